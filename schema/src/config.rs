@@ -1,0 +1,509 @@
+//! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a default with
+//! a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules across keys are [`Config::check`].
+use crate::{account::AccountId, device::DeviceKind, fault::Fault, kind::Kind, money::Currency};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, path::PathBuf};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub struct Config {
+    pub terminal: TerminalConfig,
+    #[serde(rename = "account")]
+    pub accounts: Vec<AccountConfig>,
+    /// Tried in order; the first that matches wins. Without a match: the first account of the request's currency.
+    #[serde(rename = "route")]
+    pub routes: Vec<RouteConfig>,
+    #[serde(rename = "device")]
+    pub devices: Vec<DeviceConfig>,
+    pub flow: FlowConfig,
+    pub paper: PaperConfig,
+    pub bus: BusConfig,
+    pub store: StoreConfig,
+    pub vault: VaultConfig,
+    pub log: LogConfig,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Language {
+    #[serde(rename = "zh-CN")]
+    ZhCn,
+    #[serde(rename = "en")]
+    En,
+}
+impl Language {
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Language::ZhCn => "zh-CN",
+            Language::En => "en",
+        }
+    }
+}
+
+/// The shop and the terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TerminalConfig {
+    /// Shop name on screens and slips, up to 40 characters.
+    pub shop: String,
+    pub address: String,
+    pub city: String,
+    /// Screens, slips and texts. Default zh-CN: the first users are Chinese counters.
+    pub language: Language,
+    /// Two digits on records and slips until operators log on. Default "01".
+    pub operator: String,
+    /// Shown with every failure.
+    pub service_phone: String,
+    /// Minutes east of UTC for slips and screens. Default 480 (China).
+    pub utc_offset_minutes: i32,
+    /// A laboratory: virtual devices may speak to accounts that are not on loopback. Default false.
+    pub lab: bool,
+}
+impl Default for TerminalConfig {
+    fn default() -> Self {
+        Self {
+            shop: "payterm".into(),
+            address: String::new(),
+            city: String::new(),
+            language: Language::ZhCn,
+            operator: "01".into(),
+            service_phone: String::new(),
+            utc_offset_minutes: 480,
+            lab: false,
+        }
+    }
+}
+
+/// An acquirer account: profile + merchant + terminal + currency + address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountConfig {
+    pub id: AccountId,
+    /// Name of a built-in profile (`unionpay`, `demo-x919`) or path of a profile file.
+    pub profile: String,
+    /// F42, 15 characters.
+    pub merchant: String,
+    /// F41, 8 characters.
+    pub terminal: String,
+    pub currency: Currency,
+    /// `host:port`.
+    pub address: String,
+    /// TPDU destination NII, 4 hex digits. Default "0003".
+    #[serde(default = "nii")]
+    pub nii: String,
+    /// One TCP connection kept open (true), or one per transaction (false, default: what POS hosts expect).
+    #[serde(default)]
+    pub persistent: bool,
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// Time to connect, TLS handshake included. Default 10,000.
+    #[serde(default = "connect_ms")]
+    pub connect_timeout_ms: u32,
+    /// Time from the frame's departure to its answer. Default 60,000 (custom on UnionPay terminals).
+    #[serde(default = "reply_ms")]
+    pub reply_timeout_ms: u32,
+    /// Sign in by itself when needed. Default true.
+    #[serde(default = "yes")]
+    pub auto_sign_in: bool,
+    /// Tries of a reversal before it is Stuck. Default 10 (over about an hour with the backoff).
+    #[serde(default = "tries")]
+    pub obligation_tries: u32,
+    /// First wait between tries; doubles each time. Default 5,000.
+    #[serde(default = "backoff_first")]
+    pub obligation_backoff_ms: u32,
+    /// Greatest wait between tries. Default 600,000.
+    #[serde(default = "backoff_max")]
+    pub obligation_backoff_max_ms: u32,
+    /// What a refusal without F64 means (host-protocol §5). Default: `reverse` on plain TCP, `trust` over TLS.
+    #[serde(default)]
+    pub refusal_without_mac: Option<RefusalWithoutMac>,
+    /// Greatest amount of one payment, minor units. Default 5,000,000 (50,000.00).
+    #[serde(default = "amount_limit")]
+    pub amount_limit: u64,
+}
+fn nii() -> String {
+    "0003".into()
+}
+fn connect_ms() -> u32 {
+    10_000
+}
+fn reply_ms() -> u32 {
+    60_000
+}
+fn yes() -> bool {
+    true
+}
+fn tries() -> u32 {
+    10
+}
+fn backoff_first() -> u32 {
+    5_000
+}
+fn backoff_max() -> u32 {
+    600_000
+}
+fn amount_limit() -> u64 {
+    5_000_000
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalWithoutMac {
+    /// Told as refused only with a reversal on disk.
+    Reverse,
+    Trust,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file of the CAs that may sign the host's certificate; no system roots are used.
+    pub ca: PathBuf,
+    /// Name in the certificate; default: the host part of `address`.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// PEM files of the terminal's own certificate and key, when the host asks for one.
+    #[serde(default)]
+    pub cert: Option<PathBuf>,
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+}
+
+/// Which account takes which instrument; all given keys must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    pub account: AccountId,
+    /// `card` or a wallet: `wechat`, `alipay`, `unionpay`.
+    #[serde(default)]
+    pub instrument: Option<RouteInstrument>,
+    /// First digits of the PAN, from-to inclusive, same length: "620000-629999".
+    #[serde(default)]
+    pub bin: Option<String>,
+    #[serde(default)]
+    pub currency: Option<Currency>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteInstrument {
+    Card,
+    Wechat,
+    Alipay,
+    Unionpay,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceConfig {
+    /// 1 to 32 of `a-z 0-9 - _`, unique.
+    pub name: String,
+    pub kind: DeviceKind,
+    /// Registered driver name: `virtual`, `escpos` ...
+    pub driver: String,
+    /// Where it is, in the driver's own form: `tcp:127.0.0.1:9100`, `file:/dev/usb/lp0`.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// Printers: paper width in mm, 58 or 80. Default 58.
+    #[serde(default)]
+    pub paper_mm: Option<u8>,
+    /// Printers: how it confirms. Default `process_id`.
+    #[serde(default)]
+    pub confirm: Option<PrinterConfirm>,
+    /// Greatest time of one command before the driver is abandoned. Default 30,000.
+    #[serde(default = "command_ms")]
+    pub command_timeout_ms: u32,
+}
+fn command_ms() -> u32 {
+    30_000
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PrinterConfirm {
+    /// ESC/POS `GS ( H` process id response.
+    ProcessId,
+    /// Good real-time status (`DLE EOT`) after the job.
+    Status,
+    /// The printer has no back-channel.
+    None,
+}
+
+/// Times and rules of the flow; milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowConfig {
+    /// Waiting for the cashier's confirmation. Default 60,000.
+    pub confirm_timeout_ms: u32,
+    /// Waiting for a card or code. Default 60,000.
+    pub present_timeout_ms: u32,
+    /// Waiting for the PIN. Default 60,000.
+    pub pin_timeout_ms: u32,
+    /// Waiting for obligations and sign-in before the card is asked for. Default 90,000.
+    pub prepare_timeout_ms: u32,
+    /// How long the result stays on the screen. Default 10,000: then PAN and amount leave the customer's screen.
+    pub result_ms: u32,
+    /// Unreadable or refused instruments before the request fails. Default 3.
+    pub present_tries: u8,
+    /// PIN tries of one request. Default 3; the host's 38 or 75 ends them sooner.
+    pub pin_tries: u8,
+    /// A PAN may be typed on the terminal's keypad. Default false: most acquirers forbid it.
+    pub typed_pan: bool,
+    /// `Pay` answers at the latest this long after its start, if need be with `Unknown`. Default 180,000.
+    pub answer_within_ms: u32,
+}
+impl Default for FlowConfig {
+    fn default() -> Self {
+        Self {
+            confirm_timeout_ms: 60_000,
+            present_timeout_ms: 60_000,
+            pin_timeout_ms: 60_000,
+            prepare_timeout_ms: 90_000,
+            result_ms: 10_000,
+            present_tries: 3,
+            pin_tries: 3,
+            typed_pan: false,
+            answer_within_ms: 180_000,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PaperConfig {
+    pub merchant_copy: bool,
+    pub customer_copy: bool,
+    /// An unconfirmed slip is printed again as a duplicate (`print`, default), or held for the cashier (`ask`).
+    pub duplicate: DuplicatePolicy,
+    /// First wait before an unprinted job is tried again; doubles up to 60 s. Default 2,000.
+    pub retry_ms: u32,
+    /// Content of the slip's QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`, `{amount}`; empty = none.
+    pub qr: String,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicatePolicy {
+    Print,
+    Ask,
+}
+impl Default for PaperConfig {
+    fn default() -> Self {
+        Self {
+            merchant_copy: true,
+            customer_copy: true,
+            duplicate: DuplicatePolicy::Print,
+            retry_ms: 2_000,
+            qr: "payterm:{merchant}:{terminal}:{batch}:{stan}:{rrn}".into(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusConfig {
+    /// Default `system`.
+    pub bus: BusKind,
+    /// Lane suffix of the bus name: `lane2` gives `org.payterm.Terminal1.lane2`. Empty = none.
+    pub lane: String,
+    /// Unix socket for peer-to-peer callers; none = off. Only uids that `callers` names may use it.
+    pub peer_socket: Option<PathBuf>,
+    #[serde(rename = "caller")]
+    pub callers: Vec<CallerConfig>,
+}
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self { bus: BusKind::System, lane: String::new(), peer_socket: None, callers: Vec::new() }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BusKind {
+    System,
+    Session,
+    /// Only the peer socket.
+    None,
+}
+/// Maps a uid to an app. A uid without a row is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallerConfig {
+    pub uid: u32,
+    pub app: String,
+    #[serde(default)]
+    pub manager: bool,
+    /// Kinds it may start; empty = all.
+    #[serde(default)]
+    pub kinds: Vec<Kind>,
+    /// Greatest amount per request, minor units.
+    #[serde(default)]
+    pub limit: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// State directory. Default /var/lib/payterm (systemd's StateDirectory).
+    pub dir: PathBuf,
+    /// Records between snapshots. Default 10,000.
+    pub snapshot_every: u32,
+}
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { dir: "/var/lib/payterm".into(), snapshot_every: 10_000 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub struct VaultConfig {
+    /// File with the 32-byte sealing key (raw or 64 hex digits), mode 0600. Default: `$CREDENTIALS_DIRECTORY/payterm-vault-key`.
+    pub key_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info` (default), `debug`, or a tracing filter.
+    pub level: String,
+    /// One JSON object a line. Default false.
+    pub json: bool,
+}
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".into(), json: false }
+    }
+}
+
+impl AccountConfig {
+    /// What a refusal without F64 means for this account.
+    pub fn refusal_without_mac(&self) -> RefusalWithoutMac {
+        self.refusal_without_mac.unwrap_or(if self.tls.is_some() { RefusalWithoutMac::Trust } else { RefusalWithoutMac::Reverse })
+    }
+    /// The address is on the loopback interface.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(h, _)| h).trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+impl Config {
+    /// A virtual device is configured: TEST on every screen and slip, header's terminal state 1.
+    pub fn has_virtual_device(&self) -> bool {
+        self.devices.iter().any(|d| d.driver == "virtual")
+    }
+
+    /// Rules that one key alone cannot show. The first broken one is answered, with the key's path as the field.
+    pub fn check(&self) -> Result<(), Fault> {
+        let bad = |field: String, rule: &str| Err(Fault::Invalid { field, rule: rule.into() });
+        let op = &self.terminal.operator;
+        if op.len() != 2 || !op.bytes().all(|b| b.is_ascii_digit()) {
+            return bad("terminal.operator".into(), "two digits");
+        }
+        if self.terminal.shop.chars().count() > 40 {
+            return bad("terminal.shop".into(), "up to 40 characters");
+        }
+        if !(-14 * 60..=14 * 60).contains(&self.terminal.utc_offset_minutes) {
+            return bad("terminal.utc_offset_minutes".into(), "-840 to 840");
+        }
+        let mut ids = BTreeSet::new();
+        for (i, a) in self.accounts.iter().enumerate() {
+            let f = |k: &str| format!("account[{i}].{k}");
+            if !ids.insert(&a.id) {
+                return bad(f("id"), "each account has its own id");
+            }
+            let printable = |s: &str| s.bytes().all(|b| b.is_ascii_graphic());
+            if a.merchant.len() != 15 || !printable(&a.merchant) {
+                return bad(f("merchant"), "15 characters (F42)");
+            }
+            if a.terminal.len() != 8 || !printable(&a.terminal) {
+                return bad(f("terminal"), "8 characters (F41)");
+            }
+            if a.nii.len() != 4 || !a.nii.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return bad(f("nii"), "4 hex digits");
+            }
+            let port = a.address.rsplit_once(':').and_then(|(h, p)| (!h.is_empty()).then(|| p.parse::<u16>().ok()).flatten());
+            if port.is_none_or(|p| p == 0) {
+                return bad(f("address"), "host:port");
+            }
+            for (k, v) in [
+                ("connect_timeout_ms", a.connect_timeout_ms),
+                ("reply_timeout_ms", a.reply_timeout_ms),
+                ("obligation_tries", a.obligation_tries),
+                ("obligation_backoff_ms", a.obligation_backoff_ms),
+            ] {
+                if v == 0 {
+                    return bad(f(k), "more than zero");
+                }
+            }
+            if a.obligation_backoff_max_ms < a.obligation_backoff_ms {
+                return bad(f("obligation_backoff_max_ms"), "not less than obligation_backoff_ms");
+            }
+            if a.amount_limit == 0 || a.amount_limit > crate::money::MAX_MINOR {
+                return bad(f("amount_limit"), "1 to 999999999999");
+            }
+            if self.has_virtual_device() && !a.is_loopback() && !self.terminal.lab {
+                return bad(f("address"), "not on loopback although a virtual device is configured (terminal.lab = true allows it)");
+            }
+        }
+        for (i, r) in self.routes.iter().enumerate() {
+            if !ids.contains(&r.account) {
+                return bad(format!("route[{i}].account"), "names no account");
+            }
+            if let Some(b) = &r.bin
+                && bin_range(b).is_none()
+            {
+                return bad(format!("route[{i}].bin"), "from-to, both of the same 1 to 12 digits, from not above to");
+            }
+        }
+        let mut names = BTreeSet::new();
+        for (i, d) in self.devices.iter().enumerate() {
+            if AccountId::new(&d.name).is_err() || !names.insert(&d.name) {
+                return bad(format!("device[{i}].name"), "1 to 32 characters of a-z 0-9 - _, each once");
+            }
+            if !matches!(d.paper_mm, None | Some(58 | 80)) {
+                return bad(format!("device[{i}].paper_mm"), "58 or 80");
+            }
+            if d.command_timeout_ms == 0 {
+                return bad(format!("device[{i}].command_timeout_ms"), "more than zero");
+            }
+        }
+        let f = &self.flow;
+        for (k, v) in [
+            ("confirm_timeout_ms", f.confirm_timeout_ms),
+            ("present_timeout_ms", f.present_timeout_ms),
+            ("pin_timeout_ms", f.pin_timeout_ms),
+            ("prepare_timeout_ms", f.prepare_timeout_ms),
+            ("answer_within_ms", f.answer_within_ms),
+        ] {
+            if v == 0 {
+                return bad(format!("flow.{k}"), "more than zero");
+            }
+        }
+        if !(1..=9).contains(&f.present_tries) || !(1..=9).contains(&f.pin_tries) {
+            return bad("flow.present_tries".into(), "present_tries and pin_tries are 1 to 9");
+        }
+        let mut uids = BTreeSet::new();
+        for (i, c) in self.bus.callers.iter().enumerate() {
+            if AccountId::new(&c.app).is_err() {
+                return bad(format!("bus.caller[{i}].app"), "1 to 32 characters of a-z 0-9 - _");
+            }
+            if !uids.insert(c.uid) {
+                return bad(format!("bus.caller[{i}].uid"), "each uid once");
+            }
+        }
+        if !self.bus.lane.is_empty() && !self.bus.lane.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return bad("bus.lane".into(), "letters and digits");
+        }
+        if self.store.snapshot_every == 0 {
+            return bad("store.snapshot_every".into(), "more than zero");
+        }
+        Ok(())
+    }
+}
+
+/// Parses `from-to` of a BIN route.
+pub fn bin_range(text: &str) -> Option<(&str, &str)> {
+    let (from, to) = text.split_once('-')?;
+    let digits = |s: &str| (1..=12).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
+    (digits(from) && digits(to) && from.len() == to.len() && from <= to).then_some((from, to))
+}

@@ -1,0 +1,79 @@
+//! Typed errors of the software. A fault never describes the state of money: "declined" is an [`crate::Outcome`].
+use crate::money::MoneyError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Serialised with its name under `fault`; on D-Bus the error name is `org.payterm.Terminal1.Error.<Name>`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "fault")]
+pub enum Fault {
+    /// A field of a request, argument or file breaks a rule.
+    #[error("{field}: {rule}")]
+    Invalid { field: String, rule: String },
+    /// The terminal serves another customer; `running` is that request when it is the caller's own.
+    #[error("busy: another transaction is running")]
+    Busy { running: Option<String> },
+    /// The same key came with another content.
+    #[error("id: request {id} exists with other content")]
+    KeyReused { id: String },
+    #[error("{what} {name}: not found")]
+    NotFound { what: String, name: String },
+    /// The caller may not do this.
+    #[error("not allowed: {rule}")]
+    NotAllowed { rule: String },
+    /// It is too late (a cancel after the frame left) or too early.
+    #[error("wrong state: {rule}")]
+    WrongState { rule: String },
+    /// No account takes this currency or instrument.
+    #[error("currency: no account for {currency}")]
+    NoAccount { currency: String },
+    /// The original cannot be undone: settled, voided, not approved.
+    #[error("original: {rule}")]
+    Original { rule: String },
+    /// The store could not make the request durable; nothing was sent for it.
+    #[error("the store failed, request {id} was not recorded: {cause}")]
+    StoreFailed { id: String, cause: String },
+    /// A part of the daemon is restarting; the call can be repeated with the same id.
+    #[error("{part} is restarting: try again with the same id")]
+    Restarting { part: String },
+    /// The daemon is shutting down.
+    #[error("shutting down")]
+    ShuttingDown,
+    /// The daemon could not be reached, or the connection was lost (client side).
+    #[error("terminal unreachable: {cause}")]
+    Unreachable { cause: String },
+}
+
+impl Fault {
+    pub fn invalid(field: &str, rule: &str) -> Self {
+        Fault::Invalid { field: field.into(), rule: rule.into() }
+    }
+    pub fn not_found(what: &str, name: &str) -> Self {
+        Fault::NotFound { what: what.into(), name: name.into() }
+    }
+    /// The last part of the D-Bus error name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Fault::Invalid { .. } => "Invalid",
+            Fault::Busy { .. } => "Busy",
+            Fault::KeyReused { .. } => "KeyReused",
+            Fault::NotFound { .. } => "NotFound",
+            Fault::NotAllowed { .. } => "NotAllowed",
+            Fault::WrongState { .. } => "WrongState",
+            Fault::NoAccount { .. } => "NoAccount",
+            Fault::Original { .. } => "Original",
+            Fault::StoreFailed { .. } => "StoreFailed",
+            Fault::Restarting { .. } => "Restarting",
+            Fault::ShuttingDown => "ShuttingDown",
+            Fault::Unreachable { .. } => "Unreachable",
+        }
+    }
+}
+
+impl From<MoneyError> for Fault {
+    fn from(e: MoneyError) -> Self {
+        let text = e.to_string();
+        let (field, rule) = text.split_once(": ").unwrap_or(("amount", &text));
+        Fault::invalid(field, rule)
+    }
+}

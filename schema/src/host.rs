@@ -1,0 +1,235 @@
+//! What the core asks a host link to send, and what it hears. The clear message is made by `hosts`, keys by `vault`.
+use crate::{
+    account::{AccountId, Batch, Stan},
+    kind::Kind,
+    money::Money,
+    secret::{Pan, PaymentCode, PinBlock, Tracks},
+    time::Time,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the instrument came in: the first two digits of F22 are in the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryMode {
+    Manual,
+    Swipe,
+    Code,
+    Chip,
+    Contactless,
+    /// No instrument (sign-in, echo).
+    None,
+}
+
+/// Which wallet a payment code belongs to (host-protocol §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Wallet {
+    Wechat,
+    Alipay,
+    Unionpay,
+}
+
+/// Which message of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Leg {
+    /// The request itself.
+    Request,
+    /// Its reversal 冲正 (0400), with F39 of [`ReversalReason`].
+    Reversal(ReversalReason),
+}
+
+/// F39 of a reversal (host-protocol §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReversalReason {
+    /// 98: no reply.
+    NoReply,
+    /// A0: reply with a bad MAC.
+    BadMac,
+    /// 06: other.
+    Other,
+    /// 96: terminal fault.
+    TerminalFault,
+}
+impl ReversalReason {
+    pub const fn code(self) -> &'static str {
+        match self {
+            ReversalReason::NoReply => "98",
+            ReversalReason::BadMac => "A0",
+            ReversalReason::Other => "06",
+            ReversalReason::TerminalFault => "96",
+        }
+    }
+}
+
+/// The part of a message that is no secret: it stands in the record that allows the frame to leave, so that a reversal
+/// can be rebuilt from disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    pub kind: Kind,
+    pub stan: Stan,
+    pub batch: Batch,
+    pub amount: Option<Money>,
+    pub mode: EntryMode,
+    /// A PIN block is in the request (third digit of F22, F26, F53).
+    pub pin: bool,
+    /// F53's "a track is present".
+    pub track: bool,
+    pub wallet: Option<Wallet>,
+    /// F14 YYMM when it was typed or comes from the chip.
+    pub expiry: Option<String>,
+    /// F23.
+    pub card_sequence: Option<u8>,
+    pub original: Option<OriginalRef>,
+    /// Two digits, F63 用户号 "01".
+    pub operator: String,
+    /// When the plan was made (F12, F13 where the terminal sends them).
+    pub at: Time,
+    /// F38 when known (reversal of an answered request).
+    pub auth_code: Option<String>,
+}
+
+/// What a message says of its original (F37, F38, F61).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OriginalRef {
+    pub batch: Batch,
+    pub stan: Stan,
+    /// MMDD as the host gave it (F13).
+    pub date: Option<String>,
+    pub rrn: Option<String>,
+    pub auth_code: Option<String>,
+}
+
+/// The secret part; lives in memory only, but for the PAN, which the store keeps sealed while an obligation or an open
+/// batch needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CardSecrets {
+    pub pan: Option<Pan>,
+    pub tracks: Option<Tracks>,
+    pub pin_block: Option<PinBlock>,
+    pub code: Option<PaymentCode>,
+}
+
+/// Where the host link takes the secret part from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretsFrom {
+    Memory(CardSecrets),
+    /// The sealed PAN of this transaction.
+    Sealed(u64),
+    None,
+}
+
+/// What the core asks a host link to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostMessage {
+    pub account: AccountId,
+    /// Correlates the [`HostEvent`]; unique for each message of this run of the daemon.
+    pub tag: u64,
+    pub leg: Leg,
+    pub plan: Plan,
+    pub secrets: SecretsFrom,
+    /// The answer must be there by then, else [`HostEvent::NoReply`] (or `NotSent`).
+    pub deadline: Time,
+    /// Request id for the log, none for messages of the terminal itself.
+    pub log: Option<String>,
+}
+
+/// Exactly one of `NotSent`, `NoReply`, `Reply` follows each message; `Late` may follow `NoReply`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostEvent {
+    /// No byte of the frame was handed to the socket.
+    NotSent {
+        why: String,
+    },
+    /// The frame, or a part of it, may have left; no valid answer came.
+    NoReply {
+        why: String,
+        trace: FrameTrace,
+    },
+    Reply {
+        answer: Box<HostAnswer>,
+        trace: FrameTrace,
+    },
+    Late {
+        answer: Box<HostAnswer>,
+        trace: FrameTrace,
+    },
+}
+
+/// The verdict on F64 of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MacVerdict {
+    Good,
+    Wrong,
+    /// The reply carries none.
+    Absent,
+    /// This message type carries none by the profile.
+    NotUsed,
+}
+
+/// What came of the working keys of a sign-in reply (host-protocol §4); the keys themselves went into the vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeysVerdict {
+    /// The reply held none.
+    None,
+    Loaded,
+    /// A check value failed or the form was refused; none of the message's keys is kept.
+    Refused(String),
+}
+
+/// A matched reply, decoded; holds no card data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostAnswer {
+    /// F39.
+    pub code: String,
+    pub mac: MacVerdict,
+    pub keys: KeysVerdict,
+    /// F4 of the reply, minor units.
+    pub amount: Option<u64>,
+    /// F12 hhmmss and F13 MMDD, host time.
+    pub time: Option<String>,
+    pub date: Option<String>,
+    /// F15 MMDD.
+    pub settlement_date: Option<String>,
+    /// F32.
+    pub acquirer: Option<String>,
+    /// F37.
+    pub rrn: Option<String>,
+    /// F38.
+    pub auth_code: Option<String>,
+    /// F44: issuer 11 + acquirer 11, trimmed.
+    pub issuer_id: Option<String>,
+    pub acquirer_id: Option<String>,
+    /// F54: amount type 02 available balance; minor units, negative for D.
+    pub balance: Option<i64>,
+    /// F60.2.
+    pub batch: Option<Batch>,
+    /// F63: card organisation (CUP = domestic) and the texts of issuer, UnionPay and acquirer, trimmed.
+    pub organisation: Option<String>,
+    pub texts: Vec<String>,
+    /// Merchant's fee in minor units, where the profile says where it is.
+    pub fee: Option<u64>,
+    /// Processing requirement of the header (0 none, 3 sign in again ...).
+    pub requirement: u8,
+}
+
+/// A frame as the dispute page shows it; masked when made, never holds a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FrameTrace {
+    pub sent: Vec<FieldView>,
+    pub received: Vec<FieldView>,
+}
+
+/// One line of a masked frame: `F2 PAN 623456******1234`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FieldView {
+    /// `MTI`, `TPDU`, `HEADER`, `F2` ...
+    pub field: String,
+    pub name: String,
+    pub value: String,
+}

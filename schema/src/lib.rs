@@ -1,0 +1,34 @@
+//! The words every payterm crate speaks: money, account, request, outcome, notice, fault, secret, device, kind, host
+//! message, record, config, and the traits [`Terminal`] (the front door), [`PinPad`] and [`Mac`]. No runtime, no I/O.
+//!
+//! Invariant: a type that can hold a PAN, a track, a PIN block, a payment code or a key has no `Serialize`, no `Display`
+//! and a masked `Debug` (see [`secret`]).
+pub mod account;
+pub mod config;
+pub mod device;
+pub mod fault;
+pub mod host;
+pub mod kind;
+pub mod money;
+pub mod notice;
+pub mod outcome;
+pub mod paper;
+pub mod record;
+pub mod request;
+pub mod secret;
+pub mod terminal;
+pub mod time;
+
+pub use account::{AccountId, Batch, Stan};
+pub use device::{Device, DeviceKind, DeviceState, Instrument};
+pub use fault::Fault;
+pub use host::{HostAnswer, HostEvent, HostMessage};
+pub use kind::Kind;
+pub use money::{Currency, Money};
+pub use notice::{Notice, Phase, Screen};
+pub use outcome::{Authority, Class, Outcome, Status};
+pub use record::{Entry, Record};
+pub use request::{Request, RequestKey};
+pub use secret::{Mac, Pan, PaymentCode, PinBlock, PinPad, Tracks};
+pub use terminal::{Caller, Terminal};
+pub use time::Time;

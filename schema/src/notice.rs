@@ -1,0 +1,115 @@
+//! What the terminal tells while it works: screens for the display, notices for bus, agents and operator page.
+use crate::{
+    device::{Device, Way},
+    money::Money,
+    outcome::Outcome,
+    request::RequestKey,
+    time::Time,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where a running request stands. `can_cancel` is true up to `sending`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Started,
+    /// Waiting for a confirmation by cashier or agent.
+    Confirming,
+    /// Waiting for obligations of the account or a sign-in.
+    Preparing,
+    /// Waiting for a card or a code.
+    Presenting,
+    PinEntry,
+    /// The frame may leave at any moment: too late to cancel.
+    Sending,
+    Ended,
+}
+impl Phase {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Phase::Started => "started",
+            Phase::Confirming => "confirming",
+            Phase::Preparing => "preparing",
+            Phase::Presenting => "presenting",
+            Phase::PinEntry => "pin_entry",
+            Phase::Sending => "sending",
+            Phase::Ended => "ended",
+        }
+    }
+}
+
+/// A page of the display; `texts` turns it into lines in the terminal's language. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "page")]
+pub enum Screen {
+    Idle,
+    /// Asks the cashier (or an agent) to confirm.
+    Confirm {
+        amount: Option<Money>,
+    },
+    /// "Swipe, insert or tap the card, or scan the code"; `problem` is a text id of the last failed try (`swipe-again`,
+    /// `chip-not-supported`, `code-unknown`...).
+    Present {
+        amount: Option<Money>,
+        ways: Vec<Way>,
+        problem: Option<String>,
+    },
+    /// `digits` typed so far; `wrong` = the last PIN was wrong, `left` tries are left.
+    Pin {
+        amount: Option<Money>,
+        masked_pan: String,
+        digits: u8,
+        wrong: bool,
+    },
+    /// Being worked on; `what` is a text id (`signing-in`, `reversing`, `sending`).
+    Wait {
+        what: String,
+        until: Time,
+    },
+    Result {
+        outcome: Box<Outcome>,
+    },
+    /// Something stands in the way; `what` is a text id.
+    Trouble {
+        what: String,
+    },
+}
+
+/// Told to every face. Nothing is told before it has happened (the ordering rule).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "notice")]
+pub enum Notice {
+    /// A request is on disk.
+    Started {
+        key: RequestKey,
+        txn: u64,
+    },
+    Phase {
+        key: RequestKey,
+        phase: Phase,
+        screen: Screen,
+    },
+    /// The outcome: `Unknown` may be followed once by a final one.
+    Outcome {
+        outcome: Box<Outcome>,
+    },
+    /// The terminal's own screen outside a request.
+    Screen {
+        screen: Screen,
+    },
+    Device {
+        device: Device,
+    },
+    Obligation {
+        obligation: crate::record::Obligation,
+    },
+    Paper {
+        job: crate::paper::PaperJob,
+    },
+    /// The host asked for something that this terminal does not do by itself (requirement digit 1, 2, 4-8).
+    Requirement {
+        account: crate::account::AccountId,
+        digit: u8,
+    },
+}

@@ -1,0 +1,243 @@
+//! What came of a request: the answer to the app, the screen and the slip.
+use crate::{
+    account::{AccountId, Batch, Stan},
+    host::{EntryMode, Wallet},
+    kind::Kind,
+    money::{Currency, Money, decimal},
+    request::RequestKey,
+    time::Time,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Under way.
+    Running,
+    /// The money moved (or the query was answered).
+    Approved,
+    /// The host refused; the acquirer's net for this request is zero.
+    Declined,
+    /// Ended before a frame left, by customer, cashier, caller or time-out.
+    Cancelled,
+    /// Ended before a frame left, by a fault of terminal or line; nothing was charged.
+    Failed,
+    /// The frame left and no valid answer came: do not take the money again; final by `answer_by`.
+    Unknown,
+}
+impl Status {
+    pub const fn is_final(self) -> bool {
+        match self {
+            Status::Running | Status::Unknown => false,
+            Status::Approved | Status::Declined | Status::Cancelled | Status::Failed => true,
+        }
+    }
+    pub const fn name(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Approved => "approved",
+            Status::Declined => "declined",
+            Status::Cancelled => "cancelled",
+            Status::Failed => "failed",
+            Status::Unknown => "unknown",
+        }
+    }
+}
+
+/// Who said "approved".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Authority {
+    Host,
+    Card,
+    Merchant,
+}
+
+/// Class of a response code (host-protocol §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Class {
+    /// Success.
+    A,
+    /// May be retried by the customer.
+    B,
+    /// Failed.
+    C,
+    /// The operator must act.
+    D,
+    /// System fault.
+    E,
+    /// Pending.
+    P,
+}
+
+/// Why it was not approved and what to do next. Texts are in `crates/texts` under `reason-<code>` and `next-<code>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reason {
+    /// `host-51` for a host's F39, else a word of the terminal's own such as `cancelled-by-customer`.
+    pub code: String,
+    pub class: Class,
+    /// In the terminal's language, filled in by the faces; empty in records.
+    #[serde(default)]
+    pub text: String,
+    /// What to do next, in the terminal's language; empty in records.
+    #[serde(default)]
+    pub next: String,
+}
+impl Reason {
+    pub fn new(code: impl Into<String>, class: Class) -> Self {
+        Self { code: code.into(), class, text: String::new(), next: String::new() }
+    }
+}
+
+/// Sums of an outcome, all in one currency. Serialised as decimal texts: `"currency":"CNY","amount":"12.34"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sums {
+    pub currency: Currency,
+    /// What was approved or asked for; minor units.
+    pub amount: Option<u64>,
+    pub fee: Option<u64>,
+    /// Negative when overdrawn.
+    pub balance: Option<i64>,
+}
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct SumsWire {
+    currency: Currency,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    amount: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fee: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    balance: Option<String>,
+}
+impl Sums {
+    pub fn amount_money(&self) -> Option<Money> {
+        self.amount.and_then(|m| Money::new(m, self.currency).ok())
+    }
+    /// The balance as a signed decimal text.
+    pub fn balance_text(&self) -> Option<String> {
+        self.balance.map(|b| format!("{}{}", if b < 0 { "-" } else { "" }, decimal(b.unsigned_abs(), self.currency)))
+    }
+    pub fn fee_text(&self) -> Option<String> {
+        self.fee.map(|f| decimal(f, self.currency))
+    }
+}
+impl Serialize for Sums {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        SumsWire { currency: self.currency, amount: self.amount.map(|a| decimal(a, self.currency)), fee: self.fee_text(), balance: self.balance_text() }
+            .serialize(s)
+    }
+}
+impl<'de> Deserialize<'de> for Sums {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let w = SumsWire::deserialize(d)?;
+        let minor = |t: Option<String>| t.map(|t| Money::parse(&t, w.currency).map(Money::minor)).transpose().map_err(D::Error::custom);
+        let (amount, fee) = (minor(w.amount)?, minor(w.fee)?);
+        let negative = w.balance.as_deref().is_some_and(|b| b.starts_with('-'));
+        let balance = minor(w.balance.map(|b| b.trim_start_matches('-').to_owned()))?.map(|b| if negative { -(b as i64) } else { b as i64 });
+        Ok(Sums { currency: w.currency, amount, fee, balance })
+    }
+}
+impl JsonSchema for Sums {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Sums".into()
+    }
+    fn json_schema(g: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        SumsWire::json_schema(g)
+    }
+}
+
+/// Where it happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Place {
+    pub shop: String,
+    pub address: String,
+    pub city: String,
+}
+
+/// The state or the end of a request. All times are UTC milliseconds; `host_date`/`host_time` are as the host gave them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    #[serde(flatten)]
+    pub key: RequestKey,
+    /// The terminal's own number of the transaction: 1, 2, 3 ...
+    pub txn: u64,
+    pub kind: Kind,
+    pub status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Authority>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    #[serde(flatten)]
+    pub sums: Sums,
+    pub started: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Time>,
+    /// For `Unknown`: when the final outcome is known at the latest, as far as the terminal can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_by: Option<Time>,
+    pub place: Place,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// F42 and F41.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<String>,
+    pub operator: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<EntryMode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<Wallet>,
+    /// First six and last four digits (cards), first two and last four (codes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked_pan: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stan: Option<Stan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rrn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_date: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_time: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acquirer: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_texts: Vec<String>,
+    /// The customer's PIN was sent.
+    #[serde(default)]
+    pub pin: bool,
+    /// For a void: the original's request key, STAN and RRN; for a voided sale: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<OriginalShown>,
+    #[serde(default)]
+    pub voided: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// A virtual device took part, or the account is a laboratory's.
+    pub test: bool,
+}
+
+/// The original of a void, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OriginalShown {
+    pub txn: u64,
+    #[serde(flatten)]
+    pub key: RequestKey,
+    pub stan: Stan,
+    pub batch: Batch,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rrn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+}

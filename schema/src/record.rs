@@ -1,0 +1,229 @@
+//! The journal: what happened, in order. The machine's durable state is a fold over these.
+use crate::{
+    account::{AccountId, Batch, Stan},
+    host::{FrameTrace, HostAnswer, Plan, ReversalReason},
+    outcome::{Outcome, Place},
+    paper::{PaperJob, PrintResult},
+    request::{Request, RequestKey},
+    time::Time,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Version of the record encoding; a journal with a newer one is refused by name, never guessed at.
+pub const RECORD_VERSION: u32 = 1;
+
+/// A record with its place in the journal. `seq` starts at 1 and has no gaps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub seq: u64,
+    pub at: Time,
+    /// The transaction it belongs to, if any.
+    pub txn: Option<u64>,
+    pub record: Record,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EncodingError {
+    #[error("record {seq}: version {found} is newer than {RECORD_VERSION}, which this program knows")]
+    Newer { seq: u64, found: u32 },
+    #[error("record {seq}: {cause}")]
+    Malformed { seq: u64, cause: serde_json::Error },
+}
+
+impl Record {
+    /// The stored form: JSON of the record. Its version stands in a column of its own.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+    pub fn decode(seq: u64, version: u32, json: &str) -> Result<Self, EncodingError> {
+        if version > RECORD_VERSION {
+            return Err(EncodingError::Newer { seq, found: version });
+        }
+        serde_json::from_str(json).map_err(|cause| EncodingError::Malformed { seq, cause })
+    }
+}
+
+/// How an obligation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The host answered with this code (00, 12, 25 for a reversal).
+    Answered(String),
+    /// Nothing had left after all (NotSent).
+    NothingLeft,
+    /// A valid answer to the request itself came.
+    RequestAnswered,
+    /// Resolved by a person, with their reference.
+    ByPerson(String),
+}
+
+/// What a frame that left owes until it is answered (architecture §2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Obligation {
+    /// The transaction that owes it; with `plan.stan` its identity.
+    pub txn: u64,
+    pub account: AccountId,
+    pub state: ObligationState,
+    /// The frame to reverse.
+    pub plan: Plan,
+    pub reason: ReversalReason,
+    /// Tries so far.
+    pub tries: u32,
+    /// Not sent before then.
+    pub next_try: Time,
+    pub last_code: Option<String>,
+    pub since: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ObligationState {
+    /// The request may still be answered.
+    Standing,
+    /// No valid answer came: being driven.
+    Due,
+    /// Tries exhausted: kept, shown and printed for a person.
+    Stuck,
+}
+
+/// What happened. The masked PAN is the only form of a card number in here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum Record {
+    /// The daemon started on this journal.
+    Booted {
+        version: String,
+    },
+    /// A request was accepted. `answer_by`: when `Pay` answers `Unknown` at the latest.
+    Started {
+        txn: u64,
+        key: RequestKey,
+        hash: String,
+        request: Box<Request>,
+        operator: String,
+        place: Place,
+        test: bool,
+    },
+    /// The frame may leave: the STAN is used, its obligation (if the kind has one) stands. `view` is the outcome as far as it is known (card, account, STAN).
+    Allowed {
+        txn: u64,
+        account: AccountId,
+        plan: Box<Plan>,
+        view: Box<Outcome>,
+        owes: bool,
+    },
+    /// No byte left: the obligation of `stan` is void.
+    NotSent {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        why: String,
+    },
+    /// A frame left and no valid answer came in time; the obligation is due.
+    NoReply {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        why: String,
+        reason: ReversalReason,
+        not_before: Time,
+        trace: FrameTrace,
+    },
+    /// A valid answer came.
+    Answered {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        answer: Box<HostAnswer>,
+        trace: FrameTrace,
+    },
+    /// An answer was discarded (MAC) or came late; kept for the dispute page.
+    Disregarded {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        why: String,
+        answer: Box<HostAnswer>,
+        trace: FrameTrace,
+    },
+    /// The request has this outcome: final, or `Unknown`.
+    Outcome {
+        outcome: Box<Outcome>,
+    },
+    /// The sale `txn` is undone by the void `by`.
+    Voided {
+        txn: u64,
+        by: u64,
+    },
+    /// An obligation is about to be sent (again).
+    ObligationTried {
+        txn: u64,
+        stan: Stan,
+    },
+    /// ... and was not answered, or with a code that does not end it.
+    ObligationFailed {
+        txn: u64,
+        stan: Stan,
+        code: Option<String>,
+        why: String,
+        next_try: Time,
+        trace: FrameTrace,
+    },
+    ObligationEnded {
+        txn: u64,
+        stan: Stan,
+        how: Ending,
+        trace: FrameTrace,
+    },
+    ObligationStuck {
+        txn: u64,
+        stan: Stan,
+    },
+    /// A person had a Stuck obligation tried again.
+    ObligationRetried {
+        txn: u64,
+        stan: Stan,
+        by: String,
+    },
+    /// Control messages of the terminal itself (automatic sign-in) take STANs too.
+    ControlSent {
+        account: AccountId,
+        plan: Box<Plan>,
+    },
+    SignedIn {
+        account: AccountId,
+        batch: Batch,
+        offset: crate::time::Millis,
+        answer: Box<HostAnswer>,
+    },
+    SignInFailed {
+        account: AccountId,
+        why: String,
+    },
+    SignedOut {
+        account: AccountId,
+        why: String,
+    },
+    Requirement {
+        account: AccountId,
+        digit: u8,
+    },
+    PaperQueued {
+        job: Box<PaperJob>,
+    },
+    /// Bytes of the job may leave from here on.
+    PaperStarted {
+        job: u64,
+    },
+    PaperEnded {
+        job: u64,
+        result: PrintResult,
+    },
+    /// A held job is released by a person: print again as a duplicate, or give it up.
+    PaperReleased {
+        job: u64,
+        print: bool,
+        by: String,
+    },
+}

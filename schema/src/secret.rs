@@ -1,0 +1,212 @@
+//! Secrets by type: no `Display`, no `Serialize`, masked `Debug`, zeroised on drop; `reveal()` is greppable.
+use crate::money::Money;
+use std::fmt;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// Bytes that nobody prints.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct SecretBytes(Vec<u8>);
+impl SecretBytes {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretBytes({} bytes)", self.0.len())
+    }
+}
+
+/// Primary account number, F2 主账号: 12 to 19 digits.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Pan(String);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CardError {
+    #[error("pan: 12 to 19 digits")]
+    Pan,
+    #[error("pan: the check digit (Luhn, ISO/IEC 7812-1 annex B) is wrong")]
+    Luhn,
+    #[error("expiry: YYMM with a month of 01 to 12")]
+    Expiry,
+    #[error("track {0}: {1}")]
+    Track(u8, &'static str),
+    #[error("payment code: {0}")]
+    Code(&'static str),
+}
+
+impl Pan {
+    pub fn parse(digits: &str) -> Result<Self, CardError> {
+        let ok = (12..=19).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if ok { Ok(Self(digits.into())) } else { Err(CardError::Pan) }
+    }
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+    /// First six and last four digits with stars between: the only form that leaves the terminal.
+    pub fn masked(&self) -> String {
+        let n = self.0.len();
+        format!("{}{}{}", &self.0[..6], "*".repeat(n - 10), &self.0[n - 4..])
+    }
+    /// The first six digits (issuer identification number).
+    pub fn bin(&self) -> &str {
+        &self.0[..6]
+    }
+    /// ISO/IEC 7812-1 annex B.
+    pub fn luhn(&self) -> bool {
+        let sum: u32 = self
+            .0
+            .bytes()
+            .rev()
+            .enumerate()
+            .map(|(i, b)| {
+                let d = u32::from(b - b'0') * if i % 2 == 1 { 2 } else { 1 };
+                if d > 9 { d - 9 } else { d }
+            })
+            .sum();
+        sum.is_multiple_of(10)
+    }
+}
+impl fmt::Debug for Pan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pan({})", self.masked())
+    }
+}
+
+/// What a swipe gave, without sentinels and LRC. Track 2 is `PAN=YYMMSSS...` ('=' as the separator), ISO/IEC 7813;
+/// track 3 as ISO/IEC 4909; track 1 as ISO/IEC 7813 format B.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Default)]
+pub struct Tracks {
+    pub track1: Option<String>,
+    pub track2: Option<String>,
+    pub track3: Option<String>,
+}
+impl Tracks {
+    /// PAN, expiry (YYMM) and service code of track 2. A swipe's expiry is sent, not judged; both may be `=` on old cards.
+    pub fn track2_parts(&self) -> Result<(Pan, Option<String>, Option<String>), CardError> {
+        let t = self.track2.as_deref().ok_or(CardError::Track(2, "missing"))?;
+        let (pan, rest) = t.split_once('=').ok_or(CardError::Track(2, "no field separator"))?;
+        let pan = Pan::parse(pan).map_err(|_| CardError::Track(2, "PAN is not 12 to 19 digits"))?;
+        let digits = |r: std::ops::Range<usize>| rest.get(r).filter(|s| s.bytes().all(|b| b.is_ascii_digit())).map(str::to_owned);
+        Ok((pan, digits(0..4), digits(4..7)))
+    }
+}
+impl fmt::Debug for Tracks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Tracks({}{}{})",
+            if self.track1.is_some() { "1" } else { "" },
+            if self.track2.is_some() { "2" } else { "" },
+            if self.track3.is_some() { "3" } else { "" }
+        )
+    }
+}
+
+/// A wallet's payment code: a bearer credential. The journal keeps its first 2 and last 4 digits.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct PaymentCode(String);
+impl PaymentCode {
+    /// 16 to 24 digits; which wallet it belongs to is judged by `core`.
+    pub fn parse(text: &str) -> Result<Self, CardError> {
+        let ok = (16..=24).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        if ok { Ok(Self(text.into())) } else { Err(CardError::Code("16 to 24 digits")) }
+    }
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+    pub fn masked(&self) -> String {
+        let n = self.0.len();
+        format!("{}{}{}", &self.0[..2], "*".repeat(n - 6), &self.0[n - 4..])
+    }
+}
+impl fmt::Debug for PaymentCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PaymentCode({})", self.masked())
+    }
+}
+
+/// An enciphered PIN block, F52: 8 bytes under the account's PIK (ISO 9564-1 format 0).
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct PinBlock([u8; 8]);
+impl PinBlock {
+    pub fn new(enciphered: [u8; 8]) -> Self {
+        Self(enciphered)
+    }
+    pub fn reveal(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+impl fmt::Debug for PinBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PinBlock(..)")
+    }
+}
+
+/// A clear PIN, 4 to 12 digits (ISO 9564-1). It exists only inside a PIN pad driver and the vault.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Pin(String);
+impl Pin {
+    pub fn parse(digits: &str) -> Option<Self> {
+        ((4..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())).then(|| Self(digits.into()))
+    }
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pin(..)")
+    }
+}
+
+/// A PIN pad: takes a PIN from the customer and gives it back enciphered. A hardware pad enciphers inside itself; the
+/// software pad asks the vault. `slot` names the account's PIK.
+pub trait PinPad: Send {
+    /// Blocks until the customer confirmed, cancelled, or `deadline` ran out. `progress` hears the number of digits typed.
+    fn enter(&mut self, slot: &str, pan: &Pan, amount: Option<Money>, timeout: std::time::Duration, progress: &mut dyn FnMut(usize)) -> PinEntry;
+}
+
+/// What came of a PIN entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinEntry {
+    Block(PinBlock),
+    /// The customer confirmed without digits (no PIN).
+    Bypassed,
+    Cancelled,
+    TimedOut,
+    /// The pad is not working; the text names the fault and holds no digit.
+    Failed(String),
+}
+
+/// Makes and verifies message MACs (F64). Hosts get this, never a key.
+pub trait Mac {
+    /// Key length in bytes: 8 single DES, 16 two-key triple DES.
+    fn key_len(&self) -> Result<usize, MacError>;
+    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<[u8; 8], MacError>;
+    /// Constant-time comparison against the MAC of `data`.
+    fn verify(&self, algorithm: MacAlgorithm, data: &[u8], mac: &[u8]) -> Result<bool, MacError>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MacError {
+    #[error("no MAC key: sign in first")]
+    NoKey,
+    #[error("the key store failed: {0}")]
+    Store(String),
+}
+
+/// MAC algorithms an acquirer's profile may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MacAlgorithm {
+    /// UnionPay "ECB" (host-protocol §5): XOR of blocks, hex, two encipherments; F64 is 8 ASCII hex characters.
+    UnionpayEcb,
+    /// ANSI X9.9: DES CBC-MAC, binary.
+    X9_9,
+    /// ANSI X9.19 (retail MAC): DES CBC, last block triple DES, binary.
+    X9_19,
+}

@@ -1,0 +1,154 @@
+//! The front door: what every face (D-Bus, JNI, web) calls. Implemented by the daemon and by the bus client.
+use crate::{
+    account::AccountId,
+    device::Device,
+    fault::Fault,
+    money::Currency,
+    notice::{Notice, Phase, Screen},
+    outcome::Outcome,
+    paper::PaperJob,
+    record::Obligation,
+    request::{Request, RequestKey},
+    time::Time,
+};
+use futures_core::Stream;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{future::Future, pin::Pin};
+
+pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+pub type Notices = Pin<Box<dyn Stream<Item = Notice> + Send>>;
+
+/// Who calls, as the face found out (bus credentials mapped by the config).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// App name; the first half of every request key.
+    pub app: String,
+    pub uid: u32,
+    /// Sees every app's transactions, obligations, and may release papers and retry obligations.
+    pub manager: bool,
+    /// Kinds it may start; empty = all.
+    pub kinds: Vec<crate::kind::Kind>,
+    /// Greatest amount per request in minor units of the request's currency.
+    pub limit: Option<u64>,
+}
+
+/// A transaction as recalled or listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Transaction {
+    pub outcome: Outcome,
+    pub phase: Phase,
+    /// It can still be cancelled.
+    pub can_cancel: bool,
+}
+
+/// Filters of the history; all that are given must hold. `before` is a txn number: the page ends before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<crate::kind::Kind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<crate::outcome::Status>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// Last four digits of the PAN or code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last4: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rrn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stan: Option<crate::account::Stan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// 1 to 200; default 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// The dispute page: everything about one transaction, in order. Each entry is a journal record as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Explanation {
+    pub outcome: Outcome,
+    pub entries: Vec<ExplainedEntry>,
+    /// The slips as plain text.
+    pub slips: Vec<String>,
+}
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExplainedEntry {
+    pub seq: u64,
+    pub at: Time,
+    pub record: serde_json::Value,
+}
+
+/// Totals of an account's open batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchTotals {
+    pub account: AccountId,
+    pub currency: Currency,
+    pub batch: Option<crate::account::Batch>,
+    pub signed_in: bool,
+    pub debit_count: u64,
+    /// Minor units.
+    pub debit_minor: u64,
+    pub credit_count: u64,
+    pub credit_minor: u64,
+    /// Obligations not yet ended.
+    pub open_obligations: u32,
+    /// Decimal texts of the sums.
+    pub debit: String,
+    pub credit: String,
+}
+
+/// Facts about the terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TerminalInfo {
+    pub version: String,
+    pub api: u32,
+    pub language: String,
+    pub shop: String,
+    pub service_phone: String,
+    /// A virtual device is configured, or `lab = true`.
+    pub test: bool,
+    pub accounts: Vec<AccountId>,
+    pub running: Option<RequestKey>,
+    pub screen: Screen,
+}
+
+/// The front door. Every method may be called from any thread; none blocks; futures may be dropped at any point without
+/// changing the state of money.
+pub trait Terminal: Send + Sync {
+    /// Answers when the request is durable (or was already: same key, same content).
+    fn start<'a>(&'a self, caller: &'a Caller, request: Request) -> Reply<'a, RequestKey>;
+    /// Answers with the outcome: final, or `Unknown` at `answer_by` (then wait again for the final one with `final_only`).
+    fn wait<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, final_only: bool) -> Reply<'a, Outcome>;
+    fn recall<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Transaction>;
+    /// Cancels while the frame has not left, else `WrongState`.
+    fn cancel<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()>;
+    /// Answers the prompt of [`Phase::Confirming`].
+    fn confirm<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, yes: bool) -> Reply<'a, ()>;
+    /// The caller has left the bus.
+    fn caller_lost<'a>(&'a self, key: &'a RequestKey) -> Reply<'a, ()>;
+    /// Newest first.
+    fn list<'a>(&'a self, caller: &'a Caller, filter: Filter) -> Reply<'a, Vec<Outcome>>;
+    fn explain<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation>;
+    /// Queues a copy of the slip, headed 重打印 / DUPLICATE.
+    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()>;
+    fn devices(&self) -> Reply<'_, Vec<Device>>;
+    fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>>;
+    /// Tries a Stuck obligation again. Managers only.
+    fn retry_obligation<'a>(&'a self, caller: &'a Caller, txn: u64) -> Reply<'a, ()>;
+    fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>>;
+    /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
+    fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;
+    fn totals<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<BatchTotals>>;
+    fn info(&self) -> Reply<'_, TerminalInfo>;
+    /// Everything that is told from now on.
+    fn notices(&self) -> Notices;
+}
