@@ -233,3 +233,46 @@ pub struct FieldView {
     pub name: String,
     pub value: String,
 }
+
+/// What the terminal may do by itself in the same request after this code (host-protocol §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Again {
+    Never,
+    /// Nothing reached the issuer: a new try with a new STAN.
+    Now,
+    /// Ask the PIN again.
+    Pin,
+    /// Sign in, then again.
+    SignIn,
+    /// 94: ends advices and reversals; stops authorisations.
+    Done,
+}
+
+/// One row of a profile's response code table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeRule {
+    pub class: crate::outcome::Class,
+    pub again: Again,
+    /// The issuer may have debited: reverse although it was answered (`reverse_on`).
+    #[serde(default)]
+    pub reverse: bool,
+}
+
+/// What the core needs to know of an acquirer's profile; made by `hosts` from the profile's TOML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostRules {
+    /// By F39; a code that is not here is a failure of class C, `Never`.
+    pub codes: std::collections::BTreeMap<String, CodeRule>,
+    /// Codes that end a reversal (00, 12, 25).
+    pub reversal_ends: Vec<String>,
+    /// The account must be signed in before financial messages.
+    pub sign_in: bool,
+    /// A class A reply of a financial message must carry a good MAC.
+    pub mac_on_replies: bool,
+    /// Time after the request before which an undo of a wallet payment is not sent (WeChat 15 s).
+    pub wallet_undo_after: std::collections::BTreeMap<Wallet, crate::time::Millis>,
+    /// Wallets this profile can take.
+    pub wallets: Vec<Wallet>,
+}
