@@ -1,0 +1,148 @@
+//! What goes into the machine and what comes out of it.
+use payterm_schema::{
+    AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, Time,
+    account::{Batch, Stan},
+    config::{AccountConfig, FlowConfig, PaperConfig, RouteConfig},
+    device::{Key, Way},
+    host::HostRules,
+    notice::Screen,
+    outcome::Place,
+    paper::{PaperJob, PrintResult},
+    record::Entry,
+    secret::PinEntry,
+};
+
+/// What the machine must know of config and profiles; it does not change while the machine lives.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub accounts: Vec<AccountSettings>,
+    pub routes: Vec<RouteConfig>,
+    pub flow: FlowConfig,
+    pub paper: PaperConfig,
+    pub place: Place,
+    pub operator: String,
+    /// A virtual device is configured or the terminal is a laboratory's.
+    pub test: bool,
+    /// A printer is configured; without one no papers are queued.
+    pub printer: bool,
+    /// Records between snapshots.
+    pub snapshot_every: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct AccountSettings {
+    pub config: AccountConfig,
+    pub rules: HostRules,
+    /// Minutes east of UTC of F12 and F13 (host time).
+    pub host_offset_minutes: i32,
+}
+
+/// Identifies the caller's question in its answer.
+pub type Call = u64;
+
+/// Who cancels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Customer,
+    Cashier,
+    Caller,
+    /// The caller has left the bus; obeyed only when the request says so.
+    CallerLost,
+}
+
+/// Everything that can happen to the terminal. A closed enum without wildcard arms: a new event does not compile until
+/// every state answers it.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A request whose key the store does not know (the daemon looked it up). Answered when it is durable.
+    Start { call: Call, key: RequestKey, request: Box<Request> },
+    /// Answered at once; `WrongState` when it is too late.
+    Cancel { call: Call, key: RequestKey, by: By },
+    Confirm { call: Call, key: RequestKey, yes: bool },
+    /// Which instruments can be presented now, and whether a PIN pad works.
+    Devices { ways: Vec<Way>, pin_pad: bool },
+    Instrument(Instrument),
+    Key(Key),
+    /// Digits typed on the PIN pad so far.
+    PinDigits { tag: u64, digits: u8 },
+    Pin { tag: u64, entry: PinEntry },
+    Host { tag: u64, event: HostEvent },
+    /// Answer to [`Effect::Load`]; at most two are found (two = ambiguous).
+    Loaded { tag: u64, found: Result<Vec<Outcome>, Fault> },
+    Printed { job: u64, result: PrintResult },
+    /// The printer came back: waiting papers are tried at once.
+    PrinterReady,
+    /// Queue a copy of this outcome's slip.
+    Reprint { call: Call, outcome: Box<Outcome> },
+    ReleasePaper { call: Call, job: u64, print: bool, by: String },
+    RetryObligation { call: Call, txn: u64, by: String },
+}
+
+/// Where the original of a void is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    Key(RequestKey),
+    /// Approved transactions of the app with this RRN.
+    Rrn { app: String, rrn: String },
+    /// Approved transactions of the app with this STAN in an open batch.
+    Stan { app: String, stan: Stan, batches: Vec<(AccountId, Batch)> },
+}
+
+/// What the daemon is to do, only after the step's records are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Answer { call: Call, result: Result<(), Fault> },
+    Tell(Notice),
+    Show(Screen),
+    /// Arm the readers, the scanner and (for [`Way::Typed`]) the keypad.
+    Offer { ways: Vec<Way> },
+    Withdraw,
+    /// Ask the PIN pad; answered by [`Input::Pin`] with the same tag.
+    AskPin { tag: u64, account: AccountId, pan: Pan, amount: Option<Money>, timeout_ms: u32 },
+    /// The PIN is no longer wanted (cancelled elsewhere).
+    AbortPin { tag: u64 },
+    Send(Box<HostMessage>),
+    /// Forget the account's working keys.
+    ForgetKeys { account: AccountId },
+    Load { tag: u64, query: Query },
+    /// Render and print; `duplicate` = headed 重打印 / DUPLICATE.
+    Print { job: Box<PaperJob>, duplicate: bool },
+}
+
+/// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are
+/// released when it is durable, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Step {
+    pub records: Vec<Entry>,
+    /// PANs to be sealed under their transaction's number, in the same commit.
+    pub seal: Vec<(u64, Pan)>,
+    /// Sealed PANs no longer needed, in the same commit.
+    pub erase: Vec<u64>,
+    /// State after the step's last record, when a snapshot is due: (seq, JSON).
+    pub snapshot: Option<(u64, String)>,
+    pub effects: Vec<Effect>,
+}
+
+impl Step {
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.effects.is_empty()
+    }
+}
+
+/// The machine could not be rebuilt from the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error("snapshot: {0}")]
+    Snapshot(#[from] serde_json::Error),
+    #[error("record {found} follows record {after}: the journal has a gap")]
+    Gap { after: u64, found: u64 },
+    #[error("record {seq}: {rule}")]
+    Inconsistent { seq: u64, rule: &'static str },
+}
+
+/// The machine's interface, in short:
+/// `Machine::replay(settings, snapshot: Option<&str>, tail: Vec<Entry>) -> Result<Machine, ReplayError>`, then once
+/// `boot(now, version, with_keys) -> Step` (`with_keys`: accounts whose working keys the vault holds), then
+/// `handle(input, now) -> Step`, `poll_timeout() -> Option<Time>`, `handle_timeout(now) -> Step`; read-only views
+/// `obligations()`, `papers()`, `totals()`, `running()`, `screen()`.
+pub type Now = Time;
