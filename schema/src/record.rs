@@ -68,7 +68,7 @@ pub struct Obligation {
     /// The frame to reverse.
     pub plan: Plan,
     pub reason: ReversalReason,
-    /// Tries so far.
+    /// Tries that left.
     pub tries: u32,
     /// Not sent before then.
     pub next_try: Time,
@@ -85,6 +85,13 @@ pub enum ObligationState {
     Due,
     /// Tries exhausted: kept, shown and printed for a person.
     Stuck,
+}
+
+/// When and why an answered request is reversed all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    pub reason: ReversalReason,
+    pub not_before: Time,
 }
 
 /// What happened. The masked PAN is the only form of a card number in here.
@@ -130,14 +137,8 @@ pub enum Record {
         not_before: Time,
         trace: FrameTrace,
     },
-    /// A valid answer came.
-    Answered {
-        txn: u64,
-        account: AccountId,
-        stan: Stan,
-        answer: Box<HostAnswer>,
-        trace: FrameTrace,
-    },
+    /// A valid answer came. `due`: it must be reversed all the same (refusal without F64, partial approval, `reverse` of the code table, a wallet's pending).
+    Answered { txn: u64, account: AccountId, stan: Stan, answer: Box<HostAnswer>, due: Option<Due>, trace: FrameTrace },
     /// An answer was discarded (MAC) or came late; kept for the dispute page.
     Disregarded {
         txn: u64,
@@ -161,13 +162,14 @@ pub enum Record {
         txn: u64,
         stan: Stan,
     },
-    /// ... and was not answered, or with a code that does not end it.
+    /// ... and was not answered, or with a code that does not end it. `left` = false: no byte left, the try does not count.
     ObligationFailed {
         txn: u64,
         stan: Stan,
         code: Option<String>,
         why: String,
         next_try: Time,
+        left: bool,
         trace: FrameTrace,
     },
     ObligationEnded {
@@ -216,10 +218,8 @@ pub enum Record {
     PaperStarted {
         job: u64,
     },
-    PaperEnded {
-        job: u64,
-        result: PrintResult,
-    },
+    /// `hold`: unconfirmed, and offered to the cashier instead of printed again.
+    PaperEnded { job: u64, result: PrintResult, hold: bool },
     /// A held job is released by a person: print again as a duplicate, or give it up.
     PaperReleased {
         job: u64,
