@@ -168,6 +168,11 @@ impl fmt::Debug for Pin {
 pub trait PinPad: Send {
     /// Blocks until the customer confirmed, cancelled, or `deadline` ran out. `progress` hears the number of digits typed.
     fn enter(&mut self, slot: &str, pan: &Pan, amount: Option<Money>, timeout: std::time::Duration, progress: &mut dyn FnMut(usize)) -> PinEntry;
+    /// Ends the entry under way as `Cancelled`, from any thread, without blocking; without one it does nothing. An entry calls
+    /// `progress(0)` as soon as it can be interrupted, so a canceller that was too early tries again from there.
+    fn interrupt(&self) -> std::sync::Arc<dyn Fn() + Send + Sync> {
+        std::sync::Arc::new(|| ())
+    }
 }
 
 /// What came of a PIN entry.

@@ -1,1 +1,140 @@
+//! Device drivers: one driver = one file + one registration line in [`REGISTRY`].
+//!
+//! Drivers block. The daemon runs each on a thread of its own and sets a deadline on every command; a driver that does not
+//! come back is abandoned with its thread and opened anew. So a driver keeps no state that a second instance could not
+//! share or take over, and every wait in here is bounded by an argument or by `command_timeout_ms`.
+//!
+//! Invariant: no PAN, track, PIN or payment code in an error, a log line or a `Debug` of this crate.
+pub mod error;
+pub mod hands;
+pub mod hub;
+pub mod track;
+mod virtuals;
 
+pub use error::DeviceError;
+pub use hub::Hub;
+
+use payterm_schema::{
+    DeviceKind, Instrument, Pan, PinBlock, PinPad,
+    config::DeviceConfig,
+    device::{Key, Way},
+    paper::PrintResult,
+    secret::Pin,
+};
+use std::{sync::Arc, time::Duration};
+
+/// Ends a wait of the driver that made it, from any thread; never blocks.
+pub type Interrupt = Arc<dyn Fn() + Send + Sync>;
+
+/// What a reader, scanner or keypad tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceEvent {
+    Instrument(Instrument),
+    Key(Key),
+}
+
+/// A reader, scanner or keypad.
+pub trait Source: Send {
+    /// Starts to take instruments of these ways (those that the device does not know are ignored) and keys. One
+    /// [`Instrument`] is given per `arm`; arming again asks for the next one.
+    fn arm(&mut self, ways: &[Way]) -> Result<(), DeviceError>;
+    /// The next event of an armed device, or `None` when `timeout` ran out or [`Source::interrupt`] was used.
+    fn next(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, DeviceError>;
+    /// Stops. What was presented and not yet taken is forgotten.
+    fn disarm(&mut self) -> Result<(), DeviceError>;
+    /// Makes the `next` under way (or, without one, the following `next`) return `Ok(None)` at once.
+    fn interrupt(&self) -> Interrupt;
+}
+
+/// A customer's or cashier's display.
+pub trait Display: Send {
+    /// Replaces what is shown.
+    fn show(&mut self, lines: &[String]) -> Result<(), DeviceError>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaperLevel {
+    Enough,
+    NearEnd,
+    Out,
+}
+
+/// State of a printer. One without a back-channel is always reported as working.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrinterStatus {
+    pub online: bool,
+    pub paper: PaperLevel,
+    pub cover_open: bool,
+    /// Cutter, temperature or another fault, in words.
+    pub error: Option<String>,
+    /// False: the printer cannot answer, all of the above is assumed.
+    pub back_channel: bool,
+}
+impl PrinterStatus {
+    /// Why nothing can be printed now.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self { cover_open: true, .. } => Some("cover open".into()),
+            Self { paper: PaperLevel::Out, .. } => Some("paper out".into()),
+            Self { error: Some(e), .. } => Some(e.clone()),
+            Self { online: false, .. } => Some("offline".into()),
+            Self { .. } => None,
+        }
+    }
+}
+
+/// One paper in both forms; a driver takes the one that its device understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrintJob {
+    pub id: u64,
+    /// ESC/POS bytes, cut included.
+    pub escpos: Vec<u8>,
+    pub text: String,
+}
+
+pub trait Printer: Send {
+    fn status(&mut self) -> Result<PrinterStatus, DeviceError>;
+    /// Prints and waits for the confirmation. Every call is an attempt of its own: an answer to an earlier one is never
+    /// taken for this one's. Returns within the device's `command_timeout_ms`.
+    fn print(&mut self, job: &PrintJob) -> PrintResult;
+}
+
+/// An opened device.
+pub enum Driver {
+    Source(Box<dyn Source>),
+    Display(Box<dyn Display>),
+    Printer(Box<dyn Printer>),
+    PinPad(Box<dyn PinPad>),
+}
+
+/// Enciphers a PIN under the PIK of a slot; the vault's, given to the software PIN pad. The error text holds no digit.
+pub type Encipher = Arc<dyn Fn(&str, &Pin, &Pan) -> Result<PinBlock, String> + Send + Sync>;
+
+/// What drivers need from the house.
+#[derive(Clone)]
+pub struct Env {
+    /// Where virtual devices meet their hands.
+    pub hub: Hub,
+    pub encipher: Encipher,
+}
+
+/// A driver's line in the register.
+pub struct Registration {
+    /// As `driver = "..."` in the config.
+    pub driver: &'static str,
+    pub kinds: &'static [DeviceKind],
+    pub open: fn(&DeviceConfig, &Env) -> Result<Driver, DeviceError>,
+}
+
+/// All drivers.
+pub static REGISTRY: &[Registration] = &[Registration { driver: "virtual", kinds: virtuals::KINDS, open: virtuals::open }];
+
+/// Finds the driver that `device.driver` names and opens the device with it.
+pub fn open(device: &DeviceConfig, env: &Env) -> Result<Driver, DeviceError> {
+    let found = REGISTRY.iter().find(|r| r.driver == device.driver);
+    let row = found.ok_or_else(|| DeviceError::rule(&device.name, "driver", "no registered driver has this name"))?;
+    if !row.kinds.contains(&device.kind) {
+        return Err(DeviceError::rule(&device.name, "kind", "this driver does not serve devices of this kind"));
+    }
+    (row.open)(device, env)
+}

@@ -1,0 +1,34 @@
+//! What goes wrong with a device: names the device and the rule or the operating system's error, never data.
+use std::io;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The device's config does not hold; the field is named as in the config file.
+    #[error("device {device}: {field}: {rule}")]
+    Rule { device: String, field: &'static str, rule: &'static str },
+    #[error("device {device}: {doing}")]
+    Io {
+        device: String,
+        /// What was being done: "connecting", "opening /dev/ttyS0".
+        doing: String,
+        source: io::Error,
+    },
+    /// It is not plugged in, switched off, or closed the connection.
+    #[error("device {device}: not connected")]
+    Gone { device: String },
+    /// It did not answer in time.
+    #[error("device {device}: no answer while {doing}")]
+    Silent { device: String, doing: &'static str },
+    /// A newer instance of the driver has taken the device over.
+    #[error("device {device}: taken over by a newer instance of its driver")]
+    Replaced { device: String },
+}
+
+impl DeviceError {
+    pub(crate) fn rule(device: &str, field: &'static str, rule: &'static str) -> Self {
+        Self::Rule { device: device.into(), field, rule }
+    }
+    pub(crate) fn io(device: &str, doing: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { device: device.into(), doing: doing.into(), source }
+    }
+}

@@ -1,0 +1,1 @@
+//! Parser of raw reader output.
