@@ -1,0 +1,108 @@
+//! Fluent messages by id.
+use fluent_bundle::{FluentArgs, FluentResource, concurrent::FluentBundle};
+use payterm_schema::{Outcome, config::Language, outcome::Reason};
+use std::sync::OnceLock;
+use unic_langid::langid;
+use unicode_width::UnicodeWidthChar;
+
+type Bundle = FluentBundle<FluentResource>;
+
+macro_rules! locale {
+    ($tag:literal) => {
+        [
+            include_str!(concat!("../locales/", $tag, "/reasons.ftl")),
+            include_str!(concat!("../locales/", $tag, "/host.ftl")),
+            include_str!(concat!("../locales/", $tag, "/words.ftl")),
+            include_str!(concat!("../locales/", $tag, "/screens.ftl")),
+            include_str!(concat!("../locales/", $tag, "/slips.ftl")),
+        ]
+    };
+}
+/// The files of each language, in the same order.
+pub(crate) const ZH_CN: [&str; 5] = locale!("zh-CN");
+pub(crate) const EN: [&str; 5] = locale!("en");
+
+/// The texts of one language. Copies freely; a language is parsed once a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Texts {
+    language: Language,
+}
+
+impl Texts {
+    pub fn new(language: Language) -> Self {
+        Self { language }
+    }
+    pub fn language(self) -> Language {
+        self.language
+    }
+
+    /// The text of `id`, with its `{ $name }` places filled in. An id that is in no file comes back as itself: a face shows
+    /// something greppable and never panics.
+    pub fn get(self, id: &str, args: &[(&str, &str)]) -> String {
+        self.find(id, args).unwrap_or_else(|| clean(id))
+    }
+
+    /// The text of `id`, none when no file has it.
+    pub fn find(self, id: &str, args: &[(&str, &str)]) -> Option<String> {
+        let bundle = bundle(self.language);
+        let pattern = bundle.get_message(id)?.value()?;
+        let args: FluentArgs = args.iter().map(|(k, v)| (*k, *v)).collect();
+        // A place without an argument stays as `{$name}`: the errors say nothing more.
+        Some(bundle.format_pattern(pattern, Some(&args), &mut Vec::new()).into_owned())
+    }
+
+    /// Puts `text` and `next` (what the cashier does now) in this language. A host code without texts of its own gets
+    /// `reason-host-unknown` with the code.
+    pub fn fill_reason(self, reason: &mut Reason) {
+        let code = clean(&reason.code);
+        let (fallback, shown) = match code.strip_prefix("host-") {
+            Some(f39) => ("host-unknown", f39),
+            None => ("unknown", code.as_str()),
+        };
+        let args = [("code", shown)];
+        let of = |what: &str| {
+            let own = self.find(&format!("{what}-{code}"), &args);
+            own.unwrap_or_else(|| self.get(&format!("{what}-{fallback}"), &args))
+        };
+        reason.text = of("reason");
+        reason.next = of("next");
+    }
+
+    /// [`Texts::fill_reason`] for the reason of an outcome, if it has one.
+    pub fn fill(self, outcome: &mut Outcome) {
+        if let Some(reason) = &mut outcome.reason {
+            self.fill_reason(reason);
+        }
+    }
+}
+
+fn bundle(language: Language) -> &'static Bundle {
+    static BUNDLES: [OnceLock<Bundle>; 2] = [const { OnceLock::new() }; 2];
+    let (slot, tag, files) = match language {
+        Language::ZhCn => (0, langid!("zh-CN"), ZH_CN),
+        Language::En => (1, langid!("en"), EN),
+    };
+    BUNDLES[slot].get_or_init(|| {
+        let mut bundle = Bundle::new_concurrent(vec![tag]);
+        // Fluent's bidirectional isolation marks are invisible characters; papers and displays must not get any.
+        bundle.set_use_isolating(false);
+        for text in files {
+            // What parses is used; a broken entry or a double id is a failing test, not a broken terminal.
+            let resource = FluentResource::try_new(text.into()).unwrap_or_else(|(partial, _)| partial);
+            bundle.add_resource_overriding(resource);
+        }
+        bundle
+    })
+}
+
+/// One visible line: control characters become spaces; characters without width (joiners, direction overrides, which can
+/// make an amount read differently) are left out.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .filter_map(|c| match c {
+            '\u{2028}' | '\u{2029}' => Some(' '),
+            c if c.is_control() => Some(' '),
+            c => c.width().is_some_and(|w| w > 0).then_some(c),
+        })
+        .collect()
+}

@@ -1,0 +1,73 @@
+//! The closed enums of the schema as words.
+use crate::Texts;
+use payterm_schema::{
+    DeviceKind, DeviceState, Kind, Phase, Status,
+    device::Way,
+    host::{EntryMode, Wallet},
+    outcome::{Authority, Class},
+    paper::{PaperKind, PaperState},
+    record::ObligationState,
+};
+
+/// A value that has a text `<prefix>-<name>`.
+pub trait Word: Copy + 'static {
+    /// Every value, for tests and help pages.
+    const ALL: &'static [Self];
+    /// Its text id, e.g. `status-approved`.
+    fn id(self) -> &'static str;
+}
+
+macro_rules! words {
+    ($($type:ident { $($variant:ident => $id:literal),+ $(,)? })+) => {$(
+        impl Word for $type {
+            const ALL: &'static [Self] = &[$($type::$variant),+];
+            fn id(self) -> &'static str {
+                match self { $($type::$variant => $id),+ }
+            }
+        }
+    )+};
+}
+
+words! {
+    Status {
+        Running => "status-running", Approved => "status-approved", Declined => "status-declined",
+        Cancelled => "status-cancelled", Failed => "status-failed", Unknown => "status-unknown",
+    }
+    Kind {
+        Sale => "kind-sale", Void => "kind-void", Balance => "kind-balance",
+        SignIn => "kind-sign_in", SignOff => "kind-sign_off", Echo => "kind-echo",
+    }
+    Phase {
+        Started => "phase-started", Confirming => "phase-confirming", Preparing => "phase-preparing", Presenting => "phase-presenting",
+        PinEntry => "phase-pin_entry", Sending => "phase-sending", Ended => "phase-ended",
+    }
+    EntryMode {
+        Manual => "entry-manual", Swipe => "entry-swipe", Code => "entry-code",
+        Chip => "entry-chip", Contactless => "entry-contactless", None => "entry-none",
+    }
+    Wallet { Wechat => "wallet-wechat", Alipay => "wallet-alipay", Unionpay => "wallet-unionpay" }
+    Way { Swipe => "way-swipe", Insert => "way-insert", Tap => "way-tap", Scan => "way-scan", Typed => "way-typed" }
+    Authority { Host => "authority-host", Card => "authority-card", Merchant => "authority-merchant" }
+    Class { A => "class-a", B => "class-b", C => "class-c", D => "class-d", E => "class-e", P => "class-p" }
+    DeviceKind {
+        MagneticReader => "device-magnetic_reader", ChipReader => "device-chip_reader", ContactlessReader => "device-contactless_reader",
+        Scanner => "device-scanner", Keypad => "device-keypad", PinPad => "device-pin_pad", Display => "device-display", Printer => "device-printer",
+    }
+    DeviceState {
+        Opening => "device-state-opening", Idle => "device-state-idle", Busy => "device-state-busy",
+        Degraded => "device-state-degraded", Failed => "device-state-failed",
+    }
+    ObligationState { Standing => "obligation-standing", Due => "obligation-due", Stuck => "obligation-stuck" }
+    PaperKind {
+        MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
+        StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip",
+    }
+    PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held" }
+}
+
+impl Texts {
+    /// The word of a status, kind, phase, entry mode, wallet, way, device kind or state, obligation state, paper ...
+    pub fn word(self, value: impl Word) -> String {
+        self.get(value.id(), &[])
+    }
+}
