@@ -246,6 +246,8 @@ pub struct FlowConfig {
     pub present_tries: u8,
     /// PIN tries of one request. Default 3; the host's 38 or 75 ends them sooner.
     pub pin_tries: u8,
+    /// The customer may confirm without a PIN (credit cards; the issuer decides). Default true.
+    pub pin_bypass: bool,
     /// A PAN may be typed on the terminal's keypad. Default false: most acquirers forbid it.
     pub typed_pan: bool,
     /// `Pay` answers at the latest this long after its start, if need be with `Unknown`. Default 180,000.
@@ -261,6 +263,7 @@ impl Default for FlowConfig {
             result_ms: 10_000,
             present_tries: 3,
             pin_tries: 3,
+            pin_bypass: true,
             typed_pan: false,
             answer_within_ms: 180_000,
         }

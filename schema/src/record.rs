@@ -2,7 +2,7 @@
 use crate::{
     account::{AccountId, Batch, Stan},
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
-    outcome::{Outcome, Place},
+    outcome::Outcome,
     paper::{PaperJob, PrintResult},
     request::{Request, RequestKey},
     time::Time,
@@ -68,6 +68,8 @@ pub struct Obligation {
     /// The frame to reverse.
     pub plan: Plan,
     pub reason: ReversalReason,
+    /// Under which transaction the PAN is sealed that the reversal needs; none for payment codes.
+    pub sealed: Option<u64>,
     /// Tries that left.
     pub tries: u32,
     /// Not sent before then.
@@ -102,15 +104,13 @@ pub enum Record {
     Booted {
         version: String,
     },
-    /// A request was accepted. `answer_by`: when `Pay` answers `Unknown` at the latest.
+    /// A request was accepted; `view` is its outcome as far as it is known.
     Started {
         txn: u64,
         key: RequestKey,
         hash: String,
         request: Box<Request>,
-        operator: String,
-        place: Place,
-        test: bool,
+        view: Box<Outcome>,
     },
     /// The frame may leave: the STAN is used, its obligation (if the kind has one) stands. `view` is the outcome as far as it is known (card, account, STAN).
     Allowed {
@@ -138,7 +138,14 @@ pub enum Record {
         trace: FrameTrace,
     },
     /// A valid answer came. `due`: it must be reversed all the same (refusal without F64, partial approval, `reverse` of the code table, a wallet's pending).
-    Answered { txn: u64, account: AccountId, stan: Stan, answer: Box<HostAnswer>, due: Option<Due>, trace: FrameTrace },
+    Answered {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        answer: Box<HostAnswer>,
+        due: Option<Due>,
+        trace: FrameTrace,
+    },
     /// An answer was discarded (MAC) or came late; kept for the dispute page.
     Disregarded {
         txn: u64,
@@ -219,7 +226,11 @@ pub enum Record {
         job: u64,
     },
     /// `hold`: unconfirmed, and offered to the cashier instead of printed again.
-    PaperEnded { job: u64, result: PrintResult, hold: bool },
+    PaperEnded {
+        job: u64,
+        result: PrintResult,
+        hold: bool,
+    },
     /// A held job is released by a person: print again as a duplicate, or give it up.
     PaperReleased {
         job: u64,
