@@ -1,1 +1,3 @@
-
+//! The payterm daemon: the only crate with a runtime. Actors around the sans-IO machine of `core`, the store, supervision.
+pub mod mishap;
+pub mod store;

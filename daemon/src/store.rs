@@ -1,0 +1,247 @@
+//! The journal on disk: SQLite (WAL, synchronous=FULL), one writer thread with group commit, one reader thread for queries.
+//! Only this file and those beside it in `store/` know SQLite.
+//!
+//! Invariant: a reply to [`Store::commit`] is given after the records are durable; after a failed commit nothing more is written
+//! until [`Store::reopen`] has read back what the disk really holds.
+mod files;
+mod queries;
+mod writer;
+
+pub use queries::Found;
+
+use crate::mishap::Mishaps;
+use payterm_schema::{Entry, record::EncodingError};
+use rusqlite::Connection;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
+use tokio::sync::oneshot;
+
+/// What is made durable together: all of it or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    pub records: Vec<Entry>,
+    /// Sealed PANs by transaction.
+    pub seal: Vec<(u64, Vec<u8>)>,
+    pub erase: Vec<u64>,
+    /// (seq, JSON) of the machine after the last record.
+    pub snapshot: Option<(u64, String)>,
+}
+
+/// What the machine is rebuilt from.
+#[derive(Debug)]
+pub struct Loaded {
+    pub snapshot: Option<String>,
+    pub tail: Vec<Entry>,
+    /// Sequence number of the last record; 0 in an empty journal.
+    pub last_seq: u64,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("state directory {0} is in use by another payterm (StateInUse)")]
+    StateInUse(PathBuf),
+    #[error("{path}: {cause}")]
+    File { path: PathBuf, cause: Arc<io::Error> },
+    #[error("{path}: schema version {found} is newer than {known}, which this program knows")]
+    NewerSchema { path: PathBuf, found: u32, known: u32 },
+    #[error("{path}: is a database, but not a payterm journal")]
+    NotOurs { path: PathBuf },
+    #[error("{0}")]
+    Record(Arc<EncodingError>),
+    #[error("snapshot {seq}: version {found} is newer than {known}, which this program knows")]
+    NewerSnapshot { seq: u64, found: u32, known: u32 },
+    #[error("{what}: {cause}")]
+    Sql { what: &'static str, cause: Arc<rusqlite::Error> },
+    #[error("record {found} cannot follow record {last}")]
+    Gap { last: u64, found: u64 },
+    #[error("record {seq}: {rule}")]
+    Projection { seq: u64, rule: &'static str },
+    #[error("the store stopped after a failed commit")]
+    Stopped,
+    #[error("the store's queue is full ({0} commits wait)")]
+    Full(usize),
+}
+impl From<EncodingError> for StoreError {
+    fn from(e: EncodingError) -> Self {
+        StoreError::Record(Arc::new(e))
+    }
+}
+pub(crate) fn sql(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    move |cause| StoreError::Sql { what, cause: Arc::new(cause) }
+}
+
+/// Bounds of the store. The defaults are what the daemon uses.
+#[derive(Clone)]
+pub struct Options {
+    /// Commits that may wait for the writer. 1,024: many times what one terminal has under way.
+    pub queue: usize,
+    /// Queries that may wait for the reader. 256.
+    pub queries: usize,
+    /// Greatest number of commits in one group. 512: bounds the time of one transaction.
+    pub group: usize,
+    /// Commits between checkpoints, which copy the WAL back into the database beside the writer. 256: about 1,000 pages.
+    pub checkpoint_every: u64,
+    /// Greatest size of the database in pages of 4 KiB, for tests of a full disk. None: as much as there is.
+    pub max_pages: Option<u32>,
+    pub mishaps: Mishaps,
+}
+impl Default for Options {
+    fn default() -> Self {
+        Self { queue: 1024, queries: 256, group: 512, checkpoint_every: 256, max_pages: None, mishaps: Mishaps::default() }
+    }
+}
+
+/// Counters since the start, for tests and `make bench`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// SQLite transactions committed; each is one fdatasync.
+    pub groups: AtomicU64,
+    /// Commits in them.
+    pub commits: AtomicU64,
+}
+
+struct Job {
+    commit: Commit,
+    done: oneshot::Sender<Result<u64, StoreError>>,
+}
+type Ask = Box<dyn FnOnce(&Connection) + Send>;
+
+/// Handle of the store; clones share it. All methods may be called from any thread, none but `open` and `close` blocks.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    options: Options,
+    lock: Arc<File>,
+    counters: Arc<Counters>,
+    writer: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
+    reader: Mutex<Option<(SyncSender<Ask>, JoinHandle<()>)>>,
+}
+
+impl Store {
+    /// Opens or makes the journal in `dir`, locks the directory and reads back what the machine needs.
+    pub fn open(dir: &Path, options: Options) -> Result<(Self, Loaded), StoreError> {
+        let lock = Arc::new(files::lock(dir)?);
+        let store = Self(Arc::new(Inner {
+            dir: dir.to_owned(),
+            options,
+            lock,
+            counters: Arc::default(),
+            writer: Mutex::new(None),
+            reader: Mutex::new(None),
+        }));
+        let loaded = store.start_writer()?.blocking_recv().map_err(|_| StoreError::Stopped)??;
+        Ok((store, loaded))
+    }
+
+    /// Hands a commit to the writer; the receiver hears the last durable sequence number, or why nothing was written.
+    /// A receiver that is closed without an answer means that the writer died: the outcome of the commit is only on disk.
+    pub fn commit(&self, commit: Commit) -> oneshot::Receiver<Result<u64, StoreError>> {
+        let (done, heard) = oneshot::channel();
+        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = match writer.as_ref().map(|(tx, _)| tx.try_send(Job { commit, done })) {
+            Some(Ok(())) => None,
+            Some(Err(TrySendError::Full(job))) => Some((job.done, StoreError::Full(self.0.options.queue))),
+            // The sender of the answer is dropped: the receiver hears that the writer is gone.
+            Some(Err(TrySendError::Disconnected(job))) => Some((job.done, StoreError::Stopped)),
+            None => None,
+        };
+        if let Some((done, why)) = refused {
+            done.send(Err(why)).ok();
+        }
+        heard
+    }
+
+    /// After a failed commit or a dead writer: a new connection, and what the disk really holds.
+    pub async fn reopen(&self) -> Result<Loaded, StoreError> {
+        self.start_writer()?.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Runs a query on the reader's connection.
+    pub(crate) async fn ask<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+        let (done, heard) = oneshot::channel();
+        self.send_ask(Box::new(move |db| {
+            done.send(query(db)).ok();
+        }))?;
+        heard.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// Waits until what was handed over is written, closes the connections and gives the directory free.
+    pub fn close(&self) {
+        for thread in [take(&self.0.writer), take(&self.0.reader)].into_iter().flatten() {
+            thread.join().ok();
+        }
+    }
+
+    fn start_writer(&self) -> Result<oneshot::Receiver<Result<Loaded, StoreError>>, StoreError> {
+        let (ready, loaded) = oneshot::channel();
+        let (tx, rx) = sync_channel(self.0.options.queue);
+        let mut slot = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // Dropping the old sender ends the old thread; the new one waits for it: two writers at once cannot be.
+        let before = slot.take().map(|(_, thread)| thread);
+        let (dir, options, lock, counters) = (self.0.dir.clone(), self.0.options.clone(), self.0.lock.clone(), self.0.counters.clone());
+        let thread = spawn("payterm-store", move || {
+            let _lock = lock;
+            if let Some(old) = before {
+                old.join().ok();
+            }
+            writer::run(&dir, &options, &counters, ready, &rx);
+        })?;
+        *slot = Some((tx, thread));
+        Ok(loaded)
+    }
+
+    fn send_ask(&self, ask: Ask) -> Result<(), StoreError> {
+        let mut slot = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let ask = match slot.as_ref().map(|(tx, _)| tx.clone()) {
+            Some(tx) => match tx.try_send(ask) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(_)) => return Err(StoreError::Full(self.0.options.queries)),
+                Err(TrySendError::Disconnected(ask)) => ask,
+            },
+            None => ask,
+        };
+        // The first query, or the reader has died: a new one.
+        let (tx, rx) = sync_channel::<Ask>(self.0.options.queries);
+        tx.try_send(ask).map_err(|_| StoreError::Stopped)?;
+        let (dir, lock) = (self.0.dir.clone(), self.0.lock.clone());
+        let thread = spawn("payterm-query", move || {
+            let _lock = lock;
+            match files::open_reader(&dir) {
+                Ok(db) => rx.iter().for_each(|ask| ask(&db)),
+                Err(e) => tracing::error!("store: queries: {e}"),
+            }
+        })?;
+        *slot = Some((tx, thread));
+        Ok(())
+    }
+}
+
+fn take<T>(slot: &Mutex<Option<(SyncSender<T>, JoinHandle<()>)>>) -> Option<JoinHandle<()>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take().map(|(_, thread)| thread)
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new().name(name.into()).spawn(body).map_err(|e| StoreError::File { path: name.into(), cause: Arc::new(e) })
+}
+
+impl Counters {
+    fn count(&self, commits: usize) {
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        self.commits.fetch_add(commits as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,119 @@
+//! The state directory: lock, modes, connections, migrations.
+use super::{Options, StoreError, sql};
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    fs::{DirBuilder, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// "PTRM": `PRAGMA application_id` of a journal.
+const APPLICATION_ID: i32 = 0x5054_524d;
+/// Numbered migrations; the last one's number is `PRAGMA user_version`.
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../../schema/sql/0001_journal.sql")];
+/// A writer waits for a checkpoint or a reader at most this long.
+const BUSY: Duration = Duration::from_secs(5);
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |cause| StoreError::File { path: path.to_owned(), cause: Arc::new(cause) }
+}
+pub(super) fn journal(dir: &Path) -> PathBuf {
+    dir.join("journal.db")
+}
+
+/// Makes the directory (0700) and takes its lock; the lock ends with the last clone of the file.
+pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+    if !dir.is_dir() {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file_error(dir))?;
+    }
+    std::fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(file_error(dir))?;
+    let path = dir.join("lock");
+    let file = private(&path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::StateInUse(dir.to_owned())),
+        Err(e) => Err(file_error(&path)(e.into())),
+    }
+}
+
+/// Opens or makes a file that only its owner may read.
+fn private(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(file_error(path))?;
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(file_error(path))?;
+    Ok(file)
+}
+
+/// The writer's connection: file made with mode 0600 (WAL and index inherit it), migrated, and everything in the WAL moved into
+/// the database file. The last matters after a failed sync: the kernel may show bytes of the WAL that never reached the disk and
+/// will not write them again; a checkpoint writes them anew and syncs, and the WAL begins at its start.
+pub(super) fn open_writer(dir: &Path, options: &Options, migrations: &[&str]) -> Result<Connection, StoreError> {
+    let path = journal(dir);
+    drop(private(&path)?);
+    let mut db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(sql("open the journal"))?;
+    db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
+    let found: u32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
+    let application: i32 = db.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(sql("read the application id"))?;
+    let fresh = application == 0 && found == 0 && db.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get::<_, u32>(0)).map_err(sql("read"))? == 0;
+    let known = migrations.len() as u32;
+    if !fresh && application != APPLICATION_ID {
+        return Err(StoreError::NotOurs { path });
+    }
+    if found > known {
+        return Err(StoreError::NewerSchema { path, found, known });
+    }
+    db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA wal_autocheckpoint=0;")
+        .map_err(sql("set up the journal"))?;
+    let checkpoint: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0)).map_err(sql("checkpoint at start"))?;
+    if checkpoint != 0 {
+        return Err(sql("checkpoint at start")(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)));
+    }
+    if let Some(n) = options.max_pages {
+        db.pragma_update(None, "max_page_count", n).map_err(sql("max_page_count"))?;
+    }
+    db.set_prepared_statement_cache_capacity(32);
+    if found < known && !fresh {
+        back_up(&db, dir, found)?;
+    }
+    for (i, text) in migrations.iter().enumerate().skip(found as usize) {
+        let step = db.transaction().map_err(sql("begin a migration"))?;
+        step.execute_batch(text).map_err(sql("migrate"))?;
+        step.pragma_update(None, "user_version", i as u32 + 1).map_err(sql("migrate"))?;
+        step.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql("migrate"))?;
+        step.commit().map_err(sql("commit a migration"))?;
+    }
+    Ok(db)
+}
+
+/// A copy of the whole journal beside it, synced, before a migration changes it.
+fn back_up(db: &Connection, dir: &Path, version: u32) -> Result<(), StoreError> {
+    let path = dir.join(format!("journal.before-{}.db", version + 1));
+    drop(private(&path)?);
+    let mut copy = Connection::open(&path).map_err(sql("open the backup"))?;
+    let run = rusqlite::backup::Backup::new(db, &mut copy).map_err(sql("back up"))?;
+    run.run_to_completion(1000, Duration::ZERO, None).map_err(sql("back up"))?;
+    drop(run);
+    drop(copy);
+    File::open(&path).and_then(|f| f.sync_all()).map_err(file_error(&path))?;
+    File::open(dir).and_then(|d| d.sync_all()).map_err(file_error(dir))
+}
+
+pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open_with_flags(journal(dir), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(sql("open the journal for reading"))?;
+    db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
+    db.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF;").map_err(sql("set up the reader"))?;
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(db)
+}
+
+/// The checkpointer's connection, beside the writer's.
+pub(super) fn open_checkpointer(dir: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open_with_flags(journal(dir), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(sql("open the journal for checkpoints"))?;
+    db.execute_batch("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;").map_err(sql("set up the checkpointer"))?;
+    Ok(db)
+}

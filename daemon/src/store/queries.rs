@@ -1,0 +1,130 @@
+//! Read-only queries, on a connection and a thread of their own.
+use super::{Store, StoreError, sql};
+use payterm_schema::{
+    AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time,
+    terminal::Filter,
+};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use std::rc::Rc;
+
+/// A transaction as it was last recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub txn: u64,
+    /// [`payterm_schema::Request::content_hash`] of its request.
+    pub hash: String,
+    pub outcome: Outcome,
+}
+
+/// Greatest page of the history.
+const PAGE_MAX: u32 = 200;
+const PAGE_DEFAULT: u32 = 50;
+const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by FROM txn";
+
+impl Store {
+    pub async fn by_key(&self, key: &RequestKey) -> Result<Option<Found>, StoreError> {
+        let key = key.clone();
+        self.ask(move |db| one(db, "WHERE app = ?1 AND id = ?2", params![key.app, key.id])).await
+    }
+    pub async fn by_txn(&self, txn: u64) -> Result<Option<Found>, StoreError> {
+        self.ask(move |db| one(db, "WHERE txn = ?1", params![txn])).await
+    }
+    /// Approved transactions of the app with this RRN, newest first, at most two.
+    pub async fn by_rrn(&self, app: &str, rrn: &str) -> Result<Vec<Found>, StoreError> {
+        let (app, rrn) = (app.to_owned(), rrn.to_owned());
+        self.ask(move |db| many(db, "WHERE rrn = ?1 AND +app = ?2 AND status = ?3 ORDER BY txn DESC LIMIT 2", params![rrn, app, Status::Approved.name()])).await
+    }
+    /// Approved transactions of the app with this STAN in one of the open batches, at most two.
+    pub async fn by_stan(&self, app: &str, stan: Stan, batches: Vec<(AccountId, Batch)>) -> Result<Vec<Found>, StoreError> {
+        let app = app.to_owned();
+        self.ask(move |db| {
+            let mut found =
+                many(db, "WHERE stan = ?1 AND +app = ?2 AND status = ?3 ORDER BY txn DESC LIMIT 64", params![stan.get(), app, Status::Approved.name()])?;
+            found.retain(|f| batches.iter().any(|(a, b)| f.outcome.account.as_ref() == Some(a) && f.outcome.batch == Some(*b)));
+            found.truncate(2);
+            Ok(found)
+        })
+        .await
+    }
+    /// Newest first; all filters that are given hold. `own`: only this app's.
+    pub async fn list(&self, own: Option<String>, filter: Filter) -> Result<Vec<Outcome>, StoreError> {
+        self.ask(move |db| list(db, own, &filter)).await
+    }
+    /// The records of a transaction, in order.
+    pub async fn entries(&self, txn: u64) -> Result<Vec<Entry>, StoreError> {
+        self.ask(move |db| {
+            let mut select =
+                db.prepare_cached("SELECT seq, at, txn, version, json FROM record WHERE txn = ?1 ORDER BY seq").map_err(sql("read a transaction's records"))?;
+            let mut rows = select.query([txn]).map_err(sql("read a transaction's records"))?;
+            let mut all = Vec::new();
+            while let Some(row) = rows.next().map_err(sql("read a transaction's records"))? {
+                all.push(entry(row)?);
+            }
+            Ok(all)
+        })
+        .await
+    }
+    pub async fn sealed(&self, txn: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.ask(move |db| {
+            db.prepare_cached("SELECT blob FROM sealed WHERE txn = ?1")
+                .and_then(|mut s| s.query_row([txn], |r| r.get(0)).optional())
+                .map_err(sql("read a sealed value"))
+        })
+        .await
+    }
+}
+
+/// A row of `record` in the order seq, at, txn, version, json.
+pub(super) fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
+    let read = || -> rusqlite::Result<_> { Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)) };
+    let (seq, at, txn, version) = read().map_err(sql("read a record"))?;
+    let json = row.get_ref(4).map_err(sql("read a record"))?.as_str().map_err(|e| sql("read a record")(e.into()))?;
+    Ok(Entry { seq, at: Time(at), txn, record: Record::decode(seq, version, json)? })
+}
+
+fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let mut outcome: Outcome =
+        serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e)))?;
+    outcome.voided |= row.get::<_, Option<u64>>(3)?.is_some();
+    Ok(Found { txn: row.get(0)?, hash: row.get(1)?, outcome })
+}
+
+fn many(db: &Connection, tail: &str, values: &[&dyn ToSql]) -> Result<Vec<Found>, StoreError> {
+    db.prepare_cached(&format!("{COLUMNS} {tail}"))
+        .and_then(|mut s| s.query_map(values, found).and_then(|rows| rows.collect()))
+        .map_err(sql("read transactions"))
+}
+
+fn one(db: &Connection, tail: &str, values: &[&dyn ToSql]) -> Result<Option<Found>, StoreError> {
+    Ok(many(db, tail, values)?.into_iter().next())
+}
+
+/// The page is read from the newest transaction down; `+column` keeps SQLite from sorting an index range instead.
+fn list(db: &Connection, own: Option<String>, f: &Filter) -> Result<Vec<Outcome>, StoreError> {
+    let mut rules = vec!["1"];
+    let mut values: Vec<Rc<dyn ToSql>> = Vec::new();
+    let mut rule = |text: &'static str, value: Option<Rc<dyn ToSql>>| {
+        if let Some(v) = value {
+            rules.push(text);
+            values.push(v);
+        }
+    };
+    fn v<T: ToSql + 'static>(value: Option<T>) -> Option<Rc<dyn ToSql>> {
+        value.map(|v| Rc::new(v) as Rc<dyn ToSql>)
+    }
+    rule("+app = ?", v(own));
+    rule("+app = ?", v(f.app.clone()));
+    rule("kind = ?", v(f.kind.map(|k| k.name())));
+    rule("status = ?", v(f.status.map(|s| s.name())));
+    rule("account = ?", v(f.account.as_ref().map(|a| a.as_str().to_owned())));
+    rule("started >= ?", v(f.since.map(|t| t.0)));
+    rule("started < ?", v(f.until.map(|t| t.0)));
+    rule("substr(masked_pan, -4) = ?", v(f.last4.clone()));
+    rule("rrn = ?", v(f.rrn.clone()));
+    rule("stan = ?", v(f.stan.map(|s| s.get())));
+    rule("txn < ?", v(f.before));
+    let tail = format!("WHERE {} ORDER BY txn DESC LIMIT ?", rules.join(" AND "));
+    values.push(Rc::new(f.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)));
+    let values: Vec<&dyn ToSql> = values.iter().map(|v| v.as_ref()).collect();
+    Ok(many(db, &tail, &values)?.into_iter().map(|f| f.outcome).collect())
+}

@@ -1,0 +1,244 @@
+//! The writer's thread: group commit, and the projection of records into `txn`.
+use super::{Commit, Counters, Job, Loaded, Options, StoreError, files, sql};
+use crate::mishap::Part;
+use payterm_schema::{
+    Entry, Record,
+    record::{EncodingError, RECORD_VERSION},
+};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use std::{
+    path::Path,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+};
+use tokio::sync::oneshot;
+
+/// Version of the snapshot's JSON; the machine's own type decides its content.
+const SNAPSHOT_VERSION: u32 = 1;
+
+pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: oneshot::Sender<Result<Loaded, StoreError>>, jobs: &Receiver<Job>) {
+    let opened = files::open_writer(dir, options, files::MIGRATIONS).and_then(|db| load(&db).map(|l| (db, l)));
+    let (mut db, mut last) = match opened {
+        Ok((db, loaded)) => {
+            let last = loaded.last_seq;
+            ready.send(Ok(loaded)).ok();
+            (db, last)
+        }
+        Err(e) => {
+            ready.send(Err(e)).ok();
+            return refuse_all(jobs);
+        }
+    };
+    let checkpoints = Checkpoints::default();
+    let mut since = 0;
+    while let Ok(first) = jobs.recv() {
+        let mut group = vec![first];
+        while group.len() < options.group
+            && let Ok(job) = jobs.try_recv()
+        {
+            group.push(job);
+        }
+        options.mishaps.pass(Part::Store);
+        match write(&mut db, &group, last) {
+            Ok(seqs) => {
+                counters.count(group.len());
+                for (job, seq) in group.into_iter().zip(seqs) {
+                    last = seq;
+                    job.done.send(Ok(seq)).ok();
+                }
+            }
+            Err(e) => {
+                tracing::error!("store: commit failed, {} callers are told: {e}", group.len());
+                for job in group {
+                    job.done.send(Err(e.clone())).ok();
+                }
+                // Nothing more is written by this connection: what comes next belongs to a machine that the disk does not know.
+                drop(db);
+                return refuse_all(jobs);
+            }
+        }
+        since += 1;
+        if since >= options.checkpoint_every {
+            since = 0;
+            checkpoints.wake(dir);
+        }
+    }
+}
+
+/// Answers until the last sender is gone.
+fn refuse_all(jobs: &Receiver<Job>) {
+    for job in jobs {
+        job.done.send(Err(StoreError::Stopped)).ok();
+    }
+}
+
+/// Passive checkpoints on a thread and connection of their own: the writer never waits for one.
+#[derive(Default)]
+struct Checkpoints(std::cell::OnceCell<SyncSender<()>>);
+impl Checkpoints {
+    fn wake(&self, dir: &Path) {
+        let tx = self.0.get_or_init(|| {
+            let (tx, rx) = sync_channel::<()>(1);
+            let dir = dir.to_owned();
+            let body = move || {
+                let db = match files::open_checkpointer(&dir) {
+                    Ok(db) => db,
+                    Err(e) => return tracing::warn!("store: {e}"),
+                };
+                for () in rx {
+                    if let Err(e) = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+                        tracing::warn!("store: checkpoint: {e}");
+                    }
+                }
+            };
+            if let Err(e) = super::spawn("payterm-wal", body) {
+                tracing::warn!("store: {e}");
+            }
+            tx
+        });
+        // Full: one is due already.
+        tx.try_send(()).ok();
+    }
+}
+
+/// The last snapshot and the records behind it: time does not depend on the length of the history.
+fn load(db: &Connection) -> Result<Loaded, StoreError> {
+    let snapshot: Option<(u64, u32, String)> = db
+        .query_row("SELECT seq, version, json FROM snapshot ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+        .optional()
+        .map_err(sql("load the snapshot"))?;
+    if let Some((seq, found, _)) = snapshot
+        && found > SNAPSHOT_VERSION
+    {
+        return Err(StoreError::NewerSnapshot { seq, found, known: SNAPSHOT_VERSION });
+    }
+    let newest: Option<(u64, u32)> = db
+        .query_row("SELECT seq, version FROM record ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()
+        .map_err(sql("load the last record"))?;
+    if let Some((seq, found)) = newest
+        && found > RECORD_VERSION
+    {
+        return Err(EncodingError::Newer { seq, found }.into());
+    }
+    let after = snapshot.as_ref().map_or(0, |s| s.0);
+    let mut tail = Vec::new();
+    let mut select = db.prepare("SELECT seq, at, txn, version, json FROM record WHERE seq > ?1 ORDER BY seq").map_err(sql("load the journal"))?;
+    let mut rows = select.query([after]).map_err(sql("load the journal"))?;
+    while let Some(row) = rows.next().map_err(sql("load the journal"))? {
+        tail.push(super::queries::entry(row)?);
+    }
+    Ok(Loaded { snapshot: snapshot.map(|s| s.2), tail, last_seq: newest.map_or(0, |n| n.0).max(after) })
+}
+
+/// One SQLite transaction for the whole group; answers the last sequence number of each commit.
+fn write(db: &mut Connection, group: &[Job], mut last: u64) -> Result<Vec<u64>, StoreError> {
+    let step = |text: &str| db.prepare_cached(text).and_then(|mut s| s.execute([])).map(drop);
+    step("BEGIN IMMEDIATE").map_err(sql("begin"))?;
+    let mut seqs = Vec::with_capacity(group.len());
+    let written = group.iter().try_for_each(|job| {
+        put(db, &job.commit, &mut last)?;
+        seqs.push(last);
+        Ok(())
+    });
+    match written.and_then(|()| step("COMMIT").map_err(sql("commit"))) {
+        Ok(()) => Ok(seqs),
+        Err(e) => {
+            db.execute_batch("ROLLBACK").ok();
+            Err(e)
+        }
+    }
+}
+
+fn put(db: &Connection, commit: &Commit, last: &mut u64) -> Result<(), StoreError> {
+    for entry in &commit.records {
+        if entry.seq != *last + 1 {
+            return Err(StoreError::Gap { last: *last, found: entry.seq });
+        }
+        let json = entry.record.encode().map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
+        run(db, 
+            "write a record",
+            "INSERT INTO record (seq, at, txn, version, json) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![entry.seq, entry.at.0, entry.txn, RECORD_VERSION, json],
+        )?;
+        *last = entry.seq;
+        project(db, entry)?;
+    }
+    for (txn, blob) in &commit.seal {
+        run(db, "write a sealed value", "INSERT INTO sealed (txn, blob) VALUES (?1, ?2) ON CONFLICT (txn) DO UPDATE SET blob = excluded.blob", params![txn, blob])?;
+    }
+    for txn in &commit.erase {
+        run(db, "erase a sealed value", "DELETE FROM sealed WHERE txn = ?1", params![txn])?;
+    }
+    if let Some((seq, json)) = &commit.snapshot {
+        run(db, "write a snapshot", "INSERT OR REPLACE INTO snapshot (seq, version, json) VALUES (?1, ?2, ?3)", params![seq, SNAPSHOT_VERSION, json])?;
+        // The one before it stays, for a person.
+        run(db, "prune snapshots", "DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 2)", &[])?;
+    }
+    Ok(())
+}
+
+/// The row of a transaction is a fold over its records: the searched columns and the outcome as last recorded.
+fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
+    let outcome = match &entry.record {
+        Record::Started { key, hash, view, .. } => {
+            let values = params![view.txn, view.kind.name(), view.started.0, key.app, key.id, hash];
+            run(
+                db,
+                "start a transaction's row",
+                "INSERT INTO txn (txn, kind, started, app, id, hash, status, currency, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, '', '', '')",
+                values,
+            )?;
+            view
+        }
+        Record::Allowed { view, .. } => view,
+        Record::Outcome { outcome } => outcome,
+        Record::Voided { txn, by } => {
+            return one(entry.seq, run(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
+        }
+        Record::Booted { .. }
+        | Record::NotSent { .. }
+        | Record::NoReply { .. }
+        | Record::Answered { .. }
+        | Record::Disregarded { .. }
+        | Record::ObligationTried { .. }
+        | Record::ObligationFailed { .. }
+        | Record::ObligationEnded { .. }
+        | Record::ObligationStuck { .. }
+        | Record::ObligationRetried { .. }
+        | Record::ControlSent { .. }
+        | Record::SignedIn { .. }
+        | Record::SignInFailed { .. }
+        | Record::SignedOut { .. }
+        | Record::Requirement { .. }
+        | Record::PaperQueued { .. }
+        | Record::PaperStarted { .. }
+        | Record::PaperEnded { .. }
+        | Record::PaperReleased { .. } => return Ok(()),
+    };
+    let json = serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
+    let o = outcome.as_ref();
+    let values = params![
+        o.txn,
+        o.status.name(),
+        o.account.as_ref().map(|a| a.as_str()),
+        o.sums.amount,
+        o.sums.currency.code(),
+        o.masked_pan,
+        o.stan.map(|s| s.get()),
+        o.batch.map(|b| b.get()),
+        o.rrn,
+        o.ended.map(|t| t.0),
+        json
+    ];
+    // SQLite leaves the index of an unchanged column alone.
+    let text = "UPDATE txn SET status=?2, account=?3, amount=?4, currency=?5, masked_pan=?6, stan=?7, batch=?8, rrn=?9, ended=?10, outcome=?11 WHERE txn=?1";
+    one(entry.seq, run(db, "update a transaction's row", text, values)?)
+}
+
+fn one(seq: u64, changed: usize) -> Result<(), StoreError> {
+    if changed == 1 { Ok(()) } else { Err(StoreError::Projection { seq, rule: "names a transaction that was never started" }) }
+}
+
+fn run(db: &Connection, what: &'static str, text: &str, values: &[&dyn ToSql]) -> Result<usize, StoreError> {
+    db.prepare_cached(text).and_then(|mut s| s.execute(values)).map_err(sql(what))
+}
