@@ -122,7 +122,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     dir: PathBuf,
     options: Options,
-    lock: Arc<File>,
+    lock: Mutex<Option<Arc<File>>>,
     counters: Arc<Counters>,
     writer: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
     reader: Mutex<Option<(SyncSender<Ask>, JoinHandle<()>)>>,
@@ -131,15 +131,8 @@ struct Inner {
 impl Store {
     /// Opens or makes the journal in `dir`, locks the directory and reads back what the machine needs.
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Loaded), StoreError> {
-        let lock = Arc::new(files::lock(dir)?);
-        let store = Self(Arc::new(Inner {
-            dir: dir.to_owned(),
-            options,
-            lock,
-            counters: Arc::default(),
-            writer: Mutex::new(None),
-            reader: Mutex::new(None),
-        }));
+        let lock = Mutex::new(Some(Arc::new(files::lock(dir)?)));
+        let store = Self(Arc::new(Inner { dir: dir.to_owned(), options, lock, counters: Arc::default(), writer: Mutex::new(None), reader: Mutex::new(None) }));
         let loaded = store.start_writer()?.blocking_recv().map_err(|_| StoreError::Stopped)??;
         Ok((store, loaded))
     }
@@ -185,6 +178,11 @@ impl Store {
         for thread in [take(&self.0.writer), take(&self.0.reader)].into_iter().flatten() {
             thread.join().ok();
         }
+        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn lock(&self) -> Result<Arc<File>, StoreError> {
+        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Stopped)
     }
 
     fn start_writer(&self) -> Result<oneshot::Receiver<Result<Loaded, StoreError>>, StoreError> {
@@ -193,7 +191,7 @@ impl Store {
         let mut slot = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         // Dropping the old sender ends the old thread; the new one waits for it: two writers at once cannot be.
         let before = slot.take().map(|(_, thread)| thread);
-        let (dir, options, lock, counters) = (self.0.dir.clone(), self.0.options.clone(), self.0.lock.clone(), self.0.counters.clone());
+        let (dir, options, lock, counters) = (self.0.dir.clone(), self.0.options.clone(), self.lock()?, self.0.counters.clone());
         let thread = spawn("payterm-store", move || {
             let _lock = lock;
             if let Some(old) = before {
@@ -218,7 +216,7 @@ impl Store {
         // The first query, or the reader has died: a new one.
         let (tx, rx) = sync_channel::<Ask>(self.0.options.queries);
         tx.try_send(ask).map_err(|_| StoreError::Stopped)?;
-        let (dir, lock) = (self.0.dir.clone(), self.0.lock.clone());
+        let (dir, lock) = (self.0.dir.clone(), self.lock()?);
         let thread = spawn("payterm-query", move || {
             let _lock = lock;
             match files::open_reader(&dir) {

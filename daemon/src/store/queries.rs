@@ -1,9 +1,6 @@
 //! Read-only queries, on a connection and a thread of their own.
 use super::{Store, StoreError, sql};
-use payterm_schema::{
-    AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time,
-    terminal::Filter,
-};
+use payterm_schema::{AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, terminal::Filter};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::rc::Rc;
 

@@ -155,7 +155,8 @@ fn put(db: &Connection, commit: &Commit, last: &mut u64) -> Result<(), StoreErro
             return Err(StoreError::Gap { last: *last, found: entry.seq });
         }
         let json = entry.record.encode().map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
-        run(db, 
+        exec(
+            db,
             "write a record",
             "INSERT INTO record (seq, at, txn, version, json) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![entry.seq, entry.at.0, entry.txn, RECORD_VERSION, json],
@@ -164,15 +165,20 @@ fn put(db: &Connection, commit: &Commit, last: &mut u64) -> Result<(), StoreErro
         project(db, entry)?;
     }
     for (txn, blob) in &commit.seal {
-        run(db, "write a sealed value", "INSERT INTO sealed (txn, blob) VALUES (?1, ?2) ON CONFLICT (txn) DO UPDATE SET blob = excluded.blob", params![txn, blob])?;
+        exec(
+            db,
+            "write a sealed value",
+            "INSERT INTO sealed (txn, blob) VALUES (?1, ?2) ON CONFLICT (txn) DO UPDATE SET blob = excluded.blob",
+            params![txn, blob],
+        )?;
     }
     for txn in &commit.erase {
-        run(db, "erase a sealed value", "DELETE FROM sealed WHERE txn = ?1", params![txn])?;
+        exec(db, "erase a sealed value", "DELETE FROM sealed WHERE txn = ?1", params![txn])?;
     }
     if let Some((seq, json)) = &commit.snapshot {
-        run(db, "write a snapshot", "INSERT OR REPLACE INTO snapshot (seq, version, json) VALUES (?1, ?2, ?3)", params![seq, SNAPSHOT_VERSION, json])?;
+        exec(db, "write a snapshot", "INSERT OR REPLACE INTO snapshot (seq, version, json) VALUES (?1, ?2, ?3)", params![seq, SNAPSHOT_VERSION, json])?;
         // The one before it stays, for a person.
-        run(db, "prune snapshots", "DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 2)", &[])?;
+        exec(db, "prune snapshots", "DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 2)", &[])?;
     }
     Ok(())
 }
@@ -182,7 +188,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     let outcome = match &entry.record {
         Record::Started { key, hash, view, .. } => {
             let values = params![view.txn, view.kind.name(), view.started.0, key.app, key.id, hash];
-            run(
+            exec(
                 db,
                 "start a transaction's row",
                 "INSERT INTO txn (txn, kind, started, app, id, hash, status, currency, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, '', '', '')",
@@ -193,7 +199,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         Record::Allowed { view, .. } => view,
         Record::Outcome { outcome } => outcome,
         Record::Voided { txn, by } => {
-            return one(entry.seq, run(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
+            return one(entry.seq, exec(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
         }
         Record::Booted { .. }
         | Record::NotSent { .. }
@@ -232,13 +238,13 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     ];
     // SQLite leaves the index of an unchanged column alone.
     let text = "UPDATE txn SET status=?2, account=?3, amount=?4, currency=?5, masked_pan=?6, stan=?7, batch=?8, rrn=?9, ended=?10, outcome=?11 WHERE txn=?1";
-    one(entry.seq, run(db, "update a transaction's row", text, values)?)
+    one(entry.seq, exec(db, "update a transaction's row", text, values)?)
 }
 
 fn one(seq: u64, changed: usize) -> Result<(), StoreError> {
     if changed == 1 { Ok(()) } else { Err(StoreError::Projection { seq, rule: "names a transaction that was never started" }) }
 }
 
-fn run(db: &Connection, what: &'static str, text: &str, values: &[&dyn ToSql]) -> Result<usize, StoreError> {
+fn exec(db: &Connection, what: &'static str, text: &str, values: &[&dyn ToSql]) -> Result<usize, StoreError> {
     db.prepare_cached(text).and_then(|mut s| s.execute(values)).map_err(sql(what))
 }

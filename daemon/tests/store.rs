@@ -1,0 +1,321 @@
+//! The store against a real disk: group commit, failures, reopening, modes, the projection.
+use payterm_daemon::{
+    mishap::{Mishaps, Part},
+    store::{Commit, Loaded, Options, Store, StoreError},
+};
+use payterm_schema::{Entry, Kind, Outcome, Record, Request, RequestKey, Status, Time, request::RequestWire, terminal::Filter};
+use serde_json::json;
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+fn booted(seq: u64) -> Entry {
+    Entry { seq, at: Time(1_000 + seq as i64), txn: None, record: Record::Booted { version: "test".into() } }
+}
+fn commit(records: Vec<Entry>) -> Commit {
+    Commit { records, ..Commit::default() }
+}
+fn open(dir: &Path) -> (Store, Loaded) {
+    Store::open(dir, Options::default()).unwrap()
+}
+fn put(store: &Store, c: Commit) -> Result<u64, StoreError> {
+    store.commit(c).blocking_recv().unwrap_or(Err(StoreError::Stopped))
+}
+fn wait<T>(f: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f)
+}
+
+fn view(txn: u64, id: &str, status: &str) -> Outcome {
+    serde_json::from_value(json!({
+        "app": "pos", "id": id, "txn": txn, "kind": "sale", "status": status, "currency": "CNY", "amount": "12.34", "started": 1_000 + txn,
+        "place": {"shop": "s", "address": "", "city": ""}, "operator": "01", "test": true,
+    }))
+    .unwrap()
+}
+fn started(seq: u64, txn: u64, id: &str) -> Entry {
+    let wire = RequestWire { id: id.into(), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let request = Request::try_from(wire).unwrap();
+    let record = Record::Started {
+        txn,
+        key: RequestKey::new("pos", id).unwrap(),
+        hash: request.content_hash(),
+        request: Box::new(request),
+        view: Box::new(view(txn, id, "running")),
+    };
+    Entry { seq, at: Time(1_000 + txn as i64), txn: Some(txn), record }
+}
+fn ended(seq: u64, txn: u64, id: &str) -> Entry {
+    let mut outcome = view(txn, id, "approved");
+    outcome.rrn = Some(format!("{txn:012}"));
+    outcome.stan = payterm_schema::Stan::new(txn as u32);
+    outcome.batch = payterm_schema::Batch::new(7);
+    outcome.account = Some(payterm_schema::AccountId::new("main").unwrap());
+    outcome.masked_pan = Some("623456******1234".into());
+    outcome.ended = Some(Time(9_000));
+    Entry { seq, at: Time(9_000), txn: Some(txn), record: Record::Outcome { outcome: Box::new(outcome) } }
+}
+
+#[test]
+fn a_lone_commit_is_durable_and_read_back_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, loaded) = open(dir.path());
+    assert_eq!((loaded.last_seq, loaded.tail.len(), loaded.snapshot), (0, 0, None));
+    assert_eq!(put(&store, commit(vec![booted(1), started(2, 1, "a")])).unwrap(), 2);
+    assert_eq!(put(&store, commit(vec![ended(3, 1, "a")])).unwrap(), 3);
+    assert_eq!(store.counters().groups.load(Ordering::Relaxed), 2);
+    store.close();
+    let (_store, loaded) = open(dir.path());
+    assert_eq!(loaded.tail, vec![booted(1), started(2, 1, "a"), ended(3, 1, "a")]);
+}
+
+#[test]
+fn commits_that_wait_share_a_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let heard: Vec<_> = (1..=200).map(|seq| store.commit(commit(vec![booted(seq)]))).collect();
+    let seqs: Vec<u64> = heard.into_iter().map(|h| h.blocking_recv().unwrap().unwrap()).collect();
+    assert_eq!(seqs, (1..=200).collect::<Vec<_>>());
+    let groups = store.counters().groups.load(Ordering::Relaxed);
+    assert!(groups < 100, "{groups} groups for 200 commits");
+    assert_eq!(store.counters().commits.load(Ordering::Relaxed), 200);
+}
+
+#[test]
+fn a_snapshot_bounds_what_is_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    for n in 1..=3u64 {
+        put(&store, Commit { records: vec![booted(n)], snapshot: Some((n, format!("state {n}"))), ..Commit::default() }).unwrap();
+    }
+    put(&store, commit(vec![booted(4)])).unwrap();
+    store.close();
+    let (_store, loaded) = open(dir.path());
+    assert_eq!((loaded.snapshot.as_deref(), loaded.tail, loaded.last_seq), (Some("state 3"), vec![booted(4)], 4));
+    let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    assert_eq!(db.query_row("SELECT count(*) FROM snapshot", [], |r| r.get::<_, u32>(0)).unwrap(), 2);
+}
+
+#[test]
+fn a_failed_commit_fails_its_group_and_everything_until_reopened() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    put(&store, commit(vec![started(1, 1, "a")])).unwrap();
+    // The same request key as another transaction: UNIQUE (app, id). What shares its group, and what comes after, is not written either.
+    let heard: Vec<_> = [commit(vec![booted(2)]), commit(vec![started(3, 2, "a")]), commit(vec![booted(4)])].map(|c| store.commit(c)).into_iter().collect();
+    let answers: Vec<_> = heard.into_iter().map(|h| h.blocking_recv().unwrap()).collect();
+    assert!(matches!(answers[1], Err(StoreError::Sql { .. })), "{answers:?}");
+    assert!(answers[2].is_err());
+    assert!(matches!(put(&store, commit(vec![booted(2)])), Err(StoreError::Stopped)));
+    let loaded = wait(store.reopen()).unwrap();
+    let good = if answers[0].is_ok() { 2 } else { 1 };
+    assert_eq!(loaded.last_seq, good);
+    assert_eq!(put(&store, commit(vec![booted(good + 1)])).unwrap(), good + 1);
+}
+
+#[test]
+fn a_gap_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    assert!(matches!(put(&store, commit(vec![booted(2)])), Err(StoreError::Gap { last: 0, found: 2 })));
+    wait(store.reopen()).unwrap();
+    assert!(matches!(put(&store, commit(vec![ended(1, 9, "x")])), Err(StoreError::Projection { seq: 1, .. })));
+}
+
+#[test]
+fn a_full_disk_fails_the_commit_and_leaves_the_journal_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), Options { max_pages: Some(24), ..Options::default() }).unwrap();
+    let mut last = 0;
+    let failed = loop {
+        match put(&store, commit(vec![booted(last + 1), started(last + 2, last + 1, &format!("r{last}"))])) {
+            Ok(seq) => last = seq,
+            Err(e) => break e,
+        }
+        assert!(last < 10_000);
+    };
+    assert!(failed.to_string().contains("full"), "{failed}");
+    store.close();
+    drop(store);
+    let (store, loaded) = open(dir.path());
+    assert_eq!(loaded.last_seq, last);
+    assert_eq!(put(&store, commit(vec![booted(last + 1)])).unwrap(), last + 1);
+}
+
+#[test]
+fn a_writer_that_panicked_is_reopened() {
+    let dir = tempfile::tempdir().unwrap();
+    let mishaps = Mishaps::armed();
+    let (store, _) = Store::open(dir.path(), Options { mishaps: mishaps.clone(), ..Options::default() }).unwrap();
+    put(&store, commit(vec![booted(1)])).unwrap();
+    mishaps.plant(Part::Store, 1);
+    assert!(matches!(put(&store, commit(vec![booted(2)])), Err(StoreError::Stopped)));
+    assert!(matches!(put(&store, commit(vec![booted(2)])), Err(StoreError::Stopped)));
+    assert_eq!(wait(store.reopen()).unwrap().last_seq, 1);
+    assert_eq!(put(&store, commit(vec![booted(2)])).unwrap(), 2);
+}
+
+#[test]
+fn one_process_a_directory_and_only_its_owner_reads_it() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let (store, _) = open(&dir);
+    assert!(matches!(Store::open(&dir, Options::default()), Err(StoreError::StateInUse(d)) if d == dir));
+    put(&store, commit(vec![booted(1)])).unwrap();
+    wait(store.by_txn(1)).unwrap();
+    let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|f| f.unwrap().path()).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for f in files {
+        assert_eq!(mode(&f), 0o600, "{}", f.display());
+    }
+}
+
+#[test]
+fn what_is_newer_or_not_ours_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    put(&store, commit(vec![booted(1)])).unwrap();
+    store.close();
+    drop(store);
+    let change = |sql: &str| rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(sql).unwrap();
+    let refused = || Store::open(dir.path(), Options::default()).err().unwrap().to_string();
+    change("PRAGMA user_version=99");
+    assert!(refused().contains("schema version 99 is newer than 1"), "{}", refused());
+    change("PRAGMA user_version=1; UPDATE record SET version=42");
+    assert!(refused().contains("version 42 is newer than 1"), "{}", refused());
+    change("UPDATE record SET version=1; INSERT INTO snapshot VALUES (1, 9, '{}')");
+    assert!(refused().contains("snapshot 1: version 9 is newer"), "{}", refused());
+    change("DELETE FROM snapshot; PRAGMA application_id=7");
+    assert!(refused().contains("not a payterm journal"), "{}", refused());
+    change("PRAGMA application_id=0x5054524d; UPDATE record SET json='{\"type\":\"nonsense\"}'");
+    assert!(refused().starts_with("record 1: "), "{}", refused());
+}
+
+#[test]
+fn rows_are_found_by_key_rrn_stan_and_filters() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let mut seq = 0;
+    let mut next = || {
+        seq += 1;
+        seq
+    };
+    for txn in 1..=5 {
+        let id = format!("o{txn}");
+        put(&store, commit(vec![started(next(), txn, &id), ended(next(), txn, &id)])).unwrap();
+    }
+    put(&store, commit(vec![started(next(), 6, "o6"), Entry { seq: next(), at: Time(1), txn: Some(5), record: Record::Voided { txn: 5, by: 6 } }])).unwrap();
+    wait(async {
+        let key = RequestKey::new("pos", "o3").unwrap();
+        let found = store.by_key(&key).await.unwrap().unwrap();
+        let Record::Outcome { outcome } = ended(0, 3, "o3").record else { unreachable!() };
+        assert_eq!((found.txn, found.outcome), (3, *outcome));
+        assert_eq!(store.by_key(&RequestKey::new("other", "o3").unwrap()).await.unwrap(), None);
+        assert_eq!(store.by_rrn("pos", "000000000004").await.unwrap()[0].txn, 4);
+        assert!(store.by_rrn("other", "000000000004").await.unwrap().is_empty());
+        let stan = payterm_schema::Stan::new(4).unwrap();
+        let account = payterm_schema::AccountId::new("main").unwrap();
+        let batch = |n| vec![(account.clone(), payterm_schema::Batch::new(n).unwrap())];
+        assert_eq!(store.by_stan("pos", stan, batch(7)).await.unwrap().len(), 1);
+        assert!(store.by_stan("pos", stan, batch(8)).await.unwrap().is_empty());
+        assert!(store.by_txn(5).await.unwrap().unwrap().outcome.voided);
+        let txns = |f: Filter| async { store.list(None, f).await.unwrap().iter().map(|o| o.txn).collect::<Vec<_>>() };
+        assert_eq!(txns(Filter::default()).await, [6, 5, 4, 3, 2, 1]);
+        assert_eq!(txns(Filter { limit: Some(2), before: Some(5), ..Filter::default() }).await, [4, 3]);
+        assert_eq!(txns(Filter { status: Some(Status::Running), ..Filter::default() }).await, [6]);
+        assert_eq!(txns(Filter { last4: Some("1234".into()), since: Some(Time(1_004)), ..Filter::default() }).await, [5, 4]);
+        assert_eq!(txns(Filter { kind: Some(Kind::Void), ..Filter::default() }).await, [] as [u64; 0]);
+        assert_eq!(store.list(Some("other".into()), Filter::default()).await.unwrap(), []);
+        let entries = store.entries(5).await.unwrap();
+        assert_eq!(entries.iter().map(|e| e.seq).collect::<Vec<_>>(), [9, 10, 12]);
+    });
+}
+
+#[test]
+fn sealed_values_come_and_go_with_their_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    put(&store, Commit { records: vec![booted(1)], seal: vec![(7, vec![1, 2, 3])], ..Commit::default() }).unwrap();
+    assert_eq!(wait(store.sealed(7)).unwrap(), Some(vec![1, 2, 3]));
+    put(&store, Commit { records: vec![booted(2)], erase: vec![7], ..Commit::default() }).unwrap();
+    assert_eq!(wait(store.sealed(7)).unwrap(), None);
+}
+
+/// The body of the process that the next test counts the syncs of.
+#[test]
+#[ignore = "run by a_lone_commit_is_one_fdatasync under strace"]
+fn child_of_the_sync_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    put(&store, commit(vec![booted(1), booted(2)])).unwrap();
+    println!("begin");
+    let n = std::env::var("COMMITS").unwrap().parse::<u64>().unwrap();
+    for seq in 3..3 + n {
+        put(&store, commit(vec![booted(seq)])).unwrap();
+    }
+    std::process::exit(0);
+}
+
+#[test]
+fn a_lone_commit_is_one_fdatasync() {
+    let syncs = |commits: u32| {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("strace");
+        let run = Command::new("strace")
+            .args(["-f", "-qq", "-e", "trace=fdatasync,fsync,sync_file_range", "-o"])
+            .arg(&log)
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "child_of_the_sync_count", "--ignored"])
+            .env("COMMITS", commits.to_string())
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        std::fs::read_to_string(log).unwrap().lines().filter(|l| l.contains("sync")).count()
+    };
+    assert_eq!(syncs(60) - syncs(10), 50);
+}
+
+/// Time of a lone commit against a bare SQLite durable commit of one 300-byte row, in one run; printed, not judged (`make bench` judges).
+#[test]
+#[ignore = "a measurement: cargo test --release -- --ignored --nocapture lone_commit_against_bare"]
+fn lone_commit_against_bare() {
+    const N: u64 = 2_000;
+    let dir = tempfile::tempdir_in("/work/tgt").unwrap();
+    let (store, _) = open(dir.path());
+    let bare = rusqlite::Connection::open(dir.path().join("bare.db")).unwrap();
+    bare.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)").unwrap();
+    let (mut ours, mut theirs, mut sale) = (Vec::new(), Vec::new(), Vec::new());
+    let text = "x".repeat(300);
+    let version = "v".repeat(270);
+    let mut seq = 0;
+    for n in 0..N {
+        let t = Instant::now();
+        bare.prepare_cached("INSERT INTO t (x) VALUES (?1)").unwrap().execute([&text]).unwrap();
+        theirs.push(t.elapsed());
+        seq += 1;
+        let entry = Entry { seq, at: Time(1), txn: Some(seq), record: Record::Booted { version: version.clone() } };
+        let t = Instant::now();
+        put(&store, commit(vec![entry])).unwrap();
+        ours.push(t.elapsed());
+        seq += 1;
+        let entry = started(seq, n + 1, &format!("o{n}"));
+        let t = Instant::now();
+        put(&store, commit(vec![entry])).unwrap();
+        sale.push(t.elapsed());
+    }
+    let median = |v: &mut Vec<Duration>| {
+        v.sort();
+        v[v.len() / 2]
+    };
+    let (o, b, s) = (median(&mut ours), median(&mut theirs), median(&mut sale));
+    println!(
+        "bare {b:?}, a record of 300 bytes {o:?} ({:.2}), a started request with its row {s:?} ({:.2})",
+        o.as_secs_f64() / b.as_secs_f64(),
+        s.as_secs_f64() / b.as_secs_f64()
+    );
+}
