@@ -1,3 +1,4 @@
 //! The payterm daemon: the only crate with a runtime. Actors around the sans-IO machine of `core`, the store, supervision.
+pub mod commit;
 pub mod mishap;
 pub mod store;

@@ -117,3 +117,39 @@ pub(super) fn open_checkpointer(dir: &Path) -> Result<Connection, StoreError> {
     db.execute_batch("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;").map_err(sql("set up the checkpointer"))?;
     Ok(db)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: &str = "ALTER TABLE meta ADD COLUMN note TEXT;";
+
+    #[test]
+    fn a_migration_is_preceded_by_a_backup_and_keeps_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open_writer(dir.path(), &Options::default(), MIGRATIONS).unwrap();
+        db.execute_batch("INSERT INTO record (seq, at, version, json) VALUES (1, 5, 1, '{\"type\":\"booted\",\"version\":\"a\"}')").unwrap();
+        drop(db);
+        let both = [MIGRATIONS[0], SECOND];
+        let db = open_writer(dir.path(), &Options::default(), &both).unwrap();
+        let rows = |db: &Connection| db.query_row("SELECT count(*), max(type) FROM record", [], |r| Ok((r.get::<_, u32>(0)?, r.get::<_, String>(1)?))).unwrap();
+        let version = |db: &Connection| db.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0)).unwrap();
+        assert_eq!((rows(&db), version(&db)), ((1, "booted".into()), 2));
+        let before = Connection::open(dir.path().join("journal.before-2.db")).unwrap();
+        assert_eq!((rows(&before), version(&before)), ((1, "booted".into()), 1));
+        assert!(before.prepare("SELECT note FROM meta").is_err());
+        drop(db);
+        let newer = open_writer(dir.path(), &Options::default(), MIGRATIONS).err().unwrap();
+        assert!(matches!(newer, StoreError::NewerSchema { found: 2, known: 1, .. }), "{newer}");
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open_writer(dir.path(), &Options::default(), MIGRATIONS).unwrap());
+        let bad = [MIGRATIONS[0], "ALTER TABLE meta ADD COLUMN note TEXT; SELECT nonsense;"];
+        assert!(open_writer(dir.path(), &Options::default(), &bad).is_err());
+        let db = open_writer(dir.path(), &Options::default(), MIGRATIONS).unwrap();
+        assert!(db.prepare("SELECT note FROM meta").is_err());
+    }
+}
