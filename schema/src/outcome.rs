@@ -71,6 +71,16 @@ pub enum Class {
     P,
 }
 
+impl Class {
+    /// The class of a failure although the code was a success (bad keys in a good reply).
+    pub const fn max_failure(self) -> Class {
+        match self {
+            Class::A => Class::E,
+            Class::B | Class::C | Class::D | Class::E | Class::P => self,
+        }
+    }
+}
+
 /// Why it was not approved and what to do next. Texts are in `crates/texts` under `reason-<code>` and `next-<code>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {

@@ -41,6 +41,18 @@ impl Time {
         utc.to_offset(offset)
     }
 
+    /// The instant of a host's F13 (MMDD) and F12 (hhmmss) at `offset_minutes`: they have no year, so the one that
+    /// makes the date nearest to `now`. None when they are no date and time.
+    pub fn nearest(now: Time, mmdd: &str, hhmmss: &str, offset_minutes: i32) -> Option<Time> {
+        let two = |s: &str, at: usize| s.get(at..at + 2)?.parse::<u8>().ok();
+        let month = time::Month::try_from(two(mmdd, 0)?).ok()?;
+        let (day, clock) = (two(mmdd, 2)?, time::Time::from_hms(two(hhmmss, 0)?, two(hhmmss, 2)?, two(hhmmss, 4)?).ok()?);
+        let offset = time::UtcOffset::from_whole_seconds(offset_minutes * 60).ok()?;
+        let year = now.local(offset_minutes).year();
+        let at = |y: i32| Some(Time(time::Date::from_calendar_date(y, month, day).ok()?.with_time(clock).assume_offset(offset).unix_timestamp() * 1000));
+        (year - 1..=year + 1).filter_map(at).min_by_key(|t| t.since(now).0.abs())
+    }
+
     /// `YYYY-MM-DD HH:MM:SS` at that offset: the form of slips and screens.
     pub fn text(self, offset_minutes: i32) -> String {
         let t = self.local(offset_minutes);

@@ -55,27 +55,69 @@ pub enum By {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A request whose key the store does not know (the daemon looked it up). Answered when it is durable.
-    Start { call: Call, key: RequestKey, request: Box<Request> },
+    Start {
+        call: Call,
+        key: RequestKey,
+        request: Box<Request>,
+    },
     /// Answered at once; `WrongState` when it is too late.
-    Cancel { call: Call, key: RequestKey, by: By },
-    Confirm { call: Call, key: RequestKey, yes: bool },
+    Cancel {
+        call: Call,
+        key: RequestKey,
+        by: By,
+    },
+    Confirm {
+        call: Call,
+        key: RequestKey,
+        yes: bool,
+    },
     /// Which instruments can be presented now, and whether a PIN pad works.
-    Devices { ways: Vec<Way>, pin_pad: bool },
+    Devices {
+        ways: Vec<Way>,
+        pin_pad: bool,
+    },
     Instrument(Instrument),
     Key(Key),
     /// Digits typed on the PIN pad so far.
-    PinDigits { tag: u64, digits: u8 },
-    Pin { tag: u64, entry: PinEntry },
-    Host { tag: u64, event: HostEvent },
+    PinDigits {
+        tag: u64,
+        digits: u8,
+    },
+    Pin {
+        tag: u64,
+        entry: PinEntry,
+    },
+    Host {
+        tag: u64,
+        event: HostEvent,
+    },
     /// Answer to [`Effect::Load`]; at most two are found (two = ambiguous).
-    Loaded { tag: u64, found: Result<Vec<Outcome>, Fault> },
-    Printed { job: u64, result: PrintResult },
+    Loaded {
+        tag: u64,
+        found: Result<Vec<Outcome>, Fault>,
+    },
+    Printed {
+        job: u64,
+        result: PrintResult,
+    },
     /// The printer came back: waiting papers are tried at once.
     PrinterReady,
     /// Queue a copy of this outcome's slip.
-    Reprint { call: Call, outcome: Box<Outcome> },
-    ReleasePaper { call: Call, job: u64, print: bool, by: String },
-    RetryObligation { call: Call, txn: u64, by: String },
+    Reprint {
+        call: Call,
+        outcome: Box<Outcome>,
+    },
+    ReleasePaper {
+        call: Call,
+        job: u64,
+        print: bool,
+        by: String,
+    },
+    RetryObligation {
+        call: Call,
+        txn: u64,
+        by: String,
+    },
 }
 
 /// Where the original of a void is looked for.
@@ -83,30 +125,58 @@ pub enum Input {
 pub enum Query {
     Key(RequestKey),
     /// Approved transactions of the app with this RRN.
-    Rrn { app: String, rrn: String },
+    Rrn {
+        app: String,
+        rrn: String,
+    },
     /// Approved transactions of the app with this STAN in an open batch.
-    Stan { app: String, stan: Stan, batches: Vec<(AccountId, Batch)> },
+    Stan {
+        app: String,
+        stan: Stan,
+        batches: Vec<(AccountId, Batch)>,
+    },
 }
 
 /// What the daemon is to do, only after the step's records are durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    Answer { call: Call, result: Result<(), Fault> },
-    Tell(Notice),
+    Answer {
+        call: Call,
+        result: Result<(), Fault>,
+    },
+    Tell(Box<Notice>),
     Show(Screen),
     /// Arm the readers, the scanner and (for [`Way::Typed`]) the keypad.
-    Offer { ways: Vec<Way> },
+    Offer {
+        ways: Vec<Way>,
+    },
     Withdraw,
     /// Ask the PIN pad; answered by [`Input::Pin`] with the same tag.
-    AskPin { tag: u64, account: AccountId, pan: Pan, amount: Option<Money>, timeout_ms: u32 },
+    AskPin {
+        tag: u64,
+        account: AccountId,
+        pan: Pan,
+        amount: Option<Money>,
+        timeout_ms: u32,
+    },
     /// The PIN is no longer wanted (cancelled elsewhere).
-    AbortPin { tag: u64 },
+    AbortPin {
+        tag: u64,
+    },
     Send(Box<HostMessage>),
     /// Forget the account's working keys.
-    ForgetKeys { account: AccountId },
-    Load { tag: u64, query: Query },
+    ForgetKeys {
+        account: AccountId,
+    },
+    Load {
+        tag: u64,
+        query: Query,
+    },
     /// Render and print; `duplicate` = headed 重打印 / DUPLICATE.
-    Print { job: Box<PaperJob>, duplicate: bool },
+    Print {
+        job: Box<PaperJob>,
+        duplicate: bool,
+    },
 }
 
 /// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are

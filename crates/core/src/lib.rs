@@ -3,6 +3,17 @@
 //!
 //! Invariant: the durable [`State`] changes only by [`State::apply`] of a record, so the live machine and
 //! `replay(snapshot, tail)` cannot differ.
+mod answer;
+mod flow;
+pub mod instrument;
 mod io;
+mod links;
+mod machine;
+mod obligations;
+mod papers;
+mod state;
+mod view;
 
 pub use io::*;
+pub use machine::Machine;
+pub use state::{Ledger, Running, State};

@@ -1,0 +1,503 @@
+//! The foreground request up to the moment when its frame may leave: one stage at a time, each with its own time-out.
+use crate::{
+    By, Effect, Machine, Query,
+    instrument::{self, Presented},
+    links::Purpose,
+    view,
+};
+use payterm_schema::{
+    AccountId, Fault, Instrument, Kind, Notice, Outcome, Record, Request, RequestKey, Status, Time,
+    device::{Key, Way},
+    host::{CardSecrets, EntryMode, Leg, OriginalRef, Plan, SecretsFrom},
+    kind::{OriginalBy, Recovery},
+    notice::{Phase, Screen},
+    outcome::Class,
+    request::Original,
+    secret::{PinBlock, PinEntry},
+};
+
+/// The volatile half of the running request; gone with the process, never on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow {
+    pub stage: Stage,
+    pub account: Option<AccountId>,
+    pub presented: Option<Presented>,
+    pub original: Option<Box<Outcome>>,
+    pub present_tries: u8,
+    /// None: not asked yet; Some(None): the customer confirmed without a PIN.
+    pub pin: Option<Option<PinBlock>>,
+    pub pin_tries: u8,
+    /// The sign-in that a response code asked for was done once.
+    pub signed_again: bool,
+    /// The account's waiting reversal was tried at once for this customer.
+    pub hurried: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    Confirming {
+        until: Time,
+    },
+    Loading {
+        tag: u64,
+        until: Time,
+    },
+    Presenting {
+        until: Time,
+        problem: Option<&'static str>,
+    },
+    /// Waits until the account is signed in and owes nothing.
+    Preparing {
+        until: Time,
+    },
+    Pin {
+        tag: u64,
+        until: Time,
+    },
+    /// The frame may leave at any moment.
+    Sent,
+}
+
+impl Stage {
+    pub fn phase(&self) -> Phase {
+        match self {
+            Stage::Confirming { .. } => Phase::Confirming,
+            Stage::Loading { .. } => Phase::Started,
+            Stage::Presenting { .. } => Phase::Presenting,
+            Stage::Preparing { .. } => Phase::Preparing,
+            Stage::Pin { .. } => Phase::PinEntry,
+            Stage::Sent => Phase::Sending,
+        }
+    }
+}
+
+impl Flow {
+    fn new(stage: Stage) -> Self {
+        Self { stage, account: None, presented: None, original: None, present_tries: 0, pin: None, pin_tries: 0, signed_again: false, hurried: false }
+    }
+    pub fn until(&self) -> Option<Time> {
+        match &self.stage {
+            Stage::Confirming { until }
+            | Stage::Loading { until, .. }
+            | Stage::Presenting { until, .. }
+            | Stage::Preparing { until }
+            | Stage::Pin { until, .. } => Some(*until),
+            Stage::Sent => None,
+        }
+    }
+    pub fn waits_for(&self, account: &AccountId) -> bool {
+        matches!(self.stage, Stage::Preparing { .. }) && self.account.as_ref() == Some(account)
+    }
+}
+
+impl Machine {
+    pub(crate) fn start(&mut self, call: u64, key: RequestKey, request: Request) {
+        if let Some(r) = &self.state.running {
+            let fault = match (r.key == key, r.hash == request.content_hash()) {
+                (true, true) => return self.answer(call, Ok(())),
+                (true, false) => Fault::KeyReused { id: key.id },
+                (false, _) => Fault::Busy { running: (r.key.app == key.app).then(|| r.key.id.clone()) },
+            };
+            return self.answer(call, Err(fault));
+        }
+        let account = match self.first_account(&request) {
+            Ok(a) => a.clone(),
+            Err(fault) => return self.answer(call, Err(fault)),
+        };
+        let txn = self.state.last_txn + 1;
+        let hash = request.content_hash();
+        let view = view::first(txn, &key, &request, &self.settings, &account, self.now);
+        self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request.clone()), view: Box::new(view) });
+        self.answer(call, Ok(()));
+        self.tell(Notice::Started { key, txn });
+        self.screen_until = None;
+        if account.config.auto_sign_in && request.kind.row().authorisation {
+            self.sign_in.entry(account.config.id.clone()).or_default().wanted |= !self.state.ledger(&account.config.id).signed_in && account.rules.sign_in;
+        }
+        let mut flow = Flow::new(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
+        if !request.kind.row().authorisation {
+            flow.account = Some(account.config.id);
+        }
+        self.flow = Some(flow);
+        if request.confirm {
+            self.enter(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
+        } else {
+            self.begin();
+        }
+    }
+
+    /// The first account that could take it; the faults that are told before the card is asked for.
+    fn first_account(&self, request: &Request) -> Result<&crate::AccountSettings, Fault> {
+        if let Some(id) = &request.account {
+            let named = self.account(id).ok_or_else(|| Fault::not_found("account", id.as_str()))?;
+            if request.amount.is_some_and(|m| m.currency != named.config.currency) {
+                return Err(Fault::NoAccount { currency: request.amount.map(|m| m.currency.to_string()).unwrap_or_default() });
+            }
+        }
+        let candidates = instrument::candidates(&self.settings, request);
+        let first = *candidates.first().ok_or_else(|| Fault::NoAccount { currency: request.amount.map_or("any".into(), |m| m.currency.to_string()) })?;
+        if let Some(m) = request.amount
+            && candidates.iter().all(|a| m.minor() > a.config.amount_limit)
+        {
+            return Err(Fault::invalid("amount", "above the amount_limit of every account of its currency"));
+        }
+        if !request.kind.row().authorisation && request.account.is_none() && candidates.len() > 1 {
+            return Err(Fault::invalid("account", "needed: there are several accounts"));
+        }
+        Ok(first)
+    }
+
+    /// After the confirmation: the original, the instrument, or straight to the host.
+    fn begin(&mut self) {
+        let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
+        let row = request.kind.row();
+        if row.original == OriginalBy::OpenBatch {
+            let tag = self.tag();
+            let until = self.after(self.settings.flow.prepare_timeout_ms);
+            self.enter(Stage::Loading { tag, until });
+            let app = self.state.running.as_ref().map(|r| r.key.app.clone()).unwrap_or_default();
+            let query = match request.original {
+                Some(Original::Id(id)) => Query::Key(RequestKey { app, id }),
+                Some(Original::Rrn(rrn)) => Query::Rrn { app, rrn },
+                Some(Original::Stan(stan)) => Query::Stan {
+                    app,
+                    stan,
+                    batches: self.settings.accounts.iter().map(|a| (a.config.id.clone(), self.state.ledger(&a.config.id).batch)).collect(),
+                },
+                None => return self.fail("original-not-found", Class::C),
+            };
+            self.effect(Effect::Load { tag, query });
+        } else if row.card {
+            self.present(None);
+        } else {
+            self.prepare();
+        }
+    }
+
+    fn ways(&self, kind: Kind) -> Vec<Way> {
+        let allowed = |w: &Way| match w {
+            Way::Scan => kind.row().code,
+            Way::Typed => self.settings.flow.typed_pan,
+            Way::Swipe | Way::Insert | Way::Tap => kind.row().card,
+        };
+        self.ways.iter().copied().filter(allowed).collect()
+    }
+
+    fn present(&mut self, problem: Option<&'static str>) {
+        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
+        let ways = self.ways(kind);
+        if ways.is_empty() {
+            return self.fail("reader-unavailable", Class::D);
+        }
+        let until = match self.flow.as_ref().map(|f| &f.stage) {
+            Some(Stage::Presenting { until, .. }) => *until,
+            Some(_) | None => self.after(self.settings.flow.present_timeout_ms),
+        };
+        self.set_stage(Stage::Presenting { until, problem }, Screen::Present { amount, ways: ways.clone(), problem: problem.map(Into::into) });
+        self.effect(Effect::Offer { ways });
+    }
+
+    pub(crate) fn devices(&mut self, ways: Vec<Way>, pin_pad: bool) {
+        let changed = self.ways != ways;
+        self.ways = ways;
+        self.pin_pad = pin_pad;
+        if changed && let Some(Stage::Presenting { problem, .. }) = self.flow.as_ref().map(|f| f.stage.clone()) {
+            self.present(problem);
+        }
+    }
+
+    pub(crate) fn instrument(&mut self, instrument: Instrument) {
+        if !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Presenting { .. })) {
+            return; // Nobody asked: a card swiped at rest is dropped (and zeroised).
+        }
+        let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
+        // Chip and tap are refused until the chip issue; that is no fault of the customer's and costs no try.
+        let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped);
+        let presented = match instrument::check(instrument, request.kind, &self.settings) {
+            Ok(p) => p,
+            Err(problem) => {
+                let tries = self.settings.flow.present_tries;
+                let Some(flow) = self.flow.as_mut() else { return };
+                flow.present_tries += u8::from(!free);
+                if flow.present_tries >= tries {
+                    return self.fail("too-many-tries", Class::B);
+                }
+                return self.present(Some(problem));
+            }
+        };
+        let account = instrument::route(&self.settings, &request, &presented).map(|a| (a.config.id.clone(), a.config.amount_limit));
+        if let Some(flow) = self.flow.as_mut() {
+            flow.presented = Some(presented);
+            flow.account = account.as_ref().map(|(id, _)| id.clone());
+        }
+        self.effect(Effect::Withdraw);
+        match (account, request.amount) {
+            (None, _) => self.fail("no-account", Class::C),
+            (Some((_, limit)), Some(m)) if m.minor() > limit => self.fail("amount-limit", Class::C),
+            (Some(_), _) => self.prepare(),
+        }
+    }
+
+    /// The original of a void was looked for.
+    pub(crate) fn loaded(&mut self, tag: u64, found: Result<Vec<Outcome>, Fault>) {
+        if !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Loading { tag: t, .. }) if *t == tag) {
+            return;
+        }
+        let Ok(mut found) = found else { return self.fail("store-failed", Class::E) };
+        let Some(original) = found.pop() else { return self.fail("original-not-found", Class::C) };
+        if !found.is_empty() {
+            return self.fail("original-ambiguous", Class::C);
+        }
+        let ledger = original.account.as_ref().filter(|id| self.account(id).is_some()).map(|id| self.state.ledger(id));
+        let refused = match ledger {
+            None => Some("original-not-found"),
+            Some(_) if original.kind != Kind::Sale || original.status != Status::Approved => Some("original-not-approved"),
+            Some(_) if original.voided => Some("original-voided"),
+            Some(l) if original.batch != Some(l.batch) => Some("original-settled"),
+            Some(_) => None,
+        };
+        if let Some(code) = refused {
+            return self.fail(code, Class::C);
+        }
+        if let Some(flow) = self.flow.as_mut() {
+            flow.account.clone_from(&original.account);
+            flow.original = Some(Box::new(original));
+        }
+        self.prepare();
+    }
+
+    /// Waits for sign-in and obligations of the account; [`Machine::drive_account`] goes on when it is ready.
+    pub(crate) fn prepare(&mut self) {
+        let until = self.after(self.settings.flow.prepare_timeout_ms);
+        let Some(flow) = self.flow.as_mut() else { return };
+        let Some(account) = flow.account.clone() else { return };
+        flow.stage = Stage::Preparing { until };
+        // Only a customer who really has to wait is told so.
+        let ready = self.ready(&account);
+        if !ready {
+            let what = if self.state.blocked(&account) { "reversing" } else { "signing-in" };
+            self.set_stage(Stage::Preparing { until }, Screen::Wait { what: what.into(), until });
+            // The customer does not pay for an earlier failure's backoff.
+            self.sign_in.entry(account).or_default().not_before = self.now;
+        }
+    }
+
+    /// The account can take this request's frame now.
+    pub(crate) fn ready(&self, account: &AccountId) -> bool {
+        let authorisation = self.state.running.as_ref().is_some_and(|r| r.request.kind.row().authorisation);
+        let signed_in = self.account(account).is_some_and(|a| !a.rules.sign_in) || self.state.ledger(account).signed_in;
+        !self.links.contains_key(account) && (!authorisation || (signed_in && !self.state.blocked(account)))
+    }
+
+    /// The account is ready: PIN, then the frame.
+    pub(crate) fn proceed(&mut self) {
+        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
+        let Some(flow) = &self.flow else { return };
+        let pan = flow.presented.as_ref().and_then(|p| p.secrets.pan.clone());
+        match (kind.row().pin && flow.pin.is_none(), pan, flow.account.clone()) {
+            (true, Some(pan), Some(account)) => {
+                if !self.pin_pad {
+                    return self.fail("pin-pad-unavailable", Class::D);
+                }
+                let wrong = flow.pin_tries > 0;
+                let tag = self.tag();
+                let timeout_ms = self.settings.flow.pin_timeout_ms;
+                // The pad's own time-out comes first; ours is for a pad that says nothing.
+                let until = self.after(timeout_ms.saturating_add(5_000));
+                self.set_stage(Stage::Pin { tag, until }, Screen::Pin { amount, masked_pan: pan.masked(), digits: 0, wrong });
+                self.effect(Effect::AskPin { tag, account, pan, amount, timeout_ms });
+            }
+            (_, _, Some(account)) => self.allow(account),
+            (_, _, None) => {}
+        }
+    }
+
+    pub(crate) fn pin_digits(&mut self, tag: u64, digits: u8) {
+        if matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Pin { tag: t, .. }) if *t == tag)
+            && let Screen::Pin { amount, masked_pan, wrong, .. } = self.screen.clone()
+        {
+            self.show(Screen::Pin { amount, masked_pan, digits, wrong });
+        }
+    }
+
+    pub(crate) fn pin(&mut self, tag: u64, entry: PinEntry) {
+        if !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Pin { tag: t, .. }) if *t == tag) {
+            return;
+        }
+        let block = match entry {
+            PinEntry::Block(block) => Some(block),
+            PinEntry::Bypassed if self.settings.flow.pin_bypass => None,
+            PinEntry::Bypassed => return self.fail("pin-required", Class::B),
+            PinEntry::Cancelled => return self.end(Status::Cancelled, "cancelled-by-customer", Class::B),
+            PinEntry::TimedOut => return self.end(Status::Cancelled, "pin-timeout", Class::B),
+            PinEntry::Failed(_) => return self.fail("pin-pad-unavailable", Class::D),
+        };
+        if let Some(flow) = self.flow.as_mut() {
+            flow.pin = Some(block);
+        }
+        self.prepare();
+    }
+
+    /// The step after which the frame may leave: STAN, plan and obligation are on disk before any byte of it.
+    fn allow(&mut self, account: AccountId) {
+        let Some((running, settings)) = self.state.running.clone().zip(self.account(&account).cloned()) else { return };
+        let Some(flow) = self.flow.clone() else { return };
+        let (kind, txn) = (running.request.kind, running.txn);
+        let stan = self.state.next_stan(&account);
+        let batch = self.state.ledger(&account).batch;
+        let mut view = running.view.clone();
+        view::with_account(&mut view, &settings);
+        if let Some(p) = &flow.presented {
+            view::with_instrument(&mut view, p);
+        }
+        if let Some(o) = &flow.original {
+            view::with_original(&mut view, o);
+        }
+        let pin_block = flow.pin.clone().flatten();
+        view.stan = Some(stan);
+        view.batch = Some(batch);
+        view.pin = pin_block.is_some();
+        let amount = running.request.amount.or_else(|| flow.original.as_ref().and_then(|o| o.sums.amount_money()));
+        let plan = Plan {
+            kind,
+            stan,
+            batch,
+            amount,
+            mode: view.entry.unwrap_or(EntryMode::None),
+            pin: pin_block.is_some(),
+            track: flow.presented.as_ref().is_some_and(|p| p.secrets.tracks.is_some()),
+            wallet: view.wallet,
+            expiry: flow.presented.as_ref().and_then(|p| p.expiry.clone()),
+            card_sequence: None,
+            original: view.original.as_ref().map(|o| OriginalRef {
+                batch: o.batch,
+                stan: o.stan,
+                date: o.date.clone(),
+                rrn: o.rrn.clone(),
+                auth_code: o.auth_code.clone(),
+            }),
+            operator: view.operator.clone(),
+            at: self.now,
+            auth_code: None,
+        };
+        let secrets = match (&flow.presented, &view.original) {
+            (Some(p), _) => SecretsFrom::Memory(CardSecrets { pin_block, ..p.secrets.clone() }),
+            (None, Some(o)) if plan.wallet.is_none() => SecretsFrom::Sealed(o.txn),
+            (None, _) => SecretsFrom::None,
+        };
+        if let Some(pan) = flow.presented.as_ref().and_then(|p| p.secrets.pan.clone()) {
+            self.step.seal.push((txn, pan));
+        }
+        let owes = kind.row().recovery == Recovery::Reverse;
+        self.record(Some(txn), Record::Allowed { txn, account: account.clone(), plan: Box::new(plan.clone()), view: Box::new(view), owes });
+        let log = Some(running.key.to_string());
+        self.send(&account, Purpose::Request { txn, stan }, Leg::Request, plan, secrets, log);
+        let until = self.links.get(&account).map_or(self.now, |l| l.until);
+        self.set_stage(Stage::Sent, Screen::Wait { what: "sending".into(), until });
+    }
+
+    pub(crate) fn confirm(&mut self, call: u64, key: &RequestKey, yes: bool) {
+        let here = self.state.running.as_ref().is_some_and(|r| r.key == *key);
+        if !here || !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Confirming { .. })) {
+            return self.answer(call, Err(Fault::WrongState { rule: "no confirmation is asked for".into() }));
+        }
+        self.answer(call, Ok(()));
+        self.confirmed(yes);
+    }
+
+    fn confirmed(&mut self, yes: bool) {
+        if yes { self.begin() } else { self.end(Status::Cancelled, "not-confirmed", Class::B) }
+    }
+
+    pub(crate) fn key(&mut self, key: Key) {
+        match (self.flow.as_ref().map(|f| &f.stage), key) {
+            (Some(Stage::Confirming { .. }), Key::Confirm) => self.confirmed(true),
+            (Some(Stage::Confirming { .. }), Key::Cancel) => self.confirmed(false),
+            (Some(Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Loading { .. } | Stage::Pin { .. }), Key::Cancel) => {
+                self.end(Status::Cancelled, "cancelled-by-customer", Class::B)
+            }
+            (_, Key::Confirm | Key::Cancel | Key::Digit(_)) => {}
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, call: u64, key: &RequestKey, by: By) {
+        let Some(running) = self.state.running.as_ref().filter(|r| r.key == *key) else {
+            return self.answer(call, Err(Fault::WrongState { rule: "the request has ended".into() }));
+        };
+        let code = match by {
+            By::Customer => "cancelled-by-customer",
+            By::Cashier => "cancelled-by-cashier",
+            By::Caller => "cancelled-by-caller",
+            By::CallerLost if !running.request.cancel_on_caller_lost => return self.answer(call, Ok(())),
+            By::CallerLost => "caller-lost",
+        };
+        match self.flow.as_ref().map(|f| &f.stage) {
+            Some(Stage::Sent) | None => self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() })),
+            Some(Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. }) => {
+                self.answer(call, Ok(()));
+                self.end(Status::Cancelled, code, Class::B);
+            }
+        }
+    }
+
+    pub(crate) fn stage_timed_out(&mut self) {
+        match self.flow.as_ref().map(|f| f.stage.clone()) {
+            Some(Stage::Confirming { .. }) => self.end(Status::Cancelled, "not-confirmed", Class::B),
+            Some(Stage::Loading { .. }) => self.fail("store-failed", Class::E),
+            Some(Stage::Presenting { .. }) => self.end(Status::Cancelled, "present-timeout", Class::B),
+            Some(Stage::Preparing { .. }) => {
+                let blocked = self.flow.as_ref().and_then(|f| f.account.clone()).is_some_and(|a| self.state.blocked(&a));
+                self.fail(if blocked { "account-blocked" } else { "prepare-timeout" }, Class::E);
+            }
+            Some(Stage::Pin { .. }) => self.end(Status::Cancelled, "pin-timeout", Class::B),
+            Some(Stage::Sent) | None => {}
+        }
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        let amount = self.state.running.as_ref().and_then(|r| r.request.amount);
+        let screen = match &stage {
+            Stage::Confirming { .. } => Screen::Confirm { amount },
+            Stage::Loading { until, .. } => Screen::Wait { what: "looking-up".into(), until: *until },
+            Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. } | Stage::Sent => self.screen.clone(),
+        };
+        self.set_stage(stage, screen);
+    }
+
+    /// New stage, its screen, and a notice of both.
+    pub(crate) fn set_stage(&mut self, stage: Stage, screen: Screen) {
+        let phase = stage.phase();
+        if let Some(flow) = self.flow.as_mut() {
+            flow.stage = stage;
+        }
+        if let Some(key) = self.state.running.as_ref().map(|r| r.key.clone()) {
+            self.tell(Notice::Phase { key, phase, screen: screen.clone() });
+        }
+        self.show(screen);
+    }
+
+    /// Ended before a frame left, or with nothing owed.
+    pub(crate) fn fail(&mut self, code: &str, class: Class) {
+        self.end(Status::Failed, code, class);
+    }
+
+    pub(crate) fn end(&mut self, status: Status, code: &str, class: Class) {
+        let Some(running) = &self.state.running else { return };
+        let mut view = running.view.clone();
+        if let Some(flow) = &self.flow {
+            match flow.stage {
+                Stage::Presenting { .. } => self.step.effects.push(Effect::Withdraw),
+                Stage::Pin { tag, .. } => self.step.effects.push(Effect::AbortPin { tag }),
+                Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Preparing { .. } | Stage::Sent => {}
+            }
+            if let Some(p) = &flow.presented {
+                view::with_instrument(&mut view, p);
+            }
+            if let Some(o) = &flow.original {
+                view::with_original(&mut view, o);
+            }
+        }
+        view::ended(&mut view, status, code, class, self.now);
+        self.finish(view);
+    }
+}

@@ -1,0 +1,234 @@
+//! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never waits.
+use crate::{AccountSettings, Effect, Input, ReplayError, Settings, Step, flow::Flow, links::InFlight, state::State};
+use payterm_schema::{
+    AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
+    device::Way,
+    notice::{Phase, Screen},
+    outcome::Class,
+    paper::PaperJob,
+    record::{Entry, Obligation},
+    time::Millis,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Waits before the next automatic sign-in after a failed one: doubles from the first to the last.
+const SIGN_IN_WAIT_FIRST: Millis = Millis::secs(5);
+const SIGN_IN_WAIT_MAX: Millis = Millis::secs(300);
+
+/// Automatic sign-in of one account.
+#[derive(Clone, Debug)]
+pub(crate) struct SignInWait {
+    /// Somebody asked for it (boot, requirement digit 3).
+    pub wanted: bool,
+    pub not_before: Time,
+    pub wait: Millis,
+}
+impl Default for SignInWait {
+    fn default() -> Self {
+        Self { wanted: false, not_before: Time(i64::MIN), wait: SIGN_IN_WAIT_FIRST }
+    }
+}
+impl SignInWait {
+    pub fn failed(&mut self, now: Time) {
+        self.not_before = now + self.wait;
+        self.wait = Millis((self.wait.0 * 2).min(SIGN_IN_WAIT_MAX.0));
+    }
+}
+
+pub struct Machine {
+    pub(crate) settings: Settings,
+    pub(crate) state: State,
+    pub(crate) now: Time,
+    pub(crate) step: Step,
+    /// The volatile half of the foreground request: stage, card in memory.
+    pub(crate) flow: Option<Flow>,
+    /// The one message under way per account.
+    pub(crate) links: BTreeMap<AccountId, InFlight>,
+    /// Messages whose time ran out, for late answers; the newest 64.
+    pub(crate) missed: VecDeque<(AccountId, InFlight)>,
+    pub(crate) sign_in: BTreeMap<AccountId, SignInWait>,
+    /// The paper at the printer.
+    pub(crate) printing: Option<u64>,
+    pub(crate) paper_not_before: Time,
+    pub(crate) paper_wait: Millis,
+    pub(crate) ways: Vec<Way>,
+    pub(crate) pin_pad: bool,
+    pub(crate) tags: u64,
+    pub(crate) screen: Screen,
+    /// When the result leaves the screen.
+    pub(crate) screen_until: Option<Time>,
+}
+
+impl Machine {
+    /// Rebuilds the machine: the last snapshot (if any) and all records after it, in order.
+    pub fn replay(settings: Settings, snapshot: Option<&str>, tail: impl IntoIterator<Item = Entry>) -> Result<Self, ReplayError> {
+        let mut state: State = snapshot.map(serde_json::from_str).transpose()?.unwrap_or_default();
+        for entry in tail {
+            state.apply(&entry)?;
+        }
+        let paper_wait = Millis(i64::from(settings.paper.retry_ms));
+        Ok(Self {
+            settings,
+            state,
+            now: Time(0),
+            step: Step::default(),
+            flow: None,
+            links: BTreeMap::new(),
+            missed: VecDeque::new(),
+            sign_in: BTreeMap::new(),
+            printing: None,
+            paper_not_before: Time(i64::MIN),
+            paper_wait,
+            ways: Vec::new(),
+            pin_pad: false,
+            tags: 0,
+            screen: Screen::Idle,
+            screen_until: None,
+        })
+    }
+
+    /// To be called once after [`Machine::replay`]: ends what the last run left open. `with_keys`: the accounts whose
+    /// working keys the vault holds.
+    pub fn boot(&mut self, now: Time, version: &str, with_keys: &[AccountId]) -> Step {
+        self.now = now;
+        self.record(None, Record::Booted { version: version.into() });
+        // Tags of different runs never meet: an answer to the last run's frame finds nobody here.
+        self.tags = self.state.boots << 32;
+        let accounts: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
+        for id in &accounts {
+            let signed_in = self.state.ledger(id).signed_in;
+            if signed_in && !with_keys.contains(id) {
+                self.record(None, Record::SignedOut { account: id.clone(), why: "the working keys are gone".into() });
+            }
+            let wanted = self.account(id).is_some_and(|a| a.config.auto_sign_in && a.rules.sign_in);
+            self.sign_in.entry(id.clone()).or_default().wanted = wanted;
+        }
+        self.end_interrupted();
+        self.recover_papers();
+        self.show(Screen::Idle);
+        self.finish_step()
+    }
+
+    /// Takes in what happened and answers what follows from it.
+    pub fn handle(&mut self, input: Input, now: Time) -> Step {
+        self.now = self.now.max(now);
+        match input {
+            Input::Start { call, key, request } => self.start(call, key, *request),
+            Input::Cancel { call, key, by } => self.cancel(call, &key, by),
+            Input::Confirm { call, key, yes } => self.confirm(call, &key, yes),
+            Input::Devices { ways, pin_pad } => self.devices(ways, pin_pad),
+            Input::Instrument(instrument) => self.instrument(instrument),
+            Input::Key(key) => self.key(key),
+            Input::PinDigits { tag, digits } => self.pin_digits(tag, digits),
+            Input::Pin { tag, entry } => self.pin(tag, entry),
+            Input::Host { tag, event } => self.host(tag, event),
+            Input::Loaded { tag, found } => self.loaded(tag, found),
+            Input::Printed { job, result } => self.printed(job, result),
+            Input::PrinterReady => self.printer_ready(),
+            Input::Reprint { call, outcome } => self.reprint(call, *outcome),
+            Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
+            Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
+        }
+        self.finish_step()
+    }
+
+    /// The next moment at which [`Machine::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let flow = self.flow.as_ref().and_then(Flow::until);
+        let links = self.links.values().map(|l| l.until).min();
+        let papers = self.paper_due();
+        let accounts = self.settings.accounts.iter().filter_map(|a| self.account_due(a)).min();
+        [flow, links, papers, accounts, self.screen_until].into_iter().flatten().min()
+    }
+
+    pub fn handle_timeout(&mut self, now: Time) -> Step {
+        self.now = self.now.max(now);
+        if self.screen_until.is_some_and(|t| t <= self.now) {
+            self.screen_until = None;
+            self.show(Screen::Idle);
+        }
+        self.silent_links();
+        if self.flow.as_ref().and_then(Flow::until).is_some_and(|t| t <= self.now) {
+            self.stage_timed_out();
+        }
+        self.finish_step()
+    }
+
+    fn finish_step(&mut self) -> Step {
+        self.drive();
+        if self.state.seq - self.state.snapshot_seq >= u64::from(self.settings.snapshot_every) && !self.step.records.is_empty() {
+            self.state.snapshot_seq = self.state.seq;
+            self.step.snapshot = serde_json::to_string(&self.state).ok().map(|json| (self.state.seq, json));
+        }
+        std::mem::take(&mut self.step)
+    }
+
+    /// Does what can be done now: sign-ins, obligations, the waiting request, papers.
+    fn drive(&mut self) {
+        let ids: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
+        for id in ids {
+            self.drive_account(&id);
+        }
+        self.drive_papers();
+    }
+
+    /// The durable state: equal after `replay(snapshot, tail)` (invariant 7).
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+    pub fn running(&self) -> Option<(&RequestKey, &Outcome)> {
+        self.state.running.as_ref().map(|r| (&r.key, &r.view))
+    }
+    pub fn phase(&self) -> Phase {
+        self.flow.as_ref().map_or(Phase::Ended, |f| f.stage.phase())
+    }
+    pub fn screen(&self) -> &Screen {
+        &self.screen
+    }
+    pub fn obligations(&self) -> &[Obligation] {
+        &self.state.obligations
+    }
+    pub fn papers(&self) -> impl Iterator<Item = &PaperJob> {
+        self.state.papers.values()
+    }
+
+    pub(crate) fn account(&self, id: &AccountId) -> Option<&AccountSettings> {
+        self.settings.accounts.iter().find(|a| a.config.id == *id)
+    }
+
+    /// Journals and folds; a record that does not fit is our own mistake: the machine stops (and is rebuilt by replay).
+    pub(crate) fn record(&mut self, txn: Option<u64>, record: Record) {
+        let entry = Entry { seq: self.state.seq + 1, at: self.now, txn, record };
+        let applied = self.state.apply(&entry);
+        assert!(applied.is_ok(), "a record of this machine does not fit its state: {applied:?}");
+        self.step.records.push(entry);
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.step.effects.push(effect);
+    }
+    pub(crate) fn tell(&mut self, notice: Notice) {
+        self.effect(Effect::Tell(Box::new(notice)));
+    }
+    pub(crate) fn answer(&mut self, call: u64, result: Result<(), Fault>) {
+        self.effect(Effect::Answer { call, result });
+    }
+    pub(crate) fn show(&mut self, screen: Screen) {
+        self.screen = screen.clone();
+        self.effect(Effect::Show(screen));
+    }
+    pub(crate) fn tag(&mut self) -> u64 {
+        self.tags += 1;
+        self.tags
+    }
+    pub(crate) fn after(&self, ms: u32) -> Time {
+        self.now + Millis(i64::from(ms))
+    }
+    /// Class of a code of this account's profile; unknown codes are failures.
+    pub(crate) fn class(&self, account: &AccountId, code: &str) -> Class {
+        self.account(account).and_then(|a| a.rules.codes.get(code)).map_or(Class::C, |r| r.class)
+    }
+}

@@ -1,0 +1,91 @@
+//! Obligations: reversals, driven until they are answered or Stuck.
+use crate::{Machine, links::Purpose, view};
+use payterm_schema::{
+    AccountId, Fault, HostAnswer, HostEvent, Notice, Record, Status,
+    account::Stan,
+    host::{Again, FrameTrace, Leg, MacVerdict, SecretsFrom},
+    outcome::Class,
+    paper::PaperKind,
+    record::{Ending, Obligation, ObligationState},
+    time::Millis,
+};
+
+impl Machine {
+    /// Wait after the nth try: doubles from the account's first to its greatest.
+    pub(crate) fn backoff(&self, account: &AccountId, tries: u32) -> Millis {
+        let Some(c) = self.account(account).map(|a| &a.config) else { return Millis::secs(60) };
+        let doubled = i64::from(c.obligation_backoff_ms) << tries.saturating_sub(1).min(24);
+        Millis(doubled.min(i64::from(c.obligation_backoff_max_ms)))
+    }
+
+    /// Sends a reversal (again): same STAN, the batch of its original, today's key (host-protocol §6).
+    pub(crate) fn send_reversal(&mut self, account: &AccountId, txn: u64, stan: Stan) {
+        let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
+        self.record(Some(txn), Record::ObligationTried { txn, stan });
+        let secrets = o.sealed.map_or(SecretsFrom::None, SecretsFrom::Sealed);
+        self.send(account, Purpose::Obligation { txn, stan }, Leg::Reversal(o.reason), o.plan, secrets, None);
+    }
+
+    pub(crate) fn obligation_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
+        match event {
+            HostEvent::NotSent { why } => self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default()),
+            HostEvent::NoReply { why, trace } => self.obligation_failed(account, txn, stan, None, why, true, trace),
+            HostEvent::Reply { answer, trace } => self.obligation_answer(account, txn, stan, *answer, trace),
+            HostEvent::Late { .. } => {}
+        }
+    }
+
+    pub(crate) fn obligation_answer(&mut self, account: &AccountId, txn: u64, stan: Stan, answer: HostAnswer, trace: FrameTrace) {
+        let Some(rules) = self.account(account).map(|a| a.rules.clone()) else { return };
+        let signed = answer.mac == MacVerdict::Good || !rules.mac_on_replies;
+        let ends = rules.reversal_ends.contains(&answer.code);
+        if signed && ends {
+            self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace });
+            return self.obligation_ended(txn);
+        }
+        let sign_in = rules.codes.get(&answer.code).is_some_and(|r| r.again == Again::SignIn);
+        if (!signed && ends) || sign_in || answer.mac == MacVerdict::Wrong {
+            self.sign_out(account, "a reversal was not answered with a good MAC");
+        }
+        let why = if signed { format!("the host answered {}", answer.code) } else { "the answer had no good MAC".into() };
+        self.obligation_failed(account, txn, stan, Some(answer.code), why, true, trace);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one record's fields")]
+    fn obligation_failed(&mut self, account: &AccountId, txn: u64, stan: Stan, code: Option<String>, why: String, left: bool, trace: FrameTrace) {
+        let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
+        let next_try = self.now + self.backoff(account, o.tries.max(1));
+        self.record(Some(txn), Record::ObligationFailed { txn, stan, code, why, next_try, left, trace });
+        let max = self.account(account).map_or(1, |a| a.config.obligation_tries);
+        if left && o.tries >= max && o.state == ObligationState::Due {
+            self.record(Some(txn), Record::ObligationStuck { txn, stan });
+            if let Some(outcome) = self.state.unknown.get(&txn).cloned() {
+                self.queue_paper(PaperKind::StuckSlip, &outcome, 0);
+            }
+        }
+        if let Some(o) = self.state.obligation(txn, stan).cloned() {
+            self.tell(Notice::Obligation { obligation: o });
+        }
+    }
+
+    /// The host has taken it back (or never had it): `Unknown` becomes final.
+    fn obligation_ended(&mut self, txn: u64) {
+        let Some(mut outcome) = self.state.unknown.get(&txn).cloned() else { return self.erase_when_done(txn, false) };
+        if self.state.obligations.iter().any(|o| o.txn == txn) {
+            return;
+        }
+        view::ended(&mut outcome, Status::Declined, "reversed", Class::E, self.now);
+        self.finish(outcome);
+    }
+
+    pub(crate) fn retry_obligation(&mut self, call: u64, txn: u64, by: String) {
+        let stuck: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.txn == txn && o.state == ObligationState::Stuck).cloned().collect();
+        if stuck.is_empty() {
+            return self.answer(call, Err(Fault::not_found("stuck obligation", &txn.to_string())));
+        }
+        for o in stuck {
+            self.record(Some(txn), Record::ObligationRetried { txn, stan: o.plan.stan, by: by.clone() });
+        }
+        self.answer(call, Ok(()));
+    }
+}

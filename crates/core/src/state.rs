@@ -1,0 +1,323 @@
+//! The durable state: a fold over the journal's records, and nothing else.
+use crate::ReplayError;
+use payterm_schema::{
+    AccountId, Outcome, Record, Request, RequestKey,
+    account::{Batch, Stan},
+    host::MacVerdict,
+    kind::Side,
+    outcome::Status,
+    paper::{PaperJob, PaperState, PrintResult},
+    record::{Due, Entry, Obligation, ObligationState},
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that a restart must know. Bounded: the running request, what it owes, open papers, totals per account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Sequence number of the last record.
+    pub seq: u64,
+    pub last_txn: u64,
+    pub last_job: u64,
+    /// Times the daemon started on this journal; makes the tags of each run its own.
+    pub boots: u64,
+    pub accounts: BTreeMap<AccountId, Ledger>,
+    pub running: Option<Running>,
+    /// In the order in which they began.
+    pub obligations: Vec<Obligation>,
+    /// Requests told `Unknown` whose obligation is open, by txn.
+    pub unknown: BTreeMap<u64, Outcome>,
+    /// Papers that are not done, by job.
+    pub papers: BTreeMap<u64, PaperJob>,
+    /// `seq` of the last snapshot.
+    pub snapshot_seq: u64,
+}
+
+/// What belongs to an account (host-protocol §10).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    pub signed_in: bool,
+    pub batch: Batch,
+    pub last_stan: Option<Stan>,
+    /// Host time minus the terminal's, as of the last sign-in.
+    pub offset: Millis,
+    pub debit_count: u64,
+    pub debit_minor: u64,
+    pub credit_count: u64,
+    pub credit_minor: u64,
+    /// Answers discarded because of their MAC.
+    pub mac_failures: u64,
+    /// Processing requirement that nobody has acted on yet.
+    pub requirement: u8,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            signed_in: false,
+            batch: Batch::FIRST,
+            last_stan: None,
+            offset: Millis(0),
+            debit_count: 0,
+            debit_minor: 0,
+            credit_count: 0,
+            credit_minor: 0,
+            mac_failures: 0,
+            requirement: 0,
+        }
+    }
+}
+
+impl Ledger {
+    /// The batch holds records: its number does not change before a settlement.
+    pub fn holds_records(&self) -> bool {
+        self.debit_count + self.credit_count > 0
+    }
+}
+
+/// The request in the foreground.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    pub txn: u64,
+    pub key: RequestKey,
+    pub hash: String,
+    pub request: Request,
+    /// The outcome as far as it is known.
+    pub view: Outcome,
+    /// The frame that may have left and is not answered yet.
+    pub in_flight: Option<(AccountId, Stan)>,
+    /// Frames sent for this request.
+    pub frames: u32,
+}
+
+impl State {
+    pub fn ledger(&self, account: &AccountId) -> Ledger {
+        self.accounts.get(account).cloned().unwrap_or_default()
+    }
+
+    pub fn obligation(&self, txn: u64, stan: Stan) -> Option<&Obligation> {
+        self.obligations.iter().find(|o| o.txn == txn && o.plan.stan == stan)
+    }
+
+    /// Folds one record in. Errors are journals that this program did not write.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), ReplayError> {
+        if entry.seq != self.seq + 1 {
+            return Err(ReplayError::Gap { after: self.seq, found: entry.seq });
+        }
+        let broken = |rule| ReplayError::Inconsistent { seq: entry.seq, rule };
+        self.seq = entry.seq;
+        match &entry.record {
+            Record::Booted { .. } => self.boots += 1,
+            Record::Started { txn, key, hash, request, view } => {
+                if self.running.is_some() {
+                    return Err(broken("a request starts while another runs"));
+                }
+                self.last_txn = *txn;
+                self.running = Some(Running {
+                    txn: *txn,
+                    key: key.clone(),
+                    hash: hash.clone(),
+                    request: (**request).clone(),
+                    view: (**view).clone(),
+                    in_flight: None,
+                    frames: 0,
+                });
+            }
+            Record::Allowed { txn, account, plan, view, owes } => {
+                let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("a frame of a request that does not run"))?;
+                running.view = (**view).clone();
+                running.in_flight = Some((account.clone(), plan.stan));
+                running.frames += 1;
+                self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
+                if *owes {
+                    self.obligations.push(Obligation {
+                        txn: *txn,
+                        account: account.clone(),
+                        state: ObligationState::Standing,
+                        plan: (**plan).clone(),
+                        reason: payterm_schema::host::ReversalReason::NoReply,
+                        sealed: plan.wallet.is_none().then(|| view.original.as_ref().map_or(*txn, |o| o.txn)),
+                        tries: 0,
+                        next_try: entry.at,
+                        last_code: None,
+                        since: entry.at,
+                    });
+                }
+            }
+            Record::NotSent { txn, stan, .. } => {
+                self.landed(*txn);
+                self.drop_obligation(*txn, *stan);
+            }
+            Record::Answered { txn, stan, due: None, .. } => {
+                self.landed(*txn);
+                self.drop_obligation(*txn, *stan);
+            }
+            Record::Answered { txn, stan, due: Some(due), .. } => {
+                self.landed(*txn);
+                self.due(*txn, *stan, due);
+            }
+            Record::NoReply { txn, stan, reason, not_before, .. } => {
+                self.landed(*txn);
+                self.due(*txn, *stan, &Due { reason: *reason, not_before: *not_before });
+            }
+            Record::Disregarded { account, answer, .. } => {
+                if matches!(answer.mac, MacVerdict::Wrong | MacVerdict::Absent) {
+                    self.accounts.entry(account.clone()).or_default().mac_failures += 1;
+                }
+            }
+            Record::Outcome { outcome } => self.outcome(outcome),
+            Record::Voided { .. } => {}
+            Record::ObligationTried { txn, stan } => {
+                if let Some(o) = self.obligation_mut(*txn, *stan) {
+                    o.tries += 1;
+                }
+            }
+            Record::ObligationFailed { txn, stan, code, next_try, left, .. } => {
+                if let Some(o) = self.obligation_mut(*txn, *stan) {
+                    o.next_try = *next_try;
+                    if code.is_some() {
+                        o.last_code.clone_from(code);
+                    }
+                    if !*left {
+                        o.tries = o.tries.saturating_sub(1);
+                    }
+                }
+            }
+            Record::ObligationEnded { txn, stan, .. } => self.drop_obligation(*txn, *stan),
+            Record::ObligationStuck { txn, stan } => {
+                if let Some(o) = self.obligation_mut(*txn, *stan) {
+                    o.state = ObligationState::Stuck;
+                }
+            }
+            Record::ObligationRetried { txn, stan, .. } => {
+                if let Some(o) = self.obligation_mut(*txn, *stan) {
+                    o.state = ObligationState::Due;
+                    o.tries = 0;
+                    o.next_try = entry.at;
+                }
+            }
+            Record::ControlSent { account, plan } => self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan),
+            Record::SignedIn { account, batch, offset, .. } => {
+                let ledger = self.accounts.entry(account.clone()).or_default();
+                ledger.signed_in = true;
+                ledger.offset = *offset;
+                ledger.batch = *batch;
+                ledger.requirement = 0;
+            }
+            Record::SignInFailed { account, .. } | Record::SignedOut { account, .. } => self.accounts.entry(account.clone()).or_default().signed_in = false,
+            Record::Requirement { account, digit } => self.accounts.entry(account.clone()).or_default().requirement = *digit,
+            Record::PaperQueued { job } => {
+                self.last_job = job.id;
+                self.papers.insert(job.id, (**job).clone());
+            }
+            Record::PaperStarted { job } => {
+                if let Some(p) = self.papers.get_mut(job) {
+                    p.state = PaperState::Printing;
+                    p.attempts += 1;
+                }
+            }
+            Record::PaperEnded { job, result, hold } => self.paper_ended(*job, result, *hold),
+            Record::PaperReleased { job, print, .. } => {
+                if !print {
+                    self.papers.remove(job);
+                } else if let Some(p) = self.papers.get_mut(job) {
+                    p.state = PaperState::Waiting;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn landed(&mut self, txn: u64) {
+        if let Some(r) = self.running.as_mut().filter(|r| r.txn == txn) {
+            r.in_flight = None;
+        }
+    }
+
+    fn obligation_mut(&mut self, txn: u64, stan: Stan) -> Option<&mut Obligation> {
+        self.obligations.iter_mut().find(|o| o.txn == txn && o.plan.stan == stan)
+    }
+
+    fn due(&mut self, txn: u64, stan: Stan, due: &Due) {
+        if let Some(o) = self.obligation_mut(txn, stan) {
+            o.state = ObligationState::Due;
+            o.reason = due.reason;
+            o.next_try = due.not_before;
+        }
+    }
+
+    fn drop_obligation(&mut self, txn: u64, stan: Stan) {
+        self.obligations.retain(|o| o.txn != txn || o.plan.stan != stan);
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        if self.running.as_ref().is_some_and(|r| r.txn == outcome.txn) {
+            self.running = None;
+        }
+        match outcome.status {
+            Status::Unknown => {
+                self.unknown.insert(outcome.txn, outcome.clone());
+            }
+            Status::Approved => {
+                self.unknown.remove(&outcome.txn);
+                self.count(outcome);
+            }
+            Status::Running | Status::Declined | Status::Cancelled | Status::Failed => {
+                self.unknown.remove(&outcome.txn);
+            }
+        }
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        let (Some(account), Some(minor)) = (&outcome.account, outcome.sums.amount) else { return };
+        let ledger = self.accounts.entry(account.clone()).or_default();
+        match outcome.kind.row().side {
+            Side::Debit => {
+                ledger.debit_count += 1;
+                ledger.debit_minor += minor;
+            }
+            Side::Credit => {
+                ledger.credit_count += 1;
+                ledger.credit_minor += minor;
+            }
+            Side::None => {}
+        }
+    }
+
+    fn paper_ended(&mut self, job: u64, result: &PrintResult, hold: bool) {
+        match result {
+            PrintResult::Confirmed | PrintResult::SentUnconfirmable => {
+                self.papers.remove(&job);
+            }
+            PrintResult::NotStarted(why) => {
+                if let Some(p) = self.papers.get_mut(&job) {
+                    p.state = PaperState::Waiting;
+                    p.attempts = p.attempts.saturating_sub(1);
+                    p.problem = Some(why.clone());
+                }
+            }
+            PrintResult::Unconfirmed(why) => {
+                if let Some(p) = self.papers.get_mut(&job) {
+                    p.state = if hold { PaperState::Held } else { PaperState::Waiting };
+                    p.problem = Some(why.clone());
+                }
+            }
+        }
+    }
+
+    /// The next STAN of the account: not one that an open obligation names (invariant 6).
+    pub fn next_stan(&self, account: &AccountId) -> Stan {
+        let mut stan = self.accounts.get(account).and_then(|l| l.last_stan).map_or(Stan::FIRST, Stan::next);
+        while self.obligations.iter().any(|o| o.account == *account && o.plan.stan == stan) {
+            stan = stan.next();
+        }
+        stan
+    }
+
+    /// Obligations that hold up the account's authorisations: all that are due, but for wallet payments, whose undo may
+    /// have to wait (host-protocol §8) and holds nobody up.
+    pub fn blocked(&self, account: &AccountId) -> bool {
+        self.obligations.iter().any(|o| o.account == *account && o.state == ObligationState::Due && o.plan.wallet.is_none())
+    }
+}

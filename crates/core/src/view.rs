@@ -1,0 +1,111 @@
+//! The outcome as it grows while a request runs.
+use crate::{AccountSettings, Settings, instrument::Presented};
+use payterm_schema::{
+    HostAnswer, Outcome, Request, RequestKey, Status, Time,
+    outcome::{Authority, Class, OriginalShown, Reason, Sums},
+};
+
+/// A request that was just accepted. `account`: the one it goes to as far as that can be told before the instrument.
+pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings, account: &AccountSettings, now: Time) -> Outcome {
+    Outcome {
+        key: key.clone(),
+        txn,
+        kind: request.kind,
+        status: Status::Running,
+        authority: None,
+        reason: None,
+        sums: Sums {
+            currency: request.amount.map_or(account.config.currency, |a| a.currency),
+            amount: request.amount.map(|a| a.minor()),
+            fee: None,
+            balance: None,
+        },
+        started: now,
+        ended: None,
+        answer_by: None,
+        place: settings.place.clone(),
+        account: None,
+        merchant: None,
+        terminal: None,
+        operator: settings.operator.clone(),
+        entry: None,
+        wallet: None,
+        masked_pan: None,
+        stan: None,
+        batch: None,
+        rrn: None,
+        auth_code: None,
+        host_date: None,
+        host_time: None,
+        organisation: None,
+        issuer: None,
+        acquirer: None,
+        host_texts: Vec::new(),
+        pin: false,
+        original: None,
+        voided: false,
+        note: request.note.clone(),
+        test: settings.test,
+    }
+}
+
+pub fn with_account(view: &mut Outcome, account: &AccountSettings) {
+    view.account = Some(account.config.id.clone());
+    view.merchant = Some(account.config.merchant.clone());
+    view.terminal = Some(account.config.terminal.clone());
+    view.sums.currency = account.config.currency;
+}
+
+pub fn with_instrument(view: &mut Outcome, presented: &Presented) {
+    view.entry = Some(presented.mode);
+    view.wallet = presented.wallet;
+    view.masked_pan = Some(presented.masked.clone());
+}
+
+/// A void shows what it undoes and takes over how the customer had paid.
+pub fn with_original(view: &mut Outcome, original: &Outcome) {
+    view.sums = Sums { currency: original.sums.currency, amount: original.sums.amount, fee: None, balance: None };
+    view.entry = original.entry;
+    view.wallet = original.wallet;
+    view.masked_pan.clone_from(&original.masked_pan);
+    view.organisation.clone_from(&original.organisation);
+    if let (Some(stan), Some(batch)) = (original.stan, original.batch) {
+        view.original = Some(OriginalShown {
+            txn: original.txn,
+            key: original.key.clone(),
+            stan,
+            batch,
+            rrn: original.rrn.clone(),
+            auth_code: original.auth_code.clone(),
+            date: original.host_date.clone(),
+        });
+    }
+}
+
+pub fn with_answer(view: &mut Outcome, answer: &HostAnswer) {
+    view.rrn.clone_from(&answer.rrn);
+    view.auth_code.clone_from(&answer.auth_code);
+    view.host_date.clone_from(&answer.date);
+    view.host_time.clone_from(&answer.time);
+    view.issuer.clone_from(&answer.issuer_id);
+    view.acquirer = answer.acquirer_id.clone().or_else(|| answer.acquirer.clone());
+    if answer.organisation.is_some() {
+        view.organisation.clone_from(&answer.organisation);
+    }
+    view.host_texts.clone_from(&answer.texts);
+    view.sums.fee = answer.fee;
+    view.sums.balance = answer.balance;
+}
+
+pub fn approved(view: &mut Outcome, now: Time) {
+    view.status = Status::Approved;
+    view.authority = Some(Authority::Host);
+    view.ended = Some(now);
+}
+
+pub fn ended(view: &mut Outcome, status: Status, code: impl Into<String>, class: Class, now: Time) {
+    view.status = status;
+    view.reason = Some(Reason::new(code, class));
+    view.ended = Some(now);
+    view.answer_by = None;
+}
