@@ -1,0 +1,156 @@
+//! The configuration file: TOML into [`Config`]. Everything that is wrong is named with its key and its line.
+use payterm_schema::{Fault, config::Config};
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+
+/// Where the configuration is without `--config`.
+pub const DEFAULT_PATH: &str = "/etc/payterm/payterm.toml";
+/// Greatest size of the file.
+const MAX_BYTES: u64 = 1 << 20;
+const DEMO: &str = include_str!("demo.toml");
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{path}: {cause}")]
+    Read { path: PathBuf, cause: std::io::Error },
+    #[error("{path}: more than {MAX_BYTES} bytes")]
+    TooLong { path: PathBuf },
+    /// Not TOML, an unknown key, or a value of the wrong type.
+    #[error("{path}, line {line}: {rule}")]
+    Syntax { path: PathBuf, line: usize, rule: String },
+    /// A value breaks a rule. Without a line, the key is not in the file and its default breaks it.
+    #[error("{path}{}: {field}: {rule}", .line.map(|l| format!(", line {l}")).unwrap_or_default())]
+    Invalid { path: PathBuf, line: Option<usize>, field: String, rule: String },
+}
+
+/// Reads and checks a file.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let read = |cause| ConfigError::Read { path: path.to_owned(), cause };
+    if std::fs::metadata(path).map_err(read)?.len() > MAX_BYTES {
+        return Err(ConfigError::TooLong { path: path.to_owned() });
+    }
+    parse(path, &std::fs::read_to_string(path).map_err(read)?)
+}
+
+/// The embedded demo: virtual devices, an account at the acquirer simulator on this machine, the caller's own uid as manager.
+pub fn demo(uid: u32) -> Result<Config, ConfigError> {
+    parse(Path::new("demo.toml"), &DEMO.replace("@UID@", &uid.to_string()))
+}
+
+/// `path` only names the text in errors.
+pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    let line_of = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1;
+    let config: Config = toml::from_str(text).map_err(|e| ConfigError::Syntax {
+        path: path.to_owned(),
+        line: e.span().map_or(1, |s| line_of(s.start)),
+        rule: e.message().replace('\n', " "),
+    })?;
+    match config.check() {
+        Ok(()) => Ok(config),
+        Err(Fault::Invalid { field, rule }) => {
+            let line = span_of(text, &field).map(line_of);
+            Err(ConfigError::Invalid { path: path.to_owned(), line, field, rule })
+        }
+        Err(other) => Err(ConfigError::Invalid { path: path.to_owned(), line: None, field: "config".into(), rule: other.to_string() }),
+    }
+}
+
+/// Where `account[1].merchant` stands in the text; of a key that is not there, its table.
+fn span_of(text: &str, field: &str) -> Option<usize> {
+    let root = DeTable::parse(text).ok()?;
+    let mut at = None;
+    let mut table = root.get_ref();
+    for part in field.split('.') {
+        let (key, index) = match part.split_once('[') {
+            Some((key, index)) => (key, index.trim_end_matches(']').parse::<usize>().ok()),
+            None => (part, None),
+        };
+        let Some((name, value)) = table.iter().find(|(k, _)| k.get_ref() == key) else { return at };
+        let (value, start) = match (value.get_ref(), index) {
+            (DeValue::Array(rows), Some(i)) => {
+                let Some(row) = rows.get(i) else { return at };
+                (row.get_ref(), row.span().start)
+            }
+            (other, _) => (other, name.span().start),
+        };
+        at = Some(start);
+        match value {
+            DeValue::Table(inner) => table = inner,
+            DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) => return at,
+        }
+    }
+    at
+}
+
+/// The JSON Schema of the configuration, as committed in `schema/json/config.schema.json`.
+pub fn json_schema() -> String {
+    let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Config)).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        parse(Path::new("p.toml"), text).err().map(|e| e.to_string()).unwrap_or_default()
+    }
+    const ACCOUNT: &str = "[[account]]\nid = \"cup\"\nprofile = \"unionpay\"\nmerchant = \"TESTMERCHANT001\"\nterminal = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+
+    #[test]
+    fn the_demo_and_an_empty_file_are_good() {
+        let demo = demo(1000).unwrap();
+        assert!(demo.has_virtual_device());
+        assert_eq!(demo.bus.callers[0].uid, 1000);
+        assert_eq!(parse(Path::new("p.toml"), "").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name_and_line() {
+        for (text, line, key) in [
+            ("[terminal]\nshop = \"a\"\nshoop = \"b\"\n", 3, "shoop"),
+            ("\n\nnonsense = 1\n", 3, "nonsense"),
+            (&format!("{ACCOUNT}merchnat = \"x\"\n"), 8, "merchnat"),
+            ("[[device]]\nname = \"p\"\nkind = \"printer\"\ndriver = \"escpos\"\nwidth = 58\n", 5, "width"),
+            ("[store]\ndir = \"/tmp\"\n[store.more]\na = 1\n", 3, "more"),
+        ] {
+            let e = refused(text);
+            assert!(e.starts_with(&format!("p.toml, line {line}: unknown field `{key}`")), "{e}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_line() {
+        for (text, line, part) in [
+            ("[terminal]\noperator = 1\n", 2, "string"),
+            ("[terminal]\nlanguage = \"fr\"\n", 2, "zh-CN"),
+            ("[terminal]\n\noperator = \"1\"\n", 3, "terminal.operator: two digits"),
+            (&ACCOUNT.replace("TEST0001", "T"), 5, "account[0].terminal: 8 characters (F41)"),
+            (&format!("{ACCOUNT}{ACCOUNT}"), 9, "account[1].id: each account has its own id"),
+            (&ACCOUNT.replace("\"CNY\"", "\"XAU\""), 6, "XAU"),
+            ("[flow]\npin_tries = 300\n", 2, "300"),
+            ("[bus]\n[[bus.caller]]\nuid = 1\napp = \"a\"\n[[bus.caller]]\nuid = 1\napp = \"b\"\n", 6, "bus.caller[1].uid: each uid once"),
+            ("= 3\n", 1, ""),
+        ] {
+            let e = refused(text);
+            assert!(e.starts_with(&format!("p.toml, line {line}: ")) && e.contains(part), "{e}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_too_long_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.toml");
+        assert!(matches!(load(&path), Err(ConfigError::Read { .. })));
+        std::fs::write(&path, "#".repeat(MAX_BYTES as usize + 1)).unwrap();
+        assert!(matches!(load(&path), Err(ConfigError::TooLong { .. })));
+    }
+
+    /// Regenerate with `paytermd --print-schema > schema/json/config.schema.json`.
+    #[test]
+    fn the_committed_schema_is_this_one() {
+        let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/json/config.schema.json")).unwrap_or_default();
+        assert!(committed == json_schema(), "schema/json/config.schema.json has drifted from schema::config");
+    }
+}

@@ -1,0 +1,61 @@
+//! `paytermd`: the command line around [`payterm_daemon`].
+use clap::Parser;
+use payterm_daemon::{config, logging};
+use std::{path::PathBuf, process::ExitCode};
+
+/// The payment terminal daemon.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+    /// The embedded demo configuration instead of a file: virtual devices, the acquirer simulator on this machine.
+    #[arg(long, conflicts_with = "config")]
+    demo: bool,
+    /// State directory instead of `store.dir`.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Check the configuration and leave.
+    #[arg(long)]
+    check_config: bool,
+    /// Print the JSON Schema of the configuration and leave.
+    #[arg(long)]
+    print_schema: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.print_schema {
+        print!("{}", config::json_schema());
+        return ExitCode::SUCCESS;
+    }
+    let loaded = if args.demo { config::demo(rustix::process::getuid().as_raw()) } else { config::load(&args.config) };
+    let mut config = match loaded {
+        Ok(config) => config,
+        Err(e) => return fail(&e),
+    };
+    if let Some(dir) = args.state {
+        config.store.dir = dir;
+    }
+    if args.check_config {
+        println!("ok");
+        return ExitCode::SUCCESS;
+    }
+    if let Err(e) = logging::start(&config.log) {
+        return fail(&e);
+    }
+    ExitCode::SUCCESS
+}
+
+/// The whole chain of causes on one line.
+fn fail(e: &dyn std::error::Error) -> ExitCode {
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(c) = cause {
+        text = format!("{text}: {c}");
+        cause = c.source();
+    }
+    eprintln!("paytermd: {text}");
+    ExitCode::FAILURE
+}
