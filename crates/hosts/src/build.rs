@@ -1,0 +1,253 @@
+//! From a plan and the card's secrets to the frame that leaves (host-protocol §3, §6).
+use crate::frame::{Envelope, FrameError, encode, header_digits};
+use crate::iso8583::{IsoError, Message};
+use crate::mask::trace;
+use crate::profile::{MessageRow, Profile, field};
+use crate::reply::reply_mti;
+use crate::template::Var;
+use payterm_schema::Currency;
+use payterm_schema::account::Batch;
+use payterm_schema::host::{CardSecrets, EntryMode, FieldView, Leg, Plan};
+use payterm_schema::kind::Kind;
+use payterm_schema::secret::{CardError, Mac, SecretBytes};
+use zeroize::Zeroizing;
+
+/// Who sends: the account's part of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// F42, up to 15 characters.
+    pub merchant: String,
+    /// F41, up to 8 characters.
+    pub terminal: String,
+    pub currency: Currency,
+    /// TPDU destination, 4 hex digits.
+    pub nii: String,
+    /// Terminal state 1 in the header.
+    pub test: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    #[error("the profile has no message for '{}'", .0.name())]
+    Kind(Kind),
+    #[error("F{field}: always sent, but {what} is not there")]
+    Missing { field: u8, what: &'static str },
+    #[error("currency: the account takes {account}, the amount is in {amount}")]
+    Currency { account: Currency, amount: Currency },
+    #[error("nii: 4 hex digits")]
+    Nii,
+    #[error("serial: 1 to 50 printable characters")]
+    Serial,
+    #[error("operator: 2 digits")]
+    Operator,
+    #[error("wallet: the profile does not take this payment code")]
+    Wallet,
+    #[error(transparent)]
+    Card(#[from] CardError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+impl From<IsoError> for BuildError {
+    fn from(e: IsoError) -> Self {
+        BuildError::Frame(FrameError::Iso(e))
+    }
+}
+
+/// What the reply must agree with; holds no card data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expect {
+    pub(crate) mti: String,
+    pub(crate) same: Vec<(u8, Vec<u8>)>,
+    pub(crate) amount: Option<Vec<u8>>,
+    pub(crate) batch: Option<Batch>,
+    pub(crate) partial: Vec<String>,
+}
+
+/// A frame ready to leave.
+#[derive(Debug)]
+pub struct Built {
+    /// The length prefix included.
+    pub bytes: SecretBytes,
+    pub trace: Vec<FieldView>,
+    pub expect: Expect,
+}
+
+/// Builds the frame of a plan. `serial` is the terminal's serial number (F62 of a sign-in).
+pub fn build(profile: &Profile, station: &Station, leg: Leg, plan: &Plan, secrets: &CardSecrets, serial: &str, mac: &dyn Mac) -> Result<Built, BuildError> {
+    let row = profile.message(plan.kind, plan.mode).ok_or(BuildError::Kind(plan.kind))?;
+    let source = Source { profile, station, leg, plan, secrets, serial };
+    source.check()?;
+    let (mti, slots) = match leg {
+        Leg::Request => (&row.mti, &row.request),
+        Leg::Reversal(_) => (&profile.reversal.mti, &row.reversal),
+    };
+    let mut message = Message::new(mti)?;
+    let mut value = Zeroizing::new(Vec::with_capacity(1024));
+    for slot in slots {
+        let Some(template) = &slot.value else { continue };
+        value.clear();
+        let mut lacking = "its value";
+        let there = template.fill(&mut value, |var, out| {
+            let there = source.value(slot.field, var, out)?;
+            if !there {
+                lacking = what(var);
+            }
+            Ok::<_, BuildError>(there)
+        })?;
+        if there {
+            message.set(slot.field, value.as_slice())?;
+        } else if slot.must {
+            return Err(BuildError::Missing { field: slot.field, what: lacking });
+        }
+    }
+    let envelope = source.envelope()?;
+    let bytes = encode(profile, &envelope, &mut message, Some(mac))?;
+    Ok(Built { bytes, trace: trace(profile, &envelope, &message), expect: expect(profile, row, plan, &message) })
+}
+
+fn expect(profile: &Profile, row: &MessageRow, plan: &Plan, message: &Message) -> Expect {
+    Expect {
+        mti: reply_mti(message.mti()),
+        same: profile.reply.same.iter().filter_map(|n| Some((*n, message.get(*n)?.to_vec()))).collect(),
+        amount: message.get(field::AMOUNT).map(<[u8]>::to_vec),
+        batch: (!row.new_batch).then_some(plan.batch),
+        partial: profile.reply.partial.clone(),
+    }
+}
+
+struct Source<'a> {
+    profile: &'a Profile,
+    station: &'a Station,
+    leg: Leg,
+    plan: &'a Plan,
+    secrets: &'a CardSecrets,
+    serial: &'a str,
+}
+
+impl Source<'_> {
+    fn check(&self) -> Result<(), BuildError> {
+        let Source { plan, station, .. } = self;
+        if let Some(amount) = plan.amount
+            && amount.currency != station.currency
+        {
+            return Err(BuildError::Currency { account: station.currency, amount: amount.currency });
+        }
+        if plan.operator.len() != 2 || !plan.operator.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(BuildError::Operator);
+        }
+        if plan.mode == EntryMode::Code && plan.wallet.is_none_or(|w| !self.profile.rules().wallets.contains(&w)) {
+            return Err(BuildError::Wallet);
+        }
+        if plan.kind == Kind::SignIn && !((1..=50).contains(&self.serial.len()) && self.serial.bytes().all(|b| (0x20..=0x7E).contains(&b))) {
+            return Err(BuildError::Serial);
+        }
+        Ok(())
+    }
+
+    fn envelope(&self) -> Result<Envelope, BuildError> {
+        let tpdu = match &self.profile.frame.tpdu {
+            None => None,
+            Some(id) => {
+                let bytes = hex::decode(format!("{id}{}0000", self.station.nii)).map_err(|_| BuildError::Nii)?;
+                Some(bytes.try_into().map_err(|_| BuildError::Nii)?)
+            }
+        };
+        let header = self.profile.header.as_ref().map(|t| header_digits(t, self.station.test)).transpose().map_err(|_| FrameError::Header)?;
+        Ok(Envelope { tpdu, header })
+    }
+
+    /// Appends the value; false: this message has none. What the plan promises and the secrets lack is an error.
+    fn value(&self, field: u8, var: Var, out: &mut Vec<u8>) -> Result<bool, BuildError> {
+        let Source { plan, secrets, station, .. } = self;
+        let request = self.leg == Leg::Request;
+        let missing = || BuildError::Missing { field, what: what(var) };
+        let mut put = |text: Option<&str>| {
+            out.extend_from_slice(text.unwrap_or_default().as_bytes());
+            Ok(text.is_some())
+        };
+        let original = plan.original.as_ref();
+        match var {
+            Var::Pan => {
+                // F2 is sent with typed and chip data; a swipe's request has its track instead (host-protocol §3).
+                if matches!(plan.mode, EntryMode::Code | EntryMode::None) || (request && plan.track && plan.mode == EntryMode::Swipe) {
+                    return Ok(false);
+                }
+                match (&secrets.pan, &secrets.tracks) {
+                    (Some(pan), _) => put(Some(pan.reveal())),
+                    (None, Some(tracks)) => put(Some(tracks.track2_parts()?.0.reveal())),
+                    (None, None) => Err(missing()),
+                }
+            }
+            Var::Track2 | Var::Track3 if !plan.track => Ok(false),
+            Var::Track2 | Var::Track3 => {
+                let tracks = secrets.tracks.as_ref().filter(|t| t.track2.is_some() || t.track3.is_some()).ok_or_else(missing)?;
+                put(if var == Var::Track2 { tracks.track2.as_deref() } else { tracks.track3.as_deref() })
+            }
+            Var::IfPin => Ok(plan.pin),
+            Var::PinBlock if !plan.pin => Ok(false),
+            Var::PinBlock => {
+                out.extend_from_slice(secrets.pin_block.as_ref().ok_or_else(missing)?.reveal());
+                Ok(true)
+            }
+            Var::Security => put(match (plan.pin, plan.track) {
+                (true, _) => Some(&self.profile.security.pin),
+                (false, true) => Some(&self.profile.security.track),
+                (false, false) => None,
+            }),
+            Var::Code => put(secrets.code.as_ref().map(|c| c.reveal())),
+            Var::CodeLength => put(secrets.code.as_ref().map(|c| format!("{:03}", c.reveal().len())).as_deref()),
+            Var::Serial => put(Some(self.serial)),
+            Var::SerialLength => put(Some(&format!("{:02}", self.serial.len()))),
+            Var::Amount => put(plan.amount.map(|a| format!("{:012}", a.minor())).as_deref()),
+            Var::Stan => put(Some(&plan.stan.to_string())),
+            Var::Batch => put(Some(&plan.batch.to_string())),
+            Var::Expiry => put(plan.expiry.as_deref()),
+            Var::Entry => put(self.profile.entry.digits(plan.mode, plan.pin)),
+            Var::CardSequence => put(plan.card_sequence.map(|n| format!("{n:03}")).as_deref()),
+            Var::OriginalRrn => put(original.and_then(|o| o.rrn.as_deref())),
+            Var::OriginalBatch => put(original.map(|o| o.batch.to_string()).as_deref()),
+            Var::OriginalStan => put(original.map(|o| o.stan.to_string()).as_deref()),
+            Var::OriginalDate => put(original.and_then(|o| o.date.as_deref())),
+            Var::AuthCode => {
+                let of_original = original.and_then(|o| o.auth_code.as_deref());
+                put(if request { of_original } else { plan.auth_code.as_deref().or(of_original) })
+            }
+            // Fixed fields are filled up here too, so that the reply's echo compares equal.
+            Var::Terminal => put(Some(&format!("{:8}", station.terminal))),
+            Var::Merchant => put(Some(&format!("{:15}", station.merchant))),
+            Var::Currency => put(Some(&format!("{:03}", station.currency.numeric()))),
+            Var::Operator => put(Some(&plan.operator)),
+            Var::Reason => match self.leg {
+                Leg::Request => Ok(false),
+                Leg::Reversal(reason) => put(Some(self.profile.reversal.reasons.code(reason))),
+            },
+            Var::State => put(Some(if station.test { "1" } else { "0" })),
+            Var::Time | Var::Date => {
+                let t = plan.at.local(self.profile.utc_offset_minutes);
+                let text = match var == Var::Time {
+                    true => format!("{:02}{:02}{:02}", t.hour(), t.minute(), t.second()),
+                    false => format!("{:02}{:02}", u8::from(t.month()), t.day()),
+                };
+                put(Some(&text))
+            }
+        }
+    }
+}
+
+/// What a variable is, for error texts.
+const fn what(var: Var) -> &'static str {
+    match var {
+        Var::Pan => "the PAN",
+        Var::Amount => "the amount",
+        Var::Track2 | Var::Track3 => "the track",
+        Var::PinBlock => "the PIN block",
+        Var::Code | Var::CodeLength => "the payment code",
+        Var::OriginalRrn => "the original's RRN",
+        Var::OriginalBatch | Var::OriginalStan | Var::OriginalDate => "the original",
+        Var::Expiry => "the expiry",
+        Var::Entry => "the entry mode",
+        Var::AuthCode => "the authorisation code",
+        Var::CardSequence | Var::IfPin | Var::Security | Var::Serial | Var::SerialLength | Var::Stan | Var::Batch => "its value",
+        Var::Terminal | Var::Merchant | Var::Currency | Var::Operator | Var::Reason | Var::State | Var::Time | Var::Date => "its value",
+    }
+}

@@ -1,0 +1,335 @@
+//! Packing and unpacking by the table.
+use super::message::{Bits, bit};
+use super::{Align, Bitmap, Class, Digits, FIELDS, Format, IsoError, MAX_MESSAGE, Message, Part, Prefix, Rule, fault};
+use std::ops::Range;
+
+/// An unpacked message and where its last field stood (the MAC covers what is before it).
+#[derive(Debug)]
+pub struct Unpacked {
+    pub message: Message,
+    /// Start of the last field's value in the packed bytes.
+    pub last: usize,
+}
+
+/// Two ASCII characters of a packed byte; `BAD` in the first marks a nibble that is no digit. Z allows D as `=`.
+const BAD: u8 = 0;
+const fn pairs(track: bool) -> [[u8; 2]; 256] {
+    const fn nibble(n: u8, track: bool) -> u8 {
+        match n {
+            0..=9 => b'0' + n,
+            0xD if track => b'=',
+            _ => BAD,
+        }
+    }
+    let mut table = [[BAD; 2]; 256];
+    let mut i = 0;
+    while i < 256 {
+        let (a, b) = (nibble((i >> 4) as u8, track), nibble((i & 15) as u8, track));
+        table[i] = if a == BAD || b == BAD { [BAD; 2] } else { [a, b] };
+        i += 1;
+    }
+    table
+}
+static DIGIT_PAIRS: [[u8; 2]; 256] = pairs(false);
+static TRACK_PAIRS: [[u8; 2]; 256] = pairs(true);
+
+/// Nibble of an ASCII character; 0xFF for none. `=` and `D` are the track separator.
+const fn nibbles(track: bool) -> [u8; 256] {
+    let mut table = [0xFF; 256];
+    let mut i = 0;
+    while i < 10 {
+        table[b'0' as usize + i] = i as u8;
+        i += 1;
+    }
+    if track {
+        table[b'=' as usize] = 0xD;
+        table[b'D' as usize] = 0xD;
+    }
+    table
+}
+static DIGIT_NIBBLES: [u8; 256] = nibbles(false);
+static TRACK_NIBBLES: [u8; 256] = nibbles(true);
+
+const ALNUM: u8 = 1;
+const PRINT: u8 = 2;
+const GBK: u8 = 4;
+const fn kinds() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let b = i as u8;
+        if b.is_ascii_alphanumeric() || b == b' ' {
+            table[i] |= ALNUM;
+        }
+        if b >= 0x20 && b <= 0x7E {
+            table[i] |= PRINT | GBK;
+        }
+        if b >= 0x80 {
+            table[i] |= GBK;
+        }
+        i += 1;
+    }
+    table
+}
+static KINDS: [u8; 256] = kinds();
+
+fn check_text(class: Class, value: &[u8]) -> Result<(), Rule> {
+    let (mask, rule) = match class {
+        Class::An => (ALNUM, Rule::NotAlnum),
+        Class::Ans => (PRINT, Rule::NotText),
+        Class::Gbk => (GBK, Rule::NotText),
+        Class::B | Class::N | Class::Z => return Ok(()),
+    };
+    if value.iter().fold(mask, |all, b| all & KINDS[usize::from(*b)]) == mask { Ok(()) } else { Err(rule) }
+}
+
+impl super::Table {
+    /// Appends the packed message to `out`. Fixed AN, ANS and GBK fields are filled up with spaces at the right;
+    /// everything else must have its exact form.
+    pub fn pack(&self, message: &Message, out: &mut Vec<u8>) -> Result<(), IsoError> {
+        let start = out.len();
+        // An upper bound: values, prefixes, padding, MTI and bitmap.
+        out.reserve(message.arena.len() + 64 + 4 * message.present.count_ones() as usize);
+        let mti = message.mti_digits();
+        match self.mti {
+            Digits::Ascii => out.extend_from_slice(&mti),
+            Digits::Bcd => out.extend_from_slice(&[mti[0] << 4 | mti[1] & 15, mti[2] << 4 | mti[3] & 15]),
+        }
+        match self.bitmap {
+            Bitmap::Binary => out.extend_from_slice(&message.present.to_be_bytes()),
+            Bitmap::Hex => out.extend_from_slice(hex::encode_upper(message.present.to_be_bytes()).as_bytes()),
+        }
+        for field in Bits(message.present) {
+            let part = Part::Field(field);
+            let Some(format) = self.formats[usize::from(field)] else { return fault(part, Rule::Unknown) };
+            let (a, b) = message.at[usize::from(field)];
+            let value = message.arena.get(usize::from(a)..usize::from(b)).unwrap_or_default();
+            self.pack_field(format, value, out).map_err(|rule| IsoError { part, rule })?;
+        }
+        if out.len() - start > MAX_MESSAGE {
+            return fault(Part::Message, Rule::TooLong { max: MAX_MESSAGE, found: out.len() - start });
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn pack_field(&self, format: Format, value: &[u8], out: &mut Vec<u8>) -> Result<(), Rule> {
+        let (max, len) = (usize::from(format.max), value.len());
+        let mut fill = 0;
+        match format.prefix {
+            Prefix::Fixed if len != max => match format.class {
+                Class::An | Class::Ans | Class::Gbk if len < max => fill = max - len,
+                Class::N | Class::Z | Class::An | Class::Ans | Class::Gbk | Class::B => return Err(Rule::WrongLength { want: max, found: len }),
+            },
+            Prefix::Ll | Prefix::Lll if len > max => return Err(Rule::TooLong { max, found: len }),
+            Prefix::Fixed | Prefix::Ll | Prefix::Lll => {}
+        }
+        // The table's own check holds `max` to 99 or 999.
+        let (hundreds, tens, ones) = ((len / 100) as u8, (len / 10 % 10) as u8, (len % 10) as u8);
+        match (format.prefix, self.lengths) {
+            (Prefix::Fixed, _) => {}
+            (Prefix::Ll, Digits::Bcd) => out.push(tens << 4 | ones),
+            (Prefix::Lll, Digits::Bcd) => out.extend_from_slice(&[hundreds, tens << 4 | ones]),
+            (Prefix::Ll, Digits::Ascii) => out.extend_from_slice(&[b'0' + tens, b'0' + ones]),
+            (Prefix::Lll, Digits::Ascii) => out.extend_from_slice(&[b'0' + hundreds, b'0' + tens, b'0' + ones]),
+        }
+        let (table, rule) = match format.class {
+            Class::N => (&DIGIT_NIBBLES, Rule::NotDigit),
+            Class::Z => (&TRACK_NIBBLES, Rule::NotTrack),
+            Class::An | Class::Ans | Class::Gbk | Class::B => {
+                check_text(format.class, value)?;
+                out.extend_from_slice(value);
+                out.extend(std::iter::repeat_n(b' ', fill));
+                return Ok(());
+            }
+        };
+        let mut bad = 0;
+        match self.numeric {
+            Digits::Ascii => {
+                bad = value.iter().fold(0, |bad, c| bad | table[usize::from(*c)]);
+                out.extend(value.iter().map(|c| if *c == b'D' { b'=' } else { *c }));
+            }
+            Digits::Bcd => {
+                let mut nibble = |c: u8| {
+                    let n = table[usize::from(c)];
+                    bad |= n;
+                    n & 15
+                };
+                let mut rest = value;
+                if let (Align::Right, 1, [first, more @ ..]) = (format.align, len % 2, value) {
+                    out.push(nibble(*first));
+                    rest = more;
+                }
+                let (whole, odd) = rest.as_chunks::<2>();
+                out.extend(whole.iter().map(|[a, b]| nibble(*a) << 4 | nibble(*b)));
+                if let [last] = odd {
+                    out.push(nibble(*last) << 4);
+                }
+            }
+        }
+        if bad & 0xF0 == 0 { Ok(()) } else { Err(rule) }
+    }
+
+    /// Unpacks a whole message (MTI to the last field); bytes after it are refused.
+    pub fn unpack(&self, bytes: &[u8]) -> Result<Unpacked, IsoError> {
+        if bytes.len() > MAX_MESSAGE {
+            return fault(Part::Message, Rule::TooLong { max: MAX_MESSAGE, found: bytes.len() });
+        }
+        let (mti, mut pos) = self.unpack_mti(bytes)?;
+        let (present, read) = self.unpack_bitmap(bytes.get(pos..).unwrap_or_default())?;
+        pos += read;
+        // A packed byte becomes two characters at most.
+        let mut message = Message::with_room(mti, 2 * bytes.len());
+        message.present = present;
+        let mut last = pos;
+        for field in Bits(present) {
+            let part = Part::Field(field);
+            let Some(format) = self.formats[usize::from(field)] else { return fault(part, Rule::Unknown) };
+            let start = message.arena.len();
+            let value = self.unpack_field(format, bytes, pos, &mut message.arena).map_err(|rule| IsoError { part, rule })?;
+            message.at[usize::from(field)] = (start as u16, message.arena.len() as u16);
+            (last, pos) = (value.start, value.end);
+        }
+        if pos != bytes.len() {
+            return fault(Part::Message, Rule::Trailing(bytes.len() - pos));
+        }
+        Ok(Unpacked { message, last })
+    }
+
+    fn unpack_mti(&self, bytes: &[u8]) -> Result<([u8; 4], usize), IsoError> {
+        let need = match self.mti {
+            Digits::Bcd => 2,
+            Digits::Ascii => 4,
+        };
+        let mti = match (self.mti, bytes) {
+            (Digits::Bcd, [a, b, ..]) => [b'0' + (a >> 4), b'0' + (a & 15), b'0' + (b >> 4), b'0' + (b & 15)],
+            (Digits::Ascii, [a, b, c, d, ..]) => [*a, *b, *c, *d],
+            (Digits::Bcd | Digits::Ascii, _) => return fault(Part::Mti, Rule::Truncated { need, have: bytes.len() }),
+        };
+        if mti.iter().all(u8::is_ascii_digit) { Ok((mti, need)) } else { fault(Part::Mti, Rule::NotDigit) }
+    }
+
+    fn unpack_bitmap(&self, bytes: &[u8]) -> Result<(u64, usize), IsoError> {
+        let need = match self.bitmap {
+            Bitmap::Binary => 8,
+            Bitmap::Hex => 16,
+        };
+        let Some(raw) = bytes.get(..need) else { return fault(Part::Bitmap, Rule::Truncated { need, have: bytes.len() }) };
+        let mut map = [0; 8];
+        match self.bitmap {
+            Bitmap::Binary => map.copy_from_slice(raw),
+            Bitmap::Hex => {
+                if raw.iter().any(u8::is_ascii_lowercase) || hex::decode_to_slice(raw, &mut map).is_err() {
+                    return fault(Part::Bitmap, Rule::NotHex);
+                }
+            }
+        }
+        let present = u64::from_be_bytes(map);
+        if present & bit(1) != 0 { fault(Part::Bitmap, Rule::SecondBitmap) } else { Ok((present, need)) }
+    }
+
+    /// Appends the decoded value to `arena`; gives the range of the value in `bytes`.
+    #[inline]
+    fn unpack_field(&self, format: Format, bytes: &[u8], pos: usize, arena: &mut Vec<u8>) -> Result<Range<usize>, Rule> {
+        let max = usize::from(format.max);
+        let (len, pos) = match format.prefix {
+            Prefix::Fixed => (max, pos),
+            Prefix::Ll => self.length(bytes, pos, 2)?,
+            Prefix::Lll => self.length(bytes, pos, 3)?,
+        };
+        if len > max {
+            return Err(Rule::TooLong { max, found: len });
+        }
+        let packed = matches!(format.class, Class::N | Class::Z) && self.numeric == Digits::Bcd;
+        let size = if packed { len.div_ceil(2) } else { len };
+        let Some(raw) = bytes.get(pos..pos + size) else { return Err(Rule::Truncated { need: size, have: bytes.len().saturating_sub(pos) }) };
+        let range = pos..pos + size;
+        let (table, nibbles, rule) = match format.class {
+            Class::N => (&DIGIT_PAIRS, &DIGIT_NIBBLES, Rule::NotDigit),
+            Class::Z => (&TRACK_PAIRS, &TRACK_NIBBLES, Rule::NotTrack),
+            Class::An | Class::Ans | Class::Gbk | Class::B => {
+                check_text(format.class, raw)?;
+                arena.extend_from_slice(raw);
+                return Ok(range);
+            }
+        };
+        if !packed {
+            arena.extend(raw.iter().map(|c| if *c == b'D' { b'=' } else { *c }));
+            return if raw.iter().fold(0, |bad, c| bad | nibbles[usize::from(*c)]) & 0xF0 == 0 { Ok(range) } else { Err(rule) };
+        }
+        let (mut whole, mut bad) = (raw, false);
+        let mut odd = None;
+        if len % 2 == 1 {
+            // The free nibble must be 0; the digit beside it is read as the pair (0, digit).
+            let (digit, free) = match (format.align, raw) {
+                (Align::Right, [first, more @ ..]) => {
+                    whole = more;
+                    (first & 15, first >> 4)
+                }
+                (Align::Left, [more @ .., last]) => {
+                    whole = more;
+                    (last >> 4, last & 15)
+                }
+                (Align::Left | Align::Right, []) => (0, 0),
+            };
+            if free != 0 {
+                return Err(Rule::Padding);
+            }
+            let [zero, digit] = table[usize::from(digit)];
+            bad |= zero == BAD;
+            match format.align {
+                Align::Right => arena.push(digit),
+                Align::Left => odd = Some(digit),
+            }
+        }
+        let start = arena.len();
+        arena.resize(start + 2 * whole.len(), 0);
+        let (places, _) = arena[start..].as_chunks_mut::<2>();
+        for (place, byte) in places.iter_mut().zip(whole) {
+            *place = table[usize::from(*byte)];
+            bad |= place[0] == BAD;
+        }
+        arena.extend(odd);
+        if bad { Err(rule) } else { Ok(range) }
+    }
+
+    #[inline]
+    fn length(&self, bytes: &[u8], pos: usize, digits: usize) -> Result<(usize, usize), Rule> {
+        let size = match self.lengths {
+            Digits::Bcd => digits.div_ceil(2),
+            Digits::Ascii => digits,
+        };
+        let Some(raw) = bytes.get(pos..pos + size) else { return Err(Rule::Truncated { need: size, have: bytes.len().saturating_sub(pos) }) };
+        let mut length = 0;
+        for byte in raw {
+            let (digit, step) = match self.lengths {
+                Digits::Bcd => (usize::from(byte >> 4) * 10 + usize::from(byte & 15), 100),
+                Digits::Ascii => (usize::from(byte.wrapping_sub(b'0')), 10),
+            };
+            if digit >= step || (self.lengths == Digits::Bcd && (byte & 15) > 9) {
+                return Err(Rule::LengthIndicator);
+            }
+            length = length * step + digit;
+        }
+        Ok((length, pos + size))
+    }
+
+    /// The rules of a field table, by field: a fixed length above 0, LL to 99, LLL to 999, at most [`MAX_MESSAGE`].
+    pub fn check(&self) -> Result<(), IsoError> {
+        for (field, format) in self.formats.iter().enumerate() {
+            let Some(format) = format else { continue };
+            let max = match format.prefix {
+                Prefix::Fixed | Prefix::Lll => 999,
+                Prefix::Ll => 99,
+            };
+            let part = Part::Field(field as u8);
+            if !(2..=FIELDS).contains(&field) {
+                return fault(part, Rule::FieldNumber);
+            }
+            if !(1..=max).contains(&usize::from(format.max)) {
+                return fault(part, Rule::TooLong { max, found: usize::from(format.max) });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! The masked view of a frame for the dispute page: PAN first six and last four, payment code first two and last four,
+//! tracks, PIN block, keys and card data hidden; the MAC is shown.
+use crate::frame::Envelope;
+use crate::iso8583::{Class, Message};
+use crate::profile::{Mask, Profile, Show};
+use crate::template::Var;
+use encoding_rs::GBK;
+use payterm_schema::host::FieldView;
+
+/// One line a part of the frame.
+pub fn trace(profile: &Profile, envelope: &Envelope, message: &Message) -> Vec<FieldView> {
+    let line = |field: String, name: &str, value: String| FieldView { field, name: name.to_owned(), value };
+    let mut lines = Vec::new();
+    if let Some(tpdu) = envelope.tpdu {
+        lines.push(line("TPDU".into(), "TPDU", hex::encode_upper(tpdu)));
+    }
+    if let Some(header) = &envelope.header {
+        lines.push(line("HEADER".into(), "header", String::from_utf8_lossy(header).into_owned()));
+    }
+    lines.push(line("MTI".into(), "message type", message.mti().to_owned()));
+    for n in message.fields() {
+        let show = profile.shows.get(&n);
+        let value = message.get(n).unwrap_or_default();
+        lines.push(line(format!("F{n}"), show.map_or("", |s| &s.name), shown(profile, n, show, value)));
+    }
+    lines
+}
+
+fn shown(profile: &Profile, n: u8, show: Option<&Show>, value: &[u8]) -> String {
+    let hidden = || format!("({} hidden)", value.len());
+    match show.map(|s| s.mask) {
+        None | Some(Mask::Hide) => hidden(),
+        Some(Mask::Show) => plain(profile, n, value),
+        Some(Mask::Pan) => ends(value, 6, 4),
+        Some(Mask::Code) => code(profile, n, value).unwrap_or_else(hidden),
+        Some(Mask::Icc) => icc(value).unwrap_or_else(hidden),
+    }
+}
+
+fn plain(profile: &Profile, n: u8, value: &[u8]) -> String {
+    let class = profile.table.formats.get(usize::from(n)).copied().flatten().map(|f| f.class);
+    match class {
+        Some(Class::B) if !value.iter().all(u8::is_ascii_graphic) => hex::encode_upper(value),
+        Some(Class::Gbk) => GBK.decode_without_bom_handling(value).0.into_owned(),
+        Some(Class::B | Class::N | Class::Z | Class::An | Class::Ans) | None => String::from_utf8_lossy(value).into_owned(),
+    }
+}
+
+/// The first and last characters, stars between; all stars when that would show the half of it.
+fn ends(value: &[u8], first: usize, last: usize) -> String {
+    let text = String::from_utf8_lossy(value);
+    match (text.get(..first), text.len().checked_sub(last).and_then(|at| text.get(at..))) {
+        (Some(a), Some(b)) if text.len() >= first + last + 2 => format!("{a}{}{b}", "*".repeat(text.len() - first - last)),
+        (_, _) => "*".repeat(text.len()),
+    }
+}
+
+/// A field whose template in some message holds a payment code.
+fn code(profile: &Profile, n: u8, value: &[u8]) -> Option<String> {
+    let slots = profile.messages.values().flat_map(|m| &m.request).filter(|s| s.field == n);
+    let mut taken = slots.filter_map(|s| s.value.as_ref()?.take(value));
+    let (_, code) = taken.find_map(|vars| vars.into_iter().find(|(var, _)| *var == Var::Code))?;
+    Some(ends(code, 2, 4))
+}
+
+/// EMV data elements that are the card's own data (EMV Book 3 annex A): 56 and 57 tracks, 5A PAN, 5F20 name, 5F24 expiry,
+/// 99 PIN data, 9F1F and 9F20 discretionary data, 9F6B track 2 of contactless magnetic mode.
+const CARD_DATA: [u16; 9] = [0x56, 0x57, 0x5A, 0x5F20, 0x5F24, 0x99, 0x9F1F, 0x9F20, 0x9F6B];
+
+/// BER-TLV (EMV Book 3 annex B) as `tag=value`; `None` when it is malformed or has templates.
+fn icc(mut value: &[u8]) -> Option<String> {
+    let mut parts = Vec::new();
+    while let [first, rest @ ..] = value {
+        let (tag, rest) = match (first & 0x1F == 0x1F, rest) {
+            (true, [second, rest @ ..]) if second & 0x80 == 0 => (u16::from(*first) << 8 | u16::from(*second), rest),
+            (true, _) => return None,
+            (false, rest) => (u16::from(*first), rest),
+        };
+        // A template (constructed) may hold card data: only issuer scripts are known not to, and all are hidden.
+        if first & 0x20 != 0 && !matches!(tag, 0x71 | 0x72) {
+            return None;
+        }
+        let (length, rest) = match rest {
+            [0x81, n, rest @ ..] => (usize::from(*n), rest),
+            [n, rest @ ..] if *n < 0x80 => (usize::from(*n), rest),
+            _ => return None,
+        };
+        let (data, rest) = rest.split_at_checked(length)?;
+        let hide = CARD_DATA.contains(&tag) || first & 0x20 != 0;
+        parts.push(if hide { format!("{tag:X}=({length} hidden)") } else { format!("{tag:X}={}", hex::encode_upper(data)) });
+        value = rest;
+    }
+    Some(parts.join(" "))
+}

@@ -1,0 +1,219 @@
+//! Replies: read by the terminal, made by the other side (host-protocol §3 "A reply echoes", "Matching").
+use crate::build::Expect;
+use crate::frame::{FrameError, decode};
+use crate::iso8583::{IsoError, Message};
+use crate::mask::trace;
+use crate::profile::{Profile, Slice, field, first_mti};
+use encoding_rs::GBK;
+use payterm_schema::account::Batch;
+use payterm_schema::host::{FieldView, HostAnswer, KeysVerdict};
+use payterm_schema::kind::Kind;
+use payterm_schema::outcome::Class;
+use payterm_schema::secret::{Mac, MacError, SecretBytes};
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("F39: a reply without a response code")]
+    NoCode,
+    #[error("MAC: {0}")]
+    Mac(#[from] MacError),
+}
+
+/// Why a reply is not the one that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    #[error("MTI: {found}, expected {want}")]
+    Mti { want: String, found: String },
+    #[error("F{0}: not the request's")]
+    Field(u8),
+    #[error("F4: not the request's amount")]
+    Amount,
+    #[error("F60.2: not the request's batch")]
+    Batch,
+}
+
+/// A reply, decoded.
+#[derive(Debug)]
+pub struct Reply {
+    /// `keys` stays `None` here (or `Refused`, when their length is not the profile's): the vault judges them.
+    pub answer: HostAnswer,
+    /// The working keys of a successful sign-in, still enciphered.
+    pub keys: Option<SecretBytes>,
+    /// Masked.
+    pub trace: Vec<FieldView>,
+    message: Message,
+}
+
+/// MTI of the reply: the request's with the repeat digit cleared, + 10.
+pub(crate) fn reply_mti(mti: &str) -> String {
+    let mut digits = first_mti(mti).into_bytes();
+    if let Some(third) = digits.get_mut(2) {
+        *third += 1;
+    }
+    String::from_utf8(digits).unwrap_or_default()
+}
+
+/// Decodes a whole frame and judges its MAC; whether it answers a request is for [`Reply::matches`]. Parts that only
+/// inform (F44, F54, F63) and do not have the profile's form are left out, they do not spoil the reply.
+pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, ReadError> {
+    let decoded = decode(profile, frame)?;
+    let verdict = decoded.verify(profile, mac)?;
+    let (m, r) = (&decoded.message, &profile.reply);
+    let code = m.text(field::CODE).ok_or(ReadError::NoCode)?.to_owned();
+    let sign_in = profile.messages.get(Kind::SignIn.name()).is_some_and(|row| reply_mti(&row.mti) == first_mti(m.mti()));
+    let success = profile.rules().codes.get(&code).is_some_and(|c| c.class == Class::A);
+    let given = m.get(profile.keys.field).filter(|_| sign_in && success);
+    let (keys, verdict_on_keys) = match given {
+        None => (None, KeysVerdict::None),
+        Some(k) if profile.keys.lengths.contains(&k.len()) => (Some(SecretBytes::new(k.to_vec())), KeysVerdict::None),
+        Some(k) => (None, KeysVerdict::Refused(format!("F{}: {} bytes; the profile takes {:?}", profile.keys.field, k.len(), profile.keys.lengths))),
+    };
+    let text = |n: u8| m.text(n).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+    let part = |s: Slice| slice_text(m, s);
+    let answer = HostAnswer {
+        code,
+        mac: verdict,
+        keys: verdict_on_keys,
+        amount: m.text(field::AMOUNT).and_then(|t| t.parse().ok()),
+        time: text(r.time),
+        date: text(r.date),
+        settlement_date: text(r.settlement_date),
+        acquirer: text(r.acquirer),
+        rrn: text(r.rrn),
+        auth_code: text(r.auth_code),
+        issuer_id: part(r.issuer_id),
+        acquirer_id: part(r.acquirer_id),
+        balance: m.text(r.balance).and_then(balance),
+        batch: batch(m, profile),
+        organisation: part(r.organisation),
+        texts: r.texts.iter().filter_map(|s| part(*s)).collect(),
+        fee: r.fee.and_then(part).and_then(|t| t.parse().ok()),
+        requirement: decoded.envelope.requirement(profile),
+    };
+    Ok(Reply { answer, keys, trace: trace(profile, &decoded.envelope, m), message: decoded.message })
+}
+
+impl Reply {
+    /// Whether it answers that request (host-protocol §3 "Matching").
+    pub fn matches(&self, profile: &Profile, expect: &Expect) -> Result<(), Mismatch> {
+        let found = first_mti(self.message.mti());
+        if found != expect.mti {
+            return Err(Mismatch::Mti { want: expect.mti.clone(), found: self.message.mti().to_owned() });
+        }
+        if let Some((n, _)) = expect.same.iter().find(|(n, v)| self.message.get(*n) != Some(v.as_slice())) {
+            return Err(Mismatch::Field(*n));
+        }
+        if let Some(asked) = &expect.amount {
+            let found = self.message.get(field::AMOUNT);
+            // Digits of equal length compare like numbers.
+            let part = expect.partial.contains(&self.answer.code) && found.is_some_and(|f| f < asked.as_slice() && f.iter().any(|d| *d != b'0'));
+            if found != Some(asked.as_slice()) && !part {
+                return Err(Mismatch::Amount);
+            }
+        }
+        let named = self.message.get(profile.reply.batch.field).and_then(|v| v.get(profile.reply.batch.at..profile.reply.batch.at + 6));
+        match (expect.batch, named) {
+            (Some(want), Some(found)) if found != want.to_string().as_bytes() => Err(Mismatch::Batch),
+            (Some(_) | None, Some(_) | None) => Ok(()),
+        }
+    }
+}
+
+fn slice_text(m: &Message, s: Slice) -> Option<String> {
+    let value = m.get(s.field)?;
+    let part = value.get(s.at..value.len().min(s.at + s.length))?;
+    let (text, _) = GBK.decode_without_bom_handling(part);
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn batch(m: &Message, profile: &Profile) -> Option<Batch> {
+    slice_text(m, profile.reply.batch)?.parse().ok().and_then(Batch::new)
+}
+
+/// F54: account 2, type 2, currency 3, sign C or D, amount 12; type 02 is the available balance.
+fn balance(text: &str) -> Option<i64> {
+    if text.len() != 20 || text.get(2..4) != Some("02") {
+        return None;
+    }
+    let minor: i64 = text.get(8..).filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+    match text.get(7..8) {
+        Some("C") => Some(minor),
+        Some("D") => Some(-minor),
+        Some(_) | None => None,
+    }
+}
+
+/// The other side: the reply to a request, with what `answer` holds (its `mac`, `keys` and `requirement` are not of the
+/// message). `encode` adds F64.
+pub fn reply_message(profile: &Profile, request: &Message, answer: &HostAnswer, keys: Option<&SecretBytes>) -> Result<Message, IsoError> {
+    let r = &profile.reply;
+    let mut m = Message::new(&reply_mti(request.mti()))?;
+    for n in &r.echo {
+        if let Some(value) = request.get(*n) {
+            m.set(*n, value)?;
+        }
+    }
+    m.set(field::CODE, &answer.code)?;
+    if let (Some(amount), true) = (answer.amount, request.has(field::AMOUNT)) {
+        m.set(field::AMOUNT, format!("{amount:012}"))?;
+    }
+    let single = [
+        (r.time, &answer.time),
+        (r.date, &answer.date),
+        (r.settlement_date, &answer.settlement_date),
+        (r.acquirer, &answer.acquirer),
+        (r.rrn, &answer.rrn),
+        (r.auth_code, &answer.auth_code),
+    ];
+    for (n, value) in single {
+        if let Some(value) = value {
+            m.set(n, value)?;
+        }
+    }
+    if let Some(minor) = answer.balance {
+        let currency = request.text(49).unwrap_or("000");
+        m.set(r.balance, format!("1002{currency}{}{:012}", if minor < 0 { 'D' } else { 'C' }, minor.unsigned_abs()))?;
+    }
+    if let Some(keys) = keys {
+        m.set(profile.keys.field, keys.reveal())?;
+    }
+    if let Some(batch) = answer.batch {
+        put(&mut m, r.batch, &batch.to_string())?;
+    }
+    for (slice, text) in [(r.issuer_id, &answer.issuer_id), (r.acquirer_id, &answer.acquirer_id), (r.organisation, &answer.organisation)] {
+        if let Some(text) = text {
+            put(&mut m, slice, text)?;
+        }
+    }
+    for (slice, text) in r.texts.iter().zip(&answer.texts) {
+        put(&mut m, *slice, text)?;
+    }
+    if let (Some(slice), Some(fee)) = (r.fee, answer.fee) {
+        put(&mut m, slice, &format!("{fee:0width$}", width = slice.length))?;
+    }
+    Ok(m)
+}
+
+/// Writes a part of a field; what is before it and not yet there is spaces.
+fn put(m: &mut Message, s: Slice, text: &str) -> Result<(), IsoError> {
+    let mut value = m.get(s.field).unwrap_or_default().to_vec();
+    if value.len() < s.at + s.length {
+        value.resize(s.at + s.length, b' ');
+    }
+    let mut at = s.at;
+    for c in text.chars() {
+        let mut utf8 = [0; 4];
+        let (bytes, _, unknown) = GBK.encode(c.encode_utf8(&mut utf8));
+        let bytes = if unknown { b"?".as_slice() } else { &bytes };
+        if at + bytes.len() > s.at + s.length {
+            break;
+        }
+        value[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    }
+    value[at..s.at + s.length].fill(b' ');
+    m.set(s.field, value)
+}

@@ -1,0 +1,136 @@
+//! The acquirer's side: what a request says, read by the same templates that build it.
+use crate::iso8583::Message;
+use crate::profile::{MessageRow, Profile, Slot, first_mti};
+use crate::template::Var;
+use payterm_schema::account::{Batch, Stan};
+use payterm_schema::host::{EntryMode, ReversalReason};
+use payterm_schema::kind::Kind;
+use payterm_schema::secret::{Pan, PaymentCode, PinBlock, Tracks};
+use std::{collections::BTreeMap, fmt};
+use zeroize::Zeroizing;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    #[error("no message of the profile has this MTI and these values")]
+    Unknown,
+    #[error("F{0}: always sent with this message, but it is not there")]
+    Missing(u8),
+    #[error("F{0}: not a field of this message")]
+    Extra(u8),
+    #[error("F{0}: does not have the profile's form")]
+    Form(u8),
+}
+
+/// A request or reversal taken apart into its variables.
+pub struct RequestView {
+    pub kind: Kind,
+    /// A reversal, and why.
+    pub reversal: Option<ReversalReason>,
+    /// How the instrument came in and whether with a PIN (F22).
+    pub entry: Option<(EntryMode, bool)>,
+    vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
+}
+
+impl RequestView {
+    pub fn read(profile: &Profile, message: &Message) -> Result<Self, RequestError> {
+        let mti = first_mti(message.mti());
+        let is_reversal = mti == profile.reversal.mti;
+        let mut fault = RequestError::Unknown;
+        for (name, row) in &profile.messages {
+            let slots = if is_reversal { &row.reversal } else { &row.request };
+            if (!is_reversal && mti != row.mti) || !is_own(row, slots, message) {
+                continue;
+            }
+            let Some(kind) = Kind::ALL.into_iter().find(|k| name == k.name() || name.strip_suffix("_code") == Some(k.name())) else { continue };
+            match vars(slots, message) {
+                Ok(vars) => return Self::new(profile, kind, vars),
+                Err(e) => fault = e,
+            }
+        }
+        Err(fault)
+    }
+
+    fn new(profile: &Profile, kind: Kind, vars: BTreeMap<Var, Zeroizing<Vec<u8>>>) -> Result<Self, RequestError> {
+        let mut view = Self { kind, reversal: None, entry: None, vars };
+        let modes = [EntryMode::Manual, EntryMode::Swipe, EntryMode::Code, EntryMode::Chip, EntryMode::Contactless];
+        if let Some(digits) = view.text(Var::Entry) {
+            let all = modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]);
+            let entry = all.into_iter().find(|(mode, pin)| profile.entry.digits(*mode, *pin) == Some(digits));
+            view.entry = Some(entry.ok_or(RequestError::Form(22))?);
+        }
+        if let Some(code) = view.text(Var::Reason) {
+            let all = [ReversalReason::NoReply, ReversalReason::BadMac, ReversalReason::Other, ReversalReason::TerminalFault];
+            let reason = all.into_iter().find(|r| profile.reversal.reasons.code(*r) == code);
+            view.reversal = Some(reason.ok_or(RequestError::Form(39))?);
+        }
+        Ok(view)
+    }
+
+    pub fn bytes(&self, var: Var) -> Option<&[u8]> {
+        self.vars.get(&var).map(|v| v.as_slice())
+    }
+    /// Trimmed; `None` when it is empty or no text.
+    pub fn text(&self, var: Var) -> Option<&str> {
+        self.bytes(var).and_then(|v| std::str::from_utf8(v).ok()).map(str::trim).filter(|t| !t.is_empty())
+    }
+    pub fn stan(&self) -> Option<Stan> {
+        self.text(Var::Stan)?.parse().ok().and_then(Stan::new)
+    }
+    pub fn batch(&self) -> Option<Batch> {
+        self.text(Var::Batch)?.parse().ok().and_then(Batch::new)
+    }
+    /// Batch and STAN of the original.
+    pub fn original(&self) -> Option<(Batch, Stan)> {
+        let (b, s) = (self.text(Var::OriginalBatch)?.parse().ok()?, self.text(Var::OriginalStan)?.parse().ok()?);
+        Batch::new(b).zip(Stan::new(s))
+    }
+    /// Minor units.
+    pub fn amount(&self) -> Option<u64> {
+        self.text(Var::Amount)?.parse().ok()
+    }
+    /// From F2, else from track 2.
+    pub fn pan(&self) -> Option<Pan> {
+        if let Some(pan) = self.text(Var::Pan) {
+            return Pan::parse(pan).ok();
+        }
+        let mut tracks = Tracks::default();
+        tracks.track2 = self.text(Var::Track2).map(str::to_owned);
+        tracks.track2_parts().ok().map(|(pan, _, _)| pan)
+    }
+    pub fn code(&self) -> Option<PaymentCode> {
+        PaymentCode::parse(self.text(Var::Code)?).ok()
+    }
+    pub fn pin_block(&self) -> Option<PinBlock> {
+        self.bytes(Var::PinBlock)?.try_into().ok().map(PinBlock::new)
+    }
+}
+
+/// The names of what is there, no values.
+impl fmt::Debug for RequestView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestView({}{} {:?})", self.kind.name(), if self.reversal.is_some() { " reversal" } else { "" }, self.vars.keys().collect::<Vec<_>>())
+    }
+}
+
+/// The values that are this message's own (F3, F25, F60 ...) are in it.
+fn is_own(row: &MessageRow, slots: &[Slot], message: &Message) -> bool {
+    row.own.iter().filter(|(n, _)| slots.iter().any(|s| s.field == *n)).all(|(n, template)| message.get(*n).is_some_and(|value| template.take(value).is_some()))
+}
+
+fn vars(slots: &[Slot], message: &Message) -> Result<BTreeMap<Var, Zeroizing<Vec<u8>>>, RequestError> {
+    let mut found = BTreeMap::new();
+    for slot in slots {
+        match (message.get(slot.field), &slot.value) {
+            (None, Some(_)) if slot.must => return Err(RequestError::Missing(slot.field)),
+            (Some(value), Some(template)) => {
+                let parts = template.take(value).ok_or(RequestError::Form(slot.field))?;
+                found.extend(parts.into_iter().map(|(var, v)| (var, Zeroizing::new(v.to_vec()))));
+            }
+            (Some(_) | None, Some(_) | None) => {}
+        }
+    }
+    match message.fields().find(|n| !slots.iter().any(|s| s.field == *n)) {
+        Some(extra) => Err(RequestError::Extra(extra)),
+        None => Ok(found),
+    }
+}
