@@ -1,8 +1,437 @@
 //! Where virtual devices meet their hands: one hub a terminal, shared by the virtual drivers and the hands' socket.
+//!
+//! A driver waits on its own condition variable and hands wait on another, all under one lock: an event is handed over at
+//! once, nobody polls. The lock is never held across a caller's code.
+use crate::{DeviceError, Interrupt, SourceEvent};
+use payterm_schema::{
+    DeviceKind, Instrument,
+    device::Way,
+    secret::Pin,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Papers that a virtual printer keeps in memory; older ones are forgotten.
+const PAPERS_KEPT: usize = 200;
+/// Events queued ahead for one device.
+const QUEUE_MOST: usize = 64;
+
 #[derive(Clone, Default)]
-pub struct Hub {}
+pub struct Hub(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    slots: Mutex<BTreeMap<String, Slot>>,
+    /// Hands wait here for what drivers do.
+    watch: Condvar,
+}
+
+/// What the hands do at a PIN pad.
+#[derive(Debug)]
+pub enum PinAct {
+    Digits(Pin),
+    Bypass,
+    Cancel,
+}
+
+/// What happens when nobody asks for it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Refused.
+    Now,
+    /// Kept for the next time that the device is armed.
+    Queue,
+    /// Refused after this time.
+    Within(Duration),
+}
+
+/// Why the hands cannot do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {rule}")]
+pub struct Refused {
+    pub field: String,
+    pub rule: String,
+}
+impl Refused {
+    pub fn new(field: &str, rule: impl Into<String>) -> Self {
+        Self { field: field.into(), rule: rule.into() }
+    }
+}
+
+/// One virtual device.
+pub(crate) struct Slot {
+    kind: DeviceKind,
+    /// Counts drivers: only the newest has the device, one that hung and comes back late gets nothing.
+    generation: u64,
+    open: bool,
+    unplugged: bool,
+    hang: Option<Duration>,
+    panic: bool,
+    wake: Arc<Condvar>,
+    interrupted: bool,
+    armed: Option<Vec<Way>>,
+    /// The instrument of this arming has been given.
+    served: bool,
+    events: VecDeque<(SourceEvent, Keep)>,
+    pin_asked: bool,
+    pins: VecDeque<(PinAct, Keep)>,
+    pub(crate) lines: Vec<String>,
+    pub(crate) paper_out: bool,
+    pub(crate) offline: bool,
+    papers: VecDeque<String>,
+    printed: u64,
+}
+
+/// Does it survive a disarm?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Queued,
+    Live,
+}
+
+fn way_of(event: &SourceEvent) -> Option<Way> {
+    match event {
+        SourceEvent::Key(_) => None,
+        SourceEvent::Instrument(i) => Some(match i {
+            Instrument::Swiped(_) => Way::Swipe,
+            Instrument::Inserted => Way::Insert,
+            Instrument::Tapped => Way::Tap,
+            Instrument::Scanned(_) => Way::Scan,
+            Instrument::Typed { .. } => Way::Typed,
+            Instrument::Unreadable { way, .. } => *way,
+        }),
+    }
+}
+fn kind_of(event: &SourceEvent) -> DeviceKind {
+    match way_of(event) {
+        Some(Way::Swipe) => DeviceKind::MagneticReader,
+        Some(Way::Insert) => DeviceKind::ChipReader,
+        Some(Way::Tap) => DeviceKind::ContactlessReader,
+        Some(Way::Scan) => DeviceKind::Scanner,
+        Some(Way::Typed) | None => DeviceKind::Keypad,
+    }
+}
+
+impl Slot {
+    fn new(kind: DeviceKind) -> Self {
+        Slot {
+            kind,
+            generation: 0,
+            open: false,
+            unplugged: false,
+            hang: None,
+            panic: false,
+            wake: Arc::default(),
+            interrupted: false,
+            armed: None,
+            served: false,
+            events: VecDeque::new(),
+            pin_asked: false,
+            pins: VecDeque::new(),
+            lines: Vec::new(),
+            paper_out: false,
+            offline: false,
+            papers: VecDeque::new(),
+            printed: 0,
+        }
+    }
+    fn usable(&self) -> bool {
+        self.open && !self.unplugged
+    }
+    pub(crate) fn arm(&mut self, ways: &[Way]) {
+        self.armed = Some(ways.to_vec());
+        self.served = false;
+    }
+    pub(crate) fn disarm(&mut self) {
+        self.armed = None;
+        self.events.retain(|(_, keep)| *keep == Keep::Queued);
+    }
+    /// Would the driver give this event to whoever armed it, now?
+    fn takes(&self, event: &SourceEvent) -> bool {
+        match (&self.armed, way_of(event)) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(ways), Some(way)) => !self.served && ways.contains(&way),
+        }
+    }
+    pub(crate) fn take_event(&mut self) -> Option<SourceEvent> {
+        let at = self.events.iter().position(|(e, _)| self.takes(e))?;
+        let (event, _) = self.events.remove(at)?;
+        self.served |= way_of(&event).is_some();
+        Some(event)
+    }
+    pub(crate) fn begin_pin(&mut self) {
+        self.pin_asked = true;
+        self.interrupted = false;
+    }
+    pub(crate) fn take_pin(&mut self) -> Option<PinAct> {
+        self.pins.pop_front().map(|(act, _)| act)
+    }
+    pub(crate) fn end_pin(&mut self) {
+        self.pin_asked = false;
+        self.interrupted = false;
+        self.pins.retain(|(_, keep)| *keep == Keep::Queued);
+    }
+    pub(crate) fn print(&mut self, text: &str) {
+        if self.papers.len() == PAPERS_KEPT {
+            self.papers.pop_front();
+        }
+        self.papers.push_back(text.to_owned());
+        self.printed += 1;
+    }
+}
+
+/// A driver's hold on its device.
+pub(crate) struct Port {
+    hub: Hub,
+    name: String,
+    generation: u64,
+    wake: Arc<Condvar>,
+}
+
+impl Port {
+    /// Does it at once.
+    pub(crate) fn now<T>(&self, act: impl FnOnce(&mut Slot) -> T) -> Result<T, DeviceError> {
+        let mut slots = self.ready()?;
+        let slot = slots.get_mut(&self.name).ok_or_else(|| self.gone())?;
+        let done = act(slot);
+        drop(slots);
+        self.hub.0.watch.notify_all();
+        Ok(done)
+    }
+
+    /// Waits until `take` gives something, until `until`, or for an interrupt.
+    pub(crate) fn wait<T>(&self, until: Instant, take: impl Fn(&mut Slot) -> Option<T>) -> Result<Option<T>, DeviceError> {
+        loop {
+            let mut slots = self.ready()?;
+            let slot = slots.get_mut(&self.name).ok_or_else(|| self.gone())?;
+            if std::mem::take(&mut slot.interrupted) {
+                return Ok(None);
+            }
+            if let Some(taken) = take(slot) {
+                drop(slots);
+                self.hub.0.watch.notify_all();
+                return Ok(Some(taken));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            drop(self.wake.wait_timeout(slots, left).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// The slots, after the device's planted mishaps have had their way.
+    fn ready(&self) -> Result<MutexGuard<'_, BTreeMap<String, Slot>>, DeviceError> {
+        loop {
+            let mut slots = self.hub.lock();
+            let slot = slots.get_mut(&self.name).ok_or_else(|| self.gone())?;
+            if slot.generation != self.generation {
+                return Err(DeviceError::Replaced { device: self.name.clone() });
+            }
+            let (panics, hang) = (std::mem::take(&mut slot.panic), slot.hang.take());
+            if !panics && hang.is_none() {
+                return if slot.unplugged { Err(self.gone()) } else { Ok(slots) };
+            }
+            drop(slots);
+            if panics {
+                // Asked for by a test of the supervision.
+                panic!("virtual device {}: the hands made its driver panic", self.name);
+            }
+            std::thread::sleep(hang.unwrap_or_default());
+        }
+    }
+
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        let (hub, name, generation, wake) = (self.hub.clone(), self.name.clone(), self.generation, self.wake.clone());
+        Arc::new(move || {
+            if let Some(slot) = hub.lock().get_mut(&name).filter(|s| s.generation == generation && (s.pin_asked || s.kind != DeviceKind::PinPad)) {
+                slot.interrupted = true;
+                wake.notify_all();
+            }
+        })
+    }
+    fn gone(&self) -> DeviceError {
+        DeviceError::Gone { device: self.name.clone() }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        if let Some(slot) = self.hub.lock().get_mut(&self.name).filter(|s| s.generation == self.generation) {
+            slot.open = false;
+            slot.disarm();
+            slot.end_pin();
+        }
+    }
+}
+
 impl Hub {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
+        // A planted panic is raised outside the lock; every change under it is complete.
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn attach(&self, name: &str, kind: DeviceKind) -> Result<Port, DeviceError> {
+        let mut slots = self.lock();
+        let slot = slots.entry(name.to_owned()).or_insert_with(|| Slot::new(kind));
+        if slot.kind != kind {
+            return Err(DeviceError::rule(name, "name", "taken by a virtual device of another kind"));
+        }
+        if slot.unplugged {
+            return Err(DeviceError::Gone { device: name.to_owned() });
+        }
+        slot.generation += 1;
+        slot.open = true;
+        slot.interrupted = false;
+        slot.disarm();
+        slot.end_pin();
+        // The driver that was here before ends its wait and learns that it was replaced.
+        slot.wake.notify_all();
+        let port = Port { hub: self.clone(), name: name.to_owned(), generation: slot.generation, wake: slot.wake.clone() };
+        drop(slots);
+        self.0.watch.notify_all();
+        Ok(port)
+    }
+
+    /// Presents an instrument or presses a key. `device` names one of several of its kind.
+    pub fn present(&self, device: Option<&str>, event: SourceEvent, when: When) -> Result<(), Refused> {
+        let what = || way_of(&event).map_or("key", way_name);
+        let ready = |slot: &Slot| match when {
+            When::Queue => true,
+            When::Now | When::Within(_) => slot.takes(&event) && (way_of(&event).is_none() || slot.events.iter().all(|(e, _)| !slot.takes(e))),
+        };
+        let idle = |slot: &Slot| Refused::new(what(), format!("the {} is not armed: nobody is asked for this now", slot.kind.name()));
+        self.deliver(device, kind_of(&event), when, ready, idle, |slot, keep| (slot.events.len() < QUEUE_MOST).then(|| slot.events.push_back((event.clone(), keep))))
+    }
+
+    /// Works a PIN pad.
+    pub fn pin(&self, device: Option<&str>, act: PinAct, when: When) -> Result<(), Refused> {
+        let mut act = Some(act);
+        self.deliver(
+            device,
+            DeviceKind::PinPad,
+            when,
+            |slot| when == When::Queue || (slot.pin_asked && slot.pins.is_empty()),
+            |_| Refused::new("pin", "nobody is asked for a PIN now"),
+            |slot, keep| if slot.pins.len() < QUEUE_MOST { act.take().map(|act| slot.pins.push_back((act, keep))) } else { None },
+        )
+    }
+
+    fn deliver(
+        &self,
+        device: Option<&str>,
+        kind: DeviceKind,
+        when: When,
+        ready: impl Fn(&Slot) -> bool,
+        idle: impl Fn(&Slot) -> Refused,
+        mut put: impl FnMut(&mut Slot, Keep) -> Option<()>,
+    ) -> Result<(), Refused> {
+        let wait = if let When::Within(wait) = when { wait } else { Duration::ZERO };
+        self.watch(Instant::now() + wait, |slots| {
+            let mut candidates: Vec<_> = slots.iter_mut().filter(|(n, s)| s.kind == kind && s.usable() && device.is_none_or(|d| d == n.as_str())).collect();
+            let Some(at) = candidates.iter().position(|(_, s)| ready(s)) else {
+                let none = || Refused::new("device", format!("no virtual {} is plugged in and open", kind.name()));
+                return Err(candidates.first().map_or_else(none, |(_, s)| idle(s)));
+            };
+            let slot = &mut *candidates[at].1;
+            let keep = if when == When::Queue { Keep::Queued } else { Keep::Live };
+            put(slot, keep).ok_or_else(|| Refused::new("queue", "holds 64 already"))?;
+            slot.wake.notify_all();
+            Ok(())
+        })
+    }
+
+    /// Tries again after every change until `until`; then the last refusal stands.
+    fn watch<T>(&self, until: Instant, mut attempt: impl FnMut(&mut BTreeMap<String, Slot>) -> Result<T, Refused>) -> Result<T, Refused> {
+        let mut slots = self.lock();
+        loop {
+            let refused = match attempt(&mut slots) {
+                Ok(done) => return Ok(done),
+                Err(refused) => refused,
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(refused);
+            }
+            slots = self.0.watch.wait_timeout(slots, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn change(&self, device: &str, act: impl FnOnce(&mut Slot)) -> Result<(), Refused> {
+        let mut slots = self.lock();
+        let slot = slots.get_mut(device).ok_or_else(|| Refused::new("device", "no virtual device has this name"))?;
+        act(slot);
+        slot.wake.notify_all();
+        drop(slots);
+        self.0.watch.notify_all();
+        Ok(())
+    }
+    fn change_printer(&self, device: Option<&str>, act: impl FnOnce(&mut Slot)) -> Result<(), Refused> {
+        let name = self.lock().iter().find(|(n, s)| s.kind == DeviceKind::Printer && device.is_none_or(|d| d == n.as_str())).map(|(n, _)| n.clone());
+        self.change(&name.ok_or_else(|| Refused::new("device", "no such virtual printer"))?, act)
+    }
+
+    pub fn paper_out(&self, device: Option<&str>, out: bool) -> Result<(), Refused> {
+        self.change_printer(device, |slot| slot.paper_out = out)
+    }
+    pub fn printer_online(&self, device: Option<&str>, online: bool) -> Result<(), Refused> {
+        self.change_printer(device, |slot| slot.offline = !online)
+    }
+    /// Unplugged, every command of the device fails and it cannot be opened.
+    pub fn plug(&self, device: &str, plugged: bool) -> Result<(), Refused> {
+        self.change(device, |slot| slot.unplugged = !plugged)
+    }
+    /// The driver's command under way or its next one takes this much longer, whatever its time-out.
+    pub fn hang(&self, device: &str, time: Duration) -> Result<(), Refused> {
+        self.change(device, |slot| slot.hang = Some(time))
+    }
+    /// The driver's command under way or its next one panics.
+    pub fn panic(&self, device: &str) -> Result<(), Refused> {
+        self.change(device, |slot| slot.panic = true)
+    }
+
+    /// The lines on a display, as soon as one of them contains `part` (at once with an empty one).
+    pub fn screen(&self, device: Option<&str>, part: &str, wait: Duration) -> Result<Vec<String>, Refused> {
+        self.watch(Instant::now() + wait, |slots| {
+            let slot = slots.iter().find(|(n, s)| s.kind == DeviceKind::Display && device.is_none_or(|d| d == n.as_str()));
+            let (_, slot) = slot.ok_or_else(|| Refused::new("device", "no such virtual display"))?;
+            let found = part.is_empty() || slot.lines.iter().any(|l| l.contains(part));
+            if found { Ok(slot.lines.clone()) } else { Err(Refused::new("contains", "not shown in time")) }
+        })
+    }
+
+    /// How many papers have come out so far and the last 200 of them, as soon as there are `count`.
+    pub fn papers(&self, device: Option<&str>, count: u64, wait: Duration) -> Result<(u64, Vec<String>), Refused> {
+        self.watch(Instant::now() + wait, |slots| {
+            let slot = slots.iter().find(|(n, s)| s.kind == DeviceKind::Printer && device.is_none_or(|d| d == n.as_str()));
+            let (_, slot) = slot.ok_or_else(|| Refused::new("device", "no such virtual printer"))?;
+            if slot.printed < count {
+                return Err(Refused::new("count", format!("{} papers came out in time", slot.printed)));
+            }
+            Ok((slot.printed, slot.papers.iter().cloned().collect()))
+        })
+    }
+
+    /// Names and kinds of the virtual devices that have been opened.
+    pub fn devices(&self) -> Vec<(String, DeviceKind, bool)> {
+        self.lock().iter().map(|(n, s)| (n.clone(), s.kind, s.usable())).collect()
+    }
+}
+
+const fn way_name(way: Way) -> &'static str {
+    match way {
+        Way::Swipe => "swipe",
+        Way::Insert => "insert",
+        Way::Tap => "tap",
+        Way::Scan => "scan",
+        Way::Typed => "type",
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: no PAN, track, PIN or payment code in an error, a log line or a `Debug` of this crate.
 pub mod error;
+mod escpos;
 pub mod hands;
 pub mod hub;
 pub mod track;
@@ -127,7 +128,10 @@ pub struct Registration {
 }
 
 /// All drivers.
-pub static REGISTRY: &[Registration] = &[Registration { driver: "virtual", kinds: virtuals::KINDS, open: virtuals::open }];
+pub static REGISTRY: &[Registration] = &[
+    Registration { driver: "virtual", kinds: virtuals::KINDS, open: virtuals::open },
+    Registration { driver: "escpos", kinds: escpos::KINDS, open: escpos::open },
+];
 
 /// Finds the driver that `device.driver` names and opens the device with it.
 pub fn open(device: &DeviceConfig, env: &Env) -> Result<Driver, DeviceError> {

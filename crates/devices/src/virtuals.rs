@@ -1,5 +1,23 @@
-use crate::{DeviceError, Driver, Env};
-use payterm_schema::{DeviceKind, config::DeviceConfig};
+//! The `virtual` driver of every kind: devices whose other side is the [`Hub`].
+use crate::{
+    DeviceError, Display, Driver, Encipher, Env, Interrupt, PaperLevel, PrintJob, Printer, PrinterStatus, Source, SourceEvent,
+    hub::{PinAct, Port},
+};
+use payterm_schema::{
+    DeviceKind, Money, Pan, PinPad,
+    config::DeviceConfig,
+    device::Way,
+    paper::PrintResult,
+    secret::PinEntry,
+};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
 pub const KINDS: &[DeviceKind] = &[
     DeviceKind::MagneticReader,
     DeviceKind::ChipReader,
@@ -10,6 +28,124 @@ pub const KINDS: &[DeviceKind] = &[
     DeviceKind::Display,
     DeviceKind::Printer,
 ];
-pub fn open(d: &DeviceConfig, _: &Env) -> Result<Driver, DeviceError> {
-    Err(DeviceError::rule(&d.name, "driver", "not there yet"))
+
+/// Only a printer has an address: `file:PATH`, to which the text of every paper is appended (created with mode 0600).
+pub fn open(device: &DeviceConfig, env: &Env) -> Result<Driver, DeviceError> {
+    let file = match (&device.address, device.kind) {
+        (None, _) => None,
+        (Some(a), DeviceKind::Printer) => {
+            let path = a.strip_prefix("file:").filter(|p| p.starts_with('/'));
+            Some(PathBuf::from(path.ok_or_else(|| DeviceError::rule(&device.name, "address", "file: and an absolute path"))?))
+        }
+        (Some(_), _) => return Err(DeviceError::rule(&device.name, "address", "a virtual device of this kind has none")),
+    };
+    let port = env.hub.attach(&device.name, device.kind)?;
+    Ok(match device.kind {
+        DeviceKind::PinPad => Driver::PinPad(Box::new(Pad { port, encipher: env.encipher.clone() })),
+        DeviceKind::Display => Driver::Display(Box::new(Screen { port })),
+        DeviceKind::Printer => Driver::Printer(Box::new(Paper { port, file })),
+        DeviceKind::MagneticReader | DeviceKind::ChipReader | DeviceKind::ContactlessReader | DeviceKind::Scanner | DeviceKind::Keypad => {
+            Driver::Source(Box::new(Reader { port }))
+        }
+    })
+}
+
+struct Reader {
+    port: Port,
+}
+impl Source for Reader {
+    fn arm(&mut self, ways: &[Way]) -> Result<(), DeviceError> {
+        self.port.now(|slot| slot.arm(ways))
+    }
+    fn next(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, DeviceError> {
+        self.port.wait(Instant::now() + timeout, |slot| slot.take_event())
+    }
+    fn disarm(&mut self) -> Result<(), DeviceError> {
+        self.port.now(|slot| slot.disarm())
+    }
+    fn interrupt(&self) -> Interrupt {
+        self.port.interrupt()
+    }
+}
+
+struct Screen {
+    port: Port,
+}
+impl Display for Screen {
+    fn show(&mut self, lines: &[String]) -> Result<(), DeviceError> {
+        self.port.now(|slot| slot.lines = lines.to_vec())
+    }
+}
+
+struct Paper {
+    port: Port,
+    file: Option<PathBuf>,
+}
+impl Paper {
+    fn open(&self) -> io::Result<Option<File>> {
+        self.file.as_ref().map(|path| OpenOptions::new().append(true).create(true).mode(0o600).open(path)).transpose()
+    }
+}
+impl Printer for Paper {
+    fn status(&mut self) -> Result<PrinterStatus, DeviceError> {
+        self.port.now(|slot| PrinterStatus {
+            online: !slot.offline,
+            paper: if slot.paper_out { PaperLevel::Out } else { PaperLevel::Enough },
+            cover_open: false,
+            error: None,
+            back_channel: true,
+        })
+    }
+    fn print(&mut self, job: &PrintJob) -> PrintResult {
+        let problem = match self.status() {
+            Ok(status) => status.problem(),
+            Err(e) => Some(e.to_string()),
+        };
+        if let Some(why) = problem {
+            return PrintResult::NotStarted(why);
+        }
+        match self.open() {
+            Err(e) => return PrintResult::NotStarted(format!("paper file: {e}")),
+            Ok(None) => {}
+            Ok(Some(mut file)) => {
+                if let Err(e) = writeln!(file, "{}\n{}", job.text, "-".repeat(32)) {
+                    return PrintResult::Unconfirmed(format!("paper file: {e}"));
+                }
+            }
+        }
+        match self.port.now(|slot| slot.print(&job.text)) {
+            Ok(()) => PrintResult::Confirmed,
+            Err(e) => PrintResult::Unconfirmed(e.to_string()),
+        }
+    }
+}
+
+struct Pad {
+    port: Port,
+    encipher: Encipher,
+}
+impl PinPad for Pad {
+    fn enter(&mut self, slot: &str, pan: &Pan, _amount: Option<Money>, timeout: Duration, progress: &mut dyn FnMut(usize)) -> PinEntry {
+        let until = Instant::now() + timeout;
+        if let Err(e) = self.port.now(|slot| slot.begin_pin()) {
+            return PinEntry::Failed(e.to_string());
+        }
+        progress(0);
+        let act = self.port.wait(until, |slot| slot.take_pin());
+        let ended = self.port.now(|slot| slot.end_pin());
+        match (act, ended) {
+            (Err(e), _) | (_, Err(e)) => PinEntry::Failed(e.to_string()),
+            (Ok(Some(PinAct::Digits(pin))), _) => {
+                (1..=pin.reveal().len()).for_each(progress);
+                (self.encipher)(slot, &pin, pan).map_or_else(PinEntry::Failed, PinEntry::Block)
+            }
+            (Ok(Some(PinAct::Bypass)), _) => PinEntry::Bypassed,
+            (Ok(Some(PinAct::Cancel)), _) => PinEntry::Cancelled,
+            (Ok(None), Ok(_)) if Instant::now() < until => PinEntry::Cancelled,
+            (Ok(None), Ok(_)) => PinEntry::TimedOut,
+        }
+    }
+    fn interrupt(&self) -> Interrupt {
+        self.port.interrupt()
+    }
 }
