@@ -1,10 +1,79 @@
 //! A paper as ESC/POS bytes.
-use crate::{Paper, columns_of};
+//!
+//! Commands used (Epson's command reference, names as there): `ESC @` initialise, `FS &` Chinese character mode, `ESC a`
+//! justification, `GS !` character size, `ESC E` emphasis, `ESC d` feed lines, `GS ( k` two-dimensional code (cn 49: QR),
+//! `GS V` cut. Texts are GB18030: its second bytes are 30 or more, so a text never holds a byte below 20.
+use crate::{
+    Align, Paper, Size, columns_of,
+    paper::{Printed, printable},
+};
+
+const ESC: u8 = 0x1b;
+const GS: u8 = 0x1d;
+const FS: u8 = 0x1c;
+const LF: u8 = 0x0a;
 
 impl Paper {
     /// The bytes of one job for a printer with a GB18030 font; `paper_mm` is 58 or 80. Process ids (`GS ( H`) are the driver's.
     pub fn to_escpos(&self, paper_mm: u8) -> Vec<u8> {
-        let _ = columns_of(paper_mm);
-        Vec::new()
+        let mut out = vec![ESC, b'@', FS, b'&'];
+        let mut now = (Align::Left, Size::Normal, false);
+        for line in self.layout(columns_of(paper_mm)) {
+            match line {
+                Printed::Text { text, align, size, bold } => {
+                    style(&mut out, &mut now, (align, size, bold));
+                    out.extend_from_slice(&encoding_rs::GB18030.encode(&printable(&text)).0);
+                    out.push(LF);
+                }
+                Printed::Qr(content) => {
+                    style(&mut out, &mut now, (Align::Center, Size::Normal, false));
+                    qr(&mut out, content.as_bytes());
+                }
+                Printed::Feed(n) => out.extend_from_slice(&[ESC, b'd', n]),
+                // Function B: feed to the cutter, then a partial cut.
+                Printed::Cut => out.extend_from_slice(&[GS, b'V', 66, 0]),
+            }
+        }
+        out
     }
+}
+
+type Style = (Align, Size, bool);
+
+/// Sends what differs from the style that holds.
+fn style(out: &mut Vec<u8>, now: &mut Style, wanted: Style) {
+    if now.0 != wanted.0 {
+        let n = match wanted.0 {
+            Align::Left => 0,
+            Align::Center => 1,
+            Align::Right => 2,
+        };
+        out.extend_from_slice(&[ESC, b'a', n]);
+    }
+    if now.1 != wanted.1 {
+        let n = match wanted.1 {
+            Size::Normal => 0x00,
+            Size::Double => 0x11,
+        };
+        out.extend_from_slice(&[GS, b'!', n]);
+    }
+    if now.2 != wanted.2 {
+        out.extend_from_slice(&[ESC, b'E', u8::from(wanted.2)]);
+    }
+    *now = wanted;
+}
+
+/// `GS ( k pL pH cn fn ...`: model 2, module size 5 dots, error correction M, store, print.
+fn qr(out: &mut Vec<u8>, content: &[u8]) {
+    let mut command = |function: u8, data: &[u8]| {
+        // Content is at most QR_MAX bytes, so the length fits its two bytes.
+        let [lo, hi] = (data.len() as u16 + 2).to_le_bytes();
+        out.extend_from_slice(&[GS, b'(', b'k', lo, hi, 49, function]);
+        out.extend_from_slice(data);
+    };
+    command(65, &[50, 0]);
+    command(67, &[5]);
+    command(69, &[49]);
+    command(80, &[&[48], content].concat());
+    command(81, &[48]);
 }

@@ -1,16 +1,90 @@
 //! Helpers for human tables of the faces.
-use crate::Texts;
-use payterm_schema::{Money, Outcome};
+use crate::{Texts, clean};
+use payterm_schema::{Currency, Money, Outcome, host::EntryMode, outcome::Reason};
 
 impl Texts {
     /// An amount as people of this language read it.
     pub fn amount_text(self, amount: Money) -> String {
-        amount.to_string()
+        self.signed_text(&amount.value(), amount.currency)
     }
 
-    /// Label and value of everything that an outcome knows, for tables.
+    /// The same for a decimal text that may have a sign (a balance).
+    pub(crate) fn signed_text(self, value: &str, currency: Currency) -> String {
+        let id = if currency == Currency::CNY { "amount-cny" } else { "amount-other" };
+        self.get(id, &[("value", value), ("currency", currency.code())])
+    }
+
+    /// The text of a filled reason; a host's code stands behind it, because the acquirer's help desk asks for it.
+    pub(crate) fn reason_text(self, reason: &Reason) -> String {
+        match reason.code.strip_prefix("host-") {
+            Some(code) if !reason.text.contains(code) => self.get("reason-with-code", &[("text", &reason.text), ("code", code)]),
+            Some(_) | None => reason.text.clone(),
+        }
+    }
+
+    /// Label and value of everything that an outcome knows, for tables. Values are one visible line each.
     pub fn outcome_lines(self, outcome: &Outcome, utc_offset_minutes: i32) -> Vec<(String, String)> {
-        let _ = (outcome, utc_offset_minutes);
-        Vec::new()
+        let mut o = outcome.clone();
+        self.fill(&mut o);
+        let text = |id: &str| self.get(id, &[]);
+        let time = |t: payterm_schema::Time| t.text(utc_offset_minutes);
+        let currency = o.sums.currency;
+        let place = [&o.place.shop, &o.place.address, &o.place.city].into_iter().filter(|p| !p.is_empty());
+        let place = place.cloned().reduce(|a, b| self.get("pair", &[("a", &a), ("b", &b)]));
+        let entry = o.entry.filter(|e| *e != EntryMode::None).map(|e| {
+            let entry = o.wallet.map_or_else(|| self.word(e), |w| self.word(w));
+            if o.pin { self.get("pair", &[("a", &entry), ("b", &text("pin-used"))]) } else { entry }
+        });
+        let host_time = match (&o.host_date, &o.host_time) {
+            (None, None) => None,
+            (d, t) => Some([d.as_deref(), t.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")),
+        };
+        let original = o.original.as_ref().map(|orig| {
+            let rrn = orig.rrn.as_deref().map(|r| format!(" · {} {r}", text("label-rrn"))).unwrap_or_default();
+            format!("{} · {} {} · {} {}{rrn}", orig.key, text("label-batch"), orig.batch, text("label-stan"), orig.stan)
+        });
+        let reason = o.reason.as_ref();
+        let host_texts = (!o.host_texts.is_empty()).then(|| o.host_texts.join(" / "));
+        let card_label = if o.entry == Some(EntryMode::Code) { "label-code" } else { "label-card" };
+        let flag = |on: bool| on.then(|| text("yes"));
+        [
+            ("label-request", Some(o.key.to_string())),
+            ("label-txn", Some(o.txn.to_string())),
+            ("label-kind", Some(self.word(o.kind))),
+            ("label-status", Some(self.word(o.status))),
+            ("label-authority", o.authority.map(|a| self.word(a))),
+            ("label-reason", reason.map(|r| self.reason_text(r))),
+            ("label-next", reason.map(|r| r.next.clone())),
+            ("label-amount", o.sums.amount_money().map(|a| self.amount_text(a))),
+            ("label-fee", o.sums.fee_text().map(|f| self.signed_text(&f, currency))),
+            ("label-balance", o.sums.balance_text().map(|b| self.signed_text(&b, currency))),
+            ("label-entry", entry),
+            (card_label, o.masked_pan.clone()),
+            ("label-auth-code", o.auth_code.clone()),
+            ("label-rrn", o.rrn.clone()),
+            ("label-batch", o.batch.map(|b| b.to_string())),
+            ("label-stan", o.stan.map(|s| s.to_string())),
+            ("label-host-time", host_time),
+            ("label-started", Some(time(o.started))),
+            ("label-ended", o.ended.map(time)),
+            ("label-answer-by", o.answer_by.filter(|_| !o.status.is_final()).map(time)),
+            ("label-place", place),
+            ("label-account", o.account.as_ref().map(ToString::to_string)),
+            ("label-merchant", o.merchant.clone()),
+            ("label-terminal", o.terminal.clone()),
+            ("label-operator", Some(o.operator.clone())),
+            ("label-organisation", o.organisation.clone()),
+            ("label-issuer", o.issuer.clone()),
+            ("label-acquirer", o.acquirer.clone()),
+            ("label-host-text", host_texts),
+            ("label-original", original),
+            ("label-voided", flag(o.voided)),
+            ("label-note", o.note.clone()),
+            ("label-test", flag(o.test)),
+        ]
+        .into_iter()
+        .filter_map(|(label, value)| Some((text(label), clean(value?.trim()))))
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
     }
 }

@@ -3,13 +3,14 @@
 //! Invariant: nothing from a card, host, caller or config can become a printer command, a second line or a hidden character on a paper or a screen.
 mod escpos;
 mod face;
+mod markup;
 mod paper;
 mod screen;
 mod slip;
 mod texts;
 mod words;
 
-pub use paper::{Align, Line, Paper, Size, columns_of};
+pub use paper::{Align, Line, Paper, QR_MAX, Size, columns_of};
 pub use screen::ScreenContext;
 pub use slip::{SlipContext, slip};
 pub use texts::{Texts, clean};

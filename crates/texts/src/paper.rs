@@ -1,4 +1,5 @@
-//! A paper as abstract lines, and as text.
+//! A paper as abstract lines, and as text. How lines fit a width is decided here once, for text and printer alike.
+use qrcode::{Color, EcLevel, QrCode};
 
 /// Where a text stands on its line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,8 +17,16 @@ pub enum Size {
     Normal,
     Double,
 }
+impl Size {
+    const fn factor(self) -> usize {
+        match self {
+            Size::Normal => 1,
+            Size::Double => 2,
+        }
+    }
+}
 
-/// One line of a paper; its texts are printable (see [`Paper`]). Too long texts are wrapped, never cut.
+/// One line of a paper. Too long texts are wrapped, never cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     Text {
@@ -26,21 +35,25 @@ pub enum Line {
         size: Size,
         bold: bool,
     },
-    /// A label at the left edge and a value at the right one; the value goes to a line of its own when both do not fit.
+    /// A label at the left edge and a value at the right one; the value goes to lines of its own when both do not fit.
     Row {
         left: String,
         right: String,
         bold: bool,
     },
     Rule,
-    /// QR code, model 2.
+    /// QR code, model 2; printable ASCII, up to [`QR_MAX`] bytes.
     Qr(String),
     /// Empty lines.
     Feed(u8),
     Cut,
 }
 
-/// A paper, independent of its width and printer.
+/// Longest content of a QR code in bytes: level M, version 12, 65 modules of 5 dots, which fit the 384 dots of 58 mm.
+pub const QR_MAX: usize = 256;
+
+/// A paper, independent of its width and printer. Rendering cleans every text ([`printable`]), so a paper built from
+/// hostile texts is safe too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paper {
     pub lines: Vec<Line>,
@@ -51,10 +64,141 @@ pub const fn columns_of(paper_mm: u8) -> usize {
     if paper_mm >= 80 { 48 } else { 32 }
 }
 
+/// A line laid out for a width.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Printed {
+    Text { text: String, align: Align, size: Size, bold: bool },
+    Qr(String),
+    Feed(u8),
+    Cut,
+}
+
 impl Paper {
-    /// The paper as plain text, `columns` wide (16 to 96); a non-ASCII character takes two columns, as on the printer.
-    pub fn to_text(&self, columns: usize) -> String {
-        let _ = columns;
-        String::new()
+    /// Lines of at most `columns` columns, all texts printable.
+    pub(crate) fn layout(&self, columns: usize) -> Vec<Printed> {
+        let plain = |text: String, align, bold| Printed::Text { text, align, size: Size::Normal, bold };
+        let mut out = Vec::new();
+        for line in &self.lines {
+            match line {
+                Line::Text { text, align, size, bold } => {
+                    let wrapped = wrap(&printable(text), columns / size.factor(), paper_width);
+                    out.extend(wrapped.into_iter().map(|text| Printed::Text { text, align: *align, size: *size, bold: *bold }));
+                }
+                Line::Row { left, right, bold } => {
+                    let (left, right) = (printable(left), printable(right));
+                    match columns.checked_sub(width_of(&left) + width_of(&right) + 1) {
+                        Some(gap) => out.push(plain(format!("{left}{}{right}", " ".repeat(gap + 1)), Align::Left, *bold)),
+                        None => {
+                            out.extend(wrap(&left, columns, paper_width).into_iter().map(|l| plain(l, Align::Left, *bold)));
+                            out.extend(wrap(&right, columns, paper_width).into_iter().map(|l| plain(l, Align::Right, *bold)));
+                        }
+                    }
+                }
+                Line::Rule => out.push(plain("-".repeat(columns), Align::Left, false)),
+                Line::Qr(content) => {
+                    // What a scanner reads must be what was meant: a content that had to be changed is no code at all.
+                    if (1..=QR_MAX).contains(&content.len()) && content.bytes().all(|b| matches!(b, b' '..=b'~')) {
+                        out.push(Printed::Qr(content.clone()));
+                    }
+                }
+                Line::Feed(n) => out.push(Printed::Feed((*n).min(20))),
+                Line::Cut => out.push(Printed::Cut),
+            }
+        }
+        out
     }
+
+    /// The paper as plain text, `columns` wide (16 to 96); a non-ASCII character takes two columns, as on the printer.
+    /// A QR code is drawn where it fits, else its content is written; a cut is an empty line.
+    pub fn to_text(&self, columns: usize) -> String {
+        let columns = columns.clamp(16, 96);
+        let mut out = String::new();
+        for line in self.layout(columns) {
+            match line {
+                Printed::Text { text, align, size, .. } => {
+                    let free = columns.saturating_sub(width_of(&text));
+                    let (pad, text) = match (align, size) {
+                        (Align::Left, _) => (0, text),
+                        (Align::Center, _) => (free / 2, text),
+                        (Align::Right, _) => (free, text),
+                    };
+                    out.push_str(format!("{}{text}", " ".repeat(pad)).trim_end());
+                    out.push('\n');
+                }
+                Printed::Qr(content) => out.push_str(&qr_text(&content, columns)),
+                Printed::Feed(n) => out.extend(std::iter::repeat_n('\n', n.into())),
+                Printed::Cut => out.push('\n'),
+            }
+        }
+        out
+    }
+}
+
+/// Two modules a character by half blocks, with a quiet zone of one column.
+fn qr_text(content: &str, columns: usize) -> String {
+    let Ok(code) = QrCode::with_error_correction_level(content, EcLevel::L) else { return String::new() };
+    let n = code.width();
+    if n + 2 > columns {
+        return wrap(&format!("[QR] {content}"), columns, paper_width).join("\n") + "\n";
+    }
+    let dark = |x: usize, y: usize| y < n && code[(x, y)] == Color::Dark;
+    let mut out = String::new();
+    for y in (0..n).step_by(2) {
+        let row: String = (0..n)
+            .map(|x| match (dark(x, y), dark(x, y + 1)) {
+                (true, true) => '\u{2588}',
+                (true, false) => '\u{2580}',
+                (false, true) => '\u{2584}',
+                (false, false) => ' ',
+            })
+            .collect();
+        out.push_str(format!("{}{row}", " ".repeat((columns - n) / 2)).trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Columns on paper: the printer gives one cell to ASCII and two to every GB18030 character of two or four bytes.
+pub(crate) fn paper_width(c: char) -> usize {
+    if c.is_ascii() { 1 } else { 2 }
+}
+fn width_of(text: &str) -> usize {
+    text.chars().map(paper_width).sum()
+}
+
+/// A text that a GB18030 printer can print: [`crate::clean`], and `?` in place of what has no glyph in such a font
+/// (emoji, private use, noncharacters).
+pub(crate) fn printable(text: &str) -> String {
+    let glyph = |c: char| {
+        let mut buffer = [0; 4];
+        let (bytes, _, unmappable) = encoding_rs::GB18030.encode(c.encode_utf8(&mut buffer));
+        let private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..);
+        !unmappable && !private && (bytes.len() <= 2 || c.is_alphanumeric())
+    };
+    crate::clean(text).chars().map(|c| if glyph(c) { c } else { '?' }).collect()
+}
+
+/// Breaks `text` into lines of at most `columns` columns: at spaces, else between or beside wide characters, else anywhere.
+pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (mut line, mut used) = (String::new(), 0);
+    for c in text.trim_end().chars() {
+        let w = width(c);
+        if used + w > columns {
+            if c == ' ' {
+                lines.push(std::mem::take(&mut line));
+                used = 0;
+                continue;
+            }
+            // A word that began on this line moves to the next one, unless it fills the line or is of wide characters.
+            let cut = line.rfind(' ').filter(|_| c.is_ascii() && line.chars().next_back().is_some_and(|l| l.is_ascii()));
+            let rest = cut.map(|at| line.split_off(at + 1)).unwrap_or_default();
+            lines.push(std::mem::replace(&mut line, rest).trim_end().to_owned());
+            used = line.chars().map(width).sum();
+        }
+        line.push(c);
+        used += w;
+    }
+    lines.push(line);
+    lines
 }

@@ -1,6 +1,7 @@
 //! Screens as lines of a display.
-use crate::Texts;
-use payterm_schema::Screen;
+use crate::{Texts, clean};
+use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, device::Way};
+use unicode_width::UnicodeWidthChar;
 
 /// What a screen needs to know besides its page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +18,129 @@ pub struct ScreenContext {
 }
 
 impl Texts {
-    /// The page as at most `ctx.lines` lines of at most `ctx.columns` columns, the most important first.
+    /// The page as at most `ctx.lines` lines of at most `ctx.columns` columns, the most important first. The banner of a
+    /// test terminal has a line of its own where there are four or more, else it stands before the first text.
     pub fn screen(self, screen: &Screen, ctx: &ScreenContext) -> Vec<String> {
-        let _ = (screen, ctx);
-        Vec::new()
+        let columns = ctx.columns.max(16);
+        let height = ctx.lines.clamp(2, 8);
+        let mut page = self.page(screen, ctx);
+        page.retain(|l| !l.is_empty());
+        if ctx.test && height >= 4 {
+            page.insert(0, self.get("test-banner", &[]));
+        } else if ctx.test {
+            let first = page.first().cloned().unwrap_or_default();
+            let short = format!("{} {first}", self.get("test-short", &[]));
+            page.splice(..page.len().min(1), [short]);
+        }
+        let mut lines: Vec<String> = page.iter().flat_map(|l| wrap(&clean(l), columns)).collect();
+        lines.truncate(height);
+        lines
     }
+
+    fn page(self, screen: &Screen, ctx: &ScreenContext) -> Vec<String> {
+        let t = |id: &str| self.get(id, &[]);
+        let amount_of = |a: &Option<Money>| a.map(|a| self.amount_text(a)).unwrap_or_default();
+        match screen {
+            Screen::Idle => vec![ctx.shop.clone(), t("idle-ready")],
+            Screen::Confirm { amount: None } => vec![t("confirm-plain"), t("confirm-keys")],
+            Screen::Confirm { amount: Some(a) } => vec![self.get("confirm-amount", &[("amount", &self.amount_text(*a))]), t("confirm-keys")],
+            Screen::Present { amount, ways, problem } => {
+                vec![problem.as_deref().map(|p| self.problem(p)).unwrap_or_default(), self.ways(ways), amount_of(amount)]
+            }
+            Screen::Pin { amount, masked_pan, digits, wrong } => vec![
+                t(if *wrong { "pin-wrong" } else { "pin-enter" }),
+                self.get("pin-digits", &[("stars", &"*".repeat(usize::from((*digits).min(12))))]),
+                t("pin-cover"),
+                amount_of(amount),
+                self.get("pin-card", &[("pan", masked_pan)]),
+            ],
+            Screen::Wait { what, until } => {
+                let what = self.find(&format!("wait-{what}"), &[]).unwrap_or_else(|| t("wait-unknown"));
+                vec![what, t("wait-please"), self.get("wait-until", &[("time", &clock(*until, ctx.utc_offset_minutes, true))])]
+            }
+            Screen::Result { outcome } => self.result(outcome, ctx),
+            Screen::Trouble { what } => {
+                let own = self.find(&format!("trouble-{what}"), &[]).or_else(|| self.find(&format!("reason-{what}"), &[]));
+                let next = self.find(&format!("next-{what}"), &[]).unwrap_or_default();
+                vec![own.unwrap_or_else(|| t("trouble-unknown")), next, self.phone(ctx)]
+            }
+        }
+    }
+
+    fn result(self, outcome: &Outcome, ctx: &ScreenContext) -> Vec<String> {
+        let t = |id: &str| self.get(id, &[]);
+        let mut outcome = outcome.clone();
+        self.fill(&mut outcome);
+        let amount = outcome.sums.amount_money().map(|a| self.amount_text(a)).unwrap_or_default();
+        let (reason, next) = outcome.reason.as_ref().map(|r| (self.reason_text(r), r.next.clone())).unwrap_or_default();
+        match outcome.status {
+            Status::Approved => {
+                let kind = self.word(outcome.kind);
+                let head = if outcome.kind == Kind::Sale { t("result-approved") } else { self.get("result-kind-approved", &[("kind", &kind)]) };
+                let balance = outcome.sums.balance_text().map(|b| self.get("result-balance", &[("amount", &self.signed_text(&b, outcome.sums.currency))]));
+                let card = outcome.masked_pan.as_deref().map(|pan| self.get("result-card", &[("pan", pan)]));
+                vec![head, amount, balance.unwrap_or_default(), reason, next, card.unwrap_or_default()]
+            }
+            Status::Unknown => {
+                let open = match outcome.answer_by {
+                    Some(by) => self.get("result-unknown-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
+                    None => t("result-unknown-open"),
+                };
+                vec![t("result-unknown"), open, reason, amount, self.phone(ctx)]
+            }
+            Status::Running => vec![t("result-running"), amount],
+            Status::Declined => vec![t("result-declined"), reason, next, amount, self.phone(ctx)],
+            Status::Cancelled => vec![t("result-cancelled"), reason, next, amount],
+            Status::Failed => vec![t("result-failed"), reason, next, amount, self.phone(ctx)],
+        }
+    }
+
+    /// A failed try: a text of its own, or the reason of that name.
+    fn problem(self, id: &str) -> String {
+        let own = self.find(&format!("problem-{id}"), &[]).or_else(|| self.find(&format!("reason-{id}"), &[]));
+        own.unwrap_or_else(|| self.get("problem-unknown", &[]))
+    }
+
+    fn ways(self, ways: &[Way]) -> String {
+        let words: Vec<String> = ways
+            .iter()
+            .map(|way| {
+                let id = match way {
+                    Way::Swipe => "present-way-swipe",
+                    Way::Insert => "present-way-insert",
+                    Way::Tap => "present-way-tap",
+                    Way::Scan => "present-way-scan",
+                    Way::Typed => "present-way-typed",
+                };
+                self.get(id, &[])
+            })
+            .collect();
+        let Some((last, front)) = words.split_last() else { return self.get("present-none", &[]) };
+        let joined = match front {
+            [] => last.clone(),
+            _ => [&front.join(&self.get("list-separator", &[])), &self.get("list-last", &[]), last].map(String::as_str).concat(),
+        };
+        self.get("present-ways", &[("ways", &joined)])
+    }
+
+    fn phone(self, ctx: &ScreenContext) -> String {
+        if ctx.service_phone.is_empty() { String::new() } else { self.get("service-phone", &[("phone", &ctx.service_phone)]) }
+    }
+}
+
+/// `HH:MM`, or `HH:MM:SS`.
+pub(crate) fn clock(at: Time, utc_offset_minutes: i32, seconds: bool) -> String {
+    let t = at.local(utc_offset_minutes);
+    let hm = format!("{:02}:{:02}", t.hour(), t.minute());
+    if seconds { format!("{hm}:{:02}", t.second()) } else { hm }
+}
+
+/// Columns of a character on a display.
+fn width(c: char) -> usize {
+    c.width_cjk().unwrap_or(1)
+}
+
+/// Breaks at spaces where there are any, else (Chinese, long words) anywhere.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    crate::paper::wrap(text, columns, width)
 }

@@ -1,6 +1,14 @@
 //! Papers from outcomes, by template.
-use crate::Paper;
-use payterm_schema::{config::Language, paper::PaperJob};
+use crate::{Align, Line, Paper, Size, Texts, markup, screen::clock};
+use minijinja::{Environment, Value, context};
+use payterm_schema::{
+    Money, Outcome, Status, Time,
+    config::Language,
+    host::EntryMode,
+    paper::{PaperJob, PaperKind},
+};
+use serde::Serialize;
+use std::sync::OnceLock;
 
 /// What a slip needs to know besides its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +26,254 @@ pub struct SlipContext {
     pub acquirer_name: String,
 }
 
-/// The paper of a job. It always comes out: when a template fails, as a plain list of the same facts.
+/// The paper of a job. It always comes out: when a template fails, as a plain list of the same facts. A copy of a request
+/// that is not approved says so; one whose result is unknown becomes the "do not take the money again" paper.
 pub fn slip(job: &PaperJob, ctx: &SlipContext) -> Paper {
-    let _ = (job, ctx);
-    Paper::default()
+    static ENGINE: OnceLock<Environment<'static>> = OnceLock::new();
+    render(ENGINE.get_or_init(built_in), job, ctx)
+}
+
+macro_rules! template {
+    ($body:literal) => {
+        concat!(
+            include_str!("../templates/head.jinja"),
+            include_str!("../templates/facts.jinja"),
+            include_str!(concat!("../templates/", $body, ".jinja")),
+            include_str!("../templates/foot.jinja")
+        )
+    };
+}
+const TEMPLATES: [(&str, &str); 4] =
+    [("payment", template!("payment")), ("balance", template!("balance")), ("unknown", template!("unknown")), ("stuck", template!("stuck"))];
+
+fn built_in() -> Environment<'static> {
+    let mut env = markup::engine();
+    for (name, source) in TEMPLATES {
+        // A template that does not parse is absent, and its papers come out plain.
+        let _ = env.add_template(name, source);
+    }
+    env
+}
+
+fn render(env: &Environment<'_>, job: &PaperJob, ctx: &SlipContext) -> Paper {
+    let texts = Texts::new(ctx.language);
+    let template = match (job.kind, job.outcome.status) {
+        (PaperKind::UnknownSlip, _) | (PaperKind::MerchantCopy | PaperKind::CustomerCopy, Status::Unknown) => "unknown",
+        (PaperKind::MerchantCopy | PaperKind::CustomerCopy, _) => "payment",
+        (PaperKind::StuckSlip, _) => "stuck",
+        (PaperKind::BalanceSlip, _) => "balance",
+    };
+    let t = Value::from_function(move |id: String| texts.get(&id, &[]));
+    let values = context! { t => t, ..Value::from(minijinja::value::Serde(facts(texts, job, ctx, template))) };
+    markup::render(env, template, values).unwrap_or_else(|_| plain(texts, job, ctx))
+}
+
+/// What a template can show, as texts; absent = not known. The names are the template's variables.
+#[derive(Serialize)]
+struct Facts {
+    test: bool,
+    duplicate: bool,
+    voided: bool,
+    approved: bool,
+    merchant_copy: bool,
+    pin: bool,
+    /// The customer signs: a card payment without a PIN.
+    signature: bool,
+    thanks: bool,
+    title: String,
+    copy: Option<String>,
+    shop: String,
+    address: String,
+    merchant: Option<String>,
+    terminal: Option<String>,
+    operator: String,
+    acquirer: Option<String>,
+    issuer: Option<String>,
+    organisation: Option<String>,
+    kind: String,
+    status: String,
+    wallet: Option<String>,
+    /// Masked number; a card's with its entry letter.
+    card: Option<String>,
+    batch: Option<String>,
+    stan: Option<String>,
+    auth_code: Option<String>,
+    rrn: Option<String>,
+    time: String,
+    amount: Option<String>,
+    fee: Option<String>,
+    balance: Option<String>,
+    reason: Option<String>,
+    note: Option<String>,
+    host_texts: Vec<String>,
+    original: Option<OriginalFacts>,
+    result_by: String,
+    request: String,
+    phone: String,
+    qr: String,
+}
+#[derive(Serialize)]
+struct OriginalFacts {
+    batch: String,
+    stan: String,
+    rrn: Option<String>,
+    auth_code: Option<String>,
+    date: Option<String>,
+}
+
+fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Facts {
+    let mut o = job.outcome.as_ref().clone();
+    texts.fill(&mut o);
+    let approved = o.status == Status::Approved;
+    let code = o.entry == Some(EntryMode::Code);
+    let money = |value: String| format!("{} {value}", currency_mark(&o));
+    let title = match template {
+        "unknown" => "slip-unknown-title",
+        "stuck" => "slip-stuck-title",
+        "balance" => "slip-balance-title",
+        _ => "slip-title",
+    };
+    let copy = match (template, job.kind) {
+        ("payment", PaperKind::MerchantCopy) => Some("slip-merchant-copy"),
+        ("payment", PaperKind::CustomerCopy) => Some("slip-customer-copy"),
+        _ => None,
+    };
+    let result_by = match o.answer_by {
+        Some(by) => texts.get("slip-result-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
+        None => texts.get("slip-result-open", &[]),
+    };
+    Facts {
+        test: o.test,
+        duplicate: ctx.duplicate,
+        voided: o.voided,
+        approved,
+        merchant_copy: job.kind == PaperKind::MerchantCopy,
+        pin: o.pin,
+        signature: !o.pin && !code,
+        thanks: approved && job.kind == PaperKind::CustomerCopy,
+        title: texts.get(title, &[]),
+        copy: copy.map(|id| texts.get(id, &[])),
+        shop: o.place.shop.clone(),
+        address: [o.place.city.as_str(), o.place.address.as_str()].join(" ").trim().into(),
+        merchant: o.merchant.clone(),
+        terminal: o.terminal.clone(),
+        operator: o.operator.clone(),
+        acquirer: Some(ctx.acquirer_name.clone()).filter(|n| !n.is_empty()).or_else(|| o.acquirer.clone()),
+        issuer: o.issuer.clone(),
+        organisation: o.organisation.clone(),
+        kind: texts.word(o.kind),
+        status: texts.word(o.status),
+        wallet: o.wallet.map(|w| texts.word(w)),
+        card: o.masked_pan.as_ref().map(|pan| [pan.as_str(), o.entry.map_or("", entry_letter)].concat()),
+        batch: o.batch.map(|b| b.to_string()),
+        stan: o.stan.map(|s| s.to_string()),
+        auth_code: o.auth_code.clone(),
+        rrn: o.rrn.clone(),
+        time: date_time(&o, ctx.utc_offset_minutes),
+        amount: o.sums.amount_money().map(Money::value).map(money),
+        fee: o.sums.fee_text().map(money),
+        balance: o.sums.balance_text().map(money),
+        reason: o.reason.as_ref().map(|r| texts.reason_text(r)),
+        note: o.note.clone(),
+        host_texts: o.host_texts.clone(),
+        original: o.original.as_ref().map(|orig| OriginalFacts {
+            batch: orig.batch.to_string(),
+            stan: orig.stan.to_string(),
+            rrn: orig.rrn.clone(),
+            auth_code: orig.auth_code.clone(),
+            date: orig.date.clone(),
+        }),
+        result_by,
+        request: o.key.to_string(),
+        phone: ctx.service_phone.clone(),
+        qr: qr(&ctx.qr, &o),
+    }
+}
+
+/// Slips in China print RMB for CNY.
+fn currency_mark(o: &Outcome) -> &'static str {
+    if o.sums.currency == payterm_schema::Currency::CNY { "RMB" } else { o.sums.currency.code() }
+}
+
+/// The letter after the card number (UnionPay slips): how it came in.
+fn entry_letter(mode: EntryMode) -> &'static str {
+    match mode {
+        EntryMode::Swipe => " /S",
+        EntryMode::Chip => " /I",
+        EntryMode::Contactless => " /C",
+        EntryMode::Manual => " /M",
+        EntryMode::Code | EntryMode::None => "",
+    }
+}
+
+/// `YYYY-MM-DD HH:MM:SS`: the host's F13 and F12 when both are valid, else the terminal's own end. The host gives no year: it is the
+/// one that brings its date nearest to ours (a reply may cross New Year).
+fn date_time(o: &Outcome, utc_offset_minutes: i32) -> String {
+    let ours: Time = o.ended.unwrap_or(o.started);
+    host_date_time(o, ours.local(utc_offset_minutes).date()).unwrap_or_else(|| ours.text(utc_offset_minutes))
+}
+fn host_date_time(o: &Outcome, ours: time::Date) -> Option<String> {
+    let (month, day) = two_numbers(o.host_date.as_deref()?, 4)?;
+    let (hour, rest) = two_numbers(o.host_time.as_deref()?, 6)?;
+    let (minute, second) = (rest / 100, rest % 100);
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let month = time::Month::try_from(u8::try_from(month).ok()?).ok()?;
+    let day = u8::try_from(day).ok()?;
+    let years = (ours.year() - 1)..=(ours.year() + 1);
+    let date = years.filter_map(|y| time::Date::from_calendar_date(y, month, day).ok()).min_by_key(|d| (*d - ours).whole_days().abs())?;
+    Some(format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02}", date.year(), u8::from(date.month()), date.day()))
+}
+/// Exactly `len` digits as the first two and the rest.
+fn two_numbers(text: &str, len: usize) -> Option<(u16, u16)> {
+    let ok = text.len() == len && text.bytes().all(|b| b.is_ascii_digit());
+    if !ok {
+        return None;
+    }
+    let (a, b) = text.split_at(2);
+    Some((a.parse().ok()?, b.parse().ok()?))
+}
+
+/// Fills the places of the config's template; an unknown place stays as it is written.
+fn qr(template: &str, o: &Outcome) -> String {
+    let places = [
+        ("{rrn}", o.rrn.clone()),
+        ("{stan}", o.stan.map(|s| s.to_string())),
+        ("{batch}", o.batch.map(|b| b.to_string())),
+        ("{merchant}", o.merchant.clone()),
+        ("{terminal}", o.terminal.clone()),
+        ("{amount}", o.sums.amount_money().map(Money::value)),
+    ];
+    // One pass from the left, so that a value that looks like a place is not filled in again.
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('{') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match places.iter().find(|(place, _)| rest.starts_with(place)) {
+            Some((place, value)) => {
+                out.push_str(value.as_deref().unwrap_or_default());
+                rest = &rest[place.len()..];
+            }
+            None => {
+                out.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out + rest
+}
+
+/// Without a template: the kind of paper, its warnings, and every fact.
+fn plain(texts: Texts, job: &PaperJob, ctx: &SlipContext) -> Paper {
+    let o = &job.outcome;
+    let head = |id: &str| Line::Text { text: texts.get(id, &[]), align: Align::Center, size: Size::Normal, bold: true };
+    let warn = matches!(job.kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
+    let warnings = [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (warn, "slip-do-not-take")];
+    let mut lines: Vec<Line> = warnings.into_iter().filter_map(|(on, id)| on.then(|| head(id))).collect();
+    lines.extend([Line::Text { text: texts.word(job.kind), align: Align::Center, size: Size::Normal, bold: false }, Line::Rule]);
+    lines.extend(texts.outcome_lines(o, ctx.utc_offset_minutes).into_iter().map(|(left, right)| Line::Row { left, right, bold: false }));
+    lines.extend([Line::Feed(3), Line::Cut]);
+    Paper { lines }
 }

@@ -1,0 +1,87 @@
+# The terminal's own reason codes: reason-<code> says what happened, next-<code> what the cashier does now.
+reason-unknown = Not completed (reason { $code })
+next-unknown = Note the reason code and call support
+
+reason-cancelled-by-customer = Cancelled by the customer
+next-cancelled-by-customer = Nothing was charged. Start a new payment if needed
+reason-cancelled-by-cashier = Cancelled by the cashier
+next-cancelled-by-cashier = Nothing was charged. Start a new payment if needed
+reason-cancelled-by-caller = Cancelled by the till software
+next-cancelled-by-caller = Nothing was charged. Start a new payment if needed
+reason-caller-lost = The till software disconnected, cancelled
+next-caller-lost = Nothing was charged. Check the till software, then start a new payment
+reason-not-confirmed = Not confirmed in time
+next-not-confirmed = Nothing was charged. Start a new payment and confirm it
+reason-present-timeout = No card or code was presented in time
+next-present-timeout = Nothing was charged. Start a new payment
+reason-pin-timeout = No PIN was entered in time
+next-pin-timeout = Nothing was charged. Start a new payment
+reason-prepare-timeout = The terminal could not get ready in time
+next-prepare-timeout = Nothing was charged. Check the network and start a new payment later
+
+reason-not-sent = The acquirer could not be reached, nothing was sent
+next-not-sent = Nothing was charged. Check the network, then start a new payment
+reason-no-reply = The acquirer did not answer, the result is not known
+next-no-reply = Do not take the money again. Wait for the final result
+reason-mac-wrong = The answer's check failed and it cannot be trusted, the result is not known
+next-mac-wrong = Do not take the money again. Wait for the final result; if this repeats, call support
+reason-mac-absent = The answer carries no check and cannot be trusted, the result is not known
+next-mac-absent = Do not take the money again. Wait for the final result; if this repeats, call support
+reason-interrupted = The terminal restarted before anything was sent
+next-interrupted = Nothing was charged. Start a new payment
+
+reason-reader-unavailable = No card reader or scanner is working
+next-reader-unavailable = Nothing was charged. Check the cables of reader and scanner
+reason-pin-pad-unavailable = The PIN pad is not working
+next-pin-pad-unavailable = Nothing was charged. Check the cable of the PIN pad
+reason-too-many-tries = Too many failed tries
+next-too-many-tries = Nothing was charged. Ask for another card or another way to pay
+reason-pin-tries = Wrong PIN too many times
+next-pin-tries = Nothing was charged. Ask for another card, or the customer calls the bank
+reason-chip-not-supported = Inserting a card is not supported yet
+next-chip-not-supported = Swipe the card or scan a code
+reason-tap-not-supported = Tapping a card is not supported yet
+next-tap-not-supported = Swipe the card or scan a code
+reason-code-unknown = This code is not a known payment code
+next-code-unknown = Ask for the payment code of WeChat Pay, Alipay or UnionPay and scan again
+reason-card-unreadable = The card could not be read
+next-card-unreadable = Swipe again, or ask for another card
+reason-card-wrong-way = The card was swiped the wrong way round
+next-card-wrong-way = Turn the stripe to the reader and swipe again
+reason-typed-not-allowed = Typing a card number is not allowed here
+next-typed-not-allowed = Swipe the card or scan a code
+reason-luhn = The card number was typed wrongly
+next-luhn = Compare it with the card and type it again
+
+reason-amount-limit = The amount is above this terminal's limit
+next-amount-limit = Nothing was charged. Take a smaller amount or another way to pay
+reason-no-account = No acquirer account takes this way to pay or this currency
+next-no-account = Nothing was charged. Ask for another way to pay
+reason-account-blocked = An earlier payment is not settled yet, no payment can be taken
+next-account-blocked = Nothing was charged. Try again later; if it stays so, call the acquirer
+reason-not-signed-in = The terminal is not signed in
+next-not-signed-in = Nothing was charged. Sign in, then start a new payment
+reason-sign-in-failed = The sign-in failed
+next-sign-in-failed = Nothing was charged. Check the network and sign in again; if it fails again, call support
+reason-keys-refused = The keys of the sign-in failed their check and are not used
+next-keys-refused = Nothing was charged. Call the acquirer
+
+reason-original-not-found = The original payment was not found
+next-original-not-found = Check its STAN or RRN
+reason-original-settled = The original payment is settled and cannot be voided
+next-original-settled = Make a refund instead
+reason-original-voided = The original payment is voided already
+next-original-voided = Nothing is left to do
+reason-original-not-approved = The original was not approved and cannot be voided
+next-original-not-approved = Check which payment is meant
+reason-reversed = Not completed, the acquirer confirmed the reversal
+next-reversed = No money was taken; a debit goes back to the customer. Start a new payment if needed
+reason-stuck = The acquirer did not confirm the reversal
+next-stuck = Do not take the money again. Ask the acquirer, with the numbers on the slip
+reason-partial-not-taken = The bank approved a part of the amount only, which is not taken here
+next-partial-not-taken = The part is being given back. Ask for another way to pay
+
+reason-store-failed = The terminal could not save the transaction
+next-store-failed = Stop taking payments and call support
+reason-internal = Internal error of the terminal
+next-internal = Look up the result of this payment first, then call support

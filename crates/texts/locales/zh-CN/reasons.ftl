@@ -1,0 +1,87 @@
+# 终端自身的原因码:reason-<码> 说明发生了什么,next-<码> 告诉收银员下一步怎么做。
+reason-unknown = 交易未完成(原因码 { $code })
+next-unknown = 请记下原因码并联系服务商
+
+reason-cancelled-by-customer = 顾客取消了交易
+next-cancelled-by-customer = 未扣款,如需付款请重新发起收款
+reason-cancelled-by-cashier = 收银员取消了交易
+next-cancelled-by-cashier = 未扣款,如需付款请重新发起收款
+reason-cancelled-by-caller = 收银软件取消了交易
+next-cancelled-by-caller = 未扣款,如需付款请重新发起收款
+reason-caller-lost = 收银软件断开,交易已取消
+next-caller-lost = 未扣款,请检查收银软件后重新发起收款
+reason-not-confirmed = 未在规定时间内确认
+next-not-confirmed = 未扣款,请重新发起收款并及时确认
+reason-present-timeout = 等待刷卡或扫码超时
+next-present-timeout = 未扣款,请重新发起收款
+reason-pin-timeout = 等待输入密码超时
+next-pin-timeout = 未扣款,请重新发起收款
+reason-prepare-timeout = 终端未能在规定时间内准备好
+next-prepare-timeout = 未扣款,请检查网络,稍后重新发起收款
+
+reason-not-sent = 无法连接收单机构,交易未发出
+next-not-sent = 未扣款,请检查网络后重新发起收款
+reason-no-reply = 收单机构没有应答,结果未知
+next-no-reply = 不要重复收款,请等待最终结果
+reason-mac-wrong = 应答校验错误,不能采信,结果未知
+next-mac-wrong = 不要重复收款,请等待最终结果;多次出现请联系服务商
+reason-mac-absent = 应答缺少校验,不能采信,结果未知
+next-mac-absent = 不要重复收款,请等待最终结果;多次出现请联系服务商
+reason-interrupted = 终端重新启动,交易在发出之前中断
+next-interrupted = 未扣款,请重新发起收款
+
+reason-reader-unavailable = 没有可用的读卡器或扫码器
+next-reader-unavailable = 未扣款,请检查读卡器和扫码器的连接
+reason-pin-pad-unavailable = 密码键盘不可用
+next-pin-pad-unavailable = 未扣款,请检查密码键盘的连接
+reason-too-many-tries = 多次未能读取,交易已结束
+next-too-many-tries = 未扣款,请换一张卡或换一种付款方式
+reason-pin-tries = 密码多次错误
+next-pin-tries = 未扣款,请顾客换一张卡或联系发卡行
+reason-chip-not-supported = 暂不支持插卡
+next-chip-not-supported = 请刷卡或扫码
+reason-tap-not-supported = 暂不支持挥卡
+next-tap-not-supported = 请刷卡或扫码
+reason-code-unknown = 无法识别的付款码
+next-code-unknown = 请顾客打开微信、支付宝或云闪付的付款码再扫一次
+reason-card-unreadable = 未能读出卡片
+next-card-unreadable = 请再刷一次,或换一张卡
+reason-card-wrong-way = 卡片方向不对
+next-card-wrong-way = 请磁条朝向读卡器再刷一次
+reason-typed-not-allowed = 不允许手工输入卡号
+next-typed-not-allowed = 请刷卡或扫码
+reason-luhn = 卡号输入有误
+next-luhn = 请核对卡号后重新输入
+
+reason-amount-limit = 金额超过本终端限额
+next-amount-limit = 未扣款,请减小金额或换一种付款方式
+reason-no-account = 没有可受理该付款方式或币种的收单账户
+next-no-account = 未扣款,请换一种付款方式
+reason-account-blocked = 上一笔交易的结果尚未确定,暂不能收款
+next-account-blocked = 未扣款,请稍后再试;持续出现请联系收单机构
+reason-not-signed-in = 终端尚未签到
+next-not-signed-in = 未扣款,请签到后重新发起收款
+reason-sign-in-failed = 签到失败
+next-sign-in-failed = 未扣款,请检查网络后重新签到;多次失败请联系服务商
+reason-keys-refused = 签到下发的密钥校验失败,未使用
+next-keys-refused = 未扣款,请联系收单机构
+
+reason-original-not-found = 未找到原交易
+next-original-not-found = 请核对原交易的凭证号或参考号
+reason-original-settled = 原交易已结算,不能撤销
+next-original-settled = 请办理退货
+reason-original-voided = 原交易已经撤销
+next-original-voided = 无需再次撤销
+reason-original-not-approved = 原交易未成功,不能撤销
+next-original-not-approved = 请核对原交易
+reason-reversed = 交易未成功,收单机构已确认冲正
+next-reversed = 款项未收,如有扣款将退回顾客;如需付款请重新发起收款
+reason-stuck = 冲正未得到收单机构确认
+next-stuck = 不要重复收款,请凭签购单上的号码联系收单机构核实
+reason-partial-not-taken = 发卡行只批准了部分金额,本终端不接受
+next-partial-not-taken = 正在退回已批准的金额,请顾客换一种付款方式
+
+reason-store-failed = 终端无法保存交易记录
+next-store-failed = 暂停收款,请联系服务商
+reason-internal = 终端内部错误
+next-internal = 请先查询本笔交易的结果,再联系服务商

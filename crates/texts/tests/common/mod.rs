@@ -1,0 +1,126 @@
+//! Outcomes to show.
+#![allow(dead_code)] // each test file uses a part
+use payterm_schema::{
+    AccountId, Authority, Batch, Class, Currency, Kind, Outcome, RequestKey, Stan, Status, Time,
+    config::Language,
+    host::{EntryMode, Wallet},
+    outcome::{OriginalShown, Place, Reason, Sums},
+    paper::{PaperJob, PaperKind, PaperState},
+};
+use payterm_texts::SlipContext;
+
+/// 2026-03-05 14:30:00 in China.
+pub const AT: Time = Time(1_772_692_200_000);
+
+pub fn key(id: &str) -> RequestKey {
+    RequestKey::new("till", id).expect("a good id")
+}
+
+/// A swiped sale with a PIN, approved.
+pub fn sale() -> Outcome {
+    Outcome {
+        key: key("order-17"),
+        txn: 42,
+        kind: Kind::Sale,
+        status: Status::Approved,
+        authority: Some(Authority::Host),
+        reason: None,
+        sums: Sums { currency: Currency::CNY, amount: Some(123_450), fee: Some(741), balance: None },
+        started: AT,
+        ended: Some(Time(AT.0 + 21_000)),
+        answer_by: None,
+        place: Place { shop: "\u{8001}\u{738b}\u{9762}\u{9986}".into(), address: "Nanjing Road 100".into(), city: "\u{4e0a}\u{6d77}".into() },
+        account: AccountId::new("main").ok(),
+        merchant: Some("898310058120001".into()),
+        terminal: Some("20260001".into()),
+        operator: "01".into(),
+        entry: Some(EntryMode::Swipe),
+        wallet: None,
+        masked_pan: Some("622848******1234".into()),
+        stan: Stan::new(118),
+        batch: Batch::new(7),
+        rrn: Some("606414000118".into()),
+        auth_code: Some("082164".into()),
+        host_date: Some("0305".into()),
+        host_time: Some("143018".into()),
+        organisation: Some("CUP".into()),
+        issuer: Some("01030000".into()),
+        acquirer: Some("48023100".into()),
+        host_texts: Vec::new(),
+        pin: true,
+        original: None,
+        voided: false,
+        note: Some("table 4".into()),
+        test: false,
+    }
+}
+
+pub fn signed_sale() -> Outcome {
+    Outcome { pin: false, host_texts: vec!["\u{53d1}\u{5361}\u{884c}\u{79ef}\u{5206} 12".into()], test: true, ..sale() }
+}
+
+pub fn code_sale() -> Outcome {
+    Outcome {
+        entry: Some(EntryMode::Code),
+        wallet: Some(Wallet::Wechat),
+        masked_pan: Some("13************7788".into()),
+        pin: false,
+        auth_code: None,
+        issuer: None,
+        organisation: None,
+        note: None,
+        ..sale()
+    }
+}
+
+pub fn void() -> Outcome {
+    let original = OriginalShown {
+        txn: 42,
+        key: key("order-17"),
+        stan: Stan::FIRST,
+        batch: Batch::FIRST,
+        rrn: Some("606414000118".into()),
+        auth_code: Some("082164".into()),
+        date: Some("0305".into()),
+    };
+    Outcome { kind: Kind::Void, original: Some(original), stan: Stan::new(119), auth_code: None, sums: Sums { fee: None, ..sale().sums }, ..sale() }
+}
+
+pub fn unknown() -> Outcome {
+    Outcome {
+        status: Status::Unknown,
+        authority: None,
+        reason: Some(Reason::new("no-reply", Class::E)),
+        answer_by: Some(Time(AT.0 + 600_000)),
+        ended: None,
+        rrn: None,
+        auth_code: None,
+        host_date: None,
+        host_time: None,
+        sums: Sums { fee: None, ..sale().sums },
+        ..sale()
+    }
+}
+
+pub fn declined() -> Outcome {
+    Outcome { status: Status::Declined, authority: None, auth_code: None, reason: Some(Reason::new("host-51", Class::C)), ..sale() }
+}
+
+pub fn balance() -> Outcome {
+    Outcome { kind: Kind::Balance, sums: Sums { currency: Currency::CNY, amount: None, fee: None, balance: Some(-1_234_567) }, note: None, ..sale() }
+}
+
+pub fn job(kind: PaperKind, outcome: Outcome) -> PaperJob {
+    PaperJob { id: 1, kind, state: PaperState::Waiting, attempts: 0, problem: None, outcome: Box::new(outcome) }
+}
+
+pub fn context(language: Language) -> SlipContext {
+    SlipContext {
+        language,
+        utc_offset_minutes: 480,
+        service_phone: "95516".into(),
+        qr: "payterm:{merchant}:{terminal}:{batch}:{stan}:{rrn}".into(),
+        duplicate: false,
+        acquirer_name: String::new(),
+    }
+}

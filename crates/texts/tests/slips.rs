@@ -1,0 +1,171 @@
+//! Golden papers, and what must be on each of them. `PAYTERM_BLESS=1` writes the golden files anew.
+mod common;
+use common::*;
+use payterm_schema::{
+    Kind, Outcome, Status,
+    config::Language,
+    host::EntryMode,
+    outcome::Sums,
+    paper::{PaperJob, PaperKind},
+};
+use payterm_texts::{Line, Paper, SlipContext, columns_of, slip};
+use std::path::PathBuf;
+
+const LANGUAGES: [Language; 2] = [Language::ZhCn, Language::En];
+
+fn papers() -> Vec<(&'static str, PaperJob, bool)> {
+    vec![
+        ("sale-merchant", job(PaperKind::MerchantCopy, sale()), false),
+        ("sale-customer", job(PaperKind::CustomerCopy, sale()), false),
+        ("sale-signed-merchant", job(PaperKind::MerchantCopy, signed_sale()), false),
+        ("code-customer-duplicate", job(PaperKind::CustomerCopy, code_sale()), true),
+        ("void-merchant", job(PaperKind::MerchantCopy, void()), false),
+        ("void-customer", job(PaperKind::CustomerCopy, void()), false),
+        ("unknown", job(PaperKind::UnknownSlip, unknown()), false),
+        ("stuck", job(PaperKind::StuckSlip, unknown()), false),
+        ("balance", job(PaperKind::BalanceSlip, balance()), false),
+    ]
+}
+
+#[test]
+fn golden_papers() {
+    let bless = std::env::var_os("PAYTERM_BLESS").is_some();
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut wrong = Vec::new();
+    for (name, job, duplicate) in papers() {
+        for language in LANGUAGES {
+            let paper = slip(&job, &SlipContext { duplicate, ..context(language) });
+            for mm in [58, 80] {
+                let text = paper.to_text(columns_of(mm)).into_bytes();
+                for (ending, made) in [("txt", text), ("escpos", paper.to_escpos(mm))] {
+                    let file = dir.join(format!("{name}.{}.{mm}.{ending}", language.tag()));
+                    if bless {
+                        std::fs::write(&file, &made).expect("golden file written");
+                    } else if std::fs::read(&file).ok().as_deref() != Some(&made) {
+                        wrong.push(file);
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "differ from the golden files (PAYTERM_BLESS=1 writes them anew): {wrong:?}");
+}
+
+fn text(kind: PaperKind, outcome: Outcome, language: Language) -> String {
+    slip(&job(kind, outcome), &context(language)).to_text(48)
+}
+
+#[test]
+fn a_slip_has_every_field() {
+    let paper = text(PaperKind::MerchantCopy, sale(), Language::ZhCn);
+    for part in [
+        "商户存根", "商户名称", "老王面馆", "商户编号", "898310058120001", "终端编号", "20260001", "操作员号", "收单机构", "48023100", "发卡机构", "01030000",
+        "卡号", "622848******1234 /S", "交易类型", "消费", "批次号", "000007", "凭证号", "000118", "授权码", "082164", "参考号", "606414000118", "日期时间",
+        "2026-03-05 14:30:18", "RMB 1234.50", "手续费", "RMB 7.41", "备注", "table 4", "本人确认以上交易", "已输入密码",
+    ] {
+        assert!(paper.contains(part), "{part} is not on:\n{paper}");
+    }
+    let lines = slip(&job(PaperKind::MerchantCopy, sale()), &context(Language::En)).lines;
+    assert!(lines.contains(&Line::Qr("payterm:898310058120001:20260001:000007:000118:606414000118".into())));
+    assert_eq!(lines.last(), Some(&Line::Cut));
+}
+
+#[test]
+fn what_only_one_copy_has() {
+    let (merchant, customer) = (PaperKind::MerchantCopy, PaperKind::CustomerCopy);
+    let has = |kind, outcome: Outcome, part: &str| text(kind, outcome, Language::ZhCn).contains(part);
+    for part in ["手续费", "本人确认", "商户存根"] {
+        assert!(has(merchant, sale(), part) && !has(customer, sale(), part), "{part}");
+    }
+    assert!(!has(merchant, sale(), "持卡人签名") && has(merchant, signed_sale(), "持卡人签名") && !has(merchant, signed_sale(), "已输入密码"));
+    assert!(!has(customer, signed_sale(), "持卡人签名"));
+    assert!(has(customer, code_sale(), "微信支付") && has(customer, code_sale(), "13************7788") && !has(merchant, code_sale(), "持卡人签名"));
+    for part in ["原凭证号", "000001", "原参考号", "原授权码", "消费撤销"] {
+        assert!(has(merchant, void(), part) && has(customer, void(), part), "{part}");
+    }
+}
+
+#[test]
+fn the_heads_that_warn() {
+    for language in LANGUAGES {
+        let all = |outcome: Outcome| [PaperKind::MerchantCopy, PaperKind::CustomerCopy].map(|k| text(k, outcome.clone(), language));
+        for paper in all(sale()) {
+            assert!(!paper.contains("TEST") && !paper.contains("DUPLICATE") && !paper.contains("VOIDED"), "{paper}");
+        }
+        let kinds = [PaperKind::MerchantCopy, PaperKind::CustomerCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip];
+        for kind in kinds {
+            let outcome = Outcome { test: true, ..if kind == PaperKind::UnknownSlip { unknown() } else { sale() } };
+            let paper = slip(&job(kind, outcome), &SlipContext { duplicate: true, ..context(language) }).to_text(32);
+            for part in ["测试", "TEST", "重打印", "DUPLICATE"] {
+                assert!(paper.contains(part), "{part} is not on:\n{paper}");
+            }
+        }
+        for paper in all(Outcome { voided: true, ..sale() }) {
+            assert!(paper.contains("VOIDED"), "{paper}");
+        }
+        let (not_approved, do_not_take) = match language {
+            Language::ZhCn => ("交易未成功", "不要重复收款"),
+            Language::En => ("NOT APPROVED", "DO NOT TAKE THE MONEY"),
+        };
+        for paper in all(declined()) {
+            assert!(paper.contains(not_approved) && !paper.contains("本人确认"), "{paper}");
+        }
+        for paper in all(unknown()).into_iter().chain([text(PaperKind::StuckSlip, unknown(), language)]) {
+            assert!(paper.contains(do_not_take) && paper.contains("95516"), "{paper}");
+        }
+        assert!(text(PaperKind::UnknownSlip, unknown(), language).contains("14:40"), "answer_by in local time");
+    }
+}
+
+#[test]
+fn amounts_have_their_currency() {
+    let usd = Outcome { sums: Sums { currency: "USD".parse().expect("ISO"), ..sale().sums }, ..sale() };
+    assert!(text(PaperKind::CustomerCopy, usd, Language::ZhCn).contains("USD 1234.50"));
+    assert!(text(PaperKind::BalanceSlip, balance(), Language::ZhCn).contains("RMB -12345.67"));
+}
+
+#[test]
+fn the_host_names_day_and_time_but_no_year() {
+    let on = |host_date: &str, host_time: &str, ended: i64| {
+        let outcome = Outcome { host_date: Some(host_date.into()), host_time: Some(host_time.into()), ended: Some(payterm_schema::Time(ended)), ..sale() };
+        text(PaperKind::CustomerCopy, outcome, Language::En)
+    };
+    let silvester = 1_798_732_799_000; // 2026-12-31 23:59:59 in China
+    assert!(on("0101", "000001", silvester).contains("2027-01-01 00:00:01"));
+    assert!(on("1231", "235959", silvester + 2000).contains("2026-12-31 23:59:59"));
+    for (date, time) in [("1332", "000000"), ("0229", "250000"), ("0305", "14301"), ("", ""), ("03\u{ff10}5", "143018"), ("+305", "143018")] {
+        assert!(on(date, time, silvester).contains("2026-12-31 23:59:59"), "{date} {time}");
+    }
+}
+
+#[test]
+fn every_card_entry_has_its_letter() {
+    for (entry, letter) in [(EntryMode::Swipe, "/S"), (EntryMode::Chip, "/I"), (EntryMode::Contactless, "/C"), (EntryMode::Manual, "/M")] {
+        assert!(text(PaperKind::CustomerCopy, Outcome { entry: Some(entry), ..sale() }, Language::En).contains(&format!("622848******1234 {letter}")));
+    }
+}
+
+#[test]
+fn no_line_is_wider_than_the_paper() {
+    for (name, job, _) in papers() {
+        for (language, columns) in LANGUAGES.into_iter().flat_map(|l| [(l, 32), (l, 48)]) {
+            let paper = slip(&job, &context(language)).to_text(columns);
+            for line in paper.lines().filter(|l| !l.contains(['\u{2588}', '\u{2580}', '\u{2584}'])) {
+                let width: usize = line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
+                assert!(width <= columns, "{name}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_qr_template_is_filled_once() {
+    let qr = |template: &str, outcome: Outcome| {
+        let paper: Paper = slip(&job(PaperKind::CustomerCopy, outcome), &SlipContext { qr: template.into(), ..context(Language::En) });
+        paper.lines.into_iter().find_map(|l| if let Line::Qr(content) = l { Some(content) } else { None })
+    };
+    assert_eq!(qr("{amount}|{stan}{x}{", sale()).as_deref(), Some("1234.50|000118{x}{"));
+    assert_eq!(qr("{rrn}", Outcome { rrn: Some("{stan}".into()), ..sale() }).as_deref(), Some("{stan}"));
+    assert_eq!(qr("", sale()), None);
+    assert_eq!(qr("{auth}", Outcome { kind: Kind::Sale, status: Status::Approved, ..sale() }).as_deref(), Some("{auth}"));
+}
