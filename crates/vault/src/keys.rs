@@ -1,0 +1,116 @@
+//! The keys of each account, and their bytes inside the sealed file.
+use crate::primitives::{
+    DesKey, KeySet,
+    tr31::{Kbpk, KbpkAlgorithm},
+};
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AccountKeys {
+    pub kbpk: Option<Kbpk>,
+    pub tmk: Option<DesKey>,
+    pub working: Option<KeySet>,
+}
+
+/// By the name of the account.
+pub(crate) type Keys = BTreeMap<String, AccountKeys>;
+
+const KBPK_AES: u8 = 1;
+const KBPK_TDES: u8 = 2;
+const TMK: u8 = 3;
+const PIK: u8 = 4;
+const MAK: u8 = 5;
+const TDK: u8 = 6;
+
+/// For each key: length of the account's name u8, name, slot u8, length of the key u8, key.
+pub(crate) fn encode(keys: &Keys) -> Zeroizing<Vec<u8>> {
+    let entries = || keys.iter().flat_map(|(name, k)| slots(k).into_iter().map(move |(slot, key)| (name, slot, key)));
+    let size = entries().map(|(name, _, key)| 3 + name.len() + key.len()).sum();
+    // Room for all of it at once: a buffer that grows would leave keys behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(size));
+    for (name, slot, key) in entries() {
+        out.push(name.len() as u8); // at most 32
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(&[slot, key.len() as u8]); // at most 32
+        out.extend_from_slice(key);
+    }
+    out
+}
+
+fn slots(k: &AccountKeys) -> Vec<(u8, &[u8])> {
+    let kbpk = k.kbpk.as_ref().map(|k| if k.algorithm() == KbpkAlgorithm::Aes { (KBPK_AES, k.reveal()) } else { (KBPK_TDES, k.reveal()) });
+    let tmk = k.tmk.as_ref().map(|k| (TMK, k.reveal()));
+    let working = k.working.iter().flat_map(|w| [Some((PIK, &w.pik)), Some((MAK, &w.mak)), w.tdk.as_ref().map(|k| (TDK, k))]);
+    kbpk.into_iter().chain(tmk).chain(working.flatten().map(|(slot, k)| (slot, k.reveal()))).collect()
+}
+
+/// `None`: not what `encode` writes.
+pub(crate) fn decode(mut bytes: &[u8]) -> Option<Keys> {
+    let mut keys = Keys::new();
+    while !bytes.is_empty() {
+        let name = std::str::from_utf8(take(&mut bytes)?).ok().filter(|n| !n.is_empty())?;
+        let (slot, rest) = bytes.split_first()?;
+        bytes = rest;
+        let key = take(&mut bytes)?;
+        let account = keys.entry(name.to_owned()).or_default();
+        match *slot {
+            KBPK_AES => account.kbpk = Some(Kbpk::new(KbpkAlgorithm::Aes, key).ok()?),
+            KBPK_TDES => account.kbpk = Some(Kbpk::new(KbpkAlgorithm::Tdes, key).ok()?),
+            TMK => account.tmk = Some(DesKey::new(key).ok()?),
+            PIK => {
+                let pik = DesKey::new(key).ok()?;
+                // `encode` writes the MAK right after its PIK.
+                let next = std::str::from_utf8(take(&mut bytes)?).ok()?;
+                let (slot, rest) = bytes.split_first()?;
+                bytes = rest;
+                let mak = DesKey::new(take(&mut bytes)?).ok()?;
+                account.working = (next == name && *slot == MAK).then_some(KeySet { pik, mak, tdk: None });
+                account.working.as_ref()?;
+            }
+            TDK => account.working.as_mut()?.tdk = Some(DesKey::new(key).ok()?),
+            _ => return None,
+        }
+    }
+    Some(keys)
+}
+
+/// A length byte and so many bytes.
+fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (len, rest) = bytes.split_first()?;
+    let (part, rest) = rest.split_at_checked(usize::from(*len))?;
+    *bytes = rest;
+    Some(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comes_back_and_every_cut_is_refused_or_shorter() {
+        let k = |n, b| DesKey::new(&vec![b; n]).unwrap();
+        let keys = Keys::from([
+            ("a".into(), AccountKeys { kbpk: Kbpk::new(KbpkAlgorithm::Tdes, &[9; 24]).ok(), tmk: Some(k(16, 1)), working: None }),
+            (
+                "visa_2".into(),
+                AccountKeys {
+                    kbpk: Kbpk::new(KbpkAlgorithm::Aes, &[8; 32]).ok(),
+                    tmk: Some(k(16, 2)),
+                    working: Some(KeySet { pik: k(16, 3), mak: k(8, 4), tdk: Some(k(16, 5)) }),
+                },
+            ),
+        ]);
+        let bytes = encode(&keys);
+        let back = decode(&bytes).unwrap();
+        assert_eq!(*encode(&back), *bytes);
+        assert_eq!(back["visa_2"].working, keys["visa_2"].working);
+        assert_eq!(back["a"].kbpk.as_ref().map(Kbpk::algorithm), Some(KbpkAlgorithm::Tdes));
+        for n in 0..bytes.len() {
+            if let Some(shorter) = decode(&bytes[..n]) {
+                assert_eq!(encode(&shorter).len(), n, "a cut at {n} lost an entry in silence");
+            }
+        }
+        assert!(decode(&[1, b'a', 99, 1, 0]).is_none() && decode(&[1, b'a', TMK, 3, 0, 0, 0]).is_none() && decode(&[0, TMK, 8]).is_none());
+    }
+}
