@@ -1,1 +1,33 @@
+//! The D-Bus face over `Arc<dyn Terminal>`, and a client that is a `Terminal` again. XML, bus policy and units are in `data/`.
+//!
+//! Objects: the root [`ROOT`] (`Manager`, `Queue`, `Batch`, ObjectManager), a `Device` at `ROOT/device/<name>`, a
+//! `Transaction` at [`path`]. Requests, outcomes and rows are `a{sv}` made from the schema's JSON (see [`wire`]); a
+//! [`payterm_schema::Fault`] is the error `org.payterm.Terminal1.Error.<name>` with two strings: its text, and itself as JSON.
+//!
+//! Invariant: nothing that belongs to a transaction reaches a caller who may not recall it: not by a method, a property,
+//! a signal, introspection or the object manager.
+mod calls;
+mod client;
+mod describe;
+mod error;
+mod link;
+mod objects;
+mod path;
+mod peer;
+mod server;
+mod signals;
+pub mod wire;
 
+pub use client::{Address, Client};
+pub use describe::{INTERFACES, Interface, Method, Property, Signal};
+pub use error::{ERROR_PREFIX, fault_of};
+pub use path::{ROOT, device_path, parse, path};
+pub use server::{BusError, Server, serve, serve_at};
+
+/// The bus name, without a lane.
+pub const BUS_NAME: &str = "org.payterm.Terminal1";
+
+/// The bus name of a lane: `org.payterm.Terminal1.lane2`; with an empty lane [`BUS_NAME`].
+pub fn bus_name(lane: &str) -> String {
+    if lane.is_empty() { BUS_NAME.into() } else { format!("{BUS_NAME}.{lane}") }
+}

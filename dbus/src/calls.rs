@@ -1,0 +1,166 @@
+//! The methods. Start and Wait do nothing but decode, ask the terminal and encode: signals and objects follow from the
+//! terminal's notices, behind the answer.
+use crate::{
+    describe::{BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, PROPERTIES, QUEUE, TRANSACTION},
+    link::Link,
+    path,
+    peer::{Peer, key_of},
+    wire::{self, CALLER},
+};
+use payterm_schema::{Caller, Fault, Outcome, Request, RequestKey, request::RequestWire, terminal::Filter};
+use serde::Serialize;
+use std::{future::Future, sync::Arc};
+use zbus::{ObjectPath, Variant};
+
+pub(crate) type Values = Vec<Variant<'static>>;
+
+fn one<T: Serialize>(value: &T) -> Result<Values, Fault> {
+    Ok(vec![wire::encode(value)?])
+}
+fn list<T: Serialize>(values: &[T]) -> Result<Values, Fault> {
+    Ok(vec![wire::encode_list(values)?])
+}
+fn none((): ()) -> Values {
+    Vec::new()
+}
+pub(crate) fn object_path(text: String) -> Variant<'static> {
+    Variant::ObjectPath(ObjectPath::from_string_unchecked(text))
+}
+
+/// A text or path argument. The signature was checked before: another type is our own mistake, told as a fault all the same.
+pub(crate) fn text<'a>(what: &str, value: Option<&'a Variant<'_>>) -> Result<&'a str, Fault> {
+    match value {
+        Some(Variant::Str(s)) => Ok(s.as_str()),
+        Some(Variant::ObjectPath(p)) => Ok(p.as_str()),
+        _ => Err(Fault::invalid(what, "a text")),
+    }
+}
+fn flag(what: &str, value: Option<&Variant<'_>>) -> Result<bool, Fault> {
+    if let Some(Variant::Bool(b)) = value { Ok(*b) } else { Err(Fault::invalid(what, "true or false")) }
+}
+fn number(what: &str, value: Option<&Variant<'_>>) -> Result<u64, Fault> {
+    if let Some(Variant::U64(n)) = value { Ok(*n) } else { Err(Fault::invalid(what, "a number")) }
+}
+fn request(value: Option<&Variant<'_>>) -> Result<Request, Fault> {
+    let value = value.ok_or_else(|| Fault::invalid("request", "is needed"))?;
+    Request::try_from(wire::decode::<RequestWire>("request", value, CALLER)?)
+}
+
+impl Link {
+    /// Runs a method that the table knows for `path`; the arguments have its types.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        caller: &Caller,
+        interface: &str,
+        member: &str,
+        path: &str,
+        arguments: &[Variant<'static>],
+    ) -> Result<Values, Fault> {
+        let terminal = &self.face.terminal;
+        let first = arguments.first();
+        let key = || text("request", first).and_then(|t| key_of(caller, t));
+        let own = || key_of(caller, path);
+        match (interface, member) {
+            (MANAGER, "Start") => {
+                let key = self.start(peer, caller, request(first)?).await?;
+                Ok(vec![object_path(path::path(&key))])
+            }
+            (MANAGER, "Pay") => {
+                let key = self.start(peer, caller, request(first)?).await?;
+                self.wait(peer, caller, &key, false).await
+            }
+            (MANAGER, "Wait") => self.wait(peer, caller, &key()?, false).await,
+            (MANAGER, "WaitFinal") => self.wait(peer, caller, &key()?, true).await,
+            (TRANSACTION, "Wait") => self.wait(peer, caller, &own()?, false).await,
+            (MANAGER, "Recall") => one(&terminal.recall(caller, &key()?).await?),
+            (MANAGER, "Cancel") => terminal.cancel(caller, &key()?).await.map(none),
+            (TRANSACTION, "Cancel") => terminal.cancel(caller, &own()?).await.map(none),
+            (MANAGER, "Confirm") => terminal.confirm(caller, &key()?, flag("yes", arguments.get(1))?).await.map(none),
+            (TRANSACTION, "Confirm") => terminal.confirm(caller, &own()?, flag("yes", first)?).await.map(none),
+            (MANAGER, "List") => {
+                let filter = first.ok_or_else(|| Fault::invalid("filter", "is needed"))?;
+                list(&terminal.list(caller, own_filter(caller, wire::decode("filter", filter, CALLER)?)?).await?)
+            }
+            (MANAGER, "Explain") => {
+                let page = terminal.explain(caller, &key()?).await?;
+                let json = serde_json::to_string(&page).map_err(|e| Fault::invalid("explanation", &e.to_string()))?;
+                Ok(vec![Variant::from(json)])
+            }
+            (MANAGER, "Reprint") => terminal.reprint(caller, &key()?).await.map(none),
+            (MANAGER, "Devices") => list(&terminal.devices().await?),
+            (MANAGER, "Subscribe") => {
+                peer.follow();
+                Ok(Vec::new())
+            }
+            (QUEUE, "Obligations") => list(&terminal.obligations(caller).await?),
+            (QUEUE, "Papers") => list(&terminal.papers(caller).await?),
+            (QUEUE, "Retry") => terminal.retry_obligation(manager(caller)?, number("txn", first)?).await.map(none),
+            (QUEUE, "ReleasePaper") => {
+                terminal.release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?).await.map(none)
+            }
+            (BATCH, "Totals") => list(&terminal.totals(caller).await?),
+            (PROPERTIES, _) => self.property_call(peer, caller, member, path, arguments).await,
+            (INTROSPECTABLE, _) => self.introspect(caller, path).await,
+            (OBJECT_MANAGER, _) => {
+                peer.follow();
+                self.managed_objects(caller).await
+            }
+            _ => Err(Fault::not_found("method", member)),
+        }
+    }
+
+    async fn start(&self, peer: &Peer, caller: &Caller, request: Request) -> Result<RequestKey, Fault> {
+        may_start(caller, &request)?;
+        let key = self.face.terminal.start(caller, request).await?;
+        if !peer.started(&key) {
+            self.face.lost(key.clone());
+        }
+        Ok(key)
+    }
+
+    /// Ends early when the peer leaves: nobody is there to hear it.
+    async fn wait(&self, peer: &Peer, caller: &Caller, key: &RequestKey, final_only: bool) -> Result<Values, Fault> {
+        let outcome = unless_gone(peer, self.face.terminal.wait(caller, key, final_only)).await?;
+        if outcome.status.is_final() {
+            peer.ended(key);
+        }
+        one(&outcome)
+    }
+}
+
+async fn unless_gone(peer: &Peer, wait: impl Future<Output = Result<Outcome, Fault>>) -> Result<Outcome, Fault> {
+    tokio::select! {
+        answer = wait => answer,
+        () = peer.left() => Err(Fault::Unreachable { cause: "the caller has left".into() }),
+    }
+}
+
+fn manager(caller: &Caller) -> Result<&Caller, Fault> {
+    if caller.manager { Ok(caller) } else { Err(Fault::NotAllowed { rule: "managers only".into() }) }
+}
+
+/// The kinds and the limit of the caller's row in the configuration.
+fn may_start(caller: &Caller, request: &Request) -> Result<(), Fault> {
+    if !caller.kinds.is_empty() && !caller.kinds.contains(&request.kind) {
+        return Err(Fault::NotAllowed { rule: format!("kind {} is not among the caller's kinds", request.kind.name()) });
+    }
+    match (caller.limit, request.amount) {
+        (Some(limit), Some(m)) if m.minor() > limit => Err(Fault::NotAllowed { rule: format!("amount above the caller's limit of {limit} minor units") }),
+        _ => Ok(()),
+    }
+}
+
+/// Only a manager may look at other apps; everybody else's filter is narrowed to their own.
+fn own_filter(caller: &Caller, mut filter: Filter) -> Result<Filter, Fault> {
+    if !matches!(filter.limit, None | Some(1..=200)) {
+        return Err(Fault::invalid("limit", "1 to 200"));
+    }
+    if !caller.manager {
+        if filter.app.as_deref().is_some_and(|a| a != caller.app) {
+            return Err(Fault::NotAllowed { rule: "app: only managers see another app's transactions".into() });
+        }
+        filter.app = Some(caller.app.clone());
+    }
+    Ok(filter)
+}

@@ -1,0 +1,229 @@
+//! One connection: to a bus with many callers, or to one peer. Receives calls, finds out who calls, answers each in its own
+//! task, and tells the terminal when the starter of a request is gone.
+use crate::{
+    describe::{self, MANAGER, PEER},
+    error::reply_of,
+    peer::Peer,
+    wire,
+};
+use futures_util::StreamExt;
+use payterm_schema::{Caller, Fault, RequestKey, Terminal, config::CallerConfig};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::mpsc;
+use zbus::{
+    Connection, Message, MessageStream, Variant,
+    message::{Flags, Type},
+};
+
+/// Longest body of a call in bytes; a full request is below 2 KiB.
+const BODY: usize = 64 << 10;
+/// Signals of one connection that wait to be written; a peer that reads no more is cut off.
+const SIGNALS: usize = 256;
+
+/// What all connections share.
+pub(crate) struct Face {
+    pub terminal: Arc<dyn Terminal>,
+    pub callers: Vec<CallerConfig>,
+    /// The last transactions, oldest first: what the object manager shows.
+    pub window: Mutex<VecDeque<RequestKey>>,
+    pub links: Mutex<Vec<Arc<Link>>>,
+}
+
+pub(crate) struct Link {
+    pub face: Arc<Face>,
+    pub conn: Connection,
+    peers: Mutex<HashMap<String, Arc<Peer>>>,
+    /// Of a peer-to-peer connection.
+    alone: Option<Arc<Peer>>,
+    pub signals: mpsc::Sender<Message>,
+}
+
+pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Face {
+    /// The face's own eyes: it filters by caller itself.
+    pub fn own() -> Caller {
+        Caller { app: "payterm".into(), uid: rustix::process::geteuid().as_raw(), manager: true, kinds: Vec::new(), limit: None }
+    }
+    /// Somebody who started this request is still there.
+    fn held(&self, key: &RequestKey) -> bool {
+        lock(&self.links).iter().any(|l| l.peers().iter().any(|p| p.has_started(key)))
+    }
+    pub fn lost(self: &Arc<Self>, key: RequestKey) {
+        let face = Arc::clone(self);
+        tokio::spawn(async move {
+            if !face.held(&key)
+                && let Err(fault) = face.terminal.caller_lost(&key).await
+            {
+                tracing::warn!(request = %key, %fault, "the loss of the caller was not taken");
+            }
+        });
+    }
+}
+
+impl Link {
+    /// Starts the writer of signals; the caller runs [`Link::run`].
+    pub fn new(face: &Arc<Face>, conn: Connection) -> Arc<Self> {
+        let (signals, mut queue) = mpsc::channel(SIGNALS);
+        let alone = (!conn.is_bus()).then(|| Peer::new(None));
+        let link = Arc::new(Self { face: Arc::clone(face), conn: conn.clone(), peers: Mutex::default(), alone, signals });
+        lock(&face.links).push(Arc::clone(&link));
+        tokio::spawn(async move {
+            while let Some(m) = queue.recv().await {
+                if conn.send(&m).await.is_err() {
+                    break;
+                }
+            }
+        });
+        link
+    }
+
+    pub fn peers(&self) -> Vec<Arc<Peer>> {
+        self.alone.iter().cloned().chain(lock(&self.peers).values().cloned()).collect()
+    }
+
+    fn peer(&self, sender: Option<&str>) -> Option<Arc<Peer>> {
+        match (&self.alone, sender) {
+            (Some(p), _) => Some(Arc::clone(p)),
+            (None, Some(name)) => Some(Arc::clone(lock(&self.peers).entry(name.into()).or_insert_with(|| Peer::new(Some(name.into()))))),
+            (None, None) => None,
+        }
+    }
+
+    /// Until the connection ends. Calls and departures come in one stream, so a departure is never seen before the calls
+    /// that it follows.
+    pub async fn run(self: Arc<Self>, mut stream: MessageStream) {
+        while let Some(Ok(message)) = stream.next().await {
+            match message.message_type() {
+                Type::MethodCall => self.received(message),
+                Type::Signal => self.departed(&message),
+                Type::MethodReturn | Type::Error => {}
+            }
+        }
+        lock(&self.face.links).retain(|l| !Arc::ptr_eq(l, &self));
+        for p in self.peers() {
+            self.leave(&p);
+        }
+    }
+
+    fn received(self: &Arc<Self>, message: Message) {
+        let header = message.header();
+        let Some(peer) = self.peer(header.sender().map(|s| s.as_str())) else { return };
+        let permit = Arc::clone(&peer.calls).try_acquire_owned();
+        drop(header);
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            let Ok(_permit) = permit else {
+                return link.refuse(&message, "org.freedesktop.DBus.Error.LimitsExceeded", "too many calls under way").await;
+            };
+            link.answer(&peer, &message).await;
+        });
+    }
+
+    fn departed(&self, message: &Message) {
+        let header = message.header();
+        let from_bus = header.sender().is_some_and(|s| s.as_str() == "org.freedesktop.DBus");
+        if from_bus
+            && header.member().is_some_and(|m| m.as_str() == "NameOwnerChanged")
+            && let Ok((name, _, "")) = message.body().deserialize::<(&str, &str, &str)>()
+            && let Some(peer) = lock(&self.peers).remove(name)
+        {
+            self.leave(&peer);
+        }
+    }
+
+    fn leave(&self, peer: &Peer) {
+        for key in peer.leave() {
+            self.face.lost(key);
+        }
+    }
+
+    async fn answer(self: &Arc<Self>, peer: &Arc<Peer>, message: &Message) {
+        let header = message.header();
+        let (path, member) = (header.path().map_or("", |p| p.as_str()), header.member().map_or("", |m| m.as_str()));
+        let Some((interface, method)) = describe::find_method(path, header.interface().map(|i| i.as_str()), member) else {
+            return self.refuse(message, "org.freedesktop.DBus.Error.UnknownMethod", "this object has no such interface or method").await;
+        };
+        let result = match arguments(interface, method, message) {
+            Err(fault) => Err(fault),
+            Ok(_) if interface == PEER => self.peer_call(method.name),
+            Ok(arguments) => match self.caller(peer).await {
+                Ok(caller) => self.call(peer, &caller, interface, method.name, path, &arguments).await,
+                Err(fault) => Err(fault),
+            },
+        };
+        if header.primary().flags().contains(Flags::NO_REPLY_EXPECTED) {
+            return;
+        }
+        let sent = match result {
+            Ok(values) if values.is_empty() => self.conn.reply(&header, &()).await,
+            Ok(values) => match wire::arguments(values) {
+                Ok(body) => self.conn.reply(&header, &body).await,
+                Err(e) => Err(e),
+            },
+            Err(fault) => {
+                let (name, body) = reply_of(&fault);
+                self.conn.reply_error(&header, name, &body).await
+            }
+        };
+        if let Err(cause) = sent {
+            tracing::debug!(%cause, interface, member, "the answer was not sent");
+        }
+    }
+
+    async fn refuse(&self, message: &Message, name: &str, text: &str) {
+        if !message.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED) {
+            let _ = self.conn.reply_error(&message.header(), name, &text).await;
+        }
+    }
+
+    fn peer_call(&self, member: &str) -> Result<Vec<Variant<'static>>, Fault> {
+        if member == "Ping" {
+            return Ok(Vec::new());
+        }
+        let id = std::fs::read_to_string("/etc/machine-id").or_else(|_| std::fs::read_to_string("/var/lib/dbus/machine-id"));
+        id.map(|id| vec![Variant::from(id.trim().to_owned())]).map_err(|_| Fault::not_found("machine", "id"))
+    }
+
+    /// On a bus one question a unique name, on a socket the kernel's word.
+    async fn caller(&self, peer: &Peer) -> Result<Arc<Caller>, Fault> {
+        let unknown = |cause: &dyn std::fmt::Display| Fault::NotAllowed { rule: format!("the caller's uid is not known: {cause}") };
+        peer.caller(&self.face.callers, || async {
+            let Some(name) = &peer.name else {
+                let creds = self.conn.peer_creds().await.map_err(|e| unknown(&e))?;
+                return creds.unix_user_id().ok_or_else(|| unknown(&"the socket does not tell"));
+            };
+            const BUS: &str = "org.freedesktop.DBus";
+            let reply = self.conn.call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), "GetConnectionCredentials", name).await;
+            let reply = reply.map_err(|e| unknown(&e))?;
+            let creds: zbus::fdo::ConnectionCredentials = reply.body().deserialize().map_err(|e| unknown(&e))?;
+            creds.unix_user_id().ok_or_else(|| unknown(&"the bus does not tell"))
+        })
+        .await
+    }
+}
+
+/// The arguments, when they are what the method takes.
+fn arguments(interface: &str, method: &describe::Method, message: &Message) -> Result<Vec<Variant<'static>>, Fault> {
+    let body = message.body();
+    let wanted = method.takes.iter().map(|(_, s)| *s).collect::<String>();
+    let short = interface.rsplit('.').next().unwrap_or(MANAGER);
+    let invalid = |rule: String| Fault::Invalid { field: "arguments".into(), rule };
+    let found = body.signature().to_string_no_parens();
+    if found != wanted {
+        return Err(invalid(format!("{short}.{} takes ({wanted}), not ({})", method.name, found.chars().take(64).collect::<String>())));
+    }
+    if body.len() > BODY {
+        return Err(invalid(format!("up to {BODY} bytes")));
+    }
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let fields = body.deserialize::<zbus::Structure<'_>>().map_err(|e| invalid(e.to_string()))?.into_fields();
+    fields.into_iter().map(|v| v.try_into_owned().map(Variant::from).map_err(|e| invalid(e.to_string()))).collect()
+}

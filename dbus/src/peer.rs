@@ -1,0 +1,106 @@
+//! Who calls: one [`Peer`] a unique bus name, or a peer-to-peer connection.
+use payterm_schema::{Caller, Fault, RequestKey, config::CallerConfig};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::sync::{OnceCell, Semaphore, watch};
+
+/// Calls of one peer that may be under way at once; the next is refused with LimitsExceeded. 32: a till has a few Waits.
+const CALLS_AT_ONCE: usize = 32;
+/// Started requests remembered for the peer's loss; only one can be running, the rest is slack.
+const STARTED: usize = 8;
+
+pub(crate) struct Peer {
+    /// Unique name on a bus; none on a peer-to-peer socket.
+    pub name: Option<String>,
+    /// The uid found out, once, mapped to an app or not.
+    caller: OnceCell<Option<Arc<Caller>>>,
+    started: Mutex<Vec<RequestKey>>,
+    gone: watch::Sender<bool>,
+    follows: AtomicBool,
+    pub calls: Arc<Semaphore>,
+}
+
+impl Peer {
+    pub fn new(name: Option<String>) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            caller: OnceCell::new(),
+            started: Mutex::default(),
+            gone: watch::Sender::new(false),
+            follows: AtomicBool::new(false),
+            calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+        })
+    }
+
+    /// The caller, by its uid; `uid` is asked once. A uid without a row in the configuration is refused.
+    pub async fn caller<F: Future<Output = Result<u32, Fault>>>(&self, callers: &[CallerConfig], uid: impl FnOnce() -> F) -> Result<Arc<Caller>, Fault> {
+        let known = self.caller.get_or_try_init(|| async { uid().await.map(|u| map(callers, u).map(Arc::new)) }).await?;
+        known.clone().ok_or_else(|| Fault::NotAllowed { rule: "this user is not a [[bus.caller]] of the configuration".into() })
+    }
+    /// The caller when it is known already and has asked for signals.
+    pub fn follower(&self) -> Option<&Arc<Caller>> {
+        if self.follows.load(Ordering::Relaxed) && !self.is_gone() { self.caller.get()?.as_ref() } else { None }
+    }
+    pub fn follow(&self) {
+        self.follows.store(true, Ordering::Relaxed);
+    }
+
+    /// Remembers a request that this peer started. False when the peer has gone meanwhile: then its loss is the caller's to tell.
+    pub fn started(&self, key: &RequestKey) -> bool {
+        let mut all = self.locked();
+        if !all.contains(key) {
+            if all.len() >= STARTED {
+                all.remove(0);
+            }
+            all.push(key.clone());
+        }
+        !self.is_gone()
+    }
+    pub fn ended(&self, key: &RequestKey) {
+        self.locked().retain(|k| k != key);
+    }
+    pub fn has_started(&self, key: &RequestKey) -> bool {
+        !self.is_gone() && self.locked().contains(key)
+    }
+    /// Marks it gone and answers what it had started.
+    pub fn leave(&self) -> Vec<RequestKey> {
+        let mut all = self.locked();
+        self.gone.send_replace(true);
+        std::mem::take(&mut *all)
+    }
+    pub fn is_gone(&self) -> bool {
+        *self.gone.borrow()
+    }
+    /// Ends when the peer has gone.
+    pub async fn left(&self) {
+        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+    }
+    fn locked(&self) -> MutexGuard<'_, Vec<RequestKey>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn map(callers: &[CallerConfig], uid: u32) -> Option<Caller> {
+    let c = callers.iter().find(|c| c.uid == uid)?;
+    Some(Caller { app: c.app.clone(), uid, manager: c.manager, kinds: c.kinds.clone(), limit: c.limit })
+}
+
+/// The key that a caller means: an object path, the id of an own request, or (managers) `app/id`. What belongs to another app
+/// is not found, as if it did not exist.
+pub(crate) fn key_of(caller: &Caller, text: &str) -> Result<RequestKey, Fault> {
+    let shown = || text.chars().take(64).collect::<String>();
+    let key = if text.starts_with('/') {
+        crate::path::parse(text).ok_or_else(|| Fault::not_found("transaction", &shown()))?
+    } else if let Some((app, id)) = text.split_once('/') {
+        RequestKey::new(app, id)?
+    } else {
+        RequestKey::new(&caller.app, text)?
+    };
+    if sees(caller, &key.app) { Ok(key) } else { Err(Fault::not_found("transaction", &shown())) }
+}
+
+pub(crate) fn sees(caller: &Caller, app: &str) -> bool {
+    caller.manager || caller.app == app
+}

@@ -1,0 +1,154 @@
+//! Signals, made from the terminal's notices, sent one by one to the callers that asked for them and may see them: on a
+//! bus a broadcast would be heard by everybody.
+use crate::{
+    calls::object_path,
+    describe::{DEVICE, MANAGER, OBJECT_MANAGER, PROPERTIES, TRANSACTION},
+    link::{Face, lock},
+    objects::{SHOWN, changing, device_properties, dict, sees_screen, transaction_properties, with_interface},
+    path::{ROOT, device_path, path},
+    peer::sees,
+    wire,
+};
+use futures_util::StreamExt;
+use payterm_schema::{Caller, Notice, RequestKey, Status};
+use std::{sync::Arc, time::Duration};
+use zbus::{Array, Message, Signature, Variant};
+
+/// A signal before it has an address.
+struct Told {
+    path: String,
+    interface: &'static str,
+    member: &'static str,
+    values: Vec<Variant<'static>>,
+}
+
+/// Pause before the notices are asked for again: the terminal actor is being rebuilt.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// For ever: every notice to whom it concerns.
+pub(crate) async fn pump(face: Arc<Face>, mut notices: payterm_schema::terminal::Notices) {
+    loop {
+        while let Some(notice) = notices.next().await {
+            let removed = if let Notice::Started { key, .. } = &notice { face.slide(key) } else { None };
+            face.tell(&notice, removed).await;
+        }
+        tokio::time::sleep(AGAIN).await;
+        notices = face.terminal.notices();
+    }
+}
+
+impl Face {
+    /// Takes a new transaction into the window; answers the one that falls out.
+    fn slide(&self, key: &RequestKey) -> Option<RequestKey> {
+        let mut window = lock(&self.window);
+        if window.contains(key) {
+            return None;
+        }
+        window.push_back(key.clone());
+        if window.len() > SHOWN { window.pop_front() } else { None }
+    }
+
+    async fn tell(&self, notice: &Notice, removed: Option<RequestKey>) {
+        let links = lock(&self.links).clone();
+        for link in links {
+            for peer in link.peers() {
+                let Some(caller) = peer.follower() else { continue };
+                for told in self.told(caller, notice, removed.as_ref()).await {
+                    let Ok(message) = built(&link.conn, peer.name.as_deref(), told) else { continue };
+                    if link.signals.try_send(message).is_err() && peer.name.is_none() {
+                        tracing::warn!(app = %caller.app, "a peer reads no signals: its connection is closed");
+                        let _ = link.conn.clone().close().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What this caller is told about a notice.
+    async fn told(&self, caller: &Caller, notice: &Notice, removed: Option<&RequestKey>) -> Vec<Told> {
+        let mut out = Vec::new();
+        if !self.concerns(caller, notice).await {
+            return out;
+        }
+        if let Ok(value) = wire::encode(notice) {
+            out.push(Told { path: ROOT.into(), interface: MANAGER, member: "Notice", values: vec![value] });
+        }
+        match notice {
+            Notice::Started { key, .. } => {
+                if let Ok(properties) = self.terminal.recall(caller, key).await.and_then(|t| transaction_properties(&t)) {
+                    let values = vec![object_path(path(key)), with_interface(TRANSACTION, properties)];
+                    out.push(Told { path: ROOT.into(), interface: OBJECT_MANAGER, member: "InterfacesAdded", values });
+                }
+                if let Some(old) = removed.filter(|k| sees(caller, &k.app)) {
+                    let mut interfaces = Array::new(&Signature::Str);
+                    let _ = interfaces.append(Variant::from(TRANSACTION));
+                    let values = vec![object_path(path(old)), Variant::Array(interfaces)];
+                    out.push(Told { path: ROOT.into(), interface: OBJECT_MANAGER, member: "InterfacesRemoved", values });
+                }
+                out.extend(self.root_changed(caller).await);
+            }
+            Notice::Phase { key, .. } => {
+                if let Ok(mut all) = self.terminal.recall(caller, key).await.and_then(|t| transaction_properties(&t)) {
+                    all.retain(|k, _| matches!(*k, "Phase" | "CanCancel"));
+                    out.push(changed(path(key), TRANSACTION, dict(all)));
+                }
+                out.extend(self.root_changed(caller).await);
+            }
+            Notice::Outcome { outcome } => {
+                let path = path(&outcome.key);
+                if let Ok(mut all) = self.terminal.recall(caller, &outcome.key).await.and_then(|t| transaction_properties(&t)) {
+                    all.retain(|k, _| matches!(*k, "Phase" | "CanCancel" | "Status" | "Outcome"));
+                    out.push(changed(path.clone(), TRANSACTION, dict(all)));
+                }
+                if outcome.status != Status::Running
+                    && let Ok(value) = wire::encode(outcome)
+                {
+                    out.push(Told { path, interface: TRANSACTION, member: "OutcomeChanged", values: vec![value] });
+                }
+                out.extend(self.root_changed(caller).await);
+            }
+            Notice::Screen { .. } => out.extend(self.root_changed(caller).await),
+            Notice::Device { device } => {
+                let mut all = device_properties(device);
+                all.retain(|k, _| matches!(*k, "State" | "Health" | "Restarts"));
+                out.push(changed(device_path(&device.name), DEVICE, dict(all)));
+            }
+            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Requirement { .. } => {}
+        }
+        out
+    }
+
+    async fn concerns(&self, caller: &Caller, notice: &Notice) -> bool {
+        match notice {
+            Notice::Started { key, .. } | Notice::Phase { key, .. } => sees(caller, &key.app),
+            Notice::Outcome { outcome } => sees(caller, &outcome.key.app),
+            Notice::Screen { screen } => match self.terminal.info().await {
+                Ok(info) => sees_screen(caller, screen, info.running.as_ref()),
+                Err(_) => caller.manager,
+            },
+            Notice::Paper { job } => sees(caller, &job.outcome.key.app),
+            Notice::Obligation { .. } => caller.manager,
+            Notice::Device { .. } | Notice::Requirement { .. } => true,
+        }
+    }
+
+    async fn root_changed(&self, caller: &Caller) -> Option<Told> {
+        let info = self.terminal.info().await.ok()?;
+        Some(changed(ROOT.into(), MANAGER, dict(changing(caller, &info).ok()?)))
+    }
+}
+
+fn changed(path: String, interface: &'static str, properties: Variant<'static>) -> Told {
+    Told { path, interface: PROPERTIES, member: "PropertiesChanged", values: vec![Variant::from(interface), properties, Variant::Array(Array::new(&Signature::Str))] }
+}
+
+fn built(conn: &zbus::Connection, to: Option<&str>, told: Told) -> zbus::Result<Message> {
+    let mut builder = Message::signal(told.path, told.interface, told.member);
+    if let Some(own) = conn.unique_name() {
+        builder = builder.sender(own);
+    }
+    if let Some(to) = to {
+        builder = builder.destination(to.to_owned());
+    }
+    builder.build(&wire::arguments(told.values)?)
+}

@@ -1,0 +1,181 @@
+//! JSON of the schema's types <-> D-Bus values. An object is `a{sv}`; a text `s`; a bool `b`; a whole number `t`, a negative one
+//! `x`; an array of texts `as`, of numbers `at`, of objects `aa{sv}`, any other (and an empty one) `av`. A field that is
+//! null is left out. Coming in, every D-Bus integer type, `o` and nested variants are understood; a double is refused:
+//! money is never a floating-point number.
+use payterm_schema::Fault;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Number, Value};
+use zbus::{Array, Dict, Signature, Str, Structure, Variant};
+
+/// Bounds of a value that comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Entries of one dictionary or array.
+    pub items: usize,
+    /// Bytes of one text.
+    pub text: usize,
+    /// Containers in containers.
+    pub depth: usize,
+}
+/// What a caller may send.
+pub const CALLER: Limits = Limits { items: 64, text: 4096, depth: 4 };
+/// What a client takes from the daemon it trusts.
+pub const ANSWER: Limits = Limits { items: 100_000, text: 16 << 20, depth: 24 };
+
+/// A schema value as a D-Bus value; a struct becomes `a{sv}`.
+pub fn encode<T: Serialize>(value: &T) -> Result<Variant<'static>, Fault> {
+    let json = serde_json::to_value(value).map_err(|e| Fault::invalid("value", &e.to_string()))?;
+    to_variant(json).ok_or_else(|| Fault::invalid("value", "holds a null or a fraction outside an object"))
+}
+
+/// A list of schema values as `aa{sv}`.
+pub fn encode_list<T: Serialize>(values: &[T]) -> Result<Variant<'static>, Fault> {
+    let mut out = Array::new(&Signature::dict(Signature::Str, Signature::Variant));
+    for v in values {
+        out.append(encode(v)?).map_err(|e| Fault::invalid("value", &e.to_string()))?;
+    }
+    Ok(Variant::Array(out))
+}
+
+/// A D-Bus value as a schema value; `what` names it in the fault.
+pub fn decode<T: DeserializeOwned>(what: &str, value: &Variant<'_>, limits: Limits) -> Result<T, Fault> {
+    let json = to_json(what, value, limits, 0)?;
+    serde_json::from_value(json).map_err(|e| invalid_from(what, &e.to_string()))
+}
+
+/// serde says "unknown field `x`, expected ..." or "missing field `x`": the field it names becomes the fault's.
+fn invalid_from(what: &str, text: &str) -> Fault {
+    let field = text.strip_prefix("unknown field `").or_else(|| text.strip_prefix("missing field `")).and_then(|t| t.split_once('`'));
+    let (field, rule) = match field {
+        Some((name, _)) if text.starts_with("missing") => (name, "is needed"),
+        Some((name, rest)) => (name, rest.trim_start_matches(", ")),
+        None => (what, text),
+    };
+    let rule = if text.starts_with("unknown") { format!("unknown key; {rule}") } else { rule.to_owned() };
+    Fault::Invalid { field: field.chars().take(64).collect(), rule: rule.chars().take(400).collect() }
+}
+
+fn to_variant(json: Value) -> Option<Variant<'static>> {
+    Some(match json {
+        Value::Null => return None,
+        Value::Bool(b) => Variant::Bool(b),
+        Value::Number(n) => match (n.as_u64(), n.as_i64()) {
+            (Some(n), _) => Variant::U64(n),
+            (None, Some(n)) => Variant::I64(n),
+            (None, None) => return None,
+        },
+        Value::String(s) => Variant::Str(Str::from(s)),
+        Value::Array(items) => {
+            let items = items.into_iter().map(to_variant).collect::<Option<Vec<_>>>()?;
+            let same = items.first().map(|f| f.value_signature().clone()).filter(|s| items.iter().all(|i| i.value_signature() == s));
+            let mut out = Array::new(same.as_ref().unwrap_or(&Signature::Variant));
+            for i in items {
+                out.append(if same.is_some() { i } else { Variant::Variant(Box::new(i)) }).ok()?;
+            }
+            Variant::Array(out)
+        }
+        Value::Object(map) => {
+            let mut out = Dict::new(&Signature::Str, &Signature::Variant);
+            for (k, v) in map.into_iter().filter(|(_, v)| !v.is_null()) {
+                out.append(Variant::Str(Str::from(k)), Variant::Variant(Box::new(to_variant(v)?))).ok()?;
+            }
+            Variant::Dict(out)
+        }
+    })
+}
+
+fn to_json(field: &str, value: &Variant<'_>, limits: Limits, depth: usize) -> Result<Value, Fault> {
+    let bad = |rule: String| Err(Fault::Invalid { field: field.chars().take(64).collect(), rule });
+    let text = |s: &str| if s.len() > limits.text { bad(format!("up to {} bytes", limits.text)) } else { Ok(Value::String(s.into())) };
+    let inside = |items: usize| match () {
+        () if depth >= limits.depth => bad(format!("up to {} containers in one another", limits.depth)),
+        () if items > limits.items => bad(format!("up to {} entries", limits.items)),
+        () => Ok(Value::Null),
+    };
+    Ok(match value {
+        Variant::U8(n) => Value::Number(Number::from(*n)),
+        Variant::I16(n) => Value::Number(Number::from(*n)),
+        Variant::U16(n) => Value::Number(Number::from(*n)),
+        Variant::I32(n) => Value::Number(Number::from(*n)),
+        Variant::U32(n) => Value::Number(Number::from(*n)),
+        Variant::I64(n) => Value::Number(Number::from(*n)),
+        Variant::U64(n) => Value::Number(Number::from(*n)),
+        Variant::Bool(b) => Value::Bool(*b),
+        Variant::F64(_) => return bad("no floating-point numbers: write an amount as a decimal text such as \"12.34\"".into()),
+        Variant::Str(s) => text(s.as_str())?,
+        Variant::ObjectPath(p) => text(p.as_str())?,
+        Variant::Variant(v) => {
+            // A variant in a variant nests too: without the count a caller could stack them up to the wire's own bound.
+            to_json(field, v, limits, depth)?
+        }
+        Variant::Array(a) => {
+            inside(a.len())?;
+            Value::Array(a.inner().iter().map(|v| to_json(field, v, limits, depth + 1)).collect::<Result<_, _>>()?)
+        }
+        Variant::Dict(d) => {
+            inside(d.iter().count())?;
+            let mut map = Map::new();
+            for (k, v) in d.iter() {
+                let Variant::Str(k) = k else { return bad("dictionary keys are texts".into()) };
+                if k.len() > limits.text {
+                    return bad(format!("keys of up to {} bytes", limits.text));
+                }
+                let name = if depth == 0 { k.as_str().to_owned() } else { format!("{field}.{k}") };
+                map.insert(k.as_str().into(), to_json(&name, v, limits, depth + 1)?);
+            }
+            Value::Object(map)
+        }
+        Variant::Structure(_) | Variant::Signature(_) | Variant::Fd(_) => return bad(format!("D-Bus type {} has no meaning here", value.value_signature())),
+    })
+}
+
+/// Values as the arguments of a message.
+pub(crate) fn arguments(values: Vec<Variant<'static>>) -> Result<Structure<'static>, zbus::Error> {
+    values.into_iter().fold(zbus::wire::StructureBuilder::new(), |b, v| b.append_field(v)).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use payterm_schema::{request::RequestWire, terminal::Filter};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn json_survives_the_trip() {
+        for json in [
+            serde_json::json!({"a":"text","b":true,"n":18446744073709551615u64,"m":-9223372036854775808i64,"o":{"x":{"y":{"z":[1,2]}}}}),
+            serde_json::json!({"as":["x","y"],"at":[1,2],"aa":[{"k":1},{"k":"v"}],"av":["x",1,true],"mixed":[1,-1],"empty":[],"none":{}}),
+        ] {
+            assert_eq!(decode::<Value>("v", &encode(&json).unwrap(), ANSWER).unwrap(), json);
+        }
+        let gone = encode(&serde_json::json!({"a":null,"b":1})).unwrap();
+        assert_eq!(decode::<Value>("v", &gone, ANSWER).unwrap(), serde_json::json!({"b":1}));
+        assert!(encode(&1.5).is_err() && encode(&serde_json::json!([null])).is_err());
+    }
+
+    #[test]
+    fn every_integer_type_is_taken_and_no_double() {
+        for v in [Variant::U8(7), Variant::I16(7), Variant::U16(7), Variant::I32(7), Variant::U32(7), Variant::I64(7), Variant::U64(7)] {
+            let d = Variant::from(BTreeMap::from([("stan", v)]));
+            assert_eq!(decode::<Filter>("filter", &d, CALLER).unwrap().stan.map(|s| s.get()), Some(7));
+        }
+        let d = Variant::from(BTreeMap::from([("id", Variant::from("a")), ("kind", Variant::from("sale")), ("amount", Variant::F64(12.34))]));
+        let fault = decode::<RequestWire>("request", &d, CALLER).unwrap_err();
+        assert!(matches!(&fault, Fault::Invalid { field, rule } if field == "amount" && rule.contains("decimal text")), "{fault:?}");
+    }
+
+    #[test]
+    fn limits_and_unknown_keys_name_the_field() {
+        let fault = |json: Value| decode::<RequestWire>("request", &encode(&json).unwrap(), CALLER).unwrap_err();
+        let field = |json: Value| match fault(json) {
+            Fault::Invalid { field, .. } => field,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(field(serde_json::json!({"id":"a","kind":"sale","tip":"1"})), "tip");
+        assert_eq!(field(serde_json::json!({"id":"a"})), "kind");
+        assert_eq!(field(serde_json::json!({"id":"a","kind":"sale","note":"x".repeat(4097)})), "note");
+        assert_eq!(field(serde_json::json!({"note":{"a":{"b":{"c":{"d":1}}}}})), "note.a.b.c");
+        let many: Map<String, Value> = (0..65).map(|i| (format!("k{i}"), Value::from(1))).collect();
+        assert_eq!(field(Value::Object(many)), "request");
+    }
+}
