@@ -88,7 +88,7 @@ pub struct Options {
     pub queries: usize,
     /// Greatest number of commits in one group. 512: bounds the time of one transaction.
     pub group: usize,
-    /// Commits between checkpoints, which copy the WAL back into the database beside the writer. 256: about 1,000 pages.
+    /// Groups between checkpoints, which copy the WAL back into the database in a quiet moment. 256: about 1,000 pages.
     pub checkpoint_every: u64,
     /// Greatest size of the database in pages of 4 KiB, for tests of a full disk. None: as much as there is.
     pub max_pages: Option<u32>,

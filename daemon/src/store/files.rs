@@ -110,14 +110,6 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// The checkpointer's connection, beside the writer's.
-pub(super) fn open_checkpointer(dir: &Path) -> Result<Connection, StoreError> {
-    let db = Connection::open_with_flags(journal(dir), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(sql("open the journal for checkpoints"))?;
-    db.execute_batch("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA trusted_schema=OFF;").map_err(sql("set up the checkpointer"))?;
-    Ok(db)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

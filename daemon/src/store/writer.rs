@@ -8,10 +8,13 @@ use payterm_schema::{
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use std::{
     path::Path,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Duration,
 };
 use tokio::sync::oneshot;
 
+/// No commit for this long is a quiet moment.
+const QUIET: Duration = Duration::from_millis(100);
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
 
@@ -28,9 +31,8 @@ pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: one
             return refuse_all(jobs);
         }
     };
-    let checkpoints = Checkpoints::default();
     let mut since = 0;
-    while let Ok(first) = jobs.recv() {
+    while let Some(first) = next(&db, options, jobs, &mut since) {
         let mut group = vec![first];
         while group.len() < options.group
             && let Ok(job) = jobs.try_recv()
@@ -57,46 +59,32 @@ pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: one
             }
         }
         since += 1;
-        if since >= options.checkpoint_every {
-            since = 0;
-            checkpoints.wake(dir);
-        }
     }
+}
+
+/// The next commit. When enough is in the WAL, the first quiet moment is used to copy it back into the database; without any, it is
+/// done at eight times that, so that the WAL is bounded.
+fn next(db: &Connection, options: &Options, jobs: &Receiver<Job>, since: &mut u64) -> Option<Job> {
+    if *since >= options.checkpoint_every {
+        if *since < options.checkpoint_every * 8 {
+            match jobs.recv_timeout(QUIET) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        if let Err(e) = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+            tracing::warn!("store: checkpoint: {e}");
+        }
+        *since = 0;
+    }
+    jobs.recv().ok()
 }
 
 /// Answers until the last sender is gone.
 fn refuse_all(jobs: &Receiver<Job>) {
     for job in jobs {
         job.done.send(Err(StoreError::Stopped)).ok();
-    }
-}
-
-/// Passive checkpoints on a thread and connection of their own: the writer never waits for one.
-#[derive(Default)]
-struct Checkpoints(std::cell::OnceCell<SyncSender<()>>);
-impl Checkpoints {
-    fn wake(&self, dir: &Path) {
-        let tx = self.0.get_or_init(|| {
-            let (tx, rx) = sync_channel::<()>(1);
-            let dir = dir.to_owned();
-            let body = move || {
-                let db = match files::open_checkpointer(&dir) {
-                    Ok(db) => db,
-                    Err(e) => return tracing::warn!("store: {e}"),
-                };
-                for () in rx {
-                    if let Err(e) = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-                        tracing::warn!("store: checkpoint: {e}");
-                    }
-                }
-            };
-            if let Err(e) = super::spawn("payterm-wal", body) {
-                tracing::warn!("store: {e}");
-            }
-            tx
-        });
-        // Full: one is due already.
-        tx.try_send(()).ok();
     }
 }
 
