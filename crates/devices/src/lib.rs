@@ -9,6 +9,7 @@ pub mod error;
 mod escpos;
 pub mod hands;
 pub mod hub;
+pub mod soft_printer;
 pub mod track;
 mod virtuals;
 
