@@ -1,0 +1,186 @@
+//! The checkers: the invariants of architecture §3, by number.
+use crate::world::{CODE, PAN, PIN, TRACK2, World};
+use payterm_core::{Effect, Machine, Step};
+use payterm_schema::{
+    Kind, Outcome, Record, RequestKey, Status,
+    host::Leg,
+    kind::Recovery,
+    record::{Entry, ObligationState},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The last outcome on disk of each transaction; running ones as they started.
+pub fn outcomes(journal: &[Entry]) -> BTreeMap<u64, Outcome> {
+    let mut out = BTreeMap::new();
+    for e in journal {
+        match &e.record {
+            Record::Started { txn, view, .. } => {
+                out.insert(*txn, (**view).clone());
+            }
+            Record::Outcome { outcome } => {
+                out.insert(outcome.txn, (**outcome).clone());
+            }
+            Record::Voided { txn, .. } => {
+                if let Some(o) = out.get_mut(txn) {
+                    o.voided = true;
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+pub fn outcome_of(journal: &[Entry], key: &RequestKey) -> Option<Outcome> {
+    outcomes(journal).into_values().find(|o| o.key == *key)
+}
+
+fn no_canary(what: &str, text: &str) {
+    for canary in [PAN, TRACK2, CODE, PIN, &PAN[6..12]] {
+        assert!(!text.contains(canary), "invariant 9: {what} shows a secret: {text}");
+    }
+}
+
+/// After each step of the machine.
+pub fn step(world: &World, step: &Step) {
+    for e in &step.records {
+        no_canary("a record", &e.record.encode().expect("record"));
+    }
+    for e in &step.effects {
+        no_canary("an effect", &format!("{e:?}"));
+    }
+    // 7: replay equals the live machine, from the snapshot and from the first record.
+    let mut journal = world.journal.clone();
+    journal.extend(world.pending().cloned());
+    journal.extend(step.records.iter().cloned());
+    let full = Machine::replay(world.settings.clone(), None, journal.clone()).expect("replay");
+    let mut live = world.machine.state().clone();
+    let mut replayed = full.state().clone();
+    (live.snapshot_seq, replayed.snapshot_seq) = (0, 0);
+    assert_eq!(replayed, live, "invariant 7");
+    if let Some((seq, json)) = &step.snapshot {
+        let state: payterm_core::State = serde_json::from_str(json).expect("snapshot");
+        assert_eq!(state.seq, *seq);
+        assert_eq!(&state, world.machine.state(), "invariant 7: the snapshot");
+    }
+}
+
+/// Before each effect is carried out: what must be on disk by then.
+pub fn effect(world: &World, effect: &Effect) {
+    match effect {
+        Effect::Send(m) => {
+            let allowed = world.journal.iter().any(|e| match (&e.record, m.leg) {
+                (Record::Allowed { account, plan, owes, .. }, Leg::Request) => {
+                    *account == m.account && plan.stan == m.plan.stan && (*owes || m.plan.kind.row().recovery == Recovery::AskAgain)
+                }
+                (Record::ControlSent { account, plan }, Leg::Request) => *account == m.account && plan.stan == m.plan.stan,
+                (Record::ObligationTried { stan, .. }, Leg::Reversal(_)) => *stan == m.plan.stan,
+                _ => false,
+            });
+            assert!(allowed, "the record that allows {m:?} is not on disk");
+            if m.leg == Leg::Request && m.plan.kind.row().authorisation {
+                let durable = Machine::replay(world.settings.clone(), None, world.journal.clone()).expect("replay");
+                let owed = durable.obligations().iter().find(|o| o.account == m.account && o.state == ObligationState::Due && o.plan.wallet.is_none());
+                assert!(owed.is_none(), "invariant 4: an authorisation leaves although {owed:?}");
+            }
+        }
+        Effect::Tell(notice) => {
+            if let payterm_schema::Notice::Outcome { outcome } = &**notice {
+                let on_disk = world.journal.iter().any(|e| matches!(&e.record, Record::Outcome { outcome: o } if o == outcome));
+                assert!(on_disk, "invariant 2: told before it is on disk: {outcome:?}");
+            }
+        }
+        Effect::Answer { .. }
+        | Effect::Show(_)
+        | Effect::Offer { .. }
+        | Effect::Withdraw
+        | Effect::AskPin { .. }
+        | Effect::AbortPin { .. }
+        | Effect::ForgetKeys { .. }
+        | Effect::Load { .. }
+        | Effect::Print { .. } => {}
+    }
+}
+
+/// When nothing is left to happen.
+pub fn at_rest(world: &World) {
+    assert!(world.machine.running().is_none(), "invariant 8: a request did not end");
+    let open: Vec<_> = world.machine.obligations().iter().filter(|o| o.state != ObligationState::Stuck).collect();
+    assert!(open.is_empty(), "invariant 8: {open:?}");
+    assert_eq!(world.machine.papers().count(), 0, "every paper is printed");
+    assert!(!world.armed && !world.pin_asked || world.machine.running().is_none(), "invariant 10");
+
+    let mut stans = BTreeSet::new();
+    let mut finals: BTreeMap<u64, Status> = BTreeMap::new();
+    let mut frames: BTreeMap<u64, Vec<(String, u32, u32)>> = BTreeMap::new();
+    for e in &world.journal {
+        match &e.record {
+            Record::Allowed { txn, account, plan, .. } => {
+                assert!(stans.insert((account.to_string(), plan.batch.get(), plan.stan.get())), "invariant 6: STAN {} twice", plan.stan);
+                frames.entry(*txn).or_default().push((account.to_string(), plan.batch.get(), plan.stan.get()));
+            }
+            Record::ControlSent { account, plan } => {
+                assert!(stans.insert((account.to_string(), plan.batch.get(), plan.stan.get())), "invariant 6: STAN {} twice", plan.stan);
+            }
+            Record::Outcome { outcome } => {
+                let before = finals.insert(outcome.txn, outcome.status);
+                assert!(matches!(before, None | Some(Status::Unknown)), "invariant 5: {:?} became {:?}", before, outcome.status);
+            }
+            _ => {}
+        }
+    }
+
+    let stuck: BTreeSet<u64> = world.machine.obligations().iter().map(|o| o.txn).collect();
+    for (txn, o) in outcomes(&world.journal) {
+        let postings: Vec<_> = frames
+            .get(&txn)
+            .into_iter()
+            .flatten()
+            .filter_map(|(a, b, s)| world.bank.books.iter().find(|((x, y, z), _)| x.as_str() == a && y == b && z == s).map(|(_, p)| p))
+            .collect();
+        let standing: Vec<_> = postings.iter().filter(|p| !p.reversed).collect();
+        assert!(standing.len() <= 1, "invariant 1: {txn} stands {} times at the bank", standing.len());
+        if stuck.contains(&txn) {
+            continue;
+        }
+        match (o.kind, o.status) {
+            (Kind::Sale, Status::Approved) => {
+                assert_eq!(standing.len(), 1, "approved {} is not at the bank", o.key);
+                assert_eq!(Some(standing[0].amount), o.sums.amount, "{}", o.key);
+                assert_eq!(standing[0].voided, o.voided, "{}: voided at the bank and on the terminal", o.key);
+            }
+            (Kind::Void, Status::Approved) => assert_eq!(standing.len(), 1, "approved void {} is not at the bank", o.key),
+            (Kind::Sale | Kind::Void, Status::Declined | Status::Cancelled | Status::Failed) => {
+                assert!(standing.is_empty(), "invariant 3: {} was told {:?} and stands at the bank", o.key, o.status)
+            }
+            (Kind::Sale | Kind::Void, status) => panic!("{}: at rest, and {status:?}", o.key),
+            (Kind::Balance | Kind::SignIn | Kind::SignOff | Kind::Echo, _) => assert!(o.status.is_final(), "{}", o.key),
+        }
+    }
+
+    // 6: the sums are those of the approvals.
+    for (account, ledger) in &world.machine.state().accounts {
+        let sum = |kind: Kind| {
+            outcomes(&world.journal)
+                .values()
+                .filter(|o| o.kind == kind && o.status == Status::Approved && o.account.as_ref() == Some(account))
+                .filter_map(|o| o.sums.amount)
+                .sum::<u64>()
+        };
+        assert_eq!((ledger.debit_minor, ledger.credit_minor), (sum(Kind::Sale), sum(Kind::Void)), "invariant 6: totals");
+    }
+
+    // Sealed PANs: only those that a void may still need, or that a Stuck reversal needs.
+    for txn in &world.sealed {
+        let o = outcomes(&world.journal).remove(txn).expect("a sealed PAN of a transaction");
+        assert!(stuck.contains(txn) || (o.kind == Kind::Sale && o.status == Status::Approved && !o.voided), "a sealed PAN is kept that nobody needs: {o:?}");
+    }
+
+    // Papers: never none, never two originals.
+    let mut originals: BTreeMap<u64, u32> = BTreeMap::new();
+    for (job, duplicate, result) in &world.printed {
+        let touched = !matches!(result, payterm_schema::paper::PrintResult::NotStarted(_));
+        *originals.entry(*job).or_default() += u32::from(!duplicate && touched);
+    }
+    assert!(originals.values().all(|n| *n <= 1), "two originals of one paper: {:?}", world.printed);
+}

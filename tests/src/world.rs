@@ -1,0 +1,446 @@
+//! The world: heap of events, disk, wire, customer, printer, around the shipped machine and commit queue.
+use crate::{
+    bank::{Bank, Fate},
+    checks,
+};
+use payterm_core::{Effect, Input, Machine, Query, Settings, Step};
+use payterm_daemon::commit::CommitQueue;
+use payterm_schema::{
+    AccountId, Fault, HostEvent, HostMessage, Instrument, Kind, Money, Notice, Outcome, PaymentCode, PinBlock, Record, Request, RequestKey, Status, Time,
+    Tracks,
+    device::Way,
+    host::{FrameTrace, Leg, SecretsFrom},
+    paper::PrintResult,
+    record::Entry,
+    request::{Original, RequestWire},
+    secret::PinEntry,
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
+};
+
+/// Canaries: nobody may see these in clear.
+pub const PAN: &str = "6225760012345678";
+pub const TRACK2: &str = "6225760012345678=30122010000012300000";
+pub const CODE: &str = "131234567890123456";
+pub const PIN: &str = "735194";
+
+pub fn at_epoch() -> Time {
+    Time(1_795_000_000_000)
+}
+
+/// What the customer does when asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Customer {
+    Swipes,
+    Shows,
+    /// Presents nothing.
+    Walks,
+    CancelsAtPin,
+}
+
+/// One thing that the app does.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub id: &'static str,
+    pub kind: Kind,
+    /// Minor units of CNY.
+    pub amount: Option<u64>,
+    pub original: Option<&'static str>,
+    pub customer: Customer,
+}
+
+/// A script: orders one after the other, and what happens to each message.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    pub orders: Vec<Order>,
+    pub fates: Vec<Fate>,
+    /// How the first prints end; then all are confirmed.
+    pub prints: Vec<PrintResult>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Committed {
+        run: u64,
+        seq: u64,
+    },
+    Host {
+        tag: u64,
+        event: HostEvent,
+    },
+    /// A message that reaches the bank late; nobody hears the answer.
+    AtBank(Box<HostMessage>),
+    Customer(Input),
+    Printed {
+        job: u64,
+        result: PrintResult,
+    },
+    Next,
+}
+
+pub struct World {
+    pub settings: Settings,
+    pub machine: Machine,
+    queue: CommitQueue<Effect>,
+    pub bank: Bank,
+    /// On disk.
+    pub journal: Vec<Entry>,
+    pub sealed: BTreeSet<u64>,
+    pub snapshot: Option<(u64, String)>,
+    handed: VecDeque<Step>,
+    heap: BinaryHeap<Reverse<(i64, u64)>>,
+    events: BTreeMap<u64, Event>,
+    next_id: u64,
+    pub now: Time,
+    run: u64,
+    script: Script,
+    fates: VecDeque<Fate>,
+    prints: VecDeque<PrintResult>,
+    next_order: usize,
+    /// Orders whose Start was answered.
+    pub answered: BTreeMap<RequestKey, Result<(), Fault>>,
+    calls: BTreeMap<u64, RequestKey>,
+    /// Outcomes in the order in which they were told.
+    pub told: Vec<Outcome>,
+    pub armed: bool,
+    pub pin_asked: bool,
+    pub printed: Vec<(u64, bool, PrintResult)>,
+    /// Crash points passed, and the one at which the power is cut.
+    points: usize,
+    cut_at: Option<usize>,
+    pub cuts: usize,
+    next_call: u64,
+}
+
+pub fn key(id: &str) -> RequestKey {
+    RequestKey { app: "shop".into(), id: id.into() }
+}
+
+impl World {
+    pub fn new(settings: Settings, script: Script, cut_at: Option<usize>) -> Self {
+        let machine = Machine::replay(settings.clone(), None, []).expect("an empty journal");
+        let mut world = Self {
+            settings,
+            machine,
+            queue: CommitQueue::new(0),
+            bank: Bank::default(),
+            journal: Vec::new(),
+            sealed: BTreeSet::new(),
+            snapshot: None,
+            handed: VecDeque::new(),
+            heap: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            next_id: 0,
+            now: at_epoch(),
+            run: 0,
+            fates: script.fates.iter().cloned().collect(),
+            prints: script.prints.iter().cloned().collect(),
+            script,
+            next_order: 0,
+            answered: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            told: Vec::new(),
+            armed: false,
+            pin_asked: false,
+            printed: Vec::new(),
+            points: 0,
+            cut_at,
+            cuts: 0,
+            next_call: 0,
+        };
+        world.boot();
+        world
+    }
+
+    /// Runs until nothing is left to happen; answers how many crash points were passed.
+    pub fn run(&mut self) -> usize {
+        for _ in 0..20_000 {
+            let timer = self.machine.poll_timeout();
+            let event = self.heap.peek().map(|Reverse((t, _))| Time(*t));
+            match (event, timer) {
+                (None, None) => {
+                    checks::at_rest(self);
+                    return self.points;
+                }
+                (Some(t), timer) if timer.is_none_or(|x| t <= x) => {
+                    let Some(Reverse((t, id))) = self.heap.pop() else { continue };
+                    self.now = self.now.max(Time(t));
+                    if let Some(event) = self.events.remove(&id) {
+                        self.happen(event);
+                    }
+                }
+                (_, Some(t)) => {
+                    self.now = self.now.max(t);
+                    let step = self.machine.handle_timeout(self.now);
+                    self.took(step);
+                }
+                (Some(_), None) => {}
+            }
+        }
+        panic!("the world does not come to rest: {:?} {:?} {:?}", self.machine.poll_timeout(), self.now, self.machine.state());
+    }
+
+    fn later(&mut self, ms: i64, event: Event) {
+        self.next_id += 1;
+        self.heap.push(Reverse((self.now.0 + ms, self.next_id)));
+        self.events.insert(self.next_id, event);
+    }
+
+    /// A point at which the power may be cut. True = it was.
+    fn point(&mut self) -> bool {
+        self.points += 1;
+        if self.cut_at == Some(self.points) {
+            self.cut();
+            return true;
+        }
+        false
+    }
+
+    fn cut(&mut self) {
+        self.cuts += 1;
+        self.cut_at = None;
+        // What was handed over and not committed is gone; what travels goes on.
+        self.handed.clear();
+        self.armed = false;
+        self.pin_asked = false;
+        let machine = Machine::replay(self.settings.clone(), self.snapshot.as_ref().map(|(_, s)| s.as_str()), self.tail()).expect("replay");
+        self.machine = machine;
+        self.queue = CommitQueue::new(self.journal.last().map_or(0, |e| e.seq));
+        self.boot();
+    }
+
+    /// Records handed over and not committed yet.
+    pub fn pending(&self) -> impl Iterator<Item = &Entry> {
+        self.handed.iter().flat_map(|s| s.records.iter())
+    }
+
+    fn tail(&self) -> Vec<Entry> {
+        let from = self.snapshot.as_ref().map_or(0, |(seq, _)| *seq);
+        self.journal.iter().filter(|e| e.seq > from).cloned().collect()
+    }
+
+    fn boot(&mut self) {
+        self.run += 1;
+        let keys: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
+        let step = self.machine.boot(self.now, "test", &keys);
+        self.took(step);
+        let step = self.machine.handle(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true }, self.now);
+        self.took(step);
+        self.later(1_000, Event::Next);
+    }
+
+    /// The machine took a step: its records go to the disk, its effects wait for them.
+    fn took(&mut self, step: Step) {
+        let mut step = step;
+        checks::step(self, &step);
+        let last = step.records.last().map(|e| e.seq);
+        let effects = std::mem::take(&mut step.effects);
+        let out = self.queue.push(last, effects);
+        if let Some(seq) = last {
+            self.handed.push_back(step);
+            self.later(1, Event::Committed { run: self.run, seq });
+        }
+        self.carry_out(out);
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Committed { run, seq } if run == self.run => {
+                if self.point() {
+                    return;
+                }
+                // Group commit: all that waits.
+                while self.handed.front().is_some_and(|s| s.records.last().is_some_and(|e| e.seq <= seq)) {
+                    let Some(step) = self.handed.pop_front() else { break };
+                    self.sealed.extend(step.seal.iter().map(|(t, _)| *t));
+                    for t in &step.erase {
+                        self.sealed.remove(t);
+                    }
+                    self.journal.extend(step.records);
+                    if step.snapshot.is_some() {
+                        self.snapshot = step.snapshot;
+                    }
+                }
+                if self.point() {
+                    return;
+                }
+                let out = self.queue.durable(seq);
+                self.carry_out(out);
+            }
+            Event::Committed { .. } => {}
+            Event::Host { tag, event } => self.input(Input::Host { tag, event }),
+            Event::AtBank(message) => {
+                self.bank.process(&message, &Fate::Answer);
+            }
+            Event::Customer(input) => self.input(input),
+            Event::Printed { job, result } => self.input(Input::Printed { job, result }),
+            Event::Next => self.next_order(),
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let step = self.machine.handle(input, self.now);
+        self.took(step);
+    }
+
+    fn next_order(&mut self) {
+        if self.machine.running().is_some() {
+            return;
+        }
+        let Some(order) = self.script.orders.get(self.next_order).cloned() else { return };
+        let key = key(order.id);
+        // The daemon looks the key up before it submits: the same key meets the same transaction.
+        if let Some(known) = checks::outcome_of(&self.journal, &key) {
+            if known.status == Status::Running {
+                return self.later(10, Event::Next); // Its outcome is on its way to the disk.
+            }
+            self.next_order += 1;
+            return self.later(10, Event::Next);
+        }
+        assert!(self.answered.get(&key).is_none_or(Result::is_err), "{key}: answered, and lost");
+        let wire = RequestWire {
+            id: order.id.into(),
+            kind: order.kind.name().into(),
+            amount: order.amount.map(|a| Money::new(a, payterm_schema::Currency::CNY).expect("amount").value()),
+            currency: order.amount.map(|_| "CNY".into()),
+            account: (!order.kind.row().authorisation).then(|| self.settings.accounts[0].config.id.as_str().into()),
+            original_id: order.original.map(Into::into),
+            ..RequestWire::default()
+        };
+        let request = Request::try_from(wire).expect("request");
+        assert!(matches!(request.original, None | Some(Original::Id(_))));
+        self.next_call += 1;
+        self.calls.insert(self.next_call, key.clone());
+        self.input(Input::Start { call: self.next_call, key, request: Box::new(request) });
+    }
+
+    fn order(&self) -> Option<&Order> {
+        self.script.orders.get(self.next_order)
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        let run = self.run;
+        for effect in effects {
+            if self.point() || self.run != run {
+                return;
+            }
+            checks::effect(self, &effect);
+            self.effect(effect);
+            if self.point() || self.run != run {
+                return;
+            }
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer { call, result } => {
+                if let Some(key) = self.calls.remove(&call) {
+                    let busy = result.is_err();
+                    self.answered.insert(key, result);
+                    if busy {
+                        self.next_order += 1;
+                        self.later(10, Event::Next);
+                    }
+                }
+            }
+            Effect::Tell(notice) => {
+                if let Notice::Outcome { outcome } = *notice {
+                    self.told.push(*outcome);
+                    self.later(500, Event::Next);
+                }
+            }
+            Effect::Show(_) | Effect::ForgetKeys { .. } => {}
+            Effect::Offer { .. } => {
+                self.armed = true;
+                match self.order().map(|o| o.customer.clone()) {
+                    Some(Customer::Swipes | Customer::CancelsAtPin) => {
+                        let tracks = Tracks { track1: None, track2: Some(TRACK2.into()), track3: None };
+                        self.later(700, Event::Customer(Input::Instrument(Instrument::Swiped(tracks))));
+                    }
+                    Some(Customer::Shows) => {
+                        let code = PaymentCode::parse(CODE).expect("code");
+                        self.later(700, Event::Customer(Input::Instrument(Instrument::Scanned(code))));
+                    }
+                    Some(Customer::Walks) | None => {}
+                }
+            }
+            Effect::Withdraw => self.armed = false,
+            Effect::AskPin { tag, .. } => {
+                self.pin_asked = true;
+                let entry = match self.order().map(|o| o.customer.clone()) {
+                    Some(Customer::CancelsAtPin) => PinEntry::Cancelled,
+                    Some(_) | None => PinEntry::Block(PinBlock::new([7; 8])),
+                };
+                self.later(900, Event::Customer(Input::Pin { tag, entry }));
+            }
+            Effect::AbortPin { .. } => self.pin_asked = false,
+            Effect::Send(message) => self.wire(*message),
+            Effect::Load { tag, query } => {
+                let found = checks::outcomes(&self.journal).into_values().filter(|o| matches(&query, o)).collect();
+                self.later(1, Event::Customer(Input::Loaded { tag, found: Ok(found) }));
+            }
+            Effect::Print { job, duplicate } => {
+                let result = self.prints.pop_front().unwrap_or(PrintResult::Confirmed);
+                self.printed.push((job.id, duplicate, result.clone()));
+                self.later(300, Event::Printed { job: job.id, result });
+            }
+        }
+    }
+
+    fn wire(&mut self, m: HostMessage) {
+        if let SecretsFrom::Sealed(txn) = m.secrets {
+            assert!(self.sealed.contains(&txn), "the PAN of {txn} is not sealed on disk, its message cannot be built");
+        }
+        let own_sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request && m.log.is_none();
+        let fate = if own_sign_in { Fate::Answer } else { self.fates.pop_front().unwrap_or(Fate::Answer) };
+        let (tag, gone) = (m.tag, m.deadline.0 - self.now.0);
+        let reply = |answer| HostEvent::Reply { answer: Box::new(answer), trace: FrameTrace::default() };
+        let silence = HostEvent::NoReply { why: "time-out".into(), trace: FrameTrace::default() };
+        match fate {
+            Fate::NotSent => self.later(50, Event::Host { tag, event: HostEvent::NotSent { why: "refused".into() } }),
+            Fate::LoseRequest => self.later(gone, Event::Host { tag, event: silence }),
+            Fate::LoseReply => {
+                self.bank.process(&m, &fate);
+                self.later(gone, Event::Host { tag, event: silence });
+            }
+            Fate::LateReply => {
+                let answer = Box::new(self.bank.process(&m, &fate));
+                self.later(gone, Event::Host { tag, event: silence });
+                self.later(gone + 20, Event::Host { tag, event: HostEvent::Late { answer, trace: FrameTrace::default() } });
+            }
+            Fate::LateRequest => {
+                self.later(gone, Event::Host { tag, event: silence });
+                self.later(gone + 120_000, Event::AtBank(Box::new(m)));
+            }
+            Fate::Answer | Fate::Refuse(_) | Fate::BadMac | Fate::NoMac | Fate::RefuseNoMac(_) => {
+                let answer = self.bank.process(&m, &fate);
+                self.later(30, Event::Host { tag, event: reply(answer) });
+            }
+        }
+    }
+
+    /// Records of a kind, for flow tests: `["started", "allowed", ...]`.
+    pub fn transcript(&self, id: &str) -> Vec<String> {
+        let txn = self.journal.iter().find_map(|e| match &e.record {
+            Record::Started { txn, key: k, .. } if *k == key(id) => Some(*txn),
+            _ => None,
+        });
+        let name = |e: &Entry| serde_json::to_value(&e.record).ok().and_then(|v| Some(v.get("type")?.as_str()?.to_owned())).unwrap_or_default();
+        self.journal.iter().filter(|e| e.txn == txn && txn.is_some()).map(name).filter(|n| !n.starts_with("paper")).collect()
+    }
+
+    pub fn outcome(&self, id: &str) -> Outcome {
+        checks::outcome_of(&self.journal, &key(id)).unwrap_or_else(|| panic!("{id} has no outcome"))
+    }
+}
+
+fn matches(query: &Query, o: &Outcome) -> bool {
+    match query {
+        Query::Key(key) => o.key == *key,
+        Query::Rrn { app, rrn } => o.key.app == *app && o.rrn.as_deref() == Some(rrn),
+        Query::Stan { app, stan, .. } => o.key.app == *app && o.stan == Some(*stan),
+    }
+}

@@ -1,0 +1,90 @@
+//! Settings and scripts that the flow, crash and seed tests share.
+#![allow(dead_code, reason = "each test binary uses its part")]
+use payterm_core::{AccountSettings, Settings};
+use payterm_schema::{
+    AccountId, Class, Kind,
+    config::{Config, DuplicatePolicy},
+    host::{Again, CodeRule, HostRules, Wallet},
+    outcome::Place,
+    time::Millis,
+};
+use payterm_tests::bank::Fate;
+use payterm_tests::world::{Customer, Order, Script};
+
+pub fn settings() -> Settings {
+    let config: Config = toml::from_str(
+        r#"
+        [[account]]
+        id = "up"
+        profile = "unionpay"
+        merchant = "898310000000001"
+        terminal = "10000001"
+        currency = "CNY"
+        address = "127.0.0.1:1"
+        obligation_tries = 4
+        "#,
+    )
+    .expect("config");
+    config.check().expect("config");
+    let rule = |class, again| CodeRule { class, again, reverse: false };
+    let codes = [
+        ("00", rule(Class::A, Again::Never)),
+        ("10", rule(Class::A, Again::Never)),
+        ("12", rule(Class::C, Again::Never)),
+        ("25", rule(Class::C, Again::Never)),
+        ("41", rule(Class::D, Again::Never)),
+        ("51", rule(Class::C, Again::Never)),
+        ("55", rule(Class::C, Again::Pin)),
+        ("75", rule(Class::C, Again::Never)),
+        ("77", rule(Class::D, Again::SignIn)),
+        ("94", rule(Class::C, Again::Done)),
+        ("96", CodeRule { class: Class::C, again: Again::Never, reverse: true }),
+        ("A0", rule(Class::B, Again::SignIn)),
+        ("09", rule(Class::B, Again::Never)),
+    ];
+    let rules = HostRules {
+        codes: codes.into_iter().map(|(c, r)| (c.to_owned(), r)).collect(),
+        reversal_ends: ["00", "12", "25"].map(Into::into).to_vec(),
+        sign_in: true,
+        mac_on_replies: true,
+        wallet_undo_after: [(Wallet::Wechat, Millis::secs(15))].into(),
+        wallets: vec![Wallet::Wechat, Wallet::Alipay],
+    };
+    let accounts = config.accounts.iter().map(|a| AccountSettings { config: a.clone(), rules: rules.clone(), host_offset_minutes: 480 }).collect();
+    Settings {
+        accounts,
+        routes: Vec::new(),
+        flow: config.flow,
+        paper: config.paper,
+        place: Place::default(),
+        operator: "01".into(),
+        test: true,
+        printer: true,
+        snapshot_every: 10_000,
+    }
+}
+
+pub fn up() -> AccountId {
+    AccountId::new("up").expect("id")
+}
+
+pub fn held(mut s: Settings) -> Settings {
+    s.paper.duplicate = DuplicatePolicy::Ask;
+    s
+}
+
+pub fn sale(id: &'static str) -> Order {
+    Order { id, kind: Kind::Sale, amount: Some(1234), original: None, customer: Customer::Swipes }
+}
+pub fn scan(id: &'static str) -> Order {
+    Order { customer: Customer::Shows, ..sale(id) }
+}
+pub fn void(id: &'static str, original: &'static str) -> Order {
+    Order { kind: Kind::Void, amount: None, original: Some(original), ..sale(id) }
+}
+pub fn control(id: &'static str, kind: Kind) -> Order {
+    Order { kind, amount: None, customer: Customer::Walks, ..sale(id) }
+}
+pub fn script(orders: impl Into<Vec<Order>>, fates: impl Into<Vec<Fate>>) -> Script {
+    Script { orders: orders.into(), fates: fates.into(), prints: Vec::new() }
+}

@@ -1,0 +1,62 @@
+//! The crash loop: for each script, cut the power before and after the Nth effect or disk write, for every N; restart,
+//! replay, let everything settle, check all invariants.
+mod common;
+use common::*;
+use payterm_schema::{Kind, paper::PrintResult};
+use payterm_tests::{
+    bank::Fate,
+    world::{Order, Script, World},
+};
+
+/// Cuts at every point; and again a second time soon after the restart, for `twice` distances.
+fn everywhere(name: &str, script: &Script, snapshot_every: u32) {
+    let mut s = settings();
+    s.snapshot_every = snapshot_every;
+    let points = World::new(s.clone(), script.clone(), None).run();
+    assert!(points > 20, "{name}: only {points} points");
+    for n in 1..=points {
+        let mut world = World::new(s.clone(), script.clone(), Some(n));
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
+        assert!(caught.is_ok(), "{name}: cut at point {n} of {points}");
+        assert_eq!(world.cuts, 1, "{name}: point {n} was not reached");
+    }
+    println!("{name}: {points} cuts");
+}
+
+#[test]
+fn sale_cut_at_every_effect_and_write() {
+    for every in [1, 3, 10_000] {
+        everywhere("sale", &script([sale("a"), sale("b")], []), every);
+    }
+}
+
+#[test]
+fn sale_with_mishaps_cut_at_every_effect_and_write() {
+    for fate in [
+        Fate::Refuse("51"),
+        Fate::LoseReply,
+        Fate::LoseRequest,
+        Fate::LateReply,
+        Fate::LateRequest,
+        Fate::NotSent,
+        Fate::BadMac,
+        Fate::NoMac,
+        Fate::RefuseNoMac("51"),
+        Fate::Refuse("55"),
+        Fate::Refuse("77"),
+    ] {
+        everywhere(&format!("sale, {fate:?}"), &script([sale("a"), sale("b")], [fate.clone()]), 10_000);
+    }
+    everywhere("reversal lost too", &script([sale("a"), sale("b")], [Fate::LoseReply, Fate::LoseReply, Fate::LoseRequest]), 10_000);
+}
+
+#[test]
+fn code_sale_void_balance_and_control_cut_at_every_effect_and_write() {
+    everywhere("code", &script([scan("a"), scan("b")], [Fate::Refuse("09")]), 10_000);
+    everywhere("void", &script([sale("a"), void("v", "a")], []), 10_000);
+    everywhere("void lost", &script([sale("a"), void("v", "a"), void("w", "a")], [Fate::Answer, Fate::LoseReply]), 10_000);
+    everywhere("balance", &script([Order { kind: Kind::Balance, amount: None, ..sale("b") }, sale("a")], []), 10_000);
+    everywhere("control", &script([control("i", Kind::SignIn), control("e", Kind::Echo), control("o", Kind::SignOff), sale("a")], []), 10_000);
+    let prints = vec![PrintResult::NotStarted("no paper".into()), PrintResult::Unconfirmed("line lost".into())];
+    everywhere("papers", &Script { prints, ..script([sale("a")], []) }, 10_000);
+}
