@@ -15,7 +15,7 @@ use crate::{Align, Line, Paper, Size, clean};
 use minijinja::{Environment, Value};
 
 /// Steps and output bytes of one template; the built-in ones use under a tenth.
-const FUEL: u64 = 100_000;
+pub(crate) const FUEL: u64 = 100_000;
 /// Lines of one paper; two metres at 58 mm are no slip.
 const LINES_MAX: usize = 400;
 

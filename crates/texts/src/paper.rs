@@ -178,6 +178,11 @@ pub(crate) fn printable(text: &str) -> String {
     crate::clean(text).chars().map(|c| if glyph(c) { c } else { '?' }).collect()
 }
 
+/// Punctuation of GB/T 15834 that does not stand at the beginning of a line.
+fn closes(c: char) -> bool {
+    matches!(c, '\u{ff0c}' | '\u{3002}' | '\u{3001}' | '\u{ff1b}' | '\u{ff1a}' | '\u{ff1f}' | '\u{ff01}' | '\u{ff09}' | '\u{201d}' | '\u{300b}')
+}
+
 /// Breaks `text` into lines of at most `columns` columns: at spaces, else between or beside wide characters, else anywhere.
 pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<String> {
     let mut lines = Vec::new();
@@ -188,6 +193,15 @@ pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<
             if c == ' ' {
                 lines.push(std::mem::take(&mut line));
                 used = 0;
+                continue;
+            }
+            if closes(c)
+                && let Some(last) = line.pop()
+            {
+                // Closing punctuation does not begin a line: the character before it goes along.
+                lines.push(std::mem::replace(&mut line, last.to_string()).trim_end().to_owned());
+                line.push(c);
+                used = width(last) + w;
                 continue;
             }
             // A word that began on this line moves to the next one, unless it fills the line or is of wide characters.

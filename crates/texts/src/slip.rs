@@ -81,6 +81,8 @@ struct Facts {
     signature: bool,
     thanks: bool,
     title: String,
+    /// What must be read first.
+    warning: Option<String>,
     copy: Option<String>,
     shop: String,
     address: String,
@@ -138,6 +140,11 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         ("payment", PaperKind::CustomerCopy) => Some("slip-customer-copy"),
         _ => None,
     };
+    let warning = match (template, approved) {
+        ("unknown" | "stuck", _) => Some("slip-do-not-take"),
+        (_, false) => Some("slip-not-approved"),
+        (_, true) => None,
+    };
     let result_by = match o.answer_by {
         Some(by) => texts.get("slip-result-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
         None => texts.get("slip-result-open", &[]),
@@ -152,6 +159,7 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         signature: !o.pin && !code,
         thanks: approved && job.kind == PaperKind::CustomerCopy,
         title: texts.get(title, &[]),
+        warning: warning.map(|id| texts.get(id, &[])),
         copy: copy.map(|id| texts.get(id, &[])),
         shop: o.place.shop.clone(),
         address: [o.place.city.as_str(), o.place.address.as_str()].join(" ").trim().into(),
@@ -206,33 +214,13 @@ fn entry_letter(mode: EntryMode) -> &'static str {
     }
 }
 
-/// `YYYY-MM-DD HH:MM:SS`: the host's F13 and F12 when both are valid, else the terminal's own end. The host gives no year: it is the
-/// one that brings its date nearest to ours (a reply may cross New Year).
+/// `YYYY-MM-DD HH:MM:SS`: the host's F13 and F12 when both are valid, with the year that brings them nearest to our end of
+/// the transaction (a reply may cross New Year), else that end.
 fn date_time(o: &Outcome, utc_offset_minutes: i32) -> String {
-    let ours: Time = o.ended.unwrap_or(o.started);
-    host_date_time(o, ours.local(utc_offset_minutes).date()).unwrap_or_else(|| ours.text(utc_offset_minutes))
-}
-fn host_date_time(o: &Outcome, ours: time::Date) -> Option<String> {
-    let (month, day) = two_numbers(o.host_date.as_deref()?, 4)?;
-    let (hour, rest) = two_numbers(o.host_time.as_deref()?, 6)?;
-    let (minute, second) = (rest / 100, rest % 100);
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let month = time::Month::try_from(u8::try_from(month).ok()?).ok()?;
-    let day = u8::try_from(day).ok()?;
-    let years = (ours.year() - 1)..=(ours.year() + 1);
-    let date = years.filter_map(|y| time::Date::from_calendar_date(y, month, day).ok()).min_by_key(|d| (*d - ours).whole_days().abs())?;
-    Some(format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02}", date.year(), u8::from(date.month()), date.day()))
-}
-/// Exactly `len` digits as the first two and the rest.
-fn two_numbers(text: &str, len: usize) -> Option<(u16, u16)> {
-    let ok = text.len() == len && text.bytes().all(|b| b.is_ascii_digit());
-    if !ok {
-        return None;
-    }
-    let (a, b) = text.split_at(2);
-    Some((a.parse().ok()?, b.parse().ok()?))
+    let ours = o.ended.unwrap_or(o.started);
+    let digits = |field: &Option<String>, len: usize| field.clone().filter(|f| f.len() == len && f.bytes().all(|b| b.is_ascii_digit()));
+    let host = digits(&o.host_date, 4).zip(digits(&o.host_time, 6)).and_then(|(d, t)| Time::nearest(ours, &d, &t, utc_offset_minutes));
+    host.unwrap_or(ours).text(utc_offset_minutes)
 }
 
 /// Fills the places of the config's template; an unknown place stays as it is written.
@@ -271,9 +259,89 @@ fn plain(texts: Texts, job: &PaperJob, ctx: &SlipContext) -> Paper {
     let head = |id: &str| Line::Text { text: texts.get(id, &[]), align: Align::Center, size: Size::Normal, bold: true };
     let warn = matches!(job.kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
     let warnings = [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (warn, "slip-do-not-take")];
-    let mut lines: Vec<Line> = warnings.into_iter().filter_map(|(on, id)| on.then(|| head(id))).collect();
+    let mut lines: Vec<Line> = warnings.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
     lines.extend([Line::Text { text: texts.word(job.kind), align: Align::Center, size: Size::Normal, bold: false }, Line::Rule]);
     lines.extend(texts.outcome_lines(o, ctx.utc_offset_minutes).into_iter().map(|(left, right)| Line::Row { left, right, bold: false }));
     lines.extend([Line::Feed(3), Line::Cut]);
     Paper { lines }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use payterm_schema::{Currency, Kind, RequestKey, outcome::Sums, paper::PaperState};
+
+    fn job(kind: PaperKind) -> PaperJob {
+        let outcome = Outcome {
+            key: RequestKey { app: "till".into(), id: "order-17".into() },
+            txn: 1,
+            kind: Kind::Sale,
+            status: Status::Unknown,
+            authority: None,
+            reason: None,
+            sums: Sums { currency: Currency::CNY, amount: Some(1234), fee: None, balance: None },
+            started: Time(0),
+            ended: None,
+            answer_by: None,
+            place: payterm_schema::outcome::Place::default(),
+            account: None,
+            merchant: None,
+            terminal: None,
+            operator: "01".into(),
+            entry: None,
+            wallet: None,
+            masked_pan: None,
+            stan: None,
+            batch: None,
+            rrn: Some("606414000118".into()),
+            auth_code: None,
+            host_date: None,
+            host_time: None,
+            organisation: None,
+            issuer: None,
+            acquirer: None,
+            host_texts: Vec::new(),
+            pin: false,
+            original: None,
+            voided: false,
+            note: None,
+            test: true,
+        };
+        PaperJob { id: 1, kind, state: PaperState::Waiting, attempts: 0, problem: None, outcome: Box::new(outcome) }
+    }
+
+    const CONTEXT: SlipContext = SlipContext {
+        language: Language::En,
+        utc_offset_minutes: 480,
+        service_phone: String::new(),
+        qr: String::new(),
+        duplicate: true,
+        acquirer_name: String::new(),
+    };
+
+    #[test]
+    fn a_paper_comes_out_when_its_template_fails() {
+        let mut broken = markup::engine();
+        for (name, source) in [("unknown", "{% for i in range(99999) %}rule\n{% endfor %}"), ("stuck", "blink|x"), ("balance", "{{ no.such.thing }}")] {
+            broken.add_template(name, source).expect("parses");
+        }
+        for kind in [PaperKind::MerchantCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip] {
+            let paper = render(&broken, &job(kind), &CONTEXT);
+            let text = paper.to_text(32);
+            for part in ["TEST", "DUPLICATE", "DO NOT TAKE", "606414000118", "CNY 12.34"] {
+                assert!(text.contains(part), "{part} is not on:\n{text}");
+            }
+            assert_eq!(paper.lines.last(), Some(&Line::Cut));
+        }
+    }
+
+    #[test]
+    fn the_built_in_templates_work_within_a_tenth_of_the_limit() {
+        let mut env = built_in();
+        env.set_fuel(Some(markup::FUEL / 10));
+        for kind in [PaperKind::MerchantCopy, PaperKind::CustomerCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip] {
+            // Only a template prints the merchant's copy of these labels; the plain paper has a table's.
+            assert!(render(&env, &job(kind), &CONTEXT).to_text(32).contains("Operator no."), "{kind:?}");
+        }
+    }
 }

@@ -1,6 +1,10 @@
 //! Fluent messages by id.
 use fluent_bundle::{FluentArgs, FluentResource, concurrent::FluentBundle};
-use payterm_schema::{Outcome, config::Language, outcome::Reason};
+use payterm_schema::{
+    Outcome,
+    config::Language,
+    outcome::{Class, Reason},
+};
 use std::sync::OnceLock;
 use unic_langid::langid;
 use unicode_width::UnicodeWidthChar;
@@ -52,12 +56,17 @@ impl Texts {
     }
 
     /// Puts `text` and `next` (what the cashier does now) in this language. A host code without texts of its own gets
-    /// `reason-host-unknown` with the code.
+    /// `reason-host-unknown` with the code, or, by its class, the text of a success or of a pending payment.
     pub fn fill_reason(self, reason: &mut Reason) {
         let code = clean(&reason.code);
-        let (fallback, shown) = match code.strip_prefix("host-") {
-            Some(f39) => ("host-unknown", f39),
-            None => ("unknown", code.as_str()),
+        let f39 = code.strip_prefix("host-");
+        let shown = f39.unwrap_or(&code);
+        let fallback = match (f39, reason.class) {
+            // Another acquirer's success must not read as a refusal.
+            (Some(_), Class::A) => "host-11",
+            (Some(_), Class::P) => "host-09",
+            (Some(_), Class::B | Class::C | Class::D | Class::E) => "host-unknown",
+            (None, _) => "unknown",
         };
         let args = [("code", shown)];
         let of = |what: &str| {

@@ -1,0 +1,112 @@
+//! Every page on every display size.
+mod common;
+use common::*;
+use payterm_schema::{Money, Outcome, Screen, Status, Time, config::Language, device::Way};
+use payterm_texts::{ScreenContext, Texts};
+use proptest::prelude::*;
+
+const LANGUAGES: [Language; 2] = [Language::ZhCn, Language::En];
+
+fn on(columns: usize, lines: usize, test: bool) -> ScreenContext {
+    ScreenContext { test, columns, lines, utc_offset_minutes: 480, shop: "老王面馆".into(), service_phone: "95516".into() }
+}
+fn show(language: Language, screen: &Screen, ctx: &ScreenContext) -> String {
+    Texts::new(language).screen(screen, ctx).join("\n")
+}
+fn result(outcome: Outcome) -> Screen {
+    Screen::Result { outcome: Box::new(outcome) }
+}
+fn amount() -> Option<Money> {
+    sale().sums.amount_money()
+}
+
+fn pages() -> Vec<Screen> {
+    let all = vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan, Way::Typed];
+    let mut pages = vec![
+        Screen::Idle,
+        Screen::Confirm { amount: amount() },
+        Screen::Confirm { amount: None },
+        Screen::Present { amount: amount(), ways: all.clone(), problem: None },
+        Screen::Present { amount: None, ways: vec![Way::Scan], problem: Some("chip-not-supported".into()) },
+        Screen::Present { amount: amount(), ways: vec![], problem: Some("no-such-problem".into()) },
+        Screen::Pin { amount: amount(), masked_pan: "622848******1234".into(), digits: 3, wrong: false },
+        Screen::Pin { amount: None, masked_pan: "622848******1234".into(), digits: 255, wrong: true },
+        Screen::Wait { what: "sending".into(), until: AT },
+        Screen::Wait { what: "no-such-wait".into(), until: AT },
+        Screen::Trouble { what: "store-failed".into() },
+        Screen::Trouble { what: "no-such-trouble".into() },
+        result(balance()),
+        result(void()),
+        result(Outcome { answer_by: None, ..unknown() }),
+    ];
+    for status in [Status::Running, Status::Approved, Status::Declined, Status::Cancelled, Status::Failed, Status::Unknown] {
+        pages.push(result(Outcome { status, ..declined() }));
+    }
+    pages
+}
+
+#[test]
+fn every_page_fits_every_display_and_says_test() {
+    for language in LANGUAGES {
+        for page in pages() {
+            for (columns, height) in [(16, 2), (20, 2), (20, 4), (32, 6), (40, 8), (0, 0), (999, 999)] {
+                let plain = Texts::new(language).screen(&page, &on(columns, height, false));
+                let test = Texts::new(language).screen(&page, &on(columns, height, true));
+                for lines in [&plain, &test] {
+                    assert!((1..=height.clamp(2, 8)).contains(&lines.len()), "{page:?}: {lines:?}");
+                    for line in lines {
+                        let width: usize = line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
+                        assert!(!line.is_empty() && width <= columns.max(16), "{page:?}: {line}");
+                        assert!(!line.contains(['{', '$']) && !line.contains("no-such"), "{page:?}: {line}");
+                    }
+                }
+                let word = if height.clamp(2, 8) >= 4 || language == Language::En { "TEST" } else { "测试" };
+                assert!(test[0].contains(word), "{test:?}");
+                assert!(!plain.iter().any(|l| l.contains("TEST") || l.contains("测试")), "{plain:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_words_that_matter_most() {
+    let (zh, en) = (Language::ZhCn, Language::En);
+    let big = on(40, 8, false);
+    // Two lines of 20 are enough for the warning, on a test terminal too.
+    for ctx in [on(20, 2, false), on(20, 2, true)] {
+        assert!(show(zh, &result(unknown()), &ctx).contains("不要重复收款"));
+        assert!(show(en, &result(unknown()), &ctx).replace('\n', " ").contains("Do not take the money again"));
+    }
+    assert!(show(zh, &result(unknown()), &big).contains("14:40") && show(en, &result(unknown()), &big).contains("result by 14:40"));
+    let pin = Screen::Pin { amount: amount(), masked_pan: "622848******1234".into(), digits: 3, wrong: false };
+    assert!(show(zh, &pin, &on(20, 4, false)).contains("请遮挡键盘") && show(en, &pin, &on(20, 4, false)).contains("Cover the keypad"));
+    assert!(show(en, &pin, &big).contains("PIN ***\n"));
+    let wrong = Screen::Pin { amount: None, masked_pan: String::new(), digits: 0, wrong: true };
+    assert!(show(zh, &wrong, &big).contains("密码错误") && show(en, &wrong, &big).contains("Wrong PIN"));
+    let present = Screen::Present { amount: amount(), ways: vec![Way::Swipe, Way::Insert, Way::Scan], problem: Some("swipe-again".into()) };
+    assert_eq!(show(zh, &present, &big), "请再刷一次\n请刷卡、插卡或出示付款码\n1234.50 元");
+    assert_eq!(show(en, &present, &big), "Please swipe again\nPlease swipe, insert or show your code\nCNY 1234.50");
+    assert!(show(en, &result(declined()), &big).contains("Not enough money on the account (51)"));
+    for failed in [declined(), Outcome { status: Status::Failed, ..declined() }, unknown()] {
+        assert!(show(en, &result(failed), &on(40, 8, false)).contains("95516"), "service phone with every failure");
+    }
+    assert!(show(en, &result(balance()), &big).contains("Balance CNY -12345.67"));
+    assert!(show(en, &Screen::Wait { what: "reversing".into(), until: Time(AT.0 + 5000) }, &big).contains("14:30:05"));
+    assert!(show(zh, &Screen::Idle, &big).contains("老王面馆"));
+}
+
+proptest! {
+    #[test]
+    fn hostile_texts_stay_on_their_lines(text in ".{0,80}", control in "[\\x00-\\x1f\\u{202e}\\u{2028}\n]{1,5}", columns in 0usize..60, lines in 0usize..10) {
+        let hostile = format!("{control}{text}{control}");
+        let outcome = Outcome { status: Status::Declined, masked_pan: Some(hostile.clone()), reason: Some(payterm_schema::outcome::Reason::new(format!("host-{hostile}"), payterm_schema::Class::C)), ..sale() };
+        let ctx = ScreenContext { shop: hostile.clone(), service_phone: hostile.clone(), ..on(columns, lines, true) };
+        for page in [result(outcome), Screen::Idle, Screen::Wait { what: hostile.clone(), until: Time(i64::MAX) }, Screen::Trouble { what: hostile.clone() }] {
+            let shown = Texts::new(Language::En).screen(&page, &ctx);
+            prop_assert!(shown.len() <= lines.clamp(2, 8));
+            for line in shown {
+                prop_assert!(!line.chars().any(|c| c.is_control() || matches!(c, '\u{202e}' | '\u{2028}')), "{:?}", line);
+            }
+        }
+    }
+}
