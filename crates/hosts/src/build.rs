@@ -135,7 +135,7 @@ impl Source<'_> {
         if plan.operator.len() != 2 || !plan.operator.bytes().all(|b| b.is_ascii_digit()) {
             return Err(BuildError::Operator);
         }
-        if plan.mode == EntryMode::Code && plan.wallet.is_none_or(|w| !self.profile.rules().wallets.contains(&w)) {
+        if plan.mode == EntryMode::Code && plan.wallet.is_none_or(|w| !self.profile.rules.wallets.contains(&w)) {
             return Err(BuildError::Wallet);
         }
         if plan.kind == Kind::SignIn && !((1..=50).contains(&self.serial.len()) && self.serial.bytes().all(|b| (0x20..=0x7E).contains(&b))) {

@@ -43,7 +43,7 @@ pub struct Profile {
     pub(crate) messages: BTreeMap<String, MessageRow>,
     pub(crate) reversal: Reversal,
     pub reply: ReplyRow,
-    rules: HostRules,
+    pub(crate) rules: HostRules,
 }
 
 #[derive(Clone, Debug, Deserialize)]

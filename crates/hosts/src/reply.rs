@@ -63,7 +63,7 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
     let (m, r) = (&decoded.message, &profile.reply);
     let code = m.text(field::CODE).ok_or(ReadError::NoCode)?.to_owned();
     let sign_in = profile.messages.get(Kind::SignIn.name()).is_some_and(|row| reply_mti(&row.mti) == first_mti(m.mti()));
-    let success = profile.rules().codes.get(&code).is_some_and(|c| c.class == Class::A);
+    let success = profile.rules.codes.get(&code).is_some_and(|c| c.class == Class::A);
     let given = m.get(profile.keys.field).filter(|_| sign_in && success);
     let (keys, verdict_on_keys) = match given {
         None => (None, KeysVerdict::None),
