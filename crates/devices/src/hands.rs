@@ -5,7 +5,7 @@
 //!
 //! | `do` | members |
 //! |---|---|
-//! | `swipe` | `tracks` (raw reader output, `lrc`: true when LRC characters follow) or `pan`, `expiry` YYMM, `service` |
+//! | `swipe` | `tracks` (raw reader output, in hexadecimal with `hex`: true; `lrc`: true when LRC characters follow) or `pan`, `expiry` YYMM, `service` |
 //! | `insert`, `tap` | |
 //! | `scan` | `code` |
 //! | `type` | `pan`, `expiry` |
@@ -89,6 +89,8 @@ pub(crate) struct Line<'a> {
     pub tracks: Option<&'a str>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub lrc: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hex: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pan: Option<&'a str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,8 +153,10 @@ impl Line<'_> {
             }
             Ok(Tracks { track1: None, track2: Some(track2), track3: None })
         };
+        let lrc = if self.lrc { Lrc::Follows } else { Lrc::Absent };
         let read = match (self.tracks, self.pan) {
-            (Some(raw), None) => track::parse(raw, if self.lrc { Lrc::Follows } else { Lrc::Absent }),
+            (Some(raw), None) if self.hex => track::parse(&from_hex(raw)?, lrc),
+            (Some(raw), None) => track::parse(raw, lrc),
             (None, Some(pan)) => track::parse(&track::compose(&card(pan)?, Lrc::Follows), Lrc::Follows),
             (Some(_), Some(_)) | (None, None) => return Err(Refused::new("tracks", "either tracks or pan")),
         };
@@ -231,9 +235,21 @@ impl Line<'_> {
 fn pan_of(digits: &str) -> Result<Pan, Refused> {
     Pan::parse(digits).map_err(|_| Refused::new("pan", "12 to 19 digits"))
 }
+fn from_hex(hex: &str) -> Result<Zeroizing<String>, Refused> {
+    let mut text = Zeroizing::new(String::with_capacity(hex.len()));
+    for pair in hex.as_bytes().chunks(2) {
+        let byte = std::str::from_utf8(pair).ok().filter(|p| p.len() == 2 && !p.starts_with('+')).and_then(|p| u8::from_str_radix(p, 16).ok());
+        text.push(byte.filter(u8::is_ascii).map(char::from).ok_or_else(|| Refused::new("tracks", "with hex: pairs of hexadecimal digits, 00 to 7f"))?);
+    }
+    Ok(text)
+}
 fn expiry_of(yymm: &str) -> Result<&str, Refused> {
     let month = yymm.get(2..4).filter(|_| yymm.len() == 4 && yymm.bytes().all(|b| b.is_ascii_digit())).and_then(|m| m.parse::<u8>().ok());
-    if month.is_some_and(|m| (1..=12).contains(&m)) { Ok(yymm) } else { Err(Refused::new("expiry", CardError::Expiry.to_string().trim_start_matches("expiry: "))) }
+    if month.is_some_and(|m| (1..=12).contains(&m)) {
+        Ok(yymm)
+    } else {
+        Err(Refused::new("expiry", CardError::Expiry.to_string().trim_start_matches("expiry: ")))
+    }
 }
 
 fn answer(hub: &Hub, line: &[u8]) -> Value {
@@ -241,7 +257,8 @@ fn answer(hub: &Hub, line: &[u8]) -> Value {
     let parsed = if line.contains(&b'\\') {
         Err(Refused::new("line", "no backslash escapes"))
     } else {
-        serde_json::from_slice::<Line<'_>>(line).map_err(|e| Refused::new("line", format!("column {}: not a command of this protocol (an unknown member, a wrong type, or no JSON)", e.column())))
+        serde_json::from_slice::<Line<'_>>(line)
+            .map_err(|e| Refused::new("line", format!("column {}: not a command of this protocol (an unknown member, a wrong type, or no JSON)", e.column())))
     };
     parsed.and_then(|line| line.run(hub)).unwrap_or_else(|r| json!({"error": {"field": r.field, "rule": r.rule}}))
 }
@@ -413,7 +430,12 @@ impl Hands {
 
     /// Raw reader output: `%B...?;...?+...?`, with LRC characters after each `?` when `lrc`.
     pub fn swipe_tracks(&mut self, tracks: &str, lrc: bool, when: When) -> Result<Option<String>, HandsError> {
-        self.act(Line { verb: "swipe", tracks: Some(tracks), lrc, ..Line::default() }, when)
+        use std::fmt::Write;
+        let mut hex = Zeroizing::new(String::with_capacity(LINE_MOST));
+        for b in tracks.bytes().take(LINE_MOST / 2) {
+            let _ = write!(hex, "{b:02x}");
+        }
+        self.act(Line { verb: "swipe", tracks: Some(&hex), hex: true, lrc, ..Line::default() }, when)
     }
     /// A card with a track 2 made of PAN, expiry (YYMM) and service code 120.
     pub fn swipe(&mut self, pan: &str, expiry: &str, when: When) -> Result<Option<String>, HandsError> {

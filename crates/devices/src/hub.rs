@@ -3,11 +3,7 @@
 //! A driver waits on its own condition variable and hands wait on another, all under one lock: an event is handed over at
 //! once, nobody polls. The lock is never held across a caller's code.
 use crate::{DeviceError, Interrupt, SourceEvent};
-use payterm_schema::{
-    DeviceKind, Instrument,
-    device::Way,
-    secret::Pin,
-};
+use payterm_schema::{DeviceKind, Instrument, device::Way, secret::Pin};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -309,7 +305,9 @@ impl Hub {
             When::Now | When::Within(_) => slot.takes(&event) && (way_of(&event).is_none() || slot.events.iter().all(|(e, _)| !slot.takes(e))),
         };
         let idle = |slot: &Slot| Refused::new(what(), format!("the {} is not armed: nobody is asked for this now", slot.kind.name()));
-        self.deliver(device, kind_of(&event), when, ready, idle, |slot, keep| (slot.events.len() < QUEUE_MOST).then(|| slot.events.push_back((event.clone(), keep))))
+        self.deliver(device, kind_of(&event), when, ready, idle, |slot, keep| {
+            (slot.events.len() < QUEUE_MOST).then(|| slot.events.push_back((event.clone(), keep)))
+        })
     }
 
     /// Works a PIN pad.

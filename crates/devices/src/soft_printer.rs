@@ -271,8 +271,8 @@ impl State {
             if let ([0x10, 0x04], 1..=4) = (self.scanned, *b) {
                 let bits = match *b {
                     1 => u8::from(self.paper_out || self.cover_open) << 3,
-                    2 => u8::from(self.cover_open) << 2 | u8::from(self.paper_out) << 5,
-                    4 => u8::from(self.near_end || self.paper_out) * 0x0c | u8::from(self.paper_out) * 0x60,
+                    2 => (u8::from(self.cover_open) << 2) | (u8::from(self.paper_out) << 5),
+                    4 => (u8::from(self.near_end || self.paper_out) * 0x0c) | (u8::from(self.paper_out) * 0x60),
                     _ => 0,
                 };
                 self.say(&[0x12 | bits]);
@@ -308,7 +308,11 @@ impl State {
                 [0x10, ..] => continue,
                 [0x1d, b'(', b'H', 6, 0, 48, 48, id @ ..] => {
                     let answer = [&[0x37, 0x22], id, &[0]].concat();
-                    if self.holding { self.held.extend(answer) } else { self.say(&answer) }
+                    if self.holding {
+                        self.held.extend(answer)
+                    } else {
+                        self.say(&answer)
+                    }
                     continue;
                 }
                 [0x1d, b'a', _] => continue,

@@ -3,13 +3,7 @@ use crate::{
     DeviceError, Display, Driver, Encipher, Env, Interrupt, PaperLevel, PrintJob, Printer, PrinterStatus, Source, SourceEvent,
     hub::{PinAct, Port},
 };
-use payterm_schema::{
-    DeviceKind, Money, Pan, PinPad,
-    config::DeviceConfig,
-    device::Way,
-    paper::PrintResult,
-    secret::PinEntry,
-};
+use payterm_schema::{DeviceKind, Money, Pan, PinPad, config::DeviceConfig, device::Way, paper::PrintResult, secret::PinEntry};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},

@@ -1,4 +1,5 @@
 //! The ESC/POS driver against a printer in software, over TCP and over a pty.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // a test's helper panics like its assertions
 use payterm_devices::{
     DeviceError, Driver, Env, Hub, PaperLevel, PrintJob, Printer, open,
     soft_printer::{Mishap, SoftPrinter},
