@@ -27,7 +27,8 @@ fn replace(track: &str, cipher: impl Fn([u8; 8]) -> [u8; 8]) -> Result<Zeroizing
     let short = PrimitiveError::Track("fewer than 16 digits before the last");
     let end = track.len().saturating_sub(if track.len().is_multiple_of(2) { 2 } else { 1 });
     let start = end.checked_sub(16).ok_or(short.clone())?;
-    let nibbles = Zeroizing::new(track.replace('=', "D").to_ascii_uppercase());
+    let mut nibbles = Zeroizing::new(track.replace('=', "D"));
+    nibbles.make_ascii_uppercase();
     let mut block = Zeroizing::new([0; 8]);
     hex::decode_to_slice(&nibbles[start..end], block.as_mut_slice()).map_err(|_| short)?;
     let window = Zeroizing::new(hex::encode_upper(*Zeroizing::new(cipher(*block))));
