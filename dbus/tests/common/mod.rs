@@ -1,0 +1,408 @@
+//! A terminal that does what it is told, and a private bus.
+#![allow(dead_code)]
+use futures_util::stream;
+use payterm_dbus::{Address, Client, Server};
+use payterm_schema::{
+    AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice, Outcome, Phase, Request, RequestKey, Screen, Stan,
+    Status, Terminal, Time,
+    config::{BusConfig, CallerConfig},
+    host::{EntryMode, Plan, ReversalReason},
+    outcome::{OriginalShown, Place, Reason, Sums},
+    paper::{PaperJob, PaperKind, PaperState},
+    record::{Obligation, ObligationState},
+    terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
+};
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    os::unix::fs::PermissionsExt,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::broadcast;
+
+pub fn key(app: &str, id: &str) -> RequestKey {
+    RequestKey::new(app, id).unwrap()
+}
+
+/// Every field filled.
+pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
+    Outcome {
+        key: key.clone(),
+        txn,
+        kind: Kind::Sale,
+        status,
+        authority: Some(payterm_schema::Authority::Host),
+        reason: Some(Reason { code: "host-51".into(), class: Class::B, text: "余额不足".into(), next: "Use another card <&>".into() }),
+        sums: Sums { currency: Currency::CNY, amount: Some(1234), fee: Some(1), balance: Some(-5) },
+        started: Time(1_700_000_000_000),
+        ended: Some(Time(1_700_000_000_001)),
+        answer_by: Some(Time(1_700_000_180_000)),
+        place: Place { shop: "店".into(), address: "1 Road".into(), city: "上海".into() },
+        account: AccountId::new("unionpay").ok(),
+        merchant: Some("123456789012345".into()),
+        terminal: Some("12345678".into()),
+        operator: "01".into(),
+        entry: Some(EntryMode::Swipe),
+        wallet: None,
+        masked_pan: Some("621234******1234".into()),
+        stan: Stan::new(17),
+        batch: Batch::new(3),
+        rrn: Some("123456789012".into()),
+        auth_code: Some("A1B2C3".into()),
+        host_date: Some("1123".into()),
+        host_time: Some("152000".into()),
+        organisation: None,
+        issuer: None,
+        acquirer: None,
+        host_texts: vec!["one".into(), "two".into()],
+        pin: true,
+        original: Some(OriginalShown { txn: 1, key, stan: Stan::FIRST, batch: Batch::FIRST, rrn: None, auth_code: None, date: None }),
+        voided: false,
+        note: Some("order 17".into()),
+        test: true,
+    }
+}
+
+/// One of each.
+pub fn faults() -> Vec<Fault> {
+    let s = || "text \"quoted\" 中".to_owned();
+    vec![
+        Fault::Invalid { field: "amount".into(), rule: s() },
+        Fault::Busy { running: Some("order-1".into()) },
+        Fault::Busy { running: None },
+        Fault::KeyReused { id: s() },
+        Fault::NotFound { what: "transaction".into(), name: s() },
+        Fault::NotAllowed { rule: s() },
+        Fault::WrongState { rule: s() },
+        Fault::NoAccount { currency: "JPY".into() },
+        Fault::Original { rule: s() },
+        Fault::StoreFailed { id: "a".into(), cause: s() },
+        Fault::Restarting { part: "store".into() },
+        Fault::ShuttingDown,
+        Fault::Unreachable { cause: s() },
+    ]
+}
+
+#[derive(Default)]
+struct State {
+    all: BTreeMap<RequestKey, (Request, Transaction)>,
+    running: Option<RequestKey>,
+}
+
+pub struct Fake {
+    state: Mutex<State>,
+    notices: broadcast::Sender<Notice>,
+    /// What was called that leaves no other trace: "lost till/a", "reprint till/a", "retry 4" ...
+    pub log: Mutex<Vec<String>>,
+}
+
+impl Fake {
+    /// With one transaction of app `other`.
+    pub fn new() -> Arc<Self> {
+        let fake = Arc::new(Self { state: Mutex::default(), notices: broadcast::channel(256).0, log: Mutex::default() });
+        fake.put(&key("other", "secret-1"), Status::Approved);
+        fake
+    }
+    pub fn put(&self, key: &RequestKey, status: Status) {
+        let mut s = self.state.lock().unwrap();
+        let txn = s.all.len() as u64 + 1;
+        let phase = if status == Status::Running { Phase::Presenting } else { Phase::Ended };
+        let t = Transaction { outcome: outcome(key.clone(), txn, status), phase, can_cancel: status == Status::Running };
+        s.all.insert(key.clone(), (request(&key.id), t));
+    }
+    pub fn tell(&self, notice: Notice) {
+        let _ = self.notices.send(notice);
+    }
+    /// The request gets this status.
+    pub fn finish(&self, key: &RequestKey, status: Status) {
+        let told = {
+            let mut s = self.state.lock().unwrap();
+            let (_, t) = s.all.get_mut(key).unwrap();
+            t.outcome.status = status;
+            t.phase = Phase::Ended;
+            t.can_cancel = false;
+            let told = t.outcome.clone();
+            s.running = s.running.take().filter(|k| k != key);
+            told
+        };
+        self.tell(Notice::Outcome { outcome: Box::new(told) });
+    }
+    fn did(&self, what: String) {
+        self.log.lock().unwrap().push(what);
+    }
+    pub fn has_done(&self, what: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|l| l == what)
+    }
+    pub fn obligation() -> Obligation {
+        let plan = Plan {
+            kind: Kind::Sale,
+            stan: Stan::FIRST,
+            batch: Batch::FIRST,
+            amount: Money::new(1234, Currency::CNY).ok(),
+            mode: EntryMode::Code,
+            pin: false,
+            track: true,
+            wallet: Some(payterm_schema::host::Wallet::Wechat),
+            expiry: None,
+            card_sequence: Some(1),
+            original: None,
+            operator: "01".into(),
+            at: Time(-5),
+            auth_code: None,
+        };
+        Obligation {
+            txn: 1,
+            account: AccountId::new("unionpay").unwrap(),
+            state: ObligationState::Stuck,
+            plan,
+            reason: ReversalReason::NoReply,
+            tries: 3,
+            next_try: Time(7),
+            last_code: None,
+            since: Time(6),
+            sealed: Some(1),
+        }
+    }
+}
+
+pub fn request(id: &str) -> Request {
+    Request {
+        id: id.into(),
+        kind: Kind::Sale,
+        amount: Money::new(1234, Currency::CNY).ok(),
+        account: None,
+        original: None,
+        confirm: false,
+        cancel_on_caller_lost: true,
+        note: None,
+    }
+}
+
+fn now<'a, T: Send + 'a>(value: Result<T, Fault>) -> Reply<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl Terminal for Fake {
+    fn start<'a>(&'a self, caller: &'a Caller, request: Request) -> Reply<'a, RequestKey> {
+        let key = key(&caller.app, &request.id);
+        let mut s = self.state.lock().unwrap();
+        if let Some((old, _)) = s.all.get(&key) {
+            return now(if *old == request { Ok(key) } else { Err(Fault::KeyReused { id: request.id }) });
+        }
+        let txn = s.all.len() as u64 + 1;
+        let t = Transaction { outcome: outcome(key.clone(), txn, Status::Running), phase: Phase::Presenting, can_cancel: true };
+        s.all.insert(key.clone(), (request, t));
+        s.running = Some(key.clone());
+        drop(s);
+        self.tell(Notice::Started { key: key.clone(), txn });
+        now(Ok(key))
+    }
+    fn wait<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, final_only: bool) -> Reply<'a, Outcome> {
+        Box::pin(async move {
+            loop {
+                let told = self.notices.subscribe();
+                let o = self.recall(caller, key).await?.outcome;
+                if o.status.is_final() || (!final_only && o.status == Status::Unknown) {
+                    return Ok(o);
+                }
+                let mut told = told;
+                let _ = told.recv().await;
+            }
+        })
+    }
+    fn recall<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, Transaction> {
+        if let Some(n) = key.id.strip_prefix("fault-") {
+            return now(Err(faults()[n.parse::<usize>().unwrap()].clone()));
+        }
+        now(self.state.lock().unwrap().all.get(key).map(|(_, t)| t.clone()).ok_or_else(|| Fault::not_found("transaction", &key.id)))
+    }
+    fn cancel<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
+        Box::pin(async move {
+            if !self.recall(caller, key).await?.can_cancel {
+                return Err(Fault::WrongState { rule: "the frame has left".into() });
+            }
+            self.finish(key, Status::Cancelled);
+            Ok(())
+        })
+    }
+    fn confirm<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, yes: bool) -> Reply<'a, ()> {
+        self.did(format!("confirm {key} {yes}"));
+        now(Ok(()))
+    }
+    fn caller_lost<'a>(&'a self, key: &'a RequestKey) -> Reply<'a, ()> {
+        self.did(format!("lost {key}"));
+        now(Ok(()))
+    }
+    fn list<'a>(&'a self, _: &'a Caller, f: Filter) -> Reply<'a, Vec<Outcome>> {
+        let s = self.state.lock().unwrap();
+        let mut all: Vec<_> = s.all.values().map(|(_, t)| t.outcome.clone()).collect();
+        all.sort_by_key(|o| std::cmp::Reverse(o.txn));
+        all.retain(|o| f.app.as_ref().is_none_or(|a| *a == o.key.app) && f.before.is_none_or(|b| o.txn < b) && f.status.is_none_or(|s| s == o.status));
+        all.truncate(f.limit.unwrap_or(50) as usize);
+        now(Ok(all))
+    }
+    fn explain<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation> {
+        Box::pin(async move {
+            let record = serde_json::json!({"a":null,"f":1.5,"x":[null]});
+            let entries = vec![ExplainedEntry { seq: 1, at: Time(2), record }];
+            Ok(Explanation { outcome: self.recall(caller, key).await?.outcome, entries, slips: vec!["slip\n".into()] })
+        })
+    }
+    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
+        self.did(format!("reprint {key}"));
+        now(Ok(()))
+    }
+    fn devices(&self) -> Reply<'_, Vec<Device>> {
+        now(Ok(vec![device(DeviceState::Idle)]))
+    }
+    fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>> {
+        now(Ok(if caller.manager { vec![Fake::obligation()] } else { Vec::new() }))
+    }
+    fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
+        self.did(format!("retry {txn}"));
+        now(Ok(()))
+    }
+    fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
+        let outcome = Box::new(outcome(key("till", "a"), 9, Status::Approved));
+        now(Ok(vec![PaperJob { id: 4, kind: PaperKind::MerchantCopy, state: PaperState::Held, attempts: 1, problem: None, outcome }]))
+    }
+    fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
+        self.did(format!("release {job} {print}"));
+        now(Ok(()))
+    }
+    fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
+        now(Ok(vec![BatchTotals {
+            account: AccountId::new("unionpay").unwrap(),
+            currency: Currency::CNY,
+            batch: Batch::new(3),
+            signed_in: true,
+            debit_count: 1,
+            debit_minor: 1234,
+            credit_count: 0,
+            credit_minor: 0,
+            open_obligations: 1,
+            debit: "12.34".into(),
+            credit: "0.00".into(),
+        }]))
+    }
+    fn info(&self) -> Reply<'_, TerminalInfo> {
+        let running = self.state.lock().unwrap().running.clone();
+        let screen = if running.is_some() { present() } else { Screen::Idle };
+        now(Ok(TerminalInfo {
+            version: "0.1.0".into(),
+            api: 1,
+            language: "zh-CN".into(),
+            shop: "店".into(),
+            service_phone: "95516".into(),
+            test: true,
+            accounts: vec![AccountId::new("unionpay").unwrap()],
+            running,
+            screen,
+        }))
+    }
+    fn notices(&self) -> Notices {
+        let from = self.notices.subscribe();
+        Box::pin(stream::unfold(from, |mut from| async move { from.recv().await.ok().map(|n| (n, from)) }))
+    }
+}
+
+pub fn present() -> Screen {
+    Screen::Present { amount: Money::new(1234, Currency::CNY).ok(), ways: vec![payterm_schema::device::Way::Swipe], problem: None }
+}
+pub fn device(state: DeviceState) -> Device {
+    let name = "front-reader".to_owned();
+    Device { name, kind: DeviceKind::MagneticReader, driver: "virtual".into(), state, health: String::new(), restarts: 2, is_virtual: true }
+}
+
+/// A dbus-daemon of its own that every user may connect to.
+pub struct Bus {
+    child: Child,
+    pub address: String,
+    pub dir: tempfile::TempDir,
+}
+impl Bus {
+    pub fn start() -> Self {
+        Self::with_policy("<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy>")
+    }
+    pub fn with_policy(policy: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let config = dir.path().join("bus.conf");
+        let listen = format!("unix:path={}", dir.path().join("bus").display());
+        std::fs::write(&config, format!("<busconfig><type>session</type><listen>{listen}</listen><auth>EXTERNAL</auth>{policy}</busconfig>")).unwrap();
+        let mut child = Command::new("dbus-daemon")
+            .arg(format!("--config-file={}", config.display()))
+            .args(["--nofork", "--nopidfile", "--print-address=1"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = [0; 1];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        Self { child, address: listen, dir }
+    }
+    pub fn at(&self) -> Option<Address> {
+        Some(Address::Bus(self.address.clone()))
+    }
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+    pub fn busctl(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new("busctl").arg(format!("--address={}", self.address)).args(arguments).output().unwrap()
+    }
+}
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+pub fn me() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+pub fn caller(app: &str, manager: bool) -> CallerConfig {
+    CallerConfig { uid: me(), app: app.into(), manager, kinds: Vec::new(), limit: None }
+}
+pub fn nobody() -> Caller {
+    Caller { app: String::new(), uid: 0, manager: false, kinds: Vec::new(), limit: None }
+}
+
+/// A fake terminal served on a private bus and on a socket.
+pub struct World {
+    pub bus: Bus,
+    pub fake: Arc<Fake>,
+    pub server: Server,
+    pub socket: std::path::PathBuf,
+}
+impl World {
+    pub async fn start(callers: Vec<CallerConfig>) -> Self {
+        let (bus, fake) = (Bus::start(), Fake::new());
+        let socket = bus.dir.path().join("peer");
+        let config = BusConfig { callers, peer_socket: Some(socket.clone()), ..BusConfig::default() };
+        let server = payterm_dbus::serve_at(fake.clone(), &config, bus.at()).await.unwrap();
+        Self { bus, fake, server, socket }
+    }
+    pub async fn client(&self) -> Client {
+        Client::connect(Address::Bus(self.bus.address.clone()), "").await.unwrap()
+    }
+    pub async fn peer(&self) -> Client {
+        Client::connect(Address::Peer(self.socket.clone()), "").await.unwrap()
+    }
+    /// A bare connection to the bus.
+    pub async fn raw(&self) -> zbus::Connection {
+        zbus::connection::Builder::address(self.bus.address.as_str()).build().await.unwrap()
+    }
+}
+
+/// Until the condition holds, at most 5 s.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
