@@ -3,10 +3,7 @@
 //! Commands used (Epson's command reference, names as there): `ESC @` initialise, `FS &` Chinese character mode, `ESC a`
 //! justification, `GS !` character size, `ESC E` emphasis, `ESC d` feed lines, `GS ( k` two-dimensional code (cn 49: QR),
 //! `GS V` cut. Texts are GB18030: its second bytes are 30 or more, so a text never holds a byte below 20.
-use crate::{
-    Align, Paper, Size, columns_of,
-    paper::{Printed, printable},
-};
+use crate::{Align, Paper, Size, columns_of, paper::Printed};
 
 const ESC: u8 = 0x1b;
 const GS: u8 = 0x1d;
@@ -22,7 +19,7 @@ impl Paper {
             match line {
                 Printed::Text { text, align, size, bold } => {
                     style(&mut out, &mut now, (align, size, bold));
-                    out.extend_from_slice(&encoding_rs::GB18030.encode(&printable(&text)).0);
+                    out.extend_from_slice(&encoding_rs::GB18030.encode(&text).0);
                     out.push(LF);
                 }
                 Printed::Qr(content) => {

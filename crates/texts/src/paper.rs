@@ -171,9 +171,10 @@ fn width_of(text: &str) -> usize {
 pub(crate) fn printable(text: &str) -> String {
     let glyph = |c: char| {
         let mut buffer = [0; 4];
-        let (bytes, _, unmappable) = encoding_rs::GB18030.encode(c.encode_utf8(&mut buffer));
+        let (bytes, ..) = encoding_rs::GB18030.encode(c.encode_utf8(&mut buffer));
+        // Private use has no agreed glyph; U+E5E5, the one character that GB18030 does not map, is in there.
         let private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..);
-        !unmappable && !private && (bytes.len() <= 2 || c.is_alphanumeric())
+        !private && (bytes.len() <= 2 || c.is_alphanumeric())
     };
     crate::clean(text).chars().map(|c| if glyph(c) { c } else { '?' }).collect()
 }

@@ -77,7 +77,7 @@ struct Facts {
     approved: bool,
     merchant_copy: bool,
     pin: bool,
-    /// The customer signs: a card payment without a PIN.
+    /// The customer signs where no PIN was used: a card payment.
     signature: bool,
     thanks: bool,
     title: String,
@@ -156,7 +156,7 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         approved,
         merchant_copy: job.kind == PaperKind::MerchantCopy,
         pin: o.pin,
-        signature: !o.pin && !code,
+        signature: !code,
         thanks: approved && job.kind == PaperKind::CustomerCopy,
         title: texts.get(title, &[]),
         warning: warning.map(|id| texts.get(id, &[])),
