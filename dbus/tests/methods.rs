@@ -106,7 +106,7 @@ async fn hostile_arguments_name_the_field_and_change_nothing() {
         ("Start", Vec::new(), "arguments"),
         ("Start", pay(Variant::Structure(zbus::Structure::from((1u8, 2u8)))), "arguments"),
         ("Wait", pay(Variant::from("x")), "arguments"),
-        ("List", pay(sale(vec![])), "id"),
+        ("List", pay(sale(vec![])), "amount"),
         ("List", pay(Variant::from(BTreeMap::from([("limit", Variant::U32(201))]))), "limit"),
         ("Recall", pay(Variant::from("a b")), "id"),
         ("Confirm", vec![Variant::from("a"), Variant::Bool(true)], "arguments"),

@@ -16,7 +16,7 @@ use std::{
     collections::BTreeMap,
     io::Read,
     os::unix::fs::PermissionsExt,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -349,9 +349,22 @@ impl Bus {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-    pub fn busctl(&self, arguments: &[&str]) -> std::process::Output {
-        Command::new("busctl").arg(format!("--address={}", self.address)).args(arguments).output().unwrap()
+    pub async fn busctl(&self, arguments: &[&str]) -> Output {
+        let mut c = Command::new("busctl");
+        c.arg(format!("--address={}", self.address)).args(arguments);
+        output(c).await
     }
+    /// busctl as another user, with one group.
+    pub async fn busctl_as(&self, uid: u32, gid: u32, arguments: &[&str]) -> Output {
+        let mut c = Command::new("setpriv");
+        c.args([format!("--reuid={uid}"), format!("--regid={gid}"), format!("--groups={gid}"), "busctl".into(), format!("--address={}", self.address)]);
+        c.args(arguments);
+        output(c).await
+    }
+}
+/// Off the runtime's thread: the server that the program talks to runs there.
+async fn output(mut c: Command) -> Output {
+    tokio::task::spawn_blocking(move || c.output()).await.unwrap().unwrap()
 }
 impl Drop for Bus {
     fn drop(&mut self) {
