@@ -6,4 +6,5 @@
 //! reversals of messages that it never saw and refuses these when they come later. *Printer*: says that it printed, or nothing.
 pub mod bank;
 pub mod checks;
+pub mod stack;
 pub mod world;

@@ -1,0 +1,55 @@
+# Each target does all of its own set-up and is quick the second time.
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+VENV := .venv
+
+.PHONY: demo run test prove bench bench-peers install setup clean
+
+## A session that a person can follow; exits 0 only if all of it really happened.
+demo: setup
+	$(CARGO) build --quiet --workspace --bins
+	$(CARGO) run --quiet -p payterm-tests --bin payterm-demo -- demo
+
+## The same terminal, left running.
+run: setup
+	$(CARGO) build --quiet --workspace --bins
+	$(CARGO) run --quiet -p payterm-tests --bin payterm-demo -- run
+
+## What a change needs: formatting, lints, tests on real parts, small numbers.
+test: setup $(VENV)/done
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) build --workspace --bins --examples
+	$(CARGO) test --workspace
+	$(VENV)/bin/python tests/frames/check.py
+
+## The big numbers of the issues; writes target/proof.json.
+prove: setup $(VENV)/done
+	$(CARGO) build --release --workspace --bins --examples
+	$(CARGO) run --release -p payterm-tests --bin payterm-prove
+
+## A table, and target/bench.json.
+bench: setup
+	$(CARGO) build --release --workspace --bins --examples
+	$(CARGO) run --release -p payterm-tests --bin payterm-bench
+
+## The codec beside jPOS and pyiso8583.
+bench-peers: setup $(VENV)/done
+	tests/peers/run.sh
+
+install:
+	$(CARGO) build --release --workspace --bins
+	packaging/install.sh "$(DESTDIR)" "$(PREFIX)"
+
+setup:
+	@packaging/setup.sh
+
+$(VENV)/done: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+clean:
+	$(CARGO) clean
+	rm -rf $(VENV)

@@ -1,0 +1,19 @@
+#!/bin/sh
+# System packages that build, demo and tests need; does nothing when all are there.
+set -eu
+missing=""
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need dbus-daemon dbus
+need busctl systemd
+need systemd-analyze systemd
+need strace strace
+need socat socat
+need cc gcc
+command -v cargo-clippy >/dev/null 2>&1 || missing="$missing rust-web-clippy"
+command -v rustfmt >/dev/null 2>&1 || missing="$missing rustfmt-web"
+[ -z "$missing" ] && exit 0
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086
+apt-get install -y -qq --no-install-recommends $missing >/dev/null

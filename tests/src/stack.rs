@@ -1,0 +1,299 @@
+//! The real thing, as its own processes: a private dbus-daemon, `payterm-acquirer`, `paytermd` on its embedded demo
+//! configuration with a provisioned vault. For the demo, `make run`, the e2e tests, the harnesses and the benches.
+use payterm_dbus::{Address, Client};
+use payterm_devices::hands::Hands;
+use payterm_schema::{Caller, config::Config, secret::SecretBytes};
+use payterm_simulator::{World, keys};
+use payterm_vault::{SealingKey, Vault};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    fs::{File, OpenOptions},
+    io::{BufRead, BufReader},
+    os::unix::{fs::DirBuilderExt, net::UnixDatagram},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// How long anything may take to get ready.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The directory of the built programs: the one of this test or program.
+pub fn programs() -> Result<PathBuf> {
+    let me = std::env::current_exe()?;
+    let mut dir = me.parent().ok_or("no directory")?;
+    if dir.ends_with("deps") {
+        dir = dir.parent().ok_or("no directory")?;
+    }
+    Ok(dir.into())
+}
+
+pub struct Stack {
+    pub dir: PathBuf,
+    /// Removed at the end unless kept.
+    _temp: Option<tempfile::TempDir>,
+    pub bus: String,
+    pub config: Config,
+    /// Where each profile of the acquirer listens.
+    pub hosts: BTreeMap<String, String>,
+    acquirer: Option<Child>,
+    daemon: Option<Child>,
+    bus_daemon: Child,
+    /// From exec to READY=1 of the last start of the daemon.
+    pub ready_in: Duration,
+}
+
+impl Stack {
+    /// A fresh stack in a directory of its own; `change` has the last word on the configuration.
+    pub fn start(change: impl FnOnce(&mut Config, &BTreeMap<String, String>)) -> Result<Self> {
+        let temp = tempfile::Builder::new().prefix("payterm-").tempdir()?;
+        Self::start_in(temp.path().to_owned(), Some(temp), change)
+    }
+
+    pub fn start_in(dir: PathBuf, temp: Option<tempfile::TempDir>, change: impl FnOnce(&mut Config, &BTreeMap<String, String>)) -> Result<Self> {
+        let (bus_daemon, bus) = private_bus(&dir)?;
+        let mut stack = Self {
+            bus,
+            config: payterm_daemon::config::demo(rustix::process::getuid().as_raw())?,
+            hosts: BTreeMap::new(),
+            acquirer: None,
+            daemon: None,
+            bus_daemon,
+            ready_in: Duration::ZERO,
+            dir,
+            _temp: temp,
+        };
+        stack.start_acquirer("127.0.0.1:0")?;
+        stack.config.store.dir = stack.state();
+        stack.config.vault.key_file = Some(stack.dir.join("vault.key"));
+        stack.config.accounts[0].address = stack.hosts.get("unionpay").cloned().ok_or("the acquirer has no unionpay listener")?;
+        let hosts = stack.hosts.clone();
+        change(&mut stack.config, &hosts);
+        std::fs::write(stack.config_file(), toml::to_string(&stack.config)?)?;
+        stack.provision()?;
+        stack.start_daemon(&[])?;
+        Ok(stack)
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join("payterm.toml")
+    }
+    pub fn acquirer_state(&self) -> PathBuf {
+        self.dir.join("acquirer")
+    }
+    pub fn daemon_log(&self) -> PathBuf {
+        self.dir.join("paytermd.log")
+    }
+
+    /// The vault as an engineer would fill it: each account's TMK as two components with check values.
+    fn provision(&self) -> Result<()> {
+        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(self.state())?;
+        let key_file = self.dir.join("vault.key");
+        let sealing = if key_file.exists() { SealingKey::from_file(&key_file)? } else { SealingKey::create_file(&key_file)? };
+        let vault = Vault::open(&self.state(), sealing)?;
+        let world = World::demo()?;
+        for account in &self.config.accounts {
+            let test = world
+                .accounts
+                .iter()
+                .find(|a| a.merchant == account.merchant && a.terminal == account.terminal)
+                .ok_or("an account that the demo world has not")?;
+            let c = keys::components(test)?;
+            let bytes = |h: &str| hex::decode(h);
+            let part = |h: &str| bytes(h).map(SecretBytes::new);
+            vault.load_tmk_components(
+                account.id.as_str(),
+                &part(&c.component_1)?,
+                &bytes(&c.kcv_1)?,
+                &part(&c.component_2)?,
+                &bytes(&c.kcv_2)?,
+                &bytes(&c.kcv)?,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// (Re)starts the acquirer; the ledger stays.
+    pub fn start_acquirer(&mut self, listen: &str) -> Result<()> {
+        let ready = self.dir.join("acquirer.ready");
+        let _ = std::fs::remove_file(&ready);
+        let log = OpenOptions::new().create(true).append(true).open(self.dir.join("acquirer.log"))?;
+        let child = Command::new(programs()?.join("payterm-acquirer"))
+            .args(["serve", "--listen", listen, "--state"])
+            .arg(self.acquirer_state())
+            .arg("--ready-file")
+            .arg(&ready)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        self.acquirer = Some(child);
+        until("the acquirer", || ready.exists())?;
+        self.hosts = serde_json::from_slice(&std::fs::read(&ready)?)?;
+        Ok(())
+    }
+    pub fn kill_acquirer(&mut self) {
+        kill(&mut self.acquirer);
+    }
+
+    /// Starts `paytermd`, under `wrapper` if any (`strace ...`), and waits for its READY=1.
+    pub fn start_daemon(&mut self, wrapper: &[&str]) -> Result<()> {
+        let socket = self.dir.join("notify.sock");
+        let _ = std::fs::remove_file(&socket);
+        let notify = UnixDatagram::bind(&socket)?;
+        notify.set_read_timeout(Some(PATIENCE))?;
+        let log = OpenOptions::new().create(true).append(true).open(self.daemon_log())?;
+        let program = programs()?.join("paytermd");
+        let mut command = match wrapper.split_first() {
+            Some((first, rest)) => {
+                let mut c = Command::new(first);
+                c.args(rest).arg(&program);
+                c
+            }
+            None => Command::new(&program),
+        };
+        let began = Instant::now();
+        let child = command
+            .arg("--config")
+            .arg(self.config_file())
+            .env("DBUS_SESSION_BUS_ADDRESS", &self.bus)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", &self.bus)
+            .env("NOTIFY_SOCKET", &socket)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        self.daemon = Some(child);
+        let mut buffer = [0; 4096];
+        loop {
+            let n = notify.recv(&mut buffer).map_err(|e| format!("paytermd is not ready: {e}\n{}", self.log_tail()))?;
+            if buffer.get(..n).is_some_and(|b| b.windows(7).any(|w| w == b"READY=1")) {
+                self.ready_in = began.elapsed();
+                return Ok(());
+            }
+        }
+    }
+    /// SIGKILL.
+    pub fn kill_daemon(&mut self) {
+        kill(&mut self.daemon);
+    }
+    /// SIGTERM, and whether it left in order.
+    pub fn stop_daemon(&mut self) -> Result<bool> {
+        let Some(mut child) = self.daemon.take() else { return Ok(false) };
+        terminate(&child);
+        let ended = until("paytermd to stop", || child.try_wait().is_ok_and(|s| s.is_some()));
+        if ended.is_err() {
+            let _ = child.kill();
+        }
+        Ok(ended.is_ok() && child.wait()?.success())
+    }
+    pub fn daemon_pid(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Child::id)
+    }
+    /// It ended by itself.
+    pub fn daemon_gone(&mut self) -> bool {
+        self.daemon.as_mut().is_none_or(|c| c.try_wait().is_ok_and(|s| s.is_some()))
+    }
+
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(self.daemon_log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    pub async fn client(&self) -> Result<Client> {
+        Ok(Client::connect(Address::Bus(self.bus.clone()), "").await?)
+    }
+    pub fn hands(&self) -> Result<Hands> {
+        Ok(Hands::connect(&self.state().join("hands.sock"))?)
+    }
+
+    /// Runs `paytermctl` against this stack.
+    pub fn ctl(&self, args: &[&str]) -> Result<Output> {
+        let mut c = Command::new(programs()?.join("paytermctl"));
+        c.arg("--bus").arg(&self.bus).args(args).env("PAYTERM_STATE", self.state());
+        Ok(c.output()?)
+    }
+    /// Runs `payterm-acquirer ARGS --state DIR` and answers what it prints.
+    pub fn acquirer(&self, args: &[&str]) -> Result<String> {
+        let out = Command::new(programs()?.join("payterm-acquirer")).args(args).arg("--state").arg(self.acquirer_state()).output()?;
+        if !out.status.success() {
+            return Err(format!("payterm-acquirer {args:?}: {}", String::from_utf8_lossy(&out.stderr)).into());
+        }
+        Ok(String::from_utf8(out.stdout)?)
+    }
+    /// One mishap for the next message: `["--mti", "0200"]`, `["drop-reply"]`.
+    pub fn mishap(&self, filter: &[&str], what: &[&str]) -> Result<()> {
+        let state = self.acquirer_state();
+        let state = state.to_str().ok_or("path")?;
+        let out = Command::new(programs()?.join("payterm-acquirer")).arg("mishap").args(["--state", state]).args(filter).args(what).output()?;
+        if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into()) }
+    }
+    /// Balance of a ledger account at the acquirer, minor units; 0 when it has none.
+    pub fn balance(&self, account: &str) -> Result<i64> {
+        let all: serde_json::Value = serde_json::from_str(&self.acquirer(&["balances", "--json"])?)?;
+        let rows = all.as_array().ok_or("balances")?;
+        Ok(rows.iter().find(|r| r["account"] == account).and_then(|r| r["balance"].as_i64()).unwrap_or(0))
+    }
+    /// Sum of what merchants and fees hold for an account: the net of all payments.
+    pub fn net(&self, account: &str) -> Result<i64> {
+        Ok(self.balance(&format!("merchant:{account}"))? + self.balance(&format!("fees:{account}"))?)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        kill(&mut self.daemon);
+        kill(&mut self.acquirer);
+        let _ = self.bus_daemon.kill();
+        let _ = self.bus_daemon.wait();
+    }
+}
+
+/// The caller that the client's methods do not use: the server finds out who calls.
+pub fn caller() -> Caller {
+    Caller { app: "demo".into(), uid: 0, manager: true, kinds: Vec::new(), limit: None }
+}
+
+fn kill(child: &mut Option<Child>) {
+    if let Some(mut c) = child.take() {
+        let _ = c.kill();
+        let _ = c.wait();
+    }
+}
+
+fn terminate(child: &Child) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+/// Waits until `done`.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) -> Result<()> {
+    let began = Instant::now();
+    while !done() {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("{what}: not within {PATIENCE:?}").into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn private_bus(dir: &Path) -> Result<(Child, String)> {
+    let log = File::create(dir.join("bus.log"))?;
+    let mut child = Command::new("dbus-daemon")
+        .args(["--session", "--nofork", "--nopidfile", "--print-address=1"])
+        .arg(format!("--address=unix:dir={}", dir.display()))
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(|e| format!("dbus-daemon: {e} (make setup installs it)"))?;
+    let mut address = String::new();
+    BufReader::new(child.stdout.take().ok_or("no stdout")?).read_line(&mut address)?;
+    Ok((child, address.trim().to_owned()))
+}
