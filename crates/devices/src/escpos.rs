@@ -344,9 +344,9 @@ impl Link {
                 Reply::ProcessId(_) | Reply::RealTime(_) | Reply::Automatic(_) => {}
             }
         }
-        match self.status(until)?.problem() {
-            Some(why) => Err(DeviceError::io(&self.device, "in mid-job", io::Error::other(why))),
-            None => Err(DeviceError::Silent { device: self.device.clone(), doing: "confirming the job (GS ( H)" }),
+        match self.status(until).map(|s| s.problem()) {
+            Ok(Some(why)) => Err(DeviceError::io(&self.device, "in mid-job", io::Error::other(why))),
+            Ok(None) | Err(_) => Err(DeviceError::Silent { device: self.device.clone(), doing: "confirming the job (GS ( H)" }),
         }
     }
 

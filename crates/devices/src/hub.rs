@@ -161,6 +161,7 @@ impl Slot {
     }
     pub(crate) fn begin_pin(&mut self) {
         self.pin_asked = true;
+        // One that was meant for an earlier entry.
         self.interrupted = false;
     }
     pub(crate) fn take_pin(&mut self) -> Option<PinAct> {
@@ -168,7 +169,6 @@ impl Slot {
     }
     pub(crate) fn end_pin(&mut self) {
         self.pin_asked = false;
-        self.interrupted = false;
         self.pins.retain(|(_, keep)| *keep == Keep::Queued);
     }
     pub(crate) fn print(&mut self, text: &str) {
@@ -244,7 +244,7 @@ impl Port {
     pub(crate) fn interrupt(&self) -> Interrupt {
         let (hub, name, generation, wake) = (self.hub.clone(), self.name.clone(), self.generation, self.wake.clone());
         Arc::new(move || {
-            if let Some(slot) = hub.lock().get_mut(&name).filter(|s| s.generation == generation && (s.pin_asked || s.kind != DeviceKind::PinPad)) {
+            if let Some(slot) = hub.lock().get_mut(&name).filter(|s| s.generation == generation) {
                 slot.interrupted = true;
                 wake.notify_all();
             }

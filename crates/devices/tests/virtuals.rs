@@ -427,6 +427,10 @@ fn bad_lines_are_refused_by_field_and_never_quoted() {
         let want = if field == "on_or_device" { "device" } else { field };
         assert_eq!(ask(line), want, "{line}");
     }
+    let escaped = UnixStream::connect(w.path()).unwrap();
+    (&escaped).write_all(b"{\"do\":\"screen\",\"contains\":\"\\u0039\"}\n").unwrap();
+    let reply = BufReader::new(escaped).lines().next().unwrap().unwrap();
+    assert_eq!(reply, r#"{"error":{"field":"line","rule":"no backslash escapes"}}"#, "refused before a parser copies it");
     // The queue is bounded.
     for n in 0..65 {
         let reply = w.hands().insert(When::Queue);
