@@ -1,7 +1,7 @@
 //! The only clock: milliseconds since 1970 that never go backwards while the daemon runs.
 use payterm_schema::Time;
 use std::{
-    cell::Cell,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -9,22 +9,22 @@ use std::{
 /// one. [`Clock::follow`] takes the steps over where no deadline suffers.
 #[derive(Debug)]
 pub struct Clock {
-    anchor: Cell<(Time, Instant)>,
+    anchor: Mutex<(Time, Instant)>,
 }
 
 impl Clock {
     pub fn start() -> Self {
-        Self { anchor: Cell::new((wall(), Instant::now())) }
+        Self { anchor: Mutex::new((wall(), Instant::now())) }
     }
     pub fn now(&self) -> Time {
-        let (at, then) = self.anchor.get();
+        let (at, then) = *self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
         Time(at.0.saturating_add(millis(then.elapsed())))
     }
     /// Takes the system clock's time over, unless it is behind: records never get earlier. To be called while nothing runs.
     pub fn follow(&self) {
         let (now, wall) = (self.now(), wall());
         if wall > now {
-            self.anchor.set((wall, Instant::now()));
+            *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = (wall, Instant::now());
         }
     }
     /// The time from now until `t`; zero when it has passed.
@@ -61,11 +61,11 @@ mod tests {
     #[test]
     fn it_follows_a_step_forward_and_never_one_back() {
         let clock = Clock::start();
-        clock.anchor.set((Time(wall().0 + 3_600_000), Instant::now()));
+        *clock.anchor.lock().unwrap() = (Time(wall().0 + 3_600_000), Instant::now());
         let ahead = clock.now();
         clock.follow();
         assert!(clock.now() >= ahead, "the system clock was set back by an hour");
-        clock.anchor.set((Time(0), Instant::now()));
+        *clock.anchor.lock().unwrap() = (Time(0), Instant::now());
         clock.follow();
         assert!((clock.now().0 - wall().0).abs() < 1_000, "the system clock was set for the first time");
     }

@@ -2,6 +2,8 @@
 pub mod clock;
 pub mod commit;
 pub mod config;
+pub mod hostlink;
 pub mod logging;
 pub mod mishap;
 pub mod store;
+pub mod supervise;

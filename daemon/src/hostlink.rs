@@ -1,0 +1,233 @@
+//! One actor per account: builds the frame, sends it, matches the answer. Exactly one [`HostEvent`] follows each message;
+//! [`HostEvent::Late`] may follow `NoReply`.
+//!
+//! Invariant: [`HostEvent::NotSent`] is told only while no byte of the frame was handed to the socket.
+mod session;
+mod tls;
+
+pub use tls::{TlsError, connector};
+
+use crate::{
+    clock::Clock,
+    logging,
+    mishap::{Mishaps, Part},
+    store::Store,
+    supervise::Life,
+};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
+use payterm_hosts::{Profile, Station, build};
+use payterm_schema::{
+    HostEvent, HostMessage, Pan,
+    config::AccountConfig,
+    host::{CardSecrets, FrameTrace, KeysVerdict, SecretsFrom},
+};
+use payterm_vault::Vault;
+use session::{Heard, Session};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::Mutex, time::timeout};
+use tokio_rustls::TlsConnector;
+use tracing::Instrument as _;
+
+/// Messages that may wait for the link. 64: one account has one message under way and its late ones.
+const MAILBOX: usize = 64;
+/// How long a connection of its own is kept for a late answer after its time ran out. 60 s: as long as hosts take at most.
+const LATE: Duration = Duration::from_secs(60);
+
+/// What sealed PANs are sealed for, in the vault's words.
+pub const SEALED_PAN: &str = "pan";
+
+/// Hears late answers: (tag, event).
+pub type LateSink = Arc<dyn Fn(u64, HostEvent) + Send + Sync>;
+
+/// What a link needs; outlives the actor.
+pub struct Line {
+    pub config: AccountConfig,
+    pub profile: Arc<Profile>,
+    pub station: Station,
+    /// Serial number of the terminal (F62 of a sign-in).
+    pub serial: String,
+    pub tls: Option<(TlsConnector, rustls_pki_types::ServerName<'static>)>,
+    pub vault: Arc<Vault>,
+    pub store: Store,
+    pub clock: Arc<Clock>,
+    pub late: LateSink,
+    pub mishaps: Mishaps,
+    /// The connection that is kept open, for `persistent = true`.
+    pub kept: Mutex<Option<Arc<Session>>>,
+}
+
+pub struct HostLink {
+    pub life: Life,
+    pub line: Arc<Line>,
+}
+
+/// A frame to be sent. `handed` turns true before the first byte goes to the socket: whoever loses the answer because this
+/// actor died knows by it which of NotSent and NoReply is true.
+#[derive(Message)]
+#[rtype(result = "HostEvent")]
+pub struct Transmit {
+    pub message: Box<HostMessage>,
+    pub handed: Arc<AtomicBool>,
+}
+
+/// The account's working keys are worth nothing any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ForgetKeys;
+
+impl Actor for HostLink {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let _ = &self.life;
+    }
+}
+
+impl Handler<Transmit> for HostLink {
+    type Result = ResponseFuture<HostEvent>;
+    fn handle(&mut self, m: Transmit, _: &mut Self::Context) -> Self::Result {
+        self.line.mishaps.pass(Part::HostLink);
+        let line = self.line.clone();
+        let span = logging::span(m.message.log.as_deref().unwrap_or("-"));
+        Box::pin(async move { line.transmit(*m.message, &m.handed).await }.instrument(span))
+    }
+}
+
+impl Handler<ForgetKeys> for HostLink {
+    type Result = ();
+    fn handle(&mut self, _: ForgetKeys, ctx: &mut Self::Context) {
+        let line = self.line.clone();
+        // The next message waits: a sign-in that follows must not lose its keys to this.
+        let forget = tokio::task::spawn_blocking(move || {
+            if let Err(e) = line.vault.clear_working_keys(line.config.id.as_str()) {
+                tracing::error!(account = %line.config.id, "working keys could not be removed: {e}");
+            }
+        });
+        ctx.wait(async move { drop(forget.await) }.into_actor(self));
+    }
+}
+
+impl Line {
+    async fn transmit(self: Arc<Self>, message: HostMessage, handed: &AtomicBool) -> HostEvent {
+        let account = &self.config.id;
+        let not_sent = |why: String| {
+            tracing::info!(%account, "not sent: {why}");
+            HostEvent::NotSent { why }
+        };
+        let secrets = match self.secrets(message.secrets).await {
+            Ok(s) => s,
+            Err(why) => return not_sent(why),
+        };
+        let mac = self.vault.account_mac(account.as_str());
+        let built = match build(&self.profile, &self.station, message.leg, &message.plan, &secrets, &self.serial, &mac) {
+            Ok(b) => b,
+            Err(e) => return not_sent(e.to_string()),
+        };
+        drop(secrets);
+        let left = self.clock.until(message.deadline);
+        let connect = Duration::from_millis(u64::from(self.config.connect_timeout_ms)).min(left);
+        let session = match timeout(connect, self.session()).await {
+            Ok(Ok(s)) => s,
+            Ok(Err(why)) => return not_sent(why),
+            Err(_) => return not_sent("connect: time-out".into()),
+        };
+        let trace = |received| FrameTrace { sent: built.trace.clone(), received };
+        let no_reply = |why: String| {
+            tracing::warn!(%account, stan = %message.plan.stan, "no reply: {why}");
+            HostEvent::NoReply { why, trace: trace(Vec::new()) }
+        };
+        let answer = session.expect(message.tag, built.expect.clone(), built.trace.clone());
+        let sent = timeout(self.clock.until(message.deadline), session.send(built.bytes.reveal(), handed)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            session.close();
+            let why = match sent {
+                Ok(Err(e)) => format!("send: {e}"),
+                Ok(Ok(())) | Err(_) => "send: time-out".into(),
+            };
+            return if handed.load(Ordering::SeqCst) { no_reply(why) } else { not_sent(why) };
+        }
+        tracing::debug!(%account, stan = %message.plan.stan, "sent");
+        let mut heard: Heard = match timeout(self.clock.until(message.deadline), answer).await {
+            Ok(Ok(heard)) => heard,
+            Ok(Err(_)) => return no_reply("the host closed the connection".into()),
+            Err(_) => {
+                self.keep_for_late(session);
+                return no_reply("time-out".into());
+            }
+        };
+        if !self.config.persistent {
+            session.close();
+        }
+        if let Some(keys) = heard.keys.take() {
+            let (vault, account) = (self.vault.clone(), account.clone());
+            let import = tokio::task::spawn_blocking(move || vault.import_working_keys(account.as_str(), &keys).map_err(|e| chain(&e)));
+            heard.answer.keys = match import.await {
+                Ok(Ok(())) => KeysVerdict::Loaded,
+                Ok(Err(why)) => KeysVerdict::Refused(why),
+                Err(_) => KeysVerdict::Refused("the vault failed".into()),
+            };
+        }
+        tracing::info!(%account, stan = %message.plan.stan, code = heard.answer.code, "answered");
+        HostEvent::Reply { answer: Box::new(heard.answer), trace: trace(heard.received) }
+    }
+
+    /// A connection of its own stays open a while for its late answer; the persistent one stays anyway.
+    fn keep_for_late(&self, session: Arc<Session>) {
+        if !self.config.persistent {
+            tokio::spawn(async move {
+                tokio::time::sleep(LATE).await;
+                session.close();
+            });
+        }
+    }
+
+    async fn secrets(&self, from: SecretsFrom) -> Result<CardSecrets, String> {
+        let txn = match from {
+            SecretsFrom::None => return Ok(CardSecrets::default()),
+            SecretsFrom::Memory(s) => return Ok(s),
+            SecretsFrom::Sealed(txn) => txn,
+        };
+        let sealed = self.store.sealed(txn).await.map_err(|e| e.to_string())?.ok_or_else(|| format!("the sealed PAN of transaction {txn} is not there"))?;
+        let clear = self.vault.unseal(SEALED_PAN, &txn.to_be_bytes(), &sealed).map_err(|e| e.to_string())?;
+        let pan = std::str::from_utf8(clear.reveal()).ok().and_then(|t| Pan::parse(t).ok());
+        Ok(CardSecrets { pan: Some(pan.ok_or("the sealed PAN is no PAN")?), ..CardSecrets::default() })
+    }
+
+    /// The kept connection while it is alive, else a new one.
+    async fn session(&self) -> Result<Arc<Session>, String> {
+        if !self.config.persistent {
+            return self.connect().await;
+        }
+        let mut kept = self.kept.lock().await;
+        if let Some(s) = kept.as_ref().filter(|s| s.is_alive()) {
+            return Ok(s.clone());
+        }
+        let new = self.connect().await?;
+        *kept = Some(new.clone());
+        Ok(new)
+    }
+
+    async fn connect(&self) -> Result<Arc<Session>, String> {
+        let tcp = tokio::net::TcpStream::connect(&self.config.address).await.map_err(|e| format!("connect {}: {e}", self.config.address))?;
+        tcp.set_nodelay(true).map_err(|e| format!("connect: {e}"))?;
+        let reader = session::Reader { profile: self.profile.clone(), mac: self.vault.account_mac(self.config.id.as_str()), late: self.late.clone() };
+        match &self.tls {
+            None => Ok(Session::start(tcp, false, reader)),
+            Some((connector, name)) => {
+                let stream = connector.connect(name.clone(), tcp).await.map_err(|e| format!("TLS: {e}"))?;
+                Ok(Session::start(stream, true, reader))
+            }
+        }
+    }
+}
+
+fn chain(e: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(e), |e| e.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
