@@ -65,14 +65,29 @@ pub const INTERFACES: &[Interface] = &[
     Interface {
         name: MANAGER,
         methods: &[
-            method("Start", REQUEST, PATH, "Starts a request; answers when it is durable. The same id with the same content answers the same path and does nothing again."),
+            method(
+                "Start",
+                REQUEST,
+                PATH,
+                "Starts a request; answers when it is durable. The same id with the same content answers the same path and does nothing again.",
+            ),
             method("Pay", REQUEST, OUTCOME, "Start and Wait in one call; answers at the latest at the outcome's answer_by, if need be with status unknown."),
             method("Wait", PATH, OUTCOME, "Answers with the final outcome, or with status unknown at answer_by."),
             method("WaitFinal", PATH, OUTCOME, "Answers with the final outcome only, however long that takes."),
-            method("Recall", &[("request", "s")], &[("transaction", "a{sv}")], "What became of a request: outcome, phase, can_cancel. Takes an id, an object path, or (managers) app/id."),
+            method(
+                "Recall",
+                &[("request", "s")],
+                &[("transaction", "a{sv}")],
+                "What became of a request: outcome, phase, can_cancel. Takes an id, an object path, or (managers) app/id.",
+            ),
             method("Cancel", PATH, &[], "Cancels while the frame has not left; WrongState afterwards."),
             method("Confirm", &[("transaction", "o"), ("yes", "b")], &[], "Answers the prompt of phase confirming."),
-            method("List", &[("filter", "a{sv}")], &[("outcomes", "aa{sv}")], "The history, newest first, a page at a time: app, kind, status, account, since, until, last4, rrn, stan, before, limit."),
+            method(
+                "List",
+                &[("filter", "a{sv}")],
+                &[("outcomes", "aa{sv}")],
+                "The history, newest first, a page at a time: app, kind, status, account, since, until, last4, rrn, stan, before, limit.",
+            ),
             method("Explain", &[("request", "s")], &[("json", "s")], "The dispute page as a JSON text: outcome, entries, slips. Takes what Recall takes."),
             method("Reprint", &[("request", "s")], &[], "Queues a copy of the slip, headed as a duplicate. Takes what Recall takes."),
             method("Devices", &[], &[("devices", "aa{sv}")], "The devices, in the order of the configuration."),

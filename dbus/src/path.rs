@@ -62,7 +62,9 @@ mod tests {
             assert_eq!(parse(&text), Some(key));
         }
         assert_eq!(path(&RequestKey::new("shop-1", "a.b").unwrap()), "/org/payterm/Terminal1/transaction/shop_2d1/a_2eb");
-        for bad in ["", "/", ROOT, "/x/transaction/a/b", "/transaction/a", "/transaction/a/_2D", "/transaction/a/_61", "/transaction/a/_2", "/transaction/a/b/c"] {
+        for bad in
+            ["", "/", ROOT, "/x/transaction/a/b", "/transaction/a", "/transaction/a/_2D", "/transaction/a/_61", "/transaction/a/_2", "/transaction/a/b/c"]
+        {
             assert_eq!(parse(&format!("{ROOT}{bad}")), None, "{bad}");
         }
     }

@@ -6,7 +6,11 @@ use crate::{
     objects::SHOWN,
     signals,
 };
-use payterm_schema::{Terminal, config::{BusConfig, BusKind}, terminal::Filter};
+use payterm_schema::{
+    Terminal,
+    config::{BusConfig, BusKind},
+    terminal::Filter,
+};
 use std::{
     collections::VecDeque,
     io,
@@ -139,14 +143,24 @@ async fn accept(face: Arc<Face>, listener: UnixListener) {
 }
 
 async fn peer(face: Arc<Face>, stream: UnixStream) {
-    // A user without a row is answered NotAllowed call by call, so that it learns why.
+    let known = stream.peer_cred().is_ok_and(|c| face.callers.iter().any(|row| row.uid == c.uid()));
     let Ok(stream) = stream.into_std() else { return };
     let built = Builder::unix_stream(stream).server(Guid::generate()).p2p().build_message_stream();
-    match tokio::time::timeout(HANDSHAKE, built).await {
-        Ok(Ok(stream)) => Link::new(&face, Connection::from(&stream)).run(stream).await,
-        Ok(Err(cause)) => tracing::debug!(%cause, "a peer's handshake failed"),
-        Err(_) => tracing::debug!("a peer's handshake took too long"),
+    let stream = match tokio::time::timeout(HANDSHAKE, built).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(cause)) => return tracing::debug!(%cause, "a peer's handshake failed"),
+        Err(_) => return tracing::debug!("a peer's handshake took too long"),
+    };
+    let conn = Connection::from(&stream);
+    if !known {
+        // A user without a row is answered NotAllowed, so that it learns why, but may not keep a connection.
+        let conn = conn.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(HANDSHAKE).await;
+            let _ = conn.close().await;
+        });
     }
+    Link::new(&face, conn).run(stream).await;
 }
 
 impl Server {

@@ -55,9 +55,11 @@ impl Face {
                 let Some(caller) = peer.follower() else { continue };
                 for told in self.told(caller, notice, removed.as_ref()).await {
                     let Ok(message) = built(&link.conn, peer.name.as_deref(), told) else { continue };
-                    if link.signals.try_send(message).is_err() && peer.name.is_none() {
-                        tracing::warn!(app = %caller.app, "a peer reads no signals: its connection is closed");
-                        let _ = link.conn.clone().close().await;
+                    if link.signals.try_send(message).is_err() {
+                        tracing::warn!(app = %caller.app, peer = peer.name.as_deref().unwrap_or("socket"), "signals are not read: one was dropped");
+                        if peer.name.is_none() {
+                            let _ = link.conn.clone().close().await;
+                        }
                     }
                 }
             }
@@ -139,7 +141,12 @@ impl Face {
 }
 
 fn changed(path: String, interface: &'static str, properties: Variant<'static>) -> Told {
-    Told { path, interface: PROPERTIES, member: "PropertiesChanged", values: vec![Variant::from(interface), properties, Variant::Array(Array::new(&Signature::Str))] }
+    Told {
+        path,
+        interface: PROPERTIES,
+        member: "PropertiesChanged",
+        values: vec![Variant::from(interface), properties, Variant::Array(Array::new(&Signature::Str))],
+    }
 }
 
 fn built(conn: &zbus::Connection, to: Option<&str>, told: Told) -> zbus::Result<Message> {

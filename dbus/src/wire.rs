@@ -167,9 +167,9 @@ mod tests {
     #[test]
     fn limits_and_unknown_keys_name_the_field() {
         let fault = |json: Value| decode::<RequestWire>("request", &encode(&json).unwrap(), CALLER).unwrap_err();
-        let field = |json: Value| match fault(json) {
-            Fault::Invalid { field, .. } => field,
-            other => panic!("{other:?}"),
+        let field = |json: Value| {
+            let Fault::Invalid { field, .. } = fault(json) else { panic!("not Invalid") };
+            field
         };
         assert_eq!(field(serde_json::json!({"id":"a","kind":"sale","tip":"1"})), "tip");
         assert_eq!(field(serde_json::json!({"id":"a"})), "kind");

@@ -36,7 +36,9 @@ async fn only_payterm_owns_the_name_and_only_its_group_may_call() {
         let (done, why) = run(65534, &devices).await;
         assert!(!done && why.contains("Access denied"), "{why}");
     }
-    for (uid, name, allowed) in [(65534, "org.payterm.Terminal1.lane3", false), (65534, "org.payterm.Terminal1", false), (1, "org.payterm.Terminal1.lane3", true)] {
+    for (uid, name, allowed) in
+        [(65534, "org.payterm.Terminal1.lane3", false), (65534, "org.payterm.Terminal1", false), (1, "org.payterm.Terminal1.lane3", true)]
+    {
         let own = ["call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName", "su", name, "4"];
         let o = bus.busctl_as(uid, 1, &own).await;
         assert_eq!(o.status.success(), allowed, "{uid} {name}: {}", String::from_utf8_lossy(&o.stderr));

@@ -39,7 +39,9 @@ async fn the_committed_xml_is_what_the_service_says() {
             let end = rest[start..].find("  </interface>\n").unwrap() + start + "  </interface>\n".len();
             let element = &rest[start..end];
             let name = element.split('"').nth(1).unwrap().to_owned();
-            let file = format!("<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n \"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n<node>\n{element}</node>\n");
+            let file = format!(
+                "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n \"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n<node>\n{element}</node>\n"
+            );
             served.insert(name, file);
             rest = &rest[end..];
         }
@@ -78,7 +80,13 @@ async fn the_object_manager_and_properties_show_own_transactions_only() {
     assert_eq!(*told["Status"], Variant::from("running"));
     assert_eq!(*told["CanCancel"], Variant::Bool(true));
     for i in INTERFACES.iter().filter(|i| !i.properties.is_empty()) {
-        let at = if i.name.ends_with("Manager") { ROOT.to_owned() } else if i.name == TRANSACTION { own.clone() } else { device_path("front-reader") };
+        let at = if i.name.ends_with("Manager") {
+            ROOT.to_owned()
+        } else if i.name == TRANSACTION {
+            own.clone()
+        } else {
+            device_path("front-reader")
+        };
         for p in i.properties {
             let v = get(&c, &at, i.name, p.name).await.unwrap();
             assert_eq!(v.value_signature().to_string(), p.signature, "{}.{}", i.name, p.name);
@@ -124,7 +132,9 @@ async fn changes_are_told_to_readers_and_nobody_else() {
         }
     }
     let has = |member: &str, p: &str| members.iter().any(|(m, q)| m == member && q == p);
-    assert!(has("InterfacesAdded", ROOT) && has("PropertiesChanged", &at) && has("PropertiesChanged", ROOT) && has("Notice", ROOT) && has("OutcomeChanged", &at));
+    assert!(
+        has("InterfacesAdded", ROOT) && has("PropertiesChanged", &at) && has("PropertiesChanged", ROOT) && has("Notice", ROOT) && has("OutcomeChanged", &at)
+    );
     let silence = tokio::time::timeout(Duration::from_millis(300), async {
         while let Some(Ok(m)) = quiet.next().await {
             if m.header().path().is_some_and(|p| p.as_str().starts_with(ROOT)) {
@@ -194,7 +204,11 @@ async fn another_user_is_another_app() {
     let k = client.start(&nobody(), request("private")).await.unwrap();
     let as_user = async |uid: u32, arguments: &[&str]| out(&w.bus.busctl_as(uid, uid, arguments).await);
     let manager = ["call", "org.payterm.Terminal1", ROOT, "org.payterm.Terminal1.Manager"];
-    let started = as_user(NOBODY, &[&manager[..], &["Start", "a{sv}", "4", "id", "s", "private", "kind", "s", "sale", "amount", "s", "1", "currency", "s", "CNY"]].concat()).await;
+    let started = as_user(
+        NOBODY,
+        &[&manager[..], &["Start", "a{sv}", "4", "id", "s", "private", "kind", "s", "sale", "amount", "s", "1", "currency", "s", "CNY"]].concat(),
+    )
+    .await;
     assert!(started.contains("/transaction/kiosk/private"), "the same id of another app is another request: {started}");
     assert!(as_user(NOBODY, &[&manager[..], &["Recall", "s", &path(&k)]].concat()).await.contains("not found"));
     assert!(as_user(NOBODY, &[&manager[..], &["Cancel", "o", &path(&k)]].concat()).await.contains("not found"));

@@ -324,7 +324,9 @@ pub struct Bus {
 }
 impl Bus {
     pub fn start() -> Self {
-        Self::with_policy("<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy>")
+        Self::with_policy(
+            "<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy>",
+        )
     }
     pub fn with_policy(policy: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
