@@ -1,4 +1,5 @@
 //! Keys through the front door: loading, working keys, MAC, PIN block, track, restart, refusals, threads.
+#![allow(clippy::unwrap_used)] // helpers of tests
 use payterm_schema::secret::{Mac, MacAlgorithm, MacError, Pan, Pin, SecretBytes};
 use payterm_vault::{
     KeysRefused, SealingKey, Vault, VaultError,

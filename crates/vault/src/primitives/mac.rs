@@ -44,7 +44,7 @@ fn padded(data: &[u8]) -> impl Iterator<Item = [u8; 8]> {
 
 /// 8 bytes as 16 upper-case hex characters, in halves.
 fn hex16(r: [u8; 8]) -> ([u8; 8], [u8; 8]) {
-    let digit = |i: usize| b"0123456789ABCDEF"[usize::from(if i % 2 == 0 { r[i / 2] >> 4 } else { r[i / 2] & 15 })];
+    let digit = |i: usize| b"0123456789ABCDEF"[usize::from(if i.is_multiple_of(2) { r[i / 2] >> 4 } else { r[i / 2] & 15 })];
     (std::array::from_fn(digit), std::array::from_fn(|i| digit(i + 8)))
 }
 
