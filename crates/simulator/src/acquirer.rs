@@ -1,0 +1,292 @@
+//! The running acquirer: listeners, state directory, handles.
+use crate::{
+    bank::{Bank, BankError},
+    control::{self, ControlError},
+    ledger::{self, Balance, LedgerError, Posting, Report},
+    mishap::Mishaps,
+    server,
+    wire::{Wire, WireError},
+    world::World,
+};
+use payterm_schema::Time;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{DirBuilder, File, TryLockError},
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, SystemTime},
+};
+use tokio::{net::TcpListener, sync::watch};
+
+/// How an acquirer runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where each profile listens; the first address without a profile is for all that are not named: a port above 0 is
+    /// for the first of them, the next ones count up.
+    pub listen: Vec<Listen>,
+    /// State directory (SQLite, control socket). None: all in memory, nothing is synced, there is no control socket.
+    pub state: Option<PathBuf>,
+    /// PEM files of the certificate chain and its key: TLS on every listener.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Connections at a time. Default 256.
+    pub max_connections: usize,
+    /// A connection without a request for so long is closed. Default 120 s.
+    pub idle: Duration,
+    /// A frame that began must be whole by then, a reply must be taken by then. Default 10 s.
+    pub frame: Duration,
+    /// Keep masked messages for `log` (the last 10,000). Default true.
+    pub log: bool,
+}
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: vec![Listen { profile: None, address: SocketAddr::from(([127, 0, 0, 1], 0)) }],
+            state: None,
+            tls: None,
+            max_connections: 256,
+            idle: Duration::from_secs(120),
+            frame: Duration::from_secs(10),
+            log: true,
+        }
+    }
+}
+impl Options {
+    /// In memory, on ephemeral loopback ports, without a message log: for tests and benchmarks.
+    pub fn fast() -> Self {
+        Self { log: false, ..Self::default() }
+    }
+    fn address(&self, profile: &str, unnamed: &mut u16) -> Option<SocketAddr> {
+        if let Some(l) = self.listen.iter().find(|l| l.profile.as_deref() == Some(profile)) {
+            return Some(l.address);
+        }
+        let mut address = self.listen.iter().find(|l| l.profile.is_none())?.address;
+        if address.port() != 0 {
+            address.set_port(address.port().checked_add(*unnamed)?);
+        }
+        *unnamed += 1;
+        Some(address)
+    }
+}
+
+/// `127.0.0.1:0`, or `unionpay=127.0.0.1:5000`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub profile: Option<String>,
+    pub address: SocketAddr,
+}
+impl std::str::FromStr for Listen {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let (profile, address) = match s.rsplit_once('=') {
+            Some((p, a)) => (Some(p.to_owned()), a),
+            None => (None, s),
+        };
+        Ok(Self { profile, address: address.parse().map_err(|_| "ADDRESS:PORT or PROFILE=ADDRESS:PORT")? })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AcquirerError {
+    #[error("state directory {path}: {cause}")]
+    State { path: String, cause: std::io::Error },
+    #[error("state directory {0}: another acquirer runs on it")]
+    InUse(String),
+    #[error("listen {address}: {cause}")]
+    Listen { address: SocketAddr, cause: std::io::Error },
+    #[error("listen: no address for profile {0}")]
+    NoAddress(String),
+    #[error("tls {path}: {rule}")]
+    Tls { path: String, rule: String },
+    #[error("no thread for the server: {0}")]
+    Thread(std::io::Error),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error(transparent)]
+    Bank(#[from] BankError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    pub connections: u64,
+    pub frames: u64,
+    /// Frames that no codec could read; each closed its connection.
+    pub bad_frames: u64,
+    pub mishaps: u64,
+}
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub connections: AtomicU64,
+    pub frames: AtomicU64,
+    pub bad_frames: AtomicU64,
+    pub mishaps: AtomicU64,
+}
+
+/// What connections, control socket and handles share.
+pub(crate) struct Shared {
+    pub world: Arc<World>,
+    pub options: Options,
+    pub mishaps: Mishaps,
+    pub counters: Counters,
+    bank: Mutex<Bank>,
+}
+impl Shared {
+    pub fn bank(&self) -> MutexGuard<'_, Bank> {
+        // A panic in the bank rolled its SQLite transaction back.
+        self.bank.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub fn stats(&self) -> Stats {
+        let n = |c: &AtomicU64| c.load(Ordering::Relaxed);
+        let c = &self.counters;
+        Stats { connections: n(&c.connections), frames: n(&c.frames), bad_frames: n(&c.bad_frames), mishaps: n(&c.mishaps) }
+    }
+    pub fn now(&self) -> Time {
+        now()
+    }
+}
+
+/// The system clock.
+pub fn now() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+pub struct Acquirer;
+
+impl Acquirer {
+    /// Starts an acquirer on a thread of its own. It listens when this returns, and stops when the handle is dropped.
+    pub fn start(world: World, options: Options) -> Result<Running, AcquirerError> {
+        let lock = options.state.as_deref().map(lock_state).transpose()?;
+        let world = Arc::new(world);
+        let file = options.state.as_deref().map(database);
+        let bank = Bank::open(Arc::clone(&world), file.as_deref(), now())?;
+        let tls = options.tls.as_ref().map(|(cert, key)| server::tls(cert, key)).transpose()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build().map_err(AcquirerError::Thread)?;
+        let mut listeners = Vec::new();
+        let (mut addrs, mut unnamed) = (BTreeMap::new(), 0);
+        for profile in world.profiles() {
+            let wire = Arc::new(Wire::load(profile)?);
+            let address = options.address(profile, &mut unnamed).ok_or_else(|| AcquirerError::NoAddress(profile.into()))?;
+            let fail = |cause| AcquirerError::Listen { address, cause };
+            let listener = runtime.block_on(TcpListener::bind(address)).map_err(fail)?;
+            addrs.insert(profile.to_owned(), listener.local_addr().map_err(fail)?);
+            listeners.push((listener, wire));
+        }
+        let control = match &options.state {
+            Some(dir) => Some(runtime.block_on(async { control::bind(dir) })?),
+            None => None,
+        };
+        let shared = Arc::new(Shared { world, options, mishaps: Mishaps::default(), counters: Counters::default(), bank: Mutex::new(bank) });
+        let (stop, mut stopped) = watch::channel(false);
+        let inner = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("acquirer".into())
+            .spawn(move || {
+                let _lock = lock;
+                runtime.block_on(async {
+                    for (listener, wire) in listeners {
+                        tokio::spawn(server::accept(listener, wire, tls.clone(), Arc::clone(&inner)));
+                    }
+                    if let Some(c) = control {
+                        tokio::spawn(control::serve(c, Arc::clone(&inner)));
+                    }
+                    // An error means that the handle is gone: stop too.
+                    let _ = stopped.wait_for(|s| *s).await;
+                });
+                // What is in the database's hands is finished; connections are cut.
+                runtime.shutdown_timeout(Duration::from_secs(5));
+                if let Some(dir) = &inner.options.state {
+                    let _ = std::fs::remove_file(control::path(dir));
+                }
+            })
+            .map_err(AcquirerError::Thread)?;
+        Ok(Running { addrs, shared, stop, thread: Some(thread) })
+    }
+}
+
+/// Name of the SQLite file in a state directory.
+pub fn database(state: &Path) -> PathBuf {
+    state.join("acquirer.db")
+}
+
+fn lock_state(dir: &Path) -> Result<File, AcquirerError> {
+    let fail = |cause| AcquirerError::State { path: dir.display().to_string(), cause };
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail)?;
+    let file = File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(AcquirerError::InUse(dir.display().to_string())),
+        Err(TryLockError::Error(cause)) => Err(fail(cause)),
+    }
+}
+
+/// A running acquirer; dropping it stops it.
+pub struct Running {
+    /// By profile.
+    pub addrs: BTreeMap<String, SocketAddr>,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Where `profile` listens.
+    pub fn addr(&self, profile: &str) -> Option<SocketAddr> {
+        self.addrs.get(profile).copied()
+    }
+    pub fn mishaps(&self) -> &Mishaps {
+        &self.shared.mishaps
+    }
+    pub fn world(&self) -> &World {
+        &self.shared.world
+    }
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+    /// All postings, oldest first; wallet payments that are due are completed before.
+    pub fn postings(&self) -> Result<Vec<Posting>, BankError> {
+        self.read(ledger::postings)
+    }
+    pub fn balances(&self) -> Result<Vec<Balance>, BankError> {
+        self.read(ledger::balances)
+    }
+    /// Balance of one ledger account (`card:alice`, `merchant:cup`), minor units.
+    pub fn balance(&self, account: &str) -> Result<i64, BankError> {
+        self.read(|c| ledger::balance(c, account))
+    }
+    pub fn check(&self) -> Result<Report, BankError> {
+        self.read(ledger::check)
+    }
+    pub fn log(&self) -> Result<Vec<crate::journal::Seen>, BankError> {
+        Ok(crate::journal::read(&self.shared.bank().db)?)
+    }
+    fn read<T>(&self, f: impl FnOnce(&rusqlite::Connection) -> Result<T, LedgerError>) -> Result<T, BankError> {
+        let mut bank = self.shared.bank();
+        bank.settle_due(now())?;
+        Ok(f(&bank.db)?)
+    }
+    /// Stops it and waits for the end.
+    pub fn stop(mut self) {
+        self.end();
+    }
+    fn end(&mut self) {
+        let _ = self.stop.send(true);
+        if let Some(t) = self.thread.take() {
+            let _ = t.join();
+        }
+    }
+}
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

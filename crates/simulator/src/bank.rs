@@ -1,0 +1,375 @@
+//! The acquirer with the issuers behind it: what each request is answered and what it moves. Knows no wire format.
+//!
+//! Invariant: an answer and its posting are one SQLite transaction; for each (account, batch, STAN, MTI) there is at most
+//! one approval, whatever is repeated, reordered or reversed (host-protocol §3, §6).
+use crate::{
+    ledger::{self, LedgerError},
+    world::{Account, CardStatus, CodeAnswer, World},
+};
+use payterm_schema::{
+    HostAnswer, Kind, Money, Pan, PaymentCode, Time,
+    account::Batch,
+    host::{KeysVerdict, MacVerdict, Wallet},
+    secret::{Pin, PinBlock, SecretBytes},
+};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::{fmt, path::Path, sync::Arc};
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS session(account TEXT PRIMARY KEY, batch INTEGER NOT NULL, signed_in INTEGER NOT NULL DEFAULT 0, pik TEXT, mak TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS wrong_pin(card TEXT PRIMARY KEY, tries INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS txn(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, mti TEXT NOT NULL,
+  kind TEXT NOT NULL, f3 TEXT, f25 TEXT, type60 TEXT, amount INTEGER, payer TEXT, pan TEXT, wallet TEXT, original INTEGER REFERENCES txn,
+  rrn TEXT NOT NULL, auth TEXT, date TEXT NOT NULL, state TEXT NOT NULL, code TEXT NOT NULL, due INTEGER, due_code TEXT, posting INTEGER REFERENCES posting,
+  answer TEXT NOT NULL, UNIQUE(account, batch, stan, mti)) STRICT;
+CREATE INDEX IF NOT EXISTS txn_due ON txn(due) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS txn_rrn ON txn(rrn);
+CREATE TABLE IF NOT EXISTS unmatched_reversal(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(account, batch, stan)) STRICT;
+CREATE TABLE IF NOT EXISTS message(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT, mti TEXT NOT NULL, stan INTEGER, code TEXT, mishap TEXT, request TEXT NOT NULL, reply TEXT NOT NULL) STRICT;
+";
+
+#[derive(Debug, thiserror::Error)]
+pub enum BankError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("state: {0}")]
+    Sql(#[from] rusqlite::Error),
+    #[error("state: a stored answer is malformed: {0}")]
+    Stored(#[from] serde_json::Error),
+    #[error("state: a stored key is malformed")]
+    Key,
+    #[error("keys: {0}")]
+    Crypto(String),
+    #[error("keys: {0}")]
+    Keys(#[from] crate::keys::KeyError),
+}
+
+/// What a message asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Do(Kind),
+    /// State of a payment-code sale (F3 310000, 60.1 01, F61).
+    Query,
+    Reversal,
+}
+
+/// The PIN of a request.
+#[derive(Clone, Default)]
+pub enum PinGiven {
+    #[default]
+    None,
+    /// As it came; none when F52 is no PIN block. The bank wants it opened.
+    Sealed(Option<PinBlock>),
+    Clear(Pin),
+    /// The block does not decode under this session's PIK.
+    Malformed,
+}
+
+/// How a message names its original: all that is given must agree.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    pub batch: Option<u32>,
+    pub stan: Option<u32>,
+    /// MMDD.
+    pub date: Option<String>,
+}
+
+/// A request, decoded. Card data is masked in `Debug`.
+#[derive(Clone)]
+pub struct Ask {
+    pub what: What,
+    /// With the repeat digit cleared.
+    pub mti: String,
+    pub f3: Option<String>,
+    pub f25: Option<String>,
+    /// F60.1
+    pub type60: Option<String>,
+    pub batch: u32,
+    pub stan: u32,
+    /// F4, minor units.
+    pub amount: Option<u64>,
+    /// F49 numeric.
+    pub currency: Option<u16>,
+    pub pan: Option<Pan>,
+    /// YYMM of F14 or the track.
+    pub expiry: Option<String>,
+    pub pin: PinGiven,
+    pub code: Option<PaymentCode>,
+    pub rrn: Option<String>,
+    pub auth: Option<String>,
+    pub named: Option<Named>,
+}
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ask({:?} {} batch {} stan {} {:?} {:?})", self.what, self.mti, self.batch, self.stan, self.pan, self.code)
+    }
+}
+
+/// When an answer is made, and how far the profile's clock is from UTC (F12, F13, F15).
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    pub now: Time,
+    pub utc_offset_minutes: i32,
+}
+impl Clock {
+    /// (hhmmss, MMDD).
+    fn texts(self) -> (String, String) {
+        let t = self.now.local(self.utc_offset_minutes);
+        (format!("{:02}{:02}{:02}", t.hour(), t.minute(), t.second()), format!("{:02}{:02}", u8::from(t.month()), t.day()))
+    }
+}
+
+/// The working keys of a signed-in terminal.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub pik: SecretBytes,
+    pub mak: SecretBytes,
+}
+
+/// A stored transaction that a void, reversal or query refers to.
+struct Txn {
+    id: i64,
+    at: i64,
+    kind: String,
+    state: String,
+    code: String,
+    f3: Option<String>,
+    f25: Option<String>,
+    type60: Option<String>,
+    amount: Option<i64>,
+    payer: Option<String>,
+    pan: Option<String>,
+    wallet: Option<String>,
+    original: Option<i64>,
+    batch: u32,
+    stan: u32,
+    rrn: String,
+    auth: Option<String>,
+    date: String,
+    posting: Option<i64>,
+    answer: String,
+}
+const TXN: &str =
+    "SELECT id, at, kind, state, code, f3, f25, type60, amount, payer, pan, wallet, original, batch, stan, rrn, auth, date, posting, answer FROM txn ";
+fn txn_row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Txn> {
+    Ok(Txn {
+        id: r.get(0)?,
+        at: r.get(1)?,
+        kind: r.get(2)?,
+        state: r.get(3)?,
+        code: r.get(4)?,
+        f3: r.get(5)?,
+        f25: r.get(6)?,
+        type60: r.get(7)?,
+        amount: r.get(8)?,
+        payer: r.get(9)?,
+        pan: r.get(10)?,
+        wallet: r.get(11)?,
+        original: r.get(12)?,
+        batch: r.get(13)?,
+        stan: r.get(14)?,
+        rrn: r.get(15)?,
+        auth: r.get(16)?,
+        date: r.get(17)?,
+        posting: r.get(18)?,
+        answer: r.get(19)?,
+    })
+}
+
+/// Who pays, as far as the request shows it.
+struct Payer<'a> {
+    /// Ledger account.
+    name: String,
+    card: Option<&'a crate::world::Card>,
+    wallet: Option<&'a crate::world::WalletRow>,
+}
+
+pub struct Bank {
+    pub(crate) world: Arc<World>,
+    pub(crate) db: Connection,
+}
+
+impl Bank {
+    /// Opens or makes the state file; without a path everything is in memory and nothing is synced.
+    pub fn open(world: Arc<World>, file: Option<&Path>, now: Time) -> Result<Self, BankError> {
+        let mut db = match file {
+            Some(f) => Connection::open(f)?,
+            None => Connection::open_in_memory()?,
+        };
+        db.pragma_update(None, "journal_mode", if file.is_some() { "WAL" } else { "MEMORY" })?;
+        db.pragma_update(None, "synchronous", if file.is_some() { "FULL" } else { "OFF" })?;
+        db.pragma_update(None, "foreign_keys", true)?;
+        db.set_prepared_statement_cache_capacity(64);
+        db.execute_batch(ledger::SCHEMA)?;
+        db.execute_batch(SCHEMA)?;
+        let tx = db.transaction()?;
+        let fund = |name: &str, currency: payterm_schema::Currency, text: &str| -> Result<(), BankError> {
+            let funding = format!("funding:{currency}");
+            ledger::open_account(&tx, &funding, currency.code())?;
+            let amount = i64::try_from(Money::parse(text, currency).map_or(0, Money::minor)).map_err(|_| LedgerError::Range)?;
+            if ledger::open_account(&tx, name, currency.code())? && amount > 0 {
+                ledger::post(&tx, now.0, "opening", None, &[(&funding, -amount), (name, amount)])?;
+            }
+            Ok(())
+        };
+        for c in &world.cards {
+            fund(&format!("card:{}", c.name), c.currency, &c.balance)?;
+        }
+        for w in &world.wallets {
+            fund(&wallet_account(w.name), payterm_schema::Currency::CNY, &w.balance)?;
+        }
+        for a in &world.accounts {
+            for name in [format!("merchant:{}", a.name), format!("fees:{}", a.name)] {
+                ledger::open_account(&tx, &name, a.currency.code())?;
+            }
+            tx.execute("INSERT OR IGNORE INTO session(account, batch) VALUES(?, ?)", params![a.name.as_str(), a.first_batch])?;
+        }
+        tx.commit()?;
+        Ok(Self { world, db })
+    }
+
+    /// The working keys of a terminal, none when it is signed out.
+    pub fn session(&self, account: &Account) -> Result<Option<Session>, BankError> {
+        let keys: Option<(Option<String>, Option<String>)> = self
+            .db
+            .prepare_cached("SELECT pik, mak FROM session WHERE account = ?")?
+            .query_row([account.name.as_str()], |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()?;
+        let Some((Some(pik), Some(mak))) = keys else { return Ok(None) };
+        let bytes = |h: String| hex::decode(h).map(SecretBytes::new).map_err(|_| BankError::Key);
+        Ok(Some(Session { pik: bytes(pik)?, mak: bytes(mak)? }))
+    }
+
+    pub fn sign_in(&mut self, account: &Account, session: &Session, clock: Clock) -> Result<HostAnswer, BankError> {
+        let tx = self.db.transaction()?;
+        let name = account.name.as_str();
+        tx.prepare_cached("UPDATE session SET pik = ?, mak = ?, signed_in = signed_in + 1 WHERE account = ?")?.execute(params![
+            hex::encode(session.pik.reveal()),
+            hex::encode(session.mak.reveal()),
+            name
+        ])?;
+        let (batch, count): (u32, i64) =
+            tx.prepare_cached("SELECT batch, signed_in FROM session WHERE account = ?")?.query_row([name], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        tx.commit()?;
+        Ok(HostAnswer { batch: Batch::new(batch), rrn: Some(rrn(&clock.texts().1, 90_000_000 + count)), ..answer(Some(&account.acquirer_id), "00", clock) })
+    }
+
+    pub fn sign_off(&mut self, account: &Account, clock: Clock) -> Result<HostAnswer, BankError> {
+        self.db.prepare_cached("UPDATE session SET pik = NULL, mak = NULL WHERE account = ?")?.execute([account.name.as_str()])?;
+        Ok(answer(Some(&account.acquirer_id), "00", clock))
+    }
+
+    /// Answers a financial message. `forced`: refuse it with this code.
+    pub fn handle(&mut self, account: &Account, ask: &Ask, forced: Option<&str>, clock: Clock) -> Result<HostAnswer, BankError> {
+        self.settle_due(clock.now)?;
+        let acquirer = Some(account.acquirer_id.as_str());
+        let world = Arc::clone(&self.world);
+        let tx = self.db.transaction()?;
+        let desk = Desk { world: &world, tx: &tx, account, ask, clock };
+        let answer = match (ask.what, forced) {
+            (What::Reversal | What::Query, Some(code)) => answer(acquirer, code, clock),
+            (What::Reversal, None) => desk.reversal()?,
+            (What::Query, None) => desk.query()?,
+            (What::Do(Kind::Sale | Kind::Void | Kind::Balance), _) => desk.request(forced)?,
+            (What::Do(Kind::Echo | Kind::SignIn | Kind::SignOff), _) => answer(acquirer, forced.unwrap_or("00"), clock),
+        };
+        tx.commit()?;
+        Ok(answer)
+    }
+
+    /// Completes the wallet payments whose payer has decided by now.
+    pub fn settle_due(&mut self, now: Time) -> Result<(), BankError> {
+        let due: Vec<(i64, Option<String>, String)> = self
+            .db
+            .prepare_cached("SELECT id, due_code, account FROM txn WHERE state = 'pending' AND due <= ?")?
+            .query_map([now.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let world = Arc::clone(&self.world);
+        let tx = self.db.transaction()?;
+        for (id, code, account) in due {
+            let t = tx.prepare_cached(&format!("{TXN} WHERE id = ?"))?.query_row([id], txn_row)?;
+            let (Some(a), Some(payer), Some(amount)) = (world.account(&account), &t.payer, t.amount) else { continue };
+            let code = match code {
+                None if ledger::balance(&tx, payer)? < amount => Some("51".to_owned()),
+                other => other,
+            };
+            match code {
+                Some(code) => {
+                    tx.prepare_cached("UPDATE txn SET state = 'declined', code = ? WHERE id = ?")?.execute(params![code, id])?;
+                }
+                None => {
+                    let posting = post_sale(&tx, a, payer, amount, id, now)?;
+                    tx.prepare_cached("UPDATE txn SET state = 'approved', code = '00', auth = ?, posting = ? WHERE id = ?")?.execute(params![
+                        auth_code(id),
+                        posting,
+                        id
+                    ])?;
+                }
+            }
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Unblocks a card whose wrong-PIN limit was reached; false when no such card was counted.
+    pub fn unblock(&mut self, card: &str) -> Result<bool, BankError> {
+        Ok(self.db.execute("DELETE FROM wrong_pin WHERE card = ?", [card])? == 1)
+    }
+}
+
+fn wallet_account(w: Wallet) -> String {
+    format!(
+        "wallet:{}",
+        match w {
+            Wallet::Wechat => "wechat",
+            Wallet::Alipay => "alipay",
+            Wallet::Unionpay => "unionpay",
+        }
+    )
+}
+
+/// An answer with this code and nothing but the host's own fields.
+pub fn answer(acquirer_id: Option<&str>, code: &str, clock: Clock) -> HostAnswer {
+    let (time, date) = clock.texts();
+    HostAnswer {
+        code: code.into(),
+        mac: MacVerdict::NotUsed,
+        keys: KeysVerdict::None,
+        amount: None,
+        time: Some(time),
+        settlement_date: Some(date.clone()),
+        date: Some(date),
+        acquirer: acquirer_id.map(str::to_owned),
+        rrn: None,
+        auth_code: None,
+        issuer_id: None,
+        acquirer_id: None,
+        balance: None,
+        batch: None,
+        organisation: None,
+        texts: Vec::new(),
+        fee: None,
+        requirement: 0,
+    }
+}
+
+/// F37: the date and the number of the transaction.
+fn rrn(date: &str, id: i64) -> String {
+    format!("{date}{:08}", id.rem_euclid(100_000_000))
+}
+/// F38: six digits that do not repeat within a million transactions.
+fn auth_code(id: i64) -> String {
+    format!("{:06}", (id.rem_euclid(1_000_000) * 271_829 + 100_003).rem_euclid(1_000_000))
+}
+
+fn post_sale(tx: &Transaction<'_>, account: &Account, payer: &str, amount: i64, txn: i64, now: Time) -> Result<i64, LedgerError> {
+    let fee = i64::try_from(account.fee(amount.unsigned_abs())).map_err(|_| LedgerError::Range)?;
+    let (merchant, fees) = (format!("merchant:{}", account.name), format!("fees:{}", account.name));
+    ledger::post(tx, now.0, "sale", Some(txn), &[(payer, -amount), (&merchant, amount - fee), (&fees, fee)])
+}
+
+mod desk;
+use desk::Desk;

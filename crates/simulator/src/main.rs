@@ -1,0 +1,395 @@
+//! `payterm-acquirer`: the acquirer for demos and tests.
+use clap::{Args, Parser, Subcommand};
+use payterm_schema::Kind;
+use payterm_simulator::{
+    acquirer::{self, Acquirer, Listen, Options},
+    control::{self, Command},
+    journal, keys, ledger,
+    mishap::{Mishap, Plan},
+    world::{Code, World},
+};
+use rusqlite::{Connection, OpenFlags};
+use serde::Serialize;
+use std::{
+    error::Error,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+#[derive(Parser)]
+#[command(name = "payterm-acquirer", version, about = "An acquirer for demos and tests: the other end of payterm's host protocol. TEST DATA ONLY.")]
+struct Cli {
+    #[command(subcommand)]
+    run: Run,
+}
+
+#[derive(Subcommand)]
+enum Run {
+    /// Run until SIGTERM or SIGINT.
+    Serve(Serve),
+    /// Make trouble for the next messages of the acquirer that runs on STATE.
+    Mishap(Trouble),
+    /// List the mishaps that wait.
+    Mishaps(At),
+    /// Forget the mishaps that wait.
+    ClearMishaps(At),
+    /// Forget the wrong PINs of a card.
+    Unblock {
+        #[command(flatten)]
+        at: At,
+        card: String,
+    },
+    /// Counters of the running acquirer.
+    Stats(At),
+    /// All postings of the ledger.
+    Ledger(At),
+    /// Balances of all ledger accounts.
+    Balances(At),
+    /// Check the ledger; exits 1 when a rule does not hold.
+    Check(At),
+    /// The last 10,000 messages, masked.
+    Log {
+        #[command(flatten)]
+        at: At,
+        /// Show every field.
+        #[arg(long)]
+        fields: bool,
+    },
+    /// The world's cards. Test PANs and tracks are shown in clear only with --reveal.
+    Cards {
+        #[command(flatten)]
+        world: Rules,
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// TEST KEYS: an account's TMK as two components with check values.
+    Tmk {
+        #[command(flatten)]
+        world: Rules,
+        /// Name of the account, `cup`.
+        #[arg(long)]
+        account: String,
+    },
+}
+
+#[derive(Args)]
+struct At {
+    /// State directory.
+    #[arg(long)]
+    state: PathBuf,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Rules {
+    /// World file; default: the embedded demo world.
+    #[arg(long)]
+    rules: Option<PathBuf>,
+    #[arg(long)]
+    json: bool,
+}
+impl Rules {
+    fn world(&self) -> Result<World> {
+        Ok(self.rules.as_deref().map_or_else(World::demo, World::load)?)
+    }
+}
+
+#[derive(Args)]
+struct Serve {
+    /// ADDRESS:PORT or PROFILE=ADDRESS:PORT; may be repeated. Port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: Vec<Listen>,
+    /// State directory (made when it is not there).
+    #[arg(long)]
+    state: PathBuf,
+    /// World file; default: the embedded demo world.
+    #[arg(long)]
+    rules: Option<PathBuf>,
+    /// Written when the acquirer listens: {"unionpay":"127.0.0.1:40001", ...}
+    #[arg(long)]
+    ready_file: Option<PathBuf>,
+    /// PEM certificate chain: TLS on every listener.
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM private key.
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Seconds after which a silent connection is closed.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    idle: u64,
+    /// Ledger in memory, nothing synced, no control socket: for benchmarks.
+    #[arg(long)]
+    fast: bool,
+}
+
+#[derive(Args)]
+struct Trouble {
+    #[command(flatten)]
+    at: At,
+    /// How many messages.
+    #[arg(long, default_value_t = 1)]
+    next: u32,
+    /// Only requests of this kind: sale, void, balance, sign_in, sign_off, echo.
+    #[arg(long, value_parser = kind)]
+    kind: Option<Kind>,
+    /// Only messages with this MTI: 0400.
+    #[arg(long)]
+    mti: Option<String>,
+    /// Only this account.
+    #[arg(long)]
+    account: Option<String>,
+    /// delay MS, drop-request, drop-reply, duplicate-reply, corrupt-reply, bad-mac, no-mac, close-mid-frame, busy,
+    /// wrong-stan, late-reply MS, code F39, requirement DIGIT.
+    #[arg(verbatim_doc_comment)]
+    name: String,
+    /// Milliseconds, response code or digit, for those that have one.
+    value: Option<String>,
+}
+impl Trouble {
+    fn mishap(&self) -> Result<Mishap> {
+        let bare = |m: Mishap| if self.value.is_none() { Ok(m) } else { Err(format!("{} takes no value", self.name).into()) };
+        let value = || self.value.as_deref().ok_or_else(|| format!("{} needs a value", self.name));
+        match self.name.as_str() {
+            "delay" => Ok(Mishap::Delay { ms: value()?.parse()? }),
+            "drop-request" => bare(Mishap::DropRequest),
+            "drop-reply" => bare(Mishap::DropReply),
+            "duplicate-reply" => bare(Mishap::DuplicateReply),
+            "corrupt-reply" => bare(Mishap::CorruptReply),
+            "bad-mac" => bare(Mishap::BadMac),
+            "no-mac" => bare(Mishap::NoMac),
+            "close-mid-frame" => bare(Mishap::CloseMidFrame),
+            "busy" => bare(Mishap::Busy),
+            "wrong-stan" => bare(Mishap::WrongStan),
+            "late-reply" => Ok(Mishap::LateReply { ms: value()?.parse()? }),
+            "code" => Ok(Mishap::Code { code: value()?.parse::<Code>()? }),
+            "requirement" => Ok(Mishap::Requirement { digit: value()?.parse()? }),
+            other => Err(format!("mishap: there is no '{other}'; see --help").into()),
+        }
+    }
+}
+
+fn kind(text: &str) -> std::result::Result<Kind, String> {
+    Kind::ALL.into_iter().find(|k| k.name() == text).ok_or_else(|| "one of sale, void, balance, sign_in, sign_off, echo".into())
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().run {
+        Run::Serve(s) => serve(s),
+        other => show(other),
+    };
+    match done {
+        Ok(code) => code,
+        // The reader of a pipe went away: not worth a word.
+        Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "payterm-acquirer: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn serve(s: Serve) -> Result<ExitCode> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let world = s.rules.as_deref().map_or_else(World::demo, World::load)?;
+    let options = Options {
+        listen: s.listen,
+        state: (!s.fast).then_some(s.state),
+        tls: s.tls_cert.zip(s.tls_key),
+        idle: std::time::Duration::from_secs(s.idle),
+        log: !s.fast,
+        ..Options::default()
+    };
+    // Before the server answers anybody, so that a signal that comes early is not lost.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut term, mut int) = runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok::<_, std::io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    })?;
+    let running = Acquirer::start(world, options)?;
+    let mut out = std::io::stdout().lock();
+    for (profile, address) in &running.addrs {
+        writeln!(out, "listening {profile} {address}")?;
+    }
+    out.flush()?;
+    if let Some(file) = s.ready_file {
+        let part = file.with_extension("part");
+        std::fs::write(&part, serde_json::to_vec(&running.addrs)?)?;
+        std::fs::rename(part, file)?;
+    }
+    runtime.block_on(async {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    });
+    running.stop();
+    writeln!(out, "stopped")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(run: Run) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match run {
+        Run::Serve(s) => return serve(s),
+        Run::Mishap(t) => {
+            let plan = Plan { mishap: t.mishap()?, next: t.next, kind: t.kind, mti: t.mti, account: t.account };
+            reply(&mut out, &t.at, &Command::Mishap(plan))?;
+        }
+        Run::Mishaps(at) => reply(&mut out, &at, &Command::Mishaps)?,
+        Run::ClearMishaps(at) => reply(&mut out, &at, &Command::Clear)?,
+        Run::Unblock { at, card } => reply(&mut out, &at, &Command::Unblock { card })?,
+        Run::Stats(at) => reply(&mut out, &at, &Command::Stats)?,
+        Run::Ledger(at) => {
+            let all = ledger::postings(&open(&at.state)?)?;
+            if at.json {
+                json(&mut out, &all)?;
+            } else {
+                for p in all {
+                    let of = p
+                        .account
+                        .as_deref()
+                        .map(|a| format!(" {a} batch {:06} stan {:06} rrn {}", p.batch.unwrap_or(0), p.stan.unwrap_or(0), p.rrn.as_deref().unwrap_or("-")));
+                    let undoes = p.undoes.map(|u| format!(" undoes {u}")).unwrap_or_default();
+                    writeln!(out, "{:>6}  {}  {}{}{undoes}", p.id, payterm_schema::Time(p.at).text(480), p.kind, of.unwrap_or_default())?;
+                    for (account, amount) in p.lines {
+                        writeln!(out, "        {account:<28} {:>16} {}", decimal(amount, &p.currency), p.currency)?;
+                    }
+                }
+            }
+        }
+        Run::Balances(at) => {
+            let all = ledger::balances(&open(&at.state)?)?;
+            if at.json {
+                json(&mut out, &all)?;
+            } else {
+                for b in all {
+                    writeln!(out, "{:<28} {:>18} {}", b.account, decimal(b.balance, &b.currency), b.currency)?;
+                }
+            }
+        }
+        Run::Check(at) => {
+            let report = ledger::check(&open(&at.state)?)?;
+            if at.json {
+                json(&mut out, &report)?;
+            } else {
+                writeln!(out, "{} postings, {} entries", report.postings, report.entries)?;
+                for (currency, sum) in &report.sums {
+                    writeln!(out, "sum {currency} {}", decimal(*sum, currency))?;
+                }
+                for b in &report.broken {
+                    writeln!(out, "BROKEN: {b}")?;
+                }
+                writeln!(out, "{}", if report.broken.is_empty() { "sound" } else { "NOT SOUND" })?;
+            }
+            return Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Run::Log { at, fields } => {
+            let all = journal::read(&open(&at.state)?)?;
+            if at.json {
+                json(&mut out, &all)?;
+            } else {
+                for m in all {
+                    let (account, code, mishap) = (m.account.as_deref().unwrap_or("-"), m.code.as_deref().unwrap_or("--"), m.mishap.unwrap_or_default());
+                    writeln!(out, "{}  {account:<10} {} {:06} -> {code} {mishap}", payterm_schema::Time(m.at).text(480), m.mti, m.stan.unwrap_or(0))?;
+                    for (mark, f) in m.request.iter().map(|f| ('>', f)).chain(m.reply.iter().map(|f| ('<', f))).filter(|_| fields) {
+                        writeln!(out, "    {mark} {:<6} {:<26} {}", f.field, f.name, f.value)?;
+                    }
+                }
+            }
+        }
+        Run::Cards { world, reveal } => cards(&mut out, &world, reveal)?,
+        Run::Tmk { world, account } => {
+            let w = world.world()?;
+            let a = w.account(&account).ok_or_else(|| format!("account {account}: not in this world"))?;
+            let parts = keys::components(a)?;
+            if world.json {
+                json(&mut out, &parts)?;
+            } else {
+                writeln!(out, "TEST KEY of account {account}; never load a real key here, never use this one for real money")?;
+                writeln!(out, "component 1  {}  KCV {}", parts.component_1, parts.kcv_1)?;
+                writeln!(out, "component 2  {}  KCV {}", parts.component_2, parts.kcv_2)?;
+                writeln!(out, "TMK = 1 xor 2                                  KCV {}", parts.kcv)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reply(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
+    let r = control::send(&at.state, command)?;
+    if at.json {
+        return json(out, &r);
+    }
+    for p in r.mishaps.iter().flatten() {
+        json(out, p)?;
+    }
+    if let Some(n) = r.cleared {
+        writeln!(out, "{n} forgotten")?;
+    }
+    if let Some(s) = r.stats {
+        writeln!(out, "connections {}\nframes {}\nbad frames {}\nmishaps {}", s.connections, s.frames, s.bad_frames, s.mishaps)?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct CardShown<'a> {
+    name: &'a str,
+    pan: String,
+    status: payterm_simulator::world::CardStatus,
+    currency: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiry: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    track2: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin: Option<String>,
+}
+
+fn cards(out: &mut impl Write, rules: &Rules, reveal: bool) -> Result<()> {
+    let world = rules.world()?;
+    for c in &world.cards {
+        let shown = CardShown {
+            name: &c.name,
+            pan: if reveal { c.pan().to_owned() } else { c.masked() },
+            status: c.status,
+            currency: c.currency.code(),
+            expiry: reveal.then_some(c.expiry.as_str()),
+            track2: reveal.then(|| c.track2()),
+            pin: if reveal { c.pin().map(|p| p.reveal().to_owned()) } else { None },
+        };
+        if rules.json {
+            json(out, &shown)?;
+        } else {
+            let secret = shown.track2.map(|t| format!("  {t}  PIN {}", shown.pin.as_deref().unwrap_or("none"))).unwrap_or_default();
+            writeln!(out, "{:<18} {:<20} {} {:?}{secret}", shown.name, shown.pan, shown.currency, shown.status)?;
+        }
+    }
+    Ok(())
+}
+
+fn json(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// The state of an acquirer, running or not, for reading.
+fn open(state: &Path) -> Result<Connection> {
+    let file = acquirer::database(state);
+    let c = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| format!("{}: {e}", file.display()))?;
+    c.pragma_update(None, "query_only", true)?;
+    Ok(c)
+}
+
+fn decimal(minor: i64, currency: &str) -> String {
+    let digits = currency.parse::<payterm_schema::Currency>().map_or(2, |c| usize::from(c.digits()));
+    let text = format!("{:0>width$}", minor.unsigned_abs(), width = digits + 1);
+    let (whole, frac) = text.split_at(text.len() - digits);
+    format!("{}{whole}{}{frac}", if minor < 0 { "-" } else { "" }, if digits > 0 { "." } else { "" })
+}

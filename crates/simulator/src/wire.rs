@@ -1,0 +1,198 @@
+//! Frames of one profile, by the codec of `payterm-hosts`.
+use crate::{
+    bank::{Ask, Named, PinGiven, What},
+    keys::Mak,
+    mishap::Mishap,
+};
+use payterm_hosts::{
+    Decoded, Envelope, FrameError, LengthPrefix, Profile, ProfileError, RequestError, RequestView, Var, decode, encode, frame_len, iso8583::Message,
+    reply_message, trace,
+};
+use payterm_schema::{
+    HostAnswer, Kind, Tracks,
+    account::{Batch, Stan},
+    host::{FieldView, MacVerdict},
+    secret::{Mac, MacError, SecretBytes},
+};
+use std::path::Path;
+
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    #[error("profile {name}: {cause}")]
+    Read { name: String, cause: std::io::Error },
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// A profile, and the name by which the world's accounts call it.
+#[derive(Debug)]
+pub struct Wire {
+    name: String,
+    profile: Profile,
+}
+
+/// A request as it was understood.
+pub enum Demand {
+    Money(Box<Ask>),
+    /// Sign-in, sign-off, echo.
+    Network(Kind),
+    /// Not understood: this F39.
+    Refused(&'static str),
+}
+
+impl Wire {
+    /// A built-in profile by name, else a profile file.
+    pub fn load(name: &str) -> Result<Self, WireError> {
+        let profile = match Profile::builtin(name) {
+            Err(ProfileError::Unknown(_)) if name.contains(['/', '.']) => {
+                let read = |cause| WireError::Read { name: name.into(), cause };
+                let size = std::fs::metadata(Path::new(name)).map_err(read)?.len();
+                if size > crate::world::MAX_WORLD {
+                    return Err(read(std::io::Error::other("too large for a profile")));
+                }
+                Profile::parse(&std::fs::read_to_string(name).map_err(read)?)?
+            }
+            other => other?,
+        };
+        Ok(Self { name: name.into(), profile })
+    }
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// Minutes east of UTC of F12 and F13.
+    pub fn utc_offset_minutes(&self) -> i32 {
+        self.profile.utc_offset_minutes
+    }
+    /// Bytes of the length prefix.
+    pub fn prefix_len(&self) -> usize {
+        match self.profile.frame.length {
+            LengthPrefix::Binary2 => 2,
+            LengthPrefix::Ascii4 => 4,
+        }
+    }
+    /// Length of the whole frame that begins with this prefix.
+    pub fn length(&self, prefix: &[u8]) -> Result<usize, WireError> {
+        Ok(frame_len(&self.profile, prefix)?.unwrap_or(prefix.len()))
+    }
+    pub fn hear(&self, frame: &[u8]) -> Result<Decoded, WireError> {
+        Ok(decode(&self.profile, frame)?)
+    }
+    pub fn verify(&self, decoded: &Decoded, mac: &dyn Mac) -> Result<MacVerdict, MacError> {
+        decoded.verify(&self.profile, mac)
+    }
+    pub fn trace(&self, envelope: &Envelope, message: &Message) -> Vec<FieldView> {
+        trace(&self.profile, envelope, message)
+    }
+
+    /// What the message asks for; everything but the PIN, which needs the session's key.
+    pub fn understand(&self, m: &Message) -> Demand {
+        if let Some(query) = self.query(m) {
+            return query;
+        }
+        let view = match RequestView::read(&self.profile, m) {
+            Ok(v) => v,
+            Err(RequestError::Unknown) => return Demand::Refused("12"),
+            Err(RequestError::Missing(_) | RequestError::Extra(_) | RequestError::Form(_)) => return Demand::Refused("30"),
+        };
+        if matches!(view.kind, Kind::SignIn | Kind::SignOff | Kind::Echo) && view.reversal.is_none() {
+            return Demand::Network(view.kind);
+        }
+        let (Some(stan), Some(batch)) = (view.stan(), view.batch()) else { return Demand::Refused("30") };
+        let mut tracks = Tracks::default();
+        tracks.track2 = view.text(Var::Track2).map(str::to_owned);
+        let track = tracks.track2.is_some().then(|| tracks.track2_parts());
+        let (pan, track_expiry) = match (view.pan(), track) {
+            (_, Some(Err(_))) => return Demand::Refused("30"),
+            (Some(pan), Some(Ok((t, _, _)))) if pan != t => return Demand::Refused("30"),
+            (pan, Some(Ok((_, expiry, _)))) => (pan, expiry),
+            (pan, None) => (pan, None),
+        };
+        if view.text(Var::Pan).is_some() && pan.is_none() || view.text(Var::Code).is_some() && view.code().is_none() {
+            return Demand::Refused("14");
+        }
+        let named = view.original().map(|(b, s)| Named { batch: Some(b.get()), stan: Some(s.get()), date: view.text(Var::OriginalDate).map(str::to_owned) });
+        Demand::Money(Box::new(Ask {
+            what: if view.reversal.is_some() { What::Reversal } else { What::Do(view.kind) },
+            expiry: view.text(Var::Expiry).map(str::to_owned).or(track_expiry),
+            pan,
+            pin: match view.bytes(Var::PinBlock) {
+                Some(_) => PinGiven::Sealed(view.pin_block()),
+                None => PinGiven::None,
+            },
+            code: view.code(),
+            amount: view.amount(),
+            currency: view.text(Var::Currency).and_then(|c| c.parse().ok()),
+            rrn: view.text(Var::OriginalRrn).map(str::to_owned),
+            auth: view.text(Var::AuthCode).map(str::to_owned),
+            named,
+            ..self.outline(m, stan, batch)
+        }))
+    }
+
+    fn outline(&self, m: &Message, stan: Stan, batch: Batch) -> Ask {
+        let text = |n| m.text(n).map(str::to_owned);
+        let mut mti = m.mti().to_owned();
+        if mti.ends_with('1') {
+            mti.replace_range(3.., "0");
+        }
+        Ask {
+            what: What::Query,
+            mti,
+            f3: text(3),
+            f25: text(25),
+            type60: m.text(60).and_then(|t| t.get(..2)).map(str::to_owned),
+            batch: batch.get(),
+            stan: stan.get(),
+            amount: None,
+            currency: None,
+            pan: None,
+            expiry: None,
+            pin: PinGiven::None,
+            code: None,
+            rrn: None,
+            auth: None,
+            named: None,
+        }
+    }
+
+    /// The query of a payment-code sale (host-protocol §8): 0200, F3 310000, 60.1 01, F61 names the sale, no card.
+    fn query(&self, m: &Message) -> Option<Demand> {
+        if m.mti() != "0200" || m.text(3) != Some("310000") || !m.text(60)?.starts_with("01") || !m.has(61) || m.has(2) || m.has(35) {
+            return None;
+        }
+        let number = |n: u8, r: std::ops::Range<usize>| m.text(n).and_then(|t| t.get(r)).and_then(|t| t.parse::<u32>().ok());
+        let (Some(stan), Some(batch)) = (number(11, 0..6).and_then(Stan::new), number(60, 2..8).and_then(Batch::new)) else {
+            return Some(Demand::Refused("30"));
+        };
+        let named = Named { batch: number(61, 0..6), stan: number(61, 6..12), date: m.text(61).and_then(|t| t.get(12..16)).map(str::to_owned) };
+        Some(Demand::Money(Box::new(Ask { named: Some(named), ..self.outline(m, stan, batch) })))
+    }
+
+    /// The reply's frame and its masked view; `mishap` may spoil it. `keys`: F62 of a sign-in.
+    pub fn reply(
+        &self,
+        request: &Decoded,
+        answer: &HostAnswer,
+        keys: Option<&SecretBytes>,
+        mak: Option<&Mak>,
+        mishap: Option<&Mishap>,
+    ) -> Result<(Vec<u8>, Vec<FieldView>), WireError> {
+        let mut message = reply_message(&self.profile, &request.message, answer, keys).map_err(FrameError::Iso)?;
+        let envelope = request.envelope.reply(&self.profile, answer.requirement);
+        if let (Some(Mishap::WrongStan), Some(stan)) = (mishap, request.message.text(11).and_then(|s| s.parse::<u32>().ok())) {
+            message.set(11, format!("{:06}", (stan + 1) % 1_000_000)).map_err(FrameError::Iso)?;
+        }
+        let mac = mak.filter(|_| mishap != Some(&Mishap::NoMac)).map(|m| m as &dyn Mac);
+        let mut bytes = encode(&self.profile, &envelope, &mut message, mac)?.reveal().to_vec();
+        let view = self.trace(&envelope, &message);
+        let (half, last) = (bytes.len() / 2, bytes.len() - 1);
+        match mishap {
+            Some(Mishap::BadMac) if message.has(64) => bytes[last] ^= 1,
+            Some(Mishap::CorruptReply) => bytes[half] ^= 1,
+            Some(_) | None => {}
+        }
+        Ok((bytes, view))
+    }
+}

@@ -1,0 +1,531 @@
+//! The world an acquirer lives in, as data: its accounts with terminals, the issuers' cards, the wallets, the rules.
+//!
+//! Everything in a world is **test data**: PANs and PINs stand in it in clear, and so does the test TMK of each account.
+//! `Debug` of the types here masks them all the same.
+use crate::{
+    bank::{Ask, What},
+    mishap::Mishap,
+};
+use payterm_schema::{Currency, Kind, Money, Pan, PaymentCode, account::AccountId, host::Wallet, secret::Pin};
+use serde::Deserialize;
+use std::{collections::BTreeSet, fmt, path::Path};
+
+/// The world that is built in (`worlds/demo.toml`).
+pub const DEMO: &str = include_str!("../worlds/demo.toml");
+/// Greatest size of a world file.
+pub const MAX_WORLD: u64 = 1 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    #[error("{path}: {cause}")]
+    Read { path: String, cause: std::io::Error },
+    /// Position and key are in the text; the offending value is not, it could be a secret.
+    #[error("world, line {line}: {rule}")]
+    Syntax { line: usize, rule: String },
+    #[error("world, {field}: {rule}")]
+    Invalid { field: String, rule: String },
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct World {
+    #[serde(rename = "account")]
+    pub accounts: Vec<Account>,
+    #[serde(rename = "card", default)]
+    pub cards: Vec<Card>,
+    #[serde(rename = "wallet", default)]
+    pub wallets: Vec<WalletRow>,
+    #[serde(rename = "code", default)]
+    pub codes: Vec<CodeRow>,
+    #[serde(rename = "rule", default)]
+    pub rules: Vec<Rule>,
+    #[serde(rename = "translate", default)]
+    pub translations: Vec<Translation>,
+    /// What a repeated request is answered: as before (default), or this F39.
+    #[serde(default)]
+    pub duplicate_code: Option<Code>,
+    /// F39 when the wrong-PIN limit is reached. Default 75; 38 keeps the card.
+    #[serde(default = "pin_limit_code")]
+    pub pin_limit_code: Code,
+}
+fn pin_limit_code() -> Code {
+    Code("75".into())
+}
+
+/// A response code F39: two letters or digits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Code(pub String);
+impl TryFrom<String> for Code {
+    type Error = String;
+    fn try_from(s: String) -> Result<Self, String> {
+        let ok = s.len() == 2 && s.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        if ok { Ok(Self(s)) } else { Err("a response code is two of 0-9 A-Z (F39)".into()) }
+    }
+}
+impl std::str::FromStr for Code {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        Code::try_from(s.to_owned())
+    }
+}
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
+    }
+}
+
+/// A 16-byte test TMK (two-key triple DES), 32 hex digits in the file.
+#[derive(Clone, PartialEq, Eq, Deserialize, zeroize::ZeroizeOnDrop)]
+#[serde(try_from = "String")]
+pub struct TestTmk([u8; 16]);
+impl TestTmk {
+    pub fn reveal(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+impl TryFrom<String> for TestTmk {
+    type Error = &'static str;
+    fn try_from(s: String) -> Result<Self, &'static str> {
+        let mut k = [0; 16];
+        hex::decode_to_slice(s, &mut k).map_err(|_| "a TMK is 32 hex digits")?;
+        Ok(Self(k))
+    }
+}
+impl fmt::Debug for TestTmk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TestTmk(..)")
+    }
+}
+
+/// An acquirer account: what a terminal's `[[account]]` must agree with.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    pub name: AccountId,
+    /// Name of a built-in profile of `payterm-hosts`, or the path of a profile file.
+    pub profile: String,
+    /// F42, 15 characters.
+    pub merchant: String,
+    /// F41, 8 characters.
+    pub terminal: String,
+    /// F49.
+    pub currency: Currency,
+    /// F32, up to 11 digits.
+    pub acquirer_id: String,
+    pub tmk: TestTmk,
+    /// Batch number of the first sign-in. Default 1.
+    #[serde(default = "one")]
+    pub first_batch: u32,
+    /// Length of the MAK that a sign-in gives: 8, or 16 (default). The PIK has 16 bytes.
+    #[serde(default = "sixteen")]
+    pub mak_bytes: usize,
+    /// Merchant's fee in basis points of the amount, rounded half up. Default 0.
+    #[serde(default)]
+    pub fee_bp: u32,
+    /// Greatest fee of one sale, decimal text.
+    #[serde(default)]
+    pub fee_max: Option<String>,
+}
+fn sixteen() -> usize {
+    16
+}
+fn one() -> u32 {
+    1
+}
+impl Account {
+    /// The merchant's fee for a sale of `amount` minor units.
+    pub fn fee(&self, amount: u64) -> u64 {
+        let fee = (u128::from(amount) * u128::from(self.fee_bp) + 5_000) / 10_000;
+        let max = self.fee_max.as_deref().and_then(|t| Money::parse(t, self.currency).ok()).map_or(u64::MAX, Money::minor);
+        u64::try_from(fee).unwrap_or(u64::MAX).min(max).min(amount)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CardStatus {
+    #[default]
+    Active,
+    /// F39 41.
+    Lost,
+    /// F39 43.
+    Stolen,
+    /// F39 54.
+    Expired,
+    /// F39 62.
+    Restricted,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Unique; the demo and the tests call cards by it.
+    pub name: String,
+    pan: String,
+    /// YYMM.
+    pub expiry: String,
+    /// None: pays without a PIN. 4 to 12 digits.
+    #[serde(default)]
+    pin: Option<String>,
+    /// Wrong PINs until the card is blocked. Default 3.
+    #[serde(default = "three")]
+    pub pin_limit: u32,
+    pub currency: Currency,
+    /// Opening balance, decimal text.
+    pub balance: String,
+    #[serde(default)]
+    pub status: CardStatus,
+    /// F63: three letters; CUP = domestic.
+    #[serde(default = "cup")]
+    pub organisation: String,
+    /// F63 issuer text, up to 20 bytes in GBK.
+    #[serde(default = "issuer")]
+    pub issuer: String,
+    /// F44 issuer part, up to 11 digits.
+    #[serde(default = "issuer_id")]
+    pub issuer_id: String,
+}
+fn three() -> u32 {
+    3
+}
+fn cup() -> String {
+    "CUP".into()
+}
+fn issuer() -> String {
+    "测试发卡行".into()
+}
+fn issuer_id() -> String {
+    "01990000".into()
+}
+impl Card {
+    pub fn pan(&self) -> &str {
+        &self.pan
+    }
+    pub fn masked(&self) -> String {
+        Pan::parse(&self.pan).map(|p| p.masked()).unwrap_or_default()
+    }
+    pub fn pin(&self) -> Option<Pin> {
+        self.pin.as_deref().and_then(Pin::parse)
+    }
+    /// Track 2 without sentinels: service code 120 (PIN, online), 201-less since these cards have no chip.
+    pub fn track2(&self) -> String {
+        format!("{}={}12000000001", self.pan, self.expiry)
+    }
+}
+impl fmt::Debug for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Card({} {})", self.name, self.masked())
+    }
+}
+impl Drop for Card {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.pan.zeroize();
+        self.pin.zeroize();
+    }
+}
+
+/// A wallet, with one account from which all its payment codes pay.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WalletRow {
+    pub name: Wallet,
+    pub lengths: Vec<usize>,
+    pub prefixes: Vec<String>,
+    /// Opening balance in CNY, decimal text.
+    pub balance: String,
+    /// An undo sooner than this after the payment is answered 09 (WeChat 15,000). Default 0.
+    #[serde(default)]
+    pub undo_after_ms: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodeAnswer {
+    Paid,
+    /// 09, then after `after_ms` paid, or refused with `code`.
+    Pending,
+    /// 09 for ever.
+    Never,
+    /// Refused with `code`.
+    Refused,
+}
+
+/// What a payment code does, by its first digits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeRow {
+    pub prefix: String,
+    pub answer: CodeAnswer,
+    #[serde(default)]
+    pub after_ms: u32,
+    #[serde(default)]
+    pub code: Option<Code>,
+}
+
+/// The first rule that fits decides. All given keys must hold; `code` or `mishap`, not both.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    #[serde(default)]
+    pub account: Option<AccountId>,
+    #[serde(default)]
+    pub kind: Option<Kind>,
+    /// A card's name.
+    #[serde(default)]
+    pub card: Option<String>,
+    #[serde(default)]
+    pub wallet: Option<Wallet>,
+    /// Decimal texts in the account's currency; `amount` alone, or a range of both ends inclusive.
+    #[serde(default)]
+    pub amount: Option<String>,
+    #[serde(default)]
+    pub amount_from: Option<String>,
+    #[serde(default)]
+    pub amount_to: Option<String>,
+    /// The request is refused with it, nothing is posted. Not 00.
+    #[serde(default)]
+    pub code: Option<Code>,
+    #[serde(default)]
+    pub mishap: Option<Mishap>,
+}
+
+impl Rule {
+    fn fits(&self, world: &World, account: &Account, kind: Kind, ask: &Ask) -> bool {
+        let card = || ask.pan.as_ref().and_then(|p| world.card_by_pan(p.reveal())).map(|c| c.name.as_str());
+        let wallet = || ask.code.as_ref().and_then(|c| world.wallet_of(c)).map(|w| w.name);
+        let minor = |t: &Option<String>| t.as_deref().and_then(|t| Money::parse(t, account.currency).ok()).map(Money::minor);
+        let amount = |want: &Option<String>, cmp: fn(u64, u64) -> bool| want.is_none() || matches!((ask.amount, minor(want)), (Some(a), Some(w)) if cmp(a, w));
+        self.account.as_ref().is_none_or(|a| *a == account.name)
+            && self.kind.is_none_or(|k| k == kind)
+            && self.card.as_deref().is_none_or(|c| Some(c) == card())
+            && self.wallet.is_none_or(|w| Some(w) == wallet())
+            && amount(&self.amount, |a, w| a == w)
+            && amount(&self.amount_from, |a, w| a >= w)
+            && amount(&self.amount_to, |a, w| a <= w)
+    }
+}
+
+/// A code of another acquirer: this profile writes `to` where UnionPay writes `from`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Translation {
+    pub profile: String,
+    pub from: Code,
+    pub to: Code,
+    /// Only in answers to reversals.
+    #[serde(default)]
+    pub reversal: bool,
+}
+
+impl World {
+    pub fn demo() -> Result<Self, WorldError> {
+        Self::parse(DEMO)
+    }
+
+    pub fn load(path: &Path) -> Result<Self, WorldError> {
+        let read = |cause| WorldError::Read { path: path.display().to_string(), cause };
+        if std::fs::metadata(path).map_err(read)?.len() > MAX_WORLD {
+            return Err(WorldError::Invalid { field: "file".into(), rule: format!("at most {MAX_WORLD} bytes") });
+        }
+        Self::parse(&std::fs::read_to_string(path).map_err(read)?)
+    }
+
+    pub fn parse(text: &str) -> Result<Self, WorldError> {
+        let world: World = toml::from_str(text).map_err(|e| {
+            let at = e.span().map_or(0, |s| s.start).min(text.len());
+            WorldError::Syntax { line: text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1, rule: e.message().to_owned() }
+        })?;
+        world.check()?;
+        Ok(world)
+    }
+
+    pub fn card_by_pan(&self, pan: &str) -> Option<&Card> {
+        self.cards.iter().find(|c| c.pan == pan)
+    }
+    pub fn account(&self, name: &str) -> Option<&Account> {
+        self.accounts.iter().find(|a| a.name.as_str() == name)
+    }
+    /// Profiles in the order in which the accounts name them.
+    pub fn profiles(&self) -> Vec<&str> {
+        let mut seen = BTreeSet::new();
+        self.accounts.iter().map(|a| a.profile.as_str()).filter(|p| seen.insert(*p)).collect()
+    }
+    /// The wallet that issued a code.
+    pub fn wallet_of(&self, code: &PaymentCode) -> Option<&WalletRow> {
+        let c = code.reveal();
+        self.wallets.iter().find(|w| w.lengths.contains(&c.len()) && w.prefixes.iter().any(|p| c.starts_with(p.as_str())))
+    }
+    pub fn code_row(&self, code: &PaymentCode) -> Option<&CodeRow> {
+        self.codes.iter().filter(|r| code.reveal().starts_with(r.prefix.as_str())).max_by_key(|r| r.prefix.len())
+    }
+
+    /// The first rule that fits a request; reversals and queries have none: they only find what a request did.
+    pub fn rule(&self, account: &Account, ask: &Ask) -> Option<&Rule> {
+        let What::Do(kind) = ask.what else { return None };
+        self.rules.iter().find(|r| r.fits(self, account, kind, ask))
+    }
+    /// F39 as this profile writes it.
+    pub fn translate<'a>(&'a self, profile: &str, code: &'a str, reversal: bool) -> &'a str {
+        let row = self.translations.iter().find(|t| t.profile == profile && t.from.0 == code && (reversal || !t.reversal));
+        row.map_or(code, |t| &t.to.0)
+    }
+
+    fn check(&self) -> Result<(), WorldError> {
+        let bad = |field: String, rule: &str| Err(WorldError::Invalid { field, rule: rule.into() });
+        let digits = |s: &str, r: std::ops::RangeInclusive<usize>| r.contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
+        if self.accounts.is_empty() {
+            return bad("account".into(), "at least one");
+        }
+        let (mut names, mut terminals) = (BTreeSet::new(), BTreeSet::new());
+        for (i, a) in self.accounts.iter().enumerate() {
+            let f = |k: &str| format!("account[{i}].{k}");
+            let printable = |s: &str, n| s.len() == n && s.bytes().all(|b| b.is_ascii_graphic());
+            if !names.insert(&a.name) {
+                return bad(f("name"), "each once");
+            }
+            if !printable(&a.merchant, 15) {
+                return bad(f("merchant"), "15 printable characters (F42)");
+            }
+            if !printable(&a.terminal, 8) || !terminals.insert((&a.profile, &a.merchant, &a.terminal)) {
+                return bad(f("terminal"), "8 printable characters (F41), each once per profile and merchant");
+            }
+            if !matches!(a.mak_bytes, 8 | 16) {
+                return bad(f("mak_bytes"), "8 or 16");
+            }
+            if !digits(&a.acquirer_id, 1..=11) {
+                return bad(f("acquirer_id"), "1 to 11 digits (F32)");
+            }
+            if !(1..=999_999).contains(&a.first_batch) {
+                return bad(f("first_batch"), "1 to 999999");
+            }
+            if a.fee_bp > 10_000 || a.fee_max.as_deref().is_some_and(|t| Money::parse(t, a.currency).is_err()) {
+                return bad(f("fee_bp"), "at most 10000, and fee_max a decimal amount of the currency");
+            }
+        }
+        let (mut names, mut pans) = (BTreeSet::new(), BTreeSet::new());
+        for (i, c) in self.cards.iter().enumerate() {
+            let f = |k: &str| format!("card[{i}].{k}");
+            if AccountId::new(&c.name).is_err() || !names.insert(c.name.as_str()) {
+                return bad(f("name"), "1 to 32 of a-z 0-9 - _, each once");
+            }
+            if !Pan::parse(&c.pan).is_ok_and(|p| p.luhn()) || !pans.insert(c.pan.as_str()) {
+                return bad(f("pan"), "12 to 19 digits with a right check digit, each once");
+            }
+            if !digits(&c.expiry, 4..=4) || !("01"..="12").contains(&&c.expiry[2..]) {
+                return bad(f("expiry"), "YYMM");
+            }
+            if c.pin.as_deref().is_some_and(|p| Pin::parse(p).is_none()) {
+                return bad(f("pin"), "4 to 12 digits");
+            }
+            if c.pin_limit == 0 {
+                return bad(f("pin_limit"), "at least 1");
+            }
+            if Money::parse(&c.balance, c.currency).is_err() {
+                return bad(f("balance"), "a decimal amount of the currency");
+            }
+            if c.organisation.len() != 3 || !c.organisation.bytes().all(|b| b.is_ascii_uppercase()) {
+                return bad(f("organisation"), "three capital letters");
+            }
+            if c.issuer.chars().count() > 10 && !c.issuer.is_ascii() || c.issuer.len() > 30 || c.issuer.is_ascii() && c.issuer.len() > 20 {
+                return bad(f("issuer"), "up to 20 ASCII or 10 Chinese characters");
+            }
+            if !digits(&c.issuer_id, 1..=11) {
+                return bad(f("issuer_id"), "1 to 11 digits");
+            }
+        }
+        let mut names = BTreeSet::new();
+        for (i, w) in self.wallets.iter().enumerate() {
+            if !names.insert(w.name) {
+                return bad(format!("wallet[{i}].name"), "each once");
+            }
+            if w.prefixes.is_empty() || !w.prefixes.iter().all(|p| digits(p, 1..=8)) || !w.lengths.iter().all(|l| (16..=24).contains(l)) {
+                return bad(format!("wallet[{i}].prefixes"), "prefixes of 1 to 8 digits, lengths of 16 to 24");
+            }
+            if Money::parse(&w.balance, Currency::CNY).is_err() {
+                return bad(format!("wallet[{i}].balance"), "a decimal amount in CNY");
+            }
+        }
+        for (i, c) in self.codes.iter().enumerate() {
+            if !digits(&c.prefix, 1..=24) {
+                return bad(format!("code[{i}].prefix"), "1 to 24 digits");
+            }
+            let refusal = c.code.as_ref().is_some_and(|c| c.0 != "00" && c.0 != "09");
+            let ok = match c.answer {
+                CodeAnswer::Paid | CodeAnswer::Never => c.code.is_none(),
+                CodeAnswer::Refused => refusal,
+                CodeAnswer::Pending => c.code.is_none() || refusal,
+            };
+            if !ok {
+                return bad(format!("code[{i}].code"), "refused needs a code, pending may have one, not 00 or 09; the others have none");
+            }
+        }
+        for (i, r) in self.rules.iter().enumerate() {
+            if r.code.is_some() == r.mishap.is_some() || r.code.as_ref().is_some_and(|c| c.0 == "00") {
+                return bad(format!("rule[{i}].code"), "either a code other than 00 or a mishap");
+            }
+            if r.card.as_deref().is_some_and(|n| !self.cards.iter().any(|c| c.name == n)) {
+                return bad(format!("rule[{i}].card"), "names no card");
+            }
+            let account = r.account.as_ref().map(|n| self.account(n.as_str()));
+            if matches!(account, Some(None)) {
+                return bad(format!("rule[{i}].account"), "names no account");
+            }
+            let currency = account.flatten().map_or(Currency::CNY, |a| a.currency);
+            for t in [&r.amount, &r.amount_from, &r.amount_to].into_iter().flatten() {
+                if Money::parse(t, currency).is_err() {
+                    return bad(format!("rule[{i}].amount"), "a decimal amount of the account's currency (CNY when no account is named)");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_world_is_sound_and_masks_its_secrets() {
+        let w = World::demo().unwrap();
+        let shown = format!("{w:?}");
+        for c in &w.cards {
+            assert!(!shown.contains(c.pan()));
+            if let Some(p) = c.pin() {
+                assert!(!shown.contains(p.reveal()), "{}", c.name);
+            }
+        }
+        for a in &w.accounts {
+            assert!(!shown.to_uppercase().contains(&hex::encode_upper(a.tmk.reveal())));
+        }
+        assert_eq!(w.profiles(), ["unionpay", "demo-x919"]);
+        assert_eq!(w.account("cup").map(|a| a.fee(10_000)), Some(60));
+        assert_eq!(w.account("cup").map(|a| a.fee(100_000_000)), Some(8_000));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let card = |from: &str, to: &str| World::parse(&DEMO.replacen(from, to, 1)).unwrap_err().to_string();
+        assert_eq!(card("6212345678900000003", "6212345678900000004"), "world, card[0].pan: 12 to 19 digits with a right check digit, each once");
+        assert_eq!(card("\"3012\"", "\"3013\""), "world, card[0].expiry: YYMM");
+        assert_eq!(card("TEST0001", "TEST001"), "world, account[0].terminal: 8 printable characters (F41), each once per profile and merchant");
+        assert!(card("fee_bp = 60", "fee_pb = 60").contains("unknown field `fee_pb`"));
+        assert!(card("0123456789ABCDEFFEDCBA9876543210", "0123").contains("a TMK is 32 hex digits"));
+        assert!(!card("0123456789ABCDEFFEDCBA9876543210", "CANARY99").contains("CANARY99"));
+        assert_eq!(card("code = \"05\"", "code = \"00\""), "world, rule[0].code: either a code other than 00 or a mishap");
+    }
+
+    #[test]
+    fn the_longest_prefix_of_a_code_decides() {
+        let w = World::demo().unwrap();
+        let row = |c: &str| PaymentCode::parse(c).ok().and_then(|c| w.code_row(&c).map(|r| r.answer));
+        assert_eq!(row("139000000000000001"), Some(CodeAnswer::Pending));
+        assert_eq!(row("130000000000000001"), None);
+        let wallet = |c: &str| PaymentCode::parse(c).ok().and_then(|c| w.wallet_of(&c).map(|r| r.name));
+        assert_eq!(wallet("130000000000000001"), Some(Wallet::Wechat));
+        assert_eq!(wallet("1300000000000000019"), None);
+        assert_eq!(wallet("280000000000000001"), Some(Wallet::Alipay));
+    }
+}
