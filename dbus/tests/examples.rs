@@ -1,4 +1,5 @@
 //! The examples, run as programs against a private bus.
+#![allow(clippy::unwrap_used)]
 mod common;
 use common::*;
 use payterm_schema::{Phase, Status, Terminal, terminal::Filter};
@@ -17,6 +18,7 @@ fn customer(fake: Arc<Fake>) {
             let running = Filter { status: Some(Status::Running), ..Filter::default() };
             for o in fake.list(&nobody(), running).await.unwrap() {
                 fake.tell(payterm_schema::Notice::Phase { key: o.key.clone(), phase: Phase::Presenting, screen: present() });
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 fake.finish(&o.key, Status::Approved);
             }
         }

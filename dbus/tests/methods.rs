@@ -1,4 +1,5 @@
 //! Every method and every fault, over a real bus and peer to peer; hostile arguments; callers.
+#![allow(clippy::unwrap_used)]
 mod common;
 use common::*;
 use futures_util::StreamExt;

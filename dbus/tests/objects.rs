@@ -1,4 +1,5 @@
 //! Objects, properties, signals and introspection on a real bus, with busctl, and what another app sees of them.
+#![allow(clippy::unwrap_used)]
 mod common;
 use common::*;
 use futures_util::StreamExt;
