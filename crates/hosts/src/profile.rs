@@ -3,7 +3,7 @@
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
 use crate::template::Template;
 use payterm_schema::host::{CodeRule, EntryMode, HostRules, ReversalReason, Wallet};
-use payterm_schema::kind::Kind;
+use payterm_schema::kind::{Kind, Recovery};
 use payterm_schema::secret::MacAlgorithm;
 use payterm_schema::time::Millis;
 use serde::Deserialize;
@@ -292,6 +292,7 @@ struct WalletRow {
 pub(crate) mod field {
     pub const AMOUNT: u8 = 4;
     pub const CODE: u8 = 39;
+    pub const CURRENCY: u8 = 49;
     pub const MAC: u8 = 64;
 }
 
@@ -325,6 +326,11 @@ pub(crate) fn first_mti(mti: &str) -> String {
         *last &= !1;
     }
     String::from_utf8(digits).unwrap_or_default()
+}
+
+/// The kind of a message's name; a payment code may have a row of its own, `sale_code`.
+pub(crate) fn kind_of(name: &str) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|k| name == k.name() || name.strip_suffix("_code") == Some(k.name()))
 }
 
 fn is_mti(mti: &str) -> bool {
@@ -395,7 +401,7 @@ impl File {
             shows.insert(n, Show { name: row.name.clone(), mask: row.mask });
         }
         table.check().or_else(|e| bad(format!("fields.{}", e.part), e.rule.to_string()))?;
-        for n in [field::AMOUNT, field::CODE, field::MAC] {
+        for n in [field::AMOUNT, field::CODE, field::CURRENCY, field::MAC] {
             known("fields", n, &table)?;
         }
         let mac = table.formats[usize::from(field::MAC)];
@@ -437,9 +443,7 @@ impl File {
         let mut rows = BTreeMap::new();
         for (name, file) in &self.message {
             let key = |part: &str| format!("message.{name}.{part}");
-            if !Kind::ALL.iter().any(|k| k.name() == name || name.strip_suffix("_code") == Some(k.name())) {
-                return bad(format!("message.{name}"), "no such kind");
-            }
+            let Some(kind) = kind_of(name) else { return bad(format!("message.{name}"), "no such kind") };
             if !is_mti(&file.mti) {
                 return bad(key("mti"), "four digits");
             }
@@ -457,6 +461,10 @@ impl File {
                 kept.entry(*n).and_modify(|m| *m |= must).or_insert(*must);
             }
             let reversal = slots("reversal.add", &kept.into_iter().collect::<Vec<_>>(), &all)?;
+            let reversible = kind.row().recovery == Recovery::Reverse;
+            if reversible && reversal.iter().any(|s| s.field == field::MAC) != self.mac.mtis.contains(&self.reversal.mti) {
+                return bad("reversal", format!("F64 of {name} must be kept exactly when mac.mtis names {}", self.reversal.mti));
+            }
             rows.insert(name.clone(), MessageRow { mti: file.mti.clone(), request, reversal, own: own.into_iter().collect(), new_batch: file.new_batch });
         }
         Ok(rows)
@@ -511,6 +519,11 @@ impl File {
         }
         let (table, shows) = self.table()?;
         let header = self.check_frame()?;
+        let Entry { manual, swipe, code, chip, contactless } = &self.entry;
+        let entry = [manual, swipe, code, chip, contactless].into_iter().flat_map(|row| [&row.pin, &row.no_pin]);
+        if let Some(text) = entry.chain([&self.security.pin, &self.security.track]).find(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_digit())) {
+            return bad("entry, security", format!("'{text}' is not made of digits"));
+        }
         if let Some(mti) = self.mac.mtis.iter().find(|m| !is_mti(m)) {
             return bad("mac.mtis", format!("'{mti}' is not four digits"));
         }

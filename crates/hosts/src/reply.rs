@@ -174,7 +174,7 @@ pub fn reply_message(profile: &Profile, request: &Message, answer: &HostAnswer, 
         }
     }
     if let Some(minor) = answer.balance {
-        let currency = request.text(49).unwrap_or("000");
+        let currency = request.text(field::CURRENCY).unwrap_or("000");
         m.set(r.balance, format!("1002{currency}{}{:012}", if minor < 0 { 'D' } else { 'C' }, minor.unsigned_abs()))?;
     }
     if let Some(keys) = keys {

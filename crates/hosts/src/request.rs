@@ -1,6 +1,6 @@
 //! The acquirer's side: what a request says, read by the same templates that build it.
 use crate::iso8583::Message;
-use crate::profile::{MessageRow, Profile, Slot, first_mti};
+use crate::profile::{MessageRow, Profile, Slot, first_mti, kind_of};
 use crate::template::Var;
 use payterm_schema::account::{Batch, Stan};
 use payterm_schema::host::{EntryMode, ReversalReason};
@@ -41,7 +41,7 @@ impl RequestView {
             if (!is_reversal && mti != row.mti) || !is_own(row, slots, message) {
                 continue;
             }
-            let Some(kind) = Kind::ALL.into_iter().find(|k| name == k.name() || name.strip_suffix("_code") == Some(k.name())) else { continue };
+            let Some(kind) = kind_of(name) else { continue };
             match vars(slots, message) {
                 Ok(vars) => return Self::new(profile, kind, vars),
                 Err(e) => fault = e,

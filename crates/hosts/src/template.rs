@@ -1,7 +1,6 @@
 //! Values of fields as a profile writes them: text with variables, `"22{batch}00050"`. One definition serves both ends:
 //! the terminal fills a template in, the acquirer's side takes the variables out of a field again.
 use serde::Deserialize;
-use std::fmt;
 
 /// A variable of a template. Those without an own length run to the end of the field or to the next literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -146,18 +145,5 @@ impl Template {
             }
         }
         field.is_empty().then_some(found)
-    }
-}
-
-/// The form in the profile, variables in braces.
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => f.write_str(text)?,
-                Piece::Var(var) => write!(f, "{{{var:?}}}")?,
-            }
-        }
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Golden frames: `tests/frames/*.json` at the top of the tree. `PAYTERM_BLESS=1 cargo test -p payterm-hosts --test golden`
 //! writes them; `tests/frames/check.py` builds and reads the same frames with pyiso8583 and psec alone.
+#![allow(clippy::unwrap_used)] // helpers of the tests, too
 mod support;
 use payterm_hosts::{Decoded, Profile, RequestView, Var, build, decode, encode, read, reply_message};
 use payterm_schema::account::Batch;

@@ -1,4 +1,5 @@
 //! The rules of building, reading and matching, and the vectors of host-protocol §4 and §5.
+#![allow(clippy::unwrap_used)] // helpers of the tests, too
 mod support;
 use payterm_hosts::iso8583::{IsoError, Message, Part, Rule};
 use payterm_hosts::*;
@@ -328,6 +329,8 @@ fn a_bad_profile_names_key_and_rule() {
     rule("\"09\" = { class = \"P\"", "\"09 00\" = { class = \"P\"", "codes.09 00: 00 is there twice");
     rule("\"75\" = ", "\"755\" = ", "codes.755: a response code is 2 letters or digits");
     rule("requirement_digit = 6", "requirement_digit = 13", "frame.requirement_digit: 1 to 12");
+    rule("drop = [26,", "drop = [64, 26,", "reversal: F64 of sale must be kept");
+    rule("pin = \"021\"", "pin = \"02x\"", "'02x' is not made of digits");
     rule("max = 2048", "max = 20480", "frame.max");
     rule("at = 2, length = 6", "at = 12, length = 9", "outside its 19 characters");
     assert!(matches!(Profile::builtin("nobody"), Err(ProfileError::Unknown(_))));

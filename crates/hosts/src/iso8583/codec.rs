@@ -11,8 +11,9 @@ pub struct Unpacked {
     pub last: usize,
 }
 
-/// Two ASCII characters of a packed byte; `BAD` in the first marks a nibble that is no digit. Z allows D as `=`.
-const BAD: u8 = 0;
+/// Two ASCII characters of a packed byte; the bit `BAD`, which no ASCII character has, marks a nibble that is no digit. Z
+/// allows D as `=`.
+const BAD: u8 = 0x80;
 const fn pairs(track: bool) -> [[u8; 2]; 256] {
     const fn nibble(n: u8, track: bool) -> u8 {
         match n {
@@ -179,20 +180,25 @@ impl super::Table {
         let (present, read) = self.unpack_bitmap(bytes.get(pos..).unwrap_or_default())?;
         pos += read;
         // A packed byte becomes two characters at most.
-        let mut message = Message::with_room(mti, 2 * bytes.len());
+        let mut message = Message::with_room(mti, 0);
+        message.arena = vec![0; 2 * bytes.len()];
         message.present = present;
-        let mut last = pos;
+        let (mut last, mut used) = (pos, 0);
         for field in Bits(present) {
             let part = Part::Field(field);
             let Some(format) = self.formats[usize::from(field)] else { return fault(part, Rule::Unknown) };
-            let start = message.arena.len();
-            let value = self.unpack_field(format, bytes, pos, &mut message.arena).map_err(|rule| IsoError { part, rule })?;
-            message.at[usize::from(field)] = (start as u16, message.arena.len() as u16);
-            (last, pos) = (value.start, value.end);
+            let place = message.arena.get_mut(used..).unwrap_or_default();
+            let (value, length) = match self.unpack_field(format, bytes, pos, place) {
+                Ok(read) => read,
+                Err(rule) => return fault(part, rule),
+            };
+            message.at[usize::from(field)] = (used as u16, (used + length) as u16);
+            (last, pos, used) = (value.start, value.end, used + length);
         }
         if pos != bytes.len() {
             return fault(Part::Message, Rule::Trailing(bytes.len() - pos));
         }
+        message.arena.truncate(used);
         Ok(Unpacked { message, last })
     }
 
@@ -228,9 +234,9 @@ impl super::Table {
         if present & bit(1) != 0 { fault(Part::Bitmap, Rule::SecondBitmap) } else { Ok((present, need)) }
     }
 
-    /// Appends the decoded value to `arena`; gives the range of the value in `bytes`.
+    /// Writes the decoded value to the start of `out`; gives the range of the value in `bytes` and its decoded length.
     #[inline]
-    fn unpack_field(&self, format: Format, bytes: &[u8], pos: usize, arena: &mut Vec<u8>) -> Result<Range<usize>, Rule> {
+    fn unpack_field(&self, format: Format, bytes: &[u8], pos: usize, out: &mut [u8]) -> Result<(Range<usize>, usize), Rule> {
         let max = usize::from(format.max);
         let (len, pos) = match format.prefix {
             Prefix::Fixed => (max, pos),
@@ -242,57 +248,55 @@ impl super::Table {
         }
         let packed = matches!(format.class, Class::N | Class::Z) && self.numeric == Digits::Bcd;
         let size = if packed { len.div_ceil(2) } else { len };
-        let Some(raw) = bytes.get(pos..pos + size) else { return Err(Rule::Truncated { need: size, have: bytes.len().saturating_sub(pos) }) };
+        let truncated = Rule::Truncated { need: size, have: bytes.len().saturating_sub(pos) };
+        let (Some(raw), Some(out)) = (bytes.get(pos..pos + size), out.get_mut(..len)) else { return Err(truncated) };
         let range = pos..pos + size;
-        let (table, nibbles, rule) = match format.class {
+        let (pairs, nibbles, rule) = match format.class {
             Class::N => (&DIGIT_PAIRS, &DIGIT_NIBBLES, Rule::NotDigit),
             Class::Z => (&TRACK_PAIRS, &TRACK_NIBBLES, Rule::NotTrack),
             Class::An | Class::Ans | Class::Gbk | Class::B => {
                 check_text(format.class, raw)?;
-                arena.extend_from_slice(raw);
-                return Ok(range);
+                out.copy_from_slice(raw);
+                return Ok((range, len));
             }
         };
+        let mut bad = 0;
         if !packed {
-            arena.extend(raw.iter().map(|c| if *c == b'D' { b'=' } else { *c }));
-            return if raw.iter().fold(0, |bad, c| bad | nibbles[usize::from(*c)]) & 0xF0 == 0 { Ok(range) } else { Err(rule) };
+            for (place, c) in out.iter_mut().zip(raw) {
+                *place = if *c == b'D' { b'=' } else { *c };
+                bad |= nibbles[usize::from(*c)];
+            }
+            return if bad & BAD == 0 { Ok((range, len)) } else { Err(rule) };
         }
-        let (mut whole, mut bad) = (raw, false);
-        let mut odd = None;
+        let (mut whole, mut places) = (raw, out);
         if len % 2 == 1 {
             // The free nibble must be 0; the digit beside it is read as the pair (0, digit).
-            let (digit, free) = match (format.align, raw) {
-                (Align::Right, [first, more @ ..]) => {
-                    whole = more;
-                    (first & 15, first >> 4)
+            let (digit, free, place) = match (format.align, raw, places) {
+                (Align::Right, [first, more @ ..], [place, rest @ ..]) => {
+                    (whole, places) = (more, rest);
+                    (first & 15, first >> 4, place)
                 }
-                (Align::Left, [more @ .., last]) => {
-                    whole = more;
-                    (last >> 4, last & 15)
+                (Align::Left, [more @ .., last], [rest @ .., place]) => {
+                    (whole, places) = (more, rest);
+                    (last >> 4, last & 15, place)
                 }
-                (Align::Left | Align::Right, []) => (0, 0),
+                (Align::Left | Align::Right, _, _) => return Err(truncated),
             };
             if free != 0 {
                 return Err(Rule::Padding);
             }
-            let [zero, digit] = table[usize::from(digit)];
-            bad |= zero == BAD;
-            match format.align {
-                Align::Right => arena.push(digit),
-                Align::Left => odd = Some(digit),
-            }
+            let [zero, digit] = pairs[usize::from(digit)];
+            bad |= zero;
+            *place = digit;
         }
-        let start = arena.len();
-        arena.resize(start + 2 * whole.len(), 0);
-        let (places, _) = arena[start..].as_chunks_mut::<2>();
-        for (place, byte) in places.iter_mut().zip(whole) {
-            *place = table[usize::from(*byte)];
-            bad |= place[0] == BAD;
+        for (place, byte) in places.as_chunks_mut::<2>().0.iter_mut().zip(whole) {
+            *place = pairs[usize::from(*byte)];
+            bad |= place[0];
         }
-        arena.extend(odd);
-        if bad { Err(rule) } else { Ok(range) }
+        if bad & BAD == 0 { Ok((range, len)) } else { Err(rule) }
     }
 
+    /// The length indicator of so many digits; gives the length and where the value starts.
     #[inline]
     fn length(&self, bytes: &[u8], pos: usize, digits: usize) -> Result<(usize, usize), Rule> {
         let size = match self.lengths {
@@ -300,18 +304,21 @@ impl super::Table {
             Digits::Ascii => digits,
         };
         let Some(raw) = bytes.get(pos..pos + size) else { return Err(Rule::Truncated { need: size, have: bytes.len().saturating_sub(pos) }) };
-        let mut length = 0;
+        let (mut length, mut bad) = (0, 0);
         for byte in raw {
-            let (digit, step) = match self.lengths {
-                Digits::Bcd => (usize::from(byte >> 4) * 10 + usize::from(byte & 15), 100),
-                Digits::Ascii => (usize::from(byte.wrapping_sub(b'0')), 10),
-            };
-            if digit >= step || (self.lengths == Digits::Bcd && (byte & 15) > 9) {
-                return Err(Rule::LengthIndicator);
+            match self.lengths {
+                Digits::Bcd => {
+                    let [tens, ones] = DIGIT_PAIRS[usize::from(*byte)];
+                    bad |= tens;
+                    length = length * 100 + usize::from(tens & 15) * 10 + usize::from(ones & 15);
+                }
+                Digits::Ascii => {
+                    bad |= DIGIT_NIBBLES[usize::from(*byte)];
+                    length = length * 10 + usize::from(byte & 15);
+                }
             }
-            length = length * step + digit;
         }
-        Ok((length, pos + size))
+        if bad & BAD == 0 { Ok((length, pos + size)) } else { Err(Rule::LengthIndicator) }
     }
 
     /// The rules of a field table, by field: a fixed length above 0, LL to 99, LLL to 999, at most [`MAX_MESSAGE`].

@@ -126,3 +126,28 @@ impl fmt::Debug for Message {
         f.write_str(")")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wipes_every_byte_at_any_alignment() {
+        for (start, end) in [(0, 64), (1, 63), (7, 9), (3, 3), (5, 60)] {
+            let mut bytes = [0xA5; 64];
+            wipe(&mut bytes[start..end]);
+            assert!(bytes.iter().enumerate().all(|(i, b)| (*b == 0) == (start..end).contains(&i)), "{start}..{end}");
+        }
+    }
+
+    #[test]
+    fn a_message_outgrows_its_room() {
+        let mut m = Message::new("0200").unwrap();
+        m.set(2, "6222021234567890128").unwrap();
+        m.set(62, [7; 2000]).unwrap();
+        m.set(2, "1").unwrap();
+        assert_eq!((m.text(2), m.get(62)), (Some("1"), Some([7; 2000].as_slice())));
+        assert_eq!(m.fields().collect::<Vec<_>>(), [2, 62]);
+        assert_eq!(format!("{m:?}"), "Message(0200 F2[1] F62[2000])");
+    }
+}

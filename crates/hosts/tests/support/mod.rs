@@ -1,5 +1,5 @@
 //! A MAC and a PIN block of the tests' own, on the `des` crate, and the cases of the golden frames.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use payterm_schema::account::{Batch, Stan};
 use payterm_schema::host::{CardSecrets, EntryMode, HostAnswer, KeysVerdict, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, Wallet};
