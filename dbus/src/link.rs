@@ -10,7 +10,10 @@ use futures_util::StreamExt;
 use payterm_schema::{Caller, Fault, RequestKey, Terminal, config::CallerConfig};
 use std::{
     collections::{HashMap, VecDeque},
+    net::Shutdown,
+    os::unix::net::UnixStream,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::sync::mpsc;
 use zbus::{
@@ -22,6 +25,8 @@ use zbus::{
 const BODY: usize = 64 << 10;
 /// Signals of one connection that wait to be written; a peer that reads no more is cut off.
 const SIGNALS: usize = 256;
+/// Time to say goodbye to a bus.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// What all connections share.
 pub(crate) struct Face {
@@ -39,6 +44,8 @@ pub(crate) struct Link {
     /// Of a peer-to-peer connection.
     alone: Option<Arc<Peer>>,
     pub signals: mpsc::Sender<Message>,
+    /// The socket of a peer: shut, it frees a writer that the peer keeps waiting.
+    socket: Option<UnixStream>,
 }
 
 pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -68,10 +75,10 @@ impl Face {
 
 impl Link {
     /// Starts the writer of signals; the caller runs [`Link::run`].
-    pub fn new(face: &Arc<Face>, conn: Connection) -> Arc<Self> {
+    pub fn new(face: &Arc<Face>, conn: Connection, socket: Option<UnixStream>) -> Arc<Self> {
         let (signals, mut queue) = mpsc::channel(SIGNALS);
         let alone = (!conn.is_bus()).then(|| Peer::new(None));
-        let link = Arc::new(Self { face: Arc::clone(face), conn: conn.clone(), peers: Mutex::default(), alone, signals });
+        let link = Arc::new(Self { face: Arc::clone(face), conn: conn.clone(), peers: Mutex::default(), alone, signals, socket });
         lock(&face.links).push(Arc::clone(&link));
         tokio::spawn(async move {
             while let Some(m) = queue.recv().await {
@@ -85,6 +92,20 @@ impl Link {
 
     pub fn peers(&self) -> Vec<Arc<Peer>> {
         self.alone.iter().cloned().chain(lock(&self.peers).values().cloned()).collect()
+    }
+
+    /// Ends the connection to a peer at once, without waiting for whoever writes to it.
+    pub fn cut(&self) {
+        if let Some(s) = &self.socket {
+            let _ = s.shutdown(Shutdown::Both);
+        }
+    }
+    /// Closes the connection; a peer's is cut.
+    pub async fn close(&self) {
+        match &self.socket {
+            Some(_) => self.cut(),
+            None => drop(tokio::time::timeout(CLOSE, self.conn.clone().close()).await),
+        }
     }
 
     fn peer(&self, sender: Option<&str>) -> Option<Arc<Peer>> {
@@ -114,26 +135,34 @@ impl Link {
     fn received(self: &Arc<Self>, message: Message) {
         let header = message.header();
         let Some(peer) = self.peer(header.sender().map(|s| s.as_str())) else { return };
-        let permit = Arc::clone(&peer.calls).try_acquire_owned();
         drop(header);
         let link = Arc::clone(self);
-        tokio::spawn(async move {
-            let Ok(_permit) = permit else {
-                return link.refuse(&message, "org.freedesktop.DBus.Error.LimitsExceeded", "too many calls under way").await;
-            };
-            link.answer(&peer, &message).await;
-        });
+        if let Ok(permit) = Arc::clone(&peer.calls).try_acquire_owned() {
+            tokio::spawn(async move {
+                link.answer(&peer, &message).await;
+                drop(permit);
+            });
+        } else if let Ok(permit) = Arc::clone(&peer.refusals).try_acquire_owned() {
+            tokio::spawn(async move {
+                link.refuse(&message, "org.freedesktop.DBus.Error.LimitsExceeded", "too many calls under way").await;
+                drop(permit);
+            });
+        } else {
+            tracing::warn!("a caller reads no answers");
+            link.cut();
+        }
     }
 
     fn departed(&self, message: &Message) {
         let header = message.header();
         let from_bus = header.sender().is_some_and(|s| s.as_str() == "org.freedesktop.DBus");
+        let body = message.body();
         if from_bus
             && header.member().is_some_and(|m| m.as_str() == "NameOwnerChanged")
-            && let Ok((name, _, "")) = message.body().deserialize::<(&str, &str, &str)>()
-            && let Some(peer) = lock(&self.peers).remove(name)
+            && let Ok((name, _, "")) = body.deserialize::<(&str, &str, &str)>()
         {
-            self.leave(&peer);
+            let gone = lock(&self.peers).remove(name);
+            gone.iter().for_each(|p| self.leave(p));
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     gone: watch::Sender<bool>,
     follows: AtomicBool,
     pub calls: Arc<Semaphore>,
+    /// Refusals that wait to be written: more than that and the peer reads nothing.
+    pub refusals: Arc<Semaphore>,
 }
 
 impl Peer {
@@ -31,6 +33,7 @@ impl Peer {
             gone: watch::Sender::new(false),
             follows: AtomicBool::new(false),
             calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            refusals: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
         })
     }
 

@@ -85,7 +85,7 @@ pub async fn serve_at(terminal: Arc<dyn Terminal>, config: &BusConfig, bus: Opti
         server.bus = Some(conn.clone());
         // Departures of unique names only: the empty third argument is "no owner any more".
         let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''";
-        let link = Link::new(&face, conn.clone());
+        let link = Link::new(&face, conn.clone(), None);
         server.tasks.push(tokio::spawn(link.run(stream)));
         bus_call(&conn, "AddMatch", &rule).await.map_err(connect)?;
         own(&conn, bus_name(&config.lane)).await?;
@@ -144,23 +144,23 @@ async fn accept(face: Arc<Face>, listener: UnixListener) {
 
 async fn peer(face: Arc<Face>, stream: UnixStream) {
     let known = stream.peer_cred().is_ok_and(|c| face.callers.iter().any(|row| row.uid == c.uid()));
-    let Ok(stream) = stream.into_std() else { return };
+    let Ok((stream, socket)) = stream.into_std().and_then(|s| s.try_clone().map(|c| (s, c))) else { return };
     let built = Builder::unix_stream(stream).server(Guid::generate()).p2p().build_message_stream();
     let stream = match tokio::time::timeout(HANDSHAKE, built).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(cause)) => return tracing::debug!(%cause, "a peer's handshake failed"),
         Err(_) => return tracing::debug!("a peer's handshake took too long"),
     };
-    let conn = Connection::from(&stream);
+    let link = Link::new(&face, Connection::from(&stream), Some(socket));
     if !known {
         // A user without a row is answered NotAllowed, so that it learns why, but may not keep a connection.
-        let conn = conn.clone();
+        let link = Arc::clone(&link);
         tokio::spawn(async move {
             tokio::time::sleep(HANDSHAKE).await;
-            let _ = conn.close().await;
+            link.cut();
         });
     }
-    Link::new(&face, conn).run(stream).await;
+    link.run(stream).await;
 }
 
 impl Server {
@@ -176,7 +176,7 @@ impl Server {
     /// go on, and no caller counts as lost.
     pub async fn close(mut self) {
         for link in self.stop() {
-            let _ = link.conn.clone().close().await;
+            link.close().await;
         }
     }
 
@@ -197,7 +197,7 @@ impl Drop for Server {
         if let (false, Ok(runtime)) = (links.is_empty(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
                 for link in links {
-                    let _ = link.conn.clone().close().await;
+                    link.close().await;
                 }
             });
         }

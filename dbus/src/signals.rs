@@ -57,9 +57,7 @@ impl Face {
                     let Ok(message) = built(&link.conn, peer.name.as_deref(), told) else { continue };
                     if link.signals.try_send(message).is_err() {
                         tracing::warn!(app = %caller.app, peer = peer.name.as_deref().unwrap_or("socket"), "signals are not read: one was dropped");
-                        if peer.name.is_none() {
-                            let _ = link.conn.clone().close().await;
-                        }
+                        link.cut();
                     }
                 }
             }

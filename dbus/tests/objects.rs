@@ -114,6 +114,22 @@ async fn the_object_manager_and_properties_show_own_transactions_only() {
     assert_eq!(*get(&c, ROOT, "org.payterm.Terminal1.Manager", "Running").await.unwrap(), Variant::ObjectPath("/".try_into().unwrap()));
 }
 
+/// The fake owes for transaction 1, which 60 later ones have pushed out of the last 50.
+#[tokio::test]
+async fn a_manager_sees_all_apps_and_what_owes_something_however_old() {
+    let (bus, fake) = (Bus::start(), Fake::new());
+    for n in 0..60 {
+        fake.put(&key("kiosk", &format!("k{n}")), Status::Approved);
+    }
+    let config = payterm_schema::config::BusConfig { callers: vec![caller("till", true)], ..Default::default() };
+    let _server = payterm_dbus::serve_at(fake, &config, bus.at()).await.unwrap();
+    let c = zbus::connection::Builder::address(bus.address.as_str()).build().await.unwrap();
+    let all = managed(&c).await;
+    let has = |k| all.contains_key(&OwnedObjectPath::try_from(path(&k)).unwrap());
+    assert_eq!(all.len(), 52, "a device, 50 transactions and the one that owes");
+    assert!(has(key("other", "secret-1")) && has(key("kiosk", "k59")) && has(key("kiosk", "k10")) && !has(key("kiosk", "k9")));
+}
+
 #[tokio::test]
 async fn changes_are_told_to_readers_and_nobody_else() {
     let w = World::start(vec![caller("till", false)]).await;
