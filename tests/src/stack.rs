@@ -49,10 +49,17 @@ pub struct Stack {
 impl Stack {
     /// A fresh stack in a directory of its own; `change` has the last word on the configuration.
     pub fn start(change: impl FnOnce(&mut Config, &BTreeMap<String, String>)) -> Result<Self> {
+        Self::start_world("", change)
+    }
+
+    /// The same with more in the acquirer's demo world: TOML that is appended to it.
+    pub fn start_world(more: &str, change: impl FnOnce(&mut Config, &BTreeMap<String, String>)) -> Result<Self> {
         let temp = tempfile::Builder::new().prefix("payterm-").tempdir()?;
+        std::fs::write(temp.path().join("world.toml"), format!("{}\n{more}", include_str!("../../crates/simulator/worlds/demo.toml")))?;
         Self::start_in(temp.path().to_owned(), Some(temp), change)
     }
 
+    /// In a directory that holds `world.toml`, and may hold the state of an earlier stack.
     pub fn start_in(dir: PathBuf, temp: Option<tempfile::TempDir>, change: impl FnOnce(&mut Config, &BTreeMap<String, String>)) -> Result<Self> {
         let (bus_daemon, bus) = private_bus(&dir)?;
         let mut stack = Self {
@@ -129,6 +136,8 @@ impl Stack {
             .arg(self.acquirer_state())
             .arg("--ready-file")
             .arg(&ready)
+            .arg("--rules")
+            .arg(self.dir.join("world.toml"))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()?;
