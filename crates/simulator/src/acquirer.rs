@@ -199,6 +199,7 @@ impl Acquirer {
                     if let Some(c) = control {
                         tokio::spawn(control::serve(c, Arc::clone(&inner)));
                     }
+                    tokio::spawn(payers(Arc::clone(&inner)));
                     // An error means that the handle is gone: stop too.
                     let _ = stopped.wait_for(|s| *s).await;
                 });
@@ -210,6 +211,16 @@ impl Acquirer {
             })
             .map_err(AcquirerError::Thread)?;
         Ok(Running { addrs, shared, stop, thread: Some(thread) })
+    }
+}
+
+/// Completes pending wallet payments when their payer has decided, also when nobody asks.
+async fn payers(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if let Err(e) = shared.bank().settle_due(shared.now()) {
+            tracing::error!("pending payments: {e}");
+        }
     }
 }
 
@@ -272,7 +283,7 @@ impl Running {
     fn read<T>(&self, f: impl FnOnce(&rusqlite::Connection) -> Result<T, LedgerError>) -> Result<T, BankError> {
         let mut bank = self.shared.bank();
         bank.settle_due(now())?;
-        Ok(f(&bank.db)?)
+        bank.read(f)
     }
     /// Stops it and waits for the end.
     pub fn stop(mut self) {

@@ -19,7 +19,7 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS session(account TEXT PRIMARY KEY, batch INTEGER NOT NULL, signed_in INTEGER NOT NULL DEFAULT 0, pik TEXT, mak TEXT) STRICT;
 CREATE TABLE IF NOT EXISTS wrong_pin(card TEXT PRIMARY KEY, tries INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS txn(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, mti TEXT NOT NULL,
-  kind TEXT NOT NULL, f3 TEXT, f25 TEXT, type60 TEXT, amount INTEGER, payer TEXT, pan TEXT, wallet TEXT, original INTEGER REFERENCES txn,
+  kind TEXT NOT NULL, f3 TEXT, f25 TEXT, type60 TEXT, amount INTEGER, payer TEXT, pan TEXT, wallet TEXT, original INTEGER REFERENCES txn, content TEXT NOT NULL,
   rrn TEXT NOT NULL, auth TEXT, date TEXT NOT NULL, state TEXT NOT NULL, code TEXT NOT NULL, due INTEGER, due_code TEXT, posting INTEGER REFERENCES posting,
   answer TEXT NOT NULL, UNIQUE(account, batch, stan, mti)) STRICT;
 CREATE INDEX IF NOT EXISTS txn_due ON txn(due) WHERE state = 'pending';
@@ -148,9 +148,10 @@ struct Txn {
     date: String,
     posting: Option<i64>,
     answer: String,
+    content: String,
 }
 const TXN: &str =
-    "SELECT id, at, kind, state, code, f3, f25, type60, amount, payer, pan, wallet, original, batch, stan, rrn, auth, date, posting, answer FROM txn ";
+    "SELECT id, at, kind, state, code, f3, f25, type60, amount, payer, pan, wallet, original, batch, stan, rrn, auth, date, posting, answer, content FROM txn ";
 fn txn_row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Txn> {
     Ok(Txn {
         id: r.get(0)?,
@@ -173,6 +174,7 @@ fn txn_row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Txn> {
         date: r.get(17)?,
         posting: r.get(18)?,
         answer: r.get(19)?,
+        content: r.get(20)?,
     })
 }
 
@@ -312,6 +314,11 @@ impl Bank {
         }
         tx.commit()?;
         Ok(())
+    }
+
+    /// Reads the ledger.
+    pub fn read<T>(&self, f: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, BankError> {
+        Ok(f(&self.db)?)
     }
 
     /// Unblocks a card whose wrong-PIN limit was reached; false when no such card was counted.

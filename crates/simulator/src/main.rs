@@ -177,11 +177,7 @@ fn kind(text: &str) -> std::result::Result<Kind, String> {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().run {
-        Run::Serve(s) => serve(s),
-        other => show(other),
-    };
-    match done {
+    match run(Cli::parse().run) {
         Ok(code) => code,
         // The reader of a pipe went away: not worth a word.
         Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
@@ -232,7 +228,7 @@ fn serve(s: Serve) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(run: Run) -> Result<ExitCode> {
+fn run(run: Run) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     match run {
         Run::Serve(s) => return serve(s),

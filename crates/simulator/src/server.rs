@@ -105,6 +105,9 @@ enum Out {
 /// Replies of one connection that wait to be written at most.
 const OUT_ROOM: usize = 64;
 
+/// What is queued has so long to go out when a connection ends in an error.
+const LINGER: Duration = Duration::from_millis(200);
+
 async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, wire: Arc<Wire>, shared: Arc<Shared>) -> Result<(), Ended> {
     let (mut read, mut write) = tokio::io::split(stream);
     let (out, mut queue) = mpsc::channel::<Out>(OUT_ROOM);
@@ -155,11 +158,14 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, wire: Arc<W
     // The writer ends when the connection is torn on purpose or the reader and all late replies are done.
     tokio::pin!(reader, writer);
     tokio::select! {
-        r = &mut reader => {
-            // `reader` is finished and its sender with it; what it queued still goes out.
-            let w: Result<(), Ended> = if r.is_ok() { writer.await } else { Ok(()) };
-            r.and(w)
-        }
+        // `reader` is finished; what it queued still goes out. After an error nobody waits for late replies.
+        r = &mut reader => match r {
+            Ok(()) => writer.await,
+            Err(e) => {
+                let _ = timeout(LINGER, writer).await;
+                Err(e)
+            }
+        },
         w = &mut writer => w,
     }
 }

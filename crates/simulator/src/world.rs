@@ -19,7 +19,6 @@ pub const MAX_WORLD: u64 = 1 << 20;
 pub enum WorldError {
     #[error("{path}: {cause}")]
     Read { path: String, cause: std::io::Error },
-    /// Position and key are in the text; the offending value is not, it could be a secret.
     #[error("world, line {line}: {rule}")]
     Syntax { line: usize, rule: String },
     #[error("world, {field}: {rule}")]
@@ -465,6 +464,9 @@ impl World {
             if r.code.is_some() == r.mishap.is_some() || r.code.as_ref().is_some_and(|c| c.0 == "00") {
                 return bad(format!("rule[{i}].code"), "either a code other than 00 or a mishap");
             }
+            if let Some(Err(rule)) = r.mishap.as_ref().map(Mishap::check) {
+                return bad(format!("rule[{i}].mishap"), rule);
+            }
             if r.card.as_deref().is_some_and(|n| !self.cards.iter().any(|c| c.name == n)) {
                 return bad(format!("rule[{i}].card"), "names no card");
             }
@@ -514,6 +516,7 @@ mod tests {
         assert!(card("fee_bp = 60", "fee_pb = 60").contains("unknown field `fee_pb`"));
         assert!(card("0123456789ABCDEFFEDCBA9876543210", "0123").contains("a TMK is 32 hex digits"));
         assert!(!card("0123456789ABCDEFFEDCBA9876543210", "CANARY99").contains("CANARY99"));
+        assert_eq!(card("type = \"busy\"", "type = \"requirement\", digit = 10"), "world, rule[2].mishap: digit: 0 to 9");
         assert_eq!(card("code = \"05\"", "code = \"00\""), "world, rule[0].code: either a code other than 00 or a mishap");
     }
 

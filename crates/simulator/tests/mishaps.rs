@@ -1,4 +1,5 @@
 //! Each mishap, as the terminal sees it and as the ledger sees it.
+#![allow(clippy::unwrap_used)] // a test may stop anywhere
 mod common;
 use common::{Till, sound};
 use payterm_hosts::{Mismatch, ReadError, read};

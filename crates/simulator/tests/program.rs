@@ -1,4 +1,5 @@
 //! `payterm-acquirer` as its own process: start, ready file, control socket, kill -9, TLS, listings, no secret in log or output.
+#![allow(clippy::unwrap_used)] // a test may stop anywhere
 mod common;
 use common::{Till, soon};
 use payterm_schema::host::{CardSecrets, Leg};

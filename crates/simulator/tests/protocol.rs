@@ -1,4 +1,5 @@
 //! The acquirer over real TCP: money, PINs, voids, reversals, repeats, wallets, both profiles.
+#![allow(clippy::unwrap_used)] // a test may stop anywhere
 mod common;
 use common::{Till, soon, sound};
 use payterm_hosts::{FrameError, Profile, encode, iso8583::Message};
@@ -34,8 +35,16 @@ fn a_sale_moves_money_and_carries_everything_in_both_profiles() {
         assert_eq!(t.batch.get(), if account == "x919" { 101 } else { 1 });
         assert_eq!(t.keys.as_ref().unwrap().mak.key_len(), if account == "cup" { 8 } else { 16 });
         assert_eq!((got.answer().mac, got.answer().time.as_ref().map(String::len)), (MacVerdict::NotUsed, Some(6)));
+        let offset = t.profile.utc_offset_minutes;
+        let day = || {
+            let now = payterm_simulator::acquirer::now().local(offset);
+            Some(format!("{:02}{:02}{:02}", u8::from(now.month()), now.day(), now.hour()))
+        };
+        let before = day();
         let sale = t.sale("alice", 10_000, PIN);
         let a = sale.answer();
+        let said = a.date.clone().zip(a.time.clone()).map(|(d, t)| format!("{d}{}", &t[..2]));
+        assert!(said == before || said == day(), "F12 and F13 are in the profile's time: {said:?}");
         assert_eq!((a.code.as_str(), a.mac, a.amount, a.requirement), ("00", MacVerdict::Good, Some(10_000), 0));
         assert_eq!(a.auth_code.as_ref().map(String::len), Some(6));
         assert_eq!(a.rrn.as_ref().map(String::len), Some(12));
@@ -228,8 +237,14 @@ fn a_repeated_request_is_answered_as_before_and_posted_once() {
     assert_eq!((&a.code, &a.rrn, &a.auth_code, &a.time), (&b.code, &b.rrn, &b.auth_code, &b.time));
     assert_eq!(b.mac, MacVerdict::Good);
     assert_eq!(alice(&r), OPENING - 3_000);
-    let other = Plan { amount: Some(t.money(4_000)), ..plan };
+    let other = Plan { amount: Some(t.money(4_000)), ..plan.clone() };
     assert_eq!(t.exchange(Leg::Request, other, &secrets).code(), "94", "the same STAN with another amount");
+    let code = |c: &str| CardSecrets { code: Some(PaymentCode::parse(c).unwrap()), ..CardSecrets::default() };
+    let plan = t.code_plan(100);
+    assert_eq!(t.exchange(Leg::Request, plan.clone(), &code(NOW)).code(), "00");
+    assert_eq!(t.exchange(Leg::Request, plan.clone(), &code(NOW)).code(), "00");
+    assert_eq!(t.exchange(Leg::Request, plan, &code("130000000000000002")).code(), "94", "with another payment code");
+    assert_eq!(r.balance("wallet:wechat").unwrap(), 100_000_000 - 100);
     assert_eq!(alice(&r), OPENING - 3_000);
     sound(&r);
     let strict = start_with("[[account]]", "duplicate_code = \"94\"\n[[account]]");

@@ -17,11 +17,16 @@ enum Verdict<'a> {
     Refused(String),
     Sale(Payer<'a>, i64),
     Pending(Payer<'a>, Option<i64>, Option<String>),
-    Void(Txn),
+    Void(Box<Txn>),
     Balance(Payer<'a>, i64),
 }
 fn refused<'a, T: Into<String>>(code: T) -> Verdict<'a> {
     Verdict::Refused(code.into())
+}
+
+/// What else makes two messages of one STAN the same: the payment code and the original that is named.
+fn content(ask: &Ask) -> String {
+    format!("{} {:?}", ask.code.as_ref().map_or("", |c| c.reveal()), ask.named)
 }
 
 impl<'a> Desk<'a> {
@@ -45,7 +50,8 @@ impl<'a> Desk<'a> {
                 && t.f25 == ask.f25
                 && t.type60 == ask.type60
                 && t.amount == ask.amount.and_then(|x| i64::try_from(x).ok())
-                && t.pan.as_deref() == ask.pan.as_ref().map(|p| p.reveal());
+                && t.pan.as_deref() == ask.pan.as_ref().map(|p| p.reveal())
+                && t.content == content(ask);
             return match &self.world.duplicate_code {
                 // What was taken back is not approved again: 12.
                 None | Some(_) if same && t.state == "reversed" => Ok(self.reply("12")),
@@ -177,12 +183,13 @@ impl<'a> Desk<'a> {
         {
             return Ok(refused(code));
         }
-        Ok(Verdict::Void(t))
+        Ok(Verdict::Void(Box::new(t)))
     }
 
     /// The wallet refuses an undo that comes too soon after the payment (host-protocol §8).
     fn too_early(&self, t: &Txn) -> bool {
-        let wallet = self.world.wallets.iter().find(|w| t.wallet.is_some() && Some(wallet_account(w.name)) == t.payer);
+        let paid_by_code = t.kind == Kind::Sale.name() && t.wallet.is_some();
+        let wallet = self.world.wallets.iter().find(|w| paid_by_code && Some(wallet_account(w.name)) == t.payer);
         wallet.is_some_and(|w| self.clock.now.0 < t.at + i64::from(w.undo_after_ms))
     }
 
@@ -207,8 +214,8 @@ impl<'a> Desk<'a> {
         let date = reply.date.clone().unwrap_or_default();
         self.tx
             .prepare_cached(
-                "INSERT INTO txn(at, account, batch, stan, mti, kind, f3, f25, type60, amount, payer, pan, wallet, original, rrn, date, state, code, due, due_code, answer)
-                 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, '')",
+                "INSERT INTO txn(at, account, batch, stan, mti, kind, f3, f25, type60, amount, payer, pan, wallet, original, content, rrn, date, state, code, due, due_code, answer)
+                 VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, '')",
             )?
             .execute(params![
                 self.clock.now.0,
@@ -225,6 +232,7 @@ impl<'a> Desk<'a> {
                 ask.pan.as_ref().map(|p| p.reveal()),
                 wallet,
                 original,
+                content(ask),
                 date,
                 state,
                 code,
