@@ -301,3 +301,23 @@ impl Drop for Running {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unnamed_profiles_count_up_from_the_unnamed_address() {
+        let listen = |l: &[&str]| Options { listen: l.iter().map(|t| t.parse().unwrap()).collect(), ..Options::default() };
+        let all = |o: &Options| {
+            let mut n = 0;
+            ["a", "b", "c"].map(|p| o.address(p, &mut n).map(|a| a.to_string()))
+        };
+        let some = |t: &str| Some(t.to_owned());
+        assert_eq!(all(&listen(&["127.0.0.1:0"])), [some("127.0.0.1:0"), some("127.0.0.1:0"), some("127.0.0.1:0")]);
+        assert_eq!(all(&listen(&["127.0.0.1:700", "b=[::1]:9"])), [some("127.0.0.1:700"), some("[::1]:9"), some("127.0.0.1:701")]);
+        assert_eq!(all(&listen(&["b=127.0.0.1:9"])), [None, some("127.0.0.1:9"), None]);
+        assert_eq!(all(&listen(&["127.0.0.1:65535"])), [some("127.0.0.1:65535"), None, None]);
+        assert!("localhost".parse::<Listen>().is_err());
+    }
+}

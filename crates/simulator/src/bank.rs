@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS unmatched_reversal(account TEXT NOT NULL, batch INTEG
 CREATE TABLE IF NOT EXISTS message(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT, mti TEXT NOT NULL, stan INTEGER, code TEXT, mishap TEXT, request TEXT NOT NULL, reply TEXT NOT NULL) STRICT;
 ";
 
+/// Version of the state file. A test bench does not migrate: another version is refused.
+pub const STATE_VERSION: i64 = 1;
+
 #[derive(Debug, thiserror::Error)]
 pub enum BankError {
     #[error(transparent)]
@@ -36,6 +39,8 @@ pub enum BankError {
     Sql(#[from] rusqlite::Error),
     #[error("state: a stored answer is malformed: {0}")]
     Stored(#[from] serde_json::Error),
+    #[error("state: version {0} is not the {STATE_VERSION} that this program knows; take another directory")]
+    Version(i64),
     #[error("state: a stored key is malformed")]
     Key,
     #[error("keys: {0}")]
@@ -201,6 +206,10 @@ impl Bank {
         db.pragma_update(None, "journal_mode", if file.is_some() { "WAL" } else { "MEMORY" })?;
         db.pragma_update(None, "synchronous", if file.is_some() { "FULL" } else { "OFF" })?;
         db.pragma_update(None, "foreign_keys", true)?;
+        match db.query_row("PRAGMA user_version", [], |r| r.get(0))? {
+            0 | STATE_VERSION => db.pragma_update(None, "user_version", STATE_VERSION)?,
+            other => return Err(BankError::Version(other)),
+        }
         db.set_prepared_statement_cache_capacity(64);
         db.execute_batch(ledger::SCHEMA)?;
         db.execute_batch(SCHEMA)?;

@@ -118,6 +118,13 @@ fn a_whole_life_with_a_kill_in_the_middle() {
 
     // Neither log nor masked listings hold a PAN, track, PIN, code or key.
     let keys = t.keys.as_ref().unwrap();
+    // The state holds test PANs and keys, but no PIN, track or payment code.
+    for file in std::fs::read_dir(&state).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for c in ["908172", "3012120000", CODE] {
+            assert!(!bytes.windows(c.len()).any(|w| w == c.as_bytes()), "{c} in the state");
+        }
+    }
     let mut canaries = vec!["6212345678900000003".to_owned(), "908172".into(), CODE.into(), "3012120000".into()];
     canaries.extend([keys.pik.reveal(), keys.mak.reveal(), t.tmk.reveal()].map(hex::encode));
     let logged = std::fs::read_to_string(&log).unwrap().to_lowercase();
@@ -145,6 +152,15 @@ fn check_fails_on_a_ledger_that_was_tampered_with() {
     assert_eq!(broken.status.code(), Some(1));
     let shown = String::from_utf8(broken.stdout).unwrap();
     assert!(shown.contains("balance is not the sum of the entries: card:alice") && shown.contains("sum to 1, not 0"), "{shown}");
+}
+
+#[test]
+fn a_state_of_another_version_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let c = rusqlite::Connection::open(dir.path().join("acquirer.db")).unwrap();
+    c.pragma_update(None, "user_version", 7).unwrap();
+    let e = Acquirer::start(World::demo().unwrap(), Options { state: Some(dir.path().into()), ..Options::default() }).err().unwrap();
+    assert!(e.to_string().starts_with("state: version 7 is not the 1"), "{e}");
 }
 
 #[test]

@@ -24,9 +24,9 @@ fn refused<'a, T: Into<String>>(code: T) -> Verdict<'a> {
     Verdict::Refused(code.into())
 }
 
-/// What else makes two messages of one STAN the same: the payment code and the original that is named.
+/// What else makes two messages of one STAN the same: the payment code (masked: it is not kept) and the named original.
 fn content(ask: &Ask) -> String {
-    format!("{} {:?}", ask.code.as_ref().map_or("", |c| c.reveal()), ask.named)
+    format!("{} {:?}", ask.code.as_ref().map(|c| c.masked()).unwrap_or_default(), ask.named)
 }
 
 impl<'a> Desk<'a> {
