@@ -144,6 +144,29 @@ fn each_mac_verdict() {
     assert!(matches!(reply(&p, &request, &a, None, |m| m.unset(39)), Err(ReadError::NoCode)));
 }
 
+/// Another acquirer's algorithm and form of F64 are two words in its profile.
+#[test]
+fn each_mac_algorithm_and_form() {
+    let text = include_str!("../profiles/unionpay.toml");
+    for algorithm in ["unionpay_ecb", "x9_9", "x9_19"] {
+        for form in ["whole", "hex"] {
+            let text = text.replace("algorithm = \"unionpay_ecb\"", &format!("algorithm = \"{algorithm}\""));
+            let p = Profile::parse(&text.replace("form = \"whole\"", &format!("form = \"{form}\""))).unwrap();
+            let mac = TestMac::new(MAK16);
+            let built = sale(&p, &mac);
+            let d = decode(&p, built.bytes.reveal()).unwrap();
+            assert_eq!(d.verify(&p, &mac).unwrap(), MacVerdict::Good, "{algorithm} {form}");
+            let whole = mac.mac(p.mac.algorithm, d.mac_input().unwrap()).unwrap();
+            let want = if form == "hex" { hex::encode_upper(&whole[..4]).into_bytes() } else { whole.to_vec() };
+            assert_eq!(d.message.get(64).unwrap(), want);
+            assert_eq!(d.verify(&p, &TestMac::new(PIK)).unwrap(), MacVerdict::Wrong, "{algorithm} {form}");
+            let mut bad = built.bytes.reveal().to_vec();
+            *bad.last_mut().unwrap() ^= 1;
+            assert_eq!(decode(&p, &bad).unwrap().verify(&p, &mac).unwrap(), MacVerdict::Wrong, "{algorithm} {form}");
+        }
+    }
+}
+
 #[test]
 fn every_changed_byte_is_noticed() {
     let p = union();
