@@ -1,6 +1,6 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
-use payterm_daemon::{config, logging};
+use payterm_daemon::{Options, config, logging, prepare_demo, run};
 use std::{path::PathBuf, process::ExitCode};
 
 /// The payment terminal daemon.
@@ -45,7 +45,15 @@ fn main() -> ExitCode {
     if let Err(e) = logging::start(&config.log) {
         return fail(&e);
     }
-    ExitCode::SUCCESS
+    if args.demo
+        && let Err(e) = prepare_demo(&mut config)
+    {
+        return fail(&e);
+    }
+    match run(config, Options::default()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e),
+    }
 }
 
 /// The whole chain of causes on one line.

@@ -115,6 +115,11 @@ struct Job {
 }
 type Ask = Box<dyn FnOnce(&Connection) + Send>;
 
+/// The lock of a state directory without its store, for tools; the directory is made when it is not there.
+pub fn hold(dir: &Path) -> Result<File, StoreError> {
+    files::lock(dir)
+}
+
 /// Handle of the store; clones share it. All methods may be called from any thread, none but `open` and `close` blocks.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -133,7 +138,9 @@ impl Store {
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Loaded), StoreError> {
         let lock = Mutex::new(Some(Arc::new(files::lock(dir)?)));
         let store = Self(Arc::new(Inner { dir: dir.to_owned(), options, lock, counters: Arc::default(), writer: Mutex::new(None), reader: Mutex::new(None) }));
-        let loaded = store.start_writer()?.blocking_recv().map_err(|_| StoreError::Stopped)??;
+        let (ready, loaded) = sync_channel(1);
+        store.start_writer(move |l| drop(ready.send(l)))?;
+        let loaded = loaded.recv().map_err(|_| StoreError::Stopped)??;
         Ok((store, loaded))
     }
 
@@ -157,7 +164,9 @@ impl Store {
 
     /// After a failed commit or a dead writer: a new connection, and what the disk really holds.
     pub async fn reopen(&self) -> Result<Loaded, StoreError> {
-        self.start_writer()?.await.map_err(|_| StoreError::Stopped)?
+        let (ready, loaded) = oneshot::channel();
+        self.start_writer(move |l| drop(ready.send(l)))?;
+        loaded.await.map_err(|_| StoreError::Stopped)?
     }
 
     /// Runs a query on the reader's connection.
@@ -185,8 +194,7 @@ impl Store {
         self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Stopped)
     }
 
-    fn start_writer(&self) -> Result<oneshot::Receiver<Result<Loaded, StoreError>>, StoreError> {
-        let (ready, loaded) = oneshot::channel();
+    fn start_writer(&self, ready: impl FnOnce(Result<Loaded, StoreError>) + Send + 'static) -> Result<(), StoreError> {
         let (tx, rx) = sync_channel(self.0.options.queue);
         let mut slot = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         // Dropping the old sender ends the old thread; the new one waits for it: two writers at once cannot be.
@@ -200,7 +208,7 @@ impl Store {
             writer::run(&dir, &options, &counters, ready, &rx);
         })?;
         *slot = Some((tx, thread));
-        Ok(loaded)
+        Ok(())
     }
 
     fn send_ask(&self, ask: Ask) -> Result<(), StoreError> {

@@ -11,23 +11,22 @@ use std::{
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::Duration,
 };
-use tokio::sync::oneshot;
 
 /// No commit for this long is a quiet moment.
 const QUIET: Duration = Duration::from_millis(100);
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
 
-pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: oneshot::Sender<Result<Loaded, StoreError>>, jobs: &Receiver<Job>) {
+pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: impl FnOnce(Result<Loaded, StoreError>), jobs: &Receiver<Job>) {
     let opened = files::open_writer(dir, options, files::MIGRATIONS).and_then(|db| load(&db).map(|l| (db, l)));
     let (mut db, mut last) = match opened {
         Ok((db, loaded)) => {
             let last = loaded.last_seq;
-            ready.send(Ok(loaded)).ok();
+            ready(Ok(loaded));
             (db, last)
         }
         Err(e) => {
-            ready.send(Err(e)).ok();
+            ready(Err(e));
             return refuse_all(jobs);
         }
     };

@@ -1,0 +1,457 @@
+//! One actor per device. Its driver blocks on a named thread of its own; every command has a deadline, a driver that hangs is
+//! abandoned with its thread and opened anew with backoff. Nobody else waits for it.
+//!
+//! Invariant: what a device is wanted to do stands in [`Wanted`], outside the actor: a device that is made anew does it.
+mod driver;
+
+use crate::{
+    mishap::{Mishaps, Part},
+    supervise::{self, Life},
+};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, StreamHandler};
+use driver::{Command, Report};
+use payterm_devices::{Env, Interrupt, PrintJob};
+use payterm_schema::{
+    Device, DeviceKind, DeviceState, Instrument, Money, Pan,
+    config::DeviceConfig,
+    device::{Key, Way},
+    paper::PrintResult,
+    secret::PinEntry,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Messages that may wait for a device. 64.
+const MAILBOX: usize = 64;
+/// Commands that may wait for the driver; more means that it hangs. 16.
+const COMMANDS: usize = 16;
+/// What a driver gets beyond its own time-outs before it counts as hung. 2 s.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What the terminal wants of the devices now; shared by all of them.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Instruments that are asked for, and how often that was asked: each time one may be given.
+    pub ways: Vec<Way>,
+    pub offer: u64,
+    /// The display's lines.
+    pub lines: Vec<String>,
+}
+
+/// What a device tells the terminal.
+#[derive(Debug)]
+pub enum DeviceEvent {
+    Instrument(Instrument),
+    Key(Key),
+    PinDigits { tag: u64, digits: u8 },
+    /// A state has changed: see [`Registry`].
+    Changed(Device),
+    /// A printer that could not print can again.
+    PrinterReady,
+}
+
+/// The devices as they are now.
+#[derive(Clone, Default)]
+pub struct Registry(Arc<Mutex<BTreeMap<String, Device>>>);
+impl Registry {
+    pub fn all(&self) -> Vec<Device> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+    /// A device of this kind works.
+    pub fn works(&self, kind: DeviceKind) -> bool {
+        self.all().iter().any(|d| d.kind == kind && d.state != DeviceState::Failed && d.state != DeviceState::Opening)
+    }
+    fn change(&self, name: &str, change: impl FnOnce(&mut Device)) -> Option<Device> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = all.get_mut(name)?;
+        let before = device.clone();
+        change(device);
+        (*device != before).then(|| device.clone())
+    }
+    pub fn add(&self, config: &DeviceConfig) {
+        let device = Device {
+            name: config.name.clone(),
+            kind: config.kind,
+            driver: config.driver.clone(),
+            state: DeviceState::Opening,
+            health: String::new(),
+            restarts: 0,
+            is_virtual: config.driver == "virtual",
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(config.name.clone(), device);
+    }
+}
+
+/// What a device actor needs; outlives it.
+pub struct Post {
+    pub config: DeviceConfig,
+    pub env: Env,
+    pub wanted: Arc<Mutex<Wanted>>,
+    pub registry: Registry,
+    pub events: Arc<dyn Fn(DeviceEvent) + Send + Sync>,
+    pub mishaps: Mishaps,
+}
+
+impl Post {
+    /// The actor itself had to be made anew.
+    pub fn restarted(&self) {
+        let change = |d: &mut Device| {
+            d.state = DeviceState::Failed;
+            d.health = "its actor is being restarted".into();
+            d.restarts += 1;
+        };
+        if let Some(now) = self.registry.change(&self.config.name, change) {
+            (self.events)(DeviceEvent::Changed(now));
+        }
+    }
+}
+
+/// Look at [`Wanted`] again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Refresh;
+
+#[derive(Message)]
+#[rtype(result = "PinEntry")]
+pub struct AskPin {
+    pub tag: u64,
+    /// The account whose PIK is used.
+    pub slot: String,
+    pub pan: Pan,
+    pub amount: Option<Money>,
+    pub timeout: Duration,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AbortPin {
+    pub tag: u64,
+}
+
+#[derive(Message)]
+#[rtype(result = "PrintResult")]
+pub struct Print(pub PrintJob);
+
+/// The driver's thread while it is ours.
+struct Driver {
+    commands: SyncSender<Command>,
+    reports: SpawnHandle,
+    interrupt: Option<Interrupt>,
+}
+
+enum Pending {
+    Pin { tag: u64, abort: bool, done: oneshot::Sender<PinEntry> },
+    Print(oneshot::Sender<PrintResult>),
+}
+
+pub struct DeviceActor {
+    pub life: Life,
+    pub post: Arc<Post>,
+    driver: Option<Driver>,
+    opened: bool,
+    pending: Option<Pending>,
+    deadline: Option<SpawnHandle>,
+    wait: Duration,
+    offer_seen: Option<u64>,
+    lines_sent: Option<Vec<String>>,
+    showing: bool,
+}
+
+impl Actor for DeviceActor {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let _ = &self.life;
+        self.open(ctx);
+    }
+}
+
+impl DeviceActor {
+    pub fn new(life: Life, post: Arc<Post>) -> Self {
+        Self {
+            life,
+            post,
+            driver: None,
+            opened: false,
+            pending: None,
+            deadline: None,
+            wait: supervise::WAIT_FIRST,
+            offer_seen: None,
+            lines_sent: None,
+            showing: false,
+        }
+    }
+
+    fn command_time(&self) -> Duration {
+        Duration::from_millis(u64::from(self.post.config.command_timeout_ms)) + GRACE
+    }
+
+    fn state(&self, state: DeviceState, health: &str) {
+        self.change(|d| {
+            d.state = state;
+            health.clone_into(&mut d.health);
+        });
+    }
+    fn change(&self, change: impl FnOnce(&mut Device)) {
+        if let Some(now) = self.post.registry.change(&self.post.config.name, change) {
+            (self.post.events)(DeviceEvent::Changed(now));
+        }
+    }
+
+    /// A thread with a driver of its own.
+    fn open(&mut self, ctx: &mut Context<Self>) {
+        let (commands, orders) = sync_channel(COMMANDS);
+        let (up, mut down) = mpsc::unbounded_channel();
+        let post = self.post.clone();
+        let thread = std::thread::Builder::new().name(format!("dev-{}", post.config.name)).spawn(move || driver::run(&post.config, &post.env, &orders, &up));
+        if let Err(e) = thread {
+            return self.failed(&format!("its thread could not be started: {e}"), ctx);
+        }
+        let reports = ctx.add_stream(futures_util::stream::poll_fn(move |cx| down.poll_recv(cx)));
+        self.driver = Some(Driver { commands, reports, interrupt: None });
+        self.opened = false;
+        self.expect_within(self.command_time(), ctx);
+    }
+
+    /// Until something is heard, this much time.
+    fn expect_within(&mut self, time: Duration, ctx: &mut Context<Self>) {
+        self.relax(ctx);
+        self.deadline = Some(ctx.run_later(time, |act, ctx| {
+            act.deadline = None;
+            act.failed("no answer from its driver in time: abandoned", ctx);
+        }));
+    }
+    fn relax(&mut self, ctx: &mut Context<Self>) {
+        if let Some(d) = self.deadline.take() {
+            ctx.cancel_future(d);
+        }
+    }
+
+    /// Leaves the driver to its thread and opens another one later.
+    fn failed(&mut self, why: &str, ctx: &mut Context<Self>) {
+        self.relax(ctx);
+        tracing::warn!(device = %self.post.config.name, again_in_ms = self.wait.as_millis(), "device failed: {why}");
+        if let Some(driver) = self.driver.take() {
+            ctx.cancel_future(driver.reports);
+            if let Some(interrupt) = driver.interrupt {
+                interrupt();
+            }
+        }
+        match self.pending.take() {
+            Some(Pending::Pin { done, .. }) => drop(done.send(PinEntry::Failed(why.into()))),
+            // Whether a byte left is not known.
+            Some(Pending::Print(done)) => drop(done.send(PrintResult::Unconfirmed(why.into()))),
+            None => {}
+        }
+        (self.opened, self.showing, self.offer_seen, self.lines_sent) = (false, false, None, None);
+        self.change(|d| {
+            d.state = DeviceState::Failed;
+            why.clone_into(&mut d.health);
+            d.restarts += 1;
+        });
+        let wait = self.wait;
+        self.wait = supervise::backoff(wait);
+        ctx.run_later(wait, |act, ctx| act.open(ctx));
+    }
+
+    /// Hands a command to the driver; `within`: an answer is due by then.
+    fn command(&mut self, command: Command, within: Duration, ctx: &mut Context<Self>) {
+        let Some(driver) = &self.driver else { return };
+        match driver.commands.try_send(command) {
+            Ok(()) => {
+                if let Some(interrupt) = &driver.interrupt {
+                    interrupt();
+                }
+                self.expect_within(within, ctx);
+            }
+            Err(TrySendError::Full(_)) => self.failed("its driver takes no more commands", ctx),
+            Err(TrySendError::Disconnected(_)) => self.failed("its driver ended", ctx),
+        }
+    }
+
+    /// Makes the device do what is wanted.
+    fn refresh(&mut self, ctx: &mut Context<Self>) {
+        if !self.opened {
+            return;
+        }
+        let (offer, ways, lines) = {
+            let w = self.post.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            (w.offer, w.ways.clone(), w.lines.clone())
+        };
+        let time = self.command_time();
+        match self.post.config.kind {
+            DeviceKind::MagneticReader | DeviceKind::ChipReader | DeviceKind::ContactlessReader | DeviceKind::Scanner | DeviceKind::Keypad => {
+                if self.offer_seen == Some(offer) {
+                    return;
+                }
+                self.offer_seen = Some(offer);
+                let mine: Vec<Way> = ways.into_iter().filter(|w| takes(self.post.config.kind) == Some(*w)).collect();
+                // A keypad always gives its keys; the others rest while nothing is asked of them.
+                let command = if mine.is_empty() && self.post.config.kind != DeviceKind::Keypad { Command::Disarm } else { Command::Arm(mine) };
+                self.command(command, time, ctx);
+            }
+            DeviceKind::Display => {
+                if !self.showing && self.lines_sent.as_ref() != Some(&lines) {
+                    self.showing = true;
+                    self.lines_sent = Some(lines.clone());
+                    self.command(Command::Show(lines), time, ctx);
+                }
+            }
+            DeviceKind::PinPad | DeviceKind::Printer => {}
+        }
+    }
+}
+
+/// Which instrument comes from a device.
+pub fn takes(kind: DeviceKind) -> Option<Way> {
+    match kind {
+        DeviceKind::MagneticReader => Some(Way::Swipe),
+        DeviceKind::ChipReader => Some(Way::Insert),
+        DeviceKind::ContactlessReader => Some(Way::Tap),
+        DeviceKind::Scanner => Some(Way::Scan),
+        DeviceKind::Keypad => Some(Way::Typed),
+        DeviceKind::PinPad | DeviceKind::Display | DeviceKind::Printer => None,
+    }
+}
+
+impl StreamHandler<Report> for DeviceActor {
+    fn handle(&mut self, report: Report, ctx: &mut Context<Self>) {
+        match report {
+            Report::Opened(interrupt) => {
+                self.relax(ctx);
+                self.opened = true;
+                self.wait = supervise::WAIT_FIRST;
+                if let Some(d) = &mut self.driver {
+                    d.interrupt = interrupt;
+                }
+                self.state(DeviceState::Idle, "");
+                self.refresh(ctx);
+                if self.post.config.kind == DeviceKind::Printer {
+                    (self.post.events)(DeviceEvent::PrinterReady);
+                }
+            }
+            // A printer's state was asked while a job came in: the job's deadline stands.
+            Report::Done if self.pending.is_some() => {}
+            Report::Done => {
+                self.relax(ctx);
+                self.showing = false;
+                self.refresh(ctx);
+            }
+            // The driver waits again: it must come back from that wait.
+            Report::Waiting(time) => {
+                if self.pending.is_none() && !self.showing {
+                    self.expect_within(time + self.command_time(), ctx);
+                }
+            }
+            Report::Source(event) => (self.post.events)(match event {
+                payterm_devices::SourceEvent::Instrument(i) => DeviceEvent::Instrument(i),
+                payterm_devices::SourceEvent::Key(k) => DeviceEvent::Key(k),
+            }),
+            Report::PinDigits { tag, digits } => {
+                if let (Some(Pending::Pin { abort: true, tag: mine, .. }), Some(Driver { interrupt: Some(interrupt), .. })) = (&self.pending, &self.driver)
+                    && *mine == tag
+                {
+                    interrupt();
+                }
+                (self.post.events)(DeviceEvent::PinDigits { tag, digits });
+            }
+            Report::Pin(entry) => {
+                self.relax(ctx);
+                self.state(DeviceState::Idle, "");
+                if let Some(Pending::Pin { done, .. }) = self.pending.take() {
+                    done.send(entry).ok();
+                }
+            }
+            Report::Printed(result) => {
+                self.relax(ctx);
+                self.state(DeviceState::Idle, "");
+                if let Some(Pending::Print(done)) = self.pending.take() {
+                    done.send(result).ok();
+                }
+            }
+            Report::Problem(_) if self.pending.is_some() => {}
+            Report::Problem(problem) => {
+                let before = self.post.registry.all().into_iter().find(|d| d.name == self.post.config.name).map(|d| d.state);
+                match problem {
+                    Some(p) => self.state(DeviceState::Degraded, &p),
+                    None => {
+                        self.state(DeviceState::Idle, "");
+                        if before == Some(DeviceState::Degraded) {
+                            (self.post.events)(DeviceEvent::PrinterReady);
+                        }
+                    }
+                }
+            }
+            Report::Failed(why) => self.failed(&why, ctx),
+        }
+    }
+
+    /// The thread has ended: after a panic of its driver, or because it was told to.
+    fn finished(&mut self, ctx: &mut Context<Self>) {
+        if self.driver.is_some() {
+            self.failed("its driver panicked", ctx);
+        }
+    }
+}
+
+impl Handler<Refresh> for DeviceActor {
+    type Result = ();
+    fn handle(&mut self, _: Refresh, ctx: &mut Context<Self>) {
+        self.post.mishaps.pass(Part::Device);
+        self.refresh(ctx);
+    }
+}
+
+impl Handler<AskPin> for DeviceActor {
+    type Result = ResponseFuture<PinEntry>;
+    fn handle(&mut self, m: AskPin, ctx: &mut Context<Self>) -> Self::Result {
+        self.post.mishaps.pass(Part::Device);
+        if !self.opened || self.pending.is_some() {
+            let why = if self.opened { "the PIN pad is busy" } else { "the PIN pad does not work" };
+            return Box::pin(async move { PinEntry::Failed(why.into()) });
+        }
+        let (done, entry) = oneshot::channel();
+        self.pending = Some(Pending::Pin { tag: m.tag, abort: false, done });
+        self.state(DeviceState::Busy, "");
+        let time = m.timeout + self.command_time();
+        self.command(Command::Pin(Box::new(m)), time, ctx);
+        Box::pin(async move { entry.await.unwrap_or_else(|_| PinEntry::Failed("the PIN pad is being restarted".into())) })
+    }
+}
+
+impl Handler<AbortPin> for DeviceActor {
+    type Result = ();
+    fn handle(&mut self, m: AbortPin, _: &mut Context<Self>) {
+        if let (Some(Pending::Pin { tag, abort, .. }), Some(Driver { interrupt: Some(interrupt), .. })) = (&mut self.pending, &self.driver)
+            && *tag == m.tag
+        {
+            // When the entry has not begun yet, its first sign of life is answered with this again.
+            *abort = true;
+            interrupt();
+        }
+    }
+}
+
+impl Handler<Print> for DeviceActor {
+    type Result = ResponseFuture<PrintResult>;
+    fn handle(&mut self, m: Print, ctx: &mut Context<Self>) -> Self::Result {
+        self.post.mishaps.pass(Part::Device);
+        if !self.opened || self.pending.is_some() {
+            let why = if self.opened { "the printer is busy" } else { "the printer does not work" };
+            return Box::pin(async move { PrintResult::NotStarted(why.into()) });
+        }
+        let (done, result) = oneshot::channel();
+        self.pending = Some(Pending::Print(done));
+        self.state(DeviceState::Busy, "");
+        let time = self.command_time();
+        self.command(Command::Print(m.0), time, ctx);
+        Box::pin(async move { result.await.unwrap_or_else(|_| PrintResult::Unconfirmed("the printer is being restarted".into())) })
+    }
+}

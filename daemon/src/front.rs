@@ -1,0 +1,363 @@
+//! The front door: [`Terminal`] for every face. It looks a key up before it submits, waits for outcomes, and shows each caller
+//! only what is its own.
+use crate::{
+    clock::Clock,
+    device::Registry,
+    spooler::Papers,
+    store::{Found, Store, StoreError},
+    supervise::{Child, Gone},
+    terminal::{Ask, Look, TerminalActor, View},
+};
+use futures_util::stream;
+use payterm_core::{By, Call, Input};
+use payterm_schema::{
+    Caller, Device, Fault, Money, Notice, Outcome, Record, Request, RequestKey, Status, Terminal,
+    config::Config,
+    notice::Phase,
+    outcome::{Class, Reason},
+    paper::PaperJob,
+    record::Obligation,
+    terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
+    time::Millis,
+};
+use payterm_texts::Texts;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, broadcast, broadcast::error::RecvError},
+    time::timeout,
+};
+
+/// Version of the API that the faces offer.
+const API: u32 = 1;
+
+pub struct Front {
+    pub terminal: Child<TerminalActor>,
+    pub store: Store,
+    pub texts: Texts,
+    pub papers: Arc<Papers>,
+    pub notices: broadcast::Sender<Notice>,
+    pub registry: Registry,
+    pub clock: Arc<Clock>,
+    pub config: Config,
+    /// One request at a time is looked up and submitted: the same key cannot slip in between.
+    pub door: Mutex<()>,
+    pub stopping: AtomicBool,
+}
+
+fn gone(_: Gone) -> Fault {
+    Fault::Restarting { part: "terminal".into() }
+}
+fn store_fault(e: StoreError) -> Fault {
+    tracing::error!("query: {e}");
+    Fault::Restarting { part: "store".into() }
+}
+fn boxed<'a, T>(f: impl Future<Output = Result<T, Fault>> + Send + 'a) -> Reply<'a, T> {
+    Box::pin(f)
+}
+fn managers(caller: &Caller) -> Result<(), Fault> {
+    if caller.manager { Ok(()) } else { Err(Fault::NotAllowed { rule: "for managers only".into() }) }
+}
+fn sees(caller: &Caller, app: &str) -> bool {
+    caller.manager || caller.app == app
+}
+fn no_such(key: &RequestKey) -> Fault {
+    Fault::not_found("request", &key.id)
+}
+
+impl Front {
+    async fn ask(&self, id: &str, input: impl FnOnce(Call) -> Input + Send + 'static) -> Result<(), Fault> {
+        self.terminal.ask(Ask { id: id.into(), input: Box::new(input) }).await.map_err(gone)?
+    }
+    async fn view(&self) -> Result<View, Fault> {
+        self.terminal.ask(Look).await.map_err(gone)?
+    }
+    /// What the store knows of a request that this caller may see; to others it does not exist.
+    async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
+        let found = if sees(caller, &key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
+        let mut found = found.ok_or_else(|| no_such(key))?;
+        self.texts.fill(&mut found.outcome);
+        Ok(found)
+    }
+
+    async fn submit(&self, caller: &Caller, request: Request) -> Result<RequestKey, Fault> {
+        let key = RequestKey::new(&caller.app, &request.id)?;
+        if !caller.kinds.is_empty() && !caller.kinds.contains(&request.kind) {
+            return Err(Fault::NotAllowed { rule: format!("{} may not start a {}", caller.app, request.kind.name()) });
+        }
+        if let (Some(limit), Some(amount)) = (caller.limit, request.amount)
+            && amount.minor() > limit
+        {
+            return Err(Fault::NotAllowed { rule: format!("amount: at most {limit} minor units for {}", caller.app) });
+        }
+        let _one = self.door.lock().await;
+        if let Some(found) = self.store.by_key(&key).await.map_err(store_fault)? {
+            return if found.hash == request.content_hash() { Ok(key) } else { Err(Fault::KeyReused { id: key.id }) };
+        }
+        // A repeated request is recalled while shutting down, a new one is not begun.
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(Fault::ShuttingDown);
+        }
+        let start = key.clone();
+        self.ask(&key.id, move |call| Input::Start { call, key: start, request: Box::new(request) }).await?;
+        Ok(key)
+    }
+
+    /// Final, or `Unknown` told by the machine, or what is known when the time to answer is over.
+    async fn outcome(&self, caller: &Caller, key: &RequestKey, final_only: bool) -> Result<Outcome, Fault> {
+        // First the ear, then the look: an outcome in between is heard.
+        let mut notices = self.notices.subscribe();
+        loop {
+            let now = self.found(caller, key).await?.outcome;
+            if now.status.is_final() || (!final_only && now.status == Status::Unknown) {
+                return Ok(now);
+            }
+            let by = now.started + Millis(i64::from(self.config.flow.answer_within_ms));
+            let wait = if final_only { Duration::MAX } else { self.clock.until(by) };
+            if wait.is_zero() {
+                return Ok(self.not_yet(now));
+            }
+            let heard = timeout(wait, async {
+                loop {
+                    match notices.recv().await {
+                        Ok(Notice::Outcome { outcome }) if outcome.key == *key => return true,
+                        Ok(_) => {}
+                        // Some were missed: look again.
+                        Err(RecvError::Lagged(_)) => return true,
+                        Err(RecvError::Closed) => return false,
+                    }
+                }
+            });
+            if let Ok(false) = heard.await {
+                return Err(Fault::ShuttingDown);
+            }
+        }
+    }
+
+    /// The caller's time is over while the request still runs: for the caller it is unknown.
+    fn not_yet(&self, mut outcome: Outcome) -> Outcome {
+        outcome.status = Status::Unknown;
+        outcome.reason = Some(Reason::new("no-reply", Class::E));
+        self.texts.fill(&mut outcome);
+        outcome
+    }
+
+    /// Waits until the terminal has booted: its first record is on disk.
+    pub async fn booted(&self, within: Duration) {
+        let up = async {
+            while self.view().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if timeout(within, up).await.is_err() {
+            tracing::error!("the terminal does not come up");
+        }
+    }
+
+    /// Cancels what can be cancelled and waits for the rest, at most `within`.
+    pub async fn quiet(&self, within: Duration) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let Ok(View { running: Some(key), .. }) = self.view().await else { return };
+        let me = Caller { app: key.app.clone(), uid: 0, manager: true, kinds: Vec::new(), limit: None };
+        let cancelled = self.cancel(&me, &key).await;
+        tracing::info!(request = key.id, cancelled = cancelled.is_ok(), "shutting down with a request under way");
+        if timeout(within, self.outcome(&me, &key, false)).await.is_err() {
+            tracing::warn!(request = key.id, "still under way: it is recovered at the next start");
+        }
+    }
+}
+
+impl Terminal for Front {
+    fn start<'a>(&'a self, caller: &'a Caller, request: Request) -> Reply<'a, RequestKey> {
+        boxed(self.submit(caller, request))
+    }
+
+    fn wait<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, final_only: bool) -> Reply<'a, Outcome> {
+        boxed(self.outcome(caller, key, final_only))
+    }
+
+    fn recall<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Transaction> {
+        boxed(async move {
+            let found = self.found(caller, key).await?;
+            let phase = match found.outcome.status {
+                Status::Running => self.view().await.ok().filter(|v| v.running.as_ref() == Some(key)).map_or(Phase::Ended, |v| v.phase),
+                Status::Approved | Status::Declined | Status::Cancelled | Status::Failed | Status::Unknown => Phase::Ended,
+            };
+            // It may have ended between the two looks.
+            let found = if phase == Phase::Ended && found.outcome.status == Status::Running { self.found(caller, key).await? } else { found };
+            let can_cancel = match phase {
+                Phase::Started | Phase::Confirming | Phase::Preparing | Phase::Presenting | Phase::PinEntry => true,
+                Phase::Sending | Phase::Ended => false,
+            };
+            Ok(Transaction { outcome: found.outcome, phase, can_cancel })
+        })
+    }
+
+    fn cancel<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
+        boxed(async move {
+            self.found(caller, key).await?;
+            let (id, key) = (key.id.clone(), key.clone());
+            self.ask(&id, move |call| Input::Cancel { call, key, by: By::Caller }).await
+        })
+    }
+
+    fn confirm<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, yes: bool) -> Reply<'a, ()> {
+        boxed(async move {
+            self.found(caller, key).await?;
+            let (id, key) = (key.id.clone(), key.clone());
+            self.ask(&id, move |call| Input::Confirm { call, key, yes }).await
+        })
+    }
+
+    fn caller_lost<'a>(&'a self, key: &'a RequestKey) -> Reply<'a, ()> {
+        boxed(async move {
+            let (id, key) = (key.id.clone(), key.clone());
+            match self.ask(&id, move |call| Input::Cancel { call, key, by: By::CallerLost }).await {
+                // Too late, or the request wants to go on: both are as they should be.
+                Ok(()) | Err(Fault::WrongState { .. }) => Ok(()),
+                Err(fault) => Err(fault),
+            }
+        })
+    }
+
+    fn list<'a>(&'a self, caller: &'a Caller, filter: Filter) -> Reply<'a, Vec<Outcome>> {
+        boxed(async move {
+            if filter.limit.is_some_and(|n| !(1..=200).contains(&n)) {
+                return Err(Fault::invalid("limit", "1 to 200"));
+            }
+            if filter.last4.as_ref().is_some_and(|d| d.len() != 4 || !d.bytes().all(|b| b.is_ascii_digit())) {
+                return Err(Fault::invalid("last4", "4 digits"));
+            }
+            let own = (!caller.manager).then(|| caller.app.clone());
+            let mut page = self.store.list(own, filter).await.map_err(store_fault)?;
+            page.iter_mut().for_each(|o| self.texts.fill(o));
+            Ok(page)
+        })
+    }
+
+    fn explain<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation> {
+        boxed(async move {
+            let found = self.found(caller, key).await?;
+            let records = self.store.entries(found.txn).await.map_err(store_fault)?;
+            let slips = records.iter().filter_map(|e| match &e.record {
+                Record::PaperQueued { job } => Some(self.papers.text(job, job.attempts > 0)),
+                _ => None,
+            });
+            let slips = slips.collect();
+            let explained = |e: &payterm_schema::Entry| -> Option<ExplainedEntry> {
+                Some(ExplainedEntry { seq: e.seq, at: e.at, record: serde_json::to_value(&e.record).ok()? })
+            };
+            Ok(Explanation { outcome: found.outcome, entries: records.iter().filter_map(explained).collect(), slips })
+        })
+    }
+
+    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
+        boxed(async move {
+            let outcome = Box::new(self.found(caller, key).await?.outcome);
+            self.ask(&key.id, move |call| Input::Reprint { call, outcome }).await
+        })
+    }
+
+    fn devices(&self) -> Reply<'_, Vec<Device>> {
+        boxed(async { Ok(self.registry.all()) })
+    }
+
+    fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>> {
+        boxed(async move {
+            let all = self.view().await?.state.obligations;
+            let mut own = Vec::new();
+            for o in all {
+                let mine = caller.manager || self.store.by_txn(o.txn).await.map_err(store_fault)?.is_some_and(|f| sees(caller, &f.outcome.key.app));
+                if mine {
+                    own.push(o);
+                }
+            }
+            Ok(own)
+        })
+    }
+
+    fn retry_obligation<'a>(&'a self, caller: &'a Caller, txn: u64) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let by = caller.app.clone();
+            self.ask(&txn.to_string(), move |call| Input::RetryObligation { call, txn, by }).await
+        })
+    }
+
+    fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
+        boxed(async move {
+            let mut jobs: Vec<PaperJob> = self.view().await?.state.papers.into_values().filter(|j| sees(caller, &j.outcome.key.app)).collect();
+            jobs.iter_mut().for_each(|j| self.texts.fill(&mut j.outcome));
+            Ok(jobs)
+        })
+    }
+
+    fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let by = caller.app.clone();
+            self.ask(&job.to_string(), move |call| Input::ReleasePaper { call, job, print, by }).await
+        })
+    }
+
+    fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
+        boxed(async move {
+            let state = self.view().await?.state;
+            let totals = self.config.accounts.iter().map(|a| {
+                let ledger = state.ledger(&a.id);
+                // Sums beyond N12 cannot be shown as an amount of a message; the minor units are given all the same.
+                let text = |minor| Money::new(minor, a.currency).map(Money::value).unwrap_or_default();
+                BatchTotals {
+                    account: a.id.clone(),
+                    currency: a.currency,
+                    batch: state.accounts.contains_key(&a.id).then_some(ledger.batch),
+                    signed_in: ledger.signed_in,
+                    debit_count: ledger.debit_count,
+                    debit_minor: ledger.debit_minor,
+                    credit_count: ledger.credit_count,
+                    credit_minor: ledger.credit_minor,
+                    open_obligations: u32::try_from(state.obligations.iter().filter(|o| o.account == a.id).count()).unwrap_or(u32::MAX),
+                    debit: text(ledger.debit_minor),
+                    credit: text(ledger.credit_minor),
+                }
+            });
+            Ok(totals.collect())
+        })
+    }
+
+    fn info(&self) -> Reply<'_, TerminalInfo> {
+        boxed(async move {
+            let view = self.view().await?;
+            let t = &self.config.terminal;
+            Ok(TerminalInfo {
+                version: env!("CARGO_PKG_VERSION").into(),
+                api: API,
+                language: t.language.tag().into(),
+                shop: t.shop.clone(),
+                service_phone: t.service_phone.clone(),
+                test: self.config.has_virtual_device() || t.lab,
+                accounts: self.config.accounts.iter().map(|a| a.id.clone()).collect(),
+                running: view.running,
+                screen: view.screen,
+            })
+        })
+    }
+
+    fn notices(&self) -> Notices {
+        // Who lags behind misses the oldest; what counts can be recalled.
+        Box::pin(stream::unfold(self.notices.subscribe(), |mut heard| async move {
+            loop {
+                match heard.recv().await {
+                    Ok(notice) => return Some((notice, heard)),
+                    Err(RecvError::Lagged(n)) => tracing::warn!(missed = n, "a face is too slow for the notices"),
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        }))
+    }
+}

@@ -1,0 +1,299 @@
+//! Putting the house together, running it, and leaving it in order.
+use crate::{
+    clock::Clock,
+    device::{DeviceActor, DeviceEvent, Post, Registry},
+    front::Front,
+    hostlink::{self, HostLink, LateSink, Line, TlsError},
+    spooler::{Papers, Spooler},
+    store::{self, Store, StoreError},
+    supervise::{self, Child},
+    systemd,
+    terminal::{FromDevice, FromHost, House, TerminalActor},
+};
+use actix::Actor;
+use payterm_core::{AccountSettings, Settings};
+use payterm_dbus::{Address, BusError, Server};
+use payterm_devices::{Env, Hub, hands::{HandsError, HandsServer}};
+use payterm_hosts::{Profile, ProfileError, Station};
+use payterm_schema::{
+    AccountId, DeviceKind, Terminal,
+    config::{AccountConfig, Config},
+    outcome::Place,
+};
+use payterm_texts::{ScreenContext, Texts};
+use payterm_vault::{SealingKey, SealingKeyError, Vault, VaultError};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::broadcast,
+};
+
+/// Name of the sealing key among systemd's credentials.
+const CREDENTIAL: &str = "payterm-vault-key";
+/// Notices that a slow listener may be behind. 1,024: some transactions.
+const NOTICES: usize = 1024;
+/// How long a shutdown waits for a frame that has left. 20 s: below systemd's 90 s; what is open then is recovered at the next start.
+const SHUTDOWN: Duration = Duration::from_secs(20);
+/// How long the start waits for the terminal's first record to be on disk. 5 s; then calls are taken, and told what is wrong.
+const BOOT: Duration = Duration::from_secs(5);
+/// The display of a virtual or unknown terminal.
+const COLUMNS: usize = 40;
+const LINES: usize = 8;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    SealingKey(#[from] SealingKeyError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error("account {account}: {cause}")]
+    Profile { account: AccountId, cause: ProfileError },
+    #[error("account {account}: profile {path}: {cause}")]
+    ProfileFile { account: AccountId, path: PathBuf, cause: std::io::Error },
+    #[error("account {account}: {cause}")]
+    Tls { account: AccountId, cause: TlsError },
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Hands(#[from] HandsError),
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// What is not configuration.
+#[derive(Default)]
+pub struct Options {
+    /// The bus by address instead of `bus.bus`, for tests.
+    pub bus: Option<Address>,
+    /// No bus at all: the caller uses [`Daemon::terminal`].
+    pub no_bus: bool,
+    pub store: store::Options,
+}
+
+/// A running daemon inside an actix system.
+pub struct Daemon {
+    front: Arc<Front>,
+    store: Store,
+    server: Option<Server>,
+    hands: Option<HandsServer>,
+}
+
+/// Runs until SIGTERM or SIGINT. Tells systemd when it is ready.
+pub fn run(config: Config, options: Options) -> Result<(), RunError> {
+    actix::System::new().block_on(async {
+        let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+        let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+        let daemon = Daemon::start(config, options).await?;
+        systemd::ready();
+        tracing::info!("ready");
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        systemd::stopping();
+        tracing::info!("shutting down");
+        daemon.stop().await;
+        Ok(())
+    })
+}
+
+impl Daemon {
+    /// Opens the store and the vault, starts the actors, and serves; answers when calls can be answered.
+    pub async fn start(config: Config, options: Options) -> Result<Self, RunError> {
+        let mishaps = options.store.mishaps.clone();
+        let (store, loaded) = Store::open(&config.store.dir, options.store.clone())?;
+        let key = match &config.vault.key_file {
+            Some(file) => SealingKey::from_file(file)?,
+            None => SealingKey::from_credentials(CREDENTIAL)?,
+        };
+        let vault = Arc::new(Vault::open(&config.store.dir, key)?);
+        let mut profiles = BTreeMap::new();
+        for a in &config.accounts {
+            profiles.insert(a.id.clone(), Arc::new(profile(a)?));
+        }
+
+        let clock = Arc::new(Clock::start());
+        let hub = Hub::new();
+        let (notices, _) = broadcast::channel(NOTICES);
+        let terminal: Child<TerminalActor> = Child::default();
+        let texts = Texts::new(config.terminal.language);
+        let names = profiles.iter().map(|(a, p)| (a.clone(), p.title.clone())).collect();
+        let papers = Arc::new(Papers::new(config.clone(), names));
+        let registry = Registry::default();
+        let wanted = Arc::default();
+
+        let mut links = BTreeMap::new();
+        for a in &config.accounts {
+            let late: LateSink = {
+                let terminal = terminal.clone();
+                Arc::new(move |tag, event| drop(tokio::spawn(terminal.ask(FromHost { tag, event }))))
+            };
+            let line = Line {
+                profile: profiles[&a.id].clone(),
+                station: station(a, &config),
+                serial: format!("payterm-{}", a.terminal),
+                tls: a.tls.as_ref().map(|t| hostlink::connector(t, &a.address)).transpose().map_err(|cause| RunError::Tls { account: a.id.clone(), cause })?,
+                vault: vault.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                late,
+                mishaps: mishaps.clone(),
+                kept: Default::default(),
+                config: a.clone(),
+            };
+            let (line, child) = (Arc::new(line), Child::default());
+            supervise::keep(format!("host link {}", a.id), child.clone(), move |life| HostLink { life, line: line.clone() }.start(), || ());
+            links.insert(a.id.clone(), child);
+        }
+
+        let env = {
+            let vault = vault.clone();
+            Env { hub: hub.clone(), encipher: Arc::new(move |slot, pin, pan| vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())) }
+        };
+        let mut devices: Vec<(DeviceKind, Child<DeviceActor>)> = Vec::new();
+        let mut printer = None;
+        for d in &config.devices {
+            registry.add(d);
+            let events = {
+                let terminal = terminal.clone();
+                Arc::new(move |event: DeviceEvent| drop(tokio::spawn(terminal.ask(FromDevice(event)))))
+            };
+            let post = Arc::new(Post {
+                config: d.clone(),
+                env: env.clone(),
+                wanted: Arc::clone(&wanted),
+                registry: registry.clone(),
+                events,
+                mishaps: mishaps.clone(),
+            });
+            let child = Child::default();
+            if d.kind == DeviceKind::Printer && printer.is_none() {
+                printer = Some((child.clone(), d.paper_mm.unwrap_or(58)));
+            }
+            let ended = post.clone();
+            supervise::keep(
+                format!("device {}", d.name),
+                child.clone(),
+                move |life| DeviceActor::new(life, post.clone()).start(),
+                move || ended.restarted(),
+            );
+            devices.push((d.kind, child));
+        }
+
+        let spooler = Child::default();
+        let (p, m) = (papers.clone(), mishaps.clone());
+        supervise::keep(
+            "spooler".into(),
+            spooler.clone(),
+            move |life| Spooler { life, papers: p.clone(), printer: printer.clone(), mishaps: m.clone() }.start(),
+            || (),
+        );
+
+        let house = Arc::new(House {
+            settings: settings(&config, &profiles),
+            store: store.clone(),
+            vault,
+            clock: clock.clone(),
+            texts,
+            screen: screen(&config),
+            registry: registry.clone(),
+            wanted,
+            devices,
+            links,
+            spooler,
+            notices: notices.clone(),
+            mishaps,
+        });
+        let mut first = Some(loaded);
+        supervise::keep("terminal".into(), terminal.clone(), move |life| TerminalActor::new(life, house.clone(), first.take()).start(), || ());
+
+        let hands = if config.has_virtual_device() { Some(HandsServer::start(hub, &config.store.dir.join("hands.sock"))?) } else { None };
+        let front = Arc::new(Front {
+            terminal: terminal.clone(),
+            store: store.clone(),
+            texts,
+            papers,
+            notices,
+            registry,
+            clock,
+            config: config.clone(),
+            door: Default::default(),
+            stopping: Default::default(),
+        });
+        front.booted(BOOT).await;
+        let face: Arc<dyn Terminal> = front.clone();
+        let server = match options {
+            Options { no_bus: true, .. } => None,
+            Options { bus: Some(address), .. } => Some(payterm_dbus::serve_at(face, &config.bus, Some(address)).await?),
+            Options { bus: None, .. } => Some(payterm_dbus::serve(face, &config.bus).await?),
+        };
+        actix::spawn(systemd::watchdog(terminal));
+        Ok(Self { front, store, server, hands })
+    }
+
+    /// The front door, in process.
+    pub fn terminal(&self) -> Arc<dyn Terminal> {
+        self.front.clone()
+    }
+
+    /// A request whose frame has not left is cancelled; one that has left is waited for, up to 20 s. Then everything is closed.
+    pub async fn stop(mut self) {
+        self.front.quiet(SHUTDOWN).await;
+        drop(self.server.take());
+        drop(self.hands.take());
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || store.close()).await.ok();
+    }
+}
+
+fn profile(a: &AccountConfig) -> Result<Profile, RunError> {
+    let parsed = if a.profile.contains('/') {
+        let text = std::fs::read_to_string(&a.profile);
+        let text = text.map_err(|cause| RunError::ProfileFile { account: a.id.clone(), path: a.profile.clone().into(), cause })?;
+        Profile::parse(&text)
+    } else {
+        Profile::builtin(&a.profile)
+    };
+    parsed.map_err(|cause| RunError::Profile { account: a.id.clone(), cause })
+}
+
+fn is_test(config: &Config) -> bool {
+    config.has_virtual_device() || config.terminal.lab
+}
+
+fn station(a: &AccountConfig, config: &Config) -> Station {
+    Station { merchant: a.merchant.clone(), terminal: a.terminal.clone(), currency: a.currency, nii: a.nii.clone(), test: is_test(config) }
+}
+
+fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Settings {
+    let account = |a: &AccountConfig| {
+        let profile = &profiles[&a.id];
+        AccountSettings { config: a.clone(), rules: profile.rules(), host_offset_minutes: profile.utc_offset_minutes }
+    };
+    let t = &config.terminal;
+    Settings {
+        accounts: config.accounts.iter().map(account).collect(),
+        routes: config.routes.clone(),
+        flow: config.flow.clone(),
+        paper: config.paper.clone(),
+        place: Place { shop: t.shop.clone(), address: t.address.clone(), city: t.city.clone() },
+        operator: t.operator.clone(),
+        test: is_test(config),
+        printer: config.devices.iter().any(|d| d.kind == DeviceKind::Printer),
+        snapshot_every: config.store.snapshot_every,
+    }
+}
+
+fn screen(config: &Config) -> ScreenContext {
+    let t = &config.terminal;
+    ScreenContext {
+        test: is_test(config),
+        columns: COLUMNS,
+        lines: LINES,
+        utc_offset_minutes: t.utc_offset_minutes,
+        shop: t.shop.clone(),
+        service_phone: t.service_phone.clone(),
+    }
+}

@@ -1,0 +1,98 @@
+//! The spooler: renders a paper and drives the printer, one job at a time. What is to be printed, and whether it was, is the
+//! machine's; this actor keeps nothing.
+use crate::{
+    device::{self, DeviceActor},
+    mishap::{Mishaps, Part},
+    supervise::{Child, Life},
+};
+use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use payterm_devices::PrintJob;
+use payterm_schema::{
+    AccountId,
+    config::Config,
+    paper::{PaperJob, PrintResult},
+};
+use payterm_texts::{SlipContext, columns_of, slip};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Jobs that may wait. 16: the machine has one at the printer.
+const MAILBOX: usize = 16;
+
+/// How papers look; also for the dispute page.
+pub struct Papers {
+    config: Config,
+    /// Names of the acquirers by their profiles.
+    acquirers: BTreeMap<AccountId, String>,
+}
+impl Papers {
+    pub fn new(config: Config, acquirers: BTreeMap<AccountId, String>) -> Self {
+        Self { config, acquirers }
+    }
+    fn paper(&self, job: &PaperJob, duplicate: bool) -> payterm_texts::Paper {
+        let t = &self.config.terminal;
+        let acquirer = job.outcome.account.as_ref().and_then(|a| self.acquirers.get(a)).cloned();
+        let context = SlipContext {
+            language: t.language,
+            utc_offset_minutes: t.utc_offset_minutes,
+            service_phone: t.service_phone.clone(),
+            qr: self.config.paper.qr.clone(),
+            duplicate,
+            acquirer_name: acquirer.unwrap_or_default(),
+        };
+        slip(job, &context)
+    }
+    /// As plain text, 58 mm wide.
+    pub fn text(&self, job: &PaperJob, duplicate: bool) -> String {
+        self.paper(job, duplicate).to_text(columns_of(58))
+    }
+}
+
+pub struct Spooler {
+    pub life: Life,
+    pub papers: Arc<Papers>,
+    /// The printer, with its width in mm.
+    pub printer: Option<(Child<DeviceActor>, u8)>,
+    pub mishaps: Mishaps,
+}
+
+#[derive(Message)]
+#[rtype(result = "PrintResult")]
+pub struct Spool {
+    pub job: Box<PaperJob>,
+    pub duplicate: bool,
+}
+
+impl Actor for Spooler {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let _ = &self.life;
+    }
+}
+
+impl Handler<Spool> for Spooler {
+    /// Atomic: the next job waits until this one is answered.
+    type Result = actix::AtomicResponse<Self, PrintResult>;
+    fn handle(&mut self, m: Spool, _: &mut Self::Context) -> Self::Result {
+        self.mishaps.pass(Part::Spooler);
+        let work: ResponseActFuture<Self, PrintResult> = match &self.printer {
+            None => Box::pin(async { PrintResult::NotStarted("no printer is configured".into()) }.into_actor(self)),
+            Some((printer, mm)) => {
+                let paper = self.papers.paper(&m.job, m.duplicate);
+                let job = PrintJob { id: m.job.id, escpos: paper.to_escpos(*mm), text: paper.to_text(columns_of(*mm)) };
+                let here = printer.addr().is_some();
+                let printed = printer.ask(device::Print(job));
+                let answer = async move {
+                    match printed.await {
+                        Ok(result) => result,
+                        // Nobody was there to take it, or it died with the job in its hands.
+                        Err(gone) if here => PrintResult::Unconfirmed(gone.to_string()),
+                        Err(gone) => PrintResult::NotStarted(gone.to_string()),
+                    }
+                };
+                Box::pin(answer.into_actor(self))
+            }
+        };
+        actix::AtomicResponse::new(work)
+    }
+}

@@ -1,0 +1,347 @@
+//! The actor that owns the machine and the commit queue. It never waits for the disk: a step goes to the store, the next input
+//! is taken; effects are released when their records are durable.
+//!
+//! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of its unreleased
+//! effects is ever carried out.
+mod effects;
+
+use crate::{
+    clock::Clock,
+    commit::CommitQueue,
+    device::{DeviceActor, DeviceEvent, Registry, Wanted, takes},
+    hostlink::{HostLink, SEALED_PAN},
+    logging,
+    mishap::{Mishaps, Part},
+    spooler::Spooler,
+    store::{Commit, Loaded, Store, StoreError},
+    supervise::{self, Child, Life},
+};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
+use payterm_core::{Call, Effect, Input, Machine, Settings, State, Step};
+use payterm_schema::{
+    AccountId, DeviceKind, Fault, HostEvent, Notice, RequestKey, Screen,
+    device::Way,
+    notice::Phase,
+};
+use payterm_texts::{ScreenContext, Texts};
+use payterm_vault::Vault;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::{broadcast, oneshot};
+
+/// Messages that may wait for the terminal. 256: callers, devices and hosts together.
+const MAILBOX: usize = 256;
+/// Steps that may wait for the disk before new requests are refused. 256.
+const STEPS: usize = 256;
+
+/// Everything that the terminal works with; outlives the actor.
+pub struct House {
+    pub settings: Settings,
+    pub store: Store,
+    pub vault: Arc<Vault>,
+    pub clock: Arc<Clock>,
+    pub texts: Texts,
+    pub screen: ScreenContext,
+    pub registry: Registry,
+    pub wanted: Arc<Mutex<Wanted>>,
+    pub devices: Vec<(DeviceKind, Child<DeviceActor>)>,
+    pub links: BTreeMap<AccountId, Child<HostLink>>,
+    pub spooler: Child<Spooler>,
+    pub notices: broadcast::Sender<Notice>,
+    pub mishaps: Mishaps,
+}
+
+/// A question of a caller: the machine answers it when it is durable.
+#[derive(Message)]
+#[rtype(result = "Result<(), Fault>")]
+pub struct Ask {
+    /// For the fault that names it.
+    pub id: String,
+    pub input: Box<dyn FnOnce(Call) -> Input + Send>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FromDevice(pub DeviceEvent);
+
+/// A late answer of a host.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FromHost {
+    pub tag: u64,
+    pub event: HostEvent,
+}
+
+/// The machine as far as it is durable.
+#[derive(Message)]
+#[rtype(result = "Result<View, Fault>")]
+pub struct Look;
+
+#[derive(Clone, Debug)]
+pub struct View {
+    pub state: State,
+    pub running: Option<RequestKey>,
+    pub phase: Phase,
+    pub screen: Screen,
+}
+
+/// What waits for the disk.
+pub(crate) enum Out {
+    Effect(Effect),
+    View(Box<View>, oneshot::Sender<View>),
+}
+
+pub struct TerminalActor {
+    pub(crate) life: Life,
+    pub(crate) house: Arc<House>,
+    machine: Option<Machine>,
+    queue: CommitQueue<Out>,
+    /// Rises with each rebuilt machine: what an earlier one waited for is not heard any more.
+    epoch: u64,
+    calls: HashMap<Call, (String, oneshot::Sender<Result<(), Fault>>)>,
+    last_call: Call,
+    timer: Option<SpawnHandle>,
+    /// The PIN entry under way.
+    pin: Option<u64>,
+    /// What the store loaded when it was opened.
+    first: Option<Loaded>,
+}
+
+impl Actor for TerminalActor {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let _ = &self.life;
+        match self.first.take() {
+            Some(loaded) => self.rebuild(loaded, ctx),
+            None => self.recover(ctx),
+        }
+    }
+}
+
+impl TerminalActor {
+    pub fn new(life: Life, house: Arc<House>, first: Option<Loaded>) -> Self {
+        Self {
+            life,
+            house,
+            machine: None,
+            queue: CommitQueue::new(0),
+            epoch: 0,
+            calls: HashMap::new(),
+            last_call: 0,
+            timer: None,
+            pin: None,
+            first,
+        }
+    }
+
+    /// From what the disk holds.
+    fn rebuild(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
+        let Loaded { snapshot, tail, last_seq } = loaded;
+        let mut machine = match Machine::replay(self.house.settings.clone(), snapshot.as_deref(), tail) {
+            Ok(m) => m,
+            // No retry mends a journal that does not add up: the terminal stays out of service and says why.
+            Err(e) => {
+                tracing::error!("the journal cannot be replayed, the terminal takes no payments: {e}");
+                return effects::show(&self.house, &Screen::Trouble { what: "journal".into() });
+            }
+        };
+        self.queue = CommitQueue::new(last_seq);
+        let keys: Vec<AccountId> = self.house.links.keys().filter(|a| self.house.vault.has_working_keys(a.as_str())).cloned().collect();
+        self.withdraw();
+        let step = machine.boot(self.house.clock.now(), env!("CARGO_PKG_VERSION"), &keys);
+        self.machine = Some(machine);
+        self.take(step, ctx);
+        self.devices_changed(ctx);
+    }
+
+    /// Reads the journal back until that succeeds, with backoff.
+    fn recover(&mut self, ctx: &mut Context<Self>) {
+        let store = self.house.store.clone();
+        let read = async move {
+            let mut wait = supervise::WAIT_FIRST;
+            loop {
+                match store.reopen().await {
+                    Ok(loaded) => return loaded,
+                    Err(e) => tracing::error!(again_in_ms = wait.as_millis(), "the journal cannot be opened: {e}"),
+                }
+                tokio::time::sleep(wait).await;
+                wait = supervise::backoff(wait);
+            }
+        };
+        ctx.spawn(read.into_actor(self).map(|loaded, act, ctx| act.rebuild(loaded, ctx)));
+    }
+
+    /// A commit failed: the machine is ahead of the disk and is discarded.
+    fn failed(&mut self, cause: &str, ctx: &mut Context<Self>) {
+        tracing::error!("the store failed, the terminal is rebuilt from disk: {cause}");
+        self.epoch += 1;
+        self.machine = None;
+        if let Some(t) = self.timer.take() {
+            ctx.cancel_future(t);
+        }
+        drop(std::mem::replace(&mut self.queue, CommitQueue::new(0)).failed());
+        for (_, (id, answer)) in self.calls.drain() {
+            answer.send(Err(Fault::StoreFailed { id, cause: cause.into() })).ok();
+        }
+        self.withdraw();
+        effects::show(&self.house, &Screen::Trouble { what: "store".into() });
+        self.recover(ctx);
+    }
+
+    /// Nobody is asked for anything any more.
+    fn withdraw(&mut self) {
+        effects::offer(&self.house, Vec::new());
+        if let Some(tag) = self.pin.take() {
+            effects::abort_pin(&self.house, tag);
+        }
+    }
+
+    fn input(&mut self, input: Input, ctx: &mut Context<Self>) {
+        self.house.mishaps.pass(Part::Terminal);
+        let now = self.house.clock.now();
+        let Some(machine) = &mut self.machine else { return };
+        let step = machine.handle(input, now);
+        self.take(step, ctx);
+    }
+
+    /// Hands the records to the store, and releases what may go out.
+    fn take(&mut self, step: Step, ctx: &mut Context<Self>) {
+        let span = self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.id));
+        let _in = span.as_ref().map(|s| s.enter());
+        let last = step.records.last().map(|e| e.seq);
+        assert!(last.is_some() || (step.seal.is_empty() && step.erase.is_empty()), "sealed values change only with a record");
+        if last.is_some() {
+            let seal = |(txn, pan): (u64, payterm_schema::Pan)| {
+                let blob = self.house.vault.seal(SEALED_PAN, &txn.to_be_bytes(), pan.reveal().as_bytes());
+                blob.map(|b| (txn, b))
+            };
+            let seal = match step.seal.into_iter().map(seal).collect::<Result<Vec<_>, _>>() {
+                Ok(s) => s,
+                Err(e) => return self.failed(&e.to_string(), ctx),
+            };
+            let done = self.house.store.commit(Commit { records: step.records, seal, erase: step.erase, snapshot: step.snapshot });
+            let epoch = self.epoch;
+            ctx.spawn(done.into_actor(self).map(move |done, act, ctx| {
+                if act.epoch == epoch && act.machine.is_some() {
+                    match done.unwrap_or(Err(StoreError::Stopped)) {
+                        Ok(seq) => {
+                            let out = act.queue.durable(seq);
+                            act.release(out, ctx);
+                        }
+                        Err(e) => act.failed(&e.to_string(), ctx),
+                    }
+                }
+            }));
+        }
+        let out = self.queue.push(last, step.effects.into_iter().map(Out::Effect).collect());
+        self.release(out, ctx);
+        self.set_timer(ctx);
+    }
+
+    fn set_timer(&mut self, ctx: &mut Context<Self>) {
+        if let Some(t) = self.timer.take() {
+            ctx.cancel_future(t);
+        }
+        let Some(at) = self.machine.as_ref().and_then(Machine::poll_timeout) else { return };
+        // One millisecond at least: a deadline that stays due must not spin.
+        let wait = self.house.clock.until(at).max(Duration::from_millis(1));
+        self.timer = Some(ctx.run_later(wait, |act, ctx| {
+            act.timer = None;
+            let now = act.house.clock.now();
+            let Some(machine) = &mut act.machine else { return };
+            let step = machine.handle_timeout(now);
+            act.take(step, ctx);
+        }));
+    }
+
+    fn devices_changed(&mut self, ctx: &mut Context<Self>) {
+        let r = &self.house.registry;
+        let typed = self.house.settings.flow.typed_pan;
+        let readers = [DeviceKind::MagneticReader, DeviceKind::ChipReader, DeviceKind::ContactlessReader, DeviceKind::Scanner, DeviceKind::Keypad];
+        let ways = readers.into_iter().filter(|k| r.works(*k)).filter_map(takes).filter(|w| typed || *w != Way::Typed).collect();
+        let pin_pad = r.works(DeviceKind::PinPad);
+        self.input(Input::Devices { ways, pin_pad }, ctx);
+    }
+
+    fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
+        for one in out {
+            match one {
+                Out::Effect(effect) => self.carry_out(effect, ctx),
+                Out::View(view, to) => drop(to.send(*view)),
+            }
+        }
+    }
+
+    /// The future of an effect; its answer is an input, unless the machine that asked is gone.
+    fn later(&self, ctx: &mut Context<Self>, work: impl Future<Output = Input> + 'static) {
+        let epoch = self.epoch;
+        ctx.spawn(work.into_actor(self).map(move |input, act, ctx| {
+            if act.epoch == epoch {
+                act.input(input, ctx);
+            }
+        }));
+    }
+}
+
+impl Handler<Ask> for TerminalActor {
+    type Result = ResponseFuture<Result<(), Fault>>;
+    fn handle(&mut self, m: Ask, ctx: &mut Self::Context) -> Self::Result {
+        let refused = match &self.machine {
+            None => Some(Fault::StoreFailed { id: m.id.clone(), cause: "the journal is being opened again".into() }),
+            Some(_) if self.queue.len() >= STEPS => Some(Fault::Restarting { part: "store".into() }),
+            Some(_) => None,
+        };
+        if let Some(fault) = refused {
+            return Box::pin(async move { Err(fault) });
+        }
+        if self.queue.is_empty() && self.machine.as_ref().is_some_and(|m| m.running().is_none()) {
+            self.house.clock.follow();
+        }
+        self.last_call += 1;
+        let call = self.last_call;
+        let (answer, heard) = oneshot::channel();
+        self.calls.insert(call, (m.id, answer));
+        self.input((m.input)(call), ctx);
+        Box::pin(async move { heard.await.unwrap_or_else(|_| Err(Fault::Restarting { part: "terminal".into() })) })
+    }
+}
+
+impl Handler<FromDevice> for TerminalActor {
+    type Result = ();
+    fn handle(&mut self, m: FromDevice, ctx: &mut Self::Context) {
+        match m.0 {
+            DeviceEvent::Instrument(i) => self.input(Input::Instrument(i), ctx),
+            DeviceEvent::Key(k) => self.input(Input::Key(k), ctx),
+            DeviceEvent::PinDigits { tag, digits } => self.input(Input::PinDigits { tag, digits }, ctx),
+            DeviceEvent::PrinterReady => self.input(Input::PrinterReady, ctx),
+            DeviceEvent::Changed(device) => {
+                self.house.notices.send(Notice::Device { device }).ok();
+                self.devices_changed(ctx);
+            }
+        }
+    }
+}
+
+impl Handler<FromHost> for TerminalActor {
+    type Result = ();
+    fn handle(&mut self, m: FromHost, ctx: &mut Self::Context) {
+        self.input(Input::Host { tag: m.tag, event: m.event }, ctx);
+    }
+}
+
+impl Handler<Look> for TerminalActor {
+    type Result = ResponseFuture<Result<View, Fault>>;
+    fn handle(&mut self, _: Look, ctx: &mut Self::Context) -> Self::Result {
+        let Some(m) = &self.machine else { return Box::pin(async { Err(Fault::Restarting { part: "terminal".into() }) }) };
+        let view = View { state: m.state().clone(), running: m.running().map(|(k, _)| k.clone()), phase: m.phase(), screen: m.screen().clone() };
+        let (to, heard) = oneshot::channel();
+        // The machine may be ahead of the disk: what it says waits like an effect.
+        let out = self.queue.push(None, vec![Out::View(Box::new(view), to)]);
+        self.release(out, ctx);
+        Box::pin(async move { heard.await.map_err(|_| Fault::Restarting { part: "terminal".into() }) })
+    }
+}

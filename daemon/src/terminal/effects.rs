@@ -1,0 +1,167 @@
+//! Carrying out effects: each goes to the actor it is for; what that actor answers, or that it died, is the next input.
+use super::{House, TerminalActor};
+use crate::{
+    device::{AbortPin, AskPin, Refresh},
+    hostlink::{ForgetKeys, Transmit},
+    spooler::Spool,
+    store::{Found, StoreError},
+};
+use actix::Context;
+use payterm_core::{Effect, Input, Query};
+use payterm_schema::{
+    DeviceKind, Fault, HostEvent, Notice, Outcome, Screen,
+    device::Way,
+    host::FrameTrace,
+    paper::PrintResult,
+    secret::PinEntry,
+};
+use payterm_texts::Texts;
+use std::{
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+impl TerminalActor {
+    pub(super) fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        let house = self.house.clone();
+        match effect {
+            Effect::Answer { call, result } => {
+                if let Some((_, answer)) = self.calls.remove(&call) {
+                    answer.send(result).ok();
+                }
+            }
+            Effect::Tell(notice) => tell(&house, *notice),
+            Effect::Show(screen) => show(&house, &screen),
+            Effect::Offer { ways } => offer(&house, ways),
+            Effect::Withdraw => offer(&house, Vec::new()),
+            Effect::AskPin { tag, account, pan, amount, timeout_ms } => {
+                self.pin = Some(tag);
+                let timeout = Duration::from_millis(u64::from(timeout_ms));
+                let pad = house.devices.iter().find(|(k, _)| *k == DeviceKind::PinPad).map(|(_, c)| c);
+                let asked = pad.map(|p| p.ask(AskPin { tag, slot: account.as_str().into(), pan, amount, timeout }));
+                self.later(ctx, async move {
+                    let entry = match asked {
+                        None => PinEntry::Failed("no PIN pad is configured".into()),
+                        Some(asked) => asked.await.unwrap_or_else(|gone| PinEntry::Failed(gone.to_string())),
+                    };
+                    Input::Pin { tag, entry }
+                });
+            }
+            Effect::AbortPin { tag } => {
+                self.pin = None;
+                abort_pin(&house, tag);
+            }
+            Effect::Send(message) => {
+                let tag = message.tag;
+                let handed = Arc::new(AtomicBool::new(false));
+                let asked = house.links.get(&message.account).map(|l| l.ask(Transmit { message, handed: handed.clone() }));
+                self.later(ctx, async move {
+                    let event = match asked {
+                        None => HostEvent::NotSent { why: "no such account".into() },
+                        Some(asked) => asked.await.unwrap_or_else(|gone| {
+                            let why = format!("host link: {gone}");
+                            // The link died: what it had done to the socket decides.
+                            if handed.load(Ordering::SeqCst) { HostEvent::NoReply { why, trace: FrameTrace::default() } } else { HostEvent::NotSent { why } }
+                        }),
+                    };
+                    Input::Host { tag, event }
+                });
+            }
+            Effect::ForgetKeys { account } => {
+                let Some(link) = house.links.get(&account).cloned() else { return };
+                let asked = link.ask(ForgetKeys);
+                actix::spawn(async move {
+                    if asked.await.is_err() {
+                        // The link that is made anew is asked again; without it the next sign-in replaces the keys.
+                        tracing::warn!(%account, "host link restarted before it removed the working keys");
+                    }
+                });
+            }
+            Effect::Load { tag, query } => {
+                self.later(ctx, async move {
+                    let found = load(&house, query).await.map_err(|e| Fault::StoreFailed { id: "query".into(), cause: e.to_string() });
+                    Input::Loaded { tag, found }
+                });
+            }
+            Effect::Print { job, duplicate } => {
+                let id = job.id;
+                let here = house.spooler.addr().is_some();
+                let asked = house.spooler.ask(Spool { job, duplicate });
+                self.later(ctx, async move {
+                    let result = match asked.await {
+                        Ok(result) => result,
+                        // It died with the job: whether a byte left is not known.
+                        Err(gone) if here => PrintResult::Unconfirmed(format!("spooler: {gone}")),
+                        Err(gone) => PrintResult::NotStarted(format!("spooler: {gone}")),
+                    };
+                    Input::Printed { job: id, result }
+                });
+            }
+        }
+    }
+}
+
+async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
+    let found: Vec<Found> = match query {
+        Query::Key(key) => house.store.by_key(&key).await?.into_iter().collect(),
+        Query::Rrn { app, rrn } => house.store.by_rrn(&app, &rrn).await?,
+        Query::Stan { app, stan, batches } => house.store.by_stan(&app, stan, batches).await?,
+    };
+    Ok(found.into_iter().map(|f| f.outcome).collect())
+}
+
+fn tell(house: &House, mut notice: Notice) {
+    fill(house.texts, &mut notice);
+    match &notice {
+        Notice::Started { key, txn } => tracing::info!(request = key.id, txn, "request started"),
+        Notice::Phase { key, phase, .. } => tracing::debug!(request = key.id, phase = phase.name(), "phase"),
+        Notice::Outcome { outcome } => {
+            let reason = outcome.reason.as_ref().map(|r| r.code.as_str());
+            tracing::info!(request = outcome.key.id, txn = outcome.txn, status = outcome.status.name(), reason, "outcome");
+        }
+        Notice::Obligation { obligation } => tracing::info!(txn = obligation.txn, stan = %obligation.plan.stan, state = ?obligation.state, "obligation"),
+        Notice::Requirement { account, digit } => tracing::warn!(%account, digit, "the host asks for something that a person must do"),
+        Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } => {}
+    }
+    // Without a listener there is nobody to tell.
+    house.notices.send(notice).ok();
+}
+
+/// Reasons in the terminal's language, wherever an outcome stands.
+fn fill(texts: Texts, notice: &mut Notice) {
+    match notice {
+        Notice::Outcome { outcome } => texts.fill(outcome),
+        Notice::Phase { screen, .. } | Notice::Screen { screen } => {
+            if let Screen::Result { outcome } = screen {
+                texts.fill(outcome);
+            }
+        }
+        Notice::Paper { job } => texts.fill(&mut job.outcome),
+        Notice::Started { .. } | Notice::Device { .. } | Notice::Obligation { .. } | Notice::Requirement { .. } => {}
+    }
+}
+
+pub(super) fn show(house: &House, screen: &Screen) {
+    house.wanted.lock().unwrap_or_else(PoisonError::into_inner).lines = house.texts.screen(screen, &house.screen);
+    refresh(house, |k| k == DeviceKind::Display);
+}
+
+pub(super) fn offer(house: &House, ways: Vec<Way>) {
+    {
+        let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.ways = ways;
+        wanted.offer += 1;
+    }
+    refresh(house, |k| crate::device::takes(k).is_some());
+}
+
+fn refresh(house: &House, which: impl Fn(DeviceKind) -> bool) {
+    house.devices.iter().filter(|(k, _)| which(*k)).for_each(|(_, d)| d.nudge(Refresh));
+}
+
+pub(super) fn abort_pin(house: &House, tag: u64) {
+    house.devices.iter().filter(|(k, _)| *k == DeviceKind::PinPad).for_each(|(_, d)| d.nudge(AbortPin { tag }));
+}
