@@ -135,6 +135,7 @@ async fn changes_are_told_to_readers_and_nobody_else() {
     let w = World::start(vec![caller("till", false)]).await;
     let (reader, silent) = (w.raw().await, w.raw().await);
     managed(&reader).await;
+    silent.call_method(NAME, ROOT, Some("org.payterm.Terminal1.Manager"), "Devices", &()).await.unwrap();
     let (mut told, mut quiet) = (zbus::MessageStream::from(&reader), zbus::MessageStream::from(&silent));
     let client = w.client().await;
     let k = client.start(&nobody(), request("s")).await.unwrap();
