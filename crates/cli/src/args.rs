@@ -1,0 +1,430 @@
+//! The command line.
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use payterm_dbus::Address;
+use payterm_schema::{AccountId, Kind, Status, account::Stan, config::Language};
+use std::path::PathBuf;
+
+/// What scripts rely on; the constants are in `main.rs`.
+const EXIT_STATUS: &str = "\
+EXIT STATUS
+  of the commands about one request (sale, void, balance, sign-in, sign-off, echo, wait, recall) and of every other one:
+
+   0  approved; for other commands: done
+   2  bad arguments (fault Invalid)
+   3  another fault; it says nothing about money
+   4  the terminal could not be reached, or the connection was lost: recall the request
+  10  declined: nothing was charged
+  11  cancelled: nothing was charged
+  12  failed: nothing was charged
+  13  unknown: do not take the money again; wait or recall later
+  14  accepted and still running (--no-wait, recall, the second Ctrl-C)
+
+ENVIRONMENT
+  PAYTERM_BUS               as --bus
+  DBUS_SYSTEM_BUS_ADDRESS   where the system bus is
+  DBUS_SESSION_BUS_ADDRESS  where the session bus is
+  PAYTERM_STATE             state directory, for the hands of virtual devices and the vault
+  PAYTERM_CARDS             as virtual --cards";
+
+/// Talks to the payment terminal paytermd.
+///
+/// Results go to stdout, progress and faults to stderr. With --json stdout has JSON only: a result, or {"fault":NAME,...}.
+#[derive(Parser)]
+#[command(name = "paytermctl", version, after_long_help = EXIT_STATUS, after_help = "--help tells the exit status that scripts can use.", max_term_width = 120)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Args)]
+pub struct Global {
+    /// JSON on stdout instead of tables.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where the terminal is: system, session, or the D-Bus address of a bus.
+    #[arg(long, global = true, env = "PAYTERM_BUS", default_value = "system", value_name = "BUS")]
+    bus: String,
+    /// The terminal's peer-to-peer socket, instead of a bus.
+    #[arg(long, global = true, value_name = "PATH")]
+    peer: Option<PathBuf>,
+    /// The lane, where a machine has several terminals (bus.lane of its configuration).
+    #[arg(long, global = true, default_value = "", hide_default_value = true)]
+    pub lane: String,
+    /// Language of tables and progress; else by LC_ALL, LC_MESSAGES, LANG.
+    #[arg(long, global = true, value_enum)]
+    lang: Option<Lang>,
+    /// Minutes east of UTC of the times shown and typed.
+    #[arg(long, global = true, default_value_t = 480, allow_negative_numbers = true, value_name = "MINUTES", value_parser = clap::value_parser!(i32).range(-1080..=1080))]
+    pub utc_offset: i32,
+    /// No progress on stderr.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Lang {
+    #[value(name = "zh-CN")]
+    ZhCn,
+    #[value(name = "en")]
+    En,
+}
+
+impl Global {
+    pub fn address(&self) -> Address {
+        match (&self.peer, self.bus.as_str()) {
+            (Some(path), _) => Address::Peer(path.clone()),
+            (None, "system") => Address::System,
+            (None, "session") => Address::Session,
+            (None, address) => Address::Bus(address.into()),
+        }
+    }
+    pub fn language(&self) -> Language {
+        let set = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
+        match self.lang {
+            Some(Lang::ZhCn) => Language::ZhCn,
+            Some(Lang::En) => Language::En,
+            None if ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).is_some_and(|v| v.starts_with("zh")) => Language::ZhCn,
+            None => Language::En,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Takes a payment 消费.
+    Sale {
+        /// As a decimal number: 12.34.
+        #[arg(long)]
+        amount: String,
+        /// ISO 4217 code: CNY.
+        #[arg(long)]
+        currency: String,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Takes a sale of the open batch back 消费撤销.
+    Void {
+        #[command(flatten)]
+        original: OriginalArg,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Asks for the balance of a card 余额查询.
+    Balance(Run),
+    /// Signs an account in 签到.
+    SignIn(Run),
+    /// Signs an account off 签退.
+    SignOff(Run),
+    /// Tests the line to the acquirer 回响.
+    Echo(Run),
+    /// Waits for the outcome of a request.
+    Wait {
+        /// The request's id; app/id for another app's (managers).
+        id: String,
+        /// Do not return with "unknown": wait for the final outcome, however long that takes.
+        #[arg(long = "final")]
+        final_only: bool,
+    },
+    /// What has become of a request.
+    Recall { id: String },
+    /// Cancels a request that was not sent yet.
+    Cancel { id: String },
+    /// Answers the question whether a request shall be run.
+    Confirm { id: String, answer: YesNo },
+    /// The history, newest first.
+    List(ListArgs),
+    /// The dispute page: everything that happened in a request.
+    Explain { id: String },
+    /// Prints the slip again, headed as a duplicate.
+    Reprint { id: String },
+    /// The devices.
+    Devices,
+    /// What frames that left still owe (reversals).
+    Queue {
+        #[command(subcommand)]
+        action: Option<QueueAction>,
+    },
+    /// Papers that are not printed yet.
+    Papers {
+        #[command(subcommand)]
+        action: Option<PapersAction>,
+    },
+    /// Counts and sums of the open batches.
+    Totals,
+    /// Facts about the terminal.
+    Info,
+    /// Shows everything that the terminal tells, until Ctrl-C.
+    Watch,
+    /// The customer's hands at virtual devices.
+    Virtual(VirtualArgs),
+    /// Provisions keys (the terminal must not be running).
+    Vault {
+        #[command(subcommand)]
+        action: VaultAction,
+    },
+    /// ISO 8583 frames.
+    Frame {
+        #[command(subcommand)]
+        action: FrameAction,
+    },
+    /// Prints the completions of a shell.
+    Completions { shell: Shell },
+    /// Writes the man pages into a directory.
+    #[command(hide = true)]
+    Man { dir: PathBuf },
+}
+
+#[derive(Args)]
+pub struct Run {
+    /// Id of the request, 1 to 64 of A-Z a-z 0-9 - _ . ; without it a new one is made and told on stderr first.
+    /// The same id never runs twice.
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Text on the slip, up to 40 characters.
+    #[arg(long)]
+    pub note: Option<String>,
+    /// The acquirer account; else the terminal's routing decides.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// The cashier must confirm before the card is asked for.
+    #[arg(long)]
+    pub confirm: bool,
+    /// Return as soon as the request is on disk (exit status 14).
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Do not return with "unknown": wait for the final outcome, however long that takes.
+    #[arg(long = "final", conflicts_with = "no_wait")]
+    pub final_only: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct OriginalArg {
+    /// Request id of the sale.
+    #[arg(long, value_name = "ID")]
+    pub original_id: Option<String>,
+    /// RRN 检索参考号 of the sale (F37).
+    #[arg(long)]
+    pub rrn: Option<String>,
+    /// STAN 流水号 of the sale in the open batch (F11).
+    #[arg(long)]
+    pub stan: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum YesNo {
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    On,
+    Off,
+}
+
+#[derive(Args)]
+pub struct ListArgs {
+    /// Of this app (managers).
+    #[arg(long)]
+    pub app: Option<String>,
+    #[arg(long, value_parser = kind)]
+    pub kind: Option<Kind>,
+    #[arg(long, value_parser = status)]
+    pub status: Option<Status>,
+    #[arg(long, value_parser = account)]
+    pub account: Option<AccountId>,
+    /// From this time on: YYYY-MM-DD or "YYYY-MM-DD HH:MM[:SS]".
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Up to this time; a date means its end.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Last four digits of the card number or payment code.
+    #[arg(long)]
+    pub last4: Option<String>,
+    #[arg(long)]
+    pub rrn: Option<String>,
+    #[arg(long, value_parser = stan)]
+    pub stan: Option<Stan>,
+    /// Next page: transactions before this number.
+    #[arg(long, value_name = "TXN")]
+    pub before: Option<u64>,
+    /// Most rows, 1 to 200; without it 50.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub limit: Option<u32>,
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let name = text.replace('-', "_");
+    Kind::ALL.into_iter().find(|k| k.name() == name).ok_or_else(|| "one of sale, void, balance, sign_in, sign_off, echo".into())
+}
+fn status(text: &str) -> Result<Status, String> {
+    let all = <Status as payterm_texts::Word>::ALL;
+    all.iter().copied().find(|s| s.name() == text).ok_or_else(|| "one of running, approved, declined, cancelled, failed, unknown".into())
+}
+fn account(text: &str) -> Result<AccountId, String> {
+    AccountId::new(text)
+}
+fn stan(text: &str) -> Result<Stan, String> {
+    text.parse().ok().and_then(Stan::new).ok_or_else(|| "1 to 999999".into())
+}
+
+#[derive(Subcommand)]
+pub enum QueueAction {
+    /// Tries a stuck obligation again (managers).
+    Retry { txn: u64 },
+}
+
+#[derive(Subcommand)]
+pub enum PapersAction {
+    /// Decides on a held paper (managers).
+    Release {
+        job: u64,
+        #[command(flatten)]
+        how: Release,
+    },
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct Release {
+    /// Print it again, headed as a duplicate.
+    #[arg(long)]
+    pub print: bool,
+    /// Give it up.
+    #[arg(long)]
+    pub drop: bool,
+}
+
+#[derive(Args)]
+pub struct VirtualArgs {
+    /// The hands' socket; else hands.sock in the state directory.
+    #[arg(long, value_name = "PATH")]
+    pub hands: Option<PathBuf>,
+    /// State directory of the terminal.
+    #[arg(long, env = "PAYTERM_STATE", default_value = "/var/lib/payterm", value_name = "DIR")]
+    pub state: PathBuf,
+    /// Demo cards by name, a TOML file of name = "track 2".
+    #[arg(long, env = "PAYTERM_CARDS", value_name = "FILE")]
+    pub cards: Option<PathBuf>,
+    /// Wait up to this many seconds until the terminal asks for it; else it must be asking already.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub wait: Option<u64>,
+    /// Keep it for the next time that the terminal asks.
+    #[arg(long, conflicts_with = "wait")]
+    pub queue: bool,
+    #[command(subcommand)]
+    pub action: VirtualAction,
+}
+
+/// Cards, codes and PINs given as - are read from stdin: they do not stand in the process list then.
+#[derive(Subcommand)]
+pub enum VirtualAction {
+    /// Swipes a card: track 2 (PAN=YYMM...), raw reader output (%...?;...?), or the name of a demo card.
+    Swipe { card: String },
+    /// Shows a payment code to the scanner.
+    Scan { code: String },
+    /// Types a card number and its expiry (YYMM); with - both are read from stdin.
+    Type { pan: String, expiry: Option<String> },
+    /// Inserts a chip card.
+    Insert,
+    /// Taps a contactless card.
+    Tap,
+    /// Types a PIN and confirms: 4 to 12 digits, cancel, or bypass.
+    Pin { pin: String },
+    /// Presses a key: confirm, cancel or a digit.
+    Key { key: String },
+    /// Takes the paper out of the printer (on) or puts it in.
+    PaperOut { state: OnOff },
+    /// Switches the printer on or off.
+    Printer { state: OnOff },
+    /// Plugs a device in (on) or pulls it out.
+    Plug { device: String, state: OnOff },
+    /// Shows the display; with --contains as soon as that text is on it.
+    Screen {
+        #[arg(long)]
+        contains: Option<String>,
+    },
+    /// Shows the papers that came out; with --count as soon as that many have since the terminal started.
+    Papers {
+        #[arg(long)]
+        count: Option<u64>,
+    },
+    /// Lists the virtual devices.
+    Devices,
+}
+
+#[derive(Args)]
+pub struct VaultAt {
+    /// State directory of the terminal.
+    #[arg(long, env = "PAYTERM_STATE", value_name = "DIR")]
+    pub state: PathBuf,
+    /// The file with the sealing key, mode 0600.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: PathBuf,
+}
+
+/// Components, check values and key blocks are read from stdin or asked for without echo, never from the command line.
+#[derive(Subcommand)]
+pub enum VaultAction {
+    /// Makes the vault, and the sealing key if its file is not there.
+    Init {
+        #[command(flatten)]
+        at: VaultAt,
+    },
+    /// Loads an account's terminal master key from two components of 16 bytes: component 1, its check value, component 2, its
+    /// check value, check value of the key, each a line of hex.
+    TmkComponents {
+        #[command(flatten)]
+        at: VaultAt,
+        #[arg(long, value_parser = account)]
+        account: AccountId,
+    },
+    /// Loads an account's key block protection key from two components, in the same order.
+    KbpkComponents {
+        #[command(flatten)]
+        at: VaultAt,
+        #[arg(long, value_parser = account)]
+        account: AccountId,
+        #[arg(long, value_enum)]
+        algorithm: KeyAlgorithm,
+    },
+    /// Loads an account's terminal master key from a key block (TR-31 version B or D), one line.
+    TmkBlock {
+        #[command(flatten)]
+        at: VaultAt,
+        #[arg(long, value_parser = account)]
+        account: AccountId,
+    },
+    /// Which keys these accounts have: check values only.
+    Status {
+        #[command(flatten)]
+        at: VaultAt,
+        #[arg(long = "account", required = true, value_parser = account)]
+        accounts: Vec<AccountId>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyAlgorithm {
+    /// For key blocks of version D.
+    Aes,
+    /// For key blocks of version B.
+    Tdes,
+}
+
+#[derive(Subcommand)]
+pub enum FrameAction {
+    /// Shows a frame field by field, card data masked.
+    Decode {
+        /// Built-in profile (unionpay, demo-x919) or a profile's file.
+        #[arg(long)]
+        profile: String,
+        /// The frame with its length prefix, in hex; - reads it from stdin.
+        hex: String,
+    },
+}

@@ -1,0 +1,129 @@
+//! The customer's hands at virtual devices, through their own socket.
+use crate::{
+    Failure,
+    args::{OnOff, VirtualAction, VirtualArgs},
+    secret,
+    ui::{Ui, block, table},
+};
+use payterm_devices::{
+    hands::{Hands, HandsError},
+    hub::When,
+};
+use payterm_schema::Fault;
+use std::{collections::BTreeMap, path::Path, time::Duration};
+use zeroize::{Zeroize, Zeroizing};
+
+pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
+    let wait = Duration::from_secs(args.wait.unwrap_or(0));
+    let when = || match (args.queue, args.wait) {
+        (true, _) => When::Queue,
+        (false, None) => When::Now,
+        (false, Some(_)) => When::Within(wait),
+    };
+    // Secrets are read before the terminal is asked, so that a person may take their time.
+    let secret = match &args.action {
+        VirtualAction::Swipe { card } => Some(tracks(secret::or_stdin(card.clone(), "card")?, args.cards.as_deref())?),
+        VirtualAction::Scan { code } => Some(secret::or_stdin(code.clone(), "code")?),
+        VirtualAction::Pin { pin } => Some(secret::or_stdin(pin.clone(), "pin")?),
+        VirtualAction::Type { pan, .. } => Some(secret::or_stdin(pan.clone(), "pan")?),
+        VirtualAction::Insert
+        | VirtualAction::Tap
+        | VirtualAction::Key { .. }
+        | VirtualAction::PaperOut { .. }
+        | VirtualAction::Printer { .. }
+        | VirtualAction::Plug { .. }
+        | VirtualAction::Screen { .. }
+        | VirtualAction::Papers { .. }
+        | VirtualAction::Devices => None,
+    };
+    let given = || secret.as_deref().map_or("", String::as_str);
+    let path = args.hands.clone().unwrap_or_else(|| args.state.join("hands.sock"));
+    let mut hands = Hands::connect(&path).map_err(|e| match Failure::local(e) {
+        Failure::Local(cause) => Failure::Fault(Fault::Unreachable { cause: format!("{}: {cause}", path.display()) }),
+        f @ Failure::Fault(_) => f,
+    })?;
+    let unreadable = match &args.action {
+        VirtualAction::Swipe { .. } => hands.swipe_tracks(given(), false, when()),
+        VirtualAction::Scan { .. } => hands.scan(given(), when()),
+        VirtualAction::Type { expiry, .. } => {
+            let expiry = match expiry {
+                Some(e) => Zeroizing::new(e.clone()),
+                None => secret::line("expiry")?,
+            };
+            hands.type_card(given(), &expiry, when()).map(|()| None)
+        }
+        VirtualAction::Insert => hands.insert(when()).map(|()| None),
+        VirtualAction::Tap => hands.tap(when()).map(|()| None),
+        VirtualAction::Pin { .. } => hands.pin(given(), when()).map(|()| None),
+        VirtualAction::Key { key } => hands.key(key, when()).map(|()| None),
+        VirtualAction::PaperOut { state } => hands.paper_out(*state == OnOff::On).map(|()| None),
+        VirtualAction::Printer { state } => hands.printer_online(*state == OnOff::On).map(|()| None),
+        VirtualAction::Plug { device, state } => hands.plug(device, *state == OnOff::On).map(|()| None),
+        VirtualAction::Screen { contains } => {
+            let lines = hands.wait_screen(contains.as_deref().unwrap_or(""), wait).map_err(refused)?;
+            ui.result(&serde_json::json!({ "lines": lines }), || block(&lines.join("\n")));
+            return Ok(());
+        }
+        VirtualAction::Papers { count } => {
+            let (total, papers) = hands.wait_papers(count.unwrap_or(0), wait).map_err(refused)?;
+            ui.result(&serde_json::json!({ "total": total, "papers": papers }), || papers.iter().map(|p| format!("{}{CUT}\n", block(p))).collect());
+            return Ok(());
+        }
+        VirtualAction::Devices => {
+            let all = hands.devices().map_err(refused)?;
+            let json: Vec<_> = all.iter().map(|(name, kind, usable)| serde_json::json!({ "name": name, "kind": kind, "usable": usable })).collect();
+            let header = [ui.pick("名称", "Name"), ui.pick("种类", "Kind"), ui.pick("可用", "Usable")];
+            let yes = |on| if on { ui.text("yes") } else { ui.pick("否", "no").to_owned() };
+            ui.result(&json, || table(header, all.iter().map(|(n, k, u)| [n.clone(), k.clone(), yes(*u)])));
+            return Ok(());
+        }
+    };
+    match unreadable.map_err(refused)? {
+        None => ui.done(),
+        Some(why) => {
+            let text = ui.pick("读卡器无法读取", "the reader could not read it");
+            ui.result(&serde_json::json!({ "ok": true, "unreadable": why }), || format!("{text}: {}", block(&why)));
+        }
+    }
+    Ok(())
+}
+
+const CUT: &str = "- - - - - - - - - - - - - - - -";
+
+fn refused(e: HandsError) -> Failure {
+    match e {
+        HandsError::Refused(r) => Failure::Local(r.to_string()),
+        other @ (HandsError::Rule(_) | HandsError::Io { .. } | HandsError::Answer) => Failure::local(other),
+    }
+}
+
+/// Raw reader output of a card: as given, of a bare track 2, or of a card of the file.
+fn tracks(card: Zeroizing<String>, cards: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    if card.starts_with(['%', ';', '+']) {
+        return Ok(card);
+    }
+    let digits = card.split('=').next().unwrap_or_default();
+    if card.contains('=') && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(track2(&card));
+    }
+    // What was given is shown only when it cannot be a card number typed wrong.
+    let shown = if card.bytes().filter(u8::is_ascii_digit).count() < 8 { card.as_str() } else { "(hidden)" };
+    let file = cards.ok_or_else(|| Fault::invalid("card", "PAN=YYMM..., raw tracks, or a name together with --cards"))?;
+    let failed = |why: &dyn std::fmt::Display| Failure::Local(format!("{}: {why}", file.display()));
+    let text = Zeroizing::new(std::fs::read_to_string(file).map_err(|e| failed(&e))?);
+    // The parser's own message would quote the line.
+    let mut all: BTreeMap<String, String> = toml::from_str(&text).map_err(|_| failed(&"must be lines of name = \"track 2\""))?;
+    let found = all.get(card.as_str()).map(|t| if t.starts_with(['%', ';', '+']) { Zeroizing::new(t.clone()) } else { track2(t) });
+    let names = all.keys().cloned().collect::<Vec<_>>().join(" ");
+    all.values_mut().for_each(Zeroize::zeroize);
+    found.ok_or_else(|| failed(&format!("no card {shown}; there are: {names}")))
+}
+
+/// With the sentinels of ISO/IEC 7813.
+fn track2(digits: &str) -> Zeroizing<String> {
+    let mut raw = Zeroizing::new(String::with_capacity(digits.len() + 2));
+    for part in [";", digits, "?"] {
+        raw.push_str(part);
+    }
+    raw
+}

@@ -1,0 +1,246 @@
+//! `paytermctl`: the terminal's bus client, the hands of its virtual devices, and tools that need no terminal.
+//!
+//! Invariant: an exit status of 0 after a payment means approved, and nothing else does; no secret is ever printed, and none has to stand on
+//! the command line.
+mod args;
+mod bus;
+mod explain;
+mod hands;
+mod keys;
+mod pay;
+mod secret;
+mod show;
+mod ui;
+
+use args::{Cli, Command, FrameAction, Global, PapersAction, QueueAction, YesNo};
+use bus::Bus;
+use clap::{CommandFactory, Parser};
+use futures_util::StreamExt;
+use payterm_hosts::Profile;
+use payterm_schema::{Fault, Kind, RequestKey, Status, Terminal, request::RequestWire};
+use std::{error::Error, process::ExitCode};
+use ui::{Ui, out};
+
+/// The exit status of a request; the text of `--help` and of the man page says the same.
+pub fn exit_of(status: Status) -> u8 {
+    match status {
+        Status::Approved => 0,
+        Status::Declined => 10,
+        Status::Cancelled => 11,
+        Status::Failed => 12,
+        Status::Unknown => 13,
+        Status::Running => 14,
+    }
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub enum Failure {
+    Fault(Fault),
+    /// On this machine: a file, the vault, the virtual devices. The text holds no secret.
+    Local(String),
+}
+impl From<Fault> for Failure {
+    fn from(f: Fault) -> Self {
+        Failure::Fault(f)
+    }
+}
+impl Failure {
+    /// The whole chain of causes on one line.
+    pub fn local(e: impl Error) -> Self {
+        let mut text = e.to_string();
+        let mut cause = e.source();
+        while let Some(c) = cause {
+            text = format!("{text}: {c}");
+            cause = c.source();
+        }
+        Failure::Local(text)
+    }
+    fn tell(&self, ui: &Ui) -> u8 {
+        match self {
+            Failure::Fault(fault) => {
+                ui.fault(fault);
+                match fault {
+                    Fault::Invalid { .. } => 2,
+                    Fault::Unreachable { .. } => 4,
+                    Fault::Busy { .. }
+                    | Fault::KeyReused { .. }
+                    | Fault::NotFound { .. }
+                    | Fault::NotAllowed { .. }
+                    | Fault::WrongState { .. }
+                    | Fault::NoAccount { .. }
+                    | Fault::Original { .. }
+                    | Fault::StoreFailed { .. }
+                    | Fault::Restarting { .. }
+                    | Fault::ShuttingDown => 3,
+                }
+            }
+            Failure::Local(cause) => {
+                if ui.json {
+                    out(&serde_json::json!({"fault": "Local", "cause": cause}).to_string());
+                }
+                ui::err(&format!("paytermctl: {cause}"));
+                3
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(&cli.global);
+    let done = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::local).and_then(|runtime| {
+        let done = runtime.block_on(run(&cli.global, &ui, cli.command));
+        // Nothing of the connection is worth waiting for.
+        runtime.shutdown_background();
+        done
+    });
+    ExitCode::from(done.unwrap_or_else(|failure| failure.tell(&ui)))
+}
+
+async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> {
+    let plain = RequestWire::default;
+    let pay = |kind: Kind, wire, run| pay::pay(global, ui, kind, wire, run);
+    match command {
+        Command::Sale { amount, currency, run } => {
+            return pay(Kind::Sale, RequestWire { amount: Some(amount), currency: Some(currency), ..plain() }, run).await;
+        }
+        Command::Void { original: o, run } => {
+            let wire = RequestWire { original_id: o.original_id, original_rrn: o.rrn, original_stan: o.stan, ..plain() };
+            return pay(Kind::Void, wire, run).await;
+        }
+        Command::Balance(run) => return pay(Kind::Balance, plain(), run).await,
+        Command::SignIn(run) => return pay(Kind::SignIn, plain(), run).await,
+        Command::SignOff(run) => return pay(Kind::SignOff, plain(), run).await,
+        Command::Echo(run) => return pay(Kind::Echo, plain(), run).await,
+        Command::Wait { id, final_only } => {
+            let bus = connect(global, &[&id]).await?;
+            let key = bus.key(&id).await?;
+            return pay::wait(&bus, ui, &key, final_only, false).await;
+        }
+        Command::Recall { id } => {
+            let bus = connect(global, &[&id]).await?;
+            let mut t = match id.split_once('/') {
+                Some((app, id)) => bus.client.recall(&bus.caller, &RequestKey::new(app, id)?).await?,
+                None => bus.recall(&id).await?,
+            };
+            show::with_texts(ui, &mut t.outcome);
+            ui.result(&t, || show::transaction(ui, &t));
+            return Ok(exit_of(t.outcome.status));
+        }
+        Command::Cancel { id } => {
+            let bus = connect(global, &[&id]).await?;
+            bus.client.cancel(&bus.caller, &bus.key(&id).await?).await?;
+            ui.done();
+        }
+        Command::Confirm { id, answer } => {
+            let bus = connect(global, &[&id]).await?;
+            bus.client.confirm(&bus.caller, &bus.key(&id).await?, answer == YesNo::Yes).await?;
+            ui.done();
+        }
+        Command::List(list) => {
+            let filter = show::filter(ui, list)?;
+            let bus = Bus::connect(global).await?;
+            let mut all = bus.client.list(&bus.caller, filter).await?;
+            all.iter_mut().for_each(|o| show::with_texts(ui, o));
+            ui.result(&all, || show::list(ui, &all));
+        }
+        Command::Explain { id } => {
+            let bus = connect(global, &[&id]).await?;
+            let page = bus.client.explain(&bus.caller, &bus.key(&id).await?).await?;
+            ui.result(&page, || explain::page(ui, &page));
+        }
+        Command::Reprint { id } => {
+            let bus = connect(global, &[&id]).await?;
+            bus.client.reprint(&bus.caller, &bus.key(&id).await?).await?;
+            ui.done();
+        }
+        Command::Devices => {
+            let all = Bus::connect(global).await?.client.devices().await?;
+            ui.result(&all, || show::devices(ui, &all));
+        }
+        Command::Queue { action } => {
+            let bus = Bus::connect(global).await?;
+            match action {
+                None => {
+                    let all = bus.client.obligations(&bus.caller).await?;
+                    ui.result(&all, || show::obligations(ui, &all));
+                }
+                Some(QueueAction::Retry { txn }) => {
+                    bus.client.retry_obligation(&bus.caller, txn).await?;
+                    ui.done();
+                }
+            }
+        }
+        Command::Papers { action } => {
+            let bus = Bus::connect(global).await?;
+            match action {
+                None => {
+                    let all = bus.client.papers(&bus.caller).await?;
+                    ui.result(&all, || show::papers(ui, &all));
+                }
+                Some(PapersAction::Release { job, how }) => {
+                    bus.client.release_paper(&bus.caller, job, how.print).await?;
+                    ui.done();
+                }
+            }
+        }
+        Command::Totals => {
+            let bus = Bus::connect(global).await?;
+            let all = bus.client.totals(&bus.caller).await?;
+            ui.result(&all, || show::totals(ui, &all));
+        }
+        Command::Info => {
+            let info = Bus::connect(global).await?.client.info().await?;
+            ui.result(&info, || show::info(ui, &info));
+        }
+        Command::Watch => return watch(global, ui).await,
+        Command::Virtual(args) => hands::run(ui, args)?,
+        Command::Vault { action } => keys::run(ui, action)?,
+        Command::Frame { action: FrameAction::Decode { profile, hex } } => decode(ui, &profile, hex)?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "paytermctl", &mut script);
+            out(&String::from_utf8_lossy(&script));
+        }
+        Command::Man { dir } => {
+            std::fs::create_dir_all(&dir).and_then(|()| clap_mangen::generate_to(Cli::command(), &dir)).map_err(Failure::local)?;
+        }
+    }
+    Ok(0)
+}
+
+/// Ids are checked before the terminal is looked for.
+async fn connect(global: &Global, ids: &[&str]) -> Result<Bus, Fault> {
+    ids.iter().try_for_each(|id| bus::parse(id).map(drop))?;
+    Bus::connect(global).await
+}
+
+async fn watch(global: &Global, ui: &Ui) -> Result<u8, Failure> {
+    let bus = Bus::connect(global).await?;
+    let info = bus.client.info().await?;
+    let mut notices = bus.client.notices();
+    loop {
+        tokio::select! {
+            notice = notices.next() => match notice {
+                Some(n) => ui.result(&n, || show::notice(ui, &n, &info)),
+                None => return Err(Fault::Unreachable { cause: "the connection was lost".into() }.into()),
+            },
+            _ = tokio::signal::ctrl_c() => return Ok(0),
+        }
+    }
+}
+
+fn decode(ui: &Ui, profile: &str, hex: String) -> Result<(), Failure> {
+    let profile = match Profile::builtin(profile) {
+        Ok(p) => p,
+        Err(unknown) if !std::path::Path::new(profile).exists() => return Err(Failure::local(unknown)),
+        Err(_) => Profile::parse(&std::fs::read_to_string(profile).map_err(|e| Failure::Local(format!("{profile}: {e}")))?).map_err(Failure::local)?,
+    };
+    let text = secret::or_stdin(hex, "frame")?;
+    let bytes = zeroize::Zeroizing::new(hex::decode(text.as_bytes()).map_err(|_| Fault::invalid("frame", "pairs of hexadecimal digits"))?);
+    let frame = payterm_hosts::decode(&profile, &bytes).map_err(Failure::local)?;
+    let fields = payterm_hosts::trace(&profile, &frame.envelope, &frame.message);
+    ui.result(&fields, || explain::fields(&fields));
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! A request from start to outcome, with live progress and Ctrl-C.
+use crate::{
+    Failure,
+    args::{Global, Run},
+    bus::Bus,
+    exit_of, show,
+    ui::{Ui, err},
+};
+use futures_util::StreamExt;
+use payterm_schema::{Fault, Kind, Notice, Outcome, Request, RequestKey, Status, Terminal, Time, request::RequestWire, terminal::TerminalInfo};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub async fn pay(global: &Global, ui: &Ui, kind: Kind, wire: RequestWire, run: Run) -> Result<u8, Failure> {
+    let fresh = run.id.is_none();
+    let id = run.id.map_or_else(new_id, Ok)?;
+    let wire = RequestWire {
+        id: id.clone(),
+        kind: kind.name().into(),
+        account: run.account,
+        note: run.note,
+        confirm: Some(run.confirm),
+        // Who does not wait leaves the bus at once: that must not cancel.
+        cancel_on_caller_lost: Some(!run.no_wait),
+        ..wire
+    };
+    let request = Request::try_from(wire)?;
+    let bus = Bus::connect(global).await?;
+    if fresh {
+        // Told before the call and even when quiet: whoever loses the answer can recall it.
+        err(&format!("{} {id}", ui.pick("请求号", "request id")));
+    }
+    let watcher = if run.no_wait { None } else { Some(Watcher::start(&bus, ui).await?) };
+    let key = bus.client.start(&bus.caller, request).await.inspect_err(|fault| lost(ui, fault, &id))?;
+    let Some(watcher) = watcher else {
+        let t = bus.client.recall(&bus.caller, &key).await.inspect_err(|fault| lost(ui, fault, &id))?;
+        ui.result(&t.outcome, || show::outcome(ui, &t.outcome));
+        return Ok(exit_of(t.outcome.status));
+    };
+    watcher.outcome(&bus, ui, &key, run.final_only, true).await
+}
+
+/// Waits for the outcome of a request that was started before.
+pub async fn wait(bus: &Bus, ui: &Ui, key: &RequestKey, final_only: bool, cancels: bool) -> Result<u8, Failure> {
+    Watcher::start(bus, ui).await?.outcome(bus, ui, key, final_only, cancels).await
+}
+
+/// `YYYYMMDDhhmmss-` in UTC and 64 random bits: two machines and two calls within a second differ.
+fn new_id() -> Result<String, Failure> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_err(Failure::local)?;
+    let digits: String = Time(now.as_millis() as i64).text(0).chars().filter(char::is_ascii_digit).collect();
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|e| Failure::Local(e.to_string()))?;
+    Ok(format!("{digits}-{}", hex::encode(random)))
+}
+
+/// What to do when the answer was lost: the request may be running.
+fn lost(ui: &Ui, fault: &Fault, id: &str) {
+    if matches!(fault, Fault::Unreachable { .. } | Fault::Restarting { .. } | Fault::ShuttingDown) {
+        let text =
+            ui.pick("结果未知，请勿重复收款；用此命令查询", "what became of it is not known here: do not take the money again before you have asked with");
+        err(&format!("{text}: paytermctl recall {id}"));
+    }
+}
+
+struct Watcher {
+    notices: payterm_schema::terminal::Notices,
+    interrupt: Signal,
+    info: Option<TerminalInfo>,
+    last: String,
+}
+
+impl Watcher {
+    /// Before the request starts, so that nothing of it is missed.
+    async fn start(bus: &Bus, ui: &Ui) -> Result<Self, Failure> {
+        let info = if ui.quiet { None } else { Some(bus.client.info().await?) };
+        let notices = bus.client.notices();
+        let interrupt = signal(SignalKind::interrupt()).map_err(Failure::local)?;
+        Ok(Self { notices, interrupt, info, last: String::new() })
+    }
+
+    /// The first Ctrl-C cancels (with `cancels`), the second, or the first without, leaves the request running.
+    async fn outcome(mut self, bus: &Bus, ui: &Ui, key: &RequestKey, final_only: bool, cancels: bool) -> Result<u8, Failure> {
+        let mut interrupts = if cancels { 0 } else { 1 };
+        let mut wait_final = false;
+        loop {
+            let Some(mut outcome) = self.wait(bus, ui, key, wait_final, &mut interrupts).await.inspect_err(|fault| lost(ui, fault, &key.id))? else {
+                let t = bus.client.recall(&bus.caller, key).await.inspect_err(|fault| lost(ui, fault, &key.id))?;
+                err(&format!("{}: paytermctl recall {}", ui.pick("请求继续进行，查询结果", "it goes on; ask for its outcome with"), key.id));
+                ui.result(&t.outcome, || show::outcome(ui, &t.outcome));
+                return Ok(exit_of(t.outcome.status));
+            };
+            if outcome.status == Status::Unknown && final_only && !wait_final {
+                ui.progress(ui.pick("结果未知，请勿重复收款；继续等待最终结果", "unknown: do not take the money again; waiting for the final outcome"));
+                wait_final = true;
+                continue;
+            }
+            show::with_texts(ui, &mut outcome);
+            ui.result(&outcome, || show::outcome(ui, &outcome));
+            return Ok(exit_of(outcome.status));
+        }
+    }
+
+    /// None when the user has left.
+    async fn wait(&mut self, bus: &Bus, ui: &Ui, key: &RequestKey, wait_final: bool, interrupts: &mut u8) -> Result<Option<Outcome>, Fault> {
+        let mut answer = bus.client.wait(&bus.caller, key, wait_final);
+        let mut told = true;
+        loop {
+            tokio::select! {
+                outcome = &mut answer => return outcome.map(Some),
+                notice = self.notices.next(), if told => match notice {
+                    Some(n) => self.progress(ui, key, &n),
+                    None => told = false,
+                },
+                _ = self.interrupt.recv() => {
+                    *interrupts += 1;
+                    if *interrupts > 1 {
+                        return Ok(None);
+                    }
+                    // A refusal is told and waited on: the frame has left, the outcome is on its way.
+                    match bus.client.cancel(&bus.caller, key).await {
+                        Ok(()) => ui.progress(ui.pick("正在取消", "cancelling")),
+                        Err(fault) => err(&format!("{fault}; {}", ui.pick("再按一次 Ctrl-C 离开", "Ctrl-C again leaves it running"))),
+                    }
+                }
+            }
+        }
+    }
+
+    fn progress(&mut self, ui: &Ui, key: &RequestKey, notice: &Notice) {
+        let (Notice::Phase { key: k, phase, screen }, Some(info)) = (notice, &self.info) else { return };
+        if k != key {
+            return;
+        }
+        let lines = ui.texts.screen(screen, &ui.screen_context(info.test, &info.shop));
+        let text = format!("[{}] {}", ui.texts.word(*phase), lines.join(" | "));
+        if text != self.last {
+            ui.progress(&text);
+            self.last = text;
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What needs no bus: completions, man pages, frames, the vault, the hands of virtual devices.
+mod common;
+use common::*;
+use payterm_devices::{Hub, hands::HandsServer};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+async fn run(arguments: &[&str], input: &str) -> Done {
+    let mut c = paytermctl();
+    c.args(arguments);
+    finish(c, input).await
+}
+
+#[tokio::test]
+async fn completions_man_pages_and_help_agree_on_the_exit_status() {
+    for shell in ["bash", "zsh", "fish"] {
+        let d = run(&["completions", shell], "").await;
+        assert!(d.code == 0 && d.out.contains("paytermctl") && d.out.contains("sign-off"), "{shell}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let man = dir.path().join("man1");
+    assert_eq!(run(&["man", man.to_str().unwrap()], "").await.code, 0);
+    let page = fs::read_to_string(man.join("paytermctl.1")).unwrap();
+    let help = run(&["--help"], "").await.out;
+    for text in ["do not take the money again", "DBUS_SYSTEM_BUS_ADDRESS"] {
+        assert!(page.replace('\\', "").contains(text), "{text}: {page}");
+        assert!(help.contains(text), "{text}: {help}");
+    }
+    assert!(help.starts_with("Talks to the payment terminal"), "{help}");
+    for name in ["sale", "virtual-swipe", "vault-tmk-components"] {
+        assert!(man.join(format!("paytermctl-{name}.1")).exists(), "{name}");
+    }
+    assert!(!man.join("paytermctl-man.1").exists(), "hidden");
+}
+
+#[tokio::test]
+async fn frames_are_shown_masked() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/frames");
+    let mut seen = 0;
+    for file in fs::read_dir(golden).unwrap().map(|f| f.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        if !name.ends_with(".json") {
+            continue;
+        }
+        let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let profile = if name.starts_with("demo-x919") { "demo-x919" } else { "unionpay" };
+        let Some(frame) = json["hex"].as_str() else { continue };
+        let d = run(&["frame", "decode", "--profile", profile, "-"], frame).await;
+        assert_eq!(d.code, 0, "{name} {}", d.err);
+        assert!(d.out.contains("MTI"), "{name}");
+        for field in ["2", "35", "36", "52"] {
+            if let Some(secret) = json["fields"][field].as_str() {
+                assert!(!d.out.contains(&secret[..12]), "{name} F{field} {}", d.out);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "golden frames with card data: {seen}");
+    for (arguments, code) in [(["--profile", "unionpay", "0x"], 2), (["--profile", "unionpay", "0003AABBCC"], 3), (["--profile", "nobody", "00"], 3)] {
+        let d = run(&[&["frame", "decode"][..], &arguments].concat(), "").await;
+        assert_eq!((d.code, d.out.as_str()), (code, ""), "{}", d.err);
+    }
+}
+
+struct Vaulted {
+    _dir: tempfile::TempDir,
+    state: PathBuf,
+    key: PathBuf,
+}
+impl Vaulted {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { state: dir.path().join("state"), key: dir.path().join("key"), _dir: dir }
+    }
+    async fn run(&self, command: &[&str], input: &str) -> Done {
+        let at = ["--state", self.state.to_str().unwrap(), "--key-file", self.key.to_str().unwrap()];
+        run(&[&["vault"], command, &at].concat(), input).await
+    }
+}
+
+// Check values by 3DES-ECB over 8 zero bytes; made with openssl, see the test of the parts in crates/vault.
+const C1: &str = "0123456789ABCDEFFEDCBA9876543210";
+const C2: &str = "1111111111111111222222222222222F";
+
+#[tokio::test]
+async fn a_tmk_enters_as_two_components_and_only_check_values_come_out() {
+    let v = Vaulted::new();
+    assert_eq!(v.run(&["status", "--account", "unionpay"], "").await.code, 3, "no state directory");
+    assert_eq!(v.run(&["init"], "").await.code, 0);
+    assert_eq!(v.run(&["init"], "").await.code, 0, "again does no harm");
+    assert_eq!(fs::metadata(&v.key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&v.state).unwrap().permissions().mode() & 0o777, 0o700);
+    let d = v.run(&["status", "--account", "unionpay", "--json"], "").await;
+    assert_eq!((d.code, d.json()[0]["tmk_check_value"].is_null()), (0, true), "{}", d.err);
+
+    let kcv = |key: &[u8]| hex::encode_upper(&payterm_vault::primitives::DesKey::new(key).unwrap().kcv()[..3]);
+    let (c1, c2) = (hex::decode(C1).unwrap(), hex::decode(C2).unwrap());
+    let whole: Vec<u8> = c1.iter().zip(&c2).map(|(a, b)| a ^ b).collect();
+    let good = kcv(&whole);
+    let load = ["tmk-components", "--account", "unionpay"];
+    let lines = |key_kcv: &str| {
+        format!(
+            "{C1}\n{}\n{}\n{}\n{key_kcv}\n",
+            kcv(&c1),
+            C2.as_bytes().chunks(4).map(|c| std::str::from_utf8(c).unwrap()).collect::<Vec<_>>().join(" "),
+            kcv(&c2)
+        )
+    };
+    let d = v.run(&load, &lines("000000")).await;
+    assert!(d.code == 3 && d.err.contains("check value is wrong"), "{}", d.err);
+    let d = v.run(&load, &format!("{C1}\nxyz\n")).await;
+    assert!(d.code == 2 && d.err.contains("check value of component 1"), "{}", d.err);
+    let d = v.run(&load, &format!("{C1}\n")).await;
+    assert!(d.code == 2 && d.err.contains("stdin ended"), "{}", d.err);
+    let d = v.run(&load, &lines(&good)).await;
+    assert_eq!(d.code, 0, "{}", d.err);
+    for text in [&d.out, &d.err] {
+        assert!(!text.contains(C1) && !text.contains(&hex::encode_upper(&whole)));
+    }
+    let d = v.run(&["status", "--account", "unionpay"], "").await;
+    assert!(d.out.contains(&good), "{}", d.out);
+    assert_eq!(v.run(&["tmk-block", "--account", "unionpay"], "B0000\n").await.code, 3, "no protection key");
+}
+
+#[tokio::test]
+async fn the_vault_of_a_running_terminal_or_of_another_key_is_left_alone() {
+    let v = Vaulted::new();
+    assert_eq!(v.run(&["init"], "").await.code, 0);
+    let before = fs::read(v.state.join("vault.sealed")).unwrap();
+    let held = fs::File::options().write(true).open(v.state.join("lock")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let d = v.run(&["status", "--account", "unionpay"], "").await;
+    assert!(d.code == 3 && d.err.contains("stop the terminal first"), "{}", d.err);
+    drop(held);
+    fs::write(&v.key, "42".repeat(31) + "43").unwrap();
+    let d = v.run(&["status", "--account", "unionpay"], "").await;
+    assert!(d.code == 3 && d.err.contains("another sealing key"), "{}", d.err);
+    fs::set_permissions(&v.key, fs::Permissions::from_mode(0o644)).unwrap();
+    let d = v.run(&["init"], "").await;
+    assert!(d.code == 3 && d.err.contains("0600"), "{}", d.err);
+    assert_eq!(fs::read(v.state.join("vault.sealed")).unwrap(), before);
+}
+
+#[tokio::test]
+async fn hands_reach_the_virtual_devices_and_show_no_card() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let state = dir.path().to_str().unwrap().to_owned();
+    let at = |command: &[&str]| [&["virtual", "--state", &state], command].concat().iter().map(|s| s.to_string()).collect::<Vec<_>>();
+    let hands = async |command: &[&str], input: &str| {
+        let all = at(command);
+        run(&all.iter().map(String::as_str).collect::<Vec<_>>(), input).await
+    };
+    assert_eq!(hands(&["insert"], "").await.code, 4, "no socket");
+    let _server = HandsServer::start(Hub::default(), &dir.path().join("hands.sock")).unwrap();
+    const PAN: &str = "6228480402564890018";
+    let cards = dir.path().join("cards.toml");
+    fs::write(&cards, format!("good = \"{PAN}=30121010000012345\"\n")).unwrap();
+    let cards = cards.to_str().unwrap();
+    // Nothing is plugged in: the hub refuses, and what it refuses is not repeated.
+    for (command, input) in [
+        (&["swipe", "-"][..], format!("{PAN}=3012101")),
+        (&["--cards", cards, "swipe", "good"], String::new()),
+        (&["scan", "-"], "134567890123456789".into()),
+        (&["type", "-"], format!("{PAN}\n3012\n")),
+        (&["pin", "-"], "135790".into()),
+        (&["key", "confirm"], String::new()),
+        (&["tap"], String::new()),
+        (&["paper-out", "on"], String::new()),
+        (&["screen"], String::new()),
+    ] {
+        let d = hands(command, &input).await;
+        assert_eq!(d.code, 3, "{command:?} {} {}", d.out, d.err);
+        assert!(!d.err.is_empty() && !d.err.contains(PAN) && !d.err.contains("135790") && !d.err.contains("1345678"), "{}", d.err);
+    }
+    let d = hands(&["--cards", cards, "swipe", "bad"], "").await;
+    assert!(d.code == 3 && d.err.contains("good") && !d.err.contains(PAN), "{}", d.err);
+    // A mistyped card number is not quoted, with or without a file of cards.
+    for command in [&["swipe", PAN][..], &["--cards", cards, "swipe", PAN]] {
+        let d = hands(command, "").await;
+        assert!(d.code >= 2 && !d.err.contains(PAN), "{}", d.err);
+    }
+    let d = hands(&["devices"], "").await;
+    assert_eq!(d.code, 0, "{}", d.err);
+}

@@ -1,0 +1,101 @@
+//! Everything else that is asked over the bus.
+mod common;
+use common::*;
+use payterm_schema::Status;
+
+async fn world() -> World {
+    let w = World::start().await;
+    assert_eq!(w.run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "declined-1"]).await.code, 10);
+    w
+}
+
+#[tokio::test]
+async fn the_dispute_page_tells_decisions_frames_macs_and_slips() {
+    let w = world().await;
+    let d = w.run(&["explain", "declined-1"]).await;
+    assert_eq!(d.code, 0, "{}", d.err);
+    for part in ["the frame may leave", "it is reversed when no answer comes", "F39 51 · MAC good", "622848******1234", "of_a_newer_terminal", "商户存根"]
+    {
+        assert!(d.out.contains(part), "{part}: {}", d.out);
+    }
+    let at = |part| d.out.find(part).unwrap();
+    assert!(at("#1 ") < at("#2 ") && at("#2 ") < at("#3 "));
+    let zh = w.run(&["explain", "till/declined-1", "--lang", "zh-CN"]).await;
+    assert!(zh.out.contains("MAC 正确") && zh.out.contains("报文获准发出"), "{}", zh.out);
+    let raw = w.run(&["explain", "declined-1", "--json"]).await.json();
+    assert_eq!((raw["entries"][1]["record"]["type"].as_str(), raw["slips"].as_array().unwrap().len()), (Some("answered"), 1));
+}
+
+#[tokio::test]
+async fn every_page_as_table_and_as_json() {
+    let w = world().await;
+    for (command, part, pointer, value) in [
+        (&["devices"][..], "front-reader", "/0/kind", "magnetic_reader"),
+        (&["queue"], "000118", "/0/state", "stuck"),
+        (&["papers"], "no paper", "/0/kind", "merchant_copy"),
+        (&["totals"], "12.34", "/0/debit", "12.34"),
+        (&["info"], "老王面馆", "/version", "0.1.0"),
+        (&["list"], "till/declined-1", "/0/id", "declined-1"),
+        (&["recall", "declined-1"], "declined", "/outcome/id", "declined-1"),
+    ] {
+        for language in ["en", "zh-CN"] {
+            let d = w.run(&[command, &["--lang", language]].concat()).await;
+            assert!(d.out.contains(part) || language == "zh-CN", "{command:?} {}", d.out);
+            assert!(!d.out.is_empty() && d.err.is_empty(), "{command:?} {} {}", d.out, d.err);
+        }
+        let json = w.run(&[command, &["--json"]].concat()).await.json();
+        assert_eq!(json.pointer(pointer).and_then(|v| v.as_str()), Some(value), "{command:?} {json}");
+    }
+    let columns = w.run(&["devices", "--lang", "zh-CN"]).await.out;
+    assert!(columns.contains("名称"), "{columns}");
+}
+
+#[tokio::test]
+async fn orders_reach_the_terminal() {
+    let w = world().await;
+    for (command, done) in [
+        (&["confirm", "declined-1", "yes"][..], "confirm till/declined-1 true"),
+        (&["confirm", "till/declined-1", "no"], "confirm till/declined-1 false"),
+        (&["reprint", "declined-1"], "reprint till/declined-1"),
+        (&["queue", "retry", "7"], "retry 7"),
+        (&["papers", "release", "4", "--print"], "release 4 true"),
+        (&["papers", "release", "4", "--drop"], "release 4 false"),
+        (
+            &["list", "--status", "declined", "--kind", "sign-in", "--since", "2026-03-05 14:30", "--before", "9", "--limit", "3", "--last4", "1234"],
+            r#"list {"kind":"sign_in","status":"declined","since":1772692200000,"last4":"1234","before":9,"limit":3}"#,
+        ),
+    ] {
+        let d = w.run(command).await;
+        assert_eq!(d.code, 0, "{command:?} {}", d.err);
+        assert!(w.fake.has_done(done), "{command:?} {:?}", w.fake.log.lock().unwrap());
+    }
+    for bad in
+        [&["confirm", "declined-1", "maybe"][..], &["papers", "release", "4"], &["papers", "release", "4", "--print", "--drop"], &["queue", "retry", "x"]]
+    {
+        assert_eq!(w.run(bad).await.code, 2, "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn watch_tells_what_happens_and_ends_with_ctrl_c() {
+    let w = World::start().await;
+    let child = w.spawn(&["watch", "--json"]).await;
+    let pid = rustix::process::Pid::from_child(&child);
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(w.run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "approved-1", "--quiet"]).await.code, 0);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let d = wait(child).await;
+    assert_eq!(d.code, 0, "{}", d.err);
+    let first: serde_json::Value = serde_json::from_str(d.out.lines().next().unwrap()).unwrap();
+    assert_eq!((first["notice"].as_str(), first["key"]["id"].as_str()), (Some("phase"), Some("approved-1")), "{first}");
+}
+
+#[tokio::test]
+async fn the_peer_socket_serves_as_the_bus_does() {
+    let w = world().await;
+    w.fake.settle(&key("declined-1"), Status::Approved);
+    let socket = w.socket.to_str().unwrap();
+    assert_eq!(w.run(&["--peer", socket, "recall", "declined-1"]).await.code, 0);
+    assert_eq!(w.run(&["--peer", socket, "sale", "--amount", "1", "--currency", "CNY", "--id", "failed-2"]).await.code, 12);
+}
