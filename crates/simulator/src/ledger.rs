@@ -72,15 +72,14 @@ fn write(tx: &Transaction<'_>, at: i64, kind: &str, txn: Option<i64>, undoes: Op
     let posting = tx.last_insert_rowid();
     let mut currency: Option<String> = None;
     for (name, amount) in lines.iter().filter(|(_, a)| *a != 0) {
-        let (id, cur, old): (i64, String, i64) = tx
-            .prepare_cached("SELECT id, currency, balance FROM ledger_account WHERE name = ?")?
-            .query_row([name], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
-        if *currency.get_or_insert(cur.clone()) != cur {
+        // A sum beyond 64 bits would become REAL, which a STRICT table refuses.
+        let (id, cur): (i64, String) = tx
+            .prepare_cached("UPDATE ledger_account SET balance = balance + ? WHERE name = ? RETURNING id, currency")?
+            .query_row(params![amount, name], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        if currency.get_or_insert_with(|| cur.clone()) != &cur {
             return Err(LedgerError::Unbalanced(kind.into()));
         }
-        let new = old.checked_add(*amount).ok_or(LedgerError::Range)?;
         tx.prepare_cached("INSERT INTO entry(posting, account, amount) VALUES(?, ?, ?)")?.execute(params![posting, id, amount])?;
-        tx.prepare_cached("UPDATE ledger_account SET balance = ? WHERE id = ?")?.execute(params![new, id])?;
     }
     Ok(posting)
 }
@@ -199,4 +198,52 @@ pub fn check(c: &Connection) -> Result<Report, LedgerError> {
         }
     }
     Ok(r)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger() -> Connection {
+        let mut c = Connection::open_in_memory().unwrap();
+        c.execute_batch(SCHEMA).unwrap();
+        let tx = c.transaction().unwrap();
+        for (name, currency) in [("a", "CNY"), ("b", "CNY"), ("c", "USD")] {
+            assert!(open_account(&tx, name, currency).unwrap());
+            assert!(!open_account(&tx, name, currency).unwrap());
+        }
+        tx.commit().unwrap();
+        c
+    }
+
+    #[test]
+    fn what_does_not_balance_is_refused_and_leaves_nothing() {
+        let mut c = ledger();
+        for lines in [&[("a", 5), ("b", -4)][..], &[("a", 5), ("c", -5)], &[], &[("a", i64::MAX), ("b", 1)]] {
+            let tx = c.transaction().unwrap();
+            assert!(matches!(post(&tx, 0, "sale", None, lines), Err(LedgerError::Unbalanced(_) | LedgerError::Range)), "{lines:?}");
+        }
+        let tx = c.transaction().unwrap();
+        assert!(post(&tx, 0, "sale", None, &[("a", 5), ("nobody", -5)]).is_err());
+        drop(tx);
+        assert!(balances(&c).unwrap().iter().all(|b| b.balance == 0));
+        // Beyond 64 bits.
+        let tx = c.transaction().unwrap();
+        post(&tx, 0, "sale", None, &[("a", i64::MAX), ("b", -i64::MAX)]).unwrap();
+        assert!(post(&tx, 0, "sale", None, &[("a", i64::MAX), ("b", -i64::MAX)]).is_err());
+    }
+
+    #[test]
+    fn a_posting_is_undone_once_and_so_is_its_undoing() {
+        let mut c = ledger();
+        let tx = c.transaction().unwrap();
+        let sale = post(&tx, 0, "sale", None, &[("a", -5), ("b", 5)]).unwrap();
+        let void = undo(&tx, 1, "void", None, sale).unwrap();
+        assert_eq!((balance(&tx, "a").unwrap(), balance(&tx, "b").unwrap()), (0, 0));
+        assert!(matches!(undo(&tx, 2, "void", None, sale), Err(LedgerError::Undone(_))));
+        undo(&tx, 3, "reversal", None, void).unwrap();
+        assert_eq!((balance(&tx, "a").unwrap(), balance(&tx, "b").unwrap()), (-5, 5));
+        assert!(matches!(undo(&tx, 4, "reversal", None, void), Err(LedgerError::Undone(_))));
+        assert!(matches!(undo(&tx, 5, "void", None, 999), Err(LedgerError::Undone(999))));
+    }
 }

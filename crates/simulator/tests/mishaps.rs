@@ -130,7 +130,7 @@ fn wrong_stan_belongs_to_no_request() {
 #[test]
 fn a_late_reply_does_not_hold_up_the_connection() {
     let (r, mut t) = ready();
-    r.mishaps().next(Mishap::LateReply { ms: 400 }).unwrap();
+    r.mishaps().next(Mishap::LateReply { ms: 1000 }).unwrap();
     let (_, late) = send(&mut t);
     let (_, prompt) = send(&mut t);
     let first = t.hear();
@@ -144,14 +144,14 @@ fn a_late_reply_does_not_hold_up_the_connection() {
 #[test]
 fn a_delay_is_before_the_processing() {
     let (r, mut t) = ready();
-    r.mishaps().next(Mishap::Delay { ms: 400 }).unwrap();
+    r.mishaps().next(Mishap::Delay { ms: 1000 }).unwrap();
     let begin = Instant::now();
     let (_, built) = send(&mut t);
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(spent(&r), 0);
     let reply = t.hear();
     reply.matches(&t.profile, &built.expect).unwrap();
-    assert!(begin.elapsed() >= Duration::from_millis(400));
+    assert!(begin.elapsed() >= Duration::from_millis(1000));
     assert_eq!(spent(&r), 100);
 }
 

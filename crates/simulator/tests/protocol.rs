@@ -323,7 +323,7 @@ fn query(t: &mut Till, original: &OriginalRef) -> payterm_hosts::Reply {
 
 #[test]
 fn payment_codes_paid_pending_never_refused() {
-    let quick = start_with("after_ms = 3000\n[[code]]\nprefix = \"1391\"", "after_ms = 300\n[[code]]\nprefix = \"1391\"");
+    let quick = start_with("after_ms = 3000\n[[code]]\nprefix = \"1391\"", "after_ms = 1000\n[[code]]\nprefix = \"1391\"");
     let mut t = Till::signed_in(&quick, "cup");
     let wallet = |r: &Running| r.balance("wallet:wechat").unwrap();
     assert_eq!(t.code_sale(NOW, 1_000).code(), "00");
@@ -335,7 +335,7 @@ fn payment_codes_paid_pending_never_refused() {
     let first = query(&mut t, &o);
     assert_eq!((first.answer.code.as_str(), &first.answer.rrn), ("09", &o.rrn));
     assert_eq!(wallet(&quick), 100_000_000 - 1_000);
-    std::thread::sleep(Duration::from_millis(350));
+    std::thread::sleep(Duration::from_millis(1100));
     let paid = query(&mut t, &o);
     assert_eq!((paid.answer.code.as_str(), &paid.answer.rrn), ("00", &o.rrn));
     assert_eq!(paid.answer.auth_code.as_ref().map(String::len), Some(6));
@@ -350,7 +350,7 @@ fn payment_codes_paid_pending_never_refused() {
 
 #[test]
 fn a_wallet_payment_is_not_undone_too_early() {
-    let r = start_with("undo_after_ms = 15000", "undo_after_ms = 400");
+    let r = start_with("undo_after_ms = 15000", "undo_after_ms = 1500");
     let mut t = Till::signed_in(&r, "cup");
     let secrets = CardSecrets { code: Some(PaymentCode::parse(NOW).unwrap()), ..CardSecrets::default() };
     let plan = t.code_plan(1_000);
@@ -361,7 +361,7 @@ fn a_wallet_payment_is_not_undone_too_early() {
     let pending = t.code_plan(1_000);
     let slow = CardSecrets { code: Some(PaymentCode::parse("139100000000000001").unwrap()), ..CardSecrets::default() };
     assert_eq!(t.exchange(Leg::Request, pending.clone(), &slow).code(), "09");
-    std::thread::sleep(Duration::from_millis(450));
+    std::thread::sleep(Duration::from_millis(1600));
     assert_eq!(t.reverse(&plan, &secrets).code(), "00");
     assert_eq!(t.reverse(&pending, &slow).code(), "00");
     assert_eq!(r.balance("wallet:wechat").unwrap(), 100_000_000);
@@ -442,7 +442,7 @@ fn frames_in_pieces_and_two_at_once_are_both_answered() {
 
 #[test]
 fn silent_and_half_said_connections_are_closed() {
-    let options = Options { idle: Duration::from_millis(200), frame: Duration::from_millis(200), ..Options::fast() };
+    let options = Options { idle: Duration::from_millis(700), frame: Duration::from_millis(700), ..Options::fast() };
     let r = Acquirer::start(World::demo().unwrap(), options).unwrap();
     for bytes in [&[][..], &[0, 100, 0x60]] {
         let mut t = Till::new(&r, "cup");

@@ -145,7 +145,9 @@ impl<'a> Desk<'a> {
             return Ok(Some(self.world.pin_limit_code.0.clone()));
         }
         if given.reveal() == right.reveal() {
-            self.tx.prepare_cached("DELETE FROM wrong_pin WHERE card = ?")?.execute([&card.name])?;
+            if tries > 0 {
+                self.tx.prepare_cached("DELETE FROM wrong_pin WHERE card = ?")?.execute([&card.name])?;
+            }
             return Ok(None);
         }
         self.tx.prepare_cached("INSERT INTO wrong_pin(card, tries) VALUES(?, 1) ON CONFLICT(card) DO UPDATE SET tries = tries + 1")?.execute([&card.name])?;
