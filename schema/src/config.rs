@@ -47,7 +47,9 @@ impl Language {
 pub struct TerminalConfig {
     /// Shop name on screens and slips, up to 40 characters.
     pub shop: String,
+    /// Address of the shop on slips and in outcomes. Default empty.
     pub address: String,
+    /// City of the shop on slips and in outcomes. Default empty.
     pub city: String,
     /// Screens, slips and texts. Default zh-CN: the first users are Chinese counters.
     pub language: Language,
@@ -95,6 +97,7 @@ pub struct AccountConfig {
     /// One TCP connection kept open (true), or one per transaction (false, default: what POS hosts expect).
     #[serde(default)]
     pub persistent: bool,
+    /// TLS to this host. Default: plain TCP.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
     /// Time to connect, TLS handshake included. Default 10,000.
@@ -166,6 +169,7 @@ pub struct TlsConfig {
     /// PEM files of the terminal's own certificate and key, when the host asks for one.
     #[serde(default)]
     pub cert: Option<PathBuf>,
+    /// Goes with `cert`: the private key, PEM.
     #[serde(default)]
     pub key: Option<PathBuf>,
 }
@@ -198,6 +202,7 @@ pub enum RouteInstrument {
 pub struct DeviceConfig {
     /// 1 to 32 of `a-z 0-9 - _`, unique.
     pub name: String,
+    /// What it is; the driver must serve this kind.
     pub kind: DeviceKind,
     /// Registered driver name: `virtual`, `escpos` ...
     pub driver: String,
@@ -273,7 +278,9 @@ impl Default for FlowConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PaperConfig {
+    /// Print the merchant's copy 商户存根. Default true.
     pub merchant_copy: bool,
+    /// Print the customer's copy 持卡人存根. Default true.
     pub customer_copy: bool,
     /// An unconfirmed slip is printed again as a duplicate (`print`, default), or held for the cashier (`ask`).
     pub duplicate: DuplicatePolicy,
@@ -329,8 +336,11 @@ pub enum BusKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallerConfig {
+    /// User id of the calling process; each uid has at most one row.
     pub uid: u32,
+    /// App name, 1 to 32 of `a-z 0-9 - _`: the first half of each of its request keys.
     pub app: String,
+    /// Sees every app's transactions, releases held papers, tries Stuck obligations again. Default false.
     #[serde(default)]
     pub manager: bool,
     /// Kinds it may start; empty = all.
