@@ -50,7 +50,10 @@ pub struct Wanted {
 pub enum DeviceEvent {
     Instrument(Instrument),
     Key(Key),
-    PinDigits { tag: u64, digits: u8 },
+    PinDigits {
+        tag: u64,
+        digits: u8,
+    },
     /// A state has changed: see [`Registry`].
     Changed(Device),
     /// A printer that could not print can again.
@@ -264,9 +267,11 @@ impl DeviceActor {
     /// Hands a command to the driver; `within`: an answer is due by then.
     fn command(&mut self, command: Command, within: Duration, ctx: &mut Context<Self>) {
         let Some(driver) = &self.driver else { return };
+        // A reader may be waiting for a card; any other driver waits for commands only.
+        let wake = matches!(command, Command::Arm(_) | Command::Disarm);
         match driver.commands.try_send(command) {
             Ok(()) => {
-                if let Some(interrupt) = &driver.interrupt {
+                if let Some(interrupt) = driver.interrupt.as_ref().filter(|_| wake) {
                     interrupt();
                 }
                 self.expect_within(within, ctx);

@@ -13,7 +13,10 @@ use crate::{
 use actix::Actor;
 use payterm_core::{AccountSettings, Settings};
 use payterm_dbus::{Address, BusError, Server};
-use payterm_devices::{Env, Hub, hands::{HandsError, HandsServer}};
+use payterm_devices::{
+    Env, Hub,
+    hands::{HandsError, HandsServer},
+};
 use payterm_hosts::{Profile, ProfileError, Station};
 use payterm_schema::{
     AccountId, DeviceKind, Terminal,
@@ -173,12 +176,7 @@ impl Daemon {
                 printer = Some((child.clone(), d.paper_mm.unwrap_or(58)));
             }
             let ended = post.clone();
-            supervise::keep(
-                format!("device {}", d.name),
-                child.clone(),
-                move |life| DeviceActor::new(life, post.clone()).start(),
-                move || ended.restarted(),
-            );
+            supervise::keep(format!("device {}", d.name), child.clone(), move |life| DeviceActor::new(life, post.clone()).start(), move || ended.restarted());
             devices.push((d.kind, child));
         }
 

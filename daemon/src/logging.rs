@@ -11,7 +11,8 @@ pub struct LogError(String);
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&config.level).map_err(|e| LogError(e.to_string()))?;
     let base = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let done = if config.json { base.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init() } else { base.with_ansi(false).try_init() };
+    let done =
+        if config.json { base.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init() } else { base.with_ansi(false).try_init() };
     done.map_err(|e| LogError(e.to_string()))
 }
 

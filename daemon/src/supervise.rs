@@ -16,6 +16,8 @@ use tokio::{
 /// First wait before a child is made anew; doubles up to [`WAIT_MAX`].
 pub const WAIT_FIRST: Duration = Duration::from_millis(100);
 pub const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Who needs a child that is being made anew waits this long for it: it is back after the first three waits.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 /// A child that lived this long was well: the wait begins at the first again.
 const WELL_AFTER: Duration = Duration::from_secs(60);
 
@@ -52,6 +54,23 @@ impl<A: Actor> Child<A> {
     }
     fn set(&self, addr: Option<Addr<A>>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = addr;
+    }
+    /// Asks the child; one that is being made anew is waited for, up to `patience`.
+    pub fn ask_patiently<M>(&self, message: M, patience: Duration) -> impl Future<Output = Result<M::Result, Gone>> + use<A, M>
+    where
+        A: actix::Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let child = self.clone();
+        async move {
+            let until = Instant::now() + patience;
+            while child.addr().is_none() && Instant::now() < until {
+                sleep(Duration::from_millis(5)).await;
+            }
+            child.ask(message).await
+        }
     }
     /// Asks the child that lives now.
     pub fn ask<M>(&self, message: M) -> impl Future<Output = Result<M::Result, Gone>> + use<A, M>

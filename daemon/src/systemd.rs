@@ -1,5 +1,8 @@
 //! Readiness and watchdog of systemd (sd_notify(3)). Without `NOTIFY_SOCKET` nothing is sent.
-use crate::{supervise::Child, terminal::{Look, TerminalActor}};
+use crate::{
+    supervise::Child,
+    terminal::{Look, TerminalActor},
+};
 use sd_notify::NotifyState;
 use std::time::Duration;
 

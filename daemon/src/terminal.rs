@@ -18,11 +18,7 @@ use crate::{
 };
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use payterm_core::{Call, Effect, Input, Machine, Settings, State, Step};
-use payterm_schema::{
-    AccountId, DeviceKind, Fault, HostEvent, Notice, RequestKey, Screen,
-    device::Way,
-    notice::Phase,
-};
+use payterm_schema::{AccountId, DeviceKind, Fault, HostEvent, Notice, RequestKey, Screen, device::Way, notice::Phase};
 use payterm_texts::{ScreenContext, Texts};
 use payterm_vault::Vault;
 use std::{
@@ -124,18 +120,7 @@ impl Actor for TerminalActor {
 
 impl TerminalActor {
     pub fn new(life: Life, house: Arc<House>, first: Option<Loaded>) -> Self {
-        Self {
-            life,
-            house,
-            machine: None,
-            queue: CommitQueue::new(0),
-            epoch: 0,
-            calls: HashMap::new(),
-            last_call: 0,
-            timer: None,
-            pin: None,
-            first,
-        }
+        Self { life, house, machine: None, queue: CommitQueue::new(0), epoch: 0, calls: HashMap::new(), last_call: 0, timer: None, pin: None, first }
     }
 
     /// From what the disk holds.

@@ -27,7 +27,10 @@ pub enum Report {
     /// A wait of this time begins.
     Waiting(Duration),
     Source(SourceEvent),
-    PinDigits { tag: u64, digits: u8 },
+    PinDigits {
+        tag: u64,
+        digits: u8,
+    },
     Pin(PinEntry),
     Printed(PrintResult),
     /// What a printer's state says.

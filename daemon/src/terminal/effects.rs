@@ -5,16 +5,11 @@ use crate::{
     hostlink::{ForgetKeys, Transmit},
     spooler::Spool,
     store::{Found, StoreError},
+    supervise::PATIENCE,
 };
 use actix::Context;
 use payterm_core::{Effect, Input, Query};
-use payterm_schema::{
-    DeviceKind, Fault, HostEvent, Notice, Outcome, Screen,
-    device::Way,
-    host::FrameTrace,
-    paper::PrintResult,
-    secret::PinEntry,
-};
+use payterm_schema::{DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry};
 use payterm_texts::Texts;
 use std::{
     sync::{
@@ -41,7 +36,7 @@ impl TerminalActor {
                 self.pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
                 let pad = house.devices.iter().find(|(k, _)| *k == DeviceKind::PinPad).map(|(_, c)| c);
-                let asked = pad.map(|p| p.ask(AskPin { tag, slot: account.as_str().into(), pan, amount, timeout }));
+                let asked = pad.map(|p| p.ask_patiently(AskPin { tag, slot: account.as_str().into(), pan, amount, timeout }, PATIENCE));
                 self.later(ctx, async move {
                     let entry = match asked {
                         None => PinEntry::Failed("no PIN pad is configured".into()),
@@ -57,7 +52,7 @@ impl TerminalActor {
             Effect::Send(message) => {
                 let tag = message.tag;
                 let handed = Arc::new(AtomicBool::new(false));
-                let asked = house.links.get(&message.account).map(|l| l.ask(Transmit { message, handed: handed.clone() }));
+                let asked = house.links.get(&message.account).map(|l| l.ask_patiently(Transmit { message, handed: handed.clone() }, PATIENCE));
                 self.later(ctx, async move {
                     let event = match asked {
                         None => HostEvent::NotSent { why: "no such account".into() },

@@ -1,0 +1,339 @@
+//! The whole daemon in process: real sockets, the acquirer simulator, virtual devices and their hands, a real disk.
+use payterm_daemon::{
+    Daemon, Options, config,
+    mishap::{Mishaps, Part},
+    prepare_demo, store,
+};
+use payterm_devices::{hands::Hands, hub::When};
+use payterm_schema::{
+    Caller, Fault, Outcome, Request, RequestKey, Status, Terminal,
+    config::{Config, Language},
+    request::RequestWire,
+    terminal::Filter,
+};
+use payterm_simulator::{Acquirer, Mishap, Running, World};
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(20);
+const CARD: &str = "6212345678900000003";
+const OPENING: i64 = 1_000_000;
+
+/// The daemon on a thread of its own; `stop` is an orderly shutdown.
+struct Up {
+    terminal: Arc<dyn Terminal>,
+    leave: tokio::sync::oneshot::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+impl Up {
+    fn start(config: Config, mishaps: Mishaps) -> Self {
+        let (tx, rx) = mpsc::channel();
+        let (leave, left) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            actix::System::new().block_on(async move {
+                let store = store::Options { mishaps, ..store::Options::default() };
+                let daemon = Daemon::start(config, Options { no_bus: true, store, ..Options::default() }).await.unwrap();
+                tx.send(daemon.terminal()).unwrap();
+                if left.await.unwrap_or(false) {
+                    daemon.stop().await;
+                }
+            });
+        });
+        Self { terminal: rx.recv_timeout(SOON).unwrap(), leave, thread }
+    }
+    fn stop(self) {
+        self.leave.send(true).unwrap();
+        drop(self.terminal);
+        self.thread.join().unwrap();
+    }
+}
+
+struct Rig {
+    dir: TempDir,
+    acquirer: Running,
+    config: Config,
+    mishaps: Mishaps,
+    up: Option<Up>,
+    hands: Option<Hands>,
+    runtime: tokio::runtime::Runtime,
+}
+impl Rig {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        if std::env::var_os("PAYTERM_TEST_LOG").is_some() {
+            payterm_daemon::logging::start(&payterm_schema::config::LogConfig { level: "debug".into(), json: false }).ok();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let acquirer = Acquirer::start(World::demo().unwrap(), payterm_simulator::Options::fast()).unwrap();
+        let mut config = config::demo(0).unwrap();
+        config.store.dir = dir.path().join("state");
+        config.terminal.language = Language::En;
+        config.accounts[0].address = acquirer.addr("unionpay").unwrap().to_string();
+        config.accounts[0].reply_timeout_ms = 1_500;
+        config.accounts[0].obligation_backoff_ms = 200;
+        config.paper.retry_ms = 200;
+        change(&mut config);
+        prepare_demo(&mut config).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut rig = Self { dir, acquirer, config, mishaps: Mishaps::armed(), up: None, hands: None, runtime };
+        rig.start();
+        rig
+    }
+    fn start(&mut self) {
+        self.up = Some(Up::start(self.config.clone(), self.mishaps.clone()));
+        self.hands = Some(Hands::connect(&self.config.store.dir.join("hands.sock")).unwrap());
+    }
+    fn restart(&mut self) {
+        self.hands = None;
+        self.up.take().unwrap().stop();
+        self.start();
+    }
+    fn t(&self) -> Arc<dyn Terminal> {
+        self.up.as_ref().unwrap().terminal.clone()
+    }
+    fn hands(&mut self) -> &mut Hands {
+        self.hands.as_mut().unwrap()
+    }
+    fn begin(&self, r: RequestWire) -> Result<RequestKey, Fault> {
+        let request = Request::try_from(r)?;
+        let (t, me) = (self.t(), caller());
+        self.runtime.block_on(t.start(&me, request))
+    }
+    /// As a caller does: the same id again while a part restarts.
+    fn begin_patiently(&self, r: RequestWire) -> RequestKey {
+        let until = Instant::now() + SOON;
+        loop {
+            match self.begin(r.clone()) {
+                Ok(key) => return key,
+                Err(Fault::Restarting { .. } | Fault::StoreFailed { .. } | Fault::Busy { .. }) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(20))
+                }
+                Err(e) => panic!("{e}"),
+            }
+        }
+    }
+    fn end(&self, key: &RequestKey, final_only: bool) -> Outcome {
+        let (t, me) = (self.t(), caller());
+        self.runtime.block_on(async { tokio::time::timeout(SOON, t.wait(&me, key, final_only)).await.unwrap().unwrap() })
+    }
+    fn swipe_and_pin(&mut self) {
+        self.hands().swipe(CARD, "3012", When::Within(SOON)).unwrap();
+        self.hands().pin("123456", When::Within(SOON)).unwrap();
+    }
+    fn sale(&mut self, id: &str) -> Outcome {
+        let key = self.begin_patiently(sale(id));
+        self.swipe_and_pin();
+        self.end(&key, false)
+    }
+    fn balance(&self) -> i64 {
+        self.acquirer.balance("card:alice").unwrap()
+    }
+    /// Waits until it holds.
+    fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let by = Instant::now() + SOON;
+        while !holds(self) {
+            assert!(Instant::now() < by, "not in time: {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+}
+
+fn caller() -> Caller {
+    Caller { app: "demo".into(), uid: 0, manager: true, kinds: Vec::new(), limit: None }
+}
+fn sale(id: &str) -> RequestWire {
+    RequestWire { id: id.into(), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() }
+}
+
+#[test]
+fn a_sale_is_approved_printed_and_recalled_after_a_restart() {
+    let mut rig = Rig::new(|_| ());
+    let o = rig.sale("a1");
+    assert_eq!((o.status, o.sums.amount), (Status::Approved, Some(1234)), "{o:?}");
+    assert_eq!(rig.balance(), OPENING - 1234);
+    let (_, papers) = rig.hands().wait_papers(2, SOON).unwrap();
+    assert!(papers[0].contains("12.34") && papers[0].contains("621234*********0003"), "{}", papers[0]);
+    // The same id again meets the same transaction; with other content it is a fault.
+    assert_eq!(rig.begin(sale("a1")).unwrap().id, "a1");
+    let other = RequestWire { amount: Some("99.00".into()), ..sale("a1") };
+    assert!(matches!(rig.begin(other), Err(Fault::KeyReused { .. })));
+    let before = o;
+    rig.restart();
+    let again = rig.end(&before.key, true);
+    assert_eq!(again, before);
+    assert_eq!(rig.begin(sale("a1")).unwrap().id, "a1");
+    let (t, me) = (rig.t(), caller());
+    let explained = rig.runtime.block_on(t.explain(&me, &before.key)).unwrap();
+    assert_eq!(explained.slips.len(), 2);
+    assert!(explained.entries.iter().any(|e| e.record["type"] == "answered"));
+    let totals = rig.runtime.block_on(t.totals(&me)).unwrap();
+    assert_eq!((totals[0].debit_count, totals[0].debit.as_str(), totals[0].signed_in), (1, "12.34", true));
+    assert_eq!(rig.balance(), OPENING - 1234, "nothing was sent again");
+}
+
+#[test]
+fn a_lost_reply_is_unknown_then_reversed_and_final() {
+    let mut rig = Rig::new(|_| ());
+    let first = rig.sale("first");
+    assert_eq!(first.status, Status::Approved, "{first:?}");
+    rig.acquirer.mishaps().next(Mishap::DropReply).unwrap();
+    let o = rig.sale("lost");
+    assert_eq!(o.status, Status::Unknown, "{o:?}");
+    let end = rig.end(&o.key, true);
+    assert_eq!(end.status, Status::Declined, "{end:?}");
+    assert_eq!(rig.balance(), OPENING - 1234);
+}
+
+#[test]
+fn another_app_sees_nothing() {
+    let mut rig = Rig::new(|_| ());
+    let o = rig.sale("mine");
+    let other = Caller { app: "other".into(), manager: false, ..caller() };
+    let t = rig.t();
+    rig.runtime.block_on(async {
+        assert!(matches!(t.recall(&other, &o.key).await, Err(Fault::NotFound { .. })));
+        assert!(matches!(t.cancel(&other, &o.key).await, Err(Fault::NotFound { .. })));
+        assert!(matches!(t.explain(&other, &o.key).await, Err(Fault::NotFound { .. })));
+        assert_eq!(t.list(&other, Filter { app: Some("demo".into()), ..Filter::default() }).await.unwrap(), []);
+        let limited = Caller { limit: Some(1000), ..caller() };
+        assert!(matches!(t.start(&limited, Request::try_from(sale("big")).unwrap()).await, Err(Fault::NotAllowed { .. })));
+        assert!(matches!(t.list(&caller(), Filter { limit: Some(0), ..Filter::default() }).await, Err(Fault::Invalid { .. })));
+    });
+}
+
+#[test]
+fn a_request_is_cancelled_while_the_card_is_asked_for() {
+    let mut rig = Rig::new(|_| ());
+    let key = rig.begin_patiently(sale("c"));
+    rig.hands().wait_screen("12.34", SOON).unwrap();
+    let (t, me) = (rig.t(), caller());
+    let now = rig.runtime.block_on(t.recall(&me, &key)).unwrap();
+    assert!(now.can_cancel, "{now:?}");
+    rig.runtime.block_on(t.cancel(&me, &key)).unwrap();
+    assert_eq!(rig.end(&key, true).status, Status::Cancelled);
+    assert!(rig.hands().swipe(CARD, "3012", When::Now).is_err(), "the reader is idle again");
+}
+
+/// The daemon goes on after a panic in each kind of actor, and the requests are recalled right.
+#[test]
+fn a_panic_in_the_store_fails_the_request_and_the_next_one_works() {
+    let mut rig = Rig::new(|_| ());
+    rig.sale("before");
+    rig.hands().wait_papers(2, SOON).unwrap();
+    rig.mishaps.plant(Part::Store, 1);
+    let failed = rig.begin(sale("during"));
+    assert!(matches!(&failed, Err(Fault::StoreFailed { id, .. }) if id == "during"), "{failed:?}");
+    let o = rig.sale("during");
+    assert_eq!(o.status, Status::Approved, "{o:?}");
+    assert_eq!(rig.balance(), OPENING - 2 * 1234);
+}
+
+#[test]
+fn a_panic_in_the_terminal_rebuilds_it_from_disk() {
+    let mut rig = Rig::new(|_| ());
+    let o = rig.sale("before");
+    let key = rig.begin_patiently(sale("during"));
+    rig.hands().wait_screen("12.34", SOON).unwrap();
+    rig.mishaps.plant(Part::Terminal, 1);
+    rig.hands().swipe(CARD, "3012", When::Within(SOON)).unwrap();
+    let end = rig.end(&key, true);
+    assert_eq!(end.status, Status::Failed, "{end:?}");
+    assert_eq!(rig.end(&o.key, true), o);
+    assert_eq!(rig.sale("after").status, Status::Approved);
+    assert_eq!(rig.balance(), OPENING - 2 * 1234);
+}
+
+#[test]
+fn a_panic_in_the_host_link_before_the_frame_is_not_sent() {
+    let mut rig = Rig::new(|_| ());
+    rig.sale("before");
+    rig.mishaps.plant(Part::HostLink, 1);
+    let o = rig.sale("during");
+    assert_eq!(o.status, Status::Failed, "{o:?}");
+    assert_eq!(o.reason.map(|r| r.code), Some("not-sent".into()));
+    assert_eq!(rig.balance(), OPENING - 1234);
+    let after = rig.sale("after");
+    assert_eq!(after.status, Status::Approved, "{after:?}");
+}
+
+#[test]
+fn a_panic_in_the_spooler_loses_no_paper() {
+    let mut rig = Rig::new(|_| ());
+    rig.mishaps.plant(Part::Spooler, 1);
+    assert_eq!(rig.sale("a").status, Status::Approved);
+    let (_, papers) = rig.hands().wait_papers(2, SOON).unwrap();
+    assert!(papers[0].contains("DUPLICATE"), "whether it was printed was not known: {}", papers[0]);
+    assert!(!papers[1].contains("DUPLICATE"), "{}", papers[1]);
+}
+
+#[test]
+fn a_panic_in_a_device_or_its_driver_is_mended() {
+    let mut rig = Rig::new(|_| ());
+    let key = rig.begin_patiently(sale("a"));
+    rig.hands().wait_screen("12.34", SOON).unwrap();
+    rig.hands().panic("swipe").unwrap();
+    rig.swipe_and_pin();
+    assert_eq!(rig.end(&key, true).status, Status::Approved);
+    rig.mishaps.plant(Part::Device, 1);
+    assert_eq!(rig.sale("b").status, Status::Approved);
+    let (t, me) = (rig.t(), caller());
+    let devices = rig.runtime.block_on(t.devices()).unwrap();
+    assert!(devices.iter().any(|d| d.name == "swipe" && d.restarts >= 1), "{devices:?}");
+    let _ = me;
+}
+
+#[test]
+fn a_printer_out_of_paper_holds_up_nothing() {
+    let mut rig = Rig::new(|_| ());
+    rig.hands().paper_out(true).unwrap();
+    assert_eq!(rig.sale("a").status, Status::Approved);
+    let (t, me) = (rig.t(), caller());
+    let jobs = rig.runtime.block_on(t.papers(&me)).unwrap();
+    assert_eq!(jobs.len(), 2, "{jobs:?}");
+    rig.hands().paper_out(false).unwrap();
+    let (_, papers) = rig.hands().wait_papers(2, SOON).unwrap();
+    assert!(papers.iter().all(|p| !p.contains("DUPLICATE")), "no byte of it had been sent");
+    rig.until("the papers are done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
+}
+
+#[test]
+fn a_restart_in_the_middle_of_a_frame_reverses_it() {
+    let mut rig = Rig::new(|c| c.accounts[0].reply_timeout_ms = 60_000);
+    let first = rig.sale("first");
+    assert_eq!(first.status, Status::Approved, "{first:?}");
+    rig.acquirer.mishaps().next(Mishap::DropReply).unwrap();
+    let key = rig.begin_patiently(sale("cut"));
+    rig.swipe_and_pin();
+    rig.until("the bank has it", |r| r.balance() == OPENING - 2 * 1234);
+    // No orderly shutdown: the terminal is torn out of its work and rebuilt.
+    rig.mishaps.plant(Part::Terminal, 1);
+    rig.hands().key("cancel", When::Within(SOON)).unwrap();
+    let end = rig.end(&key, true);
+    assert_eq!(end.status, Status::Declined, "{end:?}");
+    assert_eq!(rig.balance(), OPENING - 1234);
+}
+
+#[test]
+fn canaries_are_nowhere_on_disk() {
+    let mut rig = Rig::new(|_| ());
+    assert_eq!(rig.sale("a").status, Status::Approved);
+    rig.hands().wait_papers(2, SOON).unwrap();
+    let state = rig.state();
+    let bcd: Vec<u8> = format!("{CARD}0").as_bytes().chunks(2).map(|d| (d[0] - b'0') << 4 | (d[1] - b'0')).collect();
+    let shifted: Vec<u8> = CARD.as_bytes()[1..].chunks(2).map(|d| (d[0] - b'0') << 4 | (d[1] - b'0')).collect();
+    rig.restart();
+    for file in std::fs::read_dir(&state).unwrap() {
+        let path = file.unwrap().path();
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        for (what, needle) in [("PAN", CARD.as_bytes()), ("packed PAN", &bcd[..9]), ("packed PAN", &shifted[..]), ("PIN", b"\"123456\"")] {
+            assert!(!bytes.windows(needle.len()).any(|w| w == needle), "{what} in {}", path.display());
+        }
+    }
+}
