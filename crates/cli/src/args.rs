@@ -5,12 +5,8 @@ use payterm_dbus::Address;
 use payterm_schema::{AccountId, Kind, Status, account::Stan, config::Language};
 use std::path::PathBuf;
 
-/// What scripts rely on; the constants are in `main.rs`.
-const EXIT_STATUS: &str = "\
-EXIT STATUS
-  of the commands about one request (sale, void, balance, sign-in, sign-off, echo, wait, recall) and of every other one:
-
-   0  approved; for other commands: done
+/// What scripts rely on; `exit_of` and `Failure::tell` in `main.rs` keep it.
+pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about one request: done
    2  bad arguments (fault Invalid)
    3  another fault; it says nothing about money
    4  the terminal could not be reached, or the connection was lost: recall the request
@@ -18,10 +14,9 @@ EXIT STATUS
   11  cancelled: nothing was charged
   12  failed: nothing was charged
   13  unknown: do not take the money again; wait or recall later
-  14  accepted and still running (--no-wait, recall, the second Ctrl-C)
+  14  accepted and still running (--no-wait, recall, the second Ctrl-C)";
 
-ENVIRONMENT
-  PAYTERM_BUS               as --bus
+pub const ENVIRONMENT: &str = "  PAYTERM_BUS               as --bus
   DBUS_SYSTEM_BUS_ADDRESS   where the system bus is
   DBUS_SESSION_BUS_ADDRESS  where the session bus is
   PAYTERM_STATE             state directory, for the hands of virtual devices and the vault
@@ -31,7 +26,7 @@ ENVIRONMENT
 ///
 /// Results go to stdout, progress and faults to stderr. With --json stdout has JSON only: a result, or {"fault":NAME,...}.
 #[derive(Parser)]
-#[command(name = "paytermctl", version, after_long_help = EXIT_STATUS, after_help = "--help tells the exit status that scripts can use.", max_term_width = 120)]
+#[command(name = "paytermctl", version, after_long_help = format!("EXIT STATUS\n{EXIT_STATUS}\n\nENVIRONMENT\n{ENVIRONMENT}"), after_help = "--help tells the exit status that scripts can use.", max_term_width = 120)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -120,7 +115,7 @@ pub enum Command {
     SignOff(Run),
     /// Tests the line to the acquirer 回响.
     Echo(Run),
-    /// Waits for the outcome of a request.
+    /// Waits for the outcome of a request; Ctrl-C leaves it running.
     Wait {
         /// The request's id; app/id for another app's (managers).
         id: String,
@@ -159,8 +154,12 @@ pub enum Command {
     /// Shows everything that the terminal tells, until Ctrl-C.
     Watch,
     /// The customer's hands at virtual devices.
+    ///
+    /// Cards, codes and PINs given as - are read from stdin: they do not stand in the process list then.
     Virtual(VirtualArgs),
     /// Provisions keys (the terminal must not be running).
+    ///
+    /// Components, check values and key blocks are read from stdin or asked for without echo, never from the command line.
     Vault {
         #[command(subcommand)]
         action: VaultAction,
@@ -290,7 +289,7 @@ pub enum PapersAction {
 }
 
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(id = "decision", required = true, multiple = false)]
 pub struct Release {
     /// Print it again, headed as a duplicate.
     #[arg(long)]
@@ -303,25 +302,24 @@ pub struct Release {
 #[derive(Args)]
 pub struct VirtualArgs {
     /// The hands' socket; else hands.sock in the state directory.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     pub hands: Option<PathBuf>,
     /// State directory of the terminal.
-    #[arg(long, env = "PAYTERM_STATE", default_value = "/var/lib/payterm", value_name = "DIR")]
+    #[arg(long, global = true, env = "PAYTERM_STATE", default_value = "/var/lib/payterm", value_name = "DIR")]
     pub state: PathBuf,
     /// Demo cards by name, a TOML file of name = "track 2".
-    #[arg(long, env = "PAYTERM_CARDS", value_name = "FILE")]
+    #[arg(long, global = true, env = "PAYTERM_CARDS", value_name = "FILE")]
     pub cards: Option<PathBuf>,
     /// Wait up to this many seconds until the terminal asks for it; else it must be asking already.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
     pub wait: Option<u64>,
     /// Keep it for the next time that the terminal asks.
-    #[arg(long, conflicts_with = "wait")]
+    #[arg(long, global = true, conflicts_with = "wait")]
     pub queue: bool,
     #[command(subcommand)]
     pub action: VirtualAction,
 }
 
-/// Cards, codes and PINs given as - are read from stdin: they do not stand in the process list then.
 #[derive(Subcommand)]
 pub enum VirtualAction {
     /// Swipes a card: track 2 (PAN=YYMM...), raw reader output (%...?;...?), or the name of a demo card.
@@ -339,11 +337,11 @@ pub enum VirtualAction {
     /// Presses a key: confirm, cancel or a digit.
     Key { key: String },
     /// Takes the paper out of the printer (on) or puts it in.
-    PaperOut { state: OnOff },
+    PaperOut { to: OnOff },
     /// Switches the printer on or off.
-    Printer { state: OnOff },
+    Printer { to: OnOff },
     /// Plugs a device in (on) or pulls it out.
-    Plug { device: String, state: OnOff },
+    Plug { device: String, to: OnOff },
     /// Shows the display; with --contains as soon as that text is on it.
     Screen {
         #[arg(long)]
@@ -368,7 +366,6 @@ pub struct VaultAt {
     pub key_file: PathBuf,
 }
 
-/// Components, check values and key blocks are read from stdin or asked for without echo, never from the command line.
 #[derive(Subcommand)]
 pub enum VaultAction {
     /// Makes the vault, and the sealing key if its file is not there.

@@ -56,9 +56,9 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
         VirtualAction::Tap => hands.tap(when()).map(|()| None),
         VirtualAction::Pin { .. } => hands.pin(given(), when()).map(|()| None),
         VirtualAction::Key { key } => hands.key(key, when()).map(|()| None),
-        VirtualAction::PaperOut { state } => hands.paper_out(*state == OnOff::On).map(|()| None),
-        VirtualAction::Printer { state } => hands.printer_online(*state == OnOff::On).map(|()| None),
-        VirtualAction::Plug { device, state } => hands.plug(device, *state == OnOff::On).map(|()| None),
+        VirtualAction::PaperOut { to } => hands.paper_out(*to == OnOff::On).map(|()| None),
+        VirtualAction::Printer { to } => hands.printer_online(*to == OnOff::On).map(|()| None),
+        VirtualAction::Plug { device, to } => hands.plug(device, *to == OnOff::On).map(|()| None),
         VirtualAction::Screen { contains } => {
             let lines = hands.wait_screen(contains.as_deref().unwrap_or(""), wait).map_err(refused)?;
             ui.result(&serde_json::json!({ "lines": lines }), || block(&lines.join("\n")));

@@ -18,7 +18,7 @@ use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
 use payterm_hosts::Profile;
 use payterm_schema::{Fault, Kind, RequestKey, Status, Terminal, request::RequestWire};
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, io::Write, process::ExitCode};
 use ui::{Ui, out};
 
 /// The exit status of a request; the text of `--help` and of the man page says the same.
@@ -87,7 +87,13 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|e| {
+        if e.use_stderr() && std::env::args_os().any(|a| a == "--json") {
+            let rule = e.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            out(&serde_json::to_string(&Fault::Invalid { field: "arguments".into(), rule }).unwrap_or_default());
+        }
+        e.exit()
+    });
     let ui = Ui::new(&cli.global);
     let done = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::local).and_then(|runtime| {
         let done = runtime.block_on(run(&cli.global, &ui, cli.command));
@@ -203,9 +209,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             clap_complete::generate(shell, &mut Cli::command(), "paytermctl", &mut script);
             out(&String::from_utf8_lossy(&script));
         }
-        Command::Man { dir } => {
-            std::fs::create_dir_all(&dir).and_then(|()| clap_mangen::generate_to(Cli::command(), &dir)).map_err(Failure::local)?;
-        }
+        Command::Man { dir } => man(&dir).map_err(Failure::local)?,
     }
     Ok(0)
 }
@@ -243,4 +247,21 @@ fn decode(ui: &Ui, profile: &str, hex: String) -> Result<(), Failure> {
     let fields = payterm_hosts::trace(&profile, &frame.envelope, &frame.message);
     ui.result(&fields, || explain::fields(&fields));
     Ok(())
+}
+
+/// A page a command. The main page is made by parts: the generator would put exit status and environment under "EXTRA".
+fn man(dir: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(Cli::command(), dir)?;
+    let (page, mut roff) = (clap_mangen::Man::new(Cli::command().disable_help_subcommand(true)), Vec::new());
+    page.render_title(&mut roff)?;
+    page.render_name_section(&mut roff)?;
+    page.render_synopsis_section(&mut roff)?;
+    page.render_description_section(&mut roff)?;
+    page.render_options_section(&mut roff)?;
+    page.render_subcommands_section(&mut roff)?;
+    for (title, text) in [("EXIT STATUS", args::EXIT_STATUS), ("ENVIRONMENT", args::ENVIRONMENT)] {
+        writeln!(roff, ".SH \"{title}\"\n.nf\n{}\n.fi", text.replace('-', "\\-"))?;
+    }
+    std::fs::write(dir.join("paytermctl.1"), roff)
 }

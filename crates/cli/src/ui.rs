@@ -79,7 +79,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [
     for row in rows {
         t.add_row(row.map(|cell| clean(&cell)));
     }
-    t.lines().map(|l| format!("{}\n", l.trim_end())).collect()
+    t.lines().map(|l| format!("{}\n", l.strip_prefix(' ').unwrap_or(&l).trim_end())).collect()
 }
 
 /// Label and value, one a line.

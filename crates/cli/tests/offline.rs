@@ -1,11 +1,25 @@
 //! What needs no bus: completions, man pages, frames, the vault, the hands of virtual devices.
+#![allow(clippy::unwrap_used)] // a test panics where it asserts
 mod common;
 use common::*;
-use payterm_devices::{Hub, hands::HandsServer};
+use payterm_devices::{Driver, Env, Hub, SourceEvent, hands::HandsServer};
+use payterm_schema::{
+    DeviceKind, Instrument,
+    config::DeviceConfig,
+    device::{Key, Way},
+    secret::PinBlock,
+};
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, tcgetattr},
+};
 use std::{
     fs,
+    io::{Read, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 async fn run(arguments: &[&str], input: &str) -> Done {
@@ -25,10 +39,11 @@ async fn completions_man_pages_and_help_agree_on_the_exit_status() {
     assert_eq!(run(&["man", man.to_str().unwrap()], "").await.code, 0);
     let page = fs::read_to_string(man.join("paytermctl.1")).unwrap();
     let help = run(&["--help"], "").await.out;
-    for text in ["do not take the money again", "DBUS_SYSTEM_BUS_ADDRESS"] {
+    for text in ["EXIT STATUS", "do not take the money again", "DBUS_SYSTEM_BUS_ADDRESS"] {
         assert!(page.replace('\\', "").contains(text), "{text}: {page}");
         assert!(help.contains(text), "{text}: {help}");
     }
+    assert!(help.contains("\n   0  approved"), "{help}");
     assert!(help.starts_with("Talks to the payment terminal"), "{help}");
     for name in ["sale", "virtual-swipe", "vault-tmk-components"] {
         assert!(man.join(format!("paytermctl-{name}.1")).exists(), "{name}");
@@ -185,4 +200,94 @@ async fn hands_reach_the_virtual_devices_and_show_no_card() {
     }
     let d = hands(&["devices"], "").await;
     assert_eq!(d.code, 0, "{}", d.err);
+}
+
+/// A terminal with a person at it: a PIN is asked for, not shown, and the terminal speaks again afterwards.
+#[tokio::test]
+async fn a_pin_typed_on_a_terminal_is_not_echoed() {
+    let dir = tempfile::tempdir().unwrap();
+    for (typed, code) in [("1357x\u{7f}90\n", 4), ("13\u{3}", 2)] {
+        let mut master = fs::File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let open = || fs::File::options().read(true).write(true).open(&name).unwrap();
+        let mut c = paytermctl();
+        c.args(["virtual", "pin", "-", "--hands", dir.path().join("none").to_str().unwrap()]).stdin(open()).stdout(open()).stderr(open());
+        let (mut child, kept) = (c.spawn().unwrap(), open());
+        drop(c);
+        let mute = || !tcgetattr(&kept).unwrap().local_modes.contains(LocalModes::ECHO);
+        until("asked without echo", mute).await;
+        master.write_all(typed.as_bytes()).unwrap();
+        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        assert_eq!(status.code(), Some(code));
+        assert!(!mute(), "the terminal is left as it was");
+        drop(kept);
+        let mut shown = Vec::new();
+        // A pty whose other side is closed ends with EIO.
+        let _ = master.read_to_end(&mut shown);
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.contains("pin:") && !shown.contains("13"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_hands_do_arrives_at_the_devices() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let env = Env { hub: Hub::default(), encipher: Arc::new(|_: &str, _: &_, _: &_| Ok(PinBlock::new([0; 8]))) };
+    let socket = dir.path().join("hands.sock");
+    let _server = HandsServer::start(env.hub.clone(), &socket).unwrap();
+    let open = |kind: DeviceKind| {
+        let config = DeviceConfig {
+            name: kind.name().replace('_', "-"),
+            kind,
+            driver: "virtual".into(),
+            address: None,
+            paper_mm: None,
+            confirm: None,
+            command_timeout_ms: 1_000,
+        };
+        payterm_devices::open(&config, &env).unwrap()
+    };
+    let hands = async |command: &[&str], input: &str| run(&[&["virtual"], command, &["--hands", socket.to_str().unwrap()]].concat(), input).await;
+    const TRACK: &str = "6228480402564890018=30121010000012345";
+    let cards = dir.path().join("cards.toml");
+    fs::write(&cards, format!("good = \"{TRACK}\"\n")).unwrap();
+    let cards = cards.to_str().unwrap();
+
+    let Driver::Source(mut reader) = open(DeviceKind::MagneticReader) else { panic!() };
+    let raw = format!(";{TRACK}?");
+    for (command, input) in [
+        (&["swipe", TRACK][..], ""),
+        (&["swipe", "-", "--wait", "5"], TRACK),
+        (&["swipe", "good", "--cards", cards], ""),
+        (&["swipe", "-", "--cards", cards], "good"),
+        (&["swipe", &raw], ""),
+    ] {
+        reader.arm(&[Way::Swipe]).unwrap();
+        let d = hands(command, input).await;
+        assert_eq!((d.code, d.out.trim()), (0, "ok"), "{command:?} {}", d.err);
+        let Some(SourceEvent::Instrument(Instrument::Swiped(tracks))) = reader.next(Duration::from_secs(5)).unwrap() else { panic!("{command:?}") };
+        assert_eq!(tracks.track2.as_deref(), Some(TRACK));
+    }
+    reader.arm(&[Way::Swipe]).unwrap();
+    let d = hands(&["swipe", ";6228x", "--json"], "").await;
+    assert!(d.code == 0 && d.json()["unreadable"].is_string() && !d.out.contains("6228"), "{} {}", d.out, d.err);
+    reader.disarm().unwrap();
+    drop(reader);
+
+    let Driver::Source(mut keypad) = open(DeviceKind::Keypad) else { panic!() };
+    keypad.arm(&[Way::Typed]).unwrap();
+    assert_eq!(hands(&["key", "cancel"], "").await.code, 0);
+    assert!(matches!(keypad.next(Duration::from_secs(5)).unwrap(), Some(SourceEvent::Key(Key::Cancel))));
+    let d = hands(&["type", "-"], "6228480402564890018\n3012\n").await;
+    assert_eq!(d.code, 0, "{}", d.err);
+    let Some(SourceEvent::Instrument(Instrument::Typed { expiry, .. })) = keypad.next(Duration::from_secs(5)).unwrap() else { panic!() };
+    assert_eq!(expiry, "3012");
+
+    let Driver::Display(mut display) = open(DeviceKind::Display) else { panic!() };
+    display.show(&["请刷卡".to_owned(), "CNY 12.34\u{1b}[2J".to_owned()]).unwrap();
+    let d = hands(&["screen", "--contains", "请刷卡"], "").await;
+    assert!(d.code == 0 && d.out.contains("CNY 12.34") && !d.out.contains('\u{1b}'), "{} {}", d.out, d.err);
 }

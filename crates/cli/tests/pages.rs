@@ -1,4 +1,5 @@
 //! Everything else that is asked over the bus.
+#![allow(clippy::unwrap_used)] // a test panics where it asserts
 mod common;
 use common::*;
 use payterm_schema::Status;

@@ -1,4 +1,5 @@
 //! Requests through the built binary against a served terminal: exit statuses, JSON, progress, Ctrl-C.
+#![allow(clippy::unwrap_used)] // a test panics where it asserts
 mod common;
 use common::*;
 use payterm_schema::{Kind, Status};
@@ -136,6 +137,8 @@ async fn bad_arguments_and_faults() {
         let d = w.run(arguments).await;
         assert_eq!(d.code, code, "{arguments:?} {}", d.err);
         assert!(d.out.is_empty() && !d.err.is_empty(), "{arguments:?} {}", d.out);
+        let d = w.run(&[arguments, &["--json"]].concat()).await;
+        assert!(d.code == code && d.json()["fault"].is_string(), "{arguments:?} {}", d.out);
     }
     assert!(w.fake.requests.lock().unwrap().is_empty());
 }

@@ -19,7 +19,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::sync::broadcast;
 
@@ -313,6 +313,7 @@ impl World {
             .args(["--session", "--nofork", "--nopidfile", "--print-address=1"])
             .arg(format!("--address=unix:dir={}", dir.path().display()))
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut address = String::new();
@@ -375,13 +376,17 @@ pub async fn finish(mut command: Command, input: &str) -> Done {
     wait(child).await
 }
 
-pub async fn wait(mut child: Child) -> Done {
-    let end = Instant::now() + Duration::from_secs(30);
-    while child.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < end, "paytermctl does not end");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+/// Its pipes are drained while it runs; a helper thread, because the fake serves on ours.
+pub async fn wait(child: Child) -> Done {
+    let pid = rustix::process::Pid::from_child(&child);
+    let mut ending = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    match tokio::time::timeout(Duration::from_secs(30), &mut ending).await {
+        Ok(output) => Done::of(output.unwrap()),
+        Err(_) => {
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            panic!("paytermctl does not end: {}", Done::of(ending.await.unwrap()).err)
+        }
     }
-    Done::of(child.wait_with_output().unwrap())
 }
 
 /// At most 10 s.
