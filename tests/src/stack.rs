@@ -142,7 +142,7 @@ impl Stack {
             .stderr(log)
             .spawn()?;
         self.acquirer = Some(child);
-        until("the acquirer", || ready.exists())?;
+        until("the acquirer", || ready.exists()).map_err(|e| format!("{e}: {}", std::fs::read_to_string(self.dir.join("acquirer.log")).unwrap_or_default()))?;
         self.hosts = serde_json::from_slice(&std::fs::read(&ready)?)?;
         Ok(())
     }

@@ -13,15 +13,15 @@ use std::{
     time::Duration,
 };
 
-const PAN: &str = "6212349071835264805";
-const TRACK2: &str = "6212349071835264805=31071209264817350000";
+const PAN: &str = "6212349071835264801";
+const TRACK2: &str = "6212349071835264801=31071209264817350";
 const PIN: &str = "735194862053";
 const WRONG: &str = "860257149386";
 const CODE: &str = "137294650183926457";
 const WORLD: &str = r#"
 [[card]]
 name = "canary"
-pan = "6212349071835264805"
+pan = "6212349071835264801"
 expiry = "3107"
 pin = "735194862053"
 pin_limit = 9
@@ -94,24 +94,24 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
     };
     // Approved, after a wrong PIN.
     swipe(&mut hands, &[WRONG, PIN]);
-    assert_eq!(pay(&client, sale("y-1", "10.00")).await.status, Status::Approved);
+    is(&pay(&client, sale("y-1", "10.00")).await, Status::Approved);
     // Refused; reply lost; bad MAC; reversal; void; balance; code; code refused; unreadable.
     swipe(&mut hands, &[PIN]);
-    assert_eq!(pay(&client, sale("y-2", "1.61")).await.status, Status::Declined);
+    is(&pay(&client, sale("y-2", "1.61")).await, Status::Declined);
     for (id, mishap) in [("y-3", "drop-reply"), ("y-4", "bad-mac"), ("y-5", "corrupt-reply"), ("y-6", "close-mid-frame")] {
         stack.mishap(&["--mti", "0200"], &[mishap])?;
         swipe(&mut hands, &[PIN]);
-        assert_eq!(pay(&client, sale(id, "3.00")).await.status, Status::Unknown, "{mishap}");
+        is(&pay(&client, sale(id, "3.00")).await, Status::Unknown);
         last(&client, id).await;
     }
-    assert_eq!(pay(&client, void("y-7", "y-1")).await.status, Status::Approved);
+    is(&pay(&client, void("y-7", "y-1")).await, Status::Approved);
     swipe(&mut hands, &[PIN]);
-    assert_eq!(pay(&client, RequestWire { id: "y-8".into(), kind: "balance".into(), ..RequestWire::default() }).await.status, Status::Approved);
+    is(&pay(&client, RequestWire { id: "y-8".into(), kind: "balance".into(), ..RequestWire::default() }).await, Status::Approved);
     hands.scan(CODE, When::Queue)?;
-    assert_eq!(pay(&client, sale("y-9", "4.00")).await.status, Status::Approved);
+    is(&pay(&client, sale("y-9", "4.00")).await, Status::Approved);
     // Left open with a sealed PAN, for the search of the files; and every read-only view.
     swipe(&mut hands, &[PIN]);
-    assert_eq!(pay(&client, sale("y-10", "10.00")).await.status, Status::Approved);
+    is(&pay(&client, sale("y-10", "10.00")).await, Status::Approved);
     for id in ["y-1", "y-3", "y-9"] {
         let e = client.explain(&caller(), &key(id)).await?;
         search(Path::new("explain"), serde_json::to_string(&e)?.as_bytes());
@@ -128,7 +128,7 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
     let pid = stack.daemon_pid().ok_or("no daemon")?;
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
     assert!(limits.lines().any(|l| l.starts_with("Max core file size") && l.split_whitespace().nth(4) == Some("0")), "{limits}");
-    Command::new("kill").args(["-SEGV", &pid.to_string()]).status()?;
+    Command::new("kill").args(["-ABRT", &pid.to_string()]).status()?;
     payterm_tests::stack::until("the crash", || stack.daemon_gone())?;
     stack.start_daemon(&[])?;
     let client = stack.client().await?;

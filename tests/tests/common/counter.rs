@@ -50,3 +50,7 @@ pub fn seen(stack: &Stack) -> Vec<(String, String)> {
     let text = |v: &serde_json::Value, k: &str| v[k].as_str().unwrap_or("").to_owned();
     log.as_array().expect("log").iter().map(|m| (text(m, "mti"), text(m, "code"))).collect()
 }
+/// Asserts a status, and says why it is another.
+pub fn is(outcome: &Outcome, status: payterm_schema::Status) {
+    assert_eq!(outcome.status, status, "{}: {:?}", outcome.key, outcome.reason);
+}
