@@ -244,11 +244,8 @@ impl Terminal for Front {
         boxed(async move {
             let found = self.found(caller, key).await?;
             let records = self.store.entries(found.txn).await.map_err(store_fault)?;
-            let slips = records.iter().filter_map(|e| match &e.record {
-                Record::PaperQueued { job } => Some(self.papers.text(job, job.attempts > 0)),
-                _ => None,
-            });
-            let slips = slips.collect();
+            let slip = |e: &payterm_schema::Entry| if let Record::PaperQueued { job } = &e.record { Some(self.papers.text(job, job.attempts > 0)) } else { None };
+            let slips = records.iter().filter_map(slip).collect();
             let explained = |e: &payterm_schema::Entry| -> Option<ExplainedEntry> {
                 Some(ExplainedEntry { seq: e.seq, at: e.at, record: serde_json::to_value(&e.record).ok()? })
             };

@@ -9,6 +9,7 @@ pub mod device;
 pub mod front;
 pub mod hostlink;
 mod house;
+mod keys;
 pub mod logging;
 pub mod mishap;
 pub mod spooler;
@@ -19,3 +20,4 @@ pub mod terminal;
 
 pub use demo::prepare as prepare_demo;
 pub use house::{Daemon, Options, RunError, run};
+pub use keys::{KeyLoadError, load_tmk};

@@ -70,8 +70,8 @@ pub fn run(config: &DeviceConfig, env: &Env, orders: &Receiver<Command>, up: &Up
     }
 }
 
-fn each(orders: &Receiver<Command>, mut act: impl FnMut(Command) -> Result<(), DeviceError>) -> Result<(), DeviceError> {
-    orders.iter().try_for_each(|c| act(c))
+fn each(orders: &Receiver<Command>, act: impl FnMut(Command) -> Result<(), DeviceError>) -> Result<(), DeviceError> {
+    orders.iter().try_for_each(act)
 }
 
 fn source(mut s: Box<dyn Source>, orders: &Receiver<Command>, up: &Up) -> Result<(), DeviceError> {
