@@ -165,9 +165,9 @@ impl Front {
         let Ok(View { running: Some(key), .. }) = self.view().await else { return };
         let me = Caller { app: key.app.clone(), uid: 0, manager: true, kinds: Vec::new(), limit: None };
         let cancelled = self.cancel(&me, &key).await;
-        tracing::info!(request = key.id, cancelled = cancelled.is_ok(), "shutting down with a request under way");
+        tracing::info!(request = %key, cancelled = cancelled.is_ok(), "shutting down with a request under way");
         if timeout(within, self.outcome(&me, &key, false)).await.is_err() {
-            tracing::warn!(request = key.id, "still under way: it is recovered at the next start");
+            tracing::warn!(request = %key, "still under way: it is recovered at the next start");
         }
     }
 }
@@ -244,7 +244,8 @@ impl Terminal for Front {
         boxed(async move {
             let found = self.found(caller, key).await?;
             let records = self.store.entries(found.txn).await.map_err(store_fault)?;
-            let slip = |e: &payterm_schema::Entry| if let Record::PaperQueued { job } = &e.record { Some(self.papers.text(job, job.attempts > 0)) } else { None };
+            let slip =
+                |e: &payterm_schema::Entry| if let Record::PaperQueued { job } = &e.record { Some(self.papers.text(job, job.attempts > 0)) } else { None };
             let slips = records.iter().filter_map(slip).collect();
             let explained = |e: &payterm_schema::Entry| -> Option<ExplainedEntry> {
                 Some(ExplainedEntry { seq: e.seq, at: e.at, record: serde_json::to_value(&e.record).ok()? })

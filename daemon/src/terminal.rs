@@ -195,7 +195,7 @@ impl TerminalActor {
 
     /// Hands the records to the store, and releases what may go out.
     fn take(&mut self, step: Step, ctx: &mut Context<Self>) {
-        let span = self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.id));
+        let span = self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.to_string()));
         let _in = span.as_ref().map(|s| s.enter());
         let last = step.records.last().map(|e| e.seq);
         assert!(last.is_some() || (step.seal.is_empty() && step.erase.is_empty()), "sealed values change only with a record");

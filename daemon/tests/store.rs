@@ -1,4 +1,5 @@
 //! The store against a real disk: group commit, failures, reopening, modes, the projection.
+#![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_daemon::{
     mishap::{Mishaps, Part},
     store::{Commit, Loaded, Options, Store, StoreError},

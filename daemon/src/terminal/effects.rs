@@ -111,11 +111,11 @@ async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
 fn tell(house: &House, mut notice: Notice) {
     fill(house.texts, &mut notice);
     match &notice {
-        Notice::Started { key, txn } => tracing::info!(request = key.id, txn, "request started"),
-        Notice::Phase { key, phase, .. } => tracing::debug!(request = key.id, phase = phase.name(), "phase"),
+        Notice::Started { key, txn } => tracing::info!(request = %key, txn, "request started"),
+        Notice::Phase { key, phase, .. } => tracing::debug!(request = %key, phase = phase.name(), "phase"),
         Notice::Outcome { outcome } => {
             let reason = outcome.reason.as_ref().map(|r| r.code.as_str());
-            tracing::info!(request = outcome.key.id, txn = outcome.txn, status = outcome.status.name(), reason, "outcome");
+            tracing::info!(request = %outcome.key, txn = outcome.txn, status = outcome.status.name(), reason, "outcome");
         }
         Notice::Obligation { obligation } => tracing::info!(txn = obligation.txn, stan = %obligation.plan.stan, state = ?obligation.state, "obligation"),
         Notice::Requirement { account, digit } => tracing::warn!(%account, digit, "the host asks for something that a person must do"),

@@ -1,0 +1,228 @@
+//! `paytermd` as a process: command line, signals, systemd's socket, kill -9.
+#![allow(clippy::unwrap_used)] // a test may stop anywhere
+use payterm_daemon::config;
+use payterm_dbus::{Address, Client};
+use payterm_devices::{hands::Hands, hub::When};
+use payterm_schema::{
+    Caller, Outcome, Request, RequestKey, Status, Terminal,
+    config::{BusKind, Config, Language},
+    request::RequestWire,
+};
+use payterm_simulator::{Acquirer, Mishap, World};
+use std::{
+    io::Write,
+    os::unix::{net::UnixDatagram, process::ExitStatusExt},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+const PAYTERMD: &str = env!("CARGO_BIN_EXE_paytermd");
+const SOON: Duration = Duration::from_secs(20);
+const CARD: &str = "6212345678900000003";
+const OPENING: i64 = 1_000_000;
+
+fn paytermd(args: &[&str]) -> Output {
+    Command::new(PAYTERMD).args(args).output().unwrap()
+}
+fn stderr(o: &Output) -> String {
+    String::from_utf8_lossy(&o.stderr).into_owned()
+}
+
+/// A daemon that is killed when the test ends.
+struct Running(Child);
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+impl Running {
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap().success());
+    }
+    fn ended(&mut self) -> std::process::ExitStatus {
+        let by = Instant::now() + SOON;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < by, "paytermd does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+struct Rig {
+    dir: tempfile::TempDir,
+    acquirer: payterm_simulator::Running,
+    runtime: tokio::runtime::Runtime,
+}
+impl Rig {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let acquirer = Acquirer::start(World::demo().unwrap(), payterm_simulator::Options::fast()).unwrap();
+        let mut config = config::demo(rustix::process::getuid().as_raw()).unwrap();
+        config.store.dir = dir.path().join("state");
+        config.terminal.language = Language::En;
+        config.accounts[0].address = acquirer.addr("unionpay").unwrap().to_string();
+        config.accounts[0].obligation_backoff_ms = 200;
+        config.bus.bus = BusKind::None;
+        config.bus.peer_socket = Some(dir.path().join("peer"));
+        change(&mut config);
+        payterm_daemon::prepare_demo(&mut config).unwrap();
+        std::fs::write(dir.path().join("payterm.toml"), toml::to_string(&config).unwrap()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { dir, acquirer, runtime }
+    }
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+    fn command(&self) -> Command {
+        let mut c = Command::new(PAYTERMD);
+        c.arg("--config").arg(self.path().join("payterm.toml")).stderr(Stdio::inherit());
+        c
+    }
+    fn start(&self) -> Running {
+        let running = Running(self.command().spawn().unwrap());
+        self.connect();
+        running
+    }
+    fn connect(&self) -> Client {
+        let by = Instant::now() + SOON;
+        loop {
+            match self.runtime.block_on(Client::connect(Address::Peer(self.path().join("peer")), "")) {
+                Ok(c) => return c,
+                Err(e) => assert!(Instant::now() < by, "{e}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    fn hands(&self) -> Hands {
+        Hands::connect(&self.path().join("state/hands.sock")).unwrap()
+    }
+    fn begin(&self, client: &Client, id: &str) -> RequestKey {
+        let wire = RequestWire { id: id.into(), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+        let key = self.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
+        let mut hands = self.hands();
+        hands.swipe(CARD, "3012", When::Within(SOON)).unwrap();
+        hands.pin("123456", When::Within(SOON)).unwrap();
+        key
+    }
+    fn end(&self, client: &Client, key: &RequestKey) -> Outcome {
+        self.runtime.block_on(async { tokio::time::timeout(SOON, client.wait(&caller(), key, true)).await.unwrap().unwrap() })
+    }
+    fn balance(&self) -> i64 {
+        self.acquirer.balance("card:alice").unwrap()
+    }
+}
+fn caller() -> Caller {
+    Caller { app: "demo".into(), uid: 0, manager: true, kinds: Vec::new(), limit: None }
+}
+
+#[test]
+fn the_command_line_names_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("p.toml");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, "[terminal]\nshop = \"x\"\ncolour = \"red\"\n").unwrap();
+    let o = paytermd(&["--check-config", "--config", path]);
+    assert!(!o.status.success() && stderr(&o).contains("line 3: unknown field `colour`"), "{}", stderr(&o));
+    std::fs::write(&file, "[terminal]\nshop = \"x\"\n").unwrap();
+    let o = paytermd(&["--check-config", "--config", path]);
+    assert!(o.status.success() && o.stdout == b"ok\n");
+    let o = paytermd(&["--config", "/nonexistent/p.toml"]);
+    assert!(!o.status.success() && stderr(&o).contains("/nonexistent/p.toml"), "{}", stderr(&o));
+    assert_eq!(String::from_utf8_lossy(&paytermd(&["--print-schema"]).stdout), config::json_schema());
+}
+
+#[test]
+fn a_master_key_is_loaded_by_components() {
+    let rig = Rig::new(|c| c.accounts[0].id = payterm_schema::AccountId::new("second").unwrap());
+    let load = |account: &str, lines: &str| {
+        let mut c = rig.command();
+        let mut child = c.args(["--load-tmk", account]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let good = "A1B2C3D4E5F60718293A4B5C6D7E8F90 76CDB553\nA09186B36C5DCAF7D7E6F1C41B2ABD80 781F3552\n08D7B4FB\n";
+    let o = load("second", good);
+    assert!(o.status.success() && String::from_utf8_lossy(&o.stdout).contains("check value 08D7B4"), "{}", stderr(&o));
+    for bad in ["", "A1\n", &good.replace("08D7B4FB", "08D7B4FC"), &good.replace("76CDB553", "00000000"), &good.replace("A1B2", "ZZZZ")] {
+        let o = load("second", bad);
+        assert!(!o.status.success(), "{bad}");
+        assert!(!stderr(&o).contains("C3D4E5F6"), "a component in an error: {}", stderr(&o));
+    }
+    assert!(stderr(&load("nobody", good)).contains("account nobody"));
+}
+
+#[test]
+fn it_tells_systemd_and_leaves_in_order() {
+    let rig = Rig::new(|_| ());
+    let path = rig.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let hear = || {
+        let mut b = [0; 256];
+        let n = socket.recv(&mut b).unwrap();
+        String::from_utf8_lossy(&b[..n]).into_owned()
+    };
+    let mut daemon = Running(rig.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000").spawn().unwrap());
+    assert!(hear().contains("READY=1"));
+    assert!(hear().contains("WATCHDOG=1"));
+    assert!(hear().contains("WATCHDOG=1"));
+    daemon.signal("-TERM");
+    let by = Instant::now() + SOON;
+    while !hear().contains("STOPPING=1") {
+        assert!(Instant::now() < by);
+    }
+    assert!(daemon.ended().success());
+    assert!(!rig.path().join("peer").exists(), "its socket is gone");
+}
+
+#[test]
+fn a_second_daemon_on_the_directory_is_refused() {
+    let rig = Rig::new(|_| ());
+    let _first = rig.start();
+    let o = rig.command().stderr(Stdio::piped()).output().unwrap();
+    assert!(!o.status.success() && stderr(&o).contains("StateInUse"), "{}", stderr(&o));
+}
+
+#[test]
+fn a_request_that_waits_for_a_card_is_cancelled_by_the_shutdown() {
+    let rig = Rig::new(|_| ());
+    let mut daemon = rig.start();
+    let client = rig.connect();
+    let wire = RequestWire { id: "a".into(), kind: "sale".into(), amount: Some("1.00".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let key = rig.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
+    rig.hands().wait_screen("1.00", SOON).unwrap();
+    daemon.signal("-TERM");
+    assert!(daemon.ended().success());
+    let _again = rig.start();
+    assert_eq!(rig.end(&rig.connect(), &key).status, Status::Cancelled);
+    assert_eq!(rig.balance(), OPENING);
+}
+
+#[test]
+fn killed_with_a_frame_out_it_reverses_after_the_restart() {
+    let rig = Rig::new(|_| ());
+    let mut daemon = rig.start();
+    let client = rig.connect();
+    let first = rig.begin(&client, "first");
+    assert_eq!(rig.end(&client, &first).status, Status::Approved);
+    rig.acquirer.mishaps().next(Mishap::DropReply).unwrap();
+    let key = rig.begin(&client, "cut");
+    let by = Instant::now() + SOON;
+    while rig.balance() != OPENING - 2 * 1234 {
+        assert!(Instant::now() < by);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    daemon.0.kill().unwrap();
+    assert_eq!(daemon.ended().signal(), Some(9));
+    let _again = rig.start();
+    let client = rig.connect();
+    let end = rig.end(&client, &key);
+    assert_eq!(end.status, Status::Declined, "{end:?}");
+    assert_eq!(rig.balance(), OPENING - 1234);
+    assert_eq!(rig.end(&client, &first).status, Status::Approved);
+}
