@@ -153,7 +153,9 @@ impl Line {
             return if handed.load(Ordering::SeqCst) { no_reply(why) } else { not_sent(why) };
         }
         tracing::debug!(%account, stan = %message.plan.stan, "sent");
-        let mut heard: Heard = match timeout(self.clock.until(message.deadline), answer).await {
+        // The machine's deadline leaves room for connecting; the host's own time counts from the frame's departure.
+        let reply = Duration::from_millis(u64::from(self.config.reply_timeout_ms)).min(self.clock.until(message.deadline));
+        let mut heard: Heard = match timeout(reply, answer).await {
             Ok(Ok(heard)) => heard,
             Ok(Err(_)) => return no_reply("the host closed the connection".into()),
             Err(_) => {
