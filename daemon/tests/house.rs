@@ -307,6 +307,19 @@ fn a_panic_in_a_device_or_its_driver_is_mended() {
 }
 
 #[test]
+fn a_driver_that_hangs_is_abandoned_and_nobody_else_waits() {
+    let mut rig = Rig::new(|c| c.devices.iter_mut().for_each(|d| d.command_timeout_ms = 100));
+    assert_eq!(rig.sale("before").status, Status::Approved);
+    rig.hands().hang("swipe", Duration::from_secs(60)).unwrap();
+    let key = rig.begin_patiently(sale("a"));
+    rig.hands().wait_screen("12.34", SOON).unwrap();
+    // The scanner is armed at once; the reader works again with a new driver.
+    rig.until("the reader was given up", |r| r.runtime.block_on(r.t().devices()).unwrap().iter().any(|d| d.name == "swipe" && d.restarts == 1));
+    rig.swipe_and_pin();
+    assert_eq!(rig.end(&key, true).status, Status::Approved);
+}
+
+#[test]
 fn a_printer_out_of_paper_holds_up_nothing() {
     let mut rig = Rig::new(|_| ());
     rig.hands().paper_out(true).unwrap();

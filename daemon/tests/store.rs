@@ -320,3 +320,36 @@ fn lone_commit_against_bare() {
         s.as_secs_f64() / b.as_secs_f64()
     );
 }
+
+/// Time to open an empty journal and one with a million records behind a snapshot; printed, not judged (`make bench` judges).
+#[test]
+#[ignore = "a measurement: cargo test --release -- --ignored --nocapture opening_does_not_depend_on_the_history"]
+fn opening_does_not_depend_on_the_history() {
+    let dir = tempfile::tempdir_in("/work/tgt").unwrap();
+    let time = || {
+        let mut all: Vec<_> = (0..9)
+            .map(|_| {
+                let t = Instant::now();
+                let (store, loaded) = open(dir.path());
+                let d = t.elapsed();
+                store.close();
+                (d, loaded.last_seq)
+            })
+            .collect();
+        all.sort();
+        all[4]
+    };
+    drop(open(dir.path()).0.close());
+    let empty = time();
+    let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    let json = Record::Booted { version: "v".repeat(260) }.encode().unwrap();
+    db.execute_batch("PRAGMA synchronous=OFF; BEGIN").unwrap();
+    let mut insert = db.prepare("INSERT INTO record (seq, at, txn, version, json) VALUES (?1, 1, ?2, 1, ?3)").unwrap();
+    for seq in 1..=1_000_000u64 {
+        insert.execute(rusqlite::params![seq, seq / 8, json]).unwrap();
+    }
+    drop(insert);
+    db.execute_batch("INSERT INTO snapshot VALUES (999990, 1, '{}'); COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(db);
+    println!("opening: empty {empty:?}, a million records {:?}", time());
+}
