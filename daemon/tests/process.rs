@@ -204,6 +204,27 @@ fn a_request_that_waits_for_a_card_is_cancelled_by_the_shutdown() {
 }
 
 #[test]
+fn a_frame_that_is_out_is_waited_for_by_the_shutdown() {
+    let rig = Rig::new(|_| ());
+    let mut daemon = rig.start();
+    let client = rig.connect();
+    let first = rig.begin(&client, "first");
+    assert_eq!(rig.end(&client, &first).status, Status::Approved);
+    rig.acquirer.mishaps().next(Mishap::LateReply { ms: 800 }).unwrap();
+    let key = rig.begin(&client, "slow");
+    let by = Instant::now() + SOON;
+    while rig.balance() != OPENING - 2 * 1234 {
+        assert!(Instant::now() < by);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    daemon.signal("-TERM");
+    assert!(daemon.ended().success());
+    let _again = rig.start();
+    assert_eq!(rig.end(&rig.connect(), &key).status, Status::Approved);
+    assert_eq!(rig.balance(), OPENING - 2 * 1234, "nothing was reversed");
+}
+
+#[test]
 fn killed_with_a_frame_out_it_reverses_after_the_restart() {
     let rig = Rig::new(|_| ());
     let mut daemon = rig.start();

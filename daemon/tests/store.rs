@@ -286,7 +286,7 @@ fn a_lone_commit_is_one_fdatasync() {
 #[ignore = "a measurement: cargo test --release -- --ignored --nocapture lone_commit_against_bare"]
 fn lone_commit_against_bare() {
     const N: u64 = 2_000;
-    let dir = tempfile::tempdir_in("/work/tgt").unwrap();
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (store, _) = open(dir.path());
     let bare = rusqlite::Connection::open(dir.path().join("bare.db")).unwrap();
     bare.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)").unwrap();
@@ -325,7 +325,7 @@ fn lone_commit_against_bare() {
 #[test]
 #[ignore = "a measurement: cargo test --release -- --ignored --nocapture opening_does_not_depend_on_the_history"]
 fn opening_does_not_depend_on_the_history() {
-    let dir = tempfile::tempdir_in("/work/tgt").unwrap();
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let time = || {
         let mut all: Vec<_> = (0..9)
             .map(|_| {
@@ -339,7 +339,7 @@ fn opening_does_not_depend_on_the_history() {
         all.sort();
         all[4]
     };
-    drop(open(dir.path()).0.close());
+    open(dir.path()).0.close();
     let empty = time();
     let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
     let json = Record::Booted { version: "v".repeat(260) }.encode().unwrap();
