@@ -1,7 +1,7 @@
 -- The journal and what is derived from it. Written only through the daemon's commit rule; STRICT everywhere.
 -- Times are milliseconds since 1970-01-01T00:00:00Z, amounts are minor units of `currency`.
 
--- Facts about this file: when and by which version it was made.
+-- Facts about this file: which version ran each migration.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -83,6 +83,9 @@ pub(super) fn open_writer(dir: &Path, options: &Options, migrations: &[&str]) ->
         step.execute_batch(text).map_err(sql("migrate"))?;
         step.pragma_update(None, "user_version", i as u32 + 1).map_err(sql("migrate"))?;
         step.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql("migrate"))?;
+        let what = format!("migration_{}", i + 1);
+        step.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [what.as_str(), concat!("payterm ", env!("CARGO_PKG_VERSION"))])
+            .map_err(sql("migrate"))?;
         step.commit().map_err(sql("commit a migration"))?;
     }
     Ok(db)
