@@ -364,6 +364,14 @@ fn what_pages_point_to_is_there() {
 }
 
 #[test]
+fn the_map_has_every_crate() {
+    let (readme, manifest) = (read("README.md"), read("Cargo.toml").parse::<toml::Table>().unwrap());
+    for member in manifest["workspace"]["members"].as_array().unwrap() {
+        assert!(readme.contains(&format!("| {} |", code(member.as_str().unwrap()))), "README.md: {member} is not on the map");
+    }
+}
+
+#[test]
 fn the_glossary_has_every_word_of_the_closed_enums() {
     fn missing<T: Word>(page: &str) -> Vec<String> {
         let names = T::ALL.iter().map(|w| w.id().to_owned());
@@ -393,7 +401,7 @@ fn the_integrators_guide_names_every_method_fault_status_and_exit_code() {
     let faults = serde_json::to_value(schemars::schema_for!(Fault)).unwrap();
     names.extend(faults["oneOf"].as_array().unwrap().iter().map(|f| f["properties"]["fault"]["const"].as_str().unwrap().to_owned()));
     let cli = read("crates/cli/src/args.rs");
-    let exits = cli.split_once("EXIT STATUS").unwrap().1.split_once("ENVIRONMENT").unwrap().0;
+    let exits = cli.split_once("EXIT_STATUS: &str = \"").unwrap().1.split_once("\";").unwrap().0;
     names.extend(exits.lines().filter_map(|l| l.split_whitespace().next()?.parse::<u8>().ok()).map(|n| n.to_string()));
     assert!(names.len() > 40, "{names:?}");
     let missing: Vec<_> = names.iter().filter(|n| !page.contains(&format!("`{n}`"))).collect();
@@ -419,6 +427,17 @@ fn examples_are_requests_and_outcomes() {
         }
     }
     assert!(requests > 1 && outcomes > 1);
+}
+
+#[test]
+fn the_man_page_of_the_daemon_names_every_option() {
+    let (program, page) = (read("daemon/src/main.rs"), read("packaging/paytermd.8"));
+    let args = program.split_once("struct Args {").unwrap().1.split_once("\n}").unwrap().0;
+    let options: Vec<String> = args.lines().filter_map(|l| l.strip_prefix("    ")?.split_once(": ")).map(|(n, _)| n.replace('_', "\\-")).filter(|n| !n.contains('/')).collect();
+    assert!(options.len() >= 5, "{options:?}");
+    for o in options {
+        assert!(page.contains(&format!("\\-\\-{o}\n")) || page.contains(&format!("\\-\\-{o} ")) || page.contains(&format!("\\-\\-{o}\"")), "--{o}");
+    }
 }
 
 // ---- packaging/install.sh
