@@ -11,7 +11,7 @@ use crate::{
 use futures_util::stream;
 use payterm_core::{By, Call, Input};
 use payterm_schema::{
-    Caller, Device, Fault, Money, Notice, Outcome, Record, Request, RequestKey, Status, Terminal,
+    Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, Status, Terminal,
     config::Config,
     notice::Phase,
     outcome::{Class, Reason},
@@ -33,6 +33,8 @@ use tokio::{
     time::timeout,
 };
 
+/// How long the start waits for readers to open. 500 ms.
+const DEVICES_OPEN: Duration = Duration::from_millis(500);
 /// Version of the API that the faces offer.
 const API: u32 = 1;
 
@@ -156,6 +158,14 @@ impl Front {
         };
         if timeout(within, up).await.is_err() {
             tracing::error!("the terminal does not come up");
+        }
+        // The first request must not find a reader that is still being opened; one that is slow keeps nobody waiting for long.
+        let opening = |d: &Device| d.state == DeviceState::Opening && d.kind != DeviceKind::Printer;
+        for _ in 0..DEVICES_OPEN.as_millis() / 2 {
+            if !self.registry.all().iter().any(opening) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 

@@ -219,6 +219,8 @@ fn a_request_is_cancelled_while_the_card_is_asked_for() {
     assert!(now.can_cancel, "{now:?}");
     rig.runtime.block_on(t.cancel(&me, &key)).unwrap();
     assert_eq!(rig.end(&key, true).status, Status::Cancelled);
+    // The outcome is told first, the reader is put to rest beside it.
+    std::thread::sleep(Duration::from_millis(300));
     assert!(rig.hands().swipe(CARD, "3012", When::Now).is_err(), "the reader is idle again");
 }
 
