@@ -433,7 +433,8 @@ fn examples_are_requests_and_outcomes() {
 fn the_man_page_of_the_daemon_names_every_option() {
     let (program, page) = (read("daemon/src/main.rs"), read("packaging/paytermd.8"));
     let args = program.split_once("struct Args {").unwrap().1.split_once("\n}").unwrap().0;
-    let options: Vec<String> = args.lines().filter_map(|l| l.strip_prefix("    ")?.split_once(": ")).map(|(n, _)| n.replace('_', "\\-")).filter(|n| !n.contains('/')).collect();
+    let options: Vec<String> =
+        args.lines().filter_map(|l| l.strip_prefix("    ")?.split_once(": ")).map(|(n, _)| n.replace('_', "\\-")).filter(|n| !n.contains('/')).collect();
     assert!(options.len() >= 5, "{options:?}");
     for o in options {
         assert!(page.contains(&format!("\\-\\-{o}\n")) || page.contains(&format!("\\-\\-{o} ")) || page.contains(&format!("\\-\\-{o}\"")), "--{o}");

@@ -19,7 +19,8 @@ async fn a_sale_from_busctl_alone() -> Done {
     let tree = busctl(&stack, &["tree", "org.payterm.Terminal1"]);
     assert!(tree.contains("/org/payterm/Terminal1/device/"), "{tree}");
     let manager = ["call", "org.payterm.Terminal1", "/org/payterm/Terminal1", "org.payterm.Terminal1.Manager"];
-    let request = ["Start", "a{sv}", "4", "id", "s", "b-1", "kind", "s", "sale", "amount", "s", "12.34", "currency", "s", "CNY"];
+    let request =
+        ["Start", "a{sv}", "5", "cancel_on_caller_lost", "b", "false", "id", "s", "b-1", "kind", "s", "sale", "amount", "s", "12.34", "currency", "s", "CNY"];
     let started = busctl(&stack, &[&manager[..], &request[..]].concat());
     assert_eq!(started.trim(), format!("o \"{}\"", path("b-1")));
     let outcome = busctl(&stack, &[&manager[..], &["Wait", "o", &path("b-1")]].concat());
@@ -75,7 +76,7 @@ async fn the_python_and_rust_examples_and_a_lost_client() -> Done {
         let mut args = vec![format!("{examples}/lost_client.py"), "--order".into(), id.into(), "--address".into(), stack.bus.clone()];
         args.extend(extra.map(String::from));
         let o = run(&python, &args.iter().map(String::as_str).collect::<Vec<_>>())?;
-        customer.join().expect("customer").map_err(|e| format!("{e}"))?;
+        customer.join().expect("customer").map_err(|e| format!("{id}: {e}: {o}"))?;
         assert_eq!((o["status"].as_str(), o["recovered"].as_bool()), (Some("approved"), Some(true)));
     }
     Ok(())
@@ -155,7 +156,7 @@ async fn the_printers_server_dies_in_the_middle_of_a_receipt() -> Done {
     assert_eq!(o.status, Status::Approved, "a printer never costs a sale");
     assert!(printer.wait_dead(Duration::from_secs(10)));
     printer.revive();
-    let papers = printer.wait_papers(2, Duration::from_secs(20));
+    let papers = printer.wait_papers(3, Duration::from_secs(20));
     let whole: Vec<&String> = papers.iter().filter(|p| p.whole).map(|p| &p.text).collect();
     assert_eq!(whole.len(), 2, "merchant and customer copy: {papers:?}");
     assert!(whole[0].contains("重打印"), "the first may have reached the paper: {}", whole[0]);
