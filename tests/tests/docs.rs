@@ -443,9 +443,9 @@ fn the_man_page_of_the_daemon_names_every_option() {
 
 // ---- packaging/install.sh
 
-fn install(bin: &Path, dest: &Path) -> std::process::Output {
+fn install(bin: &Path, dest: &Path, prefix: &str) -> std::process::Output {
     let mut c = Command::new("sh");
-    c.arg(root().join("packaging/install.sh")).args([dest.to_str().unwrap(), "/opt/payterm"]).env("PAYTERM_BIN", bin);
+    c.arg(root().join("packaging/install.sh")).args([dest.to_str().unwrap(), prefix]).env("PAYTERM_BIN", bin);
     c.output().unwrap()
 }
 fn tree(dir: &Path, at: &Path, out: &mut Vec<(String, u32)>) {
@@ -465,7 +465,7 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let (bin, dest) = (dir.path().join("bin"), dir.path().join("dest"));
     fs::create_dir(&bin).unwrap();
-    assert!(!install(&bin, &dest).status.success() && !dest.exists(), "without programs nothing is installed");
+    assert!(!install(&bin, &dest, "/opt/payterm").status.success() && !dest.exists(), "without programs nothing is installed");
     let program =
         "#!/bin/sh\ncase \"$1\" in man) echo page >\"$2/paytermctl.1\"; echo page >\"$2/paytermctl-sale.1\" ;; completions) echo \"for $2\" ;; esac\n";
     for name in ["paytermd", "paytermctl", "payterm-acquirer"] {
@@ -474,7 +474,7 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
     }
     let mut first = Vec::new();
     for round in 0..2 {
-        let done = install(&bin, &dest);
+        let done = install(&bin, &dest, "/opt/payterm");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let mut now = Vec::new();
         tree(&dest, &dest, &mut now);
@@ -521,4 +521,14 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
     let link = fs::read_link(dest.join("etc/dbus-1/system.d/org.payterm.Terminal1.conf")).unwrap();
     assert_eq!(link, Path::new("/opt/payterm/share/dbus-1/system.d/org.payterm.Terminal1.conf"));
     assert!(!dest.join("etc/payterm").exists(), "a shop's configuration is its own");
+    let usr = dir.path().join("usr-dest");
+    assert!(install(&bin, &usr, "/usr").status.success() && usr.join("usr/bin/paytermd").exists() && !usr.join("etc").exists());
+    for bad in ["opt", "/o|t", "/a b"] {
+        let refused = dir.path().join("refused");
+        assert!(!install(&bin, &refused, bad).status.success() && !refused.exists(), "{bad}");
+    }
+    // A program that fails leaves nothing behind.
+    fs::write(bin.join("paytermctl"), "#!/bin/sh\nexit 1\n").unwrap();
+    let nothing = dir.path().join("nothing");
+    assert!(!install(&bin, &nothing, "/usr").status.success() && !nothing.exists());
 }
