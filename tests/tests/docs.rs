@@ -465,10 +465,12 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let (bin, dest) = (dir.path().join("bin"), dir.path().join("dest"));
     fs::create_dir(&bin).unwrap();
-    assert!(!install(&bin, &dest, "/opt/payterm").status.success() && !dest.exists(), "without programs nothing is installed");
     let program =
         "#!/bin/sh\ncase \"$1\" in man) echo page >\"$2/paytermctl.1\"; echo page >\"$2/paytermctl-sale.1\" ;; completions) echo \"for $2\" ;; esac\n";
     for name in ["paytermd", "paytermctl", "payterm-acquirer"] {
+        let early = install(&bin, &dest, "/opt/payterm");
+        assert!(!early.status.success() && !dest.exists(), "without all programs nothing is installed");
+        assert!(String::from_utf8_lossy(&early.stderr).contains(&format!("/{name} is not there")));
         fs::write(bin.join(name), program).unwrap();
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o700)).unwrap();
     }
