@@ -1,5 +1,6 @@
 //! What is written about the terminal is checked against the code: generated references are compared (`PAYTERM_BLESS=1`
 //! rewrites them), prose must name what there is, examples must be taken, and the installation must hold what it says.
+#![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_hosts::Profile;
 use payterm_schema::{
     Device, Fault, Kind, Notice, Outcome, Phase, Request, Status,
