@@ -6,5 +6,7 @@
 //! reversals of messages that it never saw and refuses these when they come later. *Printer*: says that it printed, or nothing.
 pub mod bank;
 pub mod checks;
+pub mod kills;
 pub mod stack;
+pub mod tap;
 pub mod world;

@@ -59,7 +59,8 @@ impl Stack {
         Self::start_in(temp.path().to_owned(), Some(temp), change)
     }
 
-    /// In a directory that holds `world.toml`, and may hold the state of an earlier stack.
+    /// In a directory that holds `world.toml`, and may hold the state of an earlier stack. With `tls-cert.pem` and
+    /// `tls-key.pem` in it the acquirer speaks TLS.
     pub fn start_in(dir: PathBuf, temp: Option<tempfile::TempDir>, change: impl FnOnce(&mut Config, &BTreeMap<String, String>)) -> Result<Self> {
         let (bus_daemon, bus) = private_bus(&dir)?;
         let mut stack = Self {
@@ -131,6 +132,8 @@ impl Stack {
         let ready = self.dir.join("acquirer.ready");
         let _ = std::fs::remove_file(&ready);
         let log = OpenOptions::new().create(true).append(true).open(self.dir.join("acquirer.log"))?;
+        let (cert, key) = (self.dir.join("tls-cert.pem"), self.dir.join("tls-key.pem"));
+        let tls = if cert.exists() { vec!["--tls-cert".as_ref(), cert.as_os_str(), "--tls-key".as_ref(), key.as_os_str()] } else { Vec::new() };
         let child = Command::new(programs()?.join("payterm-acquirer"))
             .args(["serve", "--listen", listen, "--state"])
             .arg(self.acquirer_state())
@@ -138,6 +141,7 @@ impl Stack {
             .arg(&ready)
             .arg("--rules")
             .arg(self.dir.join("world.toml"))
+            .args(tls)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()?;
@@ -208,6 +212,12 @@ impl Stack {
         self.daemon.as_mut().is_none_or(|c| c.try_wait().is_ok_and(|s| s.is_some()))
     }
 
+    /// Leaves the directory for whoever looks for the cause.
+    pub fn keep(&mut self) {
+        if let Some(temp) = &mut self._temp {
+            temp.disable_cleanup(true);
+        }
+    }
     pub fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(self.daemon_log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
