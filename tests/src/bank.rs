@@ -21,6 +21,10 @@ pub enum Fate {
     BadMac,
     NoMac,
     RefuseNoMac(&'static str),
+    /// Code 10: the half of it is approved.
+    Partial,
+    /// Answered, with this processing requirement in the header.
+    Require(u8),
 }
 
 type Book = (AccountId, u32, u32);
@@ -29,6 +33,8 @@ type Book = (AccountId, u32, u32);
 pub struct Posting {
     pub kind: Kind,
     pub amount: u64,
+    /// F4 of the request.
+    asked: u64,
     pub reversed: bool,
     /// By a void that is not itself reversed.
     pub voided: bool,
@@ -51,13 +57,23 @@ impl Bank {
     pub fn process(&mut self, m: &HostMessage, fate: &Fate) -> HostAnswer {
         let mut answer = match (fate, m.leg) {
             (Fate::Refuse(code) | Fate::RefuseNoMac(code), _) => self.answer(code, m),
+            (Fate::Partial, Leg::Request) => {
+                let mut answer = self.request(m);
+                if let (Some(p), "00") = (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str()) {
+                    p.amount = p.asked / 2;
+                    answer.amount = Some(p.amount);
+                    answer.code = "10".into();
+                }
+                answer
+            }
             (_, Leg::Request) => self.request(m),
             (_, Leg::Reversal(_)) => self.reversal(m),
         };
         match fate {
+            Fate::Require(digit) => answer.requirement = *digit,
             Fate::BadMac => answer.mac = MacVerdict::Wrong,
             Fate::NoMac | Fate::RefuseNoMac(_) => answer.mac = MacVerdict::Absent,
-            Fate::Answer | Fate::Refuse(_) | Fate::NotSent | Fate::LoseRequest | Fate::LoseReply | Fate::LateReply | Fate::LateRequest => {}
+            Fate::Partial | Fate::Answer | Fate::Refuse(_) | Fate::NotSent | Fate::LoseRequest | Fate::LoseReply | Fate::LateReply | Fate::LateRequest => {}
         }
         answer
     }
@@ -82,7 +98,7 @@ impl Bank {
             }
         }
         let amount = m.plan.amount.map_or(0, |a| a.minor());
-        self.books.insert(key, Posting { kind: m.plan.kind, amount, reversed: false, voided: false, original });
+        self.books.insert(key, Posting { kind: m.plan.kind, amount, asked: amount, reversed: false, voided: false, original });
         self.answer("00", m)
     }
 
@@ -92,7 +108,7 @@ impl Bank {
             self.forgotten.insert(key);
             return self.answer("25", m);
         };
-        if posting.kind != m.plan.kind || Some(posting.amount) != m.plan.amount.map(|a| a.minor()) {
+        if posting.kind != m.plan.kind || Some(posting.asked) != m.plan.amount.map(|a| a.minor()) {
             return self.answer("30", m);
         }
         posting.reversed = true;

@@ -21,8 +21,8 @@ use std::{
 
 /// (PAN, PIN or none, name): they have 10,000.00 each.
 const CARDS: [(&str, &str, &str); 2] = [("6212345678900000003", "123456", "alice"), ("6212345678900000607", "bypass", "grace-no-pin")];
-/// WeChat (its undoing waits 15 s), Alipay, UnionPay; the last two are refused.
-const CODES: [&str; 5] = ["131234567890123456", "280123456789012345", "6212345678901234567", "1392345678901234567", "289212345678901234"];
+/// WeChat (its undoing waits 15 s), Alipay that is pending for 3 s, Alipay, UnionPay; the last two are refused.
+const CODES: [&str; 6] = ["131234567890123456", "289012345678901234", "280123456789012345", "6212345678901234567", "1392345678901234567", "289212345678901234"];
 /// How long the terminal may take for anything, and for its obligations at the end.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A kill comes at most this long after the daemon is ready.
@@ -54,7 +54,8 @@ pub struct Verdict {
     /// Kills that met a request of which the app did not know the end.
     pub under_way: u32,
     pub requests: usize,
-    pub by_status: BTreeMap<&'static str, usize>,
+    /// How many ended how: `sale approved`, `void failed original-voided`.
+    pub ends: BTreeMap<String, usize>,
     /// Approved, or told at all, and not there.
     pub lost: Vec<String>,
     /// More at the acquirer than one request may have.
@@ -69,11 +70,11 @@ impl Verdict {
 }
 
 /// What the app remembers of a request.
-struct Issued {
-    wire: RequestWire,
+pub struct Issued {
+    pub wire: RequestWire,
     /// `Start` was answered.
-    started: bool,
-    told: Option<Outcome>,
+    pub started: bool,
+    pub told: Option<Outcome>,
 }
 impl Issued {
     fn key(&self) -> RequestKey {
@@ -162,7 +163,7 @@ pub async fn run(kills: u32, seed: u64) -> Result<Verdict> {
     }
     control::send(&app.acquirer, &Command::Clear)?;
     app.settle(&mut verdict).await?;
-    app.judge(&stack, &mut verdict).await?;
+    judge(&stack, &app.client, &app.issued, &mut verdict).await?;
     let log = std::fs::read_to_string(stack.daemon_log())?;
     verdict.unexplained.extend(log.lines().filter(|l| l.contains("ERROR")).map(|l| format!("the log has {l}")));
     if !verdict.ok() {
@@ -292,91 +293,93 @@ impl App {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
 
-    async fn judge(&self, stack: &Stack, v: &mut Verdict) -> Result<()> {
-        let books = Connection::open_with_flags(self.acquirer.join("acquirer.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let postings = ledger::postings(&books)?;
-        v.unexplained.extend(ledger::check(&books)?.broken.iter().map(|b| format!("ledger: {b}")));
-        let mut outcomes = BTreeMap::new();
-        let mut frames: BTreeMap<(u32, u32), u64> = BTreeMap::new();
-        for i in &self.issued {
-            let key = i.key();
-            let now = match self.client.explain(&caller(), &key).await {
-                Err(Fault::NotFound { .. }) if !i.started => continue,
-                Err(Fault::NotFound { .. }) => {
-                    v.lost.push(format!("{key}: Start was answered, and it is not known"));
-                    continue;
-                }
-                Err(e) => return Err(format!("explain of {key}: {e}").into()),
-                Ok(e) => e,
-            };
-            for record in now.entries.iter().map(|e| &e.record).filter(|r| r["type"] == "allowed") {
-                let number = |field: &str| record["plan"][field].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or(format!("{key}: {record}"));
-                if frames.insert((number("batch")?, number("stan")?), now.outcome.txn).is_some() {
-                    v.double.push(format!("{key}: its STAN was used before: {record}"));
-                }
+/// Compares what the bus tells with the acquirer's ledger and with what the app was told before.
+pub async fn judge(stack: &Stack, client: &Client, issued: &[Issued], v: &mut Verdict) -> Result<()> {
+    let books = Connection::open_with_flags(stack.acquirer_state().join("acquirer.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let postings = ledger::postings(&books)?;
+    v.unexplained.extend(ledger::check(&books)?.broken.iter().map(|b| format!("ledger: {b}")));
+    let mut outcomes = BTreeMap::new();
+    let mut frames: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+    for i in issued {
+        let key = i.key();
+        let now = match client.explain(&caller(), &key).await {
+            Err(Fault::NotFound { .. }) if !i.started => continue,
+            Err(Fault::NotFound { .. }) => {
+                v.lost.push(format!("{key}: Start was answered, and it is not known"));
+                continue;
             }
-            let now = now.outcome;
-            match &i.told {
-                Some(t) if t.status.is_final() && (t.status, &t.rrn, &t.sums) != (now.status, &now.rrn, &now.sums) => {
-                    v.unexplained.push(format!("{key} was told {t:?} and is {now:?}"));
-                }
-                Some(_) | None => {}
-            }
-            *v.by_status.entry(now.status.name()).or_default() += 1;
-            outcomes.insert(now.txn, now);
-        }
-        v.requests = self.issued.len();
-
-        // The acquirer's postings by the transaction whose frame caused them.
-        let undone: BTreeMap<i64, i64> = postings.iter().filter_map(|p| Some((p.undoes?, p.id))).collect();
-        let standing = |mut p: i64| {
-            let mut stands = true;
-            while let Some(by) = undone.get(&p) {
-                (p, stands) = (*by, !stands);
-            }
-            stands
+            Err(e) => return Err(format!("explain of {key}: {e}").into()),
+            Ok(e) => e,
         };
-        let mut sales: BTreeMap<u64, Vec<&Posting>> = BTreeMap::new();
-        for p in postings.iter().filter(|p| p.account.is_some()) {
-            match p.batch.zip(p.stan).and_then(|at| frames.get(&at)) {
-                None => v.unexplained.push(format!("a posting of no request: {p:?}")),
-                Some(txn) if p.kind == "sale" && standing(p.id) => sales.entry(*txn).or_default().push(p),
-                Some(_) => {}
+        for record in now.entries.iter().map(|e| &e.record).filter(|r| r["type"] == "allowed") {
+            let number = |field: &str| record["plan"][field].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or(format!("{key}: {record}"));
+            if frames.insert((number("batch")?, number("stan")?), now.outcome.txn).is_some() {
+                v.double.push(format!("{key}: its STAN was used before: {record}"));
             }
         }
-        let voids: Vec<u64> =
-            outcomes.values().filter(|o| o.kind == Kind::Void && o.status == Status::Approved).filter_map(|o| Some(o.original.as_ref()?.txn)).collect();
-        if voids.len() != voids.iter().collect::<BTreeSet<_>>().len() {
-            v.double.push(format!("a sale was voided twice: {voids:?}"));
-        }
-        let mut net = 0;
-        for (txn, o) in &outcomes {
-            let held = sales.get(txn).map_or(&[][..], Vec::as_slice);
-            let approved = o.kind == Kind::Sale && o.status == Status::Approved;
-            let voided = voids.contains(txn);
-            if o.voided != voided {
-                v.unexplained.push(format!("{}: voided is {}, and a void of it was approved: {voided}", o.key, o.voided));
+        let now = now.outcome;
+        match &i.told {
+            Some(t) if t.status.is_final() && (t.status, &t.rrn, &t.sums) != (now.status, &now.rrn, &now.sums) => {
+                v.unexplained.push(format!("{key} was told {t:?} and is {now:?}"));
             }
-            match held {
-                [] if approved && !voided => v.lost.push(format!("{} is approved and not at the acquirer: {o:?}", o.key)),
-                [] => {}
-                [one] if approved && !voided => {
-                    let paid: i64 = one.lines.iter().filter(|(a, _)| a.starts_with("card:") || a.starts_with("wallet:")).map(|(_, m)| -m).sum();
-                    net += paid;
-                    if o.sums.amount != u64::try_from(paid).ok() {
-                        v.unexplained.push(format!("{}: {:?} here, {paid} at the acquirer", o.key, o.sums.amount));
-                    }
-                }
-                [_] => v.double.push(format!("{} is {} (voided: {voided}) and stands at the acquirer: {held:?}", o.key, o.status.name())),
-                more => v.double.push(format!("{} stands {} times at the acquirer: {more:?}", o.key, more.len())),
-            }
+            Some(_) | None => {}
         }
-        let (ledger, totals) = (stack.net("cup")?, self.client.totals(&caller()).await?);
-        let batch: i64 = totals.iter().map(|t| t.debit_minor as i64 - t.credit_minor as i64).sum();
-        if ledger != net || batch != net {
-            v.unexplained.push(format!("net: {net} by the outcomes, {batch} by the batch's totals, {ledger} at the acquirer"));
-        }
-        Ok(())
+        let reason = now.reason.as_ref().map(|r| format!(" {}", r.code)).unwrap_or_default();
+        *v.ends.entry(format!("{} {}{reason}", now.kind.name(), now.status.name())).or_default() += 1;
+        outcomes.insert(now.txn, now);
     }
+    v.requests = issued.len();
+
+    // The acquirer's postings by the transaction whose frame caused them.
+    let undone: BTreeMap<i64, i64> = postings.iter().filter_map(|p| Some((p.undoes?, p.id))).collect();
+    let standing = |mut p: i64| {
+        let mut stands = true;
+        while let Some(by) = undone.get(&p) {
+            (p, stands) = (*by, !stands);
+        }
+        stands
+    };
+    let mut sales: BTreeMap<u64, Vec<&Posting>> = BTreeMap::new();
+    for p in postings.iter().filter(|p| p.account.is_some()) {
+        match p.batch.zip(p.stan).and_then(|at| frames.get(&at)) {
+            None => v.unexplained.push(format!("a posting of no request: {p:?}")),
+            Some(txn) if p.kind == "sale" && standing(p.id) => sales.entry(*txn).or_default().push(p),
+            Some(_) => {}
+        }
+    }
+    let voids: Vec<u64> =
+        outcomes.values().filter(|o| o.kind == Kind::Void && o.status == Status::Approved).filter_map(|o| Some(o.original.as_ref()?.txn)).collect();
+    if voids.len() != voids.iter().collect::<BTreeSet<_>>().len() {
+        v.double.push(format!("a sale was voided twice: {voids:?}"));
+    }
+    let mut net = 0;
+    for (txn, o) in &outcomes {
+        let held = sales.get(txn).map_or(&[][..], Vec::as_slice);
+        let approved = o.kind == Kind::Sale && o.status == Status::Approved;
+        let voided = voids.contains(txn);
+        if o.voided != voided {
+            v.unexplained.push(format!("{}: voided is {}, and a void of it was approved: {voided}", o.key, o.voided));
+        }
+        match held {
+            [] if approved && !voided => v.lost.push(format!("{} is approved and not at the acquirer: {o:?}", o.key)),
+            [] => {}
+            [one] if approved && !voided => {
+                let paid: i64 = one.lines.iter().filter(|(a, _)| a.starts_with("card:") || a.starts_with("wallet:")).map(|(_, m)| -m).sum();
+                net += paid;
+                if o.sums.amount != u64::try_from(paid).ok() {
+                    v.unexplained.push(format!("{}: {:?} here, {paid} at the acquirer", o.key, o.sums.amount));
+                }
+            }
+            [_] => v.double.push(format!("{} is {} (voided: {voided}) and stands at the acquirer: {held:?}", o.key, o.status.name())),
+            more => v.double.push(format!("{} stands {} times at the acquirer: {more:?}", o.key, more.len())),
+        }
+    }
+    let (ledger, totals) = (stack.net("cup")?, client.totals(&caller()).await?);
+    let batch: i64 = totals.iter().map(|t| t.debit_minor as i64 - t.credit_minor as i64).sum();
+    if ledger != net || batch != net {
+        v.unexplained.push(format!("net: {net} by the outcomes, {batch} by the batch's totals, {ledger} at the acquirer"));
+    }
+    Ok(())
 }

@@ -280,6 +280,12 @@ pub fn caller() -> Caller {
 
 fn kill(child: &mut Option<Child>) {
     if let Some(mut c) = child.take() {
+        // Under a wrapper (strace) the program is its child, and would be left behind.
+        let pid = c.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|p| p.parse().ok()).filter_map(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        }
         let _ = c.kill();
         let _ = c.wait();
     }

@@ -3,15 +3,15 @@ use crate::{
     bank::{Bank, Fate},
     checks,
 };
-use payterm_core::{Effect, Input, Machine, Query, Settings, Step};
+use payterm_core::{By, Effect, Input, Machine, Query, Settings, Step};
 use payterm_daemon::commit::CommitQueue;
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Instrument, Kind, Money, Notice, Outcome, PaymentCode, PinBlock, Record, Request, RequestKey, Status, Time,
     Tracks,
-    device::Way,
+    device::{Key, Way},
     host::{FrameTrace, Leg, SecretsFrom},
-    paper::PrintResult,
-    record::Entry,
+    paper::{PaperState, PrintResult},
+    record::{Entry, ObligationState},
     request::{Original, RequestWire},
     secret::PinEntry,
 };
@@ -23,6 +23,9 @@ use std::{
 /// Canaries: nobody may see these in clear.
 pub const PAN: &str = "6225760012345678";
 pub const TRACK2: &str = "6225760012345678=30122010000012300000";
+/// A second card, for the second account.
+pub const PAN2: &str = "4096660012348765";
+pub const TRACK2B: &str = "4096660012348765=30122010000012300000";
 pub const CODE: &str = "131234567890123456";
 pub const PIN: &str = "735194";
 
@@ -34,10 +37,33 @@ pub fn at_epoch() -> Time {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Customer {
     Swipes,
+    /// With the card of another issuer.
+    SwipesOther,
     Shows,
     /// Presents nothing.
     Walks,
     CancelsAtPin,
+    /// With the terminal's red key, while the PIN is asked for.
+    PressesCancel,
+    /// Confirms without a PIN.
+    Bypasses,
+}
+
+/// What happens between the orders, whatever the machine does just then.
+#[derive(Clone, Debug)]
+pub enum Noise {
+    /// The app sends its running request once more, or with other content.
+    StartAgain {
+        same: bool,
+    },
+    CancelKey,
+    Cancel(By),
+    /// A person has everything that is Stuck tried again.
+    Retry,
+    Devices(bool),
+    PrinterReady,
+    /// An event with a tag of another run, or of nobody.
+    Stale(u64, HostEvent),
 }
 
 /// One thing that the app does.
@@ -58,6 +84,14 @@ pub struct Script {
     pub fates: Vec<Fate>,
     /// How the first prints end; then all are confirmed.
     pub prints: Vec<PrintResult>,
+    /// What happens to the first sign-ins of the terminal's own; then all are answered.
+    pub sign_ins: Vec<Fate>,
+    /// At these times (ms after the start).
+    pub noise: Vec<(i64, Noise)>,
+    /// What the clock reads more (or less) after each power cut, ms.
+    pub skews: Vec<i64>,
+    /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.
+    pub settle: bool,
 }
 
 #[derive(Debug)]
@@ -73,6 +107,7 @@ enum Event {
     /// A message that reaches the bank late; nobody hears the answer.
     AtBank(Box<HostMessage>),
     Customer(Input),
+    Noise(Noise),
     Printed {
         job: u64,
         result: PrintResult,
@@ -109,8 +144,13 @@ pub struct World {
     pub printed: Vec<(u64, bool, PrintResult)>,
     /// Crash points passed, and the one at which the power is cut.
     points: usize,
-    cut_at: Option<usize>,
+    cut_at: Vec<usize>,
     pub cuts: usize,
+    sign_ins: VecDeque<Fate>,
+    skews: VecDeque<i64>,
+    /// What the terminal's clock reads more than [`World::now`].
+    skew: i64,
+    settled: u32,
     next_call: u64,
 }
 
@@ -119,7 +159,7 @@ pub fn key(id: &str) -> RequestKey {
 }
 
 impl World {
-    pub fn new(settings: Settings, script: Script, cut_at: Option<usize>) -> Self {
+    pub fn new(settings: Settings, script: Script, cut_at: impl IntoIterator<Item = usize>) -> Self {
         let machine = Machine::replay(settings.clone(), None, []).expect("an empty journal");
         let mut world = Self {
             settings,
@@ -137,6 +177,10 @@ impl World {
             run: 0,
             fates: script.fates.iter().cloned().collect(),
             prints: script.prints.iter().cloned().collect(),
+            sign_ins: script.sign_ins.iter().cloned().collect(),
+            skews: script.skews.iter().copied().collect(),
+            skew: 0,
+            settled: 0,
             script,
             next_order: 0,
             answered: BTreeMap::new(),
@@ -146,20 +190,29 @@ impl World {
             pin_asked: false,
             printed: Vec::new(),
             points: 0,
-            cut_at,
+            cut_at: cut_at.into_iter().collect(),
             cuts: 0,
             next_call: 0,
         };
         world.boot();
+        for (ms, noise) in world.script.noise.clone() {
+            world.later(ms, Event::Noise(noise));
+        }
         world
+    }
+
+    /// What the terminal's clock reads.
+    pub fn clock(&self) -> Time {
+        Time(self.now.0 + self.skew)
     }
 
     /// Runs until nothing is left to happen; answers how many crash points were passed.
     pub fn run(&mut self) -> usize {
         for _ in 0..20_000 {
-            let timer = self.machine.poll_timeout();
+            let timer = self.machine.poll_timeout().map(|t| Time(t.0.saturating_sub(self.skew)));
             let event = self.heap.peek().map(|Reverse((t, _))| Time(*t));
             match (event, timer) {
+                (None, None) if self.settle() => {}
                 (None, None) => {
                     checks::at_rest(self);
                     return self.points;
@@ -173,13 +226,31 @@ impl World {
                 }
                 (_, Some(t)) => {
                     self.now = self.now.max(t);
-                    let step = self.machine.handle_timeout(self.now);
+                    let step = self.machine.handle_timeout(self.clock());
                     self.took(step);
                 }
                 (Some(_), None) => {}
             }
         }
         panic!("the world does not come to rest: {:?} {:?} {:?}", self.machine.poll_timeout(), self.now, self.machine.state());
+    }
+
+    /// What people do at the end of the day. True when there was something to do.
+    fn settle(&mut self) -> bool {
+        let stuck: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| o.state == ObligationState::Stuck).map(|o| o.txn).collect();
+        let held: Vec<u64> = self.machine.papers().filter(|p| p.state == PaperState::Held).map(|p| p.id).collect();
+        if !self.script.settle || (stuck.is_empty() && held.is_empty()) {
+            return false;
+        }
+        self.settled += 1;
+        assert!(self.settled < 20, "invariant 8: what is Stuck does not end although all mishaps are over: {:?}", self.machine.obligations());
+        for txn in stuck {
+            self.input(Input::RetryObligation { call: 0, txn, by: "test".into() });
+        }
+        for job in held {
+            self.input(Input::ReleasePaper { call: 0, job, print: true, by: "test".into() });
+        }
+        true
     }
 
     fn later(&mut self, ms: i64, event: Event) {
@@ -191,7 +262,7 @@ impl World {
     /// A point at which the power may be cut. True = it was.
     fn point(&mut self) -> bool {
         self.points += 1;
-        if self.cut_at == Some(self.points) {
+        if self.cut_at.contains(&self.points) {
             self.cut();
             return true;
         }
@@ -200,7 +271,7 @@ impl World {
 
     fn cut(&mut self) {
         self.cuts += 1;
-        self.cut_at = None;
+        self.skew += self.skews.pop_front().unwrap_or(0);
         // What was handed over and not committed is gone; what travels goes on.
         self.handed.clear();
         self.armed = false;
@@ -224,10 +295,9 @@ impl World {
     fn boot(&mut self) {
         self.run += 1;
         let keys: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
-        let step = self.machine.boot(self.now, "test", &keys);
+        let step = self.machine.boot(self.clock(), "test", &keys);
         self.took(step);
-        let step = self.machine.handle(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true }, self.now);
-        self.took(step);
+        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true });
         self.later(1_000, Event::Next);
     }
 
@@ -274,15 +344,47 @@ impl World {
             Event::AtBank(message) => {
                 self.bank.process(&message, &Fate::Answer);
             }
-            Event::Customer(input) => self.input(input),
+            Event::Customer(input) => {
+                // The pad is idle once it has answered.
+                self.pin_asked &= !matches!(input, Input::Pin { .. });
+                self.input(input);
+            }
+            Event::Noise(noise) => self.noise(noise),
             Event::Printed { job, result } => self.input(Input::Printed { job, result }),
             Event::Next => self.next_order(),
         }
     }
 
     fn input(&mut self, input: Input) {
-        let step = self.machine.handle(input, self.now);
+        let step = self.machine.handle(input, self.clock());
         self.took(step);
+    }
+
+    fn noise(&mut self, noise: Noise) {
+        let running = self.machine.state().running.clone();
+        match (noise, running) {
+            // The front door answers those that are known from the store; the machine hears the others.
+            (Noise::StartAgain { same }, Some(r)) if checks::outcome_of(&self.journal, &r.key).is_none() || !same => {
+                let mut request = r.request.clone();
+                if !same {
+                    request.note = Some("other".into());
+                }
+                self.input(Input::Start { call: 0, key: r.key, request: Box::new(request) });
+            }
+            (Noise::CancelKey, _) => self.input(Input::Key(Key::Cancel)),
+            (Noise::Cancel(by), Some(r)) => self.input(Input::Cancel { call: 0, key: r.key, by }),
+            (Noise::Retry, _) => {
+                let all: BTreeSet<u64> = self.machine.obligations().iter().map(|o| o.txn).collect();
+                all.into_iter().for_each(|txn| self.input(Input::RetryObligation { call: 0, txn, by: "test".into() }));
+            }
+            (Noise::Devices(there), _) => {
+                let ways = if there { vec![Way::Swipe, Way::Scan] } else { Vec::new() };
+                self.input(Input::Devices { ways, pin_pad: there });
+            }
+            (Noise::PrinterReady, _) => self.input(Input::PrinterReady),
+            (Noise::Stale(tag, event), _) => self.input(Input::Host { tag, event }),
+            (Noise::StartAgain { .. } | Noise::Cancel(_), _) => {}
+        }
     }
 
     fn next_order(&mut self) {
@@ -356,8 +458,9 @@ impl World {
             Effect::Offer { .. } => {
                 self.armed = true;
                 match self.order().map(|o| o.customer.clone()) {
-                    Some(Customer::Swipes | Customer::CancelsAtPin) => {
-                        let tracks = Tracks { track1: None, track2: Some(TRACK2.into()), track3: None };
+                    Some(c @ (Customer::Swipes | Customer::SwipesOther | Customer::CancelsAtPin | Customer::PressesCancel | Customer::Bypasses)) => {
+                        let track = if c == Customer::SwipesOther { TRACK2B } else { TRACK2 };
+                        let tracks = Tracks { track1: None, track2: Some(track.into()), track3: None };
                         self.later(700, Event::Customer(Input::Instrument(Instrument::Swiped(tracks))));
                     }
                     Some(Customer::Shows) => {
@@ -371,7 +474,9 @@ impl World {
             Effect::AskPin { tag, .. } => {
                 self.pin_asked = true;
                 let entry = match self.order().map(|o| o.customer.clone()) {
+                    Some(Customer::PressesCancel) => return self.later(400, Event::Customer(Input::Key(Key::Cancel))),
                     Some(Customer::CancelsAtPin) => PinEntry::Cancelled,
+                    Some(Customer::Bypasses) => PinEntry::Bypassed,
                     Some(_) | None => PinEntry::Block(PinBlock::new([7; 8])),
                 };
                 self.later(900, Event::Customer(Input::Pin { tag, entry }));
@@ -395,8 +500,8 @@ impl World {
             assert!(self.sealed.contains(&txn), "the PAN of {txn} is not sealed on disk, its message cannot be built");
         }
         let own_sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request && m.log.is_none();
-        let fate = if own_sign_in { Fate::Answer } else { self.fates.pop_front().unwrap_or(Fate::Answer) };
-        let (tag, gone) = (m.tag, m.deadline.0 - self.now.0);
+        let fate = if own_sign_in { self.sign_ins.pop_front() } else { self.fates.pop_front() }.unwrap_or(Fate::Answer);
+        let (tag, gone) = (m.tag, m.deadline.0 - self.clock().0);
         let reply = |answer| HostEvent::Reply { answer: Box::new(answer), trace: FrameTrace::default() };
         let silence = HostEvent::NoReply { why: "time-out".into(), trace: FrameTrace::default() };
         match fate {
@@ -415,7 +520,7 @@ impl World {
                 self.later(gone, Event::Host { tag, event: silence });
                 self.later(gone + 120_000, Event::AtBank(Box::new(m)));
             }
-            Fate::Answer | Fate::Refuse(_) | Fate::BadMac | Fate::NoMac | Fate::RefuseNoMac(_) => {
+            Fate::Answer | Fate::Refuse(_) | Fate::BadMac | Fate::NoMac | Fate::RefuseNoMac(_) | Fate::Partial | Fate::Require(_) => {
                 let answer = self.bank.process(&m, &fate);
                 self.later(30, Event::Host { tag, event: reply(answer) });
             }

@@ -2,7 +2,7 @@
 //! same run, turn by turn, so that a slow hour of the disk or the machine is in both numbers; medians.
 use payterm_devices::hub::When;
 use payterm_schema::{Request, Status, Terminal, request::RequestWire};
-use payterm_simulator::{Acquirer, Options, World};
+use payterm_simulator::{Acquirer, Options, Running, World};
 use payterm_tests::stack::{Result, Stack, caller, programs};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -155,8 +155,14 @@ impl Floor {
     }
 }
 
+/// An acquirer in memory, in this process: it starts a runtime of its own, so not on this one's thread.
+fn host() -> Result<Running> {
+    let start = || Acquirer::start(World::demo().map_err(|e| e.to_string())?, Options::fast()).map_err(|e| e.to_string());
+    Ok(std::thread::spawn(start).join().map_err(|_| "the acquirer panicked")??)
+}
+
 async fn sale(report: &mut Report) -> Result<()> {
-    let host = Acquirer::start(World::demo()?, Options::fast())?;
+    let host = host()?;
     let address = host.addr("unionpay").ok_or("no listener")?.to_string();
     let stack = Stack::start(move |c, _| {
         c.accounts[0].address = address;
@@ -198,7 +204,7 @@ async fn sale(report: &mut Report) -> Result<()> {
 /// by the acquirer's count, bus calls by construction.
 async fn counts() -> Result<()> {
     const N: u64 = 10;
-    let host = Acquirer::start(World::demo()?, Options::fast())?;
+    let host = host()?;
     let address = host.addr("unionpay").ok_or("no listener")?.to_string();
     let mut stack = Stack::start(move |c, _| c.accounts[0].address = address)?;
     stack.stop_daemon()?;
@@ -242,15 +248,7 @@ async fn counts() -> Result<()> {
 
 async fn starts(report: &mut Report) -> Result<()> {
     let mut stack = Stack::start(|c, _| c.log.level = "warn".into())?;
-    // One sale, so that the journal is not empty, and its quiet memory.
-    let client = stack.client().await?;
-    let mut hands = stack.hands()?;
-    hands.swipe("6212345678900000003", "3012", When::Queue)?;
-    hands.pin("123456", When::Queue)?;
-    let wire = RequestWire { id: "one".into(), kind: "sale".into(), amount: Some("0.01".into()), currency: Some("CNY".into()), ..RequestWire::default() };
-    let key = client.start(&caller(), Request::try_from(wire)?).await?;
-    client.wait(&caller(), &key, true).await?;
-    drop(client);
+    one_sale(&stack).await?;
     restart(&mut stack)?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let status = std::fs::read_to_string(format!("/proc/{}/status", stack.daemon_pid().ok_or("no daemon")?))?;
@@ -263,6 +261,7 @@ async fn starts(report: &mut Report) -> Result<()> {
     report.one("memory.idle", "MiB", rss / 1024.0);
 
     let mut full = Stack::start(|c, _| c.log.level = "warn".into())?;
+    one_sale(&full).await?;
     full.stop_daemon()?;
     fill(&full.state().join("journal.db"))?;
     full.start_daemon(&[])?;
@@ -274,6 +273,19 @@ async fn starts(report: &mut Report) -> Result<()> {
     let small = median(small);
     report.one("start.ready", "ms", small);
     report.against("start.ready_1m", "ms", median(large), "start.ready", small);
+    Ok(())
+}
+
+/// So that the journal is not empty.
+async fn one_sale(stack: &Stack) -> Result<()> {
+    let client = stack.client().await?;
+    let mut hands = stack.hands()?;
+    hands.swipe("6212345678900000003", "3012", When::Queue)?;
+    hands.pin("123456", When::Queue)?;
+    let wire = RequestWire { id: "one".into(), kind: "sale".into(), amount: Some("0.01".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let key = client.start(&caller(), Request::try_from(wire)?).await?;
+    client.wait(&caller(), &key, true).await?;
+    hands.wait_papers(2, Duration::from_secs(10))?;
     Ok(())
 }
 
@@ -305,7 +317,8 @@ fn fill(path: &Path) -> Result<()> {
     {
         let mut record = tx.prepare("INSERT INTO record(seq, at, txn, version, json) VALUES (?, ?, ?, 1, ?)")?;
         let mut txn = tx.prepare(
-            "INSERT INTO txn(txn, app, id, hash, kind, status, account, amount, currency, stan, batch, rrn, started, ended, outcome) VALUES (?, 'old', ?, '', 'sale', 'approved', 'cup', 1, 'CNY', 1, 1, ?, ?, ?, '{}')",
+            "INSERT INTO txn(txn, app, id, hash, kind, status, account, amount, currency, stan, batch, rrn, started, ended, outcome)
+             SELECT ?1, 'old', ?2, hash, kind, status, account, amount, currency, stan, batch, ?3, ?4, ?5, json_set(outcome, '$.txn', ?1, '$.app', 'old', '$.id', ?2) FROM txn WHERE txn = 1",
         )?;
         for seq in state.seq + 1..=MILLION {
             let n = state.last_txn + 1 + seq / 4;

@@ -1,5 +1,6 @@
 //! `make prove`: the big numbers. One JSON object a line in `target/proof.json`; exits 1 when any of them is not ok.
 //! PAYTERM_KILLS (100), PAYTERM_SEEDS (20,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the kills; else the clock) change them.
+//! With names as arguments only those are run: `payterm-prove kills`.
 use payterm_tests::kills;
 use serde_json::{Value, json};
 use std::{
@@ -51,7 +52,7 @@ fn kill_loop() -> Result<Value> {
     }
     Ok(json!({
         "name": "kills", "value": count, "unit": "kill -9", "ok": v.ok() && v.requests > 0, "seed": seed, "seconds": began.elapsed().as_secs(),
-        "requests": v.requests, "under_way": v.under_way, "outcomes": v.by_status,
+        "requests": v.requests, "under_way": v.under_way, "ends": v.ends,
         "lost": v.lost.len(), "double": v.double.len(), "unexplained": v.unexplained.len(),
     }))
 }
@@ -75,7 +76,12 @@ fn main() -> ExitCode {
     ];
     let mut lines = Vec::new();
     let mut all_ok = true;
-    for (name, prove) in proofs {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = asked.iter().find(|a| !proofs.iter().any(|(n, _)| n == a)) {
+        println!("there is no proof '{unknown}'");
+        return ExitCode::from(2);
+    }
+    for (name, prove) in proofs.into_iter().filter(|(n, _)| asked.is_empty() || asked.iter().any(|a| a == n)) {
         let line = prove(name).unwrap_or_else(|e| json!({"name": name, "value": null, "unit": "", "ok": false, "error": e.to_string()}));
         all_ok &= line["ok"] == true;
         println!("{line}");

@@ -86,5 +86,5 @@ pub fn control(id: &'static str, kind: Kind) -> Order {
     Order { kind, amount: None, customer: Customer::Walks, ..sale(id) }
 }
 pub fn script(orders: impl Into<Vec<Order>>, fates: impl Into<Vec<Fate>>) -> Script {
-    Script { orders: orders.into(), fates: fates.into(), prints: Vec::new() }
+    Script { orders: orders.into(), fates: fates.into(), ..Script::default() }
 }
