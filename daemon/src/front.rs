@@ -144,7 +144,7 @@ impl Front {
     /// The caller's time is over while the request still runs: for the caller it is unknown.
     fn not_yet(&self, mut outcome: Outcome) -> Outcome {
         outcome.status = Status::Unknown;
-        outcome.reason = Some(Reason::new("no-reply", Class::E));
+        outcome.reason = Some(Reason::new("still-running", Class::P));
         self.texts.fill(&mut outcome);
         outcome
     }

@@ -65,7 +65,7 @@ pub(super) fn open_writer(dir: &Path, options: &Options, migrations: &[&str]) ->
     if found > known {
         return Err(StoreError::NewerSchema { path, found, known });
     }
-    db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA wal_autocheckpoint=0;")
+    db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=0;")
         .map_err(sql("set up the journal"))?;
     let checkpoint: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0)).map_err(sql("checkpoint at start"))?;
     if checkpoint != 0 {

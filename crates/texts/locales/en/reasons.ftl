@@ -21,6 +21,8 @@ next-prepare-timeout = Nothing was charged. Check the network and start a new pa
 
 reason-not-sent = The acquirer could not be reached, nothing was sent
 next-not-sent = Nothing was charged. Check the network, then start a new payment
+reason-still-running = The payment is still under way at the terminal
+next-still-running = Do not take the money again. Wait for the final result, or cancel the payment
 reason-no-reply = The acquirer did not answer, the result is not known
 next-no-reply = Do not take the money again. Wait for the final result
 reason-mac-wrong = The answer's check failed and it cannot be trusted, the result is not known

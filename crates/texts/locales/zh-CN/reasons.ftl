@@ -21,6 +21,8 @@ next-prepare-timeout = 未扣款,请检查网络,稍后重新发起收款
 
 reason-not-sent = 无法连接收单机构,交易未发出
 next-not-sent = 未扣款,请检查网络后重新发起收款
+reason-still-running = 交易仍在终端上进行
+next-still-running = 不要重复收款,请等待最终结果或取消交易
 reason-no-reply = 收单机构没有应答,结果未知
 next-no-reply = 不要重复收款,请等待最终结果
 reason-mac-wrong = 应答校验错误,不能采信,结果未知
