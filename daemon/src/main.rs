@@ -1,7 +1,8 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
 use payterm_daemon::{Options, config, load_tmk, logging, prepare_demo, run};
-use std::{path::PathBuf, process::ExitCode};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use std::{io, path::PathBuf, process::ExitCode};
 
 /// The payment terminal daemon.
 #[derive(Parser)]
@@ -29,6 +30,9 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    if let Err(e) = no_dumps() {
+        return fail(&e);
+    }
     let args = Args::parse();
     if args.print_schema {
         print!("{}", config::json_schema());
@@ -67,6 +71,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&e),
     }
+}
+
+/// Keys, tracks and PINs stand in this process's memory. No core file is written; a collector that `core_pattern` names is not
+/// bound by that limit (core(5)), so the process is not dumpable either: nor can its user's other processes read its memory.
+fn no_dumps() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// The whole chain of causes on one line.

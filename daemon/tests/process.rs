@@ -156,6 +156,32 @@ fn a_master_key_is_loaded_by_components() {
     assert!(stderr(&load("nobody", good)).contains("account nobody"));
 }
 
+/// The daemon sees to it itself, whatever limit it was started with.
+#[test]
+fn its_memory_is_not_dumped() {
+    let rig = Rig::new(|_| ());
+    let direct = rig.command();
+    let mut child = Command::new("sh");
+    // Without the right to trace, root too may only look into processes that are dumpable.
+    child.args(["-c", "ulimit -S -c unlimited; exec setpriv --bounding-set -sys_ptrace \"$0\" \"$@\""]).arg(direct.get_program()).args(direct.get_args());
+    let daemon = Running(child.spawn().unwrap());
+    rig.connect();
+    let pid = daemon.0.id();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core: Vec<_> = limits.lines().filter_map(|l| l.strip_prefix("Max core file size")).flat_map(str::split_whitespace).collect();
+    assert_eq!(core, ["0", "0", "bytes"]);
+    let look = |pid: u32| {
+        let mut sh = Command::new("setpriv");
+        sh.args(["--bounding-set", "-sys_ptrace", "sh", "-c"]).arg(format!(": < /proc/{pid}/mem")).stderr(Stdio::null()).status().unwrap().success()
+    };
+    let open = Running(Command::new("setpriv").args(["--bounding-set", "-sys_ptrace", "sleep", "60"]).spawn().unwrap());
+    let by = Instant::now() + SOON;
+    while !look(open.0.id()) {
+        assert!(Instant::now() < by, "the control process cannot be looked into");
+    }
+    assert!(!look(pid), "its memory can be read");
+}
+
 #[test]
 fn it_tells_systemd_and_leaves_in_order() {
     let rig = Rig::new(|_| ());
