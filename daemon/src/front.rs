@@ -114,9 +114,10 @@ impl Front {
     async fn outcome(&self, caller: &Caller, key: &RequestKey, final_only: bool) -> Result<Outcome, Fault> {
         // First the ear, then the look: an outcome in between is heard.
         let mut notices = self.notices.subscribe();
+        let answers = |o: &Outcome| o.status.is_final() || (!final_only && o.status == Status::Unknown);
         loop {
             let now = self.found(caller, key).await?.outcome;
-            if now.status.is_final() || (!final_only && now.status == Status::Unknown) {
+            if answers(&now) {
                 return Ok(now);
             }
             let by = now.started + Millis(i64::from(self.config.flow.answer_within_ms));
@@ -127,16 +128,17 @@ impl Front {
             let heard = timeout(wait, async {
                 loop {
                     match notices.recv().await {
-                        Ok(Notice::Outcome { outcome }) if outcome.key == *key => return true,
+                        // Told when it was durable, texts and all: no need to ask the store.
+                        Ok(Notice::Outcome { outcome }) if outcome.key == *key && answers(&outcome) => return Ok(Some(*outcome)),
                         Ok(_) => {}
                         // Some were missed: look again.
-                        Err(RecvError::Lagged(_)) => return true,
-                        Err(RecvError::Closed) => return false,
+                        Err(RecvError::Lagged(_)) => return Ok(None),
+                        Err(RecvError::Closed) => return Err(Fault::ShuttingDown),
                     }
                 }
             });
-            if let Ok(false) = heard.await {
-                return Err(Fault::ShuttingDown);
+            if let Some(outcome) = heard.await.unwrap_or(Ok(None))? {
+                return Ok(outcome);
             }
         }
     }
