@@ -1,7 +1,8 @@
 //! An acquirer's profile: everything in which acquirers differ, as data. Loaded from TOML and validated; no value of any
 //! acquirer stands in Rust.
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
-use crate::template::Template;
+use crate::reply::reply_mti;
+use crate::template::{Template, Var};
 use payterm_schema::host::{CodeRule, EntryMode, HostRules, ReversalReason, Wallet};
 use payterm_schema::kind::{Kind, Recovery};
 use payterm_schema::secret::MacAlgorithm;
@@ -296,6 +297,9 @@ pub(crate) mod field {
     pub const MAC: u8 = 64;
 }
 
+/// ISO 8583 fields with card data: PAN, PAN extended, tracks 2, 3 and 1, PIN block, ICC data.
+const CARD_FIELDS: [u8; 7] = [2, 34, 35, 36, 45, 52, 55];
+
 impl Profile {
     pub fn builtin(name: &str) -> Result<Self, ProfileError> {
         let (_, text) = BUILTIN.iter().find(|(n, _)| *n == name).ok_or_else(|| ProfileError::Unknown(name.chars().take(64).collect()))?;
@@ -470,6 +474,41 @@ impl File {
         Ok(rows)
     }
 
+    /// A mask that was forgotten would put a track or a PIN block on disk: what holds such data by ISO 8583, or by a template of
+    /// this profile, is masked, and no part of an answer is taken from it.
+    fn check_masks(&self, shows: &BTreeMap<u8, Show>, messages: &BTreeMap<String, MessageRow>) -> Result<(), ProfileError> {
+        let mask = |n: u8| shows.get(&n).map_or(Mask::Hide, |s| s.mask);
+        let refuse = |n: u8, rule: &str| bad(format!("fields.{n}.mask"), rule);
+        if let Some(n) = CARD_FIELDS.into_iter().chain([self.keys.field]).find(|n| mask(*n) == Mask::Show) {
+            return refuse(n, "the field may hold card data or keys");
+        }
+        let slots = messages.values().flat_map(|m| m.request.iter().chain(&m.reversal));
+        for (n, var) in slots.flat_map(|s| s.value.iter().flat_map(|t| t.vars().map(|v| (s.field, v)))) {
+            let hidden = [Var::Pan, Var::Code, Var::Track2, Var::Track3, Var::PinBlock, Var::Expiry].contains(&var);
+            if hidden && !matches!((var, mask(n)), (_, Mask::Hide) | (Var::Pan, Mask::Pan) | (Var::Code, Mask::Code)) {
+                return refuse(n, "a PAN needs pan, a payment code code, tracks, PIN block and expiry hide");
+            }
+        }
+        let r = &self.reply;
+        let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance];
+        let parts = [r.batch, r.issuer_id, r.acquirer_id, r.organisation];
+        let parts = parts.iter().chain(&r.texts).chain(&r.fee).map(|s| s.field);
+        match r.same.iter().copied().chain(single).chain(parts).find(|n| mask(*n) != Mask::Show) {
+            Some(n) => bad("reply", format!("F{n} is masked: nothing is taken from it, and nothing compared with it")),
+            None => Ok(()),
+        }
+    }
+
+    /// A success is believed by its MAC only: where that is demanded, replies to authorisations and reversals must carry one.
+    fn check_reply_macs(&self) -> Result<(), ProfileError> {
+        let authorises = |name: &str| kind_of(name).is_some_and(|k| k.row().authorisation);
+        let asked = self.message.iter().filter(|(name, _)| authorises(name)).map(|(_, m)| &m.mti).chain([&self.reversal.mti]);
+        match asked.map(|mti| reply_mti(mti)).find(|mti| self.mac.approval_needs_mac && !self.mac.mtis.contains(mti)) {
+            Some(mti) => bad("mac.mtis", format!("{mti} is not there, but approval_needs_mac = true")),
+            None => Ok(()),
+        }
+    }
+
     fn check_reply(&self, table: &Table) -> Result<(), ProfileError> {
         let r = &self.reply;
         let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance, self.keys.field];
@@ -529,6 +568,8 @@ impl File {
         }
         let messages = self.check_messages(&table)?;
         self.check_reply(&table)?;
+        self.check_masks(&shows, &messages)?;
+        self.check_reply_macs()?;
         let codes = self.check_codes()?;
         let Reasons { no_reply, bad_mac, other, terminal_fault } = &self.reversal.reasons;
         if let Some(code) = [no_reply, bad_mac, other, terminal_fault].into_iter().chain(&self.reversal.ends).chain(&self.reply.partial).find(|c| !is_code(c)) {

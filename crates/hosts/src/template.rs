@@ -107,6 +107,10 @@ impl Template {
         if pieces.is_empty() { Err("empty".into()) } else { Ok(Self(pieces)) }
     }
 
+    pub fn vars(&self) -> impl Iterator<Item = Var> {
+        self.0.iter().filter_map(|p| if let Piece::Var(v) = p { Some(*v) } else { None })
+    }
+
     /// Fills the template in; `value` appends a variable's value, or says `false`: then the field has none.
     pub fn fill<E>(&self, out: &mut Vec<u8>, mut value: impl FnMut(Var, &mut Vec<u8>) -> Result<bool, E>) -> Result<bool, E> {
         for piece in &self.0 {

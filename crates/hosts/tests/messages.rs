@@ -356,6 +356,24 @@ fn a_bad_profile_names_key_and_rule() {
     rule("pin = \"021\"", "pin = \"02x\"", "'02x' is not made of digits");
     rule("max = 2048", "max = 20480", "frame.max");
     rule("at = 2, length = 6", "at = 12, length = 9", "outside its 19 characters");
+    // A forgotten mask would write card data into the journal.
+    for (from, to, n) in [
+        ("prefix = \"ll\", max = 37, mask = \"hide\"", "prefix = \"ll\", max = 37", 35),
+        ("prefix = \"ll\", max = 37, mask = \"hide\"", "prefix = \"ll\", max = 37, mask = \"pan\"", 35),
+        ("max = 19, mask = \"pan\"", "max = 19", 2),
+        ("max = 255, mask = \"icc\"", "max = 255", 55),
+        ("max = 8, mask = \"hide\"", "max = 8", 52),
+        ("max = 4, mask = \"hide\"", "max = 4", 14),
+        ("max = 600, mask = \"code\"", "max = 600", 59),
+        ("max = 512, mask = \"hide\"", "max = 512", 62),
+    ] {
+        rule(from, to, &format!("fields.{n}.mask: "));
+    }
+    rule("same = [3, 11,", "same = [2, 3, 11,", "reply: F2 is masked");
+    rule("organisation = { field = 63, at = 0", "organisation = { field = 35, at = 0", "reply: F35 is masked");
+    // Without these an approval without a MAC would be believed.
+    rule("\"0200\", \"0210\", ", "\"0200\", ", "mac.mtis: 0210 is not there");
+    rule("\"0400\", \"0410\", ", "\"0400\", ", "mac.mtis: 0410 is not there");
     assert!(matches!(Profile::builtin("nobody"), Err(ProfileError::Unknown(_))));
 }
 
