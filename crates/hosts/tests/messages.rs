@@ -274,6 +274,10 @@ fn keys_only_from_a_successful_sign_in_of_an_allowed_length() {
     assert_eq!(go("00", 40), (Some(40), KeysVerdict::None));
     assert_eq!(go("97", 40), (None, KeysVerdict::None));
     assert!(matches!(go("00", 56), (None, KeysVerdict::Refused(why)) if why.contains("56")));
+    // Double length was asked for (60.3 = 003), and F53 of each PIN says double length.
+    let pin = decode(&p, sale(&p, &mac).bytes.reveal()).unwrap().message;
+    assert_eq!((d.message.text(60).unwrap().get(8..), pin.text(53).unwrap().get(..2)), (Some("003"), Some("26")));
+    assert!(matches!(go("00", 24), (None, KeysVerdict::Refused(_))), "single DES in its place");
 }
 
 #[test]
