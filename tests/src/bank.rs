@@ -56,6 +56,8 @@ fn book(account: &AccountId, plan: &Plan) -> Book {
 impl Bank {
     pub fn process(&mut self, m: &HostMessage, fate: &Fate) -> HostAnswer {
         let mut answer = match (fate, m.leg) {
+            // The codes that end a reversal are never a refusal of it: they would be the bank's lie.
+            (Fate::Refuse("12" | "25"), Leg::Reversal(_)) => self.reversal(m),
             (Fate::Refuse(code) | Fate::RefuseNoMac(code), _) => self.answer(code, m),
             (Fate::Partial, Leg::Request) => {
                 let mut answer = self.request(m);

@@ -151,7 +151,7 @@ pub fn at_rest(world: &World) {
             }
             (Kind::Void, Status::Approved) => assert_eq!(standing.len(), 1, "approved void {} is not at the bank", o.key),
             (Kind::Sale | Kind::Void, Status::Declined | Status::Cancelled | Status::Failed) => {
-                assert!(standing.is_empty(), "invariant 3: {} was told {:?} and stands at the bank", o.key, o.status)
+                assert!(standing.is_empty(), "invariant 3: {} was told {:?} and stands at the bank: {:#?}", o.key, o.status, world.story(txn))
             }
             (Kind::Sale | Kind::Void, status) => panic!("{}: at rest, and {status:?}", o.key),
             (Kind::Balance | Kind::SignIn | Kind::SignOff | Kind::Echo, _) => assert!(o.status.is_final(), "{}", o.key),

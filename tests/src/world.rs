@@ -21,11 +21,11 @@ use std::{
 };
 
 /// Canaries: nobody may see these in clear.
-pub const PAN: &str = "6225760012345678";
-pub const TRACK2: &str = "6225760012345678=30122010000012300000";
+pub const PAN: &str = "6225768317945678";
+pub const TRACK2: &str = "6225768317945678=30122010000012300000";
 /// A second card, for the second account.
-pub const PAN2: &str = "4096660012348765";
-pub const TRACK2B: &str = "4096660012348765=30122010000012300000";
+pub const PAN2: &str = "4096669462738765";
+pub const TRACK2B: &str = "4096669462738765=30122010000012300000";
 pub const CODE: &str = "131234567890123456";
 pub const PIN: &str = "735194";
 
@@ -535,6 +535,18 @@ impl World {
         });
         let name = |e: &Entry| serde_json::to_value(&e.record).ok().and_then(|v| Some(v.get("type")?.as_str()?.to_owned())).unwrap_or_default();
         self.journal.iter().filter(|e| e.txn == txn && txn.is_some()).map(name).filter(|n| !n.starts_with("paper")).collect()
+    }
+
+    /// Its records without traces, for the message of a failure.
+    pub fn story(&self, txn: u64) -> Vec<String> {
+        let text = |e: &Entry| {
+            let mut v = serde_json::to_value(&e.record).unwrap_or_default();
+            for heavy in ["trace", "view", "request", "job", "outcome"] {
+                v.as_object_mut().map(|o| o.remove(heavy));
+            }
+            format!("{} {v}", e.at.0)
+        };
+        self.journal.iter().filter(|e| e.txn == Some(txn)).map(text).collect()
     }
 
     pub fn outcome(&self, id: &str) -> Outcome {

@@ -1,10 +1,15 @@
 //! Seeded runs: random orders and random fates, one cut at a random point. A failure prints its seed.
 mod common;
 use common::*;
-use payterm_schema::Kind;
+use payterm_core::{By, Settings};
+use payterm_schema::{
+    HostEvent, Kind,
+    config::{RefusalWithoutMac, RouteConfig},
+    paper::PrintResult,
+};
 use payterm_tests::{
     bank::Fate,
-    world::{Customer, Order, World},
+    world::{Customer, Noise, Order, Script, World},
 };
 
 /// xorshift64*: the world's only randomness.
@@ -53,11 +58,97 @@ fn one(seed: u64) {
     world.run();
 }
 
+/// Everything at once: two accounts with routes, originals of every state, sign-ins that fail, sign-offs between, paper
+/// troubles, keys and cancels at any moment, repeated Starts, clock jumps, two cuts, small snapshots; at the end a person has what
+/// is Stuck tried again, and nothing may be left.
+fn wild(seed: u64) {
+    let mut dice = Dice(seed.wrapping_mul(0xD129_0D3B_64A3_35C9) | 1);
+    let mut pick = |n: u64| dice.roll(n);
+    let orders: Vec<Order> = IDS
+        .iter()
+        .enumerate()
+        .map(|(i, id)| {
+            let amount = Some(1_000 + 2 * pick(50));
+            let order = match pick(12) {
+                0..=2 => void(id, IDS[pick(i as u64 + 1) as usize]),
+                3 => scan(id),
+                4 => Order { customer: [Customer::Walks, Customer::CancelsAtPin, Customer::PressesCancel][pick(3) as usize].clone(), ..sale(id) },
+                5 => Order { kind: Kind::Balance, amount: None, ..sale(id) },
+                6 => control(id, [Kind::SignIn, Kind::SignOff, Kind::SignOff, Kind::Echo][pick(4) as usize]),
+                7 => Order { customer: Customer::SwipesOther, ..sale(id) },
+                8 => Order { customer: Customer::Bypasses, ..sale(id) },
+                _ => sale(id),
+            };
+            Order { amount: order.amount.and(amount), ..order }
+        })
+        .collect();
+    let refusals = ["51", "55", "55", "77", "96", "A0", "09", "25", "Z7"];
+    let mut fate = |calm: u64| match pick(15 + calm) {
+        0 => Fate::LoseReply,
+        1 => Fate::LoseRequest,
+        2 => Fate::LateReply,
+        3 => Fate::LateRequest,
+        4 => Fate::NotSent,
+        5 => Fate::BadMac,
+        6 => Fate::NoMac,
+        7..=9 => Fate::RefuseNoMac(refusals[pick(9) as usize]),
+        10..=12 => Fate::Refuse(refusals[pick(9) as usize]),
+        13 => Fate::Partial,
+        14 => Fate::Require([3, 3, 1, 6][pick(4) as usize]),
+        _ => Fate::Answer,
+    };
+    let calm = seed % 3 * 10;
+    let fates = (0..30).map(|_| fate(calm)).collect();
+    let sign_ins = (0..6).map(|_| fate(5)).collect();
+    let prints = (0..6).map(|_| [PrintResult::Confirmed, PrintResult::NotStarted("out".into()), PrintResult::Unconfirmed("cut".into())][pick(3) as usize].clone());
+    let prints = prints.collect();
+    let noise = (0..12).map(|_| {
+        let what = match pick(9) {
+            0 => Noise::StartAgain { same: true },
+            1 => Noise::StartAgain { same: false },
+            2 => Noise::CancelKey,
+            3 => Noise::Cancel([By::Caller, By::CallerLost, By::Customer, By::Cashier][pick(4) as usize]),
+            4 | 5 => Noise::Retry,
+            6 => Noise::Devices(pick(2) == 0),
+            7 => Noise::PrinterReady,
+            // Tags of no run of this journal.
+            _ => Noise::Stale((pick(2) * 900 << 32) + pick(20), HostEvent::NotSent { why: "stale".into() }),
+        };
+        (pick(300_000) as i64, what)
+    });
+    let noise = noise.collect();
+    let skews = (0..2).map(|_| [0, -3_600_000, 3_600_000, -40 * 365 * 86_400_000, 86_400_000][pick(5) as usize]).collect();
+    let cuts = [pick(400) as usize + 1, pick(800) as usize + 1];
+    let script = Script { orders, fates, prints, sign_ins, noise, skews, settle: true };
+    World::new(two_accounts(pick(4), pick(2) == 0), script, cuts).run();
+}
+
+/// The second account takes the cards of 4096.. and Alipay; `few` decides how often a snapshot is made.
+fn two_accounts(few: u64, trust: bool) -> Settings {
+    let mut s = settings();
+    s.accounts[0].config.obligation_tries = 2;
+    let mut second = s.accounts[0].clone();
+    second.config.id = payterm_schema::AccountId::new("second").expect("id");
+    second.config.refusal_without_mac = trust.then_some(RefusalWithoutMac::Trust);
+    s.accounts.push(second.clone());
+    s.routes = vec![RouteConfig { account: second.config.id, instrument: None, bin: Some("4096-4099".into()), currency: None }];
+    s.snapshot_every = [1, 2, 7, 10_000][few as usize];
+    if few % 2 == 0 { held(s) } else { s }
+}
+
+fn seeds(name: &str, each: u64, run: fn(u64)) {
+    let from = std::env::var("PAYTERM_SEED_FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let many = std::env::var("PAYTERM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(each);
+    let failed: Vec<u64> = (from..from + many).filter(|seed| std::panic::catch_unwind(|| run(*seed)).is_err()).collect();
+    assert!(failed.is_empty(), "{name}: seeds {failed:?}");
+}
+
 #[test]
 fn fixed_seeds() {
-    let many = std::env::var("PAYTERM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(500);
-    for seed in 1..=many {
-        let run = std::panic::catch_unwind(|| one(seed));
-        assert!(run.is_ok(), "seed {seed}");
-    }
+    seeds("tame", 500, one);
+}
+
+#[test]
+fn wild_seeds() {
+    seeds("wild", 300, wild);
 }
