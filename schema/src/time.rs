@@ -47,10 +47,10 @@ impl Time {
         let two = |s: &str, at: usize| s.get(at..at + 2)?.parse::<u8>().ok();
         let month = time::Month::try_from(two(mmdd, 0)?).ok()?;
         let (day, clock) = (two(mmdd, 2)?, time::Time::from_hms(two(hhmmss, 0)?, two(hhmmss, 2)?, two(hhmmss, 4)?).ok()?);
-        let offset = time::UtcOffset::from_whole_seconds(offset_minutes * 60).ok()?;
+        let offset = time::UtcOffset::from_whole_seconds(offset_minutes.checked_mul(60)?).ok()?;
         let year = now.local(offset_minutes).year();
         let at = |y: i32| Some(Time(time::Date::from_calendar_date(y, month, day).ok()?.with_time(clock).assume_offset(offset).unix_timestamp() * 1000));
-        (year - 1..=year + 1).filter_map(at).min_by_key(|t| t.since(now).0.abs())
+        (year - 1..=year + 1).filter_map(at).min_by_key(|t| t.since(now).0.unsigned_abs())
     }
 
     /// `YYYY-MM-DD HH:MM:SS` at that offset: the form of slips and screens.

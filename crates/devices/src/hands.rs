@@ -376,12 +376,12 @@ impl Server {
                 buffer.copy_within(end + 1..filled, 0);
                 filled -= end + 1;
                 buffer[filled..].fill(0);
-                writeln!(&mut &*client, "{reply}")?;
+                send(client, &reply)?;
                 continue;
             }
             if filled == LINE_MOST {
                 let reply = json!({"error": {"field": "line", "rule": "at most 4096 bytes"}});
-                return writeln!(&mut &*client, "{reply}");
+                return send(client, &reply);
             }
             match (&mut &*client).read(&mut buffer[filled..])? {
                 0 => return Ok(()),
@@ -389,6 +389,11 @@ impl Server {
             }
         }
     }
+}
+
+/// One write: a `Value` written straight to a socket is a system call for each of its tokens.
+fn send(mut client: &UnixStream, reply: &Value) -> io::Result<()> {
+    client.write_all(format!("{reply}\n").as_bytes())
 }
 
 /// The other end, for tests, `paytermctl virtual` and the demo. Every call waits for its answer.
