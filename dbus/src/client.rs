@@ -92,6 +92,11 @@ impl Client {
         let _ = self.conn.close().await;
     }
 
+    /// [`Terminal::recall`] of a request of this connection's own app by its id alone: what the app is called, only the daemon knows.
+    pub async fn recall_id(&self, id: &str) -> Result<Transaction, Fault> {
+        self.ask(MANAGER, "Recall", vec![Variant::from(id.to_owned())]).await
+    }
+
     async fn call(&self, path: &str, interface: &str, member: &str, arguments: Vec<Variant<'static>>, within: Option<Duration>) -> Result<Message, Fault> {
         let name = self.name.as_deref();
         let call = async {

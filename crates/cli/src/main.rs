@@ -17,7 +17,7 @@ use bus::Bus;
 use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
 use payterm_hosts::Profile;
-use payterm_schema::{Fault, Kind, RequestKey, Status, Terminal, request::RequestWire};
+use payterm_schema::{Fault, Kind, Status, Terminal, request::RequestWire};
 use std::{error::Error, io::Write, process::ExitCode};
 use ui::{Ui, out};
 
@@ -126,10 +126,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         }
         Command::Recall { id } => {
             let bus = connect(global, &[&id]).await?;
-            let mut t = match id.split_once('/') {
-                Some((app, id)) => bus.client.recall(&bus.caller, &RequestKey::new(app, id)?).await?,
-                None => bus.recall(&id).await?,
-            };
+            let mut t = bus.recall(&id).await?;
             show::with_texts(ui, &mut t.outcome);
             ui.result(&t, || show::transaction(ui, &t));
             return Ok(exit_of(t.outcome.status));
