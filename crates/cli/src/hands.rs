@@ -3,7 +3,7 @@ use crate::{
     Failure,
     args::{OnOff, VirtualAction, VirtualArgs},
     secret,
-    ui::{Ui, block, table},
+    ui::{Ui, block},
 };
 use payterm_devices::{
     hands::{Hands, HandsError},
@@ -72,18 +72,13 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
         VirtualAction::Devices => {
             let all = hands.devices().map_err(refused)?;
             let json: Vec<_> = all.iter().map(|(name, kind, usable)| serde_json::json!({ "name": name, "kind": kind, "usable": usable })).collect();
-            let header = [ui.pick("名称", "Name"), ui.pick("种类", "Kind"), ui.pick("可用", "Usable")];
-            let yes = |on| if on { ui.text("yes") } else { ui.pick("否", "no").to_owned() };
-            ui.result(&json, || table(header, all.iter().map(|(n, k, u)| [n.clone(), k.clone(), yes(*u)])));
+            ui.result(&json, || ui.table(["cli-name", "cli-kind", "cli-usable"], all.iter().map(|(n, k, u)| [n.clone(), k.clone(), ui.yes_no(*u)])));
             return Ok(());
         }
     };
     match unreadable.map_err(refused)? {
         None => ui.done(),
-        Some(why) => {
-            let text = ui.pick("读卡器无法读取", "the reader could not read it");
-            ui.result(&serde_json::json!({ "ok": true, "unreadable": why }), || format!("{text}: {}", block(&why)));
-        }
+        Some(why) => ui.result(&serde_json::json!({ "ok": true, "unreadable": why }), || block(&ui.say("cli-unreadable", &[("why", &why)]))),
     }
     Ok(())
 }

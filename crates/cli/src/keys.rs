@@ -3,7 +3,7 @@ use crate::{
     Failure,
     args::{KeyAlgorithm, VaultAction, VaultAt},
     secret,
-    ui::{Ui, table},
+    ui::Ui,
 };
 use payterm_schema::{Fault, secret::SecretBytes};
 use payterm_vault::{SealingKey, Vault};
@@ -53,13 +53,11 @@ pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
                     working_keys: vault.has_working_keys(a.as_str()),
                 })
                 .collect();
-            let (account, yes) = (ui.text("label-account"), ui.text("yes"));
-            let header = [account.as_str(), ui.pick("主密钥校验值", "TMK check value"), ui.pick("工作密钥", "Working keys")];
-            let no = ui.pick("无", "none");
+            let (yes, no) = (ui.text("yes"), ui.text("cli-none"));
             let cells = |r: &KeyStatus| {
-                [r.account.clone(), r.tmk_check_value.clone().unwrap_or_else(|| no.into()), if r.working_keys { yes.clone() } else { no.into() }]
+                [r.account.clone(), r.tmk_check_value.clone().unwrap_or_else(|| no.clone()), if r.working_keys { yes.clone() } else { no.clone() }]
             };
-            ui.result(&rows, || table(header, rows.iter().map(cells)));
+            ui.result(&rows, || ui.table(["label-account", "cli-tmk-check-value", "cli-working-keys"], rows.iter().map(cells)));
             return Ok(());
         }
     }

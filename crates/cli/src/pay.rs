@@ -27,7 +27,7 @@ pub async fn pay(global: &Global, ui: &Ui, kind: Kind, wire: RequestWire, run: R
     let bus = Bus::connect(global).await?;
     if fresh {
         // Told before the call and even when quiet: whoever loses the answer can recall it.
-        err(&format!("{} {id}", ui.pick("请求号", "request id")));
+        err(&ui.say("cli-request-id", &[("id", &id)]));
     }
     let watcher = if run.no_wait { None } else { Some(Watcher::start(&bus, ui).await?) };
     let key = bus.client.start(&bus.caller, request).await.inspect_err(|fault| lost(ui, fault, &id))?;
@@ -56,9 +56,7 @@ fn new_id() -> Result<String, Failure> {
 /// What to do when the answer was lost: the request may be running.
 fn lost(ui: &Ui, fault: &Fault, id: &str) {
     if matches!(fault, Fault::Unreachable { .. } | Fault::Restarting { .. } | Fault::ShuttingDown) {
-        let text =
-            ui.pick("结果未知，请勿重复收款；用此命令查询", "what became of it is not known here: do not take the money again before you have asked with");
-        err(&format!("{text}: paytermctl recall {id}"));
+        err(&ui.say("cli-outcome-lost", &[("id", &id)]));
     }
 }
 
@@ -85,12 +83,12 @@ impl Watcher {
         loop {
             let Some(mut outcome) = self.wait(bus, ui, key, wait_final, &mut interrupts).await.inspect_err(|fault| lost(ui, fault, &key.id))? else {
                 let t = bus.client.recall(&bus.caller, key).await.inspect_err(|fault| lost(ui, fault, &key.id))?;
-                err(&format!("{}: paytermctl recall {}", ui.pick("请求继续进行，查询结果", "it goes on; ask for its outcome with"), key.id));
+                err(&ui.say("cli-goes-on", &[("id", &key.id)]));
                 ui.result(&t.outcome, || show::outcome(ui, &t.outcome));
                 return Ok(exit_of(t.outcome.status));
             };
             if outcome.status == Status::Unknown && final_only && !wait_final {
-                ui.progress(ui.pick("结果未知，请勿重复收款；继续等待最终结果", "unknown: do not take the money again; waiting for the final outcome"));
+                ui.progress(&ui.text("cli-wait-final"));
                 wait_final = true;
                 continue;
             }
@@ -118,8 +116,8 @@ impl Watcher {
                     }
                     // A refusal is told and waited on: the frame has left, the outcome is on its way.
                     match bus.client.cancel(&bus.caller, key).await {
-                        Ok(()) => ui.progress(ui.pick("正在取消", "cancelling")),
-                        Err(fault) => err(&format!("{fault}; {}", ui.pick("再按一次 Ctrl-C 离开", "Ctrl-C again leaves it running"))),
+                        Ok(()) => ui.progress(&ui.text("cli-cancelling")),
+                        Err(fault) => err(&ui.say("cli-cancel-refused", &[("fault", &fault)])),
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Rows and pages for people.
 use crate::{
     args::ListArgs,
-    ui::{Ui, block, pairs, table},
+    ui::{Ui, block, pairs},
 };
 use payterm_schema::{
     Device, Fault, Notice, Outcome, Time,
@@ -23,8 +23,7 @@ pub fn with_texts(ui: &Ui, o: &mut Outcome) {
 }
 
 pub fn transaction(ui: &Ui, t: &Transaction) -> String {
-    let yes_no = if t.can_cancel { ui.text("yes") } else { ui.pick("否", "no").into() };
-    let more = [(ui.pick("阶段", "Phase").to_owned(), ui.texts.word(t.phase)), (ui.pick("可取消", "Can be cancelled").to_owned(), yes_no)];
+    let more = [(ui.text("cli-phase"), ui.texts.word(t.phase)), (ui.text("cli-can-cancel"), ui.yes_no(t.can_cancel))];
     pairs(ui.texts.outcome_lines(&t.outcome, ui.utc_offset).into_iter().chain(more))
 }
 
@@ -36,23 +35,12 @@ fn shown(value: Option<impl ToString>) -> String {
 }
 
 pub fn list(ui: &Ui, all: &[Outcome]) -> String {
-    let label = |id: &str| ui.text(&format!("label-{id}"));
-    let header = [
-        label("txn"),
-        label("started"),
-        label("request"),
-        label("kind"),
-        label("status"),
-        label("amount"),
-        label("card"),
-        label("stan"),
-        label("rrn"),
-        label("reason"),
-    ];
+    let header =
+        ["label-txn", "label-started", "label-request", "label-kind", "label-status", "label-amount", "label-card", "label-stan", "label-rrn", "label-reason"];
     let rows = all.iter().map(|o| {
         let reason = o.reason.as_ref().map(|r| r.text.clone());
         let status = ui.texts.word(o.status);
-        let status = if o.voided { format!("{status}, {}", label("voided")) } else { status };
+        let status = if o.voided { format!("{status}, {}", ui.text("label-voided")) } else { status };
         [
             o.txn.to_string(),
             ui.time(o.started),
@@ -66,41 +54,31 @@ pub fn list(ui: &Ui, all: &[Outcome]) -> String {
             shown(reason),
         ]
     });
-    table(header.each_ref().map(String::as_str), rows)
+    ui.table(header, rows)
 }
 
 pub fn devices(ui: &Ui, all: &[Device]) -> String {
-    let header = [
-        ui.pick("名称", "Name"),
-        ui.pick("种类", "Kind"),
-        ui.pick("驱动", "Driver"),
-        ui.pick("状态", "State"),
-        ui.pick("重启次数", "Restarts"),
-        ui.pick("虚拟", "Virtual"),
-        ui.pick("说明", "Health"),
-    ];
+    let header = ["cli-name", "cli-kind", "cli-driver", "cli-state", "cli-restarts", "cli-virtual", "cli-health"];
     let yes = |on: bool| if on { ui.text("yes") } else { String::new() };
     let rows = all.iter().map(|d| {
         [d.name.clone(), ui.texts.word(d.kind), d.driver.clone(), ui.texts.word(d.state), d.restarts.to_string(), yes(d.is_virtual), d.health.clone()]
     });
-    table(header, rows)
+    ui.table(header, rows)
 }
 
 pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
-    let (txn, stan, kind, sum, account, status) =
-        (ui.text("label-txn"), ui.text("label-stan"), ui.text("label-kind"), ui.text("label-amount"), ui.text("label-account"), ui.text("label-status"));
     let header = [
-        &txn,
-        &account,
-        &stan,
-        &kind,
-        &sum,
-        &status,
-        ui.pick("冲正原因", "F39"),
-        ui.pick("已试次数", "Tries"),
-        ui.pick("上次应答码", "Last answer"),
-        ui.pick("起始", "Since"),
-        ui.pick("下次", "Next try"),
+        "label-txn",
+        "label-account",
+        "label-stan",
+        "label-kind",
+        "label-amount",
+        "label-status",
+        "cli-reversal-code",
+        "cli-tries",
+        "cli-last-answer",
+        "cli-since",
+        "cli-next-try",
     ];
     let rows = all.iter().map(|o| {
         [
@@ -117,12 +95,11 @@ pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
             ui.time(o.next_try),
         ]
     });
-    table(header, rows)
+    ui.table(header, rows)
 }
 
 pub fn papers(ui: &Ui, all: &[PaperJob]) -> String {
-    let (request, kind, status, sum) = (ui.text("label-request"), ui.text("label-kind"), ui.text("label-status"), ui.text("label-amount"));
-    let header = [ui.pick("打印任务", "Job"), &kind, &status, ui.pick("已试次数", "Tries"), &request, &sum, ui.pick("问题", "Problem")];
+    let header = ["cli-job", "label-kind", "label-status", "cli-tries", "label-request", "label-amount", "cli-problem"];
     let rows = all.iter().map(|j| {
         [
             j.id.to_string(),
@@ -134,27 +111,26 @@ pub fn papers(ui: &Ui, all: &[PaperJob]) -> String {
             shown(j.problem.as_ref()),
         ]
     });
-    table(header, rows)
+    ui.table(header, rows)
 }
 
 pub fn totals(ui: &Ui, all: &[BatchTotals]) -> String {
-    let (account, batch) = (ui.text("label-account"), ui.text("label-batch"));
     let header = [
-        &account,
-        &batch,
-        ui.pick("已签到", "Signed in"),
-        ui.pick("币种", "Currency"),
-        ui.pick("借记笔数", "Debits"),
-        ui.pick("借记金额", "Debit sum"),
-        ui.pick("贷记笔数", "Credits"),
-        ui.pick("贷记金额", "Credit sum"),
-        ui.pick("待冲正", "Open obligations"),
+        "label-account",
+        "label-batch",
+        "cli-signed-in",
+        "cli-currency",
+        "cli-debits",
+        "cli-debit-sum",
+        "cli-credits",
+        "cli-credit-sum",
+        "cli-open-obligations",
     ];
     let rows = all.iter().map(|t| {
         [
             t.account.to_string(),
             shown(t.batch),
-            if t.signed_in { ui.text("yes") } else { ui.pick("否", "no").into() },
+            ui.yes_no(t.signed_in),
             t.currency.to_string(),
             t.debit_count.to_string(),
             t.debit.clone(),
@@ -163,29 +139,29 @@ pub fn totals(ui: &Ui, all: &[BatchTotals]) -> String {
             t.open_obligations.to_string(),
         ]
     });
-    table(header, rows)
+    ui.table(header, rows)
 }
 
 pub fn info(ui: &Ui, i: &TerminalInfo) -> String {
     let accounts = i.accounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let rows = [
-        (ui.pick("商户", "Shop"), i.shop.clone()),
-        (ui.pick("账户", "Accounts"), accounts),
-        (ui.pick("测试终端", "Test terminal"), if i.test { ui.text("yes") } else { ui.pick("否", "no").into() }),
-        (ui.pick("语言", "Language"), i.language.clone()),
-        (ui.pick("服务电话", "Service phone"), i.service_phone.clone()),
-        (ui.pick("进行中的请求", "Running"), i.running.as_ref().map(ToString::to_string).unwrap_or_default()),
-        (ui.pick("屏幕", "Screen"), ui.texts.screen(&i.screen, &ui.screen_context(i.test, &i.shop)).join(" | ")),
-        (ui.pick("版本", "Version"), format!("{} (API {})", i.version, i.api)),
+        ("cli-shop", i.shop.clone()),
+        ("cli-accounts", accounts),
+        ("cli-test-terminal", ui.yes_no(i.test)),
+        ("cli-language", i.language.clone()),
+        ("cli-service-phone", i.service_phone.clone()),
+        ("cli-running", i.running.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("cli-screen", ui.texts.screen(&i.screen, &ui.screen_context(i.test, &i.shop)).join(" | ")),
+        ("cli-version", format!("{} (API {})", i.version, i.api)),
     ];
-    pairs(rows.into_iter().map(|(k, v)| (k.to_owned(), v)))
+    pairs(rows.into_iter().map(|(id, v)| (ui.text(id), v)))
 }
 
 /// One line.
 pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
     let screen = |s| ui.texts.screen(s, &ui.screen_context(info.test, &info.shop)).join(" | ");
     let text = match n {
-        Notice::Started { key, txn } => format!("{key} {} {txn}", ui.pick("开始，序号", "started, number")),
+        Notice::Started { key, txn } => ui.say("cli-notice-started", &[("key", key), ("txn", txn)]),
         Notice::Phase { key, phase, screen: s } => format!("{key} [{}] {}", ui.texts.word(*phase), screen(s)),
         Notice::Outcome { outcome: o } => {
             let mut o = o.clone();
@@ -202,7 +178,7 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
             let problem = j.problem.as_deref().unwrap_or_default();
             format!("{} {} {} {problem}", j.outcome.key, ui.texts.word(j.kind), ui.texts.word(j.state))
         }
-        Notice::Requirement { account, digit } => format!("{account}: {} {digit}", ui.pick("主机处理要求", "processing requirement of the host")),
+        Notice::Requirement { account, digit } => ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)]),
     };
     block(&text)
 }

@@ -1,10 +1,10 @@
 //! What people and scripts get to see: tables, JSON, errors. Text from outside is cleaned before it reaches a terminal.
 use crate::args::Global;
 use comfy_table::{Table, presets};
-use payterm_schema::{Fault, Time, config::Language};
+use payterm_schema::{Fault, Time};
 use payterm_texts::{ScreenContext, Texts, clean};
 use serde::Serialize;
-use std::io::Write;
+use std::{fmt::Display, io::Write};
 
 pub struct Ui {
     pub json: bool,
@@ -17,15 +17,16 @@ impl Ui {
     pub fn new(global: &Global) -> Self {
         Self { json: global.json, quiet: global.quiet, texts: Texts::new(global.language()), utc_offset: global.utc_offset }
     }
-    /// A text that only this program has, in the language of the user.
-    pub fn pick<'a>(&self, zh: &'a str, en: &'a str) -> &'a str {
-        match self.texts.language() {
-            Language::ZhCn => zh,
-            Language::En => en,
-        }
-    }
     pub fn text(&self, id: &str) -> String {
         self.texts.get(id, &[])
+    }
+    /// The text of `id` with its places filled in.
+    pub fn say(&self, id: &str, args: &[(&str, &dyn Display)]) -> String {
+        let args: Vec<_> = args.iter().map(|(name, value)| (*name, value.to_string())).collect();
+        self.texts.get(id, &args.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>())
+    }
+    pub fn yes_no(&self, on: bool) -> String {
+        self.text(if on { "yes" } else { "cli-no" })
     }
     pub fn time(&self, t: Time) -> String {
         t.text(self.utc_offset)
@@ -44,7 +45,13 @@ impl Ui {
     }
     /// Something was done that has no result.
     pub fn done(&self) {
-        self.result(&serde_json::json!({"ok": true}), || self.pick("好", "ok").into());
+        self.result(&serde_json::json!({"ok": true}), || self.text("cli-done"));
+    }
+    /// Rows under a header of the texts with these ids.
+    pub fn table<const N: usize>(&self, header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+        let mut t = Table::new();
+        t.set_header(header.map(|id| self.text(id)));
+        drawn(t, rows)
     }
     /// On stderr, unless quiet.
     pub fn progress(&self, text: &str) {
@@ -69,22 +76,22 @@ pub fn err(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
 }
 
-/// Rows under a header, or without one when it is empty.
-pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let mut t = Table::new();
+fn drawn<const N: usize>(mut t: Table, rows: impl IntoIterator<Item = [String; N]>) -> String {
     t.load_style(presets::NOTHING);
-    if header.iter().any(|h| !h.is_empty()) {
-        t.set_header(header);
-    }
     for row in rows {
         t.add_row(row.map(|cell| clean(&cell)));
     }
     t.lines().map(|l| format!("{}\n", l.strip_prefix(' ').unwrap_or(&l).trim_end())).collect()
 }
 
+/// Rows without a header.
+pub fn rows<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> String {
+    drawn(Table::new(), rows)
+}
+
 /// Label and value, one a line.
-pub fn pairs(rows: impl IntoIterator<Item = (String, String)>) -> String {
-    table(["", ""], rows.into_iter().map(|(k, v)| [k, v]))
+pub fn pairs(all: impl IntoIterator<Item = (String, String)>) -> String {
+    rows(all.into_iter().map(|(k, v)| [k, v]))
 }
 
 /// Lines of a slip or screen, each cleaned.

@@ -3,6 +3,7 @@
 mod common;
 use common::*;
 use payterm_schema::Status;
+use std::collections::{BTreeMap, BTreeSet};
 
 async fn world() -> World {
     let w = World::start().await;
@@ -99,4 +100,36 @@ async fn the_peer_socket_serves_as_the_bus_does() {
     let socket = w.socket.to_str().unwrap();
     assert_eq!(w.run(&["--peer", socket, "recall", "declined-1"]).await.code, 0);
     assert_eq!(w.run(&["--peer", socket, "sale", "--amount", "1", "--currency", "CNY", "--id", "failed-2"]).await.code, 12);
+}
+
+/// The names of the arguments that the source gives to the text whose id ends here.
+fn arguments(rest: &str) -> BTreeSet<&str> {
+    let rest = rest.strip_prefix(" } else { \"").and_then(|r| r.split_once('"')).map_or(rest, |(_, after)| after);
+    let list = rest.trim_start_matches(" }").strip_prefix(", &[").and_then(|r| r.split_once("])"));
+    list.map(|(list, _)| list.split("(\"").skip(1).filter_map(|a| a.split('"').next()).collect()).unwrap_or_default()
+}
+
+/// The texts of this program stand in cli.ftl: each that the source names is there and gets the arguments of its places; none is left over.
+#[test]
+fn every_text_that_the_source_names_exists_and_is_filled() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source: String = std::fs::read_dir(root.join("src")).unwrap().map(|f| std::fs::read_to_string(f.unwrap().path()).unwrap()).collect();
+    let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut written: BTreeMap<String, String> = BTreeMap::new();
+    for file in ["cli", "words"] {
+        let file = std::fs::read_to_string(root.join(format!("../texts/locales/en/{file}.ftl"))).unwrap();
+        written.extend(file.lines().filter_map(|l| l.split_once(" = ")).map(|(id, text)| (id.to_owned(), text.to_owned())));
+    }
+    let mut named = BTreeSet::new();
+    for prefix in ["\"cli-", "\"label-", "\"reason-"] {
+        for (at, _) in source.match_indices(prefix) {
+            let (id, rest) = source[at + 1..].split_once('"').unwrap();
+            let text = written.get(id).unwrap_or_else(|| panic!("{id} is in no file"));
+            let places: BTreeSet<&str> = text.split("{ $").skip(1).filter_map(|p| p.split(' ').next()).collect();
+            assert_eq!(arguments(rest), places, "{id}");
+            named.insert(id);
+        }
+    }
+    let unused: Vec<_> = written.keys().filter(|id| id.starts_with("cli-") && !named.contains(id.as_str())).collect();
+    assert!(named.len() > 80 && unused.is_empty(), "{unused:?}");
 }

@@ -1,0 +1,103 @@
+# paytermctl: headers, progress, the dispute page. Words of the schema's enums and labels of an outcome are in words.ftl.
+cli-done = ok
+cli-no = no
+cli-none = none
+
+# Columns and rows.
+cli-phase = Phase
+cli-can-cancel = Can be cancelled
+cli-name = Name
+cli-kind = Kind
+cli-driver = Driver
+cli-state = State
+cli-restarts = Restarts
+cli-virtual = Virtual
+cli-health = Health
+cli-usable = Usable
+cli-reversal-code = F39
+cli-tries = Tries
+cli-last-answer = Last answer
+cli-since = Since
+cli-next-try = Next try
+cli-job = Job
+cli-problem = Problem
+cli-signed-in = Signed in
+cli-currency = Currency
+cli-debits = Debits
+cli-debit-sum = Debit sum
+cli-credits = Credits
+cli-credit-sum = Credit sum
+cli-open-obligations = Open obligations
+cli-shop = Shop
+cli-accounts = Accounts
+cli-test-terminal = Test terminal
+cli-language = Language
+cli-service-phone = Service phone
+cli-running = Running
+cli-screen = Screen
+cli-version = Version
+cli-tmk-check-value = TMK check value
+cli-working-keys = Working keys
+
+# A request under way.
+cli-request-id = request id { $id }
+cli-outcome-lost = what became of it is not known here: do not take the money again before you have asked with: paytermctl recall { $id }
+cli-goes-on = it goes on; ask for its outcome with: paytermctl recall { $id }
+cli-wait-final = unknown: do not take the money again; waiting for the final outcome
+cli-cancelling = cancelling
+cli-cancel-refused = { $fault }; Ctrl-C again leaves it running
+cli-unreadable = the reader could not read it: { $why }
+
+# Notices.
+cli-notice-started = { $key } started, number { $txn }
+cli-notice-requirement = { $account }: processing requirement of the host { $digit }
+
+# The dispute page.
+cli-explain-slip = ---- slip ----
+cli-explain-booted = the terminal started, version { $version }
+cli-explain-started = request accepted, number { $txn }: { $kind } { $amount } · { $key }
+cli-explain-content = content SHA-256 { $hash }
+cli-explain-numbers = { $account } batch { $batch } · STAN { $stan }
+cli-explain-allowed-owing = the frame may leave ({ $numbers }): it is reversed when no answer comes
+cli-explain-allowed = the frame may leave ({ $numbers }): nothing is owed when no answer comes
+cli-explain-not-sent = no byte left, nothing is owed ({ $stan }): { $why }
+cli-explain-no-reply = sent, no valid answer ({ $stan }): { $why }
+cli-explain-due = to be reversed, F39 { $code } · not before { $time }
+cli-explain-answered = a valid answer came ({ $stan })
+cli-explain-due-still = to be reversed all the same, F39 { $code } · not before { $time }
+cli-explain-disregarded = an answer was disregarded ({ $stan }): { $why }
+cli-explain-outcome = outcome told: { $status }
+cli-explain-voided = taken back by void number { $txn }
+cli-explain-tried = the reversal is sent ({ $stan })
+cli-explain-failed = the reversal did not succeed ({ $stan }): { $why }
+cli-explain-left = it left · next try { $time }
+cli-explain-not-left = no byte left, the try does not count · next try { $time }
+cli-explain-ended = the obligation ended ({ $stan }): { $how }
+cli-explain-nothing-left = the frame had not left
+cli-explain-request-answered = the request itself was answered
+cli-explain-by-person = by a person, { $reference }
+cli-explain-stuck = the reversal's tries are used up: a person is needed ({ $stan })
+cli-explain-retried = the reversal is tried again by order of { $by } ({ $stan })
+cli-explain-control-sent = the terminal itself sent { $kind } ({ $numbers })
+cli-explain-signed-in = signed in ({ $account }), batch { $batch }
+cli-explain-sign-in-failed = sign-in failed ({ $account }): { $why }
+cli-explain-signed-out = signed out ({ $account }): { $why }
+cli-explain-requirement = processing requirement of the host { $digit } ({ $account })
+cli-explain-paper-queued = paper job { $job }: { $kind }
+cli-explain-paper-started = printing starts, paper job { $job }
+cli-explain-paper-ended = paper job { $job }: { $result }
+cli-explain-paper-held = paper job { $job }: { $result }; held for the cashier
+cli-explain-print-confirmed = confirmed by the printer
+cli-explain-print-sent = sent to a printer that cannot confirm
+cli-explain-print-not-started = not started: { $why }
+cli-explain-print-unconfirmed = unconfirmed: { $why }
+cli-explain-paper-again = paper job { $job }: printed again as a duplicate ({ $by })
+cli-explain-paper-dropped = paper job { $job }: given up ({ $by })
+cli-explain-mac-good = MAC good
+cli-explain-mac-wrong = MAC wrong
+cli-explain-mac-absent = MAC absent
+cli-explain-mac-not-used = MAC not used in this message
+cli-explain-keys-loaded = working keys loaded
+cli-explain-keys-refused = working keys refused: { $why }
+cli-explain-frame-sent = sent:
+cli-explain-frame-received = received:

@@ -1,0 +1,103 @@
+# paytermctl:表头、进度、争议页。各枚举的词和结果的标签在 words.ftl。
+cli-done = 好
+cli-no = 否
+cli-none = 无
+
+# 列与行。
+cli-phase = 阶段
+cli-can-cancel = 可取消
+cli-name = 名称
+cli-kind = 种类
+cli-driver = 驱动
+cli-state = 状态
+cli-restarts = 重启次数
+cli-virtual = 虚拟
+cli-health = 说明
+cli-usable = 可用
+cli-reversal-code = 冲正原因
+cli-tries = 已试次数
+cli-last-answer = 上次应答码
+cli-since = 起始
+cli-next-try = 下次
+cli-job = 打印任务
+cli-problem = 问题
+cli-signed-in = 已签到
+cli-currency = 币种
+cli-debits = 借记笔数
+cli-debit-sum = 借记金额
+cli-credits = 贷记笔数
+cli-credit-sum = 贷记金额
+cli-open-obligations = 待冲正
+cli-shop = 商户
+cli-accounts = 账户
+cli-test-terminal = 测试终端
+cli-language = 语言
+cli-service-phone = 服务电话
+cli-running = 进行中的请求
+cli-screen = 屏幕
+cli-version = 版本
+cli-tmk-check-value = 主密钥校验值
+cli-working-keys = 工作密钥
+
+# 进行中的请求。
+cli-request-id = 请求号 { $id }
+cli-outcome-lost = 结果未知,请勿重复收款;请先用此命令查询:paytermctl recall { $id }
+cli-goes-on = 请求继续进行,查询结果:paytermctl recall { $id }
+cli-wait-final = 结果未知,请勿重复收款;继续等待最终结果
+cli-cancelling = 正在取消
+cli-cancel-refused = { $fault };再按一次 Ctrl-C 离开
+cli-unreadable = 读卡器无法读取:{ $why }
+
+# 通知。
+cli-notice-started = { $key } 开始,序号 { $txn }
+cli-notice-requirement = { $account }:主机处理要求 { $digit }
+
+# 争议页。
+cli-explain-slip = ---- 凭条 ----
+cli-explain-booted = 终端启动,版本 { $version }
+cli-explain-started = 受理请求,序号 { $txn }:{ $kind } { $amount } · { $key }
+cli-explain-content = 内容 SHA-256 { $hash }
+cli-explain-numbers = { $account } 批次号 { $batch } · 凭证号 { $stan }
+cli-explain-allowed-owing = 报文获准发出({ $numbers }):无应答则冲正
+cli-explain-allowed = 报文获准发出({ $numbers }):无应答不冲正
+cli-explain-not-sent = 未发出任何字节,无需冲正({ $stan }):{ $why }
+cli-explain-no-reply = 已发出,无有效应答({ $stan }):{ $why }
+cli-explain-due = 冲正,F39 { $code } · 不早于 { $time }
+cli-explain-answered = 收到有效应答({ $stan })
+cli-explain-due-still = 仍须冲正,F39 { $code } · 不早于 { $time }
+cli-explain-disregarded = 应答未采用({ $stan }):{ $why }
+cli-explain-outcome = 告知结果:{ $status }
+cli-explain-voided = 已被撤销,撤销交易序号 { $txn }
+cli-explain-tried = 发送冲正({ $stan })
+cli-explain-failed = 冲正未完成({ $stan }):{ $why }
+cli-explain-left = 已发出 · 下次 { $time }
+cli-explain-not-left = 未发出,不计次数 · 下次 { $time }
+cli-explain-ended = 冲正义务结束({ $stan }):{ $how }
+cli-explain-nothing-left = 原报文未发出
+cli-explain-request-answered = 原请求已有应答
+cli-explain-by-person = 人工处理 { $reference }
+cli-explain-stuck = 冲正次数用尽,需人工处理({ $stan })
+cli-explain-retried = 人工再试冲正:{ $by }({ $stan })
+cli-explain-control-sent = 终端自发 { $kind }({ $numbers })
+cli-explain-signed-in = 已签到({ $account }),批次号 { $batch }
+cli-explain-sign-in-failed = 签到失败({ $account }):{ $why }
+cli-explain-signed-out = 签到失效({ $account }):{ $why }
+cli-explain-requirement = 主机处理要求 { $digit }({ $account })
+cli-explain-paper-queued = 打印任务 { $job }:{ $kind }
+cli-explain-paper-started = 开始打印任务 { $job }
+cli-explain-paper-ended = 打印任务 { $job }:{ $result }
+cli-explain-paper-held = 打印任务 { $job }:{ $result };待收银员决定
+cli-explain-print-confirmed = 打印机已确认
+cli-explain-print-sent = 已发送,该打印机无法确认
+cli-explain-print-not-started = 未开始:{ $why }
+cli-explain-print-unconfirmed = 未确认:{ $why }
+cli-explain-paper-again = 打印任务 { $job }:重打印({ $by })
+cli-explain-paper-dropped = 打印任务 { $job }:放弃({ $by })
+cli-explain-mac-good = MAC 正确
+cli-explain-mac-wrong = MAC 错误
+cli-explain-mac-absent = 无 MAC
+cli-explain-mac-not-used = 此报文不用 MAC
+cli-explain-keys-loaded = 工作密钥已装入
+cli-explain-keys-refused = 工作密钥被拒:{ $why }
+cli-explain-frame-sent = 发出:
+cli-explain-frame-received = 收到:
