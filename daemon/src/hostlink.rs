@@ -17,7 +17,7 @@ use crate::{
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use payterm_hosts::{Profile, Station, build};
 use payterm_schema::{
-    HostEvent, HostMessage, Pan,
+    HostEvent, HostMessage, Kind, Pan,
     config::AccountConfig,
     host::{CardSecrets, FrameTrace, KeysVerdict, SecretsFrom},
 };
@@ -159,14 +159,15 @@ impl Line {
             Ok(Ok(heard)) => heard,
             Ok(Err(_)) => return no_reply("the host closed the connection".into()),
             Err(_) => {
-                self.keep_for_late(session);
+                self.keep_for_late(session).await;
                 return no_reply("time-out".into());
             }
         };
         if !self.config.persistent {
             session.close();
         }
-        if let Some(keys) = heard.keys.take() {
+        // Of no other answer: in some profiles an echo has the same message type.
+        if let Some(keys) = heard.keys.take().filter(|_| message.plan.kind == Kind::SignIn) {
             let (vault, account) = (self.vault.clone(), account.clone());
             let import = tokio::task::spawn_blocking(move || vault.import_working_keys(account.as_str(), &keys).map_err(|e| chain(&e)));
             heard.answer.keys = match import.await {
@@ -179,14 +180,17 @@ impl Line {
         HostEvent::Reply { answer: Box::new(heard.answer), trace: trace(heard.received) }
     }
 
-    /// A connection of its own stays open a while for its late answer; the persistent one stays anyway.
-    fn keep_for_late(&self, session: Arc<Session>) {
-        if !self.config.persistent {
-            tokio::spawn(async move {
-                tokio::time::sleep(LATE).await;
-                session.close();
-            });
+    /// The connection stays open a while for its late answer, but carries nothing more: a path that died in silence (a firewall
+    /// that forgot it) would swallow the reversals too, until none is left to try.
+    async fn keep_for_late(&self, session: Arc<Session>) {
+        let mut kept = self.kept.lock().await;
+        if kept.as_ref().is_some_and(|k| Arc::ptr_eq(k, &session)) {
+            *kept = None;
         }
+        tokio::spawn(async move {
+            tokio::time::sleep(LATE).await;
+            session.close();
+        });
     }
 
     async fn secrets(&self, from: SecretsFrom) -> Result<CardSecrets, String> {

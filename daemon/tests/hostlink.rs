@@ -30,12 +30,13 @@ struct Rig {
     dir: TempDir,
     config: AccountConfig,
     tls: Option<TlsConfig>,
+    profile: &'static str,
 }
 impl Rig {
     fn new(address: String) -> Self {
         let mut config = payterm_daemon::config::demo(0).unwrap().accounts.remove(0);
         config.address = address;
-        Self { dir: tempfile::tempdir().unwrap(), config, tls: None }
+        Self { dir: tempfile::tempdir().unwrap(), config, tls: None, profile: "unionpay" }
     }
 
     /// Runs `test` with the link; answers what came late.
@@ -50,7 +51,7 @@ impl Rig {
         actix::System::new().block_on(async {
             let clock = Arc::new(Clock::start());
             let line = Arc::new(Line {
-                profile: Arc::new(Profile::builtin("unionpay").unwrap()),
+                profile: Arc::new(Profile::builtin(self.profile).unwrap()),
                 station: Station {
                     merchant: self.config.merchant.clone(),
                     terminal: self.config.terminal.clone(),
@@ -223,6 +224,52 @@ fn a_persistent_connection_is_used_again_and_made_anew() {
         tokio::time::sleep(Duration::from_millis(900)).await;
         assert!(matches!(link.sign_in(4, 5_000).await, HostEvent::Reply { .. }));
         assert_eq!(a.stats().connections, 2);
+    });
+}
+
+/// A path that swallows everything without a word must not swallow the next message too.
+#[test]
+fn a_persistent_connection_that_fell_silent_is_not_used_again() {
+    let (a, address) = acquirer(payterm_simulator::Options::fast());
+    a.mishaps().next(Mishap::LateReply { ms: 900 }).unwrap();
+    let mut rig = Rig::new(address);
+    rig.config.persistent = true;
+    let late = rig.run(|link| async move {
+        assert!(matches!(link.sign_in(1, 300).await, HostEvent::NoReply { .. }));
+        assert!(matches!(link.sign_in(2, 5_000).await, HostEvent::Reply { .. }));
+        assert_eq!(a.stats().connections, 2);
+        assert!(matches!(link.sign_in(3, 5_000).await, HostEvent::Reply { .. }));
+        assert_eq!(a.stats().connections, 2);
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
+    });
+    assert!(matches!(&late[..], [(1, HostEvent::Late { .. })]), "the old one still hears its late answer: {late:?}");
+}
+
+/// In the demo-x919 profile an echo has the message type of a sign-in.
+#[test]
+fn keys_come_from_a_sign_in_only() {
+    let profile = Profile::builtin("demo-x919").unwrap();
+    let address = host(move |mut s| {
+        let mut frame = vec![0; 2048];
+        let n = s.read(&mut frame).unwrap();
+        let d = payterm_hosts::decode(&profile, &frame[..n]).unwrap();
+        let answer: payterm_schema::HostAnswer = serde_json::from_str(
+            r#"{"code":"00","mac":"not_used","keys":"none","amount":null,"time":null,"date":null,"settlement_date":null,"acquirer":null,"rrn":null,
+                "auth_code":null,"issuer_id":null,"acquirer_id":null,"balance":null,"batch":null,"organisation":null,"texts":[],"fee":null,"requirement":0}"#,
+        )
+        .unwrap();
+        let keys = payterm_schema::secret::SecretBytes::new(vec![7; 40]);
+        let mut m = payterm_hosts::reply_message(&profile, &d.message, &answer, Some(&keys)).unwrap();
+        let reply = payterm_hosts::encode(&profile, &d.envelope.reply(&profile, 0), &mut m, None).unwrap();
+        s.write_all(reply.reveal()).unwrap();
+        assert_eq!(s.read(&mut frame).unwrap_or(0), 0);
+    });
+    let mut rig = Rig::new(address);
+    rig.profile = "demo-x919";
+    rig.run(|link| async move {
+        let event = link.send(Kind::Echo, 1, 5_000).await;
+        let HostEvent::Reply { answer, .. } = event else { panic!("{event:?}") };
+        assert_eq!((answer.code.as_str(), answer.keys), ("00", KeysVerdict::None), "they went to the vault");
     });
 }
 

@@ -125,8 +125,9 @@ impl Drop for Session {
 
 impl Reader {
     async fn run(&self, mut stream: ReadHalf<Any>, waiting: &Mutex<VecDeque<Waiting>>) -> Result<(), String> {
-        let mut buffer = Zeroizing::new(Vec::with_capacity(2048));
         let mut part = Zeroizing::new([0; 2048]);
+        // Room for all that can be waiting: a buffer that grows would leave a reply's PAN behind.
+        let mut buffer = Zeroizing::new(Vec::with_capacity(self.profile.frame.max + 4 + part.len()));
         loop {
             while let Some(len) = frame_len(&self.profile, &buffer).map_err(|e| e.to_string())?.filter(|n| buffer.len() >= *n) {
                 self.frame(&buffer[..len], waiting);
