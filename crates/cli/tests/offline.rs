@@ -2,12 +2,17 @@
 #![allow(clippy::unwrap_used)] // a test panics where it asserts
 mod common;
 use common::*;
-use payterm_devices::{Driver, Env, Hub, SourceEvent, hands::HandsServer};
+use payterm_devices::{Driver, Env, Hub, PrintJob, SourceEvent, hands::HandsServer};
 use payterm_schema::{
-    DeviceKind, Instrument,
+    DeviceKind, Instrument, Pan,
     config::DeviceConfig,
     device::{Key, Way},
-    secret::PinBlock,
+    paper::PrintResult,
+    secret::{Pin, PinBlock, PinEntry},
+};
+use payterm_vault::primitives::{
+    DesKey,
+    tr31::{Header, Kbpk, KbpkAlgorithm, wrap},
 };
 use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
@@ -96,7 +101,7 @@ impl Vaulted {
     }
 }
 
-// Check values by 3DES-ECB over 8 zero bytes; made with openssl, see the test of the parts in crates/vault.
+// Their check values are made by payterm_vault::primitives, which crates/vault tests against vectors of other makers.
 const C1: &str = "0123456789ABCDEFFEDCBA9876543210";
 const C2: &str = "1111111111111111222222222222222F";
 
@@ -111,7 +116,7 @@ async fn a_tmk_enters_as_two_components_and_only_check_values_come_out() {
     let d = v.run(&["status", "--account", "unionpay", "--json"], "").await;
     assert_eq!((d.code, d.json()[0]["tmk_check_value"].is_null()), (0, true), "{}", d.err);
 
-    let kcv = |key: &[u8]| hex::encode_upper(&payterm_vault::primitives::DesKey::new(key).unwrap().kcv()[..3]);
+    let kcv = |key: &[u8]| hex::encode_upper(&DesKey::new(key).unwrap().kcv()[..3]);
     let (c1, c2) = (hex::decode(C1).unwrap(), hex::decode(C2).unwrap());
     let whole: Vec<u8> = c1.iter().zip(&c2).map(|(a, b)| a ^ b).collect();
     let good = kcv(&whole);
@@ -138,6 +143,47 @@ async fn a_tmk_enters_as_two_components_and_only_check_values_come_out() {
     let d = v.run(&["status", "--account", "unionpay"], "").await;
     assert!(d.out.contains(&good), "{}", d.out);
     assert_eq!(v.run(&["tmk-block", "--account", "unionpay"], "B0000\n").await.code, 3, "no protection key");
+}
+
+#[tokio::test]
+async fn a_tmk_enters_in_a_key_block_under_a_protection_key_of_two_components() {
+    const TMK: &str = "CA5D92598DCA48CE8A4C76361A9269E9";
+    let header = |version| Header { version, usage: "K0".into(), algorithm: 'T', mode: 'D', key_version: "00".into(), exportability: 'N' };
+    let tmk = hex::decode(TMK).unwrap();
+    let good = hex::encode_upper(DesKey::new(&tmk).unwrap().kcv());
+    for (name, algorithm, version) in [("aes", KbpkAlgorithm::Aes, 'D'), ("tdes", KbpkAlgorithm::Tdes, 'B')] {
+        let v = Vaulted::new();
+        assert_eq!(v.run(&["init"], "").await.code, 0);
+        let kcv = |key: &[u8]| hex::encode_upper(Kbpk::new(algorithm, key).unwrap().kcv());
+        let (c1, c2) = (hex::decode(C1).unwrap(), hex::decode(C2).unwrap());
+        let whole: Vec<u8> = c1.iter().zip(&c2).map(|(a, b)| a ^ b).collect();
+        let lines = |whole_kcv: &str| format!("{C1}\n{}\n{C2}\n{}\n{whole_kcv}\n", kcv(&c1), kcv(&c2));
+        let load = ["kbpk-components", "--account", "unionpay", "--algorithm", name];
+        let d = v.run(&load, &lines("00000000")).await;
+        assert!(d.code == 3 && d.err.contains("key block protection key: the check value is wrong"), "{name} {}", d.err);
+        let block = wrap(&Kbpk::new(algorithm, &whole).unwrap(), &header(version), &tmk).unwrap();
+        let take = ["tmk-block", "--account", "unionpay"];
+        assert_eq!(v.run(&take, &block).await.code, 3, "{name}: what was refused protects nothing");
+        let d = v.run(&load, &lines(&kcv(&whole))).await;
+        assert_eq!((d.code, d.out.trim()), (0, "ok"), "{name} {}", d.err);
+        let shown = [d.out, d.err];
+        assert!(shown.iter().all(|t| !t.contains(C1) && !t.contains(&hex::encode_upper(&whole))));
+
+        // One character of the MAC is another.
+        let (rest, last) = block.split_at(block.len() - 1);
+        let forged = format!("{rest}{}", if last == "0" { "1" } else { "0" });
+        let d = v.run(&take, &forged).await;
+        assert!(d.code == 3 && !d.err.contains(rest), "{name} {}", d.err);
+        let status = v.run(&["status", "--account", "unionpay", "--json"], "").await;
+        assert!(status.json()[0]["tmk_check_value"].is_null(), "{name} {}", status.out);
+        let d = v.run(&take, &format!("{block}\n")).await;
+        assert_eq!((d.code, d.out.trim()), (0, "ok"), "{name} {}", d.err);
+        let status = v.run(&["status", "--account", "unionpay", "--account", "other", "--json"], "").await;
+        let json = status.json();
+        let check_value = json[0]["tmk_check_value"].as_str().unwrap();
+        assert!(check_value.len() >= 6 && good.starts_with(check_value), "{name} {check_value} {good}");
+        assert!(json[1]["tmk_check_value"].is_null() && !status.out.contains(TMK), "{name} {}", status.out);
+    }
 }
 
 #[tokio::test]
@@ -231,14 +277,28 @@ async fn a_pin_typed_on_a_terminal_is_not_echoed() {
     }
 }
 
-#[tokio::test]
-async fn what_the_hands_do_arrives_at_the_devices() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    let env = Env { hub: Hub::default(), encipher: Arc::new(|_: &str, _: &_, _: &_| Ok(PinBlock::new([0; 8]))) };
-    let socket = dir.path().join("hands.sock");
-    let _server = HandsServer::start(env.hub.clone(), &socket).unwrap();
-    let open = |kind: DeviceKind| {
+/// Virtual devices on a hub, and its hands' socket.
+struct Virtual {
+    dir: tempfile::TempDir,
+    env: Env,
+    socket: PathBuf,
+    _server: HandsServer,
+}
+impl Virtual {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        // The block tells which digits came for which card.
+        let encipher = |_: &str, pin: &Pin, pan: &Pan| {
+            assert_eq!((pin.reveal(), pan.reveal()), ("135790", "6228480402564890018"));
+            Ok(PinBlock::new(*b"enclosed"))
+        };
+        let env = Env { hub: Hub::default(), encipher: Arc::new(encipher) };
+        let socket = dir.path().join("hands.sock");
+        let _server = HandsServer::start(env.hub.clone(), &socket).unwrap();
+        Self { dir, env, socket, _server }
+    }
+    fn open(&self, kind: DeviceKind) -> Driver {
         let config = DeviceConfig {
             name: kind.name().replace('_', "-"),
             kind,
@@ -248,15 +308,22 @@ async fn what_the_hands_do_arrives_at_the_devices() {
             confirm: None,
             command_timeout_ms: 1_000,
         };
-        payterm_devices::open(&config, &env).unwrap()
-    };
-    let hands = async |command: &[&str], input: &str| run(&[&["virtual"], command, &["--hands", socket.to_str().unwrap()]].concat(), input).await;
+        payterm_devices::open(&config, &self.env).unwrap()
+    }
+    async fn hands(&self, command: &[&str], input: &str) -> Done {
+        run(&[&["virtual"], command, &["--hands", self.socket.to_str().unwrap()]].concat(), input).await
+    }
+}
+
+#[tokio::test]
+async fn what_the_hands_do_arrives_at_the_devices() {
+    let v = Virtual::new();
     const TRACK: &str = "6228480402564890018=30121010000012345";
-    let cards = dir.path().join("cards.toml");
+    let cards = v.dir.path().join("cards.toml");
     fs::write(&cards, format!("good = \"{TRACK}\"\n")).unwrap();
     let cards = cards.to_str().unwrap();
 
-    let Driver::Source(mut reader) = open(DeviceKind::MagneticReader) else { panic!() };
+    let Driver::Source(mut reader) = v.open(DeviceKind::MagneticReader) else { panic!() };
     let raw = format!(";{TRACK}?");
     for (command, input) in [
         (&["swipe", TRACK][..], ""),
@@ -266,28 +333,121 @@ async fn what_the_hands_do_arrives_at_the_devices() {
         (&["swipe", &raw], ""),
     ] {
         reader.arm(&[Way::Swipe]).unwrap();
-        let d = hands(command, input).await;
+        let d = v.hands(command, input).await;
         assert_eq!((d.code, d.out.trim()), (0, "ok"), "{command:?} {}", d.err);
         let Some(SourceEvent::Instrument(Instrument::Swiped(tracks))) = reader.next(Duration::from_secs(5)).unwrap() else { panic!("{command:?}") };
         assert_eq!(tracks.track2.as_deref(), Some(TRACK));
     }
     reader.arm(&[Way::Swipe]).unwrap();
-    let d = hands(&["swipe", ";6228x", "--json"], "").await;
+    let d = v.hands(&["swipe", ";6228x", "--json"], "").await;
     assert!(d.code == 0 && d.json()["unreadable"].is_string() && !d.out.contains("6228"), "{} {}", d.out, d.err);
     reader.disarm().unwrap();
     drop(reader);
 
-    let Driver::Source(mut keypad) = open(DeviceKind::Keypad) else { panic!() };
+    let Driver::Source(mut keypad) = v.open(DeviceKind::Keypad) else { panic!() };
     keypad.arm(&[Way::Typed]).unwrap();
-    assert_eq!(hands(&["key", "cancel"], "").await.code, 0);
+    assert_eq!(v.hands(&["key", "cancel"], "").await.code, 0);
     assert!(matches!(keypad.next(Duration::from_secs(5)).unwrap(), Some(SourceEvent::Key(Key::Cancel))));
-    let d = hands(&["type", "-"], "6228480402564890018\n3012\n").await;
+    let d = v.hands(&["type", "-"], "6228480402564890018\n3012\n").await;
     assert_eq!(d.code, 0, "{}", d.err);
     let Some(SourceEvent::Instrument(Instrument::Typed { expiry, .. })) = keypad.next(Duration::from_secs(5)).unwrap() else { panic!() };
     assert_eq!(expiry, "3012");
 
-    let Driver::Display(mut display) = open(DeviceKind::Display) else { panic!() };
+    let Driver::Display(mut display) = v.open(DeviceKind::Display) else { panic!() };
     display.show(&["请刷卡".to_owned(), "CNY 12.34\u{1b}[2J".to_owned()]).unwrap();
-    let d = hands(&["screen", "--contains", "请刷卡"], "").await;
+    let d = v.hands(&["screen", "--contains", "请刷卡"], "").await;
     assert!(d.code == 0 && d.out.contains("CNY 12.34") && !d.out.contains('\u{1b}'), "{} {}", d.out, d.err);
+}
+
+#[tokio::test]
+async fn codes_chips_and_pins_go_through_the_hands() {
+    let v = Virtual::new();
+    let event = |source: &mut Box<dyn payterm_devices::Source>| match source.next(Duration::from_secs(5)).unwrap() {
+        Some(SourceEvent::Instrument(instrument)) => instrument,
+        other => panic!("{other:?}"),
+    };
+    const CODE: &str = "134567890123456789";
+    let Driver::Source(mut scanner) = v.open(DeviceKind::Scanner) else { panic!() };
+    for (command, input) in [(&["scan", CODE][..], ""), (&["scan", "-", "--wait", "5"], CODE)] {
+        scanner.arm(&[Way::Scan]).unwrap();
+        let d = v.hands(command, input).await;
+        assert_eq!((d.code, d.out.trim()), (0, "ok"), "{command:?} {}", d.err);
+        let Instrument::Scanned(code) = event(&mut scanner) else { panic!("{command:?}") };
+        assert_eq!(code.reveal(), CODE);
+    }
+    scanner.disarm().unwrap();
+    // Nobody asks: refused, or kept for the next time.
+    assert_eq!(v.hands(&["scan", CODE], "").await.code, 3);
+    assert_eq!(v.hands(&["scan", CODE, "--queue"], "").await.code, 0);
+    scanner.arm(&[Way::Scan]).unwrap();
+    assert!(matches!(event(&mut scanner), Instrument::Scanned(code) if code.reveal() == CODE));
+
+    for (kind, way, command, arrives) in
+        [(DeviceKind::ChipReader, Way::Insert, "insert", Instrument::Inserted), (DeviceKind::ContactlessReader, Way::Tap, "tap", Instrument::Tapped)]
+    {
+        let Driver::Source(mut reader) = v.open(kind) else { panic!() };
+        reader.arm(&[way]).unwrap();
+        assert_eq!(v.hands(&[command], "").await.code, 0, "{command}");
+        assert_eq!(event(&mut reader), arrives);
+    }
+
+    let Driver::PinPad(mut pad) = v.open(DeviceKind::PinPad) else { panic!() };
+    let pan = Pan::parse("6228480402564890018").unwrap();
+    for (typed, input, ends) in [
+        ("-", "135790", PinEntry::Block(PinBlock::new(*b"enclosed"))),
+        ("135790", "", PinEntry::Block(PinBlock::new(*b"enclosed"))),
+        ("cancel", "", PinEntry::Cancelled),
+        ("bypass", "", PinEntry::Bypassed),
+    ] {
+        let pan = pan.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut digits = 0;
+            let entry = pad.enter("unionpay", &pan, None, Duration::from_secs(20), &mut |n| digits = n);
+            (pad, entry, digits)
+        });
+        let d = v.hands(&["pin", typed, "--wait", "10"], input).await;
+        assert_eq!((d.code, d.out.trim()), (0, "ok"), "{typed} {}", d.err);
+        let (back, entry, digits) = asked.await.unwrap();
+        pad = back;
+        assert_eq!(digits, if matches!(ends, PinEntry::Block(_)) { 6 } else { 0 }, "{typed}");
+        assert_eq!(entry, ends, "{typed}");
+    }
+    for bad in ["123", "1234567890123", "12a4"] {
+        let d = v.hands(&["pin", "-", "--queue"], bad).await;
+        assert!(d.code != 0 && !d.err.contains(bad), "{}", d.err);
+    }
+}
+
+#[tokio::test]
+async fn papers_come_out_of_a_virtual_printer() {
+    let v = Virtual::new();
+    let Driver::Printer(mut printer) = v.open(DeviceKind::Printer) else { panic!() };
+    let mut print = |id: u64, text: &str| printer.print(&PrintJob { id, escpos: Vec::new(), text: text.into() });
+    let d = v.hands(&["papers", "--json"], "").await;
+    assert_eq!((d.code, d.json()), (0, serde_json::json!({ "total": 0, "papers": [] })), "{}", d.err);
+    for (command, problem) in [("paper-out", "paper out"), ("printer", "offline")] {
+        let (bad, good) = if command == "paper-out" { ("on", "off") } else { ("off", "on") };
+        assert_eq!(v.hands(&[command, bad], "").await.code, 0);
+        assert_eq!(print(1, "never"), PrintResult::NotStarted(problem.into()));
+        assert_eq!(v.hands(&[command, good], "").await.code, 0);
+    }
+    assert_eq!(print(1, "商户存根\n CNY 12.34\u{1b}[2J"), PrintResult::Confirmed);
+    // The second one comes out while it is waited for.
+    let (waiting, ()) = tokio::join!(v.hands(&["papers", "--count", "2", "--wait", "20"], ""), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(print(2, "持卡人存根"), PrintResult::Confirmed);
+    });
+    assert_eq!(waiting.code, 0, "{}", waiting.err);
+    let at = |part: &str| waiting.out.find(part).unwrap_or_else(|| panic!("{part}: {}", waiting.out));
+    assert!(at("商户存根") < at("CNY 12.34") && at("CNY 12.34") < at("- - -") && at("- - -") < at("持卡人存根"));
+    assert!(!waiting.out.contains('\u{1b}') && !waiting.out.contains("never"), "{}", waiting.out);
+    let json = v.hands(&["papers", "--json"], "").await.json();
+    assert_eq!((&json["total"], &json["papers"][1]), (&2.into(), &"持卡人存根".into()));
+    assert_eq!(v.hands(&["papers", "--count", "3"], "").await.code, 3, "there is no third one");
+
+    assert_eq!(v.hands(&["plug", "printer", "off"], "").await.code, 0);
+    for (language, row) in [("en", "printer  printer  no"), ("zh-CN", "printer  printer  否")] {
+        let d = v.hands(&["devices", "--lang", language], "").await;
+        assert!(d.out.contains(row), "{}", d.out);
+    }
 }
