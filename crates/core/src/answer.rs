@@ -13,11 +13,6 @@ use payterm_schema::{
     time::Millis,
 };
 
-/// F39 of a wallet payment that waits for the payer (host-protocol §8).
-const PENDING: &str = "09";
-/// F39 of a partial approval.
-const PARTIAL: &str = "10";
-
 impl Machine {
     pub(crate) fn request_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
         match event {
@@ -59,7 +54,7 @@ impl Machine {
             return self.control_answered(account, txn, stan, kind, answer, trace);
         }
         let Some(rules) = self.account(account).map(|a| a.rules.clone()) else { return };
-        let class = self.class(account, &answer.code);
+        let mut class = self.class(account, &answer.code);
         let unsigned = rules.mac_on_replies && answer.mac == MacVerdict::Absent;
         if answer.mac == MacVerdict::Wrong || (class == Class::A && unsigned) {
             let why = if answer.mac == MacVerdict::Wrong { "mac-wrong" } else { "mac-absent" };
@@ -73,8 +68,13 @@ impl Machine {
         let owed = kind.row().recovery == Recovery::Reverse;
         let wallet = running.view.wallet;
         let rule = rules.codes.get(&answer.code).copied();
-        let pending = owed && wallet.is_some() && answer.code == PENDING && kind == Kind::Sale;
-        let partial = class == Class::A && answer.code == PARTIAL;
+        let pending = owed && wallet.is_some() && class == Class::P && kind == Kind::Sale;
+        // Nobody waits for a card's payer (host-protocol §9, 09): a refusal that may be tried again.
+        if class == Class::P && !pending {
+            class = Class::B;
+        }
+        // Less than was asked for, whatever the profile's code for it: the link lets no other amount through.
+        let partial = class == Class::A && answer.amount.is_some() && answer.amount < running.view.sums.amount;
         let suspicious = unsigned && self.account(account).is_some_and(|a| a.config.refusal_without_mac() == RefusalWithoutMac::Reverse);
         let reason = match (suspicious, pending) {
             (true, _) => ReversalReason::BadMac,

@@ -153,9 +153,13 @@ impl State {
                 self.landed(*txn);
                 self.drop_obligation(*txn, *stan);
             }
-            Record::Answered { txn, stan, due: Some(due), .. } => {
+            Record::Answered { txn, stan, due: Some(due), answer, .. } => {
                 self.landed(*txn);
                 self.due(*txn, *stan, due);
+                // F38 of the reversal, "when known" (host-protocol §6).
+                if let Some(o) = self.obligation_mut(*txn, *stan) {
+                    o.plan.auth_code.clone_from(&answer.auth_code);
+                }
             }
             Record::NoReply { txn, stan, reason, not_before, .. } => {
                 self.landed(*txn);

@@ -40,7 +40,7 @@ pub fn settings() -> Settings {
         ("94", rule(Class::C, Again::Done)),
         ("96", CodeRule { class: Class::C, again: Again::Never, reverse: true }),
         ("A0", rule(Class::B, Again::SignIn)),
-        ("09", rule(Class::B, Again::Never)),
+        ("09", rule(Class::P, Again::Never)),
     ];
     let rules = HostRules {
         codes: codes.into_iter().map(|(c, r)| (c.to_owned(), r)).collect(),
