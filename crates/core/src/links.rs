@@ -7,7 +7,7 @@ use payterm_schema::{
     host::{EntryMode, KeysVerdict, Leg, Plan, SecretsFrom},
     kind::Kind,
     outcome::Class,
-    record::ObligationState,
+    record::{Obligation, ObligationState},
     time::Millis,
 };
 
@@ -141,7 +141,13 @@ impl Machine {
     }
 
     fn due_obligation(&self, id: &AccountId, by: Time) -> Option<(u64, Stan)> {
-        self.state.obligations.iter().find(|o| o.account == *id && o.state == ObligationState::Due && o.next_try <= by).map(|o| (o.txn, o.plan.stan))
+        self.state.obligations.iter().find(|o| o.account == *id && o.state == ObligationState::Due && self.due_at(o) <= by).map(|o| (o.txn, o.plan.stan))
+    }
+
+    /// A time further away than any wait of the account was set by another clock (set back while the power was off): then now.
+    fn due_at(&self, o: &Obligation) -> Time {
+        let undo = self.account(&o.account).and_then(|a| a.rules.wallet_undo_after.get(&o.plan.wallet?).copied()).unwrap_or_default();
+        if o.next_try.since(self.now) > self.backoff(&o.account, u32::MAX).max(undo) { self.now } else { o.next_try }
     }
 
     /// The first obligation that holds up a customer who waits.
@@ -155,7 +161,7 @@ impl Machine {
         if self.links.contains_key(id) {
             return None;
         }
-        let owed = self.state.obligations.iter().filter(|o| o.account == *id && o.state == ObligationState::Due).map(|o| o.next_try).min();
+        let owed = self.state.obligations.iter().filter(|o| o.account == *id && o.state == ObligationState::Due).map(|o| self.due_at(o)).min();
         if settings.rules.sign_in && !self.state.ledger(id).signed_in {
             let wait = self.sign_in.get(id).cloned().unwrap_or_default();
             let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id));
@@ -219,6 +225,10 @@ impl Machine {
         // Another batch number while ours holds records does not change ours: settle first (host-protocol §4).
         let batch: Batch = if ledger.holds_records() { ledger.batch } else { answer.batch.unwrap_or(ledger.batch) };
         let offset = self.host_offset(id, &answer).unwrap_or(ledger.offset);
+        // A PIN that was typed before is enciphered under the old key: the issuer would count it as wrong.
+        if let Some(flow) = self.flow.as_mut().filter(|f| f.waits_for(id) && matches!(f.pin, Some(Some(_)))) {
+            flow.pin = None;
+        }
         self.record(None, Record::SignedIn { account: id.clone(), batch, offset, answer: Box::new(answer) });
         self.sign_in.insert(id.clone(), Default::default());
     }
