@@ -9,6 +9,9 @@ use payterm_schema::{
 
 /// Greatest wait before an unprinted job is tried again.
 const WAIT_MAX: Millis = Millis::secs(60);
+/// A paper that the printer took so often without a confirmation is held for a person: a printer that never confirms would
+/// print for ever, and no other paper would come.
+const UNCONFIRMED_MAX: u32 = 5;
 
 impl Machine {
     /// `attempts` = 1 for a reprint: it is never headed as an original.
@@ -53,7 +56,7 @@ impl Machine {
         let Some(paper) = self.state.papers.get(&job) else { return };
         let txn = paper.outcome.txn;
         let done = matches!(result, PrintResult::Confirmed | PrintResult::SentUnconfirmable);
-        let hold = self.settings.paper.duplicate == DuplicatePolicy::Ask;
+        let hold = self.settings.paper.duplicate == DuplicatePolicy::Ask || paper.attempts >= UNCONFIRMED_MAX;
         self.record(Some(txn), Record::PaperEnded { job, result, hold });
         if done {
             self.paper_wait = Millis(i64::from(self.settings.paper.retry_ms));

@@ -93,7 +93,8 @@ pub fn with_answer(view: &mut Outcome, answer: &HostAnswer) {
         view.organisation.clone_from(&answer.organisation);
     }
     view.host_texts.clone_from(&answer.texts);
-    view.sums.fee = answer.fee;
+    // What is no amount could be written and never be read again.
+    view.sums.fee = answer.fee.filter(|f| *f <= payterm_schema::money::MAX_MINOR);
     view.sums.balance = answer.balance;
 }
 
