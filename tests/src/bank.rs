@@ -21,6 +21,8 @@ pub enum Fate {
     BadMac,
     NoMac,
     RefuseNoMac(&'static str),
+    /// Answered with this code after so many ms, nothing posted.
+    SlowRefuse(i64, &'static str),
     /// Code 10: the half of it is approved.
     Partial,
     /// Answered, with this processing requirement in the header.
@@ -46,6 +48,8 @@ pub struct Bank {
     pub books: BTreeMap<Book, Posting>,
     /// Reversals answered 25: their originals are refused for ever (host-protocol §6).
     forgotten: BTreeSet<Book>,
+    /// What each reversal said of its original.
+    pub reversals: Vec<Plan>,
     rrn: u64,
 }
 
@@ -57,8 +61,8 @@ impl Bank {
     pub fn process(&mut self, m: &HostMessage, fate: &Fate) -> HostAnswer {
         let mut answer = match (fate, m.leg) {
             // The codes that end a reversal are never a refusal of it: they would be the bank's lie.
-            (Fate::Refuse("12" | "25"), Leg::Reversal(_)) => self.reversal(m),
-            (Fate::Refuse(code) | Fate::RefuseNoMac(code), _) => self.answer(code, m),
+            (Fate::Refuse("12" | "25") | Fate::SlowRefuse(_, "12" | "25"), Leg::Reversal(_)) => self.reversal(m),
+            (Fate::Refuse(code) | Fate::RefuseNoMac(code) | Fate::SlowRefuse(_, code), _) => self.answer(code, m),
             (Fate::Partial, Leg::Request) => {
                 let mut answer = self.request(m);
                 if let (Some(p), "00") = (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str()) {
@@ -75,7 +79,15 @@ impl Bank {
             Fate::Require(digit) => answer.requirement = *digit,
             Fate::BadMac => answer.mac = MacVerdict::Wrong,
             Fate::NoMac | Fate::RefuseNoMac(_) => answer.mac = MacVerdict::Absent,
-            Fate::Partial | Fate::Answer | Fate::Refuse(_) | Fate::NotSent | Fate::LoseRequest | Fate::LoseReply | Fate::LateReply | Fate::LateRequest => {}
+            Fate::SlowRefuse(..)
+            | Fate::Partial
+            | Fate::Answer
+            | Fate::Refuse(_)
+            | Fate::NotSent
+            | Fate::LoseRequest
+            | Fate::LoseReply
+            | Fate::LateReply
+            | Fate::LateRequest => {}
         }
         answer
     }
@@ -105,6 +117,7 @@ impl Bank {
     }
 
     fn reversal(&mut self, m: &HostMessage) -> HostAnswer {
+        self.reversals.push(m.plan.clone());
         let key = book(&m.account, &m.plan);
         let Some(posting) = self.books.get_mut(&key) else {
             self.forgotten.insert(key);

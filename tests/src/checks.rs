@@ -176,6 +176,12 @@ pub fn at_rest(world: &World) {
         assert!(stuck.contains(txn) || (o.kind == Kind::Sale && o.status == Status::Approved && !o.voided), "a sealed PAN is kept that nobody needs: {o:?}");
     }
 
+    for o in outcomes(&world.journal).values().filter(|o| o.kind == Kind::Sale && o.status == Status::Approved && !o.voided && o.wallet.is_none()) {
+        assert!(world.sealed.contains(&o.txn), "the PAN that a void of {} needs is gone", o.key);
+    }
+    let waited = world.now.since(crate::world::at_epoch()).0;
+    assert!(waited < 2 * 86_400_000, "invariant 8: it took {} h until everything was answered", waited / 3_600_000);
+
     // Papers: never none, never two originals.
     let mut originals: BTreeMap<u64, u32> = BTreeMap::new();
     for (job, duplicate, result) in &world.printed {

@@ -9,7 +9,7 @@ use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Instrument, Kind, Money, Notice, Outcome, PaymentCode, PinBlock, Record, Request, RequestKey, Status, Time,
     Tracks,
     device::{Key, Way},
-    host::{FrameTrace, Leg, SecretsFrom},
+    host::{CardSecrets, FrameTrace, KeysVerdict, Leg, SecretsFrom},
     paper::{PaperState, PrintResult},
     record::{Entry, ObligationState},
     request::{Original, RequestWire},
@@ -151,6 +151,8 @@ pub struct World {
     /// What the terminal's clock reads more than [`World::now`].
     skew: i64,
     settled: u32,
+    /// Generation of the working keys that the terminal holds.
+    keys: u8,
     next_call: u64,
 }
 
@@ -181,6 +183,7 @@ impl World {
             skews: script.skews.iter().copied().collect(),
             skew: 0,
             settled: 0,
+            keys: 0,
             script,
             next_order: 0,
             answered: BTreeMap::new(),
@@ -340,9 +343,17 @@ impl World {
                 self.carry_out(out);
             }
             Event::Committed { .. } => {}
-            Event::Host { tag, event } => self.input(Input::Host { tag, event }),
+            Event::Host { tag, event } => {
+                self.keys += u8::from(matches!(&event, HostEvent::Reply { answer, .. } if answer.keys == KeysVerdict::Loaded));
+                self.input(Input::Host { tag, event });
+            }
             Event::AtBank(message) => {
                 self.bank.process(&message, &Fate::Answer);
+            }
+            Event::Customer(Input::Pin { tag, entry: PinEntry::Block(_) }) => {
+                self.pin_asked = false;
+                // The pad enciphers it under the keys of this moment.
+                self.input(Input::Pin { tag, entry: PinEntry::Block(PinBlock::new([self.keys; 8])) });
             }
             Event::Customer(input) => {
                 // The pad is idle once it has answered.
@@ -496,6 +507,9 @@ impl World {
     }
 
     fn wire(&mut self, m: HostMessage) {
+        if let SecretsFrom::Memory(CardSecrets { pin_block: Some(block), .. }) = &m.secrets {
+            assert_eq!(block, &PinBlock::new([self.keys; 8]), "a PIN block under keys that are no more: the issuer would count a wrong PIN");
+        }
         if let SecretsFrom::Sealed(txn) = m.secrets {
             assert!(self.sealed.contains(&txn), "the PAN of {txn} is not sealed on disk, its message cannot be built");
         }
@@ -519,6 +533,10 @@ impl World {
             Fate::LateRequest => {
                 self.later(gone, Event::Host { tag, event: silence });
                 self.later(gone + 120_000, Event::AtBank(Box::new(m)));
+            }
+            Fate::SlowRefuse(ms, _) => {
+                let answer = self.bank.process(&m, &fate);
+                self.later(ms, Event::Host { tag, event: reply(answer) });
             }
             Fate::Answer | Fate::Refuse(_) | Fate::BadMac | Fate::NoMac | Fate::RefuseNoMac(_) | Fate::Partial | Fate::Require(_) => {
                 let answer = self.bank.process(&m, &fate);

@@ -2,7 +2,7 @@
 //! replay, let everything settle, check all invariants.
 mod common;
 use common::*;
-use payterm_schema::{Kind, paper::PrintResult};
+use payterm_schema::{Kind, Record, paper::PrintResult};
 use payterm_tests::{
     bank::Fate,
     world::{Order, Script, World},
@@ -48,6 +48,33 @@ fn sale_with_mishaps_cut_at_every_effect_and_write() {
         everywhere(&format!("sale, {fate:?}"), &script([sale("a"), sale("b")], [fate.clone()]), 10_000);
     }
     everywhere("reversal lost too", &script([sale("a"), sale("b")], [Fate::LoseReply, Fate::LoseReply, Fate::LoseRequest]), 10_000);
+}
+
+/// The clock is set back by a year while the power is off: what is owed is not waited for until then.
+#[test]
+fn the_clock_goes_back_while_the_power_is_off() {
+    for orders in [vec![sale("a")], vec![scan("a")]] {
+        let script = Script { skews: vec![-365 * 86_400_000], ..script(orders, [Fate::LoseReply, Fate::LoseReply, Fate::LoseReply]) };
+        let points = World::new(settings(), script.clone(), None).run();
+        for n in 1..=points {
+            World::new(settings(), script.clone(), [n]).run();
+        }
+    }
+}
+
+/// A terminal that signed off stays so until somebody needs it, also when it had been restarted before.
+#[test]
+fn a_sign_off_holds() {
+    let script = script([sale("a"), control("o", Kind::SignOff)], []);
+    let points = World::new(settings(), script.clone(), None).run();
+    for n in 1..=points {
+        let mut w = World::new(settings(), script.clone(), [n]);
+        w.run();
+        let off = w.journal.iter().rposition(|e| matches!(e.record, Record::SignedOut { .. }));
+        let booted = w.journal.iter().rposition(|e| matches!(e.record, Record::Booted { .. }));
+        assert!(off.is_some() || n > 1);
+        assert!(off < booted || !w.machine.state().ledger(&up()).signed_in, "cut at point {n}: signed in again by itself");
+    }
 }
 
 #[test]

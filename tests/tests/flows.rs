@@ -1,7 +1,12 @@
 //! (request, scripted customer, scripted bank) -> transcript and outcome, for every kind of the sheet.
 mod common;
 use common::*;
-use payterm_schema::{Kind, Status, paper::PrintResult};
+use payterm_core::{Effect, Input, Machine};
+use payterm_schema::{
+    AccountId, Kind, Record, Status,
+    paper::{PaperKind, PrintResult},
+    record::{Entry, ObligationState},
+};
 use payterm_tests::{
     bank::Fate,
     world::{Customer, Order, Script, World},
@@ -133,6 +138,72 @@ fn a_void_takes_back_one_sale_once() {
     assert!(!w.outcome("a").voided);
     let w = run(script([sale("a"), void("v", "a")], [Fate::Refuse("51")]));
     assert_eq!(told(&w, "v"), [(Status::Failed, "original-not-approved".into())]);
+}
+
+/// A reversal that is Stuck and tried again after the sale was voided needs the PAN still; afterwards nobody does.
+#[test]
+fn a_sealed_pan_lives_as_long_as_anything_needs_it() {
+    let mut fates = vec![Fate::Answer, Fate::LoseRequest];
+    fates.extend(vec![Fate::LoseRequest; 4]);
+    let orders = [sale("a"), void("v", "a"), void("w", "a"), void("x", "a"), void("y", "a"), void("z", "a")];
+    let w = run(Script { settle: true, ..script(orders, fates) });
+    assert!(w.outcome("a").voided && w.sealed.is_empty());
+    assert_eq!(told(&w, "v"), [(Status::Unknown, "no-reply".into()), (Status::Declined, "reversed".into())]);
+
+    // The reversal of a refused try ends after the next try was approved: a void can still be built.
+    let mut s = settings();
+    s.accounts[0].config.obligation_tries = 1;
+    let fates = [Fate::RefuseNoMac("55"), Fate::LoseRequest];
+    let mut w = World::new(s, Script { settle: true, ..script([sale("a")], fates) }, None);
+    w.run();
+    assert_eq!(w.outcome("a").status, Status::Approved);
+    assert_eq!(w.transcript("a").last().map(String::as_str), Some("obligation_ended"));
+}
+
+#[test]
+fn what_is_stuck_is_printed_whatever_was_told() {
+    let mut fates = vec![Fate::RefuseNoMac("51")];
+    fates.extend(vec![Fate::LoseReply; 4]);
+    let w = run(script([sale("a")], fates));
+    assert_eq!(w.machine.obligations()[0].state, ObligationState::Stuck);
+    let slip = |e: &Entry| matches!(&e.record, Record::PaperQueued { job } if job.kind == PaperKind::StuckSlip && job.outcome.key.id == "a");
+    assert!(w.journal.iter().any(slip), "refused, and perhaps charged: a person must know");
+}
+
+#[test]
+fn a_reversal_names_the_authorisation_that_it_undoes() {
+    let w = run(script([sale("a")], [Fate::Partial]));
+    assert_eq!(told(&w, "a"), [(Status::Declined, "partial-not-taken".into())]);
+    let [reversal] = &w.bank.reversals[..] else { panic!("{:?}", w.bank.reversals) };
+    assert_eq!(reversal.auth_code.as_deref(), Some("123456"), "F38 when known");
+    assert_eq!(reversal.amount.map(|m| m.minor()), Some(1234), "F4 stays what was asked for");
+    let w = run(script([sale("a")], [Fate::NoMac]));
+    assert_eq!(w.bank.reversals[0].auth_code, None, "what a reply without MAC says is not known");
+}
+
+#[test]
+fn new_keys_ask_the_pin_again() {
+    // Steps small enough that in one of them the wallet's reversal is under way while the PIN is typed; it asks for a sign-in.
+    for wait in (8_000..15_000).step_by(300) {
+        let fates = [Fate::Refuse("09"), Fate::SlowRefuse(wait, "51"), Fate::SlowRefuse(4_000, "A0")];
+        let orders = [scan("a"), Order { kind: Kind::Balance, amount: None, ..sale("x") }, sale("b")];
+        assert_eq!(run(script(orders, fates)).outcome("b").status, Status::Approved, "{wait}");
+    }
+}
+
+/// The account is gone from the configuration: nobody can drive what it owes, a person must know.
+#[test]
+fn an_obligation_of_a_removed_account_is_stuck() {
+    let w = run(script([sale("a")], [Fate::LoseReply]));
+    let due = w.journal.iter().position(|e| matches!(e.record, Record::NoReply { .. })).expect("no reply");
+    let mut other = settings();
+    other.accounts[0].config.id = AccountId::new("other").expect("id");
+    let mut m = Machine::replay(other, None, w.journal[..=due + 1].iter().cloned()).expect("replay");
+    m.boot(w.now, "test", &[]);
+    assert_eq!(m.obligations().iter().map(|o| o.state).collect::<Vec<_>>(), [ObligationState::Stuck]);
+    assert!(m.papers().any(|p| p.kind == PaperKind::StuckSlip));
+    let step = m.handle(Input::RetryObligation { call: 1, txn: 1, by: "x".into() }, w.now);
+    assert!(matches!(step.effects[..], [Effect::Answer { call: 1, result: Err(_) }]), "{:?}", step.effects);
 }
 
 #[test]

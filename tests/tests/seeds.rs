@@ -94,13 +94,15 @@ fn wild(seed: u64) {
         7..=9 => Fate::RefuseNoMac(refusals[pick(9) as usize]),
         10..=12 => Fate::Refuse(refusals[pick(9) as usize]),
         13 => Fate::Partial,
+        14 if pick(2) == 0 => Fate::SlowRefuse(pick(60_000) as i64, refusals[pick(9) as usize]),
         14 => Fate::Require([3, 3, 1, 6][pick(4) as usize]),
         _ => Fate::Answer,
     };
     let calm = seed % 3 * 10;
     let fates = (0..30).map(|_| fate(calm)).collect();
     let sign_ins = (0..6).map(|_| fate(5)).collect();
-    let prints = (0..6).map(|_| [PrintResult::Confirmed, PrintResult::NotStarted("out".into()), PrintResult::Unconfirmed("cut".into())][pick(3) as usize].clone());
+    let prints =
+        (0..6).map(|_| [PrintResult::Confirmed, PrintResult::NotStarted("out".into()), PrintResult::Unconfirmed("cut".into())][pick(3) as usize].clone());
     let prints = prints.collect();
     let noise = (0..12).map(|_| {
         let what = match pick(9) {

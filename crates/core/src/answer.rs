@@ -181,8 +181,11 @@ impl Machine {
     pub(crate) fn patience(&self, account: &AccountId) -> Millis {
         let Some(c) = self.account(account).map(|a| &a.config) else { return Millis(0) };
         let tries = i64::from(c.obligation_tries);
-        let waits: i64 = (1..=c.obligation_tries).map(|n| self.backoff(account, n).0).sum();
-        Millis(tries * i64::from(c.reply_timeout_ms) + waits)
+        // After 32 doublings every wait is the greatest.
+        let doubling = c.obligation_tries.min(32);
+        let waits: i64 = (1..=doubling).map(|n| self.backoff(account, n).0).sum();
+        let rest = (tries - i64::from(doubling)) * i64::from(c.obligation_backoff_max_ms);
+        Millis((tries * i64::from(c.reply_timeout_ms)).saturating_add(waits).saturating_add(rest))
     }
 
     /// A request has an outcome: final or `Unknown`.
@@ -192,7 +195,7 @@ impl Machine {
         self.record(Some(txn), Record::Outcome { outcome: Box::new(outcome.clone()) });
         if let Some(original) = outcome.original.as_ref().filter(|_| approved && outcome.kind == Kind::Void) {
             self.record(Some(original.txn), Record::Voided { txn: original.txn, by: txn });
-            self.step.erase.push(original.txn);
+            self.erase_when_done(original.txn, false);
         }
         self.erase_when_done(txn, approved && outcome.kind == Kind::Sale);
         match outcome.status {
@@ -216,10 +219,11 @@ impl Machine {
         }
     }
 
-    /// The sealed PAN goes when neither an obligation nor a later void needs it.
+    /// The sealed PAN goes when neither an obligation nor a later void needs it, nor the request itself while it runs.
     pub(crate) fn erase_when_done(&mut self, txn: u64, voidable: bool) {
         let owed = self.state.obligations.iter().any(|o| o.sealed == Some(txn));
-        if !owed && !voidable {
+        let running = self.state.running.as_ref().is_some_and(|r| r.txn == txn);
+        if !owed && !voidable && !running {
             self.step.seal.retain(|(t, _)| *t != txn);
             self.step.erase.push(txn);
         }

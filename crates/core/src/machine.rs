@@ -100,10 +100,12 @@ impl Machine {
             if signed_in && !with_keys.contains(id) {
                 self.record(None, Record::SignedOut { account: id.clone(), why: "the working keys are gone".into() });
             }
-            let wanted = self.account(id).is_some_and(|a| a.config.auto_sign_in && a.rules.sign_in);
+            let signed_in = self.state.ledger(id).signed_in;
+            let wanted = !signed_in && self.account(id).is_some_and(|a| a.config.auto_sign_in && a.rules.sign_in);
             self.sign_in.entry(id.clone()).or_default().wanted = wanted;
         }
         self.end_interrupted();
+        self.strand();
         self.recover_papers();
         self.show(Screen::Idle);
         self.finish_step()

@@ -1,7 +1,7 @@
 //! Obligations: reversals, driven until they are answered or Stuck.
 use crate::{Machine, links::Purpose, view};
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, HostEvent, Notice, Record, Status,
+    AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Status,
     account::Stan,
     host::{Again, FrameTrace, Leg, MacVerdict, SecretsFrom},
     outcome::Class,
@@ -37,10 +37,16 @@ impl Machine {
 
     pub(crate) fn obligation_answer(&mut self, account: &AccountId, txn: u64, stan: Stan, answer: HostAnswer, trace: FrameTrace) {
         let Some(rules) = self.account(account).map(|a| a.rules.clone()) else { return };
+        // A late answer to an earlier try may have ended it while this one was under way.
+        let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
         let signed = answer.mac == MacVerdict::Good || !rules.mac_on_replies;
         let ends = rules.reversal_ends.contains(&answer.code);
         if signed && ends {
+            let voidable = o.sealed.is_some_and(|t| self.state.voidable.contains(&t));
             self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace });
+            if let Some(sealed) = o.sealed {
+                self.erase_when_done(sealed, voidable);
+            }
             return self.obligation_ended(txn);
         }
         let sign_in = rules.codes.get(&answer.code).is_some_and(|r| r.again == Again::SignIn);
@@ -54,23 +60,40 @@ impl Machine {
     #[allow(clippy::too_many_arguments, reason = "one record's fields")]
     fn obligation_failed(&mut self, account: &AccountId, txn: u64, stan: Stan, code: Option<String>, why: String, left: bool, trace: FrameTrace) {
         let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
-        let next_try = self.now + self.backoff(account, o.tries.max(1));
+        // What never left is tried for as long as it takes: as long again as it has waited, within the same bounds.
+        let (first, waited, max) = (self.backoff(account, 1), self.now.since(o.since), self.backoff(account, u32::MAX));
+        let next_try = self.now + if left { self.backoff(account, o.tries) } else { waited.clamp(first, max) };
         self.record(Some(txn), Record::ObligationFailed { txn, stan, code, why, next_try, left, trace });
         let max = self.account(account).map_or(1, |a| a.config.obligation_tries);
         if left && o.tries >= max && o.state == ObligationState::Due {
-            self.record(Some(txn), Record::ObligationStuck { txn, stan });
-            if let Some(outcome) = self.state.unknown.get(&txn).cloned() {
-                self.queue_paper(PaperKind::StuckSlip, &outcome, 0);
-            }
+            self.stuck(&o);
         }
         if let Some(o) = self.state.obligation(txn, stan).cloned() {
             self.tell(Notice::Obligation { obligation: o });
         }
     }
 
+    /// For a person: kept, shown and printed.
+    fn stuck(&mut self, o: &Obligation) {
+        let (txn, stan) = (o.txn, o.plan.stan);
+        self.record(Some(txn), Record::ObligationStuck { txn, stan });
+        let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &r.view);
+        if let Some(told) = self.state.owing.get(&txn).or(running).cloned() {
+            // The numbers of the message itself: another try of the same request has others.
+            self.queue_paper(PaperKind::StuckSlip, &Outcome { stan: Some(stan), batch: Some(o.plan.batch), ..told }, 0);
+        }
+    }
+
+    /// Obligations of accounts that the configuration no longer has: nobody can drive them.
+    pub(crate) fn strand(&mut self) {
+        let lost: Vec<Obligation> =
+            self.state.obligations.iter().filter(|o| o.state != ObligationState::Stuck && self.account(&o.account).is_none()).cloned().collect();
+        lost.iter().for_each(|o| self.stuck(o));
+    }
+
     /// The host has taken it back (or never had it): `Unknown` becomes final.
     fn obligation_ended(&mut self, txn: u64) {
-        let Some(mut outcome) = self.state.unknown.get(&txn).cloned() else { return self.erase_when_done(txn, false) };
+        let Some(mut outcome) = self.state.owing.get(&txn).filter(|o| o.status == Status::Unknown).cloned() else { return };
         if self.state.obligations.iter().any(|o| o.txn == txn) {
             return;
         }
@@ -82,6 +105,9 @@ impl Machine {
         let stuck: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.txn == txn && o.state == ObligationState::Stuck).cloned().collect();
         if stuck.is_empty() {
             return self.answer(call, Err(Fault::not_found("stuck obligation", &txn.to_string())));
+        }
+        if let Some(o) = stuck.iter().find(|o| self.account(&o.account).is_none()) {
+            return self.answer(call, Err(Fault::not_found("account", o.account.as_str())));
         }
         for o in stuck {
             self.record(Some(txn), Record::ObligationRetried { txn, stan: o.plan.stan, by: by.clone() });

@@ -1,7 +1,7 @@
 //! The durable state: a fold over the journal's records, and nothing else.
 use crate::ReplayError;
 use payterm_schema::{
-    AccountId, Outcome, Record, Request, RequestKey,
+    AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
     host::MacVerdict,
     kind::Side,
@@ -11,7 +11,7 @@ use payterm_schema::{
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that a restart must know. Bounded: the running request, what it owes, open papers, totals per account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +26,12 @@ pub struct State {
     pub running: Option<Running>,
     /// In the order in which they began.
     pub obligations: Vec<Obligation>,
-    /// Requests told `Unknown` whose obligation is open, by txn.
-    pub unknown: BTreeMap<u64, Outcome>,
+    /// Outcomes told while an obligation of theirs is open (`Unknown`, or refused with a reversal on disk), by txn.
+    #[serde(alias = "unknown")]
+    pub owing: BTreeMap<u64, Outcome>,
+    /// Sales that an open obligation names and that can be voided: their sealed PAN outlives it.
+    #[serde(default)]
+    pub voidable: BTreeSet<u64>,
     /// Papers that are not done, by job.
     pub papers: BTreeMap<u64, PaperJob>,
     /// `seq` of the last snapshot.
@@ -131,6 +135,7 @@ impl State {
                 running.frames += 1;
                 self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
                 if *owes {
+                    self.voidable.extend(view.original.as_ref().map(|o| o.txn).filter(|_| plan.wallet.is_none()));
                     self.obligations.push(Obligation {
                         txn: *txn,
                         account: account.clone(),
@@ -171,7 +176,9 @@ impl State {
                 }
             }
             Record::Outcome { outcome } => self.outcome(outcome),
-            Record::Voided { .. } => {}
+            Record::Voided { txn, .. } => {
+                self.voidable.remove(txn);
+            }
             Record::ObligationTried { txn, stan } => {
                 if let Some(o) = self.obligation_mut(*txn, *stan) {
                     o.tries += 1;
@@ -253,22 +260,25 @@ impl State {
 
     fn drop_obligation(&mut self, txn: u64, stan: Stan) {
         self.obligations.retain(|o| o.txn != txn || o.plan.stan != stan);
+        let open = &self.obligations;
+        self.voidable.retain(|t| open.iter().any(|o| o.sealed == Some(*t)));
+        // `Unknown` ends with a record of its own.
+        self.owing.retain(|t, told| !told.status.is_final() || open.iter().any(|o| o.txn == *t));
     }
 
     fn outcome(&mut self, outcome: &Outcome) {
         if self.running.as_ref().is_some_and(|r| r.txn == outcome.txn) {
             self.running = None;
         }
-        match outcome.status {
-            Status::Unknown => {
-                self.unknown.insert(outcome.txn, outcome.clone());
-            }
-            Status::Approved => {
-                self.unknown.remove(&outcome.txn);
-                self.count(outcome);
-            }
-            Status::Running | Status::Declined | Status::Cancelled | Status::Failed => {
-                self.unknown.remove(&outcome.txn);
+        if outcome.status == Status::Unknown || self.obligations.iter().any(|o| o.txn == outcome.txn) {
+            self.owing.insert(outcome.txn, outcome.clone());
+        } else {
+            self.owing.remove(&outcome.txn);
+        }
+        if outcome.status == Status::Approved {
+            self.count(outcome);
+            if outcome.kind == Kind::Sale && self.obligations.iter().any(|o| o.sealed == Some(outcome.txn)) {
+                self.voidable.insert(outcome.txn);
             }
         }
     }
