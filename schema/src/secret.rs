@@ -46,10 +46,12 @@ impl Pan {
     pub fn reveal(&self) -> &str {
         &self.0
     }
-    /// First six and last four digits with stars between: the only form that leaves the terminal.
+    /// First six and last four digits with stars between: the only form that leaves the terminal. Of fewer than 15 digits the
+    /// first are fewer, so that five are hidden: with six shown, the check digit would leave ten candidates of a PAN of 12.
     pub fn masked(&self) -> String {
         let n = self.0.len();
-        format!("{}{}{}", &self.0[..6], "*".repeat(n - 10), &self.0[n - 4..])
+        let first = 6.min(n - 9);
+        format!("{}{}{}", &self.0[..first], "*".repeat(n - first - 4), &self.0[n - 4..])
     }
     /// The first six digits (issuer identification number).
     pub fn bin(&self) -> &str {
@@ -214,4 +216,18 @@ pub enum MacAlgorithm {
     X9_9,
     /// ANSI X9.19 (retail MAC): DES CBC, last block triple DES, binary.
     X9_19,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_hides_five_digits_at_least() {
+        let masked = |digits: &str| Pan::parse(digits).map(|p| p.masked()).unwrap_or_default();
+        assert_eq!(masked("6225768317945678"), "622576******5678");
+        assert_eq!(masked("6222021234567890128"), "622202*********0128");
+        assert_eq!(masked("371449635398431"), "371449*****8431");
+        assert_eq!(masked("501234567890"), "501*****7890");
+    }
 }

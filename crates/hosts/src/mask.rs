@@ -31,7 +31,8 @@ fn shown(profile: &Profile, n: u8, show: Option<&Show>, value: &[u8]) -> String 
     match show.map(|s| s.mask) {
         None | Some(Mask::Hide) => hidden(),
         Some(Mask::Show) => plain(profile, n, value),
-        Some(Mask::Pan) => ends(value, 6, 4),
+        // As `Pan::masked`.
+        Some(Mask::Pan) => ends(value, 6.min(value.len().saturating_sub(9)), 4),
         Some(Mask::Code) => code(profile, n, value).unwrap_or_else(hidden),
         Some(Mask::Icc) => icc(value).unwrap_or_else(hidden),
     }

@@ -305,6 +305,11 @@ fn traces_and_debug_hide_secrets() {
     assert_eq!(shown("F39"), "98");
     assert_eq!(shown("F64").len(), 8);
     let mut m = Message::new("0200").unwrap();
+    for (pan, shown) in [("501234567890", "501*****7890"), ("371449635398431", "371449*****8431"), ("5012", "****")] {
+        m.set(2, pan).unwrap();
+        assert_eq!(trace(&p, &Envelope::default(), &m)[1].value, shown);
+    }
+    m.unset(2);
     m.set(55, hex::decode("9F26081122334455667788950500000000005A0862220212345678905F340101").unwrap()).unwrap();
     m.set(59, "A3018134567890123456789").unwrap();
     let lines = trace(&p, &Envelope::default(), &m);
