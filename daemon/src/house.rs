@@ -4,7 +4,6 @@ use crate::{
     device::{DeviceActor, DeviceEvent, Post, Registry},
     front::Front,
     hostlink::{self, HostLink, LateSink, Line, TlsError},
-    keys,
     spooler::{Papers, Spooler},
     store::{self, Store, StoreError},
     supervise::{self, Child},
@@ -25,13 +24,15 @@ use payterm_schema::{
     outcome::Place,
 };
 use payterm_texts::{ScreenContext, Texts};
-use payterm_vault::{SealingKeyError, Vault, VaultError};
+use payterm_vault::{SealingKey, SealingKeyError, Vault, VaultError};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::broadcast,
 };
 
+/// Name of the sealing key among systemd's credentials.
+const CREDENTIAL: &str = "payterm-vault-key";
 /// Notices that a slow listener may be behind. 1,024: some transactions.
 const NOTICES: usize = 1024;
 /// How long a shutdown waits for a frame that has left. 20 s: below systemd's 90 s; what is open then is recovered at the next start.
@@ -106,8 +107,11 @@ impl Daemon {
     pub async fn start(config: Config, options: Options) -> Result<Self, RunError> {
         let mishaps = options.store.mishaps.clone();
         let (store, loaded) = Store::open(&config.store.dir, options.store.clone())?;
-        let key = keys::sealing_key(&config)?;
-        let vault = Arc::new(Vault::open(&config.store.dir, key)?);
+        let key = match &config.vault.key_file {
+            Some(file) => SealingKey::from_file(file),
+            None => SealingKey::from_credentials(CREDENTIAL),
+        };
+        let vault = Arc::new(Vault::open(&config.store.dir, key?)?);
         let mut profiles = BTreeMap::new();
         for a in &config.accounts {
             profiles.insert(a.id.clone(), Arc::new(profile(a)?));

@@ -9,7 +9,6 @@ pub mod device;
 pub mod front;
 pub mod hostlink;
 mod house;
-mod keys;
 pub mod logging;
 pub mod mishap;
 pub mod spooler;
@@ -20,4 +19,3 @@ pub mod terminal;
 
 pub use demo::prepare as prepare_demo;
 pub use house::{Daemon, Options, RunError, run};
-pub use keys::{KeyLoadError, load_tmk};

@@ -1,6 +1,6 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
-use payterm_daemon::{Options, config, load_tmk, logging, prepare_demo, run};
+use payterm_daemon::{Options, config, logging, prepare_demo, run};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -17,10 +17,6 @@ struct Args {
     /// State directory instead of `store.dir`.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Load the account's terminal master key from standard input and leave. Either two components (hex), each with its check
-    /// value on a line of its own, and the key's check value on the third line; or one line with a key block (TR-31).
-    #[arg(long, value_name = "ACCOUNT")]
-    load_tmk: Option<String>,
     /// Check the configuration and leave.
     #[arg(long)]
     check_config: bool,
@@ -49,15 +45,6 @@ fn main() -> ExitCode {
     if args.check_config {
         println!("ok");
         return ExitCode::SUCCESS;
-    }
-    if let Some(account) = args.load_tmk {
-        return match load_tmk(&config, &account, std::io::stdin().lock()) {
-            Ok(kcv) => {
-                println!("{account}: TMK loaded, check value {kcv}");
-                ExitCode::SUCCESS
-            }
-            Err(e) => fail(&e),
-        };
     }
     if let Err(e) = logging::start(&config.log) {
         return fail(&e);

@@ -10,7 +10,6 @@ use payterm_schema::{
 };
 use payterm_simulator::{Acquirer, Mishap, World};
 use std::{
-    io::Write,
     os::unix::{net::UnixDatagram, process::ExitStatusExt},
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -134,26 +133,6 @@ fn the_command_line_names_what_is_wrong() {
     let o = paytermd(&["--config", "/nonexistent/p.toml"]);
     assert!(!o.status.success() && stderr(&o).contains("/nonexistent/p.toml"), "{}", stderr(&o));
     assert_eq!(String::from_utf8_lossy(&paytermd(&["--print-schema"]).stdout), config::json_schema());
-}
-
-#[test]
-fn a_master_key_is_loaded_by_components() {
-    let rig = Rig::new(|c| c.accounts[0].id = payterm_schema::AccountId::new("second").unwrap());
-    let load = |account: &str, lines: &str| {
-        let mut c = rig.command();
-        let mut child = c.args(["--load-tmk", account]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
-    };
-    let good = "A1B2C3D4E5F60718293A4B5C6D7E8F90 76CDB553\nA09186B36C5DCAF7D7E6F1C41B2ABD80 781F3552\n08D7B4FB\n";
-    let o = load("second", good);
-    assert!(o.status.success() && String::from_utf8_lossy(&o.stdout).contains("check value 08D7B4"), "{}", stderr(&o));
-    for bad in ["", "A1\n", &good.replace("08D7B4FB", "08D7B4FC"), &good.replace("76CDB553", "00000000"), &good.replace("A1B2", "ZZZZ")] {
-        let o = load("second", bad);
-        assert!(!o.status.success(), "{bad}");
-        assert!(!stderr(&o).contains("C3D4E5F6"), "a component in an error: {}", stderr(&o));
-    }
-    assert!(stderr(&load("nobody", good)).contains("account nobody"));
 }
 
 /// The daemon sees to it itself, whatever limit it was started with.
