@@ -35,6 +35,8 @@ use tokio::{
 
 /// How long the start waits for readers to open. 500 ms.
 const DEVICES_OPEN: Duration = Duration::from_millis(500);
+/// Who waits for an outcome looks at the store this often: a notice may be lost with the terminal actor that was to tell it. 10 s.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Version of the API that the faces offer.
 const API: u32 = 1;
 
@@ -125,7 +127,7 @@ impl Front {
             if wait.is_zero() {
                 return Ok(self.not_yet(now));
             }
-            let heard = timeout(wait, async {
+            let heard = timeout(wait.min(LOOK_AGAIN), async {
                 loop {
                     match notices.recv().await {
                         // Told when it was durable, texts and all: no need to ask the store.

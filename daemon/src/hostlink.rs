@@ -25,7 +25,7 @@ use payterm_vault::Vault;
 use session::{Heard, Session};
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -74,6 +74,9 @@ pub struct HostLink {
 pub struct Transmit {
     pub message: Box<HostMessage>,
     pub handed: Arc<AtomicBool>,
+    /// Held by the machine that wants it. When that machine is discarded, the next one reverses what may have left: the frame itself
+    /// must not leave behind its reversal.
+    pub wanted: Weak<()>,
 }
 
 /// The account's working keys are worth nothing any more.
@@ -95,7 +98,7 @@ impl Handler<Transmit> for HostLink {
         self.line.mishaps.pass(Part::HostLink);
         let line = self.line.clone();
         let span = logging::span(m.message.log.as_deref().unwrap_or("-"));
-        Box::pin(async move { line.transmit(*m.message, &m.handed).await }.instrument(span))
+        Box::pin(async move { line.transmit(*m.message, &m.handed, &m.wanted).await }.instrument(span))
     }
 }
 
@@ -114,7 +117,7 @@ impl Handler<ForgetKeys> for HostLink {
 }
 
 impl Line {
-    async fn transmit(self: Arc<Self>, message: HostMessage, handed: &AtomicBool) -> HostEvent {
+    async fn transmit(self: Arc<Self>, message: HostMessage, handed: &AtomicBool, wanted: &Weak<()>) -> HostEvent {
         let account = &self.config.id;
         let not_sent = |why: String| {
             tracing::info!(%account, "not sent: {why}");
@@ -142,6 +145,10 @@ impl Line {
             tracing::warn!(%account, stan = %message.plan.stan, "no reply: {why}");
             HostEvent::NoReply { why, trace: trace(Vec::new()) }
         };
+        // A session that was kept is there at once, also when the time is over.
+        if wanted.strong_count() == 0 || self.clock.until(message.deadline).is_zero() {
+            return not_sent("nobody waits for it any more".into());
+        }
         let answer = session.expect(message.tag, built.expect.clone(), built.trace.clone());
         let sent = timeout(self.clock.until(message.deadline), session.send(built.bytes.reveal(), handed)).await;
         if !matches!(sent, Ok(Ok(()))) {

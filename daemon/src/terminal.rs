@@ -18,7 +18,7 @@ use crate::{
 };
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use payterm_core::{Call, Effect, Input, Machine, Settings, State, Step};
-use payterm_schema::{AccountId, DeviceKind, Fault, HostEvent, Notice, RequestKey, Screen, device::Way, notice::Phase};
+use payterm_schema::{AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, device::Way, notice::Phase, time::Millis};
 use payterm_texts::{ScreenContext, Texts};
 use payterm_vault::Vault;
 use std::{
@@ -32,6 +32,8 @@ use tokio::sync::{broadcast, oneshot};
 const MAILBOX: usize = 256;
 /// Steps that may wait for the disk before new requests are refused. 256.
 const STEPS: usize = 256;
+/// Outcomes of the last minute are told again by a machine that was rebuilt; told twice does no harm, never told does.
+const TELL_AGAIN: Millis = Millis::secs(60);
 
 /// Everything that the terminal works with; outlives the actor.
 pub struct House {
@@ -97,6 +99,8 @@ pub struct TerminalActor {
     queue: CommitQueue<Out>,
     /// Rises with each rebuilt machine: what an earlier one waited for is not heard any more.
     epoch: u64,
+    /// Of this machine: frames of a discarded one do not leave any more.
+    pub(crate) wants: Arc<()>,
     calls: HashMap<Call, (String, oneshot::Sender<Result<(), Fault>>)>,
     last_call: Call,
     timer: Option<SpawnHandle>,
@@ -120,7 +124,19 @@ impl Actor for TerminalActor {
 
 impl TerminalActor {
     pub fn new(life: Life, house: Arc<House>, first: Option<Loaded>) -> Self {
-        Self { life, house, machine: None, queue: CommitQueue::new(0), epoch: 0, calls: HashMap::new(), last_call: 0, timer: None, pin: None, first }
+        Self {
+            life,
+            house,
+            machine: None,
+            queue: CommitQueue::new(0),
+            epoch: 0,
+            wants: Arc::default(),
+            calls: HashMap::new(),
+            last_call: 0,
+            timer: None,
+            pin: None,
+            first,
+        }
     }
 
     /// From what the disk holds.
@@ -157,13 +173,32 @@ impl TerminalActor {
                 wait = supervise::backoff(wait);
             }
         };
-        ctx.spawn(read.into_actor(self).map(|loaded, act, ctx| act.rebuild(loaded, ctx)));
+        ctx.spawn(read.into_actor(self).map(|loaded, act, ctx| {
+            act.tell_again(&loaded);
+            act.rebuild(loaded, ctx);
+        }));
+    }
+
+    /// Outcomes that became durable while the machine before was lost: those who wait for them were not told. The last of each
+    /// request, so that none seems to change back.
+    fn tell_again(&self, loaded: &Loaded) {
+        let now = self.house.clock.now();
+        let mut last = BTreeMap::new();
+        for e in loaded.tail.iter().filter(|e| now.since(e.at) < TELL_AGAIN) {
+            if let Record::Outcome { outcome } = &e.record {
+                last.insert(outcome.txn, outcome);
+            }
+        }
+        for outcome in last.into_values() {
+            effects::tell(&self.house, Notice::Outcome { outcome: outcome.clone() });
+        }
     }
 
     /// A commit failed: the machine is ahead of the disk and is discarded.
     fn failed(&mut self, cause: &str, ctx: &mut Context<Self>) {
         tracing::error!("the store failed, the terminal is rebuilt from disk: {cause}");
         self.epoch += 1;
+        self.wants = Arc::default();
         self.machine = None;
         if let Some(t) = self.timer.take() {
             ctx.cancel_future(t);

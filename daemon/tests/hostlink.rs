@@ -72,7 +72,7 @@ impl Rig {
             let child = Child::default();
             keep("link".into(), child.clone(), move |life| HostLink { life, line: line.clone() }.start(), || ());
             tokio::task::yield_now().await;
-            test(Arc::new(Link { child, clock, vault })).await;
+            test(Arc::new(Link { child, clock, vault, machine: Mutex::new(Some(Arc::default())) })).await;
         });
         Arc::try_unwrap(heard).map(|m| m.into_inner().unwrap()).unwrap_or_else(|m| m.lock().unwrap().clone())
     }
@@ -82,6 +82,8 @@ struct Link {
     child: Child<HostLink>,
     clock: Arc<Clock>,
     vault: Arc<Vault>,
+    /// Stands for the machine that wants its frames sent.
+    machine: Mutex<Option<Arc<()>>>,
 }
 impl Link {
     async fn sign_in(&self, tag: u32, within_ms: i64) -> HostEvent {
@@ -115,7 +117,8 @@ impl Link {
             deadline: now + Millis(within_ms),
             log: Some("t".into()),
         };
-        self.child.ask(Transmit { message: Box::new(message), handed: Arc::new(AtomicBool::new(false)) }).await.unwrap()
+        let wanted = self.machine.lock().unwrap().as_ref().map(Arc::downgrade).unwrap_or_default();
+        self.child.ask(Transmit { message: Box::new(message), handed: Arc::new(AtomicBool::new(false)), wanted }).await.unwrap()
     }
 }
 fn acquirer(options: payterm_simulator::Options) -> (payterm_simulator::Running, String) {
@@ -243,6 +246,22 @@ fn a_persistent_connection_that_fell_silent_is_not_used_again() {
         tokio::time::sleep(Duration::from_millis(1_000)).await;
     });
     assert!(matches!(&late[..], [(1, HostEvent::Late { .. })]), "the old one still hears its late answer: {late:?}");
+}
+
+/// The machine has given it up and reverses it, or was rebuilt and does so: it must not leave behind its reversal.
+#[test]
+fn a_frame_that_nobody_waits_for_does_not_leave() {
+    let (a, address) = acquirer(payterm_simulator::Options::fast());
+    let mut rig = Rig::new(address);
+    rig.config.persistent = true;
+    rig.run(|link| async move {
+        assert!(matches!(link.sign_in(1, 5_000).await, HostEvent::Reply { .. }));
+        assert!(matches!(link.sign_in(2, 0).await, HostEvent::NotSent { .. }), "its time is over");
+        link.machine.lock().unwrap().take();
+        assert!(matches!(link.sign_in(3, 5_000).await, HostEvent::NotSent { .. }), "its machine is gone");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(a.stats().frames, 1);
+    });
 }
 
 /// In the demo-x919 profile an echo has the message type of a sign-in.

@@ -52,7 +52,10 @@ impl TerminalActor {
             Effect::Send(message) => {
                 let tag = message.tag;
                 let handed = Arc::new(AtomicBool::new(false));
-                let asked = house.links.get(&message.account).map(|l| l.ask_patiently(Transmit { message, handed: handed.clone() }, PATIENCE));
+                let asked = house
+                    .links
+                    .get(&message.account)
+                    .map(|l| l.ask_patiently(Transmit { message, handed: handed.clone(), wanted: Arc::downgrade(&self.wants) }, PATIENCE));
                 self.later(ctx, async move {
                     let event = match asked {
                         None => HostEvent::NotSent { why: "no such account".into() },
@@ -108,7 +111,7 @@ async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
     Ok(found.into_iter().map(|f| f.outcome).collect())
 }
 
-fn tell(house: &House, mut notice: Notice) {
+pub(super) fn tell(house: &House, mut notice: Notice) {
     fill(house.texts, &mut notice);
     match &notice {
         Notice::Started { key, txn } => tracing::info!(request = %key, txn, "request started"),
