@@ -70,6 +70,10 @@ impl DesKey {
         self.cipher().decrypt_block(&mut b);
         b.0
     }
+    /// One block in its place, without a copy of the clear one.
+    pub fn encrypt_in_place(&self, block: &mut [u8; 8]) {
+        self.cipher().encrypt_block(block.into());
+    }
     /// ECB over whole blocks, without padding.
     pub fn encrypt_ecb(&self, data: &[u8]) -> Result<Vec<u8>, PrimitiveError> {
         let mut out = data.to_vec();

@@ -7,13 +7,19 @@ use zeroize::Zeroizing;
 pub fn encode_pin_block(pik: &DesKey, pin: &Pin, pan: &Pan) -> Result<PinBlock, PrimitiveError> {
     check(pik)?;
     let digits = pin.reveal().as_bytes();
-    let nibble = |i: usize| match i {
-        0 => 0,
-        1 => digits.len() as u8, // 4 to 12 by Pin's own rule
-        _ => digits.get(i - 2).map_or(0xF, |d| d - b'0'),
-    };
-    let clear: Zeroizing<[u8; 8]> = Zeroizing::new(std::array::from_fn(|i| (nibble(2 * i) << 4) | nibble(2 * i + 1)));
-    Ok(PinBlock::new(pik.encrypt_block(*Zeroizing::new(xor(*clear, *pan_part(pan))))))
+    // In place, digit by digit: a block that is passed by value leaves its clear PIN on the stack.
+    let mut block = Zeroizing::new([0; 8]);
+    for (i, byte) in block.iter_mut().enumerate() {
+        let nibble = |i: usize| match i {
+            0 => 0,
+            1 => digits.len() as u8, // 4 to 12 by Pin's own rule
+            _ => digits.get(i - 2).map_or(0xF, |d| d - b'0'),
+        };
+        let mixed = |i| nibble(i) ^ pan_nibble(pan, i);
+        *byte = (mixed(2 * i) << 4) | mixed(2 * i + 1);
+    }
+    pik.encrypt_in_place(&mut block);
+    Ok(PinBlock::new(*block))
 }
 
 /// The other way, for the acquirer's side.
@@ -41,11 +47,13 @@ fn check(pik: &DesKey) -> Result<(), PrimitiveError> {
 }
 
 /// A PAN of 12 digits gives 11: the field is right-justified, zeros to its left.
-fn pan_part(pan: &Pan) -> Zeroizing<[u8; 8]> {
+fn pan_nibble(pan: &Pan, i: usize) -> u8 {
     let digits = pan.reveal().as_bytes();
     let digits = &digits[..digits.len() - 1];
-    let nibble = |i: usize| (i + digits.len()).checked_sub(16).and_then(|at| digits.get(at)).filter(|_| i >= 4).map_or(0, |d| d - b'0');
-    Zeroizing::new(std::array::from_fn(|i| (nibble(2 * i) << 4) | nibble(2 * i + 1)))
+    (i + digits.len()).checked_sub(16).and_then(|at| digits.get(at)).filter(|_| i >= 4).map_or(0, |d| d - b'0')
+}
+fn pan_part(pan: &Pan) -> Zeroizing<[u8; 8]> {
+    Zeroizing::new(std::array::from_fn(|i| (pan_nibble(pan, 2 * i) << 4) | pan_nibble(pan, 2 * i + 1)))
 }
 
 #[cfg(test)]
