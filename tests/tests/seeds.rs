@@ -114,7 +114,7 @@ fn wild(seed: u64) {
             6 => Noise::Devices(pick(2) == 0),
             7 => Noise::PrinterReady,
             // Tags of no run of this journal.
-            _ => Noise::Stale((pick(2) * 900 << 32) + pick(20), HostEvent::NotSent { why: "stale".into() }),
+            _ => Noise::Stale(((pick(2) * 900) << 32) + pick(20), HostEvent::NotSent { why: "stale".into() }),
         };
         (pick(300_000) as i64, what)
     });
@@ -135,7 +135,7 @@ fn two_accounts(few: u64, trust: bool) -> Settings {
     s.accounts.push(second.clone());
     s.routes = vec![RouteConfig { account: second.config.id, instrument: None, bin: Some("4096-4099".into()), currency: None }];
     s.snapshot_every = [1, 2, 7, 10_000][few as usize];
-    if few % 2 == 0 { held(s) } else { s }
+    if few.is_multiple_of(2) { held(s) } else { s }
 }
 
 fn seeds(name: &str, each: u64, run: fn(u64)) {
