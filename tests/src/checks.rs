@@ -188,5 +188,10 @@ pub fn at_rest(world: &World) {
         let touched = !matches!(result, payterm_schema::paper::PrintResult::NotStarted(_));
         *originals.entry(*job).or_default() += u32::from(!duplicate && touched);
     }
+    let confirmed: BTreeSet<u64> = world.printed.iter().filter(|(.., r)| *r == payterm_schema::paper::PrintResult::Confirmed).map(|(job, ..)| *job).collect();
+    for (txn, o) in outcomes(&world.journal).iter().filter(|(_, o)| o.status == Status::Approved && o.kind.row().slip) {
+        let slips = |e: &&Entry| matches!(&e.record, Record::PaperQueued { job } if e.txn == Some(*txn) && confirmed.contains(&job.id));
+        assert!(world.journal.iter().filter(slips).count() >= 2, "{}: the merchant's or the customer's copy never came", o.key);
+    }
     assert!(originals.values().all(|n| *n <= 1), "two originals of one paper: {:?}", world.printed);
 }

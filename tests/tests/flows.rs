@@ -241,3 +241,22 @@ fn an_unconfirmed_paper_comes_again_as_a_duplicate() {
     let papers: Vec<(u64, bool)> = w.printed.iter().map(|(j, d, _)| (*j, *d)).collect();
     assert_eq!(papers, [(1, false), (1, false), (1, true), (2, false)]);
 }
+
+/// A printer that never confirms does not print for ever, and the other papers come.
+#[test]
+fn a_paper_that_is_never_confirmed_is_held_for_a_person() {
+    let prints = vec![PrintResult::Unconfirmed("no answer".into()); 5];
+    let w = run(Script { prints, settle: true, ..script([sale("a")], []) });
+    let papers: Vec<u64> = w.printed.iter().map(|(j, ..)| *j).collect();
+    assert_eq!(papers, [1, 1, 1, 1, 1, 2, 1], "five times, then the customer's copy; the first again when a person released it");
+}
+
+/// A host that cannot be reached costs some records an hour, not some a second.
+#[test]
+fn what_cannot_be_sent_is_tried_less_and_less_often() {
+    let mut fates = vec![Fate::LoseReply];
+    fates.extend(vec![Fate::NotSent; 15]);
+    let w = run(script([sale("a")], fates));
+    assert_eq!(told(&w, "a").last(), Some(&(Status::Declined, "reversed".into())), "and never Stuck for it");
+    assert!(w.now.since(w.told[0].started).0 > 3_600_000, "15 tries take more than an hour");
+}
