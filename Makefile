@@ -21,8 +21,8 @@ test: setup $(VENV)/done
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	$(CARGO) build --workspace --bins --examples
-	$(CARGO) test --workspace
-	$(VENV)/bin/python tests/frames/check.py
+	PAYTERM_PYTHON=$(CURDIR)/$(VENV)/bin/python $(CARGO) test --workspace
+	$(VENV)/bin/python -W ignore tests/frames/check.py
 
 ## The big numbers of the issues; writes target/proof.json.
 prove: setup $(VENV)/done

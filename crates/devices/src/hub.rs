@@ -165,7 +165,10 @@ impl Slot {
         self.interrupted = false;
     }
     pub(crate) fn take_pin(&mut self) -> Option<PinAct> {
-        self.pins.pop_front().map(|(act, _)| act)
+        let (act, _) = self.pins.pop_front()?;
+        // One PIN an entry: the hands' next one waits for the next entry, and is not lost at the end of this one.
+        self.pin_asked = false;
+        Some(act)
     }
     pub(crate) fn end_pin(&mut self) {
         self.pin_asked = false;
