@@ -436,3 +436,21 @@ const fn way_name(way: Way) -> &'static str {
         Way::Typed => "type",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_pin_an_entry_the_next_is_not_lost_at_its_end() {
+        let hub = Hub::new();
+        let port = hub.attach("pad", DeviceKind::PinPad).unwrap();
+        port.now(|s| s.begin_pin()).unwrap();
+        hub.pin(None, PinAct::Bypass, When::Now).unwrap();
+        assert!(matches!(port.now(|s| s.take_pin()).unwrap(), Some(PinAct::Bypass)));
+        assert!(hub.pin(None, PinAct::Cancel, When::Now).is_err(), "the entry has its PIN, and has not ended yet");
+        port.now(|s| s.end_pin()).unwrap();
+        port.now(|s| s.begin_pin()).unwrap();
+        hub.pin(None, PinAct::Cancel, When::Now).unwrap();
+    }
+}
