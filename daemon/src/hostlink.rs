@@ -15,7 +15,7 @@ use crate::{
     supervise::Life,
 };
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use payterm_hosts::{Profile, Station, build};
+use payterm_hosts::{BuildError, FrameError, Profile, Station, build};
 use payterm_schema::{
     HostEvent, HostMessage, Kind, Pan,
     config::AccountConfig,
@@ -125,12 +125,17 @@ impl Line {
         };
         let secrets = match self.secrets(message.secrets).await {
             Ok(s) => s,
-            Err(why) => return not_sent(why),
+            Err(event) => return event,
         };
         let mac = self.vault.account_mac(account.as_str());
         let built = match build(&self.profile, &self.station, message.leg, &message.plan, &secrets, &self.serial, &mac) {
             Ok(b) => b,
-            Err(e) => return not_sent(e.to_string()),
+            // Without a MAC key a sign-in helps; anything else is as wrong the next time.
+            Err(BuildError::Frame(e @ FrameError::Mac(_))) => return not_sent(e.to_string()),
+            Err(e) => {
+                tracing::error!(%account, "the message cannot be built: {e}");
+                return HostEvent::Unbuildable { why: e.to_string() };
+            }
         };
         drop(secrets);
         let left = self.clock.until(message.deadline);
@@ -200,16 +205,21 @@ impl Line {
         });
     }
 
-    async fn secrets(&self, from: SecretsFrom) -> Result<CardSecrets, String> {
+    async fn secrets(&self, from: SecretsFrom) -> Result<CardSecrets, HostEvent> {
         let txn = match from {
             SecretsFrom::None => return Ok(CardSecrets::default()),
             SecretsFrom::Memory(s) => return Ok(s),
             SecretsFrom::Sealed(txn) => txn,
         };
-        let sealed = self.store.sealed(txn).await.map_err(|e| e.to_string())?.ok_or_else(|| format!("the sealed PAN of transaction {txn} is not there"))?;
-        let clear = self.vault.unseal(SEALED_PAN, &txn.to_be_bytes(), &sealed).map_err(|e| e.to_string())?;
+        let gone = |why: String| {
+            tracing::error!(account = %self.config.id, txn, "{why}");
+            HostEvent::Unbuildable { why }
+        };
+        let sealed = self.store.sealed(txn).await.map_err(|e| HostEvent::NotSent { why: e.to_string() })?;
+        let sealed = sealed.ok_or_else(|| gone(format!("the sealed PAN of transaction {txn} is not there")))?;
+        let clear = self.vault.unseal(SEALED_PAN, &txn.to_be_bytes(), &sealed).map_err(|e| gone(format!("the sealed PAN of transaction {txn}: {e}")))?;
         let pan = std::str::from_utf8(clear.reveal()).ok().and_then(|t| Pan::parse(t).ok());
-        Ok(CardSecrets { pan: Some(pan.ok_or("the sealed PAN is no PAN")?), ..CardSecrets::default() })
+        Ok(CardSecrets { pan: Some(pan.ok_or_else(|| gone(format!("the sealed PAN of transaction {txn} is no PAN")))?), ..CardSecrets::default() })
     }
 
     /// The kept connection while it is alive, else a new one.

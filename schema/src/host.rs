@@ -137,11 +137,15 @@ pub struct HostMessage {
     pub log: Option<String>,
 }
 
-/// Exactly one of `NotSent`, `NoReply`, `Reply` follows each message; `Late` may follow `NoReply`.
+/// Exactly one of `NotSent`, `Unbuildable`, `NoReply`, `Reply` follows each message; `Late` may follow `NoReply`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostEvent {
     /// No byte of the frame was handed to the socket.
     NotSent {
+        why: String,
+    },
+    /// No byte left, and none ever can: the message cannot be built (its sealed PAN is gone, the profile refuses it).
+    Unbuildable {
         why: String,
     },
     /// The frame, or a part of it, may have left; no valid answer came.

@@ -12,6 +12,8 @@ pub enum Fate {
     /// Answered with this code, nothing posted.
     Refuse(&'static str),
     NotSent,
+    /// The link cannot build it.
+    Unbuildable,
     LoseRequest,
     LoseReply,
     /// The answer comes after the terminal gave up.
@@ -84,6 +86,7 @@ impl Bank {
             | Fate::Answer
             | Fate::Refuse(_)
             | Fate::NotSent
+            | Fate::Unbuildable
             | Fate::LoseRequest
             | Fate::LoseReply
             | Fate::LateReply

@@ -519,6 +519,7 @@ impl World {
         let reply = |answer| HostEvent::Reply { answer: Box::new(answer), trace: FrameTrace::default() };
         let silence = HostEvent::NoReply { why: "time-out".into(), trace: FrameTrace::default() };
         match fate {
+            Fate::Unbuildable => self.later(50, Event::Host { tag, event: HostEvent::Unbuildable { why: "no PAN".into() } }),
             Fate::NotSent => self.later(50, Event::Host { tag, event: HostEvent::NotSent { why: "refused".into() } }),
             Fate::LoseRequest => self.later(gone, Event::Host { tag, event: silence }),
             Fate::LoseReply => {

@@ -260,3 +260,27 @@ fn what_cannot_be_sent_is_tried_less_and_less_often() {
     assert_eq!(told(&w, "a").last(), Some(&(Status::Declined, "reversed".into())), "and never Stuck for it");
     assert!(w.now.since(w.told[0].started).0 > 3_600_000, "15 tries take more than an hour");
 }
+
+#[test]
+fn a_reversal_that_cannot_be_built_is_stuck_and_holds_nobody_up() {
+    let w = run(script([sale("a"), sale("b")], [Fate::LoseReply, Fate::Unbuildable]));
+    assert_eq!(told(&w, "a"), [(Status::Unknown, "no-reply".into())]);
+    assert_eq!(w.machine.obligations().iter().map(|o| o.state).collect::<Vec<_>>(), [ObligationState::Stuck]);
+    assert_eq!(w.outcome("b").status, Status::Approved);
+    let w = run(script([sale("a")], [Fate::Unbuildable]));
+    assert_eq!(told(&w, "a"), [(Status::Failed, "not-sent".into())]);
+}
+
+#[test]
+fn a_reversal_does_not_leave_under_another_terminal_number() {
+    let w = run(script([sale("a")], [Fate::LoseReply]));
+    let due = w.journal.iter().position(|e| matches!(e.record, Record::Outcome { .. })).expect("Unknown");
+    let mut changed = settings();
+    changed.accounts[0].config.terminal = "10000002".into();
+    let mut machine = Machine::replay(changed, None, w.journal[..=due].to_vec()).expect("replay");
+    machine.boot(w.now, "test", &[up()]);
+    assert_eq!(machine.obligations().iter().map(|o| o.state).collect::<Vec<_>>(), [ObligationState::Stuck]);
+    let txn = machine.obligations()[0].txn;
+    let step = machine.handle(Input::RetryObligation { call: 9, txn, by: "manager".into() }, w.now);
+    assert!(matches!(&step.effects[..], [Effect::Answer { result: Err(_), .. }]), "{:?}", step.effects);
+}

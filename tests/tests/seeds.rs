@@ -45,6 +45,7 @@ fn one(seed: u64) {
             1 => Fate::LoseRequest,
             2 => Fate::LateReply,
             3 => Fate::LateRequest,
+            4 if dice.roll(5) == 0 => Fate::Unbuildable,
             4 => Fate::NotSent,
             5 => Fate::BadMac,
             6 => Fate::NoMac,

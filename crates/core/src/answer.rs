@@ -16,7 +16,7 @@ use payterm_schema::{
 impl Machine {
     pub(crate) fn request_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
         match event {
-            HostEvent::NotSent { why } => {
+            HostEvent::NotSent { why } | HostEvent::Unbuildable { why } => {
                 self.record(Some(txn), Record::NotSent { txn, account: account.clone(), stan, why });
                 self.fail("not-sent", Class::E);
             }

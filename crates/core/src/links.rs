@@ -77,7 +77,7 @@ impl Machine {
             Purpose::Obligation { txn, stan } => self.obligation_event(account, txn, stan, event),
             Purpose::SignIn => match event {
                 HostEvent::Reply { answer, .. } => self.sign_in_answer(account, *answer),
-                HostEvent::NotSent { why } | HostEvent::NoReply { why, .. } => self.sign_in_failed(account, why, "not-sent"),
+                HostEvent::NotSent { why } | HostEvent::Unbuildable { why } | HostEvent::NoReply { why, .. } => self.sign_in_failed(account, why, "not-sent"),
                 HostEvent::Late { .. } => {}
             },
         }

@@ -3,6 +3,7 @@ use crate::{Machine, links::Purpose, view};
 use payterm_schema::{
     AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Status,
     account::Stan,
+    config::AccountConfig,
     host::{Again, FrameTrace, Leg, MacVerdict, SecretsFrom},
     outcome::Class,
     paper::PaperKind,
@@ -29,6 +30,13 @@ impl Machine {
     pub(crate) fn obligation_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
         match event {
             HostEvent::NotSent { why } => self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default()),
+            HostEvent::Unbuildable { why } => {
+                self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default());
+                // Trying again changes nothing: a person must look.
+                if let Some(o) = self.state.obligation(txn, stan).filter(|o| o.state == ObligationState::Due).cloned() {
+                    self.stuck(&o);
+                }
+            }
             HostEvent::NoReply { why, trace } => self.obligation_failed(account, txn, stan, None, why, true, trace),
             HostEvent::Reply { answer, trace } => self.obligation_answer(account, txn, stan, *answer, trace),
             HostEvent::Late { .. } => {}
@@ -84,10 +92,17 @@ impl Machine {
         }
     }
 
-    /// Obligations of accounts that the configuration no longer has: nobody can drive them.
+    /// The account is configured, and still speaks as the merchant and terminal that sent the frame.
+    fn drivable(&self, o: &Obligation) -> bool {
+        let told = self.state.owing.get(&o.txn);
+        let same = |c: &AccountConfig| told.is_none_or(|t| t.merchant.as_ref() == Some(&c.merchant) && t.terminal.as_ref() == Some(&c.terminal));
+        self.account(&o.account).is_some_and(|a| same(&a.config))
+    }
+
+    /// Obligations of accounts that the configuration no longer has, or that have another merchant or terminal number by now:
+    /// nobody can drive them, the host would not know whose frame is taken back.
     pub(crate) fn strand(&mut self) {
-        let lost: Vec<Obligation> =
-            self.state.obligations.iter().filter(|o| o.state != ObligationState::Stuck && self.account(&o.account).is_none()).cloned().collect();
+        let lost: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.state != ObligationState::Stuck && !self.drivable(o)).cloned().collect();
         lost.iter().for_each(|o| self.stuck(o));
     }
 
@@ -106,7 +121,7 @@ impl Machine {
         if stuck.is_empty() {
             return self.answer(call, Err(Fault::not_found("stuck obligation", &txn.to_string())));
         }
-        if let Some(o) = stuck.iter().find(|o| self.account(&o.account).is_none()) {
+        if let Some(o) = stuck.iter().find(|o| !self.drivable(o)) {
             return self.answer(call, Err(Fault::not_found("account", o.account.as_str())));
         }
         for o in stuck {
