@@ -7,7 +7,10 @@ use crate::{
 };
 use payterm_schema::{Fault, secret::SecretBytes};
 use payterm_vault::{SealingKey, Vault};
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit},
+};
 use serde::Serialize;
 use std::{
     fs::{File, OpenOptions},
@@ -16,6 +19,9 @@ use std::{
 };
 
 pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
+    // Key components stand in this process's memory: no core file, and nobody reads it (as in paytermd).
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(|e| Failure::local(std::io::Error::from(e)))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|e| Failure::local(std::io::Error::from(e)))?;
     match action {
         VaultAction::Init { at } => {
             if !at.state.exists() {
