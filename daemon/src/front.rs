@@ -6,7 +6,7 @@ use crate::{
     spooler::Papers,
     store::{Found, Store, StoreError},
     supervise::{Child, Gone},
-    terminal::{Ask, Look, TerminalActor, View},
+    terminal::{Ask, Look, Rest, TerminalActor, View},
 };
 use futures_util::stream;
 use payterm_core::{By, Call, Input};
@@ -15,7 +15,7 @@ use payterm_schema::{
     config::Config,
     notice::Phase,
     outcome::{Class, Reason},
-    paper::PaperJob,
+    paper::{PaperJob, PaperState},
     record::Obligation,
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     time::Millis,
@@ -37,6 +37,8 @@ use tokio::{
 const DEVICES_OPEN: Duration = Duration::from_millis(500);
 /// Who waits for an outcome looks at the store this often: a notice may be lost with the terminal actor that was to tell it. 10 s.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for papers at the printer. 5 s: two slips.
+const PAPERS: Duration = Duration::from_secs(5);
 /// Version of the API that the faces offer.
 const API: u32 = 1;
 
@@ -176,13 +178,28 @@ impl Front {
     /// Cancels what can be cancelled and waits for the rest, at most `within`.
     pub async fn quiet(&self, within: Duration) {
         self.stopping.store(true, Ordering::SeqCst);
-        let Ok(View { running: Some(key), .. }) = self.view().await else { return };
-        let me = Caller { app: key.app.clone(), uid: 0, manager: true, kinds: Vec::new(), limit: None };
-        let cancelled = self.cancel(&me, &key).await;
-        tracing::info!(request = %key, cancelled = cancelled.is_ok(), "shutting down with a request under way");
-        if timeout(within, self.outcome(&me, &key, false)).await.is_err() {
-            tracing::warn!(request = %key, "still under way: it is recovered at the next start");
+        let Ok(view) = self.view().await else { return };
+        if let Some(key) = view.running {
+            let me = Caller { app: key.app.clone(), uid: 0, manager: true, kinds: Vec::new(), limit: None };
+            let stop = key.clone();
+            let cancelled = self.ask(&key.id, move |call| Input::Cancel { call, key: stop, by: By::Shutdown }).await;
+            tracing::info!(request = %key, cancelled = cancelled.is_ok(), "shutting down with a request under way");
+            if timeout(within, self.outcome(&me, &key, false)).await.is_err() {
+                tracing::warn!(request = %key, "still under way: it is recovered at the next start");
+            }
         }
+        // A paper that is cut off would come again as a duplicate.
+        let printing = |v: &View| v.state.papers.values().any(|p| p.state == PaperState::Printing);
+        let done = async {
+            while self.view().await.is_ok_and(|v| printing(&v)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if timeout(PAPERS, done).await.is_err() {
+            tracing::warn!("a paper is still at the printer: it comes again at the next start");
+        }
+        // From here on nothing is begun: what the closed store would refuse is not asked of it.
+        self.terminal.ask(Rest).await.ok();
     }
 }
 

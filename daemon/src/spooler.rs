@@ -78,12 +78,16 @@ impl Handler<Spool> for Spooler {
         let work: ResponseActFuture<Self, PrintResult> = match &self.printer {
             None => Box::pin(async { PrintResult::NotStarted("no printer is configured".into()) }.into_actor(self)),
             Some((printer, mm)) => {
-                let paper = self.papers.paper(&m.job, m.duplicate);
-                let job = PrintJob { id: m.job.id, escpos: paper.to_escpos(*mm), text: paper.to_text(columns_of(*mm)) };
-                let here = printer.addr().is_some();
-                let printed = printer.ask(device::Print(job));
+                let (papers, printer, mm) = (self.papers.clone(), printer.clone(), *mm);
                 let answer = async move {
-                    match printed.await {
+                    // Milliseconds of computing (templates, QR code): not on the thread that tells the outcome.
+                    let rendered = tokio::task::spawn_blocking(move || {
+                        let paper = papers.paper(&m.job, m.duplicate);
+                        PrintJob { id: m.job.id, escpos: paper.to_escpos(mm), text: paper.to_text(columns_of(mm)) }
+                    });
+                    let Ok(job) = rendered.await else { return PrintResult::NotStarted("the paper could not be rendered".into()) };
+                    let here = printer.addr().is_some();
+                    match printer.ask(device::Print(job)).await {
                         Ok(result) => result,
                         // Nobody was there to take it, or it died with the job in its hands.
                         Err(gone) if here => PrintResult::Unconfirmed(gone.to_string()),

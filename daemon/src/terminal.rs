@@ -78,6 +78,11 @@ pub struct FromHost {
 #[rtype(result = "Result<View, Fault>")]
 pub struct Look;
 
+/// The daemon is about to close the store: the machine is put down as it is; the next start replays it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Rest;
+
 #[derive(Clone, Debug)]
 pub struct View {
     pub state: State,
@@ -350,6 +355,18 @@ impl Handler<FromHost> for TerminalActor {
     type Result = ();
     fn handle(&mut self, m: FromHost, ctx: &mut Self::Context) {
         self.input(Input::Host { tag: m.tag, event: m.event }, ctx);
+    }
+}
+
+impl Handler<Rest> for TerminalActor {
+    type Result = ();
+    fn handle(&mut self, _: Rest, ctx: &mut Self::Context) {
+        self.epoch += 1;
+        self.machine = None;
+        if let Some(t) = self.timer.take() {
+            ctx.cancel_future(t);
+        }
+        self.withdraw();
     }
 }
 

@@ -306,3 +306,29 @@ async fn no_paper() -> Done {
     assert!(papers.iter().all(|p| !p.contains("重打印")), "no byte had left: originals");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_orderly_stop_is_quiet_and_finishes_what_is_out() -> Done {
+    let mut stack = Stack::start(|_, _| {})?;
+    let client = stack.client().await?;
+    let mut hands = stack.hands()?;
+    stack.mishap(&["--mti", "0200"], &["delay", "700"])?;
+    alice(&mut hands);
+    start(&client, sale("t-1", "6.00")).await;
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(stack.stop_daemon()?, "{}", stack.log_tail());
+    stack.start_daemon(&[])?;
+    let client = stack.client().await?;
+    is(&last(&client, "t-1").await, Status::Approved);
+    assert!(client.papers(&caller()).await?.is_empty(), "its slips came out before the end");
+    // Before the frame left: ended, and by the stop.
+    start(&client, sale("t-2", "6.00")).await;
+    assert!(stack.stop_daemon()?);
+    stack.start_daemon(&[])?;
+    let client = stack.client().await?;
+    let o = last(&client, "t-2").await;
+    assert_eq!((o.status, o.reason.map(|r| r.code)), (Status::Cancelled, Some("interrupted".into())));
+    let log = std::fs::read_to_string(stack.daemon_log())?;
+    assert!(!log.contains("ERROR"), "{log}");
+    Ok(())
+}

@@ -110,7 +110,7 @@ fn wild(seed: u64) {
             0 => Noise::StartAgain { same: true },
             1 => Noise::StartAgain { same: false },
             2 => Noise::CancelKey,
-            3 => Noise::Cancel([By::Caller, By::CallerLost, By::Customer, By::Cashier][pick(4) as usize]),
+            3 => Noise::Cancel([By::Caller, By::CallerLost, By::Customer, By::Cashier, By::Shutdown][pick(5) as usize]),
             4 | 5 => Noise::Retry,
             6 => Noise::Devices(pick(2) == 0),
             7 => Noise::PrinterReady,

@@ -430,6 +430,7 @@ impl Machine {
             By::Caller => "cancelled-by-caller",
             By::CallerLost if !running.request.cancel_on_caller_lost => return self.answer(call, Ok(())),
             By::CallerLost => "caller-lost",
+            By::Shutdown => "interrupted",
         };
         match self.flow.as_ref().map(|f| &f.stage) {
             Some(Stage::Sent) | None => self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() })),

@@ -48,6 +48,8 @@ pub enum By {
     Caller,
     /// The caller has left the bus; obeyed only when the request says so.
     CallerLost,
+    /// The terminal is being shut down.
+    Shutdown,
 }
 
 /// Everything that can happen to the terminal. A closed enum without wildcard arms: a new event does not compile until
