@@ -3,7 +3,8 @@
 
 The request says cancel_on_caller_lost = false, so the terminal goes on when its caller is gone. With --kill the first
 client is a process of its own that dies by SIGKILL; without, its connection is closed. The last line is the outcome as JSON
-with "recovered": true; exit code 0 when the outcome is final, 1 on a refusal, 3 when it is not known in time.
+with "recovered": true; exit code 0 when the outcome is final, 1 on a refusal or when the terminal is not reached, 3 when it
+is not known in time.
 """
 
 import argparse

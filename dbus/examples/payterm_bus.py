@@ -6,36 +6,57 @@ import os
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.constants import BusType
+from dbus_fast.errors import AuthError
 
 NAME = "org.payterm.Terminal1"
 ROOT = "/org/payterm/Terminal1"
 MANAGER = NAME + ".Manager"
 
 
-class Fault(Exception):
-    """An error of the terminal: name, text for people, and the fault as data."""
+# The bus's own words for a terminal that is not there or went away during the call.
+GONE = {"org.freedesktop.DBus.Error." + e for e in ("NoReply", "ServiceUnknown", "NameHasNoOwner", "Disconnected")}
 
-    def __init__(self, reply):
-        self.name = reply.error_name.rsplit(".", 1)[-1]
-        body = list(reply.body) + ["", ""]
-        super().__init__(f"{self.name}: {body[0]}")
-        self.data = json.loads(body[1]) if body[1] else {}
+
+class Fault(Exception):
+    """An error of a call: name, text for people, and the fault as data. It never says what became of the money."""
+
+    def __init__(self, name, text, data):
+        super().__init__(f"{name}: {text}")
+        self.name = name
+        self.data = data
+
+
+def unreachable(cause):
+    """The fault that no terminal can tell. Connect again and make the same call with the same id."""
+    return Fault("Unreachable", cause, {"fault": "Unreachable", "cause": cause})
 
 
 async def connect(address=None):
     """`address`, or the session bus when DBUS_SESSION_BUS_ADDRESS is set and the system bus is not, or the system bus."""
-    if address:
-        return await MessageBus(bus_address=address).connect()
     session = "DBUS_SESSION_BUS_ADDRESS" in os.environ and "DBUS_SYSTEM_BUS_ADDRESS" not in os.environ
-    return await MessageBus(bus_type=BusType.SESSION if session else BusType.SYSTEM).connect()
+    try:
+        bus = MessageBus(bus_address=address, bus_type=BusType.SESSION if session else BusType.SYSTEM)
+        return await bus.connect()
+    except (OSError, EOFError, AuthError) as e:
+        raise unreachable(str(e) or "the connection was lost") from e
 
 
 async def call(bus, member, signature="", *body, name=NAME, path=ROOT, interface=MANAGER):
-    reply = await bus.call(
-        Message(destination=name, path=path, interface=interface, member=member, signature=signature, body=list(body))
-    )
+    try:
+        if not bus.connected:
+            raise ConnectionError("the connection was lost")
+        reply = await bus.call(
+            Message(destination=name, path=path, interface=interface, member=member, signature=signature, body=list(body))
+        )
+        if reply is None:  # what dbus-fast answers when the connection ends in an orderly way
+            raise ConnectionError("the connection was lost")
+    except (OSError, EOFError) as e:
+        raise unreachable(str(e) or "the connection was lost") from e
     if reply.message_type == MessageType.ERROR:
-        raise Fault(reply)
+        text, data, *_ = list(reply.body) + ["", ""]
+        if reply.error_name in GONE:
+            raise unreachable(text or reply.error_name)
+        raise Fault(reply.error_name.rsplit(".", 1)[-1], text, json.loads(data) if data else {})
     return plain(reply.body[0]) if reply.body else None
 
 

@@ -4,8 +4,8 @@
     pip install -r requirements.txt
     ./pos.py --order order-17 --amount 12.34 [--currency CNY] [--address ADDR] [--lane LANE]
 
-The last line is the outcome as JSON. Exit code: 0 the sale ended (look at "status"), 1 the terminal refused the call, 3 the result is still unknown: do not take the money
-again, run it again with the same order id.
+The last line is the outcome as JSON. Exit code: 0 the sale ended (look at "status"), 1 the terminal refused the call or was not reached (no outcome: when it
+was not reached, run it again with the same order id), 3 the result is still unknown: do not take the money again, run it again with the same order id.
 """
 
 import argparse
@@ -27,7 +27,7 @@ async def main():
     args.add_argument("--lane", default="")
     args = args.parse_args()
     name = f"{NAME}.{args.lane}" if args.lane else NAME
-    bus = await connect(args.address)
+    bus = None
 
     def told(message):
         # The terminal sends notices to this connection alone; on a bus anybody could, so they are only shown.
@@ -37,6 +37,7 @@ async def main():
                 print(f"{notice['phase']}: {notice['screen']['page']}", flush=True)
 
     try:
+        bus = await connect(args.address)
         bus.add_message_handler(told)
         await call(bus, "Subscribe", name=name)
         sale = request(id=args.order, kind="sale", amount=args.amount, currency=args.currency, note=args.note)
@@ -53,7 +54,8 @@ async def main():
         print(json.dumps(fault.data, ensure_ascii=False))
         return 1
     finally:
-        bus.disconnect()
+        if bus:
+            bus.disconnect()
 
 
 sys.exit(asyncio.run(main()))

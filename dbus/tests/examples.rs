@@ -74,6 +74,10 @@ async fn the_python_examples_take_a_sale_and_lose_a_client() {
     assert!(good && json["status"] == "approved" && json["id"] == "p-1" && said.contains("presenting: present"), "{said}");
     let (good, said, json) = example("pos.py", &["--order", "p-2", "--amount", "1e3"]).await;
     assert!(!good && json["field"] == "amount", "{said}");
+    for (address, lane) in [("unix:path=/nonexistent/bus", ""), (w.bus.address.as_str(), "lane9")] {
+        let (good, said, json) = example("pos.py", &["--order", "p-3", "--amount", "1.00", "--address", address, "--lane", lane]).await;
+        assert!(!good && json["fault"] == "Unreachable", "{address}: {said}");
+    }
     for (id, rest) in [("lost-1", &[][..]), ("lost.2", &["--kill"][..])] {
         let (good, said, json) = example("lost_client.py", &[&["--order", id][..], rest].concat()).await;
         assert!(good && json["status"] == "approved" && json["id"] == id && json["recovered"] == true, "{said}");
