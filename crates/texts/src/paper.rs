@@ -179,9 +179,10 @@ pub(crate) fn printable(text: &str) -> String {
     crate::clean(text).chars().map(|c| if glyph(c) { c } else { '?' }).collect()
 }
 
-/// Punctuation of GB/T 15834 that does not stand at the beginning of a line.
-fn closes(c: char) -> bool {
-    matches!(c, '\u{ff0c}' | '\u{3002}' | '\u{3001}' | '\u{ff1b}' | '\u{ff1a}' | '\u{ff1f}' | '\u{ff01}' | '\u{ff09}' | '\u{201d}' | '\u{300b}')
+/// Punctuation of GB/T 15834 that does not stand at the beginning of a line, full width or, after a wide character, ASCII.
+fn closes(c: char, after: char) -> bool {
+    let ascii = matches!(c, ',' | '.' | ';' | ':' | '?' | '!' | ')') && !after.is_ascii();
+    ascii || matches!(c, '\u{ff0c}' | '\u{3002}' | '\u{3001}' | '\u{ff1b}' | '\u{ff1a}' | '\u{ff1f}' | '\u{ff01}' | '\u{ff09}' | '\u{201d}' | '\u{300b}')
 }
 
 /// Breaks `text` into lines of at most `columns` columns: at spaces, else between or beside wide characters, else anywhere.
@@ -196,10 +197,9 @@ pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<
                 used = 0;
                 continue;
             }
-            if closes(c)
-                && let Some(last) = line.pop()
-            {
+            if let Some(last) = line.chars().next_back().filter(|last| closes(c, *last)) {
                 // Closing punctuation does not begin a line: the character before it goes along.
+                line.pop();
                 lines.push(std::mem::replace(&mut line, last.to_string()).trim_end().to_owned());
                 line.push(c);
                 used = width(last) + w;
@@ -216,4 +216,17 @@ pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<
     }
     lines.push(line);
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_punctuation_does_not_begin_a_line() {
+        for mark in [',', '\u{ff0c}', '.', '\u{3002}', ':', '!'] {
+            assert_eq!(wrap(&format!("最终结果{mark}不要"), 8, paper_width), ["最终结".to_owned(), format!("果{mark}不要")], "{mark}");
+        }
+        assert_eq!(wrap("结果 (1.5)", 5, paper_width), ["结果", "(1.5)"]);
+    }
 }

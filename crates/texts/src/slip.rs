@@ -2,7 +2,7 @@
 use crate::{Align, Line, Paper, Size, Texts, markup, screen::clock};
 use minijinja::{Environment, Value, context};
 use payterm_schema::{
-    Money, Outcome, Status, Time,
+    Kind, Money, Outcome, Status, Time,
     config::Language,
     host::EntryMode,
     paper::{PaperJob, PaperKind},
@@ -80,6 +80,8 @@ struct Facts {
     /// The customer signs where no PIN was used: a card payment.
     signature: bool,
     thanks: bool,
+    /// What the customer confirms on the merchant copy.
+    agree: String,
     title: String,
     /// What must be read first.
     warning: Option<String>,
@@ -145,6 +147,11 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         (_, false) => Some("slip-not-approved"),
         (_, true) => None,
     };
+    let agree = match (o.kind, code) {
+        (Kind::Void, _) => "slip-agree-void",
+        (_, true) => "slip-agree-code",
+        (_, false) => "slip-agree",
+    };
     let result_by = match o.answer_by {
         Some(by) => texts.get("slip-result-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
         None => texts.get("slip-result-open", &[]),
@@ -158,6 +165,7 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         pin: o.pin,
         signature: !code,
         thanks: approved && job.kind == PaperKind::CustomerCopy,
+        agree: texts.get(agree, &[]),
         title: texts.get(title, &[]),
         warning: warning.map(|id| texts.get(id, &[])),
         copy: copy.map(|id| texts.get(id, &[])),
@@ -269,7 +277,7 @@ fn plain(texts: Texts, job: &PaperJob, ctx: &SlipContext) -> Paper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payterm_schema::{Currency, Kind, RequestKey, outcome::Sums, paper::PaperState};
+    use payterm_schema::{Currency, RequestKey, outcome::Sums, paper::PaperState};
 
     fn job(kind: PaperKind) -> PaperJob {
         let outcome = Outcome {

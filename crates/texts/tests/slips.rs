@@ -19,6 +19,7 @@ fn papers() -> Vec<(&'static str, PaperJob, bool)> {
         ("sale-customer", job(PaperKind::CustomerCopy, sale()), false),
         ("sale-signed-merchant", job(PaperKind::MerchantCopy, signed_sale()), false),
         ("code-customer-duplicate", job(PaperKind::CustomerCopy, code_sale()), true),
+        ("code-merchant", job(PaperKind::MerchantCopy, code_sale()), false),
         ("void-merchant", job(PaperKind::MerchantCopy, void()), false),
         ("void-customer", job(PaperKind::CustomerCopy, void()), false),
         ("unknown", job(PaperKind::UnknownSlip, unknown()), false),
@@ -110,6 +111,10 @@ fn what_only_one_copy_has() {
     assert!(!has(merchant, sale(), "持卡人签名") && has(merchant, signed_sale(), "持卡人签名") && !has(merchant, signed_sale(), "已输入密码"));
     assert!(!has(customer, signed_sale(), "持卡人签名"));
     assert!(has(customer, code_sale(), "微信支付") && has(customer, code_sale(), "13************7788") && !has(merchant, code_sale(), "持卡人签名"));
+    let agreed = |outcome: Outcome| ["本卡账户", "付款码支付", "确认撤销"].map(|part| has(merchant, outcome.clone(), part));
+    assert_eq!([agreed(sale()), agreed(code_sale()), agreed(void())], [[true, false, false], [false, true, false], [false, false, true]]);
+    let code_void = Outcome { kind: Kind::Void, original: void().original, ..code_sale() };
+    assert_eq!(agreed(code_void), [false, false, true]);
     for part in ["原凭证号", "000001", "原参考号", "原授权码", "消费撤销"] {
         assert!(has(merchant, void(), part) && has(customer, void(), part), "{part}");
     }

@@ -4,6 +4,7 @@ cli-no = no
 cli-none = none
 
 # Columns and rows.
+cli-voided = voided
 cli-phase = Phase
 cli-can-cancel = Can be cancelled
 cli-name = Name

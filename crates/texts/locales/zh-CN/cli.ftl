@@ -4,6 +4,7 @@ cli-no = 否
 cli-none = 无
 
 # 列与行。
+cli-voided = 已撤销
 cli-phase = 阶段
 cli-can-cancel = 可取消
 cli-name = 名称
