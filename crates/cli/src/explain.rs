@@ -13,9 +13,7 @@ use payterm_schema::{
 use std::fmt::{Display, Write};
 
 pub fn page(ui: &Ui, page: &Explanation) -> String {
-    let mut outcome = page.outcome.clone();
-    show::with_texts(ui, &mut outcome);
-    let mut text = show::outcome(ui, &outcome);
+    let mut text = show::outcome(ui, &page.outcome);
     for e in &page.entries {
         let _ = write!(text, "\n#{} {} ", e.seq, ui.time(e.at));
         match serde_json::from_value::<Record>(e.record.clone()) {
@@ -63,9 +61,8 @@ fn describe(ui: &Ui, record: &Record) -> String {
             say("cli-explain-disregarded", &[("stan", stan), ("why", why)]) + &answered(ui, answer) + &frames(ui, trace)
         }
         Record::Outcome { outcome } => {
-            let mut o = outcome.clone();
-            show::with_texts(ui, &mut o);
-            let reason = o.reason.as_ref().map(|r| ui.say("reason-with-code", &[("text", &r.text), ("code", &r.code)])).unwrap_or_default();
+            let o = outcome;
+            let reason = show::reason(ui, o).map(|r| ui.say("reason-with-code", &[("text", &r.text), ("code", &r.code)])).unwrap_or_default();
             let by = o.authority.map(|a| format!("{}: {}", ui.text("label-authority"), ui.texts.word(a))).unwrap_or_default();
             say("cli-explain-outcome", &[("status", &ui.texts.word(o.status))]) + &indent(&reason) + &indent(&by)
         }

@@ -5,6 +5,7 @@ use crate::{
 };
 use payterm_schema::{
     Device, Fault, Notice, Outcome, Time,
+    outcome::Reason,
     paper::PaperJob,
     record::Obligation,
     terminal::{BatchTotals, Filter, TerminalInfo, Transaction},
@@ -27,6 +28,13 @@ pub fn transaction(ui: &Ui, t: &Transaction) -> String {
     pairs(ui.texts.outcome_lines(&t.outcome, ui.utc_offset).into_iter().chain(more))
 }
 
+/// The reason in the user's language, whatever the terminal's is.
+pub fn reason(ui: &Ui, o: &Outcome) -> Option<Reason> {
+    let mut reason = o.reason.clone()?;
+    ui.texts.fill_reason(&mut reason);
+    Some(reason)
+}
+
 fn amount(ui: &Ui, o: &Outcome) -> String {
     o.sums.amount_money().map(|m| ui.texts.amount_text(m)).unwrap_or_default()
 }
@@ -38,9 +46,8 @@ pub fn list(ui: &Ui, all: &[Outcome]) -> String {
     let header =
         ["label-txn", "label-started", "label-request", "label-kind", "label-status", "label-amount", "label-card", "label-stan", "label-rrn", "label-reason"];
     let rows = all.iter().map(|o| {
-        let reason = o.reason.as_ref().map(|r| r.text.clone());
         let status = ui.texts.word(o.status);
-        let status = if o.voided { format!("{status}, {}", ui.text("label-voided")) } else { status };
+        let status = if o.voided { ui.say("pair", &[("a", &status), ("b", &ui.text("cli-voided"))]) } else { status };
         [
             o.txn.to_string(),
             ui.time(o.started),
@@ -51,7 +58,7 @@ pub fn list(ui: &Ui, all: &[Outcome]) -> String {
             shown(o.masked_pan.as_ref()),
             shown(o.stan),
             shown(o.rrn.as_ref()),
-            shown(reason),
+            shown(reason(ui, o).map(|r| r.text)),
         ]
     });
     ui.table(header, rows)
@@ -164,10 +171,8 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
         Notice::Started { key, txn } => ui.say("cli-notice-started", &[("key", key), ("txn", txn)]),
         Notice::Phase { key, phase, screen: s } => format!("{key} [{}] {}", ui.texts.word(*phase), screen(s)),
         Notice::Outcome { outcome: o } => {
-            let mut o = o.clone();
-            with_texts(ui, &mut o);
-            let reason = o.reason.as_ref().map(|r| r.text.clone()).unwrap_or_default();
-            format!("{} {} {} {reason}", o.key, ui.texts.word(o.status), amount(ui, &o))
+            let reason = shown(reason(ui, o).map(|r| r.text));
+            format!("{} {} {} {reason}", o.key, ui.texts.word(o.status), amount(ui, o))
         }
         Notice::Screen { screen: s } => screen(s),
         Notice::Device { device: d } => format!("{} {} {}", d.name, ui.texts.word(d.state), d.health),

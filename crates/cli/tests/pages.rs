@@ -48,6 +48,11 @@ async fn every_page_as_table_and_as_json() {
         let json = w.run(&[command, &["--json"]].concat()).await.json();
         assert_eq!(json.pointer(pointer).and_then(|v| v.as_str()), Some(value), "{command:?} {json}");
     }
+    for command in [&["list"][..], &["recall", "declined-1"], &["explain", "declined-1"]] {
+        let en = w.run(&[command, &["--lang", "en"]].concat()).await.out;
+        assert!(en.contains("Not enough money") && !en.contains("余额不足"), "{en}");
+        assert!(w.run(&[command, &["--json"]].concat()).await.out.contains("余额不足"), "a script gets the terminal's own words");
+    }
     let columns = w.run(&["devices", "--lang", "zh-CN"]).await.out;
     assert!(columns.contains("名称"), "{columns}");
 }

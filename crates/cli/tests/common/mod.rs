@@ -41,7 +41,8 @@ fn now<'a, T: Send + 'a>(value: Result<T, Fault>) -> Reply<'a, T> {
 
 pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
     let reason = match status {
-        Status::Declined => Some(Reason::new("host-51", Class::B)),
+        // A terminal that speaks Chinese.
+        Status::Declined => Some(Reason { text: "余额不足".into(), next: "请换一种付款方式".into(), ..Reason::new("host-51", Class::B) }),
         Status::Unknown => Some(Reason::new("no-reply", Class::E)),
         Status::Cancelled => Some(Reason::new("cancelled-by-customer", Class::B)),
         Status::Failed => Some(Reason::new("line-down", Class::E)),
