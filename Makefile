@@ -8,11 +8,13 @@ VENV := .venv
 
 ## A session that a person can follow; exits 0 only if all of it really happened.
 demo: setup
+	@echo "building, some minutes the first time"
 	$(CARGO) build --quiet --workspace --bins
 	$(CARGO) run --quiet -p payterm-tests --bin payterm-demo -- demo
 
 ## The same terminal, left running.
 run: setup
+	@echo "building, some minutes the first time"
 	$(CARGO) build --quiet --workspace --bins
 	$(CARGO) run --quiet -p payterm-tests --bin payterm-demo -- run
 
