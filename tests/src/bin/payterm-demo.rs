@@ -54,9 +54,16 @@ async fn run(language: Language) -> Result<()> {
     println!("  export PAYTERM_BUS='{bus}' PAYTERM_STATE='{dir}/state' PATH=\"{}:$PATH\"", payterm_tests::stack::programs()?.display());
     println!("  busctl --address=\"$PAYTERM_BUS\" tree org.payterm.Terminal1");
     println!("  paytermctl sale --amount 12.34 --currency CNY          # asks for a card; then, from a third shell:");
-    println!("  paytermctl virtual swipe {}={}1200000000 && paytermctl virtual pin {PIN}", ALICE.0, ALICE.1);
+    println!("  paytermctl virtual swipe {}={}1200000000 && paytermctl virtual --wait 10 pin {PIN}", ALICE.0, ALICE.1);
+    println!("  paytermctl virtual --wait 10 papers --count 2          # the slips, counted since the start");
     println!("  paytermctl devices; paytermctl totals; paytermctl list");
     println!("  payterm-acquirer balances --state {dir}/acquirer");
+    println!("\nTo stop paytermd or the bank and start it again by hand, with the same export:\n");
+    println!("  kill {}          # paytermd", stack.daemon_pid().unwrap_or_default());
+    println!("  DBUS_SESSION_BUS_ADDRESS=\"$PAYTERM_BUS\" paytermd --config {dir}/payterm.toml");
+    println!("  pkill -f 'payterm-acquirer serve .*{dir}/acquirer'");
+    let listen = stack.hosts.iter().map(|(profile, address)| format!("--listen {profile}={address}")).collect::<Vec<_>>().join(" ");
+    println!("  payterm-acquirer serve {listen} --state {dir}/acquirer --rules {dir}/world.toml");
     println!("\nlog: {dir}/paytermd.log     Ctrl-C ends it.");
     tokio::signal::ctrl_c().await?;
     stack.stop_daemon()?;
