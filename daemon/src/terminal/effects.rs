@@ -7,7 +7,7 @@ use crate::{
     store::{Found, StoreError},
     supervise::PATIENCE,
 };
-use actix::{AsyncContext, Context};
+use actix::Context;
 use payterm_core::{Effect, Input, Query};
 use payterm_schema::{DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry};
 use payterm_texts::Texts;
@@ -18,10 +18,6 @@ use std::{
     },
     time::Duration,
 };
-
-/// Readers are put to rest this much later: waking all of them at once would delay the PIN pad or the frame, and what they give
-/// meanwhile the machine does not take.
-const REST: Duration = Duration::from_millis(5);
 
 impl TerminalActor {
     pub(super) fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
@@ -35,10 +31,7 @@ impl TerminalActor {
             Effect::Tell(notice) => tell(&house, *notice),
             Effect::Show(screen) => show(&house, &screen),
             Effect::Offer { ways } => offer(&house, ways),
-            Effect::Withdraw => {
-                want(&house, Vec::new());
-                let _ = ctx.run_later(REST, move |_, _| refresh(&house, |k| crate::device::takes(k).is_some()));
-            }
+            Effect::Withdraw => offer(&house, Vec::new()),
             Effect::AskPin { tag, account, pan, amount, timeout_ms } => {
                 self.pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
@@ -154,14 +147,12 @@ pub(super) fn show(house: &House, screen: &Screen) {
     refresh(house, |k| k == DeviceKind::Display);
 }
 
-fn want(house: &House, ways: Vec<Way>) {
-    let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-    wanted.ways = ways;
-    wanted.offer += 1;
-}
-
 pub(super) fn offer(house: &House, ways: Vec<Way>) {
-    want(house, ways);
+    {
+        let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.ways = ways;
+        wanted.offer += 1;
+    }
     refresh(house, |k| crate::device::takes(k).is_some());
 }
 
