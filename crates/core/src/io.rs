@@ -1,6 +1,6 @@
 //! What goes into the machine and what comes out of it.
 use payterm_schema::{
-    AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, Time,
+    AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey,
     account::{Batch, Stan},
     config::{AccountConfig, FlowConfig, PaperConfig, RouteConfig},
     device::{Key, Way},
@@ -211,10 +211,3 @@ pub enum ReplayError {
     #[error("record {seq}: {rule}")]
     Inconsistent { seq: u64, rule: &'static str },
 }
-
-/// The machine's interface, in short:
-/// `Machine::replay(settings, snapshot: Option<&str>, tail: Vec<Entry>) -> Result<Machine, ReplayError>`, then once
-/// `boot(now, version, with_keys) -> Step` (`with_keys`: accounts whose working keys the vault holds), then
-/// `handle(input, now) -> Step`, `poll_timeout() -> Option<Time>`, `handle_timeout(now) -> Step`; read-only views
-/// `obligations()`, `papers()`, `totals()`, `running()`, `screen()`.
-pub type Now = Time;

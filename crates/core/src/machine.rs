@@ -35,6 +35,9 @@ impl SignInWait {
     }
 }
 
+/// [`Machine::replay`] from the journal, once [`Machine::boot`], then [`Machine::handle`] for each input and
+/// [`Machine::handle_timeout`] when [`Machine::poll_timeout`] is due. Each answers a [`Step`]: records to make durable, effects
+/// to release after that.
 pub struct Machine {
     pub(crate) settings: Settings,
     pub(crate) state: State,
