@@ -12,7 +12,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, Spaw
 use driver::{Command, Report};
 use payterm_devices::{Env, Interrupt, PrintJob};
 use payterm_schema::{
-    Device, DeviceKind, DeviceState, Instrument, Money, Pan,
+    Device, DeviceKind, DeviceState, Instrument, Money, Pan, Screen,
     config::DeviceConfig,
     device::{Key, Way},
     paper::PrintResult,
@@ -32,6 +32,8 @@ use tokio::sync::{mpsc, oneshot};
 const MAILBOX: usize = 64;
 /// Commands that may wait for the driver; more means that it hangs. 16.
 const COMMANDS: usize = 16;
+/// A screen is drawn this long after it was asked for: one that is replaced before then never flickers past. 5 ms: no eye sees it.
+const DRAW: Duration = Duration::from_millis(5);
 /// What a driver gets beyond its own time-outs before it counts as hung. 2 s.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -41,8 +43,7 @@ pub struct Wanted {
     /// Instruments that are asked for, and how often that was asked: each time one may be given.
     pub ways: Vec<Way>,
     pub offer: u64,
-    /// The display's lines.
-    pub lines: Vec<String>,
+    pub screen: Option<Screen>,
 }
 
 /// What a device tells the terminal.
@@ -98,6 +99,8 @@ pub struct Post {
     pub env: Env,
     pub wanted: Arc<Mutex<Wanted>>,
     pub registry: Registry,
+    /// A display's lines.
+    pub draw: Arc<dyn Fn(&Screen) -> Vec<String> + Send + Sync>,
     pub events: Arc<dyn Fn(DeviceEvent) + Send + Sync>,
     pub mishaps: Mishaps,
 }
@@ -162,8 +165,12 @@ pub struct DeviceActor {
     pending: Option<Pending>,
     deadline: Option<SpawnHandle>,
     wait: Duration,
+    /// The last order to a reader was to wait for a card.
+    armed: bool,
     offer_seen: Option<u64>,
-    lines_sent: Option<Vec<String>>,
+    drawn: Option<Screen>,
+    /// A screen will be drawn soon.
+    drawing: bool,
     showing: bool,
 }
 
@@ -186,8 +193,10 @@ impl DeviceActor {
             pending: None,
             deadline: None,
             wait: supervise::WAIT_FIRST,
+            armed: false,
             offer_seen: None,
-            lines_sent: None,
+            drawn: None,
+            drawing: false,
             showing: false,
         }
     }
@@ -253,7 +262,7 @@ impl DeviceActor {
             Some(Pending::Print(done)) => drop(done.send(PrintResult::Unconfirmed(why.into()))),
             None => {}
         }
-        (self.opened, self.showing, self.offer_seen, self.lines_sent) = (false, false, None, None);
+        (self.opened, self.armed, self.showing, self.offer_seen, self.drawn) = (false, false, false, None, None);
         self.change(|d| {
             d.state = DeviceState::Failed;
             why.clone_into(&mut d.health);
@@ -267,13 +276,15 @@ impl DeviceActor {
     /// Hands a command to the driver; `within`: an answer is due by then.
     fn command(&mut self, command: Command, within: Duration, ctx: &mut Context<Self>) {
         let Some(driver) = &self.driver else { return };
-        // A reader may be waiting for a card; any other driver waits for commands only.
-        let wake = matches!(command, Command::Arm(_) | Command::Disarm);
+        // An armed reader may be waiting for a card; any other driver waits for commands only.
+        let arms = matches!(command, Command::Arm(_));
+        let wake = self.armed && matches!(command, Command::Arm(_) | Command::Disarm);
         match driver.commands.try_send(command) {
             Ok(()) => {
                 if let Some(interrupt) = driver.interrupt.as_ref().filter(|_| wake) {
                     interrupt();
                 }
+                self.armed = if arms { true } else { self.armed && !wake };
                 self.expect_within(within, ctx);
             }
             Err(TrySendError::Full(_)) => self.failed("its driver takes no more commands", ctx),
@@ -286,13 +297,13 @@ impl DeviceActor {
         if !self.opened {
             return;
         }
-        let (offer, ways, lines) = {
-            let w = self.post.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            (w.offer, w.ways.clone(), w.lines.clone())
-        };
         let time = self.command_time();
         match self.post.config.kind {
             DeviceKind::MagneticReader | DeviceKind::ChipReader | DeviceKind::ContactlessReader | DeviceKind::Scanner | DeviceKind::Keypad => {
+                let (offer, ways) = {
+                    let w = self.post.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+                    (w.offer, w.ways.clone())
+                };
                 if self.offer_seen == Some(offer) {
                     return;
                 }
@@ -303,13 +314,28 @@ impl DeviceActor {
                 self.command(command, time, ctx);
             }
             DeviceKind::Display => {
-                if !self.showing && self.lines_sent.as_ref() != Some(&lines) {
-                    self.showing = true;
-                    self.lines_sent = Some(lines.clone());
-                    self.command(Command::Show(lines), time, ctx);
+                if !self.drawing && !self.showing {
+                    self.drawing = true;
+                    ctx.run_later(DRAW, |act, ctx| {
+                        act.drawing = false;
+                        act.draw(ctx);
+                    });
                 }
             }
             DeviceKind::PinPad | DeviceKind::Printer => {}
+        }
+    }
+}
+
+impl DeviceActor {
+    /// The display shows what is wanted now.
+    fn draw(&mut self, ctx: &mut Context<Self>) {
+        let screen = self.post.wanted.lock().unwrap_or_else(PoisonError::into_inner).screen.clone();
+        if let Some(screen) = screen.filter(|s| self.opened && !self.showing && self.drawn.as_ref() != Some(s)) {
+            self.showing = true;
+            let lines = (self.post.draw)(&screen);
+            self.drawn = Some(screen);
+            self.command(Command::Show(lines), self.command_time(), ctx);
         }
     }
 }

@@ -102,7 +102,9 @@ impl Front {
             return Err(Fault::NotAllowed { rule: format!("amount: at most {limit} minor units for {}", caller.app) });
         }
         let _one = self.door.lock().await;
-        if let Some(found) = self.store.by_key(&key).await.map_err(store_fault)? {
+        if self.store.knows(&key) != Some(false)
+            && let Some(found) = self.store.by_key(&key).await.map_err(store_fault)?
+        {
             return if found.hash == request.content_hash() { Ok(key) } else { Err(Fault::KeyReused { id: key.id }) };
         }
         // A repeated request is recalled while shutting down, a new one is not begun.

@@ -164,6 +164,10 @@ impl Daemon {
                 Arc::new(move |event: DeviceEvent| drop(tokio::spawn(terminal.ask(FromDevice(event)))))
             };
             let post = Arc::new(Post {
+                draw: {
+                    let page = screen(&config);
+                    Arc::new(move |s| texts.screen(s, &page))
+                },
                 config: d.clone(),
                 env: env.clone(),
                 wanted: Arc::clone(&wanted),
@@ -195,7 +199,6 @@ impl Daemon {
             vault,
             clock: clock.clone(),
             texts,
-            screen: screen(&config),
             registry: registry.clone(),
             wanted,
             devices,

@@ -10,7 +10,7 @@ mod writer;
 pub use queries::Found;
 
 use crate::mishap::Mishaps;
-use payterm_schema::{Entry, record::EncodingError};
+use payterm_schema::{Entry, RequestKey, record::EncodingError};
 use rusqlite::Connection;
 use std::{
     fs::File,
@@ -131,13 +131,15 @@ struct Inner {
     counters: Arc<Counters>,
     writer: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
     reader: Mutex<Option<(SyncSender<Ask>, JoinHandle<()>)>>,
+    /// For [`Store::knows`].
+    index: Mutex<Option<Connection>>,
 }
 
 impl Store {
     /// Opens or makes the journal in `dir`, locks the directory and reads back what the machine needs.
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Loaded), StoreError> {
         let lock = Mutex::new(Some(Arc::new(files::lock(dir)?)));
-        let store = Self(Arc::new(Inner { dir: dir.to_owned(), options, lock, counters: Arc::default(), writer: Mutex::new(None), reader: Mutex::new(None) }));
+        let store = Self(Arc::new(Inner { dir: dir.to_owned(), options, lock, counters: Arc::default(), writer: Mutex::new(None), reader: Mutex::new(None), index: Mutex::new(None) }));
         let (ready, loaded) = sync_channel(1);
         store.start_writer(move |l| drop(ready.send(l)))?;
         let loaded = loaded.recv().map_err(|_| StoreError::Stopped)??;
@@ -178,12 +180,30 @@ impl Store {
         heard.await.map_err(|_| StoreError::Stopped)?
     }
 
+    /// Whether this key has a transaction: one look into an index, on the caller's thread, since every payment waits for it (two
+    /// hand-overs between threads cost ten times as much). None: it could not be told at once; ask [`Store::by_key`].
+    pub fn knows(&self, key: &RequestKey) -> Option<bool> {
+        let mut index = self.0.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if index.is_none() {
+            // The directory is ours while the lock is held.
+            let _lock = self.lock().ok()?;
+            *index = files::open_index(&self.0.dir).ok();
+        }
+        let known = queries::knows(index.as_ref()?, key);
+        if let Err(e) = &known {
+            tracing::warn!("store: look-up: {e}");
+            *index = None;
+        }
+        known.ok()
+    }
+
     pub fn counters(&self) -> &Counters {
         &self.0.counters
     }
 
     /// Waits until what was handed over is written, closes the connections and gives the directory free.
     pub fn close(&self) {
+        self.0.index.lock().unwrap_or_else(PoisonError::into_inner).take();
         for thread in [take(&self.0.writer), take(&self.0.reader)].into_iter().flatten() {
             thread.join().ok();
         }

@@ -19,10 +19,10 @@ use crate::{
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use payterm_core::{Call, Effect, Input, Machine, Settings, State, Step};
 use payterm_schema::{AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, device::Way, notice::Phase, time::Millis};
-use payterm_texts::{ScreenContext, Texts};
+use payterm_texts::Texts;
 use payterm_vault::Vault;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -42,7 +42,6 @@ pub struct House {
     pub vault: Arc<Vault>,
     pub clock: Arc<Clock>,
     pub texts: Texts,
-    pub screen: ScreenContext,
     pub registry: Registry,
     pub wanted: Arc<Mutex<Wanted>>,
     pub devices: Vec<(DeviceKind, Child<DeviceActor>)>,
@@ -109,6 +108,9 @@ pub struct TerminalActor {
     calls: HashMap<Call, (String, oneshot::Sender<Result<(), Fault>>)>,
     last_call: Call,
     timer: Option<SpawnHandle>,
+    /// Released, and not carried out yet: those who wait for an answer go first.
+    outbox: VecDeque<Out>,
+    yielding: bool,
     /// The PIN entry under way.
     pin: Option<u64>,
     /// What the store loaded when it was opened.
@@ -139,6 +141,8 @@ impl TerminalActor {
             calls: HashMap::new(),
             last_call: 0,
             timer: None,
+            outbox: VecDeque::new(),
+            yielding: false,
             pin: None,
             first,
         }
@@ -202,6 +206,7 @@ impl TerminalActor {
     /// A commit failed: the machine is ahead of the disk and is discarded.
     fn failed(&mut self, cause: &str, ctx: &mut Context<Self>) {
         tracing::error!("the store failed, the terminal is rebuilt from disk: {cause}");
+        self.flush(ctx);
         self.epoch += 1;
         self.wants = Arc::default();
         self.machine = None;
@@ -292,12 +297,35 @@ impl TerminalActor {
         self.input(Input::Devices { ways, pin_pad }, ctx);
     }
 
+    /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody goes on first: the
+    /// screens and papers of the same step come when the executor is back here.
     fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
-        for one in out {
-            match one {
-                Out::Effect(effect) => self.carry_out(effect, ctx),
-                Out::View(view, to) => drop(to.send(*view)),
+        self.outbox.extend(out);
+        while !self.yielding
+            && let Some(one) = self.outbox.pop_front()
+        {
+            let awaited = matches!(&one, Out::Effect(Effect::Answer { .. } | Effect::Send(_)))
+                || matches!(&one, Out::Effect(Effect::Tell(n)) if matches!(**n, Notice::Outcome { .. }));
+            self.one(one, ctx);
+            if awaited && !self.outbox.is_empty() {
+                self.yielding = true;
+                ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), act, ctx| {
+                    act.yielding = false;
+                    act.release(Vec::new(), ctx);
+                }));
             }
+        }
+    }
+    fn one(&mut self, out: Out, ctx: &mut Context<Self>) {
+        match out {
+            Out::Effect(effect) => self.carry_out(effect, ctx),
+            Out::View(view, to) => drop(to.send(*view)),
+        }
+    }
+    /// The machine is about to be put down: what it was allowed to do is done.
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        while let Some(one) = self.outbox.pop_front() {
+            self.one(one, ctx);
         }
     }
 
@@ -361,6 +389,7 @@ impl Handler<FromHost> for TerminalActor {
 impl Handler<Rest> for TerminalActor {
     type Result = ();
     fn handle(&mut self, _: Rest, ctx: &mut Self::Context) {
+        self.flush(ctx);
         self.epoch += 1;
         self.machine = None;
         if let Some(t) = self.timer.take() {

@@ -122,6 +122,9 @@ pub struct Stats {
     /// Frames that no codec could read; each closed its connection.
     pub bad_frames: u64,
     pub mishaps: u64,
+    /// Time spent on frames, where the ledger is in memory: what an immediate host would not take.
+    #[serde(default)]
+    pub busy_ns: u64,
 }
 #[derive(Default)]
 pub(crate) struct Counters {
@@ -129,6 +132,7 @@ pub(crate) struct Counters {
     pub frames: AtomicU64,
     pub bad_frames: AtomicU64,
     pub mishaps: AtomicU64,
+    pub busy_ns: AtomicU64,
 }
 
 /// What connections, control socket and handles share.
@@ -147,7 +151,7 @@ impl Shared {
     pub fn stats(&self) -> Stats {
         let n = |c: &AtomicU64| c.load(Ordering::Relaxed);
         let c = &self.counters;
-        Stats { connections: n(&c.connections), frames: n(&c.frames), bad_frames: n(&c.bad_frames), mishaps: n(&c.mishaps) }
+        Stats { connections: n(&c.connections), frames: n(&c.frames), bad_frames: n(&c.bad_frames), mishaps: n(&c.mishaps), busy_ns: n(&c.busy_ns) }
     }
     pub fn now(&self) -> Time {
         now()

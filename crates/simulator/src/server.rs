@@ -9,7 +9,7 @@ use crate::{
 use std::{
     path::Path,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -195,6 +195,7 @@ fn bad(shared: &Shared) {
 }
 
 async fn one(frame: Vec<u8>, wire: &Arc<Wire>, shared: &Arc<Shared>) -> Result<Reply, Ended> {
+    let began = Instant::now();
     let frame = zeroize::Zeroizing::new(frame);
     let heard = wire.hear(&frame).inspect_err(|_| bad(shared))?;
     let heard: Heard = service::meet(shared, wire, heard);
@@ -202,7 +203,9 @@ async fn one(frame: Vec<u8>, wire: &Arc<Wire>, shared: &Arc<Shared>) -> Result<R
         tokio::time::sleep(Duration::from_millis(ms.into())).await;
     }
     if shared.options.state.is_none() {
-        return Ok(service::answer(shared, wire, heard)?);
+        let reply = service::answer(shared, wire, heard)?;
+        shared.counters.busy_ns.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        return Ok(reply);
     }
     // A durable commit blocks: it runs on a worker, so that other connections are served meanwhile.
     let (shared, wire) = (Arc::clone(shared), Arc::clone(wire));

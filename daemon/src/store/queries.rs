@@ -71,6 +71,10 @@ impl Store {
     }
 }
 
+pub(super) fn knows(db: &Connection, key: &RequestKey) -> Result<bool, StoreError> {
+    db.prepare_cached("SELECT 1 FROM txn WHERE app = ?1 AND id = ?2").and_then(|mut s| s.exists(params![key.app, key.id])).map_err(sql("look a key up"))
+}
+
 /// A row of `record` in the order seq, at, txn, version, json.
 pub(super) fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
     let read = || -> rusqlite::Result<_> { Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)) };

@@ -31,7 +31,8 @@ pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: imp
         }
     };
     let mut since = 0;
-    while let Some(first) = next(&db, options, jobs, &mut since) {
+    let mut reserved = false;
+    while let Some(first) = next(dir, &db, options, jobs, &mut since, &mut reserved) {
         let mut group = vec![first];
         while group.len() < options.group
             && let Ok(job) = jobs.try_recv()
@@ -61,9 +62,21 @@ pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: imp
     }
 }
 
-/// The next commit. When enough is in the WAL, the first quiet moment is used to copy it back into the database; without any, it is
+/// The next commit. The first quiet moment reserves the WAL. When enough is in the WAL, the first quiet moment is used to copy it back into the database; without any, it is
 /// done at eight times that, so that the WAL is bounded.
-fn next(db: &Connection, options: &Options, jobs: &Receiver<Job>, since: &mut u64) -> Option<Job> {
+fn next(dir: &Path, db: &Connection, options: &Options, jobs: &Receiver<Job>, since: &mut u64, reserved: &mut bool) -> Option<Job> {
+    if !*reserved {
+        match jobs.recv_timeout(QUIET) {
+            Ok(job) => return Some(job),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        // It is a matter of speed only: without it the WAL grows as it is written.
+        if let Err(e) = files::reserve_wal(dir) {
+            tracing::warn!("store: the WAL is not reserved: {e}");
+        }
+        *reserved = true;
+    }
     if *since >= options.checkpoint_every {
         if *since < options.checkpoint_every * 8 {
             match jobs.recv_timeout(QUIET) {

@@ -143,7 +143,7 @@ fn fill(texts: Texts, notice: &mut Notice) {
 }
 
 pub(super) fn show(house: &House, screen: &Screen) {
-    house.wanted.lock().unwrap_or_else(PoisonError::into_inner).lines = house.texts.screen(screen, &house.screen);
+    house.wanted.lock().unwrap_or_else(PoisonError::into_inner).screen = Some(screen.clone());
     refresh(house, |k| k == DeviceKind::Display);
 }
 
