@@ -21,7 +21,7 @@ pub enum Kind {
     PreAuthCancel,
     /// 预授权完成请求: pays out of a pre-authorisation.
     Completion,
-    /// 预授权完成通知: the same, told afterwards; the acquirer may not refuse it.
+    /// 预授权完成通知: the same, told afterwards as an advice.
     CompletionAdvice,
     /// 预授权完成撤销: takes back a completion of the open batch; its hold comes back.
     CompletionCancel,
@@ -47,7 +47,7 @@ pub enum Kind {
 pub enum AmountRule {
     None,
     Needed,
-    /// Without one: all that is left of the original.
+    /// Without one: all that is left of the original; needed where the original is not in our journal.
     Optional,
 }
 
@@ -214,6 +214,7 @@ impl Kind {
                 ..financial(self)
             },
             Kind::PreAuthCancel => KindRow {
+                amount: AmountRule::Optional,
                 original: OriginalBy::Authorisation,
                 card: CardRule::Needed,
                 pin: true,

@@ -45,6 +45,7 @@ pub struct Profile {
     pub(crate) reversal: Reversal,
     pub reply: ReplyRow,
     pub(crate) rules: HostRules,
+    repeat_mti: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -212,6 +213,7 @@ struct MessageFile {
 pub(crate) struct MessageRow {
     pub mti: String,
     pub request: Vec<Slot>,
+    /// Empty: this message is never reversed.
     pub reversal: Vec<Slot>,
     /// Values of its own: by these a request is recognised.
     pub own: Vec<(u8, Template)>,
@@ -282,6 +284,8 @@ pub struct ReplyRow {
     pub rrn: u8,
     pub auth_code: u8,
     pub balance: u8,
+    /// Text of a parameters reply: a line for each parameter, `key=value` (ours).
+    pub parameters: u8,
     pub batch: Slice,
     pub issuer_id: Slice,
     pub acquirer_id: Slice,
@@ -332,6 +336,13 @@ impl Profile {
     pub(crate) fn message(&self, kind: Kind, mode: EntryMode) -> Option<&MessageRow> {
         let code = if mode == EntryMode::Code { self.messages.get(&format!("{}_code", kind.name())) } else { None };
         code.or_else(|| self.messages.get(kind.name()))
+    }
+    /// MTI of a repeat: the same, or with the repeat digit set.
+    pub(crate) fn repeated(&self, mti: &str) -> String {
+        match mti.split_at_checked(3) {
+            Some((head, "0")) if self.repeat_mti => format!("{head}1"),
+            Some(_) | None => mti.to_owned(),
+        }
     }
     /// Messages of this type carry F64; a repeat is judged like its first.
     pub(crate) fn uses_mac(&self, mti: &str) -> bool {
@@ -466,7 +477,10 @@ impl File {
         let mut rows = BTreeMap::new();
         for (name, file) in &self.message {
             let key = |part: &str| format!("message.{name}.{part}");
-            let Some(kind) = kind_of(name) else { return bad(format!("message.{name}"), "no such kind") };
+            let kind = kind_of(name);
+            if kind.is_none() && name != QUERY {
+                return bad(format!("message.{name}"), "no such kind");
+            }
             if !is_mti(&file.mti) {
                 return bad(key("mti"), "four digits");
             }
@@ -483,8 +497,8 @@ impl File {
             for (n, must) in &add {
                 kept.entry(*n).and_modify(|m| *m |= must).or_insert(*must);
             }
-            let reversal = slots("reversal.add", &kept.into_iter().collect::<Vec<_>>(), &all)?;
-            let reversible = kind.row().recovery == Recovery::Reverse;
+            let reversible = kind.is_some_and(|k| k.row().recovery == Recovery::Reverse);
+            let reversal = if reversible { slots("reversal.add", &kept.into_iter().collect::<Vec<_>>(), &all)? } else { Vec::new() };
             if reversible && reversal.iter().any(|s| s.field == field::MAC) != self.mac.mtis.contains(&self.reversal.mti) {
                 return bad("reversal", format!("F64 of {name} must be kept exactly when mac.mtis names {}", self.reversal.mti));
             }
@@ -520,7 +534,7 @@ impl File {
 
     /// A success is believed by its MAC only: where that is demanded, replies to authorisations and reversals must carry one.
     fn check_reply_macs(&self) -> Result<(), ProfileError> {
-        let authorises = |name: &str| kind_of(name).is_some_and(|k| k.row().authorisation);
+        let authorises = |name: &str| name == QUERY || kind_of(name).is_some_and(|k| k.row().authorisation);
         let asked = self.message.iter().filter(|(name, _)| authorises(name)).map(|(_, m)| &m.mti).chain([&self.reversal.mti]);
         match asked.map(|mti| reply_mti(mti)).find(|mti| self.mac.approval_needs_mac && !self.mac.mtis.contains(mti)) {
             Some(mti) => bad("mac.mtis", format!("{mti} is not there, but approval_needs_mac = true")),
@@ -530,7 +544,7 @@ impl File {
 
     fn check_reply(&self, table: &Table) -> Result<(), ProfileError> {
         let r = &self.reply;
-        let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance, self.keys.field];
+        let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance, r.parameters, self.keys.field];
         for n in r.echo.iter().chain(&r.same).chain(&single) {
             known("reply", *n, table)?;
         }
@@ -644,6 +658,7 @@ impl File {
             reversal: self.reversal,
             reply: self.reply,
             rules,
+            repeat_mti: self.repeat_mti,
         })
     }
 }
