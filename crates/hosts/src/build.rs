@@ -2,9 +2,9 @@
 use crate::frame::{Envelope, FrameError, encode, header_digits};
 use crate::iso8583::{IsoError, Message};
 use crate::mask::trace;
-use crate::profile::{MessageRow, Profile, field};
+use crate::profile::{MessageRow, Profile, QUERY, field};
 use crate::reply::reply_mti;
-use crate::template::Var;
+use crate::template::{Template, Var};
 use payterm_schema::Currency;
 use payterm_schema::account::Batch;
 use payterm_schema::host::{CardSecrets, EntryMode, FieldView, Leg, Plan};
@@ -74,14 +74,18 @@ pub struct Built {
 
 /// Builds the frame of a plan. `serial` is the terminal's serial number (F62 of a sign-in).
 pub fn build(profile: &Profile, station: &Station, leg: Leg, plan: &Plan, secrets: &CardSecrets, serial: &str, mac: &dyn Mac) -> Result<Built, BuildError> {
-    let row = profile.message(plan.kind, plan.mode).ok_or(BuildError::Kind(plan.kind))?;
-    let source = Source { profile, station, leg, plan, secrets, serial };
-    source.check()?;
+    let row = if leg == Leg::Query { profile.messages.get(QUERY) } else { profile.message(plan.kind, plan.mode) };
+    let row = row.ok_or(BuildError::Kind(plan.kind))?;
     let (mti, slots) = match leg {
-        Leg::Request => (&row.mti, &row.request),
-        Leg::Reversal(_) => (&profile.reversal.mti, &row.reversal),
+        Leg::Request | Leg::Query => (row.mti.clone(), &row.request),
+        Leg::Repeat => (profile.repeated(&row.mti), &row.request),
+        Leg::Reversal(_) if row.reversal.is_empty() => return Err(BuildError::Kind(plan.kind)),
+        Leg::Reversal(_) => (profile.reversal.mti.clone(), &row.reversal),
     };
-    let mut message = Message::new(mti)?;
+    let track = slots.iter().flat_map(|s| &s.value).flat_map(Template::vars).any(|v| v == Var::Track2);
+    let source = Source { profile, station, leg, plan, secrets, serial, track };
+    source.check()?;
+    let mut message = Message::new(&mti)?;
     let mut value = Zeroizing::new(Vec::with_capacity(1024));
     for slot in slots {
         let Some(template) = &slot.value else { continue };
@@ -122,6 +126,8 @@ struct Source<'a> {
     plan: &'a Plan,
     secrets: &'a CardSecrets,
     serial: &'a str,
+    /// The message has a place for the track.
+    track: bool,
 }
 
 impl Source<'_> {
@@ -159,7 +165,7 @@ impl Source<'_> {
     /// Appends the value; false: this message has none. What the plan promises and the secrets lack is an error.
     fn value(&self, field: u8, var: Var, out: &mut Vec<u8>) -> Result<bool, BuildError> {
         let Source { plan, secrets, station, .. } = self;
-        let request = self.leg == Leg::Request;
+        let request = !matches!(self.leg, Leg::Reversal(_));
         let missing = || BuildError::Missing { field, what: what(var) };
         let mut put = |text: Option<&str>| {
             out.extend_from_slice(text.unwrap_or_default().as_bytes());
@@ -168,8 +174,8 @@ impl Source<'_> {
         let original = plan.original.as_ref();
         match var {
             Var::Pan => {
-                // F2 is sent with typed and chip data; a swipe's request has its track instead (host-protocol §3).
-                if matches!(plan.mode, EntryMode::Code | EntryMode::None) || (request && plan.track && plan.mode == EntryMode::Swipe) {
+                // F2 is sent with typed and chip data; a swipe's request has its track instead (host-protocol §3), where it has one.
+                if matches!(plan.mode, EntryMode::Code | EntryMode::None) || (request && self.track && plan.track && plan.mode == EntryMode::Swipe) {
                     return Ok(false);
                 }
                 match (&secrets.pan, &secrets.tracks) {
@@ -205,20 +211,23 @@ impl Source<'_> {
             Var::Entry => put(self.profile.entry.digits(plan.mode, plan.pin)),
             Var::CardSequence => put(plan.card_sequence.map(|n| format!("{n:03}")).as_deref()),
             Var::OriginalRrn => put(original.and_then(|o| o.rrn.as_deref())),
-            Var::OriginalBatch => put(original.map(|o| o.batch.to_string()).as_deref()),
-            Var::OriginalStan => put(original.map(|o| o.stan.to_string()).as_deref()),
+            Var::OriginalBatch => put(original.map(|o| o.batch.map_or("000000".into(), |b| b.to_string())).as_deref()),
+            Var::OriginalStan => put(original.map(|o| o.stan.map_or("000000".into(), |s| s.to_string())).as_deref()),
             Var::OriginalDate => put(original.and_then(|o| o.date.as_deref())),
             Var::AuthCode => {
                 let of_original = original.and_then(|o| o.auth_code.as_deref());
                 put(if request { of_original } else { plan.auth_code.as_deref().or(of_original) })
             }
+            Var::VoiceCode => put(plan.auth_code.as_deref()),
+            Var::Tip => put(plan.tip.map(|t| format!("{t:012}")).as_deref()),
+            Var::Organisation => put(plan.organisation.as_deref()),
             // Fixed fields are filled up here too, so that the reply's echo compares equal.
             Var::Terminal => put(Some(&format!("{:8}", station.terminal))),
             Var::Merchant => put(Some(&format!("{:15}", station.merchant))),
             Var::Currency => put(Some(&format!("{:03}", station.currency.numeric()))),
             Var::Operator => put(Some(&plan.operator)),
             Var::Reason => match self.leg {
-                Leg::Request => Ok(false),
+                Leg::Request | Leg::Repeat | Leg::Query => Ok(false),
                 Leg::Reversal(reason) => put(Some(self.profile.reversal.reasons.code(reason))),
             },
             Var::State => put(Some(if station.test { "1" } else { "0" })),
@@ -246,7 +255,9 @@ const fn what(var: Var) -> &'static str {
         Var::OriginalBatch | Var::OriginalStan | Var::OriginalDate => "the original",
         Var::Expiry => "the expiry",
         Var::Entry => "the entry mode",
-        Var::AuthCode => "the authorisation code",
+        Var::AuthCode | Var::VoiceCode => "the authorisation code",
+        Var::Tip => "the tip",
+        Var::Organisation => "the card organisation",
         Var::CardSequence | Var::IfPin | Var::Security | Var::Serial | Var::SerialLength | Var::Stan | Var::Batch => "its value",
         Var::Terminal | Var::Merchant | Var::Currency | Var::Operator | Var::Reason | Var::State | Var::Time | Var::Date => "its value",
     }

@@ -3,7 +3,7 @@
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
 use crate::reply::reply_mti;
 use crate::template::{Template, Var};
-use payterm_schema::host::{CodeRule, EntryMode, HostRules, ReversalReason, Wallet};
+use payterm_schema::host::{CodeRule, EntryMode, HostRules, ReversalReason, Wallet, WalletQuery};
 use payterm_schema::kind::{Kind, Recovery};
 use payterm_schema::secret::MacAlgorithm;
 use payterm_schema::time::Millis;
@@ -45,6 +45,7 @@ pub struct Profile {
     pub(crate) reversal: Reversal,
     pub reply: ReplyRow,
     pub(crate) rules: HostRules,
+    repeat_mti: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -55,6 +56,7 @@ struct File {
     utc_offset_minutes: i32,
     sign_in: bool,
     repeat_mti: bool,
+    completion_percent: u32,
     frame: Frame,
     coding: Coding,
     mac: MacRule,
@@ -65,6 +67,7 @@ struct File {
     values: BTreeMap<String, String>,
     message: BTreeMap<String, MessageFile>,
     reversal: Reversal,
+    advice: Advice,
     reply: ReplyRow,
     #[serde(default)]
     wallet: BTreeMap<Wallet, WalletRow>,
@@ -210,6 +213,7 @@ struct MessageFile {
 pub(crate) struct MessageRow {
     pub mti: String,
     pub request: Vec<Slot>,
+    /// Empty: this message is never reversed.
     pub reversal: Vec<Slot>,
     /// Values of its own: by these a request is recognised.
     pub own: Vec<(u8, Template)>,
@@ -250,6 +254,11 @@ impl Reasons {
         }
     }
 }
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advice {
+    ends: Vec<String>,
+}
 /// A part of a field, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -275,6 +284,8 @@ pub struct ReplyRow {
     pub rrn: u8,
     pub auth_code: u8,
     pub balance: u8,
+    /// Text of a parameters reply: a line for each parameter, `key=value` (ours).
+    pub parameters: u8,
     pub batch: Slice,
     pub issuer_id: Slice,
     pub acquirer_id: Slice,
@@ -287,6 +298,15 @@ pub struct ReplyRow {
 #[serde(deny_unknown_fields)]
 struct WalletRow {
     undo_after_s: u32,
+    query: Option<QueryRow>,
+}
+/// Seconds after a pending answer: the first query, from one to the next, and the end.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryRow {
+    first_s: u32,
+    every_s: u32,
+    until_s: u32,
 }
 
 /// Fields with a fixed meaning in ISO 8583 that the code itself reads.
@@ -317,6 +337,13 @@ impl Profile {
         let code = if mode == EntryMode::Code { self.messages.get(&format!("{}_code", kind.name())) } else { None };
         code.or_else(|| self.messages.get(kind.name()))
     }
+    /// MTI of a repeat: the same, or with the repeat digit set.
+    pub(crate) fn repeated(&self, mti: &str) -> String {
+        match mti.split_at_checked(3) {
+            Some((head, "0")) if self.repeat_mti => format!("{head}1"),
+            Some(_) | None => mti.to_owned(),
+        }
+    }
     /// Messages of this type carry F64; a repeat is judged like its first.
     pub(crate) fn uses_mac(&self, mti: &str) -> bool {
         self.mac.mtis.contains(&first_mti(mti))
@@ -331,6 +358,9 @@ pub(crate) fn first_mti(mti: &str) -> String {
     }
     String::from_utf8(digits).unwrap_or_default()
 }
+
+/// The message that asks what became of a payment by code ([`payterm_schema::host::Leg::Query`]); it is of no kind.
+pub(crate) const QUERY: &str = "query";
 
 /// The kind of a message's name; a payment code may have a row of its own, `sale_code`.
 pub(crate) fn kind_of(name: &str) -> Option<Kind> {
@@ -447,7 +477,10 @@ impl File {
         let mut rows = BTreeMap::new();
         for (name, file) in &self.message {
             let key = |part: &str| format!("message.{name}.{part}");
-            let Some(kind) = kind_of(name) else { return bad(format!("message.{name}"), "no such kind") };
+            let kind = kind_of(name);
+            if kind.is_none() && name != QUERY {
+                return bad(format!("message.{name}"), "no such kind");
+            }
             if !is_mti(&file.mti) {
                 return bad(key("mti"), "four digits");
             }
@@ -464,8 +497,8 @@ impl File {
             for (n, must) in &add {
                 kept.entry(*n).and_modify(|m| *m |= must).or_insert(*must);
             }
-            let reversal = slots("reversal.add", &kept.into_iter().collect::<Vec<_>>(), &all)?;
-            let reversible = kind.row().recovery == Recovery::Reverse;
+            let reversible = kind.is_some_and(|k| k.row().recovery == Recovery::Reverse);
+            let reversal = if reversible { slots("reversal.add", &kept.into_iter().collect::<Vec<_>>(), &all)? } else { Vec::new() };
             if reversible && reversal.iter().any(|s| s.field == field::MAC) != self.mac.mtis.contains(&self.reversal.mti) {
                 return bad("reversal", format!("F64 of {name} must be kept exactly when mac.mtis names {}", self.reversal.mti));
             }
@@ -501,7 +534,7 @@ impl File {
 
     /// A success is believed by its MAC only: where that is demanded, replies to authorisations and reversals must carry one.
     fn check_reply_macs(&self) -> Result<(), ProfileError> {
-        let authorises = |name: &str| kind_of(name).is_some_and(|k| k.row().authorisation);
+        let authorises = |name: &str| name == QUERY || kind_of(name).is_some_and(|k| k.row().authorisation);
         let asked = self.message.iter().filter(|(name, _)| authorises(name)).map(|(_, m)| &m.mti).chain([&self.reversal.mti]);
         match asked.map(|mti| reply_mti(mti)).find(|mti| self.mac.approval_needs_mac && !self.mac.mtis.contains(mti)) {
             Some(mti) => bad("mac.mtis", format!("{mti} is not there, but approval_needs_mac = true")),
@@ -511,7 +544,7 @@ impl File {
 
     fn check_reply(&self, table: &Table) -> Result<(), ProfileError> {
         let r = &self.reply;
-        let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance, self.keys.field];
+        let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance, r.parameters, self.keys.field];
         for n in r.echo.iter().chain(&r.same).chain(&single) {
             known("reply", *n, table)?;
         }
@@ -529,6 +562,19 @@ impl File {
             return bad("keys.lengths", "none given");
         }
         Ok(())
+    }
+
+    fn check_queries(&self) -> Result<BTreeMap<Wallet, WalletQuery>, ProfileError> {
+        let mut queries = BTreeMap::new();
+        for (wallet, row) in &self.wallet {
+            let Some(q) = &row.query else { continue };
+            if q.first_s == 0 || q.every_s == 0 || q.until_s < q.first_s || q.until_s > 600 {
+                return bad("wallet.query", "first_s and every_s from 1, until_s from first_s to 600");
+            }
+            let secs = |s: u32| Millis::secs(i64::from(s));
+            queries.insert(*wallet, WalletQuery { first: secs(q.first_s), every: secs(q.every_s), until: secs(q.until_s) });
+        }
+        Ok(queries)
     }
 
     fn check_codes(&self) -> Result<BTreeMap<String, CodeRule>, ProfileError> {
@@ -550,8 +596,8 @@ impl File {
     }
 
     fn check(self) -> Result<Profile, ProfileError> {
-        if self.repeat_mti {
-            return bad("repeat_mti", "true is not supported yet: a repeat is sent with the same MTI");
+        if !(100..=200).contains(&self.completion_percent) {
+            return bad("completion_percent", "100 to 200");
         }
         if !(-720..=840).contains(&self.utc_offset_minutes) {
             return bad("utc_offset_minutes", "-720 to 840");
@@ -572,9 +618,16 @@ impl File {
         self.check_reply_macs()?;
         let codes = self.check_codes()?;
         let Reasons { no_reply, bad_mac, other, terminal_fault } = &self.reversal.reasons;
-        if let Some(code) = [no_reply, bad_mac, other, terminal_fault].into_iter().chain(&self.reversal.ends).chain(&self.reply.partial).find(|c| !is_code(c)) {
-            return bad("reversal, reply.partial", format!("'{code}' is no response code"));
+        if let Some(code) = [no_reply, bad_mac, other, terminal_fault]
+            .into_iter()
+            .chain(&self.reversal.ends)
+            .chain(&self.advice.ends)
+            .chain(&self.reply.partial)
+            .find(|c| !is_code(c))
+        {
+            return bad("reversal, advice.ends, reply.partial", format!("'{code}' is no response code"));
         }
+        let wallet_query = self.check_queries()?;
         let rules = HostRules {
             codes,
             reversal_ends: self.reversal.ends.clone(),
@@ -582,6 +635,12 @@ impl File {
             mac_on_replies: self.mac.approval_needs_mac,
             wallet_undo_after: self.wallet.iter().map(|(w, row)| (*w, Millis::secs(i64::from(row.undo_after_s)))).collect(),
             wallets: self.wallet.keys().copied().collect(),
+            advice_ends: self.advice.ends.clone(),
+            query: messages.contains_key(QUERY),
+            wallet_query,
+            partial: self.reply.partial.clone(),
+            completion_percent: self.completion_percent,
+            kinds: Kind::ALL.into_iter().filter(|k| messages.contains_key(k.name())).collect(),
         };
         Ok(Profile {
             name: self.name,
@@ -599,6 +658,7 @@ impl File {
             reversal: self.reversal,
             reply: self.reply,
             rules,
+            repeat_mti: self.repeat_mti,
         })
     }
 }

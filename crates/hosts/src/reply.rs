@@ -62,7 +62,8 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
     let verdict = decoded.verify(profile, mac)?;
     let (m, r) = (&decoded.message, &profile.reply);
     let code = m.text(field::CODE).ok_or(ReadError::NoCode)?.to_owned();
-    let sign_in = profile.messages.get(Kind::SignIn.name()).is_some_and(|row| reply_mti(&row.mti) == first_mti(m.mti()));
+    let parameters = answers(profile, Kind::Parameters, m, false);
+    let sign_in = !parameters && answers(profile, Kind::SignIn, m, true);
     let success = profile.rules.codes.get(&code).is_some_and(|c| c.class == Class::A);
     let given = m.get(profile.keys.field).filter(|_| sign_in && success);
     let (keys, verdict_on_keys) = match given {
@@ -90,6 +91,7 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
         organisation: part(r.organisation),
         texts: r.texts.iter().filter_map(|s| part(*s)).collect(),
         fee: r.fee.and_then(part).and_then(|t| t.parse().ok()),
+        parameters: m.get(r.parameters).filter(|_| parameters && success).map(pairs).unwrap_or_default(),
         requirement: decoded.envelope.requirement(profile),
     };
     Ok(Reply { answer, keys, trace: trace(profile, &decoded.envelope, m), message: decoded.message })
@@ -119,6 +121,27 @@ impl Reply {
             (Some(_) | None, Some(_) | None) => Ok(()),
         }
     }
+}
+
+/// Whether a reply is that of this kind, by its MTI and what it echoes of the request's own values. `lacking`: what is not
+/// echoed says nothing.
+fn answers(profile: &Profile, kind: Kind, m: &Message, lacking: bool) -> bool {
+    profile.messages.get(kind.name()).is_some_and(|row| {
+        let mut echoed = row.own.iter().filter(|(n, _)| profile.reply.echo.contains(n));
+        reply_mti(&row.mti) == first_mti(m.mti()) && echoed.all(|(n, own)| m.get(*n).map_or(lacking, |v| own.take(v).is_some()))
+    })
+}
+
+/// Lines of `key=value`: key 1 to 32 of `a-z 0-9 . _ -`, value up to 128 printable ASCII characters; others are left out.
+fn pairs(text: &[u8]) -> Vec<(String, String)> {
+    let lines = text.split(|b| *b == b'\n').filter_map(|l| std::str::from_utf8(l).ok()?.split_once('='));
+    let fits = |key: &str, value: &str| {
+        (1..=32).contains(&key.len())
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+            && value.len() <= 128
+            && value.bytes().all(|b| (0x20..=0x7E).contains(&b))
+    };
+    lines.filter(|(k, v)| fits(k, v)).take(HostAnswer::MAX_PARAMETERS).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
 
 fn slice_text(m: &Message, s: Slice) -> Option<String> {
@@ -179,6 +202,10 @@ pub fn reply_message(profile: &Profile, request: &Message, answer: &HostAnswer, 
     }
     if let Some(keys) = keys {
         m.set(profile.keys.field, keys.reveal())?;
+    }
+    if !answer.parameters.is_empty() {
+        let lines: Vec<String> = answer.parameters.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        m.set(r.parameters, lines.join("\n"))?;
     }
     if let Some(batch) = answer.batch {
         put(&mut m, r.batch, &batch.to_string())?;

@@ -1,6 +1,6 @@
 //! The acquirer's side: what a request says, read by the same templates that build it.
 use crate::iso8583::Message;
-use crate::profile::{MessageRow, Profile, Slot, first_mti, kind_of};
+use crate::profile::{MessageRow, Profile, QUERY, Slot, first_mti, kind_of};
 use crate::template::Var;
 use payterm_schema::account::{Batch, Stan};
 use payterm_schema::host::{EntryMode, ReversalReason};
@@ -26,6 +26,8 @@ pub struct RequestView {
     pub kind: Kind,
     /// A reversal, and why.
     pub reversal: Option<ReversalReason>,
+    /// Asks what became of a payment by code; `kind` is the sale then.
+    pub query: bool,
     /// How the instrument came in and whether with a PIN (F22).
     pub entry: Option<(EntryMode, bool)>,
     vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
@@ -38,12 +40,13 @@ impl RequestView {
         let mut fault = RequestError::Unknown;
         for (name, row) in &profile.messages {
             let slots = if is_reversal { &row.reversal } else { &row.request };
-            if (!is_reversal && mti != row.mti) || !is_own(row, slots, message) {
+            if (!is_reversal && mti != row.mti) || slots.is_empty() || !is_own(row, slots, message) {
                 continue;
             }
-            let Some(kind) = kind_of(name) else { continue };
+            let query = name == QUERY;
+            let Some(kind) = kind_of(name).or(query.then_some(Kind::Sale)) else { continue };
             match vars(slots, message) {
-                Ok(vars) => return Self::new(profile, kind, vars),
+                Ok(vars) => return Ok(Self { query, ..Self::new(profile, kind, vars)? }),
                 Err(e) => fault = e,
             }
         }
@@ -51,7 +54,7 @@ impl RequestView {
     }
 
     fn new(profile: &Profile, kind: Kind, vars: BTreeMap<Var, Zeroizing<Vec<u8>>>) -> Result<Self, RequestError> {
-        let mut view = Self { kind, reversal: None, entry: None, vars };
+        let mut view = Self { kind, reversal: None, query: false, entry: None, vars };
         let modes = [EntryMode::Manual, EntryMode::Swipe, EntryMode::Code, EntryMode::Chip, EntryMode::Contactless];
         if let Some(digits) = view.text(Var::Entry) {
             let all = modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]);
@@ -79,7 +82,7 @@ impl RequestView {
     pub fn batch(&self) -> Option<Batch> {
         self.text(Var::Batch)?.parse().ok().and_then(Batch::new)
     }
-    /// Batch and STAN of the original.
+    /// Batch and STAN of the original; none where they are zeros.
     pub fn original(&self) -> Option<(Batch, Stan)> {
         let (b, s) = (self.text(Var::OriginalBatch)?.parse().ok()?, self.text(Var::OriginalStan)?.parse().ok()?);
         Batch::new(b).zip(Stan::new(s))
@@ -87,6 +90,10 @@ impl RequestView {
     /// Minor units.
     pub fn amount(&self) -> Option<u64> {
         self.text(Var::Amount)?.parse().ok()
+    }
+    /// Minor units.
+    pub fn tip(&self) -> Option<u64> {
+        self.text(Var::Tip)?.parse().ok()
     }
     /// From F2, else from track 2.
     pub fn pan(&self) -> Option<Pan> {
@@ -112,9 +119,12 @@ impl fmt::Debug for RequestView {
     }
 }
 
-/// The values that are this message's own (F3, F25, F60 ...) are in it.
+/// The values that are this message's own (F3, F25, F60 ...) are in it; those that a reversal replaces do not count.
 fn is_own(row: &MessageRow, slots: &[Slot], message: &Message) -> bool {
-    row.own.iter().filter(|(n, _)| slots.iter().any(|s| s.field == *n)).all(|(n, template)| message.get(*n).is_some_and(|value| template.take(value).is_some()))
+    row.own
+        .iter()
+        .filter(|(n, template)| slots.iter().any(|s| s.field == *n && s.value.as_ref() == Some(template)))
+        .all(|(n, template)| message.get(*n).is_some_and(|value| template.take(value).is_some()))
 }
 
 fn vars(slots: &[Slot], message: &Message) -> Result<BTreeMap<Var, Zeroizing<Vec<u8>>>, RequestError> {

@@ -35,6 +35,12 @@ pub enum Var {
     OriginalStan,
     /// MMDD.
     OriginalDate,
+    /// The code that the issuer gave by telephone: F38 of the request itself.
+    VoiceCode,
+    /// Minor units, twelve digits.
+    Tip,
+    /// Three characters: the original's card organisation, 000 when it is not known.
+    Organisation,
     /// The original's in a request; in a reversal the reversed request's own answer's, else the original's.
     AuthCode,
     Terminal,
@@ -55,10 +61,10 @@ pub enum Var {
 impl Var {
     const fn width(self) -> Option<usize> {
         match self {
-            Var::Amount => Some(12),
-            Var::Stan | Var::Batch | Var::OriginalBatch | Var::OriginalStan | Var::AuthCode | Var::Time => Some(6),
+            Var::Amount | Var::Tip => Some(12),
+            Var::Stan | Var::Batch | Var::OriginalBatch | Var::OriginalStan | Var::AuthCode | Var::VoiceCode | Var::Time => Some(6),
             Var::Expiry | Var::OriginalDate | Var::Date => Some(4),
-            Var::Entry | Var::CardSequence | Var::CodeLength | Var::Currency => Some(3),
+            Var::Entry | Var::CardSequence | Var::CodeLength | Var::Currency | Var::Organisation => Some(3),
             Var::PinBlock => Some(8),
             Var::Terminal => Some(8),
             Var::Merchant => Some(15),

@@ -59,12 +59,24 @@ fn frames_are_the_golden_ones_and_read_back() {
             // The other side understands it.
             let view = RequestView::read(&profile, &d.message).unwrap_or_else(|e| panic!("{name} {}: {e}", case.name));
             assert_eq!(view.kind, case.plan.kind, "{name} {}", case.name);
-            let financial = matches!(case.plan.kind, Kind::Sale | Kind::Void | Kind::Balance);
+            let financial = case.plan.kind.row().authorisation;
+            let card = financial && case.leg != Leg::Query;
             assert_eq!(d.verify(&profile, &mac).unwrap(), if financial { MacVerdict::Good } else { MacVerdict::NotUsed });
             assert_eq!((view.stan(), view.batch()), (Some(case.plan.stan), Some(case.plan.batch)));
             assert_eq!(view.amount(), case.plan.amount.map(|a| a.minor()));
+            assert_eq!(view.query, case.leg == Leg::Query);
+            assert_eq!(view.tip(), case.plan.tip);
+            assert_eq!(view.text(Var::VoiceCode), case.plan.auth_code.as_deref());
+            if let (Some(o), Leg::Request | Leg::Repeat | Leg::Query) = (&case.plan.original, case.leg) {
+                assert_eq!(view.original(), o.batch.zip(o.stan), "{name} {}", case.name);
+                assert_eq!(view.text(Var::Organisation), case.plan.organisation.as_deref());
+                let date = view.text(Var::OriginalDate);
+                assert!(date.is_none() || date == o.date.as_deref());
+                let own_stan = case.leg == Leg::Query || view.text(Var::OriginalRrn) == o.rrn.as_deref() || view.text(Var::AuthCode) == o.auth_code.as_deref();
+                assert!(own_stan, "{name} {} names its original", case.name);
+            }
             match case.leg {
-                Leg::Request => {
+                Leg::Request | Leg::Repeat | Leg::Query => {
                     assert_eq!(view.reversal, None);
                     assert_eq!(view.pin_block(), case.secrets.pin_block);
                     assert_eq!(view.code(), case.secrets.code);
@@ -75,18 +87,21 @@ fn frames_are_the_golden_ones_and_read_back() {
                     assert!(view.text(Var::Reason).is_some());
                 }
             }
-            if financial {
+            if card {
                 assert_eq!(view.pan().map(|p| p.reveal().to_owned()), case.pan.map(str::to_owned), "{name} {}", case.name);
                 assert_eq!(view.entry, Some((case.plan.mode, case.plan.pin)), "F22 stays as it was: {name} {}", case.name);
             }
 
             // The reply: made by the other side, read and matched by ours.
             let sign_in = case.plan.kind == Kind::SignIn;
+            let pairs = |of: &[(&str, &str)]| of.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let parameters = if case.plan.kind == Kind::Parameters { pairs(&[("fee_bp", "60"), ("limit", "50000.00")]) } else { Vec::new() };
             let want = HostAnswer {
                 amount: case.plan.amount.map(|a| a.minor()),
                 balance: (case.plan.kind == Kind::Balance).then_some(-123_450),
                 batch: Batch::new(if sign_in { 8 } else { 7 }),
                 mac: if financial { MacVerdict::Good } else { MacVerdict::NotUsed },
+                parameters,
                 requirement: if name == "unionpay" { 3 } else { 0 },
                 ..answer("00")
             };

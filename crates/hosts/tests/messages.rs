@@ -336,6 +336,58 @@ fn rules_of_the_unionpay_profile() {
 }
 
 #[test]
+fn rules_of_advices_queries_and_kinds() {
+    let rules = union().rules();
+    assert_eq!((&rules.advice_ends, rules.query, rules.completion_percent), (&vec!["00".into(), "94".into()], true, 115));
+    let query = |w| rules.wallet_query.get(&w).map(|q| (q.first.0, q.every.0, q.until.0));
+    assert_eq!(query(Wallet::Wechat), Some((5_000, 5_000, 45_000)));
+    assert_eq!(query(Wallet::Alipay), Some((5_000, 5_000, 60_000)));
+    assert_eq!(rules.partial, ["10"]);
+    assert_eq!(rules.kinds, Kind::ALL);
+}
+
+/// An advice again is the same message; only the MTI tells, where the profile says so. What is never reversed builds no reversal.
+#[test]
+fn a_repeat_differs_in_the_mti_alone_and_some_kinds_are_never_reversed() {
+    for (name, mti) in [("unionpay", "0220"), ("demo-x919", "0221")] {
+        let p = Profile::builtin(name).unwrap();
+        let mac = TestMac::new(key(name));
+        for case in cases().into_iter().filter(|c| c.leg == Leg::Repeat) {
+            let made = |leg| build(&p, &station(true), leg, &case.plan, &case.secrets, "S1", &mac);
+            let (first, again) = (made(Leg::Request).unwrap(), made(Leg::Repeat).unwrap());
+            let (a, b) = (decode(&p, first.bytes.reveal()).unwrap(), decode(&p, again.bytes.reveal()).unwrap());
+            assert_eq!((a.message.mti(), b.message.mti()), ("0220", mti));
+            for n in (2..64).filter(|n| *n != 64) {
+                assert_eq!(a.message.get(n), b.message.get(n), "{name} {} F{n}", case.name);
+            }
+            assert_eq!(first.expect, again.expect, "the same reply answers both");
+            assert_eq!(made(Leg::Reversal(ReversalReason::NoReply)).unwrap_err(), BuildError::Kind(case.plan.kind));
+        }
+        let refund = cases().into_iter().find(|c| c.name == "refund").unwrap();
+        let e = build(&p, &station(true), Leg::Reversal(ReversalReason::NoReply), &refund.plan, &refund.secrets, "S1", &mac).unwrap_err();
+        assert_eq!(e, BuildError::Kind(Kind::Refund));
+    }
+}
+
+/// F62 of a parameters reply: what has the form is taken, up to the limit; it is never taken for keys.
+#[test]
+fn parameters_that_are_malformed_are_left_out() {
+    for name in ["unionpay", "demo-x919"] {
+        let p = Profile::builtin(name).unwrap();
+        let ask = build(&p, &station(false), Leg::Request, &plan(Kind::Parameters, EntryMode::None), &CardSecrets::default(), "S1", &NoKey).unwrap();
+        let heard = |text: &[u8]| reply(&p, &ask, &answer("00"), None, |m| m.set(62, text).unwrap()).unwrap();
+        let got = heard(b"fee_bp=60\n\n=1\nUPPER=1\nno pair\nesc=\x1b[2J\nlimit=500.00=x\n\xff=1\nempty=");
+        let pairs: Vec<_> = got.answer.parameters.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, [("fee_bp", "60"), ("limit", "500.00=x"), ("empty", "")]);
+        assert!(got.keys.is_none() && got.answer.keys == KeysVerdict::None);
+        let many: String = (0..100).map(|i| format!("k{i}=\n")).collect();
+        assert_eq!(heard(many.as_bytes()).answer.parameters.len(), HostAnswer::MAX_PARAMETERS);
+        let sealed = heard(&hex::decode(KEYS).unwrap());
+        assert!(sealed.keys.is_none(), "keys come with a sign-in only");
+    }
+}
+
+#[test]
 fn a_bad_profile_names_key_and_rule() {
     let text = include_str!("../profiles/unionpay.toml");
     let with = |from: &str, to: &str| {
@@ -348,7 +400,11 @@ fn a_bad_profile_names_key_and_rule() {
     };
     rule("max = 19, mask", "max = 100, mask", "fields.F2: length 100 is over the maximum of 99");
     rule("length = \"binary2\"", "length = \"binary3\"", "binary3");
-    rule("repeat_mti = false", "repeat_mti = true", "repeat_mti");
+    rule("completion_percent = 115", "completion_percent = 99", "completion_percent: 100 to 200");
+    rule("until_s = 45", "until_s = 4", "wallet.query: ");
+    rule("every_s = 5", "every_s = 0", "wallet.query: ");
+    rule("ends = [\"00\", \"94\"]", "ends = [\"00\", \"944\"]", "'944' is no response code");
+    rule("parameters = 62", "parameters = 65", "reply: F65 is not in [fields]");
     rule("sign_in = true", "sign_in = true\nspare = 1", "spare");
     rule("C2 M3 M4 M11", "C2 M3 M7 M11", "message.sale.fields: F7 is not in [fields]");
     rule("C2 M3 M4 M11", "C2 M4 M3 M11", "message.sale.fields: F3 is out of order");
@@ -361,7 +417,7 @@ fn a_bad_profile_names_key_and_rule() {
     rule("\"09\" = { class = \"P\"", "\"09 00\" = { class = \"P\"", "codes.09 00: 00 is there twice");
     rule("\"75\" = ", "\"755\" = ", "codes.755: a response code is 2 letters or digits");
     rule("requirement_digit = 6", "requirement_digit = 13", "frame.requirement_digit: 1 to 12");
-    rule("drop = [26,", "drop = [64, 26,", "reversal: F64 of sale must be kept");
+    rule("drop = [26,", "drop = [64, 26,", "must be kept exactly when mac.mtis names 0400");
     rule("pin = \"021\"", "pin = \"02x\"", "'02x' is not made of digits");
     rule("max = 2048", "max = 20480", "frame.max");
     rule("at = 2, length = 6", "at = 12, length = 9", "outside its 19 characters");

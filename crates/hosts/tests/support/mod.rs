@@ -3,6 +3,7 @@
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use payterm_schema::account::{Batch, Stan};
 use payterm_schema::host::{CardSecrets, EntryMode, HostAnswer, KeysVerdict, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, Wallet};
+use payterm_schema::kind::AmountRule;
 use payterm_schema::secret::{MacAlgorithm, MacError, Pan, PaymentCode, PinBlock, Tracks};
 use payterm_schema::{Currency, Kind, Mac, Money, Time};
 
@@ -103,7 +104,7 @@ pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
         kind,
         stan: Stan::new(123).unwrap(),
         batch: Batch::new(7).unwrap(),
-        amount: kind.row().amount.then(|| Money::new(123_456, Currency::CNY).unwrap()),
+        amount: (kind.row().amount != AmountRule::None).then(|| Money::new(123_456, Currency::CNY).unwrap()),
         mode,
         pin: false,
         track: false,
@@ -114,6 +115,8 @@ pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
         operator: "01".into(),
         at: Time(1_795_446_000_000),
         auth_code: None,
+        tip: None,
+        organisation: None,
     }
 }
 
@@ -136,6 +139,7 @@ pub fn swiped() -> (Plan, CardSecrets) {
 
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
+    let mut all_legs = Vec::new();
     let mut add = |name, reversal, plan: Plan, secrets: CardSecrets, pan: Option<&'static str>, pin| {
         let leg = Leg::Request;
         let sealed = CardSecrets { pan: pan.map(|p| Pan::parse(p).unwrap()), ..CardSecrets::default() };
@@ -147,7 +151,7 @@ pub fn cases() -> Vec<Case> {
     let (sale, secrets) = swiped();
     let no_pin = CardSecrets { pin_block: None, ..secrets.clone() };
     add("sale-swipe-pin", Some(("reversal-sale-swipe-pin", ReversalReason::NoReply)), sale.clone(), secrets.clone(), Some(PAN), Some(PIN));
-    add("sale-swipe", Some(("reversal-sale-swipe", ReversalReason::BadMac)), Plan { pin: false, ..sale.clone() }, no_pin, Some(PAN), None);
+    add("sale-swipe", Some(("reversal-sale-swipe", ReversalReason::BadMac)), Plan { pin: false, ..sale.clone() }, no_pin.clone(), Some(PAN), None);
     let typed = CardSecrets { pan: Some(Pan::parse(TYPED).unwrap()), pin_block: Some(pin_block(PIN, TYPED)), ..CardSecrets::default() };
     let plan_typed = Plan { pin: true, expiry: Some("3012".into()), ..plan(Kind::Sale, EntryMode::Manual) };
     add("sale-typed", Some(("reversal-sale-typed", ReversalReason::TerminalFault)), plan_typed, typed, Some(TYPED), Some(PIN));
@@ -155,22 +159,51 @@ pub fn cases() -> Vec<Case> {
     let code_plan = plan(Kind::Sale, EntryMode::Code);
     add("sale-code", Some(("reversal-sale-code", ReversalReason::NoReply)), code_plan.clone(), code, None, None);
     let original = OriginalRef {
-        batch: Batch::new(7).unwrap(),
-        stan: Stan::new(99).unwrap(),
+        batch: Batch::new(7),
+        stan: Stan::new(99),
         date: Some("1123".into()),
         rrn: Some("231123000099".into()),
         auth_code: Some("A1B2C3".into()),
     };
     let void = Plan { kind: Kind::Void, pin: false, track: false, original: Some(original.clone()), ..sale.clone() };
     let sealed = CardSecrets { pan: Some(Pan::parse(PAN).unwrap()), ..CardSecrets::default() };
-    add("void", Some(("reversal-void", ReversalReason::NoReply)), void.clone(), sealed, Some(PAN), None);
-    let void_code = Plan { kind: Kind::Void, original: Some(OriginalRef { auth_code: None, ..original }), ..code_plan };
+    add("void", Some(("reversal-void", ReversalReason::NoReply)), void.clone(), sealed.clone(), Some(PAN), None);
+    let void_code = Plan { kind: Kind::Void, original: Some(OriginalRef { auth_code: None, ..original.clone() }), ..code_plan };
     add("void-code", Some(("reversal-void-code", ReversalReason::Other)), void_code, CardSecrets::default(), None, None);
-    let balance = Plan { kind: Kind::Balance, amount: None, ..sale };
-    add("balance", None, balance, secrets, Some(PAN), Some(PIN));
+    let balance = Plan { kind: Kind::Balance, amount: None, ..sale.clone() };
+    add("balance", None, balance, secrets.clone(), Some(PAN), Some(PIN));
+
+    // The authorisations: swiped, with a PIN where the kind has one; `of` names the original.
+    let no_reply = |name| Some((name, ReversalReason::NoReply));
+    let of = |kind, pin| Plan { kind, pin, original: Some(original.clone()), ..sale.clone() };
+    add("pre-auth", no_reply("reversal-pre-auth"), Plan { kind: Kind::PreAuth, ..sale.clone() }, secrets.clone(), Some(PAN), Some(PIN));
+    add("pre-auth-cancel", no_reply("reversal-pre-auth-cancel"), of(Kind::PreAuthCancel, true), secrets.clone(), Some(PAN), Some(PIN));
+    add("completion", no_reply("reversal-completion"), of(Kind::Completion, true), secrets.clone(), Some(PAN), Some(PIN));
+    let foreign = OriginalRef { batch: None, stan: None, rrn: None, ..original.clone() };
+    let of_elsewhere = Plan { original: Some(foreign), ..of(Kind::Completion, true) };
+    add("completion-elsewhere", no_reply("reversal-completion-elsewhere"), of_elsewhere, secrets.clone(), Some(PAN), Some(PIN));
+    let cancel = Plan { track: false, ..of(Kind::CompletionCancel, false) };
+    add("completion-cancel", no_reply("reversal-completion-cancel"), cancel, sealed.clone(), Some(PAN), None);
+    let refund = Plan { organisation: Some("CUP".into()), ..of(Kind::Refund, false) };
+    add("refund", None, refund.clone(), no_pin.clone(), Some(PAN), None);
+    let refund_code = Plan { mode: EntryMode::Code, track: false, organisation: Some("000".into()), wallet: Some(Wallet::Wechat), ..refund };
+    add("refund-code", None, refund_code, CardSecrets::default(), None, None);
+    for (name, again, plan, secrets) in [
+        ("completion-advice", "repeat-completion-advice", of(Kind::CompletionAdvice, false), &no_pin),
+        ("tip-adjust", "repeat-tip-adjust", Plan { track: false, tip: Some(12_345), ..of(Kind::TipAdjust, false) }, &sealed),
+        ("voice-sale", "repeat-voice-sale", Plan { kind: Kind::VoiceSale, pin: false, auth_code: Some("V4C0D3".into()), ..sale.clone() }, &no_pin),
+    ] {
+        add(name, None, plan.clone(), secrets.clone(), Some(PAN), None);
+        all_legs.push(Case { name: again, leg: Leg::Repeat, plan, secrets: secrets.clone(), pan: Some(PAN), pin: None });
+    }
+    let query = Plan { amount: None, original: Some(original), ..plan(Kind::Sale, EntryMode::Code) };
+    all_legs.push(Case { name: "query", leg: Leg::Query, plan: query, secrets: CardSecrets::default(), pan: None, pin: None });
+    add("parameters", None, plan(Kind::Parameters, EntryMode::None), CardSecrets::default(), None, None);
+    add("status-upload", None, plan(Kind::StatusUpload, EntryMode::None), CardSecrets::default(), None, None);
     add("sign-in", None, plan(Kind::SignIn, EntryMode::None), CardSecrets::default(), None, None);
     add("sign-off", None, plan(Kind::SignOff, EntryMode::None), CardSecrets::default(), None, None);
     add("echo", None, plan(Kind::Echo, EntryMode::None), CardSecrets::default(), None, None);
+    all.extend(all_legs);
     all
 }
 
@@ -193,6 +226,7 @@ pub fn answer(code: &str) -> HostAnswer {
         organisation: Some("CUP".into()),
         texts: vec!["工商银行".into(), "OK".into()],
         fee: None,
+        parameters: Vec::new(),
         requirement: 0,
     }
 }
