@@ -257,6 +257,39 @@ pub struct FlowConfig {
     pub typed_pan: bool,
     /// `Pay` answers at the latest this long after its start, if need be with `Unknown`. Default 180,000.
     pub answer_within_ms: u32,
+    /// Further tries when the host answers that it is busy and nothing reached the issuer (`again = now`). Default 2.
+    pub busy_tries: u8,
+    /// Countdown before each of them. Default 5,000.
+    pub busy_wait_ms: u32,
+    /// A part of the amount that the host approves (code 10) is offered to the cashier; false: reversed at once. Default true.
+    pub partial_approval: bool,
+    /// Amounts above this many minor units are confirmed by the cashier, written out in words. None (default): never.
+    pub confirm_above: Option<u64>,
+    /// A swiped chip card (service code 2.. or 6..) is asked for its chip, where chips can be read. Default true.
+    pub chip_first: bool,
+    /// Ranges of PANs that are refused before the host is asked: first digits, from-to, as in a route.
+    pub refused_bins: Vec<String>,
+    /// Greatest tip in percent of the sale. Default 20.
+    pub tip_percent: u32,
+    /// Small amounts without PIN and signature 免密免签. None (default): never.
+    pub no_cvm: Option<NoCvmConfig>,
+}
+
+/// Small amounts without PIN and signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoCvmConfig {
+    /// Amounts up to this many minor units.
+    pub limit: u64,
+    /// Only cards in these ranges; empty (default) = all.
+    #[serde(default)]
+    pub bins: Vec<String>,
+    /// How the card may have come in. Default: contactless only, as UnionPay has it.
+    #[serde(default = "tap")]
+    pub ways: Vec<crate::device::Way>,
+}
+fn tap() -> Vec<crate::device::Way> {
+    vec![crate::device::Way::Tap]
 }
 impl Default for FlowConfig {
     fn default() -> Self {
@@ -271,6 +304,14 @@ impl Default for FlowConfig {
             pin_bypass: true,
             typed_pan: false,
             answer_within_ms: 180_000,
+            busy_tries: 2,
+            busy_wait_ms: 5_000,
+            partial_approval: true,
+            confirm_above: None,
+            chip_first: true,
+            refused_bins: Vec::new(),
+            tip_percent: 20,
+            no_cvm: None,
         }
     }
 }
@@ -495,6 +536,18 @@ impl Config {
         if !(1..=9).contains(&f.present_tries) || !(1..=9).contains(&f.pin_tries) {
             return bad("flow.present_tries".into(), "present_tries and pin_tries are 1 to 9");
         }
+        let bins = f.refused_bins.iter().map(|b| ("refused_bins", b)).chain(f.no_cvm.iter().flat_map(|n| &n.bins).map(|b| ("no_cvm.bins", b)));
+        for (key, bin) in bins {
+            if bin_range(bin).is_none() {
+                return bad(format!("flow.{key}"), "from-to, both of the same 1 to 12 digits, from not above to");
+            }
+        }
+        if f.busy_wait_ms == 0 || f.busy_tries > 9 {
+            return bad("flow.busy_tries".into(), "up to 9, and flow.busy_wait_ms more than zero");
+        }
+        if f.tip_percent > 1_000 {
+            return bad("flow.tip_percent".into(), "up to 1000");
+        }
         let mut uids = BTreeSet::new();
         for (i, c) in self.bus.callers.iter().enumerate() {
             if AccountId::new(&c.app).is_err() {
@@ -512,6 +565,11 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The PAN begins within `from-to`.
+pub fn in_bin_range(range: &str, pan: &crate::Pan) -> bool {
+    bin_range(range).is_some_and(|(from, to)| pan.reveal().get(..from.len()).is_some_and(|p| from <= p && p <= to))
 }
 
 /// Parses `from-to` of a BIN route.

@@ -275,6 +275,10 @@ impl Kind {
             Kind::Echo => "echo",
         }
     }
+    /// A later void or cancel in the batch needs its PAN.
+    pub const fn keeps_pan(self) -> bool {
+        matches!(self, Kind::Sale | Kind::Completion | Kind::CompletionAdvice)
+    }
     /// The kind of this name, or none.
     pub fn named(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|k| k.name() == name)

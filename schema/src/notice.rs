@@ -48,6 +48,11 @@ pub enum Screen {
     Confirm {
         amount: Option<Money>,
     },
+    /// The host approved less than was asked for: the cashier takes it, or not.
+    ConfirmPartial {
+        asked: Money,
+        approved: Money,
+    },
     /// "Swipe, insert or tap the card, or scan the code"; `problem` is a text id of the last failed try (`swipe-again`,
     /// `chip-not-supported`, `code-unknown`...).
     Present {

@@ -52,6 +52,19 @@ pub enum Authority {
     Host,
     Card,
     Merchant,
+    /// The issuer's authorisation code, given by telephone.
+    Voice,
+}
+
+/// An advice that is told to the acquirer afterwards: how far that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Forwarding {
+    /// Kept, and repeated until it is answered.
+    Pending,
+    Forwarded,
+    /// The acquirer refused it with this code (F39): a person must look.
+    Refused(String),
 }
 
 /// Class of a response code (host-protocol §9).
@@ -109,6 +122,12 @@ pub struct Sums {
     pub fee: Option<u64>,
     /// Negative when overdrawn.
     pub balance: Option<i64>,
+    /// The part of `amount` that is a tip.
+    pub tip: Option<u64>,
+    /// What was asked for, where the host approved another amount.
+    pub asked: Option<u64>,
+    /// What refunds have taken of it, those that may have left included.
+    pub refunded: Option<u64>,
 }
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct SumsWire {
@@ -119,8 +138,21 @@ struct SumsWire {
     fee: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     balance: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tip: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refunded: Option<String>,
 }
 impl Sums {
+    pub const fn new(currency: Currency, amount: Option<u64>) -> Self {
+        Sums { currency, amount, fee: None, balance: None, tip: None, asked: None, refunded: None }
+    }
+    /// What is left of it to refund, minor units.
+    pub fn left(&self) -> u64 {
+        self.amount.unwrap_or(0).saturating_sub(self.refunded.unwrap_or(0))
+    }
     pub fn amount_money(&self) -> Option<Money> {
         self.amount.and_then(|m| Money::new(m, self.currency).ok())
     }
@@ -134,8 +166,17 @@ impl Sums {
 }
 impl Serialize for Sums {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        SumsWire { currency: self.currency, amount: self.amount.map(|a| decimal(a, self.currency)), fee: self.fee_text(), balance: self.balance_text() }
-            .serialize(s)
+        let text = |minor: Option<u64>| minor.map(|m| decimal(m, self.currency));
+        SumsWire {
+            currency: self.currency,
+            amount: text(self.amount),
+            fee: self.fee_text(),
+            balance: self.balance_text(),
+            tip: text(self.tip),
+            asked: text(self.asked),
+            refunded: text(self.refunded),
+        }
+        .serialize(s)
     }
 }
 impl<'de> Deserialize<'de> for Sums {
@@ -143,9 +184,10 @@ impl<'de> Deserialize<'de> for Sums {
         let w = SumsWire::deserialize(d)?;
         let minor = |t: Option<String>| t.map(|t| Money::parse(&t, w.currency).map(Money::minor)).transpose().map_err(D::Error::custom);
         let (amount, fee) = (minor(w.amount)?, minor(w.fee)?);
+        let (tip, asked, refunded) = (minor(w.tip)?, minor(w.asked)?, minor(w.refunded)?);
         let negative = w.balance.as_deref().is_some_and(|b| b.starts_with('-'));
         let balance = minor(w.balance.map(|b| b.trim_start_matches('-').to_owned()))?.map(|b| if negative { -(b as i64) } else { b as i64 });
-        Ok(Sums { currency: w.currency, amount, fee, balance })
+        Ok(Sums { currency: w.currency, amount, fee, balance, tip, asked, refunded })
     }
 }
 impl JsonSchema for Sums {
@@ -228,22 +270,38 @@ pub struct Outcome {
     /// For a void: the original's request key, STAN and RRN; for a voided sale: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<OriginalShown>,
+    /// For a pre-authorisation: it was cancelled.
     #[serde(default)]
     pub voided: bool,
+    /// For a pre-authorisation: a completion took it up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub completed: bool,
+    /// For a sale: a tip was added.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adjusted: bool,
+    /// For an advice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarding: Option<Forwarding>,
+    /// Neither PIN nor signature was asked for 免密免签: the limit in minor units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_cvm: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// A virtual device took part, or the account is a laboratory's.
     pub test: bool,
 }
 
-/// The original of a void, as shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The original of a void, refund, completion ..., as shown. One that is not in this journal has neither number nor key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OriginalShown {
-    pub txn: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txn: Option<u64>,
     #[serde(flatten)]
-    pub key: RequestKey,
-    pub stan: Stan,
-    pub batch: Batch,
+    pub key: Option<RequestKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stan: Option<Stan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rrn: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -58,6 +58,27 @@ pub enum Ending {
     ByPerson(String),
 }
 
+/// What is done about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Duty {
+    /// A reversal 冲正.
+    #[default]
+    Reverse,
+    /// The same message again: an advice.
+    Repeat,
+    /// Nothing by itself: a person asks the acquirer.
+    AskPerson,
+}
+
+/// A payment by code that its payer has not confirmed yet: it is asked for until then (host-protocol §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Asking {
+    pub next: Time,
+    /// Then it is reversed.
+    pub until: Time,
+}
+
 /// What a frame that left owes until it is answered (architecture §2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Obligation {
@@ -68,6 +89,14 @@ pub struct Obligation {
     /// The frame to reverse.
     pub plan: Plan,
     pub reason: ReversalReason,
+    #[serde(default)]
+    pub duty: Duty,
+    /// While `state` is standing: the wallet is being asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asking: Option<Asking>,
+    /// A byte of it has left, or may have. An advice that waits for the line has not: it holds nobody up.
+    #[serde(default = "yes")]
+    pub left: bool,
     /// Under which transaction the PAN is sealed that the reversal needs; none for payment codes.
     pub sealed: Option<u64>,
     /// Tries that left.
@@ -76,6 +105,10 @@ pub struct Obligation {
     pub next_try: Time,
     pub last_code: Option<String>,
     pub since: Time,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -159,10 +192,74 @@ pub enum Record {
     Outcome {
         outcome: Box<Outcome>,
     },
-    /// The sale `txn` is undone by the void `by`.
+    /// The sale `txn` is undone by the void `by`; a completion by its cancel, a pre-authorisation by its cancel.
     Voided {
         txn: u64,
         by: u64,
+    },
+    /// The pre-authorisation `txn` is taken up by the completion `by`.
+    Completed {
+        txn: u64,
+        by: u64,
+    },
+    /// The sale `txn` has a tip by `by`.
+    Adjusted {
+        txn: u64,
+        by: u64,
+    },
+    /// The refund `by` may take so much of `txn`: before its frame leaves.
+    RefundHeld {
+        txn: u64,
+        by: u64,
+        minor: u64,
+    },
+    /// ... and did not.
+    RefundFreed {
+        txn: u64,
+        by: u64,
+        minor: u64,
+    },
+    /// The acquirer refused the advice `by`: what it did to `txn` does not hold.
+    Released {
+        txn: u64,
+        by: u64,
+    },
+    /// The payer has not confirmed yet (F39 of class P): the wallet is asked.
+    Pending {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        answer: Box<HostAnswer>,
+        asking: Asking,
+        trace: FrameTrace,
+    },
+    /// A query is about to leave; it has a STAN of its own.
+    Queried {
+        txn: u64,
+        stan: Stan,
+        plan: Box<Plan>,
+        next: Time,
+    },
+    /// After a restart the wallet's time counts from its start.
+    AskedAnew {
+        txn: u64,
+        stan: Stan,
+        asking: Asking,
+    },
+    /// The host approved a part of the amount: a person decides. Its reversal stands until then.
+    Partial {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        answer: Box<HostAnswer>,
+        trace: FrameTrace,
+    },
+    /// What stood is due now: the wallet's time is over, a partial approval is not taken.
+    ObligationDue {
+        txn: u64,
+        stan: Stan,
+        reason: ReversalReason,
+        not_before: Time,
     },
     /// An obligation is about to be sent (again).
     ObligationTried {

@@ -2,7 +2,7 @@
 use crate::{
     account::AccountId,
     fault::Fault,
-    kind::{AmountRule, Kind, OriginalBy},
+    kind::{AmountRule, CardRule, Kind, OriginalBy},
     money::{Currency, Money},
 };
 use schemars::JsonSchema;
@@ -47,6 +47,22 @@ pub enum Original {
     AuthCode { code: String, date: String },
 }
 
+/// How the customer pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    Card,
+    Code,
+}
+impl Method {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Card => "card",
+            Method::Code => "code",
+        }
+    }
+}
+
 /// A request as the core runs it. On the wire (JSON, D-Bus `a{sv}`) it is [`RequestWire`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RequestWire", into = "RequestWire")]
@@ -59,6 +75,8 @@ pub struct Request {
     pub original: Option<Original>,
     /// Of a voice sale: the code that the issuer gave by telephone, 6 letters or digits.
     pub auth_code: Option<String>,
+    /// The customer was asked already: only cards, or only payment codes, are offered.
+    pub method: Option<Method>,
     /// The cashier must confirm on the terminal or through an agent before the card is asked for.
     pub confirm: bool,
     /// What happens when the caller leaves the bus before the frame left: true = cancelled (default).
@@ -92,6 +110,9 @@ pub struct RequestWire {
     pub original_auth_code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_code: Option<String>,
+    /// `card` or `code`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +147,13 @@ impl TryFrom<RequestWire> for Request {
             (Some(_), false) => return Err(Fault::invalid("auth_code", "not allowed for this kind")),
             (Some(_), true) | (None, false) => {}
         }
+        let method = match w.method.as_deref() {
+            None => None,
+            Some("card") if row.card == CardRule::Needed => Some(Method::Card),
+            Some("code") if row.code => Some(Method::Code),
+            Some("card" | "code") => return Err(Fault::invalid("method", "not offered by this kind")),
+            Some(_) => return Err(Fault::invalid("method", "card or code")),
+        };
         let account = w.account.map(|a| AccountId::new(&a)).transpose().map_err(|_| Fault::invalid("account", "1 to 32 characters of a-z 0-9 - _"))?;
         if let Some(n) = &w.note
             && (n.chars().count() > 40 || n.chars().any(char::is_control))
@@ -139,6 +167,7 @@ impl TryFrom<RequestWire> for Request {
             account,
             original,
             auth_code: w.auth_code,
+            method,
             confirm: w.confirm.unwrap_or(false),
             cancel_on_caller_lost: w.cancel_on_caller_lost.unwrap_or(true),
             note: w.note,
@@ -228,6 +257,7 @@ impl From<Request> for RequestWire {
             cancel_on_caller_lost: (!r.cancel_on_caller_lost).then_some(false),
             note: r.note,
             auth_code: r.auth_code,
+            method: r.method.map(|m| m.name().into()),
             ..RequestWire::default()
         };
         match r.original {

@@ -7,17 +7,30 @@ use payterm_schema::{
     host::{Again, FrameTrace, MacVerdict, ReversalReason},
     kind::Recovery,
     notice::Screen,
-    outcome::{Class, Reason},
+    outcome::{Authority, Class, Forwarding, Reason},
     paper::PaperKind,
-    record::Due,
+    record::{Due, Duty, Ending},
     time::Millis,
 };
 
 impl Machine {
     pub(crate) fn request_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
         match event {
-            HostEvent::NotSent { why } | HostEvent::Unbuildable { why } => {
+            HostEvent::NotSent { why } => {
+                self.record(Some(txn), Record::NotSent { txn, account: account.clone(), stan, why: why.clone() });
+                // An advice is accepted: it leaves when the line is there again.
+                if self.state.obligation(txn, stan).is_some() {
+                    self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default());
+                    return self.accept_advice();
+                }
+                self.fail("not-sent", Class::E);
+            }
+            HostEvent::Unbuildable { why } => {
                 self.record(Some(txn), Record::NotSent { txn, account: account.clone(), stan, why });
+                // Whatever it owed is nothing: it cannot be told either.
+                if self.state.obligation(txn, stan).is_some() {
+                    self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::NothingLeft, trace: FrameTrace::default() });
+                }
                 self.fail("not-sent", Class::E);
             }
             HostEvent::NoReply { why, trace } => self.unanswered(account, txn, stan, ReversalReason::NoReply, why, trace, "no-reply"),
@@ -31,15 +44,28 @@ impl Machine {
     fn unanswered(&mut self, account: &AccountId, txn: u64, stan: Stan, reason: ReversalReason, why: String, trace: FrameTrace, code: &str) {
         let not_before = self.undo_time(txn, stan);
         self.record(Some(txn), Record::NoReply { txn, account: account.clone(), stan, why, reason, not_before, trace });
-        if self.state.obligation(txn, stan).is_some() {
-            self.end_unknown(account, code, Class::E);
-        } else {
-            self.fail(code, Class::E);
+        match self.state.obligation(txn, stan).map(|o| o.duty) {
+            None => self.fail(code, Class::E),
+            Some(Duty::Reverse) => self.end_unknown(account, code, Class::E),
+            Some(Duty::Repeat) => self.accept_advice(),
+            Some(Duty::AskPerson) => self.in_doubt(txn, stan, code),
+        }
+    }
+
+    /// Nobody but the acquirer knows, and asking again could pay twice: a person must find out.
+    pub(crate) fn in_doubt(&mut self, txn: u64, stan: Stan, code: &str) {
+        let Some(mut outcome) = self.state.running.as_ref().map(|r| r.view.clone()) else { return };
+        outcome.status = Status::Unknown;
+        outcome.reason = Some(Reason::new(code, Class::D));
+        self.finish(outcome);
+        if let Some(o) = self.state.obligation(txn, stan).cloned() {
+            self.stuck(&o);
+            self.tell_obligation(txn, stan);
         }
     }
 
     /// When the undo of this frame may leave: at once, or after the wallet's wait.
-    fn undo_time(&self, txn: u64, stan: Stan) -> Time {
+    pub(crate) fn undo_time(&self, txn: u64, stan: Stan) -> Time {
         let wait = self.state.obligation(txn, stan).and_then(|o| {
             let rules = &self.account(&o.account)?.rules;
             Some(o.plan.at + *rules.wallet_undo_after.get(&o.plan.wallet?)?)
@@ -65,7 +91,8 @@ impl Machine {
             self.sign_out(account, "a reply had no good MAC");
             return self.unanswered(account, txn, stan, ReversalReason::BadMac, why.into(), FrameTrace::default(), why);
         }
-        let owed = kind.row().recovery == Recovery::Reverse;
+        let recovery = kind.row().recovery;
+        let owed = recovery == Recovery::Reverse;
         let wallet = running.view.wallet;
         let rule = rules.codes.get(&answer.code).copied();
         let pending = owed && wallet.is_some() && class == Class::P && kind == Kind::Sale;
@@ -81,6 +108,30 @@ impl Machine {
             (false, true) => ReversalReason::NoReply,
             (false, false) => ReversalReason::Other,
         };
+        if recovery == Recovery::Repeat && class != Class::A && (suspicious || self.advice_waits(&rules, &answer)) {
+            // No word of the acquirer's on the advice itself: it is told again.
+            let why = format!("answered {}", answer.code);
+            let digit = answer.requirement;
+            self.record(Some(txn), Record::NoReply { txn, account: account.clone(), stan, why, reason: ReversalReason::NoReply, not_before: self.now, trace });
+            if rule.is_some_and(|r| r.again == Again::SignIn) {
+                self.sign_out(account, "the host asks for a sign-in");
+            }
+            self.requirement(account, txn, digit);
+            return self.accept_advice();
+        }
+        if recovery == Recovery::AskPerson && class != Class::A && (suspicious || rule.is_some_and(|r| r.reverse)) {
+            let (code, digit) = (format!("host-{}", answer.code), answer.requirement);
+            let reason = ReversalReason::NoReply;
+            self.record(Some(txn), Record::NoReply { txn, account: account.clone(), stan, why: code.clone(), reason, not_before: self.now, trace });
+            self.requirement(account, txn, digit);
+            return self.in_doubt(txn, stan, if suspicious { "mac-absent" } else { &code });
+        }
+        if pending && !suspicious && self.pending(account, txn, stan, &answer, &trace) {
+            return self.requirement(account, txn, answer.requirement);
+        }
+        if partial && !suspicious && self.partial(account, txn, stan, &answer, &trace) {
+            return;
+        }
         let must_undo = owed && (pending || partial || suspicious || (class != Class::A && rule.is_some_and(|r| r.reverse)));
         let due = must_undo.then(|| Due { reason, not_before: self.undo_time(txn, stan) });
         let digit = answer.requirement;
@@ -96,14 +147,22 @@ impl Machine {
             view::ended(&mut outcome, Status::Declined, "partial-not-taken", Class::B, self.now);
             return self.finish(outcome);
         }
-        if class == Class::A {
-            view::approved(&mut outcome, self.now);
+        if class == Class::A || (recovery == Recovery::Repeat && rules.advice_ends.contains(&code)) {
+            let voice = (kind == Kind::VoiceSale).then(|| self.state.running.as_ref().and_then(|r| r.request.auth_code.clone())).flatten();
+            if voice.is_some() {
+                outcome.auth_code = voice;
+            }
+            let authority = if kind == Kind::VoiceSale { Authority::Voice } else { Authority::Host };
+            if recovery == Recovery::Repeat {
+                outcome.forwarding = Some(Forwarding::Forwarded);
+            }
+            view::approved(&mut outcome, authority, self.now);
             return self.finish(outcome);
         }
         match rule.map_or(Again::Never, |r| r.again) {
             Again::Pin if running.view.pin && self.another_pin() => return,
             Again::SignIn if self.another_sign_in(account, &code) => return,
-            // Host busy: a countdown and another try belong to the counter issue; until then a refusal is a refusal.
+            Again::Now if !must_undo && self.busy_again() => return,
             Again::Pin | Again::SignIn | Again::Now | Again::Done | Again::Never => {}
         }
         if rule.is_some_and(|r| r.again == Again::SignIn) {
@@ -111,30 +170,6 @@ impl Machine {
         }
         view::ended(&mut outcome, Status::Declined, format!("host-{code}"), class, self.now);
         self.finish(outcome);
-    }
-
-    /// Code 55: the customer types the PIN again in the same request, with a new STAN and a new PIN block.
-    fn another_pin(&mut self) -> bool {
-        let tries = self.settings.flow.pin_tries;
-        let Some(flow) = self.flow.as_mut() else { return false };
-        flow.pin_tries += 1;
-        if flow.pin_tries >= tries {
-            return false;
-        }
-        flow.pin = None;
-        self.prepare();
-        true
-    }
-
-    /// 77, A0, 99: sign in, then once more; new keys, so the PIN is asked again.
-    fn another_sign_in(&mut self, account: &AccountId, code: &str) -> bool {
-        let auto = self.account(account).is_some_and(|a| a.config.auto_sign_in);
-        let Some(flow) = self.flow.as_mut().filter(|f| auto && !f.signed_again) else { return false };
-        flow.signed_again = true;
-        flow.pin = None;
-        self.sign_out(account, &format!("the host asks for a sign-in ({code})"));
-        self.prepare();
-        true
     }
 
     /// Sign-in, sign-off and echo that an app asked for.
@@ -178,7 +213,7 @@ impl Machine {
         }
         self.requirement(account, txn, digit);
         if class == Class::A {
-            view::approved(&mut outcome, self.now);
+            view::approved(&mut outcome, Authority::Host, self.now);
         } else {
             view::ended(&mut outcome, Status::Declined, format!("host-{code}"), class, self.now);
         }
@@ -186,7 +221,7 @@ impl Machine {
     }
 
     /// "Do not take the money again": the obligation drives it to a final outcome.
-    fn end_unknown(&mut self, account: &AccountId, code: &str, class: Class) {
+    pub(crate) fn end_unknown(&mut self, account: &AccountId, code: &str, class: Class) {
         let Some(mut outcome) = self.state.running.as_ref().map(|r| r.view.clone()) else { return };
         outcome.status = Status::Unknown;
         outcome.reason = Some(Reason::new(code, class));
@@ -210,11 +245,10 @@ impl Machine {
         let txn = outcome.txn;
         let approved = outcome.status == Status::Approved;
         self.record(Some(txn), Record::Outcome { outcome: Box::new(outcome.clone()) });
-        if let Some(original) = outcome.original.as_ref().filter(|_| approved && outcome.kind == Kind::Void) {
-            self.record(Some(original.txn), Record::Voided { txn: original.txn, by: txn });
-            self.erase_when_done(original.txn, false);
+        if let Some(original) = outcome.original.as_ref().and_then(|o| o.txn) {
+            self.settle_original(original, &outcome);
         }
-        self.erase_when_done(txn, approved && outcome.kind == Kind::Sale);
+        self.erase_when_done(txn, approved && outcome.kind.keeps_pan());
         match outcome.status {
             Status::Approved if outcome.kind.row().slip => {
                 if self.settings.paper.merchant_copy {
@@ -251,7 +285,17 @@ impl Machine {
         let Some(running) = self.state.running.clone() else { return };
         match running.in_flight {
             Some((account, stan)) => self.unanswered(&account, running.txn, stan, ReversalReason::NoReply, "restart".into(), FrameTrace::default(), "no-reply"),
-            None => self.fail("interrupted", Class::E),
+            None => match (self.standing(running.txn), self.state.obligations.iter().find(|o| o.txn == running.txn && o.asking.is_some())) {
+                (_, Some(o)) => {
+                    let account = o.account.clone();
+                    self.end_unknown(&account, "pending", Class::P);
+                }
+                (Some(stan), None) => {
+                    self.not_taken(running.txn, stan);
+                    self.end(Status::Declined, "partial-not-taken", Class::B);
+                }
+                (None, None) => self.fail("interrupted", Class::E),
+            },
         }
     }
 }

@@ -1,18 +1,13 @@
 //! The foreground request up to the moment when its frame may leave: one stage at a time, each with its own time-out.
-use crate::{
-    By, Effect, Machine, Query,
-    instrument::{self, Presented},
-    links::Purpose,
-    view,
-};
+use crate::{By, Effect, Machine, instrument, instrument::Presented, view};
 use payterm_schema::{
-    AccountId, Fault, Instrument, Kind, Notice, Outcome, Record, Request, RequestKey, Status, Time,
-    device::{Key, Way},
-    host::{CardSecrets, EntryMode, Leg, OriginalRef, Plan, SecretsFrom},
-    kind::{CardRule, OriginalBy, Recovery},
+    AccountId, Fault, HostAnswer, Notice, Outcome, Record, Request, RequestKey, Status, Time,
+    account::Stan,
+    device::Key,
+    kind::{CardRule, OriginalBy},
     notice::{Phase, Screen},
     outcome::Class,
-    request::Original,
+    request::Method,
     secret::{PinBlock, PinEntry},
 };
 
@@ -22,13 +17,16 @@ pub(crate) struct Flow {
     pub stage: Stage,
     pub account: Option<AccountId>,
     pub presented: Option<Presented>,
-    pub original: Option<Box<Outcome>>,
+    pub original: Option<FlowOriginal>,
+    /// Only this is offered: the caller's word, or a key of the keypad.
+    pub method: Option<Method>,
     pub present_tries: u8,
     /// None: not asked yet; Some(None): the customer confirmed without a PIN.
     pub pin: Option<Option<PinBlock>>,
     pub pin_tries: u8,
     /// The sign-in that a response code asked for was done once.
     pub signed_again: bool,
+    pub busy_tries: u8,
     /// The account's waiting reversal was tried at once for this customer.
     pub hurried: bool,
 }
@@ -56,6 +54,36 @@ pub(crate) enum Stage {
     },
     /// The frame may leave at any moment.
     Sent,
+    /// The host is busy and nothing reached the issuer: another try after a countdown.
+    Busy {
+        until: Time,
+    },
+    /// The payer has not confirmed on the phone yet: the wallet is asked.
+    Asking,
+    /// A part of the amount is approved: the cashier decides.
+    Partial {
+        until: Time,
+        account: AccountId,
+        stan: Stan,
+        answer: Box<HostAnswer>,
+    },
+}
+
+/// The original of the running request.
+#[derive(Clone, Debug)]
+pub(crate) enum FlowOriginal {
+    /// Of this journal.
+    Ours(Box<Outcome>),
+    /// Of another terminal, or older than this journal: only what the caller says of it.
+    Elsewhere { rrn: Option<String>, auth_code: Option<String>, date: Option<String> },
+}
+impl FlowOriginal {
+    pub fn ours(&self) -> Option<&Outcome> {
+        match self {
+            FlowOriginal::Ours(o) => Some(o),
+            FlowOriginal::Elsewhere { .. } => None,
+        }
+    }
 }
 
 impl Stage {
@@ -64,16 +92,29 @@ impl Stage {
             Stage::Confirming { .. } => Phase::Confirming,
             Stage::Loading { .. } => Phase::Started,
             Stage::Presenting { .. } => Phase::Presenting,
-            Stage::Preparing { .. } => Phase::Preparing,
+            Stage::Preparing { .. } | Stage::Busy { .. } => Phase::Preparing,
+            Stage::Partial { .. } => Phase::Confirming,
             Stage::Pin { .. } => Phase::PinEntry,
-            Stage::Sent => Phase::Sending,
+            Stage::Sent | Stage::Asking => Phase::Sending,
         }
     }
 }
 
 impl Flow {
-    fn new(stage: Stage) -> Self {
-        Self { stage, account: None, presented: None, original: None, present_tries: 0, pin: None, pin_tries: 0, signed_again: false, hurried: false }
+    fn new(stage: Stage, method: Option<Method>) -> Self {
+        Self {
+            stage,
+            account: None,
+            presented: None,
+            original: None,
+            method,
+            present_tries: 0,
+            pin: None,
+            pin_tries: 0,
+            signed_again: false,
+            busy_tries: 0,
+            hurried: false,
+        }
     }
     pub fn until(&self) -> Option<Time> {
         match &self.stage {
@@ -81,8 +122,10 @@ impl Flow {
             | Stage::Loading { until, .. }
             | Stage::Presenting { until, .. }
             | Stage::Preparing { until }
+            | Stage::Busy { until }
+            | Stage::Partial { until, .. }
             | Stage::Pin { until, .. } => Some(*until),
-            Stage::Sent => None,
+            Stage::Sent | Stage::Asking => None,
         }
     }
     pub fn waits_for(&self, account: &AccountId) -> bool {
@@ -114,12 +157,13 @@ impl Machine {
         if account.config.auto_sign_in && request.kind.row().authorisation {
             self.sign_in.entry(account.config.id.clone()).or_default().wanted |= !self.state.ledger(&account.config.id).signed_in && account.rules.sign_in;
         }
-        let mut flow = Flow::new(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
+        let mut flow = Flow::new(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) }, request.method);
         if !request.kind.row().authorisation {
             flow.account = Some(account.config.id);
         }
         self.flow = Some(flow);
-        if request.confirm {
+        let large = self.settings.flow.confirm_above.zip(request.amount).is_some_and(|(above, m)| m.minor() > above);
+        if request.confirm || large {
             self.enter(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
         } else {
             self.begin();
@@ -128,9 +172,6 @@ impl Machine {
 
     /// The first account that could take it; the faults that are told before the card is asked for.
     fn first_account(&self, request: &Request) -> Result<&crate::AccountSettings, Fault> {
-        if !matches!(request.kind, Kind::Sale | Kind::Void | Kind::Balance | Kind::SignIn | Kind::SignOff | Kind::Echo) {
-            return Err(Fault::invalid("kind", "not supported yet"));
-        }
         if let Some(id) = &request.account {
             let named = self.account(id).ok_or_else(|| Fault::not_found("account", id.as_str()))?;
             if request.amount.is_some_and(|m| m.currency != named.config.currency) {
@@ -139,6 +180,9 @@ impl Machine {
         }
         let candidates = instrument::candidates(&self.settings, request);
         let first = *candidates.first().ok_or_else(|| Fault::NoAccount { currency: request.amount.map_or("any".into(), |m| m.currency.to_string()) })?;
+        if candidates.iter().all(|a| !a.rules.kinds.contains(&request.kind)) {
+            return Err(Fault::invalid("kind", "no account's acquirer takes it"));
+        }
         if let Some(m) = request.amount
             && candidates.iter().all(|a| m.minor() > a.config.amount_limit)
         {
@@ -154,119 +198,13 @@ impl Machine {
     fn begin(&mut self) {
         let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
         let row = request.kind.row();
-        if row.original == OriginalBy::OpenBatch {
-            let tag = self.tag();
-            let until = self.after(self.settings.flow.prepare_timeout_ms);
-            self.enter(Stage::Loading { tag, until });
-            let app = self.state.running.as_ref().map(|r| r.key.app.clone()).unwrap_or_default();
-            let query = match request.original {
-                Some(Original::Id(id)) => Query::Key(RequestKey { app, id }),
-                Some(Original::Rrn { rrn, .. }) => Query::Rrn { app, rrn },
-                Some(Original::Stan(stan)) => Query::Stan {
-                    app,
-                    stan,
-                    batches: self.settings.accounts.iter().map(|a| (a.config.id.clone(), self.state.ledger(&a.config.id).batch)).collect(),
-                },
-                Some(Original::AuthCode { .. }) | None => return self.fail("original-not-found", Class::C),
-            };
-            self.effect(Effect::Load { tag, query });
+        if row.original != OriginalBy::None {
+            self.load_original(&request);
         } else if row.card != CardRule::None {
             self.present(None);
         } else {
             self.prepare();
         }
-    }
-
-    fn ways(&self, kind: Kind) -> Vec<Way> {
-        let allowed = |w: &Way| match w {
-            Way::Scan => kind.row().code,
-            Way::Typed => self.settings.flow.typed_pan,
-            Way::Swipe | Way::Insert | Way::Tap => kind.row().card != CardRule::None,
-        };
-        self.ways.iter().copied().filter(allowed).collect()
-    }
-
-    fn present(&mut self, problem: Option<&'static str>) {
-        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
-        let ways = self.ways(kind);
-        if ways.is_empty() {
-            return self.fail("reader-unavailable", Class::D);
-        }
-        let until = match self.flow.as_ref().map(|f| &f.stage) {
-            Some(Stage::Presenting { until, .. }) => *until,
-            Some(_) | None => self.after(self.settings.flow.present_timeout_ms),
-        };
-        self.set_stage(Stage::Presenting { until, problem }, Screen::Present { amount, ways: ways.clone(), problem: problem.map(Into::into) });
-        self.effect(Effect::Offer { ways });
-    }
-
-    pub(crate) fn devices(&mut self, ways: Vec<Way>, pin_pad: bool) {
-        let changed = self.ways != ways;
-        self.ways = ways;
-        self.pin_pad = pin_pad;
-        if changed && let Some(Stage::Presenting { problem, .. }) = self.flow.as_ref().map(|f| f.stage.clone()) {
-            self.present(problem);
-        }
-    }
-
-    pub(crate) fn instrument(&mut self, instrument: Instrument) {
-        if !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Presenting { .. })) {
-            return; // Nobody asked: a card swiped at rest is dropped (and zeroised).
-        }
-        let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
-        // Chip and tap are refused until the chip issue; that is no fault of the customer's and costs no try.
-        let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped);
-        let presented = match instrument::check(instrument, request.kind, &self.settings) {
-            Ok(p) => p,
-            Err(problem) => {
-                let tries = self.settings.flow.present_tries;
-                let Some(flow) = self.flow.as_mut() else { return };
-                flow.present_tries += u8::from(!free);
-                if flow.present_tries >= tries {
-                    return self.fail("too-many-tries", Class::B);
-                }
-                return self.present(Some(problem));
-            }
-        };
-        let account = instrument::route(&self.settings, &request, &presented).map(|a| (a.config.id.clone(), a.config.amount_limit));
-        if let Some(flow) = self.flow.as_mut() {
-            flow.presented = Some(presented);
-            flow.account = account.as_ref().map(|(id, _)| id.clone());
-        }
-        self.effect(Effect::Withdraw);
-        match (account, request.amount) {
-            (None, _) => self.fail("no-account", Class::C),
-            (Some((_, limit)), Some(m)) if m.minor() > limit => self.fail("amount-limit", Class::C),
-            (Some(_), _) => self.prepare(),
-        }
-    }
-
-    /// The original of a void was looked for.
-    pub(crate) fn loaded(&mut self, tag: u64, found: Result<Vec<Outcome>, Fault>) {
-        if !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Loading { tag: t, .. }) if *t == tag) {
-            return;
-        }
-        let Ok(mut found) = found else { return self.fail("store-failed", Class::E) };
-        let Some(original) = found.pop() else { return self.fail("original-not-found", Class::C) };
-        if !found.is_empty() {
-            return self.fail("original-ambiguous", Class::C);
-        }
-        let ledger = original.account.as_ref().filter(|id| self.account(id).is_some()).map(|id| self.state.ledger(id));
-        let refused = match ledger {
-            None => Some("original-not-found"),
-            Some(_) if original.kind != Kind::Sale || original.status != Status::Approved => Some("original-not-approved"),
-            Some(_) if original.voided => Some("original-voided"),
-            Some(l) if original.batch != Some(l.batch) => Some("original-settled"),
-            Some(_) => None,
-        };
-        if let Some(code) = refused {
-            return self.fail(code, Class::C);
-        }
-        if let Some(flow) = self.flow.as_mut() {
-            flow.account.clone_from(&original.account);
-            flow.original = Some(Box::new(original));
-        }
-        self.prepare();
     }
 
     /// Waits for sign-in and obligations of the account; [`Machine::drive_account`] goes on when it is ready.
@@ -295,9 +233,10 @@ impl Machine {
     /// The account is ready: PIN, then the frame.
     pub(crate) fn proceed(&mut self) {
         let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
+        let no_cvm = self.no_cvm().is_some();
         let Some(flow) = &self.flow else { return };
         let pan = flow.presented.as_ref().and_then(|p| p.secrets.pan.clone());
-        match (kind.row().pin && flow.pin.is_none(), pan, flow.account.clone()) {
+        match (kind.row().pin && flow.pin.is_none() && !no_cvm, pan, flow.account.clone()) {
             (true, Some(pan), Some(account)) => {
                 if !self.pin_pad {
                     return self.fail("pin-pad-unavailable", Class::D);
@@ -341,69 +280,9 @@ impl Machine {
         self.prepare();
     }
 
-    /// The step after which the frame may leave: STAN, plan and obligation are on disk before any byte of it.
-    fn allow(&mut self, account: AccountId) {
-        let Some((running, settings)) = self.state.running.clone().zip(self.account(&account).cloned()) else { return };
-        let Some(flow) = self.flow.clone() else { return };
-        let (kind, txn) = (running.request.kind, running.txn);
-        let stan = self.state.next_stan(&account);
-        let batch = self.state.ledger(&account).batch;
-        let mut view = running.view.clone();
-        view::with_account(&mut view, &settings);
-        if let Some(p) = &flow.presented {
-            view::with_instrument(&mut view, p);
-        }
-        if let Some(o) = &flow.original {
-            view::with_original(&mut view, o);
-        }
-        let pin_block = flow.pin.clone().flatten();
-        view.stan = Some(stan);
-        view.batch = Some(batch);
-        view.pin = pin_block.is_some();
-        let amount = running.request.amount.or_else(|| flow.original.as_ref().and_then(|o| o.sums.amount_money()));
-        let plan = Plan {
-            kind,
-            stan,
-            batch,
-            amount,
-            mode: view.entry.unwrap_or(EntryMode::None),
-            pin: pin_block.is_some(),
-            track: flow.presented.as_ref().is_some_and(|p| p.secrets.tracks.is_some()),
-            wallet: view.wallet,
-            expiry: flow.presented.as_ref().and_then(|p| p.expiry.clone()),
-            card_sequence: None,
-            original: view.original.as_ref().map(|o| OriginalRef {
-                batch: Some(o.batch),
-                stan: Some(o.stan),
-                date: o.date.clone(),
-                rrn: o.rrn.clone(),
-                auth_code: o.auth_code.clone(),
-            }),
-            operator: view.operator.clone(),
-            at: self.now,
-            auth_code: None,
-            tip: None,
-            organisation: None,
-        };
-        let secrets = match (&flow.presented, &view.original) {
-            (Some(p), _) => SecretsFrom::Memory(CardSecrets { pin_block, ..p.secrets.clone() }),
-            (None, Some(o)) if plan.wallet.is_none() => SecretsFrom::Sealed(o.txn),
-            (None, _) => SecretsFrom::None,
-        };
-        if let Some(pan) = flow.presented.as_ref().and_then(|p| p.secrets.pan.clone()) {
-            self.step.seal.push((txn, pan));
-        }
-        let owes = kind.row().recovery == Recovery::Reverse;
-        self.record(Some(txn), Record::Allowed { txn, account: account.clone(), plan: Box::new(plan.clone()), view: Box::new(view), owes });
-        let log = Some(running.key.to_string());
-        self.send(&account, Purpose::Request { txn, stan }, Leg::Request, plan, secrets, log);
-        let until = self.links.get(&account).map_or(self.now, |l| l.until);
-        self.set_stage(Stage::Sent, Screen::Wait { what: "sending".into(), until });
-    }
-
     pub(crate) fn confirm(&mut self, call: u64, key: &RequestKey, yes: bool) {
         let here = self.state.running.as_ref().is_some_and(|r| r.key == *key);
-        if !here || !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Confirming { .. })) {
+        if !here || !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Confirming { .. } | Stage::Partial { .. })) {
             return self.answer(call, Err(Fault::WrongState { rule: "no confirmation is asked for".into() }));
         }
         self.answer(call, Ok(()));
@@ -411,14 +290,18 @@ impl Machine {
     }
 
     fn confirmed(&mut self, yes: bool) {
+        if let Some(Stage::Partial { account, stan, answer, .. }) = self.flow.as_ref().map(|f| f.stage.clone()) {
+            return self.partial_decided(&account, stan, *answer, yes);
+        }
         if yes { self.begin() } else { self.end(Status::Cancelled, "not-confirmed", Class::B) }
     }
 
     pub(crate) fn key(&mut self, key: Key) {
         match (self.flow.as_ref().map(|f| &f.stage), key) {
-            (Some(Stage::Confirming { .. }), Key::Confirm) => self.confirmed(true),
-            (Some(Stage::Confirming { .. }), Key::Cancel) => self.confirmed(false),
-            (Some(Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Loading { .. } | Stage::Pin { .. }), Key::Cancel) => {
+            (Some(Stage::Confirming { .. } | Stage::Partial { .. }), Key::Confirm) => self.confirmed(true),
+            (Some(Stage::Confirming { .. } | Stage::Partial { .. }), Key::Cancel) => self.confirmed(false),
+            (Some(Stage::Presenting { .. }), Key::Digit(digit)) => self.choose(digit),
+            (Some(Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Loading { .. } | Stage::Pin { .. } | Stage::Busy { .. }), Key::Cancel) => {
                 self.end(Status::Cancelled, "cancelled-by-customer", Class::B)
             }
             (_, Key::Confirm | Key::Cancel | Key::Digit(_)) => {}
@@ -438,8 +321,19 @@ impl Machine {
             By::Shutdown => "interrupted",
         };
         match self.flow.as_ref().map(|f| &f.stage) {
-            Some(Stage::Sent) | None => self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() })),
-            Some(Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. }) => {
+            Some(Stage::Partial { .. }) => {
+                self.answer(call, Ok(()));
+                self.confirmed(false);
+            }
+            Some(Stage::Sent | Stage::Asking) | None => self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() })),
+            Some(
+                Stage::Confirming { .. }
+                | Stage::Loading { .. }
+                | Stage::Presenting { .. }
+                | Stage::Preparing { .. }
+                | Stage::Pin { .. }
+                | Stage::Busy { .. },
+            ) => {
                 self.answer(call, Ok(()));
                 self.end(Status::Cancelled, code, Class::B);
             }
@@ -456,16 +350,24 @@ impl Machine {
                 self.fail(if blocked { "account-blocked" } else { "prepare-timeout" }, Class::E);
             }
             Some(Stage::Pin { .. }) => self.end(Status::Cancelled, "pin-timeout", Class::B),
-            Some(Stage::Sent) | None => {}
+            Some(Stage::Busy { .. }) => self.prepare(),
+            Some(Stage::Partial { .. }) => self.confirmed(false),
+            Some(Stage::Sent | Stage::Asking) | None => {}
         }
     }
 
-    fn enter(&mut self, stage: Stage) {
+    pub(crate) fn enter(&mut self, stage: Stage) {
         let amount = self.state.running.as_ref().and_then(|r| r.request.amount);
         let screen = match &stage {
             Stage::Confirming { .. } => Screen::Confirm { amount },
             Stage::Loading { until, .. } => Screen::Wait { what: "looking-up".into(), until: *until },
-            Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. } | Stage::Sent => self.screen.clone(),
+            Stage::Presenting { .. }
+            | Stage::Preparing { .. }
+            | Stage::Pin { .. }
+            | Stage::Sent
+            | Stage::Busy { .. }
+            | Stage::Asking
+            | Stage::Partial { .. } => self.screen.clone(),
         };
         self.set_stage(stage, screen);
     }
@@ -494,13 +396,19 @@ impl Machine {
             match flow.stage {
                 Stage::Presenting { .. } => self.step.effects.push(Effect::Withdraw),
                 Stage::Pin { tag, .. } => self.step.effects.push(Effect::AbortPin { tag }),
-                Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Preparing { .. } | Stage::Sent => {}
+                Stage::Confirming { .. }
+                | Stage::Loading { .. }
+                | Stage::Preparing { .. }
+                | Stage::Sent
+                | Stage::Busy { .. }
+                | Stage::Asking
+                | Stage::Partial { .. } => {}
             }
             if let Some(p) = &flow.presented {
                 view::with_instrument(&mut view, p);
             }
-            if let Some(o) = &flow.original {
-                view::with_original(&mut view, o);
+            if let Some(o) = flow.original.as_ref().and_then(FlowOriginal::ours) {
+                view::with_original(&mut view, o, flow.presented.is_none());
             }
         }
         view::ended(&mut view, status, code, class, self.now);

@@ -1,8 +1,8 @@
 //! Checks of what the customer presents, before the host hears of it, and the choice of the account.
 use crate::{AccountSettings, Settings};
 use payterm_schema::{
-    Instrument, Kind, Money, Pan, PaymentCode, Request,
-    config::{RouteConfig, RouteInstrument, bin_range},
+    Instrument, Kind, Money, PaymentCode, Request,
+    config::{RouteConfig, RouteInstrument, in_bin_range},
     device::Way,
     host::{CardSecrets, EntryMode, Wallet},
 };
@@ -16,6 +16,8 @@ pub struct Presented {
     pub masked: String,
     /// F14, for typed numbers only: a swipe's expiry is sent within its track, not judged.
     pub expiry: Option<String>,
+    /// The stripe says that the card has a chip (service code 2.. or 6.., ISO/IEC 7813).
+    pub chip: bool,
     pub secrets: CardSecrets,
 }
 
@@ -39,10 +41,11 @@ pub fn wallet_of(code: &PaymentCode) -> Option<Wallet> {
 pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<Presented, Problem> {
     match instrument {
         Instrument::Swiped(tracks) => {
-            let (pan, _, _) = tracks.track2_parts().map_err(|_| "card-unreadable")?;
+            let (pan, _, service) = tracks.track2_parts().map_err(|_| "card-unreadable")?;
             let masked = pan.masked();
             let secrets = CardSecrets { pan: Some(pan), tracks: Some(tracks), ..CardSecrets::default() };
-            Ok(Presented { mode: EntryMode::Swipe, wallet: None, masked, expiry: None, secrets })
+            let chip = service.is_some_and(|s| s.starts_with(['2', '6']));
+            Ok(Presented { mode: EntryMode::Swipe, wallet: None, masked, expiry: None, chip, secrets })
         }
         Instrument::Inserted => Err("chip-not-supported"),
         Instrument::Tapped => Err("tap-not-supported"),
@@ -55,6 +58,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 wallet: Some(wallet),
                 masked,
                 expiry: None,
+                chip: false,
                 secrets: CardSecrets { code: Some(code), ..CardSecrets::default() },
             })
         }
@@ -69,6 +73,7 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 wallet: None,
                 masked,
                 expiry: Some(expiry),
+                chip: false,
                 secrets: CardSecrets { pan: Some(pan), ..CardSecrets::default() },
             })
         }
@@ -101,8 +106,7 @@ fn matches(route: &RouteConfig, amount: Option<Money>, presented: &Presented) ->
         Some(RouteInstrument::Alipay) => presented.wallet == Some(Wallet::Alipay),
         Some(RouteInstrument::Unionpay) => presented.wallet == Some(Wallet::Unionpay),
     };
-    let in_range = |range: &str, pan: &Pan| bin_range(range).is_some_and(|(from, to)| pan.reveal().get(..from.len()).is_some_and(|p| from <= p && p <= to));
-    let bin = route.bin.as_deref().is_none_or(|b| presented.secrets.pan.as_ref().is_some_and(|p| in_range(b, p)));
+    let bin = route.bin.as_deref().is_none_or(|b| presented.secrets.pan.as_ref().is_some_and(|p| in_bin_range(b, p)));
     let currency = route.currency.is_none_or(|c| amount.is_none_or(|m| m.currency == c));
     instrument && bin && currency
 }

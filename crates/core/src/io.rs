@@ -25,6 +25,8 @@ pub struct Settings {
     pub test: bool,
     /// A printer is configured; without one no papers are queued.
     pub printer: bool,
+    /// Chip cards can be read to the end (a kernel is there).
+    pub chip: bool,
     /// Records between snapshots.
     pub snapshot_every: u32,
 }
@@ -120,6 +122,16 @@ pub enum Input {
         txn: u64,
         by: String,
     },
+    /// A person asked the acquirer what became of a Stuck obligation.
+    Resolve {
+        call: Call,
+        txn: u64,
+        /// It was executed (and stands).
+        executed: bool,
+        /// The acquirer's reference, 1 to 40 printable characters.
+        reference: String,
+        by: String,
+    },
 }
 
 /// Where the original of a void is looked for.
@@ -130,6 +142,12 @@ pub enum Query {
     Rrn {
         app: String,
         rrn: String,
+    },
+    /// Approved pre-authorisations of the app with this authorisation code and date (MMDD of the host).
+    AuthCode {
+        app: String,
+        code: String,
+        date: String,
     },
     /// Approved transactions of the app with this STAN in an open batch.
     Stan {

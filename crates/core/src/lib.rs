@@ -3,6 +3,9 @@
 //!
 //! Invariant: the durable [`State`] changes only by [`State::apply`] of a record, so the live machine and
 //! `replay(snapshot, tail)` cannot differ.
+mod advice;
+mod again;
+mod allow;
 mod answer;
 mod flow;
 pub mod instrument;
@@ -10,9 +13,13 @@ mod io;
 mod links;
 mod machine;
 mod obligations;
+mod original;
 mod papers;
+mod present;
+mod resolve;
 mod state;
 mod view;
+mod wallet;
 
 pub use io::*;
 pub use machine::Machine;

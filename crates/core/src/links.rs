@@ -24,8 +24,10 @@ pub(crate) struct InFlight {
 pub(crate) enum Purpose {
     /// The foreground request's own frame.
     Request { txn: u64, stan: Stan },
-    /// A reversal.
+    /// A reversal, or an advice once more.
     Obligation { txn: u64, stan: Stan },
+    /// What became of the payment by code `stan`.
+    Query { txn: u64, stan: Stan },
     /// The terminal's own sign-in.
     SignIn,
 }
@@ -75,6 +77,7 @@ impl Machine {
         match purpose {
             Purpose::Request { txn, stan } => self.request_event(account, txn, stan, event),
             Purpose::Obligation { txn, stan } => self.obligation_event(account, txn, stan, event),
+            Purpose::Query { txn, stan } => self.query_event(account, txn, stan, event),
             Purpose::SignIn => match event {
                 HostEvent::Reply { answer, .. } => self.sign_in_answer(account, *answer),
                 HostEvent::NotSent { why } | HostEvent::Unbuildable { why } | HostEvent::NoReply { why, .. } => self.sign_in_failed(account, why, "not-sent"),
@@ -101,7 +104,7 @@ impl Machine {
             Purpose::Request { txn, stan } => {
                 self.record(Some(txn), Record::Disregarded { txn, account: account.clone(), stan, why: "late".into(), answer: Box::new(answer), trace });
             }
-            Purpose::Obligation { .. } | Purpose::SignIn => {}
+            Purpose::Obligation { .. } | Purpose::Query { .. } | Purpose::SignIn => {}
         }
     }
 
@@ -118,7 +121,7 @@ impl Machine {
         }
         if settings.rules.sign_in && !self.state.ledger(id).signed_in {
             let wait = self.sign_in.entry(id.clone()).or_default().clone();
-            let wanted = wait.wanted || authorises || self.due_obligation(id, self.now).is_some();
+            let wanted = wait.wanted || authorises || self.due_obligation(id, self.now).is_some() || self.asking_due(id).is_some_and(|t| t <= self.now);
             if wanted && !settings.config.auto_sign_in {
                 if authorises {
                     self.fail("not-signed-in", Class::D);
@@ -133,7 +136,10 @@ impl Machine {
             if let Some(flow) = self.flow.as_mut().filter(|_| authorises) {
                 flow.hurried = true;
             }
-            return self.send_reversal(id, txn, stan);
+            return self.send_owed(id, txn, stan);
+        }
+        if let Some((txn, stan)) = self.due_query(id) {
+            return self.send_query(id, txn, stan);
         }
         if authorises && !self.state.blocked(id) {
             self.proceed();
@@ -152,7 +158,7 @@ impl Machine {
 
     /// The first obligation that holds up a customer who waits.
     fn holding_up(&self, id: &AccountId) -> Option<(u64, Stan)> {
-        self.state.obligations.iter().find(|o| o.account == *id && o.state == ObligationState::Due && o.plan.wallet.is_none()).map(|o| (o.txn, o.plan.stan))
+        self.state.obligations.iter().find(|o| o.account == *id && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left).map(|o| (o.txn, o.plan.stan))
     }
 
     /// When [`Machine::drive_account`] has something to do next.
@@ -162,6 +168,7 @@ impl Machine {
             return None;
         }
         let owed = self.state.obligations.iter().filter(|o| o.account == *id && o.state == ObligationState::Due).map(|o| self.due_at(o)).min();
+        let owed = [owed, self.asking_due(id)].into_iter().flatten().min();
         if settings.rules.sign_in && !self.state.ledger(id).signed_in {
             let wait = self.sign_in.get(id).cloned().unwrap_or_default();
             let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id));

@@ -108,6 +108,7 @@ impl Machine {
             self.sign_in.entry(id.clone()).or_default().wanted = wanted;
         }
         self.end_interrupted();
+        self.ask_anew();
         self.strand();
         self.recover_papers();
         self.show(Screen::Idle);
@@ -133,6 +134,7 @@ impl Machine {
             Input::Reprint { call, outcome } => self.reprint(call, *outcome),
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
             Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
+            Input::Resolve { call, txn, executed, reference, by } => self.resolve(call, txn, executed, reference, by),
         }
         self.finish_step()
     }

@@ -7,7 +7,7 @@ use payterm_schema::{
     host::{Again, FrameTrace, Leg, MacVerdict, SecretsFrom},
     outcome::Class,
     paper::PaperKind,
-    record::{Ending, Obligation, ObligationState},
+    record::{Duty, Ending, Obligation, ObligationState},
     time::Millis,
 };
 
@@ -19,12 +19,16 @@ impl Machine {
         Millis(doubled.min(i64::from(c.obligation_backoff_max_ms)))
     }
 
-    /// Sends a reversal (again): same STAN, the batch of its original, today's key (host-protocol §6).
-    pub(crate) fn send_reversal(&mut self, account: &AccountId, txn: u64, stan: Stan) {
+    /// Sends a reversal or an advice (again): same STAN, the batch of its original, today's key (host-protocol §6).
+    pub(crate) fn send_owed(&mut self, account: &AccountId, txn: u64, stan: Stan) {
         let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
         self.record(Some(txn), Record::ObligationTried { txn, stan });
         let secrets = o.sealed.map_or(SecretsFrom::None, SecretsFrom::Sealed);
-        self.send(account, Purpose::Obligation { txn, stan }, Leg::Reversal(o.reason), o.plan, secrets, None);
+        let leg = match o.duty {
+            Duty::Repeat => Leg::Repeat,
+            Duty::Reverse | Duty::AskPerson => Leg::Reversal(o.reason),
+        };
+        self.send(account, Purpose::Obligation { txn, stan }, leg, o.plan, secrets, None);
     }
 
     pub(crate) fn obligation_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
@@ -48,6 +52,9 @@ impl Machine {
         // A late answer to an earlier try may have ended it while this one was under way.
         let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
         let signed = answer.mac == MacVerdict::Good || !rules.mac_on_replies;
+        if o.duty == Duty::Repeat {
+            return self.advice_answer(account, &o, &rules, answer, trace, signed);
+        }
         let ends = rules.reversal_ends.contains(&answer.code);
         if signed && ends {
             let voidable = o.sealed.is_some_and(|t| self.state.voidable.contains(&t));
@@ -66,7 +73,7 @@ impl Machine {
     }
 
     #[allow(clippy::too_many_arguments, reason = "one record's fields")]
-    fn obligation_failed(&mut self, account: &AccountId, txn: u64, stan: Stan, code: Option<String>, why: String, left: bool, trace: FrameTrace) {
+    pub(crate) fn obligation_failed(&mut self, account: &AccountId, txn: u64, stan: Stan, code: Option<String>, why: String, left: bool, trace: FrameTrace) {
         let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
         // What never left is tried for as long as it takes: as long again as it has waited, within the same bounds.
         let (first, waited, max) = (self.backoff(account, 1), self.now.since(o.since), self.backoff(account, u32::MAX));
@@ -76,13 +83,17 @@ impl Machine {
         if left && o.tries >= max && o.state == ObligationState::Due {
             self.stuck(&o);
         }
+        self.tell_obligation(txn, stan);
+    }
+
+    pub(crate) fn tell_obligation(&mut self, txn: u64, stan: Stan) {
         if let Some(o) = self.state.obligation(txn, stan).cloned() {
             self.tell(Notice::Obligation { obligation: o });
         }
     }
 
     /// For a person: kept, shown and printed.
-    fn stuck(&mut self, o: &Obligation) {
+    pub(crate) fn stuck(&mut self, o: &Obligation) {
         let (txn, stan) = (o.txn, o.plan.stan);
         self.record(Some(txn), Record::ObligationStuck { txn, stan });
         let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &r.view);
@@ -123,6 +134,9 @@ impl Machine {
         }
         if let Some(o) = stuck.iter().find(|o| !self.drivable(o)) {
             return self.answer(call, Err(Fault::not_found("account", o.account.as_str())));
+        }
+        if stuck.iter().any(|o| o.duty == Duty::AskPerson) {
+            return self.answer(call, Err(Fault::WrongState { rule: "never sent again: ask the acquirer, then resolve it with their reference".into() }));
         }
         for o in stuck {
             self.record(Some(txn), Record::ObligationRetried { txn, stan: o.plan.stan, by: by.clone() });

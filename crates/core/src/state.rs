@@ -4,10 +4,10 @@ use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
     host::MacVerdict,
-    kind::Side,
-    outcome::Status,
+    kind::{CardRule, Recovery, Side},
+    outcome::{Forwarding, Status},
     paper::{PaperJob, PaperState, PrintResult},
-    record::{Due, Entry, Obligation, ObligationState},
+    record::{Due, Duty, Entry, Obligation, ObligationState},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
@@ -135,14 +135,24 @@ impl State {
                 running.frames += 1;
                 self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
                 if *owes {
-                    self.voidable.extend(view.original.as_ref().map(|o| o.txn).filter(|_| plan.wallet.is_none()));
+                    let row = plan.kind.row();
+                    // Nothing was presented: the PAN is the original's.
+                    let of_original = view.original.as_ref().and_then(|o| o.txn).filter(|_| plan.wallet.is_none() && row.card == CardRule::None);
+                    self.voidable.extend(of_original);
                     self.obligations.push(Obligation {
                         txn: *txn,
                         account: account.clone(),
                         state: ObligationState::Standing,
                         plan: (**plan).clone(),
                         reason: payterm_schema::host::ReversalReason::NoReply,
-                        sealed: plan.wallet.is_none().then(|| view.original.as_ref().map_or(*txn, |o| o.txn)),
+                        duty: match row.recovery {
+                            Recovery::Reverse | Recovery::AskAgain => Duty::Reverse,
+                            Recovery::Repeat => Duty::Repeat,
+                            Recovery::AskPerson => Duty::AskPerson,
+                        },
+                        asking: None,
+                        left: true,
+                        sealed: plan.wallet.is_none().then(|| of_original.unwrap_or(*txn)),
                         tries: 0,
                         next_try: entry.at,
                         last_code: None,
@@ -152,7 +162,10 @@ impl State {
             }
             Record::NotSent { txn, stan, .. } => {
                 self.landed(*txn);
-                self.drop_obligation(*txn, *stan);
+                match self.obligation_mut(*txn, *stan).filter(|o| o.duty == Duty::Repeat) {
+                    Some(o) => (o.state, o.left) = (ObligationState::Due, false),
+                    None => self.drop_obligation(*txn, *stan),
+                }
             }
             Record::Answered { txn, stan, due: None, .. } => {
                 self.landed(*txn);
@@ -179,9 +192,38 @@ impl State {
             Record::Voided { txn, .. } => {
                 self.voidable.remove(txn);
             }
+            Record::Completed { .. } | Record::Adjusted { .. } | Record::RefundHeld { .. } | Record::RefundFreed { .. } | Record::Released { .. } => {}
+            Record::Pending { txn, stan, asking, .. } => {
+                self.landed(*txn);
+                if let Some(o) = self.obligation_mut(*txn, *stan) {
+                    o.asking = Some(*asking);
+                }
+            }
+            Record::Queried { txn, stan, plan, next } => {
+                if let Some(o) = self.obligation_mut(*txn, *stan) {
+                    let account = o.account.clone();
+                    if let Some(a) = &mut o.asking {
+                        a.next = *next;
+                    }
+                    self.accounts.entry(account).or_default().last_stan = Some(plan.stan);
+                }
+            }
+            Record::AskedAnew { txn, stan, asking } => {
+                if let Some(o) = self.obligation_mut(*txn, *stan) {
+                    o.asking = Some(*asking);
+                }
+            }
+            Record::Partial { txn, stan, answer, .. } => {
+                self.landed(*txn);
+                if let Some(o) = self.obligation_mut(*txn, *stan) {
+                    o.plan.auth_code.clone_from(&answer.auth_code);
+                }
+            }
+            Record::ObligationDue { txn, stan, reason, not_before } => self.due(*txn, *stan, &Due { reason: *reason, not_before: *not_before }),
             Record::ObligationTried { txn, stan } => {
                 if let Some(o) = self.obligation_mut(*txn, *stan) {
                     o.tries += 1;
+                    o.left = true;
                 }
             }
             Record::ObligationFailed { txn, stan, code, next_try, left, .. } => {
@@ -192,6 +234,8 @@ impl State {
                     }
                     if !*left {
                         o.tries = o.tries.saturating_sub(1);
+                        // An advice that has never left owes nothing to what comes after it.
+                        o.left = o.duty != Duty::Repeat || o.tries > 0;
                     }
                 }
             }
@@ -255,6 +299,7 @@ impl State {
             o.state = ObligationState::Due;
             o.reason = due.reason;
             o.next_try = due.not_before;
+            o.asking = None;
         }
     }
 
@@ -270,32 +315,41 @@ impl State {
         if self.running.as_ref().is_some_and(|r| r.txn == outcome.txn) {
             self.running = None;
         }
+        let counted = self.owing.get(&outcome.txn).is_some_and(|o| o.status == Status::Approved);
         if outcome.status == Status::Unknown || self.obligations.iter().any(|o| o.txn == outcome.txn) {
             self.owing.insert(outcome.txn, outcome.clone());
         } else {
             self.owing.remove(&outcome.txn);
         }
         if outcome.status == Status::Approved {
-            self.count(outcome);
-            if outcome.kind == Kind::Sale && self.obligations.iter().any(|o| o.sealed == Some(outcome.txn)) {
+            match (counted, &outcome.forwarding) {
+                (false, _) => self.count(outcome, true),
+                (true, Some(Forwarding::Refused(_))) => self.count(outcome, false),
+                (true, _) => {}
+            }
+            if outcome.kind.keeps_pan() && self.obligations.iter().any(|o| o.sealed == Some(outcome.txn)) {
                 self.voidable.insert(outcome.txn);
             }
         }
     }
 
-    fn count(&mut self, outcome: &Outcome) {
+    /// `add` = false: an advice that was counted is refused.
+    fn count(&mut self, outcome: &Outcome, add: bool) {
         let (Some(account), Some(minor)) = (&outcome.account, outcome.sums.amount) else { return };
         let ledger = self.accounts.entry(account.clone()).or_default();
-        match outcome.kind.row().side {
-            Side::Debit => {
-                ledger.debit_count += 1;
-                ledger.debit_minor += minor;
-            }
-            Side::Credit => {
-                ledger.credit_count += 1;
-                ledger.credit_minor += minor;
-            }
-            Side::None => {}
+        // A tip is added to its sale, which is counted.
+        let (one, minor) = if outcome.kind == Kind::TipAdjust { (0, outcome.sums.tip.unwrap_or(0)) } else { (1, minor) };
+        let (count, sum) = match outcome.kind.row().side {
+            Side::Debit => (&mut ledger.debit_count, &mut ledger.debit_minor),
+            Side::Credit => (&mut ledger.credit_count, &mut ledger.credit_minor),
+            Side::None => return,
+        };
+        if add {
+            *count += one;
+            *sum += minor;
+        } else {
+            *count = count.saturating_sub(one);
+            *sum = sum.saturating_sub(minor);
         }
     }
 
@@ -332,6 +386,6 @@ impl State {
     /// Obligations that hold up the account's authorisations: all that are due, but for wallet payments, whose undo may
     /// have to wait (host-protocol §8) and holds nobody up.
     pub fn blocked(&self, account: &AccountId) -> bool {
-        self.obligations.iter().any(|o| o.account == *account && o.state == ObligationState::Due && o.plan.wallet.is_none())
+        self.obligations.iter().any(|o| o.account == *account && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left)
     }
 }

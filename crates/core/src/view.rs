@@ -14,12 +14,7 @@ pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings,
         status: Status::Running,
         authority: None,
         reason: None,
-        sums: Sums {
-            currency: request.amount.map_or(account.config.currency, |a| a.currency),
-            amount: request.amount.map(|a| a.minor()),
-            fee: None,
-            balance: None,
-        },
+        sums: Sums::new(request.amount.map_or(account.config.currency, |a| a.currency), request.amount.map(|a| a.minor())),
         started: now,
         ended: None,
         answer_by: None,
@@ -44,6 +39,10 @@ pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings,
         pin: false,
         original: None,
         voided: false,
+        completed: false,
+        adjusted: false,
+        forwarding: None,
+        no_cvm: None,
         note: request.note.clone(),
         test: settings.test,
     }
@@ -62,24 +61,32 @@ pub fn with_instrument(view: &mut Outcome, presented: &Presented) {
     view.masked_pan = Some(presented.masked.clone());
 }
 
-/// A void shows what it undoes and takes over how the customer had paid.
-pub fn with_original(view: &mut Outcome, original: &Outcome) {
-    view.sums = Sums { currency: original.sums.currency, amount: original.sums.amount, fee: None, balance: None };
-    view.entry = original.entry;
-    view.wallet = original.wallet;
-    view.masked_pan.clone_from(&original.masked_pan);
-    view.organisation.clone_from(&original.organisation);
-    if let (Some(stan), Some(batch)) = (original.stan, original.batch) {
-        view.original = Some(OriginalShown {
-            txn: original.txn,
-            key: original.key.clone(),
-            stan,
-            batch,
-            rrn: original.rrn.clone(),
-            auth_code: original.auth_code.clone(),
-            date: original.host_date.clone(),
-        });
+/// What it belongs to. `paid_as`: nothing is presented, so it takes over how the customer had paid.
+pub fn with_original(view: &mut Outcome, original: &Outcome, paid_as: bool) {
+    view.sums.currency = original.sums.currency;
+    if view.sums.amount.is_none() {
+        view.sums.amount = original.sums.amount;
     }
+    if paid_as {
+        view.entry = original.entry;
+        view.wallet = original.wallet;
+        view.masked_pan.clone_from(&original.masked_pan);
+    }
+    view.organisation.clone_from(&original.organisation);
+    view.original = Some(OriginalShown {
+        txn: Some(original.txn),
+        key: Some(original.key.clone()),
+        stan: original.stan,
+        batch: original.batch,
+        rrn: original.rrn.clone(),
+        auth_code: original.auth_code.clone(),
+        date: original.host_date.clone(),
+    });
+}
+
+/// One that is not in this journal: what the caller says of it.
+pub fn with_foreign(view: &mut Outcome, rrn: Option<&String>, auth_code: Option<&String>, date: Option<&String>) {
+    view.original = Some(OriginalShown { rrn: rrn.cloned(), auth_code: auth_code.cloned(), date: date.cloned(), ..OriginalShown::default() });
 }
 
 pub fn with_answer(view: &mut Outcome, answer: &HostAnswer) {
@@ -98,9 +105,11 @@ pub fn with_answer(view: &mut Outcome, answer: &HostAnswer) {
     view.sums.balance = answer.balance;
 }
 
-pub fn approved(view: &mut Outcome, now: Time) {
+pub fn approved(view: &mut Outcome, authority: Authority, now: Time) {
     view.status = Status::Approved;
-    view.authority = Some(Authority::Host);
+    view.authority = Some(authority);
+    view.reason = None;
+    view.answer_by = None;
     view.ended = Some(now);
 }
 

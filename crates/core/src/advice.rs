@@ -1,0 +1,65 @@
+//! Advices 通知: completions, voice sales and tips that the terminal has accepted and tells the acquirer, the same message again and
+//! again until 00 or 94 (host-protocol §3). A refusal is told to app and shop; it never becomes nothing.
+use crate::{Machine, view};
+use payterm_schema::{
+    AccountId, HostAnswer, Kind, Record,
+    host::{Again, FrameTrace, HostRules, MacVerdict},
+    outcome::{Authority, Class, Forwarding},
+    record::{Ending, Obligation},
+};
+
+impl Machine {
+    /// The advice stands on disk; the customer need not wait for the line.
+    pub(crate) fn accept_advice(&mut self) {
+        let Some(running) = self.state.running.clone() else { return };
+        let mut outcome = running.view;
+        outcome.forwarding = Some(Forwarding::Pending);
+        if running.request.kind == Kind::VoiceSale {
+            outcome.auth_code = running.request.auth_code;
+        }
+        view::approved(&mut outcome, authority(running.request.kind), self.now);
+        self.finish(outcome);
+    }
+
+    /// This code says nothing about the advice: the host or the line is in trouble, or wants a sign-in.
+    pub(crate) fn advice_waits(&self, rules: &HostRules, answer: &HostAnswer) -> bool {
+        let Some(rule) = rules.codes.get(&answer.code) else { return false };
+        rule.class == Class::E || rule.class == Class::P || rule.reverse || matches!(rule.again, Again::SignIn | Again::Now)
+    }
+
+    pub(crate) fn advice_answer(&mut self, account: &AccountId, o: &Obligation, rules: &HostRules, answer: HostAnswer, trace: FrameTrace, signed: bool) {
+        let (txn, stan) = (o.txn, o.plan.stan);
+        let done = rules.advice_ends.contains(&answer.code) || self.class(account, &answer.code) == Class::A;
+        if !signed || answer.mac == MacVerdict::Wrong || (!done && self.advice_waits(rules, &answer)) {
+            if !signed || rules.codes.get(&answer.code).is_some_and(|r| r.again == Again::SignIn) {
+                self.sign_out(account, "an advice was not answered with a good MAC");
+            }
+            let why = if signed { format!("the host answered {}", answer.code) } else { "the answer had no good MAC".into() };
+            return self.obligation_failed(account, txn, stan, Some(answer.code), why, true, trace);
+        }
+        let outcome = self.state.owing.get(&txn).cloned().map(|mut told| {
+            told.forwarding = Some(if done { Forwarding::Forwarded } else { Forwarding::Refused(answer.code.clone()) });
+            if done && answer.rrn.is_some() {
+                told.rrn.clone_from(&answer.rrn);
+            }
+            told
+        });
+        let voidable = done && o.sealed.is_some_and(|t| self.state.voidable.contains(&t));
+        // While the obligation is there, the fold knows that it was counted.
+        if let Some(outcome) = outcome {
+            if !done && let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
+                self.record(Some(original), Record::Released { txn: original, by: txn });
+            }
+            self.announce(outcome, !done);
+        }
+        self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace });
+        if let Some(sealed) = o.sealed {
+            self.erase_when_done(sealed, voidable);
+        }
+    }
+}
+
+/// Who said that it may be: the issuer by telephone, or the host with its pre-authorisation or sale.
+const fn authority(kind: Kind) -> Authority {
+    if matches!(kind, Kind::VoiceSale) { Authority::Voice } else { Authority::Host }
+}

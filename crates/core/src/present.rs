@@ -1,0 +1,148 @@
+//! The customer presents a card or a code.
+use crate::{
+    Effect, Machine,
+    flow::{FlowOriginal, Stage},
+    instrument::{self, Presented},
+};
+use payterm_schema::{
+    Instrument, Kind,
+    config::in_bin_range,
+    device::Way,
+    host::EntryMode,
+    kind::CardRule,
+    notice::Screen,
+    outcome::Class,
+    request::Method,
+};
+
+impl Machine {
+    /// What can be presented now: working devices, the kind's rule, the customer's choice.
+    fn ways(&self, kind: Kind) -> Vec<Way> {
+        let row = kind.row();
+        let method = self.flow.as_ref().and_then(|f| f.method);
+        let allowed = |w: &Way| match w {
+            Way::Scan => row.code && method != Some(Method::Card),
+            Way::Typed => self.settings.flow.typed_pan && row.card != CardRule::None && method != Some(Method::Code),
+            Way::Swipe | Way::Insert | Way::Tap => row.card != CardRule::None && method != Some(Method::Code),
+        };
+        self.ways.iter().copied().filter(allowed).collect()
+    }
+
+    pub(crate) fn present(&mut self, problem: Option<&'static str>) {
+        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
+        let ways = self.ways(kind);
+        if ways.is_empty() {
+            return self.fail("reader-unavailable", Class::D);
+        }
+        let until = match self.flow.as_ref().map(|f| &f.stage) {
+            Some(Stage::Presenting { until, .. }) => *until,
+            Some(_) | None => self.after(self.settings.flow.present_timeout_ms),
+        };
+        self.set_stage(Stage::Presenting { until, problem }, Screen::Present { amount, ways: ways.clone(), problem: problem.map(Into::into) });
+        self.effect(Effect::Offer { ways });
+    }
+
+    /// A digit of the keypad: 1 = bank card, 2 = payment code, any other offers both again. The choice only narrows what is
+    /// offered; who presents something has chosen.
+    pub(crate) fn choose(&mut self, digit: u8) {
+        let Some(kind) = self.state.running.as_ref().map(|r| r.request.kind).filter(|k| k.row().code) else { return };
+        let before = self.flow.as_ref().and_then(|f| f.method);
+        let method = match digit {
+            1 => Some(Method::Card),
+            2 => Some(Method::Code),
+            _ => None,
+        };
+        if let Some(flow) = self.flow.as_mut() {
+            flow.method = method;
+        }
+        if self.ways(kind).is_empty() {
+            // Nothing that works would be left.
+            if let Some(flow) = self.flow.as_mut() {
+                flow.method = before;
+            }
+        } else if method != before {
+            self.present(None);
+        }
+    }
+
+    pub(crate) fn devices(&mut self, ways: Vec<Way>, pin_pad: bool) {
+        let changed = self.ways != ways;
+        self.ways = ways;
+        self.pin_pad = pin_pad;
+        if changed && let Some(Stage::Presenting { problem, .. }) = self.flow.as_ref().map(|f| f.stage.clone()) {
+            self.present(problem);
+        }
+    }
+
+    pub(crate) fn instrument(&mut self, instrument: Instrument) {
+        if !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Presenting { .. })) {
+            return; // Nobody asked: a card swiped at rest is dropped (and zeroised).
+        }
+        let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
+        // Chip and tap are refused until the chip issue; that is no fault of the customer's and costs no try.
+        let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped);
+        let checked = instrument::check(instrument, request.kind, &self.settings).and_then(|p| self.judge(&p).map(|()| p));
+        let presented = match checked {
+            Ok(p) => p,
+            Err(problem) => {
+                let tries = self.settings.flow.present_tries;
+                let Some(flow) = self.flow.as_mut() else { return };
+                flow.present_tries += u8::from(!free);
+                if flow.present_tries >= tries {
+                    return self.fail("too-many-tries", Class::B);
+                }
+                return self.present(Some(problem));
+            }
+        };
+        let refused = presented.secrets.pan.as_ref().is_some_and(|pan| self.settings.flow.refused_bins.iter().any(|r| in_bin_range(r, pan)));
+        let ours = self.flow.as_ref().and_then(|f| f.original.as_ref()).and_then(FlowOriginal::ours).and_then(|o| o.account.clone());
+        let account = match ours {
+            // It goes where its original went.
+            Some(id) => self.account(&id),
+            None => instrument::route(&self.settings, &request, &presented),
+        };
+        let account = account.map(|a| (a.config.id.clone(), a.config.amount_limit, a.rules.kinds.contains(&request.kind)));
+        if let Some(flow) = self.flow.as_mut() {
+            flow.presented = Some(presented);
+            flow.account = account.as_ref().map(|(id, ..)| id.clone());
+        }
+        self.effect(Effect::Withdraw);
+        match (account, self.amount()) {
+            (_, _) if refused => self.fail("card-refused", Class::C),
+            (None, _) => self.fail("no-account", Class::C),
+            (Some((.., false)), _) => self.fail("kind-not-supported", Class::C),
+            (Some((_, limit, _)), Some(m)) if m.minor() > limit => self.fail("amount-limit", Class::C),
+            (Some(_), _) => self.prepare(),
+        }
+    }
+
+    /// What only the running request can say against it; the customer may present another.
+    fn judge(&self, presented: &Presented) -> Result<(), instrument::Problem> {
+        let chip = presented.mode == EntryMode::Swipe && presented.chip && self.settings.chip && self.settings.flow.chip_first;
+        if chip && self.ways.contains(&Way::Insert) {
+            return Err("insert-chip");
+        }
+        let original = self.flow.as_ref().and_then(|f| f.original.as_ref()).and_then(FlowOriginal::ours);
+        if original.and_then(|o| o.masked_pan.as_ref()).is_some_and(|masked| *masked != presented.masked) {
+            return Err("card-differs");
+        }
+        Ok(())
+    }
+
+    /// Neither PIN nor signature for this payment: the limit that it stays within.
+    pub(crate) fn no_cvm(&self) -> Option<u64> {
+        let rule = self.settings.flow.no_cvm.as_ref()?;
+        let request = &self.state.running.as_ref()?.request;
+        let presented = self.flow.as_ref()?.presented.as_ref()?;
+        let way = match presented.mode {
+            EntryMode::Swipe => Way::Swipe,
+            EntryMode::Chip => Way::Insert,
+            EntryMode::Contactless => Way::Tap,
+            EntryMode::Manual | EntryMode::Code | EntryMode::None => return None,
+        };
+        let pan = presented.secrets.pan.as_ref()?;
+        let card = rule.bins.is_empty() || rule.bins.iter().any(|r| in_bin_range(r, pan));
+        let small = request.amount.is_some_and(|m| m.minor() <= rule.limit);
+        (request.kind == Kind::Sale && small && card && rule.ways.contains(&way)).then_some(rule.limit)
+    }
+}

@@ -1,0 +1,102 @@
+//! What a request does to its original, and what a person found out about one that is in doubt.
+use crate::Machine;
+use payterm_schema::{
+    Fault, Kind, Notice, Outcome, Record, Status,
+    host::FrameTrace,
+    outcome::{Authority, Class},
+    paper::PaperKind,
+    record::{Duty, Ending, Obligation, ObligationState},
+};
+
+impl Machine {
+    /// The original of a request that has an outcome.
+    pub(crate) fn settle_original(&mut self, original: u64, outcome: &Outcome) {
+        let (txn, approved) = (outcome.txn, outcome.status == Status::Approved);
+        match outcome.kind {
+            Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel if approved => {
+                self.record(Some(original), Record::Voided { txn: original, by: txn });
+                self.erase_when_done(original, false);
+            }
+            Kind::Completion | Kind::CompletionAdvice if approved => self.record(Some(original), Record::Completed { txn: original, by: txn }),
+            Kind::TipAdjust if approved => self.record(Some(original), Record::Adjusted { txn: original, by: txn }),
+            // Held since before its frame left.
+            Kind::Refund if matches!(outcome.status, Status::Declined | Status::Cancelled | Status::Failed) && outcome.stan.is_some() => {
+                let minor = outcome.sums.amount.unwrap_or(0);
+                self.record(Some(original), Record::RefundFreed { txn: original, by: txn, minor });
+            }
+            Kind::Sale
+            | Kind::Void
+            | Kind::Refund
+            | Kind::Balance
+            | Kind::PreAuth
+            | Kind::PreAuthCancel
+            | Kind::Completion
+            | Kind::CompletionAdvice
+            | Kind::CompletionCancel
+            | Kind::TipAdjust
+            | Kind::VoiceSale
+            | Kind::Parameters
+            | Kind::StatusUpload
+            | Kind::SignIn
+            | Kind::SignOff
+            | Kind::Echo => {}
+        }
+    }
+
+    /// An outcome that was told gains something: recorded, told, printed where a person must look.
+    pub(crate) fn announce(&mut self, outcome: Outcome, look: bool) {
+        self.record(Some(outcome.txn), Record::Outcome { outcome: Box::new(outcome.clone()) });
+        if look {
+            self.queue_paper(PaperKind::StuckSlip, &outcome, 0);
+        }
+        self.tell(Notice::Outcome { outcome: Box::new(outcome) });
+    }
+
+    /// A person settles what is Stuck against the acquirer's record. The machine only writes down what they say.
+    pub(crate) fn resolve(&mut self, call: u64, txn: u64, executed: bool, reference: String, by: String) {
+        let stuck: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.txn == txn && o.state == ObligationState::Stuck).cloned().collect();
+        let fine = (1..=40).contains(&reference.chars().count()) && !reference.chars().any(char::is_control);
+        let fault = match (stuck.as_slice(), fine) {
+            (_, false) => Some(Fault::invalid("reference", "1 to 40 printable characters")),
+            ([], true) => Some(Fault::not_found("stuck obligation", &txn.to_string())),
+            // Several frames of one request: which of them stands cannot be said with one word.
+            ([_, _, ..], true) if executed => Some(Fault::WrongState { rule: "several frames of this request are open".into() }),
+            (_, true) => None,
+        };
+        if let Some(fault) = fault {
+            return self.answer(call, Err(fault));
+        }
+        let told = self.state.owing.get(&txn).cloned();
+        let how = Ending::ByPerson(format!("{reference} ({by})"));
+        // While the obligation is there, the fold knows what was counted.
+        if let Some(mut outcome) = told.clone().filter(|o| o.status == Status::Unknown) {
+            if executed {
+                crate::view::approved(&mut outcome, Authority::Host, self.now);
+            } else {
+                crate::view::ended(&mut outcome, Status::Declined, "resolved-not-executed", Class::C, self.now);
+            }
+            for o in &stuck {
+                self.record(Some(txn), Record::ObligationEnded { txn, stan: o.plan.stan, how: how.clone(), trace: FrameTrace::default() });
+            }
+            self.finish(outcome);
+        } else {
+            for o in &stuck {
+                if o.duty == Duty::Repeat
+                    && !executed
+                    && let Some(mut outcome) = told.clone()
+                {
+                    outcome.forwarding = Some(payterm_schema::outcome::Forwarding::Refused("--".into()));
+                    self.announce(outcome, false);
+                }
+                self.record(Some(txn), Record::ObligationEnded { txn, stan: o.plan.stan, how: how.clone(), trace: FrameTrace::default() });
+            }
+        }
+        for o in stuck {
+            if let Some(sealed) = o.sealed {
+                let voidable = self.state.voidable.contains(&sealed) || (executed && o.plan.kind.keeps_pan());
+                self.erase_when_done(sealed, voidable);
+            }
+        }
+        self.answer(call, Ok(()));
+    }
+}
