@@ -320,6 +320,14 @@ impl Terminal for Front {
         })
     }
 
+    fn resolve_obligation<'a>(&'a self, caller: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let (by, reference) = (caller.app.clone(), reference.to_owned());
+            self.ask(&txn.to_string(), move |call| Input::Resolve { call, txn, executed, reference, by }).await
+        })
+    }
+
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         boxed(async move {
             let mut jobs: Vec<PaperJob> = self.view().await?.state.papers.into_values().filter(|j| sees(caller, &j.outcome.key.app)).collect();

@@ -283,6 +283,8 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Se
         operator: t.operator.clone(),
         test: is_test(config),
         printer: config.devices.iter().any(|d| d.kind == DeviceKind::Printer),
+        // The kernel comes with the chip issue.
+        chip: false,
         snapshot_every: config.store.snapshot_every,
     }
 }

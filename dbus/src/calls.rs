@@ -96,6 +96,10 @@ impl Link {
             (QUEUE, "Obligations") => list(&terminal.obligations(caller).await?),
             (QUEUE, "Papers") => list(&terminal.papers(caller).await?),
             (QUEUE, "Retry") => terminal.retry_obligation(manager(caller)?, number("txn", first)?).await.map(none),
+            (QUEUE, "Resolve") => {
+                let (txn, executed, reference) = (number("txn", first)?, flag("executed", arguments.get(1))?, text("reference", arguments.get(2))?);
+                terminal.resolve_obligation(manager(caller)?, txn, executed, reference).await.map(none)
+            }
             (QUEUE, "ReleasePaper") => terminal.release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?).await.map(none),
             (BATCH, "Totals") => list(&terminal.totals(caller).await?),
             (PROPERTIES, _) => self.property_call(peer, caller, member, path, arguments).await,

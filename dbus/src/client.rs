@@ -195,6 +195,9 @@ impl Terminal for Client {
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
         Box::pin(self.tell(QUEUE, "Retry", vec![Variant::U64(txn)]))
     }
+    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
+        Box::pin(self.tell(QUEUE, "Resolve", vec![Variant::U64(txn), Variant::Bool(executed), Variant::from(reference.to_owned())]))
+    }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         Box::pin(self.ask(QUEUE, "Papers", Vec::new()))
     }

@@ -143,6 +143,12 @@ pub const INTERFACES: &[Interface] = &[
         methods: &[
             method("Obligations", &[], &[("obligations", "aa{sv}")], "What frames that left still owe."),
             method("Retry", &[("txn", "t")], &[], "Tries a Stuck obligation again. Managers only."),
+            method(
+                "Resolve",
+                &[("txn", "t"), ("executed", "b"), ("reference", "s")],
+                &[],
+                "What the acquirer says became of what is Stuck, with their reference. Managers only.",
+            ),
             method("Papers", &[], &[("papers", "aa{sv}")], "Papers that are not printed yet."),
             method("ReleasePaper", &[("paper", "t"), ("print", "b")], &[], "Prints a held paper as a duplicate, or gives it up. Managers only."),
         ],

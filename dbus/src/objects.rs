@@ -87,7 +87,7 @@ pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&Req
     match screen {
         Screen::Idle | Screen::Trouble { .. } => true,
         Screen::Result { outcome } => sees(caller, &outcome.key.app),
-        Screen::Confirm { .. } | Screen::Present { .. } | Screen::Pin { .. } | Screen::Wait { .. } => {
+        Screen::Confirm { .. } | Screen::ConfirmPartial { .. } | Screen::Present { .. } | Screen::Pin { .. } | Screen::Wait { .. } => {
             caller.manager || running.is_some_and(|k| sees(caller, &k.app))
         }
     }

@@ -46,6 +46,8 @@ async fn every_method_answers_what_the_terminal_said() {
         assert_eq!(c.papers(&who).await, w.fake.papers(&who).await);
         assert_eq!(c.totals(&who).await, w.fake.totals(&who).await);
         c.retry_obligation(&who, 40 + n as u64).await.unwrap();
+        c.resolve_obligation(&who, 50 + n as u64, n == 0, "case 7").await.unwrap();
+        assert!(w.fake.has_done(&format!("resolve 5{n} {} case 7", n == 0)));
         c.release_paper(&who, 4, n == 0).await.unwrap();
         assert!(w.fake.has_done(&format!("retry 4{n}")) && w.fake.has_done(&format!("release 4 {}", n == 0)));
         assert_eq!(c.info().await, w.fake.info().await);

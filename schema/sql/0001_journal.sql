@@ -38,12 +38,18 @@ CREATE TABLE txn (
     started    INTEGER NOT NULL,
     ended      INTEGER,
     voided_by  INTEGER,
+    completed_by INTEGER,
+    adjusted_by INTEGER,
+    -- What refunds have taken of it, minor units; those that may have left included.
+    refunded   INTEGER NOT NULL DEFAULT 0,
     outcome    TEXT NOT NULL,
     UNIQUE (app, id)
 ) STRICT;
 -- The original of a void is named by one of these.
 CREATE INDEX txn_by_rrn  ON txn (rrn)  WHERE rrn IS NOT NULL;
 CREATE INDEX txn_by_stan ON txn (stan) WHERE stan IS NOT NULL;
+-- Pre-authorisations are named by their authorisation code too.
+CREATE INDEX txn_by_auth_code ON txn (outcome ->> '$.auth_code') WHERE kind = 'pre_auth' AND status = 'approved';
 
 -- PANs that an obligation or the open batch still needs, sealed by the vault under the transaction's number.
 CREATE TABLE sealed (

@@ -144,6 +144,9 @@ pub trait Terminal: Send + Sync {
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>>;
     /// Tries a Stuck obligation again. Managers only.
     fn retry_obligation<'a>(&'a self, caller: &'a Caller, txn: u64) -> Reply<'a, ()>;
+    /// A person asked the acquirer what became of what is Stuck: it was `executed` and stands, or not; with the acquirer's
+    /// reference, 1 to 40 characters. Managers only.
+    fn resolve_obligation<'a>(&'a self, caller: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()>;
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>>;
     /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;

@@ -29,6 +29,8 @@ pub enum Fate {
     Partial,
     /// Answered, with this processing requirement in the header.
     Require(u8),
+    /// Posted, and answered 09: the payer confirms after so many queries.
+    Pending(u32),
 }
 
 type Book = (AccountId, u32, u32);
@@ -43,6 +45,12 @@ pub struct Posting {
     /// By a void that is not itself reversed.
     pub voided: bool,
     original: Option<Book>,
+    /// Of a payment: what refunds gave back. Of a hold: a completion took it up.
+    pub refunded: u64,
+    pub taken_up: bool,
+    pub tip: u64,
+    /// Of a payment by code whose payer has not confirmed: how many queries are answered 09 still.
+    pending: Option<u32>,
 }
 
 #[derive(Default)]
@@ -64,8 +72,22 @@ impl Bank {
         let mut answer = match (fate, m.leg) {
             // The codes that end a reversal are never a refusal of it: they would be the bank's lie.
             (Fate::Refuse("12" | "25") | Fate::SlowRefuse(_, "12" | "25"), Leg::Reversal(_)) => self.reversal(m),
+            // What is posted is not refused when it is told again.
+            (Fate::Refuse(code) | Fate::RefuseNoMac(code) | Fate::SlowRefuse(_, code), Leg::Repeat)
+                if !matches!(*code, "77" | "96" | "A0" | "91" | "09") && self.books.contains_key(&book(&m.account, &m.plan)) =>
+            {
+                self.request(m)
+            }
+            (Fate::Refuse(code), Leg::Query) => {
+                // The payer said no.
+                let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+                if let Some(p) = original.and_then(|o| self.books.get_mut(&o)) {
+                    p.reversed = true;
+                }
+                self.answer(code, m)
+            }
             (Fate::Refuse(code) | Fate::RefuseNoMac(code) | Fate::SlowRefuse(_, code), _) => self.answer(code, m),
-            (Fate::Partial, Leg::Request) => {
+            (Fate::Partial, Leg::Request) if m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Reverse => {
                 let mut answer = self.request(m);
                 if let (Some(p), "00") = (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str()) {
                     p.amount = p.asked / 2;
@@ -74,15 +96,24 @@ impl Bank {
                 }
                 answer
             }
-            (_, Leg::Request) => self.request(m),
+            (Fate::Pending(queries), Leg::Request) if m.plan.wallet.is_some() => {
+                let mut answer = self.request(m);
+                if let (Some(p), "00") = (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str()) {
+                    p.pending = Some(*queries);
+                    answer.code = "09".into();
+                }
+                answer
+            }
+            (_, Leg::Request | Leg::Repeat) => self.request(m),
             (_, Leg::Reversal(_)) => self.reversal(m),
-            (_, Leg::Repeat | Leg::Query) => self.answer("12", m),
+            (_, Leg::Query) => self.query(m),
         };
         match fate {
             Fate::Require(digit) => answer.requirement = *digit,
             Fate::BadMac => answer.mac = MacVerdict::Wrong,
             Fate::NoMac | Fate::RefuseNoMac(_) => answer.mac = MacVerdict::Absent,
             Fate::SlowRefuse(..)
+            | Fate::Pending(_)
             | Fate::Partial
             | Fate::Answer
             | Fate::Refuse(_)
@@ -99,18 +130,17 @@ impl Bank {
     fn request(&mut self, m: &HostMessage) -> HostAnswer {
         let key = book(&m.account, &m.plan);
         match m.plan.kind {
-            Kind::SignIn | Kind::SignOff | Kind::Echo | Kind::Balance => return self.answer("00", m),
-            Kind::Sale | Kind::Void => {}
-            Kind::Refund
+            Kind::SignIn | Kind::SignOff | Kind::Echo | Kind::Balance | Kind::Parameters | Kind::StatusUpload => return self.answer("00", m),
+            Kind::Sale
+            | Kind::Void
+            | Kind::Refund
             | Kind::PreAuth
             | Kind::PreAuthCancel
             | Kind::Completion
             | Kind::CompletionAdvice
             | Kind::CompletionCancel
             | Kind::TipAdjust
-            | Kind::VoiceSale
-            | Kind::Parameters
-            | Kind::StatusUpload => return self.answer("12", m),
+            | Kind::VoiceSale => {}
         }
         if self.forgotten.contains(&key) {
             return self.answer("12", m);
@@ -119,14 +149,54 @@ impl Bank {
             return self.answer("94", m);
         }
         let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
-        if m.plan.kind == Kind::Void {
-            match original.as_ref().and_then(|o| self.books.get_mut(o)) {
-                Some(p) if !p.reversed && !p.voided && Some(p.amount) == m.plan.amount.map(|a| a.minor()) => p.voided = true,
-                Some(_) | None => return self.answer("25", m),
-            }
-        }
         let amount = m.plan.amount.map_or(0, |a| a.minor());
-        self.books.insert(key, Posting { kind: m.plan.kind, amount, asked: amount, reversed: false, voided: false, original });
+        let tip = m.plan.tip.unwrap_or(0);
+        // What is done to the original, or why not.
+        let refused = match (m.plan.kind, original.as_ref().and_then(|o| self.books.get_mut(o)).filter(|p| !p.reversed && !p.voided)) {
+            (Kind::Sale | Kind::PreAuth | Kind::VoiceSale | Kind::Balance, _) => None,
+            (_, None) => Some("25"),
+            (Kind::Void, Some(p)) if p.kind == Kind::Sale && p.amount == amount && p.tip == 0 && p.refunded == 0 => {
+                p.voided = true;
+                None
+            }
+            (Kind::CompletionCancel, Some(p)) if matches!(p.kind, Kind::Completion | Kind::CompletionAdvice) && p.amount == amount && p.refunded == 0 => {
+                p.voided = true;
+                None
+            }
+            (Kind::PreAuthCancel, Some(p)) if p.kind == Kind::PreAuth && !p.taken_up => {
+                p.voided = true;
+                None
+            }
+            (Kind::Completion | Kind::CompletionAdvice, Some(p)) if p.kind == Kind::PreAuth && !p.taken_up && amount <= p.amount * 115 / 100 => {
+                p.taken_up = true;
+                None
+            }
+            (Kind::Refund, Some(p)) if p.refunded + amount <= p.amount + p.tip => {
+                p.refunded += amount;
+                None
+            }
+            (Kind::TipAdjust, Some(p)) if p.kind == Kind::Sale && p.tip == 0 && amount == p.amount + tip => {
+                p.tip = tip;
+                None
+            }
+            (_, Some(_)) => Some("64"),
+        };
+        if let Some(code) = refused {
+            return self.answer(code, m);
+        }
+        let posting = Posting {
+            kind: m.plan.kind,
+            amount,
+            asked: amount,
+            reversed: false,
+            voided: false,
+            original,
+            refunded: 0,
+            taken_up: false,
+            tip: 0,
+            pending: None,
+        };
+        self.books.insert(key, posting);
         self.answer("00", m)
     }
 
@@ -140,17 +210,35 @@ impl Bank {
         if posting.kind != m.plan.kind || Some(posting.asked) != m.plan.amount.map(|a| a.minor()) {
             return self.answer("30", m);
         }
-        posting.reversed = true;
-        if let Some(original) = posting.original.clone().and_then(|o| self.books.get_mut(&o)) {
-            original.voided = false;
+        let again = std::mem::replace(&mut posting.reversed, true);
+        let kind = posting.kind;
+        assert!(!matches!(kind, Kind::Refund | Kind::CompletionAdvice | Kind::VoiceSale | Kind::TipAdjust), "{kind:?} is never reversed");
+        if let Some(original) = posting.original.clone().filter(|_| !again).and_then(|o| self.books.get_mut(&o)) {
+            match kind {
+                Kind::Completion => original.taken_up = false,
+                _ => original.voided = false,
+            }
         }
         self.answer("00", m)
+    }
+
+    /// What became of a payment by code.
+    fn query(&mut self, m: &HostMessage) -> HostAnswer {
+        let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+        let Some(posting) = original.and_then(|o| self.books.get_mut(&o)).filter(|p| !p.reversed) else { return self.answer("25", m) };
+        match &mut posting.pending {
+            Some(n) if *n > 0 => {
+                *n -= 1;
+                self.answer("09", m)
+            }
+            Some(_) | None => self.answer("00", m),
+        }
     }
 
     fn answer(&mut self, code: &str, m: &HostMessage) -> HostAnswer {
         self.rrn += 1;
         let sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request;
-        let control = matches!(m.plan.kind, Kind::SignIn | Kind::SignOff | Kind::Echo);
+        let control = !m.plan.kind.row().authorisation;
         HostAnswer {
             code: code.into(),
             mac: if control { MacVerdict::NotUsed } else { MacVerdict::Good },

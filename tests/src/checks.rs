@@ -4,14 +4,17 @@ use payterm_core::{Effect, Machine, Step};
 use payterm_schema::{
     Kind, Outcome, Record, RequestKey, Status,
     host::Leg,
-    kind::Recovery,
+    kind::{Recovery, Side},
+    outcome::Forwarding,
     record::{Entry, ObligationState},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The last outcome on disk of each transaction; running ones as they started.
 pub fn outcomes(journal: &[Entry]) -> BTreeMap<u64, Outcome> {
-    let mut out = BTreeMap::new();
+    let mut out: BTreeMap<u64, Outcome> = BTreeMap::new();
+    let mut touched: BTreeMap<(u64, u64, usize), ()> = BTreeMap::new();
+    let mut refunded: BTreeMap<u64, u64> = BTreeMap::new();
     for e in journal {
         match &e.record {
             Record::Started { txn, view, .. } => {
@@ -20,12 +23,23 @@ pub fn outcomes(journal: &[Entry]) -> BTreeMap<u64, Outcome> {
             Record::Outcome { outcome } => {
                 out.insert(outcome.txn, (**outcome).clone());
             }
-            Record::Voided { txn, .. } => {
-                if let Some(o) = out.get_mut(txn) {
-                    o.voided = true;
-                }
-            }
+            Record::Voided { txn, by } => drop(touched.insert((*txn, *by, 0), ())),
+            Record::Completed { txn, by } => drop(touched.insert((*txn, *by, 1), ())),
+            Record::Adjusted { txn, by } => drop(touched.insert((*txn, *by, 2), ())),
+            Record::Released { txn, by } => touched.retain(|(t, b, how), ()| (t, b) != (txn, by) || *how == 0),
+            Record::RefundHeld { txn, minor, .. } => *refunded.entry(*txn).or_default() += minor,
+            Record::RefundFreed { txn, minor, .. } => *refunded.entry(*txn).or_default() -= minor,
             _ => {}
+        }
+    }
+    for (txn, _, how) in touched.into_keys() {
+        if let Some(o) = out.get_mut(&txn) {
+            *[&mut o.voided, &mut o.completed, &mut o.adjusted][how] = true;
+        }
+    }
+    for (txn, minor) in refunded {
+        if let Some(o) = out.get_mut(&txn) {
+            o.sums.refunded = Some(minor).filter(|m| *m > 0);
         }
     }
     out
@@ -74,13 +88,17 @@ pub fn effect(world: &World, effect: &Effect) {
                     *account == m.account && plan.stan == m.plan.stan && (*owes || m.plan.kind.row().recovery == Recovery::AskAgain)
                 }
                 (Record::ControlSent { account, plan }, Leg::Request) => *account == m.account && plan.stan == m.plan.stan,
-                (Record::ObligationTried { stan, .. }, Leg::Reversal(_)) => *stan == m.plan.stan,
+                (Record::ObligationTried { stan, .. }, Leg::Reversal(_) | Leg::Repeat) => *stan == m.plan.stan,
+                (Record::Queried { plan, .. }, Leg::Query) => plan.stan == m.plan.stan,
                 _ => false,
             });
             assert!(allowed, "the record that allows {m:?} is not on disk");
+            let kind = m.plan.kind.row();
+            assert!(!matches!(m.leg, Leg::Reversal(_)) || kind.recovery == Recovery::Reverse, "{:?} is never reversed", m.plan.kind);
+            assert!(m.leg != Leg::Repeat || kind.recovery == Recovery::Repeat, "{:?} is never sent again", m.plan.kind);
             if m.leg == Leg::Request && m.plan.kind.row().authorisation {
                 let durable = Machine::replay(world.settings.clone(), None, world.journal.clone()).expect("replay");
-                let owed = durable.obligations().iter().find(|o| o.account == m.account && o.state == ObligationState::Due && o.plan.wallet.is_none());
+                let owed = durable.obligations().iter().find(|o| o.account == m.account && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left);
                 assert!(owed.is_none(), "invariant 4: an authorisation leaves although {owed:?}");
             }
         }
@@ -119,12 +137,20 @@ pub fn at_rest(world: &World) {
                 assert!(stans.insert((account.to_string(), plan.batch.get(), plan.stan.get())), "invariant 6: STAN {} twice", plan.stan);
                 frames.entry(*txn).or_default().push((account.to_string(), plan.batch.get(), plan.stan.get()));
             }
+            Record::Queried { txn, stan, plan, .. } => {
+                let account = world.journal.iter().find_map(|e| match &e.record {
+                    Record::Allowed { txn: t, account, plan, .. } if t == txn && plan.stan == *stan => Some(account.to_string()),
+                    _ => None,
+                });
+                assert!(stans.insert((account.unwrap_or_default(), plan.batch.get(), plan.stan.get())), "invariant 6: STAN {} twice", plan.stan);
+            }
             Record::ControlSent { account, plan } => {
                 assert!(stans.insert((account.to_string(), plan.batch.get(), plan.stan.get())), "invariant 6: STAN {} twice", plan.stan);
             }
             Record::Outcome { outcome } => {
                 let before = finals.insert(outcome.txn, outcome.status);
-                assert!(matches!(before, None | Some(Status::Unknown)), "invariant 5: {:?} became {:?}", before, outcome.status);
+                let gained = outcome.forwarding.is_some() && before == Some(outcome.status);
+                assert!(gained || matches!(before, None | Some(Status::Unknown)), "invariant 5: {:?} became {:?}", before, outcome.status);
             }
             _ => {}
         }
@@ -143,56 +169,57 @@ pub fn at_rest(world: &World) {
         if stuck.contains(&txn) {
             continue;
         }
-        match (o.kind, o.status) {
-            (Kind::Sale, Status::Approved) => {
-                assert_eq!(standing.len(), 1, "approved {} is not at the bank", o.key);
-                assert_eq!(Some(standing[0].amount), o.sums.amount, "{}", o.key);
-                assert_eq!(standing[0].voided, o.voided, "{}: voided at the bank and on the terminal", o.key);
+        let row = o.kind.row();
+        let refused = matches!(o.forwarding, Some(Forwarding::Refused(_)));
+        match o.status {
+            _ if !row.authorisation || o.kind == Kind::Balance => assert!(o.status.is_final(), "{}", o.key),
+            Status::Approved if refused => assert!(standing.is_empty(), "{}: told that it was refused, and stands", o.key),
+            Status::Approved => {
+                assert_eq!(standing.len(), 1, "approved {} is not at the bank: {:#?}", o.key, world.story(txn));
+                let p = standing[0];
+                assert_eq!(Some(p.amount), o.sums.amount, "{}", o.key);
+                assert_eq!(p.voided, o.voided, "{}: voided at the bank and on the terminal", o.key);
+                assert_eq!(p.taken_up, o.completed, "{}: taken up at the bank and on the terminal", o.key);
+                assert_eq!(p.tip > 0, o.adjusted, "{}: adjusted at the bank and on the terminal", o.key);
+                // What is in doubt is held here, and may not be at the bank.
+                let in_doubt: u64 = (world.machine.obligations().iter())
+                    .filter(|d| d.plan.kind == Kind::Refund && d.plan.original.as_ref().is_some_and(|x| x.stan == o.stan && x.batch == o.batch))
+                    .filter_map(|d| d.plan.amount.map(|a| a.minor()))
+                    .sum();
+                let held = o.sums.refunded.unwrap_or(0);
+                assert!(p.refunded <= held && held <= p.refunded + in_doubt, "{}: {} refunded at the bank and {held} on the terminal", o.key, p.refunded);
+                assert!(p.refunded <= p.amount + p.tip, "{}: refunded above the original", o.key);
             }
-            (Kind::Void, Status::Approved) => assert_eq!(standing.len(), 1, "approved void {} is not at the bank", o.key),
-            (Kind::Sale | Kind::Void, Status::Declined | Status::Cancelled | Status::Failed) => {
-                assert!(standing.is_empty(), "invariant 3: {} was told {:?} and stands at the bank: {:#?}", o.key, o.status, world.story(txn))
+            Status::Declined | Status::Cancelled | Status::Failed => {
+                assert!(standing.is_empty(), "invariant 3: {} was told {:?} and stands at the bank: {:#?}", o.key, o.status, world.story(txn));
             }
-            (Kind::Sale | Kind::Void, status) => panic!("{}: at rest, and {status:?}", o.key),
-            (
-                Kind::Balance
-                | Kind::Refund
-                | Kind::PreAuth
-                | Kind::PreAuthCancel
-                | Kind::Completion
-                | Kind::CompletionAdvice
-                | Kind::CompletionCancel
-                | Kind::TipAdjust
-                | Kind::VoiceSale
-                | Kind::Parameters
-                | Kind::StatusUpload
-                | Kind::SignIn
-                | Kind::SignOff
-                | Kind::Echo,
-                _,
-            ) => assert!(o.status.is_final(), "{}", o.key),
+            Status::Running | Status::Unknown => panic!("{}: at rest, and {:?}", o.key, o.status),
         }
     }
 
     // 6: the sums are those of the approvals.
     for (account, ledger) in &world.machine.state().accounts {
-        let sum = |kind: Kind| {
+        let sum = |side: Side| {
             outcomes(&world.journal)
                 .values()
-                .filter(|o| o.kind == kind && o.status == Status::Approved && o.account.as_ref() == Some(account))
-                .filter_map(|o| o.sums.amount)
+                .filter(|o| o.kind.row().side == side && o.status == Status::Approved && o.account.as_ref() == Some(account))
+                .filter(|o| !matches!(o.forwarding, Some(Forwarding::Refused(_))))
+                .filter_map(|o| if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount })
                 .sum::<u64>()
         };
-        assert_eq!((ledger.debit_minor, ledger.credit_minor), (sum(Kind::Sale), sum(Kind::Void)), "invariant 6: totals");
+        assert_eq!((ledger.debit_minor, ledger.credit_minor), (sum(Side::Debit), sum(Side::Credit)), "invariant 6: totals");
     }
 
     // Sealed PANs: only those that a void may still need, or that a Stuck reversal needs.
     for txn in &world.sealed {
         let o = outcomes(&world.journal).remove(txn).expect("a sealed PAN of a transaction");
-        assert!(stuck.contains(txn) || (o.kind == Kind::Sale && o.status == Status::Approved && !o.voided), "a sealed PAN is kept that nobody needs: {o:?}");
+        assert!(stuck.contains(txn) || (o.kind.keeps_pan() && o.status == Status::Approved && !o.voided), "a sealed PAN is kept that nobody needs: {o:?}");
     }
 
-    for o in outcomes(&world.journal).values().filter(|o| o.kind == Kind::Sale && o.status == Status::Approved && !o.voided && o.wallet.is_none()) {
+    for o in outcomes(&world.journal).values().filter(|o| o.kind.keeps_pan() && o.status == Status::Approved && !o.voided && o.wallet.is_none()) {
+        if matches!(o.forwarding, Some(Forwarding::Refused(_))) {
+            continue;
+        }
         assert!(world.sealed.contains(&o.txn), "the PAN that a void of {} needs is gone", o.key);
     }
     let waited = world.now.since(crate::world::at_epoch()).0;

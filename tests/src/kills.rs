@@ -350,7 +350,7 @@ pub async fn judge(stack: &Stack, client: &Client, issued: &[Issued], v: &mut Ve
         }
     }
     let voids: Vec<u64> =
-        outcomes.values().filter(|o| o.kind == Kind::Void && o.status == Status::Approved).filter_map(|o| Some(o.original.as_ref()?.txn)).collect();
+        outcomes.values().filter(|o| o.kind == Kind::Void && o.status == Status::Approved).filter_map(|o| o.original.as_ref()?.txn).collect();
     if voids.len() != voids.iter().collect::<BTreeSet<_>>().len() {
         v.double.push(format!("a sale was voided twice: {voids:?}"));
     }

@@ -70,7 +70,7 @@ fn wild(seed: u64) {
         .enumerate()
         .map(|(i, id)| {
             let amount = Some(1_000 + 2 * pick(50));
-            let order = match pick(12) {
+            let order = match pick(15) {
                 0..=2 => void(id, IDS[pick(i as u64 + 1) as usize]),
                 3 => scan(id),
                 4 => Order { customer: [Customer::Walks, Customer::CancelsAtPin, Customer::PressesCancel][pick(3) as usize].clone(), ..sale(id) },
@@ -78,12 +78,24 @@ fn wild(seed: u64) {
                 6 => control(id, [Kind::SignIn, Kind::SignOff, Kind::SignOff, Kind::Echo][pick(4) as usize]),
                 7 => Order { customer: Customer::SwipesOther, ..sale(id) },
                 8 => Order { customer: Customer::Bypasses, ..sale(id) },
+                9 => {
+                    let original = IDS[pick(i as u64 + 1) as usize];
+                    let kinds = [Kind::Refund, Kind::Refund, Kind::Completion, Kind::CompletionAdvice, Kind::CompletionCancel, Kind::PreAuthCancel, Kind::TipAdjust];
+                    let kind = kinds[pick(7) as usize];
+                    let amount = match kind.row().amount {
+                        payterm_schema::kind::AmountRule::None => None,
+                        _ => Some([30, 400, 1_000][pick(3) as usize]),
+                    };
+                    return Order { amount, ..on(kind, id, original) };
+                }
+                10 => new([Kind::PreAuth, Kind::PreAuth, Kind::VoiceSale][pick(3) as usize], id),
+                11 => Order { customer: Customer::TakesPart, ..sale(id) },
                 _ => sale(id),
             };
             Order { amount: order.amount.and(amount), ..order }
         })
         .collect();
-    let refusals = ["51", "55", "55", "77", "96", "A0", "09", "25", "Z7"];
+    let refusals = ["51", "55", "91", "77", "96", "A0", "09", "25", "Z7"];
     let mut fate = |calm: u64| match pick(15 + calm) {
         0 => Fate::LoseReply,
         1 => Fate::LoseRequest,
@@ -95,6 +107,7 @@ fn wild(seed: u64) {
         7..=9 => Fate::RefuseNoMac(refusals[pick(9) as usize]),
         10..=12 => Fate::Refuse(refusals[pick(9) as usize]),
         13 => Fate::Partial,
+        14 if pick(3) == 0 => Fate::Pending(pick(12) as u32),
         14 if pick(2) == 0 => Fate::SlowRefuse(pick(60_000) as i64, refusals[pick(9) as usize]),
         14 => Fate::Require([3, 3, 1, 6][pick(4) as usize]),
         _ => Fate::Answer,

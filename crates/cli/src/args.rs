@@ -107,6 +107,64 @@ pub enum Command {
         #[command(flatten)]
         run: Run,
     },
+    /// Gives a payment back, the whole or a part 退货.
+    Refund {
+        #[command(flatten)]
+        original: RefundOf,
+        /// The part; without it all that is left.
+        #[arg(long, requires = "currency")]
+        amount: Option<String>,
+        #[arg(long, requires = "amount")]
+        currency: Option<String>,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Sets an amount of a card aside 预授权.
+    PreAuth(Paid),
+    /// Frees what a pre-authorisation set aside 预授权撤销.
+    PreAuthCancel {
+        #[command(flatten)]
+        original: AuthorisationOf,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Takes a payment out of a pre-authorisation 预授权完成.
+    Completion {
+        #[command(flatten)]
+        original: AuthorisationOf,
+        /// Told to the acquirer afterwards 预授权完成通知: it is accepted without waiting for the line.
+        #[arg(long)]
+        advice: bool,
+        #[command(flatten)]
+        paid: Paid,
+    },
+    /// Takes a completion of the open batch back 预授权完成撤销.
+    CompletionCancel {
+        #[command(flatten)]
+        original: OriginalArg,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Adds a tip to a sale of the open batch 小费调整.
+    Tip {
+        #[command(flatten)]
+        original: OriginalArg,
+        /// The tip.
+        #[command(flatten)]
+        paid: Paid,
+    },
+    /// A sale that the issuer authorised by telephone 离线结算.
+    VoiceSale {
+        /// The code that the issuer gave: 6 letters or digits.
+        #[arg(long)]
+        auth_code: String,
+        #[command(flatten)]
+        paid: Paid,
+    },
+    /// Fetches the acquirer's parameters 参数下载.
+    Parameters(Run),
+    /// Tells the acquirer how the terminal is 状态上送.
+    StatusUpload(Run),
     /// Asks for the balance of a card 余额查询.
     Balance(Run),
     /// Signs an account in 签到.
@@ -200,6 +258,44 @@ pub struct Run {
 }
 
 #[derive(Args)]
+pub struct Paid {
+    /// As people write it: 12.34.
+    #[arg(long)]
+    pub amount: String,
+    /// ISO 4217 code: CNY.
+    #[arg(long)]
+    pub currency: String,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+#[derive(Args)]
+pub struct RefundOf {
+    /// Request id of the payment.
+    #[arg(long, value_name = "ID", required_unless_present = "rrn", conflicts_with = "rrn")]
+    pub original_id: Option<String>,
+    /// RRN 检索参考号 of the payment (F37), with its date.
+    #[arg(long, requires = "date")]
+    pub rrn: Option<String>,
+    /// MMDD.
+    #[arg(long, requires = "rrn")]
+    pub date: Option<String>,
+}
+
+#[derive(Args)]
+pub struct AuthorisationOf {
+    /// Request id of the pre-authorisation.
+    #[arg(long, value_name = "ID", required_unless_present = "auth_code", conflicts_with = "auth_code")]
+    pub original_id: Option<String>,
+    /// Authorisation code 授权码 of the pre-authorisation (F38), with its date.
+    #[arg(long, requires = "date")]
+    pub auth_code: Option<String>,
+    /// MMDD.
+    #[arg(long, requires = "auth_code")]
+    pub date: Option<String>,
+}
+
+#[derive(Args)]
 #[group(required = true, multiple = false)]
 pub struct OriginalArg {
     /// Request id of the sale.
@@ -276,6 +372,26 @@ fn stan(text: &str) -> Result<Stan, String> {
 pub enum QueueAction {
     /// Tries a stuck obligation again (managers).
     Retry { txn: u64 },
+    /// Writes down what the acquirer says became of a stuck one (managers).
+    Resolve {
+        txn: u64,
+        /// The acquirer's reference, up to 40 characters.
+        #[arg(long)]
+        reference: String,
+        #[command(flatten)]
+        what: Resolved,
+    },
+}
+
+#[derive(Args)]
+#[group(id = "resolved", required = true, multiple = false)]
+pub struct Resolved {
+    /// It was executed and stands at the acquirer.
+    #[arg(long)]
+    pub executed: bool,
+    /// It was not executed, or was taken back.
+    #[arg(long)]
+    pub not_executed: bool,
 }
 
 #[derive(Subcommand)]

@@ -67,6 +67,21 @@ fn describe(ui: &Ui, record: &Record) -> String {
             say("cli-explain-outcome", &[("status", &ui.texts.word(o.status))]) + &indent(&reason) + &indent(&by)
         }
         Record::Voided { by, .. } => say("cli-explain-voided", &[("txn", by)]),
+        Record::Completed { by, .. } => say("cli-explain-completed", &[("txn", by)]),
+        Record::Adjusted { by, .. } => say("cli-explain-adjusted", &[("txn", by)]),
+        Record::RefundHeld { by, minor, .. } => say("cli-explain-refund-held", &[("txn", by), ("minor", minor)]),
+        Record::RefundFreed { by, minor, .. } => say("cli-explain-refund-freed", &[("txn", by), ("minor", minor)]),
+        Record::Released { by, .. } => say("cli-explain-released", &[("txn", by)]),
+        Record::Pending { stan, answer, asking, trace, .. } => {
+            say("cli-explain-pending", &[("stan", stan), ("time", &ui.time(asking.until))]) + &answered(ui, answer) + &frames(ui, trace)
+        }
+        Record::Queried { stan, plan, .. } => say("cli-explain-queried", &[("stan", stan), ("own", &plan.stan)]),
+        Record::AskedAnew { stan, asking, .. } => say("cli-explain-asked-anew", &[("stan", stan), ("time", &ui.time(asking.until))]),
+        Record::Partial { stan, answer, trace, .. } => say("cli-explain-partial", &[("stan", stan)]) + &answered(ui, answer) + &frames(ui, trace),
+        Record::ObligationDue { stan, reason, not_before, .. } => {
+            let due = ui.say("cli-explain-due", &[("code", &reason.code()), ("time", &ui.time(*not_before))]);
+            say("cli-explain-unclear", &[("stan", stan)]) + &indent(&due)
+        }
         Record::ObligationTried { stan, .. } => say("cli-explain-tried", &[("stan", stan)]),
         Record::ObligationFailed { stan, code, why, next_try, left, trace, .. } => {
             let code = code.as_deref().map(|c| format!("F39 {c} · ")).unwrap_or_default();

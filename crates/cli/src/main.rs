@@ -12,7 +12,7 @@ mod secret;
 mod show;
 mod ui;
 
-use args::{Cli, Command, FrameAction, Global, PapersAction, QueueAction, YesNo};
+use args::{AuthorisationOf, Cli, Command, FrameAction, Global, OriginalArg, PapersAction, QueueAction, YesNo};
 use bus::Bus;
 use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
@@ -104,6 +104,16 @@ fn main() -> ExitCode {
     ExitCode::from(done.unwrap_or_else(|failure| failure.tell(&ui)))
 }
 
+fn of(o: OriginalArg) -> RequestWire {
+    RequestWire { original_id: o.original_id, original_rrn: o.rrn, original_stan: o.stan, ..RequestWire::default() }
+}
+fn authorisation(o: AuthorisationOf) -> RequestWire {
+    RequestWire { original_id: o.original_id, original_auth_code: o.auth_code, original_date: o.date, ..RequestWire::default() }
+}
+fn paid(amount: String, currency: String, wire: RequestWire) -> RequestWire {
+    RequestWire { amount: Some(amount), currency: Some(currency), ..wire }
+}
+
 async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> {
     let plain = RequestWire::default;
     let pay = |kind: Kind, wire, run| pay::pay(global, ui, kind, wire, run);
@@ -111,10 +121,25 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         Command::Sale { amount, currency, run } => {
             return pay(Kind::Sale, RequestWire { amount: Some(amount), currency: Some(currency), ..plain() }, run).await;
         }
-        Command::Void { original: o, run } => {
-            let wire = RequestWire { original_id: o.original_id, original_rrn: o.rrn, original_stan: o.stan, ..plain() };
-            return pay(Kind::Void, wire, run).await;
+        Command::Void { original, run } => return pay(Kind::Void, of(original), run).await,
+        Command::Refund { original: o, amount, currency, run } => {
+            let wire = RequestWire { original_id: o.original_id, original_rrn: o.rrn, original_date: o.date, amount, currency, ..plain() };
+            return pay(Kind::Refund, wire, run).await;
         }
+        Command::PreAuth(p) => return pay(Kind::PreAuth, paid(p.amount, p.currency, plain()), p.run).await,
+        Command::PreAuthCancel { original, run } => return pay(Kind::PreAuthCancel, authorisation(original), run).await,
+        Command::Completion { original, advice, paid: p } => {
+            let kind = if advice { Kind::CompletionAdvice } else { Kind::Completion };
+            return pay(kind, paid(p.amount, p.currency, authorisation(original)), p.run).await;
+        }
+        Command::CompletionCancel { original, run } => return pay(Kind::CompletionCancel, of(original), run).await,
+        Command::Tip { original, paid: p } => return pay(Kind::TipAdjust, paid(p.amount, p.currency, of(original)), p.run).await,
+        Command::VoiceSale { auth_code, paid: p } => {
+            let wire = RequestWire { auth_code: Some(auth_code), ..plain() };
+            return pay(Kind::VoiceSale, paid(p.amount, p.currency, wire), p.run).await;
+        }
+        Command::Parameters(run) => return pay(Kind::Parameters, plain(), run).await,
+        Command::StatusUpload(run) => return pay(Kind::StatusUpload, plain(), run).await,
         Command::Balance(run) => return pay(Kind::Balance, plain(), run).await,
         Command::SignIn(run) => return pay(Kind::SignIn, plain(), run).await,
         Command::SignOff(run) => return pay(Kind::SignOff, plain(), run).await,
@@ -168,6 +193,10 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
                 None => {
                     let all = bus.client.obligations(&bus.caller).await?;
                     ui.result(&all, || show::obligations(ui, &all));
+                }
+                Some(QueueAction::Resolve { txn, reference, what }) => {
+                    bus.client.resolve_obligation(&bus.caller, txn, what.executed, &reference).await?;
+                    ui.done();
                 }
                 Some(QueueAction::Retry { txn }) => {
                     bus.client.retry_obligation(&bus.caller, txn).await?;

@@ -44,7 +44,8 @@ impl Machine {
             }
             told
         });
-        let voidable = done && o.sealed.is_some_and(|t| self.state.voidable.contains(&t));
+        // Its own PAN is needed by nobody after a refusal; a tip's is its sale's.
+        let voidable = o.sealed.is_some_and(|t| (done || t != txn) && self.state.voidable.contains(&t));
         // While the obligation is there, the fold knows that it was counted.
         if let Some(outcome) = outcome {
             if !done && let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {

@@ -75,7 +75,10 @@ impl Machine {
         if let Some(pan) = flow.presented.as_ref().and_then(|p| p.secrets.pan.clone()) {
             self.step.seal.push((txn, pan));
         }
-        if let (Kind::Refund, Some(original), Some(minor)) = (kind, original.and_then(|o| o.txn), view.sums.amount) {
+        // Once a request: a try that the host refused held it already.
+        if running.frames == 0
+            && let (Kind::Refund, Some(original), Some(minor)) = (kind, original.and_then(|o| o.txn), view.sums.amount)
+        {
             self.record(Some(original), Record::RefundHeld { txn: original, by: txn, minor });
         }
         let owes = row.recovery != Recovery::AskAgain;

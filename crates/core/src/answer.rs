@@ -108,7 +108,7 @@ impl Machine {
             (false, true) => ReversalReason::NoReply,
             (false, false) => ReversalReason::Other,
         };
-        if recovery == Recovery::Repeat && class != Class::A && (suspicious || self.advice_waits(&rules, &answer)) {
+        if recovery == Recovery::Repeat && (partial || (class != Class::A && (suspicious || self.advice_waits(&rules, &answer)))) {
             // No word of the acquirer's on the advice itself: it is told again.
             let why = format!("answered {}", answer.code);
             let digit = answer.requirement;
@@ -119,7 +119,8 @@ impl Machine {
             self.requirement(account, txn, digit);
             return self.accept_advice();
         }
-        if recovery == Recovery::AskPerson && class != Class::A && (suspicious || rule.is_some_and(|r| r.reverse)) {
+        // Another amount than was asked for is no answer either, where nothing can be taken back.
+        if recovery == Recovery::AskPerson && (partial || (class != Class::A && (suspicious || rule.is_some_and(|r| r.reverse)))) {
             let (code, digit) = (format!("host-{}", answer.code), answer.requirement);
             let reason = ReversalReason::NoReply;
             self.record(Some(txn), Record::NoReply { txn, account: account.clone(), stan, why: code.clone(), reason, not_before: self.now, trace });

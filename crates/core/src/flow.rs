@@ -128,6 +128,11 @@ impl Flow {
             Stage::Sent | Stage::Asking => None,
         }
     }
+    /// A PIN that was typed and has not left.
+    pub fn holds_pin(&self, account: &AccountId) -> bool {
+        let waits = matches!(self.stage, Stage::Preparing { .. } | Stage::Busy { .. });
+        waits && self.account.as_ref() == Some(account) && matches!(self.pin, Some(Some(_)))
+    }
     pub fn waits_for(&self, account: &AccountId) -> bool {
         matches!(self.stage, Stage::Preparing { .. }) && self.account.as_ref() == Some(account)
     }

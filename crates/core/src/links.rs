@@ -235,7 +235,7 @@ impl Machine {
         let batch: Batch = if ledger.holds_records() { ledger.batch } else { answer.batch.unwrap_or(ledger.batch) };
         let offset = self.host_offset(id, &answer).unwrap_or(ledger.offset);
         // A PIN that was typed before is enciphered under the old key: the issuer would count it as wrong.
-        if let Some(flow) = self.flow.as_mut().filter(|f| f.waits_for(id) && matches!(f.pin, Some(Some(_)))) {
+        if let Some(flow) = self.flow.as_mut().filter(|f| f.holds_pin(id)) {
             flow.pin = None;
         }
         self.record(None, Record::SignedIn { account: id.clone(), batch, offset, answer: Box::new(answer) });

@@ -3,7 +3,7 @@ use crate::Machine;
 use payterm_schema::{
     Fault, Kind, Notice, Outcome, Record, Status,
     host::FrameTrace,
-    outcome::{Authority, Class},
+    outcome::{Authority, Class, Forwarding},
     paper::PaperKind,
     record::{Duty, Ending, Obligation, ObligationState},
 };
@@ -82,10 +82,12 @@ impl Machine {
         } else {
             for o in &stuck {
                 if o.duty == Duty::Repeat
-                    && !executed
                     && let Some(mut outcome) = told.clone()
                 {
-                    outcome.forwarding = Some(payterm_schema::outcome::Forwarding::Refused("--".into()));
+                    if !executed && let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
+                        self.record(Some(original), Record::Released { txn: original, by: txn });
+                    }
+                    outcome.forwarding = Some(if executed { Forwarding::Forwarded } else { Forwarding::Refused("--".into()) });
                     self.announce(outcome, false);
                 }
                 self.record(Some(txn), Record::ObligationEnded { txn, stan: o.plan.stan, how: how.clone(), trace: FrameTrace::default() });

@@ -44,6 +44,7 @@ impl Till {
             operator: "01".into(),
             test: true,
             printer: false,
+            chip: false,
             snapshot_every: 1_000,
         };
         let mut till = Self { machine: Machine::replay(settings, None, []).unwrap(), ended: Vec::new(), sent: None, pin: None };

@@ -1,6 +1,10 @@
 //! Helpers for human tables of the faces.
 use crate::{Texts, clean};
-use payterm_schema::{Currency, Money, Outcome, host::EntryMode, outcome::Reason};
+use payterm_schema::{
+    Currency, Money, Outcome,
+    host::EntryMode,
+    outcome::{Forwarding, Reason},
+};
 
 impl Texts {
     /// An amount as people of this language read it.
@@ -19,6 +23,15 @@ impl Texts {
         match reason.code.strip_prefix("host-") {
             Some(code) if !reason.text.contains(code) => self.get("reason-with-code", &[("text", &reason.text), ("code", code)]),
             Some(_) | None => reason.text.clone(),
+        }
+    }
+
+    /// How far an advice is.
+    pub fn forwarding(self, f: &Forwarding) -> String {
+        match f {
+            Forwarding::Pending => self.get("forwarding-pending", &[]),
+            Forwarding::Forwarded => self.get("forwarding-forwarded", &[]),
+            Forwarding::Refused(code) => self.get("forwarding-refused", &[("code", code)]),
         }
     }
 
@@ -41,7 +54,12 @@ impl Texts {
         };
         let original = o.original.as_ref().map(|orig| {
             let rrn = orig.rrn.as_deref().map(|r| format!(" · {} {r}", text("label-rrn"))).unwrap_or_default();
-            format!("{} · {} {} · {} {}{rrn}", orig.key, text("label-batch"), orig.batch, text("label-stan"), orig.stan)
+            let part = |label: &str, value: Option<String>| value.map(|v| format!(" · {} {v}", text(label))).unwrap_or_default();
+            let key = orig.key.as_ref().map_or_else(|| text("original-elsewhere"), ToString::to_string);
+            let batch = part("label-batch", orig.batch.map(|b| b.to_string()));
+            let stan = part("label-stan", orig.stan.map(|s| s.to_string()));
+            let code = part("label-auth-code", orig.auth_code.clone().filter(|_| orig.key.is_none()));
+            format!("{key}{batch}{stan}{rrn}{code}")
         });
         let reason = o.reason.as_ref();
         let host_texts = (!o.host_texts.is_empty()).then(|| o.host_texts.join(" / "));
@@ -56,6 +74,10 @@ impl Texts {
             ("label-reason", reason.map(|r| self.reason_text(r))),
             ("label-next", reason.map(|r| r.next.clone())),
             ("label-amount", o.sums.amount_money().map(|a| self.amount_text(a))),
+            ("label-asked", o.sums.asked.and_then(|a| payterm_schema::Money::new(a, currency).ok()).map(|a| self.amount_text(a))),
+            ("label-tip", o.sums.tip.and_then(|a| payterm_schema::Money::new(a, currency).ok()).map(|a| self.amount_text(a))),
+            ("label-refunded", o.sums.refunded.and_then(|a| payterm_schema::Money::new(a, currency).ok()).map(|a| self.amount_text(a))),
+            ("label-forwarding", o.forwarding.as_ref().map(|f| self.forwarding(f))),
             ("label-fee", o.sums.fee_text().map(|f| self.signed_text(&f, currency))),
             ("label-balance", o.sums.balance_text().map(|b| self.signed_text(&b, currency))),
             ("label-entry", entry),

@@ -43,9 +43,20 @@ impl Texts {
         match screen {
             Screen::Idle => vec![ctx.shop.clone(), t("idle-ready")],
             Screen::Confirm { amount: None } => vec![t("confirm-plain"), t("confirm-keys")],
-            Screen::Confirm { amount: Some(a) } => vec![self.get("confirm-amount", &[("amount", &self.amount_text(*a))]), t("confirm-keys")],
+            Screen::Confirm { amount: Some(a) } => {
+                vec![self.get("confirm-amount", &[("amount", &self.amount_text(*a))]), self.amount_in_words(*a), t("confirm-keys")]
+            }
+            Screen::ConfirmPartial { asked, approved } => vec![
+                self.get("confirm-partial", &[("approved", &self.amount_text(*approved)), ("asked", &self.amount_text(*asked))]),
+                t("confirm-partial-keys"),
+            ],
             Screen::Present { amount, ways, problem } => {
-                vec![problem.as_deref().map(|p| self.problem(p)).unwrap_or_default(), self.ways(ways), amount_of(amount)]
+                // Both at once: presenting something is the choice; the keys only narrow what is offered.
+                let both = ways.contains(&Way::Scan) && ways.len() > 1;
+                let choice = if both { [t("choose-card"), t("choose-code")] } else { Default::default() };
+                let mut page = vec![problem.as_deref().map(|p| self.problem(p)).unwrap_or_default(), self.ways(ways), amount_of(amount)];
+                page.extend(choice);
+                page
             }
             Screen::Pin { amount, masked_pan, digits, wrong } => vec![
                 t(if *wrong { "pin-wrong" } else { "pin-enter" }),

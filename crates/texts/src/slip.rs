@@ -118,8 +118,8 @@ struct Facts {
 }
 #[derive(Serialize)]
 struct OriginalFacts {
-    batch: String,
-    stan: String,
+    batch: Option<String>,
+    stan: Option<String>,
     rrn: Option<String>,
     auth_code: Option<String>,
     date: Option<String>,
@@ -193,8 +193,8 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         note: o.note.clone(),
         host_texts: o.host_texts.clone(),
         original: o.original.as_ref().map(|orig| OriginalFacts {
-            batch: orig.batch.to_string(),
-            stan: orig.stan.to_string(),
+            batch: orig.batch.map(|b| b.to_string()),
+            stan: orig.stan.map(|s| s.to_string()),
             rrn: orig.rrn.clone(),
             auth_code: orig.auth_code.clone(),
             date: orig.date.clone(),
@@ -287,7 +287,7 @@ mod tests {
             status: Status::Unknown,
             authority: None,
             reason: None,
-            sums: Sums { currency: Currency::CNY, amount: Some(1234), fee: None, balance: None },
+            sums: Sums::new(Currency::CNY, Some(1234)),
             started: Time(0),
             ended: None,
             answer_by: None,
@@ -312,6 +312,10 @@ mod tests {
             pin: false,
             original: None,
             voided: false,
+            completed: false,
+            adjusted: false,
+            forwarding: None,
+            no_cvm: None,
             note: None,
             test: true,
         };

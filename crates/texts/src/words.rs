@@ -50,7 +50,7 @@ words! {
     }
     Wallet { Wechat => "wallet-wechat", Alipay => "wallet-alipay", Unionpay => "wallet-unionpay" }
     Way { Swipe => "way-swipe", Insert => "way-insert", Tap => "way-tap", Scan => "way-scan", Typed => "way-typed" }
-    Authority { Host => "authority-host", Card => "authority-card", Merchant => "authority-merchant" }
+    Authority { Host => "authority-host", Card => "authority-card", Merchant => "authority-merchant", Voice => "authority-voice" }
     Class { A => "class-a", B => "class-b", C => "class-c", D => "class-d", E => "class-e", P => "class-p" }
     DeviceKind {
         MagneticReader => "device-magnetic_reader", ChipReader => "device-chip_reader", ContactlessReader => "device-contactless_reader",

@@ -156,7 +156,7 @@ proptest! {
             organisation: Some(organisation.clone()), host_date: Some(host_date.clone()), host_time: Some(host_date), host_texts,
             merchant: Some(auth), terminal: Some(acquirer), masked_pan: Some(rrn), operator: organisation,
             reason: Some(Reason::new(code, payterm_schema::Class::C)),
-            sums: Sums { amount: Some(minor), balance: Some(balance), fee: Some(minor), currency: sale().sums.currency },
+            sums: Sums { balance: Some(balance), fee: Some(minor), ..Sums::new(sale().sums.currency, Some(minor)) },
             ended: Some(payterm_schema::Time(time)), answer_by: Some(payterm_schema::Time(time)),
             ..void()
         };

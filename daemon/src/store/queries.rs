@@ -16,7 +16,7 @@ pub struct Found {
 /// Greatest page of the history.
 const PAGE_MAX: u32 = 200;
 const PAGE_DEFAULT: u32 = 50;
-const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by FROM txn";
+const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded FROM txn";
 
 impl Store {
     pub async fn by_key(&self, key: &RequestKey) -> Result<Option<Found>, StoreError> {
@@ -30,6 +30,18 @@ impl Store {
     pub async fn by_rrn(&self, app: &str, rrn: &str) -> Result<Vec<Found>, StoreError> {
         let (app, rrn) = (app.to_owned(), rrn.to_owned());
         self.ask(move |db| many(db, "WHERE rrn = ?1 AND +app = ?2 AND status = ?3 ORDER BY txn DESC LIMIT 2", params![rrn, app, Status::Approved.name()])).await
+    }
+    /// Approved pre-authorisations of the app with this code and date, at most two.
+    pub async fn by_auth_code(&self, app: &str, code: &str, date: &str) -> Result<Vec<Found>, StoreError> {
+        let (app, code, date) = (app.to_owned(), code.to_owned(), date.to_owned());
+        self.ask(move |db| {
+            let tail = "WHERE outcome ->> '$.auth_code' = ?1 AND kind = 'pre_auth' AND status = 'approved' AND +app = ?2 ORDER BY txn DESC LIMIT 64";
+            let mut found = many(db, tail, params![code, app])?;
+            found.retain(|f| f.outcome.host_date.as_ref().is_none_or(|d| *d == date));
+            found.truncate(2);
+            Ok(found)
+        })
+        .await
     }
     /// Approved transactions of the app with this STAN in one of the open batches, at most two.
     pub async fn by_stan(&self, app: &str, stan: Stan, batches: Vec<(AccountId, Batch)>) -> Result<Vec<Found>, StoreError> {
@@ -87,6 +99,9 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     let mut outcome: Outcome =
         serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e)))?;
     outcome.voided |= row.get::<_, Option<u64>>(3)?.is_some();
+    outcome.completed |= row.get::<_, Option<u64>>(4)?.is_some();
+    outcome.adjusted |= row.get::<_, Option<u64>>(5)?.is_some();
+    outcome.sums.refunded = Some(row.get::<_, u64>(6)?).filter(|r| *r > 0);
     Ok(Found { txn: row.get(0)?, hash: row.get(1)?, outcome })
 }
 

@@ -201,7 +201,28 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         Record::Voided { txn, by } => {
             return one(entry.seq, exec(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
         }
+        Record::Completed { txn, by } => {
+            return one(entry.seq, exec(db, "mark a completed pre-authorisation", "UPDATE txn SET completed_by = ?2 WHERE txn = ?1", params![txn, by])?);
+        }
+        Record::Adjusted { txn, by } => {
+            return one(entry.seq, exec(db, "mark an adjusted sale", "UPDATE txn SET adjusted_by = ?2 WHERE txn = ?1", params![txn, by])?);
+        }
+        Record::RefundHeld { txn, minor, .. } => {
+            return one(entry.seq, exec(db, "hold a refund", "UPDATE txn SET refunded = refunded + ?2 WHERE txn = ?1", params![txn, minor])?);
+        }
+        Record::RefundFreed { txn, minor, .. } => {
+            return one(entry.seq, exec(db, "free a refund", "UPDATE txn SET refunded = refunded - ?2 WHERE txn = ?1", params![txn, minor])?);
+        }
+        Record::Released { txn, by } => {
+            let text = "UPDATE txn SET completed_by = nullif(completed_by, ?2), adjusted_by = nullif(adjusted_by, ?2) WHERE txn = ?1";
+            return one(entry.seq, exec(db, "release an original", text, params![txn, by])?);
+        }
         Record::Booted { .. }
+        | Record::Pending { .. }
+        | Record::Queried { .. }
+        | Record::AskedAnew { .. }
+        | Record::Partial { .. }
+        | Record::ObligationDue { .. }
         | Record::NotSent { .. }
         | Record::NoReply { .. }
         | Record::Answered { .. }

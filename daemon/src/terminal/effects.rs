@@ -105,6 +105,7 @@ impl TerminalActor {
 async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
     let found: Vec<Found> = match query {
         Query::Key(key) => house.store.by_key(&key).await?.into_iter().collect(),
+        Query::AuthCode { app, code, date } => house.store.by_auth_code(&app, &code, &date).await?,
         Query::Rrn { app, rrn } => house.store.by_rrn(&app, &rrn).await?,
         Query::Stan { app, stan, batches } => house.store.by_stan(&app, stan, batches).await?,
     };

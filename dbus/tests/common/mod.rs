@@ -35,7 +35,7 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         status,
         authority: Some(payterm_schema::Authority::Host),
         reason: Some(Reason { code: "host-51".into(), class: Class::B, text: "余额不足".into(), next: "Use another card <&>".into() }),
-        sums: Sums { currency: Currency::CNY, amount: Some(1234), fee: Some(1), balance: Some(-5) },
+        sums: Sums { fee: Some(1), balance: Some(-5), ..Sums::new(Currency::CNY, Some(1234)) },
         started: Time(1_700_000_000_000),
         ended: Some(Time(1_700_000_000_001)),
         answer_by: Some(Time(1_700_000_180_000)),
@@ -58,8 +58,12 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         acquirer: None,
         host_texts: vec!["one".into(), "two".into()],
         pin: true,
-        original: Some(OriginalShown { txn: 1, key, stan: Stan::FIRST, batch: Batch::FIRST, rrn: None, auth_code: None, date: None }),
+        original: Some(OriginalShown { txn: Some(1), key: Some(key), stan: Some(Stan::FIRST), batch: Some(Batch::FIRST), rrn: None, auth_code: None, date: None }),
         voided: false,
+        completed: false,
+        adjusted: false,
+        forwarding: None,
+        no_cvm: None,
         note: Some("order 17".into()),
         test: true,
     }
@@ -164,6 +168,9 @@ impl Fake {
             next_try: Time(7),
             last_code: None,
             since: Time(6),
+            duty: Default::default(),
+            asking: None,
+            left: true,
             sealed: Some(1),
         }
     }
@@ -177,6 +184,7 @@ pub fn request(id: &str) -> Request {
         auth_code: None,
         account: None,
         original: None,
+        method: None,
         confirm: false,
         cancel_on_caller_lost: true,
         note: None,
@@ -265,6 +273,10 @@ impl Terminal for Fake {
     }
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
         self.did(format!("retry {txn}"));
+        now(Ok(()))
+    }
+    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
+        self.did(format!("resolve {txn} {executed} {reference}"));
         now(Ok(()))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {

@@ -4,7 +4,7 @@ use payterm_core::{AccountSettings, Settings};
 use payterm_schema::{
     AccountId, Class, Kind,
     config::{Config, DuplicatePolicy},
-    host::{Again, CodeRule, HostRules, Wallet},
+    host::{Again, CodeRule, HostRules, Wallet, WalletQuery},
     outcome::Place,
     time::Millis,
 };
@@ -41,6 +41,8 @@ pub fn settings() -> Settings {
         ("96", CodeRule { class: Class::C, again: Again::Never, reverse: true }),
         ("A0", rule(Class::B, Again::SignIn)),
         ("09", rule(Class::P, Again::Never)),
+        ("64", rule(Class::C, Again::Never)),
+        ("91", rule(Class::C, Again::Now)),
     ];
     let rules = HostRules {
         codes: codes.into_iter().map(|(c, r)| (c.to_owned(), r)).collect(),
@@ -49,7 +51,12 @@ pub fn settings() -> Settings {
         mac_on_replies: true,
         wallet_undo_after: [(Wallet::Wechat, Millis::secs(15))].into(),
         wallets: vec![Wallet::Wechat, Wallet::Alipay],
-        ..HostRules::default()
+        advice_ends: ["00", "94"].map(Into::into).to_vec(),
+        query: true,
+        wallet_query: [(Wallet::Wechat, WalletQuery { first: Millis::secs(5), every: Millis::secs(5), until: Millis::secs(45) })].into(),
+        partial: vec!["10".into()],
+        completion_percent: 115,
+        kinds: Kind::ALL.to_vec(),
     };
     let accounts = config.accounts.iter().map(|a| AccountSettings { config: a.clone(), rules: rules.clone(), host_offset_minutes: 480 }).collect();
     Settings {
@@ -61,6 +68,7 @@ pub fn settings() -> Settings {
         operator: "01".into(),
         test: true,
         printer: true,
+        chip: false,
         snapshot_every: 10_000,
     }
 }
@@ -82,6 +90,15 @@ pub fn scan(id: &'static str) -> Order {
 }
 pub fn void(id: &'static str, original: &'static str) -> Order {
     Order { kind: Kind::Void, amount: None, original: Some(original), ..sale(id) }
+}
+pub fn on(kind: Kind, id: &'static str, original: &'static str) -> Order {
+    Order { kind, amount: None, original: Some(original), ..sale(id) }
+}
+pub fn part(kind: Kind, id: &'static str, original: &'static str, amount: u64) -> Order {
+    Order { kind, amount: Some(amount), original: Some(original), ..sale(id) }
+}
+pub fn new(kind: Kind, id: &'static str) -> Order {
+    Order { kind, ..sale(id) }
 }
 pub fn control(id: &'static str, kind: Kind) -> Order {
     Order { kind, amount: None, customer: Customer::Walks, ..sale(id) }

@@ -55,7 +55,7 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         status,
         authority: (status == Status::Approved).then_some(Authority::Host),
         reason,
-        sums: Sums { currency: Currency::CNY, amount: Some(1234), fee: None, balance: None },
+        sums: Sums::new(Currency::CNY, Some(1234)),
         started: Time(1_772_692_200_000),
         ended: status.is_final().then_some(Time(1_772_692_221_000)),
         answer_by: (status == Status::Unknown).then_some(Time(1_772_692_800_000)),
@@ -81,6 +81,10 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         pin: true,
         original: None,
         voided: false,
+        completed: false,
+        adjusted: false,
+        forwarding: None,
+        no_cvm: None,
         note: None,
         test: true,
     }
@@ -243,6 +247,9 @@ impl Terminal for Fake {
             state: ObligationState::Stuck,
             plan: plan(),
             reason: ReversalReason::NoReply,
+            duty: Default::default(),
+            asking: None,
+            left: true,
             sealed: None,
             tries: 3,
             next_try: Time(1_772_692_200_000),
@@ -252,6 +259,9 @@ impl Terminal for Fake {
     }
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
         now(self.did(format!("retry {txn}")))
+    }
+    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
+        now(self.did(format!("resolve {txn} {executed} {reference}")))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("a"), Status::Approved, Kind::Sale));

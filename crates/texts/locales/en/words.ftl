@@ -118,3 +118,13 @@ pair = { $a }, { $b }
 reason-with-code = { $text } ({ $code })
 amount-cny = { $currency } { $value }
 amount-other = { $currency } { $value }
+
+authority-voice = issuer, by telephone
+original-elsewhere = not of this terminal
+label-asked = Asked for
+label-tip = Tip
+label-refunded = Refunded
+label-forwarding = Advice
+forwarding-pending = waits to be sent
+forwarding-forwarded = sent
+forwarding-refused = refused ({ $code }), a person must look

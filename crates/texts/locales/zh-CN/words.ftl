@@ -118,3 +118,13 @@ pair = { $a }、{ $b }
 reason-with-code = { $text }({ $code })
 amount-cny = { $value } 元
 amount-other = { $value } { $currency }
+
+authority-voice = 发卡行电话授权
+original-elsewhere = 非本机交易
+label-asked = 应收金额
+label-tip = 小费
+label-refunded = 已退金额
+label-forwarding = 通知
+forwarding-pending = 待上送
+forwarding-forwarded = 已上送
+forwarding-refused = 被拒绝({ $code }),请人工处理

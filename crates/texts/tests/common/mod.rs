@@ -25,7 +25,7 @@ pub fn sale() -> Outcome {
         status: Status::Approved,
         authority: Some(Authority::Host),
         reason: None,
-        sums: Sums { currency: Currency::CNY, amount: Some(123_450), fee: Some(741), balance: None },
+        sums: Sums { fee: Some(741), balance: None, ..Sums::new(Currency::CNY, Some(123_450)) },
         started: AT,
         ended: Some(Time(AT.0 + 21_000)),
         answer_by: None,
@@ -50,6 +50,10 @@ pub fn sale() -> Outcome {
         pin: true,
         original: None,
         voided: false,
+        completed: false,
+        adjusted: false,
+        forwarding: None,
+        no_cvm: None,
         note: Some("table 4".into()),
         test: false,
     }
@@ -75,10 +79,10 @@ pub fn code_sale() -> Outcome {
 
 pub fn void() -> Outcome {
     let original = OriginalShown {
-        txn: 42,
-        key: key("order-17"),
-        stan: Stan::FIRST,
-        batch: Batch::FIRST,
+        txn: Some(42),
+        key: Some(key("order-17")),
+        stan: Some(Stan::FIRST),
+        batch: Some(Batch::FIRST),
         rrn: Some("606414000118".into()),
         auth_code: Some("082164".into()),
         date: Some("0305".into()),
@@ -107,7 +111,7 @@ pub fn declined() -> Outcome {
 }
 
 pub fn balance() -> Outcome {
-    Outcome { kind: Kind::Balance, sums: Sums { currency: Currency::CNY, amount: None, fee: None, balance: Some(-1_234_567) }, note: None, ..sale() }
+    Outcome { kind: Kind::Balance, sums: Sums { fee: None, balance: Some(-1_234_567), ..Sums::new(Currency::CNY, None) }, note: None, ..sale() }
 }
 
 pub fn job(kind: PaperKind, outcome: Outcome) -> PaperJob {
