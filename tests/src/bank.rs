@@ -78,7 +78,7 @@ impl Bank {
             {
                 self.request(m)
             }
-            (Fate::Refuse(code), Leg::Query) => {
+            (Fate::Refuse(code) | Fate::SlowRefuse(_, code), Leg::Query) if !matches!(*code, "77" | "96" | "A0" | "91" | "09" | "12" | "25") => {
                 // The payer said no.
                 let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
                 if let Some(p) = original.and_then(|o| self.books.get_mut(&o)) {
@@ -86,7 +86,13 @@ impl Bank {
                 }
                 self.answer(code, m)
             }
-            (Fate::Refuse(code) | Fate::RefuseNoMac(code) | Fate::SlowRefuse(_, code), _) => self.answer(code, m),
+            (Fate::Refuse(code) | Fate::RefuseNoMac(code) | Fate::SlowRefuse(_, code), _) => {
+                if m.leg == Leg::Repeat && !matches!(*code, "77" | "96" | "A0" | "91" | "09") {
+                    // The first one, should it still come, is refused as well.
+                    self.forgotten.insert(book(&m.account, &m.plan));
+                }
+                self.answer(code, m)
+            }
             (Fate::Partial, Leg::Request) if m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Reverse => {
                 let mut answer = self.request(m);
                 if let (Some(p), "00") = (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str()) {

@@ -153,8 +153,11 @@ pub struct World {
     /// What the terminal's clock reads more than [`World::now`].
     skew: i64,
     settled: u32,
-    /// Generation of the working keys that the terminal holds.
-    keys: u8,
+    /// Generation of the working keys that the terminal holds, by account.
+    keys: BTreeMap<AccountId, u8>,
+    /// Whose messages the tags are, and whose PIN is asked for.
+    tags: BTreeMap<u64, AccountId>,
+    pin_of: Option<AccountId>,
     next_call: u64,
 }
 
@@ -185,7 +188,9 @@ impl World {
             skews: script.skews.iter().copied().collect(),
             skew: 0,
             settled: 0,
-            keys: 0,
+            keys: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            pin_of: None,
             script,
             next_order: 0,
             answered: BTreeMap::new(),
@@ -354,7 +359,11 @@ impl World {
             }
             Event::Committed { .. } => {}
             Event::Host { tag, event } => {
-                self.keys += u8::from(matches!(&event, HostEvent::Reply { answer, .. } if answer.keys == KeysVerdict::Loaded));
+                if let (HostEvent::Reply { answer, .. }, Some(account)) = (&event, self.tags.get(&tag))
+                    && answer.keys == KeysVerdict::Loaded
+                {
+                    *self.keys.entry(account.clone()).or_default() += 1;
+                }
                 self.input(Input::Host { tag, event });
             }
             Event::AtBank(message) => {
@@ -363,7 +372,7 @@ impl World {
             Event::Customer(Input::Pin { tag, entry: PinEntry::Block(_) }) => {
                 self.pin_asked = false;
                 // The pad enciphers it under the keys of this moment.
-                self.input(Input::Pin { tag, entry: PinEntry::Block(PinBlock::new([self.keys; 8])) });
+                self.input(Input::Pin { tag, entry: PinEntry::Block(PinBlock::new([self.generation(self.pin_of.as_ref()); 8])) });
             }
             Event::Customer(input) => {
                 // The pad is idle once it has answered.
@@ -497,8 +506,9 @@ impl World {
                 }
             }
             Effect::Withdraw => self.armed = false,
-            Effect::AskPin { tag, .. } => {
+            Effect::AskPin { tag, account, .. } => {
                 self.pin_asked = true;
+                self.pin_of = Some(account);
                 let entry = match self.order().map(|o| o.customer.clone()) {
                     Some(Customer::PressesCancel) => return self.later(400, Event::Customer(Input::Key(Key::Cancel))),
                     Some(Customer::CancelsAtPin) => PinEntry::Cancelled,
@@ -521,13 +531,18 @@ impl World {
         }
     }
 
+    fn generation(&self, account: Option<&AccountId>) -> u8 {
+        account.and_then(|a| self.keys.get(a)).copied().unwrap_or(0)
+    }
+
     fn wire(&mut self, m: HostMessage) {
         if let SecretsFrom::Memory(CardSecrets { pin_block: Some(block), .. }) = &m.secrets {
-            assert_eq!(block, &PinBlock::new([self.keys; 8]), "a PIN block under keys that are no more: the issuer would count a wrong PIN");
+            assert_eq!(block, &PinBlock::new([self.generation(Some(&m.account)); 8]), "a PIN block under keys that are no more: the issuer would count a wrong PIN");
         }
         if let SecretsFrom::Sealed(txn) = m.secrets {
             assert!(self.sealed.contains(&txn), "the PAN of {txn} is not sealed on disk, its message cannot be built");
         }
+        self.tags.insert(m.tag, m.account.clone());
         let own_sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request && m.log.is_none();
         let fate = if own_sign_in { self.sign_ins.pop_front() } else { self.fates.pop_front() }.unwrap_or(Fate::Answer);
         let (tag, gone) = (m.tag, m.deadline.0 - self.clock().0);

@@ -9,7 +9,7 @@ use crate::{
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, Record, Status, Time,
     account::Stan,
-    host::{FrameTrace, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, SecretsFrom, WalletQuery},
+    host::{Again, FrameTrace, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, SecretsFrom, WalletQuery},
     notice::Screen,
     outcome::{Authority, Class},
     record::{Asking, Ending, Obligation, ObligationState},
@@ -97,6 +97,13 @@ impl Machine {
             return;
         }
         let digit = answer.requirement;
+        if self.advice_waits(&rules, &answer) && self.class(account, &answer.code) != Class::P {
+            // The host's or the line's trouble, not the payer's word: asked again at its next time.
+            if rules.codes.get(&answer.code).is_some_and(|r| r.again == Again::SignIn) {
+                self.sign_out(account, "the host asks for a sign-in");
+            }
+            return self.requirement(account, txn, digit);
+        }
         match self.class(account, &answer.code) {
             Class::P => {}
             Class::A => self.wallet_paid(txn, stan, &answer, trace),
