@@ -141,6 +141,7 @@ fn ask(s: Step) -> Ask {
         expiry: None,
         pin: Pin::parse("123456").map_or(PinGiven::None, PinGiven::Clear),
         code: None,
+        tip: None,
         rrn: None,
         auth: None,
         named: named.map(|n| Named { batch: Some(1), stan: Some(n), date: None }),
