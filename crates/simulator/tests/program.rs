@@ -160,7 +160,7 @@ fn a_state_of_another_version_is_refused() {
     let c = rusqlite::Connection::open(dir.path().join("acquirer.db")).unwrap();
     c.pragma_update(None, "user_version", 7).unwrap();
     let e = Acquirer::start(World::demo().unwrap(), Options { state: Some(dir.path().into()), ..Options::default() }).err().unwrap();
-    assert!(e.to_string().starts_with("state: version 7 is not the 1"), "{e}");
+    assert!(e.to_string().starts_with("state: version 7 is not the 2"), "{e}");
 }
 
 #[test]
