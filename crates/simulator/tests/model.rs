@@ -19,7 +19,7 @@ enum Op {
     Void,
     Refund(u32),
     RefundCompletion,
-    Tip,
+    Tip(u32),
     Cancel,
     Complete,
     Advise,
@@ -49,7 +49,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => of(Refund(0), &[50, 100, 150], false),
         2 => of(Refund(1), &[50, 100, 150], false),
         1 => of(RefundCompletion, &[50, 116], false),
-        2 => of(Tip, &[110, 120, 121], false),
+        2 => of(Tip(0), &[110, 120, 121], false),
+        1 => of(Tip(1), &[110, 120], false),
         2 => of(Cancel, &[100, 99], true),
         4 => of(Complete, &[100, 115, 116], true),
         2 => of(Advise, &[100, 115, 116], false),
@@ -65,7 +66,7 @@ impl Step {
     fn original(self) -> Option<u32> {
         let of = match self.op {
             Sale | Voice | PreAuth => return None,
-            Void | Refund(_) | Tip => Sale,
+            Void | Refund(_) | Tip(_) => Sale,
             RefundCompletion | Uncomplete => Complete,
             Cancel | Complete | Advise => PreAuth,
             Unadvise => Advise,
@@ -81,12 +82,12 @@ fn stan(op: Op, n: u32) -> u32 {
         Void => 3,
         Refund(k) => 4 + k,
         RefundCompletion => 6,
-        Tip => 7,
-        Cancel => 8,
-        Complete => 9,
-        Advise => 10,
-        Uncomplete => 11,
-        Unadvise => 12,
+        Tip(k) => 7 + k,
+        Cancel => 9,
+        Complete => 10,
+        Advise => 11,
+        Uncomplete => 12,
+        Unadvise => 13,
     };
     row * 10 + n
 }
@@ -170,7 +171,7 @@ impl Model {
                 }
                 t.refunded += s.amount;
             }
-            Tip => {
+            Tip(_) => {
                 if let Some(code) = spent.or((t.adjusted || t.refunded > 0).then_some("12")) {
                     return code;
                 }
@@ -236,7 +237,7 @@ fn ask(s: Step) -> Ask {
         PreAuth => (Kind::PreAuth, "0100", "030000", "06", "10"),
         Void => (Kind::Void, "0200", "200000", "00", "23"),
         Refund(_) | RefundCompletion => (Kind::Refund, "0220", "200000", "00", "25"),
-        Tip => (Kind::TipAdjust, "0220", "000000", "00", "34"),
+        Tip(_) => (Kind::TipAdjust, "0220", "000000", "00", "34"),
         Cancel => (Kind::PreAuthCancel, "0100", "200000", "06", "11"),
         Complete => (Kind::Completion, "0200", "000000", "06", "20"),
         Advise => (Kind::CompletionAdvice, "0220", "000000", "06", "24"),
@@ -256,7 +257,7 @@ fn ask(s: Step) -> Ask {
         expiry: None,
         pin: Pin::parse("123456").map_or(PinGiven::None, PinGiven::Clear),
         code: None,
-        tip: (s.op == Tip).then(|| s.amount - 100),
+        tip: matches!(s.op, Tip(_)).then(|| s.amount - 100),
         rrn: None,
         auth: None,
         named: s.original().map(|n| Named { batch: Some(1), stan: Some(n), date: None }),
