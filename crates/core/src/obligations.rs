@@ -77,7 +77,7 @@ impl Machine {
             self.stuck(&o);
         }
         if let Some(o) = self.state.obligation(txn, stan).cloned() {
-            self.tell(Notice::Obligation { obligation: o });
+            self.tell(Notice::Obligation { obligation: Box::new(o) });
         }
     }
 

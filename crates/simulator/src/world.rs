@@ -584,6 +584,16 @@ mod tests {
         assert!(card("0123456789ABCDEFFEDCBA9876543210", "0123").contains("a TMK is 32 hex digits"));
         assert!(!card("0123456789ABCDEFFEDCBA9876543210", "CANARY99").contains("CANARY99"));
         assert_eq!(card("type = \"busy\"", "type = \"requirement\", digit = 10"), "world, rule[2].mishap: digit: 0 to 9");
+        assert_eq!(card("times = 2", "times = 0"), "world, rule[5].times: at least 1, and only with a mishap");
+        assert_eq!(
+            card("partial = \"50.00\"", "partial = \"5x\""),
+            "world, rule[7].amount: a decimal amount of the account's currency (CNY when no account is named)"
+        );
+        assert!(card("partial = \"50.00\"", "partial = \"0.00\"").starts_with("world, rule[7].partial: more than zero"));
+        assert!(card("partial = \"50.00\"", "partial = \"50.00\"\ncode = \"05\"").starts_with("world, rule[7].code: one of"));
+        assert!(card("key = \"fee_bp\"", "key = \"Fee\"").starts_with("world, parameter[0].key: "));
+        assert!(card("account = \"cup\"\nkey", "account = \"cop\"\nkey").starts_with("world, parameter[0].account: "));
+        assert!(card("completion_percent = 115", "completion_percent = 99").starts_with("world, account[0].completion_percent: "));
         assert_eq!(card("code = \"05\"", "code = \"00\""), "world, rule[0].code: one of a code other than 00, a mishap and a partial amount");
     }
 

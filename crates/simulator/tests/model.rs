@@ -146,7 +146,7 @@ impl Model {
         let spent = match t.state {
             State::Stands => None,
             State::Refused => Some("25"),
-            _ => Some("12"),
+            State::Blocked | State::Reversed | State::Voided | State::Completed | State::Cancelled => Some("12"),
         };
         match s.op {
             Sale | Voice | PreAuth => {}
@@ -208,7 +208,7 @@ impl Model {
             State::Refused => return "25",
             State::Reversed => return "00",
             State::Stands if e.refunded == 0 && !e.adjusted => {}
-            _ => return "12",
+            State::Stands | State::Voided | State::Completed | State::Cancelled => return "12",
         }
         let hold = e.original.and_then(|o| self.0[&o].original);
         if hold.is_some_and(|h| self.0[&h].state != State::Stands) {
