@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS txn(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, acco
 CREATE INDEX IF NOT EXISTS txn_due ON txn(due) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS txn_rrn ON txn(rrn);
 CREATE INDEX IF NOT EXISTS txn_auth ON txn(auth);
+CREATE INDEX IF NOT EXISTS txn_original ON txn(original) WHERE original IS NOT NULL;
 CREATE INDEX IF NOT EXISTS txn_hold ON txn(payer) WHERE kind = 'pre_auth' AND state = 'approved';
 CREATE TABLE IF NOT EXISTS terminal_status(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT NULL, text TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS unmatched_reversal(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(account, batch, stan)) STRICT;
@@ -303,9 +304,10 @@ impl Bank {
         HostAnswer { parameters, ..answer(Some(&account.acquirer_id), "00", clock) }
     }
 
-    /// Records what a terminal says of itself.
+    /// Records what a terminal says of itself; the last 1,000 are kept.
     pub fn status(&mut self, account: &Account, text: &str, clock: Clock) -> Result<HostAnswer, BankError> {
         self.db.prepare_cached("INSERT INTO terminal_status(at, account, text) VALUES(?, ?, ?)")?.execute(params![clock.now.0, account.name.as_str(), text])?;
+        self.db.prepare_cached("DELETE FROM terminal_status WHERE id <= ?")?.execute([self.db.last_insert_rowid() - 1_000])?;
         Ok(answer(Some(&account.acquirer_id), "00", clock))
     }
 
