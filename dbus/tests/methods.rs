@@ -261,7 +261,7 @@ async fn notices_reach_who_asked_and_may_see_them() {
         w.fake.tell(Notice::Outcome { outcome: other.clone() });
         w.fake.tell(Notice::Screen { screen: payterm_schema::Screen::Result { outcome: other } });
         w.fake.tell(Notice::Screen { screen: present() });
-        w.fake.tell(Notice::Obligation { obligation: Fake::obligation() });
+        w.fake.tell(Notice::Obligation { obligation: Box::new(Fake::obligation()) });
         let phase = Notice::Phase { key: k.clone(), phase: Phase::Presenting, screen: present() };
         w.fake.tell(phase.clone());
         let own = Notice::Outcome { outcome: Box::new(outcome(k.clone(), 2, Status::Approved)) };

@@ -107,7 +107,7 @@ pub enum Notice {
         device: Device,
     },
     Obligation {
-        obligation: crate::record::Obligation,
+        obligation: Box<crate::record::Obligation>,
     },
     Paper {
         job: crate::paper::PaperJob,

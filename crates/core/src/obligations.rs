@@ -88,7 +88,7 @@ impl Machine {
 
     pub(crate) fn tell_obligation(&mut self, txn: u64, stan: Stan) {
         if let Some(o) = self.state.obligation(txn, stan).cloned() {
-            self.tell(Notice::Obligation { obligation: o });
+            self.tell(Notice::Obligation { obligation: Box::new(o) });
         }
     }
 

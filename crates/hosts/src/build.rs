@@ -40,6 +40,10 @@ pub enum BuildError {
     Serial,
     #[error("operator: 2 digits")]
     Operator,
+    #[error("tip: below 10^12 minor units")]
+    Tip,
+    #[error("organisation: 3 letters or digits")]
+    Organisation,
     #[error("wallet: the profile does not take this payment code")]
     Wallet,
     #[error(transparent)]
@@ -72,7 +76,7 @@ pub struct Built {
     pub expect: Expect,
 }
 
-/// Builds the frame of a plan. `serial` is the terminal's serial number (F62 of a sign-in).
+/// Builds the frame of a plan. `serial` is the terminal's serial number (F62 of a sign-in and of a status upload).
 pub fn build(profile: &Profile, station: &Station, leg: Leg, plan: &Plan, secrets: &CardSecrets, serial: &str, mac: &dyn Mac) -> Result<Built, BuildError> {
     let row = if leg == Leg::Query { profile.messages.get(QUERY) } else { profile.message(plan.kind, plan.mode) };
     let row = row.ok_or(BuildError::Kind(plan.kind))?;
@@ -141,10 +145,18 @@ impl Source<'_> {
         if plan.operator.len() != 2 || !plan.operator.bytes().all(|b| b.is_ascii_digit()) {
             return Err(BuildError::Operator);
         }
+        if plan.tip.is_some_and(|t| t > 999_999_999_999) {
+            return Err(BuildError::Tip);
+        }
+        if plan.organisation.as_ref().is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_alphanumeric())) {
+            return Err(BuildError::Organisation);
+        }
         if plan.mode == EntryMode::Code && plan.wallet.is_none_or(|w| !self.profile.rules.wallets.contains(&w)) {
             return Err(BuildError::Wallet);
         }
-        if plan.kind == Kind::SignIn && !((1..=50).contains(&self.serial.len()) && self.serial.bytes().all(|b| (0x20..=0x7E).contains(&b))) {
+        if matches!(plan.kind, Kind::SignIn | Kind::StatusUpload)
+            && !((1..=50).contains(&self.serial.len()) && self.serial.bytes().all(|b| (0x20..=0x7E).contains(&b)))
+        {
             return Err(BuildError::Serial);
         }
         Ok(())

@@ -229,6 +229,10 @@ fn what_a_plan_promises_and_the_secrets_lack_is_named() {
     err(Plan { amount: None, ..good.clone() }, &secrets, "F4: always sent, but the amount is not there");
     err(Plan { operator: "1".into(), ..good.clone() }, &secrets, "operator: 2 digits");
     err(Plan { expiry: Some("3o12".into()), ..good.clone() }, &secrets, "F14: a character or nibble is no digit");
+    err(Plan { tip: Some(1_000_000_000_000), ..good.clone() }, &secrets, "tip: below 10^12 minor units");
+    err(Plan { organisation: Some("CU".into()), ..good.clone() }, &secrets, "organisation: 3 letters or digits");
+    err(Plan { kind: Kind::TipAdjust, pin: false, ..good.clone() }, &secrets, "F37: always sent, but the original's RRN is not there");
+    err(Plan { kind: Kind::VoiceSale, pin: false, ..good.clone() }, &secrets, "F38: always sent, but the authorisation code is not there");
     let dollars = Some(Money::new(1, "USD".parse().unwrap()).unwrap());
     err(Plan { amount: dollars, ..good.clone() }, &secrets, "currency: the account takes CNY, the amount is in USD");
     let demo = Profile::builtin("demo-x919").unwrap();
@@ -240,8 +244,10 @@ fn what_a_plan_promises_and_the_secrets_lack_is_named() {
     assert_eq!(e, Err("F42: length 16, but it is fixed at 15".into()));
     let nii = Station { nii: "zz".into(), ..station(false) };
     assert_eq!(build(&p, &nii, Leg::Request, &good, &secrets, "S1", &mac).map(|_| ()), Err(BuildError::Nii));
-    let e = build(&p, &station(false), Leg::Request, &plan(Kind::SignIn, EntryMode::None), &secrets, "", &mac).map(|_| ());
-    assert_eq!(e, Err(BuildError::Serial));
+    for kind in [Kind::SignIn, Kind::StatusUpload] {
+        let e = build(&p, &station(false), Leg::Request, &plan(kind, EntryMode::None), &secrets, "", &mac).map(|_| ());
+        assert_eq!(e, Err(BuildError::Serial));
+    }
 }
 
 #[test]

@@ -142,8 +142,18 @@ pub(crate) struct Shared {
     pub mishaps: Mishaps,
     pub counters: Counters,
     bank: Mutex<Bank>,
+    /// How often each rule with `times` fitted.
+    rounds: Mutex<BTreeMap<usize, u32>>,
 }
 impl Shared {
+    /// Whether a rule befalls this request: `times` in a row, then one goes through.
+    pub fn befalls(&self, rule: usize, times: u32) -> bool {
+        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = rounds.entry(rule).or_default();
+        let befalls = *met < times;
+        *met = if befalls { *met + 1 } else { 0 };
+        befalls
+    }
     pub fn bank(&self) -> MutexGuard<'_, Bank> {
         // A panic in the bank rolled its SQLite transaction back.
         self.bank.lock().unwrap_or_else(PoisonError::into_inner)
@@ -189,7 +199,8 @@ impl Acquirer {
             Some(dir) => Some(runtime.block_on(async { control::bind(dir) })?),
             None => None,
         };
-        let shared = Arc::new(Shared { world, options, mishaps: Mishaps::default(), counters: Counters::default(), bank: Mutex::new(bank) });
+        let shared =
+            Arc::new(Shared { world, options, mishaps: Mishaps::default(), counters: Counters::default(), bank: Mutex::new(bank), rounds: Mutex::default() });
         let (stop, mut stopped) = watch::channel(false);
         let inner = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -277,6 +288,14 @@ impl Running {
     /// Balance of one ledger account (`card:alice`, `merchant:cup`), minor units.
     pub fn balance(&self, account: &str) -> Result<i64, BankError> {
         self.read(|c| ledger::balance(c, account))
+    }
+    /// What is set aside on cards, oldest first.
+    pub fn holds(&self) -> Result<Vec<ledger::Hold>, BankError> {
+        self.read(ledger::holds)
+    }
+    /// Status uploads: account, milliseconds since 1970, text.
+    pub fn statuses(&self) -> Result<Vec<(String, i64, String)>, BankError> {
+        self.read(ledger::statuses)
     }
     pub fn check(&self) -> Result<Report, BankError> {
         self.read(ledger::check)

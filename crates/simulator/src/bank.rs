@@ -19,17 +19,21 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS session(account TEXT PRIMARY KEY, batch INTEGER NOT NULL, signed_in INTEGER NOT NULL DEFAULT 0, pik TEXT, mak TEXT) STRICT;
 CREATE TABLE IF NOT EXISTS wrong_pin(card TEXT PRIMARY KEY, tries INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS txn(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, mti TEXT NOT NULL,
-  kind TEXT NOT NULL, f3 TEXT, f25 TEXT, type60 TEXT, amount INTEGER, payer TEXT, pan TEXT, wallet TEXT, original INTEGER REFERENCES txn, content TEXT NOT NULL,
+  kind TEXT NOT NULL, f3 TEXT, f25 TEXT, type60 TEXT, amount INTEGER, total INTEGER, refunded INTEGER NOT NULL DEFAULT 0, adjusted INTEGER NOT NULL DEFAULT 0, payer TEXT, pan TEXT, wallet TEXT, original INTEGER REFERENCES txn, content TEXT NOT NULL,
   rrn TEXT NOT NULL, auth TEXT, date TEXT NOT NULL, state TEXT NOT NULL, code TEXT NOT NULL, due INTEGER, due_code TEXT, posting INTEGER REFERENCES posting,
   answer TEXT NOT NULL, UNIQUE(account, batch, stan, mti)) STRICT;
 CREATE INDEX IF NOT EXISTS txn_due ON txn(due) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS txn_rrn ON txn(rrn);
+CREATE INDEX IF NOT EXISTS txn_auth ON txn(auth);
+CREATE INDEX IF NOT EXISTS txn_original ON txn(original) WHERE original IS NOT NULL;
+CREATE INDEX IF NOT EXISTS txn_hold ON txn(payer) WHERE kind = 'pre_auth' AND state = 'approved';
+CREATE TABLE IF NOT EXISTS terminal_status(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT NULL, text TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS unmatched_reversal(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(account, batch, stan)) STRICT;
 CREATE TABLE IF NOT EXISTS message(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT, mti TEXT NOT NULL, stan INTEGER, code TEXT, mishap TEXT, request TEXT NOT NULL, reply TEXT NOT NULL) STRICT;
 ";
 
 /// Version of the state file. A test bench does not migrate: another version is refused.
-pub const STATE_VERSION: i64 = 1;
+pub const STATE_VERSION: i64 = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BankError {
@@ -100,7 +104,10 @@ pub struct Ask {
     pub expiry: Option<String>,
     pub pin: PinGiven,
     pub code: Option<PaymentCode>,
+    /// F48 of a tip adjustment, minor units.
+    pub tip: Option<u64>,
     pub rrn: Option<String>,
+    /// F38: the original's; of a voice sale its own.
     pub auth: Option<String>,
     pub named: Option<Named>,
 }
@@ -131,9 +138,11 @@ pub struct Session {
     pub mak: SecretBytes,
 }
 
-/// A stored transaction that a void, reversal or query refers to.
+/// A stored transaction that a void, reversal or query refers to. `state`: declined, pending, approved, reversed; of a payment
+/// also voided; of a pre-authorisation also completed, cancelled (approved: its amount is set aside).
 struct Txn {
     id: i64,
+    account: String,
     at: i64,
     kind: String,
     state: String,
@@ -141,7 +150,12 @@ struct Txn {
     f3: Option<String>,
     f25: Option<String>,
     type60: Option<String>,
+    /// As asked for.
     amount: Option<i64>,
+    /// As it stands: a part with code 10, more after a tip adjustment.
+    total: Option<i64>,
+    refunded: i64,
+    adjusted: bool,
     payer: Option<String>,
     pan: Option<String>,
     wallet: Option<String>,
@@ -156,7 +170,8 @@ struct Txn {
     content: String,
 }
 const TXN: &str =
-    "SELECT id, at, kind, state, code, f3, f25, type60, amount, payer, pan, wallet, original, batch, stan, rrn, auth, date, posting, answer, content FROM txn ";
+    "SELECT id, at, kind, state, code, f3, f25, type60, amount, payer, pan, wallet, original, batch, stan, rrn, auth, date, posting, answer, content,
+     account, total, refunded, adjusted FROM txn ";
 fn txn_row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Txn> {
     Ok(Txn {
         id: r.get(0)?,
@@ -180,15 +195,27 @@ fn txn_row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Txn> {
         posting: r.get(18)?,
         answer: r.get(19)?,
         content: r.get(20)?,
+        account: r.get(21)?,
+        total: r.get(22)?,
+        refunded: r.get(23)?,
+        adjusted: r.get(24)?,
     })
 }
+impl Txn {
+    /// The code with which anything that needs it to stand is refused; none when it stands.
+    fn spent(&self) -> Option<&'static str> {
+        match self.state.as_str() {
+            "approved" => None,
+            "declined" => Some("25"),
+            _ => Some("12"),
+        }
+    }
+}
 
-/// Who pays, as far as the request shows it.
-struct Payer<'a> {
-    /// Ledger account.
-    name: String,
-    card: Option<&'a crate::world::Card>,
-    wallet: Option<&'a crate::world::WalletRow>,
+/// What the pre-authorisations of a payer set aside.
+fn held(tx: &Transaction<'_>, payer: &str) -> Result<i64, BankError> {
+    let sql = "SELECT coalesce(sum(total), 0) FROM txn WHERE kind = 'pre_auth' AND state = 'approved' AND payer = ?";
+    Ok(tx.prepare_cached(sql)?.query_row([payer], |r| r.get(0))?)
 }
 
 pub struct Bank {
@@ -270,6 +297,20 @@ impl Bank {
         Ok(answer(Some(&account.acquirer_id), "00", clock))
     }
 
+    /// The parameters of the world's table for this account.
+    pub fn parameters(&self, account: &Account, clock: Clock) -> HostAnswer {
+        let rows = self.world.parameters.iter().filter(|p| p.account.as_ref().is_none_or(|a| *a == account.name));
+        let parameters = rows.map(|p| (p.key.clone(), p.value.clone())).collect();
+        HostAnswer { parameters, ..answer(Some(&account.acquirer_id), "00", clock) }
+    }
+
+    /// Records what a terminal says of itself; the last 1,000 are kept.
+    pub fn status(&mut self, account: &Account, text: &str, clock: Clock) -> Result<HostAnswer, BankError> {
+        self.db.prepare_cached("INSERT INTO terminal_status(at, account, text) VALUES(?, ?, ?)")?.execute(params![clock.now.0, account.name.as_str(), text])?;
+        self.db.prepare_cached("DELETE FROM terminal_status WHERE id <= ?")?.execute([self.db.last_insert_rowid() - 1_000])?;
+        Ok(answer(Some(&account.acquirer_id), "00", clock))
+    }
+
     /// Answers a financial message. `forced`: refuse it with this code.
     pub fn handle(&mut self, account: &Account, ask: &Ask, forced: Option<&str>, clock: Clock) -> Result<HostAnswer, BankError> {
         self.settle_due(clock.now)?;
@@ -281,23 +322,8 @@ impl Bank {
             (What::Reversal | What::Query, Some(code)) => answer(acquirer, code, clock),
             (What::Reversal, None) => desk.reversal()?,
             (What::Query, None) => desk.query()?,
-            (What::Do(Kind::Sale | Kind::Void | Kind::Balance), _) => desk.request(forced)?,
-            (
-                What::Do(
-                    Kind::Refund
-                    | Kind::PreAuth
-                    | Kind::PreAuthCancel
-                    | Kind::Completion
-                    | Kind::CompletionAdvice
-                    | Kind::CompletionCancel
-                    | Kind::TipAdjust
-                    | Kind::VoiceSale
-                    | Kind::Parameters
-                    | Kind::StatusUpload,
-                ),
-                _,
-            ) => answer(acquirer, forced.unwrap_or("12"), clock),
-            (What::Do(Kind::Echo | Kind::SignIn | Kind::SignOff), _) => answer(acquirer, forced.unwrap_or("00"), clock),
+            (What::Do(kind), _) if kind.row().authorisation => desk.request(forced)?,
+            (What::Do(_), _) => answer(acquirer, forced.unwrap_or("00"), clock),
         };
         tx.commit()?;
         Ok(answer)
@@ -327,7 +353,7 @@ impl Bank {
                     tx.prepare_cached("UPDATE txn SET state = 'declined', code = ? WHERE id = ?")?.execute(params![code, id])?;
                 }
                 None => {
-                    let posting = post_sale(&tx, a, payer, amount, id, now)?;
+                    let posting = post_payment(&tx, a, Kind::Sale, payer, amount, id, now)?;
                     tx.prepare_cached("UPDATE txn SET state = 'approved', code = '00', auth = ?, posting = ? WHERE id = ?")?.execute(params![
                         auth_code(id),
                         posting,
@@ -397,11 +423,13 @@ fn auth_code(id: i64) -> String {
     format!("{:06}", (id.rem_euclid(1_000_000) * 271_829 + 100_003).rem_euclid(1_000_000))
 }
 
-fn post_sale(tx: &Transaction<'_>, account: &Account, payer: &str, amount: i64, txn: i64, now: Time) -> Result<i64, LedgerError> {
+fn post_payment(tx: &Transaction<'_>, account: &Account, kind: Kind, payer: &str, amount: i64, txn: i64, now: Time) -> Result<i64, LedgerError> {
     let fee = i64::try_from(account.fee(amount.unsigned_abs())).map_err(|_| LedgerError::Range)?;
     let (merchant, fees) = (format!("merchant:{}", account.name), format!("fees:{}", account.name));
-    ledger::post(tx, now.0, "sale", Some(txn), &[(payer, -amount), (&merchant, amount - fee), (&fees, fee)])
+    ledger::post(tx, now.0, kind.name(), Some(txn), &[(payer, -amount), (&merchant, amount - fee), (&fees, fee)])
 }
 
+mod decide;
 mod desk;
+mod undo;
 use desk::Desk;

@@ -103,7 +103,7 @@ pub struct Posting {
     pub id: i64,
     /// Milliseconds since 1970, UTC.
     pub at: i64,
-    /// `opening`, `sale`, `void`, `reversal`.
+    /// `opening`, `reversal`, or the kind of the transaction: `sale`, `void`, `refund` ...
     pub kind: String,
     /// The message that caused it: acquirer account, batch, STAN, RRN.
     pub account: Option<String>,
@@ -147,6 +147,49 @@ pub fn postings(c: &Connection) -> Result<Vec<Posting>, LedgerError> {
     Ok(all)
 }
 
+/// An amount that is set aside: a pre-authorisation that is neither completed nor cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hold {
+    pub payer: String,
+    pub currency: String,
+    /// Minor units.
+    pub amount: i64,
+    pub account: String,
+    pub batch: u32,
+    pub stan: u32,
+    pub rrn: String,
+    /// F38, and the date MMDD with which a completion names it.
+    pub auth: Option<String>,
+    pub date: String,
+}
+
+pub fn holds(c: &Connection) -> Result<Vec<Hold>, LedgerError> {
+    let mut s = c.prepare(
+        "SELECT t.payer, a.currency, t.total, t.account, t.batch, t.stan, t.rrn, t.auth, t.date FROM txn t JOIN ledger_account a ON a.name = t.payer
+         WHERE t.kind = 'pre_auth' AND t.state = 'approved' ORDER BY t.id",
+    )?;
+    let hold = |r: &rusqlite::Row<'_>| {
+        Ok(Hold {
+            payer: r.get(0)?,
+            currency: r.get(1)?,
+            amount: r.get(2)?,
+            account: r.get(3)?,
+            batch: r.get(4)?,
+            stan: r.get(5)?,
+            rrn: r.get(6)?,
+            auth: r.get(7)?,
+            date: r.get(8)?,
+        })
+    };
+    Ok(s.query_map([], hold)?.collect::<Result<_, _>>()?)
+}
+
+/// What a terminal said of itself (status upload): account, milliseconds since 1970, text.
+pub fn statuses(c: &Connection) -> Result<Vec<(String, i64, String)>, LedgerError> {
+    let mut s = c.prepare("SELECT account, at, text FROM terminal_status ORDER BY id")?;
+    Ok(s.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect::<Result<_, _>>()?)
+}
+
 /// What [`check`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -176,7 +219,7 @@ pub fn check(c: &Connection) -> Result<Report, LedgerError> {
         }
         r.sums.insert(currency, sum);
     }
-    let rules: [(&str, &str); 5] = [
+    let rules: [(&str, &str); 8] = [
         ("posting does not sum to zero", "SELECT CAST(posting AS TEXT) FROM entry GROUP BY posting HAVING sum(amount) <> 0"),
         (
             "balance is not the sum of the entries",
@@ -184,12 +227,28 @@ pub fn check(c: &Connection) -> Result<Report, LedgerError> {
         ),
         ("payer is overdrawn", "SELECT name FROM ledger_account WHERE balance < 0 AND (name LIKE 'card:%' OR name LIKE 'wallet:%')"),
         (
-            "approved sale without a standing posting, or another state with one",
-            "SELECT rrn FROM txn t WHERE kind = 'sale' AND (state = 'approved') <> (posting IS NOT NULL AND NOT EXISTS (SELECT 1 FROM posting u WHERE u.undoes = t.posting))",
+            "approved payment or refund without a standing posting, or another state with one",
+            "SELECT rrn FROM txn t WHERE kind IN ('sale', 'voice_sale', 'completion', 'completion_advice', 'refund')
+             AND (state = 'approved') <> (posting IS NOT NULL AND NOT EXISTS (SELECT 1 FROM posting u WHERE u.undoes = t.posting))",
+        ),
+        (
+            "the standing posting of a payment takes another amount from the payer",
+            "SELECT rrn FROM txn t WHERE kind IN ('sale', 'voice_sale', 'completion', 'completion_advice') AND state = 'approved'
+             AND total <> (SELECT -sum(e.amount) FROM entry e JOIN ledger_account a ON a.id = e.account WHERE e.posting = t.posting AND a.name = t.payer)",
+        ),
+        (
+            "more is refunded than was paid, or another sum than the refunds",
+            "SELECT rrn FROM txn t WHERE refunded > coalesce(total, 0)
+             OR refunded <> (SELECT coalesce(sum(r.total), 0) FROM txn r WHERE r.original = t.id AND r.kind = 'refund' AND r.state = 'approved')",
+        ),
+        (
+            "a pre-authorisation is completed without exactly one standing completion, or not completed with one",
+            "SELECT rrn FROM txn t WHERE kind = 'pre_auth' AND (state = 'completed')
+             <> (SELECT count(*) FROM txn c WHERE c.original = t.id AND c.kind IN ('completion', 'completion_advice') AND c.state = 'approved')",
         ),
         (
             "more than one approval for one batch and STAN",
-            "SELECT account || ' ' || batch || ' ' || stan FROM txn WHERE state = 'approved' AND kind IN ('sale', 'void') GROUP BY account, batch, stan HAVING count(*) > 1",
+            "SELECT account || ' ' || batch || ' ' || stan FROM txn WHERE state = 'approved' AND kind <> 'balance' GROUP BY account, batch, stan HAVING count(*) > 1",
         ),
     ];
     for (rule, sql) in rules {

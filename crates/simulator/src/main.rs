@@ -48,6 +48,10 @@ enum Run {
     Ledger(At),
     /// Balances of all ledger accounts.
     Balances(At),
+    /// What is set aside on cards: pre-authorisations that are neither completed nor cancelled.
+    Holds(At),
+    /// What the terminals said of themselves (status uploads).
+    Statuses(At),
     /// Check the ledger; exits 1 when a rule does not hold.
     Check(At),
     /// The last 10,000 messages, masked.
@@ -133,7 +137,7 @@ struct Trouble {
     /// How many messages.
     #[arg(long, default_value_t = 1)]
     next: u32,
-    /// Only requests of this kind: sale, void, balance, sign_in, sign_off, echo.
+    /// Only requests of this kind: sale, void, refund, pre_auth ... (the names of docs/kinds.md).
     #[arg(long, value_parser = kind)]
     kind: Option<Kind>,
     /// Only messages with this MTI: 0400.
@@ -265,6 +269,31 @@ fn run(run: Run) -> Result<ExitCode> {
             } else {
                 for b in all {
                     writeln!(out, "{:<28} {:>18} {}", b.account, decimal(b.balance, &b.currency), b.currency)?;
+                }
+            }
+        }
+        Run::Holds(at) => {
+            let all = ledger::holds(&open(&at.state)?)?;
+            if at.json {
+                json(&mut out, &all)?;
+            } else {
+                for h in all {
+                    let (amount, auth) = (decimal(h.amount, &h.currency), h.auth.as_deref().unwrap_or("-"));
+                    writeln!(
+                        out,
+                        "{:<28} {amount:>16} {} auth {auth} date {} {} batch {:06} stan {:06}",
+                        h.payer, h.currency, h.date, h.account, h.batch, h.stan
+                    )?;
+                }
+            }
+        }
+        Run::Statuses(at) => {
+            let all = ledger::statuses(&open(&at.state)?)?;
+            if at.json {
+                json(&mut out, &all)?;
+            } else {
+                for (account, at, text) in all {
+                    writeln!(out, "{}  {account:<10} {text}", payterm_schema::Time(at).text(480))?;
                 }
             }
         }

@@ -46,7 +46,7 @@ pub(crate) fn meet(shared: &Shared, wire: &Wire, decoded: Decoded) -> Heard {
         (None, false) => Demand::Refused("03"),
     };
     let kind = match &demand {
-        Demand::Network(k) => Some(*k),
+        Demand::Network(k, _) => Some(*k),
         Demand::Money(ask) => match ask.what {
             What::Do(k) => Some(k),
             What::Query | What::Reversal => None,
@@ -55,8 +55,11 @@ pub(crate) fn meet(shared: &Shared, wire: &Wire, decoded: Decoded) -> Heard {
     };
     let ordered = shared.mishaps.take(account.map(|(_, a)| a.name.as_str()), kind, decoded.message.mti());
     let mishap = ordered.or_else(|| match (&demand, account) {
-        (Demand::Money(ask), Some((_, a))) => shared.world.rule(a, ask)?.mishap.clone(),
-        (Demand::Money(_) | Demand::Network(_) | Demand::Refused(_), _) => None,
+        (Demand::Money(ask), Some((_, a))) => {
+            let (i, rule) = shared.world.rule(a, ask)?;
+            rule.mishap.clone().filter(|_| rule.times.is_none_or(|times| shared.befalls(i, times)))
+        }
+        (Demand::Money(_) | Demand::Network(..) | Demand::Refused(_), _) => None,
     });
     if mishap.is_some() {
         shared.counters.mishaps.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +159,7 @@ fn decide(
         // 03 and 97 carry no MAC: there is no key (host-protocol §5).
         return Ok(plain(match demand {
             Demand::Refused(code) => code,
-            Demand::Money(_) | Demand::Network(_) => "97",
+            Demand::Money(_) | Demand::Network(..) => "97",
         }));
     };
     let forced = match mishap {
@@ -165,7 +168,7 @@ fn decide(
         Some(_) | None => None,
     };
     let mut ask = match demand {
-        Demand::Network(kind) => return network(bank, account, kind, forced, clock),
+        Demand::Network(kind, text) => return network(bank, account, kind, text.as_deref(), forced, clock),
         Demand::Refused(code) => {
             let mak = bank.session(account)?.map(|s| Mak::new(&s)).transpose()?;
             return Ok(Decided { mak, ..plain(code) });
@@ -188,7 +191,7 @@ fn decide(
     Ok(Decided { answer: bank.handle(account, &ask, forced, clock)?, keys: None, mak: Some(mak) })
 }
 
-fn network(bank: &mut bank::Bank, account: &Account, kind: Kind, forced: Option<&str>, clock: Clock) -> Result<Decided, BankError> {
+fn network(bank: &mut bank::Bank, account: &Account, kind: Kind, text: Option<&str>, forced: Option<&str>, clock: Clock) -> Result<Decided, BankError> {
     let plain = |code: &str| Decided { answer: bank::answer(Some(&account.acquirer_id), code, clock), keys: None, mak: None };
     Ok(match (kind, forced) {
         (_, Some(code)) => plain(code),
@@ -197,20 +200,9 @@ fn network(bank: &mut bank::Bank, account: &Account, kind: Kind, forced: Option<
             Decided { answer: bank.sign_in(account, &session, clock)?, keys: Some(f62), mak: None }
         }
         (Kind::SignOff, None) => Decided { answer: bank.sign_off(account, clock)?, keys: None, mak: None },
-        (Kind::Echo | Kind::Sale | Kind::Void | Kind::Balance, None) => plain("00"),
-        (
-            Kind::Refund
-            | Kind::PreAuth
-            | Kind::PreAuthCancel
-            | Kind::Completion
-            | Kind::CompletionAdvice
-            | Kind::CompletionCancel
-            | Kind::TipAdjust
-            | Kind::VoiceSale
-            | Kind::Parameters
-            | Kind::StatusUpload,
-            None,
-        ) => plain("12"),
+        (Kind::Parameters, None) => Decided { answer: bank.parameters(account, clock), keys: None, mak: None },
+        (Kind::StatusUpload, None) => Decided { answer: bank.status(account, text.unwrap_or_default(), clock)?, keys: None, mak: None },
+        (_, None) => plain("00"),
     })
 }
 

@@ -36,8 +36,8 @@ pub struct Wire {
 /// A request as it was understood.
 pub enum Demand {
     Money(Box<Ask>),
-    /// Sign-in, sign-off, echo.
-    Network(Kind),
+    /// Sign-in, sign-off, echo, parameters, status upload (with what it says).
+    Network(Kind, Option<String>),
     /// Not understood: this F39.
     Refused(&'static str),
 }
@@ -88,16 +88,13 @@ impl Wire {
 
     /// What the message asks for; everything but the PIN, which needs the session's key.
     pub fn understand(&self, m: &Message) -> Demand {
-        if let Some(query) = self.query(m) {
-            return query;
-        }
         let view = match RequestView::read(&self.profile, m) {
             Ok(v) => v,
             Err(RequestError::Unknown) => return Demand::Refused("12"),
             Err(RequestError::Missing(_) | RequestError::Extra(_) | RequestError::Form(_)) => return Demand::Refused("30"),
         };
-        if matches!(view.kind, Kind::SignIn | Kind::SignOff | Kind::Echo) && view.reversal.is_none() {
-            return Demand::Network(view.kind);
+        if !view.kind.row().authorisation {
+            return Demand::Network(view.kind, view.text(Var::Serial).map(str::to_owned));
         }
         let (Some(stan), Some(batch)) = (view.stan(), view.batch()) else { return Demand::Refused("30") };
         let mut tracks = Tracks::default();
@@ -112,9 +109,18 @@ impl Wire {
         if view.text(Var::Pan).is_some() && pan.is_none() || view.text(Var::Code).is_some() && view.code().is_none() {
             return Demand::Refused("14");
         }
-        let named = view.original().map(|(b, s)| Named { batch: Some(b.get()), stan: Some(s.get()), date: view.text(Var::OriginalDate).map(str::to_owned) });
+        // Zeros: the terminal does not know the original's numbers.
+        let named = view.text(Var::OriginalStan).map(|_| Named {
+            batch: view.original().map(|(b, _)| b.get()),
+            stan: view.original().map(|(_, s)| s.get()),
+            date: view.text(Var::OriginalDate).map(str::to_owned),
+        });
         Demand::Money(Box::new(Ask {
-            what: if view.reversal.is_some() { What::Reversal } else { What::Do(view.kind) },
+            what: match (view.reversal, view.query) {
+                (Some(_), _) => What::Reversal,
+                (None, true) => What::Query,
+                (None, false) => What::Do(view.kind),
+            },
             expiry: view.text(Var::Expiry).map(str::to_owned).or(track_expiry),
             pan,
             pin: match view.bytes(Var::PinBlock) {
@@ -125,7 +131,8 @@ impl Wire {
             amount: view.amount(),
             currency: view.text(Var::Currency).and_then(|c| c.parse().ok()),
             rrn: view.text(Var::OriginalRrn).map(str::to_owned),
-            auth: view.text(Var::AuthCode).map(str::to_owned),
+            auth: view.text(Var::AuthCode).or(view.text(Var::VoiceCode)).map(str::to_owned),
+            tip: view.tip(),
             named,
             ..self.outline(m, stan, batch)
         }))
@@ -151,23 +158,11 @@ impl Wire {
             expiry: None,
             pin: PinGiven::None,
             code: None,
+            tip: None,
             rrn: None,
             auth: None,
             named: None,
         }
-    }
-
-    /// The query of a payment-code sale (host-protocol §8): 0200, F3 310000, 60.1 01, F61 names the sale, no card.
-    fn query(&self, m: &Message) -> Option<Demand> {
-        if m.mti() != "0200" || m.text(3) != Some("310000") || !m.text(60)?.starts_with("01") || !m.has(61) || m.has(2) || m.has(35) {
-            return None;
-        }
-        let number = |n: u8, r: std::ops::Range<usize>| m.text(n).and_then(|t| t.get(r)).and_then(|t| t.parse::<u32>().ok());
-        let (Some(stan), Some(batch)) = (number(11, 0..6).and_then(Stan::new), number(60, 2..8).and_then(Batch::new)) else {
-            return Some(Demand::Refused("30"));
-        };
-        let named = Named { batch: number(61, 0..6), stan: number(61, 6..12), date: m.text(61).and_then(|t| t.get(12..16)).map(str::to_owned) };
-        Some(Demand::Money(Box::new(Ask { named: Some(named), ..self.outline(m, stan, batch) })))
     }
 
     /// The reply's frame and its masked view; `mishap` may spoil it. `keys`: F62 of a sign-in.

@@ -40,6 +40,8 @@ pub struct World {
     pub rules: Vec<Rule>,
     #[serde(rename = "translate", default)]
     pub translations: Vec<Translation>,
+    #[serde(rename = "parameter", default)]
+    pub parameters: Vec<Parameter>,
     /// What a repeated request is answered: as before (default), or this F39.
     #[serde(default)]
     pub duplicate_code: Option<Code>,
@@ -125,6 +127,18 @@ pub struct Account {
     /// Greatest fee of one sale, decimal text.
     #[serde(default)]
     pub fee_max: Option<String>,
+    /// Greatest completion in percent of its pre-authorisation. Default 115.
+    #[serde(default = "completion_percent")]
+    pub completion_percent: u32,
+    /// Greatest tip in percent of its sale. Default 20.
+    #[serde(default = "tip_percent")]
+    pub tip_percent: u32,
+}
+fn completion_percent() -> u32 {
+    115
+}
+fn tip_percent() -> u32 {
+    20
 }
 fn sixteen() -> usize {
     16
@@ -263,7 +277,20 @@ pub struct CodeRow {
     pub code: Option<Code>,
 }
 
-/// The first rule that fits decides. All given keys must hold; `code` or `mishap`, not both.
+/// A parameter that a terminal downloads.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameter {
+    /// None: for every account.
+    #[serde(default)]
+    pub account: Option<AccountId>,
+    /// 1 to 32 of a-z 0-9 . _ -
+    pub key: String,
+    /// Up to 128 printable ASCII characters.
+    pub value: String,
+}
+
+/// The first rule that fits decides. All given keys must hold; one of `code`, `mishap`, `partial`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
@@ -288,9 +315,19 @@ pub struct Rule {
     pub code: Option<Code>,
     #[serde(default)]
     pub mishap: Option<Mishap>,
+    /// With a mishap: it befalls so many requests, then one goes through, and so on. None: it befalls all.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// A card's sale of more than this is approved with this much and code 10; decimal text.
+    #[serde(default)]
+    pub partial: Option<String>,
 }
 
 impl Rule {
+    /// What is approved of a sale, minor units.
+    pub fn part(&self, account: &Account) -> Option<i64> {
+        self.partial.as_deref().and_then(|t| Money::parse(t, account.currency).ok()).and_then(|m| i64::try_from(m.minor()).ok())
+    }
     fn fits(&self, world: &World, account: &Account, kind: Kind, ask: &Ask) -> bool {
         let card = || ask.pan.as_ref().and_then(|p| world.card_by_pan(p.reveal())).map(|c| c.name.as_str());
         let wallet = || ask.code.as_ref().and_then(|c| world.wallet_of(c)).map(|w| w.name);
@@ -361,9 +398,9 @@ impl World {
     }
 
     /// The first rule that fits a request; reversals and queries have none: they only find what a request did.
-    pub fn rule(&self, account: &Account, ask: &Ask) -> Option<&Rule> {
+    pub fn rule(&self, account: &Account, ask: &Ask) -> Option<(usize, &Rule)> {
         let What::Do(kind) = ask.what else { return None };
-        self.rules.iter().find(|r| r.fits(self, account, kind, ask))
+        self.rules.iter().enumerate().find(|(_, r)| r.fits(self, account, kind, ask))
     }
     /// F39 as this profile writes it.
     pub fn translate<'a>(&'a self, profile: &str, code: &'a str, reversal: bool) -> &'a str {
@@ -398,6 +435,12 @@ impl World {
             }
             if !(1..=999_999).contains(&a.first_batch) {
                 return bad(f("first_batch"), "1 to 999999");
+            }
+            if !(100..=200).contains(&a.completion_percent) {
+                return bad(f("completion_percent"), "100 to 200");
+            }
+            if a.tip_percent > 100 {
+                return bad(f("tip_percent"), "0 to 100");
             }
             if a.fee_bp > 10_000 || a.fee_max.as_deref().is_some_and(|t| Money::parse(t, a.currency).is_err()) {
                 return bad(f("fee_bp"), "at most 10000, and fee_max a decimal amount of the currency");
@@ -460,9 +503,33 @@ impl World {
                 return bad(format!("code[{i}].code"), "refused needs a code, pending may have one, not 00 or 09; the others have none");
             }
         }
+        for (i, p) in self.parameters.iter().enumerate() {
+            let key =
+                |k: &str| (1..=32).contains(&k.len()) && k.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'));
+            if !key(&p.key) || p.value.len() > 128 || !p.value.bytes().all(|b| (0x20..=0x7E).contains(&b)) {
+                return bad(format!("parameter[{i}].key"), "1 to 32 of a-z 0-9 . _ - with a value of up to 128 printable ASCII characters");
+            }
+            if p.account.as_ref().is_some_and(|n| self.account(n.as_str()).is_none()) {
+                return bad(format!("parameter[{i}].account"), "names no account");
+            }
+        }
+        for a in &self.accounts {
+            // What one F62 holds, with a line end for each.
+            let fits = self.parameters.iter().filter(|p| p.account.as_ref().is_none_or(|n| *n == a.name));
+            if fits.clone().count() > payterm_schema::HostAnswer::MAX_PARAMETERS || fits.map(|p| p.key.len() + p.value.len() + 2).sum::<usize>() > 512 {
+                return bad("parameter".into(), "at most 64 and 512 bytes for one account");
+            }
+        }
         for (i, r) in self.rules.iter().enumerate() {
-            if r.code.is_some() == r.mishap.is_some() || r.code.as_ref().is_some_and(|c| c.0 == "00") {
-                return bad(format!("rule[{i}].code"), "either a code other than 00 or a mishap");
+            let effects = [r.code.is_some(), r.mishap.is_some(), r.partial.is_some()];
+            if effects.into_iter().filter(|e| *e).count() != 1 || r.code.as_ref().is_some_and(|c| c.0 == "00") {
+                return bad(format!("rule[{i}].code"), "one of a code other than 00, a mishap and a partial amount");
+            }
+            if r.times.is_some_and(|t| t == 0 || r.mishap.is_none()) {
+                return bad(format!("rule[{i}].times"), "at least 1, and only with a mishap");
+            }
+            if r.partial.as_deref().is_some_and(|t| Money::parse(t, Currency::CNY).is_ok_and(|m| m.minor() == 0)) {
+                return bad(format!("rule[{i}].partial"), "more than zero");
             }
             if let Some(Err(rule)) = r.mishap.as_ref().map(Mishap::check) {
                 return bad(format!("rule[{i}].mishap"), rule);
@@ -475,7 +542,7 @@ impl World {
                 return bad(format!("rule[{i}].account"), "names no account");
             }
             let currency = account.flatten().map_or(Currency::CNY, |a| a.currency);
-            for t in [&r.amount, &r.amount_from, &r.amount_to].into_iter().flatten() {
+            for t in [&r.amount, &r.amount_from, &r.amount_to, &r.partial].into_iter().flatten() {
                 if Money::parse(t, currency).is_err() {
                     return bad(format!("rule[{i}].amount"), "a decimal amount of the account's currency (CNY when no account is named)");
                 }
@@ -517,7 +584,17 @@ mod tests {
         assert!(card("0123456789ABCDEFFEDCBA9876543210", "0123").contains("a TMK is 32 hex digits"));
         assert!(!card("0123456789ABCDEFFEDCBA9876543210", "CANARY99").contains("CANARY99"));
         assert_eq!(card("type = \"busy\"", "type = \"requirement\", digit = 10"), "world, rule[2].mishap: digit: 0 to 9");
-        assert_eq!(card("code = \"05\"", "code = \"00\""), "world, rule[0].code: either a code other than 00 or a mishap");
+        assert_eq!(card("times = 2", "times = 0"), "world, rule[5].times: at least 1, and only with a mishap");
+        assert_eq!(
+            card("partial = \"50.00\"", "partial = \"5x\""),
+            "world, rule[7].amount: a decimal amount of the account's currency (CNY when no account is named)"
+        );
+        assert!(card("partial = \"50.00\"", "partial = \"0.00\"").starts_with("world, rule[7].partial: more than zero"));
+        assert!(card("partial = \"50.00\"", "partial = \"50.00\"\ncode = \"05\"").starts_with("world, rule[7].code: one of"));
+        assert!(card("key = \"fee_bp\"", "key = \"Fee\"").starts_with("world, parameter[0].key: "));
+        assert!(card("account = \"cup\"\nkey", "account = \"cop\"\nkey").starts_with("world, parameter[0].account: "));
+        assert!(card("completion_percent = 115", "completion_percent = 99").starts_with("world, account[0].completion_percent: "));
+        assert_eq!(card("code = \"05\"", "code = \"00\""), "world, rule[0].code: one of a code other than 00, a mishap and a partial amount");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 mod common;
 use common::{Till, soon, sound};
-use payterm_hosts::{FrameError, Profile, encode, iso8583::Message};
+use payterm_hosts::{FrameError, Profile};
 use payterm_schema::{
     Kind, PaymentCode,
     account::{Batch, Stan},
@@ -298,27 +298,9 @@ fn a_new_sign_in_gives_new_keys_and_the_old_ones_are_void() {
 
 const NOW: &str = "130000000000000001";
 
-/// The query of a code sale, which the terminal's kinds do not have yet: built by hand (host-protocol §8).
 fn query(t: &mut Till, original: &OriginalRef) -> payterm_hosts::Reply {
-    let plan = t.plan(Kind::Echo);
-    let mut m = Message::new("0200").unwrap();
-    let fields = [
-        (3, "310000".into()),
-        (11, plan.stan.to_string()),
-        (25, "00".into()),
-        (41, t.station.terminal.clone()),
-        (42, t.station.merchant.clone()),
-        (49, "156".into()),
-        (60, format!("01{}000", t.batch)),
-        (61, format!("{}{}{}", original.batch.unwrap(), original.stan.unwrap(), original.date.clone().unwrap())),
-    ];
-    for (n, v) in fields {
-        m.set(n, v.as_bytes()).unwrap();
-    }
-    let envelope = payterm_hosts::Envelope { tpdu: Some([0x60, 0, 3, 0, 0]), header: Some(b"603110000000".to_vec()) };
-    let bytes = encode(&t.profile, &envelope, &mut m, Some(&t.mak)).unwrap();
-    t.send(bytes.reveal());
-    t.hear()
+    let plan = Plan { original: Some(original.clone()), mode: EntryMode::Code, wallet: Some(Wallet::Wechat), ..t.plan(Kind::Sale) };
+    t.exchange(Leg::Query, plan, &CardSecrets::default()).reply
 }
 
 #[test]

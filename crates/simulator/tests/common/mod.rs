@@ -196,6 +196,23 @@ impl Till {
         let (plan, secrets) = (self.void_plan(minor, original), self.card(card, None));
         self.exchange(Leg::Request, plan, &secrets)
     }
+    /// A swiped request of this kind; `of` names its original.
+    pub fn swiped(&mut self, kind: Kind, minor: u64, of: Option<OriginalRef>) -> Plan {
+        Plan { amount: Some(self.money(minor)), mode: EntryMode::Swipe, track: true, original: of, ..self.plan(kind) }
+    }
+    /// Sends it with this card.
+    pub fn run(&mut self, kind: Kind, card: &str, minor: u64, of: Option<OriginalRef>, pin: Option<&str>) -> Got {
+        let plan = Plan { pin: pin.is_some(), ..self.swiped(kind, minor, of) };
+        let secrets = self.card(card, pin);
+        self.exchange(Leg::Request, plan, &secrets)
+    }
+    pub fn refund_plan(&mut self, minor: u64, of: OriginalRef) -> Plan {
+        Plan { organisation: Some("CUP".into()), ..self.swiped(Kind::Refund, minor, Some(of)) }
+    }
+    pub fn refund(&mut self, card: &str, minor: u64, of: OriginalRef) -> Got {
+        let (plan, secrets) = (self.refund_plan(minor, of), self.card(card, None));
+        self.exchange(Leg::Request, plan, &secrets)
+    }
     pub fn reverse(&mut self, plan: &Plan, secrets: &CardSecrets) -> Got {
         let sealed = CardSecrets { pan: secrets.pan.clone(), ..CardSecrets::default() };
         self.exchange(Leg::Reversal(ReversalReason::NoReply), plan.clone(), &sealed)
