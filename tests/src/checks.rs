@@ -50,7 +50,13 @@ pub fn outcome_of(journal: &[Entry], key: &RequestKey) -> Option<Outcome> {
 }
 
 fn no_canary(what: &str, text: &str) {
-    for canary in [PAN, TRACK2, CODE, PIN, &PAN[6..12], PAN2, &PAN2[6..12]] {
+    for canary in [PAN, TRACK2, CODE, PIN, PAN2] {
+        assert!(!text.contains(canary), "invariant 9: {what} shows a secret: {text}");
+    }
+    // The middle of a PAN stands in one time of ten thousand by chance; a time has 12 or 13 digits, no masked PAN has.
+    let times = |run: &str| matches!(run.len(), 12 | 13);
+    let text: String = text.split(|c: char| !c.is_ascii_digit()).filter(|run| !times(run)).collect::<Vec<_>>().join(" ");
+    for canary in [&PAN[6..12], &PAN2[6..12]] {
         assert!(!text.contains(canary), "invariant 9: {what} shows a secret: {text}");
     }
 }

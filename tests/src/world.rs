@@ -141,6 +141,8 @@ pub struct World {
     calls: BTreeMap<u64, RequestKey>,
     /// Outcomes in the order in which they were told.
     pub told: Vec<Outcome>,
+    /// Every screen that was asked for.
+    pub screens: Vec<payterm_schema::Screen>,
     pub armed: bool,
     pub pin_asked: bool,
     pub printed: Vec<(u64, bool, PrintResult)>,
@@ -196,6 +198,7 @@ impl World {
             answered: BTreeMap::new(),
             calls: BTreeMap::new(),
             told: Vec::new(),
+            screens: Vec::new(),
             armed: false,
             pin_asked: false,
             printed: Vec::new(),
@@ -485,11 +488,13 @@ impl World {
                     self.later(500, Event::Next);
                 }
             }
-            Effect::Show(payterm_schema::Screen::ConfirmPartial { .. }) => {
+            Effect::Show(screen @ payterm_schema::Screen::ConfirmPartial { .. }) => {
+                self.screens.push(screen);
                 let key = if self.order().is_some_and(|o| o.customer == Customer::TakesPart) { Key::Confirm } else { Key::Cancel };
                 self.later(400, Event::Customer(Input::Key(key)));
             }
-            Effect::Show(_) | Effect::ForgetKeys { .. } => {}
+            Effect::Show(screen) => self.screens.push(screen),
+            Effect::ForgetKeys { .. } => {}
             Effect::Offer { .. } => {
                 self.armed = true;
                 match self.order().map(|o| o.customer.clone()) {
