@@ -139,7 +139,15 @@ impl Store {
     /// Opens or makes the journal in `dir`, locks the directory and reads back what the machine needs.
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Loaded), StoreError> {
         let lock = Mutex::new(Some(Arc::new(files::lock(dir)?)));
-        let store = Self(Arc::new(Inner { dir: dir.to_owned(), options, lock, counters: Arc::default(), writer: Mutex::new(None), reader: Mutex::new(None), index: Mutex::new(None) }));
+        let store = Self(Arc::new(Inner {
+            dir: dir.to_owned(),
+            options,
+            lock,
+            counters: Arc::default(),
+            writer: Mutex::new(None),
+            reader: Mutex::new(None),
+            index: Mutex::new(None),
+        }));
         let (ready, loaded) = sync_channel(1);
         store.start_writer(move |l| drop(ready.send(l)))?;
         let loaded = loaded.recv().map_err(|_| StoreError::Stopped)??;

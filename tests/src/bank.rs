@@ -190,18 +190,8 @@ impl Bank {
         if let Some(code) = refused {
             return self.answer(code, m);
         }
-        let posting = Posting {
-            kind: m.plan.kind,
-            amount,
-            asked: amount,
-            reversed: false,
-            voided: false,
-            original,
-            refunded: 0,
-            taken_up: false,
-            tip: 0,
-            pending: None,
-        };
+        let posting =
+            Posting { kind: m.plan.kind, amount, asked: amount, reversed: false, voided: false, original, refunded: 0, taken_up: false, tip: 0, pending: None };
         self.books.insert(key, posting);
         self.answer("00", m)
     }

@@ -104,7 +104,8 @@ pub fn effect(world: &World, effect: &Effect) {
             assert!(m.leg != Leg::Repeat || kind.recovery == Recovery::Repeat, "{:?} is never sent again", m.plan.kind);
             if m.leg == Leg::Request && m.plan.kind.row().authorisation {
                 let durable = Machine::replay(world.settings.clone(), None, world.journal.clone()).expect("replay");
-                let owed = durable.obligations().iter().find(|o| o.account == m.account && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left);
+                let owed =
+                    durable.obligations().iter().find(|o| o.account == m.account && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left);
                 assert!(owed.is_none(), "invariant 4: an authorisation leaves although {owed:?}");
             }
         }

@@ -349,8 +349,7 @@ pub async fn judge(stack: &Stack, client: &Client, issued: &[Issued], v: &mut Ve
             Some(_) => {}
         }
     }
-    let voids: Vec<u64> =
-        outcomes.values().filter(|o| o.kind == Kind::Void && o.status == Status::Approved).filter_map(|o| o.original.as_ref()?.txn).collect();
+    let voids: Vec<u64> = outcomes.values().filter(|o| o.kind == Kind::Void && o.status == Status::Approved).filter_map(|o| o.original.as_ref()?.txn).collect();
     if voids.len() != voids.iter().collect::<BTreeSet<_>>().len() {
         v.double.push(format!("a sale was voided twice: {voids:?}"));
     }

@@ -498,7 +498,14 @@ impl World {
             Effect::Offer { .. } => {
                 self.armed = true;
                 match self.order().map(|o| o.customer.clone()) {
-                    Some(c @ (Customer::Swipes | Customer::SwipesOther | Customer::CancelsAtPin | Customer::PressesCancel | Customer::Bypasses | Customer::TakesPart)) => {
+                    Some(
+                        c @ (Customer::Swipes
+                        | Customer::SwipesOther
+                        | Customer::CancelsAtPin
+                        | Customer::PressesCancel
+                        | Customer::Bypasses
+                        | Customer::TakesPart),
+                    ) => {
                         let track = if c == Customer::SwipesOther { TRACK2B } else { TRACK2 };
                         let tracks = Tracks { track1: None, track2: Some(track.into()), track3: None };
                         self.later(700, Event::Customer(Input::Instrument(Instrument::Swiped(tracks))));
@@ -542,7 +549,11 @@ impl World {
 
     fn wire(&mut self, m: HostMessage) {
         if let SecretsFrom::Memory(CardSecrets { pin_block: Some(block), .. }) = &m.secrets {
-            assert_eq!(block, &PinBlock::new([self.generation(Some(&m.account)); 8]), "a PIN block under keys that are no more: the issuer would count a wrong PIN");
+            assert_eq!(
+                block,
+                &PinBlock::new([self.generation(Some(&m.account)); 8]),
+                "a PIN block under keys that are no more: the issuer would count a wrong PIN"
+            );
         }
         if let SecretsFrom::Sealed(txn) = m.secrets {
             assert!(self.sealed.contains(&txn), "the PAN of {txn} is not sealed on disk, its message cannot be built");

@@ -33,7 +33,10 @@ fn approved() -> Vec<(Status, String)> {
 
 #[test]
 fn a_refund_in_parts_never_takes_more_than_the_original() {
-    let w = run(script([sale("a"), part(Kind::Refund, "b", "a", 1000), part(Kind::Refund, "c", "a", 235), on(Kind::Refund, "d", "a"), on(Kind::Refund, "e", "a")], []));
+    let w = run(script(
+        [sale("a"), part(Kind::Refund, "b", "a", 1000), part(Kind::Refund, "c", "a", 235), on(Kind::Refund, "d", "a"), on(Kind::Refund, "e", "a")],
+        [],
+    ));
     assert_eq!((told(&w, "b"), told(&w, "c")), (approved(), failed("refund-above-original")));
     assert_eq!(w.outcome("d").sums.amount, Some(234), "without an amount: all that is left");
     assert_eq!(told(&w, "e"), failed("original-refunded"));
@@ -74,15 +77,20 @@ fn a_refund_without_an_answer_is_stuck_and_a_person_settles_it() {
 
 #[test]
 fn a_pre_authorisation_is_completed_once_up_to_its_share() {
-    let w = run(script([new(Kind::PreAuth, "p"), part(Kind::Completion, "x", "p", 1420), part(Kind::Completion, "c", "p", 1419), part(Kind::Completion, "d", "p", 1)], []));
+    let w = run(script(
+        [new(Kind::PreAuth, "p"), part(Kind::Completion, "x", "p", 1420), part(Kind::Completion, "c", "p", 1419), part(Kind::Completion, "d", "p", 1)],
+        [],
+    ));
     assert_eq!(told(&w, "x"), failed("completion-above-hold"));
     assert_eq!((told(&w, "c"), told(&w, "d")), (approved(), failed("original-completed")));
     assert!(w.outcome("p").completed);
     assert_eq!(w.machine.state().ledger(&up()).debit_minor, 1419);
-    let w = run(script([new(Kind::PreAuth, "p"), on(Kind::PreAuthCancel, "k", "p"), part(Kind::Completion, "c", "p", 100), on(Kind::PreAuthCancel, "l", "p")], []));
+    let w =
+        run(script([new(Kind::PreAuth, "p"), on(Kind::PreAuthCancel, "k", "p"), part(Kind::Completion, "c", "p", 100), on(Kind::PreAuthCancel, "l", "p")], []));
     assert_eq!((told(&w, "k"), told(&w, "c"), told(&w, "l")), (approved(), failed("original-cancelled"), failed("original-cancelled")));
     // A completion whose answer is lost is reversed, and the hold can be completed again.
-    let w = run(script([new(Kind::PreAuth, "p"), part(Kind::Completion, "c", "p", 100), part(Kind::Completion, "d", "p", 200)], [Fate::Answer, Fate::LoseReply]));
+    let w =
+        run(script([new(Kind::PreAuth, "p"), part(Kind::Completion, "c", "p", 100), part(Kind::Completion, "d", "p", 200)], [Fate::Answer, Fate::LoseReply]));
     assert_eq!(told(&w, "c").last(), Some(&(Status::Declined, "reversed".into())));
     assert_eq!(told(&w, "d"), approved());
 }
@@ -90,7 +98,8 @@ fn a_pre_authorisation_is_completed_once_up_to_its_share() {
 #[test]
 fn a_completion_is_cancelled_in_its_batch() {
     for kind in [Kind::Completion, Kind::CompletionAdvice] {
-        let w = run(script([new(Kind::PreAuth, "p"), part(kind, "c", "p", 1000), on(Kind::CompletionCancel, "k", "c"), on(Kind::CompletionCancel, "l", "c")], []));
+        let w =
+            run(script([new(Kind::PreAuth, "p"), part(kind, "c", "p", 1000), on(Kind::CompletionCancel, "k", "c"), on(Kind::CompletionCancel, "l", "c")], []));
         assert_eq!((told(&w, "k"), told(&w, "l")), (approved(), failed("original-voided")), "{kind:?}");
         assert!(w.sealed.is_empty(), "{kind:?}");
     }
@@ -104,7 +113,8 @@ fn advices_are_told_until_they_are_answered() {
             Kind::VoiceSale => new(kind, "c"),
             _ => part(kind, "c", "p", 200),
         };
-        for fate in [Fate::LoseReply, Fate::LoseRequest, Fate::NotSent, Fate::BadMac, Fate::NoMac, Fate::RefuseNoMac("51"), Fate::Refuse("96"), Fate::LateReply] {
+        for fate in [Fate::LoseReply, Fate::LoseRequest, Fate::NotSent, Fate::BadMac, Fate::NoMac, Fate::RefuseNoMac("51"), Fate::Refuse("96"), Fate::LateReply]
+        {
             let w = run(script([first.clone(), advice.clone(), sale("z")], [Fate::Answer, fate.clone(), Fate::LoseReply]));
             let steps: Vec<_> = w.told.iter().filter(|o| o.key.id == "c").map(|o| (o.status, o.forwarding.clone())).collect();
             let both = [(Status::Approved, Some(Forwarding::Pending)), (Status::Approved, Some(Forwarding::Forwarded))];
@@ -124,7 +134,10 @@ fn advices_are_told_until_they_are_answered() {
 
 #[test]
 fn a_tip_is_counted_once_in_place_of_the_original() {
-    let w = run(script([sale("a"), part(Kind::TipAdjust, "t", "a", 247), part(Kind::TipAdjust, "s", "a", 246), part(Kind::TipAdjust, "r", "a", 1), void("v", "a")], []));
+    let w = run(script(
+        [sale("a"), part(Kind::TipAdjust, "t", "a", 247), part(Kind::TipAdjust, "s", "a", 246), part(Kind::TipAdjust, "r", "a", 1), void("v", "a")],
+        [],
+    ));
     assert_eq!(told(&w, "t"), failed("tip-too-high"));
     let o = w.outcome("s");
     assert_eq!((o.status, o.sums.amount, o.sums.tip), (Status::Approved, Some(1480), Some(246)));
@@ -241,7 +254,15 @@ fn problem(effects: &[Effect]) -> Option<String> {
     effects.iter().find_map(|e| if let Effect::Show(payterm_schema::Screen::Present { problem, .. }) = e { problem.clone() } else { None })
 }
 fn reason(effects: &[Effect]) -> Option<String> {
-    effects.iter().find_map(|e| if let Effect::Tell(n) = e && let payterm_schema::Notice::Outcome { outcome } = &**n { outcome.reason.as_ref().map(|r| r.code.clone()) } else { None })
+    effects.iter().find_map(|e| {
+        if let Effect::Tell(n) = e
+            && let payterm_schema::Notice::Outcome { outcome } = &**n
+        {
+            outcome.reason.as_ref().map(|r| r.code.clone())
+        } else {
+            None
+        }
+    })
 }
 
 #[test]

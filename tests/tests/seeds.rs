@@ -80,7 +80,8 @@ fn wild(seed: u64) {
                 8 => Order { customer: Customer::Bypasses, ..sale(id) },
                 9 => {
                     let original = IDS[pick(i as u64 + 1) as usize];
-                    let kinds = [Kind::Refund, Kind::Refund, Kind::Completion, Kind::CompletionAdvice, Kind::CompletionCancel, Kind::PreAuthCancel, Kind::TipAdjust];
+                    let kinds =
+                        [Kind::Refund, Kind::Refund, Kind::Completion, Kind::CompletionAdvice, Kind::CompletionCancel, Kind::PreAuthCancel, Kind::TipAdjust];
                     let kind = kinds[pick(7) as usize];
                     let amount = match kind.row().amount {
                         payterm_schema::kind::AmountRule::None => None,

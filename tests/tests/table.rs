@@ -29,17 +29,8 @@ enum Case {
     Cancelled,
     DeviceLost,
 }
-const CASES: [Case; 9] = [
-    Case::Approved,
-    Case::Refused,
-    Case::Busy,
-    Case::NoReply,
-    Case::LateReply,
-    Case::BadMac,
-    Case::ClosedHalfWay,
-    Case::Cancelled,
-    Case::DeviceLost,
-];
+const CASES: [Case; 9] =
+    [Case::Approved, Case::Refused, Case::Busy, Case::NoReply, Case::LateReply, Case::BadMac, Case::ClosedHalfWay, Case::Cancelled, Case::DeviceLost];
 
 /// What comes before the request, and the request.
 fn orders(kind: Kind) -> Vec<Order> {

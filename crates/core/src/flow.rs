@@ -330,14 +330,11 @@ impl Machine {
                 self.answer(call, Ok(()));
                 self.confirmed(false);
             }
-            Some(Stage::Sent | Stage::Asking) | None => self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() })),
+            Some(Stage::Sent | Stage::Asking) | None => {
+                self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() }))
+            }
             Some(
-                Stage::Confirming { .. }
-                | Stage::Loading { .. }
-                | Stage::Presenting { .. }
-                | Stage::Preparing { .. }
-                | Stage::Pin { .. }
-                | Stage::Busy { .. },
+                Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. } | Stage::Busy { .. },
             ) => {
                 self.answer(call, Ok(()));
                 self.end(Status::Cancelled, code, Class::B);

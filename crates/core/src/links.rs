@@ -158,7 +158,11 @@ impl Machine {
 
     /// The first obligation that holds up a customer who waits.
     fn holding_up(&self, id: &AccountId) -> Option<(u64, Stan)> {
-        self.state.obligations.iter().find(|o| o.account == *id && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left).map(|o| (o.txn, o.plan.stan))
+        self.state
+            .obligations
+            .iter()
+            .find(|o| o.account == *id && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left)
+            .map(|o| (o.txn, o.plan.stan))
     }
 
     /// When [`Machine::drive_account`] has something to do next.

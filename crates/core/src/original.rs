@@ -117,7 +117,9 @@ impl Machine {
         match request.kind {
             Kind::Void => undone().or_else(settled).or_else(refunded).or_else(adjusted),
             Kind::CompletionCancel => undone().or_else(settled).or_else(refunded),
-            Kind::TipAdjust => undone().or_else(settled).or_else(refunded).or_else(adjusted).or_else(|| self.tip_refused(o, asked?, settings.config.amount_limit)),
+            Kind::TipAdjust => {
+                undone().or_else(settled).or_else(refunded).or_else(adjusted).or_else(|| self.tip_refused(o, asked?, settings.config.amount_limit))
+            }
             Kind::Refund => undone().or_else(|| (o.sums.left() == 0).then_some("original-refunded")).or_else(|| {
                 let above = asked.is_some_and(|m| m > o.sums.left());
                 above.then_some("refund-above-original")

@@ -4,16 +4,7 @@ use crate::{
     flow::{FlowOriginal, Stage},
     instrument::{self, Presented},
 };
-use payterm_schema::{
-    Instrument, Kind,
-    config::in_bin_range,
-    device::Way,
-    host::EntryMode,
-    kind::CardRule,
-    notice::Screen,
-    outcome::Class,
-    request::Method,
-};
+use payterm_schema::{Instrument, Kind, config::in_bin_range, device::Way, host::EntryMode, kind::CardRule, notice::Screen, outcome::Class, request::Method};
 
 impl Machine {
     /// What can be presented now: working devices, the kind's rule, the customer's choice.

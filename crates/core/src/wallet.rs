@@ -1,11 +1,6 @@
 //! Payments by code whose payer has not confirmed yet (host-protocol §8): the wallet is asked until its time is over, then the
 //! payment is reversed. One road for the customer who waits at the counter and for what a restart left behind.
-use crate::{
-    Machine,
-    flow::Stage,
-    links::Purpose,
-    view,
-};
+use crate::{Machine, flow::Stage, links::Purpose, view};
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, Record, Status, Time,
     account::Stan,
@@ -68,14 +63,8 @@ impl Machine {
         let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
         let Some(rule) = self.query_rule(&o) else { return };
         let original = OriginalRef { batch: Some(o.plan.batch), stan: Some(stan), date: Some(self.host_date(id, o.plan.at)), rrn: None, auth_code: None };
-        let plan = Plan {
-            stan: self.state.next_stan(id),
-            batch: self.state.ledger(id).batch,
-            original: Some(original),
-            at: self.now,
-            auth_code: None,
-            ..o.plan
-        };
+        let plan =
+            Plan { stan: self.state.next_stan(id), batch: self.state.ledger(id).batch, original: Some(original), at: self.now, auth_code: None, ..o.plan };
         self.record(Some(txn), Record::Queried { txn, stan, plan: Box::new(plan.clone()), next: self.now + rule.every });
         self.send(id, Purpose::Query { txn, stan }, Leg::Query, plan, SecretsFrom::None, None);
     }
@@ -93,7 +82,10 @@ impl Machine {
         let Some(rules) = self.account(account).map(|a| a.rules.clone()) else { return };
         if answer.mac == MacVerdict::Wrong || (rules.mac_on_replies && answer.mac != MacVerdict::Good) {
             let answer = Box::new(*answer);
-            self.record(Some(txn), Record::Disregarded { txn, account: account.clone(), stan: o.plan.stan, why: "query without a good MAC".into(), answer, trace });
+            self.record(
+                Some(txn),
+                Record::Disregarded { txn, account: account.clone(), stan: o.plan.stan, why: "query without a good MAC".into(), answer, trace },
+            );
             return;
         }
         let digit = answer.requirement;

@@ -4,7 +4,7 @@
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings};
 use payterm_schema::{
     Class, HostAnswer, HostEvent, HostMessage, Instrument, Money, PaymentCode, RequestKey, Status, Time, Tracks,
-    config::Config,
+    config::{Config, FlowConfig},
     device::Way,
     host::{Again, CodeRule, HostRules, Leg, Wallet},
     outcome::Place,
@@ -33,12 +33,14 @@ impl Till {
             mac_on_replies: false,
             wallet_undo_after: Default::default(),
             wallets: vec![Wallet::Alipay],
+            kinds: payterm_schema::Kind::ALL.to_vec(),
             ..HostRules::default()
         };
         let settings = Settings {
             accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules, host_offset_minutes: 0 }],
             routes: Vec::new(),
-            flow: config.flow,
+            // Nobody is asked: the part is given back.
+            flow: FlowConfig { partial_approval: false, ..config.flow },
             paper: config.paper,
             place: Place::default(),
             operator: "01".into(),

@@ -84,8 +84,18 @@ fn the_words_that_matter_most() {
     let wrong = Screen::Pin { amount: None, masked_pan: String::new(), digits: 0, wrong: true };
     assert!(show(zh, &wrong, &big).contains("密码错误") && show(en, &wrong, &big).contains("Wrong PIN"));
     let present = Screen::Present { amount: amount(), ways: vec![Way::Swipe, Way::Insert, Way::Scan], problem: Some("swipe-again".into()) };
-    assert_eq!(show(zh, &present, &big), "请再刷一次\n请刷卡、插卡或出示付款码\n1234.50 元");
-    assert_eq!(show(en, &present, &big), "Please swipe again\nPlease swipe, insert or show your code\nCNY 1234.50");
+    assert_eq!(show(zh, &present, &big), "请再刷一次\n请刷卡、插卡或出示付款码\n1234.50 元\n1 银行卡:刷卡、插卡或挥卡\n2 扫码:微信、支付宝或云闪付付款码");
+    assert_eq!(
+        show(en, &present, &big),
+        "Please swipe again\nPlease swipe, insert or show your code\nCNY 1234.50\n1 Bank card: swipe, insert or tap\n2 Code: WeChat, Alipay or UnionPay"
+    );
+    let card = Screen::Present { amount: amount(), ways: vec![Way::Swipe], problem: None };
+    assert!(!show(en, &card, &big).contains("2 Code"), "no choice where there is none");
+    let confirm = Screen::Confirm { amount: amount() };
+    assert!(
+        show(zh, &confirm, &big).contains("壹仟贰佰叁拾肆元伍角整")
+            && show(en, &confirm, &big).replace('\n', " ").contains("one thousand two hundred thirty-four point five zero CNY")
+    );
     assert!(show(en, &result(declined()), &big).contains("Not enough money on the account (51)"));
     for failed in [declined(), Outcome { status: Status::Failed, ..declined() }, unknown()] {
         assert!(show(en, &result(failed), &on(40, 8, false)).contains("95516"), "service phone with every failure");

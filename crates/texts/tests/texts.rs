@@ -61,9 +61,11 @@ fn both_languages_have_the_same_ids_and_places() {
     let [(zh, zh_twice), (en, en_twice)] = LANGUAGES.map(entries);
     assert_eq!((zh_twice, en_twice), (vec![], vec![]));
     assert!(zh.len() > 300, "{}", zh.len());
-    assert_eq!(zh.keys().collect::<Vec<_>>(), en.keys().collect::<Vec<_>>());
+    // Numbers are spelt by the rules of each language.
+    let common = |ids: &BTreeMap<String, String>| ids.keys().filter(|id| !id.starts_with("numeral-")).cloned().collect::<Vec<_>>();
+    assert_eq!(common(&zh), common(&en));
     let places = |text: &str| text.match_indices("{ $").map(|(at, _)| text[at..].split(' ').nth(1).unwrap_or_default().to_owned()).collect::<BTreeSet<_>>();
-    for (id, text) in &zh {
+    for (id, text) in zh.iter().filter(|(id, _)| !id.starts_with("numeral-")) {
         let (ours, theirs) = (places(text), places(&en[id]));
         // The currency of a yuan amount is in the Chinese word for it.
         assert!(ours == theirs || id == "amount-cny", "{id}: {ours:?} {theirs:?}");

@@ -61,7 +61,6 @@ confirm-partial = The bank approves { $approved } only (of { $asked })
 confirm-partial-keys = Confirm takes that part, Cancel gives it back
 wait-host-busy = The bank is busy, trying again soon
 wait-wallet-pending = Please confirm on your phone
-wait-asking-supervisor = The supervisor confirms
 numeral-small = zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
 numeral-tens = twenty thirty forty fifty sixty seventy eighty ninety
 numeral-hundred = hundred
