@@ -93,6 +93,9 @@ impl Registry {
     }
 }
 
+/// A page as the lines of this terminal's display.
+pub type Draw = Arc<dyn Fn(&Screen) -> Vec<String> + Send + Sync>;
+
 /// What a device actor needs; outlives it.
 pub struct Post {
     pub config: DeviceConfig,
@@ -100,7 +103,7 @@ pub struct Post {
     pub wanted: Arc<Mutex<Wanted>>,
     pub registry: Registry,
     /// A display's lines.
-    pub draw: Arc<dyn Fn(&Screen) -> Vec<String> + Send + Sync>,
+    pub draw: Draw,
     pub events: Arc<dyn Fn(DeviceEvent) + Send + Sync>,
     pub mishaps: Mishaps,
 }
