@@ -7,6 +7,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "checkers look at a few records of many")]
 pub mod bank;
 pub mod checks;
+pub mod counter;
 pub mod kills;
 pub mod stack;
 pub mod tap;

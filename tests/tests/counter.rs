@@ -109,10 +109,7 @@ fn a_completion_is_cancelled_in_its_batch() {
 fn advices_are_told_until_they_are_answered() {
     for kind in [Kind::CompletionAdvice, Kind::VoiceSale, Kind::TipAdjust] {
         let first = if kind == Kind::TipAdjust { sale("p") } else { new(Kind::PreAuth, "p") };
-        let advice = match kind {
-            Kind::VoiceSale => new(kind, "c"),
-            _ => part(kind, "c", "p", 200),
-        };
+        let advice = if kind == Kind::VoiceSale { new(kind, "c") } else { part(kind, "c", "p", 200) };
         for fate in [Fate::LoseReply, Fate::LoseRequest, Fate::NotSent, Fate::BadMac, Fate::NoMac, Fate::RefuseNoMac("51"), Fate::Refuse("96"), Fate::LateReply]
         {
             let w = run(script([first.clone(), advice.clone(), sale("z")], [Fate::Answer, fate.clone(), Fate::LoseReply]));
@@ -230,7 +227,7 @@ fn every_flow_survives_every_cut() {
 fn machine(change: impl FnOnce(&mut payterm_core::Settings)) -> Machine {
     let mut s = settings();
     change(&mut s);
-    let mut m = Machine::replay(s, None, []).unwrap();
+    let mut m = Machine::replay(s, None, []).expect("an empty journal");
     m.boot(payterm_tests::world::at_epoch(), "test", &[up()]);
     m.handle(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Scan], pin_pad: true }, payterm_tests::world::at_epoch());
     m
@@ -243,7 +240,7 @@ fn start(m: &mut Machine, minor: u64) -> Vec<Effect> {
         currency: Some("CNY".into()),
         ..Default::default()
     };
-    let request = Box::new(payterm_schema::Request::try_from(wire).unwrap());
+    let request = Box::new(payterm_schema::Request::try_from(wire).expect("request"));
     m.handle(Input::Start { call: 1, key: payterm_tests::world::key("a"), request }, payterm_tests::world::at_epoch()).effects
 }
 fn swipe(m: &mut Machine, track2: &str) -> Vec<Effect> {
