@@ -28,8 +28,8 @@ test: setup $(VENV)/done
 
 ## The big numbers of the issues; writes target/proof.json.
 prove: setup $(VENV)/done
-	$(CARGO) build --release --workspace --bins --examples
-	$(CARGO) run --release -p payterm-tests --bin payterm-prove
+	$(CARGO) build --profile prove --workspace --bins --examples
+	$(CARGO) run --profile prove -p payterm-tests --bin payterm-prove
 
 ## A table, and target/bench.json.
 bench: setup

@@ -1,5 +1,5 @@
 //! `make prove`: the big numbers. One JSON object a line in `target/proof.json`; exits 1 when any of them is not ok.
-//! PAYTERM_KILLS (100), PAYTERM_SEEDS (20,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the kills; else the clock) change them.
+//! PAYTERM_KILLS (100), PAYTERM_SEEDS (20,000), PAYTERM_REQUESTS (1,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the kills; else the clock) change them.
 //! With names as arguments only those are run, and the file stays as it is: `payterm-prove kills`.
 use payterm_tests::kills;
 use serde_json::{Value, json};
@@ -19,16 +19,17 @@ fn number(name: &str, default: u64) -> Result<u64> {
     }
 }
 
-/// Tests in release: all of them pass, and there are some. `value` is known, or read from what they print.
+/// Tests with optimisation: all of them pass, and there are some. `value` is known, or read from what they print.
 fn tests(name: &str, value: impl Fn(&str) -> u64, unit: &str, args: &[&str]) -> Result<Value> {
-    println!("{name}: cargo test --release {}", args.join(" "));
+    println!("{name}: cargo test --profile prove {}", args.join(" "));
     let began = Instant::now();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let out = Command::new(cargo)
-        .args(["test", "--release"])
+        .args(["test", "--profile", "prove"])
         .args(args)
         .current_dir(ROOT)
         .env("PAYTERM_SEEDS", number("PAYTERM_SEEDS", 20_000)?.to_string())
+        .env("PAYTERM_REQUESTS", number("PAYTERM_REQUESTS", 1_000)?.to_string())
         .env("PROPTEST_CASES", number("PROPTEST_CASES", 20_000)?.to_string())
         .output()?;
     let text = String::from_utf8_lossy(&out.stdout);
@@ -71,12 +72,20 @@ fn main() -> ExitCode {
         }
     };
     type Proof<'a> = (&'a str, Box<dyn Fn(&str) -> Result<Value> + 'a>);
-    let proofs: [Proof<'_>; 6] = [
+    let requests = match number("PAYTERM_REQUESTS", 1_000) {
+        Ok(n) => n,
+        Err(e) => {
+            println!("{e}");
+            return ExitCode::from(2);
+        }
+    };
+    let proofs: [Proof<'_>; 7] = [
         ("crash", Box::new(|n| tests(n, cuts, "cuts", &["-p", "payterm-tests", "--test", "crash", "--", "--nocapture"]))),
         ("seeds", Box::new(|n| tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "seeds"]))),
         ("codec", Box::new(|n| tests(n, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"]))),
         ("canary", Box::new(|n| tests(n, |_| 0, "canaries found", &["-p", "payterm-tests", "--test", "canary"]))),
         ("frames", Box::new(|n| tests(n, |_| 0, "captured frames wrong", &["-p", "payterm-tests", "--test", "captured"]))),
+        ("totals", Box::new(|n| tests(n, |_| requests, "random requests, books equal", &["-p", "payterm-tests", "--test", "counter_e2e", "random"]))),
         ("kills", Box::new(|_| kill_loop())),
     ];
     let mut lines = Vec::new();
