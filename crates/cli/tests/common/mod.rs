@@ -9,7 +9,7 @@ use payterm_schema::{
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
     outcome::{Authority, Place, Reason, Sums},
-    paper::{PaperJob, PaperKind, PaperState},
+    paper::{PaperContent, PaperJob, PaperKind, PaperState},
     record::{Obligation, ObligationState},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
 };
@@ -255,7 +255,11 @@ impl Terminal for Fake {
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("a"), Status::Approved, Kind::Sale));
-        now(Ok(vec![PaperJob { id: 4, kind: PaperKind::MerchantCopy, state: PaperState::Held, attempts: 1, problem: Some("no paper".into()), outcome }]))
+        now(Ok(vec![PaperJob {
+            state: PaperState::Held,
+            problem: Some("no paper".into()),
+            ..PaperJob::new(4, PaperKind::MerchantCopy, 1, PaperContent::Outcome(outcome))
+        }]))
     }
     fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
         now(self.did(format!("release {job} {print}")))
