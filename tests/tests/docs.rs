@@ -72,6 +72,9 @@ fn the_json_schemas_are_those_of_the_types() {
     schema::<Obligation>("obligation", gives());
     schema::<PaperJob>("paper_job", gives());
     schema::<BatchTotals>("batch_totals", gives());
+    schema::<payterm_schema::page::Printable>("paper", takes());
+    schema::<payterm_schema::paper::PaperStatus>("paper_status", gives());
+    schema::<payterm_schema::totals::TotalsReport>("totals_report", gives());
     schema::<TerminalInfo>("terminal_info", gives());
     schema::<Fault>("fault", gives());
 }
