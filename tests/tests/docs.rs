@@ -442,6 +442,8 @@ fn examples_are_requests_and_outcomes() {
                 let outcome: Outcome = serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
                 assert_eq!(serde_json::to_value(outcome).unwrap(), value, "{page}: the outcome would be written otherwise");
                 outcomes += 1;
+            } else if value.get("page").is_some() {
+                payterm_schema::page::Printable::parse(block).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
             } else {
                 let wire: RequestWire = serde_json::from_value(value).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
                 Request::try_from(wire).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));

@@ -88,7 +88,7 @@ fn a_broken_template_is_refused_with_file_line_and_rule() {
         let fault = load("payment.jinja", source).expect_err(&source.chars().take(80).collect::<String>());
         assert!(fault.starts_with(said), "{fault}");
     }
-    let loops = "{% for a in host_texts %}".repeat(1) + &"{% for b in [1,2,3,4,5,6,7,8,9,10] %}".repeat(12) + "text|x\n" + &"{% endfor %}".repeat(13);
+    let loops = ["{% for b in [1,2,3,4,5,6,7,8,9,10] %}".repeat(12), "text|x\n".into(), "{% endfor %}".repeat(12)].concat();
     assert!(load("payment.jinja", &loops).is_err(), "a loop without end");
     let huge = format!("{{% for b in [1,2,3,4,5,6,7,8,9] %}}text|{}\n{{% endfor %}}", "x".repeat(20_000));
     assert!(load("payment.jinja", &huge).is_err(), "64 KiB of output");
