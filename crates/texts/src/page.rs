@@ -36,19 +36,20 @@ pub fn check_images(page: &Page, paper_mm: u8) -> Result<(), Fault> {
 
 /// A 1-bit greyscale PNG (ISO/IEC 15948) in base64. Size and kind are looked at before any dot is decoded.
 fn image(base64: &str) -> Result<Image, String> {
+    let wrong = |rule: &str| rule.to_owned();
     let bytes = BASE64_STANDARD.decode(base64).map_err(|_| "base64".to_owned())?;
     if bytes.len() > IMAGE_MAX {
-        return Err("a PNG of up to 64 KiB".into());
+        return Err(wrong("a PNG of up to 64 KiB"));
     }
     let limits = png::Limits { bytes: 1 << 20 };
     let mut reader = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits).read_info().map_err(|e| format!("a PNG: {e}"))?;
     let info = reader.info();
     if (info.color_type, info.bit_depth) != (png::ColorType::Grayscale, png::BitDepth::One) {
-        return Err("a PNG of 1-bit greyscale".into());
+        return Err(wrong("a PNG of 1-bit greyscale"));
     }
-    let (Ok(width), Ok(height)) = (u16::try_from(info.width), u16::try_from(info.height)) else { return Err("up to 576 dots wide and 800 high".into()) };
+    let (Ok(width), Ok(height)) = (u16::try_from(info.width), u16::try_from(info.height)) else { return Err(wrong("up to 576 dots wide and 800 high")) };
     if usize::from(width) > dots_of(80) || u32::from(height) > HEIGHT_MAX {
-        return Err("up to 576 dots wide and 800 high".into());
+        return Err(wrong("up to 576 dots wide and 800 high"));
     }
     let mut rows = vec![0; usize::from(width).div_ceil(8) * usize::from(height)];
     reader.next_frame(&mut rows).map_err(|e| format!("a PNG: {e}"))?;

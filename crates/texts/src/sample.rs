@@ -72,7 +72,7 @@ pub(crate) fn full(kind: Kind, status: Status) -> Outcome {
         sums: Sums { currency: Currency::CNY, amount: Some(999_999_999_999), fee: Some(12_345), balance: Some(-1) },
         ended: Some(bare.started),
         answer_by: Some(bare.started),
-        place: Place { shop: "测试商户".into(), address: "Nanjing Road 100".into(), city: "上海".into() },
+        place: Place { shop: "\u{6d4b}\u{8bd5}\u{5546}\u{6237}".into(), address: "Nanjing Road 100".into(), city: "\u{4e0a}\u{6d77}".into() },
         merchant: text("898310058120001"),
         terminal: text("20260001"),
         entry: Some(EntryMode::Swipe),
@@ -87,7 +87,7 @@ pub(crate) fn full(kind: Kind, status: Status) -> Outcome {
         organisation: text("CUP"),
         issuer: text("01030000"),
         acquirer: text("48023100"),
-        host_texts: vec!["发卡行信息".into(); 4],
+        host_texts: vec!["\u{53d1}\u{5361}\u{884c}\u{4fe1}\u{606f}".into(); 4],
         pin: true,
         original: Some(OriginalShown {
             txn: 1,

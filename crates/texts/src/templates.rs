@@ -34,19 +34,19 @@ impl Templates {
     pub fn load(files: &[(String, Vec<u8>)]) -> (Self, Vec<TemplateFault>) {
         let (mut good, mut faults) = (Self::default(), Vec::new());
         for (file, content) in files {
-            let fault = |line, rule: String| TemplateFault { file: file.clone(), line, rule };
+            let wrong = |line, rule: String| TemplateFault { file: file.clone(), line, rule };
             let Some(name) = file.strip_suffix(".jinja").and_then(|n| NAMES.into_iter().find(|known| *known == n)) else {
-                faults.push(fault(None, format!("a template is one of {}.jinja", NAMES.join(".jinja, "))));
+                faults.push(wrong(None, format!("a template is one of {}.jinja", NAMES.join(".jinja, "))));
                 continue;
             };
             let source = match std::str::from_utf8(content) {
-                Ok(_) if content.len() > TEMPLATE_MAX => Err(fault(None, format!("up to {TEMPLATE_MAX} bytes"))),
+                Ok(_) if content.len() > TEMPLATE_MAX => Err(wrong(None, format!("up to {TEMPLATE_MAX} bytes"))),
                 Ok(text) => Ok(text.to_owned()),
-                Err(e) => Err(fault(None, format!("UTF-8: {e}"))),
+                Err(e) => Err(wrong(None, format!("UTF-8: {e}"))),
             };
             let tried = source.and_then(|source| {
                 let templates = Self { sources: BTreeMap::from([(name, source)]) };
-                templates.try_out(name).map(|()| templates).map_err(|e| fault(e.line(), e.rule()))
+                templates.try_out(name).map(|()| templates).map_err(|e| wrong(e.line(), e.rule()))
             });
             match tried {
                 Ok(one) => good.sources.extend(one.sources),
@@ -83,7 +83,8 @@ impl Templates {
         let mut paper = markup::render(&env, "shop", values)?;
         let feeds = |l: &Line| if let Line::Feed(n) = l { usize::from(*n) } else { 1 };
         if paper.lines.iter().map(feeds).sum::<usize>() > LINES_MAX {
-            return Err(markup::MarkupError::Line { line: LINES_MAX + 1, rule: "a template makes up to 200 lines" });
+            let wrong = |rule| markup::MarkupError::Line { line: LINES_MAX + 1, rule };
+            return Err(wrong("a template makes up to 200 lines"));
         }
         // The paper ends where payterm ends it.
         paper.lines.retain(|l| *l != Line::Cut);

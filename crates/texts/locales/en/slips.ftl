@@ -73,7 +73,8 @@ slip-tip = TIP
 slip-total = TOTAL
 slip-requested = Asked for
 slip-partial = Only a part was approved; the rest is to be paid in another way.
-slip-no-cvm = Not above { $limit } { $currency }: no PIN and no signature needed
+slip-no-cvm = Not above { $limit } yuan: no PIN and no signature needed
+slip-no-cvm-other = Not above { $limit } { $currency }: no PIN and no signature needed
 slip-invoice-qr = Scan for your invoice
 
 # Reports.

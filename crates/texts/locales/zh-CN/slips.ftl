@@ -73,10 +73,8 @@ slip-tip = 小费
 slip-total = 合计
 slip-requested = 请求金额
 slip-partial = 仅批准部分金额,余款请用其他方式支付。
-slip-no-cvm = { $currency ->
-    [CNY] 交易金额未超过{ $limit }元,免密免签
-   *[other] 交易金额未超过 { $limit } { $currency },免密免签
-}
+slip-no-cvm = 交易金额未超过{ $limit }元,免密免签
+slip-no-cvm-other = 交易金额未超过 { $limit } { $currency },免密免签
 slip-invoice-qr = 扫码开发票
 
 # 报表。
