@@ -43,7 +43,7 @@ impl MarkupError {
         match self {
             MarkupError::Template(e) => [Some(e.kind().to_string()), e.detail().map(str::to_owned)].into_iter().flatten().collect::<Vec<_>>().join(": "),
             MarkupError::Source { rule, .. } => rule.clone(),
-            MarkupError::Line { line, rule } => format!("what it writes, line {line}: {rule}"),
+            MarkupError::Line { line, rule } => format!("output line {line}: {rule}"),
         }
     }
 }

@@ -79,10 +79,10 @@ fn a_broken_template_is_refused_with_file_line_and_rule() {
         ("{{ \"\\u001b\" }}", "payment.jinja, line 1: no escapes"),
         ("{{ amount", "payment.jinja, line 1: a tag without its end"),
         ("{# x", "payment.jinja, line 1: a comment without its end"),
-        ("blink|x", "payment.jinja: what it writes, line 1: unknown word"),
-        ("feed|99", "payment.jinja: what it writes, line 1: feed"),
-        (&"rule\n".repeat(201), "payment.jinja: what it writes, line 201: a template makes up to 200 lines"),
-        (&"feed|20\n".repeat(11), "payment.jinja: what it writes, line 201: a template makes up to 200 lines"),
+        ("blink|x", "payment.jinja: output line 1: unknown word"),
+        ("feed|99", "payment.jinja: output line 1: feed"),
+        (&"rule\n".repeat(201), "payment.jinja: output line 201: a template makes up to 200 lines"),
+        (&"feed|20\n".repeat(11), "payment.jinja: output line 201: a template makes up to 200 lines"),
         (&long, "payment.jinja: up to 65536 bytes"),
     ] {
         let fault = load("payment.jinja", source).expect_err(&source.chars().take(80).collect::<String>());
