@@ -15,10 +15,12 @@ use payterm_schema::{
     config::Config,
     notice::Phase,
     outcome::{Class, Reason},
-    paper::{PaperJob, PaperState},
+    page::Printable,
+    paper::{PaperJob, PaperState, PaperStatus, SlipCopy},
     record::Obligation,
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     time::Millis,
+    totals::{Scope, TotalsReport},
 };
 use payterm_texts::Texts;
 use std::{
@@ -42,11 +44,15 @@ const PAPERS: Duration = Duration::from_secs(5);
 /// Version of the API that the faces offer.
 const API: u32 = 1;
 
+mod papers;
+
 pub struct Front {
     pub terminal: Child<TerminalActor>,
     pub store: Store,
     pub texts: Texts,
     pub papers: Arc<Papers>,
+    /// Templates that are not used, and why; shown as the printer's health.
+    pub template_faults: Vec<payterm_texts::TemplateFault>,
     pub notices: broadcast::Sender<Notice>,
     pub registry: Registry,
     pub clock: Arc<Clock>,
@@ -285,15 +291,41 @@ impl Terminal for Front {
         })
     }
 
-    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
+    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
         boxed(async move {
             let outcome = Box::new(self.found(caller, key).await?.outcome);
-            self.ask(&key.id, move |call| Input::Reprint { call, outcome }).await
+            self.ask(&key.id, move |call| Input::Reprint { call, outcome, copy }).await
         })
     }
 
     fn devices(&self) -> Reply<'_, Vec<Device>> {
-        boxed(async { Ok(self.registry.all()) })
+        boxed(async {
+            let mut all = self.registry.all();
+            if let (Some(fault), Some(printer)) = (self.template_faults.first(), all.iter_mut().find(|d| d.kind == DeviceKind::Printer)) {
+                printer.health = [printer.health.as_str(), &format!("template {fault}")].join(" ").trim().into();
+                if printer.state == DeviceState::Idle {
+                    printer.state = DeviceState::Degraded;
+                }
+            }
+            Ok(all)
+        })
+    }
+
+    fn print<'a>(&'a self, caller: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
+        boxed(self.print_own(caller, id, paper))
+    }
+    fn paper<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus> {
+        boxed(self.own_paper(caller, key, wait))
+    }
+    fn report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
+        boxed(self.totals_report(caller, scope))
+    }
+    fn print_report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let app = caller.app.clone();
+            self.ask(scope.name(), move |call| Input::PrintReport { call, app, scope }).await
+        })
     }
 
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>> {
@@ -320,8 +352,9 @@ impl Terminal for Front {
 
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         boxed(async move {
-            let mut jobs: Vec<PaperJob> = self.view().await?.state.papers.into_values().filter(|j| sees(caller, &j.outcome.key.app)).collect();
-            jobs.iter_mut().for_each(|j| self.texts.fill(&mut j.outcome));
+            let mut jobs: Vec<PaperJob> =
+                self.view().await?.state.papers.into_values().filter(|j| caller.manager || j.owner().is_some_and(|app| sees(caller, app))).collect();
+            jobs.iter_mut().filter_map(PaperJob::outcome_mut).for_each(|o| self.texts.fill(o));
             Ok(jobs)
         })
     }

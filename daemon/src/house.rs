@@ -123,7 +123,11 @@ impl Daemon {
         let terminal: Child<TerminalActor> = Child::default();
         let texts = Texts::new(config.terminal.language);
         let names = profiles.iter().map(|(a, p)| (a.clone(), p.title.clone())).collect();
-        let papers = Arc::new(Papers::new(config.clone(), names));
+        let (templates, template_faults) = crate::templates::load(config.paper.templates.as_deref());
+        for fault in &template_faults {
+            tracing::warn!(%fault, "a template is not used: the built-in one serves");
+        }
+        let papers = Arc::new(Papers::new(config.clone(), names, templates));
         let registry = Registry::default();
         let wanted = Arc::default();
 
@@ -213,6 +217,7 @@ impl Daemon {
             store: store.clone(),
             texts,
             papers,
+            template_faults,
             notices,
             registry,
             clock,

@@ -15,6 +15,7 @@ pub mod spooler;
 pub mod store;
 pub mod supervise;
 mod systemd;
+pub mod templates;
 pub mod terminal;
 
 pub use demo::prepare as prepare_demo;

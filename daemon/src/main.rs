@@ -43,6 +43,13 @@ fn main() -> ExitCode {
         config.store.dir = dir;
     }
     if args.check_config {
+        let (_, faults) = payterm_daemon::templates::load(config.paper.templates.as_deref());
+        for fault in &faults {
+            eprintln!("paytermd: template {fault}");
+        }
+        if !faults.is_empty() {
+            return ExitCode::FAILURE;
+        }
         println!("ok");
         return ExitCode::SUCCESS;
     }

@@ -12,7 +12,7 @@ use payterm_schema::{
     config::Config,
     paper::{PaperJob, PrintResult},
 };
-use payterm_texts::{SlipContext, columns_of, slip};
+use payterm_texts::{SlipContext, Templates, columns_of, slip};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Jobs that may wait. 16: the machine has one at the printer.
@@ -23,23 +23,25 @@ pub struct Papers {
     config: Config,
     /// Names of the acquirers by their profiles.
     acquirers: BTreeMap<AccountId, String>,
+    templates: Templates,
 }
 impl Papers {
-    pub fn new(config: Config, acquirers: BTreeMap<AccountId, String>) -> Self {
-        Self { config, acquirers }
+    pub fn new(config: Config, acquirers: BTreeMap<AccountId, String>, templates: Templates) -> Self {
+        Self { config, acquirers, templates }
     }
     fn paper(&self, job: &PaperJob, duplicate: bool) -> payterm_texts::Paper {
         let t = &self.config.terminal;
-        let acquirer = job.outcome.account.as_ref().and_then(|a| self.acquirers.get(a)).cloned();
+        let acquirer = job.outcome().and_then(|o| o.account.as_ref()).and_then(|a| self.acquirers.get(a)).cloned();
         let context = SlipContext {
             language: t.language,
             utc_offset_minutes: t.utc_offset_minutes,
             service_phone: t.service_phone.clone(),
             qr: self.config.paper.qr.clone(),
+            invoice_qr: self.config.paper.invoice_qr.clone(),
             duplicate,
             acquirer_name: acquirer.unwrap_or_default(),
         };
-        slip(job, &context)
+        slip(job, &context, &self.templates)
     }
     /// As plain text, 58 mm wide.
     pub fn text(&self, job: &PaperJob, duplicate: bool) -> String {

@@ -7,7 +7,7 @@ mod files;
 mod queries;
 mod writer;
 
-pub use queries::Found;
+pub use queries::{Found, FoundPaper};
 
 use crate::mishap::Mishaps;
 use payterm_schema::{Entry, record::EncodingError};

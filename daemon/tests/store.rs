@@ -186,8 +186,8 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
     let change = |sql: &str| rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(sql).unwrap();
     let refused = || Store::open(dir.path(), Options::default()).err().unwrap().to_string();
     change("PRAGMA user_version=99");
-    assert!(refused().contains("schema version 99 is newer than 1"), "{}", refused());
-    change("PRAGMA user_version=1; UPDATE record SET version=42");
+    assert!(refused().contains("schema version 99 is newer than 2"), "{}", refused());
+    change("PRAGMA user_version=2; UPDATE record SET version=42");
     assert!(refused().contains("version 42 is newer than 1"), "{}", refused());
     change("UPDATE record SET version=1; INSERT INTO snapshot VALUES (1, 9, '{}')");
     assert!(refused().contains("snapshot 1: version 9 is newer"), "{}", refused());

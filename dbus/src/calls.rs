@@ -7,7 +7,7 @@ use crate::{
     peer::{Peer, key_of},
     wire::{self, CALLER},
 };
-use payterm_schema::{Caller, Fault, Outcome, Request, RequestKey, request::RequestWire, terminal::Filter};
+use payterm_schema::{Caller, Fault, Request, RequestKey, page::Printable, paper::SlipCopy, request::RequestWire, terminal::Filter, totals::Scope};
 use serde::Serialize;
 use std::{future::Future, sync::Arc};
 use zbus::{ObjectPath, Variant};
@@ -19,6 +19,13 @@ fn one<T: Serialize>(value: &T) -> Result<Values, Fault> {
 }
 fn list<T: Serialize>(values: &[T]) -> Result<Values, Fault> {
     Ok(vec![wire::encode_list(values)?])
+}
+fn json<T: Serialize>(value: &T) -> Result<Values, Fault> {
+    let text = serde_json::to_string(value).map_err(|e| Fault::invalid("answer", &e.to_string()))?;
+    Ok(vec![Variant::from(text)])
+}
+fn scope(value: Option<&Variant<'_>>) -> Result<Scope, Fault> {
+    Scope::named(text("scope", value)?).ok_or_else(|| Fault::invalid("scope", "batch or shift"))
 }
 fn none((): ()) -> Values {
     Vec::new()
@@ -87,7 +94,17 @@ impl Link {
                 let json = serde_json::to_string(&page).map_err(|e| Fault::invalid("explanation", &e.to_string()))?;
                 Ok(vec![Variant::from(json)])
             }
-            (MANAGER, "Reprint") => terminal.reprint(caller, &key()?).await.map(none),
+            (MANAGER, "Reprint") => terminal.reprint(caller, &key()?, None).await.map(none),
+            (MANAGER, "ReprintCopy") => {
+                let copy = SlipCopy::named(text("copy", arguments.get(1))?).ok_or_else(|| Fault::invalid("copy", "merchant or customer"))?;
+                terminal.reprint(caller, &key()?, Some(copy)).await.map(none)
+            }
+            (MANAGER, "Print") => {
+                let paper = Printable::parse(text("json", arguments.get(1))?)?;
+                Ok(vec![Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), paper).await?)])
+            }
+            (MANAGER, "Paper") => json(&terminal.paper(caller, &key()?, false).await?),
+            (MANAGER, "WaitPaper") => json(&unless_gone(peer, terminal.paper(caller, &key()?, true)).await?),
             (MANAGER, "Devices") => list(&terminal.devices().await?),
             (MANAGER, "Subscribe") => {
                 peer.follow();
@@ -98,6 +115,8 @@ impl Link {
             (QUEUE, "Retry") => terminal.retry_obligation(manager(caller)?, number("txn", first)?).await.map(none),
             (QUEUE, "ReleasePaper") => terminal.release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?).await.map(none),
             (BATCH, "Totals") => list(&terminal.totals(caller).await?),
+            (BATCH, "Report") => json(&terminal.report(manager(caller)?, scope(first)?).await?),
+            (BATCH, "PrintReport") => terminal.print_report(manager(caller)?, scope(first)?).await.map(none),
             (PROPERTIES, _) => self.property_call(peer, caller, member, path, arguments).await,
             (INTROSPECTABLE, _) => self.introspect(caller, path).await,
             (OBJECT_MANAGER, _) => {
@@ -127,7 +146,7 @@ impl Link {
     }
 }
 
-async fn unless_gone(peer: &Peer, wait: impl Future<Output = Result<Outcome, Fault>>) -> Result<Outcome, Fault> {
+async fn unless_gone<T>(peer: &Peer, wait: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     tokio::select! {
         answer = wait => answer,
         () = peer.left() => Err(Fault::Unreachable { cause: "the caller has left".into() }),

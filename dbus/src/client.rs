@@ -9,10 +9,12 @@ use crate::{
 use futures_util::{Stream, StreamExt};
 use payterm_schema::{
     Caller, Device, Fault, Notice, Outcome, Request, RequestKey, Screen, Terminal,
-    paper::PaperJob,
+    page::Printable,
+    paper::{PaperJob, PaperStatus, SlipCopy},
     record::Obligation,
     request::RequestWire,
     terminal::{BatchTotals, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
+    totals::{Scope, TotalsReport},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -95,6 +97,16 @@ impl Client {
     /// [`Terminal::recall`] of a request of this connection's own app by its id alone: what the app is called, only the daemon knows.
     pub async fn recall_id(&self, id: &str) -> Result<Transaction, Fault> {
         self.ask(MANAGER, "Recall", vec![Variant::from(id.to_owned())]).await
+    }
+
+    /// [`Terminal::paper`] of this connection's own app by its id alone.
+    pub async fn paper_id(&self, id: &str, wait: bool) -> Result<PaperStatus, Fault> {
+        self.paper_of(vec![Variant::from(id.to_owned())], wait).await
+    }
+    async fn paper_of(&self, arguments: Vec<Variant<'static>>, wait: bool) -> Result<PaperStatus, Fault> {
+        let (member, within) = if wait { ("WaitPaper", None) } else { ("Paper", Some(ANSWER_WITHIN)) };
+        let json: String = value(&self.call(ROOT, MANAGER, member, arguments, within).await?)?;
+        serde_json::from_str(&json).map_err(unclear)
     }
 
     async fn call(&self, path: &str, interface: &str, member: &str, arguments: Vec<Variant<'static>>, within: Option<Duration>) -> Result<Message, Fault> {
@@ -183,8 +195,29 @@ impl Terminal for Client {
             serde_json::from_str(&json).map_err(unclear)
         })
     }
-    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
-        Box::pin(self.tell(MANAGER, "Reprint", id(key)))
+    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
+        match copy {
+            None => Box::pin(self.tell(MANAGER, "Reprint", id(key))),
+            Some(copy) => Box::pin(self.tell(MANAGER, "ReprintCopy", id(key).into_iter().chain([Variant::from(copy.name())]).collect())),
+        }
+    }
+    fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
+        Box::pin(async move {
+            let json = serde_json::to_string(&paper).map_err(unclear)?;
+            self.ask(MANAGER, "Print", vec![Variant::from(id), Variant::from(json)]).await
+        })
+    }
+    fn paper<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus> {
+        Box::pin(self.paper_of(id(key), wait))
+    }
+    fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
+        Box::pin(async move {
+            let json: String = self.ask(BATCH, "Report", vec![Variant::from(scope.name())]).await?;
+            serde_json::from_str(&json).map_err(unclear)
+        })
+    }
+    fn print_report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, ()> {
+        Box::pin(self.tell(BATCH, "PrintReport", vec![Variant::from(scope.name())]))
     }
     fn devices(&self) -> Reply<'_, Vec<Device>> {
         Box::pin(self.ask(MANAGER, "Devices", Vec::new()))

@@ -90,6 +90,15 @@ pub const INTERFACES: &[Interface] = &[
             ),
             method("Explain", &[("request", "s")], &[("json", "s")], "The dispute page as a JSON text: outcome, entries, slips. Takes what Recall takes."),
             method("Reprint", &[("request", "s")], &[], "Queues a copy of the slip, headed as a duplicate. Takes what Recall takes."),
+            method("ReprintCopy", &[("request", "s"), ("copy", "s")], &[], "As Reprint; copy is merchant or customer."),
+            method(
+                "Print",
+                &[("id", "s"), ("json", "s")],
+                &[("job", "t")],
+                "Prints a page or an invoice slip that the app composed, given as a JSON text (paper.schema.json); answers when it is durable. The same id with the same content answers the same job and prints nothing again.",
+            ),
+            method("Paper", &[("id", "s")], &[("json", "s")], "Where such a paper stands, as a JSON text: job, state, problem."),
+            method("WaitPaper", &[("id", "s")], &[("json", "s")], "As Paper, when it is printed, held or given up."),
             method("Devices", &[], &[("devices", "aa{sv}")], "The devices, in the order of the configuration."),
             method("Subscribe", &[], &[], "From now on this connection is sent signals. Properties.GetAll and GetManagedObjects do the same."),
         ],
@@ -151,7 +160,16 @@ pub const INTERFACES: &[Interface] = &[
     },
     Interface {
         name: BATCH,
-        methods: &[method("Totals", &[], &[("totals", "aa{sv}")], "Counts and sums of each account's open batch.")],
+        methods: &[
+            method("Totals", &[], &[("totals", "aa{sv}")], "Counts and sums of each account's open batch."),
+            method(
+                "Report",
+                &[("scope", "s")],
+                &[("json", "s")],
+                "Totals of scope batch or shift by account, organisation, kind and operator, as a JSON text. Managers only.",
+            ),
+            method("PrintReport", &[("scope", "s")], &[], "Queues that report for printing; a shift's ends the shift. Managers only."),
+        ],
         properties: &[],
         signals: &[],
     },

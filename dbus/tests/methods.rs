@@ -39,7 +39,18 @@ async fn every_method_answers_what_the_terminal_said() {
         assert!(matches!(c.cancel(&who, &k).await, Err(Fault::WrongState { .. })));
         assert_eq!(c.list(&who, Filter { limit: Some(1), ..Filter::default() }).await, w.fake.list(&who, Filter { limit: Some(1), ..Filter::default() }).await);
         assert_eq!(c.explain(&who, &k).await, w.fake.explain(&who, &k).await);
-        c.reprint(&who, &k).await.unwrap();
+        c.reprint(&who, &k, None).await.unwrap();
+        c.reprint(&who, &k, Some(payterm_schema::paper::SlipCopy::Merchant)).await.unwrap();
+        assert!(w.fake.has_done(&format!("reprint {k} merchant")));
+        let page = payterm_schema::page::Printable::parse(r#"{"page":{"lines":[{"type":"rule"}]}}"#).unwrap();
+        assert_eq!(c.print(&who, "p1".into(), page).await, Ok(9));
+        assert!(w.fake.has_done("print p1 page"));
+        assert_eq!(c.paper(&who, &k, true).await, w.fake.paper(&who, &k, true).await);
+        for scope in [payterm_schema::totals::Scope::Batch, payterm_schema::totals::Scope::Shift] {
+            assert_eq!(c.report(&who, scope).await, w.fake.report(&who, scope).await);
+            c.print_report(&who, scope).await.unwrap();
+            assert!(w.fake.has_done(&format!("report {}", scope.name())));
+        }
         assert!(w.fake.has_done(&format!("reprint {k}")));
         assert_eq!(c.devices().await, w.fake.devices().await);
         assert_eq!(c.obligations(&who).await, w.fake.obligations(&who).await);

@@ -288,6 +288,10 @@ pub struct PaperConfig {
     pub retry_ms: u32,
     /// Content of the slip's QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`, `{amount}`; empty = none.
     pub qr: String,
+    /// Content of the code by which the customer asks for an invoice 扫码开票, on the customer's copy; places as in `qr`. Default empty = none.
+    pub invoice_qr: String,
+    /// Directory of the shop's own templates (docs/templates.md). Default none: the built-in ones.
+    pub templates: Option<PathBuf>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -303,6 +307,8 @@ impl Default for PaperConfig {
             duplicate: DuplicatePolicy::Print,
             retry_ms: 2_000,
             qr: "payterm:{merchant}:{terminal}:{batch}:{stan}:{rrn}".into(),
+            invoice_qr: String::new(),
+            templates: None,
         }
     }
 }

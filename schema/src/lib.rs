@@ -12,12 +12,14 @@ pub mod kind;
 pub mod money;
 pub mod notice;
 pub mod outcome;
+pub mod page;
 pub mod paper;
 pub mod record;
 pub mod request;
 pub mod secret;
 pub mod terminal;
 pub mod time;
+pub mod totals;
 
 pub use account::{AccountId, Batch, Stan};
 pub use device::{Device, DeviceKind, DeviceState, Instrument};

@@ -232,6 +232,15 @@ pub struct Outcome {
     pub voided: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// 免密免签: neither PIN nor signature was asked for, because the amount is not above this limit; minor units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_cvm: Option<u64>,
+    /// A partial approval: what was asked for; minor units. `amount` is what was approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<u64>,
+    /// A tip adjustment: what the customer pays now, sale and tip; minor units. `amount` is the tip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
     /// A virtual device took part, or the account is a laboratory's.
     pub test: bool,
 }

@@ -6,10 +6,12 @@ use crate::{
     money::Currency,
     notice::{Notice, Phase, Screen},
     outcome::Outcome,
-    paper::PaperJob,
+    page::Printable,
+    paper::{PaperJob, PaperStatus, SlipCopy},
     record::Obligation,
     request::{Request, RequestKey},
     time::Time,
+    totals::{Scope, TotalsReport},
 };
 use futures_core::Stream;
 use schemars::JsonSchema;
@@ -138,8 +140,16 @@ pub trait Terminal: Send + Sync {
     /// Newest first.
     fn list<'a>(&'a self, caller: &'a Caller, filter: Filter) -> Reply<'a, Vec<Outcome>>;
     fn explain<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation>;
-    /// Queues a copy of the slip, headed 重打印 / DUPLICATE.
-    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()>;
+    /// Queues a copy of the slip, headed 重打印 / DUPLICATE; without `copy` the customer's.
+    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()>;
+    /// Has a paper of the app's own printed; answers with its job when it is durable (or was already: same id, same content).
+    fn print<'a>(&'a self, caller: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64>;
+    /// Where such a paper stands; with `wait` not before it is printed, held or given up.
+    fn paper<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus>;
+    /// Totals of the open batches or of the shift, by account, organisation, kind and operator. Managers only: they are of all apps.
+    fn report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport>;
+    /// Queues the report for printing; a shift's ends the shift. Managers only.
+    fn print_report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, ()>;
     fn devices(&self) -> Reply<'_, Vec<Device>>;
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>>;
     /// Tries a Stuck obligation again. Managers only.

@@ -4,7 +4,7 @@ use payterm_core::{Effect, Machine, Step};
 use payterm_schema::{
     Kind, Outcome, Record, RequestKey, Status,
     host::Leg,
-    kind::Recovery,
+    kind::{Recovery, Side},
     record::{Entry, ObligationState},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,6 +184,8 @@ pub fn at_rest(world: &World) {
                 .sum::<u64>()
         };
         assert_eq!((ledger.debit_minor, ledger.credit_minor), (sum(Kind::Sale), sum(Kind::Void)), "invariant 6: totals");
+        let rows = |side| ledger.totals.iter().filter(|t| t.kind.row().side == side).map(|t| t.minor).sum::<u64>();
+        assert_eq!((ledger.debit_minor, ledger.credit_minor), (rows(Side::Debit), rows(Side::Credit)), "invariant 6: the rows of the totals");
     }
 
     // Sealed PANs: only those that a void may still need, or that a Stuck reversal needs.

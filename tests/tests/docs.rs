@@ -72,6 +72,9 @@ fn the_json_schemas_are_those_of_the_types() {
     schema::<Obligation>("obligation", gives());
     schema::<PaperJob>("paper_job", gives());
     schema::<BatchTotals>("batch_totals", gives());
+    schema::<payterm_schema::page::Printable>("paper", takes());
+    schema::<payterm_schema::paper::PaperStatus>("paper_status", gives());
+    schema::<payterm_schema::totals::TotalsReport>("totals_report", gives());
     schema::<TerminalInfo>("terminal_info", gives());
     schema::<Fault>("fault", gives());
 }
@@ -439,6 +442,8 @@ fn examples_are_requests_and_outcomes() {
                 let outcome: Outcome = serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
                 assert_eq!(serde_json::to_value(outcome).unwrap(), value, "{page}: the outcome would be written otherwise");
                 outcomes += 1;
+            } else if value.get("page").is_some() {
+                payterm_schema::page::Printable::parse(block).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
             } else {
                 let wire: RequestWire = serde_json::from_value(value).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
                 Request::try_from(wire).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));

@@ -134,7 +134,24 @@ pub enum Command {
     /// The dispute page: everything that happened in a request.
     Explain { id: String },
     /// Prints the slip again, headed as a duplicate.
-    Reprint { id: String },
+    Reprint {
+        /// Its request id; last or nothing = the last one that has a slip.
+        id: Option<String>,
+        #[arg(long, value_enum)]
+        copy: Option<CopyName>,
+    },
+    /// Prints a page or an invoice slip of one's own, and waits until it is out.
+    Print {
+        /// JSON; - reads it from stdin.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// One's own name for it: the same id prints nothing again.
+        #[arg(long)]
+        id: String,
+        /// Do not wait for the printer.
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// The devices.
     Devices,
     /// What frames that left still owe (reversals).
@@ -148,7 +165,17 @@ pub enum Command {
         action: Option<PapersAction>,
     },
     /// Counts and sums of the open batches.
-    Totals,
+    Totals {
+        /// The approved transactions put together by this (managers only).
+        #[arg(long, value_enum, value_name = "WHAT")]
+        by: Option<ByName>,
+        /// Of the shift, in place of the batch (managers only).
+        #[arg(long)]
+        shift: bool,
+        /// Prints the report; that of the shift ends the shift (managers only).
+        #[arg(long)]
+        print: bool,
+    },
     /// Facts about the terminal.
     Info,
     /// Shows everything that the terminal tells, until Ctrl-C.
@@ -404,6 +431,18 @@ pub enum VaultAction {
         #[arg(long = "account", required = true, value_parser = account)]
         accounts: Vec<AccountId>,
     },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CopyName {
+    Merchant,
+    Customer,
+}
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ByName {
+    Organisation,
+    Kind,
+    Operator,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

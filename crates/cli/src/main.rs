@@ -7,6 +7,7 @@ mod bus;
 mod explain;
 mod hands;
 mod keys;
+mod papers;
 mod pay;
 mod secret;
 mod show;
@@ -153,11 +154,8 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             let page = bus.client.explain(&bus.caller, &bus.key(&id).await?).await?;
             ui.result(&page, || explain::page(ui, &page));
         }
-        Command::Reprint { id } => {
-            let bus = connect(global, &[&id]).await?;
-            bus.client.reprint(&bus.caller, &bus.key(&id).await?).await?;
-            ui.done();
-        }
+        Command::Reprint { id, copy } => return papers::reprint(global, ui, id, copy).await,
+        Command::Print { file, id, no_wait } => return papers::print(global, ui, &file, id, no_wait).await,
         Command::Devices => {
             let all = Bus::connect(global).await?.client.devices().await?;
             ui.result(&all, || show::devices(ui, &all));
@@ -188,11 +186,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
                 }
             }
         }
-        Command::Totals => {
-            let bus = Bus::connect(global).await?;
-            let all = bus.client.totals(&bus.caller).await?;
-            ui.result(&all, || show::totals(ui, &all));
-        }
+        Command::Totals { by, shift, print } => return papers::totals(global, ui, by, shift, print).await,
         Command::Info => {
             let info = Bus::connect(global).await?.client.info().await?;
             ui.result(&info, || show::info(ui, &info));

@@ -7,9 +7,11 @@ use payterm_schema::{
     host::HostRules,
     notice::Screen,
     outcome::Place,
-    paper::{PaperJob, PrintResult},
+    page::Printable,
+    paper::{PaperJob, PaperRequest, PrintResult, SlipCopy},
     record::Entry,
     secret::PinEntry,
+    totals::Scope,
 };
 
 /// What the machine must know of config and profiles; it does not change while the machine lives.
@@ -108,12 +110,27 @@ pub enum Input {
     Reprint {
         call: Call,
         outcome: Box<Outcome>,
+        /// None: the customer's.
+        copy: Option<SlipCopy>,
     },
     ReleasePaper {
         call: Call,
         job: u64,
         print: bool,
         by: String,
+    },
+    /// Print what an app composed; the daemon has looked the id up and checked the content.
+    Print {
+        call: Call,
+        app: String,
+        request: PaperRequest,
+        content: Box<Printable>,
+    },
+    /// Print a report; a shift's ends the shift.
+    PrintReport {
+        call: Call,
+        app: String,
+        scope: Scope,
     },
     RetryObligation {
         call: Call,

@@ -11,9 +11,11 @@ mod links;
 mod machine;
 mod obligations;
 mod papers;
+mod reports;
 mod state;
 mod view;
 
 pub use io::*;
 pub use machine::Machine;
+pub use reports::ReportHead;
 pub use state::{Ledger, Running, State};

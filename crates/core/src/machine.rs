@@ -130,7 +130,9 @@ impl Machine {
             Input::Loaded { tag, found } => self.loaded(tag, found),
             Input::Printed { job, result } => self.printed(job, result),
             Input::PrinterReady => self.printer_ready(),
-            Input::Reprint { call, outcome } => self.reprint(call, *outcome),
+            Input::Reprint { call, outcome, copy } => self.reprint(call, *outcome, copy),
+            Input::Print { call, app, request, content } => self.print(call, app, request, *content),
+            Input::PrintReport { call, app, scope } => self.print_report(call, app, scope),
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
             Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
         }

@@ -3,12 +3,13 @@ use crate::ReplayError;
 use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
-    host::MacVerdict,
+    host::{MacVerdict, Wallet},
     kind::Side,
     outcome::Status,
-    paper::{PaperJob, PaperState, PrintResult},
+    paper::{PaperContent, PaperJob, PaperState, PrintResult},
     record::{Due, Entry, Obligation, ObligationState},
-    time::Millis,
+    time::{Millis, Time},
+    totals::{Scope, Total},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +55,16 @@ pub struct Ledger {
     pub mac_failures: u64,
     /// Processing requirement that nobody has acted on yet.
     pub requirement: u8,
+    /// Approvals of the open batch by organisation, kind and operator, and when the first one was.
+    #[serde(default)]
+    pub totals: Vec<Total>,
+    #[serde(default)]
+    pub totals_since: Option<Time>,
+    /// The same since the last shift report.
+    #[serde(default)]
+    pub shift: Vec<Total>,
+    #[serde(default)]
+    pub shift_since: Option<Time>,
 }
 
 impl Default for Ledger {
@@ -69,6 +80,10 @@ impl Default for Ledger {
             credit_minor: 0,
             mac_failures: 0,
             requirement: 0,
+            totals: Vec::new(),
+            totals_since: None,
+            shift: Vec::new(),
+            shift_since: None,
         }
     }
 }
@@ -175,7 +190,7 @@ impl State {
                     self.accounts.entry(account.clone()).or_default().mac_failures += 1;
                 }
             }
-            Record::Outcome { outcome } => self.outcome(outcome),
+            Record::Outcome { outcome } => self.outcome(entry.at, outcome),
             Record::Voided { txn, .. } => {
                 self.voidable.remove(txn);
             }
@@ -220,6 +235,9 @@ impl State {
             Record::Requirement { account, digit } => self.accounts.entry(account.clone()).or_default().requirement = *digit,
             Record::PaperQueued { job } => {
                 self.last_job = job.id;
+                if matches!(&job.content, PaperContent::Totals(report) if report.scope == Scope::Shift) && job.attempts == 0 {
+                    self.begin_shift();
+                }
                 self.papers.insert(job.id, (**job).clone());
             }
             Record::PaperStarted { job } => {
@@ -266,7 +284,7 @@ impl State {
         self.owing.retain(|t, told| !told.status.is_final() || open.iter().any(|o| o.txn == *t));
     }
 
-    fn outcome(&mut self, outcome: &Outcome) {
+    fn outcome(&mut self, at: Time, outcome: &Outcome) {
         if self.running.as_ref().is_some_and(|r| r.txn == outcome.txn) {
             self.running = None;
         }
@@ -276,14 +294,22 @@ impl State {
             self.owing.remove(&outcome.txn);
         }
         if outcome.status == Status::Approved {
-            self.count(outcome);
+            self.count(at, outcome);
             if outcome.kind == Kind::Sale && self.obligations.iter().any(|o| o.sealed == Some(outcome.txn)) {
                 self.voidable.insert(outcome.txn);
             }
         }
     }
 
-    fn count(&mut self, outcome: &Outcome) {
+    /// The shift's totals begin at zero.
+    pub(crate) fn begin_shift(&mut self) {
+        for ledger in self.accounts.values_mut() {
+            ledger.shift.clear();
+            ledger.shift_since = None;
+        }
+    }
+
+    fn count(&mut self, at: Time, outcome: &Outcome) {
         let (Some(account), Some(minor)) = (&outcome.account, outcome.sums.amount) else { return };
         let ledger = self.accounts.entry(account.clone()).or_default();
         match outcome.kind.row().side {
@@ -296,6 +322,13 @@ impl State {
                 ledger.credit_minor += minor;
             }
             Side::None => {}
+        }
+        if outcome.kind.row().slip {
+            let organisation = outcome.organisation.as_deref().or(outcome.wallet.map(Wallet::name)).unwrap_or_default();
+            for (rows, since) in [(&mut ledger.totals, &mut ledger.totals_since), (&mut ledger.shift, &mut ledger.shift_since)] {
+                Total::add(rows, organisation, outcome.kind, &outcome.operator, minor);
+                since.get_or_insert(at);
+            }
         }
     }
 

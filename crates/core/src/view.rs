@@ -45,6 +45,9 @@ pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings,
         original: None,
         voided: false,
         note: request.note.clone(),
+        no_cvm: None,
+        requested: None,
+        total: None,
         test: settings.test,
     }
 }

@@ -4,14 +4,20 @@
 mod escpos;
 mod face;
 mod markup;
+mod page;
 mod paper;
+mod report;
+mod sample;
 mod screen;
 mod slip;
+mod templates;
 mod texts;
 mod words;
 
-pub use paper::{Align, Line, Paper, QR_MAX, Size, columns_of};
+pub use page::check_images;
+pub use paper::{Align, Barcode, Cell, Image, Line, Paper, QR_MAX, Size, columns_of, dots_of};
 pub use screen::ScreenContext;
-pub use slip::{SlipContext, slip};
+pub use slip::{SlipContext, VARIABLES, slip};
+pub use templates::{TEMPLATE_MAX, TemplateFault, Templates};
 pub use texts::{Texts, clean};
 pub use words::Word;

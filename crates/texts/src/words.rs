@@ -64,8 +64,9 @@ words! {
     PaperKind {
         MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
         StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip",
+        TotalsReport => "paper-totals_report", ShiftReport => "paper-shift_report", Page => "paper-page", InvoiceSlip => "paper-invoice_slip",
     }
-    PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held" }
+    PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held", GivenUp => "paper-state-given_up" }
 }
 
 impl Texts {

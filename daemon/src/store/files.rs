@@ -14,7 +14,7 @@ use std::{
 /// "PTRM": `PRAGMA application_id` of a journal.
 const APPLICATION_ID: i32 = 0x5054_524d;
 /// Numbered migrations; the last one's number is `PRAGMA user_version`.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../../schema/sql/0001_journal.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../../schema/sql/0001_journal.sql"), include_str!("../../../schema/sql/0002_paper.sql")];
 /// A writer waits for a checkpoint or a reader at most this long.
 const BUSY: Duration = Duration::from_secs(5);
 

@@ -9,9 +9,11 @@ use payterm_schema::{
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
     outcome::{Authority, Place, Reason, Sums},
-    paper::{PaperJob, PaperKind, PaperState},
+    page::Printable,
+    paper::{PaperContent, PaperJob, PaperKind, PaperState, PaperStatus, SlipCopy},
     record::{Obligation, ObligationState},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
+    totals::{AccountTotals, Scope, Total, TotalsReport},
 };
 use std::{
     collections::BTreeMap,
@@ -82,6 +84,9 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         original: None,
         voided: false,
         note: None,
+        no_cvm: None,
+        requested: None,
+        total: None,
         test: true,
     }
 }
@@ -222,8 +227,36 @@ impl Terminal for Fake {
             Explanation { outcome: o, entries, slips: vec!["商户存根\n CNY 12.34\n".into()] }
         }))
     }
-    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
-        now(self.did(format!("reprint {key}")))
+    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
+        now(self.did(format!("reprint {key}{}", copy.map_or("", |c| if c == SlipCopy::Merchant { " merchant" } else { " customer" }))))
+    }
+    fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
+        let kind = if matches!(paper, Printable::Page(_)) { "page" } else { "invoice" };
+        now(self.did(format!("print {id} {kind}")).map(|()| 9))
+    }
+    fn paper<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, _: bool) -> Reply<'a, PaperStatus> {
+        now(Ok(PaperStatus { id: key.id.clone(), job: 9, state: PaperState::Done, problem: None }))
+    }
+    fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
+        let row = Total { organisation: "CUP".into(), kind: Kind::Sale, operator: "01".into(), count: 2, minor: 1234 };
+        let account = AccountTotals {
+            account: AccountId::new("unionpay").unwrap(),
+            currency: Currency::CNY,
+            merchant: "898310058120001".into(),
+            terminal: "20260001".into(),
+            batch: Batch::new(7),
+            since: Some(Time(1_772_692_200_000)),
+            rows: vec![row],
+            debit_count: 2,
+            debit_minor: 1234,
+            credit_count: 0,
+            credit_minor: 0,
+        };
+        let (shop, operator, until) = ("shop".into(), "01".into(), Time(1_772_692_200_000));
+        now(Ok(TotalsReport { scope, shop, operator, until, accounts: vec![account], test: false }))
+    }
+    fn print_report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, ()> {
+        now(self.did(format!("report {}", scope.name())))
     }
     fn devices(&self) -> Reply<'_, Vec<Device>> {
         now(Ok(vec![Device {
@@ -255,7 +288,11 @@ impl Terminal for Fake {
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("a"), Status::Approved, Kind::Sale));
-        now(Ok(vec![PaperJob { id: 4, kind: PaperKind::MerchantCopy, state: PaperState::Held, attempts: 1, problem: Some("no paper".into()), outcome }]))
+        now(Ok(vec![PaperJob {
+            state: PaperState::Held,
+            problem: Some("no paper".into()),
+            ..PaperJob::new(4, PaperKind::MerchantCopy, 1, PaperContent::Outcome(outcome))
+        }]))
     }
     fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
         now(self.did(format!("release {job} {print}")))

@@ -102,3 +102,4 @@ cli-explain-keys-loaded = working keys loaded
 cli-explain-keys-refused = working keys refused: { $why }
 cli-explain-frame-sent = sent:
 cli-explain-frame-received = received:
+cli-count = Count

@@ -102,3 +102,4 @@ cli-explain-keys-loaded = 工作密钥已装入
 cli-explain-keys-refused = 工作密钥被拒:{ $why }
 cli-explain-frame-sent = 发出:
 cli-explain-frame-received = 收到:
+cli-count = 笔数

@@ -5,7 +5,9 @@ use payterm_schema::{
     config::Language,
     host::{EntryMode, Wallet},
     outcome::{OriginalShown, Place, Reason, Sums},
-    paper::{PaperJob, PaperKind, PaperState},
+    page::Printable,
+    paper::{PaperContent, PaperJob, PaperKind},
+    totals::{AccountTotals, Scope, Total, TotalsReport},
 };
 use payterm_texts::SlipContext;
 
@@ -51,6 +53,9 @@ pub fn sale() -> Outcome {
         original: None,
         voided: false,
         note: Some("table 4".into()),
+        no_cvm: None,
+        requested: None,
+        total: None,
         test: false,
     }
 }
@@ -111,7 +116,7 @@ pub fn balance() -> Outcome {
 }
 
 pub fn job(kind: PaperKind, outcome: Outcome) -> PaperJob {
-    PaperJob { id: 1, kind, state: PaperState::Waiting, attempts: 0, problem: None, outcome: Box::new(outcome) }
+    PaperJob::new(1, kind, 0, PaperContent::Outcome(Box::new(outcome)))
 }
 
 pub fn context(language: Language) -> SlipContext {
@@ -120,7 +125,72 @@ pub fn context(language: Language) -> SlipContext {
         utc_offset_minutes: 480,
         service_phone: "95516".into(),
         qr: "payterm:{merchant}:{terminal}:{batch}:{stan}:{rrn}".into(),
+        invoice_qr: String::new(),
         duplicate: false,
         acquirer_name: String::new(),
     }
 }
+
+pub fn refund() -> Outcome {
+    Outcome { kind: Kind::Refund, sums: Sums { amount: Some(5000), ..void().sums }, ..void() }
+}
+
+/// 20.00 on top of the sale.
+pub fn tip() -> Outcome {
+    Outcome { kind: Kind::TipAdjust, sums: Sums { amount: Some(2000), ..sale().sums }, total: Some(125_450), original: void().original, pin: false, ..sale() }
+}
+
+pub fn no_cvm() -> Outcome {
+    Outcome { pin: false, no_cvm: Some(100_000), sums: Sums { amount: Some(1800), ..sale().sums }, entry: Some(EntryMode::Contactless), ..sale() }
+}
+
+pub fn own(kind: PaperKind, content: PaperContent) -> PaperJob {
+    PaperJob::new(1, kind, 0, content)
+}
+pub fn composed(json: &str) -> PaperContent {
+    Printable::parse(json).expect("a good paper").into()
+}
+
+pub fn report(scope: Scope) -> TotalsReport {
+    let mut rows = Vec::new();
+    for (organisation, kind, operator, minor) in [
+        ("CUP", Kind::Sale, "01", 123_450),
+        ("CUP", Kind::Sale, "02", 100),
+        ("VIS", Kind::Refund, "01", 5000),
+        ("wechat", Kind::Sale, "01", 1800),
+        ("*", Kind::Sale, "*", 7),
+    ] {
+        Total::add(&mut rows, organisation, kind, operator, minor);
+    }
+    let account = |id: &str, rows| AccountTotals {
+        account: AccountId::new(id).expect("a good id"),
+        currency: Currency::CNY,
+        merchant: "898310058120001".into(),
+        terminal: "20260001".into(),
+        batch: Batch::new(7),
+        since: Some(AT),
+        rows,
+        debit_count: 4,
+        debit_minor: 125_357,
+        credit_count: 1,
+        credit_minor: 5000,
+    };
+    let until = Time(AT.0 + 3_600_000);
+    TotalsReport {
+        scope,
+        shop: "老王面馆".into(),
+        operator: "01".into(),
+        until,
+        accounts: vec![account("main", rows), account("second", Vec::new())],
+        test: true,
+    }
+}
+
+/// Every kind of line.
+pub const PAGE: &str = r##"{"page":{"lines":[{"type":"text","text":"老王面馆","align":"center","size":"double","bold":true},{"type":"rule"},{"type":"columns","cells":[{"text":"牛肉面(大碗,不要香菜)","width":6},{"text":"2","align":"right","width":2},{"text":"36.00","align":"right","width":4}]},{"type":"columns","bold":true,"cells":[{"text":"Total"},{"text":"36.00","align":"right"}]},{"type":"barcode","symbology":"code128","content":"ORDER-{17}"},{"type":"barcode","symbology":"code128","content":"20260305143018"},{"type":"barcode","symbology":"ean13","content":"4006381333931"},{"type":"qr","content":"https://shop.example/t/4"},{"type":"image","png":"iVBORw0KGgoAAAANSUhEUgAAABQAAAAIAQAAAADR5uJAAAAAE0lEQVR42mMIDeVnWLWKnwEHDQCFVAhxnz1G9QAAAABJRU5ErkJggg=="},{"type":"feed","lines":2}]}}"##;
+pub const INVOICE: &str = r##"{"invoice":{"title":"上海某某科技有限公司","tax_number":"91310000MA1FL1ABCD","currency":"CNY","lines":[{"name":"牛肉面","quantity":"2","amount":"30.00"},{"name":"茶","amount":"4.50"}],"tax":"1.95","total":"34.50","payment":"order-17","note":"table 4"}}"##;
+/// Images of 400 and 577 dots.
+pub const WIDE: [&str; 2] = [
+    "iVBORw0KGgoAAAANSUhEUgAAAZAAAAAIAQAAAAD/hpT7AAAADklEQVR42mNgGAWDEQAAAZgAAZTx3ZkAAAAASUVORK5CYII=",
+    "iVBORw0KGgoAAAANSUhEUgAAAkEAAAAIAQAAAADWtxaNAAAAD0lEQVR42mNgGAWjgHoAAAJQAAGfu4sOAAAAAElFTkSuQmCC",
+];
