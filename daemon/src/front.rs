@@ -3,6 +3,8 @@
 use crate::{
     clock::Clock,
     device::Registry,
+    language::Spoken,
+    selftest::Examiner,
     spooler::Papers,
     store::{Found, Store, StoreError},
     supervise::{Child, Gone},
@@ -11,8 +13,8 @@ use crate::{
 use futures_util::stream;
 use payterm_core::{By, Call, Input};
 use payterm_schema::{
-    Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, Status, Terminal,
-    config::Config,
+    Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
+    config::{Config, Language},
     notice::Phase,
     outcome::{Class, Reason},
     paper::{PaperJob, PaperState},
@@ -20,7 +22,6 @@ use payterm_schema::{
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     time::Millis,
 };
-use payterm_texts::Texts;
 use std::{
     sync::{
         Arc,
@@ -45,7 +46,8 @@ const API: u32 = 1;
 pub struct Front {
     pub terminal: Child<TerminalActor>,
     pub store: Store,
-    pub texts: Texts,
+    pub spoken: Spoken,
+    pub examiner: Arc<Examiner>,
     pub papers: Arc<Papers>,
     pub notices: broadcast::Sender<Notice>,
     pub registry: Registry,
@@ -87,7 +89,7 @@ impl Front {
     async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
         let found = if sees(caller, &key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
         let mut found = found.ok_or_else(|| no_such(key))?;
-        self.texts.fill(&mut found.outcome);
+        self.spoken.texts().fill(&mut found.outcome);
         Ok(found)
     }
 
@@ -151,7 +153,7 @@ impl Front {
     fn not_yet(&self, mut outcome: Outcome) -> Outcome {
         outcome.status = Status::Unknown;
         outcome.reason = Some(Reason::new("still-running", Class::P));
-        self.texts.fill(&mut outcome);
+        self.spoken.texts().fill(&mut outcome);
         outcome
     }
 
@@ -266,7 +268,7 @@ impl Terminal for Front {
             }
             let own = (!caller.manager).then(|| caller.app.clone());
             let mut page = self.store.list(own, filter).await.map_err(store_fault)?;
-            page.iter_mut().for_each(|o| self.texts.fill(o));
+            page.iter_mut().for_each(|o| self.spoken.texts().fill(o));
             Ok(page)
         })
     }
@@ -321,7 +323,7 @@ impl Terminal for Front {
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         boxed(async move {
             let mut jobs: Vec<PaperJob> = self.view().await?.state.papers.into_values().filter(|j| sees(caller, &j.outcome.key.app)).collect();
-            jobs.iter_mut().for_each(|j| self.texts.fill(&mut j.outcome));
+            jobs.iter_mut().for_each(|j| self.spoken.texts().fill(&mut j.outcome));
             Ok(jobs)
         })
     }
@@ -366,7 +368,7 @@ impl Terminal for Front {
             Ok(TerminalInfo {
                 version: env!("CARGO_PKG_VERSION").into(),
                 api: API,
-                language: t.language.tag().into(),
+                language: self.spoken.language().tag().into(),
                 shop: t.shop.clone(),
                 service_phone: t.service_phone.clone(),
                 test: self.config.has_virtual_device() || t.lab,
@@ -374,6 +376,37 @@ impl Terminal for Front {
                 running: view.running,
                 screen: view.screen,
             })
+        })
+    }
+
+    fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
+        boxed(async move {
+            let mut report = self.examiner.run(|_| print).await;
+            self.spoken.texts().fill_self_test(&mut report);
+            Ok(report)
+        })
+    }
+
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
+        boxed(async {
+            let mut last = self.examiner.last();
+            last.iter_mut().for_each(|r| self.spoken.texts().fill_self_test(r));
+            Ok(last)
+        })
+    }
+
+    fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let by = caller.app.clone();
+            self.ask(language.tag(), move |call| Input::SetLanguage { call, language, by }).await
+        })
+    }
+
+    fn support_bundle<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<u8>> {
+        boxed(async move {
+            managers(caller)?;
+            self.bundle().await
         })
     }
 

@@ -9,11 +9,14 @@ pub mod device;
 pub mod front;
 pub mod hostlink;
 mod house;
+pub mod language;
 pub mod logging;
 pub mod mishap;
+pub mod selftest;
 pub mod spooler;
 pub mod store;
 pub mod supervise;
+mod support;
 mod systemd;
 pub mod terminal;
 

@@ -1,7 +1,7 @@
 //! The methods. Start and Wait do nothing but decode, ask the terminal and encode: signals and objects follow from the
 //! terminal's notices, behind the answer.
 use crate::{
-    describe::{BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, PROPERTIES, QUEUE, TRANSACTION},
+    describe::{BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, PROPERTIES, QUEUE, SETUP, TRANSACTION},
     link::Link,
     path,
     peer::{Peer, key_of},
@@ -98,6 +98,13 @@ impl Link {
             (QUEUE, "Retry") => terminal.retry_obligation(manager(caller)?, number("txn", first)?).await.map(none),
             (QUEUE, "ReleasePaper") => terminal.release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?).await.map(none),
             (BATCH, "Totals") => list(&terminal.totals(caller).await?),
+            (SETUP, "SelfTest") => one(&terminal.self_test(caller, flag("print", first)?).await?),
+            (SETUP, "LastSelfTest") => match terminal.last_self_test().await? {
+                Some(report) => one(&report),
+                None => one(&serde_json::json!({})),
+            },
+            (SETUP, "SetLanguage") => terminal.set_language(manager(caller)?, text("language", first)?.parse()?).await.map(none),
+            (SETUP, "SupportBundle") => Ok(vec![Variant::from(terminal.support_bundle(manager(caller)?).await?)]),
             (PROPERTIES, _) => self.property_call(peer, caller, member, path, arguments).await,
             (INTROSPECTABLE, _) => self.introspect(caller, path).await,
             (OBJECT_MANAGER, _) => {

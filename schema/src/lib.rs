@@ -16,6 +16,7 @@ pub mod paper;
 pub mod record;
 pub mod request;
 pub mod secret;
+pub mod selftest;
 pub mod terminal;
 pub mod time;
 
@@ -30,5 +31,6 @@ pub use outcome::{Authority, Class, Outcome, Status};
 pub use record::{Entry, Record};
 pub use request::{Request, RequestKey};
 pub use secret::{Mac, Pan, PaymentCode, PinBlock, PinPad, Tracks};
+pub use selftest::SelfTest;
 pub use terminal::{Caller, Terminal};
 pub use time::Time;

@@ -12,6 +12,7 @@ mod machine;
 mod obligations;
 mod papers;
 mod state;
+mod upkeep;
 mod view;
 
 pub use io::*;

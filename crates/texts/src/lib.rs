@@ -3,13 +3,16 @@
 //! Invariant: nothing from a card, host, caller or config can become a printer command, a second line or a hidden character on a paper or a screen.
 mod escpos;
 mod face;
+mod faults;
 mod markup;
 mod paper;
 mod screen;
+mod selftest;
 mod slip;
 mod texts;
 mod words;
 
+pub use faults::rule_id;
 pub use paper::{Align, Line, Paper, QR_MAX, Size, columns_of};
 pub use screen::ScreenContext;
 pub use slip::{SlipContext, slip};

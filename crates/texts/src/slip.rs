@@ -113,6 +113,8 @@ struct Facts {
     original: Option<OriginalFacts>,
     result_by: String,
     request: String,
+    /// What customer service asks for.
+    reference: String,
     phone: String,
     qr: String,
 }
@@ -201,6 +203,7 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         }),
         result_by,
         request: o.key.to_string(),
+        reference: o.reference(),
         phone: ctx.service_phone.clone(),
         qr: qr(&ctx.qr, &o),
     }

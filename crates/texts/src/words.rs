@@ -7,6 +7,7 @@ use payterm_schema::{
     outcome::{Authority, Class},
     paper::{PaperKind, PaperState},
     record::ObligationState,
+    selftest::{Part, Verdict},
 };
 
 /// A value that has a text `<prefix>-<name>`.
@@ -61,6 +62,12 @@ words! {
     PaperKind {
         MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
         StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip",
+    }
+    Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }
+    Part {
+        MagneticReader => "part-magnetic_reader", ChipReader => "part-chip_reader", ContactlessReader => "part-contactless_reader",
+        Scanner => "part-scanner", Keypad => "part-keypad", Display => "part-display", Printer => "part-printer", PinPad => "part-pin_pad",
+        Store => "part-store", Clock => "part-clock", Keys => "part-keys", HostLink => "part-host_link",
     }
     PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held" }
 }

@@ -51,3 +51,5 @@ slip-unknown-help = The acquirer has not answered yet. Wait for the final result
 slip-stuck-help = The reversal was sent many times and the acquirer did not confirm it. Ask the acquirer, with the numbers below.
 slip-phone = Support
 slip-request = Request
+
+slip-reference = Support ref.

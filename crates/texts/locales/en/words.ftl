@@ -108,3 +108,6 @@ pair = { $a }, { $b }
 reason-with-code = { $text } ({ $code })
 amount-cny = { $currency } { $value }
 amount-other = { $currency } { $value }
+
+label-reference = Support ref.
+label-service = Support

@@ -51,3 +51,5 @@ slip-unknown-help = 收单机构尚未应答。请等待最终结果,不要让�
 slip-stuck-help = 冲正多次发送未得到收单机构确认。请凭以下号码联系收单机构核实。
 slip-phone = 客服电话
 slip-request = 请求号
+
+slip-reference = 编号

@@ -108,3 +108,6 @@ pair = { $a }、{ $b }
 reason-with-code = { $text }({ $code })
 amount-cny = { $value } 元
 amount-other = { $value } { $currency }
+
+label-reference = 客服编号
+label-service = 客服电话
