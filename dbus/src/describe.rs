@@ -167,7 +167,7 @@ pub const INTERFACES: &[Interface] = &[
             ),
             method("LastSelfTest", &[], &[("report", "a{sv}")], "The last report since the daemon started; empty before the first."),
             method("SetLanguage", &[("language", "s")], &[], "Managers: zh-CN or en, for screens, papers and texts from now on. See Manager.Language."),
-            method("SupportBundle", &[], &[("archive", "ay")], "Managers: a tar.gz for customer service, at most 2 MiB, without secrets and card data."),
+            method("SupportBundle", &[], &[("archive", "ay")], "Managers: a tar.gz for customer service, at most 2 MiB, without keys and card data."),
         ],
         properties: &[],
         signals: &[],
