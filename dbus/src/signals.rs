@@ -127,7 +127,7 @@ impl Face {
                 Ok(info) => sees_screen(caller, screen, info.running.as_ref()),
                 Err(_) => caller.manager,
             },
-            Notice::Paper { job } => sees(caller, &job.outcome.key.app),
+            Notice::Paper { job } => caller.manager || job.owner().is_some_and(|app| sees(caller, app)),
             Notice::Obligation { .. } => caller.manager,
             Notice::Device { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } | Notice::Language { .. } => true,
         }

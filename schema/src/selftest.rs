@@ -111,10 +111,13 @@ pub struct SelfTest {
     pub items: Vec<SelfTestItem>,
     /// The worst of the items.
     pub verdict: Verdict,
+    /// A virtual device is configured, or the terminal is a laboratory's.
+    #[serde(default)]
+    pub test: bool,
 }
 impl SelfTest {
     pub fn new(at: Time, items: Vec<SelfTestItem>) -> Self {
         let verdict = items.iter().map(|i| i.verdict).max().unwrap_or(Verdict::Passed);
-        Self { at, items, verdict }
+        Self { at, items, verdict, test: false }
     }
 }

@@ -48,9 +48,11 @@ async fn a_sound_terminal_passes_after_its_start_and_on_demand() -> Done {
     assert!(stack.ready_in < Duration::from_secs(5));
     let mut hands = stack.hands()?;
     hands.wait_screen("自检", Duration::from_secs(5))?;
-    let out = stack.ctl(&["--lang", "en", "self-test"])?;
+    let out = stack.ctl(&["--lang", "en", "self-test", "--print"])?;
     let text = String::from_utf8(out.stdout)?;
     assert_eq!(out.status.code(), Some(0), "{text}");
+    let (_, papers) = hands.wait_papers(1, Duration::from_secs(10))?;
+    assert!(papers[0].contains("自检单") && papers[0].contains("400-000-0000") && papers[0].contains("printer"), "{}", papers[0]);
     assert!(text.contains("Self-test: passed") && text.contains("printer"), "{text}");
     // The pattern and the report make room for the page of the day.
     hands.wait_screen("欢迎光临", Duration::from_secs(20))?;
@@ -66,6 +68,13 @@ async fn what_is_broken_is_found_and_limits_only_what_needs_it() -> Done {
     let client = stack.client().await?;
     first_report(&client).await;
     let mut hands = stack.hands()?;
+    hands.paper_out(true)?;
+    // Its own slip waits for the paper, and comes with it.
+    client.self_test(&caller(), true).await?;
+    assert_eq!(client.papers(&caller()).await?.len(), 1);
+    hands.paper_out(false)?;
+    let (_, papers) = hands.wait_papers(1, Duration::from_secs(15))?;
+    assert!(papers[0].contains("请装入新纸卷"), "{}", papers[0]);
     hands.paper_out(true)?;
     hands.plug("swipe", false)?;
     hands.blind("chip", true)?;

@@ -141,7 +141,7 @@ impl Machine {
             Input::Reprint { call, outcome } => self.reprint(call, *outcome),
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
             Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
-            Input::SelfTested { call, report, print: _ } => self.self_tested(call, *report),
+            Input::SelfTested { call, report, print } => self.self_tested(call, *report, print),
             Input::Probe { call, account } => self.probe(call, &account),
             Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
         }

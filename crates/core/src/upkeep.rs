@@ -5,6 +5,7 @@ use payterm_schema::{
     config::Language,
     host::{Leg, SecretsFrom},
     outcome::Class,
+    paper::{PaperContent, PaperJob, PaperKind},
 };
 
 /// How long a self-test waits for the echo's answer: a customer who comes meanwhile waits for it too.
@@ -12,8 +13,12 @@ const PROBE_MS: u32 = 5_000;
 
 impl Machine {
     /// Shown for as long as a result, but to nobody's customer.
-    pub(crate) fn self_tested(&mut self, call: u64, report: SelfTest) {
+    pub(crate) fn self_tested(&mut self, call: u64, report: SelfTest, print: bool) {
         self.record(None, Record::SelfTested { report: Box::new(report.clone()) });
+        if print && self.settings.printer {
+            let job = PaperJob::new(self.state.last_job + 1, PaperKind::SelfTestSlip, 0, PaperContent::SelfTest(Box::new(report.clone())));
+            self.record(None, Record::PaperQueued { job: Box::new(job) });
+        }
         self.answer(call, Ok(()));
         self.tell(Notice::SelfTest { report: Box::new(report.clone()) });
         if self.state.running.is_none() && matches!(self.screen, Screen::Idle | Screen::SelfTest { .. } | Screen::Trouble { .. }) {

@@ -7,6 +7,7 @@ use payterm_schema::{
     device::Way,
     host::{Again, CodeRule, HostRules},
     outcome::Place,
+    paper::PaperKind,
     record::Entry,
     request::RequestWire,
     selftest::{Finding, Part},
@@ -25,6 +26,7 @@ fn settings(required: bool) -> Settings {
         mac_on_replies: false,
         wallet_undo_after: Default::default(),
         wallets: Vec::new(),
+        ..HostRules::default()
     };
     Settings {
         accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules, host_offset_minutes: 0 }],
@@ -87,8 +89,13 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
     let due = m.poll_timeout().unwrap();
     assert!(matches!(shown(&m.handle_timeout(due))[..], [Screen::Idle]));
     m.handle(sale(), due);
-    let step = m.handle(Input::SelfTested { call: 8, report: report(), print: false }, due);
-    assert!(shown(&step).is_empty() && !step.records.is_empty());
+    let step = m.handle(Input::SelfTested { call: 8, report: report(), print: true }, due);
+    assert!(shown(&step).is_empty());
+    // Its paper waits in the same queue as every other, and is at the printer at once.
+    let records: Vec<_> = step.records.iter().map(|e| &e.record).collect();
+    assert!(matches!(records[..], [Record::SelfTested { .. }, Record::PaperQueued { .. }, Record::PaperStarted { .. }]), "{records:?}");
+    let printing = step.effects.iter().any(|e| matches!(e, Effect::Print { job, .. } if job.kind == PaperKind::SelfTestSlip && job.owner().is_none()));
+    assert!(printing, "managers see it, no app");
 }
 
 #[test]

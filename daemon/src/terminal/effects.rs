@@ -142,7 +142,7 @@ fn fill(texts: Texts, notice: &mut Notice) {
                 texts.fill_self_test(report);
             }
         }
-        Notice::Paper { job } => texts.fill(&mut job.outcome),
+        Notice::Paper { job } => job.outcome_mut().into_iter().for_each(|o| texts.fill(o)),
         Notice::SelfTest { report } => texts.fill_self_test(report),
         Notice::Started { .. } | Notice::Device { .. } | Notice::Obligation { .. } | Notice::Requirement { .. } | Notice::Language { .. } => {}
     }

@@ -70,3 +70,5 @@ remedy-working-keys-missing = Sign in
 remedy-host-not-signed-in = Check the network and sign in
 remedy-host-refused = Call the acquirer
 remedy-host-silent = Check the network; if it works, call the acquirer
+slip-self-test-title = SELF-TEST
+paper-self_test_slip = Self-test slip

@@ -70,3 +70,5 @@ remedy-working-keys-missing = 请签到
 remedy-host-not-signed-in = 请检查网络并签到
 remedy-host-refused = 请致电收单机构
 remedy-host-silent = 请检查网络;网络正常时请致电收单机构
+slip-self-test-title = 自检单
+paper-self_test_slip = 自检单
