@@ -27,10 +27,16 @@ impl Texts {
         }
     }
 
-    /// A rule or cause in this language: by all its words, or by those before its last colon. One without a text of its
-    /// own stays in English.
+    /// A rule or cause in this language: by all its words, or by those before its list or its first colon. One without a text of
+    /// its own stays in English.
     pub fn rule(self, rule: &str) -> String {
         if let Some(text) = self.own(rule) {
+            return text;
+        }
+        // `one of a, b`, `exactly one of a, b`.
+        if let Some((head, list)) = rule.split_once(" of ")
+            && let Some(text) = self.find(&format!("rule-{}-of", rule_id(head)), &[("list", &clean(list))])
+        {
             return text;
         }
         match rule.split_once(": ").map(|(head, rest)| (self.own(head), rest)) {

@@ -309,7 +309,10 @@ fn every_fault_is_told_in_both_languages() {
     let (mut rules, mut missing) = (BTreeSet::new(), Vec::new());
     for (file, code) in shipped_code().into_iter().filter(|(f, _)| !f.ends_with("schema/src/config.rs")) {
         let flat = code.split_whitespace().collect::<Vec<_>>().join(" ");
-        let invalid = between(&flat, "Fault::invalid(", ")").filter_map(|args| args.rsplit_once(", \"")?.1.strip_suffix('"'));
+        let invalid = ["Fault::invalid(", "refuse(\""]
+            .into_iter()
+            .flat_map(|mark| between(&flat, mark, ")"))
+            .filter_map(|args| args.rsplit_once(", \"")?.1.strip_suffix('"'));
         let whole = ["rule: \"", "cause: \""].into_iter().flat_map(|mark| between(&flat, mark, "\".into()"));
         for rule in invalid.chain(whole).filter(|r| !r.contains(['"', '{'])) {
             rules.insert(rule.to_owned());
