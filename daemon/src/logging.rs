@@ -58,3 +58,19 @@ impl Write for Kept {
 pub fn span(request: &str) -> tracing::Span {
     tracing::info_span!("txn", request)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_and_no_more() {
+        for n in 0..KEPT + 10 {
+            let line = format!("line {n} {}\n", "x".repeat(if n == KEPT { 3 * LINE } else { 0 }));
+            Kept.write_all(line.as_bytes()).unwrap();
+        }
+        let kept = recent();
+        assert_eq!(kept.len(), KEPT);
+        assert!(kept[0].starts_with("line 10 ") && kept.iter().all(|l| l.chars().count() <= LINE));
+    }
+}
