@@ -3,6 +3,8 @@
 use crate::{
     clock::Clock,
     device::Registry,
+    language::Spoken,
+    selftest::Examiner,
     spooler::Papers,
     store::{Found, Store, StoreError},
     supervise::{Child, Gone},
@@ -11,8 +13,8 @@ use crate::{
 use futures_util::stream;
 use payterm_core::{By, Call, Input};
 use payterm_schema::{
-    Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, Status, Terminal,
-    config::Config,
+    Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
+    config::{Config, Language},
     notice::Phase,
     outcome::{Class, Reason},
     page::Printable,
@@ -22,7 +24,6 @@ use payterm_schema::{
     time::Millis,
     totals::{Scope, TotalsReport},
 };
-use payterm_texts::Texts;
 use std::{
     sync::{
         Arc,
@@ -49,7 +50,8 @@ mod papers;
 pub struct Front {
     pub terminal: Child<TerminalActor>,
     pub store: Store,
-    pub texts: Texts,
+    pub spoken: Spoken,
+    pub examiner: Arc<Examiner>,
     pub papers: Arc<Papers>,
     /// Templates that are not used, and why; shown as the printer's health.
     pub template_faults: Vec<payterm_texts::TemplateFault>,
@@ -93,7 +95,7 @@ impl Front {
     async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
         let found = if sees(caller, &key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
         let mut found = found.ok_or_else(|| no_such(key))?;
-        self.texts.fill(&mut found.outcome);
+        self.spoken.texts().fill(&mut found.outcome);
         Ok(found)
     }
 
@@ -157,7 +159,7 @@ impl Front {
     fn not_yet(&self, mut outcome: Outcome) -> Outcome {
         outcome.status = Status::Unknown;
         outcome.reason = Some(Reason::new("still-running", Class::P));
-        self.texts.fill(&mut outcome);
+        self.spoken.texts().fill(&mut outcome);
         outcome
     }
 
@@ -272,7 +274,7 @@ impl Terminal for Front {
             }
             let own = (!caller.manager).then(|| caller.app.clone());
             let mut page = self.store.list(own, filter).await.map_err(store_fault)?;
-            page.iter_mut().for_each(|o| self.texts.fill(o));
+            page.iter_mut().for_each(|o| self.spoken.texts().fill(o));
             Ok(page)
         })
     }
@@ -354,7 +356,7 @@ impl Terminal for Front {
         boxed(async move {
             let mut jobs: Vec<PaperJob> =
                 self.view().await?.state.papers.into_values().filter(|j| caller.manager || j.owner().is_some_and(|app| sees(caller, app))).collect();
-            jobs.iter_mut().filter_map(PaperJob::outcome_mut).for_each(|o| self.texts.fill(o));
+            jobs.iter_mut().filter_map(PaperJob::outcome_mut).for_each(|o| self.spoken.texts().fill(o));
             Ok(jobs)
         })
     }
@@ -399,7 +401,7 @@ impl Terminal for Front {
             Ok(TerminalInfo {
                 version: env!("CARGO_PKG_VERSION").into(),
                 api: API,
-                language: t.language.tag().into(),
+                language: self.spoken.language().tag().into(),
                 shop: t.shop.clone(),
                 service_phone: t.service_phone.clone(),
                 test: self.config.has_virtual_device() || t.lab,
@@ -407,6 +409,37 @@ impl Terminal for Front {
                 running: view.running,
                 screen: view.screen,
             })
+        })
+    }
+
+    fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
+        boxed(async move {
+            let mut report = self.examiner.run(|_| print).await;
+            self.spoken.texts().fill_self_test(&mut report);
+            Ok(report)
+        })
+    }
+
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
+        boxed(async {
+            let mut last = self.examiner.last();
+            last.iter_mut().for_each(|r| self.spoken.texts().fill_self_test(r));
+            Ok(last)
+        })
+    }
+
+    fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let by = caller.app.clone();
+            self.ask(language.tag(), move |call| Input::SetLanguage { call, language, by }).await
+        })
+    }
+
+    fn support_bundle<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<u8>> {
+        boxed(async move {
+            managers(caller)?;
+            self.bundle().await
         })
     }
 

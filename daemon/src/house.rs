@@ -4,6 +4,8 @@ use crate::{
     device::{DeviceActor, DeviceEvent, Post, Registry},
     front::Front,
     hostlink::{self, HostLink, LateSink, Line, TlsError},
+    language::Spoken,
+    selftest::{self, Examiner},
     spooler::{Papers, Spooler},
     store::{self, Store, StoreError},
     supervise::{self, Child},
@@ -23,7 +25,7 @@ use payterm_schema::{
     config::{AccountConfig, Config},
     outcome::Place,
 };
-use payterm_texts::{ScreenContext, Texts};
+use payterm_texts::ScreenContext;
 use payterm_vault::{SealingKey, SealingKeyError, Vault, VaultError};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -121,13 +123,13 @@ impl Daemon {
         let hub = Hub::new();
         let (notices, _) = broadcast::channel(NOTICES);
         let terminal: Child<TerminalActor> = Child::default();
-        let texts = Texts::new(config.terminal.language);
+        let spoken = Spoken::new(config.terminal.language);
         let names = profiles.iter().map(|(a, p)| (a.clone(), p.title.clone())).collect();
         let (templates, template_faults) = crate::templates::load(config.paper.templates.as_deref());
         for fault in &template_faults {
             tracing::warn!(%fault, "a template is not used: the built-in one serves");
         }
-        let papers = Arc::new(Papers::new(config.clone(), names, templates));
+        let papers = Arc::new(Papers::new(config.clone(), names, templates, spoken.clone()));
         let registry = Registry::default();
         let wanted = Arc::default();
 
@@ -160,6 +162,7 @@ impl Daemon {
             Env { hub: hub.clone(), encipher: Arc::new(move |slot, pin, pan| vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())) }
         };
         let mut devices: Vec<(DeviceKind, Child<DeviceActor>)> = Vec::new();
+        let mut examined = Vec::new();
         let mut printer = None;
         for d in &config.devices {
             registry.add(d);
@@ -181,6 +184,7 @@ impl Daemon {
             }
             let ended = post.clone();
             supervise::keep(format!("device {}", d.name), child.clone(), move |life| DeviceActor::new(life, post.clone()).start(), move || ended.restarted());
+            examined.push((d.name.clone(), d.kind, child.clone()));
             devices.push((d.kind, child));
         }
 
@@ -193,12 +197,22 @@ impl Daemon {
             || (),
         );
 
+        let examiner = Arc::new(Examiner {
+            devices: examined,
+            store: store.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+            config: config.clone(),
+            terminal: terminal.clone(),
+            turn: Default::default(),
+            last: Default::default(),
+        });
         let house = Arc::new(House {
             settings: settings(&config, &profiles),
             store: store.clone(),
             vault,
             clock: clock.clone(),
-            texts,
+            spoken: spoken.clone(),
             screen: screen(&config),
             registry: registry.clone(),
             wanted,
@@ -215,7 +229,8 @@ impl Daemon {
         let front = Arc::new(Front {
             terminal: terminal.clone(),
             store: store.clone(),
-            texts,
+            spoken,
+            examiner: examiner.clone(),
             papers,
             template_faults,
             notices,
@@ -233,6 +248,7 @@ impl Daemon {
             Options { bus: None, .. } => Some(payterm_dbus::serve(face, &config.bus).await?),
         };
         actix::spawn(systemd::watchdog(terminal));
+        actix::spawn(selftest::keep(examiner));
         Ok(Self { front, store, server, hands })
     }
 

@@ -2,6 +2,7 @@
 //! machine's; this actor keeps nothing.
 use crate::{
     device::{self, DeviceActor},
+    language::Spoken,
     mishap::{Mishaps, Part},
     supervise::{Child, Life},
 };
@@ -24,16 +25,17 @@ pub struct Papers {
     /// Names of the acquirers by their profiles.
     acquirers: BTreeMap<AccountId, String>,
     templates: Templates,
+    spoken: Spoken,
 }
 impl Papers {
-    pub fn new(config: Config, acquirers: BTreeMap<AccountId, String>, templates: Templates) -> Self {
-        Self { config, acquirers, templates }
+    pub fn new(config: Config, acquirers: BTreeMap<AccountId, String>, templates: Templates, spoken: Spoken) -> Self {
+        Self { config, acquirers, templates, spoken }
     }
     fn paper(&self, job: &PaperJob, duplicate: bool) -> payterm_texts::Paper {
         let t = &self.config.terminal;
         let acquirer = job.outcome().and_then(|o| o.account.as_ref()).and_then(|a| self.acquirers.get(a)).cloned();
         let context = SlipContext {
-            language: t.language,
+            language: self.spoken.language(),
             utc_offset_minutes: t.utc_offset_minutes,
             service_phone: t.service_phone.clone(),
             qr: self.config.paper.qr.clone(),

@@ -10,6 +10,7 @@ use crate::{
     commit::CommitQueue,
     device::{DeviceActor, DeviceEvent, Registry, Wanted, takes},
     hostlink::{HostLink, SEALED_PAN},
+    language::Spoken,
     logging,
     mishap::{Mishaps, Part},
     spooler::Spooler,
@@ -17,9 +18,9 @@ use crate::{
     supervise::{self, Child, Life},
 };
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
-use payterm_core::{Call, Effect, Input, Machine, Settings, State, Step};
+use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_schema::{AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, device::Way, notice::Phase, time::Millis};
-use payterm_texts::{ScreenContext, Texts};
+use payterm_texts::ScreenContext;
 use payterm_vault::Vault;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -41,7 +42,7 @@ pub struct House {
     pub store: Store,
     pub vault: Arc<Vault>,
     pub clock: Arc<Clock>,
-    pub texts: Texts,
+    pub spoken: Spoken,
     pub screen: ScreenContext,
     pub registry: Registry,
     pub wanted: Arc<Mutex<Wanted>>,
@@ -89,6 +90,7 @@ pub struct View {
     pub running: Option<RequestKey>,
     pub phase: Phase,
     pub screen: Screen,
+    pub heard: BTreeMap<AccountId, Heard>,
 }
 
 /// What waits for the disk.
@@ -289,7 +291,8 @@ impl TerminalActor {
         let readers = [DeviceKind::MagneticReader, DeviceKind::ChipReader, DeviceKind::ContactlessReader, DeviceKind::Scanner, DeviceKind::Keypad];
         let ways = readers.into_iter().filter(|k| r.works(*k)).filter_map(takes).filter(|w| typed || *w != Way::Typed).collect();
         let pin_pad = r.works(DeviceKind::PinPad);
-        self.input(Input::Devices { ways, pin_pad }, ctx);
+        let printer = r.prints();
+        self.input(Input::Devices { ways, pin_pad, printer }, ctx);
     }
 
     fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
@@ -374,7 +377,13 @@ impl Handler<Look> for TerminalActor {
     type Result = ResponseFuture<Result<View, Fault>>;
     fn handle(&mut self, _: Look, ctx: &mut Self::Context) -> Self::Result {
         let Some(m) = &self.machine else { return Box::pin(async { Err(Fault::Restarting { part: "terminal".into() }) }) };
-        let view = View { state: m.state().clone(), running: m.running().map(|(k, _)| k.clone()), phase: m.phase(), screen: m.screen().clone() };
+        let view = View {
+            state: m.state().clone(),
+            running: m.running().map(|(k, _)| k.clone()),
+            phase: m.phase(),
+            screen: m.screen().clone(),
+            heard: m.heard().clone(),
+        };
         let (to, heard) = oneshot::channel();
         // The machine may be ahead of the disk: what it says waits like an effect.
         let out = self.queue.push(None, vec![Out::View(Box::new(view), to)]);

@@ -1,7 +1,7 @@
 //! The methods. Start and Wait do nothing but decode, ask the terminal and encode: signals and objects follow from the
 //! terminal's notices, behind the answer.
 use crate::{
-    describe::{BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, PROPERTIES, QUEUE, TRANSACTION},
+    describe::{BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, PROPERTIES, QUEUE, SETUP, TRANSACTION},
     link::Link,
     path,
     peer::{Peer, key_of},
@@ -117,6 +117,13 @@ impl Link {
             (BATCH, "Totals") => list(&terminal.totals(caller).await?),
             (BATCH, "Report") => json(&terminal.report(manager(caller)?, scope(first)?).await?),
             (BATCH, "PrintReport") => terminal.print_report(manager(caller)?, scope(first)?).await.map(none),
+            (SETUP, "SelfTest") => one(&terminal.self_test(caller, flag("print", first)?).await?),
+            (SETUP, "LastSelfTest") => match terminal.last_self_test().await? {
+                Some(report) => one(&report),
+                None => one(&serde_json::json!({})),
+            },
+            (SETUP, "SetLanguage") => terminal.set_language(manager(caller)?, text("language", first)?.parse()?).await.map(none),
+            (SETUP, "SupportBundle") => Ok(vec![Variant::from(terminal.support_bundle(manager(caller)?).await?)]),
             (PROPERTIES, _) => self.property_call(peer, caller, member, path, arguments).await,
             (INTROSPECTABLE, _) => self.introspect(caller, path).await,
             (OBJECT_MANAGER, _) => {

@@ -1,14 +1,15 @@
 //! The client: a `Terminal` over the bus. The caller argument is not used: the daemon finds out who calls.
 use crate::{
     bus_name,
-    describe::{BATCH, MANAGER, PROPERTIES, QUEUE},
+    describe::{BATCH, MANAGER, PROPERTIES, QUEUE, SETUP},
     error::fault_of,
     path::{ROOT, parse, path},
     wire::{self, ANSWER},
 };
 use futures_util::{Stream, StreamExt};
 use payterm_schema::{
-    Caller, Device, Fault, Notice, Outcome, Request, RequestKey, Screen, Terminal,
+    Caller, Device, Fault, Notice, Outcome, Request, RequestKey, Screen, SelfTest, Terminal,
+    config::Language,
     page::Printable,
     paper::{PaperJob, PaperStatus, SlipCopy},
     record::Obligation,
@@ -62,6 +63,8 @@ impl Address {
 const CONNECT: Duration = Duration::from_secs(30);
 /// Time for every answer but that of a wait: the daemon answers them from memory, the store or one commit.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Time for a self-test: a device may take 10 s, a line 20 s, and another caller's test may be under way.
+const SELF_TEST_WITHIN: Duration = Duration::from_secs(90);
 const BUS: &str = "org.freedesktop.DBus";
 /// Notices that wait for a reader; a slower one loses the newest.
 const NOTICES: usize = 1024;
@@ -253,6 +256,23 @@ impl Terminal for Client {
                 screen: serde_json::from_value(p.screen).unwrap_or(Screen::Idle),
             })
         })
+    }
+    fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
+        Box::pin(async move { value(&self.call(ROOT, SETUP, "SelfTest", vec![Variant::Bool(print)], Some(SELF_TEST_WITHIN)).await?) })
+    }
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
+        Box::pin(async move {
+            let report: serde_json::Value = self.ask(SETUP, "LastSelfTest", Vec::new()).await?;
+            if report.as_object().is_some_and(serde_json::Map::is_empty) { Ok(None) } else { serde_json::from_value(report).map_err(unclear) }
+        })
+    }
+    fn set_language<'a>(&'a self, _: &'a Caller, language: Language) -> Reply<'a, ()> {
+        Box::pin(self.tell(SETUP, "SetLanguage", vec![Variant::from(language.tag().to_owned())]))
+    }
+    fn support_bundle<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<u8>> {
+        Box::pin(
+            async move { self.call(ROOT, SETUP, "SupportBundle", Vec::new(), Some(ANSWER_WITHIN)).await?.body().deserialize::<Vec<u8>>().map_err(unclear) },
+        )
     }
     /// Ends when the connection or the daemon is lost. Must be called inside a Tokio runtime.
     fn notices(&self) -> Notices {

@@ -51,6 +51,7 @@ pub(crate) const TRANSACTION: &str = "org.payterm.Terminal1.Transaction";
 pub(crate) const DEVICE: &str = "org.payterm.Terminal1.Device";
 pub(crate) const QUEUE: &str = "org.payterm.Terminal1.Queue";
 pub(crate) const BATCH: &str = "org.payterm.Terminal1.Batch";
+pub(crate) const SETUP: &str = "org.payterm.Terminal1.Setup";
 pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 pub(crate) const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
 pub(crate) const PEER: &str = "org.freedesktop.DBus.Peer";
@@ -105,7 +106,7 @@ pub const INTERFACES: &[Interface] = &[
         properties: &[
             constant("Version", "s"),
             constant("Api", "u"),
-            constant("Language", "s"),
+            property("Language", "s"),
             constant("Shop", "s"),
             constant("ServicePhone", "s"),
             constant("Test", "b"),
@@ -174,6 +175,22 @@ pub const INTERFACES: &[Interface] = &[
         signals: &[],
     },
     Interface {
+        name: SETUP,
+        methods: &[
+            method(
+                "SelfTest",
+                &[("print", "b")],
+                &[("report", "a{sv}")],
+                "Tests devices, store, clock, keys and lines now; answers at, verdict and items, in some seconds at most. print: on paper too.",
+            ),
+            method("LastSelfTest", &[], &[("report", "a{sv}")], "The last report since the daemon started; empty before the first."),
+            method("SetLanguage", &[("language", "s")], &[], "Managers: zh-CN or en, for screens, papers and texts from now on. See Manager.Language."),
+            method("SupportBundle", &[], &[("archive", "ay")], "Managers: a tar.gz for customer service, at most 2 MiB, without keys and card data."),
+        ],
+        properties: &[],
+        signals: &[],
+    },
+    Interface {
         name: PROPERTIES,
         methods: &[
             method("Get", &[("interface_name", "s"), ("property_name", "s")], &[("value", "v")], ""),
@@ -207,7 +224,7 @@ const STANDARD: [&str; 3] = [PROPERTIES, INTROSPECTABLE, PEER];
 pub(crate) fn interfaces_at(path: &str) -> &'static [&'static str] {
     let Some(rest) = path.strip_prefix(ROOT) else { return &[] };
     match rest.split('/').collect::<Vec<_>>()[..] {
-        [""] => &[MANAGER, QUEUE, BATCH, OBJECT_MANAGER],
+        [""] => &[MANAGER, QUEUE, BATCH, SETUP, OBJECT_MANAGER],
         ["", "device", _] => &[DEVICE],
         ["", "transaction", _, _] => &[TRANSACTION],
         _ => &[],

@@ -85,7 +85,7 @@ fn running_path(caller: &Caller, running: Option<&RequestKey>) -> Variant<'stati
 /// A page that shows another app's amount or card is not told.
 pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&RequestKey>) -> bool {
     match screen {
-        Screen::Idle | Screen::Trouble { .. } => true,
+        Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } => true,
         Screen::Result { outcome } => sees(caller, &outcome.key.app),
         Screen::Confirm { .. } | Screen::Present { .. } | Screen::Pin { .. } | Screen::Wait { .. } => {
             caller.manager || running.is_some_and(|k| sees(caller, &k.app))
@@ -93,11 +93,11 @@ pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&Req
     }
 }
 
-/// Of the manager's properties the two that change.
+/// Of the manager's properties those that change.
 pub(crate) fn changing(caller: &Caller, info: &TerminalInfo) -> Result<Properties, Fault> {
     let seen = sees_screen(caller, &info.screen, info.running.as_ref());
     let screen = if seen { wire::encode(&info.screen)? } else { dict(BTreeMap::new()) };
-    Ok(BTreeMap::from([("Running", running_path(caller, info.running.as_ref())), ("Screen", screen)]))
+    Ok(BTreeMap::from([("Running", running_path(caller, info.running.as_ref())), ("Screen", screen), ("Language", Variant::from(info.language.clone()))]))
 }
 
 fn manager_properties(caller: &Caller, info: &TerminalInfo) -> Result<Properties, Fault> {
@@ -105,7 +105,6 @@ fn manager_properties(caller: &Caller, info: &TerminalInfo) -> Result<Properties
     all.extend([
         ("Version", Variant::from(info.version.clone())),
         ("Api", Variant::U32(info.api)),
-        ("Language", Variant::from(info.language.clone())),
         ("Shop", Variant::from(info.shop.clone())),
         ("ServicePhone", Variant::from(info.service_phone.clone())),
         ("Test", Variant::Bool(info.test)),
@@ -168,7 +167,9 @@ impl Link {
             (MANAGER, [MANAGER, ..]) => manager_properties(caller, &terminal.info().await?),
             (TRANSACTION, [TRANSACTION]) => transaction_properties(&terminal.recall(caller, &key_of(caller, path)?).await?),
             (DEVICE, [DEVICE]) => Ok(device_properties(&self.face.device(path).await?)),
-            (QUEUE | BATCH | OBJECT_MANAGER, [MANAGER, ..]) | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => Ok(BTreeMap::new()),
+            (QUEUE | BATCH | describe::SETUP | OBJECT_MANAGER, [MANAGER, ..]) | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => {
+                Ok(BTreeMap::new())
+            }
             _ => Err(Fault::not_found("interface", &interface.chars().take(128).collect::<String>())),
         }
     }

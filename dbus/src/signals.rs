@@ -113,7 +113,8 @@ impl Face {
                 all.retain(|k, _| matches!(*k, "State" | "Health" | "Restarts"));
                 out.push(changed(device_path(&device.name), DEVICE, dict(all)));
             }
-            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Requirement { .. } => {}
+            Notice::Language { .. } => out.extend(self.root_changed(caller).await),
+            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } => {}
         }
         out
     }
@@ -128,7 +129,7 @@ impl Face {
             },
             Notice::Paper { job } => caller.manager || job.owner().is_some_and(|app| sees(caller, app)),
             Notice::Obligation { .. } => caller.manager,
-            Notice::Device { .. } | Notice::Requirement { .. } => true,
+            Notice::Device { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } | Notice::Language { .. } => true,
         }
     }
 

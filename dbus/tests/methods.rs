@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use payterm_dbus::{Address, BusError, Client, fault_of, path};
 use payterm_schema::{
     Caller, Fault, Kind, Notice, Phase, Status, Terminal,
-    config::{BusConfig, CallerConfig},
+    config::{BusConfig, CallerConfig, Language},
     terminal::Filter,
 };
 use std::{
@@ -60,6 +60,11 @@ async fn every_method_answers_what_the_terminal_said() {
         c.release_paper(&who, 4, n == 0).await.unwrap();
         assert!(w.fake.has_done(&format!("retry 4{n}")) && w.fake.has_done(&format!("release 4 {}", n == 0)));
         assert_eq!(c.info().await, w.fake.info().await);
+        assert_eq!(c.self_test(&who, n == 0).await, Ok(report()));
+        c.set_language(&who, Language::En).await.unwrap();
+        assert!(w.fake.has_done(&format!("self-test {}", n == 0)) && w.fake.has_done("language en"));
+        assert_eq!(c.last_self_test().await, Ok(None));
+        assert_eq!(c.support_bundle(&who).await, w.fake.support_bundle(&who).await);
     }
 }
 
@@ -162,6 +167,8 @@ async fn kinds_limit_and_unmapped_users_are_refused() {
         assert!(matches!(c.start(&nobody(), echo).await, Err(Fault::NotAllowed { rule }) if rule.contains("echo")));
         assert!(matches!(c.retry_obligation(&nobody(), 1).await, Err(Fault::NotAllowed { .. })));
         assert!(matches!(c.release_paper(&nobody(), 1, true).await, Err(Fault::NotAllowed { .. })));
+        assert!(matches!(c.set_language(&nobody(), Language::En).await, Err(Fault::NotAllowed { .. })));
+        assert!(matches!(c.support_bundle(&nobody()).await, Err(Fault::NotAllowed { .. })));
         assert!(matches!(c.list(&nobody(), Filter { app: Some("other".into()), ..Filter::default() }).await, Err(Fault::NotAllowed { .. })));
     }
     let w = World::start(vec![CallerConfig { uid: me() + 1, ..caller("till", true) }]).await;

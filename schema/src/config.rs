@@ -19,6 +19,7 @@ pub struct Config {
     pub devices: Vec<DeviceConfig>,
     pub flow: FlowConfig,
     pub paper: PaperConfig,
+    pub self_test: SelfTestConfig,
     pub bus: BusConfig,
     pub store: StoreConfig,
     pub vault: VaultConfig,
@@ -31,6 +32,13 @@ pub enum Language {
     ZhCn,
     #[serde(rename = "en")]
     En,
+}
+impl std::str::FromStr for Language {
+    type Err = Fault;
+    fn from_str(tag: &str) -> Result<Self, Fault> {
+        let known = [Language::ZhCn, Language::En].into_iter().find(|l| l.tag() == tag);
+        known.ok_or_else(|| Fault::invalid("language", "zh-CN or en"))
+    }
 }
 impl Language {
     pub const fn tag(self) -> &'static str {
@@ -51,7 +59,7 @@ pub struct TerminalConfig {
     pub address: String,
     /// City of the shop on slips and in outcomes. Default empty.
     pub city: String,
-    /// Screens, slips and texts. Default zh-CN: the first users are Chinese counters.
+    /// Screens, slips and texts, until a person chooses another at run time. Default zh-CN: the first users are Chinese counters.
     pub language: Language,
     /// Two digits on records and slips until operators log on. Default "01".
     pub operator: String,
@@ -286,6 +294,9 @@ pub struct PaperConfig {
     pub duplicate: DuplicatePolicy,
     /// First wait before an unprinted job is tried again; doubles up to 60 s. Default 2,000.
     pub retry_ms: u32,
+    /// A payment that ends with a slip is refused before the card is asked for while the printer cannot print. Default
+    /// false: the payment is taken and its slip waits.
+    pub required: bool,
     /// Content of the slip's QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`, `{amount}`; empty = none.
     pub qr: String,
     /// Content of the code by which the customer asks for an invoice 扫码开票, on the customer's copy; places as in `qr`. Default empty = none.
@@ -306,10 +317,38 @@ impl Default for PaperConfig {
             customer_copy: true,
             duplicate: DuplicatePolicy::Print,
             retry_ms: 2_000,
+            required: false,
             qr: "payterm:{merchant}:{terminal}:{batch}:{stan}:{rrn}".into(),
             invoice_qr: String::new(),
             templates: None,
         }
+    }
+}
+
+/// The self-test: always run after the start, on demand, and on a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelfTestConfig {
+    /// Run again after this many hours, 0 to 168; 0 = never. Default 24: once a day of a shop that never closes.
+    pub every_hours: u16,
+    /// Which reports of the start and the schedule go on paper: `never` (default), `failures`, `always`.
+    pub print: SelfTestPrint,
+    /// Send an echo to each account that has nothing else to do. Default true; false where the acquirer forbids it.
+    pub host: bool,
+    /// Free space beside the journal below which the store is degraded, MiB. Default 100: some hundred thousand transactions.
+    pub free_mib: u32,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SelfTestPrint {
+    Never,
+    /// Those in which something is degraded or failed.
+    Failures,
+    Always,
+}
+impl Default for SelfTestConfig {
+    fn default() -> Self {
+        Self { every_hours: 24, print: SelfTestPrint::Never, host: true, free_mib: 100 }
     }
 }
 
@@ -500,6 +539,9 @@ impl Config {
         }
         if !(1..=9).contains(&f.present_tries) || !(1..=9).contains(&f.pin_tries) {
             return bad("flow.present_tries".into(), "present_tries and pin_tries are 1 to 9");
+        }
+        if self.self_test.every_hours > 168 {
+            return bad("self_test.every_hours".into(), "0 to 168");
         }
         let mut uids = BTreeSet::new();
         for (i, c) in self.bus.callers.iter().enumerate() {

@@ -74,6 +74,10 @@ pub enum Screen {
     Trouble {
         what: String,
     },
+    /// What the self-test found; until the result's time is over or a customer comes.
+    SelfTest {
+        report: Box<crate::SelfTest>,
+    },
 }
 
 /// Told to every face. Nothing is told before it has happened (the ordering rule).
@@ -111,5 +115,13 @@ pub enum Notice {
     Requirement {
         account: crate::account::AccountId,
         digit: u8,
+    },
+    /// A self-test has ended.
+    SelfTest {
+        report: Box<crate::SelfTest>,
+    },
+    /// Screens, papers and texts are in this language from now on.
+    Language {
+        language: crate::config::Language,
     },
 }

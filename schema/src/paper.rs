@@ -29,6 +29,8 @@ pub enum PaperKind {
     Page,
     /// 开票单
     InvoiceSlip,
+    /// 自检
+    SelfTestSlip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +80,8 @@ pub enum PaperContent {
     Totals(Box<TotalsReport>),
     Page(Box<Page>),
     Invoice(Box<Invoice>),
+    /// The report of a self-test.
+    SelfTest(Box<crate::SelfTest>),
 }
 
 impl From<Printable> for PaperContent {
@@ -135,13 +139,13 @@ impl PaperJob {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.content {
             PaperContent::Outcome(o) => Some(o),
-            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) => None,
+            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) => None,
         }
     }
     pub fn outcome_mut(&mut self) -> Option<&mut Outcome> {
         match &mut self.content {
             PaperContent::Outcome(o) => Some(o),
-            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) => None,
+            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) => None,
         }
     }
     /// The app that sees it beside the managers; none = only they do.

@@ -237,4 +237,13 @@ pub enum Record {
         print: bool,
         by: String,
     },
+    /// What a self-test found; for customer service.
+    SelfTested {
+        report: Box<crate::SelfTest>,
+    },
+    /// A person chose the terminal's language; it stays until the next choice.
+    LanguageSet {
+        language: crate::config::Language,
+        by: String,
+    },
 }

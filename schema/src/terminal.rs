@@ -1,6 +1,7 @@
 //! The front door: what every face (D-Bus, JNI, web) calls. Implemented by the daemon and by the bus client.
 use crate::{
     account::AccountId,
+    config::Language,
     device::Device,
     fault::Fault,
     money::Currency,
@@ -10,6 +11,7 @@ use crate::{
     paper::{PaperJob, PaperStatus, SlipCopy},
     record::Obligation,
     request::{Request, RequestKey},
+    selftest::SelfTest,
     time::Time,
     totals::{Scope, TotalsReport},
 };
@@ -159,6 +161,15 @@ pub trait Terminal: Send + Sync {
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;
     fn totals<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<BatchTotals>>;
     fn info(&self) -> Reply<'_, TerminalInfo>;
+    /// Tests devices, store, clock, keys and lines now, and answers the report; `print`: on paper too. One at a time: a
+    /// second caller waits for its own. Takes some seconds when something does not answer.
+    fn self_test<'a>(&'a self, caller: &'a Caller, print: bool) -> Reply<'a, SelfTest>;
+    /// The last report of this run of the daemon; none before the first has ended.
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>>;
+    /// Screens, papers and texts from now on, also after a restart. Managers only.
+    fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()>;
+    /// What customer service needs, as a tar.gz of up to 2 MiB without secrets and card data. Managers only.
+    fn support_bundle<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<u8>>;
     /// Everything that is told from now on.
     fn notices(&self) -> Notices;
 }

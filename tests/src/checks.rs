@@ -92,6 +92,7 @@ pub fn effect(world: &World, effect: &Effect) {
         }
         Effect::Answer { .. }
         | Effect::Show(_)
+        | Effect::Speak(_)
         | Effect::Offer { .. }
         | Effect::Withdraw
         | Effect::AskPin { .. }

@@ -300,7 +300,7 @@ impl World {
         let keys: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
         let step = self.machine.boot(self.clock(), "test", &keys);
         self.took(step);
-        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true });
+        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true, printer: true });
         self.later(1_000, Event::Next);
     }
 
@@ -390,7 +390,7 @@ impl World {
             }
             (Noise::Devices(there), _) => {
                 let ways = if there { vec![Way::Swipe, Way::Scan] } else { Vec::new() };
-                self.input(Input::Devices { ways, pin_pad: there });
+                self.input(Input::Devices { ways, pin_pad: there, printer: true });
             }
             (Noise::PrinterReady, _) => self.input(Input::PrinterReady),
             (Noise::Stale(tag, event), _) => self.input(Input::Host { tag, event }),
@@ -465,7 +465,7 @@ impl World {
                     self.later(500, Event::Next);
                 }
             }
-            Effect::Show(_) | Effect::ForgetKeys { .. } => {}
+            Effect::Show(_) | Effect::Speak(_) | Effect::ForgetKeys { .. } => {}
             Effect::Offer { .. } => {
                 self.armed = true;
                 match self.order().map(|o| o.customer.clone()) {

@@ -14,7 +14,9 @@ pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about o
   11  cancelled: nothing was charged
   12  failed: nothing was charged
   13  unknown: do not take the money again; wait or recall later
-  14  accepted and still running (--no-wait, recall, the second Ctrl-C)";
+  14  accepted and still running (--no-wait, recall, the second Ctrl-C)
+  20  self-test: something needs attention
+  21  self-test: something does not work";
 
 pub const ENVIRONMENT: &str = "  PAYTERM_BUS               as --bus
   DBUS_SYSTEM_BUS_ADDRESS   where the system bus is
@@ -60,11 +62,30 @@ pub struct Global {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Lang {
+pub enum Lang {
     #[value(name = "zh-CN")]
     ZhCn,
     #[value(name = "en")]
     En,
+}
+
+impl From<Lang> for Language {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::ZhCn => Language::ZhCn,
+            Lang::En => Language::En,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub enum SupportAction {
+    /// Writes what customer service needs into a tar.gz (managers): versions, configuration, devices, self-test, queues, last records and log lines; no secrets, no card data.
+    Bundle {
+        /// A file that is not there yet; else payterm-support-TIME.tar.gz here.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 impl Global {
@@ -79,8 +100,7 @@ impl Global {
     pub fn language(&self) -> Language {
         let set = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
         match self.lang {
-            Some(Lang::ZhCn) => Language::ZhCn,
-            Some(Lang::En) => Language::En,
+            Some(lang) => lang.into(),
             None if ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).is_some_and(|v| v.starts_with("zh")) => Language::ZhCn,
             None => Language::En,
         }
@@ -132,7 +152,10 @@ pub enum Command {
     /// The history, newest first.
     List(ListArgs),
     /// The dispute page: everything that happened in a request.
-    Explain { id: String },
+    Explain {
+        /// Its id, app/id, or the reference for customer service that stands on its screen and slip (R0001-17).
+        id: String,
+    },
     /// Prints the slip again, headed as a duplicate.
     Reprint {
         /// Its request id; last or nothing = the last one that has a slip.
@@ -178,6 +201,22 @@ pub enum Command {
     },
     /// Facts about the terminal.
     Info,
+    /// Tests devices, store, clock, keys and lines 自检.
+    SelfTest {
+        /// On paper too.
+        #[arg(long)]
+        print: bool,
+    },
+    /// Sets the language of screens, papers and texts (managers).
+    Language {
+        #[arg(value_enum)]
+        language: Lang,
+    },
+    /// For customer service.
+    Support {
+        #[command(subcommand)]
+        action: SupportAction,
+    },
     /// Shows everything that the terminal tells, until Ctrl-C.
     Watch,
     /// The customer's hands at virtual devices.

@@ -102,6 +102,8 @@ fn describe(ui: &Ui, record: &Record) -> String {
             };
             say(if *hold { "cli-explain-paper-held" } else { "cli-explain-paper-ended" }, &[("job", job), ("result", &result)])
         }
+        Record::SelfTested { report } => say("cli-explain-self-tested", &[("verdict", &ui.texts.word(report.verdict))]),
+        Record::LanguageSet { language, by } => say("cli-explain-language-set", &[("language", &language.tag()), ("by", by)]),
         Record::PaperReleased { job, print, by } => {
             say(if *print { "cli-explain-paper-again" } else { "cli-explain-paper-dropped" }, &[("job", job), ("by", by)])
         }

@@ -10,10 +10,11 @@ mod keys;
 mod papers;
 mod pay;
 mod secret;
+mod setup;
 mod show;
 mod ui;
 
-use args::{Cli, Command, FrameAction, Global, PapersAction, QueueAction, YesNo};
+use args::{Cli, Command, FrameAction, Global, PapersAction, QueueAction, SupportAction, YesNo};
 use bus::Bus;
 use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
@@ -151,7 +152,11 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         }
         Command::Explain { id } => {
             let bus = connect(global, &[&id]).await?;
-            let page = bus.client.explain(&bus.caller, &bus.key(&id).await?).await?;
+            let key = match setup::by_reference(&bus, &id).await? {
+                Some(outcome) => outcome.key,
+                None => bus.key(&id).await?,
+            };
+            let page = bus.client.explain(&bus.caller, &key).await?;
             ui.result(&page, || explain::page(ui, &page));
         }
         Command::Reprint { id, copy } => return papers::reprint(global, ui, id, copy).await,
@@ -191,6 +196,9 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             let info = Bus::connect(global).await?.client.info().await?;
             ui.result(&info, || show::info(ui, &info));
         }
+        Command::SelfTest { print } => return setup::self_test(global, ui, print).await,
+        Command::Language { language } => setup::language(global, ui, language.into()).await?,
+        Command::Support { action: SupportAction::Bundle { out } } => setup::bundle(global, ui, out).await?,
         Command::Watch => return watch(global, ui).await,
         Command::Virtual(args) => hands::run(ui, args)?,
         Command::Vault { action } => keys::run(ui, action)?,

@@ -65,6 +65,7 @@ async fn orders_reach_the_terminal() {
         (&["confirm", "till/declined-1", "no"], "confirm till/declined-1 false"),
         (&["reprint", "declined-1"], "reprint till/declined-1"),
         (&["queue", "retry", "7"], "retry 7"),
+        (&["language", "zh-CN"], "language zh-CN"),
         (&["papers", "release", "4", "--print"], "release 4 true"),
         (&["papers", "release", "4", "--drop"], "release 4 false"),
         (
@@ -137,4 +138,26 @@ fn every_text_that_the_source_names_exists_and_is_filled() {
     }
     let unused: Vec<_> = written.keys().filter(|id| id.starts_with("cli-") && !named.contains(id.as_str())).collect();
     assert!(named.len() > 80 && unused.is_empty(), "{unused:?}");
+}
+
+#[tokio::test]
+async fn the_self_test_has_its_own_exit_codes_and_the_bundle_is_private() {
+    let w = World::start().await;
+    for (lang, parts) in [("en", ["Self-test: failed", "out of paper", "Put in a new roll"]), ("zh-CN", ["自检:故障", "缺纸", "请装入新纸卷"])] {
+        let d = w.run(&["--lang", lang, "self-test", "--print"]).await;
+        assert_eq!(d.code, 21, "{} {}", d.out, d.err);
+        assert!(parts.iter().all(|p| d.out.contains(p)), "{}", d.out);
+    }
+    assert!(w.fake.has_done("self-test true"));
+    let d = w.run(&["self-test", "--json"]).await;
+    let report: serde_json::Value = serde_json::from_str(&d.out).unwrap();
+    assert_eq!((d.code, &report["verdict"], &report["items"][0]["code"]), (21, &"failed".into(), &"paper-out".into()));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.tar.gz");
+    let arguments = ["support", "bundle", "--out", path.to_str().unwrap()];
+    assert_eq!(w.run(&arguments).await.code, 0);
+    assert_eq!(std::fs::read(&path).unwrap(), b"\x1f\x8b bundle");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777, 0o600);
+    assert_eq!(w.run(&arguments).await.code, 3, "nothing is written over");
+    assert_eq!(w.run(&["language", "fr"]).await.code, 2);
 }

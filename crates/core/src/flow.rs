@@ -154,6 +154,9 @@ impl Machine {
     fn begin(&mut self) {
         let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
         let row = request.kind.row();
+        if row.slip && self.settings.paper.required && !self.printer {
+            return self.fail("printer-unavailable", Class::D);
+        }
         if row.original == OriginalBy::OpenBatch {
             let tag = self.tag();
             let until = self.after(self.settings.flow.prepare_timeout_ms);
@@ -200,10 +203,11 @@ impl Machine {
         self.effect(Effect::Offer { ways });
     }
 
-    pub(crate) fn devices(&mut self, ways: Vec<Way>, pin_pad: bool) {
+    pub(crate) fn devices(&mut self, ways: Vec<Way>, pin_pad: bool, printer: bool) {
         let changed = self.ways != ways;
         self.ways = ways;
         self.pin_pad = pin_pad;
+        self.printer = printer;
         if changed && let Some(Stage::Presenting { problem, .. }) = self.flow.as_ref().map(|f| f.stage.clone()) {
             self.present(problem);
         }

@@ -1,8 +1,8 @@
 //! What goes into the machine and what comes out of it.
 use payterm_schema::{
-    AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey,
+    AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, SelfTest, Time,
     account::{Batch, Stan},
-    config::{AccountConfig, FlowConfig, PaperConfig, RouteConfig},
+    config::{AccountConfig, FlowConfig, Language, PaperConfig, RouteConfig},
     device::{Key, Way},
     host::HostRules,
     notice::Screen,
@@ -12,6 +12,7 @@ use payterm_schema::{
     record::Entry,
     secret::PinEntry,
     totals::Scope,
+    time::Millis,
 };
 
 /// What the machine must know of config and profiles; it does not change while the machine lives.
@@ -37,6 +38,14 @@ pub struct AccountSettings {
     pub rules: HostRules,
     /// Minutes east of UTC of F12 and F13 (host time).
     pub host_offset_minutes: i32,
+}
+
+/// What an account's host was last heard to say, in this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub at: Time,
+    /// Its clock minus ours where that is too much to be believed.
+    pub off_by: Option<Millis>,
 }
 
 /// Identifies the caller's question in its answer.
@@ -75,10 +84,11 @@ pub enum Input {
         key: RequestKey,
         yes: bool,
     },
-    /// Which instruments can be presented now, and whether a PIN pad works.
+    /// Which instruments can be presented now, whether a PIN pad works, and whether a printer can print.
     Devices {
         ways: Vec<Way>,
         pin_pad: bool,
+        printer: bool,
     },
     Instrument(Instrument),
     Key(Key),
@@ -137,6 +147,22 @@ pub enum Input {
         txn: u64,
         by: String,
     },
+    /// A self-test has ended; `print`: on paper too.
+    SelfTested {
+        call: Call,
+        report: Box<SelfTest>,
+        print: bool,
+    },
+    /// Answered when the host answered an echo, or did not.
+    Probe {
+        call: Call,
+        account: AccountId,
+    },
+    SetLanguage {
+        call: Call,
+        language: Language,
+        by: String,
+    },
 }
 
 /// Where the original of a void is looked for.
@@ -170,6 +196,8 @@ pub enum Effect {
         ways: Vec<Way>,
     },
     Withdraw,
+    /// Screens, papers and texts are in this language from here on.
+    Speak(Language),
     /// Ask the PIN pad; answered by [`Input::Pin`] with the same tag.
     AskPin {
         tag: u64,

@@ -13,6 +13,7 @@ mod obligations;
 mod papers;
 mod reports;
 mod state;
+mod upkeep;
 mod view;
 
 pub use io::*;

@@ -1,5 +1,5 @@
 //! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never waits.
-use crate::{AccountSettings, Effect, Input, ReplayError, Settings, Step, flow::Flow, links::InFlight, state::State};
+use crate::{AccountSettings, Effect, Heard, Input, ReplayError, Settings, Step, flow::Flow, links::InFlight, state::State};
 use payterm_schema::{
     AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
     device::Way,
@@ -56,6 +56,9 @@ pub struct Machine {
     pub(crate) paper_wait: Millis,
     pub(crate) ways: Vec<Way>,
     pub(crate) pin_pad: bool,
+    /// A printer that can print.
+    pub(crate) printer: bool,
+    pub(crate) heard: BTreeMap<AccountId, Heard>,
     pub(crate) tags: u64,
     pub(crate) screen: Screen,
     /// When the result leaves the screen.
@@ -84,6 +87,8 @@ impl Machine {
             paper_wait,
             ways: Vec::new(),
             pin_pad: false,
+            printer: false,
+            heard: BTreeMap::new(),
             tags: 0,
             screen: Screen::Idle,
             screen_until: None,
@@ -110,6 +115,9 @@ impl Machine {
         self.end_interrupted();
         self.strand();
         self.recover_papers();
+        if let Some(language) = self.state.language {
+            self.effect(Effect::Speak(language));
+        }
         self.show(Screen::Idle);
         self.finish_step()
     }
@@ -121,7 +129,7 @@ impl Machine {
             Input::Start { call, key, request } => self.start(call, key, *request),
             Input::Cancel { call, key, by } => self.cancel(call, &key, by),
             Input::Confirm { call, key, yes } => self.confirm(call, &key, yes),
-            Input::Devices { ways, pin_pad } => self.devices(ways, pin_pad),
+            Input::Devices { ways, pin_pad, printer } => self.devices(ways, pin_pad, printer),
             Input::Instrument(instrument) => self.instrument(instrument),
             Input::Key(key) => self.key(key),
             Input::PinDigits { tag, digits } => self.pin_digits(tag, digits),
@@ -135,6 +143,9 @@ impl Machine {
             Input::PrintReport { call, app, scope } => self.print_report(call, app, scope),
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
             Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
+            Input::SelfTested { call, report, print } => self.self_tested(call, *report, print),
+            Input::Probe { call, account } => self.probe(call, &account),
+            Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
         }
         self.finish_step()
     }
@@ -194,6 +205,10 @@ impl Machine {
     }
     pub fn screen(&self) -> &Screen {
         &self.screen
+    }
+    /// The accounts whose hosts answered in this run.
+    pub fn heard(&self) -> &BTreeMap<AccountId, Heard> {
+        &self.heard
     }
     pub fn obligations(&self) -> &[Obligation] {
         &self.state.obligations

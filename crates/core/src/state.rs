@@ -37,6 +37,9 @@ pub struct State {
     pub papers: BTreeMap<u64, PaperJob>,
     /// `seq` of the last snapshot.
     pub snapshot_seq: u64,
+    /// Chosen at run time; none = the configuration's.
+    #[serde(default)]
+    pub language: Option<payterm_schema::config::Language>,
 }
 
 /// What belongs to an account (host-protocol §10).
@@ -247,6 +250,8 @@ impl State {
                 }
             }
             Record::PaperEnded { job, result, hold } => self.paper_ended(*job, result, *hold),
+            Record::SelfTested { .. } => {}
+            Record::LanguageSet { language, .. } => self.language = Some(*language),
             Record::PaperReleased { job, print, .. } => {
                 if !print {
                     self.papers.remove(job);

@@ -48,7 +48,7 @@ impl Till {
         };
         let mut till = Self { machine: Machine::replay(settings, None, []).unwrap(), ended: Vec::new(), sent: None, pin: None };
         till.machine.boot(NOW, "test", &[]);
-        till.input(Input::Devices { ways: vec![Way::Swipe, Way::Scan], pin_pad: true });
+        till.input(Input::Devices { ways: vec![Way::Swipe, Way::Scan], pin_pad: true, printer: true });
         till
     }
     fn input(&mut self, input: Input) {

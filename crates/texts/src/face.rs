@@ -55,6 +55,7 @@ impl Texts {
             ("label-authority", o.authority.map(|a| self.word(a))),
             ("label-reason", reason.map(|r| self.reason_text(r))),
             ("label-next", reason.map(|r| r.next.clone())),
+            ("label-reference", o.needs_service().then(|| o.reference())),
             ("label-amount", o.sums.amount_money().map(|a| self.amount_text(a))),
             ("label-fee", o.sums.fee_text().map(|f| self.signed_text(&f, currency))),
             ("label-balance", o.sums.balance_text().map(|b| self.signed_text(&b, currency))),

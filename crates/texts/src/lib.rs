@@ -3,17 +3,20 @@
 //! Invariant: nothing from a card, host, caller or config can become a printer command, a second line or a hidden character on a paper or a screen.
 mod escpos;
 mod face;
+mod faults;
 mod markup;
 mod page;
 mod paper;
 mod report;
 mod sample;
 mod screen;
+mod selftest;
 mod slip;
 mod templates;
 mod texts;
 mod words;
 
+pub use faults::rule_id;
 pub use page::check_images;
 pub use paper::{Align, Barcode, Cell, Image, Line, Paper, QR_MAX, Size, columns_of, dots_of};
 pub use screen::ScreenContext;

@@ -59,6 +59,7 @@ impl Texts {
                 vec![what, t("wait-please"), self.get("wait-until", &[("time", &clock(*until, ctx.utc_offset_minutes, true))])]
             }
             Screen::Result { outcome } => self.result(outcome, ctx),
+            Screen::SelfTest { report } => self.self_test_page(report),
             Screen::Trouble { what } => {
                 let own = self.find(&format!("trouble-{what}"), &[]).or_else(|| self.find(&format!("reason-{what}"), &[]));
                 let next = self.find(&format!("next-{what}"), &[]).unwrap_or_default();
@@ -86,12 +87,12 @@ impl Texts {
                     Some(by) => self.get("result-unknown-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
                     None => t("result-unknown-open"),
                 };
-                vec![t("result-unknown"), open, reason, amount, self.phone(ctx)]
+                vec![t("result-unknown"), open, reason, amount, self.service(&outcome, ctx)]
             }
             Status::Running => vec![t("result-running"), amount],
-            Status::Declined => vec![t("result-declined"), reason, next, amount, self.phone(ctx)],
+            Status::Declined => vec![t("result-declined"), reason, next, amount, self.service(&outcome, ctx)],
             Status::Cancelled => vec![t("result-cancelled"), reason, next, amount],
-            Status::Failed => vec![t("result-failed"), reason, next, amount, self.phone(ctx)],
+            Status::Failed => vec![t("result-failed"), reason, next, amount, self.service(&outcome, ctx)],
         }
     }
 
@@ -121,6 +122,11 @@ impl Texts {
             _ => [&front.join(&self.get("list-separator", &[])), &self.get("list-last", &[]), last].map(String::as_str).concat(),
         };
         self.get("present-ways", &[("ways", &joined)])
+    }
+
+    /// Whom to call, and what to name there.
+    fn service(self, outcome: &Outcome, ctx: &ScreenContext) -> String {
+        self.get("service-reference", &[("phone", &self.phone(ctx)), ("reference", &outcome.reference())]).trim_start().to_owned()
     }
 
     fn phone(self, ctx: &ScreenContext) -> String {

@@ -45,6 +45,7 @@ pub fn slip(job: &PaperJob, ctx: &SlipContext, templates: &Templates) -> Paper {
         PaperContent::Totals(totals) => report::totals(texts, totals, ctx),
         PaperContent::Page(page) => report::page(texts, page, ctx),
         PaperContent::Invoice(invoice) => report::invoice(texts, invoice, ctx),
+        PaperContent::SelfTest(report) => texts.self_test_slip(report, ctx),
     }
 }
 
@@ -99,7 +100,13 @@ pub(crate) fn template_of(kind: PaperKind, outcome: &Outcome) -> &'static str {
         (PaperKind::BalanceSlip, _) => "balance",
         // The others are no outcome's.
         (
-            PaperKind::MerchantCopy | PaperKind::CustomerCopy | PaperKind::TotalsReport | PaperKind::ShiftReport | PaperKind::Page | PaperKind::InvoiceSlip,
+            PaperKind::MerchantCopy
+            | PaperKind::CustomerCopy
+            | PaperKind::TotalsReport
+            | PaperKind::ShiftReport
+            | PaperKind::Page
+            | PaperKind::InvoiceSlip
+            | PaperKind::SelfTestSlip,
             _,
         ) => "payment",
     }
@@ -191,13 +198,15 @@ struct Facts {
     result_by: String,
     help: Option<String>,
     request: String,
+    /// What customer service asks for.
+    reference: String,
     phone: String,
     qr: String,
     invoice_qr: Option<String>,
 }
 
 /// The variables of a template; docs/templates.md says what each of them is.
-pub const VARIABLES: [&str; 47] = [
+pub const VARIABLES: [&str; 48] = [
     "test",
     "duplicate",
     "voided",
@@ -242,6 +251,7 @@ pub const VARIABLES: [&str; 47] = [
     "result_by",
     "help",
     "request",
+    "reference",
     "phone",
     "qr",
     "invoice_qr",
@@ -375,6 +385,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         }
         .map(|id| texts.get(id, &[])),
         request: o.key.to_string(),
+        reference: o.reference(),
         phone: ctx.service_phone.clone(),
         qr: qr(&ctx.qr, &o),
         invoice_qr: (approved && kind == PaperKind::CustomerCopy && template == "payment" && !back).then(|| qr(&ctx.invoice_qr, &o)).filter(|q| !q.is_empty()),

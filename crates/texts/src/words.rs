@@ -7,6 +7,7 @@ use payterm_schema::{
     outcome::{Authority, Class},
     paper::{PaperKind, PaperState},
     record::ObligationState,
+    selftest::{Part, Verdict},
 };
 
 /// A value that has a text `<prefix>-<name>`.
@@ -63,8 +64,14 @@ words! {
     ObligationState { Standing => "obligation-standing", Due => "obligation-due", Stuck => "obligation-stuck" }
     PaperKind {
         MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
-        StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip",
+        StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip", SelfTestSlip => "paper-self_test_slip",
         TotalsReport => "paper-totals_report", ShiftReport => "paper-shift_report", Page => "paper-page", InvoiceSlip => "paper-invoice_slip",
+    }
+    Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }
+    Part {
+        MagneticReader => "part-magnetic_reader", ChipReader => "part-chip_reader", ContactlessReader => "part-contactless_reader",
+        Scanner => "part-scanner", Keypad => "part-keypad", Display => "part-display", Printer => "part-printer", PinPad => "part-pin_pad",
+        Store => "part-store", Clock => "part-clock", Keys => "part-keys", HostLink => "part-host_link",
     }
     PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held", GivenUp => "paper-state-given_up" }
 }

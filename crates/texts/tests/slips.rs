@@ -287,3 +287,29 @@ fn the_invoice_code_is_the_customers() {
         [(PaperKind::CustomerCopy, sale()), (PaperKind::MerchantCopy, sale()), (PaperKind::CustomerCopy, refund()), (PaperKind::CustomerCopy, declined())];
     assert_eq!(counted.map(|(kind, outcome)| codes(kind, outcome)), [2, 1, 1, 1]);
 }
+
+#[test]
+fn the_self_test_slip_says_what_to_do() {
+    use payterm_schema::selftest::{Finding, Part};
+    let items = vec![
+        Finding::works().of(Part::Clock, ""),
+        Finding::failed("device-failed").with("why", "cable\n\u{1b}@").of(Part::Printer, "printer"),
+        Finding::degraded("disk-low").with("free", 5).with("limit", 100).of(Part::Store, ""),
+    ];
+    let report = payterm_schema::SelfTest { test: true, ..payterm_schema::SelfTest::new(AT, items) };
+    let content = payterm_schema::paper::PaperContent::SelfTest(Box::new(report));
+    let job = payterm_schema::paper::PaperJob::new(1, PaperKind::SelfTestSlip, 0, content);
+    for (language, parts) in [
+        (Language::En, ["SELF-TEST", "does not work (cable  @)", "Check its power and cable", "5 MiB free", "95516", "TEST"]),
+        (Language::ZhCn, ["自检单", "不可用(cable  @)", "请检查其电源和连线", "磁盘剩余 5 MiB", "95516", "测试"]),
+    ] {
+        let text = slip(&job, &SlipContext { duplicate: false, ..context(language) }, &Default::default()).to_text(32);
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in parts {
+            let part = part.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(flat.replace(' ', "").contains(&part.replace(' ', "")), "{part}: {text}");
+        }
+        assert!(!text.contains('\u{1b}') && !text.contains("DUPLICATE"), "{text}");
+        assert!(slip(&job, &SlipContext { duplicate: true, ..context(language) }, &Default::default()).to_text(32).contains("DUPLICATE"));
+    }
+}

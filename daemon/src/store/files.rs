@@ -41,7 +41,7 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// Opens or makes a file that only its owner may read.
-fn private(path: &Path) -> Result<File, StoreError> {
+pub(super) fn private(path: &Path) -> Result<File, StoreError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(file_error(path))?;
     file.set_permissions(Permissions::from_mode(0o600)).map_err(file_error(path))?;
     Ok(file)

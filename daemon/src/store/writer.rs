@@ -209,7 +209,9 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::Requirement { .. }
         | Record::PaperStarted { .. }
         | Record::PaperEnded { .. }
-        | Record::PaperReleased { .. } => return Ok(()),
+        | Record::PaperReleased { .. }
+        | Record::SelfTested { .. }
+        | Record::LanguageSet { .. } => return Ok(()),
     };
     let json = serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
     let o = outcome.as_ref();

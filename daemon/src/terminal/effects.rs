@@ -29,6 +29,7 @@ impl TerminalActor {
                 }
             }
             Effect::Tell(notice) => tell(&house, *notice),
+            Effect::Speak(language) => house.spoken.set(language),
             Effect::Show(screen) => show(&house, &screen),
             Effect::Offer { ways } => offer(&house, ways),
             Effect::Withdraw => offer(&house, Vec::new()),
@@ -112,7 +113,7 @@ async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
 }
 
 pub(super) fn tell(house: &House, mut notice: Notice) {
-    fill(house.texts, &mut notice);
+    fill(house.spoken.texts(), &mut notice);
     match &notice {
         Notice::Started { key, txn } => tracing::info!(request = %key, txn, "request started"),
         Notice::Phase { key, phase, .. } => tracing::debug!(request = %key, phase = phase.name(), "phase"),
@@ -122,7 +123,8 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
         }
         Notice::Obligation { obligation } => tracing::info!(txn = obligation.txn, stan = %obligation.plan.stan, state = ?obligation.state, "obligation"),
         Notice::Requirement { account, digit } => tracing::warn!(%account, digit, "the host asks for something that a person must do"),
-        Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } => {}
+        Notice::Language { language } => tracing::info!(language = language.tag(), "language"),
+        Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
     }
     // Without a listener there is nobody to tell.
     house.notices.send(notice).ok();
@@ -136,14 +138,18 @@ fn fill(texts: Texts, notice: &mut Notice) {
             if let Screen::Result { outcome } = screen {
                 texts.fill(outcome);
             }
+            if let Screen::SelfTest { report } = screen {
+                texts.fill_self_test(report);
+            }
         }
         Notice::Paper { job } => job.outcome_mut().into_iter().for_each(|o| texts.fill(o)),
-        Notice::Started { .. } | Notice::Device { .. } | Notice::Obligation { .. } | Notice::Requirement { .. } => {}
+        Notice::SelfTest { report } => texts.fill_self_test(report),
+        Notice::Started { .. } | Notice::Device { .. } | Notice::Obligation { .. } | Notice::Requirement { .. } | Notice::Language { .. } => {}
     }
 }
 
 pub(super) fn show(house: &House, screen: &Screen) {
-    house.wanted.lock().unwrap_or_else(PoisonError::into_inner).lines = house.texts.screen(screen, &house.screen);
+    house.wanted.lock().unwrap_or_else(PoisonError::into_inner).lines = house.spoken.texts().screen(screen, &house.screen);
     refresh(house, |k| k == DeviceKind::Display);
 }
 

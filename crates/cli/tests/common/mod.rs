@@ -4,14 +4,15 @@ use futures_util::stream;
 use payterm_dbus::{Address, Server};
 use payterm_schema::{
     AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice, Outcome, Phase, Record, Request, RequestKey,
-    Screen, Stan, Status, Terminal, Time,
-    config::{BusConfig, CallerConfig},
+    Screen, SelfTest, Stan, Status, Terminal, Time,
+    config::{BusConfig, CallerConfig, Language},
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
     outcome::{Authority, Place, Reason, Sums},
     page::Printable,
     paper::{PaperContent, PaperJob, PaperKind, PaperState, PaperStatus, SlipCopy},
     record::{Obligation, ObligationState},
+    selftest::{Finding, Part},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     totals::{AccountTotals, Scope, Total, TotalsReport},
 };
@@ -325,6 +326,20 @@ impl Terminal for Fake {
             screen: Screen::Idle,
         }))
     }
+    fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
+        let _ = self.did(format!("self-test {print}"));
+        now(Ok(report()))
+    }
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
+        now(Ok(None))
+    }
+    fn set_language<'a>(&'a self, _: &'a Caller, language: Language) -> Reply<'a, ()> {
+        let _ = self.did(format!("language {}", language.tag()));
+        now(Ok(()))
+    }
+    fn support_bundle<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<u8>> {
+        now(Ok(b"\x1f\x8b bundle".to_vec()))
+    }
     fn notices(&self) -> Notices {
         let Some(to) = &self.notices else { return Box::pin(stream::pending()) };
         Box::pin(stream::unfold(to.subscribe(), |mut from| async move { from.recv().await.ok().map(|n| (n, from)) }))
@@ -439,4 +454,10 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never: {what}");
+}
+
+/// A printer without paper, a clock that is right.
+pub fn report() -> SelfTest {
+    let items = vec![Finding::failed("paper-out").of(Part::Printer, "printer"), Finding::works().of(Part::Clock, "")];
+    SelfTest::new(Time(1_772_692_200_000), items)
 }

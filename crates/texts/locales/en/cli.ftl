@@ -103,3 +103,12 @@ cli-explain-keys-refused = working keys refused: { $why }
 cli-explain-frame-sent = sent:
 cli-explain-frame-received = received:
 cli-count = Count
+
+cli-notice-language = Language { $language }
+cli-explain-self-tested = Self-test: { $verdict }
+cli-explain-language-set = Language set to { $language } by { $by }
+cli-part = Part
+cli-verdict = Verdict
+cli-reason = Finding
+cli-remedy = What to do
+cli-bundle-written = Written: { $path } ({ $bytes } bytes)

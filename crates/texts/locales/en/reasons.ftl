@@ -93,3 +93,6 @@ reason-store-failed = The terminal could not save the transaction
 next-store-failed = Stop taking payments and call support
 reason-internal = Internal error of the terminal
 next-internal = Look up the result of this payment first, then call support
+
+reason-printer-unavailable = The printer cannot print, and this shop needs the slip
+next-printer-unavailable = Nothing was charged. Check paper and cover of the printer, then start a new payment

@@ -54,3 +54,5 @@ trouble-printer = The printer does not work
 trouble-printer-unavailable = The printer does not work
 trouble-clock-jump = The clock differs much from the bank's, the supervisor checks it
 trouble-starting = Starting
+
+service-reference = { $phone } ref. { $reference }

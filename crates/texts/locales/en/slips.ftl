@@ -98,3 +98,5 @@ invoice-tax-number = Tax no.
 invoice-tax = Tax in it
 invoice-total = Total
 invoice-is-none = This slip is not a tax invoice.
+
+slip-reference = Support ref.

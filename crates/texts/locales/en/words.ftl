@@ -123,3 +123,6 @@ paper-shift_report = shift report
 paper-page = page
 paper-invoice_slip = invoice slip
 paper-state-given_up = given up
+
+label-reference = Support ref.
+label-service = Support

@@ -103,3 +103,12 @@ cli-explain-keys-refused = 工作密钥被拒:{ $why }
 cli-explain-frame-sent = 发出:
 cli-explain-frame-received = 收到:
 cli-count = 笔数
+
+cli-notice-language = 语言 { $language }
+cli-explain-self-tested = 自检:{ $verdict }
+cli-explain-language-set = 语言改为 { $language }({ $by })
+cli-part = 部件
+cli-verdict = 结论
+cli-reason = 说明
+cli-remedy = 处理
+cli-bundle-written = 已写入 { $path }({ $bytes } 字节)

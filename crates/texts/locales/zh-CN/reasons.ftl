@@ -93,3 +93,6 @@ reason-store-failed = 终端无法保存交易记录
 next-store-failed = 暂停收款,请联系服务商
 reason-internal = 终端内部错误
 next-internal = 请先查询本笔交易的结果,再联系服务商
+
+reason-printer-unavailable = 打印机不能打印,本店须出单
+next-printer-unavailable = 未扣款。请检查打印机的纸和机盖,然后重新收款

@@ -54,3 +54,5 @@ trouble-printer = 打印机故障
 trouble-printer-unavailable = 打印机故障
 trouble-clock-jump = 终端时间与银行相差较大,请主管核对
 trouble-starting = 正在启动
+
+service-reference = { $phone } 编号 { $reference }

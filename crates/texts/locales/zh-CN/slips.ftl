@@ -98,3 +98,5 @@ invoice-tax-number = 税号
 invoice-tax = 其中税额
 invoice-total = 价税合计
 invoice-is-none = 本单不作发票使用。
+
+slip-reference = 编号

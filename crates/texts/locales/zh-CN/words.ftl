@@ -123,3 +123,6 @@ paper-shift_report = 班次报表
 paper-page = 自定义单据
 paper-invoice_slip = 开票单
 paper-state-given_up = 已放弃
+
+label-reference = 客服编号
+label-service = 客服电话
