@@ -2,6 +2,7 @@
 use crate::{
     account::{AccountId, Batch, Stan},
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
+    operator::OperatorEvent,
     outcome::Outcome,
     paper::{PaperJob, PrintResult},
     request::{Request, RequestKey},
@@ -236,5 +237,9 @@ pub enum Record {
         job: u64,
         print: bool,
         by: String,
+    },
+    /// Something happened to an operator; with a transaction, the supervisor was asked to allow it.
+    Operator {
+        event: OperatorEvent,
     },
 }

@@ -5,6 +5,7 @@ use crate::{
     fault::Fault,
     money::Currency,
     notice::{Notice, Phase, Screen},
+    operator::{OperatorRequest, Operators},
     outcome::Outcome,
     paper::PaperJob,
     record::Obligation,
@@ -148,6 +149,9 @@ pub trait Terminal: Send + Sync {
     /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;
     fn totals<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<BatchTotals>>;
+    /// Answers when the operator's session at the keypad has ended. `Add`, `Remove` and `Unlock`: managers only.
+    fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()>;
+    fn operators<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Operators>;
     fn info(&self) -> Reply<'_, TerminalInfo>;
     /// Everything that is told from now on.
     fn notices(&self) -> Notices;
