@@ -14,6 +14,7 @@ use payterm_schema::{
     Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, Status, Terminal,
     config::Config,
     notice::Phase,
+    operator::{OperatorRequest, Operators},
     outcome::{Class, Reason},
     paper::{PaperJob, PaperState},
     record::Obligation,
@@ -222,7 +223,7 @@ impl Terminal for Front {
             // It may have ended between the two looks.
             let found = if phase == Phase::Ended && found.outcome.status == Status::Running { self.found(caller, key).await? } else { found };
             let can_cancel = match phase {
-                Phase::Started | Phase::Confirming | Phase::Preparing | Phase::Presenting | Phase::PinEntry => true,
+                Phase::Started | Phase::Approving | Phase::Confirming | Phase::Preparing | Phase::Presenting | Phase::PinEntry => true,
                 Phase::Sending | Phase::Ended => false,
             };
             Ok(Transaction { outcome: found.outcome, phase, can_cancel })
@@ -357,6 +358,22 @@ impl Terminal for Front {
             });
             Ok(totals.collect())
         })
+    }
+
+    fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
+        boxed(async move {
+            if request.manages() {
+                managers(caller)?;
+            }
+            if self.stopping.load(Ordering::SeqCst) {
+                return Err(Fault::ShuttingDown);
+            }
+            self.ask("operators", move |call| Input::Operators { call, request }).await
+        })
+    }
+
+    fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        boxed(async move { Ok(self.view().await?.state.staff.view(self.config.operators.required)) })
     }
 
     fn info(&self) -> Reply<'_, TerminalInfo> {

@@ -278,6 +278,7 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Se
         paper: config.paper.clone(),
         place: Place { shop: t.shop.clone(), address: t.address.clone(), city: t.city.clone() },
         operator: t.operator.clone(),
+        operators: config.operators.clone(),
         test: is_test(config),
         printer: config.devices.iter().any(|d| d.kind == DeviceKind::Printer),
         snapshot_every: config.store.snapshot_every,

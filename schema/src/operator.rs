@@ -79,15 +79,23 @@ pub enum Purpose {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum OperatorRequest {
-    LogOn { operator: OperatorId },
+    LogOn {
+        operator: OperatorId,
+    },
     LogOff,
     /// Of the operator on duty.
     ChangePassword,
     /// A cashier, whose first password is typed at the keypad and has to be changed at the first logon.
-    Add { operator: OperatorId },
-    Remove { operator: OperatorId },
+    Add {
+        operator: OperatorId,
+    },
+    Remove {
+        operator: OperatorId,
+    },
     /// A cashier who typed too many wrong passwords.
-    Unlock { operator: OperatorId },
+    Unlock {
+        operator: OperatorId,
+    },
 }
 impl OperatorRequest {
     /// It changes other operators: for managers on the bus and the supervisor at the keypad.
@@ -156,18 +164,50 @@ pub enum LoggedOffWhy {
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum OperatorEvent {
     /// A new operator, or a new password. `by`: none for the first operators of a terminal.
-    Set { operator: OperatorId, verifier: Verifier, must_change: bool, by: Option<OperatorId> },
-    Removed { operator: OperatorId, by: OperatorId },
-    Wrong { operator: OperatorId, purpose: Purpose },
-    Right { operator: OperatorId, purpose: Purpose },
-    Locked { operator: OperatorId },
-    Unlocked { operator: OperatorId, by: OperatorId },
-    LoggedOn { operator: OperatorId },
-    LoggedOff { operator: OperatorId, why: LoggedOffWhy },
-    TerminalLocked { by: OperatorId },
-    Challenged { challenge: String },
+    Set {
+        operator: OperatorId,
+        verifier: Verifier,
+        must_change: bool,
+        by: Option<OperatorId>,
+    },
+    Removed {
+        operator: OperatorId,
+        by: OperatorId,
+    },
+    Wrong {
+        operator: OperatorId,
+        purpose: Purpose,
+    },
+    Right {
+        operator: OperatorId,
+        purpose: Purpose,
+    },
+    Locked {
+        operator: OperatorId,
+    },
+    Unlocked {
+        operator: OperatorId,
+        by: OperatorId,
+    },
+    LoggedOn {
+        operator: OperatorId,
+    },
+    LoggedOff {
+        operator: OperatorId,
+        why: LoggedOffWhy,
+    },
+    TerminalLocked {
+        by: OperatorId,
+    },
+    Challenged {
+        challenge: String,
+    },
     /// Customer service's code was wrong; none is taken before `not_before`.
-    CodeWrong { not_before: Time },
+    CodeWrong {
+        not_before: Time,
+    },
     /// Customer service's code was right: its operator is unlocked and needs a new password.
-    TerminalUnlocked { by: OperatorId },
+    TerminalUnlocked {
+        by: OperatorId,
+    },
 }

@@ -7,6 +7,7 @@ mod bus;
 mod explain;
 mod hands;
 mod keys;
+mod operators;
 mod pay;
 mod secret;
 mod show;
@@ -70,6 +71,10 @@ impl Failure {
                     | Fault::WrongState { .. }
                     | Fault::NoAccount { .. }
                     | Fault::Original { .. }
+                    | Fault::NotLoggedOn
+                    | Fault::TerminalLocked
+                    | Fault::OperatorLocked { .. }
+                    | Fault::NotDone { .. }
                     | Fault::StoreFailed { .. }
                     | Fault::Restarting { .. }
                     | Fault::ShuttingDown => 3,
@@ -193,6 +198,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             let all = bus.client.totals(&bus.caller).await?;
             ui.result(&all, || show::totals(ui, &all));
         }
+        Command::Operators { action } => operators::run(global, ui, action).await?,
         Command::Info => {
             let info = Bus::connect(global).await?.client.info().await?;
             ui.result(&info, || show::info(ui, &info));

@@ -183,6 +183,11 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
             let problem = j.problem.as_deref().unwrap_or_default();
             format!("{} {} {} {problem}", j.outcome.key, ui.texts.word(j.kind), ui.texts.word(j.state))
         }
+        Notice::Operators { on_duty, locked } => {
+            let none = ui.text("cli-none");
+            let duty = format!("{} {}", ui.text("cli-on-duty"), on_duty.as_ref().map_or(none, ToString::to_string));
+            if *locked { format!("{duty} · {}", ui.text("locked")) } else { duty }
+        }
         Notice::Requirement { account, digit } => ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)]),
     };
     block(&text)

@@ -10,10 +10,12 @@ mod io;
 mod links;
 mod machine;
 mod obligations;
+mod operators;
 mod papers;
 mod state;
 mod view;
 
 pub use io::*;
 pub use machine::Machine;
+pub use operators::{Operator, Staff, VaultAnswer, VaultAsk};
 pub use state::{Ledger, Running, State};

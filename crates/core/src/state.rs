@@ -1,10 +1,11 @@
 //! The durable state: a fold over the journal's records, and nothing else.
-use crate::ReplayError;
+use crate::{ReplayError, Staff};
 use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
     host::MacVerdict,
     kind::Side,
+    operator::{OperatorEvent, Purpose},
     outcome::Status,
     paper::{PaperJob, PaperState, PrintResult},
     record::{Due, Entry, Obligation, ObligationState},
@@ -36,6 +37,8 @@ pub struct State {
     pub papers: BTreeMap<u64, PaperJob>,
     /// `seq` of the last snapshot.
     pub snapshot_seq: u64,
+    #[serde(default)]
+    pub staff: Staff,
 }
 
 /// What belongs to an account (host-protocol §10).
@@ -111,6 +114,7 @@ impl State {
         }
         let broken = |rule| ReplayError::Inconsistent { seq: entry.seq, rule };
         self.seq = entry.seq;
+        self.staff.seen = entry.at;
         match &entry.record {
             Record::Booted { .. } => self.boots += 1,
             Record::Started { txn, key, hash, request, view } => {
@@ -234,6 +238,14 @@ impl State {
                     self.papers.remove(job);
                 } else if let Some(p) = self.papers.get_mut(job) {
                     p.state = PaperState::Waiting;
+                }
+            }
+            Record::Operator { event } => {
+                self.staff.apply(entry.at, event);
+                if let OperatorEvent::Right { operator, purpose: Purpose::Approve } = event
+                    && let Some(r) = self.running.as_mut().filter(|r| Some(r.txn) == entry.txn)
+                {
+                    r.view.approved_by = Some(operator.to_string());
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Screens as lines of a display.
 use crate::{Texts, clean};
-use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, device::Way};
+use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, device::Way, operator::TerminalLock};
 use unicode_width::UnicodeWidthChar;
 
 /// What a screen needs to know besides its page.
@@ -59,12 +59,35 @@ impl Texts {
                 vec![what, t("wait-please"), self.get("wait-until", &[("time", &clock(*until, ctx.utc_offset_minutes, true))])]
             }
             Screen::Result { outcome } => self.result(outcome, ctx),
+            Screen::LogOn => vec![ctx.shop.clone(), t("operator-log-on")],
+            Screen::OperatorNumber { typed, problem } => {
+                vec![self.failed(problem), self.get("operator-number", &[("typed", typed)]), t("operator-keys")]
+            }
+            Screen::Password { operator, purpose, digits, problem } => vec![
+                self.failed(problem),
+                self.word(*purpose),
+                self.get("operator-password", &[("operator", operator.as_str()), ("stars", &"*".repeat(usize::from((*digits).min(12))))]),
+                t("operator-keys"),
+            ],
+            Screen::Locked { lock, digits, problem } => self.locked(lock, *digits, problem, ctx),
             Screen::Trouble { what } => {
                 let own = self.find(&format!("trouble-{what}"), &[]).or_else(|| self.find(&format!("reason-{what}"), &[]));
                 let next = self.find(&format!("next-{what}"), &[]).unwrap_or_default();
                 vec![own.unwrap_or_else(|| t("trouble-unknown")), next, self.phone(ctx)]
             }
         }
+    }
+
+    fn locked(self, lock: &TerminalLock, digits: u8, problem: &Option<String>, ctx: &ScreenContext) -> Vec<String> {
+        let challenge = lock.challenge.as_deref().map(|c| self.get("locked-challenge", &[("challenge", c)])).unwrap_or_default();
+        let stars = if digits > 0 { self.get("locked-code", &[("stars", &"*".repeat(usize::from(digits.min(12))))]) } else { String::new() };
+        let wait =
+            if lock.wrong > 0 { self.get("locked-not-before", &[("time", &clock(lock.not_before, ctx.utc_offset_minutes, true))]) } else { String::new() };
+        vec![self.get("locked", &[]), self.phone(ctx), challenge, self.failed(problem), stars, wait]
+    }
+
+    fn failed(self, problem: &Option<String>) -> String {
+        problem.as_deref().map(|p| self.problem(p)).unwrap_or_default()
     }
 
     fn result(self, outcome: &Outcome, ctx: &ScreenContext) -> Vec<String> {

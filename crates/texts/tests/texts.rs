@@ -23,7 +23,7 @@ const HOST_CODES: &str = "00 10 11 A2 A4 A5 A6 01 02 05 03 04 07 34 35 37 41 43 
      54 55 57 58 61 62 63 64 65 66 68 75 38 77 79 90 91 92 94 95 96 93 97 99 A0";
 
 /// The terminal's own reason codes: the list that `core` uses.
-const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost not-confirmed present-timeout pin-timeout \
+const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost not-confirmed not-approved present-timeout pin-timeout \
      prepare-timeout not-sent no-reply mac-wrong mac-absent interrupted reader-unavailable pin-pad-unavailable too-many-tries pin-tries \
      chip-not-supported tap-not-supported code-unknown card-unreadable card-wrong-way typed-not-allowed luhn amount-limit no-account \
      account-blocked not-signed-in sign-in-failed keys-refused original-not-found original-settled original-voided original-not-approved \
@@ -81,7 +81,7 @@ fn both_languages_have_the_same_ids_and_places() {
 fn every_code_says_what_happened_and_what_to_do() {
     let host = HOST_CODES.split_whitespace().map(|c| format!("host-{c}"));
     let codes: Vec<String> = host.chain(OWN_CODES.split_whitespace().map(str::to_owned)).collect();
-    assert_eq!(codes.len(), 63 + 42);
+    assert_eq!(codes.len(), 63 + 43);
     for language in LANGUAGES {
         let texts = Texts::new(language);
         for code in &codes {
@@ -207,7 +207,8 @@ fn every_text_that_code_and_templates_name_exists() {
         named.extend(ids(&file, ["t(\"", "\""]));
     }
     for file in std::fs::read_dir(root().join("src")).expect("src").map(|f| f.expect("file").path()) {
-        let prefixes = ["slip-", "label-", "result-", "present-", "pin-", "wait-", "confirm-", "test-", "status-", "kind-", "amount-", "list-"];
+        let prefixes =
+            ["slip-", "label-", "result-", "present-", "pin-", "wait-", "confirm-", "test-", "status-", "kind-", "amount-", "list-", "operator-", "locked"];
         named.extend(ids(&file, ["\"", "\""]).into_iter().filter(|id| prefixes.iter().any(|p| id.starts_with(p)) && !id.contains(['{', ' '])));
     }
     assert!(named.len() > 80, "{}", named.len());

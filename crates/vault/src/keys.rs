@@ -100,7 +100,15 @@ mod tests {
     fn comes_back_and_every_cut_is_refused_or_shorter() {
         let k = |n, b| DesKey::new(&vec![b; n]).unwrap();
         let keys = Keys::from([
-            ("a".into(), AccountKeys { kbpk: Kbpk::new(KbpkAlgorithm::Tdes, &[9; 24]).ok(), tmk: Some(k(16, 1)), working: None, service: Some(SecretBytes::new(vec![7; 32])) }),
+            (
+                "a".into(),
+                AccountKeys {
+                    kbpk: Kbpk::new(KbpkAlgorithm::Tdes, &[9; 24]).ok(),
+                    tmk: Some(k(16, 1)),
+                    working: None,
+                    service: Some(SecretBytes::new(vec![7; 32])),
+                },
+            ),
             (
                 "visa_2".into(),
                 AccountKeys {

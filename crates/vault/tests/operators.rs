@@ -37,7 +37,9 @@ fn a_verifier_that_is_none_of_ours_is_refused_and_costs_nothing() {
     let vault = vault(dir.path(), 1);
     let one = OperatorId::new("01").unwrap();
     let good = vault.password_verifier(&one, &password("908172")).unwrap().as_str().to_owned();
-    for bad in [String::new(), "x".into(), good.replace("argon2id", "scrypt"), good.replace("m=19456", "m=4000000"), good.replace("t=2", "t=4000"), good[..40].into()] {
+    for bad in
+        [String::new(), "x".into(), good.replace("argon2id", "scrypt"), good.replace("m=19456", "m=4000000"), good.replace("t=2", "t=4000"), good[..40].into()]
+    {
         let refused = vault.password_fits(&one, &password("908172"), &Verifier::new(bad.clone()));
         assert!(matches!(refused, Err(VaultError::Password(_))), "{bad}: {refused:?}");
     }

@@ -206,7 +206,8 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::PaperQueued { .. }
         | Record::PaperStarted { .. }
         | Record::PaperEnded { .. }
-        | Record::PaperReleased { .. } => return Ok(()),
+        | Record::PaperReleased { .. }
+        | Record::Operator { .. } => return Ok(()),
     };
     let json = serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
     let o = outcome.as_ref();
