@@ -193,6 +193,8 @@ impl Machine {
             operator: self.operator(),
             at: self.now,
             auth_code: None,
+            tip: None,
+            organisation: None,
         }
     }
 

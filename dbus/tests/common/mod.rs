@@ -151,6 +151,8 @@ impl Fake {
             operator: "01".into(),
             at: Time(-5),
             auth_code: None,
+            tip: None,
+            organisation: None,
         };
         Obligation {
             txn: 1,
@@ -172,6 +174,7 @@ pub fn request(id: &str) -> Request {
         id: id.into(),
         kind: Kind::Sale,
         amount: Money::new(1234, Currency::CNY).ok(),
+        auth_code: None,
         account: None,
         original: None,
         confirm: false,

@@ -128,6 +128,8 @@ fn plan() -> Plan {
         operator: "01".into(),
         at: Time(1_772_692_200_000),
         auth_code: None,
+        tip: None,
+        organisation: None,
     }
 }
 
@@ -206,6 +208,7 @@ impl Terminal for Fake {
             organisation: None,
             texts: Vec::new(),
             fee: None,
+            parameters: Vec::new(),
             requirement: 0,
         };
         let trace = FrameTrace { sent: vec![view("F2", "PAN", "622848******1234")], received: vec![view("F39", "response code", "51")] };
