@@ -6,6 +6,7 @@ use crate::{Effect, Machine};
 use desk::Session;
 use payterm_schema::{
     Fault, Kind, Notice, Record, Screen, Time,
+    kind::Right,
     operator::{LoggedOffWhy, OperatorEvent, OperatorId, OperatorInfo, Operators, Purpose, Role, TerminalLock},
     secret::{Password, ServiceCode, Verifier},
     time::Millis,
@@ -133,10 +134,6 @@ enum Making {
     Challenge,
 }
 
-/// Kinds that only a supervisor may start.
-fn needs_supervisor(kind: Kind) -> bool {
-    matches!(kind, Kind::Void)
-}
 /// Kinds that keep the terminal working: they need nobody.
 fn needs_nobody(kind: Kind) -> bool {
     matches!(kind, Kind::SignIn | Kind::SignOff | Kind::Echo)
@@ -166,7 +163,7 @@ impl Machine {
     /// The operator on duty may not do this alone.
     pub(crate) fn needs_approval(&self, kind: Kind) -> bool {
         let role = self.state.staff.on_duty.as_ref().map_or(Role::Cashier, OperatorId::role);
-        self.settings.operators.required && needs_supervisor(kind) && role < Role::Supervisor
+        self.settings.operators.required && kind.row().right == Right::Supervisor && role < Role::Supervisor
     }
 
     /// What the display shows when nobody is served.
