@@ -5,7 +5,7 @@ use common::*;
 use futures_util::StreamExt;
 use payterm_dbus::{Address, BusError, Client, fault_of, path};
 use payterm_schema::{
-    Caller, Fault, Kind, Notice, Phase, Status, Terminal,
+    Caller, Fault, Kind, Notice, OperatorId, OperatorRequest, Phase, Status, Terminal,
     config::{BusConfig, CallerConfig},
     terminal::Filter,
 };
@@ -45,6 +45,19 @@ async fn every_method_answers_what_the_terminal_said() {
         assert_eq!(c.obligations(&who).await, w.fake.obligations(&who).await);
         assert_eq!(c.papers(&who).await, w.fake.papers(&who).await);
         assert_eq!(c.totals(&who).await, w.fake.totals(&who).await);
+        assert_eq!(c.operators(&who).await, w.fake.operators(&who).await);
+        let one = || OperatorId::first_cashier();
+        for request in [
+            OperatorRequest::LogOn { operator: one() },
+            OperatorRequest::LogOff,
+            OperatorRequest::ChangePassword,
+            OperatorRequest::Add { operator: one() },
+            OperatorRequest::Remove { operator: one() },
+            OperatorRequest::Unlock { operator: one() },
+        ] {
+            c.operator_session(&who, request.clone()).await.unwrap();
+            assert!(w.fake.has_done(&format!("operators {}", serde_json::to_string(&request).unwrap())));
+        }
         c.retry_obligation(&who, 40 + n as u64).await.unwrap();
         c.release_paper(&who, 4, n == 0).await.unwrap();
         assert!(w.fake.has_done(&format!("retry 4{n}")) && w.fake.has_done(&format!("release 4 {}", n == 0)));
