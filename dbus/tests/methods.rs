@@ -164,6 +164,10 @@ async fn kinds_limit_and_unmapped_users_are_refused() {
         assert!(matches!(c.start(&nobody(), echo).await, Err(Fault::NotAllowed { rule }) if rule.contains("echo")));
         assert!(matches!(c.retry_obligation(&nobody(), 1).await, Err(Fault::NotAllowed { .. })));
         assert!(matches!(c.release_paper(&nobody(), 1, true).await, Err(Fault::NotAllowed { .. })));
+        for request in [OperatorRequest::Add { operator: OperatorId::first_cashier() }, OperatorRequest::Unlock { operator: OperatorId::first_cashier() }] {
+            assert!(matches!(c.operator_session(&nobody(), request).await, Err(Fault::NotAllowed { .. })), "managers only");
+        }
+        assert_eq!(c.operator_session(&nobody(), OperatorRequest::LogOff).await, Ok(()), "whoever may call may log off");
         assert!(matches!(c.list(&nobody(), Filter { app: Some("other".into()), ..Filter::default() }).await, Err(Fault::NotAllowed { .. })));
     }
     let w = World::start(vec![CallerConfig { uid: me() + 1, ..caller("till", true) }]).await;

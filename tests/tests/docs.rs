@@ -7,6 +7,7 @@ use payterm_schema::{
     config::{Config, Language},
     host::{EntryMode, Wallet},
     kind::{AmountRule, CardRule, OriginalBy, Recovery, Right, Side},
+    operator::{Operators, Role},
     outcome::{Class, Reason},
     paper::{PaperJob, PaperKind, PaperState},
     record::{Obligation, ObligationState},
@@ -73,6 +74,7 @@ fn the_json_schemas_are_those_of_the_types() {
     schema::<PaperJob>("paper_job", gives());
     schema::<BatchTotals>("batch_totals", gives());
     schema::<TerminalInfo>("terminal_info", gives());
+    schema::<Operators>("operators", gives());
     schema::<Fault>("fault", gives());
 }
 
@@ -164,7 +166,7 @@ fn the_config_reference_is_the_schema() {
          `paytermd --print-schema` or `schema/json/config.schema.json`. A commented example is `packaging/payterm.toml`.\n"
     );
     // In the order in which a person fills them in; a table that is not named here is at the end.
-    let order = ["terminal", "account", "route", "device", "flow", "paper", "bus", "store", "vault", "log"];
+    let order = ["terminal", "account", "route", "device", "flow", "operators", "paper", "bus", "store", "vault", "log"];
     let mut tables: Vec<_> = schema["properties"].as_object().unwrap().iter().collect();
     tables.sort_by_key(|(k, _)| order.iter().position(|o| o == k).unwrap_or(order.len()));
     for (key, p) in tables {
@@ -406,6 +408,7 @@ fn the_glossary_has_every_word_of_the_closed_enums() {
         missing::<EntryMode>(&page),
         missing::<Wallet>(&page),
         missing::<ObligationState>(&page),
+        missing::<Role>(&page),
         missing::<PaperKind>(&page),
         missing::<PaperState>(&page),
     ];

@@ -260,6 +260,7 @@ fn a_locked_terminal_starts_nothing_and_lets_nobody_try_codes() {
     assert_eq!(w.answered[&payterm_tests::world::key("a")], Err(Fault::TerminalLocked));
     assert_eq!(w.answered[&payterm_tests::world::key("b")], Err(Fault::TerminalLocked), "not even a test of the line");
     assert_eq!(w.sessions, [Err(Fault::TerminalLocked), Err(Fault::TerminalLocked)]);
+    assert_eq!(problems(&w)[..2], ["password-wrong", "last-try"]);
     assert_eq!(problems(&w)[2..], ["eight-digits", "code-wrong", "code-too-soon", "code-too-soon", "code-wrong"]);
     let lock = w.machine.state().staff.locked.clone().expect("locked");
     assert_eq!((lock.wrong, lock.by), (2, id("99")));

@@ -63,12 +63,17 @@ impl Texts {
             Screen::OperatorNumber { typed, problem } => {
                 vec![self.failed(problem), self.get("operator-number", &[("typed", typed)]), t("operator-keys")]
             }
-            Screen::Password { operator, purpose, digits, problem } => vec![
-                self.failed(problem),
-                self.word(*purpose),
-                self.get("operator-password", &[("operator", operator.as_str()), ("stars", &"*".repeat(usize::from((*digits).min(12))))]),
-                t("operator-keys"),
-            ],
+            Screen::Password { operator, purpose, digits, problem } => {
+                let stars = "*".repeat(usize::from((*digits).min(12)));
+                let mut lines =
+                    vec![self.word(*purpose), self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]), t("operator-keys")];
+                // What went wrong comes first, and the stars stay on a display of two lines.
+                if problem.is_some() {
+                    lines.swap(0, 1);
+                    lines.insert(0, self.failed(problem));
+                }
+                lines
+            }
             Screen::Locked { lock, digits, problem } => self.locked(lock, *digits, problem, ctx),
             Screen::Trouble { what } => {
                 let own = self.find(&format!("trouble-{what}"), &[]).or_else(|| self.find(&format!("reason-{what}"), &[]));
@@ -83,7 +88,7 @@ impl Texts {
         let stars = if digits > 0 { self.get("locked-code", &[("stars", &"*".repeat(usize::from(digits.min(12))))]) } else { String::new() };
         let wait =
             if lock.wrong > 0 { self.get("locked-not-before", &[("time", &clock(lock.not_before, ctx.utc_offset_minutes, true))]) } else { String::new() };
-        vec![self.get("locked", &[]), self.phone(ctx), challenge, self.failed(problem), stars, wait]
+        vec![self.get("locked", &[]), challenge, stars, self.failed(problem), self.phone(ctx), wait]
     }
 
     fn failed(self, problem: &Option<String>) -> String {

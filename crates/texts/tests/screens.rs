@@ -1,7 +1,12 @@
 //! Every page on every display size.
 mod common;
 use common::*;
-use payterm_schema::{Money, Outcome, Screen, Status, Time, config::Language, device::Way};
+use payterm_schema::{
+    Money, Outcome, Screen, Status, Time,
+    config::Language,
+    device::Way,
+    operator::{OperatorId, Purpose, TerminalLock},
+};
 use payterm_texts::{ScreenContext, Texts};
 use proptest::prelude::*;
 
@@ -20,6 +25,13 @@ fn amount() -> Option<Money> {
     sale().sums.amount_money()
 }
 
+fn password(purpose: Purpose, digits: u8, problem: Option<&str>) -> Screen {
+    Screen::Password { operator: OperatorId::first_cashier(), purpose, digits, problem: problem.map(Into::into) }
+}
+fn locked(challenge: Option<&str>, problem: Option<&str>, wrong: u32) -> Screen {
+    let lock = TerminalLock { since: AT, by: OperatorId::supervisor(), challenge: challenge.map(Into::into), wrong, not_before: AT };
+    Screen::Locked { lock, digits: 3, problem: problem.map(Into::into) }
+}
 fn pages() -> Vec<Screen> {
     let all = vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan, Way::Typed];
     let mut pages = vec![
@@ -33,6 +45,13 @@ fn pages() -> Vec<Screen> {
         Screen::Pin { amount: None, masked_pan: "622848******1234".into(), digits: 255, wrong: true },
         Screen::Wait { what: "sending".into(), until: AT },
         Screen::Wait { what: "no-such-wait".into(), until: AT },
+        Screen::LogOn,
+        Screen::OperatorNumber { typed: "0".into(), problem: Some("operator-unknown".into()) },
+        password(Purpose::New, 255, Some("password-weak")),
+        password(Purpose::Approve, 0, None),
+        locked(None, Some("code-wrong"), 1),
+        locked(Some("13572468"), None, 0),
+        Screen::Trouble { what: "operator-locked".into() },
         Screen::Trouble { what: "store-failed".into() },
         Screen::Trouble { what: "no-such-trouble".into() },
         result(balance()),
@@ -93,6 +112,12 @@ fn the_words_that_matter_most() {
     assert!(show(en, &result(balance()), &big).contains("Balance CNY -12345.67"));
     assert!(show(en, &Screen::Wait { what: "reversing".into(), until: Time(AT.0 + 5000) }, &big).contains("14:30:05"));
     assert!(show(zh, &Screen::Idle, &big).contains("老王面馆"));
+    // Stars and no digit; on two lines what went wrong and the stars.
+    assert_eq!(show(en, &password(Purpose::LogOn, 4, None), &on(20, 2, false)), "Log on\nOperator 01 ****");
+    assert_eq!(show(zh, &password(Purpose::LogOn, 2, Some("last-try")), &on(40, 2, false)), "密码错误,还剩一次机会\n操作员 01 **");
+    let lock = show(en, &locked(Some("13572468"), Some("code-wrong"), 1), &big);
+    assert!(lock.contains("13572468") && lock.contains("95516") && lock.contains("Code ***") && lock.contains("14:30:00"), "{lock}");
+    assert!(show(zh, &locked(Some("13572468"), None, 0), &on(20, 2, false)).contains("13572468"), "the challenge stays on two lines");
 }
 
 proptest! {

@@ -289,7 +289,11 @@ impl Machine {
                 self.happened(OperatorEvent::Wrong { operator: operator.clone(), purpose });
                 match self.wrong_password(&operator) {
                     Some(fault) => self.close(Err(fault)),
-                    None => self.ask_again(At::Password { operator, purpose }, Some("password-wrong")),
+                    None => {
+                        let wrong = self.state.staff.operators.get(&operator).map_or(0, |o| o.wrong);
+                        let last = wrong.saturating_add(1) >= self.settings.operators.max_wrong;
+                        self.ask_again(At::Password { operator, purpose }, Some(if last { "last-try" } else { "password-wrong" }));
+                    }
                 }
             }
             (At::Checking { tag: t, operator, purpose, password }, VaultAnswer::Checked(true)) if t == tag => {

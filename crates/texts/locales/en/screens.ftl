@@ -21,6 +21,7 @@ problem-unknown = Please try again
 problem-operator-unknown = There is no such operator
 problem-six-digits = A password has 6 digits
 problem-password-wrong = Wrong password, try again
+problem-last-try = Wrong password, one try is left
 problem-password-weak = Too easy to guess, choose another
 problem-password-same = That is the old one, choose another
 problem-passwords-differ = Not the same, once more from the start

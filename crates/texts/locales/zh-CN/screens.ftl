@@ -21,6 +21,7 @@ problem-unknown = 请再试一次
 problem-operator-unknown = 没有这个操作员
 problem-six-digits = 密码为6位数字
 problem-password-wrong = 密码错误,请重新输入
+problem-last-try = 密码错误,还剩一次机会
 problem-password-weak = 密码过于简单,请换一个
 problem-password-same = 新密码不能与原密码相同
 problem-passwords-differ = 两次输入不一致,请重新设置
