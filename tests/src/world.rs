@@ -83,6 +83,9 @@ pub struct Order {
     pub customer: Customer,
 }
 
+/// What is typed on a screen.
+pub type Types = fn(&Screen) -> Option<String>;
+
 /// A script: orders one after the other, and what happens to each message.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
@@ -97,7 +100,7 @@ pub struct Script {
     /// What the clock reads more (or less) after each power cut, ms.
     pub skews: Vec<i64>,
     /// What the operator types when a screen comes up: digits, `c`, `x`; and how often at most.
-    pub operator: Option<(u32, fn(&Screen) -> Option<String>)>,
+    pub operator: Option<(u32, Types)>,
     /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.
     pub settle: bool,
 }

@@ -6,7 +6,7 @@ use payterm_schema::{
     Fault, OperatorId, OperatorRequest, Record, Screen, Status,
     operator::{LoggedOffWhy, OperatorEvent, Purpose},
 };
-use payterm_tests::world::{Noise, PASSWORD, PASSWORD_00, Script, World, service_code};
+use payterm_tests::world::{Noise, PASSWORD, PASSWORD_00, Script, Types, World, service_code};
 
 fn staffed() -> Settings {
     let mut s = settings();
@@ -32,9 +32,12 @@ fn events(w: &World) -> Vec<OperatorEvent> {
     w.journal.iter().filter_map(|e| if let Record::Operator { event } = &e.record { Some(event.clone()) } else { None }).collect()
 }
 fn problems(w: &World) -> Vec<String> {
-    let problem = |s: &Screen| match s {
-        Screen::Password { problem, digits: 0, .. } | Screen::OperatorNumber { problem, .. } | Screen::Locked { problem, digits: 0, .. } => problem.clone(),
-        _ => None,
+    let problem = |s: &Screen| {
+        if let Screen::Password { problem, digits: 0, .. } | Screen::OperatorNumber { problem, .. } | Screen::Locked { problem, digits: 0, .. } = s {
+            problem.clone()
+        } else {
+            None
+        }
     };
     w.shown.iter().filter_map(problem).collect()
 }
@@ -44,19 +47,16 @@ fn on_duty(w: &World) -> Option<String> {
 
 /// A cashier who knows both first passwords and sets good ones; approves what has to be approved.
 fn good(screen: &Screen) -> Option<String> {
-    let keys = match screen {
-        Screen::LogOn => "01c".into(),
-        Screen::Password { digits: 0, operator, purpose, .. } => {
-            let (first, own) = if *operator == OperatorId::supervisor() { ("000000", PASSWORD_00) } else { ("111111", PASSWORD) };
-            match purpose {
-                // The first password is right until it was changed.
-                Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve => format!("{first}c"),
-                Purpose::New | Purpose::NewAgain => format!("{own}c"),
-            }
-        }
-        _ => return None,
-    };
-    Some(keys)
+    if *screen == Screen::LogOn {
+        return Some("01c".into());
+    }
+    let Screen::Password { digits: 0, operator, purpose, .. } = screen else { return None };
+    let (first, own) = if *operator == OperatorId::supervisor() { ("000000", PASSWORD_00) } else { ("111111", PASSWORD) };
+    Some(match purpose {
+        // The first password is right until it was changed.
+        Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve => format!("{first}c"),
+        Purpose::New | Purpose::NewAgain => format!("{own}c"),
+    })
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_void_that_the_supervisor_does_not_allow_sends_nothing() {
         let new = matches!(screen, Screen::Password { purpose: Purpose::New, operator, .. } if *operator == OperatorId::supervisor());
         if new { Some("x".into()) } else { good(screen) }
     }
-    for operator in [walks as fn(&Screen) -> Option<String>, cancels, gives_up] {
+    for operator in [walks as Types, cancels, gives_up] {
         let w = run(Script { operator: Some((20, operator)), ..script([sale("a"), void("b", "a"), sale("c")], []) });
         let o = w.outcome("b");
         assert_eq!((o.status, o.reason.map(|r| r.code), o.approved_by), (Status::Cancelled, Some("not-approved".into()), None));
@@ -228,11 +228,10 @@ fn a_void_that_the_supervisor_does_not_allow_sends_nothing() {
 
 /// Knows everything but the supervisor's password; has customer service's code when there is a challenge.
 fn guesses(screen: &Screen) -> Option<String> {
-    match screen {
-        Screen::Password { purpose: Purpose::Approve, digits: 0, .. } => Some("482910c".into()),
-        Screen::Locked { lock, digits: 0, problem: None } => lock.challenge.as_deref().map(|c| format!("{}c", service_code(c))),
-        other => good(other),
+    if let Screen::Locked { lock, digits: 0, problem: None } = screen {
+        return lock.challenge.as_deref().map(|c| format!("{}c", service_code(c)));
     }
+    if matches!(screen, Screen::Password { purpose: Purpose::Approve, digits: 0, .. }) { Some("482910c".into()) } else { good(screen) }
 }
 
 #[test]

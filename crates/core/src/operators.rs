@@ -16,8 +16,9 @@ use std::collections::BTreeMap;
 
 /// The operators of a new terminal with their passwords, which are good for nothing but being changed (none would be taken as a new one). In the
 /// order in which they are made: a terminal with a supervisor has had them all.
-const FIRST: [(fn() -> OperatorId, &str); 3] =
-    [(OperatorId::first_cashier, "111111"), (OperatorId::administrator, "999999"), (OperatorId::supervisor, "000000")];
+fn first() -> [(OperatorId, &'static str); 3] {
+    [(OperatorId::first_cashier(), "111111"), (OperatorId::administrator(), "999999"), (OperatorId::supervisor(), "000000")]
+}
 /// Before the vault, which failed, is asked again.
 const VAULT_AGAIN: Millis = Millis::secs(10);
 /// Wait after the first wrong code of customer service, doubling with each up to the last: a code of 8 digits cannot be found by trying.
@@ -256,7 +257,7 @@ impl Machine {
             return Some(Making::Challenge);
         }
         let new = !staff.operators.contains_key(&OperatorId::supervisor());
-        FIRST.iter().map(|(id, _)| id()).find(|id| new && !staff.operators.contains_key(id)).map(Making::Operator)
+        first().into_iter().map(|(id, _)| id).find(|id| new && !staff.operators.contains_key(id)).map(Making::Operator)
     }
 
     /// The first operators of a new terminal and the challenge of a locked one.
@@ -265,7 +266,7 @@ impl Machine {
         let ask = match &making {
             Making::Challenge => VaultAsk::Challenge,
             Making::Operator(id) => {
-                let first = FIRST.iter().find(|(of, _)| of() == *id).and_then(|(_, digits)| Password::parse(digits));
+                let first = first().into_iter().find(|(of, _)| of == id).and_then(|(_, digits)| Password::parse(digits));
                 let Some(password) = first else { return };
                 VaultAsk::Verifier { operator: id.clone(), password }
             }
@@ -335,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_first_password_is_good_for_nothing_but_being_changed() {
-        for (_, digits) in FIRST {
+        for (_, digits) in first() {
             assert!(Password::parse(digits).is_some_and(|p| p.is_weak()), "{digits} could be set as a new password");
         }
     }
