@@ -368,6 +368,9 @@ impl Terminal for Front {
             if self.stopping.load(Ordering::SeqCst) {
                 return Err(Fault::ShuttingDown);
             }
+            if request != OperatorRequest::LogOff && !self.registry.works(DeviceKind::Keypad) {
+                return Err(Fault::NotDone { rule: "no keypad works: passwords are typed on the terminal's own".into() });
+            }
             self.ask("operators", move |call| Input::Operators { call, request }).await
         })
     }

@@ -189,6 +189,9 @@ impl Daemon {
             || (),
         );
 
+        if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
+            tracing::warn!("operators.required, and no keypad is configured: nobody can log on, nothing is sold");
+        }
         let house = Arc::new(House {
             settings: settings(&config, &profiles),
             store: store.clone(),

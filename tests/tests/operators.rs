@@ -324,3 +324,76 @@ fn the_power_is_cut_at_every_point_of_logon_and_lock() {
         assert!(wrong <= 3 && locks == usize::from(wrong == 3) && opened == locks, "cut at {at}: {wrong} wrong, {locks} locks, {opened} opened");
     }
 }
+
+/// People who know some of the passwords, in a hurry, and the power: whatever they do, the rules hold.
+#[test]
+fn whatever_is_typed_nobody_gets_a_try_too_many() {
+    const TYPED: [&str; 12] = ["01c", "00c", "99c", "111111c", "000000c", "999999c", "482915c", "482910c", "739164c", "123456c", "x", "55512c"];
+    let (mut locks, mut opened, mut logons, mut voids) = (0, 0, 0, 0);
+    for seed in 0..100u64 {
+        let mut dice = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut pick = |n: u64| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            dice % n
+        };
+        let who = [id("01"), id("00"), id("99"), id("02")];
+        let noise = (1..60)
+            .map(|i| {
+                let one = || who.clone();
+                let what = match pick(12) {
+                    0 => Noise::Operators(OperatorRequest::LogOn { operator: one()[pick(4) as usize].clone() }),
+                    1 => Noise::Operators(OperatorRequest::Add { operator: id("02") }),
+                    2 => Noise::Operators(OperatorRequest::Unlock { operator: id("01") }),
+                    3 => Noise::Operators(if pick(2) == 0 { OperatorRequest::LogOff } else { OperatorRequest::ChangePassword }),
+                    _ => Noise::Keys(TYPED[pick(12) as usize]),
+                };
+                (400 * i, what)
+            })
+            .collect();
+        let orders = [sale("a"), void("b", "a"), sale("c")];
+        let script = Script { noise, operator: Some((pick(30) as u32, guesses)), ..script(orders, []) };
+        let mut w = World::new(staffed(), script, [pick(300) as usize + 1, pick(600) as usize + 1]);
+        w.run();
+        let mut wrong = std::collections::BTreeMap::new();
+        let mut locked = std::collections::BTreeSet::new();
+        for event in events(&w) {
+            match event {
+                OperatorEvent::Wrong { operator, .. } => {
+                    assert!(!locked.contains(&operator), "seed {seed}: a locked operator's password was checked");
+                    let n = wrong.entry(operator).or_insert(0);
+                    *n += 1;
+                    assert!(*n <= 3, "seed {seed}: {n} wrong passwords in a row");
+                }
+                OperatorEvent::Right { operator, .. } => {
+                    assert!(!locked.contains(&operator), "seed {seed}: a locked operator got in");
+                    wrong.insert(operator, 0);
+                }
+                OperatorEvent::Set { operator, .. } | OperatorEvent::Removed { operator, .. } => drop(wrong.insert(operator, 0)),
+                OperatorEvent::Locked { operator } => {
+                    assert_eq!(wrong[&operator], 3, "seed {seed}");
+                    locks += 1;
+                    locked.insert(operator);
+                }
+                OperatorEvent::Unlocked { operator, .. } | OperatorEvent::TerminalUnlocked { by: operator } => {
+                    opened += 1;
+                    locked.remove(&operator);
+                    wrong.insert(operator, 0);
+                }
+                OperatorEvent::LoggedOn { operator } => {
+                    assert!(!locked.contains(&operator), "seed {seed}");
+                    logons += 1;
+                }
+                OperatorEvent::LoggedOff { .. } | OperatorEvent::TerminalLocked { .. } | OperatorEvent::Challenged { .. } | OperatorEvent::CodeWrong { .. } => {
+                }
+            }
+        }
+        for o in payterm_tests::checks::outcomes(&w.journal).values().filter(|o| o.kind == payterm_schema::Kind::Void) {
+            let allowed = o.approved_by.is_some() || o.operator != "01" || o.status != Status::Approved;
+            assert!(allowed, "seed {seed}: a cashier's void without the supervisor");
+            voids += u32::from(o.status == Status::Approved);
+        }
+    }
+    assert!(locks > 20 && opened > 5 && logons > 50 && voids > 5, "it happens: {locks} {opened} {logons} {voids}");
+}

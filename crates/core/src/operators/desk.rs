@@ -127,10 +127,11 @@ impl Machine {
                 Task::Unlock(operator)
             }
         };
-        self.open_session(Some(call), task, At::Password { operator: OperatorId::supervisor(), purpose: Purpose::Manage });
+        self.sit_down(Some(call), task);
         // A supervisor on duty has typed the password before.
-        if let Some(on_duty) = self.state.staff.on_duty.clone().filter(|o| o.role() >= Role::Supervisor) {
-            self.passed(on_duty, Purpose::Manage);
+        match self.state.staff.on_duty.clone().filter(|o| o.role() >= Role::Supervisor) {
+            Some(on_duty) => self.passed(on_duty, Purpose::Manage),
+            None => self.go(At::Password { operator: OperatorId::supervisor(), purpose: Purpose::Manage }),
         }
         Ok(())
     }
@@ -156,9 +157,12 @@ impl Machine {
     }
 
     fn open_session(&mut self, call: Option<Call>, task: Task, at: At) {
+        self.sit_down(call, task);
+        self.go(at);
+    }
+    fn sit_down(&mut self, call: Option<Call>, task: Task) {
         self.screen_until = None;
         self.desk.session = Some(Session { call, task, at: At::Number, typed: Typed::new(), until: self.now, problem: None });
-        self.go(at);
     }
 
     /// The next prompt.
