@@ -296,6 +296,18 @@ fn a_session_that_nobody_goes_on_with_ends() {
 }
 
 #[test]
+fn a_number_that_nobody_finishes_keeps_no_customer_waiting() {
+    let noise = keys([(900, "0")]);
+    let w = run(Script { noise, operator: Some((4, good)), ..script([sale("a")], []) });
+    assert!(w.shown.iter().any(|s| matches!(s, Screen::OperatorNumber { typed, .. } if typed == "0")));
+    assert_eq!(w.outcome("a").status, Status::Approved);
+    // Asked for in vain on the bus, the display is at rest again.
+    let noise = [(100, Noise::Keys("0")), (200, Noise::Operators(OperatorRequest::LogOn { operator: id("55") }))];
+    let w = run(Script { noise: noise.to_vec(), ..script([], []) });
+    assert_eq!((&w.sessions[..], w.machine.screen()), (&[Err(Fault::not_found("operator", "55"))][..], &Screen::LogOn));
+}
+
+#[test]
 fn without_operators_the_keypad_and_the_bus_change_nothing() {
     let noise = vec![(100, Noise::Keys("01c111111c")), (500, Noise::Operators(OperatorRequest::LogOff))];
     let w = run_with(settings(), Script { noise, ..script([sale("a"), void("b", "a")], []) });

@@ -145,6 +145,7 @@ impl Machine {
     pub(super) fn desk_is_free(&mut self) -> bool {
         if matches!(&self.desk.session, Some(Session { call: None, at: At::Number, .. })) {
             self.desk.session = None;
+            self.rest();
         }
         self.desk.session.is_none()
     }
