@@ -16,6 +16,7 @@ use payterm_schema::{
     Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
     config::{Config, Language},
     notice::Phase,
+    operator::{OperatorRequest, Operators},
     outcome::{Class, Reason},
     page::Printable,
     paper::{PaperJob, PaperState, PaperStatus, SlipCopy},
@@ -230,7 +231,7 @@ impl Terminal for Front {
             // It may have ended between the two looks.
             let found = if phase == Phase::Ended && found.outcome.status == Status::Running { self.found(caller, key).await? } else { found };
             let can_cancel = match phase {
-                Phase::Started | Phase::Confirming | Phase::Preparing | Phase::Presenting | Phase::PinEntry => true,
+                Phase::Started | Phase::Approving | Phase::Confirming | Phase::Preparing | Phase::Presenting | Phase::PinEntry => true,
                 Phase::Sending | Phase::Ended => false,
             };
             Ok(Transaction { outcome: found.outcome, phase, can_cancel })
@@ -392,6 +393,25 @@ impl Terminal for Front {
             });
             Ok(totals.collect())
         })
+    }
+
+    fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
+        boxed(async move {
+            if request.manages() {
+                managers(caller)?;
+            }
+            if self.stopping.load(Ordering::SeqCst) {
+                return Err(Fault::ShuttingDown);
+            }
+            if request != OperatorRequest::LogOff && !self.registry.works(DeviceKind::Keypad) {
+                return Err(Fault::NotDone { rule: "no keypad works: passwords are typed on the terminal's own".into() });
+            }
+            self.ask("operators", move |call| Input::Operators { call, request }).await
+        })
+    }
+
+    fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        boxed(async move { Ok(self.view().await?.state.staff.view(self.config.operators.required)) })
     }
 
     fn info(&self) -> Reply<'_, TerminalInfo> {

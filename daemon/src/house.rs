@@ -207,6 +207,9 @@ impl Daemon {
             turn: Default::default(),
             last: Default::default(),
         });
+        if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
+            tracing::warn!("operators.required, and no keypad is configured: nobody can log on, nothing is sold");
+        }
         let house = Arc::new(House {
             settings: settings(&config, &profiles),
             store: store.clone(),
@@ -299,6 +302,7 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Se
         paper: config.paper.clone(),
         place: Place { shop: t.shop.clone(), address: t.address.clone(), city: t.city.clone() },
         operator: t.operator.clone(),
+        operators: config.operators.clone(),
         test: is_test(config),
         printer: config.devices.iter().any(|d| d.kind == DeviceKind::Printer),
         snapshot_every: config.store.snapshot_every,

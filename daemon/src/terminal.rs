@@ -4,6 +4,7 @@
 //! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of its unreleased
 //! effects is ever carried out.
 mod effects;
+mod operators;
 
 use crate::{
     clock::Clock,

@@ -1,13 +1,15 @@
 //! The methods. Start and Wait do nothing but decode, ask the terminal and encode: signals and objects follow from the
 //! terminal's notices, behind the answer.
 use crate::{
-    describe::{BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, PROPERTIES, QUEUE, SETUP, TRANSACTION},
+    describe::{BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP, TRANSACTION},
     link::Link,
     path,
     peer::{Peer, key_of},
     wire::{self, CALLER},
 };
-use payterm_schema::{Caller, Fault, Request, RequestKey, page::Printable, paper::SlipCopy, request::RequestWire, terminal::Filter, totals::Scope};
+use payterm_schema::{
+    Caller, Fault, OperatorId, OperatorRequest, Request, RequestKey, page::Printable, paper::SlipCopy, request::RequestWire, terminal::Filter, totals::Scope,
+};
 use serde::Serialize;
 use std::{future::Future, sync::Arc};
 use zbus::{ObjectPath, Variant};
@@ -124,6 +126,12 @@ impl Link {
             },
             (SETUP, "SetLanguage") => terminal.set_language(manager(caller)?, text("language", first)?.parse()?).await.map(none),
             (SETUP, "SupportBundle") => Ok(vec![Variant::from(terminal.support_bundle(manager(caller)?).await?)]),
+            (OPERATORS, "List") => one(&terminal.operators(caller).await?),
+            (OPERATORS, _) => {
+                let request = operator_request(member, first)?;
+                let by = if request.manages() { manager(caller)? } else { caller };
+                unless_gone(peer, terminal.operator_session(by, request)).await.map(none)
+            }
             (PROPERTIES, _) => self.property_call(peer, caller, member, path, arguments).await,
             (INTROSPECTABLE, _) => self.introspect(caller, path).await,
             (OBJECT_MANAGER, _) => {
@@ -151,6 +159,20 @@ impl Link {
         }
         one(&outcome)
     }
+}
+
+/// The operator's number is all that comes over the bus: passwords are typed at the keypad.
+fn operator_request(member: &str, argument: Option<&Variant<'_>>) -> Result<OperatorRequest, Fault> {
+    let operator = || text("operator", argument).and_then(OperatorId::new);
+    Ok(match member {
+        "LogOn" => OperatorRequest::LogOn { operator: operator()? },
+        "LogOff" => OperatorRequest::LogOff,
+        "ChangePassword" => OperatorRequest::ChangePassword,
+        "Add" => OperatorRequest::Add { operator: operator()? },
+        "Remove" => OperatorRequest::Remove { operator: operator()? },
+        "Unlock" => OperatorRequest::Unlock { operator: operator()? },
+        _ => return Err(Fault::not_found("method", member)),
+    })
 }
 
 async fn unless_gone<T>(peer: &Peer, wait: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {

@@ -1,7 +1,7 @@
 //! The client: a `Terminal` over the bus. The caller argument is not used: the daemon finds out who calls.
 use crate::{
     bus_name,
-    describe::{BATCH, MANAGER, PROPERTIES, QUEUE, SETUP},
+    describe::{BATCH, MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP},
     error::fault_of,
     path::{ROOT, parse, path},
     wire::{self, ANSWER},
@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt};
 use payterm_schema::{
     Caller, Device, Fault, Notice, Outcome, Request, RequestKey, Screen, SelfTest, Terminal,
     config::Language,
+    operator::{OperatorRequest, Operators},
     page::Printable,
     paper::{PaperJob, PaperStatus, SlipCopy},
     record::Obligation,
@@ -239,6 +240,22 @@ impl Terminal for Client {
     }
     fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
         Box::pin(self.ask(BATCH, "Totals", Vec::new()))
+    }
+    /// Waits as long as the operator needs at the keypad.
+    fn operator_session<'a>(&'a self, _: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
+        let (member, operator) = match request {
+            OperatorRequest::LogOn { operator } => ("LogOn", Some(operator)),
+            OperatorRequest::LogOff => ("LogOff", None),
+            OperatorRequest::ChangePassword => ("ChangePassword", None),
+            OperatorRequest::Add { operator } => ("Add", Some(operator)),
+            OperatorRequest::Remove { operator } => ("Remove", Some(operator)),
+            OperatorRequest::Unlock { operator } => ("Unlock", Some(operator)),
+        };
+        let arguments = operator.map(|o| Variant::from(o.to_string())).into_iter().collect();
+        Box::pin(async move { self.call(ROOT, OPERATORS, member, arguments, None).await.map(drop) })
+    }
+    fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        Box::pin(self.ask(OPERATORS, "List", Vec::new()))
     }
     /// `running` and `screen` are told as far as they are this app's own; else none and `Idle`.
     fn info(&self) -> Reply<'_, TerminalInfo> {

@@ -50,6 +50,7 @@ pub(crate) const MANAGER: &str = "org.payterm.Terminal1.Manager";
 pub(crate) const TRANSACTION: &str = "org.payterm.Terminal1.Transaction";
 pub(crate) const DEVICE: &str = "org.payterm.Terminal1.Device";
 pub(crate) const QUEUE: &str = "org.payterm.Terminal1.Queue";
+pub(crate) const OPERATORS: &str = "org.payterm.Terminal1.Operators";
 pub(crate) const BATCH: &str = "org.payterm.Terminal1.Batch";
 pub(crate) const SETUP: &str = "org.payterm.Terminal1.Setup";
 pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
@@ -59,6 +60,7 @@ pub(crate) const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 
 const REQUEST: &[Argument] = &[("request", "a{sv}")];
 const OUTCOME: &[Argument] = &[("outcome", "a{sv}")];
+const OPERATOR: &[Argument] = &[("operator", "s")];
 const PATH: &[Argument] = &[("transaction", "o")];
 
 /// Every interface served: payterm's own, then the standard ones.
@@ -191,6 +193,25 @@ pub const INTERFACES: &[Interface] = &[
         signals: &[],
     },
     Interface {
+        name: OPERATORS,
+        methods: &[
+            method("LogOn", OPERATOR, &[], "Asks for the operator's password at the keypad; answers when that has ended. Numbers: 99, 00, 01 to 89."),
+            method("LogOff", &[], &[], "Nobody is on duty any more."),
+            method("ChangePassword", &[], &[], "Asks the operator on duty for the old and the new password at the keypad."),
+            method("Add", OPERATOR, &[], "A new cashier, whose first password is typed at the keypad. Managers only; asks for the supervisor."),
+            method("Remove", OPERATOR, &[], "Removes a cashier. Managers only; asks for the supervisor."),
+            method("Unlock", OPERATOR, &[], "Unlocks a cashier. Managers only; asks for the supervisor."),
+            method(
+                "List",
+                &[],
+                &[("operators", "a{sv}")],
+                "Who there is, who is on duty, who is locked; required, and the lock of the terminal with its challenge.",
+            ),
+        ],
+        properties: &[constant("Required", "b"), property("OnDuty", "s"), property("Locked", "b")],
+        signals: &[],
+    },
+    Interface {
         name: PROPERTIES,
         methods: &[
             method("Get", &[("interface_name", "s"), ("property_name", "s")], &[("value", "v")], ""),
@@ -224,7 +245,7 @@ const STANDARD: [&str; 3] = [PROPERTIES, INTROSPECTABLE, PEER];
 pub(crate) fn interfaces_at(path: &str) -> &'static [&'static str] {
     let Some(rest) = path.strip_prefix(ROOT) else { return &[] };
     match rest.split('/').collect::<Vec<_>>()[..] {
-        [""] => &[MANAGER, QUEUE, BATCH, SETUP, OBJECT_MANAGER],
+        [""] => &[MANAGER, QUEUE, BATCH, OPERATORS, SETUP, OBJECT_MANAGER],
         ["", "device", _] => &[DEVICE],
         ["", "transaction", _, _] => &[TRANSACTION],
         _ => &[],

@@ -5,7 +5,7 @@ use common::*;
 use futures_util::StreamExt;
 use payterm_dbus::{Address, BusError, Client, fault_of, path};
 use payterm_schema::{
-    Caller, Fault, Kind, Notice, Phase, Status, Terminal,
+    Caller, Fault, Kind, Notice, OperatorId, OperatorRequest, Phase, Status, Terminal,
     config::{BusConfig, CallerConfig, Language},
     terminal::Filter,
 };
@@ -56,6 +56,19 @@ async fn every_method_answers_what_the_terminal_said() {
         assert_eq!(c.obligations(&who).await, w.fake.obligations(&who).await);
         assert_eq!(c.papers(&who).await, w.fake.papers(&who).await);
         assert_eq!(c.totals(&who).await, w.fake.totals(&who).await);
+        assert_eq!(c.operators(&who).await, w.fake.operators(&who).await);
+        let one = || OperatorId::first_cashier();
+        for request in [
+            OperatorRequest::LogOn { operator: one() },
+            OperatorRequest::LogOff,
+            OperatorRequest::ChangePassword,
+            OperatorRequest::Add { operator: one() },
+            OperatorRequest::Remove { operator: one() },
+            OperatorRequest::Unlock { operator: one() },
+        ] {
+            c.operator_session(&who, request.clone()).await.unwrap();
+            assert!(w.fake.has_done(&format!("operators {}", serde_json::to_string(&request).unwrap())));
+        }
         c.retry_obligation(&who, 40 + n as u64).await.unwrap();
         c.release_paper(&who, 4, n == 0).await.unwrap();
         assert!(w.fake.has_done(&format!("retry 4{n}")) && w.fake.has_done(&format!("release 4 {}", n == 0)));
@@ -78,7 +91,7 @@ async fn every_fault_comes_through_whole() {
             assert_eq!(c.recall(&nobody(), &key("till", &format!("fault-{n}"))).await, Err(fault));
         }
     }
-    assert_eq!(names.len(), 12);
+    assert_eq!(names.len(), 16);
 }
 
 async fn call(c: &zbus::Connection, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<zbus::Message, zbus::Error> {
@@ -169,6 +182,10 @@ async fn kinds_limit_and_unmapped_users_are_refused() {
         assert!(matches!(c.release_paper(&nobody(), 1, true).await, Err(Fault::NotAllowed { .. })));
         assert!(matches!(c.set_language(&nobody(), Language::En).await, Err(Fault::NotAllowed { .. })));
         assert!(matches!(c.support_bundle(&nobody()).await, Err(Fault::NotAllowed { .. })));
+        for request in [OperatorRequest::Add { operator: OperatorId::first_cashier() }, OperatorRequest::Unlock { operator: OperatorId::first_cashier() }] {
+            assert!(matches!(c.operator_session(&nobody(), request).await, Err(Fault::NotAllowed { .. })), "managers only");
+        }
+        assert_eq!(c.operator_session(&nobody(), OperatorRequest::LogOff).await, Ok(()), "whoever may call may log off");
         assert!(matches!(c.list(&nobody(), Filter { app: Some("other".into()), ..Filter::default() }).await, Err(Fault::NotAllowed { .. })));
     }
     let w = World::start(vec![CallerConfig { uid: me() + 1, ..caller("till", true) }]).await;

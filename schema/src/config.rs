@@ -18,6 +18,7 @@ pub struct Config {
     #[serde(rename = "device")]
     pub devices: Vec<DeviceConfig>,
     pub flow: FlowConfig,
+    pub operators: OperatorsConfig,
     pub paper: PaperConfig,
     pub self_test: SelfTestConfig,
     pub bus: BusConfig,
@@ -61,7 +62,7 @@ pub struct TerminalConfig {
     pub city: String,
     /// Screens, slips and texts, until a person chooses another at run time. Default zh-CN: the first users are Chinese counters.
     pub language: Language,
-    /// Two digits on records and slips until operators log on. Default "01".
+    /// Two digits on records and slips while no operator is on duty. Default "01".
     pub operator: String,
     /// Shown with every failure.
     pub service_phone: String,
@@ -280,6 +281,25 @@ impl Default for FlowConfig {
             typed_pan: false,
             answer_within_ms: 180_000,
         }
+    }
+}
+
+/// Who may work at the terminal. Passwords are typed on its own keypad and never stand here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OperatorsConfig {
+    /// Without an operator on duty only sign-in, sign-off and echo start. Default true; false: every record and slip has `terminal.operator`, and nobody is asked for a password.
+    pub required: bool,
+    /// Wrong passwords in a row that lock an operator, 1 to 9. Default 3.
+    pub max_wrong: u8,
+    /// The operator on duty is logged off after so much time without request or key. Default 1,800,000 (half an hour); 0 = never.
+    pub idle_lock_ms: u32,
+    /// Waiting for number, password or code at the keypad. Default 60,000.
+    pub prompt_timeout_ms: u32,
+}
+impl Default for OperatorsConfig {
+    fn default() -> Self {
+        Self { required: true, max_wrong: 3, idle_lock_ms: 1_800_000, prompt_timeout_ms: 60_000 }
     }
 }
 
@@ -542,6 +562,12 @@ impl Config {
         }
         if self.self_test.every_hours > 168 {
             return bad("self_test.every_hours".into(), "0 to 168");
+        }
+        if !(1..=9).contains(&self.operators.max_wrong) {
+            return bad("operators.max_wrong".into(), "1 to 9");
+        }
+        if self.operators.prompt_timeout_ms == 0 {
+            return bad("operators.prompt_timeout_ms".into(), "more than zero");
         }
         let mut uids = BTreeSet::new();
         for (i, c) in self.bus.callers.iter().enumerate() {

@@ -2,6 +2,7 @@
 use crate::{
     device::{Device, Way},
     money::Money,
+    operator::{OperatorId, Purpose, TerminalLock},
     outcome::Outcome,
     request::RequestKey,
     time::Time,
@@ -16,6 +17,8 @@ pub enum Phase {
     Started,
     /// Waiting for a confirmation by cashier or agent.
     Confirming,
+    /// The supervisor is asked to allow it.
+    Approving,
     /// Waiting for obligations of the account or a sign-in.
     Preparing,
     /// Waiting for a card or a code.
@@ -30,6 +33,7 @@ impl Phase {
         match self {
             Phase::Started => "started",
             Phase::Confirming => "confirming",
+            Phase::Approving => "approving",
             Phase::Preparing => "preparing",
             Phase::Presenting => "presenting",
             Phase::PinEntry => "pin_entry",
@@ -69,6 +73,26 @@ pub enum Screen {
     },
     Result {
         outcome: Box<Outcome>,
+    },
+    /// At rest, and nobody is logged on.
+    LogOn,
+    /// An operator's number is asked for; `typed` so far.
+    OperatorNumber {
+        typed: String,
+        problem: Option<String>,
+    },
+    /// A password is asked for; `digits` typed so far, `problem` is a text id of the last failed try.
+    Password {
+        operator: OperatorId,
+        purpose: Purpose,
+        digits: u8,
+        problem: Option<String>,
+    },
+    /// Locked until customer service's code is typed; `digits` of it so far.
+    Locked {
+        lock: TerminalLock,
+        digits: u8,
+        problem: Option<String>,
     },
     /// Something stands in the way; `what` is a text id.
     Trouble {
@@ -110,6 +134,11 @@ pub enum Notice {
     },
     Paper {
         job: crate::paper::PaperJob,
+    },
+    /// Another operator is on duty, or none; the terminal was locked or unlocked.
+    Operators {
+        on_duty: Option<OperatorId>,
+        locked: bool,
     },
     /// The host asked for something that this terminal does not do by itself (requirement digit 1, 2, 4-8).
     Requirement {

@@ -195,6 +195,9 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<String>,
     pub operator: String,
+    /// The supervisor who allowed it, where the operator alone may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<EntryMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

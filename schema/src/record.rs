@@ -2,6 +2,7 @@
 use crate::{
     account::{AccountId, Batch, Stan},
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
+    operator::OperatorEvent,
     outcome::Outcome,
     paper::{PaperJob, PrintResult},
     request::{Request, RequestKey},
@@ -245,5 +246,9 @@ pub enum Record {
     LanguageSet {
         language: crate::config::Language,
         by: String,
+    },
+    /// Something happened to an operator; with a transaction, the supervisor was asked to allow it.
+    Operator {
+        event: OperatorEvent,
     },
 }

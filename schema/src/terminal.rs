@@ -6,6 +6,7 @@ use crate::{
     fault::Fault,
     money::Currency,
     notice::{Notice, Phase, Screen},
+    operator::{OperatorRequest, Operators},
     outcome::Outcome,
     page::Printable,
     paper::{PaperJob, PaperStatus, SlipCopy},
@@ -160,6 +161,9 @@ pub trait Terminal: Send + Sync {
     /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;
     fn totals<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<BatchTotals>>;
+    /// Answers when the operator's session at the keypad has ended. `Add`, `Remove` and `Unlock`: managers only.
+    fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()>;
+    fn operators<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Operators>;
     fn info(&self) -> Reply<'_, TerminalInfo>;
     /// Tests devices, store, clock, keys and lines now, and answers the report; `print`: on paper too. One at a time: a
     /// second caller waits for its own. Takes some seconds when something does not answer.

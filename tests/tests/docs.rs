@@ -7,6 +7,7 @@ use payterm_schema::{
     config::{Config, Language},
     host::{EntryMode, Wallet},
     kind::{AmountRule, CardRule, OriginalBy, Recovery, Right, Side},
+    operator::{Operators, Role},
     outcome::{Class, Reason},
     paper::{PaperJob, PaperKind, PaperState},
     record::{Obligation, ObligationState},
@@ -76,6 +77,7 @@ fn the_json_schemas_are_those_of_the_types() {
     schema::<payterm_schema::paper::PaperStatus>("paper_status", gives());
     schema::<payterm_schema::totals::TotalsReport>("totals_report", gives());
     schema::<TerminalInfo>("terminal_info", gives());
+    schema::<Operators>("operators", gives());
     schema::<Fault>("fault", gives());
     schema::<payterm_schema::SelfTest>("self_test", gives());
 }
@@ -170,7 +172,7 @@ fn the_config_reference_is_the_schema() {
          `paytermd --print-schema` or `schema/json/config.schema.json`. A commented example is `packaging/payterm.toml`.\n"
     );
     // In the order in which a person fills them in; a table that is not named here is at the end.
-    let order = ["terminal", "account", "route", "device", "flow", "paper", "self_test", "bus", "store", "vault", "log"];
+    let order = ["terminal", "account", "route", "device", "flow", "operators", "paper", "self_test", "bus", "store", "vault", "log"];
     let mut tables: Vec<_> = schema["properties"].as_object().unwrap().iter().collect();
     tables.sort_by_key(|(k, _)| order.iter().position(|o| o == k).unwrap_or(order.len()));
     for (key, p) in tables {
@@ -412,6 +414,7 @@ fn the_glossary_has_every_word_of_the_closed_enums() {
         missing::<EntryMode>(&page),
         missing::<Wallet>(&page),
         missing::<ObligationState>(&page),
+        missing::<Role>(&page),
         missing::<PaperKind>(&page),
         missing::<PaperState>(&page),
         missing::<payterm_schema::selftest::Verdict>(&page),

@@ -2,7 +2,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use payterm_dbus::Address;
-use payterm_schema::{AccountId, Kind, Status, account::Stan, config::Language};
+use payterm_schema::{AccountId, Kind, OperatorId, Status, account::Stan, config::Language};
 use std::path::PathBuf;
 
 /// What scripts rely on; `exit_of` and `Failure::tell` in `main.rs` keep it.
@@ -199,6 +199,11 @@ pub enum Command {
         #[arg(long)]
         print: bool,
     },
+    /// The operators; their passwords are typed at the terminal's keypad, never here.
+    Operators {
+        #[command(subcommand)]
+        action: OperatorsAction,
+    },
     /// Facts about the terminal.
     Info,
     /// Tests devices, store, clock, keys and lines 自检.
@@ -331,11 +336,44 @@ fn status(text: &str) -> Result<Status, String> {
     let all = <Status as payterm_texts::Word>::ALL;
     all.iter().copied().find(|s| s.name() == text).ok_or_else(|| "one of running, approved, declined, cancelled, failed, unknown".into())
 }
+fn operator(text: &str) -> Result<OperatorId, String> {
+    OperatorId::new(text).map_err(|e| e.to_string())
+}
 fn account(text: &str) -> Result<AccountId, String> {
     AccountId::new(text)
 }
 fn stan(text: &str) -> Result<Stan, String> {
     text.parse().ok().and_then(Stan::new).ok_or_else(|| "1 to 999999".into())
+}
+
+#[derive(Subcommand)]
+pub enum OperatorsAction {
+    /// Who there is, who is on duty, who is locked.
+    List,
+    /// Logs an operator on: 99 administrator, 00 supervisor, 01 to 89 cashiers.
+    Logon {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+    /// Nobody is on duty any more.
+    Logoff,
+    /// Changes the password of the operator on duty.
+    Password,
+    /// Adds a cashier (managers; asks for the supervisor at the keypad).
+    Add {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+    /// Removes a cashier (managers; asks for the supervisor at the keypad).
+    Remove {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+    /// Unlocks a cashier (managers; asks for the supervisor at the keypad).
+    Unlock {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
 }
 
 #[derive(Subcommand)]
@@ -402,6 +440,11 @@ pub enum VirtualAction {
     Pin { pin: String },
     /// Presses a key: confirm, cancel or a digit.
     Key { key: String },
+    /// Presses keys one after the other: digits (or - to read them from stdin), confirm, cancel: keys 01 confirm.
+    Keys {
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
     /// Takes the paper out of the printer (on) or puts it in.
     PaperOut { to: OnOff },
     /// Switches the printer on or off.
@@ -462,6 +505,19 @@ pub enum VaultAction {
         at: VaultAt,
         #[arg(long, value_parser = account)]
         account: AccountId,
+    },
+    /// Loads the service key from two components of 16 or 32 bytes, in the same order. Customer service has the same key in a
+    /// vault of its own.
+    ServiceKey {
+        #[command(flatten)]
+        at: VaultAt,
+    },
+    /// For customer service: the code that unlocks the terminal which shows this challenge.
+    ServiceCode {
+        #[command(flatten)]
+        at: VaultAt,
+        /// The 8 digits on the terminal's screen.
+        challenge: String,
     },
     /// Which keys these accounts have: check values only.
     Status {

@@ -6,6 +6,7 @@ use crate::{
 use payterm_schema::{
     AccountId, HostAnswer, Record,
     host::{FieldView, FrameTrace, KeysVerdict, MacVerdict, Plan},
+    operator::OperatorEvent,
     paper::PrintResult,
     record::Ending,
     terminal::Explanation,
@@ -107,6 +108,21 @@ fn describe(ui: &Ui, record: &Record) -> String {
         Record::PaperReleased { job, print, by } => {
             say(if *print { "cli-explain-paper-again" } else { "cli-explain-paper-dropped" }, &[("job", job), ("by", by)])
         }
+        // Of all that happens to operators only the supervisor's word on this request is on its page.
+        Record::Operator { event } => match event {
+            OperatorEvent::Right { operator, .. } => say("cli-explain-allowed-by", &[("operator", operator)]),
+            OperatorEvent::Wrong { operator, .. } => say("cli-explain-wrong-password", &[("operator", operator)]),
+            OperatorEvent::Set { .. }
+            | OperatorEvent::Removed { .. }
+            | OperatorEvent::Locked { .. }
+            | OperatorEvent::Unlocked { .. }
+            | OperatorEvent::LoggedOn { .. }
+            | OperatorEvent::LoggedOff { .. }
+            | OperatorEvent::TerminalLocked { .. }
+            | OperatorEvent::Challenged { .. }
+            | OperatorEvent::CodeWrong { .. }
+            | OperatorEvent::TerminalUnlocked { .. } => String::new(),
+        },
     }
 }
 

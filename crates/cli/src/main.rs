@@ -7,6 +7,7 @@ mod bus;
 mod explain;
 mod hands;
 mod keys;
+mod operators;
 mod papers;
 mod pay;
 mod secret;
@@ -72,6 +73,10 @@ impl Failure {
                     | Fault::WrongState { .. }
                     | Fault::NoAccount { .. }
                     | Fault::Original { .. }
+                    | Fault::NotLoggedOn
+                    | Fault::TerminalLocked
+                    | Fault::OperatorLocked { .. }
+                    | Fault::NotDone { .. }
                     | Fault::StoreFailed { .. }
                     | Fault::Restarting { .. }
                     | Fault::ShuttingDown => 3,
@@ -192,6 +197,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             }
         }
         Command::Totals { by, shift, print } => return papers::totals(global, ui, by, shift, print).await,
+        Command::Operators { action } => operators::run(global, ui, action).await?,
         Command::Info => {
             let info = Bus::connect(global).await?.client.info().await?;
             ui.result(&info, || show::info(ui, &info));

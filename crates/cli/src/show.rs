@@ -201,6 +201,11 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
             ui.say("self-test-title", &[("verdict", &ui.texts.word(report.verdict))]) + &bad.collect::<String>()
         }
         Notice::Language { language } => ui.say("cli-notice-language", &[("language", &language.tag())]),
+        Notice::Operators { on_duty, locked } => {
+            let none = ui.text("cli-none");
+            let duty = format!("{} {}", ui.text("cli-on-duty"), on_duty.as_ref().map_or(none, ToString::to_string));
+            if *locked { format!("{duty} · {}", ui.text("locked")) } else { duty }
+        }
         Notice::Requirement { account, digit } => ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)]),
     };
     block(&text)

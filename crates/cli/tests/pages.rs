@@ -36,6 +36,7 @@ async fn every_page_as_table_and_as_json() {
         (&["queue"], "000118", "/0/state", "stuck"),
         (&["papers"], "no paper", "/0/kind", "merchant_copy"),
         (&["totals"], "12.34", "/0/debit", "12.34"),
+        (&["operators", "list"], "13572468", "/operators/0/role", "cashier"),
         (&["info"], "老王面馆", "/version", "0.1.0"),
         (&["list"], "till/declined-1", "/0/id", "declined-1"),
         (&["recall", "declined-1"], "declined", "/outcome/id", "declined-1"),
@@ -68,6 +69,12 @@ async fn orders_reach_the_terminal() {
         (&["language", "zh-CN"], "language zh-CN"),
         (&["papers", "release", "4", "--print"], "release 4 true"),
         (&["papers", "release", "4", "--drop"], "release 4 false"),
+        (&["operators", "logon", "00"], r#"operators {"do":"log_on","operator":"00"}"#),
+        (&["operators", "logoff"], r#"operators {"do":"log_off"}"#),
+        (&["operators", "password"], r#"operators {"do":"change_password"}"#),
+        (&["operators", "add", "02"], r#"operators {"do":"add","operator":"02"}"#),
+        (&["operators", "remove", "02"], r#"operators {"do":"remove","operator":"02"}"#),
+        (&["operators", "unlock", "02"], r#"operators {"do":"unlock","operator":"02"}"#),
         (
             &["list", "--status", "declined", "--kind", "sign-in", "--since", "2026-03-05 14:30", "--before", "9", "--limit", "3", "--last4", "1234"],
             r#"list {"kind":"sign_in","status":"declined","since":1772692200000,"last4":"1234","before":9,"limit":3}"#,
@@ -77,9 +84,14 @@ async fn orders_reach_the_terminal() {
         assert_eq!(d.code, 0, "{command:?} {}", d.err);
         assert!(w.fake.has_done(done), "{command:?} {:?}", w.fake.log.lock().unwrap());
     }
-    for bad in
-        [&["confirm", "declined-1", "maybe"][..], &["papers", "release", "4"], &["papers", "release", "4", "--print", "--drop"], &["queue", "retry", "x"]]
-    {
+    for bad in [
+        &["confirm", "declined-1", "maybe"][..],
+        &["papers", "release", "4"],
+        &["papers", "release", "4", "--print", "--drop"],
+        &["queue", "retry", "x"],
+        &["operators", "logon", "1"],
+        &["operators", "add", "90"],
+    ] {
         assert_eq!(w.run(bad).await.code, 2, "{bad:?}");
     }
 }

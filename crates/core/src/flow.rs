@@ -35,6 +35,8 @@ pub(crate) struct Flow {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
+    /// The supervisor allows it at the keypad, or not; the desk keeps the time.
+    Supervisor,
     Confirming {
         until: Time,
     },
@@ -61,6 +63,7 @@ pub(crate) enum Stage {
 impl Stage {
     pub fn phase(&self) -> Phase {
         match self {
+            Stage::Supervisor => Phase::Approving,
             Stage::Confirming { .. } => Phase::Confirming,
             Stage::Loading { .. } => Phase::Started,
             Stage::Presenting { .. } => Phase::Presenting,
@@ -82,7 +85,7 @@ impl Flow {
             | Stage::Presenting { until, .. }
             | Stage::Preparing { until }
             | Stage::Pin { until, .. } => Some(*until),
-            Stage::Sent => None,
+            Stage::Supervisor | Stage::Sent => None,
         }
     }
     pub fn waits_for(&self, account: &AccountId) -> bool {
@@ -100,13 +103,16 @@ impl Machine {
             };
             return self.answer(call, Err(fault));
         }
+        if let Err(fault) = self.admit(request.kind) {
+            return self.answer(call, Err(fault));
+        }
         let account = match self.first_account(&request) {
             Ok(a) => a.clone(),
             Err(fault) => return self.answer(call, Err(fault)),
         };
         let txn = self.state.last_txn + 1;
         let hash = request.content_hash();
-        let view = view::first(txn, &key, &request, &self.settings, &account, self.now);
+        let view = view::first(txn, &key, &request, &self.settings, self.operator(), &account, self.now);
         self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request.clone()), view: Box::new(view) });
         self.answer(call, Ok(()));
         self.tell(Notice::Started { key, txn });
@@ -118,8 +124,17 @@ impl Machine {
         if !request.kind.row().authorisation {
             flow.account = Some(account.config.id);
         }
+        let approval = self.needs_approval(request.kind);
+        if approval {
+            flow.stage = Stage::Supervisor;
+        }
         self.flow = Some(flow);
-        if request.confirm {
+        if approval { self.ask_approval() } else { self.go_on() }
+    }
+
+    /// It may be done: now the cashier confirms it, or it begins.
+    pub(crate) fn go_on(&mut self) {
+        if self.state.running.as_ref().is_some_and(|r| r.request.confirm) {
             self.enter(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
         } else {
             self.begin();
@@ -443,7 +458,9 @@ impl Machine {
         };
         match self.flow.as_ref().map(|f| &f.stage) {
             Some(Stage::Sent) | None => self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() })),
-            Some(Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. }) => {
+            Some(
+                Stage::Supervisor | Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. },
+            ) => {
                 self.answer(call, Ok(()));
                 self.end(Status::Cancelled, code, Class::B);
             }
@@ -460,7 +477,7 @@ impl Machine {
                 self.fail(if blocked { "account-blocked" } else { "prepare-timeout" }, Class::E);
             }
             Some(Stage::Pin { .. }) => self.end(Status::Cancelled, "pin-timeout", Class::B),
-            Some(Stage::Sent) | None => {}
+            Some(Stage::Supervisor | Stage::Sent) | None => {}
         }
     }
 
@@ -469,7 +486,7 @@ impl Machine {
         let screen = match &stage {
             Stage::Confirming { .. } => Screen::Confirm { amount },
             Stage::Loading { until, .. } => Screen::Wait { what: "looking-up".into(), until: *until },
-            Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. } | Stage::Sent => self.screen.clone(),
+            Stage::Supervisor | Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. } | Stage::Sent => self.screen.clone(),
         };
         self.set_stage(stage, screen);
     }
@@ -494,11 +511,12 @@ impl Machine {
     pub(crate) fn end(&mut self, status: Status, code: &str, class: Class) {
         let Some(running) = &self.state.running else { return };
         let mut view = running.view.clone();
+        self.approval_gone();
         if let Some(flow) = &self.flow {
             match flow.stage {
                 Stage::Presenting { .. } => self.step.effects.push(Effect::Withdraw),
                 Stage::Pin { tag, .. } => self.step.effects.push(Effect::AbortPin { tag }),
-                Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Preparing { .. } | Stage::Sent => {}
+                Stage::Supervisor | Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Preparing { .. } | Stage::Sent => {}
             }
             if let Some(p) = &flow.presented {
                 view::with_instrument(&mut view, p);

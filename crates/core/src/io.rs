@@ -1,11 +1,13 @@
 //! What goes into the machine and what comes out of it.
+use crate::{VaultAnswer, VaultAsk};
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, SelfTest, Time,
     account::{Batch, Stan},
-    config::{AccountConfig, FlowConfig, Language, PaperConfig, RouteConfig},
+    config::{AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig},
     device::{Key, Way},
     host::HostRules,
     notice::Screen,
+    operator::OperatorRequest,
     outcome::Place,
     page::Printable,
     paper::{PaperJob, PaperRequest, PrintResult, SlipCopy},
@@ -23,7 +25,9 @@ pub struct Settings {
     pub flow: FlowConfig,
     pub paper: PaperConfig,
     pub place: Place,
+    /// Where no operator is on duty.
     pub operator: String,
+    pub operators: OperatorsConfig,
     /// A virtual device is configured or the terminal is a laboratory's.
     pub test: bool,
     /// A printer is configured; without one no papers are queued.
@@ -163,6 +167,16 @@ pub enum Input {
         language: Language,
         by: String,
     },
+    /// Answered when the session at the keypad has ended.
+    Operators {
+        call: Call,
+        request: OperatorRequest,
+    },
+    /// Answer to [`Effect::AskVault`].
+    Vault {
+        tag: u64,
+        answer: VaultAnswer,
+    },
 }
 
 /// Where the original of a void is looked for.
@@ -223,6 +237,10 @@ pub enum Effect {
     Print {
         job: Box<PaperJob>,
         duplicate: bool,
+    },
+    AskVault {
+        tag: u64,
+        ask: VaultAsk,
     },
 }
 

@@ -202,7 +202,7 @@ impl Machine {
             expiry: None,
             card_sequence: None,
             original: None,
-            operator: self.settings.operator.clone(),
+            operator: self.operator(),
             at: self.now,
             auth_code: None,
             tip: None,

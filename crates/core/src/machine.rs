@@ -1,5 +1,5 @@
 //! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never waits.
-use crate::{AccountSettings, Effect, Heard, Input, ReplayError, Settings, Step, flow::Flow, links::InFlight, state::State};
+use crate::{AccountSettings, Effect, Heard, Input, ReplayError, Settings, Step, flow::Flow, links::InFlight, operators::Desk, state::State};
 use payterm_schema::{
     AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
     device::Way,
@@ -63,6 +63,7 @@ pub struct Machine {
     pub(crate) screen: Screen,
     /// When the result leaves the screen.
     pub(crate) screen_until: Option<Time>,
+    pub(crate) desk: Desk,
 }
 
 impl Machine {
@@ -92,6 +93,7 @@ impl Machine {
             tags: 0,
             screen: Screen::Idle,
             screen_until: None,
+            desk: Desk::default(),
         })
     }
 
@@ -99,6 +101,7 @@ impl Machine {
     /// working keys the vault holds.
     pub fn boot(&mut self, now: Time, version: &str, with_keys: &[AccountId]) -> Step {
         self.now = now;
+        self.boot_operators();
         self.record(None, Record::Booted { version: version.into() });
         // Tags of different runs never meet: an answer to the last run's frame finds nobody here.
         self.tags = self.state.boots << 32;
@@ -118,19 +121,27 @@ impl Machine {
         if let Some(language) = self.state.language {
             self.effect(Effect::Speak(language));
         }
-        self.show(Screen::Idle);
+        self.show(self.rest_screen());
         self.finish_step()
     }
 
     /// Takes in what happened and answers what follows from it.
     pub fn handle(&mut self, input: Input, now: Time) -> Step {
         self.now = self.now.max(now);
+        let behind = matches!(
+            input,
+            Input::Devices { .. } | Input::Host { .. } | Input::Loaded { .. } | Input::Printed { .. } | Input::PrinterReady | Input::Vault { .. } | Input::SelfTested { .. } | Input::Probe { .. }
+        );
+        if !behind || self.flow.is_some() {
+            self.in_use();
+        }
         match input {
             Input::Start { call, key, request } => self.start(call, key, *request),
             Input::Cancel { call, key, by } => self.cancel(call, &key, by),
             Input::Confirm { call, key, yes } => self.confirm(call, &key, yes),
             Input::Devices { ways, pin_pad, printer } => self.devices(ways, pin_pad, printer),
             Input::Instrument(instrument) => self.instrument(instrument),
+            Input::Key(key) if self.desk_key(key) => {}
             Input::Key(key) => self.key(key),
             Input::PinDigits { tag, digits } => self.pin_digits(tag, digits),
             Input::Pin { tag, entry } => self.pin(tag, entry),
@@ -146,6 +157,8 @@ impl Machine {
             Input::SelfTested { call, report, print } => self.self_tested(call, *report, print),
             Input::Probe { call, account } => self.probe(call, &account),
             Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
+            Input::Operators { call, request } => self.operators(call, request),
+            Input::Vault { tag, answer } => self.vault(tag, answer),
         }
         self.finish_step()
     }
@@ -156,15 +169,16 @@ impl Machine {
         let links = self.links.values().map(|l| l.until).min();
         let papers = self.paper_due();
         let accounts = self.settings.accounts.iter().filter_map(|a| self.account_due(a)).min();
-        [flow, links, papers, accounts, self.screen_until].into_iter().flatten().min()
+        [flow, links, papers, accounts, self.screen_until, self.operators_due()].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) -> Step {
         self.now = self.now.max(now);
         if self.screen_until.is_some_and(|t| t <= self.now) {
             self.screen_until = None;
-            self.show(Screen::Idle);
+            self.show(self.rest_screen());
         }
+        self.operators_timeout();
         self.silent_links();
         if self.flow.as_ref().and_then(Flow::until).is_some_and(|t| t <= self.now) {
             self.stage_timed_out();
@@ -188,6 +202,7 @@ impl Machine {
             self.drive_account(&id);
         }
         self.drive_papers();
+        self.drive_operators();
     }
 
     /// The durable state: equal after `replay(snapshot, tail)` (invariant 7).

@@ -71,7 +71,7 @@ impl Machine {
 
     pub(crate) fn print_report(&mut self, call: u64, app: String, scope: Scope) {
         let s = &self.settings;
-        let head = ReportHead { scope, shop: &s.place.shop, operator: &s.operator, test: s.test, now: self.now };
+        let head = ReportHead { scope, shop: &s.place.shop, operator: &self.operator(), test: s.test, now: self.now };
         let report = self.state.report(&head, s.accounts.iter().map(|a| &a.config));
         let kind = match scope {
             Scope::Batch => PaperKind::TotalsReport,

@@ -1,10 +1,11 @@
 //! The durable state: a fold over the journal's records, and nothing else.
-use crate::ReplayError;
+use crate::{ReplayError, Staff};
 use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
     host::{MacVerdict, Wallet},
     kind::Side,
+    operator::{OperatorEvent, Purpose, Role},
     outcome::Status,
     paper::{PaperContent, PaperJob, PaperState, PrintResult},
     record::{Due, Entry, Obligation, ObligationState},
@@ -40,6 +41,8 @@ pub struct State {
     /// Chosen at run time; none = the configuration's.
     #[serde(default)]
     pub language: Option<payterm_schema::config::Language>,
+    #[serde(default)]
+    pub staff: Staff,
 }
 
 /// What belongs to an account (host-protocol §10).
@@ -129,6 +132,7 @@ impl State {
         }
         let broken = |rule| ReplayError::Inconsistent { seq: entry.seq, rule };
         self.seq = entry.seq;
+        self.staff.seen = entry.at;
         match &entry.record {
             Record::Booted { .. } => self.boots += 1,
             Record::Started { txn, key, hash, request, view } => {
@@ -257,6 +261,20 @@ impl State {
                     self.papers.remove(job);
                 } else if let Some(p) = self.papers.get_mut(job) {
                     p.state = PaperState::Waiting;
+                }
+            }
+            Record::Operator { event } => {
+                self.staff.apply(entry.at, event);
+                if let OperatorEvent::LoggedOn { operator } = event
+                    && operator.role() == Role::Cashier
+                    && self.staff.shift_of.replace(operator.clone()).is_some_and(|before| before != *operator)
+                {
+                    self.begin_shift();
+                }
+                if let OperatorEvent::Right { operator, purpose: Purpose::Approve } = event
+                    && let Some(r) = self.running.as_mut().filter(|r| Some(r.txn) == entry.txn)
+                {
+                    r.view.approved_by = Some(operator.to_string());
                 }
             }
         }

@@ -35,6 +35,7 @@ fn settings(required: bool) -> Settings {
         paper: payterm_schema::config::PaperConfig { required, ..config.paper },
         place: Place::default(),
         operator: "01".into(),
+        operators: payterm_schema::config::OperatorsConfig { required: false, ..Default::default() },
         test: true,
         printer: true,
         snapshot_every: 1_000,

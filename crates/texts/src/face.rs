@@ -74,6 +74,7 @@ impl Texts {
             ("label-merchant", o.merchant.clone()),
             ("label-terminal", o.terminal.clone()),
             ("label-operator", Some(o.operator.clone())),
+            ("label-approved-by", o.approved_by.clone()),
             ("label-organisation", o.organisation.clone()),
             ("label-issuer", o.issuer.clone()),
             ("label-acquirer", o.acquirer.clone()),

@@ -37,6 +37,7 @@ fn bare(kind: Kind, status: Status) -> Outcome {
         merchant: None,
         terminal: None,
         operator: "01".into(),
+        approved_by: None,
         entry: None,
         wallet: None,
         masked_pan: None,

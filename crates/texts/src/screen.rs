@@ -1,6 +1,6 @@
 //! Screens as lines of a display.
 use crate::{Texts, clean};
-use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, device::Way};
+use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, device::Way, operator::TerminalLock};
 use unicode_width::UnicodeWidthChar;
 
 /// What a screen needs to know besides its page.
@@ -60,12 +60,40 @@ impl Texts {
             }
             Screen::Result { outcome } => self.result(outcome, ctx),
             Screen::SelfTest { report } => self.self_test_page(report),
+            Screen::LogOn => vec![ctx.shop.clone(), t("operator-log-on")],
+            Screen::OperatorNumber { typed, problem } => {
+                vec![self.failed(problem), self.get("operator-number", &[("typed", typed)]), t("operator-keys")]
+            }
+            Screen::Password { operator, purpose, digits, problem } => {
+                let stars = "*".repeat(usize::from((*digits).min(12)));
+                let mut lines =
+                    vec![self.word(*purpose), self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]), t("operator-keys")];
+                // What went wrong comes first, and the stars stay on a display of two lines.
+                if problem.is_some() {
+                    lines.swap(0, 1);
+                    lines.insert(0, self.failed(problem));
+                }
+                lines
+            }
+            Screen::Locked { lock, digits, problem } => self.locked(lock, *digits, problem, ctx),
             Screen::Trouble { what } => {
                 let own = self.find(&format!("trouble-{what}"), &[]).or_else(|| self.find(&format!("reason-{what}"), &[]));
                 let next = self.find(&format!("next-{what}"), &[]).unwrap_or_default();
                 vec![own.unwrap_or_else(|| t("trouble-unknown")), next, self.phone(ctx)]
             }
         }
+    }
+
+    fn locked(self, lock: &TerminalLock, digits: u8, problem: &Option<String>, ctx: &ScreenContext) -> Vec<String> {
+        let challenge = lock.challenge.as_deref().map(|c| self.get("locked-challenge", &[("challenge", c)])).unwrap_or_default();
+        let stars = if digits > 0 { self.get("locked-code", &[("stars", &"*".repeat(usize::from(digits.min(12))))]) } else { String::new() };
+        let wait =
+            if lock.wrong > 0 { self.get("locked-not-before", &[("time", &clock(lock.not_before, ctx.utc_offset_minutes, true))]) } else { String::new() };
+        vec![self.get("locked", &[]), challenge, stars, self.failed(problem), self.phone(ctx), wait]
+    }
+
+    fn failed(self, problem: &Option<String>) -> String {
+        problem.as_deref().map(|p| self.problem(p)).unwrap_or_default()
     }
 
     fn result(self, outcome: &Outcome, ctx: &ScreenContext) -> Vec<String> {

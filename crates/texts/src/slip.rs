@@ -479,6 +479,7 @@ mod tests {
             merchant: None,
             terminal: None,
             operator: "01".into(),
+            approved_by: None,
             entry: None,
             wallet: None,
             masked_pan: None,

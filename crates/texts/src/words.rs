@@ -4,6 +4,7 @@ use payterm_schema::{
     DeviceKind, DeviceState, Kind, Phase, Status,
     device::Way,
     host::{EntryMode, Wallet},
+    operator::{Purpose, Role},
     outcome::{Authority, Class},
     paper::{PaperKind, PaperState},
     record::ObligationState,
@@ -42,12 +43,17 @@ words! {
         SignIn => "kind-sign_in", SignOff => "kind-sign_off", Echo => "kind-echo",
     }
     Phase {
-        Started => "phase-started", Confirming => "phase-confirming", Preparing => "phase-preparing", Presenting => "phase-presenting",
+        Started => "phase-started", Approving => "phase-approving", Confirming => "phase-confirming", Preparing => "phase-preparing", Presenting => "phase-presenting",
         PinEntry => "phase-pin_entry", Sending => "phase-sending", Ended => "phase-ended",
     }
     EntryMode {
         Manual => "entry-manual", Swipe => "entry-swipe", Code => "entry-code",
         Chip => "entry-chip", Contactless => "entry-contactless", None => "entry-none",
+    }
+    Role { Cashier => "role-cashier", Supervisor => "role-supervisor", Administrator => "role-administrator" }
+    Purpose {
+        LogOn => "purpose-log_on", Change => "purpose-change", Manage => "purpose-manage", Approve => "purpose-approve",
+        New => "purpose-new", NewAgain => "purpose-new_again",
     }
     Wallet { Wechat => "wallet-wechat", Alipay => "wallet-alipay", Unionpay => "wallet-unionpay" }
     Way { Swipe => "way-swipe", Insert => "way-insert", Tap => "way-tap", Scan => "way-scan", Typed => "way-typed" }

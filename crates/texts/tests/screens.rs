@@ -5,6 +5,7 @@ use payterm_schema::{
     Money, Outcome, Screen, Status, Time,
     config::Language,
     device::Way,
+    operator::{OperatorId, Purpose, TerminalLock},
     selftest::{Finding, Part},
 };
 use payterm_texts::{ScreenContext, Texts};
@@ -35,6 +36,14 @@ fn report() -> payterm_schema::SelfTest {
     payterm_schema::SelfTest::new(AT, items)
 }
 
+fn password(purpose: Purpose, digits: u8, problem: Option<&str>) -> Screen {
+    Screen::Password { operator: OperatorId::first_cashier(), purpose, digits, problem: problem.map(Into::into) }
+}
+fn locked(challenge: Option<&str>, problem: Option<&str>, wrong: u32) -> Screen {
+    let lock = TerminalLock { since: AT, by: OperatorId::supervisor(), challenge: challenge.map(Into::into), wrong, not_before: AT };
+    Screen::Locked { lock, digits: 3, problem: problem.map(Into::into) }
+}
+
 fn pages() -> Vec<Screen> {
     let all = vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan, Way::Typed];
     let mut pages = vec![
@@ -48,6 +57,13 @@ fn pages() -> Vec<Screen> {
         Screen::Pin { amount: None, masked_pan: "622848******1234".into(), digits: 255, wrong: true },
         Screen::Wait { what: "sending".into(), until: AT },
         Screen::Wait { what: "no-such-wait".into(), until: AT },
+        Screen::LogOn,
+        Screen::OperatorNumber { typed: "0".into(), problem: Some("operator-unknown".into()) },
+        password(Purpose::New, 255, Some("password-weak")),
+        password(Purpose::Approve, 0, None),
+        locked(None, Some("code-wrong"), 1),
+        locked(Some("13572468"), None, 0),
+        Screen::Trouble { what: "operator-locked".into() },
         Screen::Trouble { what: "store-failed".into() },
         Screen::Trouble { what: "no-such-trouble".into() },
         Screen::SelfTest { report: Box::new(payterm_schema::SelfTest::new(AT, vec![Finding::works().of(Part::Clock, "")])) },
@@ -118,6 +134,12 @@ fn the_words_that_matter_most() {
     assert!(show(zh, &tested, &on(20, 4, false)).contains("请装入新纸卷"));
     assert!(show(en, &result(declined()), &big).contains("95516 ref. R0001-42"), "{}", show(en, &result(declined()), &big));
     assert!(show(zh, &Screen::Idle, &big).contains("老王面馆"));
+    // Stars and no digit; on two lines what went wrong and the stars.
+    assert_eq!(show(en, &password(Purpose::LogOn, 4, None), &on(20, 2, false)), "Log on\nOperator 01 ****");
+    assert_eq!(show(zh, &password(Purpose::LogOn, 2, Some("last-try")), &on(40, 2, false)), "密码错误,还剩一次机会\n操作员 01 **");
+    let lock = show(en, &locked(Some("13572468"), Some("code-wrong"), 1), &big);
+    assert!(lock.contains("13572468") && lock.contains("95516") && lock.contains("Code ***") && lock.contains("14:30:00"), "{lock}");
+    assert!(show(zh, &locked(Some("13572468"), None, 0), &on(20, 2, false)).contains("13572468"), "the challenge stays on two lines");
 }
 
 proptest! {

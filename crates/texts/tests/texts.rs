@@ -6,6 +6,7 @@ use payterm_schema::{
     config::Language,
     device::{DeviceKind, DeviceState, Way},
     host::{EntryMode, Wallet},
+    operator::{Purpose, Role},
     outcome::{Authority, Reason},
     paper::{PaperKind, PaperState},
     record::ObligationState,
@@ -24,7 +25,7 @@ const HOST_CODES: &str = "00 10 11 A2 A4 A5 A6 01 02 05 03 04 07 34 35 37 41 43 
      54 55 57 58 61 62 63 64 65 66 68 75 38 77 79 90 91 92 94 95 96 93 97 99 A0";
 
 /// The terminal's own reason codes: the list that `core` uses.
-const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost not-confirmed present-timeout pin-timeout \
+const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost not-confirmed not-approved present-timeout pin-timeout \
      prepare-timeout not-sent no-reply mac-wrong mac-absent interrupted reader-unavailable pin-pad-unavailable too-many-tries pin-tries \
      chip-not-supported tap-not-supported code-unknown card-unreadable card-wrong-way typed-not-allowed luhn amount-limit no-account \
      account-blocked not-signed-in sign-in-failed keys-refused original-not-found original-settled original-voided original-not-approved \
@@ -170,6 +171,8 @@ fn every_word_is_there() {
         all::<Phase>(),
         all::<EntryMode>(),
         all::<Wallet>(),
+        all::<Role>(),
+        all::<Purpose>(),
         all::<Way>(),
         all::<Authority>(),
         all::<Class>(),
@@ -210,7 +213,8 @@ fn every_text_that_code_and_templates_name_exists() {
         named.extend(ids(&file, ["t(\"", "\""]));
     }
     for file in std::fs::read_dir(root().join("src")).expect("src").map(|f| f.expect("file").path()) {
-        let prefixes = ["slip-", "label-", "result-", "present-", "pin-", "wait-", "confirm-", "test-", "status-", "kind-", "amount-", "list-"];
+        let prefixes =
+            ["slip-", "label-", "result-", "present-", "pin-", "wait-", "confirm-", "test-", "status-", "kind-", "amount-", "list-", "operator-", "locked"];
         named.extend(ids(&file, ["\"", "\""]).into_iter().filter(|id| prefixes.iter().any(|p| id.starts_with(p)) && !id.contains(['{', ' '])));
     }
     assert!(named.len() > 80, "{}", named.len());
@@ -335,13 +339,17 @@ fn every_fault_is_told_in_both_languages() {
         Fault::WrongState { rule: text() },
         Fault::NoAccount { currency: text() },
         Fault::Original { rule: text() },
+        Fault::NotLoggedOn,
+        Fault::TerminalLocked,
+        Fault::OperatorLocked { operator: text() },
+        Fault::NotDone { rule: text() },
         Fault::StoreFailed { id: text(), cause: text() },
         Fault::Restarting { part: text() },
         Fault::ShuttingDown,
         Fault::Unreachable { cause: text() },
     ];
     let names: BTreeSet<_> = faults.iter().map(Fault::name).collect();
-    assert_eq!(names.len(), 12, "every fault is here");
+    assert_eq!(names.len(), 16, "every fault is here");
     for fault in &faults {
         let (zh, en) = (zh.fault(fault), en.fault(fault));
         assert!(chinese(&zh) && !chinese(&en) && !en.contains("fault-") && !en.contains('{'), "{zh} {en}");

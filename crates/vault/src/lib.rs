@@ -6,6 +6,7 @@
 mod file;
 mod keys;
 mod load;
+mod operators;
 pub mod primitives;
 mod sealing;
 mod vault;

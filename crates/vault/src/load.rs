@@ -74,6 +74,11 @@ impl Vault {
     }
 }
 
+/// The service key of its components; see [`Vault::load_service_key`].
+pub(crate) fn combine_service_key(components: [(&SecretBytes, &[u8]); 2], kcv: &[u8]) -> Result<SecretBytes, VaultError> {
+    combine(&SERVICE, components, kcv, &|k| Ok(Kbpk::new(KbpkAlgorithm::Aes, k)?.kcv()))
+}
+
 /// What one kind of key may look like, and how it is named in errors.
 struct Rules {
     key: &'static str,
@@ -83,6 +88,7 @@ struct Rules {
 }
 const TMK: Rules = Rules { key: "TMK", lengths: &[16], length_rule: "must be 16 bytes", des: true };
 const KBPK_AES: Rules = Rules { key: "key block protection key", lengths: &[16, 24, 32], length_rule: "must be 16, 24 or 32 bytes", des: false };
+const SERVICE: Rules = Rules { key: "service key", ..KBPK_AES };
 const KBPK_TDES: Rules = Rules { key: "key block protection key", lengths: &[16, 24], length_rule: "must be 16 or 24 bytes", des: true };
 
 impl Rules {

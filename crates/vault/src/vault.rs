@@ -48,6 +48,11 @@ pub enum VaultError {
     KeyBlock(#[from] Tr31Error),
     #[error(transparent)]
     Primitive(#[from] PrimitiveError),
+    /// Never says what was typed.
+    #[error("operator's password: {0}")]
+    Password(&'static str),
+    #[error("no service key: load it with vault service-key")]
+    NoServiceKey,
     #[error("sealed value: damaged, or of another key, purpose or context")]
     Unseal,
 }
@@ -194,6 +199,20 @@ impl Vault {
 
     fn save(&self, keys: &Keys) -> Result<(), VaultError> {
         file::write(&self.dir, &self.sealing, &keys::encode(keys))
+    }
+
+    pub(crate) fn service_key(&self) -> Option<SecretBytes> {
+        self.lock().get(keys::TERMINAL).and_then(|k| k.service.clone())
+    }
+
+    /// On disk first: on an error memory is as before.
+    pub(crate) fn set_service_key(&self, key: SecretBytes) -> Result<(), VaultError> {
+        let mut keys = self.lock();
+        let mut next = keys.clone();
+        next.entry(keys::TERMINAL.to_owned()).or_default().service = Some(key);
+        self.save(&next)?;
+        *keys = next;
+        Ok(())
     }
 
     /// A panic of another thread leaves the map whole: it is changed by single assignments only.

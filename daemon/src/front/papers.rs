@@ -67,7 +67,9 @@ impl Front {
     pub(super) async fn totals_report(&self, caller: &Caller, scope: Scope) -> Result<TotalsReport, Fault> {
         managers(caller)?;
         let t = &self.config.terminal;
-        let head = ReportHead { scope, shop: &t.shop, operator: &t.operator, test: self.config.has_virtual_device() || t.lab, now: self.clock.now() };
-        Ok(self.view().await?.state.report(&head, self.config.accounts.iter()))
+        let state = self.view().await?.state;
+        let operator = state.staff.number(self.config.operators.required, &t.operator);
+        let head = ReportHead { scope, shop: &t.shop, operator: &operator, test: self.config.has_virtual_device() || t.lab, now: self.clock.now() };
+        Ok(state.report(&head, self.config.accounts.iter()))
     }
 }

@@ -211,7 +211,8 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::PaperEnded { .. }
         | Record::PaperReleased { .. }
         | Record::SelfTested { .. }
-        | Record::LanguageSet { .. } => return Ok(()),
+        | Record::LanguageSet { .. }
+        | Record::Operator { .. } => return Ok(()),
     };
     let json = serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
     let o = outcome.as_ref();

@@ -8,7 +8,7 @@ use crate::{
     supervise::PATIENCE,
 };
 use actix::Context;
-use payterm_core::{Effect, Input, Query};
+use payterm_core::{Effect, Input, Query, VaultAnswer};
 use payterm_schema::{DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry};
 use payterm_texts::Texts;
 use std::{
@@ -99,6 +99,13 @@ impl TerminalActor {
                     Input::Printed { job: id, result }
                 });
             }
+            Effect::AskVault { tag, ask } => {
+                let asked = tokio::task::spawn_blocking(move || super::operators::answer(&house.vault, ask));
+                self.later(ctx, async move {
+                    let answer = asked.await.unwrap_or_else(|_| VaultAnswer::Failed("its thread ended".into()));
+                    Input::Vault { tag, answer }
+                });
+            }
         }
     }
 }
@@ -122,6 +129,7 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
             tracing::info!(request = %outcome.key, txn = outcome.txn, status = outcome.status.name(), reason, "outcome");
         }
         Notice::Obligation { obligation } => tracing::info!(txn = obligation.txn, stan = %obligation.plan.stan, state = ?obligation.state, "obligation"),
+        Notice::Operators { on_duty, locked } => tracing::info!(on_duty = on_duty.as_ref().map(|o| o.as_str()), locked, "operators"),
         Notice::Requirement { account, digit } => tracing::warn!(%account, digit, "the host asks for something that a person must do"),
         Notice::Language { language } => tracing::info!(language = language.tag(), "language"),
         Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
@@ -144,7 +152,12 @@ fn fill(texts: Texts, notice: &mut Notice) {
         }
         Notice::Paper { job } => job.outcome_mut().into_iter().for_each(|o| texts.fill(o)),
         Notice::SelfTest { report } => texts.fill_self_test(report),
-        Notice::Started { .. } | Notice::Device { .. } | Notice::Obligation { .. } | Notice::Requirement { .. } | Notice::Language { .. } => {}
+        Notice::Started { .. }
+        | Notice::Device { .. }
+        | Notice::Obligation { .. }
+        | Notice::Operators { .. }
+        | Notice::Requirement { .. }
+        | Notice::Language { .. } => {}
     }
 }
 

@@ -7,6 +7,7 @@ use payterm_schema::{
     SelfTest, Stan, Status, Terminal, Time,
     config::{BusConfig, CallerConfig, Language},
     host::{EntryMode, Plan, ReversalReason},
+    operator::{OperatorId, OperatorInfo, OperatorRequest, Operators, TerminalLock},
     outcome::{OriginalShown, Place, Reason, Sums},
     page::Printable,
     paper::{PaperContent, PaperJob, PaperKind, PaperState, PaperStatus, SlipCopy},
@@ -47,6 +48,7 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         merchant: Some("123456789012345".into()),
         terminal: Some("12345678".into()),
         operator: "01".into(),
+        approved_by: None,
         entry: Some(EntryMode::Swipe),
         wallet: None,
         masked_pan: Some("621234******1234".into()),
@@ -84,6 +86,10 @@ pub fn faults() -> Vec<Fault> {
         Fault::WrongState { rule: s() },
         Fault::NoAccount { currency: "JPY".into() },
         Fault::Original { rule: s() },
+        Fault::NotLoggedOn,
+        Fault::TerminalLocked,
+        Fault::OperatorLocked { operator: "01".into() },
+        Fault::NotDone { rule: s() },
         Fault::StoreFailed { id: "a".into(), cause: s() },
         Fault::Restarting { part: "store".into() },
         Fault::ShuttingDown,
@@ -325,6 +331,22 @@ impl Terminal for Fake {
             debit: "12.34".into(),
             credit: "0.00".into(),
         }]))
+    }
+    fn operator_session<'a>(&'a self, _: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
+        self.did(format!("operators {}", serde_json::to_string(&request).unwrap()));
+        now(Ok(()))
+    }
+    fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        let id = OperatorId::first_cashier();
+        let one = OperatorInfo { role: id.role(), operator: id.clone(), on_duty: true, locked: false, must_change: true, wrong: 1 };
+        let lock = TerminalLock {
+            since: Time(1_772_692_200_000),
+            by: OperatorId::supervisor(),
+            challenge: Some("13572468".into()),
+            wrong: 1,
+            not_before: Time(1_772_692_230_000),
+        };
+        now(Ok(Operators { required: true, on_duty: Some(id), locked: Some(lock), operators: vec![one] }))
     }
     fn info(&self) -> Reply<'_, TerminalInfo> {
         let running = self.state.lock().unwrap().running.clone();

@@ -22,6 +22,9 @@ pub fn settings() -> Settings {
         currency = "CNY"
         address = "127.0.0.1:1"
         obligation_tries = 4
+
+        [operators]
+        required = false
         "#,
     )
     .expect("config");
@@ -59,6 +62,7 @@ pub fn settings() -> Settings {
         paper: config.paper,
         place: Place::default(),
         operator: "01".into(),
+        operators: config.operators,
         test: true,
         printer: true,
         snapshot_every: 10_000,

@@ -8,6 +8,7 @@ use payterm_schema::{
     config::{BusConfig, CallerConfig, Language},
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
+    operator::{OperatorId, OperatorInfo, OperatorRequest, Operators, TerminalLock},
     outcome::{Authority, Place, Reason, Sums},
     page::Printable,
     paper::{PaperContent, PaperJob, PaperKind, PaperState, PaperStatus, SlipCopy},
@@ -68,6 +69,7 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         merchant: Some("898310058120001".into()),
         terminal: Some("20260001".into()),
         operator: "01".into(),
+        approved_by: None,
         entry: Some(EntryMode::Swipe),
         wallet: None,
         masked_pan: Some("622848******1234".into()),
@@ -312,6 +314,21 @@ impl Terminal for Fake {
             debit: "12.34".into(),
             credit: "0.00".into(),
         }]))
+    }
+    fn operator_session<'a>(&'a self, _: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
+        now(self.did(format!("operators {}", serde_json::to_string(&request).unwrap())))
+    }
+    fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        let id = OperatorId::first_cashier();
+        let one = OperatorInfo { role: id.role(), operator: id.clone(), on_duty: true, locked: false, must_change: true, wrong: 1 };
+        let lock = TerminalLock {
+            since: Time(1_772_692_200_000),
+            by: OperatorId::supervisor(),
+            challenge: Some("13572468".into()),
+            wrong: 1,
+            not_before: Time(1_772_692_230_000),
+        };
+        now(Ok(Operators { required: true, on_duty: Some(id), locked: Some(lock), operators: vec![one] }))
     }
     fn info(&self) -> Reply<'_, TerminalInfo> {
         now(Ok(TerminalInfo {

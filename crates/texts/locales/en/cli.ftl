@@ -39,6 +39,13 @@ cli-screen = Screen
 cli-version = Version
 cli-tmk-check-value = TMK check value
 cli-working-keys = Working keys
+cli-role = Role
+cli-on-duty = On duty
+cli-locked = Locked
+cli-must-change = Must change password
+cli-wrong = Wrong in a row
+cli-challenge = Challenge
+cli-at-the-keypad = go on at the terminal's keypad
 
 # A request under way.
 cli-request-id = request id { $id }
@@ -94,6 +101,8 @@ cli-explain-print-not-started = not started: { $why }
 cli-explain-print-unconfirmed = unconfirmed: { $why }
 cli-explain-paper-again = paper job { $job }: printed again as a duplicate ({ $by })
 cli-explain-paper-dropped = paper job { $job }: given up ({ $by })
+cli-explain-allowed-by = operator { $operator } allowed it
+cli-explain-wrong-password = wrong password of operator { $operator }
 cli-explain-mac-good = MAC good
 cli-explain-mac-wrong = MAC wrong
 cli-explain-mac-absent = MAC absent

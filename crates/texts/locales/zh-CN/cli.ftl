@@ -39,6 +39,13 @@ cli-screen = 屏幕
 cli-version = 版本
 cli-tmk-check-value = 主密钥校验值
 cli-working-keys = 工作密钥
+cli-role = 角色
+cli-on-duty = 当班
+cli-locked = 已锁定
+cli-must-change = 须改密码
+cli-wrong = 连续输错
+cli-challenge = 挑战码
+cli-at-the-keypad = 请在终端键盘上继续
 
 # 进行中的请求。
 cli-request-id = 请求号 { $id }
@@ -94,6 +101,8 @@ cli-explain-print-not-started = 未开始:{ $why }
 cli-explain-print-unconfirmed = 未确认:{ $why }
 cli-explain-paper-again = 打印任务 { $job }:重打印({ $by })
 cli-explain-paper-dropped = 打印任务 { $job }:放弃({ $by })
+cli-explain-allowed-by = 操作员 { $operator } 已授权
+cli-explain-wrong-password = 操作员 { $operator } 密码错误
 cli-explain-mac-good = MAC 正确
 cli-explain-mac-wrong = MAC 错误
 cli-explain-mac-absent = 无 MAC

@@ -36,6 +36,7 @@ pub fn sale() -> Outcome {
         merchant: Some("898310058120001".into()),
         terminal: Some("20260001".into()),
         operator: "01".into(),
+        approved_by: None,
         entry: Some(EntryMode::Swipe),
         wallet: None,
         masked_pan: Some("622848******1234".into()),
