@@ -1,5 +1,6 @@
 //! The journal: what happened, in order. The machine's durable state is a fold over these.
 use crate::{
+    application::Application,
     account::{AccountId, Batch, Stan},
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
     outcome::Outcome,
@@ -217,6 +218,10 @@ pub enum Record {
     Requirement {
         account: AccountId,
         digit: u8,
+    },
+    /// The application for a terminal, as it stands from here on.
+    Application {
+        application: Box<Application>,
     },
     PaperQueued {
         job: Box<PaperJob>,

@@ -1,6 +1,7 @@
 //! The front door: what every face (D-Bus, JNI, web) calls. Implemented by the daemon and by the bus client.
 use crate::{
     account::AccountId,
+    application::{ApplicationShown, OfferShown, Step},
     device::Device,
     fault::Fault,
     money::Currency,
@@ -149,6 +150,12 @@ pub trait Terminal: Send + Sync {
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;
     fn totals<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<BatchTotals>>;
     fn info(&self) -> Reply<'_, TerminalInfo>;
+    /// What the acquirer offers to who applies for a terminal. Managers only, as all of the application.
+    fn offer<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OfferShown>;
+    /// How far the application for a terminal is.
+    fn application<'a>(&'a self, caller: &'a Caller) -> Reply<'a, ApplicationShown>;
+    /// Takes the application a step further; answers when that is durable, or was already.
+    fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()>;
     /// Everything that is told from now on.
     fn notices(&self) -> Notices;
 }

@@ -100,6 +100,10 @@ impl Machine {
             };
             return self.answer(call, Err(fault));
         }
+        if self.settings.accounts.is_empty() {
+            let rule = "the terminal is not activated: apply for an account, or configure one";
+            return self.answer(call, Err(Fault::WrongState { rule: rule.into() }));
+        }
         let account = match self.first_account(&request) {
             Ok(a) => a.clone(),
             Err(fault) => return self.answer(call, Err(fault)),

@@ -1,4 +1,5 @@
 //! What goes into the machine and what comes out of it.
+use crate::{Apply, TmsAsk, TmsEvent, TmsSettings};
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey,
     account::{Batch, Stan},
@@ -27,6 +28,8 @@ pub struct Settings {
     pub printer: bool,
     /// Records between snapshots.
     pub snapshot_every: u32,
+    /// The terminal can apply for accounts.
+    pub tms: Option<TmsSettings>,
 }
 
 #[derive(Clone, Debug)]
@@ -120,6 +123,17 @@ pub enum Input {
         txn: u64,
         by: String,
     },
+    /// A step of the application for a terminal.
+    Apply {
+        call: Call,
+        by: String,
+        step: Apply,
+    },
+    /// Answer to [`Effect::Tms`].
+    Tms {
+        tag: u64,
+        event: TmsEvent,
+    },
 }
 
 /// Where the original of a void is looked for.
@@ -179,6 +193,13 @@ pub enum Effect {
         job: Box<PaperJob>,
         duplicate: bool,
     },
+    /// Ask the terminal management; answered by [`Input::Tms`] with the same tag.
+    Tms {
+        tag: u64,
+        ask: TmsAsk,
+    },
+    /// Start over with the accounts that the journal holds now; nothing runs.
+    Renew,
 }
 
 /// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are

@@ -1,7 +1,8 @@
 //! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never waits.
-use crate::{AccountSettings, Effect, Input, ReplayError, Settings, Step, flow::Flow, links::InFlight, state::State};
+use crate::{AccountSettings, Effect, Input, ReplayError, Settings, Step, application::Applying, flow::Flow, links::InFlight, state::State};
 use payterm_schema::{
     AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
+    application::Problem,
     device::Way,
     notice::{Phase, Screen},
     outcome::Class,
@@ -60,6 +61,7 @@ pub struct Machine {
     pub(crate) screen: Screen,
     /// When the result leaves the screen.
     pub(crate) screen_until: Option<Time>,
+    pub(crate) applying: Applying,
 }
 
 impl Machine {
@@ -87,6 +89,7 @@ impl Machine {
             tags: 0,
             screen: Screen::Idle,
             screen_until: None,
+            applying: Applying::default(),
         })
     }
 
@@ -110,7 +113,7 @@ impl Machine {
         self.end_interrupted();
         self.strand();
         self.recover_papers();
-        self.show(Screen::Idle);
+        self.show(self.rest_page());
         self.finish_step()
     }
 
@@ -133,6 +136,8 @@ impl Machine {
             Input::Reprint { call, outcome } => self.reprint(call, *outcome),
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
             Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
+            Input::Apply { call, by, step } => self.apply(call, &by, step),
+            Input::Tms { tag, event } => self.tms(tag, event),
         }
         self.finish_step()
     }
@@ -143,14 +148,14 @@ impl Machine {
         let links = self.links.values().map(|l| l.until).min();
         let papers = self.paper_due();
         let accounts = self.settings.accounts.iter().filter_map(|a| self.account_due(a)).min();
-        [flow, links, papers, accounts, self.screen_until].into_iter().flatten().min()
+        [flow, links, papers, accounts, self.screen_until, self.application_due()].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) -> Step {
         self.now = self.now.max(now);
         if self.screen_until.is_some_and(|t| t <= self.now) {
             self.screen_until = None;
-            self.show(Screen::Idle);
+            self.show(self.rest_page());
         }
         self.silent_links();
         if self.flow.as_ref().and_then(Flow::until).is_some_and(|t| t <= self.now) {
@@ -175,6 +180,7 @@ impl Machine {
             self.drive_account(&id);
         }
         self.drive_papers();
+        self.drive_application();
     }
 
     /// The durable state: equal after `replay(snapshot, tail)` (invariant 7).
@@ -192,6 +198,10 @@ impl Machine {
     }
     pub fn screen(&self) -> &Screen {
         &self.screen
+    }
+    /// Why the terminal management could not be asked, while that is so.
+    pub fn application_problem(&self) -> Option<Problem> {
+        self.applying.problem
     }
     pub fn obligations(&self) -> &[Obligation] {
         &self.state.obligations

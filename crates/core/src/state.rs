@@ -3,6 +3,7 @@ use crate::ReplayError;
 use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
+    application::{Application, Parameters},
     host::MacVerdict,
     kind::Side,
     outcome::Status,
@@ -11,7 +12,10 @@ use payterm_schema::{
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Everything that a restart must know. Bounded: the running request, what it owes, open papers, totals per account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,9 @@ pub struct State {
     pub voidable: BTreeSet<u64>,
     /// Papers that are not done, by job.
     pub papers: BTreeMap<u64, PaperJob>,
+    /// The application for a terminal; shared, because who looks at the state takes a copy of it.
+    #[serde(default)]
+    pub application: Option<Arc<Application>>,
     /// `seq` of the last snapshot.
     pub snapshot_seq: u64,
 }
@@ -218,6 +225,7 @@ impl State {
             }
             Record::SignInFailed { account, .. } | Record::SignedOut { account, .. } => self.accounts.entry(account.clone()).or_default().signed_in = false,
             Record::Requirement { account, digit } => self.accounts.entry(account.clone()).or_default().requirement = *digit,
+            Record::Application { application } => self.application = Some(Arc::new((**application).clone())),
             Record::PaperQueued { job } => {
                 self.last_job = job.id;
                 self.papers.insert(job.id, (**job).clone());
@@ -238,6 +246,23 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// The accounts and lists that an activated terminal was given, as the journal has them: the settings of a machine are made
+    /// with these before it is replayed.
+    pub fn granted(snapshot: Option<&str>, tail: &[Entry]) -> Result<Option<Parameters>, ReplayError> {
+        #[derive(Deserialize)]
+        struct Kept {
+            #[serde(default)]
+            application: Option<Application>,
+        }
+        let in_tail = tail.iter().rev().find_map(|e| if let Record::Application { application } = &e.record { Some((**application).clone()) } else { None });
+        let application = match (in_tail, snapshot) {
+            (Some(a), _) => Some(a),
+            (None, Some(json)) => serde_json::from_str::<Kept>(json)?.application,
+            (None, None) => None,
+        };
+        Ok(application.and_then(|a| a.parameters))
     }
 
     fn landed(&mut self, txn: u64) {

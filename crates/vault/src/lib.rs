@@ -8,7 +8,9 @@ mod keys;
 mod load;
 pub mod primitives;
 mod sealing;
+mod terminal;
 mod vault;
 
 pub use sealing::{SealingKey, SealingKeyError};
+pub use terminal::{TerminalKey, WrappedTmk};
 pub use vault::{AccountMac, KeysRefused, Vault, VaultError};

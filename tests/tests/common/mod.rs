@@ -61,6 +61,7 @@ pub fn settings() -> Settings {
         test: true,
         printer: true,
         snapshot_every: 10_000,
+        tms: None,
     }
 }
 
