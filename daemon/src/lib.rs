@@ -16,6 +16,7 @@ pub mod store;
 pub mod supervise;
 mod systemd;
 pub mod terminal;
+pub mod tms;
 
 pub use demo::prepare as prepare_demo;
-pub use house::{Daemon, Options, RunError, run};
+pub use house::{Daemon, Ended, Options, RunError, run};

@@ -15,10 +15,13 @@ use crate::{
     spooler::Spooler,
     store::{Commit, Loaded, Store, StoreError},
     supervise::{self, Child, Life},
+    tms::Tms,
 };
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use payterm_core::{Call, Effect, Input, Machine, Settings, State, Step};
-use payterm_schema::{AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, device::Way, notice::Phase, time::Millis};
+use payterm_schema::{
+    AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, application::Problem, device::Way, notice::Phase, time::Millis,
+};
 use payterm_texts::{ScreenContext, Texts};
 use payterm_vault::Vault;
 use std::{
@@ -26,7 +29,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
 /// Messages that may wait for the terminal. 256: callers, devices and hosts together.
 const MAILBOX: usize = 256;
@@ -50,6 +53,9 @@ pub struct House {
     pub spooler: Child<Spooler>,
     pub notices: broadcast::Sender<Notice>,
     pub mishaps: Mishaps,
+    pub tms: Option<Arc<Tms>>,
+    /// Told when the daemon is to start over.
+    pub renew: Arc<Notify>,
 }
 
 /// A question of a caller: the machine answers it when it is durable.
@@ -89,6 +95,7 @@ pub struct View {
     pub running: Option<RequestKey>,
     pub phase: Phase,
     pub screen: Screen,
+    pub application_problem: Option<Problem>,
 }
 
 /// What waits for the disk.
@@ -374,7 +381,13 @@ impl Handler<Look> for TerminalActor {
     type Result = ResponseFuture<Result<View, Fault>>;
     fn handle(&mut self, _: Look, ctx: &mut Self::Context) -> Self::Result {
         let Some(m) = &self.machine else { return Box::pin(async { Err(Fault::Restarting { part: "terminal".into() }) }) };
-        let view = View { state: m.state().clone(), running: m.running().map(|(k, _)| k.clone()), phase: m.phase(), screen: m.screen().clone() };
+        let view = View {
+            state: m.state().clone(),
+            running: m.running().map(|(k, _)| k.clone()),
+            phase: m.phase(),
+            screen: m.screen().clone(),
+            application_problem: m.application_problem(),
+        };
         let (to, heard) = oneshot::channel();
         // The machine may be ahead of the disk: what it says waits like an effect.
         let out = self.queue.push(None, vec![Out::View(Box::new(view), to)]);

@@ -2,7 +2,7 @@
 //! object server knows no callers, so it would show one app's order numbers to the next.
 use crate::{
     calls::{Values, object_path, text},
-    describe::{self, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, QUEUE, TRANSACTION},
+    describe::{self, APPLICATION, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, QUEUE, TRANSACTION},
     link::{Face, Link, lock},
     path::{self, ROOT},
     peer::{Peer, key_of, sees},
@@ -85,7 +85,7 @@ fn running_path(caller: &Caller, running: Option<&RequestKey>) -> Variant<'stati
 /// A page that shows another app's amount or card is not told.
 pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&RequestKey>) -> bool {
     match screen {
-        Screen::Idle | Screen::Trouble { .. } => true,
+        Screen::Idle | Screen::Trouble { .. } | Screen::Application { .. } => true,
         Screen::Result { outcome } => sees(caller, &outcome.key.app),
         Screen::Confirm { .. } | Screen::Present { .. } | Screen::Pin { .. } | Screen::Wait { .. } => {
             caller.manager || running.is_some_and(|k| sees(caller, &k.app))
@@ -168,7 +168,9 @@ impl Link {
             (MANAGER, [MANAGER, ..]) => manager_properties(caller, &terminal.info().await?),
             (TRANSACTION, [TRANSACTION]) => transaction_properties(&terminal.recall(caller, &key_of(caller, path)?).await?),
             (DEVICE, [DEVICE]) => Ok(device_properties(&self.face.device(path).await?)),
-            (QUEUE | BATCH | OBJECT_MANAGER, [MANAGER, ..]) | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => Ok(BTreeMap::new()),
+            (QUEUE | BATCH | APPLICATION | OBJECT_MANAGER, [MANAGER, ..]) | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => {
+                Ok(BTreeMap::new())
+            }
             _ => Err(Fault::not_found("interface", &interface.chars().take(128).collect::<String>())),
         }
     }

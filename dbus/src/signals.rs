@@ -113,7 +113,7 @@ impl Face {
                 all.retain(|k, _| matches!(*k, "State" | "Health" | "Restarts"));
                 out.push(changed(device_path(&device.name), DEVICE, dict(all)));
             }
-            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Requirement { .. } => {}
+            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Application { .. } | Notice::Requirement { .. } => {}
         }
         out
     }
@@ -127,7 +127,7 @@ impl Face {
                 Err(_) => caller.manager,
             },
             Notice::Paper { job } => sees(caller, &job.outcome.key.app),
-            Notice::Obligation { .. } => caller.manager,
+            Notice::Obligation { .. } | Notice::Application { .. } => caller.manager,
             Notice::Device { .. } | Notice::Requirement { .. } => true,
         }
     }

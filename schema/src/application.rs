@@ -146,7 +146,9 @@ impl Draft {
         if !among(&self.phone, 5..=20, |b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b' ')) {
             return Err(Fault::invalid("phone", "5 to 20 of 0-9 + - and space"));
         }
-        let mail = |m: &String| among(m, 3..=80, |b| b.is_ascii_graphic()) && m.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && !b.contains('@'));
+        let mail = |m: &String| {
+            among(m, 3..=80, |b| b.is_ascii_graphic()) && m.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && !b.contains('@'))
+        };
         if !self.email.as_ref().is_none_or(mail) {
             return Err(Fault::invalid("email", "up to 80 characters with one @"));
         }

@@ -1,6 +1,13 @@
 //! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a default with
 //! a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules across keys are [`Config::check`].
-use crate::{account::AccountId, application::{FeeRow, check_fees}, device::DeviceKind, fault::Fault, kind::Kind, money::Currency};
+use crate::{
+    account::AccountId,
+    application::{FeeRow, check_fees},
+    device::DeviceKind,
+    fault::Fault,
+    kind::Kind,
+    money::Currency,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, path::PathBuf};

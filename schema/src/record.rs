@@ -1,7 +1,7 @@
 //! The journal: what happened, in order. The machine's durable state is a fold over these.
 use crate::{
-    application::Application,
     account::{AccountId, Batch, Stan},
+    application::Application,
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
     outcome::Outcome,
     paper::{PaperJob, PrintResult},

@@ -105,6 +105,7 @@ impl From<Fault> for Stop {
             | Fault::WrongState { .. }
             | Fault::NoAccount { .. }
             | Fault::Original { .. }
+            | Fault::Management { .. }
             | Fault::StoreFailed { .. } => Stop::Defect(format!("{}: {e}", e.name())),
         }
     }

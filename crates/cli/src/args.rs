@@ -151,6 +151,11 @@ pub enum Command {
     Totals,
     /// Facts about the terminal.
     Info,
+    /// Applies for a terminal: merchant and terminal numbers, parameters and master key from the acquirer (managers).
+    Apply {
+        #[command(subcommand)]
+        action: ApplyAction,
+    },
     /// Shows everything that the terminal tells, until Ctrl-C.
     Watch,
     /// The customer's hands at virtual devices.
@@ -270,6 +275,28 @@ fn account(text: &str) -> Result<AccountId, String> {
 }
 fn stan(text: &str) -> Result<Stan, String> {
     text.parse().ok().and_then(Stan::new).ok_or_else(|| "1 to 999999".into())
+}
+
+#[derive(Subcommand)]
+pub enum ApplyAction {
+    /// Shows what the acquirer offers: fees, settlement, conditions, and the hash to accept.
+    Offer,
+    /// Fills the application in from a file, TOML or (.json) JSON: name, legal_name, licence, address, city, category, contact,
+    /// phone, email, products.
+    Draft {
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Accepts the offer with this hash.
+    Accept { hash: String },
+    /// Sends the application.
+    Submit,
+    /// How far the application is.
+    Status,
+    /// Asks the acquirer now.
+    Refresh,
+    /// Fetches parameters and master key of an approved application; returns when the terminal is in service.
+    Activate,
 }
 
 #[derive(Subcommand)]

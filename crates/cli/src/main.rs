@@ -2,6 +2,7 @@
 //!
 //! Invariant: an exit status of 0 after a payment means approved, and nothing else does; no secret is ever printed, and none has to stand on
 //! the command line.
+mod apply;
 mod args;
 mod bus;
 mod explain;
@@ -70,6 +71,7 @@ impl Failure {
                     | Fault::WrongState { .. }
                     | Fault::NoAccount { .. }
                     | Fault::Original { .. }
+                    | Fault::Management { .. }
                     | Fault::StoreFailed { .. }
                     | Fault::Restarting { .. }
                     | Fault::ShuttingDown => 3,
@@ -197,6 +199,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             let info = Bus::connect(global).await?.client.info().await?;
             ui.result(&info, || show::info(ui, &info));
         }
+        Command::Apply { action } => apply::run(global, ui, action).await?,
         Command::Watch => return watch(global, ui).await,
         Command::Virtual(args) => hands::run(ui, args)?,
         Command::Vault { action } => keys::run(ui, action)?,

@@ -183,6 +183,7 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
             let problem = j.problem.as_deref().unwrap_or_default();
             format!("{} {} {} {problem}", j.outcome.key, ui.texts.word(j.kind), ui.texts.word(j.state))
         }
+        Notice::Application { application } => ui.say("cli-notice-application", &[("stage", &ui.texts.word(application.stage))]),
         Notice::Requirement { account, digit } => ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)]),
     };
     block(&text)

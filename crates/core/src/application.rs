@@ -47,6 +47,7 @@ pub enum TmsAsk {
     /// Parameters and key. Answered when the keys are in the vault.
     Grant {
         application: String,
+        draft: Box<Draft>,
     },
 }
 
@@ -206,7 +207,7 @@ impl Machine {
         let ask = match a.stage {
             Stage::Submitted => TmsAsk::Submit(Box::new((*a).clone())),
             Stage::InReview => TmsAsk::Standing { application: a.id.clone(), revision: a.revision },
-            Stage::Approved => TmsAsk::Grant { application: a.id.clone() },
+            Stage::Approved => TmsAsk::Grant { application: a.id.clone(), draft: Box::new(a.draft.clone()) },
             Stage::Draft | Stage::Rejected | Stage::Activated => return,
         };
         let tag = self.tag();

@@ -3,7 +3,7 @@ use crate::ReplayError;
 use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
-    application::{Application, Parameters},
+    application::Application,
     host::MacVerdict,
     kind::Side,
     outcome::Status,
@@ -248,21 +248,19 @@ impl State {
         Ok(())
     }
 
-    /// The accounts and lists that an activated terminal was given, as the journal has them: the settings of a machine are made
-    /// with these before it is replayed.
-    pub fn granted(snapshot: Option<&str>, tail: &[Entry]) -> Result<Option<Parameters>, ReplayError> {
+    /// The application as the journal has it: the settings of a machine are made with what it was granted, before it is replayed.
+    pub fn application_in(snapshot: Option<&str>, tail: &[Entry]) -> Result<Option<Application>, ReplayError> {
         #[derive(Deserialize)]
         struct Kept {
             #[serde(default)]
             application: Option<Application>,
         }
         let in_tail = tail.iter().rev().find_map(|e| if let Record::Application { application } = &e.record { Some((**application).clone()) } else { None });
-        let application = match (in_tail, snapshot) {
-            (Some(a), _) => Some(a),
-            (None, Some(json)) => serde_json::from_str::<Kept>(json)?.application,
-            (None, None) => None,
-        };
-        Ok(application.and_then(|a| a.parameters))
+        match (in_tail, snapshot) {
+            (Some(a), _) => Ok(Some(a)),
+            (None, Some(json)) => Ok(serde_json::from_str::<Kept>(json)?.application),
+            (None, None) => Ok(None),
+        }
     }
 
     fn landed(&mut self, txn: u64) {

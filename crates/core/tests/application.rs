@@ -234,9 +234,9 @@ fn a_power_cut_between_any_two_steps_changes_nothing() {
     let mut plain = Bench::new(None);
     whole_way(&mut plain);
     assert_eq!((plain.renewed, plain.office.received.len()), (1, 2));
-    assert_eq!(State::granted(None, &plain.disk).unwrap(), Some(parameters()));
+    assert_eq!(State::application_in(None, &plain.disk).unwrap().unwrap().parameters, Some(parameters()));
     let snapshot = serde_json::to_string(plain.machine.state()).unwrap();
-    assert_eq!(State::granted(Some(&snapshot), &[]).unwrap(), Some(parameters()));
+    assert_eq!(State::application_in(Some(&snapshot), &[]).unwrap().unwrap().parameters, Some(parameters()));
     let last = plain.steps + 2;
     for n in 1..=last {
         for durable in [false, true] {
@@ -298,7 +298,9 @@ fn what_comes_out_of_turn_is_refused_and_changes_nothing() {
     b.accept().unwrap();
     b.surely(&Apply::Submit).unwrap();
     let records = b.disk.len();
-    for step in [Apply::Activate, Apply::Draft { id: String::new(), draft: Box::new(draft()) }, Apply::Accept { offer: Box::new(offer()), terms: Box::new(terms()) }] {
+    for step in
+        [Apply::Activate, Apply::Draft { id: String::new(), draft: Box::new(draft()) }, Apply::Accept { offer: Box::new(offer()), terms: Box::new(terms()) }]
+    {
         assert!(wrong_state(b.apply(step)));
     }
     assert_eq!(b.apply(Apply::Submit), Some(Ok(())), "once more is the same");

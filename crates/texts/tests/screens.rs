@@ -1,7 +1,7 @@
 //! Every page on every display size.
 mod common;
 use common::*;
-use payterm_schema::{Money, Outcome, Screen, Status, Time, config::Language, device::Way};
+use payterm_schema::{Money, Outcome, Screen, Status, Time, application::Stage, config::Language, device::Way};
 use payterm_texts::{ScreenContext, Texts};
 use proptest::prelude::*;
 
@@ -35,10 +35,12 @@ fn pages() -> Vec<Screen> {
         Screen::Wait { what: "no-such-wait".into(), until: AT },
         Screen::Trouble { what: "store-failed".into() },
         Screen::Trouble { what: "no-such-trouble".into() },
+        Screen::Application { stage: None, reason: None },
         result(balance()),
         result(void()),
         result(Outcome { answer_by: None, ..unknown() }),
     ];
+    pages.extend(Stage::ALL.map(|stage| Screen::Application { stage: Some(stage), reason: Some("licence not readable".into()) }));
     for status in [Status::Running, Status::Approved, Status::Declined, Status::Cancelled, Status::Failed, Status::Unknown] {
         pages.push(result(Outcome { status, ..declined() }));
     }

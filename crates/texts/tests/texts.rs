@@ -3,6 +3,7 @@ mod common;
 use common::*;
 use payterm_schema::{
     Class, Kind, Outcome, Phase, Status,
+    application::{Problem, Product, Stage},
     config::Language,
     device::{DeviceKind, DeviceState, Way},
     host::{EntryMode, Wallet},
@@ -177,6 +178,9 @@ fn every_word_is_there() {
         all::<ObligationState>(),
         all::<PaperKind>(),
         all::<PaperState>(),
+        all::<Stage>(),
+        all::<Product>(),
+        all::<Problem>(),
     ]
     .concat();
     assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len());
@@ -188,6 +192,8 @@ fn every_word_is_there() {
     assert!(Status::ALL.iter().all(|s| s.id() == format!("status-{}", s.name())));
     assert!(Phase::ALL.iter().all(|p| p.id() == format!("phase-{}", p.name())));
     assert!(DeviceKind::ALL.iter().all(|d| d.id() == format!("device-{}", d.name())));
+    assert_eq!(Stage::ALL.map(|s| format!("stage-{}", s.name())).to_vec(), all::<Stage>());
+    assert_eq!(Problem::ALL.map(|p| format!("apply-problem-{p}")).to_vec(), all::<Problem>());
     assert_eq!(Texts::new(Language::ZhCn).word(Kind::Sale), "消费");
 }
 

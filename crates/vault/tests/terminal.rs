@@ -1,7 +1,10 @@
 //! The terminal's own key and master keys wrapped to it.
 #![allow(clippy::unwrap_used)] // helpers of tests
 use payterm_schema::AccountId;
-use payterm_vault::{SealingKey, Vault, VaultError, WrappedTmk, primitives::{DesKey, wrap::wrap}};
+use payterm_vault::{
+    SealingKey, Vault, VaultError, WrappedTmk,
+    primitives::{DesKey, wrap::wrap},
+};
 use std::path::Path;
 
 fn open(dir: &Path, seed: u8) -> Vault {
@@ -12,14 +15,20 @@ fn tmk() -> Vec<u8> {
 }
 fn wrapped(public: &str, account: &str, label: &str, key: &[u8]) -> WrappedTmk {
     let check_value = DesKey::new(&key[..key.len().min(16)]).map(|k| k.kcv()[..3].to_vec()).unwrap_or_default();
-    WrappedTmk { account: AccountId::new(account).unwrap(), label: label.into(), wrapped: wrap(&hex::decode(public).unwrap(), label, key).unwrap(), check_value }
+    WrappedTmk {
+        account: AccountId::new(account).unwrap(),
+        label: label.into(),
+        wrapped: wrap(&hex::decode(public).unwrap(), label, key).unwrap(),
+        check_value,
+    }
 }
 
 #[test]
 fn a_wrapped_key_is_taken_over_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let v = open(dir.path(), 0);
-    let none = v.load_tmks_wrapped(&[WrappedTmk { account: AccountId::new("a").unwrap(), label: String::new(), wrapped: vec![0; 256], check_value: vec![0; 3] }]);
+    let none =
+        v.load_tmks_wrapped(&[WrappedTmk { account: AccountId::new("a").unwrap(), label: String::new(), wrapped: vec![0; 256], check_value: vec![0; 3] }]);
     assert!(matches!(none, Err(VaultError::Damaged(_))), "there is no terminal key yet: {none:?}");
     let key = v.terminal_key().unwrap();
     assert_eq!((key.fingerprint.len(), v.terminal_key().unwrap()), (64, key.clone()), "made once");
@@ -29,7 +38,10 @@ fn a_wrapped_key_is_taken_over_and_nothing_else() {
 
     let good = |account| wrapped(&key.public, account, "label", &tmk());
     // Each wrong one beside a good one: neither is taken.
-    let other = { let d = tempfile::tempdir().unwrap(); open(d.path(), 1).terminal_key().unwrap() };
+    let other = {
+        let d = tempfile::tempdir().unwrap();
+        open(d.path(), 1).terminal_key().unwrap()
+    };
     let mut torn = good("b");
     torn.wrapped[100] ^= 1;
     let bad = [

@@ -203,6 +203,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::SignInFailed { .. }
         | Record::SignedOut { .. }
         | Record::Requirement { .. }
+        | Record::Application { .. }
         | Record::PaperQueued { .. }
         | Record::PaperStarted { .. }
         | Record::PaperEnded { .. }

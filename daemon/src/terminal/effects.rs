@@ -8,8 +8,10 @@ use crate::{
     supervise::PATIENCE,
 };
 use actix::Context;
-use payterm_core::{Effect, Input, Query};
-use payterm_schema::{DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry};
+use payterm_core::{Effect, Input, Query, TmsEvent};
+use payterm_schema::{
+    DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, application::Problem, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry,
+};
 use payterm_texts::Texts;
 use std::{
     sync::{
@@ -98,6 +100,17 @@ impl TerminalActor {
                     Input::Printed { job: id, result }
                 });
             }
+            Effect::Tms { tag, ask } => {
+                let tms = house.tms.clone();
+                self.later(ctx, async move {
+                    let event = match tms {
+                        Some(tms) => tms.answer(ask).await,
+                        None => TmsEvent::Failed { problem: Problem::Unreachable, cause: "no [tms] is configured".into() },
+                    };
+                    Input::Tms { tag, event }
+                });
+            }
+            Effect::Renew => house.renew.notify_one(),
         }
     }
 }
@@ -122,6 +135,7 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
         }
         Notice::Obligation { obligation } => tracing::info!(txn = obligation.txn, stan = %obligation.plan.stan, state = ?obligation.state, "obligation"),
         Notice::Requirement { account, digit } => tracing::warn!(%account, digit, "the host asks for something that a person must do"),
+        Notice::Application { application: a } => tracing::info!(application = a.id, revision = a.revision, stage = a.stage.name(), "application"),
         Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } => {}
     }
     // Without a listener there is nobody to tell.
@@ -138,7 +152,7 @@ fn fill(texts: Texts, notice: &mut Notice) {
             }
         }
         Notice::Paper { job } => texts.fill(&mut job.outcome),
-        Notice::Started { .. } | Notice::Device { .. } | Notice::Obligation { .. } | Notice::Requirement { .. } => {}
+        Notice::Started { .. } | Notice::Device { .. } | Notice::Obligation { .. } | Notice::Application { .. } | Notice::Requirement { .. } => {}
     }
 }
 

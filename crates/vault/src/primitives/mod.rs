@@ -3,8 +3,8 @@
 pub mod f62;
 pub mod mac;
 pub mod pin;
-pub mod tr31;
 pub mod signature;
+pub mod tr31;
 pub mod track;
 pub mod wrap;
 

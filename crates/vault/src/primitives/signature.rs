@@ -7,7 +7,9 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// SubjectPublicKeyInfo of a P-256 key up to the point (RFC 5480): all of them begin with these bytes.
-const SPKI: [u8; 26] = [0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00];
+const SPKI: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 const POINT: usize = 65;
 
 /// The public key that signs.
@@ -72,7 +74,10 @@ mod tests {
     #[test]
     fn a_signature_of_openssl_is_good() {
         let spki = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200043e0e12654be27fbbcce23aeb626e14964d0c61a4b269d71bd518a1f1ff230fe60739656d83c799862c8380eafd1ef927f295d5a72f6fdf0c45cc76cb5804e636").unwrap();
-        let signature = hex::decode("304502203c15b992eacfa09f08f70cc0b520f7f56da6ec0218063e598d89d0644ec96c41022100e351562a27029f5b891a0fee7ac3c6d1269dbdefb04b5a0d3467a52bf2f50989").unwrap();
+        let signature = hex::decode(
+            "304502203c15b992eacfa09f08f70cc0b520f7f56da6ec0218063e598d89d0644ec96c41022100e351562a27029f5b891a0fee7ac3c6d1269dbdefb04b5a0d3467a52bf2f50989",
+        )
+        .unwrap();
         assert!(Verifier::from_spki(&spki).unwrap().good(b"payterm", &signature));
     }
 }
