@@ -326,8 +326,9 @@ impl Terminal for Front {
 
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         boxed(async move {
-            let mut jobs: Vec<PaperJob> = self.view().await?.state.papers.into_values().filter(|j| sees(caller, &j.outcome.key.app)).collect();
-            jobs.iter_mut().for_each(|j| self.texts.fill(&mut j.outcome));
+            let mut jobs: Vec<PaperJob> =
+                self.view().await?.state.papers.into_values().filter(|j| caller.manager || j.owner().is_some_and(|app| sees(caller, app))).collect();
+            jobs.iter_mut().filter_map(PaperJob::outcome_mut).for_each(|o| self.texts.fill(o));
             Ok(jobs)
         })
     }

@@ -30,7 +30,7 @@ impl Papers {
     }
     fn paper(&self, job: &PaperJob, duplicate: bool) -> payterm_texts::Paper {
         let t = &self.config.terminal;
-        let acquirer = job.outcome.account.as_ref().and_then(|a| self.acquirers.get(a)).cloned();
+        let acquirer = job.outcome().and_then(|o| o.account.as_ref()).and_then(|a| self.acquirers.get(a)).cloned();
         let context = SlipContext {
             language: t.language,
             utc_offset_minutes: t.utc_offset_minutes,

@@ -107,6 +107,8 @@ impl Link {
             operator: "01".into(),
             at: now,
             auth_code: None,
+            tip: None,
+            organisation: None,
         };
         let account = payterm_schema::AccountId::new("cup").unwrap();
         let message = HostMessage {

@@ -126,7 +126,7 @@ impl Face {
                 Ok(info) => sees_screen(caller, screen, info.running.as_ref()),
                 Err(_) => caller.manager,
             },
-            Notice::Paper { job } => sees(caller, &job.outcome.key.app),
+            Notice::Paper { job } => caller.manager || job.owner().is_some_and(|app| sees(caller, app)),
             Notice::Obligation { .. } | Notice::Application { .. } => caller.manager,
             Notice::Device { .. } | Notice::Requirement { .. } => true,
         }

@@ -37,6 +37,10 @@ pub enum Wallet {
 pub enum Leg {
     /// The request itself.
     Request,
+    /// An advice once more: the same message with the same STAN (MTI xxx1 where the profile's `repeat_mti` says so).
+    Repeat,
+    /// What became of a payment by code (host-protocol §8): `plan.stan` is the query's own, `plan.original` names the payment.
+    Query,
     /// Its reversal 冲正 (0400), with F39 of [`ReversalReason`].
     Reversal(ReversalReason),
 }
@@ -88,15 +92,22 @@ pub struct Plan {
     pub operator: String,
     /// When the plan was made (F12, F13 where the terminal sends them).
     pub at: Time,
-    /// F38 when known (reversal of an answered request).
+    /// F38 when known (reversal of an answered request); of a voice sale the issuer's code.
     pub auth_code: Option<String>,
+    /// F48 of a tip adjustment, minor units; `amount` is the new total then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tip: Option<u64>,
+    /// F63 of a refund: the card organisation of the original, "000" when it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
 }
 
 /// What a message says of its original (F37, F38, F61).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OriginalRef {
-    pub batch: Batch,
-    pub stan: Stan,
+    /// Batch and STAN; none (zeros in F61) when the original is not in our journal.
+    pub batch: Option<Batch>,
+    pub stan: Option<Stan>,
     /// MMDD as the host gave it (F13).
     pub date: Option<String>,
     pub rrn: Option<String>,
@@ -218,8 +229,16 @@ pub struct HostAnswer {
     pub texts: Vec<String>,
     /// Merchant's fee in minor units, where the profile says where it is.
     pub fee: Option<u64>,
+    /// F62 of a parameters reply: `key=value` pairs, at most [`HostAnswer::MAX_PARAMETERS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<(String, String)>,
     /// Processing requirement of the header (0 none, 3 sign in again ...).
     pub requirement: u8,
+}
+
+impl HostAnswer {
+    /// Greatest number of parameters in one reply; F62 holds 512 bytes.
+    pub const MAX_PARAMETERS: usize = 64;
 }
 
 /// A frame as the dispute page shows it; masked when made, never holds a secret.
@@ -264,8 +283,19 @@ pub struct CodeRule {
     pub reverse: bool,
 }
 
+/// When a pending payment by code is asked for (host-protocol §8), counted from its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalletQuery {
+    /// The first query.
+    pub first: crate::time::Millis,
+    /// From one query to the next.
+    pub every: crate::time::Millis,
+    /// Then the payment is reversed.
+    pub until: crate::time::Millis,
+}
+
 /// What the core needs to know of an acquirer's profile; made by `hosts` from the profile's TOML.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostRules {
     /// By F39; a code that is not here is a failure of class C, `Never`.
     pub codes: std::collections::BTreeMap<String, CodeRule>,
@@ -279,4 +309,16 @@ pub struct HostRules {
     pub wallet_undo_after: std::collections::BTreeMap<Wallet, crate::time::Millis>,
     /// Wallets this profile can take.
     pub wallets: Vec<Wallet>,
+    /// Codes that end an advice (00, 94).
+    pub advice_ends: Vec<String>,
+    /// The profile has a query message ([`Leg::Query`]).
+    pub query: bool,
+    /// When to query, by wallet; a wallet that is not here is not queried.
+    pub wallet_query: std::collections::BTreeMap<Wallet, WalletQuery>,
+    /// Codes of a success by another amount (10): F4 of the answer is what was approved.
+    pub partial: Vec<String>,
+    /// Greatest completion in percent of its pre-authorisation (115).
+    pub completion_percent: u32,
+    /// Kinds that this profile has a message for.
+    pub kinds: Vec<Kind>,
 }

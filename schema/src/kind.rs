@@ -11,8 +11,28 @@ pub enum Kind {
     Sale,
     /// 消费撤销: takes back a sale of the open batch.
     Void,
+    /// 退货: gives back a payment of any batch, the whole or a part.
+    Refund,
     /// 余额查询
     Balance,
+    /// 预授权: sets an amount of the card aside; nothing is paid.
+    PreAuth,
+    /// 预授权撤销: frees what a pre-authorisation set aside.
+    PreAuthCancel,
+    /// 预授权完成请求: pays out of a pre-authorisation.
+    Completion,
+    /// 预授权完成通知: the same, told afterwards; the acquirer may not refuse it.
+    CompletionAdvice,
+    /// 预授权完成撤销: takes back a completion of the open batch; its hold comes back.
+    CompletionCancel,
+    /// 小费调整: adds a tip to a sale of the open batch.
+    TipAdjust,
+    /// 离线结算: a sale that the issuer authorised by telephone.
+    VoiceSale,
+    /// 参数下载: the acquirer's parameters for this terminal.
+    Parameters,
+    /// 状态上送: tells the acquirer how the terminal is.
+    StatusUpload,
     /// 签到
     SignIn,
     /// 签退
@@ -21,23 +41,14 @@ pub enum Kind {
     Echo,
 }
 
-/// What a frame that left owes when no answer came (host-protocol §3).
+/// Whether the request names an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Recovery {
-    /// Send a reversal until 00, 12 or 25.
-    Reverse,
-    /// Nothing is owed: ask again.
-    AskAgain,
-}
-
-/// Which side of the settlement totals an approval counts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    Debit,
-    Credit,
+pub enum AmountRule {
     None,
+    Needed,
+    /// Without one: all that is left of the original.
+    Optional,
 }
 
 /// How the original transaction is found.
@@ -47,60 +58,199 @@ pub enum OriginalBy {
     None,
     /// By the original's request id, or by STAN or RRN in the open batch.
     OpenBatch,
+    /// By the original's request id, or by RRN and date; it need not be in our journal.
+    AnyBatch,
+    /// The pre-authorisation: by its request id, or by authorisation code (F38) and date; it need not be in our journal.
+    Authorisation,
+}
+
+/// Whether the customer presents a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CardRule {
+    None,
+    Needed,
+    /// The card again when the original was paid by card or is not known; nothing for a wallet's.
+    AsOriginal,
+}
+
+/// Which operator may do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    Cashier,
+    Supervisor,
+}
+
+/// What a frame that left owes when no answer came (host-protocol §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovery {
+    /// Send a reversal until 00, 12 or 25.
+    Reverse,
+    /// Send the same message again, with the same STAN, until 00 or 94.
+    Repeat,
+    /// Never reversed, never sent again: a person asks the acquirer.
+    AskPerson,
+    /// Nothing is owed: ask again.
+    AskAgain,
+}
+
+/// Which side of the settlement totals an approval counts on; a tip adjustment counts by its tip only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Debit,
+    Credit,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KindRow {
     pub kind: Kind,
-    pub amount: bool,
+    /// Of a tip adjustment: the tip.
+    pub amount: AmountRule,
     pub original: OriginalBy,
-    /// A card or a payment code is presented by the customer.
-    pub card: bool,
+    pub card: CardRule,
+    /// A payment code may be presented in place of a card.
     pub code: bool,
     pub pin: bool,
+    /// The request names the authorisation code that the issuer gave by telephone.
+    pub voice: bool,
+    pub right: Right,
     pub recovery: Recovery,
+    /// May be accepted without the host, by policy.
+    pub offline: bool,
     pub side: Side,
     pub slip: bool,
     /// An authorisation: waits for the account's obligations and a sign-in.
     pub authorisation: bool,
+    /// What a second try under a new request id does.
+    pub second: &'static str,
 }
 
 const fn row(kind: Kind) -> KindRow {
     KindRow {
         kind,
-        amount: false,
+        amount: AmountRule::None,
         original: OriginalBy::None,
-        card: false,
+        card: CardRule::None,
         code: false,
         pin: false,
+        voice: false,
+        right: Right::Cashier,
         recovery: Recovery::AskAgain,
+        offline: false,
         side: Side::None,
         slip: false,
         authorisation: false,
+        second: "asks again",
     }
 }
 
+/// What the customer pays for: amount, slip, authorisation.
+const fn financial(kind: Kind) -> KindRow {
+    KindRow { slip: true, authorisation: true, ..row(kind) }
+}
+
 impl Kind {
-    pub const ALL: [Kind; 6] = [Kind::Sale, Kind::Void, Kind::Balance, Kind::SignIn, Kind::SignOff, Kind::Echo];
+    pub const ALL: [Kind; 16] = [
+        Kind::Sale,
+        Kind::Void,
+        Kind::Refund,
+        Kind::Balance,
+        Kind::PreAuth,
+        Kind::PreAuthCancel,
+        Kind::Completion,
+        Kind::CompletionAdvice,
+        Kind::CompletionCancel,
+        Kind::TipAdjust,
+        Kind::VoiceSale,
+        Kind::Parameters,
+        Kind::StatusUpload,
+        Kind::SignIn,
+        Kind::SignOff,
+        Kind::Echo,
+    ];
 
     pub const fn row(self) -> KindRow {
         match self {
             Kind::Sale => KindRow {
-                amount: true,
-                card: true,
+                amount: AmountRule::Needed,
+                card: CardRule::Needed,
                 code: true,
                 pin: true,
                 recovery: Recovery::Reverse,
+                offline: true,
                 side: Side::Debit,
-                slip: true,
-                authorisation: true,
-                ..row(self)
+                second: "is a new payment",
+                ..financial(self)
             },
-            Kind::Void => {
-                KindRow { original: OriginalBy::OpenBatch, recovery: Recovery::Reverse, side: Side::Credit, slip: true, authorisation: true, ..row(self) }
-            }
-            Kind::Balance => KindRow { card: true, pin: true, authorisation: true, ..row(self) },
-            Kind::SignIn | Kind::SignOff | Kind::Echo => row(self),
+            Kind::Void => KindRow {
+                original: OriginalBy::OpenBatch,
+                right: Right::Supervisor,
+                recovery: Recovery::Reverse,
+                side: Side::Credit,
+                second: "refused: original-voided",
+                ..financial(self)
+            },
+            Kind::Refund => KindRow {
+                amount: AmountRule::Optional,
+                original: OriginalBy::AnyBatch,
+                card: CardRule::AsOriginal,
+                right: Right::Supervisor,
+                recovery: Recovery::AskPerson,
+                side: Side::Credit,
+                second: "refunds a further part; refused above what is left of the original",
+                ..financial(self)
+            },
+            Kind::Balance => KindRow { card: CardRule::Needed, pin: true, authorisation: true, ..row(self) },
+            Kind::PreAuth => KindRow {
+                amount: AmountRule::Needed,
+                card: CardRule::Needed,
+                pin: true,
+                recovery: Recovery::Reverse,
+                second: "sets a further amount aside",
+                ..financial(self)
+            },
+            Kind::PreAuthCancel => KindRow {
+                original: OriginalBy::Authorisation,
+                card: CardRule::Needed,
+                pin: true,
+                right: Right::Supervisor,
+                recovery: Recovery::Reverse,
+                second: "refused: original-cancelled",
+                ..financial(self)
+            },
+            Kind::Completion => KindRow { pin: true, recovery: Recovery::Reverse, ..completion(self) },
+            Kind::CompletionAdvice => KindRow { recovery: Recovery::Repeat, ..completion(self) },
+            Kind::CompletionCancel => KindRow {
+                original: OriginalBy::OpenBatch,
+                right: Right::Supervisor,
+                recovery: Recovery::Reverse,
+                side: Side::Credit,
+                second: "refused: original-voided",
+                ..financial(self)
+            },
+            Kind::TipAdjust => KindRow {
+                amount: AmountRule::Needed,
+                original: OriginalBy::OpenBatch,
+                recovery: Recovery::Repeat,
+                side: Side::Debit,
+                second: "refused: original-adjusted",
+                ..financial(self)
+            },
+            Kind::VoiceSale => KindRow {
+                amount: AmountRule::Needed,
+                card: CardRule::Needed,
+                voice: true,
+                recovery: Recovery::Repeat,
+                side: Side::Debit,
+                second: "is a new payment",
+                ..financial(self)
+            },
+            Kind::Parameters => KindRow { right: Right::Supervisor, ..row(self) },
+            Kind::StatusUpload | Kind::SignIn | Kind::SignOff | Kind::Echo => row(self),
         }
     }
     /// The name in config, JSON, SQL and D-Bus.
@@ -108,10 +258,39 @@ impl Kind {
         match self {
             Kind::Sale => "sale",
             Kind::Void => "void",
+            Kind::Refund => "refund",
             Kind::Balance => "balance",
+            Kind::PreAuth => "pre_auth",
+            Kind::PreAuthCancel => "pre_auth_cancel",
+            Kind::Completion => "completion",
+            Kind::CompletionAdvice => "completion_advice",
+            Kind::CompletionCancel => "completion_cancel",
+            Kind::TipAdjust => "tip_adjust",
+            Kind::VoiceSale => "voice_sale",
+            Kind::Parameters => "parameters",
+            Kind::StatusUpload => "status_upload",
             Kind::SignIn => "sign_in",
             Kind::SignOff => "sign_off",
             Kind::Echo => "echo",
         }
+    }
+    /// The kind of this name, or none.
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|k| k.name() == name)
+    }
+    /// All names, for a fault's rule: `sale, void, ...`.
+    pub fn names() -> String {
+        Kind::ALL.map(Kind::name).join(", ")
+    }
+}
+
+const fn completion(kind: Kind) -> KindRow {
+    KindRow {
+        amount: AmountRule::Needed,
+        original: OriginalBy::Authorisation,
+        card: CardRule::Needed,
+        side: Side::Debit,
+        second: "refused: original-completed",
+        ..financial(kind)
     }
 }

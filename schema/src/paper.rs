@@ -41,7 +41,48 @@ pub struct PaperJob {
     pub attempts: u32,
     /// Why it is not printed yet.
     pub problem: Option<String>,
-    pub outcome: Box<Outcome>,
+    /// The app that sees it; absent for an outcome's paper, which its request's app sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// The transaction it belongs to, when that is not its outcome's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txn: Option<u64>,
+    /// One key beside the others, named as the content: `"outcome":{...}`.
+    #[serde(flatten)]
+    pub content: PaperContent,
+}
+
+/// What is on a paper; kept with the job, so that it is the same at every try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaperContent {
+    /// A transaction's slip.
+    Outcome(Box<Outcome>),
+}
+
+impl PaperJob {
+    /// A job that waits; `attempts` = 1 for a copy, which is never headed as an original.
+    pub fn new(id: u64, kind: PaperKind, attempts: u32, content: PaperContent) -> Self {
+        Self { id, kind, state: PaperState::Waiting, attempts, problem: None, app: None, txn: None, content }
+    }
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.content {
+            PaperContent::Outcome(o) => Some(o),
+        }
+    }
+    pub fn outcome_mut(&mut self) -> Option<&mut Outcome> {
+        match &mut self.content {
+            PaperContent::Outcome(o) => Some(o),
+        }
+    }
+    /// The app that sees it beside the managers; none = only they do.
+    pub fn owner(&self) -> Option<&str> {
+        self.app.as_deref().or_else(|| self.outcome().map(|o| o.key.app.as_str()))
+    }
+    /// The transaction it belongs to.
+    pub fn transaction(&self) -> Option<u64> {
+        self.txn.or_else(|| self.outcome().map(|o| o.txn))
+    }
 }
 
 /// What a printer driver answers for one job.
@@ -56,4 +97,21 @@ pub enum PrintResult {
     NotStarted(String),
     /// Bytes were sent and no confirmation came.
     Unconfirmed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_of_an_earlier_version_still_loads() {
+        let old = r#"{"id":7,"kind":"customer_copy","state":"held","attempts":1,"problem":null,"outcome":{"app":"till","id":"order-17","txn":42,
+            "kind":"sale","status":"approved","currency":"CNY","amount":"12.34","fee":"0.07","started":1000,
+            "place":{"shop":"s","address":"","city":""},"operator":"01","pin":true,"voided":false,"test":false}}"#;
+        let job: PaperJob = serde_json::from_str(old).expect("loads");
+        assert_eq!((job.owner(), job.transaction(), job.state), (Some("till"), Some(42), PaperState::Held));
+        assert_eq!(job.outcome().and_then(|o| o.sums.amount), Some(1234));
+        let again: PaperJob = serde_json::from_str(&serde_json::to_string(&job).expect("writes")).expect("loads again");
+        assert_eq!(again, job);
+    }
 }

@@ -2,7 +2,7 @@
 use crate::{
     account::AccountId,
     fault::Fault,
-    kind::{Kind, OriginalBy},
+    kind::{AmountRule, Kind, OriginalBy},
     money::{Currency, Money},
 };
 use schemars::JsonSchema;
@@ -33,16 +33,18 @@ impl std::fmt::Display for RequestKey {
     }
 }
 
-/// How the original of a void is named; exactly one of them.
+/// How the original is named; exactly one of them. Dates are MMDD in the host's time zone (F13).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Original {
     /// The original's request id (same app).
     Id(String),
-    /// RRN 检索参考号: 12 characters.
-    Rrn(String),
+    /// RRN 检索参考号: 12 characters (F37). A refund names the original's date with it.
+    Rrn { rrn: String, date: Option<String> },
     /// STAN 流水号 in the open batch.
     Stan(crate::account::Stan),
+    /// Authorisation code 授权码 of a pre-authorisation (F38): 6 characters.
+    AuthCode { code: String, date: String },
 }
 
 /// A request as the core runs it. On the wire (JSON, D-Bus `a{sv}`) it is [`RequestWire`].
@@ -52,9 +54,11 @@ pub struct Request {
     pub id: String,
     pub kind: Kind,
     pub amount: Option<Money>,
-    /// Needed for sign-in, sign-off and echo when there are several accounts; else routing decides.
+    /// Needed for messages of the terminal itself (sign-in, echo ...) when there are several accounts; else routing decides.
     pub account: Option<AccountId>,
     pub original: Option<Original>,
+    /// Of a voice sale: the code that the issuer gave by telephone, 6 letters or digits.
+    pub auth_code: Option<String>,
     /// The cashier must confirm on the terminal or through an agent before the card is asked for.
     pub confirm: bool,
     /// What happens when the caller leaves the bus before the frame left: true = cancelled (default).
@@ -81,6 +85,13 @@ pub struct RequestWire {
     pub original_rrn: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_stan: Option<u32>,
+    /// MMDD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_date: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_auth_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,8 +104,7 @@ impl TryFrom<RequestWire> for Request {
     type Error = Fault;
     fn try_from(w: RequestWire) -> Result<Self, Fault> {
         RequestKey::new("app", &w.id)?;
-        let kind =
-            Kind::ALL.into_iter().find(|k| k.name() == w.kind).ok_or_else(|| Fault::invalid("kind", "one of sale, void, balance, sign_in, sign_off, echo"))?;
+        let kind = Kind::named(&w.kind).ok_or_else(|| Fault::invalid("kind", &format!("one of {}", Kind::names())))?;
         let row = kind.row();
         let amount = match (w.amount, w.currency) {
             (Some(a), Some(c)) => Some(c.parse::<Currency>().and_then(|c| Money::parse(&a, c)).map_err(Fault::from)?),
@@ -103,31 +113,19 @@ impl TryFrom<RequestWire> for Request {
             (None, Some(_)) => return Err(Fault::invalid("amount", "needed with a currency")),
         };
         match (row.amount, &amount) {
-            (true, None) => return Err(Fault::invalid("amount", "needed for this kind")),
-            (false, Some(_)) => return Err(Fault::invalid("amount", "not allowed for this kind")),
-            (true, Some(m)) if m.minor() == 0 => return Err(Fault::invalid("amount", "more than zero")),
-            (true, Some(_)) | (false, None) => {}
+            (AmountRule::Needed, None) => return Err(Fault::invalid("amount", "needed for this kind")),
+            (AmountRule::None, Some(_)) => return Err(Fault::invalid("amount", "not allowed for this kind")),
+            (AmountRule::Needed | AmountRule::Optional, Some(m)) if m.minor() == 0 => return Err(Fault::invalid("amount", "more than zero")),
+            (AmountRule::Needed | AmountRule::Optional, Some(_)) | (AmountRule::None | AmountRule::Optional, None) => {}
         }
-        let mut originals = Vec::new();
-        if let Some(id) = w.original_id {
-            RequestKey::new("app", &id).map_err(|_| Fault::invalid("original_id", "1 to 64 characters of A-Z a-z 0-9 - _ ."))?;
-            originals.push(Original::Id(id));
+        let named = Named { id: w.original_id, rrn: w.original_rrn, stan: w.original_stan, auth_code: w.original_auth_code, date: w.original_date };
+        let original = named.original(row.original)?;
+        match (&w.auth_code, row.voice) {
+            (Some(code), true) if !is_auth_code(code) => return Err(Fault::invalid("auth_code", "6 letters or digits (F38)")),
+            (None, true) => return Err(Fault::invalid("auth_code", "needed: the code that the issuer gave by telephone")),
+            (Some(_), false) => return Err(Fault::invalid("auth_code", "not allowed for this kind")),
+            (Some(_), true) | (None, false) => {}
         }
-        if let Some(rrn) = w.original_rrn {
-            if rrn.len() != 12 || !rrn.bytes().all(|b| b.is_ascii_alphanumeric()) {
-                return Err(Fault::invalid("original_rrn", "12 letters or digits (F37)"));
-            }
-            originals.push(Original::Rrn(rrn));
-        }
-        if let Some(n) = w.original_stan {
-            originals.push(Original::Stan(crate::account::Stan::new(n).ok_or_else(|| Fault::invalid("original_stan", "1 to 999999 (F11)"))?));
-        }
-        let original = match (row.original, originals.len()) {
-            (OriginalBy::None, 0) => None,
-            (OriginalBy::None, _) => return Err(Fault::invalid("original_id", "no original for this kind")),
-            (OriginalBy::OpenBatch, 1) => originals.pop(),
-            (OriginalBy::OpenBatch, _) => return Err(Fault::invalid("original_id", "exactly one of original_id, original_rrn, original_stan")),
-        };
         let account = w.account.map(|a| AccountId::new(&a)).transpose().map_err(|_| Fault::invalid("account", "1 to 32 characters of a-z 0-9 - _"))?;
         if let Some(n) = &w.note
             && (n.chars().count() > 40 || n.chars().any(char::is_control))
@@ -140,11 +138,82 @@ impl TryFrom<RequestWire> for Request {
             amount,
             account,
             original,
+            auth_code: w.auth_code,
             confirm: w.confirm.unwrap_or(false),
             cancel_on_caller_lost: w.cancel_on_caller_lost.unwrap_or(true),
             note: w.note,
         })
     }
+}
+
+/// The fields that name an original, as they came.
+struct Named {
+    id: Option<String>,
+    rrn: Option<String>,
+    stan: Option<u32>,
+    auth_code: Option<String>,
+    date: Option<String>,
+}
+
+impl Named {
+    /// The original by the kind's rule: exactly one way, and the date where the way needs one.
+    fn original(self, by: OriginalBy) -> Result<Option<Original>, Fault> {
+        let refuse = |field: &str, rule: &str| Err(Fault::invalid(field, rule));
+        let Named { id, rrn, stan, auth_code, date } = self;
+        let given = [id.is_some(), rrn.is_some(), stan.is_some(), auth_code.is_some()];
+        let (allowed, rule) = match by {
+            OriginalBy::None => ([false; 4], "no original for this kind"),
+            OriginalBy::OpenBatch => ([true, true, true, false], "exactly one of original_id, original_rrn, original_stan"),
+            OriginalBy::AnyBatch => ([true, true, false, false], "exactly one of original_id, original_rrn (with original_date)"),
+            OriginalBy::Authorisation => ([true, false, false, true], "exactly one of original_id, original_auth_code (with original_date)"),
+        };
+        let wrong = given.iter().zip(allowed).any(|(given, allowed)| *given && !allowed);
+        if wrong || given.iter().filter(|g| **g).count() != usize::from(by != OriginalBy::None) {
+            return refuse("original_id", rule);
+        }
+        if date.as_deref().is_some_and(|d| !is_date(d)) {
+            return refuse("original_date", "a date MMDD (F13)");
+        }
+        if let Some(id) = &id {
+            RequestKey::new("app", id).map_err(|_| Fault::invalid("original_id", "1 to 64 characters of A-Z a-z 0-9 - _ ."))?;
+        }
+        if let Some(rrn) = &rrn
+            && (rrn.len() != 12 || !rrn.bytes().all(|b| b.is_ascii_alphanumeric()))
+        {
+            return refuse("original_rrn", "12 letters or digits (F37)");
+        }
+        if auth_code.as_deref().is_some_and(|c| !is_auth_code(c)) {
+            return refuse("original_auth_code", "6 letters or digits (F38)");
+        }
+        let stan = stan.map(|n| crate::account::Stan::new(n).ok_or_else(|| Fault::invalid("original_stan", "1 to 999999 (F11)"))).transpose()?;
+        let original = match (id, rrn, stan, auth_code, date) {
+            (Some(id), _, _, _, None) => Original::Id(id),
+            (_, Some(rrn), _, _, None) if by == OriginalBy::OpenBatch => Original::Rrn { rrn, date: None },
+            (_, Some(rrn), _, _, Some(date)) if by == OriginalBy::AnyBatch => Original::Rrn { rrn, date: Some(date) },
+            (_, _, Some(stan), _, None) => Original::Stan(stan),
+            (_, _, _, Some(code), Some(date)) => Original::AuthCode { code, date },
+            (_, Some(_), _, _, None) | (_, _, _, Some(_), None) => return refuse("original_date", "needed: the original's date MMDD"),
+            (None, None, None, None, None) => return Ok(None),
+            (_, _, _, _, Some(_)) => return refuse("original_date", "only with original_rrn of a refund or original_auth_code"),
+        };
+        Ok(Some(original))
+    }
+}
+
+fn is_auth_code(code: &str) -> bool {
+    code.len() == 6 && code.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// MMDD; February has 29 days, as the year is not known.
+fn is_date(text: &str) -> bool {
+    let two = |at: std::ops::Range<usize>| text.get(at).and_then(|t| t.parse::<u8>().ok());
+    let days = match two(0..2) {
+        Some(2) => 29,
+        Some(4 | 6 | 9 | 11) => 30,
+        Some(1..=12) => 31,
+        Some(_) | None => return false,
+    };
+    text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit()) && two(2..4).is_some_and(|d| (1..=days).contains(&d))
 }
 
 impl From<Request> for RequestWire {
@@ -158,12 +227,14 @@ impl From<Request> for RequestWire {
             confirm: r.confirm.then_some(true),
             cancel_on_caller_lost: (!r.cancel_on_caller_lost).then_some(false),
             note: r.note,
+            auth_code: r.auth_code,
             ..RequestWire::default()
         };
         match r.original {
             Some(Original::Id(id)) => w.original_id = Some(id),
-            Some(Original::Rrn(rrn)) => w.original_rrn = Some(rrn),
+            Some(Original::Rrn { rrn, date }) => (w.original_rrn, w.original_date) = (Some(rrn), date),
             Some(Original::Stan(s)) => w.original_stan = Some(s.get()),
+            Some(Original::AuthCode { code, date }) => (w.original_auth_code, w.original_date) = (Some(code), Some(date)),
             None => {}
         }
         w

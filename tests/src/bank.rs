@@ -76,6 +76,7 @@ impl Bank {
             }
             (_, Leg::Request) => self.request(m),
             (_, Leg::Reversal(_)) => self.reversal(m),
+            (_, Leg::Repeat | Leg::Query) => self.answer("12", m),
         };
         match fate {
             Fate::Require(digit) => answer.requirement = *digit,
@@ -100,6 +101,16 @@ impl Bank {
         match m.plan.kind {
             Kind::SignIn | Kind::SignOff | Kind::Echo | Kind::Balance => return self.answer("00", m),
             Kind::Sale | Kind::Void => {}
+            Kind::Refund
+            | Kind::PreAuth
+            | Kind::PreAuthCancel
+            | Kind::Completion
+            | Kind::CompletionAdvice
+            | Kind::CompletionCancel
+            | Kind::TipAdjust
+            | Kind::VoiceSale
+            | Kind::Parameters
+            | Kind::StatusUpload => return self.answer("12", m),
         }
         if self.forgotten.contains(&key) {
             return self.answer("12", m);
@@ -107,7 +118,7 @@ impl Bank {
         if self.books.contains_key(&key) {
             return self.answer("94", m);
         }
-        let original = m.plan.original.as_ref().map(|o| (m.account.clone(), o.batch.get(), o.stan.get()));
+        let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
         if m.plan.kind == Kind::Void {
             match original.as_ref().and_then(|o| self.books.get_mut(o)) {
                 Some(p) if !p.reversed && !p.voided && Some(p.amount) == m.plan.amount.map(|a| a.minor()) => p.voided = true,
@@ -158,6 +169,7 @@ impl Bank {
             organisation: None,
             texts: Vec::new(),
             fee: None,
+            parameters: Vec::new(),
             requirement: 0,
         }
     }

@@ -156,7 +156,23 @@ pub fn at_rest(world: &World) {
                 assert!(standing.is_empty(), "invariant 3: {} was told {:?} and stands at the bank: {:#?}", o.key, o.status, world.story(txn))
             }
             (Kind::Sale | Kind::Void, status) => panic!("{}: at rest, and {status:?}", o.key),
-            (Kind::Balance | Kind::SignIn | Kind::SignOff | Kind::Echo, _) => assert!(o.status.is_final(), "{}", o.key),
+            (
+                Kind::Balance
+                | Kind::Refund
+                | Kind::PreAuth
+                | Kind::PreAuthCancel
+                | Kind::Completion
+                | Kind::CompletionAdvice
+                | Kind::CompletionCancel
+                | Kind::TipAdjust
+                | Kind::VoiceSale
+                | Kind::Parameters
+                | Kind::StatusUpload
+                | Kind::SignIn
+                | Kind::SignOff
+                | Kind::Echo,
+                _,
+            ) => assert!(o.status.is_final(), "{}", o.key),
         }
     }
 

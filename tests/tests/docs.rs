@@ -6,7 +6,7 @@ use payterm_schema::{
     Device, Fault, Kind, Notice, Outcome, Phase, Request, Status,
     config::{Config, Language},
     host::{EntryMode, Wallet},
-    kind::{OriginalBy, Recovery, Side},
+    kind::{AmountRule, CardRule, OriginalBy, Recovery, Right, Side},
     outcome::{Class, Reason},
     paper::{PaperJob, PaperKind, PaperState},
     record::{Obligation, ObligationState},
@@ -224,16 +224,35 @@ fn the_kind_sheet_is_that_of_the_code() {
     let mut out = format!(
         "{MADE}# The kind sheet\n\nOne row a kind of transaction (`Kind::row` in `schema/src/kind.rs`). Flow, tests and this page come from it; what an acquirer's\n\
          message holds is in its profile (`crates/hosts/profiles`).\n\n\
-         | kind | 中文 | amount | original | card | code | PIN | no answer came | settlement side | slip | authorisation |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
+         | kind | 中文 | amount | original | card | code | PIN | right | no answer came | offline | settlement side | slip | authorisation | a second try |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     );
     for kind in Kind::ALL {
         let r = kind.row();
+        let amount = match r.amount {
+            AmountRule::None => "-",
+            AmountRule::Needed => "needed",
+            AmountRule::Optional => "what is left, or named",
+        };
         let original = match r.original {
             OriginalBy::None => "-",
             OriginalBy::OpenBatch => "id, STAN or RRN, open batch",
+            OriginalBy::AnyBatch => "id, or RRN + date",
+            OriginalBy::Authorisation => "id, or authorisation code + date",
+        };
+        let card = match r.card {
+            CardRule::None => "-",
+            CardRule::Needed => "yes",
+            CardRule::AsOriginal => "as the original",
+        };
+        let right = match r.right {
+            Right::Cashier => "cashier",
+            Right::Supervisor => "supervisor",
         };
         let recovery = match r.recovery {
             Recovery::Reverse => "reverse",
+            Recovery::Repeat => "repeat",
+            Recovery::AskPerson => "ask a person",
             Recovery::AskAgain => "nothing is owed",
         };
         let side = match r.side {
@@ -243,16 +262,16 @@ fn the_kind_sheet_is_that_of_the_code() {
         };
         let _ = writeln!(
             out,
-            "| `{}` {} | {} | {} | {original} | {} | {} | {} | {recovery} | {side} | {} | {} |",
+            "| `{}` {} | {} | {amount} | {original} | {card} | {} | {} | {right} | {recovery} | {} | {side} | {} | {} | {} |",
             kind.name(),
             en.word(kind),
             zh.word(kind),
-            yes(r.amount),
-            yes(r.card),
             yes(r.code),
             yes(r.pin),
+            yes(r.offline),
             yes(r.slip),
-            yes(r.authorisation)
+            yes(r.authorisation),
+            r.second
         );
     }
     out.push_str(

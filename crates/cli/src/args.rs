@@ -264,7 +264,7 @@ pub struct ListArgs {
 
 fn kind(text: &str) -> Result<Kind, String> {
     let name = text.replace('-', "_");
-    Kind::ALL.into_iter().find(|k| k.name() == name).ok_or_else(|| "one of sale, void, balance, sign_in, sign_off, echo".into())
+    Kind::named(&name).ok_or_else(|| format!("one of {}", Kind::names()))
 }
 fn status(text: &str) -> Result<Status, String> {
     let all = <Status as payterm_texts::Word>::ALL;

@@ -113,12 +113,17 @@ pub fn papers(ui: &Ui, all: &[PaperJob]) -> String {
             ui.texts.word(j.kind),
             ui.texts.word(j.state),
             j.attempts.to_string(),
-            j.outcome.key.to_string(),
-            amount(ui, &j.outcome),
+            paper_of(j),
+            j.outcome().map_or_else(String::new, |o| amount(ui, o)),
             shown(j.problem.as_ref()),
         ]
     });
     ui.table(header, rows)
+}
+
+/// Whose paper it is: a request, or what an app calls it.
+fn paper_of(job: &PaperJob) -> String {
+    job.outcome().map_or_else(|| job.owner().unwrap_or_default().into(), |o| o.key.to_string())
 }
 
 pub fn totals(ui: &Ui, all: &[BatchTotals]) -> String {
@@ -181,7 +186,7 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
         }
         Notice::Paper { job: j } => {
             let problem = j.problem.as_deref().unwrap_or_default();
-            format!("{} {} {} {problem}", j.outcome.key, ui.texts.word(j.kind), ui.texts.word(j.state))
+            format!("{} {} {} {problem}", paper_of(j), ui.texts.word(j.kind), ui.texts.word(j.state))
         }
         Notice::Application { application } => ui.say("cli-notice-application", &[("stage", &ui.texts.word(application.stage))]),
         Notice::Requirement { account, digit } => ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)]),

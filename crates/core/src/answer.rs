@@ -167,7 +167,24 @@ impl Machine {
                 self.sign_out(account, "sign-off");
                 self.effect(Effect::ForgetKeys { account: account.clone() });
             }
-            (Kind::SignOff | Kind::Echo | Kind::Sale | Kind::Void | Kind::Balance, _) => {}
+            (
+                Kind::SignOff
+                | Kind::Echo
+                | Kind::Sale
+                | Kind::Void
+                | Kind::Balance
+                | Kind::Refund
+                | Kind::PreAuth
+                | Kind::PreAuthCancel
+                | Kind::Completion
+                | Kind::CompletionAdvice
+                | Kind::CompletionCancel
+                | Kind::TipAdjust
+                | Kind::VoiceSale
+                | Kind::Parameters
+                | Kind::StatusUpload,
+                _,
+            ) => {}
         }
         self.requirement(account, txn, digit);
         if class == Class::A {

@@ -9,7 +9,7 @@ use payterm_schema::{
     AccountId, Fault, Instrument, Kind, Notice, Outcome, Record, Request, RequestKey, Status, Time,
     device::{Key, Way},
     host::{CardSecrets, EntryMode, Leg, OriginalRef, Plan, SecretsFrom},
-    kind::{OriginalBy, Recovery},
+    kind::{CardRule, OriginalBy, Recovery},
     notice::{Phase, Screen},
     outcome::Class,
     request::Original,
@@ -132,6 +132,9 @@ impl Machine {
 
     /// The first account that could take it; the faults that are told before the card is asked for.
     fn first_account(&self, request: &Request) -> Result<&crate::AccountSettings, Fault> {
+        if !matches!(request.kind, Kind::Sale | Kind::Void | Kind::Balance | Kind::SignIn | Kind::SignOff | Kind::Echo) {
+            return Err(Fault::invalid("kind", "not supported yet"));
+        }
         if let Some(id) = &request.account {
             let named = self.account(id).ok_or_else(|| Fault::not_found("account", id.as_str()))?;
             if request.amount.is_some_and(|m| m.currency != named.config.currency) {
@@ -162,16 +165,16 @@ impl Machine {
             let app = self.state.running.as_ref().map(|r| r.key.app.clone()).unwrap_or_default();
             let query = match request.original {
                 Some(Original::Id(id)) => Query::Key(RequestKey { app, id }),
-                Some(Original::Rrn(rrn)) => Query::Rrn { app, rrn },
+                Some(Original::Rrn { rrn, .. }) => Query::Rrn { app, rrn },
                 Some(Original::Stan(stan)) => Query::Stan {
                     app,
                     stan,
                     batches: self.settings.accounts.iter().map(|a| (a.config.id.clone(), self.state.ledger(&a.config.id).batch)).collect(),
                 },
-                None => return self.fail("original-not-found", Class::C),
+                Some(Original::AuthCode { .. }) | None => return self.fail("original-not-found", Class::C),
             };
             self.effect(Effect::Load { tag, query });
-        } else if row.card {
+        } else if row.card != CardRule::None {
             self.present(None);
         } else {
             self.prepare();
@@ -182,7 +185,7 @@ impl Machine {
         let allowed = |w: &Way| match w {
             Way::Scan => kind.row().code,
             Way::Typed => self.settings.flow.typed_pan,
-            Way::Swipe | Way::Insert | Way::Tap => kind.row().card,
+            Way::Swipe | Way::Insert | Way::Tap => kind.row().card != CardRule::None,
         };
         self.ways.iter().copied().filter(allowed).collect()
     }
@@ -374,8 +377,8 @@ impl Machine {
             expiry: flow.presented.as_ref().and_then(|p| p.expiry.clone()),
             card_sequence: None,
             original: view.original.as_ref().map(|o| OriginalRef {
-                batch: o.batch,
-                stan: o.stan,
+                batch: Some(o.batch),
+                stan: Some(o.stan),
                 date: o.date.clone(),
                 rrn: o.rrn.clone(),
                 auth_code: o.auth_code.clone(),
@@ -383,6 +386,8 @@ impl Machine {
             operator: view.operator.clone(),
             at: self.now,
             auth_code: None,
+            tip: None,
+            organisation: None,
         };
         let secrets = match (&flow.presented, &view.original) {
             (Some(p), _) => SecretsFrom::Memory(CardSecrets { pin_block, ..p.secrets.clone() }),

@@ -193,6 +193,8 @@ impl Machine {
             operator: self.settings.operator.clone(),
             at: self.now,
             auth_code: None,
+            tip: None,
+            organisation: None,
         }
     }
 

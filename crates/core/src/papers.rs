@@ -3,7 +3,7 @@ use crate::{Effect, Machine};
 use payterm_schema::{
     Fault, Notice, Outcome, Record, Time,
     config::DuplicatePolicy,
-    paper::{PaperJob, PaperKind, PaperState, PrintResult},
+    paper::{PaperContent, PaperJob, PaperKind, PaperState, PrintResult},
     time::Millis,
 };
 
@@ -19,7 +19,7 @@ impl Machine {
         if !self.settings.printer {
             return;
         }
-        let job = PaperJob { id: self.state.last_job + 1, kind, state: PaperState::Waiting, attempts, problem: None, outcome: Box::new(outcome.clone()) };
+        let job = PaperJob::new(self.state.last_job + 1, kind, attempts, PaperContent::Outcome(Box::new(outcome.clone())));
         self.record(Some(outcome.txn), Record::PaperQueued { job: Box::new(job) });
     }
 
@@ -38,7 +38,7 @@ impl Machine {
         }
         let Some(job) = self.next_paper().cloned() else { return };
         self.printing = Some(job.id);
-        let txn = Some(job.outcome.txn);
+        let txn = job.transaction();
         self.record(txn, Record::PaperStarted { job: job.id });
         let duplicate = job.attempts > 0;
         self.effect(Effect::Print { job: Box::new(job), duplicate });
@@ -54,10 +54,10 @@ impl Machine {
 
     fn paper_ended(&mut self, job: u64, result: PrintResult) {
         let Some(paper) = self.state.papers.get(&job) else { return };
-        let txn = paper.outcome.txn;
+        let txn = paper.transaction();
         let done = matches!(result, PrintResult::Confirmed | PrintResult::SentUnconfirmable);
         let hold = self.settings.paper.duplicate == DuplicatePolicy::Ask || paper.attempts >= UNCONFIRMED_MAX;
-        self.record(Some(txn), Record::PaperEnded { job, result, hold });
+        self.record(txn, Record::PaperEnded { job, result, hold });
         if done {
             self.paper_wait = Millis(i64::from(self.settings.paper.retry_ms));
             self.paper_not_before = self.now;
@@ -102,9 +102,9 @@ impl Machine {
     }
 
     pub(crate) fn release_paper(&mut self, call: u64, job: u64, print: bool, by: String) {
-        match self.state.papers.get(&job).map(|p| (p.state, p.outcome.txn)) {
+        match self.state.papers.get(&job).map(|p| (p.state, p.transaction())) {
             Some((PaperState::Held, txn)) => {
-                self.record(Some(txn), Record::PaperReleased { job, print, by });
+                self.record(txn, Record::PaperReleased { job, print, by });
                 self.answer(call, Ok(()));
             }
             Some((PaperState::Waiting | PaperState::Printing | PaperState::Done, _)) => {

@@ -33,6 +33,7 @@ impl Till {
             mac_on_replies: false,
             wallet_undo_after: Default::default(),
             wallets: vec![Wallet::Alipay],
+            ..HostRules::default()
         };
         let settings = Settings {
             accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules, host_offset_minutes: 0 }],

@@ -78,7 +78,7 @@ pub fn build(profile: &Profile, station: &Station, leg: Leg, plan: &Plan, secret
     let source = Source { profile, station, leg, plan, secrets, serial };
     source.check()?;
     let (mti, slots) = match leg {
-        Leg::Request => (&row.mti, &row.request),
+        Leg::Request | Leg::Repeat | Leg::Query => (&row.mti, &row.request),
         Leg::Reversal(_) => (&profile.reversal.mti, &row.reversal),
     };
     let mut message = Message::new(mti)?;
@@ -159,7 +159,7 @@ impl Source<'_> {
     /// Appends the value; false: this message has none. What the plan promises and the secrets lack is an error.
     fn value(&self, field: u8, var: Var, out: &mut Vec<u8>) -> Result<bool, BuildError> {
         let Source { plan, secrets, station, .. } = self;
-        let request = self.leg == Leg::Request;
+        let request = !matches!(self.leg, Leg::Reversal(_));
         let missing = || BuildError::Missing { field, what: what(var) };
         let mut put = |text: Option<&str>| {
             out.extend_from_slice(text.unwrap_or_default().as_bytes());
@@ -205,8 +205,8 @@ impl Source<'_> {
             Var::Entry => put(self.profile.entry.digits(plan.mode, plan.pin)),
             Var::CardSequence => put(plan.card_sequence.map(|n| format!("{n:03}")).as_deref()),
             Var::OriginalRrn => put(original.and_then(|o| o.rrn.as_deref())),
-            Var::OriginalBatch => put(original.map(|o| o.batch.to_string()).as_deref()),
-            Var::OriginalStan => put(original.map(|o| o.stan.to_string()).as_deref()),
+            Var::OriginalBatch => put(original.map(|o| o.batch.map_or("000000".into(), |b| b.to_string())).as_deref()),
+            Var::OriginalStan => put(original.map(|o| o.stan.map_or("000000".into(), |s| s.to_string())).as_deref()),
             Var::OriginalDate => put(original.and_then(|o| o.date.as_deref())),
             Var::AuthCode => {
                 let of_original = original.and_then(|o| o.auth_code.as_deref());
@@ -218,7 +218,7 @@ impl Source<'_> {
             Var::Currency => put(Some(&format!("{:03}", station.currency.numeric()))),
             Var::Operator => put(Some(&plan.operator)),
             Var::Reason => match self.leg {
-                Leg::Request => Ok(false),
+                Leg::Request | Leg::Repeat | Leg::Query => Ok(false),
                 Leg::Reversal(reason) => put(Some(self.profile.reversal.reasons.code(reason))),
             },
             Var::State => put(Some(if station.test { "1" } else { "0" })),

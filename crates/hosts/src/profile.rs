@@ -3,7 +3,7 @@
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
 use crate::reply::reply_mti;
 use crate::template::{Template, Var};
-use payterm_schema::host::{CodeRule, EntryMode, HostRules, ReversalReason, Wallet};
+use payterm_schema::host::{CodeRule, EntryMode, HostRules, ReversalReason, Wallet, WalletQuery};
 use payterm_schema::kind::{Kind, Recovery};
 use payterm_schema::secret::MacAlgorithm;
 use payterm_schema::time::Millis;
@@ -55,6 +55,7 @@ struct File {
     utc_offset_minutes: i32,
     sign_in: bool,
     repeat_mti: bool,
+    completion_percent: u32,
     frame: Frame,
     coding: Coding,
     mac: MacRule,
@@ -65,6 +66,7 @@ struct File {
     values: BTreeMap<String, String>,
     message: BTreeMap<String, MessageFile>,
     reversal: Reversal,
+    advice: Advice,
     reply: ReplyRow,
     #[serde(default)]
     wallet: BTreeMap<Wallet, WalletRow>,
@@ -250,6 +252,11 @@ impl Reasons {
         }
     }
 }
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advice {
+    ends: Vec<String>,
+}
 /// A part of a field, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -287,6 +294,15 @@ pub struct ReplyRow {
 #[serde(deny_unknown_fields)]
 struct WalletRow {
     undo_after_s: u32,
+    query: Option<QueryRow>,
+}
+/// Seconds after a pending answer: the first query, from one to the next, and the end.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryRow {
+    first_s: u32,
+    every_s: u32,
+    until_s: u32,
 }
 
 /// Fields with a fixed meaning in ISO 8583 that the code itself reads.
@@ -331,6 +347,9 @@ pub(crate) fn first_mti(mti: &str) -> String {
     }
     String::from_utf8(digits).unwrap_or_default()
 }
+
+/// The message that asks what became of a payment by code ([`payterm_schema::host::Leg::Query`]); it is of no kind.
+pub(crate) const QUERY: &str = "query";
 
 /// The kind of a message's name; a payment code may have a row of its own, `sale_code`.
 pub(crate) fn kind_of(name: &str) -> Option<Kind> {
@@ -531,6 +550,19 @@ impl File {
         Ok(())
     }
 
+    fn check_queries(&self) -> Result<BTreeMap<Wallet, WalletQuery>, ProfileError> {
+        let mut queries = BTreeMap::new();
+        for (wallet, row) in &self.wallet {
+            let Some(q) = &row.query else { continue };
+            if q.first_s == 0 || q.every_s == 0 || q.until_s < q.first_s || q.until_s > 600 {
+                return bad("wallet.query", "first_s and every_s from 1, until_s from first_s to 600");
+            }
+            let secs = |s: u32| Millis::secs(i64::from(s));
+            queries.insert(*wallet, WalletQuery { first: secs(q.first_s), every: secs(q.every_s), until: secs(q.until_s) });
+        }
+        Ok(queries)
+    }
+
     fn check_codes(&self) -> Result<BTreeMap<String, CodeRule>, ProfileError> {
         let mut codes = BTreeMap::new();
         for (key, rule) in &self.codes {
@@ -550,8 +582,8 @@ impl File {
     }
 
     fn check(self) -> Result<Profile, ProfileError> {
-        if self.repeat_mti {
-            return bad("repeat_mti", "true is not supported yet: a repeat is sent with the same MTI");
+        if !(100..=200).contains(&self.completion_percent) {
+            return bad("completion_percent", "100 to 200");
         }
         if !(-720..=840).contains(&self.utc_offset_minutes) {
             return bad("utc_offset_minutes", "-720 to 840");
@@ -572,9 +604,16 @@ impl File {
         self.check_reply_macs()?;
         let codes = self.check_codes()?;
         let Reasons { no_reply, bad_mac, other, terminal_fault } = &self.reversal.reasons;
-        if let Some(code) = [no_reply, bad_mac, other, terminal_fault].into_iter().chain(&self.reversal.ends).chain(&self.reply.partial).find(|c| !is_code(c)) {
-            return bad("reversal, reply.partial", format!("'{code}' is no response code"));
+        if let Some(code) = [no_reply, bad_mac, other, terminal_fault]
+            .into_iter()
+            .chain(&self.reversal.ends)
+            .chain(&self.advice.ends)
+            .chain(&self.reply.partial)
+            .find(|c| !is_code(c))
+        {
+            return bad("reversal, advice.ends, reply.partial", format!("'{code}' is no response code"));
         }
+        let wallet_query = self.check_queries()?;
         let rules = HostRules {
             codes,
             reversal_ends: self.reversal.ends.clone(),
@@ -582,6 +621,12 @@ impl File {
             mac_on_replies: self.mac.approval_needs_mac,
             wallet_undo_after: self.wallet.iter().map(|(w, row)| (*w, Millis::secs(i64::from(row.undo_after_s)))).collect(),
             wallets: self.wallet.keys().copied().collect(),
+            advice_ends: self.advice.ends.clone(),
+            query: messages.contains_key(QUERY),
+            wallet_query,
+            partial: self.reply.partial.clone(),
+            completion_percent: self.completion_percent,
+            kinds: Kind::ALL.into_iter().filter(|k| messages.contains_key(k.name())).collect(),
         };
         Ok(Profile {
             name: self.name,

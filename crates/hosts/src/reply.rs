@@ -90,6 +90,7 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
         organisation: part(r.organisation),
         texts: r.texts.iter().filter_map(|s| part(*s)).collect(),
         fee: r.fee.and_then(part).and_then(|t| t.parse().ok()),
+        parameters: Vec::new(),
         requirement: decoded.envelope.requirement(profile),
     };
     Ok(Reply { answer, keys, trace: trace(profile, &decoded.envelope, m), message: decoded.message })

@@ -64,7 +64,7 @@ fn frames_are_the_golden_ones_and_read_back() {
             assert_eq!((view.stan(), view.batch()), (Some(case.plan.stan), Some(case.plan.batch)));
             assert_eq!(view.amount(), case.plan.amount.map(|a| a.minor()));
             match case.leg {
-                Leg::Request => {
+                Leg::Request | Leg::Repeat | Leg::Query => {
                     assert_eq!(view.reversal, None);
                     assert_eq!(view.pin_block(), case.secrets.pin_block);
                     assert_eq!(view.code(), case.secrets.code);

@@ -282,6 +282,21 @@ impl Bank {
             (What::Reversal, None) => desk.reversal()?,
             (What::Query, None) => desk.query()?,
             (What::Do(Kind::Sale | Kind::Void | Kind::Balance), _) => desk.request(forced)?,
+            (
+                What::Do(
+                    Kind::Refund
+                    | Kind::PreAuth
+                    | Kind::PreAuthCancel
+                    | Kind::Completion
+                    | Kind::CompletionAdvice
+                    | Kind::CompletionCancel
+                    | Kind::TipAdjust
+                    | Kind::VoiceSale
+                    | Kind::Parameters
+                    | Kind::StatusUpload,
+                ),
+                _,
+            ) => answer(acquirer, forced.unwrap_or("12"), clock),
             (What::Do(Kind::Echo | Kind::SignIn | Kind::SignOff), _) => answer(acquirer, forced.unwrap_or("00"), clock),
         };
         tx.commit()?;
@@ -368,6 +383,7 @@ pub fn answer(acquirer_id: Option<&str>, code: &str, clock: Clock) -> HostAnswer
         organisation: None,
         texts: Vec::new(),
         fee: None,
+        parameters: Vec::new(),
         requirement: 0,
     }
 }

@@ -206,7 +206,7 @@ impl Trouble {
 }
 
 fn kind(text: &str) -> std::result::Result<Kind, String> {
-    Kind::ALL.into_iter().find(|k| k.name() == text).ok_or_else(|| "one of sale, void, balance, sign_in, sign_off, echo".into())
+    Kind::named(text).ok_or_else(|| format!("one of {}", Kind::names()))
 }
 
 fn main() -> ExitCode {

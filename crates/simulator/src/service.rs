@@ -198,6 +198,19 @@ fn network(bank: &mut bank::Bank, account: &Account, kind: Kind, forced: Option<
         }
         (Kind::SignOff, None) => Decided { answer: bank.sign_off(account, clock)?, keys: None, mak: None },
         (Kind::Echo | Kind::Sale | Kind::Void | Kind::Balance, None) => plain("00"),
+        (
+            Kind::Refund
+            | Kind::PreAuth
+            | Kind::PreAuthCancel
+            | Kind::Completion
+            | Kind::CompletionAdvice
+            | Kind::CompletionCancel
+            | Kind::TipAdjust
+            | Kind::VoiceSale
+            | Kind::Parameters
+            | Kind::StatusUpload,
+            None,
+        ) => plain("12"),
     })
 }
 

@@ -5,7 +5,7 @@ use payterm_schema::{
     Kind, Money, Outcome, Status, Time,
     config::Language,
     host::EntryMode,
-    paper::{PaperJob, PaperKind},
+    paper::{PaperContent, PaperJob, PaperKind},
 };
 use serde::Serialize;
 use std::sync::OnceLock;
@@ -30,7 +30,9 @@ pub struct SlipContext {
 /// that is not approved says so; one whose result is unknown becomes the "do not take the money again" paper.
 pub fn slip(job: &PaperJob, ctx: &SlipContext) -> Paper {
     static ENGINE: OnceLock<Environment<'static>> = OnceLock::new();
-    render(ENGINE.get_or_init(built_in), job, ctx)
+    match &job.content {
+        PaperContent::Outcome(outcome) => render(ENGINE.get_or_init(built_in), job.kind, outcome, ctx),
+    }
 }
 
 macro_rules! template {
@@ -55,17 +57,17 @@ fn built_in() -> Environment<'static> {
     env
 }
 
-fn render(env: &Environment<'_>, job: &PaperJob, ctx: &SlipContext) -> Paper {
+fn render(env: &Environment<'_>, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext) -> Paper {
     let texts = Texts::new(ctx.language);
-    let template = match (job.kind, job.outcome.status) {
+    let template = match (kind, outcome.status) {
         (PaperKind::UnknownSlip, _) | (PaperKind::MerchantCopy | PaperKind::CustomerCopy, Status::Unknown) => "unknown",
         (PaperKind::MerchantCopy | PaperKind::CustomerCopy, _) => "payment",
         (PaperKind::StuckSlip, _) => "stuck",
         (PaperKind::BalanceSlip, _) => "balance",
     };
     let t = Value::from_function(move |id: String| texts.get(&id, &[]));
-    let values = context! { t => t, ..Value::from(minijinja::value::Serde(facts(texts, job, ctx, template))) };
-    markup::render(env, template, values).unwrap_or_else(|_| plain(texts, job, ctx))
+    let values = context! { t => t, ..Value::from(minijinja::value::Serde(facts(texts, kind, outcome, ctx, template))) };
+    markup::render(env, template, values).unwrap_or_else(|_| plain(texts, kind, outcome, ctx))
 }
 
 /// What a template can show, as texts; absent = not known. The names are the template's variables.
@@ -125,8 +127,8 @@ struct OriginalFacts {
     date: Option<String>,
 }
 
-fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Facts {
-    let mut o = job.outcome.as_ref().clone();
+fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, template: &str) -> Facts {
+    let mut o = outcome.clone();
     texts.fill(&mut o);
     let approved = o.status == Status::Approved;
     let code = o.entry == Some(EntryMode::Code);
@@ -137,7 +139,7 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         "balance" => "slip-balance-title",
         _ => "slip-title",
     };
-    let copy = match (template, job.kind) {
+    let copy = match (template, kind) {
         ("payment", PaperKind::MerchantCopy) => Some("slip-merchant-copy"),
         ("payment", PaperKind::CustomerCopy) => Some("slip-customer-copy"),
         _ => None,
@@ -161,10 +163,10 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         duplicate: ctx.duplicate,
         voided: o.voided,
         approved,
-        merchant_copy: job.kind == PaperKind::MerchantCopy,
+        merchant_copy: kind == PaperKind::MerchantCopy,
         pin: o.pin,
         signature: !code,
-        thanks: approved && job.kind == PaperKind::CustomerCopy,
+        thanks: approved && kind == PaperKind::CustomerCopy,
         agree: texts.get(agree, &[]),
         title: texts.get(title, &[]),
         warning: warning.map(|id| texts.get(id, &[])),
@@ -262,13 +264,12 @@ fn qr(template: &str, o: &Outcome) -> String {
 }
 
 /// Without a template: the kind of paper, its warnings, and every fact.
-fn plain(texts: Texts, job: &PaperJob, ctx: &SlipContext) -> Paper {
-    let o = &job.outcome;
+fn plain(texts: Texts, kind: PaperKind, o: &Outcome, ctx: &SlipContext) -> Paper {
     let head = |id: &str| Line::Text { text: texts.get(id, &[]), align: Align::Center, size: Size::Normal, bold: true };
-    let warn = matches!(job.kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
+    let warn = matches!(kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
     let warnings = [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (warn, "slip-do-not-take")];
     let mut lines: Vec<Line> = warnings.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
-    lines.extend([Line::Text { text: texts.word(job.kind), align: Align::Center, size: Size::Normal, bold: false }, Line::Rule]);
+    lines.extend([Line::Text { text: texts.word(kind), align: Align::Center, size: Size::Normal, bold: false }, Line::Rule]);
     lines.extend(texts.outcome_lines(o, ctx.utc_offset_minutes).into_iter().map(|(left, right)| Line::Row { left, right, bold: false }));
     lines.extend([Line::Feed(3), Line::Cut]);
     Paper { lines }
@@ -277,10 +278,10 @@ fn plain(texts: Texts, job: &PaperJob, ctx: &SlipContext) -> Paper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payterm_schema::{Currency, RequestKey, outcome::Sums, paper::PaperState};
+    use payterm_schema::{Currency, RequestKey, outcome::Sums};
 
-    fn job(kind: PaperKind) -> PaperJob {
-        let outcome = Outcome {
+    fn outcome() -> Outcome {
+        Outcome {
             key: RequestKey { app: "till".into(), id: "order-17".into() },
             txn: 1,
             kind: Kind::Sale,
@@ -314,8 +315,7 @@ mod tests {
             voided: false,
             note: None,
             test: true,
-        };
-        PaperJob { id: 1, kind, state: PaperState::Waiting, attempts: 0, problem: None, outcome: Box::new(outcome) }
+        }
     }
 
     const CONTEXT: SlipContext = SlipContext {
@@ -334,7 +334,7 @@ mod tests {
             broken.add_template(name, source).expect("parses");
         }
         for kind in [PaperKind::MerchantCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip] {
-            let paper = render(&broken, &job(kind), &CONTEXT);
+            let paper = render(&broken, kind, &outcome(), &CONTEXT);
             let text = paper.to_text(32);
             for part in ["TEST", "DUPLICATE", "DO NOT TAKE", "606414000118", "CNY 12.34"] {
                 assert!(text.contains(part), "{part} is not on:\n{text}");
@@ -349,7 +349,7 @@ mod tests {
         env.set_fuel(Some(markup::FUEL / 10));
         for kind in [PaperKind::MerchantCopy, PaperKind::CustomerCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip] {
             // Only a template prints the merchant's copy of these labels; the plain paper has a table's.
-            assert!(render(&env, &job(kind), &CONTEXT).to_text(32).contains("Operator no."), "{kind:?}");
+            assert!(render(&env, kind, &outcome(), &CONTEXT).to_text(32).contains("Operator no."), "{kind:?}");
         }
     }
 }

@@ -45,7 +45,10 @@ words! {
         Cancelled => "status-cancelled", Failed => "status-failed", Unknown => "status-unknown",
     }
     Kind {
-        Sale => "kind-sale", Void => "kind-void", Balance => "kind-balance",
+        Sale => "kind-sale", Void => "kind-void", Refund => "kind-refund", Balance => "kind-balance",
+        PreAuth => "kind-pre_auth", PreAuthCancel => "kind-pre_auth_cancel", Completion => "kind-completion",
+        CompletionAdvice => "kind-completion_advice", CompletionCancel => "kind-completion_cancel",
+        TipAdjust => "kind-tip_adjust", VoiceSale => "kind-voice_sale", Parameters => "kind-parameters", StatusUpload => "kind-status_upload",
         SignIn => "kind-sign_in", SignOff => "kind-sign_off", Echo => "kind-echo",
     }
     Phase {

@@ -151,7 +151,7 @@ fn fill(texts: Texts, notice: &mut Notice) {
                 texts.fill(outcome);
             }
         }
-        Notice::Paper { job } => texts.fill(&mut job.outcome),
+        Notice::Paper { job } => job.outcome_mut().into_iter().for_each(|o| texts.fill(o)),
         Notice::Started { .. } | Notice::Device { .. } | Notice::Obligation { .. } | Notice::Application { .. } | Notice::Requirement { .. } => {}
     }
 }

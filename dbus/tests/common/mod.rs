@@ -9,7 +9,7 @@ use payterm_schema::{
     config::{BusConfig, CallerConfig},
     host::{EntryMode, Plan, ReversalReason},
     outcome::{OriginalShown, Place, Reason, Sums},
-    paper::{PaperJob, PaperKind, PaperState},
+    paper::{PaperContent, PaperJob, PaperKind, PaperState},
     record::{Obligation, ObligationState},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
 };
@@ -153,6 +153,8 @@ impl Fake {
             operator: "01".into(),
             at: Time(-5),
             auth_code: None,
+            tip: None,
+            organisation: None,
         };
         Obligation {
             txn: 1,
@@ -174,6 +176,7 @@ pub fn request(id: &str) -> Request {
         id: id.into(),
         kind: Kind::Sale,
         amount: Money::new(1234, Currency::CNY).ok(),
+        auth_code: None,
         account: None,
         original: None,
         confirm: false,
@@ -268,7 +271,7 @@ impl Terminal for Fake {
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("till", "a"), 9, Status::Approved));
-        now(Ok(vec![PaperJob { id: 4, kind: PaperKind::MerchantCopy, state: PaperState::Held, attempts: 1, problem: None, outcome }]))
+        now(Ok(vec![PaperJob { state: PaperState::Held, problem: None, ..PaperJob::new(4, PaperKind::MerchantCopy, 1, PaperContent::Outcome(outcome)) }]))
     }
     fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
         self.did(format!("release {job} {print}"));

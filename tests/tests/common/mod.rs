@@ -49,6 +49,7 @@ pub fn settings() -> Settings {
         mac_on_replies: true,
         wallet_undo_after: [(Wallet::Wechat, Millis::secs(15))].into(),
         wallets: vec![Wallet::Wechat, Wallet::Alipay],
+        ..HostRules::default()
     };
     let accounts = config.accounts.iter().map(|a| AccountSettings { config: a.clone(), rules: rules.clone(), host_offset_minutes: 480 }).collect();
     Settings {

@@ -10,7 +10,7 @@ use payterm_schema::{
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
     outcome::{Authority, Place, Reason, Sums},
-    paper::{PaperJob, PaperKind, PaperState},
+    paper::{PaperContent, PaperJob, PaperKind, PaperState},
     record::{Obligation, ObligationState},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
 };
@@ -129,6 +129,8 @@ fn plan() -> Plan {
         operator: "01".into(),
         at: Time(1_772_692_200_000),
         auth_code: None,
+        tip: None,
+        organisation: None,
     }
 }
 
@@ -207,6 +209,7 @@ impl Terminal for Fake {
             organisation: None,
             texts: Vec::new(),
             fee: None,
+            parameters: Vec::new(),
             requirement: 0,
         };
         let trace = FrameTrace { sent: vec![view("F2", "PAN", "622848******1234")], received: vec![view("F39", "response code", "51")] };
@@ -253,7 +256,11 @@ impl Terminal for Fake {
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("a"), Status::Approved, Kind::Sale));
-        now(Ok(vec![PaperJob { id: 4, kind: PaperKind::MerchantCopy, state: PaperState::Held, attempts: 1, problem: Some("no paper".into()), outcome }]))
+        now(Ok(vec![PaperJob {
+            state: PaperState::Held,
+            problem: Some("no paper".into()),
+            ..PaperJob::new(4, PaperKind::MerchantCopy, 1, PaperContent::Outcome(outcome))
+        }]))
     }
     fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
         now(self.did(format!("release {job} {print}")))

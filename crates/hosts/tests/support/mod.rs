@@ -3,6 +3,7 @@
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use payterm_schema::account::{Batch, Stan};
 use payterm_schema::host::{CardSecrets, EntryMode, HostAnswer, KeysVerdict, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, Wallet};
+use payterm_schema::kind::AmountRule;
 use payterm_schema::secret::{MacAlgorithm, MacError, Pan, PaymentCode, PinBlock, Tracks};
 use payterm_schema::{Currency, Kind, Mac, Money, Time};
 
@@ -103,7 +104,7 @@ pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
         kind,
         stan: Stan::new(123).unwrap(),
         batch: Batch::new(7).unwrap(),
-        amount: kind.row().amount.then(|| Money::new(123_456, Currency::CNY).unwrap()),
+        amount: (kind.row().amount != AmountRule::None).then(|| Money::new(123_456, Currency::CNY).unwrap()),
         mode,
         pin: false,
         track: false,
@@ -114,6 +115,8 @@ pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
         operator: "01".into(),
         at: Time(1_795_446_000_000),
         auth_code: None,
+        tip: None,
+        organisation: None,
     }
 }
 
@@ -155,8 +158,8 @@ pub fn cases() -> Vec<Case> {
     let code_plan = plan(Kind::Sale, EntryMode::Code);
     add("sale-code", Some(("reversal-sale-code", ReversalReason::NoReply)), code_plan.clone(), code, None, None);
     let original = OriginalRef {
-        batch: Batch::new(7).unwrap(),
-        stan: Stan::new(99).unwrap(),
+        batch: Batch::new(7),
+        stan: Stan::new(99),
         date: Some("1123".into()),
         rrn: Some("231123000099".into()),
         auth_code: Some("A1B2C3".into()),
@@ -193,6 +196,7 @@ pub fn answer(code: &str) -> HostAnswer {
         organisation: Some("CUP".into()),
         texts: vec!["工商银行".into(), "OK".into()],
         fee: None,
+        parameters: Vec::new(),
         requirement: 0,
     }
 }

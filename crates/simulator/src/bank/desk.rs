@@ -89,6 +89,19 @@ impl<'a> Desk<'a> {
             (Kind::Balance, _) => 0,
             (Kind::Sale | Kind::Void | Kind::SignIn | Kind::SignOff | Kind::Echo, Some(n)) if n > 0 => i64::try_from(n).map_err(|_| LedgerError::Range)?,
             (Kind::Sale | Kind::Void | Kind::SignIn | Kind::SignOff | Kind::Echo, _) => return Ok(refused("13")),
+            (
+                Kind::Refund
+                | Kind::PreAuth
+                | Kind::PreAuthCancel
+                | Kind::Completion
+                | Kind::CompletionAdvice
+                | Kind::CompletionCancel
+                | Kind::TipAdjust
+                | Kind::VoiceSale
+                | Kind::Parameters
+                | Kind::StatusUpload,
+                _,
+            ) => return Ok(refused("12")),
         };
         if let Some(code) = &ask.code {
             let Some(w) = self.world.wallet_of(code) else { return Ok(refused("14")) };
@@ -129,6 +142,16 @@ impl<'a> Desk<'a> {
             Kind::Balance => Verdict::Balance(payer, funds),
             Kind::Sale | Kind::Void | Kind::SignIn | Kind::SignOff | Kind::Echo if funds < amount => refused("51"),
             Kind::Sale | Kind::Void | Kind::SignIn | Kind::SignOff | Kind::Echo => Verdict::Sale(payer, amount),
+            Kind::Refund
+            | Kind::PreAuth
+            | Kind::PreAuthCancel
+            | Kind::Completion
+            | Kind::CompletionAdvice
+            | Kind::CompletionCancel
+            | Kind::TipAdjust
+            | Kind::VoiceSale
+            | Kind::Parameters
+            | Kind::StatusUpload => refused("12"),
         })
     }
 

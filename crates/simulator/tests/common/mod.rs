@@ -105,6 +105,8 @@ impl Till {
             operator: "01".into(),
             at: payterm_simulator::acquirer::now(),
             auth_code: None,
+            tip: None,
+            organisation: None,
         }
     }
     pub fn build(&self, leg: Leg, plan: &Plan, secrets: &CardSecrets) -> Built {
@@ -185,7 +187,7 @@ impl Till {
     /// What the original's answer says of it.
     pub fn original(of: &Got) -> OriginalRef {
         let a = of.answer();
-        OriginalRef { batch: of.plan.batch, stan: of.plan.stan, date: a.date.clone(), rrn: a.rrn.clone(), auth_code: a.auth_code.clone() }
+        OriginalRef { batch: Some(of.plan.batch), stan: Some(of.plan.stan), date: a.date.clone(), rrn: a.rrn.clone(), auth_code: a.auth_code.clone() }
     }
     pub fn void_plan(&mut self, minor: u64, original: OriginalRef) -> Plan {
         Plan { amount: Some(self.money(minor)), mode: EntryMode::Swipe, track: true, original: Some(original), ..self.plan(Kind::Void) }

@@ -5,7 +5,7 @@ use payterm_schema::{
     config::Language,
     host::{EntryMode, Wallet},
     outcome::{OriginalShown, Place, Reason, Sums},
-    paper::{PaperJob, PaperKind, PaperState},
+    paper::{PaperContent, PaperJob, PaperKind},
 };
 use payterm_texts::SlipContext;
 
@@ -111,7 +111,7 @@ pub fn balance() -> Outcome {
 }
 
 pub fn job(kind: PaperKind, outcome: Outcome) -> PaperJob {
-    PaperJob { id: 1, kind, state: PaperState::Waiting, attempts: 0, problem: None, outcome: Box::new(outcome) }
+    PaperJob::new(1, kind, 0, PaperContent::Outcome(Box::new(outcome)))
 }
 
 pub fn context(language: Language) -> SlipContext {
