@@ -5,8 +5,8 @@ use payterm_daemon::tms::{Tms, Trouble};
 use payterm_schema::{
     AccountId, Currency, Time,
     application::{
-        Accepted, AccountParameters, Application, BinLists, Draft, Grant, GrantedAccount, Offer, Problem, Product, Settlement, Signed, Stage, Standing, Submission,
-        Verdict, WrappedKey,
+        Accepted, AccountParameters, Application, BinLists, Draft, Grant, GrantedAccount, Offer, Problem, Product, Settlement, Signed, Stage, Standing,
+        Submission, Verdict, WrappedKey,
     },
     config::{Config, TmsConfig},
 };
@@ -231,7 +231,13 @@ async fn a_grant_that_is_wrong_in_one_part_is_refused_whole() {
         (Problem::Keys, Box::new(move |g| g.accounts[0].key = wrapped(&their, "label", &TMK))),
         // A key of another fetch or account under today's signature.
         (Problem::Keys, Box::new(move |g| r1(g, APPLICATION, &"0".repeat(32), "bank"))),
-        (Problem::Keys, Box::new(move |g| { let n = g.nonce.clone(); r2(g, APPLICATION, &n, "other") })),
+        (
+            Problem::Keys,
+            Box::new(move |g| {
+                let n = g.nonce.clone();
+                r2(g, APPLICATION, &n, "other")
+            }),
+        ),
         (Problem::Keys, Box::new(|g| g.accounts[0].key.check_value = "000000".into())),
         (Problem::Keys, Box::new(|g| g.accounts[0].key.check_value.clear())),
         (Problem::Keys, Box::new(|g| g.accounts[0].key.wrapped = "00".repeat(256))),
@@ -298,7 +304,8 @@ async fn bytes_that_are_no_answer_are_refused_by_name() {
         serde_json::to_string(&Signed { text, signature }).unwrap()
     };
     let big = format!("{{\"text\":\"{}", "x".repeat(600 * 1024));
-    let standing = b.signed()(&Standing { application: APPLICATION.into(), revision: 1, terminal: b.terminal.clone(), verdict: Verdict::Approved, reason: None });
+    let standing =
+        b.signed()(&Standing { application: APPLICATION.into(), revision: 1, terminal: b.terminal.clone(), verdict: Verdict::Approved, reason: None });
     let cases: Vec<(&str, Problem, Vec<u8>)> = vec![
         ("changed after signing", Problem::Signature, http(&unsigned)),
         ("another key", Problem::Signature, http(&by_other)),

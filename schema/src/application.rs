@@ -275,6 +275,28 @@ pub struct Application {
     pub parameters: Option<Parameters>,
 }
 
+/// The application as it stands on paper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApplicationSlip {
+    pub application: Application,
+    /// As on a payment's slip.
+    pub test: bool,
+}
+impl ApplicationSlip {
+    /// Without what is too long for a paper: the words of the offer (their hash stays) and the BIN lists.
+    pub fn new(application: &Application, test: bool) -> Self {
+        let mut application = application.clone();
+        if let Some(a) = &mut application.accepted {
+            a.offer.text.clear();
+            a.terms = Signed { text: String::new(), signature: String::new() };
+        }
+        if let Some(p) = &mut application.parameters {
+            p.bins = BinLists::default();
+        }
+        Self { application, test }
+    }
+}
+
 /// The application as a face shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApplicationShown {

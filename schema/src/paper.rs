@@ -1,5 +1,5 @@
 //! Papers: what is to be printed, durable until the printer confirmed it.
-use crate::outcome::Outcome;
+use crate::{application::ApplicationSlip, outcome::Outcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub enum PaperKind {
     StuckSlip,
     /// 余额
     BalanceSlip,
+    /// 终端申请单
+    ApplicationSlip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +60,8 @@ pub struct PaperJob {
 pub enum PaperContent {
     /// A transaction's slip.
     Outcome(Box<Outcome>),
+    /// The application for a terminal.
+    Application(Box<ApplicationSlip>),
 }
 
 impl PaperJob {
@@ -68,11 +72,13 @@ impl PaperJob {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.content {
             PaperContent::Outcome(o) => Some(o),
+            PaperContent::Application(_) => None,
         }
     }
     pub fn outcome_mut(&mut self) -> Option<&mut Outcome> {
         match &mut self.content {
             PaperContent::Outcome(o) => Some(o),
+            PaperContent::Application(_) => None,
         }
     }
     /// The app that sees it beside the managers; none = only they do.

@@ -111,6 +111,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     assert_eq!((o.sums.fee, o.terminal.as_deref(), o.place.shop.as_str()), (Some(7), Some("TEST0002"), "便民超市"));
     assert_eq!(stack.balance("fees:cup2")?, 7, "what the acquirer takes");
     stack.hands()?.wait_screen("商户手续费 0.07", Duration::from_secs(5))?;
+    assert!(stack.hands()?.papers()?.1.iter().any(|p| p.contains("终端申请单") && p.contains("TEST0002")), "the application slip came out");
     let slips = client.explain(&caller(), &key("first")).await?.slips;
     let (merchant, customer): (Vec<_>, Vec<_>) = slips.iter().partition(|s| s.contains("商户存根"));
     assert!(merchant.len() == 1 && merchant[0].contains("手续费") && merchant[0].contains("0.07"), "{merchant:?}");

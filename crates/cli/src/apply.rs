@@ -6,9 +6,8 @@ use crate::{
     ui::{Ui, block, pairs},
 };
 use payterm_schema::{
-    Fault, Money, Terminal,
-    application::{Application, ApplicationShown, Draft, FeeRow, OfferShown, Product, Step},
-    money::Currency,
+    Fault, Terminal,
+    application::{Application, ApplicationShown, Draft, OfferShown, Step},
 };
 use std::{path::Path, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -104,38 +103,25 @@ fn draft(file: &Path) -> Result<Draft, Fault> {
     Ok(draft)
 }
 
-fn products(ui: &Ui, all: &[Product]) -> String {
-    all.iter().map(|p| ui.texts.word(*p)).collect::<Vec<_>>().join(&ui.text("list-separator"))
-}
-
-fn fee(ui: &Ui, row: &FeeRow, currency: Currency) -> String {
-    let money = |minor| Money::new(minor, currency).map(Money::value).unwrap_or_default();
-    let of = [row.wallet.map(|w| ui.texts.word(w)), row.organisation.clone()].into_iter().flatten().collect::<Vec<_>>();
-    let product = [vec![ui.texts.word(row.product)], of].concat().join(" ");
-    let rate = format!("{}.{:02}", row.basis_points / 100, row.basis_points % 100);
-    let max = row.max.map_or_else(|| ui.text("cli-apply-no-cap"), money);
-    ui.say("cli-apply-fee", &[("product", &product), ("rate", &rate), ("min", &money(row.min)), ("max", &max), ("currency", &currency)])
-}
-
 fn offered(ui: &Ui, shown: &OfferShown) -> String {
     let o = &shown.offer;
     let rows = [
-        ("cli-apply-offer", o.id.clone()),
-        ("cli-apply-products", products(ui, &o.products)),
+        ("apply-label-offer", o.id.clone()),
+        ("apply-label-products", ui.texts.products(&o.products)),
         ("cli-currency", o.currency.to_string()),
-        ("cli-apply-settlement", o.settlement.name().into()),
-        ("cli-apply-hash", shown.hash.clone()),
+        ("apply-label-settlement", o.settlement.name().into()),
+        ("apply-label-hash", shown.hash.clone()),
     ];
-    let fees: String = o.fees.iter().map(|r| fee(ui, r, o.currency) + "\n").collect();
+    let fees: String = o.fees.iter().map(|r| ui.texts.fee_row(r, o.currency) + "\n").collect();
     pairs(rows.map(|(id, value)| (ui.text(id), value))) + &block(&fees) + &block(&o.text)
 }
 
 fn state(ui: &Ui, shown: &ApplicationShown) -> String {
     let stage = shown.application.as_ref().map_or("none", |a| a.stage.name());
     let mut rows = vec![
-        ("cli-apply-stage", ui.text(&format!("stage-{stage}"))),
-        ("cli-apply-next", ui.text(&format!("apply-next-{}", stage.replace('_', "-")))),
-        ("cli-apply-problem", shown.problem.map(|p| ui.texts.word(p)).unwrap_or_default()),
+        ("apply-label-stage", ui.text(&format!("stage-{stage}"))),
+        ("apply-label-next", ui.text(&format!("apply-next-{}", stage.replace('_', "-")))),
+        ("apply-label-problem", shown.problem.map(|p| ui.texts.word(p)).unwrap_or_default()),
     ];
     if let Some(a) = &shown.application {
         rows.extend(details(ui, a));
@@ -146,24 +132,24 @@ fn state(ui: &Ui, shown: &ApplicationShown) -> String {
 fn details(ui: &Ui, a: &Application) -> Vec<(&'static str, String)> {
     let d = &a.draft;
     let mut rows = vec![
-        ("cli-apply-reason", a.reason.clone().unwrap_or_default()),
-        ("cli-apply-application", a.id.clone()),
-        ("cli-apply-revision", a.revision.to_string()),
-        ("cli-apply-since", ui.time(a.since)),
-        ("cli-apply-name", d.name.clone()),
-        ("cli-apply-legal-name", d.legal_name.clone()),
-        ("cli-apply-licence", d.licence.clone()),
-        ("cli-apply-category", d.category.clone()),
-        ("cli-apply-contact", format!("{} {}", d.contact, d.phone)),
-        ("cli-apply-products", products(ui, &d.products)),
+        ("apply-label-reason", a.reason.clone().unwrap_or_default()),
+        ("apply-label-application", a.id.clone()),
+        ("apply-label-revision", a.revision.to_string()),
+        ("apply-label-since", ui.time(a.since)),
+        ("apply-label-name", d.name.clone()),
+        ("apply-label-legal-name", d.legal_name.clone()),
+        ("apply-label-licence", d.licence.clone()),
+        ("apply-label-category", d.category.clone()),
+        ("apply-label-contact", format!("{} {}", d.contact, d.phone)),
+        ("apply-label-products", ui.texts.products(&d.products)),
     ];
     if let Some(accepted) = &a.accepted {
-        rows.push(("cli-apply-accepted", format!("{} {} {}", accepted.offer.id, ui.time(accepted.at), accepted.hash)));
+        rows.push(("apply-label-accepted", format!("{} {} {}", accepted.offer.id, ui.time(accepted.at), accepted.hash)));
     }
     for account in a.parameters.iter().flat_map(|p| &p.accounts) {
         let word = format!("{} {} {} {} {}", account.id, account.merchant, account.terminal, account.currency, account.settlement.name());
-        rows.push(("cli-apply-account", word));
-        rows.extend(account.fees.iter().map(|r| ("cli-apply-account", fee(ui, r, account.currency))));
+        rows.push(("apply-label-account", word));
+        rows.extend(account.fees.iter().map(|r| ("apply-label-account", ui.texts.fee_row(r, account.currency))));
     }
     rows
 }

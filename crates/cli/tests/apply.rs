@@ -22,7 +22,7 @@ async fn each_step_goes_to_the_terminal() {
     let d = w.run(&["apply", "status", "--lang", "en"]).await;
     assert!(d.out.contains("nobody has applied") && d.out.contains("not the terminal management that is trusted"), "{}", d.out);
     let d = w.run(&["apply", "offer", "--lang", "en"]).await;
-    assert!(d.out.contains("bank cards CUP: 0.60 %, at least 0.01, at most 80.00 CNY") && d.out.contains("no cap"), "{}", d.out);
+    assert!(d.out.contains("bank cards CUP: 0.60 %, at least CNY 0.01, at most CNY 80.00\n") && d.out.contains("payment codes: 0.38 %\n"), "{}", d.out);
     assert!(d.out.contains("T+1") && d.out.contains("words") && !d.out.contains('\u{1b}'), "{}", d.out);
     assert_eq!(w.run(&["apply", "offer", "--json"]).await.json()["fees"][0]["basis_points"], 60);
 }

@@ -5,7 +5,8 @@
 use crate::{Call, Effect, Machine};
 use payterm_schema::{
     Fault, Notice, Record, Screen, Time,
-    application::{Accepted, Application, Draft, Offer, Parameters, Problem, Signed, Stage, Standing, Verdict},
+    application::{Accepted, Application, ApplicationSlip, Draft, Offer, Parameters, Problem, Signed, Stage, Standing, Verdict},
+    paper::{PaperContent, PaperJob, PaperKind},
     time::Millis,
 };
 
@@ -178,6 +179,11 @@ impl Machine {
 
     fn applied(&mut self, application: Application) {
         self.record(None, Record::Application { application: Box::new(application.clone()) });
+        if self.settings.printer && application.stage != Stage::Draft && application.stage != Stage::InReview {
+            let content = PaperContent::Application(Box::new(ApplicationSlip::new(&application, self.settings.test)));
+            let job = PaperJob::new(self.state.last_job + 1, PaperKind::ApplicationSlip, 0, content);
+            self.record(None, Record::PaperQueued { job: Box::new(job) });
+        }
         self.tell(Notice::Application { application: Box::new(application) });
         if matches!(self.screen, Screen::Idle | Screen::Application { .. }) && self.flow.is_none() {
             self.show(self.rest_page());

@@ -6,6 +6,7 @@ use payterm_schema::{
     application::{AccountParameters, BinLists, Draft, Offer, Parameters, Problem, Product, Settlement, Signed, Stage, Standing, Verdict},
     config::Config,
     outcome::Place,
+    paper::PaperContent,
     request::RequestWire,
     time::Millis,
 };
@@ -331,4 +332,22 @@ fn without_a_terminal_management_there_is_no_application() {
     let mut machine = Machine::replay(Settings { tms: None, ..settings() }, None, []).unwrap();
     let step = machine.handle(Input::Apply { call: 1, by: "owner".into(), step: Apply::Submit }, Time(5));
     assert_eq!(step.effects, [Effect::Answer { call: 1, result: Err(Fault::not_found("setting", "tms")) }]);
+}
+
+#[test]
+fn a_printer_gets_a_slip_of_what_was_sent_and_what_came_of_it() {
+    let mut b = Bench::new(None);
+    b.machine = Machine::replay(Settings { printer: true, ..settings() }, None, b.disk.clone()).unwrap();
+    whole_way(&mut b);
+    let stages: Vec<Stage> =
+        b.machine.papers().filter_map(|p| if let PaperContent::Application(s) = &p.content { Some(s.application.stage) } else { None }).collect();
+    assert_eq!(stages, [Stage::Submitted, Stage::Rejected, Stage::Submitted, Stage::Approved, Stage::Activated]);
+    let all = b.machine.papers().all(|p| {
+        if let PaperContent::Application(s) = &p.content {
+            s.application.accepted.as_ref().is_some_and(|a| a.hash.len() == 64 && a.terms.text.is_empty())
+        } else {
+            false
+        }
+    });
+    assert!(all, "the hash of what was accepted, without its words");
 }

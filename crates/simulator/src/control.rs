@@ -3,14 +3,14 @@
 use crate::{
     acquirer::Shared,
     mishap,
-    tms::{Decision, Held},
+    tms::{Decision, Desk, Held},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -134,16 +134,18 @@ fn run(shared: &Shared, command: Command) -> Reply {
             Ok(false) => Reply::error(format!("card {card}: no wrong PIN is counted")),
             Err(e) => Reply::error(e),
         },
-        Command::Applications | Command::Decide { .. } => {
-            let Some(desk) = &shared.tms else { return Reply::error("there is no terminal management here: serve --tms") };
-            let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
-            match command {
-                Command::Decide { id, decision } => desk.decide(&id, decision).map_or_else(Reply::error, |held| Reply { applications: Some(vec![held]), ..ok }),
-                _ => Reply { applications: Some(desk.all().cloned().collect()), ..ok },
-            }
+        Command::Applications => desk(shared).map_or_else(Reply::error, |d| Reply { applications: Some(d.all().cloned().collect()), ..ok }),
+        Command::Decide { id, decision } => {
+            let decided = desk(shared).and_then(|mut d| d.decide(&id, decision).map_err(|e| e.to_string()));
+            decided.map_or_else(Reply::error, |held| Reply { applications: Some(vec![held]), ..ok })
         }
         Command::Stats => Reply { stats: Some(shared.stats()), ..ok },
     }
+}
+
+fn desk(shared: &Shared) -> Result<MutexGuard<'_, Desk>, String> {
+    let desk = shared.tms.as_ref().ok_or("there is no terminal management here: serve --tms")?;
+    Ok(desk.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Sends one command to the acquirer that runs on this state directory.

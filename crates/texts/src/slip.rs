@@ -32,6 +32,7 @@ pub fn slip(job: &PaperJob, ctx: &SlipContext) -> Paper {
     static ENGINE: OnceLock<Environment<'static>> = OnceLock::new();
     match &job.content {
         PaperContent::Outcome(outcome) => render(ENGINE.get_or_init(built_in), job.kind, outcome, ctx),
+        PaperContent::Application(slip) => crate::application::slip(slip, ctx),
     }
 }
 
@@ -63,7 +64,7 @@ fn render(env: &Environment<'_>, kind: PaperKind, outcome: &Outcome, ctx: &SlipC
         (PaperKind::UnknownSlip, _) | (PaperKind::MerchantCopy | PaperKind::CustomerCopy, Status::Unknown) => "unknown",
         (PaperKind::MerchantCopy | PaperKind::CustomerCopy, _) => "payment",
         (PaperKind::StuckSlip, _) => "stuck",
-        (PaperKind::BalanceSlip, _) => "balance",
+        (PaperKind::BalanceSlip | PaperKind::ApplicationSlip, _) => "balance",
     };
     let t = Value::from_function(move |id: String| texts.get(&id, &[]));
     let values = context! { t => t, ..Value::from(minijinja::value::Serde(facts(texts, kind, outcome, ctx, template))) };

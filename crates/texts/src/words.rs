@@ -74,7 +74,7 @@ words! {
     ObligationState { Standing => "obligation-standing", Due => "obligation-due", Stuck => "obligation-stuck" }
     PaperKind {
         MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
-        StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip",
+        StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip", ApplicationSlip => "paper-application_slip",
     }
     PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held" }
 }
