@@ -156,7 +156,16 @@ impl Bench {
                 }
                 Effect::Answer { call, result } => drop(self.answers.insert(call, result)),
                 Effect::Renew => self.renewed += 1,
-                _ => {}
+                Effect::Tell(_)
+                | Effect::Show(_)
+                | Effect::Offer { .. }
+                | Effect::Withdraw
+                | Effect::AskPin { .. }
+                | Effect::AbortPin { .. }
+                | Effect::Send(_)
+                | Effect::ForgetKeys { .. }
+                | Effect::Load { .. }
+                | Effect::Print { .. } => {}
             }
         }
         for (tag, event) in heard {
