@@ -70,5 +70,3 @@ apply-slip-title = TERMINAL APPLICATION
 apply-fee = { $product }: { $rate } %
 apply-fee-min = , at least { $amount }
 apply-fee-max = , at most { $amount }
-cli-notice-application = application: { $stage }
-cli-explain-application = application: { $stage }

@@ -70,5 +70,3 @@ apply-slip-title = 终端申请单
 apply-fee = { $product }:{ $rate } %
 apply-fee-min = ,最低 { $amount }
 apply-fee-max = ,封顶 { $amount }
-cli-notice-application = 终端申请:{ $stage }
-cli-explain-application = 终端申请:{ $stage }
