@@ -62,7 +62,7 @@ async fn every_fault_comes_through_whole() {
             assert_eq!(c.recall(&nobody(), &key("till", &format!("fault-{n}"))).await, Err(fault));
         }
     }
-    assert_eq!(names.len(), 12);
+    assert_eq!(names.len(), 13);
 }
 
 async fn call(c: &zbus::Connection, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<zbus::Message, zbus::Error> {
