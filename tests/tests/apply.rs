@@ -82,6 +82,8 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     stack.acquirer(&["applications", "reject", &id, "--reason", "执照照片不清楚"])?;
     reach(&stack, "rejected")?;
     stack.hands()?.wait_screen("执照照片不清楚", Duration::from_secs(5))?;
+    let slips = stack.hands()?.wait_papers(2, Duration::from_secs(5))?.1;
+    assert!(slips[0].contains("终端申请单") && slips[0].contains("已提交") && slips[1].contains("执照照片不清楚"), "{slips:?}");
     std::fs::write(&draft, DRAFT.replace("FL0AA0X", "FL0AA0Y"))?;
     assert_eq!(submit(&stack)?, id, "the same application");
     let all: Value = serde_json::from_str(&stack.acquirer(&["applications", "list", "--json"])?)?;
@@ -111,7 +113,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     assert_eq!((o.sums.fee, o.terminal.as_deref(), o.place.shop.as_str()), (Some(7), Some("TEST0002"), "便民超市"));
     assert_eq!(stack.balance("fees:cup2")?, 7, "what the acquirer takes");
     stack.hands()?.wait_screen("商户手续费 0.07", Duration::from_secs(5))?;
-    assert!(stack.hands()?.papers()?.1.iter().any(|p| p.contains("终端申请单") && p.contains("TEST0002")), "the application slip came out");
+    until("no paper left", || stack.ctl(&["papers", "--json"]).is_ok_and(|o| o.stdout.trim_ascii() == b"[]"))?;
     let slips = client.explain(&caller(), &key("first")).await?.slips;
     let (merchant, customer): (Vec<_>, Vec<_>) = slips.iter().partition(|s| s.contains("商户存根"));
     assert!(merchant.len() == 1 && merchant[0].contains("手续费") && merchant[0].contains("0.07"), "{merchant:?}");
