@@ -85,6 +85,12 @@ impl Machine {
         self.state.application.as_ref().map(|a| a.stage)
     }
 
+    /// Accounts that were granted and are not in the settings: the machine that was to tell so was lost before it did.
+    pub(crate) fn recover_application(&mut self) {
+        let granted = self.state.application.iter().filter_map(|a| a.parameters.as_ref()).flat_map(|p| &p.accounts);
+        self.applying.renew = granted.into_iter().any(|g| self.settings.accounts.iter().all(|a| a.config.id != g.id));
+    }
+
     /// The page at rest: without an account there is nothing to pay with, and how far the application is counts.
     pub(crate) fn rest_page(&self) -> Screen {
         if !self.settings.accounts.is_empty() {

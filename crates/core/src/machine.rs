@@ -113,6 +113,7 @@ impl Machine {
         self.end_interrupted();
         self.strand();
         self.recover_papers();
+        self.recover_application();
         self.show(self.rest_page());
         self.finish_step()
     }
