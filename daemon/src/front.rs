@@ -9,11 +9,13 @@ use crate::{
     store::{Found, Store, StoreError},
     supervise::{Child, Gone},
     terminal::{Ask, Look, Rest, TerminalActor, View},
+    tms::{self, Tms},
 };
 use futures_util::stream;
-use payterm_core::{By, Call, Input};
+use payterm_core::{Apply, By, Call, Input};
 use payterm_schema::{
     Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
+    application::{ApplicationShown, OfferShown, Step},
     config::{Config, Language},
     notice::Phase,
     operator::{OperatorRequest, Operators},
@@ -60,6 +62,7 @@ pub struct Front {
     pub registry: Registry,
     pub clock: Arc<Clock>,
     pub config: Config,
+    pub tms: Option<Arc<Tms>>,
     /// One request at a time is looked up and submitted: the same key cannot slip in between.
     pub door: Mutex<()>,
     pub stopping: AtomicBool,
@@ -91,6 +94,9 @@ impl Front {
     }
     async fn view(&self) -> Result<View, Fault> {
         self.terminal.ask(Look).await.map_err(gone)?
+    }
+    fn management(&self) -> Result<&Tms, Fault> {
+        self.tms.as_deref().ok_or_else(|| Fault::not_found("setting", "tms"))
     }
     /// What the store knows of a request that this caller may see; to others it does not exist.
     async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
@@ -460,6 +466,46 @@ impl Terminal for Front {
         boxed(async move {
             managers(caller)?;
             self.bundle().await
+        })
+    }
+
+    fn offer<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OfferShown> {
+        boxed(async move {
+            managers(caller)?;
+            let (offer, terms) = self.management()?.offer().await?;
+            Ok(OfferShown { hash: terms.hash(), offer })
+        })
+    }
+
+    fn application<'a>(&'a self, caller: &'a Caller) -> Reply<'a, ApplicationShown> {
+        boxed(async move {
+            managers(caller)?;
+            let view = self.view().await?;
+            let application = view.state.application.map(|a| (*a).clone());
+            Ok(ApplicationShown { application, problem: view.application_problem, in_service: !self.config.accounts.is_empty() })
+        })
+    }
+
+    fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let tms = self.management()?;
+            let step = match step {
+                Step::Draft(draft) => Apply::Draft { id: tms::name().map_err(Fault::from)?, draft },
+                Step::Accept { hash } => {
+                    // Read anew: what is accepted is what the acquirer offers now.
+                    let (offer, terms) = tms.offer().await?;
+                    if !terms.hash().eq_ignore_ascii_case(&hash) {
+                        return Err(Fault::WrongState { rule: "the acquirer's offer is not the one with this hash: read it again".into() });
+                    }
+                    Apply::Accept { offer: Box::new(offer), terms: Box::new(terms) }
+                }
+                Step::Submit => Apply::Submit,
+                Step::Refresh => Apply::Refresh,
+                Step::Activate => Apply::Activate,
+            };
+            let by = caller.app.clone();
+            self.ask("application", move |call| Input::Apply { call, by, step }).await
         })
     }
 

@@ -1,6 +1,7 @@
 //! Putting the house together, running it, and leaving it in order.
 use crate::{
     clock::Clock,
+    config::with_granted,
     device::{DeviceActor, DeviceEvent, Post, Registry},
     front::Front,
     hostlink::{self, HostLink, LateSink, Line, TlsError},
@@ -11,9 +12,10 @@ use crate::{
     supervise::{self, Child},
     systemd,
     terminal::{FromDevice, FromHost, House, TerminalActor},
+    tms::{Tms, TmsError},
 };
 use actix::Actor;
-use payterm_core::{AccountSettings, Settings};
+use payterm_core::{AccountSettings, ReplayError, Settings, State, TmsSettings};
 use payterm_dbus::{Address, BusError, Server};
 use payterm_devices::{
     Env, Hub,
@@ -21,16 +23,18 @@ use payterm_devices::{
 };
 use payterm_hosts::{Profile, ProfileError, Station};
 use payterm_schema::{
-    AccountId, DeviceKind, Terminal,
+    AccountId, DeviceKind, Fault, Terminal,
+    application::Application,
     config::{AccountConfig, Config},
     outcome::Place,
+    time::Millis,
 };
 use payterm_texts::ScreenContext;
 use payterm_vault::{SealingKey, SealingKeyError, Vault, VaultError};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::broadcast,
+    sync::{Notify, broadcast},
 };
 
 /// Name of the sealing key among systemd's credentials.
@@ -62,6 +66,13 @@ pub enum RunError {
     #[error(transparent)]
     Bus(#[from] BusError),
     #[error(transparent)]
+    Tms(#[from] TmsError),
+    #[error("the journal cannot be read: {0}")]
+    Journal(#[from] ReplayError),
+    /// The configuration and the accounts that were granted do not go together.
+    #[error("with the accounts of the application: {0}")]
+    Granted(Fault),
+    #[error(transparent)]
     Hands(#[from] HandsError),
     #[error("signals: {0}")]
     Signals(std::io::Error),
@@ -83,24 +94,40 @@ pub struct Daemon {
     store: Store,
     server: Option<Server>,
     hands: Option<HandsServer>,
+    renew: Arc<Notify>,
 }
 
-/// Runs until SIGTERM or SIGINT. Tells systemd when it is ready.
-pub fn run(config: Config, options: Options) -> Result<(), RunError> {
+/// Why [`run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By SIGTERM or SIGINT.
+    Stopped,
+    /// The journal holds new accounts: the program is to be started again, on the same configuration.
+    Renew,
+}
+
+/// Runs until SIGTERM or SIGINT, or until the terminal was activated. Tells systemd when it is ready.
+pub fn run(config: Config, options: Options) -> Result<Ended, RunError> {
     actix::System::new().block_on(async {
         let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
         let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
         let daemon = Daemon::start(config, options).await?;
         systemd::ready();
         tracing::info!("ready");
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+        let ended = tokio::select! {
+            _ = term.recv() => Ended::Stopped,
+            _ = int.recv() => Ended::Stopped,
+            () = daemon.renew.notified() => Ended::Renew,
+        };
+        match ended {
+            Ended::Stopped => {
+                systemd::stopping();
+                tracing::info!("shutting down");
+            }
+            Ended::Renew => tracing::info!("the terminal was activated: starting anew with its accounts"),
         }
-        systemd::stopping();
-        tracing::info!("shutting down");
         daemon.stop().await;
-        Ok(())
+        Ok(ended)
     })
 }
 
@@ -114,6 +141,13 @@ impl Daemon {
             None => SealingKey::from_credentials(CREDENTIAL),
         };
         let vault = Arc::new(Vault::open(&config.store.dir, key?)?);
+        let tms = config.tms.as_ref().map(|t| Tms::new(t, &config, vault.clone()).map(Arc::new)).transpose()?;
+        let config = match State::application_in(loaded.snapshot.as_deref(), &loaded.tail)? {
+            Some(Application { draft, parameters: Some(granted), .. }) => with_granted(&config, &draft, &granted),
+            Some(_) | None => config,
+        };
+        config.check().map_err(RunError::Granted)?;
+        let renew = Arc::new(Notify::new());
         let mut profiles = BTreeMap::new();
         for a in &config.accounts {
             profiles.insert(a.id.clone(), Arc::new(profile(a)?));
@@ -224,6 +258,8 @@ impl Daemon {
             spooler,
             notices: notices.clone(),
             mishaps,
+            tms: tms.clone(),
+            renew: renew.clone(),
         });
         let mut first = Some(loaded);
         supervise::keep("terminal".into(), terminal.clone(), move |life| TerminalActor::new(life, house.clone(), first.take()).start(), || ());
@@ -240,6 +276,7 @@ impl Daemon {
             registry,
             clock,
             config: config.clone(),
+            tms,
             door: Default::default(),
             stopping: Default::default(),
         });
@@ -252,7 +289,7 @@ impl Daemon {
         };
         actix::spawn(systemd::watchdog(terminal));
         actix::spawn(selftest::keep(examiner));
-        Ok(Self { front, store, server, hands })
+        Ok(Self { front, store, server, hands, renew })
     }
 
     /// The front door, in process.
@@ -306,6 +343,10 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Se
         test: is_test(config),
         printer: config.devices.iter().any(|d| d.kind == DeviceKind::Printer),
         snapshot_every: config.store.snapshot_every,
+        tms: config.tms.as_ref().map(|t| {
+            let ms = |n: u32| Millis(i64::from(n));
+            TmsSettings { poll: ms(t.poll_ms), retry: ms(t.retry_ms), retry_max: ms(t.retry_max_ms) }
+        }),
     }
 }
 

@@ -20,6 +20,7 @@ mod support;
 mod systemd;
 pub mod templates;
 pub mod terminal;
+pub mod tms;
 
 pub use demo::prepare as prepare_demo;
-pub use house::{Daemon, Options, RunError, run};
+pub use house::{Daemon, Ended, Options, RunError, run};

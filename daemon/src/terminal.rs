@@ -17,10 +17,13 @@ use crate::{
     spooler::Spooler,
     store::{Commit, Loaded, Store, StoreError},
     supervise::{self, Child, Life},
+    tms::Tms,
 };
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
-use payterm_schema::{AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, device::Way, notice::Phase, time::Millis};
+use payterm_schema::{
+    AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, application::Problem, device::Way, notice::Phase, time::Millis,
+};
 use payterm_texts::ScreenContext;
 use payterm_vault::Vault;
 use std::{
@@ -28,7 +31,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
 /// Messages that may wait for the terminal. 256: callers, devices and hosts together.
 const MAILBOX: usize = 256;
@@ -52,6 +55,9 @@ pub struct House {
     pub spooler: Child<Spooler>,
     pub notices: broadcast::Sender<Notice>,
     pub mishaps: Mishaps,
+    pub tms: Option<Arc<Tms>>,
+    /// Told when the daemon is to start over.
+    pub renew: Arc<Notify>,
 }
 
 /// A question of a caller: the machine answers it when it is durable.
@@ -92,6 +98,7 @@ pub struct View {
     pub phase: Phase,
     pub screen: Screen,
     pub heard: BTreeMap<AccountId, Heard>,
+    pub application_problem: Option<Problem>,
 }
 
 /// What waits for the disk.
@@ -384,6 +391,7 @@ impl Handler<Look> for TerminalActor {
             phase: m.phase(),
             screen: m.screen().clone(),
             heard: m.heard().clone(),
+            application_problem: m.application_problem(),
         };
         let (to, heard) = oneshot::channel();
         // The machine may be ahead of the disk: what it says waits like an effect.

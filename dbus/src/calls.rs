@@ -1,14 +1,20 @@
 //! The methods. Start and Wait do nothing but decode, ask the terminal and encode: signals and objects follow from the
 //! terminal's notices, behind the answer.
 use crate::{
-    describe::{BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP, TRANSACTION},
+    describe::{APPLICATION, BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP, TRANSACTION},
     link::Link,
     path,
     peer::{Peer, key_of},
     wire::{self, CALLER},
 };
 use payterm_schema::{
-    Caller, Fault, OperatorId, OperatorRequest, Request, RequestKey, page::Printable, paper::SlipCopy, request::RequestWire, terminal::Filter, totals::Scope,
+    Caller, Fault, OperatorId, OperatorRequest, Request, RequestKey,
+    application::{Draft, Step},
+    page::Printable,
+    paper::SlipCopy,
+    request::RequestWire,
+    terminal::Filter,
+    totals::Scope,
 };
 use serde::Serialize;
 use std::{future::Future, sync::Arc};
@@ -49,6 +55,27 @@ fn flag(what: &str, value: Option<&Variant<'_>>) -> Result<bool, Fault> {
 }
 fn number(what: &str, value: Option<&Variant<'_>>) -> Result<u64, Fault> {
     if let Some(Variant::U64(n)) = value { Ok(*n) } else { Err(Fault::invalid(what, "a number")) }
+}
+/// The longest draft is some 2,000 bytes.
+const MAX_DRAFT: usize = 8 * 1024;
+
+fn step(member: &str, first: Option<&Variant<'_>>) -> Result<Step, Fault> {
+    match member {
+        "SetDraft" => {
+            let json = text("json", first)?;
+            if json.len() > MAX_DRAFT {
+                return Err(Fault::invalid("json", "up to 8192 bytes"));
+            }
+            let draft: Draft = serde_json::from_str(json).map_err(|e| Fault::invalid("json", &e.to_string()))?;
+            draft.check()?;
+            Ok(Step::Draft(Box::new(draft)))
+        }
+        "Accept" => Ok(Step::Accept { hash: text("hash", first)?.chars().take(64).collect() }),
+        "Submit" => Ok(Step::Submit),
+        "Refresh" => Ok(Step::Refresh),
+        "Activate" => Ok(Step::Activate),
+        _ => Err(Fault::not_found("method", member)),
+    }
 }
 fn request(value: Option<&Variant<'_>>) -> Result<Request, Fault> {
     let value = value.ok_or_else(|| Fault::invalid("request", "is needed"))?;
@@ -93,8 +120,7 @@ impl Link {
             }
             (MANAGER, "Explain") => {
                 let page = terminal.explain(caller, &key()?).await?;
-                let json = serde_json::to_string(&page).map_err(|e| Fault::invalid("explanation", &e.to_string()))?;
-                Ok(vec![Variant::from(json)])
+                json(&page)
             }
             (MANAGER, "Reprint") => terminal.reprint(caller, &key()?, None).await.map(none),
             (MANAGER, "ReprintCopy") => {
@@ -132,6 +158,9 @@ impl Link {
                 let by = if request.manages() { manager(caller)? } else { caller };
                 unless_gone(peer, terminal.operator_session(by, request)).await.map(none)
             }
+            (APPLICATION, "Offer") => json(&terminal.offer(manager(caller)?).await?),
+            (APPLICATION, "State") => json(&terminal.application(manager(caller)?).await?),
+            (APPLICATION, _) => terminal.apply(manager(caller)?, step(member, first)?).await.map(none),
             (PROPERTIES, _) => self.property_call(peer, caller, member, path, arguments).await,
             (INTROSPECTABLE, _) => self.introspect(caller, path).await,
             (OBJECT_MANAGER, _) => {

@@ -1,7 +1,7 @@
 //! The client: a `Terminal` over the bus. The caller argument is not used: the daemon finds out who calls.
 use crate::{
     bus_name,
-    describe::{BATCH, MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP},
+    describe::{APPLICATION, BATCH, MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP},
     error::fault_of,
     path::{ROOT, parse, path},
     wire::{self, ANSWER},
@@ -9,6 +9,7 @@ use crate::{
 use futures_util::{Stream, StreamExt};
 use payterm_schema::{
     Caller, Device, Fault, Notice, Outcome, Request, RequestKey, Screen, SelfTest, Terminal,
+    application::{ApplicationShown, OfferShown, Step},
     config::Language,
     operator::{OperatorRequest, Operators},
     page::Printable,
@@ -131,6 +132,11 @@ impl Client {
 
     async fn ask<T: DeserializeOwned>(&self, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<T, Fault> {
         value(&self.call(ROOT, interface, member, arguments, Some(ANSWER_WITHIN)).await?)
+    }
+    /// An answer that is a JSON text.
+    async fn json<T: DeserializeOwned>(&self, interface: &str, member: &str) -> Result<T, Fault> {
+        let json: String = self.ask(interface, member, Vec::new()).await?;
+        serde_json::from_str(&json).map_err(unclear)
     }
     async fn tell(&self, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<(), Fault> {
         self.call(ROOT, interface, member, arguments, Some(ANSWER_WITHIN)).await.map(drop)
@@ -290,6 +296,24 @@ impl Terminal for Client {
         Box::pin(
             async move { self.call(ROOT, SETUP, "SupportBundle", Vec::new(), Some(ANSWER_WITHIN)).await?.body().deserialize::<Vec<u8>>().map_err(unclear) },
         )
+    }
+    fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
+        Box::pin(self.json(APPLICATION, "Offer"))
+    }
+    fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
+        Box::pin(self.json(APPLICATION, "State"))
+    }
+    fn apply<'a>(&'a self, _: &'a Caller, step: Step) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let (member, arguments) = match step {
+                Step::Draft(draft) => ("SetDraft", vec![Variant::from(serde_json::to_string(&draft).map_err(unclear)?)]),
+                Step::Accept { hash } => ("Accept", vec![Variant::from(hash)]),
+                Step::Submit => ("Submit", Vec::new()),
+                Step::Refresh => ("Refresh", Vec::new()),
+                Step::Activate => ("Activate", Vec::new()),
+            };
+            self.tell(APPLICATION, member, arguments).await
+        })
     }
     /// Ends when the connection or the daemon is lost. Must be called inside a Tokio runtime.
     fn notices(&self) -> Notices {

@@ -53,6 +53,7 @@ pub(crate) const QUEUE: &str = "org.payterm.Terminal1.Queue";
 pub(crate) const OPERATORS: &str = "org.payterm.Terminal1.Operators";
 pub(crate) const BATCH: &str = "org.payterm.Terminal1.Batch";
 pub(crate) const SETUP: &str = "org.payterm.Terminal1.Setup";
+pub(crate) const APPLICATION: &str = "org.payterm.Terminal1.Application";
 pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 pub(crate) const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
 pub(crate) const PEER: &str = "org.freedesktop.DBus.Peer";
@@ -212,6 +213,25 @@ pub const INTERFACES: &[Interface] = &[
         signals: &[],
     },
     Interface {
+        name: APPLICATION,
+        methods: &[
+            method(
+                "Offer",
+                &[],
+                &[("json", "s")],
+                "What the acquirer offers to who applies for a terminal, with the hash that Accept takes. Managers only, as all of this interface.",
+            ),
+            method("SetDraft", &[("json", "s")], &[], "Fills the application in, anew each time."),
+            method("Accept", &[("hash", "s")], &[], "Accepts the offer with this hash."),
+            method("Submit", &[], &[], "Sends the application; answers when that is durable. It is repeated until the acquirer has it."),
+            method("State", &[], &[("json", "s")], "How far the application is."),
+            method("Refresh", &[], &[], "Asks the acquirer now."),
+            method("Activate", &[], &[], "Fetches parameters and master key of an approved application and starts the terminal anew with them."),
+        ],
+        properties: &[],
+        signals: &[],
+    },
+    Interface {
         name: PROPERTIES,
         methods: &[
             method("Get", &[("interface_name", "s"), ("property_name", "s")], &[("value", "v")], ""),
@@ -245,7 +265,7 @@ const STANDARD: [&str; 3] = [PROPERTIES, INTROSPECTABLE, PEER];
 pub(crate) fn interfaces_at(path: &str) -> &'static [&'static str] {
     let Some(rest) = path.strip_prefix(ROOT) else { return &[] };
     match rest.split('/').collect::<Vec<_>>()[..] {
-        [""] => &[MANAGER, QUEUE, BATCH, OPERATORS, SETUP, OBJECT_MANAGER],
+        [""] => &[MANAGER, QUEUE, BATCH, OPERATORS, SETUP, APPLICATION, OBJECT_MANAGER],
         ["", "device", _] => &[DEVICE],
         ["", "transaction", _, _] => &[TRANSACTION],
         _ => &[],

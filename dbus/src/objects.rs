@@ -2,7 +2,7 @@
 //! object server knows no callers, so it would show one app's order numbers to the next.
 use crate::{
     calls::{Values, object_path, text},
-    describe::{self, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, QUEUE, TRANSACTION},
+    describe::{self, APPLICATION, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, QUEUE, TRANSACTION},
     link::{Face, Link, lock},
     path::{self, ROOT},
     peer::{Peer, key_of, sees},
@@ -94,7 +94,7 @@ fn running_path(caller: &Caller, running: Option<&RequestKey>) -> Variant<'stati
 /// A page that shows another app's amount or card is not told.
 pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&RequestKey>) -> bool {
     match screen {
-        Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } => true,
+        Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } | Screen::Application { .. } => true,
         Screen::LogOn | Screen::OperatorNumber { .. } | Screen::Password { .. } | Screen::Locked { .. } => true,
         Screen::Result { outcome } => sees(caller, &outcome.key.app),
         Screen::Confirm { .. } | Screen::Present { .. } | Screen::Pin { .. } | Screen::Wait { .. } => {
@@ -178,9 +178,8 @@ impl Link {
             (OPERATORS, [MANAGER, ..]) => Ok(operators_properties(&terminal.operators(caller).await?)),
             (TRANSACTION, [TRANSACTION]) => transaction_properties(&terminal.recall(caller, &key_of(caller, path)?).await?),
             (DEVICE, [DEVICE]) => Ok(device_properties(&self.face.device(path).await?)),
-            (QUEUE | BATCH | describe::SETUP | OBJECT_MANAGER, [MANAGER, ..]) | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => {
-                Ok(BTreeMap::new())
-            }
+            (QUEUE | BATCH | describe::SETUP | APPLICATION | OBJECT_MANAGER, [MANAGER, ..])
+            | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => Ok(BTreeMap::new()),
             _ => Err(Fault::not_found("interface", &interface.chars().take(128).collect::<String>())),
         }
     }

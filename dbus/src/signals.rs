@@ -121,7 +121,11 @@ impl Face {
                     out.push(changed(ROOT.into(), OPERATORS, dict(all)));
                 }
             }
-            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } => {}
+            Notice::Obligation { .. }
+            | Notice::Paper { .. }
+            | Notice::Application { .. }
+            | Notice::Requirement { .. }
+            | Notice::SelfTest { .. } => {}
         }
         out
     }
@@ -135,7 +139,7 @@ impl Face {
                 Err(_) => caller.manager,
             },
             Notice::Paper { job } => caller.manager || job.owner().is_some_and(|app| sees(caller, app)),
-            Notice::Obligation { .. } => caller.manager,
+            Notice::Obligation { .. } | Notice::Application { .. } => caller.manager,
             Notice::Device { .. } | Notice::Operators { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } | Notice::Language { .. } => true,
         }
     }

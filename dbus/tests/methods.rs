@@ -91,7 +91,7 @@ async fn every_fault_comes_through_whole() {
             assert_eq!(c.recall(&nobody(), &key("till", &format!("fault-{n}"))).await, Err(fault));
         }
     }
-    assert_eq!(names.len(), 16);
+    assert_eq!(names.len(), 17);
 }
 
 async fn call(c: &zbus::Connection, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<zbus::Message, zbus::Error> {

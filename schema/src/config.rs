@@ -1,6 +1,13 @@
 //! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a default with
 //! a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules across keys are [`Config::check`].
-use crate::{account::AccountId, device::DeviceKind, fault::Fault, kind::Kind, money::Currency};
+use crate::{
+    account::AccountId,
+    application::{FeeRow, check_fees},
+    device::DeviceKind,
+    fault::Fault,
+    kind::Kind,
+    money::Currency,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, path::PathBuf};
@@ -25,6 +32,8 @@ pub struct Config {
     pub store: StoreConfig,
     pub vault: VaultConfig,
     pub log: LogConfig,
+    /// The acquirer's terminal management, where a terminal applies for its accounts. Default: none.
+    pub tms: Option<TmsConfig>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -133,6 +142,9 @@ pub struct AccountConfig {
     /// Greatest amount of one payment, minor units. Default 5,000,000 (50,000.00).
     #[serde(default = "amount_limit")]
     pub amount_limit: u64,
+    /// The merchant's fee table, for a host that names no fee; the first row that fits is taken. Default empty: no fee is shown.
+    #[serde(default, rename = "fee")]
+    pub fees: Vec<FeeRow>,
 }
 fn nii() -> String {
     "0003".into()
@@ -452,7 +464,77 @@ impl Default for LogConfig {
     }
 }
 
+/// The acquirer's terminal management. Nothing of it is believed that is not of `ca` and, for what counts, signed by `signing_key`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TmsConfig {
+    /// `https://host:port`, without a path.
+    pub url: String,
+    /// PEM file of the only CA that may sign its certificate.
+    pub ca: PathBuf,
+    /// PEM file of the public key (ECDSA, P-256) that signs its answers.
+    pub signing_key: PathBuf,
+    /// Name in the certificate; default: the host of `url`.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// Time of one question and its answer. Default 15,000: an app that waits gives up after 30 s.
+    #[serde(default = "tms_timeout_ms")]
+    pub timeout_ms: u32,
+    /// An application in review is asked for this often. Default 60,000.
+    #[serde(default = "tms_poll_ms")]
+    pub poll_ms: u32,
+    /// First wait after a question that failed; doubles each time. Default 5,000.
+    #[serde(default = "backoff_first")]
+    pub retry_ms: u32,
+    /// Greatest wait between tries. Default 600,000.
+    #[serde(default = "backoff_max")]
+    pub retry_max_ms: u32,
+}
+fn tms_timeout_ms() -> u32 {
+    15_000
+}
+fn tms_poll_ms() -> u32 {
+    60_000
+}
+impl TmsConfig {
+    /// `host:port` of the address; without a port 443.
+    pub fn authority(&self) -> Option<(&str, u16)> {
+        let rest = self.url.strip_prefix("https://")?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((h, p)) if !h.ends_with(':') && (!h.contains(':') || h.ends_with(']')) => (h, p.parse().ok().filter(|p| *p != 0)?),
+            Some(_) | None => (rest, 443),
+        };
+        let host = host.trim_matches(['[', ']']);
+        let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':');
+        (!host.is_empty() && host.bytes().all(good)).then_some((host, port))
+    }
+}
+
 impl AccountConfig {
+    /// With the default of every other key.
+    pub fn new(id: AccountId, profile: &str, merchant: &str, terminal: &str, currency: Currency, address: &str) -> Self {
+        Self {
+            id,
+            profile: profile.into(),
+            merchant: merchant.into(),
+            terminal: terminal.into(),
+            currency,
+            address: address.into(),
+            nii: nii(),
+            persistent: false,
+            tls: None,
+            connect_timeout_ms: connect_ms(),
+            reply_timeout_ms: reply_ms(),
+            auto_sign_in: yes(),
+            obligation_tries: tries(),
+            obligation_backoff_ms: backoff_first(),
+            obligation_backoff_max_ms: backoff_max(),
+            refusal_without_mac: None,
+            amount_limit: amount_limit(),
+            fees: Vec::new(),
+        }
+    }
     /// What a refusal without F64 means for this account.
     pub fn refusal_without_mac(&self) -> RefusalWithoutMac {
         self.refusal_without_mac.unwrap_or(if self.tls.is_some() { RefusalWithoutMac::Trust } else { RefusalWithoutMac::Reverse })
@@ -519,6 +601,7 @@ impl Config {
             if a.amount_limit == 0 || a.amount_limit > crate::money::MAX_MINOR {
                 return bad(f("amount_limit"), "1 to 999999999999");
             }
+            check_fees(&f("fee"), &a.fees)?;
             if self.has_virtual_device() && !a.is_loopback() && !self.terminal.lab {
                 return bad(f("address"), "not on loopback although a virtual device is configured (terminal.lab = true allows it)");
             }
@@ -580,6 +663,19 @@ impl Config {
         }
         if !self.bus.lane.is_empty() && !self.bus.lane.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return bad("bus.lane".into(), "letters and digits");
+        }
+        if let Some(t) = &self.tms {
+            if t.authority().is_none() {
+                return bad("tms.url".into(), "https://host:port, without a path");
+            }
+            for (k, v) in [("timeout_ms", t.timeout_ms), ("poll_ms", t.poll_ms), ("retry_ms", t.retry_ms)] {
+                if v == 0 {
+                    return bad(format!("tms.{k}"), "more than zero");
+                }
+            }
+            if t.retry_max_ms < t.retry_ms {
+                return bad("tms.retry_max_ms".into(), "not less than retry_ms");
+            }
         }
         if self.store.snapshot_every == 0 {
             return bad("store.snapshot_every".into(), "more than zero");

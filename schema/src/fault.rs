@@ -1,5 +1,5 @@
 //! Typed errors of the software. A fault never describes the state of money: "declined" is an [`crate::Outcome`].
-use crate::money::MoneyError;
+use crate::{application::Problem, money::MoneyError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,9 @@ pub enum Fault {
     /// The daemon is shutting down.
     #[error("shutting down")]
     ShuttingDown,
+    /// The acquirer's terminal management gave nothing that can be used.
+    #[error("terminal management: {problem}: {cause}")]
+    Management { problem: Problem, cause: String },
     /// The daemon could not be reached, or the connection was lost (client side).
     #[error("terminal unreachable: {cause}")]
     Unreachable { cause: String },
@@ -81,6 +84,7 @@ impl Fault {
             Fault::StoreFailed { .. } => "StoreFailed",
             Fault::Restarting { .. } => "Restarting",
             Fault::ShuttingDown => "ShuttingDown",
+            Fault::Management { .. } => "Management",
             Fault::Unreachable { .. } => "Unreachable",
         }
     }

@@ -4,6 +4,7 @@
 //! Invariant: a type that can hold a PAN, a track, a PIN block, a payment code or a key has no `Serialize`, no `Display`
 //! and a masked `Debug` (see [`secret`]).
 pub mod account;
+pub mod application;
 pub mod config;
 pub mod device;
 pub mod fault;

@@ -1,5 +1,6 @@
 //! What the terminal tells while it works: screens for the display, notices for bus, agents and operator page.
 use crate::{
+    application::{Application, Stage},
     device::{Device, Way},
     money::Money,
     operator::{OperatorId, Purpose, TerminalLock},
@@ -94,6 +95,11 @@ pub enum Screen {
         digits: u8,
         problem: Option<String>,
     },
+    /// A terminal without an account: how far its application is, and why it was rejected.
+    Application {
+        stage: Option<Stage>,
+        reason: Option<String>,
+    },
     /// Something stands in the way; `what` is a text id.
     Trouble {
         what: String,
@@ -139,6 +145,10 @@ pub enum Notice {
     Operators {
         on_duty: Option<OperatorId>,
         locked: bool,
+    },
+    /// The application for a terminal changed. For managers.
+    Application {
+        application: Box<Application>,
     },
     /// The host asked for something that this terminal does not do by itself (requirement digit 1, 2, 4-8).
     Requirement {

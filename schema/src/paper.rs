@@ -1,5 +1,6 @@
 //! Papers: what is to be printed, durable until the printer confirmed it.
 use crate::{
+    application::ApplicationSlip,
     outcome::Outcome,
     page::{Invoice, Page, Printable},
     totals::TotalsReport,
@@ -31,6 +32,8 @@ pub enum PaperKind {
     InvoiceSlip,
     /// 自检
     SelfTestSlip,
+    /// 终端申请单
+    ApplicationSlip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -82,6 +85,8 @@ pub enum PaperContent {
     Invoice(Box<Invoice>),
     /// The report of a self-test.
     SelfTest(Box<crate::SelfTest>),
+    /// The application for a terminal.
+    Application(Box<ApplicationSlip>),
 }
 
 impl From<Printable> for PaperContent {
@@ -139,13 +144,13 @@ impl PaperJob {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.content {
             PaperContent::Outcome(o) => Some(o),
-            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) => None,
+            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) | PaperContent::Application(_) => None,
         }
     }
     pub fn outcome_mut(&mut self) -> Option<&mut Outcome> {
         match &mut self.content {
             PaperContent::Outcome(o) => Some(o),
-            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) => None,
+            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) | PaperContent::Application(_) => None,
         }
     }
     /// The app that sees it beside the managers; none = only they do.

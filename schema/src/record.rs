@@ -1,6 +1,7 @@
 //! The journal: what happened, in order. The machine's durable state is a fold over these.
 use crate::{
     account::{AccountId, Batch, Stan},
+    application::Application,
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
     operator::OperatorEvent,
     outcome::Outcome,
@@ -218,6 +219,10 @@ pub enum Record {
     Requirement {
         account: AccountId,
         digit: u8,
+    },
+    /// The application for a terminal, as it stands from here on.
+    Application {
+        application: Box<Application>,
     },
     PaperQueued {
         job: Box<PaperJob>,

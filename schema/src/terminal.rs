@@ -2,6 +2,7 @@
 use crate::{
     account::AccountId,
     config::Language,
+    application::{ApplicationShown, OfferShown, Step},
     device::Device,
     fault::Fault,
     money::Currency,
@@ -174,6 +175,12 @@ pub trait Terminal: Send + Sync {
     fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()>;
     /// What customer service needs, as a tar.gz of up to 2 MiB without secrets and card data. Managers only.
     fn support_bundle<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<u8>>;
+    /// What the acquirer offers to who applies for a terminal. Managers only, as all of the application.
+    fn offer<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OfferShown>;
+    /// How far the application for a terminal is.
+    fn application<'a>(&'a self, caller: &'a Caller) -> Reply<'a, ApplicationShown>;
+    /// Takes the application a step further; answers when that is durable, or was already.
+    fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()>;
     /// Everything that is told from now on.
     fn notices(&self) -> Notices;
 }

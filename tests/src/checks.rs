@@ -109,7 +109,9 @@ pub fn effect(world: &World, effect: &Effect) {
         | Effect::AbortPin { .. }
         | Effect::ForgetKeys { .. }
         | Effect::Load { .. }
-        | Effect::Print { .. } => {}
+        | Effect::Print { .. }
+        | Effect::Tms { .. }
+        | Effect::Renew => {}
     }
 }
 

@@ -109,6 +109,7 @@ impl From<Fault> for Stop {
             | Fault::TerminalLocked
             | Fault::OperatorLocked { .. }
             | Fault::NotDone { .. }
+            | Fault::Management { .. }
             | Fault::StoreFailed { .. } => Stop::Defect(format!("{}: {e}", e.name())),
         }
     }

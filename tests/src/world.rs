@@ -579,6 +579,7 @@ impl World {
                 self.printed.push((job.id, duplicate, result.clone()));
                 self.later(300, Event::Printed { job: job.id, result });
             }
+            Effect::Tms { .. } | Effect::Renew => {}
         }
     }
 

@@ -4,6 +4,7 @@
 use payterm_hosts::Profile;
 use payterm_schema::{
     Device, Fault, Kind, Notice, Outcome, Phase, Request, Status,
+    application::{ApplicationShown, Draft, OfferShown, Stage},
     config::{Config, Language},
     host::{EntryMode, Wallet},
     kind::{AmountRule, CardRule, OriginalBy, Recovery, Right, Side},
@@ -78,6 +79,9 @@ fn the_json_schemas_are_those_of_the_types() {
     schema::<payterm_schema::totals::TotalsReport>("totals_report", gives());
     schema::<TerminalInfo>("terminal_info", gives());
     schema::<Operators>("operators", gives());
+    schema::<Draft>("application_draft", takes());
+    schema::<ApplicationShown>("application", gives());
+    schema::<OfferShown>("offer", gives());
     schema::<Fault>("fault", gives());
     schema::<payterm_schema::SelfTest>("self_test", gives());
 }
@@ -172,7 +176,7 @@ fn the_config_reference_is_the_schema() {
          `paytermd --print-schema` or `schema/json/config.schema.json`. A commented example is `packaging/payterm.toml`.\n"
     );
     // In the order in which a person fills them in; a table that is not named here is at the end.
-    let order = ["terminal", "account", "route", "device", "flow", "operators", "paper", "self_test", "bus", "store", "vault", "log"];
+    let order = ["terminal", "account", "route", "device", "flow", "operators", "paper", "self_test", "bus", "store", "vault", "log", "tms"];
     let mut tables: Vec<_> = schema["properties"].as_object().unwrap().iter().collect();
     tables.sort_by_key(|(k, _)| order.iter().position(|o| o == k).unwrap_or(order.len()));
     for (key, p) in tables {
@@ -418,6 +422,7 @@ fn the_glossary_has_every_word_of_the_closed_enums() {
         missing::<PaperKind>(&page),
         missing::<PaperState>(&page),
         missing::<payterm_schema::selftest::Verdict>(&page),
+        missing::<Stage>(&page),
     ];
     assert_eq!(all.concat(), Vec::<String>::new());
 }

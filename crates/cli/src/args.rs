@@ -222,6 +222,11 @@ pub enum Command {
         #[command(subcommand)]
         action: SupportAction,
     },
+    /// Applies for a terminal: merchant and terminal numbers, parameters and master key from the acquirer (managers).
+    Apply {
+        #[command(subcommand)]
+        action: ApplyAction,
+    },
     /// Shows everything that the terminal tells, until Ctrl-C.
     Watch,
     /// The customer's hands at virtual devices.
@@ -374,6 +379,28 @@ pub enum OperatorsAction {
         #[arg(value_parser = operator)]
         operator: OperatorId,
     },
+}
+
+#[derive(Subcommand)]
+pub enum ApplyAction {
+    /// Shows what the acquirer offers: fees, settlement, conditions, and the hash to accept.
+    Offer,
+    /// Fills the application in from a file, TOML or (.json) JSON: name, legal_name, licence, address, city, category, contact,
+    /// phone, email, products.
+    Draft {
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Accepts the offer with this hash.
+    Accept { hash: String },
+    /// Sends the application.
+    Submit,
+    /// How far the application is.
+    Status,
+    /// Asks the acquirer now.
+    Refresh,
+    /// Fetches parameters and master key of an approved application; returns when the terminal is in service.
+    Activate,
 }
 
 #[derive(Subcommand)]

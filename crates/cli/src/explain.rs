@@ -92,6 +92,7 @@ fn describe(ui: &Ui, record: &Record) -> String {
         Record::SignInFailed { account, why } => say("cli-explain-sign-in-failed", &[("account", account), ("why", why)]),
         Record::SignedOut { account, why } => say("cli-explain-signed-out", &[("account", account), ("why", why)]),
         Record::Requirement { account, digit } => say("cli-explain-requirement", &[("account", account), ("digit", digit)]),
+        Record::Application { application: a } => say("cli-explain-application", &[("stage", &ui.texts.word(a.stage))]),
         Record::PaperQueued { job } => say("cli-explain-paper-queued", &[("job", &job.id), ("kind", &ui.texts.word(job.kind))]),
         Record::PaperStarted { job } => say("cli-explain-paper-started", &[("job", job)]),
         Record::PaperEnded { job, result, hold } => {

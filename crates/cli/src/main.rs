@@ -2,6 +2,7 @@
 //!
 //! Invariant: an exit status of 0 after a payment means approved, and nothing else does; no secret is ever printed, and none has to stand on
 //! the command line.
+mod apply;
 mod args;
 mod bus;
 mod explain;
@@ -77,6 +78,7 @@ impl Failure {
                     | Fault::TerminalLocked
                     | Fault::OperatorLocked { .. }
                     | Fault::NotDone { .. }
+                    | Fault::Management { .. }
                     | Fault::StoreFailed { .. }
                     | Fault::Restarting { .. }
                     | Fault::ShuttingDown => 3,
@@ -205,6 +207,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         Command::SelfTest { print } => return setup::self_test(global, ui, print).await,
         Command::Language { language } => setup::language(global, ui, language.into()).await?,
         Command::Support { action: SupportAction::Bundle { out } } => setup::bundle(global, ui, out).await?,
+        Command::Apply { action } => apply::run(global, ui, action).await?,
         Command::Watch => return watch(global, ui).await,
         Command::Virtual(args) => hands::run(ui, args)?,
         Command::Vault { action } => keys::run(ui, action)?,

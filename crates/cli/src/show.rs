@@ -206,6 +206,7 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
             let duty = format!("{} {}", ui.text("cli-on-duty"), on_duty.as_ref().map_or(none, ToString::to_string));
             if *locked { format!("{duty} · {}", ui.text("locked")) } else { duty }
         }
+        Notice::Application { application } => ui.say("cli-notice-application", &[("stage", &ui.texts.word(application.stage))]),
         Notice::Requirement { account, digit } => ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)]),
     };
     block(&text)

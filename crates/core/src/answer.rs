@@ -1,11 +1,16 @@
 //! What the host's word on the foreground request means, and how a request ends.
-use crate::{Effect, Machine, view};
+use crate::{
+    Effect, Machine,
+    fees::{Paid, fee},
+    view,
+};
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, Kind, Notice, Outcome, Record, Status, Time,
     account::Stan,
     config::RefusalWithoutMac,
     host::{Again, FrameTrace, MacVerdict, ReversalReason},
-    kind::Recovery,
+    kind::{Recovery, Side},
+    money::MAX_MINOR,
     notice::Screen,
     outcome::{Class, Reason},
     paper::PaperKind,
@@ -97,6 +102,11 @@ impl Machine {
             return self.finish(outcome);
         }
         if class == Class::A {
+            if kind.row().side == Side::Debit && outcome.sums.fee.is_none() {
+                let table = self.account(account).map(|a| a.config.fees.as_slice()).unwrap_or_default();
+                let paid = Paid { mode: outcome.entry, wallet: outcome.wallet, organisation: outcome.organisation.as_deref() };
+                outcome.sums.fee = outcome.sums.amount.and_then(|amount| fee(table, paid, amount)).filter(|f| *f <= MAX_MINOR);
+            }
             view::approved(&mut outcome, self.now);
             return self.finish(outcome);
         }

@@ -103,6 +103,10 @@ impl Machine {
             };
             return self.answer(call, Err(fault));
         }
+        if self.settings.accounts.is_empty() {
+            let rule = "the terminal is not activated: apply for an account, or configure one";
+            return self.answer(call, Err(Fault::WrongState { rule: rule.into() }));
+        }
         if let Err(fault) = self.admit(request.kind) {
             return self.answer(call, Err(fault));
         }

@@ -1,5 +1,6 @@
 //! What goes into the machine and what comes out of it.
 use crate::{VaultAnswer, VaultAsk};
+use crate::{Apply, TmsAsk, TmsEvent, TmsSettings};
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, SelfTest, Time,
     account::{Batch, Stan},
@@ -34,6 +35,8 @@ pub struct Settings {
     pub printer: bool,
     /// Records between snapshots.
     pub snapshot_every: u32,
+    /// The terminal can apply for accounts.
+    pub tms: Option<TmsSettings>,
 }
 
 #[derive(Clone, Debug)]
@@ -177,6 +180,17 @@ pub enum Input {
         tag: u64,
         answer: VaultAnswer,
     },
+    /// A step of the application for a terminal.
+    Apply {
+        call: Call,
+        by: String,
+        step: Apply,
+    },
+    /// Answer to [`Effect::Tms`].
+    Tms {
+        tag: u64,
+        event: TmsEvent,
+    },
 }
 
 /// Where the original of a void is looked for.
@@ -242,6 +256,13 @@ pub enum Effect {
         tag: u64,
         ask: VaultAsk,
     },
+    /// Ask the terminal management; answered by [`Input::Tms`] with the same tag.
+    Tms {
+        tag: u64,
+        ask: TmsAsk,
+    },
+    /// Start over with the accounts that the journal holds now; nothing runs.
+    Renew,
 }
 
 /// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are

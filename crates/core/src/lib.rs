@@ -4,6 +4,8 @@
 //! Invariant: the durable [`State`] changes only by [`State::apply`] of a record, so the live machine and
 //! `replay(snapshot, tail)` cannot differ.
 mod answer;
+mod application;
+pub mod fees;
 mod flow;
 pub mod instrument;
 mod io;
@@ -17,6 +19,7 @@ mod state;
 mod upkeep;
 mod view;
 
+pub use application::{Apply, TmsAsk, TmsEvent, TmsSettings};
 pub use io::*;
 pub use machine::Machine;
 pub use reports::ReportHead;

@@ -1,7 +1,10 @@
 //! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never waits.
-use crate::{AccountSettings, Effect, Heard, Input, ReplayError, Settings, Step, flow::Flow, links::InFlight, operators::Desk, state::State};
+use crate::{
+    AccountSettings, Effect, Heard, Input, ReplayError, Settings, Step, application::Applying, flow::Flow, links::InFlight, operators::Desk, state::State,
+};
 use payterm_schema::{
     AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
+    application::Problem,
     device::Way,
     notice::{Phase, Screen},
     outcome::Class,
@@ -64,6 +67,7 @@ pub struct Machine {
     /// When the result leaves the screen.
     pub(crate) screen_until: Option<Time>,
     pub(crate) desk: Desk,
+    pub(crate) applying: Applying,
 }
 
 impl Machine {
@@ -94,6 +98,7 @@ impl Machine {
             screen: Screen::Idle,
             screen_until: None,
             desk: Desk::default(),
+            applying: Applying::default(),
         })
     }
 
@@ -118,6 +123,7 @@ impl Machine {
         self.end_interrupted();
         self.strand();
         self.recover_papers();
+        self.recover_application();
         if let Some(language) = self.state.language {
             self.effect(Effect::Speak(language));
         }
@@ -130,7 +136,7 @@ impl Machine {
         self.now = self.now.max(now);
         let behind = matches!(
             input,
-            Input::Devices { .. } | Input::Host { .. } | Input::Loaded { .. } | Input::Printed { .. } | Input::PrinterReady | Input::Vault { .. } | Input::SelfTested { .. } | Input::Probe { .. }
+            Input::Devices { .. } | Input::Host { .. } | Input::Loaded { .. } | Input::Printed { .. } | Input::PrinterReady | Input::Vault { .. } | Input::SelfTested { .. } | Input::Probe { .. } | Input::Tms { .. }
         );
         if !behind || self.flow.is_some() {
             self.in_use();
@@ -159,6 +165,8 @@ impl Machine {
             Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
             Input::Operators { call, request } => self.operators(call, request),
             Input::Vault { tag, answer } => self.vault(tag, answer),
+            Input::Apply { call, by, step } => self.apply(call, &by, step),
+            Input::Tms { tag, event } => self.tms(tag, event),
         }
         self.finish_step()
     }
@@ -169,7 +177,7 @@ impl Machine {
         let links = self.links.values().map(|l| l.until).min();
         let papers = self.paper_due();
         let accounts = self.settings.accounts.iter().filter_map(|a| self.account_due(a)).min();
-        [flow, links, papers, accounts, self.screen_until, self.operators_due()].into_iter().flatten().min()
+        [flow, links, papers, accounts, self.screen_until, self.operators_due(), self.application_due()].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) -> Step {
@@ -203,6 +211,7 @@ impl Machine {
         }
         self.drive_papers();
         self.drive_operators();
+        self.drive_application();
     }
 
     /// The durable state: equal after `replay(snapshot, tail)` (invariant 7).
@@ -224,6 +233,10 @@ impl Machine {
     /// The accounts whose hosts answered in this run.
     pub fn heard(&self) -> &BTreeMap<AccountId, Heard> {
         &self.heard
+    }
+    /// Why the terminal management could not be asked, while that is so.
+    pub fn application_problem(&self) -> Option<Problem> {
+        self.applying.problem
     }
     pub fn obligations(&self) -> &[Obligation] {
         &self.state.obligations

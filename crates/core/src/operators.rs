@@ -176,12 +176,18 @@ impl Machine {
 
     /// What the display shows when nobody is served.
     pub(crate) fn rest_screen(&self) -> Screen {
+        let required = self.settings.operators.required;
         match &self.state.staff {
-            Staff { .. } if !self.settings.operators.required => Screen::Idle,
-            Staff { locked: Some(lock), .. } => Screen::Locked { lock: lock.clone(), digits: 0, problem: None },
-            Staff { on_duty: None, .. } => Screen::LogOn,
+            Staff { locked: Some(lock), .. } if required => Screen::Locked { lock: lock.clone(), digits: 0, problem: None },
+            Staff { .. } if self.settings.accounts.is_empty() => self.application_page(),
+            Staff { on_duty: None, .. } if required => Screen::LogOn,
             Staff { .. } => Screen::Idle,
         }
+    }
+
+    /// Somebody types, or the vault looks at what was typed.
+    pub(crate) fn at_the_desk(&self) -> bool {
+        self.desk.session.is_some()
     }
 
     /// The rest screen, unless a result still stands there or somebody is being served.

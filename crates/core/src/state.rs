@@ -3,6 +3,7 @@ use crate::{ReplayError, Staff};
 use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
+    application::Application,
     host::{MacVerdict, Wallet},
     kind::Side,
     operator::{OperatorEvent, Purpose, Role},
@@ -13,7 +14,10 @@ use payterm_schema::{
     totals::{Scope, Total},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Everything that a restart must know. Bounded: the running request, what it owes, open papers, totals per account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +40,9 @@ pub struct State {
     pub voidable: BTreeSet<u64>,
     /// Papers that are not done, by job.
     pub papers: BTreeMap<u64, PaperJob>,
+    /// The application for a terminal; shared, because who looks at the state takes a copy of it.
+    #[serde(default)]
+    pub application: Option<Arc<Application>>,
     /// `seq` of the last snapshot.
     pub snapshot_seq: u64,
     /// Chosen at run time; none = the configuration's.
@@ -240,6 +247,7 @@ impl State {
             }
             Record::SignInFailed { account, .. } | Record::SignedOut { account, .. } => self.accounts.entry(account.clone()).or_default().signed_in = false,
             Record::Requirement { account, digit } => self.accounts.entry(account.clone()).or_default().requirement = *digit,
+            Record::Application { application } => self.application = Some(Arc::new((**application).clone())),
             Record::PaperQueued { job } => {
                 self.last_job = job.id;
                 if matches!(&job.content, PaperContent::Totals(report) if report.scope == Scope::Shift) && job.attempts == 0 {
@@ -279,6 +287,21 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// The application as the journal has it: the settings of a machine are made with what it was granted, before it is replayed.
+    pub fn application_in(snapshot: Option<&str>, tail: &[Entry]) -> Result<Option<Application>, ReplayError> {
+        #[derive(Deserialize)]
+        struct Kept {
+            #[serde(default)]
+            application: Option<Application>,
+        }
+        let in_tail = tail.iter().rev().find_map(|e| if let Record::Application { application } = &e.record { Some((**application).clone()) } else { None });
+        match (in_tail, snapshot) {
+            (Some(a), _) => Ok(Some(a)),
+            (None, Some(json)) => Ok(serde_json::from_str::<Kept>(json)?.application),
+            (None, None) => Ok(None),
+        }
     }
 
     fn landed(&mut self, txn: u64) {

@@ -46,6 +46,7 @@ impl Till {
             test: true,
             printer: false,
             snapshot_every: 1_000,
+            tms: None,
         };
         let mut till = Self { machine: Machine::replay(settings, None, []).unwrap(), ended: Vec::new(), sent: None, pin: None };
         till.machine.boot(NOW, "test", &[]);

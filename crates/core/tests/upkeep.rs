@@ -39,6 +39,7 @@ fn settings(required: bool) -> Settings {
         test: true,
         printer: true,
         snapshot_every: 1_000,
+        tms: None,
     }
 }
 fn machine(required: bool, printer: bool) -> Machine {

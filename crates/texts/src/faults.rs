@@ -27,6 +27,7 @@ impl Texts {
             Fault::StoreFailed { id, cause } => get("fault-store-failed", &[("id", &clean(id)), ("cause", &rule(cause))]),
             Fault::Restarting { part } => get("fault-restarting", &[("part", &clean(part))]),
             Fault::ShuttingDown => get("fault-shutting-down", &[]),
+            Fault::Management { problem, cause } => get("fault-management", &[("problem", &self.word(*problem)), ("cause", &rule(cause))]),
             Fault::Unreachable { cause } => get("fault-unreachable", &[("cause", &rule(cause))]),
         }
     }

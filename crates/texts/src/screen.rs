@@ -1,6 +1,6 @@
 //! Screens as lines of a display.
 use crate::{Texts, clean};
-use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, device::Way, operator::TerminalLock};
+use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, application::Stage, device::Way, operator::TerminalLock};
 use unicode_width::UnicodeWidthChar;
 
 /// What a screen needs to know besides its page.
@@ -76,6 +76,16 @@ impl Texts {
                 lines
             }
             Screen::Locked { lock, digits, problem } => self.locked(lock, *digits, problem, ctx),
+            Screen::Application { stage, reason } => {
+                let stage = stage.map_or("none", Stage::name).replace('_', "-");
+                vec![
+                    ctx.shop.clone(),
+                    t(&format!("apply-page-{stage}")),
+                    reason.clone().unwrap_or_default(),
+                    t(&format!("apply-next-{stage}")),
+                    self.phone(ctx),
+                ]
+            }
             Screen::Trouble { what } => {
                 let own = self.find(&format!("trouble-{what}"), &[]).or_else(|| self.find(&format!("reason-{what}"), &[]));
                 let next = self.find(&format!("next-{what}"), &[]).unwrap_or_default();
@@ -108,7 +118,8 @@ impl Texts {
                 let head = if outcome.kind == Kind::Sale { t("result-approved") } else { self.get("result-kind-approved", &[("kind", &kind)]) };
                 let balance = outcome.sums.balance_text().map(|b| self.get("result-balance", &[("amount", &self.signed_text(&b, outcome.sums.currency))]));
                 let card = outcome.masked_pan.as_deref().map(|pan| self.get("result-card", &[("pan", pan)]));
-                vec![head, amount, balance.unwrap_or_default(), reason, next, card.unwrap_or_default()]
+                let fee = outcome.sums.fee_text().map(|f| self.get("result-fee", &[("amount", &self.signed_text(&f, outcome.sums.currency))]));
+                vec![head, amount, balance.unwrap_or_default(), reason, next, card.unwrap_or_default(), fee.unwrap_or_default()]
             }
             Status::Unknown => {
                 let open = match outcome.answer_by {

@@ -46,6 +46,7 @@ pub fn slip(job: &PaperJob, ctx: &SlipContext, templates: &Templates) -> Paper {
         PaperContent::Page(page) => report::page(texts, page, ctx),
         PaperContent::Invoice(invoice) => report::invoice(texts, invoice, ctx),
         PaperContent::SelfTest(report) => texts.self_test_slip(report, ctx),
+        PaperContent::Application(slip) => crate::application::slip(slip, ctx),
     }
 }
 
@@ -106,7 +107,8 @@ pub(crate) fn template_of(kind: PaperKind, outcome: &Outcome) -> &'static str {
             | PaperKind::ShiftReport
             | PaperKind::Page
             | PaperKind::InvoiceSlip
-            | PaperKind::SelfTestSlip,
+            | PaperKind::SelfTestSlip
+            | PaperKind::ApplicationSlip,
             _,
         ) => "payment",
     }

@@ -2,6 +2,7 @@
 use crate::Texts;
 use payterm_schema::{
     DeviceKind, DeviceState, Kind, Phase, Status,
+    application::{Problem, Product, Stage},
     device::Way,
     host::{EntryMode, Wallet},
     operator::{Purpose, Role},
@@ -31,6 +32,16 @@ macro_rules! words {
 }
 
 words! {
+    Stage {
+        Draft => "stage-draft", Submitted => "stage-submitted", InReview => "stage-in_review",
+        Approved => "stage-approved", Rejected => "stage-rejected", Activated => "stage-activated",
+    }
+    Product { Card => "product-card", Scan => "product-scan" }
+    Problem {
+        Unreachable => "apply-problem-unreachable", Untrusted => "apply-problem-untrusted", Refused => "apply-problem-refused",
+        TooLong => "apply-problem-too_long", Malformed => "apply-problem-malformed", Signature => "apply-problem-signature",
+        NotForUs => "apply-problem-not_for_us", Keys => "apply-problem-keys",
+    }
     Status {
         Running => "status-running", Approved => "status-approved", Declined => "status-declined",
         Cancelled => "status-cancelled", Failed => "status-failed", Unknown => "status-unknown",
@@ -72,6 +83,7 @@ words! {
         MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
         StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip", SelfTestSlip => "paper-self_test_slip",
         TotalsReport => "paper-totals_report", ShiftReport => "paper-shift_report", Page => "paper-page", InvoiceSlip => "paper-invoice_slip",
+        ApplicationSlip => "paper-application_slip",
     }
     Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }
     Part {

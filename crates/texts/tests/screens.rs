@@ -3,6 +3,7 @@ mod common;
 use common::*;
 use payterm_schema::{
     Money, Outcome, Screen, Status, Time,
+    application::Stage,
     config::Language,
     device::Way,
     operator::{OperatorId, Purpose, TerminalLock},
@@ -68,10 +69,12 @@ fn pages() -> Vec<Screen> {
         Screen::Trouble { what: "no-such-trouble".into() },
         Screen::SelfTest { report: Box::new(payterm_schema::SelfTest::new(AT, vec![Finding::works().of(Part::Clock, "")])) },
         Screen::SelfTest { report: Box::new(report()) },
+        Screen::Application { stage: None, reason: None },
         result(balance()),
         result(void()),
         result(Outcome { answer_by: None, ..unknown() }),
     ];
+    pages.extend(Stage::ALL.map(|stage| Screen::Application { stage: Some(stage), reason: Some("licence not readable".into()) }));
     for status in [Status::Running, Status::Approved, Status::Declined, Status::Cancelled, Status::Failed, Status::Unknown] {
         pages.push(result(Outcome { status, ..declined() }));
     }

@@ -3,6 +3,7 @@ mod common;
 use common::*;
 use payterm_schema::{
     Kind, Outcome, Status,
+    application::Stage,
     config::Language,
     host::EntryMode,
     outcome::Sums,
@@ -44,6 +45,7 @@ fn papers() -> Vec<(&'static str, PaperJob, bool)> {
         ("page", own(PaperKind::Page, composed(PAGE)), false),
         ("page-duplicate", own(PaperKind::Page, composed(PAGE)), true),
         ("invoice", own(PaperKind::InvoiceSlip, composed(INVOICE)), false),
+        ("application", application(Stage::Activated), false),
     ]
 }
 
@@ -73,6 +75,20 @@ fn golden_papers() {
 
 fn text(kind: PaperKind, outcome: Outcome, language: Language) -> String {
     slip(&job(kind, outcome), &context(language), &Default::default()).to_text(48)
+}
+
+#[test]
+fn the_application_slip_has_what_was_applied_for_and_accepted() {
+    for language in LANGUAGES {
+        let paper = |stage| slip(&application(stage), &context(language), &Default::default()).to_text(48);
+        let activated = paper(Stage::Activated);
+        for part in ["0123456789abcdef0123456789abcdef", "91310000MA1FL0AA0X", "5411", "T+1", "0.60 %", "80.00", "TESTMERCHANT001", "TEST0002", "95516", "TEST"]
+        {
+            assert!(activated.contains(part), "{part}: {activated}");
+        }
+        assert!(!activated.contains('\u{1b}'), "{activated}");
+        assert!(paper(Stage::Rejected).contains("licence not readable"));
+    }
 }
 
 #[test]

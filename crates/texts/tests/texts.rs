@@ -3,6 +3,7 @@ mod common;
 use common::*;
 use payterm_schema::{
     Class, Fault, Kind, Outcome, Phase, Status,
+    application::{Problem, Product, Stage},
     config::Language,
     device::{DeviceKind, DeviceState, Way},
     host::{EntryMode, Wallet},
@@ -183,6 +184,9 @@ fn every_word_is_there() {
         all::<PaperState>(),
         all::<Verdict>(),
         all::<Part>(),
+        all::<Stage>(),
+        all::<Product>(),
+        all::<Problem>(),
     ]
     .concat();
     assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len());
@@ -194,6 +198,8 @@ fn every_word_is_there() {
     assert!(Status::ALL.iter().all(|s| s.id() == format!("status-{}", s.name())));
     assert!(Phase::ALL.iter().all(|p| p.id() == format!("phase-{}", p.name())));
     assert!(DeviceKind::ALL.iter().all(|d| d.id() == format!("device-{}", d.name())));
+    assert_eq!(Stage::ALL.map(|s| format!("stage-{}", s.name())).to_vec(), all::<Stage>());
+    assert_eq!(Problem::ALL.map(|p| format!("apply-problem-{p}")).to_vec(), all::<Problem>());
     assert_eq!(Texts::new(Language::ZhCn).word(Kind::Sale), "消费");
 }
 
@@ -343,13 +349,14 @@ fn every_fault_is_told_in_both_languages() {
         Fault::TerminalLocked,
         Fault::OperatorLocked { operator: text() },
         Fault::NotDone { rule: text() },
+        Fault::Management { problem: Problem::Signature, cause: text() },
         Fault::StoreFailed { id: text(), cause: text() },
         Fault::Restarting { part: text() },
         Fault::ShuttingDown,
         Fault::Unreachable { cause: text() },
     ];
     let names: BTreeSet<_> = faults.iter().map(Fault::name).collect();
-    assert_eq!(names.len(), 16, "every fault is here");
+    assert_eq!(names.len(), 17, "every fault is here");
     for fault in &faults {
         let (zh, en) = (zh.fault(fault), en.fault(fault));
         assert!(chinese(&zh) && !chinese(&en) && !en.contains("fault-") && !en.contains('{'), "{zh} {en}");

@@ -207,6 +207,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::SignInFailed { .. }
         | Record::SignedOut { .. }
         | Record::Requirement { .. }
+        | Record::Application { .. }
         | Record::PaperStarted { .. }
         | Record::PaperEnded { .. }
         | Record::PaperReleased { .. }

@@ -8,8 +8,10 @@ use crate::{
     supervise::PATIENCE,
 };
 use actix::Context;
-use payterm_core::{Effect, Input, Query, VaultAnswer};
-use payterm_schema::{DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry};
+use payterm_core::{Effect, Input, Query, TmsEvent, VaultAnswer};
+use payterm_schema::{
+    DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, application::Problem, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry,
+};
 use payterm_texts::Texts;
 use std::{
     sync::{
@@ -106,6 +108,17 @@ impl TerminalActor {
                     Input::Vault { tag, answer }
                 });
             }
+            Effect::Tms { tag, ask } => {
+                let tms = house.tms.clone();
+                self.later(ctx, async move {
+                    let event = match tms {
+                        Some(tms) => tms.answer(ask).await,
+                        None => TmsEvent::Failed { problem: Problem::Unreachable, cause: "no [tms] is configured".into() },
+                    };
+                    Input::Tms { tag, event }
+                });
+            }
+            Effect::Renew => house.renew.notify_one(),
         }
     }
 }
@@ -132,6 +145,7 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
         Notice::Operators { on_duty, locked } => tracing::info!(on_duty = on_duty.as_ref().map(|o| o.as_str()), locked, "operators"),
         Notice::Requirement { account, digit } => tracing::warn!(%account, digit, "the host asks for something that a person must do"),
         Notice::Language { language } => tracing::info!(language = language.tag(), "language"),
+        Notice::Application { application: a } => tracing::info!(application = a.id, revision = a.revision, stage = a.stage.name(), "application"),
         Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
     }
     // Without a listener there is nobody to tell.
@@ -156,6 +170,7 @@ fn fill(texts: Texts, notice: &mut Notice) {
         | Notice::Device { .. }
         | Notice::Obligation { .. }
         | Notice::Operators { .. }
+        | Notice::Application { .. }
         | Notice::Requirement { .. }
         | Notice::Language { .. } => {}
     }

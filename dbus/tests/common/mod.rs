@@ -5,6 +5,7 @@ use payterm_dbus::{Address, Client, Server};
 use payterm_schema::{
     AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice, Outcome, Phase, Request, RequestKey, Screen,
     SelfTest, Stan, Status, Terminal, Time,
+    application::{ApplicationShown, OfferShown, Problem, Step},
     config::{BusConfig, CallerConfig, Language},
     host::{EntryMode, Plan, ReversalReason},
     operator::{OperatorId, OperatorInfo, OperatorRequest, Operators, TerminalLock},
@@ -90,6 +91,7 @@ pub fn faults() -> Vec<Fault> {
         Fault::TerminalLocked,
         Fault::OperatorLocked { operator: "01".into() },
         Fault::NotDone { rule: s() },
+        Fault::Management { problem: Problem::Signature, cause: s() },
         Fault::StoreFailed { id: "a".into(), cause: s() },
         Fault::Restarting { part: "store".into() },
         Fault::ShuttingDown,
@@ -377,12 +379,26 @@ impl Terminal for Fake {
     fn support_bundle<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<u8>> {
         now(Ok(b"\x1f\x8b bundle".to_vec()))
     }
+    fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
+        now(Ok(offer()))
+    }
+    fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
+        now(Ok(ApplicationShown { application: None, problem: Some(Problem::Untrusted), in_service: true }))
+    }
+    fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()> {
+        self.did(format!("{} {step:?}", caller.app));
+        now(Ok(()))
+    }
     fn notices(&self) -> Notices {
         let from = self.notices.subscribe();
         Box::pin(stream::unfold(from, |mut from| async move { from.recv().await.ok().map(|n| (n, from)) }))
     }
 }
 
+pub fn offer() -> OfferShown {
+    let json = r#"{"hash":"ab","id":"o-1","products":["card","scan"],"currency":"CNY","fees":[{"product":"card","basis_points":60,"min":0,"max":8000}],"settlement":"T+1","text":"中 \"words\""}"#;
+    serde_json::from_str(json).unwrap()
+}
 pub fn present() -> Screen {
     Screen::Present { amount: Money::new(1234, Currency::CNY).ok(), ways: vec![payterm_schema::device::Way::Swipe], problem: None }
 }

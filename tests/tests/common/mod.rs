@@ -66,6 +66,7 @@ pub fn settings() -> Settings {
         test: true,
         printer: true,
         snapshot_every: 10_000,
+        tms: None,
     }
 }
 

@@ -5,6 +5,7 @@ use payterm_dbus::{Address, Server};
 use payterm_schema::{
     AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice, Outcome, Phase, Record, Request, RequestKey,
     Screen, SelfTest, Stan, Status, Terminal, Time,
+    application::{ApplicationShown, OfferShown, Problem, Step},
     config::{BusConfig, CallerConfig, Language},
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
@@ -299,6 +300,20 @@ impl Terminal for Fake {
     }
     fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
         now(self.did(format!("release {job} {print}")))
+    }
+    fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
+        let json = r#"{"hash":"ab","id":"o-1","products":["card","scan"],"currency":"CNY","settlement":"T+1","text":"words\u001b[2J",
+            "fees":[{"product":"card","organisation":"CUP","basis_points":60,"min":1,"max":8000},{"product":"scan","basis_points":38}]}"#;
+        now(Ok(serde_json::from_str(json).unwrap()))
+    }
+    fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
+        now(Ok(ApplicationShown { application: None, problem: Some(Problem::Untrusted), in_service: false }))
+    }
+    fn apply<'a>(&'a self, _: &'a Caller, step: Step) -> Reply<'a, ()> {
+        if step == Step::Submit {
+            return now(Err(Fault::Management { problem: Problem::Signature, cause: "not signed".into() }));
+        }
+        now(self.did(format!("apply {step:?}")))
     }
     fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
         now(Ok(vec![BatchTotals {

@@ -15,6 +15,7 @@ fault-not-done = not done: { $rule }
 fault-store-failed = the store failed, request { $id } was not recorded and nothing was sent: { $cause }
 fault-restarting = { $part } is restarting: try again with the same id
 fault-shutting-down = shutting down
+fault-management = { $problem } ({ $cause })
 fault-unreachable = terminal unreachable: { $cause }
 rule-with-cause = { $rule }: { $cause }
 what-request = request

@@ -64,6 +64,7 @@ result-unknown = Do not take the money again
 result-unknown-by = Not known yet, result by { $time }
 result-unknown-open = Not known yet, result follows
 result-balance = Balance { $amount }
+result-fee = Merchant's fee { $amount }
 result-card = Card { $pan }
 
 trouble-unknown = The terminal needs help

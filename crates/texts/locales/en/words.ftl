@@ -82,6 +82,7 @@ paper-customer_copy = Customer copy
 paper-unknown_slip = Result unknown
 paper-stuck_slip = Needs a person
 paper-balance_slip = Balance slip
+paper-application_slip = Application slip
 paper-state-waiting = waiting
 paper-state-printing = printing
 paper-state-done = printed

@@ -15,6 +15,7 @@ fault-not-done = 未完成:{ $rule }
 fault-store-failed = 存储失败,请求 { $id } 未记录,未发送任何报文:{ $cause }
 fault-restarting = { $part } 正在重启:请用同一 id 再试
 fault-shutting-down = 终端正在关闭
+fault-management = { $problem }({ $cause })
 fault-unreachable = 连不上终端:{ $cause }
 rule-with-cause = { $rule }:{ $cause }
 what-request = 请求

@@ -64,6 +64,7 @@ result-unknown = 不要重复收款
 result-unknown-by = 结果未知,{ $time } 前出结果
 result-unknown-open = 结果未知,稍后出结果
 result-balance = 余额 { $amount }
+result-fee = 商户手续费 { $amount }
 result-card = 卡号 { $pan }
 
 trouble-unknown = 终端有故障

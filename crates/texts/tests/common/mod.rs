@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 use payterm_schema::{
     AccountId, Authority, Batch, Class, Currency, Kind, Outcome, RequestKey, Stan, Status, Time,
+    application::{Application, ApplicationSlip, Stage},
     config::Language,
     host::{EntryMode, Wallet},
     outcome::{OriginalShown, Place, Reason, Sums},
@@ -195,3 +196,20 @@ pub const WIDE: [&str; 2] = [
     "iVBORw0KGgoAAAANSUhEUgAAAZAAAAAIAQAAAAD/hpT7AAAADklEQVR42mNgGAWDEQAAAZgAAZTx3ZkAAAAASUVORK5CYII=",
     "iVBORw0KGgoAAAANSUhEUgAAAkEAAAAIAQAAAADWtxaNAAAAD0lEQVR42mNgGAWjgHoAAAJQAAGfu4sOAAAAAElFTkSuQmCC",
 ];
+
+/// With every field, and a name that tries to command the printer.
+pub fn application(stage: Stage) -> PaperJob {
+    let json = r#"{"id":"0123456789abcdef0123456789abcdef","revision":2,"stage":"draft","since":1772692200000,
+        "draft":{"name":"老王面馆\u001b@","legal_name":"上海老王餐饮有限公司","licence":"91310000MA1FL0AA0X","address":"人民路 1 号","city":"上海",
+            "category":"5411","contact":"王小明","phone":"021-5555","email":"wang@example.cn","products":["card","scan"]},
+        "accepted":{"hash":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","at":1772692200000,"by":"owner",
+            "offer":{"id":"demo-2026","products":["card","scan"],"currency":"CNY","settlement":"T+1","text":"",
+                "fees":[{"product":"card","organisation":"CUP","basis_points":60,"min":1,"max":8000},{"product":"scan","wallet":"alipay","basis_points":38}]},
+            "terms":{"text":"","signature":""}},
+        "parameters":{"accounts":[{"id":"cup2","profile":"unionpay","merchant":"TESTMERCHANT001","terminal":"TEST0002","currency":"CNY",
+            "address":"127.0.0.1:1","settlement":"T+1"}]}}"#;
+    let mut application: Application = serde_json::from_str(json).expect("application");
+    application.stage = stage;
+    application.reason = (stage == Stage::Rejected).then(|| "licence not readable".into());
+    PaperJob::new(1, PaperKind::ApplicationSlip, 0, PaperContent::Application(Box::new(ApplicationSlip { application, test: true })))
+}
