@@ -1,5 +1,9 @@
 //! The configuration file: TOML into [`Config`]. Everything that is wrong is named with its key and its line.
-use payterm_schema::{Fault, config::Config};
+use payterm_schema::{
+    Fault,
+    application::{Draft, Parameters},
+    config::{Config, TerminalConfig},
+};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
@@ -35,6 +39,26 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// The embedded demo: virtual devices, an account at the acquirer simulator on this machine, the caller's own uid as manager.
 pub fn demo(uid: u32) -> Result<Config, ConfigError> {
     parse(Path::new("demo.toml"), &DEMO.replace("@UID@", &uid.to_string()))
+}
+
+/// With the accounts that an activated terminal was given, and with the shop as it applied where the file names none. What the
+/// file says wins.
+pub fn with_granted(config: &Config, draft: &Draft, granted: &Parameters) -> Config {
+    let mut merged = config.clone();
+    let place = &mut merged.terminal;
+    if place.shop == TerminalConfig::default().shop {
+        place.shop.clone_from(&draft.name);
+    }
+    if place.address.is_empty() && place.city.is_empty() {
+        place.address.clone_from(&draft.address);
+        place.city.clone_from(&draft.city);
+    }
+    for a in &granted.accounts {
+        if config.accounts.iter().all(|own| own.id != a.id) {
+            merged.accounts.push(a.config(config.tms.as_ref()));
+        }
+    }
+    merged
 }
 
 /// `path` only names the text in errors.

@@ -17,6 +17,7 @@ use payterm_schema::{
     device::{Key, Way},
     paper::PrintResult,
     secret::PinEntry,
+    selftest::{Finding, Verdict},
 };
 use std::{
     collections::BTreeMap,
@@ -71,6 +72,10 @@ impl Registry {
     /// A device of this kind works.
     pub fn works(&self, kind: DeviceKind) -> bool {
         self.all().iter().any(|d| d.kind == kind && d.state != DeviceState::Failed && d.state != DeviceState::Opening)
+    }
+    /// A printer can print now: it does, or is free to.
+    pub fn prints(&self) -> bool {
+        self.all().iter().any(|d| d.kind == DeviceKind::Printer && matches!(d.state, DeviceState::Idle | DeviceState::Busy))
     }
     fn change(&self, name: &str, change: impl FnOnce(&mut Device)) -> Option<Device> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,6 +153,13 @@ pub struct AbortPin {
 #[rtype(result = "PrintResult")]
 pub struct Print(pub PrintJob);
 
+/// Tests the device; answered within its own time-out. `slots`: the accounts whose PIN keys a pad needs.
+#[derive(Message)]
+#[rtype(result = "Finding")]
+pub struct Examine {
+    pub slots: Vec<String>,
+}
+
 /// The driver's thread while it is ours.
 struct Driver {
     commands: SyncSender<Command>,
@@ -166,6 +178,8 @@ pub struct DeviceActor {
     driver: Option<Driver>,
     opened: bool,
     pending: Option<Pending>,
+    /// Waits for the finding of the test under way; customer and paper go on meanwhile.
+    testing: Option<oneshot::Sender<Finding>>,
     deadline: Option<SpawnHandle>,
     wait: Duration,
     /// The last order to a reader was to wait for a card.
@@ -194,6 +208,7 @@ impl DeviceActor {
             driver: None,
             opened: false,
             pending: None,
+            testing: None,
             deadline: None,
             wait: supervise::WAIT_FIRST,
             armed: false,
@@ -265,6 +280,9 @@ impl DeviceActor {
             Some(Pending::Print(done)) => drop(done.send(PrintResult::Unconfirmed(why.into()))),
             None => {}
         }
+        if let Some(found) = self.testing.take() {
+            found.send(Finding::failed("device-failed").with("why", why)).ok();
+        }
         (self.opened, self.armed, self.showing, self.offer_seen, self.drawn) = (false, false, false, None, None);
         self.change(|d| {
             d.state = DeviceState::Failed;
@@ -281,13 +299,14 @@ impl DeviceActor {
         let Some(driver) = &self.driver else { return };
         // An armed reader may be waiting for a card; any other driver waits for commands only.
         let arms = matches!(command, Command::Arm(_));
-        let wake = self.armed && matches!(command, Command::Arm(_) | Command::Disarm);
+        let rests = matches!(command, Command::Disarm);
+        let wake = self.armed && (arms || rests || matches!(command, Command::SelfTest(_)));
         match driver.commands.try_send(command) {
             Ok(()) => {
                 if let Some(interrupt) = driver.interrupt.as_ref().filter(|_| wake) {
                     interrupt();
                 }
-                self.armed = if arms { true } else { self.armed && !wake };
+                self.armed = arms || (self.armed && !rests);
                 self.expect_within(within, ctx);
             }
             Err(TrySendError::Full(_)) => self.failed("its driver takes no more commands", ctx),
@@ -405,10 +424,29 @@ impl StreamHandler<Report> for DeviceActor {
             }
             Report::Printed(result) => {
                 self.relax(ctx);
-                self.state(DeviceState::Idle, "");
+                match &result {
+                    // What needs a printer is told at once, not with the next look at its state.
+                    PrintResult::NotStarted(why) => self.state(DeviceState::Degraded, why),
+                    PrintResult::Confirmed | PrintResult::SentUnconfirmable | PrintResult::Unconfirmed(_) => self.state(DeviceState::Idle, ""),
+                }
                 if let Some(Pending::Print(done)) = self.pending.take() {
                     done.send(result).ok();
                 }
+            }
+            Report::Tested(finding) => {
+                if self.pending.is_none() {
+                    self.relax(ctx);
+                }
+                // A printer that cannot print; its next look at its state says when it can again.
+                if self.post.config.kind == DeviceKind::Printer && self.pending.is_none() && finding.verdict == Verdict::Failed {
+                    self.state(DeviceState::Degraded, finding.facts.get("why").unwrap_or(&finding.code));
+                }
+                if let Some(found) = self.testing.take() {
+                    found.send(finding).ok();
+                }
+                // The pattern makes room for what is to be shown.
+                self.drawn = None;
+                self.refresh(ctx);
             }
             Report::Problem(_) if self.pending.is_some() => {}
             Report::Problem(problem) => {
@@ -487,5 +525,26 @@ impl Handler<Print> for DeviceActor {
         let time = self.command_time();
         self.command(Command::Print(m.0), time, ctx);
         Box::pin(async move { result.await.unwrap_or_else(|_| PrintResult::Unconfirmed("the printer is being restarted".into())) })
+    }
+}
+
+impl Handler<Examine> for DeviceActor {
+    type Result = ResponseFuture<Finding>;
+    fn handle(&mut self, m: Examine, ctx: &mut Context<Self>) -> Self::Result {
+        self.post.mishaps.pass(Part::Device);
+        if !self.opened {
+            let health = self.post.registry.all().into_iter().find(|d| d.name == self.post.config.name).map(|d| d.health).unwrap_or_default();
+            let why = if health.is_empty() { "it is being opened".to_owned() } else { health };
+            return Box::pin(async move { Finding::failed("device-failed").with("why", why) });
+        }
+        // A device that serves a customer or prints, works.
+        if self.pending.is_some() || self.testing.is_some() {
+            return Box::pin(async { Finding::new(Verdict::Passed, "busy") });
+        }
+        let (found, finding) = oneshot::channel();
+        self.testing = Some(found);
+        let time = self.command_time();
+        self.command(Command::SelfTest(m.slots), time, ctx);
+        Box::pin(async move { finding.await.unwrap_or_else(|_| Finding::failed("device-failed").with("why", "it is being restarted")) })
     }
 }

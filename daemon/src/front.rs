@@ -3,24 +3,30 @@
 use crate::{
     clock::Clock,
     device::Registry,
+    language::Spoken,
+    selftest::Examiner,
     spooler::Papers,
     store::{Found, Store, StoreError},
     supervise::{Child, Gone},
     terminal::{Ask, Look, Rest, TerminalActor, View},
+    tms::{self, Tms},
 };
 use futures_util::stream;
-use payterm_core::{By, Call, Input};
+use payterm_core::{Apply, By, Call, Input};
 use payterm_schema::{
-    Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, Status, Terminal,
-    config::Config,
+    Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
+    application::{ApplicationShown, OfferShown, Step},
+    config::{Config, Language},
     notice::Phase,
+    operator::{OperatorRequest, Operators},
     outcome::{Class, Reason},
-    paper::{PaperJob, PaperState},
+    page::Printable,
+    paper::{PaperJob, PaperState, PaperStatus, SlipCopy},
     record::Obligation,
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     time::Millis,
+    totals::{Scope, TotalsReport},
 };
-use payterm_texts::Texts;
 use std::{
     sync::{
         Arc,
@@ -42,15 +48,21 @@ const PAPERS: Duration = Duration::from_secs(5);
 /// Version of the API that the faces offer.
 const API: u32 = 1;
 
+mod papers;
+
 pub struct Front {
     pub terminal: Child<TerminalActor>,
     pub store: Store,
-    pub texts: Texts,
+    pub spoken: Spoken,
+    pub examiner: Arc<Examiner>,
     pub papers: Arc<Papers>,
+    /// Templates that are not used, and why; shown as the printer's health.
+    pub template_faults: Vec<payterm_texts::TemplateFault>,
     pub notices: broadcast::Sender<Notice>,
     pub registry: Registry,
     pub clock: Arc<Clock>,
     pub config: Config,
+    pub tms: Option<Arc<Tms>>,
     /// One request at a time is looked up and submitted: the same key cannot slip in between.
     pub door: Mutex<()>,
     pub stopping: AtomicBool,
@@ -83,11 +95,14 @@ impl Front {
     async fn view(&self) -> Result<View, Fault> {
         self.terminal.ask(Look).await.map_err(gone)?
     }
+    fn management(&self) -> Result<&Tms, Fault> {
+        self.tms.as_deref().ok_or_else(|| Fault::not_found("setting", "tms"))
+    }
     /// What the store knows of a request that this caller may see; to others it does not exist.
     async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
         let found = if sees(caller, &key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
         let mut found = found.ok_or_else(|| no_such(key))?;
-        self.texts.fill(&mut found.outcome);
+        self.spoken.texts().fill(&mut found.outcome);
         Ok(found)
     }
 
@@ -153,7 +168,7 @@ impl Front {
     fn not_yet(&self, mut outcome: Outcome) -> Outcome {
         outcome.status = Status::Unknown;
         outcome.reason = Some(Reason::new("still-running", Class::P));
-        self.texts.fill(&mut outcome);
+        self.spoken.texts().fill(&mut outcome);
         outcome
     }
 
@@ -224,7 +239,7 @@ impl Terminal for Front {
             // It may have ended between the two looks.
             let found = if phase == Phase::Ended && found.outcome.status == Status::Running { self.found(caller, key).await? } else { found };
             let can_cancel = match phase {
-                Phase::Started | Phase::Confirming | Phase::Preparing | Phase::Presenting | Phase::PinEntry => true,
+                Phase::Started | Phase::Approving | Phase::Confirming | Phase::Preparing | Phase::Presenting | Phase::PinEntry => true,
                 Phase::Sending | Phase::Ended => false,
             };
             Ok(Transaction { outcome: found.outcome, phase, can_cancel })
@@ -268,7 +283,7 @@ impl Terminal for Front {
             }
             let own = (!caller.manager).then(|| caller.app.clone());
             let mut page = self.store.list(own, filter).await.map_err(store_fault)?;
-            page.iter_mut().for_each(|o| self.texts.fill(o));
+            page.iter_mut().for_each(|o| self.spoken.texts().fill(o));
             Ok(page)
         })
     }
@@ -287,15 +302,41 @@ impl Terminal for Front {
         })
     }
 
-    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
+    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
         boxed(async move {
             let outcome = Box::new(self.found(caller, key).await?.outcome);
-            self.ask(&key.id, move |call| Input::Reprint { call, outcome }).await
+            self.ask(&key.id, move |call| Input::Reprint { call, outcome, copy }).await
         })
     }
 
     fn devices(&self) -> Reply<'_, Vec<Device>> {
-        boxed(async { Ok(self.registry.all()) })
+        boxed(async {
+            let mut all = self.registry.all();
+            if let (Some(fault), Some(printer)) = (self.template_faults.first(), all.iter_mut().find(|d| d.kind == DeviceKind::Printer)) {
+                printer.health = [printer.health.as_str(), &format!("template {fault}")].join(" ").trim().into();
+                if printer.state == DeviceState::Idle {
+                    printer.state = DeviceState::Degraded;
+                }
+            }
+            Ok(all)
+        })
+    }
+
+    fn print<'a>(&'a self, caller: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
+        boxed(self.print_own(caller, id, paper))
+    }
+    fn paper<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus> {
+        boxed(self.own_paper(caller, key, wait))
+    }
+    fn report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
+        boxed(self.totals_report(caller, scope))
+    }
+    fn print_report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let app = caller.app.clone();
+            self.ask(scope.name(), move |call| Input::PrintReport { call, app, scope }).await
+        })
     }
 
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>> {
@@ -330,8 +371,9 @@ impl Terminal for Front {
 
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         boxed(async move {
-            let mut jobs: Vec<PaperJob> = self.view().await?.state.papers.into_values().filter(|j| sees(caller, &j.outcome.key.app)).collect();
-            jobs.iter_mut().for_each(|j| self.texts.fill(&mut j.outcome));
+            let mut jobs: Vec<PaperJob> =
+                self.view().await?.state.papers.into_values().filter(|j| caller.manager || j.owner().is_some_and(|app| sees(caller, app))).collect();
+            jobs.iter_mut().filter_map(PaperJob::outcome_mut).for_each(|o| self.spoken.texts().fill(o));
             Ok(jobs)
         })
     }
@@ -369,6 +411,25 @@ impl Terminal for Front {
         })
     }
 
+    fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
+        boxed(async move {
+            if request.manages() {
+                managers(caller)?;
+            }
+            if self.stopping.load(Ordering::SeqCst) {
+                return Err(Fault::ShuttingDown);
+            }
+            if request != OperatorRequest::LogOff && !self.registry.works(DeviceKind::Keypad) {
+                return Err(Fault::NotDone { rule: "no keypad works: passwords are typed on the terminal's own".into() });
+            }
+            self.ask("operators", move |call| Input::Operators { call, request }).await
+        })
+    }
+
+    fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        boxed(async move { Ok(self.view().await?.state.staff.view(self.config.operators.required)) })
+    }
+
     fn info(&self) -> Reply<'_, TerminalInfo> {
         boxed(async move {
             let view = self.view().await?;
@@ -376,7 +437,7 @@ impl Terminal for Front {
             Ok(TerminalInfo {
                 version: env!("CARGO_PKG_VERSION").into(),
                 api: API,
-                language: t.language.tag().into(),
+                language: self.spoken.language().tag().into(),
                 shop: t.shop.clone(),
                 service_phone: t.service_phone.clone(),
                 test: self.config.has_virtual_device() || t.lab,
@@ -384,6 +445,77 @@ impl Terminal for Front {
                 running: view.running,
                 screen: view.screen,
             })
+        })
+    }
+
+    fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
+        boxed(async move {
+            let mut report = self.examiner.run(|_| print).await;
+            self.spoken.texts().fill_self_test(&mut report);
+            Ok(report)
+        })
+    }
+
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
+        boxed(async {
+            let mut last = self.examiner.last();
+            last.iter_mut().for_each(|r| self.spoken.texts().fill_self_test(r));
+            Ok(last)
+        })
+    }
+
+    fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let by = caller.app.clone();
+            self.ask(language.tag(), move |call| Input::SetLanguage { call, language, by }).await
+        })
+    }
+
+    fn support_bundle<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<u8>> {
+        boxed(async move {
+            managers(caller)?;
+            self.bundle().await
+        })
+    }
+
+    fn offer<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OfferShown> {
+        boxed(async move {
+            managers(caller)?;
+            let (offer, terms) = self.management()?.offer().await?;
+            Ok(OfferShown { hash: terms.hash(), offer })
+        })
+    }
+
+    fn application<'a>(&'a self, caller: &'a Caller) -> Reply<'a, ApplicationShown> {
+        boxed(async move {
+            managers(caller)?;
+            let view = self.view().await?;
+            let application = view.state.application.map(|a| (*a).clone());
+            Ok(ApplicationShown { application, problem: view.application_problem, in_service: !self.config.accounts.is_empty() })
+        })
+    }
+
+    fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let tms = self.management()?;
+            let step = match step {
+                Step::Draft(draft) => Apply::Draft { id: tms::name().map_err(Fault::from)?, draft },
+                Step::Accept { hash } => {
+                    // Read anew: what is accepted is what the acquirer offers now.
+                    let (offer, terms) = tms.offer().await?;
+                    if !terms.hash().eq_ignore_ascii_case(&hash) {
+                        return Err(Fault::WrongState { rule: "the acquirer's offer is not the one with this hash: read it again".into() });
+                    }
+                    Apply::Accept { offer: Box::new(offer), terms: Box::new(terms) }
+                }
+                Step::Submit => Apply::Submit,
+                Step::Refresh => Apply::Refresh,
+                Step::Activate => Apply::Activate,
+            };
+            let by = caller.app.clone();
+            self.ask("application", move |call| Input::Apply { call, by, step }).await
         })
     }
 

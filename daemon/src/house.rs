@@ -1,17 +1,21 @@
 //! Putting the house together, running it, and leaving it in order.
 use crate::{
     clock::Clock,
+    config::with_granted,
     device::{DeviceActor, DeviceEvent, Post, Registry},
     front::Front,
     hostlink::{self, HostLink, LateSink, Line, TlsError},
+    language::Spoken,
+    selftest::{self, Examiner},
     spooler::{Papers, Spooler},
     store::{self, Store, StoreError},
     supervise::{self, Child},
     systemd,
     terminal::{FromDevice, FromHost, House, TerminalActor},
+    tms::{Tms, TmsError},
 };
 use actix::Actor;
-use payterm_core::{AccountSettings, Settings};
+use payterm_core::{AccountSettings, ReplayError, Settings, State, TmsSettings};
 use payterm_dbus::{Address, BusError, Server};
 use payterm_devices::{
     Env, Hub,
@@ -19,16 +23,18 @@ use payterm_devices::{
 };
 use payterm_hosts::{Profile, ProfileError, Station};
 use payterm_schema::{
-    AccountId, DeviceKind, Terminal,
+    AccountId, DeviceKind, Fault, Terminal,
+    application::Application,
     config::{AccountConfig, Config},
     outcome::Place,
+    time::Millis,
 };
-use payterm_texts::{ScreenContext, Texts};
+use payterm_texts::ScreenContext;
 use payterm_vault::{SealingKey, SealingKeyError, Vault, VaultError};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::broadcast,
+    sync::{Notify, broadcast},
 };
 
 /// Name of the sealing key among systemd's credentials.
@@ -60,6 +66,13 @@ pub enum RunError {
     #[error(transparent)]
     Bus(#[from] BusError),
     #[error(transparent)]
+    Tms(#[from] TmsError),
+    #[error("the journal cannot be read: {0}")]
+    Journal(#[from] ReplayError),
+    /// The configuration and the accounts that were granted do not go together.
+    #[error("with the accounts of the application: {0}")]
+    Granted(Fault),
+    #[error(transparent)]
     Hands(#[from] HandsError),
     #[error("signals: {0}")]
     Signals(std::io::Error),
@@ -81,24 +94,40 @@ pub struct Daemon {
     store: Store,
     server: Option<Server>,
     hands: Option<HandsServer>,
+    renew: Arc<Notify>,
 }
 
-/// Runs until SIGTERM or SIGINT. Tells systemd when it is ready.
-pub fn run(config: Config, options: Options) -> Result<(), RunError> {
+/// Why [`run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By SIGTERM or SIGINT.
+    Stopped,
+    /// The journal holds new accounts: the program is to be started again, on the same configuration.
+    Renew,
+}
+
+/// Runs until SIGTERM or SIGINT, or until the terminal was activated. Tells systemd when it is ready.
+pub fn run(config: Config, options: Options) -> Result<Ended, RunError> {
     actix::System::new().block_on(async {
         let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
         let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
         let daemon = Daemon::start(config, options).await?;
         systemd::ready();
         tracing::info!("ready");
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+        let ended = tokio::select! {
+            _ = term.recv() => Ended::Stopped,
+            _ = int.recv() => Ended::Stopped,
+            () = daemon.renew.notified() => Ended::Renew,
+        };
+        match ended {
+            Ended::Stopped => {
+                systemd::stopping();
+                tracing::info!("shutting down");
+            }
+            Ended::Renew => tracing::info!("the terminal was activated: starting anew with its accounts"),
         }
-        systemd::stopping();
-        tracing::info!("shutting down");
         daemon.stop().await;
-        Ok(())
+        Ok(ended)
     })
 }
 
@@ -112,6 +141,13 @@ impl Daemon {
             None => SealingKey::from_credentials(CREDENTIAL),
         };
         let vault = Arc::new(Vault::open(&config.store.dir, key?)?);
+        let tms = config.tms.as_ref().map(|t| Tms::new(t, &config, vault.clone()).map(Arc::new)).transpose()?;
+        let config = match State::application_in(loaded.snapshot.as_deref(), &loaded.tail)? {
+            Some(Application { draft, parameters: Some(granted), .. }) => with_granted(&config, &draft, &granted),
+            Some(_) | None => config,
+        };
+        config.check().map_err(RunError::Granted)?;
+        let renew = Arc::new(Notify::new());
         let mut profiles = BTreeMap::new();
         for a in &config.accounts {
             profiles.insert(a.id.clone(), Arc::new(profile(a)?));
@@ -121,9 +157,13 @@ impl Daemon {
         let hub = Hub::new();
         let (notices, _) = broadcast::channel(NOTICES);
         let terminal: Child<TerminalActor> = Child::default();
-        let texts = Texts::new(config.terminal.language);
+        let spoken = Spoken::new(config.terminal.language);
         let names = profiles.iter().map(|(a, p)| (a.clone(), p.title.clone())).collect();
-        let papers = Arc::new(Papers::new(config.clone(), names));
+        let (templates, template_faults) = crate::templates::load(config.paper.templates.as_deref());
+        for fault in &template_faults {
+            tracing::warn!(%fault, "a template is not used: the built-in one serves");
+        }
+        let papers = Arc::new(Papers::new(config.clone(), names, templates, spoken.clone()));
         let registry = Registry::default();
         let wanted = Arc::default();
 
@@ -156,6 +196,7 @@ impl Daemon {
             Env { hub: hub.clone(), encipher: Arc::new(move |slot, pin, pan| vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())) }
         };
         let mut devices: Vec<(DeviceKind, Child<DeviceActor>)> = Vec::new();
+        let mut examined = Vec::new();
         let mut printer = None;
         for d in &config.devices {
             registry.add(d);
@@ -165,8 +206,8 @@ impl Daemon {
             };
             let post = Arc::new(Post {
                 draw: {
-                    let page = screen(&config);
-                    Arc::new(move |s| texts.screen(s, &page))
+                    let (page, spoken) = (screen(&config), spoken.clone());
+                    Arc::new(move |s| spoken.texts().screen(s, &page))
                 },
                 config: d.clone(),
                 env: env.clone(),
@@ -181,6 +222,7 @@ impl Daemon {
             }
             let ended = post.clone();
             supervise::keep(format!("device {}", d.name), child.clone(), move |life| DeviceActor::new(life, post.clone()).start(), move || ended.restarted());
+            examined.push((d.name.clone(), d.kind, child.clone()));
             devices.push((d.kind, child));
         }
 
@@ -193,12 +235,25 @@ impl Daemon {
             || (),
         );
 
+        let examiner = Arc::new(Examiner {
+            devices: examined,
+            store: store.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+            config: config.clone(),
+            terminal: terminal.clone(),
+            turn: Default::default(),
+            last: Default::default(),
+        });
+        if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
+            tracing::warn!("operators.required, and no keypad is configured: nobody can log on, nothing is sold");
+        }
         let house = Arc::new(House {
             settings: settings(&config, &profiles),
             store: store.clone(),
             vault,
             clock: clock.clone(),
-            texts,
+            spoken: spoken.clone(),
             registry: registry.clone(),
             wanted,
             devices,
@@ -206,6 +261,8 @@ impl Daemon {
             spooler,
             notices: notices.clone(),
             mishaps,
+            tms: tms.clone(),
+            renew: renew.clone(),
         });
         let mut first = Some(loaded);
         supervise::keep("terminal".into(), terminal.clone(), move |life| TerminalActor::new(life, house.clone(), first.take()).start(), || ());
@@ -214,12 +271,15 @@ impl Daemon {
         let front = Arc::new(Front {
             terminal: terminal.clone(),
             store: store.clone(),
-            texts,
+            spoken,
+            examiner: examiner.clone(),
             papers,
+            template_faults,
             notices,
             registry,
             clock,
             config: config.clone(),
+            tms,
             door: Default::default(),
             stopping: Default::default(),
         });
@@ -231,7 +291,8 @@ impl Daemon {
             Options { bus: None, .. } => Some(payterm_dbus::serve(face, &config.bus).await?),
         };
         actix::spawn(systemd::watchdog(terminal));
-        Ok(Self { front, store, server, hands })
+        actix::spawn(selftest::keep(examiner));
+        Ok(Self { front, store, server, hands, renew })
     }
 
     /// The front door, in process.
@@ -281,11 +342,16 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Se
         paper: config.paper.clone(),
         place: Place { shop: t.shop.clone(), address: t.address.clone(), city: t.city.clone() },
         operator: t.operator.clone(),
+        operators: config.operators.clone(),
         test: is_test(config),
         printer: config.devices.iter().any(|d| d.kind == DeviceKind::Printer),
         // The kernel comes with the chip issue.
         chip: false,
         snapshot_every: config.store.snapshot_every,
+        tms: config.tms.as_ref().map(|t| {
+            let ms = |n: u32| Millis(i64::from(n));
+            TmsSettings { poll: ms(t.poll_ms), retry: ms(t.retry_ms), retry_max: ms(t.retry_max_ms) }
+        }),
     }
 }
 

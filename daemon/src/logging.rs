@@ -1,22 +1,76 @@
 //! Logs on stderr by `tracing`, text or one JSON object a line. Every line of a transaction stands in [`span`], so it carries
 //! the request's id. What is logged is made of types without secrets; the types of `schema::secret` mask themselves.
+//! The last lines are kept in memory for the support bundle.
 use payterm_schema::config::LogConfig;
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
 use tracing_subscriber::{EnvFilter, fmt};
 
 #[derive(Debug, thiserror::Error)]
 #[error("log.level: {0}")]
 pub struct LogError(String);
 
+/// Lines kept. 2,000: an hour of a busy shop at level info.
+const KEPT: usize = 2000;
+/// Characters kept of one line. 2,048.
+const LINE: usize = 2048;
+static RECENT: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+
 /// Sets up the process's log; a second call in one process is a fault.
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&config.level).map_err(|e| LogError(e.to_string()))?;
-    let base = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let base = fmt().with_env_filter(filter).with_writer(|| Kept).with_target(false);
     let done =
         if config.json { base.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init() } else { base.with_ansi(false).try_init() };
     done.map_err(|e| LogError(e.to_string()))
 }
 
+/// The last lines of this process's log, oldest first.
+pub fn recent() -> Vec<String> {
+    RECENT.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
+
+/// Stderr, and the kept lines: an event is written whole.
+struct Kept;
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in text.lines() {
+            if recent.len() == KEPT {
+                recent.pop_front();
+            }
+            recent.push_back(line.chars().take(LINE).collect());
+        }
+        drop(recent);
+        io::stderr().write_all(bytes)?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// The span of a request's log lines.
 pub fn span(request: &str) -> tracing::Span {
     tracing::info_span!("txn", request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_and_no_more() {
+        for n in 0..KEPT + 10 {
+            let line = format!("line {n} {}\n", "x".repeat(if n == KEPT { 3 * LINE } else { 0 }));
+            Kept.write_all(line.as_bytes()).unwrap();
+        }
+        let kept = recent();
+        assert_eq!(kept.len(), KEPT);
+        assert!(kept[0].starts_with("line 10 ") && kept.iter().all(|l| l.chars().count() <= LINE));
+    }
 }

@@ -1,8 +1,13 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
-use payterm_daemon::{Options, config, logging, prepare_demo, run};
+use payterm_daemon::{Ended, Options, config, logging, prepare_demo, run};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{
+    io,
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{self, ExitCode},
+};
 
 /// The payment terminal daemon.
 #[derive(Parser)]
@@ -43,6 +48,13 @@ fn main() -> ExitCode {
         config.store.dir = dir;
     }
     if args.check_config {
+        let (_, faults) = payterm_daemon::templates::load(config.paper.templates.as_deref());
+        for fault in &faults {
+            eprintln!("paytermd: template {fault}");
+        }
+        if !faults.is_empty() {
+            return ExitCode::FAILURE;
+        }
         println!("ok");
         return ExitCode::SUCCESS;
     }
@@ -55,9 +67,18 @@ fn main() -> ExitCode {
         return fail(&e);
     }
     match run(config, Options::default()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Stopped) => ExitCode::SUCCESS,
+        Ok(Ended::Renew) => renew(),
         Err(e) => fail(&e),
     }
+}
+
+/// The same program in the same process, from its first line: nothing of the run before is left, and no supervisor is needed.
+/// Comes back only when that fails; systemd then starts it (`Restart=on-failure`).
+fn renew() -> ExitCode {
+    let mut args = std::env::args_os();
+    let name = args.next().unwrap_or_else(|| "paytermd".into());
+    fail(&process::Command::new("/proc/self/exe").arg0(name).args(args).exec())
 }
 
 /// Keys, tracks and PINs stand in this process's memory. No core file is written; a collector that `core_pattern` names is not

@@ -2,6 +2,7 @@
 //! machine's; this actor keeps nothing.
 use crate::{
     device::{self, DeviceActor},
+    language::Spoken,
     mishap::{Mishaps, Part},
     supervise::{Child, Life},
 };
@@ -12,7 +13,7 @@ use payterm_schema::{
     config::Config,
     paper::{PaperJob, PrintResult},
 };
-use payterm_texts::{SlipContext, columns_of, slip};
+use payterm_texts::{SlipContext, Templates, columns_of, slip};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Jobs that may wait. 16: the machine has one at the printer.
@@ -23,23 +24,26 @@ pub struct Papers {
     config: Config,
     /// Names of the acquirers by their profiles.
     acquirers: BTreeMap<AccountId, String>,
+    templates: Templates,
+    spoken: Spoken,
 }
 impl Papers {
-    pub fn new(config: Config, acquirers: BTreeMap<AccountId, String>) -> Self {
-        Self { config, acquirers }
+    pub fn new(config: Config, acquirers: BTreeMap<AccountId, String>, templates: Templates, spoken: Spoken) -> Self {
+        Self { config, acquirers, templates, spoken }
     }
     fn paper(&self, job: &PaperJob, duplicate: bool) -> payterm_texts::Paper {
         let t = &self.config.terminal;
-        let acquirer = job.outcome.account.as_ref().and_then(|a| self.acquirers.get(a)).cloned();
+        let acquirer = job.outcome().and_then(|o| o.account.as_ref()).and_then(|a| self.acquirers.get(a)).cloned();
         let context = SlipContext {
-            language: t.language,
+            language: self.spoken.language(),
             utc_offset_minutes: t.utc_offset_minutes,
             service_phone: t.service_phone.clone(),
             qr: self.config.paper.qr.clone(),
+            invoice_qr: self.config.paper.invoice_qr.clone(),
             duplicate,
             acquirer_name: acquirer.unwrap_or_default(),
         };
-        slip(job, &context)
+        slip(job, &context, &self.templates)
     }
     /// As plain text, 58 mm wide.
     pub fn text(&self, job: &PaperJob, duplicate: bool) -> String {

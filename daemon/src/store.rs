@@ -4,10 +4,12 @@
 //! Invariant: a reply to [`Store::commit`] is given after the records are durable; after a failed commit nothing more is written
 //! until [`Store::reopen`] has read back what the disk really holds.
 mod files;
+mod health;
 mod queries;
 mod writer;
 
-pub use queries::Found;
+pub use health::{Health, SCHEMA};
+pub use queries::{Found, FoundPaper};
 
 use crate::mishap::Mishaps;
 use payterm_schema::{Entry, RequestKey, record::EncodingError};

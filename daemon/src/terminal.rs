@@ -4,29 +4,33 @@
 //! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of its unreleased
 //! effects is ever carried out.
 mod effects;
+mod operators;
 
 use crate::{
     clock::Clock,
     commit::CommitQueue,
     device::{DeviceActor, DeviceEvent, Registry, Wanted, takes},
     hostlink::{HostLink, SEALED_PAN},
+    language::Spoken,
     logging,
     mishap::{Mishaps, Part},
     spooler::Spooler,
     store::{Commit, Loaded, Store, StoreError},
     supervise::{self, Child, Life},
+    tms::Tms,
 };
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
-use payterm_core::{Call, Effect, Input, Machine, Settings, State, Step};
-use payterm_schema::{AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, device::Way, notice::Phase, time::Millis};
-use payterm_texts::Texts;
+use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
+use payterm_schema::{
+    AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, application::Problem, device::Way, notice::Phase, time::Millis,
+};
 use payterm_vault::Vault;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
 /// Messages that may wait for the terminal. 256: callers, devices and hosts together.
 const MAILBOX: usize = 256;
@@ -41,7 +45,7 @@ pub struct House {
     pub store: Store,
     pub vault: Arc<Vault>,
     pub clock: Arc<Clock>,
-    pub texts: Texts,
+    pub spoken: Spoken,
     pub registry: Registry,
     pub wanted: Arc<Mutex<Wanted>>,
     pub devices: Vec<(DeviceKind, Child<DeviceActor>)>,
@@ -49,6 +53,9 @@ pub struct House {
     pub spooler: Child<Spooler>,
     pub notices: broadcast::Sender<Notice>,
     pub mishaps: Mishaps,
+    pub tms: Option<Arc<Tms>>,
+    /// Told when the daemon is to start over.
+    pub renew: Arc<Notify>,
 }
 
 /// A question of a caller: the machine answers it when it is durable.
@@ -88,6 +95,8 @@ pub struct View {
     pub running: Option<RequestKey>,
     pub phase: Phase,
     pub screen: Screen,
+    pub heard: BTreeMap<AccountId, Heard>,
+    pub application_problem: Option<Problem>,
 }
 
 /// What waits for the disk.
@@ -294,7 +303,8 @@ impl TerminalActor {
         let readers = [DeviceKind::MagneticReader, DeviceKind::ChipReader, DeviceKind::ContactlessReader, DeviceKind::Scanner, DeviceKind::Keypad];
         let ways = readers.into_iter().filter(|k| r.works(*k)).filter_map(takes).filter(|w| typed || *w != Way::Typed).collect();
         let pin_pad = r.works(DeviceKind::PinPad);
-        self.input(Input::Devices { ways, pin_pad }, ctx);
+        let printer = r.prints();
+        self.input(Input::Devices { ways, pin_pad, printer }, ctx);
     }
 
     /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody goes on first: the
@@ -403,7 +413,14 @@ impl Handler<Look> for TerminalActor {
     type Result = ResponseFuture<Result<View, Fault>>;
     fn handle(&mut self, _: Look, ctx: &mut Self::Context) -> Self::Result {
         let Some(m) = &self.machine else { return Box::pin(async { Err(Fault::Restarting { part: "terminal".into() }) }) };
-        let view = View { state: m.state().clone(), running: m.running().map(|(k, _)| k.clone()), phase: m.phase(), screen: m.screen().clone() };
+        let view = View {
+            state: m.state().clone(),
+            running: m.running().map(|(k, _)| k.clone()),
+            phase: m.phase(),
+            screen: m.screen().clone(),
+            heard: m.heard().clone(),
+            application_problem: m.application_problem(),
+        };
         let (to, heard) = oneshot::channel();
         // The machine may be ahead of the disk: what it says waits like an effect.
         let out = self.queue.push(None, vec![Out::View(Box::new(view), to)]);

@@ -369,3 +369,47 @@ fn canaries_are_nowhere_on_disk() {
         }
     }
 }
+
+#[test]
+fn an_apps_paper_is_printed_once_and_a_shift_report_ends_the_shift() {
+    use payterm_schema::{page::Printable, paper::PaperState, totals::Scope};
+    let mut rig = Rig::new(|_| {});
+    let page = |text: &str| Printable::parse(&format!(r#"{{"page":{{"lines":[{{"type":"text","text":"{text}"}}]}}}}"#)).unwrap();
+    let print = |rig: &Rig, text: &str| rig.runtime.block_on(rig.t().print(&caller(), "p1".into(), page(text)));
+    let key = RequestKey::new(&caller().app, "p1").unwrap();
+    let job = print(&rig, "table 4").unwrap();
+    let status = rig.runtime.block_on(rig.t().paper(&caller(), &key, true)).unwrap();
+    assert_eq!((status.job, status.state), (job, PaperState::Done));
+    assert_eq!(print(&rig, "table 4"), Ok(job));
+    assert!(matches!(print(&rig, "table 5"), Err(Fault::KeyReused { .. })));
+    rig.restart();
+    assert_eq!(print(&rig, "table 4"), Ok(job), "for ever");
+    assert_eq!(rig.runtime.block_on(rig.t().paper(&caller(), &key, false)).unwrap().state, PaperState::Done);
+    let stranger = Caller { app: "other".into(), manager: false, ..caller() };
+    assert!(matches!(rig.runtime.block_on(rig.t().paper(&stranger, &key, false)), Err(Fault::NotFound { .. })));
+    assert!(matches!(rig.runtime.block_on(rig.t().report(&stranger, Scope::Batch)), Err(Fault::NotAllowed { .. })));
+
+    let sale = rig.begin_patiently(sale("s1"));
+    rig.swipe_and_pin();
+    assert_eq!(rig.end(&sale, true).status, Status::Approved);
+    let report = |rig: &Rig, scope| rig.runtime.block_on(rig.t().report(&caller(), scope)).unwrap();
+    let (batch, totals) = (report(&rig, Scope::Batch), rig.runtime.block_on(rig.t().totals(&caller())).unwrap());
+    assert_eq!((batch.accounts[0].debit_count, batch.accounts[0].debit_minor), (1, totals[0].debit_minor));
+    assert_eq!(report(&rig, Scope::Shift).accounts[0].rows, batch.accounts[0].rows);
+    rig.runtime.block_on(rig.t().print_report(&caller(), Scope::Shift)).unwrap();
+    assert!(report(&rig, Scope::Shift).accounts[0].rows.is_empty());
+    rig.restart();
+    assert!(report(&rig, Scope::Shift).accounts[0].rows.is_empty());
+    assert_eq!(report(&rig, Scope::Batch).accounts[0].rows, batch.accounts[0].rows);
+}
+
+#[test]
+fn a_broken_template_is_shown_and_the_built_in_one_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("payment.jinja"), "rule\n{{ no_such }}").unwrap();
+    let path = dir.path().to_owned();
+    let rig = Rig::new(move |c| c.paper.templates = Some(path));
+    let devices = rig.runtime.block_on(rig.t().devices()).unwrap();
+    let printer = devices.iter().find(|d| d.kind == payterm_schema::DeviceKind::Printer).unwrap();
+    assert!(printer.health.contains("payment.jinja, line 2: undefined value") && printer.state == DeviceState::Degraded, "{printer:?}");
+}

@@ -186,8 +186,8 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
     let change = |sql: &str| rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(sql).unwrap();
     let refused = || Store::open(dir.path(), Options::default()).err().unwrap().to_string();
     change("PRAGMA user_version=99");
-    assert!(refused().contains("schema version 99 is newer than 1"), "{}", refused());
-    change("PRAGMA user_version=1; UPDATE record SET version=42");
+    assert!(refused().contains("schema version 99 is newer than 2"), "{}", refused());
+    change("PRAGMA user_version=2; UPDATE record SET version=42");
     assert!(refused().contains("version 42 is newer than 1"), "{}", refused());
     change("UPDATE record SET version=1; INSERT INTO snapshot VALUES (1, 9, '{}')");
     assert!(refused().contains("snapshot 1: version 9 is newer"), "{}", refused());
@@ -352,4 +352,33 @@ fn opening_does_not_depend_on_the_history() {
     db.execute_batch("INSERT INTO snapshot VALUES (999990, 1, '{}'); COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(db);
     println!("opening: empty {empty:?}, a million records {:?}", time());
+}
+
+#[test]
+fn health_finds_damage_a_disk_that_takes_nothing_and_the_newest_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let mut records = vec![booted(1)];
+    for n in 1..=200 {
+        records.extend([started(2 * n, n, &format!("r-{n}")), ended(2 * n + 1, n, &format!("r-{n}"))]);
+    }
+    // The clock was set back for the last one.
+    records.push(Entry { at: Time(5_000), ..booted(402) });
+    put(&store, commit(records)).unwrap();
+    let sound = store.health().unwrap();
+    assert!(sound.damage.is_none() && sound.write.is_none() && sound.free > 0, "{sound:?}");
+    assert!(!dir.path().join("self-test.tmp").exists());
+    assert_eq!(wait(store.newest()).unwrap(), Some(Time(9_000)));
+    let last = wait(store.last_entries(3)).unwrap();
+    assert_eq!(last.iter().map(|e| e.seq).collect::<Vec<_>>(), [400, 401, 402]);
+    std::fs::create_dir(dir.path().join("self-test.tmp")).unwrap();
+    assert!(store.health().unwrap().write.is_some());
+    store.close();
+    // Opened again, all of it is in the database file; then a page of it rots.
+    let (store, _) = open(dir.path());
+    let file = std::fs::OpenOptions::new().write(true).open(dir.path().join("journal.db")).unwrap();
+    let pages = file.metadata().unwrap().len() / 4096;
+    assert!(pages > 20, "{pages}");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xA5; 4096], (pages - 5) * 4096).unwrap();
+    assert!(store.health().map_or(true, |h| h.damage.is_some()));
 }

@@ -1,13 +1,21 @@
 //! The methods. Start and Wait do nothing but decode, ask the terminal and encode: signals and objects follow from the
 //! terminal's notices, behind the answer.
 use crate::{
-    describe::{BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, PROPERTIES, QUEUE, TRANSACTION},
+    describe::{APPLICATION, BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP, TRANSACTION},
     link::Link,
     path,
     peer::{Peer, key_of},
     wire::{self, CALLER},
 };
-use payterm_schema::{Caller, Fault, Outcome, Request, RequestKey, request::RequestWire, terminal::Filter};
+use payterm_schema::{
+    Caller, Fault, OperatorId, OperatorRequest, Request, RequestKey,
+    application::{Draft, Step},
+    page::Printable,
+    paper::SlipCopy,
+    request::RequestWire,
+    terminal::Filter,
+    totals::Scope,
+};
 use serde::Serialize;
 use std::{future::Future, sync::Arc};
 use zbus::{ObjectPath, Variant};
@@ -19,6 +27,13 @@ fn one<T: Serialize>(value: &T) -> Result<Values, Fault> {
 }
 fn list<T: Serialize>(values: &[T]) -> Result<Values, Fault> {
     Ok(vec![wire::encode_list(values)?])
+}
+fn json<T: Serialize>(value: &T) -> Result<Values, Fault> {
+    let text = serde_json::to_string(value).map_err(|e| Fault::invalid("answer", &e.to_string()))?;
+    Ok(vec![Variant::from(text)])
+}
+fn scope(value: Option<&Variant<'_>>) -> Result<Scope, Fault> {
+    Scope::named(text("scope", value)?).ok_or_else(|| Fault::invalid("scope", "batch or shift"))
 }
 fn none((): ()) -> Values {
     Vec::new()
@@ -40,6 +55,27 @@ fn flag(what: &str, value: Option<&Variant<'_>>) -> Result<bool, Fault> {
 }
 fn number(what: &str, value: Option<&Variant<'_>>) -> Result<u64, Fault> {
     if let Some(Variant::U64(n)) = value { Ok(*n) } else { Err(Fault::invalid(what, "a number")) }
+}
+/// The longest draft is some 2,000 bytes.
+const MAX_DRAFT: usize = 8 * 1024;
+
+fn step(member: &str, first: Option<&Variant<'_>>) -> Result<Step, Fault> {
+    match member {
+        "SetDraft" => {
+            let json = text("json", first)?;
+            if json.len() > MAX_DRAFT {
+                return Err(Fault::invalid("json", "up to 8192 bytes"));
+            }
+            let draft: Draft = serde_json::from_str(json).map_err(|e| Fault::invalid("json", &e.to_string()))?;
+            draft.check()?;
+            Ok(Step::Draft(Box::new(draft)))
+        }
+        "Accept" => Ok(Step::Accept { hash: text("hash", first)?.chars().take(64).collect() }),
+        "Submit" => Ok(Step::Submit),
+        "Refresh" => Ok(Step::Refresh),
+        "Activate" => Ok(Step::Activate),
+        _ => Err(Fault::not_found("method", member)),
+    }
 }
 fn request(value: Option<&Variant<'_>>) -> Result<Request, Fault> {
     let value = value.ok_or_else(|| Fault::invalid("request", "is needed"))?;
@@ -84,10 +120,19 @@ impl Link {
             }
             (MANAGER, "Explain") => {
                 let page = terminal.explain(caller, &key()?).await?;
-                let json = serde_json::to_string(&page).map_err(|e| Fault::invalid("explanation", &e.to_string()))?;
-                Ok(vec![Variant::from(json)])
+                json(&page)
             }
-            (MANAGER, "Reprint") => terminal.reprint(caller, &key()?).await.map(none),
+            (MANAGER, "Reprint") => terminal.reprint(caller, &key()?, None).await.map(none),
+            (MANAGER, "ReprintCopy") => {
+                let copy = SlipCopy::named(text("copy", arguments.get(1))?).ok_or_else(|| Fault::invalid("copy", "merchant or customer"))?;
+                terminal.reprint(caller, &key()?, Some(copy)).await.map(none)
+            }
+            (MANAGER, "Print") => {
+                let paper = Printable::parse(text("json", arguments.get(1))?)?;
+                Ok(vec![Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), paper).await?)])
+            }
+            (MANAGER, "Paper") => json(&terminal.paper(caller, &key()?, false).await?),
+            (MANAGER, "WaitPaper") => json(&unless_gone(peer, terminal.paper(caller, &key()?, true)).await?),
             (MANAGER, "Devices") => list(&terminal.devices().await?),
             (MANAGER, "Subscribe") => {
                 peer.follow();
@@ -102,6 +147,24 @@ impl Link {
             }
             (QUEUE, "ReleasePaper") => terminal.release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?).await.map(none),
             (BATCH, "Totals") => list(&terminal.totals(caller).await?),
+            (BATCH, "Report") => json(&terminal.report(manager(caller)?, scope(first)?).await?),
+            (BATCH, "PrintReport") => terminal.print_report(manager(caller)?, scope(first)?).await.map(none),
+            (SETUP, "SelfTest") => one(&terminal.self_test(caller, flag("print", first)?).await?),
+            (SETUP, "LastSelfTest") => match terminal.last_self_test().await? {
+                Some(report) => one(&report),
+                None => one(&serde_json::json!({})),
+            },
+            (SETUP, "SetLanguage") => terminal.set_language(manager(caller)?, text("language", first)?.parse()?).await.map(none),
+            (SETUP, "SupportBundle") => Ok(vec![Variant::from(terminal.support_bundle(manager(caller)?).await?)]),
+            (OPERATORS, "List") => one(&terminal.operators(caller).await?),
+            (OPERATORS, _) => {
+                let request = operator_request(member, first)?;
+                let by = if request.manages() { manager(caller)? } else { caller };
+                unless_gone(peer, terminal.operator_session(by, request)).await.map(none)
+            }
+            (APPLICATION, "Offer") => json(&terminal.offer(manager(caller)?).await?),
+            (APPLICATION, "State") => json(&terminal.application(manager(caller)?).await?),
+            (APPLICATION, _) => terminal.apply(manager(caller)?, step(member, first)?).await.map(none),
             (PROPERTIES, _) => self.property_call(peer, caller, member, path, arguments).await,
             (INTROSPECTABLE, _) => self.introspect(caller, path).await,
             (OBJECT_MANAGER, _) => {
@@ -131,7 +194,21 @@ impl Link {
     }
 }
 
-async fn unless_gone(peer: &Peer, wait: impl Future<Output = Result<Outcome, Fault>>) -> Result<Outcome, Fault> {
+/// The operator's number is all that comes over the bus: passwords are typed at the keypad.
+fn operator_request(member: &str, argument: Option<&Variant<'_>>) -> Result<OperatorRequest, Fault> {
+    let operator = || text("operator", argument).and_then(OperatorId::new);
+    Ok(match member {
+        "LogOn" => OperatorRequest::LogOn { operator: operator()? },
+        "LogOff" => OperatorRequest::LogOff,
+        "ChangePassword" => OperatorRequest::ChangePassword,
+        "Add" => OperatorRequest::Add { operator: operator()? },
+        "Remove" => OperatorRequest::Remove { operator: operator()? },
+        "Unlock" => OperatorRequest::Unlock { operator: operator()? },
+        _ => return Err(Fault::not_found("method", member)),
+    })
+}
+
+async fn unless_gone<T>(peer: &Peer, wait: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     tokio::select! {
         answer = wait => answer,
         () = peer.left() => Err(Fault::Unreachable { cause: "the caller has left".into() }),

@@ -1,18 +1,23 @@
 //! The client: a `Terminal` over the bus. The caller argument is not used: the daemon finds out who calls.
 use crate::{
     bus_name,
-    describe::{BATCH, MANAGER, PROPERTIES, QUEUE},
+    describe::{APPLICATION, BATCH, MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP},
     error::fault_of,
     path::{ROOT, parse, path},
     wire::{self, ANSWER},
 };
 use futures_util::{Stream, StreamExt};
 use payterm_schema::{
-    Caller, Device, Fault, Notice, Outcome, Request, RequestKey, Screen, Terminal,
-    paper::PaperJob,
+    Caller, Device, Fault, Notice, Outcome, Request, RequestKey, Screen, SelfTest, Terminal,
+    application::{ApplicationShown, OfferShown, Step},
+    config::Language,
+    operator::{OperatorRequest, Operators},
+    page::Printable,
+    paper::{PaperJob, PaperStatus, SlipCopy},
     record::Obligation,
     request::RequestWire,
     terminal::{BatchTotals, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
+    totals::{Scope, TotalsReport},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -60,6 +65,8 @@ impl Address {
 const CONNECT: Duration = Duration::from_secs(30);
 /// Time for every answer but that of a wait: the daemon answers them from memory, the store or one commit.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Time for a self-test: a device may take 10 s, a line 20 s, and another caller's test may be under way.
+const SELF_TEST_WITHIN: Duration = Duration::from_secs(90);
 const BUS: &str = "org.freedesktop.DBus";
 /// Notices that wait for a reader; a slower one loses the newest.
 const NOTICES: usize = 1024;
@@ -97,6 +104,16 @@ impl Client {
         self.ask(MANAGER, "Recall", vec![Variant::from(id.to_owned())]).await
     }
 
+    /// [`Terminal::paper`] of this connection's own app by its id alone.
+    pub async fn paper_id(&self, id: &str, wait: bool) -> Result<PaperStatus, Fault> {
+        self.paper_of(vec![Variant::from(id.to_owned())], wait).await
+    }
+    async fn paper_of(&self, arguments: Vec<Variant<'static>>, wait: bool) -> Result<PaperStatus, Fault> {
+        let (member, within) = if wait { ("WaitPaper", None) } else { ("Paper", Some(ANSWER_WITHIN)) };
+        let json: String = value(&self.call(ROOT, MANAGER, member, arguments, within).await?)?;
+        serde_json::from_str(&json).map_err(unclear)
+    }
+
     async fn call(&self, path: &str, interface: &str, member: &str, arguments: Vec<Variant<'static>>, within: Option<Duration>) -> Result<Message, Fault> {
         let name = self.name.as_deref();
         let call = async {
@@ -115,6 +132,11 @@ impl Client {
 
     async fn ask<T: DeserializeOwned>(&self, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<T, Fault> {
         value(&self.call(ROOT, interface, member, arguments, Some(ANSWER_WITHIN)).await?)
+    }
+    /// An answer that is a JSON text.
+    async fn json<T: DeserializeOwned>(&self, interface: &str, member: &str) -> Result<T, Fault> {
+        let json: String = self.ask(interface, member, Vec::new()).await?;
+        serde_json::from_str(&json).map_err(unclear)
     }
     async fn tell(&self, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<(), Fault> {
         self.call(ROOT, interface, member, arguments, Some(ANSWER_WITHIN)).await.map(drop)
@@ -183,8 +205,29 @@ impl Terminal for Client {
             serde_json::from_str(&json).map_err(unclear)
         })
     }
-    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
-        Box::pin(self.tell(MANAGER, "Reprint", id(key)))
+    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
+        match copy {
+            None => Box::pin(self.tell(MANAGER, "Reprint", id(key))),
+            Some(copy) => Box::pin(self.tell(MANAGER, "ReprintCopy", id(key).into_iter().chain([Variant::from(copy.name())]).collect())),
+        }
+    }
+    fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
+        Box::pin(async move {
+            let json = serde_json::to_string(&paper).map_err(unclear)?;
+            self.ask(MANAGER, "Print", vec![Variant::from(id), Variant::from(json)]).await
+        })
+    }
+    fn paper<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus> {
+        Box::pin(self.paper_of(id(key), wait))
+    }
+    fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
+        Box::pin(async move {
+            let json: String = self.ask(BATCH, "Report", vec![Variant::from(scope.name())]).await?;
+            serde_json::from_str(&json).map_err(unclear)
+        })
+    }
+    fn print_report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, ()> {
+        Box::pin(self.tell(BATCH, "PrintReport", vec![Variant::from(scope.name())]))
     }
     fn devices(&self) -> Reply<'_, Vec<Device>> {
         Box::pin(self.ask(MANAGER, "Devices", Vec::new()))
@@ -207,6 +250,22 @@ impl Terminal for Client {
     fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
         Box::pin(self.ask(BATCH, "Totals", Vec::new()))
     }
+    /// Waits as long as the operator needs at the keypad.
+    fn operator_session<'a>(&'a self, _: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
+        let (member, operator) = match request {
+            OperatorRequest::LogOn { operator } => ("LogOn", Some(operator)),
+            OperatorRequest::LogOff => ("LogOff", None),
+            OperatorRequest::ChangePassword => ("ChangePassword", None),
+            OperatorRequest::Add { operator } => ("Add", Some(operator)),
+            OperatorRequest::Remove { operator } => ("Remove", Some(operator)),
+            OperatorRequest::Unlock { operator } => ("Unlock", Some(operator)),
+        };
+        let arguments = operator.map(|o| Variant::from(o.to_string())).into_iter().collect();
+        Box::pin(async move { self.call(ROOT, OPERATORS, member, arguments, None).await.map(drop) })
+    }
+    fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        Box::pin(self.ask(OPERATORS, "List", Vec::new()))
+    }
     /// `running` and `screen` are told as far as they are this app's own; else none and `Idle`.
     fn info(&self) -> Reply<'_, TerminalInfo> {
         Box::pin(async move {
@@ -222,6 +281,41 @@ impl Terminal for Client {
                 running: parse(&p.running),
                 screen: serde_json::from_value(p.screen).unwrap_or(Screen::Idle),
             })
+        })
+    }
+    fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
+        Box::pin(async move { value(&self.call(ROOT, SETUP, "SelfTest", vec![Variant::Bool(print)], Some(SELF_TEST_WITHIN)).await?) })
+    }
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
+        Box::pin(async move {
+            let report: serde_json::Value = self.ask(SETUP, "LastSelfTest", Vec::new()).await?;
+            if report.as_object().is_some_and(serde_json::Map::is_empty) { Ok(None) } else { serde_json::from_value(report).map_err(unclear) }
+        })
+    }
+    fn set_language<'a>(&'a self, _: &'a Caller, language: Language) -> Reply<'a, ()> {
+        Box::pin(self.tell(SETUP, "SetLanguage", vec![Variant::from(language.tag().to_owned())]))
+    }
+    fn support_bundle<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<u8>> {
+        Box::pin(
+            async move { self.call(ROOT, SETUP, "SupportBundle", Vec::new(), Some(ANSWER_WITHIN)).await?.body().deserialize::<Vec<u8>>().map_err(unclear) },
+        )
+    }
+    fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
+        Box::pin(self.json(APPLICATION, "Offer"))
+    }
+    fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
+        Box::pin(self.json(APPLICATION, "State"))
+    }
+    fn apply<'a>(&'a self, _: &'a Caller, step: Step) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let (member, arguments) = match step {
+                Step::Draft(draft) => ("SetDraft", vec![Variant::from(serde_json::to_string(&draft).map_err(unclear)?)]),
+                Step::Accept { hash } => ("Accept", vec![Variant::from(hash)]),
+                Step::Submit => ("Submit", Vec::new()),
+                Step::Refresh => ("Refresh", Vec::new()),
+                Step::Activate => ("Activate", Vec::new()),
+            };
+            self.tell(APPLICATION, member, arguments).await
         })
     }
     /// Ends when the connection or the daemon is lost. Must be called inside a Tokio runtime.

@@ -50,7 +50,10 @@ pub(crate) const MANAGER: &str = "org.payterm.Terminal1.Manager";
 pub(crate) const TRANSACTION: &str = "org.payterm.Terminal1.Transaction";
 pub(crate) const DEVICE: &str = "org.payterm.Terminal1.Device";
 pub(crate) const QUEUE: &str = "org.payterm.Terminal1.Queue";
+pub(crate) const OPERATORS: &str = "org.payterm.Terminal1.Operators";
 pub(crate) const BATCH: &str = "org.payterm.Terminal1.Batch";
+pub(crate) const SETUP: &str = "org.payterm.Terminal1.Setup";
+pub(crate) const APPLICATION: &str = "org.payterm.Terminal1.Application";
 pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 pub(crate) const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
 pub(crate) const PEER: &str = "org.freedesktop.DBus.Peer";
@@ -58,6 +61,7 @@ pub(crate) const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 
 const REQUEST: &[Argument] = &[("request", "a{sv}")];
 const OUTCOME: &[Argument] = &[("outcome", "a{sv}")];
+const OPERATOR: &[Argument] = &[("operator", "s")];
 const PATH: &[Argument] = &[("transaction", "o")];
 
 /// Every interface served: payterm's own, then the standard ones.
@@ -90,13 +94,22 @@ pub const INTERFACES: &[Interface] = &[
             ),
             method("Explain", &[("request", "s")], &[("json", "s")], "The dispute page as a JSON text: outcome, entries, slips. Takes what Recall takes."),
             method("Reprint", &[("request", "s")], &[], "Queues a copy of the slip, headed as a duplicate. Takes what Recall takes."),
+            method("ReprintCopy", &[("request", "s"), ("copy", "s")], &[], "As Reprint; copy is merchant or customer."),
+            method(
+                "Print",
+                &[("id", "s"), ("json", "s")],
+                &[("job", "t")],
+                "Prints a page or an invoice slip that the app composed, given as a JSON text (paper.schema.json); answers when it is durable. The same id with the same content answers the same job and prints nothing again.",
+            ),
+            method("Paper", &[("id", "s")], &[("json", "s")], "Where such a paper stands, as a JSON text: job, state, problem."),
+            method("WaitPaper", &[("id", "s")], &[("json", "s")], "As Paper, when it is printed, held or given up."),
             method("Devices", &[], &[("devices", "aa{sv}")], "The devices, in the order of the configuration."),
             method("Subscribe", &[], &[], "From now on this connection is sent signals. Properties.GetAll and GetManagedObjects do the same."),
         ],
         properties: &[
             constant("Version", "s"),
             constant("Api", "u"),
-            constant("Language", "s"),
+            property("Language", "s"),
             constant("Shop", "s"),
             constant("ServicePhone", "s"),
             constant("Test", "b"),
@@ -157,7 +170,70 @@ pub const INTERFACES: &[Interface] = &[
     },
     Interface {
         name: BATCH,
-        methods: &[method("Totals", &[], &[("totals", "aa{sv}")], "Counts and sums of each account's open batch.")],
+        methods: &[
+            method("Totals", &[], &[("totals", "aa{sv}")], "Counts and sums of each account's open batch."),
+            method(
+                "Report",
+                &[("scope", "s")],
+                &[("json", "s")],
+                "Totals of scope batch or shift by account, organisation, kind and operator, as a JSON text. Managers only.",
+            ),
+            method("PrintReport", &[("scope", "s")], &[], "Queues that report for printing; a shift's ends the shift. Managers only."),
+        ],
+        properties: &[],
+        signals: &[],
+    },
+    Interface {
+        name: SETUP,
+        methods: &[
+            method(
+                "SelfTest",
+                &[("print", "b")],
+                &[("report", "a{sv}")],
+                "Tests devices, store, clock, keys and lines now; answers at, verdict and items, in some seconds at most. print: on paper too.",
+            ),
+            method("LastSelfTest", &[], &[("report", "a{sv}")], "The last report since the daemon started; empty before the first."),
+            method("SetLanguage", &[("language", "s")], &[], "Managers: zh-CN or en, for screens, papers and texts from now on. See Manager.Language."),
+            method("SupportBundle", &[], &[("archive", "ay")], "Managers: a tar.gz for customer service, at most 2 MiB, without keys and card data."),
+        ],
+        properties: &[],
+        signals: &[],
+    },
+    Interface {
+        name: OPERATORS,
+        methods: &[
+            method("LogOn", OPERATOR, &[], "Asks for the operator's password at the keypad; answers when that has ended. Numbers: 99, 00, 01 to 89."),
+            method("LogOff", &[], &[], "Nobody is on duty any more."),
+            method("ChangePassword", &[], &[], "Asks the operator on duty for the old and the new password at the keypad."),
+            method("Add", OPERATOR, &[], "A new cashier, whose first password is typed at the keypad. Managers only; asks for the supervisor."),
+            method("Remove", OPERATOR, &[], "Removes a cashier. Managers only; asks for the supervisor."),
+            method("Unlock", OPERATOR, &[], "Unlocks a cashier. Managers only; asks for the supervisor."),
+            method(
+                "List",
+                &[],
+                &[("operators", "a{sv}")],
+                "Who there is, who is on duty, who is locked; required, and the lock of the terminal with its challenge.",
+            ),
+        ],
+        properties: &[constant("Required", "b"), property("OnDuty", "s"), property("Locked", "b")],
+        signals: &[],
+    },
+    Interface {
+        name: APPLICATION,
+        methods: &[
+            method(
+                "Offer",
+                &[],
+                &[("json", "s")],
+                "What the acquirer offers to who applies for a terminal, with the hash that Accept takes. Managers only, as all of this interface.",
+            ),
+            method("SetDraft", &[("json", "s")], &[], "Fills the application in, anew each time."),
+            method("Accept", &[("hash", "s")], &[], "Accepts the offer with this hash."),
+            method("Submit", &[], &[], "Sends the application; answers when that is durable. It is repeated until the acquirer has it."),
+            method("State", &[], &[("json", "s")], "How far the application is."),
+            method("Refresh", &[], &[], "Asks the acquirer now."),
+            method("Activate", &[], &[], "Fetches parameters and master key of an approved application and starts the terminal anew with them."),
+        ],
         properties: &[],
         signals: &[],
     },
@@ -195,7 +271,7 @@ const STANDARD: [&str; 3] = [PROPERTIES, INTROSPECTABLE, PEER];
 pub(crate) fn interfaces_at(path: &str) -> &'static [&'static str] {
     let Some(rest) = path.strip_prefix(ROOT) else { return &[] };
     match rest.split('/').collect::<Vec<_>>()[..] {
-        [""] => &[MANAGER, QUEUE, BATCH, OBJECT_MANAGER],
+        [""] => &[MANAGER, QUEUE, BATCH, OPERATORS, SETUP, APPLICATION, OBJECT_MANAGER],
         ["", "device", _] => &[DEVICE],
         ["", "transaction", _, _] => &[TRANSACTION],
         _ => &[],

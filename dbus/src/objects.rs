@@ -2,7 +2,7 @@
 //! object server knows no callers, so it would show one app's order numbers to the next.
 use crate::{
     calls::{Values, object_path, text},
-    describe::{self, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, QUEUE, TRANSACTION},
+    describe::{self, APPLICATION, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, QUEUE, TRANSACTION},
     link::{Face, Link, lock},
     path::{self, ROOT},
     peer::{Peer, key_of, sees},
@@ -10,6 +10,7 @@ use crate::{
 };
 use payterm_schema::{
     Caller, Device, Fault, RequestKey, Screen,
+    operator::Operators,
     terminal::{Filter, TerminalInfo, Transaction},
 };
 use serde_json::Value;
@@ -77,6 +78,14 @@ pub(crate) fn device_properties(d: &Device) -> Properties {
     ])
 }
 
+pub(crate) fn operators_properties(o: &Operators) -> Properties {
+    BTreeMap::from([
+        ("Required", Variant::Bool(o.required)),
+        ("OnDuty", Variant::from(o.on_duty.as_ref().map(ToString::to_string).unwrap_or_default())),
+        ("Locked", Variant::Bool(o.locked.is_some())),
+    ])
+}
+
 /// The running request's path, or `/`: also when it is another app's.
 fn running_path(caller: &Caller, running: Option<&RequestKey>) -> Variant<'static> {
     object_path(running.filter(|k| sees(caller, &k.app)).map_or_else(|| "/".into(), path::path))
@@ -85,7 +94,8 @@ fn running_path(caller: &Caller, running: Option<&RequestKey>) -> Variant<'stati
 /// A page that shows another app's amount or card is not told.
 pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&RequestKey>) -> bool {
     match screen {
-        Screen::Idle | Screen::Trouble { .. } => true,
+        Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } | Screen::Application { .. } => true,
+        Screen::LogOn | Screen::OperatorNumber { .. } | Screen::Password { .. } | Screen::Locked { .. } => true,
         Screen::Result { outcome } => sees(caller, &outcome.key.app),
         Screen::Confirm { .. } | Screen::ConfirmPartial { .. } | Screen::Present { .. } | Screen::Pin { .. } | Screen::Wait { .. } => {
             caller.manager || running.is_some_and(|k| sees(caller, &k.app))
@@ -93,11 +103,11 @@ pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&Req
     }
 }
 
-/// Of the manager's properties the two that change.
+/// Of the manager's properties those that change.
 pub(crate) fn changing(caller: &Caller, info: &TerminalInfo) -> Result<Properties, Fault> {
     let seen = sees_screen(caller, &info.screen, info.running.as_ref());
     let screen = if seen { wire::encode(&info.screen)? } else { dict(BTreeMap::new()) };
-    Ok(BTreeMap::from([("Running", running_path(caller, info.running.as_ref())), ("Screen", screen)]))
+    Ok(BTreeMap::from([("Running", running_path(caller, info.running.as_ref())), ("Screen", screen), ("Language", Variant::from(info.language.clone()))]))
 }
 
 fn manager_properties(caller: &Caller, info: &TerminalInfo) -> Result<Properties, Fault> {
@@ -105,7 +115,6 @@ fn manager_properties(caller: &Caller, info: &TerminalInfo) -> Result<Properties
     all.extend([
         ("Version", Variant::from(info.version.clone())),
         ("Api", Variant::U32(info.api)),
-        ("Language", Variant::from(info.language.clone())),
         ("Shop", Variant::from(info.shop.clone())),
         ("ServicePhone", Variant::from(info.service_phone.clone())),
         ("Test", Variant::Bool(info.test)),
@@ -166,9 +175,11 @@ impl Link {
         let terminal = &self.face.terminal;
         match (interface, describe::interfaces_at(path)) {
             (MANAGER, [MANAGER, ..]) => manager_properties(caller, &terminal.info().await?),
+            (OPERATORS, [MANAGER, ..]) => Ok(operators_properties(&terminal.operators(caller).await?)),
             (TRANSACTION, [TRANSACTION]) => transaction_properties(&terminal.recall(caller, &key_of(caller, path)?).await?),
             (DEVICE, [DEVICE]) => Ok(device_properties(&self.face.device(path).await?)),
-            (QUEUE | BATCH | OBJECT_MANAGER, [MANAGER, ..]) | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => Ok(BTreeMap::new()),
+            (QUEUE | BATCH | describe::SETUP | APPLICATION | OBJECT_MANAGER, [MANAGER, ..])
+            | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => Ok(BTreeMap::new()),
             _ => Err(Fault::not_found("interface", &interface.chars().take(128).collect::<String>())),
         }
     }

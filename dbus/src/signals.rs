@@ -2,9 +2,9 @@
 //! bus a broadcast would be heard by everybody.
 use crate::{
     calls::object_path,
-    describe::{DEVICE, MANAGER, OBJECT_MANAGER, PROPERTIES, TRANSACTION},
+    describe::{DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, TRANSACTION},
     link::{Face, lock},
-    objects::{SHOWN, changing, device_properties, dict, sees_screen, transaction_properties, with_interface},
+    objects::{SHOWN, changing, device_properties, dict, operators_properties, sees_screen, transaction_properties, with_interface},
     path::{ROOT, device_path, path},
     peer::sees,
     wire,
@@ -113,7 +113,15 @@ impl Face {
                 all.retain(|k, _| matches!(*k, "State" | "Health" | "Restarts"));
                 out.push(changed(device_path(&device.name), DEVICE, dict(all)));
             }
-            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Requirement { .. } => {}
+            Notice::Language { .. } => out.extend(self.root_changed(caller).await),
+            Notice::Operators { .. } => {
+                if let Ok(operators) = self.terminal.operators(caller).await {
+                    let mut all = operators_properties(&operators);
+                    all.retain(|k, _| matches!(*k, "OnDuty" | "Locked"));
+                    out.push(changed(ROOT.into(), OPERATORS, dict(all)));
+                }
+            }
+            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Application { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } => {}
         }
         out
     }
@@ -126,9 +134,9 @@ impl Face {
                 Ok(info) => sees_screen(caller, screen, info.running.as_ref()),
                 Err(_) => caller.manager,
             },
-            Notice::Paper { job } => sees(caller, &job.outcome.key.app),
-            Notice::Obligation { .. } => caller.manager,
-            Notice::Device { .. } | Notice::Requirement { .. } => true,
+            Notice::Paper { job } => caller.manager || job.owner().is_some_and(|app| sees(caller, app)),
+            Notice::Obligation { .. } | Notice::Application { .. } => caller.manager,
+            Notice::Device { .. } | Notice::Operators { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } | Notice::Language { .. } => true,
         }
     }
 

@@ -5,8 +5,8 @@ use common::*;
 use futures_util::StreamExt;
 use payterm_dbus::{Address, BusError, Client, fault_of, path};
 use payterm_schema::{
-    Caller, Fault, Kind, Notice, Phase, Status, Terminal,
-    config::{BusConfig, CallerConfig},
+    Caller, Fault, Kind, Notice, OperatorId, OperatorRequest, Phase, Status, Terminal,
+    config::{BusConfig, CallerConfig, Language},
     terminal::Filter,
 };
 use std::{
@@ -39,18 +39,47 @@ async fn every_method_answers_what_the_terminal_said() {
         assert!(matches!(c.cancel(&who, &k).await, Err(Fault::WrongState { .. })));
         assert_eq!(c.list(&who, Filter { limit: Some(1), ..Filter::default() }).await, w.fake.list(&who, Filter { limit: Some(1), ..Filter::default() }).await);
         assert_eq!(c.explain(&who, &k).await, w.fake.explain(&who, &k).await);
-        c.reprint(&who, &k).await.unwrap();
+        c.reprint(&who, &k, None).await.unwrap();
+        c.reprint(&who, &k, Some(payterm_schema::paper::SlipCopy::Merchant)).await.unwrap();
+        assert!(w.fake.has_done(&format!("reprint {k} merchant")));
+        let page = payterm_schema::page::Printable::parse(r#"{"page":{"lines":[{"type":"rule"}]}}"#).unwrap();
+        assert_eq!(c.print(&who, "p1".into(), page).await, Ok(9));
+        assert!(w.fake.has_done("print p1 page"));
+        assert_eq!(c.paper(&who, &k, true).await, w.fake.paper(&who, &k, true).await);
+        for scope in [payterm_schema::totals::Scope::Batch, payterm_schema::totals::Scope::Shift] {
+            assert_eq!(c.report(&who, scope).await, w.fake.report(&who, scope).await);
+            c.print_report(&who, scope).await.unwrap();
+            assert!(w.fake.has_done(&format!("report {}", scope.name())));
+        }
         assert!(w.fake.has_done(&format!("reprint {k}")));
         assert_eq!(c.devices().await, w.fake.devices().await);
         assert_eq!(c.obligations(&who).await, w.fake.obligations(&who).await);
         assert_eq!(c.papers(&who).await, w.fake.papers(&who).await);
         assert_eq!(c.totals(&who).await, w.fake.totals(&who).await);
+        assert_eq!(c.operators(&who).await, w.fake.operators(&who).await);
+        let one = || OperatorId::first_cashier();
+        for request in [
+            OperatorRequest::LogOn { operator: one() },
+            OperatorRequest::LogOff,
+            OperatorRequest::ChangePassword,
+            OperatorRequest::Add { operator: one() },
+            OperatorRequest::Remove { operator: one() },
+            OperatorRequest::Unlock { operator: one() },
+        ] {
+            c.operator_session(&who, request.clone()).await.unwrap();
+            assert!(w.fake.has_done(&format!("operators {}", serde_json::to_string(&request).unwrap())));
+        }
         c.retry_obligation(&who, 40 + n as u64).await.unwrap();
         c.resolve_obligation(&who, 50 + n as u64, n == 0, "case 7").await.unwrap();
         assert!(w.fake.has_done(&format!("resolve 5{n} {} case 7", n == 0)));
         c.release_paper(&who, 4, n == 0).await.unwrap();
         assert!(w.fake.has_done(&format!("retry 4{n}")) && w.fake.has_done(&format!("release 4 {}", n == 0)));
         assert_eq!(c.info().await, w.fake.info().await);
+        assert_eq!(c.self_test(&who, n == 0).await, Ok(report()));
+        c.set_language(&who, Language::En).await.unwrap();
+        assert!(w.fake.has_done(&format!("self-test {}", n == 0)) && w.fake.has_done("language en"));
+        assert_eq!(c.last_self_test().await, Ok(None));
+        assert_eq!(c.support_bundle(&who).await, w.fake.support_bundle(&who).await);
     }
 }
 
@@ -64,7 +93,7 @@ async fn every_fault_comes_through_whole() {
             assert_eq!(c.recall(&nobody(), &key("till", &format!("fault-{n}"))).await, Err(fault));
         }
     }
-    assert_eq!(names.len(), 12);
+    assert_eq!(names.len(), 17);
 }
 
 async fn call(c: &zbus::Connection, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<zbus::Message, zbus::Error> {
@@ -153,6 +182,12 @@ async fn kinds_limit_and_unmapped_users_are_refused() {
         assert!(matches!(c.start(&nobody(), echo).await, Err(Fault::NotAllowed { rule }) if rule.contains("echo")));
         assert!(matches!(c.retry_obligation(&nobody(), 1).await, Err(Fault::NotAllowed { .. })));
         assert!(matches!(c.release_paper(&nobody(), 1, true).await, Err(Fault::NotAllowed { .. })));
+        assert!(matches!(c.set_language(&nobody(), Language::En).await, Err(Fault::NotAllowed { .. })));
+        assert!(matches!(c.support_bundle(&nobody()).await, Err(Fault::NotAllowed { .. })));
+        for request in [OperatorRequest::Add { operator: OperatorId::first_cashier() }, OperatorRequest::Unlock { operator: OperatorId::first_cashier() }] {
+            assert!(matches!(c.operator_session(&nobody(), request).await, Err(Fault::NotAllowed { .. })), "managers only");
+        }
+        assert_eq!(c.operator_session(&nobody(), OperatorRequest::LogOff).await, Ok(()), "whoever may call may log off");
         assert!(matches!(c.list(&nobody(), Filter { app: Some("other".into()), ..Filter::default() }).await, Err(Fault::NotAllowed { .. })));
     }
     let w = World::start(vec![CallerConfig { uid: me() + 1, ..caller("till", true) }]).await;

@@ -81,7 +81,7 @@ async fn the_object_manager_and_properties_show_own_transactions_only() {
     assert_eq!(*told["Status"], Variant::from("running"));
     assert_eq!(*told["CanCancel"], Variant::Bool(true));
     for i in INTERFACES.iter().filter(|i| !i.properties.is_empty()) {
-        let at = if i.name.ends_with("Manager") {
+        let at = if ["Manager", "Operators"].iter().any(|n| i.name.ends_with(n)) {
             ROOT.to_owned()
         } else if i.name == TRANSACTION {
             own.clone()

@@ -1,6 +1,13 @@
 //! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a default with
 //! a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules across keys are [`Config::check`].
-use crate::{account::AccountId, device::DeviceKind, fault::Fault, kind::Kind, money::Currency};
+use crate::{
+    account::AccountId,
+    application::{FeeRow, check_fees},
+    device::DeviceKind,
+    fault::Fault,
+    kind::Kind,
+    money::Currency,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, path::PathBuf};
@@ -18,11 +25,15 @@ pub struct Config {
     #[serde(rename = "device")]
     pub devices: Vec<DeviceConfig>,
     pub flow: FlowConfig,
+    pub operators: OperatorsConfig,
     pub paper: PaperConfig,
+    pub self_test: SelfTestConfig,
     pub bus: BusConfig,
     pub store: StoreConfig,
     pub vault: VaultConfig,
     pub log: LogConfig,
+    /// The acquirer's terminal management, where a terminal applies for its accounts. Default: none.
+    pub tms: Option<TmsConfig>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +42,13 @@ pub enum Language {
     ZhCn,
     #[serde(rename = "en")]
     En,
+}
+impl std::str::FromStr for Language {
+    type Err = Fault;
+    fn from_str(tag: &str) -> Result<Self, Fault> {
+        let known = [Language::ZhCn, Language::En].into_iter().find(|l| l.tag() == tag);
+        known.ok_or_else(|| Fault::invalid("language", "zh-CN or en"))
+    }
 }
 impl Language {
     pub const fn tag(self) -> &'static str {
@@ -51,9 +69,9 @@ pub struct TerminalConfig {
     pub address: String,
     /// City of the shop on slips and in outcomes. Default empty.
     pub city: String,
-    /// Screens, slips and texts. Default zh-CN: the first users are Chinese counters.
+    /// Screens, slips and texts, until a person chooses another at run time. Default zh-CN: the first users are Chinese counters.
     pub language: Language,
-    /// Two digits on records and slips until operators log on. Default "01".
+    /// Two digits on records and slips while no operator is on duty. Default "01".
     pub operator: String,
     /// Shown with every failure.
     pub service_phone: String,
@@ -124,6 +142,9 @@ pub struct AccountConfig {
     /// Greatest amount of one payment, minor units. Default 5,000,000 (50,000.00).
     #[serde(default = "amount_limit")]
     pub amount_limit: u64,
+    /// The merchant's fee table, for a host that names no fee; the first row that fits is taken. Default empty: no fee is shown.
+    #[serde(default, rename = "fee")]
+    pub fees: Vec<FeeRow>,
 }
 fn nii() -> String {
     "0003".into()
@@ -316,6 +337,25 @@ impl Default for FlowConfig {
     }
 }
 
+/// Who may work at the terminal. Passwords are typed on its own keypad and never stand here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OperatorsConfig {
+    /// Without an operator on duty only sign-in, sign-off and echo start. Default true; false: every record and slip has `terminal.operator`, and nobody is asked for a password.
+    pub required: bool,
+    /// Wrong passwords in a row that lock an operator, 1 to 9. Default 3.
+    pub max_wrong: u8,
+    /// The operator on duty is logged off after so much time without request or key. Default 1,800,000 (half an hour); 0 = never.
+    pub idle_lock_ms: u32,
+    /// Waiting for number, password or code at the keypad. Default 60,000.
+    pub prompt_timeout_ms: u32,
+}
+impl Default for OperatorsConfig {
+    fn default() -> Self {
+        Self { required: true, max_wrong: 3, idle_lock_ms: 1_800_000, prompt_timeout_ms: 60_000 }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PaperConfig {
@@ -327,8 +367,15 @@ pub struct PaperConfig {
     pub duplicate: DuplicatePolicy,
     /// First wait before an unprinted job is tried again; doubles up to 60 s. Default 2,000.
     pub retry_ms: u32,
+    /// A payment that ends with a slip is refused before the card is asked for while the printer cannot print. Default
+    /// false: the payment is taken and its slip waits.
+    pub required: bool,
     /// Content of the slip's QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`, `{amount}`; empty = none.
     pub qr: String,
+    /// Content of the code by which the customer asks for an invoice 扫码开票, on the customer's copy; places as in `qr`. Default empty = none.
+    pub invoice_qr: String,
+    /// Directory of the shop's own templates (docs/templates.md). Default none: the built-in ones.
+    pub templates: Option<PathBuf>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -343,8 +390,38 @@ impl Default for PaperConfig {
             customer_copy: true,
             duplicate: DuplicatePolicy::Print,
             retry_ms: 2_000,
+            required: false,
             qr: "payterm:{merchant}:{terminal}:{batch}:{stan}:{rrn}".into(),
+            invoice_qr: String::new(),
+            templates: None,
         }
+    }
+}
+
+/// The self-test: always run after the start, on demand, and on a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelfTestConfig {
+    /// Run again after this many hours, 0 to 168; 0 = never. Default 24: once a day of a shop that never closes.
+    pub every_hours: u16,
+    /// Which reports of the start and the schedule go on paper: `never` (default), `failures`, `always`.
+    pub print: SelfTestPrint,
+    /// Send an echo to each account that has nothing else to do. Default true; false where the acquirer forbids it.
+    pub host: bool,
+    /// Free space beside the journal below which the store is degraded, MiB. Default 100: some hundred thousand transactions.
+    pub free_mib: u32,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SelfTestPrint {
+    Never,
+    /// Those in which something is degraded or failed.
+    Failures,
+    Always,
+}
+impl Default for SelfTestConfig {
+    fn default() -> Self {
+        Self { every_hours: 24, print: SelfTestPrint::Never, host: true, free_mib: 100 }
     }
 }
 
@@ -428,7 +505,77 @@ impl Default for LogConfig {
     }
 }
 
+/// The acquirer's terminal management. Nothing of it is believed that is not of `ca` and, for what counts, signed by `signing_key`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TmsConfig {
+    /// `https://host:port`, without a path.
+    pub url: String,
+    /// PEM file of the only CA that may sign its certificate.
+    pub ca: PathBuf,
+    /// PEM file of the public key (ECDSA, P-256) that signs its answers.
+    pub signing_key: PathBuf,
+    /// Name in the certificate; default: the host of `url`.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// Time of one question and its answer. Default 15,000: an app that waits gives up after 30 s.
+    #[serde(default = "tms_timeout_ms")]
+    pub timeout_ms: u32,
+    /// An application in review is asked for this often. Default 60,000.
+    #[serde(default = "tms_poll_ms")]
+    pub poll_ms: u32,
+    /// First wait after a question that failed; doubles each time. Default 5,000.
+    #[serde(default = "backoff_first")]
+    pub retry_ms: u32,
+    /// Greatest wait between tries. Default 600,000.
+    #[serde(default = "backoff_max")]
+    pub retry_max_ms: u32,
+}
+fn tms_timeout_ms() -> u32 {
+    15_000
+}
+fn tms_poll_ms() -> u32 {
+    60_000
+}
+impl TmsConfig {
+    /// `host:port` of the address; without a port 443.
+    pub fn authority(&self) -> Option<(&str, u16)> {
+        let rest = self.url.strip_prefix("https://")?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((h, p)) if !h.ends_with(':') && (!h.contains(':') || h.ends_with(']')) => (h, p.parse().ok().filter(|p| *p != 0)?),
+            Some(_) | None => (rest, 443),
+        };
+        let host = host.trim_matches(['[', ']']);
+        let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':');
+        (!host.is_empty() && host.bytes().all(good)).then_some((host, port))
+    }
+}
+
 impl AccountConfig {
+    /// With the default of every other key.
+    pub fn new(id: AccountId, profile: &str, merchant: &str, terminal: &str, currency: Currency, address: &str) -> Self {
+        Self {
+            id,
+            profile: profile.into(),
+            merchant: merchant.into(),
+            terminal: terminal.into(),
+            currency,
+            address: address.into(),
+            nii: nii(),
+            persistent: false,
+            tls: None,
+            connect_timeout_ms: connect_ms(),
+            reply_timeout_ms: reply_ms(),
+            auto_sign_in: yes(),
+            obligation_tries: tries(),
+            obligation_backoff_ms: backoff_first(),
+            obligation_backoff_max_ms: backoff_max(),
+            refusal_without_mac: None,
+            amount_limit: amount_limit(),
+            fees: Vec::new(),
+        }
+    }
     /// What a refusal without F64 means for this account.
     pub fn refusal_without_mac(&self) -> RefusalWithoutMac {
         self.refusal_without_mac.unwrap_or(if self.tls.is_some() { RefusalWithoutMac::Trust } else { RefusalWithoutMac::Reverse })
@@ -495,6 +642,7 @@ impl Config {
             if a.amount_limit == 0 || a.amount_limit > crate::money::MAX_MINOR {
                 return bad(f("amount_limit"), "1 to 999999999999");
             }
+            check_fees(&f("fee"), &a.fees)?;
             if self.has_virtual_device() && !a.is_loopback() && !self.terminal.lab {
                 return bad(f("address"), "not on loopback although a virtual device is configured (terminal.lab = true allows it)");
             }
@@ -548,6 +696,15 @@ impl Config {
         if f.tip_percent > 1_000 {
             return bad("flow.tip_percent".into(), "up to 1000");
         }
+        if self.self_test.every_hours > 168 {
+            return bad("self_test.every_hours".into(), "0 to 168");
+        }
+        if !(1..=9).contains(&self.operators.max_wrong) {
+            return bad("operators.max_wrong".into(), "1 to 9");
+        }
+        if self.operators.prompt_timeout_ms == 0 {
+            return bad("operators.prompt_timeout_ms".into(), "more than zero");
+        }
         let mut uids = BTreeSet::new();
         for (i, c) in self.bus.callers.iter().enumerate() {
             if AccountId::new(&c.app).is_err() {
@@ -559,6 +716,19 @@ impl Config {
         }
         if !self.bus.lane.is_empty() && !self.bus.lane.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return bad("bus.lane".into(), "letters and digits");
+        }
+        if let Some(t) = &self.tms {
+            if t.authority().is_none() {
+                return bad("tms.url".into(), "https://host:port, without a path");
+            }
+            for (k, v) in [("timeout_ms", t.timeout_ms), ("poll_ms", t.poll_ms), ("retry_ms", t.retry_ms)] {
+                if v == 0 {
+                    return bad(format!("tms.{k}"), "more than zero");
+                }
+            }
+            if t.retry_max_ms < t.retry_ms {
+                return bad("tms.retry_max_ms".into(), "not less than retry_ms");
+            }
         }
         if self.store.snapshot_every == 0 {
             return bad("store.snapshot_every".into(), "more than zero");

@@ -91,12 +91,21 @@ pub enum Instrument {
     },
 }
 
-/// A key of the terminal's keypad outside PIN entry and PAN typing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// A key of the terminal's keypad outside PIN entry and PAN typing. Passwords are typed with these: no `Serialize`, and the
+/// debug text does not tell the digit.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     Confirm,
     Cancel,
-    /// Digit key '0' to '9'.
+    /// Digit key '0' to '9', as ASCII.
     Digit(u8),
+}
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Key::Confirm => "Confirm",
+            Key::Cancel => "Cancel",
+            Key::Digit(_) => "Digit",
+        })
+    }
 }

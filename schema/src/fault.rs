@@ -1,5 +1,5 @@
 //! Typed errors of the software. A fault never describes the state of money: "declined" is an [`crate::Outcome`].
-use crate::money::MoneyError;
+use crate::{application::Problem, money::MoneyError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,18 @@ pub enum Fault {
     /// The original cannot be undone: settled, voided, not approved.
     #[error("original: {rule}")]
     Original { rule: String },
+    /// Nobody is logged on (`operators.required`): an operator types number and password on the terminal.
+    #[error("no operator is logged on")]
+    NotLoggedOn,
+    /// Wrong passwords of supervisor or administrator locked the terminal; customer service has the code that opens it.
+    #[error("the terminal is locked: customer service opens it")]
+    TerminalLocked,
+    /// Too many wrong passwords; the supervisor unlocks.
+    #[error("operator {operator} is locked")]
+    OperatorLocked { operator: String },
+    /// What was asked for at the keypad did not come about: cancelled, out of time.
+    #[error("not done: {rule}")]
+    NotDone { rule: String },
     /// The store could not make the request durable; nothing was sent for it.
     #[error("the store failed, request {id} was not recorded: {cause}")]
     StoreFailed { id: String, cause: String },
@@ -39,6 +51,9 @@ pub enum Fault {
     /// The daemon is shutting down.
     #[error("shutting down")]
     ShuttingDown,
+    /// The acquirer's terminal management gave nothing that can be used.
+    #[error("terminal management: {problem}: {cause}")]
+    Management { problem: Problem, cause: String },
     /// The daemon could not be reached, or the connection was lost (client side).
     #[error("terminal unreachable: {cause}")]
     Unreachable { cause: String },
@@ -62,9 +77,14 @@ impl Fault {
             Fault::WrongState { .. } => "WrongState",
             Fault::NoAccount { .. } => "NoAccount",
             Fault::Original { .. } => "Original",
+            Fault::NotLoggedOn => "NotLoggedOn",
+            Fault::TerminalLocked => "TerminalLocked",
+            Fault::OperatorLocked { .. } => "OperatorLocked",
+            Fault::NotDone { .. } => "NotDone",
             Fault::StoreFailed { .. } => "StoreFailed",
             Fault::Restarting { .. } => "Restarting",
             Fault::ShuttingDown => "ShuttingDown",
+            Fault::Management { .. } => "Management",
             Fault::Unreachable { .. } => "Unreachable",
         }
     }

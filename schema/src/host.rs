@@ -30,6 +30,15 @@ pub enum Wallet {
     Alipay,
     Unionpay,
 }
+impl Wallet {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Wallet::Wechat => "wechat",
+            Wallet::Alipay => "alipay",
+            Wallet::Unionpay => "unionpay",
+        }
+    }
+}
 
 /// Which message of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

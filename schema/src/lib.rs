@@ -4,6 +4,7 @@
 //! Invariant: a type that can hold a PAN, a track, a PIN block, a payment code or a key has no `Serialize`, no `Display`
 //! and a masked `Debug` (see [`secret`]).
 pub mod account;
+pub mod application;
 pub mod config;
 pub mod device;
 pub mod fault;
@@ -11,13 +12,17 @@ pub mod host;
 pub mod kind;
 pub mod money;
 pub mod notice;
+pub mod operator;
 pub mod outcome;
+pub mod page;
 pub mod paper;
 pub mod record;
 pub mod request;
 pub mod secret;
+pub mod selftest;
 pub mod terminal;
 pub mod time;
+pub mod totals;
 
 pub use account::{AccountId, Batch, Stan};
 pub use device::{Device, DeviceKind, DeviceState, Instrument};
@@ -26,9 +31,11 @@ pub use host::{HostAnswer, HostEvent, HostMessage};
 pub use kind::Kind;
 pub use money::{Currency, Money};
 pub use notice::{Notice, Phase, Screen};
+pub use operator::{OperatorId, OperatorRequest};
 pub use outcome::{Authority, Class, Outcome, Status};
 pub use record::{Entry, Record};
 pub use request::{Request, RequestKey};
 pub use secret::{Mac, Pan, PaymentCode, PinBlock, PinPad, Tracks};
+pub use selftest::SelfTest;
 pub use terminal::{Caller, Terminal};
 pub use time::Time;

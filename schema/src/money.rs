@@ -129,7 +129,8 @@ impl Money {
     }
 }
 
-pub(crate) fn decimal(minor: u64, currency: Currency) -> String {
+/// Minor units as a decimal text without the currency: `12.34`.
+pub fn decimal(minor: u64, currency: Currency) -> String {
     let d = usize::from(currency.digits());
     if d == 0 {
         return minor.to_string();

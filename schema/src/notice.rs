@@ -1,7 +1,9 @@
 //! What the terminal tells while it works: screens for the display, notices for bus, agents and operator page.
 use crate::{
+    application::{Application, Stage},
     device::{Device, Way},
     money::Money,
+    operator::{OperatorId, Purpose, TerminalLock},
     outcome::Outcome,
     request::RequestKey,
     time::Time,
@@ -16,6 +18,8 @@ pub enum Phase {
     Started,
     /// Waiting for a confirmation by cashier or agent.
     Confirming,
+    /// The supervisor is asked to allow it.
+    Approving,
     /// Waiting for obligations of the account or a sign-in.
     Preparing,
     /// Waiting for a card or a code.
@@ -30,6 +34,7 @@ impl Phase {
         match self {
             Phase::Started => "started",
             Phase::Confirming => "confirming",
+            Phase::Approving => "approving",
             Phase::Preparing => "preparing",
             Phase::Presenting => "presenting",
             Phase::PinEntry => "pin_entry",
@@ -75,9 +80,38 @@ pub enum Screen {
     Result {
         outcome: Box<Outcome>,
     },
+    /// At rest, and nobody is logged on.
+    LogOn,
+    /// An operator's number is asked for; `typed` so far.
+    OperatorNumber {
+        typed: String,
+        problem: Option<String>,
+    },
+    /// A password is asked for; `digits` typed so far, `problem` is a text id of the last failed try.
+    Password {
+        operator: OperatorId,
+        purpose: Purpose,
+        digits: u8,
+        problem: Option<String>,
+    },
+    /// Locked until customer service's code is typed; `digits` of it so far.
+    Locked {
+        lock: TerminalLock,
+        digits: u8,
+        problem: Option<String>,
+    },
+    /// A terminal without an account: how far its application is, and why it was rejected.
+    Application {
+        stage: Option<Stage>,
+        reason: Option<String>,
+    },
     /// Something stands in the way; `what` is a text id.
     Trouble {
         what: String,
+    },
+    /// What the self-test found; until the result's time is over or a customer comes.
+    SelfTest {
+        report: Box<crate::SelfTest>,
     },
 }
 
@@ -112,9 +146,26 @@ pub enum Notice {
     Paper {
         job: crate::paper::PaperJob,
     },
+    /// Another operator is on duty, or none; the terminal was locked or unlocked.
+    Operators {
+        on_duty: Option<OperatorId>,
+        locked: bool,
+    },
+    /// The application for a terminal changed. For managers.
+    Application {
+        application: Box<Application>,
+    },
     /// The host asked for something that this terminal does not do by itself (requirement digit 1, 2, 4-8).
     Requirement {
         account: crate::account::AccountId,
         digit: u8,
+    },
+    /// A self-test has ended.
+    SelfTest {
+        report: Box<crate::SelfTest>,
+    },
+    /// Screens, papers and texts are in this language from now on.
+    Language {
+        language: crate::config::Language,
     },
 }

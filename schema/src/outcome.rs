@@ -237,6 +237,9 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<String>,
     pub operator: String,
+    /// The supervisor who allowed it, where the operator alone may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<EntryMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -289,6 +292,28 @@ pub struct Outcome {
     pub note: Option<String>,
     /// A virtual device took part, or the account is a laboratory's.
     pub test: bool,
+}
+
+impl Outcome {
+    /// What customer service asks for: `R`, the last four characters of the terminal number (F41) when an account is
+    /// known, `-`, and the transaction's number: `R0001-17`.
+    pub fn reference(&self) -> String {
+        let terminal = self.terminal.as_deref().unwrap_or_default();
+        let last4: String = terminal.chars().skip(terminal.chars().count().saturating_sub(4)).collect();
+        format!("R{last4}-{}", self.txn)
+    }
+    /// A failure: the service number and the reference stand with it.
+    pub fn needs_service(&self) -> bool {
+        match self.status {
+            Status::Declined | Status::Failed | Status::Unknown => true,
+            Status::Running | Status::Approved | Status::Cancelled => false,
+        }
+    }
+    /// The transaction's number in a reference; none when the text is no reference.
+    pub fn txn_of(reference: &str) -> Option<u64> {
+        let (_, txn) = reference.strip_prefix(['R', 'r'])?.rsplit_once('-')?;
+        txn.parse().ok().filter(|_| !txn.starts_with('+'))
+    }
 }
 
 /// The original of a void, refund, completion ..., as shown. One that is not in this journal has neither number nor key.

@@ -1,5 +1,10 @@
 //! Papers: what is to be printed, durable until the printer confirmed it.
-use crate::outcome::Outcome;
+use crate::{
+    application::ApplicationSlip,
+    outcome::Outcome,
+    page::{Invoice, Page, Printable},
+    totals::TotalsReport,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +22,18 @@ pub enum PaperKind {
     StuckSlip,
     /// 余额
     BalanceSlip,
+    /// Totals of the open batch.
+    TotalsReport,
+    /// Totals of the shift.
+    ShiftReport,
+    /// Composed by an app.
+    Page,
+    /// 开票单
+    InvoiceSlip,
+    /// 自检
+    SelfTestSlip,
+    /// 终端申请单
+    ApplicationSlip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +47,8 @@ pub enum PaperState {
     Done,
     /// Unconfirmed; offered to the cashier because the config says `duplicate = "ask"`.
     Held,
+    /// A person gave it up.
+    GivenUp,
 }
 
 /// One paper. A job that may have reached the paper is printed again only from its start, headed 重打印 / DUPLICATE.
@@ -41,7 +60,107 @@ pub struct PaperJob {
     pub attempts: u32,
     /// Why it is not printed yet.
     pub problem: Option<String>,
-    pub outcome: Box<Outcome>,
+    /// The app that sees it; absent for an outcome's paper, which its request's app sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// The app's own name for it, with the hash of what it asked for; none = not asked for by an app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<PaperRequest>,
+    /// The transaction it belongs to, when that is not its outcome's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txn: Option<u64>,
+    /// One key beside the others, named as the content: `"outcome":{...}`.
+    #[serde(flatten)]
+    pub content: PaperContent,
+}
+
+/// What is on a paper; kept with the job, so that it is the same at every try.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaperContent {
+    /// A transaction's slip.
+    Outcome(Box<Outcome>),
+    Totals(Box<TotalsReport>),
+    Page(Box<Page>),
+    Invoice(Box<Invoice>),
+    /// The report of a self-test.
+    SelfTest(Box<crate::SelfTest>),
+    /// The application for a terminal.
+    Application(Box<ApplicationSlip>),
+}
+
+impl From<Printable> for PaperContent {
+    fn from(p: Printable) -> Self {
+        match p {
+            Printable::Page(page) => PaperContent::Page(Box::new(page)),
+            Printable::Invoice(invoice) => PaperContent::Invoice(Box::new(invoice)),
+        }
+    }
+}
+
+/// How an app names a paper that it asked for: the same id with the same hash is the same paper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaperRequest {
+    pub id: String,
+    pub hash: String,
+}
+
+/// Where a paper stands that an app asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaperStatus {
+    pub id: String,
+    pub job: u64,
+    pub state: PaperState,
+    /// Why it is not printed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Which copy of a slip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SlipCopy {
+    Merchant,
+    Customer,
+}
+impl SlipCopy {
+    pub const fn name(self) -> &'static str {
+        match self {
+            SlipCopy::Merchant => "merchant",
+            SlipCopy::Customer => "customer",
+        }
+    }
+    /// The copy of this name, or none.
+    pub fn named(name: &str) -> Option<SlipCopy> {
+        [SlipCopy::Merchant, SlipCopy::Customer].into_iter().find(|c| c.name() == name)
+    }
+}
+
+impl PaperJob {
+    /// A job that waits; `attempts` = 1 for a copy, which is never headed as an original.
+    pub fn new(id: u64, kind: PaperKind, attempts: u32, content: PaperContent) -> Self {
+        Self { id, kind, state: PaperState::Waiting, attempts, problem: None, app: None, request: None, txn: None, content }
+    }
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.content {
+            PaperContent::Outcome(o) => Some(o),
+            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) | PaperContent::Application(_) => None,
+        }
+    }
+    pub fn outcome_mut(&mut self) -> Option<&mut Outcome> {
+        match &mut self.content {
+            PaperContent::Outcome(o) => Some(o),
+            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) | PaperContent::Application(_) => None,
+        }
+    }
+    /// The app that sees it beside the managers; none = only they do.
+    pub fn owner(&self) -> Option<&str> {
+        self.app.as_deref().or_else(|| self.outcome().map(|o| o.key.app.as_str()))
+    }
+    /// The transaction it belongs to.
+    pub fn transaction(&self) -> Option<u64> {
+        self.txn.or_else(|| self.outcome().map(|o| o.txn))
+    }
 }
 
 /// What a printer driver answers for one job.
@@ -56,4 +175,21 @@ pub enum PrintResult {
     NotStarted(String),
     /// Bytes were sent and no confirmation came.
     Unconfirmed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_of_an_earlier_version_still_loads() {
+        let old = r#"{"id":7,"kind":"customer_copy","state":"held","attempts":1,"problem":null,"outcome":{"app":"till","id":"order-17","txn":42,
+            "kind":"sale","status":"approved","currency":"CNY","amount":"12.34","fee":"0.07","started":1000,
+            "place":{"shop":"s","address":"","city":""},"operator":"01","pin":true,"voided":false,"test":false}}"#;
+        let job: PaperJob = serde_json::from_str(old).expect("loads");
+        assert_eq!((job.owner(), job.transaction(), job.state), (Some("till"), Some(42), PaperState::Held));
+        assert_eq!(job.outcome().and_then(|o| o.sums.amount), Some(1234));
+        let again: PaperJob = serde_json::from_str(&serde_json::to_string(&job).expect("writes")).expect("loads again");
+        assert_eq!(again, job);
+    }
 }

@@ -1,7 +1,9 @@
 //! The journal: what happened, in order. The machine's durable state is a fold over these.
 use crate::{
     account::{AccountId, Batch, Stan},
+    application::Application,
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
+    operator::OperatorEvent,
     outcome::Outcome,
     paper::{PaperJob, PrintResult},
     request::{Request, RequestKey},
@@ -315,6 +317,10 @@ pub enum Record {
         account: AccountId,
         digit: u8,
     },
+    /// The application for a terminal, as it stands from here on.
+    Application {
+        application: Box<Application>,
+    },
     PaperQueued {
         job: Box<PaperJob>,
     },
@@ -333,5 +339,18 @@ pub enum Record {
         job: u64,
         print: bool,
         by: String,
+    },
+    /// What a self-test found; for customer service.
+    SelfTested {
+        report: Box<crate::SelfTest>,
+    },
+    /// A person chose the terminal's language; it stays until the next choice.
+    LanguageSet {
+        language: crate::config::Language,
+        by: String,
+    },
+    /// Something happened to an operator; with a transaction, the supervisor was asked to allow it.
+    Operator {
+        event: OperatorEvent,
     },
 }

@@ -165,6 +165,103 @@ impl fmt::Debug for Pin {
     }
 }
 
+/// Digits being typed at the terminal's keypad: a password or customer service's code.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Typed(Vec<u8>);
+impl Typed {
+    /// Digits that are kept; more are counted as wrong, not cut off.
+    const MOST: usize = 12;
+
+    /// Room for all of it at once: a buffer that grows would leave digits behind.
+    pub fn new() -> Self {
+        Self(Vec::with_capacity(Self::MOST))
+    }
+    /// An ASCII digit; what is beyond 12 of them is dropped (neither a password nor a code is that long).
+    pub fn push(&mut self, digit: u8) {
+        if digit.is_ascii_digit() && self.0.len() < Self::MOST {
+            self.0.push(digit);
+        }
+    }
+    pub fn clear(&mut self) {
+        self.0.zeroize();
+    }
+    pub fn count(&self) -> u8 {
+        self.0.len() as u8 // at most 12
+    }
+    /// As text; all are ASCII digits.
+    pub fn reveal(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+impl Default for Typed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+impl fmt::Debug for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Typed(..)")
+    }
+}
+
+/// An operator's password: exactly 6 digits, typed on the terminal's own keypad.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Password(String);
+impl Password {
+    pub fn parse(digits: &str) -> Option<Self> {
+        (digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| Self(digits.into()))
+    }
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+    /// Six equal digits, or six that follow one another up or down (123456, 987654).
+    pub fn is_weak(&self) -> bool {
+        let digits = self.0.as_bytes();
+        [0, 1, -1].into_iter().any(|step| digits.windows(2).all(|w| i16::from(w[1]) - i16::from(w[0]) == step))
+    }
+}
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// Customer service's one-time code: 8 digits.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct ServiceCode(String);
+impl ServiceCode {
+    pub fn parse(digits: &str) -> Option<Self> {
+        (digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| Self(digits.into()))
+    }
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Debug for ServiceCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceCode(..)")
+    }
+}
+
+/// What a password is checked against: a PHC string (argon2id over a keyed hash). Not a secret that opens anything without the vault's key, and
+/// of no use to any reader: it is kept, and not shown.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Verifier(String);
+impl Verifier {
+    pub fn new(phc: String) -> Self {
+        Self(phc)
+    }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier(..)")
+    }
+}
+
 /// A PIN pad: takes a PIN from the customer and gives it back enciphered. A hardware pad enciphers inside itself; the
 /// software pad asks the vault. `slot` names the account's PIK.
 pub trait PinPad: Send {
@@ -174,6 +271,10 @@ pub trait PinPad: Send {
     /// `progress(0)` as soon as it can be interrupted, so a canceller that was too early tries again from there.
     fn interrupt(&self) -> std::sync::Arc<dyn Fn() + Send + Sync> {
         std::sync::Arc::new(|| ())
+    }
+    /// Whether it could take a PIN for each of these accounts. Without a customer, and without a wait. Default: the pad is there.
+    fn self_test(&mut self, _slots: &[String]) -> crate::selftest::Finding {
+        crate::selftest::Finding::works()
     }
 }
 
@@ -221,6 +322,32 @@ pub enum MacAlgorithm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_are_six_digits_and_not_the_first_that_come_to_mind() {
+        let weak = |d: &str| Password::parse(d).map(|p| p.is_weak());
+        for bad in ["000000", "999999", "123456", "456789", "654321", "987654"] {
+            assert_eq!(weak(bad), Some(true), "{bad}");
+        }
+        for good in ["123457", "112233", "908172", "890123", "135790"] {
+            assert_eq!(weak(good), Some(false), "{good}");
+        }
+        for none in ["", "12345", "1234567", "12345a", "\u{ff11}23456"] {
+            assert_eq!(Password::parse(none), None, "{none}");
+        }
+        let shown = format!("{:?} {:?}", Password::parse("908172"), ServiceCode::parse("90817263"));
+        assert!(!shown.contains("9081"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_typed_is_never_cut_to_size() {
+        let mut typed = Typed::new();
+        "90817263544".bytes().for_each(|d| typed.push(d));
+        assert_eq!((typed.count(), Password::parse(typed.reveal())), (11, None));
+        assert_eq!(format!("{typed:?}"), "Typed(..)");
+        typed.clear();
+        assert_eq!(typed.count(), 0);
+    }
 
     #[test]
     fn a_mask_hides_five_digits_at_least() {

@@ -1,15 +1,21 @@
 //! The front door: what every face (D-Bus, JNI, web) calls. Implemented by the daemon and by the bus client.
 use crate::{
     account::AccountId,
+    application::{ApplicationShown, OfferShown, Step},
+    config::Language,
     device::Device,
     fault::Fault,
     money::Currency,
     notice::{Notice, Phase, Screen},
+    operator::{OperatorRequest, Operators},
     outcome::Outcome,
-    paper::PaperJob,
+    page::Printable,
+    paper::{PaperJob, PaperStatus, SlipCopy},
     record::Obligation,
     request::{Request, RequestKey},
+    selftest::SelfTest,
     time::Time,
+    totals::{Scope, TotalsReport},
 };
 use futures_core::Stream;
 use schemars::JsonSchema;
@@ -138,8 +144,16 @@ pub trait Terminal: Send + Sync {
     /// Newest first.
     fn list<'a>(&'a self, caller: &'a Caller, filter: Filter) -> Reply<'a, Vec<Outcome>>;
     fn explain<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation>;
-    /// Queues a copy of the slip, headed 重打印 / DUPLICATE.
-    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()>;
+    /// Queues a copy of the slip, headed 重打印 / DUPLICATE; without `copy` the customer's.
+    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()>;
+    /// Has a paper of the app's own printed; answers with its job when it is durable (or was already: same id, same content).
+    fn print<'a>(&'a self, caller: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64>;
+    /// Where such a paper stands; with `wait` not before it is printed, held or given up.
+    fn paper<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus>;
+    /// Totals of the open batches or of the shift, by account, organisation, kind and operator. Managers only: they are of all apps.
+    fn report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport>;
+    /// Queues the report for printing; a shift's ends the shift. Managers only.
+    fn print_report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, ()>;
     fn devices(&self) -> Reply<'_, Vec<Device>>;
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>>;
     /// Tries a Stuck obligation again. Managers only.
@@ -151,7 +165,25 @@ pub trait Terminal: Send + Sync {
     /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;
     fn totals<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<BatchTotals>>;
+    /// Answers when the operator's session at the keypad has ended. `Add`, `Remove` and `Unlock`: managers only.
+    fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()>;
+    fn operators<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Operators>;
     fn info(&self) -> Reply<'_, TerminalInfo>;
+    /// Tests devices, store, clock, keys and lines now, and answers the report; `print`: on paper too. One at a time: a
+    /// second caller waits for its own. Takes some seconds when something does not answer.
+    fn self_test<'a>(&'a self, caller: &'a Caller, print: bool) -> Reply<'a, SelfTest>;
+    /// The last report of this run of the daemon; none before the first has ended.
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>>;
+    /// Screens, papers and texts from now on, also after a restart. Managers only.
+    fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()>;
+    /// What customer service needs, as a tar.gz of up to 2 MiB without secrets and card data. Managers only.
+    fn support_bundle<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<u8>>;
+    /// What the acquirer offers to who applies for a terminal. Managers only, as all of the application.
+    fn offer<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OfferShown>;
+    /// How far the application for a terminal is.
+    fn application<'a>(&'a self, caller: &'a Caller) -> Reply<'a, ApplicationShown>;
+    /// Takes the application a step further; answers when that is durable, or was already.
+    fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()>;
     /// Everything that is told from now on.
     fn notices(&self) -> Notices;
 }

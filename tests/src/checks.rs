@@ -1,10 +1,11 @@
 //! The checkers: the invariants of architecture §3, by number.
-use crate::world::{CODE, PAN, PAN2, PIN, TRACK2, World};
-use payterm_core::{Effect, Machine, Step};
+use crate::world::{CODE, PAN, PAN2, PASSWORD, PASSWORD_00, PIN, TRACK2, World};
+use payterm_core::{Effect, Machine, Step, VaultAsk};
 use payterm_schema::{
-    Kind, Outcome, Record, RequestKey, Status,
+    Kind, Outcome, Record, RequestKey, Screen, Status,
     host::Leg,
     kind::{Recovery, Side},
+    operator::OperatorEvent,
     outcome::Forwarding,
     record::{Entry, ObligationState},
 };
@@ -49,8 +50,12 @@ pub fn outcome_of(journal: &[Entry], key: &RequestKey) -> Option<Outcome> {
     outcomes(journal).into_values().find(|o| o.key == *key)
 }
 
+pub fn wrong_passwords(journal: &[Entry]) -> usize {
+    journal.iter().filter(|e| matches!(&e.record, Record::Operator { event: OperatorEvent::Wrong { .. } })).count()
+}
+
 fn no_canary(what: &str, text: &str) {
-    for canary in [PAN, TRACK2, CODE, PIN, PAN2] {
+    for canary in [PASSWORD, PASSWORD_00, PAN, TRACK2, CODE, PIN, PAN2] {
         assert!(!text.contains(canary), "invariant 9: {what} shows a secret: {text}");
     }
     // The middle of a PAN stands in one time of ten thousand by chance; a time has 12 or 13 digits, no masked PAN has.
@@ -115,15 +120,23 @@ pub fn effect(world: &World, effect: &Effect) {
                 assert!(on_disk, "invariant 2: told before it is on disk: {outcome:?}");
             }
         }
+        // No try is for nothing: what was wrong is on disk before the next one, and before the screen says so.
+        Effect::AskVault { ask: VaultAsk::Check { .. }, .. } | Effect::Show(Screen::Password { .. } | Screen::Locked { .. }) => {
+            assert_eq!(wrong_passwords(&world.journal), world.wrong_told, "a wrong password is not on disk before {effect:?}");
+        }
         Effect::Answer { .. }
         | Effect::Show(_)
+        | Effect::Speak(_)
+        | Effect::AskVault { .. }
         | Effect::Offer { .. }
         | Effect::Withdraw
         | Effect::AskPin { .. }
         | Effect::AbortPin { .. }
         | Effect::ForgetKeys { .. }
         | Effect::Load { .. }
-        | Effect::Print { .. } => {}
+        | Effect::Print { .. }
+        | Effect::Tms { .. }
+        | Effect::Renew => {}
     }
 }
 
@@ -219,6 +232,8 @@ pub fn at_rest(world: &World) {
                 .sum::<u64>()
         };
         assert_eq!((ledger.debit_minor, ledger.credit_minor), (sum(Side::Debit), sum(Side::Credit)), "invariant 6: totals");
+        let rows = |side| ledger.totals.iter().filter(|t| t.kind.row().side == side).map(|t| t.minor).sum::<u64>();
+        assert_eq!((ledger.debit_minor, ledger.credit_minor), (rows(Side::Debit), rows(Side::Credit)), "invariant 6: the rows of the totals");
     }
 
     // Sealed PANs: only those that a void may still need, or that a Stuck reversal needs.

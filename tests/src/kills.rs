@@ -105,6 +105,11 @@ impl From<Fault> for Stop {
             | Fault::WrongState { .. }
             | Fault::NoAccount { .. }
             | Fault::Original { .. }
+            | Fault::NotLoggedOn
+            | Fault::TerminalLocked
+            | Fault::OperatorLocked { .. }
+            | Fault::NotDone { .. }
+            | Fault::Management { .. }
             | Fault::StoreFailed { .. } => Stop::Defect(format!("{}: {e}", e.name())),
         }
     }

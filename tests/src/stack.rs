@@ -135,7 +135,7 @@ impl Stack {
         let (cert, key) = (self.dir.join("tls-cert.pem"), self.dir.join("tls-key.pem"));
         let tls = if cert.exists() { vec!["--tls-cert".as_ref(), cert.as_os_str(), "--tls-key".as_ref(), key.as_os_str()] } else { Vec::new() };
         let child = Command::new(programs()?.join("payterm-acquirer"))
-            .args(["serve", "--listen", listen, "--state"])
+            .args(["serve", "--tms", "127.0.0.1:0", "--listen", listen, "--state"])
             .arg(self.acquirer_state())
             .arg("--ready-file")
             .arg(&ready)

@@ -3,17 +3,17 @@ use crate::{
     bank::{Bank, Fate},
     checks,
 };
-use payterm_core::{By, Effect, Input, Machine, Query, Settings, Step};
+use payterm_core::{By, Effect, Input, Machine, Query, Settings, Step, VaultAnswer, VaultAsk};
 use payterm_daemon::commit::CommitQueue;
 use payterm_schema::{
-    AccountId, Fault, HostEvent, HostMessage, Instrument, Kind, Money, Notice, Outcome, PaymentCode, PinBlock, Record, Request, RequestKey, Status, Time,
-    Tracks,
+    AccountId, Fault, HostEvent, HostMessage, Instrument, Kind, Money, Notice, OperatorId, OperatorRequest, Outcome, PaymentCode, PinBlock, Record, Request,
+    RequestKey, Screen, Status, Time, Tracks,
     device::{Key, Way},
     host::{CardSecrets, FrameTrace, KeysVerdict, Leg, SecretsFrom},
     paper::{PaperState, PrintResult},
     record::{Entry, ObligationState},
     request::{Original, RequestWire},
-    secret::PinEntry,
+    secret::{Password, PinEntry, Verifier},
 };
 use std::{
     cmp::Reverse,
@@ -28,6 +28,9 @@ pub const PAN2: &str = "4096669462738765";
 pub const TRACK2B: &str = "4096669462738765=30122010000012300000";
 pub const CODE: &str = "131234567890123456";
 pub const PIN: &str = "735194";
+/// Of the cashier 01 and the supervisor, once they are set.
+pub const PASSWORD: &str = "482915";
+pub const PASSWORD_00: &str = "739164";
 
 pub fn at_epoch() -> Time {
     Time(1_795_000_000_000)
@@ -64,6 +67,9 @@ pub enum Noise {
     Retry,
     Devices(bool),
     PrinterReady,
+    /// At the terminal's own keypad: digits, `c` confirm, `x` cancel.
+    Keys(&'static str),
+    Operators(OperatorRequest),
     /// An event with a tag of another run, or of nobody.
     Stale(u64, HostEvent),
 }
@@ -79,6 +85,9 @@ pub struct Order {
     pub customer: Customer,
 }
 
+/// What is typed on a screen.
+pub type Types = fn(&Screen) -> Option<String>;
+
 /// A script: orders one after the other, and what happens to each message.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
@@ -92,6 +101,8 @@ pub struct Script {
     pub noise: Vec<(i64, Noise)>,
     /// What the clock reads more (or less) after each power cut, ms.
     pub skews: Vec<i64>,
+    /// What the operator types when a screen comes up: digits, `c`, `x`; and how often at most.
+    pub operator: Option<(u32, Types)>,
     /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.
     pub settle: bool,
 }
@@ -110,6 +121,11 @@ enum Event {
     AtBank(Box<HostMessage>),
     Customer(Input),
     Noise(Noise),
+    Key(Key),
+    Vault {
+        tag: u64,
+        answer: VaultAnswer,
+    },
     Printed {
         job: u64,
         result: PrintResult,
@@ -141,8 +157,6 @@ pub struct World {
     calls: BTreeMap<u64, RequestKey>,
     /// Outcomes in the order in which they were told.
     pub told: Vec<Outcome>,
-    /// Every screen that was asked for.
-    pub screens: Vec<payterm_schema::Screen>,
     pub armed: bool,
     pub pin_asked: bool,
     pub printed: Vec<(u64, bool, PrintResult)>,
@@ -161,6 +175,15 @@ pub struct World {
     tags: BTreeMap<u64, AccountId>,
     pin_of: Option<AccountId>,
     next_call: u64,
+    /// Answers of operators' sessions that were asked for on the bus.
+    pub sessions: Vec<Result<(), Fault>>,
+    session_calls: BTreeSet<u64>,
+    /// Wrong passwords that the machine was told of, but for those that a power cut took.
+    pub wrong_told: usize,
+    /// What the operator still answers.
+    patience: u32,
+    /// Screens that were shown.
+    pub shown: Vec<Screen>,
 }
 
 pub fn key(id: &str) -> RequestKey {
@@ -170,6 +193,7 @@ pub fn key(id: &str) -> RequestKey {
 impl World {
     pub fn new(settings: Settings, script: Script, cut_at: impl IntoIterator<Item = usize>) -> Self {
         let machine = Machine::replay(settings.clone(), None, []).expect("an empty journal");
+        let patience = script.operator.map_or(0, |(n, _)| n);
         let mut world = Self {
             settings,
             machine,
@@ -198,7 +222,6 @@ impl World {
             answered: BTreeMap::new(),
             calls: BTreeMap::new(),
             told: Vec::new(),
-            screens: Vec::new(),
             armed: false,
             pin_asked: false,
             printed: Vec::new(),
@@ -206,6 +229,11 @@ impl World {
             cut_at: cut_at.into_iter().collect(),
             cuts: 0,
             next_call: 0,
+            sessions: Vec::new(),
+            session_calls: BTreeSet::new(),
+            wrong_told: 0,
+            patience,
+            shown: Vec::new(),
         };
         world.boot();
         for (ms, noise) in world.script.noise.clone() {
@@ -297,6 +325,9 @@ impl World {
         self.handed.clear();
         self.armed = false;
         self.pin_asked = false;
+        self.wrong_told = checks::wrong_passwords(&self.journal);
+        // Nobody goes on typing when the screen has gone dark.
+        self.events.retain(|_, e| !matches!(e, Event::Key(_) | Event::Vault { .. }));
         let machine = Machine::replay(self.settings.clone(), self.snapshot.as_ref().map(|(_, s)| s.as_str()), self.tail()).expect("replay");
         self.machine = machine;
         self.queue = CommitQueue::new(self.journal.last().map_or(0, |e| e.seq));
@@ -318,7 +349,7 @@ impl World {
         let keys: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
         let step = self.machine.boot(self.clock(), "test", &keys);
         self.took(step);
-        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true });
+        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true, printer: true });
         self.later(1_000, Event::Next);
     }
 
@@ -383,6 +414,11 @@ impl World {
                 self.input(input);
             }
             Event::Noise(noise) => self.noise(noise),
+            Event::Key(key) => self.input(Input::Key(key)),
+            Event::Vault { tag, answer } => {
+                self.wrong_told += usize::from(answer == VaultAnswer::Checked(false) && self.machine.state().staff.locked.is_none());
+                self.input(Input::Vault { tag, answer });
+            }
             Event::Printed { job, result } => self.input(Input::Printed { job, result }),
             Event::Next => self.next_order(),
         }
@@ -412,11 +448,29 @@ impl World {
             }
             (Noise::Devices(there), _) => {
                 let ways = if there { vec![Way::Swipe, Way::Scan] } else { Vec::new() };
-                self.input(Input::Devices { ways, pin_pad: there });
+                self.input(Input::Devices { ways, pin_pad: there, printer: true });
+            }
+            (Noise::Keys(keys), _) => self.keys(keys),
+            (Noise::Operators(request), _) => {
+                self.next_call += 1;
+                self.session_calls.insert(self.next_call);
+                self.input(Input::Operators { call: self.next_call, request });
             }
             (Noise::PrinterReady, _) => self.input(Input::PrinterReady),
             (Noise::Stale(tag, event), _) => self.input(Input::Host { tag, event }),
             (Noise::StartAgain { .. } | Noise::Cancel(_), _) => {}
+        }
+    }
+
+    /// One key after the other, as fast as a practised hand.
+    fn keys(&mut self, keys: &str) {
+        for (i, k) in (1..).zip(keys.bytes()) {
+            let key = match k {
+                b'c' => Key::Confirm,
+                b'x' => Key::Cancel,
+                digit => Key::Digit(digit),
+            };
+            self.later(20 * i, Event::Key(key));
         }
     }
 
@@ -473,7 +527,12 @@ impl World {
     fn effect(&mut self, effect: Effect) {
         match effect {
             Effect::Answer { call, result } => {
-                if let Some(key) = self.calls.remove(&call) {
+                if self.session_calls.remove(&call) {
+                    self.sessions.push(result);
+                } else if self.patience > 0 && matches!(result, Err(Fault::NotLoggedOn | Fault::Busy { running: None })) {
+                    // The app waits until somebody has logged on.
+                    self.later(1_000, Event::Next);
+                } else if let Some(key) = self.calls.remove(&call) {
                     let busy = result.is_err();
                     self.answered.insert(key, result);
                     if busy {
@@ -488,13 +547,25 @@ impl World {
                     self.later(500, Event::Next);
                 }
             }
-            Effect::Show(screen @ payterm_schema::Screen::ConfirmPartial { .. }) => {
-                self.screens.push(screen);
-                let key = if self.order().is_some_and(|o| o.customer == Customer::TakesPart) { Key::Confirm } else { Key::Cancel };
-                self.later(400, Event::Customer(Input::Key(key)));
+            Effect::Speak(_) | Effect::ForgetKeys { .. } => {}
+            Effect::Show(screen) => {
+                if matches!(screen, Screen::ConfirmPartial { .. }) {
+                    let key = if self.order().is_some_and(|o| o.customer == Customer::TakesPart) { Key::Confirm } else { Key::Cancel };
+                    self.later(400, Event::Customer(Input::Key(key)));
+                }
+                let typing = self.events.values().any(|e| matches!(e, Event::Key(_)));
+                if let Some((_, types)) = self.script.operator.filter(|_| self.patience > 0 && !typing)
+                    && let Some(keys) = types(&screen)
+                {
+                    self.patience -= 1;
+                    self.keys(&keys);
+                }
+                self.shown.push(screen);
             }
-            Effect::Show(screen) => self.screens.push(screen),
-            Effect::ForgetKeys { .. } => {}
+            Effect::AskVault { tag, ask } => {
+                let answer = vault(tag, ask);
+                self.later(5, Event::Vault { tag, answer });
+            }
             Effect::Offer { .. } => {
                 self.armed = true;
                 match self.order().map(|o| o.customer.clone()) {
@@ -540,6 +611,7 @@ impl World {
                 self.printed.push((job.id, duplicate, result.clone()));
                 self.later(300, Event::Printed { job: job.id, result });
             }
+            Effect::Tms { .. } | Effect::Renew => {}
         }
     }
 
@@ -617,6 +689,25 @@ impl World {
     pub fn outcome(&self, id: &str) -> Outcome {
         checks::outcome_of(&self.journal, &key(id)).unwrap_or_else(|| panic!("{id} has no outcome"))
     }
+}
+
+/// A vault of which nothing can be learnt: each answer is a plain function of the question.
+fn vault(tag: u64, ask: VaultAsk) -> VaultAnswer {
+    let of = |operator: &OperatorId, password: &Password| {
+        let turned: String = password.reveal().chars().rev().collect();
+        Verifier::new(format!("{operator}:{turned}"))
+    };
+    match ask {
+        VaultAsk::Check { operator, password, verifier } => VaultAnswer::Checked(of(&operator, &password) == verifier),
+        VaultAsk::Verifier { operator, password } => VaultAnswer::Verifier(of(&operator, &password)),
+        VaultAsk::Challenge => VaultAnswer::Challenge(format!("{:08}", 10_000_000 + tag % 1_000_000)),
+        VaultAsk::CheckCode { challenge, code } => VaultAnswer::Checked(service_code(&challenge) == code.reveal()),
+    }
+}
+
+/// What customer service answers.
+pub fn service_code(challenge: &str) -> String {
+    challenge.chars().rev().collect()
 }
 
 fn matches(query: &Query, o: &Outcome) -> bool {

@@ -118,6 +118,15 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
         let out = stack.ctl(&["explain", id])?;
         search(Path::new("paytermctl explain"), &out.stdout);
     }
+    // The bundle for customer service, unpacked: journal, queues, log and the rest.
+    client.self_test(&caller(), true).await?;
+    let bundle = client.support_bundle(&caller()).await?;
+    let mut unpacked = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&bundle[..]), &mut unpacked)?;
+    assert!(unpacked.len() > 50_000 && bundle.len() < 2 << 20, "{} bytes, {} packed", unpacked.len(), bundle.len());
+    search(Path::new("support bundle"), &unpacked);
+    let has = |part: &[u8]| unpacked.windows(part.len()).any(|w| w == part);
+    assert!(has(b"***4801") && !has(b"621234*") && !has(&hex::decode("0123456789ABCDEFFEDCBA9876543210")?), "the last four, no key");
     let (_, papers) = hands.wait_papers(10, Duration::from_secs(10))?;
     search(Path::new("papers"), papers.join("\n").as_bytes());
     // A crash in the middle of a sale leaves no core file.

@@ -229,7 +229,7 @@ fn machine(change: impl FnOnce(&mut payterm_core::Settings)) -> Machine {
     change(&mut s);
     let mut m = Machine::replay(s, None, []).expect("an empty journal");
     m.boot(payterm_tests::world::at_epoch(), "test", &[up()]);
-    m.handle(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Scan], pin_pad: true }, payterm_tests::world::at_epoch());
+    m.handle(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Scan], pin_pad: true, printer: true }, payterm_tests::world::at_epoch());
     m
 }
 fn start(m: &mut Machine, minor: u64) -> Vec<Effect> {

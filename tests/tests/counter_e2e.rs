@@ -15,7 +15,10 @@ type Done = payterm_tests::stack::Result<()>;
 /// UnionPay's profile with a wallet that is asked every second and given up after six.
 fn quick_wallets(dir: &std::path::Path) -> String {
     let text = include_str!("../../crates/hosts/profiles/unionpay.toml");
-    let quick = text.replace("undo_after_s = 15, query = { first_s = 5, every_s = 5, until_s = 45 }", "undo_after_s = 2, query = { first_s = 1, every_s = 1, until_s = 6 }");
+    let quick = text.replace(
+        "undo_after_s = 15, query = { first_s = 5, every_s = 5, until_s = 45 }",
+        "undo_after_s = 2, query = { first_s = 1, every_s = 1, until_s = 6 }",
+    );
     assert_ne!(text, quick, "the profile's wallet row has changed");
     let path = dir.join("quick.toml");
     std::fs::write(&path, quick).expect("profile");

@@ -4,9 +4,11 @@
 use payterm_hosts::Profile;
 use payterm_schema::{
     Device, Fault, Kind, Notice, Outcome, Phase, Request, Status,
+    application::{ApplicationShown, Draft, OfferShown, Stage},
     config::{Config, Language},
     host::{EntryMode, Wallet},
     kind::{AmountRule, CardRule, OriginalBy, Recovery, Right, Side},
+    operator::{Operators, Role},
     outcome::{Class, Reason},
     paper::{PaperJob, PaperKind, PaperState},
     record::{Obligation, ObligationState},
@@ -72,8 +74,16 @@ fn the_json_schemas_are_those_of_the_types() {
     schema::<Obligation>("obligation", gives());
     schema::<PaperJob>("paper_job", gives());
     schema::<BatchTotals>("batch_totals", gives());
+    schema::<payterm_schema::page::Printable>("paper", takes());
+    schema::<payterm_schema::paper::PaperStatus>("paper_status", gives());
+    schema::<payterm_schema::totals::TotalsReport>("totals_report", gives());
     schema::<TerminalInfo>("terminal_info", gives());
+    schema::<Operators>("operators", gives());
+    schema::<Draft>("application_draft", takes());
+    schema::<ApplicationShown>("application", gives());
+    schema::<OfferShown>("offer", gives());
     schema::<Fault>("fault", gives());
+    schema::<payterm_schema::SelfTest>("self_test", gives());
 }
 
 // ---- docs/config.md
@@ -111,6 +121,8 @@ fn unit(key: &str, meaning: &str) -> &'static str {
     match key.rsplit('_').next() {
         Some("ms") => "ms",
         Some("mm") => "mm",
+        Some("mib") => "MiB",
+        Some("hours") => "h",
         Some("minutes") => "min",
         Some("tries") => "tries",
         Some(_) if meaning.contains("minor units") => "minor units",
@@ -164,7 +176,7 @@ fn the_config_reference_is_the_schema() {
          `paytermd --print-schema` or `schema/json/config.schema.json`. A commented example is `packaging/payterm.toml`.\n"
     );
     // In the order in which a person fills them in; a table that is not named here is at the end.
-    let order = ["terminal", "account", "route", "device", "flow", "paper", "bus", "store", "vault", "log"];
+    let order = ["terminal", "account", "route", "device", "flow", "operators", "paper", "self_test", "bus", "store", "vault", "log", "tms"];
     let mut tables: Vec<_> = schema["properties"].as_object().unwrap().iter().collect();
     tables.sort_by_key(|(k, _)| order.iter().position(|o| o == k).unwrap_or(order.len()));
     for (key, p) in tables {
@@ -406,8 +418,11 @@ fn the_glossary_has_every_word_of_the_closed_enums() {
         missing::<EntryMode>(&page),
         missing::<Wallet>(&page),
         missing::<ObligationState>(&page),
+        missing::<Role>(&page),
         missing::<PaperKind>(&page),
         missing::<PaperState>(&page),
+        missing::<payterm_schema::selftest::Verdict>(&page),
+        missing::<Stage>(&page),
     ];
     assert_eq!(all.concat(), Vec::<String>::new());
 }
@@ -439,6 +454,8 @@ fn examples_are_requests_and_outcomes() {
                 let outcome: Outcome = serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
                 assert_eq!(serde_json::to_value(outcome).unwrap(), value, "{page}: the outcome would be written otherwise");
                 outcomes += 1;
+            } else if value.get("page").is_some() {
+                payterm_schema::page::Printable::parse(block).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
             } else {
                 let wire: RequestWire = serde_json::from_value(value).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
                 Request::try_from(wire).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));

@@ -134,9 +134,9 @@ fn check(kind: Kind, case: Case) {
     assert_eq!(o.stan.is_some(), sent, "{name}");
 
     // Screen: the result as it was told first.
-    let shown = w.screens.iter().rev().find_map(|s| if let Screen::Result { outcome } = s { (outcome.key.id == "x").then_some(outcome.status) } else { None });
+    let shown = w.shown.iter().rev().find_map(|s| if let Screen::Result { outcome } = s { (outcome.key.id == "x").then_some(outcome.status) } else { None });
     assert_eq!(shown, first, "{name}: screen");
-    let waits = |what: &str| w.screens.iter().any(|s| matches!(s, Screen::Wait { what: w, .. } if w == what));
+    let waits = |what: &str| w.shown.iter().any(|s| matches!(s, Screen::Wait { what: w, .. } if w == what));
     assert_eq!(waits("host-busy"), case == Case::Busy && row.authorisation && row.recovery != Recovery::Repeat, "{name}: countdown");
 
     // Slips: two originals of what was approved, a warning for what is unknown, a paper for a person where one must look.

@@ -2,7 +2,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use payterm_dbus::Address;
-use payterm_schema::{AccountId, Kind, Status, account::Stan, config::Language};
+use payterm_schema::{AccountId, Kind, OperatorId, Status, account::Stan, config::Language};
 use std::path::PathBuf;
 
 /// What scripts rely on; `exit_of` and `Failure::tell` in `main.rs` keep it.
@@ -14,7 +14,9 @@ pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about o
   11  cancelled: nothing was charged
   12  failed: nothing was charged
   13  unknown: do not take the money again; wait or recall later
-  14  accepted and still running (--no-wait, recall, the second Ctrl-C)";
+  14  accepted and still running (--no-wait, recall, the second Ctrl-C)
+  20  self-test: something needs attention
+  21  self-test: something does not work";
 
 pub const ENVIRONMENT: &str = "  PAYTERM_BUS               as --bus
   DBUS_SYSTEM_BUS_ADDRESS   where the system bus is
@@ -60,11 +62,30 @@ pub struct Global {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Lang {
+pub enum Lang {
     #[value(name = "zh-CN")]
     ZhCn,
     #[value(name = "en")]
     En,
+}
+
+impl From<Lang> for Language {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::ZhCn => Language::ZhCn,
+            Lang::En => Language::En,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub enum SupportAction {
+    /// Writes what customer service needs into a tar.gz (managers): versions, configuration, devices, self-test, queues, last records and log lines; no secrets, no card data.
+    Bundle {
+        /// A file that is not there yet; else payterm-support-TIME.tar.gz here.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 impl Global {
@@ -79,8 +100,7 @@ impl Global {
     pub fn language(&self) -> Language {
         let set = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
         match self.lang {
-            Some(Lang::ZhCn) => Language::ZhCn,
-            Some(Lang::En) => Language::En,
+            Some(lang) => lang.into(),
             None if ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).is_some_and(|v| v.starts_with("zh")) => Language::ZhCn,
             None => Language::En,
         }
@@ -190,9 +210,29 @@ pub enum Command {
     /// The history, newest first.
     List(ListArgs),
     /// The dispute page: everything that happened in a request.
-    Explain { id: String },
+    Explain {
+        /// Its id, app/id, or the reference for customer service that stands on its screen and slip (R0001-17).
+        id: String,
+    },
     /// Prints the slip again, headed as a duplicate.
-    Reprint { id: String },
+    Reprint {
+        /// Its request id; last or nothing = the last one that has a slip.
+        id: Option<String>,
+        #[arg(long, value_enum)]
+        copy: Option<CopyName>,
+    },
+    /// Prints a page or an invoice slip of one's own, and waits until it is out.
+    Print {
+        /// JSON; - reads it from stdin.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// One's own name for it: the same id prints nothing again.
+        #[arg(long)]
+        id: String,
+        /// Do not wait for the printer.
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// The devices.
     Devices,
     /// What frames that left still owe (reversals).
@@ -206,9 +246,45 @@ pub enum Command {
         action: Option<PapersAction>,
     },
     /// Counts and sums of the open batches.
-    Totals,
+    Totals {
+        /// The approved transactions put together by this (managers only).
+        #[arg(long, value_enum, value_name = "WHAT")]
+        by: Option<ByName>,
+        /// Of the shift, in place of the batch (managers only).
+        #[arg(long)]
+        shift: bool,
+        /// Prints the report; that of the shift ends the shift (managers only).
+        #[arg(long)]
+        print: bool,
+    },
+    /// The operators; their passwords are typed at the terminal's keypad, never here.
+    Operators {
+        #[command(subcommand)]
+        action: OperatorsAction,
+    },
     /// Facts about the terminal.
     Info,
+    /// Tests devices, store, clock, keys and lines 自检.
+    SelfTest {
+        /// On paper too.
+        #[arg(long)]
+        print: bool,
+    },
+    /// Sets the language of screens, papers and texts (managers).
+    Language {
+        #[arg(value_enum)]
+        language: Lang,
+    },
+    /// For customer service.
+    Support {
+        #[command(subcommand)]
+        action: SupportAction,
+    },
+    /// Applies for a terminal: merchant and terminal numbers, parameters and master key from the acquirer (managers).
+    Apply {
+        #[command(subcommand)]
+        action: ApplyAction,
+    },
     /// Shows everything that the terminal tells, until Ctrl-C.
     Watch,
     /// The customer's hands at virtual devices.
@@ -361,11 +437,66 @@ fn status(text: &str) -> Result<Status, String> {
     let all = <Status as payterm_texts::Word>::ALL;
     all.iter().copied().find(|s| s.name() == text).ok_or_else(|| "one of running, approved, declined, cancelled, failed, unknown".into())
 }
+fn operator(text: &str) -> Result<OperatorId, String> {
+    OperatorId::new(text).map_err(|e| e.to_string())
+}
 fn account(text: &str) -> Result<AccountId, String> {
     AccountId::new(text)
 }
 fn stan(text: &str) -> Result<Stan, String> {
     text.parse().ok().and_then(Stan::new).ok_or_else(|| "1 to 999999".into())
+}
+
+#[derive(Subcommand)]
+pub enum OperatorsAction {
+    /// Who there is, who is on duty, who is locked.
+    List,
+    /// Logs an operator on: 99 administrator, 00 supervisor, 01 to 89 cashiers.
+    Logon {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+    /// Nobody is on duty any more.
+    Logoff,
+    /// Changes the password of the operator on duty.
+    Password,
+    /// Adds a cashier (managers; asks for the supervisor at the keypad).
+    Add {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+    /// Removes a cashier (managers; asks for the supervisor at the keypad).
+    Remove {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+    /// Unlocks a cashier (managers; asks for the supervisor at the keypad).
+    Unlock {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum ApplyAction {
+    /// Shows what the acquirer offers: fees, settlement, conditions, and the hash to accept.
+    Offer,
+    /// Fills the application in from a file, TOML or (.json) JSON: name, legal_name, licence, address, city, category, contact,
+    /// phone, email, products.
+    Draft {
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Accepts the offer with this hash.
+    Accept { hash: String },
+    /// Sends the application.
+    Submit,
+    /// How far the application is.
+    Status,
+    /// Asks the acquirer now.
+    Refresh,
+    /// Fetches parameters and master key of an approved application; returns when the terminal is in service.
+    Activate,
 }
 
 #[derive(Subcommand)]
@@ -452,6 +583,11 @@ pub enum VirtualAction {
     Pin { pin: String },
     /// Presses a key: confirm, cancel or a digit.
     Key { key: String },
+    /// Presses keys one after the other: digits (or - to read them from stdin), confirm, cancel: keys 01 confirm.
+    Keys {
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
     /// Takes the paper out of the printer (on) or puts it in.
     PaperOut { to: OnOff },
     /// Switches the printer on or off.
@@ -513,6 +649,19 @@ pub enum VaultAction {
         #[arg(long, value_parser = account)]
         account: AccountId,
     },
+    /// Loads the service key from two components of 16 or 32 bytes, in the same order. Customer service has the same key in a
+    /// vault of its own.
+    ServiceKey {
+        #[command(flatten)]
+        at: VaultAt,
+    },
+    /// For customer service: the code that unlocks the terminal which shows this challenge.
+    ServiceCode {
+        #[command(flatten)]
+        at: VaultAt,
+        /// The 8 digits on the terminal's screen.
+        challenge: String,
+    },
     /// Which keys these accounts have: check values only.
     Status {
         #[command(flatten)]
@@ -520,6 +669,18 @@ pub enum VaultAction {
         #[arg(long = "account", required = true, value_parser = account)]
         accounts: Vec<AccountId>,
     },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CopyName {
+    Merchant,
+    Customer,
+}
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ByName {
+    Organisation,
+    Kind,
+    Operator,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,6 +6,7 @@ use crate::{
 use payterm_schema::{
     AccountId, HostAnswer, Record,
     host::{FieldView, FrameTrace, KeysVerdict, MacVerdict, Plan},
+    operator::OperatorEvent,
     paper::PrintResult,
     record::Ending,
     terminal::Explanation,
@@ -106,6 +107,7 @@ fn describe(ui: &Ui, record: &Record) -> String {
         Record::SignInFailed { account, why } => say("cli-explain-sign-in-failed", &[("account", account), ("why", why)]),
         Record::SignedOut { account, why } => say("cli-explain-signed-out", &[("account", account), ("why", why)]),
         Record::Requirement { account, digit } => say("cli-explain-requirement", &[("account", account), ("digit", digit)]),
+        Record::Application { application: a } => say("cli-explain-application", &[("stage", &ui.texts.word(a.stage))]),
         Record::PaperQueued { job } => say("cli-explain-paper-queued", &[("job", &job.id), ("kind", &ui.texts.word(job.kind))]),
         Record::PaperStarted { job } => say("cli-explain-paper-started", &[("job", job)]),
         Record::PaperEnded { job, result, hold } => {
@@ -117,9 +119,26 @@ fn describe(ui: &Ui, record: &Record) -> String {
             };
             say(if *hold { "cli-explain-paper-held" } else { "cli-explain-paper-ended" }, &[("job", job), ("result", &result)])
         }
+        Record::SelfTested { report } => say("cli-explain-self-tested", &[("verdict", &ui.texts.word(report.verdict))]),
+        Record::LanguageSet { language, by } => say("cli-explain-language-set", &[("language", &language.tag()), ("by", by)]),
         Record::PaperReleased { job, print, by } => {
             say(if *print { "cli-explain-paper-again" } else { "cli-explain-paper-dropped" }, &[("job", job), ("by", by)])
         }
+        // Of all that happens to operators only the supervisor's word on this request is on its page.
+        Record::Operator { event } => match event {
+            OperatorEvent::Right { operator, .. } => say("cli-explain-allowed-by", &[("operator", operator)]),
+            OperatorEvent::Wrong { operator, .. } => say("cli-explain-wrong-password", &[("operator", operator)]),
+            OperatorEvent::Set { .. }
+            | OperatorEvent::Removed { .. }
+            | OperatorEvent::Locked { .. }
+            | OperatorEvent::Unlocked { .. }
+            | OperatorEvent::LoggedOn { .. }
+            | OperatorEvent::LoggedOff { .. }
+            | OperatorEvent::TerminalLocked { .. }
+            | OperatorEvent::Challenged { .. }
+            | OperatorEvent::CodeWrong { .. }
+            | OperatorEvent::TerminalUnlocked { .. } => String::new(),
+        },
     }
 }
 

@@ -29,6 +29,7 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
         VirtualAction::Insert
         | VirtualAction::Tap
         | VirtualAction::Key { .. }
+        | VirtualAction::Keys { .. }
         | VirtualAction::PaperOut { .. }
         | VirtualAction::Printer { .. }
         | VirtualAction::Plug { .. }
@@ -55,6 +56,12 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
         VirtualAction::Insert => hands.insert(when()).map(|()| None),
         VirtualAction::Tap => hands.tap(when()).map(|()| None),
         VirtualAction::Pin { .. } => hands.pin(given(), when()).map(|()| None),
+        VirtualAction::Keys { keys } => {
+            for part in keys {
+                press(&mut hands, part, when())?;
+            }
+            Ok(None)
+        }
         VirtualAction::Key { key } => hands.key(key, when()).map(|()| None),
         VirtualAction::PaperOut { to } => hands.paper_out(*to == OnOff::On).map(|()| None),
         VirtualAction::Printer { to } => hands.printer_online(*to == OnOff::On).map(|()| None),
@@ -81,6 +88,18 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
         Some(why) => ui.result(&serde_json::json!({ "ok": true, "unreadable": why }), || block(&ui.say("cli-unreadable", &[("why", &why)]))),
     }
     Ok(())
+}
+
+/// `confirm`, `cancel`, or digits key by key; `-` reads them from stdin.
+fn press(hands: &mut Hands, part: &str, when: When) -> Result<(), Failure> {
+    let typed = secret::or_stdin(part.to_owned(), "keys")?;
+    if matches!(typed.as_str(), "confirm" | "cancel") {
+        return hands.key(&typed, when).map_err(refused);
+    }
+    if typed.is_empty() || !typed.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Fault::invalid("keys", "digits, confirm or cancel").into());
+    }
+    (0..typed.len()).try_for_each(|i| hands.key(&typed[i..=i], when).map_err(refused))
 }
 
 const CUT: &str = "- - - - - - - - - - - - - - - -";

@@ -49,6 +49,20 @@ pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
             let (vault, _lock) = open(&at)?;
             vault.load_tmk_block(account.as_str(), &secret::line("key block")?).map_err(Failure::local)?;
         }
+        VaultAction::ServiceKey { at } => {
+            let (vault, _lock) = open(&at)?;
+            let k = Components::read()?;
+            vault.load_service_key(&k.first.0, &k.first.1, &k.second.0, &k.second.1, &k.kcv).map_err(Failure::local)?;
+        }
+        VaultAction::ServiceCode { at, challenge } => {
+            if challenge.len() != 8 || !challenge.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(Fault::invalid("challenge", "8 digits").into());
+            }
+            let (vault, _lock) = open(&at)?;
+            let code = vault.service_code(&challenge).map_err(Failure::local)?;
+            ui.result(&serde_json::json!({ "code": code.reveal() }), || code.reveal().to_owned());
+            return Ok(());
+        }
         VaultAction::Status { at, accounts } => {
             let (vault, _lock) = open(&at)?;
             let rows: Vec<_> = accounts

@@ -2,17 +2,21 @@
 //!
 //! Invariant: an exit status of 0 after a payment means approved, and nothing else does; no secret is ever printed, and none has to stand on
 //! the command line.
+mod apply;
 mod args;
 mod bus;
 mod explain;
 mod hands;
 mod keys;
+mod operators;
+mod papers;
 mod pay;
 mod secret;
+mod setup;
 mod show;
 mod ui;
 
-use args::{AuthorisationOf, Cli, Command, FrameAction, Global, OriginalArg, PapersAction, QueueAction, YesNo};
+use args::{AuthorisationOf, Cli, Command, FrameAction, Global, OriginalArg, PapersAction, QueueAction, SupportAction, YesNo};
 use bus::Bus;
 use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
@@ -70,6 +74,11 @@ impl Failure {
                     | Fault::WrongState { .. }
                     | Fault::NoAccount { .. }
                     | Fault::Original { .. }
+                    | Fault::NotLoggedOn
+                    | Fault::TerminalLocked
+                    | Fault::OperatorLocked { .. }
+                    | Fault::NotDone { .. }
+                    | Fault::Management { .. }
                     | Fault::StoreFailed { .. }
                     | Fault::Restarting { .. }
                     | Fault::ShuttingDown => 3,
@@ -175,14 +184,15 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         }
         Command::Explain { id } => {
             let bus = connect(global, &[&id]).await?;
-            let page = bus.client.explain(&bus.caller, &bus.key(&id).await?).await?;
+            let key = match setup::by_reference(&bus, &id).await? {
+                Some(outcome) => outcome.key,
+                None => bus.key(&id).await?,
+            };
+            let page = bus.client.explain(&bus.caller, &key).await?;
             ui.result(&page, || explain::page(ui, &page));
         }
-        Command::Reprint { id } => {
-            let bus = connect(global, &[&id]).await?;
-            bus.client.reprint(&bus.caller, &bus.key(&id).await?).await?;
-            ui.done();
-        }
+        Command::Reprint { id, copy } => return papers::reprint(global, ui, id, copy).await,
+        Command::Print { file, id, no_wait } => return papers::print(global, ui, &file, id, no_wait).await,
         Command::Devices => {
             let all = Bus::connect(global).await?.client.devices().await?;
             ui.result(&all, || show::devices(ui, &all));
@@ -217,15 +227,16 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
                 }
             }
         }
-        Command::Totals => {
-            let bus = Bus::connect(global).await?;
-            let all = bus.client.totals(&bus.caller).await?;
-            ui.result(&all, || show::totals(ui, &all));
-        }
+        Command::Totals { by, shift, print } => return papers::totals(global, ui, by, shift, print).await,
+        Command::Operators { action } => operators::run(global, ui, action).await?,
         Command::Info => {
             let info = Bus::connect(global).await?.client.info().await?;
             ui.result(&info, || show::info(ui, &info));
         }
+        Command::SelfTest { print } => return setup::self_test(global, ui, print).await,
+        Command::Language { language } => setup::language(global, ui, language.into()).await?,
+        Command::Support { action: SupportAction::Bundle { out } } => setup::bundle(global, ui, out).await?,
+        Command::Apply { action } => apply::run(global, ui, action).await?,
         Command::Watch => return watch(global, ui).await,
         Command::Virtual(args) => hands::run(ui, args)?,
         Command::Vault { action } => keys::run(ui, action)?,

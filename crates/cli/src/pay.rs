@@ -93,7 +93,8 @@ impl Watcher {
                 continue;
             }
             show::with_texts(ui, &mut outcome);
-            ui.result(&outcome, || show::outcome(ui, &outcome));
+            let phone = if outcome.needs_service() { bus.client.info().await.map(|i| i.service_phone).unwrap_or_default() } else { String::new() };
+            ui.result(&outcome, || show::ended(ui, &outcome, &phone));
             return Ok(exit_of(outcome.status));
         }
     }
@@ -117,7 +118,7 @@ impl Watcher {
                     // A refusal is told and waited on: the frame has left, the outcome is on its way.
                     match bus.client.cancel(&bus.caller, key).await {
                         Ok(()) => ui.progress(&ui.text("cli-cancelling")),
-                        Err(fault) => err(&ui.say("cli-cancel-refused", &[("fault", &fault)])),
+                        Err(fault) => err(&ui.say("cli-cancel-refused", &[("fault", &ui.texts.fault(&fault))])),
                     }
                 }
             }

@@ -16,6 +16,12 @@ pub fn outcome(ui: &Ui, o: &Outcome) -> String {
     pairs(ui.texts.outcome_lines(o, ui.utc_offset))
 }
 
+/// The same with the number to call, where there is something to call about.
+pub fn ended(ui: &Ui, o: &Outcome, phone: &str) -> String {
+    let service = (!phone.is_empty()).then(|| (ui.text("label-service"), phone.to_owned()));
+    pairs(ui.texts.outcome_lines(o, ui.utc_offset).into_iter().chain(service))
+}
+
 /// Reason and advice as the terminal put them; where it did not, in the user's language.
 pub fn with_texts(ui: &Ui, o: &mut Outcome) {
     if o.reason.as_ref().is_some_and(|r| r.text.is_empty()) {
@@ -113,12 +119,17 @@ pub fn papers(ui: &Ui, all: &[PaperJob]) -> String {
             ui.texts.word(j.kind),
             ui.texts.word(j.state),
             j.attempts.to_string(),
-            j.outcome.key.to_string(),
-            amount(ui, &j.outcome),
+            paper_of(j),
+            j.outcome().map_or_else(String::new, |o| amount(ui, o)),
             shown(j.problem.as_ref()),
         ]
     });
     ui.table(header, rows)
+}
+
+/// Whose paper it is: a request, or what an app calls it.
+fn paper_of(job: &PaperJob) -> String {
+    job.outcome().map_or_else(|| job.owner().unwrap_or_default().into(), |o| o.key.to_string())
 }
 
 pub fn totals(ui: &Ui, all: &[BatchTotals]) -> String {
@@ -181,8 +192,21 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
         }
         Notice::Paper { job: j } => {
             let problem = j.problem.as_deref().unwrap_or_default();
-            format!("{} {} {} {problem}", j.outcome.key, ui.texts.word(j.kind), ui.texts.word(j.state))
+            format!("{} {} {} {problem}", paper_of(j), ui.texts.word(j.kind), ui.texts.word(j.state))
         }
+        Notice::SelfTest { report } => {
+            let mut report = (**report).clone();
+            ui.texts.fill_self_test(&mut report);
+            let bad = report.items.iter().filter(|i| !i.remedy.is_empty()).map(|i| format!(" · {}: {} · {}", ui.texts.part_name(i), i.reason, i.remedy));
+            ui.say("self-test-title", &[("verdict", &ui.texts.word(report.verdict))]) + &bad.collect::<String>()
+        }
+        Notice::Language { language } => ui.say("cli-notice-language", &[("language", &language.tag())]),
+        Notice::Operators { on_duty, locked } => {
+            let none = ui.text("cli-none");
+            let duty = format!("{} {}", ui.text("cli-on-duty"), on_duty.as_ref().map_or(none, ToString::to_string));
+            if *locked { format!("{duty} · {}", ui.text("locked")) } else { duty }
+        }
+        Notice::Application { application } => ui.say("cli-notice-application", &[("stage", &ui.texts.word(application.stage))]),
         Notice::Requirement { account, digit } => ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)]),
     };
     block(&text)

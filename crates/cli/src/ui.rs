@@ -63,7 +63,7 @@ impl Ui {
         if self.json {
             out(&serde_json::to_string(fault).unwrap_or_default());
         }
-        err(&format!("paytermctl: {fault}"));
+        err(&format!("paytermctl: {}", self.texts.fault(fault)));
     }
 }
 

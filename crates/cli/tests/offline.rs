@@ -146,6 +146,29 @@ async fn a_tmk_enters_as_two_components_and_only_check_values_come_out() {
 }
 
 #[tokio::test]
+async fn customer_service_answers_challenges_from_a_vault_of_its_own() {
+    let (terminal, service) = (Vaulted::new(), Vaulted::new());
+    // Check values by OpenSSL's CMAC: crates/vault/tests/operators.rs.
+    let lines = format!("{}\nEE23D8\n000102030405060708090A0B0C0D0E0F\nBE7ED6\n1D5B1D\n", "11".repeat(16));
+    for v in [&terminal, &service] {
+        assert_eq!(v.run(&["init"], "").await.code, 0);
+        let d = v.run(&["service-code", "12345678"], "").await;
+        assert!(d.code == 3 && d.err.contains("no service key"), "{}", d.err);
+        let d = v.run(&["service-key"], &lines.replace("1D5B1D", "1D5B1E")).await;
+        assert!(d.code == 3 && d.err.contains("check value is wrong"), "{}", d.err);
+        let d = v.run(&["service-key"], &lines).await;
+        assert_eq!(d.code, 0, "{}", d.err);
+        assert!(!d.out.contains("11111111") && !d.err.contains("11111111"));
+    }
+    let code = service.run(&["service-code", "12345678", "--json"], "").await.json()["code"].as_str().unwrap().to_owned();
+    assert!(code.len() == 8 && code.bytes().all(|b| b.is_ascii_digit()));
+    assert_eq!(terminal.run(&["service-code", "12345678"], "").await.out.trim(), code, "both sides have the same key");
+    for bad in ["1234567", "1234567x", ""] {
+        assert_eq!(service.run(&["service-code", bad], "").await.code, 2, "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn a_tmk_enters_in_a_key_block_under_a_protection_key_of_two_components() {
     const TMK: &str = "CA5D92598DCA48CE8A4C76361A9269E9";
     let header = |version| Header { version, usage: "K0".into(), algorithm: 'T', mode: 'D', key_version: "00".into(), exportability: 'N' };
@@ -348,6 +371,18 @@ async fn what_the_hands_do_arrives_at_the_devices() {
     keypad.arm(&[Way::Typed]).unwrap();
     assert_eq!(v.hands(&["key", "cancel"], "").await.code, 0);
     assert!(matches!(keypad.next(Duration::from_secs(5)).unwrap(), Some(SourceEvent::Key(Key::Cancel))));
+    assert_eq!(v.hands(&["keys", "01", "confirm", "-", "cancel"], "40\n").await.code, 0);
+    let typed: String = (0..6)
+        .map(|_| match keypad.next(Duration::from_secs(5)).unwrap() {
+            Some(SourceEvent::Key(Key::Digit(d))) => char::from(d),
+            Some(SourceEvent::Key(Key::Confirm)) => 'c',
+            Some(SourceEvent::Key(Key::Cancel)) => 'x',
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(typed, "01c40x");
+    let d = v.hands(&["keys", "4a"], "").await;
+    assert!(d.code == 2 && !d.err.contains("4a"), "{}", d.err);
     let d = v.hands(&["type", "-"], "6228480402564890018\n3012\n").await;
     assert_eq!(d.code, 0, "{}", d.err);
     let Some(SourceEvent::Instrument(Instrument::Typed { expiry, .. })) = keypad.next(Duration::from_secs(5)).unwrap() else { panic!() };

@@ -36,6 +36,7 @@ async fn every_page_as_table_and_as_json() {
         (&["queue"], "000118", "/0/state", "stuck"),
         (&["papers"], "no paper", "/0/kind", "merchant_copy"),
         (&["totals"], "12.34", "/0/debit", "12.34"),
+        (&["operators", "list"], "13572468", "/operators/0/role", "cashier"),
         (&["info"], "老王面馆", "/version", "0.1.0"),
         (&["list"], "till/declined-1", "/0/id", "declined-1"),
         (&["recall", "declined-1"], "declined", "/outcome/id", "declined-1"),
@@ -65,8 +66,15 @@ async fn orders_reach_the_terminal() {
         (&["confirm", "till/declined-1", "no"], "confirm till/declined-1 false"),
         (&["reprint", "declined-1"], "reprint till/declined-1"),
         (&["queue", "retry", "7"], "retry 7"),
+        (&["language", "zh-CN"], "language zh-CN"),
         (&["papers", "release", "4", "--print"], "release 4 true"),
         (&["papers", "release", "4", "--drop"], "release 4 false"),
+        (&["operators", "logon", "00"], r#"operators {"do":"log_on","operator":"00"}"#),
+        (&["operators", "logoff"], r#"operators {"do":"log_off"}"#),
+        (&["operators", "password"], r#"operators {"do":"change_password"}"#),
+        (&["operators", "add", "02"], r#"operators {"do":"add","operator":"02"}"#),
+        (&["operators", "remove", "02"], r#"operators {"do":"remove","operator":"02"}"#),
+        (&["operators", "unlock", "02"], r#"operators {"do":"unlock","operator":"02"}"#),
         (
             &["list", "--status", "declined", "--kind", "sign-in", "--since", "2026-03-05 14:30", "--before", "9", "--limit", "3", "--last4", "1234"],
             r#"list {"kind":"sign_in","status":"declined","since":1772692200000,"last4":"1234","before":9,"limit":3}"#,
@@ -76,9 +84,14 @@ async fn orders_reach_the_terminal() {
         assert_eq!(d.code, 0, "{command:?} {}", d.err);
         assert!(w.fake.has_done(done), "{command:?} {:?}", w.fake.log.lock().unwrap());
     }
-    for bad in
-        [&["confirm", "declined-1", "maybe"][..], &["papers", "release", "4"], &["papers", "release", "4", "--print", "--drop"], &["queue", "retry", "x"]]
-    {
+    for bad in [
+        &["confirm", "declined-1", "maybe"][..],
+        &["papers", "release", "4"],
+        &["papers", "release", "4", "--print", "--drop"],
+        &["queue", "retry", "x"],
+        &["operators", "logon", "1"],
+        &["operators", "add", "90"],
+    ] {
         assert_eq!(w.run(bad).await.code, 2, "{bad:?}");
     }
 }
@@ -137,4 +150,26 @@ fn every_text_that_the_source_names_exists_and_is_filled() {
     }
     let unused: Vec<_> = written.keys().filter(|id| id.starts_with("cli-") && !named.contains(id.as_str())).collect();
     assert!(named.len() > 80 && unused.is_empty(), "{unused:?}");
+}
+
+#[tokio::test]
+async fn the_self_test_has_its_own_exit_codes_and_the_bundle_is_private() {
+    let w = World::start().await;
+    for (lang, parts) in [("en", ["Self-test: failed", "out of paper", "Put in a new roll"]), ("zh-CN", ["自检:故障", "缺纸", "请装入新纸卷"])] {
+        let d = w.run(&["--lang", lang, "self-test", "--print"]).await;
+        assert_eq!(d.code, 21, "{} {}", d.out, d.err);
+        assert!(parts.iter().all(|p| d.out.contains(p)), "{}", d.out);
+    }
+    assert!(w.fake.has_done("self-test true"));
+    let d = w.run(&["self-test", "--json"]).await;
+    let report: serde_json::Value = serde_json::from_str(&d.out).unwrap();
+    assert_eq!((d.code, &report["verdict"], &report["items"][0]["code"]), (21, &"failed".into(), &"paper-out".into()));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.tar.gz");
+    let arguments = ["support", "bundle", "--out", path.to_str().unwrap()];
+    assert_eq!(w.run(&arguments).await.code, 0);
+    assert_eq!(std::fs::read(&path).unwrap(), b"\x1f\x8b bundle");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777, 0o600);
+    assert_eq!(w.run(&arguments).await.code, 3, "nothing is written over");
+    assert_eq!(w.run(&["language", "fr"]).await.code, 2);
 }

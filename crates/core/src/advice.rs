@@ -1,6 +1,6 @@
 //! Advices 通知: completions, voice sales and tips that the terminal has accepted and tells the acquirer, the same message again and
 //! again until 00 or 94 (host-protocol §3). A refusal is told to app and shop; it never becomes nothing.
-use crate::{Machine, view};
+use crate::Machine;
 use payterm_schema::{
     AccountId, HostAnswer, Kind, Record,
     host::{Again, FrameTrace, HostRules, MacVerdict},
@@ -17,7 +17,7 @@ impl Machine {
         if running.request.kind == Kind::VoiceSale {
             outcome.auth_code = running.request.auth_code;
         }
-        view::approved(&mut outcome, authority(running.request.kind), self.now);
+        self.approve(&mut outcome, authority(running.request.kind));
         self.finish(outcome);
     }
 

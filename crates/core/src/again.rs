@@ -65,7 +65,7 @@ impl Machine {
         if yes {
             outcome.sums.asked = outcome.sums.amount;
             outcome.sums.amount = answer.amount;
-            view::approved(&mut outcome, Authority::Host, self.now);
+            self.approve(&mut outcome, Authority::Host);
             self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::RequestAnswered, trace: FrameTrace::default() });
         } else {
             self.not_taken(txn, stan);

@@ -1,11 +1,16 @@
 //! What the host's word on the foreground request means, and how a request ends.
-use crate::{Effect, Machine, view};
+use crate::{
+    Effect, Machine,
+    fees::{Paid, fee},
+    view,
+};
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, Kind, Notice, Outcome, Record, Status, Time,
     account::Stan,
     config::RefusalWithoutMac,
     host::{Again, FrameTrace, MacVerdict, ReversalReason},
-    kind::Recovery,
+    kind::{Recovery, Side},
+    money::MAX_MINOR,
     notice::Screen,
     outcome::{Authority, Class, Forwarding, Reason},
     paper::PaperKind,
@@ -157,7 +162,7 @@ impl Machine {
             if recovery == Recovery::Repeat {
                 outcome.forwarding = Some(Forwarding::Forwarded);
             }
-            view::approved(&mut outcome, authority, self.now);
+            self.approve(&mut outcome, authority);
             return self.finish(outcome);
         }
         match rule.map_or(Again::Never, |r| r.again) {
@@ -239,6 +244,16 @@ impl Machine {
         let waits: i64 = (1..=doubling).map(|n| self.backoff(account, n).0).sum();
         let rest = (tries - i64::from(doubling)) * i64::from(c.obligation_backoff_max_ms);
         Millis((tries * i64::from(c.reply_timeout_ms)).saturating_add(waits).saturating_add(rest))
+    }
+
+    /// The money moved: with the merchant's fee by the account's table, where the host names none.
+    pub(crate) fn approve(&self, outcome: &mut Outcome, authority: Authority) {
+        if outcome.kind.row().side == Side::Debit && outcome.kind != Kind::TipAdjust && outcome.sums.fee.is_none() {
+            let table = outcome.account.as_ref().and_then(|a| self.account(a)).map(|a| a.config.fees.as_slice()).unwrap_or_default();
+            let paid = Paid { mode: outcome.entry, wallet: outcome.wallet, organisation: outcome.organisation.as_deref() };
+            outcome.sums.fee = outcome.sums.amount.and_then(|amount| fee(table, paid, amount)).filter(|f| *f <= MAX_MINOR);
+        }
+        view::approved(outcome, authority, self.now);
     }
 
     /// A request has an outcome: final or `Unknown`.

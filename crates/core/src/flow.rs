@@ -33,6 +33,8 @@ pub(crate) struct Flow {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
+    /// The supervisor allows it at the keypad, or not; the desk keeps the time.
+    Supervisor,
     Confirming {
         until: Time,
     },
@@ -89,6 +91,7 @@ impl FlowOriginal {
 impl Stage {
     pub fn phase(&self) -> Phase {
         match self {
+            Stage::Supervisor => Phase::Approving,
             Stage::Confirming { .. } => Phase::Confirming,
             Stage::Loading { .. } => Phase::Started,
             Stage::Presenting { .. } => Phase::Presenting,
@@ -125,7 +128,7 @@ impl Flow {
             | Stage::Busy { until }
             | Stage::Partial { until, .. }
             | Stage::Pin { until, .. } => Some(*until),
-            Stage::Sent | Stage::Asking => None,
+            Stage::Supervisor | Stage::Sent | Stage::Asking => None,
         }
     }
     /// A PIN that was typed and has not left.
@@ -148,13 +151,20 @@ impl Machine {
             };
             return self.answer(call, Err(fault));
         }
+        if self.settings.accounts.is_empty() {
+            let rule = "the terminal is not activated: apply for an account, or configure one";
+            return self.answer(call, Err(Fault::WrongState { rule: rule.into() }));
+        }
+        if let Err(fault) = self.admit(request.kind) {
+            return self.answer(call, Err(fault));
+        }
         let account = match self.first_account(&request) {
             Ok(a) => a.clone(),
             Err(fault) => return self.answer(call, Err(fault)),
         };
         let txn = self.state.last_txn + 1;
         let hash = request.content_hash();
-        let view = view::first(txn, &key, &request, &self.settings, &account, self.now);
+        let view = view::first(txn, &key, &request, &self.settings, self.operator(), &account, self.now);
         self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request.clone()), view: Box::new(view) });
         self.answer(call, Ok(()));
         self.tell(Notice::Started { key, txn });
@@ -166,7 +176,17 @@ impl Machine {
         if !request.kind.row().authorisation {
             flow.account = Some(account.config.id);
         }
+        let approval = self.needs_approval(request.kind);
+        if approval {
+            flow.stage = Stage::Supervisor;
+        }
         self.flow = Some(flow);
+        if approval { self.ask_approval() } else { self.go_on() }
+    }
+
+    /// It may be done: now the cashier confirms it, or it begins.
+    pub(crate) fn go_on(&mut self) {
+        let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
         let large = self.settings.flow.confirm_above.zip(request.amount).is_some_and(|(above, m)| m.minor() > above);
         if request.confirm || large {
             self.enter(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
@@ -203,6 +223,9 @@ impl Machine {
     fn begin(&mut self) {
         let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
         let row = request.kind.row();
+        if row.slip && self.settings.paper.required && !self.printer {
+            return self.fail("printer-unavailable", Class::D);
+        }
         if row.original != OriginalBy::None {
             self.load_original(&request);
         } else if row.card != CardRule::None {
@@ -334,7 +357,13 @@ impl Machine {
                 self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() }))
             }
             Some(
-                Stage::Confirming { .. } | Stage::Loading { .. } | Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Pin { .. } | Stage::Busy { .. },
+                Stage::Supervisor
+                | Stage::Confirming { .. }
+                | Stage::Loading { .. }
+                | Stage::Presenting { .. }
+                | Stage::Preparing { .. }
+                | Stage::Pin { .. }
+                | Stage::Busy { .. },
             ) => {
                 self.answer(call, Ok(()));
                 self.end(Status::Cancelled, code, Class::B);
@@ -354,7 +383,7 @@ impl Machine {
             Some(Stage::Pin { .. }) => self.end(Status::Cancelled, "pin-timeout", Class::B),
             Some(Stage::Busy { .. }) => self.prepare(),
             Some(Stage::Partial { .. }) => self.confirmed(false),
-            Some(Stage::Sent | Stage::Asking) | None => {}
+            Some(Stage::Supervisor | Stage::Sent | Stage::Asking) | None => {}
         }
     }
 
@@ -363,7 +392,8 @@ impl Machine {
         let screen = match &stage {
             Stage::Confirming { .. } => Screen::Confirm { amount },
             Stage::Loading { until, .. } => Screen::Wait { what: "looking-up".into(), until: *until },
-            Stage::Presenting { .. }
+            Stage::Supervisor
+            | Stage::Presenting { .. }
             | Stage::Preparing { .. }
             | Stage::Pin { .. }
             | Stage::Sent
@@ -394,11 +424,13 @@ impl Machine {
     pub(crate) fn end(&mut self, status: Status, code: &str, class: Class) {
         let Some(running) = &self.state.running else { return };
         let mut view = running.view.clone();
+        self.approval_gone();
         if let Some(flow) = &self.flow {
             match flow.stage {
                 Stage::Presenting { .. } => self.step.effects.push(Effect::Withdraw),
                 Stage::Pin { tag, .. } => self.step.effects.push(Effect::AbortPin { tag }),
-                Stage::Confirming { .. }
+                Stage::Supervisor
+                | Stage::Confirming { .. }
                 | Stage::Loading { .. }
                 | Stage::Preparing { .. }
                 | Stage::Sent

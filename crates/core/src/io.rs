@@ -1,15 +1,21 @@
 //! What goes into the machine and what comes out of it.
+use crate::{Apply, TmsAsk, TmsEvent, TmsSettings};
+use crate::{VaultAnswer, VaultAsk};
 use payterm_schema::{
-    AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey,
+    AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, SelfTest, Time,
     account::{Batch, Stan},
-    config::{AccountConfig, FlowConfig, PaperConfig, RouteConfig},
+    config::{AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig},
     device::{Key, Way},
     host::HostRules,
     notice::Screen,
+    operator::OperatorRequest,
     outcome::Place,
-    paper::{PaperJob, PrintResult},
+    page::Printable,
+    paper::{PaperJob, PaperRequest, PrintResult, SlipCopy},
     record::Entry,
     secret::PinEntry,
+    time::Millis,
+    totals::Scope,
 };
 
 /// What the machine must know of config and profiles; it does not change while the machine lives.
@@ -20,7 +26,9 @@ pub struct Settings {
     pub flow: FlowConfig,
     pub paper: PaperConfig,
     pub place: Place,
+    /// Where no operator is on duty.
     pub operator: String,
+    pub operators: OperatorsConfig,
     /// A virtual device is configured or the terminal is a laboratory's.
     pub test: bool,
     /// A printer is configured; without one no papers are queued.
@@ -29,6 +37,8 @@ pub struct Settings {
     pub chip: bool,
     /// Records between snapshots.
     pub snapshot_every: u32,
+    /// The terminal can apply for accounts.
+    pub tms: Option<TmsSettings>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +47,14 @@ pub struct AccountSettings {
     pub rules: HostRules,
     /// Minutes east of UTC of F12 and F13 (host time).
     pub host_offset_minutes: i32,
+}
+
+/// What an account's host was last heard to say, in this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub at: Time,
+    /// Its clock minus ours where that is too much to be believed.
+    pub off_by: Option<Millis>,
 }
 
 /// Identifies the caller's question in its answer.
@@ -75,10 +93,11 @@ pub enum Input {
         key: RequestKey,
         yes: bool,
     },
-    /// Which instruments can be presented now, and whether a PIN pad works.
+    /// Which instruments can be presented now, whether a PIN pad works, and whether a printer can print.
     Devices {
         ways: Vec<Way>,
         pin_pad: bool,
+        printer: bool,
     },
     Instrument(Instrument),
     Key(Key),
@@ -110,12 +129,27 @@ pub enum Input {
     Reprint {
         call: Call,
         outcome: Box<Outcome>,
+        /// None: the customer's.
+        copy: Option<SlipCopy>,
     },
     ReleasePaper {
         call: Call,
         job: u64,
         print: bool,
         by: String,
+    },
+    /// Print what an app composed; the daemon has looked the id up and checked the content.
+    Print {
+        call: Call,
+        app: String,
+        request: PaperRequest,
+        content: Box<Printable>,
+    },
+    /// Print a report; a shift's ends the shift.
+    PrintReport {
+        call: Call,
+        app: String,
+        scope: Scope,
     },
     RetryObligation {
         call: Call,
@@ -131,6 +165,43 @@ pub enum Input {
         /// The acquirer's reference, 1 to 40 printable characters.
         reference: String,
         by: String,
+    },
+    /// A self-test has ended; `print`: on paper too.
+    SelfTested {
+        call: Call,
+        report: Box<SelfTest>,
+        print: bool,
+    },
+    /// Answered when the host answered an echo, or did not.
+    Probe {
+        call: Call,
+        account: AccountId,
+    },
+    SetLanguage {
+        call: Call,
+        language: Language,
+        by: String,
+    },
+    /// Answered when the session at the keypad has ended.
+    Operators {
+        call: Call,
+        request: OperatorRequest,
+    },
+    /// Answer to [`Effect::AskVault`].
+    Vault {
+        tag: u64,
+        answer: VaultAnswer,
+    },
+    /// A step of the application for a terminal.
+    Apply {
+        call: Call,
+        by: String,
+        step: Apply,
+    },
+    /// Answer to [`Effect::Tms`].
+    Tms {
+        tag: u64,
+        event: TmsEvent,
     },
 }
 
@@ -171,6 +242,8 @@ pub enum Effect {
         ways: Vec<Way>,
     },
     Withdraw,
+    /// Screens, papers and texts are in this language from here on.
+    Speak(Language),
     /// Ask the PIN pad; answered by [`Input::Pin`] with the same tag.
     AskPin {
         tag: u64,
@@ -197,6 +270,17 @@ pub enum Effect {
         job: Box<PaperJob>,
         duplicate: bool,
     },
+    AskVault {
+        tag: u64,
+        ask: VaultAsk,
+    },
+    /// Ask the terminal management; answered by [`Input::Tms`] with the same tag.
+    Tms {
+        tag: u64,
+        ask: TmsAsk,
+    },
+    /// Start over with the accounts that the journal holds now; nothing runs.
+    Renew,
 }
 
 /// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are

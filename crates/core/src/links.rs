@@ -1,6 +1,6 @@
 //! The host links as the machine sees them: one message under way per account, its own sign-in, and who goes next
 //! (sign-in, then what is owed, then the waiting customer).
-use crate::{AccountSettings, Effect, Machine};
+use crate::{AccountSettings, Effect, Heard, Machine};
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, HostMessage, Notice, Record, Time,
     account::{Batch, Stan},
@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Query { txn: u64, stan: Stan },
     /// The terminal's own sign-in.
     SignIn,
+    /// The self-test's echo.
+    Probe { call: u64 },
 }
 
 /// The link's deadline plus this: past it the link actor is taken for dead.
@@ -42,8 +44,13 @@ const CLOCK_JUMP: i64 = 15 * 60 * 1000;
 impl Machine {
     /// Hands a message to the account's link; the caller has journalled what allows it.
     pub(crate) fn send(&mut self, account: &AccountId, purpose: Purpose, leg: Leg, plan: Plan, secrets: SecretsFrom, log: Option<String>) {
-        let tag = self.tag();
         let ms = self.account(account).map_or(60_000, |a| a.config.connect_timeout_ms.saturating_add(a.config.reply_timeout_ms));
+        self.send_within(account, purpose, leg, plan, secrets, log, ms);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a message and its time")]
+    pub(crate) fn send_within(&mut self, account: &AccountId, purpose: Purpose, leg: Leg, plan: Plan, secrets: SecretsFrom, log: Option<String>, ms: u32) {
+        let tag = self.tag();
         let deadline = self.after(ms);
         self.links.insert(account.clone(), InFlight { tag, purpose, until: deadline + LINK_GRACE });
         self.effect(Effect::Send(Box::new(HostMessage { account: account.clone(), tag, leg, plan, secrets, deadline, log })));
@@ -56,6 +63,10 @@ impl Machine {
             let Some(link) = self.links.remove(&account) else { return };
             if matches!(event, HostEvent::NoReply { .. }) {
                 self.miss(&account, &link);
+            }
+            if matches!(event, HostEvent::Reply { .. }) {
+                let off_by = self.heard.get(&account).and_then(|h| h.off_by);
+                self.heard.insert(account.clone(), Heard { at: self.now, off_by });
             }
             self.settle(&account, link.purpose, event);
         } else if let Some((account, link)) = self.missed.iter().find(|(_, l)| l.tag == tag).cloned()
@@ -83,6 +94,7 @@ impl Machine {
                 HostEvent::NotSent { why } | HostEvent::Unbuildable { why } | HostEvent::NoReply { why, .. } => self.sign_in_failed(account, why, "not-sent"),
                 HostEvent::Late { .. } => {}
             },
+            Purpose::Probe { call } => self.probed(account, call, event),
         }
     }
 
@@ -104,7 +116,7 @@ impl Machine {
             Purpose::Request { txn, stan } => {
                 self.record(Some(txn), Record::Disregarded { txn, account: account.clone(), stan, why: "late".into(), answer: Box::new(answer), trace });
             }
-            Purpose::Obligation { .. } | Purpose::Query { .. } | Purpose::SignIn => {}
+            Purpose::Obligation { .. } | Purpose::Query { .. } | Purpose::SignIn | Purpose::Probe { .. } => {}
         }
     }
 
@@ -188,7 +200,7 @@ impl Machine {
         self.send(id, Purpose::SignIn, Leg::Request, plan, SecretsFrom::None, None);
     }
 
-    fn control_plan(&self, id: &AccountId, kind: Kind) -> Plan {
+    pub(crate) fn control_plan(&self, id: &AccountId, kind: Kind) -> Plan {
         Plan {
             kind,
             stan: self.state.next_stan(id),
@@ -201,7 +213,7 @@ impl Machine {
             expiry: None,
             card_sequence: None,
             original: None,
-            operator: self.settings.operator.clone(),
+            operator: self.operator(),
             at: self.now,
             auth_code: None,
             tip: None,
@@ -252,6 +264,9 @@ impl Machine {
         let minutes = self.account(id)?.host_offset_minutes;
         let host = Time::nearest(self.now, answer.date.as_deref()?, answer.time.as_deref()?, minutes)?;
         let offset = host.since(self.now);
+        if let Some(heard) = self.heard.get_mut(id) {
+            heard.off_by = Some(offset).filter(|o| o.0.abs() > CLOCK_JUMP);
+        }
         if offset.0.abs() > CLOCK_JUMP {
             self.tell(Notice::Screen { screen: payterm_schema::Screen::Trouble { what: "clock-jump".into() } });
             return None;

@@ -1,7 +1,10 @@
 //! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never waits.
-use crate::{AccountSettings, Effect, Input, ReplayError, Settings, Step, flow::Flow, links::InFlight, state::State};
+use crate::{
+    AccountSettings, Effect, Heard, Input, ReplayError, Settings, Step, application::Applying, flow::Flow, links::InFlight, operators::Desk, state::State,
+};
 use payterm_schema::{
     AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
+    application::Problem,
     device::Way,
     notice::{Phase, Screen},
     outcome::Class,
@@ -56,10 +59,15 @@ pub struct Machine {
     pub(crate) paper_wait: Millis,
     pub(crate) ways: Vec<Way>,
     pub(crate) pin_pad: bool,
+    /// A printer that can print.
+    pub(crate) printer: bool,
+    pub(crate) heard: BTreeMap<AccountId, Heard>,
     pub(crate) tags: u64,
     pub(crate) screen: Screen,
     /// When the result leaves the screen.
     pub(crate) screen_until: Option<Time>,
+    pub(crate) desk: Desk,
+    pub(crate) applying: Applying,
 }
 
 impl Machine {
@@ -84,9 +92,13 @@ impl Machine {
             paper_wait,
             ways: Vec::new(),
             pin_pad: false,
+            printer: false,
+            heard: BTreeMap::new(),
             tags: 0,
             screen: Screen::Idle,
             screen_until: None,
+            desk: Desk::default(),
+            applying: Applying::default(),
         })
     }
 
@@ -94,6 +106,7 @@ impl Machine {
     /// working keys the vault holds.
     pub fn boot(&mut self, now: Time, version: &str, with_keys: &[AccountId]) -> Step {
         self.now = now;
+        self.boot_operators();
         self.record(None, Record::Booted { version: version.into() });
         // Tags of different runs never meet: an answer to the last run's frame finds nobody here.
         self.tags = self.state.boots << 32;
@@ -111,19 +124,39 @@ impl Machine {
         self.ask_anew();
         self.strand();
         self.recover_papers();
-        self.show(Screen::Idle);
+        self.recover_application();
+        if let Some(language) = self.state.language {
+            self.effect(Effect::Speak(language));
+        }
+        self.show(self.rest_screen());
         self.finish_step()
     }
 
     /// Takes in what happened and answers what follows from it.
     pub fn handle(&mut self, input: Input, now: Time) -> Step {
         self.now = self.now.max(now);
+        let behind = matches!(
+            input,
+            Input::Devices { .. }
+                | Input::Host { .. }
+                | Input::Loaded { .. }
+                | Input::Printed { .. }
+                | Input::PrinterReady
+                | Input::Vault { .. }
+                | Input::SelfTested { .. }
+                | Input::Probe { .. }
+                | Input::Tms { .. }
+        );
+        if !behind || self.flow.is_some() {
+            self.in_use();
+        }
         match input {
             Input::Start { call, key, request } => self.start(call, key, *request),
             Input::Cancel { call, key, by } => self.cancel(call, &key, by),
             Input::Confirm { call, key, yes } => self.confirm(call, &key, yes),
-            Input::Devices { ways, pin_pad } => self.devices(ways, pin_pad),
+            Input::Devices { ways, pin_pad, printer } => self.devices(ways, pin_pad, printer),
             Input::Instrument(instrument) => self.instrument(instrument),
+            Input::Key(key) if self.desk_key(key) => {}
             Input::Key(key) => self.key(key),
             Input::PinDigits { tag, digits } => self.pin_digits(tag, digits),
             Input::Pin { tag, entry } => self.pin(tag, entry),
@@ -131,10 +164,19 @@ impl Machine {
             Input::Loaded { tag, found } => self.loaded(tag, found),
             Input::Printed { job, result } => self.printed(job, result),
             Input::PrinterReady => self.printer_ready(),
-            Input::Reprint { call, outcome } => self.reprint(call, *outcome),
+            Input::Reprint { call, outcome, copy } => self.reprint(call, *outcome, copy),
+            Input::Print { call, app, request, content } => self.print(call, app, request, *content),
+            Input::PrintReport { call, app, scope } => self.print_report(call, app, scope),
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
             Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
             Input::Resolve { call, txn, executed, reference, by } => self.resolve(call, txn, executed, reference, by),
+            Input::SelfTested { call, report, print } => self.self_tested(call, *report, print),
+            Input::Probe { call, account } => self.probe(call, &account),
+            Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
+            Input::Operators { call, request } => self.operators(call, request),
+            Input::Vault { tag, answer } => self.vault(tag, answer),
+            Input::Apply { call, by, step } => self.apply(call, &by, step),
+            Input::Tms { tag, event } => self.tms(tag, event),
         }
         self.finish_step()
     }
@@ -145,15 +187,16 @@ impl Machine {
         let links = self.links.values().map(|l| l.until).min();
         let papers = self.paper_due();
         let accounts = self.settings.accounts.iter().filter_map(|a| self.account_due(a)).min();
-        [flow, links, papers, accounts, self.screen_until].into_iter().flatten().min()
+        [flow, links, papers, accounts, self.screen_until, self.operators_due(), self.application_due()].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) -> Step {
         self.now = self.now.max(now);
         if self.screen_until.is_some_and(|t| t <= self.now) {
             self.screen_until = None;
-            self.show(Screen::Idle);
+            self.show(self.rest_screen());
         }
+        self.operators_timeout();
         self.silent_links();
         if self.flow.as_ref().and_then(Flow::until).is_some_and(|t| t <= self.now) {
             self.stage_timed_out();
@@ -177,6 +220,8 @@ impl Machine {
             self.drive_account(&id);
         }
         self.drive_papers();
+        self.drive_operators();
+        self.drive_application();
     }
 
     /// The durable state: equal after `replay(snapshot, tail)` (invariant 7).
@@ -194,6 +239,14 @@ impl Machine {
     }
     pub fn screen(&self) -> &Screen {
         &self.screen
+    }
+    /// The accounts whose hosts answered in this run.
+    pub fn heard(&self) -> &BTreeMap<AccountId, Heard> {
+        &self.heard
+    }
+    /// Why the terminal management could not be asked, while that is so.
+    pub fn application_problem(&self) -> Option<Problem> {
+        self.applying.problem
     }
     pub fn obligations(&self) -> &[Obligation] {
         &self.state.obligations

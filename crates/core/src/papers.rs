@@ -3,7 +3,7 @@ use crate::{Effect, Machine};
 use payterm_schema::{
     Fault, Notice, Outcome, Record, Time,
     config::DuplicatePolicy,
-    paper::{PaperJob, PaperKind, PaperState, PrintResult},
+    paper::{PaperContent, PaperJob, PaperKind, PaperState, PrintResult, SlipCopy},
     time::Millis,
 };
 
@@ -19,7 +19,7 @@ impl Machine {
         if !self.settings.printer {
             return;
         }
-        let job = PaperJob { id: self.state.last_job + 1, kind, state: PaperState::Waiting, attempts, problem: None, outcome: Box::new(outcome.clone()) };
+        let job = PaperJob::new(self.state.last_job + 1, kind, attempts, PaperContent::Outcome(Box::new(outcome.clone())));
         self.record(Some(outcome.txn), Record::PaperQueued { job: Box::new(job) });
     }
 
@@ -38,7 +38,7 @@ impl Machine {
         }
         let Some(job) = self.next_paper().cloned() else { return };
         self.printing = Some(job.id);
-        let txn = Some(job.outcome.txn);
+        let txn = job.transaction();
         self.record(txn, Record::PaperStarted { job: job.id });
         let duplicate = job.attempts > 0;
         self.effect(Effect::Print { job: Box::new(job), duplicate });
@@ -54,13 +54,14 @@ impl Machine {
 
     fn paper_ended(&mut self, job: u64, result: PrintResult) {
         let Some(paper) = self.state.papers.get(&job) else { return };
-        let txn = paper.outcome.txn;
+        let (txn, ended) = (paper.transaction(), paper.clone());
         let done = matches!(result, PrintResult::Confirmed | PrintResult::SentUnconfirmable);
         let hold = self.settings.paper.duplicate == DuplicatePolicy::Ask || paper.attempts >= UNCONFIRMED_MAX;
-        self.record(Some(txn), Record::PaperEnded { job, result, hold });
+        self.record(txn, Record::PaperEnded { job, result, hold });
         if done {
             self.paper_wait = Millis(i64::from(self.settings.paper.retry_ms));
             self.paper_not_before = self.now;
+            self.tell(Notice::Paper { job: PaperJob { state: PaperState::Done, problem: None, ..ended } });
         } else {
             self.paper_not_before = self.now + self.paper_wait;
             self.paper_wait = Millis((self.paper_wait.0 * 2).min(WAIT_MAX.0));
@@ -84,9 +85,13 @@ impl Machine {
         self.paper_not_before = self.now;
     }
 
-    pub(crate) fn reprint(&mut self, call: u64, outcome: Outcome) {
+    pub(crate) fn reprint(&mut self, call: u64, outcome: Outcome, copy: Option<SlipCopy>) {
         let kind = match outcome.status {
-            payterm_schema::Status::Approved if outcome.kind.row().slip => PaperKind::CustomerCopy,
+            payterm_schema::Status::Approved if outcome.kind.row().slip => match copy {
+                Some(SlipCopy::Merchant) => PaperKind::MerchantCopy,
+                Some(SlipCopy::Customer) | None => PaperKind::CustomerCopy,
+            },
+            payterm_schema::Status::Approved if outcome.kind == payterm_schema::Kind::Balance => PaperKind::BalanceSlip,
             payterm_schema::Status::Unknown => PaperKind::UnknownSlip,
             payterm_schema::Status::Approved
             | payterm_schema::Status::Running
@@ -102,12 +107,15 @@ impl Machine {
     }
 
     pub(crate) fn release_paper(&mut self, call: u64, job: u64, print: bool, by: String) {
-        match self.state.papers.get(&job).map(|p| (p.state, p.outcome.txn)) {
-            Some((PaperState::Held, txn)) => {
-                self.record(Some(txn), Record::PaperReleased { job, print, by });
+        match self.state.papers.get(&job).map(|p| (p.state, p.clone())) {
+            Some((PaperState::Held, paper)) => {
+                self.record(paper.transaction(), Record::PaperReleased { job, print, by });
+                if !print {
+                    self.tell(Notice::Paper { job: PaperJob { state: PaperState::GivenUp, ..paper } });
+                }
                 self.answer(call, Ok(()));
             }
-            Some((PaperState::Waiting | PaperState::Printing | PaperState::Done, _)) => {
+            Some((PaperState::Waiting | PaperState::Printing | PaperState::Done | PaperState::GivenUp, _)) => {
                 self.answer(call, Err(Fault::WrongState { rule: "the paper is not held".into() }))
             }
             None => self.answer(call, Err(Fault::not_found("paper", &job.to_string()))),

@@ -56,10 +56,11 @@ impl Machine {
         }
     }
 
-    pub(crate) fn devices(&mut self, ways: Vec<Way>, pin_pad: bool) {
+    pub(crate) fn devices(&mut self, ways: Vec<Way>, pin_pad: bool, printer: bool) {
         let changed = self.ways != ways;
         self.ways = ways;
         self.pin_pad = pin_pad;
+        self.printer = printer;
         if changed && let Some(Stage::Presenting { problem, .. }) = self.flow.as_ref().map(|f| f.stage.clone()) {
             self.present(problem);
         }

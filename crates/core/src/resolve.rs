@@ -1,5 +1,5 @@
 //! What a request does to its original, and what a person found out about one that is in doubt.
-use crate::Machine;
+use crate::{Machine, view};
 use payterm_schema::{
     Fault, Kind, Notice, Outcome, Record, Status,
     host::FrameTrace,
@@ -71,9 +71,9 @@ impl Machine {
         // While the obligation is there, the fold knows what was counted.
         if let Some(mut outcome) = told.clone().filter(|o| o.status == Status::Unknown) {
             if executed {
-                crate::view::approved(&mut outcome, Authority::Host, self.now);
+                self.approve(&mut outcome, Authority::Host);
             } else {
-                crate::view::ended(&mut outcome, Status::Declined, "resolved-not-executed", Class::C, self.now);
+                view::ended(&mut outcome, Status::Declined, "resolved-not-executed", Class::C, self.now);
             }
             for o in &stuck {
                 self.record(Some(txn), Record::ObligationEnded { txn, stan: o.plan.stan, how: how.clone(), trace: FrameTrace::default() });

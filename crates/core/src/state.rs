@@ -1,17 +1,23 @@
 //! The durable state: a fold over the journal's records, and nothing else.
-use crate::ReplayError;
+use crate::{ReplayError, Staff};
 use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
-    host::MacVerdict,
+    application::Application,
+    host::{MacVerdict, Wallet},
     kind::{CardRule, Recovery, Side},
+    operator::{OperatorEvent, Purpose, Role},
     outcome::{Forwarding, Status},
-    paper::{PaperJob, PaperState, PrintResult},
+    paper::{PaperContent, PaperJob, PaperState, PrintResult},
     record::{Due, Duty, Entry, Obligation, ObligationState},
-    time::Millis,
+    time::{Millis, Time},
+    totals::{Scope, Total},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Everything that a restart must know. Bounded: the running request, what it owes, open papers, totals per account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +40,16 @@ pub struct State {
     pub voidable: BTreeSet<u64>,
     /// Papers that are not done, by job.
     pub papers: BTreeMap<u64, PaperJob>,
+    /// The application for a terminal; shared, because who looks at the state takes a copy of it.
+    #[serde(default)]
+    pub application: Option<Arc<Application>>,
     /// `seq` of the last snapshot.
     pub snapshot_seq: u64,
+    /// Chosen at run time; none = the configuration's.
+    #[serde(default)]
+    pub language: Option<payterm_schema::config::Language>,
+    #[serde(default)]
+    pub staff: Staff,
 }
 
 /// What belongs to an account (host-protocol §10).
@@ -54,6 +68,16 @@ pub struct Ledger {
     pub mac_failures: u64,
     /// Processing requirement that nobody has acted on yet.
     pub requirement: u8,
+    /// Approvals of the open batch by organisation, kind and operator, and when the first one was.
+    #[serde(default)]
+    pub totals: Vec<Total>,
+    #[serde(default)]
+    pub totals_since: Option<Time>,
+    /// The same since the last shift report.
+    #[serde(default)]
+    pub shift: Vec<Total>,
+    #[serde(default)]
+    pub shift_since: Option<Time>,
 }
 
 impl Default for Ledger {
@@ -69,6 +93,10 @@ impl Default for Ledger {
             credit_minor: 0,
             mac_failures: 0,
             requirement: 0,
+            totals: Vec::new(),
+            totals_since: None,
+            shift: Vec::new(),
+            shift_since: None,
         }
     }
 }
@@ -111,6 +139,7 @@ impl State {
         }
         let broken = |rule| ReplayError::Inconsistent { seq: entry.seq, rule };
         self.seq = entry.seq;
+        self.staff.seen = entry.at;
         match &entry.record {
             Record::Booted { .. } => self.boots += 1,
             Record::Started { txn, key, hash, request, view } => {
@@ -188,7 +217,7 @@ impl State {
                     self.accounts.entry(account.clone()).or_default().mac_failures += 1;
                 }
             }
-            Record::Outcome { outcome } => self.outcome(outcome),
+            Record::Outcome { outcome } => self.outcome(entry.at, outcome),
             Record::Voided { txn, .. } => {
                 self.voidable.remove(txn);
             }
@@ -262,8 +291,12 @@ impl State {
             }
             Record::SignInFailed { account, .. } | Record::SignedOut { account, .. } => self.accounts.entry(account.clone()).or_default().signed_in = false,
             Record::Requirement { account, digit } => self.accounts.entry(account.clone()).or_default().requirement = *digit,
+            Record::Application { application } => self.application = Some(Arc::new((**application).clone())),
             Record::PaperQueued { job } => {
                 self.last_job = job.id;
+                if matches!(&job.content, PaperContent::Totals(report) if report.scope == Scope::Shift) && job.attempts == 0 {
+                    self.begin_shift();
+                }
                 self.papers.insert(job.id, (**job).clone());
             }
             Record::PaperStarted { job } => {
@@ -273,6 +306,8 @@ impl State {
                 }
             }
             Record::PaperEnded { job, result, hold } => self.paper_ended(*job, result, *hold),
+            Record::SelfTested { .. } => {}
+            Record::LanguageSet { language, .. } => self.language = Some(*language),
             Record::PaperReleased { job, print, .. } => {
                 if !print {
                     self.papers.remove(job);
@@ -280,8 +315,37 @@ impl State {
                     p.state = PaperState::Waiting;
                 }
             }
+            Record::Operator { event } => {
+                self.staff.apply(entry.at, event);
+                if let OperatorEvent::LoggedOn { operator } = event
+                    && operator.role() == Role::Cashier
+                    && self.staff.shift_of.replace(operator.clone()).is_some_and(|before| before != *operator)
+                {
+                    self.begin_shift();
+                }
+                if let OperatorEvent::Right { operator, purpose: Purpose::Approve } = event
+                    && let Some(r) = self.running.as_mut().filter(|r| Some(r.txn) == entry.txn)
+                {
+                    r.view.approved_by = Some(operator.to_string());
+                }
+            }
         }
         Ok(())
+    }
+
+    /// The application as the journal has it: the settings of a machine are made with what it was granted, before it is replayed.
+    pub fn application_in(snapshot: Option<&str>, tail: &[Entry]) -> Result<Option<Application>, ReplayError> {
+        #[derive(Deserialize)]
+        struct Kept {
+            #[serde(default)]
+            application: Option<Application>,
+        }
+        let in_tail = tail.iter().rev().find_map(|e| if let Record::Application { application } = &e.record { Some((**application).clone()) } else { None });
+        match (in_tail, snapshot) {
+            (Some(a), _) => Ok(Some(a)),
+            (None, Some(json)) => Ok(serde_json::from_str::<Kept>(json)?.application),
+            (None, None) => Ok(None),
+        }
     }
 
     fn landed(&mut self, txn: u64) {
@@ -311,7 +375,7 @@ impl State {
         self.owing.retain(|t, told| !told.status.is_final() || open.iter().any(|o| o.txn == *t));
     }
 
-    fn outcome(&mut self, outcome: &Outcome) {
+    fn outcome(&mut self, at: Time, outcome: &Outcome) {
         if self.running.as_ref().is_some_and(|r| r.txn == outcome.txn) {
             self.running = None;
         }
@@ -323,8 +387,8 @@ impl State {
         }
         if outcome.status == Status::Approved {
             match (counted, &outcome.forwarding) {
-                (false, _) => self.count(outcome, true),
-                (true, Some(Forwarding::Refused(_))) => self.count(outcome, false),
+                (false, _) => self.count(at, outcome, true),
+                (true, Some(Forwarding::Refused(_))) => self.count(at, outcome, false),
                 (true, _) => {}
             }
             if outcome.kind.keeps_pan() && self.obligations.iter().any(|o| o.sealed == Some(outcome.txn)) {
@@ -333,23 +397,40 @@ impl State {
         }
     }
 
+    /// The shift's totals begin at zero.
+    pub(crate) fn begin_shift(&mut self) {
+        for ledger in self.accounts.values_mut() {
+            ledger.shift.clear();
+            ledger.shift_since = None;
+        }
+    }
+
     /// `add` = false: an advice that was counted is refused.
-    fn count(&mut self, outcome: &Outcome, add: bool) {
+    fn count(&mut self, at: Time, outcome: &Outcome, add: bool) {
         let (Some(account), Some(minor)) = (&outcome.account, outcome.sums.amount) else { return };
         let ledger = self.accounts.entry(account.clone()).or_default();
         // A tip is added to its sale, which is counted.
         let (one, minor) = if outcome.kind == Kind::TipAdjust { (0, outcome.sums.tip.unwrap_or(0)) } else { (1, minor) };
-        let (count, sum) = match outcome.kind.row().side {
-            Side::Debit => (&mut ledger.debit_count, &mut ledger.debit_minor),
-            Side::Credit => (&mut ledger.credit_count, &mut ledger.credit_minor),
-            Side::None => return,
+        let side = match outcome.kind.row().side {
+            Side::Debit => Some((&mut ledger.debit_count, &mut ledger.debit_minor)),
+            Side::Credit => Some((&mut ledger.credit_count, &mut ledger.credit_minor)),
+            Side::None => None,
         };
-        if add {
-            *count += one;
-            *sum += minor;
-        } else {
-            *count = count.saturating_sub(one);
-            *sum = sum.saturating_sub(minor);
+        match (side, add) {
+            (Some((count, sum)), true) => (*count, *sum) = (*count + one, *sum + minor),
+            (Some((count, sum)), false) => (*count, *sum) = (count.saturating_sub(one), sum.saturating_sub(minor)),
+            (None, _) => {}
+        }
+        if outcome.kind.row().slip {
+            let organisation = outcome.organisation.as_deref().or(outcome.wallet.map(Wallet::name)).unwrap_or_default();
+            for (rows, since) in [(&mut ledger.totals, &mut ledger.totals_since), (&mut ledger.shift, &mut ledger.shift_since)] {
+                if add {
+                    Total::add(rows, organisation, outcome.kind, &outcome.operator, minor);
+                    since.get_or_insert(at);
+                } else {
+                    Total::take(rows, organisation, outcome.kind, &outcome.operator, minor);
+                }
+            }
         }
     }
 

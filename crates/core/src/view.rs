@@ -6,7 +6,7 @@ use payterm_schema::{
 };
 
 /// A request that was just accepted. `account`: the one it goes to as far as that can be told before the instrument.
-pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings, account: &AccountSettings, now: Time) -> Outcome {
+pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings, operator: String, account: &AccountSettings, now: Time) -> Outcome {
     Outcome {
         key: key.clone(),
         txn,
@@ -22,7 +22,8 @@ pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings,
         account: None,
         merchant: None,
         terminal: None,
-        operator: settings.operator.clone(),
+        operator,
+        approved_by: None,
         entry: None,
         wallet: None,
         masked_pan: None,

@@ -107,7 +107,7 @@ impl Machine {
     fn wallet_paid(&mut self, txn: u64, stan: Stan, answer: &HostAnswer, trace: FrameTrace) {
         let Some(mut outcome) = self.told(txn) else { return };
         view::with_answer(&mut outcome, answer);
-        view::approved(&mut outcome, Authority::Host, self.now);
+        self.approve(&mut outcome, Authority::Host);
         self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::RequestAnswered, trace });
         self.finish(outcome);
     }

@@ -22,7 +22,7 @@ struct Till {
 }
 impl Till {
     fn new() -> Self {
-        let account = r#"{"account":[{"id":"a","profile":"x","merchant":"898310000000001","terminal":"10000001","currency":"CNY","address":"127.0.0.1:1"}]}"#;
+        let account = r#"{"account":[{"id":"a","profile":"x","merchant":"898310000000001","terminal":"10000001","currency":"CNY","address":"127.0.0.1:1"}],"operators":{"required":false}}"#;
         let config: Config = serde_json::from_str(account).unwrap();
         let rule = |class, reverse| CodeRule { class, again: Again::Never, reverse };
         let codes = [("00", rule(Class::A, false)), ("K4", rule(Class::A, false)), ("W1", rule(Class::P, false)), ("Z9", rule(Class::E, true))];
@@ -44,14 +44,16 @@ impl Till {
             paper: config.paper,
             place: Place::default(),
             operator: "01".into(),
+            operators: config.operators,
             test: true,
             printer: false,
             chip: false,
             snapshot_every: 1_000,
+            tms: None,
         };
         let mut till = Self { machine: Machine::replay(settings, None, []).unwrap(), ended: Vec::new(), sent: None, pin: None };
         till.machine.boot(NOW, "test", &[]);
-        till.input(Input::Devices { ways: vec![Way::Swipe, Way::Scan], pin_pad: true });
+        till.input(Input::Devices { ways: vec![Way::Swipe, Way::Scan], pin_pad: true, printer: true });
         till
     }
     fn input(&mut self, input: Input) {

@@ -12,6 +12,8 @@
 //! | `pin` | `pin`: digits, `cancel` or `bypass` |
 //! | `key` | `key`: `confirm`, `cancel` or a digit |
 //! | `paper-out`, `printer` | `on`: paper is out; printer is online |
+//! | `cover` | `on`: the printer's cover is open |
+//! | `blind` | `device`, `on`: its self-test finds that it reads nothing |
 //! | `plug`, `panic` | `device`; `on` for `plug` |
 //! | `hang` | `device`, `ms` |
 //! | `screen` | `contains`, `timeout_ms`; answers `lines` |
@@ -210,6 +212,8 @@ impl Line<'_> {
             }
             "paper-out" => hub.paper_out(self.device, Self::need("on", self.on)?).map(|()| done),
             "printer" => hub.printer_online(self.device, Self::need("on", self.on)?).map(|()| done),
+            "cover" => hub.cover_open(self.device, Self::need("on", self.on)?).map(|()| done),
+            "blind" => hub.blind(Self::need("device", self.device)?, Self::need("on", self.on)?).map(|()| done),
             "plug" => hub.plug(Self::need("device", self.device)?, Self::need("on", self.on)?).map(|()| done),
             "panic" => hub.panic(Self::need("device", self.device)?).map(|()| done),
             "hang" => {
@@ -471,6 +475,12 @@ impl Hands {
     }
     pub fn printer_online(&mut self, online: bool) -> Result<(), HandsError> {
         self.ask(&Line { verb: "printer", on: Some(online), ..Line::default() }).map(drop)
+    }
+    pub fn cover_open(&mut self, open: bool) -> Result<(), HandsError> {
+        self.ask(&Line { verb: "cover", on: Some(open), ..Line::default() }).map(drop)
+    }
+    pub fn blind(&mut self, device: &str, blind: bool) -> Result<(), HandsError> {
+        self.ask(&Line { verb: "blind", device: Some(device), on: Some(blind), ..Line::default() }).map(drop)
     }
     pub fn plug(&mut self, device: &str, plugged: bool) -> Result<(), HandsError> {
         self.ask(&Line { verb: "plug", device: Some(device), on: Some(plugged), ..Line::default() }).map(drop)

@@ -3,7 +3,7 @@
 //! A driver waits on its own condition variable and hands wait on another, all under one lock: an event is handed over at
 //! once, nobody polls. The lock is never held across a caller's code.
 use crate::{DeviceError, Interrupt, SourceEvent};
-use payterm_schema::{DeviceKind, Instrument, device::Way, secret::Pin};
+use payterm_schema::{DeviceKind, Instrument, device::Way, secret::Pin, selftest::Finding};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -77,6 +77,9 @@ pub(crate) struct Slot {
     pub(crate) lines: Vec<String>,
     pub(crate) paper_out: bool,
     pub(crate) offline: bool,
+    pub(crate) cover_open: bool,
+    /// The reader answers and reads nothing: a worn head, a covered window.
+    blind: bool,
     papers: VecDeque<String>,
     printed: u64,
 }
@@ -130,6 +133,8 @@ impl Slot {
             lines: Vec::new(),
             paper_out: false,
             offline: false,
+            cover_open: false,
+            blind: false,
             papers: VecDeque::new(),
             printed: 0,
         }
@@ -173,6 +178,9 @@ impl Slot {
     pub(crate) fn end_pin(&mut self) {
         self.pin_asked = false;
         self.pins.retain(|(_, keep)| *keep == Keep::Queued);
+    }
+    pub(crate) fn probe(&self) -> Finding {
+        if self.blind { Finding::failed("reads-nothing") } else { Finding::works() }
     }
     pub(crate) fn print(&mut self, text: &str) {
         if self.papers.len() == PAPERS_KEPT {
@@ -385,6 +393,13 @@ impl Hub {
     }
     pub fn printer_online(&self, device: Option<&str>, online: bool) -> Result<(), Refused> {
         self.change_printer(device, |slot| slot.offline = !online)
+    }
+    pub fn cover_open(&self, device: Option<&str>, open: bool) -> Result<(), Refused> {
+        self.change_printer(device, |slot| slot.cover_open = open)
+    }
+    /// The device's self-test finds that it reads nothing.
+    pub fn blind(&self, device: &str, blind: bool) -> Result<(), Refused> {
+        self.change(device, |slot| slot.blind = blind)
     }
     /// Unplugged, every command of the device fails and it cannot be opened.
     pub fn plug(&self, device: &str, plugged: bool) -> Result<(), Refused> {

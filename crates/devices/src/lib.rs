@@ -22,6 +22,7 @@ use payterm_schema::{
     device::{Key, Way},
     paper::PrintResult,
     secret::Pin,
+    selftest::{Finding, Verdict},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -46,12 +47,29 @@ pub trait Source: Send {
     fn disarm(&mut self) -> Result<(), DeviceError>;
     /// Makes the `next` under way (or, without one, the following `next`) return `Ok(None)` at once.
     fn interrupt(&self) -> Interrupt;
+    /// Looks whether the device works, armed or not, without a customer. Default: it is open.
+    fn self_test(&mut self) -> Result<Finding, DeviceError> {
+        Ok(Finding::works())
+    }
 }
 
 /// A customer's or cashier's display.
 pub trait Display: Send {
     /// Replaces what is shown.
     fn show(&mut self, lines: &[String]) -> Result<(), DeviceError>;
+    /// Shows a pattern; what was shown before is shown again by the caller. Default: only that.
+    fn self_test(&mut self) -> Result<Finding, DeviceError> {
+        self.show(&pattern())?;
+        Ok(Finding::works())
+    }
+}
+
+/// What a display shows in its self-test: every ASCII character, and some that take two columns.
+pub fn pattern() -> Vec<String> {
+    let ascii: Vec<u8> = (b' '..=b'~').collect();
+    let mut lines: Vec<String> = ascii.chunks(16).map(|row| String::from_utf8_lossy(row).into_owned()).collect();
+    lines.push("\u{4ed8}\u{6b3e}\u{25a0}\u{25a1}\u{00a5}".into());
+    lines
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +101,20 @@ impl PrinterStatus {
             Self { .. } => None,
         }
     }
+    /// The same as a finding; paper near its end is one too.
+    pub fn finding(&self) -> Finding {
+        match self {
+            Self { cover_open: true, .. } => Finding::failed("cover-open"),
+            Self { paper: PaperLevel::Out, .. } => Finding::failed("paper-out"),
+            Self { error: Some(e), .. } if e.contains("cutter") => Finding::failed("cutter"),
+            Self { error: Some(e), .. } => Finding::failed("printer-error").with("why", e),
+            Self { online: false, .. } => Finding::failed("printer-offline"),
+            Self { paper: PaperLevel::NearEnd, .. } => Finding::degraded("paper-near-end"),
+            // It cannot be asked: nothing is known against it.
+            Self { back_channel: false, .. } => Finding::new(Verdict::Passed, "not-askable"),
+            Self { .. } => Finding::works(),
+        }
+    }
 }
 
 /// One paper in both forms; a driver takes the one that its device understands.
@@ -99,6 +131,10 @@ pub trait Printer: Send {
     /// Prints and waits for the confirmation. Every call is an attempt of its own: an answer to an earlier one is never
     /// taken for this one's. Returns within the device's `command_timeout_ms`.
     fn print(&mut self, job: &PrintJob) -> PrintResult;
+    /// What [`Printer::status`] says; nothing is printed.
+    fn self_test(&mut self) -> Result<Finding, DeviceError> {
+        self.status().map(|s| s.finding())
+    }
 }
 
 /// An opened device.

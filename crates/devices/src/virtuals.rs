@@ -3,7 +3,14 @@ use crate::{
     DeviceError, Display, Driver, Encipher, Env, Interrupt, PaperLevel, PrintJob, Printer, PrinterStatus, Source, SourceEvent,
     hub::{PinAct, Port},
 };
-use payterm_schema::{DeviceKind, Money, Pan, PinPad, config::DeviceConfig, device::Way, paper::PrintResult, secret::PinEntry};
+use payterm_schema::{
+    DeviceKind, Money, Pan, PinPad,
+    config::DeviceConfig,
+    device::Way,
+    paper::PrintResult,
+    secret::{Pin, PinEntry},
+    selftest::Finding,
+};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
@@ -60,6 +67,10 @@ impl Source for Reader {
     fn interrupt(&self) -> Interrupt {
         self.port.interrupt()
     }
+    /// The device answers, and takes orders: it is armed as it was.
+    fn self_test(&mut self) -> Result<Finding, DeviceError> {
+        self.port.now(|slot| slot.probe())
+    }
 }
 
 struct Screen {
@@ -68,6 +79,12 @@ struct Screen {
 impl Display for Screen {
     fn show(&mut self, lines: &[String]) -> Result<(), DeviceError> {
         self.port.now(|slot| slot.lines = lines.to_vec())
+    }
+    fn self_test(&mut self) -> Result<Finding, DeviceError> {
+        let shown = crate::pattern();
+        self.show(&shown)?;
+        let seen = self.port.now(|slot| slot.lines == shown)?;
+        Ok(if seen { Finding::works() } else { Finding::failed("not-shown") })
     }
 }
 
@@ -85,7 +102,7 @@ impl Printer for Paper {
         self.port.now(|slot| PrinterStatus {
             online: !slot.offline,
             paper: if slot.paper_out { PaperLevel::Out } else { PaperLevel::Enough },
-            cover_open: false,
+            cover_open: slot.cover_open,
             error: None,
             back_channel: true,
         })
@@ -142,5 +159,14 @@ impl PinPad for Pad {
     }
     fn interrupt(&self) -> Interrupt {
         self.port.interrupt()
+    }
+    /// A made-up PIN is enciphered for each account and thrown away: that its key is there, only its use shows.
+    fn self_test(&mut self, slots: &[String]) -> Finding {
+        if let Err(e) = self.port.now(|_| ()) {
+            return Finding::failed("device-failed").with("why", e);
+        }
+        let (Some(pin), Ok(pan)) = (Pin::parse("0000"), Pan::parse("6200000000000000000")) else { return Finding::works() };
+        let without: Vec<&str> = slots.iter().filter(|s| (self.encipher)(s, &pin, &pan).is_err()).map(String::as_str).collect();
+        if without.is_empty() { Finding::works() } else { Finding::degraded("pin-keys-missing").with("account", without.join(" ")) }
     }
 }

@@ -8,6 +8,7 @@ use payterm_schema::{
     DeviceKind,
     config::{DeviceConfig, PrinterConfirm},
     paper::PrintResult,
+    selftest::Verdict,
 };
 use std::{
     sync::Arc,
@@ -230,4 +231,27 @@ fn config_rules_are_named() {
     assert_eq!(try_open(&wrong).err().unwrap().to_string(), "device printer: kind: this driver does not serve devices of this kind");
     wrong.driver = "none".into();
     assert_eq!(try_open(&wrong).err().unwrap().to_string(), "device printer: driver: no registered driver has this name");
+}
+
+#[test]
+fn the_self_test_says_what_stands_in_the_way() {
+    for soft in each_way() {
+        let mut d = driver(&soft, None, 10_000);
+        let mut found = || d.self_test().map(|f| (f.verdict, f.code)).unwrap();
+        let is = |verdict, code: &str| (verdict, code.to_owned());
+        assert_eq!(found(), is(Verdict::Passed, "works"));
+        soft.near_end(true);
+        assert_eq!(found(), is(Verdict::Degraded, "paper-near-end"));
+        soft.paper_out(true);
+        assert_eq!(found(), is(Verdict::Failed, "paper-out"));
+        soft.cover_open(true);
+        assert_eq!(found(), is(Verdict::Failed, "cover-open"));
+        assert!(soft.papers().is_empty(), "nothing is printed");
+    }
+    let soft = SoftPrinter::start().unwrap();
+    let mut d = driver(&soft, Some(PrinterConfirm::None), 1_000);
+    assert_eq!(d.self_test().unwrap().code, "not-askable");
+    soft.kill();
+    let mut d = driver(&soft, None, 1_000);
+    assert!(d.self_test().is_err(), "nobody is there");
 }

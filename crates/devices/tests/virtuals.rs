@@ -13,6 +13,7 @@ use payterm_schema::{
     device::{Key, Way},
     paper::PrintResult,
     secret::PinEntry,
+    selftest::Finding,
 };
 use std::{
     io::{BufRead, BufReader, Write},
@@ -542,4 +543,42 @@ fn another_user_is_turned_away() {
         assert!(out.status.success(), "uid {uid}: {}", String::from_utf8_lossy(&out.stdout));
         assert!(String::from_utf8_lossy(&out.stdout).contains("1 passed"));
     }
+}
+
+#[test]
+fn every_virtual_device_tests_itself() {
+    let w = World::new();
+    let mut hands = w.hands();
+    let kinds = [DeviceKind::MagneticReader, DeviceKind::ChipReader, DeviceKind::ContactlessReader, DeviceKind::Scanner, DeviceKind::Keypad];
+    for kind in kinds {
+        let name = kind.name().replace('_', "-");
+        let mut s = w.source(kind);
+        s.arm(&[Way::Swipe, Way::Scan]).unwrap();
+        assert_eq!(s.self_test().unwrap(), Finding::works(), "{name}");
+        hands.blind(&name, true).unwrap();
+        assert_eq!(s.self_test().unwrap(), Finding::failed("reads-nothing"), "{name}");
+        hands.blind(&name, false).unwrap();
+        if kind == DeviceKind::MagneticReader {
+            // A test between arming and the customer takes nothing from either.
+            hands.swipe(PAN, "3012", When::Now).unwrap();
+            assert_eq!(s.self_test().unwrap(), Finding::works());
+            assert!(matches!(s.next(LONG).unwrap(), Some(SourceEvent::Instrument(Instrument::Swiped(_)))));
+        }
+        hands.plug(&name, false).unwrap();
+        assert!(s.self_test().is_err(), "{name}");
+    }
+    let mut p = w.printer(None);
+    for (on, code) in [(true, "cover-open"), (false, "works")] {
+        hands.cover_open(on).unwrap();
+        assert_eq!(p.self_test().unwrap().code, code);
+    }
+    let Driver::Display(mut d) = w.open(DeviceKind::Display, None).unwrap() else { panic!() };
+    assert_eq!(d.self_test().unwrap(), Finding::works());
+    assert_eq!(hands.screen().unwrap(), payterm_devices::pattern());
+    // A pad without the key of an account says which.
+    let encipher = Arc::new(|slot: &str, _: &payterm_schema::secret::Pin, _: &Pan| if slot == "b" { Err("no key".into()) } else { Ok(PinBlock::new([0; 8])) });
+    let w = World { env: Env { hub: Hub::new(), encipher }, server: None, ..w };
+    let Driver::PinPad(mut pad) = w.open(DeviceKind::PinPad, None).unwrap() else { panic!() };
+    assert_eq!(pad.self_test(&["a".into()]), Finding::works());
+    assert_eq!(pad.self_test(&["a".into(), "b".into()]), Finding::degraded("pin-keys-missing").with("account", "b"));
 }

@@ -5,6 +5,7 @@ use crate::{
     ledger::{self, Balance, LedgerError, Posting, Report},
     mishap::Mishaps,
     server,
+    tms::{self, Desk, TmsError},
     wire::{Wire, WireError},
     world::World,
 };
@@ -35,6 +36,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// PEM files of the certificate chain and its key: TLS on every listener.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Where the terminal management listens; needs a state directory. None: there is none.
+    pub tms: Option<SocketAddr>,
     /// Connections at a time. Default 256.
     pub max_connections: usize,
     /// A connection without a request for so long is closed. Default 120 s.
@@ -50,6 +53,7 @@ impl Default for Options {
             listen: vec![Listen { profile: None, address: SocketAddr::from(([127, 0, 0, 1], 0)) }],
             state: None,
             tls: None,
+            tms: None,
             max_connections: 256,
             idle: Duration::from_secs(120),
             frame: Duration::from_secs(10),
@@ -112,6 +116,10 @@ pub enum AcquirerError {
     Bank(#[from] BankError),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error(transparent)]
+    Tms(#[from] TmsError),
+    #[error("the terminal management needs a state directory")]
+    TmsState,
 }
 
 /// Counters since the start.
@@ -141,6 +149,7 @@ pub(crate) struct Shared {
     pub options: Options,
     pub mishaps: Mishaps,
     pub counters: Counters,
+    pub tms: Option<Arc<Mutex<Desk>>>,
     bank: Mutex<Bank>,
     /// How often each rule with `times` fitted.
     rounds: Mutex<BTreeMap<usize, u32>>,
@@ -174,6 +183,9 @@ pub fn now() -> Time {
     Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Name of the terminal management among the listeners.
+pub const TMS: &str = "tms";
+
 pub struct Acquirer;
 
 impl Acquirer {
@@ -195,12 +207,30 @@ impl Acquirer {
             addrs.insert(profile.to_owned(), listener.local_addr().map_err(fail)?);
             listeners.push((listener, wire));
         }
+        let mut management = None;
+        if let Some(address) = options.tms {
+            let state = options.state.as_deref().ok_or(AcquirerError::TmsState)?;
+            let (tls, signer) = tms::identity(state)?;
+            let desk = Arc::new(Mutex::new(Desk::open(&tms::dir(state), Arc::clone(&world), signer, addrs.clone()).map_err(TmsError::from)?));
+            let fail = |cause| AcquirerError::Listen { address, cause };
+            let listener = runtime.block_on(TcpListener::bind(address)).map_err(fail)?;
+            addrs.insert(TMS.to_owned(), listener.local_addr().map_err(fail)?);
+            management = Some((listener, tls, desk));
+        }
         let control = match &options.state {
             Some(dir) => Some(runtime.block_on(async { control::bind(dir) })?),
             None => None,
         };
-        let shared =
-            Arc::new(Shared { world, options, mishaps: Mishaps::default(), counters: Counters::default(), bank: Mutex::new(bank), rounds: Mutex::default() });
+        let desk = management.as_ref().map(|(_, _, desk)| Arc::clone(desk));
+        let shared = Arc::new(Shared {
+            world,
+            options,
+            mishaps: Mishaps::default(),
+            counters: Counters::default(),
+            tms: desk,
+            bank: Mutex::new(bank),
+            rounds: Mutex::default(),
+        });
         let (stop, mut stopped) = watch::channel(false);
         let inner = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -210,6 +240,9 @@ impl Acquirer {
                 runtime.block_on(async {
                     for (listener, wire) in listeners {
                         tokio::spawn(server::accept(listener, wire, tls.clone(), Arc::clone(&inner)));
+                    }
+                    if let Some((listener, tls, desk)) = management {
+                        tokio::spawn(tms::serve(listener, tls, desk));
                     }
                     if let Some(c) = control {
                         tokio::spawn(control::serve(c, Arc::clone(&inner)));

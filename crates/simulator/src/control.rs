@@ -1,12 +1,16 @@
 //! The control socket `STATE/control.sock` (mode 0600): one JSON object a line, one answer a line. It is how mishaps are
 //! ordered while the acquirer runs.
-use crate::{acquirer::Shared, mishap};
+use crate::{
+    acquirer::Shared,
+    mishap,
+    tms::{Decision, Desk, Held},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -35,6 +39,10 @@ pub enum Command {
     Unblock { card: String },
     /// Counters.
     Stats,
+    /// Applications for a terminal.
+    Applications,
+    /// A person's word on one.
+    Decide { id: String, decision: Decision },
 }
 
 /// `{"ok":true, ...}` or `{"ok":false,"error":"..."}`.
@@ -49,6 +57,8 @@ pub struct Reply {
     pub cleared: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<crate::acquirer::Stats>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applications: Option<Vec<Held>>,
 }
 impl Reply {
     fn error(text: impl ToString) -> Self {
@@ -124,8 +134,18 @@ fn run(shared: &Shared, command: Command) -> Reply {
             Ok(false) => Reply::error(format!("card {card}: no wrong PIN is counted")),
             Err(e) => Reply::error(e),
         },
+        Command::Applications => desk(shared).map_or_else(Reply::error, |d| Reply { applications: Some(d.all().cloned().collect()), ..ok }),
+        Command::Decide { id, decision } => {
+            let decided = desk(shared).and_then(|mut d| d.decide(&id, decision).map_err(|e| e.to_string()));
+            decided.map_or_else(Reply::error, |held| Reply { applications: Some(vec![held]), ..ok })
+        }
         Command::Stats => Reply { stats: Some(shared.stats()), ..ok },
     }
+}
+
+fn desk(shared: &Shared) -> Result<MutexGuard<'_, Desk>, String> {
+    let desk = shared.tms.as_ref().ok_or("there is no terminal management here: serve --tms")?;
+    Ok(desk.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Sends one command to the acquirer that runs on this state directory.

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod mishap;
 mod server;
 mod service;
+pub mod tms;
 pub mod wire;
 pub mod world;
 

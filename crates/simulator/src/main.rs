@@ -6,6 +6,7 @@ use payterm_simulator::{
     control::{self, Command},
     journal, keys, ledger,
     mishap::{Mishap, Plan},
+    tms::Decision,
     world::{Code, World},
 };
 use rusqlite::{Connection, OpenFlags};
@@ -44,6 +45,11 @@ enum Run {
     },
     /// Counters of the running acquirer.
     Stats(At),
+    /// Applications for a terminal.
+    Applications {
+        #[command(subcommand)]
+        action: Applications,
+    },
     /// All postings of the ledger.
     Ledger(At),
     /// Balances of all ledger accounts.
@@ -76,6 +82,30 @@ enum Run {
         /// Name of the account, `cup`.
         #[arg(long)]
         account: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Applications {
+    /// All of them.
+    List(At),
+    /// Approves one that is in review, and gives it an account of the world.
+    Approve {
+        #[command(flatten)]
+        at: At,
+        id: String,
+        /// This account; else one that no other application has.
+        #[arg(long)]
+        account: Option<String>,
+    },
+    /// Rejects one that is in review.
+    Reject {
+        #[command(flatten)]
+        at: At,
+        id: String,
+        /// Up to 200 characters.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -122,6 +152,9 @@ struct Serve {
     /// PEM private key.
     #[arg(long, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// The terminal management listens here (HTTPS); its CA and signing key are written to STATE/tms.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    tms: Option<std::net::SocketAddr>,
     /// Seconds after which a silent connection is closed.
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     idle: u64,
@@ -200,6 +233,7 @@ fn serve(s: Serve) -> Result<ExitCode> {
         listen: s.listen,
         state: (!s.fast).then_some(s.state),
         tls: s.tls_cert.zip(s.tls_key),
+        tms: s.tms,
         idle: std::time::Duration::from_secs(s.idle),
         log: !s.fast,
         ..Options::default()
@@ -243,6 +277,14 @@ fn run(run: Run) -> Result<ExitCode> {
         Run::Mishaps(at) => reply(&mut out, &at, &Command::Mishaps)?,
         Run::ClearMishaps(at) => reply(&mut out, &at, &Command::Clear)?,
         Run::Unblock { at, card } => reply(&mut out, &at, &Command::Unblock { card })?,
+        Run::Applications { action } => {
+            let (at, command) = match action {
+                Applications::List(at) => (at, Command::Applications),
+                Applications::Approve { at, id, account } => (at, Command::Decide { id, decision: Decision::Approve { account } }),
+                Applications::Reject { at, id, reason } => (at, Command::Decide { id, decision: Decision::Reject { reason } }),
+            };
+            applications(&mut out, &at, &command)?;
+        }
         Run::Stats(at) => reply(&mut out, &at, &Command::Stats)?,
         Run::Ledger(at) => {
             let all = ledger::postings(&open(&at.state)?)?;
@@ -343,6 +385,20 @@ fn run(run: Run) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn applications(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
+    let all = control::send(&at.state, command)?.applications.unwrap_or_default();
+    if at.json {
+        return json(out, &all);
+    }
+    for h in all {
+        let (s, word) = (&h.submission, format!("{:?}", h.verdict));
+        let given = h.account.map(|a| format!("  account {a}")).unwrap_or_default();
+        let reason = h.reason.map(|r| format!("  {r}")).unwrap_or_default();
+        writeln!(out, "{}  {:<8}  revision {}  {}  {}{given}{reason}", s.application, word, s.revision, h.received.text(480), s.draft.name)?;
+    }
+    Ok(())
 }
 
 fn reply(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {

@@ -1,9 +1,9 @@
 //! A paper as ESC/POS bytes.
 //!
 //! Commands used (Epson's command reference, names as there): `ESC @` initialise, `FS &` Chinese character mode, `ESC a`
-//! justification, `GS !` character size, `ESC E` emphasis, `ESC d` feed lines, `GS ( k` two-dimensional code (cn 49: QR),
+//! justification, `GS !` character size, `ESC E` emphasis, `ESC d` feed lines, `GS ( k` two-dimensional code (cn 49: QR), `GS k` bar code, `GS v 0` raster image,
 //! `GS V` cut. Texts are GB18030: its second bytes are 30 or more, so a text never holds a byte below 20.
-use crate::{Align, Paper, Size, columns_of, paper::Printed};
+use crate::{Align, Barcode, Paper, Size, columns_of, paper::Printed};
 
 const ESC: u8 = 0x1b;
 const GS: u8 = 0x1d;
@@ -25,6 +25,17 @@ impl Paper {
                 Printed::Qr(content) => {
                     style(&mut out, &mut now, (Align::Center, Size::Normal, false));
                     qr(&mut out, content.as_bytes());
+                }
+                Printed::Barcode(code) => {
+                    style(&mut out, &mut now, (Align::Center, Size::Normal, false));
+                    barcode(&mut out, &code);
+                }
+                Printed::Image(image) => {
+                    style(&mut out, &mut now, (Align::Center, Size::Normal, false));
+                    let [xl, xh] = image.width.div_ceil(8).to_le_bytes();
+                    let [yl, yh] = image.height.to_le_bytes();
+                    out.extend_from_slice(&[GS, b'v', b'0', 0, xl, xh, yl, yh]);
+                    out.extend_from_slice(&image.rows);
                 }
                 Printed::Feed(n) => out.extend_from_slice(&[ESC, b'd', n]),
                 // Function B: feed to the cutter, then a partial cut.
@@ -58,6 +69,23 @@ fn style(out: &mut Vec<u8>, now: &mut Style, wanted: Style) {
         out.extend_from_slice(&[ESC, b'E', u8::from(wanted.2)]);
     }
     *now = wanted;
+}
+
+/// 80 dots high, 2 dots a module, its content below: `GS h`, `GS w`, `GS H`, `GS k` (function B, with its length).
+fn barcode(out: &mut Vec<u8>, code: &Barcode) {
+    let content = code.content().as_bytes();
+    let (m, data) = match code {
+        Barcode::Ean13(_) => (67, content.to_vec()),
+        Barcode::Code128(text) if Barcode::pairs(text) => {
+            let pair = |p: &[u8]| p.iter().fold(0, |n, b| n * 10 + (b - b'0'));
+            (73, [b"{C".to_vec(), content.chunks(2).map(pair).collect()].concat())
+        }
+        // `{` begins a code set; doubled it is itself.
+        Barcode::Code128(text) => (73, [b"{B".to_vec(), text.replace('{', "{{").into_bytes()].concat()),
+    };
+    // At most 46 bytes of content, by the width of the paper.
+    out.extend_from_slice(&[GS, b'h', 80, GS, b'w', 2, GS, b'H', 2, GS, b'k', m, data.len() as u8]);
+    out.extend_from_slice(&data);
 }
 
 /// `GS ( k pL pH cn fn ...`: model 2, module size 5 dots, error correction M, store, print.

@@ -2,17 +2,27 @@
 //!
 //! Invariant: nothing from a card, host, caller or config can become a printer command, a second line or a hidden character on a paper or a screen.
 mod amount_words;
+mod application;
 mod escpos;
 mod face;
+mod faults;
 mod markup;
+mod page;
 mod paper;
+mod report;
+mod sample;
 mod screen;
+mod selftest;
 mod slip;
+mod templates;
 mod texts;
 mod words;
 
-pub use paper::{Align, Line, Paper, QR_MAX, Size, columns_of};
+pub use faults::rule_id;
+pub use page::check_images;
+pub use paper::{Align, Barcode, Cell, Image, Line, Paper, QR_MAX, Size, columns_of, dots_of};
 pub use screen::ScreenContext;
-pub use slip::{SlipContext, slip};
+pub use slip::{SlipContext, VARIABLES, slip};
+pub use templates::{TEMPLATE_MAX, TemplateFault, Templates};
 pub use texts::{Texts, clean};
 pub use words::Word;

@@ -13,6 +13,7 @@
 //! | `cut` | a cut |
 use crate::{Align, Line, Paper, Size, clean};
 use minijinja::{Environment, Value};
+use std::io::{self, Write};
 
 /// Steps and output bytes of one template; the built-in ones use under a tenth.
 pub(crate) const FUEL: u64 = 100_000;
@@ -23,13 +24,41 @@ const LINES_MAX: usize = 400;
 pub(crate) enum MarkupError {
     #[error("template: {0}")]
     Template(#[from] minijinja::Error),
+    #[error("template line {line}: {rule}")]
+    Source { line: usize, rule: String },
     #[error("template output line {line}: {rule}")]
     Line { line: usize, rule: &'static str },
 }
 
+impl MarkupError {
+    /// Line of the template, where one is at fault.
+    pub(crate) fn line(&self) -> Option<usize> {
+        match self {
+            MarkupError::Template(e) => e.line(),
+            MarkupError::Source { line, .. } => Some(*line),
+            MarkupError::Line { .. } => None,
+        }
+    }
+    pub(crate) fn rule(&self) -> String {
+        match self {
+            MarkupError::Template(e) => [Some(e.kind().to_string()), e.detail().map(str::to_owned)].into_iter().flatten().collect::<Vec<_>>().join(": "),
+            MarkupError::Source { rule, .. } => rule.clone(),
+            MarkupError::Line { line, rule } => format!("output line {line}: {rule}"),
+        }
+    }
+}
+
 /// An engine with limits whose values come out escaped. Templates see nothing but the values that they are given.
 pub(crate) fn engine() -> Environment<'static> {
-    let mut env = Environment::new();
+    limited(Environment::new())
+}
+
+/// The same for a shop's template: without filters, tests and functions.
+pub(crate) fn bare_engine<'a>() -> Environment<'a> {
+    limited(Environment::empty())
+}
+
+fn limited(mut env: Environment<'_>) -> Environment<'_> {
     env.set_fuel(Some(FUEL));
     env.set_formatter(|out, _, value| {
         if value.is_undefined() || value.is_none() {
@@ -42,9 +71,27 @@ pub(crate) fn engine() -> Environment<'static> {
     env
 }
 
+/// Bytes that a template may write.
+const OUTPUT_MAX: usize = 64 * 1024;
+struct Bounded(Vec<u8>);
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > OUTPUT_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Runs a template that `env` knows by name.
 pub(crate) fn render(env: &Environment<'_>, name: &str, values: Value) -> Result<Paper, MarkupError> {
-    parse(&env.get_template(name)?.render(values)?)
+    let mut out = Bounded(Vec::new());
+    env.get_template(name)?.render_captured_to(values, &mut out)?;
+    parse(&String::from_utf8_lossy(&out.0))
 }
 
 fn parse(markup: &str) -> Result<Paper, MarkupError> {
@@ -87,7 +134,7 @@ fn parse(markup: &str) -> Result<Paper, MarkupError> {
             Line::Text { text, .. } => text.is_empty(),
             Line::Row { right, .. } => right.is_empty(),
             Line::Qr(content) => content.is_empty(),
-            Line::Rule | Line::Feed(_) | Line::Cut => false,
+            Line::Rule | Line::Feed(_) | Line::Cut | Line::Columns { .. } | Line::Barcode(_) | Line::Image(_) => false,
         };
         if !empty {
             lines.push(parsed);

@@ -41,12 +41,69 @@ pub enum Line {
         right: String,
         bold: bool,
     },
+    /// Cells side by side, one space between them; each is wrapped in its own share of the width.
+    Columns {
+        cells: Vec<Cell>,
+        bold: bool,
+    },
     Rule,
+    Barcode(Barcode),
+    Image(Image),
     /// QR code, model 2; printable ASCII, up to [`QR_MAX`] bytes.
     Qr(String),
     /// Empty lines.
     Feed(u8),
     Cut,
+}
+
+/// A cell of [`Line::Columns`]; `width` is its share of the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    pub text: String,
+    pub align: Align,
+    pub width: u8,
+}
+
+/// A bar code; see [`Barcode::fits`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Barcode {
+    /// Printable ASCII.
+    Code128(String),
+    /// 13 digits.
+    Ean13(String),
+}
+impl Barcode {
+    pub(crate) fn content(&self) -> &str {
+        match self {
+            Barcode::Code128(c) | Barcode::Ean13(c) => c,
+        }
+    }
+    /// Pairs of digits take one symbol (code set C).
+    pub(crate) fn pairs(content: &str) -> bool {
+        content.len().is_multiple_of(2) && content.bytes().all(|b| b.is_ascii_digit())
+    }
+    /// It can be printed 2 dots a module, with start, check and stop symbols.
+    pub(crate) fn fits(&self, dots: usize) -> bool {
+        let c = self.content();
+        match self {
+            Barcode::Code128(_) if c.is_empty() || !c.bytes().all(|b| matches!(b, b' '..=b'~')) => false,
+            Barcode::Code128(_) => (11 * if Self::pairs(c) { c.len() / 2 } else { c.len() } + 35) * 2 <= dots,
+            Barcode::Ean13(_) => c.len() == 13 && c.bytes().all(|b| b.is_ascii_digit()),
+        }
+    }
+}
+
+/// Black and white dots, rows of whole bytes from the top, the left dot in the highest bit; 1 = black.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    pub(crate) width: u16,
+    pub(crate) height: u16,
+    pub(crate) rows: Vec<u8>,
+}
+
+/// Dots of a paper width: 12 a column.
+pub const fn dots_of(paper_mm: u8) -> usize {
+    columns_of(paper_mm) * 12
 }
 
 /// Longest content of a QR code in bytes: level M, version 12, 65 modules of 5 dots, which fit the 384 dots of 58 mm.
@@ -68,9 +125,38 @@ pub const fn columns_of(paper_mm: u8) -> usize {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Printed {
     Text { text: String, align: Align, size: Size, bold: bool },
+    Barcode(Barcode),
+    Image(Image),
     Qr(String),
     Feed(u8),
     Cut,
+}
+
+/// Widths of the cells, in columns: at least 1 each.
+fn shares(cells: &[Cell], columns: usize) -> Vec<usize> {
+    let all: usize = cells.iter().map(|c| usize::from(c.width)).sum();
+    let free = columns.saturating_sub(cells.len().saturating_sub(1));
+    let mut widths: Vec<usize> = cells.iter().map(|c| (free * usize::from(c.width) / all.max(1)).max(1)).collect();
+    let rest = free.saturating_sub(widths.iter().sum());
+    widths.iter_mut().take(rest).for_each(|w| *w += 1);
+    widths
+}
+
+fn columns_text(cells: &[Cell], columns: usize) -> Vec<String> {
+    let widths = shares(cells, columns);
+    let wrapped: Vec<Vec<String>> = cells.iter().zip(&widths).map(|(c, w)| wrap(&printable(&c.text), *w, paper_width)).collect();
+    let rows = wrapped.iter().map(Vec::len).max().unwrap_or(0);
+    let pad = |text: &str, align: Align, width: usize| {
+        let free = width.saturating_sub(width_of(text));
+        let before = match align {
+            Align::Left => 0,
+            Align::Center => free / 2,
+            Align::Right => free,
+        };
+        format!("{}{text}{}", " ".repeat(before), " ".repeat(free - before))
+    };
+    let cell = |row: usize, i: usize| pad(wrapped[i].get(row).map_or("", String::as_str), cells[i].align, widths[i]);
+    (0..rows).map(|row| (0..cells.len()).map(|i| cell(row, i)).collect::<Vec<_>>().join(" ").trim_end().to_owned()).collect()
 }
 
 impl Paper {
@@ -94,6 +180,10 @@ impl Paper {
                         }
                     }
                 }
+                Line::Columns { cells, bold } => out.extend(columns_text(cells, columns).into_iter().map(|l| plain(l, Align::Left, *bold))),
+                // What a scanner could not read whole is left out, as with a QR code.
+                Line::Barcode(code) => out.extend(code.fits(columns * 12).then(|| Printed::Barcode(code.clone()))),
+                Line::Image(image) => out.extend((usize::from(image.width) <= columns * 12).then(|| Printed::Image(image.clone()))),
                 Line::Rule => out.push(plain("-".repeat(columns), Align::Left, false)),
                 Line::Qr(content) => {
                     // What a scanner reads must be what was meant: a content that had to be changed is no code at all.
@@ -124,6 +214,14 @@ impl Paper {
                     };
                     out.push_str(format!("{}{text}", " ".repeat(pad)).trim_end());
                     out.push('\n');
+                }
+                Printed::Barcode(code) => {
+                    let text = format!("[{}]", code.content());
+                    out.push_str(&format!("{}{text}\n", " ".repeat(columns.saturating_sub(text.len()) / 2)));
+                }
+                Printed::Image(image) => {
+                    let text = format!("[{} x {}]", image.width, image.height);
+                    out.push_str(&format!("{}{text}\n", " ".repeat(columns.saturating_sub(text.len()) / 2)));
                 }
                 Printed::Qr(content) => out.push_str(&qr_text(&content, columns)),
                 Printed::Feed(n) => out.extend(std::iter::repeat_n('\n', n.into())),

@@ -1,6 +1,6 @@
 //! Screens as lines of a display.
 use crate::{Texts, clean};
-use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, device::Way};
+use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, application::Stage, device::Way, operator::TerminalLock};
 use unicode_width::UnicodeWidthChar;
 
 /// What a screen needs to know besides its page.
@@ -70,12 +70,51 @@ impl Texts {
                 vec![what, t("wait-please"), self.get("wait-until", &[("time", &clock(*until, ctx.utc_offset_minutes, true))])]
             }
             Screen::Result { outcome } => self.result(outcome, ctx),
+            Screen::SelfTest { report } => self.self_test_page(report),
+            Screen::LogOn => vec![ctx.shop.clone(), t("operator-log-on")],
+            Screen::OperatorNumber { typed, problem } => {
+                vec![self.failed(problem), self.get("operator-number", &[("typed", typed)]), t("operator-keys")]
+            }
+            Screen::Password { operator, purpose, digits, problem } => {
+                let stars = "*".repeat(usize::from((*digits).min(12)));
+                let mut lines =
+                    vec![self.word(*purpose), self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]), t("operator-keys")];
+                // What went wrong comes first, and the stars stay on a display of two lines.
+                if problem.is_some() {
+                    lines.swap(0, 1);
+                    lines.insert(0, self.failed(problem));
+                }
+                lines
+            }
+            Screen::Locked { lock, digits, problem } => self.locked(lock, *digits, problem, ctx),
+            Screen::Application { stage, reason } => {
+                let stage = stage.map_or("none", Stage::name).replace('_', "-");
+                vec![
+                    ctx.shop.clone(),
+                    t(&format!("apply-page-{stage}")),
+                    reason.clone().unwrap_or_default(),
+                    t(&format!("apply-next-{stage}")),
+                    self.phone(ctx),
+                ]
+            }
             Screen::Trouble { what } => {
                 let own = self.find(&format!("trouble-{what}"), &[]).or_else(|| self.find(&format!("reason-{what}"), &[]));
                 let next = self.find(&format!("next-{what}"), &[]).unwrap_or_default();
                 vec![own.unwrap_or_else(|| t("trouble-unknown")), next, self.phone(ctx)]
             }
         }
+    }
+
+    fn locked(self, lock: &TerminalLock, digits: u8, problem: &Option<String>, ctx: &ScreenContext) -> Vec<String> {
+        let challenge = lock.challenge.as_deref().map(|c| self.get("locked-challenge", &[("challenge", c)])).unwrap_or_default();
+        let stars = if digits > 0 { self.get("locked-code", &[("stars", &"*".repeat(usize::from(digits.min(12))))]) } else { String::new() };
+        let wait =
+            if lock.wrong > 0 { self.get("locked-not-before", &[("time", &clock(lock.not_before, ctx.utc_offset_minutes, true))]) } else { String::new() };
+        vec![self.get("locked", &[]), challenge, stars, self.failed(problem), self.phone(ctx), wait]
+    }
+
+    fn failed(self, problem: &Option<String>) -> String {
+        problem.as_deref().map(|p| self.problem(p)).unwrap_or_default()
     }
 
     fn result(self, outcome: &Outcome, ctx: &ScreenContext) -> Vec<String> {
@@ -90,19 +129,20 @@ impl Texts {
                 let head = if outcome.kind == Kind::Sale { t("result-approved") } else { self.get("result-kind-approved", &[("kind", &kind)]) };
                 let balance = outcome.sums.balance_text().map(|b| self.get("result-balance", &[("amount", &self.signed_text(&b, outcome.sums.currency))]));
                 let card = outcome.masked_pan.as_deref().map(|pan| self.get("result-card", &[("pan", pan)]));
-                vec![head, amount, balance.unwrap_or_default(), reason, next, card.unwrap_or_default()]
+                let fee = outcome.sums.fee_text().map(|f| self.get("result-fee", &[("amount", &self.signed_text(&f, outcome.sums.currency))]));
+                vec![head, amount, balance.unwrap_or_default(), reason, next, card.unwrap_or_default(), fee.unwrap_or_default()]
             }
             Status::Unknown => {
                 let open = match outcome.answer_by {
                     Some(by) => self.get("result-unknown-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
                     None => t("result-unknown-open"),
                 };
-                vec![t("result-unknown"), open, reason, amount, self.phone(ctx)]
+                vec![t("result-unknown"), open, reason, amount, self.service(&outcome, ctx)]
             }
             Status::Running => vec![t("result-running"), amount],
-            Status::Declined => vec![t("result-declined"), reason, next, amount, self.phone(ctx)],
+            Status::Declined => vec![t("result-declined"), reason, next, amount, self.service(&outcome, ctx)],
             Status::Cancelled => vec![t("result-cancelled"), reason, next, amount],
-            Status::Failed => vec![t("result-failed"), reason, next, amount, self.phone(ctx)],
+            Status::Failed => vec![t("result-failed"), reason, next, amount, self.service(&outcome, ctx)],
         }
     }
 
@@ -132,6 +172,11 @@ impl Texts {
             _ => [&front.join(&self.get("list-separator", &[])), &self.get("list-last", &[]), last].map(String::as_str).concat(),
         };
         self.get("present-ways", &[("ways", &joined)])
+    }
+
+    /// Whom to call, and what to name there.
+    fn service(self, outcome: &Outcome, ctx: &ScreenContext) -> String {
+        self.get("service-reference", &[("phone", &self.phone(ctx)), ("reference", &outcome.reference())]).trim_start().to_owned()
     }
 
     fn phone(self, ctx: &ScreenContext) -> String {

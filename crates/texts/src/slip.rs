@@ -1,11 +1,13 @@
 //! Papers from outcomes, by template.
-use crate::{Align, Line, Paper, Size, Texts, markup, screen::clock};
+use crate::{Align, Line, Paper, Size, Templates, Texts, markup, report, report::mark, screen::clock};
 use minijinja::{Environment, Value, context};
 use payterm_schema::{
     Kind, Money, Outcome, Status, Time,
     config::Language,
     host::EntryMode,
-    paper::{PaperJob, PaperKind},
+    kind::Recovery,
+    money::decimal,
+    paper::{PaperContent, PaperJob, PaperKind},
 };
 use serde::Serialize;
 use std::sync::OnceLock;
@@ -20,6 +22,8 @@ pub struct SlipContext {
     pub service_phone: String,
     /// Content of the QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`, `{amount}`; empty = none (`paper.qr`).
     pub qr: String,
+    /// The same for the code by which the customer asks for an invoice, on the customer's copy (`paper.invoice_qr`).
+    pub invoice_qr: String,
     /// Heads the paper with DUPLICATE: it may be out already.
     pub duplicate: bool,
     /// Name of the acquirer by the profile; empty = its number from the host (F32) is shown.
@@ -28,9 +32,93 @@ pub struct SlipContext {
 
 /// The paper of a job. It always comes out: when a template fails, as a plain list of the same facts. A copy of a request
 /// that is not approved says so; one whose result is unknown becomes the "do not take the money again" paper.
-pub fn slip(job: &PaperJob, ctx: &SlipContext) -> Paper {
+///
+/// A template of the shop's makes the middle: test mark, duplicate head, title, warning, copy and void mark stand above it,
+/// and below it each of kind, status, masked number, voucher and reference number, amount, total and help that it did not show as a line of its own. When it fails, the built-in one serves.
+pub fn slip(job: &PaperJob, ctx: &SlipContext, templates: &Templates) -> Paper {
     static ENGINE: OnceLock<Environment<'static>> = OnceLock::new();
-    render(ENGINE.get_or_init(built_in), job, ctx)
+    let texts = Texts::new(ctx.language);
+    match &job.content {
+        PaperContent::Outcome(outcome) => {
+            framed(templates, job.kind, outcome, ctx).unwrap_or_else(|| render(ENGINE.get_or_init(built_in), job.kind, outcome, ctx))
+        }
+        PaperContent::Totals(totals) => report::totals(texts, totals, ctx),
+        PaperContent::Page(page) => report::page(texts, page, ctx),
+        PaperContent::Invoice(invoice) => report::invoice(texts, invoice, ctx),
+        PaperContent::SelfTest(report) => texts.self_test_slip(report, ctx),
+        PaperContent::Application(slip) => crate::application::slip(slip, ctx),
+    }
+}
+
+/// The paper by the shop's template; none when there is no such template or it fails on this outcome.
+fn framed(templates: &Templates, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext) -> Option<Paper> {
+    let name = template_of(kind, outcome);
+    if !templates.has(name) {
+        return None;
+    }
+    let texts = Texts::new(ctx.language);
+    let f = facts(texts, kind, outcome, ctx, name);
+    let body = templates.run(name, values(kind, outcome, ctx, name)).ok()?;
+    let text = |text: String, size, bold| Line::Text { text, align: Align::Center, size, bold };
+    let head = |id: &str| text(texts.get(id, &[]), Size::Normal, true);
+    let mut lines: Vec<Line> = [(f.test, "slip-test"), (f.duplicate, "slip-duplicate")].into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
+    lines.push(text(f.title.clone(), Size::Normal, true));
+    lines.extend(f.warning.clone().map(|w| text(w, Size::Double, true)));
+    lines.extend(f.copy.clone().map(|c| text(c, Size::Normal, false)));
+    lines.extend(f.voided.then(|| head("slip-voided")));
+    lines.push(Line::Rule);
+    let shown = |value: &str| {
+        body.lines.iter().any(|l| match l {
+            Line::Text { text, .. } => text == value,
+            Line::Row { right, .. } => right == value,
+            Line::Columns { .. } | Line::Rule | Line::Barcode(_) | Line::Image(_) | Line::Qr(_) | Line::Feed(_) | Line::Cut => false,
+        })
+    };
+    let must: [(&str, Option<&String>); 7] = [
+        ("slip-kind", Some(&f.kind)),
+        ("slip-status", Some(&f.status)),
+        (if f.wallet.is_some() { "slip-code" } else { "slip-card" }, f.card.as_ref()),
+        ("slip-stan", f.stan.as_ref()),
+        ("slip-rrn", f.rrn.as_ref()),
+        ("slip-amount", f.amount.as_ref()),
+        ("slip-total", f.total.as_ref()),
+    ];
+    let missing = must.into_iter().filter_map(|(id, value)| Some((id, value.filter(|v| !shown(v))?)));
+    let missing: Vec<Line> = missing.map(|(id, value)| Line::Row { left: texts.get(id, &[]), right: value.clone(), bold: true }).collect();
+    lines.extend(body.lines.iter().cloned());
+    lines.extend(missing);
+    lines.extend(f.help.clone().filter(|h| !shown(h)).map(|h| Line::Text { text: h, align: Align::Left, size: Size::Normal, bold: false }));
+    lines.extend(f.test.then(|| head("slip-test-void")));
+    lines.extend([Line::Feed(3), Line::Cut]);
+    Some(Paper { lines })
+}
+
+/// The template of a paper.
+pub(crate) fn template_of(kind: PaperKind, outcome: &Outcome) -> &'static str {
+    match (kind, outcome.status) {
+        (PaperKind::UnknownSlip, _) | (PaperKind::MerchantCopy | PaperKind::CustomerCopy, Status::Unknown) => "unknown",
+        (PaperKind::StuckSlip, _) => "stuck",
+        (PaperKind::BalanceSlip, _) => "balance",
+        // The others are no outcome's.
+        (
+            PaperKind::MerchantCopy
+            | PaperKind::CustomerCopy
+            | PaperKind::TotalsReport
+            | PaperKind::ShiftReport
+            | PaperKind::Page
+            | PaperKind::InvoiceSlip
+            | PaperKind::SelfTestSlip
+            | PaperKind::ApplicationSlip,
+            _,
+        ) => "payment",
+    }
+}
+
+/// What a template sees: [`VARIABLES`] and `t(id)`, a text of payterm's own.
+pub(crate) fn values(kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, template: &str) -> Value {
+    let texts = Texts::new(ctx.language);
+    let t = Value::from_function(move |id: String| texts.get(&id, &[]));
+    context! { t => t, ..Value::from(minijinja::value::Serde(facts(texts, kind, outcome, ctx, template))) }
 }
 
 macro_rules! template {
@@ -55,17 +143,10 @@ fn built_in() -> Environment<'static> {
     env
 }
 
-fn render(env: &Environment<'_>, job: &PaperJob, ctx: &SlipContext) -> Paper {
+fn render(env: &Environment<'_>, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext) -> Paper {
     let texts = Texts::new(ctx.language);
-    let template = match (job.kind, job.outcome.status) {
-        (PaperKind::UnknownSlip, _) | (PaperKind::MerchantCopy | PaperKind::CustomerCopy, Status::Unknown) => "unknown",
-        (PaperKind::MerchantCopy | PaperKind::CustomerCopy, _) => "payment",
-        (PaperKind::StuckSlip, _) => "stuck",
-        (PaperKind::BalanceSlip, _) => "balance",
-    };
-    let t = Value::from_function(move |id: String| texts.get(&id, &[]));
-    let values = context! { t => t, ..Value::from(minijinja::value::Serde(facts(texts, job, ctx, template))) };
-    markup::render(env, template, values).unwrap_or_else(|_| plain(texts, job, ctx))
+    let template = template_of(kind, outcome);
+    markup::render(env, template, values(kind, outcome, ctx, template)).unwrap_or_else(|_| plain(texts, kind, outcome, ctx))
 }
 
 /// What a template can show, as texts; absent = not known. The names are the template's variables.
@@ -105,6 +186,11 @@ struct Facts {
     rrn: Option<String>,
     time: String,
     amount: Option<String>,
+    tip: Option<String>,
+    total: Option<String>,
+    requested: Option<String>,
+    no_cvm: Option<String>,
+    partial: Option<String>,
     fee: Option<String>,
     balance: Option<String>,
     reason: Option<String>,
@@ -112,10 +198,66 @@ struct Facts {
     host_texts: Vec<String>,
     original: Option<OriginalFacts>,
     result_by: String,
+    help: Option<String>,
     request: String,
+    /// What customer service asks for.
+    reference: String,
     phone: String,
     qr: String,
+    invoice_qr: Option<String>,
 }
+
+/// The variables of a template; docs/templates.md says what each of them is.
+pub const VARIABLES: [&str; 48] = [
+    "test",
+    "duplicate",
+    "voided",
+    "approved",
+    "merchant_copy",
+    "pin",
+    "signature",
+    "thanks",
+    "agree",
+    "title",
+    "warning",
+    "copy",
+    "shop",
+    "address",
+    "merchant",
+    "terminal",
+    "operator",
+    "acquirer",
+    "issuer",
+    "organisation",
+    "kind",
+    "status",
+    "wallet",
+    "card",
+    "batch",
+    "stan",
+    "auth_code",
+    "rrn",
+    "time",
+    "amount",
+    "tip",
+    "total",
+    "requested",
+    "no_cvm",
+    "partial",
+    "fee",
+    "balance",
+    "reason",
+    "note",
+    "host_texts",
+    "original",
+    "result_by",
+    "help",
+    "request",
+    "reference",
+    "phone",
+    "qr",
+    "invoice_qr",
+];
 #[derive(Serialize)]
 struct OriginalFacts {
     batch: Option<String>,
@@ -125,30 +267,55 @@ struct OriginalFacts {
     date: Option<String>,
 }
 
-fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Facts {
-    let mut o = job.outcome.as_ref().clone();
+fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, template: &str) -> Facts {
+    let mut o = outcome.clone();
     texts.fill(&mut o);
     let approved = o.status == Status::Approved;
     let code = o.entry == Some(EntryMode::Code);
-    let money = |value: String| format!("{} {value}", currency_mark(&o));
+    let money = |value: String| format!("{} {value}", mark(o.sums.currency));
+    let minor = |minor: u64| money(decimal(minor, o.sums.currency));
+    let back = matches!(o.kind, Kind::Void | Kind::Refund | Kind::PreAuthCancel | Kind::CompletionCancel);
+    let tip = o.kind == Kind::TipAdjust;
+    let signature = !code && o.no_cvm.is_none() && !tip;
+    let recovery = o.kind.row().recovery;
+    let by_recovery = |reverse: &'static str, repeat: &'static str, person: &'static str| match recovery {
+        Recovery::Reverse | Recovery::AskAgain => reverse,
+        Recovery::Repeat => repeat,
+        Recovery::AskPerson => person,
+    };
+    let do_not = by_recovery("slip-do-not-take", "slip-do-not-take", "slip-do-not-refund");
     let title = match template {
         "unknown" => "slip-unknown-title",
-        "stuck" => "slip-stuck-title",
+        "stuck" => by_recovery("slip-stuck-title", "slip-stuck-title-advice", "slip-stuck-title-refund"),
         "balance" => "slip-balance-title",
-        _ => "slip-title",
+        _ => match o.kind {
+            Kind::Void => "slip-title-void",
+            Kind::Refund => "slip-title-refund",
+            Kind::PreAuth => "slip-title-pre_auth",
+            Kind::PreAuthCancel => "slip-title-pre_auth_cancel",
+            Kind::Completion | Kind::CompletionAdvice => "slip-title-completion",
+            Kind::CompletionCancel => "slip-title-completion_cancel",
+            Kind::TipAdjust => "slip-title-tip_adjust",
+            Kind::VoiceSale => "slip-title-voice_sale",
+            Kind::Sale | Kind::Balance | Kind::Parameters | Kind::StatusUpload | Kind::SignIn | Kind::SignOff | Kind::Echo => "slip-title",
+        },
     };
-    let copy = match (template, job.kind) {
+    let copy = match (template, kind) {
         ("payment", PaperKind::MerchantCopy) => Some("slip-merchant-copy"),
         ("payment", PaperKind::CustomerCopy) => Some("slip-customer-copy"),
         _ => None,
     };
     let warning = match (template, approved) {
-        ("unknown" | "stuck", _) => Some("slip-do-not-take"),
+        ("unknown" | "stuck", _) => Some(do_not),
         (_, false) => Some("slip-not-approved"),
         (_, true) => None,
     };
     let agree = match (o.kind, code) {
-        (Kind::Void, _) => "slip-agree-void",
+        (Kind::Void | Kind::CompletionCancel, _) => "slip-agree-void",
+        (Kind::Refund, _) => "slip-agree-refund",
+        (Kind::PreAuth, _) => "slip-agree-pre_auth",
+        (Kind::PreAuthCancel, _) => "slip-agree-pre_auth_cancel",
+        (Kind::TipAdjust, _) => "slip-agree-tip",
         (_, true) => "slip-agree-code",
         (_, false) => "slip-agree",
     };
@@ -161,10 +328,10 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         duplicate: ctx.duplicate,
         voided: o.voided,
         approved,
-        merchant_copy: job.kind == PaperKind::MerchantCopy,
+        merchant_copy: kind == PaperKind::MerchantCopy,
         pin: o.pin,
-        signature: !code,
-        thanks: approved && job.kind == PaperKind::CustomerCopy,
+        signature,
+        thanks: approved && kind == PaperKind::CustomerCopy,
         agree: texts.get(agree, &[]),
         title: texts.get(title, &[]),
         warning: warning.map(|id| texts.get(id, &[])),
@@ -186,8 +353,21 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
         auth_code: o.auth_code.clone(),
         rrn: o.rrn.clone(),
         time: date_time(&o, ctx.utc_offset_minutes),
-        amount: o.sums.amount_money().map(Money::value).map(money),
-        fee: o.sums.fee_text().map(money),
+        amount: o.sums.amount_money().map(Money::value).map(|v| money(if back { format!("-{v}") } else { v })),
+        tip: o.sums.tip.map(minor),
+        total: o.sums.amount.filter(|_| tip).map(minor),
+        requested: o.sums.asked.map(minor),
+        no_cvm: o.no_cvm.map(|limit| {
+            let limit = decimal(limit, o.sums.currency);
+            let limit = limit.strip_suffix(".00").unwrap_or(&limit);
+            match o.sums.currency {
+                payterm_schema::Currency::CNY => texts.get("slip-no-cvm", &[("limit", limit)]),
+                other => texts.get("slip-no-cvm-other", &[("limit", limit), ("currency", other.code())]),
+            }
+        }),
+        partial: o.sums.asked.map(|_| texts.get("slip-partial", &[])),
+        // The merchant's own business: never on a paper that a customer gets.
+        fee: o.sums.fee_text().filter(|_| kind == PaperKind::MerchantCopy).map(money),
         balance: o.sums.balance_text().map(money),
         reason: o.reason.as_ref().map(|r| texts.reason_text(r)),
         note: o.note.clone(),
@@ -200,15 +380,18 @@ fn facts(texts: Texts, job: &PaperJob, ctx: &SlipContext, template: &str) -> Fac
             date: orig.date.clone(),
         }),
         result_by,
+        help: match template {
+            "unknown" => Some(by_recovery("slip-unknown-help", "slip-unknown-help", "slip-unknown-help-refund")),
+            "stuck" => Some(by_recovery("slip-stuck-help", "slip-stuck-help-advice", "slip-stuck-help-refund")),
+            _ => None,
+        }
+        .map(|id| texts.get(id, &[])),
         request: o.key.to_string(),
+        reference: o.reference(),
         phone: ctx.service_phone.clone(),
         qr: qr(&ctx.qr, &o),
+        invoice_qr: (approved && kind == PaperKind::CustomerCopy && template == "payment" && !back).then(|| qr(&ctx.invoice_qr, &o)).filter(|q| !q.is_empty()),
     }
-}
-
-/// Slips in China print RMB for CNY.
-fn currency_mark(o: &Outcome) -> &'static str {
-    if o.sums.currency == payterm_schema::Currency::CNY { "RMB" } else { o.sums.currency.code() }
 }
 
 /// The letter after the card number (UnionPay slips): how it came in.
@@ -262,13 +445,15 @@ fn qr(template: &str, o: &Outcome) -> String {
 }
 
 /// Without a template: the kind of paper, its warnings, and every fact.
-fn plain(texts: Texts, job: &PaperJob, ctx: &SlipContext) -> Paper {
-    let o = &job.outcome;
+fn plain(texts: Texts, kind: PaperKind, o: &Outcome, ctx: &SlipContext) -> Paper {
     let head = |id: &str| Line::Text { text: texts.get(id, &[]), align: Align::Center, size: Size::Normal, bold: true };
-    let warn = matches!(job.kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
-    let warnings = [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (warn, "slip-do-not-take")];
+    let warn = matches!(kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
+    let do_not = if o.kind.row().recovery == Recovery::AskPerson { "slip-do-not-refund" } else { "slip-do-not-take" };
+    let warnings = [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (warn, do_not)];
     let mut lines: Vec<Line> = warnings.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
-    lines.extend([Line::Text { text: texts.word(job.kind), align: Align::Center, size: Size::Normal, bold: false }, Line::Rule]);
+    lines.extend([Line::Text { text: texts.word(kind), align: Align::Center, size: Size::Normal, bold: false }, Line::Rule]);
+    let own = kind == PaperKind::CustomerCopy || kind == PaperKind::UnknownSlip || kind == PaperKind::BalanceSlip;
+    let o = if own { &Outcome { sums: payterm_schema::outcome::Sums { fee: None, ..o.sums.clone() }, ..o.clone() } } else { o };
     lines.extend(texts.outcome_lines(o, ctx.utc_offset_minutes).into_iter().map(|(left, right)| Line::Row { left, right, bold: false }));
     lines.extend([Line::Feed(3), Line::Cut]);
     Paper { lines }
@@ -277,10 +462,10 @@ fn plain(texts: Texts, job: &PaperJob, ctx: &SlipContext) -> Paper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payterm_schema::{Currency, RequestKey, outcome::Sums, paper::PaperState};
+    use payterm_schema::{Currency, RequestKey, outcome::Sums};
 
-    fn job(kind: PaperKind) -> PaperJob {
-        let outcome = Outcome {
+    fn outcome() -> Outcome {
+        Outcome {
             key: RequestKey { app: "till".into(), id: "order-17".into() },
             txn: 1,
             kind: Kind::Sale,
@@ -296,6 +481,7 @@ mod tests {
             merchant: None,
             terminal: None,
             operator: "01".into(),
+            approved_by: None,
             entry: None,
             wallet: None,
             masked_pan: None,
@@ -318,8 +504,7 @@ mod tests {
             no_cvm: None,
             note: None,
             test: true,
-        };
-        PaperJob { id: 1, kind, state: PaperState::Waiting, attempts: 0, problem: None, outcome: Box::new(outcome) }
+        }
     }
 
     const CONTEXT: SlipContext = SlipContext {
@@ -327,9 +512,22 @@ mod tests {
         utc_offset_minutes: 480,
         service_phone: String::new(),
         qr: String::new(),
+        invoice_qr: String::new(),
         duplicate: true,
         acquirer_name: String::new(),
     };
+
+    #[test]
+    fn the_variables_are_listed_and_documented() {
+        let facts = facts(Texts::new(Language::En), PaperKind::MerchantCopy, &outcome(), &CONTEXT, "payment");
+        let made = serde_json::to_value(&facts).expect("serialises");
+        let made: std::collections::BTreeSet<&str> = made.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(made, VARIABLES.into_iter().collect());
+        let page = include_str!("../../../docs/templates.md");
+        for name in VARIABLES {
+            assert!(page.contains(&format!("| `{name}` | ")), "docs/templates.md: {name}");
+        }
+    }
 
     #[test]
     fn a_paper_comes_out_when_its_template_fails() {
@@ -338,7 +536,7 @@ mod tests {
             broken.add_template(name, source).expect("parses");
         }
         for kind in [PaperKind::MerchantCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip] {
-            let paper = render(&broken, &job(kind), &CONTEXT);
+            let paper = render(&broken, kind, &outcome(), &CONTEXT);
             let text = paper.to_text(32);
             for part in ["TEST", "DUPLICATE", "DO NOT TAKE", "606414000118", "CNY 12.34"] {
                 assert!(text.contains(part), "{part} is not on:\n{text}");
@@ -353,7 +551,7 @@ mod tests {
         env.set_fuel(Some(markup::FUEL / 10));
         for kind in [PaperKind::MerchantCopy, PaperKind::CustomerCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip] {
             // Only a template prints the merchant's copy of these labels; the plain paper has a table's.
-            assert!(render(&env, &job(kind), &CONTEXT).to_text(32).contains("Operator no."), "{kind:?}");
+            assert!(render(&env, kind, &outcome(), &CONTEXT).to_text(32).contains("Operator no."), "{kind:?}");
         }
     }
 }

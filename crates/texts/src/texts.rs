@@ -20,12 +20,15 @@ macro_rules! locale {
             include_str!(concat!("../locales/", $tag, "/screens.ftl")),
             include_str!(concat!("../locales/", $tag, "/slips.ftl")),
             include_str!(concat!("../locales/", $tag, "/cli.ftl")),
+            include_str!(concat!("../locales/", $tag, "/selftest.ftl")),
+            include_str!(concat!("../locales/", $tag, "/faults.ftl")),
+            include_str!(concat!("../locales/", $tag, "/application.ftl")),
         ]
     };
 }
 /// The files of each language, in the same order.
-pub(crate) const ZH_CN: [&str; 6] = locale!("zh-CN");
-pub(crate) const EN: [&str; 6] = locale!("en");
+pub(crate) const ZH_CN: [&str; 9] = locale!("zh-CN");
+pub(crate) const EN: [&str; 9] = locale!("en");
 
 /// The texts of one language. Copies freely; a language is parsed once a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

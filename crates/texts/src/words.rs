@@ -2,11 +2,14 @@
 use crate::Texts;
 use payterm_schema::{
     DeviceKind, DeviceState, Kind, Phase, Status,
+    application::{Problem, Product, Stage},
     device::Way,
     host::{EntryMode, Wallet},
+    operator::{Purpose, Role},
     outcome::{Authority, Class},
     paper::{PaperKind, PaperState},
     record::ObligationState,
+    selftest::{Part, Verdict},
 };
 
 /// A value that has a text `<prefix>-<name>`.
@@ -29,6 +32,16 @@ macro_rules! words {
 }
 
 words! {
+    Stage {
+        Draft => "stage-draft", Submitted => "stage-submitted", InReview => "stage-in_review",
+        Approved => "stage-approved", Rejected => "stage-rejected", Activated => "stage-activated",
+    }
+    Product { Card => "product-card", Scan => "product-scan" }
+    Problem {
+        Unreachable => "apply-problem-unreachable", Untrusted => "apply-problem-untrusted", Refused => "apply-problem-refused",
+        TooLong => "apply-problem-too_long", Malformed => "apply-problem-malformed", Signature => "apply-problem-signature",
+        NotForUs => "apply-problem-not_for_us", Keys => "apply-problem-keys",
+    }
     Status {
         Running => "status-running", Approved => "status-approved", Declined => "status-declined",
         Cancelled => "status-cancelled", Failed => "status-failed", Unknown => "status-unknown",
@@ -41,12 +54,17 @@ words! {
         SignIn => "kind-sign_in", SignOff => "kind-sign_off", Echo => "kind-echo",
     }
     Phase {
-        Started => "phase-started", Confirming => "phase-confirming", Preparing => "phase-preparing", Presenting => "phase-presenting",
+        Started => "phase-started", Approving => "phase-approving", Confirming => "phase-confirming", Preparing => "phase-preparing", Presenting => "phase-presenting",
         PinEntry => "phase-pin_entry", Sending => "phase-sending", Ended => "phase-ended",
     }
     EntryMode {
         Manual => "entry-manual", Swipe => "entry-swipe", Code => "entry-code",
         Chip => "entry-chip", Contactless => "entry-contactless", None => "entry-none",
+    }
+    Role { Cashier => "role-cashier", Supervisor => "role-supervisor", Administrator => "role-administrator" }
+    Purpose {
+        LogOn => "purpose-log_on", Change => "purpose-change", Manage => "purpose-manage", Approve => "purpose-approve",
+        New => "purpose-new", NewAgain => "purpose-new_again",
     }
     Wallet { Wechat => "wallet-wechat", Alipay => "wallet-alipay", Unionpay => "wallet-unionpay" }
     Way { Swipe => "way-swipe", Insert => "way-insert", Tap => "way-tap", Scan => "way-scan", Typed => "way-typed" }
@@ -63,9 +81,17 @@ words! {
     ObligationState { Standing => "obligation-standing", Due => "obligation-due", Stuck => "obligation-stuck" }
     PaperKind {
         MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
-        StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip",
+        StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip", SelfTestSlip => "paper-self_test_slip",
+        TotalsReport => "paper-totals_report", ShiftReport => "paper-shift_report", Page => "paper-page", InvoiceSlip => "paper-invoice_slip",
+        ApplicationSlip => "paper-application_slip",
     }
-    PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held" }
+    Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }
+    Part {
+        MagneticReader => "part-magnetic_reader", ChipReader => "part-chip_reader", ContactlessReader => "part-contactless_reader",
+        Scanner => "part-scanner", Keypad => "part-keypad", Display => "part-display", Printer => "part-printer", PinPad => "part-pin_pad",
+        Store => "part-store", Clock => "part-clock", Keys => "part-keys", HostLink => "part-host_link",
+    }
+    PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held", GivenUp => "paper-state-given_up" }
 }
 
 impl Texts {

@@ -78,7 +78,7 @@ fn the_walker_finds_what_is_wrong() {
 fn chinese_survives_the_way_to_the_printer() {
     let job = job(PaperKind::MerchantCopy, Outcome { note: Some("加辣 龘 䶮 ①".into()), ..sale() });
     for mm in [58, 80] {
-        let printed = walk(&slip(&job, &context(Language::ZhCn)).to_escpos(mm)).expect("only our commands");
+        let printed = walk(&slip(&job, &context(Language::ZhCn), &Default::default()).to_escpos(mm)).expect("only our commands");
         let all = printed.lines.join("\n");
         for part in ["商户存根", "老王面馆", "622848******1234 /S", "RMB 1234.50", "本人确认", "加辣 龘 䶮 ①"] {
             assert!(all.contains(part), "{part} is not on:\n{all}");
@@ -91,7 +91,7 @@ fn chinese_survives_the_way_to_the_printer() {
 #[test]
 fn text_and_bytes_say_the_same() {
     for (mm, columns) in [(58, 32), (80, 48)] {
-        let paper = slip(&job(PaperKind::CustomerCopy, void()), &SlipContext { qr: String::new(), ..context(Language::ZhCn) });
+        let paper = slip(&job(PaperKind::CustomerCopy, void()), &SlipContext { qr: String::new(), ..context(Language::ZhCn) }, &Default::default());
         let printed = walk(&paper.to_escpos(mm)).expect("only our commands").lines;
         let text: Vec<String> = paper.to_text(columns).lines().filter(|l| !l.is_empty()).map(|l| l.trim().to_owned()).collect();
         assert_eq!(printed.iter().map(|l| l.trim().to_owned()).collect::<Vec<_>>(), text);
@@ -161,7 +161,7 @@ proptest! {
             ..void()
         };
         let ctx = SlipContext { service_phone: phone.clone(), qr: phone + "{rrn}", utc_offset_minutes: offset, duplicate: true, ..context(language) };
-        let paper = slip(&job(kind, outcome), &ctx);
+        let paper = slip(&job(kind, outcome), &ctx, &Default::default());
         for mm in [58, 80] {
             let walked = walk(&paper.to_escpos(mm)).map_err(TestCaseError::fail)?;
             prop_assert_eq!(walked.cuts, 1);

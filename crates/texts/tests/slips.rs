@@ -3,10 +3,12 @@ mod common;
 use common::*;
 use payterm_schema::{
     Kind, Outcome, Status,
+    application::Stage,
     config::Language,
     host::EntryMode,
     outcome::Sums,
-    paper::{PaperJob, PaperKind},
+    paper::{PaperContent, PaperJob, PaperKind},
+    totals::Scope,
 };
 use payterm_texts::{Line, Paper, SlipContext, columns_of, slip};
 use std::path::PathBuf;
@@ -25,6 +27,25 @@ fn papers() -> Vec<(&'static str, PaperJob, bool)> {
         ("unknown", job(PaperKind::UnknownSlip, unknown()), false),
         ("stuck", job(PaperKind::StuckSlip, unknown()), false),
         ("balance", job(PaperKind::BalanceSlip, balance()), false),
+        ("refund-merchant", job(PaperKind::MerchantCopy, refund()), false),
+        ("refund-customer", job(PaperKind::CustomerCopy, refund()), false),
+        ("refund-unknown", job(PaperKind::UnknownSlip, Outcome { kind: Kind::Refund, ..unknown() }), false),
+        ("refund-stuck", job(PaperKind::StuckSlip, Outcome { kind: Kind::Refund, ..unknown() }), false),
+        ("pre-auth-merchant", job(PaperKind::MerchantCopy, Outcome { kind: Kind::PreAuth, ..signed_sale() }), false),
+        ("pre-auth-cancel-customer", job(PaperKind::CustomerCopy, Outcome { kind: Kind::PreAuthCancel, ..refund() }), false),
+        ("completion-merchant", job(PaperKind::MerchantCopy, Outcome { kind: Kind::Completion, original: refund().original, ..sale() }), false),
+        ("tip-merchant", job(PaperKind::MerchantCopy, tip()), false),
+        ("tip-customer", job(PaperKind::CustomerCopy, tip()), false),
+        ("voice-merchant", job(PaperKind::MerchantCopy, Outcome { kind: Kind::VoiceSale, ..signed_sale() }), false),
+        ("no-cvm-merchant", job(PaperKind::MerchantCopy, no_cvm()), false),
+        ("no-cvm-customer", job(PaperKind::CustomerCopy, no_cvm()), false),
+        ("partial-customer", job(PaperKind::CustomerCopy, Outcome { requested: Some(200_000), ..sale() }), false),
+        ("totals", own(PaperKind::TotalsReport, PaperContent::Totals(Box::new(report(Scope::Batch)))), false),
+        ("shift-duplicate", own(PaperKind::ShiftReport, PaperContent::Totals(Box::new(report(Scope::Shift)))), true),
+        ("page", own(PaperKind::Page, composed(PAGE)), false),
+        ("page-duplicate", own(PaperKind::Page, composed(PAGE)), true),
+        ("invoice", own(PaperKind::InvoiceSlip, composed(INVOICE)), false),
+        ("application", application(Stage::Activated), false),
     ]
 }
 
@@ -35,7 +56,7 @@ fn golden_papers() {
     let mut wrong = Vec::new();
     for (name, job, duplicate) in papers() {
         for language in LANGUAGES {
-            let paper = slip(&job, &SlipContext { duplicate, ..context(language) });
+            let paper = slip(&job, &SlipContext { duplicate, ..context(language) }, &Default::default());
             for mm in [58, 80] {
                 let text = paper.to_text(columns_of(mm)).into_bytes();
                 for (ending, made) in [("txt", text), ("escpos", paper.to_escpos(mm))] {
@@ -53,7 +74,21 @@ fn golden_papers() {
 }
 
 fn text(kind: PaperKind, outcome: Outcome, language: Language) -> String {
-    slip(&job(kind, outcome), &context(language)).to_text(48)
+    slip(&job(kind, outcome), &context(language), &Default::default()).to_text(48)
+}
+
+#[test]
+fn the_application_slip_has_what_was_applied_for_and_accepted() {
+    for language in LANGUAGES {
+        let paper = |stage| slip(&application(stage), &context(language), &Default::default()).to_text(48);
+        let activated = paper(Stage::Activated);
+        for part in ["0123456789abcdef0123456789abcdef", "91310000MA1FL0AA0X", "5411", "T+1", "0.60 %", "80.00", "TESTMERCHANT001", "TEST0002", "95516", "TEST"]
+        {
+            assert!(activated.contains(part), "{part}: {activated}");
+        }
+        assert!(!activated.contains('\u{1b}'), "{activated}");
+        assert!(paper(Stage::Rejected).contains("licence not readable"));
+    }
 }
 
 #[test]
@@ -96,7 +131,7 @@ fn a_slip_has_every_field() {
     ] {
         assert!(paper.contains(part), "{part} is not on:\n{paper}");
     }
-    let lines = slip(&job(PaperKind::MerchantCopy, sale()), &context(Language::En)).lines;
+    let lines = slip(&job(PaperKind::MerchantCopy, sale()), &context(Language::En), &Default::default()).lines;
     assert!(lines.contains(&Line::Qr("payterm:898310058120001:20260001:000007:000118:606414000118".into())));
     assert_eq!(lines.last(), Some(&Line::Cut));
 }
@@ -130,7 +165,7 @@ fn the_heads_that_warn() {
         let kinds = [PaperKind::MerchantCopy, PaperKind::CustomerCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip];
         for kind in kinds {
             let outcome = Outcome { test: true, ..if kind == PaperKind::UnknownSlip { unknown() } else { sale() } };
-            let paper = slip(&job(kind, outcome), &SlipContext { duplicate: true, ..context(language) }).to_text(32);
+            let paper = slip(&job(kind, outcome), &SlipContext { duplicate: true, ..context(language) }, &Default::default()).to_text(32);
             for part in ["测试", "TEST", "重打印", "DUPLICATE"] {
                 assert!(paper.contains(part), "{part} is not on:\n{paper}");
             }
@@ -184,7 +219,7 @@ fn every_card_entry_has_its_letter() {
 fn no_line_is_wider_than_the_paper() {
     for (name, job, _) in papers() {
         for (language, columns) in LANGUAGES.into_iter().flat_map(|l| [(l, 32), (l, 48)]) {
-            let paper = slip(&job, &context(language)).to_text(columns);
+            let paper = slip(&job, &context(language), &Default::default()).to_text(columns);
             for line in paper.lines().filter(|l| !l.contains(['\u{2588}', '\u{2580}', '\u{2584}'])) {
                 let width: usize = line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
                 assert!(width <= columns, "{name}: {line}");
@@ -196,7 +231,7 @@ fn no_line_is_wider_than_the_paper() {
 #[test]
 fn the_qr_template_is_filled_once() {
     let qr = |template: &str, outcome: Outcome| {
-        let paper: Paper = slip(&job(PaperKind::CustomerCopy, outcome), &SlipContext { qr: template.into(), ..context(Language::En) });
+        let paper: Paper = slip(&job(PaperKind::CustomerCopy, outcome), &SlipContext { qr: template.into(), ..context(Language::En) }, &Default::default());
         paper.lines.into_iter().find_map(|l| if let Line::Qr(content) = l { Some(content) } else { None })
     };
     assert_eq!(qr("{amount}|{stan}{x}{", sale()).as_deref(), Some("1234.50|000118{x}{"));
@@ -223,4 +258,74 @@ fn long_texts_are_wrapped_and_lose_nothing() {
     let row = |right: &str| Paper { lines: vec![Line::Row { left: "Card".into(), right: right.into(), bold: false }] }.to_text(16);
     assert_eq!(row("12345678901"), "Card 12345678901\n");
     assert_eq!(row("123456789012"), "Card\n    123456789012\n");
+}
+
+#[test]
+fn the_fee_is_the_merchants_own_business() {
+    for kind in Kind::ALL {
+        for status in [Status::Approved, Status::Declined, Status::Unknown] {
+            for paper in [PaperKind::CustomerCopy, PaperKind::UnknownSlip, PaperKind::BalanceSlip] {
+                let text = text(paper, Outcome { kind, status, ..sale() }, Language::En);
+                assert!(!text.contains("7.41") && !text.contains("Fee"), "{kind:?} {status:?} {paper:?}:\n{text}");
+            }
+        }
+    }
+    assert!(text(PaperKind::MerchantCopy, sale(), Language::En).contains("RMB 7.41"));
+}
+
+#[test]
+fn each_kind_says_what_it_is() {
+    let has = |kind, outcome: Outcome, parts: &[&str]| {
+        let paper = text(kind, outcome, Language::ZhCn);
+        parts.iter().for_each(|p| assert!(paper.contains(p), "{p} is not on:\n{paper}"));
+    };
+    let merchant = PaperKind::MerchantCopy;
+    has(merchant, refund(), &["退货单", "RMB -50.00", "原参考号", "606414000118", "退回"]);
+    has(merchant, void(), &["撤销单", "RMB -1234.50"]);
+    has(merchant, Outcome { kind: Kind::PreAuth, ..sale() }, &["预授权单", "尚未扣款"]);
+    has(merchant, tip(), &["小费单", "小费", "RMB 20.00", "合计", "RMB 1254.50"]);
+    has(merchant, no_cvm(), &["交易金额未超过1000元,免密免签"]);
+    has(PaperKind::CustomerCopy, no_cvm(), &["交易金额未超过1000元,免密免签"]);
+    assert!(!text(merchant, no_cvm(), Language::ZhCn).contains("签名"));
+    for paper in [PaperKind::StuckSlip, PaperKind::UnknownSlip] {
+        has(paper, Outcome { kind: Kind::Refund, ..unknown() }, &["请勿重复退货"]);
+        assert!(!text(paper, Outcome { kind: Kind::Refund, ..unknown() }, Language::ZhCn).contains("不要重复收款"));
+    }
+    let stuck = text(PaperKind::StuckSlip, Outcome { kind: Kind::TipAdjust, ..unknown() }, Language::En);
+    assert!(stuck.contains("NOTIFICATION STUCK") && !stuck.contains("REVERSAL"), "{stuck}");
+}
+
+#[test]
+fn the_invoice_code_is_the_customers() {
+    let ctx = SlipContext { invoice_qr: "https://inv.example/{rrn}".into(), ..context(Language::ZhCn) };
+    let codes = |kind, outcome: Outcome| slip(&job(kind, outcome), &ctx, &Default::default()).lines.iter().filter(|l| matches!(l, Line::Qr(_))).count();
+    let counted =
+        [(PaperKind::CustomerCopy, sale()), (PaperKind::MerchantCopy, sale()), (PaperKind::CustomerCopy, refund()), (PaperKind::CustomerCopy, declined())];
+    assert_eq!(counted.map(|(kind, outcome)| codes(kind, outcome)), [2, 1, 1, 1]);
+}
+
+#[test]
+fn the_self_test_slip_says_what_to_do() {
+    use payterm_schema::selftest::{Finding, Part};
+    let items = vec![
+        Finding::works().of(Part::Clock, ""),
+        Finding::failed("device-failed").with("why", "cable\n\u{1b}@").of(Part::Printer, "printer"),
+        Finding::degraded("disk-low").with("free", 5).with("limit", 100).of(Part::Store, ""),
+    ];
+    let report = payterm_schema::SelfTest { test: true, ..payterm_schema::SelfTest::new(AT, items) };
+    let content = payterm_schema::paper::PaperContent::SelfTest(Box::new(report));
+    let job = payterm_schema::paper::PaperJob::new(1, PaperKind::SelfTestSlip, 0, content);
+    for (language, parts) in [
+        (Language::En, ["SELF-TEST", "does not work (cable  @)", "Check its power and cable", "5 MiB free", "95516", "TEST"]),
+        (Language::ZhCn, ["自检单", "不可用(cable  @)", "请检查其电源和连线", "磁盘剩余 5 MiB", "95516", "测试"]),
+    ] {
+        let text = slip(&job, &SlipContext { duplicate: false, ..context(language) }, &Default::default()).to_text(32);
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in parts {
+            let part = part.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(flat.replace(' ', "").contains(&part.replace(' ', "")), "{part}: {text}");
+        }
+        assert!(!text.contains('\u{1b}') && !text.contains("DUPLICATE"), "{text}");
+        assert!(slip(&job, &SlipContext { duplicate: true, ..context(language) }, &Default::default()).to_text(32).contains("DUPLICATE"));
+    }
 }

@@ -2,13 +2,16 @@
 mod common;
 use common::*;
 use payterm_schema::{
-    Class, Kind, Outcome, Phase, Status,
+    Class, Fault, Kind, Outcome, Phase, Status,
+    application::{Problem, Product, Stage},
     config::Language,
     device::{DeviceKind, DeviceState, Way},
     host::{EntryMode, Wallet},
+    operator::{Purpose, Role},
     outcome::{Authority, Reason},
     paper::{PaperKind, PaperState},
     record::ObligationState,
+    selftest::{Part, Verdict},
 };
 use payterm_texts::{Texts, Word};
 use std::{
@@ -23,11 +26,11 @@ const HOST_CODES: &str = "00 10 11 A2 A4 A5 A6 01 02 05 03 04 07 34 35 37 41 43 
      54 55 57 58 61 62 63 64 65 66 68 75 38 77 79 90 91 92 94 95 96 93 97 99 A0";
 
 /// The terminal's own reason codes: the list that `core` uses.
-const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost not-confirmed present-timeout pin-timeout \
+const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost not-confirmed not-approved present-timeout pin-timeout \
      prepare-timeout not-sent no-reply mac-wrong mac-absent interrupted reader-unavailable pin-pad-unavailable too-many-tries pin-tries \
      chip-not-supported tap-not-supported code-unknown card-unreadable card-wrong-way typed-not-allowed luhn amount-limit no-account \
      account-blocked not-signed-in sign-in-failed keys-refused original-not-found original-settled original-voided original-not-approved \
-     reversed stuck partial-not-taken store-failed internal code-not-for-kind pin-required original-ambiguous";
+     reversed stuck partial-not-taken store-failed internal code-not-for-kind pin-required original-ambiguous printer-unavailable";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -83,7 +86,7 @@ fn both_languages_have_the_same_ids_and_places() {
 fn every_code_says_what_happened_and_what_to_do() {
     let host = HOST_CODES.split_whitespace().map(|c| format!("host-{c}"));
     let codes: Vec<String> = host.chain(OWN_CODES.split_whitespace().map(str::to_owned)).collect();
-    assert_eq!(codes.len(), 63 + 42);
+    assert_eq!(codes.len(), 63 + 43);
     for language in LANGUAGES {
         let texts = Texts::new(language);
         for code in &codes {
@@ -171,6 +174,8 @@ fn every_word_is_there() {
         all::<Phase>(),
         all::<EntryMode>(),
         all::<Wallet>(),
+        all::<Role>(),
+        all::<Purpose>(),
         all::<Way>(),
         all::<Authority>(),
         all::<Class>(),
@@ -179,6 +184,11 @@ fn every_word_is_there() {
         all::<ObligationState>(),
         all::<PaperKind>(),
         all::<PaperState>(),
+        all::<Verdict>(),
+        all::<Part>(),
+        all::<Stage>(),
+        all::<Product>(),
+        all::<Problem>(),
     ]
     .concat();
     assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len());
@@ -190,6 +200,8 @@ fn every_word_is_there() {
     assert!(Status::ALL.iter().all(|s| s.id() == format!("status-{}", s.name())));
     assert!(Phase::ALL.iter().all(|p| p.id() == format!("phase-{}", p.name())));
     assert!(DeviceKind::ALL.iter().all(|d| d.id() == format!("device-{}", d.name())));
+    assert_eq!(Stage::ALL.map(|s| format!("stage-{}", s.name())).to_vec(), all::<Stage>());
+    assert_eq!(Problem::ALL.map(|p| format!("apply-problem-{p}")).to_vec(), all::<Problem>());
     assert_eq!(Texts::new(Language::ZhCn).word(Kind::Sale), "消费");
 }
 
@@ -209,7 +221,8 @@ fn every_text_that_code_and_templates_name_exists() {
         named.extend(ids(&file, ["t(\"", "\""]));
     }
     for file in std::fs::read_dir(root().join("src")).expect("src").map(|f| f.expect("file").path()) {
-        let prefixes = ["slip-", "label-", "result-", "present-", "pin-", "wait-", "confirm-", "test-", "status-", "kind-", "amount-", "list-"];
+        let prefixes =
+            ["slip-", "label-", "result-", "present-", "pin-", "wait-", "confirm-", "test-", "status-", "kind-", "amount-", "list-", "operator-", "locked"];
         named.extend(ids(&file, ["\"", "\""]).into_iter().filter(|id| prefixes.iter().any(|p| id.starts_with(p)) && !id.contains(['{', ' '])));
     }
     assert!(named.len() > 80, "{}", named.len());
@@ -284,4 +297,94 @@ fn a_table_shows_what_an_outcome_knows() {
     assert_eq!(lines(&hostile).get("Note").map(String::as_str), Some("a  [31mb"));
     let zh = Texts::new(Language::ZhCn);
     assert_eq!(zh.amount_text(sale().sums.amount_money().expect("an amount")), "1234.50 元");
+}
+
+fn shipped_code() -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    for part in ["schema", "daemon", "dbus", "crates/core", "crates/devices", "crates/cli"] {
+        rust_files(&root().join("../..").join(part).join("src"), &mut files);
+    }
+    files.into_iter().map(|f| (f.clone(), code_of(&std::fs::read_to_string(&f).expect("readable")))).collect()
+}
+
+/// The literals between two marks.
+fn between<'a>(code: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
+    code.match_indices(before).filter_map(move |(at, _)| code[at + before.len()..].split_once(after).map(|(text, _)| text))
+}
+
+/// Rules and causes that stand whole in the code, and the sentence around each kind of fault. The rules of the configuration
+/// are told to who installs, by paytermd.
+#[test]
+fn every_fault_is_told_in_both_languages() {
+    let [zh, en] = LANGUAGES.map(Texts::new);
+    let chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    let (mut rules, mut missing) = (BTreeSet::new(), Vec::new());
+    for (file, code) in shipped_code().into_iter().filter(|(f, _)| !f.ends_with("schema/src/config.rs")) {
+        let flat = code.split_whitespace().collect::<Vec<_>>().join(" ");
+        let invalid = ["Fault::invalid(", "refuse(\""]
+            .into_iter()
+            .flat_map(|mark| between(&flat, mark, ")"))
+            .filter_map(|args| args.rsplit_once(", \"")?.1.strip_suffix('"'));
+        let whole = ["rule: \"", "cause: \""].into_iter().flat_map(|mark| between(&flat, mark, "\".into()"));
+        for rule in invalid.chain(whole).filter(|r| !r.contains(['"', '{'])) {
+            rules.insert(rule.to_owned());
+            if !chinese(&zh.rule(rule)) {
+                missing.push(format!("{}: rule-{} ({rule})", file.display(), payterm_texts::rule_id(rule)));
+            }
+            assert_eq!(en.rule(rule), rule, "the English text is the rule itself");
+        }
+    }
+    assert!(rules.len() > 30, "{rules:?}");
+    assert_eq!(missing, Vec::<String>::new());
+    let text = String::new;
+    let faults = [
+        Fault::invalid("f", "is needed"),
+        Fault::Busy { running: None },
+        Fault::Busy { running: Some("x".into()) },
+        Fault::KeyReused { id: text() },
+        Fault::not_found("request", "x"),
+        Fault::NotAllowed { rule: text() },
+        Fault::WrongState { rule: text() },
+        Fault::NoAccount { currency: text() },
+        Fault::Original { rule: text() },
+        Fault::NotLoggedOn,
+        Fault::TerminalLocked,
+        Fault::OperatorLocked { operator: text() },
+        Fault::NotDone { rule: text() },
+        Fault::Management { problem: Problem::Signature, cause: text() },
+        Fault::StoreFailed { id: text(), cause: text() },
+        Fault::Restarting { part: text() },
+        Fault::ShuttingDown,
+        Fault::Unreachable { cause: text() },
+    ];
+    let names: BTreeSet<_> = faults.iter().map(Fault::name).collect();
+    assert_eq!(names.len(), 17, "every fault is here");
+    for fault in &faults {
+        let (zh, en) = (zh.fault(fault), en.fault(fault));
+        assert!(chinese(&zh) && !chinese(&en) && !en.contains("fault-") && !en.contains('{'), "{zh} {en}");
+    }
+    assert_eq!(zh.fault(&Fault::Invalid { field: "a\nb".into(), rule: "\u{1b}[31m".into() }), "a b: [31m");
+    let money = payterm_schema::Money::parse("1.234", "USD".parse().expect("USD")).expect_err("three decimals");
+    assert!(chinese(&zh.fault(&money.into())));
+}
+
+/// Codes of the self-test's findings, from the drivers and the daemon.
+#[test]
+fn every_finding_says_what_was_found_and_what_to_do() {
+    let (mut passed, mut bad) = (BTreeSet::new(), BTreeSet::new());
+    for (_, code) in shipped_code() {
+        passed.extend(between(&code, "Finding::new(Verdict::Passed, \"", "\"").map(str::to_owned));
+        for mark in ["Finding::failed(\"", "Finding::degraded(\""] {
+            bad.extend(between(&code, mark, "\"").map(str::to_owned));
+        }
+    }
+    assert!(passed.len() >= 5 && bad.len() >= 20, "{passed:?} {bad:?}");
+    for texts in LANGUAGES.map(Texts::new) {
+        for code in passed.iter().chain(&bad) {
+            assert!(texts.find(&format!("found-{code}"), &[]).is_some(), "found-{code}");
+        }
+        for code in &bad {
+            assert!(texts.find(&format!("remedy-{code}"), &[]).is_some(), "remedy-{code}");
+        }
+    }
 }

@@ -3,6 +3,7 @@ use crate::primitives::{
     DesKey, KeySet,
     tr31::{Kbpk, KbpkAlgorithm},
 };
+use payterm_schema::secret::SecretBytes;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -11,7 +12,12 @@ pub(crate) struct AccountKeys {
     pub kbpk: Option<Kbpk>,
     pub tmk: Option<DesKey>,
     pub working: Option<KeySet>,
+    /// Only in the entry of [`TERMINAL`].
+    pub service: Option<SecretBytes>,
 }
+
+/// The entry of the terminal's own keys; no account can have this name.
+pub(crate) const TERMINAL: &str = "@terminal";
 
 /// By the name of the account.
 pub(crate) type Keys = BTreeMap<String, AccountKeys>;
@@ -22,6 +28,7 @@ const TMK: u8 = 3;
 const PIK: u8 = 4;
 const MAK: u8 = 5;
 const TDK: u8 = 6;
+const SERVICE: u8 = 7;
 
 /// For each key: length of the account's name u8, name, slot u8, length of the key u8, key.
 pub(crate) fn encode(keys: &Keys) -> Zeroizing<Vec<u8>> {
@@ -42,7 +49,8 @@ fn slots(k: &AccountKeys) -> Vec<(u8, &[u8])> {
     let kbpk = k.kbpk.as_ref().map(|k| if k.algorithm() == KbpkAlgorithm::Aes { (KBPK_AES, k.reveal()) } else { (KBPK_TDES, k.reveal()) });
     let tmk = k.tmk.as_ref().map(|k| (TMK, k.reveal()));
     let working = k.working.iter().flat_map(|w| [Some((PIK, &w.pik)), Some((MAK, &w.mak)), w.tdk.as_ref().map(|k| (TDK, k))]);
-    kbpk.into_iter().chain(tmk).chain(working.flatten().map(|(slot, k)| (slot, k.reveal()))).collect()
+    let service = k.service.as_ref().map(|k| (SERVICE, k.reveal()));
+    kbpk.into_iter().chain(tmk).chain(service).chain(working.flatten().map(|(slot, k)| (slot, k.reveal()))).collect()
 }
 
 /// `None`: not what `encode` writes.
@@ -68,6 +76,7 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Keys> {
                 account.working = (next == name && *slot == MAK).then_some(KeySet { pik, mak, tdk: None });
                 account.working.as_ref()?;
             }
+            SERVICE if matches!(key.len(), 16 | 24 | 32) => account.service = Some(SecretBytes::new(key.to_vec())),
             TDK => account.working.as_mut()?.tdk = Some(DesKey::new(key).ok()?),
             _ => return None,
         }
@@ -91,13 +100,22 @@ mod tests {
     fn comes_back_and_every_cut_is_refused_or_shorter() {
         let k = |n, b| DesKey::new(&vec![b; n]).unwrap();
         let keys = Keys::from([
-            ("a".into(), AccountKeys { kbpk: Kbpk::new(KbpkAlgorithm::Tdes, &[9; 24]).ok(), tmk: Some(k(16, 1)), working: None }),
+            (
+                "a".into(),
+                AccountKeys {
+                    kbpk: Kbpk::new(KbpkAlgorithm::Tdes, &[9; 24]).ok(),
+                    tmk: Some(k(16, 1)),
+                    working: None,
+                    service: Some(SecretBytes::new(vec![7; 32])),
+                },
+            ),
             (
                 "visa_2".into(),
                 AccountKeys {
                     kbpk: Kbpk::new(KbpkAlgorithm::Aes, &[8; 32]).ok(),
                     tmk: Some(k(16, 2)),
                     working: Some(KeySet { pik: k(16, 3), mak: k(8, 4), tdk: Some(k(16, 5)) }),
+                    service: None,
                 },
             ),
         ]);
@@ -105,6 +123,7 @@ mod tests {
         let back = decode(&bytes).unwrap();
         assert_eq!(*encode(&back), *bytes);
         assert_eq!(back["visa_2"].working, keys["visa_2"].working);
+        assert_eq!(back["a"].service, keys["a"].service);
         assert_eq!(back["a"].kbpk.as_ref().map(Kbpk::algorithm), Some(KbpkAlgorithm::Tdes));
         for n in 0..bytes.len() {
             if let Some(shorter) = decode(&bytes[..n]) {

@@ -6,9 +6,12 @@
 mod file;
 mod keys;
 mod load;
+mod operators;
 pub mod primitives;
 mod sealing;
+mod terminal;
 mod vault;
 
 pub use sealing::{SealingKey, SealingKeyError};
+pub use terminal::{TerminalKey, WrappedTmk};
 pub use vault::{AccountMac, KeysRefused, Vault, VaultError};

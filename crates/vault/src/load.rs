@@ -74,19 +74,25 @@ impl Vault {
     }
 }
 
+/// The service key of its components; see [`Vault::load_service_key`].
+pub(crate) fn combine_service_key(components: [(&SecretBytes, &[u8]); 2], kcv: &[u8]) -> Result<SecretBytes, VaultError> {
+    combine(&SERVICE, components, kcv, &|k| Ok(Kbpk::new(KbpkAlgorithm::Aes, k)?.kcv()))
+}
+
 /// What one kind of key may look like, and how it is named in errors.
-struct Rules {
+pub(crate) struct Rules {
     key: &'static str,
     lengths: &'static [usize],
     length_rule: &'static str,
     des: bool,
 }
-const TMK: Rules = Rules { key: "TMK", lengths: &[16], length_rule: "must be 16 bytes", des: true };
+pub(crate) const TMK: Rules = Rules { key: "TMK", lengths: &[16], length_rule: "must be 16 bytes", des: true };
 const KBPK_AES: Rules = Rules { key: "key block protection key", lengths: &[16, 24, 32], length_rule: "must be 16, 24 or 32 bytes", des: false };
+const SERVICE: Rules = Rules { key: "service key", ..KBPK_AES };
 const KBPK_TDES: Rules = Rules { key: "key block protection key", lengths: &[16, 24], length_rule: "must be 16 or 24 bytes", des: true };
 
 impl Rules {
-    fn refuse(&self, rule: &'static str) -> VaultError {
+    pub(crate) fn refuse(&self, rule: &'static str) -> VaultError {
         VaultError::Key { what: self.key, rule }
     }
 }
@@ -135,7 +141,7 @@ fn zeros(bytes: &[u8]) -> bool {
 }
 
 /// Neighbouring parts that are equal but for parity make triple DES a single DES; all zeros is the same case.
-fn not_degenerate(rules: &Rules, key: &[u8]) -> Result<(), VaultError> {
+pub(crate) fn not_degenerate(rules: &Rules, key: &[u8]) -> Result<(), VaultError> {
     let (parts, _) = key.as_chunks::<8>();
     let equal = |a: &[u8; 8], b: &[u8; 8]| a.iter().zip(b).fold(0, |d, (a, b)| d | (a ^ b)) & 0xFE == 0;
     if parts.windows(2).any(|w| equal(&w[0], &w[1])) { Err(rules.refuse("must not have equal halves")) } else { Ok(()) }

@@ -48,6 +48,11 @@ pub enum VaultError {
     KeyBlock(#[from] Tr31Error),
     #[error(transparent)]
     Primitive(#[from] PrimitiveError),
+    /// Never says what was typed.
+    #[error("operator's password: {0}")]
+    Password(&'static str),
+    #[error("no service key: load it with vault service-key")]
+    NoServiceKey,
     #[error("sealed value: damaged, or of another key, purpose or context")]
     Unseal,
 }
@@ -67,22 +72,24 @@ pub enum KeysRefused {
 /// Keys of all accounts of one terminal. Used through `Arc` from several threads; a change is durable when its call returns.
 /// One process at a time owns the directory (the store's lock sees to it).
 pub struct Vault {
-    dir: PathBuf,
-    sealing: SealingKey,
+    pub(crate) dir: PathBuf,
+    pub(crate) sealing: SealingKey,
     keys: Mutex<Keys>,
+    /// Held while the terminal's own key is made, so that there is one.
+    pub(crate) terminal: Mutex<()>,
 }
 
 impl Vault {
     /// Opens `dir/vault.sealed`, or makes an empty one. `dir` must exist.
     pub fn open(dir: &Path, sealing: SealingKey) -> Result<Self, VaultError> {
-        let keys = match file::read(dir, &sealing)? {
+        let keys = match file::read(file::VAULT, dir, &sealing)? {
             Some(plain) => keys::decode(plain.reveal()).ok_or(VaultError::Damaged("its content is malformed"))?,
             None => {
-                file::write(dir, &sealing, &[])?;
+                file::write(file::VAULT, dir, &sealing, &[])?;
                 Keys::new()
             }
         };
-        Ok(Self { dir: dir.into(), sealing, keys: Mutex::new(keys) })
+        Ok(Self { dir: dir.into(), sealing, keys: Mutex::new(keys), terminal: Mutex::new(()) })
     }
 
     /// Check value (first 3 bytes) of the account's TMK, for the operator's screen; `None` when no TMK is loaded.
@@ -188,12 +195,38 @@ impl Vault {
         Ok(result)
     }
 
+    /// As [`Vault::change`], for several accounts at once: all of them or none.
+    pub(crate) fn change_all<T>(&self, all: Vec<(AccountId, T)>, mut change: impl FnMut(&mut AccountKeys, T)) -> Result<(), VaultError> {
+        let mut keys = self.lock();
+        let mut next = keys.clone();
+        for (account, value) in all {
+            change(next.entry(account.as_str().to_owned()).or_default(), value);
+        }
+        self.save(&next)?;
+        *keys = next;
+        Ok(())
+    }
+
     fn working(&self, account: &str, key: &'static str) -> Result<primitives::KeySet, VaultError> {
         self.lock().get(account).and_then(|k| k.working.clone()).ok_or_else(|| no_key(account, key))
     }
 
     fn save(&self, keys: &Keys) -> Result<(), VaultError> {
-        file::write(&self.dir, &self.sealing, &keys::encode(keys))
+        file::write(file::VAULT, &self.dir, &self.sealing, &keys::encode(keys))
+    }
+
+    pub(crate) fn service_key(&self) -> Option<SecretBytes> {
+        self.lock().get(keys::TERMINAL).and_then(|k| k.service.clone())
+    }
+
+    /// On disk first: on an error memory is as before.
+    pub(crate) fn set_service_key(&self, key: SecretBytes) -> Result<(), VaultError> {
+        let mut keys = self.lock();
+        let mut next = keys.clone();
+        next.entry(keys::TERMINAL.to_owned()).or_default().service = Some(key);
+        self.save(&next)?;
+        *keys = next;
+        Ok(())
     }
 
     /// A panic of another thread leaves the map whole: it is changed by single assignments only.

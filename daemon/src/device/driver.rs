@@ -1,7 +1,7 @@
 //! The thread around a blocking driver: takes commands, gives reports. It ends when the actor no longer listens.
 use super::AskPin;
 use payterm_devices::{DeviceError, Driver, Env, Interrupt, PrintJob, Source, SourceEvent, open};
-use payterm_schema::{config::DeviceConfig, device::Way, paper::PrintResult, secret::PinEntry};
+use payterm_schema::{config::DeviceConfig, device::Way, paper::PrintResult, secret::PinEntry, selftest::Finding};
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     time::Duration,
@@ -18,6 +18,8 @@ pub enum Command {
     Show(Vec<String>),
     Pin(Box<AskPin>),
     Print(PrintJob),
+    /// With the accounts whose PIN keys a pad needs.
+    SelfTest(Vec<String>),
 }
 
 pub enum Report {
@@ -33,6 +35,7 @@ pub enum Report {
     },
     Pin(PinEntry),
     Printed(PrintResult),
+    Tested(Finding),
     /// What a printer's state says.
     Problem(Option<String>),
     Failed(String),
@@ -47,12 +50,16 @@ pub fn run(config: &DeviceConfig, env: &Env, orders: &Receiver<Command>, up: &Up
             up.send(Report::Opened(None)).ok();
             each(orders, |c| match c {
                 Command::Show(lines) => d.show(&lines).map(|()| drop(up.send(Report::Done))),
+                Command::SelfTest(_) => tested(up, d.self_test()?),
                 Command::Arm(_) | Command::Disarm | Command::Pin(_) | Command::Print(_) => Ok(()),
             })
         }
         Ok(Driver::PinPad(mut pad)) => {
             up.send(Report::Opened(Some(pad.interrupt()))).ok();
             each(orders, |c| {
+                if let Command::SelfTest(slots) = &c {
+                    tested(up, pad.self_test(slots))?;
+                }
                 if let Command::Pin(m) = c {
                     let mut progress = |n: usize| drop(up.send(Report::PinDigits { tag: m.tag, digits: u8::try_from(n).unwrap_or(u8::MAX) }));
                     let entry = pad.enter(&m.slot, &m.pan, m.amount, m.timeout, &mut progress);
@@ -68,6 +75,11 @@ pub fn run(config: &DeviceConfig, env: &Env, orders: &Receiver<Command>, up: &Up
         let text = std::iter::successors(Some(&e as &dyn std::error::Error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ");
         up.send(Report::Failed(text)).ok();
     }
+}
+
+fn tested(up: &Up, finding: Finding) -> Result<(), DeviceError> {
+    up.send(Report::Tested(finding)).ok();
+    Ok(())
 }
 
 fn each(orders: &Receiver<Command>, act: impl FnMut(Command) -> Result<(), DeviceError>) -> Result<(), DeviceError> {
@@ -99,6 +111,7 @@ fn source(mut s: Box<dyn Source>, orders: &Receiver<Command>, up: &Up) -> Result
                 armed = false;
                 up.send(Report::Done).ok();
             }
+            Some(Command::SelfTest(_)) => tested(up, s.self_test()?)?,
             Some(Command::Show(_) | Command::Pin(_) | Command::Print(_)) => {}
             None => {
                 if up.send(Report::Waiting(POLL)).is_err() {
@@ -117,6 +130,7 @@ fn printer(mut p: Box<dyn payterm_devices::Printer>, orders: &Receiver<Command>,
     loop {
         match orders.recv_timeout(STATUS) {
             Ok(Command::Print(job)) => drop(up.send(Report::Printed(p.print(&job)))),
+            Ok(Command::SelfTest(_)) => tested(up, p.self_test()?)?,
             Ok(Command::Arm(_) | Command::Disarm | Command::Show(_) | Command::Pin(_)) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
             Err(RecvTimeoutError::Timeout) => {

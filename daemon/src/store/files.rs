@@ -14,7 +14,7 @@ use std::{
 /// "PTRM": `PRAGMA application_id` of a journal.
 const APPLICATION_ID: i32 = 0x5054_524d;
 /// Numbered migrations; the last one's number is `PRAGMA user_version`.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../../schema/sql/0001_journal.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../../schema/sql/0001_journal.sql"), include_str!("../../../schema/sql/0002_paper.sql")];
 /// A writer waits for a checkpoint or a reader at most this long.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -41,7 +41,7 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// Opens or makes a file that only its owner may read.
-fn private(path: &Path) -> Result<File, StoreError> {
+pub(super) fn private(path: &Path) -> Result<File, StoreError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(file_error(path))?;
     file.set_permissions(Permissions::from_mode(0o600)).map_err(file_error(path))?;
     Ok(file)

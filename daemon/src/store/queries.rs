@@ -1,6 +1,6 @@
 //! Read-only queries, on a connection and a thread of their own.
 use super::{Store, StoreError, sql};
-use payterm_schema::{AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, terminal::Filter};
+use payterm_schema::{AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, paper::PaperState, terminal::Filter};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::rc::Rc;
 
@@ -13,6 +13,15 @@ pub struct Found {
     pub outcome: Outcome,
 }
 
+/// A paper that an app asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundPaper {
+    pub job: u64,
+    pub hash: String,
+    /// None while it is open.
+    pub ended: Option<PaperState>,
+}
+
 /// Greatest page of the history.
 const PAGE_MAX: u32 = 200;
 const PAGE_DEFAULT: u32 = 50;
@@ -22,6 +31,23 @@ impl Store {
     pub async fn by_key(&self, key: &RequestKey) -> Result<Option<Found>, StoreError> {
         let key = key.clone();
         self.ask(move |db| one(db, "WHERE app = ?1 AND id = ?2", params![key.app, key.id])).await
+    }
+    pub async fn paper(&self, key: &RequestKey) -> Result<Option<FoundPaper>, StoreError> {
+        let key = key.clone();
+        self.ask(move |db| {
+            let row = |r: &Row<'_>| {
+                let ended = match r.get::<_, String>(2)?.as_str() {
+                    "done" => Some(PaperState::Done),
+                    "given_up" => Some(PaperState::GivenUp),
+                    _ => None,
+                };
+                Ok(FoundPaper { job: r.get(0)?, hash: r.get(1)?, ended })
+            };
+            db.prepare_cached("SELECT job, hash, state FROM paper WHERE app = ?1 AND id = ?2")
+                .and_then(|mut s| s.query_row(params![key.app, key.id], row).optional())
+                .map_err(sql("read an app's paper"))
+        })
+        .await
     }
     pub async fn by_txn(&self, txn: u64) -> Result<Option<Found>, StoreError> {
         self.ask(move |db| one(db, "WHERE txn = ?1", params![txn])).await

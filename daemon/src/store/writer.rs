@@ -3,6 +3,7 @@ use super::{Commit, Counters, Job, Loaded, Options, StoreError, files, sql};
 use crate::mishap::Part;
 use payterm_schema::{
     Entry, Record,
+    paper::{PaperJob, PrintResult},
     record::{EncodingError, RECORD_VERSION},
 };
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
@@ -217,6 +218,9 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
             let text = "UPDATE txn SET completed_by = nullif(completed_by, ?2), adjusted_by = nullif(adjusted_by, ?2) WHERE txn = ?1";
             return one(entry.seq, exec(db, "release an original", text, params![txn, by])?);
         }
+        Record::PaperQueued { job } => return queue_paper(db, job),
+        Record::PaperEnded { job, result: PrintResult::Confirmed | PrintResult::SentUnconfirmable, .. } => return end_paper(db, *job, "done"),
+        Record::PaperReleased { job, print: false, .. } => return end_paper(db, *job, "given_up"),
         Record::Booted { .. }
         | Record::Pending { .. }
         | Record::Queried { .. }
@@ -237,10 +241,13 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::SignInFailed { .. }
         | Record::SignedOut { .. }
         | Record::Requirement { .. }
-        | Record::PaperQueued { .. }
+        | Record::Application { .. }
         | Record::PaperStarted { .. }
         | Record::PaperEnded { .. }
-        | Record::PaperReleased { .. } => return Ok(()),
+        | Record::PaperReleased { .. }
+        | Record::SelfTested { .. }
+        | Record::LanguageSet { .. }
+        | Record::Operator { .. } => return Ok(()),
     };
     let json = serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
     let o = outcome.as_ref();
@@ -260,6 +267,16 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     // SQLite leaves the index of an unchanged column alone.
     let text = "UPDATE txn SET status=?2, account=?3, amount=?4, currency=?5, masked_pan=?6, stan=?7, batch=?8, rrn=?9, ended=?10, outcome=?11 WHERE txn=?1";
     one(entry.seq, exec(db, "update a transaction's row", text, values)?)
+}
+
+/// Only the papers that an app asked for have a row.
+fn queue_paper(db: &Connection, job: &PaperJob) -> Result<(), StoreError> {
+    let (Some(app), Some(request)) = (&job.app, &job.request) else { return Ok(()) };
+    let text = "INSERT INTO paper (app, id, hash, job, state) VALUES (?1, ?2, ?3, ?4, 'open')";
+    exec(db, "queue an app's paper", text, params![app, request.id, request.hash, job.id]).map(drop)
+}
+fn end_paper(db: &Connection, job: u64, state: &str) -> Result<(), StoreError> {
+    exec(db, "end an app's paper", "UPDATE paper SET state = ?2 WHERE job = ?1", params![job, state]).map(drop)
 }
 
 fn one(seq: u64, changed: usize) -> Result<(), StoreError> {

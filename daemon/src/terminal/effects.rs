@@ -8,8 +8,10 @@ use crate::{
     supervise::PATIENCE,
 };
 use actix::Context;
-use payterm_core::{Effect, Input, Query};
-use payterm_schema::{DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry};
+use payterm_core::{Effect, Input, Query, TmsEvent, VaultAnswer};
+use payterm_schema::{
+    DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, application::Problem, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry,
+};
 use payterm_texts::Texts;
 use std::{
     sync::{
@@ -29,6 +31,7 @@ impl TerminalActor {
                 }
             }
             Effect::Tell(notice) => tell(&house, *notice),
+            Effect::Speak(language) => house.spoken.set(language),
             Effect::Show(screen) => show(&house, &screen),
             Effect::Offer { ways } => offer(&house, ways),
             Effect::Withdraw => offer(&house, Vec::new()),
@@ -98,6 +101,24 @@ impl TerminalActor {
                     Input::Printed { job: id, result }
                 });
             }
+            Effect::AskVault { tag, ask } => {
+                let asked = tokio::task::spawn_blocking(move || super::operators::answer(&house.vault, ask));
+                self.later(ctx, async move {
+                    let answer = asked.await.unwrap_or_else(|_| VaultAnswer::Failed("its thread ended".into()));
+                    Input::Vault { tag, answer }
+                });
+            }
+            Effect::Tms { tag, ask } => {
+                let tms = house.tms.clone();
+                self.later(ctx, async move {
+                    let event = match tms {
+                        Some(tms) => tms.answer(ask).await,
+                        None => TmsEvent::Failed { problem: Problem::Unreachable, cause: "no [tms] is configured".into() },
+                    };
+                    Input::Tms { tag, event }
+                });
+            }
+            Effect::Renew => house.renew.notify_one(),
         }
     }
 }
@@ -113,7 +134,7 @@ async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
 }
 
 pub(super) fn tell(house: &House, mut notice: Notice) {
-    fill(house.texts, &mut notice);
+    fill(house.spoken.texts(), &mut notice);
     match &notice {
         Notice::Started { key, txn } => tracing::info!(request = %key, txn, "request started"),
         Notice::Phase { key, phase, .. } => tracing::debug!(request = %key, phase = phase.name(), "phase"),
@@ -122,8 +143,11 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
             tracing::info!(request = %outcome.key, txn = outcome.txn, status = outcome.status.name(), reason, "outcome");
         }
         Notice::Obligation { obligation } => tracing::info!(txn = obligation.txn, stan = %obligation.plan.stan, state = ?obligation.state, "obligation"),
+        Notice::Operators { on_duty, locked } => tracing::info!(on_duty = on_duty.as_ref().map(|o| o.as_str()), locked, "operators"),
         Notice::Requirement { account, digit } => tracing::warn!(%account, digit, "the host asks for something that a person must do"),
-        Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } => {}
+        Notice::Language { language } => tracing::info!(language = language.tag(), "language"),
+        Notice::Application { application: a } => tracing::info!(application = a.id, revision = a.revision, stage = a.stage.name(), "application"),
+        Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
     }
     // Without a listener there is nobody to tell.
     house.notices.send(notice).ok();
@@ -137,9 +161,19 @@ fn fill(texts: Texts, notice: &mut Notice) {
             if let Screen::Result { outcome } = screen {
                 texts.fill(outcome);
             }
+            if let Screen::SelfTest { report } = screen {
+                texts.fill_self_test(report);
+            }
         }
-        Notice::Paper { job } => texts.fill(&mut job.outcome),
-        Notice::Started { .. } | Notice::Device { .. } | Notice::Obligation { .. } | Notice::Requirement { .. } => {}
+        Notice::Paper { job } => job.outcome_mut().into_iter().for_each(|o| texts.fill(o)),
+        Notice::SelfTest { report } => texts.fill_self_test(report),
+        Notice::Started { .. }
+        | Notice::Device { .. }
+        | Notice::Obligation { .. }
+        | Notice::Operators { .. }
+        | Notice::Application { .. }
+        | Notice::Requirement { .. }
+        | Notice::Language { .. } => {}
     }
 }
 

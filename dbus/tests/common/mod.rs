@@ -3,14 +3,19 @@
 use futures_util::stream;
 use payterm_dbus::{Address, Client, Server};
 use payterm_schema::{
-    AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice, Outcome, Phase, Request, RequestKey, Screen, Stan,
-    Status, Terminal, Time,
-    config::{BusConfig, CallerConfig},
+    AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice, Outcome, Phase, Request, RequestKey, Screen,
+    SelfTest, Stan, Status, Terminal, Time,
+    application::{ApplicationShown, OfferShown, Problem, Step},
+    config::{BusConfig, CallerConfig, Language},
     host::{EntryMode, Plan, ReversalReason},
+    operator::{OperatorId, OperatorInfo, OperatorRequest, Operators, TerminalLock},
     outcome::{OriginalShown, Place, Reason, Sums},
-    paper::{PaperJob, PaperKind, PaperState},
+    page::Printable,
+    paper::{PaperContent, PaperJob, PaperKind, PaperState, PaperStatus, SlipCopy},
     record::{Obligation, ObligationState},
+    selftest::{Finding, Part},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
+    totals::{AccountTotals, Scope, Total, TotalsReport},
 };
 use std::{
     collections::BTreeMap,
@@ -44,6 +49,7 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         merchant: Some("123456789012345".into()),
         terminal: Some("12345678".into()),
         operator: "01".into(),
+        approved_by: None,
         entry: Some(EntryMode::Swipe),
         wallet: None,
         masked_pan: Some("621234******1234".into()),
@@ -90,6 +96,11 @@ pub fn faults() -> Vec<Fault> {
         Fault::WrongState { rule: s() },
         Fault::NoAccount { currency: "JPY".into() },
         Fault::Original { rule: s() },
+        Fault::NotLoggedOn,
+        Fault::TerminalLocked,
+        Fault::OperatorLocked { operator: "01".into() },
+        Fault::NotDone { rule: s() },
+        Fault::Management { problem: Problem::Signature, cause: s() },
         Fault::StoreFailed { id: "a".into(), cause: s() },
         Fault::Restarting { part: "store".into() },
         Fault::ShuttingDown,
@@ -269,8 +280,38 @@ impl Terminal for Fake {
             Ok(Explanation { outcome: self.recall(caller, key).await?.outcome, entries, slips: vec!["slip\n".into()] })
         })
     }
-    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
-        self.did(format!("reprint {key}"));
+    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
+        self.did(format!("reprint {key}{}", copy.map_or("", |c| if c == SlipCopy::Merchant { " merchant" } else { " customer" })));
+        now(Ok(()))
+    }
+    fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
+        let kind = if matches!(paper, Printable::Page(_)) { "page" } else { "invoice" };
+        self.did(format!("print {id} {kind}"));
+        now(Ok(9))
+    }
+    fn paper<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, _: bool) -> Reply<'a, PaperStatus> {
+        now(Ok(PaperStatus { id: key.id.clone(), job: 9, state: PaperState::Done, problem: None }))
+    }
+    fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
+        let row = Total { organisation: "CUP".into(), kind: Kind::Sale, operator: "01".into(), count: 2, minor: 1234 };
+        let account = AccountTotals {
+            account: AccountId::new("unionpay").unwrap(),
+            currency: Currency::CNY,
+            merchant: "898310058120001".into(),
+            terminal: "20260001".into(),
+            batch: Batch::new(7),
+            since: Some(Time(1_772_692_200_000)),
+            rows: vec![row],
+            debit_count: 2,
+            debit_minor: 1234,
+            credit_count: 0,
+            credit_minor: 0,
+        };
+        let (shop, operator, until) = ("shop".into(), "01".into(), Time(1_772_692_200_000));
+        now(Ok(TotalsReport { scope, shop, operator, until, accounts: vec![account], test: false }))
+    }
+    fn print_report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, ()> {
+        self.did(format!("report {}", scope.name()));
         now(Ok(()))
     }
     fn devices(&self) -> Reply<'_, Vec<Device>> {
@@ -289,7 +330,7 @@ impl Terminal for Fake {
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("till", "a"), 9, Status::Approved));
-        now(Ok(vec![PaperJob { id: 4, kind: PaperKind::MerchantCopy, state: PaperState::Held, attempts: 1, problem: None, outcome }]))
+        now(Ok(vec![PaperJob { state: PaperState::Held, problem: None, ..PaperJob::new(4, PaperKind::MerchantCopy, 1, PaperContent::Outcome(outcome)) }]))
     }
     fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
         self.did(format!("release {job} {print}"));
@@ -310,6 +351,22 @@ impl Terminal for Fake {
             credit: "0.00".into(),
         }]))
     }
+    fn operator_session<'a>(&'a self, _: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
+        self.did(format!("operators {}", serde_json::to_string(&request).unwrap()));
+        now(Ok(()))
+    }
+    fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        let id = OperatorId::first_cashier();
+        let one = OperatorInfo { role: id.role(), operator: id.clone(), on_duty: true, locked: false, must_change: true, wrong: 1 };
+        let lock = TerminalLock {
+            since: Time(1_772_692_200_000),
+            by: OperatorId::supervisor(),
+            challenge: Some("13572468".into()),
+            wrong: 1,
+            not_before: Time(1_772_692_230_000),
+        };
+        now(Ok(Operators { required: true, on_duty: Some(id), locked: Some(lock), operators: vec![one] }))
+    }
     fn info(&self) -> Reply<'_, TerminalInfo> {
         let running = self.state.lock().unwrap().running.clone();
         let screen = if running.is_some() { present() } else { Screen::Idle };
@@ -325,12 +382,40 @@ impl Terminal for Fake {
             screen,
         }))
     }
+    fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
+        self.did(format!("self-test {print}"));
+        now(Ok(report()))
+    }
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
+        now(Ok(None))
+    }
+    fn set_language<'a>(&'a self, _: &'a Caller, language: Language) -> Reply<'a, ()> {
+        self.did(format!("language {}", language.tag()));
+        now(Ok(()))
+    }
+    fn support_bundle<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<u8>> {
+        now(Ok(b"\x1f\x8b bundle".to_vec()))
+    }
+    fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
+        now(Ok(offer()))
+    }
+    fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
+        now(Ok(ApplicationShown { application: None, problem: Some(Problem::Untrusted), in_service: true }))
+    }
+    fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()> {
+        self.did(format!("{} {step:?}", caller.app));
+        now(Ok(()))
+    }
     fn notices(&self) -> Notices {
         let from = self.notices.subscribe();
         Box::pin(stream::unfold(from, |mut from| async move { from.recv().await.ok().map(|n| (n, from)) }))
     }
 }
 
+pub fn offer() -> OfferShown {
+    let json = r#"{"hash":"ab","id":"o-1","products":["card","scan"],"currency":"CNY","fees":[{"product":"card","basis_points":60,"min":0,"max":8000}],"settlement":"T+1","text":"中 \"words\""}"#;
+    serde_json::from_str(json).unwrap()
+}
 pub fn present() -> Screen {
     Screen::Present { amount: Money::new(1234, Currency::CNY).ok(), ways: vec![payterm_schema::device::Way::Swipe], problem: None }
 }
@@ -443,4 +528,10 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never: {what}");
+}
+
+/// A printer without paper, a clock that is right.
+pub fn report() -> SelfTest {
+    let items = vec![Finding::failed("paper-out").of(Part::Printer, "printer"), Finding::works().of(Part::Clock, "")];
+    SelfTest::new(Time(1_772_692_200_000), items)
 }

@@ -22,6 +22,9 @@ pub fn settings() -> Settings {
         currency = "CNY"
         address = "127.0.0.1:1"
         obligation_tries = 4
+
+        [operators]
+        required = false
         "#,
     )
     .expect("config");
@@ -66,10 +69,12 @@ pub fn settings() -> Settings {
         paper: config.paper,
         place: Place::default(),
         operator: "01".into(),
+        operators: config.operators,
         test: true,
         printer: true,
         chip: false,
         snapshot_every: 10_000,
+        tms: None,
     }
 }
 

@@ -4,14 +4,19 @@ use futures_util::stream;
 use payterm_dbus::{Address, Server};
 use payterm_schema::{
     AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice, Outcome, Phase, Record, Request, RequestKey,
-    Screen, Stan, Status, Terminal, Time,
-    config::{BusConfig, CallerConfig},
+    Screen, SelfTest, Stan, Status, Terminal, Time,
+    application::{ApplicationShown, OfferShown, Problem, Step},
+    config::{BusConfig, CallerConfig, Language},
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
+    operator::{OperatorId, OperatorInfo, OperatorRequest, Operators, TerminalLock},
     outcome::{Authority, Place, Reason, Sums},
-    paper::{PaperJob, PaperKind, PaperState},
+    page::Printable,
+    paper::{PaperContent, PaperJob, PaperKind, PaperState, PaperStatus, SlipCopy},
     record::{Obligation, ObligationState},
+    selftest::{Finding, Part},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
+    totals::{AccountTotals, Scope, Total, TotalsReport},
 };
 use std::{
     collections::BTreeMap,
@@ -65,6 +70,7 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         merchant: Some("898310058120001".into()),
         terminal: Some("20260001".into()),
         operator: "01".into(),
+        approved_by: None,
         entry: Some(EntryMode::Swipe),
         wallet: None,
         masked_pan: Some("622848******1234".into()),
@@ -226,8 +232,36 @@ impl Terminal for Fake {
             Explanation { outcome: o, entries, slips: vec!["商户存根\n CNY 12.34\n".into()] }
         }))
     }
-    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
-        now(self.did(format!("reprint {key}")))
+    fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
+        now(self.did(format!("reprint {key}{}", copy.map_or("", |c| if c == SlipCopy::Merchant { " merchant" } else { " customer" }))))
+    }
+    fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
+        let kind = if matches!(paper, Printable::Page(_)) { "page" } else { "invoice" };
+        now(self.did(format!("print {id} {kind}")).map(|()| 9))
+    }
+    fn paper<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, _: bool) -> Reply<'a, PaperStatus> {
+        now(Ok(PaperStatus { id: key.id.clone(), job: 9, state: PaperState::Done, problem: None }))
+    }
+    fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
+        let row = Total { organisation: "CUP".into(), kind: Kind::Sale, operator: "01".into(), count: 2, minor: 1234 };
+        let account = AccountTotals {
+            account: AccountId::new("unionpay").unwrap(),
+            currency: Currency::CNY,
+            merchant: "898310058120001".into(),
+            terminal: "20260001".into(),
+            batch: Batch::new(7),
+            since: Some(Time(1_772_692_200_000)),
+            rows: vec![row],
+            debit_count: 2,
+            debit_minor: 1234,
+            credit_count: 0,
+            credit_minor: 0,
+        };
+        let (shop, operator, until) = ("shop".into(), "01".into(), Time(1_772_692_200_000));
+        now(Ok(TotalsReport { scope, shop, operator, until, accounts: vec![account], test: false }))
+    }
+    fn print_report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, ()> {
+        now(self.did(format!("report {}", scope.name())))
     }
     fn devices(&self) -> Reply<'_, Vec<Device>> {
         now(Ok(vec![Device {
@@ -265,10 +299,28 @@ impl Terminal for Fake {
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("a"), Status::Approved, Kind::Sale));
-        now(Ok(vec![PaperJob { id: 4, kind: PaperKind::MerchantCopy, state: PaperState::Held, attempts: 1, problem: Some("no paper".into()), outcome }]))
+        now(Ok(vec![PaperJob {
+            state: PaperState::Held,
+            problem: Some("no paper".into()),
+            ..PaperJob::new(4, PaperKind::MerchantCopy, 1, PaperContent::Outcome(outcome))
+        }]))
     }
     fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
         now(self.did(format!("release {job} {print}")))
+    }
+    fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
+        let json = r#"{"hash":"ab","id":"o-1","products":["card","scan"],"currency":"CNY","settlement":"T+1","text":"words\u001b[2J",
+            "fees":[{"product":"card","organisation":"CUP","basis_points":60,"min":1,"max":8000},{"product":"scan","basis_points":38}]}"#;
+        now(Ok(serde_json::from_str(json).unwrap()))
+    }
+    fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
+        now(Ok(ApplicationShown { application: None, problem: Some(Problem::Untrusted), in_service: false }))
+    }
+    fn apply<'a>(&'a self, _: &'a Caller, step: Step) -> Reply<'a, ()> {
+        if step == Step::Submit {
+            return now(Err(Fault::Management { problem: Problem::Signature, cause: "not signed".into() }));
+        }
+        now(self.did(format!("apply {step:?}")))
     }
     fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
         now(Ok(vec![BatchTotals {
@@ -285,6 +337,21 @@ impl Terminal for Fake {
             credit: "0.00".into(),
         }]))
     }
+    fn operator_session<'a>(&'a self, _: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
+        now(self.did(format!("operators {}", serde_json::to_string(&request).unwrap())))
+    }
+    fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        let id = OperatorId::first_cashier();
+        let one = OperatorInfo { role: id.role(), operator: id.clone(), on_duty: true, locked: false, must_change: true, wrong: 1 };
+        let lock = TerminalLock {
+            since: Time(1_772_692_200_000),
+            by: OperatorId::supervisor(),
+            challenge: Some("13572468".into()),
+            wrong: 1,
+            not_before: Time(1_772_692_230_000),
+        };
+        now(Ok(Operators { required: true, on_duty: Some(id), locked: Some(lock), operators: vec![one] }))
+    }
     fn info(&self) -> Reply<'_, TerminalInfo> {
         now(Ok(TerminalInfo {
             version: "0.1.0".into(),
@@ -297,6 +364,20 @@ impl Terminal for Fake {
             running: None,
             screen: Screen::Idle,
         }))
+    }
+    fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
+        let _ = self.did(format!("self-test {print}"));
+        now(Ok(report()))
+    }
+    fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
+        now(Ok(None))
+    }
+    fn set_language<'a>(&'a self, _: &'a Caller, language: Language) -> Reply<'a, ()> {
+        let _ = self.did(format!("language {}", language.tag()));
+        now(Ok(()))
+    }
+    fn support_bundle<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<u8>> {
+        now(Ok(b"\x1f\x8b bundle".to_vec()))
     }
     fn notices(&self) -> Notices {
         let Some(to) = &self.notices else { return Box::pin(stream::pending()) };
@@ -412,4 +493,10 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never: {what}");
+}
+
+/// A printer without paper, a clock that is right.
+pub fn report() -> SelfTest {
+    let items = vec![Finding::failed("paper-out").of(Part::Printer, "printer"), Finding::works().of(Part::Clock, "")];
+    SelfTest::new(Time(1_772_692_200_000), items)
 }

@@ -39,6 +39,13 @@ cli-screen = Screen
 cli-version = Version
 cli-tmk-check-value = TMK check value
 cli-working-keys = Working keys
+cli-role = Role
+cli-on-duty = On duty
+cli-locked = Locked
+cli-must-change = Must change password
+cli-wrong = Wrong in a row
+cli-challenge = Challenge
+cli-at-the-keypad = go on at the terminal's keypad
 
 # A request under way.
 cli-request-id = request id { $id }
@@ -52,10 +59,12 @@ cli-unreadable = the reader could not read it: { $why }
 # Notices.
 cli-notice-started = { $key } started, number { $txn }
 cli-notice-requirement = { $account }: processing requirement of the host { $digit }
+cli-notice-application = application: { $stage }
 
 # The dispute page.
 cli-explain-slip = ---- slip ----
 cli-explain-booted = the terminal started, version { $version }
+cli-explain-application = application: { $stage }
 cli-explain-started = request accepted, number { $txn }: { $kind } { $amount } · { $key }
 cli-explain-content = content SHA-256 { $hash }
 cli-explain-numbers = { $account } batch { $batch } · STAN { $stan }
@@ -94,6 +103,8 @@ cli-explain-print-not-started = not started: { $why }
 cli-explain-print-unconfirmed = unconfirmed: { $why }
 cli-explain-paper-again = paper job { $job }: printed again as a duplicate ({ $by })
 cli-explain-paper-dropped = paper job { $job }: given up ({ $by })
+cli-explain-allowed-by = operator { $operator } allowed it
+cli-explain-wrong-password = wrong password of operator { $operator }
 cli-explain-mac-good = MAC good
 cli-explain-mac-wrong = MAC wrong
 cli-explain-mac-absent = MAC absent
@@ -112,3 +123,13 @@ cli-explain-queried = STAN { $stan }: the wallet is asked (query { $own })
 cli-explain-asked-anew = STAN { $stan }: after a restart the wallet is asked until { $time }
 cli-explain-partial = STAN { $stan }: a part of the amount was approved, the cashier decides
 cli-explain-unclear = STAN { $stan }: it is taken back
+cli-count = Count
+
+cli-notice-language = Language { $language }
+cli-explain-self-tested = Self-test: { $verdict }
+cli-explain-language-set = Language set to { $language } by { $by }
+cli-part = Part
+cli-verdict = Verdict
+cli-reason = Finding
+cli-remedy = What to do
+cli-bundle-written = Written: { $path } ({ $bytes } bytes)

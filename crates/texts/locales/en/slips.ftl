@@ -51,3 +51,52 @@ slip-unknown-help = The acquirer has not answered yet. Wait for the final result
 slip-stuck-help = The reversal was sent many times and the acquirer did not confirm it. Ask the acquirer, with the numbers below.
 slip-phone = Support
 slip-request = Request
+slip-title-void = POS VOID SLIP
+slip-title-refund = POS REFUND SLIP
+slip-title-pre_auth = POS PRE-AUTHORISATION SLIP
+slip-title-pre_auth_cancel = POS PRE-AUTHORISATION CANCELLED
+slip-title-completion = POS COMPLETION SLIP
+slip-title-completion_cancel = POS COMPLETION VOIDED
+slip-title-tip_adjust = POS TIP SLIP
+slip-title-voice_sale = POS SALES SLIP, AUTHORISED BY TELEPHONE
+slip-stuck-title-advice = NOTIFICATION STUCK
+slip-stuck-title-refund = REFUND: RESULT NOT KNOWN
+slip-do-not-refund = DO NOT REFUND AGAIN
+slip-unknown-help-refund = The acquirer has not answered the refund. Do not refund again; ask the acquirer, with the numbers on this slip.
+slip-stuck-help-advice = The transaction stands, but the acquirer did not confirm that it was told. Ask the acquirer, with the numbers on this slip.
+slip-stuck-help-refund = The acquirer did not answer the refund; it is neither sent again nor taken back. Ask the acquirer whether it was done, with the numbers on this slip.
+slip-agree-refund = I confirm that the amount above is returned to the card or wallet named above
+slip-agree-pre_auth = I agree that the amount above is set aside on this card account; it is not charged yet
+slip-agree-pre_auth_cancel = I confirm that the amount above is no longer set aside
+slip-agree-tip = The tip was added to the sale named above
+slip-tip = TIP
+slip-total = TOTAL
+slip-requested = Asked for
+slip-partial = Only a part was approved; the rest is to be paid in another way.
+slip-no-cvm = Not above { $limit } yuan: no PIN and no signature needed
+slip-no-cvm-other = Not above { $limit } { $currency }: no PIN and no signature needed
+slip-invoice-qr = Scan for your invoice
+
+# Reports.
+report-batch-title = TOTALS OF THE OPEN BATCH
+report-shift-title = SHIFT REPORT
+report-since = From
+report-until = To
+report-by-kind = By kind
+report-by-organisation = By card scheme
+report-by-operator = By operator
+report-other = others
+report-unnamed = unnamed
+report-debit = Paid in ({ $count })
+report-credit = Paid back ({ $count })
+report-end = END OF REPORT
+
+# Invoice slip.
+invoice-title = INVOICE DETAILS
+invoice-name = Invoice to
+invoice-tax-number = Tax no.
+invoice-tax = Tax in it
+invoice-total = Total
+invoice-is-none = This slip is not a tax invoice.
+
+slip-reference = Support ref.

@@ -39,6 +39,13 @@ cli-screen = 屏幕
 cli-version = 版本
 cli-tmk-check-value = 主密钥校验值
 cli-working-keys = 工作密钥
+cli-role = 角色
+cli-on-duty = 当班
+cli-locked = 已锁定
+cli-must-change = 须改密码
+cli-wrong = 连续输错
+cli-challenge = 挑战码
+cli-at-the-keypad = 请在终端键盘上继续
 
 # 进行中的请求。
 cli-request-id = 请求号 { $id }
@@ -52,10 +59,12 @@ cli-unreadable = 读卡器无法读取:{ $why }
 # 通知。
 cli-notice-started = { $key } 开始,序号 { $txn }
 cli-notice-requirement = { $account }:主机处理要求 { $digit }
+cli-notice-application = 终端申请:{ $stage }
 
 # 争议页。
 cli-explain-slip = ---- 凭条 ----
 cli-explain-booted = 终端启动,版本 { $version }
+cli-explain-application = 终端申请:{ $stage }
 cli-explain-started = 受理请求,序号 { $txn }:{ $kind } { $amount } · { $key }
 cli-explain-content = 内容 SHA-256 { $hash }
 cli-explain-numbers = { $account } 批次号 { $batch } · 凭证号 { $stan }
@@ -94,6 +103,8 @@ cli-explain-print-not-started = 未开始:{ $why }
 cli-explain-print-unconfirmed = 未确认:{ $why }
 cli-explain-paper-again = 打印任务 { $job }:重打印({ $by })
 cli-explain-paper-dropped = 打印任务 { $job }:放弃({ $by })
+cli-explain-allowed-by = 操作员 { $operator } 已授权
+cli-explain-wrong-password = 操作员 { $operator } 密码错误
 cli-explain-mac-good = MAC 正确
 cli-explain-mac-wrong = MAC 错误
 cli-explain-mac-absent = 无 MAC
@@ -112,3 +123,13 @@ cli-explain-queried = 流水号 { $stan }:查询钱包(查询流水号 { $own })
 cli-explain-asked-anew = 流水号 { $stan }:重启后继续查询至 { $time }
 cli-explain-partial = 流水号 { $stan }:部分金额获批,由收银员决定
 cli-explain-unclear = 流水号 { $stan }:开始冲正
+cli-count = 笔数
+
+cli-notice-language = 语言 { $language }
+cli-explain-self-tested = 自检:{ $verdict }
+cli-explain-language-set = 语言改为 { $language }({ $by })
+cli-part = 部件
+cli-verdict = 结论
+cli-reason = 说明
+cli-remedy = 处理
+cli-bundle-written = 已写入 { $path }({ $bytes } 字节)

@@ -51,3 +51,52 @@ slip-unknown-help = 收单机构尚未应答。请等待最终结果,不要让�
 slip-stuck-help = 冲正多次发送未得到收单机构确认。请凭以下号码联系收单机构核实。
 slip-phone = 客服电话
 slip-request = 请求号
+slip-title-void = POS 撤销单
+slip-title-refund = POS 退货单
+slip-title-pre_auth = POS 预授权单
+slip-title-pre_auth_cancel = POS 预授权撤销单
+slip-title-completion = POS 预授权完成单
+slip-title-completion_cancel = POS 预授权完成撤销单
+slip-title-tip_adjust = POS 小费单
+slip-title-voice_sale = POS 签购单(电话授权)
+slip-stuck-title-advice = 通知需人工处理
+slip-stuck-title-refund = 退货结果未知
+slip-do-not-refund = 请勿重复退货
+slip-unknown-help-refund = 收单机构尚未应答该退货。请勿重复退货,请凭本单号码联系收单机构核实。
+slip-stuck-help-advice = 交易有效,但收单机构未确认收到通知。请凭本单号码联系收单机构核实。
+slip-stuck-help-refund = 收单机构未应答该退货;退货不会重发,也不会冲正。请凭本单号码联系收单机构核实是否成功。
+slip-agree-refund = 本人确认以上金额退回上述卡或钱包
+slip-agree-pre_auth = 本人同意在本卡账户冻结以上金额,尚未扣款
+slip-agree-pre_auth_cancel = 本人确认以上金额解除冻结
+slip-agree-tip = 小费已计入上述原交易
+slip-tip = 小费
+slip-total = 合计
+slip-requested = 请求金额
+slip-partial = 仅批准部分金额,余款请用其他方式支付。
+slip-no-cvm = 交易金额未超过{ $limit }元,免密免签
+slip-no-cvm-other = 交易金额未超过 { $limit } { $currency },免密免签
+slip-invoice-qr = 扫码开发票
+
+# 报表。
+report-batch-title = 批次汇总
+report-shift-title = 班次报表
+report-since = 起
+report-until = 止
+report-by-kind = 按交易类型
+report-by-organisation = 按卡组织
+report-by-operator = 按操作员
+report-other = 其他
+report-unnamed = 未标明
+report-debit = 收款({ $count }笔)
+report-credit = 退款({ $count }笔)
+report-end = 报表结束
+
+# 开票单。
+invoice-title = 开票信息
+invoice-name = 发票抬头
+invoice-tax-number = 税号
+invoice-tax = 其中税额
+invoice-total = 价税合计
+invoice-is-none = 本单不作发票使用。
+
+slip-reference = 编号

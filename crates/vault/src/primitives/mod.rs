@@ -3,8 +3,10 @@
 pub mod f62;
 pub mod mac;
 pub mod pin;
+pub mod signature;
 pub mod tr31;
 pub mod track;
+pub mod wrap;
 
 use cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use des::TdesEde3;
@@ -29,6 +31,8 @@ pub enum PrimitiveError {
     PinBlock(&'static str),
     #[error("track: {0}")]
     Track(&'static str),
+    #[error("wrapped key: {0}")]
+    Wrap(&'static str),
     #[error("no randomness from the operating system: {0}")]
     Random(getrandom::Error),
 }

@@ -1,0 +1,46 @@
+//! The operators. Passwords are typed on the terminal's own keypad; this only asks for it and waits.
+use crate::{
+    Failure,
+    args::{Global, OperatorsAction},
+    bus::Bus,
+    ui::{Ui, pairs},
+};
+use payterm_schema::{OperatorRequest, Terminal, operator::Operators};
+
+pub async fn run(global: &Global, ui: &Ui, action: OperatorsAction) -> Result<(), Failure> {
+    let bus = Bus::connect(global).await?;
+    let request = match action {
+        OperatorsAction::List => {
+            let all = bus.client.operators(&bus.caller).await?;
+            ui.result(&all, || list(ui, &all));
+            return Ok(());
+        }
+        OperatorsAction::Logon { operator } => OperatorRequest::LogOn { operator },
+        OperatorsAction::Logoff => OperatorRequest::LogOff,
+        OperatorsAction::Password => OperatorRequest::ChangePassword,
+        OperatorsAction::Add { operator } => OperatorRequest::Add { operator },
+        OperatorsAction::Remove { operator } => OperatorRequest::Remove { operator },
+        OperatorsAction::Unlock { operator } => OperatorRequest::Unlock { operator },
+    };
+    if request != OperatorRequest::LogOff {
+        ui.progress(&ui.text("cli-at-the-keypad"));
+    }
+    bus.client.operator_session(&bus.caller, request).await?;
+    ui.done();
+    Ok(())
+}
+
+fn list(ui: &Ui, all: &Operators) -> String {
+    let yes = |on: bool| if on { ui.text("yes") } else { String::new() };
+    let rows =
+        all.operators.iter().map(|o| [o.operator.to_string(), ui.texts.word(o.role), yes(o.on_duty), yes(o.locked), yes(o.must_change), o.wrong.to_string()]);
+    let header = ["label-operator", "cli-role", "cli-on-duty", "cli-locked", "cli-must-change", "cli-wrong"];
+    let lock = all.locked.as_ref().map(|l| {
+        [
+            (ui.text("locked"), ui.time(l.since)),
+            (ui.text("label-operator"), l.by.to_string()),
+            (ui.text("cli-challenge"), l.challenge.clone().unwrap_or_default()),
+        ]
+    });
+    ui.table(header, rows) + &lock.map(pairs).unwrap_or_default()
+}

@@ -1,0 +1,70 @@
+//! Care of the terminal: self-test, language, the bundle for customer service.
+use crate::{Failure, args::Global, bus::Bus, ui::Ui};
+use payterm_schema::{
+    Fault, Outcome, SelfTest, Terminal,
+    config::Language,
+    selftest::Verdict,
+    terminal::{Filter, Transaction},
+};
+use std::{fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
+
+/// Runs it and answers the exit status: 0 passed, 20 degraded, 21 failed.
+pub async fn self_test(global: &Global, ui: &Ui, print: bool) -> Result<u8, Failure> {
+    let bus = Bus::connect(global).await?;
+    let mut report = bus.client.self_test(&bus.caller, print).await?;
+    ui.texts.fill_self_test(&mut report);
+    ui.result(&report, || page(ui, &report));
+    Ok(match report.verdict {
+        Verdict::Passed => 0,
+        Verdict::Degraded => 20,
+        Verdict::Failed => 21,
+    })
+}
+
+pub fn page(ui: &Ui, report: &SelfTest) -> String {
+    let rows = report.items.iter().map(|i| [ui.texts.part_name(i), ui.texts.word(i.verdict), i.reason.clone(), i.remedy.clone()]);
+    let head = ui.say("self-test-title", &[("verdict", &ui.texts.word(report.verdict))]);
+    format!("{head}  {}\n{}", ui.time(report.at), ui.table(["cli-part", "cli-verdict", "cli-reason", "cli-remedy"], rows))
+}
+
+pub async fn language(global: &Global, ui: &Ui, language: Language) -> Result<(), Failure> {
+    let bus = Bus::connect(global).await?;
+    bus.client.set_language(&bus.caller, language).await?;
+    ui.done();
+    Ok(())
+}
+
+/// Written with mode 0600; a file that is there is left alone.
+pub async fn bundle(global: &Global, ui: &Ui, to: Option<PathBuf>) -> Result<(), Failure> {
+    let bus = Bus::connect(global).await?;
+    let bytes = bus.client.support_bundle(&bus.caller).await?;
+    let path = match to {
+        Some(path) => path,
+        None => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_err(Failure::local)?;
+            let digits: String = ui.time(payterm_schema::Time(now.as_millis() as i64)).chars().filter(char::is_ascii_digit).collect();
+            format!("payterm-support-{digits}.tar.gz").into()
+        }
+    };
+    let failed = |e: std::io::Error| Failure::Local(format!("{}: {e}", path.display()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+    file.write_all(&bytes).map_err(failed)?;
+    ui.result(&serde_json::json!({"ok": true, "path": path, "bytes": bytes.len()}), || {
+        ui.say("cli-bundle-written", &[("path", &path.display()), ("bytes", &bytes.len())])
+    });
+    Ok(())
+}
+
+/// The transaction of a reference (`R0001-17`), if the text is one and this caller may see it. An app's own ids come first: it
+/// may number its orders like that.
+pub async fn by_reference(bus: &Bus, text: &str) -> Result<Option<Outcome>, Fault> {
+    let Some(txn) = Outcome::txn_of(text) else { return Ok(None) };
+    match bus.recall(text).await {
+        Ok(Transaction { outcome, .. }) => return Ok(Some(outcome)),
+        Err(Fault::NotFound { .. }) => {}
+        Err(fault) => return Err(fault),
+    }
+    let filter = Filter { before: Some(txn.saturating_add(1)), limit: Some(1), ..Filter::default() };
+    let found = bus.client.list(&bus.caller, filter).await?.into_iter().find(|o| o.txn == txn && o.reference().eq_ignore_ascii_case(text));
+    found.map(Some).ok_or_else(|| Fault::not_found("reference", text))
+}

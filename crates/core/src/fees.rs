@@ -1,0 +1,62 @@
+//! The merchant's fee 手续费 by the account's table, for a host that names none.
+use payterm_schema::{
+    application::{FeeRow, Product},
+    host::{EntryMode, Wallet},
+};
+
+/// How the customer paid, as far as a fee depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Paid<'a> {
+    pub mode: Option<EntryMode>,
+    pub wallet: Option<Wallet>,
+    /// F63: `CUP`.
+    pub organisation: Option<&'a str>,
+}
+
+/// By the first row that fits, in minor units: the share rounded half up, not below the row's minimum, not above its cap.
+/// None when no row fits.
+pub fn fee(table: &[FeeRow], paid: Paid<'_>, amount: u64) -> Option<u64> {
+    let product = if paid.mode == Some(EntryMode::Code) { Product::Scan } else { Product::Card };
+    let fits = |r: &&FeeRow| {
+        r.product == product && r.wallet.is_none_or(|w| paid.wallet == Some(w)) && r.organisation.as_deref().is_none_or(|o| paid.organisation == Some(o))
+    };
+    let row = table.iter().find(fits)?;
+    let share = (u128::from(amount) * u128::from(row.basis_points) + 5_000) / 10_000;
+    let share = u64::try_from(share).unwrap_or(u64::MAX);
+    Some(share.max(row.min).min(row.max.unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(product: Product, basis_points: u32) -> FeeRow {
+        FeeRow { product, wallet: None, organisation: None, basis_points, min: 0, max: None }
+    }
+    const SWIPE: Paid<'_> = Paid { mode: Some(EntryMode::Swipe), wallet: None, organisation: Some("CUP") };
+
+    #[test]
+    fn shares_are_rounded_half_up_and_kept_between_minimum_and_cap() {
+        let table = [FeeRow { min: 3, max: Some(8_000), ..row(Product::Card, 60) }];
+        // 0.6 % of 12.34 is 7.404 fen, of 12.50 exactly 7.5.
+        for (amount, expected) in [(1234, 7), (1250, 8), (1249, 7), (1, 3), (0, 3), (1_333_333, 8_000), (999_999_999_999, 8_000)] {
+            assert_eq!(fee(&table, SWIPE, amount), Some(expected), "{amount}");
+        }
+        assert_eq!(fee(&[row(Product::Card, 10_000)], SWIPE, 999_999_999_999), Some(999_999_999_999));
+        assert_eq!(fee(&[], SWIPE, 1234), None);
+    }
+
+    #[test]
+    fn the_first_row_that_fits_is_taken() {
+        let visa = FeeRow { organisation: Some("VIS".into()), ..row(Product::Card, 150) };
+        let alipay = FeeRow { wallet: Some(Wallet::Alipay), ..row(Product::Scan, 25) };
+        let table = [visa, row(Product::Card, 60), alipay, row(Product::Scan, 38)];
+        let code = |wallet| Paid { mode: Some(EntryMode::Code), wallet: Some(wallet), organisation: None };
+        assert_eq!(fee(&table, SWIPE, 10_000), Some(60));
+        assert_eq!(fee(&table, Paid { organisation: Some("VIS"), ..SWIPE }, 10_000), Some(150));
+        assert_eq!(fee(&table, Paid { organisation: None, ..SWIPE }, 10_000), Some(60));
+        assert_eq!(fee(&table, code(Wallet::Alipay), 10_000), Some(25));
+        assert_eq!(fee(&table, code(Wallet::Wechat), 10_000), Some(38));
+        assert_eq!(fee(&table[..2], code(Wallet::Wechat), 10_000), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! Papers of the apps' own, and reports.
+use super::{Front, LOOK_AGAIN, managers, sees, store_fault};
+use payterm_core::{Input, ReportHead};
+use payterm_schema::{
+    Caller, DeviceKind, Fault, Notice, RequestKey,
+    page::Printable,
+    paper::{PaperRequest, PaperState, PaperStatus},
+    totals::{Scope, TotalsReport},
+};
+use std::sync::atomic::Ordering;
+use tokio::{sync::broadcast::error::RecvError, time::timeout};
+
+impl Front {
+    pub(super) async fn print_own(&self, caller: &Caller, id: String, paper: Printable) -> Result<u64, Fault> {
+        let key = RequestKey::new(&caller.app, &id)?;
+        if let Printable::Page(page) = &paper {
+            let printer = self.config.devices.iter().find(|d| d.kind == DeviceKind::Printer);
+            payterm_texts::check_images(page, printer.and_then(|d| d.paper_mm).unwrap_or(58))?;
+        }
+        let hash = paper.content_hash();
+        let _one = self.door.lock().await;
+        if let Some(found) = self.store.paper(&key).await.map_err(store_fault)? {
+            return if found.hash == hash { Ok(found.job) } else { Err(Fault::KeyReused { id }) };
+        }
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(Fault::ShuttingDown);
+        }
+        let (app, request) = (caller.app.clone(), PaperRequest { id: id.clone(), hash });
+        self.ask(&id, move |call| Input::Print { call, app, request, content: Box::new(paper) }).await?;
+        let found = self.store.paper(&key).await.map_err(store_fault)?;
+        found.map(|f| f.job).ok_or_else(|| Fault::not_found("paper", &id))
+    }
+
+    pub(super) async fn own_paper(&self, caller: &Caller, key: &RequestKey, wait: bool) -> Result<PaperStatus, Fault> {
+        // First the ear, then the look: what happens in between is heard.
+        let mut notices = self.notices.subscribe();
+        loop {
+            let found = if sees(caller, &key.app) { self.store.paper(key).await.map_err(store_fault)? } else { None };
+            let found = found.ok_or_else(|| Fault::not_found("paper", &key.id))?;
+            let open = if found.ended.is_none() { self.view().await?.state.papers.remove(&found.job) } else { None };
+            let (state, problem) = match (found.ended, open) {
+                (Some(ended), _) => (Some(ended), None),
+                (None, Some(job)) => (Some(job.state), job.problem),
+                // It ended between the two looks.
+                (None, None) => (None, None),
+            };
+            if let Some(state) = state {
+                let over = matches!(state, PaperState::Done | PaperState::Held | PaperState::GivenUp);
+                if over || !wait {
+                    return Ok(PaperStatus { id: key.id.clone(), job: found.job, state, problem });
+                }
+            }
+            let heard = async {
+                loop {
+                    match notices.recv().await {
+                        Ok(Notice::Paper { job }) if job.id == found.job => return Ok(()),
+                        Ok(_) => {}
+                        Err(RecvError::Lagged(_)) => return Ok(()),
+                        Err(RecvError::Closed) => return Err(Fault::ShuttingDown),
+                    }
+                }
+            };
+            timeout(LOOK_AGAIN, heard).await.unwrap_or(Ok(()))?;
+        }
+    }
+
+    pub(super) async fn totals_report(&self, caller: &Caller, scope: Scope) -> Result<TotalsReport, Fault> {
+        managers(caller)?;
+        let t = &self.config.terminal;
+        let state = self.view().await?.state;
+        let operator = state.staff.number(self.config.operators.required, &t.operator);
+        let head = ReportHead { scope, shop: &t.shop, operator: &operator, test: self.config.has_virtual_device() || t.lab, now: self.clock.now() };
+        Ok(state.report(&head, self.config.accounts.iter()))
+    }
+}

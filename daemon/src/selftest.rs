@@ -1,0 +1,215 @@
+//! The self-test: after the start, on demand and on a schedule. Every part is looked at for what it is: devices by their
+//! drivers, the store by a connection of its own, each account's keys and line.
+//!
+//! Invariant: nothing waits for it; a customer who comes meanwhile is served, and a part that does not answer is a finding.
+use crate::{
+    clock::Clock,
+    device::{DeviceActor, Examine},
+    store::Store,
+    supervise::Child,
+    terminal::{Ask, Look, TerminalActor, View},
+};
+use futures_util::future::join_all;
+use payterm_core::Input;
+use payterm_schema::{
+    AccountId, DeviceKind, Fault, SelfTest, Time,
+    config::{AccountConfig, Config, SelfTestPrint},
+    selftest::{Finding, Part, SelfTestItem, Verdict},
+    time::Millis,
+};
+use payterm_vault::Vault;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::Mutex as Turn,
+    time::{sleep, timeout},
+};
+
+/// After the start the accounts have this long to sign in: a terminal that is about to work is not called degraded.
+const SETTLE: Duration = Duration::from_secs(5);
+/// A device that says nothing for so long does not work. 10 s: a printer on a slow line answers four questions in it.
+const DEVICE: Duration = Duration::from_secs(10);
+/// The store's check, above what a full disk of records takes.
+const STORE: Duration = Duration::from_secs(10);
+/// The machine ends an echo by itself after 5 s; more than this and the terminal itself is being rebuilt.
+const HOST: Duration = Duration::from_secs(20);
+/// A host that answered within this time needs no echo.
+const FRESH: Millis = Millis::secs(60);
+/// No terminal was made before: 2026-01-01 in UTC milliseconds.
+const EPOCH: Time = Time(1_767_225_600_000);
+/// Times of records may be this far ahead of the clock that is asked: 1 min.
+const SLACK: Millis = Millis::secs(60);
+
+pub struct Examiner {
+    pub devices: Vec<(String, DeviceKind, Child<DeviceActor>)>,
+    pub store: Store,
+    pub vault: Arc<Vault>,
+    pub clock: Arc<Clock>,
+    pub config: Config,
+    pub terminal: Child<TerminalActor>,
+    /// One test at a time.
+    pub turn: Turn<()>,
+    pub last: Mutex<Option<SelfTest>>,
+}
+
+/// After the start, and then every `self_test.every_hours`; ends with the runtime.
+pub async fn keep(examiner: Arc<Examiner>) {
+    let wanted = examiner.config.self_test.print;
+    let print = |v: Verdict| match wanted {
+        SelfTestPrint::Never => false,
+        SelfTestPrint::Failures => v > Verdict::Passed,
+        SelfTestPrint::Always => true,
+    };
+    examiner.settle().await;
+    loop {
+        examiner.run(print).await;
+        match examiner.config.self_test.every_hours {
+            0 => return,
+            hours => sleep(Duration::from_secs(u64::from(hours) * 3600)).await,
+        }
+    }
+}
+
+impl Examiner {
+    pub fn last(&self) -> Option<SelfTest> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tests everything; the report is recorded, told and shown.
+    pub async fn run(&self, print: impl Fn(Verdict) -> bool) -> SelfTest {
+        let _turn = self.turn.lock().await;
+        let view = self.view().await;
+        let (devices, store, clock) = tokio::join!(self.devices(view.as_ref()), self.check_store(), self.check_clock(view.as_ref()));
+        let mut items = devices;
+        items.extend([store.of(Part::Store, ""), clock.of(Part::Clock, "")]);
+        let lines = join_all(self.config.accounts.iter().map(|a| self.line(a, view.as_ref()))).await;
+        for (a, line) in self.config.accounts.iter().zip(lines) {
+            items.push(self.keys(&a.id).of(Part::Keys, a.id.as_str()));
+            items.push(line.of(Part::HostLink, a.id.as_str()));
+        }
+        let test = self.config.has_virtual_device() || self.config.terminal.lab;
+        let report = SelfTest { test, ..SelfTest::new(self.clock.now(), items) };
+        for i in report.items.iter().filter(|i| i.verdict > Verdict::Passed) {
+            tracing::warn!(part = ?i.part, name = %i.name, verdict = ?i.verdict, code = %i.code, facts = ?i.facts, "self-test");
+        }
+        tracing::info!(verdict = ?report.verdict, parts = report.items.len(), "self-test");
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
+        let (told, print) = (Box::new(report.clone()), print(report.verdict));
+        let input = Box::new(move |call| Input::SelfTested { call, report: told, print });
+        if !matches!(self.terminal.ask(Ask { id: "self-test".into(), input }).await, Ok(Ok(()))) {
+            tracing::warn!("the self-test's report could not be recorded: the terminal is being rebuilt");
+        }
+        report
+    }
+
+    async fn view(&self) -> Option<View> {
+        self.terminal.ask(Look).await.ok().and_then(Result::ok)
+    }
+
+    async fn settle(&self) {
+        let own = |a: &&AccountConfig| a.auto_sign_in;
+        let signed_in = |v: &View| self.config.accounts.iter().filter(own).all(|a| v.state.ledger(&a.id).signed_in);
+        let waits = async {
+            while !self.view().await.is_some_and(|v| signed_in(&v)) {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(SETTLE, waits).await.ok();
+    }
+
+    async fn devices(&self, view: Option<&View>) -> Vec<SelfTestItem> {
+        let slots: Vec<String> = self.config.accounts.iter().map(|a| a.id.to_string()).collect();
+        let customer = view.is_some_and(|v| v.running.is_some());
+        let all = self.devices.iter().map(|(name, kind, child)| {
+            let slots = slots.clone();
+            async move {
+                // A customer's page is not replaced by a pattern.
+                let finding = if *kind == DeviceKind::Display && customer {
+                    Finding::new(Verdict::Passed, "busy")
+                } else {
+                    match timeout(DEVICE, child.ask(Examine { slots })).await {
+                        Ok(Ok(finding)) => finding,
+                        Ok(Err(gone)) => Finding::failed("device-failed").with("why", gone),
+                        Err(_) => Finding::failed("no-answer"),
+                    }
+                };
+                finding.of((*kind).into(), name)
+            }
+        });
+        join_all(all).await
+    }
+
+    async fn check_store(&self) -> Finding {
+        let store = self.store.clone();
+        let limit = u64::from(self.config.self_test.free_mib);
+        match timeout(STORE, tokio::task::spawn_blocking(move || store.health())).await {
+            Err(_) => Finding::failed("no-answer"),
+            Ok(Err(e)) => Finding::failed("store-unreadable").with("why", e),
+            Ok(Ok(Err(e))) => Finding::failed("store-unreadable").with("why", e),
+            Ok(Ok(Ok(h))) => {
+                let free = h.free >> 20;
+                match (h.damage, h.write) {
+                    (Some(why), _) => Finding::failed("store-damaged").with("why", why),
+                    (None, Some(why)) => Finding::failed("store-not-writable").with("why", why),
+                    (None, None) if free < limit => Finding::degraded("disk-low").with("free", free).with("limit", limit),
+                    (None, None) => Finding::new(Verdict::Passed, "store-works").with("free", free),
+                }
+            }
+        }
+    }
+
+    async fn check_clock(&self, view: Option<&View>) -> Finding {
+        let now = self.clock.now();
+        if now < EPOCH {
+            return Finding::failed("clock-not-set");
+        }
+        match self.store.newest().await {
+            Ok(Some(newest)) if newest > now + SLACK => return Finding::degraded("clock-behind").with("minutes", newest.since(now).0 / 60_000),
+            Ok(_) => {}
+            Err(e) => tracing::warn!("self-test: the newest time: {e}"),
+        }
+        let off = view.into_iter().flat_map(|v| &v.heard).find_map(|(a, h)| Some((a, h.off_by?)));
+        match off {
+            Some((account, off)) => Finding::degraded("clock-host").with("account", account).with("minutes", (off.0 / 60_000).abs()),
+            None => Finding::works(),
+        }
+    }
+
+    fn keys(&self, account: &AccountId) -> Finding {
+        let id = account.as_str();
+        if self.vault.tmk_check_value(id).is_none() {
+            Finding::failed("tmk-missing")
+        } else if !self.vault.has_working_keys(id) {
+            Finding::degraded("working-keys-missing")
+        } else {
+            Finding::works()
+        }
+    }
+
+    async fn line(&self, account: &AccountConfig, view: Option<&View>) -> Finding {
+        let id = account.id.clone();
+        let ago = view.and_then(|v| v.heard.get(&id)).map(|h| self.clock.now().since(h.at));
+        let signed_in = view.is_some_and(|v| v.state.ledger(&id).signed_in);
+        if let Some(ago) = ago.filter(|a| *a < FRESH) {
+            return Finding::new(Verdict::Passed, "host-answered").with("seconds", ago.0.max(0) / 1000);
+        }
+        let unasked = match ago {
+            Some(ago) => Finding::new(Verdict::Passed, "host-answered").with("seconds", ago.0.max(0) / 1000),
+            None if signed_in => Finding::new(Verdict::Passed, "host-not-asked"),
+            None => Finding::degraded("host-not-signed-in"),
+        };
+        if !self.config.self_test.host {
+            return unasked;
+        }
+        let asked = self.terminal.ask(Ask { id: "self-test".into(), input: Box::new(move |call| Input::Probe { call, account: id }) });
+        match timeout(HOST, asked).await {
+            Ok(Ok(Ok(()))) => Finding::new(Verdict::Passed, "host-answered").with("seconds", 0),
+            Ok(Ok(Err(Fault::WrongState { rule }))) => Finding::degraded("host-refused").with("why", rule),
+            Ok(Ok(Err(Fault::Unreachable { cause }))) => Finding::failed("host-silent").with("why", cause),
+            // A customer or a reversal is on the line, or this acquirer knows no echo.
+            Ok(Ok(Err(_)) | Err(_)) | Err(_) => unasked,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The terminal management of the acquirer, asked over HTTPS: one question, one answer, one connection. Only the CA and the
+//! signing key of `[tms]` are believed; redirects are not followed, every size and wait is bounded.
+//!
+//! Invariant: nothing of an answer is used before its signature, its addressee and its rules are checked; of a grant that does
+//! not hold in every part, nothing is taken.
+use crate::{
+    config::with_granted,
+    hostlink::{self, TlsError},
+};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use payterm_core::{TmsAsk, TmsEvent};
+use payterm_hosts::Profile;
+use payterm_schema::{
+    Fault,
+    application::{Application, Draft, Grant, Offer, Parameters, Problem, Signed, Standing, Submission, WrappedKey},
+    config::{Config, TlsConfig, TmsConfig},
+};
+use payterm_vault::{TerminalKey, Vault, VaultError, WrappedTmk, primitives::signature::Verifier};
+use rustls_pki_types::{ServerName, SubjectPublicKeyInfoDer, pem::PemObject};
+use serde::de::DeserializeOwned;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, rustls};
+
+/// Greatest answer: 2 lists of 2,000 BINs, 8 accounts with 64 fee rows, in JSON within JSON.
+const MAX_ANSWER: usize = 512 * 1024;
+/// Greatest reason of a rejection, in characters.
+const MAX_REASON: usize = 200;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TmsError {
+    #[error("tms.url: https://host:port, without a path")]
+    Url,
+    #[error("tms: {0}")]
+    Tls(#[from] TlsError),
+    #[error("tms.signing_key: {path}: {cause}")]
+    Pem { path: PathBuf, cause: rustls_pki_types::pem::Error },
+    #[error("tms.signing_key: {0}: not a public key on P-256")]
+    Kind(PathBuf),
+}
+
+/// Why a question came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}: {cause}")]
+pub struct Trouble {
+    pub problem: Problem,
+    pub cause: String,
+}
+fn trouble(problem: Problem, cause: impl ToString) -> Trouble {
+    Trouble { problem, cause: cause.to_string() }
+}
+impl From<Trouble> for Fault {
+    fn from(t: Trouble) -> Self {
+        Fault::Management { problem: t.problem, cause: t.cause }
+    }
+}
+
+pub struct Tms {
+    address: (String, u16),
+    timeout: Duration,
+    tls: TlsConnector,
+    name: ServerName<'static>,
+    signing: Verifier,
+    vault: Arc<Vault>,
+    /// As in the file: its accounts are not the acquirer's to change.
+    config: Config,
+}
+
+impl Tms {
+    pub fn new(tms: &TmsConfig, config: &Config, vault: Arc<Vault>) -> Result<Self, TmsError> {
+        let (host, port) = tms.authority().ok_or(TmsError::Url)?;
+        let pinned = TlsConfig { ca: tms.ca.clone(), server_name: tms.server_name.clone(), cert: None, key: None };
+        let (tls, name) = hostlink::connector(&pinned, &format!("{host}:{port}"))?;
+        let key = SubjectPublicKeyInfoDer::from_pem_file(&tms.signing_key).map_err(|cause| TmsError::Pem { path: tms.signing_key.clone(), cause })?;
+        let signing = Verifier::from_spki(&key).ok_or_else(|| TmsError::Kind(tms.signing_key.clone()))?;
+        let timeout = Duration::from_millis(u64::from(tms.timeout_ms));
+        Ok(Self { address: (host.to_owned(), port), timeout, tls, name, signing, vault, config: config.clone() })
+    }
+
+    /// What is offered, and the words as they were signed.
+    pub async fn offer(&self) -> Result<(Offer, Signed), Trouble> {
+        let (offer, terms) = self.signed::<Offer>(Method::GET, "/v1/offer", Vec::new()).await?;
+        offer.check().map_err(|e| trouble(Problem::Malformed, e))?;
+        Ok((offer, terms))
+    }
+
+    /// The answer to a question of the machine.
+    pub async fn answer(&self, ask: TmsAsk) -> TmsEvent {
+        let answer = match ask {
+            TmsAsk::Submit(application) => self.submit(*application).await.map(|s| TmsEvent::Standing(Box::new(s))),
+            TmsAsk::Standing { application, revision } => self.standing(&application, revision).await.map(|s| TmsEvent::Standing(Box::new(s))),
+            TmsAsk::Grant { application, draft } => self.grant(&application, &draft).await.map(|p| TmsEvent::Granted(Box::new(p))),
+        };
+        answer.unwrap_or_else(|Trouble { problem, cause }| {
+            tracing::warn!(%problem, "terminal management: {cause}");
+            TmsEvent::Failed { problem, cause }
+        })
+    }
+
+    pub async fn submit(&self, a: Application) -> Result<Standing, Trouble> {
+        let key = self.key().await?;
+        let accepted = a.accepted.ok_or_else(|| trouble(Problem::Malformed, "no offer was accepted"))?;
+        let submission = Submission {
+            application: a.id.clone(),
+            revision: a.revision,
+            draft: a.draft,
+            offer: accepted.hash,
+            accepted_at: accepted.at,
+            terminal: key.fingerprint.clone(),
+            public_key: key.public,
+        };
+        let body = serde_json::to_vec(&submission).map_err(|e| trouble(Problem::Malformed, e))?;
+        let (standing, _) = self.signed(Method::PUT, &path(&a.id), body).await?;
+        ours(standing, &a.id, a.revision, &key.fingerprint)
+    }
+
+    pub async fn standing(&self, application: &str, revision: u32) -> Result<Standing, Trouble> {
+        let key = self.key().await?;
+        let (standing, _) = self.signed(Method::GET, &path(application), Vec::new()).await?;
+        ours(standing, application, revision, &key.fingerprint)
+    }
+
+    /// Parameters and keys. When it answers with parameters, the keys are in the vault, under accounts that nobody uses before
+    /// the parameters are in the journal.
+    pub async fn grant(&self, application: &str, draft: &Draft) -> Result<Parameters, Trouble> {
+        let key = self.key().await?;
+        let nonce = name()?;
+        let (grant, _) = self.signed::<Grant>(Method::GET, &format!("{}/parameters?nonce={nonce}", path(application)), Vec::new()).await?;
+        if (grant.application.as_str(), &grant.terminal, &grant.nonce) != (application, &key.fingerprint, &nonce) {
+            return Err(trouble(Problem::NotForUs, "the parameters are of another application, terminal or question"));
+        }
+        let mut keys = Vec::with_capacity(grant.accounts.len());
+        for granted in &grant.accounts {
+            let id = &granted.account.id;
+            let hex = |what: &str, text: &str| hex::decode(text).map_err(|_| trouble(Problem::Malformed, format!("{id}: {what}: hex digits")));
+            keys.push(WrappedTmk {
+                account: id.clone(),
+                label: WrappedKey::label(application, &key.fingerprint, &nonce, id),
+                wrapped: hex("wrapped", &granted.key.wrapped)?,
+                check_value: hex("check_value", &granted.key.check_value)?,
+            });
+        }
+        let parameters = Parameters { accounts: grant.accounts.into_iter().map(|g| g.account).collect(), bins: grant.bins };
+        self.usable(draft, &parameters).map_err(|e| trouble(Problem::Malformed, e))?;
+        let vault = self.vault.clone();
+        blocking(move || vault.load_tmks_wrapped(&keys)).await?;
+        Ok(parameters)
+    }
+
+    /// The terminal would start with them.
+    fn usable(&self, draft: &Draft, parameters: &Parameters) -> Result<(), Fault> {
+        parameters.check()?;
+        for a in &parameters.accounts {
+            if self.config.accounts.iter().any(|c| c.id == a.id) {
+                return Err(Fault::Invalid { field: "accounts.id".into(), rule: format!("{} is in the terminal's own configuration", a.id) });
+            }
+            Profile::builtin(&a.profile).map_err(|e| Fault::Invalid { field: "accounts.profile".into(), rule: e.to_string() })?;
+        }
+        with_granted(&self.config, draft, parameters).check()
+    }
+
+    async fn key(&self) -> Result<TerminalKey, Trouble> {
+        let vault = self.vault.clone();
+        blocking(move || vault.terminal_key()).await
+    }
+
+    /// An answer whose signature is good.
+    async fn signed<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(T, Signed), Trouble> {
+        let body = timeout(self.timeout, self.exchange(method, path, body)).await.map_err(|_| trouble(Problem::Unreachable, "no answer in time"))??;
+        let signed: Signed = serde_json::from_slice(&body).map_err(|e| trouble(Problem::Malformed, e))?;
+        let signature = hex::decode(&signed.signature).map_err(|_| trouble(Problem::Malformed, "signature: hex digits"))?;
+        if !self.signing.good(signed.text.as_bytes(), &signature) {
+            return Err(trouble(Problem::Signature, "the answer is not signed by the key of tms.signing_key"));
+        }
+        let value = serde_json::from_str(&signed.text).map_err(|e| trouble(Problem::Malformed, e))?;
+        Ok((value, signed))
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, Trouble> {
+        let unreachable = |e: &dyn std::error::Error| trouble(Problem::Unreachable, chain(e));
+        let (host, port) = &self.address;
+        let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|e| unreachable(&e))?;
+        let tls = self.tls.connect(self.name.clone(), tcp).await.map_err(|e| {
+            let certificate = e.get_ref().and_then(|c| c.downcast_ref::<rustls::Error>()).is_some_and(|c| matches!(c, rustls::Error::InvalidCertificate(_)));
+            trouble(if certificate { Problem::Untrusted } else { Problem::Unreachable }, chain(&e))
+        })?;
+        let (mut send, connection) = http1::Builder::new().max_buf_size(64 * 1024).handshake(TokioIo::new(tls)).await.map_err(|e| unreachable(&e))?;
+        // Ends with the last of the request: `send` is dropped when the answer is in, or nobody waits for it.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, format!("{host}:{port}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONNECTION, "close")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|e| unreachable(&e))?;
+        let response = send.send_request(request).await.map_err(|e| unreachable(&e))?;
+        if response.status() != StatusCode::OK {
+            return Err(trouble(Problem::Refused, format!("HTTP status {}", response.status().as_u16())));
+        }
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| {
+            if e.is::<LengthLimitError>() {
+                trouble(Problem::TooLong, format!("the answer is longer than {MAX_ANSWER} bytes"))
+            } else {
+                unreachable(e.as_ref())
+            }
+        })?;
+        Ok(body.to_bytes())
+    }
+}
+
+/// 16 random bytes in hex: names an application, or a fetch.
+pub fn name() -> Result<String, Trouble> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|e| trouble(Problem::Keys, e))?;
+    Ok(hex::encode(bytes))
+}
+
+fn path(application: &str) -> String {
+    format!("/v1/applications/{application}")
+}
+
+fn ours(s: Standing, application: &str, revision: u32, terminal: &str) -> Result<Standing, Trouble> {
+    if (s.application.as_str(), s.revision, s.terminal.as_str()) != (application, revision, terminal) {
+        return Err(trouble(Problem::NotForUs, "the answer is of another application, revision or terminal"));
+    }
+    if s.reason.as_ref().is_some_and(|r| r.chars().count() > MAX_REASON || r.chars().any(char::is_control)) {
+        return Err(trouble(Problem::Malformed, "reason: up to 200 characters, none of them a control character"));
+    }
+    Ok(s)
+}
+
+/// The vault writes files, and making a key takes seconds.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, VaultError> + Send + 'static) -> Result<T, Trouble> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|_| trouble(Problem::Keys, "the vault failed"))?;
+    done.map_err(|e| trouble(Problem::Keys, chain(&e)))
+}
+
+fn chain(e: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(e), |e| e.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,609 @@
+//! Applying for a terminal 终端申请: what a merchant tells the acquirer's terminal management before the terminal has a merchant
+//! and a terminal number, what the acquirer offers, and what an approved terminal is given. The messages are in docs/apply.md.
+use crate::{
+    account::AccountId,
+    config::{AccountConfig, TlsConfig, TmsConfig},
+    fault::Fault,
+    host::Wallet,
+    money::{Currency, MAX_MINOR},
+    time::Time,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeSet, fmt};
+
+/// Greatest length of an offer's words in characters.
+pub const MAX_TERMS: usize = 8_000;
+/// Greatest number of fee rows of an account, of accounts of a grant, and of entries of a BIN list.
+pub const MAX_FEES: usize = 64;
+pub const MAX_ACCOUNTS: usize = 8;
+pub const MAX_BINS: usize = 2_000;
+
+/// What the merchant wants to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Product {
+    /// Bank cards 银行卡.
+    Card,
+    /// Payment codes 扫码.
+    Scan,
+}
+
+/// When the merchant gets the money: T counts working days, D calendar days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Settlement {
+    #[serde(rename = "T+0")]
+    T0,
+    #[serde(rename = "T+1")]
+    T1,
+    #[serde(rename = "D+1")]
+    D1,
+}
+impl Settlement {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Settlement::T0 => "T+0",
+            Settlement::T1 => "T+1",
+            Settlement::D1 => "D+1",
+        }
+    }
+}
+
+/// A row of a fee table; the first whose conditions all hold is taken. Sums in minor units of the account's currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeeRow {
+    pub product: Product,
+    /// Only this wallet's codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<Wallet>,
+    /// Only cards of this organisation, as F63 names it: `CUP`, `VIS`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// Hundredths of a percent of the amount, 0 to 10,000; rounded half up to the minor unit.
+    pub basis_points: u32,
+    /// Least fee. Default 0.
+    #[serde(default)]
+    pub min: u64,
+    /// Greatest fee 封顶. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u64>,
+}
+
+/// The rules of a fee table; `at` is its place in a message, `account[0].fee`.
+pub fn check_fees(at: &str, rows: &[FeeRow]) -> Result<(), Fault> {
+    let bad = |field: String, rule: &str| Err(Fault::Invalid { field, rule: rule.into() });
+    if rows.len() > MAX_FEES {
+        return bad(at.into(), "at most 64 rows");
+    }
+    for (i, r) in rows.iter().enumerate() {
+        let f = |key: &str| format!("{at}[{i}].{key}");
+        if r.basis_points > 10_000 {
+            return bad(f("basis_points"), "0 to 10000");
+        }
+        if r.min > MAX_MINOR || r.max.is_some_and(|m| m > MAX_MINOR || m < r.min) {
+            return bad(f("max"), "min and max are up to 12 digits, max not below min");
+        }
+        if r.organisation.as_ref().is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())) {
+            return bad(f("organisation"), "3 of A-Z 0-9 (F63)");
+        }
+        if (r.wallet.is_some() && r.product != Product::Scan) || (r.organisation.is_some() && r.product != Product::Card) {
+            return bad(f("product"), "a wallet goes with scan, an organisation with card");
+        }
+    }
+    Ok(())
+}
+
+/// What the merchant tells. Lengths count characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// Shop name on screens and slips, 1 to 40.
+    pub name: String,
+    /// Name in the business licence, 1 to 80.
+    pub legal_name: String,
+    /// Number of the business licence 统一社会信用代码, 5 to 32 of `A-Z 0-9 -`.
+    pub licence: String,
+    /// 1 to 80.
+    pub address: String,
+    /// 1 to 40.
+    pub city: String,
+    /// Merchant category code (ISO 18245), 4 digits.
+    pub category: String,
+    /// Name of the person to talk to, 1 to 40.
+    pub contact: String,
+    /// 5 to 20 of `0-9 + -` and space.
+    pub phone: String,
+    /// Up to 80, with one `@`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// `card`, `scan` or both.
+    pub products: Vec<Product>,
+}
+
+impl Draft {
+    /// The first field that breaks its rule.
+    pub fn check(&self) -> Result<(), Fault> {
+        for (field, value, max) in [
+            ("name", &self.name, 40),
+            ("legal_name", &self.legal_name, 80),
+            ("address", &self.address, 80),
+            ("city", &self.city, 40),
+            ("contact", &self.contact, 40),
+        ] {
+            if !(1..=max).contains(&value.chars().count()) || value.chars().any(char::is_control) || value.trim() != value {
+                return Err(Fault::invalid(field, &format!("1 to {max} characters, none of them a control character, no space at either end")));
+            }
+        }
+        let among = |text: &str, len: std::ops::RangeInclusive<usize>, ok: fn(u8) -> bool| len.contains(&text.len()) && text.bytes().all(ok);
+        if !among(&self.licence, 5..=32, |b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-') {
+            return Err(Fault::invalid("licence", "5 to 32 of A-Z 0-9 -"));
+        }
+        if !among(&self.category, 4..=4, |b| b.is_ascii_digit()) {
+            return Err(Fault::invalid("category", "4 digits (merchant category code)"));
+        }
+        if !among(&self.phone, 5..=20, |b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b' ')) {
+            return Err(Fault::invalid("phone", "5 to 20 of 0-9 + - and space"));
+        }
+        let mail = |m: &String| {
+            among(m, 3..=80, |b| b.is_ascii_graphic()) && m.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && !b.contains('@'))
+        };
+        if !self.email.as_ref().is_none_or(mail) {
+            return Err(Fault::invalid("email", "up to 80 characters with one @"));
+        }
+        let once: BTreeSet<_> = self.products.iter().collect();
+        if once.is_empty() || once.len() != self.products.len() {
+            return Err(Fault::invalid("products", "card, scan or both, each once"));
+        }
+        Ok(())
+    }
+}
+
+/// What the acquirer offers: shown to the merchant and accepted before the application is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// The acquirer's name of it, 1 to 32 of `A-Z a-z 0-9 - _ .`.
+    pub id: String,
+    pub products: Vec<Product>,
+    pub currency: Currency,
+    pub fees: Vec<FeeRow>,
+    pub settlement: Settlement,
+    /// The conditions in words, up to 8,000 characters.
+    pub text: String,
+}
+impl Offer {
+    pub fn check(&self) -> Result<(), Fault> {
+        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if !(1..=32).contains(&self.id.len()) || !self.id.bytes().all(word) {
+            return Err(Fault::invalid("offer.id", "1 to 32 of A-Z a-z 0-9 - _ ."));
+        }
+        if self.products.is_empty() || self.products.len() > 2 {
+            return Err(Fault::invalid("offer.products", "card, scan or both"));
+        }
+        if self.text.chars().count() > MAX_TERMS {
+            return Err(Fault::invalid("offer.text", "up to 8000 characters"));
+        }
+        check_fees("offer.fees", &self.fees)
+    }
+}
+
+/// A text of the terminal management with its signature: ECDSA on P-256 with SHA-256 over the text's bytes, ASN.1 in hex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Signed {
+    pub text: String,
+    pub signature: String,
+}
+impl Signed {
+    /// SHA-256 of the text, 64 hex digits: what an acceptance names.
+    pub fn hash(&self) -> String {
+        Sha256::digest(self.text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+/// An offer as a face shows it: `hash` is what [`Step::Accept`] names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OfferShown {
+    pub hash: String,
+    #[serde(flatten)]
+    pub offer: Offer,
+}
+
+/// Durable: a change is one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Being filled in, here only.
+    Draft,
+    /// Sent, or about to be: repeated until the acquirer has answered.
+    Submitted,
+    /// The acquirer has it.
+    InReview,
+    /// Parameters and key can be fetched.
+    Approved,
+    /// Can be edited and submitted again, as the next revision.
+    Rejected,
+    /// Parameters and key are here.
+    Activated,
+}
+impl Stage {
+    pub const ALL: [Stage; 6] = [Stage::Draft, Stage::Submitted, Stage::InReview, Stage::Approved, Stage::Rejected, Stage::Activated];
+    pub const fn name(self) -> &'static str {
+        match self {
+            Stage::Draft => "draft",
+            Stage::Submitted => "submitted",
+            Stage::InReview => "in_review",
+            Stage::Approved => "approved",
+            Stage::Rejected => "rejected",
+            Stage::Activated => "activated",
+        }
+    }
+}
+
+/// The merchant's agreement: to which words, when, by which app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Accepted {
+    /// [`Signed::hash`] of `terms`.
+    pub hash: String,
+    pub at: Time,
+    pub by: String,
+    pub offer: Offer,
+    /// The offer as it was signed, so that what was accepted can be proved.
+    pub terms: Signed,
+}
+
+/// The application of this terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Application {
+    /// 32 hex digits, the terminal's own; the same in all revisions.
+    pub id: String,
+    /// 1, and one more each time that a rejected application is taken up again.
+    pub revision: u32,
+    pub stage: Stage,
+    /// Since when it is in this stage.
+    pub since: Time,
+    pub draft: Draft,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
+    /// The acquirer's reason of a rejection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What an activated terminal was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Parameters>,
+}
+
+/// The application as it stands on paper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApplicationSlip {
+    pub application: Application,
+    /// As on a payment's slip.
+    pub test: bool,
+}
+impl ApplicationSlip {
+    /// Without what is too long for a paper: the words of the offer (their hash stays) and the BIN lists.
+    pub fn new(application: &Application, test: bool) -> Self {
+        let mut application = application.clone();
+        if let Some(a) = &mut application.accepted {
+            a.offer.text.clear();
+            a.terms = Signed { text: String::new(), signature: String::new() };
+        }
+        if let Some(p) = &mut application.parameters {
+            p.bins = BinLists::default();
+        }
+        Self { application, test }
+    }
+}
+
+/// The application as a face shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApplicationShown {
+    /// None: nobody has applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<Application>,
+    /// What the last try to reach the terminal management came to, while it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// The terminal works under an account, applied for or configured.
+    #[serde(default)]
+    pub in_service: bool,
+}
+
+/// What a face asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Fills the draft in, anew each time.
+    Draft(Box<Draft>),
+    /// Accepts the offer with this hash.
+    Accept { hash: String },
+    /// Sends it. A repeated call does nothing again.
+    Submit,
+    /// Asks for the state now.
+    Refresh,
+    /// Fetches parameters and key, and goes into service. A repeated call does nothing again.
+    Activate,
+}
+
+/// PUT of an application. The same id, revision and content any number of times is one application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    pub application: String,
+    pub revision: u32,
+    pub draft: Draft,
+    /// Of the offer that was accepted, and when.
+    pub offer: String,
+    pub accepted_at: Time,
+    /// SHA-256 of the public key's DER, 64 hex digits: the terminal's name before it has a number.
+    pub terminal: String,
+    /// RSA-2048, SubjectPublicKeyInfo as DER in hex.
+    pub public_key: String,
+}
+
+/// The acquirer's word on an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Standing {
+    pub application: String,
+    pub revision: u32,
+    pub terminal: String,
+    pub verdict: Verdict,
+    /// Up to 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    InReview,
+    Approved,
+    Rejected,
+}
+
+/// What an approved terminal fetches. `nonce` is the terminal's own, of this fetch: an answer of yesterday is of no use today.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    pub application: String,
+    pub terminal: String,
+    pub nonce: String,
+    pub accounts: Vec<GrantedAccount>,
+    #[serde(default)]
+    pub bins: BinLists,
+}
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantedAccount {
+    pub account: AccountParameters,
+    pub key: WrappedKey,
+}
+/// A terminal master key under the terminal's public key: RSA-OAEP with SHA-256 and the label of [`WrappedKey::label`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WrappedKey {
+    /// 512 hex digits.
+    pub wrapped: String,
+    /// First 3 bytes of enciphering 8 zero bytes under it, 6 hex digits.
+    pub check_value: String,
+}
+impl WrappedKey {
+    /// Binds the cipher text to application, terminal, fetch and account.
+    pub fn label(application: &str, terminal: &str, nonce: &str, account: &AccountId) -> String {
+        format!("payterm-tmk|{application}|{terminal}|{nonce}|{account}")
+    }
+}
+
+/// What an activated terminal keeps: everything of the grant but the keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    pub accounts: Vec<AccountParameters>,
+    #[serde(default)]
+    pub bins: BinLists,
+}
+
+/// An account as the acquirer gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountParameters {
+    pub id: AccountId,
+    /// Name of a built-in profile, never a path.
+    pub profile: String,
+    pub merchant: String,
+    pub terminal: String,
+    pub currency: Currency,
+    /// `host:port`.
+    pub address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nii: Option<String>,
+    /// TLS to the host, under the CA of `[tms]`.
+    #[serde(default)]
+    pub tls: bool,
+    /// Greatest amount of one payment, minor units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_limit: Option<u64>,
+    pub settlement: Settlement,
+    #[serde(default)]
+    pub fees: Vec<FeeRow>,
+}
+
+/// First digits of card numbers, 2 to 12 each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BinLists {
+    /// Small amounts of these cards need no PIN and no signature 免密免签.
+    pub no_pin: Vec<String>,
+    /// Not taken 黑名单.
+    pub blocked: Vec<String>,
+}
+
+impl AccountParameters {
+    /// As an account of the configuration; `tms` gives the CA.
+    pub fn config(&self, tms: Option<&TmsConfig>) -> AccountConfig {
+        let tls = tms.filter(|_| self.tls).map(|t| TlsConfig { ca: t.ca.clone(), server_name: None, cert: None, key: None });
+        let mut config = AccountConfig::new(self.id.clone(), &self.profile, &self.merchant, &self.terminal, self.currency, &self.address);
+        config.nii = self.nii.clone().unwrap_or(config.nii);
+        config.amount_limit = self.amount_limit.unwrap_or(config.amount_limit);
+        config.tls = tls;
+        config.fees = self.fees.clone();
+        config
+    }
+}
+
+impl Parameters {
+    /// The rules of its own; those of the configuration are checked with the accounts in it.
+    pub fn check(&self) -> Result<(), Fault> {
+        if !(1..=MAX_ACCOUNTS).contains(&self.accounts.len()) {
+            return Err(Fault::invalid("accounts", "1 to 8"));
+        }
+        if self.accounts.iter().any(|a| a.profile.is_empty() || a.profile.contains(['/', '.'])) {
+            return Err(Fault::invalid("accounts.profile", "the name of a built-in profile"));
+        }
+        for (field, list) in [("bins.no_pin", &self.bins.no_pin), ("bins.blocked", &self.bins.blocked)] {
+            if list.len() > MAX_BINS || !list.iter().all(|b| (2..=12).contains(&b.len()) && b.bytes().all(|d| d.is_ascii_digit())) {
+                return Err(Fault::invalid(field, "up to 2000 of 2 to 12 digits"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why the terminal management gave nothing that can be used. Texts: `apply-problem-<name>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Problem {
+    /// No connection, or no answer in time.
+    Unreachable,
+    /// It is not the one of the pinned CA.
+    Untrusted,
+    /// It answered with an error.
+    Refused,
+    /// More bytes than any answer has.
+    TooLong,
+    /// Not what the messages look like, or against their rules.
+    Malformed,
+    /// Not signed by the pinned key.
+    Signature,
+    /// Of another application, another terminal or an earlier question.
+    NotForUs,
+    /// The key cannot be unwrapped, its check value is wrong, or it could not be stored.
+    Keys,
+}
+impl Problem {
+    pub const ALL: [Problem; 8] = [
+        Problem::Unreachable,
+        Problem::Untrusted,
+        Problem::Refused,
+        Problem::TooLong,
+        Problem::Malformed,
+        Problem::Signature,
+        Problem::NotForUs,
+        Problem::Keys,
+    ];
+    pub const fn name(self) -> &'static str {
+        match self {
+            Problem::Unreachable => "unreachable",
+            Problem::Untrusted => "untrusted",
+            Problem::Refused => "refused",
+            Problem::TooLong => "too_long",
+            Problem::Malformed => "malformed",
+            Problem::Signature => "signature",
+            Problem::NotForUs => "not_for_us",
+            Problem::Keys => "keys",
+        }
+    }
+}
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft() -> Draft {
+        let s = String::from;
+        Draft {
+            name: s("便民超市"),
+            legal_name: s("上海便民超市有限公司"),
+            licence: s("91310000MA1FL0AA0X"),
+            address: s("人民路 1 号"),
+            city: s("上海"),
+            category: s("5411"),
+            contact: s("王小明"),
+            phone: s("+86 21-5555 0000"),
+            email: Some(s("wang@example.cn")),
+            products: vec![Product::Card, Product::Scan],
+        }
+    }
+
+    #[test]
+    fn each_field_has_its_limits() {
+        assert_eq!(draft().check(), Ok(()));
+        let long = "字".repeat(81);
+        type Break = (&'static str, fn(&mut Draft, &str));
+        let breaks: [Break; 16] = [
+            ("name", |d, _| d.name.clear()),
+            ("name", |d, long| d.name = long.chars().take(41).collect()),
+            ("name", |d, _| d.name = "a\u{1b}[2J".into()),
+            ("legal_name", |d, long| d.legal_name = long.into()),
+            ("licence", |d, _| d.licence = "913x".into()),
+            ("licence", |d, _| d.licence = "A".repeat(33)),
+            ("address", |d, _| d.address = " ".into()),
+            ("city", |d, long| d.city = long.into()),
+            ("category", |d, _| d.category = "541".into()),
+            ("category", |d, _| d.category = "541a".into()),
+            ("contact", |d, _| d.contact.clear()),
+            ("phone", |d, _| d.phone = "call me".into()),
+            ("email", |d, _| d.email = Some("a@b@c".into())),
+            ("email", |d, _| d.email = Some("@".into())),
+            ("products", |d, _| d.products.clear()),
+            ("products", |d, _| d.products = vec![Product::Card, Product::Card]),
+        ];
+        for (field, broken) in breaks {
+            let mut d = draft();
+            broken(&mut d, &long);
+            assert!(matches!(d.check(), Err(Fault::Invalid { field: f, .. }) if f == field), "{field}: {d:?}");
+        }
+        assert!(serde_json::from_str::<Draft>(&serde_json::to_string(&draft()).unwrap().replacen('{', "{\"more\":1,", 1)).is_err());
+    }
+
+    #[test]
+    fn fee_rows_and_parameters_have_rules() {
+        let row = FeeRow { product: Product::Card, wallet: None, organisation: Some("CUP".into()), basis_points: 60, min: 1, max: Some(8000) };
+        assert_eq!(check_fees("fee", std::slice::from_ref(&row)), Ok(()));
+        for bad in [
+            FeeRow { basis_points: 10_001, ..row.clone() },
+            FeeRow { min: 9000, ..row.clone() },
+            FeeRow { organisation: Some("cup".into()), ..row.clone() },
+            FeeRow { wallet: Some(Wallet::Alipay), organisation: None, ..row.clone() },
+            FeeRow { product: Product::Scan, ..row.clone() },
+        ] {
+            assert!(check_fees("fee", std::slice::from_ref(&bad)).is_err(), "{bad:?}");
+        }
+        assert!(check_fees("fee", &vec![row; MAX_FEES + 1]).is_err());
+        let account = AccountParameters {
+            id: AccountId::new("bank").unwrap(),
+            profile: "unionpay".into(),
+            merchant: "TESTMERCHANT001".into(),
+            terminal: "TEST0002".into(),
+            currency: Currency::CNY,
+            address: "127.0.0.1:1".into(),
+            nii: None,
+            tls: false,
+            amount_limit: None,
+            settlement: Settlement::T1,
+            fees: Vec::new(),
+        };
+        let good = Parameters { accounts: vec![account.clone()], bins: BinLists::default() };
+        assert_eq!(good.check(), Ok(()));
+        let path = AccountParameters { profile: "/etc/passwd".into(), ..account };
+        assert!(Parameters { accounts: vec![path], ..good.clone() }.check().is_err());
+        assert!(Parameters { accounts: Vec::new(), ..good.clone() }.check().is_err());
+        assert!(Parameters { bins: BinLists { blocked: vec!["6".into()], ..BinLists::default() }, ..good }.check().is_err());
+    }
+}

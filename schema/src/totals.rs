@@ -1,0 +1,154 @@
+//! Totals of the open batch and of the shift, as counted by the terminal.
+use crate::{
+    account::{AccountId, Batch},
+    kind::Kind,
+    money::Currency,
+    time::Time,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Approved transactions that have organisation, kind and operator in common. A tip adjustment counts by its tip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Total {
+    /// Card organisation as the host names it (F63), else the wallet; `*` = what no row of its own could be kept for.
+    pub organisation: String,
+    pub kind: Kind,
+    pub operator: String,
+    pub count: u64,
+    /// Minor units.
+    pub minor: u64,
+}
+
+/// Rows of an account; what comes after them is counted under organisation and operator `*`, by kind.
+pub const TOTALS_MAX: usize = 500;
+
+/// What a report covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// The open batch of each account.
+    Batch,
+    /// Since the last shift report that was queued for printing.
+    Shift,
+}
+impl Scope {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Scope::Batch => "batch",
+            Scope::Shift => "shift",
+        }
+    }
+    /// The scope of this name, or none.
+    pub fn named(name: &str) -> Option<Scope> {
+        [Scope::Batch, Scope::Shift].into_iter().find(|s| s.name() == name)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TotalsReport {
+    pub scope: Scope,
+    pub shop: String,
+    /// Who has it made.
+    pub operator: String,
+    pub until: Time,
+    pub accounts: Vec<AccountTotals>,
+    /// A virtual device is configured, or the terminal is a laboratory's.
+    pub test: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountTotals {
+    pub account: AccountId,
+    pub currency: Currency,
+    /// F42 and F41.
+    pub merchant: String,
+    pub terminal: String,
+    pub batch: Option<Batch>,
+    /// When the first of them was approved; none when there is none.
+    pub since: Option<Time>,
+    /// By organisation, kind and operator.
+    pub rows: Vec<Total>,
+    /// Sums of the settlement's two sides; minor units.
+    pub debit_count: u64,
+    pub debit_minor: u64,
+    pub credit_count: u64,
+    pub credit_minor: u64,
+}
+
+/// By what rows are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Organisation,
+    Kind,
+    Operator,
+}
+
+impl Total {
+    /// Adds an approval to `rows`, which stay in the order of their keys.
+    pub fn add(rows: &mut Vec<Total>, organisation: &str, kind: Kind, operator: &str, minor: u64) {
+        let full = rows.len() >= TOTALS_MAX;
+        let at = |rows: &[Total], o: &str, p: &str| rows.binary_search_by(|t| (t.organisation.as_str(), t.kind, t.operator.as_str()).cmp(&(o, kind, p)));
+        let (organisation, operator, found) = match at(rows, organisation, operator) {
+            Err(_) if full => ("*", "*", at(rows, "*", "*")),
+            found => (organisation, operator, found),
+        };
+        let i = found.unwrap_or_else(|i| {
+            rows.insert(i, Total { organisation: organisation.into(), kind, operator: operator.into(), count: 0, minor: 0 });
+            i
+        });
+        if let Some(row) = rows.get_mut(i) {
+            row.count += 1;
+            row.minor = row.minor.saturating_add(minor);
+        }
+    }
+}
+
+impl Total {
+    /// Takes back what was added: the row, or the rows that it was put together with. A shift that began since has none.
+    pub fn take(rows: &mut Vec<Total>, organisation: &str, kind: Kind, operator: &str, minor: u64) {
+        let own = |t: &Total| t.kind == kind && t.organisation == organisation && t.operator == operator;
+        let Some(i) = rows.iter().position(own).or_else(|| rows.iter().position(|t| t.kind == kind && t.organisation == "*")) else { return };
+        let row = &mut rows[i];
+        row.count = row.count.saturating_sub(1);
+        row.minor = row.minor.saturating_sub(minor);
+        if row.count == 0 {
+            rows.remove(i);
+        }
+    }
+}
+
+impl AccountTotals {
+    /// Rows put together by one of their keys and by the kind, in order: (organisation or operator, kind, count, minor units).
+    pub fn by(&self, by: By) -> Vec<(String, Kind, u64, u64)> {
+        let mut all: std::collections::BTreeMap<(String, Kind), (u64, u64)> = Default::default();
+        for t in &self.rows {
+            let key = match by {
+                By::Organisation => t.organisation.clone(),
+                By::Operator => t.operator.clone(),
+                By::Kind => String::new(),
+            };
+            let sum = all.entry((key, t.kind)).or_default();
+            *sum = (sum.0 + t.count, sum.1.saturating_add(t.minor));
+        }
+        all.into_iter().map(|((key, kind), (count, minor))| (key, kind, count, minor)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_bounded_and_lose_no_money() {
+        let mut rows = Vec::new();
+        for i in 0..3 * TOTALS_MAX as u64 {
+            Total::add(&mut rows, &format!("o{i}"), if i % 2 == 0 { Kind::Sale } else { Kind::Void }, "01", i);
+        }
+        assert!(rows.len() <= TOTALS_MAX + Kind::ALL.len() && rows.is_sorted_by_key(|t| (t.organisation.clone(), t.kind, t.operator.clone())));
+        let n = 3 * TOTALS_MAX as u64;
+        assert_eq!((rows.iter().map(|t| t.count).sum::<u64>(), rows.iter().map(|t| t.minor).sum::<u64>()), (n, n * (n - 1) / 2));
+        Total::add(&mut rows, "o1", Kind::Void, "01", 5);
+        assert_eq!(rows.iter().find(|t| t.organisation == "o1").map(|t| (t.count, t.minor)), Some((2, 6)));
+    }
+}
