@@ -121,11 +121,7 @@ impl Face {
                     out.push(changed(ROOT.into(), OPERATORS, dict(all)));
                 }
             }
-            Notice::Obligation { .. }
-            | Notice::Paper { .. }
-            | Notice::Application { .. }
-            | Notice::Requirement { .. }
-            | Notice::SelfTest { .. } => {}
+            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Application { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } => {}
         }
         out
     }

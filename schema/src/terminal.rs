@@ -1,8 +1,8 @@
 //! The front door: what every face (D-Bus, JNI, web) calls. Implemented by the daemon and by the bus client.
 use crate::{
     account::AccountId,
-    config::Language,
     application::{ApplicationShown, OfferShown, Step},
+    config::Language,
     device::Device,
     fault::Fault,
     money::Currency,

@@ -1,6 +1,6 @@
 //! What goes into the machine and what comes out of it.
-use crate::{VaultAnswer, VaultAsk};
 use crate::{Apply, TmsAsk, TmsEvent, TmsSettings};
+use crate::{VaultAnswer, VaultAsk};
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, SelfTest, Time,
     account::{Batch, Stan},
@@ -14,8 +14,8 @@ use payterm_schema::{
     paper::{PaperJob, PaperRequest, PrintResult, SlipCopy},
     record::Entry,
     secret::PinEntry,
-    totals::Scope,
     time::Millis,
+    totals::Scope,
 };
 
 /// What the machine must know of config and profiles; it does not change while the machine lives.

@@ -22,6 +22,6 @@ mod view;
 pub use application::{Apply, TmsAsk, TmsEvent, TmsSettings};
 pub use io::*;
 pub use machine::Machine;
-pub use reports::ReportHead;
 pub use operators::{Operator, Staff, VaultAnswer, VaultAsk};
+pub use reports::ReportHead;
 pub use state::{Ledger, Running, State};

@@ -136,7 +136,15 @@ impl Machine {
         self.now = self.now.max(now);
         let behind = matches!(
             input,
-            Input::Devices { .. } | Input::Host { .. } | Input::Loaded { .. } | Input::Printed { .. } | Input::PrinterReady | Input::Vault { .. } | Input::SelfTested { .. } | Input::Probe { .. } | Input::Tms { .. }
+            Input::Devices { .. }
+                | Input::Host { .. }
+                | Input::Loaded { .. }
+                | Input::Printed { .. }
+                | Input::PrinterReady
+                | Input::Vault { .. }
+                | Input::SelfTested { .. }
+                | Input::Probe { .. }
+                | Input::Tms { .. }
         );
         if !behind || self.flow.is_some() {
             self.in_use();

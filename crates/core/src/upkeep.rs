@@ -21,7 +21,9 @@ impl Machine {
         }
         self.answer(call, Ok(()));
         self.tell(Notice::SelfTest { report: Box::new(report.clone()) });
-        if self.state.running.is_none() && matches!(self.screen, Screen::Idle | Screen::LogOn | Screen::Application { .. } | Screen::SelfTest { .. } | Screen::Trouble { .. }) {
+        if self.state.running.is_none()
+            && matches!(self.screen, Screen::Idle | Screen::LogOn | Screen::Application { .. } | Screen::SelfTest { .. } | Screen::Trouble { .. })
+        {
             self.screen_until = Some(self.after(self.settings.flow.result_ms));
             self.show(Screen::SelfTest { report: Box::new(report) });
         }
