@@ -1,7 +1,7 @@
 //! The bundle for customer service: what the terminal is, how it is, and what it did last, as a tar.gz.
 //!
-//! Invariant: no secret and no card data. Its parts hold none by their types; of a masked number the last four digits stay, an
-//! app's notes are left out.
+//! Invariant: no secret and no card data. Its parts hold none by their types; of a masked number the last four digits stay; what an
+//! app wrote, what passwords are checked against and the names of people are left out.
 use crate::{front::Front, logging, store};
 use flate2::{Compression, write::GzEncoder};
 use payterm_schema::{Caller, Entry, Fault, Terminal, config::Config, record::RECORD_VERSION};
@@ -13,6 +13,8 @@ use std::io::Write;
 const MAX_BYTES: usize = 2 << 20;
 /// Journal records in it. 200: some tens of transactions.
 const RECORDS: u32 = 200;
+/// What is left out by its name: an app's notes, pages and invoices, verifiers of passwords, a person to talk to.
+const LEFT_OUT: [&str; 7] = ["note", "page", "invoice", "verifier", "contact", "phone", "email"];
 /// Its one folder.
 const FOLDER: &str = "payterm-support";
 
@@ -75,13 +77,13 @@ fn journal_line(entry: &Entry) -> String {
     format!("{json}\n")
 }
 
-/// Numbers to their last four digits, notes out: what an app wrote there is not ours to pass on.
+/// Numbers to their last four digits; [`LEFT_OUT`] is not ours to pass on.
 fn strip(value: &mut Value) {
     match value {
         Value::String(text) => *text = last_four(text),
         Value::Array(items) => items.iter_mut().for_each(strip),
         Value::Object(map) => {
-            map.remove("note");
+            LEFT_OUT.iter().for_each(|name| drop(map.remove(*name)));
             map.values_mut().for_each(strip);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -122,8 +124,13 @@ mod tests {
         assert_eq!(last_four("F2 PAN 621234*********0003 x"), "F2 PAN ***************0003 x");
         assert_eq!(last_four("13************7788"), "**************7788");
         assert_eq!(last_four("*** TEST *** 12 * 3"), "*** TEST *** 12 * 3");
-        let mut json = json!({"outcome": {"masked_pan": "621234*********0003", "note": "from the app"}, "a": ["13**7788", 1, null]});
+        let mut json = json!({"outcome": {"masked_pan": "621234*********0003", "note": "from the app"}, "a": ["13**7788", 1, null],
+            "set": {"operator": "01", "verifier": "$argon2id$x"}, "content": {"invoice": {"title": "t"}}, "draft": {"city": "s", "contact": "w", "phone": "1", "email": "e"}});
         strip(&mut json);
-        assert_eq!(json, json!({"outcome": {"masked_pan": "***************0003"}, "a": ["****7788", 1, null]}));
+        assert_eq!(
+            json,
+            json!({"outcome": {"masked_pan": "***************0003"}, "a": ["****7788", 1, null],
+            "set": {"operator": "01"}, "content": {}, "draft": {"city": "s"}})
+        );
     }
 }

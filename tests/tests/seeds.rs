@@ -85,7 +85,7 @@ fn wild(seed: u64) {
                     let kind = kinds[pick(7) as usize];
                     let amount = match kind.row().amount {
                         payterm_schema::kind::AmountRule::None => None,
-                        _ => Some([30, 400, 1_000][pick(3) as usize]),
+                        payterm_schema::kind::AmountRule::Needed | payterm_schema::kind::AmountRule::Optional => Some([30, 400, 1_000][pick(3) as usize]),
                     };
                     return Order { amount, ..on(kind, id, original) };
                 }

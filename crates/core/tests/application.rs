@@ -24,6 +24,7 @@ fn settings() -> Settings {
         operators: payterm_schema::config::OperatorsConfig { required: false, ..c.operators },
         test: true,
         printer: false,
+        chip: false,
         snapshot_every: 10_000,
         tms: Some(TmsSettings { poll: Millis::secs(60), retry: Millis::secs(5), retry_max: Millis::secs(600) }),
     }

@@ -26,6 +26,7 @@ fn settings(required: bool) -> Settings {
         mac_on_replies: false,
         wallet_undo_after: Default::default(),
         wallets: Vec::new(),
+        kinds: payterm_schema::Kind::ALL.to_vec(),
         ..HostRules::default()
     };
     Settings {
@@ -38,6 +39,7 @@ fn settings(required: bool) -> Settings {
         operators: payterm_schema::config::OperatorsConfig { required: false, ..Default::default() },
         test: true,
         printer: true,
+        chip: false,
         snapshot_every: 1_000,
         tms: None,
     }
