@@ -267,7 +267,7 @@ fn pins_of_every_sort() {
     let mut typed = Vec::new();
     let entry = pad.enter("main", &Pan::parse(PAN).unwrap(), None, LONG, &mut |n| typed.push(n));
     assert_eq!(pin_of(entry), [6, b'9', 4]);
-    assert_eq!(typed, [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(typed, [0, 6], "the hands type them at once");
     assert_eq!(enter(&mut *pad, LONG), PinEntry::Bypassed);
 
     let began = Instant::now();

@@ -140,7 +140,7 @@ pub fn refund() -> Outcome {
 
 /// 20.00 on top of the sale.
 pub fn tip() -> Outcome {
-    Outcome { kind: Kind::TipAdjust, sums: Sums { amount: Some(2000), ..sale().sums }, total: Some(125_450), original: void().original, pin: false, ..sale() }
+    Outcome { kind: Kind::TipAdjust, sums: Sums { amount: Some(125_450), tip: Some(2000), ..sale().sums }, original: void().original, pin: false, ..sale() }
 }
 
 pub fn no_cvm() -> Outcome {
