@@ -7,14 +7,14 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What happened, in order: seq starts at 1 and has no gaps. `version` is the record encoding's.
+-- What happened, in order: seq starts at 1 and has no gaps. `version` is the record encoding's. Its type is json ->> '$.type':
+-- a generated column of it would be worked out again at each insert.
 CREATE TABLE record (
     seq     INTEGER PRIMARY KEY,
     at      INTEGER NOT NULL,
     txn     INTEGER,
     version INTEGER NOT NULL,
-    json    TEXT NOT NULL,
-    type    TEXT NOT NULL GENERATED ALWAYS AS (json ->> '$.type') VIRTUAL
+    json    TEXT NOT NULL
 ) STRICT;
 -- The dispute page of one transaction.
 CREATE INDEX record_of_txn ON record (txn) WHERE txn IS NOT NULL;

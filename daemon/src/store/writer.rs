@@ -15,6 +15,8 @@ use std::{
 
 /// No commit for this long is a quiet moment.
 const QUIET: Duration = Duration::from_millis(100);
+/// ... and this long after the start, when nobody waits for the terminal to be ready any more.
+const QUIET_FIRST: Duration = Duration::from_millis(20);
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
 
@@ -67,7 +69,7 @@ pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: imp
 /// done at eight times that, so that the WAL is bounded.
 fn next(dir: &Path, db: &Connection, options: &Options, jobs: &Receiver<Job>, since: &mut u64, reserved: &mut bool) -> Option<Job> {
     if !*reserved {
-        match jobs.recv_timeout(QUIET) {
+        match jobs.recv_timeout(QUIET_FIRST) {
             Ok(job) => return Some(job),
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {}
