@@ -66,7 +66,8 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     assert!(client.info().await?.accounts.is_empty());
     let refused = client.start(&caller(), Request::try_from(sale("early", "1.00"))?).await;
     assert!(matches!(refused, Err(Fault::WrongState { .. })), "{refused:?}");
-    stack.hands()?.wait_screen("终端尚未开通", Duration::from_secs(5))?;
+    // After the self-test's result.
+    stack.hands()?.wait_screen("终端尚未开通", Duration::from_secs(30))?;
     let (code, fault) = apply(&stack, &["activate"])?;
     assert_eq!((code, fault["fault"].as_str()), (3, Some("WrongState")));
 
