@@ -185,7 +185,7 @@ pub struct DeviceActor {
     /// The last order to a reader was to wait for a card.
     armed: bool,
     offer_seen: Option<u64>,
-    drawn: Option<Screen>,
+    drawn: Option<Vec<String>>,
     /// A screen will be drawn soon.
     drawing: bool,
     showing: bool,
@@ -353,10 +353,12 @@ impl DeviceActor {
     /// The display shows what is wanted now.
     fn draw(&mut self, ctx: &mut Context<Self>) {
         let screen = self.post.wanted.lock().unwrap_or_else(PoisonError::into_inner).screen.clone();
-        if let Some(screen) = screen.filter(|s| self.opened && !self.showing && self.drawn.as_ref() != Some(s)) {
+        let Some(screen) = screen.filter(|_| self.opened && !self.showing) else { return };
+        // The lines count: the language may have changed.
+        let lines = (self.post.draw)(&screen);
+        if self.drawn.as_ref() != Some(&lines) {
             self.showing = true;
-            let lines = (self.post.draw)(&screen);
-            self.drawn = Some(screen);
+            self.drawn = Some(lines.clone());
             self.command(Command::Show(lines), self.command_time(), ctx);
         }
     }

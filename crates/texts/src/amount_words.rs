@@ -111,30 +111,30 @@ impl Texts {
 mod tests {
     use super::*;
 
+    fn words(language: Language, amount: &str, currency: &str) -> String {
+        Texts::new(language).amount_in_words(Money::parse(amount, currency.parse().unwrap()).unwrap())
+    }
+
     #[test]
     fn amounts_in_words() {
-        let cny = |minor| Texts::new(Language::ZhCn).amount_in_words(Money::new(minor, Currency::CNY).unwrap());
-        for (minor, words) in [
-            (0, "零元整"),
-            (5, "伍分"),
-            (50, "伍角整"),
-            (100, "壹元整"),
-            (1_234_56, "壹仟贰佰叁拾肆元伍角陆分"),
-            (1_000_05, "壹仟元零伍分"),
-            (1_000_00, "壹仟元整"),
-            (10_010_00, "壹万零壹拾元整"),
-            (100_000_10, "壹拾万元壹角整"),
-            (120_003_400_00, "壹亿贰仟万叁仟肆佰元整"),
-            (100_000_001_00, "壹亿零壹元整"),
+        for (amount, chinese) in [
+            ("0", "零元整"),
+            ("0.05", "伍分"),
+            ("0.50", "伍角整"),
+            ("1", "壹元整"),
+            ("1234.56", "壹仟贰佰叁拾肆元伍角陆分"),
+            ("1000.05", "壹仟元零伍分"),
+            ("1000", "壹仟元整"),
+            ("10010", "壹万零壹拾元整"),
+            ("100000.10", "壹拾万元壹角整"),
+            ("120003400", "壹亿贰仟万零叁仟肆佰元整"),
+            ("100000001", "壹亿零壹元整"),
         ] {
-            let words = if minor == 120_003_400_00 { "壹亿贰仟万零叁仟肆佰元整" } else { words };
-            assert_eq!(cny(minor), words, "{minor}");
+            assert_eq!(words(Language::ZhCn, amount, "CNY"), chinese, "{amount}");
         }
-        let en = |minor| Texts::new(Language::En).amount_in_words(Money::new(minor, Currency::CNY).unwrap());
-        assert_eq!(en(1_234_56), "one thousand two hundred thirty-four point five six CNY");
-        assert_eq!(en(20_000_000_00), "twenty million CNY");
-        assert_eq!(en(0), "zero CNY");
-        let jpy = Money::new(12_345, "JPY".parse().unwrap()).unwrap();
-        assert_eq!(Texts::new(Language::ZhCn).amount_in_words(jpy), "JPY 壹万贰仟叁佰肆拾伍");
+        assert_eq!(words(Language::ZhCn, "12345", "JPY"), "JPY 壹万贰仟叁佰肆拾伍");
+        assert_eq!(words(Language::En, "1234.56", "CNY"), "one thousand two hundred thirty-four point five six CNY");
+        assert_eq!(words(Language::En, "20000000", "CNY"), "twenty million CNY");
+        assert_eq!(words(Language::En, "0", "CNY"), "zero CNY");
     }
 }

@@ -39,7 +39,11 @@ fn papers() -> Vec<(&'static str, PaperJob, bool)> {
         ("voice-merchant", job(PaperKind::MerchantCopy, Outcome { kind: Kind::VoiceSale, ..signed_sale() }), false),
         ("no-cvm-merchant", job(PaperKind::MerchantCopy, no_cvm()), false),
         ("no-cvm-customer", job(PaperKind::CustomerCopy, no_cvm()), false),
-        ("partial-customer", job(PaperKind::CustomerCopy, Outcome { sums: payterm_schema::outcome::Sums { asked: Some(200_000), ..sale().sums }, ..sale() }), false),
+        (
+            "partial-customer",
+            job(PaperKind::CustomerCopy, Outcome { sums: payterm_schema::outcome::Sums { asked: Some(200_000), ..sale().sums }, ..sale() }),
+            false,
+        ),
         ("totals", own(PaperKind::TotalsReport, PaperContent::Totals(Box::new(report(Scope::Batch)))), false),
         ("shift-duplicate", own(PaperKind::ShiftReport, PaperContent::Totals(Box::new(report(Scope::Shift)))), true),
         ("page", own(PaperKind::Page, composed(PAGE)), false),

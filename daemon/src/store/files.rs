@@ -155,7 +155,9 @@ mod tests {
         drop(db);
         let known = MIGRATIONS.len() as u32;
         let db = open_writer(dir.path(), &Options::default(), &and(NEXT)).unwrap();
-        let rows = |db: &Connection| db.query_row("SELECT count(*), max(json ->> '$.type') FROM record", [], |r| Ok((r.get::<_, u32>(0)?, r.get::<_, String>(1)?))).unwrap();
+        let rows = |db: &Connection| {
+            db.query_row("SELECT count(*), max(json ->> '$.type') FROM record", [], |r| Ok((r.get::<_, u32>(0)?, r.get::<_, String>(1)?))).unwrap()
+        };
         let version = |db: &Connection| db.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0)).unwrap();
         assert_eq!((rows(&db), version(&db)), ((1, "booted".into()), known + 1));
         let before = Connection::open(dir.path().join(format!("journal.before-{}.db", known + 1))).unwrap();
