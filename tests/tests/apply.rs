@@ -32,6 +32,9 @@ fn stack(change: impl FnOnce(&mut TmsConfig)) -> Done<Stack> {
     })
 }
 
+/// The self-test after the start has the screen for 10 s.
+const PAGE: Duration = Duration::from_secs(30);
+
 /// `paytermctl apply ARGS --json`.
 fn apply(stack: &Stack, args: &[&str]) -> Done<(i32, Value)> {
     let out = stack.ctl(&[&["--quiet", "--json", "apply"], args].concat())?;
@@ -66,8 +69,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     assert!(client.info().await?.accounts.is_empty());
     let refused = client.start(&caller(), Request::try_from(sale("early", "1.00"))?).await;
     assert!(matches!(refused, Err(Fault::WrongState { .. })), "{refused:?}");
-    // After the self-test's result.
-    stack.hands()?.wait_screen("终端尚未开通", Duration::from_secs(30))?;
+    stack.hands()?.wait_screen("终端尚未开通", PAGE)?;
     let (code, fault) = apply(&stack, &["activate"])?;
     assert_eq!((code, fault["fault"].as_str()), (3, Some("WrongState")));
 
@@ -77,12 +79,12 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     good(&stack, &["draft", "--file", draft.to_str().ok_or("path")?])?;
     assert_eq!(apply(&stack, &["accept", &"0".repeat(64)])?.1["fault"], "WrongState");
     let id = submit(&stack)?;
-    stack.hands()?.wait_screen("审核中", Duration::from_secs(5))?;
+    stack.hands()?.wait_screen("审核中", PAGE)?;
 
     // Rejected, seen by itself, corrected and sent again.
     stack.acquirer(&["applications", "reject", &id, "--reason", "执照照片不清楚"])?;
     reach(&stack, "rejected")?;
-    stack.hands()?.wait_screen("执照照片不清楚", Duration::from_secs(5))?;
+    stack.hands()?.wait_screen("执照照片不清楚", PAGE)?;
     let slips = stack.hands()?.wait_papers(2, Duration::from_secs(5))?.1;
     assert!(slips[0].contains("终端申请单") && slips[0].contains("已提交") && slips[1].contains("执照照片不清楚"), "{slips:?}");
     std::fs::write(&draft, DRAFT.replace("FL0AA0X", "FL0AA0Y"))?;

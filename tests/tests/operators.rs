@@ -1,12 +1,16 @@
 //! Operators in the deterministic world: who may start what, wrong passwords, locks, and the power cut at every point of it.
 mod common;
 use common::*;
-use payterm_core::Settings;
+use payterm_core::{Input, Machine, Settings};
 use payterm_schema::{
-    Fault, OperatorId, OperatorRequest, Record, Screen, Status,
+    Entry, Fault, OperatorId, OperatorRequest, Record, Screen, Status, Time,
     operator::{LoggedOffWhy, OperatorEvent, Purpose},
+    paper::PaperContent,
+    totals::Scope,
 };
 use payterm_tests::world::{Noise, PASSWORD, PASSWORD_00, Script, Types, World, service_code};
+
+const NOW: Time = Time(2_000_000_000_000);
 
 fn staffed() -> Settings {
     let mut s = settings();
@@ -96,6 +100,30 @@ fn the_operator_on_duty_stands_in_outcome_and_message() {
     assert!(problems(&w).contains(&"operator-unknown".into()));
     let plan = w.journal.iter().find_map(|e| if let Record::Allowed { plan, .. } = &e.record { Some(plan.operator.clone()) } else { None });
     assert_eq!((plan.as_deref(), w.outcome("a").operator.as_str()), (Some("01"), "01"));
+}
+
+#[test]
+fn a_shift_is_a_cashiers_and_its_report_has_the_number() {
+    let settings = Settings { operator: "77".into(), ..staffed() };
+    let mut w = run_with(settings.clone(), Script { operator: Some((5, good)), ..script([sale("a")], []) });
+    let rows = |then: &[&str]| {
+        let mut journal = w.journal.clone();
+        for operator in then {
+            let seq = journal.len() as u64 + 1;
+            journal.push(Entry { seq, at: NOW, txn: None, record: Record::Operator { event: OperatorEvent::LoggedOn { operator: id(operator) } } });
+        }
+        let m = Machine::replay(settings.clone(), None, journal).expect("a sound journal");
+        m.state().accounts.values().fold((0, 0), |(shift, batch), l| (shift + l.shift.len(), batch + l.totals.len()))
+    };
+    assert_eq!(rows(&[]), (1, 1));
+    assert_eq!(rows(&["01", "00", "01"]), (1, 1), "the same cashier again, and the supervisor in between");
+    assert_eq!(rows(&["02"]), (0, 1), "another cashier's shift begins at zero, the batch goes on");
+    let step = w.machine.handle(Input::PrintReport { call: 1, app: "app".into(), scope: Scope::Shift }, NOW);
+    let operator = step.records.iter().find_map(|e| {
+        let Record::PaperQueued { job } = &e.record else { return None };
+        if let PaperContent::Totals(t) = &job.content { Some(t.operator.clone()) } else { None }
+    });
+    assert_eq!(operator.as_deref(), Some("01"), "whoever is on duty");
 }
 
 #[test]

@@ -188,7 +188,9 @@ impl Machine {
             self.record(None, Record::PaperQueued { job: Box::new(job) });
         }
         self.tell(Notice::Application { application: Box::new(application) });
-        if matches!(self.screen, Screen::Application { .. }) && self.flow.is_none() {
+        let rests = matches!(self.screen, Screen::Application { .. } | Screen::SelfTest { .. }) && self.settings.accounts.is_empty();
+        if rests && self.flow.is_none() {
+            self.screen_until = None;
             self.show(self.rest_screen());
         }
     }

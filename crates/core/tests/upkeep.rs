@@ -92,6 +92,17 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
     // It leaves the screen by itself.
     let due = m.poll_timeout().unwrap();
     assert!(matches!(shown(&m.handle_timeout(due))[..], [Screen::Idle]));
+    // The same where nobody is on duty, or nothing can be paid yet.
+    for (required, accounts) in [(true, settings(false).accounts), (false, Vec::new())] {
+        let mut s = Settings { accounts, ..settings(false) };
+        s.operators.required = required;
+        let mut m = Machine::replay(s, None, []).unwrap();
+        let rest = m.boot(NOW, "test", &[]);
+        assert!(matches!(shown(&rest)[..], [Screen::LogOn | Screen::Application { .. }]));
+        assert!(matches!(shown(&m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW))[..], [Screen::SelfTest { .. }]));
+        let due = m.poll_timeout().unwrap();
+        assert_eq!(shown(&m.handle_timeout(due)), shown(&rest));
+    }
     m.handle(sale(), due);
     let step = m.handle(Input::SelfTested { call: 8, report: report(), print: true }, due);
     assert!(shown(&step).is_empty());
