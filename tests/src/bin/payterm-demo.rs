@@ -3,7 +3,13 @@
 use futures_util::StreamExt;
 use payterm_dbus::Client;
 use payterm_devices::{hands::Hands, hub::When};
-use payterm_schema::{Notice, Outcome, Request, RequestKey, Status, Terminal, config::Language, notice::Screen, request::RequestWire};
+use payterm_schema::{
+    Notice, OperatorId, OperatorRequest, Outcome, Request, RequestKey, Status, Terminal,
+    config::{Config, Language},
+    notice::Screen,
+    request::RequestWire,
+    selftest::Verdict,
+};
 use payterm_tests::stack::{Result, Stack, caller};
 use payterm_texts::Texts;
 use std::time::Duration;
@@ -12,6 +18,9 @@ const SOON: When = When::Within(Duration::from_secs(10));
 const ALICE: (&str, &str) = ("6212345678900000003", "3012");
 const BOB_LOST: (&str, &str) = ("6212345678900000102", "3012");
 const PIN: &str = "123456";
+const KATE_BUSY: (&str, &str) = ("6212345678900000805", "3012");
+const SUPERVISOR: &str = "739164";
+const CASHIER: &str = "482915";
 const WECHAT: &str = "134512345678901234";
 
 fn main() -> std::process::ExitCode {
@@ -35,15 +44,16 @@ fn main() -> std::process::ExitCode {
     }
 }
 
+fn terminal(config: &mut Config, language: Language) {
+    config.terminal.language = language;
+    if language == Language::En {
+        config.terminal.shop = "payterm demo shop".into();
+        config.terminal.address = "1 Renmin Road".into();
+        config.terminal.city = "Shanghai".into();
+    }
+}
 fn start(language: Language) -> Result<Stack> {
-    Stack::start(|config, _| {
-        config.terminal.language = language;
-        if language == Language::En {
-            config.terminal.shop = "payterm demo shop".into();
-            config.terminal.address = "1 Renmin Road".into();
-            config.terminal.city = "Shanghai".into();
-        }
-    })
+    Stack::start(|config, _| terminal(config, language))
 }
 
 async fn run(language: Language) -> Result<()> {
@@ -154,8 +164,75 @@ fn expect(what: &str, outcome: &Outcome, status: Status, code: Option<&str>) -> 
     Ok(())
 }
 
+/// An operator's password at the keypad, or the supervisor's.
+struct Typing(Vec<(String, String)>);
+impl Typing {
+    /// Types each answer as soon as the display asks for it.
+    fn at(self, mut hands: Hands) -> std::result::Result<(), String> {
+        for (asked, digits) in self.0 {
+            let shown = hands.wait_screen(&asked, Duration::from_secs(10)).map_err(|e| e.to_string())?;
+            println!("display  | {}", shown.join(" / "));
+            for key in digits.chars().map(|d| d.to_string()).chain(["confirm".to_owned()]) {
+                hands.key(&key, SOON).map_err(|e| e.to_string())?;
+            }
+            println!("keypad   > {} digits, confirm", digits.len());
+        }
+        Ok(())
+    }
+}
+
+impl Counter {
+    /// What the display says where this is asked for.
+    fn asks(&self, zh: &str, en: &str) -> String {
+        if self.language == Language::En { en } else { zh }.into()
+    }
+
+    /// The first logon: the first password must be changed.
+    async fn log_on(&self, stack: &Stack, number: &str, first: &str, own: &str) -> Result<()> {
+        let typing = Typing(vec![
+            (self.asks(&format!("操作员 {number}"), &format!("Operator {number}")), first.into()),
+            (self.asks("新密码", "New password"), own.into()),
+            (self.asks("再输入一次", "once more"), own.into()),
+        ]);
+        let hands = stack.hands()?;
+        let typed = tokio::task::spawn_blocking(move || typing.at(hands));
+        self.client.operator_session(&caller(), OperatorRequest::LogOn { operator: OperatorId::new(number)? }).await?;
+        typed.await??;
+        println!("on duty  : {number}");
+        Ok(())
+    }
+
+    /// A request that the supervisor must allow: their password, then what else the customer does.
+    async fn allowed(&mut self, wire: RequestWire, act: impl FnOnce(&mut Hands) -> Result<()>) -> Result<Outcome> {
+        let asked = self.asks("主管授权", "supervisor must allow");
+        self.pay(wire, |h| {
+            h.wait_screen(&asked, Duration::from_secs(10))?;
+            for key in SUPERVISOR.chars().map(|d| d.to_string()).chain(["confirm".to_owned()]) {
+                h.key(&key, SOON)?;
+            }
+            act(h)
+        })
+        .await
+    }
+}
+
+fn of(kind: &str, id: &str, original: &str, amount: Option<&str>) -> RequestWire {
+    RequestWire {
+        id: id.into(),
+        kind: kind.into(),
+        original_id: Some(original.into()),
+        amount: amount.map(Into::into),
+        currency: amount.map(|_| "CNY".into()),
+        ..RequestWire::default()
+    }
+}
+
 async fn demo(language: Language) -> Result<()> {
-    let stack = start(language)?;
+    let stack = Stack::start(|config, _| {
+        terminal(config, language);
+        config.operators.required = true;
+        config.flow.busy_wait_ms = 1_000;
+    })?;
     let client = stack.client().await?;
     let mut c = Counter { hands: stack.hands()?, texts: Texts::new(language), client, language, papers: 0 };
 
@@ -177,9 +254,28 @@ async fn demo(language: Language) -> Result<()> {
     tokio::time::timeout(Duration::from_secs(10), signed_in).await.map_err(|_| "no sign-in within 10 s")??;
     println!("{}", stack.acquirer(&["log"])?.trim_end());
 
-    c.title("刷卡消费,输入密码", "a swiped sale with PIN");
+    c.title("自检", "self-test");
+    let report = c.client.self_test(&caller(), false).await?;
+    for item in &report.items {
+        println!("{:<18} {:<12} {}", c.texts.word(item.part), item.name, c.texts.word(item.verdict));
+    }
+    if report.verdict != Verdict::Passed {
+        return Err(format!("the self-test: {report:?}").into());
+    }
+
+    c.title("主管和收银员登录", "supervisor and cashier log on");
+    // Their first passwords are being made.
+    while c.client.operators(&caller()).await?.operators.len() < 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    c.log_on(&stack, "00", "000000", SUPERVISOR).await?;
+    c.log_on(&stack, "01", "111111", CASHIER).await?;
+
+    c.title("选择方式,刷卡消费,输入密码", "choice of method, a swiped sale with PIN");
     let o = c
         .pay(sale("order-1", "12.34"), |h| {
+            // 1 = bank card: only cards are offered then.
+            h.key("1", SOON)?;
             h.swipe(ALICE.0, ALICE.1, SOON)?;
             h.pin(PIN, SOON)?;
             Ok(())
@@ -224,6 +320,51 @@ async fn demo(language: Language) -> Result<()> {
         .await?;
     expect("lost card", &o, Status::Declined, Some("host-41"))?;
 
+    c.title("银行繁忙,自动重试", "the bank is busy, and is asked again");
+    let o = c
+        .pay(sale("order-5", "9.90"), |h| {
+            h.swipe(KATE_BUSY.0, KATE_BUSY.1, SOON)?;
+            h.pin(PIN, SOON)?;
+            Ok(())
+        })
+        .await?;
+    expect("busy", &o, Status::Approved, None)?;
+    c.take_papers(2)?;
+
+    c.title("消费撤销,主管授权", "a void, with the supervisor's password");
+    let o = c.allowed(of("void", "order-2-void", "order-2", None), |_| Ok(())).await?;
+    expect("void", &o, Status::Approved, None)?;
+    c.take_papers(2)?;
+
+    c.title("部分退货", "a refund of a part");
+    let swipe = |h: &mut Hands| {
+        h.swipe(ALICE.0, ALICE.1, SOON)?;
+        Ok(())
+    };
+    let o = c.allowed(of("refund", "order-1-refund", "order-1", Some("2.34")), swipe).await?;
+    expect("refund", &o, Status::Approved, None)?;
+    c.take_papers(2)?;
+
+    c.title("预授权和完成", "a pre-authorisation and its completion");
+    let card = |h: &mut Hands| {
+        h.swipe(ALICE.0, ALICE.1, SOON)?;
+        h.pin(PIN, SOON)?;
+        Ok(())
+    };
+    let o = c.pay(RequestWire { kind: "pre_auth".into(), ..sale("room-12", "50.00") }, card).await?;
+    expect("pre-authorisation", &o, Status::Approved, None)?;
+    c.take_papers(2)?;
+    let o = c.pay(of("completion", "room-12-bill", "room-12", Some("43.10")), card).await?;
+    expect("completion", &o, Status::Approved, None)?;
+    c.take_papers(2)?;
+
+    c.title("余额查询", "balance");
+    let o = c.pay(RequestWire { id: "balance-1".into(), kind: "balance".into(), ..RequestWire::default() }, card).await?;
+    expect("balance", &o, Status::Approved, None)?;
+    if o.sums.balance.is_none() {
+        return Err("no balance".into());
+    }
+
     c.title("合计", "totals");
     let totals = c.client.totals(&caller()).await?;
     for t in &totals {
@@ -239,22 +380,23 @@ async fn demo(language: Language) -> Result<()> {
             t.currency
         );
     }
-    let sum: u64 = totals.iter().map(|t| t.debit_minor).sum();
+    let sum = totals.iter().map(|t| t.debit_minor).sum::<u64>() - totals.iter().map(|t| t.credit_minor).sum::<u64>();
     let net = stack.net("cup")?;
     println!("acquirer   {}", stack.acquirer(&["check"])?.trim_end().replace('\n', "\n           "));
-    if sum != 1234 + 2000 + 880 || net != 4114 {
-        return Err(format!("totals {sum}, the acquirer's books {net}, expected 4114").into());
+    let expected = 1234 + 2000 + 880 + 990 - 2000 - 234 + 4310;
+    if i64::try_from(sum)? != expected || net != expected {
+        return Err(format!("totals {sum}, the acquirer's books {net}, expected {expected}").into());
     }
     let log = std::fs::read_to_string(stack.daemon_log())?;
-    if log.contains(ALICE.0) || log.contains(WECHAT) || log.contains(" ERROR ") {
+    if [SUPERVISOR, CASHIER].iter().any(|p| log.contains(p)) || log.contains(ALICE.0) || log.contains(WECHAT) || log.contains(" ERROR ") {
         return Err("the log shows a card number, a payment code or an error".into());
     }
     println!(
         "\n{}",
         if language == Language::En {
-            "All of it happened: 3 approved, 1 refused, 6 papers, books equal to the cent."
+            "All of it happened: 9 approved, 1 refused, 16 papers, books equal to the cent."
         } else {
-            "全部属实:3 笔成功,1 笔拒绝,6 张签购单,账目分文不差。"
+            "全部属实:9 笔成功,1 笔拒绝,16 张签购单,账目分文不差。"
         }
     );
     Ok(())
