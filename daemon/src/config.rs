@@ -1,8 +1,8 @@
 //! The configuration file: TOML into [`Config`]. Everything that is wrong is named with its key and its line.
 use payterm_schema::{
     Fault,
-    application::{Draft, Parameters},
-    config::{Config, TerminalConfig},
+    application::{BinLists, Draft, Parameters},
+    config::{Config, FlowConfig, TerminalConfig},
 };
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
@@ -58,7 +58,17 @@ pub fn with_granted(config: &Config, draft: &Draft, granted: &Parameters) -> Con
             merged.accounts.push(a.config(config.tms.as_ref()));
         }
     }
+    with_bins(&mut merged.flow, &granted.bins);
     merged
+}
+
+fn with_bins(flow: &mut FlowConfig, bins: &BinLists) {
+    let ranges = |list: &[String]| list.iter().map(|b| format!("{b}-{b}")).collect::<Vec<_>>();
+    flow.refused_bins.extend(ranges(&bins.blocked));
+    // Whether small amounts go without a PIN, and up to which, is the shop's own rule; the acquirer says for which cards.
+    if let Some(rule) = flow.no_cvm.as_mut().filter(|r| r.bins.is_empty()) {
+        rule.bins = ranges(&bins.no_pin);
+    }
 }
 
 /// `path` only names the text in errors.
@@ -169,6 +179,21 @@ mod tests {
         assert!(matches!(load(&path), Err(ConfigError::Read { .. })));
         std::fs::write(&path, "#".repeat(MAX_BYTES as usize + 1)).unwrap();
         assert!(matches!(load(&path), Err(ConfigError::TooLong { .. })));
+    }
+
+    #[test]
+    fn the_acquirers_card_lists_are_taken_over() {
+        let bins = BinLists { no_pin: vec!["6212".into()], blocked: vec!["40".into()] };
+        let rule = |text: &str| {
+            let mut flow = parse(Path::new("p.toml"), text).unwrap().flow;
+            with_bins(&mut flow, &bins);
+            flow
+        };
+        let flow = rule("[flow.no_cvm]\nlimit = 1000\n");
+        assert_eq!((flow.refused_bins, flow.no_cvm.map(|r| r.bins)), (vec!["40-40".to_owned()], Some(vec!["6212-6212".to_owned()])));
+        let flow = rule("[flow]\nrefused_bins = [\"30-39\"]\n[flow.no_cvm]\nlimit = 1000\nbins = [\"62-62\"]\n");
+        assert_eq!((flow.refused_bins.len(), flow.no_cvm.map(|r| r.bins)), (2, Some(vec!["62-62".to_owned()])), "what the file says wins");
+        assert_eq!(rule("").no_cvm, None, "the limit is the shop's");
     }
 
     /// Regenerate with `paytermd --print-schema > schema/json/config.schema.json`.

@@ -44,6 +44,23 @@ async fn a_wallet_payment_that_waits_for_its_payer_is_paid() -> Done {
     Ok(())
 }
 
+/// With the profile's own times: the payer needs twenty seconds, and the daemon is killed in between.
+#[tokio::test]
+async fn a_payer_who_takes_twenty_seconds() -> Done {
+    let mut stack = Stack::start(|_, _| ())?;
+    let client = stack.client().await?;
+    let mut hands = stack.hands()?;
+    start(&client, code("a")).await;
+    hands.scan("139412345678901234", SOON)?;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    stack.kill_daemon();
+    stack.start_daemon(&[])?;
+    let client = stack.client().await?;
+    is(&tokio::time::timeout(Duration::from_secs(60), client.wait(&caller(), &key("a"), true)).await??, Status::Approved);
+    assert_eq!(stack.net("cup")?, 650);
+    Ok(())
+}
+
 #[tokio::test]
 async fn one_that_is_never_paid_is_reversed() -> Done {
     let dir = tempfile::tempdir()?;
