@@ -152,7 +152,12 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
     for path in all.iter().filter(|p| !of_the_acquirer(p)) {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         assert!(!name.starts_with("core"), "{} is a core file", path.display());
-        search(path, &std::fs::read(path)?);
+        match std::fs::read(path) {
+            Ok(bytes) => search(path, &bytes),
+            // The daemon runs: what its self-test writes to see that the disk takes it goes again.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e.into()),
+        }
         searched += 1;
     }
     assert!(searched >= 5 && pcap.metadata()?.len() > 10_000, "{searched} files searched: {all:?}");

@@ -16,14 +16,6 @@ use payterm_tests::{
     world::{Customer, Order, Script, World},
 };
 
-fn run(script: Script) -> World {
-    let mut world = World::new(settings(), script, None);
-    world.run();
-    world
-}
-fn told(world: &World, id: &str) -> Vec<(Status, String)> {
-    world.told.iter().filter(|o| o.key.id == id).map(|o| (o.status, o.reason.as_ref().map(|r| r.code.clone()).unwrap_or_default())).collect()
-}
 fn failed(code: &str) -> Vec<(Status, String)> {
     vec![(Status::Failed, code.into())]
 }

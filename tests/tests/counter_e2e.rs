@@ -13,16 +13,18 @@ use std::time::Duration;
 type Done = payterm_tests::stack::Result<()>;
 
 /// UnionPay's profile with a wallet that is asked every second and given up after six.
-fn quick_wallets(dir: &std::path::Path) -> String {
+fn quick_wallets() -> payterm_tests::stack::Result<(tempfile::TempDir, Stack)> {
+    let dir = tempfile::tempdir()?;
     let text = include_str!("../../crates/hosts/profiles/unionpay.toml");
     let quick = text.replace(
         "undo_after_s = 15, query = { first_s = 5, every_s = 5, until_s = 45 }",
         "undo_after_s = 2, query = { first_s = 1, every_s = 1, until_s = 6 }",
     );
     assert_ne!(text, quick, "the profile's wallet row has changed");
-    let path = dir.join("quick.toml");
-    std::fs::write(&path, quick).expect("profile");
-    path.to_str().expect("path").into()
+    let path = dir.path().join("quick.toml");
+    std::fs::write(&path, quick)?;
+    let profile = path.to_str().ok_or("path")?.to_owned();
+    Ok((dir, Stack::start(|c, _| c.accounts[0].profile = profile)?))
 }
 fn code(id: &str) -> RequestWire {
     sale(id, "6.50")
@@ -30,9 +32,7 @@ fn code(id: &str) -> RequestWire {
 
 #[tokio::test]
 async fn a_wallet_payment_that_waits_for_its_payer_is_paid() -> Done {
-    let dir = tempfile::tempdir()?;
-    let profile = quick_wallets(dir.path());
-    let stack = Stack::start(|c, _| c.accounts[0].profile = profile)?;
+    let (_dir, stack) = quick_wallets()?;
     let client = stack.client().await?;
     let mut hands = stack.hands()?;
     let key = start(&client, code("a")).await;
@@ -63,9 +63,7 @@ async fn a_payer_who_takes_twenty_seconds() -> Done {
 
 #[tokio::test]
 async fn one_that_is_never_paid_is_reversed() -> Done {
-    let dir = tempfile::tempdir()?;
-    let profile = quick_wallets(dir.path());
-    let stack = Stack::start(|c, _| c.accounts[0].profile = profile)?;
+    let (_dir, stack) = quick_wallets()?;
     let client = stack.client().await?;
     let mut hands = stack.hands()?;
     let key = start(&client, code("a")).await;
@@ -81,9 +79,7 @@ async fn one_that_is_never_paid_is_reversed() -> Done {
 #[tokio::test]
 async fn both_ends_are_reached_over_a_kill() -> Done {
     for (scanned, status, net) in [("139012345678901234", Status::Approved, 650), ("139112345678901234", Status::Declined, 0)] {
-        let dir = tempfile::tempdir()?;
-        let profile = quick_wallets(dir.path());
-        let mut stack = Stack::start(|c, _| c.accounts[0].profile = profile)?;
+        let (_dir, mut stack) = quick_wallets()?;
         let client = stack.client().await?;
         let mut hands = stack.hands()?;
         start(&client, code("a")).await;

@@ -12,16 +12,6 @@ use payterm_tests::{
     world::{Customer, Order, Script, World},
 };
 
-fn run(script: Script) -> World {
-    let mut world = World::new(settings(), script, None);
-    world.run();
-    world
-}
-
-fn told(world: &World, id: &str) -> Vec<(Status, String)> {
-    world.told.iter().filter(|o| o.key.id == id).map(|o| (o.status, o.reason.as_ref().map(|r| r.code.clone()).unwrap_or_default())).collect()
-}
-
 #[test]
 fn a_sale_is_three_records_and_its_papers() {
     let w = run(script([sale("a")], []));

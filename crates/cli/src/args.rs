@@ -1,4 +1,5 @@
 //! The command line.
+use crate::wires::{AuthorisationOf, OriginalArg, Paid, RefundOf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use payterm_dbus::Address;
@@ -331,58 +332,6 @@ pub struct Run {
     /// Do not return with "unknown": wait for the final outcome, however long that takes.
     #[arg(long = "final", conflicts_with = "no_wait")]
     pub final_only: bool,
-}
-
-#[derive(Args)]
-pub struct Paid {
-    /// As people write it: 12.34.
-    #[arg(long)]
-    pub amount: String,
-    /// ISO 4217 code: CNY.
-    #[arg(long)]
-    pub currency: String,
-    #[command(flatten)]
-    pub run: Run,
-}
-
-#[derive(Args)]
-pub struct RefundOf {
-    /// Request id of the payment.
-    #[arg(long, value_name = "ID", required_unless_present = "rrn", conflicts_with = "rrn")]
-    pub original_id: Option<String>,
-    /// RRN 检索参考号 of the payment (F37), with its date.
-    #[arg(long, requires = "date")]
-    pub rrn: Option<String>,
-    /// MMDD.
-    #[arg(long, requires = "rrn")]
-    pub date: Option<String>,
-}
-
-#[derive(Args)]
-pub struct AuthorisationOf {
-    /// Request id of the pre-authorisation.
-    #[arg(long, value_name = "ID", required_unless_present = "auth_code", conflicts_with = "auth_code")]
-    pub original_id: Option<String>,
-    /// Authorisation code 授权码 of the pre-authorisation (F38), with its date.
-    #[arg(long, requires = "date")]
-    pub auth_code: Option<String>,
-    /// MMDD.
-    #[arg(long, requires = "auth_code")]
-    pub date: Option<String>,
-}
-
-#[derive(Args)]
-#[group(required = true, multiple = false)]
-pub struct OriginalArg {
-    /// Request id of the sale.
-    #[arg(long, value_name = "ID")]
-    pub original_id: Option<String>,
-    /// RRN 检索参考号 of the sale (F37).
-    #[arg(long)]
-    pub rrn: Option<String>,
-    /// STAN 流水号 of the sale in the open batch (F11).
-    #[arg(long)]
-    pub stan: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

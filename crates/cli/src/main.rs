@@ -15,8 +15,9 @@ mod secret;
 mod setup;
 mod show;
 mod ui;
+mod wires;
 
-use args::{AuthorisationOf, Cli, Command, FrameAction, Global, OriginalArg, PapersAction, QueueAction, SupportAction, YesNo};
+use args::{Cli, Command, FrameAction, Global, PapersAction, QueueAction, SupportAction, YesNo};
 use bus::Bus;
 use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
@@ -24,6 +25,7 @@ use payterm_hosts::Profile;
 use payterm_schema::{Fault, Kind, Status, Terminal, request::RequestWire};
 use std::{error::Error, io::Write, process::ExitCode};
 use ui::{Ui, out};
+use wires::{authorisation, of, paid};
 
 /// The exit status of a request; the text of `--help` and of the man page says the same.
 pub fn exit_of(status: Status) -> u8 {
@@ -111,16 +113,6 @@ fn main() -> ExitCode {
         done
     });
     ExitCode::from(done.unwrap_or_else(|failure| failure.tell(&ui)))
-}
-
-fn of(o: OriginalArg) -> RequestWire {
-    RequestWire { original_id: o.original_id, original_rrn: o.rrn, original_stan: o.stan, ..RequestWire::default() }
-}
-fn authorisation(o: AuthorisationOf) -> RequestWire {
-    RequestWire { original_id: o.original_id, original_auth_code: o.auth_code, original_date: o.date, ..RequestWire::default() }
-}
-fn paid(amount: String, currency: String, wire: RequestWire) -> RequestWire {
-    RequestWire { amount: Some(amount), currency: Some(currency), ..wire }
 }
 
 async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> {

@@ -2,14 +2,14 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 use payterm_core::{AccountSettings, Settings};
 use payterm_schema::{
-    AccountId, Class, Kind,
+    AccountId, Class, Kind, Status,
     config::{Config, DuplicatePolicy},
     host::{Again, CodeRule, HostRules, Wallet, WalletQuery},
     outcome::Place,
     time::Millis,
 };
 use payterm_tests::bank::Fate;
-use payterm_tests::world::{Customer, Order, Script};
+use payterm_tests::world::{Customer, Order, Script, World};
 
 pub fn settings() -> Settings {
     let config: Config = toml::from_str(
@@ -110,4 +110,14 @@ pub fn control(id: &'static str, kind: Kind) -> Order {
 }
 pub fn script(orders: impl Into<Vec<Order>>, fates: impl Into<Vec<Fate>>) -> Script {
     Script { orders: orders.into(), fates: fates.into(), ..Script::default() }
+}
+
+pub fn run(script: Script) -> World {
+    let mut world = World::new(settings(), script, None);
+    world.run();
+    world
+}
+/// Statuses and reasons of this request, as they were told.
+pub fn told(world: &World, id: &str) -> Vec<(Status, String)> {
+    world.told.iter().filter(|o| o.key.id == id).map(|o| (o.status, o.reason.as_ref().map(|r| r.code.clone()).unwrap_or_default())).collect()
 }

@@ -1,0 +1,86 @@
+//! `[flow]`: times and rules of a payment.
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Times and rules of the flow; milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowConfig {
+    /// Waiting for the cashier's confirmation. Default 60,000.
+    pub confirm_timeout_ms: u32,
+    /// Waiting for a card or code. Default 60,000.
+    pub present_timeout_ms: u32,
+    /// Waiting for the PIN. Default 60,000.
+    pub pin_timeout_ms: u32,
+    /// Waiting for obligations and sign-in before the card is asked for. Default 90,000.
+    pub prepare_timeout_ms: u32,
+    /// How long the result stays on the screen. Default 10,000: then PAN and amount leave the customer's screen.
+    pub result_ms: u32,
+    /// Unreadable or refused instruments before the request fails. Default 3.
+    pub present_tries: u8,
+    /// PIN tries of one request. Default 3; the host's 38 or 75 ends them sooner.
+    pub pin_tries: u8,
+    /// The customer may confirm without a PIN (credit cards; the issuer decides). Default true.
+    pub pin_bypass: bool,
+    /// A PAN may be typed on the terminal's keypad. Default false: most acquirers forbid it.
+    pub typed_pan: bool,
+    /// `Pay` answers at the latest this long after its start, if need be with `Unknown`. Default 180,000.
+    pub answer_within_ms: u32,
+    /// Further tries when the host answers that it is busy and nothing reached the issuer (`again = now`). Default 2.
+    pub busy_tries: u8,
+    /// Countdown before each of them. Default 5,000.
+    pub busy_wait_ms: u32,
+    /// A part of the amount that the host approves (code 10) is offered to the cashier; false: reversed at once. Default true.
+    pub partial_approval: bool,
+    /// Amounts above this many minor units are confirmed by the cashier, written out in words. None (default): never.
+    pub confirm_above: Option<u64>,
+    /// A swiped chip card (service code 2.. or 6..) is asked for its chip, where chips can be read. Default true.
+    pub chip_first: bool,
+    /// Ranges of PANs that are refused before the host is asked: first digits, from-to, as in a route.
+    pub refused_bins: Vec<String>,
+    /// Greatest tip in percent of the sale. Default 20.
+    pub tip_percent: u32,
+    /// Small amounts without PIN and signature 免密免签. None (default): never.
+    pub no_cvm: Option<NoCvmConfig>,
+}
+
+/// Small amounts without PIN and signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoCvmConfig {
+    /// Amounts up to this many minor units.
+    pub limit: u64,
+    /// Only cards in these ranges; empty (default) = all.
+    #[serde(default)]
+    pub bins: Vec<String>,
+    /// How the card may have come in. Default: contactless only, as UnionPay has it.
+    #[serde(default = "tap")]
+    pub ways: Vec<crate::device::Way>,
+}
+fn tap() -> Vec<crate::device::Way> {
+    vec![crate::device::Way::Tap]
+}
+impl Default for FlowConfig {
+    fn default() -> Self {
+        Self {
+            confirm_timeout_ms: 60_000,
+            present_timeout_ms: 60_000,
+            pin_timeout_ms: 60_000,
+            prepare_timeout_ms: 90_000,
+            result_ms: 10_000,
+            present_tries: 3,
+            pin_tries: 3,
+            pin_bypass: true,
+            typed_pan: false,
+            answer_within_ms: 180_000,
+            busy_tries: 2,
+            busy_wait_ms: 5_000,
+            partial_approval: true,
+            confirm_above: None,
+            chip_first: true,
+            refused_bins: Vec::new(),
+            tip_percent: 20,
+            no_cvm: None,
+        }
+    }
+}
