@@ -17,6 +17,7 @@ use payterm_schema::{
     Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
     application::{ApplicationShown, OfferShown, Step},
     config::{Config, Language},
+    kind::AmountRule,
     notice::Phase,
     operator::{OperatorRequest, Operators},
     outcome::{Class, Reason},
@@ -115,6 +116,9 @@ impl Front {
             && amount.minor() > limit
         {
             return Err(Fault::NotAllowed { rule: format!("amount: at most {limit} minor units for {}", caller.app) });
+        }
+        if caller.limit.is_some() && request.amount.is_none() && request.kind.row().amount == AmountRule::Optional {
+            return Err(Fault::NotAllowed { rule: "an amount is needed: the caller has a limit".into() });
         }
         let _one = self.door.lock().await;
         if self.store.knows(&key) != Some(false)

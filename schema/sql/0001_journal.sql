@@ -7,14 +7,14 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What happened, in order: seq starts at 1 and has no gaps. `version` is the record encoding's. Its type is json ->> '$.type':
--- a generated column of it would be worked out again at each insert.
+-- What happened, in order: seq starts at 1 and has no gaps. `version` is the record encoding's.
 CREATE TABLE record (
     seq     INTEGER PRIMARY KEY,
     at      INTEGER NOT NULL,
     txn     INTEGER,
     version INTEGER NOT NULL,
-    json    TEXT NOT NULL
+    json    TEXT NOT NULL,
+    type    TEXT NOT NULL GENERATED ALWAYS AS (json ->> '$.type') VIRTUAL
 ) STRICT;
 -- The dispute page of one transaction.
 CREATE INDEX record_of_txn ON record (txn) WHERE txn IS NOT NULL;
@@ -38,18 +38,12 @@ CREATE TABLE txn (
     started    INTEGER NOT NULL,
     ended      INTEGER,
     voided_by  INTEGER,
-    completed_by INTEGER,
-    adjusted_by INTEGER,
-    -- What refunds have taken of it, minor units; those that may have left included.
-    refunded   INTEGER NOT NULL DEFAULT 0,
     outcome    TEXT NOT NULL,
     UNIQUE (app, id)
 ) STRICT;
 -- The original of a void is named by one of these.
 CREATE INDEX txn_by_rrn  ON txn (rrn)  WHERE rrn IS NOT NULL;
 CREATE INDEX txn_by_stan ON txn (stan) WHERE stan IS NOT NULL;
--- Pre-authorisations are named by their authorisation code too.
-CREATE INDEX txn_by_auth_code ON txn (outcome ->> '$.auth_code') WHERE kind = 'pre_auth' AND status = 'approved';
 
 -- PANs that an obligation or the open batch still needs, sealed by the vault under the transaction's number.
 CREATE TABLE sealed (

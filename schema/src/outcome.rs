@@ -321,6 +321,9 @@ impl Outcome {
 pub struct OriginalShown {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txn: Option<u64>,
+    /// The transaction that the original itself belongs to: a completion's pre-authorisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
     #[serde(flatten)]
     pub key: Option<RequestKey>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

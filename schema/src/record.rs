@@ -99,6 +99,9 @@ pub struct Obligation {
     /// A byte of it has left, or may have. An advice that waits for the line has not: it holds nobody up.
     #[serde(default = "yes")]
     pub left: bool,
+    /// The same before the try under way.
+    #[serde(default = "yes")]
+    pub had_left: bool,
     /// Under which transaction the PAN is sealed that the reversal needs; none for payment codes.
     pub sealed: Option<u64>,
     /// Tries that left.

@@ -167,6 +167,8 @@ impl Bank {
             }
             (Kind::CompletionCancel, Some(p)) if matches!(p.kind, Kind::Completion | Kind::CompletionAdvice) && p.amount == amount && p.refunded == 0 => {
                 p.voided = true;
+                let hold = p.original.clone();
+                self.hold(hold.as_ref(), false);
                 None
             }
             (Kind::PreAuthCancel, Some(p)) if p.kind == Kind::PreAuth && !p.taken_up => {
@@ -212,10 +214,21 @@ impl Bank {
         if let Some(original) = posting.original.clone().filter(|_| !again).and_then(|o| self.books.get_mut(&o)) {
             match kind {
                 Kind::Completion => original.taken_up = false,
+                Kind::CompletionCancel => {
+                    original.voided = false;
+                    let hold = original.original.clone();
+                    self.hold(hold.as_ref(), true);
+                }
                 _ => original.voided = false,
             }
         }
         self.answer("00", m)
+    }
+
+    fn hold(&mut self, book: Option<&Book>, taken_up: bool) {
+        if let Some(p) = book.and_then(|b| self.books.get_mut(b)) {
+            p.taken_up = taken_up;
+        }
     }
 
     /// What became of a payment by code.

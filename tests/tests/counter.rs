@@ -173,6 +173,56 @@ fn a_wallet_is_asked_until_its_payer_confirms() {
     assert_eq!(told(&w, "a"), [(Status::Declined, "host-51".into())].to_vec(), "a clear refusal");
 }
 
+/// Only a payment waits for its payer. What else a wallet answers with 09 may have been executed.
+#[test]
+fn an_undecided_undo_of_a_wallet_is_no_refusal() {
+    let w = run(script([scan("a"), part(Kind::Refund, "b", "a", 400)], [Fate::Answer, Fate::Pending(9)]));
+    assert_eq!(told(&w, "b")[0].0, Status::Unknown);
+    assert!(matches!(w.machine.obligations(), [o] if o.state == ObligationState::Stuck));
+    assert_eq!(w.outcome("a").sums.refunded, Some(400), "in doubt counts as taken");
+    let w = run(script([scan("a"), void("b", "a")], [Fate::Answer, Fate::Pending(9)]));
+    assert_eq!(told(&w, "b"), [(Status::Unknown, "pending".into()), (Status::Declined, "reversed".into())]);
+}
+
+#[test]
+fn a_completion_that_is_cancelled_gives_its_hold_free() {
+    let orders = [new(Kind::PreAuth, "p"), part(Kind::Completion, "c", "p", 500), on(Kind::CompletionCancel, "k", "c"), on(Kind::PreAuthCancel, "l", "p")];
+    let w = run(script(orders, []));
+    assert_eq!(told(&w, "l"), approved());
+    assert!(!w.outcome("p").completed && w.outcome("p").voided);
+}
+
+#[test]
+fn nothing_is_done_to_what_is_in_doubt() {
+    // The void's reversal is never answered: Stuck.
+    let lost = vec![Fate::LoseReply; 5];
+    let orders = [sale("a"), void("v", "a"), void("x", "a"), void("y", "a"), part(Kind::Refund, "r", "a", 100)];
+    let w = run(script(orders, [vec![Fate::Answer], lost].concat()));
+    assert!(matches!(w.machine.obligations(), [o] if o.state == ObligationState::Stuck));
+    assert_eq!(told(&w, "r"), failed("original-in-doubt"));
+}
+
+#[test]
+fn an_advice_is_refunded_when_it_has_been_forwarded() {
+    let orders = [new(Kind::VoiceSale, "a"), part(Kind::Refund, "r", "a", 100), part(Kind::Refund, "s", "a", 100)];
+    let w = run(script(orders, [Fate::NotSent, Fate::NotSent]));
+    assert_eq!(told(&w, "r"), failed("original-not-forwarded"));
+    let o = w.outcome("a");
+    assert_eq!((o.forwarding, o.host_date.is_some(), o.rrn.is_some()), (Some(Forwarding::Forwarded), true, true));
+}
+
+/// A sign-in that does not come must not keep a customer waiting for the wallet for ever.
+#[test]
+fn the_wallets_time_ends_signed_in_or_not() {
+    let mut s = settings();
+    s.accounts[0].config.auto_sign_in = false;
+    s.accounts[0].rules.sign_in = true;
+    let mut w =
+        World::new(s, Script { settle: false, ..script([control("i", Kind::SignIn), scan("a")], [Fate::Answer, Fate::Pending(99), Fate::Refuse("77")]) }, None);
+    w.run_for(300_000);
+    assert_eq!(told(&w, "a"), [(Status::Unknown, "pending".into())], "its reversal waits for a person's sign-in");
+}
+
 /// Cut at every point: what was pending is asked on after the restart, paid or reversed, never both.
 #[test]
 fn a_pending_wallet_survives_every_cut() {

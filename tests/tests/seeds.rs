@@ -165,6 +165,14 @@ fn fixed_seeds() {
     seeds("tame", 500, one);
 }
 
+/// Seeds that once failed.
+#[test]
+fn pinned_seeds() {
+    for seed in [101_434, 101_780, 108_452] {
+        wild(seed);
+    }
+}
+
 #[test]
 fn wild_seeds() {
     seeds("wild", 300, wild);

@@ -30,7 +30,9 @@ impl Machine {
     pub(crate) fn advice_answer(&mut self, account: &AccountId, o: &Obligation, rules: &HostRules, answer: HostAnswer, trace: FrameTrace, signed: bool) {
         let (txn, stan) = (o.txn, o.plan.stan);
         let done = rules.advice_ends.contains(&answer.code) || self.class(account, &answer.code) == Class::A;
-        if !signed || answer.mac == MacVerdict::Wrong || (!done && self.advice_waits(rules, &answer)) {
+        // A part of an advice cannot be taken: the acquirer has not understood it.
+        let other = done && answer.amount.is_some_and(|a| Some(a) != o.plan.amount.map(|m| m.minor()));
+        if !signed || other || answer.mac == MacVerdict::Wrong || (!done && self.advice_waits(rules, &answer)) {
             if !signed || rules.codes.get(&answer.code).is_some_and(|r| r.again == Again::SignIn) {
                 self.sign_out(account, "an advice was not answered with a good MAC");
             }
@@ -39,8 +41,15 @@ impl Machine {
         }
         let outcome = self.state.owing.get(&txn).cloned().map(|mut told| {
             told.forwarding = Some(if done { Forwarding::Forwarded } else { Forwarding::Refused(answer.code.clone()) });
-            if done && answer.rrn.is_some() {
-                told.rrn.clone_from(&answer.rrn);
+            // What a later refund names it by.
+            if done {
+                let take = |ours: &mut Option<String>, theirs: &Option<String>| *ours = theirs.clone().or(ours.take());
+                take(&mut told.rrn, &answer.rrn);
+                take(&mut told.host_date, &answer.date);
+                take(&mut told.host_time, &answer.time);
+                if told.auth_code.is_none() {
+                    told.auth_code.clone_from(&answer.auth_code);
+                }
             }
             told
         });

@@ -100,9 +100,11 @@ impl Machine {
         let owed = recovery == Recovery::Reverse;
         let wallet = running.view.wallet;
         let rule = rules.codes.get(&answer.code).copied();
-        let pending = owed && wallet.is_some() && class == Class::P && kind == Kind::Sale;
+        // The payer, or the wallet, has not decided: it may still be executed.
+        let undecided = wallet.is_some() && class == Class::P;
+        let pending = owed && undecided;
         // Nobody waits for a card's payer (host-protocol §9, 09): a refusal that may be tried again.
-        if class == Class::P && !pending {
+        if class == Class::P && !undecided {
             class = Class::B;
         }
         // Less than was asked for, whatever the profile's code for it: the link lets no other amount through.
@@ -113,7 +115,9 @@ impl Machine {
             (false, true) => ReversalReason::NoReply,
             (false, false) => ReversalReason::Other,
         };
-        if recovery == Recovery::Repeat && (partial || (class != Class::A && (suspicious || self.advice_waits(&rules, &answer)))) {
+        // 94 is a success too, and as such must be signed.
+        let unsigned_end = unsigned && rules.advice_ends.contains(&answer.code);
+        if recovery == Recovery::Repeat && (partial || (class != Class::A && (suspicious || unsigned_end || self.advice_waits(&rules, &answer)))) {
             // No word of the acquirer's on the advice itself: it is told again.
             let why = format!("answered {}", answer.code);
             let digit = answer.requirement;
@@ -125,14 +129,14 @@ impl Machine {
             return self.accept_advice();
         }
         // Another amount than was asked for is no answer either, where nothing can be taken back.
-        if recovery == Recovery::AskPerson && (partial || (class != Class::A && (suspicious || rule.is_some_and(|r| r.reverse)))) {
+        if recovery == Recovery::AskPerson && (partial || undecided || (class != Class::A && (suspicious || rule.is_some_and(|r| r.reverse)))) {
             let (code, digit) = (format!("host-{}", answer.code), answer.requirement);
             let reason = ReversalReason::NoReply;
             self.record(Some(txn), Record::NoReply { txn, account: account.clone(), stan, why: code.clone(), reason, not_before: self.now, trace });
             self.requirement(account, txn, digit);
             return self.in_doubt(txn, stan, if suspicious { "mac-absent" } else { &code });
         }
-        if pending && !suspicious && self.pending(account, txn, stan, &answer, &trace) {
+        if pending && kind == Kind::Sale && !suspicious && self.pending(account, txn, stan, &answer, &trace) {
             return self.requirement(account, txn, answer.requirement);
         }
         if partial && !suspicious && self.partial(account, txn, stan, &answer, &trace) {

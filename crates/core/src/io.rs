@@ -209,14 +209,12 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     Key(RequestKey),
-    /// Approved transactions of the app with this RRN.
+    /// Approved transactions with this RRN, of any app: another's is refused, not taken for one that is not here.
     Rrn {
-        app: String,
         rrn: String,
     },
-    /// Approved pre-authorisations of the app with this authorisation code and date (MMDD of the host).
+    /// The approved pre-authorisation with this authorisation code, of any app; of this date (MMDD of the host) if there is one.
     AuthCode {
-        app: String,
         code: String,
         date: String,
     },

@@ -125,6 +125,7 @@ impl Machine {
         if self.links.contains_key(id) {
             return;
         }
+        self.give_up_asking(id);
         let Some(settings) = self.account(id).cloned() else { return };
         let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id));
         let authorises = waiting && self.state.running.as_ref().is_some_and(|r| r.request.kind.row().authorisation);
@@ -189,7 +190,7 @@ impl Machine {
             let wait = self.sign_in.get(id).cloned().unwrap_or_default();
             let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id));
             let wanted = if wait.wanted || waiting { Some(wait.not_before) } else { owed.map(|t| t.max(wait.not_before)) };
-            return wanted.filter(|_| settings.config.auto_sign_in);
+            return [wanted.filter(|_| settings.config.auto_sign_in), self.asking_over(id)].into_iter().flatten().min();
         }
         owed
     }

@@ -121,8 +121,8 @@ impl Machine {
             self.sign_in.entry(id.clone()).or_default().wanted = wanted;
         }
         self.end_interrupted();
-        self.ask_anew();
         self.strand();
+        self.ask_anew();
         self.recover_papers();
         self.recover_application();
         if let Some(language) = self.state.language {

@@ -21,7 +21,8 @@ impl Machine {
 
     /// Sends a reversal or an advice (again): same STAN, the batch of its original, today's key (host-protocol §6).
     pub(crate) fn send_owed(&mut self, account: &AccountId, txn: u64, stan: Stan) {
-        let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
+        // Never sent again, never reversed: a person's.
+        let Some(o) = self.state.obligation(txn, stan).filter(|o| o.duty != Duty::AskPerson).cloned() else { return };
         self.record(Some(txn), Record::ObligationTried { txn, stan });
         let secrets = o.sealed.map_or(SecretsFrom::None, SecretsFrom::Sealed);
         let leg = match o.duty {

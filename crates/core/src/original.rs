@@ -6,7 +6,7 @@ use crate::{
 use payterm_schema::{
     Fault, Kind, Money, Outcome, Request, RequestKey, Status,
     kind::{CardRule, OriginalBy},
-    outcome::Class,
+    outcome::{Class, Forwarding},
     request::Original,
 };
 
@@ -19,8 +19,8 @@ impl Machine {
         let app = self.state.running.as_ref().map(|r| r.key.app.clone()).unwrap_or_default();
         let query = match request.original.clone() {
             Some(Original::Id(id)) => Query::Key(RequestKey { app, id }),
-            Some(Original::Rrn { rrn, .. }) => Query::Rrn { app, rrn },
-            Some(Original::AuthCode { code, date }) => Query::AuthCode { app, code, date },
+            Some(Original::Rrn { rrn, .. }) => Query::Rrn { rrn },
+            Some(Original::AuthCode { code, date }) => Query::AuthCode { code, date },
             Some(Original::Stan(stan)) => Query::Stan {
                 app,
                 stan,
@@ -72,6 +72,9 @@ impl Machine {
 
     /// What is said against this original: the text id of the refusal.
     fn against(&self, request: &Request, o: &Outcome, named: Option<&Original>) -> Option<&'static str> {
+        if self.state.running.as_ref().is_some_and(|r| r.key.app != o.key.app) {
+            return Some("original-of-another-app");
+        }
         let Some(settings) = o.account.as_ref().and_then(|id| self.account(id)) else { return Some("original-not-found") };
         let here = o.batch == Some(self.state.ledger(&settings.config.id).batch);
         let undone = || o.voided.then_some("original-voided");
@@ -96,6 +99,15 @@ impl Machine {
         };
         if !kinds.contains(&o.kind) || o.status != Status::Approved {
             return Some("original-not-approved");
+        }
+        // What is in doubt may stand: a refund holds its part, anything else stops all.
+        let in_doubt = |u: &Outcome| u.status == Status::Unknown && u.kind != Kind::Refund && u.original.as_ref().and_then(|x| x.txn) == Some(o.txn);
+        if self.state.owing.values().any(in_doubt) {
+            return Some("original-in-doubt");
+        }
+        // An advice that the acquirer has not taken is no payment yet.
+        if !matches!(o.forwarding, None | Some(Forwarding::Forwarded)) {
+            return Some("original-not-forwarded");
         }
         let date = match named {
             Some(Original::Rrn { date: Some(date), .. } | Original::AuthCode { date, .. }) => Some(date),

@@ -20,6 +20,13 @@ pub struct ReportHead<'a> {
     pub now: Time,
 }
 
+impl Machine {
+    /// Papers that are no transaction's may wait in a bounded number.
+    pub(crate) fn room_for_papers(&self) -> bool {
+        self.state.papers.values().filter(|p| p.outcome().is_none()).count() < WAITING_MAX
+    }
+}
+
 impl State {
     /// The totals of these accounts, in their order.
     pub fn report<'a>(&self, head: &ReportHead<'_>, accounts: impl Iterator<Item = &'a AccountConfig>) -> TotalsReport {
@@ -85,7 +92,7 @@ impl Machine {
         if !self.settings.printer {
             return self.answer(call, Err(Fault::not_found("device", "printer")));
         }
-        if self.state.papers.values().filter(|p| p.outcome().is_none()).count() >= WAITING_MAX {
+        if !self.room_for_papers() {
             return self.answer(call, Err(Fault::WrongState { rule: format!("{WAITING_MAX} papers wait for the printer already") }));
         }
         self.record(None, Record::PaperQueued { job: Box::new(job) });

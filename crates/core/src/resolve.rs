@@ -16,6 +16,10 @@ impl Machine {
             Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel if approved => {
                 self.record(Some(original), Record::Voided { txn: original, by: txn });
                 self.erase_when_done(original, false);
+                // A completion that is taken back gives its hold free again.
+                if let Some(hold) = outcome.original.as_ref().and_then(|o| o.of).filter(|_| outcome.kind == Kind::CompletionCancel) {
+                    self.record(Some(hold), Record::Released { txn: hold, by: original });
+                }
             }
             Kind::Completion | Kind::CompletionAdvice if approved => self.record(Some(original), Record::Completed { txn: original, by: txn }),
             Kind::TipAdjust if approved => self.record(Some(original), Record::Adjusted { txn: original, by: txn }),
@@ -95,7 +99,8 @@ impl Machine {
         }
         for o in stuck {
             if let Some(sealed) = o.sealed {
-                let voidable = self.state.voidable.contains(&sealed) || (executed && o.plan.kind.keeps_pan());
+                let stands = executed && told.as_ref().is_some_and(|t| matches!(t.status, Status::Unknown | Status::Approved));
+                let voidable = self.state.voidable.contains(&sealed) || (stands && o.plan.kind.keeps_pan());
                 self.erase_when_done(sealed, voidable);
             }
         }

@@ -181,6 +181,7 @@ impl State {
                         },
                         asking: None,
                         left: true,
+                        had_left: true,
                         sealed: plan.wallet.is_none().then(|| of_original.unwrap_or(*txn)),
                         tries: 0,
                         next_try: entry.at,
@@ -192,7 +193,7 @@ impl State {
             Record::NotSent { txn, stan, .. } => {
                 self.landed(*txn);
                 match self.obligation_mut(*txn, *stan).filter(|o| o.duty == Duty::Repeat) {
-                    Some(o) => (o.state, o.left) = (ObligationState::Due, false),
+                    Some(o) => (o.state, o.left, o.had_left) = (ObligationState::Due, false, false),
                     None => self.drop_obligation(*txn, *stan),
                 }
             }
@@ -252,7 +253,7 @@ impl State {
             Record::ObligationTried { txn, stan } => {
                 if let Some(o) = self.obligation_mut(*txn, *stan) {
                     o.tries += 1;
-                    o.left = true;
+                    o.had_left = std::mem::replace(&mut o.left, true);
                 }
             }
             Record::ObligationFailed { txn, stan, code, next_try, left, .. } => {
@@ -264,7 +265,7 @@ impl State {
                     if !*left {
                         o.tries = o.tries.saturating_sub(1);
                         // An advice that has never left owes nothing to what comes after it.
-                        o.left = o.duty != Duty::Repeat || o.tries > 0;
+                        o.left = o.had_left;
                     }
                 }
             }
@@ -272,6 +273,7 @@ impl State {
             Record::ObligationStuck { txn, stan } => {
                 if let Some(o) = self.obligation_mut(*txn, *stan) {
                     o.state = ObligationState::Stuck;
+                    o.asking = None;
                 }
             }
             Record::ObligationRetried { txn, stan, .. } => {
@@ -424,10 +426,12 @@ impl State {
         if outcome.kind.row().slip {
             let organisation = outcome.organisation.as_deref().or(outcome.wallet.map(Wallet::name)).unwrap_or_default();
             for (rows, since) in [(&mut ledger.totals, &mut ledger.totals_since), (&mut ledger.shift, &mut ledger.shift_since)] {
+                // What was counted in an earlier shift is not taken out of this one.
+                let here = since.is_some_and(|s| outcome.ended.is_some_and(|e| e >= s));
                 if add {
                     Total::add(rows, organisation, outcome.kind, &outcome.operator, minor);
                     since.get_or_insert(at);
-                } else {
+                } else if here {
                     Total::take(rows, organisation, outcome.kind, &outcome.operator, minor);
                 }
             }

@@ -15,7 +15,7 @@ impl Machine {
     /// Shown for as long as a result, but to nobody's customer.
     pub(crate) fn self_tested(&mut self, call: u64, report: SelfTest, print: bool) {
         self.record(None, Record::SelfTested { report: Box::new(report.clone()) });
-        if print && self.settings.printer {
+        if print && self.settings.printer && self.room_for_papers() {
             let job = PaperJob::new(self.state.last_job + 1, PaperKind::SelfTestSlip, 0, PaperContent::SelfTest(Box::new(report.clone())));
             self.record(None, Record::PaperQueued { job: Box::new(job) });
         }

@@ -76,6 +76,7 @@ pub fn with_original(view: &mut Outcome, original: &Outcome, paid_as: bool) {
     view.organisation.clone_from(&original.organisation);
     view.original = Some(OriginalShown {
         txn: Some(original.txn),
+        of: original.original.as_ref().and_then(|o| o.txn),
         key: Some(original.key.clone()),
         stan: original.stan,
         batch: original.batch,

@@ -33,7 +33,7 @@ impl Machine {
 
     /// The restart took the customer's screen; the wallets are asked on, their time counts from its start.
     pub(crate) fn ask_anew(&mut self) {
-        let open: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.asking.is_some()).cloned().collect();
+        let open: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.asking.is_some() && o.state == ObligationState::Standing).cloned().collect();
         for o in open {
             let (txn, stan) = (o.txn, o.plan.stan);
             match self.query_rule(&o) {
@@ -48,15 +48,24 @@ impl Machine {
         self.state.obligations.iter().filter(|o| o.account == *id).filter_map(|o| o.asking).map(|a| a.next.min(a.until)).min()
     }
 
-    /// Payments whose time is over are reversed. Answers one that is to be asked for now.
-    pub(crate) fn due_query(&mut self, id: &AccountId) -> Option<(u64, Stan)> {
+    /// When the time of a wallet is over, signed in or not.
+    pub(crate) fn asking_over(&self, id: &AccountId) -> Option<Time> {
+        self.state.obligations.iter().filter(|o| o.account == *id).filter_map(|o| o.asking).map(|a| a.until).min()
+    }
+
+    /// Payments whose time is over are reversed.
+    pub(crate) fn give_up_asking(&mut self, id: &AccountId) {
         let now = self.now;
         let over: Vec<(u64, Stan)> =
             self.state.obligations.iter().filter(|o| o.account == *id && o.asking.is_some_and(|a| a.until <= now)).map(|o| (o.txn, o.plan.stan)).collect();
         for (txn, stan) in over {
             self.unclear(txn, stan);
         }
-        self.state.obligations.iter().find(|o| o.account == *id && o.asking.is_some_and(|a| a.next <= now)).map(|o| (o.txn, o.plan.stan))
+    }
+
+    /// One that is to be asked for now.
+    pub(crate) fn due_query(&self, id: &AccountId) -> Option<(u64, Stan)> {
+        self.state.obligations.iter().find(|o| o.account == *id && o.asking.is_some_and(|a| a.next <= self.now)).map(|o| (o.txn, o.plan.stan))
     }
 
     pub(crate) fn send_query(&mut self, id: &AccountId, txn: u64, stan: Stan) {
@@ -98,6 +107,8 @@ impl Machine {
         }
         match self.class(account, &answer.code) {
             Class::P => {}
+            // The query names no amount: another one than was asked for is no clear word.
+            Class::A if answer.amount.is_some_and(|a| Some(a) != o.plan.amount.map(|m| m.minor())) => self.unclear(txn, stan),
             Class::A => self.wallet_paid(txn, stan, &answer, trace),
             Class::B | Class::C | Class::D | Class::E => self.wallet_refused(txn, stan, *answer, trace),
         }

@@ -92,6 +92,7 @@ pub(crate) fn full(kind: Kind, status: Status) -> Outcome {
         host_texts: vec!["\u{53d1}\u{5361}\u{884c}\u{4fe1}\u{606f}".into(); 4],
         pin: true,
         original: Some(OriginalShown {
+            of: None,
             txn: Some(1),
             key: Some(key),
             stan: Some(Stan::FIRST),

@@ -14,7 +14,11 @@ use std::{
 /// "PTRM": `PRAGMA application_id` of a journal.
 const APPLICATION_ID: i32 = 0x5054_524d;
 /// Numbered migrations; the last one's number is `PRAGMA user_version`.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../../schema/sql/0001_journal.sql"), include_str!("../../../schema/sql/0002_paper.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../../schema/sql/0001_journal.sql"),
+    include_str!("../../../schema/sql/0002_paper.sql"),
+    include_str!("../../../schema/sql/0003_counter.sql"),
+];
 /// A writer waits for a checkpoint or a reader at most this long.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -166,6 +170,24 @@ mod tests {
         drop(db);
         let newer = open_writer(dir.path(), &Options::default(), MIGRATIONS).err().unwrap();
         assert!(matches!(newer, StoreError::NewerSchema { found, known: k, .. } if (found, k) == (known + 1, known)), "{newer}");
+    }
+
+    /// From every version on: what was there is found by today's queries.
+    #[test]
+    fn journals_of_every_version_are_taken_over() {
+        for version in 1..=MIGRATIONS.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let db = open_writer(dir.path(), &Options::default(), &MIGRATIONS[..version]).unwrap();
+            db.execute_batch(
+                "INSERT INTO txn (txn, app, id, hash, kind, status, currency, started, outcome) VALUES (1, 'a', 'b', '', 'sale', 'approved', 'CNY', 1, '{}')",
+            )
+            .unwrap();
+            drop(db);
+            let db = open_writer(dir.path(), &Options::default(), MIGRATIONS).unwrap();
+            let read = db.query_row(&format!("{} WHERE app = 'a'", super::super::queries::COLUMNS), [], |r| Ok((r.get::<_, u64>(0)?, r.get::<_, u64>(6)?)));
+            assert_eq!(read.unwrap(), (1, 0), "version {version}");
+            assert!(db.prepare("SELECT type FROM record").is_err());
+        }
     }
 
     #[test]

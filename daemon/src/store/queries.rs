@@ -25,7 +25,7 @@ pub struct FoundPaper {
 /// Greatest page of the history.
 const PAGE_MAX: u32 = 200;
 const PAGE_DEFAULT: u32 = 50;
-const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded FROM txn";
+pub(super) const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded FROM txn";
 
 impl Store {
     pub async fn by_key(&self, key: &RequestKey) -> Result<Option<Found>, StoreError> {
@@ -52,20 +52,20 @@ impl Store {
     pub async fn by_txn(&self, txn: u64) -> Result<Option<Found>, StoreError> {
         self.ask(move |db| one(db, "WHERE txn = ?1", params![txn])).await
     }
-    /// Approved transactions of the app with this RRN, newest first, at most two.
-    pub async fn by_rrn(&self, app: &str, rrn: &str) -> Result<Vec<Found>, StoreError> {
-        let (app, rrn) = (app.to_owned(), rrn.to_owned());
-        self.ask(move |db| many(db, "WHERE rrn = ?1 AND +app = ?2 AND status = ?3 ORDER BY txn DESC LIMIT 2", params![rrn, app, Status::Approved.name()])).await
+    /// Approved transactions with this RRN, newest first, at most two.
+    pub async fn by_rrn(&self, rrn: &str) -> Result<Vec<Found>, StoreError> {
+        let rrn = rrn.to_owned();
+        self.ask(move |db| many(db, "WHERE rrn = ?1 AND status = ?2 ORDER BY txn DESC LIMIT 2", params![rrn, Status::Approved.name()])).await
     }
-    /// Approved pre-authorisations of the app with this code and date, at most two.
-    pub async fn by_auth_code(&self, app: &str, code: &str, date: &str) -> Result<Vec<Found>, StoreError> {
-        let (app, code, date) = (app.to_owned(), code.to_owned(), date.to_owned());
+    /// Approved pre-authorisations with this code: that of the date where there is one, else the newest.
+    pub async fn by_auth_code(&self, code: &str, date: &str) -> Result<Vec<Found>, StoreError> {
+        let (code, date) = (code.to_owned(), date.to_owned());
         self.ask(move |db| {
-            let tail = "WHERE outcome ->> '$.auth_code' = ?1 AND kind = 'pre_auth' AND status = 'approved' AND +app = ?2 ORDER BY txn DESC LIMIT 64";
-            let mut found = many(db, tail, params![code, app])?;
-            found.retain(|f| f.outcome.host_date.as_ref().is_none_or(|d| *d == date));
-            found.truncate(2);
-            Ok(found)
+            let tail = "WHERE outcome ->> '$.auth_code' = ?1 AND kind = 'pre_auth' AND status = 'approved' ORDER BY txn DESC LIMIT 64";
+            let mut found = many(db, tail, params![code])?;
+            // The issuer's codes of different days may be the same.
+            let dated = found.iter().position(|f| f.outcome.host_date.as_deref() == Some(date.as_str())).unwrap_or(0);
+            Ok(found.drain(..).skip(dated).take(1).collect())
         })
         .await
     }

@@ -126,8 +126,8 @@ impl TerminalActor {
 async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
     let found: Vec<Found> = match query {
         Query::Key(key) => house.store.by_key(&key).await?.into_iter().collect(),
-        Query::AuthCode { app, code, date } => house.store.by_auth_code(&app, &code, &date).await?,
-        Query::Rrn { app, rrn } => house.store.by_rrn(&app, &rrn).await?,
+        Query::AuthCode { code, date } => house.store.by_auth_code(&code, &date).await?,
+        Query::Rrn { rrn } => house.store.by_rrn(&rrn).await?,
         Query::Stan { app, stan, batches } => house.store.by_stan(&app, stan, batches).await?,
     };
     Ok(found.into_iter().map(|f| f.outcome).collect())

@@ -65,6 +65,7 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         host_texts: vec!["one".into(), "two".into()],
         pin: true,
         original: Some(OriginalShown {
+            of: None,
             txn: Some(1),
             key: Some(key),
             stan: Some(Stan::FIRST),
@@ -190,6 +191,7 @@ impl Fake {
             duty: Default::default(),
             asking: None,
             left: true,
+            had_left: true,
             sealed: Some(1),
         }
     }

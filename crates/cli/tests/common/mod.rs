@@ -284,6 +284,7 @@ impl Terminal for Fake {
             duty: Default::default(),
             asking: None,
             left: true,
+            had_left: true,
             sealed: None,
             tries: 3,
             next_try: Time(1_772_692_200_000),

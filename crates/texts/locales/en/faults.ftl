@@ -141,3 +141,4 @@ rule-card-or-code = card or code
 rule-several-frames-of-this-request-are-open = several frames of this request are open
 rule-never-sent-again-ask-the-acquirer-then-resolve-it-with-their-reference = never sent again: ask the acquirer, then resolve it with their reference
 rule-no-account-s-acquirer-takes-it = no account's acquirer takes it
+rule-an-amount-is-needed-the-caller-has-a-limit = an amount is needed: the caller has a limit

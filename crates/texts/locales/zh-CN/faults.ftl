@@ -141,3 +141,4 @@ rule-card-or-code = 只能是 card 或 code
 rule-several-frames-of-this-request-are-open = 此请求有多笔报文未了结
 rule-never-sent-again-ask-the-acquirer-then-resolve-it-with-their-reference = 不会再次发送:请询问收单行,再凭其参考号登记结果
 rule-no-account-s-acquirer-takes-it = 没有收单账户支持此交易
+rule-an-amount-is-needed-the-caller-has-a-limit = 该应用有限额,必须给出金额

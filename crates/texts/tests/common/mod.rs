@@ -83,6 +83,7 @@ pub fn code_sale() -> Outcome {
 
 pub fn void() -> Outcome {
     let original = OriginalShown {
+        of: None,
         txn: Some(42),
         key: Some(key("order-17")),
         stan: Some(Stan::FIRST),
