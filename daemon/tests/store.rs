@@ -193,8 +193,9 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
     let change = |sql: &str| rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(sql).unwrap();
     let refused = || Store::open(dir.path(), Options::default()).err().unwrap().to_string();
     change("PRAGMA user_version=99");
-    assert!(refused().contains("schema version 99 is newer than 2"), "{}", refused());
-    change("PRAGMA user_version=2; UPDATE record SET version=42");
+    let why = refused();
+    assert!(why.contains(&format!("schema version 99 is newer than {}", payterm_daemon::store::SCHEMA)), "{why}");
+    change(&format!("PRAGMA user_version={}; UPDATE record SET version=42", payterm_daemon::store::SCHEMA));
     assert!(refused().contains("version 42 is newer than 1"), "{}", refused());
     change("UPDATE record SET version=1; INSERT INTO snapshot VALUES (1, 9, '{}')");
     assert!(refused().contains("snapshot 1: version 9 is newer"), "{}", refused());

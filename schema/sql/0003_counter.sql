@@ -2,6 +2,8 @@
 -- RefundFreed, Released).
 ALTER TABLE txn ADD COLUMN completed_by INTEGER;
 ALTER TABLE txn ADD COLUMN adjusted_by INTEGER;
+-- What the adjustment added, minor units.
+ALTER TABLE txn ADD COLUMN tip INTEGER;
 -- What refunds have taken of it, minor units; those that may have left included.
 ALTER TABLE txn ADD COLUMN refunded INTEGER NOT NULL DEFAULT 0;
 -- Pre-authorisations are named by their authorisation code too.

@@ -2,6 +2,7 @@
 use crate::{
     application::{Application, Stage},
     device::{Device, Way},
+    kind::Kind,
     money::Money,
     operator::{OperatorId, Purpose, TerminalLock},
     outcome::Outcome,
@@ -51,6 +52,7 @@ pub enum Screen {
     Idle,
     /// Asks the cashier (or an agent) to confirm.
     Confirm {
+        kind: Kind,
         amount: Option<Money>,
     },
     /// The host approved less than was asked for: the cashier takes it, or not.
@@ -61,12 +63,14 @@ pub enum Screen {
     /// "Swipe, insert or tap the card, or scan the code"; `problem` is a text id of the last failed try (`swipe-again`,
     /// `chip-not-supported`, `code-unknown`...).
     Present {
+        kind: Kind,
         amount: Option<Money>,
         ways: Vec<Way>,
         problem: Option<String>,
     },
     /// `digits` typed so far; `wrong` = the last PIN was wrong, `left` tries are left.
     Pin {
+        kind: Kind,
         amount: Option<Money>,
         masked_pan: String,
         digits: u8,
@@ -91,6 +95,11 @@ pub enum Screen {
     Password {
         operator: OperatorId,
         purpose: Purpose,
+        /// Of an approval: what is to be allowed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kind: Option<Kind>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        amount: Option<Money>,
         digits: u8,
         problem: Option<String>,
     },

@@ -122,7 +122,7 @@ pub struct Sums {
     pub fee: Option<u64>,
     /// Negative when overdrawn.
     pub balance: Option<i64>,
-    /// The part of `amount` that is a tip.
+    /// Of a tip adjustment: the part of `amount` that is the tip. Of a sale: what an adjustment added to `amount`.
     pub tip: Option<u64>,
     /// What was asked for, where the host approved another amount.
     pub asked: Option<u64>,
@@ -149,9 +149,9 @@ impl Sums {
     pub const fn new(currency: Currency, amount: Option<u64>) -> Self {
         Sums { currency, amount, fee: None, balance: None, tip: None, asked: None, refunded: None }
     }
-    /// What is left of it to refund, minor units.
+    /// What is left of a payment to refund, minor units.
     pub fn left(&self) -> u64 {
-        self.amount.unwrap_or(0).saturating_sub(self.refunded.unwrap_or(0))
+        self.amount.unwrap_or(0).saturating_add(self.tip.unwrap_or(0)).saturating_sub(self.refunded.unwrap_or(0))
     }
     pub fn amount_money(&self) -> Option<Money> {
         self.amount.and_then(|m| Money::new(m, self.currency).ok())

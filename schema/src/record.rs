@@ -207,10 +207,11 @@ pub enum Record {
         txn: u64,
         by: u64,
     },
-    /// The sale `txn` has a tip by `by`.
+    /// The sale `txn` has a tip by `by`, minor units.
     Adjusted {
         txn: u64,
         by: u64,
+        tip: u64,
     },
     /// The refund `by` may take so much of `txn`: before its frame leaves.
     RefundHeld {

@@ -16,6 +16,7 @@ pub fn outcomes(journal: &[Entry]) -> BTreeMap<u64, Outcome> {
     let mut out: BTreeMap<u64, Outcome> = BTreeMap::new();
     let mut touched: BTreeMap<(u64, u64, usize), ()> = BTreeMap::new();
     let mut refunded: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut tips: BTreeMap<u64, u64> = BTreeMap::new();
     for e in journal {
         match &e.record {
             Record::Started { txn, view, .. } => {
@@ -26,7 +27,10 @@ pub fn outcomes(journal: &[Entry]) -> BTreeMap<u64, Outcome> {
             }
             Record::Voided { txn, by } => drop(touched.insert((*txn, *by, 0), ())),
             Record::Completed { txn, by } => drop(touched.insert((*txn, *by, 1), ())),
-            Record::Adjusted { txn, by } => drop(touched.insert((*txn, *by, 2), ())),
+            Record::Adjusted { txn, by, tip } => {
+                touched.insert((*txn, *by, 2), ());
+                tips.insert(*txn, *tip);
+            }
             Record::Released { txn, by } => touched.retain(|(t, b, how), ()| (t, b) != (txn, by) || *how == 0),
             Record::RefundHeld { txn, minor, .. } => *refunded.entry(*txn).or_default() += minor,
             Record::RefundFreed { txn, minor, .. } => *refunded.entry(*txn).or_default() -= minor,
@@ -35,6 +39,9 @@ pub fn outcomes(journal: &[Entry]) -> BTreeMap<u64, Outcome> {
     }
     for (txn, _, how) in touched.into_keys() {
         if let Some(o) = out.get_mut(&txn) {
+            if how == 2 {
+                o.sums.tip = tips.get(&txn).copied();
+            }
             *[&mut o.voided, &mut o.completed, &mut o.adjusted][how] = true;
         }
     }

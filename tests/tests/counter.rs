@@ -133,6 +133,10 @@ fn a_tip_is_counted_once_in_place_of_the_original() {
     assert_eq!((told(&w, "r"), told(&w, "v")), (failed("original-adjusted"), failed("original-adjusted")));
     let ledger = w.machine.state().ledger(&up());
     assert_eq!((ledger.debit_count, ledger.debit_minor), (1, 1480));
+    // What goes back is sale and tip.
+    let w = run(script([sale("a"), part(Kind::TipAdjust, "t", "a", 200), part(Kind::Refund, "x", "a", 1435), on(Kind::Refund, "r", "a")], []));
+    assert_eq!(told(&w, "x"), failed("refund-above-original"));
+    assert_eq!(w.outcome("r").sums.amount, Some(1434));
     let w = run(script([scan("a"), part(Kind::TipAdjust, "t", "a", 1)], []));
     assert_eq!(told(&w, "t"), failed("tip-card-only"));
 }
@@ -359,8 +363,8 @@ fn a_key_narrows_what_is_offered() {
     start(&mut m, 100);
     let ways = |e: Vec<Effect>| e.into_iter().find_map(|e| if let Effect::Offer { ways } = e { Some(ways) } else { None });
     let mut press = |d| ways(m.handle(Input::Key(payterm_schema::device::Key::Digit(d)), payterm_tests::world::at_epoch()).effects);
-    assert_eq!(press(1), Some(vec![Way::Swipe, Way::Insert]));
-    assert_eq!(press(2), Some(vec![Way::Scan]));
-    assert_eq!(press(2), None);
-    assert_eq!(press(0), Some(vec![Way::Swipe, Way::Insert, Way::Scan]));
+    assert_eq!(press(b'1'), Some(vec![Way::Swipe, Way::Insert]));
+    assert_eq!(press(b'2'), Some(vec![Way::Scan]));
+    assert_eq!(press(b'2'), None);
+    assert_eq!(press(b'0'), Some(vec![Way::Swipe, Way::Insert, Way::Scan]));
 }

@@ -336,7 +336,7 @@ fn the_code_tables_are_those_of_profiles_and_texts() {
         let _ = writeln!(out, "| {c:?} | {} |", en.word(*c));
     }
     out.push_str(
-        "\n*Again*: what the terminal does by itself in the same request: `now` try again with a new STAN (allowed by the table, not done in this version),\n\
+        "\n*Again*: what the terminal does by itself in the same request: `now` try again with a new STAN (`flow.busy_tries` times, after a countdown),\n\
          `pin` ask the PIN again, `sign_in` sign in and try again, `done` ends a reversal, `never` nothing. *Reverse*: a payment refused with it is reversed all the same:\n\
          the card's bank may have debited.\n",
     );

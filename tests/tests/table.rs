@@ -133,9 +133,11 @@ fn check(kind: Kind, case: Case) {
     assert_eq!(journal.iter().any(|r| r == "allowed"), sent, "{name}: {journal:?}");
     assert_eq!(o.stan.is_some(), sent, "{name}");
 
-    // Screen: the result as it was told first.
-    let shown = w.shown.iter().rev().find_map(|s| if let Screen::Result { outcome } = s { (outcome.key.id == "x").then_some(outcome.status) } else { None });
-    assert_eq!(shown, first, "{name}: screen");
+    // Screen: the result as it was told first, and what became of it while it stood there.
+    let shown: Vec<Status> =
+        w.shown.iter().filter_map(|s| if let Screen::Result { outcome } = s { (outcome.key.id == "x").then_some(outcome.status) } else { None }).collect();
+    let all: Vec<Status> = steps.iter().map(|s| s.0).collect();
+    assert!(shown.first() == first.as_ref() && all.starts_with(&shown), "{name}: screens {shown:?} of {all:?}");
     let waits = |what: &str| w.shown.iter().any(|s| matches!(s, Screen::Wait { what: w, .. } if w == what));
     assert_eq!(waits("host-busy"), case == Case::Busy && row.authorisation && row.recovery != Recovery::Repeat, "{name}: countdown");
 

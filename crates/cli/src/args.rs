@@ -146,6 +146,11 @@ pub enum Command {
     PreAuthCancel {
         #[command(flatten)]
         original: AuthorisationOf,
+        /// What was set aside; needed where this terminal does not know it.
+        #[arg(long, requires = "currency")]
+        amount: Option<String>,
+        #[arg(long, requires = "amount")]
+        currency: Option<String>,
         #[command(flatten)]
         run: Run,
     },

@@ -6,6 +6,7 @@ use crate::{
 use payterm_schema::{
     AccountId, HostAnswer, Record,
     host::{FieldView, FrameTrace, KeysVerdict, MacVerdict, Plan},
+    kind::Recovery,
     operator::OperatorEvent,
     paper::PrintResult,
     record::Ending,
@@ -46,8 +47,13 @@ fn describe(ui: &Ui, record: &Record) -> String {
         }
         Record::Allowed { account, plan, owes, view, .. } => {
             let numbers = numbers(ui, account, plan);
-            say(if *owes { "cli-explain-allowed-owing" } else { "cli-explain-allowed" }, &[("numbers", &numbers)])
-                + &indent(view.masked_pan.as_deref().unwrap_or_default())
+            let may = match (owes, plan.kind.row().recovery) {
+                (false, _) | (_, Recovery::AskAgain) => say("cli-explain-allowed", &[("numbers", &numbers)]),
+                (true, Recovery::Reverse) => say("cli-explain-allowed-owing", &[("numbers", &numbers)]),
+                (true, Recovery::Repeat) => say("cli-explain-allowed-repeat", &[("numbers", &numbers)]),
+                (true, Recovery::AskPerson) => say("cli-explain-allowed-ask", &[("numbers", &numbers)]),
+            };
+            may + &indent(view.masked_pan.as_deref().unwrap_or_default())
         }
         Record::NotSent { stan, why, .. } => say("cli-explain-not-sent", &[("stan", stan), ("why", why)]),
         Record::NoReply { stan, why, reason, not_before, trace, .. } => {

@@ -128,7 +128,9 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             return pay(Kind::Refund, wire, run).await;
         }
         Command::PreAuth(p) => return pay(Kind::PreAuth, paid(p.amount, p.currency, plain()), p.run).await,
-        Command::PreAuthCancel { original, run } => return pay(Kind::PreAuthCancel, authorisation(original), run).await,
+        Command::PreAuthCancel { original, amount, currency, run } => {
+            return pay(Kind::PreAuthCancel, RequestWire { amount, currency, ..authorisation(original) }, run).await;
+        }
         Command::Completion { original, advice, paid: p } => {
             let kind = if advice { Kind::CompletionAdvice } else { Kind::Completion };
             return pay(kind, paid(p.amount, p.currency, authorisation(original)), p.run).await;

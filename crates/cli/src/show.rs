@@ -7,7 +7,7 @@ use payterm_schema::{
     Device, Fault, Notice, Outcome, Time,
     outcome::Reason,
     paper::PaperJob,
-    record::Obligation,
+    record::{Duty, Obligation},
     terminal::{BatchTotals, Filter, TerminalInfo, Transaction},
 };
 use time::{Duration, PrimitiveDateTime, macros::format_description as form};
@@ -101,7 +101,7 @@ pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
             ui.texts.word(o.plan.kind),
             o.plan.amount.map(|m| ui.texts.amount_text(m)).unwrap_or_default(),
             ui.texts.word(o.state),
-            o.reason.code().into(),
+            if o.duty == Duty::Reverse { o.reason.code().into() } else { String::new() },
             o.tries.to_string(),
             shown(o.last_code.as_ref()),
             ui.time(o.since),

@@ -284,7 +284,9 @@ impl Machine {
         // A late final outcome of an earlier request does not take the screen from the customer of now.
         let foreground = self.state.running.is_none() && self.flow.take().is_some();
         self.tell(Notice::Outcome { outcome: Box::new(outcome.clone()) });
-        if foreground {
+        // The customer's own last result still stands there: it has become another one.
+        let shown = matches!(&self.screen, Screen::Result { outcome: o } if o.txn == txn);
+        if foreground || (shown && self.state.running.is_none()) {
             self.screen_until = Some(self.after(self.settings.flow.result_ms));
             self.show(Screen::Result { outcome: Box::new(outcome) });
         }

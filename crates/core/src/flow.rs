@@ -274,7 +274,7 @@ impl Machine {
                 let timeout_ms = self.settings.flow.pin_timeout_ms;
                 // The pad's own time-out comes first; ours is for a pad that says nothing.
                 let until = self.after(timeout_ms.saturating_add(5_000));
-                self.set_stage(Stage::Pin { tag, until }, Screen::Pin { amount, masked_pan: pan.masked(), digits: 0, wrong });
+                self.set_stage(Stage::Pin { tag, until }, Screen::Pin { kind, amount, masked_pan: pan.masked(), digits: 0, wrong });
                 self.effect(Effect::AskPin { tag, account, pan, amount, timeout_ms });
             }
             (_, _, Some(account)) => self.allow(account),
@@ -284,9 +284,9 @@ impl Machine {
 
     pub(crate) fn pin_digits(&mut self, tag: u64, digits: u8) {
         if matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Pin { tag: t, .. }) if *t == tag)
-            && let Screen::Pin { amount, masked_pan, wrong, .. } = self.screen.clone()
+            && let Screen::Pin { kind, amount, masked_pan, wrong, .. } = self.screen.clone()
         {
-            self.show(Screen::Pin { amount, masked_pan, digits, wrong });
+            self.show(Screen::Pin { kind, amount, masked_pan, digits, wrong });
         }
     }
 
@@ -327,7 +327,8 @@ impl Machine {
     pub(crate) fn key(&mut self, key: Key) {
         match (self.flow.as_ref().map(|f| &f.stage), key) {
             (Some(Stage::Confirming { .. } | Stage::Partial { .. }), Key::Confirm) => self.confirmed(true),
-            (Some(Stage::Confirming { .. } | Stage::Partial { .. }), Key::Cancel) => self.confirmed(false),
+            (Some(Stage::Partial { .. }), Key::Cancel) => self.confirmed(false),
+            (Some(Stage::Confirming { .. }), Key::Cancel) => self.end(Status::Cancelled, "cancelled-by-cashier", Class::B),
             (Some(Stage::Presenting { .. }), Key::Digit(digit)) => self.choose(digit),
             (Some(Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Loading { .. } | Stage::Pin { .. } | Stage::Busy { .. }), Key::Cancel) => {
                 self.end(Status::Cancelled, "cancelled-by-customer", Class::B)
@@ -388,9 +389,9 @@ impl Machine {
     }
 
     pub(crate) fn enter(&mut self, stage: Stage) {
-        let amount = self.state.running.as_ref().and_then(|r| r.request.amount);
+        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
         let screen = match &stage {
-            Stage::Confirming { .. } => Screen::Confirm { amount },
+            Stage::Confirming { .. } => Screen::Confirm { kind, amount },
             Stage::Loading { until, .. } => Screen::Wait { what: "looking-up".into(), until: *until },
             Stage::Supervisor
             | Stage::Presenting { .. }

@@ -5,7 +5,7 @@ use crate::{
 };
 use payterm_schema::{
     Fault, Kind, Money, Outcome, Request, RequestKey, Status,
-    kind::{CardRule, OriginalBy},
+    kind::{AmountRule, CardRule},
     outcome::{Class, Forwarding},
     request::Original,
 };
@@ -64,7 +64,7 @@ impl Machine {
             flow.original = Some(original);
         }
         // Known only now: the caller named no amount.
-        if request.kind.row().original == OriginalBy::AnyBatch && self.amount().is_none() {
+        if request.kind.row().amount == AmountRule::Optional && self.amount().is_none() {
             return self.fail("amount-needed", Class::C);
         }
         if card { self.present(None) } else { self.prepare() }

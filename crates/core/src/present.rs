@@ -20,7 +20,8 @@ impl Machine {
     }
 
     pub(crate) fn present(&mut self, problem: Option<&'static str>) {
-        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
+        let Some(kind) = self.state.running.as_ref().map(|r| r.request.kind) else { return };
+        let amount = self.amount();
         let ways = self.ways(kind);
         if ways.is_empty() {
             return self.fail("reader-unavailable", Class::D);
@@ -29,7 +30,7 @@ impl Machine {
             Some(Stage::Presenting { until, .. }) => *until,
             Some(_) | None => self.after(self.settings.flow.present_timeout_ms),
         };
-        self.set_stage(Stage::Presenting { until, problem }, Screen::Present { amount, ways: ways.clone(), problem: problem.map(Into::into) });
+        self.set_stage(Stage::Presenting { until, problem }, Screen::Present { kind, amount, ways: ways.clone(), problem: problem.map(Into::into) });
         self.effect(Effect::Offer { ways });
     }
 
@@ -39,8 +40,8 @@ impl Machine {
         let Some(kind) = self.state.running.as_ref().map(|r| r.request.kind).filter(|k| k.row().code) else { return };
         let before = self.flow.as_ref().and_then(|f| f.method);
         let method = match digit {
-            1 => Some(Method::Card),
-            2 => Some(Method::Code),
+            b'1' => Some(Method::Card),
+            b'2' => Some(Method::Code),
             _ => None,
         };
         if let Some(flow) = self.flow.as_mut() {

@@ -22,7 +22,7 @@ impl Machine {
                 }
             }
             Kind::Completion | Kind::CompletionAdvice if approved => self.record(Some(original), Record::Completed { txn: original, by: txn }),
-            Kind::TipAdjust if approved => self.record(Some(original), Record::Adjusted { txn: original, by: txn }),
+            Kind::TipAdjust if approved => self.record(Some(original), Record::Adjusted { txn: original, by: txn, tip: outcome.sums.tip.unwrap_or(0) }),
             // Held since before its frame left.
             Kind::Refund if matches!(outcome.status, Status::Declined | Status::Cancelled | Status::Failed) && outcome.stan.is_some() => {
                 let minor = outcome.sums.amount.unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Screens as lines of a display.
 use crate::{Texts, clean};
-use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, application::Stage, device::Way, operator::TerminalLock};
+use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, application::Stage, device::Way, kind::Recovery, operator::TerminalLock};
 use unicode_width::UnicodeWidthChar;
 
 /// What a screen needs to know besides its page.
@@ -39,30 +39,40 @@ impl Texts {
 
     fn page(self, screen: &Screen, ctx: &ScreenContext) -> Vec<String> {
         let t = |id: &str| self.get(id, &[]);
-        let amount_of = |a: &Option<Money>| a.map(|a| self.amount_text(a)).unwrap_or_default();
+        // A sale needs no name; whoever gives a card or a PIN for anything else must see for what.
+        let what = |kind: Kind, amount: Option<Money>| {
+            let amount = amount.map(|a| self.amount_text(a)).unwrap_or_default();
+            let kind = if kind == Kind::Sale { String::new() } else { self.word(kind) };
+            [kind, amount].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ")
+        };
         match screen {
             Screen::Idle => vec![ctx.shop.clone(), t("idle-ready")],
-            Screen::Confirm { amount: None } => vec![t("confirm-plain"), t("confirm-keys")],
-            Screen::Confirm { amount: Some(a) } => {
-                vec![self.get("confirm-amount", &[("amount", &self.amount_text(*a))]), self.amount_in_words(*a), t("confirm-keys")]
+            Screen::Confirm { kind, amount: None } => vec![self.get("confirm-kind", &[("kind", &self.word(*kind))]), t("confirm-keys")],
+            Screen::Confirm { kind, amount: Some(a) } => {
+                let ask = if *kind == Kind::Sale {
+                    self.get("confirm-amount", &[("amount", &self.amount_text(*a))])
+                } else {
+                    self.get("confirm-kind", &[("kind", &what(*kind, Some(*a)))])
+                };
+                vec![ask, self.amount_in_words(*a), t("confirm-keys")]
             }
             Screen::ConfirmPartial { asked, approved } => vec![
                 self.get("confirm-partial", &[("approved", &self.amount_text(*approved)), ("asked", &self.amount_text(*asked))]),
                 t("confirm-partial-keys"),
             ],
-            Screen::Present { amount, ways, problem } => {
+            Screen::Present { kind, amount, ways, problem } => {
                 // Both at once: presenting something is the choice; the keys only narrow what is offered.
                 let both = ways.contains(&Way::Scan) && ways.len() > 1;
                 let choice = if both { [t("choose-card"), t("choose-code")] } else { Default::default() };
-                let mut page = vec![problem.as_deref().map(|p| self.problem(p)).unwrap_or_default(), self.ways(ways), amount_of(amount)];
+                let mut page = vec![problem.as_deref().map(|p| self.problem(p)).unwrap_or_default(), self.ways(ways), what(*kind, *amount)];
                 page.extend(choice);
                 page
             }
-            Screen::Pin { amount, masked_pan, digits, wrong } => vec![
+            Screen::Pin { kind, amount, masked_pan, digits, wrong } => vec![
                 t(if *wrong { "pin-wrong" } else { "pin-enter" }),
                 self.get("pin-digits", &[("stars", &"*".repeat(usize::from((*digits).min(12))))]),
                 t("pin-cover"),
-                amount_of(amount),
+                what(*kind, *amount),
                 self.get("pin-card", &[("pan", masked_pan)]),
             ],
             Screen::Wait { what, until } => {
@@ -75,10 +85,13 @@ impl Texts {
             Screen::OperatorNumber { typed, problem } => {
                 vec![self.failed(problem), self.get("operator-number", &[("typed", typed)]), t("operator-keys")]
             }
-            Screen::Password { operator, purpose, digits, problem } => {
+            Screen::Password { operator, purpose, kind, amount, digits, problem } => {
                 let stars = "*".repeat(usize::from((*digits).min(12)));
                 let mut lines =
                     vec![self.word(*purpose), self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]), t("operator-keys")];
+                if let Some(kind) = kind {
+                    lines.insert(2, [self.word(*kind), amount.map(|a| self.amount_text(a)).unwrap_or_default()].join(" ").trim().into());
+                }
                 // What went wrong comes first, and the stars stay on a display of two lines.
                 if problem.is_some() {
                     lines.swap(0, 1);
@@ -133,6 +146,10 @@ impl Texts {
                 vec![head, amount, balance.unwrap_or_default(), reason, next, card.unwrap_or_default(), fee.unwrap_or_default()]
             }
             Status::Unknown => {
+                // The advice of the kind, where that of a sale would be wrong.
+                if outcome.kind.row().recovery == Recovery::AskPerson || matches!(outcome.kind, Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel) {
+                    return vec![next, reason, amount, self.service(&outcome, ctx)];
+                }
                 let open = match outcome.answer_by {
                     Some(by) => self.get("result-unknown-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
                     None => t("result-unknown-open"),

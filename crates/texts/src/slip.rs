@@ -283,7 +283,9 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         Recovery::Repeat => repeat,
         Recovery::AskPerson => person,
     };
-    let do_not = by_recovery("slip-do-not-take", "slip-do-not-take", "slip-do-not-refund");
+    // What was to go back: nobody takes money again here.
+    let undo = matches!(o.kind, Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel);
+    let do_not = if undo { "slip-not-known-undone" } else { by_recovery("slip-do-not-take", "slip-do-not-take", "slip-do-not-refund") };
     let title = match template {
         "unknown" => "slip-unknown-title",
         "stuck" => by_recovery("slip-stuck-title", "slip-stuck-title-advice", "slip-stuck-title-refund"),
@@ -320,6 +322,8 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         (_, false) => "slip-agree",
     };
     let result_by = match o.answer_by {
+        // No result comes by itself.
+        None if recovery == Recovery::AskPerson => texts.get("slip-result-ask", &[]),
         Some(by) => texts.get("slip-result-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
         None => texts.get("slip-result-open", &[]),
     };
@@ -381,6 +385,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         }),
         result_by,
         help: match template {
+            "unknown" if undo => Some("slip-unknown-help-undo"),
             "unknown" => Some(by_recovery("slip-unknown-help", "slip-unknown-help", "slip-unknown-help-refund")),
             "stuck" => Some(by_recovery("slip-stuck-help", "slip-stuck-help-advice", "slip-stuck-help-refund")),
             _ => None,

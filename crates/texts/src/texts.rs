@@ -1,7 +1,7 @@
 //! Fluent messages by id.
 use fluent_bundle::{FluentArgs, FluentResource, concurrent::FluentBundle};
 use payterm_schema::{
-    Outcome,
+    Kind, Outcome, Status,
     config::Language,
     outcome::{Class, Reason},
 };
@@ -83,9 +83,45 @@ impl Texts {
 
     /// [`Texts::fill_reason`] for the reason of an outcome, if it has one.
     pub fn fill(self, outcome: &mut Outcome) {
+        let (kind, status) = (outcome.kind, outcome.status);
         if let Some(reason) = &mut outcome.reason {
             self.fill_reason(reason);
+            if let Some(next) = self.next_of(kind, status, &reason.code) {
+                reason.next = next;
+            }
         }
+    }
+
+    /// What to do next where a sale's advice would be wrong: money that goes back, and questions.
+    fn next_of(self, kind: Kind, status: Status, code: &str) -> Option<String> {
+        // Ended before anything was sent, by people or by time.
+        let nothing = code.ends_with("-timeout")
+            || code.starts_with("cancelled-by-")
+            || matches!(code, "caller-lost" | "not-confirmed" | "not-sent" | "interrupted" | "too-many-tries");
+        let group = match kind {
+            Kind::Refund => "refund",
+            Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel => "undo",
+            Kind::Balance => "query",
+            Kind::Sale
+            | Kind::PreAuth
+            | Kind::Completion
+            | Kind::CompletionAdvice
+            | Kind::TipAdjust
+            | Kind::VoiceSale
+            | Kind::Parameters
+            | Kind::StatusUpload
+            | Kind::SignIn
+            | Kind::SignOff
+            | Kind::Echo => return None,
+        };
+        let what = match status {
+            Status::Unknown => "doubt",
+            Status::Declined if code == "reversed" => "reversed",
+            Status::Declined if code.starts_with("host-") => "refused",
+            Status::Failed | Status::Cancelled if nothing => "nothing",
+            Status::Running | Status::Approved | Status::Declined | Status::Failed | Status::Cancelled => return None,
+        };
+        self.find(&format!("next-kind-{what}-{group}"), &[])
     }
 }
 

@@ -38,7 +38,7 @@ fn report() -> payterm_schema::SelfTest {
 }
 
 fn password(purpose: Purpose, digits: u8, problem: Option<&str>) -> Screen {
-    Screen::Password { operator: OperatorId::first_cashier(), purpose, digits, problem: problem.map(Into::into) }
+    Screen::Password { operator: OperatorId::first_cashier(), purpose, kind: None, amount: None, digits, problem: problem.map(Into::into) }
 }
 fn locked(challenge: Option<&str>, problem: Option<&str>, wrong: u32) -> Screen {
     let lock = TerminalLock { since: AT, by: OperatorId::supervisor(), challenge: challenge.map(Into::into), wrong, not_before: AT };
@@ -49,13 +49,13 @@ fn pages() -> Vec<Screen> {
     let all = vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan, Way::Typed];
     let mut pages = vec![
         Screen::Idle,
-        Screen::Confirm { amount: amount() },
-        Screen::Confirm { amount: None },
-        Screen::Present { amount: amount(), ways: all.clone(), problem: None },
-        Screen::Present { amount: None, ways: vec![Way::Scan], problem: Some("chip-not-supported".into()) },
-        Screen::Present { amount: amount(), ways: vec![], problem: Some("no-such-problem".into()) },
-        Screen::Pin { amount: amount(), masked_pan: "622848******1234".into(), digits: 3, wrong: false },
-        Screen::Pin { amount: None, masked_pan: "622848******1234".into(), digits: 255, wrong: true },
+        Screen::Confirm { kind: payterm_schema::Kind::Sale, amount: amount() },
+        Screen::Confirm { kind: payterm_schema::Kind::Sale, amount: None },
+        Screen::Present { kind: payterm_schema::Kind::Sale, amount: amount(), ways: all.clone(), problem: None },
+        Screen::Present { kind: payterm_schema::Kind::Sale, amount: None, ways: vec![Way::Scan], problem: Some("chip-not-supported".into()) },
+        Screen::Present { kind: payterm_schema::Kind::Sale, amount: amount(), ways: vec![], problem: Some("no-such-problem".into()) },
+        Screen::Pin { kind: payterm_schema::Kind::Sale, amount: amount(), masked_pan: "622848******1234".into(), digits: 3, wrong: false },
+        Screen::Pin { kind: payterm_schema::Kind::Sale, amount: None, masked_pan: "622848******1234".into(), digits: 255, wrong: true },
         Screen::Wait { what: "sending".into(), until: AT },
         Screen::Wait { what: "no-such-wait".into(), until: AT },
         Screen::LogOn,
@@ -116,20 +116,33 @@ fn the_words_that_matter_most() {
         assert!(show(en, &result(unknown()), &ctx).replace('\n', " ").contains("Do not take the money again"));
     }
     assert!(show(zh, &result(unknown()), &big).contains("14:40") && show(en, &result(unknown()), &big).contains("result by 14:40"));
-    let pin = Screen::Pin { amount: amount(), masked_pan: "622848******1234".into(), digits: 3, wrong: false };
+    let pin = Screen::Pin { kind: payterm_schema::Kind::Sale, amount: amount(), masked_pan: "622848******1234".into(), digits: 3, wrong: false };
     assert!(show(zh, &pin, &on(20, 4, false)).contains("请遮挡键盘") && show(en, &pin, &on(20, 4, false)).contains("Cover the keypad"));
     assert!(show(en, &pin, &big).contains("PIN ***\n"));
-    let wrong = Screen::Pin { amount: None, masked_pan: String::new(), digits: 0, wrong: true };
+    let wrong = Screen::Pin { kind: payterm_schema::Kind::Sale, amount: None, masked_pan: String::new(), digits: 0, wrong: true };
     assert!(show(zh, &wrong, &big).contains("密码错误") && show(en, &wrong, &big).contains("Wrong PIN"));
-    let present = Screen::Present { amount: amount(), ways: vec![Way::Swipe, Way::Insert, Way::Scan], problem: Some("swipe-again".into()) };
+    let present = Screen::Present {
+        kind: payterm_schema::Kind::Sale,
+        amount: amount(),
+        ways: vec![Way::Swipe, Way::Insert, Way::Scan],
+        problem: Some("swipe-again".into()),
+    };
     assert_eq!(show(zh, &present, &big), "请再刷一次\n请刷卡、插卡或出示付款码\n1234.50 元\n1 银行卡:刷卡、插卡或挥卡\n2 扫码:微信、支付宝或云闪付付款码");
     assert_eq!(
         show(en, &present, &big),
         "Please swipe again\nPlease swipe, insert or show your code\nCNY 1234.50\n1 Bank card: swipe, insert or tap\n2 Code: WeChat, Alipay or UnionPay"
     );
-    let card = Screen::Present { amount: amount(), ways: vec![Way::Swipe], problem: None };
+    let refund = Screen::Present { kind: payterm_schema::Kind::Refund, amount: amount(), ways: vec![Way::Swipe], problem: None };
+    assert!(
+        show(zh, &refund, &big).contains("退货 1234.50 元") && show(en, &refund, &big).contains("Refund CNY 1234.50"),
+        "whoever gives a card must see for what"
+    );
+    let lost = |kind| Outcome { kind, ..unknown() };
+    assert!(show(en, &result(lost(payterm_schema::Kind::Refund)), &big).replace('\n', " ").contains("Do not refund again"));
+    assert!(!show(en, &result(lost(payterm_schema::Kind::Void)), &big).contains("Do not take the money again"));
+    let card = Screen::Present { kind: payterm_schema::Kind::Sale, amount: amount(), ways: vec![Way::Swipe], problem: None };
     assert!(!show(en, &card, &big).contains("2 Code"), "no choice where there is none");
-    let confirm = Screen::Confirm { amount: amount() };
+    let confirm = Screen::Confirm { kind: payterm_schema::Kind::Sale, amount: amount() };
     assert!(
         show(zh, &confirm, &big).contains("壹仟贰佰叁拾肆元伍角整")
             && show(en, &confirm, &big).replace('\n', " ").contains("one thousand two hundred thirty-four point five zero CNY")

@@ -25,7 +25,7 @@ pub struct FoundPaper {
 /// Greatest page of the history.
 const PAGE_MAX: u32 = 200;
 const PAGE_DEFAULT: u32 = 50;
-pub(super) const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded FROM txn";
+pub(super) const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded, tip FROM txn";
 
 impl Store {
     pub async fn by_key(&self, key: &RequestKey) -> Result<Option<Found>, StoreError> {
@@ -127,6 +127,7 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     outcome.voided |= row.get::<_, Option<u64>>(3)?.is_some();
     outcome.completed |= row.get::<_, Option<u64>>(4)?.is_some();
     outcome.adjusted |= row.get::<_, Option<u64>>(5)?.is_some();
+    outcome.sums.tip = outcome.sums.tip.or(row.get::<_, Option<u64>>(7)?);
     outcome.sums.refunded = Some(row.get::<_, u64>(6)?).filter(|r| *r > 0);
     Ok(Found { txn: row.get(0)?, hash: row.get(1)?, outcome })
 }

@@ -207,8 +207,8 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         Record::Completed { txn, by } => {
             return one(entry.seq, exec(db, "mark a completed pre-authorisation", "UPDATE txn SET completed_by = ?2 WHERE txn = ?1", params![txn, by])?);
         }
-        Record::Adjusted { txn, by } => {
-            return one(entry.seq, exec(db, "mark an adjusted sale", "UPDATE txn SET adjusted_by = ?2 WHERE txn = ?1", params![txn, by])?);
+        Record::Adjusted { txn, by, tip } => {
+            return one(entry.seq, exec(db, "mark an adjusted sale", "UPDATE txn SET adjusted_by = ?2, tip = ?3 WHERE txn = ?1", params![txn, by, tip])?);
         }
         Record::RefundHeld { txn, minor, .. } => {
             return one(entry.seq, exec(db, "hold a refund", "UPDATE txn SET refunded = refunded + ?2 WHERE txn = ?1", params![txn, minor])?);
@@ -217,7 +217,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
             return one(entry.seq, exec(db, "free a refund", "UPDATE txn SET refunded = refunded - ?2 WHERE txn = ?1", params![txn, minor])?);
         }
         Record::Released { txn, by } => {
-            let text = "UPDATE txn SET completed_by = nullif(completed_by, ?2), adjusted_by = nullif(adjusted_by, ?2) WHERE txn = ?1";
+            let text = "UPDATE txn SET completed_by = nullif(completed_by, ?2), tip = CASE WHEN adjusted_by = ?2 THEN NULL ELSE tip END, adjusted_by = nullif(adjusted_by, ?2) WHERE txn = ?1";
             return one(entry.seq, exec(db, "release an original", text, params![txn, by])?);
         }
         Record::PaperQueued { job } => return queue_paper(db, job),

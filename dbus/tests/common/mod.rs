@@ -419,7 +419,7 @@ pub fn offer() -> OfferShown {
     serde_json::from_str(json).unwrap()
 }
 pub fn present() -> Screen {
-    Screen::Present { amount: Money::new(1234, Currency::CNY).ok(), ways: vec![payterm_schema::device::Way::Swipe], problem: None }
+    Screen::Present { kind: Kind::Sale, amount: Money::new(1234, Currency::CNY).ok(), ways: vec![payterm_schema::device::Way::Swipe], problem: None }
 }
 pub fn device(state: DeviceState) -> Device {
     let name = "front-reader".to_owned();

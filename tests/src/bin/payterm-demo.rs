@@ -72,7 +72,8 @@ async fn run(language: Language) -> Result<()> {
     println!("  kill {}          # paytermd", stack.daemon_pid().unwrap_or_default());
     println!("  DBUS_SESSION_BUS_ADDRESS=\"$PAYTERM_BUS\" paytermd --config {dir}/payterm.toml");
     println!("  pkill -f 'payterm-acquirer serve .*{dir}/acquirer'");
-    let listen = stack.hosts.iter().map(|(profile, address)| format!("--listen {profile}={address}")).collect::<Vec<_>>().join(" ");
+    let option = |profile: &str, address: &str| if profile == "tms" { format!("--tms {address}") } else { format!("--listen {profile}={address}") };
+    let listen = stack.hosts.iter().map(|(profile, address)| option(profile, address)).collect::<Vec<_>>().join(" ");
     println!("  payterm-acquirer serve {listen} --state {dir}/acquirer --rules {dir}/world.toml");
     println!("\nlog: {dir}/paytermd.log     Ctrl-C ends it.");
     tokio::signal::ctrl_c().await?;

@@ -154,7 +154,7 @@ impl Terminal for Fake {
         if request.id.starts_with("unknown") {
             self.settle(&key, Status::Unknown);
         }
-        let screen = Screen::Present { amount: request.amount, ways: vec![Way::Swipe, Way::Scan], problem: None };
+        let screen = Screen::Present { kind: request.kind, amount: request.amount, ways: vec![Way::Swipe, Way::Scan], problem: None };
         self.requests.lock().unwrap().push(request);
         self.tell(Notice::Phase { key: key.clone(), phase: Phase::Presenting, screen });
         now(Ok(key))

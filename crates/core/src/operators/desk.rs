@@ -189,7 +189,12 @@ impl Machine {
     fn session_screen(&self) -> Option<Screen> {
         let s = self.desk.session.as_ref()?;
         let (digits, problem) = (s.typed.count(), s.problem.map(Into::into));
-        let password = |operator: &OperatorId, purpose| Screen::Password { operator: operator.clone(), purpose, digits, problem: s.problem.map(Into::into) };
+        // Who allows something must see what.
+        let asked = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount));
+        let password = |operator: &OperatorId, purpose| {
+            let (kind, amount) = asked.filter(|_| purpose == Purpose::Approve).unzip();
+            Screen::Password { operator: operator.clone(), purpose, kind, amount: amount.flatten(), digits, problem: s.problem.map(Into::into) }
+        };
         match &s.at {
             At::Number => Some(Screen::OperatorNumber { typed: s.typed.reveal().chars().take(2).collect(), problem }),
             At::Password { operator, purpose } => Some(password(operator, *purpose)),

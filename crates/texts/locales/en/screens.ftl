@@ -7,7 +7,6 @@ list-last = {" or "}
 
 idle-ready = Welcome
 confirm-amount = Take { $amount }?
-confirm-plain = Please confirm
 confirm-keys = Confirm to go on, Cancel to stop
 present-ways = Please { $ways }
 present-none = Please wait
@@ -90,3 +89,4 @@ numeral-point = point
 trouble-operator-locked = This operator is locked, the supervisor unlocks
 
 service-reference = { $phone } ref. { $reference }
+confirm-kind = { $kind }?

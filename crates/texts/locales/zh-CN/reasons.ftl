@@ -136,3 +136,13 @@ reason-original-in-doubt = 该原交易还有一笔未了结的交易
 next-original-in-doubt = 未处理。请等待其结果,或先人工核实
 reason-original-not-forwarded = 原交易尚未上送收单行
 next-original-not-forwarded = 未处理。请等上送成功后再试
+
+next-kind-doubt-refund = 请勿重复退货。请询问收单行,由主管登记结果
+next-kind-doubt-undo = 尚不确定是否已撤销,请等待最终结果
+next-kind-reversed-undo = 原交易仍然有效。如需撤销请重新办理
+next-kind-refused-refund = 未退款。请向收单行询问原因
+next-kind-refused-undo = 原交易仍然有效。请向收单行询问原因
+next-kind-refused-query = 请联系发卡行
+next-kind-nothing-refund = 未退款。请重试
+next-kind-nothing-undo = 原交易仍然有效。请重试
+next-kind-nothing-query = 未查询。请重试

@@ -7,7 +7,6 @@ list-last = 或
 
 idle-ready = 欢迎光临
 confirm-amount = 确认收款 { $amount }?
-confirm-plain = 请确认
 confirm-keys = 确认键继续,取消键退出
 present-ways = 请{ $ways }
 present-none = 请稍候
@@ -94,3 +93,4 @@ numeral-point = 点
 trouble-operator-locked = 该操作员已锁定,请主管解锁
 
 service-reference = { $phone } 编号 { $reference }
+confirm-kind = { $kind },确认吗?
