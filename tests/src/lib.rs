@@ -9,6 +9,7 @@ pub mod bank;
 pub mod checks;
 pub mod counter;
 pub mod kills;
+pub mod script;
 pub mod stack;
 pub mod tap;
 pub mod world;
