@@ -112,6 +112,13 @@ impl Bank {
             }
             (_, Leg::Request | Leg::Repeat) => self.request(m),
             (_, Leg::Reversal(_)) => self.reversal(m),
+            // As if another payment were meant.
+            (Fate::Partial, Leg::Query) => {
+                let mut answer = self.query(m);
+                answer.code = "10".into();
+                answer.amount = m.plan.amount.map(|a| a.minor() / 2);
+                answer
+            }
             (_, Leg::Query) => self.query(m),
         };
         match fate {

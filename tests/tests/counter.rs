@@ -177,6 +177,13 @@ fn a_wallet_is_asked_until_its_payer_confirms() {
     assert_eq!(told(&w, "a"), [(Status::Declined, "host-51".into())].to_vec(), "a clear refusal");
 }
 
+#[test]
+fn a_query_that_speaks_of_another_amount_is_no_word_on_this_payment() {
+    let w = run(script([scan("a"), sale("b")], [Fate::Pending(0), Fate::Partial]));
+    assert_eq!(told(&w, "a"), [(Status::Unknown, "pending".into()), (Status::Declined, "reversed".into())]);
+    assert_eq!(w.outcome("b").status, Status::Approved);
+}
+
 /// Only a payment waits for its payer. What else a wallet answers with 09 may have been executed.
 #[test]
 fn an_undecided_undo_of_a_wallet_is_no_refusal() {
