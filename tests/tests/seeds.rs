@@ -168,7 +168,7 @@ fn fixed_seeds() {
 /// Seeds that once failed.
 #[test]
 fn pinned_seeds() {
-    for seed in [101_434, 101_780, 108_452] {
+    for seed in [584, 2_460, 4_224, 8_488, 8_515, 101_434, 101_780, 108_452] {
         wild(seed);
     }
 }

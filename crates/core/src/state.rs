@@ -78,6 +78,9 @@ pub struct Ledger {
     pub shift: Vec<Total>,
     #[serde(default)]
     pub shift_since: Option<Time>,
+    /// The last transaction before the shift: what a clock says of it does not matter.
+    #[serde(default)]
+    pub shift_after: u64,
 }
 
 impl Default for Ledger {
@@ -97,6 +100,7 @@ impl Default for Ledger {
             totals_since: None,
             shift: Vec::new(),
             shift_since: None,
+            shift_after: 0,
         }
     }
 }
@@ -402,6 +406,7 @@ impl State {
     /// The shift's totals begin at zero.
     pub(crate) fn begin_shift(&mut self) {
         for ledger in self.accounts.values_mut() {
+            ledger.shift_after = self.last_txn;
             ledger.shift.clear();
             ledger.shift_since = None;
         }
@@ -425,9 +430,9 @@ impl State {
         }
         if outcome.kind.row().slip {
             let organisation = outcome.organisation.as_deref().or(outcome.wallet.map(Wallet::name)).unwrap_or_default();
-            for (rows, since) in [(&mut ledger.totals, &mut ledger.totals_since), (&mut ledger.shift, &mut ledger.shift_since)] {
-                // What was counted in an earlier shift is not taken out of this one.
-                let here = since.is_some_and(|s| outcome.ended.is_some_and(|e| e >= s));
+            // What was counted in an earlier shift is not taken out of this one.
+            let of_shift = outcome.txn > ledger.shift_after;
+            for (rows, since, here) in [(&mut ledger.totals, &mut ledger.totals_since, true), (&mut ledger.shift, &mut ledger.shift_since, of_shift)] {
                 if add {
                     Total::add(rows, organisation, outcome.kind, &outcome.operator, minor);
                     since.get_or_insert(at);
