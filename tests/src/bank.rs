@@ -1,4 +1,9 @@
-//! The reference bank: imports `schema` only, so that it cannot share a mistake with what it judges.
+//! The bank: imports `schema` only, so that it cannot share a mistake with what it judges.
+//!
+//! Mishap model. It answers late, not at all, with any code, without a MAC or with a wrong one, with a part of the amount, or with a
+//! demand in the header; a payer may not have confirmed. It processes a message once, a repetition of what it has posted is answered 94.
+//! It remembers reversals of what it never saw and refuses that when it comes. It never answers a code that ends a reversal (12, 25)
+//! to a reversal that it did not do, never refuses a repetition of what it posted, and never posts another amount than it answers.
 use payterm_schema::{
     AccountId, HostAnswer, HostMessage, Kind,
     host::{KeysVerdict, Leg, MacVerdict, Plan},
@@ -31,6 +36,44 @@ pub enum Fate {
     Require(u8),
     /// Posted, and answered 09: the payer confirms after so many queries.
     Pending(u32),
+    /// The same answer comes twice.
+    Twice,
+    /// The answer is damaged: the codec drops it, the link sees a broken frame.
+    Damaged,
+    /// Answered after so many ms: later than others that were sent after it.
+    Slow(i64),
+    /// The link dies with the message in its hands; the bank has it.
+    LinkDied,
+    /// The link says nothing at all, not even by its deadline; the bank has it.
+    LinkSilent,
+}
+
+impl Fate {
+    /// For the counts of what was met.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Fate::Answer => "answer",
+            Fate::Refuse(_) => "refuse",
+            Fate::NotSent => "not sent",
+            Fate::Unbuildable => "unbuildable",
+            Fate::LoseRequest => "request lost",
+            Fate::LoseReply => "reply lost",
+            Fate::LateReply => "reply late",
+            Fate::LateRequest => "request late",
+            Fate::BadMac => "bad MAC",
+            Fate::NoMac => "no MAC",
+            Fate::RefuseNoMac(_) => "refusal without MAC",
+            Fate::SlowRefuse(..) => "slow refusal",
+            Fate::Partial => "partial",
+            Fate::Require(_) => "requirement",
+            Fate::Pending(_) => "pending",
+            Fate::Twice => "reply twice",
+            Fate::Damaged => "reply damaged",
+            Fate::Slow(_) => "reply slow",
+            Fate::LinkDied => "link died",
+            Fate::LinkSilent => "link silent",
+        }
+    }
 }
 
 type Book = (AccountId, u32, u32);
@@ -135,7 +178,12 @@ impl Bank {
             | Fate::LoseRequest
             | Fate::LoseReply
             | Fate::LateReply
-            | Fate::LateRequest => {}
+            | Fate::LateRequest
+            | Fate::Twice
+            | Fate::Damaged
+            | Fate::Slow(_)
+            | Fate::LinkDied
+            | Fate::LinkSilent => {}
         }
         answer
     }

@@ -35,6 +35,14 @@ pub enum Customer {
     Bypasses,
     /// Swipes, and the cashier takes a part of the amount.
     TakesPart,
+    /// The first swipe cannot be read.
+    Fumbles,
+    /// Swipes another card after the first: nobody asked for it.
+    SwipesTwice,
+    /// The PIN pad fails.
+    PadFails,
+    /// Types no PIN until the pad's time is over.
+    FallsAsleep,
 }
 
 /// What happens between the orders, whatever the machine does just then.
@@ -55,6 +63,54 @@ pub enum Noise {
     Operators(OperatorRequest),
     /// An event with a tag of another run, or of nobody.
     Stale(u64, HostEvent),
+    /// The system's clock is set forward by so many ms (back: nothing happens, the daemon's is monotonic).
+    Clock(i64),
+    /// The actor that owns the machine panics.
+    TerminalDies,
+    /// The one that holds the printer.
+    SpoolerDies,
+}
+
+impl Noise {
+    /// For the counts of what was met.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Noise::StartAgain { same: true } => "the request again",
+            Noise::StartAgain { same: false } => "the key with other content",
+            Noise::CancelKey => "cancel key",
+            Noise::Cancel(_) => "cancel",
+            Noise::Retry => "retry",
+            Noise::Devices(true) => "devices back",
+            Noise::Devices(false) => "devices gone",
+            Noise::PrinterReady => "printer ready",
+            Noise::Keys(_) => "keys",
+            Noise::Operators(_) => "operators",
+            Noise::Stale(..) => "stale answer",
+            Noise::Clock(_) => "clock set",
+            Noise::TerminalDies => "terminal dies",
+            Noise::SpoolerDies => "spooler dies",
+        }
+    }
+}
+
+/// What becomes of one commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskFate {
+    /// It fails, and nothing of it is kept.
+    Fails,
+    /// It fails, and it is kept.
+    FailsKept,
+    /// This one and all others for so many ms fail: the disk is full.
+    Full(i64),
+}
+impl DiskFate {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            DiskFate::Fails => "failed",
+            DiskFate::FailsKept => "failed and kept",
+            DiskFate::Full(_) => "full",
+        }
+    }
 }
 
 /// One thing that the app does.
@@ -86,6 +142,10 @@ pub struct Script {
     pub skews: Vec<i64>,
     /// What the operator types when a screen comes up: digits, `c`, `x`; and how often at most.
     pub operator: Option<(u32, Types)>,
+    /// What becomes of the nth commits (from 1).
+    pub disk: Vec<(u32, DiskFate)>,
+    /// From then on (ms after the start) nothing goes wrong any more: everything settles.
+    pub calm_after: Option<i64>,
     /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.
     pub settle: bool,
 }

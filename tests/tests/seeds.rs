@@ -136,7 +136,7 @@ fn wild(seed: u64) {
     let noise = noise.collect();
     let skews = (0..2).map(|_| [0, -3_600_000, 3_600_000, -40 * 365 * 86_400_000, 86_400_000][pick(5) as usize]).collect();
     let cuts = [pick(400) as usize + 1, pick(800) as usize + 1];
-    let script = Script { orders, fates, prints, sign_ins, noise, skews, operator: None, settle: true };
+    let script = Script { orders, fates, prints, sign_ins, noise, skews, settle: true, ..Script::default() };
     World::new(two_accounts(pick(4), pick(2) == 0), script, cuts).run();
 }
 

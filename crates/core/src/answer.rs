@@ -65,7 +65,6 @@ impl Machine {
         self.finish(outcome);
         if let Some(o) = self.state.obligation(txn, stan).cloned() {
             self.stuck(&o);
-            self.tell_obligation(txn, stan);
         }
     }
 

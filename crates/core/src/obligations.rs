@@ -82,7 +82,7 @@ impl Machine {
         self.record(Some(txn), Record::ObligationFailed { txn, stan, code, why, next_try, left, trace });
         let max = self.account(account).map_or(1, |a| a.config.obligation_tries);
         if left && o.tries >= max && o.state == ObligationState::Due {
-            self.stuck(&o);
+            return self.stuck(&o);
         }
         self.tell_obligation(txn, stan);
     }
@@ -93,7 +93,7 @@ impl Machine {
         }
     }
 
-    /// For a person: kept, shown and printed.
+    /// For a person: kept, shown, printed and told.
     pub(crate) fn stuck(&mut self, o: &Obligation) {
         let (txn, stan) = (o.txn, o.plan.stan);
         self.record(Some(txn), Record::ObligationStuck { txn, stan });
@@ -102,6 +102,7 @@ impl Machine {
             // The numbers of the message itself: another try of the same request has others.
             self.queue_paper(PaperKind::StuckSlip, &Outcome { stan: Some(stan), batch: Some(o.plan.batch), ..told }, 0);
         }
+        self.tell_obligation(txn, stan);
     }
 
     /// The account is configured, and still speaks as the merchant and terminal that sent the frame.

@@ -1,0 +1,352 @@
+//! The reference model: what an app, a shopkeeper and the acquirer may see. It imports `payterm_schema` only and knows nothing of how
+//! the terminal works. It is fed with what can be observed (requests, frames, the bank's answers, what was heard of them, outcomes
+//! told, papers) and says yes, or names the invariant of architecture §3 that is broken.
+use payterm_schema::{
+    AccountId, HostAnswer, HostEvent, HostMessage, Kind, Outcome, Request, RequestKey, Status,
+    host::{Leg, MacVerdict, Plan},
+    kind::{Recovery, Side},
+    outcome::{Authority, Forwarding},
+    paper::{PaperJob, PaperKind, PrintResult},
+    record::{Obligation, ObligationState},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    pub invariant: u8,
+    pub what: String,
+}
+impl std::fmt::Display for Breach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "invariant {} (model): {}", self.invariant, self.what)
+    }
+}
+pub type Verdict = Result<(), Breach>;
+
+fn holds(yes: bool, invariant: u8, what: impl FnOnce() -> String) -> Verdict {
+    if yes { Ok(()) } else { Err(Breach { invariant, what: what() }) }
+}
+
+/// A message of the acquirer's books: account, batch, STAN.
+pub type Place = (AccountId, u32, u32);
+
+fn place(account: &AccountId, plan: &Plan) -> Place {
+    (account.clone(), plan.batch.get(), plan.stan.get())
+}
+
+/// A request frame that left, or may have.
+#[derive(Clone, Debug)]
+struct Frame {
+    key: String,
+    kind: Kind,
+    amount: Option<u64>,
+    wallet: bool,
+    /// No valid answer to it was heard, nor to what undoes or repeats it; no person was told.
+    owed: bool,
+    /// Codes that were heard with a good MAC, and all that were heard.
+    good: BTreeSet<String>,
+    heard: BTreeSet<String>,
+    /// Its reversal was answered with a code that ends it.
+    undone: bool,
+    /// What the acquirer's books hold of it, minor units.
+    posted: Option<u64>,
+}
+
+impl Frame {
+    fn new(key: String, kind: Kind, amount: Option<u64>, wallet: bool) -> Self {
+        Self { key, kind, amount, wallet, owed: true, good: BTreeSet::new(), heard: BTreeSet::new(), undone: false, posted: None }
+    }
+}
+
+/// What an app knows of one key.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    voice: bool,
+    txn: Option<u64>,
+    kind: Option<Kind>,
+    last: Option<Outcome>,
+    /// A person has said what became of it.
+    resolved: bool,
+    /// Originals on paper, by kind of paper.
+    originals: BTreeMap<String, u32>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    keys: BTreeMap<String, Known>,
+    frames: BTreeMap<Place, Frame>,
+    /// STANs that were used: by requests, queries, and messages of the terminal itself.
+    stans: BTreeSet<Place>,
+    txns: BTreeMap<u64, String>,
+    jobs: BTreeMap<u64, u32>,
+}
+
+impl Model {
+    /// The app asks, or asks again.
+    pub fn asked(&mut self, key: &RequestKey, request: &Request) {
+        let known = self.keys.entry(key.to_string()).or_default();
+        known.voice = request.auth_code.is_some();
+        known.kind = Some(request.kind);
+    }
+
+    /// The app reads what became of its request, as after a restart. A number that it names was used, whether its frame left or not.
+    pub fn read(&mut self, o: &Outcome) {
+        self.txns.entry(o.txn).or_insert_with(|| o.key.to_string());
+        let (Some(account), Some(batch), Some(stan)) = (&o.account, o.batch, o.stan) else { return };
+        let at = (account.clone(), batch.get(), stan.get());
+        if self.stans.insert(at.clone()) {
+            self.frames.insert(at, Frame::new(o.key.to_string(), o.kind, o.sums.amount, o.wallet.is_some()));
+        }
+    }
+
+    /// The terminal hands a message to its link.
+    pub fn sent(&mut self, m: &HostMessage) -> Verdict {
+        let at = place(&m.account, &m.plan);
+        match m.leg {
+            Leg::Request => self.request_sent(m, at),
+            Leg::Query => {
+                let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+                holds(original.is_some_and(|o| self.frames.get(&o).is_some_and(|f| f.wallet)), 5, || format!("a query of no payment by code: {m:?}"))?;
+                holds(self.stans.insert(at), 6, || format!("STAN {} of a query was used in its batch", m.plan.stan))
+            }
+            Leg::Repeat | Leg::Reversal(_) => {
+                let what = if m.leg == Leg::Repeat { "a repetition" } else { "a reversal" };
+                let Some(f) = self.frames.get(&at) else {
+                    return Err(Breach { invariant: 6, what: format!("{what} of STAN {}, under which nothing left", m.plan.stan) });
+                };
+                let due = if m.leg == Leg::Repeat { Recovery::Repeat } else { Recovery::Reverse };
+                holds(f.kind.row().recovery == due, 4, || format!("{}: {what} is not what {:?} owes", f.key, f.kind))?;
+                let same = f.kind == m.plan.kind && f.amount == m.plan.amount.map(|a| a.minor());
+                holds(same, 6, || format!("{}: {what} of {:?} {:?} names {:?} {:?}", f.key, f.kind, f.amount, m.plan.kind, m.plan.amount))?;
+                let told = self.keys.get(&f.key).and_then(|k| k.last.as_ref());
+                let undoes_approved =
+                    m.leg != Leg::Repeat && told.is_some_and(|o| o.status == Status::Approved && o.stan == Some(m.plan.stan) && o.batch == Some(m.plan.batch));
+                holds(!undoes_approved, 5, || format!("{}: told that it was approved, and reversed", f.key))
+            }
+        }
+    }
+
+    fn request_sent(&mut self, m: &HostMessage, at: Place) -> Verdict {
+        holds(self.stans.insert(at.clone()), 6, || format!("STAN {} was used in batch {} of {}", m.plan.stan, m.plan.batch, m.account))?;
+        let Some(key) = m.log.clone() else { return Ok(()) };
+        let Some(known) = self.keys.get(&key) else {
+            return Err(Breach { invariant: 5, what: format!("{key}: nobody asked for it, and its frame leaves") });
+        };
+        holds(known.last.is_none(), 5, || format!("{key}: a new frame although {:?} was told", known.last.as_ref().map(|o| o.status)))?;
+        let row = m.plan.kind.row();
+        if row.authorisation {
+            let open = self.frames.iter().find(|(_, f)| f.key == key && f.owed && f.kind.row().recovery != Recovery::AskAgain);
+            holds(open.is_none(), 1, || format!("{key}: sent again although {open:?} is not answered"))?;
+            let owed = self.frames.iter().find(|((a, ..), f)| *a == m.account && f.owed && !f.wallet && f.kind.row().recovery != Recovery::AskAgain);
+            holds(owed.is_none(), 4, || format!("{key}: an authorisation leaves although {owed:?} is not answered"))?;
+        }
+        let amount = m.plan.amount.map(|a| a.minor());
+        self.frames.insert(at, Frame::new(key, m.plan.kind, amount, m.plan.wallet.is_some()));
+        Ok(())
+    }
+
+    /// The acquirer processes a message, and answers.
+    pub fn at_bank(&mut self, m: &HostMessage, answer: &HostAnswer) {
+        // A query speaks of the payment that it names.
+        let at = match m.leg {
+            Leg::Query => m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get()))),
+            Leg::Request | Leg::Repeat | Leg::Reversal(_) => Some(place(&m.account, &m.plan)),
+        };
+        let Some(f) = at.and_then(|at| self.frames.get_mut(&at)) else { return };
+        match (m.leg, answer.code.as_str()) {
+            (Leg::Request | Leg::Repeat, "00" | "10") if f.kind.row().slip => f.posted = answer.amount.or(f.amount),
+            // It may be executed still.
+            (Leg::Request, "09") if f.wallet => f.posted = f.amount,
+            (Leg::Reversal(_), "00" | "12" | "25") => f.posted = None,
+            (Leg::Query, "00" | "09" | "10" | "77" | "96" | "A0" | "91") => {}
+            (Leg::Query, _) => f.posted = None,
+            (Leg::Request | Leg::Repeat | Leg::Reversal(_), _) => {}
+        }
+    }
+
+    /// What the terminal hears of a message.
+    pub fn heard(&mut self, m: &HostMessage, event: &HostEvent) {
+        let at = match m.leg {
+            Leg::Query => m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get()))),
+            Leg::Request | Leg::Repeat | Leg::Reversal(_) => Some(place(&m.account, &m.plan)),
+        };
+        let Some(f) = at.and_then(|at| self.frames.get_mut(&at)) else { return };
+        match event {
+            // What never left owes nothing to what comes after it.
+            HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } => f.owed &= m.leg != Leg::Request,
+            HostEvent::NoReply { .. } => f.owed |= m.leg == Leg::Repeat,
+            HostEvent::Reply { answer, .. } | HostEvent::Late { answer, .. } => {
+                f.heard.insert(answer.code.clone());
+                // The terminal's own messages carry no MAC.
+                if f.kind.row().authorisation && !matches!(answer.mac, MacVerdict::Good | MacVerdict::NotUsed) {
+                    // A refusal that nobody signed may be taken for one.
+                    f.owed &= m.leg != Leg::Request || matches!(answer.code.as_str(), "00" | "10") || answer.mac == MacVerdict::Wrong;
+                    return;
+                }
+                let ends = matches!(answer.code.as_str(), "00" | "12" | "25");
+                match m.leg {
+                    Leg::Reversal(_) if ends => (f.owed, f.undone) = (false, true),
+                    Leg::Reversal(_) => {}
+                    Leg::Request | Leg::Repeat | Leg::Query => {
+                        // A late answer to a request does not end what it owes.
+                        let late = matches!(event, HostEvent::Late { .. }) && m.leg == Leg::Request;
+                        f.owed &= late;
+                        if !late {
+                            f.good.insert(answer.code.clone());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The app is told an outcome (or reads it).
+    pub fn told(&mut self, o: &Outcome) -> Verdict {
+        let key = o.key.to_string();
+        let owner = self.txns.entry(o.txn).or_insert_with(|| key.clone());
+        holds(*owner == key, 5, || format!("transaction {} was {owner}, and is {key}", o.txn))?;
+        let Some(known) = self.keys.get_mut(&key) else {
+            return Err(Breach { invariant: 12, what: format!("{key}: told, and nobody asked") });
+        };
+        holds(*known.txn.get_or_insert(o.txn) == o.txn, 5, || format!("{key}: another transaction, {}", o.txn))?;
+        holds(known.kind == Some(o.kind), 5, || format!("{key}: another kind, {:?}", o.kind))?;
+        if let Some(before) = &known.last {
+            let same = before.status == o.status && before.sums.amount == o.sums.amount;
+            let gains = same && (before.forwarding == o.forwarding || before.forwarding == Some(Forwarding::Pending));
+            let becomes = before.status == Status::Unknown && o.status.is_final();
+            holds(gains || becomes, 5, || format!("{key}: {:?} {:?} became {:?} {:?}", before.status, before.forwarding, o.status, o.forwarding))?;
+        }
+        known.last = Some(o.clone());
+        self.founded(o)
+    }
+
+    /// What is said has happened, as far as the terminal can have heard.
+    fn founded(&self, o: &Outcome) -> Verdict {
+        let key = o.key.to_string();
+        let Some(known) = self.keys.get(&key) else { return Ok(()) };
+        let row = o.kind.row();
+        let own = o.account.clone().zip(o.batch).zip(o.stan).and_then(|((a, b), s)| self.frames.get(&(a, b.get(), s.get())));
+        let good = |codes: &[&str]| own.is_some_and(|f| codes.iter().any(|c| f.good.contains(*c)));
+        match (o.status, o.authority) {
+            (Status::Approved, None) => return Err(Breach { invariant: 2, what: format!("{key}: approved by nobody") }),
+            (Status::Approved, Some(Authority::Host)) if row.recovery != Recovery::Repeat => {
+                holds(known.resolved || good(&["00", "10"]), 2, || format!("{key}: approved by a host that was not heard to say so"))?;
+            }
+            (Status::Approved, Some(Authority::Voice)) => holds(known.voice, 2, || format!("{key}: approved by a voice that nobody heard"))?,
+            (Status::Approved, Some(Authority::Host | Authority::Card | Authority::Merchant)) => {}
+            (Status::Declined | Status::Cancelled | Status::Failed | Status::Unknown | Status::Running, _) => {}
+        }
+        match &o.forwarding {
+            Some(Forwarding::Forwarded) => holds(known.resolved || good(&["00", "94", "10"]), 12, || format!("{key}: told that it was forwarded"))?,
+            Some(Forwarding::Refused(code)) => {
+                holds(known.resolved || good(&[code]), 12, || format!("{key}: told that it was refused with {code}"))?;
+            }
+            Some(Forwarding::Pending) | None => {}
+        }
+        let reason = o.reason.as_ref().map(|r| r.code.as_str()).unwrap_or_default();
+        if o.status == Status::Declined && reason == "reversed" {
+            let open = self.frames.values().find(|f| f.key == key && f.owed);
+            let undone = self.frames.values().any(|f| f.key == key && f.undone);
+            holds(undone && open.is_none(), 12, || format!("{key}: told that it was reversed, and {open:?}"))?;
+        }
+        if o.status == Status::Declined
+            && let Some(code) = reason.strip_prefix("host-")
+        {
+            let said = self.frames.values().any(|f| f.key == key && f.heard.contains(code));
+            holds(said, 12, || format!("{key}: no host said {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Notice of an obligation: what is Stuck is with a person and holds nobody up.
+    pub fn obligation(&mut self, o: &Obligation) {
+        if o.state == ObligationState::Stuck
+            && let Some(f) = self.frames.get_mut(&place(&o.account, &o.plan))
+        {
+            f.owed = false;
+        }
+    }
+
+    /// A person says what became of this transaction.
+    pub fn resolved(&mut self, txn: u64) {
+        let Some(key) = self.txns.get(&txn).cloned() else { return };
+        self.keys.entry(key.clone()).or_default().resolved = true;
+        self.frames.values_mut().filter(|f| f.key == key).for_each(|f| f.owed = false);
+    }
+
+    /// A paper goes to the printer.
+    pub fn paper(&mut self, job: &PaperJob, duplicate: bool, result: &PrintResult) -> Verdict {
+        let touched = !matches!(result, PrintResult::NotStarted(_));
+        let Some(o) = job.outcome() else { return Ok(()) };
+        let (key, copy) = (o.key.to_string(), matches!(job.kind, PaperKind::MerchantCopy | PaperKind::CustomerCopy));
+        if copy {
+            holds(o.status == Status::Approved, 12, || format!("{key}: a slip of what is {:?}", o.status))?;
+            self.founded(o)?;
+        }
+        if touched && !duplicate {
+            let n = self.jobs.entry(job.id).or_default();
+            *n += 1;
+            holds(*n == 1, 5, || format!("{key}: two originals of paper {}", job.id))?;
+            if copy {
+                let known = self.keys.entry(key.clone()).or_default();
+                let n = known.originals.entry(format!("{:?}", job.kind)).or_default();
+                *n += 1;
+                holds(*n == 1, 5, || format!("{key}: two originals of its {:?}", job.kind))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is left to happen: keys, money and totals must agree. `open`: transactions that a person must look at still.
+    /// `totals`: what the terminal counts, per account: debit and credit, minor units.
+    pub fn at_rest(&self, outcomes: &[Outcome], open: &BTreeSet<u64>, totals: &BTreeMap<AccountId, (u64, u64)>) -> Verdict {
+        let mut sums: BTreeMap<AccountId, (u64, u64)> = BTreeMap::new();
+        for o in outcomes {
+            let key = o.key.to_string();
+            let told = self.keys.get(&key).and_then(|k| k.last.as_ref());
+            let same = told.is_none_or(|t| t.status == o.status || t.status == Status::Unknown);
+            holds(same, 5, || format!("{key}: told {:?}, and {:?} is read", told.map(|t| t.status), o.status))?;
+            let standing: Vec<u64> = self.frames.values().filter(|f| f.key == key).filter_map(|f| f.posted).collect();
+            holds(standing.len() <= 1, 1, || format!("{key}: {} approvals stand at the acquirer", standing.len()))?;
+            let refused = matches!(o.forwarding, Some(Forwarding::Refused(_)));
+            if o.status == Status::Approved && !refused {
+                let sum = sums.entry(o.account.clone().unwrap_or_else(|| unreachable!("approved by no account"))).or_default();
+                let minor = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount }.unwrap_or(0);
+                match o.kind.row().side {
+                    Side::Debit => sum.0 += minor,
+                    Side::Credit => sum.1 += minor,
+                    Side::None => {}
+                }
+            }
+            if open.contains(&o.txn) {
+                continue;
+            }
+            holds(o.status.is_final(), 8, || format!("{key}: at rest, and {:?}", o.status))?;
+            if o.status == Status::Approved && !refused && o.kind.row().slip {
+                holds(standing.first() == o.sums.amount.as_ref(), 3, || format!("{key}: approved {:?}, at the acquirer {standing:?}", o.sums.amount))?;
+            } else {
+                holds(standing.is_empty(), 3, || format!("{key}: told {:?}, and {standing:?} stands at the acquirer", o.status))?;
+            }
+        }
+        for (account, sum) in totals {
+            let ours = sums.get(account).copied().unwrap_or_default();
+            holds(ours == *sum, 6, || format!("{account}: approvals sum up to {ours:?}, the terminal counts {sum:?}"))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// What it is compared with must not be built of the same parts.
+    #[test]
+    fn it_imports_the_schema_only() {
+        for text in [include_str!("model.rs"), include_str!("bank.rs")] {
+            let code = text.split("#[cfg(test)]").next().expect("code");
+            let foreign = code.split(|c: char| !(c.is_alphanumeric() || c == '_')).find(|w| w.starts_with("payterm_") && *w != "payterm_schema");
+            assert_eq!(foreign, None);
+            assert!(!code.contains("crate::"), "a part of the world");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Mishap model of the clock. While the power is off it may be set forward or back by any time. While it is on, the daemon's
+//! clock is monotonic (`daemon/src/clock.rs`): it takes a step forward over when the next request comes, and none back. It is never
+//! slower or faster than the world's, and no two events have a negative time between them in one run.
+use super::World;
+use payterm_schema::Time;
+
+impl World {
+    /// What the terminal's clock reads.
+    pub fn clock(&self) -> Time {
+        Time(self.now.0 + self.skew)
+    }
+
+    /// When the machine wants to be called, in the world's time.
+    pub(super) fn timer(&self) -> Option<Time> {
+        self.machine.poll_timeout().filter(|_| !self.disk.down).map(|t| Time(t.0.saturating_sub(self.skew)))
+    }
+
+    pub(super) fn time_is_up(&mut self) {
+        let step = self.machine.handle_timeout(self.clock());
+        self.took(step);
+    }
+
+    /// The system's clock was set while the power is on.
+    pub(super) fn set_clock(&mut self, ms: i64) {
+        self.skew += ms.max(0);
+    }
+}

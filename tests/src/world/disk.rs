@@ -1,0 +1,209 @@
+//! Mishap model of the disk. A commit is a group of steps; it is kept whole or not at all (the store's transaction), also when the
+//! power goes in the middle of it. A commit may fail and be gone, or fail and be kept (the error came after the write), or the disk is
+//! full for a time and every commit in it fails. After a failure the machine is discarded, nobody hears what it had to say, and
+//! the terminal is rebuilt from disk when the store is open again. What was committed stays; a torn or corrupt file is the store's
+//! own matter (`daemon/tests`).
+use super::{Event, World};
+use crate::{checks, script::DiskFate};
+use payterm_core::{Input, Machine, Query, Step};
+use payterm_daemon::commit::CommitQueue;
+use payterm_schema::{Kind, Outcome, Record, Time, record::Entry};
+use std::collections::BTreeMap;
+
+/// Until the store is tried again, ms.
+const REOPEN: i64 = 1_000;
+
+pub(super) struct Disk {
+    commits: u32,
+    fates: BTreeMap<u32, DiskFate>,
+    full_until: Time,
+    /// The store is being opened again: there is no machine.
+    pub down: bool,
+}
+
+impl Disk {
+    pub fn new(fates: &[(u32, DiskFate)]) -> Self {
+        Self { commits: 0, fates: fates.iter().cloned().collect(), full_until: Time(i64::MIN), down: false }
+    }
+    pub fn calm(&mut self) {
+        self.fates.clear();
+        self.full_until = Time(i64::MIN);
+    }
+    fn fate(&mut self, now: Time) -> Option<DiskFate> {
+        self.commits += 1;
+        let fate = self.fates.remove(&self.commits);
+        if let Some(DiskFate::Full(ms)) = fate {
+            self.full_until = Time(now.0 + ms);
+        }
+        if now < self.full_until { Some(DiskFate::Full(0)) } else { fate }
+    }
+}
+
+impl World {
+    /// A point at which the power may be cut. True = it was.
+    pub(super) fn point(&mut self) -> bool {
+        self.points += 1;
+        if self.cut_at.contains(&self.points) {
+            self.cut();
+            return true;
+        }
+        false
+    }
+
+    fn cut(&mut self) {
+        self.cuts += 1;
+        self.count("mishap power cut");
+        self.skew += self.skews.pop_front().unwrap_or(0);
+        // Nobody goes on typing when the screen has gone dark.
+        self.events.retain(|_, e| !matches!(e, Event::Key(_) | Event::Vault { .. }));
+        self.rebuild();
+    }
+
+    /// A new machine from what the disk holds; what travels goes on.
+    fn rebuild(&mut self) {
+        self.handed.clear();
+        self.armed = false;
+        self.pin_asked = false;
+        self.disk.down = false;
+        self.wrong_told = checks::wrong_passwords(&self.journal);
+        self.machine = Machine::replay(self.settings.clone(), self.snapshot.as_ref().map(|(_, s)| s.as_str()), self.tail()).expect("replay");
+        checks::full_replay(self);
+        self.fold = self.machine.state().clone();
+        self.queue = CommitQueue::new(self.journal.last().map_or(0, |e| e.seq));
+        if let Some((_, view)) = self.machine.running() {
+            self.model.read(view);
+        }
+        checks::outcomes(&self.journal).values().for_each(|o| self.model.read(o));
+        self.machine.obligations().iter().for_each(|o| self.model.obligation(o));
+        self.boot();
+    }
+
+    /// After a failure that was none of the power's: outcomes that became durable and may not have been told.
+    fn tell_again(&mut self) {
+        let recent = self.journal.iter().filter(|e| self.clock().since(e.at).0 < 60_000);
+        let last: BTreeMap<u64, Outcome> =
+            recent.filter_map(|e| if let Record::Outcome { outcome } = &e.record { Some((outcome.txn, (**outcome).clone())) } else { None }).collect();
+        for outcome in last.into_values() {
+            self.model.told(&outcome).unwrap_or_else(|breach| panic!("{breach}"));
+            self.told.push(outcome);
+        }
+    }
+
+    /// The actor that owns the machine panics: the store finishes what it was given, nothing more is released.
+    pub(super) fn terminal_dies(&mut self) {
+        if self.disk.down {
+            return;
+        }
+        self.count("mishap terminal died");
+        while let Some(step) = self.handed.pop_front() {
+            self.keep(step);
+        }
+        self.tell_again();
+        self.rebuild();
+    }
+
+    /// Records handed over and not committed yet.
+    pub fn pending(&self) -> impl Iterator<Item = &Entry> {
+        self.handed.iter().flat_map(|s| s.records.iter())
+    }
+
+    fn tail(&self) -> Vec<Entry> {
+        let from = self.snapshot.as_ref().map_or(0, |(seq, _)| *seq);
+        self.journal.iter().filter(|e| e.seq > from).cloned().collect()
+    }
+
+    /// The machine took a step: its records go to the disk, its effects wait for them.
+    pub(super) fn took(&mut self, step: Step) {
+        let mut step = step;
+        checks::step(self, &step);
+        let last = step.records.last().map(|e| e.seq);
+        let effects = std::mem::take(&mut step.effects);
+        let out = self.queue.push(last, effects);
+        if let Some(seq) = last {
+            self.handed.push_back(step);
+            self.later(1, Event::Committed { run: self.run, seq });
+        }
+        self.carry_out(out);
+    }
+
+    pub(super) fn committed(&mut self, seq: u64) {
+        if self.point() {
+            return;
+        }
+        if self.handed.front().is_some_and(|s| s.records.last().is_some_and(|e| e.seq <= seq))
+            && let Some(fate) = self.disk.fate(self.now)
+        {
+            return self.commit_fails(&fate, seq);
+        }
+        self.keep_up_to(seq);
+        if self.point() {
+            return;
+        }
+        let out = self.queue.durable(seq);
+        self.carry_out(out);
+    }
+
+    /// Group commit: all that waits.
+    fn keep_up_to(&mut self, seq: u64) {
+        while self.handed.front().is_some_and(|s| s.records.last().is_some_and(|e| e.seq <= seq)) {
+            let Some(step) = self.handed.pop_front() else { break };
+            self.keep(step);
+        }
+    }
+
+    fn keep(&mut self, step: Step) {
+        self.sealed.extend(step.seal.iter().map(|(t, _)| *t));
+        for t in &step.erase {
+            self.sealed.remove(t);
+        }
+        for e in &step.records {
+            self.count(format!("record {}", super::name(&e.record)));
+            self.durable.apply(e).expect("the journal");
+        }
+        self.journal.extend(step.records);
+        if step.snapshot.is_some() {
+            self.snapshot = step.snapshot;
+        }
+    }
+
+    fn commit_fails(&mut self, fate: &DiskFate, seq: u64) {
+        self.count(format!("disk {}", fate.name()));
+        if *fate == DiskFate::FailsKept {
+            self.keep_up_to(seq);
+        }
+        self.handed.clear();
+        self.run += 1;
+        self.disk.down = true;
+        self.armed = false;
+        self.pin_asked = false;
+        self.stores_failed();
+        self.later(REOPEN, Event::Reopened);
+    }
+
+    pub(super) fn reopened(&mut self) {
+        if self.disk.down {
+            self.tell_again();
+            self.rebuild();
+        }
+    }
+
+    /// What nobody hears while the store is down.
+    pub(super) fn missed(&mut self, input: &Input) {
+        if let Input::Pin { .. } = input {
+            self.pin_asked = false;
+        }
+        if let Input::Start { call, .. } = input {
+            self.call_answered(*call, Err(payterm_schema::Fault::Restarting { part: "store".into() }));
+        }
+    }
+}
+
+/// The store's look-up of an original.
+pub(super) fn matches(query: &Query, o: &Outcome) -> bool {
+    match query {
+        Query::Key(key) => o.key == *key,
+        Query::AuthCode { code, .. } => o.kind == Kind::PreAuth && o.auth_code.as_ref() == Some(code),
+        Query::Rrn { rrn } => o.rrn.as_deref() == Some(rrn),
+        Query::Stan { app, stan, .. } => o.key.app == *app && o.stan == Some(*stan),
+    }
+}

@@ -1,0 +1,206 @@
+//! The app, the cashier and whoever is called at the end of the day.
+//!
+//! Mishap model. The app sends a request again, with the same content or another, cancels at any moment, or leaves; keys are pressed at any
+//! moment; what is Stuck is tried again at any moment. An app that was told that the store failed asks again with the same key. A person
+//! who resolves says what the acquirer's books say.
+use super::{Event, World, key};
+use crate::{
+    checks,
+    script::{Customer, Noise, Order},
+};
+use payterm_core::{Input, VaultAnswer, VaultAsk};
+use payterm_schema::{
+    Fault, Kind, Money, OperatorId, Request, Screen, Status,
+    device::{Key, Way},
+    paper::PaperState,
+    record::{Duty, ObligationState},
+    request::{Original, RequestWire},
+    secret::{Password, Verifier},
+};
+use std::collections::BTreeSet;
+
+impl World {
+    /// What people do at the end of the day. True when there was something to do.
+    pub(super) fn settle(&mut self) -> bool {
+        let stuck: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| o.state == ObligationState::Stuck).map(|o| o.txn).collect();
+        let held: Vec<u64> = self.machine.papers().filter(|p| p.state == PaperState::Held).map(|p| p.id).collect();
+        if !self.script.settle || (stuck.is_empty() && held.is_empty()) {
+            return false;
+        }
+        self.settled += 1;
+        assert!(self.settled < 20, "invariant 8: what is Stuck does not end although all mishaps are over: {:?}", self.machine.obligations());
+        for txn in stuck {
+            match self.machine.obligations().iter().find(|o| o.txn == txn).cloned() {
+                // What the acquirer would say.
+                Some(o) if o.duty == Duty::AskPerson => {
+                    let at = (o.account.clone(), o.plan.batch.get(), o.plan.stan.get());
+                    let executed = self.bank.books.get(&at).is_some_and(|p| !p.reversed);
+                    self.model.resolved(txn);
+                    self.input(Input::Resolve { call: 0, txn, executed, reference: "case 1".into(), by: "test".into() });
+                }
+                Some(_) | None => self.input(Input::RetryObligation { call: 0, txn, by: "test".into() }),
+            }
+        }
+        for job in held {
+            self.input(Input::ReleasePaper { call: 0, job, print: true, by: "test".into() });
+        }
+        true
+    }
+
+    /// The mishaps are over.
+    pub(super) fn calm(&mut self) {
+        self.calm_since = self.now;
+        self.fates.clear();
+        self.sign_ins.clear();
+        self.prints.clear();
+        self.cut_at.clear();
+        self.skews.clear();
+        self.disk.calm();
+        self.events.retain(|_, e| !matches!(e, Event::Noise(_)));
+        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true, printer: true });
+    }
+
+    pub(super) fn noise(&mut self, noise: Noise) {
+        self.count(format!("noise {}", noise.name()));
+        let running = self.machine.state().running.clone();
+        match (noise, running) {
+            // The front door answers those that are known from the store; the machine hears the others.
+            (Noise::StartAgain { same }, Some(r)) if checks::outcome_of(&self.journal, &r.key).is_none() || !same => {
+                let mut request = r.request.clone();
+                if !same {
+                    request.note = Some("other".into());
+                }
+                self.input(Input::Start { call: 0, key: r.key, request: Box::new(request) });
+            }
+            (Noise::CancelKey, _) => self.input(Input::Key(Key::Cancel)),
+            (Noise::Cancel(by), Some(r)) => self.input(Input::Cancel { call: 0, key: r.key, by }),
+            (Noise::Retry, _) => {
+                let all: BTreeSet<u64> = self.machine.obligations().iter().map(|o| o.txn).collect();
+                all.into_iter().for_each(|txn| self.input(Input::RetryObligation { call: 0, txn, by: "test".into() }));
+            }
+            (Noise::Devices(there), _) => {
+                let ways = if there { vec![Way::Swipe, Way::Scan] } else { Vec::new() };
+                self.input(Input::Devices { ways, pin_pad: there, printer: true });
+            }
+            (Noise::Keys(keys), _) => self.keys(keys),
+            (Noise::Operators(request), _) => {
+                self.next_call += 1;
+                self.session_calls.insert(self.next_call);
+                self.input(Input::Operators { call: self.next_call, request });
+            }
+            (Noise::PrinterReady, _) => self.input(Input::PrinterReady),
+            (Noise::Stale(tag, event), _) => self.input(Input::Host { tag, event }),
+            (Noise::Clock(ms), _) => self.set_clock(ms),
+            (Noise::TerminalDies, _) => self.terminal_dies(),
+            (Noise::SpoolerDies, _) => self.spooler_dies(),
+            (Noise::StartAgain { .. } | Noise::Cancel(_), _) => {}
+        }
+    }
+
+    /// One key after the other, as fast as a practised hand.
+    fn keys(&mut self, keys: &str) {
+        for (i, k) in (1..).zip(keys.bytes()) {
+            let key = match k {
+                b'c' => Key::Confirm,
+                b'x' => Key::Cancel,
+                digit => Key::Digit(digit),
+            };
+            self.later(20 * i, Event::Key(key));
+        }
+    }
+
+    pub(super) fn next_order(&mut self) {
+        if self.disk.down || self.machine.running().is_some() {
+            return;
+        }
+        let Some(order) = self.script.orders.get(self.next_order).cloned() else { return };
+        let key = key(order.id);
+        // The daemon looks the key up before it submits: the same key meets the same transaction.
+        if let Some(known) = checks::outcome_of(&self.journal, &key) {
+            if known.status == Status::Running {
+                return self.later(10, Event::Next); // Its outcome is on its way to the disk.
+            }
+            self.next_order += 1;
+            return self.later(10, Event::Next);
+        }
+        assert!(self.answered.get(&key).is_none_or(Result::is_err), "invariant 5: {key}: answered, and lost");
+        let wire = RequestWire {
+            id: order.id.into(),
+            kind: order.kind.name().into(),
+            amount: order.amount.map(|a| Money::new(a, payterm_schema::Currency::CNY).expect("amount").value()),
+            currency: order.amount.map(|_| "CNY".into()),
+            account: (!order.kind.row().authorisation).then(|| self.settings.accounts[0].config.id.as_str().into()),
+            original_id: order.original.map(Into::into),
+            auth_code: (order.kind == Kind::VoiceSale).then(|| "V12345".into()),
+            ..RequestWire::default()
+        };
+        let request = Request::try_from(wire).expect("request");
+        assert!(matches!(request.original, None | Some(Original::Id(_))));
+        self.next_call += 1;
+        self.calls.insert(self.next_call, key.clone());
+        self.model.asked(&key, &request);
+        self.input(Input::Start { call: self.next_call, key, request: Box::new(request) });
+    }
+
+    pub(super) fn call_answered(&mut self, call: u64, result: Result<(), Fault>) {
+        if self.session_calls.remove(&call) {
+            self.sessions.push(result);
+        } else if self.patience > 0 && matches!(result, Err(Fault::NotLoggedOn | Fault::Busy { running: None })) {
+            // The app waits until somebody has logged on.
+            self.later(1_000, Event::Next);
+        } else if let Some(key) = self.calls.remove(&call) {
+            let again = matches!(result, Err(Fault::StoreFailed { .. } | Fault::Restarting { .. }));
+            let refused = result.is_err() && !again;
+            self.answered.insert(key, result);
+            if refused {
+                self.next_order += 1;
+                self.later(10, Event::Next);
+            }
+        }
+    }
+
+    /// Callers who wait hear that the store failed.
+    pub(super) fn stores_failed(&mut self) {
+        for call in self.calls.keys().copied().collect::<Vec<_>>() {
+            self.call_answered(call, Err(Fault::StoreFailed { id: String::new(), cause: "disk".into() }));
+        }
+    }
+
+    pub(super) fn order(&self) -> Option<&Order> {
+        self.script.orders.get(self.next_order)
+    }
+
+    pub(super) fn show(&mut self, screen: Screen) {
+        if matches!(screen, Screen::ConfirmPartial { .. }) {
+            let key = if self.order().is_some_and(|o| o.customer == Customer::TakesPart) { Key::Confirm } else { Key::Cancel };
+            self.later(400, Event::Customer(Input::Key(key)));
+        }
+        let typing = self.events.values().any(|e| matches!(e, Event::Key(_)));
+        if let Some((_, types)) = self.script.operator.filter(|_| self.patience > 0 && !typing)
+            && let Some(keys) = types(&screen)
+        {
+            self.patience -= 1;
+            self.keys(&keys);
+        }
+        self.shown.push(screen);
+    }
+}
+
+/// A vault of which nothing can be learnt: each answer is a plain function of the question.
+pub(super) fn vault(tag: u64, ask: VaultAsk) -> VaultAnswer {
+    let of = |operator: &OperatorId, password: &Password| {
+        let turned: String = password.reveal().chars().rev().collect();
+        Verifier::new(format!("{operator}:{turned}"))
+    };
+    match ask {
+        VaultAsk::Check { operator, password, verifier } => VaultAnswer::Checked(of(&operator, &password) == verifier),
+        VaultAsk::Verifier { operator, password } => VaultAnswer::Verifier(of(&operator, &password)),
+        VaultAsk::Challenge => VaultAnswer::Challenge(format!("{:08}", 10_000_000 + tag % 1_000_000)),
+        VaultAsk::CheckCode { challenge, code } => VaultAnswer::Checked(service_code(&challenge) == code.reveal()),
+    }
+}
+
+/// What customer service answers.
+pub fn service_code(challenge: &str) -> String {
+    challenge.chars().rev().collect()
+}

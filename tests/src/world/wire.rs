@@ -1,0 +1,87 @@
+//! Mishap model of the wire and its link. A message is not sent, lost before the bank, or reaches it late; an answer is lost, late, slow
+//! (others overtake it), comes twice, or is damaged and dropped by the codec. The link may die with a message in its hands, or say
+//! nothing. A link never says NotSent of what has left, and no answer is taken for another message's.
+use super::{Event, World};
+use crate::bank::Fate;
+use payterm_schema::{
+    HostEvent, HostMessage, PinBlock,
+    host::{CardSecrets, FrameTrace, HostAnswer, Leg, SecretsFrom},
+    kind::Kind,
+};
+
+impl World {
+    pub(super) fn wire(&mut self, m: HostMessage) {
+        if let SecretsFrom::Memory(CardSecrets { pin_block: Some(block), .. }) = &m.secrets {
+            assert_eq!(
+                block,
+                &PinBlock::new([self.generation(Some(&m.account)); 8]),
+                "a PIN block under keys that are no more: the issuer would count a wrong PIN"
+            );
+        }
+        if let SecretsFrom::Sealed(txn) = m.secrets {
+            assert!(self.sealed.contains(&txn), "the PAN of {txn} is not sealed on disk, its message cannot be built");
+        }
+        self.model.sent(&m).unwrap_or_else(|breach| panic!("{breach}"));
+        self.messages.insert(m.tag, m.clone());
+        let own_sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request && m.log.is_none();
+        let fate = if own_sign_in { self.sign_ins.pop_front() } else { self.fates.pop_front() }.unwrap_or(Fate::Answer);
+        let leg = match m.leg {
+            Leg::Request => "request",
+            Leg::Repeat => "repeat",
+            Leg::Query => "query",
+            Leg::Reversal(_) => "reversal",
+        };
+        self.count(format!("fate {leg}: {}", fate.name()));
+        let (tag, gone) = (m.tag, m.deadline.0 - self.clock().0);
+        let reply = |answer| HostEvent::Reply { answer: Box::new(answer), trace: FrameTrace::default() };
+        let silence = |why: &str| HostEvent::NoReply { why: why.into(), trace: FrameTrace::default() };
+        match fate {
+            Fate::Unbuildable => self.later(50, Event::Host { tag, event: HostEvent::Unbuildable { why: "no PAN".into() } }),
+            Fate::NotSent => self.later(50, Event::Host { tag, event: HostEvent::NotSent { why: "refused".into() } }),
+            Fate::LoseRequest => self.later(gone, Event::Host { tag, event: silence("time-out") }),
+            Fate::LoseReply => {
+                self.at_bank(&m, &fate);
+                self.later(gone, Event::Host { tag, event: silence("time-out") });
+            }
+            Fate::LateReply => {
+                let answer = Box::new(self.at_bank(&m, &fate));
+                self.later(gone, Event::Host { tag, event: silence("time-out") });
+                self.later(gone + 20, Event::Host { tag, event: HostEvent::Late { answer, trace: FrameTrace::default() } });
+            }
+            Fate::LateRequest => {
+                self.later(gone, Event::Host { tag, event: silence("time-out") });
+                self.later(gone + 120_000, Event::AtBank(Box::new(m)));
+            }
+            Fate::SlowRefuse(ms, _) | Fate::Slow(ms) => {
+                let answer = self.at_bank(&m, &fate);
+                // Past its deadline the link has said so.
+                let event = if ms < gone { reply(answer) } else { silence("time-out") };
+                self.later(ms.min(gone), Event::Host { tag, event });
+            }
+            Fate::Twice => {
+                let answer = self.at_bank(&m, &fate);
+                self.later(30, Event::Host { tag, event: reply(answer.clone()) });
+                self.later(35, Event::Host { tag, event: reply(answer) });
+            }
+            Fate::Damaged => {
+                self.at_bank(&m, &fate);
+                self.later(30, Event::Host { tag, event: silence("the frame is malformed") });
+            }
+            Fate::LinkDied => {
+                self.at_bank(&m, &fate);
+                self.later(10, Event::Host { tag, event: silence("host link: gone") });
+            }
+            Fate::LinkSilent => drop(self.at_bank(&m, &fate)),
+            Fate::Pending(_) | Fate::Answer | Fate::Refuse(_) | Fate::BadMac | Fate::NoMac | Fate::RefuseNoMac(_) | Fate::Partial | Fate::Require(_) => {
+                let answer = self.at_bank(&m, &fate);
+                self.later(30, Event::Host { tag, event: reply(answer) });
+            }
+        }
+    }
+
+    pub(super) fn at_bank(&mut self, m: &HostMessage, fate: &Fate) -> HostAnswer {
+        let answer = self.bank.process(m, fate);
+        self.model.at_bank(m, &answer);
+        answer
+    }
+}
