@@ -50,6 +50,7 @@ put_with_prefix lib/systemd/system "$data/paytermd.service" "$data/paytermd@.ser
 put_with_prefix share/dbus-1/system-services "$data/org.payterm.Terminal1.service"
 put 0644 share/dbus-1/system.d "$data/org.payterm.Terminal1.conf"
 put 0644 share/dbus-1/interfaces "$data"/*.xml
+put 0644 share/polkit-1/rules.d "$data/50-payterm.rules"
 install -d -m 0755 "$to/lib/sysusers.d"
 install -m 0644 "$data/payterm.sysusers.conf" "$to/lib/sysusers.d/payterm.conf"
 put 0644 share/man/man1 "$made"/man/*.1
@@ -61,8 +62,10 @@ put 0644 share/payterm "$here/packaging/payterm.toml"
 put 0644 share/payterm/schema "$here"/schema/json/*.json
 put 0644 share/doc/payterm "$here"/docs/*.md "$here/README.md" "$here/LICENSE-MIT" "$here/LICENSE-APACHE"
 
-# dbus-daemon reads policies in /usr/share and /etc only.
+# dbus-daemon and polkit read policies in /usr/share and /etc only.
 if [ "$prefix" != /usr ]; then
+    install -d -m 0755 "$destdir/etc/polkit-1/rules.d"
+    ln -sfn "$prefix/share/polkit-1/rules.d/50-payterm.rules" "$destdir/etc/polkit-1/rules.d/50-payterm.rules"
     install -d -m 0755 "$destdir/etc/dbus-1/system.d"
     ln -sfn "$prefix/share/dbus-1/system.d/org.payterm.Terminal1.conf" "$destdir/etc/dbus-1/system.d/org.payterm.Terminal1.conf"
 fi

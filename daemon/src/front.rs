@@ -447,6 +447,7 @@ impl Terminal for Front {
                 test: self.config.has_virtual_device() || t.lab,
                 accounts: self.config.accounts.iter().map(|a| a.id.clone()).collect(),
                 running: view.running,
+                inhibit_reasons: view.state.inhibits().into_iter().collect(),
                 screen: view.screen,
             })
         })

@@ -34,7 +34,7 @@ use payterm_vault::{SealingKey, SealingKeyError, Vault, VaultError};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, broadcast},
+    sync::{Notify, broadcast, watch},
 };
 
 /// Name of the sealing key among systemd's credentials.
@@ -248,6 +248,7 @@ impl Daemon {
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
             tracing::warn!("operators.required, and no keypad is configured: nobody can log on, nothing is sold");
         }
+        let (inhibits, inhibited) = watch::channel(Default::default());
         let house = Arc::new(House {
             settings: settings(&config, &profiles),
             store: store.clone(),
@@ -263,7 +264,9 @@ impl Daemon {
             mishaps,
             tms: tms.clone(),
             renew: renew.clone(),
+            inhibits,
         });
+        actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, inhibited));
         let mut first = Some(loaded);
         supervise::keep("terminal".into(), terminal.clone(), move |life| TerminalActor::new(life, house.clone(), first.take()).start(), || ());
 

@@ -22,15 +22,15 @@ use crate::{
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_schema::{
-    AccountId, DeviceKind, Fault, HostEvent, Notice, Record, RequestKey, Screen, application::Problem, device::Way, notice::Phase, time::Millis,
+    AccountId, DeviceKind, Fault, HostEvent, InhibitReason, Notice, Record, RequestKey, Screen, application::Problem, device::Way, notice::Phase, time::Millis,
 };
 use payterm_vault::Vault;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 /// Messages that may wait for the terminal. 256: callers, devices and hosts together.
 const MAILBOX: usize = 256;
@@ -56,6 +56,8 @@ pub struct House {
     pub tms: Option<Arc<Tms>>,
     /// Told when the daemon is to start over.
     pub renew: Arc<Notify>,
+    /// Why the machine must not go down, as far as that is durable.
+    pub inhibits: watch::Sender<BTreeSet<InhibitReason>>,
 }
 
 /// A question of a caller: the machine answers it when it is durable.
@@ -103,6 +105,7 @@ pub struct View {
 pub(crate) enum Out {
     Effect(Effect),
     View(Box<View>, oneshot::Sender<View>),
+    Inhibits(BTreeSet<InhibitReason>),
 }
 
 pub struct TerminalActor {
@@ -276,7 +279,9 @@ impl TerminalActor {
                 }
             }));
         }
-        let out = self.queue.push(last, step.effects.into_iter().map(Out::Effect).collect());
+        // Before the effects: the lock is asked for when the frame goes.
+        let inhibits = self.machine.as_ref().filter(|_| last.is_some()).map(|m| Out::Inhibits(m.state().inhibits()));
+        let out = self.queue.push(last, inhibits.into_iter().chain(step.effects.into_iter().map(Out::Effect)).collect());
         self.release(out, ctx);
         self.set_timer(ctx);
     }
@@ -330,6 +335,16 @@ impl TerminalActor {
         match out {
             Out::Effect(effect) => self.carry_out(effect, ctx),
             Out::View(view, to) => drop(to.send(*view)),
+            Out::Inhibits(now) => {
+                let changed = self.house.inhibits.send_if_modified(|was| {
+                    let other = *was != now;
+                    was.clone_from(&now);
+                    other
+                });
+                if changed {
+                    effects::tell(&self.house, Notice::Inhibited { reasons: now.into_iter().collect() });
+                }
+            }
         }
     }
     /// The machine is about to be put down: what it was allowed to do is done.

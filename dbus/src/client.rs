@@ -280,6 +280,7 @@ impl Terminal for Client {
                 accounts: p.accounts,
                 running: parse(&p.running),
                 screen: serde_json::from_value(p.screen).unwrap_or(Screen::Idle),
+                inhibit_reasons: p.inhibit_reasons,
             })
         })
     }
@@ -342,6 +343,7 @@ struct Info {
     accounts: Vec<payterm_schema::AccountId>,
     running: String,
     screen: serde_json::Value,
+    inhibit_reasons: Vec<payterm_schema::InhibitReason>,
 }
 
 struct Received(mpsc::Receiver<Notice>);

@@ -116,6 +116,8 @@ pub const INTERFACES: &[Interface] = &[
             constant("Accounts", "as"),
             property("Running", "o"),
             property("Screen", "a{sv}"),
+            property("Inhibited", "b"),
+            property("InhibitReasons", "as"),
         ],
         signals: &[signal("Notice", &[("notice", "a{sv}")], "Something happened that this caller may know of; key notice tells what.")],
     },

@@ -11,6 +11,7 @@ mod client;
 mod describe;
 mod error;
 mod link;
+pub mod login1;
 mod objects;
 mod path;
 mod peer;

@@ -107,7 +107,13 @@ pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&Req
 pub(crate) fn changing(caller: &Caller, info: &TerminalInfo) -> Result<Properties, Fault> {
     let seen = sees_screen(caller, &info.screen, info.running.as_ref());
     let screen = if seen { wire::encode(&info.screen)? } else { dict(BTreeMap::new()) };
-    Ok(BTreeMap::from([("Running", running_path(caller, info.running.as_ref())), ("Screen", screen), ("Language", Variant::from(info.language.clone()))]))
+    Ok(BTreeMap::from([
+        ("Running", running_path(caller, info.running.as_ref())),
+        ("Screen", screen),
+        ("Language", Variant::from(info.language.clone())),
+        ("Inhibited", Variant::Bool(!info.inhibit_reasons.is_empty())),
+        ("InhibitReasons", texts(info.inhibit_reasons.iter().map(|r| r.name().to_owned()))),
+    ]))
 }
 
 fn manager_properties(caller: &Caller, info: &TerminalInfo) -> Result<Properties, Fault> {

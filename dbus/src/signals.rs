@@ -113,7 +113,7 @@ impl Face {
                 all.retain(|k, _| matches!(*k, "State" | "Health" | "Restarts"));
                 out.push(changed(device_path(&device.name), DEVICE, dict(all)));
             }
-            Notice::Language { .. } => out.extend(self.root_changed(caller).await),
+            Notice::Language { .. } | Notice::Inhibited { .. } => out.extend(self.root_changed(caller).await),
             Notice::Operators { .. } => {
                 if let Ok(operators) = self.terminal.operators(caller).await {
                     let mut all = operators_properties(&operators);
@@ -136,7 +136,8 @@ impl Face {
             },
             Notice::Paper { job } => caller.manager || job.owner().is_some_and(|app| sees(caller, app)),
             Notice::Obligation { .. } | Notice::Application { .. } => caller.manager,
-            Notice::Device { .. } | Notice::Operators { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } | Notice::Language { .. } => true,
+            Notice::Device { .. } | Notice::Operators { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } => true,
+            Notice::Language { .. } | Notice::Inhibited { .. } => true,
         }
     }
 

@@ -33,6 +33,7 @@ pub struct Config {
     pub paper: PaperConfig,
     pub self_test: SelfTestConfig,
     pub bus: BusConfig,
+    pub inhibit: InhibitConfig,
     pub store: StoreConfig,
     pub vault: VaultConfig,
     pub log: LogConfig,
@@ -388,6 +389,29 @@ pub struct CallerConfig {
     /// Greatest amount per request, minor units.
     #[serde(default)]
     pub limit: Option<u64>,
+}
+
+/// What keeps the machine from going down under a payment (docs/updates.md).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct InhibitConfig {
+    /// The lock that is taken from systemd-logind while a payment runs or something is owed. Default `block`: a shutdown may wait, a customer may not.
+    pub logind: LogindLock,
+}
+impl Default for InhibitConfig {
+    fn default() -> Self {
+        Self { logind: LogindLock::Block }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogindLock {
+    /// Shutdown and sleep are refused; an administrator may force them.
+    Block,
+    /// They are held up for as long as logind allows (`InhibitDelayMaxSec`, 5 s).
+    Delay,
+    /// None is taken.
+    Off,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

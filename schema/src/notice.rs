@@ -177,4 +177,8 @@ pub enum Notice {
     Language {
         language: crate::config::Language,
     },
+    /// Other reasons hold why the terminal must not be updated or restarted now, or none does.
+    Inhibited {
+        reasons: Vec<crate::InhibitReason>,
+    },
 }

@@ -5,6 +5,7 @@ use crate::{
     config::Language,
     device::Device,
     fault::Fault,
+    inhibit::InhibitReason,
     money::Currency,
     notice::{Notice, Phase, Screen},
     operator::{OperatorRequest, Operators},
@@ -125,6 +126,8 @@ pub struct TerminalInfo {
     pub accounts: Vec<AccountId>,
     pub running: Option<RequestKey>,
     pub screen: Screen,
+    /// Why it must not be updated or restarted now; empty: it may be.
+    pub inhibit_reasons: Vec<InhibitReason>,
 }
 
 /// The front door. Every method may be called from any thread; none blocks; futures may be dropped at any point without

@@ -176,7 +176,7 @@ fn the_config_reference_is_the_schema() {
          `paytermd --print-schema` or `schema/json/config.schema.json`. A commented example is `packaging/payterm.toml`.\n"
     );
     // In the order in which a person fills them in; a table that is not named here is at the end.
-    let order = ["terminal", "account", "route", "device", "flow", "operators", "paper", "self_test", "bus", "store", "vault", "log", "tms"];
+    let order = ["terminal", "account", "route", "device", "flow", "operators", "paper", "self_test", "bus", "inhibit", "store", "vault", "log", "tms"];
     let mut tables: Vec<_> = schema["properties"].as_object().unwrap().iter().collect();
     tables.sort_by_key(|(k, _)| order.iter().position(|o| o == k).unwrap_or(order.len()));
     for (key, p) in tables {
@@ -422,6 +422,7 @@ fn the_glossary_has_every_word_of_the_closed_enums() {
         missing::<PaperKind>(&page),
         missing::<PaperState>(&page),
         missing::<payterm_schema::selftest::Verdict>(&page),
+        missing::<payterm_schema::InhibitReason>(&page),
         missing::<Stage>(&page),
     ];
     assert_eq!(all.concat(), Vec::<String>::new());
@@ -536,6 +537,7 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
         "lib/sysusers.d/payterm.conf",
         "share/dbus-1/system.d/org.payterm.Terminal1.conf",
         "share/dbus-1/system-services/org.payterm.Terminal1.service",
+        "share/polkit-1/rules.d/50-payterm.rules",
         "share/man/man1/paytermctl.1",
         "share/man/man1/paytermctl-sale.1",
         "share/man/man8/paytermd.8",
@@ -559,6 +561,8 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
     // dbus-daemon reads /usr/share and /etc only: another prefix gets a link there.
     let link = fs::read_link(dest.join("etc/dbus-1/system.d/org.payterm.Terminal1.conf")).unwrap();
     assert_eq!(link, Path::new("/opt/payterm/share/dbus-1/system.d/org.payterm.Terminal1.conf"));
+    let link = fs::read_link(dest.join("etc/polkit-1/rules.d/50-payterm.rules")).unwrap();
+    assert_eq!(link, Path::new("/opt/payterm/share/polkit-1/rules.d/50-payterm.rules"));
     assert!(!dest.join("etc/payterm").exists(), "a shop's configuration is its own");
     let usr = dir.path().join("usr-dest");
     assert!(install(&bin, &usr, "/usr").status.success() && usr.join("usr/bin/paytermd").exists() && !usr.join("etc").exists());

@@ -3,7 +3,7 @@ use crate::wires::{AuthorisationOf, OriginalArg, Paid, RefundOf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use payterm_dbus::Address;
-use payterm_schema::{AccountId, Kind, OperatorId, Status, account::Stan, config::Language};
+use payterm_schema::{AccountId, InhibitReason, Kind, OperatorId, Status, account::Stan, config::Language};
 use std::path::PathBuf;
 
 /// What scripts rely on; `exit_of` and `Failure::tell` in `main.rs` keep it.
@@ -17,7 +17,8 @@ pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about o
   13  unknown: do not take the money again; wait or recall later
   14  accepted and still running (--no-wait, recall, the second Ctrl-C)
   20  self-test: something needs attention
-  21  self-test: something does not work";
+  21  self-test: something does not work
+  30  inhibited: do not update or restart now";
 
 pub const ENVIRONMENT: &str = "  PAYTERM_BUS               as --bus
   DBUS_SYSTEM_BUS_ADDRESS   where the system bus is
@@ -270,6 +271,15 @@ pub enum Command {
     },
     /// Facts about the terminal.
     Info,
+    /// Tells whether the terminal may be updated or restarted now: exit status 0, else 30 and why not.
+    Inhibited {
+        /// Wait until it may be, at most so many seconds; without a number as long as it takes.
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "4294967295")]
+        wait: Option<u32>,
+        /// A reason that does not count: payment, unknown, obligation, queue, stuck. May be given several times.
+        #[arg(long, value_name = "REASON", value_parser = inhibit_reason)]
+        except: Vec<InhibitReason>,
+    },
     /// Tests devices, store, clock, keys and lines 自检.
     SelfTest {
         /// On paper too.
@@ -393,6 +403,9 @@ fn status(text: &str) -> Result<Status, String> {
 }
 fn operator(text: &str) -> Result<OperatorId, String> {
     OperatorId::new(text).map_err(|e| e.to_string())
+}
+fn inhibit_reason(text: &str) -> Result<InhibitReason, String> {
+    InhibitReason::named(text).ok_or_else(|| format!("one of {}", InhibitReason::ALL.map(InhibitReason::name).join(", ")))
 }
 fn account(text: &str) -> Result<AccountId, String> {
     AccountId::new(text)

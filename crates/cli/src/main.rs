@@ -227,6 +227,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             let info = Bus::connect(global).await?.client.info().await?;
             ui.result(&info, || show::info(ui, &info));
         }
+        Command::Inhibited { wait, except } => return setup::inhibited(global, ui, wait, &except).await,
         Command::SelfTest { print } => return setup::self_test(global, ui, print).await,
         Command::Language { language } => setup::language(global, ui, language.into()).await?,
         Command::Support { action: SupportAction::Bundle { out } } => setup::bundle(global, ui, out).await?,

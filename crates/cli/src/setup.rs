@@ -1,12 +1,14 @@
 //! Care of the terminal: self-test, language, the bundle for customer service.
-use crate::{Failure, args::Global, bus::Bus, ui::Ui};
+use crate::{Failure, args::Global, bus::Bus, show, ui::Ui};
+use futures_util::StreamExt;
 use payterm_schema::{
-    Fault, Outcome, SelfTest, Terminal,
+    Fault, InhibitReason, Notice, Outcome, SelfTest, Terminal,
     config::Language,
     selftest::Verdict,
     terminal::{Filter, Transaction},
 };
-use std::{fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
+use std::{fs::OpenOptions, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Runs it and answers the exit status: 0 passed, 20 degraded, 21 failed.
 pub async fn self_test(global: &Global, ui: &Ui, print: bool) -> Result<u8, Failure> {
@@ -25,6 +27,51 @@ pub fn page(ui: &Ui, report: &SelfTest) -> String {
     let rows = report.items.iter().map(|i| [ui.texts.part_name(i), ui.texts.word(i.verdict), i.reason.clone(), i.remedy.clone()]);
     let head = ui.say("self-test-title", &[("verdict", &ui.texts.word(report.verdict))]);
     format!("{head}  {}\n{}", ui.time(report.at), ui.table(["cli-part", "cli-verdict", "cli-reason", "cli-remedy"], rows))
+}
+
+/// A notice may have been lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// A terminal that is not there is looked for this often while it is waited for.
+const KNOCK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Answers the exit status: 0 it may be updated and restarted now, 30 it may not.
+pub async fn inhibited(global: &Global, ui: &Ui, wait: Option<u32>, except: &[InhibitReason]) -> Result<u8, Failure> {
+    let until = Instant::now() + Duration::from_secs(u64::from(wait.unwrap_or(0)));
+    let reasons = loop {
+        match free(global, until, except).await {
+            Ok(reasons) => break reasons,
+            Err(Fault::Unreachable { .. } | Fault::Restarting { .. } | Fault::ShuttingDown) if Instant::now() + KNOCK_AGAIN < until => sleep(KNOCK_AGAIN).await,
+            Err(fault) => return Err(fault.into()),
+        }
+    };
+    ui.result(&serde_json::json!({"inhibited": !reasons.is_empty(), "reasons": reasons}), || show::inhibits(ui, &reasons));
+    Ok(if reasons.is_empty() { 0 } else { 30 })
+}
+
+/// The reasons that are left at `until`, or none before.
+async fn free(global: &Global, until: Instant, except: &[InhibitReason]) -> Result<Vec<InhibitReason>, Fault> {
+    let client = Bus::connect(global).await?.client;
+    // First the ear, then the look.
+    let mut notices = client.notices();
+    loop {
+        let mut reasons = client.info().await?.inhibit_reasons;
+        reasons.retain(|r| !except.contains(r));
+        let left = until.saturating_duration_since(Instant::now());
+        if reasons.is_empty() || left.is_zero() {
+            return Ok(reasons);
+        }
+        let changed = async {
+            while let Some(notice) = notices.next().await {
+                if matches!(notice, Notice::Inhibited { .. }) {
+                    return true;
+                }
+            }
+            false
+        };
+        if !timeout(left.min(LOOK_AGAIN), changed).await.unwrap_or(true) {
+            return Err(Fault::Unreachable { cause: "the connection was lost".into() });
+        }
+    }
 }
 
 pub async fn language(global: &Global, ui: &Ui, language: Language) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use crate::{
     ui::{Ui, block, pairs},
 };
 use payterm_schema::{
-    Device, Fault, Notice, Outcome, Time,
+    Device, Fault, InhibitReason, Notice, Outcome, Time,
     outcome::Reason,
     paper::PaperJob,
     record::{Duty, Obligation},
@@ -170,9 +170,19 @@ pub fn info(ui: &Ui, i: &TerminalInfo) -> String {
         ("cli-service-phone", i.service_phone.clone()),
         ("cli-running", i.running.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("cli-screen", ui.texts.screen(&i.screen, &ui.screen_context(i.test, &i.shop)).join(" | ")),
+        ("cli-updates", inhibits(ui, &i.inhibit_reasons)),
         ("cli-version", format!("{} (API {})", i.version, i.api)),
     ];
     pairs(rows.into_iter().map(|(id, v)| (ui.text(id), v)))
+}
+
+/// Whether it may be updated and restarted, and why not.
+pub fn inhibits(ui: &Ui, reasons: &[InhibitReason]) -> String {
+    if reasons.is_empty() {
+        return ui.text("cli-may-update");
+    }
+    let words = reasons.iter().map(|r| ui.texts.word(*r)).collect::<Vec<_>>().join(", ");
+    ui.say("cli-inhibited", &[("reasons", &words)])
 }
 
 /// One line.
@@ -201,6 +211,7 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
             ui.say("self-test-title", &[("verdict", &ui.texts.word(report.verdict))]) + &bad.collect::<String>()
         }
         Notice::Language { language } => ui.say("cli-notice-language", &[("language", &language.tag())]),
+        Notice::Inhibited { reasons } => inhibits(ui, reasons),
         Notice::Operators { on_duty, locked } => {
             let none = ui.text("cli-none");
             let duty = format!("{} {}", ui.text("cli-on-duty"), on_duty.as_ref().map_or(none, ToString::to_string));

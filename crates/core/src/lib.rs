@@ -10,6 +10,7 @@ mod answer;
 mod application;
 pub mod fees;
 mod flow;
+mod inhibit;
 pub mod instrument;
 mod io;
 mod links;

@@ -1,7 +1,7 @@
 //! The closed enums of the schema as words.
 use crate::Texts;
 use payterm_schema::{
-    DeviceKind, DeviceState, Kind, Phase, Status,
+    DeviceKind, DeviceState, InhibitReason, Kind, Phase, Status,
     application::{Problem, Product, Stage},
     device::Way,
     host::{EntryMode, Wallet},
@@ -90,6 +90,10 @@ words! {
         MagneticReader => "part-magnetic_reader", ChipReader => "part-chip_reader", ContactlessReader => "part-contactless_reader",
         Scanner => "part-scanner", Keypad => "part-keypad", Display => "part-display", Printer => "part-printer", PinPad => "part-pin_pad",
         Store => "part-store", Clock => "part-clock", Keys => "part-keys", HostLink => "part-host_link",
+    }
+    InhibitReason {
+        Payment => "inhibit-payment", Unknown => "inhibit-unknown", Obligation => "inhibit-obligation", Queue => "inhibit-queue",
+        Stuck => "inhibit-stuck",
     }
     PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held", GivenUp => "paper-state-given_up" }
 }

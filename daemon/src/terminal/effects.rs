@@ -146,6 +146,7 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
         Notice::Operators { on_duty, locked } => tracing::info!(on_duty = on_duty.as_ref().map(|o| o.as_str()), locked, "operators"),
         Notice::Requirement { account, digit } => tracing::warn!(%account, digit, "the host asks for something that a person must do"),
         Notice::Language { language } => tracing::info!(language = language.tag(), "language"),
+        Notice::Inhibited { reasons } => tracing::debug!(?reasons, "updates and restarts"),
         Notice::Application { application: a } => tracing::info!(application = a.id, revision = a.revision, stage = a.stage.name(), "application"),
         Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
     }
@@ -173,7 +174,8 @@ fn fill(texts: Texts, notice: &mut Notice) {
         | Notice::Operators { .. }
         | Notice::Application { .. }
         | Notice::Requirement { .. }
-        | Notice::Language { .. } => {}
+        | Notice::Language { .. }
+        | Notice::Inhibited { .. } => {}
     }
 }
 

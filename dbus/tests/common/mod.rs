@@ -382,6 +382,7 @@ impl Terminal for Fake {
             accounts: vec![AccountId::new("unionpay").unwrap()],
             running,
             screen,
+            inhibit_reasons: vec![payterm_schema::InhibitReason::Queue],
         }))
     }
     fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {

@@ -364,6 +364,7 @@ impl Terminal for Fake {
             accounts: vec![AccountId::new("unionpay").unwrap()],
             running: None,
             screen: Screen::Idle,
+            inhibit_reasons: vec![payterm_schema::InhibitReason::Queue],
         }))
     }
     fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {

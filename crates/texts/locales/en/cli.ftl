@@ -135,3 +135,6 @@ cli-remedy = What to do
 cli-bundle-written = Written: { $path } ({ $bytes } bytes)
 cli-explain-allowed-repeat = the frame may leave ({ $numbers }): it is told again until it is answered
 cli-explain-allowed-ask = the frame may leave ({ $numbers }): never sent again, never reversed; without an answer a person asks the acquirer
+cli-inhibited = Do not update or restart now: { $reasons }
+cli-may-update = May be updated and restarted now
+cli-updates = Update

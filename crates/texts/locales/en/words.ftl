@@ -148,3 +148,8 @@ paper-state-given_up = given up
 
 label-reference = Support ref.
 label-service = Support
+inhibit-payment = a payment runs
+inhibit-unknown = an outcome is being found out
+inhibit-obligation = a payment is being reversed
+inhibit-queue = the acquirer is still to be told of payments
+inhibit-stuck = something is stuck: ask the acquirer

@@ -135,3 +135,6 @@ cli-remedy = 处理
 cli-bundle-written = 已写入 { $path }({ $bytes } 字节)
 cli-explain-allowed-repeat = 报文可发出({ $numbers }):未获应答则重复上送
 cli-explain-allowed-ask = 报文可发出({ $numbers }):不重发、不冲正;无应答时由人工询问收单行
+cli-inhibited = 现在不能升级或重启:{ $reasons }
+cli-may-update = 现在可以升级和重启
+cli-updates = 升级

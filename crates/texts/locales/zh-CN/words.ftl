@@ -148,3 +148,8 @@ paper-state-given_up = 已放弃
 
 label-reference = 客服编号
 label-service = 客服电话
+inhibit-payment = 交易进行中
+inhibit-unknown = 交易结果查询中
+inhibit-obligation = 冲正进行中
+inhibit-queue = 有交易待上送
+inhibit-stuck = 有交易卡住,请联系收单机构

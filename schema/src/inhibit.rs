@@ -1,0 +1,42 @@
+//! Why the terminal must not be updated or restarted now.
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One reason; several may hold at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InhibitReason {
+    /// A request is under way.
+    Payment,
+    /// An outcome is unknown, and the terminal is finding it out.
+    Unknown,
+    /// A frame that left is being reversed.
+    Obligation,
+    /// The acquirer has not been told of everything yet.
+    Queue,
+    /// Something is stuck: a person must ask the acquirer.
+    Stuck,
+}
+impl InhibitReason {
+    pub const ALL: [InhibitReason; 5] = [InhibitReason::Payment, InhibitReason::Unknown, InhibitReason::Obligation, InhibitReason::Queue, InhibitReason::Stuck];
+    /// On bus and command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            InhibitReason::Payment => "payment",
+            InhibitReason::Unknown => "unknown",
+            InhibitReason::Obligation => "obligation",
+            InhibitReason::Queue => "queue",
+            InhibitReason::Stuck => "stuck",
+        }
+    }
+    pub fn named(name: &str) -> Option<InhibitReason> {
+        Self::ALL.into_iter().find(|r| r.name() == name)
+    }
+    /// It may last for days: it is shown, and does not keep the machine from shutting down.
+    pub const fn waits_for_a_person(self) -> bool {
+        match self {
+            InhibitReason::Stuck => true,
+            InhibitReason::Payment | InhibitReason::Unknown | InhibitReason::Obligation | InhibitReason::Queue => false,
+        }
+    }
+}
