@@ -3,8 +3,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
 VENV := .venv
+BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
-.PHONY: demo run test prove bench bench-peers install setup clean
+.PHONY: demo run test test-integrations prove bench bench-peers install setup setup-integrations clean
 
 ## A session that a person can follow; exits 0 only if all of it really happened.
 demo: setup
@@ -25,6 +26,12 @@ test: setup $(VENV)/done
 	$(CARGO) build --workspace --bins --examples
 	PAYTERM_PYTHON=$(CURDIR)/$(VENV)/bin/python $(CARGO) test --workspace
 	$(VENV)/bin/python -W ignore tests/frames/check.py
+	$(MAKE) test-integrations
+
+## The pytest fixture and the JUnit extension, with programs that are built.
+test-integrations: setup-integrations $(VENV)/done
+	PAYTERM_BIN=$(BUILT) PYTHONPATH=integrations/pytest-payterm/src $(VENV)/bin/python -m pytest -q -p pytest_payterm.plugin -p no:cacheprovider integrations/pytest-payterm
+	PAYTERM_BIN=$(BUILT) integrations/junit-payterm/test.sh
 
 ## The big numbers of the issues; writes target/proof.json.
 prove: setup $(VENV)/done
@@ -46,6 +53,9 @@ install:
 
 setup:
 	@packaging/setup.sh
+
+setup-integrations:
+	@packaging/setup.sh integrations
 
 $(VENV)/done: tests/requirements.txt
 	python3 -m venv $(VENV)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# System packages that build, demo and tests need; does nothing when all are there.
+# System packages that build, demo and tests need; does nothing when all are there. `setup.sh integrations`: those of the
+# extensions for integrators too.
 set -eu
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
@@ -11,6 +12,10 @@ need socat socat
 need cc gcc
 command -v cargo-clippy >/dev/null 2>&1 || missing="$missing rust-web-clippy"
 command -v rustfmt >/dev/null 2>&1 || missing="$missing rustfmt-web"
+if [ "${1-}" = integrations ]; then
+    need mvn maven
+    need javac openjdk-17-jdk-headless
+fi
 [ -z "$missing" ] && exit 0
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive

@@ -377,7 +377,7 @@ fn pages() -> Vec<(String, String)> {
 /// A folder or file that a page names, as `` `crates/core/src/flow.rs` `` or as a link, is there.
 #[test]
 fn what_pages_point_to_is_there() {
-    let folders = ["crates/", "schema/", "daemon/", "dbus/", "docs/", "tests/", "packaging/"];
+    let folders = ["crates/", "schema/", "daemon/", "dbus/", "docs/", "tests/", "packaging/", "integrations/"];
     let mut seen = 0;
     for (page, text) in pages() {
         let quoted = text.split('`').skip(1).step_by(2).filter(|t| folders.iter().any(|f| t.starts_with(f)) && !t.contains([' ', '*', '<', '\n']));
@@ -442,6 +442,24 @@ fn the_integrators_guide_names_every_method_fault_status_and_exit_code() {
     assert!(names.len() > 40, "{names:?}");
     let missing: Vec<_> = names.iter().filter(|n| !page.contains(&format!("`{n}`"))).collect();
     assert!(missing.is_empty(), "docs/integrator.md does not name {missing:?}");
+}
+
+/// The guide to testing and both extensions know the mishaps of the simulator, and no other.
+#[test]
+fn the_mishaps_of_the_extensions_are_those_of_the_simulator() {
+    let unknown = serde_json::from_str::<payterm_simulator::mishap::Mishap>(r#"{"type":"?"}"#).unwrap_err().to_string();
+    let known: BTreeSet<String> = unknown.split('`').skip(3).step_by(2).map(|n| n.replace('-', "_")).collect();
+    assert!(known.len() >= 13 && known.contains("drop_reply"), "{unknown}");
+    // The first word in quotes of each line of a part of a file.
+    let named = |text: &str, from: &str, to: &str, open: &str, close: char| -> BTreeSet<String> {
+        let part = text.split_once(from).unwrap().1.split_once(to).unwrap().0;
+        part.lines().filter_map(|l| l.trim().strip_prefix(open)?.split(close).next()).map(str::to_owned).collect()
+    };
+    let python = read("integrations/pytest-payterm/src/pytest_payterm/acquirer.py");
+    let java = read("integrations/junit-payterm/src/main/java/org/payterm/junit/Mishap.java");
+    assert_eq!(named(&read("docs/testing.md"), "## Mishaps", "\n## ", "| `", '`'), known);
+    assert_eq!(named(&python, "MISHAPS = {", "}", "\"", '"'), known);
+    assert_eq!(named(&java, "static {", "    }\n", "NAMES.put(\"", '"'), known);
 }
 
 /// Each ```json block of a page is a request or an outcome that the terminal would take or give.

@@ -1,0 +1,135 @@
+package org.payterm.junit;
+
+import com.eclipsesource.json.JsonObject;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The customer's hands at the virtual devices. What the customer does is kept until the terminal asks for it, so it can stand
+ * before the app's call.
+ */
+public final class Customer {
+    private static final Duration WAIT = Duration.ofSeconds(10);
+
+    private final Payterm payterm;
+    private final Path hands;
+    private final Map<String, JsonObject> cards;
+
+    Customer(Payterm payterm, Path hands, Map<String, JsonObject> cards) {
+        this.payterm = payterm;
+        this.hands = hands;
+        this.cards = cards;
+    }
+
+    /** The devices did not take it; the text says what and why. */
+    public static final class Refused extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
+        Refused(String text) {
+            super(text);
+        }
+    }
+
+    /** The acquirer's test cards by name: {@code pan}, {@code expiry}, {@code track2}, {@code pin}. */
+    public Map<String, JsonObject> cards() {
+        return cards;
+    }
+
+    /** Swipes a test card and types its PIN. */
+    public void pays(String card) {
+        swipe(card);
+        var pin = card(card).getString("pin", null);
+        if (pin != null) {
+            pin(pin);
+        }
+    }
+
+    /** A test card by its name, or a track 2: {@code PAN=YYMM...}. */
+    public void swipe(String card) {
+        var track2 = card.contains("=") ? card : card(card).getString("track2", "");
+        queue(new JsonObject().add("do", "swipe").add("tracks", ";" + track2 + "?"));
+    }
+
+    /** 4 to 12 digits, {@code cancel} or {@code bypass}. */
+    public void pin(String digits) {
+        queue(new JsonObject().add("do", "pin").add("pin", digits));
+    }
+
+    /** Shows a payment code, 18 digits: 13... is WeChat's, 28... Alipay's, 62... UnionPay's. */
+    public void scan(String code) {
+        queue(new JsonObject().add("do", "scan").add("code", code));
+    }
+
+    /** Presses {@code confirm}, {@code cancel} or a digit. */
+    public void key(String key) {
+        queue(new JsonObject().add("do", "key").add("key", key));
+    }
+
+    /** Presses Cancel as soon as the terminal asks for a card, a code or the PIN. */
+    public void cancel() throws IOException, InterruptedException {
+        var until = System.nanoTime() + WAIT.toNanos();
+        while (true) {
+            var page = payterm.page();
+            if (page.equals("present")) {
+                key("cancel");
+                return;
+            }
+            if (page.equals("pin")) {
+                pin("cancel");
+                return;
+            }
+            if (System.nanoTime() > until) {
+                throw new Refused("cancel: the customer is not asked for anything within " + WAIT.toSeconds() + " s");
+            }
+            Thread.sleep(20);
+        }
+    }
+
+    /** The lines of the display, as soon as this text is on it. */
+    public List<String> screen(String contains) {
+        var command = new JsonObject().add("do", "screen").add("contains", contains).add("timeout_ms", WAIT.toMillis());
+        return ask(command).get("lines").asArray().values().stream().map(l -> l.asString()).toList();
+    }
+
+    /** The papers that came out, as soon as there are that many. */
+    public List<String> papers(int count) {
+        var command = new JsonObject().add("do", "papers").add("count", count).add("timeout_ms", WAIT.toMillis());
+        return ask(command).get("papers").asArray().values().stream().map(p -> p.asString()).toList();
+    }
+
+    /** Switches the printer on or off. */
+    public void printer(boolean online) {
+        ask(new JsonObject().add("do", "printer").add("on", online));
+    }
+
+    private JsonObject card(String name) {
+        var card = cards.get(name);
+        if (card == null) {
+            throw new IllegalArgumentException("no test card '" + name + "'; there are: " + String.join(" ", cards.keySet()));
+        }
+        return card;
+    }
+
+    private void queue(JsonObject command) {
+        ask(command.add("queue", true));
+    }
+
+    private JsonObject ask(JsonObject command) {
+        try {
+            var answer = Lines.ask(hands, command);
+            var error = answer.get("error");
+            if (error != null) {
+                // What was typed or swiped is not repeated: it may be a card number.
+                var e = error.asObject();
+                throw new Refused(command.getString("do", "") + ": " + e.getString("field", "") + ": " + e.getString("rule", ""));
+            }
+            return answer;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+"""Where the programs are."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def find(name):
+    """The program in PAYTERM_BIN, else in PATH, else the newest in `target` of the checkout that this package stands in."""
+    looked = []
+    chosen = os.environ.get("PAYTERM_BIN")
+    if chosen:
+        path = Path(chosen) / name
+        if os.access(path, os.X_OK):
+            return str(path)
+        raise FileNotFoundError(f"{name}: not in PAYTERM_BIN ({chosen})")
+    found = shutil.which(name)
+    if found:
+        return found
+    looked.append("PATH")
+    for parent in Path(__file__).resolve().parents:
+        built = [p for p in (parent / "target" / kind / name for kind in ("debug", "release", "prove")) if os.access(p, os.X_OK)]
+        if built:
+            return str(max(built, key=lambda p: p.stat().st_mtime))
+        if (parent / "Cargo.toml").exists():
+            looked.append(str(parent / "target"))
+    raise FileNotFoundError(f"{name}: not in {' or '.join(looked)}; install payterm, or set PAYTERM_BIN to the directory of its programs")
+
+
+def run(name, *args, stdin=None, env=None, timeout=60, check=True):
+    """Runs a program to its end; what it wrote to stdout, or with `check=False` its CompletedProcess."""
+    done = subprocess.run(
+        [find(name), *map(str, args)], input=stdin, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout
+    )
+    if not check:
+        return done
+    if done.returncode:
+        raise RuntimeError(f"{name} {' '.join(map(str, args))}: exit status {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout

@@ -1,0 +1,35 @@
+"""The package as it is installed: found by its entry point, torn down, telling the terminal's story when a test fails."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[1]
+
+TEST = """
+def test_one(payterm):
+    print("DIR", payterm.dir, "PID", payterm._daemon.pid)
+    payterm.customer.pays("alice")
+    assert False, "on purpose"
+"""
+
+
+def test_it_installs_and_tears_down(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    subprocess.run(["cp", "-r", HERE, source], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", tmp_path / "site", source], check=True, capture_output=True)
+    (tmp_path / "test_it.py").write_text(TEST)
+    programs = os.environ.get("PAYTERM_BIN") or str(HERE.parents[1] / "target" / "debug")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PAYTERM_BIN": programs}
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    for told in ("on purpose", "--- paytermd ---", "ready", "the acquirer saw", "'mti': '0800'"):
+        assert told in done.stdout, f"{told}: {done.stdout}"
+    words = done.stdout.split("DIR ")[1].split()
+    assert not Path(words[0]).exists() and not Path(f"/proc/{words[2]}").exists()
+
+    env["PAYTERM_BIN"] = str(tmp_path)
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert f"not in PAYTERM_BIN ({tmp_path})" in done.stdout
