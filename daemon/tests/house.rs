@@ -93,6 +93,15 @@ impl Rig {
         self.up.take().unwrap().stop();
         self.start();
     }
+    /// Put down without an orderly end.
+    fn crash(&mut self) {
+        self.hands = None;
+        let up = self.up.take().unwrap();
+        up.leave.send(false).unwrap();
+        drop(up.terminal);
+        up.thread.join().unwrap();
+        self.start();
+    }
     fn t(&self) -> Arc<dyn Terminal> {
         self.up.as_ref().unwrap().terminal.clone()
     }
@@ -401,6 +410,49 @@ fn an_apps_paper_is_printed_once_and_a_shift_report_ends_the_shift() {
     rig.restart();
     assert!(report(&rig, Scope::Shift).accounts[0].rows.is_empty());
     assert_eq!(report(&rig, Scope::Batch).accounts[0].rows, batch.accounts[0].rows);
+}
+
+#[test]
+fn a_drawer_opens_once_an_id_and_now_or_never() {
+    use payterm_schema::{
+        page::{Drawer, Printable},
+        paper::PaperState,
+    };
+    let mut rig = Rig::new(|_| {});
+    let print = |rig: &Rig, id: &str, what| rig.runtime.block_on(rig.t().print(&caller(), id.into(), what));
+    let open = |rig: &Rig, id: &str| print(rig, id, Printable::Drawer(Drawer {}));
+    let came = |rig: &Rig, id: &str| {
+        let key = RequestKey::new(&caller().app, id).unwrap();
+        rig.runtime.block_on(async { tokio::time::timeout(SOON, rig.t().paper(&caller(), &key, true)).await.unwrap().unwrap().state })
+    };
+    let job = open(&rig, "d1").unwrap();
+    assert_eq!(came(&rig, "d1"), PaperState::Done);
+    assert_eq!(open(&rig, "d1"), Ok(job));
+    let page = Printable::parse(r#"{"page":{"lines":[{"type":"rule"}]}}"#).unwrap();
+    assert!(matches!(print(&rig, "d1", page), Err(Fault::KeyReused { .. })));
+
+    // A paper that waits for the printer does not hold it up; nor is it kept like one.
+    rig.hands().printer_online(false).unwrap();
+    let page = Printable::parse(r#"{"page":{"lines":[{"type":"text","text":"table 4"}]}}"#).unwrap();
+    print(&rig, "p1", page).unwrap();
+    let second = open(&rig, "d2").unwrap();
+    assert_eq!(came(&rig, "d2"), PaperState::GivenUp);
+    rig.hands().printer_online(true).unwrap();
+    assert_eq!(came(&rig, "p1"), PaperState::Done);
+    assert_eq!((open(&rig, "d2"), came(&rig, "d2")), (Ok(second), PaperState::GivenUp));
+    let (total, papers) = rig.hands().wait_papers(2, SOON).unwrap();
+    assert_eq!((total, papers[0].as_str(), papers[1].trim()), (2, "[cash drawer]\n", "table 4"));
+
+    // At the printer when the power goes: nobody knows, and it is not done again.
+    rig.hands().hang("printer", Duration::from_secs(2)).unwrap();
+    let third = open(&rig, "d3").unwrap();
+    rig.until("it is at the printer", |r| {
+        let key = RequestKey::new(&caller().app, "d3").unwrap();
+        r.runtime.block_on(r.t().paper(&caller(), &key, false)).unwrap().state == PaperState::Printing
+    });
+    rig.crash();
+    assert_eq!((open(&rig, "d3"), came(&rig, "d3"), came(&rig, "d1")), (Ok(third), PaperState::GivenUp, PaperState::Done));
+    assert_eq!(rig.hands().wait_papers(0, SOON).unwrap().0, 0, "nothing came out in this run");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
 use payterm_schema::{
     Caller, Fault, OperatorId, OperatorRequest, Request, RequestKey,
     application::{Draft, Step},
-    page::Printable,
+    page::{Drawer, Printable},
     paper::SlipCopy,
     request::RequestWire,
     terminal::Filter,
@@ -130,6 +130,10 @@ impl Link {
             (MANAGER, "Print") => {
                 let paper = Printable::parse(text("json", arguments.get(1))?)?;
                 Ok(vec![Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), paper).await?)])
+            }
+            (MANAGER, "OpenDrawer") => {
+                let drawer = Printable::Drawer(Drawer {});
+                Ok(vec![Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), drawer).await?)])
             }
             (MANAGER, "Paper") => json(&terminal.paper(caller, &key()?, false).await?),
             (MANAGER, "WaitPaper") => json(&unless_gone(peer, terminal.paper(caller, &key()?, true)).await?),

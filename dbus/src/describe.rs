@@ -101,6 +101,12 @@ pub const INTERFACES: &[Interface] = &[
                 &[("job", "t")],
                 "Prints a page or an invoice slip that the app composed, given as a JSON text (paper.schema.json); answers when it is durable. The same id with the same content answers the same job and prints nothing again.",
             ),
+            method(
+                "OpenDrawer",
+                &[("id", "s")],
+                &[("job", "t")],
+                "Opens the cash drawer at the receipt printer, at once or not at all; answers when that is durable. The same id answers the same job and opens nothing again. Paper and WaitPaper tell what came of it.",
+            ),
             method("Paper", &[("id", "s")], &[("json", "s")], "Where such a paper stands, as a JSON text: job, state, problem."),
             method("WaitPaper", &[("id", "s")], &[("json", "s")], "As Paper, when it is printed, held or given up."),
             method("Devices", &[], &[("devices", "aa{sv}")], "The devices, in the order of the configuration."),

@@ -26,7 +26,13 @@ const ITEMS_MAX: usize = 50;
 pub enum Printable {
     Page(Page),
     Invoice(Invoice),
+    Drawer(Drawer),
 }
+
+/// The cash drawer at the receipt printer's port is opened: at once or not at all, and never twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drawer {}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -159,6 +165,7 @@ impl Printable {
         match &made {
             Printable::Page(page) => page.check()?,
             Printable::Invoice(invoice) => invoice.check()?,
+            Printable::Drawer(Drawer {}) => {}
         }
         Ok(made)
     }

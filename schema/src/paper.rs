@@ -2,7 +2,7 @@
 use crate::{
     application::ApplicationSlip,
     outcome::Outcome,
-    page::{Invoice, Page, Printable},
+    page::{Drawer, Invoice, Page, Printable},
     totals::TotalsReport,
 };
 use schemars::JsonSchema;
@@ -34,6 +34,8 @@ pub enum PaperKind {
     SelfTestSlip,
     /// 终端申请单
     ApplicationSlip,
+    /// 开钱箱; no paper at all.
+    Drawer,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -87,6 +89,8 @@ pub enum PaperContent {
     SelfTest(Box<crate::SelfTest>),
     /// The application for a terminal.
     Application(Box<ApplicationSlip>),
+    /// The pulse that opens the cash drawer.
+    Drawer(Drawer),
 }
 
 impl From<Printable> for PaperContent {
@@ -94,6 +98,7 @@ impl From<Printable> for PaperContent {
         match p {
             Printable::Page(page) => PaperContent::Page(Box::new(page)),
             Printable::Invoice(invoice) => PaperContent::Invoice(Box::new(invoice)),
+            Printable::Drawer(drawer) => PaperContent::Drawer(drawer),
         }
     }
 }
@@ -144,14 +149,28 @@ impl PaperJob {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.content {
             PaperContent::Outcome(o) => Some(o),
-            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) | PaperContent::Application(_) => None,
+            PaperContent::Totals(_)
+            | PaperContent::Page(_)
+            | PaperContent::Invoice(_)
+            | PaperContent::SelfTest(_)
+            | PaperContent::Application(_)
+            | PaperContent::Drawer(_) => None,
         }
     }
     pub fn outcome_mut(&mut self) -> Option<&mut Outcome> {
         match &mut self.content {
             PaperContent::Outcome(o) => Some(o),
-            PaperContent::Totals(_) | PaperContent::Page(_) | PaperContent::Invoice(_) | PaperContent::SelfTest(_) | PaperContent::Application(_) => None,
+            PaperContent::Totals(_)
+            | PaperContent::Page(_)
+            | PaperContent::Invoice(_)
+            | PaperContent::SelfTest(_)
+            | PaperContent::Application(_)
+            | PaperContent::Drawer(_) => None,
         }
+    }
+    /// Done at once or not at all: a drawer that opens later, or once more, opens before nobody.
+    pub fn at_most_once(&self) -> bool {
+        matches!(self.content, PaperContent::Drawer(_))
     }
     /// The app that sees it beside the managers; none = only they do.
     pub fn owner(&self) -> Option<&str> {

@@ -240,6 +240,12 @@ pub enum Command {
         #[arg(long)]
         no_wait: bool,
     },
+    /// Opens the cash drawer at the receipt printer, at once or not at all.
+    OpenDrawer {
+        /// One's own name for it, the sale's for example: the same id opens nothing again.
+        #[arg(long)]
+        id: String,
+    },
     /// The devices.
     Devices,
     /// What frames that left still owe (reversals).

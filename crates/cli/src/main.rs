@@ -22,7 +22,11 @@ use bus::Bus;
 use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
 use payterm_hosts::Profile;
-use payterm_schema::{Fault, Kind, Status, Terminal, request::RequestWire};
+use payterm_schema::{
+    Fault, Kind, Status, Terminal,
+    page::{Drawer, Printable},
+    request::RequestWire,
+};
 use std::{error::Error, io::Write, process::ExitCode};
 use ui::{Ui, out};
 use wires::{authorisation, of, paid};
@@ -187,6 +191,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         }
         Command::Reprint { id, copy } => return papers::reprint(global, ui, id, copy).await,
         Command::Print { file, id, no_wait } => return papers::print(global, ui, &file, id, no_wait).await,
+        Command::OpenDrawer { id } => return papers::own(global, ui, Printable::Drawer(Drawer {}), id, false).await,
         Command::Devices => {
             let all = Bus::connect(global).await?.client.devices().await?;
             ui.result(&all, || show::devices(ui, &all));

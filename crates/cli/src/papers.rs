@@ -85,7 +85,10 @@ pub async fn print(global: &Global, ui: &Ui, file: &Path, id: String, no_wait: b
     let from: Box<dyn Read> = if file == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(file).map_err(named)?) };
     let mut json = String::new();
     from.take(JSON_MAX as u64 + 1).read_to_string(&mut json).map_err(named)?;
-    let paper = Printable::parse(&json)?;
+    own(global, ui, Printable::parse(&json)?, id, no_wait).await
+}
+
+pub async fn own(global: &Global, ui: &Ui, paper: Printable, id: String, no_wait: bool) -> Result<u8, Failure> {
     // The daemon's rules for ids, before it is looked for.
     RequestKey::new("app", &id)?;
     let bus = Bus::connect(global).await?;

@@ -13,6 +13,9 @@ const WAIT_MAX: Millis = Millis::secs(60);
 /// print for ever, and no other paper would come.
 const UNCONFIRMED_MAX: u32 = 5;
 
+/// Who gives up what no person has to decide.
+const TERMINAL: &str = "terminal";
+
 impl Machine {
     /// `attempts` = 1 for a reprint: it is never headed as an original.
     pub(crate) fn queue_paper(&mut self, kind: PaperKind, outcome: &Outcome, attempts: u32) {
@@ -23,17 +26,20 @@ impl Machine {
         self.record(Some(outcome.txn), Record::PaperQueued { job: Box::new(job) });
     }
 
+    /// In their order, but for what is done now or never.
     fn next_paper(&self) -> Option<&PaperJob> {
-        self.state.papers.values().find(|p| p.state == PaperState::Waiting)
+        let waiting = || self.state.papers.values().filter(|p| p.state == PaperState::Waiting);
+        waiting().find(|p| p.at_most_once()).or_else(|| waiting().next())
     }
 
     pub(crate) fn paper_due(&self) -> Option<Time> {
-        (self.printing.is_none() && self.next_paper().is_some()).then_some(self.paper_not_before)
+        let next = self.next_paper().filter(|_| self.printing.is_none())?;
+        Some(if next.at_most_once() { self.now } else { self.paper_not_before })
     }
 
     /// One job at a time, in order.
     pub(crate) fn drive_papers(&mut self) {
-        if self.printing.is_some() || self.paper_not_before > self.now {
+        if self.paper_due().is_none_or(|t| t > self.now) {
             return;
         }
         let Some(job) = self.next_paper().cloned() else { return };
@@ -57,11 +63,18 @@ impl Machine {
         let (txn, ended) = (paper.transaction(), paper.clone());
         let done = matches!(result, PrintResult::Confirmed | PrintResult::SentUnconfirmable);
         let hold = self.settings.paper.duplicate == DuplicatePolicy::Ask || paper.attempts >= UNCONFIRMED_MAX;
+        let problem = match &result {
+            PrintResult::NotStarted(why) | PrintResult::Unconfirmed(why) => Some(why.clone()),
+            PrintResult::Confirmed | PrintResult::SentUnconfirmable => None,
+        };
         self.record(txn, Record::PaperEnded { job, result, hold });
         if done {
             self.paper_wait = Millis(i64::from(self.settings.paper.retry_ms));
             self.paper_not_before = self.now;
             self.tell(Notice::Paper { job: PaperJob { state: PaperState::Done, problem: None, ..ended } });
+        } else if ended.at_most_once() {
+            self.record(txn, Record::PaperReleased { job, print: false, by: TERMINAL.into() });
+            self.tell(Notice::Paper { job: PaperJob { state: PaperState::GivenUp, problem, ..ended } });
         } else {
             self.paper_not_before = self.now + self.paper_wait;
             self.paper_wait = Millis((self.paper_wait.0 * 2).min(WAIT_MAX.0));
@@ -81,6 +94,11 @@ impl Machine {
         let open: Vec<u64> = self.state.papers.values().filter(|p| p.state == PaperState::Printing).map(|p| p.id).collect();
         for job in open {
             self.paper_ended(job, PrintResult::Unconfirmed("restart".into()));
+        }
+        // Nobody stands at the drawer any more.
+        let stale: Vec<u64> = self.state.papers.values().filter(|p| p.at_most_once()).map(|p| p.id).collect();
+        for job in stale {
+            self.paper_ended(job, PrintResult::NotStarted("restart".into()));
         }
         self.paper_not_before = self.now;
     }

@@ -71,6 +71,7 @@ impl Machine {
         let kind = match &content {
             Printable::Page(_) => PaperKind::Page,
             Printable::Invoice(_) => PaperKind::InvoiceSlip,
+            Printable::Drawer(_) => PaperKind::Drawer,
         };
         let job = PaperJob { app: Some(app), request: Some(request), ..PaperJob::new(self.state.last_job + 1, kind, 0, content.into()) };
         self.queue_own(call, job);

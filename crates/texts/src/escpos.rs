@@ -40,6 +40,8 @@ impl Paper {
                 Printed::Feed(n) => out.extend_from_slice(&[ESC, b'd', n]),
                 // Function B: feed to the cutter, then a partial cut.
                 Printed::Cut => out.extend_from_slice(&[GS, b'V', 66, 0]),
+                // Connector pin 2; 50 ms on, at least 500 ms off.
+                Printed::Drawer(_) => out.extend_from_slice(&[ESC, b'p', 0, 25, 250]),
             }
         }
         out

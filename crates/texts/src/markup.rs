@@ -134,7 +134,7 @@ fn parse(markup: &str) -> Result<Paper, MarkupError> {
             Line::Text { text, .. } => text.is_empty(),
             Line::Row { right, .. } => right.is_empty(),
             Line::Qr(content) => content.is_empty(),
-            Line::Rule | Line::Feed(_) | Line::Cut | Line::Columns { .. } | Line::Barcode(_) | Line::Image(_) => false,
+            Line::Rule | Line::Feed(_) | Line::Cut | Line::Columns { .. } | Line::Barcode(_) | Line::Image(_) | Line::Drawer(_) => false,
         };
         if !empty {
             lines.push(parsed);

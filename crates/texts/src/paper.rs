@@ -54,6 +54,8 @@ pub enum Line {
     /// Empty lines.
     Feed(u8),
     Cut,
+    /// The pulse that opens the cash drawer; where it is shown as text, this one.
+    Drawer(String),
 }
 
 /// A cell of [`Line::Columns`]; `width` is its share of the line.
@@ -130,6 +132,7 @@ pub(crate) enum Printed {
     Qr(String),
     Feed(u8),
     Cut,
+    Drawer(String),
 }
 
 /// Widths of the cells, in columns: at least 1 each.
@@ -193,6 +196,7 @@ impl Paper {
                 }
                 Line::Feed(n) => out.push(Printed::Feed((*n).min(20))),
                 Line::Cut => out.push(Printed::Cut),
+                Line::Drawer(text) => out.push(Printed::Drawer(text.clone())),
             }
         }
         out
@@ -226,6 +230,7 @@ impl Paper {
                 Printed::Qr(content) => out.push_str(&qr_text(&content, columns)),
                 Printed::Feed(n) => out.extend(std::iter::repeat_n('\n', n.into())),
                 Printed::Cut => out.push('\n'),
+                Printed::Drawer(text) => out.push_str(&format!("[{text}]\n")),
             }
         }
         out

@@ -47,6 +47,7 @@ pub fn slip(job: &PaperJob, ctx: &SlipContext, templates: &Templates) -> Paper {
         PaperContent::Invoice(invoice) => report::invoice(texts, invoice, ctx),
         PaperContent::SelfTest(report) => texts.self_test_slip(report, ctx),
         PaperContent::Application(slip) => crate::application::slip(slip, ctx),
+        PaperContent::Drawer(_) => Paper { lines: vec![Line::Drawer(texts.word(PaperKind::Drawer))] },
     }
 }
 
@@ -71,7 +72,7 @@ fn framed(templates: &Templates, kind: PaperKind, outcome: &Outcome, ctx: &SlipC
         body.lines.iter().any(|l| match l {
             Line::Text { text, .. } => text == value,
             Line::Row { right, .. } => right == value,
-            Line::Columns { .. } | Line::Rule | Line::Barcode(_) | Line::Image(_) | Line::Qr(_) | Line::Feed(_) | Line::Cut => false,
+            Line::Columns { .. } | Line::Rule | Line::Barcode(_) | Line::Image(_) | Line::Qr(_) | Line::Feed(_) | Line::Cut | Line::Drawer(_) => false,
         })
     };
     let must: [(&str, Option<&String>); 7] = [
@@ -108,7 +109,8 @@ pub(crate) fn template_of(kind: PaperKind, outcome: &Outcome) -> &'static str {
             | PaperKind::Page
             | PaperKind::InvoiceSlip
             | PaperKind::SelfTestSlip
-            | PaperKind::ApplicationSlip,
+            | PaperKind::ApplicationSlip
+            | PaperKind::Drawer,
             _,
         ) => "payment",
     }

@@ -83,7 +83,7 @@ words! {
         MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
         StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip", SelfTestSlip => "paper-self_test_slip",
         TotalsReport => "paper-totals_report", ShiftReport => "paper-shift_report", Page => "paper-page", InvoiceSlip => "paper-invoice_slip",
-        ApplicationSlip => "paper-application_slip",
+        ApplicationSlip => "paper-application_slip", Drawer => "paper-drawer",
     }
     Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }
     Part {

@@ -83,6 +83,7 @@ paper-unknown_slip = Result unknown
 paper-stuck_slip = Needs a person
 paper-balance_slip = Balance slip
 paper-application_slip = Application slip
+paper-drawer = cash drawer
 paper-state-waiting = waiting
 paper-state-printing = printing
 paper-state-done = printed

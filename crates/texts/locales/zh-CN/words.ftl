@@ -83,6 +83,7 @@ paper-unknown_slip = 结果未知通知单
 paper-stuck_slip = 人工处理通知单
 paper-balance_slip = 余额凭条
 paper-application_slip = 终端申请单
+paper-drawer = 开钱箱
 paper-state-waiting = 等待打印
 paper-state-printing = 打印中
 paper-state-done = 已打印
