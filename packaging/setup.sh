@@ -8,6 +8,8 @@ need dbus-daemon dbus
 need busctl systemd
 need systemd-analyze systemd
 need strace strace
+need python3 python3
+need mkfs.ext4 e2fsprogs
 need socat socat
 need cc gcc
 command -v cargo-clippy >/dev/null 2>&1 || missing="$missing rust-web-clippy"

@@ -1,389 +1,430 @@
-//! kill -9 of the real daemon at random moments under traffic, restart, go on; at the end the outcomes that the bus tells
-//! are compared with the acquirer's ledger to the cent. The seed gives traffic, mishaps and moments; what the machine's
-//! scheduling adds is not repeatable, so a failure names the request and keeps the directory.
-use crate::stack::{Result, Stack, caller};
-use payterm_dbus::Client;
-use payterm_devices::{
-    hands::{Hands, HandsError},
-    hub::When,
+//! An evening of the real thing: dbus-daemon, `paytermd`, a bad line, `payterm-acquirer`; traffic, and blows: kill -9 at
+//! random moments and at every nth sync, failing system calls, a full disk, power cuts. At the end the line is good, everything settles, and the judge
+//! compares. The seed gives traffic, mishaps and moments; what the machine's scheduling adds is not repeatable, so a failure
+//! tells the story of its transactions and keeps the directory.
+use crate::{
+    dice::Dice,
+    disk::{Broken, LoopDisk, SmallDisk},
+    judge::{self, Said, Verdict},
+    proxy::{Plan, Proxy},
+    stack::{Result, Stack, caller, until},
+    traffic::{self, App, CARDS, PATIENCE, Stop, card_name},
 };
-use payterm_schema::{Fault, Kind, Outcome, Request, RequestKey, Status, Terminal, record::ObligationState, request::RequestWire};
+use payterm_hosts::Profile;
+use payterm_schema::{Fault, Status, Terminal, config::Language, paper::PaperState, record::Duty};
 use payterm_simulator::{
     control::{self, Command},
-    ledger::{self, Posting},
-    mishap::{Mishap, Plan},
+    mishap::{Mishap, Plan as BankPlan},
 };
-use rusqlite::{Connection, OpenFlags};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    path::Path,
     time::{Duration, Instant},
 };
 
-/// (PAN, PIN or none, name): they have 10,000.00 each.
-const CARDS: [(&str, &str, &str); 2] = [("6212345678900000003", "123456", "alice"), ("6212345678900000607", "bypass", "grace-no-pin")];
-/// WeChat (its undoing waits 15 s), Alipay that is pending for 3 s, Alipay, UnionPay; the last two are refused.
-const CODES: [&str; 6] = ["131234567890123456", "289012345678901234", "280123456789012345", "6212345678901234567", "1392345678901234567", "289212345678901234"];
-/// How long the terminal may take for anything, and for its obligations at the end.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// A kill comes at most this long after the daemon is ready.
-const MOMENT_MOST_MS: u64 = 1_200;
+/// A blow comes at most this long after the daemon is ready.
+const MOMENT_MOST_MS: u64 = 700;
+/// Requests after a failing system call.
+const AFTER_FAILURE: u32 = 12;
+/// How long they may take together.
+const FAILURE_MOST: Duration = Duration::from_millis(1_500);
 
-/// xorshift64*.
-pub struct Dice(u64);
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+/// UnionPay's profile with wallets that are asked every second and given up after three.
+fn profile() -> String {
+    let mut text = include_str!("../../crates/hosts/profiles/unionpay.toml").to_owned();
+    for (slow, quick) in [
+        ("undo_after_s = 15, query = { first_s = 5, every_s = 5, until_s = 45 }", "undo_after_s = 1, query = { first_s = 1, every_s = 1, until_s = 3 }"),
+        ("query = { first_s = 5, every_s = 5, until_s = 60 }", "query = { first_s = 1, every_s = 1, until_s = 3 }"),
+    ] {
+        assert!(text.contains(slow), "the profile's wallet rows have changed");
+        text = text.replace(slow, quick);
     }
-    /// 0 to `n` - 1.
-    pub fn roll(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % n.max(1)
-    }
-    fn one<T: Copy>(&mut self, of: &[T], or: T) -> T {
-        of.get(self.roll(of.len() as u64) as usize).copied().unwrap_or(or)
-    }
+    text
+}
+fn world() -> String {
+    let demo = include_str!("../../crates/simulator/worlds/demo.toml");
+    let quick = demo.replace("undo_after_ms = 15000", "undo_after_ms = 1000").replace("after_ms = 3000", "after_ms = 700");
+    format!("{quick}\n{}", traffic::world())
 }
 
-/// What came of it. All three lists are empty when nothing is wrong.
-#[derive(Debug, Default)]
-pub struct Verdict {
-    pub seed: u64,
-    pub kills: u32,
-    /// Kills that met a request of which the app did not know the end.
-    pub under_way: u32,
-    pub requests: usize,
-    /// How many ended how: `sale approved`, `void failed original-voided`.
-    pub ends: BTreeMap<String, usize>,
-    /// Approved, or told at all, and not there.
-    pub lost: Vec<String>,
-    /// More at the acquirer than one request may have.
-    pub double: Vec<String>,
-    /// Anything else that does not fit.
-    pub unexplained: Vec<String>,
-}
-impl Verdict {
-    pub fn ok(&self) -> bool {
-        self.lost.is_empty() && self.double.is_empty() && self.unexplained.is_empty()
-    }
+fn proxy_to(host: Option<&String>, plan: Plan) -> Result<Proxy> {
+    Ok(Proxy::start(Profile::parse(&profile())?, host.ok_or("the acquirer has no unionpay listener")?, plan)?)
 }
 
-/// What the app remembers of a request.
-pub struct Issued {
-    pub wire: RequestWire,
-    /// `Start` was answered.
-    pub started: bool,
-    pub told: Option<Outcome>,
-}
-impl Issued {
-    fn key(&self) -> RequestKey {
-        RequestKey { app: "demo".into(), id: self.wire.id.clone() }
-    }
-}
-
-/// Why the traffic stopped.
-enum Stop {
-    /// A call or the hands failed: the daemon is gone, or this is a defect.
-    Broken(String),
-    Defect(String),
-}
-impl From<HandsError> for Stop {
-    fn from(e: HandsError) -> Self {
-        Stop::Broken(format!("hands: {e}"))
-    }
-}
-impl From<Fault> for Stop {
-    fn from(e: Fault) -> Self {
-        match e {
-            Fault::Unreachable { .. } | Fault::Restarting { .. } | Fault::ShuttingDown => Stop::Broken(e.to_string()),
-            Fault::Invalid { .. }
-            | Fault::Busy { .. }
-            | Fault::KeyReused { .. }
-            | Fault::NotFound { .. }
-            | Fault::NotAllowed { .. }
-            | Fault::WrongState { .. }
-            | Fault::NoAccount { .. }
-            | Fault::Original { .. }
-            | Fault::NotLoggedOn
-            | Fault::TerminalLocked
-            | Fault::OperatorLocked { .. }
-            | Fault::NotDone { .. }
-            | Fault::Management { .. }
-            | Fault::StoreFailed { .. } => Stop::Defect(format!("{}: {e}", e.name())),
-        }
-    }
-}
-
-struct App {
+pub struct Evening {
+    pub app: App,
+    pub verdict: Verdict,
+    pub stack: Stack,
+    proxy: Proxy,
     dice: Dice,
-    client: Client,
-    hands: Hands,
-    acquirer: std::path::PathBuf,
-    issued: Vec<Issued>,
+    dir: Option<tempfile::TempDir>,
+    /// ERROR lines in the log are the blow's own.
+    errors_expected: bool,
 }
 
-/// Runs it: `kills` kills, then everything settles and is judged.
-pub async fn run(kills: u32, seed: u64) -> Result<Verdict> {
-    let mut stack = Stack::start(|c, _| {
-        let account = &mut c.accounts[0];
-        account.reply_timeout_ms = 400;
-        account.obligation_backoff_ms = 100;
-        account.obligation_backoff_max_ms = 1_000;
-        account.obligation_tries = 1_000;
-        c.flow.present_timeout_ms = 2_000;
-        c.flow.pin_timeout_ms = 2_000;
-        c.paper.retry_ms = 100;
-    })?;
-    let mut app = App { dice: Dice::new(seed), client: stack.client().await?, hands: stack.hands()?, acquirer: stack.acquirer_state(), issued: Vec::new() };
-    let mut verdict = Verdict { seed, kills, ..Verdict::default() };
-    for round in 0..kills {
-        let moment = Duration::from_millis(app.dice.roll(MOMENT_MOST_MS));
-        let pid = stack.daemon_pid().and_then(|p| rustix::process::Pid::from_raw(p.try_into().ok()?)).ok_or("no daemon")?;
+impl Evening {
+    /// In a directory of its own, with mishaps on the line when `rough`.
+    pub async fn new(seed: u64, rough: bool) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("payterm-evening-").tempdir()?;
+        Self::begin(dir.path(), seed, rough).await.map(|e| Self { dir: Some(dir), ..e })
+    }
+
+    async fn begin(dir: &Path, seed: u64, rough: bool) -> Result<Self> {
+        std::fs::write(dir.join("world.toml"), world())?;
+        std::fs::write(dir.join("quick.toml"), profile())?;
+        let path = dir.join("quick.toml").to_str().ok_or("path")?.to_owned();
+        let plan = if rough { Plan::rough(seed) } else { Plan::good(seed) };
+        let mut proxy = Err("no proxy".into());
+        let stack = Stack::start_in(dir.to_owned(), None, |c, hosts| {
+            proxy = proxy_to(hosts.get("unionpay"), plan);
+            let account = &mut c.accounts[0];
+            account.profile = path;
+            if let Ok(p) = &proxy {
+                account.address.clone_from(&p.address);
+            }
+            account.reply_timeout_ms = 400;
+            account.connect_timeout_ms = 400;
+            account.obligation_backoff_ms = 50;
+            account.obligation_backoff_max_ms = 500;
+            account.obligation_tries = 10_000;
+            c.terminal.language = Language::En;
+            c.flow.present_timeout_ms = 600;
+            c.flow.pin_timeout_ms = 600;
+            c.flow.busy_wait_ms = 100;
+            c.paper.retry_ms = 50;
+            c.log.level = "warn".into();
+            for d in c.devices.iter_mut().filter(|d| d.name == "printer") {
+                d.address = Some(format!("file:{}", dir.join("papers.txt").display()));
+                d.paper_mm = Some(80);
+            }
+        })?;
+        let app = App::new(&stack, seed).await?;
+        let verdict = Verdict { seed, ..Verdict::default() };
+        Ok(Self { app, verdict, stack, proxy: proxy?, dice: Dice::new(seed ^ 0x5EED), dir: None, errors_expected: false })
+    }
+
+    /// Requests until the daemon is gone. `enough`: or until then.
+    async fn traffic(&mut self, mut enough: impl FnMut(&App) -> bool) -> Result<()> {
+        let mut failed_since = None;
+        while !enough(&self.app) {
+            self.trouble()?;
+            let at = self.app.issued.len();
+            let why = match self.app.request().await {
+                Ok(()) => {
+                    failed_since = None;
+                    continue;
+                }
+                Err(stop) => stop,
+            };
+            match why {
+                Stop::Broken(why) => return until(&format!("the daemon to be gone after: {why}"), || self.stack.daemon_gone()),
+                Stop::Store(why) => {
+                    // The blow may be a disk that goes first and takes the daemon with it.
+                    let since = *failed_since.get_or_insert_with(Instant::now);
+                    if !self.errors_expected || since.elapsed() > PATIENCE {
+                        self.verdict.unexplained.push(format!("r-{}: {why}", at + 1));
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Stop::Defect(why) => self.verdict.unexplained.push(format!("r-{}: {why}", at + 1)),
+            }
+            if self.verdict.unexplained.len() > 50 {
+                return Err("too much is wrong to go on".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Now and then something goes wrong at the acquirer, or it is killed and started again on its ledger.
+    fn trouble(&mut self) -> Result<()> {
+        if self.proxy.is_good() {
+            return Ok(());
+        }
+        if self.dice.roll(150) == 0 {
+            self.stack.kill_acquirer();
+            self.verdict.acquirer_restarts += 1;
+            // The terminal meets a closed port for a while.
+            std::thread::sleep(Duration::from_millis(self.dice.roll(60)));
+            self.start_acquirer()?;
+        }
+        if self.dice.roll(12) == 0 {
+            let all = [Mishap::DropReply, Mishap::DropRequest, Mishap::BadMac, Mishap::NoMac, Mishap::Busy, Mishap::WrongStan, Mishap::CloseMidFrame];
+            let all = [&all[..], &[Mishap::Delay { ms: 150 }, Mishap::LateReply { ms: 600 }, Mishap::Requirement { digit: 3 }]].concat();
+            let mishap = self.dice.one(&all).cloned().unwrap_or(Mishap::DropReply);
+            let mti = self.dice.one(&[None, Some("0200"), Some("0220"), Some("0400")]).copied().flatten();
+            // The queue of mishaps may be full; then there is trouble enough.
+            let _ = control::send(&self.stack.acquirer_state(), &Command::Mishap(BankPlan { mti: mti.map(Into::into), ..BankPlan::new(mishap) }));
+        }
+        Ok(())
+    }
+    fn start_acquirer(&mut self) -> Result<()> {
+        self.stack.start_acquirer("127.0.0.1:0")?;
+        self.proxy.lead_to(self.stack.hosts.get("unionpay").ok_or("no unionpay listener")?);
+        Ok(())
+    }
+
+    /// The daemon is started again, and its apps come back.
+    async fn restart(&mut self) -> Result<()> {
+        self.verdict.blows += 1;
+        let open = self.app.issued.last().is_some_and(|i| i.told.as_ref().is_none_or(|o| !o.status.is_final()));
+        self.verdict.under_way += u32::from(open);
+        self.stack.kill_daemon();
+        // One connection a transaction, or one that is kept.
+        let keep = self.dice.roll(2) == 0;
+        self.stack.reconfigure(|c| c.accounts[0].persistent = keep)?;
+        self.stack.start_daemon(&[])?;
+        self.come_back().await
+    }
+    async fn come_back(&mut self) -> Result<()> {
+        self.app.again(&self.stack).await?;
+        for i in 0..CARDS.len() {
+            // A kill between a wrong PIN and the right one must not add up to a blocked card; refused when none is counted.
+            let _ = control::send(&self.stack.acquirer_state(), &Command::Unblock { card: card_name(i) });
+        }
+        self.app.come_back(&mut self.verdict.unexplained, &mut self.verdict.lost).await
+    }
+
+    /// kill -9 at a random moment.
+    pub async fn kill(&mut self) -> Result<()> {
+        let moment = Duration::from_millis(self.dice.roll(MOMENT_MOST_MS));
+        let pid = self.stack.daemon_pid().and_then(|p| Pid::from_raw(p.try_into().ok()?)).ok_or("no daemon")?;
         // The process is not reaped before the thread has ended, so that the id stays its own.
         let killer = std::thread::spawn(move || {
             std::thread::sleep(moment);
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL)
+            kill_process(pid, Signal::KILL)
         });
-        let why = loop {
-            match tokio::time::timeout(PATIENCE, app.traffic()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(stop)) => break stop,
-                Err(_) => break Stop::Defect(format!("a request did not end within {PATIENCE:?}")),
-            }
-        };
+        self.traffic(|_| false).await?;
         killer.join().map_err(|_| "the killer panicked")??;
-        if let Stop::Defect(why) = why {
-            verdict.unexplained.push(format!("round {round}, {}: {why}", app.issued.last().map_or("-", |i| &i.wire.id)));
-        } else if let Stop::Broken(why) = why {
-            // Whatever broke must have broken because of the kill.
-            crate::stack::until(&format!("the killed daemon to be gone after: {why}"), || stack.daemon_gone())?;
-        }
-        verdict.under_way += u32::from(app.issued.last().is_some_and(|i| i.told.as_ref().is_none_or(|o| !o.status.is_final())));
-        stack.kill_daemon();
-        stack.start_daemon(&[])?;
-        app.hands = stack.hands()?;
-        app.client = stack.client().await?;
-        app.come_back(&mut verdict).await?;
+        self.restart().await
     }
-    control::send(&app.acquirer, &Command::Clear)?;
-    app.settle(&mut verdict).await?;
-    judge(&stack, &app.client, &app.issued, &mut verdict).await?;
-    let log = std::fs::read_to_string(stack.daemon_log())?;
-    verdict.unexplained.extend(log.lines().filter(|l| l.contains("ERROR")).map(|l| format!("the log has {l}")));
-    if !verdict.ok() {
-        stack.keep();
-    }
-    Ok(verdict)
-}
 
-impl App {
-    /// One request from its start to what its first wait tells.
-    async fn traffic(&mut self) -> std::result::Result<(), Stop> {
-        let id = format!("r-{}", self.issued.len() + 1);
-        let amount = self.dice.roll(299) + 1;
-        let sale = RequestWire {
-            id: id.clone(),
-            kind: "sale".into(),
-            amount: Some(format!("{}.{:02}", amount / 100, amount % 100)),
-            currency: Some("CNY".into()),
-            cancel_on_caller_lost: Some(false),
-            ..RequestWire::default()
+    /// One system call fails, or is the last one.
+    pub async fn broken(&mut self, how: &Broken) -> Result<()> {
+        self.stack.kill_daemon();
+        let wrapper = how.wrapper();
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        // Before it is ready, too.
+        if self.stack.start_daemon(&wrapper).is_err() {
+            if !self.stack.daemon_gone() {
+                return Err(format!("under {how:?} the daemon is neither ready nor gone").into());
+            }
+            return self.restart().await;
+        }
+        if self.come_back_or_gone().await? {
+            let (began, first) = (Instant::now(), self.app.issued.len());
+            let kills = how.kills();
+            let enough = move |app: &App| {
+                if kills { app.issued.len() > first + 400 } else { app.issued.len() >= first + AFTER_FAILURE as usize || began.elapsed() > FAILURE_MOST }
+            };
+            self.errors_expected |= !kills;
+            self.traffic(enough).await?;
+            if kills && !self.stack.daemon_gone() {
+                return Err(format!("{how:?} never came").into());
+            }
+        }
+        self.restart().await
+    }
+    /// False: the blow came while the apps came back.
+    async fn come_back_or_gone(&mut self) -> Result<bool> {
+        let back = async {
+            self.app.again(&self.stack).await?;
+            Ok::<_, Box<dyn std::error::Error>>(())
         };
-        if self.dice.roll(4) == 0 {
-            self.trouble();
+        match back.await {
+            Ok(()) => Ok(true),
+            Err(why) => until(&format!("the daemon to be gone after: {why}"), || self.stack.daemon_gone()).map(|()| false),
         }
-        let (mut wire, mut cancel) = (sale.clone(), false);
-        let (pan, pin, _) = self.dice.one(&CARDS, CARDS[0]);
-        match self.dice.roll(20) {
-            0..=2 => {
-                self.hands.scan(self.dice.one(&CODES, CODES[0]), When::Queue)?;
-            }
-            3 | 4 if self.approved().is_some() => {
-                wire = RequestWire { kind: "void".into(), original_id: self.approved(), amount: None, currency: None, ..sale };
-            }
-            5 => {
-                wire = RequestWire { kind: "balance".into(), amount: None, currency: None, ..sale };
-                self.swipe(pan, &[pin])?;
-            }
-            6 => {
-                cancel = true;
-                self.swipe(pan, &[pin])?;
-            }
-            7 if pin != "bypass" => self.swipe(pan, &["000000", pin])?,
-            _ => self.swipe(pan, &[pin])?,
+    }
+
+    /// The line is good from here on: everything ends, and is judged.
+    pub async fn end(mut self) -> Result<Verdict> {
+        self.verdict.mishaps = self.proxy.done();
+        self.proxy.calm();
+        control::send(&self.stack.acquirer_state(), &Command::Clear)?;
+        let said = self.settle().await?;
+        if !self.stack.stop_daemon()? {
+            self.verdict.unexplained.push("the daemon did not stop in order".into());
         }
-        self.issued.push(Issued { wire: wire.clone(), started: false, told: None });
-        self.ask(wire, cancel).await
-    }
-
-    async fn ask(&mut self, wire: RequestWire, cancel: bool) -> std::result::Result<(), Stop> {
-        let request = Request::try_from(wire)?;
-        let key = self.client.start(&caller(), request).await?;
-        let Some(issued) = self.issued.last_mut() else { return Ok(()) };
-        issued.started = true;
-        if cancel {
-            tokio::time::sleep(Duration::from_millis(self.dice.roll(30))).await;
-            match self.client.cancel(&caller(), &key).await {
-                Err(Fault::WrongState { .. }) | Ok(()) => {}
-                Err(e) => return Err(e.into()),
+        judge::judge(&self.stack, &self.app.issued, &said, &mut self.verdict)?;
+        let log = std::fs::read_to_string(self.stack.daemon_log())?;
+        self.verdict.store_failures = log.lines().filter(|l| l.contains("the store failed")).count();
+        if !self.errors_expected {
+            self.verdict.unexplained.extend(log.lines().filter(|l| l.contains("ERROR")).take(10).map(|l| format!("the log has {l}")));
+        }
+        if !self.verdict.ok() {
+            // A mounted state directory does not outlive its disk.
+            let left = self.stack.dir.join("state.left");
+            let _ = std::process::Command::new("cp").arg("-a").arg(self.stack.state()).arg(left).status();
+            if let Some(dir) = &mut self.dir {
+                dir.disable_cleanup(true);
             }
+            self.verdict.kept = Some(self.stack.dir.clone());
         }
-        issued.told = Some(self.client.wait(&caller(), &key, false).await?);
-        Ok(())
+        Ok(self.verdict)
     }
 
-    fn swipe(&mut self, pan: &str, pins: &[&str]) -> std::result::Result<(), HandsError> {
-        self.hands.swipe(pan, "3012", When::Queue)?;
-        pins.iter().try_for_each(|p| self.hands.pin(p, When::Queue))
-    }
-
-    /// The id of some approved sale, also of one that is voided already.
-    fn approved(&mut self) -> Option<String> {
-        let sales: Vec<&Issued> =
-            self.issued.iter().filter(|i| i.told.as_ref().is_some_and(|o| o.kind == Kind::Sale && o.status == Status::Approved)).collect();
-        sales.get(self.dice.roll(sales.len() as u64) as usize).map(|i| i.wire.id.clone())
-    }
-
-    /// Something goes wrong with one of the next messages.
-    fn trouble(&mut self) {
-        let all = [Mishap::DropReply, Mishap::DropRequest, Mishap::BadMac, Mishap::CloseMidFrame, Mishap::Delay { ms: 150 }, Mishap::LateReply { ms: 600 }];
-        let mishap = all.get(self.dice.roll(all.len() as u64) as usize).cloned().unwrap_or(Mishap::DropReply);
-        let mti = [None, Some("0200"), Some("0200"), Some("0400")].get(self.dice.roll(4) as usize).copied().flatten();
-        // The queue of mishaps may be full; then there is trouble enough.
-        let _ = control::send(&self.acquirer, &Command::Mishap(Plan { mti: mti.map(Into::into), ..Plan::new(mishap) }));
-    }
-
-    /// What an app does when the terminal is back: it asks for the request of which it does not know the end.
-    async fn come_back(&mut self, verdict: &mut Verdict) -> Result<()> {
-        for (_, _, card) in CARDS {
-            // A kill between a wrong PIN and the right one must not add up to a blocked card; refused when none is counted.
-            let _ = control::send(&self.acquirer, &Command::Unblock { card: card.into() });
+    /// All requests final, all obligations answered, all papers out.
+    async fn settle(&mut self) -> Result<Said> {
+        let me = caller();
+        let client = &self.app.client;
+        let began = Instant::now();
+        loop {
+            let open = client.obligations(&me).await?;
+            // A person asks the acquirer and says what it said.
+            for o in open.iter().filter(|o| o.state == payterm_schema::record::ObligationState::Stuck && o.duty == Duty::AskPerson) {
+                let executed = judge::stands(&self.stack, (o.plan.batch.get(), o.plan.stan.get()))?;
+                client.resolve_obligation(&me, o.txn, executed, "asked the acquirer").await?;
+            }
+            if open.is_empty() || began.elapsed() > PATIENCE {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let Some(last) = self.issued.last() else { return Ok(()) };
-        let (key, wire, started) = (last.key(), last.wire.clone(), last.started);
-        match self.client.recall(&caller(), &key).await {
-            Err(Fault::NotFound { .. }) if !started => return Ok(()),
-            Err(Fault::NotFound { .. }) => verdict.lost.push(format!("{key}: Start was answered, and it is not known")),
-            Err(e) => return Err(format!("recall of {key}: {e}").into()),
-            Ok(_) if self.dice.roll(2) == 0 => return Ok(()),
-            // The same id must meet the same transaction.
-            Ok(_) => match tokio::time::timeout(PATIENCE, self.ask(wire, false)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(Stop::Broken(why) | Stop::Defect(why))) => verdict.unexplained.push(format!("{key} asked again: {why}")),
-                Err(_) => verdict.unexplained.push(format!("{key} asked again: no answer within {PATIENCE:?}")),
-            },
-        }
-        Ok(())
-    }
-
-    /// All requests final, all obligations answered.
-    async fn settle(&mut self, verdict: &mut Verdict) -> Result<()> {
-        for i in &self.issued {
-            let end = tokio::time::timeout(PATIENCE, self.client.wait(&caller(), &i.key(), true)).await;
-            match end {
-                Ok(Ok(o)) if o.status.is_final() => {}
+        for i in &self.app.issued {
+            let key = i.key();
+            match tokio::time::timeout(PATIENCE, client.wait(&me, &key, true)).await {
+                Ok(Ok(now)) => self.verdict.unexplained.extend(traffic::changed(i, &now)),
                 Ok(Err(Fault::NotFound { .. })) if !i.started => {}
-                other => verdict.unexplained.push(format!("{} does not end: {other:?}", i.key())),
+                Ok(Err(Fault::NotFound { .. })) => self.verdict.lost.push(format!("{key}: Start was answered, and it is not known")),
+                other => self.verdict.unexplained.push(format!("{key} does not end: {other:?}")),
             }
         }
         let began = Instant::now();
         loop {
-            let open = self.client.obligations(&caller()).await?;
-            let waiting = open.iter().any(|o| o.state != ObligationState::Stuck);
-            if !waiting || began.elapsed() > PATIENCE {
-                verdict.unexplained.extend(open.iter().map(|o| format!("an obligation stays: {o:?}")));
-                return Ok(());
+            let open = client.papers(&me).await?;
+            // Cut off at every try: a person has it printed once more.
+            for p in open.iter().filter(|p| p.state == PaperState::Held) {
+                client.release_paper(&me, p.id, true).await?;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            if open.is_empty() {
+                break;
+            }
+            if began.elapsed() > PATIENCE {
+                self.verdict.unexplained.push(format!("papers stay: {open:?}"));
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(Said { obligations: client.obligations(&me).await?, totals: client.totals(&me).await? })
     }
 }
 
-/// Compares what the bus tells with the acquirer's ledger and with what the app was told before.
-pub async fn judge(stack: &Stack, client: &Client, issued: &[Issued], v: &mut Verdict) -> Result<()> {
-    let books = Connection::open_with_flags(stack.acquirer_state().join("acquirer.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let postings = ledger::postings(&books)?;
-    v.unexplained.extend(ledger::check(&books)?.broken.iter().map(|b| format!("ledger: {b}")));
-    let mut outcomes = BTreeMap::new();
-    let mut frames: BTreeMap<(u32, u32), u64> = BTreeMap::new();
-    for i in issued {
-        let key = i.key();
-        let now = match client.explain(&caller(), &key).await {
-            Err(Fault::NotFound { .. }) if !i.started => continue,
-            Err(Fault::NotFound { .. }) => {
-                v.lost.push(format!("{key}: Start was answered, and it is not known"));
+/// `kills` times kill -9 at random moments.
+pub async fn run(kills: u32, seed: u64) -> Result<Verdict> {
+    let mut evening = Evening::new(seed, true).await?;
+    for _ in 0..kills {
+        evening.kill().await?;
+    }
+    evening.end().await
+}
+
+/// The daemon dies at its nth sync, for each of these; on a good line, so that the nth is what it is.
+pub async fn at_each_sync(nths: impl IntoIterator<Item = u32>, seed: u64) -> Result<Verdict> {
+    let mut evening = Evening::new(seed, false).await?;
+    for nth in nths {
+        evening.broken(&Broken { call: "fdatasync", how: "signal=KILL", nth, ever_after: false }).await?;
+    }
+    evening.end().await
+}
+
+/// A sync or a write of the journal fails, once or from then on.
+pub async fn failing_calls(nths: impl IntoIterator<Item = u32>, seed: u64) -> Result<Verdict> {
+    let mut evening = Evening::new(seed, true).await?;
+    for nth in nths {
+        for (call, how) in [("fdatasync", "error=EIO"), ("pwrite64", "error=EIO"), ("pwrite64", "error=ENOSPC")] {
+            let ever_after = evening.dice.roll(3) == 0;
+            evening.broken(&Broken { call, how, nth, ever_after }).await?;
+        }
+    }
+    evening.end().await
+}
+
+/// The power goes at random moments, and comes back.
+pub async fn power_cuts(cuts: u32, seed: u64) -> Result<Verdict> {
+    let dir = tempfile::Builder::new().prefix("payterm-power-").tempdir()?;
+    let mut disk = LoopDisk::new(dir.path())?;
+    let mut evening = Evening::begin(dir.path(), seed, true).await?;
+    // Between the cut and the end of the daemon its writes fail.
+    evening.errors_expected = true;
+    for _ in 0..cuts {
+        let moment = Duration::from_millis(evening.dice.roll(MOMENT_MOST_MS));
+        let pid = evening.stack.daemon_pid().and_then(|p| Pid::from_raw(p.try_into().ok()?)).ok_or("no daemon")?;
+        let switch = disk.switch()?;
+        let power = std::thread::spawn(move || -> std::result::Result<(), String> {
+            std::thread::sleep(moment);
+            switch.cut().map_err(|e| e.to_string())?;
+            kill_process(pid, Signal::KILL).map_err(|e| e.to_string())
+        });
+        evening.traffic(|_| false).await?;
+        power.join().map_err(|_| "the switch panicked")??;
+        evening.stack.kill_daemon();
+        disk.power_on()?;
+        evening.restart().await?;
+    }
+    let verdict = evening.end().await?;
+    if verdict.kept.is_some() {
+        drop(disk);
+        let _ = dir.keep();
+    }
+    Ok(verdict)
+}
+
+/// The disk fills up to some bytes under traffic, and is freed again; nothing is restarted.
+pub async fn full_disk(times: u32, seed: u64) -> Result<Verdict> {
+    let dir = tempfile::Builder::new().prefix("payterm-full-").tempdir()?;
+    let disk = SmallDisk::new(dir.path(), SMALL_MIB)?;
+    // On a good line: a terminal that has to sign in on a full disk cannot keep its keys, and takes no payments at all.
+    let mut evening = Evening::begin(dir.path(), seed, false).await?;
+    evening.errors_expected = true;
+    for n in 0..times {
+        // What SQLite writes in a commit is some pages of 4 KiB: none of them, some of them, many of them fit.
+        let left = [0, 4 << 10, 12 << 10, 60 << 10, 250 << 10][n as usize % 5];
+        if n % 2 == 0 {
+            // A WAL that finds no room to be reserved grows with each commit.
+            evening.stack.kill_daemon();
+            disk.fill(left + (300 << 10))?;
+            if evening.stack.start_daemon(&[]).is_err() {
+                // No room even to move the WAL into the journal: it ends and says so, and a later start goes on.
+                disk.free()?;
+                evening.restart().await?;
                 continue;
             }
-            Err(e) => return Err(format!("explain of {key}: {e}").into()),
-            Ok(e) => e,
-        };
-        for record in now.entries.iter().map(|e| &e.record).filter(|r| r["type"] == "allowed") {
-            let number = |field: &str| record["plan"][field].as_u64().and_then(|n| u32::try_from(n).ok()).ok_or(format!("{key}: {record}"));
-            if frames.insert((number("batch")?, number("stan")?), now.outcome.txn).is_some() {
-                v.double.push(format!("{key}: its STAN was used before: {record}"));
-            }
+            evening.come_back().await?;
+        } else {
+            evening.some(8).await?;
+            disk.fill(left)?;
         }
-        let now = now.outcome;
-        match &i.told {
-            Some(t) if t.status.is_final() && (t.status, &t.rrn, &t.sums) != (now.status, &now.rrn, &now.sums) => {
-                v.unexplained.push(format!("{key} was told {t:?} and is {now:?}"));
-            }
-            Some(_) | None => {}
-        }
-        let reason = now.reason.as_ref().map(|r| format!(" {}", r.code)).unwrap_or_default();
-        *v.ends.entry(format!("{} {}{reason}", now.kind.name(), now.status.name())).or_default() += 1;
-        outcomes.insert(now.txn, now);
+        evening.some(40).await?;
+        disk.free()?;
+        evening.goes_on().await?;
+        evening.verdict.blows += 1;
     }
-    v.requests = issued.len();
+    let verdict = evening.end().await?;
+    if verdict.kept.is_some() {
+        drop(disk);
+        let _ = dir.keep();
+    }
+    Ok(verdict)
+}
+/// How long the traffic of a full disk takes at most.
+const FULL_MOST: Duration = Duration::from_secs(4);
+/// More than a daemon wants free, so that it is the filling that matters.
+const SMALL_MIB: u32 = 160;
 
-    // The acquirer's postings by the transaction whose frame caused them.
-    let undone: BTreeMap<i64, i64> = postings.iter().filter_map(|p| Some((p.undoes?, p.id))).collect();
-    let standing = |mut p: i64| {
-        let mut stands = true;
-        while let Some(by) = undone.get(&p) {
-            (p, stands) = (*by, !stands);
-        }
-        stands
-    };
-    let mut sales: BTreeMap<u64, Vec<&Posting>> = BTreeMap::new();
-    for p in postings.iter().filter(|p| p.account.is_some()) {
-        match p.batch.zip(p.stan).and_then(|at| frames.get(&at)) {
-            None => v.unexplained.push(format!("a posting of no request: {p:?}")),
-            Some(txn) if p.kind == "sale" && standing(p.id) => sales.entry(*txn).or_default().push(p),
-            Some(_) => {}
-        }
+impl Evening {
+    /// So many requests, whatever becomes of them.
+    async fn some(&mut self, count: usize) -> Result<()> {
+        let (until, began) = (self.app.issued.len() + count, Instant::now());
+        self.traffic(move |app| app.issued.len() >= until || began.elapsed() > FULL_MOST).await
     }
-    let voids: Vec<u64> = outcomes.values().filter(|o| o.kind == Kind::Void && o.status == Status::Approved).filter_map(|o| o.original.as_ref()?.txn).collect();
-    if voids.len() != voids.iter().collect::<BTreeSet<_>>().len() {
-        v.double.push(format!("a sale was voided twice: {voids:?}"));
-    }
-    let mut net = 0;
-    for (txn, o) in &outcomes {
-        let held = sales.get(txn).map_or(&[][..], Vec::as_slice);
-        let approved = o.kind == Kind::Sale && o.status == Status::Approved;
-        let voided = voids.contains(txn);
-        if o.voided != voided {
-            v.unexplained.push(format!("{}: voided is {}, and a void of it was approved: {voided}", o.key, o.voided));
+    /// A sale is approved again.
+    async fn goes_on(&mut self) -> Result<()> {
+        let (from, began) = (self.app.issued.len(), Instant::now());
+        let approved = |i: &traffic::Issued| i.told.as_ref().is_some_and(|o| o.status == Status::Approved);
+        self.traffic(move |app| app.issued.iter().skip(from).any(approved) || began.elapsed() > PATIENCE).await?;
+        if began.elapsed() > PATIENCE {
+            self.verdict.unexplained.push(format!("no payment within {PATIENCE:?} after the disk was freed"));
         }
-        match held {
-            [] if approved && !voided => v.lost.push(format!("{} is approved and not at the acquirer: {o:?}", o.key)),
-            [] => {}
-            [one] if approved && !voided => {
-                let paid: i64 = one.lines.iter().filter(|(a, _)| a.starts_with("card:") || a.starts_with("wallet:")).map(|(_, m)| -m).sum();
-                net += paid;
-                if o.sums.amount != u64::try_from(paid).ok() {
-                    v.unexplained.push(format!("{}: {:?} here, {paid} at the acquirer", o.key, o.sums.amount));
-                }
-            }
-            [_] => v.double.push(format!("{} is {} (voided: {voided}) and stands at the acquirer: {held:?}", o.key, o.status.name())),
-            more => v.double.push(format!("{} stands {} times at the acquirer: {more:?}", o.key, more.len())),
-        }
+        Ok(())
     }
-    let (ledger, totals) = (stack.net("cup")?, client.totals(&caller()).await?);
-    let batch: i64 = totals.iter().map(|t| t.debit_minor as i64 - t.credit_minor as i64).sum();
-    if ledger != net || batch != net {
-        v.unexplained.push(format!("net: {net} by the outcomes, {batch} by the batch's totals, {ledger} at the acquirer"));
-    }
-    Ok(())
 }

@@ -5,10 +5,15 @@
 pub mod bank;
 pub mod checks;
 pub mod counter;
+pub mod dice;
+pub mod disk;
+pub mod judge;
 pub mod kills;
 pub mod lab;
 pub mod model;
+pub mod proxy;
 pub mod script;
 pub mod stack;
 pub mod tap;
+pub mod traffic;
 pub mod world;

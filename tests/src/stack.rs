@@ -95,6 +95,10 @@ impl Stack {
     pub fn acquirer_state(&self) -> PathBuf {
         self.dir.join("acquirer")
     }
+    /// What came out of a virtual printer with this file as its address.
+    pub fn papers(&self) -> PathBuf {
+        self.dir.join("papers.txt")
+    }
     pub fn daemon_log(&self) -> PathBuf {
         self.dir.join("paytermd.log")
     }
@@ -154,12 +158,18 @@ impl Stack {
         kill(&mut self.acquirer);
     }
 
+    /// For the next start of the daemon.
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) -> Result<()> {
+        change(&mut self.config);
+        Ok(std::fs::write(self.config_file(), toml::to_string(&self.config)?)?)
+    }
+
     /// Starts `paytermd`, under `wrapper` if any (`strace ...`), and waits for its READY=1.
     pub fn start_daemon(&mut self, wrapper: &[&str]) -> Result<()> {
         let socket = self.dir.join("notify.sock");
         let _ = std::fs::remove_file(&socket);
         let notify = UnixDatagram::bind(&socket)?;
-        notify.set_read_timeout(Some(PATIENCE))?;
+        notify.set_read_timeout(Some(Duration::from_millis(20)))?;
         let log = OpenOptions::new().create(true).append(true).open(self.daemon_log())?;
         let program = programs()?.join("paytermd");
         let mut command = match wrapper.split_first() {
@@ -183,10 +193,15 @@ impl Stack {
         self.daemon = Some(child);
         let mut buffer = [0; 4096];
         loop {
-            let n = notify.recv(&mut buffer).map_err(|e| format!("paytermd is not ready: {e}\n{}", self.log_tail()))?;
-            if buffer.get(..n).is_some_and(|b| b.windows(7).any(|w| w == b"READY=1")) {
-                self.ready_in = began.elapsed();
-                return Ok(());
+            match notify.recv(&mut buffer) {
+                Ok(n) if buffer.get(..n).is_some_and(|b| b.windows(7).any(|w| w == b"READY=1")) => {
+                    self.ready_in = began.elapsed();
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(_) if self.daemon_gone() => return Err(format!("paytermd ended before it was ready\n{}", self.log_tail()).into()),
+                Err(_) if began.elapsed() < PATIENCE => {}
+                Err(e) => return Err(format!("paytermd is not ready: {e}\n{}", self.log_tail()).into()),
             }
         }
     }
@@ -283,8 +298,13 @@ fn kill(child: &mut Option<Child>) {
         // Under a wrapper (strace) the program is its child, and would be left behind.
         let pid = c.id();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|p| p.parse().ok()).filter_map(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        let children: Vec<_> = children.split_whitespace().filter_map(|p| p.parse().ok()).filter_map(rustix::process::Pid::from_raw).collect();
+        for child in &children {
+            let _ = rustix::process::kill_process(*child, rustix::process::Signal::KILL);
+        }
+        // The wrapper ends when its child has: by then the lock of the state directory is free.
+        if !children.is_empty() {
+            let _ = until("the wrapper to end", || c.try_wait().is_ok_and(|s| s.is_some()));
         }
         let _ = c.kill();
         let _ = c.wait();

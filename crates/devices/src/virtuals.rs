@@ -119,7 +119,8 @@ impl Printer for Paper {
             Err(e) => return PrintResult::NotStarted(format!("paper file: {e}")),
             Ok(None) => {}
             Ok(Some(mut file)) => {
-                if let Err(e) = writeln!(file, "{}\n{}", job.text, "-".repeat(32)) {
+                // In one write: a paper is never torn by a kill.
+                if let Err(e) = file.write_all(format!("{}\n{}\n", job.text, "-".repeat(32)).as_bytes()) {
                     return PrintResult::Unconfirmed(format!("paper file: {e}"));
                 }
             }

@@ -1,7 +1,8 @@
 //! `make prove`: the big numbers. One JSON object a line in `target/proof.json`; exits 1 when any of them is not ok.
-//! PAYTERM_KILLS (100), PAYTERM_SEEDS (20,000), PAYTERM_REQUESTS (1,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the kills; else the clock) change them.
+//! PAYTERM_KILLS (500), PAYTERM_SYNCS (120), PAYTERM_FAILURES (40, of three calls each), PAYTERM_CUTS (100), PAYTERM_FULL (20), PAYTERM_SEEDS (20,000),
+//! PAYTERM_REQUESTS (1,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the clock) change them.
 //! With names as arguments only those are run, and the file stays as it is: `payterm-prove kills`.
-use payterm_tests::kills;
+use payterm_tests::{disk, judge::Verdict, kills};
 use serde_json::{Value, json};
 use std::{
     process::{Command, ExitCode},
@@ -12,6 +13,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
+fn blows(name: &str, default: u32) -> u32 {
+    number(name, default.into()).ok().and_then(|n| n.try_into().ok()).unwrap_or(default)
+}
 fn number(name: &str, default: u64) -> Result<u64> {
     match std::env::var(name) {
         Ok(text) => text.parse().map_err(|e| format!("{name}={text}: {e}").into()),
@@ -47,20 +51,29 @@ fn cuts(text: &str) -> u64 {
     text.lines().filter_map(|l| l.strip_suffix(" cuts")?.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-fn kill_loop() -> Result<Value> {
+type Evening<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Verdict>> + 'a>>;
+
+/// The real thing under blows; the seed is PAYTERM_SEED, or the clock.
+fn evening<'a>(name: &str, unit: &str, run: impl FnOnce(u64) -> Evening<'a>) -> Result<Value> {
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-    let (count, seed) = (u32::try_from(number("PAYTERM_KILLS", 100)?)?, number("PAYTERM_SEED", clock)?);
-    println!("kills: {count} of the daemon under traffic, seed {seed}");
+    let seed = number("PAYTERM_SEED", clock)?;
+    println!("{name}: {unit}, seed {seed}");
     let began = Instant::now();
-    let v = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(kills::run(count, seed))?;
+    let v = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(seed))?;
     if !v.ok() {
-        println!("{v:#?}");
+        println!("seed {seed}: {v:#?}\n{}", v.stories.join("\n"));
     }
-    Ok(json!({
-        "name": "kills", "value": count, "unit": "kill -9", "ok": v.ok() && v.requests > 0, "seed": seed, "seconds": began.elapsed().as_secs(),
-        "requests": v.requests, "under_way": v.under_way, "ends": v.ends,
-        "lost": v.lost.len(), "double": v.double.len(), "unexplained": v.unexplained.len(),
-    }))
+    let mut line = v.line(name, unit);
+    line["seconds"] = began.elapsed().as_secs().into();
+    Ok(line)
+}
+
+/// Some disks need loop mounts, and so root.
+fn on_a_disk<'a>(name: &str, unit: &str, run: impl FnOnce(u64) -> Evening<'a>) -> Result<Value> {
+    match disk::why_not() {
+        Some(why) => Err(format!("no disk can be mounted here: {why}").into()),
+        None => evening(name, unit, run),
+    }
 }
 
 fn main() -> ExitCode {
@@ -79,14 +92,21 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let proofs: [Proof<'_>; 7] = [
+    let proofs: [Proof<'_>; 11] = [
         ("crash", Box::new(|n| tests(n, cuts, "cuts", &["-p", "payterm-tests", "--test", "crash", "--", "--nocapture"]))),
         ("seeds", Box::new(|n| tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "seeds"]))),
         ("codec", Box::new(|n| tests(n, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"]))),
         ("canary", Box::new(|n| tests(n, |_| 0, "canaries found", &["-p", "payterm-tests", "--test", "canary"]))),
         ("frames", Box::new(|n| tests(n, |_| 0, "captured frames wrong", &["-p", "payterm-tests", "--test", "captured"]))),
         ("totals", Box::new(|n| tests(n, |_| requests, "random requests, books equal", &["-p", "payterm-tests", "--test", "counter_e2e", "random"]))),
-        ("kills", Box::new(|_| kill_loop())),
+        ("kills", Box::new(|n| evening(n, "kill -9 under traffic, bad line", |seed| Box::pin(kills::run(blows("PAYTERM_KILLS", 500), seed))))),
+        ("syncs", Box::new(|n| evening(n, "kills, each at the next sync", |seed| Box::pin(kills::at_each_sync(1..=blows("PAYTERM_SYNCS", 120), seed))))),
+        (
+            "failures",
+            Box::new(|n| evening(n, "EIO or ENOSPC of a sync or write", |seed| Box::pin(kills::failing_calls(1..=blows("PAYTERM_FAILURES", 40), seed)))),
+        ),
+        ("power", Box::new(|n| on_a_disk(n, "power cuts under traffic, bad line", |seed| Box::pin(kills::power_cuts(blows("PAYTERM_CUTS", 100), seed))))),
+        ("full", Box::new(|n| on_a_disk(n, "full disks, freed", |seed| Box::pin(kills::full_disk(blows("PAYTERM_FULL", 20), seed))))),
     ];
     let mut lines = Vec::new();
     let mut all_ok = true;
