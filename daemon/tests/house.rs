@@ -450,8 +450,10 @@ fn a_drawer_opens_once_an_id_and_now_or_never() {
         let key = RequestKey::new(&caller().app, "d3").unwrap();
         r.runtime.block_on(r.t().paper(&caller(), &key, false)).unwrap().state == PaperState::Printing
     });
+    let fourth = open(&rig, "d4").unwrap();
     rig.crash();
     assert_eq!((open(&rig, "d3"), came(&rig, "d3"), came(&rig, "d1")), (Ok(third), PaperState::GivenUp, PaperState::Done));
+    assert_eq!((open(&rig, "d4"), came(&rig, "d4")), (Ok(fourth), PaperState::GivenUp), "it waited behind the other");
     assert_eq!(rig.hands().wait_papers(0, SOON).unwrap().0, 0, "nothing came out in this run");
 }
 

@@ -213,6 +213,9 @@ impl Terminal for Client {
     }
     fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
         Box::pin(async move {
+            if let Printable::Drawer(_) = paper {
+                return self.ask(MANAGER, "OpenDrawer", vec![Variant::from(id)]).await;
+            }
             let json = serde_json::to_string(&paper).map_err(unclear)?;
             self.ask(MANAGER, "Print", vec![Variant::from(id), Variant::from(json)]).await
         })

@@ -45,6 +45,9 @@ async fn every_method_answers_what_the_terminal_said() {
         let page = payterm_schema::page::Printable::parse(r#"{"page":{"lines":[{"type":"rule"}]}}"#).unwrap();
         assert_eq!(c.print(&who, "p1".into(), page).await, Ok(9));
         assert!(w.fake.has_done("print p1 page"));
+        let drawer = payterm_schema::page::Printable::Drawer(payterm_schema::page::Drawer {});
+        assert_eq!(c.print(&who, "d1".into(), drawer).await, Ok(9));
+        assert!(w.fake.has_done("print d1 drawer"));
         assert_eq!(c.paper(&who, &k, true).await, w.fake.paper(&who, &k, true).await);
         for scope in [payterm_schema::totals::Scope::Batch, payterm_schema::totals::Scope::Shift] {
             assert_eq!(c.report(&who, scope).await, w.fake.report(&who, scope).await);

@@ -173,3 +173,21 @@ async fn the_self_test_has_its_own_exit_codes_and_the_bundle_is_private() {
     assert_eq!(w.run(&arguments).await.code, 3, "nothing is written over");
     assert_eq!(w.run(&["language", "fr"]).await.code, 2);
 }
+
+#[tokio::test]
+async fn an_update_script_reads_the_exit_status_and_a_drawer_has_an_id() {
+    let w = World::start().await;
+    let d = w.run(&["inhibited", "--lang", "en"]).await;
+    assert_eq!((d.code, d.out.trim()), (30, "Do not update or restart now: the acquirer is still to be told of payments"));
+    let d = w.run(&["inhibited", "--lang", "zh-CN", "--wait", "0"]).await;
+    assert_eq!((d.code, d.out.trim()), (30, "现在不能升级或重启:有交易待上送"));
+    assert_eq!(w.run(&["inhibited", "--json"]).await.json(), serde_json::json!({"inhibited": true, "reasons": ["queue"]}));
+    let d = w.run(&["inhibited", "--except", "queue", "--json"]).await;
+    assert_eq!((d.code, d.json()), (0, serde_json::json!({"inhibited": false, "reasons": []})));
+    assert_eq!(w.run(&["inhibited", "--except", "rain"]).await.code, 2);
+    assert!(w.run(&["info", "--lang", "en"]).await.out.contains("still to be told of payments"));
+
+    assert_eq!(w.run(&["open-drawer", "--id", "order-17"]).await.code, 0);
+    assert!(w.fake.has_done("print order-17 drawer"));
+    assert_eq!(w.run(&["open-drawer", "--id", "order 17"]).await.code, 2);
+}

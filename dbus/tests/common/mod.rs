@@ -287,7 +287,11 @@ impl Terminal for Fake {
         now(Ok(()))
     }
     fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
-        let kind = if matches!(paper, Printable::Page(_)) { "page" } else { "invoice" };
+        let kind = match paper {
+            Printable::Page(_) => "page",
+            Printable::Invoice(_) => "invoice",
+            Printable::Drawer(_) => "drawer",
+        };
         self.did(format!("print {id} {kind}"));
         now(Ok(9))
     }

@@ -236,7 +236,11 @@ impl Terminal for Fake {
         now(self.did(format!("reprint {key}{}", copy.map_or("", |c| if c == SlipCopy::Merchant { " merchant" } else { " customer" }))))
     }
     fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
-        let kind = if matches!(paper, Printable::Page(_)) { "page" } else { "invoice" };
+        let kind = match paper {
+            Printable::Page(_) => "page",
+            Printable::Invoice(_) => "invoice",
+            Printable::Drawer(_) => "drawer",
+        };
         now(self.did(format!("print {id} {kind}")).map(|()| 9))
     }
     fn paper<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, _: bool) -> Reply<'a, PaperStatus> {
