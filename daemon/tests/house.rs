@@ -100,6 +100,8 @@ impl Rig {
         up.leave.send(false).unwrap();
         drop(up.terminal);
         up.thread.join().unwrap();
+        // The store's own thread may hold the state a moment longer.
+        self.until("the state is free", |r| prepare_demo(&mut r.config.clone()).is_ok());
         self.start();
     }
     fn t(&self) -> Arc<dyn Terminal> {
