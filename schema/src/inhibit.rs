@@ -14,11 +14,23 @@ pub enum InhibitReason {
     Obligation,
     /// The acquirer has not been told of everything yet.
     Queue,
+    /// A batch is being settled.
+    Settlement,
     /// Something is stuck: a person must ask the acquirer.
     Stuck,
+    /// The journal was restored from a backup, and the supervisor has not ended the recovery.
+    Restoring,
 }
 impl InhibitReason {
-    pub const ALL: [InhibitReason; 5] = [InhibitReason::Payment, InhibitReason::Unknown, InhibitReason::Obligation, InhibitReason::Queue, InhibitReason::Stuck];
+    pub const ALL: [InhibitReason; 7] = [
+        InhibitReason::Payment,
+        InhibitReason::Unknown,
+        InhibitReason::Obligation,
+        InhibitReason::Queue,
+        InhibitReason::Settlement,
+        InhibitReason::Stuck,
+        InhibitReason::Restoring,
+    ];
     /// On bus and command line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -26,7 +38,9 @@ impl InhibitReason {
             InhibitReason::Unknown => "unknown",
             InhibitReason::Obligation => "obligation",
             InhibitReason::Queue => "queue",
+            InhibitReason::Settlement => "settlement",
             InhibitReason::Stuck => "stuck",
+            InhibitReason::Restoring => "restoring",
         }
     }
     pub fn named(name: &str) -> Option<InhibitReason> {
@@ -35,8 +49,8 @@ impl InhibitReason {
     /// It may last for days: it is shown, and does not keep the machine from shutting down.
     pub const fn waits_for_a_person(self) -> bool {
         match self {
-            InhibitReason::Stuck => true,
-            InhibitReason::Payment | InhibitReason::Unknown | InhibitReason::Obligation | InhibitReason::Queue => false,
+            InhibitReason::Stuck | InhibitReason::Restoring => true,
+            InhibitReason::Payment | InhibitReason::Unknown | InhibitReason::Obligation | InhibitReason::Queue | InhibitReason::Settlement => false,
         }
     }
 }

@@ -282,7 +282,7 @@ pub enum Command {
         /// Wait until it may be, at most so many seconds; without a number as long as it takes.
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "4294967295")]
         wait: Option<u32>,
-        /// A reason that does not count: payment, unknown, obligation, queue, stuck. May be given several times.
+        /// A reason that does not count: payment, unknown, obligation, queue, settlement, stuck, restoring. May be given several times.
         #[arg(long, value_name = "REASON", value_parser = inhibit_reason)]
         except: Vec<InhibitReason>,
     },

@@ -93,7 +93,7 @@ words! {
     }
     InhibitReason {
         Payment => "inhibit-payment", Unknown => "inhibit-unknown", Obligation => "inhibit-obligation", Queue => "inhibit-queue",
-        Stuck => "inhibit-stuck",
+        Settlement => "inhibit-settlement", Stuck => "inhibit-stuck", Restoring => "inhibit-restoring",
     }
     PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held", GivenUp => "paper-state-given_up" }
 }

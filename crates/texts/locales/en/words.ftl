@@ -153,4 +153,6 @@ inhibit-payment = a payment runs
 inhibit-unknown = an outcome is being found out
 inhibit-obligation = a payment is being reversed
 inhibit-queue = the acquirer is still to be told of payments
+inhibit-settlement = a batch is being settled
+inhibit-restoring = the journal was restored: the supervisor must end the recovery
 inhibit-stuck = something is stuck: ask the acquirer

@@ -153,4 +153,6 @@ inhibit-payment = 交易进行中
 inhibit-unknown = 交易结果查询中
 inhibit-obligation = 冲正进行中
 inhibit-queue = 有交易待上送
+inhibit-settlement = 批结算进行中
+inhibit-restoring = 账本已从备份恢复,待主管确认
 inhibit-stuck = 有交易卡住,请联系收单机构
