@@ -210,7 +210,28 @@ impl Line {
             SecretsFrom::None => return Ok(CardSecrets::default()),
             SecretsFrom::Memory(s) => return Ok(s),
             SecretsFrom::Sealed(txn) => txn,
+            SecretsFrom::SealedMany(all) => return self.pans(all).await,
         };
+        Ok(CardSecrets { pan: Some(self.pan(txn).await?), ..CardSecrets::default() })
+    }
+
+    /// Those of an upload. One that is gone is left out: the acquirer finds its record by the STAN.
+    async fn pans(&self, all: Vec<Option<u64>>) -> Result<CardSecrets, HostEvent> {
+        let mut pans = Vec::with_capacity(all.len());
+        for txn in all {
+            pans.push(match txn {
+                None => None,
+                Some(txn) => match self.pan(txn).await {
+                    Ok(pan) => Some(pan),
+                    Err(HostEvent::Unbuildable { .. }) => None,
+                    Err(event) => return Err(event),
+                },
+            });
+        }
+        Ok(CardSecrets { pans, ..CardSecrets::default() })
+    }
+
+    async fn pan(&self, txn: u64) -> Result<Pan, HostEvent> {
         let gone = |why: String| {
             tracing::error!(account = %self.config.id, txn, "{why}");
             HostEvent::Unbuildable { why }
@@ -219,7 +240,7 @@ impl Line {
         let sealed = sealed.ok_or_else(|| gone(format!("the sealed PAN of transaction {txn} is not there")))?;
         let clear = self.vault.unseal(SEALED_PAN, &txn.to_be_bytes(), &sealed).map_err(|e| gone(format!("the sealed PAN of transaction {txn}: {e}")))?;
         let pan = std::str::from_utf8(clear.reveal()).ok().and_then(|t| Pan::parse(t).ok());
-        Ok(CardSecrets { pan: Some(pan.ok_or_else(|| gone(format!("the sealed PAN of transaction {txn} is no PAN")))?), ..CardSecrets::default() })
+        pan.ok_or_else(|| gone(format!("the sealed PAN of transaction {txn} is no PAN")))
     }
 
     /// The kept connection while it is alive, else a new one.

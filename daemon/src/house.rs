@@ -346,6 +346,7 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Se
         place: Place { shop: t.shop.clone(), address: t.address.clone(), city: t.city.clone() },
         operator: t.operator.clone(),
         operators: config.operators.clone(),
+        settlement: config.settlement.clone(),
         test: is_test(config),
         printer: config.devices.iter().any(|d| d.kind == DeviceKind::Printer),
         // The kernel comes with the chip issue.

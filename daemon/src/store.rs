@@ -34,6 +34,8 @@ pub struct Commit {
     /// Sealed PANs by transaction.
     pub seal: Vec<(u64, Vec<u8>)>,
     pub erase: Vec<u64>,
+    /// All of a closed batch but some.
+    pub erase_batch: Option<Box<payterm_core::EraseBatch>>,
     /// (seq, JSON) of the machine after the last record.
     pub snapshot: Option<(u64, String)>,
 }
@@ -112,7 +114,7 @@ pub struct Counters {
 }
 
 struct Job {
-    commit: Commit,
+    commit: Box<Commit>,
     done: oneshot::Sender<Result<u64, StoreError>>,
 }
 type Ask = Box<dyn FnOnce(&Connection) + Send>;
@@ -161,7 +163,7 @@ impl Store {
     pub fn commit(&self, commit: Commit) -> oneshot::Receiver<Result<u64, StoreError>> {
         let (done, heard) = oneshot::channel();
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = match writer.as_ref().map(|(tx, _)| tx.try_send(Job { commit, done })) {
+        let refused = match writer.as_ref().map(|(tx, _)| tx.try_send(Job { commit: Box::new(commit), done })) {
             Some(Ok(())) => None,
             Some(Err(TrySendError::Full(job))) => Some((job.done, StoreError::Full(self.0.options.queue))),
             // The sender of the answer is dropped: the receiver hears that the writer is gone.

@@ -255,7 +255,7 @@ impl TerminalActor {
         let span = self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.to_string()));
         let _in = span.as_ref().map(|s| s.enter());
         let last = step.records.last().map(|e| e.seq);
-        assert!(last.is_some() || (step.seal.is_empty() && step.erase.is_empty()), "sealed values change only with a record");
+        assert!(last.is_some() || (step.seal.is_empty() && step.erase.is_empty() && step.erase_batch.is_none()), "sealed values change only with a record");
         if last.is_some() {
             let seal = |(txn, pan): (u64, payterm_schema::Pan)| {
                 let blob = self.house.vault.seal(SEALED_PAN, &txn.to_be_bytes(), pan.reveal().as_bytes());
@@ -265,7 +265,8 @@ impl TerminalActor {
                 Ok(s) => s,
                 Err(e) => return self.failed(&e.to_string(), ctx),
             };
-            let done = self.house.store.commit(Commit { records: step.records, seal, erase: step.erase, snapshot: step.snapshot });
+            let done =
+                self.house.store.commit(Commit { records: step.records, seal, erase: step.erase, erase_batch: step.erase_batch, snapshot: step.snapshot });
             let epoch = self.epoch;
             ctx.spawn(done.into_actor(self).map(move |done, act, ctx| {
                 if act.epoch == epoch && act.machine.is_some() {

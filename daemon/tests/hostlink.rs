@@ -109,6 +109,7 @@ impl Link {
             auth_code: None,
             tip: None,
             organisation: None,
+            settlement: None,
         };
         let account = payterm_schema::AccountId::new("cup").unwrap();
         let message = HostMessage {

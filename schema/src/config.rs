@@ -1,8 +1,10 @@
 //! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a default with
 //! a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules across keys are [`Config::check`].
 mod flow;
+mod settlement;
 
 pub use flow::{FlowConfig, NoCvmConfig};
+pub use settlement::SettlementConfig;
 
 use crate::{
     account::AccountId,
@@ -30,6 +32,7 @@ pub struct Config {
     pub devices: Vec<DeviceConfig>,
     pub flow: FlowConfig,
     pub operators: OperatorsConfig,
+    pub settlement: SettlementConfig,
     pub paper: PaperConfig,
     pub self_test: SelfTestConfig,
     pub bus: BusConfig,
@@ -650,10 +653,11 @@ impl Config {
         if self.operators.prompt_timeout_ms == 0 {
             return bad("operators.prompt_timeout_ms".into(), "more than zero");
         }
+        self.settlement.check()?;
         let mut uids = BTreeSet::new();
         for (i, c) in self.bus.callers.iter().enumerate() {
-            if AccountId::new(&c.app).is_err() {
-                return bad(format!("bus.caller[{i}].app"), "1 to 32 characters of a-z 0-9 - _");
+            if AccountId::new(&c.app).is_err() || c.app == "terminal" {
+                return bad(format!("bus.caller[{i}].app"), "1 to 32 characters of a-z 0-9 - _, and not terminal");
             }
             if !uids.insert(c.uid) {
                 return bad(format!("bus.caller[{i}].uid"), "each uid once");

@@ -4,6 +4,7 @@ use crate::{
     kind::Kind,
     money::Money,
     secret::{Pan, PaymentCode, PinBlock, Tracks},
+    settlement::{BatchPart, SettlementReply},
     time::Time,
 };
 use schemars::JsonSchema;
@@ -109,6 +110,9 @@ pub struct Plan {
     /// F63 of a refund: the card organisation of the original, "000" when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organisation: Option<String>,
+    /// Of a settlement: which of its messages this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<Box<BatchPart>>,
 }
 
 /// What a message says of its original (F37, F38, F61).
@@ -131,6 +135,8 @@ pub struct CardSecrets {
     pub tracks: Option<Tracks>,
     pub pin_block: Option<PinBlock>,
     pub code: Option<PaymentCode>,
+    /// Of an upload, in the order of its records; none where there is none any more.
+    pub pans: Vec<Option<Pan>>,
 }
 
 /// Where the host link takes the secret part from.
@@ -139,6 +145,8 @@ pub enum SecretsFrom {
     Memory(CardSecrets),
     /// The sealed PAN of this transaction.
     Sealed(u64),
+    /// Those of an upload; one that is not there is no reason not to upload the rest.
+    SealedMany(Vec<Option<u64>>),
     None,
 }
 
@@ -241,6 +249,9 @@ pub struct HostAnswer {
     /// F62 of a parameters reply: `key=value` pairs, at most [`HostAnswer::MAX_PARAMETERS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<(String, String)>,
+    /// F48 of a settlement's reply; none when it is not there or is not made of 62 digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<SettlementReply>,
     /// Processing requirement of the header (0 none, 3 sign in again ...).
     pub requirement: u8,
 }

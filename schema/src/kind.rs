@@ -33,6 +33,8 @@ pub enum Kind {
     Parameters,
     /// 状态上送: tells the acquirer how the terminal is.
     StatusUpload,
+    /// 批结算: closes the batch of an account with the acquirer.
+    Settlement,
     /// 签到
     SignIn,
     /// 签退
@@ -154,7 +156,7 @@ const fn financial(kind: Kind) -> KindRow {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Sale,
         Kind::Void,
         Kind::Refund,
@@ -168,6 +170,7 @@ impl Kind {
         Kind::VoiceSale,
         Kind::Parameters,
         Kind::StatusUpload,
+        Kind::Settlement,
         Kind::SignIn,
         Kind::SignOff,
         Kind::Echo,
@@ -251,6 +254,7 @@ impl Kind {
                 ..financial(self)
             },
             Kind::Parameters => KindRow { right: Right::Supervisor, ..row(self) },
+            Kind::Settlement => KindRow { recovery: Recovery::Repeat, second: "settles the next batch; refused while that is empty: batch-empty", ..row(self) },
             Kind::StatusUpload | Kind::SignIn | Kind::SignOff | Kind::Echo => row(self),
         }
     }
@@ -270,14 +274,15 @@ impl Kind {
             Kind::VoiceSale => "voice_sale",
             Kind::Parameters => "parameters",
             Kind::StatusUpload => "status_upload",
+            Kind::Settlement => "settlement",
             Kind::SignIn => "sign_in",
             Kind::SignOff => "sign_off",
             Kind::Echo => "echo",
         }
     }
-    /// A later void or cancel in the batch needs its PAN.
+    /// Its PAN is kept, sealed, while its batch is open: a void or cancel needs it, and the upload of the batch.
     pub const fn keeps_pan(self) -> bool {
-        matches!(self, Kind::Sale | Kind::Completion | Kind::CompletionAdvice)
+        matches!(self, Kind::Sale | Kind::Completion | Kind::CompletionAdvice | Kind::Refund | Kind::VoiceSale)
     }
     /// The kind of this name, or none.
     pub fn named(name: &str) -> Option<Kind> {

@@ -21,6 +21,7 @@ pub mod record;
 pub mod request;
 pub mod secret;
 pub mod selftest;
+pub mod settlement;
 pub mod terminal;
 pub mod time;
 pub mod totals;

@@ -5,6 +5,7 @@ use crate::{
     kind::Kind,
     money::{Currency, Money, decimal},
     request::RequestKey,
+    settlement::Settlement,
     time::Time,
 };
 use schemars::JsonSchema;
@@ -290,6 +291,9 @@ pub struct Outcome {
     pub no_cvm: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// For a settlement, from the moment when it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<Box<Settlement>>,
     /// A virtual device took part, or the account is a laboratory's.
     pub test: bool,
 }

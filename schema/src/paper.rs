@@ -26,6 +26,8 @@ pub enum PaperKind {
     TotalsReport,
     /// Totals of the shift.
     ShiftReport,
+    /// 结算单: what came of a settlement.
+    SettlementReport,
     /// Composed by an app.
     Page,
     /// 开票单

@@ -7,6 +7,7 @@ use crate::{
     outcome::Outcome,
     paper::{PaperJob, PrintResult},
     request::{Request, RequestKey},
+    settlement::{UploadGroup, Verdict},
     time::Time,
 };
 use schemars::JsonSchema;
@@ -302,6 +303,74 @@ pub enum Record {
     ControlSent {
         account: AccountId,
         plan: Box<Plan>,
+    },
+    /// The totals of the batch may leave (0500): from here on no authorisation of the account does, until the batch is closed or
+    /// nothing had left. `view` is the settlement's outcome as far as it is known, with its totals.
+    SettlementAsked {
+        txn: u64,
+        account: AccountId,
+        plan: Box<Plan>,
+        view: Box<Outcome>,
+    },
+    /// The acquirer's word on both halves.
+    SettlementJudged {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        domestic: Verdict,
+        foreign: Verdict,
+        answer: Box<HostAnswer>,
+        trace: FrameTrace,
+    },
+    /// Records of the batch, or its end, may leave.
+    UploadAllowed {
+        txn: u64,
+        account: AccountId,
+        plan: Box<Plan>,
+        group: UploadGroup,
+        /// The last transaction in it.
+        after: u64,
+    },
+    /// The acquirer has them.
+    Uploaded {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        code: String,
+        trace: FrameTrace,
+    },
+    /// A message of the settlement was not answered, or not as it must be; the same one leaves again, not before `next_try`.
+    /// `hold`: not by itself, a person has it tried again.
+    SettlementFailed {
+        txn: u64,
+        account: AccountId,
+        stan: Stan,
+        code: Option<String>,
+        why: String,
+        next_try: Time,
+        left: bool,
+        hold: bool,
+        trace: FrameTrace,
+    },
+    /// A person had it tried again.
+    SettlementRetried {
+        txn: u64,
+        account: AccountId,
+        by: String,
+    },
+    /// It came to nothing; the batch stays open.
+    SettlementDropped {
+        txn: u64,
+        account: AccountId,
+        how: Ending,
+    },
+    /// The batch is closed at the acquirer; `next` is open, and empty.
+    BatchClosed {
+        txn: u64,
+        account: AccountId,
+        next: Batch,
+        how: Ending,
+        trace: FrameTrace,
     },
     SignedIn {
         account: AccountId,

@@ -3,6 +3,7 @@ use crate::{
     account::{AccountId, Batch},
     kind::Kind,
     money::Currency,
+    settlement::{OTHER, OTHER_FOREIGN, is_foreign},
     time::Time,
 };
 use schemars::JsonSchema;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Approved transactions that have organisation, kind and operator in common. A tip adjustment counts by its tip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Total {
-    /// Card organisation as the host names it (F63), else the wallet; `*` = what no row of its own could be kept for.
+    /// Card organisation as the host names it (F63), else the wallet; `*` = what no row of its own could be kept for, `**` = of foreign cards.
     pub organisation: String,
     pub kind: Kind,
     pub operator: String,
@@ -90,7 +91,10 @@ impl Total {
         let full = rows.len() >= TOTALS_MAX;
         let at = |rows: &[Total], o: &str, p: &str| rows.binary_search_by(|t| (t.organisation.as_str(), t.kind, t.operator.as_str()).cmp(&(o, kind, p)));
         let (organisation, operator, found) = match at(rows, organisation, operator) {
-            Err(_) if full => ("*", "*", at(rows, "*", "*")),
+            Err(_) if full => {
+                let other = if is_foreign(organisation) { OTHER_FOREIGN } else { OTHER };
+                (other, "*", at(rows, other, "*"))
+            }
             found => (organisation, operator, found),
         };
         let i = found.unwrap_or_else(|i| {
@@ -108,7 +112,12 @@ impl Total {
     /// Takes back what was added: the row, or the rows that it was put together with. A shift that began since has none.
     pub fn take(rows: &mut Vec<Total>, organisation: &str, kind: Kind, operator: &str, minor: u64) {
         let own = |t: &Total| t.kind == kind && t.organisation == organisation && t.operator == operator;
-        let Some(i) = rows.iter().position(own).or_else(|| rows.iter().position(|t| t.kind == kind && t.organisation == "*")) else { return };
+        let Some(i) = rows.iter().position(own).or_else(|| {
+            let other = if is_foreign(organisation) { OTHER_FOREIGN } else { OTHER };
+            rows.iter().position(|t| t.kind == kind && t.organisation == other)
+        }) else {
+            return;
+        };
         let row = &mut rows[i];
         row.count = row.count.saturating_sub(1);
         row.minor = row.minor.saturating_sub(minor);
@@ -145,7 +154,7 @@ mod tests {
         for i in 0..3 * TOTALS_MAX as u64 {
             Total::add(&mut rows, &format!("o{i}"), if i % 2 == 0 { Kind::Sale } else { Kind::Void }, "01", i);
         }
-        assert!(rows.len() <= TOTALS_MAX + Kind::ALL.len() && rows.is_sorted_by_key(|t| (t.organisation.clone(), t.kind, t.operator.clone())));
+        assert!(rows.len() <= TOTALS_MAX + 2 * Kind::ALL.len() && rows.is_sorted_by_key(|t| (t.organisation.clone(), t.kind, t.operator.clone())));
         let n = 3 * TOTALS_MAX as u64;
         assert_eq!((rows.iter().map(|t| t.count).sum::<u64>(), rows.iter().map(|t| t.minor).sum::<u64>()), (n, n * (n - 1) / 2));
         Total::add(&mut rows, "o1", Kind::Void, "01", 5);

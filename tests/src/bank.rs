@@ -4,9 +4,11 @@
 //! demand in the header; a payer may not have confirmed. It processes a message once, a repetition of what it has posted is answered 94.
 //! It remembers reversals of what it never saw and refuses that when it comes. It never answers a code that ends a reversal (12, 25)
 //! to a reversal that it did not do, never refuses a repetition of what it posted, and never posts another amount than it answers.
+mod settlement;
+
 use payterm_schema::{
     AccountId, HostAnswer, HostMessage, Kind,
-    host::{KeysVerdict, Leg, MacVerdict, Plan},
+    host::{KeysVerdict, Leg, MacVerdict, Plan, SecretsFrom},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +48,15 @@ pub enum Fate {
     LinkDied,
     /// The link says nothing at all, not even by its deadline; the bank has it.
     LinkSilent,
+    /// The bank says that the domestic (or foreign) half of a settlement does not balance.
+    Unbalanced,
+    UnbalancedForeign,
+    /// ... that it could not compare.
+    SettleError,
+    /// The answer to the totals has a result digit that is none, balances with other sums, or has no F48.
+    ImpossibleDigit,
+    Contradiction,
+    Garbage,
 }
 
 impl Fate {
@@ -72,6 +83,12 @@ impl Fate {
             Fate::Slow(_) => "reply slow",
             Fate::LinkDied => "link died",
             Fate::LinkSilent => "link silent",
+            Fate::Unbalanced => "unbalanced",
+            Fate::UnbalancedForeign => "unbalanced foreign",
+            Fate::SettleError => "settlement error",
+            Fate::ImpossibleDigit => "impossible digit",
+            Fate::Contradiction => "contradiction",
+            Fate::Garbage => "garbage",
         }
     }
 }
@@ -92,6 +109,10 @@ pub struct Posting {
     pub refunded: u64,
     pub taken_up: bool,
     pub tip: u64,
+    /// Of a tip adjustment: what it added.
+    tip_own: u64,
+    /// A card of another organisation than CUP.
+    pub foreign: bool,
     /// Of a payment by code whose payer has not confirmed: how many queries are answered 09 still.
     pending: Option<u32>,
 }
@@ -103,6 +124,7 @@ pub struct Bank {
     forgotten: BTreeSet<Book>,
     /// What each reversal said of its original.
     pub reversals: Vec<Plan>,
+    pub closing: BTreeMap<(AccountId, u32), settlement::Closing>,
     rrn: u64,
 }
 
@@ -153,6 +175,7 @@ impl Bank {
                 }
                 answer
             }
+            (_, Leg::Request) if m.plan.settlement.is_some() => self.settlement(m, fate),
             (_, Leg::Request | Leg::Repeat) => self.request(m),
             (_, Leg::Reversal(_)) => self.reversal(m),
             // As if another payment were meant.
@@ -183,7 +206,13 @@ impl Bank {
             | Fate::Damaged
             | Fate::Slow(_)
             | Fate::LinkDied
-            | Fate::LinkSilent => {}
+            | Fate::LinkSilent
+            | Fate::Unbalanced
+            | Fate::UnbalancedForeign
+            | Fate::SettleError
+            | Fate::ImpossibleDigit
+            | Fate::Contradiction
+            | Fate::Garbage => {}
         }
         answer
     }
@@ -191,7 +220,9 @@ impl Bank {
     fn request(&mut self, m: &HostMessage) -> HostAnswer {
         let key = book(&m.account, &m.plan);
         match m.plan.kind {
-            Kind::SignIn | Kind::SignOff | Kind::Echo | Kind::Balance | Kind::Parameters | Kind::StatusUpload => return self.answer("00", m),
+            Kind::SignIn | Kind::SignOff | Kind::Echo | Kind::Balance | Kind::Parameters | Kind::StatusUpload | Kind::Settlement => {
+                return self.answer("00", m);
+            }
             Kind::Sale
             | Kind::Void
             | Kind::Refund
@@ -209,6 +240,7 @@ impl Bank {
         if self.books.contains_key(&key) {
             return self.answer("94", m);
         }
+        assert!(m.leg != Leg::Request || !self.in_closed_batch(m), "{key:?} comes into a closed batch");
         let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
         let amount = m.plan.amount.map_or(0, |a| a.minor());
         let tip = m.plan.tip.unwrap_or(0);
@@ -247,10 +279,31 @@ impl Bank {
         if let Some(code) = refused {
             return self.answer(code, m);
         }
-        let posting =
-            Posting { kind: m.plan.kind, amount, asked: amount, reversed: false, voided: false, original, refunded: 0, taken_up: false, tip: 0, pending: None };
+        let of_original = original.as_ref().and_then(|o| self.books.get(o)).is_some_and(|p| p.foreign);
+        let foreign = match &m.secrets {
+            SecretsFrom::Memory(s) => s.pan.as_ref().is_some_and(|p| p.reveal().starts_with('4')),
+            SecretsFrom::Sealed(_) | SecretsFrom::SealedMany(_) | SecretsFrom::None => of_original,
+        };
+        // An advice may be known by its repeat only, which has no card.
+        let foreign = if m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Repeat { of_original } else { foreign };
+        let posting = Posting {
+            kind: m.plan.kind,
+            amount,
+            asked: amount,
+            reversed: false,
+            voided: false,
+            original,
+            refunded: 0,
+            taken_up: false,
+            tip: 0,
+            tip_own: tip,
+            foreign,
+            pending: None,
+        };
         self.books.insert(key, posting);
-        self.answer("00", m)
+        let mut answer = self.answer("00", m);
+        answer.organisation = (foreign && m.plan.kind != Kind::VoiceSale).then(|| "VIS".into());
+        answer
     }
 
     fn reversal(&mut self, m: &HostMessage) -> HostAnswer {
@@ -322,6 +375,7 @@ impl Bank {
             texts: Vec::new(),
             fee: None,
             parameters: Vec::new(),
+            settlement: None,
             requirement: 0,
         }
     }

@@ -106,11 +106,14 @@ pub fn at_rest(world: &World) {
     i5_outcomes_stay(world);
     i6_stans_once(world);
     i6_sums(world);
+    batches(world);
     books::i1_i3_books(world);
     books::sealed(world);
     papers(world);
     let outcomes: Vec<Outcome> = outcomes(&world.journal).into_values().collect();
-    let open = world.machine.obligations().iter().map(|o| o.txn).collect();
-    let totals = world.machine.state().accounts.iter().map(|(a, l)| (a.clone(), (l.debit_minor, l.credit_minor))).collect();
+    let accounts = &world.machine.state().accounts;
+    let settling = accounts.values().filter_map(|l| l.settling.as_ref()).map(|s| s.txn);
+    let open = world.machine.obligations().iter().map(|o| o.txn).chain(settling).collect();
+    let totals = accounts.iter().map(|(a, l)| (a.clone(), (l.batch, l.debit_minor, l.credit_minor))).collect();
     world.model.at_rest(&outcomes, &open, &totals).unwrap_or_else(|breach| panic!("{breach}"));
 }

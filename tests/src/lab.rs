@@ -6,7 +6,7 @@ use crate::{
 use payterm_core::{AccountSettings, Settings};
 use payterm_schema::{
     AccountId, Class, Kind, Status,
-    config::{Config, DuplicatePolicy},
+    config::{Config, DuplicatePolicy, SettlementConfig},
     host::{Again, CodeRule, HostRules, Wallet, WalletQuery},
     outcome::Place,
     time::Millis,
@@ -71,6 +71,8 @@ pub fn settings() -> Settings {
         place: Place::default(),
         operator: "01".into(),
         operators: config.operators,
+        // A reminder of an open batch would keep the world from coming to rest.
+        settlement: SettlementConfig { remind_after_hours: 0, ..config.settlement },
         test: true,
         printer: true,
         chip: false,

@@ -2,7 +2,7 @@
 //! the terminal works. It is fed with what can be observed (requests, frames, the bank's answers, what was heard of them, outcomes
 //! told, papers) and says yes, or names the invariant of architecture §3 that is broken.
 use payterm_schema::{
-    AccountId, HostAnswer, HostEvent, HostMessage, Kind, Outcome, Request, RequestKey, Status,
+    AccountId, Batch, HostAnswer, HostEvent, HostMessage, Kind, Outcome, Request, RequestKey, Status,
     host::{Leg, MacVerdict, Plan},
     kind::{Recovery, Side},
     outcome::{Authority, Forwarding},
@@ -78,6 +78,8 @@ pub struct Model {
     frames: BTreeMap<Place, Frame>,
     /// STANs that were used: by requests, queries, and messages of the terminal itself.
     stans: BTreeSet<Place>,
+    /// Messages of settlements: the same STAN is the same message.
+    settlements: BTreeMap<Place, Plan>,
     txns: BTreeMap<u64, String>,
     jobs: BTreeMap<u64, u32>,
 }
@@ -127,7 +129,24 @@ impl Model {
         }
     }
 
+    fn settlement_sent(&mut self, m: &HostMessage, at: Place) -> Verdict {
+        if let Some(before) = self.settlements.get(&at) {
+            return holds(*before == m.plan, 6, || format!("STAN {} of a settlement leaves again with another message", m.plan.stan));
+        }
+        self.settlements.insert(at.clone(), m.plan.clone());
+        // The app may have read its number before it left.
+        let read = self.frames.get(&at).is_some_and(|f| f.kind == Kind::Settlement);
+        holds(self.stans.insert(at.clone()) || read, 6, || format!("STAN {} of a settlement was used in its batch", m.plan.stan))?;
+        if let Some(key) = m.log.clone() {
+            self.frames.entry(at).or_insert_with(|| Frame::new(key, Kind::Settlement, None, false));
+        }
+        Ok(())
+    }
+
     fn request_sent(&mut self, m: &HostMessage, at: Place) -> Verdict {
+        if m.plan.settlement.is_some() {
+            return self.settlement_sent(m, at);
+        }
         holds(self.stans.insert(at.clone()), 6, || format!("STAN {} was used in batch {} of {}", m.plan.stan, m.plan.batch, m.account))?;
         let Some(key) = m.log.clone() else { return Ok(()) };
         let Some(known) = self.keys.get(&key) else {
@@ -189,8 +208,8 @@ impl Model {
                     Leg::Reversal(_) if ends => (f.owed, f.undone) = (false, true),
                     Leg::Reversal(_) => {}
                     Leg::Request | Leg::Repeat | Leg::Query => {
-                        // A late answer to a request does not end what it owes.
-                        let late = matches!(event, HostEvent::Late { .. }) && m.leg == Leg::Request;
+                        // A late answer to a request does not end what it owes; that to the totals of a settlement does.
+                        let late = matches!(event, HostEvent::Late { .. }) && m.leg == Leg::Request && f.kind != Kind::Settlement;
                         f.owed &= late;
                         if !late {
                             f.good.insert(answer.code.clone());
@@ -206,6 +225,10 @@ impl Model {
         let key = o.key.to_string();
         let owner = self.txns.entry(o.txn).or_insert_with(|| key.clone());
         holds(*owner == key, 5, || format!("transaction {} was {owner}, and is {key}", o.txn))?;
+        if o.key.app == "terminal" {
+            // It asked itself.
+            self.keys.entry(key.clone()).or_default().kind = Some(Kind::Settlement);
+        }
         let Some(known) = self.keys.get_mut(&key) else {
             return Err(Breach { invariant: 12, what: format!("{key}: told, and nobody asked") });
         };
@@ -299,8 +322,8 @@ impl Model {
     }
 
     /// Nothing is left to happen: keys, money and totals must agree. `open`: transactions that a person must look at still.
-    /// `totals`: what the terminal counts, per account: debit and credit, minor units.
-    pub fn at_rest(&self, outcomes: &[Outcome], open: &BTreeSet<u64>, totals: &BTreeMap<AccountId, (u64, u64)>) -> Verdict {
+    /// `totals`: what the terminal counts, per account: the open batch, debit and credit, minor units.
+    pub fn at_rest(&self, outcomes: &[Outcome], open: &BTreeSet<u64>, totals: &BTreeMap<AccountId, (Batch, u64, u64)>) -> Verdict {
         let mut sums: BTreeMap<AccountId, (u64, u64)> = BTreeMap::new();
         for o in outcomes {
             let key = o.key.to_string();
@@ -310,7 +333,8 @@ impl Model {
             let standing: Vec<u64> = self.frames.values().filter(|f| f.key == key).filter_map(|f| f.posted).collect();
             holds(standing.len() <= 1, 1, || format!("{key}: {} approvals stand at the acquirer", standing.len()))?;
             let refused = matches!(o.forwarding, Some(Forwarding::Refused(_)));
-            if o.status == Status::Approved && !refused {
+            let open_batch = o.account.as_ref().and_then(|a| totals.get(a)).is_some_and(|(batch, ..)| o.batch == Some(*batch));
+            if o.status == Status::Approved && !refused && open_batch {
                 let sum = sums.entry(o.account.clone().unwrap_or_else(|| unreachable!("approved by no account"))).or_default();
                 let minor = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount }.unwrap_or(0);
                 match o.kind.row().side {
@@ -331,7 +355,7 @@ impl Model {
         }
         for (account, sum) in totals {
             let ours = sums.get(account).copied().unwrap_or_default();
-            holds(ours == *sum, 6, || format!("{account}: approvals sum up to {ours:?}, the terminal counts {sum:?}"))?;
+            holds(ours == (sum.1, sum.2), 6, || format!("{account}: approvals sum up to {ours:?}, the terminal counts {sum:?}"))?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::{
     model::Model,
 };
 use disk::Disk;
-use payterm_core::{Effect, Input, Machine, Settings, State, Step, VaultAnswer};
+use payterm_core::{Effect, Input, Machine, Query, Settings, State, Step, VaultAnswer};
 use payterm_daemon::commit::CommitQueue;
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Record, RequestKey, Screen, Time,
@@ -329,7 +329,8 @@ impl World {
             Effect::AbortPin { .. } => self.pin_asked = false,
             Effect::Send(message) => self.wire(*message),
             Effect::Load { tag, query } => {
-                let found = checks::outcomes(&self.journal).into_values().filter(|o| disk::matches(&query, o)).collect();
+                let found = checks::outcomes(&self.journal).into_values().filter(|o| disk::matches(&query, o));
+                let found = found.take(if let Query::Batch(b) = &query { b.limit } else { 2 }).collect();
                 self.later(1, Event::Customer(Input::Loaded { tag, found: Ok(found) }));
             }
             Effect::Print { job, duplicate } => self.print(&job, duplicate),

@@ -192,6 +192,17 @@ pub enum Command {
     Parameters(Run),
     /// Tells the acquirer how the terminal is 状态上送.
     StatusUpload(Run),
+    /// Settles the batch of an account with the acquirer 批结算, and opens the next one.
+    Settle(Run),
+    /// The settled batches, newest first 批次.
+    Batches {
+        /// Only of this account.
+        #[arg(long)]
+        account: Option<String>,
+        /// Lines of the page, 1 to 200.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
     /// Asks for the balance of a card 余额查询.
     Balance(Run),
     /// Signs an account in 签到.

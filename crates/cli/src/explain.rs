@@ -10,6 +10,7 @@ use payterm_schema::{
     operator::OperatorEvent,
     paper::PrintResult,
     record::Ending,
+    settlement::{BatchPart, Verdict},
     terminal::Explanation,
 };
 use std::fmt::{Display, Write};
@@ -95,17 +96,32 @@ fn describe(ui: &Ui, record: &Record) -> String {
             let sent = ui.say(if *left { "cli-explain-left" } else { "cli-explain-not-left" }, &[("time", &ui.time(*next_try))]);
             say("cli-explain-failed", &[("stan", stan), ("why", why)]) + &indent(&format!("{code}{sent}")) + &frames(ui, trace)
         }
-        Record::ObligationEnded { stan, how, trace, .. } => {
-            let how = match how {
-                Ending::Answered(code) => format!("F39 {code}"),
-                Ending::NothingLeft => ui.text("cli-explain-nothing-left"),
-                Ending::RequestAnswered => ui.text("cli-explain-request-answered"),
-                Ending::ByPerson(reference) => ui.say("cli-explain-by-person", &[("reference", reference)]),
-            };
-            say("cli-explain-ended", &[("stan", stan), ("how", &how)]) + &frames(ui, trace)
-        }
+        Record::ObligationEnded { stan, how, trace, .. } => say("cli-explain-ended", &[("stan", stan), ("how", &ending(ui, how))]) + &frames(ui, trace),
         Record::ObligationStuck { stan, .. } => say("cli-explain-stuck", &[("stan", stan)]),
         Record::ObligationRetried { stan, by, .. } => say("cli-explain-retried", &[("stan", stan), ("by", by)]),
+        Record::SettlementAsked { account, plan, .. } => say("cli-explain-settlement-asked", &[("numbers", &numbers(ui, account, plan))]),
+        Record::SettlementJudged { stan, domestic, foreign, answer, trace, .. } => {
+            let word = |v: &Verdict| ui.text(settlement_word(*v));
+            say("cli-explain-settlement-judged", &[("stan", stan), ("domestic", &word(domestic)), ("foreign", &word(foreign))])
+                + &answered(ui, answer)
+                + &frames(ui, trace)
+        }
+        Record::UploadAllowed { account, plan, .. } => match plan.settlement.as_deref() {
+            Some(BatchPart::End { records, .. }) => say("cli-explain-upload-end", &[("numbers", &numbers(ui, account, plan)), ("n", records)]),
+            Some(BatchPart::List(list)) => say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &list.len())]),
+            Some(BatchPart::One { .. } | BatchPart::Totals(_)) | None => say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &1)]),
+        },
+        Record::Uploaded { stan, code, trace, .. } => say("cli-explain-uploaded", &[("stan", stan), ("code", code)]) + &frames(ui, trace),
+        Record::SettlementFailed { stan, code, why, next_try, hold, trace, .. } => {
+            let code = code.as_deref().map(|c| format!("{c} · ")).unwrap_or_default();
+            let next = if *hold { ui.text("cli-explain-settlement-held") } else { ui.say("cli-explain-left", &[("time", &ui.time(*next_try))]) };
+            say("cli-explain-settlement-failed", &[("stan", stan), ("why", why)]) + &indent(&format!("{code}{next}")) + &frames(ui, trace)
+        }
+        Record::SettlementRetried { by, .. } => say("cli-explain-settlement-retried", &[("by", by)]),
+        Record::SettlementDropped { how, .. } => say("cli-explain-settlement-dropped", &[("how", &ending(ui, how))]),
+        Record::BatchClosed { account, next, how, trace, .. } => {
+            say("cli-explain-batch-closed", &[("account", account), ("batch", next), ("how", &ending(ui, how))]) + &frames(ui, trace)
+        }
         Record::ControlSent { account, plan } => {
             say("cli-explain-control-sent", &[("kind", &ui.texts.word(plan.kind)), ("numbers", &numbers(ui, account, plan))])
         }
@@ -145,6 +161,23 @@ fn describe(ui: &Ui, record: &Record) -> String {
             | OperatorEvent::CodeWrong { .. }
             | OperatorEvent::TerminalUnlocked { .. } => String::new(),
         },
+    }
+}
+
+fn ending(ui: &Ui, how: &Ending) -> String {
+    match how {
+        Ending::Answered(code) => format!("F39 {code}"),
+        Ending::NothingLeft => ui.text("cli-explain-nothing-left"),
+        Ending::RequestAnswered => ui.text("cli-explain-request-answered"),
+        Ending::ByPerson(reference) => ui.say("cli-explain-by-person", &[("reference", reference)]),
+    }
+}
+
+fn settlement_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Balanced => "settlement-balanced",
+        Verdict::NotBalanced => "settlement-not-balanced",
+        Verdict::Error => "settlement-error",
     }
 }
 

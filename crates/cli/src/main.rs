@@ -23,9 +23,10 @@ use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
 use payterm_hosts::Profile;
 use payterm_schema::{
-    Fault, Kind, Status, Terminal,
+    AccountId, Fault, Kind, Status, Terminal,
     page::{Drawer, Printable},
     request::RequestWire,
+    terminal::Filter,
 };
 use std::{error::Error, io::Write, process::ExitCode};
 use ui::{Ui, out};
@@ -147,6 +148,15 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         }
         Command::Parameters(run) => return pay(Kind::Parameters, plain(), run).await,
         Command::StatusUpload(run) => return pay(Kind::StatusUpload, plain(), run).await,
+        Command::Settle(run) => return pay(Kind::Settlement, plain(), run).await,
+        Command::Batches { account, limit } => {
+            let account = account.map(|a| AccountId::new(&a)).transpose().map_err(|rule| Fault::invalid("account", &rule))?;
+            let filter = Filter { kind: Some(Kind::Settlement), account, limit, ..Filter::default() };
+            let bus = Bus::connect(global).await?;
+            let mut all = bus.client.list(&bus.caller, filter).await?;
+            all.iter_mut().for_each(|o| show::with_texts(ui, o));
+            ui.result(&all, || show::batches(ui, &all));
+        }
         Command::Balance(run) => return pay(Kind::Balance, plain(), run).await,
         Command::SignIn(run) => return pay(Kind::SignIn, plain(), run).await,
         Command::SignOff(run) => return pay(Kind::SignOff, plain(), run).await,

@@ -70,6 +70,27 @@ pub fn list(ui: &Ui, all: &[Outcome]) -> String {
     ui.table(header, rows)
 }
 
+/// Settlements: what was told to the acquirer, and its word.
+pub fn batches(ui: &Ui, all: &[Outcome]) -> String {
+    let header =
+        ["label-txn", "label-started", "label-account", "label-batch", "label-status", "label-domestic", "label-foreign", "label-uploaded", "label-reason"];
+    let rows = all.iter().map(|o| {
+        let s = o.settlement.as_deref();
+        [
+            o.txn.to_string(),
+            ui.time(o.started),
+            shown(o.account.as_ref()),
+            shown(o.batch),
+            ui.texts.word(o.status),
+            shown(s.map(|s| ui.texts.half(&s.domestic, s.domestic_verdict, o.sums.currency))),
+            shown(s.map(|s| ui.texts.half(&s.foreign, s.foreign_verdict, o.sums.currency))),
+            shown(s.map(|s| s.uploaded)),
+            shown(reason(ui, o).map(|r| r.text)),
+        ]
+    });
+    ui.table(header, rows)
+}
+
 pub fn devices(ui: &Ui, all: &[Device]) -> String {
     let header = ["cli-name", "cli-kind", "cli-driver", "cli-state", "cli-restarts", "cli-virtual", "cli-health"];
     let yes = |on: bool| if on { ui.text("yes") } else { String::new() };

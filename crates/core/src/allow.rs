@@ -59,6 +59,7 @@ impl Machine {
             auth_code: running.request.auth_code.clone(),
             tip,
             organisation: (kind == Kind::Refund).then(|| view.organisation.clone().unwrap_or_else(|| "000".into())),
+            settlement: None,
         };
         let secrets = match (&flow.presented, original.and_then(|o| o.txn)) {
             (Some(p), _) if repeats => SecretsFrom::Memory(CardSecrets { pan: p.secrets.pan.clone(), ..CardSecrets::default() }),

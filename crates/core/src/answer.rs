@@ -216,6 +216,7 @@ impl Machine {
                 | Kind::TipAdjust
                 | Kind::VoiceSale
                 | Kind::Parameters
+                | Kind::Settlement
                 | Kind::StatusUpload,
                 _,
             ) => {}
@@ -267,7 +268,7 @@ impl Machine {
         if let Some(original) = outcome.original.as_ref().and_then(|o| o.txn) {
             self.settle_original(original, &outcome);
         }
-        self.erase_when_done(txn, approved && outcome.kind.keeps_pan());
+        self.erase_when_done(txn, approved && outcome.kind.keeps_pan() && self.in_open_batch(&outcome));
         match outcome.status {
             Status::Approved if outcome.kind.row().slip => {
                 if self.settings.paper.merchant_copy {
@@ -277,7 +278,10 @@ impl Machine {
                     self.queue_paper(PaperKind::CustomerCopy, &outcome, 0);
                 }
             }
+            // Nobody was to be charged: the account waits, and says so.
+            Status::Unknown if outcome.kind == Kind::Settlement => {}
             Status::Unknown => self.queue_paper(PaperKind::UnknownSlip, &outcome, 0),
+            Status::Approved if outcome.kind == Kind::Settlement => self.queue_paper(PaperKind::SettlementReport, &outcome, 0),
             Status::Approved | Status::Running | Status::Declined | Status::Cancelled | Status::Failed => {}
         }
         // A late final outcome of an earlier request does not take the screen from the customer of now.
@@ -304,6 +308,9 @@ impl Machine {
     /// What the last run of the daemon left open: a frame that may have left is reversed; anything earlier has ended.
     pub(crate) fn end_interrupted(&mut self) {
         let Some(running) = self.state.running.clone() else { return };
+        if let Some(account) = self.state.settlement_of(running.txn) {
+            return self.end_unknown(&account, "settlement-open", Class::E);
+        }
         match running.in_flight {
             Some((account, stan)) => self.unanswered(&account, running.txn, stan, ReversalReason::NoReply, "restart".into(), FrameTrace::default(), "no-reply"),
             None => match (self.standing(running.txn), self.state.obligations.iter().find(|o| o.txn == running.txn && o.asking.is_some())) {

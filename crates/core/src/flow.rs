@@ -4,12 +4,13 @@ use payterm_schema::{
     AccountId, Fault, HostAnswer, Notice, Outcome, Record, Request, RequestKey, Status, Time,
     account::Stan,
     device::Key,
-    kind::{CardRule, OriginalBy},
+    kind::{CardRule, Kind, OriginalBy},
     notice::{Phase, Screen},
     outcome::Class,
     request::Method,
     secret::{PinBlock, PinEntry},
 };
+use std::collections::BTreeSet;
 
 /// The volatile half of the running request; gone with the process, never on disk.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Flow {
     pub busy_tries: u8,
     /// The account's waiting reversal was tried at once for this customer.
     pub hurried: bool,
+    /// What a settlement has had tried at once.
+    pub tried: BTreeSet<(u64, Stan)>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +57,12 @@ pub(crate) enum Stage {
         tag: u64,
         until: Time,
     },
+    /// A settlement waits until the account owes nothing and is signed in.
+    Clearing {
+        until: Time,
+    },
+    /// The batch is being closed.
+    Settling,
     /// The frame may leave at any moment.
     Sent,
     /// The host is busy and nothing reached the issuer: another try after a countdown.
@@ -95,10 +104,10 @@ impl Stage {
             Stage::Confirming { .. } => Phase::Confirming,
             Stage::Loading { .. } => Phase::Started,
             Stage::Presenting { .. } => Phase::Presenting,
-            Stage::Preparing { .. } | Stage::Busy { .. } => Phase::Preparing,
+            Stage::Preparing { .. } | Stage::Clearing { .. } | Stage::Busy { .. } => Phase::Preparing,
             Stage::Partial { .. } => Phase::Confirming,
             Stage::Pin { .. } => Phase::PinEntry,
-            Stage::Sent | Stage::Asking => Phase::Sending,
+            Stage::Sent | Stage::Settling | Stage::Asking => Phase::Sending,
         }
     }
 }
@@ -117,6 +126,7 @@ impl Flow {
             signed_again: false,
             busy_tries: 0,
             hurried: false,
+            tried: BTreeSet::new(),
         }
     }
     pub fn until(&self) -> Option<Time> {
@@ -125,16 +135,21 @@ impl Flow {
             | Stage::Loading { until, .. }
             | Stage::Presenting { until, .. }
             | Stage::Preparing { until }
+            | Stage::Clearing { until }
             | Stage::Busy { until }
             | Stage::Partial { until, .. }
             | Stage::Pin { until, .. } => Some(*until),
-            Stage::Supervisor | Stage::Sent | Stage::Asking => None,
+            Stage::Supervisor | Stage::Sent | Stage::Settling | Stage::Asking => None,
         }
     }
     /// A PIN that was typed and has not left.
     pub fn holds_pin(&self, account: &AccountId) -> bool {
         let waits = matches!(self.stage, Stage::Preparing { .. } | Stage::Busy { .. });
         waits && self.account.as_ref() == Some(account) && matches!(self.pin, Some(Some(_)))
+    }
+    /// A settlement that waits until the account owes nothing.
+    pub fn clears(&self, account: &AccountId) -> bool {
+        matches!(self.stage, Stage::Clearing { .. }) && self.account.as_ref() == Some(account)
     }
     pub fn waits_for(&self, account: &AccountId) -> bool {
         matches!(self.stage, Stage::Preparing { .. }) && self.account.as_ref() == Some(account)
@@ -155,7 +170,8 @@ impl Machine {
             let rule = "the terminal is not activated: apply for an account, or configure one";
             return self.answer(call, Err(Fault::WrongState { rule: rule.into() }));
         }
-        if let Err(fault) = self.admit(request.kind) {
+        let own = key.app == crate::state::TERMINAL;
+        if let Err(fault) = if own { Ok(()) } else { self.admit(request.kind) } {
             return self.answer(call, Err(fault));
         }
         let account = match self.first_account(&request) {
@@ -187,6 +203,10 @@ impl Machine {
     /// It may be done: now the cashier confirms it, or it begins.
     pub(crate) fn go_on(&mut self) {
         let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
+        // The supervisor was asked for what is Stuck only.
+        if request.kind == Kind::Settlement && self.state.running.as_ref().is_some_and(|r| r.view.approved_by.is_some()) {
+            return self.begin();
+        }
         let large = self.settings.flow.confirm_above.zip(request.amount).is_some_and(|(above, m)| m.minor() > above);
         if request.confirm || large {
             self.enter(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
@@ -226,7 +246,9 @@ impl Machine {
         if row.slip && self.settings.paper.required && !self.printer {
             return self.fail("printer-unavailable", Class::D);
         }
-        if row.original != OriginalBy::None {
+        if request.kind == Kind::Settlement {
+            self.begin_settlement();
+        } else if row.original != OriginalBy::None {
             self.load_original(&request);
         } else if row.card != CardRule::None {
             self.present(None);
@@ -241,10 +263,17 @@ impl Machine {
         let Some(flow) = self.flow.as_mut() else { return };
         let Some(account) = flow.account.clone() else { return };
         flow.stage = Stage::Preparing { until };
+        if self.batch_full(&account) {
+            return self.fail("batch-full", Class::D);
+        }
         // Only a customer who really has to wait is told so.
         let ready = self.ready(&account);
         if !ready {
-            let what = if self.state.blocked(&account) { "reversing" } else { "signing-in" };
+            let what = match self.settling(&account) {
+                Some(_) => "settling",
+                None if self.state.blocked(&account) => "reversing",
+                None => "signing-in",
+            };
             self.set_stage(Stage::Preparing { until }, Screen::Wait { what: what.into(), until });
             // The customer does not pay for an earlier failure's backoff.
             self.sign_in.entry(account).or_default().not_before = self.now;
@@ -330,6 +359,7 @@ impl Machine {
             (Some(Stage::Partial { .. }), Key::Cancel) => self.confirmed(false),
             (Some(Stage::Confirming { .. }), Key::Cancel) => self.end(Status::Cancelled, "cancelled-by-cashier", Class::B),
             (Some(Stage::Presenting { .. }), Key::Digit(digit)) => self.choose(digit),
+            (Some(Stage::Clearing { .. }), Key::Cancel) => self.end(Status::Cancelled, "cancelled-by-cashier", Class::B),
             (Some(Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Loading { .. } | Stage::Pin { .. } | Stage::Busy { .. }), Key::Cancel) => {
                 self.end(Status::Cancelled, "cancelled-by-customer", Class::B)
             }
@@ -354,7 +384,7 @@ impl Machine {
                 self.answer(call, Ok(()));
                 self.confirmed(false);
             }
-            Some(Stage::Sent | Stage::Asking) | None => {
+            Some(Stage::Sent | Stage::Settling | Stage::Asking) | None => {
                 self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() }))
             }
             Some(
@@ -363,6 +393,7 @@ impl Machine {
                 | Stage::Loading { .. }
                 | Stage::Presenting { .. }
                 | Stage::Preparing { .. }
+                | Stage::Clearing { .. }
                 | Stage::Pin { .. }
                 | Stage::Busy { .. },
             ) => {
@@ -378,13 +409,23 @@ impl Machine {
             Some(Stage::Loading { .. }) => self.fail("store-failed", Class::E),
             Some(Stage::Presenting { .. }) => self.end(Status::Cancelled, "present-timeout", Class::B),
             Some(Stage::Preparing { .. }) => {
-                let blocked = self.flow.as_ref().and_then(|f| f.account.clone()).is_some_and(|a| self.state.blocked(&a));
-                self.fail(if blocked { "account-blocked" } else { "prepare-timeout" }, Class::E);
+                let account = self.flow.as_ref().and_then(|f| f.account.clone());
+                let settling = account.as_ref().is_some_and(|a| self.settling(a).is_some());
+                let blocked = account.is_some_and(|a| self.state.blocked(&a));
+                let code = if settling {
+                    "settlement-open"
+                } else if blocked {
+                    "account-blocked"
+                } else {
+                    "prepare-timeout"
+                };
+                self.fail(code, Class::E);
             }
+            Some(Stage::Clearing { .. }) => self.not_cleared(),
             Some(Stage::Pin { .. }) => self.end(Status::Cancelled, "pin-timeout", Class::B),
             Some(Stage::Busy { .. }) => self.prepare(),
             Some(Stage::Partial { .. }) => self.confirmed(false),
-            Some(Stage::Supervisor | Stage::Sent | Stage::Asking) | None => {}
+            Some(Stage::Supervisor | Stage::Sent | Stage::Settling | Stage::Asking) | None => {}
         }
     }
 
@@ -396,6 +437,8 @@ impl Machine {
             Stage::Supervisor
             | Stage::Presenting { .. }
             | Stage::Preparing { .. }
+            | Stage::Clearing { .. }
+            | Stage::Settling
             | Stage::Pin { .. }
             | Stage::Sent
             | Stage::Busy { .. }
@@ -434,6 +477,8 @@ impl Machine {
                 | Stage::Confirming { .. }
                 | Stage::Loading { .. }
                 | Stage::Preparing { .. }
+                | Stage::Clearing { .. }
+                | Stage::Settling
                 | Stage::Sent
                 | Stage::Busy { .. }
                 | Stage::Asking

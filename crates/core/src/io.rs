@@ -4,7 +4,7 @@ use crate::{VaultAnswer, VaultAsk};
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, SelfTest, Time,
     account::{Batch, Stan},
-    config::{AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig},
+    config::{AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig, SettlementConfig},
     device::{Key, Way},
     host::HostRules,
     notice::Screen,
@@ -14,6 +14,7 @@ use payterm_schema::{
     paper::{PaperJob, PaperRequest, PrintResult, SlipCopy},
     record::Entry,
     secret::PinEntry,
+    settlement::BatchQuery,
     time::Millis,
     totals::Scope,
 };
@@ -29,6 +30,7 @@ pub struct Settings {
     /// Where no operator is on duty.
     pub operator: String,
     pub operators: OperatorsConfig,
+    pub settlement: SettlementConfig,
     /// A virtual device is configured or the terminal is a laboratory's.
     pub test: bool,
     /// A printer is configured; without one no papers are queued.
@@ -114,7 +116,7 @@ pub enum Input {
         tag: u64,
         event: HostEvent,
     },
-    /// Answer to [`Effect::Load`]; at most two are found (two = ambiguous).
+    /// Answer to [`Effect::Load`]; of an original at most two are found (two = ambiguous).
     Loaded {
         tag: u64,
         found: Result<Vec<Outcome>, Fault>,
@@ -218,6 +220,8 @@ pub enum Query {
         code: String,
         date: String,
     },
+    /// Records of a batch, for its upload.
+    Batch(BatchQuery),
     /// Approved transactions of the app with this STAN in an open batch.
     Stan {
         app: String,
@@ -290,9 +294,20 @@ pub struct Step {
     pub seal: Vec<(u64, Pan)>,
     /// Sealed PANs no longer needed, in the same commit.
     pub erase: Vec<u64>,
+    /// A batch is closed: its sealed PANs go, but for those that obligations still need.
+    pub erase_batch: Option<Box<EraseBatch>>,
     /// State after the step's last record, when a snapshot is due: (seq, JSON).
     pub snapshot: Option<(u64, String)>,
     pub effects: Vec<Effect>,
+}
+
+/// The sealed PANs of a closed batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EraseBatch {
+    pub account: AccountId,
+    pub batch: Batch,
+    /// Transactions whose PAN stays.
+    pub keep: Vec<u64>,
 }
 
 impl Step {

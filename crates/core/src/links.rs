@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Query { txn: u64, stan: Stan },
     /// The terminal's own sign-in.
     SignIn,
+    /// A message of the account's settlement.
+    Settlement { txn: u64, stan: Stan },
     /// The self-test's echo.
     Probe { call: u64 },
 }
@@ -94,6 +96,7 @@ impl Machine {
                 HostEvent::NotSent { why } | HostEvent::Unbuildable { why } | HostEvent::NoReply { why, .. } => self.sign_in_failed(account, why, "not-sent"),
                 HostEvent::Late { .. } => {}
             },
+            Purpose::Settlement { txn, stan } => self.settlement_event(account, txn, stan, event),
             Purpose::Probe { call } => self.probed(account, call, event),
         }
     }
@@ -116,6 +119,7 @@ impl Machine {
             Purpose::Request { txn, stan } => {
                 self.record(Some(txn), Record::Disregarded { txn, account: account.clone(), stan, why: "late".into(), answer: Box::new(answer), trace });
             }
+            Purpose::Settlement { txn, stan } => self.settlement_answer(account, txn, stan, answer, trace),
             Purpose::Obligation { .. } | Purpose::Query { .. } | Purpose::SignIn | Purpose::Probe { .. } => {}
         }
     }
@@ -132,11 +136,18 @@ impl Machine {
         if waiting && !authorises {
             return self.proceed();
         }
+        let clears = self.flow.as_ref().is_some_and(|f| f.clears(id));
+        let settling = self.settling(id).is_some_and(|s| !s.hold);
         if settings.rules.sign_in && !self.state.ledger(id).signed_in {
             let wait = self.sign_in.entry(id.clone()).or_default().clone();
-            let wanted = wait.wanted || authorises || self.due_obligation(id, self.now).is_some() || self.asking_due(id).is_some_and(|t| t <= self.now);
+            let wanted = wait.wanted
+                || authorises
+                || clears
+                || settling
+                || self.due_obligation(id, self.now).is_some()
+                || self.asking_due(id).is_some_and(|t| t <= self.now);
             if wanted && !settings.config.auto_sign_in {
-                if authorises {
+                if authorises || clears {
                     self.fail("not-signed-in", Class::D);
                 }
             } else if wanted && wait.not_before <= self.now {
@@ -144,8 +155,15 @@ impl Machine {
             }
             return;
         }
-        let hurry = authorises && self.flow.as_ref().is_some_and(|f| !f.hurried);
-        if let Some((txn, stan)) = self.due_obligation(id, self.now).or_else(|| hurry.then(|| self.holding_up(id)).flatten()) {
+        let hurry = (authorises || clears) && self.flow.as_ref().is_some_and(|f| !f.hurried);
+        // Nothing else of the account leaves while its batch is being closed.
+        if self.settling(id).is_some() {
+            return self.drive_settlement(id, hurry);
+        }
+        if clears && self.clear(id) {
+            return;
+        }
+        if let Some((txn, stan)) = self.due_obligation(id, self.now).or_else(|| (hurry && authorises).then(|| self.holding_up(id)).flatten()) {
             if let Some(flow) = self.flow.as_mut().filter(|_| authorises) {
                 flow.hurried = true;
             }
@@ -186,9 +204,11 @@ impl Machine {
         }
         let owed = self.state.obligations.iter().filter(|o| o.account == *id && o.state == ObligationState::Due).map(|o| self.due_at(o)).min();
         let owed = [owed, self.asking_due(id)].into_iter().flatten().min();
+        let settling = self.settling(id).is_some();
+        let owed = if settling { self.settling_due(id) } else { owed };
         if settings.rules.sign_in && !self.state.ledger(id).signed_in {
             let wait = self.sign_in.get(id).cloned().unwrap_or_default();
-            let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id));
+            let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id) || f.clears(id));
             let wanted = if wait.wanted || waiting { Some(wait.not_before) } else { owed.map(|t| t.max(wait.not_before)) };
             return [wanted.filter(|_| settings.config.auto_sign_in), self.asking_over(id)].into_iter().flatten().min();
         }
@@ -219,6 +239,7 @@ impl Machine {
             auth_code: None,
             tip: None,
             organisation: None,
+            settlement: None,
         }
     }
 
@@ -250,6 +271,9 @@ impl Machine {
         let ledger = self.state.ledger(id);
         // Another batch number while ours holds records does not change ours: settle first (host-protocol §4).
         let batch: Batch = if ledger.holds_records() { ledger.batch } else { answer.batch.unwrap_or(ledger.batch) };
+        if answer.batch.is_some_and(|b| b != batch) {
+            self.tell(Notice::Screen { screen: payterm_schema::Screen::Trouble { what: "settle-first".into() } });
+        }
         let offset = self.host_offset(id, &answer).unwrap_or(ledger.offset);
         // A PIN that was typed before is enciphered under the old key: the issuer would count it as wrong.
         if let Some(flow) = self.flow.as_mut().filter(|f| f.holds_pin(id)) {
@@ -279,7 +303,7 @@ impl Machine {
         self.record(None, Record::SignInFailed { account: id.clone(), why });
         let now = self.now;
         self.sign_in.entry(id.clone()).or_default().failed(now);
-        if self.flow.as_ref().is_some_and(|f| f.waits_for(id)) {
+        if self.flow.as_ref().is_some_and(|f| f.waits_for(id) || f.clears(id)) {
             self.fail(code, Class::E);
         }
     }

@@ -1,6 +1,7 @@
 //! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never waits.
 use crate::{
-    AccountSettings, Effect, Heard, Input, ReplayError, Settings, Step, application::Applying, flow::Flow, links::InFlight, operators::Desk, state::State,
+    AccountSettings, Effect, Heard, Input, ReplayError, Settings, Step, application::Applying, flow::Flow, links::InFlight, operators::Desk,
+    settlement::Loading, state::State,
 };
 use payterm_schema::{
     AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
@@ -50,6 +51,10 @@ pub struct Machine {
     pub(crate) flow: Option<Flow>,
     /// The one message under way per account.
     pub(crate) links: BTreeMap<AccountId, InFlight>,
+    /// Loads of records to upload that are under way.
+    pub(crate) uploading: BTreeMap<AccountId, Loading>,
+    /// When somebody was last reminded of an account's settlement, in this run.
+    pub(crate) reminded: BTreeMap<AccountId, Time>,
     /// Messages whose time ran out, for late answers; the newest 64.
     pub(crate) missed: VecDeque<(AccountId, InFlight)>,
     pub(crate) sign_in: BTreeMap<AccountId, SignInWait>,
@@ -85,6 +90,8 @@ impl Machine {
             step: Step::default(),
             flow: None,
             links: BTreeMap::new(),
+            uploading: BTreeMap::new(),
+            reminded: BTreeMap::new(),
             missed: VecDeque::new(),
             sign_in: BTreeMap::new(),
             printing: None,
@@ -187,7 +194,7 @@ impl Machine {
         let links = self.links.values().map(|l| l.until).min();
         let papers = self.paper_due();
         let accounts = self.settings.accounts.iter().filter_map(|a| self.account_due(a)).min();
-        [flow, links, papers, accounts, self.screen_until, self.operators_due(), self.application_due()].into_iter().flatten().min()
+        [flow, links, papers, accounts, self.screen_until, self.operators_due(), self.application_due(), self.settlement_due()].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) -> Step {
@@ -215,6 +222,7 @@ impl Machine {
 
     /// Does what can be done now: sign-ins, obligations, the waiting request, papers.
     fn drive(&mut self) {
+        self.drive_auto();
         let ids: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
         for id in ids {
             self.drive_account(&id);

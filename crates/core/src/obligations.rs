@@ -130,6 +130,9 @@ impl Machine {
     }
 
     pub(crate) fn retry_obligation(&mut self, call: u64, txn: u64, by: String) {
+        if let Some(account) = self.state.settlement_of(txn) {
+            return self.retry_settlement(call, &account, by);
+        }
         let stuck: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.txn == txn && o.state == ObligationState::Stuck).cloned().collect();
         if stuck.is_empty() {
             return self.answer(call, Err(Fault::not_found("stuck obligation", &txn.to_string())));

@@ -33,6 +33,9 @@ impl Machine {
 
     /// The original was looked for.
     pub(crate) fn loaded(&mut self, tag: u64, found: Result<Vec<Outcome>, Fault>) {
+        if self.upload_loaded(tag, &found) {
+            return;
+        }
         if !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Loading { tag: t, .. }) if *t == tag) {
             return;
         }
@@ -93,6 +96,7 @@ impl Machine {
             | Kind::VoiceSale
             | Kind::Parameters
             | Kind::StatusUpload
+            | Kind::Settlement
             | Kind::SignIn
             | Kind::SignOff
             | Kind::Echo => &[],
@@ -147,6 +151,7 @@ impl Machine {
             | Kind::VoiceSale
             | Kind::Parameters
             | Kind::StatusUpload
+            | Kind::Settlement
             | Kind::SignIn
             | Kind::SignOff
             | Kind::Echo => None,

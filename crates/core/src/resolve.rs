@@ -15,7 +15,7 @@ impl Machine {
         match outcome.kind {
             Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel if approved => {
                 self.record(Some(original), Record::Voided { txn: original, by: txn });
-                self.erase_when_done(original, false);
+                self.erase_when_done(original, outcome.kind != Kind::PreAuthCancel && self.in_open_batch(outcome));
                 // A completion that is taken back gives its hold free again.
                 if let Some(hold) = outcome.original.as_ref().and_then(|o| o.of).filter(|_| outcome.kind == Kind::CompletionCancel) {
                     self.record(Some(hold), Record::Released { txn: hold, by: original });
@@ -41,6 +41,7 @@ impl Machine {
             | Kind::VoiceSale
             | Kind::Parameters
             | Kind::StatusUpload
+            | Kind::Settlement
             | Kind::SignIn
             | Kind::SignOff
             | Kind::Echo => {}
@@ -58,6 +59,9 @@ impl Machine {
 
     /// A person settles what is Stuck against the acquirer's record. The machine only writes down what they say.
     pub(crate) fn resolve(&mut self, call: u64, txn: u64, executed: bool, reference: String, by: String) {
+        if let Some(account) = self.state.settlement_of(txn) {
+            return self.resolve_settlement(call, &account, executed, &reference, &by);
+        }
         let stuck: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.txn == txn && o.state == ObligationState::Stuck).cloned().collect();
         let fine = (1..=40).contains(&reference.chars().count()) && !reference.chars().any(char::is_control);
         let fault = match (stuck.as_slice(), fine) {
@@ -100,7 +104,8 @@ impl Machine {
         for o in stuck {
             if let Some(sealed) = o.sealed {
                 let stands = executed && told.as_ref().is_some_and(|t| matches!(t.status, Status::Unknown | Status::Approved));
-                let voidable = self.state.voidable.contains(&sealed) || (stands && o.plan.kind.keeps_pan());
+                let voidable =
+                    self.state.voidable.contains(&sealed) || (stands && o.plan.kind.keeps_pan() && self.state.ledger(&o.account).batch == o.plan.batch);
                 self.erase_when_done(sealed, voidable);
             }
         }

@@ -4,12 +4,13 @@ use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
     application::Application,
-    host::{MacVerdict, Wallet},
+    host::{MacVerdict, Plan, Wallet},
     kind::{CardRule, Recovery, Side},
     operator::{OperatorEvent, Purpose, Role},
     outcome::{Forwarding, Status},
     paper::{PaperContent, PaperJob, PaperState, PrintResult},
     record::{Due, Duty, Entry, Obligation, ObligationState},
+    settlement::{BatchPart, Settlement, UploadGroup},
     time::{Millis, Time},
     totals::{Scope, Total},
 };
@@ -18,6 +19,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+/// The app of what the terminal asks of itself; no caller has this name.
+pub const TERMINAL: &str = "terminal";
 
 /// Everything that a restart must know. Bounded: the running request, what it owes, open papers, totals per account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +39,7 @@ pub struct State {
     /// Outcomes told while an obligation of theirs is open (`Unknown`, or refused with a reversal on disk), by txn.
     #[serde(alias = "unknown")]
     pub owing: BTreeMap<u64, Outcome>,
-    /// Sales that an open obligation names and that can be voided: their sealed PAN outlives it.
+    /// Payments of the open batch that an open obligation names: their sealed PAN outlives it.
     #[serde(default)]
     pub voidable: BTreeSet<u64>,
     /// Papers that are not done, by job.
@@ -81,6 +85,40 @@ pub struct Ledger {
     /// The last transaction before the shift: what a clock says of it does not matter.
     #[serde(default)]
     pub shift_after: u64,
+    /// The settlement that closed the batch before: what is in this one came later.
+    #[serde(default)]
+    pub batch_after: u64,
+    /// The batch is being closed.
+    #[serde(default)]
+    pub settling: Option<Box<Settling>>,
+    /// When the terminal last settled by itself.
+    #[serde(default)]
+    pub auto_settled: Option<Time>,
+}
+
+/// A settlement whose totals may have left (host-protocol §7), until its batch is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settling {
+    pub txn: u64,
+    /// Grows with the answers.
+    pub settlement: Settlement,
+    /// What was Stuck when the totals were made: not in them, and not uploaded.
+    pub excluded: BTreeSet<u64>,
+    /// Sales whose tip is among them: they are uploaded without it.
+    pub untipped: BTreeSet<u64>,
+    /// The message that is not answered yet: it leaves again as it is.
+    pub open: Option<Plan>,
+    /// A byte of the totals has left, or may have.
+    pub left: bool,
+    /// Where the upload goes on: after this transaction of this group.
+    pub group: UploadGroup,
+    pub after: u64,
+    pub tries: u32,
+    pub next_try: Time,
+    /// Why it waits: a response code, or the terminal's own word.
+    pub problem: Option<String>,
+    /// A person must have it tried again.
+    pub hold: bool,
 }
 
 impl Default for Ledger {
@@ -101,14 +139,23 @@ impl Default for Ledger {
             shift: Vec::new(),
             shift_since: None,
             shift_after: 0,
+            batch_after: 0,
+            settling: None,
+            auto_settled: None,
         }
+    }
+}
+
+impl Settling {
+    fn answered(&mut self, at: Time) {
+        (self.open, self.left, self.tries, self.next_try, self.problem) = (None, true, 0, at, None);
     }
 }
 
 impl Ledger {
     /// The batch holds records: its number does not change before a settlement.
     pub fn holds_records(&self) -> bool {
-        self.debit_count + self.credit_count > 0
+        self.settling.is_some() || self.debit_count + self.credit_count > 0
     }
 }
 
@@ -145,12 +192,21 @@ impl State {
         self.seq = entry.seq;
         self.staff.seen = entry.at;
         match &entry.record {
-            Record::Booted { .. } => self.boots += 1,
+            Record::Booted { .. } => {
+                self.boots += 1;
+                // What was handed over before the power went may have left.
+                self.accounts.values_mut().filter_map(|l| l.settling.as_mut()).for_each(|s| s.left = true);
+            }
             Record::Started { txn, key, hash, request, view } => {
                 if self.running.is_some() {
                     return Err(broken("a request starts while another runs"));
                 }
                 self.last_txn = *txn;
+                if key.app == TERMINAL
+                    && let Some(account) = &request.account
+                {
+                    self.accounts.entry(account.clone()).or_default().auto_settled = Some(entry.at);
+                }
                 self.running = Some(Running {
                     txn: *txn,
                     key: key.clone(),
@@ -223,10 +279,12 @@ impl State {
                 }
             }
             Record::Outcome { outcome } => self.outcome(entry.at, outcome),
-            Record::Voided { txn, .. } => {
-                self.voidable.remove(txn);
-            }
-            Record::Completed { .. } | Record::Adjusted { .. } | Record::RefundHeld { .. } | Record::RefundFreed { .. } | Record::Released { .. } => {}
+            Record::Voided { .. }
+            | Record::Completed { .. }
+            | Record::Adjusted { .. }
+            | Record::RefundHeld { .. }
+            | Record::RefundFreed { .. }
+            | Record::Released { .. } => {}
             Record::Pending { txn, stan, asking, .. } => {
                 self.landed(*txn);
                 if let Some(o) = self.obligation_mut(*txn, *stan) {
@@ -288,6 +346,68 @@ impl State {
                 }
             }
             Record::ControlSent { account, plan } => self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan),
+            Record::SettlementAsked { txn, account, plan, view } => {
+                let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("a settlement of a request that does not run"))?;
+                running.view = (**view).clone();
+                running.frames += 1;
+                let excluded: BTreeSet<u64> = self.obligations.iter().filter(|o| o.account == *account).map(|o| o.txn).collect();
+                let tips = excluded.iter().filter_map(|t| self.owing.get(t)).filter(|o| o.kind == Kind::TipAdjust);
+                let untipped = tips.filter_map(|o| o.original.as_ref()?.txn).collect();
+                let ledger = self.accounts.entry(account.clone()).or_default();
+                ledger.last_stan = Some(plan.stan);
+                ledger.settling = Some(Box::new(Settling {
+                    txn: *txn,
+                    settlement: view.settlement.as_deref().cloned().unwrap_or_default(),
+                    excluded,
+                    untipped,
+                    open: Some((**plan).clone()),
+                    left: false,
+                    group: UploadGroup::default(),
+                    after: 0,
+                    tries: 0,
+                    next_try: entry.at,
+                    problem: None,
+                    hold: false,
+                }));
+            }
+            Record::SettlementJudged { txn, account, domestic, foreign, .. } => {
+                if let Some(s) = self.settling_mut(account, *txn) {
+                    (s.settlement.domestic_verdict, s.settlement.foreign_verdict) = (Some(*domestic), Some(*foreign));
+                    s.answered(entry.at);
+                }
+            }
+            Record::UploadAllowed { txn, account, plan, group, after } => {
+                if let Some(s) = self.settling_mut(account, *txn) {
+                    (s.group, s.after, s.open) = (*group, *after, Some((**plan).clone()));
+                }
+                self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
+            }
+            Record::Uploaded { txn, account, .. } => {
+                if let Some(s) = self.settling_mut(account, *txn) {
+                    let records = match s.open.as_ref().and_then(|p| p.settlement.as_deref()) {
+                        Some(BatchPart::List(list)) => list.len() as u32,
+                        Some(BatchPart::One { .. }) => 1,
+                        Some(BatchPart::Totals(_) | BatchPart::End { .. }) | None => 0,
+                    };
+                    s.settlement.uploaded = s.settlement.uploaded.saturating_add(records);
+                    s.answered(entry.at);
+                }
+            }
+            Record::SettlementFailed { txn, account, code, next_try, left, hold, .. } => {
+                if let Some(s) = self.settling_mut(account, *txn) {
+                    s.tries += 1;
+                    s.left |= *left;
+                    (s.next_try, s.hold) = (*next_try, *hold);
+                    s.problem = code.clone().or(s.problem.take());
+                }
+            }
+            Record::SettlementRetried { txn, account, .. } => {
+                if let Some(s) = self.settling_mut(account, *txn) {
+                    (s.hold, s.tries, s.next_try) = (false, 0, entry.at);
+                }
+            }
+            Record::SettlementDropped { account, .. } => self.accounts.entry(account.clone()).or_default().settling = None,
+            Record::BatchClosed { txn, account, next, .. } => self.batch_closed(*txn, account, *next),
             Record::SignedIn { account, batch, offset, .. } => {
                 let ledger = self.accounts.entry(account.clone()).or_default();
                 ledger.signed_in = true;
@@ -397,7 +517,8 @@ impl State {
                 (true, Some(Forwarding::Refused(_))) => self.count(at, outcome, false),
                 (true, _) => {}
             }
-            if outcome.kind.keeps_pan() && self.obligations.iter().any(|o| o.sealed == Some(outcome.txn)) {
+            let here = outcome.account.as_ref().is_some_and(|a| outcome.batch == Some(self.ledger(a).batch));
+            if here && outcome.kind.keeps_pan() && self.obligations.iter().any(|o| o.sealed == Some(outcome.txn)) {
                 self.voidable.insert(outcome.txn);
             }
         }
@@ -412,13 +533,36 @@ impl State {
         }
     }
 
+    fn settling_mut(&mut self, account: &AccountId, txn: u64) -> Option<&mut Settling> {
+        self.accounts.get_mut(account)?.settling.as_deref_mut().filter(|s| s.txn == txn)
+    }
+
+    /// The account whose open settlement this transaction is.
+    pub fn settlement_of(&self, txn: u64) -> Option<AccountId> {
+        self.accounts.iter().find(|(_, l)| l.settling.as_ref().is_some_and(|s| s.txn == txn)).map(|(a, _)| a.clone())
+    }
+
+    fn batch_closed(&mut self, txn: u64, account: &AccountId, next: Batch) {
+        // No void reaches into it any more: what an obligation still needs goes with the obligation.
+        let sealed: BTreeSet<u64> = self.obligations.iter().filter(|o| o.account == *account).filter_map(|o| o.sealed).collect();
+        self.voidable.retain(|t| !sealed.contains(t));
+        let ledger = self.accounts.entry(account.clone()).or_default();
+        (ledger.batch, ledger.batch_after, ledger.settling) = (next, txn, None);
+        (ledger.debit_count, ledger.debit_minor, ledger.credit_count, ledger.credit_minor) = (0, 0, 0, 0);
+        ledger.totals.clear();
+        ledger.totals_since = None;
+    }
+
     /// `add` = false: an advice that was counted is refused.
     fn count(&mut self, at: Time, outcome: &Outcome, add: bool) {
         let (Some(account), Some(minor)) = (&outcome.account, outcome.sums.amount) else { return };
         let ledger = self.accounts.entry(account.clone()).or_default();
         // A tip is added to its sale, which is counted.
         let (one, minor) = if outcome.kind == Kind::TipAdjust { (0, outcome.sums.tip.unwrap_or(0)) } else { (1, minor) };
+        // What became of a transaction of a closed batch is not of this one.
+        let of_batch = outcome.batch.is_none_or(|b| b == ledger.batch);
         let side = match outcome.kind.row().side {
+            Side::Debit | Side::Credit if !of_batch => None,
             Side::Debit => Some((&mut ledger.debit_count, &mut ledger.debit_minor)),
             Side::Credit => Some((&mut ledger.credit_count, &mut ledger.credit_minor)),
             Side::None => None,
@@ -432,11 +576,12 @@ impl State {
             let organisation = outcome.organisation.as_deref().or(outcome.wallet.map(Wallet::name)).unwrap_or_default();
             // What was counted in an earlier shift is not taken out of this one.
             let of_shift = outcome.txn > ledger.shift_after;
-            for (rows, since, here) in [(&mut ledger.totals, &mut ledger.totals_since, true), (&mut ledger.shift, &mut ledger.shift_since, of_shift)] {
-                if add {
+            let batch = (&mut ledger.totals, &mut ledger.totals_since, of_batch, of_batch);
+            for (rows, since, adds, takes) in [batch, (&mut ledger.shift, &mut ledger.shift_since, true, of_shift)] {
+                if add && adds {
                     Total::add(rows, organisation, outcome.kind, &outcome.operator, minor);
                     since.get_or_insert(at);
-                } else if here {
+                } else if !add && takes {
                     Total::take(rows, organisation, outcome.kind, &outcome.operator, minor);
                 }
             }
@@ -467,15 +612,19 @@ impl State {
     /// The next STAN of the account: not one that an open obligation names (invariant 6).
     pub fn next_stan(&self, account: &AccountId) -> Stan {
         let mut stan = self.accounts.get(account).and_then(|l| l.last_stan).map_or(Stan::FIRST, Stan::next);
-        while self.obligations.iter().any(|o| o.account == *account && o.plan.stan == stan) {
+        let open = self.accounts.get(account).and_then(|l| l.settling.as_ref()?.open.as_ref().map(|p| p.stan));
+        while open == Some(stan) || self.obligations.iter().any(|o| o.account == *account && o.plan.stan == stan) {
             stan = stan.next();
         }
         stan
     }
 
     /// Obligations that hold up the account's authorisations: all that are due, but for wallet payments, whose undo may
-    /// have to wait (host-protocol §8) and holds nobody up.
+    /// have to wait (host-protocol §8) and holds nobody up. So does a settlement until its batch is closed.
     pub fn blocked(&self, account: &AccountId) -> bool {
+        if self.accounts.get(account).is_some_and(|l| l.settling.is_some()) {
+            return true;
+        }
         self.obligations.iter().any(|o| o.account == *account && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left)
     }
 }

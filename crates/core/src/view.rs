@@ -44,6 +44,7 @@ pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings,
         adjusted: false,
         forwarding: None,
         no_cvm: None,
+        settlement: None,
         note: request.note.clone(),
         test: settings.test,
     }

@@ -22,6 +22,7 @@ fn settings() -> Settings {
         place: Place::default(),
         operator: "01".into(),
         operators: payterm_schema::config::OperatorsConfig { required: false, ..c.operators },
+        settlement: Default::default(),
         test: true,
         printer: false,
         chip: false,

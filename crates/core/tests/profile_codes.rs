@@ -45,6 +45,7 @@ impl Till {
             place: Place::default(),
             operator: "01".into(),
             operators: config.operators,
+            settlement: Default::default(),
             test: true,
             printer: false,
             chip: false,

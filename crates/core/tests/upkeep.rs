@@ -37,6 +37,7 @@ fn settings(required: bool) -> Settings {
         place: Place::default(),
         operator: "01".into(),
         operators: payterm_schema::config::OperatorsConfig { required: false, ..Default::default() },
+        settlement: Default::default(),
         test: true,
         printer: true,
         chip: false,

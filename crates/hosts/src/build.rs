@@ -4,12 +4,14 @@ use crate::iso8583::{IsoError, Message};
 use crate::mask::trace;
 use crate::profile::{MessageRow, Profile, QUERY, field};
 use crate::reply::reply_mti;
+use crate::settlement::{self, Upload};
 use crate::template::{Template, Var};
 use payterm_schema::Currency;
 use payterm_schema::account::Batch;
 use payterm_schema::host::{CardSecrets, EntryMode, FieldView, Leg, Plan};
 use payterm_schema::kind::Kind;
 use payterm_schema::secret::{CardError, Mac, SecretBytes};
+use payterm_schema::settlement::BatchPart;
 use zeroize::Zeroizing;
 
 /// Who sends: the account's part of a message.
@@ -42,6 +44,8 @@ pub enum BuildError {
     Operator,
     #[error("tip: below 10^12 minor units")]
     Tip,
+    #[error("settlement: a count, a sum or a number of records for which there is no room")]
+    Settlement,
     #[error("organisation: 3 letters or digits")]
     Organisation,
     #[error("wallet: the profile does not take this payment code")]
@@ -78,7 +82,11 @@ pub struct Built {
 
 /// Builds the frame of a plan. `serial` is the terminal's serial number (F62 of a sign-in and of a status upload).
 pub fn build(profile: &Profile, station: &Station, leg: Leg, plan: &Plan, secrets: &CardSecrets, serial: &str, mac: &dyn Mac) -> Result<Built, BuildError> {
-    let row = if leg == Leg::Query { profile.messages.get(QUERY) } else { profile.message(plan.kind, plan.mode) };
+    let row = match (leg, Upload::of(plan)) {
+        (Leg::Query, _) => profile.messages.get(QUERY),
+        (_, Some(upload)) => profile.messages.get(&upload.row()),
+        (Leg::Request | Leg::Repeat | Leg::Reversal(_), None) => profile.message(plan.kind, plan.mode),
+    };
     let row = row.ok_or(BuildError::Kind(plan.kind))?;
     let (mti, slots) = match leg {
         Leg::Request | Leg::Query => (row.mti.clone(), &row.request),
@@ -162,6 +170,21 @@ impl Source<'_> {
         Ok(())
     }
 
+    /// What a message of a settlement says beside its numbers.
+    fn part(&self, var: Var, out: &mut Vec<u8>) -> Result<bool, BuildError> {
+        let text = match (var, self.plan.settlement.as_deref()) {
+            (Var::Totals, Some(BatchPart::Totals(halves))) => settlement::totals(halves),
+            (Var::RecordCount, Some(BatchPart::List(list))) => Some(format!("{:02}", list.len())),
+            (Var::Records, Some(BatchPart::List(list))) => {
+                return if settlement::records(list, &self.secrets.pans, out) { Ok(true) } else { Err(BuildError::Settlement) };
+            }
+            (Var::Uploaded, Some(BatchPart::End { records, .. })) => (*records <= 9_999).then(|| format!("{records:04}")),
+            (_, Some(_) | None) => return Ok(false),
+        };
+        out.extend_from_slice(text.ok_or(BuildError::Settlement)?.as_bytes());
+        Ok(true)
+    }
+
     fn envelope(&self) -> Result<Envelope, BuildError> {
         let tpdu = match &self.profile.frame.tpdu {
             None => None,
@@ -185,6 +208,11 @@ impl Source<'_> {
         };
         let original = plan.original.as_ref();
         match var {
+            // A PAN that is not there any more is no reason not to upload its record.
+            Var::Pan if plan.settlement.is_some() => {
+                put(secrets.pans.first().and_then(|p| p.as_ref()).filter(|_| plan.mode != EntryMode::Code).map(|p| p.reveal()))
+            }
+            Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => self.part(var, out),
             Var::Pan => {
                 // F2 is sent with typed and chip data; a swipe's request has its track instead (host-protocol §3), where it has one.
                 if matches!(plan.mode, EntryMode::Code | EntryMode::None) || (request && self.track && plan.track && plan.mode == EntryMode::Swipe) {
@@ -269,6 +297,7 @@ const fn what(var: Var) -> &'static str {
         Var::Entry => "the entry mode",
         Var::AuthCode | Var::VoiceCode => "the authorisation code",
         Var::Tip => "the tip",
+        Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => "the settlement",
         Var::Organisation => "the card organisation",
         Var::CardSequence | Var::IfPin | Var::Security | Var::Serial | Var::SerialLength | Var::Stan | Var::Batch => "its value",
         Var::Terminal | Var::Merchant | Var::Currency | Var::Operator | Var::Reason | Var::State | Var::Time | Var::Date => "its value",

@@ -10,6 +10,7 @@ mod mask;
 mod profile;
 mod reply;
 mod request;
+mod settlement;
 mod template;
 
 pub use build::{BuildError, Built, Expect, Station, build};
@@ -18,4 +19,5 @@ pub use mask::trace;
 pub use profile::{Frame, Keys, LengthPrefix, MacForm, MacRule, Mask, Profile, ProfileError, ReplyRow, Slice};
 pub use reply::{Mismatch, ReadError, Reply, read, reply_message};
 pub use request::{RequestError, RequestView};
+pub use settlement::{RecordView, Upload};
 pub use template::Var;

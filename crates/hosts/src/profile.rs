@@ -2,6 +2,7 @@
 //! acquirer stands in Rust.
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
 use crate::reply::reply_mti;
+use crate::settlement::{NEEDED, Upload};
 use crate::template::{Template, Var};
 use payterm_schema::host::{CodeRule, EntryMode, HostRules, ReversalReason, Wallet, WalletQuery};
 use payterm_schema::kind::{Kind, Recovery};
@@ -286,6 +287,8 @@ pub struct ReplyRow {
     pub balance: u8,
     /// Text of a parameters reply: a line for each parameter, `key=value` (ours).
     pub parameters: u8,
+    /// The acquirer's totals and its word on them, in the reply to a settlement.
+    pub settlement: u8,
     pub batch: Slice,
     pub issuer_id: Slice,
     pub acquirer_id: Slice,
@@ -478,7 +481,7 @@ impl File {
         for (name, file) in &self.message {
             let key = |part: &str| format!("message.{name}.{part}");
             let kind = kind_of(name);
-            if kind.is_none() && name != QUERY {
+            if kind.is_none() && name != QUERY && Upload::named(name).is_none() {
                 return bad(format!("message.{name}"), "no such kind");
             }
             if !is_mti(&file.mti) {
@@ -504,6 +507,9 @@ impl File {
             }
             rows.insert(name.clone(), MessageRow { mti: file.mti.clone(), request, reversal, own: own.into_iter().collect(), new_batch: file.new_batch });
         }
+        if let Some(lacking) = NEEDED.iter().find(|n| rows.contains_key("settlement") && !rows.contains_key(**n)) {
+            return bad(format!("message.{lacking}"), "needed: the profile has a settlement");
+        }
         Ok(rows)
     }
 
@@ -517,7 +523,7 @@ impl File {
         }
         let slots = messages.values().flat_map(|m| m.request.iter().chain(&m.reversal));
         for (n, var) in slots.flat_map(|s| s.value.iter().flat_map(|t| t.vars().map(|v| (s.field, v)))) {
-            let hidden = [Var::Pan, Var::Code, Var::Track2, Var::Track3, Var::PinBlock, Var::Expiry].contains(&var);
+            let hidden = [Var::Pan, Var::Records, Var::Code, Var::Track2, Var::Track3, Var::PinBlock, Var::Expiry].contains(&var);
             if hidden && !matches!((var, mask(n)), (_, Mask::Hide) | (Var::Pan, Mask::Pan) | (Var::Code, Mask::Code)) {
                 return refuse(n, "a PAN needs pan, a payment code code, tracks, PIN block and expiry hide");
             }
@@ -544,7 +550,7 @@ impl File {
 
     fn check_reply(&self, table: &Table) -> Result<(), ProfileError> {
         let r = &self.reply;
-        let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance, r.parameters, self.keys.field];
+        let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance, r.parameters, r.settlement, self.keys.field];
         for n in r.echo.iter().chain(&r.same).chain(&single) {
             known("reply", *n, table)?;
         }

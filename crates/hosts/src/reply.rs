@@ -4,6 +4,7 @@ use crate::frame::{FrameError, decode};
 use crate::iso8583::{IsoError, Message};
 use crate::mask::trace;
 use crate::profile::{Profile, Slice, field, first_mti};
+use crate::settlement::{read_totals, set_reply};
 use encoding_rs::GBK;
 use payterm_schema::account::Batch;
 use payterm_schema::host::{FieldView, HostAnswer, KeysVerdict};
@@ -92,6 +93,7 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
         texts: r.texts.iter().filter_map(|s| part(*s)).collect(),
         fee: r.fee.and_then(part).and_then(|t| t.parse().ok()),
         parameters: m.get(r.parameters).filter(|_| parameters && success).map(pairs).unwrap_or_default(),
+        settlement: m.text(r.settlement).filter(|_| success && answers(profile, Kind::Settlement, m, true)).and_then(read_totals),
         requirement: decoded.envelope.requirement(profile),
     };
     Ok(Reply { answer, keys, trace: trace(profile, &decoded.envelope, m), message: decoded.message })
@@ -206,6 +208,9 @@ pub fn reply_message(profile: &Profile, request: &Message, answer: &HostAnswer, 
     if !answer.parameters.is_empty() {
         let lines: Vec<String> = answer.parameters.iter().map(|(k, v)| format!("{k}={v}")).collect();
         m.set(r.parameters, lines.join("\n"))?;
+    }
+    if let Some(totals) = set_reply(answer) {
+        m.set(r.settlement, totals)?;
     }
     if let Some(batch) = answer.batch {
         put(&mut m, r.batch, &batch.to_string())?;

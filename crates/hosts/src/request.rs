@@ -1,11 +1,13 @@
 //! The acquirer's side: what a request says, read by the same templates that build it.
 use crate::iso8583::Message;
 use crate::profile::{MessageRow, Profile, QUERY, Slot, first_mti, kind_of};
+use crate::settlement::{RecordView, Upload, read_records, read_totals};
 use crate::template::Var;
 use payterm_schema::account::{Batch, Stan};
 use payterm_schema::host::{EntryMode, ReversalReason};
 use payterm_schema::kind::Kind;
 use payterm_schema::secret::{Pan, PaymentCode, PinBlock, Tracks};
+use payterm_schema::settlement::Halves;
 use std::{collections::BTreeMap, fmt};
 use zeroize::Zeroizing;
 
@@ -28,6 +30,8 @@ pub struct RequestView {
     pub reversal: Option<ReversalReason>,
     /// Asks what became of a payment by code; `kind` is the sale then.
     pub query: bool,
+    /// A message of a batch upload; `kind` is the settlement then.
+    pub upload: Option<Upload>,
     /// How the instrument came in and whether with a PIN (F22).
     pub entry: Option<(EntryMode, bool)>,
     vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
@@ -44,9 +48,11 @@ impl RequestView {
                 continue;
             }
             let query = name == QUERY;
-            let Some(kind) = kind_of(name).or(query.then_some(Kind::Sale)) else { continue };
+            let upload = Upload::named(name);
+            let kind = kind_of(name).or(query.then_some(Kind::Sale)).or(upload.map(|_| Kind::Settlement));
+            let Some(kind) = kind else { continue };
             match vars(slots, message) {
-                Ok(vars) => return Ok(Self { query, ..Self::new(profile, kind, vars)? }),
+                Ok(vars) => return Ok(Self { query, upload, ..Self::new(profile, kind, vars)? }),
                 Err(e) => fault = e,
             }
         }
@@ -54,7 +60,7 @@ impl RequestView {
     }
 
     fn new(profile: &Profile, kind: Kind, vars: BTreeMap<Var, Zeroizing<Vec<u8>>>) -> Result<Self, RequestError> {
-        let mut view = Self { kind, reversal: None, query: false, entry: None, vars };
+        let mut view = Self { kind, reversal: None, query: false, upload: None, entry: None, vars };
         let modes = [EntryMode::Manual, EntryMode::Swipe, EntryMode::Code, EntryMode::Chip, EntryMode::Contactless];
         if let Some(digits) = view.text(Var::Entry) {
             let all = modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]);
@@ -94,6 +100,19 @@ impl RequestView {
     /// Minor units.
     pub fn tip(&self) -> Option<u64> {
         self.text(Var::Tip)?.parse().ok()
+    }
+    /// Of a settlement: the terminal's totals.
+    pub fn totals(&self) -> Option<Halves> {
+        read_totals(self.text(Var::Totals)?).map(|r| Halves { domestic: r.domestic.0, foreign: r.foreign.0 })
+    }
+    /// Of a list: its records; none when they are not as many as it says.
+    pub fn records(&self) -> Option<Vec<RecordView>> {
+        let count: usize = self.text(Var::RecordCount)?.parse().ok()?;
+        read_records(self.text(Var::Records)?).filter(|r| r.len() == count)
+    }
+    /// Of the end of an upload: how many records came.
+    pub fn uploaded(&self) -> Option<u32> {
+        self.text(Var::Uploaded)?.parse().ok()
     }
     /// From F2, else from track 2.
     pub fn pan(&self) -> Option<Pan> {

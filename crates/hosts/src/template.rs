@@ -39,6 +39,13 @@ pub enum Var {
     VoiceCode,
     /// Minor units, twelve digits.
     Tip,
+    /// The totals of a batch, 62 digits.
+    Totals,
+    /// Number of records in a list, two digits, and the records, 40 digits each.
+    RecordCount,
+    Records,
+    /// Records uploaded, four digits.
+    Uploaded,
     /// Three characters: the original's card organisation, 000 when it is not known.
     Organisation,
     /// The original's in a request; in a reversal the reversed request's own answer's, else the original's.
@@ -63,17 +70,18 @@ impl Var {
         match self {
             Var::Amount | Var::Tip => Some(12),
             Var::Stan | Var::Batch | Var::OriginalBatch | Var::OriginalStan | Var::AuthCode | Var::VoiceCode | Var::Time => Some(6),
-            Var::Expiry | Var::OriginalDate | Var::Date => Some(4),
+            Var::Totals => Some(crate::settlement::TOTALS),
+            Var::Expiry | Var::OriginalDate | Var::Date | Var::Uploaded => Some(4),
             Var::Entry | Var::CardSequence | Var::CodeLength | Var::Currency | Var::Organisation => Some(3),
             Var::PinBlock => Some(8),
             Var::Terminal => Some(8),
             Var::Merchant => Some(15),
             Var::Security => Some(16),
             Var::OriginalRrn => Some(12),
-            Var::SerialLength | Var::Operator | Var::Reason => Some(2),
+            Var::SerialLength | Var::RecordCount | Var::Operator | Var::Reason => Some(2),
             Var::State => Some(1),
             Var::IfPin => Some(0),
-            Var::Pan | Var::Track2 | Var::Track3 | Var::Code | Var::Serial => None,
+            Var::Pan | Var::Track2 | Var::Track3 | Var::Code | Var::Serial | Var::Records => None,
         }
     }
 }

@@ -2,11 +2,12 @@
 //! writes them; `tests/frames/check.py` builds and reads the same frames with pyiso8583 and psec alone.
 #![allow(clippy::unwrap_used)] // helpers of the tests, too
 mod support;
-use payterm_hosts::{Decoded, Profile, RequestView, Var, build, decode, encode, read, reply_message};
+use payterm_hosts::{Decoded, Profile, RequestView, Upload, Var, build, decode, encode, read, reply_message};
 use payterm_schema::account::Batch;
 use payterm_schema::host::{HostAnswer, Leg, MacVerdict};
 use payterm_schema::kind::Kind;
 use payterm_schema::secret::SecretBytes;
+use payterm_schema::settlement::{BatchPart, SettlementReply};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use support::*;
@@ -65,6 +66,18 @@ fn frames_are_the_golden_ones_and_read_back() {
             assert_eq!((view.stan(), view.batch()), (Some(case.plan.stan), Some(case.plan.batch)));
             assert_eq!(view.amount(), case.plan.amount.map(|a| a.minor()));
             assert_eq!(view.query, case.leg == Leg::Query);
+            match case.plan.settlement.as_deref() {
+                Some(BatchPart::Totals(halves)) => assert_eq!((view.upload, view.totals()), (None, Some(*halves))),
+                Some(BatchPart::List(list)) => {
+                    let read: Vec<_> = view.records().unwrap().iter().map(|r| (r.foreign, r.stan, r.minor)).collect();
+                    assert_eq!(read, list.iter().map(|r| (r.foreign, r.stan.get(), r.minor)).collect::<Vec<_>>());
+                }
+                Some(BatchPart::One { kind, .. }) => assert_eq!(view.upload, Some(Upload::One(*kind))),
+                Some(BatchPart::End { records, balanced }) => {
+                    assert_eq!((view.upload, view.uploaded()), (Some(Upload::End { balanced: *balanced }), Some(*records)));
+                }
+                None => assert_eq!(view.upload, None),
+            }
             assert_eq!(view.tip(), case.plan.tip);
             assert_eq!(view.text(Var::VoiceCode), case.plan.auth_code.as_deref());
             if let (Some(o), Leg::Request | Leg::Repeat | Leg::Query) = (&case.plan.original, case.leg) {
@@ -96,12 +109,14 @@ fn frames_are_the_golden_ones_and_read_back() {
             let sign_in = case.plan.kind == Kind::SignIn;
             let pairs = |of: &[(&str, &str)]| of.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             let parameters = if case.plan.kind == Kind::Parameters { pairs(&[("fee_bp", "60"), ("limit", "50000.00")]) } else { Vec::new() };
+            let totals = if let Some(BatchPart::Totals(h)) = case.plan.settlement.as_deref() { Some(*h) } else { None };
             let want = HostAnswer {
                 amount: case.plan.amount.map(|a| a.minor()),
                 balance: (case.plan.kind == Kind::Balance).then_some(-123_450),
                 batch: Batch::new(if sign_in { 8 } else { 7 }),
                 mac: if financial { MacVerdict::Good } else { MacVerdict::NotUsed },
                 parameters,
+                settlement: totals.map(|h| SettlementReply { domestic: (h.domestic, 1), foreign: (h.foreign, 2) }),
                 requirement: if name == "unionpay" { 3 } else { 0 },
                 ..answer("00")
             };

@@ -327,6 +327,17 @@ impl Running {
         self.read(ledger::holds)
     }
     /// Status uploads: account, milliseconds since 1970, text.
+    pub fn settlements(&self) -> Result<Vec<crate::bank::settlement::Settled>, BankError> {
+        crate::bank::settlement::settlements(&self.shared.bank().db)
+    }
+    /// The file for reconciliation of an account's batch.
+    pub fn reconciliation(&self, account: &str, batch: u32) -> Result<String, BankError> {
+        let bank = self.shared.bank();
+        match self.shared.world.account(account) {
+            Some(a) => crate::bank::settlement::file(&bank.db, &self.shared.world, a, batch),
+            None => Ok(String::new()),
+        }
+    }
     pub fn statuses(&self) -> Result<Vec<(String, i64, String)>, BankError> {
         self.read(ledger::statuses)
     }

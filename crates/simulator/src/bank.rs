@@ -240,6 +240,7 @@ impl Bank {
         db.set_prepared_statement_cache_capacity(64);
         db.execute_batch(ledger::SCHEMA)?;
         db.execute_batch(SCHEMA)?;
+        db.execute_batch(settlement::SCHEMA)?;
         let tx = db.transaction()?;
         let fund = |name: &str, currency: payterm_schema::Currency, text: &str| -> Result<(), BankError> {
             let funding = format!("funding:{currency}");
@@ -410,6 +411,7 @@ pub fn answer(acquirer_id: Option<&str>, code: &str, clock: Clock) -> HostAnswer
         texts: Vec::new(),
         fee: None,
         parameters: Vec::new(),
+        settlement: None,
         requirement: 0,
     }
 }
@@ -431,5 +433,6 @@ fn post_payment(tx: &Transaction<'_>, account: &Account, kind: Kind, payer: &str
 
 mod decide;
 mod desk;
+pub mod settlement;
 mod undo;
 use desk::Desk;

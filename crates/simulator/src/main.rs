@@ -3,6 +3,7 @@ use clap::{Args, Parser, Subcommand};
 use payterm_schema::Kind;
 use payterm_simulator::{
     acquirer::{self, Acquirer, Listen, Options},
+    bank::settlement,
     control::{self, Command},
     journal, keys, ledger,
     mishap::{Mishap, Plan},
@@ -56,6 +57,19 @@ enum Run {
     Balances(At),
     /// What is set aside on cards: pre-authorisations that are neither completed nor cancelled.
     Holds(At),
+    /// Settlements of the terminals' batches.
+    Settlements(At),
+    /// The file for reconciliation of a batch, as CSV.
+    Reconciliation {
+        #[arg(long)]
+        state: PathBuf,
+        #[command(flatten)]
+        world: Rules,
+        #[arg(long)]
+        account: String,
+        #[arg(long)]
+        batch: u32,
+    },
     /// What the terminals said of themselves (status uploads).
     Statuses(At),
     /// Check the ledger; exits 1 when a rule does not hold.
@@ -180,7 +194,7 @@ struct Trouble {
     #[arg(long)]
     account: Option<String>,
     /// delay MS, drop-request, drop-reply, duplicate-reply, corrupt-reply, bad-mac, no-mac, close-mid-frame, busy,
-    /// wrong-stan, late-reply MS, code F39, requirement DIGIT.
+    /// wrong-stan, late-reply MS, code F39, requirement DIGIT; of a settlement not-balanced, settle-error, bad-totals.
     #[arg(verbatim_doc_comment)]
     name: String,
     /// Milliseconds, response code or digit, for those that have one.
@@ -203,6 +217,9 @@ impl Trouble {
             "wrong-stan" => bare(Mishap::WrongStan),
             "late-reply" => Ok(Mishap::LateReply { ms: value()?.parse()? }),
             "code" => Ok(Mishap::Code { code: value()?.parse::<Code>()? }),
+            "not-balanced" => bare(Mishap::NotBalanced),
+            "settle-error" => bare(Mishap::SettleError),
+            "bad-totals" => bare(Mishap::BadTotals),
             "requirement" => Ok(Mishap::Requirement { digit: value()?.parse()? }),
             other => Err(format!("mishap: there is no '{other}'; see --help").into()),
         }
@@ -328,6 +345,35 @@ fn run(run: Run) -> Result<ExitCode> {
                     )?;
                 }
             }
+        }
+        Run::Settlements(at) => {
+            let all = settlement::settlements(&open(&at.state)?)?;
+            if at.json {
+                json(&mut out, &all)?;
+            } else {
+                let word = |digit| ["", "balanced", "not balanced", "error"].get(usize::from(digit)).copied().unwrap_or("?");
+                for s in all {
+                    let state = if s.closed { "closed" } else { "open" };
+                    let at = payterm_schema::Time(s.at).text(480);
+                    writeln!(
+                        out,
+                        "{at}  {:<10} batch {:06} {state}, domestic {}, foreign {}, {} uploaded",
+                        s.account,
+                        s.batch,
+                        word(s.domestic),
+                        word(s.foreign),
+                        s.uploaded
+                    )?;
+                    if !s.difference.is_empty() {
+                        writeln!(out, "        {}", s.difference)?;
+                    }
+                }
+            }
+        }
+        Run::Reconciliation { state, world, account, batch } => {
+            let world = world.world()?;
+            let account = world.account(&account).ok_or("no such account in the world")?;
+            write!(out, "{}", settlement::file(&open(&state)?, &world, account, batch)?)?;
         }
         Run::Statuses(at) => {
             let all = ledger::statuses(&open(&at.state)?)?;

@@ -37,6 +37,12 @@ pub enum Mishap {
     Code { code: Code },
     /// Processing requirement digit in the reply's header, 0 to 9.
     Requirement { digit: u8 },
+    /// The totals of a settlement do not balance, whatever the books say.
+    NotBalanced,
+    /// They could not be compared.
+    SettleError,
+    /// They balance, with another sum.
+    BadTotals,
 }
 
 impl Mishap {
@@ -57,7 +63,10 @@ impl Mishap {
             | Mishap::WrongStan
             | Mishap::LateReply { .. }
             | Mishap::Code { .. }
-            | Mishap::Requirement { .. } => Ok(()),
+            | Mishap::Requirement { .. }
+            | Mishap::NotBalanced
+            | Mishap::SettleError
+            | Mishap::BadTotals => Ok(()),
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) fn meet(shared: &Shared, wire: &Wire, decoded: Decoded) -> Heard {
     };
     let kind = match &demand {
         Demand::Network(k, _) => Some(*k),
+        Demand::Batch(_) => Some(Kind::Settlement),
         Demand::Money(ask) => match ask.what {
             What::Do(k) => Some(k),
             What::Query | What::Reversal => None,
@@ -59,7 +60,7 @@ pub(crate) fn meet(shared: &Shared, wire: &Wire, decoded: Decoded) -> Heard {
             let (i, rule) = shared.world.rule(a, ask)?;
             rule.mishap.clone().filter(|_| rule.times.is_none_or(|times| shared.befalls(i, times)))
         }
-        (Demand::Money(_) | Demand::Network(..) | Demand::Refused(_), _) => None,
+        (Demand::Money(_) | Demand::Network(..) | Demand::Batch(_) | Demand::Refused(_), _) => None,
     });
     if mishap.is_some() {
         shared.counters.mishaps.fetch_add(1, Ordering::Relaxed);
@@ -139,7 +140,10 @@ fn deliver(mishap: Option<Mishap>, mut bytes: Vec<u8>) -> Reply {
             | Mishap::Busy
             | Mishap::WrongStan
             | Mishap::Code { .. }
-            | Mishap::Requirement { .. },
+            | Mishap::Requirement { .. }
+            | Mishap::NotBalanced
+            | Mishap::SettleError
+            | Mishap::BadTotals,
         )
         | None => Reply::Now(bytes),
     }
@@ -159,7 +163,7 @@ fn decide(
         // 03 and 97 carry no MAC: there is no key (host-protocol §5).
         return Ok(plain(match demand {
             Demand::Refused(code) => code,
-            Demand::Money(_) | Demand::Network(..) => "97",
+            Demand::Money(_) | Demand::Network(..) | Demand::Batch(_) => "97",
         }));
     };
     let forced = match mishap {
@@ -169,6 +173,14 @@ fn decide(
     };
     let mut ask = match demand {
         Demand::Network(kind, text) => return network(bank, account, kind, text.as_deref(), forced, clock),
+        Demand::Batch(ask) => {
+            let settled = match forced {
+                Some(code) => plain(code),
+                None if bank.session(account)?.is_none() => plain("77"),
+                None => Decided { answer: bank.batch(account, &ask, mishap, clock)?, keys: None, mak: None },
+            };
+            return Ok(settled);
+        }
         Demand::Refused(code) => {
             let mak = bank.session(account)?.map(|s| Mak::new(&s)).transpose()?;
             return Ok(Decided { mak, ..plain(code) });

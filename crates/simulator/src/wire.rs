@@ -1,11 +1,14 @@
 //! Frames of one profile, by the codec of `payterm-hosts`.
 use crate::{
-    bank::{Ask, Named, PinGiven, What},
+    bank::{
+        Ask, Named, PinGiven, What,
+        settlement::{BatchAsk, BatchWhat},
+    },
     keys::Mak,
     mishap::Mishap,
 };
 use payterm_hosts::{
-    Decoded, Envelope, FrameError, LengthPrefix, Profile, ProfileError, RequestError, RequestView, Var, decode, encode, frame_len, iso8583::Message,
+    Decoded, Envelope, FrameError, LengthPrefix, Profile, ProfileError, RequestError, RequestView, Upload, Var, decode, encode, frame_len, iso8583::Message,
     reply_message, trace,
 };
 use payterm_schema::{
@@ -38,8 +41,21 @@ pub enum Demand {
     Money(Box<Ask>),
     /// Sign-in, sign-off, echo, parameters, status upload (with what it says).
     Network(Kind, Option<String>),
+    /// A message of a settlement.
+    Batch(BatchAsk),
     /// Not understood: this F39.
     Refused(&'static str),
+}
+
+/// What a message of a settlement says; none when its form is wrong.
+fn settlement(view: &RequestView) -> Option<BatchAsk> {
+    let what = match view.upload {
+        None => BatchWhat::Totals(view.totals()?),
+        Some(Upload::List) => BatchWhat::Records(view.records()?.iter().map(|r| (r.stan, r.minor)).collect()),
+        Some(Upload::One(_)) => BatchWhat::Records(vec![(view.original()?.1.get(), view.amount()?)]),
+        Some(Upload::End { balanced }) => BatchWhat::End { records: view.uploaded()?, balanced },
+    };
+    Some(BatchAsk { batch: view.batch()?.get(), stan: view.stan()?.get(), what })
 }
 
 impl Wire {
@@ -93,6 +109,9 @@ impl Wire {
             Err(RequestError::Unknown) => return Demand::Refused("12"),
             Err(RequestError::Missing(_) | RequestError::Extra(_) | RequestError::Form(_)) => return Demand::Refused("30"),
         };
+        if view.kind == Kind::Settlement {
+            return settlement(&view).map_or(Demand::Refused("30"), Demand::Batch);
+        }
         if !view.kind.row().authorisation {
             return Demand::Network(view.kind, view.text(Var::Serial).map(str::to_owned));
         }

@@ -474,6 +474,7 @@ impl Till {
             auth_code: None,
             tip: None,
             organisation: None,
+            settlement: None,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Helpers for human tables of the faces.
-use crate::{Texts, clean};
+use crate::{Texts, clean, report::verdict_id};
 use payterm_schema::{
     Currency, Money, Outcome,
     host::EntryMode,
+    money::decimal,
     outcome::{Forwarding, Reason},
+    settlement::{Half, Verdict},
 };
 
 impl Texts {
@@ -33,6 +35,14 @@ impl Texts {
             Forwarding::Forwarded => self.get("forwarding-forwarded", &[]),
             Forwarding::Refused(code) => self.get("forwarding-refused", &[("code", code)]),
         }
+    }
+
+    /// One half of a settlement: `balanced · Paid in (3) 12.00 · Paid back (1) 2.00`.
+    pub fn half(self, half: &Half, verdict: Option<Verdict>, currency: Currency) -> String {
+        let part = |id: &str, count: u32, minor: u64| format!("{} {}", self.get(id, &[("count", &count.to_string())]), decimal(minor, currency));
+        let word = verdict.map(|v| self.get(verdict_id(Some(v)), &[]));
+        let sums = [part("report-debit", half.debit_count, half.debit_minor), part("report-credit", half.credit_count, half.credit_minor)];
+        word.into_iter().chain(sums).collect::<Vec<_>>().join(" · ")
     }
 
     /// Label and value of everything that an outcome knows, for tables. Values are one visible line each.
@@ -103,6 +113,9 @@ impl Texts {
             ("label-host-text", host_texts),
             ("label-original", original),
             ("label-voided", flag(o.voided)),
+            ("label-domestic", o.settlement.as_ref().map(|s| self.half(&s.domestic, s.domestic_verdict, currency))),
+            ("label-foreign", o.settlement.as_ref().map(|s| self.half(&s.foreign, s.foreign_verdict, currency))),
+            ("label-uploaded", o.settlement.as_ref().filter(|s| s.uploaded > 0).map(|s| s.uploaded.to_string())),
             ("label-note", o.note.clone()),
             ("label-test", flag(o.test)),
         ]

@@ -1,9 +1,10 @@
 //! Papers that no template makes: totals and shift report, an app's page, the invoice slip.
 use crate::{Align, Cell, Line, Paper, Size, SlipContext, Texts, page};
 use payterm_schema::{
-    Currency, Money,
+    Currency, Money, Outcome,
     money::decimal,
     page::{Invoice, Page},
+    settlement::{Half, OTHER, OTHER_FOREIGN, Verdict},
     totals::{By, Scope, TotalsReport},
 };
 
@@ -52,7 +53,7 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
             lines.push(Line::Text { text: text(id), align: Align::Left, size: Size::Normal, bold: true });
             for (key, kind, count, minor) in rows {
                 let key = match key.as_str() {
-                    "*" => text("report-other"),
+                    OTHER | OTHER_FOREIGN => text("report-other"),
                     "" if by == By::Organisation => text("report-unnamed"),
                     _ => key,
                 };
@@ -69,6 +70,70 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
     lines.push(head(text("report-end")));
     lines.extend(feed());
     Paper { lines }
+}
+
+/// What came of a settlement, for the shop's books.
+pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper {
+    let text = |id: &str| texts.get(id, &[]);
+    let time = |t: payterm_schema::Time| t.text(ctx.utc_offset_minutes);
+    let currency = o.sums.currency;
+    let bold = |left: String, right: String| Line::Row { left, right, bold: true };
+    let sum =
+        |id: &str, count: u32, minor: u64| row(texts.get(id, &[("count", &count.to_string())]), format!("{} {}", mark(currency), decimal(minor, currency)));
+    let sums = |h: &Half| [sum("report-debit", h.debit_count, h.debit_minor), sum("report-credit", h.credit_count, h.credit_minor)];
+    let name = |organisation: &str| match organisation {
+        OTHER | OTHER_FOREIGN => text("report-other"),
+        "" => text("report-unnamed"),
+        named => named.to_owned(),
+    };
+    let mut lines = heads(texts, o.test, ctx);
+    lines.push(head(text("settlement-title")));
+    lines.push(row(text("slip-shop"), o.place.shop.clone()));
+    lines.push(row(text("slip-operator"), o.operator.clone()));
+    lines.extend(o.merchant.clone().map(|m| row(text("slip-merchant"), m)));
+    lines.extend(o.terminal.clone().map(|t| row(text("slip-terminal"), t)));
+    lines.extend(o.batch.map(|b| row(text("slip-batch"), b.to_string())));
+    lines.extend(o.settlement.as_ref().and_then(|s| s.since).map(|t| row(text("report-since"), time(t))));
+    lines.extend(o.ended.map(|t| row(text("report-until"), time(t))));
+    let Some(s) = o.settlement.as_deref() else { return Paper { lines } };
+    for (id, half, verdict) in [("settlement-domestic", &s.domestic, s.domestic_verdict), ("settlement-foreign", &s.foreign, s.foreign_verdict)] {
+        lines.push(Line::Rule);
+        lines.push(bold(text(id), text(verdict_id(verdict))));
+        lines.extend(sums(half));
+    }
+    lines.push(Line::Rule);
+    for organisation in &s.organisations {
+        lines.push(Line::Text { text: name(&organisation.organisation), align: Align::Left, size: Size::Normal, bold: true });
+        lines.extend(sums(&organisation.sums));
+    }
+    if s.uploaded > 0 {
+        lines.push(row(text("settlement-uploaded"), s.uploaded.to_string()));
+    }
+    if !s.stuck.is_empty() {
+        lines.push(Line::Rule);
+        lines.push(head(text("settlement-stuck")));
+        for l in &s.stuck {
+            let amount = l.minor.map(|m| decimal(m, currency)).unwrap_or_default();
+            lines.push(row(format!("{} {} {}", texts.word(l.kind), l.batch, l.stan), amount));
+        }
+        if s.stuck_more > 0 {
+            lines.push(row(texts.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]), String::new()));
+        }
+    }
+    lines.push(Line::Rule);
+    lines.push(head(text("report-end")));
+    lines.extend(feed());
+    Paper { lines }
+}
+
+/// The text of the acquirer's word; without one a person closed the batch.
+pub(crate) fn verdict_id(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Balanced) => "settlement-balanced",
+        Some(Verdict::NotBalanced) => "settlement-not-balanced",
+        Some(Verdict::Error) => "settlement-error",
+        None => "settlement-by-person",
+    }
 }
 
 /// An app's page as it is; only its duplicate has a head that is not the app's.

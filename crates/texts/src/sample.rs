@@ -58,6 +58,7 @@ fn bare(kind: Kind, status: Status) -> Outcome {
         adjusted: false,
         forwarding: None,
         no_cvm: None,
+        settlement: None,
         note: None,
         test: false,
     }

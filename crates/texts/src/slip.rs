@@ -39,6 +39,7 @@ pub fn slip(job: &PaperJob, ctx: &SlipContext, templates: &Templates) -> Paper {
     static ENGINE: OnceLock<Environment<'static>> = OnceLock::new();
     let texts = Texts::new(ctx.language);
     match &job.content {
+        PaperContent::Outcome(outcome) if job.kind == PaperKind::SettlementReport => report::settlement(texts, outcome, ctx),
         PaperContent::Outcome(outcome) => {
             framed(templates, job.kind, outcome, ctx).unwrap_or_else(|| render(ENGINE.get_or_init(built_in), job.kind, outcome, ctx))
         }
@@ -106,6 +107,7 @@ pub(crate) fn template_of(kind: PaperKind, outcome: &Outcome) -> &'static str {
             | PaperKind::CustomerCopy
             | PaperKind::TotalsReport
             | PaperKind::ShiftReport
+            | PaperKind::SettlementReport
             | PaperKind::Page
             | PaperKind::InvoiceSlip
             | PaperKind::SelfTestSlip
@@ -301,7 +303,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
             Kind::CompletionCancel => "slip-title-completion_cancel",
             Kind::TipAdjust => "slip-title-tip_adjust",
             Kind::VoiceSale => "slip-title-voice_sale",
-            Kind::Sale | Kind::Balance | Kind::Parameters | Kind::StatusUpload | Kind::SignIn | Kind::SignOff | Kind::Echo => "slip-title",
+            Kind::Sale | Kind::Balance | Kind::Parameters | Kind::StatusUpload | Kind::Settlement | Kind::SignIn | Kind::SignOff | Kind::Echo => "slip-title",
         },
     };
     let copy = match (template, kind) {
@@ -509,6 +511,7 @@ mod tests {
             adjusted: false,
             forwarding: None,
             no_cvm: None,
+            settlement: None,
             note: None,
             test: true,
         }

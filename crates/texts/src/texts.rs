@@ -102,6 +102,7 @@ impl Texts {
             Kind::Refund => "refund",
             Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel => "undo",
             Kind::Balance => "query",
+            Kind::Settlement => "settlement",
             Kind::Sale
             | Kind::PreAuth
             | Kind::Completion

@@ -51,6 +51,7 @@ words! {
         PreAuth => "kind-pre_auth", PreAuthCancel => "kind-pre_auth_cancel", Completion => "kind-completion",
         CompletionAdvice => "kind-completion_advice", CompletionCancel => "kind-completion_cancel",
         TipAdjust => "kind-tip_adjust", VoiceSale => "kind-voice_sale", Parameters => "kind-parameters", StatusUpload => "kind-status_upload",
+        Settlement => "kind-settlement",
         SignIn => "kind-sign_in", SignOff => "kind-sign_off", Echo => "kind-echo",
     }
     Phase {
@@ -82,7 +83,8 @@ words! {
     PaperKind {
         MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
         StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip", SelfTestSlip => "paper-self_test_slip",
-        TotalsReport => "paper-totals_report", ShiftReport => "paper-shift_report", Page => "paper-page", InvoiceSlip => "paper-invoice_slip",
+        TotalsReport => "paper-totals_report", ShiftReport => "paper-shift_report",
+        SettlementReport => "paper-settlement_report", Page => "paper-page", InvoiceSlip => "paper-invoice_slip",
         ApplicationSlip => "paper-application_slip", Drawer => "paper-drawer",
     }
     Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }

@@ -1,6 +1,6 @@
 //! Read-only queries, on a connection and a thread of their own.
 use super::{Store, StoreError, sql};
-use payterm_schema::{AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, paper::PaperState, terminal::Filter};
+use payterm_schema::{AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, paper::PaperState, settlement::BatchQuery, terminal::Filter};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::rc::Rc;
 
@@ -66,6 +66,20 @@ impl Store {
             // The issuer's codes of different days may be the same.
             let dated = found.iter().position(|f| f.outcome.host_date.as_deref() == Some(date.as_str())).unwrap_or(0);
             Ok(found.drain(..).skip(dated).take(1).collect())
+        })
+        .await
+    }
+    /// Records of a batch, in the order of their numbers, up to its limit.
+    pub async fn in_batch(&self, query: BatchQuery) -> Result<Vec<Outcome>, StoreError> {
+        self.ask(move |db| {
+            let kinds = serde_json::to_string(query.kinds).unwrap_or_default();
+            // `+` keeps to the order of the numbers: a batch is the end of the history, and its first number is known.
+            let tail = "WHERE txn > ?1 AND +account = ?2 AND +batch = ?3 AND +status = 'approved' AND kind IN (SELECT value FROM json_each(?4)) ORDER BY txn";
+            let mut select = db.prepare_cached(&format!("{COLUMNS} {tail}")).map_err(sql("read a batch"))?;
+            let values = params![query.after, query.account.as_str(), query.batch.get(), kinds];
+            let rows = select.query_map(values, found).map_err(sql("read a batch"))?;
+            let wanted = rows.map(|r| r.map(|f| f.outcome)).filter(|r| r.as_ref().map_or(true, |o| query.wants(o)));
+            wanted.take(query.limit).collect::<Result<_, _>>().map_err(sql("read a batch"))
         })
         .await
     }

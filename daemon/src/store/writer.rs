@@ -178,6 +178,15 @@ fn put(db: &Connection, commit: &Commit, last: &mut u64) -> Result<(), StoreErro
     for txn in &commit.erase {
         exec(db, "erase a sealed value", "DELETE FROM sealed WHERE txn = ?1", params![txn])?;
     }
+    if let Some(e) = &commit.erase_batch {
+        let keep = serde_json::to_string(&e.keep).unwrap_or_default();
+        exec(
+            db,
+            "erase a batch's sealed values",
+            "DELETE FROM sealed WHERE txn IN (SELECT txn FROM txn WHERE account = ?1 AND batch = ?2) AND txn NOT IN (SELECT value FROM json_each(?3))",
+            params![e.account.as_str(), e.batch.get(), keep],
+        )?;
+    }
     if let Some((seq, json)) = &commit.snapshot {
         exec(db, "write a snapshot", "INSERT OR REPLACE INTO snapshot (seq, version, json) VALUES (?1, ?2, ?3)", params![seq, SNAPSHOT_VERSION, json])?;
         // The one before it stays, for a person.
@@ -199,7 +208,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
             )?;
             view
         }
-        Record::Allowed { view, .. } => view,
+        Record::Allowed { view, .. } | Record::SettlementAsked { view, .. } => view,
         Record::Outcome { outcome } => outcome,
         Record::Voided { txn, by } => {
             return one(entry.seq, exec(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
@@ -239,6 +248,13 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::ObligationStuck { .. }
         | Record::ObligationRetried { .. }
         | Record::ControlSent { .. }
+        | Record::SettlementJudged { .. }
+        | Record::UploadAllowed { .. }
+        | Record::Uploaded { .. }
+        | Record::SettlementFailed { .. }
+        | Record::SettlementRetried { .. }
+        | Record::SettlementDropped { .. }
+        | Record::BatchClosed { .. }
         | Record::SignedIn { .. }
         | Record::SignInFailed { .. }
         | Record::SignedOut { .. }

@@ -125,6 +125,7 @@ impl TerminalActor {
 
 async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
     let found: Vec<Found> = match query {
+        Query::Batch(batch) => return house.store.in_batch(batch).await,
         Query::Key(key) => house.store.by_key(&key).await?.into_iter().collect(),
         Query::AuthCode { code, date } => house.store.by_auth_code(&code, &date).await?,
         Query::Rrn { rrn } => house.store.by_rrn(&rrn).await?,

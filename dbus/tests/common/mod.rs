@@ -79,6 +79,7 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         adjusted: false,
         forwarding: None,
         no_cvm: None,
+        settlement: None,
         note: Some("order 17".into()),
         test: true,
     }
@@ -177,6 +178,7 @@ impl Fake {
             auth_code: None,
             tip: None,
             organisation: None,
+            settlement: None,
         };
         Obligation {
             txn: 1,

@@ -21,6 +21,10 @@ SEEN = {
     "late_reply": REVERSED,
     "code": ("declined", "host-51", 0),
     "requirement": ("approved", None, 1),
+    # Of settlements: a sale does not meet them.
+    "not_balanced": ("approved", None, 1),
+    "settle_error": ("approved", None, 1),
+    "bad_totals": ("approved", None, 1),
 }
 VALUES = {"delay": 200, "late_reply": 1200, "code": "51", "requirement": 3}
 

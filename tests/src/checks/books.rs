@@ -2,7 +2,7 @@
 use super::outcomes;
 use crate::world::World;
 use payterm_schema::{
-    AccountId, Kind, Record, Status,
+    AccountId, Kind, Outcome, Record, Status,
     outcome::Forwarding,
     record::{Obligation, ObligationState},
 };
@@ -28,6 +28,8 @@ pub fn i1_i3_books(world: &World) {
         let row = o.kind.row();
         let refused = matches!(o.forwarding, Some(Forwarding::Refused(_)));
         match o.status {
+            // One that waits for a person.
+            Status::Unknown if world.machine.state().settlement_of(txn).is_some() => {}
             _ if !row.authorisation || o.kind == Kind::Balance => assert!(o.status.is_final(), "invariant 8: {}", o.key),
             Status::Approved if refused => assert!(standing.is_empty(), "invariant 3: {}: told that it was refused, and stands", o.key),
             Status::Approved => {
@@ -63,18 +65,19 @@ fn stuck(world: &World) -> BTreeSet<u64> {
     world.machine.obligations().iter().filter(|o| o.state == ObligationState::Stuck).map(|o| o.txn).collect()
 }
 
-/// Sealed PANs: those that a void may still need, or that a Stuck reversal needs, and no others.
+/// Sealed PANs: those that a void or the upload of the open batch may still need, or that a Stuck reversal needs, and no others.
 pub fn sealed(world: &World) {
     let (stuck, outcomes) = (stuck(world), outcomes(&world.journal));
+    let here = |o: &Outcome| o.account.as_ref().is_some_and(|a| o.batch == Some(world.machine.state().ledger(a).batch));
     for txn in &world.sealed {
         let o = outcomes.get(txn).expect("a sealed PAN of a transaction");
-        let voidable = o.kind.keeps_pan() && o.status == Status::Approved && !o.voided;
-        assert!(stuck.contains(txn) || voidable, "invariant 9: a sealed PAN is kept that nobody needs: {o:?}");
+        let needed = o.kind.keeps_pan() && o.status == Status::Approved && here(o);
+        assert!(stuck.contains(txn) || needed, "invariant 9: a sealed PAN is kept that nobody needs: {o:?}");
     }
-    for o in outcomes.values().filter(|o| o.kind.keeps_pan() && o.status == Status::Approved && !o.voided && o.wallet.is_none()) {
+    for o in outcomes.values().filter(|o| o.kind.keeps_pan() && o.status == Status::Approved && here(o) && o.wallet.is_none()) {
         if matches!(o.forwarding, Some(Forwarding::Refused(_))) {
             continue;
         }
-        assert!(world.sealed.contains(&o.txn), "invariant 8: the PAN that a void of {} needs is gone", o.key);
+        assert!(world.sealed.contains(&o.txn), "invariant 8: the PAN that a void or the upload of {} needs is gone", o.key);
     }
 }

@@ -70,6 +70,9 @@ pub fn i4_allowed_on_disk(world: &World, m: &HostMessage) {
             *account == m.account && plan.stan == m.plan.stan && (*owes || m.plan.kind.row().recovery == Recovery::AskAgain)
         }
         (Record::ControlSent { account, plan }, Leg::Request) => *account == m.account && plan.stan == m.plan.stan,
+        (Record::SettlementAsked { account, plan, .. } | Record::UploadAllowed { account, plan, .. }, Leg::Request) => {
+            *account == m.account && **plan == m.plan
+        }
         (Record::ObligationTried { stan, .. }, Leg::Reversal(_) | Leg::Repeat) => *stan == m.plan.stan,
         (Record::Queried { plan, .. }, Leg::Query) => plan.stan == m.plan.stan,
         _ => false,
@@ -86,6 +89,8 @@ pub fn i4_nothing_owed(world: &World, m: &HostMessage) {
         let owed = |o: &&payterm_schema::record::Obligation| o.account == m.account && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left;
         let owed = world.durable.obligations.iter().find(owed);
         assert!(owed.is_none(), "invariant 4: an authorisation leaves although {owed:?}");
+        let settling = world.durable.accounts.get(&m.account).is_some_and(|l| l.settling.is_some());
+        assert!(!settling, "invariant 4: an authorisation leaves while the batch is being closed");
     }
 }
 
@@ -101,11 +106,14 @@ pub fn i8_all_settled(world: &World) {
     assert!(world.machine.running().is_none(), "invariant 8: a request did not end");
     let open: Vec<_> = world.machine.obligations().iter().filter(|o| o.state != ObligationState::Stuck).collect();
     assert!(open.is_empty(), "invariant 8: {open:?}");
+    let settling: Vec<_> = world.machine.state().accounts.values().filter_map(|l| l.settling.as_ref()).filter(|s| !s.hold).collect();
+    assert!(settling.is_empty(), "invariant 8: {settling:?}");
     assert_eq!(world.machine.papers().count(), 0, "invariant 8: every paper is printed");
     let waited = world.now.since(world.calm_since).0;
     assert!(waited < 2 * 86_400_000, "invariant 8: it took {} h until everything was answered", waited / 3_600_000);
     for o in outcomes(&world.journal).values().filter(|o| !o.status.is_final()) {
-        let stuck = world.machine.obligations().iter().any(|x| x.txn == o.txn);
+        // A settlement may wait for a person too.
+        let stuck = world.machine.obligations().iter().any(|x| x.txn == o.txn) || world.machine.state().settlement_of(o.txn).is_some();
         assert!(stuck && o.status == Status::Unknown, "invariant 8: {}: at rest, and {:?}", o.key, o.status);
     }
 }
@@ -137,7 +145,10 @@ pub fn i6_stans_once(world: &World) {
     let mut stans = BTreeSet::new();
     for e in &world.journal {
         let (account, plan) = match &e.record {
-            Record::Allowed { account, plan, .. } | Record::ControlSent { account, plan } => (account.to_string(), plan),
+            Record::Allowed { account, plan, .. }
+            | Record::ControlSent { account, plan }
+            | Record::SettlementAsked { account, plan, .. }
+            | Record::UploadAllowed { account, plan, .. } => (account.to_string(), plan),
             Record::Queried { txn, stan, plan, .. } => {
                 let account = world.journal.iter().find_map(|e| match &e.record {
                     Record::Allowed { txn: t, account, plan, .. } if t == txn && plan.stan == *stan => Some(account.to_string()),
@@ -158,6 +169,7 @@ pub fn i6_sums(world: &World) {
         let sum = |side: Side| {
             outcomes
                 .values()
+                .filter(|o| o.batch == Some(ledger.batch))
                 .filter(|o| o.kind.row().side == side && o.status == Status::Approved && o.account.as_ref() == Some(account))
                 .filter(|o| !matches!(o.forwarding, Some(Forwarding::Refused(_))))
                 .filter_map(|o| if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount })
@@ -166,6 +178,17 @@ pub fn i6_sums(world: &World) {
         assert_eq!((ledger.debit_minor, ledger.credit_minor), (sum(Side::Debit), sum(Side::Credit)), "invariant 6: totals");
         let rows = |side| ledger.totals.iter().filter(|t| t.kind.row().side == side).map(|t| t.minor).sum::<u64>();
         assert_eq!((ledger.debit_minor, ledger.credit_minor), (rows(Side::Debit), rows(Side::Credit)), "invariant 6: the rows of the totals");
+    }
+}
+
+/// Settlement: each batch that the terminal closed is closed at the bank, and no other.
+pub fn batches(world: &World) {
+    let closed: BTreeSet<(String, u32)> = (world.journal.iter())
+        .filter_map(|e| if let Record::BatchClosed { account, next, .. } = &e.record { Some((account.to_string(), next.get() - 1)) } else { None })
+        .collect();
+    let there: BTreeSet<(String, u32)> = world.bank.closing.iter().filter(|(_, c)| c.closed).map(|((a, b), _)| (a.to_string(), *b)).collect();
+    if !world.machine.state().accounts.values().any(|l| l.settling.is_some()) {
+        assert_eq!(closed, there, "invariant 6: batches closed on the terminal and at the bank");
     }
 }
 

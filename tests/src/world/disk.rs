@@ -161,6 +161,11 @@ impl World {
             self.durable.apply(e).expect("the journal");
         }
         self.journal.extend(step.records);
+        if let Some(e) = step.erase_batch {
+            let all = checks::outcomes(&self.journal);
+            let gone = |t: &u64| all.get(t).is_some_and(|o| o.account.as_ref() == Some(&e.account) && o.batch == Some(e.batch));
+            self.sealed.retain(|t| !gone(t) || e.keep.contains(t));
+        }
         if step.snapshot.is_some() {
             self.snapshot = step.snapshot;
         }
@@ -204,6 +209,7 @@ pub(super) fn matches(query: &Query, o: &Outcome) -> bool {
         Query::Key(key) => o.key == *key,
         Query::AuthCode { code, .. } => o.kind == Kind::PreAuth && o.auth_code.as_ref() == Some(code),
         Query::Rrn { rrn } => o.rrn.as_deref() == Some(rrn),
+        Query::Batch(b) => b.wants(o),
         Query::Stan { app, stan, .. } => o.key.app == *app && o.stan == Some(*stan),
     }
 }

@@ -24,11 +24,16 @@ impl World {
     pub(super) fn settle(&mut self) -> bool {
         let stuck: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| o.state == ObligationState::Stuck).map(|o| o.txn).collect();
         let held: Vec<u64> = self.machine.papers().filter(|p| p.state == PaperState::Held).map(|p| p.id).collect();
-        if !self.script.settle || (stuck.is_empty() && held.is_empty()) {
+        let settlements = self.machine.state().accounts.values().filter_map(|l| l.settling.as_ref()).filter(|s| s.hold);
+        let settlements: Vec<u64> = settlements.map(|s| s.txn).collect();
+        if !self.script.settle || (stuck.is_empty() && held.is_empty() && settlements.is_empty()) {
             return false;
         }
         self.settled += 1;
         assert!(self.settled < 20, "invariant 8: what is Stuck does not end although all mishaps are over: {:?}", self.machine.obligations());
+        for txn in settlements {
+            self.input(Input::RetryObligation { call: 0, txn, by: "test".into() });
+        }
         for txn in stuck {
             match self.machine.obligations().iter().find(|o| o.txn == txn).cloned() {
                 // What the acquirer would say.

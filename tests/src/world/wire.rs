@@ -18,7 +18,12 @@ impl World {
                 "a PIN block under keys that are no more: the issuer would count a wrong PIN"
             );
         }
-        if let SecretsFrom::Sealed(txn) = m.secrets {
+        let needs = match &m.secrets {
+            SecretsFrom::Sealed(txn) => vec![*txn],
+            SecretsFrom::SealedMany(all) => all.iter().flatten().copied().collect(),
+            SecretsFrom::Memory(_) | SecretsFrom::None => vec![],
+        };
+        for txn in needs {
             assert!(self.sealed.contains(&txn), "the PAN of {txn} is not sealed on disk, its message cannot be built");
         }
         self.model.sent(&m).unwrap_or_else(|breach| panic!("{breach}"));
@@ -72,7 +77,20 @@ impl World {
                 self.later(10, Event::Host { tag, event: silence("host link: gone") });
             }
             Fate::LinkSilent => drop(self.at_bank(&m, &fate)),
-            Fate::Pending(_) | Fate::Answer | Fate::Refuse(_) | Fate::BadMac | Fate::NoMac | Fate::RefuseNoMac(_) | Fate::Partial | Fate::Require(_) => {
+            Fate::Unbalanced
+            | Fate::UnbalancedForeign
+            | Fate::SettleError
+            | Fate::ImpossibleDigit
+            | Fate::Contradiction
+            | Fate::Garbage
+            | Fate::Pending(_)
+            | Fate::Answer
+            | Fate::Refuse(_)
+            | Fate::BadMac
+            | Fate::NoMac
+            | Fate::RefuseNoMac(_)
+            | Fate::Partial
+            | Fate::Require(_) => {
                 let answer = self.at_bank(&m, &fate);
                 self.later(30, Event::Host { tag, event: reply(answer) });
             }

@@ -91,6 +91,7 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         adjusted: false,
         forwarding: None,
         no_cvm: None,
+        settlement: None,
         note: None,
         test: true,
     }
@@ -140,6 +141,7 @@ fn plan() -> Plan {
         auth_code: None,
         tip: None,
         organisation: None,
+        settlement: None,
     }
 }
 
@@ -219,6 +221,7 @@ impl Terminal for Fake {
             texts: Vec::new(),
             fee: None,
             parameters: Vec::new(),
+            settlement: None,
             requirement: 0,
         };
         let trace = FrameTrace { sent: vec![view("F2", "PAN", "622848******1234")], received: vec![view("F39", "response code", "51")] };

@@ -5,6 +5,7 @@ use payterm_schema::account::{Batch, Stan};
 use payterm_schema::host::{CardSecrets, EntryMode, HostAnswer, KeysVerdict, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, Wallet};
 use payterm_schema::kind::AmountRule;
 use payterm_schema::secret::{MacAlgorithm, MacError, Pan, PaymentCode, PinBlock, Tracks};
+use payterm_schema::settlement::{BatchPart, Half, Halves, UploadRecord};
 use payterm_schema::{Currency, Kind, Mac, Money, Time};
 
 pub const PAN: &str = "6222021234567890128";
@@ -117,6 +118,7 @@ pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
         auth_code: None,
         tip: None,
         organisation: None,
+        settlement: None,
     }
 }
 
@@ -196,6 +198,37 @@ pub fn cases() -> Vec<Case> {
         add(name, None, plan.clone(), secrets.clone(), Some(PAN), None);
         all_legs.push(Case { name: again, leg: Leg::Repeat, plan, secrets: secrets.clone(), pan: Some(PAN), pin: None });
     }
+    let part = |part| Plan { settlement: Some(Box::new(part)), ..plan(Kind::Settlement, EntryMode::None) };
+    let half = |minor| Half { debit_minor: minor, debit_count: 3, credit_minor: 100, credit_count: 1 };
+    let halves = Halves { domestic: half(123_456), foreign: half(7_000) };
+    add("settlement", None, part(BatchPart::Totals(halves)), CardSecrets::default(), None, None);
+    let record = |n: u32, sealed: Option<u64>| UploadRecord {
+        txn: n.into(),
+        stan: Stan::new(n).unwrap(),
+        foreign: n.is_multiple_of(2),
+        minor: 100 * u64::from(n),
+        sealed,
+    };
+    let list = vec![record(5, Some(5)), record(6, None)];
+    let pans = CardSecrets { pans: vec![Some(Pan::parse(PAN).unwrap()), None], ..CardSecrets::default() };
+    add("upload", None, part(BatchPart::List(list)), pans.clone(), None, None);
+    for (name, kind) in [
+        ("upload-refund", Kind::Refund),
+        ("upload-voice-sale", Kind::VoiceSale),
+        ("upload-tip-adjust", Kind::TipAdjust),
+        ("upload-completion-advice", Kind::CompletionAdvice),
+    ] {
+        let one = Plan {
+            amount: Some(Money::new(123_456, Currency::CNY).unwrap()),
+            mode: EntryMode::Swipe,
+            original: Some(original.clone()),
+            organisation: Some("CUP".into()),
+            ..part(BatchPart::One { kind, record: record(99, Some(99)) })
+        };
+        add(name, None, one, pans.clone(), Some(PAN), None);
+    }
+    add("upload-end", None, part(BatchPart::End { records: 12, balanced: false }), CardSecrets::default(), None, None);
+    add("upload-end-balanced", None, part(BatchPart::End { records: 0, balanced: true }), CardSecrets::default(), None, None);
     let query = Plan { amount: None, original: Some(original), ..plan(Kind::Sale, EntryMode::Code) };
     all_legs.push(Case { name: "query", leg: Leg::Query, plan: query, secrets: CardSecrets::default(), pan: None, pin: None });
     add("parameters", None, plan(Kind::Parameters, EntryMode::None), CardSecrets::default(), None, None);
@@ -227,6 +260,7 @@ pub fn answer(code: &str) -> HostAnswer {
         texts: vec!["工商银行".into(), "OK".into()],
         fee: None,
         parameters: Vec::new(),
+        settlement: None,
         requirement: 0,
     }
 }

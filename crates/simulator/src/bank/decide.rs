@@ -72,7 +72,7 @@ impl<'a> Desk<'a> {
                 self.by_card(kind, part.unwrap_or(amount), if part.is_some() { "10" } else { "00" })
             }
             Kind::Balance | Kind::PreAuth | Kind::VoiceSale => self.by_card(kind, amount, "00"),
-            Kind::Parameters | Kind::StatusUpload | Kind::SignIn | Kind::SignOff | Kind::Echo => Ok(refused("12")),
+            Kind::Parameters | Kind::StatusUpload | Kind::Settlement | Kind::SignIn | Kind::SignOff | Kind::Echo => Ok(refused("12")),
         }
     }
 

@@ -107,6 +107,7 @@ impl Till {
             auth_code: None,
             tip: None,
             organisation: None,
+            settlement: None,
         }
     }
     pub fn build(&self, leg: Leg, plan: &Plan, secrets: &CardSecrets) -> Built {
@@ -160,7 +161,13 @@ impl Till {
         let pik = &self.keys.as_ref().unwrap().pik;
         let mut tracks = Tracks::default();
         tracks.track2 = Some(c.track2());
-        CardSecrets { pin_block: pin.map(|p| encode_pin_block(pik, &Pin::parse(p).unwrap(), &pan).unwrap()), pan: Some(pan), tracks: Some(tracks), code: None }
+        CardSecrets {
+            pin_block: pin.map(|p| encode_pin_block(pik, &Pin::parse(p).unwrap(), &pan).unwrap()),
+            pan: Some(pan),
+            tracks: Some(tracks),
+            code: None,
+            pans: Vec::new(),
+        }
     }
     pub fn sale_plan(&mut self, minor: u64, pin: bool) -> Plan {
         Plan { amount: Some(self.money(minor)), mode: EntryMode::Swipe, pin, track: true, ..self.plan(Kind::Sale) }

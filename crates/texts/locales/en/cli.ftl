@@ -122,6 +122,16 @@ cli-explain-pending = STAN { $stan }: the payer has not confirmed yet, the walle
 cli-explain-queried = STAN { $stan }: the wallet is asked (query { $own })
 cli-explain-asked-anew = STAN { $stan }: after a restart the wallet is asked until { $time }
 cli-explain-partial = STAN { $stan }: a part of the amount was approved, the cashier decides
+cli-explain-settlement-asked = the totals of the batch may leave ({ $numbers }): no payment of the account until it is closed
+cli-explain-settlement-judged = STAN { $stan }: domestic cards { $domestic }, foreign cards { $foreign }
+cli-explain-upload = { $n } records may leave ({ $numbers })
+cli-explain-upload-end = the end of the upload may leave, { $n } records ({ $numbers })
+cli-explain-uploaded = the acquirer has them ({ $stan }): F39 { $code }
+cli-explain-settlement-failed = a message of the settlement did not succeed ({ $stan }): { $why }
+cli-explain-settlement-held = a person must have it tried again
+cli-explain-settlement-retried = the settlement is tried again by order of { $by }
+cli-explain-settlement-dropped = nothing was settled, the batch stays open: { $how }
+cli-explain-batch-closed = the batch is closed ({ $account }), the next one is { $batch }: { $how }
 cli-explain-unclear = STAN { $stan }: it is taken back
 cli-count = Count
 

@@ -52,6 +52,10 @@ wait-reversing = Reversing an earlier payment
 wait-sending = Asking the bank
 wait-querying = Asking for the result
 wait-unknown = Working
+wait-clearing = Finishing earlier payments before the settlement
+wait-settling = Settling the batch
+wait-uploading = Sending the records of the batch
+wait-closing-batch = Closing the batch
 
 result-approved = Approved
 result-kind-approved = { $kind }: done
@@ -71,6 +75,10 @@ trouble-paper-out = The printer is out of paper
 trouble-printer = The printer does not work
 trouble-printer-unavailable = The printer does not work
 trouble-clock-jump = The clock differs much from the bank's, the supervisor checks it
+trouble-settle-first = The bank names another batch: settle first
+trouble-settlement-held = The settlement waits for the supervisor
+trouble-settlement-soon = The batch is settled soon
+trouble-settlement-overdue = Please settle the batch
 trouble-starting = Starting
 
 choose-card = 1 Bank card: swipe, insert or tap

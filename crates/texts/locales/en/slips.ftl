@@ -90,6 +90,16 @@ report-unnamed = unnamed
 report-debit = Paid in ({ $count })
 report-credit = Paid back ({ $count })
 report-end = END OF REPORT
+settlement-title = SETTLEMENT
+settlement-domestic = Domestic cards
+settlement-foreign = Foreign cards
+settlement-balanced = balanced
+settlement-not-balanced = not balanced
+settlement-error = could not be compared
+settlement-by-person = closed by a person
+settlement-uploaded = Records uploaded
+settlement-stuck = NOT SETTLED: ASK THE ACQUIRER
+settlement-stuck-more = and { $n } more
 
 # Invoice slip.
 invoice-title = INVOICE DETAILS

@@ -122,6 +122,16 @@ cli-explain-pending = 流水号 { $stan }:付款人尚未确认,查询至 { $tim
 cli-explain-queried = 流水号 { $stan }:查询钱包(查询流水号 { $own })
 cli-explain-asked-anew = 流水号 { $stan }:重启后继续查询至 { $time }
 cli-explain-partial = 流水号 { $stan }:部分金额获批,由收银员决定
+cli-explain-settlement-asked = 批结算报文可发出({ $numbers }):结束前该账户不收款
+cli-explain-settlement-judged = 流水号 { $stan }:内卡{ $domestic },外卡{ $foreign }
+cli-explain-upload = 批上送 { $n } 笔可发出({ $numbers })
+cli-explain-upload-end = 批上送结束可发出,共 { $n } 笔({ $numbers })
+cli-explain-uploaded = 收单机构已接收({ $stan }):F39 { $code }
+cli-explain-settlement-failed = 批结算报文未成功({ $stan }):{ $why }
+cli-explain-settlement-held = 须由人工重新发起
+cli-explain-settlement-retried = 由 { $by } 重新发起批结算
+cli-explain-settlement-dropped = 未结算,批次保持打开:{ $how }
+cli-explain-batch-closed = 批次已结清({ $account }),下一批次 { $batch }:{ $how }
 cli-explain-unclear = 流水号 { $stan }:开始冲正
 cli-count = 笔数
 

@@ -52,6 +52,10 @@ wait-reversing = 正在冲正上一笔交易
 wait-sending = 正在联系银行
 wait-querying = 正在查询结果
 wait-unknown = 处理中
+wait-clearing = 正在处理未完成的交易,随后结算
+wait-settling = 正在批结算
+wait-uploading = 正在批上送
+wait-closing-batch = 正在结束批次
 
 result-approved = 交易成功
 result-kind-approved = { $kind }成功
@@ -71,6 +75,10 @@ trouble-paper-out = 打印机缺纸
 trouble-printer = 打印机故障
 trouble-printer-unavailable = 打印机故障
 trouble-clock-jump = 终端时间与银行相差较大,请主管核对
+trouble-settle-first = 银行批次号不同,请先结算
+trouble-settlement-held = 批结算未完成,请主管处理
+trouble-settlement-soon = 即将自动结算
+trouble-settlement-overdue = 请进行批结算
 trouble-starting = 正在启动
 
 choose-card = 1 银行卡:刷卡、插卡或挥卡

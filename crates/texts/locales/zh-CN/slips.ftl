@@ -90,6 +90,16 @@ report-unnamed = 未标明
 report-debit = 收款({ $count }笔)
 report-credit = 退款({ $count }笔)
 report-end = 报表结束
+settlement-title = 结算单
+settlement-domestic = 内卡
+settlement-foreign = 外卡
+settlement-balanced = 对账平
+settlement-not-balanced = 对账不平
+settlement-error = 对账出错
+settlement-by-person = 人工结清
+settlement-uploaded = 批上送笔数
+settlement-stuck = 未结算,请联系收单机构
+settlement-stuck-more = 另有 { $n } 笔
 
 # 开票单。
 invoice-title = 开票信息

@@ -58,6 +58,7 @@ pub fn sale() -> Outcome {
         adjusted: false,
         forwarding: None,
         no_cvm: None,
+        settlement: None,
         note: Some("table 4".into()),
         test: false,
     }

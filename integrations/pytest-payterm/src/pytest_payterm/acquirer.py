@@ -21,6 +21,9 @@ MISHAPS = {
     "late_reply": "ms",
     "code": "code",
     "requirement": "digit",
+    "not_balanced": None,
+    "settle_error": None,
+    "bad_totals": None,
 }
 """The mishaps by name, each with the value that it takes, if any (docs/testing.md)."""
 

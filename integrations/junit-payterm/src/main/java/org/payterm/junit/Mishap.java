@@ -26,6 +26,9 @@ public final class Mishap {
         NAMES.put("late_reply", "ms");
         NAMES.put("code", "code");
         NAMES.put("requirement", "digit");
+        NAMES.put("not_balanced", null);
+        NAMES.put("settle_error", null);
+        NAMES.put("bad_totals", null);
     }
 
     private final String name;

@@ -1,0 +1,87 @@
+//! Settlement at a time of day, and reminders of it, by the host's clock.
+use crate::{AccountSettings, Machine, state::TERMINAL};
+use payterm_schema::{Kind, Notice, Request, RequestKey, Screen, Time, time::Millis};
+
+const DAY: i64 = 86_400_000;
+
+impl Machine {
+    /// The last time of day before now at which the account is settled by itself.
+    fn last_time(&self, a: &AccountSettings) -> Option<Time> {
+        let at = self.settings.settlement.minute()? * 60_000;
+        let offset = self.state.ledger(&a.config.id).offset.0 + i64::from(a.host_offset_minutes) * 60_000;
+        let local = self.now.0 + offset;
+        let today = local.div_euclid(DAY) * DAY + at;
+        Some(Time(if today > local { today - DAY } else { today } - offset))
+    }
+
+    /// The time that is to be made up for.
+    fn due_time(&self, a: &AccountSettings) -> Option<Time> {
+        let time = self.last_time(a)?;
+        let l = self.state.accounts.get(&a.config.id)?;
+        let fits = a.rules.kinds.contains(&Kind::Settlement) && l.settling.is_none();
+        (fits && l.totals_since.is_some_and(|s| s < time) && l.auto_settled.is_none_or(|s| s < time)).then_some(time)
+    }
+
+    /// When somebody is to be reminded of it, and of what.
+    fn reminder(&self, a: &AccountSettings) -> Option<(Time, &'static str)> {
+        let c = &self.settings.settlement;
+        let since = self.state.accounts.get(&a.config.id)?.totals_since?;
+        let before = self.reminded.get(&a.config.id).copied().unwrap_or(Time(i64::MIN));
+        let soon = self.last_time(a).filter(|_| c.remind_minutes > 0).map(|t| Time(t.0 + DAY - i64::from(c.remind_minutes) * 60_000));
+        let soon = soon.filter(|t| *t > before).map(|t| (t, "settlement-soon"));
+        let every = Millis(i64::from(c.remind_after_hours) * 3_600_000);
+        let overdue = (every.0 > 0).then(|| ((since + every).max(Time(before.0.saturating_add(every.0))), "settlement-overdue"));
+        soon.into_iter().chain(overdue).min_by_key(|(t, _)| *t)
+    }
+
+    /// When [`Machine::drive_auto`] has something to do next.
+    pub(crate) fn settlement_due(&self) -> Option<Time> {
+        let held = |a: &&AccountSettings| self.state.accounts.get(&a.config.id).is_some_and(|l| l.totals_since.is_some());
+        let idle = self.idle();
+        let times = self.settings.accounts.iter().filter(held).filter(|_| idle).flat_map(|a| {
+            let next = if self.due_time(a).is_some() { Some(self.now) } else { self.last_time(a).map(|t| Time(t.0 + DAY)) };
+            [next, self.reminder(a).map(|(t, _)| t)]
+        });
+        times.flatten().min()
+    }
+
+    /// Nobody is served, and nobody types.
+    fn idle(&self) -> bool {
+        self.state.running.is_none() && self.flow.is_none() && !self.at_the_desk()
+    }
+
+    /// Settles what is due. The key is made of account, batch and time: for one time of one batch there is one request, for ever.
+    pub(crate) fn drive_auto(&mut self) {
+        if !self.idle() {
+            return;
+        }
+        let due = self.settings.accounts.iter().find_map(|a| Some((a.config.id.clone(), self.due_time(a)?)));
+        if let Some((account, time)) = due {
+            let id = format!("settle-{account}-{}-{}", self.state.ledger(&account).batch, time.0 / 60_000);
+            let request = Request {
+                id: id.clone(),
+                kind: Kind::Settlement,
+                amount: None,
+                account: Some(account),
+                original: None,
+                auth_code: None,
+                method: None,
+                confirm: false,
+                cancel_on_caller_lost: false,
+                note: None,
+            };
+            return self.start(0, RequestKey { app: TERMINAL.into(), id }, request);
+        }
+        let reminder =
+            self.settings.accounts.iter().find_map(|a| self.reminder(a).filter(|(t, _)| *t <= self.now).map(|(_, what)| (a.config.id.clone(), what)));
+        if let Some((account, what)) = reminder {
+            self.reminded.insert(account, self.now);
+            let screen = Screen::Trouble { what: what.into() };
+            self.tell(Notice::Screen { screen: screen.clone() });
+            if self.screen_until.is_none() {
+                self.screen_until = Some(self.after(self.settings.flow.result_ms));
+                self.show(screen);
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Settlement on the simulated bank: the verdicts, lost answers, power cuts at every effect and write, and what must not happen
+//! meanwhile. The bank's books prove that each record was uploaded once.
+mod common;
+use common::*;
+use payterm_core::{By, Input, Machine};
+use payterm_schema::{
+    Authority, Kind, Record, Status,
+    paper::PaperKind,
+    settlement::{Half, Settlement, Verdict},
+    time::Millis,
+};
+use payterm_tests::{
+    bank::Fate,
+    world::{Customer, Noise, Order, Script, World},
+};
+
+fn settle(id: &'static str) -> Order {
+    control(id, Kind::Settlement)
+}
+fn visa(id: &'static str) -> Order {
+    Order { customer: Customer::SwipesOther, ..sale(id) }
+}
+
+/// A batch with a record of every kind, of both halves.
+fn full_batch() -> Vec<Order> {
+    vec![
+        sale("a"),
+        sale("b"),
+        void("c", "b"),
+        visa("d"),
+        scan("e"),
+        part(Kind::Refund, "f", "a", 100),
+        sale("g"),
+        part(Kind::TipAdjust, "h", "g", 200),
+        new(Kind::VoiceSale, "i"),
+        new(Kind::PreAuth, "j"),
+        part(Kind::Completion, "k", "j", 900),
+        Order { customer: Customer::SwipesOther, ..new(Kind::PreAuth, "l") },
+        Order { customer: Customer::SwipesOther, ..part(Kind::CompletionAdvice, "m", "l", 800) },
+        new(Kind::PreAuth, "n"),
+        part(Kind::Completion, "o", "n", 700),
+        on(Kind::CompletionCancel, "p", "o"),
+    ]
+}
+
+/// What comes before the totals is answered; the fates are those of the settlement.
+fn of_settlement(orders: Vec<Order>, fates: impl IntoIterator<Item = Fate>) -> Script {
+    let before = orders.len();
+    let all = vec![Fate::Answer; before].into_iter().chain(fates).collect::<Vec<_>>();
+    let orders: Vec<Order> = orders.into_iter().chain([settle("z"), sale("y")]).collect();
+    Script { settle: true, ..script(orders, all) }
+}
+
+fn settlement(w: &World, id: &str) -> Settlement {
+    w.outcome(id).settlement.map(|s| *s).unwrap_or_else(|| panic!("{id} has no settlement"))
+}
+
+fn reports(w: &World) -> usize {
+    w.journal.iter().filter(|e| matches!(&e.record, Record::PaperQueued { job } if job.kind == PaperKind::SettlementReport)).count()
+}
+
+#[test]
+fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
+    let w = run(of_settlement(full_batch(), []));
+    let (o, s) = (w.outcome("z"), settlement(&w, "z"));
+    assert_eq!((o.status, o.authority, s.verdict(), s.uploaded), (Status::Approved, Some(Authority::Host), Some(Verdict::Balanced), 0));
+    assert_eq!(s.domestic, Half { debit_minor: 5 * 1234 + 200 + 900 + 700, debit_count: 7, credit_minor: 1234 + 100 + 700, credit_count: 3 });
+    assert_eq!(s.foreign, Half { debit_minor: 1234 + 800, debit_count: 2, credit_minor: 0, credit_count: 0 });
+    assert_eq!(s.organisations.iter().map(|o| o.sums.debit_minor).sum::<u64>(), s.domestic.debit_minor + s.foreign.debit_minor);
+    let next = w.outcome("y").batch.map(|b| b.get());
+    assert_eq!(next, o.batch.map(|b| b.get() + 1), "a new batch");
+    assert_eq!(w.machine.state().ledger(&up()).debit_count, 1, "only what came after it");
+    assert_eq!(w.transcript("z"), ["started", "settlement_asked", "settlement_judged", "upload_allowed", "batch_closed", "outcome"]);
+    assert_eq!(reports(&w), 1);
+}
+
+#[test]
+fn only_the_half_that_does_not_balance_is_uploaded() {
+    let w = run(of_settlement(full_batch(), [Fate::Unbalanced]));
+    let s = settlement(&w, "z");
+    assert_eq!((s.domestic_verdict, s.foreign_verdict, s.uploaded), (Some(Verdict::NotBalanced), Some(Verdict::Balanced), 10));
+    let w = run(of_settlement(full_batch(), [Fate::UnbalancedForeign]));
+    let s = settlement(&w, "z");
+    assert_eq!((s.domestic_verdict, s.foreign_verdict, s.uploaded), (Some(Verdict::Balanced), Some(Verdict::NotBalanced), 2));
+    let w = run(of_settlement(full_batch(), [Fate::SettleError]));
+    assert_eq!((settlement(&w, "z").verdict(), settlement(&w, "z").uploaded), (Some(Verdict::Error), 12), "what it could not compare it gets");
+}
+
+#[test]
+fn lists_hold_eight() {
+    const IDS: [&str; 19] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s"];
+    let w = run(of_settlement(IDS.map(sale).to_vec(), [Fate::Unbalanced]));
+    assert_eq!(settlement(&w, "z").uploaded, 19);
+    assert_eq!(w.transcript("z").iter().filter(|r| *r == "upload_allowed").count(), 4, "8, 8, 3, and the end");
+}
+
+#[test]
+fn a_lost_answer_of_any_message_is_asked_for_again_with_the_same_message() {
+    let quiet = run(of_settlement(full_batch(), [Fate::Unbalanced]));
+    let messages = quiet.transcript("z").iter().filter(|r| *r == "upload_allowed").count() + 1;
+    for fate in
+        [Fate::LoseReply, Fate::LoseRequest, Fate::LateReply, Fate::LateRequest, Fate::NotSent, Fate::Refuse("96"), Fate::Refuse("A0"), Fate::Refuse("91")]
+    {
+        for n in 0..messages {
+            let mut fates = vec![Fate::Unbalanced; n];
+            fates.extend([fate.clone(), Fate::Unbalanced]);
+            let w = run(of_settlement(full_batch(), fates));
+            let dropped = n == 0 && fate == Fate::NotSent;
+            let want = if dropped { vec![Status::Failed] } else { vec![Status::Unknown, Status::Approved] };
+            assert_eq!(told(&w, "z").into_iter().map(|t| t.0).collect::<Vec<_>>(), want, "{fate:?} of message {n}");
+            assert_eq!(w.outcome("y").status, Status::Approved, "{fate:?} of message {n}");
+            assert_eq!(w.outcome("y").batch.map(|b| b.get()), Some(7 + u32::from(!dropped)), "a sale waits until the batch is closed");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_is_named_and_waits_for_a_person() {
+    for (fate, code) in
+        [(Fate::ImpossibleDigit, "settlement-malformed"), (Fate::Garbage, "settlement-malformed"), (Fate::Contradiction, "settlement-contradiction")]
+    {
+        let script = Script { settle: false, ..of_settlement(full_batch(), [fate]) };
+        let w = run(script.clone());
+        assert_eq!(told(&w, "z"), [(Status::Unknown, code.into())]);
+        assert_eq!(told(&w, "y"), [(Status::Failed, "settlement-open".into())], "told why it waits");
+        let w = run(Script { settle: true, ..script });
+        assert_eq!(told(&w, "z").last(), Some(&(Status::Approved, String::new())), "tried again");
+    }
+    // A plain no: nothing was settled, the shop goes on.
+    let w = run(of_settlement(full_batch(), [Fate::Refuse("51")]));
+    assert_eq!((told(&w, "z"), w.outcome("y").batch.map(|b| b.get())), (vec![(Status::Declined, "host-51".into())], Some(7)));
+}
+
+#[test]
+fn a_person_closes_or_drops_what_cannot_be_driven() {
+    for executed in [true, false] {
+        let w = run(Script { settle: false, ..of_settlement(vec![sale("a")], [Fate::Garbage]) });
+        let mut m = Machine::replay(w.settings.clone(), None, w.journal.clone()).expect("replay");
+        m.boot(w.now, "test", &[up()]);
+        let txn = w.outcome("z").txn;
+        let step = m.handle(Input::Resolve { call: 1, txn, executed, reference: "case 7".into(), by: "test".into() }, w.now);
+        let closed = step.records.iter().any(|e| matches!(e.record, Record::BatchClosed { .. }));
+        assert_eq!((closed, step.erase_batch.is_some()), (executed, executed));
+        assert!(m.state().ledger(&up()).settling.is_none());
+        assert_eq!(m.state().ledger(&up()).debit_count, u64::from(!executed));
+    }
+}
+
+#[test]
+fn what_is_owed_is_driven_first() {
+    // The reversal of a: lost twice more, then answered.
+    let fates = [Fate::LoseReply, Fate::LoseReply, Fate::LoseReply];
+    let w = run(script([sale("a"), sale("b"), settle("z")], fates));
+    assert_eq!(w.outcome("z").status, Status::Failed, "nothing to settle yet");
+    let w = run(script([sale("b"), sale("a"), settle("z")], [Fate::Answer, Fate::LoseReply, Fate::LoseReply]));
+    let s = settlement(&w, "z");
+    assert_eq!((w.outcome("z").status, s.verdict(), s.domestic.debit_count, s.stuck.len()), (Status::Approved, Some(Verdict::Balanced), 1, 0));
+    // A voice sale that has not left goes before the totals.
+    let w = run(script([new(Kind::VoiceSale, "v"), settle("z")], [Fate::NotSent]));
+    assert_eq!((settlement(&w, "z").verdict(), settlement(&w, "z").domestic.debit_count), (Some(Verdict::Balanced), 1));
+}
+
+#[test]
+fn what_is_stuck_is_listed_and_not_settled() {
+    let mut fates = vec![Fate::Answer, Fate::LoseReply];
+    fates.extend(vec![Fate::LoseReply; 4]);
+    let w = run(script([sale("b"), sale("a"), sale("c"), sale("d"), settle("z"), sale("e")], fates));
+    let s = settlement(&w, "z");
+    assert_eq!((s.stuck.len(), s.domestic_verdict), (1, Some(Verdict::Balanced)), "its reversal had arrived");
+    assert_eq!(s.stuck[0].batch.get(), 7);
+    assert_eq!(w.machine.obligations()[0].plan.batch.get(), 7, "it keeps its batch and STAN");
+
+    // A voice sale that is Stuck is counted on the terminal, but not settled.
+    let mut fates = vec![Fate::Answer];
+    fates.extend(vec![Fate::LoseRequest; 5]);
+    let w = run(script([sale("b"), new(Kind::VoiceSale, "v"), sale("c"), sale("d"), settle("z")], fates));
+    let s = settlement(&w, "z");
+    assert_eq!((s.stuck.len(), s.domestic.records(), s.verdict()), (1, 1, Some(Verdict::Balanced)), "and b; the others were told that they had to wait");
+    assert!(w.sealed.len() == 1, "its PAN is kept for it, all others of the batch are gone: {:?}", w.sealed);
+}
+
+#[test]
+fn an_empty_batch_is_not_settled() {
+    let w = run(script([settle("z"), sale("a"), settle("y"), settle("x")], []));
+    assert_eq!(told(&w, "z"), [(Status::Failed, "batch-empty".into())]);
+    assert_eq!(w.outcome("y").status, Status::Approved);
+    assert_eq!(told(&w, "x"), [(Status::Failed, "batch-empty".into())]);
+}
+
+#[test]
+fn a_full_batch_takes_nothing_that_adds_a_record() {
+    let mut s = settings();
+    s.settlement.batch_max = 2;
+    let orders = [sale("a"), sale("b"), sale("c"), void("d", "a"), new(Kind::PreAuth, "e"), part(Kind::TipAdjust, "t", "b", 10), settle("z"), sale("f")];
+    let mut w = World::new(s, script(orders, []), None);
+    w.run();
+    for id in ["c", "d"] {
+        assert_eq!(told(&w, id), [(Status::Failed, "batch-full".into())], "{id}");
+    }
+    for id in ["e", "t", "z", "f"] {
+        assert_eq!(w.outcome(id).status, Status::Approved, "{id}");
+    }
+}
+
+/// Totals, lists, single records, the end; with answers that are lost; cut at every effect and write, and once more soon after.
+#[test]
+fn cut_at_every_effect_and_write() {
+    let short = || {
+        vec![sale("a"), void("c", "a"), visa("d"), Order { customer: Customer::SwipesOther, ..part(Kind::Refund, "f", "d", 100) }, new(Kind::VoiceSale, "i")]
+    };
+    let scripts = [
+        ("balanced", of_settlement(short(), [])),
+        ("not balanced", of_settlement(short(), [Fate::Unbalanced])),
+        ("error", of_settlement(short(), [Fate::SettleError])),
+        ("answers lost", of_settlement(short(), [Fate::LoseReply, Fate::SettleError, Fate::LoseReply, Fate::LoseRequest, Fate::Answer, Fate::LoseReply])),
+        ("malformed", of_settlement(short(), [Fate::Garbage, Fate::Contradiction])),
+        (
+            "stuck",
+            Script {
+                settle: true,
+                ..script([sale("b"), new(Kind::VoiceSale, "v"), sale("c"), settle("z"), sale("y")], {
+                    let mut fates = vec![Fate::Answer];
+                    fates.extend(vec![Fate::LoseRequest; 5]);
+                    fates
+                })
+            },
+        ),
+    ];
+    for (name, script) in scripts {
+        for every in if name == "not balanced" { vec![1, 10_000] } else { vec![10_000] } {
+            let mut s = settings();
+            s.snapshot_every = every;
+            let points = World::new(s.clone(), script.clone(), None).run();
+            for n in 1..=points {
+                let mut w = World::new(s.clone(), script.clone(), Some(n));
+                let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.run()));
+                assert!(caught.is_ok(), "{name}: cut at point {n} of {points}");
+                assert_eq!(w.cuts, 1, "{name}: point {n} was not reached");
+            }
+            println!("{name}: {points} cuts");
+        }
+    }
+}
+
+/// By the host's clock (China), once for each time; what was missed without power is made up for.
+#[test]
+fn settles_by_itself_at_a_time_of_day() {
+    let mut s = settings();
+    s.settlement.at = Some("00:30".into());
+    let w0 = World::new(s.clone(), Script::default(), None);
+    let start = w0.now.local(480);
+    let to_due = ((24 + 24 - i64::from(start.hour())) % 24 * 60 + 30 - i64::from(start.minute())).rem_euclid(1440) * 60_000;
+    let mut w = World::new(s.clone(), script([sale("a")], []), None);
+    w.run_for(to_due + 3_600_000);
+    let automatic = |w: &World| w.told.iter().filter(|o| o.kind == Kind::Settlement && o.status == Status::Approved && o.key.app == "terminal").count();
+    assert_eq!(automatic(&w), 1, "{:?}", w.told);
+    w.run_for(2 * 86_400_000);
+    assert_eq!(automatic(&w), 1, "nothing has come since");
+    // Off from before the time until long after it.
+    let mut w = World::new(s.clone(), script([sale("a")], []), None);
+    w.run_for(60_000);
+    let journal = w.journal.clone();
+    let mut m = Machine::replay(s, None, journal).expect("replay");
+    let step = m.boot(w.now + Millis(to_due + 7 * 3_600_000), "test", &[up()]);
+    assert!(step.records.iter().any(|e| matches!(&e.record, Record::Started { request, .. } if request.kind == Kind::Settlement)), "made up for at the start");
+}
+
+#[test]
+fn a_settlement_under_way_is_not_cancelled() {
+    let noise = vec![(12_000, Noise::Cancel(By::Caller)), (12_040, Noise::CancelKey)];
+    let w = run(Script { noise, ..of_settlement(vec![sale("a")], [Fate::SlowRefuse(20_000, "96")]) });
+    assert_eq!(w.outcome("z").status, Status::Approved);
+}
