@@ -12,13 +12,14 @@ use crate::{
     tms::{self, Tms},
 };
 use futures_util::stream;
-use payterm_core::{Apply, By, Call, Input};
+use payterm_core::{AccountSettings, Apply, By, Call, Input, Settings};
 use payterm_schema::{
-    Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
+    AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
     application::{ApplicationShown, OfferShown, Step},
     config::{Config, Language},
     kind::AmountRule,
     notice::Phase,
+    offline::{OfflineAnswer, QueueAct},
     operator::{OperatorRequest, Operators},
     outcome::{Class, Reason},
     page::Printable,
@@ -63,6 +64,7 @@ pub struct Front {
     pub registry: Registry,
     pub clock: Arc<Clock>,
     pub config: Config,
+    pub settings: Settings,
     pub tms: Option<Arc<Tms>>,
     /// One request at a time is looked up and submitted: the same key cannot slip in between.
     pub door: Mutex<()>,
@@ -345,12 +347,16 @@ impl Terminal for Front {
 
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>> {
         boxed(async move {
-            let all = self.view().await?.state.obligations;
+            let state = self.view().await?.state;
             let mut own = Vec::new();
-            for o in all {
-                let mine = caller.manager || self.store.by_txn(o.txn).await.map_err(store_fault)?.is_some_and(|f| sees(caller, &f.outcome.key.app));
+            for o in state.obligations.iter() {
+                let mine = match state.owes(o.txn) {
+                    _ if caller.manager => true,
+                    Some(told) => sees(caller, &told.key.app),
+                    None => self.store.by_txn(o.txn).await.map_err(store_fault)?.is_some_and(|f| sees(caller, &f.outcome.key.app)),
+                };
                 if mine {
-                    own.push(o);
+                    own.push(self.settings.shown(o, self.clock.now()));
                 }
             }
             Ok(own)
@@ -370,6 +376,24 @@ impl Terminal for Front {
             managers(caller)?;
             let (by, reference) = (caller.app.clone(), reference.to_owned());
             self.ask(&txn.to_string(), move |call| Input::Resolve { call, txn, executed, reference, by }).await
+        })
+    }
+
+    fn queue<'a>(&'a self, caller: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
+        boxed(async move {
+            managers(caller)?;
+            let by = caller.app.clone();
+            self.ask("queue", move |call| Input::Queue { call, act, by }).await
+        })
+    }
+
+    fn offline_why<'a>(&'a self, _: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer> {
+        boxed(async move {
+            let fits = |a: &&AccountSettings| a.config.currency == amount.currency && account.as_ref().is_none_or(|id| *id == a.config.id);
+            let of = self.settings.accounts.iter().find(fits).ok_or_else(|| Fault::NoAccount { currency: amount.currency.to_string() })?;
+            let view = self.view().await?;
+            let answer = payterm_core::offline::beforehand(of, &view.state, view.heard.get(&of.config.id), self.clock.now(), amount.minor());
+            answer.ok_or_else(|| Fault::not_found("offline policy", of.config.id.as_str()))
         })
     }
 
@@ -406,7 +430,7 @@ impl Terminal for Front {
                     debit_minor: ledger.debit_minor,
                     credit_count: ledger.credit_count,
                     credit_minor: ledger.credit_minor,
-                    open_obligations: u32::try_from(state.obligations.iter().filter(|o| o.account == a.id).count()).unwrap_or(u32::MAX),
+                    open_obligations: u32::try_from(state.obligations.count(&a.id)).unwrap_or(u32::MAX),
                     debit: text(ledger.debit_minor),
                     credit: text(ledger.credit_minor),
                 }

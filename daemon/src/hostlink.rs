@@ -34,7 +34,7 @@ use tokio::{sync::Mutex, time::timeout};
 use tokio_rustls::TlsConnector;
 use tracing::Instrument as _;
 
-/// Messages that may wait for the link. 64: one account has one message under way and its late ones.
+/// Messages that may wait for the link. 64: a customer's and as many advices as a profile may allow.
 const MAILBOX: usize = 64;
 /// How long a connection of its own is kept for a late answer after its time ran out. 60 s: as long as hosts take at most.
 const LATE: Duration = Duration::from_secs(60);

@@ -249,8 +249,9 @@ impl Daemon {
             tracing::warn!("operators.required, and no keypad is configured: nobody can log on, nothing is sold");
         }
         let (inhibits, inhibited) = watch::channel(Default::default());
+        let house_settings = settings(&config, &profiles);
         let house = Arc::new(House {
-            settings: settings(&config, &profiles),
+            settings: house_settings.clone(),
             store: store.clone(),
             vault,
             clock: clock.clone(),
@@ -282,6 +283,7 @@ impl Daemon {
             registry,
             clock,
             config: config.clone(),
+            settings: house_settings,
             tms,
             door: Default::default(),
             stopping: Default::default(),

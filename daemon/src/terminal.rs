@@ -22,7 +22,8 @@ use crate::{
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_schema::{
-    AccountId, DeviceKind, Fault, HostEvent, InhibitReason, Notice, Record, RequestKey, Screen, application::Problem, device::Way, notice::Phase, time::Millis,
+    AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, Record, RequestKey, Screen, application::Problem, device::Way, notice::Phase,
+    time::Millis,
 };
 use payterm_vault::Vault;
 use std::{
@@ -393,7 +394,11 @@ impl Handler<FromDevice> for TerminalActor {
     type Result = ();
     fn handle(&mut self, m: FromDevice, ctx: &mut Self::Context) {
         match m.0 {
-            DeviceEvent::Instrument(i) => self.input(Input::Instrument(i), ctx),
+            DeviceEvent::Instrument(instrument) => {
+                let card =
+                    instrument.pan().and_then(|pan| CardToken::new(&hex::encode(&self.house.vault.keyed_hash("card", pan.reveal().as_bytes())[..16])).ok());
+                self.input(Input::Instrument { instrument, card }, ctx);
+            }
             DeviceEvent::Key(k) => self.input(Input::Key(k), ctx),
             DeviceEvent::PinDigits { tag, digits } => self.input(Input::PinDigits { tag, digits }, ctx),
             DeviceEvent::PrinterReady => self.input(Input::PrinterReady, ctx),

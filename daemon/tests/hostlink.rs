@@ -110,6 +110,7 @@ impl Link {
             tip: None,
             organisation: None,
             settlement: None,
+            road: None,
         };
         let account = payterm_schema::AccountId::new("cup").unwrap();
         let message = HostMessage {

@@ -8,8 +8,9 @@ use crate::{
     wire::{self, CALLER},
 };
 use payterm_schema::{
-    Caller, Fault, OperatorId, OperatorRequest, Request, RequestKey,
+    AccountId, Caller, Fault, Money, OperatorId, OperatorRequest, Request, RequestKey,
     application::{Draft, Step},
+    offline::QueueAct,
     page::{Drawer, Printable},
     paper::SlipCopy,
     request::RequestWire,
@@ -148,6 +149,22 @@ impl Link {
             (QUEUE, "Resolve") => {
                 let (txn, executed, reference) = (number("txn", first)?, flag("executed", arguments.get(1))?, text("reference", arguments.get(2))?);
                 terminal.resolve_obligation(manager(caller)?, txn, executed, reference).await.map(none)
+            }
+            (QUEUE, "Forward") => {
+                let txn = Some(number("txn", first)?).filter(|t| *t > 0);
+                terminal.queue(manager(caller)?, QueueAct::Forward { txn }).await.map(none)
+            }
+            (QUEUE, "Hold") => terminal.queue(manager(caller)?, QueueAct::Hold { txn: number("txn", first)? }).await.map(none),
+            (QUEUE, "Release") => terminal.queue(manager(caller)?, QueueAct::Release { txn: number("txn", first)? }).await.map(none),
+            (QUEUE, "WriteOff") => {
+                let act = QueueAct::WriteOff { txn: number("txn", first)?, why: text("why", arguments.get(1))?.to_owned() };
+                unless_gone(peer, terminal.queue(manager(caller)?, act)).await.map(none)
+            }
+            (QUEUE, "OfflineWhy") => {
+                let amount = Money::parse(text("amount", first)?, text("currency", arguments.get(1))?.parse()?)?;
+                let account = Some(text("account", arguments.get(2))?).filter(|a| !a.is_empty());
+                let account = account.map(|a| AccountId::new(a).map_err(|rule| Fault::invalid("account", &rule))).transpose()?;
+                one(&terminal.offline_why(caller, amount, account).await?)
             }
             (QUEUE, "ReleasePaper") => terminal.release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?).await.map(none),
             (BATCH, "Totals") => list(&terminal.totals(caller).await?),

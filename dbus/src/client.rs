@@ -8,9 +8,10 @@ use crate::{
 };
 use futures_util::{Stream, StreamExt};
 use payterm_schema::{
-    Caller, Device, Fault, Notice, Outcome, Request, RequestKey, Screen, SelfTest, Terminal,
+    AccountId, Caller, Device, Fault, Money, Notice, Outcome, Request, RequestKey, Screen, SelfTest, Terminal,
     application::{ApplicationShown, OfferShown, Step},
     config::Language,
+    offline::{OfflineAnswer, QueueAct},
     operator::{OperatorRequest, Operators},
     page::Printable,
     paper::{PaperJob, PaperStatus, SlipCopy},
@@ -243,6 +244,20 @@ impl Terminal for Client {
     }
     fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
         Box::pin(self.tell(QUEUE, "Resolve", vec![Variant::U64(txn), Variant::Bool(executed), Variant::from(reference.to_owned())]))
+    }
+    fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
+        let (member, arguments, within) = match act {
+            QueueAct::Forward { txn } => ("Forward", vec![Variant::U64(txn.unwrap_or(0))], Some(ANSWER_WITHIN)),
+            QueueAct::Hold { txn } => ("Hold", vec![Variant::U64(txn)], Some(ANSWER_WITHIN)),
+            QueueAct::Release { txn } => ("Release", vec![Variant::U64(txn)], Some(ANSWER_WITHIN)),
+            // As long as the supervisor needs at the keypad.
+            QueueAct::WriteOff { txn, why } => ("WriteOff", vec![Variant::U64(txn), Variant::from(why)], None),
+        };
+        Box::pin(async move { self.call(ROOT, QUEUE, member, arguments, within).await.map(drop) })
+    }
+    fn offline_why<'a>(&'a self, _: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer> {
+        let account = account.map(|a| a.to_string()).unwrap_or_default();
+        Box::pin(self.ask(QUEUE, "OfflineWhy", vec![Variant::from(amount.value()), Variant::from(amount.currency.code().to_owned()), Variant::from(account)]))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         Box::pin(self.ask(QUEUE, "Papers", Vec::new()))

@@ -28,6 +28,26 @@ impl<'de> Deserialize<'de> for AccountId {
     }
 }
 
+/// A card without its number: the vault's keyed hash of the PAN, 32 hex digits. Equal for equal cards of this terminal, and of no use elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct CardToken(Arc<str>);
+
+impl CardToken {
+    pub fn new(text: &str) -> Result<Self, String> {
+        let ok = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if ok { Ok(Self(text.into())) } else { Err("card: 32 lower-case hex digits".into()) }
+    }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl<'de> Deserialize<'de> for CardToken {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        CardToken::new(&String::deserialize(d)?).map_err(D::Error::custom)
+    }
+}
+
 macro_rules! six_digits {
     ($name:ident, $what:literal) => {
         #[doc = $what]
@@ -37,6 +57,7 @@ macro_rules! six_digits {
         pub struct $name(u32);
         impl $name {
             pub const FIRST: $name = $name(1);
+            pub const LAST: $name = $name(999_999);
             pub fn new(n: u32) -> Option<Self> {
                 (1..=999_999).contains(&n).then_some(Self(n))
             }

@@ -1,9 +1,11 @@
 //! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a default with
 //! a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules across keys are [`Config::check`].
 mod flow;
+mod offline;
 mod settlement;
 
 pub use flow::{FlowConfig, NoCvmConfig};
+pub use offline::OfflineConfig;
 pub use settlement::SettlementConfig;
 
 use crate::{
@@ -153,6 +155,9 @@ pub struct AccountConfig {
     /// The merchant's fee table, for a host that names no fee; the first row that fits is taken. Default empty: no fee is shown.
     #[serde(default, rename = "fee")]
     pub fees: Vec<FeeRow>,
+    /// Payments while the host cannot be reached. Default: none is accepted.
+    #[serde(default)]
+    pub offline: Option<OfflineConfig>,
 }
 fn nii() -> String {
     "0003".into()
@@ -522,6 +527,7 @@ impl AccountConfig {
             refusal_without_mac: None,
             amount_limit: amount_limit(),
             fees: Vec::new(),
+            offline: None,
         }
     }
     /// What a refusal without F64 means for this account.
@@ -591,6 +597,9 @@ impl Config {
                 return bad(f("amount_limit"), "1 to 999999999999");
             }
             check_fees(&f("fee"), &a.fees)?;
+            if let Some(Err((key, rule))) = a.offline.as_ref().map(OfflineConfig::check) {
+                return bad(f(&format!("offline.{key}")), rule);
+            }
             if self.has_virtual_device() && !a.is_loopback() && !self.terminal.lab {
                 return bad(f("address"), "not on loopback although a virtual device is configured (terminal.lab = true allows it)");
             }

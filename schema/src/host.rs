@@ -113,6 +113,9 @@ pub struct Plan {
     /// Of a settlement: which of its messages this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Box<BatchPart>>,
+    /// The advice of a payment that was accepted without the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub road: Option<crate::offline::Road>,
 }
 
 /// What a message says of its original (F37, F38, F61).
@@ -341,4 +344,10 @@ pub struct HostRules {
     pub completion_percent: u32,
     /// Kinds that this profile has a message for.
     pub kinds: Vec<Kind>,
+    /// Advices that may be under way at the same time, beside what is under way for a customer; 0 stands for 1.
+    pub advices_in_flight: u32,
+    /// Ways of accepting a payment without the host that the acquirer knows.
+    pub roads: Vec<crate::offline::Road>,
+    /// Kinds whose message has no place for a PIN: none is asked for.
+    pub no_pin: Vec<Kind>,
 }

@@ -13,6 +13,7 @@ pub mod inhibit;
 pub mod kind;
 pub mod money;
 pub mod notice;
+pub mod offline;
 pub mod operator;
 pub mod outcome;
 pub mod page;
@@ -26,7 +27,7 @@ pub mod terminal;
 pub mod time;
 pub mod totals;
 
-pub use account::{AccountId, Batch, Stan};
+pub use account::{AccountId, Batch, CardToken, Stan};
 pub use device::{Device, DeviceKind, DeviceState, Instrument};
 pub use fault::Fault;
 pub use host::{HostAnswer, HostEvent, HostMessage};

@@ -70,6 +70,8 @@ pub enum Purpose {
     Manage,
     /// The supervisor allows the request on the screen.
     Approve,
+    /// The supervisor gives up a payment that waits.
+    WriteOff,
     /// A new password, and the same once more.
     New,
     NewAgain,

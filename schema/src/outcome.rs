@@ -66,6 +66,20 @@ pub enum Forwarding {
     Forwarded,
     /// The acquirer refused it with this code (F39): a person must look.
     Refused(String),
+    /// The supervisor gave it up: nothing more is sent, and it does not count.
+    WrittenOff {
+        by: String,
+        why: String,
+    },
+}
+impl Forwarding {
+    /// The acquirer will not pay it.
+    pub const fn is_lost(&self) -> bool {
+        match self {
+            Forwarding::Refused(_) | Forwarding::WrittenOff { .. } => true,
+            Forwarding::Pending | Forwarding::Forwarded => false,
+        }
+    }
 }
 
 /// Class of a response code (host-protocol §9).
@@ -286,6 +300,12 @@ pub struct Outcome {
     /// For an advice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarding: Option<Forwarding>,
+    /// How it was accepted without the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub road: Option<crate::offline::Road>,
+    /// What the merchant's offline policy said: the rule, its limit, and what was at risk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline: Option<crate::offline::Judgement>,
     /// Neither PIN nor signature was asked for 免密免签: the limit in minor units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_cvm: Option<u64>,

@@ -111,6 +111,22 @@ pub struct Obligation {
     pub next_try: Time,
     pub last_code: Option<String>,
     pub since: Time,
+    /// The card, where one was presented: its advices go one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<crate::account::CardToken>,
+    /// Who keeps it back; it goes when that person releases it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// When it is Stuck at the latest, if every try leaves and none is answered. Worked out when it is shown, not on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Time>,
+}
+
+impl Obligation {
+    /// Accepted at the merchant's risk, and not yet the acquirer's word on it.
+    pub fn at_risk(&self) -> bool {
+        self.plan.road == Some(crate::offline::Road::Merchant)
+    }
 }
 
 fn yes() -> bool {
@@ -158,6 +174,24 @@ pub enum Record {
         plan: Box<Plan>,
         view: Box<Outcome>,
         owes: bool,
+        /// The card that was presented.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        card: Option<crate::account::CardToken>,
+    },
+    /// Nothing left, the line is down, and the merchant's policy accepts the sale: `plan` is its advice, which is owed from here on.
+    OfflineAllowed {
+        txn: u64,
+        account: AccountId,
+        plan: Box<Plan>,
+        view: Box<Outcome>,
+        card: Option<crate::account::CardToken>,
+        judgement: crate::offline::Judgement,
+    },
+    /// ... or does not.
+    OfflineDenied {
+        txn: u64,
+        account: AccountId,
+        judgement: crate::offline::Judgement,
     },
     /// No byte left: the obligation of `stan` is void.
     NotSent {
@@ -298,6 +332,26 @@ pub enum Record {
         txn: u64,
         stan: Stan,
         by: String,
+    },
+    /// A person has it tried now, whatever its wait.
+    ObligationHurried {
+        txn: u64,
+        stan: Stan,
+        by: String,
+    },
+    /// A person keeps an advice back, or lets it go again.
+    ObligationHeld {
+        txn: u64,
+        stan: Stan,
+        hold: bool,
+        by: String,
+    },
+    /// The supervisor gives it up: nothing more is sent. The transaction's outcome says so.
+    WrittenOff {
+        txn: u64,
+        stan: Stan,
+        by: String,
+        why: String,
     },
     /// Control messages of the terminal itself (automatic sign-in) take STANs too.
     ControlSent {

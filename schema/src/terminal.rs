@@ -6,8 +6,9 @@ use crate::{
     device::Device,
     fault::Fault,
     inhibit::InhibitReason,
-    money::Currency,
+    money::{Currency, Money},
     notice::{Notice, Phase, Screen},
+    offline::{OfflineAnswer, QueueAct},
     operator::{OperatorRequest, Operators},
     outcome::Outcome,
     page::Printable,
@@ -164,6 +165,10 @@ pub trait Terminal: Send + Sync {
     /// A person asked the acquirer what became of what is Stuck: it was `executed` and stands, or not; with the acquirer's
     /// reference, 1 to 40 characters. Managers only.
     fn resolve_obligation<'a>(&'a self, caller: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()>;
+    /// Forward now, hold, release, write off. Managers only; to write off, the supervisor is asked at the keypad as well.
+    fn queue<'a>(&'a self, caller: &'a Caller, act: QueueAct) -> Reply<'a, ()>;
+    /// Would a sale of this amount be accepted while the host cannot be reached? As far as that can be told before the card is there.
+    fn offline_why<'a>(&'a self, caller: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer>;
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>>;
     /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;

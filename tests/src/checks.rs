@@ -72,6 +72,7 @@ pub fn effect(world: &World, effect: &Effect) {
         Effect::Send(m) => {
             i4_allowed_on_disk(world, m);
             i4_nothing_owed(world, m);
+            advices_in_order(world, m);
         }
         Effect::Tell(notice) => {
             if let payterm_schema::Notice::Outcome { outcome } = &**notice {
@@ -105,6 +106,7 @@ pub fn at_rest(world: &World) {
     i10_devices_idle(world);
     i5_outcomes_stay(world);
     i6_stans_once(world);
+    offline(world);
     i6_sums(world);
     batches(world);
     books::i1_i3_books(world);

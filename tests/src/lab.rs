@@ -6,8 +6,9 @@ use crate::{
 use payterm_core::{AccountSettings, Settings};
 use payterm_schema::{
     AccountId, Class, Kind, Status,
-    config::{Config, DuplicatePolicy, SettlementConfig},
+    config::{Config, DuplicatePolicy, OfflineConfig, SettlementConfig},
     host::{Again, CodeRule, HostRules, Wallet, WalletQuery},
+    offline::Road,
     outcome::Place,
     time::Millis,
 };
@@ -61,6 +62,9 @@ pub fn settings() -> Settings {
         partial: vec!["10".into()],
         completion_percent: 115,
         kinds: Kind::ALL.to_vec(),
+        advices_in_flight: 3,
+        roads: vec![Road::Voice, Road::Merchant],
+        no_pin: Vec::new(),
     };
     let accounts = config.accounts.iter().map(|a| AccountSettings { config: a.clone(), rules: rules.clone(), host_offset_minutes: 480 }).collect();
     Settings {
@@ -79,6 +83,19 @@ pub fn settings() -> Settings {
         snapshot_every: 10_000,
         tms: None,
     }
+}
+
+/// The merchant accepts what cannot be sent: cards without PIN, generous limits.
+pub fn offline_settings() -> Settings {
+    let mut s = settings();
+    let policy =
+        OfflineConfig { merchant: true, per_card: 1_000_000, per_card_count: 1_000, total: 10_000_000, total_count: 10_000, ..OfflineConfig::default() };
+    s.accounts[0].config.offline = Some(policy);
+    s.accounts[0].rules.no_pin = vec![Kind::Sale];
+    s
+}
+pub fn plain(id: &'static str, card: u8) -> Order {
+    Order { customer: Customer::SwipesPlain(card), ..sale(id) }
 }
 
 pub fn up() -> AccountId {

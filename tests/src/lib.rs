@@ -7,6 +7,7 @@ pub mod checks;
 pub mod counter;
 pub mod dice;
 pub mod disk;
+pub mod drain;
 pub mod judge;
 pub mod kills;
 pub mod lab;

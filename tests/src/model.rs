@@ -42,6 +42,8 @@ struct Frame {
     kind: Kind,
     amount: Option<u64>,
     wallet: bool,
+    /// Accepted without the acquirer, who is told: nothing but its advice ever leaves.
+    advice: bool,
     /// No valid answer to it was heard, nor to what undoes or repeats it; no person was told.
     owed: bool,
     /// Codes that were heard with a good MAC, and all that were heard.
@@ -55,7 +57,7 @@ struct Frame {
 
 impl Frame {
     fn new(key: String, kind: Kind, amount: Option<u64>, wallet: bool) -> Self {
-        Self { key, kind, amount, wallet, owed: true, good: BTreeSet::new(), heard: BTreeSet::new(), undone: false, posted: None }
+        Self { key, kind, amount, wallet, advice: false, owed: true, good: BTreeSet::new(), heard: BTreeSet::new(), undone: false, posted: None }
     }
 }
 
@@ -98,7 +100,9 @@ impl Model {
         let (Some(account), Some(batch), Some(stan)) = (&o.account, o.batch, o.stan) else { return };
         let at = (account.clone(), batch.get(), stan.get());
         if self.stans.insert(at.clone()) {
-            self.frames.insert(at, Frame::new(o.key.to_string(), o.kind, o.sums.amount, o.wallet.is_some()));
+            let advice = o.forwarding.is_some();
+            let frame = Frame::new(o.key.to_string(), o.kind, o.sums.amount, o.wallet.is_some());
+            self.frames.insert(at, Frame { advice, owed: !advice, ..frame });
         }
     }
 
@@ -118,7 +122,8 @@ impl Model {
                     return Err(Breach { invariant: 6, what: format!("{what} of STAN {}, under which nothing left", m.plan.stan) });
                 };
                 let due = if m.leg == Leg::Repeat { Recovery::Repeat } else { Recovery::Reverse };
-                holds(f.kind.row().recovery == due, 4, || format!("{}: {what} is not what {:?} owes", f.key, f.kind))?;
+                let owes = if f.advice { Recovery::Repeat } else { f.kind.row().recovery };
+                holds(owes == due, 4, || format!("{}: {what} is not what {:?} owes", f.key, f.kind))?;
                 let same = f.kind == m.plan.kind && f.amount == m.plan.amount.map(|a| a.minor());
                 holds(same, 6, || format!("{}: {what} of {:?} {:?} names {:?} {:?}", f.key, f.kind, f.amount, m.plan.kind, m.plan.amount))?;
                 let told = self.keys.get(&f.key).and_then(|k| k.last.as_ref());
@@ -157,7 +162,9 @@ impl Model {
         if row.authorisation {
             let open = self.frames.iter().find(|(_, f)| f.key == key && f.owed && f.kind.row().recovery != Recovery::AskAgain);
             holds(open.is_none(), 1, || format!("{key}: sent again although {open:?} is not answered"))?;
-            let owed = self.frames.iter().find(|((a, ..), f)| *a == m.account && f.owed && !f.wallet && f.kind.row().recovery != Recovery::AskAgain);
+            // What is accepted and told again holds nobody up.
+            let unknown = |f: &Frame| f.owed && !f.wallet && !f.advice && !matches!(f.kind.row().recovery, Recovery::AskAgain | Recovery::Repeat);
+            let owed = self.frames.iter().find(|((a, ..), f)| *a == m.account && unknown(f));
             holds(owed.is_none(), 4, || format!("{key}: an authorisation leaves although {owed:?} is not answered"))?;
         }
         let amount = m.plan.amount.map(|a| a.minor());
@@ -241,6 +248,9 @@ impl Model {
             holds(gains || becomes, 5, || format!("{key}: {:?} {:?} became {:?} {:?}", before.status, before.forwarding, o.status, o.forwarding))?;
         }
         known.last = Some(o.clone());
+        if o.forwarding.is_some() {
+            self.read(o);
+        }
         self.founded(o)
     }
 
@@ -257,7 +267,12 @@ impl Model {
                 holds(known.resolved || good(&["00", "10"]), 2, || format!("{key}: approved by a host that was not heard to say so"))?;
             }
             (Status::Approved, Some(Authority::Voice)) => holds(known.voice, 2, || format!("{key}: approved by a voice that nobody heard"))?,
-            (Status::Approved, Some(Authority::Host | Authority::Card | Authority::Merchant)) => {}
+            (Status::Approved, Some(Authority::Merchant)) => {
+                let left = self.frames.values().find(|f| f.key == key && !f.advice && (f.owed || !f.heard.is_empty()));
+                holds(left.is_none(), 2, || format!("{key}: approved by the merchant although {left:?} may have been executed"))?;
+                holds(o.forwarding.is_some() && !o.pin && o.wallet.is_none(), 2, || format!("{key}: approved by the merchant: {o:?}"))?;
+            }
+            (Status::Approved, Some(Authority::Host | Authority::Card)) => {}
             (Status::Declined | Status::Cancelled | Status::Failed | Status::Unknown | Status::Running, _) => {}
         }
         match &o.forwarding {
@@ -265,7 +280,7 @@ impl Model {
             Some(Forwarding::Refused(code)) => {
                 holds(known.resolved || good(&[code]), 12, || format!("{key}: told that it was refused with {code}"))?;
             }
-            Some(Forwarding::Pending) | None => {}
+            Some(Forwarding::Pending | Forwarding::WrittenOff { .. }) | None => {}
         }
         let reason = o.reason.as_ref().map(|r| r.code.as_str()).unwrap_or_default();
         if o.status == Status::Declined && reason == "reversed" {
@@ -332,7 +347,7 @@ impl Model {
             holds(same, 5, || format!("{key}: told {:?}, and {:?} is read", told.map(|t| t.status), o.status))?;
             let standing: Vec<u64> = self.frames.values().filter(|f| f.key == key).filter_map(|f| f.posted).collect();
             holds(standing.len() <= 1, 1, || format!("{key}: {} approvals stand at the acquirer", standing.len()))?;
-            let refused = matches!(o.forwarding, Some(Forwarding::Refused(_)));
+            let refused = o.forwarding.as_ref().is_some_and(Forwarding::is_lost);
             let open_batch = o.account.as_ref().and_then(|a| totals.get(a)).is_some_and(|(batch, ..)| o.batch == Some(*batch));
             if o.status == Status::Approved && !refused && open_batch {
                 let sum = sums.entry(o.account.clone().unwrap_or_else(|| unreachable!("approved by no account"))).or_default();
@@ -343,7 +358,8 @@ impl Model {
                     Side::None => {}
                 }
             }
-            if open.contains(&o.txn) {
+            let given_up = matches!(o.forwarding, Some(Forwarding::WrittenOff { .. })) || o.reason.as_ref().is_some_and(|r| r.code == "written-off");
+            if open.contains(&o.txn) || given_up {
                 continue;
             }
             holds(o.status.is_final(), 8, || format!("{key}: at rest, and {:?}", o.status))?;

@@ -9,6 +9,9 @@ pub const TRACK2: &str = "6225768317945678=30122010000012300000";
 /// A second card, for the second account.
 pub const PAN2: &str = "4096669462738765";
 pub const TRACK2B: &str = "4096669462738765=30122010000012300000";
+/// The same without a chip.
+pub const TRACK2_PLAIN: &str = "6225768317945678=30121010000012300000";
+pub const TRACK2B_PLAIN: &str = "4096669462738765=30121010000012300000";
 pub const CODE: &str = "131234567890123456";
 pub const PIN: &str = "735194";
 /// Of the cashier 01 and the supervisor, once they are set.
@@ -25,6 +28,8 @@ pub enum Customer {
     Swipes,
     /// With the card of another issuer.
     SwipesOther,
+    /// A card without a chip, by its number 0 or 1.
+    SwipesPlain(u8),
     Shows,
     /// Presents nothing.
     Walks,
@@ -146,6 +151,10 @@ pub struct Script {
     pub disk: Vec<(u32, DiskFate)>,
     /// From then on (ms after the start) nothing goes wrong any more: everything settles.
     pub calm_after: Option<i64>,
+    /// The line is down from, to (ms after the start): nothing leaves.
+    pub down: Vec<(i64, i64)>,
+    /// The advice of this transaction is never answered.
+    pub never: Option<u64>,
     /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.
     pub settle: bool,
 }

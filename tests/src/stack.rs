@@ -109,7 +109,7 @@ impl Stack {
         let key_file = self.dir.join("vault.key");
         let sealing = if key_file.exists() { SealingKey::from_file(&key_file)? } else { SealingKey::create_file(&key_file)? };
         let vault = Vault::open(&self.state(), sealing)?;
-        let world = World::demo()?;
+        let world = World::load(&self.dir.join("world.toml"))?;
         for account in &self.config.accounts {
             let test = world
                 .accounts

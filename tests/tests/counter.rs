@@ -57,7 +57,7 @@ fn a_refund_without_an_answer_is_stuck_and_a_person_settles_it() {
         assert_eq!((first.len(), first[0].0), (1, Status::Unknown), "{fate:?}");
         assert_eq!(told(&w, "c"), failed("refund-above-original"), "in doubt counts as taken");
         assert_eq!(told(&w, "d"), approved(), "it holds nobody up");
-        assert!(matches!(w.machine.obligations(), [o] if o.state == ObligationState::Stuck));
+        assert!(matches!(w.machine.obligations().to_vec().as_slice(), [o] if o.state == ObligationState::Stuck));
         let slip = |e: &Entry| matches!(&e.record, Record::PaperQueued { job } if job.kind == PaperKind::StuckSlip);
         assert_eq!(w.journal.iter().filter(|e| slip(e)).count(), 1);
         let w = run(Script { settle: true, ..script(orders, [Fate::Answer, fate.clone()]) });
@@ -189,7 +189,7 @@ fn a_query_that_speaks_of_another_amount_is_no_word_on_this_payment() {
 fn an_undecided_undo_of_a_wallet_is_no_refusal() {
     let w = run(script([scan("a"), part(Kind::Refund, "b", "a", 400)], [Fate::Answer, Fate::Pending(9)]));
     assert_eq!(told(&w, "b")[0].0, Status::Unknown);
-    assert!(matches!(w.machine.obligations(), [o] if o.state == ObligationState::Stuck));
+    assert!(matches!(w.machine.obligations().to_vec().as_slice(), [o] if o.state == ObligationState::Stuck));
     assert_eq!(w.outcome("a").sums.refunded, Some(400), "in doubt counts as taken");
     let w = run(script([scan("a"), void("b", "a")], [Fate::Answer, Fate::Pending(9)]));
     assert_eq!(told(&w, "b"), [(Status::Unknown, "pending".into()), (Status::Declined, "reversed".into())]);
@@ -209,7 +209,7 @@ fn nothing_is_done_to_what_is_in_doubt() {
     let lost = vec![Fate::LoseReply; 5];
     let orders = [sale("a"), void("v", "a"), void("x", "a"), void("y", "a"), part(Kind::Refund, "r", "a", 100)];
     let w = run(script(orders, [vec![Fate::Answer], lost].concat()));
-    assert!(matches!(w.machine.obligations(), [o] if o.state == ObligationState::Stuck));
+    assert!(matches!(w.machine.obligations().to_vec().as_slice(), [o] if o.state == ObligationState::Stuck));
     assert_eq!(told(&w, "r"), failed("original-in-doubt"));
 }
 
@@ -298,7 +298,7 @@ fn start(m: &mut Machine, minor: u64) -> Vec<Effect> {
 }
 fn swipe(m: &mut Machine, track2: &str) -> Vec<Effect> {
     let tracks = payterm_schema::Tracks { track1: None, track2: Some(track2.into()), track3: None };
-    m.handle(Input::Instrument(payterm_schema::Instrument::Swiped(tracks)), payterm_tests::world::at_epoch()).effects
+    m.handle(Input::Instrument { instrument: payterm_schema::Instrument::Swiped(tracks), card: None }, payterm_tests::world::at_epoch()).effects
 }
 fn problem(effects: &[Effect]) -> Option<String> {
     effects.iter().find_map(|e| if let Effect::Show(payterm_schema::Screen::Present { problem, .. }) = e { problem.clone() } else { None })

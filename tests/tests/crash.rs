@@ -2,6 +2,7 @@
 //! replay, let everything settle, check all invariants.
 mod common;
 use common::*;
+use payterm_core::Settings;
 use payterm_schema::{Kind, Record, paper::PrintResult};
 use payterm_tests::{
     bank::Fate,
@@ -10,7 +11,9 @@ use payterm_tests::{
 
 /// Cuts at every point; and again a second time soon after the restart, for `twice` distances.
 fn everywhere(name: &str, script: &Script, snapshot_every: u32) {
-    let mut s = settings();
+    everywhere_with(name, settings(), script, snapshot_every);
+}
+fn everywhere_with(name: &str, mut s: Settings, script: &Script, snapshot_every: u32) {
     s.snapshot_every = snapshot_every;
     let points = World::new(s.clone(), script.clone(), None).run();
     assert!(points > 20, "{name}: only {points} points");
@@ -86,4 +89,17 @@ fn code_sale_void_balance_and_control_cut_at_every_effect_and_write() {
     everywhere("control", &script([control("i", Kind::SignIn), control("e", Kind::Echo), control("o", Kind::SignOff), sale("a")], []), 10_000);
     let prints = vec![PrintResult::NotStarted("no paper".into()), PrintResult::Unconfirmed("line lost".into())];
     everywhere("papers", &Script { prints, ..script([sale("a")], []) }, 10_000);
+}
+
+/// Accepted without the host and forwarded, several at a time and one card after the other: exactly once, whenever the power goes.
+#[test]
+fn offline_sales_cut_at_every_effect_and_write() {
+    let down = |orders: Vec<Order>, to| Script { down: vec![(1_500, to)], ..script(orders, []) };
+    let two = down(vec![plain("a", 0), plain("b", 0)], 9_000);
+    for every in [1, 10_000] {
+        everywhere_with("offline", offline_settings(), &two, every);
+    }
+    let lost = Script { fates: [Fate::Answer, Fate::Answer].into_iter().chain([Fate::LoseReply, Fate::LoseRequest, Fate::LateReply]).collect(), ..two };
+    everywhere_with("offline, advices lost", offline_settings(), &lost, 10_000);
+    everywhere_with("offline and in doubt", offline_settings(), &script([plain("a", 0), plain("b", 0)], [Fate::LoseReply, Fate::NotSent]), 10_000);
 }

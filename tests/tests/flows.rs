@@ -156,7 +156,7 @@ fn what_is_stuck_is_printed_whatever_was_told() {
     let mut fates = vec![Fate::RefuseNoMac("51")];
     fates.extend(vec![Fate::LoseReply; 4]);
     let w = run(script([sale("a")], fates));
-    assert_eq!(w.machine.obligations()[0].state, ObligationState::Stuck);
+    assert_eq!(w.machine.obligations().to_vec()[0].state, ObligationState::Stuck);
     let slip =
         |e: &Entry| matches!(&e.record, Record::PaperQueued { job } if job.kind == PaperKind::StuckSlip && job.outcome().is_some_and(|o| o.key.id == "a"));
     assert!(w.journal.iter().any(slip), "refused, and perhaps charged: a person must know");
@@ -272,7 +272,7 @@ fn a_reversal_does_not_leave_under_another_terminal_number() {
     let mut machine = Machine::replay(changed, None, w.journal[..=due].to_vec()).expect("replay");
     machine.boot(w.now, "test", &[up()]);
     assert_eq!(machine.obligations().iter().map(|o| o.state).collect::<Vec<_>>(), [ObligationState::Stuck]);
-    let txn = machine.obligations()[0].txn;
+    let txn = machine.obligations().to_vec()[0].txn;
     let step = machine.handle(Input::RetryObligation { call: 9, txn, by: "manager".into() }, w.now);
     assert!(matches!(&step.effects[..], [Effect::Answer { result: Err(_), .. }]), "{:?}", step.effects);
 }

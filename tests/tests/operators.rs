@@ -58,7 +58,7 @@ fn good(screen: &Screen) -> Option<String> {
     let (first, own) = if *operator == OperatorId::supervisor() { ("000000", PASSWORD_00) } else { ("111111", PASSWORD) };
     Some(match purpose {
         // The first password is right until it was changed.
-        Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve => format!("{first}c"),
+        Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff => format!("{first}c"),
         Purpose::New | Purpose::NewAgain => format!("{own}c"),
     })
 }

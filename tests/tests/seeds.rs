@@ -153,6 +153,52 @@ fn two_accounts(few: u64, trust: bool) -> Settings {
     if few.is_multiple_of(2) { held(s) } else { s }
 }
 
+/// A line that comes and goes, merchant's risk, voice sales, three cards' worth of queues, several in flight, two cuts.
+fn offline(seed: u64) {
+    let mut dice = Dice(seed.wrapping_mul(0xA24B_AED4_963E_E407) | 1);
+    let mut pick = |n: u64| dice.roll(n);
+    let orders: Vec<Order> = IDS
+        .iter()
+        .enumerate()
+        .map(|(i, id)| match pick(10) {
+            0 => new(Kind::VoiceSale, id),
+            1 => Order { customer: Customer::SwipesPlain(pick(2) as u8), ..new(Kind::VoiceSale, id) },
+            2 => void(id, IDS[pick(i as u64 + 1) as usize]),
+            3 => sale(id),
+            4 => scan(id),
+            n => plain(id, (n % 2) as u8),
+        })
+        .collect();
+    let mut from = 1_000;
+    let down = (0..3)
+        .map(|_| {
+            let begin = from + pick(6_000) as i64;
+            from = begin + pick(12_000) as i64;
+            (begin, from)
+        })
+        .collect();
+    let mut fate = || match pick(24) {
+        0 => Fate::LoseReply,
+        1 => Fate::LoseRequest,
+        2 => Fate::LateReply,
+        3 => Fate::LateRequest,
+        4 => Fate::NotSent,
+        5 => Fate::BadMac,
+        6 => Fate::NoMac,
+        7 | 8 => Fate::Refuse(["51", "77", "96", "91"][pick(4) as usize]),
+        9 if pick(3) == 0 => Fate::Unbuildable,
+        _ => Fate::Answer,
+    };
+    let fates = (0..24).map(|_| fate()).collect();
+    let skews = vec![[0, -3_600_000, 3_600_000][pick(3) as usize]];
+    let noise = (0..4).map(|_| (pick(60_000) as i64, Noise::Retry)).collect();
+    let cuts = [pick(300) as usize + 1, pick(700) as usize + 1];
+    let mut s = offline_settings();
+    s.accounts[0].config.obligation_tries = 3;
+    s.snapshot_every = [1, 5, 10_000][pick(3) as usize];
+    World::new(s, Script { orders, fates, skews, noise, down, settle: true, ..Script::default() }, cuts).run();
+}
+
 fn seeds(name: &str, each: u64, run: fn(u64)) {
     let from = std::env::var("PAYTERM_SEED_FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let many = std::env::var("PAYTERM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(each);
@@ -176,4 +222,9 @@ fn pinned_seeds() {
 #[test]
 fn wild_seeds() {
     seeds("wild", 300, wild);
+}
+
+#[test]
+fn offline_seeds() {
+    seeds("offline", 300, offline);
 }

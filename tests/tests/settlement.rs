@@ -168,14 +168,13 @@ fn what_is_stuck_is_listed_and_not_settled() {
     let s = settlement(&w, "z");
     assert_eq!((s.stuck.len(), s.domestic_verdict), (1, Some(Verdict::Balanced)), "its reversal had arrived");
     assert_eq!(s.stuck[0].batch.get(), 7);
-    assert_eq!(w.machine.obligations()[0].plan.batch.get(), 7, "it keeps its batch and STAN");
+    assert_eq!(w.machine.obligations().to_vec()[0].plan.batch.get(), 7, "it keeps its batch and STAN");
 
     // A voice sale that is Stuck is counted on the terminal, but not settled.
-    let mut fates = vec![Fate::Answer];
-    fates.extend(vec![Fate::LoseRequest; 5]);
-    let w = run(script([sale("b"), new(Kind::VoiceSale, "v"), sale("c"), sale("d"), settle("z")], fates));
+    let orders = [sale("b"), new(Kind::VoiceSale, "v"), sale("c"), sale("d"), settle("z")];
+    let w = run(Script { never: Some(2), ..script(orders, [Fate::Answer, Fate::LoseRequest]) });
     let s = settlement(&w, "z");
-    assert_eq!((s.stuck.len(), s.domestic.records(), s.verdict()), (1, 1, Some(Verdict::Balanced)), "and b; the others were told that they had to wait");
+    assert_eq!((s.stuck.len(), s.domestic.records(), s.verdict()), (1, 3, Some(Verdict::Balanced)), "b, c and d: an advice holds nobody up");
     assert!(w.sealed.len() == 1, "its PAN is kept for it, all others of the batch are gone: {:?}", w.sealed);
 }
 

@@ -259,7 +259,12 @@ pub enum Command {
     },
     /// The devices.
     Devices,
-    /// What frames that left still owe (reversals).
+    /// Payments while the host cannot be reached.
+    Offline {
+        #[command(subcommand)]
+        action: OfflineAction,
+    },
+    /// What is still owed: reversals, and payments that the acquirer is to be told.
     Queue {
         #[command(subcommand)]
         action: Option<QueueAction>,
@@ -484,7 +489,35 @@ pub enum ApplyAction {
 }
 
 #[derive(Subcommand)]
+pub enum OfflineAction {
+    /// Would a sale be accepted while the host cannot be reached, and by which rule, limit and exposure?
+    Why {
+        /// As a decimal number: 12.34.
+        #[arg(long)]
+        amount: String,
+        /// ISO 4217 code.
+        #[arg(long, default_value = "CNY")]
+        currency: String,
+        /// Default: the first account of the currency.
+        #[arg(long, value_parser = account)]
+        account: Option<AccountId>,
+    },
+}
+#[derive(Subcommand)]
 pub enum QueueAction {
+    /// Has a payment, or everything that waits, told to the acquirer now (managers).
+    Forward { txn: Option<u64> },
+    /// Keeps an advice back (managers).
+    Hold { txn: u64 },
+    /// Lets a held advice go (managers).
+    Release { txn: u64 },
+    /// Gives it up; the supervisor is asked at the keypad (managers).
+    WriteOff {
+        txn: u64,
+        /// On record with it, up to 80 characters.
+        #[arg(long)]
+        why: String,
+    },
     /// Tries a stuck obligation again (managers).
     Retry { txn: u64 },
     /// Writes down what the acquirer says became of a stuck one (managers).

@@ -56,6 +56,14 @@ fn describe(ui: &Ui, record: &Record) -> String {
             };
             may + &indent(view.masked_pan.as_deref().unwrap_or_default())
         }
+        Record::OfflineAllowed { account, plan, view, judgement, .. } => {
+            let by = ui.texts.judgement(judgement, view.sums.currency);
+            say("cli-explain-offline", &[("numbers", &numbers(ui, account, plan))]) + &indent(&by)
+        }
+        Record::OfflineDenied { judgement, .. } => say("cli-explain-offline-denied", &[("rule", &ui.texts.word(judgement.by.rule))]),
+        Record::ObligationHurried { stan, by, .. } => say("cli-explain-hurried", &[("stan", stan), ("by", by)]),
+        Record::ObligationHeld { stan, hold, by, .. } => say(if *hold { "cli-explain-held" } else { "cli-explain-freed" }, &[("stan", stan), ("by", by)]),
+        Record::WrittenOff { stan, by, why, .. } => say("cli-explain-written-off", &[("stan", stan), ("by", by), ("why", why)]),
         Record::NotSent { stan, why, .. } => say("cli-explain-not-sent", &[("stan", stan), ("why", why)]),
         Record::NoReply { stan, why, reason, not_before, trace, .. } => {
             let due = ui.say("cli-explain-due", &[("code", &reason.code()), ("time", &ui.time(*not_before))]);

@@ -17,13 +17,15 @@ mod show;
 mod ui;
 mod wires;
 
-use args::{Cli, Command, FrameAction, Global, PapersAction, QueueAction, SupportAction, YesNo};
+use args::{Cli, Command, FrameAction, Global, OfflineAction, PapersAction, QueueAction, SupportAction, YesNo};
 use bus::Bus;
 use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
 use payterm_hosts::Profile;
 use payterm_schema::{
-    AccountId, Fault, Kind, Status, Terminal,
+    AccountId, Fault, Kind, Money, Status, Terminal,
+    money::MoneyError,
+    offline::QueueAct,
     page::{Drawer, Printable},
     request::RequestWire,
     terminal::Filter,
@@ -206,6 +208,12 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             let all = Bus::connect(global).await?.client.devices().await?;
             ui.result(&all, || show::devices(ui, &all));
         }
+        Command::Offline { action: OfflineAction::Why { amount, currency, account } } => {
+            let amount = Money::parse(&amount, currency.parse().map_err(|e: MoneyError| Failure::Fault(e.into()))?).map_err(|e| Failure::Fault(e.into()))?;
+            let bus = Bus::connect(global).await?;
+            let answer = bus.client.offline_why(&bus.caller, amount, account).await?;
+            ui.result(&answer, || show::offline(ui, &answer, amount.currency));
+        }
         Command::Queue { action } => {
             let bus = Bus::connect(global).await?;
             match action {
@@ -213,6 +221,10 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
                     let all = bus.client.obligations(&bus.caller).await?;
                     ui.result(&all, || show::obligations(ui, &all));
                 }
+                Some(QueueAction::Forward { txn }) => queue(&bus, ui, QueueAct::Forward { txn }).await?,
+                Some(QueueAction::Hold { txn }) => queue(&bus, ui, QueueAct::Hold { txn }).await?,
+                Some(QueueAction::Release { txn }) => queue(&bus, ui, QueueAct::Release { txn }).await?,
+                Some(QueueAction::WriteOff { txn, why }) => queue(&bus, ui, QueueAct::WriteOff { txn, why }).await?,
                 Some(QueueAction::Resolve { txn, reference, what }) => {
                     bus.client.resolve_obligation(&bus.caller, txn, what.executed, &reference).await?;
                     ui.done();
@@ -311,4 +323,10 @@ fn man(dir: &std::path::Path) -> std::io::Result<()> {
         writeln!(roff, ".SH \"{title}\"\n.nf\n{}\n.fi", text.replace('-', "\\-"))?;
     }
     std::fs::write(dir.join("paytermctl.1"), roff)
+}
+
+async fn queue(bus: &Bus, ui: &Ui, act: QueueAct) -> Result<(), Failure> {
+    bus.client.queue(&bus.caller, act).await?;
+    ui.done();
+    Ok(())
 }

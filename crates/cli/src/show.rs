@@ -4,7 +4,8 @@ use crate::{
     ui::{Ui, block, pairs},
 };
 use payterm_schema::{
-    Device, Fault, InhibitReason, Notice, Outcome, Time,
+    Currency, Device, Fault, InhibitReason, Notice, Outcome, Time,
+    offline::OfflineAnswer,
     outcome::Reason,
     paper::PaperJob,
     record::{Duty, Obligation},
@@ -113,6 +114,9 @@ pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
         "cli-last-answer",
         "cli-since",
         "cli-next-try",
+        "cli-deadline",
+        "label-road",
+        "cli-held",
     ];
     let rows = all.iter().map(|o| {
         [
@@ -127,9 +131,18 @@ pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
             shown(o.last_code.as_ref()),
             ui.time(o.since),
             ui.time(o.next_try),
+            o.deadline.map(|t| ui.time(t)).unwrap_or_default(),
+            o.plan.road.map(|r| ui.texts.word(r)).unwrap_or_default(),
+            o.held.clone().unwrap_or_default(),
         ]
     });
     ui.table(header, rows)
+}
+
+pub fn offline(ui: &Ui, a: &OfflineAnswer, currency: Currency) -> String {
+    let mark = |passed: bool| ui.text(if passed { "yes" } else { "no" });
+    let rows = a.checks.iter().map(|c| [mark(c.passed), ui.texts.check(c, currency)]);
+    format!("{}  {}\n{}", a.account, ui.texts.judgement(&a.judgement, currency), ui.table(["cli-passed", "label-offline"], rows))
 }
 
 pub fn papers(ui: &Ui, all: &[PaperJob]) -> String {

@@ -39,7 +39,7 @@ impl Machine {
             let why = if signed { format!("the host answered {}", answer.code) } else { "the answer had no good MAC".into() };
             return self.obligation_failed(account, txn, stan, Some(answer.code), why, true, trace);
         }
-        let outcome = self.state.owing.get(&txn).cloned().map(|mut told| {
+        let outcome = self.state.owes(txn).cloned().map(|mut told| {
             told.forwarding = Some(if done { Forwarding::Forwarded } else { Forwarding::Refused(answer.code.clone()) });
             // What a later refund names it by.
             if done {

@@ -6,10 +6,11 @@ use crate::{
     view,
 };
 use payterm_schema::{
-    AccountId, Kind, Record,
+    AccountId, HostEvent, Kind, Record,
     host::{CardSecrets, EntryMode, Leg, OriginalRef, Plan, SecretsFrom},
     kind::{CardRule, Recovery},
     notice::Screen,
+    offline::Road,
 };
 
 impl Machine {
@@ -38,6 +39,7 @@ impl Machine {
         view.stan = Some(stan);
         view.batch = Some(batch);
         view.pin = pin_block.is_some();
+        view.road = (kind == Kind::VoiceSale).then_some(Road::Voice);
         view.no_cvm = no_cvm.filter(|_| pin_block.is_none());
         // An advice is sent again from disk, and no track is kept there: it carries the PAN itself.
         let repeats = row.recovery == Recovery::Repeat;
@@ -51,7 +53,7 @@ impl Machine {
             pin: pin_block.is_some(),
             track: !repeats && flow.presented.as_ref().is_some_and(|p| p.secrets.tracks.is_some()),
             wallet: view.wallet,
-            expiry: flow.presented.as_ref().and_then(|p| p.expiry.clone()),
+            expiry: flow.presented.as_ref().and_then(|p| if repeats { p.expiry.clone().or(p.on_card.clone()) } else { p.expiry.clone() }),
             card_sequence: None,
             original: original.map(|o| OriginalRef { batch: o.batch, stan: o.stan, date: o.date.clone(), rrn: o.rrn.clone(), auth_code: o.auth_code.clone() }),
             operator: view.operator.clone(),
@@ -60,6 +62,7 @@ impl Machine {
             tip,
             organisation: (kind == Kind::Refund).then(|| view.organisation.clone().unwrap_or_else(|| "000".into())),
             settlement: None,
+            road: view.road,
         };
         let secrets = match (&flow.presented, original.and_then(|o| o.txn)) {
             (Some(p), _) if repeats => SecretsFrom::Memory(CardSecrets { pan: p.secrets.pan.clone(), ..CardSecrets::default() }),
@@ -77,10 +80,17 @@ impl Machine {
             self.record(Some(original), Record::RefundHeld { txn: original, by: txn, minor });
         }
         let owes = row.recovery != Recovery::AskAgain;
-        self.record(Some(txn), Record::Allowed { txn, account: account.clone(), plan: Box::new(plan.clone()), view: Box::new(view), owes });
+        let card = flow.presented.as_ref().and_then(|p| p.card.clone());
+        // Earlier payments of this card are told first (one without a card belongs to its original's).
+        let place = (card.clone(), if card.is_some() { 0 } else { original.and_then(|o| o.txn).unwrap_or(txn) });
+        let queued = repeats && self.state.obligations.queued(&account, &place);
+        self.record(Some(txn), Record::Allowed { txn, account: account.clone(), plan: Box::new(plan.clone()), view: Box::new(view), owes, card });
+        if queued {
+            return self.request_event(&account, txn, stan, HostEvent::NotSent { why: "earlier payments of this card are told first".into() });
+        }
         let log = Some(running.key.to_string());
         self.send(&account, Purpose::Request { txn, stan }, Leg::Request, plan, secrets, log);
-        let until = self.links.get(&account).map_or(self.now, |l| l.until);
+        let until = self.in_front(&account).map_or(self.now, |l| l.until);
         self.set_stage(Stage::Sent, Screen::Wait { what: "sending".into(), until });
     }
 }

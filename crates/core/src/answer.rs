@@ -28,7 +28,9 @@ impl Machine {
                     self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default());
                     return self.accept_advice();
                 }
-                self.fail("not-sent", Class::E);
+                if !self.offline(account) {
+                    self.fail("not-sent", Class::E);
+                }
             }
             HostEvent::Unbuildable { why } => {
                 self.record(Some(txn), Record::NotSent { txn, account: account.clone(), stan, why });
@@ -245,7 +247,7 @@ impl Machine {
         let tries = i64::from(c.obligation_tries);
         // After 32 doublings every wait is the greatest.
         let doubling = c.obligation_tries.min(32);
-        let waits: i64 = (1..=doubling).map(|n| self.backoff(account, n).0).sum();
+        let waits: i64 = (1..=doubling).map(|n| self.longest_backoff(account, n).0).sum();
         let rest = (tries - i64::from(doubling)) * i64::from(c.obligation_backoff_max_ms);
         Millis((tries * i64::from(c.reply_timeout_ms)).saturating_add(waits).saturating_add(rest))
     }
@@ -297,7 +299,7 @@ impl Machine {
 
     /// The sealed PAN goes when neither an obligation nor a later void needs it, nor the request itself while it runs.
     pub(crate) fn erase_when_done(&mut self, txn: u64, voidable: bool) {
-        let owed = self.state.obligations.iter().any(|o| o.sealed == Some(txn));
+        let owed = self.state.obligations.seals(txn);
         let running = self.state.running.as_ref().is_some_and(|r| r.txn == txn);
         if !owed && !voidable && !running {
             self.step.seal.retain(|(t, _)| *t != txn);
@@ -313,17 +315,17 @@ impl Machine {
         }
         match running.in_flight {
             Some((account, stan)) => self.unanswered(&account, running.txn, stan, ReversalReason::NoReply, "restart".into(), FrameTrace::default(), "no-reply"),
-            None => match (self.standing(running.txn), self.state.obligations.iter().find(|o| o.txn == running.txn && o.asking.is_some())) {
-                (_, Some(o)) => {
-                    let account = o.account.clone();
-                    self.end_unknown(&account, "pending", Class::P);
+            None => {
+                let asked = self.state.obligations.of(running.txn).find(|o| o.asking.is_some()).map(|o| o.account.clone());
+                match (self.standing(running.txn), asked) {
+                    (_, Some(account)) => self.end_unknown(&account, "pending", Class::P),
+                    (Some(stan), None) => {
+                        self.not_taken(running.txn, stan);
+                        self.end(Status::Declined, "partial-not-taken", Class::B);
+                    }
+                    (None, None) => self.fail("interrupted", Class::E),
                 }
-                (Some(stan), None) => {
-                    self.not_taken(running.txn, stan);
-                    self.end(Status::Declined, "partial-not-taken", Class::B);
-                }
-                (None, None) => self.fail("interrupted", Class::E),
-            },
+            }
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Flow {
     pub hurried: bool,
     /// What a settlement has had tried at once.
     pub tried: BTreeSet<(u64, Stan)>,
+    /// The offline policy has said its word.
+    pub judged: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +129,7 @@ impl Flow {
             busy_tries: 0,
             hurried: false,
             tried: BTreeSet::new(),
+            judged: false,
         }
     }
     pub fn until(&self) -> Option<Time> {
@@ -284,16 +287,17 @@ impl Machine {
     pub(crate) fn ready(&self, account: &AccountId) -> bool {
         let authorisation = self.state.running.as_ref().is_some_and(|r| r.request.kind.row().authorisation);
         let signed_in = self.account(account).is_some_and(|a| !a.rules.sign_in) || self.state.ledger(account).signed_in;
-        !self.links.contains_key(account) && (!authorisation || (signed_in && !self.state.blocked(account)))
+        let free = self.in_front(account).is_none();
+        if authorisation { free && signed_in && !self.state.blocked(account) } else { self.quiet(account) }
     }
 
     /// The account is ready: PIN, then the frame.
     pub(crate) fn proceed(&mut self) {
         let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
-        let no_cvm = self.no_cvm().is_some();
         let Some(flow) = &self.flow else { return };
+        let pin = flow.account.as_ref().is_some_and(|id| self.wants_pin(id));
         let pan = flow.presented.as_ref().and_then(|p| p.secrets.pan.clone());
-        match (kind.row().pin && flow.pin.is_none() && !no_cvm, pan, flow.account.clone()) {
+        match (pin && flow.pin.is_none(), pan, flow.account.clone()) {
             (true, Some(pan), Some(account)) => {
                 if !self.pin_pad {
                     return self.fail("pin-pad-unavailable", Class::D);
@@ -309,6 +313,13 @@ impl Machine {
             (_, _, Some(account)) => self.allow(account),
             (_, _, None) => {}
         }
+    }
+
+    /// A PIN is asked for: the kind has one, the acquirer's message has a place for it, and the payment is not small enough to go without.
+    pub(crate) fn wants_pin(&self, account: &AccountId) -> bool {
+        let Some(kind) = self.state.running.as_ref().map(|r| r.request.kind) else { return false };
+        let place = self.account(account).is_some_and(|a| !a.rules.no_pin.contains(&kind));
+        kind.row().pin && place && self.no_cvm().is_none()
     }
 
     pub(crate) fn pin_digits(&mut self, tag: u64, digits: u8) {

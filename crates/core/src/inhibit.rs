@@ -16,17 +16,22 @@ impl State {
             all.insert(InhibitReason::Payment);
         }
         // What stands for the running request is the payment itself.
-        for o in self.obligations.iter().filter(|o| o.state != ObligationState::Standing || Some(o.txn) != running) {
-            let reason = match (o.state, o.duty) {
-                (ObligationState::Stuck, _) => InhibitReason::Stuck,
-                (ObligationState::Standing | ObligationState::Due, Duty::Repeat) => InhibitReason::Queue,
-                (ObligationState::Standing | ObligationState::Due, Duty::Reverse | Duty::AskPerson) => {
-                    let told = self.owing.get(&o.txn).map(|told| told.status);
-                    all.extend((told == Some(Status::Unknown)).then_some(InhibitReason::Unknown));
-                    InhibitReason::Obligation
+        // Counted, not searched: thousands may wait.
+        let (telling, stuck) = self.obligations.advices();
+        let own = running.map_or(0, |txn| self.obligations.of(txn).filter(|o| o.duty == Duty::Repeat && o.state == ObligationState::Standing).count());
+        all.extend((telling > own).then_some(InhibitReason::Queue));
+        all.extend((stuck > 0).then_some(InhibitReason::Stuck));
+        for o in self.obligations.unknown().filter(|o| o.state != ObligationState::Standing || Some(o.txn) != running) {
+            let unknown = self.owes(o.txn).is_some_and(|told| told.status == Status::Unknown);
+            match o.state {
+                ObligationState::Stuck => {
+                    all.insert(InhibitReason::Stuck);
                 }
-            };
-            all.insert(reason);
+                ObligationState::Standing | ObligationState::Due => {
+                    all.extend(unknown.then_some(InhibitReason::Unknown));
+                    all.insert(InhibitReason::Obligation);
+                }
+            }
         }
         all
     }

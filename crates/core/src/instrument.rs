@@ -1,7 +1,7 @@
 //! Checks of what the customer presents, before the host hears of it, and the choice of the account.
 use crate::{AccountSettings, Settings};
 use payterm_schema::{
-    Instrument, Kind, Money, PaymentCode, Request,
+    CardToken, Instrument, Kind, Money, PaymentCode, Request,
     config::{RouteConfig, RouteInstrument, in_bin_range},
     device::Way,
     host::{CardSecrets, EntryMode, Wallet},
@@ -18,6 +18,10 @@ pub struct Presented {
     pub expiry: Option<String>,
     /// The stripe says that the card has a chip (service code 2.. or 6.., ISO/IEC 7813).
     pub chip: bool,
+    /// Its expiry as the stripe has it: an advice, which has no track, carries it.
+    pub on_card: Option<String>,
+    /// The card without its number.
+    pub card: Option<CardToken>,
     pub secrets: CardSecrets,
 }
 
@@ -41,11 +45,11 @@ pub fn wallet_of(code: &PaymentCode) -> Option<Wallet> {
 pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<Presented, Problem> {
     match instrument {
         Instrument::Swiped(tracks) => {
-            let (pan, _, service) = tracks.track2_parts().map_err(|_| "card-unreadable")?;
+            let (pan, on_card, service) = tracks.track2_parts().map_err(|_| "card-unreadable")?;
             let masked = pan.masked();
             let secrets = CardSecrets { pan: Some(pan), tracks: Some(tracks), ..CardSecrets::default() };
             let chip = service.is_some_and(|s| s.starts_with(['2', '6']));
-            Ok(Presented { mode: EntryMode::Swipe, wallet: None, masked, expiry: None, chip, secrets })
+            Ok(Presented { mode: EntryMode::Swipe, wallet: None, masked, expiry: None, chip, on_card, card: None, secrets })
         }
         Instrument::Inserted => Err("chip-not-supported"),
         Instrument::Tapped => Err("tap-not-supported"),
@@ -59,6 +63,8 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 masked,
                 expiry: None,
                 chip: false,
+                on_card: None,
+                card: None,
                 secrets: CardSecrets { code: Some(code), ..CardSecrets::default() },
             })
         }
@@ -74,6 +80,8 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 masked,
                 expiry: Some(expiry),
                 chip: false,
+                on_card: None,
+                card: None,
                 secrets: CardSecrets { pan: Some(pan), ..CardSecrets::default() },
             })
         }

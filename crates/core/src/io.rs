@@ -2,12 +2,13 @@
 use crate::{Apply, TmsAsk, TmsEvent, TmsSettings};
 use crate::{VaultAnswer, VaultAsk};
 use payterm_schema::{
-    AccountId, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, SelfTest, Time,
+    AccountId, CardToken, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, SelfTest, Time,
     account::{Batch, Stan},
     config::{AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig, SettlementConfig},
     device::{Key, Way},
     host::HostRules,
     notice::Screen,
+    offline::QueueAct,
     operator::OperatorRequest,
     outcome::Place,
     page::Printable,
@@ -101,7 +102,11 @@ pub enum Input {
         pin_pad: bool,
         printer: bool,
     },
-    Instrument(Instrument),
+    /// `card`: what the vault makes of its number, where it has one.
+    Instrument {
+        instrument: Instrument,
+        card: Option<CardToken>,
+    },
     Key(Key),
     /// Digits typed on the PIN pad so far.
     PinDigits {
@@ -156,6 +161,11 @@ pub enum Input {
     RetryObligation {
         call: Call,
         txn: u64,
+        by: String,
+    },
+    Queue {
+        call: Call,
+        act: QueueAct,
         by: String,
     },
     /// A person asked the acquirer what became of a Stuck obligation.

@@ -1,5 +1,5 @@
-//! The host links as the machine sees them: one message under way per account, its own sign-in, and who goes next
-//! (sign-in, then what is owed, then the waiting customer).
+//! The host links as the machine sees them. An account has one place for what a customer may wait for (its request, the terminal's own sign-in, a
+//! reversal, a query) and, beside it, as many places as the profile allows for advices: forwarding never stands in a customer's way.
 use crate::{AccountSettings, Effect, Heard, Machine};
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, HostMessage, Notice, Record, Time,
@@ -7,14 +7,14 @@ use payterm_schema::{
     host::{EntryMode, KeysVerdict, Leg, Plan, SecretsFrom},
     kind::Kind,
     outcome::Class,
-    record::{Obligation, ObligationState},
+    record::Obligation,
     time::Millis,
 };
 
 /// A message under way.
 #[derive(Clone, Debug)]
 pub(crate) struct InFlight {
-    pub tag: u64,
+    pub account: AccountId,
     pub purpose: Purpose,
     /// The link says what came of it before then; silence past it is taken for SentNoReply.
     pub until: Time,
@@ -24,8 +24,10 @@ pub(crate) struct InFlight {
 pub(crate) enum Purpose {
     /// The foreground request's own frame.
     Request { txn: u64, stan: Stan },
-    /// A reversal, or an advice once more.
+    /// A reversal.
     Obligation { txn: u64, stan: Stan },
+    /// An advice (again).
+    Advice { txn: u64, stan: Stan },
     /// What became of the payment by code `stan`.
     Query { txn: u64, stan: Stan },
     /// The terminal's own sign-in.
@@ -39,7 +41,7 @@ pub(crate) enum Purpose {
 /// The link's deadline plus this: past it the link actor is taken for dead.
 const LINK_GRACE: Millis = Millis::secs(10);
 /// Late answers are recognised for this many messages.
-const MISSED: usize = 64;
+const MISSED: usize = 256;
 /// A host clock further than this from ours is not believed without a supervisor.
 const CLOCK_JUMP: i64 = 15 * 60 * 1000;
 
@@ -54,46 +56,72 @@ impl Machine {
     pub(crate) fn send_within(&mut self, account: &AccountId, purpose: Purpose, leg: Leg, plan: Plan, secrets: SecretsFrom, log: Option<String>, ms: u32) {
         let tag = self.tag();
         let deadline = self.after(ms);
-        self.links.insert(account.clone(), InFlight { tag, purpose, until: deadline + LINK_GRACE });
+        self.links.insert(tag, InFlight { account: account.clone(), purpose, until: deadline + LINK_GRACE });
         self.effect(Effect::Send(Box::new(HostMessage { account: account.clone(), tag, leg, plan, secrets, deadline, log })));
+    }
+
+    fn under_way<'a>(&'a self, account: &'a AccountId) -> impl Iterator<Item = &'a InFlight> {
+        self.links.values().filter(move |l| l.account == *account)
+    }
+    /// What stands in the customer's place of the account.
+    pub(crate) fn in_front<'a>(&'a self, account: &'a AccountId) -> Option<&'a InFlight> {
+        self.under_way(account).find(|l| !matches!(l.purpose, Purpose::Advice { .. }))
+    }
+    /// Nothing at all is under way: keys may change.
+    pub(crate) fn quiet(&self, account: &AccountId) -> bool {
+        self.under_way(account).next().is_none()
+    }
+    /// Advices under way.
+    pub(crate) fn told_now(&self, account: &AccountId) -> Vec<(u64, Stan)> {
+        let advice = |l: &InFlight| if let Purpose::Advice { txn, stan } = l.purpose { Some((txn, stan)) } else { None };
+        self.under_way(account).filter_map(advice).collect()
     }
 
     /// Word from a link.
     pub(crate) fn host(&mut self, tag: u64, event: HostEvent) {
         let late = matches!(event, HostEvent::Late { .. });
-        if let Some(account) = self.links.iter().find(|(_, l)| l.tag == tag && !late).map(|(a, _)| a.clone()) {
-            let Some(link) = self.links.remove(&account) else { return };
+        if let Some(link) = self.links.get(&tag).filter(|_| !late).cloned() {
+            self.links.remove(&tag);
             if matches!(event, HostEvent::NoReply { .. }) {
-                self.miss(&account, &link);
+                self.miss(tag, &link);
             }
             if matches!(event, HostEvent::Reply { .. }) {
-                let off_by = self.heard.get(&account).and_then(|h| h.off_by);
-                self.heard.insert(account.clone(), Heard { at: self.now, off_by });
+                let off_by = self.heard.get(&link.account).and_then(|h| h.off_by);
+                self.heard.insert(link.account.clone(), Heard { at: self.now, off_by });
+                self.forwarding.remove(&link.account);
             }
-            self.settle(&account, link.purpose, event);
-        } else if let Some((account, link)) = self.missed.iter().find(|(_, l)| l.tag == tag).cloned()
+            self.settle(&link.account, link.purpose, event);
+        } else if let Some((_, link)) = self.missed.iter().find(|(t, _)| *t == tag).cloned()
             && let HostEvent::Late { answer, trace } | HostEvent::Reply { answer, trace } = event
         {
-            self.late(&account, link.purpose, *answer, trace);
+            self.late(&link.account, link.purpose, *answer, trace);
         }
         // Anything else is an answer to an earlier run's message: its obligation is on disk and drives it.
     }
 
-    fn miss(&mut self, account: &AccountId, link: &InFlight) {
+    fn miss(&mut self, tag: u64, link: &InFlight) {
         if self.missed.len() == MISSED {
             self.missed.pop_front();
         }
-        self.missed.push_back((account.clone(), link.clone()));
+        self.missed.push_back((tag, link.clone()));
     }
 
     fn settle(&mut self, account: &AccountId, purpose: Purpose, event: HostEvent) {
         match purpose {
             Purpose::Request { txn, stan } => self.request_event(account, txn, stan, event),
+            Purpose::Advice { txn, stan } => self.advice_event(account, txn, stan, event),
             Purpose::Obligation { txn, stan } => self.obligation_event(account, txn, stan, event),
             Purpose::Query { txn, stan } => self.query_event(account, txn, stan, event),
             Purpose::SignIn => match event {
                 HostEvent::Reply { answer, .. } => self.sign_in_answer(account, *answer),
-                HostEvent::NotSent { why } | HostEvent::Unbuildable { why } | HostEvent::NoReply { why, .. } => self.sign_in_failed(account, why, "not-sent"),
+                HostEvent::NotSent { why } => {
+                    self.record(None, Record::SignInFailed { account: account.clone(), why });
+                    self.sign_in_waits(account);
+                    if !self.line_is_down(account) {
+                        self.fail_waiting(account, "not-sent");
+                    }
+                }
+                HostEvent::Unbuildable { why } | HostEvent::NoReply { why, .. } => self.sign_in_failed(account, why, "not-sent"),
                 HostEvent::Late { .. } => {}
             },
             Purpose::Settlement { txn, stan } => self.settlement_event(account, txn, stan, event),
@@ -103,11 +131,11 @@ impl Machine {
 
     /// Links that said nothing, not even by their deadline.
     pub(crate) fn silent_links(&mut self) {
-        let silent: Vec<AccountId> = self.links.iter().filter(|(_, l)| l.until <= self.now).map(|(a, _)| a.clone()).collect();
-        for account in silent {
-            if let Some(link) = self.links.remove(&account) {
-                self.miss(&account, &link);
-                self.settle(&account, link.purpose, HostEvent::NoReply { why: "the link did not answer".into(), trace: Default::default() });
+        let silent: Vec<u64> = self.links.iter().filter(|(_, l)| l.until <= self.now).map(|(tag, _)| *tag).collect();
+        for tag in silent {
+            if let Some(link) = self.links.remove(&tag) {
+                self.miss(tag, &link);
+                self.settle(&link.account, link.purpose, HostEvent::NoReply { why: "the link did not answer".into(), trace: Default::default() });
             }
         }
     }
@@ -115,18 +143,30 @@ impl Machine {
     /// An answer after its time: a reversal's counts, a request's is recorded (its reversal goes on).
     fn late(&mut self, account: &AccountId, purpose: Purpose, answer: HostAnswer, trace: payterm_schema::host::FrameTrace) {
         match purpose {
-            Purpose::Obligation { txn, stan } if self.state.obligation(txn, stan).is_some() => self.obligation_answer(account, txn, stan, answer, trace),
+            Purpose::Obligation { txn, stan } | Purpose::Advice { txn, stan } if self.state.obligation(txn, stan).is_some() => {
+                self.obligation_answer(account, txn, stan, answer, trace);
+            }
             Purpose::Request { txn, stan } => {
                 self.record(Some(txn), Record::Disregarded { txn, account: account.clone(), stan, why: "late".into(), answer: Box::new(answer), trace });
             }
             Purpose::Settlement { txn, stan } => self.settlement_answer(account, txn, stan, answer, trace),
-            Purpose::Obligation { .. } | Purpose::Query { .. } | Purpose::SignIn | Purpose::Probe { .. } => {}
+            Purpose::Obligation { .. } | Purpose::Advice { .. } | Purpose::Query { .. } | Purpose::SignIn | Purpose::Probe { .. } => {}
         }
     }
 
     /// What goes out next on this account.
     pub(crate) fn drive_account(&mut self, id: &AccountId) {
-        if self.links.contains_key(id) {
+        self.drive_front(id);
+        while let Some((txn, stan)) = self.next_advice(id) {
+            if let Some(flow) = self.flow.as_mut().filter(|f| f.clears(id)) {
+                flow.tried.insert((txn, stan));
+            }
+            self.send_owed(id, txn, stan);
+        }
+    }
+
+    fn drive_front(&mut self, id: &AccountId) {
+        if self.in_front(id).is_some() {
             return;
         }
         self.give_up_asking(id);
@@ -134,7 +174,10 @@ impl Machine {
         let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id));
         let authorises = waiting && self.state.running.as_ref().is_some_and(|r| r.request.kind.row().authorisation);
         if waiting && !authorises {
-            return self.proceed();
+            // It may change the keys: an advice under way would be answered under the old ones.
+            return if self.quiet(id) {
+                self.proceed()
+            };
         }
         let clears = self.flow.as_ref().is_some_and(|f| f.clears(id));
         let settling = self.settling(id).is_some_and(|s| !s.hold);
@@ -145,12 +188,13 @@ impl Machine {
                 || clears
                 || settling
                 || self.due_obligation(id, self.now).is_some()
-                || self.asking_due(id).is_some_and(|t| t <= self.now);
+                || self.asking_due(id).is_some_and(|t| t <= self.now)
+                || self.advice_due(id).is_some_and(|t| t <= self.now);
             if wanted && !settings.config.auto_sign_in {
                 if authorises || clears {
                     self.fail("not-signed-in", Class::D);
                 }
-            } else if wanted && wait.not_before <= self.now {
+            } else if wanted && wait.not_before <= self.now && self.quiet(id) {
                 self.send_sign_in(id);
             }
             return;
@@ -163,7 +207,7 @@ impl Machine {
         if clears && self.clear(id) {
             return;
         }
-        if let Some((txn, stan)) = self.due_obligation(id, self.now).or_else(|| (hurry && authorises).then(|| self.holding_up(id)).flatten()) {
+        if let Some((txn, stan)) = self.due_obligation(id, self.now).or_else(|| (hurry && authorises).then(|| self.state.obligations.blocking(id)).flatten()) {
             if let Some(flow) = self.flow.as_mut().filter(|_| authorises) {
                 flow.hurried = true;
             }
@@ -178,39 +222,36 @@ impl Machine {
     }
 
     fn due_obligation(&self, id: &AccountId, by: Time) -> Option<(u64, Stan)> {
-        self.state.obligations.iter().find(|o| o.account == *id && o.state == ObligationState::Due && self.due_at(o) <= by).map(|o| (o.txn, o.plan.stan))
+        self.state.obligations.due(id).find(|o| self.due_at(o) <= by).map(|o| (o.txn, o.plan.stan))
     }
 
     /// A time further away than any wait of the account was set by another clock (set back while the power was off): then now.
-    fn due_at(&self, o: &Obligation) -> Time {
+    pub(crate) fn due_at(&self, o: &Obligation) -> Time {
         let undo = self.account(&o.account).and_then(|a| a.rules.wallet_undo_after.get(&o.plan.wallet?).copied()).unwrap_or_default();
-        if o.next_try.since(self.now) > self.backoff(&o.account, u32::MAX).max(undo) { self.now } else { o.next_try }
-    }
-
-    /// The first obligation that holds up a customer who waits.
-    fn holding_up(&self, id: &AccountId) -> Option<(u64, Stan)> {
-        self.state
-            .obligations
-            .iter()
-            .find(|o| o.account == *id && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left)
-            .map(|o| (o.txn, o.plan.stan))
+        if o.next_try.since(self.now) > self.longest_wait(&o.account).max(undo) { self.now } else { o.next_try }
     }
 
     /// When [`Machine::drive_account`] has something to do next.
     pub(crate) fn account_due(&self, settings: &AccountSettings) -> Option<Time> {
         let id = &settings.config.id;
-        if self.links.contains_key(id) {
+        let signed_out = settings.rules.sign_in && !self.state.ledger(id).signed_in;
+        let advice = self.advice_due(id).filter(|_| (signed_out || self.free_places(id) > 0) && self.settling(id).is_none());
+        if self.in_front(id).is_some() {
+            return advice.filter(|_| !signed_out);
+        }
+        let control = self.state.running.as_ref().is_some_and(|r| !r.request.kind.row().authorisation);
+        if control && self.flow.as_ref().is_some_and(|f| f.waits_for(id)) && !self.quiet(id) {
             return None;
         }
-        let owed = self.state.obligations.iter().filter(|o| o.account == *id && o.state == ObligationState::Due).map(|o| self.due_at(o)).min();
-        let owed = [owed, self.asking_due(id)].into_iter().flatten().min();
-        let settling = self.settling(id).is_some();
-        let owed = if settling { self.settling_due(id) } else { owed };
-        if settings.rules.sign_in && !self.state.ledger(id).signed_in {
+        let owed = self.state.obligations.due(id).map(|o| self.due_at(o)).min();
+        let owed = [owed, self.asking_due(id), advice].into_iter().flatten().min();
+        let owed = if self.settling(id).is_some() { self.settling_due(id) } else { owed };
+        if signed_out {
             let wait = self.sign_in.get(id).cloned().unwrap_or_default();
             let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id) || f.clears(id));
             let wanted = if wait.wanted || waiting { Some(wait.not_before) } else { owed.map(|t| t.max(wait.not_before)) };
-            return [wanted.filter(|_| settings.config.auto_sign_in), self.asking_over(id)].into_iter().flatten().min();
+            let can = settings.config.auto_sign_in && self.quiet(id);
+            return [wanted.filter(|_| can), self.asking_over(id)].into_iter().flatten().min();
         }
         owed
     }
@@ -240,6 +281,7 @@ impl Machine {
             tip: None,
             organisation: None,
             settlement: None,
+            road: None,
         }
     }
 
@@ -301,8 +343,16 @@ impl Machine {
 
     fn sign_in_failed(&mut self, id: &AccountId, why: String, code: &str) {
         self.record(None, Record::SignInFailed { account: id.clone(), why });
+        self.sign_in_waits(id);
+        self.fail_waiting(id, code);
+    }
+
+    fn sign_in_waits(&mut self, id: &AccountId) {
         let now = self.now;
         self.sign_in.entry(id.clone()).or_default().failed(now);
+    }
+
+    fn fail_waiting(&mut self, id: &AccountId, code: &str) {
         if self.flow.as_ref().is_some_and(|f| f.waits_for(id) || f.clears(id)) {
             self.fail(code, Class::E);
         }

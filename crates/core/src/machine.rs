@@ -1,7 +1,7 @@
 //! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never waits.
 use crate::{
-    AccountSettings, Effect, Heard, Input, ReplayError, Settings, Step, application::Applying, flow::Flow, links::InFlight, operators::Desk,
-    settlement::Loading, state::State,
+    AccountSettings, Effect, Heard, Input, Obligations, ReplayError, Settings, Step, application::Applying, flow::Flow, forward::Trouble, links::InFlight,
+    operators::Desk, settlement::Loading, state::State,
 };
 use payterm_schema::{
     AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
@@ -10,7 +10,7 @@ use payterm_schema::{
     notice::{Phase, Screen},
     outcome::Class,
     paper::PaperJob,
-    record::{Entry, Obligation},
+    record::Entry,
     time::Millis,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -49,14 +49,16 @@ pub struct Machine {
     pub(crate) step: Step,
     /// The volatile half of the foreground request: stage, card in memory.
     pub(crate) flow: Option<Flow>,
-    /// The one message under way per account.
-    pub(crate) links: BTreeMap<AccountId, InFlight>,
+    /// The messages under way, by tag.
+    pub(crate) links: BTreeMap<u64, InFlight>,
     /// Loads of records to upload that are under way.
     pub(crate) uploading: BTreeMap<AccountId, Loading>,
     /// When somebody was last reminded of an account's settlement, in this run.
     pub(crate) reminded: BTreeMap<AccountId, Time>,
-    /// Messages whose time ran out, for late answers; the newest 64.
-    pub(crate) missed: VecDeque<(AccountId, InFlight)>,
+    /// Messages whose time ran out, for late answers; the newest 256.
+    pub(crate) missed: VecDeque<(u64, InFlight)>,
+    /// Accounts whose line failed forwarding.
+    pub(crate) forwarding: BTreeMap<AccountId, Trouble>,
     pub(crate) sign_in: BTreeMap<AccountId, SignInWait>,
     /// The paper at the printer.
     pub(crate) printing: Option<u64>,
@@ -93,6 +95,7 @@ impl Machine {
             uploading: BTreeMap::new(),
             reminded: BTreeMap::new(),
             missed: VecDeque::new(),
+            forwarding: BTreeMap::new(),
             sign_in: BTreeMap::new(),
             printing: None,
             paper_not_before: Time(i64::MIN),
@@ -162,7 +165,7 @@ impl Machine {
             Input::Cancel { call, key, by } => self.cancel(call, &key, by),
             Input::Confirm { call, key, yes } => self.confirm(call, &key, yes),
             Input::Devices { ways, pin_pad, printer } => self.devices(ways, pin_pad, printer),
-            Input::Instrument(instrument) => self.instrument(instrument),
+            Input::Instrument { instrument, card } => self.instrument(instrument, card),
             Input::Key(key) if self.desk_key(key) => {}
             Input::Key(key) => self.key(key),
             Input::PinDigits { tag, digits } => self.pin_digits(tag, digits),
@@ -176,6 +179,7 @@ impl Machine {
             Input::PrintReport { call, app, scope } => self.print_report(call, app, scope),
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
             Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
+            Input::Queue { call, act, by } => self.queue(call, act, by),
             Input::Resolve { call, txn, executed, reference, by } => self.resolve(call, txn, executed, reference, by),
             Input::SelfTested { call, report, print } => self.self_tested(call, *report, print),
             Input::Probe { call, account } => self.probe(call, &account),
@@ -256,7 +260,7 @@ impl Machine {
     pub fn application_problem(&self) -> Option<Problem> {
         self.applying.problem
     }
-    pub fn obligations(&self) -> &[Obligation] {
+    pub fn obligations(&self) -> &Obligations {
         &self.state.obligations
     }
     pub fn papers(&self) -> impl Iterator<Item = &PaperJob> {

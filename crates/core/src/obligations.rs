@@ -1,7 +1,7 @@
-//! Obligations: reversals, driven until they are answered or Stuck.
-use crate::{Machine, links::Purpose, view};
+//! Obligations: reversals and advices, driven until they are answered or Stuck.
+use crate::{AccountSettings, Machine, Settings, links::Purpose, view};
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Status,
+    AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Status, Time,
     account::Stan,
     config::AccountConfig,
     host::{Again, FrameTrace, Leg, MacVerdict, SecretsFrom},
@@ -11,12 +11,49 @@ use payterm_schema::{
     time::Millis,
 };
 
+impl AccountSettings {
+    /// The wait after the nth try without the part that is taken off.
+    pub(crate) fn longest_backoff(&self, tries: u32) -> Millis {
+        let doubled = i64::from(self.config.obligation_backoff_ms) << tries.saturating_sub(1).min(24);
+        Millis(doubled.min(i64::from(self.config.obligation_backoff_max_ms)))
+    }
+
+    /// When it is Stuck at the latest: every try that is left leaves, and none is answered. What has not left at all has no such time.
+    fn deadline(&self, o: &Obligation, now: Time) -> Option<Time> {
+        let left = self.config.obligation_tries.saturating_sub(o.tries);
+        let wait = |n: u32| i64::from(self.config.reply_timeout_ms) + self.longest_backoff(o.tries.saturating_add(n)).0;
+        // After 32 doublings every wait is the greatest.
+        let waits: i64 = (1..left.min(33)).map(wait).sum();
+        let rest = i64::from(left.saturating_sub(33)) * wait(33);
+        let last = i64::from(self.config.reply_timeout_ms);
+        let due = o.state == ObligationState::Due && o.held.is_none() && (o.left || o.tries > 0);
+        due.then(|| o.next_try.max(now) + Millis(waits.saturating_add(rest).saturating_add(last)))
+    }
+}
+
+impl Settings {
+    /// An obligation as faces see it: with its deadline, without the card's token.
+    pub fn shown(&self, o: &Obligation, now: Time) -> Obligation {
+        let account = self.accounts.iter().find(|a| a.config.id == o.account);
+        Obligation { deadline: account.and_then(|a| a.deadline(o, now)), card: None, ..o.clone() }
+    }
+}
+
 impl Machine {
-    /// Wait after the nth try: doubles from the account's first to its greatest.
-    pub(crate) fn backoff(&self, account: &AccountId, tries: u32) -> Millis {
-        let Some(c) = self.account(account).map(|a| &a.config) else { return Millis::secs(60) };
-        let doubled = i64::from(c.obligation_backoff_ms) << tries.saturating_sub(1).min(24);
-        Millis(doubled.min(i64::from(c.obligation_backoff_max_ms)))
+    /// Wait after the nth try: doubles from the account's first to its greatest, less up to a quarter of it, so that a street of terminals does not
+    /// come back at the same moment. The part is a hash of the terminal's number, `salt` (the transaction's) and the try: replay finds the same.
+    pub(crate) fn backoff(&self, account: &AccountId, tries: u32, salt: u64) -> Millis {
+        let wait = self.longest_backoff(account, tries).0;
+        let terminal = self.account(account).map_or(0, |a| a.config.terminal.bytes().fold(0u64, |h, b| h.wrapping_mul(257).wrapping_add(u64::from(b))));
+        let part = mixed(terminal.wrapping_add(salt.rotate_left(32)).wrapping_add(u64::from(tries))) % 1024;
+        Millis(wait - wait / 4 * i64::try_from(part).unwrap_or(0) / 1024)
+    }
+
+    pub(crate) fn longest_backoff(&self, account: &AccountId, tries: u32) -> Millis {
+        self.account(account).map_or(Millis::secs(60), |a| a.longest_backoff(tries))
+    }
+    pub(crate) fn longest_wait(&self, account: &AccountId) -> Millis {
+        self.longest_backoff(account, u32::MAX)
     }
 
     /// Sends a reversal or an advice (again): same STAN, the batch of its original, today's key (host-protocol §6).
@@ -25,16 +62,19 @@ impl Machine {
         let Some(o) = self.state.obligation(txn, stan).filter(|o| o.duty != Duty::AskPerson).cloned() else { return };
         self.record(Some(txn), Record::ObligationTried { txn, stan });
         let secrets = o.sealed.map_or(SecretsFrom::None, SecretsFrom::Sealed);
-        let leg = match o.duty {
-            Duty::Repeat => Leg::Repeat,
-            Duty::Reverse | Duty::AskPerson => Leg::Reversal(o.reason),
+        let (leg, purpose) = match o.duty {
+            Duty::Repeat => (Leg::Repeat, Purpose::Advice { txn, stan }),
+            Duty::Reverse | Duty::AskPerson => (Leg::Reversal(o.reason), Purpose::Obligation { txn, stan }),
         };
-        self.send(account, Purpose::Obligation { txn, stan }, leg, o.plan, secrets, None);
+        self.send(account, purpose, leg, o.plan, secrets, None);
     }
 
     pub(crate) fn obligation_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
         match event {
-            HostEvent::NotSent { why } => self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default()),
+            HostEvent::NotSent { why } => {
+                self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default());
+                self.line_is_down(account);
+            }
             HostEvent::Unbuildable { why } => {
                 self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default());
                 // Trying again changes nothing: a person must look.
@@ -77,8 +117,8 @@ impl Machine {
     pub(crate) fn obligation_failed(&mut self, account: &AccountId, txn: u64, stan: Stan, code: Option<String>, why: String, left: bool, trace: FrameTrace) {
         let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
         // What never left is tried for as long as it takes: as long again as it has waited, within the same bounds.
-        let (first, waited, max) = (self.backoff(account, 1), self.now.since(o.since), self.backoff(account, u32::MAX));
-        let next_try = self.now + if left { self.backoff(account, o.tries) } else { waited.clamp(first, max) };
+        let (first, waited, max) = (self.backoff(account, 1, txn), self.now.since(o.since), self.longest_wait(account));
+        let next_try = self.now + if left { self.backoff(account, o.tries, txn) } else { waited.clamp(first, max) };
         self.record(Some(txn), Record::ObligationFailed { txn, stan, code, why, next_try, left, trace });
         let max = self.account(account).map_or(1, |a| a.config.obligation_tries);
         if left && o.tries >= max && o.state == ObligationState::Due {
@@ -88,7 +128,7 @@ impl Machine {
     }
 
     pub(crate) fn tell_obligation(&mut self, txn: u64, stan: Stan) {
-        if let Some(o) = self.state.obligation(txn, stan).cloned() {
+        if let Some(o) = self.state.obligation(txn, stan).map(|o| self.settings.shown(o, self.now)) {
             self.tell(Notice::Obligation { obligation: Box::new(o) });
         }
     }
@@ -98,7 +138,7 @@ impl Machine {
         let (txn, stan) = (o.txn, o.plan.stan);
         self.record(Some(txn), Record::ObligationStuck { txn, stan });
         let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &r.view);
-        if let Some(told) = self.state.owing.get(&txn).or(running).cloned() {
+        if let Some(told) = self.state.owes(txn).or(running).cloned() {
             // The numbers of the message itself: another try of the same request has others.
             self.queue_paper(PaperKind::StuckSlip, &Outcome { stan: Some(stan), batch: Some(o.plan.batch), ..told }, 0);
         }
@@ -107,7 +147,7 @@ impl Machine {
 
     /// The account is configured, and still speaks as the merchant and terminal that sent the frame.
     fn drivable(&self, o: &Obligation) -> bool {
-        let told = self.state.owing.get(&o.txn);
+        let told = self.state.owes(o.txn);
         let same = |c: &AccountConfig| told.is_none_or(|t| t.merchant.as_ref() == Some(&c.merchant) && t.terminal.as_ref() == Some(&c.terminal));
         self.account(&o.account).is_some_and(|a| same(&a.config))
     }
@@ -121,8 +161,8 @@ impl Machine {
 
     /// The host has taken it back (or never had it): `Unknown` becomes final.
     fn obligation_ended(&mut self, txn: u64) {
-        let Some(mut outcome) = self.state.owing.get(&txn).filter(|o| o.status == Status::Unknown).cloned() else { return };
-        if self.state.obligations.iter().any(|o| o.txn == txn) {
+        let Some(mut outcome) = self.state.owes(txn).filter(|o| o.status == Status::Unknown).cloned() else { return };
+        if self.state.obligations.of(txn).next().is_some() {
             return;
         }
         view::ended(&mut outcome, Status::Declined, "reversed", Class::E, self.now);
@@ -133,7 +173,7 @@ impl Machine {
         if let Some(account) = self.state.settlement_of(txn) {
             return self.retry_settlement(call, &account, by);
         }
-        let stuck: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.txn == txn && o.state == ObligationState::Stuck).cloned().collect();
+        let stuck: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.state == ObligationState::Stuck).cloned().collect();
         if stuck.is_empty() {
             return self.answer(call, Err(Fault::not_found("stuck obligation", &txn.to_string())));
         }
@@ -148,4 +188,11 @@ impl Machine {
         }
         self.answer(call, Ok(()));
     }
+}
+
+/// A bijection of 64 bits that leaves no pattern (SplitMix64's finaliser: Steele, Lea and Flood, 2014).
+const fn mixed(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
 }

@@ -106,7 +106,7 @@ impl Machine {
         }
         // What is in doubt may stand: a refund holds its part, anything else stops all.
         let in_doubt = |u: &Outcome| u.status == Status::Unknown && u.kind != Kind::Refund && u.original.as_ref().and_then(|x| x.txn) == Some(o.txn);
-        if self.state.owing.values().any(in_doubt) {
+        if self.state.obligations.unknown().filter_map(|u| self.state.owes(u.txn)).any(in_doubt) {
             return Some("original-in-doubt");
         }
         // An advice that the acquirer has not taken is no payment yet.

@@ -4,7 +4,9 @@ use crate::{
     flow::{FlowOriginal, Stage},
     instrument::{self, Presented},
 };
-use payterm_schema::{Instrument, Kind, config::in_bin_range, device::Way, host::EntryMode, kind::CardRule, notice::Screen, outcome::Class, request::Method};
+use payterm_schema::{
+    CardToken, Instrument, Kind, config::in_bin_range, device::Way, host::EntryMode, kind::CardRule, notice::Screen, outcome::Class, request::Method,
+};
 
 impl Machine {
     /// What can be presented now: working devices, the kind's rule, the customer's choice.
@@ -67,7 +69,7 @@ impl Machine {
         }
     }
 
-    pub(crate) fn instrument(&mut self, instrument: Instrument) {
+    pub(crate) fn instrument(&mut self, instrument: Instrument, card: Option<CardToken>) {
         if !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Presenting { .. })) {
             return; // Nobody asked: a card swiped at rest is dropped (and zeroised).
         }
@@ -76,7 +78,7 @@ impl Machine {
         let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped);
         let checked = instrument::check(instrument, request.kind, &self.settings).and_then(|p| self.judge(&p).map(|()| p));
         let presented = match checked {
-            Ok(p) => p,
+            Ok(p) => Presented { card, ..p },
             Err(problem) => {
                 let tries = self.settings.flow.present_tries;
                 let Some(flow) = self.flow.as_mut() else { return };

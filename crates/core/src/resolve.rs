@@ -62,7 +62,7 @@ impl Machine {
         if let Some(account) = self.state.settlement_of(txn) {
             return self.resolve_settlement(call, &account, executed, &reference, &by);
         }
-        let stuck: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.txn == txn && o.state == ObligationState::Stuck).cloned().collect();
+        let stuck: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.state == ObligationState::Stuck).cloned().collect();
         let fine = (1..=40).contains(&reference.chars().count()) && !reference.chars().any(char::is_control);
         let fault = match (stuck.as_slice(), fine) {
             (_, false) => Some(Fault::invalid("reference", "1 to 40 printable characters")),
@@ -74,7 +74,7 @@ impl Machine {
         if let Some(fault) = fault {
             return self.answer(call, Err(fault));
         }
-        let told = self.state.owing.get(&txn).cloned();
+        let told = self.state.owes(txn).cloned();
         let how = Ending::ByPerson(format!("{reference} ({by})"));
         // While the obligation is there, the fold knows what was counted.
         if let Some(mut outcome) = told.clone().filter(|o| o.status == Status::Unknown) {

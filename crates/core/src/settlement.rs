@@ -57,6 +57,8 @@ impl Machine {
         let Some(account) = self.flow.as_ref().and_then(|f| f.account.clone()) else { return };
         self.sign_in.entry(account.clone()).or_default().not_before = self.now;
         self.set_stage(Stage::Clearing { until }, Screen::Wait { what: "clearing".into(), until });
+        // The line gets another chance for what waits to be told.
+        self.forwarding.remove(&account);
         // One that waits for a person: here is one.
         if let Some(txn) = self.settling(&account).filter(|s| s.hold).map(|s| s.txn) {
             let by = self.operator();
@@ -67,7 +69,7 @@ impl Machine {
     pub(crate) fn not_cleared(&mut self) {
         let account = self.flow.as_ref().and_then(|f| f.account.clone());
         let open = account.as_ref().is_some_and(|a| self.settling(a).is_some());
-        let owes = account.is_some_and(|a| self.state.obligations.iter().any(|o| o.account == a && o.state != ObligationState::Stuck));
+        let owes = account.is_some_and(|a| self.state.obligations.driven(&a));
         let code = if open { "settlement-open" } else { "settlement-owes" };
         self.fail(if open || owes { code } else { "prepare-timeout" }, Class::E);
     }
@@ -78,14 +80,16 @@ impl Machine {
         let open = |o: &&Obligation| o.account == *id && o.state == ObligationState::Due;
         // A wallet's undo has its own time.
         let at_once = |o: &&Obligation| o.plan.wallet.is_none() && !tried.contains(&(o.txn, o.plan.stan));
-        if let Some((txn, stan)) = self.state.obligations.iter().filter(open).find(at_once).map(|o| (o.txn, o.plan.stan)) {
+        // Advices go out beside it, from their own places.
+        let next = self.state.obligations.unknown().filter(open).find(at_once).map(|o| (o.txn, o.plan.stan));
+        if let Some((txn, stan)) = next {
             if let Some(flow) = self.flow.as_mut() {
                 flow.tried.insert((txn, stan));
             }
             self.send_owed(id, txn, stan);
             return true;
         }
-        if self.state.obligations.iter().any(|o| o.account == *id && o.state != ObligationState::Stuck) {
+        if self.state.obligations.driven(id) || !self.quiet(id) {
             return false;
         }
         self.ask_settlement(id);
@@ -112,7 +116,7 @@ impl Machine {
             return self.ask_approval();
         }
         let mut rows = ledger.totals;
-        for told in stuck.iter().filter_map(|o| self.state.owing.get(&o.txn)).filter(|o| o.status == Status::Approved && o.batch == Some(ledger.batch)) {
+        for told in stuck.iter().filter_map(|o| self.state.owes(o.txn)).filter(|o| o.status == Status::Approved && o.batch == Some(ledger.batch)) {
             let organisation = told.organisation.as_deref().or(told.wallet.map(Wallet::name)).unwrap_or_default();
             let minor = if told.kind == Kind::TipAdjust { told.sums.tip } else { told.sums.amount };
             Total::take(&mut rows, organisation, told.kind, &told.operator, minor.unwrap_or(0));
@@ -148,14 +152,14 @@ impl Machine {
         let foreground = running.is_some();
         self.send(id, Purpose::Settlement { txn, stan: plan.stan }, Leg::Request, plan, secrets, running);
         if foreground {
-            let until = self.links.get(id).map_or(self.now, |l| l.until);
+            let until = self.in_front(id).map_or(self.now, |l| l.until);
             self.set_stage(Stage::Settling, Screen::Wait { what: what.into(), until });
         }
     }
 
     /// A time further away than any wait was set by another clock (set back since): then now.
     fn settling_at(&self, id: &AccountId, s: &Settling) -> Time {
-        if s.next_try.since(self.now) > self.backoff(id, u32::MAX) { self.now } else { s.next_try }
+        if s.next_try.since(self.now) > self.longest_wait(id) { self.now } else { s.next_try }
     }
 
     /// When [`Machine::drive_settlement`] has something to do next.
@@ -326,7 +330,7 @@ impl Machine {
     #[allow(clippy::too_many_arguments, reason = "one record's fields")]
     fn settlement_failed(&mut self, id: &AccountId, txn: u64, stan: Stan, code: Option<String>, why: String, fail: Fail, trace: FrameTrace) {
         let Some(s) = self.settling(id).filter(|s| s.txn == txn && s.open.as_ref().is_some_and(|p| p.stan == stan)) else { return };
-        let next_try = self.now + self.backoff(id, s.tries + 1);
+        let next_try = self.now + self.backoff(id, s.tries + 1, s.txn);
         let (left, hold) = (fail != Fail::NotSent, fail == Fail::Held);
         let told = code.clone().unwrap_or_else(|| "no-reply".into());
         self.record(Some(txn), Record::SettlementFailed { txn, account: id.clone(), stan, code, why, next_try, left, hold, trace });
@@ -361,7 +365,7 @@ impl Machine {
     /// The outcome of an open settlement as it was told, or as it runs.
     fn settlement_view(&self, txn: u64) -> Option<Outcome> {
         let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &r.view);
-        self.state.owing.get(&txn).or(running).cloned()
+        self.state.owes(txn).or(running).cloned()
     }
 
     pub(crate) fn retry_settlement(&mut self, call: u64, id: &AccountId, by: String) {
@@ -376,7 +380,7 @@ impl Machine {
         let Some(s) = self.settling(id).cloned() else { return };
         let fault = if !(1..=40).contains(&reference.chars().count()) || reference.chars().any(char::is_control) {
             Some(Fault::invalid("reference", "1 to 40 printable characters"))
-        } else if self.links.contains_key(id) || !s.hold {
+        } else if self.in_front(id).is_some() || !s.hold {
             Some(Fault::WrongState { rule: "the settlement is being driven on".into() })
         } else {
             None

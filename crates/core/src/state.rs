@@ -1,5 +1,5 @@
 //! The durable state: a fold over the journal's records, and nothing else.
-use crate::{ReplayError, Staff};
+use crate::{Obligations, ReplayError, Staff};
 use payterm_schema::{
     AccountId, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
@@ -7,9 +7,9 @@ use payterm_schema::{
     host::{MacVerdict, Plan, Wallet},
     kind::{CardRule, Recovery, Side},
     operator::{OperatorEvent, Purpose, Role},
-    outcome::{Forwarding, Status},
+    outcome::Status,
     paper::{PaperContent, PaperJob, PaperState, PrintResult},
-    record::{Due, Duty, Entry, Obligation, ObligationState},
+    record::{Due, Duty, Ending, Entry, Obligation, ObligationState},
     settlement::{BatchPart, Settlement, UploadGroup},
     time::{Millis, Time},
     totals::{Scope, Total},
@@ -34,11 +34,10 @@ pub struct State {
     pub boots: u64,
     pub accounts: BTreeMap<AccountId, Ledger>,
     pub running: Option<Running>,
-    /// In the order in which they began.
-    pub obligations: Vec<Obligation>,
+    pub obligations: Obligations,
     /// Outcomes told while an obligation of theirs is open (`Unknown`, or refused with a reversal on disk), by txn.
     #[serde(alias = "unknown")]
-    pub owing: BTreeMap<u64, Outcome>,
+    pub owing: Owing,
     /// Payments of the open batch that an open obligation names: their sealed PAN outlives it.
     #[serde(default)]
     pub voidable: BTreeSet<u64>,
@@ -54,7 +53,16 @@ pub struct State {
     pub language: Option<payterm_schema::config::Language>,
     #[serde(default)]
     pub staff: Staff,
+    /// The clock read less at a start than before it, and no host has confirmed it since.
+    #[serde(default)]
+    pub clock_back: bool,
 }
+
+/// A clock that reads so much less than before has gone back; less is what setting it by the network does.
+const CLOCK_BACK: Millis = Millis::secs(60);
+
+/// Shared like the obligations, and as many.
+pub type Owing = rpds::RedBlackTreeMapSync<u64, Arc<Outcome>>;
 
 /// What belongs to an account (host-protocol §10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +78,9 @@ pub struct Ledger {
     pub credit_minor: u64,
     /// Answers discarded because of their MAC.
     pub mac_failures: u64,
+    /// When the host was last heard.
+    #[serde(default)]
+    pub online: Option<Time>,
     /// Processing requirement that nobody has acted on yet.
     pub requirement: u8,
     /// Approvals of the open batch by organisation, kind and operator, and when the first one was.
@@ -133,6 +144,7 @@ impl Default for Ledger {
             credit_count: 0,
             credit_minor: 0,
             mac_failures: 0,
+            online: None,
             requirement: 0,
             totals: Vec::new(),
             totals_since: None,
@@ -180,7 +192,12 @@ impl State {
     }
 
     pub fn obligation(&self, txn: u64, stan: Stan) -> Option<&Obligation> {
-        self.obligations.iter().find(|o| o.txn == txn && o.plan.stan == stan)
+        self.obligations.get(txn, stan)
+    }
+
+    /// What was told of a transaction that still owes something.
+    pub fn owes(&self, txn: u64) -> Option<&Outcome> {
+        self.owing.get(&txn).map(|o| &**o)
     }
 
     /// Folds one record in. Errors are journals that this program did not write.
@@ -190,12 +207,13 @@ impl State {
         }
         let broken = |rule| ReplayError::Inconsistent { seq: entry.seq, rule };
         self.seq = entry.seq;
-        self.staff.seen = entry.at;
+        let before = std::mem::replace(&mut self.staff.seen, entry.at);
         match &entry.record {
             Record::Booted { .. } => {
                 self.boots += 1;
                 // What was handed over before the power went may have left.
                 self.accounts.values_mut().filter_map(|l| l.settling.as_mut()).for_each(|s| s.left = true);
+                self.clock_back |= before.since(entry.at) > CLOCK_BACK;
             }
             Record::Started { txn, key, hash, request, view } => {
                 if self.running.is_some() {
@@ -217,7 +235,7 @@ impl State {
                     frames: 0,
                 });
             }
-            Record::Allowed { txn, account, plan, view, owes } => {
+            Record::Allowed { txn, account, plan, view, owes, card } => {
                 let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("a frame of a request that does not run"))?;
                 running.view = (**view).clone();
                 running.in_flight = Some((account.clone(), plan.stan));
@@ -228,7 +246,7 @@ impl State {
                     // Nothing was presented: the PAN is the original's.
                     let of_original = view.original.as_ref().and_then(|o| o.txn).filter(|_| plan.wallet.is_none() && row.card == CardRule::None);
                     self.voidable.extend(of_original);
-                    self.obligations.push(Obligation {
+                    self.obligations.insert(Obligation {
                         txn: *txn,
                         account: account.clone(),
                         state: ObligationState::Standing,
@@ -247,27 +265,60 @@ impl State {
                         next_try: entry.at,
                         last_code: None,
                         since: entry.at,
+                        card: card.clone(),
+                        held: None,
+                        deadline: None,
                     });
                 }
             }
             Record::NotSent { txn, stan, .. } => {
                 self.landed(*txn);
-                match self.obligation_mut(*txn, *stan).filter(|o| o.duty == Duty::Repeat) {
-                    Some(o) => (o.state, o.left, o.had_left) = (ObligationState::Due, false, false),
-                    None => self.drop_obligation(*txn, *stan),
+                if self.obligation(*txn, *stan).is_some_and(|o| o.duty == Duty::Repeat) {
+                    self.obligations.change(*txn, *stan, |o| (o.state, o.left, o.had_left) = (ObligationState::Due, false, false));
+                } else {
+                    self.drop_obligation(*txn, *stan);
                 }
             }
-            Record::Answered { txn, stan, due: None, .. } => {
+            Record::OfflineAllowed { txn, account, plan, view, card, .. } => {
+                let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("an offline payment of a request that does not run"))?;
+                running.view = (**view).clone();
+                self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
+                self.obligations.insert(Obligation {
+                    txn: *txn,
+                    account: account.clone(),
+                    state: ObligationState::Due,
+                    plan: (**plan).clone(),
+                    reason: payterm_schema::host::ReversalReason::NoReply,
+                    duty: Duty::Repeat,
+                    asking: None,
+                    left: false,
+                    had_left: false,
+                    sealed: Some(*txn),
+                    tries: 0,
+                    next_try: entry.at,
+                    last_code: None,
+                    since: entry.at,
+                    card: card.clone(),
+                    held: None,
+                    deadline: None,
+                });
+            }
+            Record::OfflineDenied { txn, judgement, .. } => {
+                if let Some(r) = self.running.as_mut().filter(|r| r.txn == *txn) {
+                    r.view.offline = Some(*judgement);
+                }
+            }
+            Record::Answered { txn, account, stan, due: None, .. } => {
+                self.heard(account, entry.at);
                 self.landed(*txn);
                 self.drop_obligation(*txn, *stan);
             }
-            Record::Answered { txn, stan, due: Some(due), answer, .. } => {
+            Record::Answered { txn, account, stan, due: Some(due), answer, .. } => {
+                self.heard(account, entry.at);
                 self.landed(*txn);
                 self.due(*txn, *stan, due);
                 // F38 of the reversal, "when known" (host-protocol §6).
-                if let Some(o) = self.obligation_mut(*txn, *stan) {
-                    o.plan.auth_code.clone_from(&answer.auth_code);
-                }
+                self.obligations.change(*txn, *stan, |o| o.plan.auth_code.clone_from(&answer.auth_code));
             }
             Record::NoReply { txn, stan, reason, not_before, .. } => {
                 self.landed(*txn);
@@ -285,73 +336,70 @@ impl State {
             | Record::RefundHeld { .. }
             | Record::RefundFreed { .. }
             | Record::Released { .. } => {}
-            Record::Pending { txn, stan, asking, .. } => {
+            Record::Pending { txn, account, stan, asking, .. } => {
+                self.heard(account, entry.at);
                 self.landed(*txn);
-                if let Some(o) = self.obligation_mut(*txn, *stan) {
-                    o.asking = Some(*asking);
-                }
+                self.obligations.change(*txn, *stan, |o| o.asking = Some(*asking));
             }
             Record::Queried { txn, stan, plan, next } => {
-                if let Some(o) = self.obligation_mut(*txn, *stan) {
-                    let account = o.account.clone();
+                if let Some(account) = self.obligation(*txn, *stan).map(|o| o.account.clone()) {
+                    self.accounts.entry(account).or_default().last_stan = Some(plan.stan);
+                }
+                self.obligations.change(*txn, *stan, |o| {
                     if let Some(a) = &mut o.asking {
                         a.next = *next;
                     }
-                    self.accounts.entry(account).or_default().last_stan = Some(plan.stan);
-                }
+                });
             }
-            Record::AskedAnew { txn, stan, asking } => {
-                if let Some(o) = self.obligation_mut(*txn, *stan) {
-                    o.asking = Some(*asking);
-                }
-            }
-            Record::Partial { txn, stan, answer, .. } => {
+            Record::AskedAnew { txn, stan, asking } => self.obligations.change(*txn, *stan, |o| o.asking = Some(*asking)),
+            Record::Partial { txn, account, stan, answer, .. } => {
+                self.heard(account, entry.at);
                 self.landed(*txn);
-                if let Some(o) = self.obligation_mut(*txn, *stan) {
-                    o.plan.auth_code.clone_from(&answer.auth_code);
-                }
+                self.obligations.change(*txn, *stan, |o| o.plan.auth_code.clone_from(&answer.auth_code));
             }
             Record::ObligationDue { txn, stan, reason, not_before } => self.due(*txn, *stan, &Due { reason: *reason, not_before: *not_before }),
-            Record::ObligationTried { txn, stan } => {
-                if let Some(o) = self.obligation_mut(*txn, *stan) {
-                    o.tries += 1;
-                    o.had_left = std::mem::replace(&mut o.left, true);
+            Record::ObligationTried { txn, stan } => self.obligations.change(*txn, *stan, |o| {
+                o.tries += 1;
+                o.had_left = std::mem::replace(&mut o.left, true);
+            }),
+            Record::ObligationFailed { txn, stan, code, next_try, left, .. } => self.obligations.change(*txn, *stan, |o| {
+                o.next_try = *next_try;
+                if code.is_some() {
+                    o.last_code.clone_from(code);
                 }
-            }
-            Record::ObligationFailed { txn, stan, code, next_try, left, .. } => {
-                if let Some(o) = self.obligation_mut(*txn, *stan) {
-                    o.next_try = *next_try;
-                    if code.is_some() {
-                        o.last_code.clone_from(code);
-                    }
-                    if !*left {
-                        o.tries = o.tries.saturating_sub(1);
-                        // An advice that has never left owes nothing to what comes after it.
-                        o.left = o.had_left;
-                    }
+                if !*left {
+                    o.tries = o.tries.saturating_sub(1);
+                    // An advice that has never left owes nothing to what comes after it.
+                    o.left = o.had_left;
                 }
-            }
-            Record::ObligationEnded { txn, stan, .. } => self.drop_obligation(*txn, *stan),
-            Record::ObligationStuck { txn, stan } => {
-                if let Some(o) = self.obligation_mut(*txn, *stan) {
-                    o.state = ObligationState::Stuck;
-                    o.asking = None;
+            }),
+            Record::ObligationEnded { txn, stan, how, .. } => {
+                if matches!(how, Ending::Answered(_))
+                    && let Some(account) = self.obligation(*txn, *stan).map(|o| o.account.clone())
+                {
+                    self.heard(&account, entry.at);
                 }
+                self.drop_obligation(*txn, *stan);
             }
-            Record::ObligationRetried { txn, stan, .. } => {
-                if let Some(o) = self.obligation_mut(*txn, *stan) {
-                    o.state = ObligationState::Due;
-                    o.tries = 0;
-                    o.next_try = entry.at;
-                }
-            }
+            Record::WrittenOff { txn, stan, .. } => self.drop_obligation(*txn, *stan),
+            Record::ObligationHurried { txn, stan, .. } => self.obligations.change(*txn, *stan, |o| o.next_try = entry.at),
+            Record::ObligationHeld { txn, stan, hold, by } => self.obligations.change(*txn, *stan, |o| o.held = hold.then(|| by.clone())),
+            Record::ObligationStuck { txn, stan } => self.obligations.change(*txn, *stan, |o| {
+                o.state = ObligationState::Stuck;
+                o.asking = None;
+            }),
+            Record::ObligationRetried { txn, stan, .. } => self.obligations.change(*txn, *stan, |o| {
+                o.state = ObligationState::Due;
+                o.tries = 0;
+                o.next_try = entry.at;
+            }),
             Record::ControlSent { account, plan } => self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan),
             Record::SettlementAsked { txn, account, plan, view } => {
                 let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("a settlement of a request that does not run"))?;
                 running.view = (**view).clone();
                 running.frames += 1;
                 let excluded: BTreeSet<u64> = self.obligations.iter().filter(|o| o.account == *account).map(|o| o.txn).collect();
-                let tips = excluded.iter().filter_map(|t| self.owing.get(t)).filter(|o| o.kind == Kind::TipAdjust);
+                let tips = excluded.iter().filter_map(|t| self.owes(*t)).filter(|o| o.kind == Kind::TipAdjust);
                 let untipped = tips.filter_map(|o| o.original.as_ref()?.txn).collect();
                 let ledger = self.accounts.entry(account.clone()).or_default();
                 ledger.last_stan = Some(plan.stan);
@@ -408,12 +456,15 @@ impl State {
             }
             Record::SettlementDropped { account, .. } => self.accounts.entry(account.clone()).or_default().settling = None,
             Record::BatchClosed { txn, account, next, .. } => self.batch_closed(*txn, account, *next),
-            Record::SignedIn { account, batch, offset, .. } => {
+            Record::SignedIn { account, batch, offset, answer } => {
                 let ledger = self.accounts.entry(account.clone()).or_default();
                 ledger.signed_in = true;
                 ledger.offset = *offset;
                 ledger.batch = *batch;
                 ledger.requirement = 0;
+                self.heard(account, entry.at);
+                // Its time is on record with it, and stands against ours.
+                self.clock_back &= answer.time.is_none();
             }
             Record::SignInFailed { account, .. } | Record::SignedOut { account, .. } => self.accounts.entry(account.clone()).or_default().signed_in = false,
             Record::Requirement { account, digit } => self.accounts.entry(account.clone()).or_default().requirement = *digit,
@@ -474,51 +525,54 @@ impl State {
         }
     }
 
+    fn heard(&mut self, account: &AccountId, at: Time) {
+        self.accounts.entry(account.clone()).or_default().online = Some(at);
+    }
+
     fn landed(&mut self, txn: u64) {
         if let Some(r) = self.running.as_mut().filter(|r| r.txn == txn) {
             r.in_flight = None;
         }
     }
 
-    fn obligation_mut(&mut self, txn: u64, stan: Stan) -> Option<&mut Obligation> {
-        self.obligations.iter_mut().find(|o| o.txn == txn && o.plan.stan == stan)
-    }
-
     fn due(&mut self, txn: u64, stan: Stan, due: &Due) {
-        if let Some(o) = self.obligation_mut(txn, stan) {
+        self.obligations.change(txn, stan, |o| {
             o.state = ObligationState::Due;
             o.reason = due.reason;
             o.next_try = due.not_before;
             o.asking = None;
-        }
+        });
     }
 
     fn drop_obligation(&mut self, txn: u64, stan: Stan) {
-        self.obligations.retain(|o| o.txn != txn || o.plan.stan != stan);
-        let open = &self.obligations;
-        self.voidable.retain(|t| open.iter().any(|o| o.sealed == Some(*t)));
+        let Some(gone) = self.obligations.remove(txn, stan) else { return };
+        if let Some(sealed) = gone.sealed.filter(|t| !self.obligations.seals(*t)) {
+            self.voidable.remove(&sealed);
+        }
         // `Unknown` ends with a record of its own.
-        self.owing.retain(|t, told| !told.status.is_final() || open.iter().any(|o| o.txn == *t));
+        if self.owes(txn).is_some_and(|told| told.status.is_final()) && self.obligations.of(txn).next().is_none() {
+            self.owing.remove_mut(&txn);
+        }
     }
 
     fn outcome(&mut self, at: Time, outcome: &Outcome) {
         if self.running.as_ref().is_some_and(|r| r.txn == outcome.txn) {
             self.running = None;
         }
-        let counted = self.owing.get(&outcome.txn).is_some_and(|o| o.status == Status::Approved);
-        if outcome.status == Status::Unknown || self.obligations.iter().any(|o| o.txn == outcome.txn) {
-            self.owing.insert(outcome.txn, outcome.clone());
+        let counted = self.owes(outcome.txn).is_some_and(|o| o.status == Status::Approved);
+        if outcome.status == Status::Unknown || self.obligations.of(outcome.txn).next().is_some() {
+            self.owing.insert_mut(outcome.txn, Arc::new(outcome.clone()));
         } else {
-            self.owing.remove(&outcome.txn);
+            self.owing.remove_mut(&outcome.txn);
         }
         if outcome.status == Status::Approved {
             match (counted, &outcome.forwarding) {
                 (false, _) => self.count(at, outcome, true),
-                (true, Some(Forwarding::Refused(_))) => self.count(at, outcome, false),
+                (true, Some(f)) if f.is_lost() => self.count(at, outcome, false),
                 (true, _) => {}
             }
             let here = outcome.account.as_ref().is_some_and(|a| outcome.batch == Some(self.ledger(a).batch));
-            if here && outcome.kind.keeps_pan() && self.obligations.iter().any(|o| o.sealed == Some(outcome.txn)) {
+            if here && outcome.kind.keeps_pan() && self.obligations.seals(outcome.txn) {
                 self.voidable.insert(outcome.txn);
             }
         }
@@ -613,18 +667,15 @@ impl State {
     pub fn next_stan(&self, account: &AccountId) -> Stan {
         let mut stan = self.accounts.get(account).and_then(|l| l.last_stan).map_or(Stan::FIRST, Stan::next);
         let open = self.accounts.get(account).and_then(|l| l.settling.as_ref()?.open.as_ref().map(|p| p.stan));
-        while open == Some(stan) || self.obligations.iter().any(|o| o.account == *account && o.plan.stan == stan) {
+        while open == Some(stan) || self.obligations.names(account, stan) {
             stan = stan.next();
         }
         stan
     }
 
-    /// Obligations that hold up the account's authorisations: all that are due, but for wallet payments, whose undo may
-    /// have to wait (host-protocol §8) and holds nobody up. So does a settlement until its batch is closed.
+    /// Reversals hold up the account's authorisations (host-protocol §6), but for wallet payments, whose undo may have to wait (§8). An advice
+    /// holds nobody up: the payment is accepted, and telling the acquirer once more does no harm. A settlement does until its batch is closed.
     pub fn blocked(&self, account: &AccountId) -> bool {
-        if self.accounts.get(account).is_some_and(|l| l.settling.is_some()) {
-            return true;
-        }
-        self.obligations.iter().any(|o| o.account == *account && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left)
+        self.accounts.get(account).is_some_and(|l| l.settling.is_some()) || self.obligations.blocking(account).is_some()
     }
 }

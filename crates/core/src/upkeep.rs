@@ -44,7 +44,7 @@ impl Machine {
     pub(crate) fn probe(&mut self, call: u64, id: &AccountId) {
         let Some(settings) = self.account(id) else { return self.answer(call, Err(Fault::not_found("account", id.as_str()))) };
         let ms = PROBE_MS.min(settings.config.connect_timeout_ms.saturating_add(settings.config.reply_timeout_ms));
-        if self.state.running.is_some() || self.links.contains_key(id) {
+        if self.state.running.is_some() || self.in_front(id).is_some() {
             return self.answer(call, Err(Fault::Busy { running: None }));
         }
         let plan = self.control_plan(id, Kind::Echo);

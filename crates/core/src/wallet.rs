@@ -45,19 +45,19 @@ impl Machine {
 
     /// When the wallet of this obligation is to be asked, or its time is over.
     pub(crate) fn asking_due(&self, id: &AccountId) -> Option<Time> {
-        self.state.obligations.iter().filter(|o| o.account == *id).filter_map(|o| o.asking).map(|a| a.next.min(a.until)).min()
+        self.state.obligations.asking(id).filter_map(|o| o.asking).map(|a| a.next.min(a.until)).min()
     }
 
     /// When the time of a wallet is over, signed in or not.
     pub(crate) fn asking_over(&self, id: &AccountId) -> Option<Time> {
-        self.state.obligations.iter().filter(|o| o.account == *id).filter_map(|o| o.asking).map(|a| a.until).min()
+        self.state.obligations.asking(id).filter_map(|o| o.asking).map(|a| a.until).min()
     }
 
     /// Payments whose time is over are reversed.
     pub(crate) fn give_up_asking(&mut self, id: &AccountId) {
         let now = self.now;
         let over: Vec<(u64, Stan)> =
-            self.state.obligations.iter().filter(|o| o.account == *id && o.asking.is_some_and(|a| a.until <= now)).map(|o| (o.txn, o.plan.stan)).collect();
+            self.state.obligations.asking(id).filter(|o| o.asking.is_some_and(|a| a.until <= now)).map(|o| (o.txn, o.plan.stan)).collect();
         for (txn, stan) in over {
             self.unclear(txn, stan);
         }
@@ -65,7 +65,7 @@ impl Machine {
 
     /// One that is to be asked for now.
     pub(crate) fn due_query(&self, id: &AccountId) -> Option<(u64, Stan)> {
-        self.state.obligations.iter().find(|o| o.account == *id && o.asking.is_some_and(|a| a.next <= self.now)).map(|o| (o.txn, o.plan.stan))
+        self.state.obligations.asking(id).find(|o| o.asking.is_some_and(|a| a.next <= self.now)).map(|o| (o.txn, o.plan.stan))
     }
 
     pub(crate) fn send_query(&mut self, id: &AccountId, txn: u64, stan: Stan) {
@@ -153,11 +153,11 @@ impl Machine {
     /// The outcome of this transaction as it stands: of the running request, or as it was told.
     pub(crate) fn told(&self, txn: u64) -> Option<payterm_schema::Outcome> {
         let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &r.view);
-        running.or(self.state.owing.get(&txn)).cloned()
+        running.or(self.state.owes(txn)).cloned()
     }
 
     /// An obligation of the running request that neither its answer nor a person has settled: a partial approval that was cut off.
     pub(crate) fn standing(&self, txn: u64) -> Option<Stan> {
-        self.state.obligations.iter().find(|o| o.txn == txn && o.state == ObligationState::Standing && o.asking.is_none()).map(|o| o.plan.stan)
+        self.state.obligations.of(txn).find(|o| o.state == ObligationState::Standing && o.asking.is_none()).map(|o| o.plan.stan)
     }
 }

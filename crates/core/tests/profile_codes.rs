@@ -77,7 +77,7 @@ impl Till {
         let wire = RequestWire { id: "s".into(), kind: "sale".into(), amount: Some("100.00".into()), currency: Some("CNY".into()), ..RequestWire::default() };
         let request = Box::new(wire.try_into().unwrap());
         self.input(Input::Start { call: 1, key: RequestKey::new("app", "s").unwrap(), request });
-        self.input(Input::Instrument(with));
+        self.input(Input::Instrument { instrument: with, card: None });
         if let Some(tag) = self.pin.take() {
             self.input(Input::Pin { tag, entry: PinEntry::Block(PinBlock::new([1; 8])) });
         }

@@ -10,6 +10,7 @@ use payterm_schema::Currency;
 use payterm_schema::account::Batch;
 use payterm_schema::host::{CardSecrets, EntryMode, FieldView, Leg, Plan};
 use payterm_schema::kind::Kind;
+use payterm_schema::offline::Road;
 use payterm_schema::secret::{CardError, Mac, SecretBytes};
 use payterm_schema::settlement::BatchPart;
 use zeroize::Zeroizing;
@@ -82,10 +83,13 @@ pub struct Built {
 
 /// Builds the frame of a plan. `serial` is the terminal's serial number (F62 of a sign-in and of a status upload).
 pub fn build(profile: &Profile, station: &Station, leg: Leg, plan: &Plan, secrets: &CardSecrets, serial: &str, mac: &dyn Mac) -> Result<Built, BuildError> {
-    let row = match (leg, Upload::of(plan)) {
-        (Leg::Query, _) => profile.messages.get(QUERY),
-        (_, Some(upload)) => profile.messages.get(&upload.row()),
-        (Leg::Request | Leg::Repeat | Leg::Reversal(_), None) => profile.message(plan.kind, plan.mode),
+    let row = match (leg, Upload::of(plan), plan.road) {
+        (Leg::Query, ..) => profile.messages.get(QUERY),
+        (_, Some(upload), _) => profile.messages.get(&upload.row()),
+        (Leg::Request | Leg::Repeat | Leg::Reversal(_), None, Some(Road::Merchant)) => profile.offline_sale(),
+        (Leg::Request | Leg::Repeat | Leg::Reversal(_), None, Some(Road::Card | Road::CardUnableOnline | Road::Voice) | None) => {
+            profile.message(plan.kind, plan.mode)
+        }
     };
     let row = row.ok_or(BuildError::Kind(plan.kind))?;
     let (mti, slots) = match leg {

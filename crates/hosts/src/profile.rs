@@ -6,6 +6,7 @@ use crate::settlement::{NEEDED, Upload};
 use crate::template::{Template, Var};
 use payterm_schema::host::{CodeRule, EntryMode, HostRules, ReversalReason, Wallet, WalletQuery};
 use payterm_schema::kind::{Kind, Recovery};
+use payterm_schema::offline::Road;
 use payterm_schema::secret::MacAlgorithm;
 use payterm_schema::time::Millis;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 /// What is wrong with a profile file: `profile: message.sale.fields: F7 is not in [fields]`.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    #[error("profile: there is no built-in profile '{0}' (unionpay, demo-x919)")]
+    #[error("profile: there is no built-in profile '{0}' (unionpay, demo-x919, private-label)")]
     Unknown(String),
     #[error("profile: {0}")]
     Toml(#[from] toml::de::Error),
@@ -25,7 +26,11 @@ fn bad<T>(key: impl Into<String>, rule: impl Into<String>) -> Result<T, ProfileE
     Err(ProfileError::Rule { key: key.into(), rule: rule.into() })
 }
 
-const BUILTIN: [(&str, &str); 2] = [("unionpay", include_str!("../profiles/unionpay.toml")), ("demo-x919", include_str!("../profiles/demo-x919.toml"))];
+const BUILTIN: [(&str, &str); 3] = [
+    ("unionpay", include_str!("../profiles/unionpay.toml")),
+    ("demo-x919", include_str!("../profiles/demo-x919.toml")),
+    ("private-label", include_str!("../profiles/private-label.toml")),
+];
 
 /// A validated profile.
 #[derive(Clone, Debug)]
@@ -58,6 +63,10 @@ struct File {
     sign_in: bool,
     repeat_mti: bool,
     completion_percent: u32,
+    #[serde(default = "one")]
+    advices_in_flight: u32,
+    #[serde(default)]
+    roads: Vec<Road>,
     frame: Frame,
     coding: Coding,
     mac: MacRule,
@@ -74,6 +83,12 @@ struct File {
     wallet: BTreeMap<Wallet, WalletRow>,
     codes: BTreeMap<String, CodeRule>,
 }
+
+fn one() -> u32 {
+    1
+}
+/// More would say little: with so many the line and the host are busy.
+const MAX_ADVICES_IN_FLIGHT: u32 = 32;
 
 /// How a message lies on the stream.
 #[derive(Clone, Debug, Deserialize)]
@@ -335,6 +350,10 @@ impl Profile {
     pub fn rules(&self) -> HostRules {
         self.rules.clone()
     }
+    /// The advice of a sale that the merchant accepted at its own risk.
+    pub(crate) fn offline_sale(&self) -> Option<&MessageRow> {
+        self.messages.get(OFFLINE)
+    }
     /// The row of a kind; a payment code may have its own.
     pub(crate) fn message(&self, kind: Kind, mode: EntryMode) -> Option<&MessageRow> {
         let code = if mode == EntryMode::Code { self.messages.get(&format!("{}_code", kind.name())) } else { None };
@@ -364,6 +383,9 @@ pub(crate) fn first_mti(mti: &str) -> String {
 
 /// The message that asks what became of a payment by code ([`payterm_schema::host::Leg::Query`]); it is of no kind.
 pub(crate) const QUERY: &str = "query";
+
+/// The advice of a sale that was accepted at the merchant's risk ([`Road::Merchant`]); its kind is the sale.
+pub(crate) const OFFLINE: &str = "offline_sale";
 
 /// The kind of a message's name; a payment code may have a row of its own, `sale_code`.
 pub(crate) fn kind_of(name: &str) -> Option<Kind> {
@@ -481,7 +503,7 @@ impl File {
         for (name, file) in &self.message {
             let key = |part: &str| format!("message.{name}.{part}");
             let kind = kind_of(name);
-            if kind.is_none() && name != QUERY && Upload::named(name).is_none() {
+            if kind.is_none() && name != QUERY && name != OFFLINE && Upload::named(name).is_none() {
                 return bad(format!("message.{name}"), "no such kind");
             }
             if !is_mti(&file.mti) {
@@ -540,7 +562,7 @@ impl File {
 
     /// A success is believed by its MAC only: where that is demanded, replies to authorisations and reversals must carry one.
     fn check_reply_macs(&self) -> Result<(), ProfileError> {
-        let authorises = |name: &str| name == QUERY || kind_of(name).is_some_and(|k| k.row().authorisation);
+        let authorises = |name: &str| name == QUERY || name == OFFLINE || kind_of(name).is_some_and(|k| k.row().authorisation);
         let asked = self.message.iter().filter(|(name, _)| authorises(name)).map(|(_, m)| &m.mti).chain([&self.reversal.mti]);
         match asked.map(|mti| reply_mti(mti)).find(|mti| self.mac.approval_needs_mac && !self.mac.mtis.contains(mti)) {
             Some(mti) => bad("mac.mtis", format!("{mti} is not there, but approval_needs_mac = true")),
@@ -605,6 +627,9 @@ impl File {
         if !(100..=200).contains(&self.completion_percent) {
             return bad("completion_percent", "100 to 200");
         }
+        if !(1..=MAX_ADVICES_IN_FLIGHT).contains(&self.advices_in_flight) {
+            return bad("advices_in_flight", format!("1 to {MAX_ADVICES_IN_FLIGHT}"));
+        }
         if !(-720..=840).contains(&self.utc_offset_minutes) {
             return bad("utc_offset_minutes", "-720 to 840");
         }
@@ -634,6 +659,17 @@ impl File {
             return bad("reversal, advice.ends, reply.partial", format!("'{code}' is no response code"));
         }
         let wallet_query = self.check_queries()?;
+        let lacks = |road: &Road| match road {
+            Road::Merchant => !messages.contains_key(OFFLINE),
+            Road::Voice => !messages.contains_key(Kind::VoiceSale.name()),
+            // Their messages come with the chip.
+            Road::Card | Road::CardUnableOnline => false,
+        };
+        if let Some(road) = self.roads.iter().find(|r| lacks(r)) {
+            return bad("roads", format!("there is no message for {}", road.name()));
+        }
+        let pin = |m: &MessageRow| m.request.iter().flat_map(|s| &s.value).flat_map(Template::vars).any(|v| v == Var::PinBlock);
+        let no_pin = Kind::ALL.into_iter().filter(|k| messages.get(k.name()).is_some_and(|m| !pin(m))).collect();
         let rules = HostRules {
             codes,
             reversal_ends: self.reversal.ends.clone(),
@@ -647,6 +683,9 @@ impl File {
             partial: self.reply.partial.clone(),
             completion_percent: self.completion_percent,
             kinds: Kind::ALL.into_iter().filter(|k| messages.contains_key(k.name())).collect(),
+            advices_in_flight: self.advices_in_flight,
+            roads: self.roads.clone(),
+            no_pin,
         };
         Ok(Profile {
             name: self.name,

@@ -1,6 +1,6 @@
 //! The acquirer's side: what a request says, read by the same templates that build it.
 use crate::iso8583::Message;
-use crate::profile::{MessageRow, Profile, QUERY, Slot, first_mti, kind_of};
+use crate::profile::{MessageRow, OFFLINE, Profile, QUERY, Slot, first_mti, kind_of};
 use crate::settlement::{RecordView, Upload, read_records, read_totals};
 use crate::template::Var;
 use payterm_schema::account::{Batch, Stan};
@@ -32,6 +32,8 @@ pub struct RequestView {
     pub query: bool,
     /// A message of a batch upload; `kind` is the settlement then.
     pub upload: Option<Upload>,
+    /// Tells of a sale that the merchant accepted without the host.
+    pub offline: bool,
     /// How the instrument came in and whether with a PIN (F22).
     pub entry: Option<(EntryMode, bool)>,
     vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
@@ -47,12 +49,12 @@ impl RequestView {
             if (!is_reversal && mti != row.mti) || slots.is_empty() || !is_own(row, slots, message) {
                 continue;
             }
-            let query = name == QUERY;
+            let (query, offline) = (name == QUERY, name == OFFLINE);
             let upload = Upload::named(name);
-            let kind = kind_of(name).or(query.then_some(Kind::Sale)).or(upload.map(|_| Kind::Settlement));
+            let kind = kind_of(name).or((query || offline).then_some(Kind::Sale)).or(upload.map(|_| Kind::Settlement));
             let Some(kind) = kind else { continue };
             match vars(slots, message) {
-                Ok(vars) => return Ok(Self { query, upload, ..Self::new(profile, kind, vars)? }),
+                Ok(vars) => return Ok(Self { query, offline, upload, ..Self::new(profile, kind, vars)? }),
                 Err(e) => fault = e,
             }
         }
@@ -60,7 +62,7 @@ impl RequestView {
     }
 
     fn new(profile: &Profile, kind: Kind, vars: BTreeMap<Var, Zeroizing<Vec<u8>>>) -> Result<Self, RequestError> {
-        let mut view = Self { kind, reversal: None, query: false, upload: None, entry: None, vars };
+        let mut view = Self { kind, reversal: None, query: false, offline: false, upload: None, entry: None, vars };
         let modes = [EntryMode::Manual, EntryMode::Swipe, EntryMode::Code, EntryMode::Chip, EntryMode::Contactless];
         if let Some(digits) = view.text(Var::Entry) {
             let all = modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]);

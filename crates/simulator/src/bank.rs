@@ -86,6 +86,8 @@ pub struct Named {
 /// A request, decoded. Card data is masked in `Debug`.
 #[derive(Clone)]
 pub struct Ask {
+    /// Tells of a sale that the merchant has accepted: its card was there, its PIN is not asked for.
+    pub advice: bool,
     pub what: What,
     /// With the repeat digit cleared.
     pub mti: String,

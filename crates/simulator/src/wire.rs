@@ -140,6 +140,7 @@ impl Wire {
                 (None, true) => What::Query,
                 (None, false) => What::Do(view.kind),
             },
+            advice: view.offline,
             expiry: view.text(Var::Expiry).map(str::to_owned).or(track_expiry),
             pan,
             pin: match view.bytes(Var::PinBlock) {
@@ -164,6 +165,7 @@ impl Wire {
             mti.replace_range(3.., "0");
         }
         Ask {
+            advice: false,
             what: What::Query,
             mti,
             f3: text(3),

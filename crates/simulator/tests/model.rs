@@ -244,6 +244,7 @@ fn ask(s: Step) -> Ask {
         Uncomplete | Unadvise => (Kind::CompletionCancel, "0200", "200000", "06", "21"),
     };
     Ask {
+        advice: false,
         what: if s.reversal { What::Reversal } else { What::Do(kind) },
         mti: if s.reversal { "0400" } else { mti }.into(),
         f3: Some(f3.into()),

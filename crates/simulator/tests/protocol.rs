@@ -475,6 +475,7 @@ impl Till {
             tip: None,
             organisation: None,
             settlement: None,
+            road: None,
         }
     }
 }

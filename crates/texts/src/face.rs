@@ -4,6 +4,7 @@ use payterm_schema::{
     Currency, Money, Outcome,
     host::EntryMode,
     money::decimal,
+    offline::{Check, Judgement, OfflineRule},
     outcome::{Forwarding, Reason},
     settlement::{Half, Verdict},
 };
@@ -29,11 +30,44 @@ impl Texts {
     }
 
     /// How far an advice is.
+    /// `allowed: payments at risk, 3 of 200; 2 payments, CNY 24.68 at risk before it`.
+    pub fn judgement(self, j: &Judgement, currency: Currency) -> String {
+        let exposure = Money::new(j.exposure.minor, currency).map(|m| self.amount_text(m)).unwrap_or_default();
+        let by = self.check(&j.by, currency);
+        let id = if j.allowed { "offline-allowed" } else { "offline-denied" };
+        self.get(id, &[("by", &by), ("count", &j.exposure.count.to_string()), ("sum", &exposure)])
+    }
+    /// `payments at risk, 3 of 200`.
+    pub fn check(self, c: &Check, currency: Currency) -> String {
+        let shown = |n: u64| match c.rule {
+            OfflineRule::Transaction | OfflineRule::CardSum | OfflineRule::TotalSum => Money::new(n, currency).map(|m| self.amount_text(m)).unwrap_or_default(),
+            OfflineRule::Off
+            | OfflineRule::Profile
+            | OfflineRule::Kind
+            | OfflineRule::Instrument
+            | OfflineRule::Chip
+            | OfflineRule::Pin
+            | OfflineRule::Expired
+            | OfflineRule::Listed
+            | OfflineRule::Refused
+            | OfflineRule::Reversal
+            | OfflineRule::Clock
+            | OfflineRule::Contact
+            | OfflineRule::CardCount
+            | OfflineRule::TotalCount => n.to_string(),
+        };
+        let now = c.now.map_or_else(|| "-".into(), shown);
+        match c.limit {
+            Some(limit) => self.get("offline-limit", &[("rule", &self.word(c.rule)), ("now", &now), ("limit", &shown(limit))]),
+            None => self.word(c.rule),
+        }
+    }
     pub fn forwarding(self, f: &Forwarding) -> String {
         match f {
             Forwarding::Pending => self.get("forwarding-pending", &[]),
             Forwarding::Forwarded => self.get("forwarding-forwarded", &[]),
             Forwarding::Refused(code) => self.get("forwarding-refused", &[("code", code)]),
+            Forwarding::WrittenOff { by, why } => self.get("forwarding-written-off", &[("by", by), ("why", why)]),
         }
     }
 
@@ -89,6 +123,8 @@ impl Texts {
             ("label-tip", o.sums.tip.and_then(|a| payterm_schema::Money::new(a, currency).ok()).map(|a| self.amount_text(a))),
             ("label-refunded", o.sums.refunded.and_then(|a| payterm_schema::Money::new(a, currency).ok()).map(|a| self.amount_text(a))),
             ("label-forwarding", o.forwarding.as_ref().map(|f| self.forwarding(f))),
+            ("label-road", o.road.map(|r| self.word(r))),
+            ("label-offline", o.offline.map(|j| self.judgement(&j, currency))),
             ("label-fee", o.sums.fee_text().map(|f| self.signed_text(&f, currency))),
             ("label-balance", o.sums.balance_text().map(|b| self.signed_text(&b, currency))),
             ("label-entry", entry),

@@ -57,6 +57,8 @@ fn bare(kind: Kind, status: Status) -> Outcome {
         completed: false,
         adjusted: false,
         forwarding: None,
+        road: None,
+        offline: None,
         no_cvm: None,
         settlement: None,
         note: None,

@@ -194,6 +194,8 @@ struct Facts {
     total: Option<String>,
     requested: Option<String>,
     no_cvm: Option<String>,
+    /// How it was accepted without the host.
+    road: Option<String>,
     partial: Option<String>,
     fee: Option<String>,
     balance: Option<String>,
@@ -212,7 +214,7 @@ struct Facts {
 }
 
 /// The variables of a template; docs/templates.md says what each of them is.
-pub const VARIABLES: [&str; 48] = [
+pub const VARIABLES: [&str; 49] = [
     "test",
     "duplicate",
     "voided",
@@ -247,6 +249,7 @@ pub const VARIABLES: [&str; 48] = [
     "total",
     "requested",
     "no_cvm",
+    "road",
     "partial",
     "fee",
     "balance",
@@ -373,6 +376,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
                 other => texts.get("slip-no-cvm-other", &[("limit", limit), ("currency", other.code())]),
             }
         }),
+        road: o.road.map(|r| texts.get("slip-road", &[("road", &texts.word(r))])),
         partial: o.sums.asked.map(|_| texts.get("slip-partial", &[])),
         // The merchant's own business: never on a paper that a customer gets.
         fee: o.sums.fee_text().filter(|_| kind == PaperKind::MerchantCopy).map(money),
@@ -510,6 +514,8 @@ mod tests {
             completed: false,
             adjusted: false,
             forwarding: None,
+            road: None,
+            offline: None,
             no_cvm: None,
             settlement: None,
             note: None,

@@ -5,6 +5,7 @@ use payterm_schema::{
     application::{Problem, Product, Stage},
     device::Way,
     host::{EntryMode, Wallet},
+    offline::{OfflineRule, Road},
     operator::{Purpose, Role},
     outcome::{Authority, Class},
     paper::{PaperKind, PaperState},
@@ -64,12 +65,19 @@ words! {
     }
     Role { Cashier => "role-cashier", Supervisor => "role-supervisor", Administrator => "role-administrator" }
     Purpose {
-        LogOn => "purpose-log_on", Change => "purpose-change", Manage => "purpose-manage", Approve => "purpose-approve",
+        LogOn => "purpose-log_on", Change => "purpose-change", Manage => "purpose-manage", Approve => "purpose-approve", WriteOff => "purpose-write_off",
         New => "purpose-new", NewAgain => "purpose-new_again",
     }
     Wallet { Wechat => "wallet-wechat", Alipay => "wallet-alipay", Unionpay => "wallet-unionpay" }
     Way { Swipe => "way-swipe", Insert => "way-insert", Tap => "way-tap", Scan => "way-scan", Typed => "way-typed" }
     Authority { Host => "authority-host", Card => "authority-card", Merchant => "authority-merchant", Voice => "authority-voice" }
+    Road { Card => "road-card", CardUnableOnline => "road-card_unable_online", Voice => "road-voice", Merchant => "road-merchant" }
+    OfflineRule {
+        Off => "offline-off", Profile => "offline-profile", Kind => "offline-kind", Instrument => "offline-instrument", Chip => "offline-chip",
+        Pin => "offline-pin", Expired => "offline-expired", Listed => "offline-listed", Refused => "offline-refused", Reversal => "offline-reversal",
+        Clock => "offline-clock", Contact => "offline-contact", Transaction => "offline-transaction", CardCount => "offline-card_count",
+        CardSum => "offline-card_sum", TotalCount => "offline-total_count", TotalSum => "offline-total_sum",
+    }
     Class { A => "class-a", B => "class-b", C => "class-c", D => "class-d", E => "class-e", P => "class-p" }
     DeviceKind {
         MagneticReader => "device-magnetic_reader", ChipReader => "device-chip_reader", ContactlessReader => "device-contactless_reader",

@@ -22,8 +22,8 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-/// Messages of one connection that may still be answered. 16: one is under way, the others are late.
-const WAITING: usize = 16;
+/// Messages of one connection that may still be answered. 64: a customer's, as many advices as a profile may allow, the others are late.
+const WAITING: usize = 64;
 
 /// A matched answer.
 pub struct Heard {

@@ -208,7 +208,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
             )?;
             view
         }
-        Record::Allowed { view, .. } | Record::SettlementAsked { view, .. } => view,
+        Record::Allowed { view, .. } | Record::OfflineAllowed { view, .. } | Record::SettlementAsked { view, .. } => view,
         Record::Outcome { outcome } => outcome,
         Record::Voided { txn, by } => {
             return one(entry.seq, exec(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
@@ -247,6 +247,10 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::ObligationEnded { .. }
         | Record::ObligationStuck { .. }
         | Record::ObligationRetried { .. }
+        | Record::OfflineDenied { .. }
+        | Record::ObligationHurried { .. }
+        | Record::ObligationHeld { .. }
+        | Record::WrittenOff { .. }
         | Record::ControlSent { .. }
         | Record::SettlementJudged { .. }
         | Record::UploadAllowed { .. }

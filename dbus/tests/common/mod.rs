@@ -8,6 +8,7 @@ use payterm_schema::{
     application::{ApplicationShown, OfferShown, Problem, Step},
     config::{BusConfig, CallerConfig, Language},
     host::{EntryMode, Plan, ReversalReason},
+    offline::{Check, Exposure, Judgement, OfflineAnswer, OfflineRule, QueueAct, Road},
     operator::{OperatorId, OperatorInfo, OperatorRequest, Operators, TerminalLock},
     outcome::{OriginalShown, Place, Reason, Sums},
     page::Printable,
@@ -78,6 +79,8 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         completed: false,
         adjusted: false,
         forwarding: None,
+        road: None,
+        offline: None,
         no_cvm: None,
         settlement: None,
         note: Some("order 17".into()),
@@ -179,6 +182,7 @@ impl Fake {
             tip: None,
             organisation: None,
             settlement: None,
+            road: None,
         };
         Obligation {
             txn: 1,
@@ -195,6 +199,9 @@ impl Fake {
             left: true,
             had_left: true,
             sealed: Some(1),
+            card: None,
+            held: None,
+            deadline: None,
         }
     }
 }
@@ -335,6 +342,16 @@ impl Terminal for Fake {
     fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
         self.did(format!("resolve {txn} {executed} {reference}"));
         now(Ok(()))
+    }
+    fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
+        self.did(format!("{act:?}"));
+        now(Ok(()))
+    }
+    fn offline_why<'a>(&'a self, _: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer> {
+        self.did(format!("why {} {account:?}", amount.value()));
+        let check = Check { rule: OfflineRule::TotalSum, passed: true, limit: Some(500), now: Some(amount.minor()) };
+        let judgement = Judgement { road: Road::Merchant, allowed: true, by: check, exposure: Exposure { count: 1, minor: 2 } };
+        now(Ok(OfflineAnswer { account: AccountId::new("unionpay").unwrap(), judgement, checks: vec![check] }))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("till", "a"), 9, Status::Approved));

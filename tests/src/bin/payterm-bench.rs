@@ -3,7 +3,10 @@
 use payterm_devices::hub::When;
 use payterm_schema::{Request, Status, Terminal, request::RequestWire};
 use payterm_simulator::{Acquirer, Options, Running, World};
-use payterm_tests::stack::{Result, Stack, caller, programs};
+use payterm_tests::{
+    drain,
+    stack::{Result, Stack, caller, programs},
+};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::{
@@ -79,11 +82,28 @@ async fn bench() -> Result<()> {
     if wanted("counts") {
         counts().await?;
     }
+    if wanted("queue") {
+        queue(&mut report).await?;
+    }
     if wanted("starts") {
         starts(&mut report).await?;
     }
     let target = programs()?.parent().map(|p| p.join("bench.json")).ok_or("no target directory")?;
     report.write(&target)
+}
+
+/// A queue of 2,000 payments is forwarded, 8 at a time; against the bare exchanges.
+async fn queue(report: &mut Report) -> Result<()> {
+    const QUEUE: usize = 2_000;
+    const CARDS: usize = 200;
+    let (mut drained, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let (v, mut stack) = drain::run(QUEUE, CARDS, 0, false).await?;
+        drained.push(v.rate);
+        bare.push(drain::floor(&mut stack, QUEUE, CARDS).await?);
+    }
+    report.against("queue.drain", "1/s", median(drained), "exchanges with 8 in flight and a group commit per 8 answers", median(bare));
+    Ok(())
 }
 
 /// The codec's own program prints its lines.

@@ -1,5 +1,5 @@
 //! `make prove`: the big numbers. One JSON object a line in `target/proof.json`; exits 1 when any of them is not ok.
-//! PAYTERM_KILLS (500), PAYTERM_SYNCS (120), PAYTERM_FAILURES (40, of three calls each), PAYTERM_CUTS (100), PAYTERM_FULL (20), PAYTERM_SEEDS (20,000),
+//! PAYTERM_KILLS (500), PAYTERM_SYNCS (120), PAYTERM_FAILURES (40, of three calls each), PAYTERM_CUTS (100), PAYTERM_FULL (20), PAYTERM_QUEUE (10,000), PAYTERM_SEEDS (20,000),
 //! PAYTERM_REQUESTS (1,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the clock) change them.
 //! With names as arguments only those are run, and the file stays as it is: `payterm-prove kills`.
 use payterm_tests::{disk, judge::Verdict, kills};
@@ -76,6 +76,19 @@ fn on_a_disk<'a>(name: &str, unit: &str, run: impl FnOnce(u64) -> Evening<'a>) -
     }
 }
 
+/// Offline payments are queued, the daemon is killed three times while it forwards them.
+fn queue() -> Result<Value> {
+    let n = usize::try_from(number("PAYTERM_QUEUE", 10_000)?)?;
+    println!("queue: {n} payments, three kills");
+    let began = Instant::now();
+    let (v, _stack) = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(payterm_tests::drain::run(n, (n / 20).max(8), 3, false))?;
+    let ok = (v.arrived, v.different, v.disordered, v.stuck, v.kills) == (n, n, 0, 0, 3);
+    Ok(json!({
+        "name": "queue", "value": n, "unit": "offline payments, each once, in the order of its card", "ok": ok, "seconds": began.elapsed().as_secs(),
+        "kills": v.kills, "arrived": v.arrived, "different": v.different, "disordered": v.disordered, "stuck": v.stuck, "rate": v.rate,
+    }))
+}
+
 fn main() -> ExitCode {
     let (seeds, cases) = match (number("PAYTERM_SEEDS", 20_000), number("PROPTEST_CASES", 20_000)) {
         (Ok(s), Ok(c)) => (s, c),
@@ -92,13 +105,14 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let proofs: [Proof<'_>; 11] = [
+    let proofs: [Proof<'_>; 12] = [
         ("crash", Box::new(|n| tests(n, cuts, "cuts", &["-p", "payterm-tests", "--test", "crash", "--", "--nocapture"]))),
         ("seeds", Box::new(|n| tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "seeds"]))),
         ("codec", Box::new(|n| tests(n, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"]))),
         ("canary", Box::new(|n| tests(n, |_| 0, "canaries found", &["-p", "payterm-tests", "--test", "canary"]))),
         ("frames", Box::new(|n| tests(n, |_| 0, "captured frames wrong", &["-p", "payterm-tests", "--test", "captured"]))),
         ("totals", Box::new(|n| tests(n, |_| requests, "random requests, books equal", &["-p", "payterm-tests", "--test", "counter_e2e", "random"]))),
+        ("queue", Box::new(|_| queue())),
         ("kills", Box::new(|n| evening(n, "kill -9 under traffic, bad line", |seed| Box::pin(kills::run(blows("PAYTERM_KILLS", 500), seed))))),
         ("syncs", Box::new(|n| evening(n, "kills, each at the next sync", |seed| Box::pin(kills::at_each_sync(1..=blows("PAYTERM_SYNCS", 120), seed))))),
         (

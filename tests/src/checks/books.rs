@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn i1_i3_books(world: &World) {
     let mut frames: BTreeMap<u64, Vec<(AccountId, u32, u32)>> = BTreeMap::new();
     for e in &world.journal {
-        if let Record::Allowed { txn, account, plan, .. } = &e.record {
+        if let Record::Allowed { txn, account, plan, .. } | Record::OfflineAllowed { txn, account, plan, .. } = &e.record {
             frames.entry(*txn).or_default().push((account.clone(), plan.batch.get(), plan.stan.get()));
         }
     }
@@ -26,7 +26,11 @@ pub fn i1_i3_books(world: &World) {
             continue;
         }
         let row = o.kind.row();
-        let refused = matches!(o.forwarding, Some(Forwarding::Refused(_)));
+        let refused = o.forwarding.as_ref().is_some_and(Forwarding::is_lost);
+        // The shop looks no further: what the acquirer has is not known.
+        if matches!(o.forwarding, Some(Forwarding::WrittenOff { .. })) || o.reason.as_ref().is_some_and(|r| r.code == "written-off") {
+            continue;
+        }
         match o.status {
             // One that waits for a person.
             Status::Unknown if world.machine.state().settlement_of(txn).is_some() => {}
@@ -75,7 +79,7 @@ pub fn sealed(world: &World) {
         assert!(stuck.contains(txn) || needed, "invariant 9: a sealed PAN is kept that nobody needs: {o:?}");
     }
     for o in outcomes.values().filter(|o| o.kind.keeps_pan() && o.status == Status::Approved && here(o) && o.wallet.is_none()) {
-        if matches!(o.forwarding, Some(Forwarding::Refused(_))) {
+        if o.forwarding.as_ref().is_some_and(Forwarding::is_lost) {
             continue;
         }
         assert!(world.sealed.contains(&o.txn), "invariant 8: the PAN that a void or the upload of {} needs is gone", o.key);

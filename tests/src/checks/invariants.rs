@@ -9,7 +9,7 @@ use payterm_schema::{
     kind::{Recovery, Side},
     outcome::Forwarding,
     paper::PrintResult,
-    record::{Entry, ObligationState},
+    record::{Duty, Entry, ObligationState},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,18 +80,64 @@ pub fn i4_allowed_on_disk(world: &World, m: &HostMessage) {
     assert!(allowed, "invariant 4: the record that allows {m:?} is not on disk");
     let kind = m.plan.kind.row();
     assert!(!matches!(m.leg, Leg::Reversal(_)) || kind.recovery == Recovery::Reverse, "invariant 4: {:?} is never reversed", m.plan.kind);
-    assert!(m.leg != Leg::Repeat || kind.recovery == Recovery::Repeat, "invariant 4: {:?} is never sent again", m.plan.kind);
+    let advice = kind.recovery == Recovery::Repeat || m.plan.road.is_some();
+    assert!(m.leg != Leg::Repeat || advice, "invariant 4: {:?} is never sent again", m.plan.kind);
+    assert!(!matches!(m.leg, Leg::Reversal(_)) || m.plan.road.is_none(), "invariant 4: {:?} was accepted offline, and is reversed", m.plan);
 }
 
 /// 4: no authorisation of an account leaves while one of its obligations is due on disk.
 pub fn i4_nothing_owed(world: &World, m: &HostMessage) {
     if m.leg == Leg::Request && m.plan.kind.row().authorisation {
-        let owed = |o: &&payterm_schema::record::Obligation| o.account == m.account && o.state == ObligationState::Due && o.plan.wallet.is_none() && o.left;
+        // An advice holds nobody up: the payment is accepted, and told again without harm.
+        let owed = |o: &&payterm_schema::record::Obligation| {
+            o.account == m.account && o.state == ObligationState::Due && o.duty != Duty::Repeat && o.plan.wallet.is_none() && o.left
+        };
         let owed = world.durable.obligations.iter().find(owed);
         assert!(owed.is_none(), "invariant 4: an authorisation leaves although {owed:?}");
         let settling = world.durable.accounts.get(&m.account).is_some_and(|l| l.settling.is_some());
         assert!(!settling, "invariant 4: an authorisation leaves while the batch is being closed");
     }
+}
+
+/// Accepted without the host: nothing of it had left, no payment of its card was in doubt, and the advice names no PIN and no track.
+pub fn offline(world: &World) {
+    let mut open = BTreeMap::new();
+    let mut left = BTreeSet::new();
+    for e in &world.journal {
+        match &e.record {
+            Record::Allowed { txn, plan, card, .. } => {
+                left.insert(*txn);
+                if !matches!(plan.kind.row().recovery, Recovery::Repeat | Recovery::AskAgain) && plan.wallet.is_none() {
+                    open.insert((*txn, plan.stan), card.clone());
+                }
+            }
+            Record::NotSent { txn, stan, .. } => {
+                left.remove(txn);
+                open.remove(&(*txn, *stan));
+            }
+            Record::Answered { txn, stan, due: None, .. } | Record::ObligationEnded { txn, stan, .. } | Record::WrittenOff { txn, stan, .. } => {
+                open.remove(&(*txn, *stan));
+            }
+            Record::OfflineAllowed { txn, plan, card, view, .. } => {
+                assert!(!left.contains(txn), "offline: a frame of {txn} may have left");
+                assert!(!open.values().any(|c| c == card), "offline: a payment of the card of {txn} is in doubt: {open:?}");
+                assert!(!plan.pin && !plan.track && !view.pin && plan.kind == Kind::Sale, "offline: {plan:?}");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Of a card one advice after the other, in the order of time.
+pub fn advices_in_order(world: &World, m: &HostMessage) {
+    if m.leg != Leg::Repeat {
+        return;
+    }
+    let mut waiting = world.durable.obligations.iter().filter(|o| o.duty == Duty::Repeat && o.state == ObligationState::Due && o.held.is_none());
+    let of = world.durable.obligations.iter().find(|o| o.account == m.account && o.plan.stan == m.plan.stan);
+    let Some(of) = of.filter(|o| o.card.is_some()) else { return };
+    let earlier = waiting.find(|o| o.account == of.account && o.card == of.card && o.txn < of.txn);
+    assert!(earlier.is_none(), "{:?} is told before {earlier:?} of the same card", of.plan);
 }
 
 /// 12 and 2: an outcome is on disk, with its authority, before it is told.
@@ -146,6 +192,7 @@ pub fn i6_stans_once(world: &World) {
     for e in &world.journal {
         let (account, plan) = match &e.record {
             Record::Allowed { account, plan, .. }
+            | Record::OfflineAllowed { account, plan, .. }
             | Record::ControlSent { account, plan }
             | Record::SettlementAsked { account, plan, .. }
             | Record::UploadAllowed { account, plan, .. } => (account.to_string(), plan),
@@ -171,7 +218,7 @@ pub fn i6_sums(world: &World) {
                 .values()
                 .filter(|o| o.batch == Some(ledger.batch))
                 .filter(|o| o.kind.row().side == side && o.status == Status::Approved && o.account.as_ref() == Some(account))
-                .filter(|o| !matches!(o.forwarding, Some(Forwarding::Refused(_))))
+                .filter(|o| !o.forwarding.as_ref().is_some_and(Forwarding::is_lost))
                 .filter_map(|o| if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount })
                 .sum::<u64>()
         };

@@ -35,7 +35,8 @@ impl World {
             self.input(Input::RetryObligation { call: 0, txn, by: "test".into() });
         }
         for txn in stuck {
-            match self.machine.obligations().iter().find(|o| o.txn == txn).cloned() {
+            let open = self.machine.obligations().of(txn).next().cloned();
+            match open {
                 // What the acquirer would say.
                 Some(o) if o.duty == Duty::AskPerson => {
                     let at = (o.account.clone(), o.plan.batch.get(), o.plan.stan.get());

@@ -2,10 +2,10 @@
 //! leaves, presses cancel, types no PIN; the pad fails, says nothing, or its time runs out; a card is swiped when nobody asked; readers,
 //! pad and printer go and come back at any moment. A reader never gives another number than the card's.
 use super::{Event, World};
-use crate::script::{CODE, Customer, TRACK2, TRACK2B};
+use crate::script::{CODE, Customer, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN};
 use payterm_core::Input;
 use payterm_schema::{
-    AccountId, Instrument, PaymentCode, PinBlock, RequestKey, Tracks,
+    AccountId, CardToken, Instrument, PaymentCode, PinBlock, RequestKey, Tracks,
     device::{Key, Way},
     secret::PinEntry,
 };
@@ -15,7 +15,7 @@ pub fn key(id: &str) -> RequestKey {
 }
 
 fn swipe(track: &str) -> Input {
-    Input::Instrument(Instrument::Swiped(Tracks { track1: None, track2: Some(track.into()), track3: None }))
+    presented(Instrument::Swiped(Tracks { track1: None, track2: Some(track.into()), track3: None }))
 }
 
 impl World {
@@ -30,10 +30,11 @@ impl World {
             | Customer::TakesPart
             | Customer::PadFails
             | Customer::FallsAsleep => self.later(700, Event::Customer(swipe(TRACK2))),
+            Customer::SwipesPlain(n) => self.later(700, Event::Customer(swipe(if n == 0 { TRACK2_PLAIN } else { TRACK2B_PLAIN }))),
             Customer::SwipesOther => self.later(700, Event::Customer(swipe(TRACK2B))),
             Customer::Fumbles => {
                 let first = self.script.orders.get(self.next_order).map(|o| o.id).is_some_and(|id| self.fumbled.insert(id.to_owned()));
-                let bad = Input::Instrument(Instrument::Unreadable { way: Way::Swipe, why: "LRC".into() });
+                let bad = presented(Instrument::Unreadable { way: Way::Swipe, why: "LRC".into() });
                 self.later(700, Event::Customer(if first { bad } else { swipe(TRACK2) }));
             }
             Customer::SwipesTwice => {
@@ -42,7 +43,7 @@ impl World {
             }
             Customer::Shows => {
                 let code = PaymentCode::parse(CODE).expect("code");
-                self.later(700, Event::Customer(Input::Instrument(Instrument::Scanned(code))));
+                self.later(700, Event::Customer(presented(Instrument::Scanned(code))));
             }
             Customer::Walks => {}
         }
@@ -78,4 +79,13 @@ impl World {
     pub(super) fn generation(&self, account: Option<&AccountId>) -> u8 {
         account.and_then(|a| self.keys.get(a)).copied().unwrap_or(0)
     }
+}
+
+/// With the token that a vault would make of its card.
+fn presented(instrument: Instrument) -> Input {
+    let card = instrument.pan().map(|pan| {
+        let hash = pan.reveal().bytes().fold(7u64, |h, b| h.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(b)));
+        CardToken::new(&format!("{hash:032x}").replace(|c: char| c.is_ascii_digit(), "a")).expect("token")
+    });
+    Input::Instrument { instrument, card }
 }

@@ -30,6 +30,14 @@ impl World {
         self.messages.insert(m.tag, m.clone());
         let own_sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request && m.log.is_none();
         let fate = if own_sign_in { self.sign_ins.pop_front() } else { self.fates.pop_front() }.unwrap_or(Fate::Answer);
+        let since = self.now.since(crate::script::at_epoch()).0;
+        let down = self.script.down.iter().any(|(from, to)| (*from..*to).contains(&since));
+        let never = self.script.never.is_some_and(|txn| m.leg == Leg::Repeat && self.machine.state().obligation(txn, m.plan.stan).is_some());
+        let fate = match (down, never) {
+            (true, _) => Fate::NotSent,
+            (false, true) => Fate::LoseRequest,
+            (false, false) => fate,
+        };
         let leg = match m.leg {
             Leg::Request => "request",
             Leg::Repeat => "repeat",

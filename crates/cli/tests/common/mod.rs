@@ -9,6 +9,7 @@ use payterm_schema::{
     config::{BusConfig, CallerConfig, Language},
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
+    offline::{Check, Exposure, Judgement, OfflineAnswer, OfflineRule, QueueAct, Road},
     operator::{OperatorId, OperatorInfo, OperatorRequest, Operators, TerminalLock},
     outcome::{Authority, Place, Reason, Sums},
     page::Printable,
@@ -90,6 +91,8 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         completed: false,
         adjusted: false,
         forwarding: None,
+        road: None,
+        offline: None,
         no_cvm: None,
         settlement: None,
         note: None,
@@ -142,6 +145,7 @@ fn plan() -> Plan {
         tip: None,
         organisation: None,
         settlement: None,
+        road: None,
     }
 }
 
@@ -227,7 +231,7 @@ impl Terminal for Fake {
         let trace = FrameTrace { sent: vec![view("F2", "PAN", "622848******1234")], received: vec![view("F39", "response code", "51")] };
         let (txn, account, stan) = (7, AccountId::new("unionpay").unwrap(), Stan::new(118).unwrap());
         now(self.find(key).map(|o| {
-            let allowed = Record::Allowed { txn, account: account.clone(), plan: Box::new(plan()), view: Box::new(o.clone()), owes: true };
+            let allowed = Record::Allowed { txn, account: account.clone(), plan: Box::new(plan()), view: Box::new(o.clone()), owes: true, card: None };
             let answered = Record::Answered { txn, account, stan, answer: Box::new(answer), due: None, trace };
             let mut records: Vec<_> = [allowed, answered].iter().map(|r| serde_json::to_value(r).unwrap()).collect();
             records.push(serde_json::json!({"type":"of_a_newer_terminal","x":1}));
@@ -297,6 +301,9 @@ impl Terminal for Fake {
             next_try: Time(1_772_692_200_000),
             last_code: Some("96".into()),
             since: Time(1_772_692_200_000),
+            card: None,
+            held: None,
+            deadline: None,
         }]))
     }
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
@@ -304,6 +311,14 @@ impl Terminal for Fake {
     }
     fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
         now(self.did(format!("resolve {txn} {executed} {reference}")))
+    }
+    fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
+        now(self.did(format!("{act:?}")))
+    }
+    fn offline_why<'a>(&'a self, _: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer> {
+        let check = Check { rule: OfflineRule::TotalSum, passed: amount.minor() <= 500, limit: Some(500), now: Some(amount.minor()) };
+        let judgement = Judgement { road: Road::Merchant, allowed: check.passed, by: check, exposure: Exposure { count: 1, minor: 2 } };
+        now(Ok(OfflineAnswer { account: account.unwrap_or(AccountId::new("unionpay").unwrap()), judgement, checks: vec![check] }))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("a"), Status::Approved, Kind::Sale));

@@ -6,7 +6,7 @@
 use super::{VaultAnswer, VaultAsk};
 use crate::{Call, Machine};
 use payterm_schema::{
-    Fault, Notice, Screen, Status, Time,
+    Fault, Kind, Money, Notice, Screen, Status, Time,
     device::Key,
     operator::{LoggedOffWhy, OperatorEvent, OperatorId, OperatorRequest, Purpose, Role},
     outcome::Class,
@@ -34,6 +34,14 @@ enum Task {
     Unlock(OperatorId),
     /// The supervisor allows the running request.
     Approve,
+    /// The supervisor gives up what transaction `txn` owes, as `by` asked.
+    WriteOff {
+        txn: u64,
+        why: String,
+        by: String,
+        kind: Kind,
+        amount: Option<Money>,
+    },
     /// Customer service's code unlocks the terminal.
     Service,
 }
@@ -141,6 +149,29 @@ impl Machine {
         self.open_session(None, Task::Approve, At::Password { operator: OperatorId::supervisor(), purpose: Purpose::Approve });
     }
 
+    /// Without operators a manager's word is enough.
+    pub(crate) fn ask_write_off(&mut self, call: Call, txn: u64, why: String, by: String) {
+        let free = !self.settings.operators.required || (self.state.running.is_none() && self.desk_is_free());
+        let checked = self.may_write_off(txn, &why).and_then(|what| match &self.state.staff.locked {
+            Some(_) if self.settings.operators.required => Err(Fault::TerminalLocked),
+            Some(_) | None if free => Ok(what),
+            Some(_) | None => Err(Fault::Busy { running: None }),
+        });
+        let (kind, amount) = match checked {
+            Ok(what) => what,
+            Err(fault) => return self.answer(call, Err(fault)),
+        };
+        if !self.settings.operators.required {
+            let result = self.write_off(txn, &why, &by);
+            return self.answer(call, result);
+        }
+        self.sit_down(Some(call), Task::WriteOff { txn, why, by, kind, amount });
+        match self.state.staff.on_duty.clone().filter(|o| o.role() >= Role::Supervisor) {
+            Some(on_duty) => self.passed(on_duty, Purpose::WriteOff),
+            None => self.go(At::Password { operator: OperatorId::supervisor(), purpose: Purpose::WriteOff }),
+        }
+    }
+
     /// Nothing is typed at the keypad; somebody who only began with a number is sent away.
     pub(super) fn desk_is_free(&mut self) -> bool {
         if matches!(&self.desk.session, Some(Session { call: None, at: At::Number, .. })) {
@@ -190,9 +221,13 @@ impl Machine {
         let s = self.desk.session.as_ref()?;
         let (digits, problem) = (s.typed.count(), s.problem.map(Into::into));
         // Who allows something must see what.
-        let asked = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount));
+        let asked = match &s.task {
+            Task::WriteOff { kind, amount, .. } => Some((*kind, *amount)),
+            Task::Approve => self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)),
+            Task::LogOn | Task::Change | Task::Add(_) | Task::Remove(_) | Task::Unlock(_) | Task::Service => None,
+        };
         let password = |operator: &OperatorId, purpose| {
-            let (kind, amount) = asked.filter(|_| purpose == Purpose::Approve).unzip();
+            let (kind, amount) = asked.filter(|_| matches!(purpose, Purpose::Approve | Purpose::WriteOff)).unzip();
             Screen::Password { operator: operator.clone(), purpose, kind, amount: amount.flatten(), digits, problem: s.problem.map(Into::into) }
         };
         match &s.at {
@@ -366,9 +401,13 @@ impl Machine {
                 self.close(Ok(()));
             }
             (Task::Approve, Purpose::Approve) => self.close(Ok(())),
+            (Task::WriteOff { txn, why, by, .. }, Purpose::WriteOff) => {
+                let result = self.write_off(txn, &why, &format!("{operator} ({by})"));
+                self.close(result);
+            }
             (
-                Task::LogOn | Task::Change | Task::Add(_) | Task::Remove(_) | Task::Unlock(_) | Task::Approve | Task::Service,
-                Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::New | Purpose::NewAgain,
+                Task::LogOn | Task::Change | Task::Add(_) | Task::Remove(_) | Task::Unlock(_) | Task::Approve | Task::WriteOff { .. } | Task::Service,
+                Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff | Purpose::New | Purpose::NewAgain,
             ) => self.close(Err(Fault::NotDone { rule: "the password was typed for something else".into() })),
         }
     }

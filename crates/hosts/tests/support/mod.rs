@@ -119,6 +119,7 @@ pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
         tip: None,
         organisation: None,
         settlement: None,
+        road: None,
     }
 }
 

@@ -110,7 +110,7 @@ impl<'a> Desk<'a> {
             return Ok(refused("57"));
         }
         if kind != Kind::VoiceSale
-            && let Some(code) = self.pin(card, true)?
+            && let Some(code) = self.pin(card, !self.ask.advice)?
         {
             return Ok(refused(code));
         }

@@ -108,6 +108,7 @@ impl Till {
             tip: None,
             organisation: None,
             settlement: None,
+            road: None,
         }
     }
     pub fn build(&self, leg: Leg, plan: &Plan, secrets: &CardSecrets) -> Built {

@@ -143,3 +143,7 @@ rule-several-frames-of-this-request-are-open = several frames of this request ar
 rule-never-sent-again-ask-the-acquirer-then-resolve-it-with-their-reference = never sent again: ask the acquirer, then resolve it with their reference
 rule-no-account-s-acquirer-takes-it = no account's acquirer takes it
 rule-an-amount-is-needed-the-caller-has-a-limit = an amount is needed: the caller has a limit
+rule-ask-the-acquirer-then-resolve-it-with-their-reference = ask the acquirer, then resolve it with their reference
+rule-it-is-being-driven-only-what-is-stuck-is-written-off = it is being driven: only what is Stuck is written off
+rule-it-is-under-way-hold-it-first = it is under way: hold it first
+rule-1-to-80-printable-characters = 1 to 80 printable characters

@@ -165,3 +165,5 @@ next-kind-nothing-query = Nothing was asked. Try again
 next-kind-doubt-settlement = The settlement goes on by itself, no payment can be taken until then. Settle again or call the acquirer if it stays so
 next-kind-refused-settlement = The batch stays open. Ask the acquirer why
 next-kind-nothing-settlement = Nothing was settled. Try again
+reason-written-off = Written off by the supervisor
+next-written-off = The acquirer may hold this payment: compare with their statement

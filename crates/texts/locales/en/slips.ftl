@@ -113,3 +113,4 @@ slip-reference = Support ref.
 slip-not-known-undone = NOT KNOWN WHETHER IT WAS TAKEN BACK
 slip-unknown-help-undo = The acquirer has not answered. Wait for the final result; until then the original transaction may stand.
 slip-result-ask = Ask the acquirer
+slip-road = Accepted offline: { $road }

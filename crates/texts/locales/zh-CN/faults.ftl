@@ -143,3 +143,7 @@ rule-several-frames-of-this-request-are-open = 此请求有多笔报文未了结
 rule-never-sent-again-ask-the-acquirer-then-resolve-it-with-their-reference = 不会再次发送:请询问收单行,再凭其参考号登记结果
 rule-no-account-s-acquirer-takes-it = 没有收单账户支持此交易
 rule-an-amount-is-needed-the-caller-has-a-limit = 该应用有限额,必须给出金额
+rule-ask-the-acquirer-then-resolve-it-with-their-reference = 请询问收单行,再凭其参考号登记结果
+rule-it-is-being-driven-only-what-is-stuck-is-written-off = 仍在自动处理:只有挂起的才能核销
+rule-it-is-under-way-hold-it-first = 正在上送:请先暂缓
+rule-1-to-80-printable-characters = 1 至 80 个可显示字符

@@ -165,3 +165,5 @@ next-kind-nothing-query = 未查询。请重试
 next-kind-doubt-settlement = 结算会自动继续,完成前暂不能收款;持续出现请重新结算或联系收单机构
 next-kind-refused-settlement = 批次未结清,请向收单机构查询原因
 next-kind-nothing-settlement = 未结算,请重试
+reason-written-off = 已由主管核销
+next-written-off = 收单行可能持有该笔交易,请核对对账单

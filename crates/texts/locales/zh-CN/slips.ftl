@@ -113,3 +113,4 @@ slip-reference = 编号
 slip-not-known-undone = 尚不确定是否已撤销
 slip-unknown-help-undo = 收单机构尚未应答。请等待最终结果,此前原交易可能仍然有效。
 slip-result-ask = 请询问收单机构
+slip-road = 脱机受理:{ $road }

@@ -57,6 +57,8 @@ pub fn sale() -> Outcome {
         completed: false,
         adjusted: false,
         forwarding: None,
+        road: None,
+        offline: None,
         no_cvm: None,
         settlement: None,
         note: Some("table 4".into()),

@@ -1,0 +1,148 @@
+//! A sale whose message could not leave: may the merchant accept it at its own risk? One list of rules, each with its limit and what it stands
+//! at; the same list answers beforehand, before a card is there.
+//!
+//! Invariant: nothing of the sale has left, no payment of its card is in doubt, and what is kept is what the advice needs: the sealed PAN and the expiry.
+use crate::{AccountSettings, Heard, Machine, State, instrument::Presented, view};
+use payterm_schema::{
+    AccountId, Kind, Record, Time,
+    config::in_bin_range,
+    host::{EntryMode, Plan},
+    offline::{Check, Judgement, OfflineAnswer, OfflineRule, Road},
+    outcome::{Authority, Forwarding},
+    record::Duty,
+};
+
+const HOUR: i64 = 3_600_000;
+
+/// What only the running sale tells.
+struct Sale<'a> {
+    kind: Kind,
+    presented: &'a Presented,
+    /// A PIN is typed for it, or would be.
+    pin: bool,
+}
+
+/// Every rule on a payment of this amount, in their order; without a sale those that need no card.
+fn checks(account: &AccountSettings, state: &State, heard: Option<&Heard>, now: Time, minor: u64, sale: Option<Sale<'_>>) -> Vec<Check> {
+    let (id, c) = (&account.config.id, account.config.offline.clone().unwrap_or_default());
+    let plain = |rule, passed| Check { rule, passed, limit: None, now: None };
+    let limit = |rule, limit: u64, now: u64| Check { rule, passed: now <= limit, limit: Some(limit), now: Some(now) };
+    let mut all = vec![plain(OfflineRule::Off, c.merchant), plain(OfflineRule::Profile, account.rules.roads.contains(&Road::Merchant))];
+    let mut of_card = None;
+    if let Some(Sale { kind, presented, pin }) = sale {
+        let listed = |bins: &[String]| presented.secrets.pan.as_ref().is_some_and(|pan| bins.iter().any(|b| in_bin_range(b, pan)));
+        let card = presented.card.as_ref();
+        // Of an older journal a frame may not tell its card: then it may be this one.
+        let in_doubt = state.obligations.unknown().any(|o| o.plan.wallet.is_none() && (o.card.is_none() || o.card.as_ref() == card));
+        all.extend([
+            plain(OfflineRule::Kind, kind.row().offline),
+            plain(OfflineRule::Instrument, presented.mode == EntryMode::Swipe && presented.wallet.is_none() && card.is_some()),
+            plain(OfflineRule::Chip, !presented.chip),
+            plain(OfflineRule::Pin, !pin),
+            plain(OfflineRule::Expired, presented.on_card.as_ref().is_some_and(|e| valid(e, now, account.host_offset_minutes))),
+            plain(OfflineRule::Listed, c.bins.is_empty() || listed(&c.bins)),
+            plain(OfflineRule::Refused, !listed(&c.refused_bins)),
+            plain(OfflineRule::Reversal, !in_doubt),
+        ]);
+        let of = card.map(|card| state.obligations.of_card(id, card).filter(|o| o.duty == Duty::Repeat && o.at_risk()).map(|o| o.plan.amount));
+        of_card = Some(of.into_iter().flatten().fold((1, minor), |(n, sum), m| (n + 1, sum + m.map_or(0, |m| m.minor()))));
+    }
+    let online = state.accounts.get(id).and_then(|l| l.online).map(|at| now.since(at).0);
+    let hours = online.map(|ms| u64::try_from(ms.max(0)).unwrap_or(0).div_ceil(HOUR.unsigned_abs()));
+    let contact = hours.is_some_and(|h| h <= u64::from(c.contact_hours)) && online.is_some_and(|ms| ms >= 0);
+    let trusted = !state.clock_back && heard.is_none_or(|h| h.off_by.is_none());
+    all.extend([
+        plain(OfflineRule::Clock, trusted),
+        Check { rule: OfflineRule::Contact, passed: contact, limit: Some(u64::from(c.contact_hours)), now: hours },
+        limit(OfflineRule::Transaction, c.per_transaction, minor),
+    ]);
+    if let Some((count, sum)) = of_card {
+        all.extend([limit(OfflineRule::CardCount, u64::from(c.per_card_count), count), limit(OfflineRule::CardSum, c.per_card, sum)]);
+    }
+    let total = state.obligations.exposure(id).with(minor, true);
+    all.extend([limit(OfflineRule::TotalCount, u64::from(c.total_count), total.count), limit(OfflineRule::TotalSum, c.total, total.minor)]);
+    all
+}
+
+/// YYMM, good to the end of its month.
+fn valid(expiry: &str, now: Time, offset_minutes: i32) -> bool {
+    let t = now.local(offset_minutes);
+    let digits = expiry.len() == 4 && expiry.bytes().all(|b| b.is_ascii_digit());
+    let month = expiry.get(2..).and_then(|m| m.parse::<u8>().ok()).is_some_and(|m| (1..=12).contains(&m));
+    digits && month && expiry >= format!("{:02}{:02}", t.year().rem_euclid(100), u8::from(t.month())).as_str()
+}
+
+/// What a payment of this amount would be told, as far as no card is needed.
+pub fn beforehand(account: &AccountSettings, state: &State, heard: Option<&Heard>, now: Time, minor: u64) -> Option<OfflineAnswer> {
+    let checks = checks(account, state, heard, now, minor, None);
+    let judgement = Judgement::of(&checks, state.obligations.exposure(&account.config.id))?;
+    Some(OfflineAnswer { account: account.config.id.clone(), judgement, checks })
+}
+
+impl Machine {
+    /// The line is down, and nothing of the running request has left. True: it is accepted, and has ended.
+    pub(crate) fn offline(&mut self, id: &AccountId) -> bool {
+        let Some((running, flow)) = self.state.running.clone().zip(self.flow.clone()) else { return false };
+        let Some(account) = self.account(id).cloned() else { return false };
+        let policy = account.config.offline.as_ref().is_some_and(|c| c.merchant);
+        // A try that the host refused was no failure of the line.
+        let fresh = running.frames <= 1 && running.in_flight.is_none() && self.state.obligations.of(running.txn).next().is_none();
+        let (Some(presented), Some(amount)) = (flow.presented.as_ref().filter(|p| p.wallet.is_none()), running.request.amount) else { return false };
+        if !policy || !fresh || flow.judged || running.request.kind != Kind::Sale {
+            return false;
+        }
+        let sale = Sale { kind: running.request.kind, presented, pin: flow.pin.is_some() || self.wants_pin(id) };
+        let checks = checks(&account, &self.state, self.heard.get(id), self.now, amount.minor(), Some(sale));
+        let Some(judgement) = Judgement::of(&checks, self.state.obligations.exposure(id)) else { return false };
+        if let Some(flow) = self.flow.as_mut() {
+            flow.judged = true;
+        }
+        let txn = running.txn;
+        if !judgement.allowed {
+            self.record(Some(txn), Record::OfflineDenied { txn, account: id.clone(), judgement });
+            return false;
+        }
+        let (stan, batch) = (self.state.next_stan(id), self.state.ledger(id).batch);
+        let mut view = running.view;
+        view::with_account(&mut view, &account);
+        view::with_instrument(&mut view, presented);
+        view.sums.amount = Some(amount.minor());
+        (view.stan, view.batch, view.pin) = (Some(stan), Some(batch), false);
+        (view.no_cvm, view.road, view.offline) = (self.no_cvm(), Some(Road::Merchant), Some(judgement));
+        let plan = Plan {
+            kind: Kind::Sale,
+            stan,
+            batch,
+            amount: Some(amount),
+            mode: presented.mode,
+            pin: false,
+            track: false,
+            wallet: None,
+            expiry: presented.on_card.clone(),
+            card_sequence: None,
+            original: None,
+            operator: view.operator.clone(),
+            at: self.now,
+            auth_code: None,
+            tip: None,
+            organisation: None,
+            settlement: None,
+            road: Some(Road::Merchant),
+        };
+        if let Some(pan) = presented.secrets.pan.clone() {
+            self.step.seal.push((txn, pan));
+        }
+        let card = presented.card.clone();
+        let mut outcome = view.clone();
+        self.record(Some(txn), Record::OfflineAllowed { txn, account: id.clone(), plan: Box::new(plan), view: Box::new(view), card, judgement });
+        outcome.forwarding = Some(Forwarding::Pending);
+        self.approve(&mut outcome, Authority::Merchant);
+        self.finish(outcome);
+        true
+    }
+
+    /// The customer waits for a line that turned out to be down before the request's own message could be sent.
+    pub(crate) fn line_is_down(&mut self, id: &AccountId) -> bool {
+        self.flow.as_ref().is_some_and(|f| f.waits_for(id)) && self.offline(id)
+    }
+}

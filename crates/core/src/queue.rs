@@ -1,0 +1,103 @@
+//! What a person does to the queue: forward now, hold, release, write off. Nothing leaves it by itself but by the acquirer's word.
+use crate::Machine;
+use payterm_schema::{
+    Fault, Kind, Money, Record, Status,
+    offline::QueueAct,
+    outcome::{Class, Forwarding},
+    record::{Duty, Obligation, ObligationState},
+};
+
+impl Machine {
+    pub(crate) fn queue(&mut self, call: u64, act: QueueAct, by: String) {
+        let result = match act {
+            QueueAct::Forward { txn } => self.forward_now(txn, &by),
+            QueueAct::Hold { txn } => self.hold(txn, true, &by),
+            QueueAct::Release { txn } => self.hold(txn, false, &by),
+            // Answered when the supervisor has said yes or no.
+            QueueAct::WriteOff { txn, why } => return self.ask_write_off(call, txn, why, by),
+        };
+        self.answer(call, result);
+    }
+
+    /// What waits is due now, and the line is given another chance.
+    fn forward_now(&mut self, txn: Option<u64>, by: &str) -> Result<(), Fault> {
+        let waits = |o: &&Obligation| o.state == ObligationState::Due && o.held.is_none();
+        let all: Vec<Obligation> = match txn {
+            Some(txn) => self.state.obligations.of(txn).filter(waits).cloned().collect(),
+            // Those that were not tried yet need no leave.
+            None => self.settings.accounts.iter().flat_map(|a| self.state.obligations.again(&a.config.id)).filter(waits).cloned().collect(),
+        };
+        if let Some(txn) = txn.filter(|_| all.is_empty()) {
+            return Err(Fault::not_found("waiting obligation", &txn.to_string()));
+        }
+        for o in &all {
+            self.forwarding.remove(&o.account);
+            if o.next_try > self.now {
+                self.record(Some(o.txn), Record::ObligationHurried { txn: o.txn, stan: o.plan.stan, by: by.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Only what is told is kept back: a reversal is the customer's money.
+    fn hold(&mut self, txn: u64, hold: bool, by: &str) -> Result<(), Fault> {
+        let all: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.duty == Duty::Repeat && o.held.is_some() != hold).cloned().collect();
+        if all.is_empty() {
+            return Err(Fault::not_found(if hold { "advice" } else { "held advice" }, &txn.to_string()));
+        }
+        for o in all {
+            self.record(Some(txn), Record::ObligationHeld { txn, stan: o.plan.stan, hold, by: by.to_owned() });
+            self.tell_obligation(txn, o.plan.stan);
+        }
+        Ok(())
+    }
+
+    /// May it be written off? What it is, for the supervisor to see.
+    pub(crate) fn may_write_off(&self, txn: u64, why: &str) -> Result<(Kind, Option<Money>), Fault> {
+        if !(1..=80).contains(&why.chars().count()) || why.chars().any(char::is_control) {
+            return Err(Fault::invalid("why", "1 to 80 printable characters"));
+        }
+        let Some(o) = self.state.obligations.of(txn).next() else { return Err(Fault::not_found("obligation", &txn.to_string())) };
+        for o in self.state.obligations.of(txn) {
+            match (o.duty, o.state) {
+                (Duty::AskPerson, _) => return Err(Fault::WrongState { rule: "ask the acquirer, then resolve it with their reference".into() }),
+                (Duty::Reverse, ObligationState::Standing | ObligationState::Due) | (Duty::Repeat, ObligationState::Standing) => {
+                    return Err(Fault::WrongState { rule: "it is being driven: only what is Stuck is written off".into() });
+                }
+                (Duty::Repeat, ObligationState::Due) if self.told_now(&o.account).contains(&(txn, o.plan.stan)) => {
+                    return Err(Fault::WrongState { rule: "it is under way: hold it first".into() });
+                }
+                (Duty::Repeat, ObligationState::Due) | (Duty::Reverse | Duty::Repeat, ObligationState::Stuck) => {}
+            }
+        }
+        Ok((o.plan.kind, o.plan.amount))
+    }
+
+    /// The supervisor has said yes.
+    pub(crate) fn write_off(&mut self, txn: u64, why: &str, by: &str) -> Result<(), Fault> {
+        self.may_write_off(txn, why)?;
+        let all: Vec<Obligation> = self.state.obligations.of(txn).cloned().collect();
+        let told = self.state.owes(txn).cloned();
+        for o in &all {
+            // While the obligation is there, the fold knows that it was counted.
+            if let (Duty::Repeat, Some(mut outcome)) = (o.duty, told.clone()) {
+                if let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
+                    self.record(Some(original), Record::Released { txn: original, by: txn });
+                }
+                outcome.forwarding = Some(Forwarding::WrittenOff { by: by.to_owned(), why: why.to_owned() });
+                self.announce(outcome, true);
+            }
+            self.record(Some(txn), Record::WrittenOff { txn, stan: o.plan.stan, by: by.to_owned(), why: why.to_owned() });
+        }
+        // Nobody knows whether the acquirer holds it: the shop has decided not to look any further.
+        if let Some(mut outcome) = told.filter(|o| o.status == Status::Unknown) {
+            crate::view::ended(&mut outcome, Status::Declined, "written-off", Class::D, self.now);
+            self.finish(outcome);
+        }
+        for sealed in all.iter().filter_map(|o| o.sealed) {
+            let voidable = sealed != txn && self.state.voidable.contains(&sealed);
+            self.erase_when_done(sealed, voidable);
+        }
+        Ok(())
+    }
+}
