@@ -5,7 +5,7 @@ CARGO ?= cargo
 VENV := .venv
 BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
-.PHONY: demo run test test-integrations prove bench bench-peers install setup setup-integrations clean
+.PHONY: demo run test test-integrations prove planted soak bench bench-peers install setup setup-integrations clean
 
 ## A session that a person can follow; exits 0 only if all of it really happened.
 demo: setup
@@ -37,6 +37,15 @@ test-integrations: setup-integrations $(VENV)/done
 prove: setup $(VENV)/done
 	$(CARGO) build --profile prove --workspace --bins --examples
 	$(CARGO) run --profile prove -p payterm-tests --bin payterm-prove
+
+## Each planted bug (tests/planted) in a copy of the tree: caught by the invariant that it names.
+planted: setup
+	$(CARGO) run --quiet -p payterm-tests --bin payterm-prove -- planted
+
+## The deterministic world for SECONDS: a failure prints its seed and the shortest story.
+SECONDS ?= 600
+soak: setup
+	$(CARGO) run --profile prove -p payterm-tests --bin soak -- --seconds $(SECONDS)
 
 ## A table, and target/bench.json.
 bench: setup

@@ -3,7 +3,11 @@
 //!
 //! Invariant: effects leave in the order in which they came in, and none before every record up to and including those of its own
 //! step is durable.
-use std::collections::VecDeque;
+use payterm_schema::{Outcome, Record, Time, record::Entry, time::Millis};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Outcomes of the last minute are told again by a machine that was rebuilt; told twice does no harm, never told does.
+const TELL_AGAIN: Millis = Millis::secs(60);
 
 /// Steps whose effects wait for the disk. `E` is the machine's effect.
 #[derive(Debug)]
@@ -67,6 +71,18 @@ impl<E> CommitQueue<E> {
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
+}
+
+/// What is told again after the machine was rebuilt: the last outcome of each transaction, so that none seems to change back, where
+/// it is recent. (First the last, then the recent: a clock that was set back makes an earlier one look newer.)
+pub fn tell_again(tail: &[Entry], now: Time) -> Vec<Outcome> {
+    let mut last = BTreeMap::new();
+    for e in tail {
+        if let Record::Outcome { outcome } = &e.record {
+            last.insert(outcome.txn, (e.at, outcome));
+        }
+    }
+    last.into_values().filter(|(at, _)| now.since(*at) < TELL_AGAIN).map(|(_, o)| (**o).clone()).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod operators;
 
 use crate::{
     clock::Clock,
-    commit::CommitQueue,
+    commit::{self, CommitQueue},
     device::{DeviceActor, DeviceEvent, Registry, Wanted, takes},
     hostlink::{HostLink, SEALED_PAN},
     language::Spoken,
@@ -22,8 +22,7 @@ use crate::{
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
 use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_schema::{
-    AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, Record, RequestKey, Screen, application::Problem, device::Way, notice::Phase,
-    time::Millis,
+    AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, RequestKey, Screen, application::Problem, device::Way, notice::Phase,
 };
 use payterm_vault::Vault;
 use std::{
@@ -37,8 +36,6 @@ use tokio::sync::{Notify, broadcast, oneshot, watch};
 const MAILBOX: usize = 256;
 /// Steps that may wait for the disk before new requests are refused. 256.
 const STEPS: usize = 256;
-/// Outcomes of the last minute are told again by a machine that was rebuilt; told twice does no harm, never told does.
-const TELL_AGAIN: Millis = Millis::secs(60);
 
 /// Everything that the terminal works with; outlives the actor.
 pub struct House {
@@ -204,15 +201,8 @@ impl TerminalActor {
     /// Outcomes that became durable while the machine before was lost: those who wait for them were not told. The last of each
     /// request, so that none seems to change back.
     fn tell_again(&self, loaded: &Loaded) {
-        let now = self.house.clock.now();
-        let mut last = BTreeMap::new();
-        for e in loaded.tail.iter().filter(|e| now.since(e.at) < TELL_AGAIN) {
-            if let Record::Outcome { outcome } = &e.record {
-                last.insert(outcome.txn, outcome);
-            }
-        }
-        for outcome in last.into_values() {
-            effects::tell(&self.house, Notice::Outcome { outcome: outcome.clone() });
+        for outcome in commit::tell_again(&loaded.tail, self.house.clock.now()) {
+            effects::tell(&self.house, Notice::Outcome { outcome: Box::new(outcome) });
         }
     }
 

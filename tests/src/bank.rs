@@ -126,6 +126,9 @@ pub struct Bank {
     pub reversals: Vec<Plan>,
     pub closing: BTreeMap<(AccountId, u32), settlement::Closing>,
     rrn: u64,
+    /// Each third sign-in names the next batch.
+    moves_batch: bool,
+    sign_ins: u32,
 }
 
 fn book(account: &AccountId, plan: &Plan) -> Book {
@@ -133,6 +136,10 @@ fn book(account: &AccountId, plan: &Plan) -> Book {
 }
 
 impl Bank {
+    pub fn new(moves_batch: bool) -> Self {
+        Self { moves_batch, ..Self::default() }
+    }
+
     pub fn process(&mut self, m: &HostMessage, fate: &Fate) -> HostAnswer {
         let mut answer = match (fate, m.leg) {
             // The codes that end a reversal are never a refusal of it: they would be the bank's lie.
@@ -240,7 +247,10 @@ impl Bank {
         if self.books.contains_key(&key) {
             return self.answer("94", m);
         }
-        assert!(m.leg != Leg::Request || !self.in_closed_batch(m), "{key:?} comes into a closed batch");
+        // One that comes late is refused; that nothing new leaves for a closed batch is the wire's to see.
+        if m.leg == Leg::Request && self.in_closed_batch(m) {
+            return self.answer("06", m);
+        }
         let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
         let amount = m.plan.amount.map_or(0, |a| a.minor());
         let tip = m.plan.tip.unwrap_or(0);
@@ -352,10 +362,17 @@ impl Bank {
         }
     }
 
+    /// What a sign-in names: never a batch that is closed.
+    fn open_batch(&self, account: &AccountId) -> u32 {
+        let closed = self.closing.iter().filter(|((a, _), c)| a == account && c.closed).map(|((_, b), _)| *b).max();
+        (7 + self.sign_ins / 3).max(closed.map_or(0, |b| b + 1))
+    }
+
     fn answer(&mut self, code: &str, m: &HostMessage) -> HostAnswer {
         self.rrn += 1;
         let sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request;
         let control = !m.plan.kind.row().authorisation;
+        self.sign_ins += u32::from(sign_in && self.moves_batch);
         HostAnswer {
             code: code.into(),
             mac: if control { MacVerdict::NotUsed } else { MacVerdict::Good },
@@ -370,7 +387,7 @@ impl Bank {
             issuer_id: None,
             acquirer_id: None,
             balance: None,
-            batch: sign_in.then(|| payterm_schema::Batch::new(7)).flatten(),
+            batch: sign_in.then(|| payterm_schema::Batch::new(self.open_batch(&m.account))).flatten(),
             organisation: None,
             texts: Vec::new(),
             fee: None,

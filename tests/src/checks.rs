@@ -63,6 +63,7 @@ pub fn wrong_passwords(journal: &[Entry]) -> usize {
 /// After each step of the machine.
 pub fn step(world: &mut World, step: &Step) {
     i9_no_secret(step);
+    i6_batch_stays(world, step);
     i7_replay(world, step);
 }
 

@@ -46,6 +46,8 @@ struct Frame {
     advice: bool,
     /// No valid answer to it was heard, nor to what undoes or repeats it; no person was told.
     owed: bool,
+    /// It was told that a person must look.
+    with_person: bool,
     /// Codes that were heard with a good MAC, and all that were heard.
     good: BTreeSet<String>,
     heard: BTreeSet<String>,
@@ -57,7 +59,19 @@ struct Frame {
 
 impl Frame {
     fn new(key: String, kind: Kind, amount: Option<u64>, wallet: bool) -> Self {
-        Self { key, kind, amount, wallet, advice: false, owed: true, good: BTreeSet::new(), heard: BTreeSet::new(), undone: false, posted: None }
+        Self {
+            key,
+            kind,
+            amount,
+            wallet,
+            advice: false,
+            owed: true,
+            with_person: false,
+            good: BTreeSet::new(),
+            heard: BTreeSet::new(),
+            undone: false,
+            posted: None,
+        }
     }
 }
 
@@ -186,6 +200,8 @@ impl Model {
             (Leg::Request, "09") if f.wallet => f.posted = f.amount,
             (Leg::Reversal(_), "00" | "12" | "25") => f.posted = None,
             (Leg::Query, "00" | "09" | "10" | "77" | "96" | "A0" | "91") => {}
+            // Whoever does not sign it has not said it.
+            (Leg::Query, _) if answer.mac != MacVerdict::Good => {}
             (Leg::Query, _) => f.posted = None,
             (Leg::Request | Leg::Repeat | Leg::Reversal(_), _) => {}
         }
@@ -201,7 +217,7 @@ impl Model {
         match event {
             // What never left owes nothing to what comes after it.
             HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } => f.owed &= m.leg != Leg::Request,
-            HostEvent::NoReply { .. } => f.owed |= m.leg == Leg::Repeat,
+            HostEvent::NoReply { .. } => f.owed |= m.leg == Leg::Repeat && f.good.is_empty() && !f.with_person,
             HostEvent::Reply { answer, .. } | HostEvent::Late { answer, .. } => {
                 f.heard.insert(answer.code.clone());
                 // The terminal's own messages carry no MAC.
@@ -302,7 +318,7 @@ impl Model {
         if o.state == ObligationState::Stuck
             && let Some(f) = self.frames.get_mut(&place(&o.account, &o.plan))
         {
-            f.owed = false;
+            (f.owed, f.with_person) = (false, true);
         }
     }
 

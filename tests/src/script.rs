@@ -1,7 +1,7 @@
 //! What a run of the world is made of: the app's orders, the customer, what happens to messages and papers, and noise.
 use crate::bank::Fate;
 use payterm_core::By;
-use payterm_schema::{HostEvent, Kind, OperatorRequest, Screen, Time, paper::PrintResult};
+use payterm_schema::{HostEvent, Kind, OperatorRequest, Screen, Time, paper::PrintResult, totals::Scope};
 
 /// Canaries: nobody may see these in clear.
 pub const PAN: &str = "6225768317945678";
@@ -74,6 +74,12 @@ pub enum Noise {
     TerminalDies,
     /// The one that holds the printer.
     SpoolerDies,
+    /// A copy of the newest outcome's slip.
+    Reprint,
+    /// A report; a shift's ends the shift.
+    Report(Scope),
+    /// The self-test asks the host for an echo.
+    Probe,
 }
 
 impl Noise {
@@ -94,6 +100,9 @@ impl Noise {
             Noise::Clock(_) => "clock set",
             Noise::TerminalDies => "terminal dies",
             Noise::SpoolerDies => "spooler dies",
+            Noise::Reprint => "reprint",
+            Noise::Report(_) => "report",
+            Noise::Probe => "probe",
         }
     }
 }
@@ -155,6 +164,8 @@ pub struct Script {
     pub down: Vec<(i64, i64)>,
     /// The advice of this transaction is never answered.
     pub never: Option<u64>,
+    /// Sign-ins name another batch now and then.
+    pub moves_batch: bool,
     /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.
     pub settle: bool,
 }

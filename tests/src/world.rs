@@ -134,7 +134,7 @@ impl World {
             settings,
             machine,
             queue: CommitQueue::new(0),
-            bank: Bank::default(),
+            bank: Bank::new(script.moves_batch),
             model: Model::default(),
             journal: Vec::new(),
             sealed: BTreeSet::new(),
@@ -267,6 +267,8 @@ impl World {
                 }
                 self.input(Input::Host { tag, event });
             }
+            // Totals that were judged meanwhile are not judged again by a late copy.
+            Event::AtBank(m) if m.plan.settlement.is_some() && self.bank.closing.contains_key(&(m.account.clone(), m.plan.batch.get())) => {}
             Event::AtBank(message) => drop(self.at_bank(&message, &Fate::Answer)),
             Event::Customer(input) => self.customer(input),
             Event::Noise(noise) => self.noise(noise),

@@ -276,3 +276,11 @@ fn a_reversal_does_not_leave_under_another_terminal_number() {
     let step = machine.handle(Input::RetryObligation { call: 9, txn, by: "manager".into() }, w.now);
     assert!(matches!(&step.effects[..], [Effect::Answer { result: Err(_), .. }]), "{:?}", step.effects);
 }
+
+/// The batch is closed while a void waits for the line: nothing is left to void, and nothing leaves for it.
+#[test]
+fn a_void_that_waited_over_the_end_of_its_batch() {
+    let w = run(script([sale("a"), control("s", Kind::Settlement), void("v", "a")], [Fate::Answer, Fate::RefuseNoMac("A0")]));
+    assert_eq!(told(&w, "v"), [(Status::Failed, "original-settled".into())]);
+    assert!(w.bank.books.values().all(|p| !p.voided));
+}

@@ -228,3 +228,19 @@ fn wild_seeds() {
 fn offline_seeds() {
     seeds("offline", 300, offline);
 }
+
+/// 500 fixed seeds of the swarm on all processors; together they meet every mishap.
+#[test]
+fn swarm_seeds() {
+    let number = |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
+    let (from, many) = (number("PAYTERM_SEED_FROM", 1), number("PAYTERM_SEEDS", 500));
+    let (_, seen, failed) = payterm_tests::swarm::seeds(from, many);
+    if let Some(f) = failed {
+        panic!("{}", payterm_tests::swarm::explain(&f));
+    }
+    // Some records and kinds come once in thousands; a mishap that never comes is a defect of the swarm.
+    let missing = payterm_tests::swarm::missing(&seen);
+    println!("not met in {many} seeds: {missing:?}");
+    let mishaps: Vec<&String> = missing.iter().filter(|m| !m.starts_with("record ") && !m.starts_with("told ")).collect();
+    assert!(many < 500 || mishaps.is_empty(), "never met in {many} seeds: {mishaps:?}");
+}

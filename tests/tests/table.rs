@@ -174,3 +174,33 @@ fn every_kind_meets_every_case() {
         }
     }
 }
+
+/// The power is cut at every point of every kind, with each fate that its message may have; the checkers see to the rest. A new kind
+/// is in `orders`, or this does not compile.
+#[test]
+fn every_kind_is_cut_everywhere() {
+    let fates = [Fate::Answer, Fate::Refuse("51"), Fate::LoseReply, Fate::NotSent];
+    let cut_everywhere = |kind: Kind, fate: &Fate| {
+        let orders = orders(kind);
+        let fates: Vec<Fate> = vec![Fate::Answer; orders.len() - 1].into_iter().chain([fate.clone()]).collect();
+        let go = |cut: Option<usize>| World::new(settings(), Script { settle: true, ..script(orders.clone(), fates.clone()) }, cut).run();
+        let points = go(None);
+        for cut in 1..=points {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| go(Some(cut))));
+            assert!(result.is_ok(), "{} {fate:?}: cut at {cut} of {points}", kind.name());
+        }
+        points
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cuts: usize = std::thread::scope(|s| {
+        let shares: Vec<_> = (0..threads)
+            .map(|t| {
+                let (fates, cut) = (&fates, &cut_everywhere);
+                s.spawn(move || Kind::ALL.into_iter().skip(t).step_by(threads).flat_map(|k| fates.iter().map(move |f| cut(k, f))).sum::<usize>())
+            })
+            .collect();
+        shares.into_iter().map(|t| t.join().expect("every cut is survived")).sum()
+    });
+    assert!(cuts > 1_000, "only {cuts} cuts");
+    println!("every kind: {cuts} cuts");
+}

@@ -295,6 +295,11 @@ impl Machine {
     pub(crate) fn proceed(&mut self) {
         let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
         let Some(flow) = &self.flow else { return };
+        // Its batch may have been closed while it waited: nothing is left to void, and its PAN is gone.
+        let ours = flow.original.as_ref().and_then(FlowOriginal::ours);
+        if kind.row().original == OriginalBy::OpenBatch && ours.is_some_and(|o| !self.in_open_batch(o)) {
+            return self.fail("original-settled", Class::C);
+        }
         let pin = flow.account.as_ref().is_some_and(|id| self.wants_pin(id));
         let pan = flow.presented.as_ref().and_then(|p| p.secrets.pan.clone());
         match (pin && flow.pin.is_none(), pan, flow.account.clone()) {

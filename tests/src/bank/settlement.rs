@@ -111,7 +111,7 @@ impl Bank {
         }
     }
 
-    pub(super) fn in_closed_batch(&self, m: &HostMessage) -> bool {
+    pub fn in_closed_batch(&self, m: &HostMessage) -> bool {
         let (account, batch, _) = book(&m.account, &m.plan);
         self.closing.get(&(account, batch)).is_some_and(|c| c.closed)
     }

@@ -2,7 +2,7 @@
 //! PAYTERM_KILLS (500), PAYTERM_SYNCS (120), PAYTERM_FAILURES (40, of three calls each), PAYTERM_CUTS (100), PAYTERM_FULL (20), PAYTERM_QUEUE (10,000), PAYTERM_SEEDS (20,000),
 //! PAYTERM_REQUESTS (1,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the clock) change them.
 //! With names as arguments only those are run, and the file stays as it is: `payterm-prove kills`.
-use payterm_tests::{disk, judge::Verdict, kills};
+use payterm_tests::{disk, judge::Verdict, kills, planted};
 use serde_json::{Value, json};
 use std::{
     process::{Command, ExitCode},
@@ -49,6 +49,20 @@ fn tests(name: &str, value: impl Fn(&str) -> u64, unit: &str, args: &[&str]) -> 
 /// The crash loop prints `sale: 70 cuts`, maybe on the line on which the test runner names the test.
 fn cuts(text: &str) -> u64 {
     text.lines().filter_map(|l| l.strip_suffix(" cuts")?.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// Each planted bug is caught by the invariant that it names. PAYTERM_PLANTED=07,12 takes only those.
+fn planted_bugs() -> Result<Value> {
+    let names: Vec<String> = std::env::var("PAYTERM_PLANTED").map(|v| v.split(',').map(ToOwned::to_owned).collect()).unwrap_or_default();
+    println!("planted bugs: each built and run for {} seeds", planted::WITHIN);
+    let began = Instant::now();
+    let bugs = planted::run(&names)?;
+    let caught = bugs.iter().filter(|b| b.seed.is_some()).count();
+    let each: Vec<Value> = bugs.iter().map(|c| json!({"name": c.bug.name, "invariant": c.bug.invariant, "seed": c.seed})).collect();
+    Ok(json!({
+        "name": "planted", "value": caught, "unit": format!("of {} planted bugs caught within {} seeds", bugs.len(), planted::WITHIN),
+        "ok": caught == bugs.len() && (caught >= 12 || !names.is_empty()), "seconds": began.elapsed().as_secs(), "bugs": each,
+    }))
 }
 
 type Evening<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Verdict>> + 'a>>;
@@ -121,6 +135,7 @@ fn main() -> ExitCode {
         ),
         ("power", Box::new(|n| on_a_disk(n, "power cuts under traffic, bad line", |seed| Box::pin(kills::power_cuts(blows("PAYTERM_CUTS", 100), seed))))),
         ("full", Box::new(|n| on_a_disk(n, "full disks, freed", |seed| Box::pin(kills::full_disk(blows("PAYTERM_FULL", 20), seed))))),
+        ("planted", Box::new(|_| planted_bugs())),
     ];
     let mut lines = Vec::new();
     let mut all_ok = true;

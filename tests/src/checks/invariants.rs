@@ -1,5 +1,5 @@
 //! The invariants of architecture §3, each by its number, where the world can judge them. What it cannot: 9 in files, logs and core
-//! files (`tests/canary.rs`), 11 no ERROR in a log (`tests/e2e.rs`, `stack.rs`); 1 and 3 are in `books.rs`, 1 to 6, 8 and 12 also in the model.
+//! files (`tests/canary.rs`), 11 no ERROR in a log (`tests/e2e.rs`, `kills.rs`); 1 and 3 are in `books.rs`, 1 to 6, 8 and 12 also in the model.
 use super::{outcomes, wrong_passwords};
 use crate::world::{CODE, PAN, PAN2, PASSWORD, PASSWORD_00, PIN, TRACK2, World};
 use payterm_core::{Machine, State, Step};
@@ -49,6 +49,16 @@ pub fn i7_replay(world: &mut World, step: &Step) {
         let state: State = serde_json::from_str(json).expect("snapshot");
         assert_eq!(state.seq, *seq);
         assert_eq!(&state, live, "invariant 7: the snapshot");
+    }
+}
+
+/// 6: a batch that holds records keeps its number until it is settled.
+pub fn i6_batch_stays(world: &World, step: &Step) {
+    for e in &step.records {
+        if let Record::SignedIn { account, batch, .. } = &e.record {
+            let ledger = world.fold.ledger(account);
+            assert!(*batch == ledger.batch || !ledger.holds_records(), "invariant 6: batch {} holds records and becomes {batch}", ledger.batch);
+        }
     }
 }
 
@@ -246,7 +256,8 @@ pub fn papers(world: &World) {
         let touched = !matches!(result, PrintResult::NotStarted(_));
         *originals.entry(*job).or_default() += u32::from(!duplicate && touched);
     }
-    let confirmed: BTreeSet<u64> = world.printed.iter().filter(|(.., r)| *r == PrintResult::Confirmed).map(|(job, ..)| *job).collect();
+    let confirmed: BTreeSet<u64> =
+        world.printed.iter().filter(|(.., r)| matches!(r, PrintResult::Confirmed | PrintResult::SentUnconfirmable)).map(|(job, ..)| *job).collect();
     for (txn, o) in outcomes(&world.journal).iter().filter(|(_, o)| o.status == Status::Approved && o.kind.row().slip) {
         let slips = |e: &&Entry| matches!(&e.record, Record::PaperQueued { job } if e.txn == Some(*txn) && confirmed.contains(&job.id));
         assert!(world.journal.iter().filter(slips).count() >= 2, "invariant 8: {}: the merchant's or the customer's copy never came", o.key);

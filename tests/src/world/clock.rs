@@ -20,8 +20,10 @@ impl World {
         self.took(step);
     }
 
-    /// The system's clock was set while the power is on.
-    pub(super) fn set_clock(&mut self, ms: i64) {
-        self.skew += ms.max(0);
+    /// The system's clock was set while the power is on. True = the daemon has taken it over: it does where no deadline suffers.
+    pub(super) fn set_clock(&mut self, ms: i64) -> bool {
+        let idle = self.handed.is_empty() && self.machine.running().is_none();
+        self.skew += if idle { ms.max(0) } else { 0 };
+        idle
     }
 }

@@ -6,8 +6,8 @@
 use super::{Event, World};
 use crate::{checks, script::DiskFate};
 use payterm_core::{Input, Machine, Query, Step};
-use payterm_daemon::commit::CommitQueue;
-use payterm_schema::{Kind, Outcome, Record, Time, record::Entry};
+use payterm_daemon::commit::{CommitQueue, tell_again};
+use payterm_schema::{Kind, Outcome, Time, record::Entry};
 use std::collections::BTreeMap;
 
 /// Until the store is tried again, ms.
@@ -62,6 +62,7 @@ impl World {
     /// A new machine from what the disk holds; what travels goes on.
     fn rebuild(&mut self) {
         self.handed.clear();
+        self.calls.clear();
         self.armed = false;
         self.pin_asked = false;
         self.disk.down = false;
@@ -80,10 +81,7 @@ impl World {
 
     /// After a failure that was none of the power's: outcomes that became durable and may not have been told.
     fn tell_again(&mut self) {
-        let recent = self.journal.iter().filter(|e| self.clock().since(e.at).0 < 60_000);
-        let last: BTreeMap<u64, Outcome> =
-            recent.filter_map(|e| if let Record::Outcome { outcome } = &e.record { Some((outcome.txn, (**outcome).clone())) } else { None }).collect();
-        for outcome in last.into_values() {
+        for outcome in tell_again(&self.journal, self.clock()) {
             self.model.told(&outcome).unwrap_or_else(|breach| panic!("{breach}"));
             self.told.push(outcome);
         }
@@ -98,6 +96,7 @@ impl World {
         while let Some(step) = self.handed.pop_front() {
             self.keep(step);
         }
+        self.stores_failed();
         self.tell_again();
         self.rebuild();
     }

@@ -96,9 +96,23 @@ impl World {
             }
             (Noise::PrinterReady, _) => self.input(Input::PrinterReady),
             (Noise::Stale(tag, event), _) => self.input(Input::Host { tag, event }),
-            (Noise::Clock(ms), _) => self.set_clock(ms),
+            (Noise::Clock(ms), _) => {
+                if !self.set_clock(ms) {
+                    self.later(1_000, Event::Noise(Noise::Clock(ms)));
+                }
+            }
             (Noise::TerminalDies, _) => self.terminal_dies(),
             (Noise::SpoolerDies, _) => self.spooler_dies(),
+            (Noise::Reprint, _) => {
+                if let Some((_, outcome)) = checks::outcomes(&self.journal).pop_last() {
+                    self.input(Input::Reprint { call: 0, outcome: Box::new(outcome), copy: None });
+                }
+            }
+            (Noise::Report(scope), _) => self.input(Input::PrintReport { call: 0, app: "shop".into(), scope }),
+            (Noise::Probe, _) => {
+                let account = self.settings.accounts[0].config.id.clone();
+                self.input(Input::Probe { call: 0, account });
+            }
             (Noise::StartAgain { .. } | Noise::Cancel(_), _) => {}
         }
     }
@@ -118,6 +132,10 @@ impl World {
     pub(super) fn next_order(&mut self) {
         if self.disk.down || self.machine.running().is_some() {
             return;
+        }
+        // The front door lets one Start in at a time, until it is answered.
+        if !self.calls.is_empty() {
+            return self.later(10, Event::Next);
         }
         let Some(order) = self.script.orders.get(self.next_order).cloned() else { return };
         let key = key(order.id);

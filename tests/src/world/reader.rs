@@ -1,6 +1,7 @@
 //! Mishap model of readers, pad and customer. A card is swiped badly and again, or it is another card, or a code, or none; the customer
 //! leaves, presses cancel, types no PIN; the pad fails, says nothing, or its time runs out; a card is swiped when nobody asked; readers,
-//! pad and printer go and come back at any moment. A reader never gives another number than the card's.
+//! pad and printer go and come back at any moment. A reader never gives another number than the card's. (A card that is pulled in the middle
+//! of a chip transaction comes with the chip.)
 use super::{Event, World};
 use crate::script::{CODE, Customer, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN};
 use payterm_core::Input;

@@ -26,6 +26,8 @@ impl World {
         for txn in needs {
             assert!(self.sealed.contains(&txn), "the PAN of {txn} is not sealed on disk, its message cannot be built");
         }
+        let new = m.leg == Leg::Request && m.plan.kind.row().authorisation && m.plan.settlement.is_none();
+        assert!(!new || !self.bank.in_closed_batch(&m), "invariant 6: {:?} leaves for a closed batch", m.plan);
         self.model.sent(&m).unwrap_or_else(|breach| panic!("{breach}"));
         self.messages.insert(m.tag, m.clone());
         let own_sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request && m.log.is_none();
