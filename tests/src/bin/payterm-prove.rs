@@ -119,7 +119,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let proofs: [Proof<'_>; 12] = [
+    let proofs: [Proof<'_>; 13] = [
         ("crash", Box::new(|n| tests(n, cuts, "cuts", &["-p", "payterm-tests", "--test", "crash", "--", "--nocapture"]))),
         ("seeds", Box::new(|n| tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "seeds"]))),
         ("codec", Box::new(|n| tests(n, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"]))),
