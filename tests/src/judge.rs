@@ -33,6 +33,8 @@ pub struct Verdict {
     pub acquirer_restarts: u32,
     /// How often the daemon said that its store failed.
     pub store_failures: usize,
+    /// Obligations that a person had to look after.
+    pub stuck: u32,
     pub papers: usize,
     /// Approved, or told at all, and not there.
     pub lost: Vec<String>,
@@ -57,7 +59,7 @@ impl Verdict {
         json!({
             "name": name, "value": self.blows, "unit": unit, "ok": self.ok() && self.approved() > 0, "seed": self.seed,
             "requests": self.requests, "under_way": self.under_way, "papers": self.papers, "acquirer_restarts": self.acquirer_restarts,
-            "store_failures": self.store_failures,
+            "store_failures": self.store_failures, "stuck": self.stuck,
             "lost": self.lost.len(), "double": self.double.len(), "unexplained": self.unexplained.len(), "mishaps": self.mishaps, "ends": self.ends,
         })
     }

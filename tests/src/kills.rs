@@ -11,12 +11,17 @@ use crate::{
     traffic::{self, App, CARDS, PATIENCE, Stop, card_name},
 };
 use payterm_hosts::Profile;
-use payterm_schema::{Fault, Status, Terminal, config::Language, paper::PaperState, record::Duty};
+use payterm_schema::{
+    Fault, Status, Terminal,
+    config::Language,
+    paper::PaperState,
+    record::{Duty, ObligationState},
+};
 use payterm_simulator::{
     control::{self, Command},
     mishap::{Mishap, Plan as BankPlan},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -28,6 +33,9 @@ const MOMENT_MOST_MS: u64 = 700;
 const AFTER_FAILURE: u32 = 12;
 /// How long they may take together.
 const FAILURE_MOST: Duration = Duration::from_millis(1_500);
+
+/// Later than any frame that the bad line still holds.
+const LATEST: Duration = Duration::from_millis(1_000);
 
 /// UnionPay's profile with wallets that are asked every second and given up after three.
 fn profile() -> String {
@@ -86,7 +94,8 @@ impl Evening {
             account.connect_timeout_ms = 400;
             account.obligation_backoff_ms = 50;
             account.obligation_backoff_max_ms = 500;
-            account.obligation_tries = 10_000;
+            // Half of the evenings leave something to a person.
+            account.obligation_tries = if seed % 2 == 0 { 10_000 } else { 3 };
             c.terminal.language = Language::En;
             c.flow.present_timeout_ms = 600;
             c.flow.pin_timeout_ms = 600;
@@ -140,12 +149,17 @@ impl Evening {
         if self.proxy.is_good() {
             return Ok(());
         }
-        if self.dice.roll(150) == 0 {
+        if self.dice.roll(70) == 0 {
             self.stack.kill_acquirer();
             self.verdict.acquirer_restarts += 1;
             // The terminal meets a closed port for a while.
             std::thread::sleep(Duration::from_millis(self.dice.roll(60)));
             self.start_acquirer()?;
+        }
+        if self.dice.roll(40) == 0 {
+            // Paper runs out, and somebody brings a roll.
+            let out = self.dice.roll(3) == 0;
+            let _ = self.app.hands.paper_out(out);
         }
         if self.dice.roll(12) == 0 {
             let all = [Mishap::DropReply, Mishap::DropRequest, Mishap::BadMac, Mishap::NoMac, Mishap::Busy, Mishap::WrongStan, Mishap::CloseMidFrame];
@@ -165,6 +179,9 @@ impl Evening {
 
     /// The daemon is started again, and its apps come back.
     async fn restart(&mut self) -> Result<()> {
+        self.restart_under(&[]).await
+    }
+    async fn restart_under(&mut self, wrapper: &[&str]) -> Result<()> {
         self.verdict.blows += 1;
         let open = self.app.issued.last().is_some_and(|i| i.told.as_ref().is_none_or(|o| !o.status.is_final()));
         self.verdict.under_way += u32::from(open);
@@ -172,7 +189,7 @@ impl Evening {
         // One connection a transaction, or one that is kept.
         let keep = self.dice.roll(2) == 0;
         self.stack.reconfigure(|c| c.accounts[0].persistent = keep)?;
-        self.stack.start_daemon(&[])?;
+        self.stack.start_daemon(wrapper)?;
         self.come_back().await
     }
     async fn come_back(&mut self) -> Result<()> {
@@ -184,14 +201,15 @@ impl Evening {
         self.app.come_back(&mut self.verdict.unexplained, &mut self.verdict.lost).await
     }
 
-    /// kill -9 at a random moment.
+    /// kill -9 at a random moment; now and then it is asked to stop instead.
     pub async fn kill(&mut self) -> Result<()> {
         let moment = Duration::from_millis(self.dice.roll(MOMENT_MOST_MS));
-        let pid = self.stack.daemon_pid().and_then(|p| Pid::from_raw(p.try_into().ok()?)).ok_or("no daemon")?;
+        let pid = self.stack.daemon_process().ok_or("no daemon")?;
+        let signal = if self.dice.roll(12) == 0 { Signal::TERM } else { Signal::KILL };
         // The process is not reaped before the thread has ended, so that the id stays its own.
         let killer = std::thread::spawn(move || {
             std::thread::sleep(moment);
-            kill_process(pid, Signal::KILL)
+            kill_process(pid, signal)
         });
         self.traffic(|_| false).await?;
         killer.join().map_err(|_| "the killer panicked")??;
@@ -241,6 +259,9 @@ impl Evening {
         self.verdict.mishaps = self.proxy.done();
         self.proxy.calm();
         control::send(&self.stack.acquirer_state(), &Command::Clear)?;
+        self.app.hands.paper_out(false)?;
+        // A person asks later than any frame is late.
+        tokio::time::sleep(LATEST).await;
         let said = self.settle().await?;
         if !self.stack.stop_daemon()? {
             self.verdict.unexplained.push("the daemon did not stop in order".into());
@@ -270,10 +291,20 @@ impl Evening {
         let began = Instant::now();
         loop {
             let open = client.obligations(&me).await?;
-            // A person asks the acquirer and says what it said.
-            for o in open.iter().filter(|o| o.state == payterm_schema::record::ObligationState::Stuck && o.duty == Duty::AskPerson) {
+            // A person has it tried again, or asks the acquirer and says what it said.
+            for o in open.iter().filter(|o| o.state == ObligationState::Stuck) {
+                self.verdict.stuck += 1;
                 let executed = judge::stands(&self.stack, (o.plan.batch.get(), o.plan.stan.get()))?;
-                client.resolve_obligation(&me, o.txn, executed, "asked the acquirer").await?;
+                // What was told as declined and stands can only be taken back.
+                let unknown = self.app.issued.iter().any(|i| i.told.as_ref().is_some_and(|t| t.txn == o.txn && t.status == Status::Unknown));
+                let again = o.duty != Duty::AskPerson && (self.dice.roll(2) == 0 || (o.duty == Duty::Reverse && executed && !unknown));
+                let done =
+                    if again { client.retry_obligation(&me, o.txn).await } else { client.resolve_obligation(&me, o.txn, executed, "asked the acquirer").await };
+                match done {
+                    // Answered meanwhile, or one of several frames of its request: another round.
+                    Ok(()) | Err(Fault::NotFound { .. } | Fault::WrongState { .. }) => {}
+                    Err(e) => return Err(e.into()),
+                }
             }
             if open.is_empty() || began.elapsed() > PATIENCE {
                 break;
@@ -341,14 +372,27 @@ pub async fn failing_calls(nths: impl IntoIterator<Item = u32>, seed: u64) -> Re
 
 /// The power goes at random moments, and comes back.
 pub async fn power_cuts(cuts: u32, seed: u64) -> Result<Verdict> {
+    cuts_under(cuts, seed, &[]).await
+}
+/// A planted bug: the daemon believes that it syncs, and nothing does. What was told is lost at a cut.
+pub async fn power_cuts_without_syncs(cuts: u32, seed: u64) -> Result<Verdict> {
+    let wrapper = Broken { call: "fdatasync", how: "retval=0", nth: 1, ever_after: true }.wrapper();
+    cuts_under(cuts, seed, &wrapper.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+async fn cuts_under(cuts: u32, seed: u64, wrapper: &[&str]) -> Result<Verdict> {
     let dir = tempfile::Builder::new().prefix("payterm-power-").tempdir()?;
     let mut disk = LoopDisk::new(dir.path())?;
-    let mut evening = Evening::begin(dir.path(), seed, true).await?;
+    let mut evening = Evening::begin(dir.path(), seed, wrapper.is_empty()).await?;
     // Between the cut and the end of the daemon its writes fail.
     evening.errors_expected = true;
+    if !wrapper.is_empty() {
+        evening.stack.kill_daemon();
+        evening.stack.start_daemon(wrapper)?;
+        evening.come_back().await?;
+    }
     for _ in 0..cuts {
         let moment = Duration::from_millis(evening.dice.roll(MOMENT_MOST_MS));
-        let pid = evening.stack.daemon_pid().and_then(|p| Pid::from_raw(p.try_into().ok()?)).ok_or("no daemon")?;
+        let pid = evening.stack.daemon_process().ok_or("no daemon")?;
         let switch = disk.switch()?;
         let power = std::thread::spawn(move || -> std::result::Result<(), String> {
             std::thread::sleep(moment);
@@ -359,7 +403,7 @@ pub async fn power_cuts(cuts: u32, seed: u64) -> Result<Verdict> {
         power.join().map_err(|_| "the switch panicked")??;
         evening.stack.kill_daemon();
         disk.power_on()?;
-        evening.restart().await?;
+        evening.restart_under(wrapper).await?;
     }
     let verdict = evening.end().await?;
     if verdict.kept.is_some() {

@@ -5,6 +5,7 @@ use payterm_devices::hands::Hands;
 use payterm_schema::{Caller, config::Config, secret::SecretBytes};
 use payterm_simulator::{World, keys};
 use payterm_vault::{SealingKey, Vault};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
     error::Error,
@@ -222,6 +223,11 @@ impl Stack {
     pub fn daemon_pid(&self) -> Option<u32> {
         self.daemon.as_ref().map(Child::id)
     }
+    /// The daemon's own process, under a wrapper too.
+    pub fn daemon_process(&self) -> Option<Pid> {
+        let pid = self.daemon_pid()?;
+        children_of(pid).first().copied().or_else(|| Pid::from_raw(pid.try_into().ok()?))
+    }
     /// It ended by itself.
     pub fn daemon_gone(&mut self) -> bool {
         self.daemon.as_mut().is_none_or(|c| c.try_wait().is_ok_and(|s| s.is_some()))
@@ -296,11 +302,9 @@ pub fn caller() -> Caller {
 fn kill(child: &mut Option<Child>) {
     if let Some(mut c) = child.take() {
         // Under a wrapper (strace) the program is its child, and would be left behind.
-        let pid = c.id();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        let children: Vec<_> = children.split_whitespace().filter_map(|p| p.parse().ok()).filter_map(rustix::process::Pid::from_raw).collect();
+        let children = children_of(c.id());
         for child in &children {
-            let _ = rustix::process::kill_process(*child, rustix::process::Signal::KILL);
+            let _ = kill_process(*child, Signal::KILL);
         }
         // The wrapper ends when its child has: by then the lock of the state directory is free.
         if !children.is_empty() {
@@ -311,9 +315,14 @@ fn kill(child: &mut Option<Child>) {
     }
 }
 
+fn children_of(pid: u32) -> Vec<Pid> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|p| p.parse().ok()).filter_map(Pid::from_raw).collect()
+}
+
 fn terminate(child: &Child) {
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::TERM);
     }
 }
 

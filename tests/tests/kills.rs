@@ -60,6 +60,21 @@ async fn a_power_cut_loses_nothing() -> Done {
     Ok(())
 }
 
+/// A planted bug, so that the cut is known to be one.
+#[tokio::test]
+async fn a_daemon_that_does_not_sync_is_found_out_by_a_power_cut() -> Done {
+    if mounts() {
+        let found = kills::power_cuts_without_syncs(3, 8).await;
+        assert!(found.as_ref().map_or(true, |v| !v.lost.is_empty()), "{found:?}");
+        if let Ok(v) = found
+            && let Some(kept) = v.kept
+        {
+            std::fs::remove_dir_all(kept)?;
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_disk_that_is_full_and_freed_loses_nothing() -> Done {
     if mounts() {
