@@ -12,7 +12,10 @@ use payterm_schema::{
     record::{Obligation, ObligationState},
     terminal::BatchTotals,
 };
-use payterm_simulator::ledger::{self, Posting};
+use payterm_simulator::{
+    bank::settlement::{self, Settled},
+    ledger::{self, Posting},
+};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +113,7 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
             blamed.insert(*txn);
         }
     }
+    settlements(&books, &outcomes, v)?;
     papers(stack, &outcomes, v, &mut blamed)?;
     v.unexplained.extend(said.obligations.iter().map(|o| format!("an obligation stays: {o:?}")));
     // Debit less credit, as a merchant is paid: of all batches, and of each that is open.
@@ -245,6 +249,26 @@ fn one(o: &Outcome, paid: i64, theirs: &[&Row], v: &mut Verdict) {
         }
         (some, _) => v.double.push(format!("{told}: stands at the acquirer: {some:?}")),
     }
+}
+
+/// Each batch that was told as settled is closed at the acquirer, once, and each of its records came once.
+fn settlements(books: &Connection, outcomes: &BTreeMap<u64, Outcome>, v: &mut Verdict) -> Result<()> {
+    let mut theirs: BTreeMap<u32, Settled> = settlement::settlements(books)?.into_iter().filter(|s| s.account == "cup").map(|s| (s.batch, s)).collect();
+    for o in outcomes.values().filter(|o| o.kind == Kind::Settlement && o.status == Status::Approved) {
+        let Some(told) = o.settlement.as_ref() else { continue };
+        match o.batch.and_then(|b| theirs.remove(&b.get())) {
+            None => v.lost.push(format!("{}: batch {:?} is not settled at the acquirer, or twice here", o.key, o.batch)),
+            Some(s) if !s.closed => v.lost.push(format!("{}: not closed at the acquirer: {s:?}", o.key)),
+            // What is Stuck is not in the totals, and nobody uploads it.
+            Some(s) if told.stuck.is_empty() && !s.difference.is_empty() => v.unexplained.push(format!("{}: {}", o.key, s.difference)),
+            Some(s) if (s.told.domestic, s.told.foreign) != (told.domestic, told.foreign) => {
+                v.unexplained.push(format!("{}: {:?} and {:?} here, {s:?} at the acquirer", o.key, told.domestic, told.foreign));
+            }
+            Some(_) => {}
+        }
+    }
+    v.unexplained.extend(theirs.values().filter(|s| s.closed).map(|s| format!("closed at the acquirer and open here: {s:?}")));
+    Ok(())
 }
 
 /// A paper as it came out of the printer.

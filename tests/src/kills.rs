@@ -12,7 +12,7 @@ use crate::{
 };
 use payterm_hosts::Profile;
 use payterm_schema::{
-    Fault, Status, Terminal,
+    Fault, Kind, Status, Terminal,
     config::Language,
     paper::PaperState,
     record::{Duty, ObligationState},
@@ -95,7 +95,7 @@ impl Evening {
             account.obligation_backoff_ms = 50;
             account.obligation_backoff_max_ms = 500;
             // Half of the evenings leave something to a person.
-            account.obligation_tries = if seed % 2 == 0 { 10_000 } else { 3 };
+            account.obligation_tries = if seed.is_multiple_of(2) { 10_000 } else { 3 };
             c.terminal.language = Language::En;
             c.flow.present_timeout_ms = 600;
             c.flow.pin_timeout_ms = 600;
@@ -311,6 +311,7 @@ impl Evening {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        self.settlements().await?;
         for i in &self.app.issued {
             let key = i.key();
             match tokio::time::timeout(PATIENCE, client.wait(&me, &key, true)).await {
@@ -337,6 +338,32 @@ impl Evening {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(Said { obligations: client.obligations(&me).await?, totals: client.totals(&me).await? })
+    }
+}
+
+impl Evening {
+    /// Those that wait for a person are driven on by one.
+    async fn settlements(&self) -> Result<()> {
+        let (me, began) = (caller(), Instant::now());
+        for i in self.app.issued.iter().filter(|i| i.started && i.wire.kind == Kind::Settlement.name()) {
+            loop {
+                let now = match self.app.client.recall(&me, &i.key()).await {
+                    Ok(t) => t.outcome,
+                    // For whoever asks for all of them.
+                    Err(Fault::NotFound { .. }) => break,
+                    Err(e) => return Err(e.into()),
+                };
+                if now.status.is_final() || began.elapsed() > PATIENCE {
+                    break;
+                }
+                match self.app.client.retry_obligation(&me, now.txn).await {
+                    Ok(()) | Err(Fault::NotFound { .. } | Fault::WrongState { .. }) => {}
+                    Err(e) => return Err(e.into()),
+                }
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -423,7 +450,7 @@ pub async fn full_disk(times: u32, seed: u64) -> Result<Verdict> {
     for n in 0..times {
         // What SQLite writes in a commit is some pages of 4 KiB: none of them, some of them, many of them fit.
         let left = [0, 4 << 10, 12 << 10, 60 << 10, 250 << 10][n as usize % 5];
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             // A WAL that finds no room to be reserved grows with each commit.
             evening.stack.kill_daemon();
             disk.fill(left + (300 << 10))?;

@@ -81,6 +81,7 @@ pub const MIX: &[Deed] = &[
     deed(4, Kind::VoiceSale, Pays::AsAsked),
     deed(1, Kind::Echo, Pays::AsAsked),
     deed(1, Kind::SignIn, Pays::AsAsked),
+    deed(2, Kind::Settlement, Pays::AsAsked),
 ];
 /// What it may be done to.
 fn originals(kind: Kind) -> &'static [Kind] {
