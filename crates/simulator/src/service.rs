@@ -181,9 +181,13 @@ fn decide(
             };
             return Ok(settled);
         }
+        // The MAC before anything else: a reversal that the line has garbled must not be refused under a good one, which would end it.
         Demand::Refused(code) => {
-            let mak = bank.session(account)?.map(|s| Mak::new(&s)).transpose()?;
-            return Ok(Decided { mak, ..plain(code) });
+            let Some(session) = bank.session(account)? else { return Ok(plain(code)) };
+            let mak = Mak::new(&session)?;
+            let verdict = wire.verify(decoded, &mak).map_err(|e| BankError::Crypto(e.to_string()))?;
+            let code = if matches!(verdict, MacVerdict::Wrong | MacVerdict::Absent) { "A0" } else { code };
+            return Ok(Decided { mak: Some(mak), ..plain(code) });
         }
         Demand::Money(ask) => ask,
     };

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 mod common;
 use common::{Till, soon, sound};
-use payterm_hosts::{FrameError, Profile};
+use payterm_hosts::{FrameError, Profile, read};
 use payterm_schema::{
     Kind, PaymentCode,
     account::{Batch, Stan},
-    host::{CardSecrets, EntryMode, Leg, MacVerdict, OriginalRef, Plan, Wallet},
+    host::{CardSecrets, EntryMode, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, Wallet},
 };
 use payterm_simulator::{Acquirer, Mishap, Options, Running, World};
 use std::time::Duration;
@@ -209,6 +209,33 @@ fn an_original_that_its_reversal_overtook_is_refused() {
     }
 }
 
+/// The sale was approved, its answer lost, and the line inverts a bit of the reversal: whatever bit, no answer may end it.
+#[test]
+fn a_garbled_reversal_is_not_refused_under_a_good_mac() {
+    let r = start();
+    let mut t = Till::signed_in(&r, "cup");
+    let (plan, secrets) = (t.sale_plan(1_000, false), t.card("grace-no-pin", None));
+    assert_eq!(t.exchange(Leg::Request, plan.clone(), &secrets).code(), "00");
+    let sealed = CardSecrets { pan: secrets.pan.clone(), ..CardSecrets::default() };
+    let built = t.build(Leg::Reversal(ReversalReason::NoReply), &plan, &sealed);
+    // From the message type on: the MAC covers neither length nor TPDU nor header.
+    for bit in 13 * 8..built.bytes.reveal().len() * 8 {
+        let mut frame = built.bytes.reveal().to_vec();
+        frame[bit / 8] ^= 1 << (bit % 8);
+        t.reconnect();
+        t.send(&frame);
+        let Some(reply) = t.frame(Duration::from_millis(500)) else { continue };
+        let Ok(reply) = read(&t.profile, &reply, &t.mak) else { continue };
+        let ends = ["00", "12", "25"].contains(&reply.answer.code.as_str())
+            && reply.answer.mac == MacVerdict::Good
+            && reply.matches(&t.profile, &built.expect).is_ok();
+        assert!(!ends, "bit {} of byte {}: {:?}", bit % 8, bit / 8, reply.answer);
+    }
+    t.reconnect();
+    assert_eq!(t.reverse(&plan, &secrets).code(), "00");
+    sound(&r);
+}
+
 #[test]
 fn a_voided_sale_and_a_balance_cannot_be_reversed_a_refused_sale_is_25() {
     for (account, no) in [("cup", "12"), ("x919", "26")] {
@@ -392,7 +419,7 @@ fn any_damage_to_a_frame_is_survived() {
             let mut t = Till::new(&r, "x919");
             t.send(&bytes);
             if let Some(frame) = t.frame(Duration::from_secs(5)) {
-                let reply = payterm_hosts::read(&good.profile, &frame, &good.mak).unwrap();
+                let reply = read(&good.profile, &frame, &good.mak).unwrap();
                 assert_ne!(reply.answer.code, "00", "byte {at}");
             }
         }
