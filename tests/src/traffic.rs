@@ -310,6 +310,10 @@ impl App {
             tokio::join!(self.client.wait(&me, key, false), second.wait(&me, key, false), async { third.start(&me, Request::try_from(other)?).await }, async {
                 third.start(&me, Request::try_from(echo.clone())?).await
             },);
+        // Also when its answer was lost with the daemon.
+        if !matches!(served, Err(Fault::Busy { .. })) {
+            self.issued.push(Issued { started: served.is_ok(), ..Issued::new(echo) });
+        }
         let (mine, theirs) = (mine?, theirs?);
         // Who comes later may hear the end where the other heard `Unknown`.
         if mine.status.is_final() && theirs.status.is_final() && mine != theirs {
@@ -325,7 +329,6 @@ impl App {
             Err(Fault::Busy { .. }) => Ok(()),
             Err(e) => Err(e.into()),
             Ok(key) => {
-                self.issued.push(Issued { started: true, ..Issued::new(echo) });
                 let told = self.wait(&key).await?;
                 self.told(told)
             }
