@@ -24,6 +24,7 @@ use payterm_schema::{
     outcome::{Class, Reason},
     page::Printable,
     paper::{PaperJob, PaperState, PaperStatus, SlipCopy},
+    reconciliation::{self, Reconciliation},
     record::Obligation,
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     time::Millis,
@@ -414,6 +415,27 @@ impl Terminal for Front {
         })
     }
 
+    fn reconcile<'a>(&'a self, caller: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation> {
+        boxed(async move {
+            managers(caller)?;
+            let config = match (&account, self.config.accounts.as_slice()) {
+                (None, [only]) => only,
+                (None, _) => return Err(Fault::invalid("account", "needed: there are several accounts")),
+                (Some(id), all) => all.iter().find(|a| a.id == *id).ok_or_else(|| Fault::not_found("account", id.as_str()))?,
+            };
+            let file = reconciliation::read(&file, config.currency).map_err(|e| Fault::invalid("file", &e.to_string()))?;
+            let state = self.view().await?.state;
+            if state.ledger(&config.id).batch == file.batch {
+                return Err(Fault::WrongState { rule: "this batch is open: settle it first".into() });
+            }
+            let ours = self.store.of_batch(&config.id, file.batch).await.map_err(store_fault)?;
+            let mut result = reconciliation::compare(config.id.clone(), config.currency, &file, &ours);
+            let texts = self.spoken.texts();
+            result.differences.iter_mut().for_each(|d| d.next = texts.get(&format!("next-reconcile-{}", d.differs.name()), &[]));
+            Ok(result)
+        })
+    }
+
     fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
         boxed(async move {
             let state = self.view().await?.state;
@@ -431,6 +453,7 @@ impl Terminal for Front {
                     credit_count: ledger.credit_count,
                     credit_minor: ledger.credit_minor,
                     open_obligations: u32::try_from(state.obligations.count(&a.id)).unwrap_or(u32::MAX),
+                    settling: ledger.settling.is_some(),
                     debit: text(ledger.debit_minor),
                     credit: text(ledger.credit_minor),
                 }

@@ -169,6 +169,12 @@ impl Link {
             (QUEUE, "ReleasePaper") => terminal.release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?).await.map(none),
             (BATCH, "Totals") => list(&terminal.totals(caller).await?),
             (BATCH, "Report") => json(&terminal.report(manager(caller)?, scope(first)?).await?),
+            (BATCH, "Reconcile") => {
+                let account = Some(text("account", first)?).filter(|a| !a.is_empty());
+                let account = account.map(AccountId::new).transpose().map_err(|_| Fault::invalid("account", "1 to 32 characters of a-z 0-9 - _"))?;
+                let file = text("file", arguments.get(1))?.to_owned();
+                json(&terminal.reconcile(manager(caller)?, account, file).await?)
+            }
             (BATCH, "PrintReport") => terminal.print_report(manager(caller)?, scope(first)?).await.map(none),
             (SETUP, "SelfTest") => one(&terminal.self_test(caller, flag("print", first)?).await?),
             (SETUP, "LastSelfTest") => match terminal.last_self_test().await? {

@@ -15,6 +15,7 @@ use payterm_schema::{
     operator::{OperatorRequest, Operators},
     page::Printable,
     paper::{PaperJob, PaperStatus, SlipCopy},
+    reconciliation::Reconciliation,
     record::Obligation,
     request::RequestWire,
     terminal::{BatchTotals, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
@@ -227,6 +228,13 @@ impl Terminal for Client {
     fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
         Box::pin(async move {
             let json: String = self.ask(BATCH, "Report", vec![Variant::from(scope.name())]).await?;
+            serde_json::from_str(&json).map_err(unclear)
+        })
+    }
+    fn reconcile<'a>(&'a self, _: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation> {
+        Box::pin(async move {
+            let account = account.map_or_else(String::new, |a| a.as_str().to_owned());
+            let json: String = self.ask(BATCH, "Reconcile", vec![Variant::from(account), Variant::from(file)]).await?;
             serde_json::from_str(&json).map_err(unclear)
         })
     }

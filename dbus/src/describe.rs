@@ -201,6 +201,12 @@ pub const INTERFACES: &[Interface] = &[
                 &[("json", "s")],
                 "Totals of scope batch or shift by account, organisation, kind and operator, as a JSON text. Managers only.",
             ),
+            method(
+                "Reconcile",
+                &[("account", "s"), ("file", "s")],
+                &[("json", "s")],
+                "Compares the acquirer's file of a settled batch (CSV, docs/integrator.md) with the journal; answers the differences as a JSON text. account may be empty when there is one only. Managers only.",
+            ),
             method("PrintReport", &[("scope", "s")], &[], "Queues that report for printing; a shift's ends the shift. Managers only."),
         ],
         properties: &[],

@@ -75,6 +75,8 @@ async fn every_method_answers_what_the_terminal_said() {
         c.retry_obligation(&who, 40 + n as u64).await.unwrap();
         c.resolve_obligation(&who, 50 + n as u64, n == 0, "case 7").await.unwrap();
         assert!(w.fake.has_done(&format!("resolve 5{n} {} case 7", n == 0)));
+        let account = (n == 0).then(|| payterm_schema::AccountId::new("unionpay").unwrap());
+        assert_eq!(c.reconcile(&who, account.clone(), "x".into()).await, w.fake.reconcile(&who, account, "x".into()).await);
         c.release_paper(&who, 4, n == 0).await.unwrap();
         assert!(w.fake.has_done(&format!("retry 4{n}")) && w.fake.has_done(&format!("release 4 {}", n == 0)));
         assert_eq!(c.info().await, w.fake.info().await);

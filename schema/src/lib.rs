@@ -18,6 +18,7 @@ pub mod operator;
 pub mod outcome;
 pub mod page;
 pub mod paper;
+pub mod reconciliation;
 pub mod record;
 pub mod request;
 pub mod secret;

@@ -13,6 +13,7 @@ use crate::{
     outcome::Outcome,
     page::Printable,
     paper::{PaperJob, PaperStatus, SlipCopy},
+    reconciliation::Reconciliation,
     record::Obligation,
     request::{Request, RequestKey},
     selftest::SelfTest,
@@ -109,6 +110,9 @@ pub struct BatchTotals {
     pub credit_minor: u64,
     /// Obligations not yet ended.
     pub open_obligations: u32,
+    /// The batch is being closed: no payment of the account until it is.
+    #[serde(default)]
+    pub settling: bool,
     /// Decimal texts of the sums.
     pub debit: String,
     pub credit: String,
@@ -172,6 +176,8 @@ pub trait Terminal: Send + Sync {
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>>;
     /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;
+    /// Compares the acquirer's file of a settled batch ([`crate::reconciliation`]) with the journal, record by record. Managers only.
+    fn reconcile<'a>(&'a self, caller: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation>;
     fn totals<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<BatchTotals>>;
     /// Answers when the operator's session at the keypad has ended. `Add`, `Remove` and `Unlock`: managers only.
     fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()>;

@@ -77,6 +77,7 @@ fn the_json_schemas_are_those_of_the_types() {
     schema::<payterm_schema::page::Printable>("paper", takes());
     schema::<payterm_schema::paper::PaperStatus>("paper_status", gives());
     schema::<payterm_schema::totals::TotalsReport>("totals_report", gives());
+    schema::<payterm_schema::reconciliation::Reconciliation>("reconciliation", gives());
     schema::<TerminalInfo>("terminal_info", gives());
     schema::<Operators>("operators", gives());
     schema::<Draft>("application_draft", takes());

@@ -270,3 +270,73 @@ fn a_settlement_under_way_is_not_cancelled() {
     let w = run(Script { noise, ..of_settlement(vec![sale("a")], [Fate::SlowRefuse(20_000, "96")]) });
     assert_eq!(w.outcome("z").status, Status::Approved);
 }
+
+/// Any orders, any fates, settlements between them, two power cuts: the bank's books prove each batch.
+fn random(seed: u64) {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut pick = |n: u64| {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % n
+    };
+    const IDS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    let orders: Vec<Order> = (0..IDS.len())
+        .map(|i| {
+            let original = IDS[pick(i as u64 + 1) as usize];
+            match pick(14) {
+                0..=2 => settle(IDS[i]),
+                3 => void(IDS[i], original),
+                4 => part(Kind::Refund, IDS[i], original, 100),
+                5 => part(Kind::TipAdjust, IDS[i], original, 50),
+                6 => new(Kind::VoiceSale, IDS[i]),
+                7 => new(Kind::PreAuth, IDS[i]),
+                8 => part([Kind::Completion, Kind::CompletionAdvice][pick(2) as usize], IDS[i], original, 900),
+                9 => on(Kind::CompletionCancel, IDS[i], original),
+                10 => visa(IDS[i]),
+                11 => scan(IDS[i]),
+                _ => sale(IDS[i]),
+            }
+        })
+        .collect();
+    let refusals = ["51", "77", "96", "A0", "91", "25"];
+    let fates: Vec<Fate> = (0..24)
+        .map(|_| match pick(26) {
+            0 => Fate::LoseReply,
+            1 => Fate::LoseRequest,
+            2 => Fate::LateReply,
+            3 => Fate::LateRequest,
+            4 => Fate::NotSent,
+            5 => Fate::Refuse(refusals[pick(6) as usize]),
+            6 => Fate::Twice,
+            7..=9 => Fate::Unbalanced,
+            10 => Fate::UnbalancedForeign,
+            11 => Fate::SettleError,
+            12 => [Fate::ImpossibleDigit, Fate::Contradiction, Fate::Garbage][pick(3) as usize].clone(),
+            13 => Fate::Require(3),
+            _ => Fate::Answer,
+        })
+        .collect();
+    let cuts = [pick(400) as usize + 1, pick(800) as usize + 1];
+    let mut s = settings();
+    s.accounts[0].config.obligation_tries = 2;
+    s.snapshot_every = [1, 7, 10_000][pick(3) as usize];
+    let script = Script { settle: true, ..script(orders, fates) };
+    if std::env::var_os("PAYTERM_TELL").is_some() {
+        println!("{:?}\n{:?}\n{cuts:?}", script.orders, script.fates);
+        let mut w = World::new(s.clone(), script.clone(), cuts);
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.run()));
+        for e in &w.journal {
+            println!("{} {}", e.txn.unwrap_or(0), payterm_tests::world::told_short(e).chars().take(260).collect::<String>());
+        }
+    }
+    World::new(s, script, cuts).run();
+}
+
+#[test]
+fn seeds_with_settlements() {
+    let from: u64 = std::env::var("PAYTERM_SEED_FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let many: u64 = std::env::var("PAYTERM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
+    let failed: Vec<u64> = (from..from + many).filter(|seed| std::panic::catch_unwind(|| random(*seed)).is_err()).collect();
+    assert!(failed.is_empty(), "seeds {failed:?}");
+}

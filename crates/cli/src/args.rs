@@ -18,6 +18,7 @@ pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about o
   14  accepted and still running (--no-wait, recall, the second Ctrl-C)
   20  self-test: something needs attention
   21  self-test: something does not work
+  22  reconcile: the two sides differ
   30  inhibited: do not update or restart now";
 
 pub const ENVIRONMENT: &str = "  PAYTERM_BUS               as --bus
@@ -202,6 +203,15 @@ pub enum Command {
         /// Lines of the page, 1 to 200.
         #[arg(long)]
         limit: Option<u32>,
+    },
+    /// Compares the acquirer's file of a settled batch with the journal 对账 (managers).
+    Reconcile {
+        /// CSV with the columns batch,stan,kind,amount,currency,status,rrn; - = stdin.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// Needed when there are several accounts.
+        #[arg(long)]
+        account: Option<String>,
     },
     /// Asks for the balance of a card 余额查询.
     Balance(Run),

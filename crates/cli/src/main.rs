@@ -159,6 +159,15 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             all.iter_mut().for_each(|o| show::with_texts(ui, o));
             ui.result(&all, || show::batches(ui, &all));
         }
+        Command::Reconcile { file, account } => {
+            let account = account.map(|a| AccountId::new(&a)).transpose().map_err(|rule| Fault::invalid("account", &rule))?;
+            let text = if file.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(&file) };
+            let text = text.map_err(|e| Failure::Local(format!("{}: {e}", file.display())))?;
+            let bus = Bus::connect(global).await?;
+            let result = bus.client.reconcile(&bus.caller, account, text).await?;
+            ui.result(&result, || show::reconciliation(ui, &result));
+            return Ok(if result.differences.is_empty() { 0 } else { 22 });
+        }
         Command::Balance(run) => return pay(Kind::Balance, plain(), run).await,
         Command::SignIn(run) => return pay(Kind::SignIn, plain(), run).await,
         Command::SignOff(run) => return pay(Kind::SignOff, plain(), run).await,

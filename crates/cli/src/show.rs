@@ -5,9 +5,11 @@ use crate::{
 };
 use payterm_schema::{
     Currency, Device, Fault, InhibitReason, Notice, Outcome, Time,
+    money::decimal,
     offline::OfflineAnswer,
     outcome::Reason,
     paper::PaperJob,
+    reconciliation::{Differs, Reconciliation},
     record::{Duty, Obligation},
     terminal::{BatchTotals, Filter, TerminalInfo, Transaction},
 };
@@ -69,6 +71,33 @@ pub fn list(ui: &Ui, all: &[Outcome]) -> String {
         ]
     });
     ui.table(header, rows)
+}
+
+/// What the acquirer's file and the journal do not agree on, and what to do.
+pub fn reconciliation(ui: &Ui, r: &Reconciliation) -> String {
+    let sum =
+        ui.say("cli-reconcile-sum", &[("account", &r.account), ("batch", &r.batch), ("agree", &r.agree), ("differ", &r.differences.len()), ("more", &r.more)]);
+    let header = ["cli-reconcile-differs", "label-stan", "label-kind", "label-txn", "label-rrn", "cli-reconcile-here", "cli-reconcile-there", "label-next"];
+    let amount = |minor: Option<u64>| shown(minor.map(|m| decimal(m, r.currency)));
+    let rows = r.differences.iter().map(|d| {
+        [
+            ui.text(match d.differs {
+                Differs::MissingHere => "cli-reconcile-missing-here",
+                Differs::MissingThere => "cli-reconcile-missing-there",
+                Differs::Amount => "cli-reconcile-amount",
+                Differs::Status => "cli-reconcile-status",
+            }),
+            d.stan.to_string(),
+            ui.texts.word(d.kind),
+            shown(d.txn),
+            shown(d.rrn.as_ref()),
+            amount(d.here),
+            amount(d.there),
+            d.next.clone(),
+        ]
+    });
+    let table = ui.table(header, rows);
+    if r.differences.is_empty() { format!("{}\n", block(&sum)) } else { format!("{}\n{table}", block(&sum)) }
 }
 
 /// Settlements: what was told to the acquirer, and its word.

@@ -159,6 +159,9 @@ impl Flow {
     }
 }
 
+/// Keys that are remembered until they are on disk for certain.
+const RECENT: usize = 16;
+
 impl Machine {
     pub(crate) fn start(&mut self, call: u64, key: RequestKey, request: Request) {
         if let Some(r) = &self.state.running {
@@ -168,6 +171,11 @@ impl Machine {
                 (false, _) => Fault::Busy { running: (r.key.app == key.app).then(|| r.key.id.clone()) },
             };
             return self.answer(call, Err(fault));
+        }
+        // It has ended already, and is not found on disk yet.
+        if let Some((_, hash)) = self.recent.iter().find(|(k, _)| *k == key) {
+            let same = *hash == request.content_hash();
+            return self.answer(call, if same { Ok(()) } else { Err(Fault::KeyReused { id: key.id }) });
         }
         if self.settings.accounts.is_empty() {
             let rule = "the terminal is not activated: apply for an account, or configure one";
@@ -184,6 +192,10 @@ impl Machine {
         let txn = self.state.last_txn + 1;
         let hash = request.content_hash();
         let view = view::first(txn, &key, &request, &self.settings, self.operator(), &account, self.now);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((key.clone(), hash.clone()));
         self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request.clone()), view: Box::new(view) });
         self.answer(call, Ok(()));
         self.tell(Notice::Started { key, txn });
@@ -294,6 +306,11 @@ impl Machine {
     /// The account is ready: PIN, then the frame.
     pub(crate) fn proceed(&mut self) {
         let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
+        // Its batch was closed while it waited.
+        let original = self.flow.as_ref().and_then(|f| f.original.as_ref()).and_then(FlowOriginal::ours);
+        if kind.row().original == OriginalBy::OpenBatch && original.is_some_and(|o| !self.in_open_batch(o)) {
+            return self.fail("original-settled", Class::C);
+        }
         let Some(flow) = &self.flow else { return };
         // Its batch may have been closed while it waited: nothing is left to void, and its PAN is gone.
         let ours = flow.original.as_ref().and_then(FlowOriginal::ours);

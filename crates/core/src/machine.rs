@@ -55,6 +55,8 @@ pub struct Machine {
     pub(crate) uploading: BTreeMap<AccountId, Loading>,
     /// When somebody was last reminded of an account's settlement, in this run.
     pub(crate) reminded: BTreeMap<AccountId, Time>,
+    /// The last requests that were started in this run, with the hash of their content.
+    pub(crate) recent: VecDeque<(RequestKey, String)>,
     /// Messages whose time ran out, for late answers; the newest 256.
     pub(crate) missed: VecDeque<(u64, InFlight)>,
     /// Accounts whose line failed forwarding.
@@ -93,6 +95,7 @@ impl Machine {
             flow: None,
             links: BTreeMap::new(),
             uploading: BTreeMap::new(),
+            recent: VecDeque::new(),
             reminded: BTreeMap::new(),
             missed: VecDeque::new(),
             forwarding: BTreeMap::new(),

@@ -2,18 +2,36 @@
 mod common;
 use common::*;
 use payterm_schema::{
-    Kind, Outcome, Status,
+    Batch, Kind, Outcome, Stan, Status,
     application::Stage,
     config::Language,
     host::EntryMode,
     outcome::Sums,
     paper::{PaperContent, PaperJob, PaperKind},
-    totals::Scope,
+    settlement::{Halves, Settlement, StuckLine, Verdict},
+    totals::{Scope, Total},
 };
 use payterm_texts::{Line, Paper, SlipContext, columns_of, slip};
 use std::path::PathBuf;
 
 const LANGUAGES: [Language; 2] = [Language::ZhCn, Language::En];
+
+/// Domestic cards do not balance, and something is Stuck.
+fn settled() -> Outcome {
+    let rows = [("CUP", Kind::Sale, 3, 123_450), ("CUP", Kind::Void, 1, 2_000), ("VIS", Kind::Sale, 1, 700), ("wechat", Kind::Sale, 2, 5_000)];
+    let row =
+        |(organisation, kind, count, minor): (&str, Kind, u64, u64)| Total { organisation: organisation.into(), kind, operator: "01".into(), count, minor };
+    let rows: Vec<Total> = rows.map(row).into();
+    let stuck = StuckLine { txn: 9, kind: Kind::VoiceSale, batch: Batch::new(6).expect("batch"), stan: Stan::new(77).expect("stan"), minor: Some(800) };
+    let settlement = Settlement {
+        domestic_verdict: Some(Verdict::NotBalanced),
+        foreign_verdict: Some(Verdict::Balanced),
+        uploaded: 6,
+        stuck: vec![stuck],
+        ..Settlement::new(Halves::of(&rows), &rows, Some(sale().started))
+    };
+    Outcome { kind: Kind::Settlement, settlement: Some(Box::new(settlement)), sums: Sums::new(payterm_schema::Currency::CNY, None), ..sale() }
+}
 
 fn papers() -> Vec<(&'static str, PaperJob, bool)> {
     vec![
@@ -46,6 +64,7 @@ fn papers() -> Vec<(&'static str, PaperJob, bool)> {
         ),
         ("totals", own(PaperKind::TotalsReport, PaperContent::Totals(Box::new(report(Scope::Batch)))), false),
         ("shift-duplicate", own(PaperKind::ShiftReport, PaperContent::Totals(Box::new(report(Scope::Shift)))), true),
+        ("settlement", job(PaperKind::SettlementReport, settled()), false),
         ("page", own(PaperKind::Page, composed(PAGE)), false),
         ("page-duplicate", own(PaperKind::Page, composed(PAGE)), true),
         ("invoice", own(PaperKind::InvoiceSlip, composed(INVOICE)), false),

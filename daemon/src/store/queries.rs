@@ -69,6 +69,15 @@ impl Store {
         })
         .await
     }
+    /// Every transaction that was sent in a batch, whatever became of it, oldest first, at most 20,000.
+    pub async fn of_batch(&self, account: &AccountId, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        let account = account.clone();
+        self.ask(move |db| {
+            let tail = "WHERE account = ?1 AND batch = ?2 ORDER BY txn LIMIT 20000";
+            Ok(many(db, tail, params![account.as_str(), batch.get()])?.into_iter().map(|f| f.outcome).collect())
+        })
+        .await
+    }
     /// Records of a batch, in the order of their numbers, up to its limit.
     pub async fn in_batch(&self, query: BatchQuery) -> Result<Vec<Outcome>, StoreError> {
         self.ask(move |db| {

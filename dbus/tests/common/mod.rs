@@ -13,6 +13,7 @@ use payterm_schema::{
     outcome::{OriginalShown, Place, Reason, Sums},
     page::Printable,
     paper::{PaperContent, PaperJob, PaperKind, PaperState, PaperStatus, SlipCopy},
+    reconciliation::Reconciliation,
     record::{Obligation, ObligationState},
     selftest::{Finding, Part},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
@@ -361,6 +362,17 @@ impl Terminal for Fake {
         self.did(format!("release {job} {print}"));
         now(Ok(()))
     }
+    fn reconcile<'a>(&'a self, _: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation> {
+        self.did(format!("reconcile {account:?} {}", file.len()));
+        now(Ok(Reconciliation {
+            account: AccountId::new("unionpay").unwrap(),
+            batch: Batch::new(7).unwrap(),
+            currency: payterm_schema::Currency::CNY,
+            agree: 2,
+            differences: Vec::new(),
+            more: 0,
+        }))
+    }
     fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
         now(Ok(vec![BatchTotals {
             account: AccountId::new("unionpay").unwrap(),
@@ -371,6 +383,7 @@ impl Terminal for Fake {
             debit_minor: 1234,
             credit_count: 0,
             credit_minor: 0,
+            settling: false,
             open_obligations: 1,
             debit: "12.34".into(),
             credit: "0.00".into(),

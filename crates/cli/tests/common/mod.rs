@@ -14,6 +14,7 @@ use payterm_schema::{
     outcome::{Authority, Place, Reason, Sums},
     page::Printable,
     paper::{PaperContent, PaperJob, PaperKind, PaperState, PaperStatus, SlipCopy},
+    reconciliation::Reconciliation,
     record::{Obligation, ObligationState},
     selftest::{Finding, Part},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
@@ -345,6 +346,17 @@ impl Terminal for Fake {
         }
         now(self.did(format!("apply {step:?}")))
     }
+    fn reconcile<'a>(&'a self, _: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation> {
+        self.did(format!("reconcile {account:?} {}", file.len())).ok();
+        now(Ok(Reconciliation {
+            account: AccountId::new("unionpay").unwrap(),
+            batch: Batch::new(7).unwrap(),
+            currency: payterm_schema::Currency::CNY,
+            agree: 2,
+            differences: Vec::new(),
+            more: 0,
+        }))
+    }
     fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
         now(Ok(vec![BatchTotals {
             account: AccountId::new("unionpay").unwrap(),
@@ -355,6 +367,7 @@ impl Terminal for Fake {
             debit_minor: 1234,
             credit_count: 0,
             credit_minor: 0,
+            settling: false,
             open_obligations: 1,
             debit: "12.34".into(),
             credit: "0.00".into(),

@@ -132,6 +132,14 @@ cli-explain-settlement-held = a person must have it tried again
 cli-explain-settlement-retried = the settlement is tried again by order of { $by }
 cli-explain-settlement-dropped = nothing was settled, the batch stays open: { $how }
 cli-explain-batch-closed = the batch is closed ({ $account }), the next one is { $batch }: { $how }
+cli-reconcile-sum = { $account } batch { $batch }: { $agree } agree, { $differ } differ (and { $more } more)
+cli-reconcile-differs = Difference
+cli-reconcile-here = Here
+cli-reconcile-there = Acquirer
+cli-reconcile-missing-here = missing here
+cli-reconcile-missing-there = missing at the acquirer
+cli-reconcile-amount = another amount
+cli-reconcile-status = another status
 cli-explain-unclear = STAN { $stan }: it is taken back
 cli-count = Count
 

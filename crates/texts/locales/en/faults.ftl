@@ -66,6 +66,7 @@ rule-the-connection-was-lost = the connection was lost
 rule-the-journal-is-being-opened-again = the journal is being opened again
 rule-the-paper-is-not-held = the paper is not held
 rule-the-settlement-is-being-driven-on = the settlement is being driven on
+rule-this-batch-is-open-settle-it-first = this batch is open: settle it first
 rule-the-request-has-ended = the request has ended
 rule-this-transaction-has-no-slip = this transaction has no slip
 rule-this-user-is-not-a-bus-caller-of-the-configuration = this user is not a [[bus.caller]] of the configuration

@@ -167,3 +167,7 @@ next-kind-refused-settlement = The batch stays open. Ask the acquirer why
 next-kind-nothing-settlement = Nothing was settled. Try again
 reason-written-off = Written off by the supervisor
 next-written-off = The acquirer may hold this payment: compare with their statement
+next-reconcile-missing_here = The acquirer counts a payment that this terminal does not know. Send them STAN and RRN; do not refund on your own
+next-reconcile-missing_there = This terminal counts a payment that the acquirer does not. Send them the merchant copy and ask for an adjustment
+next-reconcile-amount = The amounts differ. Send the acquirer the merchant copy and ask for an adjustment
+next-reconcile-status = One side has it approved, the other taken back. Compare with paytermctl explain, and ask the acquirer

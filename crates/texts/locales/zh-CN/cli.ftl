@@ -132,6 +132,14 @@ cli-explain-settlement-held = 须由人工重新发起
 cli-explain-settlement-retried = 由 { $by } 重新发起批结算
 cli-explain-settlement-dropped = 未结算,批次保持打开:{ $how }
 cli-explain-batch-closed = 批次已结清({ $account }),下一批次 { $batch }:{ $how }
+cli-reconcile-sum = { $account } 批次 { $batch }:相符 { $agree } 笔,不符 { $differ } 笔(另有 { $more } 笔)
+cli-reconcile-differs = 差异
+cli-reconcile-here = 本机
+cli-reconcile-there = 收单机构
+cli-reconcile-missing-here = 本机无此笔
+cli-reconcile-missing-there = 收单机构无此笔
+cli-reconcile-amount = 金额不符
+cli-reconcile-status = 状态不符
 cli-explain-unclear = 流水号 { $stan }:开始冲正
 cli-count = 笔数
 

@@ -167,3 +167,7 @@ next-kind-refused-settlement = 批次未结清,请向收单机构查询原因
 next-kind-nothing-settlement = 未结算,请重试
 reason-written-off = 已由主管核销
 next-written-off = 收单行可能持有该笔交易,请核对对账单
+next-reconcile-missing_here = 收单机构有而本机没有的交易。请提供流水号和参考号查询,切勿自行退款
+next-reconcile-missing_there = 本机有而收单机构没有的交易。请凭商户存根申请调账
+next-reconcile-amount = 金额不一致。请凭商户存根申请调账
+next-reconcile-status = 一方成功,另一方已撤销。请用 paytermctl explain 核对后向收单机构查询
