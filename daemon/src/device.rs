@@ -35,6 +35,8 @@ const MAILBOX: usize = 64;
 const COMMANDS: usize = 16;
 /// A screen is drawn this long after it was asked for: one that is replaced before then never flickers past. 5 ms: no eye sees it.
 const DRAW: Duration = Duration::from_millis(5);
+/// A reader rests this long after nobody asks for a card any more: who pays does not wait for eight threads that go to sleep. 5 ms.
+const REST: Duration = Duration::from_millis(5);
 /// What a driver gets beyond its own time-outs before it counts as hung. 2 s.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -71,11 +73,14 @@ impl Registry {
     }
     /// A device of this kind works.
     pub fn works(&self, kind: DeviceKind) -> bool {
-        self.all().iter().any(|d| d.kind == kind && d.state != DeviceState::Failed && d.state != DeviceState::Opening)
+        self.any(|d| d.kind == kind && d.state != DeviceState::Failed && d.state != DeviceState::Opening)
     }
     /// A printer can print now: it does, or is free to.
     pub fn prints(&self) -> bool {
-        self.all().iter().any(|d| d.kind == DeviceKind::Printer && matches!(d.state, DeviceState::Idle | DeviceState::Busy))
+        self.any(|d| d.kind == DeviceKind::Printer && matches!(d.state, DeviceState::Idle | DeviceState::Busy))
+    }
+    fn any(&self, is: impl Fn(&Device) -> bool) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().any(is)
     }
     fn change(&self, name: &str, change: impl FnOnce(&mut Device)) -> Option<Device> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,6 +190,10 @@ pub struct DeviceActor {
     /// The last order to a reader was to wait for a card.
     armed: bool,
     offer_seen: Option<u64>,
+    /// What the driver was last armed for.
+    armed_for: Vec<Way>,
+    /// The reader will rest soon.
+    resting: Option<SpawnHandle>,
     drawn: Option<Vec<String>>,
     /// A screen will be drawn soon.
     drawing: bool,
@@ -213,6 +222,8 @@ impl DeviceActor {
             wait: supervise::WAIT_FIRST,
             armed: false,
             offer_seen: None,
+            armed_for: Vec::new(),
+            resting: None,
             drawn: None,
             drawing: false,
             showing: false,
@@ -284,6 +295,7 @@ impl DeviceActor {
             found.send(Finding::failed("device-failed").with("why", why)).ok();
         }
         (self.opened, self.armed, self.showing, self.offer_seen, self.drawn) = (false, false, false, None, None);
+        self.stay(ctx);
         self.change(|d| {
             d.state = DeviceState::Failed;
             why.clone_into(&mut d.health);
@@ -314,6 +326,13 @@ impl DeviceActor {
         }
     }
 
+    /// The reader does not go to rest.
+    fn stay(&mut self, ctx: &mut Context<Self>) {
+        if let Some(r) = self.resting.take() {
+            ctx.cancel_future(r);
+        }
+    }
+
     /// Makes the device do what is wanted.
     fn refresh(&mut self, ctx: &mut Context<Self>) {
         if !self.opened {
@@ -330,10 +349,21 @@ impl DeviceActor {
                     return;
                 }
                 self.offer_seen = Some(offer);
+                self.stay(ctx);
                 let mine: Vec<Way> = ways.into_iter().filter(|w| takes(self.post.config.kind) == Some(*w)).collect();
                 // A keypad always gives its keys; the others rest while nothing is asked of them.
-                let command = if mine.is_empty() && self.post.config.kind != DeviceKind::Keypad { Command::Disarm } else { Command::Arm(mine) };
-                self.command(command, time, ctx);
+                let keypad = self.post.config.kind == DeviceKind::Keypad;
+                if mine.is_empty() && !keypad {
+                    if self.armed {
+                        self.resting = Some(ctx.run_later(REST, move |act, ctx| {
+                            act.resting = None;
+                            act.command(Command::Disarm, time, ctx);
+                        }));
+                    }
+                } else if !(mine.is_empty() && self.armed && self.armed_for.is_empty()) {
+                    self.armed_for.clone_from(&mine);
+                    self.command(Command::Arm(mine), time, ctx);
+                }
             }
             DeviceKind::Display => {
                 if !self.drawing && !self.showing {
@@ -415,7 +445,10 @@ impl StreamHandler<Report> for DeviceActor {
                 {
                     interrupt();
                 }
-                (self.post.events)(DeviceEvent::PinDigits { tag, digits });
+                // None yet is what the screen shows anyway.
+                if digits > 0 {
+                    (self.post.events)(DeviceEvent::PinDigits { tag, digits });
+                }
             }
             Report::Pin(entry) => {
                 self.relax(ctx);

@@ -6,6 +6,7 @@ use crate::{
     front::Front,
     hostlink::{self, HostLink, LateSink, Line, TlsError},
     language::Spoken,
+    recent::Recent,
     selftest::{self, Examiner},
     spooler::{Papers, Spooler},
     store::{self, Store, StoreError},
@@ -156,6 +157,7 @@ impl Daemon {
         let clock = Arc::new(Clock::start());
         let hub = Hub::new();
         let (notices, _) = broadcast::channel(NOTICES);
+        let recent = Recent::default();
         let terminal: Child<TerminalActor> = Child::default();
         let spoken = Spoken::new(config.terminal.language);
         let names = profiles.iter().map(|(a, p)| (a.clone(), p.title.clone())).collect();
@@ -262,6 +264,7 @@ impl Daemon {
             links,
             spooler,
             notices: notices.clone(),
+            recent: recent.clone(),
             mishaps,
             tms: tms.clone(),
             renew: renew.clone(),
@@ -280,6 +283,7 @@ impl Daemon {
             papers,
             template_faults,
             notices,
+            recent,
             registry,
             clock,
             config: config.clone(),
@@ -337,7 +341,7 @@ fn station(a: &AccountConfig, config: &Config) -> Station {
 fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Settings {
     let account = |a: &AccountConfig| {
         let profile = &profiles[&a.id];
-        AccountSettings { config: a.clone(), rules: profile.rules(), host_offset_minutes: profile.utc_offset_minutes }
+        AccountSettings { config: a.clone(), rules: profile.rules().into(), host_offset_minutes: profile.utc_offset_minutes }
     };
     let t = &config.terminal;
     Settings {

@@ -14,6 +14,7 @@ use crate::{
     language::Spoken,
     logging,
     mishap::{Mishaps, Part},
+    recent::Recent,
     spooler::Spooler,
     store::{Commit, Loaded, Store, StoreError},
     supervise::{self, Child, Life},
@@ -50,6 +51,7 @@ pub struct House {
     pub links: BTreeMap<AccountId, Child<HostLink>>,
     pub spooler: Child<Spooler>,
     pub notices: broadcast::Sender<Notice>,
+    pub recent: Recent,
     pub mishaps: Mishaps,
     pub tms: Option<Arc<Tms>>,
     /// Told when the daemon is to start over.
@@ -123,6 +125,8 @@ pub struct TerminalActor {
     yielding: bool,
     /// The PIN entry under way.
     pin: Option<u64>,
+    /// What the machine was told of the devices.
+    devices: Option<(Vec<Way>, bool, bool)>,
     /// What the store loaded when it was opened.
     first: Option<Loaded>,
 }
@@ -154,6 +158,7 @@ impl TerminalActor {
             outbox: VecDeque::new(),
             yielding: false,
             pin: None,
+            devices: None,
             first,
         }
     }
@@ -174,6 +179,7 @@ impl TerminalActor {
         self.withdraw();
         let step = machine.boot(self.house.clock.now(), env!("CARGO_PKG_VERSION"), &keys);
         self.machine = Some(machine);
+        self.devices = None;
         self.take(step, ctx);
         self.devices_changed(ctx);
     }
@@ -298,10 +304,15 @@ impl TerminalActor {
         let r = &self.house.registry;
         let typed = self.house.settings.flow.typed_pan;
         let readers = [DeviceKind::MagneticReader, DeviceKind::ChipReader, DeviceKind::ContactlessReader, DeviceKind::Scanner, DeviceKind::Keypad];
-        let ways = readers.into_iter().filter(|k| r.works(*k)).filter_map(takes).filter(|w| typed || *w != Way::Typed).collect();
+        let ways: Vec<Way> = readers.into_iter().filter(|k| r.works(*k)).filter_map(takes).filter(|w| typed || *w != Way::Typed).collect();
         let pin_pad = r.works(DeviceKind::PinPad);
         let printer = r.prints();
-        self.input(Input::Devices { ways, pin_pad, printer }, ctx);
+        // That one is busy or idle is nothing to it.
+        let now = Some((ways.clone(), pin_pad, printer));
+        if self.machine.is_some() && self.devices != now {
+            self.devices = now;
+            self.input(Input::Devices { ways, pin_pad, printer }, ctx);
+        }
     }
 
     /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody goes on first: the

@@ -53,6 +53,8 @@ pub enum OfflineRule {
     Off,
     /// The acquirer's profile has no message for it.
     Profile,
+    /// The batch is being settled: its totals are told already.
+    Settlement,
     /// Only a sale may be.
     Kind,
     /// Only a swiped card may be: a payment code and a typed number never are.
@@ -89,6 +91,7 @@ impl OfflineRule {
         match self {
             OfflineRule::Off => "off",
             OfflineRule::Profile => "profile",
+            OfflineRule::Settlement => "settlement",
             OfflineRule::Kind => "kind",
             OfflineRule::Instrument => "instrument",
             OfflineRule::Chip => "chip",

@@ -8,7 +8,7 @@ mod settlement;
 
 use payterm_schema::{
     AccountId, HostAnswer, HostMessage, Kind,
-    host::{KeysVerdict, Leg, MacVerdict, Plan, SecretsFrom},
+    host::{CardSecrets, KeysVerdict, Leg, MacVerdict, Plan, SecretsFrom},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,6 +122,8 @@ pub struct Bank {
     pub books: BTreeMap<Book, Posting>,
     /// Reversals answered 25: their originals are refused for ever (host-protocol §6).
     forgotten: BTreeSet<Book>,
+    /// Whether a frame's card is foreign: an advice that comes with its repeat only has the card sealed, which this world does not open.
+    cards: BTreeMap<Book, bool>,
     /// What each reversal said of its original.
     pub reversals: Vec<Plan>,
     pub closing: BTreeMap<(AccountId, u32), settlement::Closing>,
@@ -138,6 +140,13 @@ fn book(account: &AccountId, plan: &Plan) -> Book {
 impl Bank {
     pub fn new(moves_batch: bool) -> Self {
         Self { moves_batch, ..Self::default() }
+    }
+
+    /// A frame was made of this, whether it arrives or not.
+    pub fn made(&mut self, m: &HostMessage) {
+        if let SecretsFrom::Memory(CardSecrets { pan: Some(pan), .. }) = &m.secrets {
+            self.cards.insert(book(&m.account, &m.plan), pan.reveal().starts_with('4'));
+        }
     }
 
     pub fn process(&mut self, m: &HostMessage, fate: &Fate) -> HostAnswer {
@@ -290,12 +299,7 @@ impl Bank {
             return self.answer(code, m);
         }
         let of_original = original.as_ref().and_then(|o| self.books.get(o)).is_some_and(|p| p.foreign);
-        let foreign = match &m.secrets {
-            SecretsFrom::Memory(s) => s.pan.as_ref().is_some_and(|p| p.reveal().starts_with('4')),
-            SecretsFrom::Sealed(_) | SecretsFrom::SealedMany(_) | SecretsFrom::None => of_original,
-        };
-        // An advice may be known by its repeat only, which has no card.
-        let foreign = if m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Repeat { of_original } else { foreign };
+        let foreign = self.cards.get(&key).copied().unwrap_or(of_original);
         let posting = Posting {
             kind: m.plan.kind,
             amount,
@@ -312,7 +316,7 @@ impl Bank {
         };
         self.books.insert(key, posting);
         let mut answer = self.answer("00", m);
-        answer.organisation = (foreign && m.plan.kind != Kind::VoiceSale).then(|| "VIS".into());
+        answer.organisation = foreign.then(|| "VIS".into());
         answer
     }
 

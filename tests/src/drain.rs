@@ -74,7 +74,7 @@ fn configure(config: &mut Config, address: &str) {
 
 fn settings(config: &Config) -> Result<Settings> {
     let profile = Profile::builtin("private-label")?;
-    let account = |a: &AccountConfig| AccountSettings { config: a.clone(), rules: profile.rules(), host_offset_minutes: profile.utc_offset_minutes };
+    let account = |a: &AccountConfig| AccountSettings { config: a.clone(), rules: profile.rules().into(), host_offset_minutes: profile.utc_offset_minutes };
     Ok(Settings {
         accounts: config.accounts.iter().map(account).collect(),
         routes: Vec::new(),

@@ -66,7 +66,7 @@ pub fn settings() -> Settings {
         roads: vec![Road::Voice, Road::Merchant],
         no_pin: Vec::new(),
     };
-    let accounts = config.accounts.iter().map(|a| AccountSettings { config: a.clone(), rules: rules.clone(), host_offset_minutes: 480 }).collect();
+    let accounts = config.accounts.iter().map(|a| AccountSettings { config: a.clone(), rules: rules.clone().into(), host_offset_minutes: 480 }).collect();
     Settings {
         accounts,
         routes: Vec::new(),
@@ -91,7 +91,7 @@ pub fn offline_settings() -> Settings {
     let policy =
         OfflineConfig { merchant: true, per_card: 1_000_000, per_card_count: 1_000, total: 10_000_000, total_count: 10_000, ..OfflineConfig::default() };
     s.accounts[0].config.offline = Some(policy);
-    s.accounts[0].rules.no_pin = vec![Kind::Sale];
+    std::sync::Arc::make_mut(&mut s.accounts[0].rules).no_pin = vec![Kind::Sale];
     s
 }
 pub fn plain(id: &'static str, card: u8) -> Order {

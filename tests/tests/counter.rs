@@ -15,6 +15,7 @@ use payterm_tests::{
     bank::Fate,
     world::{Customer, Order, Script, World},
 };
+use std::sync::Arc;
 
 fn failed(code: &str) -> Vec<(Status, String)> {
     vec![(Status::Failed, code.into())]
@@ -227,7 +228,7 @@ fn an_advice_is_refunded_when_it_has_been_forwarded() {
 fn the_wallets_time_ends_signed_in_or_not() {
     let mut s = settings();
     s.accounts[0].config.auto_sign_in = false;
-    s.accounts[0].rules.sign_in = true;
+    Arc::make_mut(&mut s.accounts[0].rules).sign_in = true;
     let mut w =
         World::new(s, Script { settle: false, ..script([control("i", Kind::SignIn), scan("a")], [Fate::Answer, Fate::Pending(99), Fate::Refuse("77")]) }, None);
     w.run_for(300_000);
@@ -351,7 +352,7 @@ fn small_amounts_need_no_pin_where_the_shop_says_so() {
     ] {
         let mut m = machine(|s| {
             s.flow.no_cvm = rule(limit);
-            s.accounts[0].rules.sign_in = false;
+            Arc::make_mut(&mut s.accounts[0].rules).sign_in = false;
         });
         start(&mut m, minor);
         let effects = swipe(&mut m, track);

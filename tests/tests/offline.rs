@@ -88,7 +88,7 @@ fn pin_codes_other_kinds_and_no_policy_are_never_accepted() {
         w
     };
     let mut pin = offline_settings();
-    pin.accounts[0].rules.no_pin.clear();
+    std::sync::Arc::make_mut(&mut pin.accounts[0].rules).no_pin.clear();
     assert_eq!(denied(&run(pin.clone(), plain("a", 0))), [OfflineRule::Pin]);
     // A customer who confirms without a PIN was asked for one.
     pin.flow.pin_bypass = true;
@@ -104,7 +104,7 @@ fn pin_codes_other_kinds_and_no_policy_are_never_accepted() {
     let w = run(off, plain("a", 0));
     assert!(allowed(&w).is_empty() && denied(&w).is_empty());
     let mut none = offline_settings();
-    none.accounts[0].rules.roads.clear();
+    std::sync::Arc::make_mut(&mut none.accounts[0].rules).roads.clear();
     assert_eq!(denied(&run(none, plain("a", 0))), [OfflineRule::Profile]);
 }
 
@@ -157,7 +157,7 @@ fn many(n: usize) -> Vec<Order> {
 fn one_that_is_never_accepted_holds_up_nobody() {
     let n = 30;
     let mut s = offline_settings();
-    s.accounts[0].rules.advices_in_flight = 8;
+    std::sync::Arc::make_mut(&mut s.accounts[0].rules).advices_in_flight = 8;
     let mut w = World::new(s, Script { down: vec![(1_500, n as i64 * 4_000)], never: Some(15), ..script(many(n), []) }, None);
     w.run();
     assert_eq!(allowed(&w).len(), n);
@@ -171,7 +171,7 @@ fn one_that_is_never_accepted_holds_up_nobody() {
 #[test]
 fn several_are_under_way_but_one_of_a_card_and_a_customer_goes_first() {
     let mut s = offline_settings();
-    s.accounts[0].rules.advices_in_flight = 2;
+    std::sync::Arc::make_mut(&mut s.accounts[0].rules).advices_in_flight = 2;
     let mut w = World::new(s, Script { down: vec![(1_500, i64::MAX)], ..script(many(6), []) }, None);
     w.run_for(40_000);
     assert_eq!(w.machine.obligations().len(), 6);
@@ -187,7 +187,7 @@ fn several_are_under_way_but_one_of_a_card_and_a_customer_goes_first() {
 #[test]
 fn hold_release_and_write_off() {
     let mut s = offline_settings();
-    s.accounts[0].rules.advices_in_flight = 1;
+    std::sync::Arc::make_mut(&mut s.accounts[0].rules).advices_in_flight = 1;
     let mut w = World::new(s, Script { down: vec![(1_500, 20_000)], ..script([plain("a", 0), plain("b", 0)], []) }, None);
     w.run_for(16_000);
     let mut m = Machine::replay(w.settings.clone(), None, w.journal.clone()).expect("replay");

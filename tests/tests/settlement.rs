@@ -52,7 +52,7 @@ fn of_settlement(orders: Vec<Order>, fates: impl IntoIterator<Item = Fate>) -> S
 }
 
 fn settlement(w: &World, id: &str) -> Settlement {
-    w.outcome(id).settlement.map(|s| *s).unwrap_or_else(|| panic!("{id} has no settlement"))
+    w.outcome(id).settlement.map(|s| *s).unwrap_or_else(|| panic!("{id} has no settlement: {:?}", told(w, id)))
 }
 
 fn reports(w: &World) -> usize {
@@ -172,7 +172,10 @@ fn what_is_stuck_is_listed_and_not_settled() {
 
     // A voice sale that is Stuck is counted on the terminal, but not settled.
     let orders = [sale("b"), new(Kind::VoiceSale, "v"), sale("c"), sale("d"), settle("z")];
-    let w = run(Script { never: Some(2), ..script(orders, [Fate::Answer, Fate::LoseRequest]) });
+    let mut patient = settings();
+    patient.settlement.clear_timeout_ms = 600_000;
+    let mut w = World::new(patient, Script { never: Some(2), ..script(orders, [Fate::Answer, Fate::LoseRequest]) }, None);
+    w.run();
     let s = settlement(&w, "z");
     assert_eq!((s.stuck.len(), s.domestic.records(), s.verdict()), (1, 3, Some(Verdict::Balanced)), "b, c and d: an advice holds nobody up");
     assert!(w.sealed.len() == 1, "its PAN is kept for it, all others of the batch are gone: {:?}", w.sealed);
@@ -260,8 +263,65 @@ fn settles_by_itself_at_a_time_of_day() {
     w.run_for(60_000);
     let journal = w.journal.clone();
     let mut m = Machine::replay(s, None, journal).expect("replay");
-    let step = m.boot(w.now + Millis(to_due + 7 * 3_600_000), "test", &[up()]);
+    let late = w.now + Millis(to_due + 7 * 3_600_000);
+    m.boot(late, "test", &[up()]);
+    let step = m.handle_timeout(late);
     assert!(step.records.iter().any(|e| matches!(&e.record, Record::Started { request, .. } if request.kind == Kind::Settlement)), "made up for at the start");
+}
+
+/// A line that is down at the time: tried again, under a key of its own, and never in the step that tells of a payment.
+#[test]
+fn one_that_came_to_nothing_is_tried_again() {
+    let mut s = settings();
+    s.settlement.at = Some("00:30".into());
+    let start = World::new(s.clone(), Script::default(), None).now.local(480);
+    let to_due = ((48 - i64::from(start.hour())) % 24 * 60 + 30 - i64::from(start.minute())).rem_euclid(1440) * 60_000;
+    let mut w = World::new(s, script([sale("a"), sale("b")], [Fate::Answer, Fate::Answer, Fate::NotSent, Fate::NotSent]), None);
+    w.run_for(to_due + 2 * 3_600_000);
+    let own = |w: &World, status| w.told.iter().filter(|o| o.key.app == "terminal" && o.status == status).count();
+    assert_eq!((own(&w, Status::Failed), own(&w, Status::Approved)), (2, 1), "{:?}", w.told);
+    let mut keys: Vec<_> = w.told.iter().filter(|o| o.key.app == "terminal").map(|o| o.key.id.clone()).collect();
+    keys.dedup();
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    let at = |e: &payterm_schema::Entry| matches!(&e.record, Record::Started { key, .. } if key.app == "terminal").then_some((e.seq, e.at));
+    for (seq, at) in w.journal.iter().filter_map(at) {
+        assert!(!w.journal.iter().any(|e| e.seq + 1 == seq && e.at == at && matches!(e.record, Record::Outcome { .. })), "in one step with an outcome");
+    }
+}
+
+/// The batch is closed while a void of it waits for that: the void does not leave for a settled sale.
+#[test]
+fn a_void_does_not_follow_its_sale_into_a_closed_batch() {
+    let w = run(script([sale("a"), settle("z"), void("v", "a"), part(Kind::TipAdjust, "t", "a", 10)], [Fate::Answer, Fate::LoseReply]));
+    assert_eq!(told(&w, "z").into_iter().map(|t| t.0).collect::<Vec<_>>(), [Status::Unknown, Status::Approved]);
+    assert_eq!(told(&w, "v"), [(Status::Failed, "original-settled".into())]);
+    assert_eq!(w.outcome("t").status, Status::Failed);
+}
+
+/// Between two of its messages the host wants a sign-in, and the line is down: the counter is free meanwhile.
+#[test]
+fn a_settlement_that_cannot_sign_in_goes_on_behind() {
+    let script = script([sale("a"), settle("z"), sale("b")], [Fate::Answer, Fate::Require(3)]);
+    let w = run(Script { sign_ins: vec![Fate::Answer, Fate::NotSent, Fate::NotSent], ..script });
+    assert_eq!(told(&w, "z"), [(Status::Unknown, "settlement-open".into()), (Status::Approved, String::new())]);
+}
+
+/// Never answered: after as many tries as a reversal has, a person asks the acquirer.
+#[test]
+fn a_settlement_that_is_never_answered_waits_for_a_person() {
+    let mut fates = vec![Fate::Answer];
+    fates.extend(vec![Fate::LoseRequest; 40]);
+    let w = run(Script { settle: false, ..script([sale("a"), settle("z")], fates) });
+    let settling = w.machine.state().ledger(&up()).settling.as_deref();
+    assert!(settling.is_some_and(|s| s.hold && s.tries == 4), "{settling:?}");
+}
+
+/// The organisation of a card that was taken without the host is known when the host has been told: its half is the right one.
+#[test]
+fn a_foreign_card_without_the_host_is_settled_as_foreign() {
+    let w = run(script([Order { customer: Customer::SwipesOther, ..new(Kind::VoiceSale, "v") }, sale("a"), settle("z")], [Fate::NotSent]));
+    let s = settlement(&w, "z");
+    assert_eq!((s.verdict(), s.domestic.debit_count, s.foreign.debit_count), (Some(Verdict::Balanced), 1, 1));
 }
 
 #[test]

@@ -47,6 +47,7 @@ impl Machine {
                 take(&mut told.rrn, &answer.rrn);
                 take(&mut told.host_date, &answer.date);
                 take(&mut told.host_time, &answer.time);
+                take(&mut told.organisation, &answer.organisation);
                 if told.auth_code.is_none() {
                     told.auth_code.clone_from(&answer.auth_code);
                 }

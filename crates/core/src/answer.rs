@@ -20,6 +20,9 @@ use payterm_schema::{
 
 impl Machine {
     pub(crate) fn request_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
+        if let (Some(flow), HostEvent::NoReply { .. } | HostEvent::Reply { .. }) = (self.flow.as_mut(), &event) {
+            flow.left = true;
+        }
         match event {
             HostEvent::NotSent { why } => {
                 self.record(Some(txn), Record::NotSent { txn, account: account.clone(), stan, why: why.clone() });

@@ -34,6 +34,8 @@ pub(crate) struct Flow {
     pub tried: BTreeSet<(u64, Stan)>,
     /// The offline policy has said its word.
     pub judged: bool,
+    /// A frame of this request has left, or may have.
+    pub left: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -130,6 +132,7 @@ impl Flow {
             hurried: false,
             tried: BTreeSet::new(),
             judged: false,
+            left: false,
         }
     }
     pub fn until(&self) -> Option<Time> {

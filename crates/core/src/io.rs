@@ -19,6 +19,7 @@ use payterm_schema::{
     time::Millis,
     totals::Scope,
 };
+use std::sync::Arc;
 
 /// What the machine must know of config and profiles; it does not change while the machine lives.
 #[derive(Clone, Debug)]
@@ -47,7 +48,8 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct AccountSettings {
     pub config: AccountConfig,
-    pub rules: HostRules,
+    /// Shared: steps take it along while they change the machine.
+    pub rules: Arc<HostRules>,
     /// Minutes east of UTC of F12 and F13 (host time).
     pub host_offset_minutes: i32,
 }

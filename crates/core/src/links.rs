@@ -170,7 +170,7 @@ impl Machine {
             return;
         }
         self.give_up_asking(id);
-        let Some(settings) = self.account(id).cloned() else { return };
+        let Some((signs_in, by_itself)) = self.account(id).map(|a| (a.rules.sign_in, a.config.auto_sign_in)) else { return };
         let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id));
         let authorises = waiting && self.state.running.as_ref().is_some_and(|r| r.request.kind.row().authorisation);
         if waiting && !authorises {
@@ -181,7 +181,7 @@ impl Machine {
         }
         let clears = self.flow.as_ref().is_some_and(|f| f.clears(id));
         let settling = self.settling(id).is_some_and(|s| !s.hold);
-        if settings.rules.sign_in && !self.state.ledger(id).signed_in {
+        if signs_in && !self.state.ledger(id).signed_in {
             let wait = self.sign_in.entry(id.clone()).or_default().clone();
             let wanted = wait.wanted
                 || authorises
@@ -190,10 +190,11 @@ impl Machine {
                 || self.due_obligation(id, self.now).is_some()
                 || self.asking_due(id).is_some_and(|t| t <= self.now)
                 || self.advice_due(id).is_some_and(|t| t <= self.now);
-            if wanted && !settings.config.auto_sign_in {
+            if wanted && !by_itself {
                 if authorises || clears {
                     self.fail("not-signed-in", Class::D);
                 }
+                self.settle_behind(id);
             } else if wanted && wait.not_before <= self.now && self.quiet(id) {
                 self.send_sign_in(id);
             }
@@ -310,13 +311,13 @@ impl Machine {
     }
 
     pub(crate) fn signed_in(&mut self, id: &AccountId, answer: HostAnswer) {
-        let ledger = self.state.ledger(id);
+        let (ours, holds, ours_off) = (self.state.ledger(id).batch, self.state.ledger(id).holds_records(), self.state.ledger(id).offset);
         // Another batch number while ours holds records does not change ours: settle first (host-protocol §4).
-        let batch: Batch = if ledger.holds_records() { ledger.batch } else { answer.batch.unwrap_or(ledger.batch) };
+        let batch: Batch = answer.batch.filter(|_| !holds).unwrap_or(ours);
         if answer.batch.is_some_and(|b| b != batch) {
             self.tell(Notice::Screen { screen: payterm_schema::Screen::Trouble { what: "settle-first".into() } });
         }
-        let offset = self.host_offset(id, &answer).unwrap_or(ledger.offset);
+        let offset = self.host_offset(id, &answer).unwrap_or(ours_off);
         // A PIN that was typed before is enciphered under the old key: the issuer would count it as wrong.
         if let Some(flow) = self.flow.as_mut().filter(|f| f.holds_pin(id)) {
             flow.pin = None;
@@ -356,6 +357,7 @@ impl Machine {
         if self.flow.as_ref().is_some_and(|f| f.waits_for(id) || f.clears(id)) {
             self.fail(code, Class::E);
         }
+        self.settle_behind(id);
     }
 
     /// The host's word in the header of a reply (processing requirement, host-protocol §1): 3 = sign in again after this

@@ -27,7 +27,11 @@ fn checks(account: &AccountSettings, state: &State, heard: Option<&Heard>, now: 
     let (id, c) = (&account.config.id, account.config.offline.clone().unwrap_or_default());
     let plain = |rule, passed| Check { rule, passed, limit: None, now: None };
     let limit = |rule, limit: u64, now: u64| Check { rule, passed: now <= limit, limit: Some(limit), now: Some(now) };
-    let mut all = vec![plain(OfflineRule::Off, c.merchant), plain(OfflineRule::Profile, account.rules.roads.contains(&Road::Merchant))];
+    let mut all = vec![
+        plain(OfflineRule::Off, c.merchant),
+        plain(OfflineRule::Profile, account.rules.roads.contains(&Road::Merchant)),
+        plain(OfflineRule::Settlement, state.ledger(id).settling.is_none()),
+    ];
     let mut of_card = None;
     if let Some(Sale { kind, presented, pin }) = sale {
         let listed = |bins: &[String]| presented.secrets.pan.as_ref().is_some_and(|pan| bins.iter().any(|b| in_bin_range(b, pan)));
@@ -85,8 +89,8 @@ impl Machine {
         let Some((running, flow)) = self.state.running.clone().zip(self.flow.clone()) else { return false };
         let Some(account) = self.account(id).cloned() else { return false };
         let policy = account.config.offline.as_ref().is_some_and(|c| c.merchant);
-        // A try that the host refused was no failure of the line.
-        let fresh = running.frames <= 1 && running.in_flight.is_none() && self.state.obligations.of(running.txn).next().is_none();
+        // After a frame of it left, whatever came of that, it is no longer for the merchant to say.
+        let fresh = running.frames <= 1 && !flow.left && running.in_flight.is_none() && self.state.obligations.of(running.txn).next().is_none();
         let (Some(presented), Some(amount)) = (flow.presented.as_ref().filter(|p| p.wallet.is_none()), running.request.amount) else { return false };
         if !policy || !fresh || flow.judged || running.request.kind != Kind::Sale {
             return false;

@@ -33,8 +33,8 @@ impl State {
         let account = |a: &AccountConfig| {
             let ledger = self.ledger(&a.id);
             let (rows, since) = match head.scope {
-                Scope::Batch => (ledger.totals, ledger.totals_since),
-                Scope::Shift => (ledger.shift, ledger.shift_since),
+                Scope::Batch => (ledger.totals.clone(), ledger.totals_since),
+                Scope::Shift => (ledger.shift.clone(), ledger.shift_since),
             };
             let side = |side| {
                 let of = rows.iter().filter(|t| t.kind.row().side == side);

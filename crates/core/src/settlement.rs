@@ -89,7 +89,9 @@ impl Machine {
             self.send_owed(id, txn, stan);
             return true;
         }
-        if self.state.obligations.driven(id) || !self.quiet(id) {
+        // What a person keeps back is listed like what is Stuck.
+        let driven = |o: &Obligation| o.account == *id && o.state != ObligationState::Stuck && o.held.is_none();
+        if (self.state.obligations.driven(id) && self.state.obligations.iter().any(|o| driven(o))) || !self.quiet(id) {
             return false;
         }
         self.ask_settlement(id);
@@ -99,7 +101,7 @@ impl Machine {
     /// The totals leave: from here on the batch is being closed.
     fn ask_settlement(&mut self, id: &AccountId) {
         let Some((running, settings)) = self.state.running.clone().zip(self.account(id).cloned()) else { return };
-        let ledger = self.state.ledger(id);
+        let ledger = self.state.ledger(id).clone();
         let stuck: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.account == *id).cloned().collect();
         if ledger.debit_count + ledger.credit_count == 0 {
             return self.fail("batch-empty", Class::B);
@@ -116,7 +118,8 @@ impl Machine {
             return self.ask_approval();
         }
         let mut rows = ledger.totals;
-        for told in stuck.iter().filter_map(|o| self.state.owes(o.txn)).filter(|o| o.status == Status::Approved && o.batch == Some(ledger.batch)) {
+        let own = |o: &Obligation| self.state.owes(o.txn).filter(|told| told.stan == Some(o.plan.stan));
+        for told in stuck.iter().filter_map(own).filter(|o| o.status == Status::Approved && o.batch == Some(ledger.batch)) {
             let organisation = told.organisation.as_deref().or(told.wallet.map(Wallet::name)).unwrap_or_default();
             let minor = if told.kind == Kind::TipAdjust { told.sums.tip } else { told.sums.amount };
             Total::take(&mut rows, organisation, told.kind, &told.operator, minor.unwrap_or(0));
@@ -187,17 +190,17 @@ impl Machine {
     }
 
     fn load_upload(&mut self, id: &AccountId, s: &Settling, group: UploadGroup, after: u64) {
-        let ledger = self.state.ledger(id);
+        let (batch, from) = (self.state.ledger(id).batch, self.state.ledger(id).batch_after);
         let tag = self.tag();
         self.uploading.insert(id.clone(), Loading { tag, until: self.now + LOAD_AGAIN, group });
         let query = BatchQuery {
             account: id.clone(),
-            batch: ledger.batch,
+            batch,
             kinds: group.kinds(),
             domestic: s.settlement.domestic_verdict != Some(Verdict::Balanced),
             foreign: s.settlement.foreign_verdict != Some(Verdict::Balanced),
             untipped: s.untipped.clone(),
-            after: after.max(ledger.batch_after),
+            after: after.max(from),
             limit: group.many(),
         };
         self.effect(Effect::Load { tag, query: Query::Batch(query) });
@@ -210,8 +213,11 @@ impl Machine {
             self.uploading.remove(&id);
             return true;
         };
-        // The store is in trouble: asked again when the load's time is over.
-        let Ok(found) = found else { return true };
+        // The store is in trouble: asked again when the load's time is over, and nobody waits for that.
+        let Ok(found) = found else {
+            self.settle_behind(&id);
+            return true;
+        };
         self.uploading.remove(&id);
         let wanted: Vec<&Outcome> = found.iter().filter(|o| !s.excluded.contains(&o.txn)).collect();
         let last = found.iter().map(|o| o.txn).max();
@@ -331,7 +337,10 @@ impl Machine {
     fn settlement_failed(&mut self, id: &AccountId, txn: u64, stan: Stan, code: Option<String>, why: String, fail: Fail, trace: FrameTrace) {
         let Some(s) = self.settling(id).filter(|s| s.txn == txn && s.open.as_ref().is_some_and(|p| p.stan == stan)) else { return };
         let next_try = self.now + self.backoff(id, s.tries + 1, s.txn);
-        let (left, hold) = (fail != Fail::NotSent, fail == Fail::Held);
+        let left = fail != Fail::NotSent;
+        // As often as a reversal: then a person asks the acquirer.
+        let most = self.account(id).map_or(1, |a| a.config.obligation_tries);
+        let hold = fail == Fail::Held || (left && s.tries + 1 >= most);
         let told = code.clone().unwrap_or_else(|| "no-reply".into());
         self.record(Some(txn), Record::SettlementFailed { txn, account: id.clone(), stan, code, why, next_try, left, hold, trace });
         if self.state.running.as_ref().is_some_and(|r| r.txn == txn) {
@@ -339,6 +348,14 @@ impl Machine {
         }
         if hold {
             self.tell(Notice::Screen { screen: Screen::Trouble { what: "settlement-held".into() } });
+        }
+    }
+
+    /// It cannot go on now: whoever waits for it is told so, and it goes on behind other requests.
+    pub(crate) fn settle_behind(&mut self, id: &AccountId) {
+        let front = matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Settling));
+        if front && self.settling(id).is_some_and(|s| self.state.running.as_ref().is_some_and(|r| r.txn == s.txn)) {
+            self.end_unknown(id, "settlement-open", Class::E);
         }
     }
 

@@ -17,7 +17,7 @@ use payterm_schema::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 /// The app of what the terminal asks of itself; no caller has this name.
@@ -102,9 +102,14 @@ pub struct Ledger {
     /// The batch is being closed.
     #[serde(default)]
     pub settling: Option<Box<Settling>>,
-    /// When the terminal last settled by itself.
+    /// When the terminal last began to settle by itself.
     #[serde(default)]
     pub auto_settled: Option<Time>,
+    /// How often it ever did, for a key of its own each time, and how often in vain for this batch.
+    #[serde(default)]
+    pub auto_count: u64,
+    #[serde(default)]
+    pub auto_tries: u32,
 }
 
 /// A settlement whose totals may have left (host-protocol §7), until its batch is closed.
@@ -154,13 +159,15 @@ impl Default for Ledger {
             batch_after: 0,
             settling: None,
             auto_settled: None,
+            auto_count: 0,
+            auto_tries: 0,
         }
     }
 }
 
 impl Settling {
     fn answered(&mut self, at: Time) {
-        (self.open, self.left, self.tries, self.next_try, self.problem) = (None, true, 0, at, None);
+        (self.open, self.left, self.tries, self.next_try, self.problem, self.hold) = (None, true, 0, at, None, false);
     }
 }
 
@@ -187,8 +194,9 @@ pub struct Running {
 }
 
 impl State {
-    pub fn ledger(&self, account: &AccountId) -> Ledger {
-        self.accounts.get(account).cloned().unwrap_or_default()
+    pub fn ledger(&self, account: &AccountId) -> &Ledger {
+        static NEW: LazyLock<Ledger> = LazyLock::new(Ledger::default);
+        self.accounts.get(account).unwrap_or(&NEW)
     }
 
     pub fn obligation(&self, txn: u64, stan: Stan) -> Option<&Obligation> {
@@ -223,7 +231,10 @@ impl State {
                 if key.app == TERMINAL
                     && let Some(account) = &request.account
                 {
-                    self.accounts.entry(account.clone()).or_default().auto_settled = Some(entry.at);
+                    let ledger = self.accounts.entry(account.clone()).or_default();
+                    ledger.auto_settled = Some(entry.at);
+                    ledger.auto_count += 1;
+                    ledger.auto_tries = ledger.auto_tries.saturating_add(1);
                 }
                 self.running = Some(Running {
                     txn: *txn,
@@ -280,6 +291,9 @@ impl State {
                 }
             }
             Record::OfflineAllowed { txn, account, plan, view, card, .. } => {
+                if self.ledger(account).settling.is_some() {
+                    return Err(broken("an offline payment enters a batch that is being settled"));
+                }
                 let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("an offline payment of a request that does not run"))?;
                 running.view = (**view).clone();
                 self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
@@ -398,7 +412,9 @@ impl State {
                 let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("a settlement of a request that does not run"))?;
                 running.view = (**view).clone();
                 running.frames += 1;
-                let excluded: BTreeSet<u64> = self.obligations.iter().filter(|o| o.account == *account).map(|o| o.txn).collect();
+                // Of an approved one only its own frame counts: an earlier try that is Stuck says nothing of it.
+                let own = |o: &&Obligation| self.owes(o.txn).is_none_or(|told| told.status != Status::Approved || told.stan == Some(o.plan.stan));
+                let excluded: BTreeSet<u64> = self.obligations.iter().filter(|o| o.account == *account).filter(own).map(|o| o.txn).collect();
                 let tips = excluded.iter().filter_map(|t| self.owes(*t)).filter(|o| o.kind == Kind::TipAdjust);
                 let untipped = tips.filter_map(|o| o.original.as_ref()?.txn).collect();
                 let ledger = self.accounts.entry(account.clone()).or_default();
@@ -559,7 +575,7 @@ impl State {
         if self.running.as_ref().is_some_and(|r| r.txn == outcome.txn) {
             self.running = None;
         }
-        let counted = self.owes(outcome.txn).is_some_and(|o| o.status == Status::Approved);
+        let counted = self.owes(outcome.txn).filter(|o| o.status == Status::Approved).map(|o| o.organisation.clone());
         if outcome.status == Status::Unknown || self.obligations.of(outcome.txn).next().is_some() {
             self.owing.insert_mut(outcome.txn, Arc::new(outcome.clone()));
         } else {
@@ -567,9 +583,14 @@ impl State {
         }
         if outcome.status == Status::Approved {
             match (counted, &outcome.forwarding) {
-                (false, _) => self.count(at, outcome, true),
-                (true, Some(f)) if f.is_lost() => self.count(at, outcome, false),
-                (true, _) => {}
+                (None, _) => self.count(at, outcome, true),
+                (Some(_), Some(f)) if f.is_lost() => self.count(at, outcome, false),
+                // The acquirer has named the card's organisation: its half of the settlement may be the other one.
+                (Some(before), _) if before != outcome.organisation => {
+                    self.count(at, &Outcome { organisation: before, ..outcome.clone() }, false);
+                    self.count(at, outcome, true);
+                }
+                (Some(_), _) => {}
             }
             let here = outcome.account.as_ref().is_some_and(|a| outcome.batch == Some(self.ledger(a).batch));
             if here && outcome.kind.keeps_pan() && self.obligations.seals(outcome.txn) {
@@ -601,7 +622,7 @@ impl State {
         let sealed: BTreeSet<u64> = self.obligations.iter().filter(|o| o.account == *account).filter_map(|o| o.sealed).collect();
         self.voidable.retain(|t| !sealed.contains(t));
         let ledger = self.accounts.entry(account.clone()).or_default();
-        (ledger.batch, ledger.batch_after, ledger.settling) = (next, txn, None);
+        (ledger.batch, ledger.batch_after, ledger.settling, ledger.auto_tries) = (next, txn, None, 0);
         (ledger.debit_count, ledger.debit_minor, ledger.credit_count, ledger.credit_minor) = (0, 0, 0, 0);
         ledger.totals.clear();
         ledger.totals_since = None;

@@ -37,7 +37,7 @@ impl Till {
             ..HostRules::default()
         };
         let settings = Settings {
-            accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules, host_offset_minutes: 0 }],
+            accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules: rules.into(), host_offset_minutes: 0 }],
             routes: Vec::new(),
             // Nobody is asked: the part is given back.
             flow: FlowConfig { partial_approval: false, ..config.flow },

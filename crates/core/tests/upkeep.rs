@@ -30,7 +30,7 @@ fn settings(required: bool) -> Settings {
         ..HostRules::default()
     };
     Settings {
-        accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules, host_offset_minutes: 0 }],
+        accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules: rules.into(), host_offset_minutes: 0 }],
         routes: Vec::new(),
         flow: config.flow,
         paper: payterm_schema::config::PaperConfig { required, ..config.paper },

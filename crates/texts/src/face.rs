@@ -43,6 +43,7 @@ impl Texts {
             OfflineRule::Transaction | OfflineRule::CardSum | OfflineRule::TotalSum => Money::new(n, currency).map(|m| self.amount_text(m)).unwrap_or_default(),
             OfflineRule::Off
             | OfflineRule::Profile
+            | OfflineRule::Settlement
             | OfflineRule::Kind
             | OfflineRule::Instrument
             | OfflineRule::Chip

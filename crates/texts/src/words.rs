@@ -73,7 +73,7 @@ words! {
     Authority { Host => "authority-host", Card => "authority-card", Merchant => "authority-merchant", Voice => "authority-voice" }
     Road { Card => "road-card", CardUnableOnline => "road-card_unable_online", Voice => "road-voice", Merchant => "road-merchant" }
     OfflineRule {
-        Off => "offline-off", Profile => "offline-profile", Kind => "offline-kind", Instrument => "offline-instrument", Chip => "offline-chip",
+        Off => "offline-off", Profile => "offline-profile", Settlement => "offline-settlement", Kind => "offline-kind", Instrument => "offline-instrument", Chip => "offline-chip",
         Pin => "offline-pin", Expired => "offline-expired", Listed => "offline-listed", Refused => "offline-refused", Reversal => "offline-reversal",
         Clock => "offline-clock", Contact => "offline-contact", Transaction => "offline-transaction", CardCount => "offline-card_count",
         CardSum => "offline-card_sum", TotalCount => "offline-total_count", TotalSum => "offline-total_sum",

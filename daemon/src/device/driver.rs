@@ -103,8 +103,8 @@ fn source(mut s: Box<dyn Source>, orders: &Receiver<Command>, up: &Up) -> Result
         match command {
             Some(Command::Arm(ways)) => {
                 s.arm(&ways)?;
+                // That its wait begins says that it is done.
                 armed = true;
-                up.send(Report::Done).ok();
             }
             Some(Command::Disarm) => {
                 s.disarm()?;

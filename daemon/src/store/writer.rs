@@ -208,7 +208,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
             )?;
             view
         }
-        Record::Allowed { view, .. } | Record::OfflineAllowed { view, .. } | Record::SettlementAsked { view, .. } => view,
+        Record::OfflineAllowed { view, .. } | Record::SettlementAsked { view, .. } => view,
         Record::Outcome { outcome } => outcome,
         Record::Voided { txn, by } => {
             return one(entry.seq, exec(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
@@ -232,7 +232,9 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         Record::PaperQueued { job } => return queue_paper(db, job),
         Record::PaperEnded { job, result: PrintResult::Confirmed | PrintResult::SentUnconfirmable, .. } => return end_paper(db, *job, "done"),
         Record::PaperReleased { job, print: false, .. } => return end_paper(db, *job, "given_up"),
-        Record::Booted { .. }
+        // What a running request has come to is asked of the machine: its row waits for the outcome.
+        Record::Allowed { .. }
+        | Record::Booted { .. }
         | Record::Pending { .. }
         | Record::Queried { .. }
         | Record::AskedAnew { .. }

@@ -151,6 +151,21 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
         Notice::Application { application: a } => tracing::info!(application = a.id, revision = a.revision, stage = a.stage.name(), "application"),
         Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
     }
+    match &notice {
+        Notice::Started { key, .. } => house.recent.started(key, house.clock.now()),
+        Notice::Outcome { outcome } => house.recent.ended(outcome),
+        Notice::Phase { .. }
+        | Notice::Screen { .. }
+        | Notice::Device { .. }
+        | Notice::Obligation { .. }
+        | Notice::Paper { .. }
+        | Notice::SelfTest { .. }
+        | Notice::Operators { .. }
+        | Notice::Application { .. }
+        | Notice::Requirement { .. }
+        | Notice::Language { .. }
+        | Notice::Inhibited { .. } => {}
+    }
     // Without a listener there is nobody to tell.
     house.notices.send(notice).ok();
 }

@@ -14,6 +14,8 @@ use payterm_schema::{
 use std::collections::{BTreeMap, BTreeSet};
 
 fn no_canary(what: &str, text: &str) {
+    // A request's hash is 64 hex digits: any six of them stand in it by chance, and nothing can be read in it.
+    let text = &text.split('"').filter(|word| word.len() != 64 || !word.bytes().all(|b| b.is_ascii_hexdigit())).collect::<Vec<_>>().join("\"");
     for canary in [PASSWORD, PASSWORD_00, PAN, TRACK2, CODE, PIN, PAN2] {
         assert!(!text.contains(canary), "invariant 9: {what} shows a secret: {text}");
     }

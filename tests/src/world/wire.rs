@@ -11,6 +11,7 @@ use payterm_schema::{
 
 impl World {
     pub(super) fn wire(&mut self, m: HostMessage) {
+        self.bank.made(&m);
         if let SecretsFrom::Memory(CardSecrets { pin_block: Some(block), .. }) = &m.secrets {
             assert_eq!(
                 block,

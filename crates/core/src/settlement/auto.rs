@@ -3,6 +3,9 @@ use crate::{AccountSettings, Machine, state::TERMINAL};
 use payterm_schema::{Kind, Notice, Request, RequestKey, Screen, Time, time::Millis};
 
 const DAY: i64 = 86_400_000;
+/// Wait after one that came to nothing (line down, something Stuck): 15 minutes, doubled up to four hours.
+const AGAIN: Millis = Millis::secs(900);
+const AGAIN_DOUBLED: u32 = 4;
 
 impl Machine {
     /// The last time of day before now at which the account is settled by itself.
@@ -19,7 +22,15 @@ impl Machine {
         let time = self.last_time(a)?;
         let l = self.state.accounts.get(&a.config.id)?;
         let fits = a.rules.kinds.contains(&Kind::Settlement) && l.settling.is_none();
-        (fits && l.totals_since.is_some_and(|s| s < time) && l.auto_settled.is_none_or(|s| s < time)).then_some(time)
+        (fits && l.totals_since.is_some_and(|s| s < time)).then_some(time)
+    }
+
+    /// Not before then, after one that came to nothing. A time that is still to come was another clock's.
+    fn again_at(&self, a: &AccountSettings) -> Option<Time> {
+        let l = self.state.accounts.get(&a.config.id)?;
+        let last = l.auto_settled.filter(|t| l.auto_tries > 0 && *t <= self.now)?;
+        let at = last + Millis(AGAIN.0 << (l.auto_tries - 1).min(AGAIN_DOUBLED));
+        (at > self.now).then_some(at)
     }
 
     /// When somebody is to be reminded of it, and of what.
@@ -39,7 +50,7 @@ impl Machine {
         let held = |a: &&AccountSettings| self.state.accounts.get(&a.config.id).is_some_and(|l| l.totals_since.is_some());
         let idle = self.idle();
         let times = self.settings.accounts.iter().filter(held).filter(|_| idle).flat_map(|a| {
-            let next = if self.due_time(a).is_some() { Some(self.now) } else { self.last_time(a).map(|t| Time(t.0 + DAY)) };
+            let next = if self.due_time(a).is_some() { Some(self.again_at(a).unwrap_or(self.now)) } else { self.last_time(a).map(|t| Time(t.0 + DAY)) };
             [next, self.reminder(a).map(|(t, _)| t)]
         });
         times.flatten().min()
@@ -50,14 +61,16 @@ impl Machine {
         self.state.running.is_none() && self.flow.is_none() && !self.at_the_desk()
     }
 
-    /// Settles what is due. The key is made of account, batch and time: for one time of one batch there is one request, for ever.
+    /// Settles what is due, in a step of its own: what was just approved does not wait in one commit with it. Each has a key that no
+    /// other ever has.
     pub(crate) fn drive_auto(&mut self) {
-        if !self.idle() {
+        if !self.idle() || !self.step.records.is_empty() {
             return;
         }
-        let due = self.settings.accounts.iter().find_map(|a| Some((a.config.id.clone(), self.due_time(a)?)));
-        if let Some((account, time)) = due {
-            let id = format!("settle-{account}-{}-{}", self.state.ledger(&account).batch, time.0 / 60_000);
+        let due = |a: &&AccountSettings| self.due_time(a).is_some() && self.again_at(a).is_none();
+        if let Some(account) = self.settings.accounts.iter().find(due).map(|a| a.config.id.clone()) {
+            let ledger = self.state.ledger(&account);
+            let id = format!("settle-{account}-{}-{}", ledger.batch, ledger.auto_count + 1);
             let request = Request {
                 id: id.clone(),
                 kind: Kind::Settlement,

@@ -181,6 +181,7 @@ offline-pin = the card needs its PIN
 offline-expired = the card is expired
 offline-listed = the card is not listed (offline.bins)
 offline-refused = the card is refused (offline.refused_bins)
+offline-settlement = the batch is being settled
 offline-reversal = a payment of this card is in doubt
 offline-clock = the clock is not trusted
 offline-contact = hours since the acquirer was heard

@@ -181,6 +181,7 @@ offline-pin = 此卡须输密码
 offline-expired = 此卡已过期
 offline-listed = 此卡不在名单内(offline.bins)
 offline-refused = 此卡被拒绝(offline.refused_bins)
+offline-settlement = 正在结算
 offline-reversal = 此卡有未明交易
 offline-clock = 时钟不可信
 offline-contact = 距上次联机小时数
