@@ -29,6 +29,8 @@ use std::{
 
 /// A blow comes at most this long after the daemon is ready.
 const MOMENT_MOST_MS: u64 = 700;
+/// How long a request may hang on a disk that fails.
+const NO_WORD: Duration = Duration::from_secs(8);
 /// Requests after a failing system call.
 const AFTER_FAILURE: u32 = 12;
 /// How long they may take together.
@@ -100,6 +102,7 @@ impl Evening {
             c.flow.present_timeout_ms = 600;
             c.flow.pin_timeout_ms = 600;
             c.flow.busy_wait_ms = 100;
+            c.flow.prepare_timeout_ms = 5_000;
             c.paper.retry_ms = 50;
             c.log.level = "warn".into();
             for d in c.devices.iter_mut().filter(|d| d.name == "printer") {
@@ -118,7 +121,10 @@ impl Evening {
         while !enough(&self.app) {
             self.trouble()?;
             let at = self.app.issued.len();
-            let why = match self.app.request().await {
+            // While the disk is broken nothing can be decided, and nobody is told anything.
+            let most = if self.errors_expected { NO_WORD } else { 2 * PATIENCE };
+            let asked = tokio::time::timeout(most, self.app.request()).await;
+            let why = match asked.unwrap_or_else(|_| Err(Stop::Store(format!("no word within {most:?}")))) {
                 Ok(()) => {
                     failed_since = None;
                     continue;
