@@ -91,7 +91,7 @@ impl Machine {
         }
         // What a person keeps back is listed like what is Stuck.
         let driven = |o: &Obligation| o.account == *id && o.state != ObligationState::Stuck && o.held.is_none();
-        if (self.state.obligations.driven(id) && self.state.obligations.iter().any(|o| driven(o))) || !self.quiet(id) {
+        if (self.state.obligations.driven(id) && self.state.obligations.iter().any(driven)) || !self.quiet(id) {
             return false;
         }
         self.ask_settlement(id);
