@@ -1,5 +1,5 @@
 //! The only clock: milliseconds since 1970 that never go backwards while the daemon runs.
-use payterm_schema::Time;
+use payterm_schema::{Time, time::Millis};
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -10,11 +10,16 @@ use std::{
 #[derive(Debug)]
 pub struct Clock {
     anchor: Mutex<(Time, Instant)>,
+    /// What [`Clock::jumped`] last saw: wall, and the time since the machine was switched on, sleep included.
+    seen: Mutex<(Time, Millis)>,
 }
+
+/// Less is a clock that is set finely. 2 s.
+const JUMP: Millis = Millis::secs(2);
 
 impl Clock {
     pub fn start() -> Self {
-        Self { anchor: Mutex::new((wall(), Instant::now())) }
+        Self { anchor: Mutex::new((wall(), Instant::now())), seen: Mutex::new((wall(), uptime())) }
     }
     pub fn now(&self) -> Time {
         let (at, then) = *self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,12 +32,23 @@ impl Clock {
             *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = (wall, Instant::now());
         }
     }
+    /// How far the system clock was set since the last call, against the time that passed; none: not, or only finely.
+    pub fn jumped(&self) -> Option<Millis> {
+        let now = (wall(), uptime());
+        let before = std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let by = Millis(now.0.since(before.0).0 - (now.1.0 - before.1.0));
+        (by.0.abs() > JUMP.0).then_some(by)
+    }
     /// The time from now until `t`; zero when it has passed.
     pub fn until(&self, t: Time) -> Duration {
         Duration::from_millis(u64::try_from(t.since(self.now()).0).unwrap_or(0))
     }
 }
 
+fn uptime() -> Millis {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Millis(t.tv_sec * 1000 + t.tv_nsec / 1_000_000)
+}
 fn wall() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time(millis(since))
@@ -56,6 +72,17 @@ mod tests {
         assert!((20..2_000).contains(&b.since(a).0));
         assert_eq!(clock.until(a), Duration::ZERO);
         assert!(clock.until(Time(b.0 + 5_000)) > Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_noticed_once() {
+        let clock = Clock::start();
+        assert_eq!(clock.jumped(), None);
+        for (set, by) in [(-3_600_000, 3_600), (7_200_000, -7_200)] {
+            clock.seen.lock().unwrap().0.0 += set;
+            assert_eq!(clock.jumped().map(|j| (j.0 as f64 / 1000.0).round()), Some(f64::from(by)));
+            assert_eq!(clock.jumped(), None);
+        }
     }
 
     #[test]

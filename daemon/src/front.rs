@@ -142,6 +142,13 @@ impl Front {
         {
             return if found.hash == request.content_hash() { Ok(key) } else { Err(Fault::KeyReused { id: key.id }) };
         }
+        if self.store.knows(&key) != Some(false) && self.store.lost(&key).await.map_err(store_fault)? {
+            return Err(Fault::JournalRestored { id: key.id });
+        }
+        let (free, floor) = (self.store.free().map_err(store_fault)?, u64::from(self.config.store.free_mib) << 20);
+        if free < floor {
+            return Err(Fault::DiskFull { free_mib: free >> 20, needed_mib: floor >> 20 });
+        }
         // A repeated request is recalled while shutting down, a new one is not begun.
         if self.stopping.load(Ordering::SeqCst) {
             return Err(Fault::ShuttingDown);
@@ -496,7 +503,8 @@ impl Terminal for Front {
             if self.stopping.load(Ordering::SeqCst) {
                 return Err(Fault::ShuttingDown);
             }
-            if request != OperatorRequest::LogOff && !self.registry.works(DeviceKind::Keypad) {
+            let silent = request == OperatorRequest::LogOff || (request == OperatorRequest::EndRecovery && !self.config.operators.required);
+            if !silent && !self.registry.works(DeviceKind::Keypad) {
                 return Err(Fault::NotDone { rule: "no keypad works: passwords are typed on the terminal's own".into() });
             }
             self.ask("operators", move |call| Input::Operators { call, request }).await

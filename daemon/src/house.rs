@@ -5,6 +5,7 @@ use crate::{
     device::{DeviceActor, DeviceEvent, Post, Registry},
     front::Front,
     hostlink::{self, HostLink, LateSink, Line, TlsError},
+    keeper,
     language::Spoken,
     recent::Recent,
     selftest::{self, Examiner},
@@ -136,12 +137,14 @@ impl Daemon {
     /// Opens the store and the vault, starts the actors, and serves; answers when calls can be answered.
     pub async fn start(config: Config, options: Options) -> Result<Self, RunError> {
         let mishaps = options.store.mishaps.clone();
-        let (store, loaded) = Store::open(&config.store.dir, options.store.clone())?;
+        let held = store::hold(&config.store.dir)?;
         let key = match &config.vault.key_file {
             Some(file) => SealingKey::from_file(file),
             None => SealingKey::from_credentials(CREDENTIAL),
         };
         let vault = Arc::new(Vault::open(&config.store.dir, key?)?);
+        let own = store::Options { backups: config.store.backup_dir.clone(), ..options.store.clone() };
+        let (store, loaded) = Store::open(held, &config.store.dir, vault.hasher(store::PURPOSE), own)?;
         let tms = config.tms.as_ref().map(|t| Tms::new(t, &config, vault.clone()).map(Arc::new)).transpose()?;
         let config = match State::application_in(loaded.snapshot.as_deref(), &loaded.tail)? {
             Some(Application { draft, parameters: Some(granted), .. }) => with_granted(&config, &draft, &granted),
@@ -301,6 +304,8 @@ impl Daemon {
         };
         actix::spawn(systemd::watchdog(terminal));
         actix::spawn(selftest::keep(examiner));
+        actix::spawn(keeper::check(front.clone()));
+        actix::spawn(keeper::watch(front.clone()));
         Ok(Self { front, store, server, hands, renew })
     }
 

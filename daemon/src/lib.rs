@@ -9,6 +9,7 @@ pub mod device;
 pub mod front;
 pub mod hostlink;
 mod house;
+mod keeper;
 pub mod language;
 pub mod logging;
 pub mod mishap;

@@ -3,17 +3,29 @@
 //!
 //! Invariant: a reply to [`Store::commit`] is given after the records are durable; after a failed commit nothing more is written
 //! until [`Store::reopen`] has read back what the disk really holds.
+mod care;
+mod chain;
 mod files;
 mod health;
+mod marks;
 mod queries;
+mod restore;
+mod verify;
+mod wal;
 mod writer;
 
+pub use chain::{Hash, Head, PURPOSE};
 pub use health::{Health, SCHEMA};
 pub use queries::{Found, FoundPaper};
+pub use verify::{Broken, Verified, verify};
 
 use crate::mishap::Mishaps;
-use payterm_schema::{Entry, RequestKey, record::EncodingError};
-use rusqlite::Connection;
+use payterm_schema::{
+    Entry, RequestKey,
+    record::{EncodingError, Restored},
+};
+use payterm_vault::KeyedHash;
+use rusqlite::{Connection, ErrorCode};
 use std::{
     fs::File,
     io,
@@ -47,6 +59,19 @@ pub struct Loaded {
     pub tail: Vec<Entry>,
     /// Sequence number of the last record; 0 in an empty journal.
     pub last_seq: u64,
+    /// The chain at that record.
+    pub head: Head,
+    /// The journal was damaged and put back, and that is not on record yet.
+    pub restored: Option<Restored>,
+}
+
+/// What a commit made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Durable {
+    /// Its last record, and the chain at it.
+    pub head: Head,
+    /// The chain at each outcome in it, by transaction.
+    pub told: Vec<(u64, Head)>,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -69,6 +94,9 @@ pub enum StoreError {
     Gap { last: u64, found: u64 },
     #[error("record {seq}: {rule}")]
     Projection { seq: u64, rule: &'static str },
+    /// The journal was damaged, or changed by somebody without the key.
+    #[error("the journal's chain is broken: {place} {rule}")]
+    Chain { place: String, rule: &'static str },
     #[error("the store stopped after a failed commit")]
     Stopped,
     #[error("the store's queue is full ({0} commits wait)")]
@@ -78,6 +106,53 @@ impl From<EncodingError> for StoreError {
     fn from(e: EncodingError) -> Self {
         StoreError::Record(Arc::new(e))
     }
+}
+impl StoreError {
+    /// What it says when it means that the file is damaged or was changed: no retry mends that.
+    pub fn damage(&self) -> Option<String> {
+        let damaged = match self {
+            StoreError::Sql { cause, .. } => {
+                matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) || unreadable(cause)
+            }
+            StoreError::Chain { .. } => true,
+            // A record that the chain vouches for and that is not understood is another program's; a gap is what was to be written.
+            StoreError::Record(_)
+            | StoreError::Gap { .. }
+            | StoreError::Projection { .. }
+            | StoreError::StateInUse(_)
+            | StoreError::File { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::NotOurs { .. }
+            | StoreError::NewerSnapshot { .. }
+            | StoreError::Stopped
+            | StoreError::Full(_) => false,
+        };
+        damaged.then(|| self.to_string())
+    }
+}
+impl StoreError {
+    /// No space is left on the disk.
+    pub fn is_full(&self) -> bool {
+        match self {
+            StoreError::Sql { cause, .. } => cause.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            StoreError::File { cause, .. } => cause.kind() == io::ErrorKind::StorageFull,
+            StoreError::StateInUse(_)
+            | StoreError::NewerSchema { .. }
+            | StoreError::NotOurs { .. }
+            | StoreError::Record(_)
+            | StoreError::NewerSnapshot { .. }
+            | StoreError::Gap { .. }
+            | StoreError::Projection { .. }
+            | StoreError::Chain { .. }
+            | StoreError::Stopped
+            | StoreError::Full(_) => false,
+        }
+    }
+}
+/// A value that is not of the column's type: STRICT tables hold none.
+fn unreadable(cause: &rusqlite::Error) -> bool {
+    use rusqlite::Error as E;
+    matches!(cause, E::FromSqlConversionFailure(..) | E::IntegralValueOutOfRange(..) | E::InvalidColumnType(..) | E::Utf8Error(..))
 }
 pub(crate) fn sql(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
     move |cause| StoreError::Sql { what, cause: Arc::new(cause) }
@@ -96,11 +171,15 @@ pub struct Options {
     pub checkpoint_every: u64,
     /// Greatest size of the database in pages of 4 KiB, for tests of a full disk. None: as much as there is.
     pub max_pages: Option<u32>,
+    /// Where backups are kept. None: beside the journal.
+    pub backups: Option<PathBuf>,
+    /// Space kept on the disk for what has begun, in bytes; given back when the disk is full. 8 MiB: a thousand payments.
+    pub reserve: u64,
     pub mishaps: Mishaps,
 }
 impl Default for Options {
     fn default() -> Self {
-        Self { queue: 1024, queries: 256, group: 512, checkpoint_every: 256, max_pages: None, mishaps: Mishaps::default() }
+        Self { queue: 1024, queries: 256, group: 512, checkpoint_every: 256, max_pages: None, backups: None, reserve: 8 << 20, mishaps: Mishaps::default() }
     }
 }
 
@@ -115,11 +194,11 @@ pub struct Counters {
 
 struct Job {
     commit: Box<Commit>,
-    done: oneshot::Sender<Result<u64, StoreError>>,
+    done: oneshot::Sender<Result<Durable, StoreError>>,
 }
 type Ask = Box<dyn FnOnce(&Connection) + Send>;
 
-/// The lock of a state directory without its store, for tools; the directory is made when it is not there.
+/// The lock of a state directory, for the store and for tools; the directory is made when it is not there.
 pub fn hold(dir: &Path) -> Result<File, StoreError> {
     files::lock(dir)
 }
@@ -130,6 +209,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     dir: PathBuf,
+    key: KeyedHash,
     options: Options,
     lock: Mutex<Option<Arc<File>>>,
     counters: Arc<Counters>,
@@ -140,11 +220,12 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens or makes the journal in `dir`, locks the directory and reads back what the machine needs.
-    pub fn open(dir: &Path, options: Options) -> Result<(Self, Loaded), StoreError> {
-        let lock = Mutex::new(Some(Arc::new(files::lock(dir)?)));
+    /// Opens or makes the journal in `dir`, whose lock is `held`, and reads back what the machine needs. `key`: the vault's, of [`PURPOSE`].
+    pub fn open(held: File, dir: &Path, key: KeyedHash, options: Options) -> Result<(Self, Loaded), StoreError> {
+        let lock = Mutex::new(Some(Arc::new(held)));
         let store = Self(Arc::new(Inner {
             dir: dir.to_owned(),
+            key,
             options,
             lock,
             counters: Arc::default(),
@@ -158,9 +239,9 @@ impl Store {
         Ok((store, loaded))
     }
 
-    /// Hands a commit to the writer; the receiver hears the last durable sequence number, or why nothing was written.
+    /// Hands a commit to the writer; the receiver hears what is durable, or why nothing was written.
     /// A receiver that is closed without an answer means that the writer died: the outcome of the commit is only on disk.
-    pub fn commit(&self, commit: Commit) -> oneshot::Receiver<Result<u64, StoreError>> {
+    pub fn commit(&self, commit: Commit) -> oneshot::Receiver<Result<Durable, StoreError>> {
         let (done, heard) = oneshot::channel();
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = match writer.as_ref().map(|(tx, _)| tx.try_send(Job { commit: Box::new(commit), done })) {
@@ -178,6 +259,9 @@ impl Store {
 
     /// After a failed commit or a dead writer: a new connection, and what the disk really holds.
     pub async fn reopen(&self) -> Result<Loaded, StoreError> {
+        // They may have another file open than the one that is there then.
+        self.0.index.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(take(&self.0.reader));
         let (ready, loaded) = oneshot::channel();
         self.start_writer(move |l| drop(ready.send(l)))?;
         loaded.await.map_err(|_| StoreError::Stopped)?
@@ -209,6 +293,12 @@ impl Store {
         known.ok()
     }
 
+    /// The request was started before the journal was restored, and the journal does not know it.
+    pub async fn lost(&self, request: &RequestKey) -> Result<bool, StoreError> {
+        let (key, request) = (self.0.key.clone(), request.clone());
+        self.ask(move |db| restore::is_lost(db, &key, &request.app, &request.id)).await
+    }
+
     pub fn counters(&self) -> &Counters {
         &self.0.counters
     }
@@ -216,7 +306,8 @@ impl Store {
     /// Waits until what was handed over is written, closes the connections and gives the directory free.
     pub fn close(&self) {
         self.0.index.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for thread in [take(&self.0.writer), take(&self.0.reader)].into_iter().flatten() {
+        // The writer last: a connection that only reads cannot move the WAL into the database.
+        for thread in [take(&self.0.reader), take(&self.0.writer)].into_iter().flatten() {
             thread.join().ok();
         }
         self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -231,13 +322,14 @@ impl Store {
         let mut slot = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         // Dropping the old sender ends the old thread; the new one waits for it: two writers at once cannot be.
         let before = slot.take().map(|(_, thread)| thread);
-        let (dir, options, lock, counters) = (self.0.dir.clone(), self.0.options.clone(), self.lock()?, self.0.counters.clone());
+        let (dir, key, options) = (self.0.dir.clone(), self.0.key.clone(), self.0.options.clone());
+        let (lock, counters) = (self.lock()?, self.0.counters.clone());
         let thread = spawn("payterm-store", move || {
             let _lock = lock;
             if let Some(old) = before {
                 old.join().ok();
             }
-            writer::run(&dir, &options, &counters, ready, &rx);
+            writer::run(&dir, &key, &options, &counters, ready, &rx);
         })?;
         *slot = Some((tx, thread));
         Ok(())

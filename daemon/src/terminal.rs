@@ -81,6 +81,11 @@ pub struct FromHost {
     pub event: HostEvent,
 }
 
+/// Something happened that nobody waits for an answer to.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Tell(pub Input);
+
 /// The machine as far as it is durable.
 #[derive(Message)]
 #[rtype(result = "Result<View, Fault>")]
@@ -165,7 +170,7 @@ impl TerminalActor {
 
     /// From what the disk holds.
     fn rebuild(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
-        let Loaded { snapshot, tail, last_seq } = loaded;
+        let Loaded { snapshot, tail, last_seq, restored, .. } = loaded;
         let mut machine = match Machine::replay(self.house.settings.clone(), snapshot.as_deref(), tail) {
             Ok(m) => m,
             // No retry mends a journal that does not add up: the terminal stays out of service and says why.
@@ -177,6 +182,13 @@ impl TerminalActor {
         self.queue = CommitQueue::new(last_seq);
         let keys: Vec<AccountId> = self.house.links.keys().filter(|a| self.house.vault.has_working_keys(a.as_str())).cloned().collect();
         self.withdraw();
+        if let Some(restored) = restored {
+            let step = machine.restored(self.house.clock.now(), restored);
+            self.machine = Some(machine);
+            self.take(step, ctx);
+            let Some(m) = self.machine.take() else { return };
+            machine = m;
+        }
         let step = machine.boot(self.house.clock.now(), env!("CARGO_PKG_VERSION"), &keys);
         self.machine = Some(machine);
         self.devices = None;
@@ -268,8 +280,9 @@ impl TerminalActor {
             ctx.spawn(done.into_actor(self).map(move |done, act, ctx| {
                 if act.epoch == epoch && act.machine.is_some() {
                     match done.unwrap_or(Err(StoreError::Stopped)) {
-                        Ok(seq) => {
-                            let out = act.queue.durable(seq);
+                        Ok(durable) => {
+                            let mut out = act.queue.durable(durable.head.seq);
+                            effects::with_heads(&mut out, &durable.told);
                             act.release(out, ctx);
                         }
                         Err(e) => act.failed(&e.to_string(), ctx),
@@ -408,6 +421,13 @@ impl Handler<FromDevice> for TerminalActor {
                 self.devices_changed(ctx);
             }
         }
+    }
+}
+
+impl Handler<Tell> for TerminalActor {
+    type Result = ();
+    fn handle(&mut self, m: Tell, ctx: &mut Self::Context) {
+        self.input(m.0, ctx);
     }
 }
 

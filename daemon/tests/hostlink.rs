@@ -5,7 +5,7 @@ use payterm_daemon::{
     clock::Clock,
     hostlink::{HostLink, Line, Transmit, connector},
     mishap::Mishaps,
-    store::Store,
+    store::{self, Store},
     supervise::{Child, keep},
 };
 use payterm_hosts::{Profile, Station};
@@ -45,7 +45,8 @@ impl Rig {
         config.store.dir = self.dir.path().to_owned();
         payterm_daemon::prepare_demo(&mut config).unwrap();
         let vault = Arc::new(Vault::open(self.dir.path(), SealingKey::from_file(&self.dir.path().join("vault.key")).unwrap()).unwrap());
-        let (store, _) = Store::open(self.dir.path(), Default::default()).unwrap();
+        let held = store::hold(self.dir.path()).unwrap();
+        let (store, _) = Store::open(held, self.dir.path(), vault.hasher(store::PURPOSE), Default::default()).unwrap();
         let late: Arc<Mutex<Vec<(u64, HostEvent)>>> = Arc::default();
         let heard = late.clone();
         actix::System::new().block_on(async {

@@ -469,3 +469,72 @@ fn a_broken_template_is_shown_and_the_built_in_one_serves() {
     let printer = devices.iter().find(|d| d.kind == payterm_schema::DeviceKind::Printer).unwrap();
     assert!(printer.health.contains("payment.jinja, line 2: undefined value") && printer.state == DeviceState::Degraded, "{printer:?}");
 }
+
+/// The journal is torn behind the backup: what the backup has is answered as ever, what is lost is never charged again, and nothing
+/// is sold before a person says that it is reconciled.
+#[test]
+fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
+    let mut rig = Rig::new(|_| ());
+    let kept = rig.sale("a1");
+    let backup = rig.state().join("journal.backup.db");
+    rig.until("the backup after the start", |_| backup.exists());
+    let lost = rig.sale("a2");
+    assert_eq!((kept.status, lost.status), (Status::Approved, Status::Approved));
+    rig.hands = None;
+    rig.up.take().unwrap().stop();
+    std::fs::write(rig.state().join("journal.db"), "torn".repeat(5_000)).unwrap();
+    rig.start();
+    assert_eq!(rig.begin(sale("a1")).unwrap(), kept.key);
+    assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
+    for id in ["a2", "a3"] {
+        assert_eq!(rig.begin(sale(id)), Err(Fault::JournalRestored { id: id.into() }));
+    }
+    let (t, me) = (rig.t(), caller());
+    let info = rig.runtime.block_on(t.info()).unwrap();
+    assert_eq!(info.screen, payterm_schema::Screen::Trouble { what: "recovering".into() });
+    rig.restart();
+    assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into() }));
+    let t = rig.t();
+    rig.runtime.block_on(t.operator_session(&me, payterm_schema::OperatorRequest::EndRecovery)).unwrap();
+    let next = rig.sale("a3");
+    assert_eq!(next.status, Status::Approved, "{next:?}");
+    assert!(next.stan > lost.stan && next.txn > lost.txn, "{:?} {:?} after {:?} {:?}", next.stan, next.txn, lost.stan, lost.txn);
+    assert_eq!(rig.begin(sale("a2")), Err(Fault::JournalRestored { id: "a2".into() }), "for ever");
+    assert_eq!(rig.balance(), OPENING - 3 * 1234, "each charged once");
+    let aside = std::fs::read_dir(rig.state()).unwrap().flatten().filter(|f| f.file_name().to_string_lossy().starts_with("journal.damaged-")).count();
+    assert_eq!(aside, 1, "put aside, not deleted");
+}
+
+/// The full check finds what no start looks at: nothing new begins, the daemon stays up and says why.
+#[test]
+fn a_check_that_fails_stops_new_payments_only() {
+    let mut rig = Rig::new(|_| ());
+    let kept = rig.sale("a1");
+    rig.hands = None;
+    rig.up.take().unwrap().stop();
+    let db = rusqlite::Connection::open(rig.state().join("journal.db")).unwrap();
+    db.execute_batch("UPDATE txn SET outcome = replace(outcome, 'approved', 'declined') WHERE txn = 1").unwrap();
+    drop(db);
+    rig.start();
+    let (t, damaged) = (rig.t(), payterm_schema::Screen::Trouble { what: "journal-damaged".into() });
+    rig.until("the check after the start", |r| r.runtime.block_on(t.info()).unwrap().screen == damaged);
+    assert!(matches!(rig.begin(sale("a2")), Err(Fault::JournalDamaged { .. })));
+    drop(t);
+    rig.restart();
+    // The next start put it back; what was approved is approved.
+    assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into() }));
+    assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
+}
+
+#[test]
+fn a_full_disk_refuses_new_payments_by_name() {
+    let mut rig = Rig::new(|_| ());
+    assert_eq!(rig.sale("a1").status, Status::Approved);
+    rig.config.store.free_mib = 1 << 31;
+    rig.restart();
+    assert!(matches!(rig.begin(sale("a2")), Err(Fault::DiskFull { .. })));
+    assert_eq!(rig.begin(sale("a1")).unwrap().id, "a1", "what is known is answered");
+    rig.config.store.free_mib = 1;
+    rig.restart();
+    assert_eq!(rig.sale("a2").status, Status::Approved);
+}

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_daemon::{
     mishap::{Mishaps, Part},
-    store::{Commit, Loaded, Options, Store, StoreError},
+    store::{self, Commit, Loaded, Options, Store, StoreError},
 };
 use payterm_schema::{Entry, Kind, Outcome, Record, Request, RequestKey, Status, Time, request::RequestWire, terminal::Filter};
+use payterm_vault::{KeyedHash, SealingKey};
 use serde_json::json;
 use std::{
     os::unix::fs::PermissionsExt,
@@ -20,10 +21,16 @@ fn booted(seq: u64) -> Entry {
 fn commit(records: Vec<Entry>) -> Commit {
     Commit { records, ..Commit::default() }
 }
+fn key() -> KeyedHash {
+    SealingKey::new([7; 32]).keyed_hash(store::PURPOSE)
+}
+fn open_with(dir: &Path, options: Options) -> Result<(Store, Loaded), StoreError> {
+    Store::open(store::hold(dir)?, dir, key(), options)
+}
 /// A program that another test begins holds a copy of the lock between its fork and its exec: then once more.
 fn open(dir: &Path) -> (Store, Loaded) {
     for _ in 0..200 {
-        match Store::open(dir, Options::default()) {
+        match open_with(dir, Options::default()) {
             Err(StoreError::StateInUse(_)) => std::thread::sleep(Duration::from_millis(10)),
             opened => return opened.unwrap(),
         }
@@ -31,7 +38,7 @@ fn open(dir: &Path) -> (Store, Loaded) {
     panic!("{} is in use", dir.display())
 }
 fn put(store: &Store, c: Commit) -> Result<u64, StoreError> {
-    store.commit(c).blocking_recv().unwrap_or(Err(StoreError::Stopped))
+    store.commit(c).blocking_recv().unwrap_or(Err(StoreError::Stopped)).map(|d| d.head.seq)
 }
 fn wait<T>(f: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f)
@@ -85,7 +92,7 @@ fn commits_that_wait_share_a_sync() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     let heard: Vec<_> = (1..=200).map(|seq| store.commit(commit(vec![booted(seq)]))).collect();
-    let seqs: Vec<u64> = heard.into_iter().map(|h| h.blocking_recv().unwrap().unwrap()).collect();
+    let seqs: Vec<u64> = heard.into_iter().map(|h| h.blocking_recv().unwrap().unwrap().head.seq).collect();
     assert_eq!(seqs, (1..=200).collect::<Vec<_>>());
     let groups = store.counters().groups.load(Ordering::Relaxed);
     assert!(groups < 100, "{groups} groups for 200 commits");
@@ -136,7 +143,7 @@ fn a_gap_is_refused() {
 #[test]
 fn a_full_disk_fails_the_commit_and_leaves_the_journal_whole() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _) = Store::open(dir.path(), Options { max_pages: Some(24), ..Options::default() }).unwrap();
+    let (store, _) = open_with(dir.path(), Options { max_pages: Some(24), ..Options::default() }).unwrap();
     let mut last = 0;
     let failed = loop {
         match put(&store, commit(vec![booted(last + 1), started(last + 2, last + 1, &format!("r{last}"))])) {
@@ -157,7 +164,7 @@ fn a_full_disk_fails_the_commit_and_leaves_the_journal_whole() {
 fn a_writer_that_panicked_is_reopened() {
     let dir = tempfile::tempdir().unwrap();
     let mishaps = Mishaps::armed();
-    let (store, _) = Store::open(dir.path(), Options { mishaps: mishaps.clone(), ..Options::default() }).unwrap();
+    let (store, _) = open_with(dir.path(), Options { mishaps: mishaps.clone(), ..Options::default() }).unwrap();
     put(&store, commit(vec![booted(1)])).unwrap();
     mishaps.plant(Part::Store, 1);
     assert!(matches!(put(&store, commit(vec![booted(2)])), Err(StoreError::Stopped)));
@@ -171,7 +178,7 @@ fn one_process_a_directory_and_only_its_owner_reads_it() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let (store, _) = open(&dir);
-    assert!(matches!(Store::open(&dir, Options::default()), Err(StoreError::StateInUse(d)) if d == dir));
+    assert!(matches!(open_with(&dir, Options::default()), Err(StoreError::StateInUse(d)) if d == dir));
     put(&store, commit(vec![booted(1)])).unwrap();
     wait(store.by_txn(1)).unwrap();
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
@@ -191,18 +198,24 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
     store.close();
     drop(store);
     let change = |sql: &str| rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(sql).unwrap();
-    let refused = || Store::open(dir.path(), Options::default()).err().unwrap().to_string();
-    change("PRAGMA user_version=99");
+    let refused = || open_with(dir.path(), Options::default()).err().unwrap().to_string();
+    // A newer program has left a row for each of its migrations; the number alone is damage (tests/recovery.rs).
+    let schema = payterm_daemon::store::SCHEMA;
+    let rows = |to: usize| (schema + 1..=to).map(|n| format!("INSERT INTO meta VALUES ('migration_{n}', 'payterm 9');")).collect::<String>();
+    change(&format!("PRAGMA user_version={}; {}", schema + 2, rows(schema + 2)));
     let why = refused();
-    assert!(why.contains(&format!("schema version 99 is newer than {}", payterm_daemon::store::SCHEMA)), "{why}");
-    change(&format!("PRAGMA user_version={}; UPDATE record SET version=42", payterm_daemon::store::SCHEMA));
+    assert!(why.contains(&format!("schema version {} is newer than {schema}", schema + 2)), "{why}");
+    change(&format!("PRAGMA user_version={schema}; DELETE FROM meta WHERE value = 'payterm 9'; UPDATE record SET version=42"));
     assert!(refused().contains("version 42 is newer than 1"), "{}", refused());
-    change("UPDATE record SET version=1; INSERT INTO snapshot VALUES (1, 9, '{}')");
+    change("UPDATE record SET version=1; INSERT INTO snapshot VALUES (1, 9, '{}', NULL)");
     assert!(refused().contains("snapshot 1: version 9 is newer"), "{}", refused());
-    change("DELETE FROM snapshot; PRAGMA application_id=7");
-    assert!(refused().contains("not a payterm journal"), "{}", refused());
-    change("PRAGMA application_id=0x5054524d; UPDATE record SET json='{\"type\":\"nonsense\"}'");
-    assert!(refused().starts_with("record 1: "), "{}", refused());
+    change("DELETE FROM snapshot");
+    open(dir.path()).0.close();
+    // Somebody else's database where no journal ever was.
+    let dir = tempfile::tempdir().unwrap();
+    rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let why = open_with(dir.path(), Options::default()).err().unwrap().to_string();
+    assert!(why.contains("not a payterm journal"), "{why}");
 }
 
 #[test]
@@ -223,7 +236,8 @@ fn rows_are_found_by_key_rrn_stan_and_filters() {
         let key = RequestKey::new("pos", "o3").unwrap();
         let found = store.by_key(&key).await.unwrap().unwrap();
         let Record::Outcome { outcome } = ended(0, 3, "o3").record else { unreachable!() };
-        assert_eq!((found.txn, found.outcome), (3, *outcome));
+        let told = Outcome { journal: found.outcome.journal.clone(), ..*outcome };
+        assert_eq!((found.txn, found.outcome), (3, told));
         assert_eq!(store.by_key(&RequestKey::new("other", "o3").unwrap()).await.unwrap(), None);
         assert_eq!(store.by_rrn("000000000004").await.unwrap()[0].txn, 4);
         assert!(store.by_rrn("000000009999").await.unwrap().is_empty());
@@ -357,7 +371,7 @@ fn opening_does_not_depend_on_the_history() {
         insert.execute(rusqlite::params![seq, seq / 8, json]).unwrap();
     }
     drop(insert);
-    db.execute_batch("INSERT INTO snapshot VALUES (999990, 1, '{}'); COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    db.execute_batch("INSERT INTO snapshot VALUES (999990, 1, '{}', NULL); COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(db);
     println!("opening: empty {empty:?}, a million records {:?}", time());
 }
@@ -389,4 +403,88 @@ fn health_finds_damage_a_disk_that_takes_nothing_and_the_newest_time() {
     assert!(pages > 20, "{pages}");
     std::os::unix::fs::FileExt::write_all_at(&file, &[0xA5; 4096], (pages - 5) * 4096).unwrap();
     assert!(store.health().map_or(true, |h| h.damage.is_some()));
+}
+
+/// Three sales with a sealed value each, in commits of their own, and a snapshot.
+fn sales(store: &Store) {
+    for n in 1..=3u64 {
+        let records = vec![started(2 * n - 1, n, &format!("o{n}")), ended(2 * n, n, &format!("o{n}"))];
+        let snapshot = (n == 2).then(|| (4, "{}".to_owned()));
+        put(store, Commit { records, seal: vec![(n, vec![n as u8; 40])], snapshot, ..Commit::default() }).unwrap();
+    }
+}
+
+#[test]
+fn the_chain_proves_the_journal_and_each_outcome_names_its_place_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let (store, _) = open(dir.path());
+    sales(&store);
+    // Also while the daemon has it open.
+    let live = store::verify(&path, Some(&key()), None).unwrap();
+    assert_eq!((live.records, live.chained_from, live.keyed, live.broken), (6, Some(1), true, None));
+    let durable = store.commit(commit(vec![started(7, 4, "o4"), ended(8, 4, "o4"), booted(9)])).blocking_recv().unwrap().unwrap();
+    let found = wait(store.by_txn(4)).unwrap().unwrap();
+    assert_eq!(found.outcome.journal, Some(durable.told[0].1.to_string()));
+    assert!(found.outcome.journal.as_ref().unwrap().starts_with("8:"), "{:?}", found.outcome.journal);
+    assert_eq!(durable.head.seq, 9);
+    // An erased value does not break it.
+    put(&store, Commit { records: vec![booted(10)], erase: vec![2], ..Commit::default() }).unwrap();
+    store.close();
+    drop(store);
+    let names = || std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect::<std::collections::BTreeSet<_>>();
+    let before = names();
+    let closed = store::verify(&path, Some(&key()), None).unwrap();
+    assert_eq!((closed.records, closed.broken), (10, None));
+    let blind = store::verify(&path, None, None).unwrap();
+    assert_eq!((blind.keyed, blind.broken, &blind.head), (false, None, &closed.head));
+    let knows = |head: &str| store::verify(&path, Some(&key()), Some(&head.parse().unwrap())).unwrap().known;
+    assert_eq!((knows(found.outcome.journal.as_ref().unwrap()), knows(&format!("8:{}", "ab".repeat(32)))), (Some(true), Some(false)));
+    assert_eq!(names(), before, "verifying leaves nothing behind");
+    let (_store, loaded) = open(dir.path());
+    assert_eq!(Some(loaded.head.to_string()), closed.head);
+}
+
+/// Whatever somebody without the key changes is found, and where.
+#[test]
+fn a_changed_journal_is_found_out() {
+    let changes = [
+        ("UPDATE record SET json = replace(json, '12.34', '12.35') WHERE seq = 3", "record 3"),
+        ("UPDATE record SET at = at + 1 WHERE seq = 2", "record 2"),
+        ("UPDATE record SET txn = NULL WHERE seq = 4", "record 4"),
+        ("UPDATE record SET chain = NULL WHERE seq = 5", "record 5"),
+        ("DELETE FROM record WHERE seq = 3", "record 3"),
+        ("DELETE FROM record WHERE seq = 3; UPDATE record SET seq = seq - 1 WHERE seq > 3", "record 3"),
+        ("INSERT INTO record SELECT 7, at, txn, version, json, sealed, chain FROM record WHERE seq = 6", "record 7"),
+        ("UPDATE meta SET value = '7:' || substr(value, 3) WHERE key = 'chain_start'; UPDATE record SET chain = NULL", "its start"),
+        ("DELETE FROM meta WHERE key = 'chain_start'", "its start"),
+        ("UPDATE snapshot SET json = '{\"seq\":4}'", "snapshot 4"),
+        ("UPDATE sealed SET blob = zeroblob(40) WHERE txn = 2", "sealed value 2"),
+        ("UPDATE txn SET outcome = replace(outcome, 'approved', 'declined') WHERE txn = 2", "transaction 2"),
+        ("UPDATE txn SET told = 3, outcome = (SELECT outcome FROM txn WHERE txn = 2) WHERE txn = 2", "transaction 2"),
+        ("UPDATE txn SET id = 'other' WHERE txn = 1", "transaction 1"),
+        ("DELETE FROM txn WHERE txn = 3", "transaction 3"),
+    ];
+    for (change, place) in changes {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        sales(&store);
+        store.close();
+        let path = dir.path().join("journal.db");
+        rusqlite::Connection::open(&path).unwrap().execute_batch(change).unwrap();
+        let found = store::verify(&path, Some(&key()), None).unwrap();
+        assert_eq!(found.broken.as_ref().map(|b| b.place.as_str()), Some(place), "{change}: {found:?}");
+    }
+}
+
+/// Another terminal's key proves nothing here.
+#[test]
+fn the_chain_is_of_this_terminals_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    sales(&store);
+    store.close();
+    let other = SealingKey::new([8; 32]).keyed_hash(store::PURPOSE);
+    let found = store::verify(&dir.path().join("journal.db"), Some(&other), None).unwrap();
+    assert_eq!(found.broken.map(|b| b.place), Some("its start".into()));
 }

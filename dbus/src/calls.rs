@@ -231,6 +231,7 @@ fn operator_request(member: &str, argument: Option<&Variant<'_>>) -> Result<Oper
         "Add" => OperatorRequest::Add { operator: operator()? },
         "Remove" => OperatorRequest::Remove { operator: operator()? },
         "Unlock" => OperatorRequest::Unlock { operator: operator()? },
+        "EndRecovery" => OperatorRequest::EndRecovery,
         _ => return Err(Fault::not_found("method", member)),
     })
 }

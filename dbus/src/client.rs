@@ -285,6 +285,7 @@ impl Terminal for Client {
             OperatorRequest::Add { operator } => ("Add", Some(operator)),
             OperatorRequest::Remove { operator } => ("Remove", Some(operator)),
             OperatorRequest::Unlock { operator } => ("Unlock", Some(operator)),
+            OperatorRequest::EndRecovery => ("EndRecovery", None),
         };
         let arguments = operator.map(|o| Variant::from(o.to_string())).into_iter().collect();
         Box::pin(async move { self.call(ROOT, OPERATORS, member, arguments, None).await.map(drop) })

@@ -238,6 +238,12 @@ pub const INTERFACES: &[Interface] = &[
             method("Remove", OPERATOR, &[], "Removes a cashier. Managers only; asks for the supervisor."),
             method("Unlock", OPERATOR, &[], "Unlocks a cashier. Managers only; asks for the supervisor."),
             method(
+                "EndRecovery",
+                &[],
+                &[],
+                "The restored journal is reconciled with the acquirer: payments go on. Managers only; asks for the supervisor where there are operators.",
+            ),
+            method(
                 "List",
                 &[],
                 &[("operators", "a{sv}")],

@@ -429,10 +429,17 @@ pub struct StoreConfig {
     pub dir: PathBuf,
     /// Records between snapshots. Default 10,000.
     pub snapshot_every: u32,
+    /// Hours between two full checks of the journal, each with a backup; the first is made after the start. 0 = only that one. Default 24: a
+    /// restored journal lacks a day at most, and of that only what the damaged file no longer proves.
+    pub check_every_hours: u32,
+    /// Where the two last backups are kept, better on another disk. Default: the state directory.
+    pub backup_dir: Option<PathBuf>,
+    /// MiB that must be free before a new payment begins; what has begun ends. Default 32: some thousand payments and their checks.
+    pub free_mib: u32,
 }
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { dir: "/var/lib/payterm".into(), snapshot_every: 10_000 }
+        Self { dir: "/var/lib/payterm".into(), snapshot_every: 10_000, check_every_hours: 24, backup_dir: None, free_mib: 32 }
     }
 }
 

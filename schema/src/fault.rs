@@ -45,6 +45,15 @@ pub enum Fault {
     /// The store could not make the request durable; nothing was sent for it.
     #[error("the store failed, request {id} was not recorded: {cause}")]
     StoreFailed { id: String, cause: String },
+    /// The journal was restored after damage, and this request is not in it: it may have been made before. Ask the acquirer, then use another id.
+    #[error("the journal was restored: whether request {id} was made before is not known here")]
+    JournalRestored { id: String },
+    /// The check of the journal failed: no payments until the terminal is started again, which restores it.
+    #[error("the journal is damaged: {cause}")]
+    JournalDamaged { cause: String },
+    /// New payments wait until there is room; what has begun ends.
+    #[error("the disk is full: {free_mib} MiB are free, {needed_mib} are needed")]
+    DiskFull { free_mib: u64, needed_mib: u64 },
     /// A part of the daemon is restarting; the call can be repeated with the same id.
     #[error("{part} is restarting: try again with the same id")]
     Restarting { part: String },
@@ -82,6 +91,9 @@ impl Fault {
             Fault::OperatorLocked { .. } => "OperatorLocked",
             Fault::NotDone { .. } => "NotDone",
             Fault::StoreFailed { .. } => "StoreFailed",
+            Fault::JournalRestored { .. } => "JournalRestored",
+            Fault::JournalDamaged { .. } => "JournalDamaged",
+            Fault::DiskFull { .. } => "DiskFull",
             Fault::Restarting { .. } => "Restarting",
             Fault::ShuttingDown => "ShuttingDown",
             Fault::Management { .. } => "Management",

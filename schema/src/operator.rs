@@ -98,12 +98,14 @@ pub enum OperatorRequest {
     Unlock {
         operator: OperatorId,
     },
+    /// The restored journal is reconciled with the acquirer: payments may go on.
+    EndRecovery,
 }
 impl OperatorRequest {
-    /// It changes other operators: for managers on the bus and the supervisor at the keypad.
+    /// It changes other operators, or what payments depend on: for managers on the bus and the supervisor at the keypad.
     pub fn manages(&self) -> bool {
         match self {
-            OperatorRequest::Add { .. } | OperatorRequest::Remove { .. } | OperatorRequest::Unlock { .. } => true,
+            OperatorRequest::Add { .. } | OperatorRequest::Remove { .. } | OperatorRequest::Unlock { .. } | OperatorRequest::EndRecovery => true,
             OperatorRequest::LogOn { .. } | OperatorRequest::LogOff | OperatorRequest::ChangePassword => false,
         }
     }

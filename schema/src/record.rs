@@ -8,10 +8,11 @@ use crate::{
     paper::{PaperJob, PrintResult},
     request::{Request, RequestKey},
     settlement::{UploadGroup, Verdict},
-    time::Time,
+    time::{Millis, Time},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Version of the record encoding; a journal with a newer one is refused by name, never guessed at.
 pub const RECORD_VERSION: u32 = 1;
@@ -35,6 +36,65 @@ pub enum EncodingError {
 }
 
 impl Record {
+    /// The STAN that a message uses which this record allows; without an account, that of its transaction.
+    pub fn uses(&self) -> Option<(Option<&AccountId>, Stan)> {
+        match self {
+            Record::Allowed { account, plan, .. }
+            | Record::OfflineAllowed { account, plan, .. }
+            | Record::ControlSent { account, plan }
+            | Record::SettlementAsked { account, plan, .. }
+            | Record::UploadAllowed { account, plan, .. } => Some((Some(account), plan.stan)),
+            Record::Queried { plan, .. } => Some((None, plan.stan)),
+            Record::Booted { .. }
+            | Record::Started { .. }
+            | Record::NotSent { .. }
+            | Record::NoReply { .. }
+            | Record::Answered { .. }
+            | Record::Disregarded { .. }
+            | Record::Outcome { .. }
+            | Record::Voided { .. }
+            | Record::Completed { .. }
+            | Record::Adjusted { .. }
+            | Record::RefundHeld { .. }
+            | Record::RefundFreed { .. }
+            | Record::Released { .. }
+            | Record::Pending { .. }
+            | Record::AskedAnew { .. }
+            | Record::Partial { .. }
+            | Record::ObligationDue { .. }
+            | Record::ObligationTried { .. }
+            | Record::ObligationFailed { .. }
+            | Record::ObligationEnded { .. }
+            | Record::ObligationStuck { .. }
+            | Record::ObligationRetried { .. }
+            | Record::OfflineDenied { .. }
+            | Record::ObligationHurried { .. }
+            | Record::ObligationHeld { .. }
+            | Record::WrittenOff { .. }
+            | Record::SettlementJudged { .. }
+            | Record::Uploaded { .. }
+            | Record::SettlementFailed { .. }
+            | Record::SettlementRetried { .. }
+            | Record::SettlementDropped { .. }
+            | Record::BatchClosed { .. }
+            | Record::SignedIn { .. }
+            | Record::SignInFailed { .. }
+            | Record::SignedOut { .. }
+            | Record::Requirement { .. }
+            | Record::Application { .. }
+            | Record::PaperQueued { .. }
+            | Record::PaperStarted { .. }
+            | Record::PaperEnded { .. }
+            | Record::PaperReleased { .. }
+            | Record::SelfTested { .. }
+            | Record::Restored { .. }
+            | Record::RecoveryEnded { .. }
+            | Record::Clock { .. }
+            | Record::LanguageSet { .. }
+            | Record::Operator { .. } => None,
+        }
+    }
+
     /// The stored form: JSON of the record. Its version stands in a column of its own.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
@@ -149,6 +209,37 @@ pub enum ObligationState {
 pub struct Due {
     pub reason: ReversalReason,
     pub not_before: Time,
+}
+
+/// The journal was damaged, torn or gone, and was put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Restored {
+    /// What was wrong with it.
+    pub why: String,
+    /// The damaged file beside the journal; empty when there was none.
+    pub kept: String,
+    /// The last record of the backup that was taken; none: there was no backup that holds.
+    pub backup: Option<u64>,
+    /// Records behind it that the damaged file still proved.
+    pub salvaged: u64,
+    /// Requests that were started and are not in the journal any more.
+    pub lost: u64,
+    /// No transaction has a greater number, the lost ones included.
+    pub last_txn: u64,
+    /// STANs up to and including these may have been used; none: that is not known.
+    pub stans: Option<BTreeMap<AccountId, Stan>>,
+}
+
+/// Something about the terminal's clock that makes its time doubtful.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum ClockEvent {
+    /// It was set while the terminal ran: against the time that passed by so many milliseconds.
+    Jumped { by: Millis },
+    /// At a start it was so many milliseconds behind the last record.
+    Behind { by: Millis },
+    /// The host's is so many milliseconds ahead of it (behind: negative), too much to be believed.
+    HostDiffers { account: AccountId, by: Millis },
 }
 
 /// What happened. The masked PAN is the only form of a card number in here.
@@ -470,6 +561,18 @@ pub enum Record {
     /// What a self-test found; for customer service.
     SelfTested {
         report: Box<crate::SelfTest>,
+    },
+    /// The journal was restored: payments are stopped until the supervisor ends the recovery.
+    Restored {
+        restored: Box<Restored>,
+    },
+    /// The supervisor has reconciled what was lost.
+    RecoveryEnded {
+        by: String,
+    },
+    /// The terminal's time is doubtful until a host confirms it at a sign-in.
+    Clock {
+        event: ClockEvent,
     },
     /// A person chose the terminal's language; it stays until the next choice.
     LanguageSet {

@@ -107,7 +107,8 @@ pub async fn filled(amounts: &[u64], cards: usize) -> Result<Stack> {
     drop(client);
     stack.stop_daemon()?;
     let vault = Vault::open(&stack.state(), SealingKey::from_file(&stack.dir.join("vault.key"))?)?;
-    let (store, loaded) = Store::open(&stack.state(), Options::default())?;
+    let (store, loaded) =
+        Store::open(payterm_daemon::store::hold(&stack.state())?, &stack.state(), vault.hasher(payterm_daemon::store::PURPOSE), Options::default())?;
     let id = AccountId::new(ACCOUNT)?;
     let mut machine = Machine::replay(settings(&stack.config)?, loaded.snapshot.as_deref(), loaded.tail)?;
     let now = Time(i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?);

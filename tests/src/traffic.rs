@@ -130,7 +130,7 @@ impl From<Fault> for Stop {
     fn from(e: Fault) -> Self {
         match e {
             Fault::Unreachable { .. } | Fault::ShuttingDown => Stop::Broken(e.to_string()),
-            Fault::StoreFailed { .. } | Fault::Restarting { .. } => Stop::Store(e.to_string()),
+            Fault::StoreFailed { .. } | Fault::Restarting { .. } | Fault::DiskFull { .. } => Stop::Store(e.to_string()),
             e => Stop::Defect(format!("{}: {e}", e.name())),
         }
     }

@@ -16,6 +16,7 @@ pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about o
   12  failed: nothing was charged
   13  unknown: do not take the money again; wait or recall later
   14  accepted and still running (--no-wait, recall, the second Ctrl-C)
+  15  journal verify: the journal does not hold what it should
   20  self-test: something needs attention
   21  self-test: something does not work
   22  reconcile: the two sides differ
@@ -345,6 +346,11 @@ pub enum Command {
     Vault {
         #[command(subcommand)]
         action: VaultAction,
+    },
+    /// The journal's file: checked without the terminal, or beside a running one.
+    Journal {
+        #[command(subcommand)]
+        action: JournalAction,
     },
     /// ISO 8583 frames.
     Frame {
@@ -696,6 +702,31 @@ pub enum VaultAction {
         #[arg(long = "account", required = true, value_parser = account)]
         accounts: Vec<AccountId>,
     },
+}
+
+#[derive(Subcommand)]
+pub enum JournalAction {
+    /// Reads the whole journal: is the file sound, is each record as it was written and where it was written, is what is derived
+    /// from them right? Tells the head of the hash chain and the first place that does not hold.
+    ///
+    /// Without the sealing key it finds damage and gaps, not somebody's changes. Changes nothing.
+    Verify {
+        /// State directory of the terminal.
+        #[arg(long, env = "PAYTERM_STATE", value_name = "DIR")]
+        state: PathBuf,
+        /// The file with the sealing key, mode 0600.
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+        /// Another file than the journal in use: a backup, or one that was put aside.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// A head as an outcome or a slip names it (17:9f...): is it in this journal?
+        #[arg(long, value_name = "HEAD")]
+        head: Option<String>,
+    },
+    /// After a journal was restored: everything is reconciled with the acquirer, payments go on (managers; asks for the
+    /// supervisor at the keypad).
+    Recovered,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,7 +9,7 @@ use payterm_schema::{
     kind::Recovery,
     operator::OperatorEvent,
     paper::PrintResult,
-    record::Ending,
+    record::{ClockEvent, Ending},
     settlement::{BatchPart, Verdict},
     terminal::Explanation,
 };
@@ -150,6 +150,19 @@ fn describe(ui: &Ui, record: &Record) -> String {
             say(if *hold { "cli-explain-paper-held" } else { "cli-explain-paper-ended" }, &[("job", job), ("result", &result)])
         }
         Record::SelfTested { report } => say("cli-explain-self-tested", &[("verdict", &ui.texts.word(report.verdict))]),
+        Record::Restored { restored } => {
+            let backup = restored.backup.map_or_else(|| ui.text("cli-none"), |n| n.to_string());
+            say("cli-explain-restored", &[("why", &restored.why), ("backup", &backup), ("salvaged", &restored.salvaged), ("lost", &restored.lost)])
+        }
+        Record::RecoveryEnded { by } => say("cli-explain-recovery-ended", &[("by", by)]),
+        Record::Clock { event } => {
+            let (what, by) = match event {
+                ClockEvent::Jumped { by } => ("jumped", by),
+                ClockEvent::Behind { by } => ("behind", by),
+                ClockEvent::HostDiffers { by, .. } => ("host", by),
+            };
+            say("cli-explain-clock", &[("what", &what), ("seconds", &(by.0 / 1000))])
+        }
         Record::LanguageSet { language, by } => say("cli-explain-language-set", &[("language", &language.tag()), ("by", by)]),
         Record::PaperReleased { job, print, by } => {
             say(if *print { "cli-explain-paper-again" } else { "cli-explain-paper-dropped" }, &[("job", job), ("by", by)])

@@ -7,6 +7,7 @@ mod args;
 mod bus;
 mod explain;
 mod hands;
+mod journal;
 mod keys;
 mod operators;
 mod papers;
@@ -89,6 +90,9 @@ impl Failure {
                     | Fault::NotDone { .. }
                     | Fault::Management { .. }
                     | Fault::StoreFailed { .. }
+                    | Fault::JournalRestored { .. }
+                    | Fault::JournalDamaged { .. }
+                    | Fault::DiskFull { .. }
                     | Fault::Restarting { .. }
                     | Fault::ShuttingDown => 3,
                 }
@@ -271,6 +275,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         Command::Watch => return watch(global, ui).await,
         Command::Virtual(args) => hands::run(ui, args)?,
         Command::Vault { action } => keys::run(ui, action)?,
+        Command::Journal { action } => return journal::run(global, ui, action).await,
         Command::Frame { action: FrameAction::Decode { profile, hex } } => decode(ui, &profile, hex)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();

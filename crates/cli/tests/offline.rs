@@ -486,3 +486,35 @@ async fn papers_come_out_of_a_virtual_printer() {
         assert!(d.out.contains(row), "{}", d.out);
     }
 }
+
+/// A journal of the store's own making: proved with its key, read without, and found out when somebody changed it.
+#[tokio::test]
+async fn a_journal_is_verified_without_the_terminal() {
+    use payterm_daemon::store::{self, Commit, Store};
+    use payterm_schema::{Entry, Record, Time};
+    let dir = tempfile::tempdir().unwrap();
+    let (state, key_file) = (dir.path().join("state"), dir.path().join("key"));
+    let key = payterm_vault::SealingKey::create_file(&key_file).unwrap().keyed_hash(store::PURPOSE);
+    let (store, _) = Store::open(store::hold(&state).unwrap(), &state, key, store::Options::default()).unwrap();
+    let booted = |seq| Entry { seq, at: Time(1), txn: None, record: Record::Booted { version: "1".into() } };
+    let durable = store.commit(Commit { records: vec![booted(1), booted(2)], ..Commit::default() }).await.unwrap().unwrap();
+    let (head, state_text, key_text) = (durable.head.to_string(), state.to_str().unwrap(), key_file.to_str().unwrap());
+    let verify = async |more: &[&str]| run(&[&["journal", "verify", "--state", state_text], more].concat(), "").await;
+    let d = verify(&["--key-file", key_text, "--head", &head, "--json"]).await;
+    let said = serde_json::json!({ "records": 2, "chained_from": 1, "keyed": true, "head": head, "known": true, "broken": null });
+    assert_eq!((d.code, d.json()), (0, said), "{}", d.err);
+    let d = verify(&["--lang", "en"]).await;
+    assert!(d.code == 0 && d.out.contains(&format!("{head} (not proved: no key)")), "{}", d.out);
+    assert_eq!(verify(&["--head", &format!("2:{}", "00".repeat(32))]).await.code, 15, "another journal's head");
+    assert_eq!(verify(&["--head", "2"]).await.code, 2);
+    store.close();
+    let path = state.join("journal.db");
+    let bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(9).rposition(|w| w == b"\"booted\",").unwrap();
+    let changed = [&bytes[..at], b"\"Booted\",", &bytes[at + 9..]].concat();
+    let file = dir.path().join("copy.db");
+    fs::write(&file, changed).unwrap();
+    let d = verify(&["--key-file", key_text, "--file", file.to_str().unwrap(), "--lang", "en"]).await;
+    assert!(d.code == 15 && d.out.contains("record 1: is not as it was written"), "{}", d.out);
+    assert_eq!(run(&["journal", "verify", "--state", dir.path().to_str().unwrap()], "").await.code, 3, "no journal there");
+}

@@ -127,14 +127,14 @@ fn arguments(rest: &str) -> BTreeSet<&str> {
     list.map(|(list, _)| list.split("(\"").skip(1).filter_map(|a| a.split('"').next()).collect()).unwrap_or_default()
 }
 
-/// The texts of this program stand in cli.ftl: each that the source names is there and gets the arguments of its places; none is left over.
+/// The texts of this program stand in cli.ftl and journal.ftl: each that the source names is there and gets the arguments of its places; none is left over.
 #[test]
 fn every_text_that_the_source_names_exists_and_is_filled() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let source: String = std::fs::read_dir(root.join("src")).unwrap().map(|f| std::fs::read_to_string(f.unwrap().path()).unwrap()).collect();
     let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut written: BTreeMap<String, String> = BTreeMap::new();
-    for file in ["cli", "words"] {
+    for file in ["cli", "journal", "words"] {
         let file = std::fs::read_to_string(root.join(format!("../texts/locales/en/{file}.ftl"))).unwrap();
         written.extend(file.lines().filter_map(|l| l.split_once(" = ")).map(|(id, text)| (id.to_owned(), text.to_owned())));
     }

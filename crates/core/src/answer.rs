@@ -326,7 +326,7 @@ impl Machine {
                         self.not_taken(running.txn, stan);
                         self.end(Status::Declined, "partial-not-taken", Class::B);
                     }
-                    (None, None) => self.fail("interrupted", Class::E),
+                    (None, None) => self.interrupted(),
                 }
             }
         }

@@ -185,7 +185,7 @@ impl Machine {
             return self.answer(call, Err(Fault::WrongState { rule: rule.into() }));
         }
         let own = key.app == crate::state::TERMINAL;
-        if let Err(fault) = if own { Ok(()) } else { self.admit(request.kind) } {
+        if let Err(fault) = self.trustworthy(&key, request.kind).and_then(|()| if own { Ok(()) } else { self.admit(request.kind) }) {
             return self.answer(call, Err(fault));
         }
         let account = match self.first_account(&request) {

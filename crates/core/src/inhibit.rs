@@ -15,6 +15,9 @@ impl State {
         if running.is_some() {
             all.insert(InhibitReason::Payment);
         }
+        if self.recovering.is_some() {
+            all.insert(InhibitReason::Restoring);
+        }
         // One that waits for a person may do so for days.
         let settling = self.accounts.values().filter_map(|l| l.settling.as_ref());
         all.extend(settling.map(|s| if s.hold { InhibitReason::Stuck } else { InhibitReason::Settlement }));

@@ -191,6 +191,14 @@ pub enum Input {
         call: Call,
         account: AccountId,
     },
+    /// The check of the journal failed.
+    JournalDamaged {
+        why: String,
+    },
+    /// The system clock was set, against the time that passed.
+    ClockJumped {
+        by: Millis,
+    },
     SetLanguage {
         call: Call,
         language: Language,

@@ -24,6 +24,7 @@ mod original;
 mod papers;
 mod present;
 mod queue;
+mod recovery;
 mod reports;
 mod resolve;
 mod settlement;

@@ -7,7 +7,7 @@ use payterm_schema::{
     host::{EntryMode, KeysVerdict, Leg, Plan, SecretsFrom},
     kind::Kind,
     outcome::Class,
-    record::Obligation,
+    record::{ClockEvent, Obligation},
     time::Millis,
 };
 
@@ -322,7 +322,11 @@ impl Machine {
         if let Some(flow) = self.flow.as_mut().filter(|f| f.holds_pin(id)) {
             flow.pin = None;
         }
+        let differs = self.heard.get(id).and_then(|h| h.off_by);
         self.record(None, Record::SignedIn { account: id.clone(), batch, offset, answer: Box::new(answer) });
+        if let Some(by) = differs {
+            self.record(None, Record::Clock { event: ClockEvent::HostDiffers { account: id.clone(), by } });
+        }
         self.sign_in.insert(id.clone(), Default::default());
     }
 

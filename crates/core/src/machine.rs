@@ -10,7 +10,7 @@ use payterm_schema::{
     notice::{Phase, Screen},
     outcome::Class,
     paper::PaperJob,
-    record::Entry,
+    record::{ClockEvent, Entry, Restored},
     time::Millis,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +18,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Waits before the next automatic sign-in after a failed one: doubles from the first to the last.
 const SIGN_IN_WAIT_FIRST: Millis = Millis::secs(5);
 const SIGN_IN_WAIT_MAX: Millis = Millis::secs(300);
+
+/// Records may be so much ahead of the clock at a start: it is set finely now and then.
+const CLOCK_SLACK: Millis = Millis::secs(60);
 
 /// Automatic sign-in of one account.
 #[derive(Clone, Debug)]
@@ -77,6 +80,8 @@ pub struct Machine {
     pub(crate) screen_until: Option<Time>,
     pub(crate) desk: Desk,
     pub(crate) applying: Applying,
+    /// The check of the journal failed: no payments in this run.
+    pub(crate) damaged: Option<String>,
 }
 
 impl Machine {
@@ -112,7 +117,15 @@ impl Machine {
             screen_until: None,
             desk: Desk::default(),
             applying: Applying::default(),
+            damaged: None,
         })
+    }
+
+    /// To be called before [`Machine::boot`], once, when the store has put the journal back.
+    pub fn restored(&mut self, now: Time, restored: Restored) -> Step {
+        self.now = now;
+        self.record(None, Record::Restored { restored: Box::new(restored) });
+        self.finish_step()
     }
 
     /// To be called once after [`Machine::replay`]: ends what the last run left open. `with_keys`: the accounts whose
@@ -120,7 +133,11 @@ impl Machine {
     pub fn boot(&mut self, now: Time, version: &str, with_keys: &[AccountId]) -> Step {
         self.now = now;
         self.boot_operators();
+        let behind = self.state.staff.seen.since(now);
         self.record(None, Record::Booted { version: version.into() });
+        if behind > CLOCK_SLACK {
+            self.record(None, Record::Clock { event: ClockEvent::Behind { by: behind } });
+        }
         // Tags of different runs never meet: an answer to the last run's frame finds nobody here.
         self.tags = self.state.boots << 32;
         let accounts: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
@@ -134,6 +151,9 @@ impl Machine {
             self.sign_in.entry(id.clone()).or_default().wanted = wanted;
         }
         self.end_interrupted();
+        if self.state.recovering.is_some() {
+            self.leave_to_people();
+        }
         self.strand();
         self.ask_anew();
         self.recover_papers();
@@ -157,6 +177,8 @@ impl Machine {
                 | Input::PrinterReady
                 | Input::Vault { .. }
                 | Input::SelfTested { .. }
+                | Input::JournalDamaged { .. }
+                | Input::ClockJumped { .. }
                 | Input::Probe { .. }
                 | Input::Tms { .. }
         );
@@ -186,6 +208,8 @@ impl Machine {
             Input::Resolve { call, txn, executed, reference, by } => self.resolve(call, txn, executed, reference, by),
             Input::SelfTested { call, report, print } => self.self_tested(call, *report, print),
             Input::Probe { call, account } => self.probe(call, &account),
+            Input::JournalDamaged { why } => self.journal_damaged(why),
+            Input::ClockJumped { by } => self.record(None, Record::Clock { event: ClockEvent::Jumped { by } }),
             Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
             Input::Operators { call, request } => self.operators(call, request),
             Input::Vault { tag, answer } => self.vault(tag, answer),

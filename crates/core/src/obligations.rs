@@ -177,6 +177,9 @@ impl Machine {
         if stuck.is_empty() {
             return self.answer(call, Err(Fault::not_found("stuck obligation", &txn.to_string())));
         }
+        if self.state.recovering.is_some() {
+            return self.answer(call, Err(Fault::WrongState { rule: "the journal was restored: end the recovery first".into() }));
+        }
         if let Some(o) = stuck.iter().find(|o| !self.drivable(o)) {
             return self.answer(call, Err(Fault::not_found("account", o.account.as_str())));
         }

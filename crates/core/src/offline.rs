@@ -54,7 +54,7 @@ fn checks(account: &AccountSettings, state: &State, heard: Option<&Heard>, now: 
     let online = state.accounts.get(id).and_then(|l| l.online).map(|at| now.since(at).0);
     let hours = online.map(|ms| u64::try_from(ms.max(0)).unwrap_or(0).div_ceil(HOUR.unsigned_abs()));
     let contact = hours.is_some_and(|h| h <= u64::from(c.contact_hours)) && online.is_some_and(|ms| ms >= 0);
-    let trusted = !state.clock_back && heard.is_none_or(|h| h.off_by.is_none());
+    let trusted = state.clock_trusted() && heard.is_none_or(|h| h.off_by.is_none());
     all.extend([
         plain(OfflineRule::Clock, trusted),
         Check { rule: OfflineRule::Contact, passed: contact, limit: Some(u64::from(c.contact_hours)), now: hours },

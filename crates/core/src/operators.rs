@@ -177,7 +177,10 @@ impl Machine {
     /// What the display shows when nobody is served.
     pub(crate) fn rest_screen(&self) -> Screen {
         let required = self.settings.operators.required;
+        let trouble = |what: &str| Screen::Trouble { what: what.into() };
         match &self.state.staff {
+            Staff { .. } if self.damaged.is_some() => trouble("journal-damaged"),
+            Staff { .. } if self.state.recovering.is_some() => trouble("recovering"),
             Staff { locked: Some(lock), .. } if required => Screen::Locked { lock: lock.clone(), digits: 0, problem: None },
             Staff { .. } if self.settings.accounts.is_empty() => self.application_page(),
             Staff { on_duty: None, .. } if required => Screen::LogOn,
@@ -191,7 +194,7 @@ impl Machine {
     }
 
     /// The rest screen, unless a result still stands there or somebody is being served.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         if self.screen_until.is_none() && self.flow.is_none() && self.desk.session.is_none() {
             let screen = self.rest_screen();
             self.tell(Notice::Screen { screen: screen.clone() });

@@ -30,7 +30,8 @@ pub(crate) struct Loading {
 
 impl Machine {
     pub(crate) fn settling(&self, id: &AccountId) -> Option<&Settling> {
-        self.state.accounts.get(id)?.settling.as_deref()
+        // In a journal that was restored it may have ended long ago: it goes on when a person has said so.
+        self.state.accounts.get(id).filter(|_| self.state.recovering.is_none())?.settling.as_deref()
     }
 
     /// Its batch is the account's open one.

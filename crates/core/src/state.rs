@@ -9,7 +9,7 @@ use payterm_schema::{
     operator::{OperatorEvent, Purpose, Role},
     outcome::Status,
     paper::{PaperContent, PaperJob, PaperState, PrintResult},
-    record::{Due, Duty, Ending, Entry, Obligation, ObligationState},
+    record::{ClockEvent, Due, Duty, Ending, Entry, Obligation, ObligationState, Restored},
     settlement::{BatchPart, Settlement, UploadGroup},
     time::{Millis, Time},
     totals::{Scope, Total},
@@ -56,6 +56,12 @@ pub struct State {
     /// The clock read less at a start than before it, and no host has confirmed it since.
     #[serde(default)]
     pub clock_back: bool,
+    /// The journal was restored, and the supervisor has not ended the recovery: no payments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovering: Option<Recovering>,
+    /// Why the terminal's time is doubtful, since when; a host's word at a sign-in ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_doubt: Option<(Time, ClockEvent)>,
 }
 
 /// A clock that reads so much less than before has gone back; less is what setting it by the network does.
@@ -63,6 +69,15 @@ const CLOCK_BACK: Millis = Millis::secs(60);
 
 /// Shared like the obligations, and as many.
 pub type Owing = rpds::RedBlackTreeMapSync<u64, Arc<Outcome>>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovering {
+    pub since: Time,
+    pub restored: Restored,
+}
+
+/// Where nothing is known of the numbers used since: the STAN furthest away from those before. Half of all.
+const FAR: u32 = 500_000;
 
 /// What belongs to an account (host-protocol §10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -473,6 +488,9 @@ impl State {
             Record::SettlementDropped { account, .. } => self.accounts.entry(account.clone()).or_default().settling = None,
             Record::BatchClosed { txn, account, next, .. } => self.batch_closed(*txn, account, *next),
             Record::SignedIn { account, batch, offset, answer } => {
+                if answer.date.is_some() && answer.time.is_some() {
+                    self.clock_doubt = None;
+                }
                 let ledger = self.accounts.entry(account.clone()).or_default();
                 ledger.signed_in = true;
                 ledger.offset = *offset;
@@ -500,6 +518,9 @@ impl State {
             }
             Record::PaperEnded { job, result, hold } => self.paper_ended(*job, result, *hold),
             Record::SelfTested { .. } => {}
+            Record::Restored { restored } => self.restored(entry.at, restored),
+            Record::RecoveryEnded { .. } => self.recovering = None,
+            Record::Clock { event } => self.clock_doubt = Some((entry.at, event.clone())),
             Record::LanguageSet { language, .. } => self.language = Some(*language),
             Record::PaperReleased { job, print, .. } => {
                 if !print {
@@ -682,6 +703,26 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Everything that was used may have been used further than this journal knows.
+    fn restored(&mut self, at: Time, restored: &Restored) {
+        self.last_txn = self.last_txn.max(restored.last_txn);
+        let marks = restored.stans.as_ref();
+        for (account, stan) in marks.into_iter().flatten() {
+            self.accounts.entry(account.clone()).or_default().last_stan = Some(*stan);
+        }
+        for (account, ledger) in &mut self.accounts {
+            if marks.is_none_or(|m| !m.contains_key(account)) {
+                ledger.last_stan = ledger.last_stan.and_then(|s| Stan::new((s.get() + FAR - 1) % 999_999 + 1));
+            }
+        }
+        self.recovering = Some(Recovering { since: at, restored: restored.clone() });
+    }
+
+    /// The terminal's time was neither set while it ran nor is behind its records, and no host has contradicted it.
+    pub fn clock_trusted(&self) -> bool {
+        self.clock_doubt.is_none() && !self.clock_back
     }
 
     /// The next STAN of the account: not one that an open obligation names (invariant 6).

@@ -47,6 +47,7 @@ pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings,
         offline: None,
         no_cvm: None,
         settlement: None,
+        journal: None,
         note: request.note.clone(),
         test: settings.test,
     }

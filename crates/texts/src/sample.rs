@@ -62,6 +62,7 @@ fn bare(kind: Kind, status: Status) -> Outcome {
         no_cvm: None,
         settlement: None,
         note: None,
+        journal: None,
         test: false,
     }
 }

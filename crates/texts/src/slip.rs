@@ -519,6 +519,7 @@ mod tests {
             no_cvm: None,
             settlement: None,
             note: None,
+            journal: None,
             test: true,
         }
     }

@@ -20,6 +20,7 @@ macro_rules! locale {
             include_str!(concat!("../locales/", $tag, "/screens.ftl")),
             include_str!(concat!("../locales/", $tag, "/slips.ftl")),
             include_str!(concat!("../locales/", $tag, "/cli.ftl")),
+            include_str!(concat!("../locales/", $tag, "/journal.ftl")),
             include_str!(concat!("../locales/", $tag, "/selftest.ftl")),
             include_str!(concat!("../locales/", $tag, "/faults.ftl")),
             include_str!(concat!("../locales/", $tag, "/application.ftl")),
@@ -27,8 +28,8 @@ macro_rules! locale {
     };
 }
 /// The files of each language, in the same order.
-pub(crate) const ZH_CN: [&str; 9] = locale!("zh-CN");
-pub(crate) const EN: [&str; 9] = locale!("en");
+pub(crate) const ZH_CN: [&str; 10] = locale!("zh-CN");
+pub(crate) const EN: [&str; 10] = locale!("en");
 
 /// The texts of one language. Copies freely; a language is parsed once a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

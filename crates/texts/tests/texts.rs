@@ -353,12 +353,15 @@ fn every_fault_is_told_in_both_languages() {
         Fault::NotDone { rule: text() },
         Fault::Management { problem: Problem::Signature, cause: text() },
         Fault::StoreFailed { id: text(), cause: text() },
+        Fault::JournalRestored { id: text() },
+        Fault::JournalDamaged { cause: text() },
+        Fault::DiskFull { free_mib: 1, needed_mib: 2 },
         Fault::Restarting { part: text() },
         Fault::ShuttingDown,
         Fault::Unreachable { cause: text() },
     ];
     let names: BTreeSet<_> = faults.iter().map(Fault::name).collect();
-    assert_eq!(names.len(), 17, "every fault is here");
+    assert_eq!(names.len(), 20, "every fault is here");
     for fault in &faults {
         let (zh, en) = (zh.fault(fault), en.fault(fault));
         assert!(chinese(&zh) && !chinese(&en) && !en.contains("fault-") && !en.contains('{'), "{zh} {en}");

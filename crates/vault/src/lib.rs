@@ -12,6 +12,6 @@ mod sealing;
 mod terminal;
 mod vault;
 
-pub use sealing::{SealingKey, SealingKeyError};
+pub use sealing::{KeyedHash, SealingKey, SealingKeyError};
 pub use terminal::{TerminalKey, WrappedTmk};
 pub use vault::{AccountMac, KeysRefused, Vault, VaultError};

@@ -95,6 +95,11 @@ impl SealingKey {
         Ok(Self(key))
     }
 
+    /// The hash of one purpose, also without the vault: what it keeps stays checkable where the vault is not opened.
+    pub fn keyed_hash(&self, purpose: &str) -> KeyedHash {
+        KeyedHash(hmac(&self.derive(&["hash:", purpose])))
+    }
+
     /// The 32-byte key of one purpose.
     pub(crate) fn derive(&self, purpose: &[&str]) -> Zeroizing<[u8; 32]> {
         let mut out = Zeroizing::new([0; 32]);
@@ -177,7 +182,31 @@ const TAG: usize = 16;
 
 /// HMAC-SHA-256 (RFC 2104).
 pub(crate) fn keyed_hash(key: &[u8; 32], data: &[u8]) -> [u8; 32] {
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    let mut mac = hmac(key);
     mac.update(data);
     mac.finalize().into_bytes().into()
+}
+fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
+    <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+/// HMAC-SHA-256 under the key of one purpose, for who hashes much and sees no key.
+#[derive(Clone)]
+pub struct KeyedHash(Hmac<Sha256>);
+
+impl KeyedHash {
+    /// Of all parts; each goes in behind its length, so that no two lists of parts hash alike.
+    pub fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+impl fmt::Debug for KeyedHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyedHash(..)")
+    }
 }

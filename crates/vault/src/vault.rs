@@ -1,6 +1,6 @@
 //! The vault: keys in memory behind a mutex, and their sealed file.
 use crate::{
-    SealingKey, file,
+    KeyedHash, SealingKey, file,
     keys::{self, AccountKeys, Keys},
     primitives::{self, PrimitiveError, f62::F62Error, tr31::Tr31Error},
     sealing,
@@ -178,6 +178,11 @@ impl Vault {
     /// HMAC-SHA-256 under a key of this `purpose`: the same data gives the same hash on this terminal only.
     pub fn keyed_hash(&self, purpose: &str, data: &[u8]) -> [u8; 32] {
         sealing::keyed_hash(&self.sealing.derive(&["hash:", purpose]), data)
+    }
+
+    /// The same hash for many parts and calls ([`SealingKey::keyed_hash`]).
+    pub fn hasher(&self, purpose: &str) -> KeyedHash {
+        self.sealing.keyed_hash(purpose)
     }
 
     fn seal_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {

@@ -1,5 +1,6 @@
 //! The state directory: lock, modes, connections, migrations.
-use super::{Options, StoreError, sql};
+use super::{Options, StoreError, chain, sql};
+use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 use std::{
@@ -18,11 +19,15 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../schema/sql/0001_journal.sql"),
     include_str!("../../../schema/sql/0002_paper.sql"),
     include_str!("../../../schema/sql/0003_counter.sql"),
+    include_str!("../../../schema/sql/0004_chain.sql"),
+    include_str!("../../../schema/sql/0005_lost.sql"),
 ];
+/// The migration that brings the hash chain.
+pub(super) const CHAINED: usize = 4;
 /// A writer waits for a checkpoint or a reader at most this long.
 const BUSY: Duration = Duration::from_secs(5);
 
-fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(super) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |cause| StoreError::File { path: path.to_owned(), cause: Arc::new(cause) }
 }
 pub(super) fn journal(dir: &Path) -> PathBuf {
@@ -54,21 +59,12 @@ pub(super) fn private(path: &Path) -> Result<File, StoreError> {
 /// The writer's connection: file made with mode 0600 (WAL and index inherit it), migrated, and everything in the WAL moved into
 /// the database file. The last matters after a failed sync: the kernel may show bytes of the WAL that never reached the disk and
 /// will not write them again; a checkpoint writes them anew and syncs, and the WAL begins at its start.
-pub(super) fn open_writer(dir: &Path, options: &Options, migrations: &[&str]) -> Result<Connection, StoreError> {
+pub(super) fn open_writer(dir: &Path, key: &KeyedHash, options: &Options, migrations: &[&str]) -> Result<Connection, StoreError> {
     let path = journal(dir);
     drop(private(&path)?);
     let mut db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(sql("open the journal"))?;
     db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
-    let found: u32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
-    let application: i32 = db.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(sql("read the application id"))?;
-    let fresh = application == 0 && found == 0 && db.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get::<_, u32>(0)).map_err(sql("read"))? == 0;
-    let known = migrations.len() as u32;
-    if !fresh && application != APPLICATION_ID {
-        return Err(StoreError::NotOurs { path });
-    }
-    if found > known {
-        return Err(StoreError::NewerSchema { path, found, known });
-    }
+    let (found, fresh) = version(&db, &path, migrations.len() as u32)?;
     db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=0;")
         .map_err(sql("set up the journal"))?;
     let checkpoint: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0)).map_err(sql("checkpoint at start"))?;
@@ -79,9 +75,37 @@ pub(super) fn open_writer(dir: &Path, options: &Options, migrations: &[&str]) ->
         db.pragma_update(None, "max_page_count", n).map_err(sql("max_page_count"))?;
     }
     db.set_prepared_statement_cache_capacity(32);
-    if found < known && !fresh {
-        back_up(&db, dir, found)?;
+    if (found as usize) < migrations.len() && !fresh {
+        back_up(&db, &dir.join(format!("journal.before-{}.db", found + 1)))?;
     }
+    migrate(&mut db, key, migrations, found)?;
+    Ok(db)
+}
+
+/// The schema version that is there, and whether the file is new.
+fn version(db: &Connection, path: &Path, known: u32) -> Result<(u32, bool), StoreError> {
+    let found: u32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
+    let application: i32 = db.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(sql("read the application id"))?;
+    let tables: u32 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).map_err(sql("read"))?;
+    let fresh = application == 0 && found == 0 && tables == 0;
+    if !fresh && application != APPLICATION_ID {
+        return Err(StoreError::NotOurs { path: path.to_owned() });
+    }
+    if fresh {
+        return Ok((0, true));
+    }
+    // Each migration left a row: the number in the header alone may be damaged.
+    let run: u32 = db.query_row("SELECT count(*) FROM meta WHERE key GLOB 'migration_*'", [], |r| r.get(0)).map_err(sql("read the migrations"))?;
+    if run != found {
+        return Err(StoreError::Chain { place: format!("schema version {found}"), rule: "is not the one that its migrations left" });
+    }
+    if found > known {
+        return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
+    }
+    Ok((found, false))
+}
+
+pub(super) fn migrate(db: &mut Connection, key: &KeyedHash, migrations: &[&str], found: u32) -> Result<(), StoreError> {
     for (i, text) in migrations.iter().enumerate().skip(found as usize) {
         let step = db.transaction().map_err(sql("begin a migration"))?;
         step.execute_batch(text).map_err(sql("migrate"))?;
@@ -90,21 +114,30 @@ pub(super) fn open_writer(dir: &Path, options: &Options, migrations: &[&str]) ->
         let what = format!("migration_{}", i + 1);
         step.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [what.as_str(), concat!("payterm ", env!("CARGO_PKG_VERSION"))])
             .map_err(sql("migrate"))?;
+        if i + 1 == CHAINED {
+            let last = step.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |r| r.get(0)).map_err(sql("migrate"))?;
+            chain::begin(&step, key, last).map_err(sql("begin the chain"))?;
+        }
         step.commit().map_err(sql("commit a migration"))?;
     }
-    Ok(db)
+    Ok(())
 }
 
-/// A copy of the whole journal beside it, synced, before a migration changes it.
-fn back_up(db: &Connection, dir: &Path, version: u32) -> Result<(), StoreError> {
-    let path = dir.join(format!("journal.before-{}.db", version + 1));
-    drop(private(&path)?);
-    let mut copy = Connection::open(&path).map_err(sql("open the backup"))?;
+/// A copy of the whole journal, synced: of one moment, however much is committed meanwhile.
+pub(super) fn back_up(db: &Connection, path: &Path) -> Result<(), StoreError> {
+    drop(private(path)?);
+    let mut copy = Connection::open(path).map_err(sql("open the backup"))?;
     let run = rusqlite::backup::Backup::new(db, &mut copy).map_err(sql("back up"))?;
-    run.run_to_completion(1000, Duration::ZERO, None).map_err(sql("back up"))?;
+    run.run_to_completion(i32::MAX, Duration::ZERO, None).map_err(sql("back up"))?;
     drop(run);
     drop(copy);
-    File::open(&path).and_then(|f| f.sync_all()).map_err(file_error(&path))?;
+    sync(path)
+}
+
+/// A file and its name.
+pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
+    let dir = path.parent().unwrap_or(path);
+    File::open(path).and_then(|f| f.sync_all()).map_err(file_error(path))?;
     File::open(dir).and_then(|d| d.sync_all()).map_err(file_error(dir))
 }
 
@@ -114,6 +147,19 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
     db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
     db.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF;").map_err(sql("set up the reader"))?;
     db.set_prepared_statement_cache_capacity(32);
+    Ok(db)
+}
+
+/// Read-only, and without a trace where nobody writes: a journal whose WAL is gone was left in order.
+pub(super) fn open_to_verify(path: &Path) -> Result<Connection, StoreError> {
+    let wal = path.with_extension("db-wal").exists();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let text = path.to_str().ok_or_else(|| file_error(path)(io::Error::other("its name is not UTF-8")))?;
+    let quoted: String = text.chars().map(|c| if matches!(c, '%' | '?' | '#') { format!("%{:02x}", c as u32) } else { c.into() }).collect();
+    let db =
+        Connection::open_with_flags(format!("file:{quoted}{}", if wal { "" } else { "?immutable=1" }), flags).map_err(sql("open the journal to verify it"))?;
+    db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
+    db.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF;").map_err(sql("set up the reader"))?;
     Ok(db)
 }
 
@@ -146,6 +192,9 @@ pub(super) fn reserve_wal(dir: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn key() -> KeyedHash {
+        payterm_vault::SealingKey::new([7; 32]).keyed_hash(chain::PURPOSE)
+    }
     const NEXT: &str = "ALTER TABLE meta ADD COLUMN note TEXT;";
     fn and(next: &'static str) -> Vec<&'static str> {
         [MIGRATIONS, &[next]].concat()
@@ -154,11 +203,11 @@ mod tests {
     #[test]
     fn a_migration_is_preceded_by_a_backup_and_keeps_what_was_there() {
         let dir = tempfile::tempdir().unwrap();
-        let db = open_writer(dir.path(), &Options::default(), MIGRATIONS).unwrap();
+        let db = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap();
         db.execute_batch("INSERT INTO record (seq, at, version, json) VALUES (1, 5, 1, '{\"type\":\"booted\",\"version\":\"a\"}')").unwrap();
         drop(db);
         let known = MIGRATIONS.len() as u32;
-        let db = open_writer(dir.path(), &Options::default(), &and(NEXT)).unwrap();
+        let db = open_writer(dir.path(), &key(), &Options::default(), &and(NEXT)).unwrap();
         let rows = |db: &Connection| {
             db.query_row("SELECT count(*), max(json ->> '$.type') FROM record", [], |r| Ok((r.get::<_, u32>(0)?, r.get::<_, String>(1)?))).unwrap()
         };
@@ -168,7 +217,7 @@ mod tests {
         assert_eq!((rows(&before), version(&before)), ((1, "booted".into()), known));
         assert!(before.prepare("SELECT note FROM meta").is_err());
         drop(db);
-        let newer = open_writer(dir.path(), &Options::default(), MIGRATIONS).err().unwrap();
+        let newer = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).err().unwrap();
         assert!(matches!(newer, StoreError::NewerSchema { found, known: k, .. } if (found, k) == (known + 1, known)), "{newer}");
     }
 
@@ -177,13 +226,13 @@ mod tests {
     fn journals_of_every_version_are_taken_over() {
         for version in 1..=MIGRATIONS.len() {
             let dir = tempfile::tempdir().unwrap();
-            let db = open_writer(dir.path(), &Options::default(), &MIGRATIONS[..version]).unwrap();
+            let db = open_writer(dir.path(), &key(), &Options::default(), &MIGRATIONS[..version]).unwrap();
             db.execute_batch(
                 "INSERT INTO txn (txn, app, id, hash, kind, status, currency, started, outcome) VALUES (1, 'a', 'b', '', 'sale', 'approved', 'CNY', 1, '{}')",
             )
             .unwrap();
             drop(db);
-            let db = open_writer(dir.path(), &Options::default(), MIGRATIONS).unwrap();
+            let db = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap();
             let read = db.query_row(&format!("{} WHERE app = 'a'", super::super::queries::COLUMNS), [], |r| Ok((r.get::<_, u64>(0)?, r.get::<_, u64>(6)?)));
             assert_eq!(read.unwrap(), (1, 0), "version {version}");
             assert!(db.prepare("SELECT type FROM record").is_err());
@@ -193,9 +242,9 @@ mod tests {
     #[test]
     fn a_migration_that_fails_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        drop(open_writer(dir.path(), &Options::default(), MIGRATIONS).unwrap());
-        assert!(open_writer(dir.path(), &Options::default(), &and("ALTER TABLE meta ADD COLUMN note TEXT; SELECT nonsense;")).is_err());
-        let db = open_writer(dir.path(), &Options::default(), MIGRATIONS).unwrap();
+        drop(open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap());
+        assert!(open_writer(dir.path(), &key(), &Options::default(), &and("ALTER TABLE meta ADD COLUMN note TEXT; SELECT nonsense;")).is_err());
+        let db = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap();
         assert!(db.prepare("SELECT note FROM meta").is_err());
     }
 }

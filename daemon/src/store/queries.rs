@@ -1,5 +1,5 @@
 //! Read-only queries, on a connection and a thread of their own.
-use super::{Store, StoreError, sql};
+use super::{Head, Store, StoreError, sql};
 use payterm_schema::{AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, paper::PaperState, settlement::BatchQuery, terminal::Filter};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::rc::Rc;
@@ -25,7 +25,8 @@ pub struct FoundPaper {
 /// Greatest page of the history.
 const PAGE_MAX: u32 = 200;
 const PAGE_DEFAULT: u32 = 50;
-pub(super) const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded, tip FROM txn";
+pub(super) const COLUMNS: &str =
+    "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded, tip, told, (SELECT chain FROM record WHERE record.seq = txn.told) FROM txn";
 
 impl Store {
     pub async fn by_key(&self, key: &RequestKey) -> Result<Option<Found>, StoreError> {
@@ -133,7 +134,10 @@ impl Store {
 }
 
 pub(super) fn knows(db: &Connection, key: &RequestKey) -> Result<bool, StoreError> {
-    db.prepare_cached("SELECT 1 FROM txn WHERE app = ?1 AND id = ?2").and_then(|mut s| s.exists(params![key.app, key.id])).map_err(sql("look a key up"))
+    // What is lost is not unknown: the caller looks further.
+    db.prepare_cached("SELECT 1 FROM txn WHERE app = ?1 AND id = ?2 UNION ALL SELECT 1 FROM (SELECT 1 FROM lost LIMIT 1)")
+        .and_then(|mut s| s.exists(params![key.app, key.id]))
+        .map_err(sql("look a key up"))
 }
 
 /// A row of `record` in the order seq, at, txn, version, json.
@@ -152,6 +156,9 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     outcome.adjusted |= row.get::<_, Option<u64>>(5)?.is_some();
     outcome.sums.tip = outcome.sums.tip.or(row.get::<_, Option<u64>>(7)?);
     outcome.sums.refunded = Some(row.get::<_, u64>(6)?).filter(|r| *r > 0);
+    if let (Some(seq), Some(hash)) = (row.get(8)?, row.get(9)?) {
+        outcome.journal = Some(Head { seq, hash }.to_string());
+    }
     Ok(Found { txn: row.get(0)?, hash: row.get(1)?, outcome })
 }
 

@@ -1,11 +1,18 @@
 //! The writer's thread: group commit, and the projection of records into `txn`.
-use super::{Commit, Counters, Job, Loaded, Options, StoreError, files, sql};
+use super::{
+    Commit, Counters, Durable, Job, Loaded, Options, StoreError, care,
+    chain::{self, Head, Row},
+    files,
+    marks::Marks,
+    restore, sql,
+};
 use crate::mishap::Part;
 use payterm_schema::{
-    Entry, Record,
+    AccountId, Entry, Record,
     paper::{PaperJob, PrintResult},
     record::{EncodingError, RECORD_VERSION},
 };
+use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use std::{
     path::Path,
@@ -20,11 +27,13 @@ const QUIET_FIRST: Duration = Duration::from_millis(20);
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
 
-pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: impl FnOnce(Result<Loaded, StoreError>), jobs: &Receiver<Job>) {
-    let opened = files::open_writer(dir, options, files::MIGRATIONS).and_then(|db| load(&db).map(|l| (db, l)));
-    let (mut db, mut last) = match opened {
-        Ok((db, loaded)) => {
-            let last = loaded.last_seq;
+pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Counters, ready: impl FnOnce(Result<Loaded, StoreError>), jobs: &Receiver<Job>) {
+    // In this order: the marks say that the journal is closed when it is.
+    let mut marks;
+    let (mut db, mut last) = match restore::open(dir, key, options) {
+        Ok((Opened { db, loaded }, outside)) => {
+            marks = outside;
+            let last = loaded.head;
             ready(Ok(loaded));
             (db, last)
         }
@@ -43,12 +52,16 @@ pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: imp
             group.push(job);
         }
         options.mishaps.pass(Part::Store);
-        match write(&mut db, &group, last) {
-            Ok(seqs) => {
+        let mut written = write(&mut db, key, &mut marks, &group, &mut last);
+        if written.as_ref().is_err_and(StoreError::is_full) && care::release(dir) {
+            tracing::error!("store: the disk is full: what has begun ends from the reserve");
+            written = write(&mut db, key, &mut marks, &group, &mut last);
+        }
+        match written {
+            Ok(all) => {
                 counters.count(group.len());
-                for (job, seq) in group.into_iter().zip(seqs) {
-                    last = seq;
-                    job.done.send(Ok(seq)).ok();
+                for (job, durable) in group.into_iter().zip(all) {
+                    job.done.send(Ok(durable)).ok();
                 }
             }
             Err(e) => {
@@ -58,6 +71,12 @@ pub(super) fn run(dir: &Path, options: &Options, counters: &Counters, ready: imp
                 }
                 // Nothing more is written by this connection: what comes next belongs to a machine that the disk does not know.
                 drop(db);
+                drop(marks);
+                if let Some(why) = e.damage()
+                    && let Err(e) = restore::suspect(dir, &why)
+                {
+                    tracing::error!("store: {e}");
+                }
                 return refuse_all(jobs);
             }
         }
@@ -103,13 +122,30 @@ fn refuse_all(jobs: &Receiver<Job>) {
     }
 }
 
-/// The last snapshot and the records behind it: time does not depend on the length of the history.
-fn load(db: &Connection) -> Result<Loaded, StoreError> {
-    let snapshot: Option<(u64, u32, String)> = db
-        .query_row("SELECT seq, version, json FROM snapshot ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+/// The journal, and what the machine is made of.
+pub(super) struct Opened {
+    pub db: Connection,
+    pub loaded: Loaded,
+}
+pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<Opened, StoreError> {
+    let db = files::open_writer(dir, key, options, files::MIGRATIONS)?;
+    let loaded = load(&db, key)?;
+    Ok(Opened { db, loaded })
+}
+/// The head as the file has it.
+pub(super) fn last(db: &Connection) -> Result<Head, StoreError> {
+    let seq = db.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |r| r.get(0)).map_err(sql("read the last record"))?;
+    chain::head(db, seq).map_err(sql("read the chain"))
+}
+
+/// The last snapshot and the records behind it: time does not depend on the length of the history. What the machine is made of is
+/// checked against the chain before anything is made of it.
+fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreError> {
+    let snapshot: Option<(u64, u32, String, Option<chain::Hash>)> = db
+        .query_row("SELECT seq, version, json, chain FROM snapshot ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
         .optional()
         .map_err(sql("load the snapshot"))?;
-    if let Some((seq, found, _)) = snapshot
+    if let Some((seq, found, ..)) = snapshot
         && found > SNAPSHOT_VERSION
     {
         return Err(StoreError::NewerSnapshot { seq, found, known: SNAPSHOT_VERSION });
@@ -123,28 +159,41 @@ fn load(db: &Connection) -> Result<Loaded, StoreError> {
     {
         return Err(EncodingError::Newer { seq, found }.into());
     }
-    let after = snapshot.as_ref().map_or(0, |s| s.0);
+    let first = chain::start(db, Some(key))?.ok_or(StoreError::Chain { place: "its start".into(), rule: "is missing" })?;
+    let mut head = chain::head(db, snapshot.as_ref().map_or(0, |s| s.0)).map_err(sql("load the snapshot's record"))?;
+    if let Some((seq, version, json, chain)) = &snapshot
+        && *chain != Some(chain::of_snapshot(key, &head, *version, json))
+    {
+        return Err(StoreError::Chain { place: format!("snapshot {seq}"), rule: "is not as it was written" });
+    }
     let mut tail = Vec::new();
-    let mut select = db.prepare("SELECT seq, at, txn, version, json FROM record WHERE seq > ?1 ORDER BY seq").map_err(sql("load the journal"))?;
-    let mut rows = select.query([after]).map_err(sql("load the journal"))?;
+    let text = "SELECT seq, at, txn, version, json, sealed, chain FROM record WHERE seq > ?1 ORDER BY seq";
+    let mut select = db.prepare(text).map_err(sql("load the journal"))?;
+    let mut rows = select.query([head.seq]).map_err(sql("load the journal"))?;
     while let Some(row) = rows.next().map_err(sql("load the journal"))? {
+        head = chain::follow(key, first, &head, row)?;
         tail.push(super::queries::entry(row)?);
     }
-    Ok(Loaded { snapshot: snapshot.map(|s| s.2), tail, last_seq: newest.map_or(0, |n| n.0).max(after) })
+    Ok(Loaded { snapshot: snapshot.map(|s| s.2), tail, last_seq: head.seq, head, restored: restore::pending(db)? })
 }
 
-/// One SQLite transaction for the whole group; answers the last sequence number of each commit.
-fn write(db: &mut Connection, group: &[Job], mut last: u64) -> Result<Vec<u64>, StoreError> {
+/// One SQLite transaction for the whole group; answers what each commit made durable.
+fn write(db: &mut Connection, key: &KeyedHash, marks: &mut Marks, group: &[Job], last: &mut Head) -> Result<Vec<Durable>, StoreError> {
     let step = |text: &str| db.prepare_cached(text).and_then(|mut s| s.execute([])).map(drop);
     step("BEGIN IMMEDIATE").map_err(sql("begin"))?;
-    let mut seqs = Vec::with_capacity(group.len());
+    let mut all = Vec::with_capacity(group.len());
+    let mut head = *last;
     let written = group.iter().try_for_each(|job| {
-        put(db, &job.commit, &mut last)?;
-        seqs.push(last);
+        all.push(put(db, key, marks, &job.commit, &mut head)?);
         Ok(())
     });
+    let frames = group.iter().flat_map(|job| &job.commit.records).any(|e| matches!(e.record, Record::Allowed { .. } | Record::OfflineAllowed { .. }));
+    let written = written.and_then(|()| if frames { marks.wait() } else { Ok(()) });
     match written.and_then(|()| step("COMMIT").map_err(sql("commit"))) {
-        Ok(()) => Ok(seqs),
+        Ok(()) => {
+            *last = head;
+            Ok(all)
+        }
         Err(e) => {
             db.execute_batch("ROLLBACK").ok();
             Err(e)
@@ -152,20 +201,23 @@ fn write(db: &mut Connection, group: &[Job], mut last: u64) -> Result<Vec<u64>, 
     }
 }
 
-fn put(db: &Connection, commit: &Commit, last: &mut u64) -> Result<(), StoreError> {
-    for entry in &commit.records {
-        if entry.seq != *last + 1 {
-            return Err(StoreError::Gap { last: *last, found: entry.seq });
+fn put(db: &Connection, key: &KeyedHash, marks: &mut Marks, commit: &Commit, head: &mut Head) -> Result<Durable, StoreError> {
+    let sealed = chain::of_sealed(&commit.seal);
+    let mut told = Vec::new();
+    for (i, entry) in commit.records.iter().enumerate() {
+        if entry.seq != head.seq + 1 {
+            return Err(StoreError::Gap { last: head.seq, found: entry.seq });
         }
         let json = entry.record.encode().map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
-        exec(
-            db,
-            "write a record",
-            "INSERT INTO record (seq, at, txn, version, json) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![entry.seq, entry.at.0, entry.txn, RECORD_VERSION, json],
-        )?;
-        *last = entry.seq;
-        project(db, entry)?;
+        // What is sealed belongs to the commit: its last record vouches for it.
+        let sealed = if i + 1 == commit.records.len() { sealed.as_slice() } else { &[] };
+        let row = Row { seq: entry.seq, at: entry.at.0, txn: entry.txn, version: RECORD_VERSION, json: &json, sealed };
+        *head = Head { seq: entry.seq, hash: row.link(key, &head.hash) };
+        mark(db, marks, entry)?;
+        write_row(db, entry, &row, Some(head.hash))?;
+        if let Record::Outcome { outcome } = &entry.record {
+            told.push((outcome.txn, *head));
+        }
     }
     for (txn, blob) in &commit.seal {
         exec(
@@ -188,11 +240,40 @@ fn put(db: &Connection, commit: &Commit, last: &mut u64) -> Result<(), StoreErro
         )?;
     }
     if let Some((seq, json)) = &commit.snapshot {
-        exec(db, "write a snapshot", "INSERT OR REPLACE INTO snapshot (seq, version, json) VALUES (?1, ?2, ?3)", params![seq, SNAPSHOT_VERSION, json])?;
+        let at = if *seq == head.seq { *head } else { chain::head(db, *seq).map_err(sql("read the chain"))? };
+        let chain = chain::of_snapshot(key, &at, SNAPSHOT_VERSION, json);
+        let text = "INSERT OR REPLACE INTO snapshot (seq, version, json, chain) VALUES (?1, ?2, ?3, ?4)";
+        exec(db, "write a snapshot", text, params![seq, SNAPSHOT_VERSION, json, chain])?;
         // The one before it stays, for a person.
         exec(db, "prune snapshots", "DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 2)", &[])?;
     }
-    Ok(())
+    Ok(Durable { head: *head, told })
+}
+
+/// A record, and what is derived from it. `chain`: none for one from before the chain.
+pub(super) fn write_row(db: &Connection, entry: &Entry, row: &Row<'_>, chain: Option<chain::Hash>) -> Result<(), StoreError> {
+    let sealed = Some(row.sealed).filter(|s| !s.is_empty());
+    let values = params![row.seq, row.at, row.txn, row.version, row.json, sealed, chain];
+    let text = "INSERT INTO record (seq, at, txn, version, json, sealed, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    exec(db, "write a record", text, values)?;
+    project(db, entry)
+}
+
+/// What must be known without the journal is written before it.
+fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreError> {
+    if let Record::Started { key, txn, .. } = &entry.record {
+        marks.started(key, *txn)?;
+    }
+    match entry.record.uses() {
+        Some((Some(account), stan)) => marks.stan(account, stan),
+        // A query: of the account that its payment has.
+        Some((None, stan)) => {
+            let account: Option<String> =
+                db.query_row("SELECT account FROM txn WHERE txn = ?1", [entry.txn], |r| r.get(0)).optional().map_err(sql("read an account"))?.flatten();
+            account.and_then(|a| AccountId::new(&a).ok()).map_or(Ok(()), |a| marks.stan(&a, stan))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The row of a transaction is a fold over its records: the searched columns and the outcome as last recorded.
@@ -229,6 +310,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
             let text = "UPDATE txn SET completed_by = nullif(completed_by, ?2), tip = CASE WHEN adjusted_by = ?2 THEN NULL ELSE tip END, adjusted_by = nullif(adjusted_by, ?2) WHERE txn = ?1";
             return one(entry.seq, exec(db, "release an original", text, params![txn, by])?);
         }
+        Record::Restored { .. } => return restore::on_record(db),
         Record::PaperQueued { job } => return queue_paper(db, job),
         Record::PaperEnded { job, result: PrintResult::Confirmed | PrintResult::SentUnconfirmable, .. } => return end_paper(db, *job, "done"),
         Record::PaperReleased { job, print: false, .. } => return end_paper(db, *job, "given_up"),
@@ -271,6 +353,8 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::PaperReleased { .. }
         | Record::SelfTested { .. }
         | Record::LanguageSet { .. }
+        | Record::RecoveryEnded { .. }
+        | Record::Clock { .. }
         | Record::Operator { .. } => return Ok(()),
     };
     let json = serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
@@ -286,10 +370,12 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         o.batch.map(|b| b.get()),
         o.rrn,
         o.ended.map(|t| t.0),
-        json
+        json,
+        entry.seq
     ];
     // SQLite leaves the index of an unchanged column alone.
-    let text = "UPDATE txn SET status=?2, account=?3, amount=?4, currency=?5, masked_pan=?6, stan=?7, batch=?8, rrn=?9, ended=?10, outcome=?11 WHERE txn=?1";
+    let text =
+        "UPDATE txn SET status=?2, account=?3, amount=?4, currency=?5, masked_pan=?6, stan=?7, batch=?8, rrn=?9, ended=?10, outcome=?11, told=?12 WHERE txn=?1";
     one(entry.seq, exec(db, "update a transaction's row", text, values)?)
 }
 

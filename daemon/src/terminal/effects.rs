@@ -1,10 +1,10 @@
 //! Carrying out effects: each goes to the actor it is for; what that actor answers, or that it died, is the next input.
-use super::{House, TerminalActor};
+use super::{House, Out, TerminalActor};
 use crate::{
     device::{AbortPin, AskPin, Refresh},
     hostlink::{ForgetKeys, Transmit},
     spooler::Spool,
-    store::{Found, StoreError},
+    store::{Found, Head, StoreError},
     supervise::PATIENCE,
 };
 use actix::Context;
@@ -168,6 +168,18 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
     }
     // Without a listener there is nobody to tell.
     house.notices.send(notice).ok();
+}
+
+/// Outcomes that are durable now, with the journal's head at their record.
+pub(super) fn with_heads(out: &mut [Out], told: &[(u64, Head)]) {
+    for one in out {
+        if let Out::Effect(Effect::Tell(notice)) = one
+            && let Notice::Outcome { outcome } = &mut **notice
+            && let Some((_, head)) = told.iter().rev().find(|(txn, _)| *txn == outcome.txn)
+        {
+            outcome.journal = Some(head.to_string());
+        }
+    }
 }
 
 /// Reasons in the terminal's language, wherever an outcome stands.

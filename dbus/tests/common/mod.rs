@@ -85,6 +85,7 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         no_cvm: None,
         settlement: None,
         note: Some("order 17".into()),
+        journal: Some("8:ab".into()),
         test: true,
     }
 }
@@ -108,6 +109,9 @@ pub fn faults() -> Vec<Fault> {
         Fault::NotDone { rule: s() },
         Fault::Management { problem: Problem::Signature, cause: s() },
         Fault::StoreFailed { id: "a".into(), cause: s() },
+        Fault::JournalRestored { id: "a".into() },
+        Fault::JournalDamaged { cause: s() },
+        Fault::DiskFull { free_mib: 1, needed_mib: 2 },
         Fault::Restarting { part: "store".into() },
         Fault::ShuttingDown,
         Fault::Unreachable { cause: s() },

@@ -1,12 +1,17 @@
 //! `make bench`: one JSON object a line in `target/bench.json`, a table on the screen. What is compared is measured in the
 //! same run, turn by turn, so that a slow hour of the disk or the machine is in both numbers; medians.
+use payterm_daemon::{
+    commit::CommitQueue,
+    store::{self, Commit, Loaded, Store},
+};
 use payterm_devices::hub::When;
-use payterm_schema::{Request, Status, Terminal, request::RequestWire};
+use payterm_schema::{AccountId, Entry, Record, Request, RequestKey, Status, Terminal, Time, request::RequestWire};
 use payterm_simulator::{Acquirer, Options, Running, World};
 use payterm_tests::{
     drain,
     stack::{Result, Stack, caller, programs},
 };
+use payterm_vault::SealingKey;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::{
@@ -20,6 +25,8 @@ use std::{
 const SALES: usize = 200;
 const STARTS: usize = 15;
 const MILLION: u64 = 1_000_000;
+/// Records a commit while a journal is filled.
+const FILL: usize = 10_000;
 
 fn median(mut v: Vec<f64>) -> f64 {
     v.sort_by(f64::total_cmp);
@@ -78,6 +85,14 @@ async fn bench() -> Result<()> {
     }
     if wanted("sale") {
         sale(&mut report).await?;
+    }
+    if wanted("store") {
+        std::thread::spawn(store_commits).join().map_err(|_| "store benches panicked")??.into_iter().for_each(|(name, unit, v, against, av)| {
+            report.against(name, unit, v, against, av);
+        });
+    }
+    if wanted("history") {
+        history(&mut report).await?;
     }
     if wanted("counts") {
         counts().await?;
@@ -282,6 +297,137 @@ async fn counts() -> Result<()> {
     Ok(())
 }
 
+type Measured = (&'static str, &'static str, f64, &'static str, f64);
+
+/// Durable commits of the store against bare SQLite with rows of the same size, turn by turn; and eight obligations that step on
+/// at once, their effects behind `commit.rs`, against the single rate.
+fn store_commits() -> std::result::Result<Vec<Measured>, String> {
+    measure_store().map_err(|e| e.to_string())
+}
+
+fn measure_store() -> Result<Vec<Measured>> {
+    const TURNS: u64 = 1_500;
+    const ROUNDS: u64 = 400;
+    const BESIDE: usize = 8;
+    let dir = tempfile::tempdir_in(programs()?)?;
+    let key = SealingKey::new([7; 32]).keyed_hash(store::PURPOSE);
+    let state = dir.path().join("state");
+    let (store, _) = Store::open(store::hold(&state)?, &state, key, store::Options::default())?;
+    let bare = Connection::open(dir.path().join("bare.db"))?;
+    bare.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t(id INTEGER PRIMARY KEY, at INTEGER, v TEXT, h BLOB)")?;
+    let mut raw = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(dir.path().join("raw"))?;
+    raw.write_all(&vec![0; 1 << 20])?;
+    raw.sync_all()?;
+    let main = AccountId::new("main").map_err(|e| format!("account: {e}"))?;
+    let record = Record::SignInFailed { account: main, why: "x".repeat(240) };
+    let row = "x".repeat(record.encode()?.len());
+    let mut seq = 0;
+    let mut entry = || {
+        seq += 1;
+        Entry { seq, at: Time(1), txn: None, record: record.clone() }
+    };
+    let (mut ours, mut theirs, mut floor) = (Vec::new(), Vec::new(), Vec::new());
+    for n in 0..TURNS {
+        let began = Instant::now();
+        bare.prepare_cached("INSERT INTO t(at, v, h) VALUES (1, ?, zeroblob(32))")?.execute([&row])?;
+        theirs.push(ms(began.elapsed()));
+        let commit = Commit { records: vec![entry()], ..Commit::default() };
+        let began = Instant::now();
+        store.commit(commit).blocking_recv()??;
+        ours.push(ms(began.elapsed()));
+        let began = Instant::now();
+        std::os::unix::fs::FileExt::write_all_at(&raw, row.as_bytes(), (n % 200) * 4096)?;
+        raw.sync_data()?;
+        floor.push(ms(began.elapsed()));
+    }
+    let rate = |v: Vec<f64>| 1e3 / median(v);
+    let (ours, theirs, floor) = (rate(ours), rate(theirs), rate(floor));
+    println!("store.commit.single: {floor:.0} raw fdatasync/s in the same minute");
+    if ours > floor * 1.1 {
+        return Err(format!("store.commit.single: {ours:.0}/s is more than the disk can sync ({floor:.0}/s): a sync is missing").into());
+    }
+    // Eight obligations: each hands its record over when the effect of the one before is released.
+    let mut queue = CommitQueue::new(TURNS);
+    let mut done = 0u64;
+    let began = Instant::now();
+    let mut waiting = std::collections::VecDeque::new();
+    while done < ROUNDS * BESIDE as u64 {
+        while waiting.len() < BESIDE {
+            let e = entry();
+            assert!(queue.push(Some(e.seq), vec![e.seq]).is_empty());
+            waiting.push_back(store.commit(Commit { records: vec![e], ..Commit::default() }));
+        }
+        // What became durable together is released together.
+        if let Some(first) = waiting.pop_front() {
+            done += queue.durable(first.blocking_recv()??.head.seq).len() as u64;
+        }
+        while let Some(mut next) = waiting.pop_front() {
+            match next.try_recv() {
+                Ok(durable) => done += queue.durable(durable?.head.seq).len() as u64,
+                Err(_) => {
+                    waiting.push_front(next);
+                    break;
+                }
+            }
+        }
+    }
+    let beside = done as f64 / began.elapsed().as_secs_f64();
+    store.close();
+    Ok(vec![
+        ("store.commit.single", "1/s", ours, "bare SQLite WAL FULL, rows of the same size", theirs),
+        ("store.commit.concurrent", "1/s", beside, "store.commit.single", ours),
+    ])
+}
+
+/// A sale with a million rows behind it against one with a thousand, turn by turn.
+async fn history(report: &mut Report) -> Result<()> {
+    let host = host()?;
+    let address = host.addr("unionpay").ok_or("no listener")?.to_string();
+    let mut stacks = Vec::new();
+    for rows in [1_000, MILLION] {
+        let address = address.clone();
+        let mut stack = Stack::start(move |c, _| {
+            c.accounts[0].address = address;
+            c.accounts[0].persistent = true;
+            c.log.level = "warn".into();
+        })?;
+        one_sale(&stack).await?;
+        stack.stop_daemon()?;
+        let state = stack.state();
+        std::thread::spawn(move || fill(&state, rows).map_err(|e| e.to_string())).join().map_err(|_| "filling panicked")??;
+        stack.start_daemon(&[])?;
+        let (client, hands) = (stack.client().await?, stack.hands()?);
+        stacks.push((stack, client, hands, Vec::new(), 0u64));
+    }
+    // The full check of the start is over.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    for n in 0..SALES {
+        for (_, client, hands, took, papers) in &mut stacks {
+            hands.swipe("6212345678900000003", "3012", When::Queue)?;
+            hands.pin("123456", When::Queue)?;
+            let wire = RequestWire {
+                id: format!("history-{n}"),
+                kind: "sale".into(),
+                amount: Some("0.01".into()),
+                currency: Some("CNY".into()),
+                ..RequestWire::default()
+            };
+            let began = Instant::now();
+            let key = client.start(&caller(), Request::try_from(wire)?).await?;
+            let outcome = client.wait(&caller(), &key, false).await?;
+            if outcome.status != Status::Approved {
+                return Err(format!("sale {n}: {:?} {:?}", outcome.status, outcome.reason).into());
+            }
+            took.push(ms(began.elapsed()));
+            *papers += 2;
+            hands.wait_papers(*papers, Duration::from_secs(10))?;
+        }
+    }
+    let [few, many] = &mut stacks[..] else { return Err("two terminals".into()) };
+    report.against("sale.history", "ms", median(std::mem::take(&mut many.3)), "the same with 1,000 rows", median(std::mem::take(&mut few.3)));
+    Ok(())
+}
+
 async fn starts(report: &mut Report) -> Result<()> {
     let mut stack = Stack::start(|c, _| c.log.level = "warn".into())?;
     one_sale(&stack).await?;
@@ -299,7 +445,10 @@ async fn starts(report: &mut Report) -> Result<()> {
     let mut full = Stack::start(|c, _| c.log.level = "warn".into())?;
     one_sale(&full).await?;
     full.stop_daemon()?;
-    fill(&full.state().join("journal.db"))?;
+    {
+        let state = full.state();
+        std::thread::spawn(move || fill(&state, MILLION).map_err(|e| e.to_string())).join().map_err(|_| "filling panicked")??;
+    }
     full.start_daemon(&[])?;
     let (mut small, mut large) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
@@ -331,45 +480,59 @@ fn restart(stack: &mut Stack) -> Result<f64> {
     Ok(ms(stack.ready_in))
 }
 
-/// A journal of a million records: 250,000 sales of four records, and the snapshot that the daemon would have made.
-fn fill(path: &Path) -> Result<()> {
-    let mut db = Connection::open(path)?;
-    let mut statement = db.prepare("SELECT seq, at, txn, version, json FROM record ORDER BY seq")?;
-    let rows: Vec<(u64, i64, Option<u64>, u32, String)> =
-        statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))?.collect::<rusqlite::Result<_>>()?;
-    drop(statement);
-    let entries: Vec<payterm_schema::Entry> = rows
-        .iter()
-        .map(|(seq, at, txn, version, text)| {
-            Ok(payterm_schema::Entry { seq: *seq, at: payterm_schema::Time(*at), txn: *txn, record: payterm_schema::Record::decode(*seq, *version, text)? })
-        })
-        .collect::<Result<_>>()?;
-    let mut state = payterm_core::State::default();
-    for e in &entries {
-        state.apply(e)?;
+/// A journal of a million records: 250,000 sales of four records, written through the store, and the snapshot that the daemon would
+/// have made.
+fn fill(state: &Path, rows: u64) -> Result<()> {
+    let (store, loaded) = store_of(state)?;
+    let mut machine = payterm_core::State::default();
+    for e in &loaded.tail {
+        machine.apply(e)?;
     }
-    let filler = "x".repeat(260);
-    let tx = db.transaction()?;
-    {
-        let mut record = tx.prepare("INSERT INTO record(seq, at, txn, version, json) VALUES (?, ?, ?, 1, ?)")?;
-        let mut txn = tx.prepare(
-            "INSERT INTO txn(txn, app, id, hash, kind, status, account, amount, currency, stan, batch, rrn, started, ended, outcome)
-             SELECT ?1, 'old', ?2, hash, kind, status, account, amount, currency, stan, batch, ?3, ?4, ?5, json_set(outcome, '$.txn', ?1, '$.app', 'old', '$.id', ?2) FROM txn WHERE txn = 1",
-        )?;
-        for seq in state.seq + 1..=MILLION {
-            let n = state.last_txn + 1 + seq / 4;
-            record.execute(rusqlite::params![seq, 1_795_000_000_000i64 + seq as i64, n, format!("{{\"type\":\"booted\",\"version\":\"{filler}\"}}")])?;
-            if seq % 4 == 0 {
-                txn.execute(rusqlite::params![n, format!("old-{n}"), format!("{n:012}"), seq as i64, seq as i64])?;
-            }
+    let mut sale = None;
+    for e in &loaded.tail {
+        if let Record::Started { hash, request, view, .. } = &e.record {
+            sale = Some((hash.clone(), request.clone(), view.clone()));
         }
     }
-    state.seq = MILLION;
-    state.last_txn += MILLION / 4 + 1;
-    state.snapshot_seq = MILLION;
-    tx.execute("INSERT OR REPLACE INTO snapshot(seq, version, json) VALUES (?, 1, ?)", rusqlite::params![MILLION, serde_json::to_string(&state)?])?;
-    tx.commit()?;
-    db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
-    println!("start.ready_1m: {} records, {} MiB", MILLION, std::fs::metadata(path)?.len() >> 20);
+    let (hash, request, outcome) = sale.ok_or("no sale to copy")?;
+    let filler = "x".repeat(260);
+    let mut entries = Vec::with_capacity(FILL);
+    let mut seq = machine.seq;
+    while seq < rows {
+        let txn = machine.last_txn + 1 + seq / 4;
+        let mut view = outcome.clone();
+        (view.txn, view.key) = (txn, RequestKey { app: "old".into(), id: format!("old-{txn}") });
+        let key = view.key.clone();
+        for step in 0..4u8 {
+            seq += 1;
+            let record = match step {
+                0 => Record::Started { txn, key: key.clone(), hash: hash.clone(), request: request.clone(), view: view.clone() },
+                3 => {
+                    let mut told = view.clone();
+                    (told.status, told.rrn) = (Status::Approved, Some(format!("{txn:012}")));
+                    Record::Outcome { outcome: told }
+                }
+                _ => Record::Booted { version: filler.clone() },
+            };
+            entries.push(Entry { seq, at: Time(1_795_000_000_000 + seq as i64), txn: Some(txn), record });
+        }
+        if entries.len() >= FILL || seq >= rows {
+            let snapshot = (seq >= rows).then(|| {
+                machine.last_txn = txn;
+                (machine.seq, machine.snapshot_seq) = (seq, seq);
+                serde_json::to_string(&machine).map(|json| (seq, json))
+            });
+            let commit = Commit { records: std::mem::take(&mut entries), snapshot: snapshot.transpose()?, ..Commit::default() };
+            store.commit(commit).blocking_recv()??;
+        }
+    }
+    store.close();
+    println!("filled: {seq} records, {} MiB", std::fs::metadata(state.join("journal.db"))?.len() >> 20);
     Ok(())
+}
+
+/// The journal of a daemon that is stopped.
+fn store_of(state: &Path) -> Result<(Store, Loaded)> {
+    let key = SealingKey::from_file(&state.with_file_name("vault.key"))?.keyed_hash(store::PURPOSE);
+    Ok(Store::open(store::hold(state)?, state, key, store::Options::default())?)
 }

@@ -97,6 +97,7 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         no_cvm: None,
         settlement: None,
         note: None,
+        journal: None,
         test: true,
     }
 }

@@ -32,6 +32,7 @@ enum Task {
     Add(OperatorId),
     Remove(OperatorId),
     Unlock(OperatorId),
+    EndRecovery,
     /// The supervisor allows the running request.
     Approve,
     /// The supervisor gives up what transaction `txn` owes, as `by` asked.
@@ -80,6 +81,18 @@ impl Machine {
 
     fn begin_session(&mut self, call: Call, request: OperatorRequest) -> Result<(), Fault> {
         let wrong_state = |rule: &str| Fault::WrongState { rule: rule.into() };
+        if request == OperatorRequest::EndRecovery {
+            if self.state.recovering.is_none() {
+                return Err(wrong_state("the journal is not in recovery"));
+            }
+            // Where there are no operators, the manager on the bus has said it.
+            if !self.settings.operators.required {
+                self.recovery_ended("manager".into());
+                self.answer(call, Ok(()));
+                self.rest();
+                return Ok(());
+            }
+        }
         if !self.settings.operators.required {
             return Err(wrong_state("this terminal works without operators (operators.required)"));
         }
@@ -134,6 +147,7 @@ impl Machine {
                 }
                 Task::Unlock(operator)
             }
+            OperatorRequest::EndRecovery => Task::EndRecovery,
         };
         self.sit_down(Some(call), task);
         // A supervisor on duty has typed the password before.
@@ -224,7 +238,7 @@ impl Machine {
         let asked = match &s.task {
             Task::WriteOff { kind, amount, .. } => Some((*kind, *amount)),
             Task::Approve => self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)),
-            Task::LogOn | Task::Change | Task::Add(_) | Task::Remove(_) | Task::Unlock(_) | Task::Service => None,
+            Task::LogOn | Task::Change | Task::Add(_) | Task::Remove(_) | Task::Unlock(_) | Task::EndRecovery | Task::Service => None,
         };
         let password = |operator: &OperatorId, purpose| {
             let (kind, amount) = asked.filter(|_| matches!(purpose, Purpose::Approve | Purpose::WriteOff)).unzip();
@@ -400,13 +414,25 @@ impl Machine {
                 self.happened(OperatorEvent::Unlocked { operator: of, by: operator });
                 self.close(Ok(()));
             }
+            (Task::EndRecovery, Purpose::Manage) => {
+                self.recovery_ended(operator.to_string());
+                self.close(Ok(()));
+            }
             (Task::Approve, Purpose::Approve) => self.close(Ok(())),
             (Task::WriteOff { txn, why, by, .. }, Purpose::WriteOff) => {
                 let result = self.write_off(txn, &why, &format!("{operator} ({by})"));
                 self.close(result);
             }
             (
-                Task::LogOn | Task::Change | Task::Add(_) | Task::Remove(_) | Task::Unlock(_) | Task::Approve | Task::WriteOff { .. } | Task::Service,
+                Task::LogOn
+                | Task::Change
+                | Task::Add(_)
+                | Task::Remove(_)
+                | Task::Unlock(_)
+                | Task::EndRecovery
+                | Task::Approve
+                | Task::WriteOff { .. }
+                | Task::Service,
                 Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff | Purpose::New | Purpose::NewAgain,
             ) => self.close(Err(Fault::NotDone { rule: "the password was typed for something else".into() })),
         }

@@ -62,6 +62,7 @@ pub fn sale() -> Outcome {
         no_cvm: None,
         settlement: None,
         note: Some("table 4".into()),
+        journal: None,
         test: false,
     }
 }
@@ -80,6 +81,7 @@ pub fn code_sale() -> Outcome {
         issuer: None,
         organisation: None,
         note: None,
+        journal: None,
         ..sale()
     }
 }

@@ -1,0 +1,48 @@
+//! The journal's file, checked without the terminal or beside a running one; nothing is written.
+use crate::{
+    Failure,
+    args::{Global, JournalAction},
+    bus::Bus,
+    ui::{Ui, pairs},
+};
+use payterm_daemon::store::{self, Verified};
+use payterm_schema::{Fault, OperatorRequest, Terminal};
+use payterm_vault::SealingKey;
+
+/// The exit status of a journal that does not hold what it should.
+const BROKEN: u8 = 15;
+
+pub async fn run(global: &Global, ui: &Ui, action: JournalAction) -> Result<u8, Failure> {
+    let (state, key_file, file, head) = match action {
+        JournalAction::Verify { state, key_file, file, head } => (state, key_file, file, head),
+        JournalAction::Recovered => {
+            let bus = Bus::connect(global).await?;
+            ui.progress(&ui.text("cli-at-the-keypad"));
+            bus.client.operator_session(&bus.caller, OperatorRequest::EndRecovery).await?;
+            ui.done();
+            return Ok(0);
+        }
+    };
+    let head = head.map(|h| h.parse().map_err(|()| Fault::invalid("head", "a number, a colon and 64 hexadecimal digits"))).transpose()?;
+    let key = key_file.map(|f| SealingKey::from_file(&f).map(|k| k.keyed_hash(store::PURPOSE))).transpose().map_err(Failure::local)?;
+    let path = file.unwrap_or_else(|| state.join("journal.db"));
+    if !path.exists() {
+        return Err(Failure::Local(format!("{}: no journal here", path.display())));
+    }
+    let found = store::verify(&path, key.as_ref(), head.as_ref()).map_err(Failure::local)?;
+    ui.result(&found, || page(ui, &found));
+    Ok(if found.holds() { 0 } else { BROKEN })
+}
+
+fn page(ui: &Ui, v: &Verified) -> String {
+    let broken = v.broken.as_ref().map(ToString::to_string);
+    let head = v.head.clone().unwrap_or_else(|| ui.text("cli-none"));
+    let mut rows = vec![
+        (ui.text("cli-records"), v.records.to_string()),
+        (ui.text("cli-chained-from"), v.chained_from.map_or_else(|| ui.text("cli-none"), |n| n.to_string())),
+        (ui.text("cli-head"), if v.keyed { head } else { format!("{head} ({})", ui.text("cli-not-proved")) }),
+    ];
+    rows.extend(v.known.map(|known| (ui.text("cli-head-known"), ui.yes_no(known))));
+    rows.push((ui.text("cli-broken"), broken.unwrap_or_else(|| ui.text("cli-none"))));
+    pairs(rows)
+}

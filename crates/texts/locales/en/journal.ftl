@@ -1,0 +1,15 @@
+# The journal: damaged, restored, its disk and its clock.
+cli-explain-restored = The journal was restored: { $why }. Backup up to record { $backup }, { $salvaged } records salvaged, { $lost } requests lost
+cli-explain-recovery-ended = Recovery ended by { $by }
+cli-explain-clock = Clock doubtful ({ $what }): { $seconds } s
+fault-journal-restored = the journal was restored after damage: whether request { $id } was made before is not known here. Ask the acquirer before you take the money again, then use another id
+fault-journal-damaged = the journal is damaged, no payments: start the terminal again, it restores the last backup ({ $cause })
+fault-disk-full = the disk is full ({ $free } MiB free, { $needed } needed): no new payments until there is room
+reason-journal-restored = The journal was restored after damage: whether it was made is not known
+next-journal-restored = Ask the acquirer before taking the money again
+trouble-recovering = The journal was restored, no payments. Reconcile with the acquirer, then the supervisor ends the recovery
+trouble-journal-damaged = The journal is damaged, no payments. Switch the terminal off and on
+trouble-clock-doubtful = The clock is doubtful, check date and time
+rule-the-journal-was-restored-end-the-recovery-first = the journal was restored: end the recovery first
+rule-the-journal-is-not-in-recovery = the journal is not in recovery
+rule-a-number-a-colon-and-n-hexadecimal-digits = a number, a colon and { $n } hexadecimal digits

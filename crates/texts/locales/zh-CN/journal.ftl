@@ -1,0 +1,15 @@
+# 流水:损坏、恢复、磁盘与时钟。
+cli-explain-restored = 流水已恢复:{ $why }。备份至记录 { $backup },挽回 { $salvaged } 条记录,丢失 { $lost } 笔请求
+cli-explain-recovery-ended = { $by } 结束恢复
+cli-explain-clock = 时钟可疑({ $what }):{ $seconds } 秒
+fault-journal-restored = 流水已从备份恢复:本机无法确认请求 { $id } 此前是否已执行。请先向收单行核实,再使用新的编号
+fault-journal-damaged = 流水文件损坏,暂停交易:请重启终端,由其恢复最近备份({ $cause })
+fault-disk-full = 磁盘空间不足(剩余 { $free } MiB,需要 { $needed } MiB):释放空间前不受理新交易
+reason-journal-restored = 流水损坏后已恢复,无法确认本笔是否已执行
+next-journal-restored = 请先向收单行核实,勿重复收款
+trouble-recovering = 流水已从备份恢复,暂停交易。请与收单行对账,再由主管结束恢复
+trouble-journal-damaged = 流水文件损坏,暂停交易。请关机重启
+trouble-clock-doubtful = 时钟可疑,请核对日期和时间
+rule-the-journal-was-restored-end-the-recovery-first = 流水已从备份恢复:请先结束恢复
+rule-the-journal-is-not-in-recovery = 流水不在恢复状态
+rule-a-number-a-colon-and-n-hexadecimal-digits = 数字、冒号及 { $n } 位十六进制数

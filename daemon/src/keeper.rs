@@ -1,0 +1,62 @@
+//! The store's care behind the payments: the full check with a backup, the reserve of the disk, and the look at the clock.
+use crate::{front::Front, terminal::Tell};
+use payterm_core::Input;
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// After the start, when the first customers may be waiting. 5 s.
+const FIRST: Duration = Duration::from_secs(5);
+/// Between two looks at disk and clock. 10 s.
+const LOOK: Duration = Duration::from_secs(10);
+/// The failed check itself is repeated after so long. 10 min.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// Full check and backup, after the start and every `store.check_every_hours`; ends with the runtime, or with a damaged journal.
+pub async fn check(front: Arc<Front>) {
+    sleep(FIRST).await;
+    loop {
+        let store = front.store.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            // On Linux this is the thread's own: customers go first.
+            rustix::process::nice(10).ok();
+            store.care()
+        });
+        let wait = match done.await {
+            Ok(Ok(found)) => match found.broken {
+                Some(broken) => {
+                    tracing::error!("the journal does not hold, no payments: {broken}; the next start restores the last backup");
+                    front.terminal.ask(Tell(Input::JournalDamaged { why: broken.to_string() })).await.ok();
+                    return;
+                }
+                None => {
+                    tracing::info!(records = found.records, head = found.head, "the journal was checked and backed up");
+                    match front.config.store.check_every_hours {
+                        0 => return,
+                        hours => Duration::from_secs(u64::from(hours) * 3600),
+                    }
+                }
+            },
+            Ok(Err(e)) => {
+                tracing::error!("the journal was not backed up: {e}");
+                AGAIN
+            }
+            Err(_) => AGAIN,
+        };
+        sleep(wait).await;
+    }
+}
+
+/// Reserve and clock; ends with the runtime.
+pub async fn watch(front: Arc<Front>) {
+    let floor = u64::from(front.config.store.free_mib) << 20;
+    loop {
+        if let Err(e) = front.store.keep_reserve(floor) {
+            tracing::warn!("store: no reserve on the disk: {e}");
+        }
+        if let Some(by) = front.clock.jumped() {
+            tracing::warn!(by_ms = by.0, "the system clock was set");
+            front.terminal.ask(Tell(Input::ClockJumped { by })).await.ok();
+        }
+        sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,295 @@
+//! What must outlive the database, in two small files beside it: `journal.marks`, how far each account's STANs may have been used,
+//! and `journal.keys`, which requests were started. Both are ahead of the journal: a journal that is restored goes on above the
+//! marks, and does not begin anew what it does not know.
+//!
+//! Invariant: before a frame may leave, its STAN is below a durable mark and its request's key is durable.
+use super::{StoreError, files};
+use payterm_schema::{AccountId, RequestKey, Stan};
+use payterm_vault::KeyedHash;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+};
+
+/// The greatest STAN.
+const LAST_STAN: u32 = 999_999;
+/// A mark is moved this far ahead. 100: one sync more in a hundred messages; a restored terminal skips at most as many numbers.
+const STEP: u32 = 100;
+/// Two places that are written in turn: one is whole, whenever the power goes. 4 KiB: a sector of any disk, 100 accounts.
+const SLOT: usize = 4096;
+/// Hash 16, transaction 8, check 8.
+const ENTRY: usize = 32;
+/// `journal.keys` grows by so much at a time, so that a key's sync writes no metadata. 64 KiB: 2,048 requests.
+const GROW: u64 = 64 << 10;
+
+/// Entries that are written anew at a start. 128: a page, many times what one commit brings.
+const AGAIN: u64 = 128;
+
+/// The keyed hash of a request's key, as it stands in `journal.keys` and in SQL `lost`.
+pub(super) type KeyHash = [u8; 16];
+pub(super) fn hash_of(key: &KeyedHash, app: &str, id: &str) -> KeyHash {
+    let [a, _] = split(key.of(&[b"key", app.as_bytes(), id.as_bytes()]));
+    a
+}
+fn split(hash: [u8; 32]) -> [[u8; 16]; 2] {
+    let mut out = [[0; 16]; 2];
+    out.iter_mut().zip(hash.chunks_exact(16)).for_each(|(o, h)| o.copy_from_slice(h));
+    out
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Slot {
+    turn: u64,
+    /// A store has the journal open: its WAL must be there.
+    open: bool,
+    /// Numbers up to and including these may have been used.
+    stans: BTreeMap<AccountId, Stan>,
+}
+
+pub(super) struct Marks {
+    file: File,
+    slot: Slot,
+    keys: Arc<Keys>,
+    key: KeyedHash,
+    /// There were marks here before, or none of them could be read.
+    pub found: Found,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A new directory.
+    Nothing,
+    Whole,
+    /// Neither place could be read, or the file was gone.
+    Lost,
+}
+
+impl Marks {
+    /// `others`: something else says that there was a journal in this directory.
+    pub fn open(dir: &Path, key: &KeyedHash, others: bool) -> Result<Self, StoreError> {
+        let path = dir.join("journal.marks");
+        let file = files::private(&path)?;
+        let mut bytes = vec![0; 2 * SLOT];
+        let n = read_up_to(&file, &mut bytes).map_err(files::file_error(&path))?;
+        let slots: Vec<Slot> = bytes[..n].chunks(SLOT).filter_map(parse).collect();
+        let slot = slots.into_iter().max_by_key(|s| s.turn);
+        let keys = Keys::open(dir)?;
+        let found = match &slot {
+            Some(_) => Found::Whole,
+            None if n == 0 && !others && keys.last().is_none() => Found::Nothing,
+            None => Found::Lost,
+        };
+        Ok(Self { file, slot: slot.unwrap_or_default(), keys, key: key.clone(), found })
+    }
+
+    pub fn was_open(&self) -> bool {
+        self.slot.open
+    }
+    pub fn stans(&self) -> BTreeMap<AccountId, Stan> {
+        self.slot.stans.clone()
+    }
+    /// The number of the last transaction whose key is there.
+    pub fn last_txn(&self) -> Option<u64> {
+        self.keys.last()
+    }
+    /// Every key that is whole, with its transaction.
+    pub fn keys(&self) -> Result<Vec<(KeyHash, u64)>, StoreError> {
+        self.keys.all()
+    }
+
+    pub fn set_open(&mut self, open: bool) -> Result<(), StoreError> {
+        self.change(|s| s.open = open)
+    }
+
+    /// The account is about to use this STAN.
+    pub fn stan(&mut self, account: &AccountId, stan: Stan) -> Result<(), StoreError> {
+        let below = self.slot.stans.get(account).is_some_and(|mark| mark.get().checked_sub(stan.get()).is_some_and(|left| left < STEP));
+        if below {
+            return Ok(());
+        }
+        let mark = Stan::new((stan.get() + STEP - 1).min(LAST_STAN)).unwrap_or(stan);
+        self.change(|s| {
+            s.stans.insert(account.clone(), mark);
+        })
+    }
+
+    /// The request is being started: its key is written, and on its way to the disk.
+    pub fn started(&self, request: &RequestKey, txn: u64) -> Result<(), StoreError> {
+        self.keys.append(hash_of(&self.key, &request.app, &request.id), txn)
+    }
+    /// Waits until all keys are durable: before a frame may leave. They were written while the card was asked for.
+    pub fn wait(&self) -> Result<(), StoreError> {
+        self.keys.wait()
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Slot)) -> Result<(), StoreError> {
+        let mut next = self.slot.clone();
+        change(&mut next);
+        if next == self.slot {
+            return Ok(());
+        }
+        next.turn += 1;
+        let mut bytes = frame(&next);
+        bytes.resize(SLOT, 0);
+        let at = (next.turn % 2) * SLOT as u64;
+        self.file.write_all_at(&bytes, at).and_then(|()| self.file.sync_data()).map_err(files::file_error(Path::new("journal.marks")))?;
+        self.slot = next;
+        Ok(())
+    }
+}
+
+/// `length u32 | SHA-256, first 8 bytes | JSON`.
+fn frame(slot: &Slot) -> Vec<u8> {
+    let json = serde_json::to_vec(slot).unwrap_or_default();
+    [&(json.len() as u32).to_be_bytes(), &Sha256::digest(&json)[..8], &json].concat()
+}
+fn parse(bytes: &[u8]) -> Option<Slot> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (check, rest) = rest.split_first_chunk::<8>()?;
+    let json = rest.get(..u32::from_be_bytes(*len) as usize).filter(|j| !j.is_empty() && Sha256::digest(j)[..8] == check[..])?;
+    serde_json::from_slice(json).ok()
+}
+fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut n = 0;
+    while n < bytes.len() {
+        match file.read_at(&mut bytes[n..], n as u64)? {
+            0 => break,
+            more => n += more,
+        }
+    }
+    Ok(n)
+}
+
+/// `journal.keys`: entries of one size, then zeros.
+struct Keys {
+    file: File,
+    at: Mutex<At>,
+    moved: Condvar,
+}
+struct At {
+    end: u64,
+    /// Of the file.
+    len: u64,
+    last: Option<u64>,
+    synced: u64,
+    failed: Option<Arc<io::Error>>,
+    closed: bool,
+}
+
+impl Keys {
+    fn open(dir: &Path) -> Result<Arc<Self>, StoreError> {
+        let path = dir.join("journal.keys");
+        let failed = || files::file_error(&path);
+        let file = files::private(&path)?;
+        let len = file.metadata().map_err(failed())?.len();
+        // The first place without an entry: what is behind it was never synced, and no frame left for it.
+        let whole = |n: u64| -> io::Result<Option<u64>> { Ok(entry(&read_entry(&file, n)?).map(|(_, txn)| txn)) };
+        let (mut low, mut high) = (0, len / ENTRY as u64);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if read_entry(&file, middle).map_err(failed())? == [0; ENTRY] { high = middle } else { low = middle + 1 }
+        }
+        // After a failed sync the kernel may show what never reached the disk, and not write it again: the last ones are written anew.
+        let tail = low.saturating_sub(AGAIN);
+        let mut bytes = vec![0; (low - tail) as usize * ENTRY];
+        file.read_exact_at(&mut bytes, tail * ENTRY as u64).and_then(|()| file.write_all_at(&bytes, tail * ENTRY as u64)).map_err(failed())?;
+        file.sync_data().map_err(failed())?;
+        let last = if low == 0 { None } else { whole(low - 1).map_err(failed())? };
+        let end = low * ENTRY as u64;
+        let at = Mutex::new(At { end, len, last, synced: end, failed: None, closed: false });
+        let keys = Arc::new(Self { file, at, moved: Condvar::new() });
+        let own = keys.clone();
+        super::spawn("payterm-keys", move || while own.sync_once() {})?;
+        Ok(keys)
+    }
+
+    fn last(&self) -> Option<u64> {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+
+    fn append(&self, hash: KeyHash, txn: u64) -> Result<(), StoreError> {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = || files::file_error(Path::new("journal.keys"));
+        if at.end + ENTRY as u64 > at.len {
+            self.file.write_all_at(&vec![0; GROW as usize], at.len).and_then(|()| self.file.sync_all()).map_err(failed())?;
+            at.len += GROW;
+        }
+        let body = [&hash[..], &txn.to_be_bytes()].concat();
+        let check = Sha256::digest(&body);
+        self.file.write_all_at(&[&body[..], &check[..8]].concat(), at.end).map_err(failed())?;
+        at.end += ENTRY as u64;
+        at.last = Some(txn);
+        self.moved.notify_all();
+        Ok(())
+    }
+
+    /// One round of the thread that brings keys to the disk; false: it is to end.
+    fn sync_once(&self) -> bool {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        while at.end == at.synced {
+            if at.closed {
+                return false;
+            }
+            at = self.moved.wait(at).unwrap_or_else(PoisonError::into_inner);
+        }
+        let end = at.end;
+        drop(at);
+        let done = self.file.sync_data();
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        match done {
+            Ok(()) => at.synced = at.synced.max(end),
+            Err(e) => at.failed = Some(Arc::new(e)),
+        }
+        self.moved.notify_all();
+        at.failed.is_none()
+    }
+
+    fn wait(&self) -> Result<(), StoreError> {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = at.end;
+        while at.synced < end {
+            if let Some(cause) = &at.failed {
+                return Err(StoreError::File { path: "journal.keys".into(), cause: cause.clone() });
+            }
+            at = self.moved.wait(at).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> Result<Vec<(KeyHash, u64)>, StoreError> {
+        let mut bytes = vec![0; self.at.lock().unwrap_or_else(PoisonError::into_inner).len as usize];
+        let n = read_up_to(&self.file, &mut bytes).map_err(files::file_error(Path::new("journal.keys")))?;
+        Ok(bytes[..n].chunks_exact(ENTRY).filter_map(entry).collect())
+    }
+}
+impl Drop for Marks {
+    /// The journal was closed before: its WAL may be gone from now on.
+    fn drop(&mut self) {
+        if self.slot.open
+            && let Err(e) = self.set_open(false)
+        {
+            tracing::warn!("store: {e}");
+        }
+        self.keys.at.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.keys.moved.notify_all();
+    }
+}
+
+fn read_entry(file: &File, n: u64) -> io::Result<[u8; ENTRY]> {
+    let mut bytes = [0; ENTRY];
+    file.read_exact_at(&mut bytes, n * ENTRY as u64)?;
+    Ok(bytes)
+}
+/// None: zeros, or torn.
+fn entry(bytes: &[u8]) -> Option<(KeyHash, u64)> {
+    let (body, check) = bytes.split_at_checked(24)?;
+    let whole = body.iter().any(|b| *b != 0) && Sha256::digest(body)[..8] == *check;
+    let (hash, txn) = body.split_first_chunk::<16>()?;
+    whole.then(|| Some((*hash, u64::from_be_bytes(txn.try_into().ok()?))))?
+}

@@ -1,0 +1,263 @@
+//! A journal that is damaged, torn or gone: put aside, never deleted, and put back from the newest backup that verifies and from
+//! what the damaged file still proves by its chain.
+//!
+//! Invariant: a directory that had a journal never gets a fresh one unnoticed: what is put back is marked in its `meta`, in the file
+//! before it takes the journal's name, until the machine has the restoring on record.
+use super::{
+    Options, StoreError,
+    chain::{self, Head, NOTHING, Row},
+    files,
+    marks::{self, Found, Marks},
+    sql, verify, wal,
+    writer::{self, Opened},
+};
+use payterm_schema::record::Restored;
+use payterm_vault::KeyedHash;
+use rusqlite::{Connection, OptionalExtension};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Key in `meta` while the restoring is not on record.
+const PENDING: &str = "restored";
+/// What a journal that was put aside is called, with the time.
+const ASIDE: &str = "journal.damaged-";
+/// What was found at run time: the next opening puts the journal aside. Its text says why.
+const SUSPECT: &str = "journal.suspect";
+
+/// The journal is damaged: whoever opens it next restores it.
+pub(super) fn suspect(dir: &Path, why: &str) -> Result<(), StoreError> {
+    use std::io::Write;
+    let path = dir.join(SUSPECT);
+    files::private(&path)?.write_all(why.as_bytes()).map_err(files::file_error(&path))?;
+    files::sync(&path)
+}
+
+/// The journal, as it is or restored.
+pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Opened, Marks), StoreError> {
+    let mut marks = Marks::open(dir, key, journal_was_here(dir, options))?;
+    let opened = match doubt(dir, &marks)? {
+        Some(why) => Err(why),
+        None => match writer::open(dir, key, options) {
+            Ok(opened) => behind(&opened.db, &marks)?.map_or(Ok(opened), Err),
+            Err(e @ StoreError::NotOurs { .. }) if marks.found == Found::Whole => Err(e.to_string()),
+            Err(e) => Err(e.damage().ok_or(e)?),
+        },
+    };
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(why) => {
+            tracing::error!("the journal is damaged: {why}");
+            put_back(dir, key, options, &marks, why)?;
+            remove(&dir.join(SUSPECT))?;
+            writer::open(dir, key, options)?
+        }
+    };
+    marks.set_open(true)?;
+    Ok((opened, marks))
+}
+
+/// Something that only comes beside a journal.
+fn journal_was_here(dir: &Path, options: &Options) -> bool {
+    let beside = fs::read_dir(dir).into_iter().flatten().flatten().any(|f| f.file_name().to_string_lossy().starts_with(ASIDE));
+    beside || fs::metadata(files::journal(dir)).is_ok_and(|m| m.len() > 0) || backups(dir, options).iter().any(|b| b.exists())
+}
+
+/// What is wrong before the database is looked at.
+fn doubt(dir: &Path, marks: &Marks) -> Result<Option<String>, StoreError> {
+    let path = files::journal(dir);
+    let size = fs::metadata(&path).map_or(0, |m| m.len());
+    let walled = path.with_extension("db-wal");
+    match fs::read_to_string(dir.join(SUSPECT)) {
+        Ok(why) => return Ok(Some(why)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Ok(Some(format!("{SUSPECT}: {e}"))),
+    }
+    match marks.found {
+        Found::Nothing => return Ok(None),
+        // A journal of a version that kept no marks.
+        Found::Lost if size > 0 => return Ok(None),
+        Found::Whole | Found::Lost if size == 0 => return Ok(Some("the file is gone or empty".into())),
+        Found::Whole | Found::Lost => {}
+    }
+    if !marks.was_open() {
+        return Ok(None);
+    }
+    if !walled.exists() {
+        return Ok(Some("its write-ahead log is gone".into()));
+    }
+    Ok(wal::damage(&walled).map_err(files::file_error(&walled))?.map(Into::into))
+}
+
+/// A request is started before it is on record, one at a time: a key further ahead belongs to records that are gone.
+fn behind(db: &Connection, marks: &Marks) -> Result<Option<String>, StoreError> {
+    // What a restoring has lost is told already.
+    let text = "SELECT max(coalesce((SELECT max(txn) FROM txn), 0), coalesce((SELECT max(txn) FROM lost), 0))";
+    let last: u64 = db.query_row(text, [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
+    Ok(marks.last_txn().filter(|started| *started > last + 1).map(|started| format!("its last transaction is {last}, but {started} was started")))
+}
+
+/// Newest first.
+pub(super) fn backups(dir: &Path, options: &Options) -> [PathBuf; 2] {
+    let dir = options.backups.as_deref().unwrap_or(dir);
+    [dir.join("journal.backup.db"), dir.join("journal.backup.1.db")]
+}
+
+fn put_back(dir: &Path, key: &KeyedHash, options: &Options, marks: &Marks, why: String) -> Result<(), StoreError> {
+    let aside = put_aside(dir)?;
+    let new = dir.join("journal.restoring.db");
+    for suffix in ["", "-wal", "-shm"] {
+        remove(&with(&new, suffix))?;
+    }
+    let backup = backups(dir, options).into_iter().find_map(|b| {
+        let found = b.exists().then(|| verify::verify(&b, Some(key), None));
+        match &found {
+            Some(Ok(v)) if v.holds() => return Some(b),
+            Some(Ok(v)) => tracing::error!("backup {}: {}", b.display(), v.broken.as_ref().map(ToString::to_string).unwrap_or_default()),
+            Some(Err(e)) => tracing::error!("backup {}: {e}", b.display()),
+            None => {}
+        }
+        None
+    });
+    drop(files::private(&new)?);
+    if let Some(b) = &backup {
+        fs::copy(b, &new).map_err(files::file_error(b))?;
+    }
+    let mut db = Connection::open(&new).map_err(sql("open the restored journal"))?;
+    db.execute_batch("PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;").map_err(sql("set up the restored journal"))?;
+    let version: u32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
+    files::migrate(&mut db, key, files::MIGRATIONS, version)?;
+    let step = db.transaction().map_err(sql("begin to restore"))?;
+    let from = writer::last(&step)?;
+    let salvaged = match &aside {
+        Some(file) => salvage(&step, key, file, from, backup.is_none())?,
+        None => 0,
+    };
+    let last_txn: u64 = step.query_row("SELECT coalesce(max(txn), 0) FROM txn", [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
+    let mut restored = Restored {
+        why,
+        kept: aside.as_ref().and_then(|f| f.file_name()).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        backup: backup.is_some().then_some(from.seq),
+        salvaged,
+        lost: 0,
+        last_txn,
+        stans: (marks.found == Found::Whole).then(|| marks.stans()),
+    };
+    for (hash, txn) in marks.keys()?.into_iter().filter(|(_, txn)| *txn > last_txn) {
+        restored.lost += step.execute("INSERT OR IGNORE INTO lost (key, txn) VALUES (?1, ?2)", (hash, txn)).map_err(sql("keep a lost key"))? as u64;
+        restored.last_txn = restored.last_txn.max(txn);
+    }
+    let json = serde_json::to_string(&restored).map_err(|cause| payterm_schema::record::EncodingError::Malformed { seq: from.seq, cause })?;
+    step.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (PENDING, json)).map_err(sql("mark the restored journal"))?;
+    step.commit().map_err(sql("restore"))?;
+    db.close().map_err(|(_, e)| sql("restore")(e))?;
+    files::sync(&new)?;
+    let path = files::journal(dir);
+    fs::rename(&new, &path).map_err(files::file_error(&new))?;
+    files::sync(&path)?;
+    tracing::error!(
+        backup = restored.backup,
+        salvaged,
+        lost = restored.lost,
+        kept = restored.kept,
+        "the journal was restored: payments are stopped until the supervisor ends the recovery"
+    );
+    Ok(())
+}
+
+/// Renames the journal with its WAL and index; none when there is nothing.
+fn put_aside(dir: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let path = files::journal(dir);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    // The second one of the same second has another number.
+    let Some(aside) = (0..).map(|n| dir.join(format!("{ASIDE}{}.db", now + n))).find(|p| !p.exists()) else { return Ok(None) };
+    let mut any = false;
+    // The database last: until then it is the journal that is damaged.
+    for suffix in ["-shm", "-wal", ""] {
+        match fs::rename(with(&path, suffix), with(&aside, suffix)) {
+            Ok(()) => any |= suffix.is_empty(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(files::file_error(&path)(e)),
+        }
+    }
+    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(files::file_error(dir))?;
+    Ok(any.then_some(aside))
+}
+
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(files::file_error(path)(e)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Takes over what the damaged file still proves: the records after the backup's last, as far as each follows the one before it, and
+/// what is sealed for them. Whatever cannot be read ends it.
+fn salvage(new: &Connection, key: &KeyedHash, aside: &Path, from: Head, fresh: bool) -> Result<u64, StoreError> {
+    let Ok(old) = files::open_to_verify(aside) else { return Ok(0) };
+    let Ok(Some(first)) = chain::start(&old, Some(key)) else { return Ok(0) };
+    if fresh {
+        chain::begin_again(new, key, first).map_err(sql("begin the chain"))?;
+    }
+    let mut head = from;
+    let walk = |head: &mut Head| -> Result<(), StoreError> {
+        let read = || sql("salvage");
+        let mut select = old.prepare("SELECT seq, at, txn, version, json, sealed, chain FROM record WHERE seq > ?1 ORDER BY seq").map_err(read())?;
+        let mut rows = select.query([from.seq]).map_err(read())?;
+        while let Some(row) = rows.next().map_err(read())? {
+            let next = chain::follow(key, first, head, row)?;
+            let entry = super::queries::entry(row)?;
+            let json = row.get_ref(4).map_err(read())?.as_str().unwrap_or_default();
+            let sealed = row.get_ref(5).map_err(read())?.as_blob_or_null().ok().flatten().unwrap_or_default();
+            let version = row.get(3).map_err(read())?;
+            let written = Row { seq: entry.seq, at: entry.at.0, txn: entry.txn, version, json, sealed };
+            writer::write_row(new, &entry, &written, Some(next.hash).filter(|h| *h != NOTHING))?;
+            *head = next;
+        }
+        Ok(())
+    };
+    if let Err(e) = walk(&mut head) {
+        tracing::warn!("salvaging ends after record {}: {e}", head.seq);
+    }
+    if let Err(e) = sealed(new, &old, &head) {
+        tracing::warn!("salvaging sealed values: {e}");
+    }
+    Ok(head.seq - from.seq)
+}
+
+/// The sealed values that the records vouch for.
+fn sealed(new: &Connection, old: &Connection, head: &Head) -> Result<(), StoreError> {
+    let read = || sql("salvage a sealed value");
+    let vouched = verify::sealed_by(new, head.seq)?;
+    let mut select = old.prepare("SELECT txn, blob FROM sealed").map_err(read())?;
+    let mut rows = select.query([]).map_err(read())?;
+    while let Some(row) = rows.next().map_err(read())? {
+        let (txn, blob) = row.get::<_, u64>(0).and_then(|t| Ok((t, row.get_ref(1)?.as_blob()?))).map_err(read())?;
+        if vouched.get(&txn).is_some_and(|hash| verify::is(hash, blob)) {
+            new.execute("INSERT OR REPLACE INTO sealed (txn, blob) VALUES (?1, ?2)", (txn, blob)).map_err(read())?;
+        }
+    }
+    Ok(())
+}
+
+/// The restoring that the machine has not on record yet.
+pub(super) fn pending(db: &Connection) -> Result<Option<Restored>, StoreError> {
+    let text: Option<String> = db.query_row("SELECT value FROM meta WHERE key = ?1", [PENDING], |r| r.get(0)).optional().map_err(sql("read the restoring"))?;
+    let parsed = text.map(|t| serde_json::from_str(&t)).transpose();
+    parsed.map_err(|_| StoreError::Chain { place: "the mark of its restoring".into(), rule: "cannot be read" })
+}
+pub(super) fn on_record(db: &Connection) -> Result<(), StoreError> {
+    db.execute("DELETE FROM meta WHERE key = ?1", [PENDING]).map(drop).map_err(sql("the restoring is on record"))
+}
+
+/// The key is one of a request that was lost.
+pub(super) fn is_lost(db: &Connection, key: &KeyedHash, app: &str, id: &str) -> Result<bool, StoreError> {
+    db.prepare_cached("SELECT 1 FROM lost WHERE key = ?1").and_then(|mut s| s.exists([marks::hash_of(key, app, id)])).map_err(sql("look a lost key up"))
+}

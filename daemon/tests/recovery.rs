@@ -1,0 +1,350 @@
+//! Journals that are damaged, torn or gone, with real files: noticed, put aside, put back from backup and what is left, into a recovery
+//! that ends no sooner than a person says so; no STAN and no request key is ever used again.
+#![allow(clippy::unwrap_used)] // a test may stop anywhere
+use payterm_daemon::store::{self, Commit, Loaded, Options, Store, StoreError};
+use payterm_schema::{
+    AccountId, Batch, Entry, Kind, Money, Outcome, Record, Request, RequestKey, Stan, Time,
+    host::{EntryMode, Plan},
+    request::RequestWire,
+};
+use payterm_vault::{KeyedHash, SealingKey};
+use serde_json::json;
+use std::{
+    fs,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+fn key() -> KeyedHash {
+    SealingKey::new([7; 32]).keyed_hash(store::PURPOSE)
+}
+fn open(dir: &Path) -> Result<(Store, Loaded), StoreError> {
+    let held = loop {
+        match store::hold(dir) {
+            // A program that another test begins holds a copy of the lock between its fork and its exec.
+            Err(StoreError::StateInUse(_)) => std::thread::sleep(std::time::Duration::from_millis(5)),
+            held => break held?,
+        }
+    };
+    Store::open(held, dir, key(), Options { reserve: 0, ..Options::default() })
+}
+fn put(store: &Store, c: Commit) -> Result<u64, StoreError> {
+    store.commit(c).blocking_recv().unwrap_or(Err(StoreError::Stopped)).map(|d| d.head.seq)
+}
+fn wait<T>(f: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f)
+}
+fn main_account() -> AccountId {
+    AccountId::new("main").unwrap()
+}
+fn request_key(txn: u64) -> RequestKey {
+    RequestKey::new("pos", &format!("o{txn}")).unwrap()
+}
+
+fn outcome(txn: u64, status: &str) -> Outcome {
+    serde_json::from_value(json!({
+        "app": "pos", "id": format!("o{txn}"), "txn": txn, "kind": "sale", "status": status, "currency": "CNY", "amount": "12.34", "account": "main",
+        "started": 1_000 + txn, "place": {"shop": "s", "address": "", "city": ""}, "operator": "01", "test": true,
+    }))
+    .unwrap()
+}
+
+/// The three records of a sale, a commit each; its STAN is its number.
+fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
+    let wire = RequestWire { id: format!("o{txn}"), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let request = Request::try_from(wire).unwrap();
+    let plan = Plan {
+        kind: Kind::Sale,
+        stan: Stan::new(txn as u32).unwrap(),
+        batch: Batch::FIRST,
+        amount: Some(Money::new(1234, "CNY".parse().unwrap()).unwrap()),
+        mode: EntryMode::Swipe,
+        pin: false,
+        track: false,
+        wallet: None,
+        expiry: None,
+        card_sequence: None,
+        original: None,
+        operator: "01".into(),
+        at: Time(1),
+        auth_code: None,
+        tip: None,
+        organisation: None,
+        settlement: None,
+        road: Default::default(),
+    };
+    let records = [
+        Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: Box::new(outcome(txn, "running")) },
+        Record::Allowed { txn, account: main_account(), plan: Box::new(plan), view: Box::new(outcome(txn, "running")), owes: false, card: None },
+        Record::Outcome { outcome: Box::new(outcome(txn, "approved")) },
+    ];
+    for (n, record) in (1..).zip(records) {
+        let seal = if n == 2 { vec![(txn, vec![txn as u8; 40])] } else { Vec::new() };
+        let entry = Entry { seq: 3 * (txn - 1) + n, at: Time(1_000), txn: Some(txn), record };
+        put(store, Commit { records: vec![entry], seal, ..Commit::default() })?;
+    }
+    Ok(())
+}
+
+/// Eight sales; after `backup` of them a backup was made.
+fn sales(dir: &Path, backup: Option<u64>) -> Store {
+    let (store, loaded) = open(dir).unwrap();
+    assert!(loaded.restored.is_none() && loaded.last_seq == 0);
+    for txn in 1..=8 {
+        sale(&store, txn).unwrap();
+        if backup == Some(txn) {
+            assert_eq!(store.care().unwrap().broken, None);
+        }
+    }
+    store
+}
+/// What a kill -9 leaves: the files as they are, without closing.
+fn killed(store: &Store, dir: &Path) -> PathBuf {
+    let copy = dir.with_extension("killed");
+    fs::create_dir(&copy).unwrap();
+    for f in fs::read_dir(dir).unwrap().flatten().filter(|f| f.file_name() != "lock") {
+        fs::copy(f.path(), copy.join(f.file_name())).unwrap();
+    }
+    store.close();
+    copy
+}
+fn journal(dir: &Path) -> PathBuf {
+    dir.join("journal.db")
+}
+fn aside(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().flatten().map(|f| f.file_name().into_string().unwrap());
+    names.filter(|n| n.starts_with("journal.damaged-") && n.ends_with(".db")).collect()
+}
+
+/// What must hold whatever happened: either the journal is whole, or it is in recovery, and then nothing is used twice.
+fn judge(dir: &Path, what: &str) -> Option<payterm_schema::record::Restored> {
+    let (store, loaded) = open(dir).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let Some(restored) = loaded.restored.clone() else {
+        assert_eq!(loaded.last_seq, 24, "{what}: records are gone, and nobody says so");
+        assert_eq!(store.care().unwrap().broken.map(|b| b.to_string()), None, "{what}");
+        for txn in 1..=8 {
+            assert_eq!(wait(store.by_key(&request_key(txn))).unwrap().unwrap().outcome.status.name(), "approved", "{what}");
+        }
+        store.close();
+        return None;
+    };
+    assert!(restored.last_txn >= 8, "{what}: {restored:?}");
+    if let Some(stans) = &restored.stans {
+        assert!(stans[&main_account()].get() >= 8, "{what}: {restored:?}");
+    }
+    for txn in 1..=8 {
+        let key = request_key(txn);
+        let known = wait(store.by_key(&key)).unwrap();
+        let refused = wait(store.lost(&key)).unwrap();
+        assert!(known.is_some() != refused, "{what}: request {txn} is {known:?}, refused {refused}");
+        assert_ne!(store.knows(&key), Some(false), "{what}: request {txn} would be begun again");
+    }
+    assert!(!wait(store.lost(&RequestKey::new("pos", "new").unwrap())).unwrap());
+    // Still so at the next start, until it is on record.
+    store.close();
+    drop(store);
+    let (store, again) = open(dir).unwrap();
+    assert_eq!(again.restored.as_ref(), Some(&restored), "{what}");
+    let record = Record::Restored { restored: Box::new(restored.clone()) };
+    put(&store, Commit { records: vec![Entry { seq: again.last_seq + 1, at: Time(1), txn: None, record }], ..Commit::default() }).unwrap();
+    assert_eq!(store.care().unwrap().broken.map(|b| b.to_string()), None, "{what}");
+    store.close();
+    drop(store);
+    let (store, third) = open(dir).unwrap();
+    assert!(third.restored.is_none() && third.last_seq == again.last_seq + 1, "{what}");
+    store.close();
+    Some(restored)
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+fn cut(path: &Path, to: u64) {
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(to).unwrap();
+}
+
+#[test]
+fn a_sound_journal_is_opened_as_it_is() {
+    for clean in [true, false] {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("state");
+        let store = sales(&dir, Some(4));
+        let dir = if clean {
+            store.close();
+            dir
+        } else {
+            killed(&store, &dir)
+        };
+        assert_eq!(judge(&dir, "sound"), None);
+        assert_eq!(aside(&dir), [""; 0]);
+    }
+}
+
+/// One bit, at many places of a journal that was closed: whatever is not noticed at the start is noticed by the check after it, and the
+/// start after that restores.
+#[test]
+fn a_flipped_bit_in_the_database() {
+    let root = tempfile::tempdir().unwrap();
+    let whole = root.path().join("whole");
+    sales(&whole, Some(4)).close();
+    let len = fs::metadata(journal(&whole)).unwrap().len();
+    let (mut noticed, mut later, mut idle) = (0, 0, 0);
+    for n in 0..120 {
+        let dir = root.path().join(format!("flip-{n}"));
+        fs::create_dir(&dir).unwrap();
+        for f in fs::read_dir(&whole).unwrap().flatten() {
+            fs::copy(f.path(), dir.join(f.file_name())).unwrap();
+        }
+        // Places that have nothing to do with pages: all over the file, and each byte of the header in turn.
+        let at = if n < 40 { n * 2 } else { (n * 7_919 * 13 + 4_099) % len };
+        let before = fs::read(journal(&dir)).unwrap();
+        flip(&journal(&dir), at);
+        let what = format!("bit in byte {at}");
+        match open(&dir) {
+            Err(e) => panic!("{what}: {e}"),
+            Ok((store, loaded)) if loaded.restored.is_some() => {
+                noticed += 1;
+                store.close();
+            }
+            Ok((store, _)) => {
+                let broken = store.care().unwrap_or_else(|e| panic!("{what}: {e}")).broken;
+                store.close();
+                if broken.is_some() {
+                    later += 1;
+                } else {
+                    // Free space, or a byte of the header that nobody reads: nothing of ours is there.
+                    idle += 1;
+                    assert_ne!(before[at as usize..].first(), None);
+                    continue;
+                }
+            }
+        }
+        assert!(judge(&dir, &what).is_some(), "{what}");
+        assert_eq!(aside(&dir).len(), 1, "{what}");
+    }
+    println!("flips: {noticed} at the start, {later} by the check, {idle} of no consequence");
+    assert!(noticed >= 10 && later >= 10 && idle < 100, "{noticed} {later} {idle}");
+}
+
+/// The same in the write-ahead log of a daemon that was killed: all but its last commit.
+#[test]
+fn a_flipped_bit_in_the_write_ahead_log() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let store = sales(&dir, Some(4));
+    let whole = killed(&store, &dir);
+    let wal = whole.join("journal.db-wal");
+    let used = fs::read(&wal).unwrap().iter().rposition(|b| *b != 0).unwrap() as u64;
+    // The last commit cannot be told from one that the power cut: leave its frames alone.
+    let upto = used - 8 * 4_120;
+    let mut restored = 0;
+    for n in 0..60 {
+        let dir = root.path().join(format!("flip-{n}"));
+        fs::create_dir(&dir).unwrap();
+        for f in fs::read_dir(&whole).unwrap().flatten() {
+            fs::copy(f.path(), dir.join(f.file_name())).unwrap();
+        }
+        let at = if n < 32 { n } else { (n * 104_729 + 17) % upto };
+        flip(&dir.join("journal.db-wal"), at);
+        restored += usize::from(judge(&dir, &format!("bit in byte {at} of the WAL")).is_some());
+    }
+    assert!(restored >= 55, "{restored}");
+}
+
+#[test]
+fn cut_short_emptied_and_gone() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let store = sales(&dir, Some(4));
+    let whole = killed(&store, &dir);
+    let closed = dir;
+    let len = fs::metadata(journal(&closed)).unwrap().len();
+    type Harm<'a> = (&'a str, &'a dyn Fn(&Path));
+    let harms: [Harm<'_>; 10] = [
+        ("the database is gone", &|d| fs::remove_file(journal(d)).unwrap()),
+        ("the database is empty", &|d| cut(&journal(d), 0)),
+        ("the database is cut in its header", &|d| cut(&journal(d), 50)),
+        ("the database is half", &|d| cut(&journal(d), len / 2)),
+        ("the database is text", &|d| fs::write(journal(d), "not a database at all, by no means".repeat(200)).unwrap()),
+        ("the WAL is gone", &|d| fs::remove_file(d.join("journal.db-wal")).unwrap()),
+        ("the WAL is cut", &|d| cut(&d.join("journal.db-wal"), 0)),
+        ("database and WAL are gone", &|d| {
+            fs::remove_file(journal(d)).unwrap();
+            fs::remove_file(d.join("journal.db-wal")).unwrap();
+        }),
+        ("all is gone but the keys", &|d| {
+            fs::read_dir(d).unwrap().flatten().filter(|f| f.file_name() != "journal.keys").for_each(|f| fs::remove_file(f.path()).unwrap());
+        }),
+        ("the database and the newest backup are gone", &|d| {
+            fs::remove_file(journal(d)).unwrap();
+            fs::remove_file(d.join("journal.backup.db")).unwrap();
+        }),
+    ];
+    for (killed, from) in [(true, &whole), (false, &closed)] {
+        for (what, harm) in harms.iter().filter(|(what, _)| killed || !what.contains("WAL")) {
+            let what = format!("{what}, killed {killed}");
+            let dir = root.path().join(&what);
+            fs::create_dir(&dir).unwrap();
+            for f in fs::read_dir(from).unwrap().flatten() {
+                fs::copy(f.path(), dir.join(f.file_name())).unwrap();
+            }
+            harm(&dir);
+            let restored = judge(&dir, &what);
+            // The WAL of one that was killed may hold all that the database lost.
+            let held = ["header", "half", "text"].iter().any(|w| what.contains(w));
+            assert!(restored.is_some() || (killed && held), "{what}: nobody noticed");
+        }
+    }
+}
+
+/// The newest backup is damaged itself: the one before it serves; without any, what the damaged file proves.
+#[test]
+fn a_backup_that_is_damaged_itself() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let (store, _) = open(&dir).unwrap();
+    for txn in 1..=8 {
+        sale(&store, txn).unwrap();
+        if txn == 2 || txn == 5 {
+            store.care().unwrap();
+        }
+    }
+    store.close();
+    drop(store);
+    let backup = dir.join("journal.backup.db");
+    let at = fs::read(&backup).unwrap().windows(5).position(|w| w == b"12.34").unwrap();
+    flip(&backup, at as u64);
+    let bytes = fs::read(journal(&dir)).unwrap();
+    let last = bytes.windows(8).rposition(|w| w == b"\"outcome").unwrap();
+    flip(&journal(&dir), last as u64);
+    let restored = judge(&dir, "a damaged backup").unwrap();
+    assert_eq!((restored.backup, restored.salvaged > 0), (Some(6), true), "{restored:?}");
+
+    let dir = root.path().join("none");
+    sales(&dir, None).close();
+    flip(&journal(&dir), 0);
+    let restored = judge(&dir, "no backup").unwrap();
+    assert_eq!((restored.backup, restored.lost), (None, 8), "never a fresh journal that knows nothing of it");
+}
+
+/// What the damaged file still proves is taken over: nothing is lost where only old pages are bad.
+#[test]
+fn what_is_left_is_salvaged() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    sales(&dir, Some(4)).close();
+    // A record that the backup has, changed: all after it still follows.
+    let db = rusqlite::Connection::open(journal(&dir)).unwrap();
+    db.execute_batch("UPDATE record SET json = replace(json, '12.34', '12.35') WHERE seq = 2").unwrap();
+    drop(db);
+    let (store, loaded) = open(&dir).unwrap();
+    assert!(loaded.restored.is_some(), "the tail was not looked at");
+    let restored = loaded.restored.unwrap();
+    assert_eq!((restored.backup, restored.salvaged, restored.lost, loaded.last_seq), (Some(12), 12, 0, 24));
+    assert_eq!(wait(store.sealed(7)).unwrap(), Some(vec![7; 40]));
+    assert_eq!(wait(store.by_key(&request_key(8))).unwrap().unwrap().outcome.status.name(), "approved");
+    assert_eq!(store.care().unwrap().broken, None);
+}
