@@ -10,7 +10,7 @@ use payterm_hosts::{Profile, Station, build};
 use payterm_schema::{
     AccountId, CardToken, HostEvent, Instrument, Pan, Request, RequestKey, Terminal, Time, Tracks,
     account::Stan,
-    config::{AccountConfig, Config, OfflineConfig},
+    config::{AccountConfig, Config, OfflineConfig, SettlementConfig},
     device::Way,
     host::{CardSecrets, EntryMode, Leg, Plan},
     money::Money,
@@ -87,7 +87,8 @@ fn settings(config: &Config) -> Result<Settings> {
         printer: false,
         chip: false,
         snapshot_every: 10_000,
-        settlement: config.settlement.clone(),
+        // Longer than a batch may be: the queue is what is looked at.
+        settlement: SettlementConfig { batch_max: u32::MAX, ..config.settlement.clone() },
         tms: None,
     })
 }
