@@ -4,7 +4,7 @@
 use crate::{
     bank::Fate,
     dice::Dice,
-    lab::{control, held, new, on, sale, scan, settings, void},
+    lab::{control, held, new, offline_settings, on, sale, scan, settings, void},
     script::{Customer, DiskFate, Noise, Order, Script},
     world::{World, told_short},
 };
@@ -88,6 +88,7 @@ impl Case {
             calm_after: Some(20_000 + dice.roll(1_200_000) as i64),
             settle: true,
             moves_batch: true,
+            down: down(&mut dice, many),
             ..Script::default()
         };
         let cuts = [0, 0, 1, 2, 4][dice.roll(5) as usize];
@@ -137,7 +138,7 @@ impl Case {
         let s = &self.script;
         let mishaps = |f: &[Fate]| f.iter().filter(|f| **f != Fate::Answer).count() + f.len();
         let prints = s.prints.iter().filter(|p| **p != PrintResult::Confirmed).count() + s.prints.len();
-        2 * s.orders.len() + mishaps(&s.fates) + mishaps(&s.sign_ins) + prints + s.noise.len() + s.skews.len() + s.disk.len() + self.cuts.len()
+        2 * s.orders.len() + mishaps(&s.fates) + mishaps(&s.sign_ins) + prints + s.noise.len() + s.skews.len() + s.disk.len() + s.down.len() + self.cuts.len()
     }
 
     /// An index that is gone by then does nothing.
@@ -165,6 +166,7 @@ impl Case {
         all.push(Box::new(|c| cut_to(&mut c.script.skews, 0)));
         all.push(Box::new(|c| cut_to(&mut c.script.disk, 0)));
         all.push(Box::new(|c| cut_to(&mut c.cuts, 0)));
+        all.push(Box::new(|c| cut_to(&mut c.script.down, 0)));
         for i in (0..s.orders.len()).rev() {
             all.push(Box::new(move |c| without(&mut c.script.orders, i)));
         }
@@ -206,7 +208,7 @@ impl Case {
             let original = o.original.map(|x| format!(" of {x}")).unwrap_or_default();
             line("order", format!("{} {}{amount}{original}, {:?}", o.id, o.kind.name(), o.customer));
         }
-        line("messages", format!("{:?}", s.fates));
+        line("messages", format!("{:?}, line down {:?}", s.fates, s.down));
         for (what, of) in [("sign-ins", format!("{:?}", s.sign_ins)), ("papers", format!("{:?}", s.prints)), ("commits", format!("{:?}", s.disk))] {
             line(what, of);
         }
@@ -279,6 +281,9 @@ fn orders(dice: &mut Dice, many: usize) -> Vec<Order> {
         Customer::SwipesTwice,
         Customer::PadFails,
         Customer::FallsAsleep,
+        Customer::SwipesPlain(0),
+        Customer::SwipesPlain(1),
+        Customer::SwipesPlain(1),
     ];
     let mut orders: Vec<Order> = Vec::new();
     for (i, id) in IDS.into_iter().take(many).enumerate() {
@@ -314,7 +319,7 @@ fn orders(dice: &mut Dice, many: usize) -> Vec<Order> {
                 Order { amount, ..on(kind, id, original) }
             }
             5 => Order { amount: Some(amount), ..new([Kind::PreAuth, Kind::PreAuth, Kind::VoiceSale][dice.roll(3) as usize], id) },
-            6 => Order { amount: Some(amount), customer: customers[dice.roll(12) as usize].clone(), ..sale(id) },
+            6 => Order { amount: Some(amount), customer: customers[dice.roll(15) as usize].clone(), ..sale(id) },
             8 => control(id, Kind::Settlement),
             7 => Order { kind: Kind::Balance, amount: None, ..sale(id) },
             _ => Order { amount: Some(amount), ..sale(id) },
@@ -372,6 +377,17 @@ fn fates(dice: &mut Dice, off: u64, many: usize) -> Vec<Fate> {
             Fate::Pending(_) => Fate::Pending(dice.roll(12) as u32),
             Fate::Slow(_) => Fate::Slow(100 + dice.roll(50_000) as i64),
             other => other,
+        })
+        .collect()
+}
+
+/// When the line is down, from and to.
+fn down(dice: &mut Dice, many: usize) -> Vec<(i64, i64)> {
+    let span = 8_000 * many as u64;
+    (0..[0, 0, 1, 3][dice.roll(4) as usize])
+        .map(|_| {
+            let from = dice.roll(span) as i64;
+            (from, from + dice.roll(span / 2) as i64)
         })
         .collect()
 }
@@ -439,7 +455,8 @@ fn disk(dice: &mut Dice, many: usize) -> Vec<(u32, DiskFate)> {
 
 /// One account or two (the second takes the cards of 4096.. and Alipay), what is trusted, how patient, how often a snapshot is made.
 fn accounts(dice: &mut Dice) -> Settings {
-    let mut s = settings();
+    // The merchant's own risk, within limits, where the line is down.
+    let mut s = if dice.roll(3) == 0 { offline_settings() } else { settings() };
     s.accounts[0].config.obligation_tries = 1 + dice.roll(4) as u32;
     if dice.roll(2) == 0 {
         let mut second = s.accounts[0].clone();
