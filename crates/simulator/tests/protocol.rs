@@ -468,7 +468,7 @@ fn silent_and_half_said_connections_are_closed() {
 fn a_profile_that_is_not_there_is_named() {
     let text = payterm_simulator::world::DEMO.replacen("demo-x919", "demo-x9", 1);
     let e = Acquirer::start(World::parse(&text).unwrap(), Options::fast()).err().unwrap();
-    assert_eq!(e.to_string(), "profile: there is no built-in profile 'demo-x9' (unionpay, demo-x919)");
+    assert_eq!(e.to_string(), "profile: there is no built-in profile 'demo-x9' (unionpay, demo-x919, private-label)");
     assert!(matches!(payterm_hosts::decode(&Profile::builtin("unionpay").unwrap(), &[0, 1]), Err(FrameError::Length { .. })));
 }
 
