@@ -7,9 +7,10 @@ use super::{
     chain::{self, Hash, NOTHING},
     files, sql,
 };
+use payterm_schema::Outcome;
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, path::Path};
 
@@ -141,9 +142,8 @@ fn walk(db: &Connection, key: Option<&KeyedHash>, first: u64) -> Result<Walked, 
     }
     Ok(all)
 }
-/// The records that a transaction's row takes its outcome from (`writer::project`).
-const TELLING: [&str; 5] =
-    [r#"{"type":"started""#, r#"{"type":"allowed""#, r#"{"type":"offline_allowed""#, r#"{"type":"settlement_asked""#, r#"{"type":"outcome""#];
+/// The records that a transaction's row takes its outcome from: those of `writer::project`, and no others.
+const TELLING: [&str; 4] = [r#"{"type":"started""#, r#"{"type":"offline_allowed""#, r#"{"type":"settlement_asked""#, r#"{"type":"outcome""#];
 
 /// SHA-256 of the newest cipher text of each transaction, as the records up to `seq` have it.
 pub(super) fn sealed_by(db: &Connection, seq: u64) -> Result<HashMap<u64, Hash>, StoreError> {
@@ -211,8 +211,7 @@ fn transactions(db: &Connection, mut walked: Walked) -> Result<Option<Broken>, S
         let one = || -> rusqlite::Result<_> { Ok((row.get::<_, u64>(0)?, row.get::<_, Option<u64>>(1)?, row.get_ref(2)?.as_str()?, row.get(3)?)) };
         let (txn, told, outcome, columns) = one().map_err(read())?;
         let last = walked.told.remove(&txn);
-        let mut same =
-            |seq: u64| record.query_row([seq], |r| Ok(r.get_ref(0)?.as_str()?.contains(outcome))).optional().map(|s| s == Some(true)).map_err(read());
+        let mut same = |seq: u64| record.query_row([seq], |r| Ok(says(r.get_ref(0)?.as_str()?, outcome))).optional().map(|s| s == Some(true)).map_err(read());
         let holds = match (told, last) {
             (Some(told), Some(last)) => told == last && columns && same(told)?,
             (None, None) => true,
@@ -223,4 +222,15 @@ fn transactions(db: &Connection, mut walked: Walked) -> Result<Option<Broken>, S
         }
     }
     Ok(walked.told.into_keys().min().map(|txn| Broken::new(format!("transaction {txn}"), "has records and no row")))
+}
+
+/// The record says this outcome: word for word, or, where another version of the program wrote the row, the same by its meaning.
+fn says(record: &str, outcome: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Telling {
+        #[serde(alias = "view")]
+        outcome: Outcome,
+    }
+    let parsed = || Some(serde_json::from_str::<Telling>(record).ok()?.outcome == serde_json::from_str::<Outcome>(outcome).ok()?);
+    record.contains(outcome) || parsed() == Some(true)
 }
