@@ -24,6 +24,8 @@ use std::{
 const QUIET: Duration = Duration::from_millis(100);
 /// ... and this long after the start, when nobody waits for the terminal to be ready any more.
 const QUIET_FIRST: Duration = Duration::from_millis(20);
+/// Turns that the writer gives to those who were answered with others. 4: some microseconds.
+const GATHER: u32 = 4;
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
 
@@ -44,13 +46,19 @@ pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Cou
     };
     let mut since = 0;
     let mut reserved = false;
+    let mut together = false;
     while let Some(first) = next(dir, &db, options, jobs, &mut since, &mut reserved) {
+        // Those who were answered together hand over together: a moment for the others. A lone caller never waits.
+        for _ in 0..if together { GATHER } else { 0 } {
+            std::thread::yield_now();
+        }
         let mut group = vec![first];
         while group.len() < options.group
             && let Ok(job) = jobs.try_recv()
         {
             group.push(job);
         }
+        together = group.len() > 1;
         options.mishaps.pass(Part::Store);
         let mut written = write(&mut db, key, &mut marks, &group, &mut last);
         if written.as_ref().is_err_and(StoreError::is_full) && care::release(dir) {
