@@ -343,39 +343,6 @@ fn lone_commit_against_bare() {
     );
 }
 
-/// Time to open an empty journal and one with a million records behind a snapshot; printed, not judged (`make bench` judges).
-#[test]
-#[ignore = "a measurement: cargo test --release -- --ignored --nocapture opening_does_not_depend_on_the_history"]
-fn opening_does_not_depend_on_the_history() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let time = || {
-        let mut all: Vec<_> = (0..9)
-            .map(|_| {
-                let t = Instant::now();
-                let (store, loaded) = open(dir.path());
-                let d = t.elapsed();
-                store.close();
-                (d, loaded.last_seq)
-            })
-            .collect();
-        all.sort();
-        all[4]
-    };
-    open(dir.path()).0.close();
-    let empty = time();
-    let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
-    let json = Record::Booted { version: "v".repeat(260) }.encode().unwrap();
-    db.execute_batch("PRAGMA synchronous=OFF; BEGIN").unwrap();
-    let mut insert = db.prepare("INSERT INTO record (seq, at, txn, version, json) VALUES (?1, 1, ?2, 1, ?3)").unwrap();
-    for seq in 1..=1_000_000u64 {
-        insert.execute(rusqlite::params![seq, seq / 8, json]).unwrap();
-    }
-    drop(insert);
-    db.execute_batch("INSERT INTO snapshot VALUES (999990, 1, '{}', NULL); COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-    drop(db);
-    println!("opening: empty {empty:?}, a million records {:?}", time());
-}
-
 #[test]
 fn health_finds_damage_a_disk_that_takes_nothing_and_the_newest_time() {
     let dir = tempfile::tempdir().unwrap();
