@@ -199,7 +199,8 @@ impl Model {
             // It may be executed still.
             (Leg::Request, "09") if f.wallet => f.posted = f.amount,
             (Leg::Reversal(_), "00" | "12" | "25") => f.posted = None,
-            (Leg::Query, "00" | "09" | "10" | "77" | "96" | "A0" | "91") => {}
+            // 12 and 25 are no word on the payment: it is reversed.
+            (Leg::Query, "00" | "09" | "10" | "12" | "25" | "77" | "96" | "A0" | "91") => {}
             // Whoever does not sign it has not said it.
             (Leg::Query, _) if answer.mac != MacVerdict::Good => {}
             (Leg::Query, _) => f.posted = None,
