@@ -171,6 +171,7 @@ impl World {
             self.sessions.push(result);
         } else if self.patience > 0 && matches!(result, Err(Fault::NotLoggedOn | Fault::Busy { running: None })) {
             // The app waits until somebody has logged on.
+            self.calls.remove(&call);
             self.later(1_000, Event::Next);
         } else if let Some(key) = self.calls.remove(&call) {
             let again = matches!(result, Err(Fault::StoreFailed { .. } | Fault::Restarting { .. }));
