@@ -35,8 +35,6 @@ const MAILBOX: usize = 64;
 const COMMANDS: usize = 16;
 /// A screen is drawn this long after it was asked for: one that is replaced before then never flickers past. 5 ms: no eye sees it.
 const DRAW: Duration = Duration::from_millis(5);
-/// A reader rests this long after nobody asks for a card any more: who pays does not wait for eight threads that go to sleep. 5 ms.
-const REST: Duration = Duration::from_millis(5);
 /// What a driver gets beyond its own time-outs before it counts as hung. 2 s.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -192,8 +190,6 @@ pub struct DeviceActor {
     offer_seen: Option<u64>,
     /// What the driver was last armed for.
     armed_for: Vec<Way>,
-    /// The reader will rest soon.
-    resting: Option<SpawnHandle>,
     drawn: Option<Vec<String>>,
     /// A screen will be drawn soon.
     drawing: bool,
@@ -223,7 +219,6 @@ impl DeviceActor {
             armed: false,
             offer_seen: None,
             armed_for: Vec::new(),
-            resting: None,
             drawn: None,
             drawing: false,
             showing: false,
@@ -295,7 +290,6 @@ impl DeviceActor {
             found.send(Finding::failed("device-failed").with("why", why)).ok();
         }
         (self.opened, self.armed, self.showing, self.offer_seen, self.drawn) = (false, false, false, None, None);
-        self.stay(ctx);
         self.change(|d| {
             d.state = DeviceState::Failed;
             why.clone_into(&mut d.health);
@@ -326,13 +320,6 @@ impl DeviceActor {
         }
     }
 
-    /// The reader does not go to rest.
-    fn stay(&mut self, ctx: &mut Context<Self>) {
-        if let Some(r) = self.resting.take() {
-            ctx.cancel_future(r);
-        }
-    }
-
     /// Makes the device do what is wanted.
     fn refresh(&mut self, ctx: &mut Context<Self>) {
         if !self.opened {
@@ -349,16 +336,13 @@ impl DeviceActor {
                     return;
                 }
                 self.offer_seen = Some(offer);
-                self.stay(ctx);
                 let mine: Vec<Way> = ways.into_iter().filter(|w| takes(self.post.config.kind) == Some(*w)).collect();
                 // A keypad always gives its keys; the others rest while nothing is asked of them.
                 let keypad = self.post.config.kind == DeviceKind::Keypad;
                 if mine.is_empty() && !keypad {
+                    // At once: a card that is read now must not be lost, nor pay what comes next.
                     if self.armed {
-                        self.resting = Some(ctx.run_later(REST, move |act, ctx| {
-                            act.resting = None;
-                            act.command(Command::Disarm, time, ctx);
-                        }));
+                        self.command(Command::Disarm, time, ctx);
                     }
                 } else if !(mine.is_empty() && self.armed && self.armed_for.is_empty()) {
                     self.armed_for.clone_from(&mine);
