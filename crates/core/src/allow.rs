@@ -11,19 +11,11 @@ use payterm_schema::{
     kind::{CardRule, Recovery},
     notice::Screen,
     offline::Road,
-    outcome::Class,
 };
 
 impl Machine {
     pub(crate) fn allow(&mut self, account: AccountId) {
         let Some((running, settings)) = self.state.running.clone().zip(self.account(&account).cloned()) else { return };
-        // The batch may have been closed while the card was asked for.
-        let ours = self.flow.as_ref().and_then(|f| f.original.as_ref()?.ours()).map(|o| o.batch);
-        if matches!(running.request.kind, Kind::Void | Kind::TipAdjust | Kind::CompletionCancel)
-            && ours.is_some_and(|b| b != Some(self.state.ledger(&account).batch))
-        {
-            return self.fail("original-settled", Class::C);
-        }
         let (amount, no_cvm) = (self.amount(), self.no_cvm());
         let Some(flow) = self.flow.clone() else { return };
         let (kind, txn) = (running.request.kind, running.txn);

@@ -309,11 +309,6 @@ impl Machine {
     /// The account is ready: PIN, then the frame.
     pub(crate) fn proceed(&mut self) {
         let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
-        // Its batch was closed while it waited.
-        let original = self.flow.as_ref().and_then(|f| f.original.as_ref()).and_then(FlowOriginal::ours);
-        if kind.row().original == OriginalBy::OpenBatch && original.is_some_and(|o| !self.in_open_batch(o)) {
-            return self.fail("original-settled", Class::C);
-        }
         let Some(flow) = &self.flow else { return };
         // Its batch may have been closed while it waited: nothing is left to void, and its PAN is gone.
         let ours = flow.original.as_ref().and_then(FlowOriginal::ours);

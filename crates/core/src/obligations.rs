@@ -4,7 +4,7 @@ use payterm_schema::{
     AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Status, Time,
     account::Stan,
     config::AccountConfig,
-    host::{Again, FrameTrace, Leg, MacVerdict, SecretsFrom},
+    host::{Again, FrameTrace, Leg, MacVerdict, Plan, SecretsFrom},
     outcome::Class,
     paper::PaperKind,
     record::{Duty, Ending, Obligation, ObligationState},
@@ -35,7 +35,9 @@ impl Settings {
     /// An obligation as faces see it: with its deadline, without the card's token.
     pub fn shown(&self, o: &Obligation, now: Time) -> Obligation {
         let account = self.accounts.iter().find(|a| a.config.id == o.account);
-        Obligation { deadline: account.and_then(|a| a.deadline(o, now)), card: None, ..o.clone() }
+        // Of the card only what is masked.
+        let plan = Plan { expiry: None, ..o.plan.clone() };
+        Obligation { deadline: account.and_then(|a| a.deadline(o, now)), card: None, plan, ..o.clone() }
     }
 }
 
