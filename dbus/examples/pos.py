@@ -45,6 +45,8 @@ async def main():
         path = await call(bus, "Start", "a{sv}", sale, name=name)
         print(f"started: {path}", flush=True)
         outcome = await call(bus, "Wait", "o", path, name=name)
+        # Signals come behind the answers: what is told of the way there is late now.
+        bus.remove_message_handler(told)
         reason = outcome.get("reason", {})
         print(outcome["status"], reason.get("text", ""), reason.get("next", ""), flush=True)
         print(json.dumps(outcome, ensure_ascii=False))
