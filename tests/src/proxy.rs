@@ -285,11 +285,15 @@ impl Way<'_> {
             Mishap::Late => sleep(Duration::from_millis(self.dice.between(plan.late_ms.0, plan.late_ms.1))).await,
             Mishap::Jitter | Mishap::Split => {
                 let most = if mishap == Mishap::Split { 1 } else { 60 };
+                let mut alone = 0;
                 while !frame.is_empty() {
                     let rest = frame.split_off((self.dice.between(1, most) as usize).min(frame.len()));
                     to.write_all(&std::mem::replace(&mut frame, rest)).await?;
+                    alone += 1;
                     match mishap {
                         Mishap::Jitter => sleep(Duration::from_millis(self.dice.roll(12))).await,
+                        // Length and header come byte by byte for certain; what follows, as TCP puts it together.
+                        _ if alone <= 8 => sleep(Duration::from_millis(1)).await,
                         _ => tokio::task::yield_now().await,
                     }
                 }
