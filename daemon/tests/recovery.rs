@@ -348,3 +348,95 @@ fn what_is_left_is_salvaged() {
     assert_eq!(wait(store.by_key(&request_key(8))).unwrap().unwrap().outcome.status.name(), "approved");
     assert_eq!(store.care().unwrap().broken, None);
 }
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for f in fs::read_dir(from).unwrap().flatten().filter(|f| f.path().is_file() && f.file_name() != "lock") {
+        fs::copy(f.path(), to.join(f.file_name())).unwrap();
+    }
+}
+
+/// The disk takes nothing while a journal is restored, again and again: the damaged one stays until the new one is whole.
+#[test]
+fn a_restoring_that_cannot_be_written_loses_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let killed = killed(&sales(&dir, None), &dir);
+    fs::write(killed.join("journal.suspect"), "planted").unwrap();
+    // A directory in its place: nothing can be written there.
+    let blocked = killed.join("journal.restoring.db");
+    fs::create_dir(&blocked).unwrap();
+    for _ in 0..3 {
+        assert!(open(&killed).is_err());
+        assert_eq!(aside(&killed), [""; 0], "the damaged one was moved before the new one was whole");
+    }
+    fs::remove_dir(&blocked).unwrap();
+    let restored = judge(&killed, "at last").unwrap();
+    assert_eq!((restored.salvaged, restored.lost, aside(&killed).len()), (24, 0, 1), "{restored:?}");
+}
+
+/// The power goes between the steps of a restoring: the next opening goes on with what was whole.
+#[test]
+fn a_restoring_that_was_cut_is_gone_on_with() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let whole = killed(&sales(&dir, None), &dir);
+    fs::write(whole.join("journal.suspect"), "planted").unwrap();
+    let ended = root.path().join("ended");
+    copy(&whole, &ended);
+    let (store, loaded) = open(&ended).unwrap();
+    let kept = loaded.restored.unwrap().kept;
+    store.close();
+    // Which files were moved when it was cut: the new journal is whole before the first.
+    for moved in 0..=3 {
+        let dir = root.path().join(format!("cut-{moved}"));
+        copy(&whole, &dir);
+        fs::copy(journal(&ended), dir.join("journal.restoring.db")).unwrap();
+        for suffix in &["-shm", "-wal", ""][..moved] {
+            fs::rename(dir.join(format!("journal.db{suffix}")), dir.join(format!("{kept}{suffix}"))).unwrap();
+        }
+        let restored = judge(&dir, &format!("cut after {moved} files")).unwrap();
+        assert_eq!((restored.salvaged, restored.lost, &restored.kept), (24, 0, &kept), "{moved}: {restored:?}");
+        assert!(!dir.join("journal.suspect").exists() && !dir.join("journal.restoring.db").exists());
+    }
+    // After all of it but the removal of the mark: it is done again, from what was put back.
+    let dir = root.path().join("cut-last");
+    copy(&ended, &dir);
+    fs::write(dir.join("journal.suspect"), "planted").unwrap();
+    assert_eq!(judge(&dir, "cut at last").unwrap().salvaged, 24);
+}
+
+/// What one restoring lost is still known as lost after the next one, though there is no backup that says so.
+#[test]
+fn what_was_lost_stays_lost_over_another_restoring() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    sales(&dir, None).close();
+    fs::remove_file(journal(&dir)).unwrap();
+    let first = judge(&dir, "gone").unwrap();
+    assert_eq!(first.lost, 8);
+    fs::write(dir.join("journal.suspect"), "planted").unwrap();
+    let second = judge(&dir, "suspect").unwrap();
+    assert_eq!(second.last_txn, 8);
+}
+
+/// A start that fails after a kill leaves the WAL where it is: one that is gone would be taken for damage.
+#[test]
+fn a_start_that_fails_leaves_the_write_ahead_log() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let dir = killed(&sales(&dir, None), &dir);
+    let held = store::hold(&dir).unwrap();
+    // No page more than there are: the start's own migration check passes, the program is older than the snapshot.
+    let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    db.execute_batch("INSERT INTO snapshot (seq, version, json, chain) VALUES (24, 99, '{}', NULL)").unwrap();
+    drop(db);
+    let failed = Store::open(held, &dir, key(), Options { reserve: 0, ..Options::default() });
+    assert!(matches!(failed, Err(StoreError::NewerSnapshot { .. })), "{:?}", failed.err());
+    let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    db.execute_batch("DELETE FROM snapshot").unwrap();
+    drop(db);
+    assert_eq!(judge(&dir, "a start that failed"), None);
+}

@@ -77,6 +77,14 @@ pub struct Said {
 /// The daemon is stopped. The acquirer may run on.
 pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> Result<()> {
     let journal = journal(stack, v)?;
+    let key = stack.dir.join("vault.key");
+    let chain = stack.ctl(&["journal", "verify", "--key-file", key.to_str().ok_or("path")?])?;
+    if !chain.status.success() {
+        v.unexplained.push(format!("journal verify: {}{}", String::from_utf8_lossy(&chain.stdout), String::from_utf8_lossy(&chain.stderr)));
+    }
+    // No blow of these damages a file: a restoring is an alarm about nothing.
+    let restored = journal.iter().filter_map(|e| if let Record::Restored { restored } = &e.record { Some(restored) } else { None });
+    v.unexplained.extend(restored.map(|r| format!("the journal was restored: {r:?}")));
     let books = books(stack)?;
     v.requests = issued.len();
     v.unexplained.extend(ledger::check(&books)?.broken.iter().map(|b| format!("ledger: {b}")));

@@ -1,7 +1,7 @@
 //! The state directory: lock, modes, connections, migrations.
 use super::{Options, StoreError, chain, sql};
 use payterm_vault::KeyedHash;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{DirBuilder, File, OpenOptions, Permissions},
@@ -64,6 +64,7 @@ pub(super) fn open_writer(dir: &Path, key: &KeyedHash, options: &Options, migrat
     drop(private(&path)?);
     let mut db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(sql("open the journal"))?;
     db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
+    keep_wal(&db, true)?;
     let (found, fresh) = version(&db, &path, migrations.len() as u32)?;
     db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=0;")
         .map_err(sql("set up the journal"))?;
@@ -80,6 +81,12 @@ pub(super) fn open_writer(dir: &Path, key: &KeyedHash, options: &Options, migrat
     }
     migrate(&mut db, key, migrations, found)?;
     Ok(db)
+}
+
+/// Whether the WAL stays when the connection is closed. It does unless the marks say that the journal was left in order: one that is
+/// gone beside an open journal is damage. (A reader's connection never removes it.)
+pub(super) fn keep_wal(db: &Connection, keep: bool) -> Result<(), StoreError> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop).map_err(sql("keep the WAL"))
 }
 
 /// The schema version that is there, and whether the file is new.

@@ -269,13 +269,7 @@ impl Keys {
     }
 }
 impl Drop for Marks {
-    /// The journal was closed before: its WAL may be gone from now on.
     fn drop(&mut self) {
-        if self.slot.open
-            && let Err(e) = self.set_open(false)
-        {
-            tracing::warn!("store: {e}");
-        }
         self.keys.at.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.keys.moved.notify_all();
     }

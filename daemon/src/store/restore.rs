@@ -3,6 +3,9 @@
 //!
 //! Invariant: a directory that had a journal never gets a fresh one unnoticed: what is put back is marked in its `meta`, in the file
 //! before it takes the journal's name, until the machine has the restoring on record.
+//!
+//! It may be cut anywhere, by the power or by a disk that takes nothing, and is gone on with by the next opening: the damage is on disk
+//! before anything is touched ([`SUSPECT`]), the new journal is whole before the damaged one is moved, and a whole one is never made again.
 use super::{
     Options, StoreError,
     chain::{self, Head, NOTHING, Row},
@@ -24,13 +27,22 @@ use std::{
 const PENDING: &str = "restored";
 /// What a journal that was put aside is called, with the time.
 const ASIDE: &str = "journal.damaged-";
-/// What was found at run time: the next opening puts the journal aside. Its text says why.
+/// What a journal's files are called behind its name.
+const PARTS: [&str; 3] = ["-shm", "-wal", ""];
+/// What is put back, until it is whole and takes the journal's name.
+const NEW: &str = "journal.restoring.db";
+/// The journal is to be restored; its text says why.
 const SUSPECT: &str = "journal.suspect";
 
 /// The journal is damaged: whoever opens it next restores it.
 pub(super) fn suspect(dir: &Path, why: &str) -> Result<(), StoreError> {
     use std::io::Write;
     let path = dir.join(SUSPECT);
+    if path.exists() {
+        return Ok(());
+    }
+    // Whatever lies there belongs to another damage.
+    remove_all(&dir.join(NEW))?;
     files::private(&path)?.write_all(why.as_bytes()).map_err(files::file_error(&path))?;
     files::sync(&path)
 }
@@ -50,6 +62,7 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
         Ok(opened) => opened,
         Err(why) => {
             tracing::error!("the journal is damaged: {why}");
+            suspect(dir, &why)?;
             put_back(dir, key, options, &marks, why)?;
             remove(&dir.join(SUSPECT))?;
             writer::open(dir, key, options)?
@@ -106,11 +119,35 @@ pub(super) fn backups(dir: &Path, options: &Options) -> [PathBuf; 2] {
 }
 
 fn put_back(dir: &Path, key: &KeyedHash, options: &Options, marks: &Marks, why: String) -> Result<(), StoreError> {
-    let aside = put_aside(dir)?;
-    let new = dir.join("journal.restoring.db");
-    for suffix in ["", "-wal", "-shm"] {
-        remove(&with(&new, suffix))?;
-    }
+    let new = dir.join(NEW);
+    let restored = match whole(&new) {
+        Some(restored) => restored,
+        None => build(dir, &new, key, options, marks, why)?,
+    };
+    put_aside(dir, &restored.kept)?;
+    let path = files::journal(dir);
+    fs::rename(&new, &path).map_err(files::file_error(&new))?;
+    files::sync(&path)?;
+    tracing::error!(
+        backup = restored.backup,
+        salvaged = restored.salvaged,
+        lost = restored.lost,
+        kept = restored.kept,
+        "the journal was restored: payments are stopped until the supervisor ends the recovery"
+    );
+    Ok(())
+}
+
+/// What an opening before this one has put together: its mark came with everything else, in one transaction.
+fn whole(new: &Path) -> Option<Restored> {
+    let there = fs::metadata(new).is_ok_and(|m| m.len() > 0);
+    there.then(|| Connection::open(new).ok()).flatten().and_then(|db| pending(&db).ok()?)
+}
+
+/// Puts the new journal together beside the damaged one, which stays as it is.
+fn build(dir: &Path, new: &Path, key: &KeyedHash, options: &Options, marks: &Marks, why: String) -> Result<Restored, StoreError> {
+    remove_all(new)?;
+    let damaged = files::journal(dir);
     let backup = backups(dir, options).into_iter().find_map(|b| {
         let found = b.exists().then(|| verify::verify(&b, Some(key), None));
         match &found {
@@ -121,75 +158,73 @@ fn put_back(dir: &Path, key: &KeyedHash, options: &Options, marks: &Marks, why: 
         }
         None
     });
-    drop(files::private(&new)?);
+    drop(files::private(new)?);
     if let Some(b) = &backup {
-        fs::copy(b, &new).map_err(files::file_error(b))?;
+        fs::copy(b, new).map_err(files::file_error(b))?;
     }
-    let mut db = Connection::open(&new).map_err(sql("open the restored journal"))?;
+    let mut db = Connection::open(new).map_err(sql("open the restored journal"))?;
     db.execute_batch("PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;").map_err(sql("set up the restored journal"))?;
     let version: u32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
     files::migrate(&mut db, key, files::MIGRATIONS, version)?;
     let step = db.transaction().map_err(sql("begin to restore"))?;
     let from = writer::last(&step)?;
-    let salvaged = match &aside {
-        Some(file) => salvage(&step, key, file, from, backup.is_none())?,
-        None => 0,
-    };
+    let salvaged = if damaged.exists() { salvage(&step, key, &damaged, from, backup.is_none())? } else { 0 };
+    // Its WAL may be there without it, and must not be beside the new one.
+    let kept = if PARTS.iter().any(|part| with(&damaged, part).exists()) { aside(dir) } else { String::new() };
     let last_txn: u64 = step.query_row("SELECT coalesce(max(txn), 0) FROM txn", [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
     let mut restored = Restored {
         why,
-        kept: aside.as_ref().and_then(|f| f.file_name()).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        kept,
         backup: backup.is_some().then_some(from.seq),
         salvaged,
         lost: 0,
         last_txn,
         stans: (marks.found == Found::Whole).then(|| marks.stans()),
     };
-    for (hash, txn) in marks.keys()?.into_iter().filter(|(_, txn)| *txn > last_txn) {
-        restored.lost += step.execute("INSERT OR IGNORE INTO lost (key, txn) VALUES (?1, ?2)", (hash, txn)).map_err(sql("keep a lost key"))? as u64;
+    for (hash, txn) in marks.keys()? {
+        // Also what a restoring before this one has lost.
+        let text = "INSERT OR IGNORE INTO lost (key, txn) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM txn WHERE txn = ?2)";
+        let n = step.execute(text, (hash, txn)).map_err(sql("keep a lost key"))? as u64;
+        restored.lost += if txn > last_txn { n } else { 0 };
         restored.last_txn = restored.last_txn.max(txn);
     }
     let json = serde_json::to_string(&restored).map_err(|cause| payterm_schema::record::EncodingError::Malformed { seq: from.seq, cause })?;
     step.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (PENDING, json)).map_err(sql("mark the restored journal"))?;
     step.commit().map_err(sql("restore"))?;
     db.close().map_err(|(_, e)| sql("restore")(e))?;
-    files::sync(&new)?;
-    let path = files::journal(dir);
-    fs::rename(&new, &path).map_err(files::file_error(&new))?;
-    files::sync(&path)?;
-    tracing::error!(
-        backup = restored.backup,
-        salvaged,
-        lost = restored.lost,
-        kept = restored.kept,
-        "the journal was restored: payments are stopped until the supervisor ends the recovery"
-    );
-    Ok(())
+    files::sync(new)?;
+    Ok(restored)
 }
 
-/// Renames the journal with its WAL and index; none when there is nothing.
-fn put_aside(dir: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let path = files::journal(dir);
+/// A name that nothing has yet: the second one of the same second has another number.
+fn aside(dir: &Path) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    // The second one of the same second has another number.
-    let Some(aside) = (0..).map(|n| dir.join(format!("{ASIDE}{}.db", now + n))).find(|p| !p.exists()) else { return Ok(None) };
-    let mut any = false;
-    // The database last: until then it is the journal that is damaged.
-    for suffix in ["-shm", "-wal", ""] {
-        match fs::rename(with(&path, suffix), with(&aside, suffix)) {
-            Ok(()) => any |= suffix.is_empty(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(files::file_error(&path)(e)),
+    (now..).map(|n| format!("{ASIDE}{n}.db")).find(|n| !dir.join(n).exists()).unwrap_or_default()
+}
+
+/// Renames the journal with its WAL and index to `kept`; what was renamed before is there already.
+fn put_aside(dir: &Path, kept: &str) -> Result<(), StoreError> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let (path, aside) = (files::journal(dir), dir.join(kept));
+    for part in PARTS {
+        match fs::rename(with(&path, part), with(&aside, part)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(files::file_error(&path)(e)),
+            Ok(()) | Err(_) => {}
         }
     }
-    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(files::file_error(dir))?;
-    Ok(any.then_some(aside))
+    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(files::file_error(dir))
 }
 
 fn with(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+/// A database and what belongs to it.
+fn remove_all(path: &Path) -> Result<(), StoreError> {
+    PARTS.iter().chain(&["-journal"]).try_for_each(|part| remove(&with(path, part)))
 }
 fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
@@ -200,8 +235,8 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 
 /// Takes over what the damaged file still proves: the records after the backup's last, as far as each follows the one before it, and
 /// what is sealed for them. Whatever cannot be read ends it.
-fn salvage(new: &Connection, key: &KeyedHash, aside: &Path, from: Head, fresh: bool) -> Result<u64, StoreError> {
-    let Ok(old) = files::open_to_verify(aside) else { return Ok(0) };
+fn salvage(new: &Connection, key: &KeyedHash, damaged: &Path, from: Head, fresh: bool) -> Result<u64, StoreError> {
+    let Ok(old) = files::open_to_verify(damaged) else { return Ok(0) };
     let Ok(Some(first)) = chain::start(&old, Some(key)) else { return Ok(0) };
     if fresh {
         chain::begin_again(new, key, first).map_err(sql("begin the chain"))?;

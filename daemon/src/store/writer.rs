@@ -30,14 +30,11 @@ const GATHER: u32 = 4;
 const SNAPSHOT_VERSION: u32 = 1;
 
 pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Counters, ready: impl FnOnce(Result<Loaded, StoreError>), jobs: &Receiver<Job>) {
-    // In this order: the marks say that the journal is closed when it is.
-    let mut marks;
-    let (mut db, mut last) = match restore::open(dir, key, options) {
-        Ok((Opened { db, loaded }, outside)) => {
-            marks = outside;
+    let (mut open, mut last) = match restore::open(dir, key, options) {
+        Ok((Opened { db, loaded }, marks)) => {
             let last = loaded.head;
             ready(Ok(loaded));
-            (db, last)
+            (Open { db, marks }, last)
         }
         Err(e) => {
             ready(Err(e));
@@ -47,7 +44,7 @@ pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Cou
     let mut since = 0;
     let mut reserved = false;
     let mut together = false;
-    while let Some(first) = next(dir, &db, options, jobs, &mut since, &mut reserved) {
+    while let Some(first) = next(dir, &open.db, options, jobs, &mut since, &mut reserved) {
         // Those who were answered together hand over together: a moment for the others. A lone caller never waits.
         for _ in 0..if together { GATHER } else { 0 } {
             std::thread::yield_now();
@@ -60,10 +57,10 @@ pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Cou
         }
         together = group.len() > 1;
         options.mishaps.pass(Part::Store);
-        let mut written = write(&mut db, key, &mut marks, &group, &mut last);
+        let mut written = write(&mut open, key, &group, &mut last);
         if written.as_ref().is_err_and(StoreError::is_full) && care::release(dir) {
             tracing::error!("store: the disk is full: what has begun ends from the reserve");
-            written = write(&mut db, key, &mut marks, &group, &mut last);
+            written = write(&mut open, key, &group, &mut last);
         }
         match written {
             Ok(all) => {
@@ -78,8 +75,7 @@ pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Cou
                     job.done.send(Err(e.clone())).ok();
                 }
                 // Nothing more is written by this connection: what comes next belongs to a machine that the disk does not know.
-                drop(db);
-                drop(marks);
+                drop(open);
                 if let Some(why) = e.damage()
                     && let Err(e) = restore::suspect(dir, &why)
                 {
@@ -127,6 +123,20 @@ fn next(dir: &Path, db: &Connection, options: &Options, jobs: &Receiver<Job>, si
 fn refuse_all(jobs: &Receiver<Job>) {
     for job in jobs {
         job.done.send(Err(StoreError::Stopped)).ok();
+    }
+}
+
+/// The journal with the marks beside it, until it is left.
+struct Open {
+    db: Connection,
+    marks: Marks,
+}
+impl Drop for Open {
+    /// The mark goes first, and a WAL stays whose mark cannot be written: one that is gone while the mark says "open" is damage.
+    fn drop(&mut self) {
+        if let Err(e) = self.marks.set_open(false).and_then(|()| files::keep_wal(&self.db, false)) {
+            tracing::warn!("store: {e}");
+        }
     }
 }
 
@@ -186,7 +196,8 @@ fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreError> {
 }
 
 /// One SQLite transaction for the whole group; answers what each commit made durable.
-fn write(db: &mut Connection, key: &KeyedHash, marks: &mut Marks, group: &[Job], last: &mut Head) -> Result<Vec<Durable>, StoreError> {
+fn write(open: &mut Open, key: &KeyedHash, group: &[Job], last: &mut Head) -> Result<Vec<Durable>, StoreError> {
+    let Open { db, marks } = open;
     let step = |text: &str| db.prepare_cached(text).and_then(|mut s| s.execute([])).map(drop);
     step("BEGIN IMMEDIATE").map_err(sql("begin"))?;
     let mut all = Vec::with_capacity(group.len());
