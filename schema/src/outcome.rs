@@ -314,8 +314,8 @@ pub struct Outcome {
     /// For a settlement, from the moment when it is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Box<Settlement>>,
-    /// Head of the journal's hash chain at the record of this outcome, `17:9f…`: filled in by the faces, empty in records. Who keeps it
-    /// can have it proved that the journal still holds this outcome and all before it (`paytermctl journal verify`).
+    /// Head of the journal's hash chain at the record of this outcome, `17:9f…`: filled in by the faces and on the settlement's report,
+    /// empty in records. Who keeps it can have it proved that the journal still holds this outcome and all before it (`paytermctl journal verify`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<String>,
     /// A virtual device took part, or the account is a laboratory's.

@@ -126,7 +126,7 @@ pub enum BatchPart {
     Totals(Halves),
     /// 0320/201: up to [`LIST_MAX`] records.
     List(Vec<UploadRecord>),
-    /// 0320 of one refund, offline sale, tip or completion advice; the plan says the rest.
+    /// 0320 of one refund, offline or voice sale, tip or completion advice; the plan says the rest.
     One { kind: Kind, record: UploadRecord },
     /// 207 or 202: so many records were uploaded.
     End { records: u32, balanced: bool },
@@ -166,13 +166,18 @@ impl UploadGroup {
             UploadGroup::Advices => None,
         }
     }
+    /// What may be of this group; [`UploadGroup::has`] says whether a record is.
     pub const fn kinds(self) -> &'static [Kind] {
         match self {
-            UploadGroup::Offline => &[Kind::VoiceSale, Kind::TipAdjust],
+            UploadGroup::Offline => &[Kind::Sale, Kind::VoiceSale, Kind::TipAdjust],
             UploadGroup::Magnetic => &[Kind::Sale, Kind::Void, Kind::Completion, Kind::CompletionCancel],
             UploadGroup::Refunds => &[Kind::Refund],
             UploadGroup::Advices => &[Kind::CompletionAdvice],
         }
+    }
+    /// A sale that was accepted offline went to the acquirer as an advice: it goes alone, like them.
+    pub fn has(self, o: &Outcome) -> bool {
+        self.kinds().contains(&o.kind) && (o.kind != Kind::Sale || (self == UploadGroup::Offline) == o.forwarding.is_some())
     }
     /// Records of one message.
     pub const fn many(self) -> usize {
@@ -188,8 +193,7 @@ impl UploadGroup {
 pub struct BatchQuery {
     pub account: crate::AccountId,
     pub batch: Batch,
-    /// Only of these kinds.
-    pub kinds: &'static [Kind],
+    pub group: UploadGroup,
     pub domestic: bool,
     pub foreign: bool,
     /// Sales that are uploaded without their tip.
@@ -204,7 +208,7 @@ impl BatchQuery {
         let settled = o.status == Status::Approved && matches!(o.forwarding, None | Some(Forwarding::Forwarded)) && o.kind.row().side != Side::None;
         let half = if foreign(o) { self.foreign } else { self.domestic };
         let here = o.account.as_ref() == Some(&self.account) && o.batch == Some(self.batch) && o.txn > self.after;
-        settled && half && here && self.kinds.contains(&o.kind) && !(o.kind == Kind::Sale && o.adjusted && !self.untipped.contains(&o.txn))
+        settled && half && here && self.group.has(o) && !(o.kind == Kind::Sale && o.adjusted && !self.untipped.contains(&o.txn))
     }
 }
 

@@ -2,11 +2,12 @@
 //! meanwhile. The bank's books prove that each record was uploaded once.
 mod common;
 use common::*;
-use payterm_core::{By, Input, Machine};
+use payterm_core::{By, Effect, Input, Machine};
 use payterm_schema::{
-    Authority, Kind, Record, Status,
+    Authority, Kind, Notice, Record, Status,
+    config::{AccountConfig, OfflineConfig},
     paper::PaperKind,
-    settlement::{Half, Settlement, Verdict},
+    settlement::{BatchPart, Half, Settlement, Verdict},
     time::Millis,
 };
 use payterm_tests::{
@@ -322,6 +323,55 @@ fn a_foreign_card_without_the_host_is_settled_as_foreign() {
     let w = run(script([Order { customer: Customer::SwipesOther, ..new(Kind::VoiceSale, "v") }, sale("a"), settle("z")], [Fate::NotSent]));
     let s = settlement(&w, "z");
     assert_eq!((s.verdict(), s.domestic.debit_count, s.foreign.debit_count), (Some(Verdict::Balanced), 1, 1));
+}
+
+/// A sale that was accepted offline is an advice at the acquirer: it goes up alone, the others in a list.
+#[test]
+fn a_sale_without_the_host_is_uploaded_alone() {
+    let mut settings = offline_settings();
+    settings.accounts[0].config.offline = Some(OfflineConfig { merchant: true, ..OfflineConfig::default() });
+    let script = Script { settle: true, ..script([plain("a", 0), plain("b", 1), settle("z")], [Fate::NotSent, Fate::Answer, Fate::Answer, Fate::SettleError]) };
+    let mut w = World::new(settings, script, None);
+    w.run();
+    assert_eq!(settlement(&w, "z").uploaded, 2);
+    let sent = w.journal.iter().filter_map(|e| if let Record::UploadAllowed { plan, .. } = &e.record { plan.settlement.as_deref() } else { None });
+    let alone = |p: &BatchPart| match p {
+        BatchPart::One { kind: Kind::Sale, record } => Some((true, record.txn)),
+        BatchPart::List(list) => Some((false, list[0].txn)),
+        _ => None,
+    };
+    assert_eq!(sent.filter_map(alone).collect::<Vec<_>>(), [(true, w.outcome("a").txn), (false, w.outcome("b").txn)]);
+}
+
+/// Under other numbers the batch would be another terminal's: nothing leaves until they are set back.
+#[test]
+fn numbers_that_change_before_the_settlement_hold_the_account() {
+    let w = run(script([sale("a")], []));
+    let try_with = |settings: payterm_core::Settings| {
+        let mut machine = Machine::replay(settings, None, w.journal.clone()).unwrap();
+        let mut effects = machine.boot(w.clock(), "test", &[up()]).effects;
+        let request = payterm_schema::request::RequestWire { id: "z".into(), kind: "settlement".into(), ..Default::default() };
+        let request = Box::new(request.try_into().unwrap());
+        effects.extend(machine.handle(Input::Start { call: 1, key: payterm_schema::RequestKey::new("demo", "z").unwrap(), request }, w.clock()).effects);
+        let sent = effects.iter().any(|e| matches!(e, Effect::Send(_)));
+        let outcome = effects.iter().find_map(|e| {
+            if let Effect::Tell(n) = e
+                && let Notice::Outcome { outcome } = &**n
+            {
+                Some(outcome)
+            } else {
+                None
+            }
+        });
+        let told = outcome.and_then(|o| o.reason.as_ref()).map(|r| r.code.clone());
+        (sent, told)
+    };
+    assert_eq!(try_with(w.settings.clone()), (true, None));
+    for change in [|c: &mut AccountConfig| c.merchant = "898000000000002".into(), |c: &mut AccountConfig| c.terminal = "00000009".into()] {
+        let mut settings = w.settings.clone();
+        change(&mut settings.accounts[0].config);
+        assert_eq!(try_with(settings), (false, Some("account-renumbered".into())));
+    }
 }
 
 #[test]

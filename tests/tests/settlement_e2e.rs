@@ -42,6 +42,11 @@ fn a_batch_balances_and_is_closed() -> Done {
     assert!(sealed(&stack)? > 0, "the upload may need them");
     let o = json(&stack.ctl(&["settle", "--json"])?);
     assert_eq!((o["status"].as_str(), o["settlement"]["domestic_verdict"].as_str()), (Some("approved"), Some("balanced")), "{o}");
+    // The report names the journal's head at the settlement: as it was told, and as the journal has it.
+    let head = o["journal"].as_str().ok_or("no head")?.to_owned();
+    let mut hands = stack.hands()?;
+    let printed = || hands.papers().is_ok_and(|(_, all)| all.iter().any(|p| p.split_whitespace().collect::<String>().contains(&head)));
+    until("the report with the journal's head", printed)?;
     let there = settled(&stack)?;
     assert_eq!((there[0]["closed"].as_bool(), there[0]["difference"].as_str(), there[0]["domestic"].as_u64()), (Some(true), Some(""), Some(1)), "{there}");
     assert_eq!(sealed(&stack)?, 0, "nobody needs the PANs of a closed batch");

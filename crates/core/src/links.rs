@@ -154,8 +154,21 @@ impl Machine {
         }
     }
 
+    /// The open batch was begun under another merchant or terminal number: whatever left now would be of another terminal's batch.
+    pub(crate) fn renumbered(&self, id: &AccountId) -> bool {
+        let l = self.state.ledger(id);
+        let same = |a: &AccountSettings| l.opened_as.as_ref().is_none_or(|(m, t)| (m, t) == (&a.config.merchant, &a.config.terminal));
+        l.holds_records() && !self.account(id).is_some_and(same)
+    }
+
     /// What goes out next on this account.
     pub(crate) fn drive_account(&mut self, id: &AccountId) {
+        if self.renumbered(id) {
+            if self.flow.as_ref().is_some_and(|f| f.waits_for(id) || f.clears(id)) {
+                self.fail("account-renumbered", Class::D);
+            }
+            return self.settle_behind(id);
+        }
         self.drive_front(id);
         while let Some((txn, stan)) = self.next_advice(id) {
             if let Some(flow) = self.flow.as_mut().filter(|f| f.clears(id)) {
@@ -235,6 +248,9 @@ impl Machine {
     /// When [`Machine::drive_account`] has something to do next.
     pub(crate) fn account_due(&self, settings: &AccountSettings) -> Option<Time> {
         let id = &settings.config.id;
+        if self.renumbered(id) {
+            return None;
+        }
         let signed_out = settings.rules.sign_in && !self.state.ledger(id).signed_in;
         let advice = self.advice_due(id).filter(|_| (signed_out || self.free_places(id) > 0) && self.settling(id).is_none());
         if self.in_front(id).is_some() {

@@ -162,6 +162,9 @@ impl Machine {
             self.effect(Effect::Speak(language));
         }
         self.show(self.rest_screen());
+        if accounts.iter().any(|id| self.renumbered(id)) {
+            self.tell(Notice::Screen { screen: Screen::Trouble { what: "account-renumbered".into() } });
+        }
         self.finish_step()
     }
 

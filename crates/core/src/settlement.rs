@@ -197,7 +197,7 @@ impl Machine {
         let query = BatchQuery {
             account: id.clone(),
             batch,
-            kinds: group.kinds(),
+            group,
             domestic: s.settlement.domestic_verdict != Some(Verdict::Balanced),
             foreign: s.settlement.foreign_verdict != Some(Verdict::Balanced),
             untipped: s.untipped.clone(),

@@ -111,6 +111,9 @@ pub struct Ledger {
     /// The last transaction before the shift: what a clock says of it does not matter.
     #[serde(default)]
     pub shift_after: u64,
+    /// Merchant and terminal number (F42, F41) under which the batch's first record was made: under these it is settled.
+    #[serde(default)]
+    pub opened_as: Option<(String, String)>,
     /// The settlement that closed the batch before: what is in this one came later.
     #[serde(default)]
     pub batch_after: u64,
@@ -171,6 +174,7 @@ impl Default for Ledger {
             shift: Vec::new(),
             shift_since: None,
             shift_after: 0,
+            opened_as: None,
             batch_after: 0,
             settling: None,
             auto_settled: None,
@@ -644,7 +648,7 @@ impl State {
         self.voidable.retain(|t| !sealed.contains(t));
         let ledger = self.accounts.entry(account.clone()).or_default();
         (ledger.batch, ledger.batch_after, ledger.settling, ledger.auto_tries) = (next, txn, None, 0);
-        (ledger.debit_count, ledger.debit_minor, ledger.credit_count, ledger.credit_minor) = (0, 0, 0, 0);
+        (ledger.debit_count, ledger.debit_minor, ledger.credit_count, ledger.credit_minor, ledger.opened_as) = (0, 0, 0, 0, None);
         ledger.totals.clear();
         ledger.totals_since = None;
     }
@@ -657,6 +661,9 @@ impl State {
         let (one, minor) = if outcome.kind == Kind::TipAdjust { (0, outcome.sums.tip.unwrap_or(0)) } else { (1, minor) };
         // What became of a transaction of a closed batch is not of this one.
         let of_batch = outcome.batch.is_none_or(|b| b == ledger.batch);
+        if add && of_batch && !ledger.holds_records() {
+            ledger.opened_as = outcome.merchant.clone().zip(outcome.terminal.clone());
+        }
         let side = match outcome.kind.row().side {
             Side::Debit | Side::Credit if !of_batch => None,
             Side::Debit => Some((&mut ledger.debit_count, &mut ledger.debit_minor)),

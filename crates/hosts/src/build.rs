@@ -85,7 +85,7 @@ pub struct Built {
 pub fn build(profile: &Profile, station: &Station, leg: Leg, plan: &Plan, secrets: &CardSecrets, serial: &str, mac: &dyn Mac) -> Result<Built, BuildError> {
     let row = match (leg, Upload::of(plan), plan.road) {
         (Leg::Query, ..) => profile.messages.get(QUERY),
-        (_, Some(upload), _) => profile.messages.get(&upload.row()),
+        (_, Some(upload), _) => profile.upload(upload),
         (Leg::Request | Leg::Repeat | Leg::Reversal(_), None, Some(Road::Merchant)) => profile.offline_sale(),
         (Leg::Request | Leg::Repeat | Leg::Reversal(_), None, Some(Road::Card | Road::CardUnableOnline | Road::Voice) | None) => {
             profile.message(plan.kind, plan.mode)

@@ -350,6 +350,10 @@ impl Profile {
     pub fn rules(&self) -> HostRules {
         self.rules.clone()
     }
+    pub(crate) fn upload(&self, upload: Upload) -> Option<&MessageRow> {
+        let instead = || self.messages.get(&Upload::One(Kind::VoiceSale).row()).filter(|_| upload == Upload::One(Kind::Sale));
+        self.messages.get(&upload.row()).or_else(instead)
+    }
     /// The advice of a sale that the merchant accepted at its own risk.
     pub(crate) fn offline_sale(&self) -> Option<&MessageRow> {
         self.messages.get(OFFLINE)

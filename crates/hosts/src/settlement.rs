@@ -21,6 +21,7 @@ impl Upload {
             "" => Some(Upload::List),
             "_end" => Some(Upload::End { balanced: false }),
             "_end_balanced" => Some(Upload::End { balanced: true }),
+            "_offline_sale" => Some(Upload::One(Kind::Sale)),
             kind => Kind::named(kind.strip_prefix('_')?).map(Upload::One),
         }
     }
@@ -38,6 +39,8 @@ impl Upload {
             Upload::List => "upload".into(),
             Upload::End { balanced: false } => "upload_end".into(),
             Upload::End { balanced: true } => "upload_end_balanced".into(),
+            // A sale that is uploaded alone was accepted offline; a profile without a row for it has that of a voice sale.
+            Upload::One(Kind::Sale) => "upload_offline_sale".into(),
             Upload::One(kind) => format!("upload_{}", kind.name()),
         }
     }

@@ -72,6 +72,8 @@ fn frames_are_the_golden_ones_and_read_back() {
                     let read: Vec<_> = view.records().unwrap().iter().map(|r| (r.foreign, r.stan, r.minor)).collect();
                     assert_eq!(read, list.iter().map(|r| (r.foreign, r.stan.get(), r.minor)).collect::<Vec<_>>());
                 }
+                // Neither has a row of its own for an offline sale: it goes as a voice sale.
+                Some(BatchPart::One { kind: Kind::Sale | Kind::VoiceSale, .. }) => assert_eq!(view.upload, Some(Upload::One(Kind::VoiceSale))),
                 Some(BatchPart::One { kind, .. }) => assert_eq!(view.upload, Some(Upload::One(*kind))),
                 Some(BatchPart::End { records, balanced }) => {
                     assert_eq!((view.upload, view.uploaded()), (Some(Upload::End { balanced: *balanced }), Some(*records)));

@@ -120,6 +120,11 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
             lines.push(row(texts.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]), String::new()));
         }
     }
+    if let Some(journal) = &o.journal {
+        lines.push(Line::Rule);
+        lines.push(Line::Text { text: text("settlement-journal"), align: Align::Left, size: Size::Normal, bold: false });
+        lines.push(Line::Text { text: journal.clone(), align: Align::Left, size: Size::Normal, bold: false });
+    }
     lines.push(Line::Rule);
     lines.push(head(text("report-end")));
     lines.extend(feed());

@@ -82,7 +82,7 @@ impl Store {
     /// Records of a batch, in the order of their numbers, up to its limit.
     pub async fn in_batch(&self, query: BatchQuery) -> Result<Vec<Outcome>, StoreError> {
         self.ask(move |db| {
-            let kinds = serde_json::to_string(query.kinds).unwrap_or_default();
+            let kinds = serde_json::to_string(query.group.kinds()).unwrap_or_default();
             // `+` keeps to the order of the numbers: a batch is the end of the history, and its first number is known.
             let tail = "WHERE txn > ?1 AND +account = ?2 AND +batch = ?3 AND +status = 'approved' AND kind IN (SELECT value FROM json_each(?4)) ORDER BY txn";
             let mut select = db.prepare_cached(&format!("{COLUMNS} {tail}")).map_err(sql("read a batch"))?;

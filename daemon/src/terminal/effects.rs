@@ -10,7 +10,12 @@ use crate::{
 use actix::Context;
 use payterm_core::{Effect, Input, Query, TmsEvent, VaultAnswer};
 use payterm_schema::{
-    DeviceKind, Fault, HostEvent, Notice, Outcome, Screen, application::Problem, device::Way, host::FrameTrace, paper::PrintResult, secret::PinEntry,
+    DeviceKind, Fault, HostEvent, Notice, Outcome, Screen,
+    application::Problem,
+    device::Way,
+    host::FrameTrace,
+    paper::{PaperKind, PrintResult},
+    secret::PinEntry,
 };
 use payterm_texts::Texts;
 use std::{
@@ -87,12 +92,17 @@ impl TerminalActor {
                     Input::Loaded { tag, found }
                 });
             }
-            Effect::Print { job, duplicate } => {
+            Effect::Print { mut job, duplicate } => {
                 let id = job.id;
                 let here = house.spooler.addr().is_some();
-                let asked = house.spooler.ask(Spool { job, duplicate });
                 self.later(ctx, async move {
-                    let result = match asked.await {
+                    if job.kind == PaperKind::SettlementReport
+                        && let Some(o) = job.outcome_mut()
+                    {
+                        // It comes without one rather than not at all.
+                        o.journal = house.store.by_txn(o.txn).await.ok().flatten().and_then(|found| found.outcome.journal);
+                    }
+                    let result = match house.spooler.ask(Spool { job, duplicate }).await {
                         Ok(result) => result,
                         // It died with the job: whether a byte left is not known.
                         Err(gone) if here => PrintResult::Unconfirmed(format!("spooler: {gone}")),

@@ -50,7 +50,8 @@ impl Bank {
                 list.iter().for_each(|r| take(closing, r));
             }
             BatchPart::One { kind, record } => {
-                assert!(matches!(kind, Kind::Refund | Kind::VoiceSale | Kind::TipAdjust | Kind::CompletionAdvice), "{kind:?} goes in a list");
+                // A sale alone is one that was accepted offline.
+                assert!(matches!(kind, Kind::Sale | Kind::Refund | Kind::VoiceSale | Kind::TipAdjust | Kind::CompletionAdvice), "{kind:?} goes in a list");
                 take(closing, record);
             }
             BatchPart::End { records, balanced } => {

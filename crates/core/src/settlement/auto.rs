@@ -21,7 +21,7 @@ impl Machine {
     fn due_time(&self, a: &AccountSettings) -> Option<Time> {
         let time = self.last_time(a)?;
         let l = self.state.accounts.get(&a.config.id)?;
-        let fits = a.rules.kinds.contains(&Kind::Settlement) && l.settling.is_none();
+        let fits = a.rules.kinds.contains(&Kind::Settlement) && l.settling.is_none() && !self.renumbered(&a.config.id);
         (fits && l.totals_since.is_some_and(|s| s < time)).then_some(time)
     }
 

@@ -216,6 +216,7 @@ pub fn cases() -> Vec<Case> {
     for (name, kind) in [
         ("upload-refund", Kind::Refund),
         ("upload-voice-sale", Kind::VoiceSale),
+        ("upload-offline-sale", Kind::Sale),
         ("upload-tip-adjust", Kind::TipAdjust),
         ("upload-completion-advice", Kind::CompletionAdvice),
     ] {

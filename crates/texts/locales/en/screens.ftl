@@ -75,6 +75,7 @@ trouble-paper-out = The printer is out of paper
 trouble-printer = The printer does not work
 trouble-printer-unavailable = The printer does not work
 trouble-clock-jump = The clock differs much from the bank's, the supervisor checks it
+trouble-account-renumbered = The numbers of an account changed before its batch was settled
 trouble-settle-first = The bank names another batch: settle first
 trouble-settlement-held = The settlement waits for the supervisor
 trouble-settlement-soon = The batch is settled soon

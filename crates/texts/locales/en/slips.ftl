@@ -89,6 +89,7 @@ report-other = others
 report-unnamed = unnamed
 report-debit = Paid in ({ $count })
 report-credit = Paid back ({ $count })
+settlement-journal = Journal verified by
 report-end = END OF REPORT
 settlement-title = SETTLEMENT
 settlement-domestic = Domestic cards

@@ -75,6 +75,7 @@ trouble-paper-out = 打印机缺纸
 trouble-printer = 打印机故障
 trouble-printer-unavailable = 打印机故障
 trouble-clock-jump = 终端时间与银行相差较大,请主管核对
+trouble-account-renumbered = 商户号或终端号已更换,但批次尚未结算
 trouble-settle-first = 银行批次号不同,请先结算
 trouble-settlement-held = 批结算未完成,请主管处理
 trouble-settlement-soon = 即将自动结算

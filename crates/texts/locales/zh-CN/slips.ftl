@@ -89,6 +89,7 @@ report-other = 其他
 report-unnamed = 未标明
 report-debit = 收款({ $count }笔)
 report-credit = 退款({ $count }笔)
+settlement-journal = 流水校验码
 report-end = 报表结束
 settlement-title = 结算单
 settlement-domestic = 内卡
