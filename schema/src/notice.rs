@@ -45,6 +45,17 @@ impl Phase {
     }
 }
 
+/// How far an obligation is that holds up somebody else's request: nothing of whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Owed {
+    pub tries: u32,
+    /// F39 of the last answer; none when no try was answered.
+    pub last_code: Option<String>,
+    pub next_try: Time,
+    /// From then on a person must see to it.
+    pub deadline: Option<Time>,
+}
+
 /// A page of the display; `texts` turns it into lines in the terminal's language. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "page")]
@@ -76,10 +87,12 @@ pub enum Screen {
         digits: u8,
         wrong: bool,
     },
-    /// Being worked on; `what` is a text id (`signing-in`, `reversing`, `sending`).
+    /// Being worked on; `what` is a text id (`signing-in`, `reversing`, `sending`). `owed`: the earlier payment that must be answered first.
     Wait {
         what: String,
         until: Time,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owed: Option<Owed>,
     },
     Result {
         outcome: Box<Outcome>,
@@ -181,4 +194,10 @@ pub enum Notice {
     Inhibited {
         reasons: Vec<crate::InhibitReason>,
     },
+}
+
+impl Screen {
+    pub fn wait(what: impl Into<String>, until: Time) -> Self {
+        Screen::Wait { what: what.into(), until, owed: None }
+    }
 }

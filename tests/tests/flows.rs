@@ -3,7 +3,7 @@ mod common;
 use common::*;
 use payterm_core::{Effect, Input, Machine};
 use payterm_schema::{
-    AccountId, Kind, Record, Status,
+    AccountId, Kind, Record, Screen, Status,
     paper::{PaperKind, PrintResult},
     record::{Entry, ObligationState},
 };
@@ -53,6 +53,24 @@ fn a_lost_reply_is_unknown_then_reversed_before_the_next_sale() {
         assert_eq!(told(&w, "a"), [(Status::Unknown, "no-reply".into()), (Status::Declined, "reversed".into())], "{fate:?}");
         assert_eq!(told(&w, "b"), [(Status::Approved, String::new())], "{fate:?}");
     }
+}
+
+/// Whoever waits behind it sees how far the reversal is, as it goes.
+#[test]
+fn the_waiting_screen_tells_how_far_the_reversal_is() {
+    let w = run(script([sale("a"), sale("b")], [Fate::LoseReply, Fate::Refuse("96"), Fate::Refuse("96")]));
+    let owed = |s: &Screen| {
+        if let Screen::Wait { what, owed, .. } = s
+            && what == "reversing"
+        {
+            owed.clone()
+        } else {
+            None
+        }
+    };
+    let seen: Vec<_> = w.shown.iter().filter_map(owed).collect();
+    let last = seen.last().unwrap();
+    assert!(seen.len() >= 2 && last.tries >= 1 && last.last_code.as_deref() == Some("96") && last.deadline.is_some(), "{seen:?}");
 }
 
 #[test]

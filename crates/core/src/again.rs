@@ -41,7 +41,7 @@ impl Machine {
         let until = self.now + wait;
         let Some(flow) = self.flow.as_mut().filter(|f| f.busy_tries < tries) else { return false };
         flow.busy_tries += 1;
-        self.set_stage(Stage::Busy { until }, Screen::Wait { what: "host-busy".into(), until });
+        self.set_stage(Stage::Busy { until }, Screen::wait("host-busy", until));
         true
     }
 

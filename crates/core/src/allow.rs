@@ -91,6 +91,6 @@ impl Machine {
         let log = Some(running.key.to_string());
         self.send(&account, Purpose::Request { txn, stan }, Leg::Request, plan, secrets, log);
         let until = self.in_front(&account).map_or(self.now, |l| l.until);
-        self.set_stage(Stage::Sent, Screen::Wait { what: "sending".into(), until });
+        self.set_stage(Stage::Sent, Screen::wait("sending", until));
     }
 }

@@ -292,7 +292,8 @@ impl Machine {
                 None if self.state.blocked(&account) => "reversing",
                 None => "signing-in",
             };
-            self.set_stage(Stage::Preparing { until }, Screen::Wait { what: what.into(), until });
+            let owed = self.owed(&account);
+            self.set_stage(Stage::Preparing { until }, Screen::Wait { what: what.into(), until, owed });
             // The customer does not pay for an earlier failure's backoff.
             self.sign_in.entry(account).or_default().not_before = self.now;
         }
@@ -464,7 +465,7 @@ impl Machine {
         let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
         let screen = match &stage {
             Stage::Confirming { .. } => Screen::Confirm { kind, amount },
-            Stage::Loading { until, .. } => Screen::Wait { what: "looking-up".into(), until: *until },
+            Stage::Loading { until, .. } => Screen::wait("looking-up", *until),
             Stage::Supervisor
             | Stage::Presenting { .. }
             | Stage::Preparing { .. }

@@ -1,10 +1,11 @@
 //! Obligations: reversals and advices, driven until they are answered or Stuck.
 use crate::{AccountSettings, Machine, Settings, links::Purpose, view};
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Status, Time,
+    AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Screen, Status, Time,
     account::Stan,
     config::AccountConfig,
     host::{Again, FrameTrace, Leg, MacVerdict, Plan, SecretsFrom},
+    notice::Owed,
     outcome::Class,
     paper::PaperKind,
     record::{Duty, Ending, Obligation, ObligationState},
@@ -131,8 +132,28 @@ impl Machine {
 
     pub(crate) fn tell_obligation(&mut self, txn: u64, stan: Stan) {
         if let Some(o) = self.state.obligation(txn, stan).map(|o| self.settings.shown(o, self.now)) {
+            let account = o.account.clone();
             self.tell(Notice::Obligation { obligation: Box::new(o) });
+            self.show_owed(&account);
         }
+    }
+
+    /// What holds up the account's requests.
+    pub(crate) fn owed(&self, account: &AccountId) -> Option<Owed> {
+        let (txn, stan) = self.state.obligations.blocking(account)?;
+        let o = self.settings.shown(self.state.obligation(txn, stan)?, self.now);
+        Some(Owed { tries: o.tries, last_code: o.last_code, next_try: o.next_try, deadline: o.deadline })
+    }
+
+    /// Whoever waits for it sees how far it is.
+    fn show_owed(&mut self, account: &AccountId) {
+        let waits = self.flow.as_ref().is_some_and(|f| f.waits_for(account) || f.clears(account));
+        let now = self.owed(account);
+        let page = match &self.screen {
+            Screen::Wait { what, until, owed } if waits && *owed != now => Screen::Wait { what: what.clone(), until: *until, owed: now },
+            _ => return,
+        };
+        self.show(page);
     }
 
     /// For a person: kept, shown, printed and told.

@@ -57,7 +57,8 @@ impl Machine {
         let until = self.after(self.settings.settlement.clear_timeout_ms);
         let Some(account) = self.flow.as_ref().and_then(|f| f.account.clone()) else { return };
         self.sign_in.entry(account.clone()).or_default().not_before = self.now;
-        self.set_stage(Stage::Clearing { until }, Screen::Wait { what: "clearing".into(), until });
+        let owed = self.owed(&account);
+        self.set_stage(Stage::Clearing { until }, Screen::Wait { what: "clearing".into(), until, owed });
         // The line gets another chance for what waits to be told.
         self.forwarding.remove(&account);
         // One that waits for a person: here is one.
@@ -157,7 +158,7 @@ impl Machine {
         self.send(id, Purpose::Settlement { txn, stan: plan.stan }, Leg::Request, plan, secrets, running);
         if foreground {
             let until = self.in_front(id).map_or(self.now, |l| l.until);
-            self.set_stage(Stage::Settling, Screen::Wait { what: what.into(), until });
+            self.set_stage(Stage::Settling, Screen::wait(what, until));
         }
     }
 

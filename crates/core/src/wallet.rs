@@ -27,7 +27,7 @@ impl Machine {
         let asking = self.asking(rule);
         let (account, answer, trace) = (account.clone(), Box::new(answer.clone()), trace.clone());
         self.record(Some(txn), Record::Pending { txn, account, stan, answer, asking, trace });
-        self.set_stage(Stage::Asking, Screen::Wait { what: "wallet-pending".into(), until: asking.until });
+        self.set_stage(Stage::Asking, Screen::wait("wallet-pending", asking.until));
         true
     }
 

@@ -75,9 +75,16 @@ impl Texts {
                 what(*kind, *amount),
                 self.get("pin-card", &[("pan", masked_pan)]),
             ],
-            Screen::Wait { what, until } => {
+            Screen::Wait { what, until, owed } => {
+                let time = |t: Time| clock(t, ctx.utc_offset_minutes, true);
                 let what = self.find(&format!("wait-{what}"), &[]).unwrap_or_else(|| t("wait-unknown"));
-                vec![what, t("wait-please"), self.get("wait-until", &[("time", &clock(*until, ctx.utc_offset_minutes, true))])]
+                let mut lines = vec![what, t("wait-please"), self.get("wait-until", &[("time", &time(*until))])];
+                if let Some(o) = owed {
+                    let last = o.last_code.clone().unwrap_or_else(|| t("wait-no-answer"));
+                    lines.push(self.get("wait-owed", &[("n", &o.tries.to_string()), ("last", &last), ("time", &time(o.next_try))]));
+                    lines.extend(o.deadline.map(|d| self.get("wait-deadline", &[("time", &time(d))])));
+                }
+                lines
             }
             Screen::Result { outcome } => self.result(outcome, ctx),
             Screen::SelfTest { report } => self.self_test_page(report),

@@ -6,6 +6,7 @@ use payterm_schema::{
     application::Stage,
     config::Language,
     device::Way,
+    notice::Owed,
     operator::{OperatorId, Purpose, TerminalLock},
     selftest::{Finding, Part},
 };
@@ -56,8 +57,8 @@ fn pages() -> Vec<Screen> {
         Screen::Present { kind: payterm_schema::Kind::Sale, amount: amount(), ways: vec![], problem: Some("no-such-problem".into()) },
         Screen::Pin { kind: payterm_schema::Kind::Sale, amount: amount(), masked_pan: "622848******1234".into(), digits: 3, wrong: false },
         Screen::Pin { kind: payterm_schema::Kind::Sale, amount: None, masked_pan: "622848******1234".into(), digits: 255, wrong: true },
-        Screen::Wait { what: "sending".into(), until: AT },
-        Screen::Wait { what: "no-such-wait".into(), until: AT },
+        Screen::wait("sending", AT),
+        Screen::wait("no-such-wait", AT),
         Screen::LogOn,
         Screen::OperatorNumber { typed: "0".into(), problem: Some("operator-unknown".into()) },
         password(Purpose::New, 255, Some("password-weak")),
@@ -152,7 +153,10 @@ fn the_words_that_matter_most() {
         assert!(show(en, &result(failed), &on(40, 8, false)).contains("95516"), "service phone with every failure");
     }
     assert!(show(en, &result(balance()), &big).contains("Balance CNY -12345.67"));
-    assert!(show(en, &Screen::Wait { what: "reversing".into(), until: Time(AT.0 + 5000) }, &big).contains("14:30:05"));
+    let owed = Owed { tries: 2, last_code: None, next_try: Time(AT.0 + 9000), deadline: Some(Time(AT.0 + 60_000)) };
+    let page = show(en, &Screen::Wait { what: "reversing".into(), until: AT, owed: Some(owed) }, &big);
+    assert!(["Tries 2", "last answer none", "14:30:09", "14:31:00"].iter().all(|part| page.contains(part)), "{page}");
+    assert!(show(en, &Screen::wait("reversing", Time(AT.0 + 5000)), &big).contains("14:30:05"));
     let tested = Screen::SelfTest { report: Box::new(report()) };
     let text = show(en, &tested, &big);
     assert!(text.starts_with("Self-test: failed\nprinter printer: out of paper\nPut in a new roll of paper\n"), "the worst first: {text}");
@@ -174,7 +178,7 @@ proptest! {
         let hostile = format!("{control}{text}{control}");
         let outcome = Outcome { status: Status::Declined, masked_pan: Some(hostile.clone()), reason: Some(payterm_schema::outcome::Reason::new(format!("host-{hostile}"), payterm_schema::Class::C)), ..sale() };
         let ctx = ScreenContext { shop: hostile.clone(), service_phone: hostile.clone(), ..on(columns, lines, true) };
-        for page in [result(outcome), Screen::Idle, Screen::Wait { what: hostile.clone(), until: Time(i64::MAX) }, Screen::Trouble { what: hostile.clone() }] {
+        for page in [result(outcome), Screen::Idle, Screen::wait(hostile.clone(), Time(i64::MAX)), Screen::Trouble { what: hostile.clone() }] {
             let shown = Texts::new(Language::En).screen(&page, &ctx);
             prop_assert!(shown.len() <= lines.clamp(2, 8));
             for line in shown {
