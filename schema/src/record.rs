@@ -183,6 +183,28 @@ pub struct Obligation {
 }
 
 impl Obligation {
+    /// Of a frame that may leave from now on.
+    pub fn new(txn: u64, account: AccountId, plan: Plan, duty: Duty, sealed: Option<u64>, at: Time) -> Self {
+        Self {
+            txn,
+            account,
+            state: ObligationState::Standing,
+            plan,
+            reason: ReversalReason::NoReply,
+            duty,
+            asking: None,
+            left: true,
+            had_left: true,
+            sealed,
+            tries: 0,
+            next_try: at,
+            last_code: None,
+            since: at,
+            card: None,
+            held: None,
+            deadline: None,
+        }
+    }
     /// Accepted at the merchant's risk, and not yet the acquirer's word on it.
     pub fn at_risk(&self) -> bool {
         self.plan.road == Some(crate::offline::Road::Merchant)

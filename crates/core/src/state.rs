@@ -276,29 +276,14 @@ impl State {
                     // Nothing was presented: the PAN is the original's.
                     let of_original = view.original.as_ref().and_then(|o| o.txn).filter(|_| plan.wallet.is_none() && row.card == CardRule::None);
                     self.voidable.extend(of_original);
-                    self.obligations.insert(Obligation {
-                        txn: *txn,
-                        account: account.clone(),
-                        state: ObligationState::Standing,
-                        plan: (**plan).clone(),
-                        reason: payterm_schema::host::ReversalReason::NoReply,
-                        duty: match row.recovery {
-                            Recovery::Reverse | Recovery::AskAgain => Duty::Reverse,
-                            Recovery::Repeat => Duty::Repeat,
-                            Recovery::AskPerson => Duty::AskPerson,
-                        },
-                        asking: None,
-                        left: true,
-                        had_left: true,
-                        sealed: plan.wallet.is_none().then(|| of_original.unwrap_or(*txn)),
-                        tries: 0,
-                        next_try: entry.at,
-                        last_code: None,
-                        since: entry.at,
-                        card: card.clone(),
-                        held: None,
-                        deadline: None,
-                    });
+                    let duty = match row.recovery {
+                        Recovery::Reverse | Recovery::AskAgain => Duty::Reverse,
+                        Recovery::Repeat => Duty::Repeat,
+                        Recovery::AskPerson => Duty::AskPerson,
+                    };
+                    let sealed = plan.wallet.is_none().then(|| of_original.unwrap_or(*txn));
+                    self.obligations
+                        .insert(Obligation { card: card.clone(), ..Obligation::new(*txn, account.clone(), (**plan).clone(), duty, sealed, entry.at) });
                 }
             }
             Record::NotSent { txn, stan, .. } => {
@@ -317,23 +302,11 @@ impl State {
                 running.view = (**view).clone();
                 self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
                 self.obligations.insert(Obligation {
-                    txn: *txn,
-                    account: account.clone(),
+                    card: card.clone(),
                     state: ObligationState::Due,
-                    plan: (**plan).clone(),
-                    reason: payterm_schema::host::ReversalReason::NoReply,
-                    duty: Duty::Repeat,
-                    asking: None,
                     left: false,
                     had_left: false,
-                    sealed: Some(*txn),
-                    tries: 0,
-                    next_try: entry.at,
-                    last_code: None,
-                    since: entry.at,
-                    card: card.clone(),
-                    held: None,
-                    deadline: None,
+                    ..Obligation::new(*txn, account.clone(), (**plan).clone(), Duty::Repeat, Some(*txn), entry.at)
                 });
             }
             Record::OfflineDenied { txn, judgement, .. } => {
