@@ -132,6 +132,8 @@ pub struct TerminalActor {
     pin: Option<u64>,
     /// What the machine was told of the devices.
     devices: Option<(Vec<Way>, bool, bool)>,
+    /// Wait before the journal is opened again: none after a commit that worked.
+    again: Duration,
     /// What the store loaded when it was opened.
     first: Option<Loaded>,
 }
@@ -164,6 +166,7 @@ impl TerminalActor {
             yielding: false,
             pin: None,
             devices: None,
+            again: Duration::ZERO,
             first,
         }
     }
@@ -196,21 +199,24 @@ impl TerminalActor {
         self.devices_changed(ctx);
     }
 
-    /// Reads the journal back until that succeeds, with backoff.
+    /// Reads the journal back until that succeeds, with backoff. One that is read and then takes no commit is no success: the wait
+    /// goes on to grow.
     fn recover(&mut self, ctx: &mut Context<Self>) {
-        let store = self.house.store.clone();
+        let (store, mut wait) = (self.house.store.clone(), self.again);
         let read = async move {
-            let mut wait = supervise::WAIT_FIRST;
             loop {
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
+                wait = supervise::backoff(wait).max(supervise::WAIT_FIRST);
                 match store.reopen().await {
-                    Ok(loaded) => return loaded,
+                    Ok(loaded) => return (loaded, wait),
                     Err(e) => tracing::error!(again_in_ms = wait.as_millis(), "the journal cannot be opened: {e}"),
                 }
-                tokio::time::sleep(wait).await;
-                wait = supervise::backoff(wait);
             }
         };
-        ctx.spawn(read.into_actor(self).map(|loaded, act, ctx| {
+        ctx.spawn(read.into_actor(self).map(|(loaded, wait), act, ctx| {
+            act.again = wait;
             act.tell_again(&loaded);
             act.rebuild(loaded, ctx);
         }));
@@ -226,7 +232,7 @@ impl TerminalActor {
 
     /// A commit failed: the machine is ahead of the disk and is discarded.
     fn failed(&mut self, cause: &str, ctx: &mut Context<Self>) {
-        tracing::error!("the store failed, the terminal is rebuilt from disk: {cause}");
+        tracing::error!(again_in_ms = self.again.as_millis(), "the store failed, the terminal is rebuilt from disk: {cause}");
         self.flush(ctx);
         self.epoch += 1;
         self.wants = Arc::default();
@@ -281,6 +287,7 @@ impl TerminalActor {
                 if act.epoch == epoch && act.machine.is_some() {
                     match done.unwrap_or(Err(StoreError::Stopped)) {
                         Ok(durable) => {
+                            act.again = Duration::ZERO;
                             let mut out = act.queue.durable(durable.head.seq);
                             effects::with_heads(&mut out, &durable.told);
                             act.release(out, ctx);

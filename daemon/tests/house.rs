@@ -14,6 +14,7 @@ use payterm_schema::{
 };
 use payterm_simulator::{Acquirer, Mishap, Running, World};
 use std::{
+    fs::File,
     path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
@@ -32,10 +33,12 @@ struct Up {
     thread: JoinHandle<()>,
 }
 impl Up {
-    fn start(config: Config, mishaps: Mishaps) -> Self {
+    fn start(config: Config, mishaps: Mishaps, log: Option<File>) -> Self {
         let (tx, rx) = mpsc::channel();
         let (leave, left) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
+            // Of this daemon alone: other tests run beside it.
+            let _log = log.map(|f| tracing::subscriber::set_default(tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(f)).finish()));
             actix::System::new().block_on(async move {
                 let store = store::Options { mishaps, ..store::Options::default() };
                 let daemon = Daemon::start(config, Options { no_bus: true, store, ..Options::default() }).await.unwrap();
@@ -59,6 +62,8 @@ struct Rig {
     acquirer: Running,
     config: Config,
     mishaps: Mishaps,
+    /// Where the next daemon writes its log.
+    log: Option<File>,
     up: Option<Up>,
     hands: Option<Hands>,
     runtime: tokio::runtime::Runtime,
@@ -80,12 +85,12 @@ impl Rig {
         change(&mut config);
         prepare_demo(&mut config).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut rig = Self { dir, acquirer, config, mishaps: Mishaps::armed(), up: None, hands: None, runtime };
+        let mut rig = Self { dir, acquirer, config, mishaps: Mishaps::armed(), log: None, up: None, hands: None, runtime };
         rig.start();
         rig
     }
     fn start(&mut self) {
-        self.up = Some(Up::start(self.config.clone(), self.mishaps.clone()));
+        self.up = Some(Up::start(self.config.clone(), self.mishaps.clone(), self.log.take()));
         self.hands = Some(Hands::connect(&self.config.store.dir.join("hands.sock")).unwrap());
     }
     fn restart(&mut self) {
@@ -263,6 +268,44 @@ fn a_store_that_fails_before_the_frame_lets_no_frame_out() {
     assert_eq!(end.status, Status::Failed, "{end:?}");
     assert_eq!((rig.balance(), rig.acquirer.stats().frames), (OPENING - 1234, frames));
     assert_eq!(rig.sale("after").status, Status::Approved);
+}
+
+/// The journal can be read each time, and takes nothing: each try comes later than the one before, until a commit works.
+#[test]
+fn a_store_that_fails_at_each_commit_is_tried_ever_less_often() {
+    let mut rig = Rig::new(|_| ());
+    let log = rig.dir.path().join("daemon.log");
+    rig.log = Some(File::create(&log).unwrap());
+    rig.restart();
+    rig.sale("before");
+    rig.hands().wait_papers(2, SOON).unwrap();
+    let journal = rig.state().join("journal.db");
+    let sql = |text: &str| {
+        let db = rusqlite::Connection::open(&journal).unwrap();
+        db.busy_timeout(SOON).unwrap();
+        db.execute_batch(text).unwrap();
+    };
+    let rebuilt = || std::fs::read_to_string(&log).unwrap().matches("the terminal is rebuilt from disk").count();
+    let plant = "CREATE TRIGGER planted BEFORE INSERT ON record BEGIN SELECT RAISE(ABORT, 'planted'); END";
+
+    sql(plant);
+    assert!(matches!(rig.begin(sale("during")), Err(Fault::StoreFailed { .. })));
+    // At once, then after 100, 200, 400, 800 and 1,600 ms.
+    std::thread::sleep(Duration::from_millis(2_000));
+    let tries = rebuilt();
+    assert!((3..=6).contains(&tries), "{tries} in two seconds");
+    sql("DROP TRIGGER planted");
+    assert_eq!(rig.sale("during").status, Status::Approved);
+
+    // A commit has worked: the waits begin anew, where the next one would have been of more than three seconds.
+    sql(plant);
+    let (before, began) = (rebuilt(), Instant::now());
+    assert!(matches!(rig.begin(sale("again")), Err(Fault::StoreFailed { .. })));
+    rig.until("three tries", |_| rebuilt() >= before + 3);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    sql("DROP TRIGGER planted");
+    assert_eq!(rig.sale("again").status, Status::Approved);
+    assert_eq!(rig.balance(), OPENING - 3 * 1234);
 }
 
 #[test]
