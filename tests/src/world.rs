@@ -107,7 +107,7 @@ pub struct World {
     messages: BTreeMap<u64, HostMessage>,
     pin_of: Option<AccountId>,
     next_call: u64,
-    /// Answers of operators' sessions that were asked for on the bus.
+    /// Answers of operators' sessions and of the queue that were asked for on the bus.
     pub sessions: Vec<Result<(), Fault>>,
     session_calls: BTreeSet<u64>,
     /// Wrong passwords that the machine was told of, but for those that a power cut took.
@@ -118,6 +118,8 @@ pub struct World {
     fumbled: BTreeSet<String>,
     /// Screens that were shown.
     pub shown: Vec<Screen>,
+    /// Screens that apps were told of outside a request, and when.
+    pub notices: Vec<(Time, Screen)>,
     /// The fold of all that was handed over, kept step by step; the machine's must equal it.
     pub(crate) fold: State,
     /// The fold of what is on disk.
@@ -174,6 +176,7 @@ impl World {
             patience,
             fumbled: BTreeSet::new(),
             shown: Vec::new(),
+            notices: Vec::new(),
             fold: State::default(),
             durable: State::default(),
             seen: BTreeMap::new(),
@@ -317,6 +320,7 @@ impl World {
                     self.later(500, Event::Next);
                 }
                 Notice::Obligation { obligation } => self.model.obligation(&obligation),
+                Notice::Screen { screen } => self.notices.push((self.now, screen)),
                 _ => {}
             },
             Effect::Speak(_) | Effect::ForgetKeys { .. } | Effect::Tms { .. } | Effect::Renew => {}

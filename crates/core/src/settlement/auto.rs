@@ -33,7 +33,7 @@ impl Machine {
         (at > self.now).then_some(at)
     }
 
-    /// When somebody is to be reminded of it, and of what.
+    /// When somebody is to be reminded of it, and of what: not before the display is free, or nobody in the shop would see it.
     fn reminder(&self, a: &AccountSettings) -> Option<(Time, &'static str)> {
         let c = &self.settings.settlement;
         let since = self.state.accounts.get(&a.config.id)?.totals_since?;
@@ -42,7 +42,8 @@ impl Machine {
         let soon = soon.filter(|t| *t > before).map(|t| (t, "settlement-soon"));
         let every = Millis(i64::from(c.remind_after_hours) * 3_600_000);
         let overdue = (every.0 > 0).then(|| ((since + every).max(Time(before.0.saturating_add(every.0))), "settlement-overdue"));
-        soon.into_iter().chain(overdue).min_by_key(|(t, _)| *t)
+        let (at, what) = soon.into_iter().chain(overdue).min_by_key(|(t, _)| *t)?;
+        Some((self.screen_until.map_or(at, |free| at.max(free)), what))
     }
 
     /// When [`Machine::drive_auto`] has something to do next.
@@ -91,10 +92,8 @@ impl Machine {
             self.reminded.insert(account, self.now);
             let screen = Screen::Trouble { what: what.into() };
             self.tell(Notice::Screen { screen: screen.clone() });
-            if self.screen_until.is_none() {
-                self.screen_until = Some(self.after(self.settings.flow.result_ms));
-                self.show(screen);
-            }
+            self.screen_until = Some(self.after(self.settings.flow.result_ms));
+            self.show(screen);
         }
     }
 }
