@@ -1,7 +1,7 @@
 //! What a run of the world is made of: the app's orders, the customer, what happens to messages and papers, and noise.
 use crate::bank::Fate;
 use payterm_core::By;
-use payterm_schema::{HostEvent, Kind, OperatorRequest, Screen, Time, paper::PrintResult, totals::Scope};
+use payterm_schema::{HostEvent, Kind, OperatorRequest, Screen, Time, offline::QueueAct, paper::PrintResult, totals::Scope};
 
 /// Canaries: nobody may see these in clear.
 pub const PAN: &str = "6225768317945678";
@@ -66,6 +66,8 @@ pub enum Noise {
     /// At the terminal's own keypad: digits, `c` confirm, `x` cancel.
     Keys(&'static str),
     Operators(OperatorRequest),
+    /// A manager at the queue, on the bus.
+    Queue(QueueAct),
     /// An event with a tag of another run, or of nobody.
     Stale(u64, HostEvent),
     /// The system's clock is set forward by so many ms (back: nothing happens, the daemon's is monotonic).
@@ -96,6 +98,7 @@ impl Noise {
             Noise::PrinterReady => "printer ready",
             Noise::Keys(_) => "keys",
             Noise::Operators(_) => "operators",
+            Noise::Queue(_) => "queue",
             Noise::Stale(..) => "stale answer",
             Noise::Clock(_) => "clock set",
             Noise::TerminalDies => "terminal dies",

@@ -1,5 +1,7 @@
 //! Operators in the deterministic world: who may start what, wrong passwords, locks, and the power cut at every point of it.
 mod common;
+#[path = "common/staff.rs"]
+mod staff;
 use common::*;
 use payterm_core::{Input, Machine, Settings};
 use payterm_schema::{
@@ -8,32 +10,13 @@ use payterm_schema::{
     paper::PaperContent,
     totals::Scope,
 };
-use payterm_tests::world::{Noise, PASSWORD, PASSWORD_00, Script, Types, World, service_code};
+use payterm_tests::world::{Noise, Script, Types, World, service_code};
+use staff::*;
 
 const NOW: Time = Time(2_000_000_000_000);
 
-fn staffed() -> Settings {
-    let mut s = settings();
-    s.operators.required = true;
-    s.operators.idle_lock_ms = 0;
-    s
-}
-fn id(n: &str) -> OperatorId {
-    OperatorId::new(n).expect("a number")
-}
-fn run_with(settings: Settings, script: Script) -> World {
-    let mut world = World::new(settings, script, None);
-    world.run();
-    world
-}
 fn run(script: Script) -> World {
     run_with(staffed(), script)
-}
-fn keys(noise: impl IntoIterator<Item = (i64, &'static str)>) -> Vec<(i64, Noise)> {
-    noise.into_iter().map(|(at, k)| (at, Noise::Keys(k))).collect()
-}
-fn events(w: &World) -> Vec<OperatorEvent> {
-    w.journal.iter().filter_map(|e| if let Record::Operator { event } = &e.record { Some(event.clone()) } else { None }).collect()
 }
 fn problems(w: &World) -> Vec<String> {
     let problem = |s: &Screen| {
@@ -47,20 +30,6 @@ fn problems(w: &World) -> Vec<String> {
 }
 fn on_duty(w: &World) -> Option<String> {
     w.machine.state().staff.on_duty.as_ref().map(ToString::to_string)
-}
-
-/// A cashier who knows both first passwords and sets good ones; approves what has to be approved.
-fn good(screen: &Screen) -> Option<String> {
-    if *screen == Screen::LogOn {
-        return Some("01c".into());
-    }
-    let Screen::Password { digits: 0, operator, purpose, .. } = screen else { return None };
-    let (first, own) = if *operator == OperatorId::supervisor() { ("000000", PASSWORD_00) } else { ("111111", PASSWORD) };
-    Some(match purpose {
-        // The first password is right until it was changed.
-        Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff => format!("{first}c"),
-        Purpose::New | Purpose::NewAgain => format!("{own}c"),
-    })
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! A journal that was put back: no payments, no number used twice, nothing driven, until the recovery is ended on record. And the
 //! clock that is doubted until a host confirms it.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
-use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step};
+use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step, VaultAnswer, VaultAsk};
 use payterm_schema::{
     AccountId, Class, Fault, HostAnswer, Instrument, Kind, Pan, Record, RequestKey, Screen, Stan, Status, Time,
     config::Config,
-    device::Way,
+    device::{Key, Way},
     host::{Again, CodeRule, HostRules},
-    operator::OperatorRequest,
+    operator::{OperatorEvent, OperatorId, OperatorRequest, Purpose},
     outcome::Place,
     record::{ClockEvent, Entry, ObligationState, Restored},
     request::RequestWire,
-    secret::PinEntry,
+    secret::{Password, PinEntry, Verifier},
     time::Millis,
 };
 
@@ -64,14 +64,60 @@ fn sent(step: &Step) -> Option<Stan> {
 struct Till {
     machine: Machine,
     disk: Vec<Entry>,
+    /// Of session 3.
+    ended: Vec<Result<(), Fault>>,
 }
 impl Till {
     fn new(disk: Vec<Entry>) -> Self {
-        Self { machine: Machine::replay(settings(), None, disk.clone()).unwrap(), disk }
+        Self::with(settings(), disk)
     }
+    fn with(settings: Settings, disk: Vec<Entry>) -> Self {
+        Self { machine: Machine::replay(settings, None, disk.clone()).unwrap(), disk, ended: Vec::new() }
+    }
+    /// The vault is asked, and answers at once.
     fn keep(&mut self, step: Step) -> Step {
         self.disk.extend(step.records.clone());
+        for effect in &step.effects {
+            if let Effect::AskVault { tag, ask } = effect {
+                let answer = vault(*tag, ask.clone());
+                self.input(Input::Vault { tag: *tag, answer });
+            }
+            if let Effect::Answer { call: 3, result } = effect {
+                self.ended.push(result.clone());
+            }
+        }
         step
+    }
+    /// Digits, `c` confirm, `x` cancel.
+    fn types(&mut self, keys: &str) {
+        for k in keys.bytes() {
+            let key = match k {
+                b'c' => Key::Confirm,
+                b'x' => Key::Cancel,
+                digit => Key::Digit(digit),
+            };
+            self.input(Input::Key(key));
+        }
+    }
+    fn ends_recovery(&mut self) {
+        self.input(Input::Operators { call: 3, request: OperatorRequest::EndRecovery });
+    }
+    /// Of operators and the end of the recovery, from this record on.
+    fn story(&self, from: usize) -> Vec<String> {
+        let told = |e: &Entry| {
+            if let Record::RecoveryEnded { by } = &e.record {
+                return Some(format!("ended by {by}"));
+            }
+            let Record::Operator { event } = &e.record else { return None };
+            if let OperatorEvent::TerminalLocked { by } = event {
+                return Some(format!("locked by {by}"));
+            }
+            if let OperatorEvent::Wrong { operator, purpose } = event {
+                return Some(format!("{operator} {purpose:?} wrong"));
+            }
+            if let OperatorEvent::Right { operator, purpose } = event { Some(format!("{operator} {purpose:?}")) } else { None }
+        };
+        self.disk[from..].iter().filter_map(told).collect()
     }
     fn boot(&mut self, now: Time) -> Step {
         let step = self.machine.boot(now, "test", &[]);
@@ -93,6 +139,17 @@ impl Till {
         }
         let tag = step.effects.iter().find_map(|e| if let Effect::AskPin { tag, .. } = e { Some(*tag) } else { None })?;
         sent(&self.input(Input::Pin { tag, entry: PinEntry::Bypassed }))
+    }
+}
+
+/// Each answer is a plain function of the question.
+fn vault(tag: u64, ask: VaultAsk) -> VaultAnswer {
+    let of = |operator: &OperatorId, password: &Password| Verifier::new(format!("{operator}:{}", password.reveal()));
+    match ask {
+        VaultAsk::Check { operator, password, verifier } => VaultAnswer::Checked(of(&operator, &password) == verifier),
+        VaultAsk::Verifier { operator, password } => VaultAnswer::Verifier(of(&operator, &password)),
+        VaultAsk::Challenge => VaultAnswer::Challenge(format!("{tag:08}")),
+        VaultAsk::CheckCode { .. } => VaultAnswer::Checked(false),
     }
 }
 
@@ -137,6 +194,71 @@ fn a_restored_journal_takes_no_payments_and_uses_no_number_again() {
     assert!((201..=210).contains(&stan.get()), "{stan}");
     assert!(till.machine.state().last_txn > 9);
     assert_eq!(till.machine.obligations().iter().filter(|o| o.state == ObligationState::Stuck).count(), 1, "a person's, still");
+}
+
+/// In recovery, with operators, and the cashier 01 on duty.
+fn in_recovery() -> Till {
+    let mut s = settings();
+    s.operators = payterm_schema::config::OperatorsConfig { required: true, idle_lock_ms: 0, ..Default::default() };
+    let mut till = Till::with(s, Vec::new());
+    let step = till.machine.restored(NOW, restored(9, Some(200)));
+    till.keep(step);
+    till.boot(NOW);
+    till.types("01c111111c482915c482915c");
+    assert_eq!(till.machine.state().staff.on_duty.as_ref().map(ToString::to_string), Some("01".into()));
+    till
+}
+
+#[test]
+fn where_there_are_operators_the_supervisor_ends_a_recovery() {
+    let mut till = in_recovery();
+    let from = till.disk.len();
+    till.ends_recovery();
+    let asked = |s: &Screen| matches!(s, Screen::Password { operator, purpose: Purpose::Manage, .. } if *operator == OperatorId::supervisor());
+    assert!(asked(till.machine.screen()) && till.ended.is_empty(), "{:?}", till.machine.screen());
+    // Cancelled; the cashier's own password, and then nobody.
+    till.types("x");
+    till.ends_recovery();
+    till.types("482915c");
+    assert!(asked(till.machine.screen()));
+    let step = till.machine.handle_timeout(NOW + Millis::secs(3_600));
+    till.keep(step);
+    let not_done = |rule: &str| Err(Fault::NotDone { rule: rule.into() });
+    assert_eq!(till.ended, [not_done("cancelled at the keypad"), not_done("nothing was typed in time")]);
+    assert_eq!(till.story(from), ["00 Manage wrong"]);
+    assert!(till.machine.state().recovering.is_some());
+    assert_eq!(answer(&till.input(start("sale", "one"))), Some(Err(Fault::JournalRestored { id: "one".into() })));
+
+    // The supervisor, whose first password has to be changed before it is good for anything.
+    till.ends_recovery();
+    till.types("000000c739164c");
+    assert!(till.machine.state().recovering.is_some());
+    till.types("739164c");
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+    assert_eq!(till.story(from), ["00 Manage wrong", "00 Change", "00 Manage", "ended by 00"]);
+    assert!(till.machine.state().recovering.is_none());
+    assert!(till.sale("one").is_some(), "the cashier's shift goes on");
+}
+
+#[test]
+fn wrong_passwords_lock_the_terminal_and_end_no_recovery() {
+    let mut till = in_recovery();
+    let from = till.disk.len();
+    till.ends_recovery();
+    till.types("482915c482916c482917c");
+    till.ends_recovery();
+    assert_eq!(till.ended, [Err(Fault::TerminalLocked), Err(Fault::TerminalLocked)]);
+    assert_eq!(till.story(from), ["00 Manage wrong", "00 Manage wrong", "00 Manage wrong", "locked by 00"]);
+    assert!(till.machine.state().recovering.is_some());
+}
+
+#[test]
+fn a_supervisor_on_duty_ends_a_recovery_at_once() {
+    let mut till = in_recovery();
+    till.types("00c000000c739164c739164c");
+    let from = till.disk.len();
+    till.ends_recovery();
+    assert_eq!((till.ended.as_slice(), till.story(from)), ([Ok(())].as_slice(), vec!["ended by 00".to_owned()]));
 }
 
 /// No frame of the request is in the journal: that is no proof that none left.

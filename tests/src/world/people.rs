@@ -94,6 +94,11 @@ impl World {
                 self.session_calls.insert(self.next_call);
                 self.input(Input::Operators { call: self.next_call, request });
             }
+            (Noise::Queue(act), _) => {
+                self.next_call += 1;
+                self.session_calls.insert(self.next_call);
+                self.input(Input::Queue { call: self.next_call, act, by: "shop".into() });
+            }
             (Noise::PrinterReady, _) => self.input(Input::PrinterReady),
             (Noise::Stale(tag, event), _) => self.input(Input::Host { tag, event }),
             (Noise::Clock(ms), _) => {
