@@ -1,0 +1,90 @@
+//! The reserve of the disk: a commit that finds no room ends from it. On a small disk that something else fills; it needs root and mounts, and says so
+//! where there are none.
+use payterm_daemon::store::{self, Commit, Options, Store, StoreError};
+use payterm_schema::{Entry, Record, Time};
+use payterm_tests::disk::{self, SmallDisk};
+use payterm_vault::SealingKey;
+use std::{path::Path, time::Duration};
+
+type Done = payterm_tests::stack::Result<()>;
+
+const MIB: u64 = 1 << 20;
+const RESERVE: u64 = 4 * MIB;
+/// The WAL as the store reserves it in the first quiet moment.
+const WAL: u64 = 8 * MIB;
+
+/// Nothing is copied back from the WAL: it grows with each commit.
+fn options(reserve: u64) -> Options {
+    Options { reserve, checkpoint_every: 1 << 40, ..Options::default() }
+}
+fn open(dir: &Path, reserve: u64) -> Result<(Store, u64), StoreError> {
+    let key = SealingKey::new([7; 32]).keyed_hash(store::PURPOSE);
+    Store::open(store::hold(dir)?, dir, key, options(reserve)).map(|(store, loaded)| (store, loaded.last_seq))
+}
+/// 64 records, some 16 KiB.
+async fn put(store: &Store, last: u64) -> Result<u64, StoreError> {
+    let record = || Record::Booted { version: "0123456789".repeat(20) };
+    let records = (1..=64).map(|n| Entry { seq: last + n, at: Time(1_000), txn: None, record: record() }).collect();
+    let done = store.commit(Commit { records, ..Commit::default() }).await;
+    done.unwrap_or(Err(StoreError::Stopped)).map(|d| d.head.seq)
+}
+fn size(path: &Path) -> u64 {
+    path.metadata().map_or(0, |m| m.len())
+}
+
+#[tokio::test]
+async fn a_commit_on_a_full_disk_ends_from_the_reserve() -> Done {
+    if let Some(why) = disk::why_not() {
+        println!("skipped: no disk can be mounted here: {why}");
+        return Ok(());
+    }
+    for reserve in [0, RESERVE] {
+        let dir = tempfile::tempdir()?;
+        let disk = SmallDisk::new(dir.path(), 32)?;
+        let state = dir.path().join("state");
+        let (wal, kept) = (state.join("journal.db-wal"), state.join("journal.reserve"));
+        let (store, mut last) = open(&state, reserve)?;
+        last = put(&store, last).await?;
+        while size(&wal) < WAL {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        store.keep_reserve(MIB)?;
+        assert_eq!(size(&kept), reserve);
+        disk.fill(0)?;
+        assert_eq!(store.free()?, 0);
+        store.keep_reserve(0)?;
+
+        // What the WAL has room for, then what the reserve had; each commit says whether it is on the disk.
+        let mut ended = 0;
+        let full = loop {
+            let before = kept.exists();
+            match put(&store, last).await {
+                Ok(seq) => {
+                    if before && !kept.exists() {
+                        assert!(size(&wal) > WAL, "given back before it was needed");
+                        ended = seq;
+                    }
+                    last = seq;
+                }
+                Err(e) => break e,
+            }
+        };
+        assert!(full.is_full(), "{full}");
+        assert!(size(&wal) >= WAL + reserve / 2, "{} bytes", size(&wal));
+        assert_eq!((kept.exists(), ended > 0, last > ended), (false, reserve > 0, true), "with {reserve}");
+
+        // Somebody tidies up: nothing that was told is missing, and the reserve is taken again, but not from the last bytes.
+        disk.free()?;
+        store.close();
+        let (store, found) = open(&state, reserve)?;
+        assert_eq!(found, last);
+        last = put(&store, found).await?;
+        store.keep_reserve(32 * MIB)?;
+        assert!(!kept.exists());
+        store.keep_reserve(MIB)?;
+        assert_eq!(size(&kept), reserve);
+        store.close();
+        assert!(last > found);
+    }
+    Ok(())
+}
