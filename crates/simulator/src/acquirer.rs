@@ -326,7 +326,7 @@ impl Running {
     pub fn holds(&self) -> Result<Vec<ledger::Hold>, BankError> {
         self.read(ledger::holds)
     }
-    /// Status uploads: account, milliseconds since 1970, text.
+    /// All settlements, in order.
     pub fn settlements(&self) -> Result<Vec<crate::bank::settlement::Settled>, BankError> {
         crate::bank::settlement::settlements(&self.shared.bank().db)
     }
@@ -338,6 +338,7 @@ impl Running {
             None => Ok(String::new()),
         }
     }
+    /// Status uploads: account, milliseconds since 1970, text.
     pub fn statuses(&self) -> Result<Vec<(String, i64, String)>, BankError> {
         self.read(ledger::statuses)
     }
