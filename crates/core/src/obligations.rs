@@ -149,11 +149,10 @@ impl Machine {
     fn show_owed(&mut self, account: &AccountId) {
         let waits = self.flow.as_ref().is_some_and(|f| f.waits_for(account) || f.clears(account));
         let now = self.owed(account);
-        let page = match &self.screen {
-            Screen::Wait { what, until, owed } if waits && *owed != now => Screen::Wait { what: what.clone(), until: *until, owed: now },
-            _ => return,
-        };
-        self.show(page);
+        let Screen::Wait { what, until, owed } = &self.screen else { return };
+        if waits && *owed != now {
+            self.show(Screen::Wait { what: what.clone(), until: *until, owed: now });
+        }
     }
 
     /// For a person: kept, shown, printed and told.
