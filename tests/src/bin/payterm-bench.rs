@@ -340,9 +340,12 @@ fn measure_store() -> Result<Vec<Measured>> {
         raw.sync_data()?;
         floor.push(ms(began.elapsed()));
     }
+    // What the disk can do: its quickest syncs, since others may be at it in between.
+    floor.sort_by(f64::total_cmp);
+    let floor = 1e3 / floor.get(floor.len() / 20).copied().unwrap_or(f64::NAN);
     let rate = |v: Vec<f64>| 1e3 / median(v);
-    let (ours, theirs, floor) = (rate(ours), rate(theirs), rate(floor));
-    println!("store.commit.single: {floor:.0} raw fdatasync/s in the same minute");
+    let (ours, theirs) = (rate(ours), rate(theirs));
+    println!("store.commit.single: the quickest of raw fdatasync are {floor:.0}/s in the same minute");
     if ours > floor * 1.1 {
         return Err(format!("store.commit.single: {ours:.0}/s is more than the disk can sync ({floor:.0}/s): a sync is missing").into());
     }
