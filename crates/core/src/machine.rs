@@ -125,7 +125,8 @@ impl Machine {
     pub fn restored(&mut self, now: Time, restored: Restored) -> Step {
         self.now = now;
         self.record(None, Record::Restored { restored: Box::new(restored) });
-        self.finish_step()
+        // Nothing is driven: what is owed is left to people first, at the start.
+        std::mem::take(&mut self.step)
     }
 
     /// To be called once after [`Machine::replay`]: ends what the last run left open. `with_keys`: the accounts whose

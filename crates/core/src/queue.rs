@@ -78,6 +78,8 @@ impl Machine {
         self.may_write_off(txn, why)?;
         let all: Vec<Obligation> = self.state.obligations.of(txn).cloned().collect();
         let told = self.state.owes(txn).cloned();
+        // Its original's PAN: a void or the upload needs it still. While the obligation is there, the fold knows.
+        let voidable: Vec<bool> = all.iter().map(|o| o.sealed.is_some_and(|t| t != txn && self.state.voidable.contains(&t))).collect();
         for o in &all {
             // While the obligation is there, the fold knows that it was counted.
             if let (Duty::Repeat, Some(mut outcome)) = (o.duty, told.clone()) {
@@ -94,9 +96,10 @@ impl Machine {
             crate::view::ended(&mut outcome, Status::Declined, "written-off", Class::D, self.now);
             self.finish(outcome);
         }
-        for sealed in all.iter().filter_map(|o| o.sealed) {
-            let voidable = sealed != txn && self.state.voidable.contains(&sealed);
-            self.erase_when_done(sealed, voidable);
+        for (o, voidable) in all.iter().zip(voidable) {
+            if let Some(sealed) = o.sealed {
+                self.erase_when_done(sealed, voidable);
+            }
         }
         Ok(())
     }

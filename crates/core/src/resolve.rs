@@ -64,8 +64,12 @@ impl Machine {
         }
         let stuck: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.state == ObligationState::Stuck).cloned().collect();
         let fine = (1..=40).contains(&reference.chars().count()) && !reference.chars().any(char::is_control);
+        // It ran when the journal was damaged, and no frame of it is on record: without a STAN it cannot stand in a batch.
+        let unnamed = self.state.obligations.of(txn).next().is_none() && self.state.owes(txn).is_some_and(|o| o.status == Status::Unknown);
         let fault = match (stuck.as_slice(), fine) {
             (_, false) => Some(Fault::invalid("reference", "1 to 40 printable characters")),
+            ([], true) if unnamed => executed
+                .then(|| Fault::WrongState { rule: "no frame of it is on record: have the acquirer take it back, then say that it was not executed".into() }),
             ([], true) => Some(Fault::not_found("stuck obligation", &txn.to_string())),
             // Several frames of one request: which of them stands cannot be said with one word.
             ([_, _, ..], true) if executed => Some(Fault::WrongState { rule: "several frames of this request are open".into() }),
@@ -75,6 +79,8 @@ impl Machine {
             return self.answer(call, Err(fault));
         }
         let told = self.state.owes(txn).cloned();
+        // Its original's PAN: a void or the upload needs it still.
+        let voidable: Vec<bool> = stuck.iter().map(|o| o.sealed.is_some_and(|t| t != txn && self.state.voidable.contains(&t))).collect();
         let how = Ending::ByPerson(format!("{reference} ({by})"));
         // While the obligation is there, the fold knows what was counted.
         if let Some(mut outcome) = told.clone().filter(|o| o.status == Status::Unknown) {
@@ -101,12 +107,11 @@ impl Machine {
                 self.record(Some(txn), Record::ObligationEnded { txn, stan: o.plan.stan, how: how.clone(), trace: FrameTrace::default() });
             }
         }
-        for o in stuck {
+        for (o, voidable) in stuck.into_iter().zip(voidable) {
             if let Some(sealed) = o.sealed {
                 let stands = executed && told.as_ref().is_some_and(|t| matches!(t.status, Status::Unknown | Status::Approved));
-                let voidable =
-                    self.state.voidable.contains(&sealed) || (stands && o.plan.kind.keeps_pan() && self.state.ledger(&o.account).batch == o.plan.batch);
-                self.erase_when_done(sealed, voidable);
+                let needed = voidable || (stands && o.plan.kind.keeps_pan() && self.state.ledger(&o.account).batch == o.plan.batch);
+                self.erase_when_done(sealed, needed);
             }
         }
         self.answer(call, Ok(()));

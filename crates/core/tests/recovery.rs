@@ -261,6 +261,19 @@ fn a_supervisor_on_duty_ends_a_recovery_at_once() {
     assert_eq!((till.ended.as_slice(), till.story(from)), ([Ok(())].as_slice(), vec!["ended by 00".to_owned()]));
 }
 
+/// What was owed is left to people before anything is driven.
+#[test]
+fn the_record_of_a_restoring_sends_nothing() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.sale("one");
+    let mut again = Till::new(before.disk);
+    assert!(sent(&again.boot(NOW)).is_some(), "its reversal is due");
+    let mut till = Till::new(again.disk);
+    let step = till.machine.restored(NOW, restored(1, Some(100)));
+    assert_eq!((sent(&step), step.records.len()), (None, 1));
+}
+
 /// No frame of the request is in the journal: that is no proof that none left.
 #[test]
 fn a_request_that_ran_ends_unknown() {
@@ -280,6 +293,19 @@ fn a_request_that_ran_ends_unknown() {
     };
     assert_eq!(ended(false), Some((Status::Failed, "interrupted".into())));
     assert_eq!(ended(true), Some((Status::Unknown, "journal-restored".into())));
+    // It owes nothing that could be driven, and a person can end it: not as executed, for it has no place in a batch.
+    let mut till = Till::new(before.disk);
+    let step = till.machine.restored(NOW, restored(1, Some(100)));
+    till.keep(step);
+    till.boot(NOW);
+    let mut say = |executed| {
+        let step = till.input(Input::Resolve { call: 5, txn: 1, executed, reference: "case 1".into(), by: "m".into() });
+        let outcome = step.records.iter().find_map(|e| if let Record::Outcome { outcome } = &e.record { Some(outcome.status) } else { None });
+        (answer(&step), outcome)
+    };
+    assert!(matches!(say(true), (Some(Err(Fault::WrongState { .. })), None)));
+    assert_eq!(say(false), (Some(Ok(())), Some(Status::Declined)));
+    assert!(matches!(say(false), (Some(Err(Fault::NotFound { .. })), None)), "once");
 }
 
 /// The marks are lost too: as far away as can be from the numbers used last.
