@@ -178,8 +178,9 @@ impl Line {
         if !self.config.persistent {
             session.close();
         }
-        // Of no other answer: in some profiles an echo has the same message type.
-        if let Some(keys) = heard.keys.take().filter(|_| message.plan.kind == Kind::SignIn) {
+        // Of no other answer: in some profiles an echo has the same message type. Nor for a machine that is gone: the next one has
+        // signed in itself, and these keys are older than those.
+        if let Some(keys) = heard.keys.take().filter(|_| message.plan.kind == Kind::SignIn && wanted.strong_count() > 0) {
             let (vault, account) = (self.vault.clone(), account.clone());
             let import = tokio::task::spawn_blocking(move || vault.import_working_keys(account.as_str(), &keys).map_err(|e| chain(&e)));
             heard.answer.keys = match import.await {

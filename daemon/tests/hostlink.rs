@@ -277,6 +277,22 @@ fn a_frame_that_nobody_waits_for_does_not_leave() {
     });
 }
 
+/// The next machine signs in itself: an answer to the one before brings keys that are older than those.
+#[test]
+fn keys_for_a_machine_that_is_gone_are_not_taken() {
+    let (a, address) = acquirer(payterm_simulator::Options::fast());
+    a.mishaps().next(Mishap::Delay { ms: 400 }).unwrap();
+    Rig::new(address).run(|link| async move {
+        let gone = async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            link.machine.lock().unwrap().take();
+        };
+        let (event, ()) = tokio::join!(link.sign_in(1, 5_000), gone);
+        assert!(matches!(&event, HostEvent::Reply { answer, .. } if answer.keys == KeysVerdict::None), "{event:?}");
+        assert!(!link.vault.has_working_keys("cup"));
+    });
+}
+
 /// In the demo-x919 profile an echo has the message type of a sign-in.
 #[test]
 fn keys_come_from_a_sign_in_only() {
