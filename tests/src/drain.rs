@@ -27,7 +27,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-const ACCOUNT: &str = "own";
+/// The account of the shop's own cards; the acquirer calls it so, too.
+pub const ACCOUNT: &str = "own";
 const AMOUNT: u64 = 100;
 /// The acquirer answers it 96 for ever.
 const NEVER: u64 = 6_666;
@@ -35,7 +36,7 @@ const NEVER: u64 = 6_666;
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// The nth card of the shop: no chip, no PIN.
-fn pan(n: usize) -> String {
+pub fn pan(n: usize) -> String {
     let body = format!("97051234{n:07}");
     let sum: u32 =
         body.bytes().rev().enumerate().map(|(i, b)| u32::from(b - b'0') * if i % 2 == 0 { 2 } else { 1 }).map(|d| if d > 9 { d - 9 } else { d }).sum();

@@ -6,7 +6,8 @@ use crate::{
     traffic::Issued,
 };
 use payterm_schema::{
-    Entry, Kind, Outcome, Record, Status,
+    AccountId, Entry, Kind, Outcome, Record, Status,
+    host::Plan,
     kind::Side,
     outcome::Forwarding,
     record::{Obligation, ObligationState},
@@ -36,6 +37,8 @@ pub struct Verdict {
     pub acquirer_restarts: u32,
     /// How often the daemon said that its store failed.
     pub store_failures: usize,
+    /// Sales that the merchant accepted without the acquirer.
+    pub offline: usize,
     /// Obligations that a person had to look after.
     pub stuck: u32,
     pub papers: usize,
@@ -62,7 +65,7 @@ impl Verdict {
         json!({
             "name": name, "value": self.blows, "unit": unit, "ok": self.ok() && self.approved() > 0, "seed": self.seed,
             "requests": self.requests, "under_way": self.under_way, "papers": self.papers, "acquirer_restarts": self.acquirer_restarts,
-            "store_failures": self.store_failures, "stuck": self.stuck,
+            "store_failures": self.store_failures, "stuck": self.stuck, "offline": self.offline,
             "lost": self.lost.len(), "double": self.double.len(), "unexplained": self.unexplained.len(), "mishaps": self.mishaps, "ends": self.ends,
         })
     }
@@ -92,13 +95,14 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
     let outcomes = checks::outcomes(&journal);
     let mut frames: BTreeMap<At, u64> = BTreeMap::new();
     for e in &journal {
-        if let Record::Allowed { txn, plan, .. } = &e.record
-            && frames.insert((plan.batch.get(), plan.stan.get()), *txn).is_some()
+        if let Record::Allowed { txn, account, plan, .. } | Record::OfflineAllowed { txn, account, plan, .. } = &e.record
+            && frames.insert(at(account, plan), *txn).is_some()
         {
-            v.double.push(format!("STAN {} of batch {} was used twice", plan.stan, plan.batch));
+            v.double.push(format!("{account}: STAN {} of batch {} was used twice", plan.stan, plan.batch));
             blamed.insert(*txn);
         }
     }
+    accepted_offline(&journal, v, &mut blamed);
     let asked: BTreeSet<&str> = issued.iter().map(|i| i.wire.id.as_str()).collect();
     let postings = ledger::postings(&books)?;
     let (paid, strays) = effects(&postings, &frames);
@@ -126,9 +130,11 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
     v.unexplained.extend(said.obligations.iter().map(|o| format!("an obligation stays: {o:?}")));
     // Debit less credit, as a merchant is paid: of all batches, and of each that is open.
     let net = |of: &dyn Fn(&&Outcome) -> bool| outcomes.values().filter(of).map(|o| -expected(o)).sum::<i64>();
-    let (ours, theirs) = (net(&|_| true), stack.net("cup")?);
-    if ours != theirs {
-        v.unexplained.push(format!("net: {ours} by the outcomes, {theirs} at the acquirer"));
+    for account in stack.config.accounts.iter().map(|a| &a.id) {
+        let (ours, theirs) = (net(&|o| o.account.as_ref() == Some(account)), stack.net(account.as_str())?);
+        if ours != theirs {
+            v.unexplained.push(format!("net of {account}: {ours} by the outcomes, {theirs} at the acquirer"));
+        }
     }
     for t in &said.totals {
         let (by_outcomes, told) = (net(&|o| o.account.as_ref() == Some(&t.account) && o.batch == t.batch), t.debit_minor as i64 - t.credit_minor as i64);
@@ -140,8 +146,31 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
     Ok(())
 }
 
-/// (batch, STAN) of a frame.
-type At = (u32, u32);
+/// Account, batch and STAN of a frame. The acquirer calls the accounts as the terminal does.
+type At = (String, u32, u32);
+
+pub fn at(account: &AccountId, plan: &Plan) -> At {
+    (account.to_string(), plan.batch.get(), plan.stan.get())
+}
+
+/// What the merchant accepted without the acquirer: no frame of it may have left before.
+fn accepted_offline(journal: &[Entry], v: &mut Verdict, blamed: &mut BTreeSet<u64>) {
+    let mut left = BTreeSet::new();
+    for e in journal {
+        match &e.record {
+            Record::Allowed { txn, .. } => drop(left.insert(*txn)),
+            Record::NotSent { txn, .. } => drop(left.remove(txn)),
+            Record::OfflineAllowed { txn, .. } => {
+                v.offline += 1;
+                if left.contains(txn) {
+                    v.unexplained.push(format!("transaction {txn} was accepted by the merchant although its frame may have left"));
+                    blamed.insert(*txn);
+                }
+            }
+            _ => {}
+        }
+    }
+}
 
 pub fn books(stack: &Stack) -> Result<Connection> {
     Ok(Connection::open_with_flags(stack.acquirer_state().join("acquirer.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?)
@@ -174,7 +203,7 @@ fn effects<'a>(postings: &'a [Posting], frames: &BTreeMap<At, u64>) -> (BTreeMap
     let (mut paid, mut strays) = (BTreeMap::new(), Vec::new());
     for p in postings.iter().filter(|p| p.kind != "opening") {
         let cause = std::iter::successors(Some(p), |p| by_id.get(&p.undoes?).copied()).find(|p| p.stan.is_some());
-        match cause.and_then(|c| frames.get(&(c.batch?, c.stan?))) {
+        match cause.and_then(|c| frames.get(&(c.account.clone()?, c.batch?, c.stan?))) {
             None => strays.push(p),
             Some(txn) => *paid.entry(*txn).or_default() += payer(p),
         }
@@ -199,16 +228,16 @@ impl Row {
     }
 }
 fn rows(books: &Connection) -> Result<BTreeMap<At, Row>> {
-    let mut statement = books.prepare("SELECT batch, stan, kind, state, refunded, adjusted FROM txn WHERE account = 'cup'")?;
+    let mut statement = books.prepare("SELECT account, batch, stan, kind, state, refunded, adjusted FROM txn")?;
     let row = |r: &rusqlite::Row<'_>| {
-        let row = Row { kind: r.get(2)?, state: r.get(3)?, refunded: r.get(4)?, adjusted: r.get(5)? };
-        Ok(((r.get(0)?, r.get(1)?), row))
+        let row = Row { kind: r.get(3)?, state: r.get(4)?, refunded: r.get(5)?, adjusted: r.get(6)? };
+        Ok(((r.get(0)?, r.get(1)?, r.get(2)?), row))
     };
     Ok(statement.query_map([], row)?.collect::<std::result::Result<_, _>>()?)
 }
 /// Whether a request stands at the acquirer; for the person who settles what is Stuck.
-pub fn stands(stack: &Stack, at: At) -> Result<bool> {
-    Ok(rows(&books(stack)?)?.get(&at).is_some_and(Row::stands))
+pub fn stands(stack: &Stack, at: &At) -> Result<bool> {
+    Ok(rows(&books(stack)?)?.get(at).is_some_and(Row::stands))
 }
 
 /// What it must have moved on its payer's account, minor units.
@@ -261,10 +290,11 @@ fn one(o: &Outcome, paid: i64, theirs: &[&Row], v: &mut Verdict) {
 
 /// Each batch that was told as settled is closed at the acquirer, once, and each of its records came once.
 fn settlements(books: &Connection, outcomes: &BTreeMap<u64, Outcome>, v: &mut Verdict) -> Result<()> {
-    let mut theirs: BTreeMap<u32, Settled> = settlement::settlements(books)?.into_iter().filter(|s| s.account == "cup").map(|s| (s.batch, s)).collect();
+    let mut theirs: BTreeMap<(String, u32), Settled> = settlement::settlements(books)?.into_iter().map(|s| ((s.account.clone(), s.batch), s)).collect();
     for o in outcomes.values().filter(|o| o.kind == Kind::Settlement && o.status == Status::Approved) {
         let Some(told) = o.settlement.as_ref() else { continue };
-        match o.batch.and_then(|b| theirs.remove(&b.get())) {
+        let of = o.account.as_ref().zip(o.batch).map(|(a, b)| (a.to_string(), b.get()));
+        match of.and_then(|of| theirs.remove(&of)) {
             None => v.lost.push(format!("{}: batch {:?} is not settled at the acquirer, or twice here", o.key, o.batch)),
             Some(s) if !s.closed => v.lost.push(format!("{}: not closed at the acquirer: {s:?}", o.key)),
             // What is Stuck is not in the totals, and nobody uploads it.

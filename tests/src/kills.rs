@@ -5,6 +5,7 @@
 use crate::{
     dice::Dice,
     disk::{Broken, LoopDisk, SmallDisk},
+    drain,
     judge::{self, Said, Verdict},
     proxy::{Plan, Proxy},
     stack::{Result, Stack, caller, until},
@@ -12,8 +13,8 @@ use crate::{
 };
 use payterm_hosts::Profile;
 use payterm_schema::{
-    Fault, Kind, Status, Terminal,
-    config::Language,
+    AccountId, Fault, Kind, Status, Terminal,
+    config::{Language, OfflineConfig, RouteConfig},
     paper::PaperState,
     record::{Duty, ObligationState},
 };
@@ -57,8 +58,8 @@ fn world() -> String {
     format!("{quick}\n{}", traffic::world())
 }
 
-fn proxy_to(host: Option<&String>, plan: Plan) -> Result<Proxy> {
-    Ok(Proxy::start(Profile::parse(&profile())?, host.ok_or("the acquirer has no unionpay listener")?, plan)?)
+fn proxy_to(profile: Profile, host: Option<&String>, plan: Plan) -> Result<Proxy> {
+    Ok(Proxy::start(profile, host.ok_or("the acquirer has no such listener")?, plan)?)
 }
 
 pub struct Evening {
@@ -66,6 +67,9 @@ pub struct Evening {
     pub verdict: Verdict,
     pub stack: Stack,
     proxy: Proxy,
+    /// Of the shop's own cards; it is down for some requests now and then.
+    own: Proxy,
+    down_for: u64,
     dice: Dice,
     dir: Option<tempfile::TempDir>,
     /// ERROR lines in the log are the blow's own.
@@ -84,20 +88,37 @@ impl Evening {
         std::fs::write(dir.join("quick.toml"), profile())?;
         let path = dir.join("quick.toml").to_str().ok_or("path")?.to_owned();
         let plan = if rough { Plan::rough(seed) } else { Plan::good(seed) };
-        let mut proxy = Err("no proxy".into());
+        let own_id = AccountId::new(drain::ACCOUNT)?;
+        let (mut proxy, mut own) = (Err("no proxy".into()), Err("no proxy".into()));
         let stack = Stack::start_in(dir.to_owned(), None, |c, hosts| {
-            proxy = proxy_to(hosts.get("unionpay"), plan);
-            let account = &mut c.accounts[0];
-            account.profile = path;
-            if let Ok(p) = &proxy {
-                account.address.clone_from(&p.address);
+            proxy = Profile::parse(&profile()).map_err(Into::into).and_then(|p| proxy_to(p, hosts.get("unionpay"), plan.clone()));
+            let of_own = Plan { seed: seed ^ 0x0E11, ..plan };
+            own = Profile::builtin("private-label").map_err(Into::into).and_then(|p| proxy_to(p, hosts.get("private-label"), of_own));
+            let (mut second, limit) = (c.accounts[0].clone(), 1_000_000);
+            (second.id, second.profile) = (own_id.clone(), "private-label".into());
+            (second.merchant, second.terminal) = ("TESTMERCHANT800".into(), "TEST0800".into());
+            second.offline = Some(OfflineConfig {
+                merchant: true,
+                per_card: limit,
+                per_card_count: 1_000,
+                total: 100 * limit,
+                total_count: 10_000,
+                ..OfflineConfig::default()
+            });
+            c.accounts[0].profile = path;
+            c.accounts.push(second);
+            c.routes.push(RouteConfig { account: own_id, instrument: None, bin: Some("97051234-97051234".into()), currency: None });
+            for (account, proxy) in c.accounts.iter_mut().zip([&proxy, &own]) {
+                if let Ok(p) = proxy {
+                    account.address.clone_from(&p.address);
+                }
+                account.reply_timeout_ms = 400;
+                account.connect_timeout_ms = 400;
+                account.obligation_backoff_ms = 50;
+                account.obligation_backoff_max_ms = 500;
+                // Half of the evenings leave something to a person.
+                account.obligation_tries = if seed.is_multiple_of(2) { 10_000 } else { 3 };
             }
-            account.reply_timeout_ms = 400;
-            account.connect_timeout_ms = 400;
-            account.obligation_backoff_ms = 50;
-            account.obligation_backoff_max_ms = 500;
-            // Half of the evenings leave something to a person.
-            account.obligation_tries = if seed.is_multiple_of(2) { 10_000 } else { 3 };
             c.terminal.language = Language::En;
             c.flow.present_timeout_ms = 600;
             c.flow.pin_timeout_ms = 600;
@@ -112,7 +133,7 @@ impl Evening {
         })?;
         let app = App::new(&stack, seed).await?;
         let verdict = Verdict { seed, ..Verdict::default() };
-        Ok(Self { app, verdict, stack, proxy: proxy?, dice: Dice::new(seed ^ 0x5EED), dir: None, errors_expected: false })
+        Ok(Self { app, verdict, stack, proxy: proxy?, own: own?, down_for: 0, dice: Dice::new(seed ^ 0x5EED), dir: None, errors_expected: false })
     }
 
     /// Requests until the daemon is gone. `enough`: or until then.
@@ -162,6 +183,11 @@ impl Evening {
             std::thread::sleep(Duration::from_millis(self.dice.roll(60)));
             self.start_acquirer()?;
         }
+        self.down_for = if self.down_for == 0 && self.dice.roll(20) == 0 { 2 + self.dice.roll(8) } else { self.down_for.saturating_sub(1) };
+        if (self.down_for > 0) != self.app.down {
+            self.app.down = self.down_for > 0;
+            self.own.down(self.app.down);
+        }
         if self.dice.roll(40) == 0 {
             // Paper runs out, and somebody brings a roll.
             let out = self.dice.roll(3) == 0;
@@ -180,6 +206,7 @@ impl Evening {
     fn start_acquirer(&mut self) -> Result<()> {
         self.stack.start_acquirer("127.0.0.1:0")?;
         self.proxy.lead_to(self.stack.hosts.get("unionpay").ok_or("no unionpay listener")?);
+        self.own.lead_to(self.stack.hosts.get("private-label").ok_or("no private-label listener")?);
         Ok(())
     }
 
@@ -194,7 +221,7 @@ impl Evening {
         self.stack.kill_daemon();
         // One connection a transaction, or one that is kept.
         let keep = self.dice.roll(2) == 0;
-        self.stack.reconfigure(|c| c.accounts[0].persistent = keep)?;
+        self.stack.reconfigure(|c| c.accounts.iter_mut().for_each(|a| a.persistent = keep))?;
         self.stack.start_daemon(wrapper)?;
         self.come_back().await
     }
@@ -263,7 +290,9 @@ impl Evening {
     /// The line is good from here on: everything ends, and is judged.
     pub async fn end(mut self) -> Result<Verdict> {
         self.verdict.mishaps = self.proxy.done();
+        self.own.done().into_iter().for_each(|(what, n)| *self.verdict.mishaps.entry(what).or_default() += n);
         self.proxy.calm();
+        self.own.calm();
         control::send(&self.stack.acquirer_state(), &Command::Clear)?;
         self.app.hands.paper_out(false)?;
         // A person asks later than any frame is late.
@@ -300,7 +329,7 @@ impl Evening {
             // A person has it tried again, or asks the acquirer and says what it said.
             for o in open.iter().filter(|o| o.state == ObligationState::Stuck) {
                 self.verdict.stuck += 1;
-                let executed = judge::stands(&self.stack, (o.plan.batch.get(), o.plan.stan.get()))?;
+                let executed = judge::stands(&self.stack, &judge::at(&o.account, &o.plan))?;
                 // What was told as declined and stands can only be taken back.
                 let unknown = self.app.issued.iter().any(|i| i.told.as_ref().is_some_and(|t| t.txn == o.txn && t.status == Status::Unknown));
                 let again = o.duty != Duty::AskPerson && (self.dice.roll(2) == 0 || (o.duty == Duty::Reverse && executed && !unknown));

@@ -7,12 +7,15 @@
 //! does not cover (sign-in, echo, settlement) is not corrupted: a line that did that would be believed, by the protocol's design.
 //! Bits are inverted anywhere behind the length prefix, one a frame; TPDU and header are not covered, and fair game.
 //!
+//! *The line* may be down for a while: what stands is reset, and nobody listens any more, so that nothing leaves.
+//!
 //! What befalls a frame is a function of (seed, connection, direction, frame); when it happens is the machine's.
 use crate::dice::Dice;
 use payterm_hosts::{Profile, decode, frame_len};
 use std::{
     collections::BTreeMap,
     io,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -22,7 +25,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream,
+        TcpListener, TcpSocket, TcpStream,
         tcp::{ReadHalf, WriteHalf},
     },
     sync::Notify,
@@ -110,6 +113,9 @@ struct Shared {
     plan: Plan,
     to: Mutex<String>,
     calm: AtomicBool,
+    down: AtomicBool,
+    fell: Notify,
+    rose: Notify,
     /// Ends the connections that a calm line has no use for.
     over: Notify,
     count: AtomicU64,
@@ -139,29 +145,52 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start(profile: Profile, to: &str, plan: Plan) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?.to_string();
+        // Bound and not listening: while the line is down the port is nobody else's, and refuses.
+        let place = bound(([127, 0, 0, 1], 0).into())?;
+        let at = place.local_addr()?;
+        let address = at.to_string();
         let shared = Arc::new(Shared {
             profile,
             plan,
             to: Mutex::new(to.into()),
             calm: AtomicBool::new(false),
+            down: AtomicBool::new(false),
+            fell: Notify::new(),
+            rose: Notify::new(),
             over: Notify::new(),
             count: AtomicU64::new(0),
             done: Mutex::default(),
         });
         let (mine, runtime) = (shared.clone(), tokio::runtime::Builder::new_current_thread().enable_all().build()?);
+        let (tell, listens) = std::sync::mpsc::channel();
         std::thread::Builder::new().name("proxy".into()).spawn(move || {
             runtime.block_on(async {
-                let Ok(listener) = TcpListener::from_std(listener) else { return };
+                let _place = place;
+                let first = bound(at).and_then(|s| s.listen(BACKLOG));
+                let (mut listener, began) = first.map_or_else(|e| (None, Err(e)), |l| (Some(l), Ok(())));
+                let _ = tell.send(began);
                 loop {
-                    let Ok((daemon, _)) = listener.accept().await else { continue };
-                    let number = mine.count.fetch_add(1, Ordering::SeqCst);
-                    tokio::spawn(connection(mine.clone(), daemon, number));
+                    // Before the look: a change in between is heard.
+                    let (fell, rose) = (mine.fell.notified(), mine.rose.notified());
+                    match (mine.down.load(Ordering::SeqCst), &listener) {
+                        (true, _) => {
+                            listener = None;
+                            rose.await;
+                        }
+                        (false, None) => listener = again(at).await,
+                        (false, Some(l)) => tokio::select! {
+                            accepted = l.accept() => {
+                                let Ok((daemon, _)) = accepted else { continue };
+                                let number = mine.count.fetch_add(1, Ordering::SeqCst);
+                                tokio::spawn(connection(mine.clone(), daemon, number));
+                            }
+                            () = fell => {}
+                        },
+                    }
                 }
             });
         })?;
+        listens.recv().map_err(io::Error::other)??;
         Ok(Self { address, shared })
     }
 
@@ -169,8 +198,18 @@ impl Proxy {
     pub fn lead_to(&self, to: &str) {
         *Shared::lock(&self.shared.to) = to.into();
     }
+    /// Nobody can be reached, or somebody again.
+    pub fn down(&self, down: bool) {
+        self.shared.down.store(down, Ordering::SeqCst);
+        if down {
+            self.shared.fell.notify_waiters();
+        } else {
+            self.shared.rose.notify_waiters();
+        }
+    }
     /// Nothing goes wrong any more; what hangs is closed.
     pub fn calm(&self) {
+        self.down(false);
         self.shared.calm.store(true, Ordering::SeqCst);
         self.shared.over.notify_waiters();
     }
@@ -184,6 +223,23 @@ impl Proxy {
     }
 }
 
+const BACKLOG: u32 = 128;
+
+fn bound(at: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    Ok(socket)
+}
+
+async fn again(at: SocketAddr) -> Option<TcpListener> {
+    let listener = bound(at).and_then(|s| s.listen(BACKLOG));
+    if listener.is_err() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    listener.ok()
+}
+
 /// Closing it sends a reset.
 fn will_reset(stream: &TcpStream) {
     let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
@@ -193,7 +249,7 @@ async fn connection(shared: Arc<Shared>, mut daemon: TcpStream, number: u64) {
     let seed = shared.plan.seed ^ number.wrapping_mul(0xA076_1D64_78BD_642F);
     let mut dice = Dice::new(seed);
     // Before the draw: a line that becomes calm in between is heard.
-    let over = shared.over.notified();
+    let (over, fell) = (shared.over.notified(), shared.fell.notified());
     let mishap = shared.draw(&mut dice, shared.plan.connections, &shared.plan.of_connection);
     let lost_from = dice.roll(3);
     match mishap {
@@ -207,7 +263,7 @@ async fn connection(shared: Arc<Shared>, mut daemon: TcpStream, number: u64) {
                 let mut chunk = [0; 4096];
                 while daemon.read(&mut chunk).await.is_ok_and(|n| n > 0) {}
             };
-            return tokio::select! { () = swallow => (), () = over => () };
+            return tokio::select! { () = swallow => (), () = over => (), () = fell => will_reset(&daemon) };
         }
         Some(_) | None => {}
     }
@@ -230,7 +286,7 @@ async fn connection(shared: Arc<Shared>, mut daemon: TcpStream, number: u64) {
                 std::future::pending::<()>().await;
             }
         };
-        tokio::select! { _ = both => false, () = torn.notified() => true, () = hangs => true }
+        tokio::select! { _ = both => false, () = torn.notified() => true, () = fell => true, () = hangs => true }
     };
     if tear {
         will_reset(&daemon);

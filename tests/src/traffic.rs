@@ -5,6 +5,7 @@
 //! a card without money, a code that is paid late, never, or refused.
 use crate::{
     dice::Dice,
+    drain,
     stack::{Result, Stack, caller},
 };
 use payterm_dbus::{Address, Client};
@@ -26,13 +27,15 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const CARDS: [(&str, &str); 4] =
     [("6212345678900095003", "123456"), ("6212345678900096001", "123456"), ("6212345678900097009", "bypass"), ("6212345678900098007", "bypass")];
 const POOR: &str = "6212345678900000508";
+/// The shop's own cards come behind those: no chip, no PIN, another account, and the merchant accepts them while its line is down.
+pub const OWN_CARDS: usize = 6;
 /// What [`crate::stack::Stack::start_world`] needs for it.
 pub fn world() -> String {
     let card = |(i, (pan, pin)): (usize, &(&str, &str))| {
         let pin = if *pin == "bypass" { String::new() } else { format!("pin = \"{pin}\"\n") };
         format!("[[card]]\nname = \"rich-{i}\"\npan = \"{pan}\"\nexpiry = \"3012\"\n{pin}currency = \"CNY\"\nbalance = \"1000000.00\"\n")
     };
-    CARDS.iter().enumerate().map(card).collect()
+    CARDS.iter().enumerate().map(card).collect::<String>() + &drain::world(OWN_CARDS)
 }
 pub fn card_name(i: usize) -> String {
     format!("rich-{i}")
@@ -44,6 +47,8 @@ pub enum Pays {
     AsAsked,
     WrongPinFirst,
     Poor,
+    /// One of the shop's own cards.
+    Own,
     Code(&'static [&'static str]),
     /// Without a card or a code ever: the terminal gives up.
     Never,
@@ -65,6 +70,7 @@ pub const MIX: &[Deed] = &[
     deed(4, Kind::Sale, Pays::WrongPinFirst),
     deed(2, Kind::Sale, Pays::Poor),
     deed(1, Kind::Sale, Pays::Never),
+    deed(10, Kind::Sale, Pays::Own),
     deed(8, Kind::Sale, Pays::Code(&["131234567890123456", "280123456789012345", "6212345678901234567"])),
     deed(2, Kind::Sale, Pays::Code(&["1392345678901234567", "289212345678901234", "6292345678901234567"])),
     deed(2, Kind::Sale, Pays::Code(&["139012345678901234", "289012345678901234", "6290345678901234567"])),
@@ -101,7 +107,7 @@ const LOOK_BACK: usize = 60;
 #[derive(Clone, Debug)]
 pub struct Issued {
     pub wire: RequestWire,
-    /// Index of the customer's card.
+    /// Index of the customer's card: of [`CARDS`], then of the shop's own.
     pub card: usize,
     /// `Start` was answered.
     pub started: bool,
@@ -157,11 +163,13 @@ pub struct App {
     /// Names the bus: callers come and go.
     bus: String,
     pub issued: Vec<Issued>,
+    /// The shop's own account cannot reach its host: then its cards come more often.
+    pub down: bool,
 }
 
 impl App {
     pub async fn new(stack: &Stack, seed: u64) -> Result<Self> {
-        Ok(Self { dice: Dice::new(seed), client: stack.client().await?, hands: stack.hands()?, bus: stack.bus.clone(), issued: Vec::new() })
+        Ok(Self { dice: Dice::new(seed), client: stack.client().await?, hands: stack.hands()?, bus: stack.bus.clone(), issued: Vec::new(), down: false })
     }
     /// The daemon was started again.
     pub async fn again(&mut self, stack: &Stack) -> Result<()> {
@@ -199,6 +207,8 @@ impl App {
             kind: deed.kind.name().into(),
             amount: minor.map(|m| format!("{}.{:02}", m / 100, m % 100)),
             currency: minor.map(|_| "CNY".into()),
+            // Both accounts are signed in, asked and settled.
+            account: (!row.authorisation).then(|| if self.dice.roll(3) == 0 { drain::ACCOUNT } else { "cup" }.into()),
             original_id: original.as_ref().map(|o| o.wire.id.clone()),
             auth_code: row.voice.then(|| "V12345".into()),
             cancel_on_caller_lost: (self.dice.roll(3) > 0).then_some(false),
@@ -206,12 +216,16 @@ impl App {
             note: Some(id),
             ..RequestWire::default()
         };
-        let card = original.map_or_else(|| self.dice.roll(CARDS.len() as u64) as usize, |o| o.card);
+        let (first, many) = if deed.pays == Pays::Own { (CARDS.len(), OWN_CARDS) } else { (0, CARDS.len()) };
+        let card = original.map_or_else(|| first + self.dice.roll(many as u64) as usize, |o| o.card);
         self.issued.push(Issued { wire, card, started: false, told: None });
         self.go(deed, manner).await
     }
 
     fn draw(&mut self) -> Deed {
+        if self.down && self.dice.roll(2) == 0 {
+            return deed(1, Kind::Sale, Pays::Own);
+        }
         let mut at = self.dice.roll(MIX.iter().map(|d| d.share).sum());
         let hit = |d: &&Deed| {
             let here = at < d.share;
@@ -281,7 +295,12 @@ impl App {
         if self.client.recall(&caller(), key).await?.outcome.status != Status::Running {
             return Ok(());
         }
-        let (pan, pin) = self.issued.last().and_then(|i| CARDS.get(i.card)).copied().unwrap_or(CARDS[0]);
+        let card = self.issued.last().map_or(0, |i| i.card);
+        if let Some(own) = card.checked_sub(CARDS.len()) {
+            let track2 = format!(";{}=30121010000012300000?", drain::pan(own));
+            return self.hands.swipe_tracks(&track2, false, When::Queue).map(drop).or_else(full);
+        }
+        let (pan, pin) = CARDS[card];
         let pins: &[&str] = if pin == "bypass" { &["bypass"] } else { &["123456"] };
         match deed.pays {
             Pays::Code(codes) => {
@@ -291,7 +310,7 @@ impl App {
             Pays::WrongPinFirst if pin != "bypass" => self.swipe(pan, &["000000", pin]),
             Pays::Poor => self.swipe(POOR, &["123456"]),
             Pays::AsAsked | Pays::WrongPinFirst if row.pin => self.swipe(pan, pins),
-            Pays::AsAsked | Pays::WrongPinFirst | Pays::Never => self.swipe(pan, &[]),
+            Pays::AsAsked | Pays::WrongPinFirst | Pays::Own | Pays::Never => self.swipe(pan, &[]),
         }
     }
     fn swipe(&mut self, pan: &str, pins: &[&str]) -> Went {
@@ -303,7 +322,7 @@ impl App {
     async fn beside(&mut self, key: &RequestKey, wire: &RequestWire) -> Went {
         let connect = || Client::connect(Address::Bus(self.bus.clone()), "");
         let (second, third) = tokio::try_join!(connect(), connect())?;
-        let echo = RequestWire { id: format!("{}-e", wire.id), kind: "echo".into(), ..RequestWire::default() };
+        let echo = RequestWire { id: format!("{}-e", wire.id), kind: "echo".into(), account: Some("cup".into()), ..RequestWire::default() };
         let other = RequestWire { note: Some("other content".into()), ..wire.clone() };
         let me = caller();
         let (mine, theirs, reused, served) =

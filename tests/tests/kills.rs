@@ -26,6 +26,7 @@ async fn kills_under_traffic_lose_nothing() -> Done {
     let v = kills::run(8, 20_261_123).await?;
     good(&v);
     assert!(!v.mishaps.is_empty(), "the line was good: {v:?}");
+    assert!(v.offline > 0, "the merchant accepted nothing while its line was down: {v:?}");
     Ok(())
 }
 

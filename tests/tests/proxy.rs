@@ -42,6 +42,33 @@ fn echo() -> Done<(String, Receiver<Option<Vec<u8>>>)> {
     Ok((address, heard))
 }
 
+/// What stands is reset, nobody listens, and then everything is as before.
+#[test]
+fn a_line_that_is_down_refuses() -> Done {
+    let mut l = line(Plan::good(1))?;
+    l.daemon.write_all(&frame())?;
+    assert_eq!(l.back(), (frame(), false));
+    l.proxy.down(true);
+    assert!(l.back().1, "what stands is not reset");
+    let began = Instant::now();
+    while TcpStream::connect(&l.proxy.address).is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(5), "somebody listens");
+    }
+    assert!(matches!(TcpStream::connect(&l.proxy.address), Err(e) if e.kind() == ErrorKind::ConnectionRefused));
+    l.proxy.down(false);
+    l.daemon = loop {
+        match TcpStream::connect(&l.proxy.address) {
+            Ok(daemon) => break daemon,
+            Err(e) if began.elapsed() > Duration::from_secs(5) => return Err(e.into()),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    l.daemon.set_read_timeout(Some(Duration::from_millis(300)))?;
+    l.daemon.write_all(&frame())?;
+    assert_eq!(l.back(), (frame(), false));
+    Ok(())
+}
+
 struct Line {
     proxy: Proxy,
     daemon: TcpStream,
