@@ -1,7 +1,7 @@
 //! The bank: imports `schema` only, so that it cannot share a mistake with what it judges.
 //!
 //! Mishap model. It answers late, not at all, with any code, without a MAC or with a wrong one, with a part of the amount, or with a
-//! demand in the header; a payer may not have confirmed. It processes a message once, a repetition of what it has posted is answered 94.
+//! demand in the header; a payer may not have confirmed; its sums of a batch may be others. It processes a message once, a repetition of what it has posted is answered 94.
 //! It remembers reversals of what it never saw and refuses that when it comes. It never answers a code that ends a reversal (12, 25)
 //! to a reversal that it did not do, never refuses a repetition of what it posted, and never posts another amount than it answers.
 mod settlement;
@@ -95,6 +95,13 @@ impl Fate {
 
 type Book = (AccountId, u32, u32);
 
+impl Posting {
+    /// Its payer has not confirmed.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some_and(|n| n > 0)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Posting {
     pub kind: Kind,
@@ -130,6 +137,8 @@ pub struct Bank {
     rrn: u64,
     /// Each third sign-in names the next batch.
     moves_batch: bool,
+    /// Its sums are never the terminal's: each record is uploaded.
+    disputes: bool,
     sign_ins: u32,
 }
 
@@ -138,8 +147,8 @@ fn book(account: &AccountId, plan: &Plan) -> Book {
 }
 
 impl Bank {
-    pub fn new(moves_batch: bool) -> Self {
-        Self { moves_batch, ..Self::default() }
+    pub fn new(moves_batch: bool, disputes: bool) -> Self {
+        Self { moves_batch, disputes, ..Self::default() }
     }
 
     /// A frame was made of this, whether it arrives or not.
@@ -183,7 +192,7 @@ impl Bank {
                 }
                 answer
             }
-            (Fate::Pending(queries), Leg::Request) if m.plan.wallet.is_some() => {
+            (Fate::Pending(queries), Leg::Request) if m.plan.wallet.is_some() && m.plan.settlement.is_none() => {
                 let mut answer = self.request(m);
                 if let (Some(p), "00") = (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str()) {
                     p.pending = Some(*queries);

@@ -63,8 +63,10 @@ pub fn wrong_passwords(journal: &[Entry]) -> usize {
 /// After each step of the machine.
 pub fn step(world: &mut World, step: &Step) {
     i9_no_secret(step);
+    i5_started_once(world, step);
     i6_batch_stays(world, step);
     i7_replay(world, step);
+    i8_forwarded_now(world, step);
 }
 
 /// Before each effect is carried out: what must be on disk by then.
@@ -100,6 +102,13 @@ pub fn effect(world: &World, effect: &Effect) {
     }
 }
 
+/// When all that a step had to do is done.
+pub fn released(world: &World) {
+    if world.machine.running().is_none() && world.pending().next().is_none() {
+        i10_devices_idle(world);
+    }
+}
+
 /// When nothing is left to happen.
 pub fn at_rest(world: &World) {
     full_replay(world);
@@ -116,7 +125,7 @@ pub fn at_rest(world: &World) {
     let outcomes: Vec<Outcome> = outcomes(&world.journal).into_values().collect();
     let accounts = &world.machine.state().accounts;
     let settling = accounts.values().filter_map(|l| l.settling.as_ref()).map(|s| s.txn);
-    let open = world.machine.obligations().iter().map(|o| o.txn).chain(settling).collect();
+    let open = world.machine.obligations().iter().map(|o| o.txn).chain(settling).chain(world.in_doubt.keys().copied()).collect();
     let totals = accounts.iter().map(|(a, l)| (a.clone(), (l.batch, l.debit_minor, l.credit_minor))).collect();
     world.model.at_rest(&outcomes, &open, &totals).unwrap_or_else(|breach| panic!("{breach}"));
 }

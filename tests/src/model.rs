@@ -35,6 +35,12 @@ fn place(account: &AccountId, plan: &Plan) -> Place {
     (account.clone(), plan.batch.get(), plan.stan.get())
 }
 
+/// They speak of the same message to the acquirer.
+fn same_frame(a: &Outcome, b: &Outcome) -> bool {
+    let of = |o: &Outcome| (o.account.clone(), o.batch, o.stan, o.sums.amount);
+    a.stan.is_some() && of(a) == of(b)
+}
+
 /// A request frame that left, or may have.
 #[derive(Clone, Debug)]
 struct Frame {
@@ -53,6 +59,9 @@ struct Frame {
     heard: BTreeSet<String>,
     /// Its reversal was answered with a code that ends it.
     undone: bool,
+    /// It was answered that it is kept back, or that it is given up.
+    held: bool,
+    gone: bool,
     /// What the acquirer's books hold of it, minor units.
     posted: Option<u64>,
 }
@@ -70,6 +79,8 @@ impl Frame {
             good: BTreeSet::new(),
             heard: BTreeSet::new(),
             undone: false,
+            held: false,
+            gone: false,
             posted: None,
         }
     }
@@ -82,8 +93,11 @@ struct Known {
     txn: Option<u64>,
     kind: Option<Kind>,
     last: Option<Outcome>,
-    /// A person has said what became of it.
+    /// A person has said what became of it, or that they look no further.
     resolved: bool,
+    given_up: bool,
+    /// The final outcome that was told before the journal was restored without it.
+    before: Option<Outcome>,
     /// Originals on paper, by kind of paper.
     originals: BTreeMap<String, u32>,
 }
@@ -98,6 +112,8 @@ pub struct Model {
     settlements: BTreeMap<Place, Plan>,
     txns: BTreeMap<u64, String>,
     jobs: BTreeMap<u64, u32>,
+    /// The journal was restored, and nobody has ended that.
+    recovering: bool,
 }
 
 impl Model {
@@ -123,6 +139,8 @@ impl Model {
     /// The terminal hands a message to its link.
     pub fn sent(&mut self, m: &HostMessage) -> Verdict {
         let at = place(&m.account, &m.plan);
+        let moves_none = m.leg == Leg::Request && matches!(m.plan.kind, Kind::SignIn | Kind::SignOff | Kind::Echo);
+        holds(!self.recovering || moves_none, 4, || format!("{m:?} leaves although the journal was restored and nobody has ended that"))?;
         match m.leg {
             Leg::Request => self.request_sent(m, at),
             Leg::Query => {
@@ -135,6 +153,8 @@ impl Model {
                 let Some(f) = self.frames.get(&at) else {
                     return Err(Breach { invariant: 6, what: format!("{what} of STAN {}, under which nothing left", m.plan.stan) });
                 };
+                holds(!f.held || m.leg != Leg::Repeat, 12, || format!("{}: answered that it is kept back, and {what} leaves", f.key))?;
+                holds(!f.gone, 12, || format!("{}: answered that it is written off, and {what} leaves", f.key))?;
                 let due = if m.leg == Leg::Repeat { Recovery::Repeat } else { Recovery::Reverse };
                 let owes = if f.advice { Recovery::Repeat } else { f.kind.row().recovery };
                 holds(owes == due, 4, || format!("{}: {what} is not what {:?} owes", f.key, f.kind))?;
@@ -264,6 +284,10 @@ impl Model {
             let becomes = before.status == Status::Unknown && o.status.is_final();
             holds(gains || becomes, 5, || format!("{key}: {:?} {:?} became {:?} {:?}", before.status, before.forwarding, o.status, o.forwarding))?;
         }
+        if let Some(before) = known.before.as_ref().filter(|b| o.status.is_final() && !known.given_up && o.kind.row().slip && same_frame(b, o)) {
+            let same = (before.status == Status::Approved) == (o.status == Status::Approved);
+            holds(same, 5, || format!("{key}: told {:?} before the journal was restored, and {:?} after it", before.status, o.status))?;
+        }
         known.last = Some(o.clone());
         if o.forwarding.is_some() {
             self.read(o);
@@ -297,9 +321,11 @@ impl Model {
             Some(Forwarding::Refused(code)) => {
                 holds(known.resolved || good(&[code]), 12, || format!("{key}: told that it was refused with {code}"))?;
             }
-            Some(Forwarding::Pending | Forwarding::WrittenOff { .. }) | None => {}
+            Some(Forwarding::WrittenOff { .. }) => holds(known.given_up, 12, || format!("{key}: told that it was written off, and nobody did"))?,
+            Some(Forwarding::Pending) | None => {}
         }
         let reason = o.reason.as_ref().map(|r| r.code.as_str()).unwrap_or_default();
+        holds(reason != "written-off" || known.given_up, 12, || format!("{key}: told that it was written off, and nobody did"))?;
         if o.status == Status::Declined && reason == "reversed" {
             let open = self.frames.values().find(|f| f.key == key && f.owed);
             let undone = self.frames.values().any(|f| f.key == key && f.undone);
@@ -328,6 +354,41 @@ impl Model {
         let Some(key) = self.txns.get(&txn).cloned() else { return };
         self.keys.entry(key.clone()).or_default().resolved = true;
         self.frames.values_mut().filter(|f| f.key == key).for_each(|f| f.owed = false);
+    }
+
+    /// A person keeps its advices back: from that answer on. Or lets them go: from that question on.
+    pub fn held(&mut self, txn: u64, hold: bool) {
+        let Some(key) = self.txns.get(&txn) else { return };
+        self.frames.values_mut().filter(|f| f.key == *key).for_each(|f| f.held = hold);
+    }
+
+    /// The supervisor gives it up. `answered`: from here on nothing of it leaves.
+    pub fn given_up(&mut self, txn: u64, answered: bool) {
+        let Some(key) = self.txns.get(&txn).cloned() else { return };
+        self.keys.entry(key.clone()).or_default().given_up = true;
+        if answered {
+            self.frames.values_mut().filter(|f| f.key == key).for_each(|f| (f.owed, f.gone) = (false, true));
+        }
+    }
+
+    /// The journal was put back without its end: `kept` is what it still tells. All that was open is a person's; numbers and keys stay used.
+    pub fn restored(&mut self, kept: &[Outcome]) {
+        self.recovering = true;
+        // A paper of which the record is gone comes once more, under another number.
+        self.jobs.clear();
+        self.frames.values_mut().for_each(|f| (f.owed, f.with_person, f.held, f.gone) = (false, true, false, false));
+        for (key, known) in &mut self.keys {
+            known.originals.clear();
+            let now = kept.iter().find(|o| o.key.to_string() == *key).filter(|o| o.status != Status::Running).cloned();
+            if let Some(told) = std::mem::replace(&mut known.last, now).filter(|o| o.status.is_final()) {
+                known.before = Some(told);
+            }
+        }
+    }
+
+    /// A person says that what was lost is reconciled.
+    pub fn recovery_ended(&mut self) {
+        self.recovering = false;
     }
 
     /// A paper goes to the printer.

@@ -82,6 +82,26 @@ pub enum Noise {
     Report(Scope),
     /// The self-test asks the host for an echo.
     Probe,
+    /// A person presses one of the queue's controls, for the nth of those that it fits.
+    Press(Press, usize),
+    /// The power goes, and at the next start the journal is damaged: about so many records at its end are gone, and without the marks
+    /// nobody knows how many.
+    JournalTorn {
+        records: usize,
+        marks: bool,
+    },
+    /// A person has reconciled what was lost.
+    EndRecovery,
+}
+
+/// The queue's controls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Press {
+    ForwardAll,
+    Forward,
+    Hold,
+    Release,
+    WriteOff,
 }
 
 impl Noise {
@@ -106,6 +126,13 @@ impl Noise {
             Noise::Reprint => "reprint",
             Noise::Report(_) => "report",
             Noise::Probe => "probe",
+            Noise::Press(Press::ForwardAll, _) => "forward all now",
+            Noise::Press(Press::Forward, _) => "forward now",
+            Noise::Press(Press::Hold, _) => "hold",
+            Noise::Press(Press::Release, _) => "release",
+            Noise::Press(Press::WriteOff, _) => "write off",
+            Noise::JournalTorn { .. } => "journal torn",
+            Noise::EndRecovery => "recovery ended",
         }
     }
 }
@@ -169,6 +196,8 @@ pub struct Script {
     pub never: Option<u64>,
     /// Sign-ins name another batch now and then.
     pub moves_batch: bool,
+    /// The bank's sums of a batch are never the terminal's.
+    pub disputes: bool,
     /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.
     pub settle: bool,
 }

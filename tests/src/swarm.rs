@@ -4,8 +4,8 @@
 use crate::{
     bank::Fate,
     dice::Dice,
-    lab::{control, held, new, offline_settings, on, sale, scan, settings, void},
-    script::{Customer, DiskFate, Noise, Order, Script},
+    lab::{control, held, new, offline_settings, on, plain, sale, scan, settings, void},
+    script::{Customer, DiskFate, Noise, Order, Press, Script},
     world::{World, told_short},
 };
 use payterm_core::{By, Settings};
@@ -77,8 +77,10 @@ impl Case {
         let many = 3 + dice.roll(14) as usize;
         // Some seeds are calm: what needs three good answers in a row is met there.
         let off = [2, 4, 8, 20][dice.roll(4) as usize];
+        let settings = accounts(&mut dice);
+        let offline = settings.accounts[0].config.offline.is_some();
         let script = Script {
-            orders: orders(&mut dice, many),
+            orders: orders(&mut dice, many, offline),
             fates: fates(&mut dice, off, 10 + 6 * many),
             sign_ins: fates(&mut dice, off.max(4), 8),
             prints: prints(&mut dice),
@@ -88,12 +90,13 @@ impl Case {
             calm_after: Some(20_000 + dice.roll(1_200_000) as i64),
             settle: true,
             moves_batch: true,
+            disputes: dice.roll(3) == 0,
             down: down(&mut dice, many),
             ..Script::default()
         };
         let cuts = [0, 0, 1, 2, 4][dice.roll(5) as usize];
         let cuts = (0..cuts).map(|_| 1 + dice.roll(60 * many as u64) as usize).collect();
-        Case { seed, settings: accounts(&mut dice), script, cuts }
+        Case { seed, settings, script, cuts }
     }
 
     /// Runs it; the world as it is at the end, and what was broken.
@@ -215,7 +218,7 @@ impl Case {
         s.noise.iter().for_each(|(ms, n)| line("noise", format!("at {ms} ms {n:?}")));
         line("cuts at points", format!("{:?}, clock then {:?}", self.cuts, s.skews));
         line("calm after", format!("{:?} ms", s.calm_after));
-        line("accounts", format!("{}, snapshot every {}", self.settings.accounts.len(), self.settings.snapshot_every));
+        line("accounts", format!("{}, snapshot every {}, totals disputed: {}", self.settings.accounts.len(), self.settings.snapshot_every, s.disputes));
         out
     }
 }
@@ -262,12 +265,13 @@ pub fn missing(seen: &BTreeMap<String, u64>) -> Vec<String> {
     all.filter(|what| !seen.contains_key(what)).collect()
 }
 
-fn orders(dice: &mut Dice, many: usize) -> Vec<Order> {
+/// `offline`: the merchant accepts what cannot be sent, and cards that may be accepted so come often.
+fn orders(dice: &mut Dice, many: usize, offline: bool) -> Vec<Order> {
     // Which kinds of order this seed knows, and how much it likes them.
     let like = |dice: &mut Dice| dice.roll(3) * dice.roll(5);
     let (voids, scans, controls, later, holds, others, queries) = (like(dice), like(dice), like(dice), like(dice), like(dice), like(dice), like(dice));
     let settlements = like(dice) / 2;
-    let weights = [(4, 0), (voids, 1), (scans, 2), (controls, 3), (2 * later, 4), (holds, 5), (others, 6), (queries, 7), (settlements, 8)];
+    let weights = [(4, 0), (voids, 1), (scans, 2), (controls, 3), (4 * later, 4), (holds, 5), (others, 6), (queries, 7), (settlements, 8)];
     let customers = [
         Customer::Walks,
         Customer::CancelsAtPin,
@@ -299,8 +303,8 @@ fn orders(dice: &mut Dice, many: usize) -> Vec<Order> {
             3 => control(id, [Kind::SignIn, Kind::SignOff, Kind::Echo, Kind::Parameters, Kind::StatusUpload, Kind::Settlement][dice.roll(6) as usize]),
             4 => {
                 // Mostly one that something before it fits; where nothing does, what would.
-                let kinds = [Kind::Refund, Kind::Completion, Kind::CompletionAdvice, Kind::CompletionCancel, Kind::PreAuthCancel, Kind::TipAdjust];
-                let kind = kinds[dice.roll(6) as usize];
+                let kinds = [Kind::Completion, Kind::CompletionAdvice, Kind::CompletionCancel, Kind::PreAuthCancel, Kind::TipAdjust];
+                let kind = if dice.roll(3) == 0 { Kind::Refund } else { kinds[dice.roll(5) as usize] };
                 let of: &[Kind] = match kind {
                     Kind::Completion | Kind::CompletionAdvice | Kind::PreAuthCancel => &[Kind::PreAuth],
                     Kind::CompletionCancel => &[Kind::Completion, Kind::CompletionAdvice],
@@ -322,6 +326,7 @@ fn orders(dice: &mut Dice, many: usize) -> Vec<Order> {
             6 => Order { amount: Some(amount), customer: customers[dice.roll(15) as usize].clone(), ..sale(id) },
             8 => control(id, Kind::Settlement),
             7 => Order { kind: Kind::Balance, amount: None, ..sale(id) },
+            _ if offline && dice.roll(2) == 0 => Order { amount: Some(amount), ..plain(id, dice.roll(2) as u8) },
             _ => Order { amount: Some(amount), ..sale(id) },
         });
     }
@@ -365,6 +370,8 @@ fn fates(dice: &mut Dice, off: u64, many: usize) -> Vec<Fate> {
             Fate::Answer => (200 + dice.roll(800), f.clone()),
             // Whoever cannot build a message must be called: seldom.
             Fate::Unbuildable => (rate(dice, off) / 10, f.clone()),
+            // To whatever is no payment by code it is an answer like any other.
+            Fate::Pending(_) => (4 * rate(dice, off), f.clone()),
             f => (rate(dice, off), f.clone()),
         })
         .collect();
@@ -421,13 +428,26 @@ fn noise(dice: &mut Dice, many: usize) -> Vec<(i64, Noise)> {
         (rate(dice, 4), Noise::Report(Scope::Shift)),
         (rate(dice, 4), Noise::Report(Scope::Batch)),
         (rate(dice, 4), Noise::Probe),
+        (rate(dice, 3), Noise::Press(Press::ForwardAll, 0)),
+        (rate(dice, 3), Noise::Press(Press::Forward, 0)),
+        (rate(dice, 3), Noise::Press(Press::Hold, 0)),
+        (rate(dice, 3), Noise::Press(Press::Release, 0)),
+        (rate(dice, 3), Noise::Press(Press::WriteOff, 0)),
         (1, Noise::PrinterReady),
     ];
     let count = dice.roll(2 * many as u64 + 1);
     let span = 5_000 + 8_000 * many as u64;
-    (0..count)
+    // Once in a life, and a person ends it sooner or later.
+    let mut torn = Vec::new();
+    if dice.roll(6) == 0 {
+        let at = dice.roll(span) as i64;
+        torn.push((at, Noise::JournalTorn { records: [0, 3, 12, 40][dice.roll(4) as usize], marks: dice.roll(4) > 0 }));
+        torn.push((at + 100 + dice.roll(60_000) as i64, Noise::EndRecovery));
+    }
+    let noise = (0..count)
         .map(|_| {
             let what = match weighted(dice, &kinds) {
+                Noise::Press(press, _) => Noise::Press(press, dice.roll(4) as usize),
                 // Tags of no run of this journal, or of this one's past.
                 Noise::Stale(_, event) => Noise::Stale(((dice.roll(2) * 900) << 32) + dice.roll(20), event),
                 Noise::Clock(_) => Noise::Clock([1_000, 60_000, 3_600_000, 86_400_000, -3_600_000][dice.roll(5) as usize]),
@@ -435,7 +455,8 @@ fn noise(dice: &mut Dice, many: usize) -> Vec<(i64, Noise)> {
             };
             (dice.roll(span) as i64, what)
         })
-        .collect()
+        .collect::<Vec<_>>();
+    noise.into_iter().chain(torn).collect()
 }
 
 fn disk(dice: &mut Dice, many: usize) -> Vec<(u32, DiskFate)> {

@@ -22,8 +22,9 @@ use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Record, RequestKey, Screen, Time,
     device::{Key, Way},
     host::KeysVerdict,
+    offline::QueueAct,
     paper::PrintResult,
-    record::Entry,
+    record::{Entry, Restored},
 };
 use std::{
     cmp::Reverse,
@@ -99,6 +100,20 @@ pub struct World {
     /// What the terminal's clock reads more than [`World::now`].
     skew: i64,
     settled: u32,
+    /// What a person asked of the queue.
+    queue_calls: BTreeMap<u64, QueueAct>,
+    /// Requests that the journal has lost; the store's marks know their keys for ever.
+    pub lost: BTreeSet<RequestKey>,
+    /// Transactions of which the journal has lost something: a person reconciles them with the acquirer. With the frames that it has lost.
+    pub in_doubt: BTreeMap<u64, Vec<(AccountId, u32, u32)>>,
+    /// How often an app has asked again while payments are stopped.
+    asked_again: u32,
+    /// The journal was put back, and does not say so yet.
+    restoring: Option<Restored>,
+    /// Last records of the steps on disk, with what was sealed and erased in them.
+    steps: Vec<(u64, Vec<(u64, bool)>)>,
+    /// Papers from here on are numbered anew.
+    pub printed_from: usize,
     /// When the last mishap could happen.
     pub calm_since: Time,
     /// Generation of the working keys that the terminal holds, by account.
@@ -136,7 +151,7 @@ impl World {
             settings,
             machine,
             queue: CommitQueue::new(0),
-            bank: Bank::new(script.moves_batch),
+            bank: Bank::new(script.moves_batch, script.disputes),
             model: Model::default(),
             journal: Vec::new(),
             sealed: BTreeSet::new(),
@@ -154,6 +169,13 @@ impl World {
             skews: script.skews.iter().copied().collect(),
             skew: 0,
             settled: 0,
+            queue_calls: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            in_doubt: BTreeMap::new(),
+            asked_again: 0,
+            restoring: None,
+            steps: Vec::new(),
+            printed_from: 0,
             calm_since: at_epoch(),
             keys: BTreeMap::new(),
             messages: BTreeMap::new(),
@@ -235,6 +257,11 @@ impl World {
         panic!("invariant 8: the world does not come to rest: {:?} {:?} {:?}", self.machine.poll_timeout(), self.now, self.machine.state());
     }
 
+    /// A message of this account may not be answered yet.
+    pub(crate) fn under_way(&self, account: &AccountId) -> bool {
+        self.messages.values().any(|m| m.account == *account && m.deadline.0 + 60_000 >= self.clock().0)
+    }
+
     fn later(&mut self, ms: i64, event: Event) {
         self.next_id += 1;
         self.heap.push(Reverse((self.now.0 + ms, self.next_id)));
@@ -248,6 +275,10 @@ impl World {
     fn boot(&mut self) {
         self.run += 1;
         let keys: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
+        if let Some(restored) = self.restoring.clone() {
+            let step = self.machine.restored(self.clock(), restored);
+            self.took(step);
+        }
         let step = self.machine.boot(self.clock(), "test", &keys);
         self.took(step);
         self.input(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true, printer: true });
@@ -262,6 +293,8 @@ impl World {
             Event::Host { tag, event } => {
                 if let (HostEvent::Reply { answer, .. }, Some(m)) = (&event, self.messages.get(&tag))
                     && answer.keys == KeysVerdict::Loaded
+                    && !self.disk.down
+                    && tag >> 32 == self.machine.state().boots
                 {
                     *self.keys.entry(m.account.clone()).or_default() += 1;
                 }
@@ -307,6 +340,7 @@ impl World {
                 return;
             }
         }
+        checks::released(self);
     }
 
     fn effect(&mut self, effect: Effect) {

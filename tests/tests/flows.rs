@@ -9,7 +9,7 @@ use payterm_schema::{
 };
 use payterm_tests::{
     bank::Fate,
-    world::{Customer, Order, Script, World},
+    world::{Customer, Noise, Order, Press, Script, World},
 };
 
 #[test]
@@ -20,6 +20,41 @@ fn a_sale_is_three_records_and_its_papers() {
     assert_eq!((o.status, o.masked_pan.as_deref(), o.pin), (Status::Approved, Some("622576******5678"), true));
     assert_eq!((o.rrn.is_some(), o.auth_code.is_some(), o.stan.is_some()), (true, true, true));
     assert_eq!(w.printed.len(), 2, "merchant and customer copy");
+}
+
+/// The upload of its batch needs the sale's PAN still.
+#[test]
+fn a_void_that_is_written_off_leaves_its_sale_as_it_was() {
+    let mut s = settings();
+    s.accounts[0].config.obligation_tries = 1;
+    let noise = vec![(300_000, Noise::Press(Press::WriteOff, 0))];
+    let orders = [sale("a"), void("b", "a")];
+    let mut w = World::new(s, Script { noise, ..script(orders, [Fate::Answer, Fate::LoseRequest, Fate::LoseRequest]) }, None);
+    w.run();
+    assert_eq!(told(&w, "b").last(), Some(&(Status::Declined, "written-off".into())));
+    assert!(w.sealed.contains(&w.outcome("a").txn), "{:?}", w.sealed);
+    assert_eq!(w.outcome("a").status, Status::Approved);
+}
+
+/// Forward now, hold and release: each does it at once, and nothing else does it before.
+#[test]
+fn what_a_person_holds_goes_when_they_release_it() {
+    let at = |w: &World, id: &str, what: &str| {
+        let txn = w.outcome(id).txn;
+        let of = |e: &&Entry| e.txn == Some(txn) && payterm_tests::world::name(&e.record) == what;
+        w.journal.iter().rev().find(of).map(|e| e.at.0 - payterm_tests::world::at_epoch().0)
+    };
+    let down = vec![(1_100, 20_000)];
+    let held = vec![(10_000, Noise::Press(Press::Hold, 0)), (500_000, Noise::Press(Press::Release, 0))];
+    let voice = || script([new(Kind::VoiceSale, "a")], []);
+    let run = |noise| run(Script { noise, down: down.clone(), settle: true, ..voice() });
+    let w = run(held);
+    assert_eq!(at(&w, "a", "obligation_tried"), Some(500_000));
+    // By itself it would wait longer.
+    let by_itself = at(&run(Vec::new()), "a", "obligation_tried").expect("tried");
+    let w = run(vec![(20_100, Noise::Press(Press::Forward, 0))]);
+    assert_eq!(at(&w, "a", "obligation_tried"), Some(20_100));
+    assert!(by_itself > 20_100, "{by_itself}");
 }
 
 #[test]

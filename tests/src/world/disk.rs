@@ -1,13 +1,17 @@
 //! Mishap model of the disk. A commit is a group of steps; it is kept whole or not at all (the store's transaction), also when the
 //! power goes in the middle of it. A commit may fail and be gone, or fail and be kept (the error came after the write), or the disk is
 //! full for a time and every commit in it fails. After a failure the machine is discarded, nobody hears what it had to say, and
-//! the terminal is rebuilt from disk when the store is open again. What was committed stays; a torn or corrupt file is the store's
-//! own matter (`daemon/tests`).
+//! the terminal is rebuilt from disk when the store is open again. What was committed stays, but for one mishap: the file is found damaged at a
+//! start, its last commits are gone, and the store puts back what it can prove. Then it knows which keys were used and which
+//! numbers may have been, or (marks lost too) the keys only. No record of a settlement is ever lost so; how a file is torn is the store's own matter (`daemon/tests`).
 use super::{Event, World};
 use crate::{checks, script::DiskFate};
 use payterm_core::{Input, Machine, Query, Step};
 use payterm_daemon::commit::{CommitQueue, tell_again};
-use payterm_schema::{Kind, Outcome, Time, record::Entry};
+use payterm_schema::{
+    Kind, Outcome, Record, Stan, Time,
+    record::{Entry, Restored},
+};
 use std::collections::BTreeMap;
 
 /// Until the store is tried again, ms.
@@ -59,10 +63,66 @@ impl World {
         self.rebuild();
     }
 
+    /// The power goes, and the journal is found damaged: about `records` at its end are gone.
+    pub(super) fn journal_torn(&mut self, records: usize, marks: bool) {
+        let of_a_batch = |e: &Entry| {
+            let name = super::name(&e.record);
+            name.starts_with("settlement")
+                || matches!(name.as_str(), "upload_allowed" | "uploaded" | "batch_closed" | "signed_in" | "restored" | "recovery_ended")
+        };
+        let floor = self.journal.iter().rev().find(|e| of_a_batch(e)).map_or(1, |e| e.seq);
+        let end = self.journal.len() as u64;
+        // A commit is there or not.
+        let (wanted, ends) = (end.saturating_sub(records as u64), self.steps.iter().map(|(seq, _)| *seq));
+        let Some(last) = ends.filter(|seq| *seq >= floor && *seq <= wanted.max(floor)).max().or(Some(end)).filter(|seq| *seq > 0) else { return };
+        self.count("mishap journal torn");
+        let gone = self.journal.split_off(last as usize);
+        let uses = |e: &Entry| match &e.record {
+            Record::Allowed { account, plan, view, .. } | Record::OfflineAllowed { account, plan, view, .. } => {
+                Some(((account.clone(), plan.batch.get(), plan.stan.get()), view.original.as_ref().and_then(|o| o.txn)))
+            }
+            _ => None,
+        };
+        for e in &gone {
+            if let Record::Started { key, .. } = &e.record {
+                self.lost.insert(key.clone());
+            }
+            if let Some(txn) = e.txn {
+                self.in_doubt.entry(txn).or_default().extend(uses(e).map(|(at, _)| at));
+            }
+            if let Some(original) = uses(e).and_then(|(_, original)| original) {
+                self.in_doubt.entry(original).or_default();
+            }
+        }
+        let known = self.durable.last_txn;
+        let used: BTreeMap<_, _> = self.durable.accounts.iter().filter_map(|(a, l)| Some((a.clone(), ahead(l.last_stan?)))).collect();
+        for (_, seals) in self.steps.iter().rev().take_while(|(seq, _)| *seq > last) {
+            for (txn, sealed) in seals.iter().rev() {
+                if *sealed {
+                    self.sealed.remove(txn)
+                } else {
+                    self.sealed.insert(*txn)
+                };
+            }
+        }
+        self.steps.retain(|(seq, _)| *seq <= last);
+        self.snapshot = self.snapshot.take().filter(|(seq, _)| *seq <= last);
+        self.durable = Default::default();
+        self.journal.iter().for_each(|e| self.durable.apply(e).expect("the journal"));
+        let lost = gone.iter().filter(|e| matches!(e.record, Record::Started { .. })).count() as u64;
+        let (why, kept) = ("it was torn".to_owned(), "journal.damaged-1.db".to_owned());
+        self.restoring = Some(Restored { why, kept, backup: Some(last), salvaged: 0, lost, last_txn: known, stans: marks.then_some(used) });
+        self.printed_from = self.printed.len();
+        let kept: Vec<Outcome> = checks::outcomes(&self.journal).into_values().collect();
+        self.model.restored(&kept);
+        self.cut();
+    }
+
     /// A new machine from what the disk holds; what travels goes on.
     fn rebuild(&mut self) {
         self.handed.clear();
         self.calls.clear();
+        self.queue_calls.clear();
         self.armed = false;
         self.pin_asked = false;
         self.disk.down = false;
@@ -151,11 +211,15 @@ impl World {
     }
 
     fn keep(&mut self, step: Step) {
+        let before = self.sealed.clone();
         self.sealed.extend(step.seal.iter().map(|(t, _)| *t));
         for t in &step.erase {
             self.sealed.remove(t);
         }
         for e in &step.records {
+            if matches!(e.record, Record::Restored { .. }) {
+                self.restoring = None;
+            }
             self.count(format!("record {}", super::name(&e.record)));
             self.durable.apply(e).expect("the journal");
         }
@@ -164,6 +228,10 @@ impl World {
             let all = checks::outcomes(&self.journal);
             let gone = |t: &u64| all.get(t).is_some_and(|o| o.account.as_ref() == Some(&e.account) && o.batch == Some(e.batch));
             self.sealed.retain(|t| !gone(t) || e.keep.contains(t));
+        }
+        let (sealed, erased) = (self.sealed.difference(&before).map(|t| (*t, true)), before.difference(&self.sealed).map(|t| (*t, false)));
+        if let Some(last) = self.journal.last() {
+            self.steps.push((last.seq, sealed.chain(erased).collect()));
         }
         if step.snapshot.is_some() {
             self.snapshot = step.snapshot;
@@ -200,6 +268,11 @@ impl World {
             self.call_answered(*call, Err(payterm_schema::Fault::Restarting { part: "store".into() }));
         }
     }
+}
+
+/// The store's mark of a number: it is moved ahead of those in use.
+fn ahead(stan: Stan) -> Stan {
+    (0..7).fold(stan, |s, _| s.next())
 }
 
 /// The store's look-up of an original.

@@ -1,19 +1,22 @@
 //! The app, the cashier and whoever is called at the end of the day.
 //!
 //! Mishap model. The app sends a request again, with the same content or another, cancels at any moment, or leaves; keys are pressed at any
-//! moment; what is Stuck is tried again at any moment. An app that was told that the store failed asks again with the same key. A person
-//! who resolves says what the acquirer's books say.
+//! moment; what is Stuck is tried again, and the queue's controls are pressed, at any moment. An app that was told that the store failed asks
+//! again with the same key. A person who resolves says what the acquirer's books say. After a restored journal nobody has a reversal tried again
+//! whose end may be among what was lost: they ask the acquirer, and have undone what it holds and the terminal cannot name.
 use super::{Event, World, key};
 use crate::{
+    bank::Posting,
     checks,
-    script::{Customer, Noise, Order},
+    script::{Customer, Noise, Order, Press},
 };
 use payterm_core::{Input, VaultAnswer, VaultAsk};
 use payterm_schema::{
-    Fault, Kind, Money, OperatorId, Request, Screen, Status,
+    Fault, Kind, Money, OperatorId, OperatorRequest, Outcome, Request, Screen, Status,
     device::{Key, Way},
+    offline::QueueAct,
     paper::PaperState,
-    record::{Duty, ObligationState},
+    record::{Duty, Obligation, ObligationState},
     request::{Original, RequestWire},
     secret::{Password, Verifier},
 };
@@ -26,11 +29,29 @@ impl World {
         let held: Vec<u64> = self.machine.papers().filter(|p| p.state == PaperState::Held).map(|p| p.id).collect();
         let settlements = self.machine.state().accounts.values().filter_map(|l| l.settling.as_ref()).filter(|s| s.hold);
         let settlements: Vec<u64> = settlements.map(|s| s.txn).collect();
-        if !self.script.settle || (stuck.is_empty() && held.is_empty() && settlements.is_empty()) {
+        let kept: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| o.held.is_some()).map(|o| o.txn).collect();
+        // Of what ran when the journal was damaged it may not name a frame: nobody can drive it.
+        let unnamed = |o: &Outcome| o.status == Status::Unknown && self.machine.obligations().of(o.txn).next().is_none();
+        let unnamed: Vec<u64> = checks::outcomes(&self.journal).into_values().filter(unnamed).map(|o| o.txn).collect();
+        let unnamed: Vec<u64> = unnamed.into_iter().filter(|txn| self.machine.state().settlement_of(*txn).is_none()).collect();
+        let recovering = self.machine.state().recovering.is_some();
+        let nothing = stuck.is_empty() && held.is_empty() && settlements.is_empty() && kept.is_empty() && unnamed.is_empty() && !recovering;
+        if !self.script.settle || nothing {
             return false;
         }
         self.settled += 1;
         assert!(self.settled < 20, "invariant 8: what is Stuck does not end although all mishaps are over: {:?}", self.machine.obligations());
+        if recovering {
+            self.noise(Noise::EndRecovery);
+        }
+        for txn in unnamed {
+            self.undone_at_the_acquirer(txn);
+            self.model.resolved(txn);
+            self.input(Input::Resolve { call: 0, txn, executed: false, reference: "case 2".into(), by: "test".into() });
+        }
+        for txn in kept {
+            self.press(QueueAct::Release { txn });
+        }
         for txn in settlements {
             self.input(Input::RetryObligation { call: 0, txn, by: "test".into() });
         }
@@ -38,9 +59,15 @@ impl World {
             let open = self.machine.obligations().of(txn).next().cloned();
             match open {
                 // What the acquirer would say.
-                Some(o) if o.duty == Duty::AskPerson => {
+                Some(o) if self.must_be_asked(&o) => {
                     let at = (o.account.clone(), o.plan.batch.get(), o.plan.stan.get());
-                    let executed = self.bank.books.get(&at).is_some_and(|p| !p.reversed);
+                    let posting = self.bank.books.get(&at).filter(|p| !p.reversed);
+                    // Another amount than was asked for, or a payer who has not confirmed: it is undone.
+                    let whole = |p: &&Posting| Some(p.amount) == o.plan.amount.map(Money::minor) && !p.is_pending();
+                    let executed = posting.filter(|p| o.duty == Duty::AskPerson || whole(p)).is_some();
+                    if !executed {
+                        self.undone_at_the_acquirer(txn);
+                    }
                     self.model.resolved(txn);
                     self.input(Input::Resolve { call: 0, txn, executed, reference: "case 1".into(), by: "test".into() });
                 }
@@ -51,6 +78,57 @@ impl World {
             self.input(Input::ReleasePaper { call: 0, job, print: true, by: "test".into() });
         }
         true
+    }
+
+    /// Nobody has it tried again: there is nothing to try, or its answer may be among what the journal has lost.
+    fn must_be_asked(&self, o: &Obligation) -> bool {
+        o.duty == Duty::AskPerson || (o.duty == Duty::Reverse && self.in_doubt.contains_key(&o.txn))
+    }
+
+    /// What the acquirer holds of it is taken back there.
+    fn undone_at_the_acquirer(&mut self, txn: u64) {
+        let named = self.machine.obligations().of(txn).map(|o| (o.account.clone(), o.plan.batch.get(), o.plan.stan.get()));
+        let all: Vec<_> = self.in_doubt.get(&txn).into_iter().flatten().cloned().chain(named).collect();
+        for at in all {
+            if let Some(p) = self.bank.books.get_mut(&at) {
+                p.reversed = true;
+            }
+        }
+    }
+
+    /// One of the queue's controls.
+    fn press(&mut self, act: QueueAct) {
+        match &act {
+            QueueAct::Release { txn } => self.model.held(*txn, false),
+            QueueAct::WriteOff { txn, .. } => self.model.given_up(*txn, false),
+            QueueAct::Forward { .. } | QueueAct::Hold { .. } => {}
+        }
+        self.next_call += 1;
+        self.session_calls.insert(self.next_call);
+        self.queue_calls.insert(self.next_call, act.clone());
+        self.input(Input::Queue { call: self.next_call, act, by: "shop".into() });
+    }
+
+    /// The nth of what it can be done to; where there is none, of what it cannot be done to.
+    fn press_for(&mut self, press: Press, nth: usize) -> QueueAct {
+        let fits = |o: &&Obligation| match press {
+            Press::ForwardAll | Press::Forward => o.state == ObligationState::Due,
+            Press::Hold => o.duty == Duty::Repeat && o.held.is_none(),
+            Press::Release => o.held.is_some(),
+            Press::WriteOff => o.state == ObligationState::Stuck || (o.duty == Duty::Repeat && o.state == ObligationState::Due),
+        };
+        let mut all: Vec<u64> = self.machine.obligations().iter().filter(fits).map(|o| o.txn).collect();
+        if all.is_empty() {
+            all = self.machine.obligations().iter().map(|o| o.txn).collect();
+        }
+        let txn = all.get(nth % all.len().max(1)).copied().unwrap_or(1);
+        match press {
+            Press::ForwardAll => QueueAct::Forward { txn: None },
+            Press::Forward => QueueAct::Forward { txn: Some(txn) },
+            Press::Hold => QueueAct::Hold { txn },
+            Press::Release => QueueAct::Release { txn },
+            Press::WriteOff => QueueAct::WriteOff { txn, why: "not worth it".into() },
+        }
     }
 
     /// The mishaps are over.
@@ -81,7 +159,7 @@ impl World {
             (Noise::CancelKey, _) => self.input(Input::Key(Key::Cancel)),
             (Noise::Cancel(by), Some(r)) => self.input(Input::Cancel { call: 0, key: r.key, by }),
             (Noise::Retry, _) => {
-                let all: BTreeSet<u64> = self.machine.obligations().iter().map(|o| o.txn).collect();
+                let all: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| !self.must_be_asked(o)).map(|o| o.txn).collect();
                 all.into_iter().for_each(|txn| self.input(Input::RetryObligation { call: 0, txn, by: "test".into() }));
             }
             (Noise::Devices(there), _) => {
@@ -94,11 +172,7 @@ impl World {
                 self.session_calls.insert(self.next_call);
                 self.input(Input::Operators { call: self.next_call, request });
             }
-            (Noise::Queue(act), _) => {
-                self.next_call += 1;
-                self.session_calls.insert(self.next_call);
-                self.input(Input::Queue { call: self.next_call, act, by: "shop".into() });
-            }
+            (Noise::Queue(act), _) => self.press(act),
             (Noise::PrinterReady, _) => self.input(Input::PrinterReady),
             (Noise::Stale(tag, event), _) => self.input(Input::Host { tag, event }),
             (Noise::Clock(ms), _) => {
@@ -117,6 +191,15 @@ impl World {
             (Noise::Probe, _) => {
                 let account = self.settings.accounts[0].config.id.clone();
                 self.input(Input::Probe { call: 0, account });
+            }
+            (Noise::Press(press, nth), _) => {
+                let act = self.press_for(press, nth);
+                self.press(act);
+            }
+            (Noise::JournalTorn { records, marks }, _) => self.journal_torn(records, marks),
+            (Noise::EndRecovery, _) => {
+                self.model.recovery_ended();
+                self.input(Input::Operators { call: 0, request: OperatorRequest::EndRecovery });
             }
             (Noise::StartAgain { .. } | Noise::Cancel(_), _) => {}
         }
@@ -152,6 +235,12 @@ impl World {
             self.next_order += 1;
             return self.later(10, Event::Next);
         }
+        // So does one that a damaged journal has lost: it is refused for ever.
+        if self.lost.contains(&key) {
+            self.count("a lost key again");
+            self.next_order += 1;
+            return self.later(10, Event::Next);
+        }
         assert!(self.answered.get(&key).is_none_or(Result::is_err), "invariant 5: {key}: answered, and lost");
         let wire = RequestWire {
             id: order.id.into(),
@@ -172,12 +261,23 @@ impl World {
     }
 
     pub(super) fn call_answered(&mut self, call: u64, result: Result<(), Fault>) {
+        match self.queue_calls.remove(&call).filter(|_| result.is_ok()) {
+            Some(QueueAct::Hold { txn }) => self.model.held(txn, true),
+            Some(QueueAct::Release { txn }) => self.model.held(txn, false),
+            Some(QueueAct::WriteOff { txn, .. }) => self.model.given_up(txn, true),
+            Some(QueueAct::Forward { .. }) | None => {}
+        }
         if self.session_calls.remove(&call) {
             self.sessions.push(result);
         } else if self.patience > 0 && matches!(result, Err(Fault::NotLoggedOn | Fault::Busy { running: None })) {
             // The app waits until somebody has logged on.
             self.calls.remove(&call);
             self.later(1_000, Event::Next);
+        } else if self.asked_again < 40 && self.machine.state().recovering.is_some() && matches!(result, Err(Fault::JournalRestored { .. })) {
+            // Somebody is at it, and then the shop goes on.
+            self.asked_again += 1;
+            self.calls.remove(&call);
+            self.later(2_000, Event::Next);
         } else if let Some(key) = self.calls.remove(&call) {
             let again = matches!(result, Err(Fault::StoreFailed { .. } | Fault::Restarting { .. }));
             let refused = result.is_err() && !again;

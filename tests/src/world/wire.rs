@@ -1,6 +1,6 @@
 //! Mishap model of the wire and its link. A message is not sent, lost before the bank, or reaches it late; an answer is lost, late, slow
 //! (others overtake it), comes twice, or is damaged and dropped by the codec. The link may die with a message in its hands, or say
-//! nothing. A link never says NotSent of what has left, and no answer is taken for another message's.
+//! nothing. A link never says NotSent of what has left, no answer is taken for another message's, and no keys for a machine that is gone.
 use super::{Event, World};
 use crate::bank::Fate;
 use payterm_schema::{
