@@ -193,6 +193,8 @@ impl App {
             (_, AmountRule::None) => None,
             (Kind::Refund, _) => Some(self.dice.between(1, 60)),
             (Kind::Completion | Kind::CompletionAdvice, _) => Some(self.dice.between(50, 110)),
+            // Some amounts below 2.00 meet the same trouble for ever in the demo world, and an advice comes again as it is.
+            _ if deed.pays == Pays::Own => Some(self.dice.between(200, 300)),
             (_, AmountRule::Needed | AmountRule::Optional) => Some(self.dice.between(100, 300)),
         };
         let manner = match self.dice.roll(100) {
