@@ -97,6 +97,8 @@ pub enum StoreError {
     /// The journal was damaged, or changed by somebody without the key.
     #[error("the journal's chain is broken: {place} {rule}")]
     Chain { place: String, rule: &'static str },
+    #[error("{path}: the journal was written under another sealing key: put back the vault it belongs to")]
+    OtherKey { path: PathBuf },
     #[error("the store stopped after a failed commit")]
     Stopped,
     #[error("the store's queue is full ({0} commits wait)")]
@@ -123,6 +125,7 @@ impl StoreError {
             | StoreError::File { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::NotOurs { .. }
+            | StoreError::OtherKey { .. }
             | StoreError::NewerSnapshot { .. }
             | StoreError::Stopped
             | StoreError::Full(_) => false,
@@ -139,6 +142,7 @@ impl StoreError {
             StoreError::StateInUse(_)
             | StoreError::NewerSchema { .. }
             | StoreError::NotOurs { .. }
+            | StoreError::OtherKey { .. }
             | StoreError::Record(_)
             | StoreError::NewerSnapshot { .. }
             | StoreError::Gap { .. }
@@ -264,7 +268,11 @@ impl Store {
         drop(take(&self.0.reader));
         let (ready, loaded) = oneshot::channel();
         self.start_writer(move |l| drop(ready.send(l)))?;
-        loaded.await.map_err(|_| StoreError::Stopped)?
+        let loaded = loaded.await.map_err(|_| StoreError::Stopped)?;
+        // Who looked something up meanwhile may have opened the file that was put aside.
+        self.0.index.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(take(&self.0.reader));
+        loaded
     }
 
     /// Runs a query on the reader's connection.

@@ -2,7 +2,7 @@
 //! where there are none.
 use payterm_daemon::store::{self, Commit, Options, Store, StoreError};
 use payterm_schema::{Entry, Record, Time};
-use payterm_tests::disk::{self, SmallDisk};
+use payterm_tests::disk::{self, LoopDisk, SmallDisk};
 use payterm_vault::SealingKey;
 use std::{path::Path, time::Duration};
 
@@ -30,6 +30,59 @@ async fn put(store: &Store, last: u64) -> Result<u64, StoreError> {
 }
 fn size(path: &Path) -> u64 {
     path.metadata().map_or(0, |m| m.len())
+}
+
+/// The disk fills while a journal is restored: the restoring fails, and with room again everything that the damaged file proves is there.
+#[tokio::test]
+async fn a_restoring_on_a_full_disk_loses_nothing() -> Done {
+    if let Some(why) = disk::why_not() {
+        println!("skipped: no disk can be mounted here: {why}");
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let disk = SmallDisk::new(dir.path(), 64)?;
+    let state = dir.path().join("state");
+    // More than SQLite keeps in memory before it writes.
+    let (store, mut last) = open(&state, 0)?;
+    while last < 64 * 512 {
+        last = put(&store, last).await?;
+    }
+    store.close();
+    std::fs::write(state.join("journal.suspect"), "planted")?;
+    disk.fill(size(&state.join("journal.db")) / 2)?;
+    let full = open(&state, 0).err().ok_or("it was restored on a full disk")?;
+    assert!(full.is_full(), "{full}");
+    disk.free()?;
+    let (store, found) = open(&state, 0)?;
+    assert_eq!(found, last);
+    store.close();
+    Ok(())
+}
+
+/// The power goes just after a start: the WAL's name is on the disk before the mark that misses it.
+#[tokio::test]
+async fn a_power_cut_after_a_start_is_no_damage() -> Done {
+    if let Some(why) = disk::why_not() {
+        println!("skipped: no disk can be mounted here: {why}");
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let mut disk = LoopDisk::new(dir.path())?;
+    let state = dir.path().join("state/journal");
+    let (store, last) = open(&state, 0)?;
+    let last = put(&store, last).await?;
+    store.close();
+    let switch = disk.switch()?;
+    let (store, found) = open(&state, 0)?;
+    switch.cut()?;
+    // What it still writes finds no disk.
+    store.close();
+    disk.power_on()?;
+    let key = SealingKey::new([7; 32]).keyed_hash(store::PURPOSE);
+    let (store, loaded) = Store::open(store::hold(&state)?, &state, key, options(0))?;
+    assert_eq!((loaded.restored, loaded.last_seq, found), (None, last, last));
+    store.close();
+    Ok(())
 }
 
 #[tokio::test]

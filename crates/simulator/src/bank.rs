@@ -13,7 +13,7 @@ use payterm_schema::{
     secret::{Pin, PinBlock, SecretBytes},
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use std::{fmt, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS session(account TEXT PRIMARY KEY, batch INTEGER NOT NULL, signed_in INTEGER NOT NULL DEFAULT 0, pik TEXT, mak TEXT) STRICT;
@@ -223,6 +223,8 @@ fn held(tx: &Transaction<'_>, payer: &str) -> Result<i64, BankError> {
 pub struct Bank {
     pub(crate) world: Arc<World>,
     pub(crate) db: Connection,
+    /// Account, batch and STAN of payments that were told "busy": a copy of the message is told the same.
+    pub(crate) turned_away: BTreeSet<(String, u32, u32)>,
 }
 
 impl Bank {
@@ -266,7 +268,7 @@ impl Bank {
             tx.execute("INSERT OR IGNORE INTO session(account, batch) VALUES(?, ?)", params![a.name.as_str(), a.first_batch])?;
         }
         tx.commit()?;
-        Ok(Self { world, db })
+        Ok(Self { world, db, turned_away: BTreeSet::new() })
     }
 
     /// The working keys of a terminal, none when it is signed out.

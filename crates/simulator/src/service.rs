@@ -199,8 +199,13 @@ fn decide(
         MacVerdict::Good | MacVerdict::NotUsed => {}
         MacVerdict::Wrong | MacVerdict::Absent => return Ok(Decided { mak: Some(mak), ..plain("A0") }),
     }
-    // Busy reaches no issuer and leaves no trace: the same request may come again.
-    if mishap == Some(&Mishap::Busy) {
+    // Busy reaches no issuer: an advice or a reversal may come again as it is, a payment comes with another STAN.
+    let this = (account.name.to_string(), ask.batch, ask.stan);
+    let payment = matches!(ask.mti.as_str(), "0100" | "0200");
+    if mishap == Some(&Mishap::Busy) || (payment && bank.turned_away.contains(&this)) {
+        if payment {
+            bank.turned_away.insert(this);
+        }
         return Ok(Decided { mak: Some(mak), ..plain("91") });
     }
     decipher(&mut ask, &session)?;

@@ -110,6 +110,15 @@ pub(super) fn start(db: &Connection, key: Option<&KeyedHash>) -> Result<Option<u
     }
 }
 
+/// Whether the last record was written under this key: the chain's start may be damaged, or the key another.
+pub(super) fn is_of(db: &Connection, key: &KeyedHash) -> rusqlite::Result<bool> {
+    let mut select = db.prepare("SELECT seq, at, txn, version, json, sealed, chain FROM record ORDER BY seq DESC LIMIT 1")?;
+    let mut rows = select.query([])?;
+    let Some(row) = rows.next()? else { return Ok(true) };
+    let before = head(db, row.get::<_, u64>(0)?.saturating_sub(1))?;
+    Ok(follow(key, 0, &before, row).is_ok())
+}
+
 /// The journal's head as the row has it.
 pub(super) fn head(db: &Connection, seq: u64) -> rusqlite::Result<Head> {
     let hash: Option<Option<Hash>> = db.query_row("SELECT chain FROM record WHERE seq = ?1", [seq], |r| r.get(0)).optional()?;

@@ -1,6 +1,6 @@
 //! What must outlive the database, in two small files beside it: `journal.marks`, how far each account's STANs may have been used,
-//! and `journal.keys`, which requests were started. Both are ahead of the journal: a journal that is restored goes on above the
-//! marks, and does not begin anew what it does not know.
+//! and `journal.keys`, which requests were started. The first is ahead of the journal, the second just
+//! behind it: a journal that is restored goes on above the marks, and does not begin anew what it does not know.
 //!
 //! Invariant: before a frame may leave, its STAN is below a durable mark and its request's key is durable.
 use super::{StoreError, files};
@@ -48,6 +48,9 @@ struct Slot {
     turn: u64,
     /// A store has the journal open: its WAL must be there.
     open: bool,
+    /// The journal's head when it was left in order.
+    #[serde(default)]
+    head: Option<String>,
     /// Numbers up to and including these may have been used.
     stans: BTreeMap<AccountId, Stan>,
 }
@@ -77,8 +80,14 @@ impl Marks {
         let file = files::private(&path)?;
         let mut bytes = vec![0; 2 * SLOT];
         let n = read_up_to(&file, &mut bytes).map_err(files::file_error(&path))?;
-        let slots: Vec<Slot> = bytes[..n].chunks(SLOT).filter_map(parse).collect();
-        let slot = slots.into_iter().max_by_key(|s| s.turn);
+        let places = || bytes[..n].chunks(SLOT);
+        let slot = places().filter_map(parse).max_by_key(|s| s.turn).map(|mut s| {
+            // The other place cannot be read: it may have been the later one, a step ahead.
+            if places().any(|p| parse(p).is_none() && p.iter().any(|b| *b != 0)) {
+                s.stans.values_mut().for_each(|mark| *mark = ahead(*mark));
+            }
+            s
+        });
         let keys = Keys::open(dir)?;
         let found = match &slot {
             Some(_) => Found::Whole,
@@ -103,8 +112,17 @@ impl Marks {
         self.keys.all()
     }
 
-    pub fn set_open(&mut self, open: bool) -> Result<(), StoreError> {
-        self.change(|s| s.open = open)
+    /// The journal is about to be written.
+    pub fn opened(&mut self) -> Result<(), StoreError> {
+        self.change(|s| (s.open, s.head) = (true, None))
+    }
+    /// It is left; with its head, when that is known for certain.
+    pub fn left(&mut self, head: Option<String>) -> Result<(), StoreError> {
+        self.change(|s| (s.open, s.head) = (false, head))
+    }
+    /// The head that it was left with.
+    pub fn left_with(&self) -> Option<&str> {
+        self.slot.head.as_deref().filter(|_| !self.slot.open)
     }
 
     /// The account is about to use this STAN.
@@ -113,15 +131,21 @@ impl Marks {
         if below {
             return Ok(());
         }
-        let mark = Stan::new((stan.get() + STEP - 1).min(LAST_STAN)).unwrap_or(stan);
+        let mark = ahead(stan);
         self.change(|s| {
             s.stans.insert(account.clone(), mark);
         })
     }
 
-    /// The request is being started: its key is written, and on its way to the disk.
+    /// The request is on record: its key is written, and on its way to the disk. Not before, or a group that was not committed would leave
+    /// keys of requests that were never made.
     pub fn started(&self, request: &RequestKey, txn: u64) -> Result<(), StoreError> {
         self.keys.append(hash_of(&self.key, &request.app, &request.id), txn)
+    }
+    /// So many keys will find room.
+    pub fn make_room(&self, many: usize) -> Result<(), StoreError> {
+        let mut at = self.keys.at.lock().unwrap_or_else(PoisonError::into_inner);
+        self.keys.grow(&mut at, many)
     }
     /// Waits until all keys are durable: before a frame may leave. They were written while the card was asked for.
     pub fn wait(&self) -> Result<(), StoreError> {
@@ -142,6 +166,10 @@ impl Marks {
         self.slot = next;
         Ok(())
     }
+}
+
+fn ahead(stan: Stan) -> Stan {
+    Stan::new((stan.get() + STEP - 1).min(LAST_STAN)).unwrap_or(stan)
 }
 
 /// `length u32 | SHA-256, first 8 bytes | JSON`.
@@ -216,16 +244,22 @@ impl Keys {
     fn append(&self, hash: KeyHash, txn: u64) -> Result<(), StoreError> {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = || files::file_error(Path::new("journal.keys"));
-        if at.end + ENTRY as u64 > at.len {
-            self.file.write_all_at(&vec![0; GROW as usize], at.len).and_then(|()| self.file.sync_all()).map_err(failed())?;
-            at.len += GROW;
-        }
+        self.grow(&mut at, 1)?;
         let body = [&hash[..], &txn.to_be_bytes()].concat();
         let check = Sha256::digest(&body);
         self.file.write_all_at(&[&body[..], &check[..8]].concat(), at.end).map_err(failed())?;
         at.end += ENTRY as u64;
         at.last = Some(txn);
         self.moved.notify_all();
+        Ok(())
+    }
+
+    fn grow(&self, at: &mut At, many: usize) -> Result<(), StoreError> {
+        while at.end + (many * ENTRY) as u64 > at.len {
+            let grown = self.file.write_all_at(&vec![0; GROW as usize], at.len).and_then(|()| self.file.sync_all());
+            grown.map_err(files::file_error(Path::new("journal.keys")))?;
+            at.len += GROW;
+        }
         Ok(())
     }
 

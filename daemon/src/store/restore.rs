@@ -18,6 +18,7 @@ use payterm_schema::record::Restored;
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OptionalExtension};
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
@@ -53,8 +54,12 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
     let opened = match doubt(dir, &marks)? {
         Some(why) => Err(why),
         None => match writer::open(dir, key, options) {
-            Ok(opened) => behind(&opened.db, &marks)?.map_or(Ok(opened), Err),
+            Ok(opened) => behind(&opened, &marks)?.map_or(Ok(opened), Err),
             Err(e @ StoreError::NotOurs { .. }) if marks.found == Found::Whole => Err(e.to_string()),
+            Err(e @ StoreError::Chain { .. }) if other_key(dir, key, options) => {
+                tracing::error!("{e}");
+                return Err(StoreError::OtherKey { path: files::journal(dir) });
+            }
             Err(e) => Err(e.damage().ok_or(e)?),
         },
     };
@@ -68,8 +73,17 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
             writer::open(dir, key, options)?
         }
     };
-    marks.set_open(true)?;
+    // The WAL's name first: one that is gone while the mark says "open" is damage.
+    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(files::file_error(dir))?;
+    marks.opened()?;
     Ok((opened, marks))
+}
+
+/// Neither the journal nor a backup holds a record that was written under this key, and all can be read.
+fn other_key(dir: &Path, key: &KeyedHash, options: &Options) -> bool {
+    let of = |path: &Path| files::open_to_verify(path).ok().and_then(|db| chain::is_of(&db, key).ok());
+    let mut all = [files::journal(dir)].into_iter().chain(backups(dir, options)).filter(|p| p.exists());
+    all.all(|p| of(&p) == Some(false))
 }
 
 /// Something that only comes beside a journal.
@@ -104,12 +118,17 @@ fn doubt(dir: &Path, marks: &Marks) -> Result<Option<String>, StoreError> {
     Ok(wal::damage(&walled).map_err(files::file_error(&walled))?.map(Into::into))
 }
 
-/// A request is started before it is on record, one at a time: a key further ahead belongs to records that are gone.
-fn behind(db: &Connection, marks: &Marks) -> Result<Option<String>, StoreError> {
+/// The journal is older than what is beside it says: a copy was put in its place, or records are gone. A key is written when its request is
+/// on record, and a journal that was left in order has the head that it was left with.
+fn behind(opened: &Opened, marks: &Marks) -> Result<Option<String>, StoreError> {
+    let found = opened.loaded.head.to_string();
+    if let Some(left) = marks.left_with().filter(|left| *left != found) {
+        return Ok(Some(format!("its head is {found}, but it was left with {left}")));
+    }
     // What a restoring has lost is told already.
     let text = "SELECT max(coalesce((SELECT max(txn) FROM txn), 0), coalesce((SELECT max(txn) FROM lost), 0))";
-    let last: u64 = db.query_row(text, [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
-    Ok(marks.last_txn().filter(|started| *started > last + 1).map(|started| format!("its last transaction is {last}, but {started} was started")))
+    let last: u64 = opened.db.query_row(text, [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
+    Ok(marks.last_txn().filter(|started| *started > last).map(|started| format!("its last transaction is {last}, but {started} was started")))
 }
 
 /// Newest first.
@@ -234,50 +253,72 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Takes over what the damaged file still proves: the records after the backup's last, as far as each follows the one before it, and
-/// what is sealed for them. Whatever cannot be read ends it.
+/// what is sealed for them. What cannot be read of it ends that; what cannot be written to the new one is an error: SQLite may have rolled
+/// everything back.
 fn salvage(new: &Connection, key: &KeyedHash, damaged: &Path, from: Head, fresh: bool) -> Result<u64, StoreError> {
     let Ok(old) = files::open_to_verify(damaged) else { return Ok(0) };
     let Ok(Some(first)) = chain::start(&old, Some(key)) else { return Ok(0) };
     if fresh {
         chain::begin_again(new, key, first).map_err(sql("begin the chain"))?;
     }
+    let read = || sql("salvage");
     let mut head = from;
-    let walk = |head: &mut Head| -> Result<(), StoreError> {
-        let read = || sql("salvage");
+    let ended = (|| {
         let mut select = old.prepare("SELECT seq, at, txn, version, json, sealed, chain FROM record WHERE seq > ?1 ORDER BY seq").map_err(read())?;
         let mut rows = select.query([from.seq]).map_err(read())?;
         while let Some(row) = rows.next().map_err(read())? {
-            let next = chain::follow(key, first, head, row)?;
+            let next = chain::follow(key, first, &head, row)?;
             let entry = super::queries::entry(row)?;
             let json = row.get_ref(4).map_err(read())?.as_str().unwrap_or_default();
             let sealed = row.get_ref(5).map_err(read())?.as_blob_or_null().ok().flatten().unwrap_or_default();
             let version = row.get(3).map_err(read())?;
             let written = Row { seq: entry.seq, at: entry.at.0, txn: entry.txn, version, json, sealed };
-            writer::write_row(new, &entry, &written, Some(next.hash).filter(|h| *h != NOTHING))?;
-            *head = next;
+            let hash = Some(next.hash).filter(|h| *h != NOTHING);
+            if let Err(e) = writer::write_row(new, &entry, &written, hash) {
+                return Ok(Err(e));
+            }
+            head = next;
         }
-        Ok(())
+        Ok(Ok(()))
+    })();
+    let whole = match ended {
+        Ok(written) => written.map(|()| true)?,
+        Err(e) => {
+            let e: StoreError = e;
+            tracing::warn!("salvaging ends after record {}: {e}", head.seq);
+            false
+        }
     };
-    if let Err(e) = walk(&mut head) {
-        tracing::warn!("salvaging ends after record {}: {e}", head.seq);
-    }
-    if let Err(e) = sealed(new, &old, &head) {
-        tracing::warn!("salvaging sealed values: {e}");
+    match sealed(&old) {
+        Ok(all) => take_sealed(new, &head, &all, whole)?,
+        Err(e) => tracing::warn!("salvaging sealed values: {e}"),
     }
     Ok(head.seq - from.seq)
 }
 
-/// The sealed values that the records vouch for.
-fn sealed(new: &Connection, old: &Connection, head: &Head) -> Result<(), StoreError> {
+/// Every sealed value of the damaged file, when SQLite finds nothing wrong with their table.
+fn sealed(old: &Connection) -> Result<BTreeMap<u64, Vec<u8>>, StoreError> {
     let read = || sql("salvage a sealed value");
-    let vouched = verify::sealed_by(new, head.seq)?;
+    let sound: String = old.query_row("PRAGMA integrity_check('sealed')", [], |r| r.get(0)).map_err(read())?;
+    if sound != "ok" {
+        return Err(StoreError::Chain { place: "sealed".into(), rule: "is damaged" });
+    }
     let mut select = old.prepare("SELECT txn, blob FROM sealed").map_err(read())?;
-    let mut rows = select.query([]).map_err(read())?;
-    while let Some(row) = rows.next().map_err(read())? {
-        let (txn, blob) = row.get::<_, u64>(0).and_then(|t| Ok((t, row.get_ref(1)?.as_blob()?))).map_err(read())?;
-        if vouched.get(&txn).is_some_and(|hash| verify::is(hash, blob)) {
-            new.execute("INSERT OR REPLACE INTO sealed (txn, blob) VALUES (?1, ?2)", (txn, blob)).map_err(read())?;
+    select.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).and_then(Iterator::collect).map_err(read())
+}
+
+/// Those that the records vouch for. `whole`: nothing is missing in the damaged file, so what it has no longer was erased.
+fn take_sealed(new: &Connection, head: &Head, all: &BTreeMap<u64, Vec<u8>>, whole: bool) -> Result<(), StoreError> {
+    let write = || sql("take a sealed value over");
+    let vouched = verify::sealed_by(new, head.seq)?;
+    for (txn, blob) in all {
+        if vouched.get(txn).is_some_and(|hash| verify::is(hash, blob)) {
+            new.execute("INSERT OR REPLACE INTO sealed (txn, blob) VALUES (?1, ?2)", (txn, blob)).map_err(write())?;
         }
+    }
+    if whole {
+        let kept = serde_json::to_string(&all.keys().collect::<Vec<_>>()).unwrap_or_default();
+        new.execute("DELETE FROM sealed WHERE txn NOT IN (SELECT value FROM json_each(?1))", [kept]).map_err(write())?;
     }
     Ok(())
 }

@@ -41,7 +41,8 @@ pub(super) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
                 if ours && next == (word(&frame, 16), word(&frame, 20)) {
                     sum = next;
                 } else {
-                    broken = Some(word(&frame, 4) != 0);
+                    // Behind the last one that is written stand frames of the WAL's time before.
+                    broken = Some(ours && word(&frame, 4) != 0);
                 }
             }
             Some(true) if ours => return Ok(Some("its write-ahead log is damaged")),

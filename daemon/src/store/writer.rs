@@ -30,11 +30,11 @@ const GATHER: u32 = 4;
 const SNAPSHOT_VERSION: u32 = 1;
 
 pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Counters, ready: impl FnOnce(Result<Loaded, StoreError>), jobs: &Receiver<Job>) {
-    let (mut open, mut last) = match restore::open(dir, key, options) {
+    let mut open = match restore::open(dir, key, options) {
         Ok((Opened { db, loaded }, marks)) => {
             let last = loaded.head;
             ready(Ok(loaded));
-            (Open { db, marks }, last)
+            Open { db, marks, last, certain: true }
         }
         Err(e) => {
             ready(Err(e));
@@ -57,10 +57,10 @@ pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Cou
         }
         together = group.len() > 1;
         options.mishaps.pass(Part::Store);
-        let mut written = write(&mut open, key, &group, &mut last);
+        let mut written = write(&mut open, key, &group);
         if written.as_ref().is_err_and(StoreError::is_full) && care::release(dir) {
             tracing::error!("store: the disk is full: what has begun ends from the reserve");
-            written = write(&mut open, key, &group, &mut last);
+            written = write(&mut open, key, &group);
         }
         match written {
             Ok(all) => {
@@ -75,6 +75,7 @@ pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Cou
                     job.done.send(Err(e.clone())).ok();
                 }
                 // Nothing more is written by this connection: what comes next belongs to a machine that the disk does not know.
+                open.certain = false;
                 drop(open);
                 if let Some(why) = e.damage()
                     && let Err(e) = restore::suspect(dir, &why)
@@ -130,11 +131,15 @@ fn refuse_all(jobs: &Receiver<Job>) {
 struct Open {
     db: Connection,
     marks: Marks,
+    last: Head,
+    /// False: a commit failed, and may be on the disk all the same.
+    certain: bool,
 }
 impl Drop for Open {
     /// The mark goes first, and a WAL stays whose mark cannot be written: one that is gone while the mark says "open" is damage.
     fn drop(&mut self) {
-        if let Err(e) = self.marks.set_open(false).and_then(|()| files::keep_wal(&self.db, false)) {
+        let head = Some(self.last.to_string()).filter(|_| self.certain && !std::thread::panicking());
+        if let Err(e) = self.marks.left(head).and_then(|()| files::keep_wal(&self.db, false)) {
             tracing::warn!("store: {e}");
         }
     }
@@ -196,8 +201,8 @@ fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreError> {
 }
 
 /// One SQLite transaction for the whole group; answers what each commit made durable.
-fn write(open: &mut Open, key: &KeyedHash, group: &[Job], last: &mut Head) -> Result<Vec<Durable>, StoreError> {
-    let Open { db, marks } = open;
+fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<Vec<Durable>, StoreError> {
+    let Open { db, marks, last, .. } = open;
     let step = |text: &str| db.prepare_cached(text).and_then(|mut s| s.execute([])).map(drop);
     step("BEGIN IMMEDIATE").map_err(sql("begin"))?;
     let mut all = Vec::with_capacity(group.len());
@@ -206,18 +211,20 @@ fn write(open: &mut Open, key: &KeyedHash, group: &[Job], last: &mut Head) -> Re
         all.push(put(db, key, marks, &job.commit, &mut head)?);
         Ok(())
     });
-    let frames = group.iter().flat_map(|job| &job.commit.records).any(|e| matches!(e.record, Record::Allowed { .. } | Record::OfflineAllowed { .. }));
-    let written = written.and_then(|()| if frames { marks.wait() } else { Ok(()) });
-    match written.and_then(|()| step("COMMIT").map_err(sql("commit"))) {
-        Ok(()) => {
-            *last = head;
-            Ok(all)
-        }
-        Err(e) => {
-            db.execute_batch("ROLLBACK").ok();
-            Err(e)
-        }
+    let entries = || group.iter().flat_map(|job| &job.commit.records);
+    let begun: Vec<_> = entries().filter_map(|e| if let Record::Started { key, txn, .. } = &e.record { Some((key, *txn)) } else { None }).collect();
+    // What could fail for want of room fails before.
+    let written = written.and_then(|()| marks.make_room(begun.len()));
+    if let Err(e) = written.and_then(|()| step("COMMIT").map_err(sql("commit"))) {
+        db.execute_batch("ROLLBACK").ok();
+        return Err(e);
     }
+    *last = head;
+    begun.into_iter().try_for_each(|(key, txn)| marks.started(key, txn))?;
+    if entries().any(|e| matches!(e.record, Record::Allowed { .. } | Record::OfflineAllowed { .. })) {
+        marks.wait()?;
+    }
+    Ok(all)
 }
 
 fn put(db: &Connection, key: &KeyedHash, marks: &mut Marks, commit: &Commit, head: &mut Head) -> Result<Durable, StoreError> {
@@ -280,9 +287,6 @@ pub(super) fn write_row(db: &Connection, entry: &Entry, row: &Row<'_>, chain: Op
 
 /// What must be known without the journal is written before it.
 fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreError> {
-    if let Record::Started { key, txn, .. } = &entry.record {
-        marks.started(key, *txn)?;
-    }
     match entry.record.uses() {
         Some((Some(account), stan)) => marks.stan(account, stan),
         // A query: of the account that its payment has.
