@@ -72,6 +72,8 @@ async fn a_power_cut_after_a_start_is_no_damage() -> Done {
     let (store, last) = open(&state, 0)?;
     let last = put(&store, last).await?;
     store.close();
+    // That the WAL was removed is on the disk.
+    std::fs::File::open(&state)?.sync_all()?;
     let switch = disk.switch()?;
     let (store, found) = open(&state, 0)?;
     switch.cut()?;
