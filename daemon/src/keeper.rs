@@ -11,9 +11,15 @@ const LOOK: Duration = Duration::from_secs(10);
 /// The failed check itself is repeated after so long. 10 min.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// Full check and backup, after the start and every `store.check_every_hours`; ends with the runtime, or with a damaged journal.
+/// Full check and backup, after the start, every `store.check_every_hours`, and when a query has met damage; ends with the runtime, or with a damaged journal.
 pub async fn check(front: Arc<Front>) {
-    sleep(FIRST).await;
+    let pause = async |wait| {
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = front.store.doubted() => {}
+        }
+    };
+    pause(FIRST).await;
     loop {
         let store = front.store.clone();
         let done = tokio::task::spawn_blocking(move || {
@@ -31,7 +37,7 @@ pub async fn check(front: Arc<Front>) {
                 None => {
                     tracing::info!(records = found.records, head = found.head, "the journal was checked and backed up");
                     match front.config.store.check_every_hours {
-                        0 => return,
+                        0 => Duration::MAX,
                         hours => Duration::from_secs(u64::from(hours) * 3600),
                     }
                 }
@@ -42,7 +48,7 @@ pub async fn check(front: Arc<Front>) {
             }
             Err(_) => AGAIN,
         };
-        sleep(wait).await;
+        pause(wait).await;
     }
 }
 

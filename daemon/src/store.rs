@@ -219,6 +219,7 @@ struct Inner {
     counters: Arc<Counters>,
     writer: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
     reader: Mutex<Option<(SyncSender<Ask>, JoinHandle<()>)>>,
+    doubted: tokio::sync::Notify,
     /// For [`Store::knows`].
     index: Mutex<Option<Connection>>,
 }
@@ -235,6 +236,7 @@ impl Store {
             counters: Arc::default(),
             writer: Mutex::new(None),
             reader: Mutex::new(None),
+            doubted: tokio::sync::Notify::new(),
             index: Mutex::new(None),
         }));
         let (ready, loaded) = sync_channel(1);
@@ -278,10 +280,37 @@ impl Store {
     /// Runs a query on the reader's connection.
     pub(crate) async fn ask<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
         let (done, heard) = oneshot::channel();
+        let store = self.clone();
         self.send_ask(Box::new(move |db| {
-            done.send(query(db)).ok();
+            let found = query(db);
+            if let Err(e) = &found {
+                store.doubt(db, e);
+            }
+            done.send(found).ok();
         }))?;
         heard.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// A query that failed on what is in the file: when the full check agrees, the next opening restores, also where the daemon cannot
+    /// come up to make that check. A query's thread waits for it; no payment does.
+    fn doubt(&self, db: &Connection, e: &StoreError) {
+        if e.damage().is_none() {
+            return;
+        }
+        let why = match verify::of(db, Some(&self.0.key)) {
+            Ok(found) => found.broken.map(|b| b.to_string()),
+            Err(e) => e.damage(),
+        };
+        let Some(why) = why else { return };
+        tracing::error!("the journal is damaged: {why}; the next start restores it");
+        if let Err(e) = restore::suspect(&self.0.dir, &why) {
+            tracing::error!("store: {e}");
+        }
+        self.0.doubted.notify_one();
+    }
+    /// A query has met damage.
+    pub async fn doubted(&self) {
+        self.0.doubted.notified().await;
     }
 
     /// Whether this key has a transaction: one look into an index, on the caller's thread, since every payment waits for it (two

@@ -573,6 +573,28 @@ fn a_check_that_fails_stops_new_payments_only() {
     assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
 }
 
+/// A query meets it before the check does, maybe while the daemon comes up: the next start restores.
+#[test]
+fn a_query_that_meets_damage_has_the_next_start_restore() {
+    let mut rig = Rig::new(|_| ());
+    let kept = rig.sale("a1");
+    rig.hands = None;
+    rig.up.take().unwrap().stop();
+    let db = rusqlite::Connection::open(rig.state().join("journal.db")).unwrap();
+    db.execute_batch("UPDATE txn SET outcome = 'torn' WHERE txn = 1").unwrap();
+    drop(db);
+    rig.start();
+    let (t, me) = (rig.t(), caller());
+    assert!(rig.runtime.block_on(t.list(&me, Default::default())).is_err());
+    assert!(rig.state().join("journal.suspect").exists());
+    let damaged = payterm_schema::Screen::Trouble { what: "journal-damaged".into() };
+    rig.until("payments to be stopped", |r| r.runtime.block_on(t.info()).unwrap().screen == damaged);
+    drop(t);
+    rig.restart();
+    assert_eq!(rig.begin(sale("a2")), Err(Fault::JournalRestored { id: "a2".into() }));
+    assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
+}
+
 #[test]
 fn a_full_disk_refuses_new_payments_by_name() {
     let mut rig = Rig::new(|_| ());

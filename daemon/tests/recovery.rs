@@ -440,51 +440,59 @@ fn a_start_that_fails_leaves_the_write_ahead_log() {
     drop(db);
     assert_eq!(judge(&dir, "a start that failed"), None);
 }
-/// the same with the reader.
+
+/// A look-up while the journal is restored at run time opens the file that is put aside: it does not stay there.
 #[test]
 fn a_lost_key_is_lost_also_for_the_reader() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let store = sales(&dir, Some(5));
-    let db = rusqlite::Connection::open(journal(&dir)).unwrap();
+    // The damaged file does not know the lost ones any more.
+    let harm = "DELETE FROM record WHERE txn > 5; DELETE FROM txn WHERE txn > 5; UPDATE record SET at = 7 WHERE seq = 15";
+    let loaded = reopened(&store, &dir, harm, async { store.knows(&request_key(8)) });
+    assert_eq!(loaded.restored.unwrap().lost, 3);
+    for txn in 6..=8 {
+        let k = request_key(txn);
+        // What the front asks before it starts a request.
+        let refused = store.knows(&k) != Some(false) && wait(store.lost(&k)).unwrap();
+        assert!(refused, "the lost payment {txn} would be started again");
+    }
+}
+
+/// The two records of a sale that begins with record `seq`.
+fn short_sale(txn: u64, status: &str) -> [Record; 2] {
+    let wire = RequestWire { id: format!("o{txn}"), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let request = Request::try_from(wire).unwrap();
+    let started =
+        Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: Box::new(outcome(txn, "running")) };
+    [started, Record::Outcome { outcome: Box::new(outcome(txn, status)) }]
+}
+fn short(txn: u64, seq: u64, status: &str) -> Commit {
+    let records = (seq..).zip(short_sale(txn, status)).map(|(seq, record)| Entry { seq, at: Time(1_000), txn: Some(txn), record }).collect();
+    Commit { records, ..Commit::default() }
+}
+/// Damage that the check has found, and a commit that fails: the store is opened again, which restores. Meanwhile somebody looks something up.
+fn reopened<T>(store: &Store, dir: &Path, harm: &str, meanwhile: impl Future<Output = T>) -> Loaded {
+    let db = rusqlite::Connection::open(journal(dir)).unwrap();
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
-    // The transaction's rows of the tail are gone with its records: the damaged file itself does not know them any more.
-    db.execute_batch("DELETE FROM record WHERE txn > 5; DELETE FROM txn WHERE txn > 5; UPDATE record SET at = 7 WHERE seq = 15").unwrap();
+    db.execute_batch(harm).unwrap();
     drop(db);
     assert!(store.care().unwrap().broken.is_some());
     let gap = Entry { seq: 99, at: Time(1), txn: None, record: Record::Booted { version: "x".into() } };
-    assert!(put(&store, Commit { records: vec![gap], ..Commit::default() }).is_err());
-    let loaded = wait(async {
+    assert!(put(store, Commit { records: vec![gap], ..Commit::default() }).is_err());
+    wait(async {
         let mut again = Box::pin(store.reopen());
         std::future::poll_fn(|cx| {
             assert!(again.as_mut().poll(cx).is_pending());
             std::task::Poll::Ready(())
         })
         .await;
-        store.knows(&request_key(8));
+        meanwhile.await;
         again.await.unwrap()
-    });
-    assert_eq!(loaded.restored.unwrap().lost, 3);
-    for txn in 6..=8 {}
-    for txn in 6..=8 {
-        let k = request_key(txn);
-        let refused = store.knows(&k) != Some(false) && wait(store.lost(&k)).unwrap();
-        assert!(refused, "front::submit goes on to start the request of the lost payment {txn} again");
-    }
+    })
 }
 
-fn sale_at(store: &Store, txn: u64, seq: u64) -> Result<(), StoreError> {
-    let wire = RequestWire { id: format!("o{txn}"), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
-    let request = Request::try_from(wire).unwrap();
-    let records = [
-        Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: Box::new(outcome(txn, "running")) },
-        Record::Outcome { outcome: Box::new(outcome(txn, "approved")) },
-    ];
-    let records = (seq..).zip(records).map(|(seq, record)| Entry { seq, at: Time(1_000), txn: Some(txn), record }).collect();
-    put(store, Commit { records, ..Commit::default() }).map(drop)
-}
-
-/// the power goes while the last commit is written: of its frames the first has not reached the disk, the others have.
+/// The power goes while the last commit is written: of its frames the first has not reached the disk, the others have.
 #[test]
 fn a_power_cut_in_the_last_commit_is_no_damage() {
     let root = tempfile::tempdir().unwrap();
@@ -494,22 +502,10 @@ fn a_power_cut_in_the_last_commit_is_no_damage() {
     let wal = dir.join("journal.db-wal");
     // The first quiet moment reserves the WAL.
     std::thread::sleep(std::time::Duration::from_millis(150));
-    let wire = |txn: u64| RequestWire {
-        id: format!("o{txn}"),
-        kind: "sale".into(),
-        amount: Some("12.34".into()),
-        currency: Some("CNY".into()),
-        ..RequestWire::default()
-    };
     const SIZE: usize = 24 + 4096;
     let (mut seq, mut found) = (0, 0);
     for txn in 1..=60u64 {
-        let request = Request::try_from(wire(txn)).unwrap();
-        let records = [
-            Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: Box::new(outcome(txn, "running")) },
-            Record::Outcome { outcome: Box::new(outcome(txn, "approved")) },
-        ];
-        for record in records {
+        for record in short_sale(txn, "approved") {
             seq += 1;
             let before = fs::read(&wal).unwrap_or_default();
             put(&store, Commit { records: vec![Entry { seq, at: Time(1_000), txn: Some(txn), record }], ..Commit::default() }).unwrap();
@@ -545,7 +541,7 @@ fn a_power_cut_in_the_last_commit_is_no_damage() {
     assert!(found > 0);
 }
 
-/// a backup that is one transaction old takes the journal's place.
+/// A backup that is one transaction old takes the journal's place.
 #[test]
 fn a_backup_that_is_one_payment_old() {
     let root = tempfile::tempdir().unwrap();
@@ -558,88 +554,57 @@ fn a_backup_that_is_one_payment_old() {
     sale(&store, 8).unwrap();
     store.close();
     fs::copy(dir.join("journal.backup.db"), journal(&dir)).unwrap();
-    let (store, loaded) = open(&dir).unwrap();
+    let (_, loaded) = open(&dir).unwrap();
     assert!(loaded.restored.is_some(), "payment 8 is gone, nobody says so, and its key and STAN are free again");
 }
 
-/// a reader that was opened while the journal was restored at run time.
+/// The same for queries: uploads, reversals and look-ups.
 #[test]
 fn the_reader_reads_the_journal_that_is_there() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let store = sales(&dir, Some(5));
-    let db = rusqlite::Connection::open(journal(&dir)).unwrap();
-    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
-    db.execute_batch("UPDATE record SET at = 7 WHERE seq = 16").unwrap();
-    drop(db);
-    assert!(store.care().unwrap().broken.is_some());
-    let gap = Entry { seq: 99, at: Time(1), txn: None, record: Record::Booted { version: "x".into() } };
-    assert!(put(&store, Commit { records: vec![gap], ..Commit::default() }).is_err());
-    let loaded = wait(async {
-        let mut again = Box::pin(store.reopen());
-        std::future::poll_fn(|cx| {
-            assert!(again.as_mut().poll(cx).is_pending());
-            std::task::Poll::Ready(())
-        })
-        .await;
-        // Somebody looks a payment up (Recall, Wait, history).
-        again.await.unwrap()
-    });
+    let loaded = reopened(&store, &dir, "UPDATE record SET at = 7 WHERE seq = 16", async { store.by_key(&request_key(8)).await.ok() });
     assert_eq!(loaded.restored.unwrap().lost, 3);
-    // Recovered, and on it goes: a new payment with its sealed PAN.
-    sale_at(&store, 9, 16).unwrap();
-    let entry = Entry { seq: 18, at: Time(1_000), txn: None, record: Record::Booted { version: "x".into() } };
-    put(&store, Commit { records: vec![entry], seal: vec![(9, vec![9; 40])], ..Commit::default() }).unwrap();
-    let found = wait(store.by_key(&request_key(9))).unwrap().is_some();
-    let sealed = wait(store.sealed(9)).unwrap().is_some();
-    let old = wait(store.by_key(&request_key(8))).unwrap().is_some();
-    assert!(found && sealed, "uploads, reversals, voids and look-ups read the damaged file for as long as the daemon runs");
+    put(&store, Commit { seal: vec![(9, vec![9; 40])], ..short(9, 16, "approved") }).unwrap();
+    assert!(wait(store.by_key(&request_key(9))).unwrap().is_some() && wait(store.sealed(9)).unwrap().is_some());
 }
 
-/// the backup was made while payment 8 was at the host; it takes the journal's place after the payment was told.
+/// The same with a backup that was made while the payment was at the host.
 #[test]
 fn a_backup_from_the_middle_of_the_last_payment() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let store = sales(&dir, None);
-    let wire = RequestWire { id: "o9".into(), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
-    let request = Request::try_from(wire).unwrap();
-    let started =
-        Record::Started { txn: 9, key: request_key(9), hash: request.content_hash(), request: Box::new(request), view: Box::new(outcome(9, "running")) };
-    put(&store, Commit { records: vec![Entry { seq: 25, at: Time(1_000), txn: Some(9), record: started }], ..Commit::default() }).unwrap();
+    let mut both = short(9, 25, "approved").records.into_iter();
+    put(&store, Commit { records: both.next().into_iter().collect(), ..Commit::default() }).unwrap();
     assert_eq!(store.care().unwrap().broken, None);
-    let told = Record::Outcome { outcome: Box::new(outcome(9, "approved")) };
-    put(&store, Commit { records: vec![Entry { seq: 26, at: Time(1_000), txn: Some(9), record: told }], ..Commit::default() }).unwrap();
+    put(&store, Commit { records: both.collect(), ..Commit::default() }).unwrap();
     store.close();
     fs::copy(dir.join("journal.backup.db"), journal(&dir)).unwrap();
     let (_, loaded) = open(&dir).unwrap();
-    assert!(loaded.restored.is_some(), "payment 9 runs again: the machine reverses what was told as approved");
+    assert!(loaded.restored.is_some(), "payment 9 would run again: what was told as approved would be reversed");
 }
 
-/// another sealing key (the vault was begun anew).
+/// The vault was begun anew: the journal stays where it is.
 #[test]
 fn another_key_is_no_damage() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     sales(&dir, Some(8)).close();
-    let held = store::hold(&dir).unwrap();
     let other = SealingKey::new([8; 32]).keyed_hash(store::PURPOSE);
-    match Store::open(held, &dir, other, Options { reserve: 0, ..Options::default() }) {
-        Err(e) => println!("refused: {e}"),
-        Ok((store, loaded)) => {
-            panic!("a whole journal was put aside, and its keys are not even known as lost");
-        }
-    }
+    let refused = Store::open(store::hold(&dir).unwrap(), &dir, other, Options { reserve: 0, ..Options::default() });
+    assert!(matches!(refused, Err(StoreError::OtherKey { .. })), "{:?}", refused.err());
+    assert_eq!(judge(&dir, "under its own key again"), None);
 }
 
-/// the damage has one of the two places of the marks too, the newer one.
+/// The damage has one of the two places of the marks too, the newer one.
 #[test]
 fn one_place_of_the_marks_is_damaged() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let (store, _) = open(&dir).unwrap();
-    sale(&store, 1).unwrap();
-    for txn in 2..=105 {
+    for txn in 1..=105 {
         sale(&store, txn).unwrap();
     }
     let dir = killed(&store, &dir);
@@ -655,35 +620,26 @@ fn one_place_of_the_marks_is_damaged() {
     assert!(stans.is_none_or(|s| s[&main_account()].get() >= 105), "STANs 101 to 105 are used again");
 }
 
-/// two requests that ended at once, in one group that was not committed.
+/// Requests that ended at once, in one group that was not committed.
 #[test]
 fn two_starts_in_a_group_that_failed() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let store = sales(&dir, None);
-    let failed = |txn: u64, seq: u64| {
-        let wire =
-            RequestWire { id: format!("o{txn}"), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
-        let request = Request::try_from(wire).unwrap();
-        let records = [
-            Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: Box::new(outcome(txn, "running")) },
-            Record::Outcome { outcome: Box::new(outcome(txn, "failed")) },
-        ];
-        Commit { records: (seq..).zip(records).map(|(seq, record)| Entry { seq, at: Time(1_000), txn: Some(txn), record }).collect(), ..Commit::default() }
-    };
     let booted = |seq| Entry { seq, at: Time(1), txn: None, record: Record::Booted { version: "x".into() } };
+    // The first keeps the writer busy until the others wait together.
     let heard = [
         store.commit(Commit { records: (25..4025).map(booted).collect(), ..Commit::default() }),
-        store.commit(failed(9, 4025)),
-        store.commit(failed(10, 4027)),
+        store.commit(short(9, 4025, "failed")),
+        store.commit(short(10, 4027, "failed")),
         store.commit(Commit { records: vec![booted(9_999)], ..Commit::default() }),
     ];
-    for h in heard {}
-    let loaded = wait(store.reopen()).unwrap();
-    assert!(loaded.restored.is_none(), "nothing was damaged");
+    let done = heard.map(|h| h.blocking_recv().unwrap().is_ok());
+    assert!(!done[3]);
+    assert!(wait(store.reopen()).unwrap().restored.is_none(), "nothing was damaged");
 }
 
-/// a PAN that was erased after the backup.
+/// A PAN that was erased after the backup.
 #[test]
 fn what_was_erased_stays_erased() {
     let root = tempfile::tempdir().unwrap();
@@ -694,6 +650,6 @@ fn what_was_erased_stays_erased() {
     assert!(wait(store.sealed(3)).unwrap().is_none());
     store.close();
     fs::write(dir.join("journal.suspect"), "planted").unwrap();
-    let (store, loaded) = open(&dir).unwrap();
+    let (store, _) = open(&dir).unwrap();
     assert!(wait(store.sealed(3)).unwrap().is_none(), "it is there again, and nothing erases it any more");
 }
