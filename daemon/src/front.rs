@@ -107,7 +107,10 @@ impl Front {
     /// What the store knows of a request that this caller may see; to others it does not exist.
     async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
         let found = if sees(caller, &key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
-        let mut found = found.ok_or_else(|| no_such(key))?;
+        let Some(mut found) = found else {
+            let lost = sees(caller, &key.app) && self.store.lost(key).await.map_err(store_fault)?;
+            return Err(if lost { Fault::JournalRestored { id: key.id.clone() } } else { no_such(key) });
+        };
         self.spoken.texts().fill(&mut found.outcome);
         Ok(found)
     }
@@ -458,7 +461,8 @@ impl Terminal for Front {
             };
             let file = reconciliation::read(&file, config.currency).map_err(|e| Fault::invalid("file", &e.to_string()))?;
             let state = self.view().await?.state;
-            if state.ledger(&config.id).batch == file.batch {
+            // In a restored journal it may have been settled in what was lost: the file is what a person decides by.
+            if state.ledger(&config.id).batch == file.batch && state.recovering.is_none() {
                 return Err(Fault::WrongState { rule: "this batch is open: settle it first".into() });
             }
             let ours = self.store.of_batch(&config.id, file.batch).await.map_err(store_fault)?;

@@ -534,6 +534,9 @@ fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
     for id in ["a2", "a3"] {
         assert_eq!(rig.begin(sale(id)), Err(Fault::JournalRestored { id: id.into() }));
     }
+    let recalled = |key: &RequestKey| rig.runtime.block_on(rig.t().recall(&caller(), key)).map(|t| t.outcome.status);
+    assert_eq!(recalled(&lost.key), Err(Fault::JournalRestored { id: "a2".into() }), "charged, and not known here");
+    assert!(matches!(recalled(&RequestKey { id: "a9".into(), ..lost.key.clone() }), Err(Fault::NotFound { .. })));
     let (t, me) = (rig.t(), caller());
     let info = rig.runtime.block_on(t.info()).unwrap();
     assert_eq!(info.screen, payterm_schema::Screen::Trouble { what: "recovering".into() });

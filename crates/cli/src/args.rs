@@ -14,7 +14,7 @@ pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about o
   10  declined: nothing was charged
   11  cancelled: nothing was charged
   12  failed: nothing was charged
-  13  unknown: do not take the money again; wait or recall later
+  13  unknown, or written off: do not take the money again; wait or recall later
   14  accepted and still running (--no-wait, recall, the second Ctrl-C)
   15  journal verify: the journal does not hold what it should
   20  self-test: something needs attention

@@ -24,7 +24,7 @@ use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
 use payterm_hosts::Profile;
 use payterm_schema::{
-    AccountId, Fault, Kind, Money, Status, Terminal,
+    AccountId, Fault, Kind, Money, Outcome, Status, Terminal,
     money::MoneyError,
     offline::QueueAct,
     page::{Drawer, Printable},
@@ -36,8 +36,10 @@ use ui::{Ui, out};
 use wires::{authorisation, of, paid};
 
 /// The exit status of a request; the text of `--help` and of the man page says the same.
-pub fn exit_of(status: Status) -> u8 {
-    match status {
+pub fn exit_of(o: &Outcome) -> u8 {
+    match o.status {
+        // Nobody asks for it any more, and the acquirer may hold the payment.
+        Status::Declined if o.reason.as_ref().is_some_and(|r| r.code == "written-off") => 13,
         Status::Approved => 0,
         Status::Declined => 10,
         Status::Cancelled => 11,
@@ -186,7 +188,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             let mut t = bus.recall(&id).await?;
             show::with_texts(ui, &mut t.outcome);
             ui.result(&t, || show::transaction(ui, &t));
-            return Ok(exit_of(t.outcome.status));
+            return Ok(exit_of(&t.outcome));
         }
         Command::Cancel { id } => {
             let bus = connect(global, &[&id]).await?;

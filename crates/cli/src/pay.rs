@@ -34,7 +34,7 @@ pub async fn pay(global: &Global, ui: &Ui, kind: Kind, wire: RequestWire, run: R
     let Some(watcher) = watcher else {
         let t = bus.client.recall(&bus.caller, &key).await.inspect_err(|fault| lost(ui, fault, &id))?;
         ui.result(&t.outcome, || show::outcome(ui, &t.outcome));
-        return Ok(exit_of(t.outcome.status));
+        return Ok(exit_of(&t.outcome));
     };
     watcher.outcome(&bus, ui, &key, run.final_only, true).await
 }
@@ -85,7 +85,7 @@ impl Watcher {
                 let t = bus.client.recall(&bus.caller, key).await.inspect_err(|fault| lost(ui, fault, &key.id))?;
                 err(&ui.say("cli-goes-on", &[("id", &key.id)]));
                 ui.result(&t.outcome, || show::outcome(ui, &t.outcome));
-                return Ok(exit_of(t.outcome.status));
+                return Ok(exit_of(&t.outcome));
             };
             if outcome.status == Status::Unknown && final_only && !wait_final {
                 ui.progress(&ui.text("cli-wait-final"));
@@ -95,7 +95,7 @@ impl Watcher {
             show::with_texts(ui, &mut outcome);
             let phone = if outcome.needs_service() { bus.client.info().await.map(|i| i.service_phone).unwrap_or_default() } else { String::new() };
             ui.result(&outcome, || show::ended(ui, &outcome, &phone));
-            return Ok(exit_of(outcome.status));
+            return Ok(exit_of(&outcome));
         }
     }
 
