@@ -384,11 +384,11 @@ fn measure_store() -> Result<Vec<Measured>> {
 
 /// A sale with a million rows behind it against one with a thousand, turn by turn.
 async fn history(report: &mut Report) -> Result<()> {
-    let host = host()?;
-    let address = host.addr("unionpay").ok_or("no listener")?.to_string();
     let mut stacks = Vec::new();
     for rows in [1_000, MILLION] {
-        let address = address.clone();
+        // A terminal's sign-in would end the other one's session.
+        let host = host()?;
+        let address = host.addr("unionpay").ok_or("no listener")?.to_string();
         let mut stack = Stack::start(move |c, _| {
             c.accounts[0].address = address;
             c.accounts[0].persistent = true;
@@ -400,12 +400,12 @@ async fn history(report: &mut Report) -> Result<()> {
         std::thread::spawn(move || fill(&state, rows).map_err(|e| e.to_string())).join().map_err(|_| "filling panicked")??;
         stack.start_daemon(&[])?;
         let (client, hands) = (stack.client().await?, stack.hands()?);
-        stacks.push((stack, client, hands, Vec::new(), 0u64));
+        stacks.push((stack, client, hands, Vec::new(), 0u64, host));
     }
     // The full check of the start is over.
     tokio::time::sleep(Duration::from_secs(30)).await;
     for n in 0..SALES {
-        for (_, client, hands, took, papers) in &mut stacks {
+        for (_, client, hands, took, papers, _) in &mut stacks {
             hands.swipe("6212345678900000003", "3012", When::Queue)?;
             hands.pin("123456", When::Queue)?;
             let wire = RequestWire {
