@@ -1,8 +1,8 @@
 //! Advices 通知: completions, voice sales and tips that the terminal has accepted and tells the acquirer, the same message again and
 //! again until 00 or 94 (host-protocol §3). A refusal is told to app and shop; it never becomes nothing.
-use crate::Machine;
+use crate::{Machine, view};
 use payterm_schema::{
-    AccountId, HostAnswer, Kind, Record,
+    AccountId, HostAnswer, Kind, Record, Status,
     host::{Again, FrameTrace, HostRules, MacVerdict},
     outcome::{Authority, Class, Forwarding},
     record::{Ending, Obligation},
@@ -56,6 +56,22 @@ impl Machine {
         });
         // Its own PAN is needed by nobody after a refusal; a tip's is its sale's.
         let voidable = o.sealed.is_some_and(|t| (done || t != txn) && self.state.voidable.contains(&t));
+        // It ran when the journal was damaged, and is only now decided.
+        if let Some(mut outcome) = outcome.clone().filter(|o| o.status == Status::Unknown) {
+            let (kind, kept) = (outcome.kind, outcome.kind.keeps_pan() && self.state.in_open_batch(&outcome));
+            if done {
+                self.approve(&mut outcome, authority(kind));
+            } else {
+                let class = self.class(account, &answer.code).max_failure();
+                view::ended(&mut outcome, Status::Declined, format!("host-{}", answer.code), class, self.now);
+            }
+            self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace });
+            self.finish(outcome);
+            if let Some(sealed) = o.sealed {
+                self.erase_when_done(sealed, voidable || (done && kept));
+            }
+            return;
+        }
         // While the obligation is there, the fold knows that it was counted.
         if let Some(outcome) = outcome {
             if !done && let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
@@ -71,6 +87,6 @@ impl Machine {
 }
 
 /// Who said that it may be: the issuer by telephone, or the host with its pre-authorisation or sale.
-const fn authority(kind: Kind) -> Authority {
+pub(crate) const fn authority(kind: Kind) -> Authority {
     if matches!(kind, Kind::VoiceSale) { Authority::Voice } else { Authority::Host }
 }

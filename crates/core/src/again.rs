@@ -63,8 +63,7 @@ impl Machine {
         let (txn, mut outcome) = (running.txn, running.view);
         view::with_answer(&mut outcome, &answer);
         if yes {
-            outcome.sums.asked = outcome.sums.amount;
-            outcome.sums.amount = answer.amount;
+            view::with_part(&mut outcome, &answer);
             self.approve(&mut outcome, Authority::Host);
             self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::RequestAnswered, trace: FrameTrace::default() });
         } else {

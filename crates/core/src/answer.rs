@@ -273,7 +273,7 @@ impl Machine {
         if let Some(original) = outcome.original.as_ref().and_then(|o| o.txn) {
             self.settle_original(original, &outcome);
         }
-        self.erase_when_done(txn, approved && outcome.kind.keeps_pan() && self.in_open_batch(&outcome));
+        self.erase_when_done(txn, approved && outcome.kind.keeps_pan() && self.state.in_open_batch(&outcome));
         match outcome.status {
             Status::Approved if outcome.kind.row().slip => {
                 if self.settings.paper.merchant_copy {
@@ -316,6 +316,9 @@ impl Machine {
         if let Some(account) = self.state.settlement_of(running.txn) {
             return self.end_unknown(&account, "settlement-open", Class::E);
         }
+        if self.state.recovering.as_ref().is_some_and(|r| running.txn <= r.restored.last_txn) {
+            return self.cut_off(running);
+        }
         match running.in_flight {
             Some((account, stan)) => self.unanswered(&account, running.txn, stan, ReversalReason::NoReply, "restart".into(), FrameTrace::default(), "no-reply"),
             None => {
@@ -326,7 +329,7 @@ impl Machine {
                         self.not_taken(running.txn, stan);
                         self.end(Status::Declined, "partial-not-taken", Class::B);
                     }
-                    (None, None) => self.interrupted(),
+                    (None, None) => self.fail("interrupted", Class::E),
                 }
             }
         }

@@ -313,7 +313,7 @@ impl Machine {
         let Some(flow) = &self.flow else { return };
         // Its batch may have been closed while it waited: nothing is left to void, and its PAN is gone.
         let ours = flow.original.as_ref().and_then(FlowOriginal::ours);
-        if kind.row().original == OriginalBy::OpenBatch && ours.is_some_and(|o| !self.in_open_batch(o)) {
+        if kind.row().original == OriginalBy::OpenBatch && ours.is_some_and(|o| !self.state.in_open_batch(o)) {
             return self.fail("original-settled", Class::C);
         }
         let pin = flow.account.as_ref().is_some_and(|id| self.wants_pin(id));

@@ -327,10 +327,11 @@ impl Machine {
     }
 
     pub(crate) fn signed_in(&mut self, id: &AccountId, answer: HostAnswer) {
-        let (ours, holds, ours_off) = (self.state.ledger(id).batch, self.state.ledger(id).holds_records(), self.state.ledger(id).offset);
-        // Another batch number while ours holds records does not change ours: settle first (host-protocol §4).
+        let (ours, holds, ours_off) = (self.state.ledger(id).batch, self.state.keeps_batch(id), self.state.ledger(id).offset);
+        // Another batch number while ours holds records, or may, does not change ours: settle first (host-protocol §4).
         let batch: Batch = answer.batch.filter(|_| !holds).unwrap_or(ours);
-        if answer.batch.is_some_and(|b| b != batch) {
+        // In a journal that was restored it may be settled: a person is asked ([`Machine::doubt_batches`]).
+        if answer.batch.is_some_and(|b| b != batch) && self.state.recovering.is_none() {
             self.tell(Notice::Screen { screen: payterm_schema::Screen::Trouble { what: "settle-first".into() } });
         }
         let offset = self.host_offset(id, &answer).unwrap_or(ours_off);

@@ -258,6 +258,7 @@ impl Machine {
     /// Does what can be done now: sign-ins, obligations, the waiting request, papers.
     fn drive(&mut self) {
         self.drive_auto();
+        self.doubt_batches();
         let ids: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
         for id in ids {
             self.drive_account(&id);

@@ -1,5 +1,5 @@
 //! Obligations: reversals and advices, driven until they are answered or Stuck.
-use crate::{AccountSettings, Machine, Settings, links::Purpose, view};
+use crate::{AccountSettings, Machine, Settings, links::Purpose, recovery::recovery_first, view};
 use payterm_schema::{
     AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Screen, Status, Time,
     account::Stan,
@@ -200,7 +200,7 @@ impl Machine {
             return self.answer(call, Err(Fault::not_found("stuck obligation", &txn.to_string())));
         }
         if self.state.recovering.is_some() {
-            return self.answer(call, Err(Fault::WrongState { rule: "the journal was restored: end the recovery first".into() }));
+            return self.answer(call, Err(recovery_first()));
         }
         if let Some(o) = stuck.iter().find(|o| !self.drivable(o)) {
             return self.answer(call, Err(Fault::not_found("account", o.account.as_str())));

@@ -4,7 +4,7 @@
 //! Invariant: the indexes are a function of the obligations; a snapshot holds these alone, and replay compares all.
 use payterm_schema::{
     AccountId, CardToken, Time,
-    account::Stan,
+    account::{Batch, Stan},
     offline::Exposure,
     record::{Duty, Obligation, ObligationState},
 };
@@ -34,6 +34,7 @@ pub struct Obligations {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct OfAccount {
     stans: Set<(Stan, u64)>,
+    batches: Set<(Batch, Frame)>,
     /// All but advices.
     unknown: Set<Frame>,
     /// Reversals that are due, by their next try.
@@ -70,6 +71,7 @@ impl OfAccount {
         let frame = (o.txn, o.plan.stan);
         let due = o.state == ObligationState::Due && o.duty != Duty::Repeat;
         toggle(&mut self.stans, (o.plan.stan, o.txn), add);
+        toggle(&mut self.batches, (o.plan.batch, frame), add);
         toggle(&mut self.unknown, frame, add && o.duty != Duty::Repeat);
         toggle(&mut self.due, (o.next_try, frame), add && due);
         toggle(&mut self.blocking, frame, add && due && o.plan.wallet.is_none() && o.left);
@@ -169,6 +171,10 @@ impl Obligations {
     }
     pub(crate) fn names(&self, account: &AccountId, stan: Stan) -> bool {
         self.accounts.get(account).is_some_and(|a| a.stans.range((stan, 0)..=(stan, u64::MAX)).next().is_some())
+    }
+    pub(crate) fn names_batch(&self, account: &AccountId, batch: Batch) -> bool {
+        let (from, to) = ((batch, (0, Stan::FIRST)), (batch, (u64::MAX, Stan::LAST)));
+        self.accounts.get(account).is_some_and(|a| a.batches.range(from..=to).next().is_some())
     }
     pub(crate) fn seals(&self, txn: u64) -> bool {
         self.sealed.range((txn, (0, Stan::FIRST))..=(txn, (u64::MAX, Stan::LAST))).next().is_some()
@@ -342,6 +348,8 @@ mod tests {
                 wanted.sort_unstable();
                 prop_assert_eq!(found, wanted);
                 prop_assert_eq!(tree.exposure(&account).count, list.len() as u64);
+                prop_assert_eq!(tree.names_batch(&account, Batch::FIRST), !list.is_empty());
+                prop_assert!(!tree.names_batch(&account, Batch::FIRST.next()));
                 for txn in 0..=last {
                     let there = list.iter().any(|o| o.txn == txn);
                     prop_assert_eq!(tree.seals(txn), there);

@@ -82,7 +82,7 @@ impl Machine {
         let voidable: Vec<bool> = all.iter().map(|o| o.sealed.is_some_and(|t| t != txn && self.state.voidable.contains(&t))).collect();
         for o in &all {
             // While the obligation is there, the fold knows that it was counted.
-            if let (Duty::Repeat, Some(mut outcome)) = (o.duty, told.clone()) {
+            if let (Duty::Repeat, Some(mut outcome)) = (o.duty, told.clone().filter(|t| t.status.is_final())) {
                 if let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
                     self.record(Some(original), Record::Released { txn: original, by: txn });
                 }

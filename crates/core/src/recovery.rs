@@ -1,14 +1,20 @@
 //! A journal that was restored or is damaged: no payments until a person has seen to it.
-use crate::Machine;
+use crate::{Machine, state::Running, view};
 use payterm_schema::{
-    Fault, Kind, Record, RequestKey, Status,
+    Fault, Kind, Notice, Record, RequestKey, Status,
     outcome::Class,
     record::{Obligation, ObligationState},
+    settlement::{Halves, Settlement},
 };
 
 /// What moves no money, and what a person needs to find out what happened.
 fn moves_none(kind: Kind) -> bool {
     matches!(kind, Kind::SignIn | Kind::SignOff | Kind::Echo)
+}
+
+/// Nothing is tried again before a person has said that it may be.
+pub(crate) fn recovery_first() -> Fault {
+    Fault::WrongState { rule: "the journal was restored: end the recovery first".into() }
 }
 
 impl Machine {
@@ -29,13 +35,53 @@ impl Machine {
         open.iter().for_each(|o| self.stuck(o));
     }
 
-    /// A request of which no frame is on record: that is no proof any more.
-    pub(crate) fn interrupted(&mut self) {
-        if self.state.recovering.is_some() {
-            self.end(Status::Unknown, "journal-restored", Class::P);
-        } else {
-            self.fail("interrupted", Class::E);
+    /// It ran when the journal was damaged. Whether a frame of it is on record or not: what became of it may have been told.
+    pub(crate) fn cut_off(&mut self, running: Running) {
+        let mut outcome = running.view;
+        if let Some(part) = &running.part {
+            view::with_answer(&mut outcome, part);
+            view::with_part(&mut outcome, part);
         }
+        // Of a voice sale the issuer's word is the request's own.
+        outcome.auth_code = running.request.auth_code.filter(|_| outcome.kind == Kind::VoiceSale).or(outcome.auth_code);
+        view::ended(&mut outcome, Status::Unknown, "journal-restored", Class::P, self.now);
+        self.finish(outcome);
+    }
+
+    /// A host that is in another batch: ours may have been settled in what is lost. That settlement is a request whose outcome is unknown,
+    /// and a person says it.
+    pub(crate) fn doubt_batches(&mut self) {
+        while self.state.running.is_none() && self.flow.is_none() {
+            let unasked = self.state.batches_in_doubt().find(|(id, d)| d.txn.is_none() && self.account(id).is_some());
+            let Some(settings) = unasked.and_then(|(id, _)| self.account(id)).cloned() else { return };
+            let id = settings.config.id.clone();
+            let ((key, request), ledger) = (self.own_settlement(id), self.state.ledger(&settings.config.id));
+            let txn = self.state.last_txn + 1;
+            let mut view = view::first(txn, &key, &request, &self.settings, self.operator(), &settings, self.now);
+            view::with_account(&mut view, &settings);
+            view.batch = Some(ledger.batch);
+            view.settlement = Some(Box::new(Settlement::new(Halves::of(&ledger.totals), &ledger.totals, ledger.totals_since)));
+            let hash = request.content_hash();
+            self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request), view: Box::new(view.clone()) });
+            self.tell(Notice::Started { key, txn });
+            view::ended(&mut view, Status::Unknown, "journal-restored", Class::P, self.now);
+            self.finish(view);
+        }
+    }
+
+    /// The recovery does not end before a person has said of each batch in doubt whether it was closed.
+    pub(crate) fn batches_known(&self) -> Result<(), Fault> {
+        let Some((id, doubt)) = self.state.batches_in_doubt().next() else { return Ok(()) };
+        let (ours, theirs, txn) = (self.state.ledger(id).batch, doubt.theirs, doubt.txn.unwrap_or_default());
+        let rule = format!(
+            "account {id}: the acquirer is in batch {theirs}, the restored journal in {ours}. Ask whether {ours} was closed, and resolve transaction {txn}: executed = closed, not executed = open"
+        );
+        Err(Fault::WrongState { rule })
+    }
+
+    /// Neither restored nor damaged.
+    pub(crate) fn trusted(&self) -> Option<()> {
+        (self.damaged.is_none() && self.state.recovering.is_none()).then_some(())
     }
 
     pub(crate) fn recovery_ended(&mut self, by: String) {

@@ -1,5 +1,5 @@
 //! What a request does to its original, and what a person found out about one that is in doubt.
-use crate::{Machine, view};
+use crate::{Machine, advice, view};
 use payterm_schema::{
     Fault, Kind, Notice, Outcome, Record, Status,
     host::FrameTrace,
@@ -15,7 +15,7 @@ impl Machine {
         match outcome.kind {
             Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel if approved => {
                 self.record(Some(original), Record::Voided { txn: original, by: txn });
-                self.erase_when_done(original, outcome.kind != Kind::PreAuthCancel && self.in_open_batch(outcome));
+                self.erase_when_done(original, outcome.kind != Kind::PreAuthCancel && self.state.in_open_batch(outcome));
                 // A completion that is taken back gives its hold free again.
                 if let Some(hold) = outcome.original.as_ref().and_then(|o| o.of).filter(|_| outcome.kind == Kind::CompletionCancel) {
                     self.record(Some(hold), Record::Released { txn: hold, by: original });
@@ -60,7 +60,7 @@ impl Machine {
     /// A person settles what is Stuck against the acquirer's record. The machine only writes down what they say.
     pub(crate) fn resolve(&mut self, call: u64, txn: u64, executed: bool, reference: String, by: String) {
         if let Some(account) = self.state.settlement_of(txn) {
-            return self.resolve_settlement(call, &account, executed, &reference, &by);
+            return self.resolve_settlement(call, &account, txn, executed, &reference, &by);
         }
         let stuck: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.state == ObligationState::Stuck).cloned().collect();
         let fine = (1..=40).contains(&reference.chars().count()) && !reference.chars().any(char::is_control);
@@ -85,7 +85,10 @@ impl Machine {
         // While the obligation is there, the fold knows what was counted.
         if let Some(mut outcome) = told.clone().filter(|o| o.status == Status::Unknown) {
             if executed {
-                self.approve(&mut outcome, Authority::Host);
+                let advice = stuck.iter().any(|o| o.duty == Duty::Repeat);
+                outcome.forwarding = advice.then_some(Forwarding::Forwarded).or(outcome.forwarding.take());
+                let authority = if advice { advice::authority(outcome.kind) } else { Authority::Host };
+                self.approve(&mut outcome, authority);
             } else {
                 view::ended(&mut outcome, Status::Declined, "resolved-not-executed", Class::C, self.now);
             }

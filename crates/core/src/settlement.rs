@@ -2,7 +2,7 @@
 //! the end, and a new batch. From the totals on every message leaves again as it is until it is answered, also after a restart.
 mod auto;
 
-use crate::{Effect, EraseBatch, Machine, Query, flow::Stage, links::Purpose, state::Settling, view};
+use crate::{Effect, EraseBatch, Machine, Query, flow::Stage, links::Purpose, recovery::recovery_first, state::Settling, view};
 use payterm_schema::{
     AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Notice, Outcome, Record, Screen, Status, Time,
     account::Stan,
@@ -32,11 +32,6 @@ impl Machine {
     pub(crate) fn settling(&self, id: &AccountId) -> Option<&Settling> {
         // In a journal that was restored it may have ended long ago: it goes on when a person has said so.
         self.state.accounts.get(id).filter(|_| self.state.recovering.is_none())?.settling.as_deref()
-    }
-
-    /// Its batch is the account's open one.
-    pub(crate) fn in_open_batch(&self, o: &Outcome) -> bool {
-        o.account.as_ref().is_some_and(|a| o.batch == Some(self.state.ledger(a).batch))
     }
 
     /// The running request would add a record for which the batch has no room.
@@ -221,7 +216,7 @@ impl Machine {
             return true;
         };
         self.uploading.remove(&id);
-        let wanted: Vec<&Outcome> = found.iter().filter(|o| !s.excluded.contains(&o.txn)).collect();
+        let wanted: Vec<&Outcome> = found.iter().filter(|o| !s.excluded.contains(&o.txn) && self.state.ledger(&id).of_this_terminal(o)).collect();
         let last = found.iter().map(|o| o.txn).max();
         match (wanted.first(), last, at.group.next()) {
             (Some(first), Some(last), _) => {
@@ -306,7 +301,7 @@ impl Machine {
             BatchPart::List(_) | BatchPart::One { .. } if done || known => {
                 self.record(Some(txn), Record::Uploaded { txn, account: id.clone(), stan, code: answer.code, trace });
             }
-            BatchPart::End { .. } if done || known => self.close_batch(id, s, Ending::Answered(answer.code), trace),
+            BatchPart::End { .. } if done || known => self.close_batch(id, txn, Ending::Answered(answer.code), trace),
             BatchPart::Totals(_) | BatchPart::List(_) | BatchPart::One { .. } | BatchPart::End { .. } => self.settlement_refused(id, &s, stan, answer, trace),
         }
         self.requirement(id, txn, digit);
@@ -369,14 +364,19 @@ impl Machine {
         self.finish(outcome);
     }
 
-    fn close_batch(&mut self, id: &AccountId, s: Settling, how: Ending, trace: FrameTrace) {
-        let Some(mut outcome) = self.settlement_view(s.txn) else { return };
-        let batch = self.state.ledger(id).batch;
+    fn close_batch(&mut self, id: &AccountId, txn: u64, how: Ending, trace: FrameTrace) {
+        let Some(mut outcome) = self.settlement_view(txn) else { return };
+        let (batch, settling) = (self.state.ledger(id).batch, self.state.ledger(id).settling.clone());
         let keep = self.state.obligations.iter().filter_map(|o| o.sealed).collect();
-        self.record(Some(s.txn), Record::BatchClosed { txn: s.txn, account: id.clone(), next: batch.next(), how, trace });
+        // A host that went on without us has named the next one.
+        let theirs = self.state.batches_in_doubt().find(|(a, _)| *a == id).map(|(_, d)| d.theirs);
+        let next = theirs.unwrap_or_else(|| batch.next());
+        self.record(Some(txn), Record::BatchClosed { txn, account: id.clone(), next, how, trace });
         self.step.erase_batch = Some(Box::new(EraseBatch { account: id.clone(), batch, keep }));
         self.uploading.remove(id);
-        outcome.settlement = Some(Box::new(s.settlement));
+        if let Some(s) = settling {
+            outcome.settlement = Some(Box::new(s.settlement));
+        }
         view::approved(&mut outcome, Authority::Host, self.now);
         self.finish(outcome);
     }
@@ -388,18 +388,21 @@ impl Machine {
     }
 
     pub(crate) fn retry_settlement(&mut self, call: u64, id: &AccountId, by: String) {
+        if self.state.recovering.is_some() {
+            return self.answer(call, Err(recovery_first()));
+        }
         let Some(s) = self.settling(id) else { return self.answer(call, Err(Fault::not_found("settlement", id.as_str()))) };
         let txn = s.txn;
         self.record(Some(txn), Record::SettlementRetried { txn, account: id.clone(), by });
         self.answer(call, Ok(()));
     }
 
-    /// A person asked the acquirer: the batch is settled there, or nothing of the kind was heard of.
-    pub(crate) fn resolve_settlement(&mut self, call: u64, id: &AccountId, executed: bool, reference: &str, by: &str) {
-        let Some(s) = self.settling(id).cloned() else { return };
+    /// A person asked the acquirer: the batch is settled there, or nothing of the kind was heard of. In a recovery too.
+    pub(crate) fn resolve_settlement(&mut self, call: u64, id: &AccountId, txn: u64, executed: bool, reference: &str, by: &str) {
+        let driven = self.state.ledger(id).settling.as_ref().is_some_and(|s| !s.hold);
         let fault = if !(1..=40).contains(&reference.chars().count()) || reference.chars().any(char::is_control) {
             Some(Fault::invalid("reference", "1 to 40 printable characters"))
-        } else if self.in_front(id).is_some() || !s.hold {
+        } else if self.in_front(id).is_some() || driven {
             Some(Fault::WrongState { rule: "the settlement is being driven on".into() })
         } else {
             None
@@ -407,9 +410,9 @@ impl Machine {
         if let Some(fault) = fault {
             return self.answer(call, Err(fault));
         }
-        let (txn, how) = (s.txn, Ending::ByPerson(format!("{reference} ({by})")));
+        let how = Ending::ByPerson(format!("{reference} ({by})"));
         if executed {
-            self.close_batch(id, s, how, FrameTrace::default());
+            self.close_batch(id, txn, how, FrameTrace::default());
         } else {
             self.drop_settlement(id, txn, how, Status::Declined, "resolved-not-executed", Class::C);
         }

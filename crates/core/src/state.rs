@@ -1,7 +1,7 @@
 //! The durable state: a fold over the journal's records, and nothing else.
 use crate::{Obligations, ReplayError, Staff};
 use payterm_schema::{
-    AccountId, Kind, Outcome, Record, Request, RequestKey,
+    AccountId, HostAnswer, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
     application::Application,
     host::{MacVerdict, Plan, Wallet},
@@ -59,6 +59,9 @@ pub struct State {
     /// The journal was restored, and the supervisor has not ended the recovery: no payments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovering: Option<Recovering>,
+    /// The marks were lost with a journal: an account of which no number is known begins far away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stans_lost: bool,
     /// Why the terminal's time is doubtful, since when; a host's word at a sign-in ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_doubt: Option<(Time, ClockEvent)>,
@@ -74,6 +77,19 @@ pub type Owing = rpds::RedBlackTreeMapSync<u64, Arc<Outcome>>;
 pub struct Recovering {
     pub since: Time,
     pub restored: Restored,
+    /// Accounts whose hosts are in another batch than ours, which has records: it may have been closed in what is lost.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub batches: BTreeMap<AccountId, BatchInDoubt>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchInDoubt {
+    /// The batch that the host named.
+    pub theirs: Batch,
+    /// The settlement that a person says the outcome of.
+    pub txn: Option<u64>,
+    /// They said that ours is open.
+    pub open: bool,
 }
 
 /// Where nothing is known of the numbers used since: the STAN furthest away from those before. Half of all.
@@ -191,9 +207,14 @@ impl Settling {
 }
 
 impl Ledger {
-    /// The batch holds records: its number does not change before a settlement.
+    /// The batch holds records, or is being closed.
     pub fn holds_records(&self) -> bool {
         self.settling.is_some() || self.debit_count + self.credit_count > 0
+    }
+
+    /// It was made under the merchant and terminal number of the open batch: under others it is of another terminal's batch.
+    pub fn of_this_terminal(&self, o: &Outcome) -> bool {
+        self.opened_as.as_ref().is_none_or(|(m, t)| o.merchant.as_ref() == Some(m) && o.terminal.as_ref() == Some(t))
     }
 }
 
@@ -208,6 +229,9 @@ pub struct Running {
     pub view: Outcome,
     /// The frame that may have left and is not answered yet.
     pub in_flight: Option<(AccountId, Stan)>,
+    /// The acquirer approved a part, and the cashier is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Box<HostAnswer>>,
     /// Frames sent for this request.
     pub frames: u32,
 }
@@ -254,6 +278,9 @@ impl State {
                     ledger.auto_settled = Some(entry.at);
                     ledger.auto_count += 1;
                     ledger.auto_tries = ledger.auto_tries.saturating_add(1);
+                    if let Some(doubt) = self.recovering.as_mut().and_then(|r| r.batches.get_mut(account)) {
+                        doubt.txn.get_or_insert(*txn);
+                    }
                 }
                 self.running = Some(Running {
                     txn: *txn,
@@ -262,6 +289,7 @@ impl State {
                     request: (**request).clone(),
                     view: (**view).clone(),
                     in_flight: None,
+                    part: None,
                     frames: 0,
                 });
             }
@@ -362,6 +390,9 @@ impl State {
                 self.heard(account, entry.at);
                 self.landed(*txn);
                 self.obligations.change(*txn, *stan, |o| o.plan.auth_code.clone_from(&answer.auth_code));
+                if let Some(r) = self.running.as_mut().filter(|r| r.txn == *txn) {
+                    r.part = Some(answer.clone());
+                }
             }
             Record::ObligationDue { txn, stan, reason, not_before } => self.due(*txn, *stan, &Due { reason: *reason, not_before: *not_before }),
             Record::ObligationTried { txn, stan } => self.obligations.change(*txn, *stan, |o| {
@@ -462,7 +493,12 @@ impl State {
                     (s.hold, s.tries, s.next_try) = (false, 0, entry.at);
                 }
             }
-            Record::SettlementDropped { account, .. } => self.accounts.entry(account.clone()).or_default().settling = None,
+            Record::SettlementDropped { account, .. } => {
+                self.accounts.entry(account.clone()).or_default().settling = None;
+                if let Some(doubt) = self.recovering.as_mut().and_then(|r| r.batches.get_mut(account)) {
+                    doubt.open = true;
+                }
+            }
             Record::BatchClosed { txn, account, next, .. } => self.batch_closed(*txn, account, *next),
             Record::SignedIn { account, batch, offset, answer } => {
                 if answer.date.is_some() && answer.time.is_some() {
@@ -473,6 +509,14 @@ impl State {
                 ledger.offset = *offset;
                 ledger.batch = *batch;
                 ledger.requirement = 0;
+                let settling = ledger.settling.as_ref().map(|s| s.txn);
+                // The same word again is answered already.
+                if let Some(r) = self.recovering.as_mut()
+                    && let Some(theirs) = answer.batch.filter(|b| b != batch && r.batches.get(account).is_none_or(|d| d.theirs != *b))
+                {
+                    let asked = r.batches.get(account).filter(|d| !d.open).and_then(|d| d.txn);
+                    r.batches.insert(account.clone(), BatchInDoubt { theirs, txn: asked.or(settling), open: false });
+                }
                 self.heard(account, entry.at);
                 // Its time is on record with it, and stands against ours.
                 self.clock_back &= answer.time.is_none();
@@ -590,8 +634,7 @@ impl State {
                 }
                 (Some(_), _) => {}
             }
-            let here = outcome.account.as_ref().is_some_and(|a| outcome.batch == Some(self.ledger(a).batch));
-            if here && outcome.kind.keeps_pan() && self.obligations.seals(outcome.txn) {
+            if self.in_open_batch(outcome) && outcome.kind.keeps_pan() && self.obligations.seals(outcome.txn) {
                 self.voidable.insert(outcome.txn);
             }
         }
@@ -610,15 +653,35 @@ impl State {
         self.accounts.get_mut(account)?.settling.as_deref_mut().filter(|s| s.txn == txn)
     }
 
-    /// The account whose open settlement this transaction is.
+    /// Its batch is the account's open one.
+    pub(crate) fn in_open_batch(&self, o: &Outcome) -> bool {
+        o.account.as_ref().map(|a| self.ledger(a)).is_some_and(|l| o.batch == Some(l.batch) && l.of_this_terminal(o))
+    }
+
+    /// The account whose open settlement this transaction is, or one that may be among what a journal has lost.
     pub fn settlement_of(&self, txn: u64) -> Option<AccountId> {
-        self.accounts.iter().find(|(_, l)| l.settling.as_ref().is_some_and(|s| s.txn == txn)).map(|(a, _)| a.clone())
+        let open = self.accounts.iter().find(|(_, l)| l.settling.as_ref().is_some_and(|s| s.txn == txn)).map(|(a, _)| a);
+        open.or_else(|| self.batches_in_doubt().find(|(_, d)| d.txn == Some(txn)).map(|(a, _)| a)).cloned()
+    }
+
+    /// Nobody has said yet whether ours was closed.
+    pub(crate) fn batches_in_doubt(&self) -> impl Iterator<Item = (&AccountId, &BatchInDoubt)> {
+        self.recovering.iter().flat_map(|r| &r.batches).filter(|(_, d)| !d.open)
+    }
+
+    /// The batch keeps its number until it is settled: it holds records, or what an open obligation names may yet become one.
+    pub fn keeps_batch(&self, account: &AccountId) -> bool {
+        let ledger = self.ledger(account);
+        ledger.holds_records() || self.obligations.names_batch(account, ledger.batch)
     }
 
     fn batch_closed(&mut self, txn: u64, account: &AccountId, next: Batch) {
         // No void reaches into it any more: what an obligation still needs goes with the obligation.
         let sealed: BTreeSet<u64> = self.obligations.iter().filter(|o| o.account == *account).filter_map(|o| o.sealed).collect();
         self.voidable.retain(|t| !sealed.contains(t));
+        if let Some(r) = self.recovering.as_mut() {
+            r.batches.remove(account);
+        }
         let ledger = self.accounts.entry(account.clone()).or_default();
         (ledger.batch, ledger.batch_after, ledger.settling, ledger.auto_tries) = (next, txn, None, 0);
         (ledger.debit_count, ledger.debit_minor, ledger.credit_count, ledger.credit_minor, ledger.opened_as) = (0, 0, 0, 0, None);
@@ -633,10 +696,11 @@ impl State {
         // A tip is added to its sale, which is counted.
         let (one, minor) = if outcome.kind == Kind::TipAdjust { (0, outcome.sums.tip.unwrap_or(0)) } else { (1, minor) };
         // What became of a transaction of a closed batch is not of this one.
-        let of_batch = outcome.batch.is_none_or(|b| b == ledger.batch);
-        if add && of_batch && !ledger.holds_records() {
+        let here = outcome.batch.is_none_or(|b| b == ledger.batch);
+        if add && here && !ledger.holds_records() {
             ledger.opened_as = outcome.merchant.clone().zip(outcome.terminal.clone());
         }
+        let of_batch = here && ledger.of_this_terminal(outcome);
         let side = match outcome.kind.row().side {
             Side::Debit | Side::Credit if !of_batch => None,
             Side::Debit => Some((&mut ledger.debit_count, &mut ledger.debit_minor)),
@@ -696,8 +760,16 @@ impl State {
             if marks.is_none_or(|m| !m.contains_key(account)) {
                 ledger.last_stan = ledger.last_stan.and_then(|s| Stan::new((s.get() + FAR - 1) % 999_999 + 1));
             }
+            // What the host says of its batch is asked for anew.
+            ledger.signed_in = false;
+            // It may have ended long ago: not driven on before a person has said so.
+            if let Some(s) = &mut ledger.settling {
+                s.hold = true;
+                s.problem = Some("journal-restored".into());
+            }
         }
-        self.recovering = Some(Recovering { since: at, restored: restored.clone() });
+        self.stans_lost |= marks.is_none();
+        self.recovering = Some(Recovering { since: at, restored: restored.clone(), batches: BTreeMap::new() });
     }
 
     /// The terminal's time was neither set while it ran nor is behind its records, and no host has contradicted it.
@@ -707,7 +779,8 @@ impl State {
 
     /// The next STAN of the account: not one that an open obligation names (invariant 6).
     pub fn next_stan(&self, account: &AccountId) -> Stan {
-        let mut stan = self.accounts.get(account).and_then(|l| l.last_stan).map_or(Stan::FIRST, Stan::next);
+        let first = Stan::new(FAR).filter(|_| self.stans_lost).unwrap_or(Stan::FIRST);
+        let mut stan = self.accounts.get(account).and_then(|l| l.last_stan).map_or(first, Stan::next);
         let open = self.accounts.get(account).and_then(|l| l.settling.as_ref()?.open.as_ref().map(|p| p.stan));
         while open == Some(stan) || self.obligations.names(account, stan) {
             stan = stan.next();

@@ -111,6 +111,12 @@ pub fn with_answer(view: &mut Outcome, answer: &HostAnswer) {
     view.sums.balance = answer.balance;
 }
 
+/// Less than was asked for.
+pub fn with_part(view: &mut Outcome, answer: &HostAnswer) {
+    view.sums.asked = view.sums.amount;
+    view.sums.amount = answer.amount;
+}
+
 pub fn approved(view: &mut Outcome, authority: Authority, now: Time) {
     view.status = Status::Approved;
     view.authority = Some(authority);

@@ -3,15 +3,16 @@
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step, VaultAnswer, VaultAsk};
 use payterm_schema::{
-    AccountId, Class, Fault, HostAnswer, Instrument, Kind, Pan, Record, RequestKey, Screen, Stan, Status, Time,
+    AccountId, Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Kind, Pan, Record, RequestKey, Screen, Stan, Status, Time,
     config::Config,
     device::{Key, Way},
     host::{Again, CodeRule, HostRules},
     operator::{OperatorEvent, OperatorId, OperatorRequest, Purpose},
-    outcome::Place,
+    outcome::{Authority, Forwarding, Place},
     record::{ClockEvent, Entry, ObligationState, Restored},
     request::RequestWire,
     secret::{Password, PinEntry, Verifier},
+    settlement::{BatchPart, Half, Halves, SettlementReply},
     time::Millis,
 };
 
@@ -58,6 +59,22 @@ fn answer(step: &Step) -> Option<Result<(), Fault>> {
 }
 fn sent(step: &Step) -> Option<Stan> {
     step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some(m.plan.stan) } else { None })
+}
+fn tag_of(step: &Step) -> Option<u64> {
+    step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some(m.tag) } else { None })
+}
+fn told(step: &Step) -> Vec<(Status, String)> {
+    let told = |e: &Entry| if let Record::Outcome { outcome: o } = &e.record { Some((o.status, o.reason.clone().map_or("".into(), |r| r.code))) } else { None };
+    step.records.iter().filter_map(told).collect()
+}
+fn unknown() -> Vec<(Status, String)> {
+    vec![(Status::Unknown, "journal-restored".into())]
+}
+fn host_answer(more: &str) -> HostAnswer {
+    serde_json::from_str(&format!(r#"{{"mac":"not_used","keys":"none","date":"0528","time":"203320","texts":[],"requirement":0,{more}}}"#)).unwrap()
+}
+fn reply(answer: HostAnswer) -> HostEvent {
+    HostEvent::Reply { answer: Box::new(answer), trace: Default::default() }
 }
 
 /// A machine with its journal.
@@ -131,14 +148,54 @@ impl Till {
     }
     /// A sale up to its frame.
     fn sale(&mut self, id: &str) -> Option<Stan> {
-        self.input(start("sale", id));
+        sent(&self.frame(start("sale", id)))
+    }
+    fn frame(&mut self, start: Input) -> Step {
+        self.input(start);
         let step = self
             .input(Input::Instrument { instrument: Instrument::Typed { pan: Pan::parse("6212345678900000003").unwrap(), expiry: "3012".into() }, card: None });
-        if let Some(stan) = sent(&step) {
-            return Some(stan);
+        if sent(&step).is_some() {
+            return step;
         }
-        let tag = step.effects.iter().find_map(|e| if let Effect::AskPin { tag, .. } = e { Some(*tag) } else { None })?;
-        sent(&self.input(Input::Pin { tag, entry: PinEntry::Bypassed }))
+        let tag = step.effects.iter().find_map(|e| if let Effect::AskPin { tag, .. } = e { Some(*tag) } else { None });
+        tag.map_or(step, |tag| self.input(Input::Pin { tag, entry: PinEntry::Bypassed }))
+    }
+    /// The answer to what this step sent.
+    fn answered(&mut self, step: &Step, more: &str) -> Step {
+        self.input(Input::Host { tag: tag_of(step).unwrap(), event: reply(host_answer(more)) })
+    }
+    /// A sale of 1.00 that is approved.
+    fn paid(&mut self, id: &str) {
+        let step = self.frame(start("sale", id));
+        let step = self.answered(&step, r#""code":"00","amount":100"#);
+        assert_eq!(told(&step), [(Status::Approved, String::new())]);
+    }
+    /// Signs in; the host names this batch.
+    fn signs_in(&mut self, id: &str, batch: u32) -> Step {
+        let step = self.input(start("sign_in", id));
+        let answer = HostAnswer { batch: Batch::new(batch), ..host_answer(r#""code":"00""#) };
+        self.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(answer) })
+    }
+    fn restore(self, settings: Settings, stan: Option<u32>) -> (Self, Step) {
+        let mut till = Till::with(settings, self.disk);
+        let last = till.machine.state().last_txn;
+        let step = till.machine.restored(NOW, restored(last, stan));
+        till.keep(step);
+        let step = till.boot(NOW);
+        (till, step)
+    }
+    fn resolve(&mut self, txn: u64, executed: bool) -> Step {
+        self.input(Input::Resolve { call: 2, txn, executed, reference: "case 1".into(), by: "m".into() })
+    }
+    fn retry(&mut self, txn: u64) -> Step {
+        self.input(Input::RetryObligation { call: 8, txn, by: "m".into() })
+    }
+    fn bank(&self) -> &payterm_core::Ledger {
+        self.machine.state().ledger(&account())
+    }
+    /// Records and sum of the open batch.
+    fn counted(&self) -> (u64, u64) {
+        (self.bank().debit_count, self.bank().debit_minor)
     }
 }
 
@@ -344,8 +401,310 @@ fn the_clock_is_doubted_until_a_host_confirms_it() {
     assert_eq!(answer(&till.input(start("sale", "one"))), Some(Ok(())));
     let answer = r#"{"code":"00","mac":"not_used","keys":"loaded","date":"0528","time":"203320","texts":[],"requirement":0}"#;
     let answer: HostAnswer = serde_json::from_str(answer).unwrap();
-    let signed_in = Record::SignedIn { account: account(), batch: payterm_schema::Batch::FIRST, offset: Millis(0), answer: Box::new(answer) };
+    let signed_in = Record::SignedIn { account: account(), batch: Batch::FIRST, offset: Millis(0), answer: Box::new(answer) };
     let mut state = till.machine.state().clone();
     state.apply(&Entry { seq: state.seq + 1, at: NOW, txn: None, record: signed_in }).unwrap();
     assert!(state.clock_trusted());
+}
+
+/// The cashier may have taken the part, and that is lost. What the acquirer holds is the part.
+#[test]
+fn a_part_in_question_ends_unknown() {
+    let mut s = settings();
+    s.flow.partial_approval = true;
+    let asked = || {
+        let mut before = Till::with(s.clone(), Vec::new());
+        before.boot(NOW);
+        let step = before.frame(start("sale", "one"));
+        before.answered(&step, r#""code":"00","amount":50"#);
+        assert!(matches!(before.machine.screen(), Screen::ConfirmPartial { .. }));
+        before
+    };
+    let step = Till::with(s.clone(), asked().disk).boot(NOW);
+    assert_eq!(told(&step), [(Status::Declined, "partial-not-taken".into())], "a restart alone proves that nobody said yes");
+    let (mut till, step) = asked().restore(s.clone(), Some(200));
+    assert_eq!(told(&step), unknown());
+    till.ends_recovery();
+    assert_eq!(told(&till.resolve(1, true)), [(Status::Approved, String::new())]);
+    assert_eq!(till.counted(), (1, 50));
+}
+
+/// It may have been refused and told so.
+#[test]
+fn an_advice_that_was_out_ends_unknown() {
+    let restored = || {
+        let mut before = Till::new(Vec::new());
+        before.boot(NOW);
+        let wire = RequestWire {
+            id: "v".into(),
+            kind: "voice_sale".into(),
+            amount: Some("1.00".into()),
+            currency: Some("CNY".into()),
+            auth_code: Some("123456".into()),
+            ..RequestWire::default()
+        };
+        let step = before.frame(Input::Start { call: 1, key: RequestKey::new("app", "v").unwrap(), request: Box::new(wire.try_into().unwrap()) });
+        assert!(sent(&step).is_some());
+        let (till, step) = before.restore(settings(), Some(200));
+        assert_eq!((told(&step), till.counted()), (unknown(), (0, 0)));
+        till
+    };
+    let last = |till: &Till| till.disk.iter().rev().find_map(|e| if let Record::Outcome { outcome } = &e.record { Some(outcome.clone()) } else { None });
+    for executed in [true, false] {
+        let mut till = restored();
+        let step = till.resolve(1, executed);
+        assert_eq!((told(&step).len(), till.counted()), (1, if executed { (1, 100) } else { (0, 0) }));
+        let outcome = last(&till).unwrap();
+        if executed {
+            assert_eq!((outcome.authority, outcome.forwarding), (Some(Authority::Voice), Some(Forwarding::Forwarded)));
+            assert_eq!(outcome.auth_code.as_deref(), Some("123456"));
+        } else {
+            assert_eq!((outcome.status, outcome.forwarding), (Status::Declined, None));
+        }
+    }
+    // After the recovery a person has it told again: the acquirer's word decides.
+    for (code, counted) in [("00", (1, 100)), ("05", (0, 0))] {
+        let mut till = restored();
+        till.ends_recovery();
+        let step = till.retry(1);
+        let step = till.answered(&step, &format!(r#""code":"{code}""#));
+        let status = if code == "00" { Status::Approved } else { Status::Declined };
+        assert_eq!((told(&step).first().map(|t| t.0), told(&step).len(), till.counted()), (Some(status), 1, counted));
+        assert_eq!((step.erase.is_empty(), till.machine.obligations().len()), (code == "00", 0), "a void or the upload needs the PAN of what stands");
+        assert!(till.machine.state().owes(1).is_none());
+    }
+}
+
+/// What begins after the restoring is whole: only what ran before it is in doubt.
+#[test]
+fn a_sign_in_that_a_restart_cuts_off_in_a_recovery_has_failed() {
+    let mut till = in_recovery();
+    till.input(start("sign_in", "s"));
+    let mut till = Till::new(till.disk);
+    assert_eq!(told(&till.boot(NOW)), [(Status::Failed, "no-reply".into())]);
+}
+
+/// It may have ended long ago, or not at all: a person asks, in the recovery or after it; nothing leaves by itself.
+#[test]
+fn an_open_settlement_waits_for_a_person() {
+    let restored = || {
+        let mut before = Till::new(Vec::new());
+        before.boot(NOW);
+        before.paid("one");
+        assert!(sent(&before.input(start("settlement", "z"))).is_some());
+        let (mut till, step) = before.restore(settings(), Some(200));
+        assert_eq!((told(&step), sent(&step)), (vec![(Status::Unknown, "settlement-open".into())], None));
+        assert!(matches!(answer(&till.retry(2)), Some(Err(Fault::WrongState { .. }))));
+        till
+    };
+    for executed in [true, false] {
+        let mut till = restored();
+        let step = till.resolve(2, executed);
+        let (status, batch) = if executed { (Status::Approved, 2) } else { (Status::Declined, 1) };
+        assert_eq!((answer(&step), told(&step).first().map(|t| t.0), till.bank().batch.get()), (Some(Ok(())), Some(status), batch));
+    }
+    let mut till = restored();
+    let end = till.input(Input::Operators { call: 3, request: OperatorRequest::EndRecovery });
+    let later = till.machine.handle_timeout(NOW + Millis::secs(86_400));
+    assert_eq!((answer(&end), sent(&end), sent(&till.keep(later))), (Some(Ok(())), None, None));
+    let step = till.retry(2);
+    assert_eq!((answer(&step), sent(&step).is_some()), (Some(Ok(())), true));
+}
+
+/// Settled after the backup was made: `till` is in recovery, and the sale "one" is in its batch 1.
+fn settled_in_what_is_lost() -> Till {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.paid("one");
+    let backup = before.disk.clone();
+    let totals = before.input(start("settlement", "z"));
+    let half = Half { debit_minor: 100, debit_count: 1, ..Default::default() };
+    let settlement = Some(SettlementReply { domestic: (half, 1), foreign: (Half::default(), 1) });
+    let answer = HostAnswer { settlement, ..host_answer(r#""code":"00""#) };
+    before.input(Input::Host { tag: tag_of(&totals).unwrap(), event: reply(answer) });
+    let end = before.machine.handle_timeout(NOW);
+    let end = before.keep(end);
+    before.answered(&end, r#""code":"00""#);
+    assert_eq!((before.bank().batch.get(), before.counted()), (2, (0, 0)));
+    Till::new(backup).restore(settings(), Some(200)).0
+}
+
+#[test]
+fn a_batch_that_was_settled_in_what_is_lost_is_not_settled_again() {
+    let mut till = settled_in_what_is_lost();
+    let step = till.signs_in("s", 2);
+    // The sign-in is transaction 2, what is asked about ours 3.
+    assert_eq!(told(&step), [(Status::Approved, String::new()), unknown().remove(0)]);
+    assert_eq!(till.bank().batch, Batch::FIRST);
+    let refused = |till: &mut Till| {
+        till.ends_recovery();
+        assert!(matches!(till.ended.last(), Some(Err(Fault::WrongState { rule })) if rule.contains("transaction 3:")), "{:?}", till.ended);
+    };
+    refused(&mut till);
+    // The same word again asks nothing new, and a restart forgets nothing.
+    assert_eq!(told(&till.signs_in("t", 2)).len(), 1);
+    till = Till::new(till.disk);
+    assert_eq!(told(&till.boot(NOW)), []);
+    refused(&mut till);
+    let step = till.resolve(3, true);
+    assert_eq!((answer(&step), told(&step)), (Some(Ok(())), vec![(Status::Approved, String::new())]));
+    assert!(step.erase_batch.is_some());
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+    till.paid("two");
+    assert_eq!((till.bank().batch.get(), till.counted()), (2, (1, 100)));
+    let sums =
+        |step: &Step| step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some((m.plan.batch.get(), m.plan.settlement.clone())) } else { None });
+    let step = till.input(start("settlement", "zz"));
+    let domestic = Half { debit_minor: 100, debit_count: 1, ..Default::default() };
+    let totals = BatchPart::Totals(Halves { domestic, ..Default::default() });
+    assert_eq!(sums(&step), Some((2, Some(Box::new(totals)))));
+}
+
+#[test]
+fn a_batch_in_doubt_that_is_open_stays_ours() {
+    let mut till = settled_in_what_is_lost();
+    till.signs_in("s", 7);
+    let step = till.resolve(3, false);
+    assert_eq!((answer(&step), told(&step)), (Some(Ok(())), vec![(Status::Declined, "resolved-not-executed".into())]));
+    assert_eq!((till.bank().batch, till.counted()), (Batch::FIRST, (1, 100)));
+    // Answered once; another batch is another question.
+    assert_eq!(told(&till.signs_in("t", 7)).len(), 1);
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+    let mut till = settled_in_what_is_lost();
+    till.signs_in("s", 7);
+    till.resolve(3, false);
+    assert_eq!(told(&till.signs_in("t", 8)).len(), 2);
+    till.ends_recovery();
+    assert!(matches!(till.ended.last(), Some(Err(Fault::WrongState { .. }))));
+}
+
+/// One question about a batch whose settlement is open: its own transaction.
+#[test]
+fn an_open_settlement_is_the_question_about_its_batch() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.paid("one");
+    before.input(start("settlement", "z"));
+    let (mut till, _) = before.restore(settings(), Some(200));
+    assert_eq!(told(&till.signs_in("s", 9)).len(), 1, "nothing new is asked");
+    till.ends_recovery();
+    assert!(matches!(till.ended.last(), Some(Err(Fault::WrongState { rule })) if rule.contains("transaction 2:")), "{:?}", till.ended);
+    till.resolve(2, true);
+    assert_eq!(till.bank().batch.get(), 9, "where the host is");
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+}
+
+/// Of an empty batch nothing is in doubt.
+#[test]
+fn an_empty_batch_follows_the_host_in_a_recovery() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    let (mut till, _) = before.restore(settings(), Some(200));
+    till.signs_in("s", 4);
+    assert_eq!(till.bank().batch.get(), 4);
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+}
+
+#[test]
+fn a_restored_journal_signs_in_anew() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.signs_in("s", 1);
+    assert!(before.bank().signed_in);
+    let (till, _) = before.restore(settings(), Some(200));
+    assert!(!till.bank().signed_in);
+}
+
+/// Its time of day comes and goes, and nobody is reminded.
+#[test]
+fn nothing_is_settled_by_itself_while_the_journal_is_not_to_be_trusted() {
+    let mut s = settings();
+    s.settlement.at = Some("00:30".into());
+    let before = || {
+        let mut before = Till::with(s.clone(), Vec::new());
+        before.boot(NOW);
+        before.paid("one");
+        before
+    };
+    let mut damaged = before();
+    damaged.input(Input::JournalDamaged { why: "record 7: gone".into() });
+    for (what, mut till) in [("restored", before().restore(s.clone(), Some(200)).0), ("damaged", damaged)] {
+        let now = NOW + Millis::secs(2 * 86_400);
+        // What else is due is done first.
+        let step = till.machine.handle_timeout(now);
+        till.keep(step);
+        let step = till.machine.handle_timeout(now);
+        assert!(step.records.is_empty() && step.effects.is_empty(), "{what}: {:?}", step.records);
+        assert!(till.machine.poll_timeout().is_none_or(|t| t > now), "{what}: due at once again and again");
+    }
+}
+
+/// A sign-in that names another batch would leave it behind, in no totals and in no upload.
+#[test]
+fn a_payment_in_doubt_keeps_its_batch() {
+    let mut till = Till::new(Vec::new());
+    till.boot(NOW);
+    till.sale("one");
+    // Other numbers by now: nobody can drive its reversal.
+    let mut s = settings();
+    s.accounts[0].config.terminal = "20000002".into();
+    let mut till = Till::with(s, till.disk);
+    till.boot(NOW);
+    assert_eq!(till.machine.obligations().iter().map(|o| o.state).collect::<Vec<_>>(), [ObligationState::Stuck]);
+    till.signs_in("s", 8);
+    assert_eq!(till.bank().batch, Batch::FIRST);
+    till.resolve(1, false);
+    till.signs_in("t", 8);
+    assert_eq!(till.bank().batch.get(), 8, "nothing names it any more");
+}
+
+/// It is of the other terminal's batch, whatever its number: not in these totals, not in this upload.
+#[test]
+fn what_was_made_under_other_numbers_is_not_of_this_batch() {
+    let mut till = Till::new(Vec::new());
+    till.boot(NOW);
+    till.sale("one");
+    let mut s = settings();
+    s.accounts[0].config.terminal = "20000002".into();
+    let mut till = Till::with(s, till.disk);
+    till.boot(NOW);
+    till.paid("two");
+    assert_eq!(told(&till.resolve(1, true)), [(Status::Approved, String::new())]);
+    assert_eq!(till.counted(), (1, 100));
+    // The acquirer's sums differ: its records are uploaded, the other terminal's not among them.
+    let mut all: Vec<_> = till.disk.iter().filter_map(|e| if let Record::Outcome { outcome } = &e.record { Some((**outcome).clone()) } else { None }).collect();
+    all.retain(|o| o.status == Status::Approved);
+    all.sort_by_key(|o| o.txn);
+    let step = till.input(start("settlement", "z"));
+    let settlement = Some(SettlementReply { domestic: (Half::default(), 2), foreign: (Half::default(), 1) });
+    let answer = HostAnswer { settlement, ..host_answer(r#""code":"00""#) };
+    let step = till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(answer) });
+    let tag = step.effects.iter().find_map(|e| if let Effect::Load { tag, .. } = e { Some(*tag) } else { None }).unwrap();
+    assert_eq!(all.len(), 2);
+    let step = till.input(Input::Loaded { tag, found: Ok(all) });
+    let sent = step.effects.iter().find_map(|e| if let Effect::Send(m) = e { m.plan.settlement.clone() } else { None });
+    assert!(matches!(sent.as_deref(), Some(BatchPart::One { record, .. }) if record.txn == 2), "{sent:?}");
+}
+
+/// No number is on record, and it may have used many.
+#[test]
+fn without_marks_an_account_that_the_backup_does_not_know_begins_far_away() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    let backup = before.disk.clone();
+    assert_eq!(before.sale("one"), Some(Stan::FIRST));
+    let (mut till, _) = Till::new(backup.clone()).restore(settings(), None);
+    till.ends_recovery();
+    assert_eq!(till.sale("two").map(Stan::get), Some(500_000));
+    // Marks that hold say that it has used none.
+    let mut till = Till::new(backup);
+    let step = till.machine.restored(NOW, Restored { stans: Some(Default::default()), ..restored(1, None) });
+    till.keep(step);
+    till.boot(NOW);
+    till.ends_recovery();
+    assert_eq!(till.sale("two"), Some(Stan::FIRST));
 }

@@ -85,6 +85,20 @@ impl World {
         o.duty == Duty::AskPerson || (o.duty == Duty::Reverse && self.in_doubt.contains_key(&o.txn))
     }
 
+    /// Whether batches of ours that hosts have left behind were closed there: somebody asks, and says so.
+    fn batches_known(&mut self) -> bool {
+        let doubts: Vec<_> = self.machine.state().recovering.iter().flat_map(|r| r.batches.clone()).filter(|(_, d)| !d.open).collect();
+        for (account, doubt) in &doubts {
+            let ours = (account.clone(), self.machine.state().ledger(account).batch.get());
+            let executed = self.bank.closing.get(&ours).is_some_and(|c| c.closed);
+            if let Some(txn) = doubt.txn {
+                self.count("a batch in doubt");
+                self.input(Input::Resolve { call: 0, txn, executed, reference: "case 3".into(), by: "test".into() });
+            }
+        }
+        self.machine.state().recovering.iter().all(|r| r.batches.values().all(|d| d.open))
+    }
+
     /// What the acquirer holds of it is taken back there.
     fn undone_at_the_acquirer(&mut self, txn: u64) {
         let named = self.machine.obligations().of(txn).map(|o| (o.account.clone(), o.plan.batch.get(), o.plan.stan.get()));
@@ -198,7 +212,10 @@ impl World {
             }
             (Noise::JournalTorn { records, marks }, _) => self.journal_torn(records, marks),
             (Noise::EndRecovery, _) => {
-                self.model.recovery_ended();
+                // Refused while a sign-in that asks about a batch has not ended.
+                if self.batches_known() {
+                    self.model.recovery_ended();
+                }
                 self.input(Input::Operators { call: 0, request: OperatorRequest::EndRecovery });
             }
             (Noise::StartAgain { .. } | Noise::Cancel(_), _) => {}

@@ -86,6 +86,7 @@ impl Machine {
                 return Err(wrong_state("the journal is not in recovery"));
             }
             // Where there are no operators, the manager on the bus has said it.
+            self.batches_known()?;
             if !self.settings.operators.required {
                 self.recovery_ended("manager".into());
                 self.answer(call, Ok(()));
@@ -415,8 +416,12 @@ impl Machine {
                 self.close(Ok(()));
             }
             (Task::EndRecovery, Purpose::Manage) => {
-                self.recovery_ended(operator.to_string());
-                self.close(Ok(()));
+                // A host may have spoken meanwhile.
+                let known = self.batches_known();
+                if known.is_ok() {
+                    self.recovery_ended(operator.to_string());
+                }
+                self.close(known);
             }
             (Task::Approve, Purpose::Approve) => self.close(Ok(())),
             (Task::WriteOff { txn, why, by, .. }, Purpose::WriteOff) => {

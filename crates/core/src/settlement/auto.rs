@@ -1,6 +1,6 @@
 //! Settlement at a time of day, and reminders of it, by the host's clock.
 use crate::{AccountSettings, Machine, state::TERMINAL};
-use payterm_schema::{Kind, Notice, Request, RequestKey, Screen, Time, time::Millis};
+use payterm_schema::{AccountId, Kind, Notice, Request, RequestKey, Screen, Time, time::Millis};
 
 const DAY: i64 = 86_400_000;
 /// Wait after one that came to nothing (line down, something Stuck): 15 minutes, doubled up to four hours.
@@ -17,8 +17,9 @@ impl Machine {
         Some(Time(if today > local { today - DAY } else { today } - offset))
     }
 
-    /// The time that is to be made up for.
+    /// The time that is to be made up for; not while the journal is not to be trusted.
     fn due_time(&self, a: &AccountSettings) -> Option<Time> {
+        self.trusted()?;
         let time = self.last_time(a)?;
         let l = self.state.accounts.get(&a.config.id)?;
         let fits = a.rules.kinds.contains(&Kind::Settlement) && l.settling.is_none() && !self.renumbered(&a.config.id);
@@ -35,6 +36,7 @@ impl Machine {
 
     /// When somebody is to be reminded of it, and of what: not before the display is free, or nobody in the shop would see it.
     fn reminder(&self, a: &AccountSettings) -> Option<(Time, &'static str)> {
+        self.trusted()?;
         let c = &self.settings.settlement;
         let since = self.state.accounts.get(&a.config.id)?.totals_since?;
         let before = self.reminded.get(&a.config.id).copied().unwrap_or(Time(i64::MIN));
@@ -58,8 +60,26 @@ impl Machine {
     }
 
     /// Nobody is served, and nobody types.
-    fn idle(&self) -> bool {
+    pub(crate) fn idle(&self) -> bool {
         self.state.running.is_none() && self.flow.is_none() && !self.at_the_desk()
+    }
+
+    pub(crate) fn own_settlement(&self, account: AccountId) -> (RequestKey, Request) {
+        let ledger = self.state.ledger(&account);
+        let id = format!("settle-{account}-{}-{}", ledger.batch, ledger.auto_count + 1);
+        let request = Request {
+            id: id.clone(),
+            kind: Kind::Settlement,
+            amount: None,
+            account: Some(account),
+            original: None,
+            auth_code: None,
+            method: None,
+            confirm: false,
+            cancel_on_caller_lost: false,
+            note: None,
+        };
+        (RequestKey { app: TERMINAL.into(), id }, request)
     }
 
     /// Settles what is due, in a step of its own: what was just approved does not wait in one commit with it. Each has a key that no
@@ -70,21 +90,8 @@ impl Machine {
         }
         let due = |a: &&AccountSettings| self.due_time(a).is_some() && self.again_at(a).is_none();
         if let Some(account) = self.settings.accounts.iter().find(due).map(|a| a.config.id.clone()) {
-            let ledger = self.state.ledger(&account);
-            let id = format!("settle-{account}-{}-{}", ledger.batch, ledger.auto_count + 1);
-            let request = Request {
-                id: id.clone(),
-                kind: Kind::Settlement,
-                amount: None,
-                account: Some(account),
-                original: None,
-                auth_code: None,
-                method: None,
-                confirm: false,
-                cancel_on_caller_lost: false,
-                note: None,
-            };
-            return self.start(0, RequestKey { app: TERMINAL.into(), id }, request);
+            let (key, request) = self.own_settlement(account);
+            return self.start(0, key, request);
         }
         let reminder =
             self.settings.accounts.iter().find_map(|a| self.reminder(a).filter(|(t, _)| *t <= self.now).map(|(_, what)| (a.config.id.clone(), what)));
