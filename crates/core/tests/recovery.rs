@@ -609,14 +609,32 @@ fn an_empty_batch_follows_the_host_in_a_recovery() {
     assert_eq!(till.ended.last(), Some(&Ok(())));
 }
 
+/// Also where the vault has the keys: the host names its batch.
 #[test]
 fn a_restored_journal_signs_in_anew() {
     let mut before = Till::new(Vec::new());
     before.boot(NOW);
     before.signs_in("s", 1);
     assert!(before.bank().signed_in);
-    let (till, _) = before.restore(settings(), Some(200));
-    assert!(!till.bank().signed_in);
+    before.machine.restored(NOW, restored(1, Some(200)));
+    assert!(!before.bank().signed_in);
+}
+
+#[test]
+fn a_host_that_speaks_while_the_supervisor_types_is_heard() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.paid("one");
+    let mut s = settings();
+    s.operators = payterm_schema::config::OperatorsConfig { required: true, idle_lock_ms: 0, ..Default::default() };
+    s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
+    let (mut till, step) = before.restore(s, Some(200));
+    till.ends_recovery();
+    let answer = HostAnswer { batch: Batch::new(2), ..host_answer(r#""code":"00""#) };
+    till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(answer) });
+    till.types("000000c739164c739164c");
+    assert!(matches!(till.ended.as_slice(), [Err(Fault::WrongState { rule })] if rule.contains("transaction 2:")), "{:?}", till.ended);
+    assert!(till.machine.state().recovering.is_some());
 }
 
 /// Its time of day comes and goes, and nobody is reminded.
