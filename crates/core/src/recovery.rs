@@ -71,7 +71,8 @@ impl Machine {
 
     /// The recovery does not end before a person has said of each batch in doubt whether it was closed.
     pub(crate) fn batches_known(&self) -> Result<(), Fault> {
-        let Some((id, doubt)) = self.state.batches_in_doubt().next() else { return Ok(()) };
+        // Of an account that is not configured any more nothing is settled.
+        let Some((id, doubt)) = self.state.batches_in_doubt().find(|(id, _)| self.account(id).is_some()) else { return Ok(()) };
         let (ours, theirs, txn) = (self.state.ledger(id).batch, doubt.theirs, doubt.txn.unwrap_or_default());
         let rule = format!(
             "account {id}: the acquirer is in batch {theirs}, the restored journal in {ours}. Ask whether {ours} was closed, and resolve transaction {txn}: executed = closed, not executed = open"
