@@ -35,7 +35,7 @@ async def main():
     parser.add_argument("--order", default="lost-" + uuid.uuid4().hex[:12])
     parser.add_argument("--amount", default="12.34")
     parser.add_argument("--currency", default="CNY")
-    parser.add_argument("--address", help="D-Bus address; default: the environment, then the system bus")
+    parser.add_argument("--address", help="D-Bus address; default: PAYTERM_BUS, the bus of the environment, the system bus")
     parser.add_argument("--lane", default="")
     parser.add_argument("--kill", action="store_true", help="the first client dies by SIGKILL")
     parser.add_argument("--within", type=float, default=180.0, help="seconds to wait for the outcome")

@@ -32,8 +32,14 @@ def unreachable(cause):
 
 
 async def connect(address=None):
-    """`address`, or the session bus when DBUS_SESSION_BUS_ADDRESS is set and the system bus is not, or the system bus."""
+    """`address`, or PAYTERM_BUS as paytermctl has it (`system`, `session` or an address), or the session bus when DBUS_SESSION_BUS_ADDRESS
+    is set and the system bus is not, or the system bus."""
+    chosen = os.environ.get("PAYTERM_BUS") or None
     session = "DBUS_SESSION_BUS_ADDRESS" in os.environ and "DBUS_SYSTEM_BUS_ADDRESS" not in os.environ
+    if address is None and chosen in ("system", "session"):
+        session = chosen == "session"
+    elif address is None:
+        address = chosen
     try:
         bus = MessageBus(bus_address=address, bus_type=BusType.SESSION if session else BusType.SYSTEM)
         return await bus.connect()

@@ -23,7 +23,7 @@ async def main():
     args.add_argument("--amount", default="12.34")
     args.add_argument("--currency", default="CNY")
     args.add_argument("--note")
-    args.add_argument("--address", help="D-Bus address; default: the environment, then the system bus")
+    args.add_argument("--address", help="D-Bus address; default: PAYTERM_BUS, the bus of the environment, the system bus")
     args.add_argument("--lane", default="")
     args = args.parse_args()
     name = f"{NAME}.{args.lane}" if args.lane else NAME

@@ -67,7 +67,8 @@ async fn the_python_examples_take_a_sale_and_lose_a_client() {
     customer(w.fake.clone());
     let example = |name: &str, rest: &[&str]| {
         let mut c = Command::new(&python);
-        c.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)).args(rest).env("DBUS_SYSTEM_BUS_ADDRESS", &w.bus.address);
+        c.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)).args(rest);
+        c.env("DBUS_SYSTEM_BUS_ADDRESS", &w.bus.address).env_remove("PAYTERM_BUS");
         run(c)
     };
     let (good, said, json) = example("pos.py", &["--order", "p-1", "--amount", "12.34"]).await;
@@ -78,6 +79,11 @@ async fn the_python_examples_take_a_sale_and_lose_a_client() {
         let (good, said, json) = example("pos.py", &["--order", "p-3", "--amount", "1.00", "--address", address, "--lane", lane]).await;
         assert!(!good && json["fault"] == "Unreachable", "{address}: {said}");
     }
+    let mut c = Command::new(&python);
+    c.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pos.py")).args(["--order", "p-4"]);
+    c.env("PAYTERM_BUS", &w.bus.address).env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus");
+    let (good, said, json) = run(c).await;
+    assert!(good && json["status"] == "approved", "PAYTERM_BUS comes first, as for paytermctl: {said}");
     for (id, rest) in [("lost-1", &[][..]), ("lost.2", &["--kill"][..])] {
         let (good, said, json) = example("lost_client.py", &[&["--order", id][..], rest].concat()).await;
         assert!(good && json["status"] == "approved" && json["id"] == id && json["recovered"] == true, "{said}");

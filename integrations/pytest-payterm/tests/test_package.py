@@ -1,6 +1,7 @@
 """The package as it is installed: found by its entry point, torn down, telling the terminal's story when a test fails."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,11 @@ def test_it_installs_and_tears_down(tmp_path, monkeypatch):
     env["PAYTERM_BIN"] = str(tmp_path)
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert f"not in PAYTERM_BIN ({tmp_path})" in done.stdout
+
+    # Installed away from the checkout, it says how it finds the programs.
+    del env["PAYTERM_BIN"]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "dbus-daemon").symlink_to(shutil.which("dbus-daemon"))
+    env["PATH"] = str(tmp_path / "bin")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "export PAYTERM_BIN" in done.stdout and "pip install -e" in done.stdout, done.stdout

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfflineConfig {
-    /// A swiped sale whose message could not leave is accepted, and told to the acquirer later. Default false: the merchant bears what the acquirer then refuses.
+    /// A swiped sale whose message could not leave is accepted, and told to the acquirer later; not one whose PIN is asked for, which without `[flow.no_cvm]` (`ways` with `swipe`) is every card. Default false: the merchant bears what the acquirer then refuses.
     pub merchant: bool,
     /// Greatest amount of one payment, minor units. Default 10,000 (100.00): what a shop can bear to lose at once.
     pub per_transaction: u64,

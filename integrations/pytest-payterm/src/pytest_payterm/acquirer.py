@@ -42,13 +42,17 @@ class Acquirer:
     def mishap(self, name, *, kind="sale", mti=None, next=1, must_happen=True, **value):
         """Trouble for the `next` messages that fit: requests of this `kind` (not their reversals), or messages with this `mti`
         (`"0400"` is a reversal), or with `kind=None` any. What was not used is forgotten at the end. A mishap that never came to
-        pass fails the test, because that test has shown nothing; `must_happen=False` lets it be.
+        pass fails the test, because that test has shown nothing; `must_happen=False` lets it be. `drop-reply` is `drop_reply`, as the
+        acquirer's own command has it.
         """
+        name = name.replace("-", "_")
         takes = MISHAPS.get(name, MishapError)
         if takes is MishapError:
             raise MishapError(f"there is no mishap {name!r}; there are: {' '.join(MISHAPS)}")
         if set(value) != ({takes} if takes else set()):
             raise MishapError(f"{name} takes {takes + '=...' if takes else 'no value'}, not {', '.join(value) or 'nothing'}")
+        # A number may come as text, a code stays one: "05".
+        value = {k: int(v) if k != "code" and isinstance(v, str) and v.isdecimal() else v for k, v in value.items()}
         plan = {"mishap": {"type": name.replace("_", "-"), **value}, "next": next}
         plan.update({"mti": mti} if mti else {"kind": kind} if kind else {})
         self._control({"cmd": "mishap", **plan})

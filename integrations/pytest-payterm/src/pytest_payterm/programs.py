@@ -25,7 +25,10 @@ def find(name):
             return str(max(built, key=lambda p: p.stat().st_mtime))
         if (parent / "Cargo.toml").exists():
             looked.append(str(parent / "target"))
-    raise FileNotFoundError(f"{name}: not in {' or '.join(looked)}; install payterm, or set PAYTERM_BIN to the directory of its programs")
+    raise FileNotFoundError(
+        f"{name}: not in {' or '.join(looked)}; build payterm and export PAYTERM_BIN=.../target/debug, "
+        "install this package with `pip install -e` from the checkout, or install payterm"
+    )
 
 
 def run(name, *args, stdin=None, env=None, timeout=60, check=True):

@@ -39,7 +39,9 @@ public final class Mishap {
     private boolean mustHappen = true;
     private boolean valued;
 
-    private Mishap(String name) {
+    private Mishap(String written) {
+        // As the acquirer's own command has it: drop-reply.
+        String name = written.replace('-', '_');
         if (!NAMES.containsKey(name)) {
             throw new IllegalArgumentException("there is no mishap '" + name + "'; there are: " + String.join(" ", NAMES.keySet()));
         }

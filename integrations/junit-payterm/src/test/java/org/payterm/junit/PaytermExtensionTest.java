@@ -120,8 +120,11 @@ class PaytermExtensionTest {
             assertThrows(AssertionError.class, inner::close);
             assertEquals(1, payterm.acquirer().waiting().size(), "the outer one is left");
         }
-        assertTrue(assertThrows(IllegalArgumentException.class, () -> Mishap.of("drop-reply")).getMessage().contains("drop_reply"));
+        assertTrue(assertThrows(IllegalArgumentException.class, () -> Mishap.of("drop-replies")).getMessage().contains("drop_reply"));
         assertThrows(IllegalArgumentException.class, () -> payterm.mishap("delay"));
+        try (var asTheAcquirerHasIt = payterm.mishap(Mishap.of("drop-reply").perhaps())) {
+            assertEquals(1, payterm.acquirer().waiting().size());
+        }
         assertThrows(IllegalArgumentException.class, () -> Mishap.of("busy").value(5));
         assertThrows(IllegalArgumentException.class, () -> payterm.mishap(Mishap.of("code").value("00")));
     }
