@@ -7,6 +7,7 @@ use payterm_schema::{
     host::EntryMode,
     kind::Recovery,
     money::decimal,
+    outcome::Forwarding,
     paper::{PaperContent, PaperJob, PaperKind},
 };
 use serde::Serialize;
@@ -293,9 +294,10 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     // What was to go back: nobody takes money again here.
     let undo = matches!(o.kind, Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel);
     let do_not = if undo { "slip-not-known-undone" } else { by_recovery("slip-do-not-take", "slip-do-not-take", "slip-do-not-refund") };
+    let advice = advice(texts, &o);
     let title = match template {
         "unknown" => "slip-unknown-title",
-        "stuck" => by_recovery("slip-stuck-title", "slip-stuck-title-advice", "slip-stuck-title-refund"),
+        "stuck" => advice.as_ref().map_or_else(|| by_recovery("slip-stuck-title", "slip-stuck-title-advice", "slip-stuck-title-refund"), |a| a.title),
         "balance" => "slip-balance-title",
         _ => match o.kind {
             Kind::Void => "slip-title-void",
@@ -315,7 +317,8 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         _ => None,
     };
     let warning = match (template, approved) {
-        ("unknown" | "stuck", _) => Some(do_not),
+        ("stuck", _) => Some(advice.as_ref().map_or(do_not, |a| a.warning)),
+        ("unknown", _) => Some(do_not),
         (_, false) => Some("slip-not-approved"),
         (_, true) => None,
     };
@@ -398,13 +401,41 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
             "stuck" => Some(by_recovery("slip-stuck-help", "slip-stuck-help-advice", "slip-stuck-help-refund")),
             _ => None,
         }
-        .map(|id| texts.get(id, &[])),
+        .map(|id| advice.filter(|_| template == "stuck").map_or_else(|| texts.get(id, &[]), |a| a.help)),
         request: o.key.to_string(),
         reference: o.reference(),
         phone: ctx.service_phone.clone(),
         qr: qr(&ctx.qr, &o),
         invoice_qr: (approved && kind == PaperKind::CustomerCopy && template == "payment" && !back).then(|| qr(&ctx.invoice_qr, &o)).filter(|q| !q.is_empty()),
     }
+}
+
+/// What a paper for a person says of an advice.
+struct Advice {
+    title: &'static str,
+    warning: &'static str,
+    help: String,
+}
+
+/// What the acquirer was told, or is to be, whatever its kind's messages owe: a sale that was accepted offline is reversed by nobody.
+fn advice(texts: Texts, o: &Outcome) -> Option<Advice> {
+    let lost = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount };
+    let amount = lost.map(|m| format!("{} {}", mark(o.sums.currency), decimal(m, o.sums.currency))).unwrap_or_default();
+    Some(match o.forwarding.as_ref()? {
+        Forwarding::Pending | Forwarding::Forwarded => {
+            Advice { title: "slip-stuck-title-advice", warning: "slip-do-not-take", help: texts.get("slip-stuck-help-advice", &[]) }
+        }
+        Forwarding::Refused(code) => Advice {
+            title: "slip-stuck-title-refused",
+            warning: "slip-refused",
+            help: texts.get("slip-stuck-help-refused", &[("code", code), ("amount", &amount)]),
+        },
+        Forwarding::WrittenOff { by, why } => Advice {
+            title: "slip-stuck-title-written-off",
+            warning: "slip-written-off",
+            help: texts.get("slip-stuck-help-written-off", &[("by", by), ("why", why), ("amount", &amount)]),
+        },
+    })
 }
 
 /// The letter after the card number (UnionPay slips): how it came in.
@@ -462,6 +493,7 @@ fn plain(texts: Texts, kind: PaperKind, o: &Outcome, ctx: &SlipContext) -> Paper
     let head = |id: &str| Line::Text { text: texts.get(id, &[]), align: Align::Center, size: Size::Normal, bold: true };
     let warn = matches!(kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
     let do_not = if o.kind.row().recovery == Recovery::AskPerson { "slip-do-not-refund" } else { "slip-do-not-take" };
+    let do_not = advice(texts, o).filter(|_| kind == PaperKind::StuckSlip).map_or(do_not, |a| a.warning);
     let warnings = [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (warn, do_not)];
     let mut lines: Vec<Line> = warnings.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
     lines.extend([Line::Text { text: texts.word(kind), align: Align::Center, size: Size::Normal, bold: false }, Line::Rule]);

@@ -6,7 +6,8 @@ use payterm_schema::{
     application::Stage,
     config::Language,
     host::EntryMode,
-    outcome::Sums,
+    offline::Road,
+    outcome::{Forwarding, Sums},
     paper::{PaperContent, PaperJob, PaperKind},
     settlement::{Halves, Settlement, StuckLine, Verdict},
     totals::{Scope, Total},
@@ -44,6 +45,11 @@ fn papers() -> Vec<(&'static str, PaperJob, bool)> {
         ("void-customer", job(PaperKind::CustomerCopy, void()), false),
         ("unknown", job(PaperKind::UnknownSlip, unknown()), false),
         ("stuck", job(PaperKind::StuckSlip, unknown()), false),
+        (
+            "offline-refused",
+            job(PaperKind::StuckSlip, Outcome { road: Some(Road::Merchant), forwarding: Some(Forwarding::Refused("51".into())), ..sale() }),
+            false,
+        ),
         ("balance", job(PaperKind::BalanceSlip, balance()), false),
         ("refund-merchant", job(PaperKind::MerchantCopy, refund()), false),
         ("refund-customer", job(PaperKind::CustomerCopy, refund()), false),
@@ -94,6 +100,31 @@ fn golden_papers() {
         }
     }
     assert!(wrong.is_empty(), "differ from the golden files (PAYTERM_BLESS=1 writes them anew): {wrong:?}");
+}
+
+/// A sale that was accepted offline owes no reversal: its paper says what became of the advice.
+#[test]
+fn the_paper_of_an_advice_says_what_happened() {
+    let advised = |kind, forwarding| {
+        let outcome = Outcome { kind, road: Some(Road::Merchant), forwarding: Some(forwarding), ..sale() };
+        LANGUAGES.map(|language| text(PaperKind::StuckSlip, outcome.clone(), language).split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let written_off = || Forwarding::WrittenOff { by: "00".into(), why: "two weeks old".into() };
+    for kind in [Kind::Sale, Kind::VoiceSale, Kind::CompletionAdvice] {
+        for (forwarding, zh, en) in [
+            (Forwarding::Refused("51".into()), &["收单机构已拒绝", "51", "1234.50 由商户承担"], ["NOTIFICATION REFUSED", "code 51", "bears RMB 1234.50"]),
+            (written_off(), &["已核销", "two weeks old", "1234.50 由商户承担"], ["WRITTEN OFF", "by 00: two weeks old", "bears RMB 1234.50"]),
+            (Forwarding::Pending, &["通知需人工处理", "不要重复收款", "未确认收到通知"], ["NOTIFICATION STUCK", "DO NOT TAKE", "did not confirm that it was told"]),
+        ] {
+            let [paper_zh, paper_en] = advised(kind, forwarding.clone());
+            for (paper, parts) in [(paper_zh, zh), (paper_en, &en)] {
+                let paper = paper.replace(' ', "");
+                assert!(parts.iter().all(|p| paper.contains(&p.replace(' ', ""))), "{parts:?}: {paper}");
+                assert!(!paper.contains("REVERSAL") && !paper.contains("冲正"), "{paper}");
+                assert_eq!(paper.contains("DONOTTAKE") || paper.contains("不要重复收款"), forwarding == Forwarding::Pending, "{paper}");
+            }
+        }
+    }
 }
 
 fn text(kind: PaperKind, outcome: Outcome, language: Language) -> String {

@@ -148,3 +148,4 @@ rule-ask-the-acquirer-then-resolve-it-with-their-reference = ask the acquirer, t
 rule-it-is-being-driven-only-what-is-stuck-is-written-off = it is being driven: only what is Stuck is written off
 rule-it-is-under-way-hold-it-first = it is under way: hold it first
 rule-1-to-80-printable-characters = 1 to 80 printable characters
+rule-no-frame-of-it-is-on-record-have-the-acquirer-take-it-back-then-say-that-it-was-not-executed = no frame of it is on record: have the acquirer take it back, then say that it was not executed

@@ -148,3 +148,4 @@ rule-ask-the-acquirer-then-resolve-it-with-their-reference = 请询问收单行,
 rule-it-is-being-driven-only-what-is-stuck-is-written-off = 仍在自动处理:只有挂起的才能核销
 rule-it-is-under-way-hold-it-first = 正在上送:请先暂缓
 rule-1-to-80-printable-characters = 1 至 80 个可显示字符
+rule-no-frame-of-it-is-on-record-have-the-acquirer-take-it-back-then-say-that-it-was-not-executed = 本机无其报文记录:请收单机构撤回该笔,再登记为未执行
