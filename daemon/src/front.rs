@@ -26,7 +26,7 @@ use payterm_schema::{
     page::Printable,
     paper::{PaperJob, PaperState, PaperStatus, SlipCopy},
     reconciliation::{self, Reconciliation},
-    record::Obligation,
+    record::{Duty, Obligation, ObligationState},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     time::Millis,
     totals::{Scope, TotalsReport},
@@ -94,6 +94,19 @@ fn no_such(key: &RequestKey) -> Fault {
     Fault::not_found("request", &key.id)
 }
 
+/// Whoever recalls it is sent to the acquirer, and waits for nothing.
+fn stuck(state: &State, o: &mut Outcome) {
+    let Some(obligation) = state.obligations.of(o.txn).find(|x| x.state == ObligationState::Stuck) else { return };
+    if o.status != Status::Unknown {
+        return;
+    }
+    o.answer_by = None;
+    // A refund, and what was restored, have advice of their own.
+    if let Some(reason) = o.reason.as_mut().filter(|r| obligation.duty == Duty::Reverse && r.code != "journal-restored") {
+        reason.code = "stuck".into();
+    }
+}
+
 impl Front {
     async fn ask(&self, id: &str, input: impl FnOnce(Call) -> Input + Send + 'static) -> Result<(), Fault> {
         self.terminal.ask(Ask { id: id.into(), input: Box::new(input) }).await.map_err(gone)?
@@ -115,14 +128,20 @@ impl Front {
         Ok(found)
     }
 
-    /// The row of a request that runs is as it was at its start: what it has come to, the machine knows.
+    /// What the machine knows beyond the row: what a request that runs has come to, and that no answer comes by itself to one that is Stuck.
     async fn to_date(&self, outcomes: &mut [Outcome]) {
-        let Some(shown) = outcomes.iter_mut().find(|o| o.status == Status::Running) else { return };
-        if let Ok(View { state: State { running: Some(r), .. }, .. }) = self.view().await
-            && r.txn == shown.txn
-        {
-            *shown = r.view;
-            self.spoken.texts().fill(shown);
+        let open = |o: &&mut Outcome| matches!(o.status, Status::Running | Status::Unknown);
+        let mut shown = outcomes.iter_mut().filter(open).peekable();
+        if shown.peek().is_none() {
+            return;
+        }
+        let Ok(View { state, .. }) = self.view().await else { return };
+        for o in shown {
+            match &state.running {
+                Some(r) if r.txn == o.txn && o.status == Status::Running => *o = r.view.clone(),
+                Some(_) | None => stuck(&state, o),
+            }
+            self.spoken.texts().fill(o);
         }
     }
 
@@ -175,8 +194,9 @@ impl Front {
                     (now.started, Some(now))
                 }
             };
-            if let Some(now) = now.as_ref().filter(|o| answers(o)) {
-                return Ok(now.clone());
+            if let Some(mut now) = now.clone().filter(answers) {
+                self.to_date(std::slice::from_mut(&mut now)).await;
+                return Ok(now);
             }
             let by = started + Millis(i64::from(self.config.flow.answer_within_ms));
             let wait = if final_only { Duration::MAX } else { self.clock.until(by) };

@@ -57,6 +57,10 @@ pub enum Differs {
     Amount,
     /// Approved on one side, taken back or refused on the other.
     Status,
+    /// The acquirer counts what was written off here.
+    WrittenOff,
+    /// The acquirer counts what is unknown here.
+    Unknown,
 }
 impl Differs {
     pub const fn name(self) -> &'static str {
@@ -65,6 +69,8 @@ impl Differs {
             Differs::MissingThere => "missing_there",
             Differs::Amount => "amount",
             Differs::Status => "status",
+            Differs::WrittenOff => "written_off",
+            Differs::Unknown => "unknown",
         }
     }
 }
@@ -160,6 +166,11 @@ fn counts(o: &Outcome) -> Option<u64> {
     standing.then(|| o.sums.amount.unwrap_or(0).saturating_add(if o.adjusted { o.sums.tip.unwrap_or(0) } else { 0 }))
 }
 
+/// An advice that was given up, or a payment whose reversal was.
+fn written_off(o: &Outcome) -> bool {
+    matches!(o.forwarding, Some(Forwarding::WrittenOff { .. })) || o.reason.as_ref().is_some_and(|r| r.code == "written-off")
+}
+
 /// Compares the file with what the journal has of its batch; `ours`: every transaction of the batch that has a side, whatever became of it.
 pub fn compare(account: AccountId, currency: Currency, file: &BatchFile, ours: &[Outcome]) -> Reconciliation {
     let mut here: BTreeMap<Stan, &Outcome> =
@@ -183,6 +194,8 @@ pub fn compare(account: AccountId, currency: Currency, file: &BatchFile, ours: &
                 result.agree += 1;
                 continue;
             }
+            (Some(o), None, true) if written_off(o) => Differs::WrittenOff,
+            (Some(o), None, true) if o.status == Status::Unknown => Differs::Unknown,
             (Some(_), Some(_), false) | (Some(_), None, true) => Differs::Status,
         };
         let there = r.approved.then_some(r.minor);
@@ -203,6 +216,34 @@ mod tests {
 
     fn err(text: &str) -> String {
         read(text, Currency::CNY).unwrap_err().to_string()
+    }
+
+    fn outcome(stan: u32, status: Status, code: Option<&str>, forwarding: Option<Forwarding>) -> Outcome {
+        let json = serde_json::json!({
+            "app": "till", "id": format!("o-{stan}"), "txn": stan, "kind": "sale", "status": status, "currency": "CNY", "amount": "41.00", "started": 0,
+            "place": {"shop": "", "address": "", "city": ""}, "operator": "01", "stan": stan, "batch": 7, "test": false, "forwarding": forwarding,
+            "reason": code.map(|code| serde_json::json!({"code": code, "class": "D"})),
+        });
+        serde_json::from_value(json).expect("an outcome")
+    }
+
+    #[test]
+    fn what_the_acquirer_counts_and_was_given_up_or_is_unknown_here_is_named() {
+        let given_up = || Some(Forwarding::WrittenOff { by: "00".into(), why: "old".into() });
+        let ours = [
+            outcome(1, Status::Approved, None, given_up()),
+            outcome(2, Status::Declined, Some("written-off"), None),
+            outcome(3, Status::Unknown, Some("no-reply"), None),
+            outcome(4, Status::Declined, Some("reversed"), None),
+            outcome(5, Status::Approved, None, Some(Forwarding::Refused("51".into()))),
+            outcome(6, Status::Approved, None, given_up()),
+        ];
+        let lines: String = (1..=6).map(|stan| format!("7,{stan},sale,41.00,CNY,{},\n", if stan < 6 { "approved" } else { "reversed" })).collect();
+        let file = read(&format!("{COLUMNS}\n{lines}"), Currency::CNY).expect("a file");
+        let result = compare(AccountId::new("cup").expect("id"), Currency::CNY, &file, &ours);
+        let differs: Vec<Differs> = result.differences.iter().map(|d| d.differs).collect();
+        assert_eq!(differs, [Differs::WrittenOff, Differs::WrittenOff, Differs::Unknown, Differs::Status, Differs::Status]);
+        assert_eq!(result.agree, 1, "given up here, and not counted there");
     }
 
     #[test]

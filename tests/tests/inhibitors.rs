@@ -3,7 +3,7 @@
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
-use payterm_schema::{InhibitReason, Status, Terminal, config::LogindLock, request::RequestWire};
+use payterm_schema::{InhibitReason, Status, Terminal, config::LogindLock, request::RequestWire, terminal::Filter};
 use payterm_tests::stack::{Stack, caller};
 use std::{
     io::Read,
@@ -165,6 +165,13 @@ async fn what_waits_for_the_line_is_told_and_what_waits_for_a_person_keeps_no_ma
     alice(&mut stack.hands()?);
     is(&pay(&client, sale("i-4", "7.00")).await, Status::Unknown);
     reasons(&stack, &[InhibitReason::Stuck]).await?;
+    // Nobody waits for it any more: whoever asks is sent to the acquirer, and to no time.
+    let key = key("i-4");
+    let recalled = client.recall(&caller(), &key).await?.outcome;
+    let listed = client.list(&caller(), Filter { limit: Some(1), ..Filter::default() }).await?;
+    for o in [recalled, client.wait(&caller(), &key, false).await?, listed[0].clone()] {
+        assert_eq!((o.status, o.answer_by, o.reason.map(|r| r.code).as_deref()), (Status::Unknown, None, Some("stuck")));
+    }
     logind.holds(None).await;
     assert_eq!(told(&stack, &[]), (30, "stuck".into()));
     Ok(())

@@ -3,7 +3,7 @@ mod common;
 use common::*;
 use payterm_core::{Effect, Input, Machine};
 use payterm_schema::{
-    Kind, Record, Status, Time,
+    Fault, Kind, Record, Status, Time,
     config::OfflineConfig,
     host::Leg,
     offline::{Judgement, OfflineRule, QueueAct, Road},
@@ -203,7 +203,17 @@ fn hold_release_and_write_off() {
     }
     let idle = m.obligations().iter().find(|o| Some(o.txn) != under_way).map(|o| o.txn).expect("one waits");
     assert!(act(&mut m, now, QueueAct::Hold { txn: idle }).is_ok());
-    assert!(act(&mut m, now, QueueAct::Hold { txn: idle }).is_err(), "it is held");
+    // Each of these is in the list: the answer says what is wrong with it.
+    let rule = |result: Result<(), Fault>| if let Err(Fault::WrongState { rule }) = result { rule } else { format!("{result:?}") };
+    assert_eq!(rule(act(&mut m, now, QueueAct::Hold { txn: idle })), "it is held already");
+    assert_eq!(rule(act(&mut m, now, QueueAct::Forward { txn: Some(idle) })), "it is held: release it first");
+    let step = m.handle(Input::RetryObligation { call: 8, txn: idle, by: "boss".into() }, now);
+    let answer = step.effects.iter().find_map(|e| if let Effect::Answer { call: 8, result } = e { Some(result.clone()) } else { None });
+    assert_eq!(rule(answer.expect("answered")), "it is not stuck: forward has it tried now");
+    if let Some(txn) = under_way {
+        assert_eq!(rule(act(&mut m, now, QueueAct::Release { txn })), "it is not held");
+    }
+    assert!(matches!(act(&mut m, now, QueueAct::Hold { txn: 99 }), Err(Fault::NotFound { .. })));
     assert!(act(&mut m, now, QueueAct::WriteOff { txn: idle, why: String::new() }).is_err(), "why is needed");
     let exposure = m.obligations().exposure(&up()).count;
     let debit = m.state().ledger(&up()).debit_minor;

@@ -159,7 +159,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         Command::Settle(run) => return pay(Kind::Settlement, plain(), run).await,
         Command::Batches { account, limit } => {
             let account = account.map(|a| AccountId::new(&a)).transpose().map_err(|rule| Fault::invalid("account", &rule))?;
-            let filter = Filter { kind: Some(Kind::Settlement), account, limit, ..Filter::default() };
+            let filter = Filter { kind: Some(Kind::Settlement), status: Some(Status::Approved), account, limit, ..Filter::default() };
             let bus = Bus::connect(global).await?;
             let mut all = bus.client.list(&bus.caller, filter).await?;
             all.iter_mut().for_each(|o| show::with_texts(ui, o));

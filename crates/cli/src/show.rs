@@ -10,7 +10,7 @@ use payterm_schema::{
     outcome::Reason,
     paper::PaperJob,
     reconciliation::{Differs, Reconciliation},
-    record::{Duty, Obligation},
+    record::{Duty, Obligation, ObligationState},
     terminal::{BatchTotals, Filter, TerminalInfo, Transaction},
 };
 use time::{Duration, PrimitiveDateTime, macros::format_description as form};
@@ -75,8 +75,11 @@ pub fn list(ui: &Ui, all: &[Outcome]) -> String {
 
 /// What the acquirer's file and the journal do not agree on, and what to do.
 pub fn reconciliation(ui: &Ui, r: &Reconciliation) -> String {
-    let sum =
-        ui.say("cli-reconcile-sum", &[("account", &r.account), ("batch", &r.batch), ("agree", &r.agree), ("differ", &r.differences.len()), ("more", &r.more)]);
+    let mut sum = ui.say("cli-reconcile-sum", &[("account", &r.account), ("batch", &r.batch), ("agree", &r.agree), ("differ", &r.differences.len())]);
+    if r.more > 0 {
+        sum.push(' ');
+        sum.push_str(&ui.say("cli-reconcile-more", &[("more", &r.more)]));
+    }
     let header = ["cli-reconcile-differs", "label-stan", "label-kind", "label-txn", "label-rrn", "cli-reconcile-here", "cli-reconcile-there", "label-next"];
     let amount = |minor: Option<u64>| shown(minor.map(|m| decimal(m, r.currency)));
     let rows = r.differences.iter().map(|d| {
@@ -86,6 +89,8 @@ pub fn reconciliation(ui: &Ui, r: &Reconciliation) -> String {
                 Differs::MissingThere => "cli-reconcile-missing-there",
                 Differs::Amount => "cli-reconcile-amount",
                 Differs::Status => "cli-reconcile-status",
+                Differs::WrittenOff => "cli-reconcile-written-off",
+                Differs::Unknown => "cli-reconcile-unknown",
             }),
             d.stan.to_string(),
             ui.texts.word(d.kind),
@@ -102,6 +107,9 @@ pub fn reconciliation(ui: &Ui, r: &Reconciliation) -> String {
 
 /// Settlements: what was told to the acquirer, and its word.
 pub fn batches(ui: &Ui, all: &[Outcome]) -> String {
+    if all.is_empty() {
+        return ui.text("cli-batches-empty");
+    }
     let header =
         ["label-txn", "label-started", "label-account", "label-batch", "label-status", "label-domestic", "label-foreign", "label-uploaded", "label-reason"];
     let rows = all.iter().map(|o| {
@@ -131,8 +139,12 @@ pub fn devices(ui: &Ui, all: &[Device]) -> String {
 }
 
 pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
+    if all.is_empty() {
+        return ui.text("cli-queue-empty");
+    }
     let header = [
         "label-txn",
+        "cli-duty",
         "label-account",
         "label-stan",
         "label-kind",
@@ -145,24 +157,29 @@ pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
         "cli-next-try",
         "cli-deadline",
         "label-road",
-        "cli-held",
     ];
     let rows = all.iter().map(|o| {
+        let driven = o.held.is_none() && o.state != ObligationState::Stuck;
         [
             o.txn.to_string(),
+            ui.text(match o.duty {
+                _ if o.asking.is_some() => "cli-duty-query",
+                Duty::Reverse => "cli-duty-reversal",
+                Duty::Repeat => "cli-duty-advice",
+                Duty::AskPerson => "cli-duty-person",
+            }),
             o.account.to_string(),
             o.plan.stan.to_string(),
             ui.texts.word(o.plan.kind),
             o.plan.amount.map(|m| ui.texts.amount_text(m)).unwrap_or_default(),
-            ui.texts.word(o.state),
+            o.held.as_ref().map_or_else(|| ui.texts.word(o.state), |by| ui.say("cli-held-by", &[("by", by)])),
             if o.duty == Duty::Reverse { o.reason.code().into() } else { String::new() },
             o.tries.to_string(),
             shown(o.last_code.as_ref()),
             ui.time(o.since),
-            ui.time(o.next_try),
+            if driven { ui.time(o.next_try) } else { String::new() },
             o.deadline.map(|t| ui.time(t)).unwrap_or_default(),
             o.plan.road.map(|r| ui.texts.word(r)).unwrap_or_default(),
-            o.held.clone().unwrap_or_default(),
         ]
     });
     ui.table(header, rows)
@@ -170,11 +187,15 @@ pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
 
 pub fn offline(ui: &Ui, a: &OfflineAnswer, currency: Currency) -> String {
     let mark = |passed: bool| ui.text(if passed { "yes" } else { "no" });
-    let rows = a.checks.iter().map(|c| [mark(c.passed), ui.texts.check(c, currency)]);
-    format!("{}  {}\n{}", a.account, ui.texts.judgement(&a.judgement, currency), ui.table(["cli-passed", "label-offline"], rows))
+    let rows = a.checks.iter().map(|c| [mark(c.passed), ui.texts.check_row(c, currency)]);
+    let table = ui.table(["cli-passed", "label-offline"], rows);
+    format!("{}  {}\n{table}{}\n", a.account, ui.texts.judgement(&a.judgement, currency), ui.text("cli-offline-card"))
 }
 
 pub fn papers(ui: &Ui, all: &[PaperJob]) -> String {
+    if all.is_empty() {
+        return ui.text("cli-papers-empty");
+    }
     let header = ["cli-job", "label-kind", "label-status", "cli-tries", "label-request", "label-amount", "cli-problem"];
     let rows = all.iter().map(|j| {
         [
@@ -324,6 +345,19 @@ fn time(field: &str, text: &str, offset_minutes: i32, last: bool) -> Result<Time
 #[cfg(test)]
 mod tests {
     use super::*;
+    use payterm_schema::config::Language;
+    use payterm_texts::Texts;
+
+    #[test]
+    fn an_empty_list_is_one_line() {
+        for (language, words) in [
+            (Language::En, ["Nothing is owed", "No paper waits", "No batch was settled yet"]),
+            (Language::ZhCn, ["无待处理事项", "无待打印单据", "尚无已结算批次"]),
+        ] {
+            let ui = Ui { json: false, quiet: false, texts: Texts::new(language), utc_offset: 480 };
+            assert_eq!([obligations(&ui, &[]), papers(&ui, &[]), batches(&ui, &[])], words);
+        }
+    }
 
     #[test]
     fn a_date_means_the_whole_day_of_the_place() {

@@ -59,6 +59,31 @@ async fn every_page_as_table_and_as_json() {
 }
 
 #[tokio::test]
+async fn the_queue_says_what_each_is_and_who_holds_it() {
+    let w = world().await;
+    let d = w.run(&["--lang", "en", "queue"]).await;
+    let rows: Vec<&str> = d.out.lines().collect();
+    assert!(rows[1].contains("reversal") && rows[1].contains("needs a person"), "{}", d.out);
+    let when = |row: &str| row.matches("2026-03-05").count();
+    assert!(rows[2].contains("advice") && rows[2].contains("held by boss") && !rows[2].contains("being worked on"), "{}", d.out);
+    assert!(rows[3].contains("advice") && rows[3].contains("being worked on"), "{}", d.out);
+    assert_eq!([when(rows[1]), when(rows[2]), when(rows[3])], [1, 1, 2], "since, and the next try of what is tried: {}", d.out);
+}
+
+#[tokio::test]
+async fn batches_are_the_settled_ones_and_offline_why_names_the_card() {
+    let w = World::start().await;
+    let d = w.run(&["--lang", "en", "batches"]).await;
+    assert_eq!((d.code, d.out.trim()), (0, "No batch was settled yet"));
+    assert_eq!(w.run(&["batches", "--json"]).await.json(), serde_json::json!([]));
+    assert!(w.fake.has_done(r#"list {"kind":"settlement","status":"approved"}"#), "{:?}", w.fake.log.lock().unwrap());
+    let d = w.run(&["--lang", "en", "offline", "why", "--amount", "1.00"]).await;
+    assert!(d.out.contains("yes     the clock is trusted") && !d.out.contains("not trusted") && d.out.contains("[flow.no_cvm]"), "{}", d.out);
+    let d = w.run(&["--lang", "en", "reconcile", "--file", "/dev/null"]).await;
+    assert!(d.out.contains("2 agree, 0 differ") && !d.out.contains("more"), "{}", d.out);
+}
+
+#[tokio::test]
 async fn orders_reach_the_terminal() {
     let w = world().await;
     for (command, done) in [

@@ -197,7 +197,7 @@ impl Machine {
         }
         let stuck: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.state == ObligationState::Stuck).cloned().collect();
         if stuck.is_empty() {
-            return self.answer(call, Err(Fault::not_found("stuck obligation", &txn.to_string())));
+            return self.answer(call, Err(self.not_so(txn, |_| "it is not stuck: forward has it tried now")));
         }
         if self.state.recovering.is_some() {
             return self.answer(call, Err(recovery_first()));

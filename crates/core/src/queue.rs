@@ -28,7 +28,11 @@ impl Machine {
             None => self.settings.accounts.iter().flat_map(|a| self.state.obligations.again(&a.config.id)).filter(waits).cloned().collect(),
         };
         if let Some(txn) = txn.filter(|_| all.is_empty()) {
-            return Err(Fault::not_found("waiting obligation", &txn.to_string()));
+            return Err(self.not_so(txn, |o| match o.state {
+                _ if o.held.is_some() => "it is held: release it first",
+                ObligationState::Stuck => "it is stuck: retry it, or ask the acquirer",
+                ObligationState::Standing | ObligationState::Due => "its request is still under way",
+            }));
         }
         for o in &all {
             self.forwarding.remove(&o.account);
@@ -43,13 +47,26 @@ impl Machine {
     fn hold(&mut self, txn: u64, hold: bool, by: &str) -> Result<(), Fault> {
         let all: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.duty == Duty::Repeat && o.held.is_some() != hold).cloned().collect();
         if all.is_empty() {
-            return Err(Fault::not_found(if hold { "advice" } else { "held advice" }, &txn.to_string()));
+            return Err(self.not_so(txn, |o| match o.duty {
+                Duty::Reverse => "a reversal is not held back: it is the customer's money",
+                Duty::AskPerson => "nothing more of it is sent: ask the acquirer",
+                Duty::Repeat if hold => "it is held already",
+                Duty::Repeat => "it is not held",
+            }));
         }
         for o in all {
             self.record(Some(txn), Record::ObligationHeld { txn, stan: o.plan.stan, hold, by: by.to_owned() });
             self.tell_obligation(txn, o.plan.stan);
         }
         Ok(())
+    }
+
+    /// What stands against it: it is in the queue, but not so, or it is not there.
+    pub(crate) fn not_so(&self, txn: u64, rule: impl Fn(&Obligation) -> &'static str) -> Fault {
+        match self.state.obligations.of(txn).next() {
+            Some(o) => Fault::WrongState { rule: rule(o).into() },
+            None => Fault::not_found("obligation", &txn.to_string()),
+        }
     }
 
     /// May it be written off? What it is, for the supervisor to see.

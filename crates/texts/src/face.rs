@@ -5,8 +5,8 @@ use payterm_schema::{
     host::EntryMode,
     money::decimal,
     offline::{Check, Judgement, OfflineRule},
-    outcome::{Forwarding, Reason},
-    settlement::{Half, Verdict},
+    outcome::{Forwarding, Reason, Status},
+    settlement::{Half, Settlement, StuckLine, Verdict},
 };
 
 impl Texts {
@@ -63,6 +63,13 @@ impl Texts {
             None => self.word(c.rule),
         }
     }
+    /// The same as a row of a list, whether it passed or not: `clock trusted`, `payments at risk: 3 of 200`.
+    pub fn check_row(self, c: &Check, currency: Currency) -> String {
+        match c.limit {
+            Some(_) => self.check(c, currency),
+            None => self.get(&format!("offline-rule-{}", c.rule.name()), &[]),
+        }
+    }
     pub fn forwarding(self, f: &Forwarding) -> String {
         match f {
             Forwarding::Pending => self.get("forwarding-pending", &[]),
@@ -107,6 +114,14 @@ impl Texts {
             format!("{key}{batch}{stan}{rrn}{code}")
         });
         let reason = o.reason.as_ref();
+        let settlement = o.settlement.as_deref();
+        let not_balanced = o.status == Status::Approved && settlement.and_then(Settlement::verdict).is_some_and(|v| v != Verdict::Balanced);
+        let not_settled = settlement.filter(|s| !s.stuck.is_empty()).map(|s| {
+            let amount = |minor: u64| decimal(minor, currency);
+            let line = |l: &StuckLine| [self.word(l.kind), l.batch.to_string(), l.stan.to_string(), l.minor.map(amount).unwrap_or_default()].join(" ");
+            let more = (s.stuck_more > 0).then(|| self.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]));
+            s.stuck.iter().map(line).chain(more).collect::<Vec<_>>().join(" / ")
+        });
         let host_texts = (!o.host_texts.is_empty()).then(|| o.host_texts.join(" / "));
         let card_label = if o.entry == Some(EntryMode::Code) { "label-code" } else { "label-card" };
         let flag = |on: bool| on.then(|| text("yes"));
@@ -117,7 +132,7 @@ impl Texts {
             ("label-status", Some(self.word(o.status))),
             ("label-authority", o.authority.map(|a| self.word(a))),
             ("label-reason", reason.map(|r| self.reason_text(r))),
-            ("label-next", reason.map(|r| r.next.clone())),
+            ("label-next", reason.map(|r| r.next.clone()).or_else(|| not_balanced.then(|| text("settlement-next")))),
             ("label-reference", o.needs_service().then(|| o.reference())),
             ("label-amount", o.sums.amount_money().map(|a| self.amount_text(a))),
             ("label-asked", o.sums.asked.and_then(|a| payterm_schema::Money::new(a, currency).ok()).map(|a| self.amount_text(a))),
@@ -153,6 +168,7 @@ impl Texts {
             ("label-domestic", o.settlement.as_ref().map(|s| self.half(&s.domestic, s.domestic_verdict, currency))),
             ("label-foreign", o.settlement.as_ref().map(|s| self.half(&s.foreign, s.foreign_verdict, currency))),
             ("label-uploaded", o.settlement.as_ref().filter(|s| s.uploaded > 0).map(|s| s.uploaded.to_string())),
+            ("label-not-settled", not_settled),
             ("label-note", o.note.clone()),
             ("label-test", flag(o.test)),
         ]

@@ -1,6 +1,12 @@
 //! Screens as lines of a display.
 use crate::{Texts, clean};
-use payterm_schema::{Kind, Money, Outcome, Screen, Status, Time, application::Stage, device::Way, kind::Recovery, operator::TerminalLock};
+use payterm_schema::{
+    Kind, Money, Outcome, Screen, Status, Time,
+    application::Stage,
+    device::Way,
+    kind::Recovery,
+    operator::{Purpose, Role, TerminalLock},
+};
 use unicode_width::UnicodeWidthChar;
 
 /// What a screen needs to know besides its page.
@@ -94,8 +100,12 @@ impl Texts {
             }
             Screen::Password { operator, purpose, kind, amount, digits, problem } => {
                 let stars = "*".repeat(usize::from((*digits).min(12)));
-                let mut lines =
-                    vec![self.word(*purpose), self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]), t("operator-keys")];
+                let ask = match (purpose, operator.role()) {
+                    (Purpose::New | Purpose::NewAgain, _) => "operator-keys",
+                    (Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff, Role::Supervisor) => "operator-type-supervisor",
+                    (Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff, _) => "operator-type",
+                };
+                let mut lines = vec![self.word(*purpose), self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]), t(ask)];
                 if let Some(kind) = kind {
                     lines.insert(2, [self.word(*kind), amount.map(|a| self.amount_text(a)).unwrap_or_default()].join(" ").trim().into());
                 }

@@ -117,6 +117,8 @@ impl Texts {
             | Kind::Echo => return None,
         };
         let what = match status {
+            Status::Unknown if code == "stuck" && group == "undo" => "stuck",
+            Status::Unknown if code == "stuck" => return None,
             Status::Unknown => "doubt",
             Status::Declined if code == "reversed" => "reversed",
             Status::Declined if code.starts_with("host-") => "refused",

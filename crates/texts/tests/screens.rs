@@ -187,3 +187,19 @@ proptest! {
         }
     }
 }
+
+/// Where a password is wanted the prompt says so; keys alone are named where another one is chosen.
+#[test]
+fn a_prompt_for_a_password_asks_for_it() {
+    let asked = |operator, purpose| {
+        let screen = Screen::Password { operator, purpose, kind: None, amount: None, digits: 0, problem: None };
+        LANGUAGES.map(|l| Texts::new(l).screen(&screen, &on(40, 8, false)).last().cloned().unwrap_or_default())
+    };
+    for purpose in [Purpose::LogOn, Purpose::Change, Purpose::Manage, Purpose::Approve, Purpose::WriteOff] {
+        assert_eq!(asked(OperatorId::supervisor(), purpose), ["请输入主管密码", "Type the supervisor's password"]);
+        assert_eq!(asked(OperatorId::first_cashier(), purpose), ["请输入密码", "Type your password"]);
+    }
+    for purpose in [Purpose::New, Purpose::NewAgain] {
+        assert_eq!(asked(OperatorId::supervisor(), purpose)[1], "Confirm to go on, Cancel to stop");
+    }
+}

@@ -114,7 +114,11 @@ fn the_paper_of_an_advice_says_what_happened() {
         for (forwarding, zh, en) in [
             (Forwarding::Refused("51".into()), &["收单机构已拒绝", "51", "1234.50 由商户承担"], ["NOTIFICATION REFUSED", "code 51", "bears RMB 1234.50"]),
             (written_off(), &["已核销", "two weeks old", "1234.50 由商户承担"], ["WRITTEN OFF", "by 00: two weeks old", "bears RMB 1234.50"]),
-            (Forwarding::Pending, &["通知需人工处理", "不要重复收款", "未确认收到通知"], ["NOTIFICATION STUCK", "DO NOT TAKE", "did not confirm that it was told"]),
+            (
+                Forwarding::Pending,
+                &["通知需人工处理", "不要重复收款", "未确认收到通知"],
+                ["NOTIFICATION STUCK", "DO NOT TAKE", "did not confirm that it was told"],
+            ),
         ] {
             let [paper_zh, paper_en] = advised(kind, forwarding.clone());
             for (paper, parts) in [(paper_zh, zh), (paper_en, &en)] {

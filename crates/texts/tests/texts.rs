@@ -2,16 +2,18 @@
 mod common;
 use common::*;
 use payterm_schema::{
-    Class, Fault, Kind, Outcome, Phase, Status,
+    Batch, Class, Currency, Fault, Kind, Outcome, Phase, Stan, Status,
     application::{Problem, Product, Stage},
     config::Language,
     device::{DeviceKind, DeviceState, Way},
     host::{EntryMode, Wallet},
+    offline::{Check, OfflineRule},
     operator::{Purpose, Role},
     outcome::{Authority, Reason},
     paper::{PaperKind, PaperState},
     record::ObligationState,
     selftest::{Part, Verdict},
+    settlement::{self, Settlement, StuckLine},
 };
 use payterm_texts::{Texts, Word};
 use std::{
@@ -389,5 +391,50 @@ fn every_finding_says_what_was_found_and_what_to_do() {
         for code in &bad {
             assert!(texts.find(&format!("remedy-{code}"), &[]).is_some(), "remedy-{code}");
         }
+    }
+}
+
+/// A row of a list is named alike whether it passed or not; the sentence says what was broken.
+#[test]
+fn a_rule_that_passed_does_not_read_as_broken() {
+    for texts in LANGUAGES.map(Texts::new) {
+        for rule in OfflineRule::ALL {
+            let check = |passed, limit| Check { rule: *rule, passed, limit, now: limit };
+            let limited = texts.find(&format!("offline-rule-{}", rule.name()), &[]).is_none();
+            let [good, bad] = [true, false].map(|passed| texts.check_row(&check(passed, limited.then_some(3)), Currency::CNY));
+            assert!(good == bad && !good.contains("offline-rule"), "{good} {bad}");
+            assert_eq!(good == texts.check(&check(false, limited.then_some(3)), Currency::CNY), limited, "{good}");
+        }
+    }
+}
+
+/// Nobody waits for what is Stuck.
+#[test]
+fn what_is_stuck_sends_to_the_acquirer() {
+    for (kind, own) in [(Kind::Sale, "again"), (Kind::Void, "taken back")] {
+        let mut o = Outcome { kind, reason: Some(Reason::new("stuck", Class::E)), ..unknown() };
+        Texts::new(Language::En).fill(&mut o);
+        let next = o.reason.expect("a reason").next;
+        assert!(next.contains(own) && next.contains("paytermctl queue") && !next.contains("Wait"), "{next}");
+    }
+}
+
+/// The table of a settlement has what its slip has: what is Stuck, and what to do when it does not balance.
+#[test]
+fn the_lines_of_a_settlement_say_what_is_left_to_do() {
+    let stuck = StuckLine { txn: 9, kind: Kind::VoiceSale, batch: Batch::new(6).expect("batch"), stan: Stan::new(77).expect("stan"), minor: Some(800) };
+    for (verdict, told) in [(settlement::Verdict::NotBalanced, true), (settlement::Verdict::Error, true), (settlement::Verdict::Balanced, false)] {
+        let settled = Settlement {
+            domestic_verdict: Some(verdict),
+            foreign_verdict: Some(settlement::Verdict::Balanced),
+            stuck: vec![stuck.clone()],
+            stuck_more: 2,
+            ..Settlement::default()
+        };
+        let o = Outcome { kind: Kind::Settlement, settlement: Some(Box::new(settled)), ..sale() };
+        let lines = Texts::new(Language::En).outcome_lines(&o, 0);
+        let of = |label: &str| lines.iter().find(|(l, _)| l == label).map(|(_, v)| v.as_str());
+        assert_eq!(of("Not settled, ask the acquirer"), Some("Voice-authorised sale 000006 000077 8.00 / and 2 more"));
+        assert_eq!(of("What to do").is_some_and(|v| v.contains("paytermctl reconcile")), told, "{lines:?}");
     }
 }

@@ -15,7 +15,7 @@ use payterm_schema::{
     page::Printable,
     paper::{PaperContent, PaperJob, PaperKind, PaperState, PaperStatus, SlipCopy},
     reconciliation::Reconciliation,
-    record::{Obligation, ObligationState},
+    record::{Duty, Obligation, ObligationState},
     selftest::{Finding, Part},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     totals::{AccountTotals, Scope, Total, TotalsReport},
@@ -288,7 +288,7 @@ impl Terminal for Fake {
         }]))
     }
     fn obligations<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<Obligation>> {
-        now(Ok(vec![Obligation {
+        let stuck = Obligation {
             txn: 7,
             account: AccountId::new("unionpay").unwrap(),
             state: ObligationState::Stuck,
@@ -306,7 +306,10 @@ impl Terminal for Fake {
             card: None,
             held: None,
             deadline: None,
-        }]))
+        };
+        let held = Obligation { txn: 8, state: ObligationState::Due, duty: Duty::Repeat, held: Some("boss".into()), ..stuck.clone() };
+        let due = Obligation { txn: 9, held: None, next_try: Time(1_772_692_260_000), ..held.clone() };
+        now(Ok(vec![stuck, held, due]))
     }
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
         now(self.did(format!("retry {txn}")))
@@ -319,8 +322,9 @@ impl Terminal for Fake {
     }
     fn offline_why<'a>(&'a self, _: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer> {
         let check = Check { rule: OfflineRule::TotalSum, passed: amount.minor() <= 500, limit: Some(500), now: Some(amount.minor()) };
+        let clock = Check { rule: OfflineRule::Clock, passed: true, limit: None, now: None };
         let judgement = Judgement { road: Road::Merchant, allowed: check.passed, by: check, exposure: Exposure { count: 1, minor: 2 } };
-        now(Ok(OfflineAnswer { account: account.unwrap_or(AccountId::new("unionpay").unwrap()), judgement, checks: vec![check] }))
+        now(Ok(OfflineAnswer { account: account.unwrap_or(AccountId::new("unionpay").unwrap()), judgement, checks: vec![clock, check] }))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = Box::new(outcome(key("a"), Status::Approved, Kind::Sale));

@@ -93,7 +93,7 @@ reason-keys-refused = The keys of the sign-in failed their check and are not use
 next-keys-refused = Nothing was charged. Call the acquirer
 
 reason-original-not-found = The original payment was not found
-next-original-not-found = Check its STAN or RRN
+next-original-not-found = Check the original's request id, STAN or RRN, whichever named it
 reason-original-ambiguous = More than one payment fits as the original
 next-original-ambiguous = Start again with the request id or RRN of the original
 reason-original-settled = The original payment is settled and cannot be voided
@@ -105,7 +105,7 @@ next-original-not-approved = Check which payment is meant
 reason-reversed = Not completed, the acquirer confirmed the reversal
 next-reversed = No money was taken; a debit goes back to the customer. Start a new payment if needed
 reason-stuck = The acquirer did not confirm the reversal
-next-stuck = Do not take the money again. Ask the acquirer, with the numbers on the slip
+next-stuck = Do not take the money again. Ask the acquirer, with the numbers on the slip (paytermctl queue)
 reason-partial-not-taken = The bank approved a part of the amount only, which is not taken here
 next-partial-not-taken = The part is being given back. Ask for another way to pay
 
@@ -157,6 +157,7 @@ next-original-not-forwarded = Nothing was done. Wait until it is sent, then try 
 
 next-kind-doubt-refund = Do not refund again. Ask the acquirer; a supervisor writes down the answer
 next-kind-doubt-undo = It is not known whether it was taken back. Wait for the final result
+next-kind-stuck-undo = It is not known whether it was taken back. Ask the acquirer, with the numbers on the slip (paytermctl queue)
 next-kind-reversed-undo = The original transaction stands. Try again if it must be taken back
 next-kind-refused-refund = Nothing was given back. Ask the acquirer why
 next-kind-refused-undo = The original transaction stands. Ask the acquirer why
@@ -173,3 +174,5 @@ next-reconcile-missing_here = The acquirer counts a payment that this terminal d
 next-reconcile-missing_there = This terminal counts a payment that the acquirer does not. Send them the merchant copy and ask for an adjustment
 next-reconcile-amount = The amounts differ. Send the acquirer the merchant copy and ask for an adjustment
 next-reconcile-status = One side has it approved, the other taken back. Compare with paytermctl explain, and ask the acquirer
+next-reconcile-written_off = It was written off here, and the acquirer counts it: the shop is paid. Keep their statement with it, and take the money from nobody again
+next-reconcile-unknown = It is unknown here, and the acquirer counts it. Resolve it with their reference (paytermctl queue), and ask them before the money is taken again

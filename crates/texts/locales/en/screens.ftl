@@ -102,3 +102,5 @@ trouble-operator-locked = This operator is locked, the supervisor unlocks
 
 service-reference = { $phone } ref. { $reference }
 confirm-kind = { $kind }?
+operator-type = Type your password
+operator-type-supervisor = Type the supervisor's password

@@ -121,3 +121,4 @@ slip-stuck-help-refused = It was accepted before the acquirer was told, and the 
 slip-stuck-title-written-off = WRITTEN OFF
 slip-written-off = NOTHING MORE IS SENT
 slip-stuck-help-written-off = Written off by { $by }: { $why }. The acquirer is told of it no more. The shop bears { $amount }, unless the acquirer's statement has it.
+settlement-next = The acquirer has every record of it. Compare with its file: paytermctl reconcile

@@ -93,7 +93,7 @@ reason-keys-refused = 签到下发的密钥校验失败,未使用
 next-keys-refused = 未扣款,请联系收单机构
 
 reason-original-not-found = 未找到原交易
-next-original-not-found = 请核对原交易的凭证号或参考号
+next-original-not-found = 请核对原交易的请求号、凭证号或参考号
 reason-original-ambiguous = 找到多笔相符的原交易
 next-original-ambiguous = 请用原交易的请求号或参考号重新发起
 reason-original-settled = 原交易已结算,不能撤销
@@ -105,7 +105,7 @@ next-original-not-approved = 请核对原交易
 reason-reversed = 交易未成功,收单机构已确认冲正
 next-reversed = 款项未收,如有扣款将退回顾客;如需付款请重新发起收款
 reason-stuck = 冲正未得到收单机构确认
-next-stuck = 不要重复收款,请凭签购单上的号码联系收单机构核实
+next-stuck = 不要重复收款,请凭签购单上的号码联系收单机构核实(paytermctl queue)
 reason-partial-not-taken = 发卡行只批准了部分金额,本终端不接受
 next-partial-not-taken = 正在退回已批准的金额,请顾客换一种付款方式
 
@@ -157,6 +157,7 @@ next-original-not-forwarded = 未处理。请等上送成功后再试
 
 next-kind-doubt-refund = 请勿重复退货。请询问收单行,由主管登记结果
 next-kind-doubt-undo = 尚不确定是否已撤销,请等待最终结果
+next-kind-stuck-undo = 尚不确定是否已撤销,请凭签购单上的号码联系收单机构核实(paytermctl queue)
 next-kind-reversed-undo = 原交易仍然有效。如需撤销请重新办理
 next-kind-refused-refund = 未退款。请向收单行询问原因
 next-kind-refused-undo = 原交易仍然有效。请向收单行询问原因
@@ -173,3 +174,5 @@ next-reconcile-missing_here = 收单机构有而本机没有的交易。请提�
 next-reconcile-missing_there = 本机有而收单机构没有的交易。请凭商户存根申请调账
 next-reconcile-amount = 金额不一致。请凭商户存根申请调账
 next-reconcile-status = 一方成功,另一方已撤销。请用 paytermctl explain 核对后向收单机构查询
+next-reconcile-written_off = 本机已核销而收单机构计入:商户已收款。请留存对账单,切勿再次收款
+next-reconcile-unknown = 本机结果未知而收单机构计入。请凭其参考号登记(paytermctl queue),重新收款前先向收单机构核实

@@ -106,3 +106,5 @@ trouble-operator-locked = 该操作员已锁定,请主管解锁
 
 service-reference = { $phone } 编号 { $reference }
 confirm-kind = { $kind },确认吗?
+operator-type = 请输入密码
+operator-type-supervisor = 请输入主管密码

@@ -121,3 +121,4 @@ slip-stuck-help-refused = 该笔先受理后通知,收单机构以 { $code } 拒
 slip-stuck-title-written-off = 已核销
 slip-written-off = 不再上送
 slip-stuck-help-written-off = 已由 { $by } 核销:{ $why }。不再通知收单机构。{ $amount } 由商户承担,除非收单机构对账单中有该笔。
+settlement-next = 各笔明细已上送收单机构。请与其对账文件核对:paytermctl reconcile
