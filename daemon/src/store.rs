@@ -241,8 +241,14 @@ impl Store {
         }));
         let (ready, loaded) = sync_channel(1);
         store.start_writer(move |l| drop(ready.send(l)))?;
-        let loaded = loaded.recv().map_err(|_| StoreError::Stopped)??;
-        Ok((store, loaded))
+        match loaded.recv().map_err(|_| StoreError::Stopped).flatten() {
+            Ok(loaded) => Ok((store, loaded)),
+            Err(e) => {
+                // The directory is free when the caller hears of it.
+                store.close();
+                Err(e)
+            }
+        }
     }
 
     /// Hands a commit to the writer; the receiver hears what is durable, or why nothing was written.

@@ -25,17 +25,18 @@ fn key() -> KeyedHash {
     SealingKey::new([7; 32]).keyed_hash(store::PURPOSE)
 }
 fn open_with(dir: &Path, options: Options) -> Result<(Store, Loaded), StoreError> {
-    Store::open(store::hold(dir)?, dir, key(), options)
-}
-/// A program that another test begins holds a copy of the lock between its fork and its exec: then once more.
-fn open(dir: &Path) -> (Store, Loaded) {
-    for _ in 0..200 {
-        match open_with(dir, Options::default()) {
-            Err(StoreError::StateInUse(_)) => std::thread::sleep(Duration::from_millis(10)),
-            opened => return opened.unwrap(),
+    // A program that another test begins holds a copy of the lock between its fork and its exec.
+    let held = (0..200).find_map(|_| match store::hold(dir) {
+        Err(StoreError::StateInUse(_)) => {
+            std::thread::sleep(Duration::from_millis(5));
+            None
         }
-    }
-    panic!("{} is in use", dir.display())
+        held => Some(held),
+    });
+    Store::open(held.unwrap_or_else(|| store::hold(dir))?, dir, key(), options)
+}
+fn open(dir: &Path) -> (Store, Loaded) {
+    open_with(dir, Options::default()).unwrap()
 }
 fn put(store: &Store, c: Commit) -> Result<u64, StoreError> {
     store.commit(c).blocking_recv().unwrap_or(Err(StoreError::Stopped)).map(|d| d.head.seq)
