@@ -221,6 +221,9 @@ async fn a_void_and_a_second_one() -> Done {
     let again = pay(&client, void("v-3", "v-1")).await;
     assert_eq!((again.status, again.reason.map(|r| r.code)), (Status::Failed, Some("original-voided".into())));
     assert!(client.recall(&caller(), &key("v-1")).await?.outcome.voided);
+    // The same id is the same payment for ever: approved, and given back. An app looks at both.
+    let repeated = pay(&client, sale("v-1", "15.00")).await;
+    assert_eq!((repeated.status, repeated.voided), (Status::Approved, true), "no goods");
     Ok(())
 }
 

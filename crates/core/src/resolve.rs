@@ -70,7 +70,7 @@ impl Machine {
             (_, false) => Some(Fault::invalid("reference", "1 to 40 printable characters")),
             ([], true) if unnamed => executed
                 .then(|| Fault::WrongState { rule: "no frame of it is on record: have the acquirer take it back, then say that it was not executed".into() }),
-            ([], true) => Some(Fault::not_found("stuck obligation", &txn.to_string())),
+            ([], true) => Some(self.not_so(txn, |_| "it is not stuck: it ends by itself")),
             // Several frames of one request: which of them stands cannot be said with one word.
             ([_, _, ..], true) if executed => Some(Fault::WrongState { rule: "several frames of this request are open".into() }),
             (_, true) => None,
