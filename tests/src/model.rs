@@ -217,7 +217,7 @@ impl Model {
         match (m.leg, answer.code.as_str()) {
             (Leg::Request | Leg::Repeat, "00" | "10") if f.kind.row().slip => f.posted = answer.amount.or(f.amount),
             // It may be executed still.
-            (Leg::Request, "09") if f.wallet => f.posted = f.amount,
+            (Leg::Request, "09") if f.wallet && f.kind == Kind::Sale => f.posted = f.amount,
             (Leg::Reversal(_), "00" | "12" | "25") => f.posted = None,
             // 12 and 25 are no word on the payment: it is reversed.
             (Leg::Query, "00" | "09" | "10" | "12" | "25" | "77" | "96" | "A0" | "91") => {}
