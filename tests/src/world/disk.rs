@@ -83,6 +83,7 @@ impl World {
             }
             _ => None,
         };
+        let originals: BTreeMap<u64, u64> = self.journal.iter().chain(&gone).filter_map(|e| Some((e.txn?, uses(e)?.1?))).collect();
         for e in &gone {
             if let Record::Started { key, .. } = &e.record {
                 self.lost.insert(key.clone());
@@ -90,8 +91,11 @@ impl World {
             if let Some(txn) = e.txn {
                 self.in_doubt.entry(txn).or_default().extend(uses(e).map(|(at, _)| at));
             }
-            if let Some(original) = uses(e).and_then(|(_, original)| original) {
-                self.in_doubt.entry(original).or_default();
+            // A completion that was cancelled gives its pre-authorisation back, too.
+            let mut original = uses(e).and_then(|(_, original)| original);
+            while let Some(txn) = original {
+                self.in_doubt.entry(txn).or_default();
+                original = originals.get(&txn).copied();
             }
         }
         let known = self.durable.last_txn;
