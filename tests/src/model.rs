@@ -217,7 +217,7 @@ impl Model {
         match (m.leg, answer.code.as_str()) {
             (Leg::Request | Leg::Repeat, "00" | "10") if f.kind.row().slip => f.posted = answer.amount.or(f.amount),
             // It may be executed still.
-            (Leg::Request, "09") if f.wallet && f.kind == Kind::Sale => f.posted = f.amount,
+            (Leg::Request, "09") if f.wallet => f.posted = f.amount,
             (Leg::Reversal(_), "00" | "12" | "25") => f.posted = None,
             // 12 and 25 are no word on the payment: it is reversed.
             (Leg::Query, "00" | "09" | "10" | "12" | "25" | "77" | "96" | "A0" | "91") => {}
@@ -349,11 +349,14 @@ impl Model {
         }
     }
 
-    /// A person says what became of this transaction.
-    pub fn resolved(&mut self, txn: u64) {
+    /// A person says what became of this transaction; what was not executed does not stand at the acquirer.
+    pub fn resolved(&mut self, txn: u64, executed: bool) {
         let Some(key) = self.txns.get(&txn).cloned() else { return };
         self.keys.entry(key.clone()).or_default().resolved = true;
-        self.frames.values_mut().filter(|f| f.key == key).for_each(|f| f.owed = false);
+        for f in self.frames.values_mut().filter(|f| f.key == key) {
+            f.owed = false;
+            f.posted = f.posted.filter(|_| executed);
+        }
     }
 
     /// A person keeps its advices back: from that answer on. Or lets them go: from that question on.

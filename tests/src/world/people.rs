@@ -46,7 +46,7 @@ impl World {
         }
         for txn in unnamed {
             self.undone_at_the_acquirer(txn);
-            self.model.resolved(txn);
+            self.model.resolved(txn, false);
             self.input(Input::Resolve { call: 0, txn, executed: false, reference: "case 2".into(), by: "test".into() });
         }
         for txn in kept {
@@ -68,7 +68,7 @@ impl World {
                     if !executed {
                         self.undone_at_the_acquirer(txn);
                     }
-                    self.model.resolved(txn);
+                    self.model.resolved(txn, executed);
                     self.input(Input::Resolve { call: 0, txn, executed, reference: "case 1".into(), by: "test".into() });
                 }
                 Some(_) | None => self.input(Input::RetryObligation { call: 0, txn, by: "test".into() }),
