@@ -1,4 +1,4 @@
-//! The journal on disk: SQLite (WAL, synchronous=FULL), one writer thread with group commit, one reader thread for queries.
+//! The journal on disk: SQLite (WAL, synchronous=FULL), one writer at a time with group commit, one reader thread for queries.
 //! Only this file and those beside it in `store/` know SQLite.
 //!
 //! Invariant: a reply to [`Store::commit`] is given after the records are durable; after a failed commit nothing more is written
@@ -36,8 +36,10 @@ use std::{
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 use tokio::sync::oneshot;
+use writer::{Desk, Pen};
 
 /// What is made durable together: all of it or nothing.
 #[derive(Clone, Debug, Default)]
@@ -173,6 +175,8 @@ pub struct Options {
     pub group: usize,
     /// Groups between checkpoints, which copy the WAL back into the database in a quiet moment. 256: about 1,000 pages.
     pub checkpoint_every: u64,
+    /// A commit that took less tells of a disk that is quick: a caller may wait for the next one. 1 ms: flash that does not stall.
+    pub quick: Duration,
     /// Greatest size of the database in pages of 4 KiB, for tests of a full disk. None: as much as there is.
     pub max_pages: Option<u32>,
     /// Where backups are kept. None: beside the journal.
@@ -183,7 +187,17 @@ pub struct Options {
 }
 impl Default for Options {
     fn default() -> Self {
-        Self { queue: 1024, queries: 256, group: 512, checkpoint_every: 256, max_pages: None, backups: None, reserve: 8 << 20, mishaps: Mishaps::default() }
+        Self {
+            queue: 1024,
+            queries: 256,
+            group: 512,
+            checkpoint_every: 256,
+            quick: Duration::from_millis(1),
+            max_pages: None,
+            backups: None,
+            reserve: 8 << 20,
+            mishaps: Mishaps::default(),
+        }
     }
 }
 
@@ -196,6 +210,11 @@ pub struct Counters {
     pub commits: AtomicU64,
 }
 
+struct Writer {
+    jobs: SyncSender<Job>,
+    pen: Arc<Pen>,
+    thread: JoinHandle<()>,
+}
 struct Job {
     commit: Box<Commit>,
     done: oneshot::Sender<Result<Durable, StoreError>>,
@@ -212,12 +231,9 @@ pub fn hold(dir: &Path) -> Result<File, StoreError> {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    dir: PathBuf,
-    key: KeyedHash,
-    options: Options,
+    desk: Arc<Desk>,
     lock: Mutex<Option<Arc<File>>>,
-    counters: Arc<Counters>,
-    writer: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
+    writer: Mutex<Option<Writer>>,
     reader: Mutex<Option<(SyncSender<Ask>, JoinHandle<()>)>>,
     doubted: tokio::sync::Notify,
     /// For [`Store::knows`].
@@ -229,11 +245,8 @@ impl Store {
     pub fn open(held: File, dir: &Path, key: KeyedHash, options: Options) -> Result<(Self, Loaded), StoreError> {
         let lock = Mutex::new(Some(Arc::new(held)));
         let store = Self(Arc::new(Inner {
-            dir: dir.to_owned(),
-            key,
-            options,
+            desk: Arc::new(Desk { dir: dir.to_owned(), key, options, counters: Arc::default() }),
             lock,
-            counters: Arc::default(),
             writer: Mutex::new(None),
             reader: Mutex::new(None),
             doubted: tokio::sync::Notify::new(),
@@ -255,18 +268,38 @@ impl Store {
     /// A receiver that is closed without an answer means that the writer died: the outcome of the commit is only on disk.
     pub fn commit(&self, commit: Commit) -> oneshot::Receiver<Result<Durable, StoreError>> {
         let (done, heard) = oneshot::channel();
-        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = match writer.as_ref().map(|(tx, _)| tx.try_send(Job { commit: Box::new(commit), done })) {
-            Some(Ok(())) => None,
-            Some(Err(TrySendError::Full(job))) => Some((job.done, StoreError::Full(self.0.options.queue))),
-            // The sender of the answer is dropped: the receiver hears that the writer is gone.
-            Some(Err(TrySendError::Disconnected(job))) => Some((job.done, StoreError::Stopped)),
-            None => None,
+        self.hand_over(Job { commit: Box::new(commit), done });
+        heard
+    }
+
+    /// The same from a caller that has nothing else under way: on a quick disk with nobody waiting it is written here and now, and the receiver
+    /// has its answer already.
+    pub fn commit_alone(&self, commit: Commit) -> oneshot::Receiver<Result<Durable, StoreError>> {
+        let (done, heard) = oneshot::channel();
+        let pen = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|w| w.pen.clone());
+        let job = Job { commit: Box::new(commit), done };
+        let left = match pen {
+            Some(pen) => writer::alone(&self.0.desk, &pen, job).err(),
+            None => Some(job),
         };
-        if let Some((done, why)) = refused {
-            done.send(Err(why)).ok();
+        if let Some(job) = left {
+            self.hand_over(job);
         }
         heard
+    }
+
+    fn hand_over(&self, job: Job) {
+        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(w) = writer.as_ref() else { return drop(job.done.send(Err(StoreError::Stopped))) };
+        w.pen.handed();
+        let (job, why) = match w.jobs.try_send(job) {
+            Ok(()) => return,
+            Err(TrySendError::Full(job)) => (job, StoreError::Full(self.0.desk.options.queue)),
+            // The sender of the answer is dropped: the receiver hears that the writer is gone.
+            Err(TrySendError::Disconnected(job)) => (job, StoreError::Stopped),
+        };
+        w.pen.taken_back();
+        job.done.send(Err(why)).ok();
     }
 
     /// After a failed commit or a dead writer: a new connection, and what the disk really holds.
@@ -303,13 +336,13 @@ impl Store {
         if e.damage().is_none() {
             return;
         }
-        let why = match verify::of(db, Some(&self.0.key)) {
+        let why = match verify::of(db, Some(&self.0.desk.key)) {
             Ok(found) => found.broken.map(|b| b.to_string()),
             Err(e) => e.damage(),
         };
         let Some(why) = why else { return };
         tracing::error!("the journal is damaged: {why}; the next start restores it");
-        if let Err(e) = restore::suspect(&self.0.dir, &why) {
+        if let Err(e) = restore::suspect(&self.0.desk.dir, &why) {
             tracing::error!("store: {e}");
         }
         self.0.doubted.notify_one();
@@ -326,7 +359,7 @@ impl Store {
         if index.is_none() {
             // The directory is ours while the lock is held.
             let _lock = self.lock().ok()?;
-            *index = files::open_index(&self.0.dir).ok();
+            *index = files::open_index(&self.0.desk.dir).ok();
         }
         let known = queries::knows(index.as_ref()?, key);
         if let Err(e) = &known {
@@ -338,19 +371,20 @@ impl Store {
 
     /// The request was started before the journal was restored, and the journal does not know it.
     pub async fn lost(&self, request: &RequestKey) -> Result<bool, StoreError> {
-        let (key, request) = (self.0.key.clone(), request.clone());
+        let (key, request) = (self.0.desk.key.clone(), request.clone());
         self.ask(move |db| restore::is_lost(db, &key, &request.app, &request.id)).await
     }
 
     pub fn counters(&self) -> &Counters {
-        &self.0.counters
+        &self.0.desk.counters
     }
 
     /// Waits until what was handed over is written, closes the connections and gives the directory free.
     pub fn close(&self) {
         self.0.index.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The writer last: a connection that only reads cannot move the WAL into the database.
-        for thread in [take(&self.0.reader), take(&self.0.writer)].into_iter().flatten() {
+        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take().map(|w| w.thread);
+        for thread in [take(&self.0.reader), writer].into_iter().flatten() {
             thread.join().ok();
         }
         self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -361,20 +395,20 @@ impl Store {
     }
 
     fn start_writer(&self, ready: impl FnOnce(Result<Loaded, StoreError>) + Send + 'static) -> Result<(), StoreError> {
-        let (tx, rx) = sync_channel(self.0.options.queue);
+        let (jobs, rx) = sync_channel(self.0.desk.options.queue);
         let mut slot = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         // Dropping the old sender ends the old thread; the new one waits for it: two writers at once cannot be.
-        let before = slot.take().map(|(_, thread)| thread);
-        let (dir, key, options) = (self.0.dir.clone(), self.0.key.clone(), self.0.options.clone());
-        let (lock, counters) = (self.lock()?, self.0.counters.clone());
+        let before = slot.take().map(|w| w.thread);
+        let (desk, pen, lock) = (self.0.desk.clone(), Arc::new(Pen::new()), self.lock()?);
+        let own = pen.clone();
         let thread = spawn("payterm-store", move || {
             let _lock = lock;
             if let Some(old) = before {
                 old.join().ok();
             }
-            writer::run(&dir, &key, &options, &counters, ready, &rx);
+            writer::run(&desk, &own, ready, &rx);
         })?;
-        *slot = Some((tx, thread));
+        *slot = Some(Writer { jobs, pen, thread });
         Ok(())
     }
 
@@ -383,15 +417,15 @@ impl Store {
         let ask = match slot.as_ref().map(|(tx, _)| tx.clone()) {
             Some(tx) => match tx.try_send(ask) {
                 Ok(()) => return Ok(()),
-                Err(TrySendError::Full(_)) => return Err(StoreError::Full(self.0.options.queries)),
+                Err(TrySendError::Full(_)) => return Err(StoreError::Full(self.0.desk.options.queries)),
                 Err(TrySendError::Disconnected(ask)) => ask,
             },
             None => ask,
         };
         // The first query, or the reader has died: a new one.
-        let (tx, rx) = sync_channel::<Ask>(self.0.options.queries);
+        let (tx, rx) = sync_channel::<Ask>(self.0.desk.options.queries);
         tx.try_send(ask).map_err(|_| StoreError::Stopped)?;
-        let (dir, lock) = (self.0.dir.clone(), self.lock()?);
+        let (dir, lock) = (self.0.desk.dir.clone(), self.lock()?);
         let thread = spawn("payterm-query", move || {
             let _lock = lock;
             match files::open_reader(&dir) {

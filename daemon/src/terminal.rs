@@ -16,7 +16,7 @@ use crate::{
     mishap::{Mishaps, Part},
     recent::Recent,
     spooler::Spooler,
-    store::{Commit, Loaded, Store, StoreError},
+    store::{Commit, Durable, Loaded, Store, StoreError},
     supervise::{self, Child, Life},
     tms::Tms,
 };
@@ -31,7 +31,11 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::{Notify, broadcast, oneshot, watch};
+use tokio::sync::{
+    Notify, broadcast,
+    oneshot::{self, error::TryRecvError},
+    watch,
+};
 
 /// Messages that may wait for the terminal. 256: callers, devices and hosts together.
 const MAILBOX: usize = 256;
@@ -270,6 +274,7 @@ impl TerminalActor {
         let span = self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.to_string()));
         let _in = span.as_ref().map(|s| s.enter());
         let last = step.records.last().map(|e| e.seq);
+        let mut written = None;
         assert!(last.is_some() || (step.seal.is_empty() && step.erase.is_empty() && step.erase_batch.is_none()), "sealed values change only with a record");
         if last.is_some() {
             let seal = |(txn, pan): (u64, payterm_schema::Pan)| {
@@ -280,28 +285,45 @@ impl TerminalActor {
                 Ok(s) => s,
                 Err(e) => return self.failed(&e.to_string(), ctx),
             };
-            let done =
-                self.house.store.commit(Commit { records: step.records, seal, erase: step.erase, erase_batch: step.erase_batch, snapshot: step.snapshot });
-            let epoch = self.epoch;
-            ctx.spawn(done.into_actor(self).map(move |done, act, ctx| {
-                if act.epoch == epoch && act.machine.is_some() {
-                    match done.unwrap_or(Err(StoreError::Stopped)) {
-                        Ok(durable) => {
-                            act.again = Duration::ZERO;
-                            let mut out = act.queue.durable(durable.head.seq);
-                            effects::with_heads(&mut out, &durable.told);
-                            act.release(out, ctx);
+            let commit = Commit { records: step.records, seal, erase: step.erase, erase_batch: step.erase_batch, snapshot: step.snapshot };
+            // Several exchanges under way: their commits go together.
+            let alone = self.machine.as_ref().is_some_and(|m| m.exchanges() <= 1);
+            let mut done = if alone { self.house.store.commit_alone(commit) } else { self.house.store.commit(commit) };
+            match done.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    let epoch = self.epoch;
+                    ctx.spawn(done.into_actor(self).map(move |done, act, ctx| {
+                        if act.epoch == epoch {
+                            act.committed(done.unwrap_or(Err(StoreError::Stopped)), ctx);
                         }
-                        Err(e) => act.failed(&e.to_string(), ctx),
-                    }
+                    }));
                 }
-            }));
+                now => written = Some(now.unwrap_or(Err(StoreError::Stopped))),
+            }
         }
         // Before the effects: the lock is asked for when the frame goes.
         let inhibits = self.machine.as_ref().filter(|_| last.is_some()).map(|m| Out::Inhibits(m.state().inhibits()));
         let out = self.queue.push(last, inhibits.into_iter().chain(step.effects.into_iter().map(Out::Effect)).collect());
         self.release(out, ctx);
+        if let Some(done) = written {
+            self.committed(done, ctx);
+        }
         self.set_timer(ctx);
+    }
+
+    fn committed(&mut self, done: Result<Durable, StoreError>, ctx: &mut Context<Self>) {
+        if self.machine.is_none() {
+            return;
+        }
+        match done {
+            Ok(durable) => {
+                self.again = Duration::ZERO;
+                let mut out = self.queue.durable(durable.head.seq);
+                effects::with_heads(&mut out, &durable.told);
+                self.release(out, ctx);
+            }
+            Err(e) => self.failed(&e.to_string(), ctx),
+        }
     }
 
     fn set_timer(&mut self, ctx: &mut Context<Self>) {

@@ -100,6 +100,80 @@ fn commits_that_wait_share_a_sync() {
     assert_eq!(store.counters().commits.load(Ordering::Relaxed), 200);
 }
 
+/// On any disk.
+fn quick() -> Options {
+    Options { quick: Duration::MAX, ..Options::default() }
+}
+
+#[test]
+fn a_lone_commit_is_written_by_its_caller() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), quick()).unwrap();
+    assert!(store.commit_alone(commit(vec![booted(1)])).blocking_recv().unwrap().is_ok(), "how quick the disk is, nobody knows yet");
+    assert_eq!(store.commit_alone(commit(vec![booted(2)])).try_recv().unwrap().unwrap().head.seq, 2);
+    // Behind what was handed over before.
+    let first = store.commit(commit((3..4_003).map(booted).collect()));
+    let second = store.commit_alone(commit(vec![booted(4_003)]));
+    assert_eq!([first, second].map(|h| h.blocking_recv().unwrap().unwrap().head.seq), [4_002, 4_003]);
+    store.close();
+    assert_eq!(open(dir.path()).1.last_seq, 4_003);
+}
+
+#[test]
+fn a_slow_disk_is_the_writers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), Options { quick: Duration::ZERO, ..Options::default() }).unwrap();
+    for seq in 1..=5 {
+        let mut heard = store.commit_alone(commit(vec![booted(seq)]));
+        assert!(heard.try_recv().is_err());
+        heard.blocking_recv().unwrap().unwrap();
+    }
+}
+
+/// The writer's thread looks after the WAL when enough is in it.
+#[test]
+fn lone_commits_leave_checkpoints_to_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), Options { checkpoint_every: 8, ..quick() }).unwrap();
+    let mut seq = 0;
+    for _ in 0..3 {
+        let mut here = 0;
+        loop {
+            seq += 1;
+            let mut heard = store.commit_alone(commit(vec![booted(seq)]));
+            match heard.try_recv() {
+                Ok(done) => assert!(done.is_ok()),
+                // Handed over: in the next quiet moment the WAL is copied back.
+                Err(_) => break assert!(heard.blocking_recv().unwrap().is_ok()),
+            }
+            here += 1;
+        }
+        assert!(here <= 8, "{here}");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let mut heard = store.commit_alone(commit(vec![booted(seq + 1)]));
+    assert!(heard.try_recv().is_ok(), "its time has come again");
+}
+
+#[test]
+fn a_lone_commit_that_fails_or_panics_ends_the_writing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mishaps = Mishaps::armed();
+    let (store, _) = open_with(dir.path(), Options { mishaps: mishaps.clone(), ..quick() }).unwrap();
+    put(&store, commit(vec![started(1, 1, "a")])).unwrap();
+    let failed = store.commit_alone(commit(vec![started(2, 2, "a")])).try_recv().unwrap();
+    assert!(matches!(failed, Err(StoreError::Sql { .. })), "{failed:?}");
+    assert!(matches!(store.commit_alone(commit(vec![booted(2)])).blocking_recv().unwrap(), Err(StoreError::Stopped)));
+    assert_eq!(wait(store.reopen()).unwrap().last_seq, 1);
+    put(&store, commit(vec![booted(2)])).unwrap();
+    mishaps.plant(Part::Store, 1);
+    let panicked = store.commit_alone(commit(vec![booted(3)])).try_recv();
+    assert!(matches!(panicked, Err(tokio::sync::oneshot::error::TryRecvError::Closed)), "{panicked:?}");
+    assert!(matches!(put(&store, commit(vec![booted(3)])), Err(StoreError::Stopped)));
+    assert_eq!(wait(store.reopen()).unwrap().last_seq, 2);
+    assert_eq!(put(&store, commit(vec![booted(3)])).unwrap(), 3);
+}
+
 #[test]
 fn a_snapshot_bounds_what_is_loaded() {
     let dir = tempfile::tempdir().unwrap();

@@ -161,6 +161,11 @@ impl Machine {
         l.holds_records() && !self.account(id).is_some_and(same)
     }
 
+    /// Messages to hosts that are under way.
+    pub fn exchanges(&self) -> usize {
+        self.links.len()
+    }
+
     /// What goes out next on this account.
     pub(crate) fn drive_account(&mut self, id: &AccountId) {
         if self.renumbered(id) {

@@ -11,14 +11,14 @@ impl Store {
     /// Checks everything ([`verify`]), and when it holds makes a backup. A journal that does not hold is put aside and restored
     /// by the next start. Blocks for seconds with a long history; to be called on a thread of its own.
     pub fn care(&self) -> Result<Verified, StoreError> {
-        let (_lock, dir, key) = (self.lock()?, &self.0.dir, &self.0.key);
+        let (_lock, dir, key) = (self.lock()?, &self.0.desk.dir, &self.0.desk.key);
         let db = files::open_reader(dir)?;
         let found = verify::of(&db, Some(key))?;
         if let Some(broken) = &found.broken {
             restore::suspect(dir, &broken.to_string())?;
             return Ok(found);
         }
-        let [newest, older] = backups(dir, &self.0.options);
+        let [newest, older] = backups(dir, &self.0.desk.options);
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |cause: io::Error| StoreError::File { path, cause: Arc::new(cause) }
@@ -40,12 +40,12 @@ impl Store {
 
     /// Bytes that this user may still write.
     pub fn free(&self) -> Result<u64, StoreError> {
-        free(&self.0.dir)
+        free(&self.0.desk.dir)
     }
 
     /// Takes the reserve of the disk (again) when that leaves `floor` bytes.
     pub fn keep_reserve(&self, floor: u64) -> Result<(), StoreError> {
-        let (_lock, path, bytes) = (self.lock()?, reserve(&self.0.dir), self.0.options.reserve);
+        let (_lock, path, bytes) = (self.lock()?, reserve(&self.0.desk.dir), self.0.desk.options.reserve);
         if bytes == 0 || path.exists() || self.free()? < floor.saturating_add(bytes) {
             return Ok(());
         }

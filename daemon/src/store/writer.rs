@@ -1,4 +1,4 @@
-//! The writer's thread: group commit, and the projection of records into `txn`.
+//! The writer: group commit on a thread of its own, or on the caller's when that is alone; and the projection of records into `txn`.
 use super::{
     Commit, Counters, Durable, Job, Loaded, Options, StoreError, care,
     chain::{self, Head, Row},
@@ -15,9 +15,14 @@ use payterm_schema::{
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use std::{
-    path::Path,
-    sync::mpsc::{Receiver, RecvTimeoutError},
-    time::Duration,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
 };
 
 /// No commit for this long is a quiet moment.
@@ -29,69 +34,140 @@ const GATHER: u32 = 4;
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
 
-pub(super) fn run(dir: &Path, key: &KeyedHash, options: &Options, counters: &Counters, ready: impl FnOnce(Result<Loaded, StoreError>), jobs: &Receiver<Job>) {
-    let mut open = match restore::open(dir, key, options) {
+/// The open journal; whoever has taken it out writes: the writer's thread, or a caller who is alone. Who panics takes it along, and it is gone
+/// after a commit that failed.
+pub(super) struct Pen {
+    open: Mutex<Option<Open>>,
+    /// Commits that were handed to the writer's thread and are not answered.
+    waiting: AtomicUsize,
+    /// The last commit took less than `Options::quick`.
+    quick: AtomicBool,
+}
+impl Pen {
+    pub fn new() -> Self {
+        Self { open: Mutex::new(None), waiting: AtomicUsize::new(0), quick: AtomicBool::new(false) }
+    }
+    fn take(&self) -> Option<Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+    fn put(&self, open: Open) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
+    }
+    pub fn handed(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+    }
+    pub fn taken_back(&self) {
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What the writing needs beside the journal.
+pub(super) struct Desk {
+    pub dir: PathBuf,
+    pub key: KeyedHash,
+    pub options: Options,
+    pub counters: Arc<Counters>,
+}
+
+pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, StoreError>), jobs: &Receiver<Job>) {
+    match restore::open(&desk.dir, &desk.key, &desk.options) {
         Ok((Opened { db, loaded }, marks)) => {
-            let last = loaded.head;
+            pen.put(Open { db, marks, last: loaded.head, certain: true, since: 0 });
             ready(Ok(loaded));
-            Open { db, marks, last, certain: true }
         }
         Err(e) => {
             ready(Err(e));
             return refuse_all(jobs);
         }
-    };
-    let mut since = 0;
+    }
     let mut reserved = false;
     let mut together = false;
-    while let Some(first) = next(dir, &open.db, options, jobs, &mut since, &mut reserved) {
+    while let Some(first) = next(desk, pen, jobs, &mut reserved) {
         // Those who were answered together hand over together: a moment for the others. A lone caller never waits.
         for _ in 0..if together { GATHER } else { 0 } {
             std::thread::yield_now();
         }
         let mut group = vec![first];
-        while group.len() < options.group
+        while group.len() < desk.options.group
             && let Ok(job) = jobs.try_recv()
         {
             group.push(job);
         }
         together = group.len() > 1;
-        options.mishaps.pass(Part::Store);
-        let mut written = write(&mut open, key, &group);
-        if written.as_ref().is_err_and(StoreError::is_full) && care::release(dir) {
-            tracing::error!("store: the disk is full: what has begun ends from the reserve");
-            written = write(&mut open, key, &group);
+        let many = group.len();
+        let Some(open) = pen.take() else {
+            group.into_iter().for_each(refuse);
+            return refuse_all(jobs);
+        };
+        let open = commit(desk, pen, open, group);
+        pen.waiting.fetch_sub(many, Ordering::SeqCst);
+        match open {
+            Some(open) => pen.put(open),
+            None => return refuse_all(jobs),
         }
-        match written {
-            Ok(all) => {
-                counters.count(group.len());
-                for (job, durable) in group.into_iter().zip(all) {
-                    job.done.send(Ok(durable)).ok();
-                }
+    }
+    drop(pen.take());
+}
+
+/// A caller who is alone, on a disk that is quick, writes itself: two hand-overs between threads take as long as the disk. Otherwise the job is
+/// given back, for the writer's thread: while others wait, or when it has to look after the WAL.
+pub(super) fn alone(desk: &Desk, pen: &Pen, job: Job) -> Result<(), Job> {
+    if pen.waiting.load(Ordering::SeqCst) > 0 || !pen.quick.load(Ordering::Relaxed) {
+        return Err(job);
+    }
+    let Some(open) = pen.take() else { return Err(job) };
+    if open.since >= desk.options.checkpoint_every {
+        pen.put(open);
+        return Err(job);
+    }
+    // A panic is the writer's, not the caller's: the answer's sender is gone, as when the writer's thread dies.
+    let done = catch_unwind(AssertUnwindSafe(|| commit(desk, pen, open, vec![job])));
+    if let Ok(Some(open)) = done {
+        pen.put(open);
+    }
+    Ok(())
+}
+
+/// One SQLite transaction, and the answers. None: it failed, and nothing more is written by this connection: what comes next belongs to a machine
+/// that the disk does not know.
+fn commit(desk: &Desk, pen: &Pen, mut open: Open, group: Vec<Job>) -> Option<Open> {
+    desk.options.mishaps.pass(Part::Store);
+    let began = Instant::now();
+    let mut written = write(&mut open, &desk.key, &group);
+    if written.as_ref().is_err_and(StoreError::is_full) && care::release(&desk.dir) {
+        tracing::error!("store: the disk is full: what has begun ends from the reserve");
+        written = write(&mut open, &desk.key, &group);
+    }
+    pen.quick.store(began.elapsed() < desk.options.quick, Ordering::Relaxed);
+    open.since += 1;
+    match written {
+        Ok(all) => {
+            desk.counters.count(group.len());
+            for (job, durable) in group.into_iter().zip(all) {
+                job.done.send(Ok(durable)).ok();
             }
-            Err(e) => {
-                tracing::error!("store: commit failed, {} callers are told: {e}", group.len());
-                for job in group {
-                    job.done.send(Err(e.clone())).ok();
-                }
-                // Nothing more is written by this connection: what comes next belongs to a machine that the disk does not know.
-                open.certain = false;
-                drop(open);
-                if let Some(why) = e.damage()
-                    && let Err(e) = restore::suspect(dir, &why)
-                {
-                    tracing::error!("store: {e}");
-                }
-                return refuse_all(jobs);
-            }
+            Some(open)
         }
-        since += 1;
+        Err(e) => {
+            tracing::error!("store: commit failed, {} callers are told: {e}", group.len());
+            open.certain = false;
+            drop(open);
+            if let Some(why) = e.damage()
+                && let Err(e) = restore::suspect(&desk.dir, &why)
+            {
+                tracing::error!("store: {e}");
+            }
+            for job in group {
+                job.done.send(Err(e.clone())).ok();
+            }
+            None
+        }
     }
 }
 
 /// The next commit. The first quiet moment reserves the WAL. When enough is in the WAL, the first quiet moment is used to copy it back into the database; without any, it is
 /// done at eight times that, so that the WAL is bounded.
-fn next(dir: &Path, db: &Connection, options: &Options, jobs: &Receiver<Job>, since: &mut u64, reserved: &mut bool) -> Option<Job> {
+fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Option<Job> {
     if !*reserved {
         match jobs.recv_timeout(QUIET_FIRST) {
             Ok(job) => return Some(job),
@@ -99,41 +175,49 @@ fn next(dir: &Path, db: &Connection, options: &Options, jobs: &Receiver<Job>, si
             Err(RecvTimeoutError::Timeout) => {}
         }
         // It is a matter of speed only: without it the WAL grows as it is written.
-        if let Err(e) = files::reserve_wal(dir) {
+        if let Err(e) = files::reserve_wal(&desk.dir) {
             tracing::warn!("store: the WAL is not reserved: {e}");
         }
         *reserved = true;
     }
-    if *since >= options.checkpoint_every {
-        if *since < options.checkpoint_every * 8 {
+    let every = desk.options.checkpoint_every;
+    let since = pen.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |o| o.since);
+    if since >= every {
+        if since < every * 8 {
             match jobs.recv_timeout(QUIET) {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
-        if let Err(e) = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-            tracing::warn!("store: checkpoint: {e}");
+        if let Some(mut open) = pen.take() {
+            if let Err(e) = open.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+                tracing::warn!("store: checkpoint: {e}");
+            }
+            open.since = 0;
+            pen.put(open);
         }
-        *since = 0;
     }
     jobs.recv().ok()
 }
 
 /// Answers until the last sender is gone.
 fn refuse_all(jobs: &Receiver<Job>) {
-    for job in jobs {
-        job.done.send(Err(StoreError::Stopped)).ok();
-    }
+    jobs.iter().for_each(refuse);
+}
+fn refuse(job: Job) {
+    job.done.send(Err(StoreError::Stopped)).ok();
 }
 
 /// The journal with the marks beside it, until it is left.
-struct Open {
+pub(super) struct Open {
     db: Connection,
     marks: Marks,
     last: Head,
     /// False: a commit failed, and may be on the disk all the same.
     certain: bool,
+    /// Groups since the last checkpoint.
+    since: u64,
 }
 impl Drop for Open {
     /// The mark goes first, and a WAL stays whose mark cannot be written: one that is gone while the mark says "open" is damage.

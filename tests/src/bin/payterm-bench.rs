@@ -333,7 +333,7 @@ fn measure_store() -> Result<Vec<Measured>> {
         theirs.push(ms(began.elapsed()));
         let commit = Commit { records: vec![entry()], ..Commit::default() };
         let began = Instant::now();
-        store.commit(commit).blocking_recv()??;
+        store.commit_alone(commit).blocking_recv()??;
         ours.push(ms(began.elapsed()));
         let began = Instant::now();
         std::os::unix::fs::FileExt::write_all_at(&raw, row.as_bytes(), (n % 200) * 4096)?;
