@@ -350,7 +350,8 @@ fn measure_store() -> Result<Vec<Measured>> {
         return Err(format!("store.commit.single: {ours:.0}/s is more than the disk can sync ({floor:.0}/s): a sync is missing").into());
     }
     // Eight obligations: each hands its record over when the effect of the one before is released.
-    let mut queue = CommitQueue::new(TURNS);
+    let groups = || store.counters().groups.load(std::sync::atomic::Ordering::Relaxed);
+    let (mut queue, before) = (CommitQueue::new(TURNS), groups());
     let mut done = 0u64;
     let began = Instant::now();
     let mut waiting = std::collections::VecDeque::new();
@@ -375,6 +376,7 @@ fn measure_store() -> Result<Vec<Measured>> {
         }
     }
     let beside = done as f64 / began.elapsed().as_secs_f64();
+    println!("store.commit.concurrent: {:.1} commits a group", done as f64 / (groups() - before) as f64);
     store.close();
     Ok(vec![
         ("store.commit.single", "1/s", ours, "bare SQLite WAL FULL, rows of the same size", theirs),
