@@ -1,5 +1,6 @@
-//! The actor that owns the machine and the commit queue. It never waits for the disk: a step goes to the store, the next input
-//! is taken; effects are released when their records are durable.
+//! The actor that owns the machine and the commit queue. It does not wait for the disk: a step goes to the store, the next input is taken;
+//! effects are released when their records are durable. But on a disk that answered the last commit within a millisecond, with at most one
+//! exchange under way, it writes the commit itself ([`Store::commit_alone`]): two hand-overs between threads would take longer.
 //!
 //! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of its unreleased
 //! effects is ever carried out.
