@@ -82,6 +82,25 @@ fn a_batch_balances_and_is_closed() -> Done {
     Ok(())
 }
 
+/// It owes no message that the queue would list, and holds up every payment: `paytermctl queue` says so.
+#[test]
+fn a_settlement_that_is_not_done_is_told_with_the_queue() -> Done {
+    let mut stack = Stack::start(|c, _| {
+        c.accounts[0].reply_timeout_ms = 300;
+        c.accounts[0].obligation_tries = 1;
+    })?;
+    trade(&stack, 2)?;
+    let queue = |stack: &Stack| stack.ctl(&["queue"]).map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+    assert!(!queue(&stack)?.contains("queue resolve"));
+    stack.mishap(&["--mti", "0500"], &["drop-reply"])?;
+    let o = json(&stack.ctl(&["settle", "--json"])?);
+    assert_eq!(o["status"], "unknown", "{o}");
+    let said = queue(&stack)?;
+    assert!(said.contains(&format!("queue resolve {}", o["txn"])), "{said}");
+    assert!(stack.stop_daemon()?);
+    Ok(())
+}
+
 /// Killed with each of its messages processed and not answered; and with one on its way.
 #[test]
 fn kill_9_in_the_middle_of_the_upload() -> Done {

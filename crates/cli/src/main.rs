@@ -234,7 +234,9 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             match action {
                 None => {
                     let all = bus.client.obligations(&bus.caller).await?;
-                    ui.result(&all, || show::obligations(ui, &all));
+                    let filter = Filter { kind: Some(Kind::Settlement), status: Some(Status::Unknown), ..Filter::default() };
+                    let settlements = bus.client.list(&bus.caller, filter).await?;
+                    ui.result(&all, || show::obligations(ui, &all, &settlements));
                 }
                 Some(QueueAction::Forward { txn }) => queue(&bus, ui, QueueAct::Forward { txn }).await?,
                 Some(QueueAction::Hold { txn }) => queue(&bus, ui, QueueAct::Hold { txn }).await?,

@@ -138,9 +138,16 @@ pub fn devices(ui: &Ui, all: &[Device]) -> String {
     ui.table(header, rows)
 }
 
-pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
+/// And the settlements that are not done: they owe no message of their own here, and hold up everything.
+pub fn obligations(ui: &Ui, all: &[Obligation], settlements: &[Outcome]) -> String {
+    let line = |o: &Outcome| {
+        let account = o.account.as_ref().map(ToString::to_string).unwrap_or_default();
+        let why = o.reason.as_ref().map(|r| r.text.clone()).unwrap_or_default();
+        ui.say("cli-queue-settlement", &[("txn", &o.txn.to_string()), ("account", &account), ("why", &why)])
+    };
+    let open = settlements.iter().map(|o| format!("{}\n", line(o))).collect::<String>();
     if all.is_empty() {
-        return ui.text("cli-queue-empty");
+        return if open.is_empty() { ui.text("cli-queue-empty") } else { open.trim_end().into() };
     }
     let header = [
         "label-txn",
@@ -182,7 +189,7 @@ pub fn obligations(ui: &Ui, all: &[Obligation]) -> String {
             o.plan.road.map(|r| ui.texts.word(r)).unwrap_or_default(),
         ]
     });
-    ui.table(header, rows)
+    open + &ui.table(header, rows)
 }
 
 pub fn offline(ui: &Ui, a: &OfflineAnswer, currency: Currency) -> String {

@@ -179,6 +179,7 @@ cli-duty-reversal = reversal
 cli-duty-advice = advice
 cli-duty-query = query
 cli-duty-person = ask the acquirer
+cli-queue-settlement = Settlement { $txn } of account { $account } is not done: { $why }. Settle again, or ask the acquirer: paytermctl queue resolve { $txn }
 cli-queue-empty = Nothing is owed
 cli-papers-empty = No paper waits
 cli-batches-empty = No batch was settled yet

@@ -179,6 +179,7 @@ cli-duty-reversal = 冲正
 cli-duty-advice = 通知
 cli-duty-query = 查询
 cli-duty-person = 向收单机构核实
+cli-queue-settlement = 账户 { $account } 的结算 { $txn } 尚未完成:{ $why }。请重新结算,或与收单机构核对后执行 paytermctl queue resolve { $txn }
 cli-queue-empty = 无待处理事项
 cli-papers-empty = 无待打印单据
 cli-batches-empty = 尚无已结算批次
