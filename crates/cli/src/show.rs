@@ -362,7 +362,7 @@ mod tests {
             (Language::ZhCn, ["无待处理事项", "无待打印单据", "尚无已结算批次"]),
         ] {
             let ui = Ui { json: false, quiet: false, texts: Texts::new(language), utc_offset: 480 };
-            assert_eq!([obligations(&ui, &[]), papers(&ui, &[]), batches(&ui, &[])], words);
+            assert_eq!([obligations(&ui, &[], &[]), papers(&ui, &[]), batches(&ui, &[])], words);
         }
     }
 
