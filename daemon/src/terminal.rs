@@ -287,8 +287,8 @@ impl TerminalActor {
                 Err(e) => return self.failed(&e.to_string(), ctx),
             };
             let commit = Commit { records: step.records, seal, erase: step.erase, erase_batch: step.erase_batch, snapshot: step.snapshot };
-            // Several exchanges under way: their commits go together.
-            let alone = self.machine.as_ref().is_some_and(|m| m.exchanges() <= 1);
+            // Several exchanges under way: their commits go together. What was committed before is told first, with its own heads.
+            let alone = self.queue.is_empty() && self.machine.as_ref().is_some_and(|m| m.exchanges() <= 1);
             let mut done = if alone { self.house.store.commit_alone(commit) } else { self.house.store.commit(commit) };
             match done.try_recv() {
                 Err(TryRecvError::Empty) => {

@@ -259,6 +259,10 @@ fn a_store_that_fails_before_the_frame_lets_no_frame_out() {
     let mut rig = Rig::new(|_| ());
     rig.sale("before");
     rig.hands().wait_papers(2, SOON).unwrap();
+    // That they are out is on record before the request is: the next commit is its frame's.
+    let (t, me) = (rig.t(), caller());
+    rig.until("the papers to be done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
+    drop(t);
     let key = rig.begin_patiently(sale("during"));
     rig.hands().wait_screen("12.34", SOON).unwrap();
     let frames = rig.acquirer.stats().frames;

@@ -653,3 +653,41 @@ fn what_was_erased_stays_erased() {
     let (store, _) = open(&dir).unwrap();
     assert!(wait(store.sealed(3)).unwrap().is_none(), "it is there again, and nothing erases it any more");
 }
+
+/// A copy that is older than the backup is no word on what was sealed since.
+#[test]
+fn what_the_backup_has_sealed_stays_when_the_journal_is_older() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let (store, _) = open(&dir).unwrap();
+    for txn in 1..=4 {
+        sale(&store, txn).unwrap();
+    }
+    store.close();
+    drop(store);
+    let old = root.path().join("old.db");
+    fs::copy(journal(&dir), &old).unwrap();
+    let (store, _) = open(&dir).unwrap();
+    for txn in 5..=8 {
+        sale(&store, txn).unwrap();
+    }
+    assert_eq!(store.care().unwrap().broken, None);
+    store.close();
+    drop(store);
+    fs::copy(&old, journal(&dir)).unwrap();
+    let (store, loaded) = open(&dir).unwrap();
+    assert_eq!(loaded.restored.unwrap().backup, Some(24));
+    assert!((1..=8).all(|txn| wait(store.sealed(txn)).unwrap().is_some()));
+}
+
+/// Without a backup: the chain's start is ours, so the key is.
+#[test]
+fn a_damaged_last_record_is_no_other_key() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    sales(&dir, None).close();
+    let db = rusqlite::Connection::open(journal(&dir)).unwrap();
+    db.execute_batch("UPDATE record SET at = 7 WHERE seq = 24").unwrap();
+    drop(db);
+    assert_eq!(judge(&dir, "the last record").unwrap().salvaged, 23);
+}

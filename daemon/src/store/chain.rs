@@ -110,8 +110,11 @@ pub(super) fn start(db: &Connection, key: Option<&KeyedHash>) -> Result<Option<u
     }
 }
 
-/// Whether the last record was written under this key: the chain's start may be damaged, or the key another.
+/// Whether the chain's start or the last record was written under this key: one of them may be damaged, or the key another.
 pub(super) fn is_of(db: &Connection, key: &KeyedHash) -> rusqlite::Result<bool> {
+    if matches!(start(db, Some(key)), Ok(Some(_))) {
+        return Ok(true);
+    }
     let mut select = db.prepare("SELECT seq, at, txn, version, json, sealed, chain FROM record ORDER BY seq DESC LIMIT 1")?;
     let mut rows = select.query([])?;
     let Some(row) = rows.next()? else { return Ok(true) };

@@ -202,7 +202,7 @@ fn build(dir: &Path, new: &Path, key: &KeyedHash, options: &Options, marks: &Mar
     };
     for (hash, txn) in marks.keys()? {
         // Also what a restoring before this one has lost.
-        let text = "INSERT OR IGNORE INTO lost (key, txn) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM txn WHERE txn = ?2)";
+        let text = "INSERT INTO lost (key, txn) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM txn WHERE txn = ?2) ON CONFLICT (key) DO UPDATE SET txn = max(txn, excluded.txn)";
         let n = step.execute(text, (hash, txn)).map_err(sql("keep a lost key"))? as u64;
         restored.lost += if txn > last_txn { n } else { 0 };
         restored.last_txn = restored.last_txn.max(txn);
@@ -289,6 +289,8 @@ fn salvage(new: &Connection, key: &KeyedHash, damaged: &Path, from: Head, fresh:
             false
         }
     };
+    // It may end before the backup does.
+    let whole = whole && chain::head(&old, from.seq).is_ok_and(|h| h == from);
     match sealed(&old) {
         Ok(all) => take_sealed(new, &head, &all, whole)?,
         Err(e) => tracing::warn!("salvaging sealed values: {e}"),

@@ -55,6 +55,10 @@ impl Pen {
     fn put(&self, open: Open) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
     }
+    /// Groups since the last checkpoint.
+    fn since(&self) -> u64 {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |o| o.since)
+    }
     pub fn handed(&self) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
     }
@@ -84,7 +88,7 @@ pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, Stor
     }
     let mut reserved = false;
     let mut many = 1;
-    while let Some(first) = soon(jobs, many).or_else(|| next(desk, pen, jobs, &mut reserved)) {
+    while let Some(first) = soon(desk, pen, jobs, many).or_else(|| next(desk, pen, jobs, &mut reserved)) {
         let mut group = vec![first];
         // Those who were answered together hand over together: a moment for the others. A lone caller never waits.
         let until = Instant::now() + GATHER;
@@ -167,8 +171,9 @@ fn commit(desk: &Desk, pen: &Pen, mut open: Open, group: Vec<Job>) -> Option<Ope
 }
 
 /// The first of those who were answered together, when it comes soon.
-fn soon(jobs: &Receiver<Job>, many: usize) -> Option<Job> {
-    let until = Instant::now() + if many > 1 { SOON } else { Duration::ZERO };
+fn soon(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, many: usize) -> Option<Job> {
+    let full = pen.since() >= desk.options.checkpoint_every * 8;
+    let until = Instant::now() + if many > 1 && !full { SOON } else { Duration::ZERO };
     while Instant::now() < until {
         match jobs.try_recv() {
             Ok(job) => return Some(job),
@@ -187,14 +192,18 @@ fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Op
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        // It is a matter of speed only: without it the WAL grows as it is written.
-        if let Err(e) = files::reserve_wal(&desk.dir) {
-            tracing::warn!("store: the WAL is not reserved: {e}");
+        // With the pen in hand: whoever wrote a commit meanwhile would have zeros over it. Without it (a caller writes just now) another time.
+        if let Some(open) = pen.take() {
+            // It is a matter of speed only: without it the WAL grows as it is written.
+            if let Err(e) = files::reserve_wal(&desk.dir) {
+                tracing::warn!("store: the WAL is not reserved: {e}");
+            }
+            pen.put(open);
+            *reserved = true;
         }
-        *reserved = true;
     }
     let every = desk.options.checkpoint_every;
-    let since = pen.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |o| o.since);
+    let since = pen.since();
     if since >= every {
         if since < every * 8 {
             match jobs.recv_timeout(QUIET) {
