@@ -142,8 +142,7 @@ pub fn devices(ui: &Ui, all: &[Device]) -> String {
 pub fn obligations(ui: &Ui, all: &[Obligation], settlements: &[Outcome]) -> String {
     let line = |o: &Outcome| {
         let account = o.account.as_ref().map(ToString::to_string).unwrap_or_default();
-        let why = o.reason.as_ref().map(|r| r.text.clone()).unwrap_or_default();
-        ui.say("cli-queue-settlement", &[("txn", &o.txn.to_string()), ("account", &account), ("why", &why)])
+        ui.say("cli-queue-settlement", &[("txn", &o.txn.to_string()), ("account", &account)])
     };
     let open = settlements.iter().map(|o| format!("{}\n", line(o))).collect::<String>();
     if all.is_empty() {
@@ -189,7 +188,7 @@ pub fn obligations(ui: &Ui, all: &[Obligation], settlements: &[Outcome]) -> Stri
             o.plan.road.map(|r| ui.texts.word(r)).unwrap_or_default(),
         ]
     });
-    open + &ui.table(header, rows)
+    ui.table(header, rows) + &open
 }
 
 pub fn offline(ui: &Ui, a: &OfflineAnswer, currency: Currency) -> String {
