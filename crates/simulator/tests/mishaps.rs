@@ -106,13 +106,15 @@ fn close_mid_frame_cuts_the_line_after_the_posting() {
 }
 
 #[test]
-fn busy_is_91_and_leaves_no_trace() {
+fn busy_is_91_also_for_a_copy_and_leaves_no_trace_in_the_books() {
     let (r, mut t) = ready();
     r.mishaps().next(Mishap::Busy).unwrap();
     let (plan, secrets) = (t.sale_plan(100, true), t.card("alice", PIN));
     let got = t.exchange(Leg::Request, plan.clone(), &secrets);
     assert_eq!((got.code(), got.answer().mac), ("91", MacVerdict::Good));
-    assert_eq!(t.exchange(Leg::Request, plan, &secrets).code(), "00");
+    assert_eq!(t.exchange(Leg::Request, plan, &secrets).code(), "91", "a copy of what was turned away");
+    let again = t.sale_plan(100, true);
+    assert_eq!(t.exchange(Leg::Request, again, &secrets).code(), "00");
     assert_eq!(spent(&r), 100);
 }
 
