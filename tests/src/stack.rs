@@ -136,22 +136,27 @@ impl Stack {
     pub fn start_acquirer(&mut self, listen: &str) -> Result<()> {
         let ready = self.dir.join("acquirer.ready");
         let _ = std::fs::remove_file(&ready);
-        let log = OpenOptions::new().create(true).append(true).open(self.dir.join("acquirer.log"))?;
         let (cert, key) = (self.dir.join("tls-cert.pem"), self.dir.join("tls-key.pem"));
         let tls = if cert.exists() { vec!["--tls-cert".as_ref(), cert.as_os_str(), "--tls-key".as_ref(), key.as_os_str()] } else { Vec::new() };
-        let child = Command::new(programs()?.join("payterm-acquirer"))
-            .args(["serve", "--tms", "127.0.0.1:0", "--listen", listen, "--state"])
-            .arg(self.acquirer_state())
-            .arg("--ready-file")
-            .arg(&ready)
-            .arg("--rules")
-            .arg(self.dir.join("world.toml"))
-            .args(tls)
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
+        let spawn = || -> Result<Child> {
+            let log = OpenOptions::new().create(true).append(true).open(self.dir.join("acquirer.log"))?;
+            let mut command = Command::new(programs()?.join("payterm-acquirer"));
+            command.args(["serve", "--tms", "127.0.0.1:0", "--listen", listen, "--state"]).arg(self.acquirer_state()).arg("--ready-file").arg(&ready);
+            command.arg("--rules").arg(self.dir.join("world.toml")).args(&tls).stdout(Stdio::null()).stderr(log);
+            Ok(command.spawn()?)
+        };
+        let mut child = spawn()?;
+        let up = until("the acquirer", || {
+            // The port of the one before may be an outgoing connection's for a moment.
+            if child.try_wait().is_ok_and(|ended| ended.is_some())
+                && let Ok(next) = spawn()
+            {
+                child = next;
+            }
+            ready.exists()
+        });
         self.acquirer = Some(child);
-        until("the acquirer", || ready.exists()).map_err(|e| format!("{e}: {}", std::fs::read_to_string(self.dir.join("acquirer.log")).unwrap_or_default()))?;
+        up.map_err(|e| format!("{e}: {}", std::fs::read_to_string(self.dir.join("acquirer.log")).unwrap_or_default()))?;
         self.hosts = serde_json::from_slice(&std::fs::read(&ready)?)?;
         Ok(())
     }
