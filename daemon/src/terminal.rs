@@ -207,7 +207,7 @@ impl TerminalActor {
     /// Reads the journal back until that succeeds, with backoff. One that is read and then takes no commit is no success: the wait
     /// goes on to grow.
     fn recover(&mut self, ctx: &mut Context<Self>) {
-        let (store, mut wait) = (self.house.store.clone(), self.again);
+        let (store, mut wait, epoch) = (self.house.store.clone(), self.again, self.epoch);
         let read = async move {
             loop {
                 if !wait.is_zero() {
@@ -220,7 +220,11 @@ impl TerminalActor {
                 }
             }
         };
-        ctx.spawn(read.into_actor(self).map(|(loaded, wait), act, ctx| {
+        ctx.spawn(read.into_actor(self).map(move |(loaded, wait), act, ctx| {
+            // Put to rest meanwhile.
+            if act.epoch != epoch {
+                return;
+            }
             act.again = wait;
             act.tell_again(&loaded);
             act.rebuild(loaded, ctx);

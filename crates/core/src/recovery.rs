@@ -69,9 +69,17 @@ impl Machine {
         }
     }
 
-    /// The recovery does not end before a person has said of each batch in doubt whether it was closed.
+    /// The recovery does not end before each host was heard that may have left our batch, and a person has said of each batch in doubt
+    /// whether it was closed. Of an account that is not configured any more nothing is settled.
     pub(crate) fn batches_known(&self) -> Result<(), Fault> {
-        // Of an account that is not configured any more nothing is settled.
+        let Some(recovering) = &self.state.recovering else { return Ok(()) };
+        let mut own = self.settings.accounts.iter().filter(|a| a.rules.sign_in).map(|a| &a.config.id);
+        if let Some(id) = own.find(|id| !recovering.heard.contains(*id) && self.state.keeps_batch(id)) {
+            let rule = format!(
+                "account {id} has not signed in since the journal was restored: its batch may have been settled in what is lost. Sign in, or take the account out of the configuration when its acquirer never comes back"
+            );
+            return Err(Fault::WrongState { rule });
+        }
         let Some((id, doubt)) = self.state.batches_in_doubt().find(|(id, _)| self.account(id).is_some()) else { return Ok(()) };
         let (ours, theirs, txn) = (self.state.ledger(id).batch, doubt.theirs, doubt.txn.unwrap_or_default());
         let rule = format!(

@@ -80,6 +80,9 @@ pub struct Recovering {
     /// Accounts whose hosts are in another batch than ours, which has records: it may have been closed in what is lost.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub batches: BTreeMap<AccountId, BatchInDoubt>,
+    /// Accounts that have signed in since: their hosts' batches are known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub heard: BTreeSet<AccountId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,9 +142,7 @@ pub struct Ledger {
     /// When the terminal last began to settle by itself.
     #[serde(default)]
     pub auto_settled: Option<Time>,
-    /// How often it ever did, for a key of its own each time, and how often in vain for this batch.
-    #[serde(default)]
-    pub auto_count: u64,
+    /// How often it did so in vain for this batch.
     #[serde(default)]
     pub auto_tries: u32,
 }
@@ -194,7 +195,6 @@ impl Default for Ledger {
             batch_after: 0,
             settling: None,
             auto_settled: None,
-            auto_count: 0,
             auto_tries: 0,
         }
     }
@@ -276,7 +276,6 @@ impl State {
                 {
                     let ledger = self.accounts.entry(account.clone()).or_default();
                     ledger.auto_settled = Some(entry.at);
-                    ledger.auto_count += 1;
                     ledger.auto_tries = ledger.auto_tries.saturating_add(1);
                     if let Some(doubt) = self.recovering.as_mut().and_then(|r| r.batches.get_mut(account)) {
                         doubt.txn.get_or_insert(*txn);
@@ -510,6 +509,9 @@ impl State {
                 ledger.batch = *batch;
                 ledger.requirement = 0;
                 let settling = ledger.settling.as_ref().map(|s| s.txn);
+                if let Some(r) = self.recovering.as_mut() {
+                    r.heard.insert(account.clone());
+                }
                 // The same word again is answered already.
                 if let Some(r) = self.recovering.as_mut()
                     && let Some(theirs) = answer.batch.filter(|b| b != batch && r.batches.get(account).is_none_or(|d| d.theirs != *b))
@@ -769,7 +771,7 @@ impl State {
             }
         }
         self.stans_lost |= marks.is_none();
-        self.recovering = Some(Recovering { since: at, restored: restored.clone(), batches: BTreeMap::new() });
+        self.recovering = Some(Recovering { since: at, restored: restored.clone(), batches: BTreeMap::new(), heard: BTreeSet::new() });
     }
 
     /// The terminal's time was neither set while it ran nor is behind its records, and no host has contradicted it.

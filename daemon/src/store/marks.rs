@@ -51,6 +51,10 @@ struct Slot {
     /// The journal's head when it was left in order.
     #[serde(default)]
     head: Option<String>,
+    /// Keys of transactions up to this one may be there before their requests are on record: a program before this one wrote them first.
+    /// None: nobody has looked yet.
+    #[serde(default)]
+    ahead: Option<u64>,
     /// Numbers up to and including these may have been used.
     stans: BTreeMap<AccountId, Stan>,
 }
@@ -107,6 +111,10 @@ impl Marks {
     pub fn last_txn(&self) -> Option<u64> {
         self.keys.last()
     }
+    /// A request with a key above this one is on record.
+    pub fn ahead(&self) -> Option<u64> {
+        if self.found == Found::Whole { self.slot.ahead } else { Some(0) }
+    }
     /// Every key that is whole, with its transaction.
     pub fn keys(&self) -> Result<Vec<(KeyHash, u64)>, StoreError> {
         self.keys.all()
@@ -114,7 +122,8 @@ impl Marks {
 
     /// The journal is about to be written.
     pub fn opened(&mut self) -> Result<(), StoreError> {
-        self.change(|s| (s.open, s.head) = (true, None))
+        let ahead = self.ahead().or(self.keys.last()).unwrap_or(0);
+        self.change(|s| (s.open, s.head, s.ahead) = (true, None, Some(ahead)))
     }
     /// It is left; with its head, when that is known for certain.
     pub fn left(&mut self, head: Option<String>) -> Result<(), StoreError> {

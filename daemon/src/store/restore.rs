@@ -128,7 +128,8 @@ fn behind(opened: &Opened, marks: &Marks) -> Result<Option<String>, StoreError> 
     // What a restoring has lost is told already.
     let text = "SELECT max(coalesce((SELECT max(txn) FROM txn), 0), coalesce((SELECT max(txn) FROM lost), 0))";
     let last: u64 = opened.db.query_row(text, [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
-    Ok(marks.last_txn().filter(|started| *started > last).map(|started| format!("its last transaction is {last}, but {started} was started")))
+    let begun = marks.last_txn().filter(|begun| marks.ahead().is_some_and(|ahead| *begun > ahead));
+    Ok(begun.filter(|begun| *begun > last).map(|begun| format!("its last transaction is {last}, but {begun} was started")))
 }
 
 /// Newest first.

@@ -96,7 +96,12 @@ impl World {
                 self.input(Input::Resolve { call: 0, txn, executed, reference: "case 3".into(), by: "test".into() });
             }
         }
-        self.machine.state().recovering.iter().all(|r| r.batches.values().all(|d| d.open))
+        // And each host has been heard whose account has records.
+        let state = self.machine.state();
+        state.recovering.iter().all(|r| {
+            let mut own = self.settings.accounts.iter().filter(|a| a.rules.sign_in).map(|a| &a.config.id);
+            r.batches.values().all(|d| d.open) && own.all(|id| r.heard.contains(id) || !state.keeps_batch(id))
+        })
     }
 
     /// What the acquirer holds of it is taken back there.

@@ -65,8 +65,8 @@ impl Machine {
     }
 
     pub(crate) fn own_settlement(&self, account: AccountId) -> (RequestKey, Request) {
-        let ledger = self.state.ledger(&account);
-        let id = format!("settle-{account}-{}-{}", ledger.batch, ledger.auto_count + 1);
+        // With its number, which is above all that a restored journal has lost.
+        let id = format!("settle-{account}-{}-{}", self.state.ledger(&account).batch, self.state.last_txn + 1);
         let request = Request {
             id: id.clone(),
             kind: Kind::Settlement,
