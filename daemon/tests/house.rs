@@ -547,7 +547,9 @@ fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
     rig.restart();
     assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into() }));
     let t = rig.t();
-    rig.runtime.block_on(t.operator_session(&me, payterm_schema::OperatorRequest::EndRecovery)).unwrap();
+    // Not before the acquirer was heard.
+    let ended = |r: &Rig| r.runtime.block_on(t.operator_session(&me, payterm_schema::OperatorRequest::EndRecovery)).is_ok();
+    rig.until("the sign-in, then the end of the recovery", ended);
     let next = rig.sale("a3");
     assert_eq!(next.status, Status::Approved, "{next:?}");
     assert!(next.stan > lost.stan && next.txn > lost.txn, "{:?} {:?} after {:?} {:?}", next.stan, next.txn, lost.stan, lost.txn);
