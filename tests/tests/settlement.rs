@@ -341,7 +341,9 @@ fn a_sign_in_that_names_another_batch_changes_ours_when_it_is_empty_only() {
     let w = moves(vec![sale("a"), sign_in("s"), sign_in("t"), sale("b"), sign_in("u"), settle("z"), sale("c"), sign_in("v"), sale("d")], vec![]);
     assert_eq!(["a", "b", "c", "d"].map(|id| batch(&w, id)), [Some(7), Some(7), Some(8), Some(8)]);
     assert_eq!((settlement(&w, "z").verdict(), settlement(&w, "z").domestic.debit_count), (Some(Verdict::Balanced), 2));
-    assert_eq!(notices(&w, "settle-first").len(), 2, "{:?}", w.notices);
+    assert_eq!((notices(&w, "settle-first").len(), shown(&w, "settle-first")), (2, 0), "settled before the display was free: {:?}", w.notices);
+    let w = moves(vec![sale("a"), sign_in("s"), sign_in("t")], vec![]);
+    assert_eq!((notices(&w, "settle-first").len(), shown(&w, "settle-first")), (1, 1));
     // A pre-authorisation is in no batch's sums.
     let w = moves(vec![new(Kind::PreAuth, "p"), sign_in("s"), sign_in("t"), part(Kind::Completion, "q", "p", 900)], vec![]);
     assert_eq!((batch(&w, "p"), batch(&w, "q"), notices(&w, "settle-first").len()), (Some(7), Some(8), 0));

@@ -337,7 +337,7 @@ impl Machine {
         let batch: Batch = answer.batch.filter(|_| !holds).unwrap_or(ours);
         // In a journal that was restored it may be settled: a person is asked ([`Machine::doubt_batches`]).
         if answer.batch.is_some_and(|b| b != batch) && self.state.recovering.is_none() {
-            self.tell(Notice::Screen { screen: payterm_schema::Screen::Trouble { what: "settle-first".into() } });
+            self.trouble("settle-first");
         }
         let offset = self.host_offset(id, &answer).unwrap_or(ours_off);
         // A PIN that was typed before is enciphered under the old key: the issuer would count it as wrong.
@@ -362,7 +362,7 @@ impl Machine {
             heard.off_by = Some(offset).filter(|o| o.0.abs() > CLOCK_JUMP);
         }
         if offset.0.abs() > CLOCK_JUMP {
-            self.tell(Notice::Screen { screen: payterm_schema::Screen::Trouble { what: "clock-jump".into() } });
+            self.trouble("clock-jump");
             return None;
         }
         Some(offset)

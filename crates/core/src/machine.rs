@@ -78,6 +78,8 @@ pub struct Machine {
     pub(crate) screen: Screen,
     /// When the result leaves the screen.
     pub(crate) screen_until: Option<Time>,
+    /// Troubles that wait for a free display; each once.
+    pub(crate) troubles: VecDeque<&'static str>,
     pub(crate) desk: Desk,
     pub(crate) applying: Applying,
     /// The check of the journal failed: no payments in this run.
@@ -115,6 +117,7 @@ impl Machine {
             tags: 0,
             screen: Screen::Idle,
             screen_until: None,
+            troubles: VecDeque::new(),
             desk: Desk::default(),
             applying: Applying::default(),
             damaged: None,
@@ -164,7 +167,7 @@ impl Machine {
         }
         self.show(self.rest_screen());
         if accounts.iter().any(|id| self.renumbered(id)) {
-            self.tell(Notice::Screen { screen: Screen::Trouble { what: "account-renumbered".into() } });
+            self.trouble("account-renumbered");
         }
         self.finish_step()
     }
@@ -266,6 +269,17 @@ impl Machine {
         self.drive_papers();
         self.drive_operators();
         self.drive_application();
+        self.drive_troubles();
+    }
+
+    /// Whoever stands at the counter next sees it, when nobody is served and nothing else is shown.
+    fn drive_troubles(&mut self) {
+        if self.screen_until.is_none()
+            && self.idle()
+            && let Some(what) = self.troubles.pop_front()
+        {
+            self.show_trouble(what);
+        }
     }
 
     /// The durable state: equal after `replay(snapshot, tail)` (invariant 7).
@@ -323,6 +337,18 @@ impl Machine {
     pub(crate) fn show(&mut self, screen: Screen) {
         self.screen = screen.clone();
         self.effect(Effect::Show(screen));
+    }
+    /// Apps hear of it at once, the display shows it when it is free ([`Machine::drive_troubles`]).
+    pub(crate) fn trouble(&mut self, what: &'static str) {
+        self.tell(Notice::Screen { screen: Screen::Trouble { what: what.into() } });
+        if !self.troubles.contains(&what) {
+            self.troubles.push_back(what);
+        }
+    }
+    /// For as long as a result is shown.
+    pub(crate) fn show_trouble(&mut self, what: &str) {
+        self.screen_until = Some(self.after(self.settings.flow.result_ms));
+        self.show(Screen::Trouble { what: what.into() });
     }
     pub(crate) fn tag(&mut self) -> u64 {
         self.tags += 1;

@@ -4,7 +4,7 @@ mod auto;
 
 use crate::{Effect, EraseBatch, Machine, Query, flow::Stage, links::Purpose, recovery::recovery_first, state::Settling, view};
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Notice, Outcome, Record, Screen, Status, Time,
+    AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Outcome, Record, Screen, Status, Time,
     account::Stan,
     host::{Again, EntryMode, FrameTrace, Leg, OriginalRef, Plan, SecretsFrom, Wallet},
     kind::Side,
@@ -344,7 +344,7 @@ impl Machine {
             return self.end_unknown(id, &told, if hold { Class::D } else { Class::E });
         }
         if hold {
-            self.tell(Notice::Screen { screen: Screen::Trouble { what: "settlement-held".into() } });
+            self.trouble("settlement-held");
         }
     }
 
@@ -374,6 +374,8 @@ impl Machine {
         self.record(Some(txn), Record::BatchClosed { txn, account: id.clone(), next, how, trace });
         self.step.erase_batch = Some(Box::new(EraseBatch { account: id.clone(), batch, keep }));
         self.uploading.remove(id);
+        // What waits to be shown is no longer so.
+        self.troubles.retain(|what| !matches!(*what, "settle-first" | "settlement-held"));
         if let Some(s) = settling {
             outcome.settlement = Some(Box::new(s.settlement));
         }

@@ -139,6 +139,42 @@ fn the_language_is_kept_by_the_journal() {
     assert_eq!(serde_json::from_value::<payterm_core::State>(old).unwrap().language, None);
 }
 
+/// A host an hour ahead of the terminal: apps hear of it at once, the display waits until nobody is served and no result stands there.
+#[test]
+fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
+    let trouble = || Screen::Trouble { what: "clock-jump".into() };
+    let told = |step: &Step| step.effects.iter().filter(|e| **e == Effect::Tell(Box::new(Notice::Screen { screen: trouble() }))).count();
+    let signs_in = || {
+        let mut s = settings(false);
+        s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
+        let mut m = Machine::replay(s, None, []).unwrap();
+        let step = m.boot(NOW, "test", &[]);
+        let tag = step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some(m.tag) } else { None }).unwrap();
+        m.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer: true }, NOW);
+        (m, tag)
+    };
+    let answer = r#"{"code":"00","mac":"not_used","keys":"none","date":"0528","time":"212640","texts":[],"requirement":0}"#;
+    let reply = |tag| Input::Host { tag, event: HostEvent::Reply { answer: Box::new(serde_json::from_str(answer).unwrap()), trace: Default::default() } };
+    let timeout = |m: &mut Machine| {
+        let due = m.poll_timeout().unwrap();
+        m.handle_timeout(due)
+    };
+    let (mut m, tag) = signs_in();
+    let step = m.handle(reply(tag), NOW);
+    assert_eq!((told(&step), shown(&step)), (1, vec![&trouble()]));
+    assert_eq!(shown(&timeout(&mut m)), [&Screen::Idle], "the display does not stay with it");
+    // Not over what a customer is asked, nor over the result.
+    let (mut m, tag) = signs_in();
+    m.handle(sale(), NOW);
+    let step = m.handle(reply(tag), NOW);
+    assert!(told(&step) == 1 && matches!(m.screen(), Screen::Present { .. }), "{:?}", m.screen());
+    let step = m.handle(Input::Cancel { call: 2, key: RequestKey::new("app", "s").unwrap(), by: payterm_core::By::Caller }, NOW);
+    assert!(told(&step) == 0 && matches!(m.screen(), Screen::Result { .. }), "{:?}", m.screen());
+    let step = timeout(&mut m);
+    assert_eq!((told(&step), m.screen()), (0, &trouble()));
+    assert_eq!(shown(&timeout(&mut m)), [&Screen::Idle], "once");
+}
+
 #[test]
 fn an_idle_account_is_sent_an_echo_within_a_bound() {
     let mut m = machine(false, true);

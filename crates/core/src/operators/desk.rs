@@ -459,14 +459,8 @@ impl Machine {
         match (s.task, result) {
             (Task::Approve, Ok(())) => self.go_on(),
             (Task::Approve, Err(_)) => self.end(Status::Cancelled, "not-approved", Class::B),
-            (_, Err(Fault::OperatorLocked { .. })) => self.trouble("operator-locked"),
+            (_, Err(Fault::OperatorLocked { .. })) => self.show_trouble("operator-locked"),
             (_, Ok(()) | Err(_)) => self.rest(),
         }
-    }
-
-    /// For as long as a result is shown.
-    fn trouble(&mut self, what: &str) {
-        self.screen_until = Some(self.after(self.settings.flow.result_ms));
-        self.show(Screen::Trouble { what: what.into() });
     }
 }

@@ -1,6 +1,6 @@
 //! Settlement at a time of day, and reminders of it, by the host's clock.
 use crate::{AccountSettings, Machine, state::TERMINAL};
-use payterm_schema::{AccountId, Kind, Notice, Request, RequestKey, Screen, Time, time::Millis};
+use payterm_schema::{AccountId, Kind, Request, RequestKey, Time, time::Millis};
 
 const DAY: i64 = 86_400_000;
 /// Wait after one that came to nothing (line down, something Stuck): 15 minutes, doubled up to four hours.
@@ -97,10 +97,7 @@ impl Machine {
             self.settings.accounts.iter().find_map(|a| self.reminder(a).filter(|(t, _)| *t <= self.now).map(|(_, what)| (a.config.id.clone(), what)));
         if let Some((account, what)) = reminder {
             self.reminded.insert(account, self.now);
-            let screen = Screen::Trouble { what: what.into() };
-            self.tell(Notice::Screen { screen: screen.clone() });
-            self.screen_until = Some(self.after(self.settings.flow.result_ms));
-            self.show(screen);
+            self.trouble(what);
         }
     }
 }
