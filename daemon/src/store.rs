@@ -219,7 +219,7 @@ struct Job {
     commit: Box<Commit>,
     done: oneshot::Sender<Result<Durable, StoreError>>,
 }
-type Ask = Box<dyn FnOnce(&Connection) + Send>;
+type Ask = Box<dyn FnOnce(&Connection, files::Which) + Send>;
 
 /// The lock of a state directory, for the store and for tools; the directory is made when it is not there.
 pub fn hold(dir: &Path) -> Result<File, StoreError> {
@@ -245,7 +245,7 @@ impl Store {
     pub fn open(held: File, dir: &Path, key: KeyedHash, options: Options) -> Result<(Self, Loaded), StoreError> {
         let lock = Mutex::new(Some(Arc::new(held)));
         let store = Self(Arc::new(Inner {
-            desk: Arc::new(Desk { dir: dir.to_owned(), key, options, counters: Arc::default() }),
+            desk: Arc::new(Desk { dir: dir.to_owned(), key, options, counters: Arc::default(), turn: Mutex::default() }),
             lock,
             writer: Mutex::new(None),
             reader: Mutex::new(None),
@@ -320,10 +320,10 @@ impl Store {
     pub(crate) async fn ask<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
         let (done, heard) = oneshot::channel();
         let store = self.clone();
-        self.send_ask(Box::new(move |db| {
+        self.send_ask(Box::new(move |db, which| {
             let found = query(db);
             if let Err(e) = &found {
-                store.doubt(db, e);
+                store.doubt(db, which, e);
             }
             done.send(found).ok();
         }))?;
@@ -332,7 +332,7 @@ impl Store {
 
     /// A query that failed on what is in the file: when the full check agrees, the next opening restores, also where the daemon cannot
     /// come up to make that check. A query's thread waits for it; no payment does.
-    fn doubt(&self, db: &Connection, e: &StoreError) {
+    fn doubt(&self, db: &Connection, which: files::Which, e: &StoreError) {
         if e.damage().is_none() {
             return;
         }
@@ -341,9 +341,10 @@ impl Store {
             Err(e) => e.damage(),
         };
         let Some(why) = why else { return };
-        tracing::error!("the journal is damaged: {why}; the next start restores it");
-        if let Err(e) = restore::suspect(&self.0.desk.dir, &why) {
-            tracing::error!("store: {e}");
+        match self.0.desk.still(which, || restore::suspect(&self.0.desk.dir, &why)) {
+            None => return tracing::warn!("the journal that was put aside is damaged: {why}"),
+            Some(Ok(())) => tracing::error!("the journal is damaged: {why}; the next start restores it"),
+            Some(Err(e)) => tracing::error!("the journal is damaged: {why}; store: {e}"),
         }
         self.0.doubted.notify_one();
     }
@@ -428,8 +429,9 @@ impl Store {
         let (dir, lock) = (self.0.desk.dir.clone(), self.lock()?);
         let thread = spawn("payterm-query", move || {
             let _lock = lock;
+            let which = files::which(&dir);
             match files::open_reader(&dir) {
-                Ok(db) => rx.iter().for_each(|ask| ask(&db)),
+                Ok(db) => rx.iter().for_each(|ask| ask(&db, which)),
                 Err(e) => tracing::error!("store: queries: {e}"),
             }
         })?;
@@ -450,5 +452,43 @@ impl Counters {
     fn count(&self, commits: usize) {
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.commits.fetch_add(commits as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A query meets damage in the file that is put aside meanwhile.
+    #[test]
+    fn who_has_the_damaged_file_open_does_not_doubt_the_one_that_was_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = payterm_vault::SealingKey::new([7; 32]).keyed_hash(PURPOSE);
+        let (store, _) = Store::open(hold(dir.path()).unwrap(), dir.path(), key, Options { reserve: 0, ..Options::default() }).unwrap();
+        let booted = |seq| Entry { seq, at: payterm_schema::Time(1), txn: None, record: payterm_schema::Record::Booted { version: "x".into() } };
+        let put = |seq| store.commit(Commit { records: vec![booted(seq)], ..Commit::default() }).blocking_recv().unwrap().map(|d| d.head.seq);
+        (1..=3).for_each(|seq| assert_eq!(put(seq).unwrap(), seq));
+        let db = Connection::open(files::journal(dir.path())).unwrap();
+        files::keep_wal(&db, true).unwrap();
+        db.execute_batch("UPDATE record SET at = 7 WHERE seq = 2").unwrap();
+        drop(db);
+        let (goes_on, waits) = sync_channel::<()>(1);
+        let run = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        run.block_on(async {
+            let asked = store.ask(move |_| {
+                waits.recv().ok();
+                Err::<(), _>(StoreError::Chain { place: "record 2".into(), rule: "is not as it was written" })
+            });
+            let mut asked = Box::pin(asked);
+            assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(asked.as_mut().poll(cx).is_pending())).await);
+            // The reader has it open.
+            std::thread::sleep(Duration::from_millis(100));
+            restore::suspect(dir.path(), "record 2").unwrap();
+            assert!(store.reopen().await.unwrap().restored.is_some());
+            goes_on.send(()).unwrap();
+            assert!(asked.await.is_err());
+        });
+        assert!(!dir.path().join("journal.suspect").exists(), "the journal that was just put back is restored at the next start");
+        store.close();
     }
 }

@@ -12,10 +12,12 @@ impl Store {
     /// by the next start. Blocks for seconds with a long history; to be called on a thread of its own.
     pub fn care(&self) -> Result<Verified, StoreError> {
         let (_lock, dir, key) = (self.lock()?, &self.0.desk.dir, &self.0.desk.key);
+        let which = files::which(dir);
         let db = files::open_reader(dir)?;
         let found = verify::of(&db, Some(key))?;
+        let aside = || StoreError::File { path: files::journal(dir), cause: Arc::new(io::Error::other("it was restored while it was checked")) };
         if let Some(broken) = &found.broken {
-            restore::suspect(dir, &broken.to_string())?;
+            self.0.desk.still(which, || restore::suspect(dir, &broken.to_string())).ok_or_else(aside)??;
             return Ok(found);
         }
         let [newest, older] = backups(dir, &self.0.desk.options);
@@ -30,11 +32,14 @@ impl Store {
         if let Some(broken) = copy.broken {
             return Err(failed(&new)(io::Error::other(format!("the copy is bad: {broken}"))));
         }
-        if newest.exists() {
-            std::fs::rename(&newest, &older).map_err(failed(&newest))?;
-        }
-        std::fs::rename(&new, &newest).map_err(failed(&new))?;
-        files::sync(&newest)?;
+        let take = || {
+            if newest.exists() {
+                std::fs::rename(&newest, &older).map_err(failed(&newest))?;
+            }
+            std::fs::rename(&new, &newest).map_err(failed(&new))?;
+            files::sync(&newest)
+        };
+        self.0.desk.still(which, take).ok_or_else(aside)??;
         Ok(found)
     }
 

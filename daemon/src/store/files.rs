@@ -6,7 +6,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{DirBuilder, File, OpenOptions, Permissions},
     io::{self, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -32,6 +32,12 @@ pub(super) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
 }
 pub(super) fn journal(dir: &Path) -> PathBuf {
     dir.join("journal.db")
+}
+
+/// Which file has the journal's name (device and number): a restoring gives it to another one.
+pub(super) type Which = Option<(u64, u64)>;
+pub(super) fn which(dir: &Path) -> Which {
+    std::fs::metadata(journal(dir)).ok().map(|m| (m.dev(), m.ino()))
 }
 
 /// Makes the directory (0700) and takes its lock; the lock ends with the last clone of the file.

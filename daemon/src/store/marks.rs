@@ -123,7 +123,8 @@ impl Marks {
     /// The journal is about to be written.
     pub fn opened(&mut self) -> Result<(), StoreError> {
         let ahead = self.ahead().or(self.keys.last()).unwrap_or(0);
-        self.change(|s| (s.open, s.head, s.ahead) = (true, None, Some(ahead)))
+        // Also when it says so already: after a failed sync the kernel may show marks that never reached the disk.
+        self.write(Slot { open: true, head: None, ahead: Some(ahead), ..self.slot.clone() })
     }
     /// It is left; with its head, when that is known for certain.
     pub fn left(&mut self, head: Option<String>) -> Result<(), StoreError> {
@@ -164,9 +165,9 @@ impl Marks {
     fn change(&mut self, change: impl FnOnce(&mut Slot)) -> Result<(), StoreError> {
         let mut next = self.slot.clone();
         change(&mut next);
-        if next == self.slot {
-            return Ok(());
-        }
+        if next == self.slot { Ok(()) } else { self.write(next) }
+    }
+    fn write(&mut self, mut next: Slot) -> Result<(), StoreError> {
         next.turn += 1;
         let mut bytes = frame(&next);
         bytes.resize(SLOT, 0);

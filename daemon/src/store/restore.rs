@@ -7,13 +7,14 @@
 //! It may be cut anywhere, by the power or by a disk that takes nothing, and is gone on with by the next opening: the damage is on disk
 //! before anything is touched ([`SUSPECT`]), the new journal is whole before the damaged one is moved, and a whole one is never made again.
 use super::{
-    Options, StoreError,
+    Loaded, Options, StoreError,
     chain::{self, Head, NOTHING, Row},
     files,
     marks::{self, Found, Marks},
     sql, verify, wal,
     writer::{self, Opened},
 };
+use payterm_core::State;
 use payterm_schema::record::Restored;
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OptionalExtension};
@@ -53,8 +54,8 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
     let mut marks = Marks::open(dir, key, journal_was_here(dir, options))?;
     let opened = match doubt(dir, &marks)? {
         Some(why) => Err(why),
-        None => match writer::open(dir, key, options) {
-            Ok(opened) => behind(&opened, &marks)?.map_or(Ok(opened), Err),
+        None => match writer::open(dir, key, options).and_then(|opened| Ok((behind(&opened, &marks)?, opened))) {
+            Ok((behind, opened)) => behind.map_or(Ok(opened), Err),
             Err(e @ StoreError::NotOurs { .. }) if marks.found == Found::Whole => Err(e.to_string()),
             Err(e @ StoreError::Chain { .. }) if other_key(dir, key, options) => {
                 tracing::error!("{e}");
@@ -67,9 +68,7 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
         Ok(opened) => opened,
         Err(why) => {
             tracing::error!("the journal is damaged: {why}");
-            suspect(dir, &why)?;
-            put_back(dir, key, options, &marks, why)?;
-            remove(&dir.join(SUSPECT))?;
+            restore(dir, key, options, &mut marks, why)?;
             writer::open(dir, key, options)?
         }
     };
@@ -77,6 +76,14 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
     fs::File::open(dir).and_then(|d| d.sync_all()).map_err(files::file_error(dir))?;
     marks.opened()?;
     Ok((opened, marks))
+}
+
+fn restore(dir: &Path, key: &KeyedHash, options: &Options, marks: &mut Marks, why: String) -> Result<(), StoreError> {
+    suspect(dir, &why)?;
+    put_back(dir, key, options, marks, why)?;
+    // What was put back has no WAL yet: cut here, the one before it is not missed.
+    marks.left(None)?;
+    remove(&dir.join(SUSPECT))
 }
 
 /// Neither the journal nor a backup holds a record that was written under this key, and all can be read.
@@ -189,6 +196,7 @@ fn build(dir: &Path, new: &Path, key: &KeyedHash, options: &Options, marks: &Mar
     let step = db.transaction().map_err(sql("begin to restore"))?;
     let from = writer::last(&step)?;
     let salvaged = if damaged.exists() { salvage(&step, key, &damaged, from, backup.is_none())? } else { 0 };
+    erase_closed(&step, key)?;
     // Its WAL may be there without it, and must not be beside the new one.
     let kept = if PARTS.iter().any(|part| with(&damaged, part).exists()) { aside(dir) } else { String::new() };
     let last_txn: u64 = step.query_row("SELECT coalesce(max(txn), 0) FROM txn", [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
@@ -326,6 +334,24 @@ fn take_sealed(new: &Connection, head: &Head, all: &BTreeMap<u64, Vec<u8>>, whol
     Ok(())
 }
 
+/// What is sealed of a closed batch was erased, and comes back with the backup: but for what is still owed nobody would erase it again.
+fn erase_closed(new: &Connection, key: &KeyedHash) -> Result<(), StoreError> {
+    // One that cannot be read or replayed says so when it is opened.
+    let Ok(Loaded { snapshot, tail, .. }) = writer::load(new, key) else { return Ok(()) };
+    let Ok(mut state) = snapshot.map_or(Ok(State::default()), |json| serde_json::from_str(&json)) else { return Ok(()) };
+    if tail.iter().any(|entry| state.apply(entry).is_err()) {
+        return Ok(());
+    }
+    let owed = state.obligations.iter().filter_map(|o| o.sealed);
+    let keep: Vec<u64> = owed.chain(state.running.iter().map(|r| r.txn)).collect();
+    let keep = serde_json::to_string(&keep).unwrap_or_default();
+    for (account, ledger) in &state.accounts {
+        let text = "DELETE FROM sealed WHERE txn IN (SELECT txn FROM txn WHERE account = ?1 AND batch <> ?2) AND txn NOT IN (SELECT value FROM json_each(?3))";
+        new.execute(text, (account.as_str(), ledger.batch.get(), &keep)).map_err(sql("erase the sealed values of closed batches"))?;
+    }
+    Ok(())
+}
+
 /// The restoring that the machine has not on record yet.
 pub(super) fn pending(db: &Connection) -> Result<Option<Restored>, StoreError> {
     let text: Option<String> = db.query_row("SELECT value FROM meta WHERE key = ?1", [PENDING], |r| r.get(0)).optional().map_err(sql("read the restoring"))?;
@@ -339,4 +365,27 @@ pub(super) fn on_record(db: &Connection) -> Result<(), StoreError> {
 /// The key is one of a request that was lost.
 pub(super) fn is_lost(db: &Connection, key: &KeyedHash, app: &str, id: &str) -> Result<bool, StoreError> {
     db.prepare_cached("SELECT 1 FROM lost WHERE key = ?1").and_then(|mut s| s.exists([marks::hash_of(key, app, id)])).map_err(sql("look a lost key up"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The program was killed, the journal is put back, and the power goes before that is opened.
+    #[test]
+    fn what_was_put_back_and_not_opened_yet_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dir, key) = (dir.path(), payterm_vault::SealingKey::new([7; 32]).keyed_hash(chain::PURPOSE));
+        let options = Options::default();
+        let (opened, marks) = open(dir, &key, &options).unwrap();
+        drop((opened, marks));
+        let mut marks = Marks::open(dir, &key, true).unwrap();
+        assert!(marks.was_open());
+        restore(dir, &key, &options, &mut marks, "planted".into()).unwrap();
+        drop(marks);
+        let (opened, _) = open(dir, &key, &options).unwrap();
+        assert_eq!(opened.loaded.restored.unwrap().why, "planted");
+        let aside = |name: String| name.starts_with(ASIDE) && name.ends_with(".db");
+        assert_eq!(fs::read_dir(dir).unwrap().flatten().filter(|f| aside(f.file_name().into_string().unwrap())).count(), 1);
+    }
 }

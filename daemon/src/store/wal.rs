@@ -16,8 +16,12 @@ pub(super) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
     let Ok(file) = File::open(path) else { return Ok(None) };
     let len = file.metadata()?.len();
     let mut header = [0; HEADER];
-    if len < HEADER as u64 || read(&file, &mut header, 0)? < HEADER || header == [0; HEADER] {
+    if len < HEADER as u64 || read(&file, &mut header, 0)? < HEADER {
         return Ok(None);
+    }
+    // Reserved, and nothing was committed yet: the head is synced before the first frame.
+    if header == [0; HEADER] {
+        return Ok(if zeros(&file)? { None } else { Some("the head of its write-ahead log is gone") });
     }
     let word = |b: &[u8], at: usize| u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
     let (magic, page, salts) = (word(&header, 0), word(&header, 8), &header[16..24]);
@@ -51,6 +55,17 @@ pub(super) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
         at += size as u64;
     }
     Ok(None)
+}
+
+fn zeros(file: &File) -> io::Result<bool> {
+    let (mut bytes, mut at) = (vec![0; 1 << 16], 0);
+    loop {
+        let n = read(file, &mut bytes, at)?;
+        if n == 0 || bytes[..n].iter().any(|b| *b != 0) {
+            return Ok(n == 0);
+        }
+        at += n as u64;
+    }
 }
 
 fn read(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {

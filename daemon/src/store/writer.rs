@@ -73,10 +73,24 @@ pub(super) struct Desk {
     pub key: KeyedHash,
     pub options: Options,
     pub counters: Arc<Counters>,
+    /// Held while the journal is opened, and by who says that it is to be restored.
+    pub turn: Mutex<()>,
+}
+impl Desk {
+    /// The journal that was looked at is damaged, or holds: what follows from it is done, unless another one has its name by now.
+    pub fn still<T>(&self, which: files::Which, then: impl FnOnce() -> Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        (files::which(&self.dir) == which).then(then)
+    }
 }
 
 pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, StoreError>), jobs: &Receiver<Job>) {
-    match restore::open(&desk.dir, &desk.key, &desk.options) {
+    // Nobody doubts a file that is just put aside.
+    let opened = {
+        let _turn = desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        restore::open(&desk.dir, &desk.key, &desk.options)
+    };
+    match opened {
         Ok((Opened { db, loaded }, marks)) => {
             pen.put(Open { db, marks, last: loaded.head, certain: true, since: 0 });
             ready(Ok(loaded));
@@ -269,7 +283,7 @@ pub(super) fn last(db: &Connection) -> Result<Head, StoreError> {
 
 /// The last snapshot and the records behind it: time does not depend on the length of the history. What the machine is made of is
 /// checked against the chain before anything is made of it.
-fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreError> {
+pub(super) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreError> {
     let snapshot: Option<(u64, u32, String, Option<chain::Hash>)> = db
         .query_row("SELECT seq, version, json, chain FROM snapshot ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
         .optional()
@@ -327,7 +341,7 @@ fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<Vec<Durable>
     }
     *last = head;
     begun.into_iter().try_for_each(|(key, txn)| marks.started(key, txn))?;
-    if entries().any(|e| matches!(e.record, Record::Allowed { .. } | Record::OfflineAllowed { .. })) {
+    if entries().any(|e| e.record.uses().is_some()) {
         marks.wait()?;
     }
     Ok(all)
