@@ -122,7 +122,7 @@ impl Front {
         let found = if sees(caller, &key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
         let Some(mut found) = found else {
             let lost = sees(caller, &key.app) && self.store.lost(key).await.map_err(store_fault)?;
-            return Err(if lost { Fault::JournalRestored { id: key.id.clone() } } else { no_such(key) });
+            return Err(if lost { Fault::JournalRestored { id: key.id.clone(), lost } } else { no_such(key) });
         };
         self.spoken.texts().fill(&mut found.outcome);
         Ok(found)
@@ -165,7 +165,7 @@ impl Front {
             return if found.hash == request.content_hash() { Ok(key) } else { Err(Fault::KeyReused { id: key.id }) };
         }
         if self.store.knows(&key) != Some(false) && self.store.lost(&key).await.map_err(store_fault)? {
-            return Err(Fault::JournalRestored { id: key.id });
+            return Err(Fault::JournalRestored { id: key.id, lost: true });
         }
         let (free, floor) = (self.store.free().map_err(store_fault)?, u64::from(self.config.store.free_mib) << 20);
         if free < floor {

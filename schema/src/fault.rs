@@ -45,9 +45,14 @@ pub enum Fault {
     /// The store could not make the request durable; nothing was sent for it.
     #[error("the store failed, request {id} was not recorded: {cause}")]
     StoreFailed { id: String, cause: String },
-    /// The journal was restored after damage, and this request is not in it: it may have been made before. Ask the acquirer, then use another id.
-    #[error("the journal was restored: whether request {id} was made before is not known here")]
-    JournalRestored { id: String },
+    /// The journal was restored after damage, and this request is not in it.
+    #[error("the journal was restored: {}", restored(.id, *.lost))]
+    JournalRestored {
+        id: String,
+        /// True: it was begun in what is lost. Ask the acquirer; this id is never started again. False: nothing is started until the
+        /// supervisor ends the recovery; then start it again with the same id.
+        lost: bool,
+    },
     /// The check of the journal failed: no payments until the terminal is started again, which restores it.
     #[error("the journal is damaged: {cause}")]
     JournalDamaged { cause: String },
@@ -66,6 +71,13 @@ pub enum Fault {
     /// The daemon could not be reached, or the connection was lost (client side).
     #[error("terminal unreachable: {cause}")]
     Unreachable { cause: String },
+}
+
+fn restored(id: &str, lost: bool) -> String {
+    match lost {
+        true => format!("whether request {id} was made before is not known here"),
+        false => format!("request {id} can be started once the recovery has been ended"),
+    }
 }
 
 impl Fault {

@@ -235,7 +235,7 @@ fn a_restored_journal_takes_no_payments_and_uses_no_number_again() {
     for _ in 0..2 {
         let later = till.machine.handle_timeout(NOW + Millis::secs(86_400));
         assert_eq!(sent(&till.keep(later)), None);
-        assert_eq!(answer(&till.input(start("sale", "two"))), Some(Err(Fault::JournalRestored { id: "two".into() })));
+        assert_eq!(answer(&till.input(start("sale", "two"))), Some(Err(Fault::JournalRestored { id: "two".into(), lost: false })));
         assert!(matches!(answer(&till.input(Input::RetryObligation { call: 2, txn: 1, by: "m".into() })), Some(Err(Fault::WrongState { .. }))));
         till = Till::new(till.disk);
         till.boot(NOW);
@@ -284,7 +284,7 @@ fn where_there_are_operators_the_supervisor_ends_a_recovery() {
     assert_eq!(till.ended, [not_done("cancelled at the keypad"), not_done("nothing was typed in time")]);
     assert_eq!(till.story(from), ["00 Manage wrong"]);
     assert!(till.machine.state().recovering.is_some());
-    assert_eq!(answer(&till.input(start("sale", "one"))), Some(Err(Fault::JournalRestored { id: "one".into() })));
+    assert_eq!(answer(&till.input(start("sale", "one"))), Some(Err(Fault::JournalRestored { id: "one".into(), lost: false })));
 
     // The supervisor, whose first password has to be changed before it is good for anything.
     till.ends_recovery();

@@ -2,7 +2,8 @@
 cli-explain-restored = The journal was restored: { $why }. Backup up to record { $backup }, { $salvaged } records salvaged, { $lost } requests lost
 cli-explain-recovery-ended = Recovery ended by { $by }
 cli-explain-clock = Clock doubtful ({ $what }): { $seconds } s
-fault-journal-restored = the journal was restored after damage: payments are stopped until the supervisor ends the recovery (paytermctl journal recovered). Whether request { $id } was made before is not known here: ask the acquirer before you take its money again. If it is refused after the recovery too, it was begun in what was lost: use another id
+fault-journal-restored = the journal was restored after damage: payments are stopped until the supervisor ends the recovery (paytermctl journal recovered). Start request { $id } again after that, with the same id
+fault-journal-restored-lost = request { $id } was begun in what a damaged journal lost: whether it was made is not known here, and it is never started again. Ask the acquirer; take its money again, under another id, only when it was not made
 fault-journal-damaged = the journal is damaged, no payments: start the terminal again, it restores the last backup ({ $cause })
 fault-disk-full = the disk is full ({ $free } MiB free, { $needed } needed): no new payments until there is room
 reason-journal-restored = The journal was restored after damage: whether it was made is not known

@@ -2,7 +2,8 @@
 cli-explain-restored = 流水已恢复:{ $why }。备份至记录 { $backup },挽回 { $salvaged } 条记录,丢失 { $lost } 笔请求
 cli-explain-recovery-ended = { $by } 结束恢复
 cli-explain-clock = 时钟可疑({ $what }):{ $seconds } 秒
-fault-journal-restored = 流水已从备份恢复:主管结束恢复(paytermctl journal recovered)之前暂停交易。本机无法确认请求 { $id } 此前是否已执行:重新收款前请先向收单行核实。恢复结束后仍被拒绝的,属已丢失的请求,请使用新的编号
+fault-journal-restored = 流水已从备份恢复:主管结束恢复(paytermctl journal recovered)之前暂停交易。恢复结束后,请以相同编号重新发起请求 { $id }
+fault-journal-restored-lost = 请求 { $id } 在损坏丢失的流水中已发起,本机无法确认是否已执行,该编号不再受理。请先向收单行核实;确认未执行后,方可以新的编号重新收款
 fault-journal-damaged = 流水文件损坏,暂停交易:请重启终端,由其恢复最近备份({ $cause })
 fault-disk-full = 磁盘空间不足(剩余 { $free } MiB,需要 { $needed } MiB):释放空间前不受理新交易
 reason-journal-restored = 流水损坏后已恢复,无法确认本笔是否已执行
