@@ -337,6 +337,10 @@ impl Outcome {
             Status::Running | Status::Approved | Status::Cancelled => false,
         }
     }
+    /// Given up by the supervisor: an advice, or the reversal of a payment, which the acquirer may then hold.
+    pub fn written_off(&self) -> bool {
+        matches!(self.forwarding, Some(Forwarding::WrittenOff { .. })) || self.reason.as_ref().is_some_and(|r| r.code == "written-off")
+    }
     /// The transaction's number in a reference; none when the text is no reference.
     pub fn txn_of(reference: &str) -> Option<u64> {
         let (_, txn) = reference.strip_prefix(['R', 'r'])?.rsplit_once('-')?;

@@ -166,11 +166,6 @@ fn counts(o: &Outcome) -> Option<u64> {
     standing.then(|| o.sums.amount.unwrap_or(0).saturating_add(if o.adjusted { o.sums.tip.unwrap_or(0) } else { 0 }))
 }
 
-/// An advice that was given up, or a payment whose reversal was.
-fn written_off(o: &Outcome) -> bool {
-    matches!(o.forwarding, Some(Forwarding::WrittenOff { .. })) || o.reason.as_ref().is_some_and(|r| r.code == "written-off")
-}
-
 /// Compares the file with what the journal has of its batch; `ours`: every transaction of the batch that has a side, whatever became of it.
 pub fn compare(account: AccountId, currency: Currency, file: &BatchFile, ours: &[Outcome]) -> Reconciliation {
     let mut here: BTreeMap<Stan, &Outcome> =
@@ -194,7 +189,7 @@ pub fn compare(account: AccountId, currency: Currency, file: &BatchFile, ours: &
                 result.agree += 1;
                 continue;
             }
-            (Some(o), None, true) if written_off(o) => Differs::WrittenOff,
+            (Some(o), None, true) if o.written_off() => Differs::WrittenOff,
             (Some(o), None, true) if o.status == Status::Unknown => Differs::Unknown,
             (Some(_), Some(_), false) | (Some(_), None, true) => Differs::Status,
         };

@@ -1,6 +1,7 @@
 //! The reference model: what an app, a shopkeeper and the acquirer may see. It imports `payterm_schema` only and knows nothing of how
 //! the terminal works. It is fed with what can be observed (requests, frames, the bank's answers, what was heard of them, outcomes
 //! told, papers) and says yes, or names the invariant of architecture §3 that is broken.
+use crate::checks::given_up;
 use payterm_schema::{
     AccountId, Batch, HostAnswer, HostEvent, HostMessage, Kind, Outcome, Request, RequestKey, Status,
     host::{Leg, MacVerdict, Plan},
@@ -439,8 +440,7 @@ impl Model {
                     Side::None => {}
                 }
             }
-            let given_up = matches!(o.forwarding, Some(Forwarding::WrittenOff { .. })) || o.reason.as_ref().is_some_and(|r| r.code == "written-off");
-            if open.contains(&o.txn) || given_up {
+            if open.contains(&o.txn) || given_up(o) {
                 continue;
             }
             holds(o.status.is_final(), 8, || format!("{key}: at rest, and {:?}", o.status))?;

@@ -39,7 +39,7 @@ use wires::{authorisation, of, paid};
 pub fn exit_of(o: &Outcome) -> u8 {
     match o.status {
         // Nobody asks for it any more, and the acquirer may hold the payment.
-        Status::Declined if o.reason.as_ref().is_some_and(|r| r.code == "written-off") => 13,
+        Status::Declined if o.written_off() => 13,
         Status::Approved => 0,
         Status::Declined => 10,
         Status::Cancelled => 11,
