@@ -1,7 +1,7 @@
 //! A journal that was restored or is damaged: no payments until a person has seen to it.
 use crate::{Machine, state::Running, view};
 use payterm_schema::{
-    Fault, Kind, Notice, Record, RequestKey, Status,
+    AccountId, Fault, Kind, Notice, Record, RequestKey, Status,
     outcome::Class,
     record::{Obligation, ObligationState},
     settlement::{Halves, Settlement},
@@ -48,12 +48,20 @@ impl Machine {
         self.finish(outcome);
     }
 
-    /// A host that is in another batch: ours may have been settled in what is lost. That settlement is a request whose outcome is unknown,
-    /// and a person says it.
+    /// Its batch was begun under other numbers than it has now: no sign-in of these says anything of it, and none is made before it is closed.
+    fn never_heard(&self) -> impl Iterator<Item = &AccountId> {
+        let own = self.settings.accounts.iter().filter(|a| a.rules.sign_in).map(|a| &a.config.id);
+        own.filter(|id| self.renumbered(id) && self.state.recovering.as_ref().is_some_and(|r| !r.batches.contains_key(*id)))
+    }
+
+    /// A host that is in another batch, or cannot be heard: ours may have been settled in what is lost. That settlement is a request whose
+    /// outcome is unknown, and a person says it.
     pub(crate) fn doubt_batches(&mut self) {
         while self.state.running.is_none() && self.flow.is_none() {
-            let unasked = self.state.batches_in_doubt().find(|(id, d)| d.txn.is_none() && self.account(id).is_some());
-            let Some(settings) = unasked.and_then(|(id, _)| self.account(id)).cloned() else { return };
+            let left = self.state.batches_in_doubt().filter(|(_, d)| d.txn.is_none()).map(|(id, _)| id);
+            // One whose settlement is open has its question.
+            let unheard = self.never_heard().filter(|id| self.state.ledger(id).settling.is_none());
+            let Some(settings) = left.chain(unheard).find_map(|id| self.account(id)).cloned() else { return };
             let id = settings.config.id.clone();
             let ((key, request), ledger) = (self.own_settlement(id), self.state.ledger(&settings.config.id));
             let txn = self.state.last_txn + 1;
@@ -74,16 +82,21 @@ impl Machine {
     pub(crate) fn batches_known(&self) -> Result<(), Fault> {
         let Some(recovering) = &self.state.recovering else { return Ok(()) };
         let mut own = self.settings.accounts.iter().filter(|a| a.rules.sign_in).map(|a| &a.config.id);
-        if let Some(id) = own.find(|id| !recovering.heard.contains(*id) && self.state.keeps_batch(id)) {
+        if let Some(id) = own.find(|id| !recovering.heard.contains(*id) && self.state.keeps_batch(id) && !self.renumbered(id)) {
             let rule = format!(
                 "account {id} has not signed in since the journal was restored: its batch may have been settled in what is lost. Sign in, or take the account out of the configuration when its acquirer never comes back"
             );
             return Err(Fault::WrongState { rule });
         }
+        if let Some((id, s)) = self.never_heard().find_map(|id| Some((id, self.state.ledger(id).settling.as_ref()?))) {
+            let rule = format!("account {id}: its batch was begun under other numbers, and its settlement is open. Ask, and resolve transaction {}", s.txn);
+            return Err(Fault::WrongState { rule });
+        }
         let Some((id, doubt)) = self.state.batches_in_doubt().find(|(id, _)| self.account(id).is_some()) else { return Ok(()) };
         let (ours, theirs, txn) = (self.state.ledger(id).batch, doubt.theirs, doubt.txn.unwrap_or_default());
+        let why = if self.renumbered(id) { "its batch was begun under other numbers".into() } else { format!("the acquirer is in batch {theirs}") };
         let rule = format!(
-            "account {id}: the acquirer is in batch {theirs}, the restored journal in {ours}. Ask whether {ours} was closed, and resolve transaction {txn}: executed = closed, not executed = open"
+            "account {id}: {why}, the restored journal in {ours}. Ask whether {ours} was closed, and resolve transaction {txn}: executed = closed, not executed = open"
         );
         Err(Fault::WrongState { rule })
     }

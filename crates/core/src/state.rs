@@ -87,7 +87,7 @@ pub struct Recovering {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchInDoubt {
-    /// The batch that the host named.
+    /// The batch that the host named; ours and one, where its acquirer cannot be heard.
     pub theirs: Batch,
     /// The settlement that a person says the outcome of.
     pub txn: Option<u64>,
@@ -277,8 +277,10 @@ impl State {
                     let ledger = self.accounts.entry(account.clone()).or_default();
                     ledger.auto_settled = Some(entry.at);
                     ledger.auto_tries = ledger.auto_tries.saturating_add(1);
-                    if let Some(doubt) = self.recovering.as_mut().and_then(|r| r.batches.get_mut(account)) {
-                        doubt.txn.get_or_insert(*txn);
+                    // Nothing is settled by itself in a recovery: it is the question about the batch.
+                    if let Some(r) = self.recovering.as_mut() {
+                        let theirs = ledger.batch.next();
+                        r.batches.entry(account.clone()).or_insert(BatchInDoubt { theirs, txn: None, open: false }).txn.get_or_insert(*txn);
                     }
                 }
                 self.running = Some(Running {

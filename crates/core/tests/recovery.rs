@@ -771,3 +771,34 @@ fn without_marks_an_account_that_the_backup_does_not_know_begins_far_away() {
     till.ends_recovery();
     assert_eq!(till.sale("two"), Some(Stan::FIRST));
 }
+
+/// Settled in what is lost, and then moved to another terminal number: no sign-in of the new number says anything of that batch.
+#[test]
+fn a_recovery_of_an_account_under_new_numbers_can_be_ended() {
+    for executed in [true, false] {
+        let mut before = Till::new(Vec::new());
+        before.boot(NOW);
+        before.paid("one");
+        let mut s = settings();
+        s.accounts[0].config.terminal = "20000002".into();
+        s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
+        let (mut till, step) = before.restore(s, Some(200));
+        assert_eq!((told(&step), sent(&step)), (unknown(), None));
+        let step = till.input(start("sign_in", "s"));
+        assert_eq!((told(&step), sent(&step)), (vec![(Status::Failed, "account-renumbered".into())], None));
+        till.ends_recovery();
+        assert!(matches!(till.ended.last(), Some(Err(Fault::WrongState { rule })) if rule.contains("transaction 2:")), "{:?}", till.ended);
+        let step = till.resolve(2, executed);
+        let status = if executed { Status::Approved } else { Status::Declined };
+        assert_eq!((answer(&step), told(&step).first().map(|t| t.0)), (Some(Ok(())), Some(status)));
+        // Where it is open it is settled under its own numbers.
+        assert_eq!((till.bank().batch.get(), till.counted()), if executed { (2, (0, 0)) } else { (1, (1, 100)) });
+        till.ends_recovery();
+        assert_eq!(till.ended.last(), Some(&Ok(())));
+        // Under the new ones it signs in as soon as the batch of the old ones is closed.
+        assert_eq!(sent(&step).is_some(), executed);
+        if !executed {
+            assert_eq!(told(&till.frame(start("sale", "two"))), [(Status::Failed, "account-renumbered".into())]);
+        }
+    }
+}
