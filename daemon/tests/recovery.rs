@@ -828,3 +828,39 @@ fn the_marks_are_written_anew_at_each_start() {
     assert_ne!(before, fs::read(dir.join("journal.marks")).unwrap());
     store.close();
 }
+
+/// What a backup that was cut, or whose copy was bad, has left is no obstacle to the next one.
+#[test]
+fn a_bad_copy_is_made_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let store = sales(&dir, None);
+    fs::write(dir.join("journal.backup.new.db"), [0x55; 8192]).unwrap();
+    assert_eq!(store.care().unwrap().broken, None);
+    assert!(dir.join("journal.backup.db").exists());
+    store.close();
+}
+
+/// First the file of the keys is gone, and later the journal, whose backup is old.
+#[test]
+fn keys_that_are_gone_are_written_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    sales(&dir, Some(4)).close();
+    fs::remove_file(dir.join("journal.keys")).unwrap();
+    assert_eq!(judge(&dir, "without keys"), None);
+    fs::remove_file(journal(&dir)).unwrap();
+    // The check after the start has made a newer backup: the older one is what is left.
+    fs::copy(dir.join("journal.backup.1.db"), dir.join("journal.backup.db")).unwrap();
+    let restored = judge(&dir, "without the journal").unwrap();
+    assert_eq!((restored.backup, restored.lost), (Some(12), 4), "{restored:?}");
+    // What was lost is told by the journal too.
+    fs::remove_file(dir.join("journal.keys")).unwrap();
+    let (store, _) = open(&dir).unwrap();
+    store.close();
+    drop(store);
+    for f in ["journal.db", "journal.backup.db", "journal.backup.1.db"] {
+        fs::remove_file(dir.join(f)).unwrap();
+    }
+    assert_eq!(judge(&dir, "without all of it").unwrap().lost, 8);
+}

@@ -138,6 +138,15 @@ pub(super) fn migrate(db: &mut Connection, key: &KeyedHash, migrations: &[&str],
 
 /// A copy of the whole journal, synced: of one moment, however much is committed meanwhile.
 pub(super) fn back_up(db: &Connection, path: &Path) -> Result<(), StoreError> {
+    // What one that was cut has left may be no database.
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    for left in [path, Path::new(&journal)] {
+        match std::fs::remove_file(left) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(file_error(left)(e)),
+            Ok(()) | Err(_) => {}
+        }
+    }
     drop(private(path)?);
     let mut copy = Connection::open(path).map_err(sql("open the backup"))?;
     let run = rusqlite::backup::Backup::new(db, &mut copy).map_err(sql("back up"))?;

@@ -152,6 +152,10 @@ impl Marks {
     pub fn started(&self, request: &RequestKey, txn: u64) -> Result<(), StoreError> {
         self.keys.append(hash_of(&self.key, &request.app, &request.id), txn)
     }
+    /// The same of one that is missing.
+    pub fn missed(&self, hash: KeyHash, txn: u64) -> Result<(), StoreError> {
+        self.keys.append(hash, txn)
+    }
     /// So many keys will find room.
     pub fn make_room(&self, many: usize) -> Result<(), StoreError> {
         let mut at = self.keys.at.lock().unwrap_or_else(PoisonError::into_inner);

@@ -54,7 +54,7 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
     let mut marks = Marks::open(dir, key, journal_was_here(dir, options))?;
     let opened = match doubt(dir, &marks)? {
         Some(why) => Err(why),
-        None => match writer::open(dir, key, options).and_then(|opened| Ok((behind(&opened, &marks)?, opened))) {
+        None => match writer::open(dir, key, options).and_then(|opened| Ok((judge(&opened, key, &marks)?, opened))) {
             Ok((behind, opened)) => behind.map_or(Ok(opened), Err),
             Err(e @ StoreError::NotOurs { .. }) if marks.found == Found::Whole => Err(e.to_string()),
             Err(e @ StoreError::Chain { .. }) if other_key(dir, key, options) => {
@@ -123,6 +123,39 @@ fn doubt(dir: &Path, marks: &Marks) -> Result<Option<String>, StoreError> {
         return Ok(Some("its write-ahead log is gone".into()));
     }
     Ok(wal::damage(&walled).map_err(files::file_error(&walled))?.map(Into::into))
+}
+
+fn judge(opened: &Opened, key: &KeyedHash, marks: &Marks) -> Result<Option<String>, StoreError> {
+    let behind = behind(opened, marks)?;
+    if behind.is_none() {
+        match catch_up(&opened.db, key, marks) {
+            Err(e) if e.damage().is_none() => tracing::warn!("store: {e}"),
+            done => done?,
+        }
+    }
+    Ok(behind)
+}
+
+/// Keys that are missing of what is on record: cut off between the two, or their file is gone.
+fn catch_up(db: &Connection, key: &KeyedHash, marks: &Marks) -> Result<(), StoreError> {
+    let read = || sql("read the keys");
+    let last = marks.last_txn();
+    let mut all: Vec<(u64, marks::KeyHash)> = db
+        .prepare("SELECT txn, app, id FROM txn WHERE txn > ?1")
+        .and_then(|mut s| {
+            let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, marks::hash_of(key, r.get_ref(1)?.as_str()?, r.get_ref(2)?.as_str()?)));
+            s.query_map([last.unwrap_or(0)], row)?.collect()
+        })
+        .map_err(read())?;
+    // What is lost is in the file, unless that is gone.
+    if last.is_none() {
+        let lost: rusqlite::Result<Vec<_>> =
+            db.prepare("SELECT txn, key FROM lost").and_then(|mut s| s.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect());
+        all.extend(lost.map_err(read())?);
+    }
+    all.sort_unstable();
+    marks.make_room(all.len())?;
+    all.into_iter().try_for_each(|(txn, hash)| marks.missed(hash, txn))
 }
 
 /// The journal is older than what is beside it says: a copy was put in its place, or records are gone. A key is written when its request is
