@@ -245,6 +245,12 @@ pub struct Settlement {
     /// Further ones.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stuck_more: u32,
+    /// What was refused or written off since the settlement before; at most [`Settlement::ROWS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpaid: Vec<UnpaidLine>,
+    /// Further ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unpaid_more: u32,
 }
 fn is_zero(n: &u32) -> bool {
     *n == 0
@@ -268,6 +274,32 @@ pub struct StuckLine {
     /// Minor units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minor: Option<u64>,
+}
+
+/// An advice that is in no totals any more, as the report lists it: the acquirer refused it, or the supervisor wrote it off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnpaidLine {
+    pub txn: u64,
+    pub kind: Kind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stan: Option<Stan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked_pan: Option<String>,
+    /// Minor units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minor: Option<u64>,
+    /// Refused, with the acquirer's code, or written off, by whom and why.
+    pub forwarding: Forwarding,
+}
+impl UnpaidLine {
+    /// None: it was neither refused nor written off.
+    pub fn of(o: &Outcome) -> Option<Self> {
+        let forwarding = o.forwarding.clone().filter(Forwarding::is_lost)?;
+        let minor = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount };
+        Some(Self { txn: o.txn, kind: o.kind, batch: o.batch, stan: o.stan, masked_pan: o.masked_pan.clone(), minor, forwarding })
+    }
 }
 
 impl Settlement {

@@ -9,6 +9,7 @@ use payterm_schema::{
     offline::{Judgement, OfflineRule, QueueAct, Road},
     outcome::{Authority, Forwarding},
     record::ObligationState,
+    settlement::{Settlement, UnpaidLine},
 };
 use payterm_tests::{
     bank::Fate,
@@ -148,6 +149,41 @@ fn a_refusal_on_forwarding_is_told_and_leaves_the_totals() {
     assert_eq!(papers.count(), 1, "a person must look");
 }
 
+/// What the acquirer refused is on the report of the next settlement, once; what it took is not.
+#[test]
+fn a_refusal_on_forwarding_is_listed_on_the_settlement() {
+    let settle = |id| control(id, Kind::Settlement);
+    let orders = || vec![plain("a", 0), sale("b"), settle("z"), sale("c"), settle("y")];
+    let unpaid = |w: &World, id: &str| w.outcome(id).settlement.map(|s| s.unpaid).unwrap_or_default();
+    let w = with(policy(), script(orders(), [Fate::NotSent, Fate::Refuse("51")]));
+    let a = w.outcome("a");
+    let line = UnpaidLine {
+        txn: a.txn,
+        kind: Kind::Sale,
+        batch: a.batch,
+        stan: a.stan,
+        masked_pan: a.masked_pan,
+        minor: a.sums.amount,
+        forwarding: Forwarding::Refused("51".into()),
+    };
+    assert!(line.minor.is_some() && line.masked_pan.is_some());
+    assert_eq!((unpaid(&w, "z"), unpaid(&w, "y")), (vec![line.clone()], vec![]));
+    let w = with(policy(), script(orders(), [Fate::NotSent]));
+    assert_eq!((w.outcome("a").forwarding, unpaid(&w, "z")), (Some(Forwarding::Forwarded), vec![]));
+}
+
+/// A wave of refusals does not make the report, or the state, grow: the rest is a number.
+#[test]
+fn more_refusals_than_a_report_has_room_for_are_counted() {
+    let n = Settlement::ROWS + 3;
+    let fates = vec![Fate::Refuse("51"); 10 * n];
+    let mut w = World::new(offline_settings(), Script { down: vec![(1_500, n as i64 * 4_000)], ..script(many(n), fates) }, None);
+    w.run();
+    assert_eq!(allowed(&w).len(), n);
+    let ledger = w.machine.state().ledger(&up());
+    assert_eq!((ledger.unpaid.len(), ledger.unpaid_more, ledger.debit_count), (Settlement::ROWS, 3, 0));
+}
+
 /// `n` payments of two cards while the line is down for the first hours.
 fn many(n: usize) -> Vec<Order> {
     (0..n).map(|i| plain(Box::leak(format!("o{i:03}").into_boxed_str()), u8::from(i % 3 == 0))).collect()
@@ -228,6 +264,8 @@ fn hold_release_and_write_off() {
         assert_eq!(m.obligations().exposure(&up()).count, exposure - 1);
         assert_eq!(m.state().ledger(&up()).debit_minor, debit - 1234);
         assert!(m.obligations().of(idle).next().is_none());
+        let listed: Vec<_> = m.state().ledger(&up()).unpaid.iter().map(|l| (l.txn, matches!(l.forwarding, Forwarding::WrittenOff { .. }))).collect();
+        assert_eq!(listed, [(idle, true)], "on the next settlement's report");
     }
     assert!(at_epoch() < now);
 }

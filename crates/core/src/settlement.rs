@@ -2,7 +2,14 @@
 //! the end, and a new batch. From the totals on every message leaves again as it is until it is answered, also after a restart.
 mod auto;
 
-use crate::{Effect, EraseBatch, Machine, Query, flow::Stage, links::Purpose, recovery::recovery_first, state::Settling, view};
+use crate::{
+    Effect, EraseBatch, Machine, Query,
+    flow::Stage,
+    links::Purpose,
+    recovery::recovery_first,
+    state::{Ledger, Settling},
+    view,
+};
 use payterm_schema::{
     AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Outcome, Record, Screen, Status, Time,
     account::Stan,
@@ -366,7 +373,7 @@ impl Machine {
 
     fn close_batch(&mut self, id: &AccountId, txn: u64, how: Ending, trace: FrameTrace) {
         let Some(mut outcome) = self.settlement_view(txn) else { return };
-        let (batch, settling) = (self.state.ledger(id).batch, self.state.ledger(id).settling.clone());
+        let Ledger { batch, settling, unpaid, unpaid_more, .. } = self.state.ledger(id).clone();
         let keep = self.state.obligations.iter().filter_map(|o| o.sealed).collect();
         // A host that went on without us has named the next one.
         let theirs = self.state.batches_in_doubt().find(|(a, _)| *a == id).map(|(_, d)| d.theirs);
@@ -378,6 +385,9 @@ impl Machine {
         self.troubles.retain(|what| !matches!(*what, "settle-first" | "settlement-held"));
         if let Some(s) = settling {
             outcome.settlement = Some(Box::new(s.settlement));
+        }
+        if let Some(s) = &mut outcome.settlement {
+            (s.unpaid, s.unpaid_more) = (unpaid, unpaid_more);
         }
         view::approved(&mut outcome, Authority::Host, self.now);
         self.finish(outcome);

@@ -10,7 +10,7 @@ use payterm_schema::{
     outcome::Status,
     paper::{PaperContent, PaperJob, PaperState, PrintResult},
     record::{ClockEvent, Due, Duty, Ending, Entry, Obligation, ObligationState, Restored},
-    settlement::{BatchPart, Settlement, UploadGroup},
+    settlement::{BatchPart, Settlement, UnpaidLine, UploadGroup},
     time::{Millis, Time},
     totals::{Scope, Total},
 };
@@ -145,6 +145,12 @@ pub struct Ledger {
     /// How often it did so in vain for this batch.
     #[serde(default)]
     pub auto_tries: u32,
+    /// Advices that were refused or written off since the last settlement, for the next one's report: at most
+    /// [`Settlement::ROWS`], and how many more.
+    #[serde(default)]
+    pub unpaid: Vec<UnpaidLine>,
+    #[serde(default)]
+    pub unpaid_more: u32,
 }
 
 /// A settlement whose totals may have left (host-protocol §7), until its batch is closed.
@@ -196,6 +202,8 @@ impl Default for Ledger {
             settling: None,
             auto_settled: None,
             auto_tries: 0,
+            unpaid: Vec::new(),
+            unpaid_more: 0,
         }
     }
 }
@@ -621,6 +629,16 @@ impl State {
         if self.running.as_ref().is_some_and(|r| r.txn == outcome.txn) {
             self.running = None;
         }
+        // Once: it may be told again.
+        let known = self.owes(outcome.txn).is_some_and(|o| UnpaidLine::of(o).is_none());
+        if let Some((line, account)) = UnpaidLine::of(outcome).filter(|_| known).zip(outcome.account.as_ref()) {
+            let ledger = self.accounts.entry(account.clone()).or_default();
+            if ledger.unpaid.len() < Settlement::ROWS {
+                ledger.unpaid.push(line);
+            } else {
+                ledger.unpaid_more = ledger.unpaid_more.saturating_add(1);
+            }
+        }
         let counted = self.owes(outcome.txn).filter(|o| o.status == Status::Approved).map(|o| o.organisation.clone());
         if outcome.status == Status::Unknown || self.obligations.of(outcome.txn).next().is_some() {
             self.owing.insert_mut(outcome.txn, Arc::new(outcome.clone()));
@@ -691,6 +709,7 @@ impl State {
         (ledger.debit_count, ledger.debit_minor, ledger.credit_count, ledger.credit_minor, ledger.opened_as) = (0, 0, 0, 0, None);
         ledger.totals.clear();
         ledger.totals_since = None;
+        (ledger.unpaid, ledger.unpaid_more) = (Vec::new(), 0);
     }
 
     /// `add` = false: an advice that was counted is refused.

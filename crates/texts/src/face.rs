@@ -6,7 +6,7 @@ use payterm_schema::{
     money::decimal,
     offline::{Check, Judgement, OfflineRule},
     outcome::{Forwarding, Reason, Status},
-    settlement::{Half, Settlement, StuckLine, Verdict},
+    settlement::{Half, Settlement, StuckLine, UnpaidLine, Verdict},
 };
 
 impl Texts {
@@ -122,6 +122,15 @@ impl Texts {
             let more = (s.stuck_more > 0).then(|| self.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]));
             s.stuck.iter().map(line).chain(more).collect::<Vec<_>>().join(" / ")
         });
+        let unpaid = settlement.filter(|s| !s.unpaid.is_empty()).map(|s| {
+            let line = |l: &UnpaidLine| {
+                let minor = l.minor.map(|m| decimal(m, currency));
+                let number = [Some(self.word(l.kind)), l.batch.map(|b| b.to_string()), l.stan.map(|s| s.to_string()), minor, l.masked_pan.clone()];
+                format!("{}: {}", number.into_iter().flatten().collect::<Vec<_>>().join(" "), self.forwarding(&l.forwarding))
+            };
+            let more = (s.unpaid_more > 0).then(|| self.get("settlement-stuck-more", &[("n", &s.unpaid_more.to_string())]));
+            s.unpaid.iter().map(line).chain(more).collect::<Vec<_>>().join(" / ")
+        });
         let host_texts = (!o.host_texts.is_empty()).then(|| o.host_texts.join(" / "));
         let card_label = if o.entry == Some(EntryMode::Code) { "label-code" } else { "label-card" };
         let flag = |on: bool| on.then(|| text("yes"));
@@ -169,6 +178,7 @@ impl Texts {
             ("label-foreign", o.settlement.as_ref().map(|s| self.half(&s.foreign, s.foreign_verdict, currency))),
             ("label-uploaded", o.settlement.as_ref().filter(|s| s.uploaded > 0).map(|s| s.uploaded.to_string())),
             ("label-not-settled", not_settled),
+            ("label-unpaid", unpaid),
             ("label-note", o.note.clone()),
             ("label-test", flag(o.test)),
         ]

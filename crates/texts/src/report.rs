@@ -14,6 +14,9 @@ fn head(text: String) -> Line {
 fn row(left: String, right: impl Into<String>) -> Line {
     Line::Row { left, right: right.into(), bold: false }
 }
+fn plain(text: String) -> Line {
+    Line::Text { text, align: Align::Left, size: Size::Normal, bold: false }
+}
 fn feed() -> [Line; 2] {
     [Line::Feed(3), Line::Cut]
 }
@@ -120,10 +123,23 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
             lines.push(row(texts.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]), String::new()));
         }
     }
+    if !s.unpaid.is_empty() {
+        lines.push(Line::Rule);
+        lines.push(head(text("settlement-unpaid")));
+        for l in &s.unpaid {
+            let number = [Some(texts.word(l.kind)), l.batch.map(|b| b.to_string()), l.stan.map(|s| s.to_string())];
+            lines.push(row(number.into_iter().flatten().collect::<Vec<_>>().join(" "), l.minor.map(|m| decimal(m, currency)).unwrap_or_default()));
+            lines.extend(l.masked_pan.clone().map(plain));
+            lines.push(plain(texts.forwarding(&l.forwarding)));
+        }
+        if s.unpaid_more > 0 {
+            lines.push(row(texts.get("settlement-stuck-more", &[("n", &s.unpaid_more.to_string())]), String::new()));
+        }
+    }
     if let Some(journal) = &o.journal {
         lines.push(Line::Rule);
-        lines.push(Line::Text { text: text("settlement-journal"), align: Align::Left, size: Size::Normal, bold: false });
-        lines.push(Line::Text { text: journal.clone(), align: Align::Left, size: Size::Normal, bold: false });
+        lines.push(plain(text("settlement-journal")));
+        lines.push(plain(journal.clone()));
     }
     lines.push(Line::Rule);
     lines.push(head(text("report-end")));

@@ -9,7 +9,7 @@ use payterm_schema::{
     offline::Road,
     outcome::{Forwarding, Sums},
     paper::{PaperContent, PaperJob, PaperKind},
-    settlement::{Halves, Settlement, StuckLine, Verdict},
+    settlement::{Halves, Settlement, StuckLine, UnpaidLine, Verdict},
     totals::{Scope, Total},
 };
 use payterm_texts::{Line, Paper, SlipContext, columns_of, slip};
@@ -17,14 +17,19 @@ use std::path::PathBuf;
 
 const LANGUAGES: [Language; 2] = [Language::ZhCn, Language::En];
 
-/// Domestic cards do not balance, and something is Stuck.
+/// Domestic cards do not balance, something is Stuck, one was refused and another written off.
 fn settled() -> Outcome {
     let rows = [("CUP", Kind::Sale, 3, 123_450), ("CUP", Kind::Void, 1, 2_000), ("VIS", Kind::Sale, 1, 700), ("wechat", Kind::Sale, 2, 5_000)];
     let row =
         |(organisation, kind, count, minor): (&str, Kind, u64, u64)| Total { organisation: organisation.into(), kind, operator: "01".into(), count, minor };
     let rows: Vec<Total> = rows.map(row).into();
     let stuck = StuckLine { txn: 9, kind: Kind::VoiceSale, batch: Batch::new(6).expect("batch"), stan: Stan::new(77).expect("stan"), minor: Some(800) };
+    let refused = Outcome { forwarding: Some(Forwarding::Refused("51".into())), ..sale() };
+    let given_up = Some(Forwarding::WrittenOff { by: "00".into(), why: "two weeks old".into() });
+    let given_up = Outcome { kind: Kind::TipAdjust, sums: Sums { tip: Some(300), ..sale().sums }, forwarding: given_up, ..sale() };
     let settlement = Settlement {
+        unpaid: [refused, given_up].iter().filter_map(UnpaidLine::of).collect(),
+        unpaid_more: 3,
         domestic_verdict: Some(Verdict::NotBalanced),
         foreign_verdict: Some(Verdict::Balanced),
         uploaded: 6,

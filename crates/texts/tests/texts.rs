@@ -9,11 +9,11 @@ use payterm_schema::{
     host::{EntryMode, Wallet},
     offline::{Check, OfflineRule},
     operator::{Purpose, Role},
-    outcome::{Authority, Reason},
+    outcome::{Authority, Forwarding, Reason},
     paper::{PaperKind, PaperState},
     record::ObligationState,
     selftest::{Part, Verdict},
-    settlement::{self, Settlement, StuckLine},
+    settlement::{self, Settlement, StuckLine, UnpaidLine},
 };
 use payterm_texts::{Texts, Word};
 use std::{
@@ -430,12 +430,14 @@ fn the_lines_of_a_settlement_say_what_is_left_to_do() {
             foreign_verdict: Some(settlement::Verdict::Balanced),
             stuck: vec![stuck.clone()],
             stuck_more: 2,
+            unpaid: UnpaidLine::of(&Outcome { forwarding: Some(Forwarding::Refused("51".into())), ..sale() }).into_iter().collect(),
             ..Settlement::default()
         };
         let o = Outcome { kind: Kind::Settlement, settlement: Some(Box::new(settled)), ..sale() };
         let lines = Texts::new(Language::En).outcome_lines(&o, 0);
         let of = |label: &str| lines.iter().find(|(l, _)| l == label).map(|(_, v)| v.as_str());
         assert_eq!(of("Not settled, ask the acquirer"), Some("Voice-authorised sale 000006 000077 8.00 / and 2 more"));
+        assert_eq!(of("Refused or written off"), Some("Sale 000007 000118 1234.50 622848******1234: refused (51), a person must look"));
         assert_eq!(of("What to do").is_some_and(|v| v.contains("paytermctl reconcile")), told, "{lines:?}");
     }
 }

@@ -100,6 +100,7 @@ settlement-error = could not be compared
 settlement-by-person = closed by a person
 settlement-uploaded = Records uploaded
 settlement-stuck = NOT SETTLED: ASK THE ACQUIRER
+settlement-unpaid = REFUSED OR WRITTEN OFF
 settlement-stuck-more = and { $n } more
 
 # Invoice slip.

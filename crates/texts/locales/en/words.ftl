@@ -202,4 +202,5 @@ offline-rule-listed = the card is listed (offline.bins)
 offline-rule-refused = the card is not refused (offline.refused_bins)
 offline-rule-reversal = no payment of the card in doubt
 offline-rule-clock = the clock is trusted
+label-unpaid = Refused or written off
 label-not-settled = Not settled, ask the acquirer

@@ -100,6 +100,7 @@ settlement-error = 对账出错
 settlement-by-person = 人工结清
 settlement-uploaded = 批上送笔数
 settlement-stuck = 未结算,请联系收单机构
+settlement-unpaid = 被拒绝或已核销
 settlement-stuck-more = 另有 { $n } 笔
 
 # 开票单。

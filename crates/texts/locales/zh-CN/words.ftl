@@ -202,4 +202,5 @@ offline-rule-listed = 卡在名单内(offline.bins)
 offline-rule-refused = 卡未被拒绝(offline.refused_bins)
 offline-rule-reversal = 此卡无未明交易
 offline-rule-clock = 时钟可信
+label-unpaid = 被拒绝或已核销
 label-not-settled = 未结算,请联系收单机构
