@@ -125,7 +125,12 @@ fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
         assert_eq!(end(&mut t, 0, true), "94", "the answer was lost: it is known");
         let s = only(&r);
         assert_eq!((s.batch, s.closed, s.uploaded, s.difference.as_str(), (s.told, s.ours)), (first, true, 0, "", (ours, ours)));
-        assert_eq!(totals(&mut t, ours).1, (1, 1), "the same word for what is closed");
+        // What is closed is answered as before, other totals are refused, and its books stay as they are: also when something comes late.
+        t.sale("alice", 900, PIN);
+        assert_eq!(totals(&mut t, ours), (ours, (1, 1)));
+        let other = Halves { foreign: Half::default(), ..ours };
+        assert_eq!(tell(&mut t, BatchPart::Totals(other)).code(), "95");
+        assert_eq!(only(&r), s);
 
         // The next one holds what comes after it, and nothing else.
         t.sign_in();

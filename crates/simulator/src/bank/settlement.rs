@@ -146,10 +146,10 @@ impl Bank {
         let tx = self.db.transaction()?;
         let plain = |code: &str| answer(Some(&account.acquirer_id), code, clock);
         let reply = match &ask.what {
-            BatchWhat::Totals(told) => {
-                let settlement = totals(&tx, &world, account, ask.batch, told, mishap, clock)?;
-                HostAnswer { settlement: Some(settlement), ..plain("00") }
-            }
+            BatchWhat::Totals(told) => match totals(&tx, &world, account, ask.batch, told, mishap, clock)? {
+                Some(settlement) => HostAnswer { settlement: Some(settlement), ..plain("00") },
+                None => plain("95"),
+            },
             BatchWhat::Records(list) => plain(records(&tx, account, ask, list)?),
             BatchWhat::End { records, balanced } => plain(end(&tx, &world, account, ask, *records, *balanced)?),
         };
@@ -158,6 +158,7 @@ impl Bank {
     }
 }
 
+/// None: the batch is closed, with other totals.
 fn totals(
     tx: &Transaction<'_>,
     world: &World,
@@ -166,9 +167,19 @@ fn totals(
     told: &Halves,
     mishap: Option<&Mishap>,
     clock: Clock,
-) -> Result<SettlementReply, BankError> {
+) -> Result<Option<SettlementReply>, BankError> {
+    let closed: Option<(String, String, u8, u8)> = tx
+        .prepare_cached("SELECT told, ours, domestic, foreign_cards FROM settlement WHERE account = ? AND batch = ? AND closed")?
+        .query_row(params![account.name.as_str(), batch], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+        .optional()?;
+    // As it was answered before; the books of a closed batch do not change any more.
+    if let Some((before, ours, domestic, foreign)) = closed {
+        let ours: Halves = serde_json::from_str(&ours)?;
+        let same = serde_json::from_str::<Halves>(&before)? == *told;
+        return Ok(same.then_some(SettlementReply { domestic: (ours.domestic, domestic), foreign: (ours.foreign, foreign) }));
+    }
     let known: Option<(u8, u8, bool)> = tx
-        .prepare_cached("SELECT domestic, foreign_cards, closed OR uploaded > 0 FROM settlement WHERE account = ? AND batch = ?")?
+        .prepare_cached("SELECT domestic, foreign_cards, uploaded > 0 FROM settlement WHERE account = ? AND batch = ?")?
         .query_row(params![account.name.as_str(), batch], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
         .optional()?;
     let ours = sums(&lines(tx, world, account.name.as_str(), batch)?);
@@ -189,7 +200,7 @@ fn totals(
     if mishap == Some(&Mishap::BadTotals) {
         (reply.domestic.0.debit_minor, reply.domestic.1) = (told.domestic.debit_minor + 1, 1);
     }
-    Ok(reply)
+    Ok(Some(reply))
 }
 
 fn records(tx: &Transaction<'_>, account: &Account, ask: &BatchAsk, list: &[(u32, u64)]) -> Result<&'static str, BankError> {
