@@ -158,8 +158,11 @@ pub(super) fn back_up(db: &Connection, path: &Path) -> Result<(), StoreError> {
 
 /// A file and its name.
 pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
-    let dir = path.parent().unwrap_or(path);
     File::open(path).and_then(|f| f.sync_all()).map_err(file_error(path))?;
+    sync_dir(path.parent().unwrap_or(path))
+}
+/// The names in it.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(file_error(dir))
 }
 

@@ -73,7 +73,7 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
         }
     };
     // The WAL's name first: one that is gone while the mark says "open" is damage.
-    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(files::file_error(dir))?;
+    files::sync_dir(dir)?;
     marks.opened()?;
     Ok((opened, marks))
 }
@@ -275,7 +275,7 @@ fn put_aside(dir: &Path, kept: &str) -> Result<(), StoreError> {
             Ok(()) | Err(_) => {}
         }
     }
-    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(files::file_error(dir))
+    files::sync_dir(dir)
 }
 
 fn with(path: &Path, suffix: &str) -> PathBuf {
