@@ -414,8 +414,10 @@ impl Machine {
         let driven = self.state.ledger(id).settling.as_ref().is_some_and(|s| !s.hold);
         let fault = if !(1..=40).contains(&reference.chars().count()) || reference.chars().any(char::is_control) {
             Some(Fault::invalid("reference", "1 to 40 printable characters"))
-        } else if self.in_front(id).is_some() || driven {
+        } else if driven {
             Some(Fault::WrongState { rule: "the settlement is being driven on".into() })
+        } else if self.in_front(id).is_some() {
+            Some(Fault::WrongState { rule: "a message of its account is under way: wait for its answer".into() })
         } else {
             None
         };

@@ -1,5 +1,5 @@
 //! The durable state: a fold over the journal's records, and nothing else.
-use crate::{Obligations, ReplayError, Staff};
+use crate::{Obligations, ReplayError, Staff, recovery::Recovering};
 use payterm_schema::{
     AccountId, HostAnswer, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
@@ -59,6 +59,10 @@ pub struct State {
     /// The journal was restored, and the supervisor has not ended the recovery: no payments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovering: Option<Recovering>,
+    /// Accounts that were not configured when the recovery ended, and of whose batches nothing is known: it begins again when one of them comes
+    /// back and its host is in another batch than ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unheard: BTreeMap<AccountId, Restored>,
     /// The marks were lost with a journal: an account of which no number is known begins far away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stans_lost: bool,
@@ -73,30 +77,8 @@ const CLOCK_BACK: Millis = Millis::secs(60);
 /// Shared like the obligations, and as many.
 pub type Owing = rpds::RedBlackTreeMapSync<u64, Arc<Outcome>>;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recovering {
-    pub since: Time,
-    pub restored: Restored,
-    /// Accounts whose hosts are in another batch than ours, which has records: it may have been closed in what is lost.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub batches: BTreeMap<AccountId, BatchInDoubt>,
-    /// Accounts that have signed in since: their hosts' batches are known.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub heard: BTreeSet<AccountId>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BatchInDoubt {
-    /// The batch that the host named; ours and one, where its acquirer cannot be heard.
-    pub theirs: Batch,
-    /// The settlement that a person says the outcome of.
-    pub txn: Option<u64>,
-    /// They said that ours is open.
-    pub open: bool,
-}
-
 /// Where nothing is known of the numbers used since: the STAN furthest away from those before. Half of all.
-const FAR: u32 = 500_000;
+pub(crate) const FAR: u32 = 500_000;
 
 /// What belongs to an account (host-protocol §10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,11 +267,7 @@ impl State {
                     let ledger = self.accounts.entry(account.clone()).or_default();
                     ledger.auto_settled = Some(entry.at);
                     ledger.auto_tries = ledger.auto_tries.saturating_add(1);
-                    // Nothing is settled by itself in a recovery: it is the question about the batch.
-                    if let Some(r) = self.recovering.as_mut() {
-                        let theirs = ledger.batch.next();
-                        r.batches.entry(account.clone()).or_insert(BatchInDoubt { theirs, txn: None, open: false }).txn.get_or_insert(*txn);
-                    }
+                    self.asked_about(account, *txn);
                 }
                 self.running = Some(Running {
                     txn: *txn,
@@ -518,17 +496,7 @@ impl State {
                 ledger.offset = *offset;
                 ledger.batch = *batch;
                 ledger.requirement = 0;
-                let settling = ledger.settling.as_ref().map(|s| s.txn);
-                if let Some(r) = self.recovering.as_mut() {
-                    r.heard.insert(account.clone());
-                }
-                // The same word again is answered already.
-                if let Some(r) = self.recovering.as_mut()
-                    && let Some(theirs) = answer.batch.filter(|b| b != batch && r.batches.get(account).is_none_or(|d| d.theirs != *b))
-                {
-                    let asked = r.batches.get(account).filter(|d| !d.open).and_then(|d| d.txn);
-                    r.batches.insert(account.clone(), BatchInDoubt { theirs, txn: asked.or(settling), open: false });
-                }
+                self.host_in_batch(entry.at, account, answer.batch.filter(|b| b != batch));
                 self.heard(account, entry.at);
                 // Its time is on record with it, and stands against ours.
                 self.clock_back &= answer.time.is_none();
@@ -552,7 +520,7 @@ impl State {
             Record::PaperEnded { job, result, hold } => self.paper_ended(*job, result, *hold),
             Record::SelfTested { .. } => {}
             Record::Restored { restored } => self.restored(entry.at, restored),
-            Record::RecoveryEnded { .. } => self.recovering = None,
+            Record::RecoveryEnded { .. } => self.recovery_ended(),
             Record::Clock { event } => self.clock_doubt = Some((entry.at, event.clone())),
             Record::LanguageSet { language, .. } => self.language = Some(*language),
             Record::PaperReleased { job, print, .. } => {
@@ -686,11 +654,6 @@ impl State {
         open.or_else(|| self.batches_in_doubt().find(|(_, d)| d.txn == Some(txn)).map(|(a, _)| a)).cloned()
     }
 
-    /// Nobody has said yet whether ours was closed.
-    pub(crate) fn batches_in_doubt(&self) -> impl Iterator<Item = (&AccountId, &BatchInDoubt)> {
-        self.recovering.iter().flat_map(|r| &r.batches).filter(|(_, d)| !d.open)
-    }
-
     /// The batch keeps its number until it is settled: it holds records, or what an open obligation names may yet become one.
     pub fn keeps_batch(&self, account: &AccountId) -> bool {
         let ledger = self.ledger(account);
@@ -704,6 +667,7 @@ impl State {
         if let Some(r) = self.recovering.as_mut() {
             r.batches.remove(account);
         }
+        self.unheard.remove(account);
         let ledger = self.accounts.entry(account.clone()).or_default();
         (ledger.batch, ledger.batch_after, ledger.settling, ledger.auto_tries) = (next, txn, None, 0);
         (ledger.debit_count, ledger.debit_minor, ledger.credit_count, ledger.credit_minor, ledger.opened_as) = (0, 0, 0, 0, None);
@@ -770,29 +734,6 @@ impl State {
                 }
             }
         }
-    }
-
-    /// Everything that was used may have been used further than this journal knows.
-    fn restored(&mut self, at: Time, restored: &Restored) {
-        self.last_txn = self.last_txn.max(restored.last_txn);
-        let marks = restored.stans.as_ref();
-        for (account, stan) in marks.into_iter().flatten() {
-            self.accounts.entry(account.clone()).or_default().last_stan = Some(*stan);
-        }
-        for (account, ledger) in &mut self.accounts {
-            if marks.is_none_or(|m| !m.contains_key(account)) {
-                ledger.last_stan = ledger.last_stan.and_then(|s| Stan::new((s.get() + FAR - 1) % 999_999 + 1));
-            }
-            // What the host says of its batch is asked for anew.
-            ledger.signed_in = false;
-            // It may have ended long ago: not driven on before a person has said so.
-            if let Some(s) = &mut ledger.settling {
-                s.hold = true;
-                s.problem = Some("journal-restored".into());
-            }
-        }
-        self.stans_lost |= marks.is_none();
-        self.recovering = Some(Recovering { since: at, restored: restored.clone(), batches: BTreeMap::new(), heard: BTreeSet::new() });
     }
 
     /// The terminal's time was neither set while it ran nor is behind its records, and no host has contradicted it.

@@ -682,6 +682,50 @@ fn a_recovery_does_not_end_before_each_host_was_heard() {
     assert_eq!(till.ended.last(), Some(&Ok(())));
 }
 
+/// Its acquirer never came back, so its account was taken out of the configuration. It is put back, and the acquirer has left our batch.
+#[test]
+fn an_account_that_comes_back_after_a_recovery() {
+    let without = || Settings { accounts: Vec::new(), ..settings() };
+    // Nothing was said of its batch, or it was in doubt already.
+    for asked in [false, true] {
+        let mut till = settled_in_what_is_lost();
+        if asked {
+            assert_eq!(told(&till.signs_in("s", 2)).len(), 2);
+        }
+        let mut till = Till::with(without(), till.disk);
+        till.boot(NOW);
+        till.ends_recovery();
+        assert_eq!(till.ended, [Ok(())], "asked {asked}");
+        let mut s = settings();
+        s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
+        let mut till = Till::with(s.clone(), till.disk);
+        let sign_in = till.boot(NOW);
+        let heard = || reply(HostAnswer { batch: Batch::new(2), ..host_answer(r#""code":"00""#) });
+        let step = till.input(Input::Host { tag: tag_of(&sign_in).unwrap(), event: heard() });
+        let txn = till.machine.state().last_txn;
+        assert_eq!(told(&step), unknown(), "asked {asked}");
+        for kind in ["settlement", "sale"] {
+            assert!(matches!(answer(&till.input(start(kind, kind))), Some(Err(Fault::JournalRestored { .. }))), "{kind}");
+        }
+        till = Till::with(s, till.disk);
+        let sign_in = till.boot(NOW);
+        assert!(matches!(answer(&till.resolve(txn, true)), Some(Err(Fault::WrongState { rule })) if rule.contains("under way")));
+        till.input(Input::Host { tag: tag_of(&sign_in).unwrap(), event: heard() });
+        assert_eq!(answer(&till.resolve(txn, true)), Some(Ok(())));
+        till.ends_recovery();
+        assert_eq!((till.ended.last(), till.bank().batch.get(), till.machine.state().unheard.len()), (Some(&Ok(())), 2, 0));
+    }
+    // It is in our batch: nothing is asked.
+    let till = settled_in_what_is_lost();
+    let mut till = Till::with(without(), till.disk);
+    till.boot(NOW);
+    till.ends_recovery();
+    let mut till = Till::with(settings(), till.disk);
+    till.boot(NOW);
+    assert_eq!(told(&till.signs_in("s", 1)).len(), 1);
+    assert!(till.machine.state().recovering.is_none() && till.machine.state().unheard.is_empty());
+}
+
 /// Its time of day comes and goes, and nobody is reminded.
 #[test]
 fn nothing_is_settled_by_itself_while_the_journal_is_not_to_be_trusted() {
