@@ -63,8 +63,17 @@ impl<A: Actor> Child<A> {
         M: Message + Send + 'static,
         M::Result: Send,
     {
+        // At once when it is there: what is asked of others in the same turn comes after it.
         let child = self.clone();
+        let asked = match self.addr() {
+            Some(addr) => Ok(addr.send(message)),
+            None => Err(message),
+        };
         async move {
+            let message = match asked {
+                Ok(asked) => return asked.await.map_err(|_| Gone),
+                Err(message) => message,
+            };
             let until = Instant::now() + patience;
             while child.addr().is_none() && Instant::now() < until {
                 sleep(Duration::from_millis(5)).await;

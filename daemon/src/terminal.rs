@@ -133,6 +133,8 @@ pub struct TerminalActor {
     /// Released, and not carried out yet: those who wait for an answer go first.
     outbox: VecDeque<Out>,
     yielding: bool,
+    /// Readers are to look at what is wanted of them.
+    offered: bool,
     /// The PIN entry under way.
     pin: Option<u64>,
     /// What the machine was told of the devices.
@@ -169,6 +171,7 @@ impl TerminalActor {
             timer: None,
             outbox: VecDeque::new(),
             yielding: false,
+            offered: false,
             pin: None,
             devices: None,
             again: Duration::ZERO,
@@ -260,7 +263,8 @@ impl TerminalActor {
 
     /// Nobody is asked for anything any more.
     fn withdraw(&mut self) {
-        effects::offer(&self.house, Vec::new());
+        effects::want(&self.house, Vec::new());
+        effects::refresh_readers(&self.house);
         if let Some(tag) = self.pin.take() {
             effects::abort_pin(&self.house, tag);
         }
@@ -364,8 +368,16 @@ impl TerminalActor {
 
     /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody goes on first: the
     /// screens and papers of the same step come when the executor is back here.
+    ///
+    /// Readers and the PIN pad first of all: their threads begin while this one writes answers. The pad before the readers, who only rest.
     fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
-        self.outbox.extend(out);
+        let for_devices = |o: &Out| matches!(o, Out::Effect(Effect::Offer { .. } | Effect::Withdraw | Effect::AskPin { .. } | Effect::AbortPin { .. }));
+        let (devices, others): (Vec<_>, Vec<_>) = out.into_iter().partition(for_devices);
+        self.outbox.extend(others);
+        devices.into_iter().for_each(|one| self.one(one, ctx));
+        if std::mem::take(&mut self.offered) {
+            effects::refresh_readers(&self.house);
+        }
         while !self.yielding
             && let Some(one) = self.outbox.pop_front()
         {

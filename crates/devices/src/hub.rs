@@ -6,7 +6,10 @@ use crate::{DeviceError, Interrupt, SourceEvent};
 use payterm_schema::{DeviceKind, Instrument, device::Way, secret::Pin, selftest::Finding};
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,8 +24,9 @@ pub struct Hub(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     slots: Mutex<BTreeMap<String, Slot>>,
-    /// Hands wait here for what drivers do.
+    /// Hands wait here for what drivers do, so many of them: nobody is woken for nothing. Changed under the lock.
     watch: Condvar,
+    watching: AtomicUsize,
 }
 
 /// What the hands do at a PIN pad.
@@ -206,7 +210,7 @@ impl Port {
         let slot = slots.get_mut(&self.name).ok_or_else(|| self.gone())?;
         let done = act(slot);
         drop(slots);
-        self.hub.0.watch.notify_all();
+        self.hub.changed();
         Ok(done)
     }
 
@@ -220,7 +224,7 @@ impl Port {
             }
             if let Some(taken) = take(slot) {
                 drop(slots);
-                self.hub.0.watch.notify_all();
+                self.hub.changed();
                 return Ok(Some(taken));
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -286,6 +290,13 @@ impl Hub {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What hands wait for may be there: told after the change.
+    fn changed(&self) {
+        if self.0.watching.load(Ordering::SeqCst) > 0 {
+            self.0.watch.notify_all();
+        }
+    }
+
     pub(crate) fn attach(&self, name: &str, kind: DeviceKind) -> Result<Port, DeviceError> {
         let mut slots = self.lock();
         let slot = slots.entry(name.to_owned()).or_insert_with(|| Slot::new(kind));
@@ -304,7 +315,7 @@ impl Hub {
         slot.wake.notify_all();
         let port = Port { hub: self.clone(), name: name.to_owned(), generation: slot.generation, wake: slot.wake.clone() };
         drop(slots);
-        self.0.watch.notify_all();
+        self.changed();
         Ok(port)
     }
 
@@ -370,7 +381,9 @@ impl Hub {
             if left.is_zero() {
                 return Err(refused);
             }
+            self.0.watching.fetch_add(1, Ordering::SeqCst);
             slots = self.0.watch.wait_timeout(slots, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.0.watching.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
@@ -380,7 +393,7 @@ impl Hub {
         act(slot);
         slot.wake.notify_all();
         drop(slots);
-        self.0.watch.notify_all();
+        self.changed();
         Ok(())
     }
     fn change_printer(&self, device: Option<&str>, act: impl FnOnce(&mut Slot)) -> Result<(), Refused> {

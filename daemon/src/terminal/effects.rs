@@ -38,8 +38,14 @@ impl TerminalActor {
             Effect::Tell(notice) => tell(&house, *notice),
             Effect::Speak(language) => house.spoken.set(language),
             Effect::Show(screen) => show(&house, &screen),
-            Effect::Offer { ways } => offer(&house, ways),
-            Effect::Withdraw => offer(&house, Vec::new()),
+            Effect::Offer { ways } => {
+                want(&house, ways);
+                self.offered = true;
+            }
+            Effect::Withdraw => {
+                want(&house, Vec::new());
+                self.offered = true;
+            }
             Effect::AskPin { tag, account, pan, amount, timeout_ms } => {
                 self.pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
@@ -222,12 +228,13 @@ pub(super) fn show(house: &House, screen: &Screen) {
     refresh(house, |k| k == DeviceKind::Display);
 }
 
-pub(super) fn offer(house: &House, ways: Vec<Way>) {
-    {
-        let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.ways = ways;
-        wanted.offer += 1;
-    }
+/// What readers are to take from now on; [`refresh_readers`] has them look.
+pub(super) fn want(house: &House, ways: Vec<Way>) {
+    let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+    wanted.ways = ways;
+    wanted.offer += 1;
+}
+pub(super) fn refresh_readers(house: &House) {
     refresh(house, |k| crate::device::takes(k).is_some());
 }
 
