@@ -172,7 +172,8 @@ impl State {
     /// It has signed in; `theirs`: to another batch than ours, which has records.
     pub(crate) fn host_in_batch(&mut self, at: Time, account: &AccountId, theirs: Option<Batch>) {
         if let (Some(restored), Some(_), None) = (self.unheard.remove(account), theirs, &self.recovering) {
-            self.recovering = Some(Recovering { since: at, restored, batches: BTreeMap::new(), heard: BTreeSet::new() });
+            let heard = self.accounts.keys().filter(|id| !self.unheard.contains_key(*id)).cloned().collect();
+            self.recovering = Some(Recovering { since: at, restored, batches: BTreeMap::new(), heard });
         }
         let settling = self.ledger(account).settling.as_ref().map(|s| s.txn);
         let Some(r) = &mut self.recovering else { return };
