@@ -530,6 +530,7 @@ fn random(seed: u64) {
 fn seeds_with_settlements() {
     let from: u64 = std::env::var("PAYTERM_SEED_FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let many: u64 = std::env::var("PAYTERM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
-    let failed: Vec<u64> = (from..from + many).filter(|seed| std::panic::catch_unwind(|| random(*seed)).is_err()).collect();
+    // 1301: an answer that came late, when the same totals had been asked for again.
+    let failed: Vec<u64> = (from..from + many).chain([1301]).filter(|seed| std::panic::catch_unwind(|| random(*seed)).is_err()).collect();
     assert!(failed.is_empty(), "seeds {failed:?}");
 }

@@ -15,6 +15,8 @@ pub struct Closing {
     pub records: BTreeMap<u32, (u64, bool)>,
     /// STANs of messages that are taken in.
     messages: BTreeSet<u32>,
+    /// A word on these totals that the terminal takes.
+    heard: bool,
     pub closed: bool,
 }
 
@@ -87,12 +89,14 @@ impl Bank {
             verdict,
             records: BTreeMap::new(),
             messages: BTreeSet::new(),
+            heard: false,
             closed: false,
         });
-        // Nobody saw the first answer: it may be another one, and before the first record counts nothing.
-        if closing.records.is_empty() && !closing.closed {
+        // The same totals get the same word, once somebody can have heard it: a late one is heard too.
+        if (!closing.heard || closing.told != *told) && closing.records.is_empty() && !closing.closed {
             (closing.told, closing.verdict) = (*told, verdict);
         }
+        closing.heard |= !matches!(fate, Fate::SettleError | Fate::LoseReply | Fate::ImpossibleDigit | Fate::Contradiction | Fate::Garbage);
         let mut reply = SettlementReply { domestic: (closing.told.domestic, closing.verdict.0), foreign: (closing.told.foreign, closing.verdict.1) };
         let mut answer = self.answer("00", m);
         match fate {
