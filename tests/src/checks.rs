@@ -2,7 +2,6 @@
 mod books;
 mod invariants;
 
-pub(crate) use books::given_up;
 pub use invariants::full_replay;
 use invariants::*;
 

@@ -1,7 +1,6 @@
 //! The reference model: what an app, a shopkeeper and the acquirer may see. It imports `payterm_schema` only and knows nothing of how
 //! the terminal works. It is fed with what can be observed (requests, frames, the bank's answers, what was heard of them, outcomes
 //! told, papers) and says yes, or names the invariant of architecture §3 that is broken.
-use crate::checks::given_up;
 use payterm_schema::{
     AccountId, Batch, HostAnswer, HostEvent, HostMessage, Kind, Outcome, Request, RequestKey, Status,
     host::{Leg, MacVerdict, Plan},
@@ -457,6 +456,12 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// The supervisor has written it off. The checkers' own reading, not [`Outcome::written_off`]: one that said yes too often would excuse what they
+/// are to find.
+pub(crate) fn given_up(o: &Outcome) -> bool {
+    matches!(o.forwarding, Some(Forwarding::WrittenOff { .. })) || o.reason.as_ref().is_some_and(|r| r.code == "written-off")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! 1 and 3: the bank's books against what was told, to the cent; and the sealed PANs that this needs.
 use super::outcomes;
-use crate::world::World;
+use crate::{model::given_up, world::World};
 use payterm_schema::{
     AccountId, Kind, Outcome, Record, Status,
     outcome::Forwarding,
@@ -68,12 +68,6 @@ pub fn i1_i3_books(world: &World) {
             Status::Running | Status::Unknown => panic!("invariant 8: {}: at rest, and {:?}", o.key, o.status),
         }
     }
-}
-
-/// The supervisor has written it off. The checkers' own reading, not [`Outcome::written_off`]: one that said yes too often would excuse what they
-/// are to find.
-pub(crate) fn given_up(o: &Outcome) -> bool {
-    matches!(o.forwarding, Some(Forwarding::WrittenOff { .. })) || o.reason.as_ref().is_some_and(|r| r.code == "written-off")
 }
 
 fn stuck(world: &World) -> BTreeSet<u64> {
