@@ -123,9 +123,14 @@ fn main() -> ExitCode {
         ("crash", Box::new(|n| tests(n, cuts, "cuts", &["-p", "payterm-tests", "--test", "crash", "--", "--nocapture"]))),
         ("seeds", Box::new(|n| tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "seeds"]))),
         ("codec", Box::new(|n| tests(n, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"]))),
-        ("canary", Box::new(|n| tests(n, |_| 0, "canaries found", &["-p", "payterm-tests", "--test", "canary"]))),
-        ("frames", Box::new(|n| tests(n, |_| 0, "captured frames wrong", &["-p", "payterm-tests", "--test", "captured"]))),
-        ("totals", Box::new(|n| tests(n, |_| requests, "random requests, books equal", &["-p", "payterm-tests", "--test", "counter_e2e", "random"]))),
+        ("canary", Box::new(|n| tests(n, |_| 0, "canaries found", &["-p", "payterm-tests", "--features", "real", "--test", "canary"]))),
+        ("frames", Box::new(|n| tests(n, |_| 0, "captured frames wrong", &["-p", "payterm-tests", "--features", "real", "--test", "captured"]))),
+        (
+            "totals",
+            Box::new(|n| {
+                tests(n, |_| requests, "random requests, books equal", &["-p", "payterm-tests", "--features", "real", "--test", "counter_e2e", "random"])
+            }),
+        ),
         ("queue", Box::new(|_| queue())),
         ("kills", Box::new(|n| evening(n, "kill -9 under traffic, bad line", |seed| Box::pin(kills::run(blows("PAYTERM_KILLS", 500), seed))))),
         ("syncs", Box::new(|n| evening(n, "kills, each at the next sync", |seed| Box::pin(kills::at_each_sync(1..=blows("PAYTERM_SYNCS", 120), seed))))),
