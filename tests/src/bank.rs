@@ -339,9 +339,17 @@ impl Bank {
         if posting.kind != m.plan.kind || Some(posting.asked) != m.plan.amount.map(|a| a.minor()) {
             return self.answer("30", m);
         }
-        let again = std::mem::replace(&mut posting.reversed, true);
         let kind = posting.kind;
         assert!(!matches!(kind, Kind::Refund | Kind::CompletionAdvice | Kind::VoiceSale | Kind::TipAdjust), "{kind:?} is never reversed");
+        self.take_back(&key);
+        self.answer("00", m)
+    }
+
+    /// It stands no longer, and what it had done to its original is undone: reversed, or taken back by hand when somebody has asked for it.
+    pub fn take_back(&mut self, key: &Book) {
+        let Some(posting) = self.books.get_mut(key) else { return };
+        let again = std::mem::replace(&mut posting.reversed, true);
+        let kind = posting.kind;
         if let Some(original) = posting.original.clone().filter(|_| !again).and_then(|o| self.books.get_mut(&o)) {
             match kind {
                 Kind::Completion => original.taken_up = false,
@@ -350,10 +358,10 @@ impl Bank {
                     let hold = original.original.clone();
                     self.hold(hold.as_ref(), true);
                 }
-                _ => original.voided = false,
+                Kind::Void | Kind::PreAuthCancel => original.voided = false,
+                _ => {}
             }
         }
-        self.answer("00", m)
     }
 
     fn hold(&mut self, book: Option<&Book>, taken_up: bool) {

@@ -119,6 +119,8 @@ impl World {
         self.printed_from = self.printed.len();
         let kept: Vec<Outcome> = checks::outcomes(&self.journal).into_values().collect();
         self.model.restored(&kept);
+        // Numbers of papers are given again: what the machine before had printed is not told to this one (the daemon's epoch).
+        self.events.retain(|_, e| !matches!(e, Event::Printed { .. }));
         self.cut();
     }
 

@@ -109,9 +109,7 @@ impl World {
         let named = self.machine.obligations().of(txn).map(|o| (o.account.clone(), o.plan.batch.get(), o.plan.stan.get()));
         let all: Vec<_> = self.in_doubt.get(&txn).into_iter().flatten().cloned().chain(named).collect();
         for at in all {
-            if let Some(p) = self.bank.books.get_mut(&at) {
-                p.reversed = true;
-            }
+            self.bank.take_back(&at);
         }
     }
 
