@@ -352,7 +352,7 @@ impl Bank {
         let kind = posting.kind;
         if let Some(original) = posting.original.clone().filter(|_| !again).and_then(|o| self.books.get_mut(&o)) {
             match kind {
-                Kind::Completion => original.taken_up = false,
+                Kind::Completion | Kind::CompletionAdvice => original.taken_up = false,
                 Kind::CompletionCancel => {
                     original.voided = false;
                     let hold = original.original.clone();

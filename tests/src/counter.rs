@@ -37,6 +37,8 @@ impl Books {
 pub async fn run(count: u32, seed: u64) -> Result<Books> {
     let stack = Stack::start(|c, _| {
         c.log.level = "warn".into();
+        // Nothing is settled in between.
+        c.settlement.batch_max = 900;
         c.paper.merchant_copy = false;
         c.paper.customer_copy = false;
     })?;
@@ -114,8 +116,13 @@ async fn one(stack: &Stack, client: &Client, id: &str, kind: Kind, original: Opt
     } else {
         presents && client.recall(&caller(), &key).await?.outcome.status == Status::Running && hands.swipe(CARD.0, CARD.1, soon).is_ok()
     };
-    if shown && !by_code && kind.row().pin {
-        hands.pin(PIN, soon)?;
+    if shown
+        && !by_code
+        && kind.row().pin
+        && let Err(e) = hands.pin(PIN, soon)
+    {
+        let told = client.recall(&caller(), &key).await?.outcome;
+        return Err(format!("{id} {}: {e}: {:?} {:?}", kind.name(), told.status, told.reason).into());
     }
     Ok(client.wait(&caller(), &key, true).await?)
 }

@@ -18,9 +18,12 @@ pub fn i1_i3_books(world: &World) {
         }
     }
     let stuck = stuck(world);
-    // Whether a message that was given up has reached its original is not known.
-    let given_up_on: BTreeSet<u64> = outcomes(&world.journal).values().filter(|o| given_up(o)).filter_map(|o| o.original.as_ref()?.txn).collect();
-    for (txn, o) in outcomes(&world.journal) {
+    let outcomes = outcomes(&world.journal);
+    // Whether a message that was given up has reached its original is not known, nor that one's: a completion's cancel frees its hold.
+    let original = |o: &Outcome| o.original.as_ref().and_then(|x| x.txn);
+    let on: BTreeSet<u64> = outcomes.values().filter(|o| given_up(o)).filter_map(original).collect();
+    let given_up_on: BTreeSet<u64> = on.iter().filter_map(|txn| original(outcomes.get(txn)?)).chain(on.iter().copied()).collect();
+    for (txn, o) in outcomes {
         let postings: Vec<_> = frames.get(&txn).into_iter().flatten().filter_map(|at| world.bank.books.get(at)).collect();
         let standing: Vec<_> = postings.iter().filter(|p| !p.reversed).collect();
         assert!(standing.len() <= 1, "invariant 1: {} stands {} times at the bank", o.key, standing.len());
