@@ -177,8 +177,11 @@ impl Bank {
                 self.answer(code, m)
             }
             (Fate::Refuse(code) | Fate::RefuseNoMac(code) | Fate::SlowRefuse(_, code), _) => {
-                if m.leg == Leg::Repeat && !matches!(*code, "77" | "96" | "A0" | "91" | "09") {
-                    // The first one, should it still come, is refused as well.
+                // Without a MAC it is not his word.
+                let his = !matches!(fate, Fate::RefuseNoMac(_));
+                let advice = his && m.leg == Leg::Request && m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Repeat;
+                if (advice || m.leg == Leg::Repeat) && !matches!(*code, "77" | "96" | "A0" | "91" | "09") {
+                    // The other ones, should they still come, are refused as well.
                     self.forgotten.insert(book(&m.account, &m.plan));
                 }
                 self.answer(code, m)
