@@ -285,9 +285,13 @@ impl Model {
             holds(gains || becomes, 5, || format!("{key}: {:?} {:?} became {:?} {:?}", before.status, before.forwarding, o.status, o.forwarding))?;
         }
         if let Some(before) = known.before.as_ref().filter(|b| o.status.is_final() && !known.given_up && o.kind.row().slip && same_frame(b, o)) {
-            // An advice that was refused in the end is no payment, whatever was told first.
-            let stands = |o: &Outcome| o.status == Status::Approved && !o.forwarding.as_ref().is_some_and(Forwarding::is_lost);
-            let same = stands(before) == stands(o);
+            // Of an advice the acquirer's word counts, whatever was told first.
+            let stands = |o: &Outcome| match &o.forwarding {
+                Some(Forwarding::Pending) => None,
+                Some(f) if f.is_lost() => Some(false),
+                Some(_) | None => Some(o.status == Status::Approved),
+            };
+            let same = stands(before).zip(stands(o)).is_none_or(|(before, now)| before == now);
             holds(same, 5, || format!("{key}: told {:?} before the journal was restored, and {:?} after it", before.status, o.status))?;
         }
         known.last = Some(o.clone());
