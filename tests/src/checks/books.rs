@@ -2,7 +2,7 @@
 use super::outcomes;
 use crate::{model::given_up, world::World};
 use payterm_schema::{
-    AccountId, Kind, Outcome, Record, Status,
+    AccountId, Entry, Kind, Outcome, Record, Status,
     outcome::Forwarding,
     record::{Obligation, ObligationState},
 };
@@ -21,7 +21,10 @@ pub fn i1_i3_books(world: &World) {
     let outcomes = outcomes(&world.journal);
     // Whether a message that was given up has reached its original is not known, nor that one's: a completion's cancel frees its hold.
     let original = |o: &Outcome| o.original.as_ref().and_then(|x| x.txn);
-    let on: BTreeSet<u64> = outcomes.values().filter(|o| given_up(o)).filter_map(original).collect();
+    // What was told as not taken stays so when its reversal is written off.
+    let written_off = |e: &Entry| if let Record::WrittenOff { txn, .. } = &e.record { Some(*txn) } else { None };
+    let written_off: BTreeSet<u64> = world.journal.iter().filter_map(written_off).collect();
+    let on: BTreeSet<u64> = outcomes.values().filter(|o| given_up(o) || written_off.contains(&o.txn)).filter_map(original).collect();
     let given_up_on: BTreeSet<u64> = on.iter().filter_map(|txn| original(outcomes.get(txn)?)).chain(on.iter().copied()).collect();
     for (txn, o) in outcomes {
         let postings: Vec<_> = frames.get(&txn).into_iter().flatten().filter_map(|at| world.bank.books.get(at)).collect();
@@ -65,8 +68,13 @@ pub fn i1_i3_books(world: &World) {
             }
             Status::Declined | Status::Cancelled | Status::Failed => {
                 // What was final when its reversal was given up stays as it was told.
-                let given_up = world.journal.iter().any(|e| matches!(&e.record, Record::WrittenOff { txn: t, .. } if *t == txn));
-                assert!(standing.is_empty() || given_up, "invariant 3: {} was told {:?} and stands at the bank: {:#?}", o.key, o.status, world.story(txn));
+                assert!(
+                    standing.is_empty() || written_off.contains(&txn),
+                    "invariant 3: {} was told {:?} and stands at the bank: {:#?}",
+                    o.key,
+                    o.status,
+                    world.story(txn)
+                );
             }
             Status::Running | Status::Unknown => panic!("invariant 8: {}: at rest, and {:?}", o.key, o.status),
         }

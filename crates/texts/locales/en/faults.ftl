@@ -65,6 +65,7 @@ rule-the-connection-was-lost = the connection was lost
 rule-the-journal-is-being-opened-again = the journal is being opened again
 rule-the-paper-is-not-held = the paper is not held
 rule-the-settlement-is-being-driven-on = the settlement is being driven on
+rule-a-message-of-its-account-is-under-way-wait-for-its-answer = a message of its account is under way: wait for its answer
 rule-this-batch-is-open-settle-it-first = this batch is open: settle it first
 rule-the-request-has-ended = the request has ended
 rule-this-transaction-has-no-slip = this transaction has no slip

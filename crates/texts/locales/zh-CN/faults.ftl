@@ -65,6 +65,7 @@ rule-the-connection-was-lost = 连接已断开
 rule-the-journal-is-being-opened-again = 正在重新打开流水
 rule-the-paper-is-not-held = 该打印任务并未待定
 rule-the-settlement-is-being-driven-on = 批结算正在继续处理
+rule-a-message-of-its-account-is-under-way-wait-for-its-answer = 该账户有报文在途,请等待应答
 rule-this-batch-is-open-settle-it-first = 该批次尚未结算,请先结算
 rule-the-request-has-ended = 请求已结束
 rule-this-transaction-has-no-slip = 此交易没有签购单
