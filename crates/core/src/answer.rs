@@ -14,7 +14,7 @@ use payterm_schema::{
     notice::Screen,
     outcome::{Authority, Class, Forwarding, Reason},
     paper::PaperKind,
-    record::{Due, Duty, Ending},
+    record::{Due, Duty, Ending, Obligation},
     time::Millis,
 };
 
@@ -298,6 +298,12 @@ impl Machine {
             self.screen_until = Some(self.after(self.settings.flow.result_ms));
             self.show(Screen::Result { outcome: Box::new(outcome) });
         }
+    }
+
+    /// A person ends this obligation, and a void or the upload needs its PAN still: its original's, or that of a payment of which another frame
+    /// was approved.
+    pub(crate) fn outlives(&self, o: &Obligation) -> bool {
+        o.sealed.is_some_and(|t| (t != o.txn || o.duty == Duty::Reverse) && self.state.voidable.contains(&t))
     }
 
     /// The sealed PAN goes when neither an obligation nor a later void needs it, nor the request itself while it runs.

@@ -95,9 +95,8 @@ impl Machine {
         self.may_write_off(txn, why)?;
         let all: Vec<Obligation> = self.state.obligations.of(txn).cloned().collect();
         let told = self.state.owes(txn).cloned();
-        // Its original's PAN: a void or the upload needs it still. While the obligation is there, the fold knows.
-        let voidable: Vec<bool> =
-            all.iter().map(|o| o.sealed.is_some_and(|t| (t != txn || o.duty == Duty::Reverse) && self.state.voidable.contains(&t))).collect();
+        // While the obligation is there, the fold knows.
+        let voidable: Vec<bool> = all.iter().map(|o| self.outlives(o)).collect();
         for o in &all {
             // While the obligation is there, the fold knows that it was counted.
             if let (Duty::Repeat, Some(mut outcome)) = (o.duty, told.clone().filter(|t| t.status.is_final())) {

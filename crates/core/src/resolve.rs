@@ -79,9 +79,7 @@ impl Machine {
             return self.answer(call, Err(fault));
         }
         let told = self.state.owes(txn).cloned();
-        // Its original's PAN, or that of a payment of which another frame was approved: a void or the upload needs it still.
-        let voidable: Vec<bool> =
-            stuck.iter().map(|o| o.sealed.is_some_and(|t| (t != txn || o.duty == Duty::Reverse) && self.state.voidable.contains(&t))).collect();
+        let voidable: Vec<bool> = stuck.iter().map(|o| self.outlives(o)).collect();
         let how = Ending::ByPerson(format!("{reference} ({by})"));
         // While the obligation is there, the fold knows what was counted.
         if let Some(mut outcome) = told.clone().filter(|o| o.status == Status::Unknown) {
