@@ -16,6 +16,7 @@ use futures_util::stream;
 use payterm_core::{AccountSettings, Apply, By, Call, Input, Settings, State};
 use payterm_schema::{
     AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
+    account::Stan,
     application::{ApplicationShown, OfferShown, Step},
     config::{Config, Language},
     kind::AmountRule,
@@ -428,11 +429,11 @@ impl Terminal for Front {
         })
     }
 
-    fn resolve_obligation<'a>(&'a self, caller: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
+    fn resolve_obligation<'a>(&'a self, caller: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()> {
         boxed(async move {
             managers(caller)?;
             let (by, reference) = (caller.app.clone(), reference.to_owned());
-            self.ask(&txn.to_string(), move |call| Input::Resolve { call, txn, executed, reference, by }).await
+            self.ask(&txn.to_string(), move |call| Input::Resolve { call, txn, executed, stan, reference, by }).await
         })
     }
 

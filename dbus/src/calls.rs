@@ -9,6 +9,7 @@ use crate::{
 };
 use payterm_schema::{
     AccountId, Caller, Fault, Money, OperatorId, OperatorRequest, Request, RequestKey,
+    account::Stan,
     application::{Draft, Step},
     offline::QueueAct,
     page::{Drawer, Printable},
@@ -56,6 +57,14 @@ fn flag(what: &str, value: Option<&Variant<'_>>) -> Result<bool, Fault> {
 }
 fn number(what: &str, value: Option<&Variant<'_>>) -> Result<u64, Fault> {
     if let Some(Variant::U64(n)) = value { Ok(*n) } else { Err(Fault::invalid(what, "a number")) }
+}
+/// 0: none is named.
+fn stan(value: Option<&Variant<'_>>) -> Result<Option<Stan>, Fault> {
+    match value {
+        Some(Variant::U32(0)) => Ok(None),
+        Some(Variant::U32(n)) if let Some(stan) = Stan::new(*n) => Ok(Some(stan)),
+        Some(_) | None => Err(Fault::invalid("stan", "0 to 999999")),
+    }
 }
 /// The longest draft is some 2,000 bytes.
 const MAX_DRAFT: usize = 8 * 1024;
@@ -147,8 +156,9 @@ impl Link {
             (QUEUE, "Papers") => list(&terminal.papers(caller).await?),
             (QUEUE, "Retry") => terminal.retry_obligation(manager(caller)?, number("txn", first)?).await.map(none),
             (QUEUE, "Resolve") => {
-                let (txn, executed, reference) = (number("txn", first)?, flag("executed", arguments.get(1))?, text("reference", arguments.get(2))?);
-                terminal.resolve_obligation(manager(caller)?, txn, executed, reference).await.map(none)
+                let (txn, executed, stan) = (number("txn", first)?, flag("executed", arguments.get(1))?, stan(arguments.get(2))?);
+                let reference = text("reference", arguments.get(3))?;
+                terminal.resolve_obligation(manager(caller)?, txn, executed, stan, reference).await.map(none)
             }
             (QUEUE, "Forward") => {
                 let txn = Some(number("txn", first)?).filter(|t| *t > 0);

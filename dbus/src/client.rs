@@ -9,6 +9,7 @@ use crate::{
 use futures_util::{Stream, StreamExt};
 use payterm_schema::{
     AccountId, Caller, Device, Fault, Money, Notice, Outcome, Request, RequestKey, Screen, SelfTest, Terminal,
+    account::Stan,
     application::{ApplicationShown, OfferShown, Step},
     config::Language,
     offline::{OfflineAnswer, QueueAct},
@@ -250,8 +251,9 @@ impl Terminal for Client {
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
         Box::pin(self.tell(QUEUE, "Retry", vec![Variant::U64(txn)]))
     }
-    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
-        Box::pin(self.tell(QUEUE, "Resolve", vec![Variant::U64(txn), Variant::Bool(executed), Variant::from(reference.to_owned())]))
+    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()> {
+        let stan = Variant::U32(stan.map_or(0, Stan::get));
+        Box::pin(self.tell(QUEUE, "Resolve", vec![Variant::U64(txn), Variant::Bool(executed), stan, Variant::from(reference.to_owned())]))
     }
     fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
         let (member, arguments, within) = match act {

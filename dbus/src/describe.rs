@@ -166,9 +166,9 @@ pub const INTERFACES: &[Interface] = &[
             method("Retry", &[("txn", "t")], &[], "Tries a Stuck obligation again. Managers only."),
             method(
                 "Resolve",
-                &[("txn", "t"), ("executed", "b"), ("reference", "s")],
+                &[("txn", "t"), ("executed", "b"), ("stan", "u"), ("reference", "s")],
                 &[],
-                "What the acquirer says became of what is Stuck, with their reference. Managers only.",
+                "What the acquirer says became of what is Stuck, with their reference; of several frames the one that stands, else 0. Managers only.",
             ),
             method("Forward", &[("txn", "t")], &[], "Has it tried now, or with 0 all that waits. Managers only."),
             method("Hold", &[("txn", "t")], &[], "Keeps an advice back until it is released. Managers only."),

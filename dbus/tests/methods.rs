@@ -74,8 +74,8 @@ async fn every_method_answers_what_the_terminal_said() {
             assert!(w.fake.has_done(&format!("operators {}", serde_json::to_string(&request).unwrap())));
         }
         c.retry_obligation(&who, 40 + n as u64).await.unwrap();
-        c.resolve_obligation(&who, 50 + n as u64, n == 0, "case 7").await.unwrap();
-        assert!(w.fake.has_done(&format!("resolve 5{n} {} case 7", n == 0)));
+        c.resolve_obligation(&who, 50 + n as u64, n == 0, (n == 0).then(|| payterm_schema::Stan::new(12).unwrap()), "case 7").await.unwrap();
+        assert!(w.fake.has_done(&format!("resolve 5{n} {} {} case 7", n == 0, if n == 0 { 12 } else { 0 })));
         let account = (n == 0).then(|| payterm_schema::AccountId::new("unionpay").unwrap());
         assert_eq!(c.reconcile(&who, account.clone(), "x".into()).await, w.fake.reconcile(&who, account, "x".into()).await);
         c.release_paper(&who, 4, n == 0).await.unwrap();

@@ -1,6 +1,6 @@
 //! The front door: what every face (D-Bus, JNI, web) calls. Implemented by the daemon and by the bus client.
 use crate::{
-    account::AccountId,
+    account::{AccountId, Stan},
     application::{ApplicationShown, OfferShown, Step},
     config::Language,
     device::Device,
@@ -166,9 +166,9 @@ pub trait Terminal: Send + Sync {
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>>;
     /// Tries a Stuck obligation again. Managers only.
     fn retry_obligation<'a>(&'a self, caller: &'a Caller, txn: u64) -> Reply<'a, ()>;
-    /// A person asked the acquirer what became of what is Stuck: it was `executed` and stands, or not; with the acquirer's
-    /// reference, 1 to 40 characters. Managers only.
-    fn resolve_obligation<'a>(&'a self, caller: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()>;
+    /// A person asked the acquirer what became of what is Stuck: it was `executed` and stands, or not; of several frames that of `stan`
+    /// stands and no other; with the acquirer's reference, 1 to 40 characters. Managers only.
+    fn resolve_obligation<'a>(&'a self, caller: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()>;
     /// Forward now, hold, release, write off. Managers only; to write off, the supervisor is asked at the keypad as well.
     fn queue<'a>(&'a self, caller: &'a Caller, act: QueueAct) -> Reply<'a, ()>;
     /// Would a sale of this amount be accepted while the host cannot be reached? As far as that can be told before the card is there.

@@ -329,14 +329,24 @@ impl Evening {
             // A person has it tried again, or asks the acquirer and says what it said.
             for o in open.iter().filter(|o| o.state == ObligationState::Stuck) {
                 self.verdict.stuck += 1;
-                let executed = judge::stands(&self.stack, &judge::at(&o.account, &o.plan))?;
+                let frames = open.iter().filter(|f| f.txn == o.txn);
+                let mut standing = None;
+                for f in frames.clone() {
+                    if judge::stands(&self.stack, &judge::at(&f.account, &f.plan))? {
+                        standing = Some(f.plan.stan);
+                    }
+                }
+                let (executed, stan) = (standing.is_some(), standing.filter(|_| frames.count() > 1));
                 // What was told as declined and stands can only be taken back.
                 let unknown = self.app.issued.iter().any(|i| i.told.as_ref().is_some_and(|t| t.txn == o.txn && t.status == Status::Unknown));
                 let again = o.duty != Duty::AskPerson && (self.dice.roll(2) == 0 || (o.duty == Duty::Reverse && executed && !unknown));
-                let done =
-                    if again { client.retry_obligation(&me, o.txn).await } else { client.resolve_obligation(&me, o.txn, executed, "asked the acquirer").await };
+                let done = if again {
+                    client.retry_obligation(&me, o.txn).await
+                } else {
+                    client.resolve_obligation(&me, o.txn, executed, stan, "asked the acquirer").await
+                };
                 match done {
-                    // Answered meanwhile, or one of several frames of its request: another round.
+                    // Answered meanwhile, or resolved with another frame of its request.
                     Ok(()) | Err(Fault::NotFound { .. } | Fault::WrongState { .. }) => {}
                     Err(e) => return Err(e.into()),
                 }

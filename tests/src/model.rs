@@ -31,7 +31,7 @@ fn holds(yes: bool, invariant: u8, what: impl FnOnce() -> String) -> Verdict {
 /// A message of the acquirer's books: account, batch, STAN.
 pub type Place = (AccountId, u32, u32);
 
-fn place(account: &AccountId, plan: &Plan) -> Place {
+pub fn place(account: &AccountId, plan: &Plan) -> Place {
     (account.clone(), plan.batch.get(), plan.stan.get())
 }
 
@@ -355,13 +355,13 @@ impl Model {
         }
     }
 
-    /// A person says what became of this transaction; what was not executed does not stand at the acquirer.
-    pub fn resolved(&mut self, txn: u64, executed: bool) {
+    /// A person says what became of this transaction: one frame of it stands at the acquirer, or none.
+    pub fn resolved(&mut self, txn: u64, stands: Option<&Place>) {
         let Some(key) = self.txns.get(&txn).cloned() else { return };
         self.keys.entry(key.clone()).or_default().resolved = true;
-        for f in self.frames.values_mut().filter(|f| f.key == key) {
+        for (at, f) in self.frames.iter_mut().filter(|(_, f)| f.key == key) {
             f.owed = false;
-            f.posted = f.posted.filter(|_| executed);
+            f.posted = f.posted.filter(|_| Some(at) == stands);
         }
     }
 

@@ -247,7 +247,7 @@ fn hold_release_and_write_off() {
     let answer = step.effects.iter().find_map(|e| if let Effect::Answer { call: 8, result } = e { Some(result.clone()) } else { None });
     assert_eq!(rule(answer.expect("answered")), "it is not stuck: forward has it tried now");
     let (reference, by) = ("case 1".to_owned(), "boss".to_owned());
-    let step = m.handle(Input::Resolve { call: 9, txn: idle, executed: true, reference, by }, now);
+    let step = m.handle(Input::Resolve { call: 9, txn: idle, executed: true, stan: None, reference, by }, now);
     let answer = step.effects.iter().find_map(|e| if let Effect::Answer { call: 9, result } = e { Some(result.clone()) } else { None });
     assert_eq!(rule(answer.expect("answered")), "it is not stuck: it ends by itself");
     if let Some(txn) = under_way {

@@ -139,7 +139,7 @@ fn a_person_closes_or_drops_what_cannot_be_driven() {
         let mut m = Machine::replay(w.settings.clone(), None, w.journal.clone()).expect("replay");
         m.boot(w.now, "test", &[up()]);
         let txn = w.outcome("z").txn;
-        let step = m.handle(Input::Resolve { call: 1, txn, executed, reference: "case 7".into(), by: "test".into() }, w.now);
+        let step = m.handle(Input::Resolve { call: 1, txn, executed, stan: None, reference: "case 7".into(), by: "test".into() }, w.now);
         let closed = step.records.iter().any(|e| matches!(e.record, Record::BatchClosed { .. }));
         assert_eq!((closed, step.erase_batch.is_some()), (executed, executed));
         assert!(m.state().ledger(&up()).settling.is_none());

@@ -544,6 +544,9 @@ pub enum QueueAction {
         reference: String,
         #[command(flatten)]
         what: Resolved,
+        /// Of several frames that are stuck (a request that was asked anew): the STAN of the one that stands.
+        #[arg(long, value_parser = stan, requires = "executed")]
+        stan: Option<Stan>,
     },
 }
 

@@ -242,8 +242,8 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
                 Some(QueueAction::Hold { txn }) => queue(&bus, ui, QueueAct::Hold { txn }).await?,
                 Some(QueueAction::Release { txn }) => queue(&bus, ui, QueueAct::Release { txn }).await?,
                 Some(QueueAction::WriteOff { txn, why }) => queue(&bus, ui, QueueAct::WriteOff { txn, why }).await?,
-                Some(QueueAction::Resolve { txn, reference, what }) => {
-                    bus.client.resolve_obligation(&bus.caller, txn, what.executed, &reference).await?;
+                Some(QueueAction::Resolve { txn, reference, what, stan }) => {
+                    bus.client.resolve_obligation(&bus.caller, txn, what.executed, stan, &reference).await?;
                     ui.done();
                 }
                 Some(QueueAction::Retry { txn }) => {

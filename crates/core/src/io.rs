@@ -176,6 +176,8 @@ pub enum Input {
         txn: u64,
         /// It was executed (and stands).
         executed: bool,
+        /// Which of its frames stands, where several are Stuck; the others do not.
+        stan: Option<Stan>,
         /// The acquirer's reference, 1 to 40 printable characters.
         reference: String,
         by: String,

@@ -212,7 +212,7 @@ impl Machine {
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
             Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
             Input::Queue { call, act, by } => self.queue(call, act, by),
-            Input::Resolve { call, txn, executed, reference, by } => self.resolve(call, txn, executed, reference, by),
+            Input::Resolve { call, txn, executed, stan, reference, by } => self.resolve(call, txn, executed, stan, reference, by),
             Input::SelfTested { call, report, print } => self.self_tested(call, *report, print),
             Input::Probe { call, account } => self.probe(call, &account),
             Input::JournalDamaged { why } => self.journal_damaged(why),

@@ -2,6 +2,7 @@
 use crate::{Machine, advice, view};
 use payterm_schema::{
     Fault, Kind, Notice, Outcome, Record, Status,
+    account::Stan,
     host::FrameTrace,
     outcome::{Authority, Class, Forwarding},
     paper::PaperKind,
@@ -57,22 +58,29 @@ impl Machine {
         self.tell(Notice::Outcome { outcome: Box::new(outcome) });
     }
 
-    /// A person settles what is Stuck against the acquirer's record. The machine only writes down what they say.
-    pub(crate) fn resolve(&mut self, call: u64, txn: u64, executed: bool, reference: String, by: String) {
-        if let Some(account) = self.state.settlement_of(txn) {
+    /// A person settles what is Stuck against the acquirer's record. The machine only writes down what they say. Of several frames of the
+    /// request (it was asked anew) at most one stands, that of `stan`.
+    pub(crate) fn resolve(&mut self, call: u64, txn: u64, executed: bool, stan: Option<Stan>, reference: String, by: String) {
+        if let Some(account) = self.state.settlement_of(txn).filter(|_| stan.is_none()) {
             return self.resolve_settlement(call, &account, txn, executed, &reference, &by);
         }
         let stuck: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.state == ObligationState::Stuck).cloned().collect();
         let fine = (1..=40).contains(&reference.chars().count()) && !reference.chars().any(char::is_control);
         // It ran when the journal was damaged, and no frame of it is on record: without a STAN it cannot stand in a batch.
         let unnamed = self.state.obligations.of(txn).next().is_none() && self.state.owes(txn).is_some_and(|o| o.status == Status::Unknown);
+        let standing = match stan {
+            Some(stan) => stuck.iter().find(|o| o.plan.stan == stan).filter(|_| executed).cloned(),
+            None => stuck.first().filter(|_| executed).cloned(),
+        };
         let fault = match (stuck.as_slice(), fine) {
+            _ if stan.is_some() && standing.is_none() => Some(Fault::invalid("stan", "the STAN of a stuck frame of it, and that it was executed")),
             (_, false) => Some(Fault::invalid("reference", "1 to 40 printable characters")),
             ([], true) if unnamed => executed
                 .then(|| Fault::WrongState { rule: "no frame of it is on record: have the acquirer take it back, then say that it was not executed".into() }),
             ([], true) => Some(self.not_so(txn, |_| "it is not stuck: it ends by itself")),
-            // Several frames of one request: which of them stands cannot be said with one word.
-            ([_, _, ..], true) if executed => Some(Fault::WrongState { rule: "several frames of this request are open".into() }),
+            ([_, _, ..], true) if executed && stan.is_none() => {
+                Some(Fault::WrongState { rule: "several frames of it are stuck: name the STAN of the one that stands".into() })
+            }
             (_, true) => None,
         };
         if let Some(fault) = fault {
@@ -83,8 +91,9 @@ impl Machine {
         let how = Ending::ByPerson(format!("{reference} ({by})"));
         // While the obligation is there, the fold knows what was counted.
         if let Some(mut outcome) = told.clone().filter(|o| o.status == Status::Unknown) {
-            if executed {
-                let advice = stuck.iter().any(|o| o.duty == Duty::Repeat);
+            if let Some(o) = &standing {
+                let advice = o.duty == Duty::Repeat;
+                view::of_frame(&mut outcome, &o.plan);
                 outcome.forwarding = advice.then_some(Forwarding::Forwarded).or(outcome.forwarding.take());
                 let authority = if advice { advice::authority(outcome.kind) } else { Authority::Host };
                 self.approve(&mut outcome, authority);

@@ -1,7 +1,8 @@
 //! The outcome as it grows while a request runs.
 use crate::{AccountSettings, Settings, instrument::Presented};
 use payterm_schema::{
-    HostAnswer, Outcome, Request, RequestKey, Status, Time,
+    HostAnswer, Kind, Outcome, Request, RequestKey, Status, Time,
+    host::Plan,
     outcome::{Authority, Class, OriginalShown, Reason, Sums},
 };
 
@@ -115,6 +116,20 @@ pub fn with_answer(view: &mut Outcome, answer: &HostAnswer) {
 pub fn with_part(view: &mut Outcome, answer: &HostAnswer) {
     view.sums.asked = view.sums.amount;
     view.sums.amount = answer.amount;
+}
+
+/// It is this frame that stands: what was heard of another one is not said of it.
+pub fn of_frame(view: &mut Outcome, plan: &Plan) {
+    if view.stan == Some(plan.stan) {
+        return;
+    }
+    (view.stan, view.batch) = (Some(plan.stan), Some(plan.batch));
+    (view.rrn, view.host_date, view.host_time) = (None, None, None);
+    (view.issuer, view.acquirer, view.host_texts) = (None, None, Vec::new());
+    (view.sums.fee, view.sums.balance) = (None, None);
+    // Of a voice sale the issuer's word is the request's own.
+    view.auth_code = view.auth_code.take().filter(|_| view.kind == Kind::VoiceSale);
+    view.sums.amount = view.sums.asked.take().or(view.sums.amount);
 }
 
 pub fn approved(view: &mut Outcome, authority: Authority, now: Time) {

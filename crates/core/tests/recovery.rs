@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step, VaultAnswer, VaultAsk};
 use payterm_schema::{
-    AccountId, Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Kind, Pan, Record, RequestKey, Screen, Stan, Status, Time,
+    AccountId, Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Kind, Pan, PaymentCode, Record, RequestKey, Screen, Stan, Status, Time,
     config::Config,
     device::{Key, Way},
-    host::{Again, CodeRule, HostRules},
+    host::{Again, CodeRule, HostRules, Wallet},
     operator::{OperatorEvent, OperatorId, OperatorRequest, Purpose},
     outcome::{Authority, Forwarding, Place},
     record::{ClockEvent, Entry, ObligationState, Restored},
@@ -139,7 +139,7 @@ impl Till {
     fn boot(&mut self, now: Time) -> Step {
         let step = self.machine.boot(now, "test", &[]);
         let step = self.keep(step);
-        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Typed], pin_pad: true, printer: true });
+        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Scan, Way::Typed], pin_pad: true, printer: true });
         step
     }
     fn input(&mut self, input: Input) -> Step {
@@ -185,7 +185,7 @@ impl Till {
         (till, step)
     }
     fn resolve(&mut self, txn: u64, executed: bool) -> Step {
-        self.input(Input::Resolve { call: 2, txn, executed, reference: "case 1".into(), by: "m".into() })
+        self.input(Input::Resolve { call: 2, txn, executed, stan: None, reference: "case 1".into(), by: "m".into() })
     }
     fn retry(&mut self, txn: u64) -> Step {
         self.input(Input::RetryObligation { call: 8, txn, by: "m".into() })
@@ -356,7 +356,7 @@ fn a_request_that_ran_ends_unknown() {
     till.keep(step);
     till.boot(NOW);
     let mut say = |executed| {
-        let step = till.input(Input::Resolve { call: 5, txn: 1, executed, reference: "case 1".into(), by: "m".into() });
+        let step = till.input(Input::Resolve { call: 5, txn: 1, executed, stan: None, reference: "case 1".into(), by: "m".into() });
         let outcome = step.records.iter().find_map(|e| if let Record::Outcome { outcome } = &e.record { Some(outcome.status) } else { None });
         (answer(&step), outcome)
     };
@@ -845,4 +845,57 @@ fn a_recovery_of_an_account_under_new_numbers_can_be_ended() {
             assert_eq!(told(&till.frame(start("sale", "two"))), [(Status::Failed, "account-renumbered".into())]);
         }
     }
+}
+
+/// Asked anew behind a sign-in, and torn behind the second frame: a person says which of both stands, and it is that one's numbers that count.
+#[test]
+fn of_several_frames_that_are_stuck_one_stands() {
+    let mut s = settings();
+    let again = CodeRule { class: Class::E, again: Again::SignIn, reverse: true };
+    let undo = [(Wallet::Wechat, Millis(15_000))].into();
+    s.accounts[0].rules = HostRules {
+        wallets: vec![Wallet::Wechat],
+        wallet_undo_after: undo,
+        codes: [("77".to_owned(), again), ("00".to_owned(), settings().accounts[0].rules.codes["00"])].into(),
+        sign_in: true,
+        ..(*s.accounts[0].rules).clone()
+    }
+    .into();
+    let torn = || {
+        let mut before = Till::with(s.clone(), Vec::new());
+        let in_batch = || HostAnswer { batch: Batch::new(7), ..host_answer(r#""code":"00""#) };
+        let step = before.boot(NOW);
+        before.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(in_batch()) });
+        before.input(start("sale", "one"));
+        let code = Instrument::Scanned(PaymentCode::parse("134567890123456789").unwrap());
+        let step = before.input(Input::Instrument { instrument: code, card: None });
+        // The wallet's reversal waits, and the frame is sent anew at once.
+        let step = before.answered(&step, r#""code":"77","rrn":"000000000077","auth_code":"A00077""#);
+        before.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(in_batch()) });
+        let (till, _) = before.restore(s.clone(), Some(200));
+        let stans: Vec<Stan> = till.machine.obligations().iter().map(|o| o.plan.stan).collect();
+        assert!(stans.len() == 2 && till.machine.obligations().iter().all(|o| o.state == ObligationState::Stuck), "{stans:?}");
+        (till, stans)
+    };
+    let (mut till, stans) = torn();
+    let say = |till: &mut Till, executed, stan| {
+        let step = till.input(Input::Resolve { call: 2, txn: 1, executed, stan, reference: "case 1".into(), by: "m".into() });
+        let outcome = step.records.iter().find_map(|e| if let Record::Outcome { outcome } = &e.record { Some((**outcome).clone()) } else { None });
+        (answer(&step).unwrap(), outcome)
+    };
+    assert!(matches!(say(&mut till, true, None).0, Err(Fault::WrongState { rule }) if rule.contains("name the STAN")));
+    for (executed, stan) in [(true, Stan::new(199).unwrap()), (false, stans[0])] {
+        assert!(matches!(say(&mut till, executed, Some(stan)).0, Err(Fault::Invalid { field, .. }) if field == "stan"));
+    }
+    assert_eq!(till.machine.obligations().iter().count(), 2, "nothing is half done");
+    for nth in 0..2 {
+        let (mut till, stans) = torn();
+        let (result, outcome) = say(&mut till, true, Some(stans[nth]));
+        let o = outcome.unwrap();
+        assert_eq!((result, o.status, o.stan, o.rrn), (Ok(()), Status::Approved, Some(stans[nth]), None));
+        assert_eq!((till.machine.obligations().iter().count(), till.counted()), (0, (1, 100)));
+    }
+    let (mut till, _) = torn();
+    let (result, outcome) = say(&mut till, false, None);
+    assert_eq!((result, outcome.unwrap().status, till.counted()), (Ok(()), Status::Declined, (0, 0)));
 }

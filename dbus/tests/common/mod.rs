@@ -345,8 +345,8 @@ impl Terminal for Fake {
         self.did(format!("retry {txn}"));
         now(Ok(()))
     }
-    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
-        self.did(format!("resolve {txn} {executed} {reference}"));
+    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()> {
+        self.did(format!("resolve {txn} {executed} {} {reference}", stan.map_or(0, Stan::get)));
         now(Ok(()))
     }
     fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {

@@ -8,6 +8,7 @@ use super::{Event, World, key};
 use crate::{
     bank::Posting,
     checks,
+    model::{self, Place},
     script::{Customer, Noise, Order, Press},
 };
 use payterm_core::{Input, VaultAnswer, VaultAsk};
@@ -45,9 +46,9 @@ impl World {
             self.noise(Noise::EndRecovery);
         }
         for txn in unnamed {
-            self.undone_at_the_acquirer(txn);
-            self.model.resolved(txn, false);
-            self.input(Input::Resolve { call: 0, txn, executed: false, reference: "case 2".into(), by: "test".into() });
+            self.undone_at_the_acquirer(txn, None);
+            self.model.resolved(txn, None);
+            self.input(Input::Resolve { call: 0, txn, executed: false, stan: None, reference: "case 2".into(), by: "test".into() });
         }
         for txn in kept {
             self.press(QueueAct::Release { txn });
@@ -56,23 +57,28 @@ impl World {
             self.input(Input::RetryObligation { call: 0, txn, by: "test".into() });
         }
         for txn in stuck {
-            let open = self.machine.obligations().of(txn).next().cloned();
-            match open {
-                // What the acquirer would say.
-                Some(o) if self.must_be_asked(&o) => {
-                    let at = (o.account.clone(), o.plan.batch.get(), o.plan.stan.get());
-                    let posting = self.bank.books.get(&at).filter(|p| !p.reversed);
-                    // Another amount than was asked for, or a payer who has not confirmed: it is undone.
-                    let whole = |p: &&Posting| Some(p.amount) == o.plan.amount.map(Money::minor) && !p.is_pending();
-                    let executed = posting.filter(|p| o.duty == Duty::AskPerson || whole(p)).is_some();
-                    if !executed {
-                        self.undone_at_the_acquirer(txn);
-                    }
-                    self.model.resolved(txn, executed);
-                    self.input(Input::Resolve { call: 0, txn, executed, reference: "case 1".into(), by: "test".into() });
-                }
-                Some(_) | None => self.input(Input::RetryObligation { call: 0, txn, by: "test".into() }),
+            let frames: Vec<Obligation> = self.machine.obligations().of(txn).cloned().collect();
+            if !frames.iter().any(|o| self.must_be_asked(o)) {
+                self.input(Input::RetryObligation { call: 0, txn, by: "test".into() });
+                continue;
             }
+            // What the acquirer would say; of several frames one stands, that of the slip.
+            let stands = |o: &&Obligation| {
+                let posting = self.bank.books.get(&model::place(&o.account, &o.plan)).filter(|p| !p.reversed);
+                // Another amount than was asked for, or a payer who has not confirmed: it is undone.
+                let whole = |p: &&Posting| Some(p.amount) == o.plan.amount.map(Money::minor) && !p.is_pending();
+                o.state == ObligationState::Stuck && posting.filter(|p| o.duty == Duty::AskPerson || whole(p)).is_some()
+            };
+            let standing = frames.iter().rev().find(stands);
+            let stan = standing.filter(|_| frames.len() > 1).map(|o| o.plan.stan);
+            if stan.is_some() {
+                self.count("one of several frames stands");
+            }
+            let standing = standing.map(|o| model::place(&o.account, &o.plan));
+            self.undone_at_the_acquirer(txn, standing.as_ref());
+            self.model.resolved(txn, standing.as_ref());
+            let executed = standing.is_some();
+            self.input(Input::Resolve { call: 0, txn, executed, stan, reference: "case 1".into(), by: "test".into() });
         }
         for job in held {
             self.input(Input::ReleasePaper { call: 0, job, print: true, by: "test".into() });
@@ -97,7 +103,7 @@ impl World {
                 if !executed {
                     self.bank.closing.remove(&ours);
                 }
-                self.input(Input::Resolve { call: 0, txn, executed, reference: "case 3".into(), by: "test".into() });
+                self.input(Input::Resolve { call: 0, txn, executed, stan: None, reference: "case 3".into(), by: "test".into() });
             }
         }
         // And each host has been heard whose account has records.
@@ -108,11 +114,11 @@ impl World {
         })
     }
 
-    /// What the acquirer holds of it is taken back there.
-    fn undone_at_the_acquirer(&mut self, txn: u64) {
-        let named = self.machine.obligations().of(txn).map(|o| (o.account.clone(), o.plan.batch.get(), o.plan.stan.get()));
+    /// What the acquirer holds of it, but for what stands, is taken back there.
+    fn undone_at_the_acquirer(&mut self, txn: u64, standing: Option<&Place>) {
+        let named = self.machine.obligations().of(txn).map(|o| model::place(&o.account, &o.plan));
         let all: Vec<_> = self.in_doubt.get(&txn).into_iter().flatten().cloned().chain(named).collect();
-        for at in all {
+        for at in all.into_iter().filter(|at| Some(at) != standing) {
             self.bank.take_back(&at);
         }
     }

@@ -314,8 +314,8 @@ impl Terminal for Fake {
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
         now(self.did(format!("retry {txn}")))
     }
-    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, reference: &'a str) -> Reply<'a, ()> {
-        now(self.did(format!("resolve {txn} {executed} {reference}")))
+    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()> {
+        now(self.did(format!("resolve {txn} {executed} {} {reference}", stan.map_or(0, Stan::get))))
     }
     fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
         now(self.did(format!("{act:?}")))
