@@ -545,7 +545,7 @@ pub enum QueueAction {
         #[command(flatten)]
         what: Resolved,
         /// Of several frames that are stuck (a request that was asked anew): the STAN of the one that stands.
-        #[arg(long, value_parser = stan, requires = "executed")]
+        #[arg(long, value_parser = stan, conflicts_with = "not_executed")]
         stan: Option<Stan>,
     },
 }

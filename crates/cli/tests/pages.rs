@@ -91,6 +91,8 @@ async fn orders_reach_the_terminal() {
         (&["confirm", "till/declined-1", "no"], "confirm till/declined-1 false"),
         (&["reprint", "declined-1"], "reprint till/declined-1"),
         (&["queue", "retry", "7"], "retry 7"),
+        (&["queue", "resolve", "7", "--reference", "c", "--not-executed"], "resolve 7 false 0 c"),
+        (&["queue", "resolve", "7", "--reference", "c", "--executed", "--stan", "12"], "resolve 7 true 12 c"),
         (&["language", "zh-CN"], "language zh-CN"),
         (&["papers", "release", "4", "--print"], "release 4 true"),
         (&["papers", "release", "4", "--drop"], "release 4 false"),
@@ -114,6 +116,8 @@ async fn orders_reach_the_terminal() {
         &["papers", "release", "4"],
         &["papers", "release", "4", "--print", "--drop"],
         &["queue", "retry", "x"],
+        &["queue", "resolve", "7", "--reference", "c", "--not-executed", "--stan", "12"],
+        &["queue", "resolve", "7", "--reference", "c", "--executed", "--stan", "0"],
         &["operators", "logon", "1"],
         &["operators", "add", "90"],
     ] {
