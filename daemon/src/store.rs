@@ -52,6 +52,8 @@ pub struct Commit {
     pub erase_batch: Option<Box<payterm_core::EraseBatch>>,
     /// (seq, JSON) of the machine after the last record.
     pub snapshot: Option<(u64, String)>,
+    /// Nobody waits for it, and so many commits like it are expected together: the writer has a moment for them. 0: it is written at once.
+    pub company: usize,
 }
 
 /// What the machine is rebuilt from.

@@ -294,9 +294,13 @@ impl TerminalActor {
                 Ok(s) => s,
                 Err(e) => return self.failed(&e.to_string(), ctx),
             };
-            let commit = Commit { records: step.records, seal, erase: step.erase, erase_batch: step.erase_batch, snapshot: step.snapshot };
             // Several exchanges under way: their commits go together. What was committed before is told first, with its own heads.
-            let alone = self.queue.is_empty() && self.machine.as_ref().is_some_and(|m| m.exchanges() <= 1);
+            let exchanges = self.machine.as_ref().map_or(0, Machine::exchanges);
+            let alone = self.queue.is_empty() && exchanges <= 1;
+            // A queue that is forwarded while nobody waits: half of what is under way may be answered before the disk is asked.
+            let awaited = self.machine.as_ref().is_some_and(|m| m.running().is_some()) || step.effects.iter().any(|e| matches!(e, Effect::Answer { .. }));
+            let company = if awaited { 0 } else { exchanges / 2 };
+            let commit = Commit { records: step.records, seal, erase: step.erase, erase_batch: step.erase_batch, snapshot: step.snapshot, company };
             let mut done = if alone { self.house.store.commit_alone(commit) } else { self.house.store.commit(commit) };
             match done.try_recv() {
                 Err(TryRecvError::Empty) => {

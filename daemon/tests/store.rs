@@ -100,6 +100,29 @@ fn commits_that_wait_share_a_sync() {
     assert_eq!(store.counters().commits.load(Ordering::Relaxed), 200);
 }
 
+/// What nobody waits for goes with those that are expected with it; without them it is written all the same, and whoever waits is not held up.
+#[test]
+fn what_nobody_waits_for_is_written_in_company() {
+    const PAIRS: u64 = 100;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    for n in 0..PAIRS {
+        let one = store.commit(Commit { records: vec![booted(2 * n + 1)], company: 2, ..Commit::default() });
+        // Longer than those who were answered together are waited for.
+        std::thread::sleep(Duration::from_micros(300));
+        let other = store.commit(Commit { records: vec![booted(2 * n + 2)], company: 2, ..Commit::default() });
+        wait(one).unwrap().unwrap();
+        wait(other).unwrap().unwrap();
+    }
+    let groups = store.counters().groups.load(Ordering::Relaxed);
+    assert!(groups < PAIRS + PAIRS / 2, "{groups} groups for {PAIRS} pairs");
+    let last = 2 * PAIRS;
+    assert_eq!(put(&store, Commit { records: vec![booted(last + 1)], company: 8, ..Commit::default() }).unwrap(), last + 1);
+    let patient = store.commit(Commit { records: vec![booted(last + 2)], company: 8, ..Commit::default() });
+    assert_eq!(put(&store, commit(vec![booted(last + 3)])).unwrap(), last + 3);
+    assert_eq!(wait(patient).unwrap().unwrap().head.seq, last + 2);
+}
+
 /// On any disk.
 fn quick() -> Options {
     Options { quick: Duration::MAX, ..Options::default() }
