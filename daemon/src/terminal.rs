@@ -143,6 +143,8 @@ pub struct TerminalActor {
     again: Duration,
     /// What the store loaded when it was opened.
     first: Option<Loaded>,
+    /// A request ran when the last step was over.
+    ran: bool,
 }
 
 impl Actor for TerminalActor {
@@ -176,6 +178,7 @@ impl TerminalActor {
             devices: None,
             again: Duration::ZERO,
             first,
+            ran: false,
         }
     }
 
@@ -284,6 +287,9 @@ impl TerminalActor {
         let _in = span.as_ref().map(|s| s.enter());
         let last = step.records.last().map(|e| e.seq);
         let mut written = None;
+        // A request that this step ends is waited for like one that runs.
+        let runs = self.machine.as_ref().is_some_and(|m| m.running().is_some());
+        let ran = std::mem::replace(&mut self.ran, runs);
         assert!(last.is_some() || (step.seal.is_empty() && step.erase.is_empty() && step.erase_batch.is_none()), "sealed values change only with a record");
         if last.is_some() {
             let seal = |(txn, pan): (u64, payterm_schema::Pan)| {
@@ -297,9 +303,10 @@ impl TerminalActor {
             // Several exchanges under way: their commits go together. What was committed before is told first, with its own heads.
             let exchanges = self.machine.as_ref().map_or(0, Machine::exchanges);
             let alone = self.queue.is_empty() && exchanges <= 1;
-            // A queue that is forwarded while nobody waits: half of what is under way may be answered before the disk is asked.
-            let awaited = self.machine.as_ref().is_some_and(|m| m.running().is_some()) || step.effects.iter().any(|e| matches!(e, Effect::Answer { .. }));
-            let company = if awaited { 0 } else { exchanges / 2 };
+            // A queue that is forwarded while nobody waits: this answer, and half of those that are under way beside it.
+            let awaited = ran || runs || step.effects.iter().any(|e| matches!(e, Effect::Answer { .. }));
+            let beside = exchanges.saturating_sub(step.effects.iter().filter(|e| matches!(e, Effect::Send(_))).count());
+            let company = if awaited { 0 } else { 1 + beside / 2 };
             let commit = Commit { records: step.records, seal, erase: step.erase, erase_batch: step.erase_batch, snapshot: step.snapshot, company };
             let mut done = if alone { self.house.store.commit_alone(commit) } else { self.house.store.commit(commit) };
             match done.try_recv() {

@@ -75,6 +75,9 @@ impl Machine {
             return Err(Fault::invalid("why", "1 to 80 printable characters"));
         }
         let Some(o) = self.state.obligations.of(txn).next() else { return Err(Fault::not_found("obligation", &txn.to_string())) };
+        if self.state.running.as_ref().is_some_and(|r| r.txn == txn) {
+            return Err(Fault::WrongState { rule: "its request is still under way".into() });
+        }
         for o in self.state.obligations.of(txn) {
             match (o.duty, o.state) {
                 (Duty::AskPerson, _) => return Err(Fault::WrongState { rule: "ask the acquirer, then resolve it with their reference".into() }),

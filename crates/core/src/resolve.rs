@@ -58,34 +58,63 @@ impl Machine {
         self.tell(Notice::Outcome { outcome: Box::new(outcome) });
     }
 
+    /// May a person say so of what is Stuck? The frame that stands then.
+    fn may_resolve(&self, txn: u64, executed: bool, stan: Option<Stan>, reference: &str) -> Result<Option<Obligation>, Fault> {
+        let wrong = |rule: &str| Err(Fault::WrongState { rule: rule.into() });
+        let which = || Err(Fault::invalid("stan", "the STAN of a stuck frame of it, and that it was executed"));
+        if !(1..=40).contains(&reference.chars().count()) || reference.chars().any(char::is_control) {
+            return Err(Fault::invalid("reference", "1 to 40 printable characters"));
+        }
+        let (frames, told): (Vec<&Obligation>, _) = (self.state.obligations.of(txn).collect(), self.state.owes(txn));
+        // It ran when the journal was damaged, and no frame of it is on record: without a STAN it cannot stand in a batch.
+        if frames.is_empty() && told.is_some_and(|o| o.status == Status::Unknown) {
+            return match (executed, stan) {
+                (true, _) => wrong("no frame of it is on record: have the acquirer take it back, then say that it was not executed"),
+                (false, None) => Ok(None),
+                (false, Some(_)) => which(),
+            };
+        }
+        if frames.iter().all(|o| o.state != ObligationState::Stuck) {
+            return Err(self.not_so(txn, |_| "it is not stuck: it ends by itself"));
+        }
+        // What is said of the request is its end: not before its last frame is a person's.
+        if self.state.running.as_ref().is_some_and(|r| r.txn == txn) {
+            return wrong("its request is still under way");
+        }
+        if frames.iter().any(|o| o.state != ObligationState::Stuck) {
+            return wrong("another frame of it is still being driven: wait for its end");
+        }
+        let standing = match (executed, stan, frames.as_slice()) {
+            (false, None, _) => return Ok(None),
+            (false, Some(_), _) => return which(),
+            (true, None, [one]) => *one,
+            (true, None, _) => return wrong("several frames of it are stuck: name the STAN of the one that stands"),
+            (true, Some(stan), _) => match frames.into_iter().find(|o| o.plan.stan == stan) {
+                Some(o) => o,
+                None => return which(),
+            },
+        };
+        // The app and the customer were told otherwise, and it does not change.
+        let otherwise = |told: &Outcome| told.status.is_final() && (told.status != Status::Approved || told.stan != Some(standing.plan.stan));
+        if standing.duty == Duty::Reverse && told.is_some_and(otherwise) {
+            return wrong("it was told otherwise: have the acquirer take it back, then say that it was not executed");
+        }
+        Ok(Some(standing.clone()))
+    }
+
     /// A person settles what is Stuck against the acquirer's record. The machine only writes down what they say. Of several frames of the
     /// request (it was asked anew) at most one stands, that of `stan`.
     pub(crate) fn resolve(&mut self, call: u64, txn: u64, executed: bool, stan: Option<Stan>, reference: String, by: String) {
-        if let Some(account) = self.state.settlement_of(txn).filter(|_| stan.is_none()) {
-            return self.resolve_settlement(call, &account, txn, executed, &reference, &by);
+        match (self.state.settlement_of(txn), stan) {
+            (Some(account), None) => return self.resolve_settlement(call, &account, txn, executed, &reference, &by),
+            (Some(_), Some(_)) => return self.answer(call, Err(Fault::invalid("stan", "of a settlement none is named"))),
+            (None, _) => {}
         }
-        let stuck: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.state == ObligationState::Stuck).cloned().collect();
-        let fine = (1..=40).contains(&reference.chars().count()) && !reference.chars().any(char::is_control);
-        // It ran when the journal was damaged, and no frame of it is on record: without a STAN it cannot stand in a batch.
-        let unnamed = self.state.obligations.of(txn).next().is_none() && self.state.owes(txn).is_some_and(|o| o.status == Status::Unknown);
-        let standing = match stan {
-            Some(stan) => stuck.iter().find(|o| o.plan.stan == stan).filter(|_| executed).cloned(),
-            None => stuck.first().filter(|_| executed).cloned(),
+        let standing = match self.may_resolve(txn, executed, stan, &reference) {
+            Ok(standing) => standing,
+            Err(fault) => return self.answer(call, Err(fault)),
         };
-        let fault = match (stuck.as_slice(), fine) {
-            _ if stan.is_some() && standing.is_none() => Some(Fault::invalid("stan", "the STAN of a stuck frame of it, and that it was executed")),
-            (_, false) => Some(Fault::invalid("reference", "1 to 40 printable characters")),
-            ([], true) if unnamed => executed
-                .then(|| Fault::WrongState { rule: "no frame of it is on record: have the acquirer take it back, then say that it was not executed".into() }),
-            ([], true) => Some(self.not_so(txn, |_| "it is not stuck: it ends by itself")),
-            ([_, _, ..], true) if executed && stan.is_none() => {
-                Some(Fault::WrongState { rule: "several frames of it are stuck: name the STAN of the one that stands".into() })
-            }
-            (_, true) => None,
-        };
-        if let Some(fault) = fault {
-            return self.answer(call, Err(fault));
-        }
+        let stuck: Vec<Obligation> = self.state.obligations.of(txn).cloned().collect();
         let told = self.state.owes(txn).cloned();
         let voidable: Vec<bool> = stuck.iter().map(|o| self.outlives(o)).collect();
         let how = Ending::ByPerson(format!("{reference} ({by})"));
@@ -120,8 +149,10 @@ impl Machine {
         }
         for (o, voidable) in stuck.into_iter().zip(voidable) {
             if let Some(sealed) = o.sealed {
-                let stands = executed && told.as_ref().is_some_and(|t| matches!(t.status, Status::Unknown | Status::Approved));
-                let needed = voidable || (stands && o.plan.kind.keeps_pan() && self.state.ledger(&o.account).batch == o.plan.batch);
+                let accepted = told.as_ref().is_some_and(|t| matches!(t.status, Status::Unknown | Status::Approved));
+                // Of the frame that stands, whichever of them is looked at: they have one PAN.
+                let upload = |s: &Obligation| s.sealed == o.sealed && s.plan.kind.keeps_pan() && self.state.ledger(&s.account).batch == s.plan.batch;
+                let needed = voidable || (accepted && standing.as_ref().is_some_and(upload));
                 self.erase_when_done(sealed, needed);
             }
         }

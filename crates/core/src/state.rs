@@ -584,9 +584,7 @@ impl State {
 
     fn drop_obligation(&mut self, txn: u64, stan: Stan) {
         let Some(gone) = self.obligations.remove(txn, stan) else { return };
-        // Another frame of the same payment was approved: it can be voided still.
-        let stands = gone.duty == Duty::Reverse && self.owes(txn).is_some_and(|o| o.status == Status::Approved && self.in_open_batch(o));
-        if let Some(sealed) = gone.sealed.filter(|t| !(self.obligations.seals(*t) || (stands && *t == txn))) {
+        if let Some(sealed) = gone.sealed.filter(|t| !self.obligations.seals(*t)) {
             self.voidable.remove(&sealed);
         }
         // `Unknown` ends with a record of its own.

@@ -212,8 +212,12 @@ fn before(until: Instant, jobs: &Receiver<Job>) -> Option<Job> {
         }
         if left <= SOON {
             std::thread::yield_now();
-        } else if let Ok(job) = jobs.recv_timeout(left - SOON) {
-            return Some(job);
+            continue;
+        }
+        match jobs.recv_timeout(left - SOON) {
+            Ok(job) => return Some(job),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
 }
