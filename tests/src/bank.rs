@@ -129,6 +129,8 @@ pub struct Bank {
     pub books: BTreeMap<Book, Posting>,
     /// Reversals answered 25: their originals are refused for ever (host-protocol §6).
     forgotten: BTreeSet<Book>,
+    /// What it has told a person to stand: no message that was under way takes it back.
+    kept: BTreeSet<Book>,
     /// Whether a frame's card is foreign: an advice that comes with its repeat only has the card sealed, which this world does not open.
     cards: BTreeMap<Book, bool>,
     /// What each reversal said of its original.
@@ -171,7 +173,7 @@ impl Bank {
             (Fate::Refuse(code) | Fate::SlowRefuse(_, code), Leg::Query) if !matches!(*code, "77" | "96" | "A0" | "91" | "09" | "12" | "25") => {
                 // The payer said no.
                 let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
-                if let Some(p) = original.and_then(|o| self.books.get_mut(&o)) {
+                if let Some(p) = original.filter(|o| !self.kept.contains(o)).and_then(|o| self.books.get_mut(&o)) {
                     p.reversed = true;
                 }
                 self.answer(code, m)
@@ -342,15 +344,27 @@ impl Bank {
         if posting.kind != m.plan.kind || Some(posting.asked) != m.plan.amount.map(|a| a.minor()) {
             return self.answer("30", m);
         }
+        if self.kept.contains(&key) {
+            return self.answer("30", m);
+        }
         let kind = posting.kind;
         assert!(!matches!(kind, Kind::Refund | Kind::CompletionAdvice | Kind::VoiceSale | Kind::TipAdjust), "{kind:?} is never reversed");
         self.take_back(&key);
         self.answer("00", m)
     }
 
+    /// It has told a person that this stands.
+    pub fn keep(&mut self, key: &Book) {
+        self.kept.insert(key.clone());
+    }
+
     /// It stands no longer, and what it had done to its original is undone: reversed, or taken back by hand when somebody has asked for it.
     pub fn take_back(&mut self, key: &Book) {
-        let Some(posting) = self.books.get_mut(key) else { return };
+        let Some(posting) = self.books.get_mut(key) else {
+            // Should it come yet, it is refused.
+            self.forgotten.insert(key.clone());
+            return;
+        };
         let again = std::mem::replace(&mut posting.reversed, true);
         let kind = posting.kind;
         if let Some(original) = posting.original.clone().filter(|_| !again).and_then(|o| self.books.get_mut(&o)) {

@@ -329,7 +329,7 @@ impl Evening {
             // A person has it tried again, or asks the acquirer and says what it said.
             for o in open.iter().filter(|o| o.state == ObligationState::Stuck) {
                 self.verdict.stuck += 1;
-                let frames = open.iter().filter(|f| f.txn == o.txn);
+                let frames = open.iter().filter(|f| f.txn == o.txn && f.state == ObligationState::Stuck);
                 let mut standing = None;
                 for f in frames.clone() {
                     if judge::stands(&self.stack, &judge::at(&f.account, &f.plan))? {

@@ -218,6 +218,8 @@ impl Model {
             (Leg::Request | Leg::Repeat, "00" | "10") if f.kind.row().slip => f.posted = answer.amount.or(f.amount),
             // It may be executed still.
             (Leg::Request, "09") if f.wallet => f.posted = f.amount,
+            // What ends a reversal without being signed may be another's word.
+            (Leg::Reversal(_), "12" | "25") if answer.mac == MacVerdict::Absent => {}
             (Leg::Reversal(_), "00" | "12" | "25") => f.posted = None,
             // 12 and 25 are no word on the payment: it is reversed.
             (Leg::Query, "00" | "09" | "10" | "12" | "25" | "77" | "96" | "A0" | "91") => {}
@@ -355,13 +357,13 @@ impl Model {
         }
     }
 
-    /// A person says what became of this transaction: one frame of it stands at the acquirer, or none.
-    pub fn resolved(&mut self, txn: u64, stands: Option<&Place>) {
+    /// A person says what became of this transaction; these frames of it were taken back at the acquirer.
+    pub fn resolved(&mut self, txn: u64, undone: &[Place]) {
         let Some(key) = self.txns.get(&txn).cloned() else { return };
         self.keys.entry(key.clone()).or_default().resolved = true;
         for (at, f) in self.frames.iter_mut().filter(|(_, f)| f.key == key) {
             f.owed = false;
-            f.posted = f.posted.filter(|_| Some(at) == stands);
+            f.posted = f.posted.filter(|_| !undone.contains(at));
         }
     }
 

@@ -61,6 +61,8 @@ pub enum Noise {
     Cancel(By),
     /// A person has everything that is Stuck tried again.
     Retry,
+    /// A person asks the acquirer about everything that is Stuck.
+    Resolve,
     Devices(bool),
     PrinterReady,
     /// At the terminal's own keypad: digits, `c` confirm, `x` cancel.
@@ -113,6 +115,7 @@ impl Noise {
             Noise::CancelKey => "cancel key",
             Noise::Cancel(_) => "cancel",
             Noise::Retry => "retry",
+            Noise::Resolve => "resolve",
             Noise::Devices(true) => "devices back",
             Noise::Devices(false) => "devices gone",
             Noise::PrinterReady => "printer ready",
@@ -200,4 +203,6 @@ pub struct Script {
     pub disputes: bool,
     /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.
     pub settle: bool,
+    /// So long (ms) after something is Stuck a person asks the acquirer about it.
+    pub asks_after: Option<i64>,
 }

@@ -79,7 +79,7 @@ impl Case {
         let off = [2, 4, 8, 20][dice.roll(4) as usize];
         let settings = accounts(&mut dice);
         let offline = settings.accounts[0].config.offline.is_some();
-        let script = Script {
+        let mut script = Script {
             orders: orders(&mut dice, many, offline),
             fates: fates(&mut dice, off, 10 + 6 * many),
             sign_ins: fates(&mut dice, off.max(4), 8),
@@ -96,6 +96,14 @@ impl Case {
         };
         let cuts = [0, 0, 1, 2, 4][dice.roll(5) as usize];
         let cuts = (0..cuts).map(|_| 1 + dice.roll(60 * many as u64) as usize).collect();
+        // Two frames of one payment, the first one Stuck: whoever asks the acquirer at once comes too early.
+        let two = dice.roll(8) == 0;
+        if two {
+            let second = [Fate::LoseReply, Fate::LoseRequest, Fate::LateReply, Fate::Pending(3), Fate::Answer][dice.roll(5) as usize].clone();
+            script.fates.splice(0..0, [Fate::RefuseNoMac("77"), Fate::Unbuildable, second, Fate::LoseReply, Fate::LoseReply]);
+        }
+        script.asks_after =
+            [Some(1_000), Some(20_000), Some(90_000), None, None][dice.roll(if two { 3 } else { 5 }) as usize].map(|ms| ms + dice.roll(10_000) as i64);
         Case { seed, settings, script, cuts }
     }
 
@@ -141,7 +149,16 @@ impl Case {
         let s = &self.script;
         let mishaps = |f: &[Fate]| f.iter().filter(|f| **f != Fate::Answer).count() + f.len();
         let prints = s.prints.iter().filter(|p| **p != PrintResult::Confirmed).count() + s.prints.len();
-        2 * s.orders.len() + mishaps(&s.fates) + mishaps(&s.sign_ins) + prints + s.noise.len() + s.skews.len() + s.disk.len() + s.down.len() + self.cuts.len()
+        usize::from(s.asks_after.is_some())
+            + 2 * s.orders.len()
+            + mishaps(&s.fates)
+            + mishaps(&s.sign_ins)
+            + prints
+            + s.noise.len()
+            + s.skews.len()
+            + s.disk.len()
+            + s.down.len()
+            + self.cuts.len()
     }
 
     /// An index that is gone by then does nothing.
@@ -164,6 +181,7 @@ impl Case {
             all.push(Box::new(move |c| cut_to(&mut c.script.fates, half)));
         }
         all.push(Box::new(|c| cut_to(&mut c.script.sign_ins, 0)));
+        all.push(Box::new(|c| c.script.asks_after.take().is_some()));
         all.push(Box::new(|c| cut_to(&mut c.script.prints, 0)));
         all.push(Box::new(|c| cut_to(&mut c.script.noise, 0)));
         all.push(Box::new(|c| cut_to(&mut c.script.skews, 0)));
@@ -217,7 +235,7 @@ impl Case {
         }
         s.noise.iter().for_each(|(ms, n)| line("noise", format!("at {ms} ms {n:?}")));
         line("cuts at points", format!("{:?}, clock then {:?}", self.cuts, s.skews));
-        line("calm after", format!("{:?} ms", s.calm_after));
+        line("calm after", format!("{:?} ms, a person asks {:?} ms after what is stuck", s.calm_after, s.asks_after));
         line("accounts", format!("{}, snapshot every {}, totals disputed: {}", self.settings.accounts.len(), self.settings.snapshot_every, s.disputes));
         out
     }

@@ -106,6 +106,8 @@ pub struct World {
     pub lost: BTreeSet<RequestKey>,
     /// Transactions of which the journal has lost something: a person reconciles them with the acquirer. With the frames that it has lost.
     pub in_doubt: BTreeMap<u64, Vec<(AccountId, u32, u32)>>,
+    /// Somebody has asked the acquirer about these. Whether what it said was written down or not: they are a person's.
+    asked_about: BTreeSet<u64>,
     /// How often an app has asked again while payments are stopped.
     asked_again: u32,
     /// The journal was put back, and does not say so yet.
@@ -172,6 +174,7 @@ impl World {
             queue_calls: BTreeMap::new(),
             lost: BTreeSet::new(),
             in_doubt: BTreeMap::new(),
+            asked_about: BTreeSet::new(),
             asked_again: 0,
             restoring: None,
             steps: Vec::new(),

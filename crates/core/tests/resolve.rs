@@ -186,11 +186,8 @@ fn what_was_told_does_not_become_another_frames() {
     assert_eq!(till.counted(), (1, 100));
     // And nothing of it stays behind the settlement.
     let step = till.input(start("settlement", "z"));
-    let halves = step.effects.iter().find_map(|e| match e {
-        Effect::Send(m) => m.plan.settlement.as_deref().and_then(|p| if let BatchPart::Totals(h) = p { Some(*h) } else { None }),
-        _ => None,
-    });
-    let halves = halves.unwrap();
+    let sent = step.effects.iter().find_map(|e| if let Effect::Send(m) = e { m.plan.settlement.as_deref() } else { None });
+    let Some(BatchPart::Totals(halves)) = sent else { panic!("{sent:?}") };
     let mut balanced = host_answer(r#""code":"00""#);
     balanced.settlement = Some(SettlementReply { domestic: (halves.domestic, 1), foreign: (halves.foreign, 1) });
     let mut step = host(&mut till, tag_of(&step).unwrap(), reply(balanced));

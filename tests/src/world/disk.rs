@@ -5,7 +5,10 @@
 //! start, its last commits are gone, and the store puts back what it can prove. Then it knows which keys were used and which
 //! numbers may have been, or (marks lost too) the keys only. No record of a settlement is ever lost so; how a file is torn is the store's own matter (`daemon/tests`).
 use super::{Event, World};
-use crate::{checks, script::DiskFate};
+use crate::{
+    checks,
+    script::{DiskFate, Noise},
+};
 use payterm_core::{Input, Machine, Query, Step};
 use payterm_daemon::commit::{CommitQueue, tell_again};
 use payterm_schema::{
@@ -228,6 +231,9 @@ impl World {
             }
             self.count(format!("record {}", super::name(&e.record)));
             self.durable.apply(e).expect("the journal");
+            if let (Record::ObligationStuck { .. }, Some(ms)) = (&e.record, self.script.asks_after) {
+                self.later(ms, Event::Noise(Noise::Resolve));
+            }
         }
         self.journal.extend(step.records);
         if let Some(e) = step.erase_batch {

@@ -46,8 +46,8 @@ impl World {
             self.noise(Noise::EndRecovery);
         }
         for txn in unnamed {
-            self.undone_at_the_acquirer(txn, None);
-            self.model.resolved(txn, None);
+            let undone = self.undone_at_the_acquirer(txn, None);
+            self.model.resolved(txn, &undone);
             self.input(Input::Resolve { call: 0, txn, executed: false, stan: None, reference: "case 2".into(), by: "test".into() });
         }
         for txn in kept {
@@ -57,28 +57,12 @@ impl World {
             self.input(Input::RetryObligation { call: 0, txn, by: "test".into() });
         }
         for txn in stuck {
-            let frames: Vec<Obligation> = self.machine.obligations().of(txn).cloned().collect();
-            if !frames.iter().any(|o| self.must_be_asked(o)) {
+            let asked = self.machine.obligations().of(txn).any(|o| self.must_be_asked(o));
+            if asked {
+                self.ask_the_acquirer(txn);
+            } else {
                 self.input(Input::RetryObligation { call: 0, txn, by: "test".into() });
-                continue;
             }
-            // What the acquirer would say; of several frames one stands, that of the slip.
-            let stands = |o: &&Obligation| {
-                let posting = self.bank.books.get(&model::place(&o.account, &o.plan)).filter(|p| !p.reversed);
-                // Another amount than was asked for, or a payer who has not confirmed: it is undone.
-                let whole = |p: &&Posting| Some(p.amount) == o.plan.amount.map(Money::minor) && !p.is_pending();
-                o.state == ObligationState::Stuck && posting.filter(|p| o.duty == Duty::AskPerson || whole(p)).is_some()
-            };
-            let standing = frames.iter().rev().find(stands);
-            let stan = standing.filter(|_| frames.len() > 1).map(|o| o.plan.stan);
-            if stan.is_some() {
-                self.count("one of several frames stands");
-            }
-            let standing = standing.map(|o| model::place(&o.account, &o.plan));
-            self.undone_at_the_acquirer(txn, standing.as_ref());
-            self.model.resolved(txn, standing.as_ref());
-            let executed = standing.is_some();
-            self.input(Input::Resolve { call: 0, txn, executed, stan, reference: "case 1".into(), by: "test".into() });
         }
         for job in held {
             self.input(Input::ReleasePaper { call: 0, job, print: true, by: "test".into() });
@@ -86,9 +70,44 @@ impl World {
         true
     }
 
+    /// Somebody asks the acquirer what became of a request of which something is Stuck, and says what it says. Nothing is said while the terminal
+    /// refuses it: another frame of it is open, or it runs.
+    fn ask_the_acquirer(&mut self, txn: u64) {
+        let frames: Vec<Obligation> = self.machine.obligations().of(txn).cloned().collect();
+        let runs = self.machine.state().running.as_ref().is_some_and(|r| r.txn == txn);
+        if runs || frames.iter().any(|o| o.state != ObligationState::Stuck) {
+            for (executed, stan) in [(true, frames.first().map(|o| o.plan.stan)), (false, None)] {
+                self.input(Input::Resolve { call: 0, txn, executed, stan, reference: "case 4".into(), by: "test".into() });
+            }
+            return self.count("resolved too early");
+        }
+        let told = checks::outcomes(&self.journal).remove(&txn);
+        // What the acquirer would say; of several frames one stands, that of the slip. What was told otherwise is undone.
+        let stands = |o: &&Obligation| {
+            let posting = self.bank.books.get(&model::place(&o.account, &o.plan)).filter(|p| !p.reversed);
+            // Another amount than was asked for, or a payer who has not confirmed: it is undone.
+            let whole = |p: &&Posting| Some(p.amount) == o.plan.amount.map(Money::minor) && !p.is_pending();
+            let otherwise = |t: &Outcome| t.status.is_final() && (t.status != Status::Approved || t.stan != Some(o.plan.stan));
+            let undone = o.duty == Duty::Reverse && told.as_ref().is_some_and(otherwise);
+            !undone && posting.filter(|p| o.duty == Duty::AskPerson || whole(p)).is_some()
+        };
+        let standing = frames.iter().rev().find(stands);
+        let stan = standing.filter(|_| frames.len() > 1).map(|o| o.plan.stan);
+        if stan.is_some() {
+            self.count("one of several frames stands");
+        }
+        let standing = standing.map(|o| model::place(&o.account, &o.plan));
+        self.asked_about.insert(txn);
+        standing.iter().for_each(|at| self.bank.keep(at));
+        let undone = self.undone_at_the_acquirer(txn, standing.as_ref());
+        self.model.resolved(txn, &undone);
+        let executed = standing.is_some();
+        self.input(Input::Resolve { call: 0, txn, executed, stan, reference: "case 1".into(), by: "test".into() });
+    }
+
     /// Nobody has it tried again: there is nothing to try, or its answer may be among what the journal has lost.
     fn must_be_asked(&self, o: &Obligation) -> bool {
-        o.duty == Duty::AskPerson || (o.duty == Duty::Reverse && self.in_doubt.contains_key(&o.txn))
+        o.duty == Duty::AskPerson || self.asked_about.contains(&o.txn) || (o.duty == Duty::Reverse && self.in_doubt.contains_key(&o.txn))
     }
 
     /// Whether batches of ours that hosts have left behind were closed there: somebody asks, and says so.
@@ -115,12 +134,12 @@ impl World {
     }
 
     /// What the acquirer holds of it, but for what stands, is taken back there.
-    fn undone_at_the_acquirer(&mut self, txn: u64, standing: Option<&Place>) {
+    fn undone_at_the_acquirer(&mut self, txn: u64, standing: Option<&Place>) -> Vec<Place> {
         let named = self.machine.obligations().of(txn).map(|o| model::place(&o.account, &o.plan));
-        let all: Vec<_> = self.in_doubt.get(&txn).into_iter().flatten().cloned().chain(named).collect();
-        for at in all.into_iter().filter(|at| Some(at) != standing) {
-            self.bank.take_back(&at);
-        }
+        let all = self.in_doubt.get(&txn).into_iter().flatten().cloned().chain(named);
+        let undone: Vec<_> = all.filter(|at| Some(at) != standing).collect();
+        undone.iter().for_each(|at| self.bank.take_back(at));
+        undone
     }
 
     /// One of the queue's controls.
@@ -188,6 +207,10 @@ impl World {
             (Noise::Retry, _) => {
                 let all: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| !self.must_be_asked(o)).map(|o| o.txn).collect();
                 all.into_iter().for_each(|txn| self.input(Input::RetryObligation { call: 0, txn, by: "test".into() }));
+            }
+            (Noise::Resolve, _) => {
+                let stuck: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| o.state == ObligationState::Stuck).map(|o| o.txn).collect();
+                stuck.into_iter().for_each(|txn| self.ask_the_acquirer(txn));
             }
             (Noise::Devices(there), _) => {
                 let ways = if there { vec![Way::Swipe, Way::Scan] } else { Vec::new() };
