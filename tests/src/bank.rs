@@ -2,7 +2,8 @@
 //!
 //! Mishap model. It answers late, not at all, with any code, without a MAC or with a wrong one, with a part of the amount, or with a
 //! demand in the header; a payer may not have confirmed; its sums of a batch may be others. It processes a message once, a repetition of what it has posted is answered 94.
-//! It remembers reversals of what it never saw and refuses that when it comes. It never answers a code that ends a reversal (12, 25)
+//! It remembers reversals of what it never saw, and what it has told a person not to be there, and refuses that when it comes; what it has told a
+//! person to stand no message takes back any more (docs/stuck.md has people ask for both). It never answers a code that ends a reversal (12, 25)
 //! to a reversal that it did not do, never refuses a repetition of what it posted, and never posts another amount than it answers.
 mod settlement;
 

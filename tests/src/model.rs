@@ -334,6 +334,8 @@ impl Model {
         }
         let reason = o.reason.as_ref().map(|r| r.code.as_str()).unwrap_or_default();
         holds(reason != "written-off" || known.given_up, 12, || format!("{key}: told that it was written off, and nobody did"))?;
+        let resolved = known.resolved || o.kind == Kind::Settlement;
+        holds(reason != "resolved-not-executed" || resolved, 12, || format!("{key}: told that the acquirer says so, and nobody asked it"))?;
         if o.status == Status::Declined && reason == "reversed" {
             let open = self.frames.values().find(|f| f.key == key && f.owed);
             let undone = self.frames.values().any(|f| f.key == key && f.undone);

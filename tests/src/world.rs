@@ -108,6 +108,8 @@ pub struct World {
     pub in_doubt: BTreeMap<u64, Vec<(AccountId, u32, u32)>>,
     /// Somebody has asked the acquirer about these. Whether what it said was written down or not: they are a person's.
     asked_about: BTreeSet<u64>,
+    /// Calls that must be refused: what they resolve is not a person's yet.
+    too_early: BTreeSet<u64>,
     /// How often an app has asked again while payments are stopped.
     asked_again: u32,
     /// The journal was put back, and does not say so yet.
@@ -175,6 +177,7 @@ impl World {
             lost: BTreeSet::new(),
             in_doubt: BTreeMap::new(),
             asked_about: BTreeSet::new(),
+            too_early: BTreeSet::new(),
             asked_again: 0,
             restoring: None,
             steps: Vec::new(),

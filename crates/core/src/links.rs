@@ -67,6 +67,17 @@ impl Machine {
     pub(crate) fn in_front<'a>(&'a self, account: &'a AccountId) -> Option<&'a InFlight> {
         self.under_way(account).find(|l| !matches!(l.purpose, Purpose::Advice { .. }))
     }
+    /// A message of this transaction is under way: what it will be answered is not known.
+    pub(crate) fn speaks_of(&self, transaction: u64) -> bool {
+        self.links.values().any(|l| match l.purpose {
+            Purpose::Request { txn, .. }
+            | Purpose::Obligation { txn, .. }
+            | Purpose::Advice { txn, .. }
+            | Purpose::Query { txn, .. }
+            | Purpose::Settlement { txn, .. } => txn == transaction,
+            Purpose::SignIn | Purpose::Probe { .. } => false,
+        })
+    }
     /// Nothing at all is under way: keys may change.
     pub(crate) fn quiet(&self, account: &AccountId) -> bool {
         self.under_way(account).next().is_none()

@@ -90,6 +90,9 @@ impl Machine {
                 (Duty::Repeat, ObligationState::Due) | (Duty::Reverse | Duty::Repeat, ObligationState::Stuck) => {}
             }
         }
+        if self.speaks_of(txn) {
+            return Err(Fault::WrongState { rule: "a message of its account is under way: wait for its answer".into() });
+        }
         Ok((o.plan.kind, o.plan.amount))
     }
 

@@ -84,6 +84,10 @@ impl Machine {
         if frames.iter().any(|o| o.state != ObligationState::Stuck) {
             return wrong("another frame of it is still being driven: wait for its end");
         }
+        // Its last try may be answered yet, when an answer to the one before has made it Stuck.
+        if self.speaks_of(txn) {
+            return wrong("a message of its account is under way: wait for its answer");
+        }
         let standing = match (executed, stan, frames.as_slice()) {
             (false, None, _) => return Ok(None),
             (false, Some(_), _) => return which(),

@@ -115,6 +115,9 @@ pub struct Ledger {
     /// Merchant and terminal number (F42, F41) under which the batch's first record was made: under these it is settled.
     #[serde(default)]
     pub opened_as: Option<(String, String)>,
+    /// Those of the last payment that was made: what was made under others and is approved later opens no batch.
+    #[serde(default)]
+    pub made_as: Option<(String, String)>,
     /// The settlement that closed the batch before: what is in this one came later.
     #[serde(default)]
     pub batch_after: u64,
@@ -180,6 +183,7 @@ impl Default for Ledger {
             shift_since: None,
             shift_after: 0,
             opened_as: None,
+            made_as: None,
             batch_after: 0,
             settling: None,
             auto_settled: None,
@@ -204,8 +208,13 @@ impl Ledger {
 
     /// It was made under the merchant and terminal number of the open batch: under others it is of another terminal's batch.
     pub fn of_this_terminal(&self, o: &Outcome) -> bool {
-        self.opened_as.as_ref().is_none_or(|(m, t)| o.merchant.as_ref() == Some(m) && o.terminal.as_ref() == Some(t))
+        self.opened_as.is_none() || self.opened_as == numbers(o)
     }
+}
+
+/// Merchant and terminal number (F42, F41) under which it was made.
+fn numbers(o: &Outcome) -> Option<(String, String)> {
+    o.merchant.clone().zip(o.terminal.clone())
 }
 
 /// The request in the foreground.
@@ -285,7 +294,9 @@ impl State {
                 running.view = (**view).clone();
                 running.in_flight = Some((account.clone(), plan.stan));
                 running.frames += 1;
-                self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
+                let ledger = self.accounts.entry(account.clone()).or_default();
+                ledger.last_stan = Some(plan.stan);
+                ledger.made_as = numbers(view).or(ledger.made_as.take());
                 if *owes {
                     let row = plan.kind.row();
                     // Nothing was presented: the PAN is the original's.
@@ -315,7 +326,9 @@ impl State {
                 }
                 let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("an offline payment of a request that does not run"))?;
                 running.view = (**view).clone();
-                self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan);
+                let ledger = self.accounts.entry(account.clone()).or_default();
+                ledger.last_stan = Some(plan.stan);
+                ledger.made_as = numbers(view).or(ledger.made_as.take());
                 self.obligations.insert(Obligation {
                     card: card.clone(),
                     state: ObligationState::Due,
@@ -683,9 +696,10 @@ impl State {
         // A tip is added to its sale, which is counted.
         let (one, minor) = if outcome.kind == Kind::TipAdjust { (0, outcome.sums.tip.unwrap_or(0)) } else { (1, minor) };
         // What became of a transaction of a closed batch is not of this one.
-        let here = outcome.batch.is_none_or(|b| b == ledger.batch);
+        let here =
+            outcome.batch.is_none_or(|b| b == ledger.batch) && (ledger.holds_records() || ledger.made_as.is_none() || ledger.made_as == numbers(outcome));
         if add && here && !ledger.holds_records() {
-            ledger.opened_as = outcome.merchant.clone().zip(outcome.terminal.clone());
+            ledger.opened_as = numbers(outcome);
         }
         let of_batch = here && ledger.of_this_terminal(outcome);
         let side = match outcome.kind.row().side {

@@ -199,3 +199,53 @@ fn what_was_told_does_not_become_another_frames() {
     }
     assert_eq!((till.bank().batch.get(), till.machine.state().voidable.len()), (8, 0));
 }
+
+/// A late answer to the try before has made it Stuck while its last try is under way, and that one may do what it asks for.
+#[test]
+fn nothing_is_said_while_a_message_of_it_is_under_way() {
+    let mut s = settings();
+    s.accounts[0].config.obligation_tries = 2;
+    let mut till = Till::with(s, Vec::new());
+    till.boot(NOW);
+    let step = till.frame(start("sale", "one"));
+    let unanswered = || HostEvent::NoReply { why: "time-out".into(), trace: Default::default() };
+    let step = host(&mut till, tag_of(&step).unwrap(), unanswered());
+    let first = tag_of(&step).unwrap();
+    host(&mut till, first, unanswered());
+    let last = (1..60).find_map(|s| tag_of(&at(&mut till, s * 1_000))).unwrap();
+    let late = HostEvent::Late { answer: Box::new(host_answer(r#""code":"96""#)), trace: Default::default() };
+    host(&mut till, first, late);
+    assert_eq!(frames(&till)[0].1, ObligationState::Stuck);
+    refused(&mut till, true, None, "under way");
+    refused(&mut till, false, None, "under way");
+    let step = till.input(Input::Queue { call: 2, act: QueueAct::WriteOff { txn: 1, why: "old".into() }, by: "m".into() });
+    assert!(matches!(answer(&step), Some(Err(Fault::WrongState { rule })) if rule.contains("under way")));
+    host(&mut till, last, unanswered());
+    assert_eq!(say(&mut till, true, None).1.map(|o| o.status), Some(Status::Approved));
+}
+
+/// A payment in doubt under the terminal number before: it opens no batch for those that are made under the new one.
+#[test]
+fn what_is_resolved_under_other_numbers_opens_no_batch() {
+    let mut till = Till::with(settings(), Vec::new());
+    till.boot(NOW);
+    let unanswered = || HostEvent::NoReply { why: "time-out".into(), trace: Default::default() };
+    let step = till.frame(start("sale", "one"));
+    let step = host(&mut till, tag_of(&step).unwrap(), unanswered());
+    host(&mut till, tag_of(&step).unwrap(), unanswered());
+    let mut s = settings();
+    s.accounts[0].config.terminal = "20000002".into();
+    let mut till = Till::with(s, till.disk);
+    till.boot(NOW);
+    assert_eq!(frames(&till)[0].1, ObligationState::Stuck);
+    let step = till.frame(start("sale", "two"));
+    let step = host(&mut till, tag_of(&step).unwrap(), unanswered());
+    let undo = tag_of(&step).unwrap();
+    assert_eq!(say(&mut till, true, None).1.map(|o| o.status), Some(Status::Approved));
+    assert_eq!((till.counted(), till.bank().opened_as.clone()), ((0, 0), None));
+    // The account goes on: what is open under the new number is driven, and payments are taken.
+    let step = host(&mut till, undo, reply(host_answer(r#""code":"00""#)));
+    assert_eq!(told(&step).first().map(|t| t.0), Some(Status::Declined));
+    till.paid("three");
+    assert_eq!(till.counted(), (1, 100));
+}

@@ -106,7 +106,10 @@ pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, Stor
     let mut reserved = false;
     let mut many = 1;
     let mut took = Duration::ZERO;
-    while let Some(first) = soon(desk, pen, jobs, many).or_else(|| next(desk, pen, jobs, &mut reserved)) {
+    while let Some(first) = soon(desk, pen, jobs, many).or_else(|| {
+        many = 1;
+        next(desk, pen, jobs, &mut reserved)
+    }) {
         let mut group = vec![first];
         // Those who were answered together hand over together: a moment for the others. A lone caller never waits.
         let now = Instant::now();

@@ -77,7 +77,9 @@ impl World {
         let runs = self.machine.state().running.as_ref().is_some_and(|r| r.txn == txn);
         if runs || frames.iter().any(|o| o.state != ObligationState::Stuck) {
             for (executed, stan) in [(true, frames.first().map(|o| o.plan.stan)), (false, None)] {
-                self.input(Input::Resolve { call: 0, txn, executed, stan, reference: "case 4".into(), by: "test".into() });
+                self.next_call += 1;
+                self.too_early.insert(self.next_call);
+                self.input(Input::Resolve { call: self.next_call, txn, executed, stan, reference: "case 4".into(), by: "test".into() });
             }
             return self.count("resolved too early");
         }
@@ -320,7 +322,12 @@ impl World {
             Some(QueueAct::WriteOff { txn, .. }) => self.model.given_up(txn, true),
             Some(QueueAct::Forward { .. }) | None => {}
         }
-        if self.session_calls.remove(&call) {
+        if self.too_early.remove(&call) {
+            assert!(
+                matches!(result, Err(Fault::WrongState { .. } | Fault::StoreFailed { .. })),
+                "invariant 5: resolved while a frame of it is open: {result:?}"
+            );
+        } else if self.session_calls.remove(&call) {
             self.sessions.push(result);
         } else if self.patience > 0 && matches!(result, Err(Fault::NotLoggedOn | Fault::Busy { running: None })) {
             // The app waits until somebody has logged on.
