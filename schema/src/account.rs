@@ -87,5 +87,5 @@ macro_rules! six_digits {
         }
     };
 }
-six_digits!(Stan, "System trace audit number, F11 流水号.");
+six_digits!(Stan, "System trace audit number, F11 凭证号.");
 six_digits!(Batch, "Settlement batch number, F60.2 批次号.");

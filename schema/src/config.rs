@@ -137,7 +137,8 @@ pub struct AccountConfig {
     /// Sign in by itself when needed. Default true.
     #[serde(default = "yes")]
     pub auto_sign_in: bool,
-    /// Tries of a reversal before it is Stuck. Default 10 (over about an hour with the backoff).
+    /// Tries of a reversal before it is Stuck. Default 10 (over about an hour with the backoff). A try that could not leave does not count:
+    /// while the line is down it stays unknown for as long as that.
     #[serde(default = "tries")]
     pub obligation_tries: u32,
     /// First wait between tries; doubles each time. Default 5,000.

@@ -41,7 +41,7 @@ pub enum Original {
     Id(String),
     /// RRN 检索参考号: 12 characters (F37). A refund names the original's date with it.
     Rrn { rrn: String, date: Option<String> },
-    /// STAN 流水号 in the open batch.
+    /// STAN 凭证号 in the open batch.
     Stan(crate::account::Stan),
     /// Authorisation code 授权码 of a pre-authorisation (F38): 6 characters.
     AuthCode { code: String, date: String },

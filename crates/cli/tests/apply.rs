@@ -47,7 +47,7 @@ async fn what_is_wrong_is_told_in_both_languages() {
         std::fs::write(&file, text).unwrap();
         assert_eq!(w.run(&["apply", "draft", "--file", file.to_str().unwrap(), "--json"]).await.json()["fault"], "Invalid");
     }
-    for (lang, text) in [("en", "not signed by the acquirer"), ("zh-CN", "没有收单行的签名")] {
+    for (lang, text) in [("en", "not signed by the acquirer"), ("zh-CN", "没有收单机构的签名")] {
         let d = w.run(&["apply", "submit", "--lang", lang]).await;
         assert!(d.code == 3 && d.err.contains(text), "{}", d.err);
     }

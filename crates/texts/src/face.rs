@@ -29,12 +29,17 @@ impl Texts {
         }
     }
 
-    /// How far an advice is.
-    /// `allowed: payments at risk, 3 of 200; 2 payments, CNY 24.68 at risk before it`.
+    /// `accepted: payments at risk: 3 of 200; not yet confirmed by the acquirer: 2 payments, CNY 24.68`.
     pub fn judgement(self, j: &Judgement, currency: Currency) -> String {
+        self.judged(if j.allowed { "offline-allowed" } else { "offline-denied" }, j, currency)
+    }
+    /// The same of a payment that is only asked about: `would be accepted: ...`.
+    pub fn would_be(self, j: &Judgement, currency: Currency) -> String {
+        self.judged(if j.allowed { "offline-would-allow" } else { "offline-would-deny" }, j, currency)
+    }
+    fn judged(self, id: &str, j: &Judgement, currency: Currency) -> String {
         let exposure = Money::new(j.exposure.minor, currency).map(|m| self.amount_text(m)).unwrap_or_default();
         let by = self.check(&j.by, currency);
-        let id = if j.allowed { "offline-allowed" } else { "offline-denied" };
         self.get(id, &[("by", &by), ("count", &j.exposure.count.to_string()), ("sum", &exposure)])
     }
     /// `payments at risk, 3 of 200`.
@@ -70,6 +75,7 @@ impl Texts {
             None => self.get(&format!("offline-rule-{}", c.rule.name()), &[]),
         }
     }
+    /// How far an advice is.
     pub fn forwarding(self, f: &Forwarding) -> String {
         match f {
             Forwarding::Pending => self.get("forwarding-pending", &[]),

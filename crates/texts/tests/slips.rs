@@ -121,7 +121,7 @@ fn the_paper_of_an_advice_says_what_happened() {
             (written_off(), &["已核销", "two weeks old", "1234.50 由商户承担"], ["WRITTEN OFF", "by 00: two weeks old", "bears RMB 1234.50"]),
             (
                 Forwarding::Pending,
-                &["通知需人工处理", "不要重复收款", "未确认收到通知"],
+                &["通知待人工处理", "不要重复收款", "未确认收到通知"],
                 ["NOTIFICATION STUCK", "DO NOT TAKE", "did not confirm that it was told"],
             ),
         ] {

@@ -15,8 +15,8 @@ apply-next-none = 请申请:paytermctl apply offer
 apply-page-draft = 终端申请:尚未提交
 apply-next-draft = 请填写完整并提交
 apply-page-submitted = 终端申请:正在提交
-apply-next-submitted = 收单行收到前会自动重发
-apply-page-in-review = 终端申请:收单行审核中
+apply-next-submitted = 收单机构收到前会自动重发
+apply-page-in-review = 终端申请:收单机构审核中
 apply-next-in-review = 请等待,或查询:paytermctl apply refresh
 apply-page-approved = 终端申请:已通过
 apply-next-approved = 请开通终端:paytermctl apply activate
@@ -27,11 +27,11 @@ apply-next-activated = 终端正以新账户启动
 
 # 终端管理平台的答复为何不可用。
 apply-problem-unreachable = 连不上终端管理平台:会自动重试
-apply-problem-untrusted = 对方不是受信任的终端管理平台:请检查 tms.ca 并联系收单行
-apply-problem-refused = 终端管理平台拒绝了请求:请联系收单行
+apply-problem-untrusted = 对方不是受信任的终端管理平台:请检查 tms.ca 并联系收单机构
+apply-problem-refused = 终端管理平台拒绝了请求:请联系收单机构
 apply-problem-too_long = 终端管理平台的答复过长:未采用
 apply-problem-malformed = 终端管理平台的答复不合规则:未采用
-apply-problem-signature = 答复没有收单行的签名:未采用
+apply-problem-signature = 答复没有收单机构的签名:未采用
 apply-problem-not_for_us = 答复属于别的终端或别的请求:未采用
 apply-problem-keys = 主密钥未能装入:没有任何更改
 
@@ -45,7 +45,7 @@ apply-rule-category = 商户类别码:4 位数字
 apply-rule-contact = 联系人:1 至 40 个字
 apply-rule-phone = 电话:5 至 20 位 0-9 + - 和空格
 apply-rule-email = 电子邮箱:不超过 80 个字符,含一个 @
-apply-rule-products = 产品:银行卡、扫码或两者,各一次,且须为收单行所提供
+apply-rule-products = 产品:银行卡、扫码或两者,各一次,且须为收单机构所提供
 
 # 标签,paytermctl apply 与申请单共用。
 apply-label-application = 申请号
