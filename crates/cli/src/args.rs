@@ -3,7 +3,7 @@ use crate::wires::{AuthorisationOf, OriginalArg, Paid, RefundOf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use payterm_dbus::Address;
-use payterm_schema::{AccountId, InhibitReason, Kind, OperatorId, Status, account::Stan, config::Language};
+use payterm_schema::{AccountId, InhibitReason, Kind, OperatorId, Outcome, Status, account::Stan, config::Language};
 use std::path::PathBuf;
 
 /// What scripts rely on; `exit_of` and `Failure::tell` in `main.rs` keep it.
@@ -11,7 +11,7 @@ pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about o
    2  bad arguments (fault Invalid)
    3  another fault; it says nothing about money
    4  the terminal could not be reached, or the connection was lost: recall the request
-  10  declined: nothing was charged
+  10  declined: nothing is charged in the end (written off is 13)
   11  cancelled: nothing was charged
   12  failed: nothing was charged
   13  unknown, or written off: do not take the money again; wait or recall later
@@ -206,6 +206,8 @@ pub enum Command {
         limit: Option<u32>,
     },
     /// Compares the acquirer's file of a settled batch with the journal 对账 (managers).
+    ///
+    /// After a damaged journal was restored, until `journal recovered`, it takes the file of the open batch too.
     Reconcile {
         /// CSV with the columns batch,stan,kind,amount,currency,status,rrn; - = stdin.
         #[arg(long, value_name = "FILE")]
@@ -452,6 +454,22 @@ fn stan(text: &str) -> Result<Stan, String> {
     text.parse().ok().and_then(Stan::new).ok_or_else(|| "1 to 999999".into())
 }
 
+/// A transaction as a person names it: `17`, or the support reference that stands on its slip.
+#[derive(Clone)]
+pub struct Txn {
+    pub number: u64,
+    /// As typed. It names the terminal too.
+    pub reference: Option<String>,
+}
+fn txn(text: &str) -> Result<Txn, String> {
+    let (number, reference) = match Outcome::txn_of(text) {
+        Some(number) => (Some(number), Some(text.to_owned())),
+        None => (text.parse().ok(), None),
+    };
+    let number = number.filter(|n| *n > 0).ok_or("a number, or a support reference such as R0001-17")?;
+    Ok(Txn { number, reference })
+}
+
 #[derive(Subcommand)]
 pub enum OperatorsAction {
     /// Who there is, who is on duty, who is locked.
@@ -521,30 +539,53 @@ pub enum OfflineAction {
 }
 #[derive(Subcommand)]
 pub enum QueueAction {
-    /// Has a payment, or everything that waits, told to the acquirer now (managers).
-    Forward { txn: Option<u64> },
-    /// Keeps an advice back (managers).
-    Hold { txn: u64 },
+    /// Has it tried now: an advice told to the acquirer, a reversal sent again; without TXN every advice that waits (managers).
+    Forward {
+        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
+        #[arg(value_parser = txn)]
+        txn: Option<Txn>,
+    },
+    /// Keeps an advice back: a payment accepted without the acquirer that is still to be told (managers).
+    Hold {
+        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
+        #[arg(value_parser = txn)]
+        txn: Txn,
+    },
     /// Lets a held advice go (managers).
-    Release { txn: u64 },
+    Release {
+        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
+        #[arg(value_parser = txn)]
+        txn: Txn,
+    },
     /// Gives it up; the supervisor is asked at the keypad (managers).
     WriteOff {
-        txn: u64,
+        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
+        #[arg(value_parser = txn)]
+        txn: Txn,
         /// On record with it, up to 80 characters.
         #[arg(long)]
         why: String,
     },
     /// Tries a stuck obligation again (managers).
-    Retry { txn: u64 },
+    Retry {
+        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
+        #[arg(value_parser = txn)]
+        txn: Txn,
+    },
     /// Writes down what the acquirer says became of a stuck one (managers).
+    ///
+    /// Answer about the payment itself, never about its reversal. Of a settlement: executed = the batch is closed there, not executed =
+    /// it is open.
     Resolve {
-        txn: u64,
+        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
+        #[arg(value_parser = txn)]
+        txn: Txn,
         /// The acquirer's reference, up to 40 characters.
         #[arg(long)]
         reference: String,
         #[command(flatten)]
         what: Resolved,
-        /// Of several frames that are stuck (a request that was asked anew): the STAN of the one that stands.
+        /// Of a payment that was sent several times: the STAN (voucher number) of the one that the acquirer has booked.
         #[arg(long, value_parser = stan, conflicts_with = "not_executed")]
         stan: Option<Stan>,
     },
@@ -553,10 +594,10 @@ pub enum QueueAction {
 #[derive(Args)]
 #[group(id = "resolved", required = true, multiple = false)]
 pub struct Resolved {
-    /// It was executed and stands at the acquirer.
+    /// The payment itself (sale, refund, void ...) stands at the acquirer; of a settlement: the batch is closed there.
     #[arg(long)]
     pub executed: bool,
-    /// It was not executed, or was taken back.
+    /// It was never made, or its reversal was done; of a settlement: the batch is open there.
     #[arg(long)]
     pub not_executed: bool,
 }

@@ -238,15 +238,21 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
                     let settlements = bus.client.list(&bus.caller, filter).await?;
                     ui.result(&all, || show::obligations(ui, &all, &settlements));
                 }
-                Some(QueueAction::Forward { txn }) => queue(&bus, ui, QueueAct::Forward { txn }).await?,
-                Some(QueueAction::Hold { txn }) => queue(&bus, ui, QueueAct::Hold { txn }).await?,
-                Some(QueueAction::Release { txn }) => queue(&bus, ui, QueueAct::Release { txn }).await?,
-                Some(QueueAction::WriteOff { txn, why }) => queue(&bus, ui, QueueAct::WriteOff { txn, why }).await?,
+                Some(QueueAction::Forward { txn: None }) => queue(&bus, ui, QueueAct::Forward { txn: None }).await?,
+                Some(QueueAction::Forward { txn: Some(txn) }) => {
+                    let txn = Some(setup::number(&bus, txn).await?);
+                    queue(&bus, ui, QueueAct::Forward { txn }).await?;
+                }
+                Some(QueueAction::Hold { txn }) => queue(&bus, ui, QueueAct::Hold { txn: setup::number(&bus, txn).await? }).await?,
+                Some(QueueAction::Release { txn }) => queue(&bus, ui, QueueAct::Release { txn: setup::number(&bus, txn).await? }).await?,
+                Some(QueueAction::WriteOff { txn, why }) => queue(&bus, ui, QueueAct::WriteOff { txn: setup::number(&bus, txn).await?, why }).await?,
                 Some(QueueAction::Resolve { txn, reference, what, stan }) => {
+                    let txn = setup::number(&bus, txn).await?;
                     bus.client.resolve_obligation(&bus.caller, txn, what.executed, stan, &reference).await?;
                     ui.done();
                 }
                 Some(QueueAction::Retry { txn }) => {
+                    let txn = setup::number(&bus, txn).await?;
                     bus.client.retry_obligation(&bus.caller, txn).await?;
                     ui.done();
                 }

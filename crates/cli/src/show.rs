@@ -195,7 +195,7 @@ pub fn offline(ui: &Ui, a: &OfflineAnswer, currency: Currency) -> String {
     let mark = |passed: bool| ui.text(if passed { "yes" } else { "no" });
     let rows = a.checks.iter().map(|c| [mark(c.passed), ui.texts.check_row(c, currency)]);
     let table = ui.table(["cli-passed", "label-offline"], rows);
-    format!("{}  {}\n{table}{}\n", a.account, ui.texts.judgement(&a.judgement, currency), ui.text("cli-offline-card"))
+    format!("{}  {}\n{table}{}\n", a.account, ui.texts.would_be(&a.judgement, currency), ui.text("cli-offline-card"))
 }
 
 pub fn papers(ui: &Ui, all: &[PaperJob]) -> String {

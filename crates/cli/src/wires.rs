@@ -50,7 +50,7 @@ pub struct OriginalArg {
     /// RRN 检索参考号 of the sale (F37).
     #[arg(long)]
     pub rrn: Option<String>,
-    /// STAN 流水号 of the sale in the open batch (F11).
+    /// STAN 凭证号 of the sale in the open batch (F11).
     #[arg(long)]
     pub stan: Option<u32>,
 }

@@ -78,6 +78,7 @@ async fn batches_are_the_settled_ones_and_offline_why_names_the_card() {
     assert_eq!(w.run(&["batches", "--json"]).await.json(), serde_json::json!([]));
     assert!(w.fake.has_done(r#"list {"kind":"settlement","status":"approved"}"#), "{:?}", w.fake.log.lock().unwrap());
     let d = w.run(&["--lang", "en", "offline", "why", "--amount", "1.00"]).await;
+    assert!(d.out.contains("would be accepted"), "{}", d.out);
     assert!(d.out.contains("yes     the clock is trusted") && !d.out.contains("not trusted") && d.out.contains("[flow.no_cvm]"), "{}", d.out);
     let d = w.run(&["--lang", "en", "reconcile", "--file", "/dev/null"]).await;
     assert!(d.out.contains("2 agree, 0 differ") && !d.out.contains("more"), "{}", d.out);
@@ -93,6 +94,10 @@ async fn orders_reach_the_terminal() {
         (&["queue", "retry", "7"], "retry 7"),
         (&["queue", "resolve", "7", "--reference", "c", "--not-executed"], "resolve 7 false 0 c"),
         (&["queue", "resolve", "7", "--reference", "c", "--executed", "--stan", "12"], "resolve 7 true 12 c"),
+        (&["queue", "forward", "7"], "Forward { txn: Some(7) }"),
+        (&["queue", "forward"], "Forward { txn: None }"),
+        (&["queue", "release", "r0001-7"], "Release { txn: 7 }"),
+        (&["queue", "resolve", "R0001-7", "--reference", "d", "--executed"], "resolve 7 true 0 d"),
         (&["language", "zh-CN"], "language zh-CN"),
         (&["papers", "release", "4", "--print"], "release 4 true"),
         (&["papers", "release", "4", "--drop"], "release 4 false"),
@@ -116,6 +121,9 @@ async fn orders_reach_the_terminal() {
         &["papers", "release", "4"],
         &["papers", "release", "4", "--print", "--drop"],
         &["queue", "retry", "x"],
+        &["queue", "retry", "0"],
+        &["queue", "retry", "R0001-0"],
+        &["queue", "forward", "0"],
         &["queue", "resolve", "7", "--reference", "c", "--not-executed", "--stan", "12"],
         &["queue", "resolve", "7", "--reference", "c", "--executed", "--stan", "0"],
         &["operators", "logon", "1"],
@@ -123,6 +131,12 @@ async fn orders_reach_the_terminal() {
     ] {
         assert_eq!(w.run(bad).await.code, 2, "{bad:?}");
     }
+    // The number of another terminal's payment is another payment here.
+    for other in ["R0002-7", "R0001-8"] {
+        assert_eq!(w.run(&["queue", "write-off", other, "--why", "old"]).await.code, 3, "{other}");
+    }
+    let log = w.fake.log.lock().unwrap();
+    assert!(!log.iter().any(|l| l.starts_with("WriteOff")), "{log:?}");
 }
 
 #[tokio::test]
