@@ -38,7 +38,7 @@ test-integrations: setup-integrations $(VENV)/done
 ## The big numbers of the issues; writes target/proof.json.
 prove: setup $(VENV)/done
 	$(CARGO) build --profile prove --workspace --bins --examples
-	$(CARGO) run --profile prove -p payterm-tests --bin payterm-prove
+	$${CARGO_TARGET_DIR:-target}/prove/payterm-prove
 
 ## Each planted bug (tests/planted) in a copy of the tree: caught by the invariant that it names.
 planted: setup
@@ -52,7 +52,7 @@ soak: setup
 ## A table, and target/bench.json.
 bench: setup
 	$(CARGO) build --release --workspace --bins --examples
-	$(CARGO) run --release -p payterm-tests --bin payterm-bench
+	$${CARGO_TARGET_DIR:-target}/release/payterm-bench
 
 ## The codec beside jPOS and pyiso8583.
 bench-peers: setup $(VENV)/done
