@@ -100,6 +100,27 @@ fn commits_that_wait_share_a_sync() {
     assert_eq!(store.counters().commits.load(Ordering::Relaxed), 200);
 }
 
+/// Callers who are alone write themselves and hand nothing over: the writer's thread finds its moment between them.
+#[test]
+fn the_wal_is_reserved_beside_a_caller_who_never_pauses() {
+    for _ in 0..8 {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        let until = Instant::now() + Duration::from_secs(5);
+        // 4 MiB are more than what is written until then.
+        for seq in 1.. {
+            store.commit_alone(commit(vec![booted(seq)])).blocking_recv().unwrap().unwrap();
+            std::thread::sleep(Duration::from_micros(100));
+            let wal = std::fs::metadata(dir.path().join("journal.db-wal")).unwrap().len();
+            if wal > 4 << 20 {
+                assert!(seq < 700, "it has grown to that, {seq} commits");
+                break;
+            }
+            assert!(Instant::now() < until, "{wal} bytes behind {seq} commits");
+        }
+    }
+}
+
 /// What nobody waits for goes with those that are expected with it; without them it is written all the same, and whoever waits is not held up.
 #[test]
 fn what_nobody_waits_for_is_written_in_company() {

@@ -55,6 +55,14 @@ impl Pen {
     fn take(&self) -> Option<Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+    fn take_by(&self, until: Instant) -> Option<Open> {
+        loop {
+            match self.take() {
+                None if Instant::now() < until => std::thread::yield_now(),
+                taken => return taken,
+            }
+        }
+    }
     fn put(&self, open: Open) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
     }
@@ -228,14 +236,15 @@ fn before(until: Instant, jobs: &Receiver<Job>) -> Option<Job> {
 /// The next commit. The first quiet moment reserves the WAL. When enough is in the WAL, the first quiet moment is used to copy it back into the database; without any, it is
 /// done at eight times that, so that the WAL is bounded.
 fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Option<Job> {
-    if !*reserved {
+    while !*reserved {
         match jobs.recv_timeout(QUIET_FIRST) {
             Ok(job) => return Some(job),
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        // With the pen in hand: whoever wrote a commit meanwhile would have zeros over it. Without it (a caller writes just now) another time.
-        if let Some(open) = pen.take() {
+        // With the pen in hand: whoever wrote a commit meanwhile would have zeros over it. A caller who writes just now is through soon; callers
+        // who are alone hand nothing over, nothing else would wake this thread again.
+        if let Some(open) = pen.take_by(Instant::now() + QUIET_FIRST) {
             // It is a matter of speed only: without it the WAL grows as it is written.
             if let Err(e) = files::reserve_wal(&desk.dir) {
                 tracing::warn!("store: the WAL is not reserved: {e}");
