@@ -14,6 +14,7 @@ mod forward;
 mod inhibit;
 pub mod instrument;
 mod io;
+mod ledger;
 mod links;
 mod machine;
 mod obligations;
@@ -35,8 +36,9 @@ mod wallet;
 
 pub use application::{Apply, TmsAsk, TmsEvent, TmsSettings};
 pub use io::*;
+pub use ledger::{Ledger, Settling};
 pub use machine::Machine;
 pub use open::Obligations;
 pub use operators::{Operator, Staff, VaultAnswer, VaultAsk};
 pub use reports::ReportHead;
-pub use state::{Ledger, Running, Settling, State};
+pub use state::{Running, State};

@@ -59,12 +59,9 @@ impl Machine {
     }
 
     /// May a person say so of what is Stuck? The frame that stands then.
-    fn may_resolve(&self, txn: u64, executed: bool, stan: Option<Stan>, reference: &str) -> Result<Option<Obligation>, Fault> {
+    fn may_resolve(&self, txn: u64, executed: bool, stan: Option<Stan>) -> Result<Option<Obligation>, Fault> {
         let wrong = |rule: &str| Err(Fault::WrongState { rule: rule.into() });
         let which = || Err(Fault::invalid("stan", "the STAN of a stuck frame of it, and that it was executed"));
-        if !(1..=40).contains(&reference.chars().count()) || reference.chars().any(char::is_control) {
-            return Err(Fault::invalid("reference", "1 to 40 printable characters"));
-        }
         let (frames, told): (Vec<&Obligation>, _) = (self.state.obligations.of(txn).collect(), self.state.owes(txn));
         // It ran when the journal was damaged, and no frame of it is on record: without a STAN it cannot stand in a batch.
         if frames.is_empty() && told.is_some_and(|o| o.status == Status::Unknown) {
@@ -109,12 +106,15 @@ impl Machine {
     /// A person settles what is Stuck against the acquirer's record. The machine only writes down what they say. Of several frames of the
     /// request (it was asked anew) at most one stands, that of `stan`.
     pub(crate) fn resolve(&mut self, call: u64, txn: u64, executed: bool, stan: Option<Stan>, reference: String, by: String) {
+        if !(1..=40).contains(&reference.chars().count()) || reference.chars().any(char::is_control) {
+            return self.answer(call, Err(Fault::invalid("reference", "1 to 40 printable characters")));
+        }
         match (self.state.settlement_of(txn), stan) {
             (Some(account), None) => return self.resolve_settlement(call, &account, txn, executed, &reference, &by),
             (Some(_), Some(_)) => return self.answer(call, Err(Fault::invalid("stan", "of a settlement none is named"))),
             (None, _) => {}
         }
-        let standing = match self.may_resolve(txn, executed, stan, &reference) {
+        let standing = match self.may_resolve(txn, executed, stan) {
             Ok(standing) => standing,
             Err(fault) => return self.answer(call, Err(fault)),
         };

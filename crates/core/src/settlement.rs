@@ -5,9 +5,9 @@ mod auto;
 use crate::{
     Effect, EraseBatch, Machine, Query,
     flow::Stage,
+    ledger::{Ledger, Settling},
     links::Purpose,
     recovery::recovery_first,
-    state::{Ledger, Settling},
     view,
 };
 use payterm_schema::{
@@ -412,9 +412,7 @@ impl Machine {
     /// A person asked the acquirer: the batch is settled there, or nothing of the kind was heard of. In a recovery too.
     pub(crate) fn resolve_settlement(&mut self, call: u64, id: &AccountId, txn: u64, executed: bool, reference: &str, by: &str) {
         let driven = self.state.ledger(id).settling.as_ref().is_some_and(|s| !s.hold);
-        let fault = if !(1..=40).contains(&reference.chars().count()) || reference.chars().any(char::is_control) {
-            Some(Fault::invalid("reference", "1 to 40 printable characters"))
-        } else if driven {
+        let fault = if driven {
             Some(Fault::WrongState { rule: "the settlement is being driven on".into() })
         } else if self.in_front(id).is_some() {
             Some(Fault::WrongState { rule: "a message of its account is under way: wait for its answer".into() })

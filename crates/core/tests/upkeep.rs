@@ -1,58 +1,30 @@
 //! The self-test's report, the echo to an idle account, the language and required paper, on the machine alone.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
-use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step};
+mod till;
+use payterm_core::{Effect, Input, Machine, Settings, Step};
 use payterm_schema::{
-    AccountId, Class, Fault, HostEvent, Kind, Notice, Record, RequestKey, Screen, SelfTest, Time,
-    config::{Config, Language},
+    Class, Fault, HostEvent, Kind, Notice, Record, RequestKey, Screen, SelfTest,
+    config::Language,
     device::Way,
-    host::{Again, CodeRule, HostRules},
-    outcome::Place,
+    host::HostRules,
     paper::PaperKind,
     record::Entry,
     request::RequestWire,
     selftest::{Finding, Part},
 };
+use till::{NOW, account};
 
-const NOW: Time = Time(1_780_000_000_000);
-
+/// `required`: no payment without paper.
 fn settings(required: bool) -> Settings {
-    let account = r#"{"account":[{"id":"a","profile":"x","merchant":"898310000000001","terminal":"10000001","currency":"CNY","address":"127.0.0.1:1"}]}"#;
-    let config: Config = serde_json::from_str(account).unwrap();
-    let good = CodeRule { class: Class::A, again: Again::Never, reverse: false };
-    let rules = HostRules {
-        codes: [("00".to_owned(), good)].into(),
-        reversal_ends: vec!["00".into()],
-        sign_in: false,
-        mac_on_replies: false,
-        wallet_undo_after: Default::default(),
-        wallets: Vec::new(),
-        kinds: payterm_schema::Kind::ALL.to_vec(),
-        ..HostRules::default()
-    };
-    Settings {
-        accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules: rules.into(), host_offset_minutes: 0 }],
-        routes: Vec::new(),
-        flow: config.flow,
-        paper: payterm_schema::config::PaperConfig { required, ..config.paper },
-        place: Place::default(),
-        operator: "01".into(),
-        operators: payterm_schema::config::OperatorsConfig { required: false, ..Default::default() },
-        settlement: Default::default(),
-        test: true,
-        printer: true,
-        chip: false,
-        snapshot_every: 1_000,
-        tms: None,
-    }
+    let mut s = till::settings();
+    s.paper.required = required;
+    s
 }
 fn machine(required: bool, printer: bool) -> Machine {
     let mut m = Machine::replay(settings(required), None, []).unwrap();
     m.boot(NOW, "test", &[]);
     m.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer }, NOW);
     m
-}
-fn account() -> AccountId {
-    AccountId::new("a").unwrap()
 }
 fn sale() -> Input {
     let wire = RequestWire { id: "s".into(), kind: "sale".into(), amount: Some("1.00".into()), currency: Some("CNY".into()), ..RequestWire::default() };
