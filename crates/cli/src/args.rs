@@ -1,9 +1,12 @@
 //! The command line.
-use crate::wires::{AuthorisationOf, OriginalArg, Paid, RefundOf};
+use crate::{
+    queue::QueueAction,
+    wires::{AuthorisationOf, OriginalArg, Paid, RefundOf},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use payterm_dbus::Address;
-use payterm_schema::{AccountId, InhibitReason, Kind, OperatorId, Outcome, Status, account::Stan, config::Language};
+use payterm_schema::{AccountId, InhibitReason, Kind, OperatorId, Status, account::Stan, config::Language};
 use std::path::PathBuf;
 
 /// What scripts rely on; `exit_of` and `Failure::tell` in `main.rs` keep it.
@@ -450,24 +453,8 @@ fn inhibit_reason(text: &str) -> Result<InhibitReason, String> {
 fn account(text: &str) -> Result<AccountId, String> {
     AccountId::new(text)
 }
-fn stan(text: &str) -> Result<Stan, String> {
+pub fn stan(text: &str) -> Result<Stan, String> {
     text.parse().ok().and_then(Stan::new).ok_or_else(|| "1 to 999999".into())
-}
-
-/// A transaction as a person names it: `17`, or the support reference that stands on its slip.
-#[derive(Clone)]
-pub struct Txn {
-    pub number: u64,
-    /// As typed. It names the terminal too.
-    pub reference: Option<String>,
-}
-fn txn(text: &str) -> Result<Txn, String> {
-    let (number, reference) = match Outcome::txn_of(text) {
-        Some(number) => (Some(number), Some(text.to_owned())),
-        None => (text.parse().ok(), None),
-    };
-    let number = number.filter(|n| *n > 0).ok_or("a number, or a support reference such as R0001-17")?;
-    Ok(Txn { number, reference })
 }
 
 #[derive(Subcommand)]
@@ -537,71 +524,6 @@ pub enum OfflineAction {
         account: Option<AccountId>,
     },
 }
-#[derive(Subcommand)]
-pub enum QueueAction {
-    /// Has it tried now: an advice told to the acquirer, a reversal sent again; without TXN every advice that waits (managers).
-    Forward {
-        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
-        #[arg(value_parser = txn)]
-        txn: Option<Txn>,
-    },
-    /// Keeps an advice back: a payment accepted without the acquirer that is still to be told (managers).
-    Hold {
-        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
-        #[arg(value_parser = txn)]
-        txn: Txn,
-    },
-    /// Lets a held advice go (managers).
-    Release {
-        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
-        #[arg(value_parser = txn)]
-        txn: Txn,
-    },
-    /// Gives it up; the supervisor is asked at the keypad (managers).
-    WriteOff {
-        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
-        #[arg(value_parser = txn)]
-        txn: Txn,
-        /// On record with it, up to 80 characters.
-        #[arg(long)]
-        why: String,
-    },
-    /// Tries a stuck obligation again (managers).
-    Retry {
-        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
-        #[arg(value_parser = txn)]
-        txn: Txn,
-    },
-    /// Writes down what the acquirer says became of a stuck one (managers).
-    ///
-    /// Answer about the payment itself, never about its reversal. Of a settlement: executed = the batch is closed there, not executed =
-    /// it is open.
-    Resolve {
-        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
-        #[arg(value_parser = txn)]
-        txn: Txn,
-        /// The acquirer's reference, up to 40 characters.
-        #[arg(long)]
-        reference: String,
-        #[command(flatten)]
-        what: Resolved,
-        /// Of a payment that was sent several times: the STAN (voucher number) of the one that the acquirer has booked.
-        #[arg(long, value_parser = stan, conflicts_with = "not_executed")]
-        stan: Option<Stan>,
-    },
-}
-
-#[derive(Args)]
-#[group(id = "resolved", required = true, multiple = false)]
-pub struct Resolved {
-    /// The payment itself (sale, refund, void ...) stands at the acquirer; of a settlement: the batch is closed there.
-    #[arg(long)]
-    pub executed: bool,
-    /// It was never made, or its reversal was done; of a settlement: the batch is open there.
-    #[arg(long)]
-    pub not_executed: bool,
-}
-
 #[derive(Subcommand)]
 pub enum PapersAction {
     /// Decides on a held paper (managers).

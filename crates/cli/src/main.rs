@@ -12,13 +12,14 @@ mod keys;
 mod operators;
 mod papers;
 mod pay;
+mod queue;
 mod secret;
 mod setup;
 mod show;
 mod ui;
 mod wires;
 
-use args::{Cli, Command, FrameAction, Global, OfflineAction, PapersAction, QueueAction, SupportAction, YesNo};
+use args::{Cli, Command, FrameAction, Global, OfflineAction, PapersAction, SupportAction, YesNo};
 use bus::Bus;
 use clap::{CommandFactory, Parser};
 use futures_util::StreamExt;
@@ -26,7 +27,6 @@ use payterm_hosts::Profile;
 use payterm_schema::{
     AccountId, Fault, Kind, Money, Outcome, Status, Terminal,
     money::MoneyError,
-    offline::QueueAct,
     page::{Drawer, Printable},
     request::RequestWire,
     terminal::Filter,
@@ -229,35 +229,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
             let answer = bus.client.offline_why(&bus.caller, amount, account).await?;
             ui.result(&answer, || show::offline(ui, &answer, amount.currency));
         }
-        Command::Queue { action } => {
-            let bus = Bus::connect(global).await?;
-            match action {
-                None => {
-                    let all = bus.client.obligations(&bus.caller).await?;
-                    let filter = Filter { kind: Some(Kind::Settlement), status: Some(Status::Unknown), ..Filter::default() };
-                    let settlements = bus.client.list(&bus.caller, filter).await?;
-                    ui.result(&all, || show::obligations(ui, &all, &settlements));
-                }
-                Some(QueueAction::Forward { txn: None }) => queue(&bus, ui, QueueAct::Forward { txn: None }).await?,
-                Some(QueueAction::Forward { txn: Some(txn) }) => {
-                    let txn = Some(setup::number(&bus, txn).await?);
-                    queue(&bus, ui, QueueAct::Forward { txn }).await?;
-                }
-                Some(QueueAction::Hold { txn }) => queue(&bus, ui, QueueAct::Hold { txn: setup::number(&bus, txn).await? }).await?,
-                Some(QueueAction::Release { txn }) => queue(&bus, ui, QueueAct::Release { txn: setup::number(&bus, txn).await? }).await?,
-                Some(QueueAction::WriteOff { txn, why }) => queue(&bus, ui, QueueAct::WriteOff { txn: setup::number(&bus, txn).await?, why }).await?,
-                Some(QueueAction::Resolve { txn, reference, what, stan }) => {
-                    let txn = setup::number(&bus, txn).await?;
-                    bus.client.resolve_obligation(&bus.caller, txn, what.executed, stan, &reference).await?;
-                    ui.done();
-                }
-                Some(QueueAction::Retry { txn }) => {
-                    let txn = setup::number(&bus, txn).await?;
-                    bus.client.retry_obligation(&bus.caller, txn).await?;
-                    ui.done();
-                }
-            }
-        }
+        Command::Queue { action } => queue::run(global, ui, action).await?,
         Command::Papers { action } => {
             let bus = Bus::connect(global).await?;
             match action {
@@ -347,10 +319,4 @@ fn man(dir: &std::path::Path) -> std::io::Result<()> {
         writeln!(roff, ".SH \"{title}\"\n.nf\n{}\n.fi", text.replace('-', "\\-"))?;
     }
     std::fs::write(dir.join("paytermctl.1"), roff)
-}
-
-async fn queue(bus: &Bus, ui: &Ui, act: QueueAct) -> Result<(), Failure> {
-    bus.client.queue(&bus.caller, act).await?;
-    ui.done();
-    Ok(())
 }

@@ -1,11 +1,5 @@
 //! Care of the terminal: self-test, language, the bundle for customer service.
-use crate::{
-    Failure,
-    args::{Global, Txn},
-    bus::Bus,
-    show,
-    ui::Ui,
-};
+use crate::{Failure, args::Global, bus::Bus, show, ui::Ui};
 use futures_util::StreamExt;
 use payterm_schema::{
     Fault, InhibitReason, Notice, Outcome, SelfTest, Terminal,
@@ -121,16 +115,8 @@ pub async fn by_reference(bus: &Bus, text: &str) -> Result<Option<Outcome>, Faul
 }
 
 /// The transaction of this number, when the reference is this terminal's: the number of another terminal's is another payment here.
-async fn referred(bus: &Bus, text: &str, txn: u64) -> Result<Outcome, Fault> {
+pub async fn referred(bus: &Bus, text: &str, txn: u64) -> Result<Outcome, Fault> {
     let filter = Filter { before: Some(txn.saturating_add(1)), limit: Some(1), ..Filter::default() };
     let found = bus.client.list(&bus.caller, filter).await?.into_iter().find(|o| o.txn == txn && o.reference().eq_ignore_ascii_case(text));
     found.ok_or_else(|| Fault::not_found("reference", text))
-}
-
-/// The number that a person means.
-pub async fn number(bus: &Bus, txn: Txn) -> Result<u64, Fault> {
-    match txn.reference {
-        Some(text) => Ok(referred(bus, &text, txn.number).await?.txn),
-        None => Ok(txn.number),
-    }
 }
