@@ -1,8 +1,8 @@
 //! Where virtual devices meet their hands: one hub a terminal, shared by the virtual drivers and the hands' socket.
 //!
-//! A driver waits on its own condition variable and hands wait on another, all under one lock: an event is handed over at
-//! once, nobody polls. The lock is never held across a caller's code.
-use crate::{DeviceError, Interrupt, SourceEvent};
+//! A driver waits on its device's condition variable and hands wait on another: an event is handed over at once, nobody polls. Each device has a
+//! lock of its own, never held across a caller's code nor with another one's.
+use crate::{DeviceError, Interrupt, SourceEvent, Switch};
 use payterm_schema::{DeviceKind, Instrument, device::Way, secret::Pin, selftest::Finding};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,10 +23,28 @@ pub struct Hub(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    slots: Mutex<BTreeMap<String, Slot>>,
-    /// Hands wait here for what drivers do, so many of them: nobody is woken for nothing. Changed under the lock.
+    devices: Mutex<BTreeMap<String, Arc<Device>>>,
+    /// Hands wait here for what drivers do, so many of them: nobody is woken for nothing.
     watch: Condvar,
     watching: AtomicUsize,
+    /// Counts what drivers did while somebody watched.
+    changes: Mutex<u64>,
+}
+
+struct Device {
+    slot: Mutex<Slot>,
+    /// Its driver waits here.
+    wake: Condvar,
+}
+impl Device {
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        lock(&self.slot)
+    }
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A planted panic is raised outside the lock; every change under it is complete.
+    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the hands do at a PIN pad.
@@ -70,7 +88,6 @@ pub(crate) struct Slot {
     unplugged: bool,
     hang: Option<Duration>,
     panic: bool,
-    wake: Arc<Condvar>,
     interrupted: bool,
     armed: Option<Vec<Way>>,
     /// The instrument of this arming has been given.
@@ -127,7 +144,6 @@ impl Slot {
             unplugged: false,
             hang: None,
             panic: false,
-            wake: Arc::default(),
             interrupted: false,
             armed: None,
             served: false,
@@ -200,16 +216,13 @@ pub(crate) struct Port {
     hub: Hub,
     name: String,
     generation: u64,
-    wake: Arc<Condvar>,
+    device: Arc<Device>,
 }
 
 impl Port {
     /// Does it at once.
     pub(crate) fn now<T>(&self, act: impl FnOnce(&mut Slot) -> T) -> Result<T, DeviceError> {
-        let mut slots = self.ready()?;
-        let slot = slots.get_mut(&self.name).ok_or_else(|| self.gone())?;
-        let done = act(slot);
-        drop(slots);
+        let done = act(&mut *self.ready()?);
         self.hub.changed();
         Ok(done)
     }
@@ -217,13 +230,12 @@ impl Port {
     /// Waits until `take` gives something, until `until`, or for an interrupt.
     pub(crate) fn wait<T>(&self, until: Instant, take: impl Fn(&mut Slot) -> Option<T>) -> Result<Option<T>, DeviceError> {
         loop {
-            let mut slots = self.ready()?;
-            let slot = slots.get_mut(&self.name).ok_or_else(|| self.gone())?;
+            let mut slot = self.ready()?;
             if std::mem::take(&mut slot.interrupted) {
                 return Ok(None);
             }
-            if let Some(taken) = take(slot) {
-                drop(slots);
+            if let Some(taken) = take(&mut slot) {
+                drop(slot);
                 self.hub.changed();
                 return Ok(Some(taken));
             }
@@ -231,23 +243,22 @@ impl Port {
             if left.is_zero() {
                 return Ok(None);
             }
-            drop(self.wake.wait_timeout(slots, left).unwrap_or_else(PoisonError::into_inner));
+            drop(self.device.wake.wait_timeout(slot, left).unwrap_or_else(PoisonError::into_inner));
         }
     }
 
-    /// The slots, after the device's planted mishaps have had their way.
-    fn ready(&self) -> Result<MutexGuard<'_, BTreeMap<String, Slot>>, DeviceError> {
+    /// The slot, after the device's planted mishaps have had their way.
+    fn ready(&self) -> Result<MutexGuard<'_, Slot>, DeviceError> {
         loop {
-            let mut slots = self.hub.lock();
-            let slot = slots.get_mut(&self.name).ok_or_else(|| self.gone())?;
+            let mut slot = self.device.lock();
             if slot.generation != self.generation {
                 return Err(DeviceError::Replaced { device: self.name.clone() });
             }
             let (panics, hang) = (std::mem::take(&mut slot.panic), slot.hang.take());
             if !panics && hang.is_none() {
-                return if slot.unplugged { Err(self.gone()) } else { Ok(slots) };
+                return if slot.unplugged { Err(DeviceError::Gone { device: self.name.clone() }) } else { Ok(slot) };
             }
-            drop(slots);
+            drop(slot);
             if panics {
                 // Asked for by a test of the supervision.
                 panic!("virtual device {}: the hands made its driver panic", self.name);
@@ -257,22 +268,41 @@ impl Port {
     }
 
     pub(crate) fn interrupt(&self) -> Interrupt {
-        let (hub, name, generation, wake) = (self.hub.clone(), self.name.clone(), self.generation, self.wake.clone());
+        let (device, generation) = (self.device.clone(), self.generation);
         Arc::new(move || {
-            if let Some(slot) = hub.lock().get_mut(&name).filter(|s| s.generation == generation) {
+            let mut slot = device.lock();
+            if slot.generation == generation {
                 slot.interrupted = true;
-                wake.notify_all();
+                device.wake.notify_all();
             }
         })
     }
-    fn gone(&self) -> DeviceError {
-        DeviceError::Gone { device: self.name.clone() }
+
+    pub(crate) fn switch(&self) -> Switch {
+        let (hub, device, generation) = (self.hub.clone(), self.device.clone(), self.generation);
+        Arc::new(move |ways| {
+            let mut slot = device.lock();
+            if slot.generation != generation {
+                return;
+            }
+            match ways {
+                Some(ways) => slot.arm(ways),
+                None => slot.disarm(),
+            }
+            // Its thread is woken for what waits for it only.
+            if slot.events.iter().any(|(e, _)| slot.takes(e)) {
+                device.wake.notify_all();
+            }
+            drop(slot);
+            hub.changed();
+        })
     }
 }
 
 impl Drop for Port {
     fn drop(&mut self) {
-        if let Some(slot) = self.hub.lock().get_mut(&self.name).filter(|s| s.generation == self.generation) {
+        let mut slot = self.device.lock();
+        if slot.generation == self.generation {
             slot.open = false;
             slot.disarm();
             slot.end_pin();
@@ -285,21 +315,28 @@ impl Hub {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
-        // A planted panic is raised outside the lock; every change under it is complete.
-        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    /// By their names.
+    fn all(&self) -> Vec<(String, Arc<Device>)> {
+        lock(&self.0.devices).iter().map(|(n, d)| (n.clone(), d.clone())).collect()
+    }
+    fn of_kind(&self, kind: DeviceKind, named: Option<&str>) -> Vec<Arc<Device>> {
+        self.all().into_iter().filter(|(n, d)| named.is_none_or(|d| d == n) && d.lock().kind == kind).map(|(_, d)| d).collect()
     }
 
     /// What hands wait for may be there: told after the change.
     fn changed(&self) {
         if self.0.watching.load(Ordering::SeqCst) > 0 {
+            *lock(&self.0.changes) += 1;
             self.0.watch.notify_all();
         }
     }
 
     pub(crate) fn attach(&self, name: &str, kind: DeviceKind) -> Result<Port, DeviceError> {
-        let mut slots = self.lock();
-        let slot = slots.entry(name.to_owned()).or_insert_with(|| Slot::new(kind));
+        let device = lock(&self.0.devices)
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(Device { slot: Mutex::new(Slot::new(kind)), wake: Condvar::new() }))
+            .clone();
+        let mut slot = device.lock();
         if slot.kind != kind {
             return Err(DeviceError::rule(name, "name", "taken by a virtual device of another kind"));
         }
@@ -312,11 +349,11 @@ impl Hub {
         slot.disarm();
         slot.end_pin();
         // The driver that was here before ends its wait and learns that it was replaced.
-        slot.wake.notify_all();
-        let port = Port { hub: self.clone(), name: name.to_owned(), generation: slot.generation, wake: slot.wake.clone() };
-        drop(slots);
+        device.wake.notify_all();
+        let generation = slot.generation;
+        drop(slot);
         self.changed();
-        Ok(port)
+        Ok(Port { hub: self.clone(), name: name.to_owned(), generation, device })
     }
 
     /// Presents an instrument or presses a key. `device` names one of several of its kind.
@@ -355,50 +392,58 @@ impl Hub {
         mut put: impl FnMut(&mut Slot, Keep) -> Option<()>,
     ) -> Result<(), Refused> {
         let wait = if let When::Within(wait) = when { wait } else { Duration::ZERO };
-        self.watch(Instant::now() + wait, |slots| {
-            let mut candidates: Vec<_> = slots.iter_mut().filter(|(n, s)| s.kind == kind && s.usable() && device.is_none_or(|d| d == n.as_str())).collect();
-            let Some(at) = candidates.iter().position(|(_, s)| ready(s)) else {
-                let none = || Refused::new("device", format!("no virtual {} is plugged in and open", kind.name()));
-                return Err(candidates.first().map_or_else(none, |(_, s)| idle(s)));
-            };
-            let slot = &mut *candidates[at].1;
-            let keep = if when == When::Queue { Keep::Queued } else { Keep::Live };
-            put(slot, keep).ok_or_else(|| Refused::new("queue", "holds 64 already"))?;
-            slot.wake.notify_all();
-            Ok(())
+        self.watch(Instant::now() + wait, || {
+            let mut refused = None;
+            for found in self.of_kind(kind, device) {
+                let mut slot = found.lock();
+                if slot.usable() && ready(&slot) {
+                    let keep = if when == When::Queue { Keep::Queued } else { Keep::Live };
+                    put(&mut slot, keep).ok_or_else(|| Refused::new("queue", "holds 64 already"))?;
+                    found.wake.notify_all();
+                    return Ok(());
+                }
+                if slot.usable() && refused.is_none() {
+                    refused = Some(idle(&slot));
+                }
+            }
+            Err(refused.unwrap_or_else(|| Refused::new("device", format!("no virtual {} is plugged in and open", kind.name()))))
         })
     }
 
     /// Tries again after every change until `until`; then the last refusal stands.
-    fn watch<T>(&self, until: Instant, mut attempt: impl FnMut(&mut BTreeMap<String, Slot>) -> Result<T, Refused>) -> Result<T, Refused> {
-        let mut slots = self.lock();
-        loop {
-            let refused = match attempt(&mut slots) {
-                Ok(done) => return Ok(done),
+    fn watch<T>(&self, until: Instant, mut attempt: impl FnMut() -> Result<T, Refused>) -> Result<T, Refused> {
+        self.0.watching.fetch_add(1, Ordering::SeqCst);
+        let done = loop {
+            // Before the look: a change behind it is not slept over.
+            let seen = *lock(&self.0.changes);
+            let refused = match attempt() {
+                Ok(done) => break Ok(done),
                 Err(refused) => refused,
             };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(refused);
+                break Err(refused);
             }
-            self.0.watching.fetch_add(1, Ordering::SeqCst);
-            slots = self.0.watch.wait_timeout(slots, left).unwrap_or_else(PoisonError::into_inner).0;
-            self.0.watching.fetch_sub(1, Ordering::SeqCst);
-        }
+            drop(self.0.watch.wait_timeout_while(lock(&self.0.changes), left, |now| *now == seen).unwrap_or_else(PoisonError::into_inner));
+        };
+        self.0.watching.fetch_sub(1, Ordering::SeqCst);
+        done
     }
 
     fn change(&self, device: &str, act: impl FnOnce(&mut Slot)) -> Result<(), Refused> {
-        let mut slots = self.lock();
-        let slot = slots.get_mut(device).ok_or_else(|| Refused::new("device", "no virtual device has this name"))?;
-        act(slot);
-        slot.wake.notify_all();
-        drop(slots);
+        let found = lock(&self.0.devices).get(device).cloned();
+        let found = found.ok_or_else(|| Refused::new("device", "no virtual device has this name"))?;
+        act(&mut found.lock());
+        found.wake.notify_all();
         self.changed();
         Ok(())
     }
     fn change_printer(&self, device: Option<&str>, act: impl FnOnce(&mut Slot)) -> Result<(), Refused> {
-        let name = self.lock().iter().find(|(n, s)| s.kind == DeviceKind::Printer && device.is_none_or(|d| d == n.as_str())).map(|(n, _)| n.clone());
-        self.change(&name.ok_or_else(|| Refused::new("device", "no such virtual printer"))?, act)
+        let found = self.of_kind(DeviceKind::Printer, device).into_iter().next().ok_or_else(|| Refused::new("device", "no such virtual printer"))?;
+        act(&mut found.lock());
+        found.wake.notify_all();
+        self.changed();
+        Ok(())
     }
 
     pub fn paper_out(&self, device: Option<&str>, out: bool) -> Result<(), Refused> {
@@ -429,9 +474,9 @@ impl Hub {
 
     /// The lines on a display, as soon as one of them contains `part` (at once with an empty one).
     pub fn screen(&self, device: Option<&str>, part: &str, wait: Duration) -> Result<Vec<String>, Refused> {
-        self.watch(Instant::now() + wait, |slots| {
-            let slot = slots.iter().find(|(n, s)| s.kind == DeviceKind::Display && device.is_none_or(|d| d == n.as_str()));
-            let (_, slot) = slot.ok_or_else(|| Refused::new("device", "no such virtual display"))?;
+        self.watch(Instant::now() + wait, || {
+            let found = self.of_kind(DeviceKind::Display, device).into_iter().next().ok_or_else(|| Refused::new("device", "no such virtual display"))?;
+            let slot = found.lock();
             let found = part.is_empty() || slot.lines.iter().any(|l| l.contains(part));
             if found { Ok(slot.lines.clone()) } else { Err(Refused::new("contains", "not shown in time")) }
         })
@@ -439,9 +484,9 @@ impl Hub {
 
     /// How many papers have come out so far and the last 200 of them, as soon as there are `count`.
     pub fn papers(&self, device: Option<&str>, count: u64, wait: Duration) -> Result<(u64, Vec<String>), Refused> {
-        self.watch(Instant::now() + wait, |slots| {
-            let slot = slots.iter().find(|(n, s)| s.kind == DeviceKind::Printer && device.is_none_or(|d| d == n.as_str()));
-            let (_, slot) = slot.ok_or_else(|| Refused::new("device", "no such virtual printer"))?;
+        self.watch(Instant::now() + wait, || {
+            let found = self.of_kind(DeviceKind::Printer, device).into_iter().next().ok_or_else(|| Refused::new("device", "no such virtual printer"))?;
+            let slot = found.lock();
             if slot.printed < count {
                 return Err(Refused::new("count", format!("{} papers came out in time", slot.printed)));
             }
@@ -451,7 +496,11 @@ impl Hub {
 
     /// Names and kinds of the virtual devices that have been opened.
     pub fn devices(&self) -> Vec<(String, DeviceKind, bool)> {
-        self.lock().iter().map(|(n, s)| (n.clone(), s.kind, s.usable())).collect()
+        let shown = |(name, device): (String, Arc<Device>)| {
+            let slot = device.lock();
+            (name, slot.kind, slot.usable())
+        };
+        self.all().into_iter().map(shown).collect()
     }
 }
 

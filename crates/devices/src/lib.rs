@@ -47,6 +47,12 @@ pub trait Source: Send {
     fn disarm(&mut self) -> Result<(), DeviceError>;
     /// Makes the `next` under way (or, without one, the following `next`) return `Ok(None)` at once.
     fn interrupt(&self) -> Interrupt;
+    /// Does what [`Source::arm`] and [`Source::disarm`] do, while the driver's thread waits in [`Source::next`]: for a device that needs no command
+    /// for it, since it reads all the time and its driver gives what is asked for. Nothing is woken, so it is quicker; its thread waits in `next`
+    /// while the device rests, too. Default: the device needs commands.
+    fn switch(&self) -> Option<Switch> {
+        None
+    }
     /// Looks whether the device works, armed or not, without a customer. Default: it is open.
     fn self_test(&mut self) -> Result<Finding, DeviceError> {
         Ok(Finding::works())
@@ -63,6 +69,9 @@ pub trait Display: Send {
         Ok(Finding::works())
     }
 }
+
+/// Arms a source for these ways or lets it rest, from any thread; never blocks.
+pub type Switch = Arc<dyn Fn(Option<&[Way]>) + Send + Sync>;
 
 /// What a display shows in its self-test: every ASCII character, and some that take two columns.
 pub fn pattern() -> Vec<String> {

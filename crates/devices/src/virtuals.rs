@@ -1,6 +1,6 @@
 //! The `virtual` driver of every kind: devices whose other side is the [`Hub`].
 use crate::{
-    DeviceError, Display, Driver, Encipher, Env, Interrupt, PaperLevel, PrintJob, Printer, PrinterStatus, Source, SourceEvent,
+    DeviceError, Display, Driver, Encipher, Env, Interrupt, PaperLevel, PrintJob, Printer, PrinterStatus, Source, SourceEvent, Switch,
     hub::{PinAct, Port},
 };
 use payterm_schema::{
@@ -46,13 +46,15 @@ pub fn open(device: &DeviceConfig, env: &Env) -> Result<Driver, DeviceError> {
         DeviceKind::Display => Driver::Display(Box::new(Screen { port })),
         DeviceKind::Printer => Driver::Printer(Box::new(Paper { port, file })),
         DeviceKind::MagneticReader | DeviceKind::ChipReader | DeviceKind::ContactlessReader | DeviceKind::Scanner | DeviceKind::Keypad => {
-            Driver::Source(Box::new(Reader { port }))
+            Driver::Source(Box::new(Reader { port, field: device.kind == DeviceKind::ContactlessReader }))
         }
     })
 }
 
 struct Reader {
     port: Port,
+    /// It has a field, that goes on and off by command.
+    field: bool,
 }
 impl Source for Reader {
     fn arm(&mut self, ways: &[Way]) -> Result<(), DeviceError> {
@@ -66,6 +68,9 @@ impl Source for Reader {
     }
     fn interrupt(&self) -> Interrupt {
         self.port.interrupt()
+    }
+    fn switch(&self) -> Option<Switch> {
+        (!self.field).then(|| self.port.switch())
     }
     /// The device answers, and takes orders: it is armed as it was.
     fn self_test(&mut self) -> Result<Finding, DeviceError> {

@@ -258,6 +258,42 @@ fn a_queued_card_is_handed_over_at_once() {
 }
 
 #[test]
+fn a_switched_reader_gives_what_is_asked_for_and_nothing_else() {
+    let w = World::new();
+    let (mut hands, mut reader) = (w.hands(), w.source(DeviceKind::MagneticReader));
+    let switch = reader.switch().unwrap();
+    assert!(w.source(DeviceKind::ContactlessReader).switch().is_none(), "its field goes on by command");
+    hands.swipe(PAN, "3012", When::Queue).unwrap();
+    assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None, "it rests");
+    // Its thread waits already when it is switched on.
+    let thread = std::thread::spawn(move || (instrument(&mut *reader), reader));
+    std::thread::sleep(Duration::from_millis(50));
+    switch(Some(&[Way::Swipe]));
+    let (card, mut reader) = thread.join().unwrap();
+    assert!(matches!(card, Instrument::Swiped(_)));
+    hands.swipe(PAN, "3012", When::Queue).unwrap();
+    assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None, "one an offer");
+    switch(Some(&[Way::Tap]));
+    assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None, "of another way");
+    switch(Some(&[Way::Swipe]));
+    assert!(matches!(instrument(&mut *reader), Instrument::Swiped(_)));
+    // Who waits for the reader to be asked hears of it; a card that nobody took is forgotten.
+    let late = std::thread::spawn(move || hands.swipe(PAN, "3012", When::Within(LONG)).map(|_| hands));
+    std::thread::sleep(Duration::from_millis(50));
+    switch(Some(&[Way::Swipe]));
+    let mut hands = late.join().unwrap().unwrap();
+    switch(None);
+    assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None);
+    // One of a driver that was replaced does nothing.
+    let mut successor = w.source(DeviceKind::MagneticReader);
+    switch(Some(&[Way::Swipe]));
+    hands.swipe(PAN, "3012", When::Queue).unwrap();
+    assert_eq!(successor.next(Duration::from_millis(30)).unwrap(), None);
+    successor.arm(&[Way::Swipe]).unwrap();
+    assert!(matches!(instrument(&mut *successor), Instrument::Swiped(_)));
+}
+
+#[test]
 fn pins_of_every_sort() {
     let w = World::new();
     let (mut hands, mut pad) = (w.hands(), w.pad());
