@@ -238,8 +238,6 @@ struct Inner {
     writer: Mutex<Option<Writer>>,
     reader: Mutex<Option<(SyncSender<Ask>, JoinHandle<()>)>>,
     doubted: tokio::sync::Notify,
-    /// For [`Store::knows`].
-    index: Mutex<Option<Connection>>,
 }
 
 impl Store {
@@ -252,7 +250,6 @@ impl Store {
             writer: Mutex::new(None),
             reader: Mutex::new(None),
             doubted: tokio::sync::Notify::new(),
-            index: Mutex::new(None),
         }));
         let (ready, loaded) = sync_channel(1);
         store.start_writer(move |l| drop(ready.send(l)))?;
@@ -278,9 +275,8 @@ impl Store {
     /// has its answer already.
     pub fn commit_alone(&self, commit: Commit) -> oneshot::Receiver<Result<Durable, StoreError>> {
         let (done, heard) = oneshot::channel();
-        let pen = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|w| w.pen.clone());
         let job = Job { commit: Box::new(commit), done };
-        let left = match pen {
+        let left = match self.pen() {
             Some(pen) => writer::alone(&self.0.desk, &pen, job).err(),
             None => Some(job),
         };
@@ -288,6 +284,10 @@ impl Store {
             self.hand_over(job);
         }
         heard
+    }
+
+    fn pen(&self) -> Option<Arc<Pen>> {
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|w| w.pen.clone())
     }
 
     fn hand_over(&self, job: Job) {
@@ -307,13 +307,11 @@ impl Store {
     /// After a failed commit or a dead writer: a new connection, and what the disk really holds.
     pub async fn reopen(&self) -> Result<Loaded, StoreError> {
         // They may have another file open than the one that is there then.
-        self.0.index.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(take(&self.0.reader));
         let (ready, loaded) = oneshot::channel();
         self.start_writer(move |l| drop(ready.send(l)))?;
         let loaded = loaded.await.map_err(|_| StoreError::Stopped)?;
         // Who looked something up meanwhile may have opened the file that was put aside.
-        self.0.index.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(take(&self.0.reader));
         loaded
     }
@@ -355,21 +353,11 @@ impl Store {
         self.0.doubted.notified().await;
     }
 
-    /// Whether this key has a transaction: one look into an index, on the caller's thread, since every payment waits for it (two
-    /// hand-overs between threads cost ten times as much). None: it could not be told at once; ask [`Store::by_key`].
+    /// Whether this key has a transaction: one look into an index, on the caller's thread and with the writer's connection, whose pages are at hand,
+    /// since every payment waits for it (two hand-overs between threads cost ten times as much). None: it could not be told at once, a commit is
+    /// under way; ask [`Store::by_key`].
     pub fn knows(&self, key: &RequestKey) -> Option<bool> {
-        let mut index = self.0.index.lock().unwrap_or_else(PoisonError::into_inner);
-        if index.is_none() {
-            // The directory is ours while the lock is held.
-            let _lock = self.lock().ok()?;
-            *index = files::open_index(&self.0.desk.dir).ok();
-        }
-        let known = queries::knows(index.as_ref()?, key);
-        if let Err(e) = &known {
-            tracing::warn!("store: look-up: {e}");
-            *index = None;
-        }
-        known.ok()
+        writer::look(&*self.pen()?, |db| queries::knows(db, key))
     }
 
     /// The request was started before the journal was restored, and the journal does not know it.
@@ -384,7 +372,6 @@ impl Store {
 
     /// Waits until what was handed over is written, closes the connections and gives the directory free.
     pub fn close(&self) {
-        self.0.index.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The writer last: a connection that only reads cannot move the WAL into the database.
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take().map(|w| w.thread);
         for thread in [take(&self.0.reader), writer].into_iter().flatten() {

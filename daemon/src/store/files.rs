@@ -188,13 +188,6 @@ pub(super) fn open_to_verify(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// For single look-ups that may not wait: what is locked just now is an error.
-pub(super) fn open_index(dir: &Path) -> Result<Connection, StoreError> {
-    let db = open_reader(dir)?;
-    db.busy_timeout(Duration::ZERO).map_err(sql("busy_timeout"))?;
-    Ok(db)
-}
-
 /// Size up to which the WAL is filled with zeros. 8 MiB: what comes together between two checkpoints. A WAL that grows with each
 /// commit makes each sync write the file's metadata too; one that is only overwritten spares the flash that, and each payment the time.
 const WAL_RESERVED: u64 = 8 << 20;

@@ -36,6 +36,8 @@ const GATHER: (Duration, Duration) = (Duration::from_micros(50), Duration::from_
 const COMPANY: Duration = Duration::from_millis(2);
 /// How long those who were answered together are waited for until the first hands over again. 200 us: the writer does not go to sleep between two groups.
 const SOON: Duration = Duration::from_micros(200);
+/// The WAL is copied back in a quiet moment, but not later than after so many times [`Options::checkpoint_every`] groups. 8.
+const MOST: u64 = 8;
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
 
@@ -134,7 +136,8 @@ pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, Stor
         }
         many = group.len();
         let began = Instant::now();
-        let Some(open) = pen.take() else {
+        // Whoever looks something up with it, or writes itself, is through soon.
+        let Some(open) = pen.take_by(Instant::now() + QUIET_FIRST) else {
             group.into_iter().for_each(refuse);
             return refuse_all(jobs);
         };
@@ -156,7 +159,7 @@ pub(super) fn alone(desk: &Desk, pen: &Pen, job: Job) -> Result<(), Job> {
         return Err(job);
     }
     let Some(open) = pen.take() else { return Err(job) };
-    if open.since >= desk.options.checkpoint_every {
+    if open.to_copy(desk) {
         pen.put(open);
         return Err(job);
     }
@@ -166,6 +169,17 @@ pub(super) fn alone(desk: &Desk, pen: &Pen, job: Job) -> Result<(), Job> {
         pen.put(open);
     }
     Ok(())
+}
+
+/// A look into the journal with the writer's own connection. None: somebody writes, or it failed.
+pub(super) fn look<T>(pen: &Pen, look: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Option<T> {
+    if pen.waiting.load(Ordering::SeqCst) > 0 {
+        return None;
+    }
+    let open = pen.take()?;
+    let found = look(&open.db);
+    pen.put(open);
+    found.inspect_err(|e| tracing::warn!("store: look-up: {e}")).ok()
 }
 
 /// One SQLite transaction, and the answers. None: it failed, and nothing more is written by this connection: what comes next belongs to a machine
@@ -207,7 +221,7 @@ fn commit(desk: &Desk, pen: &Pen, mut open: Open, group: Vec<Job>) -> Option<Ope
 
 /// The first of those who were answered together, when it comes soon.
 fn soon(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, many: usize) -> Option<Job> {
-    let full = pen.since() >= desk.options.checkpoint_every * 8;
+    let full = pen.since() >= desk.options.checkpoint_every * MOST;
     if many > 1 && !full { before(Instant::now() + SOON, jobs) } else { None }
 }
 
@@ -233,8 +247,8 @@ fn before(until: Instant, jobs: &Receiver<Job>) -> Option<Job> {
     }
 }
 
-/// The next commit. The first quiet moment reserves the WAL. When enough is in the WAL, the first quiet moment is used to copy it back into the database; without any, it is
-/// done at eight times that, so that the WAL is bounded.
+/// The next commit. The first quiet moment reserves the WAL. When enough is in the WAL, the first quiet moment is used to copy it back into the
+/// database; without any, it is done at [`MOST`] times that, so that the WAL is bounded.
 fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Option<Job> {
     while !*reserved {
         match jobs.recv_timeout(QUIET_FIRST) {
@@ -254,13 +268,15 @@ fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Op
         }
     }
     let every = desk.options.checkpoint_every;
-    let since = pen.since();
+    let mut since = pen.since();
     if since >= every {
-        if since < every * 8 {
+        while since < every * MOST {
             match jobs.recv_timeout(QUIET) {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {}
+                // Nor did anybody write itself.
+                Err(RecvTimeoutError::Timeout) if pen.since() == since => break,
+                Err(RecvTimeoutError::Timeout) => since = pen.since(),
             }
         }
         if let Some(mut open) = pen.take() {
@@ -291,6 +307,12 @@ pub(super) struct Open {
     certain: bool,
     /// Groups since the last checkpoint.
     since: u64,
+}
+impl Open {
+    /// The WAL is to be copied back: the writer's thread is told when that is due, and does it itself when it cannot wait any more.
+    fn to_copy(&self, desk: &Desk) -> bool {
+        self.since == desk.options.checkpoint_every || self.since >= desk.options.checkpoint_every * MOST
+    }
 }
 impl Drop for Open {
     /// The mark goes first, and a WAL stays whose mark cannot be written: one that is gone while the mark says "open" is damage.
@@ -461,16 +483,7 @@ fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreEr
 /// record here stands in `verify::TELLING` too.
 fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     let outcome = match &entry.record {
-        Record::Started { key, hash, view, .. } => {
-            let values = params![view.txn, view.kind.name(), view.started.0, key.app, key.id, hash];
-            exec(
-                db,
-                "start a transaction's row",
-                "INSERT INTO txn (txn, kind, started, app, id, hash, status, currency, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, '', '', '')",
-                values,
-            )?;
-            view
-        }
+        Record::Started { view, .. } => view,
         Record::OfflineAllowed { view, .. } | Record::SettlementAsked { view, .. } => view,
         Record::Outcome { outcome } => outcome,
         Record::Voided { txn, by } => {
@@ -541,7 +554,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     };
     let json = serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
     let o = outcome.as_ref();
-    let values = params![
+    let told = params![
         o.txn,
         o.status.name(),
         o.account.as_ref().map(|a| a.as_str()),
@@ -555,10 +568,15 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         json,
         entry.seq
     ];
+    if let Record::Started { key, hash, .. } = &entry.record {
+        let first = params![o.kind.name(), o.started.0, key.app, key.id, hash];
+        let text = "INSERT INTO txn (txn, status, account, amount, currency, masked_pan, stan, batch, rrn, ended, outcome, told, kind, started, app, id, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+        return exec(db, "start a transaction's row", text, &[told, first].concat()).map(drop);
+    }
     // SQLite leaves the index of an unchanged column alone.
     let text =
         "UPDATE txn SET status=?2, account=?3, amount=?4, currency=?5, masked_pan=?6, stan=?7, batch=?8, rrn=?9, ended=?10, outcome=?11, told=?12 WHERE txn=?1";
-    one(entry.seq, exec(db, "update a transaction's row", text, values)?)
+    one(entry.seq, exec(db, "update a transaction's row", text, told)?)
 }
 
 /// Only the papers that an app asked for have a row.
