@@ -101,7 +101,7 @@ impl Link {
         interface: &str,
         member: &str,
         path: &str,
-        arguments: &[Variant<'static>],
+        arguments: &[Variant<'_>],
     ) -> Result<Values, Fault> {
         let terminal = &self.face.terminal;
         let first = arguments.first();

@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::mpsc;
 use zbus::{
     Connection, Message, MessageStream, Variant,
-    message::{Flags, Type},
+    message::{Body, Flags, Type},
 };
 
 /// Longest body of a call in bytes; a full request is below 2 KiB.
@@ -178,7 +178,8 @@ impl Link {
         let Some((interface, method)) = describe::find_method(path, header.interface().map(|i| i.as_str()), member) else {
             return self.refuse(message, "org.freedesktop.DBus.Error.UnknownMethod", "this object has no such interface or method").await;
         };
-        let result = match arguments(interface, method, message) {
+        let body = message.body();
+        let result = match arguments(interface, method, &body) {
             Err(fault) => Err(fault),
             Ok(_) if interface == PEER => self.peer_call(method.name),
             Ok(arguments) => match self.caller(peer).await {
@@ -238,8 +239,7 @@ impl Link {
 }
 
 /// The arguments, when they are what the method takes.
-fn arguments(interface: &str, method: &describe::Method, message: &Message) -> Result<Vec<Variant<'static>>, Fault> {
-    let body = message.body();
+fn arguments<'b>(interface: &str, method: &describe::Method, body: &'b Body) -> Result<Vec<Variant<'b>>, Fault> {
     let wanted = method.takes.iter().map(|(_, s)| *s).collect::<String>();
     let short = interface.rsplit('.').next().unwrap_or(MANAGER);
     let invalid = |rule: String| Fault::Invalid { field: "arguments".into(), rule };
@@ -253,6 +253,5 @@ fn arguments(interface: &str, method: &describe::Method, message: &Message) -> R
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let fields = body.deserialize::<zbus::Structure<'_>>().map_err(|e| invalid(e.to_string()))?.into_fields();
-    fields.into_iter().map(|v| v.try_into_owned().map(Variant::from).map_err(|e| invalid(e.to_string()))).collect()
+    Ok(body.deserialize::<zbus::Structure<'_>>().map_err(|e| invalid(e.to_string()))?.into_fields())
 }

@@ -157,7 +157,7 @@ impl Face {
 }
 
 impl Link {
-    pub(crate) async fn property_call(&self, peer: &Peer, caller: &Caller, member: &str, path: &str, arguments: &[Variant<'static>]) -> Result<Values, Fault> {
+    pub(crate) async fn property_call(&self, peer: &Peer, caller: &Caller, member: &str, path: &str, arguments: &[Variant<'_>]) -> Result<Values, Fault> {
         let interface = text("interface_name", arguments.first())?;
         let name = arguments.get(1).map(|v| text("property_name", Some(v))).transpose()?;
         if member == "Set" {
