@@ -10,7 +10,7 @@ use crate::{
 };
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, StreamHandler};
 use driver::{Command, Report};
-use payterm_devices::{Env, Interrupt, PrintJob};
+use payterm_devices::{Env, Interrupt, PrintJob, Switch};
 use payterm_schema::{
     Device, DeviceKind, DeviceState, Instrument, Money, Pan, Screen,
     config::DeviceConfig,
@@ -22,7 +22,7 @@ use payterm_schema::{
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     time::Duration,
@@ -39,12 +39,37 @@ const DRAW: Duration = Duration::from_millis(5);
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What the terminal wants of the devices now; shared by all of them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Wanted {
     /// Instruments that are asked for, and how often that was asked: each time one may be given.
-    pub ways: Vec<Way>,
-    pub offer: u64,
+    ways: Vec<Way>,
+    offer: u64,
+    /// Readers that need no command, by their names: they are switched by whoever asks, once an offer.
+    switches: BTreeMap<String, (DeviceKind, Switch)>,
     pub screen: Option<Screen>,
+}
+
+impl Wanted {
+    /// Readers that need a command look at it when they are told to ([`Refresh`]).
+    pub fn ask(&mut self, ways: Vec<Way>) {
+        self.ways = ways;
+        self.offer += 1;
+        self.switches.values().for_each(|(kind, switch)| switch(self.of(*kind).as_deref()));
+    }
+    /// Its driver is left: the thread may still be there, and would be given the next card.
+    fn forget(&mut self, name: &str) {
+        if let Some((_, switch)) = self.switches.remove(name) {
+            switch(None);
+        }
+    }
+    pub fn is_switched(&self, name: &str) -> bool {
+        self.switches.contains_key(name)
+    }
+    /// What a reader of this kind is to take; None: it rests. A keypad always gives its keys.
+    fn of(&self, kind: DeviceKind) -> Option<Vec<Way>> {
+        let mine: Vec<Way> = self.ways.iter().copied().filter(|w| takes(kind) == Some(*w)).collect();
+        Some(mine).filter(|m| !m.is_empty() || kind == DeviceKind::Keypad)
+    }
 }
 
 /// What a device tells the terminal.
@@ -119,6 +144,7 @@ pub struct Post {
 impl Post {
     /// The actor itself had to be made anew.
     pub fn restarted(&self) {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).forget(&self.config.name);
         let change = |d: &mut Device| {
             d.state = DeviceState::Failed;
             d.health = "its actor is being restarted".into();
@@ -185,7 +211,7 @@ pub struct DeviceActor {
     testing: Option<oneshot::Sender<Finding>>,
     deadline: Option<SpawnHandle>,
     wait: Duration,
-    /// The last order to a reader was to wait for a card.
+    /// The last order to a reader was to wait for a card; one that is switched always does.
     armed: bool,
     offer_seen: Option<u64>,
     /// What the driver was last armed for.
@@ -274,6 +300,7 @@ impl DeviceActor {
     fn failed(&mut self, why: &str, ctx: &mut Context<Self>) {
         self.relax(ctx);
         tracing::warn!(device = %self.post.config.name, again_in_ms = self.wait.as_millis(), "device failed: {why}");
+        self.wanted().forget(&self.post.config.name);
         if let Some(driver) = self.driver.take() {
             ctx.cancel_future(driver.reports);
             if let Some(interrupt) = driver.interrupt {
@@ -320,6 +347,10 @@ impl DeviceActor {
         }
     }
 
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.post.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes the device do what is wanted.
     fn refresh(&mut self, ctx: &mut Context<Self>) {
         if !self.opened {
@@ -328,25 +359,27 @@ impl DeviceActor {
         let time = self.command_time();
         match self.post.config.kind {
             DeviceKind::MagneticReader | DeviceKind::ChipReader | DeviceKind::ContactlessReader | DeviceKind::Scanner | DeviceKind::Keypad => {
-                let (offer, ways) = {
-                    let w = self.post.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-                    (w.offer, w.ways.clone())
+                let (offer, mine) = {
+                    let w = self.wanted();
+                    // Whoever asked has switched it.
+                    if w.is_switched(&self.post.config.name) {
+                        return;
+                    }
+                    (w.offer, w.of(self.post.config.kind))
                 };
                 if self.offer_seen == Some(offer) {
                     return;
                 }
                 self.offer_seen = Some(offer);
-                let mine: Vec<Way> = ways.into_iter().filter(|w| takes(self.post.config.kind) == Some(*w)).collect();
-                // A keypad always gives its keys; the others rest while nothing is asked of them.
-                let keypad = self.post.config.kind == DeviceKind::Keypad;
-                if mine.is_empty() && !keypad {
-                    // At once: a card that is read now must not be lost, nor pay what comes next.
-                    if self.armed {
-                        self.command(Command::Disarm, time, ctx);
+                match mine {
+                    Some(mine) if mine.is_empty() && self.armed && self.armed_for.is_empty() => {}
+                    Some(mine) => {
+                        self.armed_for.clone_from(&mine);
+                        self.command(Command::Arm(mine), time, ctx);
                     }
-                } else if !(mine.is_empty() && self.armed && self.armed_for.is_empty()) {
-                    self.armed_for.clone_from(&mine);
-                    self.command(Command::Arm(mine), time, ctx);
+                    // At once: a card that is read now must not be lost, nor pay what comes next.
+                    None if self.armed => self.command(Command::Disarm, time, ctx),
+                    None => {}
                 }
             }
             DeviceKind::Display => {
@@ -366,7 +399,7 @@ impl DeviceActor {
 impl DeviceActor {
     /// The display shows what is wanted now.
     fn draw(&mut self, ctx: &mut Context<Self>) {
-        let screen = self.post.wanted.lock().unwrap_or_else(PoisonError::into_inner).screen.clone();
+        let screen = self.wanted().screen.clone();
         let Some(screen) = screen.filter(|_| self.opened && !self.showing) else { return };
         // The lines count: the language may have changed.
         let lines = (self.post.draw)(&screen);
@@ -393,12 +426,19 @@ pub fn takes(kind: DeviceKind) -> Option<Way> {
 impl StreamHandler<Report> for DeviceActor {
     fn handle(&mut self, report: Report, ctx: &mut Context<Self>) {
         match report {
-            Report::Opened(interrupt) => {
+            Report::Opened(interrupt, switch) => {
                 self.relax(ctx);
                 self.opened = true;
                 self.wait = supervise::WAIT_FIRST;
+                self.armed = switch.is_some();
                 if let Some(d) = &mut self.driver {
                     d.interrupt = interrupt;
+                }
+                if let Some(switch) = switch {
+                    let (name, kind) = (self.post.config.name.clone(), self.post.config.kind);
+                    let mut wanted = self.wanted();
+                    switch(wanted.of(kind).as_deref());
+                    wanted.switches.insert(name, (kind, switch));
                 }
                 self.state(DeviceState::Idle, "");
                 self.refresh(ctx);
@@ -509,8 +549,14 @@ impl Handler<AskPin> for DeviceActor {
             return Box::pin(async move { PinEntry::Failed(why.into()) });
         }
         let (done, entry) = oneshot::channel();
-        self.pending = Some(Pending::Pin { tag: m.tag, abort: false, done });
-        self.state(DeviceState::Busy, "");
+        let tag = m.tag;
+        self.pending = Some(Pending::Pin { tag, abort: false, done });
+        // Everybody is told; an entry that is over at once is nothing to tell.
+        ctx.run_later(DRAW, move |act, _| {
+            if matches!(&act.pending, Some(Pending::Pin { tag: now, .. }) if *now == tag) {
+                act.state(DeviceState::Busy, "");
+            }
+        });
         let time = m.timeout + self.command_time();
         self.command(Command::Pin(Box::new(m)), time, ctx);
         Box::pin(async move { entry.await.unwrap_or_else(|_| PinEntry::Failed("the PIN pad is being restarted".into())) })

@@ -200,8 +200,7 @@ impl Daemon {
             let vault = vault.clone();
             Env { hub: hub.clone(), encipher: Arc::new(move |slot, pin, pan| vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())) }
         };
-        let mut devices: Vec<(DeviceKind, Child<DeviceActor>)> = Vec::new();
-        let mut examined = Vec::new();
+        let mut devices: Vec<(String, DeviceKind, Child<DeviceActor>)> = Vec::new();
         let mut printer = None;
         for d in &config.devices {
             registry.add(d);
@@ -227,8 +226,7 @@ impl Daemon {
             }
             let ended = post.clone();
             supervise::keep(format!("device {}", d.name), child.clone(), move |life| DeviceActor::new(life, post.clone()).start(), move || ended.restarted());
-            examined.push((d.name.clone(), d.kind, child.clone()));
-            devices.push((d.kind, child));
+            devices.push((d.name.clone(), d.kind, child));
         }
 
         let spooler = Child::default();
@@ -241,7 +239,7 @@ impl Daemon {
         );
 
         let examiner = Arc::new(Examiner {
-            devices: examined,
+            devices: devices.clone(),
             store: store.clone(),
             vault: vault.clone(),
             clock: clock.clone(),

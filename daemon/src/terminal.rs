@@ -1,6 +1,7 @@
 //! The actor that owns the machine and the commit queue. It does not wait for the disk: a step goes to the store, the next input is taken;
 //! effects are released when their records are durable. But on a disk that answered the last commit within a millisecond, with at most one
-//! exchange under way, it writes the commit itself ([`Store::commit_alone`]): two hand-overs between threads would take longer.
+//! exchange under way, it writes the commit itself ([`Store::commit_alone`]): two hand-overs between threads would take longer. What asks the
+//! customer for a card or a PIN waits for no record.
 //!
 //! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of its unreleased
 //! effects is ever carried out.
@@ -43,6 +44,9 @@ const MAILBOX: usize = 256;
 /// Steps that may wait for the disk before new requests are refused. 256.
 const STEPS: usize = 256;
 
+/// What comes with an outcome (its screen, its papers) begins so long after it. 1 ms: on its way to the caller it needs the processor itself.
+const REST: Duration = Duration::from_millis(1);
+
 /// Everything that the terminal works with; outlives the actor.
 pub struct House {
     pub settings: Settings,
@@ -52,7 +56,8 @@ pub struct House {
     pub spoken: Spoken,
     pub registry: Registry,
     pub wanted: Arc<Mutex<Wanted>>,
-    pub devices: Vec<(DeviceKind, Child<DeviceActor>)>,
+    /// By their names.
+    pub devices: Vec<(String, DeviceKind, Child<DeviceActor>)>,
     pub links: BTreeMap<AccountId, Child<HostLink>>,
     pub spooler: Child<Spooler>,
     pub notices: broadcast::Sender<Notice>,
@@ -118,6 +123,16 @@ pub(crate) enum Out {
     Inhibits(BTreeSet<InhibitReason>),
 }
 
+impl Out {
+    /// Somebody waits for it.
+    fn awaited(&self) -> bool {
+        matches!(self, Self::Effect(Effect::Answer { .. } | Effect::Send(_))) || self.is_outcome()
+    }
+    fn is_outcome(&self) -> bool {
+        matches!(self, Self::Effect(Effect::Tell(n)) if matches!(**n, Notice::Outcome { .. }))
+    }
+}
+
 pub struct TerminalActor {
     pub(crate) life: Life,
     pub(crate) house: Arc<House>,
@@ -133,6 +148,8 @@ pub struct TerminalActor {
     /// Released, and not carried out yet: those who wait for an answer go first.
     outbox: VecDeque<Out>,
     yielding: bool,
+    /// The same, for [`REST`].
+    resting: bool,
     /// Readers are to look at what is wanted of them.
     offered: bool,
     /// The PIN entry under way.
@@ -173,6 +190,7 @@ impl TerminalActor {
             timer: None,
             outbox: VecDeque::new(),
             yielding: false,
+            resting: false,
             offered: false,
             pin: None,
             devices: None,
@@ -281,10 +299,11 @@ impl TerminalActor {
         self.take(step, ctx);
     }
 
-    /// Hands the records to the store, and releases what may go out.
-    fn take(&mut self, step: Step, ctx: &mut Context<Self>) {
+    /// Asks the customer, hands the records to the store, and releases what may go out.
+    fn take(&mut self, mut step: Step, ctx: &mut Context<Self>) {
         let span = self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.to_string()));
         let _in = span.as_ref().map(|s| s.enter());
+        self.ask(step.take_asks(), ctx);
         let last = step.records.last().map(|e| e.seq);
         let mut written = None;
         // A request that this step ends is waited for like one that runs.
@@ -377,31 +396,43 @@ impl TerminalActor {
         }
     }
 
-    /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody goes on first: the
-    /// screens and papers of the same step come when the executor is back here.
-    ///
-    /// Readers and the PIN pad first of all: their threads begin while this one writes answers. The pad before the readers, who only rest.
-    fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
-        let for_devices = |o: &Out| matches!(o, Out::Effect(Effect::Offer { .. } | Effect::Withdraw | Effect::AskPin { .. } | Effect::AbortPin { .. }));
-        let (devices, others): (Vec<_>, Vec<_>) = out.into_iter().partition(for_devices);
-        self.outbox.extend(others);
-        devices.into_iter().for_each(|one| self.one(one, ctx));
+    /// The pad before the readers, who only rest then.
+    fn ask(&mut self, asks: Vec<Effect>, ctx: &mut Context<Self>) {
+        asks.into_iter().for_each(|e| self.carry_out(e, ctx));
         if std::mem::take(&mut self.offered) {
             effects::refresh_readers(&self.house);
         }
-        while !self.yielding
+    }
+
+    /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody goes on first: the
+    /// screens and papers of the same step come when the executor is back here.
+    fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
+        self.outbox.extend(out);
+        if self.outbox.iter().any(Out::awaited) {
+            self.resting = false;
+        }
+        while !(self.yielding || self.resting)
             && let Some(one) = self.outbox.pop_front()
         {
-            let awaited = matches!(&one, Out::Effect(Effect::Answer { .. } | Effect::Send(_)))
-                || matches!(&one, Out::Effect(Effect::Tell(n)) if matches!(**n, Notice::Outcome { .. }));
+            let (awaited, told) = (one.awaited(), one.is_outcome());
             self.one(one, ctx);
-            if awaited && !self.outbox.is_empty() {
-                self.yielding = true;
-                ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), act, ctx| {
-                    act.yielding = false;
-                    act.release(Vec::new(), ctx);
-                }));
+            if !awaited || self.outbox.is_empty() {
+                continue;
             }
+            // The bus's own program wants this processor next: with an outcome nothing else is urgent.
+            if told && !self.outbox.iter().any(Out::awaited) {
+                self.resting = true;
+                ctx.run_later(REST, |act, ctx| {
+                    act.resting = false;
+                    act.release(Vec::new(), ctx);
+                });
+                continue;
+            }
+            self.yielding = true;
+            ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), act, ctx| {
+                act.yielding = false;
+                act.release(Vec::new(), ctx);
+            }));
         }
     }
     fn one(&mut self, out: Out, ctx: &mut Context<Self>) {

@@ -254,6 +254,28 @@ fn a_panic_in_the_store_fails_the_request_and_the_next_one_works() {
     assert_eq!(rig.balance(), OPENING - 2 * 1234);
 }
 
+/// The customer is asked before the request is on record. When that fails, what was read for it pays nothing that comes next.
+#[test]
+fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {
+    let mut rig = Rig::new(|_| ());
+    rig.sale("before");
+    rig.hands().wait_papers(2, SOON).unwrap();
+    let (t, me) = (rig.t(), caller());
+    rig.until("the papers to be done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
+    drop(t);
+    rig.hands().swipe(CARD, "3012", When::Queue).unwrap();
+    rig.mishaps.plant(Part::Store, 1);
+    let failed = rig.begin(sale("during"));
+    assert!(matches!(&failed, Err(Fault::StoreFailed { .. })), "{failed:?}");
+    let key = rig.begin_patiently(sale("after"));
+    rig.hands().wait_screen("12.34", SOON).unwrap();
+    assert!(rig.hands().pin("123456", When::Within(Duration::from_millis(300))).is_err(), "nobody has given a card for this one");
+    assert_eq!(rig.balance(), OPENING - 1234);
+    rig.swipe_and_pin();
+    assert_eq!(rig.end(&key, false).status, Status::Approved);
+    assert_eq!(rig.balance(), OPENING - 2 * 1234);
+}
+
 #[test]
 fn a_store_that_fails_before_the_frame_lets_no_frame_out() {
     let mut rig = Rig::new(|_| ());

@@ -252,7 +252,7 @@ pub enum Query {
     },
 }
 
-/// What the daemon is to do, only after the step's records are durable.
+/// What the daemon is to do, only after the step's records are durable; but for what asks the customer ([`Step::take_asks`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     Answer {
@@ -308,7 +308,7 @@ pub enum Effect {
 }
 
 /// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are
-/// released when it is durable, in order.
+/// released when it is durable, in order; first of all, and at once, [`Self::take_asks`].
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     pub records: Vec<Entry>,
@@ -332,7 +332,33 @@ pub struct EraseBatch {
     pub keep: Vec<u64>,
 }
 
+impl Effect {
+    /// Asks the customer for a card, a code or a PIN, or asks no more.
+    fn asks(&self) -> bool {
+        match self {
+            Self::Offer { .. } | Self::Withdraw | Self::AskPin { .. } | Self::AbortPin { .. } => true,
+            Self::Answer { .. }
+            | Self::Tell(_)
+            | Self::Show(_)
+            | Self::Speak(_)
+            | Self::Send(_)
+            | Self::ForgetKeys { .. }
+            | Self::Load { .. }
+            | Self::Print { .. }
+            | Self::AskVault { .. }
+            | Self::Tms { .. }
+            | Self::Renew => false,
+        }
+    }
+}
+
 impl Step {
+    /// What asks the customer waits for no record: it moves no money and tells nobody anything, and where the record fails, or the power goes,
+    /// nobody is asked any more. So the card is read and the PIN typed while the disk syncs; what comes of them waits in its turn.
+    pub fn take_asks(&mut self) -> Vec<Effect> {
+        self.effects.extract_if(.., |e| e.asks()).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.effects.is_empty()
     }
@@ -347,4 +373,20 @@ pub enum ReplayError {
     Gap { after: u64, found: u64 },
     #[error("record {seq}: {rule}")]
     Inconsistent { seq: u64, rule: &'static str },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_go_first_and_in_order_the_others_stay_in_theirs() {
+        let answer = |call| Effect::Answer { call, result: Ok(()) };
+        let offer = Effect::Offer { ways: vec![Way::Swipe] };
+        let effects = vec![answer(1), Effect::Withdraw, Effect::Renew, Effect::AbortPin { tag: 7 }, offer.clone(), answer(2)];
+        let mut step = Step { effects, ..Step::default() };
+        assert_eq!(step.take_asks(), [Effect::Withdraw, Effect::AbortPin { tag: 7 }, offer]);
+        assert_eq!(step.effects, [answer(1), Effect::Renew, answer(2)]);
+        assert!(step.take_asks().is_empty());
+    }
 }

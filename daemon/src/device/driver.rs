@@ -1,6 +1,6 @@
 //! The thread around a blocking driver: takes commands, gives reports. It ends when the actor no longer listens.
 use super::AskPin;
-use payterm_devices::{DeviceError, Driver, Env, Interrupt, PrintJob, Source, SourceEvent, open};
+use payterm_devices::{DeviceError, Driver, Env, Interrupt, PrintJob, Source, SourceEvent, Switch, open};
 use payterm_schema::{config::DeviceConfig, device::Way, paper::PrintResult, secret::PinEntry, selftest::Finding};
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError},
@@ -8,8 +8,9 @@ use std::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
-/// An armed reader says this often that it lives; a resting printer is asked for its state.
+/// An armed reader says this often that it lives; one that is switched does so while it rests, too. A resting printer is asked for its state.
 const POLL: Duration = Duration::from_secs(10);
+const SWITCHED: Duration = Duration::from_secs(3);
 const STATUS: Duration = Duration::from_secs(3);
 
 pub enum Command {
@@ -23,7 +24,7 @@ pub enum Command {
 }
 
 pub enum Report {
-    Opened(Option<Interrupt>),
+    Opened(Option<Interrupt>, Option<Switch>),
     /// The last command is carried out.
     Done,
     /// A wait of this time begins.
@@ -47,7 +48,7 @@ pub fn run(config: &DeviceConfig, env: &Env, orders: &Receiver<Command>, up: &Up
     let ended = match open(config, env) {
         Ok(Driver::Source(s)) => source(s, orders, up),
         Ok(Driver::Display(mut d)) => {
-            up.send(Report::Opened(None)).ok();
+            up.send(Report::Opened(None, None)).ok();
             each(orders, |c| match c {
                 Command::Show(lines) => d.show(&lines).map(|()| drop(up.send(Report::Done))),
                 Command::SelfTest(_) => tested(up, d.self_test()?),
@@ -55,7 +56,7 @@ pub fn run(config: &DeviceConfig, env: &Env, orders: &Receiver<Command>, up: &Up
             })
         }
         Ok(Driver::PinPad(mut pad)) => {
-            up.send(Report::Opened(Some(pad.interrupt()))).ok();
+            up.send(Report::Opened(Some(pad.interrupt()), None)).ok();
             each(orders, |c| {
                 if let Command::SelfTest(slots) = &c {
                     tested(up, pad.self_test(slots))?;
@@ -87,8 +88,11 @@ fn each(orders: &Receiver<Command>, act: impl FnMut(Command) -> Result<(), Devic
 }
 
 fn source(mut s: Box<dyn Source>, orders: &Receiver<Command>, up: &Up) -> Result<(), DeviceError> {
-    up.send(Report::Opened(Some(s.interrupt()))).ok();
-    let mut armed = false;
+    let switch = s.switch();
+    // One that is switched waits for a card all the time.
+    let mut armed = switch.is_some();
+    let poll = if armed { SWITCHED } else { POLL };
+    up.send(Report::Opened(Some(s.interrupt()), switch)).ok();
     loop {
         let command = if armed {
             match orders.try_recv() {
@@ -114,10 +118,10 @@ fn source(mut s: Box<dyn Source>, orders: &Receiver<Command>, up: &Up) -> Result
             Some(Command::SelfTest(_)) => tested(up, s.self_test()?)?,
             Some(Command::Show(_) | Command::Pin(_) | Command::Print(_)) => {}
             None => {
-                if up.send(Report::Waiting(POLL)).is_err() {
+                if up.send(Report::Waiting(poll)).is_err() {
                     return Ok(());
                 }
-                if let Some(event) = s.next(POLL)? {
+                if let Some(event) = s.next(poll)? {
                     up.send(Report::Source(event)).ok();
                 }
             }
@@ -126,7 +130,7 @@ fn source(mut s: Box<dyn Source>, orders: &Receiver<Command>, up: &Up) -> Result
 }
 
 fn printer(mut p: Box<dyn payterm_devices::Printer>, orders: &Receiver<Command>, up: &Up) -> Result<(), DeviceError> {
-    up.send(Report::Opened(None)).ok();
+    up.send(Report::Opened(None, None)).ok();
     loop {
         match orders.recv_timeout(STATUS) {
             Ok(Command::Print(job)) => drop(up.send(Report::Printed(p.print(&job)))),

@@ -1,11 +1,11 @@
 //! Carrying out effects: each goes to the actor it is for; what that actor answers, or that it died, is the next input.
 use super::{House, Out, TerminalActor};
 use crate::{
-    device::{AbortPin, AskPin, Refresh},
+    device::{AbortPin, AskPin, DeviceActor, Refresh},
     hostlink::{ForgetKeys, Transmit},
     spooler::Spool,
     store::{Found, Head, StoreError},
-    supervise::PATIENCE,
+    supervise::{Child, PATIENCE},
 };
 use actix::Context;
 use payterm_core::{Effect, Input, Query, TmsEvent, VaultAnswer};
@@ -49,7 +49,7 @@ impl TerminalActor {
             Effect::AskPin { tag, account, pan, amount, timeout_ms } => {
                 self.pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
-                let pad = house.devices.iter().find(|(k, _)| *k == DeviceKind::PinPad).map(|(_, c)| c);
+                let pad = of_kind(&house, DeviceKind::PinPad).next();
                 let asked = pad.map(|p| p.ask_patiently(AskPin { tag, slot: account.as_str().into(), pan, amount, timeout }, PATIENCE));
                 self.later(ctx, async move {
                     let entry = match asked {
@@ -225,23 +225,23 @@ fn fill(texts: Texts, notice: &mut Notice) {
 
 pub(super) fn show(house: &House, screen: &Screen) {
     house.wanted.lock().unwrap_or_else(PoisonError::into_inner).screen = Some(screen.clone());
-    refresh(house, |k| k == DeviceKind::Display);
+    of_kind(house, DeviceKind::Display).for_each(|d| d.nudge(Refresh));
 }
 
-/// What readers are to take from now on; [`refresh_readers`] has them look.
+/// What readers are to take from now on; [`refresh_readers`] has those look that need a command.
 pub(super) fn want(house: &House, ways: Vec<Way>) {
-    let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-    wanted.ways = ways;
-    wanted.offer += 1;
+    house.wanted.lock().unwrap_or_else(PoisonError::into_inner).ask(ways);
 }
 pub(super) fn refresh_readers(house: &House) {
-    refresh(house, |k| crate::device::takes(k).is_some());
+    let switched = |name: &str| house.wanted.lock().unwrap_or_else(PoisonError::into_inner).is_switched(name);
+    let readers = house.devices.iter().filter(|(name, kind, _)| crate::device::takes(*kind).is_some() && !switched(name));
+    readers.for_each(|(_, _, d)| d.nudge(Refresh));
 }
 
-fn refresh(house: &House, which: impl Fn(DeviceKind) -> bool) {
-    house.devices.iter().filter(|(k, _)| which(*k)).for_each(|(_, d)| d.nudge(Refresh));
+fn of_kind(house: &House, kind: DeviceKind) -> impl Iterator<Item = &Child<DeviceActor>> {
+    house.devices.iter().filter(move |(_, k, _)| *k == kind).map(|(_, _, d)| d)
 }
 
 pub(super) fn abort_pin(house: &House, tag: u64) {
-    house.devices.iter().filter(|(k, _)| *k == DeviceKind::PinPad).for_each(|(_, d)| d.nudge(AbortPin { tag }));
+    of_kind(house, DeviceKind::PinPad).for_each(|d| d.nudge(AbortPin { tag }));
 }

@@ -180,10 +180,16 @@ impl World {
         self.journal.iter().filter(|e| e.seq > from).cloned().collect()
     }
 
-    /// The machine took a step: its records go to the disk, its effects wait for them.
+    /// The machine took a step: the customer is asked, its records go to the disk, its other effects wait for them.
     pub(super) fn took(&mut self, step: Step) {
         let mut step = step;
         checks::step(self, &step);
+        let (run, asks) = (self.run, step.take_asks());
+        self.carry_out(asks);
+        // The power went meanwhile.
+        if self.run != run {
+            return;
+        }
         let last = step.records.last().map(|e| e.seq);
         let effects = std::mem::take(&mut step.effects);
         let out = self.queue.push(last, effects);
