@@ -196,6 +196,8 @@ fn lone_commits_leave_checkpoints_to_the_writer() {
     let mut seq = 0;
     let mut alone = |store: &payterm_daemon::store::Store| {
         seq += 1;
+        // The writer puts the pen back behind its answer.
+        std::thread::sleep(Duration::from_millis(5));
         let mut heard = store.commit_alone(commit(vec![booted_long(seq)]));
         match heard.try_recv() {
             Ok(done) => done.map(|_| true).unwrap(),
@@ -219,7 +221,6 @@ fn lone_commits_leave_checkpoints_to_the_writer() {
         assert!(began.elapsed() < Duration::from_secs(60));
         alone(&store);
         many += 1;
-        std::thread::sleep(Duration::from_millis(2));
     }
     assert!((7 * EVERY..=9 * EVERY).contains(&many), "{many}");
     assert!(alone(&store) || alone(&store), "and its time has come again");

@@ -130,7 +130,7 @@ pub struct Stats {
     /// Frames that no codec could read; each closed its connection.
     pub bad_frames: u64,
     pub mishaps: u64,
-    /// Time spent on frames, where the ledger is in memory: what an immediate host would not take.
+    /// Time from a frame's first byte to its reply, where the ledger is in memory: what an immediate host would not take.
     #[serde(default)]
     pub busy_ns: u64,
 }

@@ -98,7 +98,8 @@ enum Ended {
 }
 
 enum Out {
-    Bytes(Vec<u8>),
+    /// With the time at which the request's first byte was there.
+    Bytes(Vec<u8>, Option<Instant>),
     BytesThenClose(Vec<u8>),
 }
 
@@ -112,20 +113,21 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, wire: Arc<W
     let (mut read, mut write) = tokio::io::split(stream);
     let (out, mut queue) = mpsc::channel::<Out>(OUT_ROOM);
     let limit = shared.options.frame;
+    let counting = Arc::clone(&shared);
     let reader = async move {
-        while let Some(frame) = next_frame(&mut read, &wire, &shared).await? {
+        while let Some((frame, began)) = next_frame(&mut read, &wire, &shared).await? {
             shared.counters.frames.fetch_add(1, Ordering::Relaxed);
             let reply = one(frame, &wire, &shared).await?;
             let sent = match reply {
                 Reply::Nothing => Ok(()),
-                Reply::Now(bytes) => out.send(Out::Bytes(bytes)).await,
+                Reply::Now(bytes) => out.send(Out::Bytes(bytes, Some(began))).await,
                 Reply::Torn(bytes) => out.send(Out::BytesThenClose(bytes)).await,
                 Reply::Late(ms, bytes) => {
                     let out = out.clone();
                     tokio::spawn(async move {
                         tokio::time::sleep(Duration::from_millis(ms.into())).await;
                         // The connection may be gone by then: that is the mishap.
-                        let _ = out.send(Out::Bytes(bytes)).await;
+                        let _ = out.send(Out::Bytes(bytes, None)).await;
                     });
                     Ok(())
                 }
@@ -139,7 +141,12 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, wire: Arc<W
     let writer = async move {
         while let Some(next) = queue.recv().await {
             let (bytes, close) = match next {
-                Out::Bytes(b) => (b, false),
+                Out::Bytes(b, began) => {
+                    if let Some(began) = began.filter(|_| counting.options.state.is_none()) {
+                        counting.counters.busy_ns.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+                    }
+                    (b, false)
+                }
                 Out::BytesThenClose(b) => (b, true),
             };
             timeout(limit, async {
@@ -170,14 +177,15 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, wire: Arc<W
     }
 }
 
-/// The next frame, its length included; none when the peer closed between frames.
-async fn next_frame(read: &mut (impl AsyncRead + Unpin), wire: &Wire, shared: &Shared) -> Result<Option<Vec<u8>>, Ended> {
+/// The next frame, its length included, and when its first byte was there; none when the peer closed between frames.
+async fn next_frame(read: &mut (impl AsyncRead + Unpin), wire: &Wire, shared: &Shared) -> Result<Option<(Vec<u8>, Instant)>, Ended> {
     let mut prefix = vec![0; wire.prefix_len()];
     let idle = shared.options.idle;
     let first = timeout(idle, read.read(&mut prefix[..1])).await.map_err(|_| Ended::Idle(idle))??;
     if first == 0 {
         return Ok(None);
     }
+    let began = Instant::now();
     let whole = async {
         read.read_exact(&mut prefix[1..]).await?;
         let length = wire.length(&prefix).inspect_err(|_| bad(shared))?;
@@ -187,7 +195,7 @@ async fn next_frame(read: &mut (impl AsyncRead + Unpin), wire: &Wire, shared: &S
         read.read_exact(&mut frame[from..]).await?;
         Ok::<_, Ended>(frame)
     };
-    timeout(shared.options.frame, whole).await.map_err(|_| Ended::Slow("a frame"))?.map(Some)
+    timeout(shared.options.frame, whole).await.map_err(|_| Ended::Slow("a frame"))?.map(|frame| Some((frame, began)))
 }
 
 fn bad(shared: &Shared) {
@@ -195,7 +203,6 @@ fn bad(shared: &Shared) {
 }
 
 async fn one(frame: Vec<u8>, wire: &Arc<Wire>, shared: &Arc<Shared>) -> Result<Reply, Ended> {
-    let began = Instant::now();
     let frame = zeroize::Zeroizing::new(frame);
     let heard = wire.hear(&frame).inspect_err(|_| bad(shared))?;
     let heard: Heard = service::meet(shared, wire, heard);
@@ -203,9 +210,7 @@ async fn one(frame: Vec<u8>, wire: &Arc<Wire>, shared: &Arc<Shared>) -> Result<R
         tokio::time::sleep(Duration::from_millis(ms.into())).await;
     }
     if shared.options.state.is_none() {
-        let reply = service::answer(shared, wire, heard)?;
-        shared.counters.busy_ns.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        return Ok(reply);
+        return Ok(service::answer(shared, wire, heard)?);
     }
     // A durable commit blocks: it runs on a worker, so that other connections are served meanwhile.
     let (shared, wire) = (Arc::clone(shared), Arc::clone(wire));

@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
@@ -49,10 +49,12 @@ pub(super) struct Pen {
     waiting: AtomicUsize,
     /// The last commit took less than `Options::quick`.
     quick: AtomicBool,
+    /// Groups since the last checkpoint.
+    since: AtomicU64,
 }
 impl Pen {
     pub fn new() -> Self {
-        Self { open: Mutex::new(None), waiting: AtomicUsize::new(0), quick: AtomicBool::new(false) }
+        Self { open: Mutex::new(None), waiting: AtomicUsize::new(0), quick: AtomicBool::new(false), since: AtomicU64::new(0) }
     }
     fn take(&self) -> Option<Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -70,7 +72,11 @@ impl Pen {
     }
     /// Groups since the last checkpoint.
     fn since(&self) -> u64 {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |o| o.since)
+        self.since.load(Ordering::Relaxed)
+    }
+    /// The WAL is to be copied back: the writer's thread is told when that is due, and does it itself when it cannot wait any more.
+    fn to_copy(&self, desk: &Desk) -> bool {
+        self.since() == desk.options.checkpoint_every || self.since() >= desk.options.checkpoint_every * MOST
     }
     pub fn handed(&self) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -105,7 +111,7 @@ pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, Stor
     };
     match opened {
         Ok((Opened { db, loaded }, marks)) => {
-            pen.put(Open { db, marks, last: loaded.head, certain: true, since: 0 });
+            pen.put(Open { db, marks, last: loaded.head, certain: true });
             ready(Ok(loaded));
         }
         Err(e) => {
@@ -158,11 +164,10 @@ pub(super) fn alone(desk: &Desk, pen: &Pen, job: Job) -> Result<(), Job> {
     if pen.waiting.load(Ordering::SeqCst) > 0 || !pen.quick.load(Ordering::Relaxed) {
         return Err(job);
     }
-    let Some(open) = pen.take() else { return Err(job) };
-    if open.to_copy(desk) {
-        pen.put(open);
+    if pen.to_copy(desk) {
         return Err(job);
     }
+    let Some(open) = pen.take() else { return Err(job) };
     // A panic is the writer's, not the caller's: the answer's sender is gone, as when the writer's thread dies.
     let done = catch_unwind(AssertUnwindSafe(|| commit(desk, pen, open, vec![job])));
     if let Ok(Some(open)) = done {
@@ -193,7 +198,7 @@ fn commit(desk: &Desk, pen: &Pen, mut open: Open, group: Vec<Job>) -> Option<Ope
         written = write(&mut open, &desk.key, &group);
     }
     pen.quick.store(began.elapsed() < desk.options.quick, Ordering::Relaxed);
-    open.since += 1;
+    pen.since.fetch_add(1, Ordering::Relaxed);
     match written {
         Ok(all) => {
             desk.counters.count(group.len());
@@ -279,11 +284,12 @@ fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Op
                 Err(RecvTimeoutError::Timeout) => since = pen.since(),
             }
         }
-        if let Some(mut open) = pen.take() {
+        // Whoever writes just now is through soon.
+        if let Some(open) = pen.take_by(Instant::now() + QUIET_FIRST) {
             if let Err(e) = open.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
                 tracing::warn!("store: checkpoint: {e}");
             }
-            open.since = 0;
+            pen.since.store(0, Ordering::Relaxed);
             pen.put(open);
         }
     }
@@ -305,14 +311,6 @@ pub(super) struct Open {
     last: Head,
     /// False: a commit failed, and may be on the disk all the same.
     certain: bool,
-    /// Groups since the last checkpoint.
-    since: u64,
-}
-impl Open {
-    /// The WAL is to be copied back: the writer's thread is told when that is due, and does it itself when it cannot wait any more.
-    fn to_copy(&self, desk: &Desk) -> bool {
-        self.since == desk.options.checkpoint_every || self.since >= desk.options.checkpoint_every * MOST
-    }
 }
 impl Drop for Open {
     /// The mark goes first, and a WAL stays whose mark cannot be written: one that is gone while the mark says "open" is damage.
