@@ -2,7 +2,7 @@
 //! Sans-IO; the terminal actor drives it with what the store answers.
 //!
 //! Invariant: effects leave in the order in which they came in, and none before every record up to and including those of its own
-//! step is durable.
+//! step is durable. (What asks the customer is not given to the queue while it [`CommitQueue::is_durable`].)
 use payterm_schema::{Outcome, Record, Time, record::Entry, time::Millis};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -59,6 +59,11 @@ impl<E> CommitQueue<E> {
         out
     }
 
+    /// No record that was handed over waits for the disk.
+    pub fn is_durable(&self) -> bool {
+        self.handed <= self.durable
+    }
+
     /// A commit failed: answers what was never released, so that callers can be told; none of it may be carried out.
     pub fn failed(self) -> Vec<E> {
         self.waiting.into_iter().flat_map(|(_, effects)| effects).collect()
@@ -95,8 +100,11 @@ mod tests {
         let mut q = CommitQueue::new(0);
         assert_eq!(q.push(Some(2), vec!["a", "b"]), [""; 0]);
         assert_eq!(q.durable(1), [""; 0]);
+        assert!(!q.is_durable());
         assert_eq!(q.durable(2), ["a", "b"]);
-        assert!(q.is_empty());
+        assert!(q.is_empty() && q.is_durable());
+        q.push(Some(3), vec![]);
+        assert!(q.is_empty() && !q.is_durable(), "nothing waits for it, and it is not durable");
     }
 
     #[test]

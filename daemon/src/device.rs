@@ -25,7 +25,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -46,15 +46,27 @@ pub struct Wanted {
     offer: u64,
     /// Readers that need no command, by their names: they are switched by whoever asks, once an offer.
     switches: BTreeMap<String, (DeviceKind, Switch)>,
+    /// Since when that is asked for.
+    since: Option<Instant>,
+    /// The PIN entry that is asked for.
+    pub pin: Option<u64>,
     pub screen: Option<Screen>,
 }
 
 impl Wanted {
     /// Readers that need a command look at it when they are told to ([`Refresh`]).
     pub fn ask(&mut self, ways: Vec<Way>) {
+        // Asked again for the same (a reader came back, the customer chose a way), what was read just now is as good.
+        if self.ways.is_empty() || ways.is_empty() {
+            self.since = Some(Instant::now());
+        }
         self.ways = ways;
         self.offer += 1;
         self.switches.values().for_each(|(kind, switch)| switch(self.of(*kind).as_deref()));
+    }
+    /// What was read then was given for what is asked for now.
+    pub fn is_for_now(&self, read: Instant) -> bool {
+        self.since.is_some_and(|since| since <= read)
     }
     /// Its driver is left: the thread may still be there, and would be given the next card.
     fn forget(&mut self, name: &str) {
@@ -75,7 +87,8 @@ impl Wanted {
 /// What a device tells the terminal.
 #[derive(Debug)]
 pub enum DeviceEvent {
-    Instrument(Instrument),
+    /// With the time at which it was read.
+    Instrument(Instrument, Instant),
     Key(Key),
     PinDigits {
         tag: u64,
@@ -459,8 +472,8 @@ impl StreamHandler<Report> for DeviceActor {
                     self.expect_within(time + self.command_time(), ctx);
                 }
             }
-            Report::Source(event) => (self.post.events)(match event {
-                payterm_devices::SourceEvent::Instrument(i) => DeviceEvent::Instrument(i),
+            Report::Source(event, read) => (self.post.events)(match event {
+                payterm_devices::SourceEvent::Instrument(i) => DeviceEvent::Instrument(i, read),
                 payterm_devices::SourceEvent::Key(k) => DeviceEvent::Key(k),
             }),
             Report::PinDigits { tag, digits } => {
@@ -544,8 +557,14 @@ impl Handler<AskPin> for DeviceActor {
     type Result = ResponseFuture<PinEntry>;
     fn handle(&mut self, m: AskPin, ctx: &mut Context<Self>) -> Self::Result {
         self.post.mishaps.pass(Part::Device);
-        if !self.opened || self.pending.is_some() {
-            let why = if self.opened { "the PIN pad is busy" } else { "the PIN pad does not work" };
+        // It may have waited for this actor to be made anew.
+        let wanted = self.wanted().pin == Some(m.tag);
+        if !wanted || !self.opened || self.pending.is_some() {
+            let why = match (wanted, self.opened) {
+                (false, _) => "nobody waits for this PIN any more",
+                (true, true) => "the PIN pad is busy",
+                (true, false) => "the PIN pad does not work",
+            };
             return Box::pin(async move { PinEntry::Failed(why.into()) });
         }
         let (done, entry) = oneshot::channel();
@@ -611,5 +630,44 @@ impl Handler<Examine> for DeviceActor {
         let time = self.command_time();
         self.command(Command::SelfTest(m.slots), time, ctx);
         Box::pin(async move { finding.await.unwrap_or_else(|_| Finding::failed("device-failed").with("why", "it is being restarted")) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_pays_nothing_that_is_asked_later() {
+        let mut wanted = Wanted::default();
+        assert!(!wanted.is_for_now(Instant::now()), "nobody has asked for anything");
+        wanted.ask(vec![Way::Swipe, Way::Scan]);
+        let read = Instant::now();
+        assert!(wanted.is_for_now(read));
+        wanted.ask(vec![Way::Swipe]);
+        assert!(wanted.is_for_now(read), "the same request asks again");
+        wanted.ask(Vec::new());
+        assert!(!wanted.is_for_now(read));
+        wanted.ask(vec![Way::Swipe]);
+        assert!(!wanted.is_for_now(read), "another request");
+        assert!(wanted.is_for_now(Instant::now()));
+    }
+
+    #[test]
+    fn a_switched_reader_is_switched_once_an_offer() {
+        let heard: Arc<Mutex<Vec<Option<Vec<Way>>>>> = Arc::default();
+        let hears = heard.clone();
+        let switch: Switch = Arc::new(move |ways| hears.lock().unwrap_or_else(PoisonError::into_inner).push(ways.map(<[Way]>::to_vec)));
+        let mut wanted = Wanted::default();
+        wanted.switches.insert("swipe".into(), (DeviceKind::MagneticReader, switch.clone()));
+        wanted.switches.insert("keypad".into(), (DeviceKind::Keypad, switch));
+        wanted.ask(vec![Way::Scan, Way::Swipe]);
+        wanted.ask(Vec::new());
+        wanted.forget("swipe");
+        wanted.ask(vec![Way::Typed]);
+        let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // In the order of their names; a keypad always gives its keys.
+        let keys = Some(Vec::new());
+        assert_eq!(heard, [keys.clone(), Some(vec![Way::Swipe]), keys, None, None, Some(vec![Way::Typed])]);
     }
 }

@@ -2,6 +2,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 /// A kind of actor that a panic can be planted in.
@@ -16,7 +17,9 @@ pub enum Part {
 
 /// Shared by all parts of one daemon; the tests hold a clone.
 #[derive(Clone, Default)]
-pub struct Mishaps(Option<Arc<Mutex<BTreeMap<Part, u32>>>>);
+pub struct Mishaps(Option<Arc<Mutex<BTreeMap<Part, Planted>>>>);
+/// Pieces of work until then, and how long it hangs before.
+type Planted = (u32, Duration);
 
 impl Mishaps {
     /// One that can be told to plant.
@@ -25,19 +28,25 @@ impl Mishaps {
     }
     /// `part` panics at its `nth` next piece of work (1 = the very next), once.
     pub fn plant(&self, part: Part, nth: u32) {
+        self.plant_slow(part, nth, Duration::ZERO);
+    }
+    /// The same, and it hangs for so long before it panics.
+    pub fn plant_slow(&self, part: Part, nth: u32, hangs: Duration) {
         if let Some(m) = &self.0 {
-            m.lock().unwrap_or_else(PoisonError::into_inner).insert(part, nth);
+            m.lock().unwrap_or_else(PoisonError::into_inner).insert(part, (nth, hangs));
         }
     }
     /// Called by each part where it takes up a piece of work.
     pub(crate) fn pass(&self, part: Part) {
         let Some(m) = &self.0 else { return };
         let mut m = m.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(left) = m.get_mut(&part) else { return };
+        let Some((left, hangs)) = m.get_mut(&part) else { return };
         *left = left.saturating_sub(1);
         if *left == 0 {
+            let hangs = *hangs;
             m.remove(&part);
             drop(m);
+            std::thread::sleep(hangs);
             panic!("planted panic in {part:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! The actor that owns the machine and the commit queue. It does not wait for the disk: a step goes to the store, the next input is taken;
 //! effects are released when their records are durable. But on a disk that answered the last commit within a millisecond, with at most one
 //! exchange under way, it writes the commit itself ([`Store::commit_alone`]): two hand-overs between threads would take longer. What asks the
-//! customer for a card or a PIN waits for no record.
+//! customer for a card or a PIN does not wait for the record of its own step ([`Step::take_asks`]).
 //!
 //! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of its unreleased
 //! effects is ever carried out.
@@ -30,7 +30,7 @@ use payterm_schema::{
 use payterm_vault::Vault;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::sync::{
@@ -150,10 +150,6 @@ pub struct TerminalActor {
     yielding: bool,
     /// The same, for [`REST`].
     resting: bool,
-    /// Readers are to look at what is wanted of them.
-    offered: bool,
-    /// The PIN entry under way.
-    pin: Option<u64>,
     /// What the machine was told of the devices.
     devices: Option<(Vec<Way>, bool, bool)>,
     /// Wait before the journal is opened again: none after a commit that worked.
@@ -171,7 +167,11 @@ impl Actor for TerminalActor {
         let _ = &self.life;
         match self.first.take() {
             Some(loaded) => self.rebuild(loaded, ctx),
-            None => self.recover(ctx),
+            // The one before may have been asking.
+            None => {
+                self.withdraw();
+                self.recover(ctx);
+            }
         }
     }
 }
@@ -191,8 +191,6 @@ impl TerminalActor {
             outbox: VecDeque::new(),
             yielding: false,
             resting: false,
-            offered: false,
-            pin: None,
             devices: None,
             again: Duration::ZERO,
             first,
@@ -285,10 +283,7 @@ impl TerminalActor {
     /// Nobody is asked for anything any more.
     fn withdraw(&mut self) {
         effects::want(&self.house, Vec::new());
-        effects::refresh_readers(&self.house);
-        if let Some(tag) = self.pin.take() {
-            effects::abort_pin(&self.house, tag);
-        }
+        effects::abort_pin(&self.house);
     }
 
     fn input(&mut self, input: Input, ctx: &mut Context<Self>) {
@@ -303,7 +298,9 @@ impl TerminalActor {
     fn take(&mut self, mut step: Step, ctx: &mut Context<Self>) {
         let span = self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.to_string()));
         let _in = span.as_ref().map(|s| s.enter());
-        self.ask(step.take_asks(), ctx);
+        if self.queue.is_durable() {
+            step.take_asks().into_iter().for_each(|e| self.carry_out(e, ctx));
+        }
         let last = step.records.last().map(|e| e.seq);
         let mut written = None;
         // A request that this step ends is waited for like one that runs.
@@ -393,14 +390,6 @@ impl TerminalActor {
         if self.machine.is_some() && self.devices != now {
             self.devices = now;
             self.input(Input::Devices { ways, pin_pad, printer }, ctx);
-        }
-    }
-
-    /// The pad before the readers, who only rest then.
-    fn ask(&mut self, asks: Vec<Effect>, ctx: &mut Context<Self>) {
-        asks.into_iter().for_each(|e| self.carry_out(e, ctx));
-        if std::mem::take(&mut self.offered) {
-            effects::refresh_readers(&self.house);
         }
     }
 
@@ -496,7 +485,11 @@ impl Handler<FromDevice> for TerminalActor {
     type Result = ();
     fn handle(&mut self, m: FromDevice, ctx: &mut Self::Context) {
         match m.0 {
-            DeviceEvent::Instrument(instrument) => {
+            DeviceEvent::Instrument(instrument, read) => {
+                // Read for what was asked before: it pays nothing else.
+                if !self.house.wanted.lock().unwrap_or_else(PoisonError::into_inner).is_for_now(read) {
+                    return tracing::info!("a card or code was given too late");
+                }
                 let card =
                     instrument.pan().and_then(|pan| CardToken::new(&hex::encode(&self.house.vault.keyed_hash("card", pan.reveal().as_bytes())[..16])).ok());
                 self.input(Input::Instrument { instrument, card }, ctx);

@@ -264,7 +264,8 @@ fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {
     rig.until("the papers to be done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
     drop(t);
     rig.hands().swipe(CARD, "3012", When::Queue).unwrap();
-    rig.mishaps.plant(Part::Store, 1);
+    // Meanwhile it is read.
+    rig.mishaps.plant_slow(Part::Store, 1, Duration::from_millis(500));
     let failed = rig.begin(sale("during"));
     assert!(matches!(&failed, Err(Fault::StoreFailed { .. })), "{failed:?}");
     let key = rig.begin_patiently(sale("after"));

@@ -353,10 +353,13 @@ impl Effect {
 }
 
 impl Step {
-    /// What asks the customer waits for no record: it moves no money and tells nobody anything, and where the record fails, or the power goes,
-    /// nobody is asked any more. So the card is read and the PIN typed while the disk syncs; what comes of them waits in its turn.
+    /// What asks the customer does not wait for the records of its own step (of earlier ones it does): it moves no money and tells no app anything,
+    /// and where the record fails, or the power goes, nobody is asked any more. So the card is read and the PIN typed while the disk syncs;
+    /// what comes of them waits in its turn. Its screen comes with it: nobody pays what the display does not show.
     pub fn take_asks(&mut self) -> Vec<Effect> {
-        self.effects.extract_if(.., |e| e.asks()).collect()
+        let mut screens = self.effects.iter().filter_map(|e| if let Effect::Show(screen) = e { Some(screen) } else { None });
+        let prompt = matches!((screens.next(), screens.next()), (Some(Screen::Present { .. } | Screen::Pin { .. }), None));
+        self.effects.extract_if(.., |e| e.asks() || (prompt && matches!(e, Effect::Show(_)))).collect()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -385,8 +388,15 @@ mod tests {
         let offer = Effect::Offer { ways: vec![Way::Swipe] };
         let effects = vec![answer(1), Effect::Withdraw, Effect::Renew, Effect::AbortPin { tag: 7 }, offer.clone(), answer(2)];
         let mut step = Step { effects, ..Step::default() };
-        assert_eq!(step.take_asks(), [Effect::Withdraw, Effect::AbortPin { tag: 7 }, offer]);
+        assert_eq!(step.take_asks(), [Effect::Withdraw, Effect::AbortPin { tag: 7 }, offer.clone()]);
         assert_eq!(step.effects, [answer(1), Effect::Renew, answer(2)]);
         assert!(step.take_asks().is_empty());
+        // With the screen that they belong to, when it is the only one.
+        let prompt = Effect::Show(Screen::Present { kind: payterm_schema::Kind::Sale, amount: None, ways: vec![Way::Swipe], problem: None });
+        let trouble = Effect::Show(Screen::Trouble { what: "store".into() });
+        let mut step = Step { effects: vec![answer(1), prompt.clone(), offer.clone()], ..Step::default() };
+        assert_eq!((step.take_asks(), step.effects), (vec![prompt.clone(), offer.clone()], vec![answer(1)]));
+        let mut step = Step { effects: vec![trouble.clone(), prompt.clone(), offer.clone()], ..Step::default() };
+        assert_eq!((step.take_asks(), step.effects), (vec![offer], vec![trouble, prompt]));
     }
 }

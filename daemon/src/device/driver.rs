@@ -4,7 +4,7 @@ use payterm_devices::{DeviceError, Driver, Env, Interrupt, PrintJob, Source, Sou
 use payterm_schema::{config::DeviceConfig, device::Way, paper::PrintResult, secret::PinEntry, selftest::Finding};
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -29,7 +29,7 @@ pub enum Report {
     Done,
     /// A wait of this time begins.
     Waiting(Duration),
-    Source(SourceEvent),
+    Source(SourceEvent, Instant),
     PinDigits {
         tag: u64,
         digits: u8,
@@ -122,7 +122,7 @@ fn source(mut s: Box<dyn Source>, orders: &Receiver<Command>, up: &Up) -> Result
                     return Ok(());
                 }
                 if let Some(event) = s.next(poll)? {
-                    up.send(Report::Source(event)).ok();
+                    up.send(Report::Source(event, Instant::now())).ok();
                 }
             }
         }

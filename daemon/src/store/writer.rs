@@ -142,7 +142,7 @@ pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, Stor
         }
         many = group.len();
         let began = Instant::now();
-        // Whoever looks something up with it, or writes itself, is through soon.
+        // Whoever writes itself is through soon.
         let Some(open) = pen.take_by(Instant::now() + QUIET_FIRST) else {
             group.into_iter().for_each(refuse);
             return refuse_all(jobs);
@@ -181,9 +181,9 @@ pub(super) fn look<T>(pen: &Pen, look: impl FnOnce(&Connection) -> Result<T, Sto
     if pen.waiting.load(Ordering::SeqCst) > 0 {
         return None;
     }
-    let open = pen.take()?;
-    let found = look(&open.db);
-    pen.put(open);
+    // The pen stays where it is: who wants it waits for the lock.
+    let open = pen.open.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = look(&open.as_ref()?.db);
     found.inspect_err(|e| tracing::warn!("store: look-up: {e}")).ok()
 }
 
@@ -255,7 +255,7 @@ fn before(until: Instant, jobs: &Receiver<Job>) -> Option<Job> {
 /// The next commit. The first quiet moment reserves the WAL. When enough is in the WAL, the first quiet moment is used to copy it back into the
 /// database; without any, it is done at [`MOST`] times that, so that the WAL is bounded.
 fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Option<Job> {
-    while !*reserved {
+    while !*reserved && pen.since() < desk.options.checkpoint_every * MOST {
         match jobs.recv_timeout(QUIET_FIRST) {
             Ok(job) => return Some(job),
             Err(RecvTimeoutError::Disconnected) => return None,

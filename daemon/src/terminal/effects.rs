@@ -38,16 +38,10 @@ impl TerminalActor {
             Effect::Tell(notice) => tell(&house, *notice),
             Effect::Speak(language) => house.spoken.set(language),
             Effect::Show(screen) => show(&house, &screen),
-            Effect::Offer { ways } => {
-                want(&house, ways);
-                self.offered = true;
-            }
-            Effect::Withdraw => {
-                want(&house, Vec::new());
-                self.offered = true;
-            }
+            Effect::Offer { ways } => want(&house, ways),
+            Effect::Withdraw => want(&house, Vec::new()),
             Effect::AskPin { tag, account, pan, amount, timeout_ms } => {
-                self.pin = Some(tag);
+                house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
                 let pad = of_kind(&house, DeviceKind::PinPad).next();
                 let asked = pad.map(|p| p.ask_patiently(AskPin { tag, slot: account.as_str().into(), pan, amount, timeout }, PATIENCE));
@@ -59,10 +53,7 @@ impl TerminalActor {
                     Input::Pin { tag, entry }
                 });
             }
-            Effect::AbortPin { tag } => {
-                self.pin = None;
-                abort_pin(&house, tag);
-            }
+            Effect::AbortPin { .. } => abort_pin(&house),
             Effect::Send(message) => {
                 let tag = message.tag;
                 let handed = Arc::new(AtomicBool::new(false));
@@ -228,13 +219,11 @@ pub(super) fn show(house: &House, screen: &Screen) {
     of_kind(house, DeviceKind::Display).for_each(|d| d.nudge(Refresh));
 }
 
-/// What readers are to take from now on; [`refresh_readers`] has those look that need a command.
+/// What readers are to take from now on. Those that are not switched are told to look.
 pub(super) fn want(house: &House, ways: Vec<Way>) {
-    house.wanted.lock().unwrap_or_else(PoisonError::into_inner).ask(ways);
-}
-pub(super) fn refresh_readers(house: &House) {
-    let switched = |name: &str| house.wanted.lock().unwrap_or_else(PoisonError::into_inner).is_switched(name);
-    let readers = house.devices.iter().filter(|(name, kind, _)| crate::device::takes(*kind).is_some() && !switched(name));
+    let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+    wanted.ask(ways);
+    let readers = house.devices.iter().filter(|(name, kind, _)| crate::device::takes(*kind).is_some() && !wanted.is_switched(name));
     readers.for_each(|(_, _, d)| d.nudge(Refresh));
 }
 
@@ -242,6 +231,8 @@ fn of_kind(house: &House, kind: DeviceKind) -> impl Iterator<Item = &Child<Devic
     house.devices.iter().filter(move |(_, k, _)| *k == kind).map(|(_, _, d)| d)
 }
 
-pub(super) fn abort_pin(house: &House, tag: u64) {
+/// No PIN is wanted any more.
+pub(super) fn abort_pin(house: &House) {
+    let Some(tag) = house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin.take() else { return };
     of_kind(house, DeviceKind::PinPad).for_each(|d| d.nudge(AbortPin { tag }));
 }

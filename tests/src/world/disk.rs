@@ -184,7 +184,7 @@ impl World {
     pub(super) fn took(&mut self, step: Step) {
         let mut step = step;
         checks::step(self, &step);
-        let (run, asks) = (self.run, step.take_asks());
+        let (run, asks) = (self.run, if self.queue.is_durable() { step.take_asks() } else { Vec::new() });
         self.carry_out(asks);
         // The power went meanwhile.
         if self.run != run {
