@@ -46,7 +46,8 @@ pub struct Wanted {
     offer: u64,
     /// Readers that need no command, by their names: they are switched by whoever asks, once an offer.
     switches: BTreeMap<String, (DeviceKind, Switch)>,
-    /// Since when that is asked for.
+    /// The transaction that it is asked for, and since when.
+    txn: Option<u64>,
     since: Option<Instant>,
     /// The PIN entry that is asked for.
     pub pin: Option<u64>,
@@ -55,18 +56,18 @@ pub struct Wanted {
 
 impl Wanted {
     /// Readers that need a command look at it when they are told to ([`Refresh`]).
-    pub fn ask(&mut self, ways: Vec<Way>) {
+    pub fn ask(&mut self, txn: Option<u64>, ways: Vec<Way>) {
         // Asked again for the same (a reader came back, the customer chose a way), what was read just now is as good.
-        if self.ways.is_empty() || ways.is_empty() {
-            self.since = Some(Instant::now());
+        if self.txn != txn || txn.is_none() {
+            (self.txn, self.since) = (txn, Some(Instant::now()));
         }
         self.ways = ways;
         self.offer += 1;
         self.switches.values().for_each(|(kind, switch)| switch(self.of(*kind).as_deref()));
     }
-    /// What was read then was given for what is asked for now.
-    pub fn is_for_now(&self, read: Instant) -> bool {
-        self.since.is_some_and(|since| since <= read)
+    /// What was read then was given for this transaction: the machine may be further than what the customer was asked.
+    pub fn was_for(&self, txn: u64, read: Instant) -> bool {
+        self.txn == Some(txn) && self.since.is_some_and(|since| since <= read)
     }
     /// Its driver is left: the thread may still be there, and would be given the next card.
     fn forget(&mut self, name: &str) {
@@ -640,17 +641,19 @@ mod tests {
     #[test]
     fn what_was_read_before_pays_nothing_that_is_asked_later() {
         let mut wanted = Wanted::default();
-        assert!(!wanted.is_for_now(Instant::now()), "nobody has asked for anything");
-        wanted.ask(vec![Way::Swipe, Way::Scan]);
+        assert!(!wanted.was_for(1, Instant::now()), "nobody has asked for anything");
+        wanted.ask(Some(1), vec![Way::Swipe, Way::Scan]);
         let read = Instant::now();
-        assert!(wanted.is_for_now(read));
-        wanted.ask(vec![Way::Swipe]);
-        assert!(wanted.is_for_now(read), "the same request asks again");
-        wanted.ask(Vec::new());
-        assert!(!wanted.is_for_now(read));
-        wanted.ask(vec![Way::Swipe]);
-        assert!(!wanted.is_for_now(read), "another request");
-        assert!(wanted.is_for_now(Instant::now()));
+        assert!(wanted.was_for(1, read));
+        assert!(!wanted.was_for(2, Instant::now()), "the machine is at the next request, and the customer is still asked for this one");
+        wanted.ask(Some(1), vec![Way::Swipe]);
+        assert!(wanted.was_for(1, read), "the same request asks again");
+        wanted.ask(Some(2), vec![Way::Swipe]);
+        assert!(!wanted.was_for(2, read) && !wanted.was_for(1, read));
+        assert!(wanted.was_for(2, Instant::now()));
+        wanted.ask(None, Vec::new());
+        wanted.ask(Some(1), vec![Way::Swipe]);
+        assert!(!wanted.was_for(1, read), "of a machine that was discarded");
     }
 
     #[test]
@@ -661,10 +664,10 @@ mod tests {
         let mut wanted = Wanted::default();
         wanted.switches.insert("swipe".into(), (DeviceKind::MagneticReader, switch.clone()));
         wanted.switches.insert("keypad".into(), (DeviceKind::Keypad, switch));
-        wanted.ask(vec![Way::Scan, Way::Swipe]);
-        wanted.ask(Vec::new());
+        wanted.ask(Some(1), vec![Way::Scan, Way::Swipe]);
+        wanted.ask(None, Vec::new());
         wanted.forget("swipe");
-        wanted.ask(vec![Way::Typed]);
+        wanted.ask(Some(2), vec![Way::Typed]);
         let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // In the order of their names; a keypad always gives its keys.
         let keys = Some(Vec::new());

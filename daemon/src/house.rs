@@ -273,7 +273,9 @@ impl Daemon {
         });
         actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, inhibited));
         let mut first = Some(loaded);
-        supervise::keep("terminal".into(), terminal.clone(), move |life| TerminalActor::new(life, house.clone(), first.take()).start(), || ());
+        let left = house.clone();
+        let make = move |life| TerminalActor::new(life, house.clone(), first.take()).start();
+        supervise::keep("terminal".into(), terminal.clone(), make, move || TerminalActor::gone(&left));
 
         let hands = if config.has_virtual_device() { Some(HandsServer::start(hub, &config.store.dir.join("hands.sock"))?) } else { None };
         let front = Arc::new(Front {

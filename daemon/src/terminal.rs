@@ -167,16 +167,18 @@ impl Actor for TerminalActor {
         let _ = &self.life;
         match self.first.take() {
             Some(loaded) => self.rebuild(loaded, ctx),
-            // The one before may have been asking.
-            None => {
-                self.withdraw();
-                self.recover(ctx);
-            }
+            None => self.recover(ctx),
         }
     }
 }
 
 impl TerminalActor {
+    /// The actor panicked: what it asked the customer is asked no more, until one is made anew.
+    pub fn gone(house: &House) {
+        effects::withdraw(house);
+        effects::show(house, &Screen::Trouble { what: "starting".into() });
+    }
+
     pub fn new(life: Life, house: Arc<House>, first: Option<Loaded>) -> Self {
         Self {
             life,
@@ -211,7 +213,7 @@ impl TerminalActor {
         };
         self.queue = CommitQueue::new(last_seq);
         let keys: Vec<AccountId> = self.house.links.keys().filter(|a| self.house.vault.has_working_keys(a.as_str())).cloned().collect();
-        self.withdraw();
+        effects::withdraw(&self.house);
         if let Some(restored) = restored {
             let step = machine.restored(self.house.clock.now(), restored);
             self.machine = Some(machine);
@@ -275,15 +277,9 @@ impl TerminalActor {
         for (_, (id, answer)) in self.calls.drain() {
             answer.send(Err(Fault::StoreFailed { id, cause: cause.into() })).ok();
         }
-        self.withdraw();
+        effects::withdraw(&self.house);
         effects::show(&self.house, &Screen::Trouble { what: "store".into() });
         self.recover(ctx);
-    }
-
-    /// Nobody is asked for anything any more.
-    fn withdraw(&mut self) {
-        effects::want(&self.house, Vec::new());
-        effects::abort_pin(&self.house);
     }
 
     fn input(&mut self, input: Input, ctx: &mut Context<Self>) {
@@ -298,8 +294,11 @@ impl TerminalActor {
     fn take(&mut self, mut step: Step, ctx: &mut Context<Self>) {
         let span = self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.to_string()));
         let _in = span.as_ref().map(|s| s.enter());
-        if self.queue.is_durable() {
-            step.take_asks().into_iter().for_each(|e| self.carry_out(e, ctx));
+        let asks = if self.queue.is_durable() { step.take_asks() } else { Vec::new() };
+        if !asks.is_empty() {
+            // What is released and waits for its turn comes first: a screen of before would stand over this one.
+            self.flush(ctx);
+            asks.into_iter().for_each(|e| self.carry_out(e, ctx));
         }
         let last = step.records.last().map(|e| e.seq);
         let mut written = None;
@@ -440,7 +439,7 @@ impl TerminalActor {
             }
         }
     }
-    /// The machine is about to be put down: what it was allowed to do is done.
+    /// What is released is done now.
     fn flush(&mut self, ctx: &mut Context<Self>) {
         while let Some(one) = self.outbox.pop_front() {
             self.one(one, ctx);
@@ -486,9 +485,10 @@ impl Handler<FromDevice> for TerminalActor {
     fn handle(&mut self, m: FromDevice, ctx: &mut Self::Context) {
         match m.0 {
             DeviceEvent::Instrument(instrument, read) => {
-                // Read for what was asked before: it pays nothing else.
-                if !self.house.wanted.lock().unwrap_or_else(PoisonError::into_inner).is_for_now(read) {
-                    return tracing::info!("a card or code was given too late");
+                // Read for what was asked before, or is still asked: it pays nothing else.
+                let txn = self.machine.as_ref().and_then(|m| m.state().running.as_ref()).map(|r| r.txn);
+                if !txn.is_some_and(|txn| self.house.wanted.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)) {
+                    return tracing::info!("a card or code was given that nobody asks for now");
                 }
                 let card =
                     instrument.pan().and_then(|pan| CardToken::new(&hex::encode(&self.house.vault.keyed_hash("card", pan.reveal().as_bytes())[..16])).ok());
@@ -528,7 +528,7 @@ impl Handler<Rest> for TerminalActor {
         if let Some(t) = self.timer.take() {
             ctx.cancel_future(t);
         }
-        self.withdraw();
+        effects::withdraw(&self.house);
     }
 }
 

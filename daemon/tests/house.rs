@@ -254,6 +254,23 @@ fn a_panic_in_the_store_fails_the_request_and_the_next_one_works() {
     assert_eq!(rig.balance(), OPENING - 2 * 1234);
 }
 
+/// The screen and the papers of an outcome come behind it; the next request is asked before its record is there. Its screen stands all the same.
+#[test]
+fn the_next_customer_sees_the_next_amount() {
+    let mut rig = Rig::new(|_| ());
+    for n in 0..5 {
+        let key = rig.begin_patiently(sale(&format!("first-{n}")));
+        rig.swipe_and_pin();
+        rig.end(&key, false);
+        let next = rig.begin_patiently(RequestWire { amount: Some("55.00".into()), ..sale(&format!("next-{n}")) });
+        rig.hands().wait_screen("55.00", SOON).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        rig.hands().wait_screen("55.00", Duration::from_millis(1)).expect("the one before stands over it");
+        rig.swipe_and_pin();
+        assert_eq!(rig.end(&next, false).status, Status::Approved);
+    }
+}
+
 /// The customer is asked before the request is on record. When that fails, what was read for it pays nothing that comes next.
 #[test]
 fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {

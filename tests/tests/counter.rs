@@ -369,7 +369,7 @@ fn small_amounts_need_no_pin_where_the_shop_says_so() {
 fn a_key_narrows_what_is_offered() {
     let mut m = machine(|_| ());
     start(&mut m, 100);
-    let ways = |e: Vec<Effect>| e.into_iter().find_map(|e| if let Effect::Offer { ways } = e { Some(ways) } else { None });
+    let ways = |e: Vec<Effect>| e.into_iter().find_map(|e| if let Effect::Offer { ways, .. } = e { Some(ways) } else { None });
     let mut press = |d| ways(m.handle(Input::Key(payterm_schema::device::Key::Digit(d)), payterm_tests::world::at_epoch()).effects);
     assert_eq!(press(b'1'), Some(vec![Way::Swipe, Way::Insert]));
     assert_eq!(press(b'2'), Some(vec![Way::Scan]));

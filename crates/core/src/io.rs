@@ -261,8 +261,9 @@ pub enum Effect {
     },
     Tell(Box<Notice>),
     Show(Screen),
-    /// Arm the readers, the scanner and (for [`Way::Typed`]) the keypad.
+    /// Arm the readers, the scanner and (for [`Way::Typed`]) the keypad, for this transaction.
     Offer {
+        txn: u64,
         ways: Vec<Way>,
     },
     Withdraw,
@@ -357,9 +358,17 @@ impl Step {
     /// and where the record fails, or the power goes, nobody is asked any more. So the card is read and the PIN typed while the disk syncs;
     /// what comes of them waits in its turn. Its screen comes with it: nobody pays what the display does not show.
     pub fn take_asks(&mut self) -> Vec<Effect> {
-        let mut screens = self.effects.iter().filter_map(|e| if let Effect::Show(screen) = e { Some(screen) } else { None });
-        let prompt = matches!((screens.next(), screens.next()), (Some(Screen::Present { .. } | Screen::Pin { .. }), None));
-        self.effects.extract_if(.., |e| e.asks() || (prompt && matches!(e, Effect::Show(_)))).collect()
+        if !self.effects.iter().any(Effect::asks) {
+            return Vec::new();
+        }
+        let last = self.effects.iter().rposition(|e| matches!(e, Effect::Show(_)));
+        if last.is_some_and(|i| matches!(&self.effects[i], Effect::Show(Screen::Present { .. } | Screen::Pin { .. }))) {
+            // The step's other screens are over before anybody sees them.
+            let mut at = 0..;
+            self.effects.retain(|e| at.next() == last || !matches!(e, Effect::Show(_)));
+            return self.effects.extract_if(.., |e| e.asks() || matches!(e, Effect::Show(_))).collect();
+        }
+        self.effects.extract_if(.., |e| e.asks()).collect()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -385,18 +394,22 @@ mod tests {
     #[test]
     fn asks_go_first_and_in_order_the_others_stay_in_theirs() {
         let answer = |call| Effect::Answer { call, result: Ok(()) };
-        let offer = Effect::Offer { ways: vec![Way::Swipe] };
+        let offer = Effect::Offer { txn: 5, ways: vec![Way::Swipe] };
         let effects = vec![answer(1), Effect::Withdraw, Effect::Renew, Effect::AbortPin { tag: 7 }, offer.clone(), answer(2)];
         let mut step = Step { effects, ..Step::default() };
         assert_eq!(step.take_asks(), [Effect::Withdraw, Effect::AbortPin { tag: 7 }, offer.clone()]);
         assert_eq!(step.effects, [answer(1), Effect::Renew, answer(2)]);
         assert!(step.take_asks().is_empty());
-        // With the screen that they belong to, when it is the only one.
+        // With the screen that they belong to, and none that comes before it.
         let prompt = Effect::Show(Screen::Present { kind: payterm_schema::Kind::Sale, amount: None, ways: vec![Way::Swipe], problem: None });
         let trouble = Effect::Show(Screen::Trouble { what: "store".into() });
-        let mut step = Step { effects: vec![answer(1), prompt.clone(), offer.clone()], ..Step::default() };
+        let mut step = Step { effects: vec![trouble.clone(), answer(1), prompt.clone(), offer.clone()], ..Step::default() };
         assert_eq!((step.take_asks(), step.effects), (vec![prompt.clone(), offer.clone()], vec![answer(1)]));
-        let mut step = Step { effects: vec![trouble.clone(), prompt.clone(), offer.clone()], ..Step::default() };
-        assert_eq!((step.take_asks(), step.effects), (vec![offer], vec![trouble, prompt]));
+        let mut step = Step { effects: vec![prompt.clone(), offer.clone(), trouble.clone()], ..Step::default() };
+        assert_eq!((step.take_asks(), step.effects), (vec![offer], vec![prompt.clone(), trouble]));
+        // The language is spoken first.
+        let effects = vec![Effect::Speak(Language::En), prompt];
+        let mut step = Step { effects: effects.clone(), ..Step::default() };
+        assert_eq!((step.take_asks(), step.effects), (vec![], effects));
     }
 }

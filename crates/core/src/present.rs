@@ -22,7 +22,7 @@ impl Machine {
     }
 
     pub(crate) fn present(&mut self, problem: Option<&'static str>) {
-        let Some(kind) = self.state.running.as_ref().map(|r| r.request.kind) else { return };
+        let Some((txn, kind)) = self.state.running.as_ref().map(|r| (r.txn, r.request.kind)) else { return };
         let amount = self.amount();
         let ways = self.ways(kind);
         if ways.is_empty() {
@@ -33,7 +33,7 @@ impl Machine {
             Some(_) | None => self.after(self.settings.flow.present_timeout_ms),
         };
         self.set_stage(Stage::Presenting { until, problem }, Screen::Present { kind, amount, ways: ways.clone(), problem: problem.map(Into::into) });
-        self.effect(Effect::Offer { ways });
+        self.effect(Effect::Offer { txn, ways });
     }
 
     /// A digit of the keypad: 1 = bank card, 2 = payment code, any other offers both again. The choice only narrows what is

@@ -38,8 +38,8 @@ impl TerminalActor {
             Effect::Tell(notice) => tell(&house, *notice),
             Effect::Speak(language) => house.spoken.set(language),
             Effect::Show(screen) => show(&house, &screen),
-            Effect::Offer { ways } => want(&house, ways),
-            Effect::Withdraw => want(&house, Vec::new()),
+            Effect::Offer { txn, ways } => want(&house, Some(txn), ways),
+            Effect::Withdraw => want(&house, None, Vec::new()),
             Effect::AskPin { tag, account, pan, amount, timeout_ms } => {
                 house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
@@ -53,7 +53,7 @@ impl TerminalActor {
                     Input::Pin { tag, entry }
                 });
             }
-            Effect::AbortPin { .. } => abort_pin(&house),
+            Effect::AbortPin { tag } => abort_pin(&house, |now| now == tag),
             Effect::Send(message) => {
                 let tag = message.tag;
                 let handed = Arc::new(AtomicBool::new(false));
@@ -220,19 +220,24 @@ pub(super) fn show(house: &House, screen: &Screen) {
 }
 
 /// What readers are to take from now on. Those that are not switched are told to look.
-pub(super) fn want(house: &House, ways: Vec<Way>) {
+fn want(house: &House, txn: Option<u64>, ways: Vec<Way>) {
     let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-    wanted.ask(ways);
+    wanted.ask(txn, ways);
     let readers = house.devices.iter().filter(|(name, kind, _)| crate::device::takes(*kind).is_some() && !wanted.is_switched(name));
     readers.for_each(|(_, _, d)| d.nudge(Refresh));
+}
+
+/// Nobody is asked for anything any more.
+pub(super) fn withdraw(house: &House) {
+    want(house, None, Vec::new());
+    abort_pin(house, |_| true);
 }
 
 fn of_kind(house: &House, kind: DeviceKind) -> impl Iterator<Item = &Child<DeviceActor>> {
     house.devices.iter().filter(move |(_, k, _)| *k == kind).map(|(_, _, d)| d)
 }
 
-/// No PIN is wanted any more.
-pub(super) fn abort_pin(house: &House) {
-    let Some(tag) = house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin.take() else { return };
+fn abort_pin(house: &House, which: impl Fn(u64) -> bool) {
+    let Some(tag) = house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin.take_if(|tag| which(*tag)) else { return };
     of_kind(house, DeviceKind::PinPad).for_each(|d| d.nudge(AbortPin { tag }));
 }
