@@ -306,7 +306,7 @@ impl Store {
 
     /// After a failed commit or a dead writer: a new connection, and what the disk really holds.
     pub async fn reopen(&self) -> Result<Loaded, StoreError> {
-        // They may have another file open than the one that is there then.
+        // It may have another file open than the one that is there then.
         drop(take(&self.0.reader));
         let (ready, loaded) = oneshot::channel();
         self.start_writer(move |l| drop(ready.send(l)))?;

@@ -157,6 +157,11 @@ impl Rig {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+    /// That they are out is on record: the next commit is another one's.
+    fn papers_done(&self) {
+        let (t, me) = (self.t(), caller());
+        self.until("the papers to be done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
+    }
     fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }
@@ -277,9 +282,7 @@ fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {
     let mut rig = Rig::new(|_| ());
     rig.sale("before");
     rig.hands().wait_papers(2, SOON).unwrap();
-    let (t, me) = (rig.t(), caller());
-    rig.until("the papers to be done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
-    drop(t);
+    rig.papers_done();
     rig.hands().swipe(CARD, "3012", When::Queue).unwrap();
     // Meanwhile it is read.
     rig.mishaps.plant_slow(Part::Store, 1, Duration::from_millis(500));
@@ -299,10 +302,7 @@ fn a_store_that_fails_before_the_frame_lets_no_frame_out() {
     let mut rig = Rig::new(|_| ());
     rig.sale("before");
     rig.hands().wait_papers(2, SOON).unwrap();
-    // That they are out is on record before the request is: the next commit is its frame's.
-    let (t, me) = (rig.t(), caller());
-    rig.until("the papers to be done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
-    drop(t);
+    rig.papers_done();
     let key = rig.begin_patiently(sale("during"));
     rig.hands().wait_screen("12.34", SOON).unwrap();
     let frames = rig.acquirer.stats().frames;

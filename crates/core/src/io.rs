@@ -309,7 +309,7 @@ pub enum Effect {
 }
 
 /// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are
-/// released when it is durable, in order; first of all, and at once, [`Self::take_asks`].
+/// released when it is durable, in order; [`Self::take_asks`] needs earlier records only.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     pub records: Vec<Entry>,

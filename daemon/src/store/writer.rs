@@ -481,8 +481,7 @@ fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreEr
 /// record here stands in `verify::TELLING` too.
 fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     let outcome = match &entry.record {
-        Record::Started { view, .. } => view,
-        Record::OfflineAllowed { view, .. } | Record::SettlementAsked { view, .. } => view,
+        Record::Started { view, .. } | Record::OfflineAllowed { view, .. } | Record::SettlementAsked { view, .. } => view,
         Record::Outcome { outcome } => outcome,
         Record::Voided { txn, by } => {
             return one(entry.seq, exec(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
