@@ -4,7 +4,10 @@
 //! Invariant: effects leave in the order in which they came in, and none before every record up to and including those of its own
 //! step is durable. (What asks the customer is not given to the queue while it [`CommitQueue::is_durable`].)
 use payterm_schema::{Outcome, Record, Time, record::Entry, time::Millis};
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// Outcomes of the last minute are told again by a machine that was rebuilt; told twice does no harm, never told does.
 const TELL_AGAIN: Millis = Millis::secs(60);
@@ -80,14 +83,14 @@ impl<E> CommitQueue<E> {
 
 /// What is told again after the machine was rebuilt: the last outcome of each transaction, so that none seems to change back, where
 /// it is recent. (First the last, then the recent: a clock that was set back makes an earlier one look newer.)
-pub fn tell_again(tail: &[Entry], now: Time) -> Vec<Outcome> {
+pub fn tell_again(tail: &[Entry], now: Time) -> Vec<Arc<Outcome>> {
     let mut last = BTreeMap::new();
     for e in tail {
-        if let Record::Outcome { outcome } = &e.record {
+        if let Record::Outcome { outcome, .. } = &e.record {
             last.insert(outcome.txn, (e.at, outcome));
         }
     }
-    last.into_values().filter(|(at, _)| now.since(*at) < TELL_AGAIN).map(|(_, o)| (**o).clone()).collect()
+    last.into_values().filter(|(at, _)| now.since(*at) < TELL_AGAIN).map(|(_, o)| Arc::clone(o)).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::{
 use futures_util::stream;
 use payterm_core::{AccountSettings, Apply, By, Call, Input, Settings, State};
 use payterm_schema::{
-    AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Record, Request, RequestKey, SelfTest, Status, Terminal,
+    AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Request, RequestKey, SelfTest, Status, Terminal,
     account::Stan,
     application::{ApplicationShown, OfferShown, Step},
     config::{Config, Language},
@@ -139,7 +139,7 @@ impl Front {
         let Ok(View { state, .. }) = self.view().await else { return };
         for o in shown {
             match &state.running {
-                Some(r) if r.txn == o.txn && o.status == Status::Running => *o = r.view.clone(),
+                Some(r) if r.txn == o.txn && o.status == Status::Running => *o = (*r.view).clone(),
                 Some(_) | None => stuck(&state, o),
             }
             self.spoken.texts().fill(o);
@@ -189,7 +189,7 @@ impl Front {
         let mut recent = self.recent.of(key).filter(|_| sees(caller, &key.app));
         loop {
             let (started, now) = match recent.take() {
-                Some(r) => (r.started, r.outcome.map(|o| *o)),
+                Some(r) => (r.started, r.outcome.map(Arc::unwrap_or_clone)),
                 None => {
                     let now = self.found(caller, key).await?.outcome;
                     (now.started, Some(now))
@@ -211,7 +211,7 @@ impl Front {
                 loop {
                     match notices.recv().await {
                         // Told when it was durable, texts and all: no need to ask the store.
-                        Ok(Notice::Outcome { outcome }) if outcome.key == *key && answers(&outcome) => return Ok(Some(*outcome)),
+                        Ok(Notice::Outcome { outcome }) if outcome.key == *key && answers(&outcome) => return Ok(Some(Arc::unwrap_or_clone(outcome))),
                         Ok(_) => {}
                         // Some were missed: look again.
                         Err(RecvError::Lagged(_)) => return Ok(None),
@@ -356,9 +356,7 @@ impl Terminal for Front {
             let mut found = self.found(caller, key).await?;
             self.to_date(std::slice::from_mut(&mut found.outcome)).await;
             let records = self.store.entries(found.txn).await.map_err(store_fault)?;
-            let slip =
-                |e: &payterm_schema::Entry| if let Record::PaperQueued { job } = &e.record { Some(self.papers.text(job, job.attempts > 0)) } else { None };
-            let slips = records.iter().filter_map(slip).collect();
+            let slips = records.iter().flat_map(|e| e.record.queues()).map(|job| self.papers.text(&job, job.attempts > 0)).collect();
             let explained = |e: &payterm_schema::Entry| -> Option<ExplainedEntry> {
                 Some(ExplainedEntry { seq: e.seq, at: e.at, record: serde_json::to_value(&e.record).ok()? })
             };
@@ -368,7 +366,7 @@ impl Terminal for Front {
 
     fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
         boxed(async move {
-            let outcome = Box::new(self.found(caller, key).await?.outcome);
+            let outcome = Arc::new(self.found(caller, key).await?.outcome);
             self.ask(&key.id, move |call| Input::Reprint { call, outcome, copy }).await
         })
     }

@@ -25,7 +25,7 @@ use payterm_vault::Vault;
 use session::{Heard, Session};
 use std::{
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -145,17 +145,22 @@ impl Line {
             Ok(Err(why)) => return not_sent(why),
             Err(_) => return not_sent("connect: time-out".into()),
         };
-        let trace = |received| FrameTrace { sent: built.trace.clone(), received };
-        let no_reply = |why: String| {
-            tracing::warn!(%account, stan = %message.plan.stan, "no reply: {why}");
-            HostEvent::NoReply { why, trace: trace(Vec::new()) }
-        };
         // A session that was kept is there at once, also when the time is over.
         if wanted.strong_count() == 0 || self.clock.until(message.deadline).is_zero() {
             return not_sent("nobody waits for it any more".into());
         }
-        let answer = session.expect(message.tag, built.expect.clone(), built.trace.clone());
+        let shown = Arc::new(OnceLock::new());
+        let answer = session.expect(message.tag, built.expect.clone(), shown.clone());
         let sent = timeout(self.clock.until(message.deadline), session.send(built.bytes.reveal(), handed)).await;
+        // Made while the frame is on its way.
+        let trace: Arc<[_]> = built.trace(&self.profile).into();
+        shown.set(trace.clone()).ok();
+        drop(built);
+        let trace = |received| FrameTrace { sent: trace.clone(), received };
+        let no_reply = |why: String| {
+            tracing::warn!(%account, stan = %message.plan.stan, "no reply: {why}");
+            HostEvent::NoReply { why, trace: trace(Vec::new()) }
+        };
         if !matches!(sent, Ok(Ok(()))) {
             session.close();
             let why = match sent {

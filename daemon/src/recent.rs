@@ -7,7 +7,7 @@ pub struct Request {
     key: RequestKey,
     pub started: Time,
     /// As last told; none while it runs.
-    pub outcome: Option<Box<Outcome>>,
+    pub outcome: Option<Arc<Outcome>>,
 }
 
 #[derive(Clone, Default)]
@@ -20,9 +20,9 @@ impl Recent {
     pub fn started(&self, key: &RequestKey, at: Time) {
         *self.locked() = Some(Request { key: key.clone(), started: at, outcome: None });
     }
-    pub fn ended(&self, outcome: &Outcome) {
+    pub fn ended(&self, outcome: &Arc<Outcome>) {
         if let Some(r) = self.locked().as_mut().filter(|r| r.key == outcome.key) {
-            r.outcome = Some(Box::new(outcome.clone()));
+            r.outcome = Some(Arc::clone(outcome));
         }
     }
     /// None: the store knows.

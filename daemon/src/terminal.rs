@@ -259,7 +259,7 @@ impl TerminalActor {
     /// request, so that none seems to change back.
     fn tell_again(&self, loaded: &Loaded) {
         for outcome in commit::tell_again(&loaded.tail, self.house.clock.now()) {
-            effects::tell(&self.house, Notice::Outcome { outcome: Box::new(outcome) });
+            effects::tell(&self.house, Notice::Outcome { outcome });
         }
     }
 

@@ -75,9 +75,9 @@ fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
         road: Default::default(),
     };
     let records = [
-        Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: Box::new(outcome(txn, "running")) },
-        Record::Allowed { txn, account: main_account(), plan: Box::new(plan), view: Box::new(outcome(txn, "running")), owes: false, card: None },
-        Record::Outcome { outcome: Box::new(outcome(txn, "approved")) },
+        Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: outcome(txn, "running").into() },
+        Record::Allowed { txn, account: main_account(), plan: Box::new(plan), view: outcome(txn, "running").into(), owes: false, card: None },
+        Record::Outcome { outcome: outcome(txn, "approved").into(), papers: Vec::new() },
     ];
     for (n, record) in (1..).zip(records) {
         let seal = if n == 2 { vec![(txn, vec![txn as u8; 40])] } else { Vec::new() };
@@ -502,8 +502,8 @@ fn short_sale(txn: u64, status: &str) -> [Record; 2] {
     let wire = RequestWire { id: format!("o{txn}"), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
     let request = Request::try_from(wire).unwrap();
     let started =
-        Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: Box::new(outcome(txn, "running")) };
-    [started, Record::Outcome { outcome: Box::new(outcome(txn, status)) }]
+        Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: outcome(txn, "running").into() };
+    [started, Record::Outcome { outcome: outcome(txn, status).into(), papers: Vec::new() }]
 }
 fn short(txn: u64, seq: u64, status: &str) -> Commit {
     let records = (seq..).zip(short_sale(txn, status)).map(|(seq, record)| Entry { seq, at: Time(1_000), txn: Some(txn), record }).collect();
@@ -789,7 +789,7 @@ fn what_a_closed_batch_has_sealed_does_not_come_back() {
         let mut told = outcome(txn, "approved");
         told.batch = Some(Batch::FIRST);
         let [started, _] = short_sale(txn, "running");
-        let records = vec![next(txn, started), next(txn, Record::Outcome { outcome: Box::new(told) })];
+        let records = vec![next(txn, started), next(txn, Record::Outcome { outcome: told.into(), papers: Vec::new() })];
         put(&store, Commit { records, seal: vec![(txn, vec![txn as u8; 40])], ..Commit::default() }).unwrap();
     }
     assert_eq!(store.care().unwrap().broken, None);

@@ -64,7 +64,7 @@ fn started(seq: u64, txn: u64, id: &str) -> Entry {
         key: RequestKey::new("pos", id).unwrap(),
         hash: request.content_hash(),
         request: Box::new(request),
-        view: Box::new(view(txn, id, "running")),
+        view: view(txn, id, "running").into(),
     };
     Entry { seq, at: Time(1_000 + txn as i64), txn: Some(txn), record }
 }
@@ -76,7 +76,7 @@ fn ended(seq: u64, txn: u64, id: &str) -> Entry {
     outcome.account = Some(payterm_schema::AccountId::new("main").unwrap());
     outcome.masked_pan = Some("623456******1234".into());
     outcome.ended = Some(Time(9_000));
-    Entry { seq, at: Time(9_000), txn: Some(txn), record: Record::Outcome { outcome: Box::new(outcome) } }
+    Entry { seq, at: Time(9_000), txn: Some(txn), record: Record::Outcome { outcome: outcome.into(), papers: Vec::new() } }
 }
 
 #[test]
@@ -382,8 +382,8 @@ fn rows_are_found_by_key_rrn_stan_and_filters() {
     wait(async {
         let key = RequestKey::new("pos", "o3").unwrap();
         let found = store.by_key(&key).await.unwrap().unwrap();
-        let Record::Outcome { outcome } = ended(0, 3, "o3").record else { unreachable!() };
-        let told = Outcome { journal: found.outcome.journal.clone(), ..*outcome };
+        let Record::Outcome { outcome, .. } = ended(0, 3, "o3").record else { unreachable!() };
+        let told = Outcome { journal: found.outcome.journal.clone(), ..(*outcome).clone() };
         assert_eq!((found.txn, found.outcome), (3, told));
         assert_eq!(store.by_key(&RequestKey::new("other", "o3").unwrap()).await.unwrap(), None);
         assert_eq!(store.by_rrn("000000000004").await.unwrap()[0].txn, 4);

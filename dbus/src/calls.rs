@@ -5,7 +5,7 @@ use crate::{
     link::Link,
     path,
     peer::{Peer, key_of},
-    wire::{self, CALLER},
+    wire::{self, CALLER, Object},
 };
 use payterm_schema::{
     AccountId, Caller, Fault, Money, OperatorId, OperatorRequest, Request, RequestKey,
@@ -22,23 +22,29 @@ use serde::Serialize;
 use std::{future::Future, sync::Arc};
 use zbus::{ObjectPath, Variant};
 
-pub(crate) type Values = Vec<Variant<'static>>;
+/// What a method answers: one value at most.
+pub(crate) enum Answer {
+    Nothing,
+    Value(Variant<'static>),
+    Object(Object),
+    Objects(Vec<Object>),
+}
 
-fn one<T: Serialize>(value: &T) -> Result<Values, Fault> {
-    Ok(vec![wire::encode(value)?])
+fn one<T: Serialize>(value: &T) -> Result<Answer, Fault> {
+    Object::of(value).map(Answer::Object)
 }
-fn list<T: Serialize>(values: &[T]) -> Result<Values, Fault> {
-    Ok(vec![wire::encode_list(values)?])
+fn list<T: Serialize>(values: &[T]) -> Result<Answer, Fault> {
+    values.iter().map(Object::of).collect::<Result<_, _>>().map(Answer::Objects)
 }
-fn json<T: Serialize>(value: &T) -> Result<Values, Fault> {
+fn json<T: Serialize>(value: &T) -> Result<Answer, Fault> {
     let text = serde_json::to_string(value).map_err(|e| Fault::invalid("answer", &e.to_string()))?;
-    Ok(vec![Variant::from(text)])
+    Ok(Answer::Value(Variant::from(text)))
 }
 fn scope(value: Option<&Variant<'_>>) -> Result<Scope, Fault> {
     Scope::named(text("scope", value)?).ok_or_else(|| Fault::invalid("scope", "batch or shift"))
 }
-fn none((): ()) -> Values {
-    Vec::new()
+fn none((): ()) -> Answer {
+    Answer::Nothing
 }
 pub(crate) fn object_path(text: String) -> Variant<'static> {
     Variant::ObjectPath(ObjectPath::from_string_unchecked(text))
@@ -102,7 +108,7 @@ impl Link {
         member: &str,
         path: &str,
         arguments: &[Variant<'_>],
-    ) -> Result<Values, Fault> {
+    ) -> Result<Answer, Fault> {
         let terminal = &self.face.terminal;
         let first = arguments.first();
         let key = || text("request", first).and_then(|t| key_of(caller, t));
@@ -110,7 +116,7 @@ impl Link {
         match (interface, member) {
             (MANAGER, "Start") => {
                 let key = self.start(peer, caller, request(first)?).await?;
-                Ok(vec![object_path(path::path(&key))])
+                Ok(Answer::Value(object_path(path::path(&key))))
             }
             (MANAGER, "Pay") => {
                 let key = self.start(peer, caller, request(first)?).await?;
@@ -139,18 +145,18 @@ impl Link {
             }
             (MANAGER, "Print") => {
                 let paper = Printable::parse(text("json", arguments.get(1))?)?;
-                Ok(vec![Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), paper).await?)])
+                Ok(Answer::Value(Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), paper).await?)))
             }
             (MANAGER, "OpenDrawer") => {
                 let drawer = Printable::Drawer(Drawer {});
-                Ok(vec![Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), drawer).await?)])
+                Ok(Answer::Value(Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), drawer).await?)))
             }
             (MANAGER, "Paper") => json(&terminal.paper(caller, &key()?, false).await?),
             (MANAGER, "WaitPaper") => json(&unless_gone(peer, terminal.paper(caller, &key()?, true)).await?),
             (MANAGER, "Devices") => list(&terminal.devices().await?),
             (MANAGER, "Subscribe") => {
                 peer.follow();
-                Ok(Vec::new())
+                Ok(Answer::Nothing)
             }
             (QUEUE, "Obligations") => list(&terminal.obligations(caller).await?),
             (QUEUE, "Papers") => list(&terminal.papers(caller).await?),
@@ -192,7 +198,7 @@ impl Link {
                 None => one(&serde_json::json!({})),
             },
             (SETUP, "SetLanguage") => terminal.set_language(manager(caller)?, text("language", first)?.parse()?).await.map(none),
-            (SETUP, "SupportBundle") => Ok(vec![Variant::from(terminal.support_bundle(manager(caller)?).await?)]),
+            (SETUP, "SupportBundle") => Ok(Answer::Value(Variant::from(terminal.support_bundle(manager(caller)?).await?))),
             (OPERATORS, "List") => one(&terminal.operators(caller).await?),
             (OPERATORS, _) => {
                 let request = operator_request(member, first)?;
@@ -222,7 +228,7 @@ impl Link {
     }
 
     /// Ends early when the peer leaves: nobody is there to hear it.
-    async fn wait(&self, peer: &Peer, caller: &Caller, key: &RequestKey, final_only: bool) -> Result<Values, Fault> {
+    async fn wait(&self, peer: &Peer, caller: &Caller, key: &RequestKey, final_only: bool) -> Result<Answer, Fault> {
         let outcome = unless_gone(peer, self.face.terminal.wait(caller, key, final_only)).await?;
         if outcome.status.is_final() {
             peer.ended(key);

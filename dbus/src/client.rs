@@ -4,7 +4,7 @@ use crate::{
     describe::{APPLICATION, BATCH, MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP},
     error::fault_of,
     path::{ROOT, parse, path},
-    wire::{self, ANSWER},
+    wire::{self, ANSWER, Object},
 };
 use futures_util::{Stream, StreamExt};
 use payterm_schema::{
@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::mpsc;
-use zbus::{Connection, Message, MessageStream, Variant, connection::Builder, message::Type};
+use zbus::{Connection, DynamicType, Message, MessageStream, Variant, connection::Builder, message::Type};
 
 /// Where the daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,14 +118,21 @@ impl Client {
     }
 
     async fn call(&self, path: &str, interface: &str, member: &str, arguments: Vec<Variant<'static>>, within: Option<Duration>) -> Result<Message, Fault> {
-        let name = self.name.as_deref();
-        let call = async {
-            if arguments.is_empty() {
-                self.conn.call_method(name, path, Some(interface), member, &()).await
-            } else {
-                self.conn.call_method(name, path, Some(interface), member, &wire::arguments(arguments)?).await
-            }
-        };
+        if arguments.is_empty() {
+            self.call_with(path, interface, member, &(), within).await
+        } else {
+            self.call_with(path, interface, member, &wire::arguments(arguments).map_err(fault_of)?, within).await
+        }
+    }
+    async fn call_with<B: Serialize + DynamicType>(
+        &self,
+        path: &str,
+        interface: &str,
+        member: &str,
+        body: &B,
+        within: Option<Duration>,
+    ) -> Result<Message, Fault> {
+        let call = self.conn.call_method(self.name.as_deref(), path, Some(interface), member, body);
         match within {
             Some(t) => tokio::time::timeout(t, call).await.map_err(|_| late(t))?,
             None => call.await,
@@ -175,7 +182,8 @@ fn object(key: &RequestKey) -> Vec<Variant<'static>> {
 impl Terminal for Client {
     fn start<'a>(&'a self, _: &'a Caller, request: Request) -> Reply<'a, RequestKey> {
         Box::pin(async move {
-            let text: String = self.ask(MANAGER, "Start", argument(&RequestWire::from(request))?).await?;
+            let request = Object::of(&RequestWire::from(request))?;
+            let text: String = value(&self.call_with(ROOT, MANAGER, "Start", &request, Some(ANSWER_WITHIN)).await?)?;
             parse(&text).ok_or_else(|| unclear(format!("path {text}")))
         })
     }

@@ -1,6 +1,7 @@
 //! One connection: to a bus with many callers, or to one peer. Receives calls, finds out who calls, answers each in its own
 //! task, and tells the terminal when the starter of a request is gone.
 use crate::{
+    calls::Answer,
     describe::{self, MANAGER, PEER},
     error::reply_of,
     peer::Peer,
@@ -191,11 +192,13 @@ impl Link {
             return;
         }
         let sent = match result {
-            Ok(values) if values.is_empty() => self.conn.reply(&header, &()).await,
-            Ok(values) => match wire::arguments(values) {
+            Ok(Answer::Nothing) => self.conn.reply(&header, &()).await,
+            Ok(Answer::Value(value)) => match wire::arguments(vec![value]) {
                 Ok(body) => self.conn.reply(&header, &body).await,
                 Err(e) => Err(e),
             },
+            Ok(Answer::Object(object)) => self.conn.reply(&header, &object).await,
+            Ok(Answer::Objects(objects)) => self.conn.reply(&header, &objects).await,
             Err(fault) => {
                 let (name, body) = reply_of(&fault);
                 self.conn.reply_error(&header, name, &body).await
@@ -212,12 +215,12 @@ impl Link {
         }
     }
 
-    fn peer_call(&self, member: &str) -> Result<Vec<Variant<'static>>, Fault> {
+    fn peer_call(&self, member: &str) -> Result<Answer, Fault> {
         if member == "Ping" {
-            return Ok(Vec::new());
+            return Ok(Answer::Nothing);
         }
         let id = std::fs::read_to_string("/etc/machine-id").or_else(|_| std::fs::read_to_string("/var/lib/dbus/machine-id"));
-        id.map(|id| vec![Variant::from(id.trim().to_owned())]).map_err(|_| Fault::not_found("machine", "id"))
+        id.map(|id| Answer::Value(Variant::from(id.trim().to_owned()))).map_err(|_| Fault::not_found("machine", "id"))
     }
 
     /// On a bus one question a unique name, on a socket the kernel's word.

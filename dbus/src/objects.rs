@@ -1,7 +1,7 @@
 //! The objects as properties, tree and object manager show them to a caller: only what that caller may recall. zbus's own
 //! object server knows no callers, so it would show one app's order numbers to the next.
 use crate::{
-    calls::{Values, object_path, text},
+    calls::{Answer, object_path, text},
     describe::{self, APPLICATION, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, QUEUE, TRANSACTION},
     link::{Face, Link, lock},
     path::{self, ROOT},
@@ -157,7 +157,7 @@ impl Face {
 }
 
 impl Link {
-    pub(crate) async fn property_call(&self, peer: &Peer, caller: &Caller, member: &str, path: &str, arguments: &[Variant<'_>]) -> Result<Values, Fault> {
+    pub(crate) async fn property_call(&self, peer: &Peer, caller: &Caller, member: &str, path: &str, arguments: &[Variant<'_>]) -> Result<Answer, Fault> {
         let interface = text("interface_name", arguments.first())?;
         let name = arguments.get(1).map(|v| text("property_name", Some(v))).transpose()?;
         if member == "Set" {
@@ -171,9 +171,9 @@ impl Link {
             ("Get", Some(name)) => {
                 let found = all.iter().find(|(k, _)| **k == name).map(|(k, _)| *k).and_then(|k| all.remove(k));
                 let found = found.ok_or_else(|| Fault::not_found("property", &name.chars().take(64).collect::<String>()))?;
-                Ok(vec![Variant::Variant(Box::new(found))])
+                Ok(Answer::Value(Variant::Variant(Box::new(found))))
             }
-            _ => Ok(vec![dict(all)]),
+            _ => Ok(Answer::Value(dict(all))),
         }
     }
 
@@ -190,7 +190,7 @@ impl Link {
         }
     }
 
-    pub(crate) async fn managed_objects(&self, caller: &Caller) -> Result<Values, Fault> {
+    pub(crate) async fn managed_objects(&self, caller: &Caller) -> Result<Answer, Fault> {
         let mut out = Dict::new(&Signature::ObjectPath, &Signature::dict(Signature::Str, Signature::dict(Signature::Str, Signature::Variant)));
         for d in self.face.terminal.devices().await? {
             let _ = out.append(object_path(path::device_path(&d.name)), with_interface(DEVICE, device_properties(&d)));
@@ -199,11 +199,11 @@ impl Link {
             let t = self.face.terminal.recall(caller, &key).await?;
             let _ = out.append(object_path(path::path(&key)), with_interface(TRANSACTION, transaction_properties(&t)?));
         }
-        Ok(vec![Variant::Dict(out)])
+        Ok(Answer::Value(Variant::Dict(out)))
     }
 
     /// Children are what the object manager shows; an older transaction answers on its path without being listed.
-    pub(crate) async fn introspect(&self, caller: &Caller, path: &str) -> Result<Values, Fault> {
+    pub(crate) async fn introspect(&self, caller: &Caller, path: &str) -> Result<Answer, Fault> {
         match describe::interfaces_at(path) {
             [TRANSACTION] => drop(self.face.terminal.recall(caller, &key_of(caller, path)?).await?),
             [DEVICE] => drop(self.face.device(path).await?),
@@ -218,6 +218,6 @@ impl Link {
         if children.is_empty() && describe::interfaces_at(path).is_empty() {
             return Err(Fault::not_found("object", &path.chars().take(128).collect::<String>()));
         }
-        Ok(vec![Variant::from(describe::introspection(path, &children.into_iter().collect::<Vec<_>>()))])
+        Ok(Answer::Value(Variant::from(describe::introspection(path, &children.into_iter().collect::<Vec<_>>()))))
     }
 }

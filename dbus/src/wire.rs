@@ -3,8 +3,9 @@
 //! null is left out. Coming in, every D-Bus integer type, `o` and nested variants are understood; a double is refused:
 //! money is never a floating-point number.
 use payterm_schema::Fault;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Serialize, Serializer, de::DeserializeOwned, ser::SerializeStruct as _};
 use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
 use zbus::{Array, Dict, Signature, Str, Structure, Variant};
 
 /// Bounds of a value that comes in.
@@ -25,16 +26,82 @@ pub const ANSWER: Limits = Limits { items: 100_000, text: 16 << 20, depth: 24 };
 /// A schema value as a D-Bus value; a struct becomes `a{sv}`.
 pub fn encode<T: Serialize>(value: &T) -> Result<Variant<'static>, Fault> {
     let json = serde_json::to_value(value).map_err(|e| Fault::invalid("value", &e.to_string()))?;
-    to_variant(json).ok_or_else(|| Fault::invalid("value", "holds a null or a fraction outside an object"))
+    to_variant(json).ok_or_else(unsound)
 }
 
-/// A list of schema values as `aa{sv}`.
-pub fn encode_list<T: Serialize>(values: &[T]) -> Result<Variant<'static>, Fault> {
-    let mut out = Array::new(&Signature::dict(Signature::Str, Signature::Variant));
-    for v in values {
-        out.append(encode(v)?).map_err(|e| Fault::invalid("value", &e.to_string()))?;
+/// A schema's struct, written as `a{sv}` without the tree that a [`Variant`] of it is: what is told of a payment goes this way.
+#[derive(Debug)]
+pub struct Object(Value);
+
+impl Object {
+    pub fn of<T: Serialize>(value: &T) -> Result<Self, Fault> {
+        let json = serde_json::to_value(value).map_err(|e| Fault::invalid("value", &e.to_string()))?;
+        if json.is_object() && sound(&json) { Ok(Self(json)) } else { Err(unsound()) }
     }
-    Ok(Variant::Array(out))
+}
+impl zbus::Type for Object {
+    const SIGNATURE: &'static Signature = <std::collections::HashMap<String, Variant<'_>> as zbus::Type>::SIGNATURE;
+}
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        Plain(&self.0).serialize(out)
+    }
+}
+
+fn unsound() -> Fault {
+    Fault::invalid("value", "holds a null or a fraction outside an object")
+}
+
+/// Every part of it but the nulls of an object has a D-Bus type.
+fn sound(json: &Value) -> bool {
+    match json {
+        Value::Null => false,
+        Value::Bool(_) | Value::String(_) => true,
+        Value::Number(n) => n.is_u64() || n.is_i64(),
+        Value::Array(items) => items.iter().all(sound),
+        Value::Object(map) => map.values().all(|v| v.is_null() || sound(v)),
+    }
+}
+
+/// The D-Bus type of what is [`sound`].
+fn signature(json: &Value) -> Cow<'static, str> {
+    match json {
+        Value::Bool(_) => "b".into(),
+        Value::Number(n) if n.is_u64() => "t".into(),
+        Value::Number(_) => "x".into(),
+        Value::String(_) | Value::Null => "s".into(),
+        Value::Object(_) => "a{sv}".into(),
+        Value::Array(items) => same(items).map_or("av".into(), |s| format!("a{s}").into()),
+    }
+}
+/// The one type of all items, where there is one.
+fn same(items: &[Value]) -> Option<Cow<'static, str>> {
+    let first = signature(items.first()?);
+    items.iter().all(|i| signature(i) == first).then_some(first)
+}
+
+/// By its own type.
+struct Plain<'a>(&'a Value);
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(map) => out.collect_map(map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, Boxed(v)))),
+            Value::Array(items) if same(items).is_some() => out.collect_seq(items.iter().map(Plain)),
+            Value::Array(items) => out.collect_seq(items.iter().map(Boxed)),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Null => self.0.serialize(out),
+        }
+    }
+}
+
+/// As a variant: its type before it (the form in which zbus itself writes one).
+struct Boxed<'a>(&'a Value);
+impl Serialize for Boxed<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut both = out.serialize_struct("Variant", 2)?;
+        both.serialize_field("signature", &*signature(self.0))?;
+        both.serialize_field("value", &Plain(self.0))?;
+        both.end()
+    }
 }
 
 /// A D-Bus value as a schema value; `what` names it in the fault.
@@ -151,6 +218,19 @@ mod tests {
         let gone = encode(&serde_json::json!({"a":null,"b":1})).unwrap();
         assert_eq!(decode::<Value>("v", &gone, ANSWER).unwrap(), serde_json::json!({"b":1}));
         assert!(encode(&1.5).is_err() && encode(&serde_json::json!([null])).is_err());
+    }
+
+    #[test]
+    fn an_object_is_written_like_its_tree() {
+        let context = zbus::wire::serialized::Context::new(zbus::wire::Endian::Little, 0);
+        for json in [
+            serde_json::json!({"a":"text","b":true,"n":18446744073709551615u64,"m":-9223372036854775808i64,"o":{"x":{"y":{"z":[1,2]}}}}),
+            serde_json::json!({"as":["x","y"],"at":[1,2],"aa":[{"k":1},{"k":null}],"av":["x",1,true],"aas":[["a"],["b"]],"mixed":[["a"],[1]],"empty":[],"none":{}}),
+        ] {
+            let object = zbus::wire::to_bytes(context, &Object::of(&json).unwrap()).unwrap();
+            assert_eq!(*object, *zbus::wire::to_bytes(context, &arguments(vec![encode(&json).unwrap()]).unwrap()).unwrap());
+        }
+        assert!(Object::of(&1).is_err() && Object::of(&serde_json::json!({"a":1.5})).is_err() && Object::of(&serde_json::json!({"a":[null]})).is_err());
     }
 
     #[test]

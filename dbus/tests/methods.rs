@@ -9,6 +9,7 @@ use payterm_schema::{
     config::{BusConfig, CallerConfig, Language},
     terminal::Filter,
 };
+use std::sync::Arc;
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::fs::PermissionsExt,
@@ -298,14 +299,14 @@ async fn notices_reach_who_asked_and_may_see_them() {
         }
         let k = key("till", "n");
         w.fake.put(&k, Status::Running);
-        let other = Box::new(outcome(key("other", "secret-1"), 1, Status::Approved));
+        let other = Arc::new(outcome(key("other", "secret-1"), 1, Status::Approved));
         w.fake.tell(Notice::Outcome { outcome: other.clone() });
         w.fake.tell(Notice::Screen { screen: payterm_schema::Screen::Result { outcome: other } });
         w.fake.tell(Notice::Screen { screen: present() });
         w.fake.tell(Notice::Obligation { obligation: Box::new(Fake::obligation()) });
         let phase = Notice::Phase { key: k.clone(), phase: Phase::Presenting, screen: present() };
         w.fake.tell(phase.clone());
-        let own = Notice::Outcome { outcome: Box::new(outcome(k.clone(), 2, Status::Approved)) };
+        let own = Notice::Outcome { outcome: Arc::new(outcome(k.clone(), 2, Status::Approved)) };
         w.fake.tell(own.clone());
         let mut next = told.next().await.unwrap();
         while next == device {

@@ -9,6 +9,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How the instrument came in: the first two digits of F22 are in the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -267,16 +268,16 @@ impl HostAnswer {
 /// A frame as the dispute page shows it; masked when made, never holds a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameTrace {
-    pub sent: Vec<FieldView>,
+    pub sent: Arc<[FieldView]>,
     pub received: Vec<FieldView>,
 }
 
 /// One line of a masked frame: `F2 PAN 623456******1234`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldView {
-    /// `MTI`, `TPDU`, `HEADER`, `F2` ...
-    pub field: String,
-    pub name: String,
+    /// `MTI`, `TPDU`, `HEADER`, `F2` ... Shared with the profile, as the name is.
+    pub field: Arc<str>,
+    pub name: Arc<str>,
     pub value: String,
 }
 

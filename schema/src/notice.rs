@@ -11,6 +11,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Where a running request stands. `can_cancel` is true up to `sending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -95,7 +96,7 @@ pub enum Screen {
         owed: Option<Owed>,
     },
     Result {
-        outcome: Box<Outcome>,
+        outcome: Arc<Outcome>,
     },
     /// At rest, and nobody is logged on.
     LogOn,
@@ -153,7 +154,7 @@ pub enum Notice {
     },
     /// The outcome: `Unknown` may be followed once by a final one.
     Outcome {
-        outcome: Box<Outcome>,
+        outcome: Arc<Outcome>,
     },
     /// The terminal's own screen outside a request.
     Screen {

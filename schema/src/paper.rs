@@ -7,6 +7,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Which paper of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -83,7 +84,7 @@ pub struct PaperJob {
 #[serde(rename_all = "snake_case")]
 pub enum PaperContent {
     /// A transaction's slip.
-    Outcome(Box<Outcome>),
+    Outcome(Arc<Outcome>),
     Totals(Box<TotalsReport>),
     Page(Box<Page>),
     Invoice(Box<Invoice>),
@@ -161,7 +162,7 @@ impl PaperJob {
     }
     pub fn outcome_mut(&mut self) -> Option<&mut Outcome> {
         match &mut self.content {
-            PaperContent::Outcome(o) => Some(o),
+            PaperContent::Outcome(o) => Some(Arc::make_mut(o)),
             PaperContent::Totals(_)
             | PaperContent::Page(_)
             | PaperContent::Invoice(_)

@@ -5,17 +5,18 @@ use crate::{
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
     operator::OperatorEvent,
     outcome::Outcome,
-    paper::{PaperJob, PrintResult},
+    paper::{PaperContent, PaperJob, PaperKind, PrintResult},
     request::{Request, RequestKey},
     settlement::{UploadGroup, Verdict},
     time::{Millis, Time},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Version of the record encoding; a journal with a newer one is refused by name, never guessed at.
-pub const RECORD_VERSION: u32 = 1;
+/// 2: an outcome names its papers.
+pub const RECORD_VERSION: u32 = 2;
 
 /// A record with its place in the journal. `seq` starts at 1 and has no gaps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +94,15 @@ impl Record {
             | Record::LanguageSet { .. }
             | Record::Operator { .. } => None,
         }
+    }
+
+    /// The papers that it queues, as they are printed.
+    pub fn queues(&self) -> Vec<PaperJob> {
+        if let Record::PaperQueued { job } = self {
+            return vec![(**job).clone()];
+        }
+        let Record::Outcome { outcome, papers } = self else { return Vec::new() };
+        papers.iter().map(|p| p.of(outcome)).collect()
     }
 
     /// The stored form: JSON of the record. Its version stands in a column of its own.
@@ -233,6 +243,19 @@ pub struct Due {
     pub not_before: Time,
 }
 
+/// A paper of an outcome; what is on it is the outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutcomePaper {
+    pub job: u64,
+    pub kind: PaperKind,
+}
+impl OutcomePaper {
+    /// The job that it queues.
+    pub fn of(&self, outcome: &Arc<Outcome>) -> PaperJob {
+        PaperJob::new(self.job, self.kind, 0, PaperContent::Outcome(Arc::clone(outcome)))
+    }
+}
+
 /// The journal was damaged, torn or gone, and was put back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Restored {
@@ -278,14 +301,14 @@ pub enum Record {
         key: RequestKey,
         hash: String,
         request: Box<Request>,
-        view: Box<Outcome>,
+        view: Arc<Outcome>,
     },
     /// The frame may leave: the STAN is used, its obligation (if the kind has one) stands. `view` is the outcome as far as it is known (card, account, STAN).
     Allowed {
         txn: u64,
         account: AccountId,
         plan: Box<Plan>,
-        view: Box<Outcome>,
+        view: Arc<Outcome>,
         owes: bool,
         /// The card that was presented.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -296,7 +319,7 @@ pub enum Record {
         txn: u64,
         account: AccountId,
         plan: Box<Plan>,
-        view: Box<Outcome>,
+        view: Arc<Outcome>,
         card: Option<crate::account::CardToken>,
         judgement: crate::offline::Judgement,
     },
@@ -341,9 +364,11 @@ pub enum Record {
         answer: Box<HostAnswer>,
         trace: FrameTrace,
     },
-    /// The request has this outcome: final, or `Unknown`.
+    /// The request has this outcome: final, or `Unknown`. `papers`: its own, which are queued with it.
     Outcome {
-        outcome: Box<Outcome>,
+        outcome: Arc<Outcome>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        papers: Vec<OutcomePaper>,
     },
     /// The sale `txn` is undone by the void `by`; a completion by its cancel, a pre-authorisation by its cancel.
     Voided {
@@ -477,7 +502,7 @@ pub enum Record {
         txn: u64,
         account: AccountId,
         plan: Box<Plan>,
-        view: Box<Outcome>,
+        view: Arc<Outcome>,
     },
     /// The acquirer's word on both halves.
     SettlementJudged {

@@ -21,7 +21,7 @@ pub fn outcomes(journal: &[Entry]) -> BTreeMap<u64, Outcome> {
             Record::Started { txn, view, .. } => {
                 out.insert(*txn, (**view).clone());
             }
-            Record::Outcome { outcome } => {
+            Record::Outcome { outcome, .. } => {
                 out.insert(outcome.txn, (**outcome).clone());
             }
             Record::Voided { txn, by } => drop(touched.insert((*txn, *by, 0), ())),

@@ -23,7 +23,7 @@ use payterm_schema::{
     device::{Key, Way},
     host::KeysVerdict,
     offline::QueueAct,
-    paper::PrintResult,
+    paper::{PaperJob, PrintResult},
     record::{Entry, Restored},
 };
 use std::{
@@ -356,7 +356,7 @@ impl World {
                 Notice::Outcome { outcome } => {
                     self.count(format!("told {} {}", outcome.kind.name(), outcome.status.name()));
                     self.model.told(&outcome).unwrap_or_else(|breach| panic!("{breach}"));
-                    self.told.push(*outcome);
+                    self.told.push((*outcome).clone());
                     self.later(500, Event::Next);
                 }
                 Notice::Obligation { obligation } => self.model.obligation(&obligation),
@@ -399,6 +399,11 @@ impl World {
 
     pub fn outcome(&self, id: &str) -> Outcome {
         checks::outcome_of(&self.journal, &key(id)).unwrap_or_else(|| panic!("{id} has no outcome"))
+    }
+
+    /// Every paper as it was queued.
+    pub fn queued(&self) -> impl Iterator<Item = PaperJob> {
+        self.journal.iter().flat_map(|e| e.record.queues())
     }
 
     /// The same for the same seed: journal, what was told, papers.

@@ -3,13 +3,13 @@ mod common;
 use common::*;
 use payterm_core::{Effect, Input, Machine};
 use payterm_schema::{
-    Kind, Record, Status,
+    Kind, Status,
     config::NoCvmConfig,
     device::Way,
     host::Leg,
     outcome::{Authority, Forwarding},
     paper::PaperKind,
-    record::{Entry, ObligationState},
+    record::ObligationState,
 };
 use payterm_tests::{
     bank::Fate,
@@ -59,8 +59,7 @@ fn a_refund_without_an_answer_is_stuck_and_a_person_settles_it() {
         assert_eq!(told(&w, "c"), failed("refund-above-original"), "in doubt counts as taken");
         assert_eq!(told(&w, "d"), approved(), "it holds nobody up");
         assert!(matches!(w.machine.obligations().to_vec().as_slice(), [o] if o.state == ObligationState::Stuck));
-        let slip = |e: &Entry| matches!(&e.record, Record::PaperQueued { job } if job.kind == PaperKind::StuckSlip);
-        assert_eq!(w.journal.iter().filter(|e| slip(e)).count(), 1);
+        assert_eq!(w.queued().filter(|job| job.kind == PaperKind::StuckSlip).count(), 1);
         let w = run(Script { settle: true, ..script(orders, [Fate::Answer, fate.clone()]) });
         let last = if executed { (Status::Approved, String::new()) } else { (Status::Declined, "resolved-not-executed".into()) };
         assert_eq!(told(&w, "b").last(), Some(&last), "{fate:?}");
@@ -117,8 +116,7 @@ fn advices_are_told_until_they_are_answered() {
         assert_eq!(told(&w, "c"), [(Status::Declined, "host-51".into())], "{kind:?}: refused before anything was told");
         let w = run(script([first, advice], [Fate::Answer, Fate::LoseRequest, Fate::Refuse("51")]));
         assert_eq!(w.outcome("c").forwarding, Some(Forwarding::Refused("51".into())), "{kind:?}");
-        let slip = |e: &Entry| matches!(&e.record, Record::PaperQueued { job } if job.kind == PaperKind::StuckSlip);
-        assert_eq!(w.journal.iter().filter(|e| slip(e)).count(), 1, "{kind:?}: a person must look");
+        assert_eq!(w.queued().filter(|job| job.kind == PaperKind::StuckSlip).count(), 1, "{kind:?}: a person must look");
     }
 }
 

@@ -210,9 +210,10 @@ fn what_is_stuck_is_printed_whatever_was_told() {
     fates.extend(vec![Fate::LoseReply; 4]);
     let w = run(script([sale("a")], fates));
     assert_eq!(w.machine.obligations().to_vec()[0].state, ObligationState::Stuck);
-    let slip =
-        |e: &Entry| matches!(&e.record, Record::PaperQueued { job } if job.kind == PaperKind::StuckSlip && job.outcome().is_some_and(|o| o.key.id == "a"));
-    assert!(w.journal.iter().any(slip), "refused, and perhaps charged: a person must know");
+    assert!(
+        w.queued().any(|job| job.kind == PaperKind::StuckSlip && job.outcome().is_some_and(|o| o.key.id == "a")),
+        "refused, and perhaps charged: a person must know"
+    );
 }
 
 #[test]

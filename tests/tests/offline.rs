@@ -145,8 +145,7 @@ fn a_refusal_on_forwarding_is_told_and_leaves_the_totals() {
     assert_eq!(w.outcome("a").forwarding, Some(Forwarding::Refused("51".into())));
     assert_eq!(w.machine.state().ledger(&up()).debit_minor, 0);
     assert_eq!(w.machine.obligations().exposure(&up()).count, 0);
-    let papers = w.journal.iter().filter(|e| matches!(&e.record, Record::PaperQueued { job } if job.kind == payterm_schema::paper::PaperKind::StuckSlip));
-    assert_eq!(papers.count(), 1, "a person must look");
+    assert_eq!(w.queued().filter(|job| job.kind == payterm_schema::paper::PaperKind::StuckSlip).count(), 1, "a person must look");
 }
 
 /// What the acquirer refused is on the report of the next settlement, once; what it took is not.

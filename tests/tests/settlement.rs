@@ -57,7 +57,7 @@ fn settlement(w: &World, id: &str) -> Settlement {
 }
 
 fn reports(w: &World) -> usize {
-    w.journal.iter().filter(|e| matches!(&e.record, Record::PaperQueued { job } if job.kind == PaperKind::SettlementReport)).count()
+    w.queued().filter(|job| job.kind == PaperKind::SettlementReport).count()
 }
 
 #[test]

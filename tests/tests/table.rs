@@ -3,7 +3,7 @@
 mod common;
 use common::*;
 use payterm_schema::{
-    Kind, Outcome, Record, Screen, Status,
+    Kind, Outcome, Screen, Status,
     kind::{CardRule, OriginalBy, Recovery},
     outcome::Forwarding,
     paper::PaperKind,
@@ -119,7 +119,7 @@ fn expected(kind: Kind, case: Case) -> Vec<(Status, String)> {
 
 fn papers(w: &World) -> Vec<PaperKind> {
     let txn = w.outcome("x").txn;
-    w.journal.iter().filter_map(|e| if let Record::PaperQueued { job } = &e.record { (e.txn == Some(txn)).then_some(job.kind) } else { None }).collect()
+    w.queued().filter(|job| job.transaction() == Some(txn)).map(|job| job.kind).collect()
 }
 
 fn check(kind: Kind, case: Case) {

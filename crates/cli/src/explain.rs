@@ -9,7 +9,7 @@ use payterm_schema::{
     kind::Recovery,
     operator::OperatorEvent,
     paper::PrintResult,
-    record::{ClockEvent, Ending},
+    record::{ClockEvent, Ending, OutcomePaper},
     settlement::{BatchPart, Verdict},
     terminal::Explanation,
 };
@@ -32,7 +32,7 @@ pub fn page(ui: &Ui, page: &Explanation) -> String {
 }
 
 pub fn fields(all: &[FieldView]) -> String {
-    rows(all.iter().map(|f| [f.field.clone(), f.name.clone(), f.value.clone()]))
+    rows(all.iter().map(|f| [f.field.to_string(), f.name.to_string(), f.value.clone()]))
 }
 
 /// A sentence and what belongs to it, indented.
@@ -76,11 +76,13 @@ fn describe(ui: &Ui, record: &Record) -> String {
         Record::Disregarded { stan, why, answer, trace, .. } => {
             say("cli-explain-disregarded", &[("stan", stan), ("why", why)]) + &answered(ui, answer) + &frames(ui, trace)
         }
-        Record::Outcome { outcome } => {
+        Record::Outcome { outcome, papers } => {
             let o = outcome;
             let reason = show::reason(ui, o).map(|r| ui.say("reason-with-code", &[("text", &r.text), ("code", &r.code)])).unwrap_or_default();
             let by = o.authority.map(|a| format!("{}: {}", ui.text("label-authority"), ui.texts.word(a))).unwrap_or_default();
-            say("cli-explain-outcome", &[("status", &ui.texts.word(o.status))]) + &indent(&reason) + &indent(&by)
+            let paper = |p: &OutcomePaper| indent(&ui.say("cli-explain-paper-queued", &[("job", &p.job), ("kind", &ui.texts.word(p.kind))]));
+            let papers = papers.iter().map(paper).collect::<String>();
+            say("cli-explain-outcome", &[("status", &ui.texts.word(o.status))]) + &indent(&reason) + &indent(&by) + &papers
         }
         Record::Voided { by, .. } => say("cli-explain-voided", &[("txn", by)]),
         Record::Completed { by, .. } => say("cli-explain-completed", &[("txn", by)]),

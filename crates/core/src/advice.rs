@@ -7,12 +7,13 @@ use payterm_schema::{
     outcome::{Authority, Class, Forwarding},
     record::{Ending, Obligation},
 };
+use std::sync::Arc;
 
 impl Machine {
     /// The advice stands on disk; the customer need not wait for the line.
     pub(crate) fn accept_advice(&mut self) {
         let Some(running) = self.state.running.clone() else { return };
-        let mut outcome = running.view;
+        let mut outcome = Arc::unwrap_or_clone(running.view);
         outcome.forwarding = Some(Forwarding::Pending);
         if running.request.kind == Kind::VoiceSale {
             outcome.auth_code = running.request.auth_code;

@@ -9,6 +9,7 @@ use payterm_schema::{
     record::Ending,
     time::Millis,
 };
+use std::sync::Arc;
 
 impl Machine {
     /// Code 55: the customer types the PIN again in the same request, with a new STAN and a new PIN block.
@@ -60,7 +61,7 @@ impl Machine {
 
     pub(crate) fn partial_decided(&mut self, account: &AccountId, stan: Stan, answer: HostAnswer, yes: bool) {
         let Some(running) = self.state.running.clone() else { return };
-        let (txn, mut outcome) = (running.txn, running.view);
+        let (txn, mut outcome) = (running.txn, Arc::unwrap_or_clone(running.view));
         view::with_answer(&mut outcome, &answer);
         if yes {
             view::with_part(&mut outcome, &answer);

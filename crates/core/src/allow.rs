@@ -12,6 +12,7 @@ use payterm_schema::{
     notice::Screen,
     offline::Road,
 };
+use std::sync::Arc;
 
 impl Machine {
     pub(crate) fn allow(&mut self, account: AccountId) {
@@ -22,7 +23,7 @@ impl Machine {
         let row = kind.row();
         let stan = self.state.next_stan(&account);
         let batch = self.state.ledger(&account).batch;
-        let mut view = running.view.clone();
+        let mut view = Arc::unwrap_or_clone(running.view);
         view::with_account(&mut view, &settings);
         if let Some(p) = &flow.presented {
             view::with_instrument(&mut view, p);
@@ -84,7 +85,7 @@ impl Machine {
         // Earlier payments of this card are told first (one without a card belongs to its original's).
         let place = (card.clone(), if card.is_some() { 0 } else { original.and_then(|o| o.txn).unwrap_or(txn) });
         let queued = repeats && self.state.obligations.queued(&account, &place);
-        self.record(Some(txn), Record::Allowed { txn, account: account.clone(), plan: Box::new(plan.clone()), view: Box::new(view), owes, card });
+        self.record(Some(txn), Record::Allowed { txn, account: account.clone(), plan: Box::new(plan.clone()), view: Arc::new(view), owes, card });
         if queued {
             return self.request_event(&account, txn, stan, HostEvent::NotSent { why: "earlier payments of this card are told first".into() });
         }

@@ -13,10 +13,10 @@ use payterm_schema::{
     money::MAX_MINOR,
     notice::Screen,
     outcome::{Authority, Class, Forwarding, Reason},
-    paper::PaperKind,
     record::{Due, Duty, Ending, Obligation},
     time::Millis,
 };
+use std::sync::Arc;
 
 impl Machine {
     pub(crate) fn request_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
@@ -64,7 +64,7 @@ impl Machine {
 
     /// Nobody but the acquirer knows, and asking again could pay twice: a person must find out.
     pub(crate) fn in_doubt(&mut self, txn: u64, stan: Stan, code: &str) {
-        let Some(mut outcome) = self.state.running.as_ref().map(|r| r.view.clone()) else { return };
+        let Some(mut outcome) = self.state.running.as_ref().map(|r| (*r.view).clone()) else { return };
         outcome.status = Status::Unknown;
         outcome.reason = Some(Reason::new(code, Class::D));
         self.finish(outcome);
@@ -83,8 +83,8 @@ impl Machine {
     }
 
     fn answered(&mut self, account: &AccountId, txn: u64, stan: Stan, answer: HostAnswer, trace: FrameTrace) {
-        let Some(running) = self.state.running.clone().filter(|r| r.txn == txn) else { return };
-        let kind = running.request.kind;
+        let Some(running) = self.state.running.as_ref().filter(|r| r.txn == txn) else { return };
+        let (kind, wallet, pin, asked) = (running.request.kind, running.view.wallet, running.view.pin, running.view.sums.amount);
         if !kind.row().authorisation {
             return self.control_answered(account, txn, stan, kind, answer, trace);
         }
@@ -102,7 +102,6 @@ impl Machine {
         }
         let recovery = kind.row().recovery;
         let owed = recovery == Recovery::Reverse;
-        let wallet = running.view.wallet;
         let rule = rules.codes.get(&answer.code).copied();
         // The payer, or the wallet, has not decided: it may still be executed.
         let undecided = wallet.is_some() && class == Class::P;
@@ -112,7 +111,7 @@ impl Machine {
             class = Class::B;
         }
         // Less than was asked for, whatever the profile's code for it: the link lets no other amount through.
-        let partial = class == Class::A && answer.amount.is_some() && answer.amount < running.view.sums.amount;
+        let partial = class == Class::A && answer.amount.is_some() && answer.amount < asked;
         let suspicious = unsigned && self.account(account).is_some_and(|a| a.config.refusal_without_mac() == RefusalWithoutMac::Reverse);
         let reason = match (suspicious, pending) {
             (true, _) => ReversalReason::BadMac,
@@ -149,7 +148,7 @@ impl Machine {
         let must_undo = owed && (pending || partial || suspicious || (class != Class::A && rule.is_some_and(|r| r.reverse)));
         let due = must_undo.then(|| Due { reason, not_before: self.undo_time(txn, stan) });
         let digit = answer.requirement;
-        let mut outcome = running.view.clone();
+        let Some(mut outcome) = self.state.running.as_ref().map(|r| (*r.view).clone()) else { return };
         view::with_answer(&mut outcome, &answer);
         let code = answer.code.clone();
         self.record(Some(txn), Record::Answered { txn, account: account.clone(), stan, answer: Box::new(answer), due, trace });
@@ -174,7 +173,7 @@ impl Machine {
             return self.finish(outcome);
         }
         match rule.map_or(Again::Never, |r| r.again) {
-            Again::Pin if running.view.pin && self.another_pin() => return,
+            Again::Pin if pin && self.another_pin() => return,
             Again::SignIn if self.another_sign_in(account, &code) => return,
             Again::Now if !must_undo && self.busy_again() => return,
             Again::Pin | Again::SignIn | Again::Now | Again::Done | Again::Never => {}
@@ -188,7 +187,7 @@ impl Machine {
 
     /// Sign-in, sign-off and echo that an app asked for.
     fn control_answered(&mut self, account: &AccountId, txn: u64, stan: Stan, kind: Kind, answer: HostAnswer, trace: FrameTrace) {
-        let Some(mut outcome) = self.state.running.as_ref().map(|r| r.view.clone()) else { return };
+        let Some(mut outcome) = self.state.running.as_ref().map(|r| (*r.view).clone()) else { return };
         view::with_answer(&mut outcome, &answer);
         let (code, digit) = (answer.code.clone(), answer.requirement);
         let class = self.class(account, &code);
@@ -237,7 +236,7 @@ impl Machine {
 
     /// "Do not take the money again": the obligation drives it to a final outcome.
     pub(crate) fn end_unknown(&mut self, account: &AccountId, code: &str, class: Class) {
-        let Some(mut outcome) = self.state.running.as_ref().map(|r| r.view.clone()) else { return };
+        let Some(mut outcome) = self.state.running.as_ref().map(|r| (*r.view).clone()) else { return };
         outcome.status = Status::Unknown;
         outcome.reason = Some(Reason::new(code, class));
         outcome.answer_by = Some(self.now + self.patience(account));
@@ -269,34 +268,21 @@ impl Machine {
     pub(crate) fn finish(&mut self, outcome: Outcome) {
         let txn = outcome.txn;
         let approved = outcome.status == Status::Approved;
-        self.record(Some(txn), Record::Outcome { outcome: Box::new(outcome.clone()) });
+        let outcome = Arc::new(outcome);
+        let papers = self.papers_of(&outcome);
+        self.record(Some(txn), Record::Outcome { outcome: Arc::clone(&outcome), papers });
         if let Some(original) = outcome.original.as_ref().and_then(|o| o.txn) {
             self.settle_original(original, &outcome);
         }
         self.erase_when_done(txn, approved && outcome.kind.keeps_pan() && self.state.in_open_batch(&outcome));
-        match outcome.status {
-            Status::Approved if outcome.kind.row().slip => {
-                if self.settings.paper.merchant_copy {
-                    self.queue_paper(PaperKind::MerchantCopy, &outcome, 0);
-                }
-                if self.settings.paper.customer_copy {
-                    self.queue_paper(PaperKind::CustomerCopy, &outcome, 0);
-                }
-            }
-            // Nobody was to be charged: the account waits, and says so.
-            Status::Unknown if outcome.kind == Kind::Settlement => {}
-            Status::Unknown => self.queue_paper(PaperKind::UnknownSlip, &outcome, 0),
-            Status::Approved if outcome.kind == Kind::Settlement => self.queue_paper(PaperKind::SettlementReport, &outcome, 0),
-            Status::Approved | Status::Running | Status::Declined | Status::Cancelled | Status::Failed => {}
-        }
         // A late final outcome of an earlier request does not take the screen from the customer of now.
         let foreground = self.state.running.is_none() && self.flow.take().is_some();
-        self.tell(Notice::Outcome { outcome: Box::new(outcome.clone()) });
+        self.tell(Notice::Outcome { outcome: Arc::clone(&outcome) });
         // The customer's own last result still stands there: it has become another one.
         let shown = matches!(&self.screen, Screen::Result { outcome: o } if o.txn == txn);
         if foreground || (shown && self.state.running.is_none()) {
             self.screen_until = Some(self.after(self.settings.flow.result_ms));
-            self.show(Screen::Result { outcome: Box::new(outcome) });
+            self.show(Screen::Result { outcome });
         }
     }
 

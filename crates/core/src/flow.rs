@@ -10,7 +10,7 @@ use payterm_schema::{
     request::Method,
     secret::{PinBlock, PinEntry},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The volatile half of the running request; gone with the process, never on disk.
 #[derive(Clone, Debug)]
@@ -199,7 +199,7 @@ impl Machine {
             self.recent.pop_front();
         }
         self.recent.push_back((key.clone(), hash.clone()));
-        self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request.clone()), view: Box::new(view) });
+        self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request.clone()), view: Arc::new(view) });
         self.answer(call, Ok(()));
         self.tell(Notice::Started { key, txn });
         self.screen_until = None;
@@ -499,7 +499,7 @@ impl Machine {
 
     pub(crate) fn end(&mut self, status: Status, code: &str, class: Class) {
         let Some(running) = &self.state.running else { return };
-        let mut view = running.view.clone();
+        let mut view = (*running.view).clone();
         self.approval_gone();
         if let Some(flow) = &self.flow {
             match flow.stage {

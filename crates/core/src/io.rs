@@ -137,7 +137,7 @@ pub enum Input {
     /// Queue a copy of this outcome's slip.
     Reprint {
         call: Call,
-        outcome: Box<Outcome>,
+        outcome: Arc<Outcome>,
         /// None: the customer's.
         copy: Option<SlipCopy>,
     },

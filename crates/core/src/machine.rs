@@ -206,7 +206,7 @@ impl Machine {
             Input::Loaded { tag, found } => self.loaded(tag, found),
             Input::Printed { job, result } => self.printed(job, result),
             Input::PrinterReady => self.printer_ready(),
-            Input::Reprint { call, outcome, copy } => self.reprint(call, *outcome, copy),
+            Input::Reprint { call, outcome, copy } => self.reprint(call, outcome, copy),
             Input::Print { call, app, request, content } => self.print(call, app, request, *content),
             Input::PrintReport { call, app, scope } => self.print_report(call, app, scope),
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
@@ -290,7 +290,7 @@ impl Machine {
         &self.settings
     }
     pub fn running(&self) -> Option<(&RequestKey, &Outcome)> {
-        self.state.running.as_ref().map(|r| (&r.key, &r.view))
+        self.state.running.as_ref().map(|r| (&r.key, &*r.view))
     }
     pub fn phase(&self) -> Phase {
         self.flow.as_ref().map_or(Phase::Ended, |f| f.stage.phase())

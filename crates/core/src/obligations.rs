@@ -11,6 +11,7 @@ use payterm_schema::{
     record::{Duty, Ending, Obligation, ObligationState},
     time::Millis,
 };
+use std::sync::Arc;
 
 impl AccountSettings {
     /// The wait after the nth try without the part that is taken off.
@@ -159,10 +160,10 @@ impl Machine {
     pub(crate) fn stuck(&mut self, o: &Obligation) {
         let (txn, stan) = (o.txn, o.plan.stan);
         self.record(Some(txn), Record::ObligationStuck { txn, stan });
-        let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &r.view);
+        let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &*r.view);
         if let Some(told) = self.state.owes(txn).or(running).cloned() {
             // The numbers of the message itself: another try of the same request has others.
-            self.queue_paper(PaperKind::StuckSlip, &Outcome { stan: Some(stan), batch: Some(o.plan.batch), ..told }, 0);
+            self.queue_paper(PaperKind::StuckSlip, Arc::new(Outcome { stan: Some(stan), batch: Some(o.plan.batch), ..told }), 0);
         }
         self.tell_obligation(txn, stan);
     }

@@ -11,6 +11,7 @@ use payterm_schema::{
     outcome::{Authority, Forwarding},
     record::Duty,
 };
+use std::sync::Arc;
 
 const HOUR: i64 = 3_600_000;
 
@@ -107,7 +108,7 @@ impl Machine {
             return false;
         }
         let (stan, batch) = (self.state.next_stan(id), self.state.ledger(id).batch);
-        let mut view = running.view;
+        let mut view = Arc::unwrap_or_clone(running.view);
         view::with_account(&mut view, &account);
         view::with_instrument(&mut view, presented);
         view.sums.amount = Some(amount.minor());
@@ -138,7 +139,7 @@ impl Machine {
         }
         let card = presented.card.clone();
         let mut outcome = view.clone();
-        self.record(Some(txn), Record::OfflineAllowed { txn, account: id.clone(), plan: Box::new(plan), view: Box::new(view), card, judgement });
+        self.record(Some(txn), Record::OfflineAllowed { txn, account: id.clone(), plan: Box::new(plan), view: Arc::new(view), card, judgement });
         outcome.forwarding = Some(Forwarding::Pending);
         self.approve(&mut outcome, Authority::Merchant);
         self.finish(outcome);

@@ -1,11 +1,13 @@
 //! Papers: never none, never two originals. A job whose bytes may have left is printed again only as a duplicate.
 use crate::{Effect, Machine};
 use payterm_schema::{
-    Fault, Notice, Outcome, Record, Time,
+    Fault, Kind, Notice, Outcome, Record, Status, Time,
     config::DuplicatePolicy,
     paper::{PaperContent, PaperJob, PaperKind, PaperState, PrintResult, SlipCopy},
+    record::OutcomePaper,
     time::Millis,
 };
+use std::sync::Arc;
 
 /// Greatest wait before an unprinted job is tried again.
 const WAIT_MAX: Millis = Millis::secs(60);
@@ -17,13 +19,30 @@ const UNCONFIRMED_MAX: u32 = 5;
 const TERMINAL: &str = "terminal";
 
 impl Machine {
-    /// `attempts` = 1 for a reprint: it is never headed as an original.
-    pub(crate) fn queue_paper(&mut self, kind: PaperKind, outcome: &Outcome, attempts: u32) {
+    /// One that does not come with its outcome. `attempts` = 1 for a reprint: it is never headed as an original.
+    pub(crate) fn queue_paper(&mut self, kind: PaperKind, outcome: Arc<Outcome>, attempts: u32) {
         if !self.settings.printer {
             return;
         }
-        let job = PaperJob::new(self.state.last_job + 1, kind, attempts, PaperContent::Outcome(Box::new(outcome.clone())));
-        self.record(Some(outcome.txn), Record::PaperQueued { job: Box::new(job) });
+        let (txn, job) = (outcome.txn, PaperJob::new(self.state.last_job + 1, kind, attempts, PaperContent::Outcome(outcome)));
+        self.record(Some(txn), Record::PaperQueued { job: Box::new(job) });
+    }
+
+    /// The papers that come with this outcome.
+    pub(crate) fn papers_of(&self, outcome: &Outcome) -> Vec<OutcomePaper> {
+        let paper = &self.settings.paper;
+        let kinds = match outcome.status {
+            _ if !self.settings.printer => [None, None],
+            Status::Approved if outcome.kind.row().slip => {
+                [paper.merchant_copy.then_some(PaperKind::MerchantCopy), paper.customer_copy.then_some(PaperKind::CustomerCopy)]
+            }
+            // Nobody was to be charged: the account waits, and says so.
+            Status::Unknown if outcome.kind == Kind::Settlement => [None, None],
+            Status::Unknown => [Some(PaperKind::UnknownSlip), None],
+            Status::Approved if outcome.kind == Kind::Settlement => [Some(PaperKind::SettlementReport), None],
+            Status::Approved | Status::Running | Status::Declined | Status::Cancelled | Status::Failed => [None, None],
+        };
+        kinds.into_iter().flatten().zip(self.state.last_job + 1..).map(|(kind, job)| OutcomePaper { job, kind }).collect()
     }
 
     /// In their order, but for what is done now or never.
@@ -103,24 +122,22 @@ impl Machine {
         self.paper_not_before = self.now;
     }
 
-    pub(crate) fn reprint(&mut self, call: u64, outcome: Outcome, copy: Option<SlipCopy>) {
+    pub(crate) fn reprint(&mut self, call: u64, outcome: Arc<Outcome>, copy: Option<SlipCopy>) {
         let kind = match outcome.status {
-            payterm_schema::Status::Approved if outcome.kind.row().slip => match copy {
+            Status::Approved if outcome.kind.row().slip => match copy {
                 Some(SlipCopy::Merchant) => PaperKind::MerchantCopy,
                 Some(SlipCopy::Customer) | None => PaperKind::CustomerCopy,
             },
-            payterm_schema::Status::Approved if outcome.kind == payterm_schema::Kind::Balance => PaperKind::BalanceSlip,
-            payterm_schema::Status::Unknown => PaperKind::UnknownSlip,
-            payterm_schema::Status::Approved
-            | payterm_schema::Status::Running
-            | payterm_schema::Status::Declined
-            | payterm_schema::Status::Cancelled
-            | payterm_schema::Status::Failed => return self.answer(call, Err(Fault::WrongState { rule: "this transaction has no slip".into() })),
+            Status::Approved if outcome.kind == Kind::Balance => PaperKind::BalanceSlip,
+            Status::Unknown => PaperKind::UnknownSlip,
+            Status::Approved | Status::Running | Status::Declined | Status::Cancelled | Status::Failed => {
+                return self.answer(call, Err(Fault::WrongState { rule: "this transaction has no slip".into() }));
+            }
         };
         if !self.settings.printer {
             return self.answer(call, Err(Fault::not_found("device", "printer")));
         }
-        self.queue_paper(kind, &outcome, 1);
+        self.queue_paper(kind, outcome, 1);
         self.answer(call, Ok(()));
     }
 

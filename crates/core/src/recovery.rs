@@ -11,7 +11,10 @@ use payterm_schema::{
     settlement::{Halves, Settlement},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recovering {
@@ -65,7 +68,7 @@ impl Machine {
 
     /// It ran when the journal was damaged. Whether a frame of it is on record or not: what became of it may have been told.
     pub(crate) fn cut_off(&mut self, running: Running) {
-        let mut outcome = running.view;
+        let mut outcome = Arc::unwrap_or_clone(running.view);
         if let Some(part) = &running.part {
             view::with_answer(&mut outcome, part);
             view::with_part(&mut outcome, part);
@@ -98,7 +101,7 @@ impl Machine {
             view.batch = Some(ledger.batch);
             view.settlement = Some(Box::new(Settlement::new(Halves::of(&ledger.totals), &ledger.totals, ledger.totals_since)));
             let hash = request.content_hash();
-            self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request), view: Box::new(view.clone()) });
+            self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request), view: Arc::new(view.clone()) });
             self.tell(Notice::Started { key, txn });
             view::ended(&mut view, Status::Unknown, "journal-restored", Class::P, self.now);
             self.finish(view);

@@ -6,8 +6,9 @@ use payterm_schema::{
     host::FrameTrace,
     outcome::{Authority, Class, Forwarding},
     paper::PaperKind,
-    record::{Duty, Ending, Obligation, ObligationState},
+    record::{Duty, Ending, Obligation, ObligationState, OutcomePaper},
 };
+use std::sync::Arc;
 
 impl Machine {
     /// The original of a request that has an outcome.
@@ -51,11 +52,11 @@ impl Machine {
 
     /// An outcome that was told gains something: recorded, told, printed where a person must look.
     pub(crate) fn announce(&mut self, outcome: Outcome, look: bool) {
-        self.record(Some(outcome.txn), Record::Outcome { outcome: Box::new(outcome.clone()) });
-        if look {
-            self.queue_paper(PaperKind::StuckSlip, &outcome, 0);
-        }
-        self.tell(Notice::Outcome { outcome: Box::new(outcome) });
+        let slip = OutcomePaper { job: self.state.last_job + 1, kind: PaperKind::StuckSlip };
+        let papers = if look && self.settings.printer { vec![slip] } else { Vec::new() };
+        let outcome = Arc::new(outcome);
+        self.record(Some(outcome.txn), Record::Outcome { outcome: Arc::clone(&outcome), papers });
+        self.tell(Notice::Outcome { outcome });
     }
 
     /// May a person say so of what is Stuck? The frame that stands then.

@@ -23,6 +23,7 @@ use payterm_schema::{
     time::Millis,
     totals::Total,
 };
+use std::sync::Arc;
 
 /// A load that was not answered is asked for again.
 const LOAD_AGAIN: Millis = Millis::secs(30);
@@ -137,11 +138,11 @@ impl Machine {
         };
         let txn = running.txn;
         let plan = Plan { settlement: Some(Box::new(BatchPart::Totals(halves))), ..self.control_plan(id, Kind::Settlement) };
-        let mut view = running.view;
+        let mut view = Arc::unwrap_or_clone(running.view);
         view::with_account(&mut view, &settings);
         (view.stan, view.batch) = (Some(plan.stan), Some(plan.batch));
         view.settlement = Some(Box::new(settlement));
-        self.record(Some(txn), Record::SettlementAsked { txn, account: id.clone(), plan: Box::new(plan.clone()), view: Box::new(view) });
+        self.record(Some(txn), Record::SettlementAsked { txn, account: id.clone(), plan: Box::new(plan.clone()), view: Arc::new(view) });
         if let Some(flow) = self.flow.as_mut() {
             flow.stage = Stage::Settling;
         }
@@ -395,7 +396,7 @@ impl Machine {
 
     /// The outcome of an open settlement as it was told, or as it runs.
     fn settlement_view(&self, txn: u64) -> Option<Outcome> {
-        let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &r.view);
+        let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &*r.view);
         self.state.owes(txn).or(running).cloned()
     }
 

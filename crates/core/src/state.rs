@@ -92,7 +92,7 @@ pub struct Running {
     pub hash: String,
     pub request: Request,
     /// The outcome as far as it is known.
-    pub view: Outcome,
+    pub view: Arc<Outcome>,
     /// The frame that may have left and is not answered yet.
     pub in_flight: Option<(AccountId, Stan)>,
     /// The acquirer approved a part, and the cashier is asked.
@@ -150,7 +150,7 @@ impl State {
                     key: key.clone(),
                     hash: hash.clone(),
                     request: (**request).clone(),
-                    view: (**view).clone(),
+                    view: Arc::clone(view),
                     in_flight: None,
                     part: None,
                     frames: 0,
@@ -158,7 +158,7 @@ impl State {
             }
             Record::Allowed { txn, account, plan, view, owes, card } => {
                 let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("a frame of a request that does not run"))?;
-                running.view = (**view).clone();
+                running.view = Arc::clone(view);
                 running.in_flight = Some((account.clone(), plan.stan));
                 running.frames += 1;
                 let ledger = self.accounts.entry(account.clone()).or_default();
@@ -192,7 +192,7 @@ impl State {
                     return Err(broken("an offline payment enters a batch that is being settled"));
                 }
                 let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("an offline payment of a request that does not run"))?;
-                running.view = (**view).clone();
+                running.view = Arc::clone(view);
                 let ledger = self.accounts.entry(account.clone()).or_default();
                 ledger.last_stan = Some(plan.stan);
                 ledger.made_as = numbers(view).or(ledger.made_as.take());
@@ -206,7 +206,7 @@ impl State {
             }
             Record::OfflineDenied { txn, judgement, .. } => {
                 if let Some(r) = self.running.as_mut().filter(|r| r.txn == *txn) {
-                    r.view.offline = Some(*judgement);
+                    Arc::make_mut(&mut r.view).offline = Some(*judgement);
                 }
             }
             Record::Answered { txn, account, stan, due: None, .. } => {
@@ -230,7 +230,13 @@ impl State {
                     self.accounts.entry(account.clone()).or_default().mac_failures += 1;
                 }
             }
-            Record::Outcome { outcome } => self.outcome(entry.at, outcome),
+            Record::Outcome { outcome, papers } => {
+                self.outcome(entry.at, outcome);
+                for p in papers {
+                    self.last_job = p.job;
+                    self.papers.insert(p.job, p.of(outcome));
+                }
+            }
             Record::Voided { .. }
             | Record::Completed { .. }
             | Record::Adjusted { .. }
@@ -300,7 +306,7 @@ impl State {
             Record::ControlSent { account, plan } => self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan),
             Record::SettlementAsked { txn, account, plan, view } => {
                 let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("a settlement of a request that does not run"))?;
-                running.view = (**view).clone();
+                running.view = Arc::clone(view);
                 running.frames += 1;
                 // Of an approved one only its own frame counts: an earlier try that is Stuck says nothing of it.
                 let own = |o: &&Obligation| self.owes(o.txn).is_none_or(|told| told.status != Status::Approved || told.stan == Some(o.plan.stan));
@@ -421,7 +427,7 @@ impl State {
                 if let OperatorEvent::Right { operator, purpose: Purpose::Approve } = event
                     && let Some(r) = self.running.as_mut().filter(|r| Some(r.txn) == entry.txn)
                 {
-                    r.view.approved_by = Some(operator.to_string());
+                    Arc::make_mut(&mut r.view).approved_by = Some(operator.to_string());
                 }
             }
         }
@@ -473,7 +479,7 @@ impl State {
         }
     }
 
-    fn outcome(&mut self, at: Time, outcome: &Outcome) {
+    fn outcome(&mut self, at: Time, outcome: &Arc<Outcome>) {
         if self.running.as_ref().is_some_and(|r| r.txn == outcome.txn) {
             self.running = None;
         }
@@ -489,7 +495,7 @@ impl State {
         }
         let counted = self.owes(outcome.txn).filter(|o| o.status == Status::Approved).map(|o| o.organisation.clone());
         if outcome.status == Status::Unknown || self.obligations.of(outcome.txn).next().is_some() {
-            self.owing.insert_mut(outcome.txn, Arc::new(outcome.clone()));
+            self.owing.insert_mut(outcome.txn, Arc::clone(outcome));
         } else {
             self.owing.remove_mut(&outcome.txn);
         }
@@ -499,7 +505,7 @@ impl State {
                 (Some(_), Some(f)) if f.is_lost() => self.count(at, outcome, false),
                 // The acquirer has named the card's organisation: its half of the settlement may be the other one.
                 (Some(before), _) if before != outcome.organisation => {
-                    self.count(at, &Outcome { organisation: before, ..outcome.clone() }, false);
+                    self.count(at, &Outcome { organisation: before, ..(**outcome).clone() }, false);
                     self.count(at, outcome, true);
                 }
                 (Some(_), _) => {}

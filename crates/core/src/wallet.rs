@@ -152,7 +152,7 @@ impl Machine {
 
     /// The outcome of this transaction as it stands: of the running request, or as it was told.
     pub(crate) fn told(&self, txn: u64) -> Option<payterm_schema::Outcome> {
-        let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &r.view);
+        let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &*r.view);
         running.or(self.state.owes(txn)).cloned()
     }
 

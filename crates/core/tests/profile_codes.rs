@@ -67,8 +67,8 @@ impl Till {
             }
         }
         for entry in step.records {
-            if let payterm_schema::Record::Outcome { outcome } = entry.record {
-                self.ended.push((outcome.status, outcome.reason.map(|r| r.class)));
+            if let payterm_schema::Record::Outcome { outcome, .. } = entry.record {
+                self.ended.push((outcome.status, outcome.reason.as_ref().map(|r| r.class)));
             }
         }
     }

@@ -29,7 +29,7 @@ fn a_restored_journal_takes_no_payments_and_uses_no_number_again() {
     assert_eq!(sent(&step), None, "a reversal might take back what was approved and told");
     let open = till.machine.obligations().iter().next().unwrap();
     assert_eq!(open.state, ObligationState::Stuck);
-    assert!(step.records.iter().any(|e| matches!(&e.record, Record::Outcome { outcome } if outcome.status == Status::Unknown)));
+    assert!(step.records.iter().any(|e| matches!(&e.record, Record::Outcome { outcome, .. } if outcome.status == Status::Unknown)));
     assert_eq!(till.machine.screen(), &Screen::Trouble { what: "recovering".into() });
     assert!(till.machine.state().inhibits().contains(&payterm_schema::inhibit::InhibitReason::Restoring));
     // Later too, and after another start.
@@ -147,7 +147,7 @@ fn a_request_that_ran_ends_unknown() {
         let step = till.boot(NOW);
         step.records
             .iter()
-            .find_map(|e| if let Record::Outcome { outcome } = &e.record { Some((outcome.status, outcome.reason.clone().unwrap().code)) } else { None })
+            .find_map(|e| if let Record::Outcome { outcome, .. } = &e.record { Some((outcome.status, outcome.reason.clone().unwrap().code)) } else { None })
     };
     assert_eq!(ended(false), Some((Status::Failed, "interrupted".into())));
     assert_eq!(ended(true), Some((Status::Unknown, "journal-restored".into())));
@@ -158,7 +158,7 @@ fn a_request_that_ran_ends_unknown() {
     till.boot(NOW);
     let mut say = |executed| {
         let step = till.input(Input::Resolve { call: 5, txn: 1, executed, stan: None, reference: "case 1".into(), by: "m".into() });
-        let outcome = step.records.iter().find_map(|e| if let Record::Outcome { outcome } = &e.record { Some(outcome.status) } else { None });
+        let outcome = step.records.iter().find_map(|e| if let Record::Outcome { outcome, .. } = &e.record { Some(outcome.status) } else { None });
         (answer(&step), outcome)
     };
     assert!(matches!(say(true), (Some(Err(Fault::WrongState { .. })), None)));
@@ -250,17 +250,17 @@ fn an_advice_that_was_out_ends_unknown() {
         assert_eq!((told(&step), till.counted()), (unknown(), (0, 0)));
         till
     };
-    let last = |till: &Till| till.disk.iter().rev().find_map(|e| if let Record::Outcome { outcome } = &e.record { Some(outcome.clone()) } else { None });
+    let last = |till: &Till| till.disk.iter().rev().find_map(|e| if let Record::Outcome { outcome, .. } = &e.record { Some(outcome.clone()) } else { None });
     for executed in [true, false] {
         let mut till = restored();
         let step = till.resolve(1, executed);
         assert_eq!((told(&step).len(), till.counted()), (1, if executed { (1, 100) } else { (0, 0) }));
         let outcome = last(&till).unwrap();
         if executed {
-            assert_eq!((outcome.authority, outcome.forwarding), (Some(Authority::Voice), Some(Forwarding::Forwarded)));
+            assert_eq!((outcome.authority, outcome.forwarding.clone()), (Some(Authority::Voice), Some(Forwarding::Forwarded)));
             assert_eq!(outcome.auth_code.as_deref(), Some("123456"));
         } else {
-            assert_eq!((outcome.status, outcome.forwarding), (Status::Declined, None));
+            assert_eq!((outcome.status, outcome.forwarding.clone()), (Status::Declined, None));
         }
     }
     // After the recovery a person has it told again: the acquirer's word decides.
@@ -584,7 +584,8 @@ fn what_was_made_under_other_numbers_is_not_of_this_batch() {
     assert_eq!(told(&till.resolve(1, true)), [(Status::Approved, String::new())]);
     assert_eq!(till.counted(), (1, 100));
     // The acquirer's sums differ: its records are uploaded, the other terminal's not among them.
-    let mut all: Vec<_> = till.disk.iter().filter_map(|e| if let Record::Outcome { outcome } = &e.record { Some((**outcome).clone()) } else { None }).collect();
+    let mut all: Vec<_> =
+        till.disk.iter().filter_map(|e| if let Record::Outcome { outcome, .. } = &e.record { Some((**outcome).clone()) } else { None }).collect();
     all.retain(|o| o.status == Status::Approved);
     all.sort_by_key(|o| o.txn);
     let step = till.input(start("settlement", "z"));

@@ -75,7 +75,7 @@ fn first_stuck(till: &mut Till) {
 }
 fn say(till: &mut Till, executed: bool, stan: Option<Stan>) -> (Result<(), Fault>, Option<Outcome>) {
     let step = till.input(Input::Resolve { call: 2, txn: 1, executed, stan, reference: "case 1".into(), by: "m".into() });
-    let outcome = step.records.iter().find_map(|e| if let Record::Outcome { outcome } = &e.record { Some((**outcome).clone()) } else { None });
+    let outcome = step.records.iter().find_map(|e| if let Record::Outcome { outcome, .. } = &e.record { Some((**outcome).clone()) } else { None });
     (answer(&step).unwrap(), outcome)
 }
 fn refused(till: &mut Till, executed: bool, stan: Option<Stan>, why: &str) {

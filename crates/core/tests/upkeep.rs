@@ -45,7 +45,7 @@ fn required_paper_is_asked_before_the_card() {
     let ended = |required, printer| {
         let step = machine(required, printer).handle(sale(), NOW);
         let asked = step.effects.iter().any(|e| matches!(e, Effect::Offer { .. }));
-        let code = step.records.iter().find_map(|e| if let Record::Outcome { outcome } = &e.record { outcome.reason.clone() } else { None });
+        let code = step.records.iter().find_map(|e| if let Record::Outcome { outcome, .. } = &e.record { outcome.reason.clone() } else { None });
         (asked, code.map(|r| (r.code, r.class)))
     };
     assert_eq!(ended(true, false), (false, Some(("printer-unavailable".into(), Class::D))));

@@ -77,8 +77,15 @@ pub struct Expect {
 pub struct Built {
     /// The length prefix included.
     pub bytes: SecretBytes,
-    pub trace: Vec<FieldView>,
     pub expect: Expect,
+    envelope: Envelope,
+    message: Message,
+}
+impl Built {
+    /// Masked. Made when it is asked for: a frame does not wait for it.
+    pub fn trace(&self, profile: &Profile) -> Vec<FieldView> {
+        trace(profile, &self.envelope, &self.message)
+    }
 }
 
 /// Builds the frame of a plan. `serial` is the terminal's serial number (F62 of a sign-in and of a status upload).
@@ -122,7 +129,7 @@ pub fn build(profile: &Profile, station: &Station, leg: Leg, plan: &Plan, secret
     }
     let envelope = source.envelope()?;
     let bytes = encode(profile, &envelope, &mut message, Some(mac))?;
-    Ok(Built { bytes, trace: trace(profile, &envelope, &message), expect: expect(profile, row, plan, &message) })
+    Ok(Built { bytes, expect: expect(profile, row, plan, &message), envelope, message })
 }
 
 fn expect(profile: &Profile, row: &MessageRow, plan: &Plan, message: &Message) -> Expect {

@@ -6,24 +6,22 @@ use crate::profile::{Mask, Profile, Show};
 use crate::template::Var;
 use encoding_rs::GBK;
 use payterm_schema::host::FieldView;
+use std::sync::{Arc, LazyLock};
 
 /// One line a part of the frame.
 pub fn trace(profile: &Profile, envelope: &Envelope, message: &Message) -> Vec<FieldView> {
-    let line = |field: String, name: &str, value: String| FieldView { field, name: name.to_owned(), value };
-    let mut lines = Vec::new();
-    if let Some(tpdu) = envelope.tpdu {
-        lines.push(line("TPDU".into(), "TPDU", hex::encode_upper(tpdu)));
-    }
-    if let Some(header) = &envelope.header {
-        lines.push(line("HEADER".into(), "header", String::from_utf8_lossy(header).into_owned()));
-    }
-    lines.push(line("MTI".into(), "message type", message.mti().to_owned()));
-    for n in message.fields() {
+    static PARTS: LazyLock<[(Arc<str>, Arc<str>); 3]> =
+        LazyLock::new(|| [("TPDU", "TPDU"), ("HEADER", "header"), ("MTI", "message type")].map(|(field, name)| (field.into(), name.into())));
+    let [tpdu, header, mti] = &*PARTS;
+    let line = |(field, name): &(Arc<str>, Arc<str>), value| FieldView { field: field.clone(), name: name.clone(), value };
+    let tpdu = envelope.tpdu.map(|v| line(tpdu, hex::encode_upper(v)));
+    let header = envelope.header.as_ref().map(|v| line(header, String::from_utf8_lossy(v).into_owned()));
+    let field = |n: u8| {
         let show = profile.shows.get(&n);
-        let value = message.get(n).unwrap_or_default();
-        lines.push(line(format!("F{n}"), show.map_or("", |s| &s.name), shown(profile, n, show, value)));
-    }
-    lines
+        let (field, name) = show.map_or_else(|| (format!("F{n}").into(), "".into()), |s| (s.field.clone(), s.name.clone()));
+        FieldView { field, name, value: shown(profile, n, show, message.get(n).unwrap_or_default()) }
+    };
+    tpdu.into_iter().chain(header).chain([line(mti, message.mti().to_owned())]).chain(message.fields().map(field)).collect()
 }
 
 fn shown(profile: &Profile, n: u8, show: Option<&Show>, value: &[u8]) -> String {

@@ -10,7 +10,7 @@ use payterm_schema::offline::Road;
 use payterm_schema::secret::MacAlgorithm;
 use payterm_schema::time::Millis;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What is wrong with a profile file: `profile: message.sale.fields: F7 is not in [fields]`.
 #[derive(Debug, thiserror::Error)]
@@ -176,7 +176,9 @@ pub enum Mask {
 }
 #[derive(Clone, Debug)]
 pub(crate) struct Show {
-    pub name: String,
+    /// `F2`.
+    pub field: Arc<str>,
+    pub name: Arc<str>,
     pub mask: Mask,
 }
 #[derive(Clone, Debug, Deserialize)]
@@ -461,7 +463,7 @@ impl File {
         for (key, row) in &self.fields {
             let n = number(&format!("fields.{key}"), key)?;
             table.formats[usize::from(n)] = Some(Format { class: row.class, prefix: row.prefix, max: row.max, align: row.align });
-            shows.insert(n, Show { name: row.name.clone(), mask: row.mask });
+            shows.insert(n, Show { field: format!("F{n}").into(), name: row.name.as_str().into(), mask: row.mask });
         }
         table.check().or_else(|e| bad(format!("fields.{}", e.part), e.rule.to_string()))?;
         for n in [field::AMOUNT, field::CODE, field::CURRENCY, field::MAC] {

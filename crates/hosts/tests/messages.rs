@@ -294,7 +294,7 @@ fn traces_and_debug_hide_secrets() {
             let built = build(&p, &station(true), case.leg, &case.plan, &case.secrets, "S1", &TestMac::new(key(name))).unwrap();
             let d = decode(&p, built.bytes.reveal()).unwrap();
             let view = RequestView::read(&p, &d.message).unwrap();
-            let all = format!("{:?} {:?} {d:?} {view:?}", built.trace, built);
+            let all = format!("{:?} {:?} {d:?} {view:?}", built.trace(&p), built);
             let block = case.secrets.pin_block.as_ref().map(|b| hex::encode_upper(b.reveal()));
             for canary in [PAN, TYPED, &PAN[6..15], &TYPED[6..15], TRACK2, &TRACK2[20..], CODE, &CODE[2..14], "3012"].into_iter().chain(block.as_deref()) {
                 assert!(!all.contains(canary), "{name} {}: {canary} in {all}", case.name);
@@ -306,7 +306,7 @@ fn traces_and_debug_hide_secrets() {
     let (plan, secrets) = swiped();
     let leg = Leg::Reversal(ReversalReason::NoReply);
     let built = build(&p, &station(true), leg, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
-    let shown = |f: &str| built.trace.iter().find(|v| v.field == f).map(|v| v.value.clone()).unwrap();
+    let shown = |f: &str| built.trace(&p).iter().find(|v| *v.field == *f).map(|v| v.value.clone()).unwrap();
     assert_eq!(shown("F2"), "622202*********0128");
     assert_eq!(shown("F39"), "98");
     assert_eq!(shown("F64").len(), 8);

@@ -22,7 +22,7 @@ fn show(language: Language, screen: &Screen, ctx: &ScreenContext) -> String {
     Texts::new(language).screen(screen, ctx).join("\n")
 }
 fn result(outcome: Outcome) -> Screen {
-    Screen::Result { outcome: Box::new(outcome) }
+    Screen::Result { outcome: outcome.into() }
 }
 fn amount() -> Option<Money> {
     sale().sums.amount_money()

@@ -11,7 +11,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -35,7 +35,8 @@ pub struct Heard {
 struct Waiting {
     tag: u64,
     expect: Expect,
-    sent: Vec<FieldView>,
+    /// Set when it has left.
+    sent: Arc<OnceLock<Arc<[FieldView]>>>,
     done: oneshot::Sender<Heard>,
 }
 
@@ -79,7 +80,7 @@ impl Session {
     }
 
     /// Before the frame is sent, so that no answer can be too early.
-    pub fn expect(&self, tag: u64, expect: Expect, sent: Vec<FieldView>) -> oneshot::Receiver<Heard> {
+    pub fn expect(&self, tag: u64, expect: Expect, sent: Arc<OnceLock<Arc<[FieldView]>>>) -> oneshot::Receiver<Heard> {
         let (done, heard) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= WAITING {
@@ -156,6 +157,7 @@ impl Reader {
         let heard = Heard { answer: reply.answer, keys: reply.keys, received: reply.trace };
         // Its time ran out: the receiver is gone. Keys of a late sign-in are not taken: the machine signs in again.
         if let Err(Heard { answer, received, .. }) = done.send(heard) {
+            let sent = sent.get().cloned().unwrap_or_default();
             (self.late)(tag, HostEvent::Late { answer: Box::new(answer), trace: FrameTrace { sent, received } });
         }
     }

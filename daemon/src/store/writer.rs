@@ -418,7 +418,7 @@ fn put(db: &Connection, key: &KeyedHash, marks: &mut Marks, commit: &Commit, hea
         *head = Head { seq: entry.seq, hash: row.link(key, &head.hash) };
         mark(db, marks, entry)?;
         write_row(db, entry, &row, Some(head.hash))?;
-        if let Record::Outcome { outcome } = &entry.record {
+        if let Record::Outcome { outcome, .. } = &entry.record {
             told.push((outcome.txn, *head));
         }
     }
@@ -482,7 +482,7 @@ fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreEr
 fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     let outcome = match &entry.record {
         Record::Started { view, .. } | Record::OfflineAllowed { view, .. } | Record::SettlementAsked { view, .. } => view,
-        Record::Outcome { outcome } => outcome,
+        Record::Outcome { outcome, .. } => outcome,
         Record::Voided { txn, by } => {
             return one(entry.seq, exec(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
         }

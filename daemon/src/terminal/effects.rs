@@ -184,7 +184,7 @@ pub(super) fn with_heads(out: &mut [Out], told: &[(u64, Head)]) {
             && let Notice::Outcome { outcome } = &mut **notice
             && let Some((_, head)) = told.iter().rev().find(|(txn, _)| *txn == outcome.txn)
         {
-            outcome.journal = Some(head.to_string());
+            Arc::make_mut(outcome).journal = Some(head.to_string());
         }
     }
 }
@@ -192,10 +192,10 @@ pub(super) fn with_heads(out: &mut [Out], told: &[(u64, Head)]) {
 /// Reasons in the terminal's language, wherever an outcome stands.
 fn fill(texts: Texts, notice: &mut Notice) {
     match notice {
-        Notice::Outcome { outcome } => texts.fill(outcome),
+        Notice::Outcome { outcome } => fill_reason(texts, outcome),
         Notice::Phase { screen, .. } | Notice::Screen { screen } => {
             if let Screen::Result { outcome } = screen {
-                texts.fill(outcome);
+                fill_reason(texts, outcome);
             }
             if let Screen::SelfTest { report } = screen {
                 texts.fill_self_test(report);
@@ -211,6 +211,13 @@ fn fill(texts: Texts, notice: &mut Notice) {
         | Notice::Requirement { .. }
         | Notice::Language { .. }
         | Notice::Inhibited { .. } => {}
+    }
+}
+
+/// Without a copy where there is none.
+fn fill_reason(texts: Texts, outcome: &mut Arc<Outcome>) {
+    if outcome.reason.is_some() {
+        texts.fill(Arc::make_mut(outcome));
     }
 }
 

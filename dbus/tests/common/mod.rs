@@ -161,7 +161,7 @@ impl Fake {
             s.running = s.running.take().filter(|k| k != key);
             told
         };
-        self.tell(Notice::Outcome { outcome: Box::new(told) });
+        self.tell(Notice::Outcome { outcome: told.into() });
     }
     fn did(&self, what: String) {
         self.log.lock().unwrap().push(what);
@@ -360,7 +360,7 @@ impl Terminal for Fake {
         now(Ok(OfflineAnswer { account: AccountId::new("unionpay").unwrap(), judgement, checks: vec![check] }))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
-        let outcome = Box::new(outcome(key("till", "a"), 9, Status::Approved));
+        let outcome = outcome(key("till", "a"), 9, Status::Approved).into();
         now(Ok(vec![PaperJob { state: PaperState::Held, problem: None, ..PaperJob::new(4, PaperKind::MerchantCopy, 1, PaperContent::Outcome(outcome)) }]))
     }
     fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {

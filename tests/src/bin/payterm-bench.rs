@@ -505,17 +505,17 @@ fn fill(state: &Path, rows: u64) -> Result<()> {
     let mut seq = machine.seq;
     while seq < rows {
         let txn = machine.last_txn + 1 + seq / 4;
-        let mut view = outcome.clone();
+        let mut view = (*outcome).clone();
         (view.txn, view.key) = (txn, RequestKey { app: "old".into(), id: format!("old-{txn}") });
         let key = view.key.clone();
         for step in 0..4u8 {
             seq += 1;
             let record = match step {
-                0 => Record::Started { txn, key: key.clone(), hash: hash.clone(), request: request.clone(), view: view.clone() },
+                0 => Record::Started { txn, key: key.clone(), hash: hash.clone(), request: request.clone(), view: view.clone().into() },
                 3 => {
                     let mut told = view.clone();
                     (told.status, told.rrn) = (Status::Approved, Some(format!("{txn:012}")));
-                    Record::Outcome { outcome: told }
+                    Record::Outcome { outcome: told.into(), papers: Vec::new() }
                 }
                 _ => Record::Booted { version: filler.clone() },
             };

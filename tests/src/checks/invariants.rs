@@ -163,7 +163,7 @@ pub fn advices_in_order(world: &World, m: &HostMessage) {
 
 /// 12 and 2: an outcome is on disk, with its authority, before it is told.
 pub fn i12_told_after_disk(world: &World, outcome: &Outcome) {
-    let on_disk = world.journal.iter().rev().any(|e| matches!(&e.record, Record::Outcome { outcome: o } if **o == *outcome));
+    let on_disk = world.journal.iter().rev().any(|e| matches!(&e.record, Record::Outcome { outcome: o, .. } if **o == *outcome));
     assert!(on_disk, "invariant 12: told before it is on disk: {outcome:?}");
     assert!(outcome.status != Status::Approved || outcome.authority.is_some(), "invariant 2: approved by nobody: {outcome:?}");
 }
@@ -216,7 +216,7 @@ pub fn i5_outcomes_stay(world: &World) {
     let mut keys = BTreeSet::new();
     for e in &world.journal {
         match &e.record {
-            Record::Outcome { outcome } => {
+            Record::Outcome { outcome, .. } => {
                 let before = finals.insert(outcome.txn, outcome.status);
                 let gained = outcome.forwarding.is_some() && before == Some(outcome.status);
                 assert!(gained || matches!(before, None | Some(Status::Unknown)), "invariant 5: {:?} became {:?}", before, outcome.status);
@@ -298,8 +298,8 @@ pub fn papers(world: &World) {
         world.printed.iter().filter(|(.., r)| matches!(r, PrintResult::Confirmed | PrintResult::SentUnconfirmable)).map(|(job, ..)| *job).collect();
     let slips = |txn: &u64, o: &Outcome| o.status == Status::Approved && o.kind.row().slip && !world.in_doubt.contains_key(txn);
     for (txn, o) in outcomes(&world.journal).iter().filter(|(txn, o)| slips(txn, o)) {
-        let slips = |e: &&Entry| matches!(&e.record, Record::PaperQueued { job } if e.txn == Some(*txn) && confirmed.contains(&job.id));
-        assert!(world.journal.iter().filter(slips).count() >= 2, "invariant 8: {}: the merchant's or the customer's copy never came", o.key);
+        let slips = world.queued().filter(|job| job.transaction() == Some(*txn) && confirmed.contains(&job.id));
+        assert!(slips.count() >= 2, "invariant 8: {}: the merchant's or the customer's copy never came", o.key);
     }
     assert!(originals.values().all(|n| *n <= 1), "invariant 5: two originals of one paper: {:?}", world.printed);
 }

@@ -152,7 +152,7 @@ impl World {
     fn tell_again(&mut self) {
         for outcome in tell_again(&self.journal, self.clock()) {
             self.model.told(&outcome).unwrap_or_else(|breach| panic!("{breach}"));
-            self.told.push(outcome);
+            self.told.push((*outcome).clone());
         }
     }
 

@@ -236,7 +236,7 @@ impl World {
             (Noise::SpoolerDies, _) => self.spooler_dies(),
             (Noise::Reprint, _) => {
                 if let Some((_, outcome)) = checks::outcomes(&self.journal).pop_last() {
-                    self.input(Input::Reprint { call: 0, outcome: Box::new(outcome), copy: None });
+                    self.input(Input::Reprint { call: 0, outcome: outcome.into(), copy: None });
                 }
             }
             (Noise::Report(scope), _) => self.input(Input::PrintReport { call: 0, app: "shop".into(), scope }),

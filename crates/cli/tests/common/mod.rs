@@ -230,10 +230,10 @@ impl Terminal for Fake {
             settlement: None,
             requirement: 0,
         };
-        let trace = FrameTrace { sent: vec![view("F2", "PAN", "622848******1234")], received: vec![view("F39", "response code", "51")] };
+        let trace = FrameTrace { sent: [view("F2", "PAN", "622848******1234")].into(), received: vec![view("F39", "response code", "51")] };
         let (txn, account, stan) = (7, AccountId::new("unionpay").unwrap(), Stan::new(118).unwrap());
         now(self.find(key).map(|o| {
-            let allowed = Record::Allowed { txn, account: account.clone(), plan: Box::new(plan()), view: Box::new(o.clone()), owes: true, card: None };
+            let allowed = Record::Allowed { txn, account: account.clone(), plan: Box::new(plan()), view: Arc::new(o.clone()), owes: true, card: None };
             let answered = Record::Answered { txn, account, stan, answer: Box::new(answer), due: None, trace };
             let mut records: Vec<_> = [allowed, answered].iter().map(|r| serde_json::to_value(r).unwrap()).collect();
             records.push(serde_json::json!({"type":"of_a_newer_terminal","x":1}));
@@ -327,7 +327,7 @@ impl Terminal for Fake {
         now(Ok(OfflineAnswer { account: account.unwrap_or(AccountId::new("unionpay").unwrap()), judgement, checks: vec![clock, check] }))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
-        let outcome = Box::new(outcome(key("a"), Status::Approved, Kind::Sale));
+        let outcome = outcome(key("a"), Status::Approved, Kind::Sale).into();
         now(Ok(vec![PaperJob {
             state: PaperState::Held,
             problem: Some("no paper".into()),

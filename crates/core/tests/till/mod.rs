@@ -61,7 +61,8 @@ pub fn tag_of(step: &Step) -> Option<u64> {
     step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some(m.tag) } else { None })
 }
 pub fn told(step: &Step) -> Vec<(Status, String)> {
-    let told = |e: &Entry| if let Record::Outcome { outcome: o } = &e.record { Some((o.status, o.reason.clone().map_or("".into(), |r| r.code))) } else { None };
+    let told =
+        |e: &Entry| if let Record::Outcome { outcome: o, .. } = &e.record { Some((o.status, o.reason.clone().map_or("".into(), |r| r.code))) } else { None };
     step.records.iter().filter_map(told).collect()
 }
 pub fn unknown() -> Vec<(Status, String)> {

@@ -125,7 +125,7 @@ pub fn balance() -> Outcome {
 }
 
 pub fn job(kind: PaperKind, outcome: Outcome) -> PaperJob {
-    PaperJob::new(1, kind, 0, PaperContent::Outcome(Box::new(outcome)))
+    PaperJob::new(1, kind, 0, PaperContent::Outcome(outcome.into()))
 }
 
 pub fn context(language: Language) -> SlipContext {
