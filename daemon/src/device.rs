@@ -234,6 +234,8 @@ pub struct DeviceActor {
     /// A screen will be drawn soon.
     drawing: bool,
     showing: bool,
+    /// How far a PIN is typed, until that is told ([`DRAW`]); then none.
+    typed: Option<(u64, u8)>,
 }
 
 impl Actor for DeviceActor {
@@ -262,6 +264,7 @@ impl DeviceActor {
             drawn: None,
             drawing: false,
             showing: false,
+            typed: None,
         }
     }
 
@@ -483,12 +486,17 @@ impl StreamHandler<Report> for DeviceActor {
                 {
                     interrupt();
                 }
-                // None yet is what the screen shows anyway.
-                if digits > 0 {
-                    (self.post.events)(DeviceEvent::PinDigits { tag, digits });
+                // None yet is what the screen shows anyway. The last one that comes before the screen is drawn counts.
+                if digits > 0 && self.typed.replace((tag, digits)).is_none() {
+                    ctx.run_later(DRAW, |act, _| {
+                        if let Some((tag, digits)) = act.typed.take() {
+                            (act.post.events)(DeviceEvent::PinDigits { tag, digits });
+                        }
+                    });
                 }
             }
             Report::Pin(entry) => {
+                self.typed = None;
                 self.relax(ctx);
                 self.state(DeviceState::Idle, "");
                 if let Some(Pending::Pin { done, .. }) = self.pending.take() {

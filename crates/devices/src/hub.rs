@@ -289,11 +289,12 @@ impl Port {
                 Some(ways) => slot.arm(ways),
                 None => slot.disarm(),
             }
+            let waits = slot.events.iter().any(|(e, _)| slot.takes(e));
+            drop(slot);
             // Its thread is woken for what waits for it only.
-            if slot.events.iter().any(|(e, _)| slot.takes(e)) {
+            if waits {
                 device.wake.notify_all();
             }
-            drop(slot);
             hub.changed();
         })
     }

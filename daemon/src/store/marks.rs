@@ -264,6 +264,7 @@ impl Keys {
         self.file.write_all_at(&[&body[..], &check[..8]].concat(), at.end).map_err(failed())?;
         at.end += ENTRY as u64;
         at.last = Some(txn);
+        drop(at);
         self.moved.notify_all();
         Ok(())
     }

@@ -38,6 +38,10 @@ const COMPANY: Duration = Duration::from_millis(2);
 const SOON: Duration = Duration::from_micros(200);
 /// The WAL is copied back in a quiet moment, but not later than after so many times [`Options::checkpoint_every`] groups. 8.
 const MOST: u64 = 8;
+/// From so many times that on a shorter moment is quiet enough. 2: of a payment's commits (three or four pages each) no more fit into what is
+/// reserved of the WAL, and behind that each sync writes the file's metadata too.
+const NEARLY: u64 = 2;
+const QUIET_NEARLY: Duration = Duration::from_millis(2);
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
 
@@ -276,7 +280,7 @@ fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Op
     let mut since = pen.since();
     if since >= every {
         while since < every * MOST {
-            match jobs.recv_timeout(QUIET) {
+            match jobs.recv_timeout(if since < every * NEARLY { QUIET } else { QUIET_NEARLY }) {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 // Nor did anybody write itself.
