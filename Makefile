@@ -51,7 +51,7 @@ soak: setup
 
 ## A table, and target/bench.json.
 bench: setup
-	$(CARGO) build --release --workspace --bins --examples
+	$(CARGO) build --release --workspace --bin paytermd --bin payterm-acquirer --bin payterm-bench --example bench_iso8583
 	$${CARGO_TARGET_DIR:-target}/release/payterm-bench
 
 ## The codec beside jPOS and pyiso8583.
@@ -59,7 +59,7 @@ bench-peers: setup $(VENV)/done
 	tests/peers/run.sh
 
 install:
-	$(CARGO) build --release --workspace --bins
+	$(CARGO) build --release --workspace --bin paytermd --bin paytermctl --bin payterm-acquirer
 	packaging/install.sh "$(DESTDIR)" "$(PREFIX)"
 
 setup:
