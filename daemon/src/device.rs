@@ -236,6 +236,8 @@ pub struct DeviceActor {
     showing: bool,
     /// How far a PIN is typed, until that is told ([`DRAW`]); then none.
     typed: Option<(u64, u8)>,
+    /// Some of it was typed.
+    stars: bool,
 }
 
 impl Actor for DeviceActor {
@@ -265,6 +267,7 @@ impl DeviceActor {
             drawing: false,
             showing: false,
             typed: None,
+            stars: false,
         }
     }
 
@@ -487,7 +490,8 @@ impl StreamHandler<Report> for DeviceActor {
                     interrupt();
                 }
                 // None yet is what the screen shows anyway. The last one that comes before the screen is drawn counts.
-                if digits > 0 && self.typed.replace((tag, digits)).is_none() {
+                self.stars |= digits > 0;
+                if self.stars && self.typed.replace((tag, digits)).is_none() {
                     ctx.run_later(DRAW, |act, _| {
                         if let Some((tag, digits)) = act.typed.take() {
                             (act.post.events)(DeviceEvent::PinDigits { tag, digits });
@@ -496,7 +500,7 @@ impl StreamHandler<Report> for DeviceActor {
                 }
             }
             Report::Pin(entry) => {
-                self.typed = None;
+                (self.typed, self.stars) = (None, false);
                 self.relax(ctx);
                 self.state(DeviceState::Idle, "");
                 if let Some(Pending::Pin { done, .. }) = self.pending.take() {

@@ -12,7 +12,7 @@ use payterm_hosts::{Profile, Station};
 use payterm_schema::{
     Batch, HostEvent, HostMessage, Kind, Stan, Time,
     config::{AccountConfig, TlsConfig},
-    host::{CardSecrets, EntryMode, KeysVerdict, Leg, Plan, SecretsFrom},
+    host::{CardSecrets, EntryMode, FrameTrace, KeysVerdict, Leg, Plan, SecretsFrom},
     time::Millis,
 };
 use payterm_simulator::{Acquirer, Mishap, World};
@@ -223,7 +223,8 @@ fn a_late_answer_is_told_once_after_no_reply() {
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         assert!(!link.vault.has_working_keys("cup"), "late keys are not taken");
     });
-    assert!(matches!(&late[..], [(7, HostEvent::Late { answer, .. })] if answer.code == "00"), "{late:?}");
+    let whole = |t: &FrameTrace| !t.sent.is_empty() && !t.received.is_empty();
+    assert!(matches!(&late[..], [(7, HostEvent::Late { answer, trace })] if answer.code == "00" && whole(trace)), "{late:?}");
 }
 
 #[test]

@@ -360,10 +360,12 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
     assert!(why.contains(&format!("schema version {} is newer than {schema}", schema + 2)), "{why}");
     change(&format!("PRAGMA user_version={schema}; DELETE FROM meta WHERE value = 'payterm 9'; UPDATE record SET version=42"));
     assert!(refused().contains("version 42 is newer than 2"), "{}", refused());
-    change("UPDATE record SET version=1; INSERT INTO snapshot VALUES (1, 9, '{}', NULL)");
+    change("UPDATE record SET version=2; INSERT INTO snapshot VALUES (1, 9, '{}', NULL)");
     assert!(refused().contains("snapshot 1: version 9 is newer"), "{}", refused());
     change("DELETE FROM snapshot");
-    open(dir.path()).0.close();
+    let (store, loaded) = open(dir.path());
+    assert!(loaded.restored.is_none() && loaded.last_seq == 1);
+    store.close();
     // Somebody else's database where no journal ever was.
     let dir = tempfile::tempdir().unwrap();
     rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();

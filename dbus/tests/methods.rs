@@ -9,10 +9,10 @@ use payterm_schema::{
     config::{BusConfig, CallerConfig, Language},
     terminal::Filter,
 };
-use std::sync::Arc;
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::fs::PermissionsExt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use zbus::Variant;

@@ -648,3 +648,31 @@ fn a_recovery_of_an_account_under_new_numbers_can_be_ended() {
         }
     }
 }
+
+/// Before version 2 each paper of an outcome was a record of its own, with the outcome in it.
+#[test]
+fn a_journal_of_version_1_is_read() {
+    let mut till = Till::new(Vec::new());
+    till.boot(NOW);
+    till.paid("one");
+    let at = till.disk.iter().position(|e| matches!(e.record, Record::Outcome { .. })).unwrap();
+    let Record::Outcome { outcome, papers } = &till.disk[at].record else { unreachable!() };
+    let (told, numbers) = (serde_json::to_value(outcome).unwrap(), papers.iter().map(|p| p.job).collect::<Vec<_>>());
+    assert_eq!(numbers, [1, 2], "the merchant's and the customer's copy");
+    let paper = |id: u64, kind: &str| serde_json::json!({"type": "paper_queued", "job": {"id": id, "kind": kind, "state": "waiting", "attempts": 0, "problem": null, "outcome": told}});
+    let old = [serde_json::json!({"type": "outcome", "outcome": told}), paper(1, "merchant_copy"), paper(2, "customer_copy")];
+    let mut disk = till.disk[..at].to_vec();
+    for record in old {
+        let seq = disk.len() as u64 + 1;
+        disk.push(Entry { seq, at: NOW, txn: Some(1), record: Record::decode(seq, 1, &record.to_string()).unwrap() });
+    }
+    let (now, then) = (Till::new(till.disk[..=at].to_vec()), Till::new(disk.clone()));
+    let (now, then) = (now.machine.state(), then.machine.state());
+    assert_eq!((&then.papers, then.last_job, &then.accounts), (&now.papers, 2, &now.accounts));
+    assert_eq!(disk.iter().flat_map(|e| e.record.queues()).collect::<Vec<_>>(), then.papers.values().cloned().collect::<Vec<_>>());
+    // It goes on from there.
+    let mut till = Till::new(disk);
+    till.boot(NOW);
+    till.paid("two");
+    assert_eq!(till.disk.iter().flat_map(|e| e.record.queues()).map(|job| job.id).collect::<Vec<_>>(), [1, 2, 3, 4]);
+}

@@ -74,6 +74,9 @@ impl Pen {
     fn put(&self, open: Open) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
     }
+    fn is_here(&self) -> bool {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
     /// Groups since the last checkpoint.
     fn since(&self) -> u64 {
         self.since.load(Ordering::Relaxed)
@@ -283,8 +286,8 @@ fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Op
             match jobs.recv_timeout(if since < every * NEARLY { QUIET } else { QUIET_NEARLY }) {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                // Nor did anybody write itself.
-                Err(RecvTimeoutError::Timeout) if pen.since() == since => break,
+                // Nor did anybody write itself, nor does now.
+                Err(RecvTimeoutError::Timeout) if pen.since() == since && pen.is_here() => break,
                 Err(RecvTimeoutError::Timeout) => since = pen.since(),
             }
         }
