@@ -33,7 +33,27 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     if std::fs::metadata(path).map_err(read)?.len() > MAX_BYTES {
         return Err(ConfigError::TooLong { path: path.to_owned() });
     }
-    parse(path, &std::fs::read_to_string(path).map_err(read)?)
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    let config = parse(path, &text)?;
+    match unknown(&config) {
+        None => Ok(config),
+        Some((field, rule)) => Err(ConfigError::Invalid { path: path.to_owned(), line: span_of(&text, &field).map(|at| line_of(&text, at)), field, rule }),
+    }
+}
+
+/// The first profile or driver that this program does not have: its key and why.
+fn unknown(config: &Config) -> Option<(String, String)> {
+    for (i, a) in config.accounts.iter().enumerate() {
+        if let Err(e) = crate::house::profile(a) {
+            return Some((format!("account[{i}].profile"), e.to_string()));
+        }
+    }
+    let driver = |(i, d)| payterm_devices::registered(d).err().map(|(key, rule)| (format!("device[{i}].{key}"), rule.to_owned()));
+    config.devices.iter().enumerate().find_map(driver)
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
 }
 
 /// The embedded demo: virtual devices, an account at the acquirer simulator on this machine, the caller's own uid as manager.
@@ -73,16 +93,15 @@ fn with_bins(flow: &mut FlowConfig, bins: &BinLists) {
 
 /// `path` only names the text in errors.
 pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
-    let line_of = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1;
     let config: Config = toml::from_str(text).map_err(|e| ConfigError::Syntax {
         path: path.to_owned(),
-        line: e.span().map_or(1, |s| line_of(s.start)),
+        line: e.span().map_or(1, |s| line_of(text, s.start)),
         rule: e.message().replace('\n', " "),
     })?;
     match config.check() {
         Ok(()) => Ok(config),
         Err(Fault::Invalid { field, rule }) => {
-            let line = span_of(text, &field).map(line_of);
+            let line = span_of(text, &field).map(|at| line_of(text, at));
             Err(ConfigError::Invalid { path: path.to_owned(), line, field, rule })
         }
         Err(other) => Err(ConfigError::Invalid { path: path.to_owned(), line: None, field: "config".into(), rule: other.to_string() }),

@@ -324,7 +324,7 @@ impl Daemon {
     }
 }
 
-fn profile(a: &AccountConfig) -> Result<Profile, RunError> {
+pub(crate) fn profile(a: &AccountConfig) -> Result<Profile, RunError> {
     let parsed = if a.profile.contains('/') {
         let text = std::fs::read_to_string(&a.profile);
         let text = text.map_err(|cause| RunError::ProfileFile { account: a.id.clone(), path: a.profile.clone().into(), cause })?;

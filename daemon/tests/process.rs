@@ -130,6 +130,17 @@ fn the_command_line_names_what_is_wrong() {
     std::fs::write(&file, "[terminal]\nshop = \"x\"\n").unwrap();
     let o = paytermd(&["--check-config", "--config", path]);
     assert!(o.status.success() && o.stdout == b"ok\n");
+    let account = "[[account]]\nid = \"cup\"\nprofile = \"unionpays\"\nmerchant = \"TESTMERCHANT001\"\nterminal = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+    for (text, why) in [
+        (account.into(), "line 3: account[0].profile: account cup: profile: there is no built-in profile 'unionpays'"),
+        (account.replace("unionpays", "/nonexistent/u.toml"), "line 3: account[0].profile: "),
+        ("[[device]]\nname = \"p\"\nkind = \"printer\"\ndriver = \"virtul\"\n".into(), "line 4: device[0].driver: no registered driver has this name"),
+        ("[[device]]\nname = \"p\"\nkind = \"scanner\"\ndriver = \"escpos\"\n".into(), "line 3: device[0].kind: this driver does not serve"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let o = paytermd(&["--check-config", "--config", path]);
+        assert!(!o.status.success() && stderr(&o).contains(why), "{}", stderr(&o));
+    }
     let o = paytermd(&["--config", "/nonexistent/p.toml"]);
     assert!(!o.status.success() && stderr(&o).contains("/nonexistent/p.toml"), "{}", stderr(&o));
     assert_eq!(String::from_utf8_lossy(&paytermd(&["--print-schema"]).stdout), config::json_schema());

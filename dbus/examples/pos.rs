@@ -1,7 +1,7 @@
 //! A small shop app: takes one sale under its own order id, shows the progress, prints the outcome.
 //!
-//! `pos ORDER-ID AMOUNT [CURRENCY] [ADDRESS]`; ADDRESS is a D-Bus address, or `peer:/path/of/the/socket`. Without one: the
-//! session bus when only DBUS_SESSION_BUS_ADDRESS is set, else the system bus. The last line is the outcome as JSON. Exit
+//! `pos ORDER-ID AMOUNT [CURRENCY] [ADDRESS]`; ADDRESS is a D-Bus address, or `peer:/path/of/the/socket`. Without one:
+//! PAYTERM_BUS, the session bus when only DBUS_SESSION_BUS_ADDRESS is set, else the system bus. The last line is the outcome as JSON. Exit
 //! code: 0 the sale ended (look at `status`), 1 the terminal refused, 3 still unknown: run it again with the same id.
 use futures_util::StreamExt;
 use payterm_dbus::{Address, Client};
@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 fn address(given: Option<&str>) -> Address {
     let set = |name: &str| std::env::var_os(name).is_some();
-    match given {
+    let bus = std::env::var("PAYTERM_BUS").ok();
+    match given.or(bus.as_deref()) {
         Some(a) => a.strip_prefix("peer:").map_or_else(|| Address::Bus(a.into()), |p| Address::Peer(p.into())),
         None if set("DBUS_SESSION_BUS_ADDRESS") && !set("DBUS_SYSTEM_BUS_ADDRESS") => Address::Session,
         None => Address::System,

@@ -179,12 +179,15 @@ pub static REGISTRY: &[Registration] = &[
     Registration { driver: "escpos", kinds: escpos::KINDS, open: escpos::open },
 ];
 
-/// Finds the driver that `device.driver` names and opens the device with it.
-pub fn open(device: &DeviceConfig, env: &Env) -> Result<Driver, DeviceError> {
+/// The driver that `device.driver` names, if it serves such devices. The error: the key of the device and its rule.
+pub fn registered(device: &DeviceConfig) -> Result<&'static Registration, (&'static str, &'static str)> {
     let found = REGISTRY.iter().find(|r| r.driver == device.driver);
-    let row = found.ok_or_else(|| DeviceError::rule(&device.name, "driver", "no registered driver has this name"))?;
-    if !row.kinds.contains(&device.kind) {
-        return Err(DeviceError::rule(&device.name, "kind", "this driver does not serve devices of this kind"));
-    }
+    let row = found.ok_or(("driver", "no registered driver has this name"))?;
+    if row.kinds.contains(&device.kind) { Ok(row) } else { Err(("kind", "this driver does not serve devices of this kind")) }
+}
+
+/// Opens the device with its driver.
+pub fn open(device: &DeviceConfig, env: &Env) -> Result<Driver, DeviceError> {
+    let row = registered(device).map_err(|(key, rule)| DeviceError::rule(&device.name, key, rule))?;
     (row.open)(device, env)
 }
