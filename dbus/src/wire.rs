@@ -30,7 +30,6 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Variant<'static>, Fault> {
 }
 
 /// A schema's struct, written as `a{sv}` without the tree that a [`Variant`] of it is: what is told of a payment goes this way.
-#[derive(Debug)]
 pub struct Object(Value);
 
 impl Object {
