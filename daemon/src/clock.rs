@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Wall time at an anchor plus monotonic time since then: a step of the system clock neither expires a deadline nor delays
-/// one. [`Clock::follow`] takes the steps over where no deadline suffers.
+/// Wall time at an anchor plus monotonic time since then: a step of the system clock neither expires a
+/// deadline nor delays one. [`Clock::follow`] takes the steps over where no deadline suffers.
 #[derive(Debug)]
 pub struct Clock {
     anchor: Mutex<(Time, Instant)>,
@@ -25,14 +25,16 @@ impl Clock {
         let (at, then) = *self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
         Time(at.0.saturating_add(millis(then.elapsed())))
     }
-    /// Takes the system clock's time over, unless it is behind: records never get earlier. To be called while nothing runs.
+    /// Takes the system clock's time over, unless it is behind: records never get earlier. To be called while
+    /// nothing runs.
     pub fn follow(&self) {
         let (now, wall) = (self.now(), wall());
         if wall > now {
             *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = (wall, Instant::now());
         }
     }
-    /// How far the system clock was set since the last call, against the time that passed; none: not, or only finely.
+    /// How far the system clock was set since the last call, against the time that passed; none: not, or only
+    /// finely.
     pub fn jumped(&self) -> Option<Millis> {
         let now = (wall(), uptime());
         let before = std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), now);

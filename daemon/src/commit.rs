@@ -1,15 +1,17 @@
 //! The ordering rule (architecture §2): the records of a step are durable before its effects are released.
 //! Sans-IO; the terminal actor drives it with what the store answers.
 //!
-//! Invariant: effects leave in the order in which they came in, and none before every record up to and including those of its own
-//! step is durable. (What asks the customer is not given to the queue while it [`CommitQueue::is_durable`].)
+//! Invariant: effects leave in the order in which they came in, and none before every record up to and
+//! including those of its own step is durable. (What asks the customer is not given to the queue while it
+//! [`CommitQueue::is_durable`].)
 use payterm_schema::{Outcome, Record, Time, record::Entry, time::Millis};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
-/// Outcomes of the last minute are told again by a machine that was rebuilt; told twice does no harm, never told does.
+/// Outcomes of the last minute are told again by a machine that was rebuilt; told twice does no harm, never
+/// told does.
 const TELL_AGAIN: Millis = Millis::secs(60);
 
 /// Steps whose effects wait for the disk. `E` is the machine's effect.
@@ -28,10 +30,12 @@ impl<E> CommitQueue<E> {
         Self { waiting: VecDeque::new(), handed: durable, durable }
     }
 
-    /// A step: the sequence number of its last record, if it has any, and its effects. Answers what may go out now.
+    /// A step: the sequence number of its last record, if it has any, and its effects. Answers what may go
+    /// out now.
     ///
     /// # Panics
-    /// When the numbers do not rise: the machine and the journal have parted, and nothing may go out any more.
+    /// When the numbers do not rise: the machine and the journal have parted, and nothing may go out any
+    /// more.
     pub fn push(&mut self, last_seq: Option<u64>, effects: Vec<E>) -> Vec<E> {
         if let Some(seq) = last_seq {
             assert!(seq > self.handed, "step ends with record {seq} after record {}", self.handed);
@@ -67,7 +71,8 @@ impl<E> CommitQueue<E> {
         self.handed <= self.durable
     }
 
-    /// A commit failed: answers what was never released, so that callers can be told; none of it may be carried out.
+    /// A commit failed: answers what was never released, so that callers can be told; none of it may be
+    /// carried out.
     pub fn failed(self) -> Vec<E> {
         self.waiting.into_iter().flat_map(|(_, effects)| effects).collect()
     }
@@ -81,8 +86,9 @@ impl<E> CommitQueue<E> {
     }
 }
 
-/// What is told again after the machine was rebuilt: the last outcome of each transaction, so that none seems to change back, where
-/// it is recent. (First the last, then the recent: a clock that was set back makes an earlier one look newer.)
+/// What is told again after the machine was rebuilt: the last outcome of each transaction, so that none seems
+/// to change back, where it is recent. (First the last, then the recent: a clock that was set back makes an
+/// earlier one look newer.)
 pub fn tell_again(tail: &[Entry], now: Time) -> Vec<Arc<Outcome>> {
     let mut last = BTreeMap::new();
     for e in tail {
@@ -115,7 +121,11 @@ mod tests {
         let mut q = CommitQueue::new(7);
         assert_eq!(q.push(None, vec!["now"]), ["now"]);
         assert_eq!(q.push(Some(8), vec![]), [""; 0]);
-        assert_eq!(q.push(None, vec!["after 8"]), [""; 0], "the earlier step has no effects, but its records count");
+        assert_eq!(
+            q.push(None, vec!["after 8"]),
+            [""; 0],
+            "the earlier step has no effects, but its records count"
+        );
         assert_eq!(q.durable(8), ["after 8"]);
         assert_eq!(q.push(None, vec!["now again"]), ["now again"]);
     }
@@ -161,7 +171,10 @@ mod tests {
         Durable(u64),
     }
     fn act() -> impl Strategy<Value = Act> {
-        prop_oneof![(0u64..4, 0usize..4).prop_map(|(records, effects)| Act::Step { records, effects }), (0u64..12).prop_map(Act::Durable)]
+        prop_oneof![
+            (0u64..4, 0usize..4).prop_map(|(records, effects)| Act::Step { records, effects }),
+            (0u64..12).prop_map(Act::Durable)
+        ]
     }
 
     proptest! {

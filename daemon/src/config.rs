@@ -37,7 +37,12 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let config = parse(path, &text)?;
     match unknown(&config) {
         None => Ok(config),
-        Some((field, rule)) => Err(ConfigError::Invalid { path: path.to_owned(), line: span_of(&text, &field).map(|at| line_of(&text, at)), field, rule }),
+        Some((field, rule)) => Err(ConfigError::Invalid {
+            path: path.to_owned(),
+            line: span_of(&text, &field).map(|at| line_of(&text, at)),
+            field,
+            rule,
+        }),
     }
 }
 
@@ -48,7 +53,11 @@ fn unknown(config: &Config) -> Option<(String, String)> {
             return Some((format!("account[{i}].profile"), e.to_string()));
         }
     }
-    let driver = |(i, d)| payterm_devices::registered(d).err().map(|(key, rule)| (format!("device[{i}].{key}"), rule.to_owned()));
+    let driver = |(i, d)| {
+        payterm_devices::registered(d)
+            .err()
+            .map(|(key, rule)| (format!("device[{i}].{key}"), rule.to_owned()))
+    };
     config.devices.iter().enumerate().find_map(driver)
 }
 
@@ -56,13 +65,14 @@ fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
 }
 
-/// The embedded demo: virtual devices, an account at the acquirer simulator on this machine, the caller's own uid as manager.
+/// The embedded demo: virtual devices, an account at the acquirer simulator on this machine, the caller's own
+/// uid as manager.
 pub fn demo(uid: u32) -> Result<Config, ConfigError> {
     parse(Path::new("demo.toml"), &DEMO.replace("@UID@", &uid.to_string()))
 }
 
-/// With the accounts that an activated terminal was given, and with the shop as it applied where the file names none. What the
-/// file says wins.
+/// With the accounts that an activated terminal was given, and with the shop as it applied where the file
+/// names none. What the file says wins.
 pub fn with_granted(config: &Config, draft: &Draft, granted: &Parameters) -> Config {
     let mut merged = config.clone();
     let place = &mut merged.terminal;
@@ -85,7 +95,8 @@ pub fn with_granted(config: &Config, draft: &Draft, granted: &Parameters) -> Con
 fn with_bins(flow: &mut FlowConfig, bins: &BinLists) {
     let ranges = |list: &[String]| list.iter().map(|b| format!("{b}-{b}")).collect::<Vec<_>>();
     flow.refused_bins.extend(ranges(&bins.blocked));
-    // Whether small amounts go without a PIN, and up to which, is the shop's own rule; the acquirer says for which cards.
+    // Whether small amounts go without a PIN, and up to which, is the shop's own rule; the acquirer says for
+    // which cards.
     if let Some(rule) = flow.no_cvm.as_mut().filter(|r| r.bins.is_empty()) {
         rule.bins = ranges(&bins.no_pin);
     }
@@ -104,7 +115,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             let line = span_of(text, &field).map(|at| line_of(text, at));
             Err(ConfigError::Invalid { path: path.to_owned(), line, field, rule })
         }
-        Err(other) => Err(ConfigError::Invalid { path: path.to_owned(), line: None, field: "config".into(), rule: other.to_string() }),
+        Err(other) => Err(ConfigError::Invalid {
+            path: path.to_owned(),
+            line: None,
+            field: "config".into(),
+            rule: other.to_string(),
+        }),
     }
 }
 
@@ -129,7 +145,12 @@ fn span_of(text: &str, field: &str) -> Option<usize> {
         at = Some(start);
         match value {
             DeValue::Table(inner) => table = inner,
-            DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) => return at,
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => return at,
         }
     }
     at
@@ -183,7 +204,11 @@ mod tests {
             (&format!("{ACCOUNT}{ACCOUNT}"), 9, "account[1].id: each account has its own id"),
             (&ACCOUNT.replace("\"CNY\"", "\"XAU\""), 6, "XAU"),
             ("[flow]\npin_tries = 300\n", 2, "300"),
-            ("[bus]\n[[bus.caller]]\nuid = 1\napp = \"a\"\n[[bus.caller]]\nuid = 1\napp = \"b\"\n", 6, "bus.caller[1].uid: each uid once"),
+            (
+                "[bus]\n[[bus.caller]]\nuid = 1\napp = \"a\"\n[[bus.caller]]\nuid = 1\napp = \"b\"\n",
+                6,
+                "bus.caller[1].uid: each uid once",
+            ),
             ("= 3\n", 1, ""),
         ] {
             let e = refused(text);
@@ -209,16 +234,28 @@ mod tests {
             flow
         };
         let flow = rule("[flow.no_cvm]\nlimit = 1000\n");
-        assert_eq!((flow.refused_bins, flow.no_cvm.map(|r| r.bins)), (vec!["40-40".to_owned()], Some(vec!["6212-6212".to_owned()])));
-        let flow = rule("[flow]\nrefused_bins = [\"30-39\"]\n[flow.no_cvm]\nlimit = 1000\nbins = [\"62-62\"]\n");
-        assert_eq!((flow.refused_bins.len(), flow.no_cvm.map(|r| r.bins)), (2, Some(vec!["62-62".to_owned()])), "what the file says wins");
+        assert_eq!(
+            (flow.refused_bins, flow.no_cvm.map(|r| r.bins)),
+            (vec!["40-40".to_owned()], Some(vec!["6212-6212".to_owned()]))
+        );
+        let flow =
+            rule("[flow]\nrefused_bins = [\"30-39\"]\n[flow.no_cvm]\nlimit = 1000\nbins = [\"62-62\"]\n");
+        assert_eq!(
+            (flow.refused_bins.len(), flow.no_cvm.map(|r| r.bins)),
+            (2, Some(vec!["62-62".to_owned()])),
+            "what the file says wins"
+        );
         assert_eq!(rule("").no_cvm, None, "the limit is the shop's");
     }
 
     /// Regenerate with `paytermd --print-schema > schema/json/config.schema.json`.
     #[test]
     fn the_committed_schema_is_this_one() {
-        let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/json/config.schema.json")).unwrap_or_default();
+        let committed = std::fs::read_to_string(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../schema/json/config.schema.json"
+        ))
+        .unwrap_or_default();
         assert!(committed == json_schema(), "schema/json/config.schema.json has drifted from schema::config");
     }
 }

@@ -4,9 +4,12 @@ use payterm_vault::{SealingKey, Vault};
 
 use crate::{RunError, store};
 
-/// The test TMK of the demo world (0123456789ABCDEFFEDCBA9876543210) as two components with their check values. TEST KEYS.
-const C1: ([u8; 16], [u8; 4]) = (0xA1B2_C3D4_E5F6_0718_293A_4B5C_6D7E_8F90_u128.to_be_bytes(), [0x76, 0xCD, 0xB5, 0x53]);
-const C2: ([u8; 16], [u8; 4]) = (0xA091_86B3_6C5D_CAF7_D7E6_F1C4_1B2A_BD80_u128.to_be_bytes(), [0x78, 0x1F, 0x35, 0x52]);
+/// The test TMK of the demo world (0123456789ABCDEFFEDCBA9876543210) as two components with their check
+/// values. TEST KEYS.
+const C1: ([u8; 16], [u8; 4]) =
+    (0xA1B2_C3D4_E5F6_0718_293A_4B5C_6D7E_8F90_u128.to_be_bytes(), [0x76, 0xCD, 0xB5, 0x53]);
+const C2: ([u8; 16], [u8; 4]) =
+    (0xA091_86B3_6C5D_CAF7_D7E6_F1C4_1B2A_BD80_u128.to_be_bytes(), [0x78, 0x1F, 0x35, 0x52]);
 const KCV: [u8; 4] = [0x08, 0xD7, 0xB4, 0xFB];
 
 /// Makes `<state>/vault.key` (0600) and gives each account without a TMK the test one.

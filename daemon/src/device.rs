@@ -1,7 +1,8 @@
-//! One actor per device. Its driver blocks on a named thread of its own; every command has a deadline, a driver that hangs is
-//! abandoned with its thread and opened anew with backoff. Nobody else waits for it.
+//! One actor per device. Its driver blocks on a named thread of its own; every command has a deadline, a
+//! driver that hangs is abandoned with its thread and opened anew with backoff. Nobody else waits for it.
 //!
-//! Invariant: what a device is wanted to do stands in [`Wanted`], outside the actor: a device that is made anew does it.
+//! Invariant: what a device is wanted to do stands in [`Wanted`], outside the actor: a device that is made
+//! anew does it.
 mod driver;
 
 use crate::{
@@ -33,7 +34,8 @@ use tokio::sync::{mpsc, oneshot};
 const MAILBOX: usize = 64;
 /// Commands that may wait for the driver; more means that it hangs. 16.
 const COMMANDS: usize = 16;
-/// A screen is drawn this long after it was asked for: one that is replaced before then never flickers past. 5 ms: no eye sees it.
+/// A screen is drawn this long after it was asked for: one that is replaced before then never flickers past.
+/// 5 ms: no eye sees it.
 const DRAW: Duration = Duration::from_millis(5);
 /// What a driver gets beyond its own time-outs before it counts as hung. 2 s.
 const GRACE: Duration = Duration::from_secs(2);
@@ -57,7 +59,8 @@ pub struct Wanted {
 impl Wanted {
     /// Readers that need a command look at it when they are told to ([`Refresh`]).
     pub fn ask(&mut self, txn: Option<u64>, ways: Vec<Way>) {
-        // Asked again for the same (a reader came back, the customer chose a way), what was read just now is as good.
+        // Asked again for the same (a reader came back, the customer chose a way), what was read just now is
+        // as good.
         if self.txn != txn || txn.is_none() {
             (self.txn, self.since) = (txn, Some(Instant::now()));
         }
@@ -65,7 +68,8 @@ impl Wanted {
         self.offer += 1;
         self.switches.values().for_each(|(kind, switch)| switch(self.of(*kind).as_deref()));
     }
-    /// What was read then was given for this transaction: the machine may be further than what the customer was asked.
+    /// What was read then was given for this transaction: the machine may be further than what the customer
+    /// was asked.
     pub fn was_for(&self, txn: u64, read: Instant) -> bool {
         self.txn == Some(txn) && self.since.is_some_and(|since| since <= read)
     }
@@ -114,7 +118,9 @@ impl Registry {
     }
     /// A printer can print now: it does, or is free to.
     pub fn prints(&self) -> bool {
-        self.any(|d| d.kind == DeviceKind::Printer && matches!(d.state, DeviceState::Idle | DeviceState::Busy))
+        self.any(|d| {
+            d.kind == DeviceKind::Printer && matches!(d.state, DeviceState::Idle | DeviceState::Busy)
+        })
     }
     fn any(&self, is: impl Fn(&Device) -> bool) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().any(is)
@@ -292,7 +298,9 @@ impl DeviceActor {
         let (commands, orders) = sync_channel(COMMANDS);
         let (up, mut down) = mpsc::unbounded_channel();
         let post = self.post.clone();
-        let thread = std::thread::Builder::new().name(format!("dev-{}", post.config.name)).spawn(move || driver::run(&post.config, &post.env, &orders, &up));
+        let thread = std::thread::Builder::new()
+            .name(format!("dev-{}", post.config.name))
+            .spawn(move || driver::run(&post.config, &post.env, &orders, &up));
         if let Err(e) = thread {
             return self.failed(&format!("its thread could not be started: {e}"), ctx);
         }
@@ -336,7 +344,8 @@ impl DeviceActor {
         if let Some(found) = self.testing.take() {
             found.send(Finding::failed("device-failed").with("why", why)).ok();
         }
-        (self.opened, self.armed, self.showing, self.offer_seen, self.drawn) = (false, false, false, None, None);
+        (self.opened, self.armed, self.showing, self.offer_seen, self.drawn) =
+            (false, false, false, None, None);
         self.change(|d| {
             d.state = DeviceState::Failed;
             why.clone_into(&mut d.health);
@@ -378,7 +387,11 @@ impl DeviceActor {
         }
         let time = self.command_time();
         match self.post.config.kind {
-            DeviceKind::MagneticReader | DeviceKind::ChipReader | DeviceKind::ContactlessReader | DeviceKind::Scanner | DeviceKind::Keypad => {
+            DeviceKind::MagneticReader
+            | DeviceKind::ChipReader
+            | DeviceKind::ContactlessReader
+            | DeviceKind::Scanner
+            | DeviceKind::Keypad => {
                 let (offer, mine) = {
                     let w = self.wanted();
                     // Whoever asked has switched it.
@@ -484,12 +497,16 @@ impl StreamHandler<Report> for DeviceActor {
                 payterm_devices::SourceEvent::Key(k) => DeviceEvent::Key(k),
             }),
             Report::PinDigits { tag, digits } => {
-                if let (Some(Pending::Pin { abort: true, tag: mine, .. }), Some(Driver { interrupt: Some(interrupt), .. })) = (&self.pending, &self.driver)
+                if let (
+                    Some(Pending::Pin { abort: true, tag: mine, .. }),
+                    Some(Driver { interrupt: Some(interrupt), .. }),
+                ) = (&self.pending, &self.driver)
                     && *mine == tag
                 {
                     interrupt();
                 }
-                // None yet is what the screen shows anyway. The last one that comes before the screen is drawn counts.
+                // None yet is what the screen shows anyway. The last one that comes before the screen is
+                // drawn counts.
                 self.stars |= digits > 0;
                 if self.stars && self.typed.replace((tag, digits)).is_none() {
                     ctx.run_later(DRAW, |act, _| {
@@ -512,7 +529,9 @@ impl StreamHandler<Report> for DeviceActor {
                 match &result {
                     // What needs a printer is told at once, not with the next look at its state.
                     PrintResult::NotStarted(why) => self.state(DeviceState::Degraded, why),
-                    PrintResult::Confirmed | PrintResult::SentUnconfirmable | PrintResult::Unconfirmed(_) => self.state(DeviceState::Idle, ""),
+                    PrintResult::Confirmed | PrintResult::SentUnconfirmable | PrintResult::Unconfirmed(_) => {
+                        self.state(DeviceState::Idle, "")
+                    }
                 }
                 if let Some(Pending::Print(done)) = self.pending.take() {
                     done.send(result).ok();
@@ -523,7 +542,10 @@ impl StreamHandler<Report> for DeviceActor {
                     self.relax(ctx);
                 }
                 // A printer that cannot print; its next look at its state says when it can again.
-                if self.post.config.kind == DeviceKind::Printer && self.pending.is_none() && finding.verdict == Verdict::Failed {
+                if self.post.config.kind == DeviceKind::Printer
+                    && self.pending.is_none()
+                    && finding.verdict == Verdict::Failed
+                {
                     self.state(DeviceState::Degraded, finding.facts.get("why").unwrap_or(&finding.code));
                 }
                 if let Some(found) = self.testing.take() {
@@ -535,7 +557,13 @@ impl StreamHandler<Report> for DeviceActor {
             }
             Report::Problem(_) if self.pending.is_some() => {}
             Report::Problem(problem) => {
-                let before = self.post.registry.all().into_iter().find(|d| d.name == self.post.config.name).map(|d| d.state);
+                let before = self
+                    .post
+                    .registry
+                    .all()
+                    .into_iter()
+                    .find(|d| d.name == self.post.config.name)
+                    .map(|d| d.state);
                 match problem {
                     Some(p) => self.state(DeviceState::Degraded, &p),
                     None => {
@@ -591,14 +619,17 @@ impl Handler<AskPin> for DeviceActor {
         });
         let time = m.timeout + self.command_time();
         self.command(Command::Pin(Box::new(m)), time, ctx);
-        Box::pin(async move { entry.await.unwrap_or_else(|_| PinEntry::Failed("the PIN pad is being restarted".into())) })
+        Box::pin(async move {
+            entry.await.unwrap_or_else(|_| PinEntry::Failed("the PIN pad is being restarted".into()))
+        })
     }
 }
 
 impl Handler<AbortPin> for DeviceActor {
     type Result = ();
     fn handle(&mut self, m: AbortPin, _: &mut Context<Self>) {
-        if let (Some(Pending::Pin { tag, abort, .. }), Some(Driver { interrupt: Some(interrupt), .. })) = (&mut self.pending, &self.driver)
+        if let (Some(Pending::Pin { tag, abort, .. }), Some(Driver { interrupt: Some(interrupt), .. })) =
+            (&mut self.pending, &self.driver)
             && *tag == m.tag
         {
             // When the entry has not begun yet, its first sign of life is answered with this again.
@@ -621,7 +652,9 @@ impl Handler<Print> for DeviceActor {
         self.state(DeviceState::Busy, "");
         let time = self.command_time();
         self.command(Command::Print(m.0), time, ctx);
-        Box::pin(async move { result.await.unwrap_or_else(|_| PrintResult::Unconfirmed("the printer is being restarted".into())) })
+        Box::pin(async move {
+            result.await.unwrap_or_else(|_| PrintResult::Unconfirmed("the printer is being restarted".into()))
+        })
     }
 }
 
@@ -630,7 +663,14 @@ impl Handler<Examine> for DeviceActor {
     fn handle(&mut self, m: Examine, ctx: &mut Context<Self>) -> Self::Result {
         self.post.mishaps.pass(Part::Device);
         if !self.opened {
-            let health = self.post.registry.all().into_iter().find(|d| d.name == self.post.config.name).map(|d| d.health).unwrap_or_default();
+            let health = self
+                .post
+                .registry
+                .all()
+                .into_iter()
+                .find(|d| d.name == self.post.config.name)
+                .map(|d| d.health)
+                .unwrap_or_default();
             let why = if health.is_empty() { "it is being opened".to_owned() } else { health };
             return Box::pin(async move { Finding::failed("device-failed").with("why", why) });
         }
@@ -642,7 +682,11 @@ impl Handler<Examine> for DeviceActor {
         self.testing = Some(found);
         let time = self.command_time();
         self.command(Command::SelfTest(m.slots), time, ctx);
-        Box::pin(async move { finding.await.unwrap_or_else(|_| Finding::failed("device-failed").with("why", "it is being restarted")) })
+        Box::pin(async move {
+            finding
+                .await
+                .unwrap_or_else(|_| Finding::failed("device-failed").with("why", "it is being restarted"))
+        })
     }
 }
 
@@ -657,7 +701,10 @@ mod tests {
         wanted.ask(Some(1), vec![Way::Swipe, Way::Scan]);
         let read = Instant::now();
         assert!(wanted.was_for(1, read));
-        assert!(!wanted.was_for(2, Instant::now()), "the machine is at the next request, and the customer is still asked for this one");
+        assert!(
+            !wanted.was_for(2, Instant::now()),
+            "the machine is at the next request, and the customer is still asked for this one"
+        );
         wanted.ask(Some(1), vec![Way::Swipe]);
         assert!(wanted.was_for(1, read), "the same request asks again");
         wanted.ask(Some(2), vec![Way::Swipe]);
@@ -672,7 +719,9 @@ mod tests {
     fn a_switched_reader_is_switched_once_an_offer() {
         let heard: Arc<Mutex<Vec<Option<Vec<Way>>>>> = Arc::default();
         let hears = heard.clone();
-        let switch: Switch = Arc::new(move |ways| hears.lock().unwrap_or_else(PoisonError::into_inner).push(ways.map(<[Way]>::to_vec)));
+        let switch: Switch = Arc::new(move |ways| {
+            hears.lock().unwrap_or_else(PoisonError::into_inner).push(ways.map(<[Way]>::to_vec))
+        });
         let mut wanted = Wanted::default();
         wanted.switches.insert("swipe".into(), (DeviceKind::MagneticReader, switch.clone()));
         wanted.switches.insert("keypad".into(), (DeviceKind::Keypad, switch));

@@ -1,5 +1,5 @@
-//! The front door: [`Terminal`] for every face. It looks a key up before it submits, waits for outcomes, and shows each caller
-//! only what is its own.
+//! The front door: [`Terminal`] for every face. It looks a key up before it submits, waits for outcomes, and
+//! shows each caller only what is its own.
 use crate::{
     clock::Clock,
     device::Registry,
@@ -15,7 +15,8 @@ use crate::{
 use futures_util::stream;
 use payterm_core::{AccountSettings, Apply, By, Call, Input, Settings, State};
 use payterm_schema::{
-    AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Request, RequestKey, SelfTest, Status, Terminal,
+    AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Request, RequestKey,
+    SelfTest, Status, Terminal,
     account::Stan,
     application::{ApplicationShown, OfferShown, Step},
     config::{Config, Language},
@@ -46,7 +47,8 @@ use tokio::{
 
 /// How long the start waits for readers to open. 500 ms.
 const DEVICES_OPEN: Duration = Duration::from_millis(500);
-/// Who waits for an outcome looks at the store this often: a notice may be lost with the terminal actor that was to tell it. 10 s.
+/// Who waits for an outcome looks at the store this often: a notice may be lost with the terminal actor that
+/// was to tell it. 10 s.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for papers at the printer. 5 s: two slips.
 const PAPERS: Duration = Duration::from_secs(5);
@@ -97,13 +99,17 @@ fn no_such(key: &RequestKey) -> Fault {
 
 /// Whoever recalls it is sent to the acquirer, and waits for nothing.
 fn stuck(state: &State, o: &mut Outcome) {
-    let Some(obligation) = state.obligations.of(o.txn).find(|x| x.state == ObligationState::Stuck) else { return };
+    let Some(obligation) = state.obligations.of(o.txn).find(|x| x.state == ObligationState::Stuck) else {
+        return;
+    };
     if o.status != Status::Unknown {
         return;
     }
     o.answer_by = None;
     // A refund, and what was restored, have advice of their own.
-    if let Some(reason) = o.reason.as_mut().filter(|r| obligation.duty == Duty::Reverse && r.code != "journal-restored") {
+    if let Some(reason) =
+        o.reason.as_mut().filter(|r| obligation.duty == Duty::Reverse && r.code != "journal-restored")
+    {
         reason.code = "stuck".into();
     }
 }
@@ -120,16 +126,22 @@ impl Front {
     }
     /// What the store knows of a request that this caller may see; to others it does not exist.
     async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
-        let found = if sees(caller, &key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
+        let found =
+            if sees(caller, &key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
         let Some(mut found) = found else {
             let lost = sees(caller, &key.app) && self.store.lost(key).await.map_err(store_fault)?;
-            return Err(if lost { Fault::JournalRestored { id: key.id.clone(), lost } } else { no_such(key) });
+            return Err(if lost {
+                Fault::JournalRestored { id: key.id.clone(), lost }
+            } else {
+                no_such(key)
+            });
         };
         self.spoken.texts().fill(&mut found.outcome);
         Ok(found)
     }
 
-    /// What the machine knows beyond the row: what a request that runs has come to, and that no answer comes by itself to one that is Stuck.
+    /// What the machine knows beyond the row: what a request that runs has come to, and that no answer comes
+    /// by itself to one that is Stuck.
     async fn to_date(&self, outcomes: &mut [Outcome]) {
         let open = |o: &&mut Outcome| matches!(o.status, Status::Running | Status::Unknown);
         let mut shown = outcomes.iter_mut().filter(open).peekable();
@@ -149,26 +161,38 @@ impl Front {
     async fn submit(&self, caller: &Caller, request: Request) -> Result<RequestKey, Fault> {
         let key = RequestKey::new(&caller.app, &request.id)?;
         if !caller.kinds.is_empty() && !caller.kinds.contains(&request.kind) {
-            return Err(Fault::NotAllowed { rule: format!("{} may not start a {}", caller.app, request.kind.name()) });
+            return Err(Fault::NotAllowed {
+                rule: format!("{} may not start a {}", caller.app, request.kind.name()),
+            });
         }
         if let (Some(limit), Some(amount)) = (caller.limit, request.amount)
             && amount.minor() > limit
         {
-            return Err(Fault::NotAllowed { rule: format!("amount: at most {limit} minor units for {}", caller.app) });
+            return Err(Fault::NotAllowed {
+                rule: format!("amount: at most {limit} minor units for {}", caller.app),
+            });
         }
-        if caller.limit.is_some() && request.amount.is_none() && request.kind.row().amount == AmountRule::Optional {
+        if caller.limit.is_some()
+            && request.amount.is_none()
+            && request.kind.row().amount == AmountRule::Optional
+        {
             return Err(Fault::NotAllowed { rule: "an amount is needed: the caller has a limit".into() });
         }
         let _one = self.door.lock().await;
         if self.store.knows(&key) != Some(false)
             && let Some(found) = self.store.by_key(&key).await.map_err(store_fault)?
         {
-            return if found.hash == request.content_hash() { Ok(key) } else { Err(Fault::KeyReused { id: key.id }) };
+            return if found.hash == request.content_hash() {
+                Ok(key)
+            } else {
+                Err(Fault::KeyReused { id: key.id })
+            };
         }
         if self.store.knows(&key) != Some(false) && self.store.lost(&key).await.map_err(store_fault)? {
             return Err(Fault::JournalRestored { id: key.id, lost: true });
         }
-        let (free, floor) = (self.store.free().map_err(store_fault)?, u64::from(self.config.store.free_mib) << 20);
+        let (free, floor) =
+            (self.store.free().map_err(store_fault)?, u64::from(self.config.store.free_mib) << 20);
         if free < floor {
             return Err(Fault::DiskFull { free_mib: free >> 20, needed_mib: floor >> 20 });
         }
@@ -211,7 +235,9 @@ impl Front {
                 loop {
                     match notices.recv().await {
                         // Told when it was durable, texts and all: no need to ask the store.
-                        Ok(Notice::Outcome { outcome }) if outcome.key == *key && answers(&outcome) => return Ok(Some(Arc::unwrap_or_clone(outcome))),
+                        Ok(Notice::Outcome { outcome }) if outcome.key == *key && answers(&outcome) => {
+                            return Ok(Some(Arc::unwrap_or_clone(outcome)));
+                        }
                         Ok(_) => {}
                         // Some were missed: look again.
                         Err(RecvError::Lagged(_)) => return Ok(None),
@@ -243,7 +269,8 @@ impl Front {
         if timeout(within, up).await.is_err() {
             tracing::error!("the terminal does not come up");
         }
-        // The first request must not find a reader that is still being opened; one that is slow keeps nobody waiting for long.
+        // The first request must not find a reader that is still being opened; one that is slow keeps nobody
+        // waiting for long.
         let opening = |d: &Device| d.state == DeviceState::Opening && d.kind != DeviceKind::Printer;
         for _ in 0..DEVICES_OPEN.as_millis() / 2 {
             if !self.registry.all().iter().any(opening) {
@@ -260,7 +287,8 @@ impl Front {
         if let Some(key) = view.running {
             let me = Caller { app: key.app.clone(), uid: 0, manager: true, kinds: Vec::new(), limit: None };
             let stop = key.clone();
-            let cancelled = self.ask(&key.id, move |call| Input::Cancel { call, key: stop, by: By::Shutdown }).await;
+            let cancelled =
+                self.ask(&key.id, move |call| Input::Cancel { call, key: stop, by: By::Shutdown }).await;
             tracing::info!(request = %key, cancelled = cancelled.is_ok(), "shutting down with a request under way");
             if timeout(within, self.outcome(&me, &key, false)).await.is_err() {
                 tracing::warn!(request = %key, "still under way: it is recovered at the next start");
@@ -294,14 +322,32 @@ impl Terminal for Front {
         boxed(async move {
             let found = self.found(caller, key).await?;
             let phase = match found.outcome.status {
-                Status::Running => self.view().await.ok().filter(|v| v.running.as_ref() == Some(key)).map_or(Phase::Ended, |v| v.phase),
-                Status::Approved | Status::Declined | Status::Cancelled | Status::Failed | Status::Unknown => Phase::Ended,
+                Status::Running => self
+                    .view()
+                    .await
+                    .ok()
+                    .filter(|v| v.running.as_ref() == Some(key))
+                    .map_or(Phase::Ended, |v| v.phase),
+                Status::Approved
+                | Status::Declined
+                | Status::Cancelled
+                | Status::Failed
+                | Status::Unknown => Phase::Ended,
             };
             // It may have ended between the two looks.
-            let mut found = if phase == Phase::Ended && found.outcome.status == Status::Running { self.found(caller, key).await? } else { found };
+            let mut found = if phase == Phase::Ended && found.outcome.status == Status::Running {
+                self.found(caller, key).await?
+            } else {
+                found
+            };
             self.to_date(std::slice::from_mut(&mut found.outcome)).await;
             let can_cancel = match phase {
-                Phase::Started | Phase::Approving | Phase::Confirming | Phase::Preparing | Phase::Presenting | Phase::PinEntry => true,
+                Phase::Started
+                | Phase::Approving
+                | Phase::Confirming
+                | Phase::Preparing
+                | Phase::Presenting
+                | Phase::PinEntry => true,
                 Phase::Sending | Phase::Ended => false,
             };
             Ok(Transaction { outcome: found.outcome, phase, can_cancel })
@@ -356,15 +402,28 @@ impl Terminal for Front {
             let mut found = self.found(caller, key).await?;
             self.to_date(std::slice::from_mut(&mut found.outcome)).await;
             let records = self.store.entries(found.txn).await.map_err(store_fault)?;
-            let slips = records.iter().flat_map(|e| e.record.queues()).map(|job| self.papers.text(&job, job.attempts > 0)).collect();
+            let slips = records
+                .iter()
+                .flat_map(|e| e.record.queues())
+                .map(|job| self.papers.text(&job, job.attempts > 0))
+                .collect();
             let explained = |e: &payterm_schema::Entry| -> Option<ExplainedEntry> {
                 Some(ExplainedEntry { seq: e.seq, at: e.at, record: serde_json::to_value(&e.record).ok()? })
             };
-            Ok(Explanation { outcome: found.outcome, entries: records.iter().filter_map(explained).collect(), slips })
+            Ok(Explanation {
+                outcome: found.outcome,
+                entries: records.iter().filter_map(explained).collect(),
+                slips,
+            })
         })
     }
 
-    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
+    fn reprint<'a>(
+        &'a self,
+        caller: &'a Caller,
+        key: &'a RequestKey,
+        copy: Option<SlipCopy>,
+    ) -> Reply<'a, ()> {
         boxed(async move {
             let outcome = Arc::new(self.found(caller, key).await?.outcome);
             self.ask(&key.id, move |call| Input::Reprint { call, outcome, copy }).await
@@ -374,8 +433,11 @@ impl Terminal for Front {
     fn devices(&self) -> Reply<'_, Vec<Device>> {
         boxed(async {
             let mut all = self.registry.all();
-            if let (Some(fault), Some(printer)) = (self.template_faults.first(), all.iter_mut().find(|d| d.kind == DeviceKind::Printer)) {
-                printer.health = [printer.health.as_str(), &format!("template {fault}")].join(" ").trim().into();
+            if let (Some(fault), Some(printer)) =
+                (self.template_faults.first(), all.iter_mut().find(|d| d.kind == DeviceKind::Printer))
+            {
+                printer.health =
+                    [printer.health.as_str(), &format!("template {fault}")].join(" ").trim().into();
                 if printer.state == DeviceState::Idle {
                     printer.state = DeviceState::Degraded;
                 }
@@ -409,7 +471,12 @@ impl Terminal for Front {
                 let mine = match state.owes(o.txn) {
                     _ if caller.manager => true,
                     Some(told) => sees(caller, &told.key.app),
-                    None => self.store.by_txn(o.txn).await.map_err(store_fault)?.is_some_and(|f| sees(caller, &f.outcome.key.app)),
+                    None => self
+                        .store
+                        .by_txn(o.txn)
+                        .await
+                        .map_err(store_fault)?
+                        .is_some_and(|f| sees(caller, &f.outcome.key.app)),
                 };
                 if mine {
                     own.push(self.settings.shown(o, self.clock.now()));
@@ -427,11 +494,26 @@ impl Terminal for Front {
         })
     }
 
-    fn resolve_obligation<'a>(&'a self, caller: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()> {
+    fn resolve_obligation<'a>(
+        &'a self,
+        caller: &'a Caller,
+        txn: u64,
+        executed: bool,
+        stan: Option<Stan>,
+        reference: &'a str,
+    ) -> Reply<'a, ()> {
         boxed(async move {
             managers(caller)?;
             let (by, reference) = (caller.app.clone(), reference.to_owned());
-            self.ask(&txn.to_string(), move |call| Input::Resolve { call, txn, executed, stan, reference, by }).await
+            self.ask(&txn.to_string(), move |call| Input::Resolve {
+                call,
+                txn,
+                executed,
+                stan,
+                reference,
+                by,
+            })
+            .await
         })
     }
 
@@ -443,20 +525,44 @@ impl Terminal for Front {
         })
     }
 
-    fn offline_why<'a>(&'a self, _: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer> {
+    fn offline_why<'a>(
+        &'a self,
+        _: &'a Caller,
+        amount: Money,
+        account: Option<AccountId>,
+    ) -> Reply<'a, OfflineAnswer> {
         boxed(async move {
-            let fits = |a: &&AccountSettings| a.config.currency == amount.currency && account.as_ref().is_none_or(|id| *id == a.config.id);
-            let of = self.settings.accounts.iter().find(fits).ok_or_else(|| Fault::NoAccount { currency: amount.currency.to_string() })?;
+            let fits = |a: &&AccountSettings| {
+                a.config.currency == amount.currency && account.as_ref().is_none_or(|id| *id == a.config.id)
+            };
+            let of = self
+                .settings
+                .accounts
+                .iter()
+                .find(fits)
+                .ok_or_else(|| Fault::NoAccount { currency: amount.currency.to_string() })?;
             let view = self.view().await?;
-            let answer = payterm_core::offline::beforehand(of, &view.state, view.heard.get(&of.config.id), self.clock.now(), amount.minor());
+            let answer = payterm_core::offline::beforehand(
+                of,
+                &view.state,
+                view.heard.get(&of.config.id),
+                self.clock.now(),
+                amount.minor(),
+            );
             answer.ok_or_else(|| Fault::not_found("offline policy", of.config.id.as_str()))
         })
     }
 
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         boxed(async move {
-            let mut jobs: Vec<PaperJob> =
-                self.view().await?.state.papers.into_values().filter(|j| caller.manager || j.owner().is_some_and(|app| sees(caller, app))).collect();
+            let mut jobs: Vec<PaperJob> = self
+                .view()
+                .await?
+                .state
+                .papers
+                .into_values()
+                .filter(|j| caller.manager || j.owner().is_some_and(|app| sees(caller, app)))
+                .collect();
             jobs.iter_mut().filter_map(PaperJob::outcome_mut).for_each(|o| self.spoken.texts().fill(o));
             Ok(jobs)
         })
@@ -470,24 +576,37 @@ impl Terminal for Front {
         })
     }
 
-    fn reconcile<'a>(&'a self, caller: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation> {
+    fn reconcile<'a>(
+        &'a self,
+        caller: &'a Caller,
+        account: Option<AccountId>,
+        file: String,
+    ) -> Reply<'a, Reconciliation> {
         boxed(async move {
             managers(caller)?;
             let config = match (&account, self.config.accounts.as_slice()) {
                 (None, [only]) => only,
                 (None, _) => return Err(Fault::invalid("account", "needed: there are several accounts")),
-                (Some(id), all) => all.iter().find(|a| a.id == *id).ok_or_else(|| Fault::not_found("account", id.as_str()))?,
+                (Some(id), all) => all
+                    .iter()
+                    .find(|a| a.id == *id)
+                    .ok_or_else(|| Fault::not_found("account", id.as_str()))?,
             };
-            let file = reconciliation::read(&file, config.currency).map_err(|e| Fault::invalid("file", &e.to_string()))?;
+            let file = reconciliation::read(&file, config.currency)
+                .map_err(|e| Fault::invalid("file", &e.to_string()))?;
             let state = self.view().await?.state;
-            // In a restored journal it may have been settled in what was lost: the file is what a person decides by.
+            // In a restored journal it may have been settled in what was lost: the file is what a person
+            // decides by.
             if state.ledger(&config.id).batch == file.batch && state.recovering.is_none() {
                 return Err(Fault::WrongState { rule: "this batch is open: settle it first".into() });
             }
             let ours = self.store.of_batch(&config.id, file.batch).await.map_err(store_fault)?;
             let mut result = reconciliation::compare(config.id.clone(), config.currency, &file, &ours);
             let texts = self.spoken.texts();
-            result.differences.iter_mut().for_each(|d| d.next = texts.get(&format!("next-reconcile-{}", d.differs.name()), &[]));
+            result
+                .differences
+                .iter_mut()
+                .for_each(|d| d.next = texts.get(&format!("next-reconcile-{}", d.differs.name()), &[]));
             Ok(result)
         })
     }
@@ -497,7 +616,8 @@ impl Terminal for Front {
             let state = self.view().await?.state;
             let totals = self.config.accounts.iter().map(|a| {
                 let ledger = state.ledger(&a.id);
-                // Sums beyond N12 cannot be shown as an amount of a message; the minor units are given all the same.
+                // Sums beyond N12 cannot be shown as an amount of a message; the minor units are given all
+                // the same.
                 let text = |minor| Money::new(minor, a.currency).map(Money::value).unwrap_or_default();
                 BatchTotals {
                     account: a.id.clone(),
@@ -526,9 +646,12 @@ impl Terminal for Front {
             if self.stopping.load(Ordering::SeqCst) {
                 return Err(Fault::ShuttingDown);
             }
-            let silent = request == OperatorRequest::LogOff || (request == OperatorRequest::EndRecovery && !self.config.operators.required);
+            let silent = request == OperatorRequest::LogOff
+                || (request == OperatorRequest::EndRecovery && !self.config.operators.required);
             if !silent && !self.registry.works(DeviceKind::Keypad) {
-                return Err(Fault::NotDone { rule: "no keypad works: passwords are typed on the terminal's own".into() });
+                return Err(Fault::NotDone {
+                    rule: "no keypad works: passwords are typed on the terminal's own".into(),
+                });
             }
             self.ask("operators", move |call| Input::Operators { call, request }).await
         })
@@ -601,7 +724,11 @@ impl Terminal for Front {
             managers(caller)?;
             let view = self.view().await?;
             let application = view.state.application.map(|a| (*a).clone());
-            Ok(ApplicationShown { application, problem: view.application_problem, in_service: !self.config.accounts.is_empty() })
+            Ok(ApplicationShown {
+                application,
+                problem: view.application_problem,
+                in_service: !self.config.accounts.is_empty(),
+            })
         })
     }
 
@@ -615,7 +742,9 @@ impl Terminal for Front {
                     // Read anew: what is accepted is what the acquirer offers now.
                     let (offer, terms) = tms.offer().await?;
                     if !terms.hash().eq_ignore_ascii_case(&hash) {
-                        return Err(Fault::WrongState { rule: "the acquirer's offer is not the one with this hash: read it again".into() });
+                        return Err(Fault::WrongState {
+                            rule: "the acquirer's offer is not the one with this hash: read it again".into(),
+                        });
                     }
                     Apply::Accept { offer: Box::new(offer), terms: Box::new(terms) }
                 }
@@ -634,7 +763,9 @@ impl Terminal for Front {
             loop {
                 match heard.recv().await {
                     Ok(notice) => return Some((notice, heard)),
-                    Err(RecvError::Lagged(n)) => tracing::warn!(missed = n, "a face is too slow for the notices"),
+                    Err(RecvError::Lagged(n)) => {
+                        tracing::warn!(missed = n, "a face is too slow for the notices")
+                    }
                     Err(RecvError::Closed) => return None,
                 }
             }

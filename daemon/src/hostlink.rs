@@ -1,5 +1,5 @@
-//! One actor per account: builds the frame, sends it, matches the answer. Exactly one [`HostEvent`] follows each message;
-//! [`HostEvent::Late`] may follow `NoReply`.
+//! One actor per account: builds the frame, sends it, matches the answer. Exactly one [`HostEvent`] follows
+//! each message; [`HostEvent::Late`] may follow `NoReply`.
 //!
 //! Invariant: [`HostEvent::NotSent`] is told only while no byte of the frame was handed to the socket.
 mod session;
@@ -36,7 +36,8 @@ use tracing::Instrument as _;
 
 /// Messages that may wait for the link. 64: a customer's and as many advices as a profile may allow.
 const MAILBOX: usize = 64;
-/// How long a connection of its own is kept for a late answer after its time ran out. 60 s: as long as hosts take at most.
+/// How long a connection of its own is kept for a late answer after its time ran out. 60 s: as long as hosts
+/// take at most.
 const LATE: Duration = Duration::from_secs(60);
 
 /// What sealed PANs are sealed for, in the vault's words.
@@ -67,15 +68,15 @@ pub struct HostLink {
     pub line: Arc<Line>,
 }
 
-/// A frame to be sent. `handed` turns true before the first byte goes to the socket: whoever loses the answer because this
-/// actor died knows by it which of NotSent and NoReply is true.
+/// A frame to be sent. `handed` turns true before the first byte goes to the socket: whoever loses the answer
+/// because this actor died knows by it which of NotSent and NoReply is true.
 #[derive(Message)]
 #[rtype(result = "HostEvent")]
 pub struct Transmit {
     pub message: Box<HostMessage>,
     pub handed: Arc<AtomicBool>,
-    /// Held by the machine that wants it. When that machine is discarded, the next one reverses what may have left: the frame itself
-    /// must not leave behind its reversal.
+    /// Held by the machine that wants it. When that machine is discarded, the next one reverses what may have
+    /// left: the frame itself must not leave behind its reversal.
     pub wanted: Weak<()>,
 }
 
@@ -117,7 +118,12 @@ impl Handler<ForgetKeys> for HostLink {
 }
 
 impl Line {
-    async fn transmit(self: Arc<Self>, message: HostMessage, handed: &AtomicBool, wanted: &Weak<()>) -> HostEvent {
+    async fn transmit(
+        self: Arc<Self>,
+        message: HostMessage,
+        handed: &AtomicBool,
+        wanted: &Weak<()>,
+    ) -> HostEvent {
         let account = &self.config.id;
         let not_sent = |why: String| {
             tracing::info!(%account, "not sent: {why}");
@@ -128,7 +134,15 @@ impl Line {
             Err(event) => return event,
         };
         let mac = self.vault.account_mac(account.as_str());
-        let built = match build(&self.profile, &self.station, message.leg, &message.plan, &secrets, &self.serial, &mac) {
+        let built = match build(
+            &self.profile,
+            &self.station,
+            message.leg,
+            &message.plan,
+            &secrets,
+            &self.serial,
+            &mac,
+        ) {
             Ok(b) => b,
             // Without a MAC key a sign-in helps; anything else is as wrong the next time.
             Err(BuildError::Frame(e @ FrameError::Mac(_))) => return not_sent(e.to_string()),
@@ -151,7 +165,8 @@ impl Line {
         }
         let shown = Arc::new(OnceLock::new());
         let answer = session.expect(message.tag, built.expect.clone(), shown.clone());
-        let sent = timeout(self.clock.until(message.deadline), session.send(built.bytes.reveal(), handed)).await;
+        let sent =
+            timeout(self.clock.until(message.deadline), session.send(built.bytes.reveal(), handed)).await;
         // Made while the frame is on its way.
         let trace: Arc<[_]> = built.trace(&self.profile).into();
         shown.set(trace.clone()).ok();
@@ -170,8 +185,10 @@ impl Line {
             return if handed.load(Ordering::SeqCst) { no_reply(why) } else { not_sent(why) };
         }
         tracing::debug!(%account, stan = %message.plan.stan, "sent");
-        // The machine's deadline leaves room for connecting; the host's own time counts from the frame's departure.
-        let reply = Duration::from_millis(u64::from(self.config.reply_timeout_ms)).min(self.clock.until(message.deadline));
+        // The machine's deadline leaves room for connecting; the host's own time counts from the frame's
+        // departure.
+        let reply = Duration::from_millis(u64::from(self.config.reply_timeout_ms))
+            .min(self.clock.until(message.deadline));
         let mut heard: Heard = match timeout(reply, answer).await {
             Ok(Ok(heard)) => heard,
             Ok(Err(_)) => return no_reply("the host closed the connection".into()),
@@ -183,11 +200,15 @@ impl Line {
         if !self.config.persistent {
             session.close();
         }
-        // Of no other answer: in some profiles an echo has the same message type. Nor for a machine that is gone: the next one has
-        // signed in itself, and these keys are older than those.
-        if let Some(keys) = heard.keys.take().filter(|_| message.plan.kind == Kind::SignIn && wanted.strong_count() > 0) {
+        // Of no other answer: in some profiles an echo has the same message type. Nor for a machine that is
+        // gone: the next one has signed in itself, and these keys are older than those.
+        if let Some(keys) =
+            heard.keys.take().filter(|_| message.plan.kind == Kind::SignIn && wanted.strong_count() > 0)
+        {
             let (vault, account) = (self.vault.clone(), account.clone());
-            let import = tokio::task::spawn_blocking(move || vault.import_working_keys(account.as_str(), &keys).map_err(|e| chain(&e)));
+            let import = tokio::task::spawn_blocking(move || {
+                vault.import_working_keys(account.as_str(), &keys).map_err(|e| chain(&e))
+            });
             heard.answer.keys = match import.await {
                 Ok(Ok(())) => KeysVerdict::Loaded,
                 Ok(Err(why)) => KeysVerdict::Refused(why),
@@ -198,8 +219,8 @@ impl Line {
         HostEvent::Reply { answer: Box::new(heard.answer), trace: trace(heard.received) }
     }
 
-    /// The connection stays open a while for its late answer, but carries nothing more: a path that died in silence (a firewall
-    /// that forgot it) would swallow the reversals too, until none is left to try.
+    /// The connection stays open a while for its late answer, but carries nothing more: a path that died in
+    /// silence (a firewall that forgot it) would swallow the reversals too, until none is left to try.
     async fn keep_for_late(&self, session: Arc<Session>) {
         let mut kept = self.kept.lock().await;
         if kept.as_ref().is_some_and(|k| Arc::ptr_eq(k, &session)) {
@@ -243,8 +264,12 @@ impl Line {
             HostEvent::Unbuildable { why }
         };
         let sealed = self.store.sealed(txn).await.map_err(|e| HostEvent::NotSent { why: e.to_string() })?;
-        let sealed = sealed.ok_or_else(|| gone(format!("the sealed PAN of transaction {txn} is not there")))?;
-        let clear = self.vault.unseal(SEALED_PAN, &txn.to_be_bytes(), &sealed).map_err(|e| gone(format!("the sealed PAN of transaction {txn}: {e}")))?;
+        let sealed =
+            sealed.ok_or_else(|| gone(format!("the sealed PAN of transaction {txn} is not there")))?;
+        let clear = self
+            .vault
+            .unseal(SEALED_PAN, &txn.to_be_bytes(), &sealed)
+            .map_err(|e| gone(format!("the sealed PAN of transaction {txn}: {e}")))?;
         let pan = std::str::from_utf8(clear.reveal()).ok().and_then(|t| Pan::parse(t).ok());
         pan.ok_or_else(|| gone(format!("the sealed PAN of transaction {txn} is no PAN")))
     }
@@ -264,9 +289,15 @@ impl Line {
     }
 
     async fn connect(&self) -> Result<Arc<Session>, String> {
-        let tcp = tokio::net::TcpStream::connect(&self.config.address).await.map_err(|e| format!("connect {}: {e}", self.config.address))?;
+        let tcp = tokio::net::TcpStream::connect(&self.config.address)
+            .await
+            .map_err(|e| format!("connect {}: {e}", self.config.address))?;
         tcp.set_nodelay(true).map_err(|e| format!("connect: {e}"))?;
-        let reader = session::Reader { profile: self.profile.clone(), mac: self.vault.account_mac(self.config.id.as_str()), late: self.late.clone() };
+        let reader = session::Reader {
+            profile: self.profile.clone(),
+            mac: self.vault.account_mac(self.config.id.as_str()),
+            late: self.late.clone(),
+        };
         match &self.tls {
             None => Ok(Session::start(tcp, false, reader)),
             Some((connector, name)) => {

@@ -43,9 +43,11 @@ use tokio::{
 const CREDENTIAL: &str = "payterm-vault-key";
 /// Notices that a slow listener may be behind. 1,024: some transactions.
 const NOTICES: usize = 1024;
-/// How long a shutdown waits for a frame that has left. 20 s: below systemd's 90 s; what is open then is recovered at the next start.
+/// How long a shutdown waits for a frame that has left. 20 s: below systemd's 90 s; what is open then is
+/// recovered at the next start.
 const SHUTDOWN: Duration = Duration::from_secs(20);
-/// How long the start waits for the terminal's first record to be on disk. 5 s; then calls are taken, and told what is wrong.
+/// How long the start waits for the terminal's first record to be on disk. 5 s; then calls are taken, and
+/// told what is wrong.
 const BOOT: Duration = Duration::from_secs(5);
 /// The display of a virtual or unknown terminal.
 const COLUMNS: usize = 40;
@@ -145,9 +147,12 @@ impl Daemon {
         let vault = Arc::new(Vault::open(&config.store.dir, key?)?);
         let own = store::Options { backups: config.store.backup_dir.clone(), ..options.store.clone() };
         let (store, loaded) = Store::open(held, &config.store.dir, vault.hasher(store::PURPOSE), own)?;
-        let tms = config.tms.as_ref().map(|t| Tms::new(t, &config, vault.clone()).map(Arc::new)).transpose()?;
+        let tms =
+            config.tms.as_ref().map(|t| Tms::new(t, &config, vault.clone()).map(Arc::new)).transpose()?;
         let config = match State::application_in(loaded.snapshot.as_deref(), &loaded.tail)? {
-            Some(Application { draft, parameters: Some(granted), .. }) => with_granted(&config, &draft, &granted),
+            Some(Application { draft, parameters: Some(granted), .. }) => {
+                with_granted(&config, &draft, &granted)
+            }
             Some(_) | None => config,
         };
         config.check().map_err(RunError::Granted)?;
@@ -182,7 +187,12 @@ impl Daemon {
                 profile: profiles[&a.id].clone(),
                 station: station(a, &config),
                 serial: format!("payterm-{}", a.terminal),
-                tls: a.tls.as_ref().map(|t| hostlink::connector(t, &a.address)).transpose().map_err(|cause| RunError::Tls { account: a.id.clone(), cause })?,
+                tls: a
+                    .tls
+                    .as_ref()
+                    .map(|t| hostlink::connector(t, &a.address))
+                    .transpose()
+                    .map_err(|cause| RunError::Tls { account: a.id.clone(), cause })?,
                 vault: vault.clone(),
                 store: store.clone(),
                 clock: clock.clone(),
@@ -192,13 +202,23 @@ impl Daemon {
                 config: a.clone(),
             };
             let (line, child) = (Arc::new(line), Child::default());
-            supervise::keep(format!("host link {}", a.id), child.clone(), move |life| HostLink { life, line: line.clone() }.start(), || ());
+            supervise::keep(
+                format!("host link {}", a.id),
+                child.clone(),
+                move |life| HostLink { life, line: line.clone() }.start(),
+                || (),
+            );
             links.insert(a.id.clone(), child);
         }
 
         let env = {
             let vault = vault.clone();
-            Env { hub: hub.clone(), encipher: Arc::new(move |slot, pin, pan| vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())) }
+            Env {
+                hub: hub.clone(),
+                encipher: Arc::new(move |slot, pin, pan| {
+                    vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())
+                }),
+            }
         };
         let mut devices: Vec<(String, DeviceKind, Child<DeviceActor>)> = Vec::new();
         let mut printer = None;
@@ -225,7 +245,12 @@ impl Daemon {
                 printer = Some((child.clone(), d.paper_mm.unwrap_or(58)));
             }
             let ended = post.clone();
-            supervise::keep(format!("device {}", d.name), child.clone(), move |life| DeviceActor::new(life, post.clone()).start(), move || ended.restarted());
+            supervise::keep(
+                format!("device {}", d.name),
+                child.clone(),
+                move |life| DeviceActor::new(life, post.clone()).start(),
+                move || ended.restarted(),
+            );
             devices.push((d.name.clone(), d.kind, child));
         }
 
@@ -234,7 +259,9 @@ impl Daemon {
         supervise::keep(
             "spooler".into(),
             spooler.clone(),
-            move |life| Spooler { life, papers: p.clone(), printer: printer.clone(), mishaps: m.clone() }.start(),
+            move |life| {
+                Spooler { life, papers: p.clone(), printer: printer.clone(), mishaps: m.clone() }.start()
+            },
             || (),
         );
 
@@ -249,7 +276,9 @@ impl Daemon {
             last: Default::default(),
         });
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
-            tracing::warn!("operators.required, and no keypad is configured: nobody can log on, nothing is sold");
+            tracing::warn!(
+                "operators.required, and no keypad is configured: nobody can log on, nothing is sold"
+            );
         }
         let (inhibits, inhibited) = watch::channel(Default::default());
         let house_settings = settings(&config, &profiles);
@@ -277,7 +306,11 @@ impl Daemon {
         let make = move |life| TerminalActor::new(life, house.clone(), first.take()).start();
         supervise::keep("terminal".into(), terminal.clone(), make, move || TerminalActor::gone(&left));
 
-        let hands = if config.has_virtual_device() { Some(HandsServer::start(hub, &config.store.dir.join("hands.sock"))?) } else { None };
+        let hands = if config.has_virtual_device() {
+            Some(HandsServer::start(hub, &config.store.dir.join("hands.sock"))?)
+        } else {
+            None
+        };
         let front = Arc::new(Front {
             terminal: terminal.clone(),
             store: store.clone(),
@@ -299,7 +332,9 @@ impl Daemon {
         let face: Arc<dyn Terminal> = front.clone();
         let server = match options {
             Options { no_bus: true, .. } => None,
-            Options { bus: Some(address), .. } => Some(payterm_dbus::serve_at(face, &config.bus, Some(address)).await?),
+            Options { bus: Some(address), .. } => {
+                Some(payterm_dbus::serve_at(face, &config.bus, Some(address)).await?)
+            }
             Options { bus: None, .. } => Some(payterm_dbus::serve(face, &config.bus).await?),
         };
         actix::spawn(systemd::watchdog(terminal));
@@ -314,7 +349,8 @@ impl Daemon {
         self.front.clone()
     }
 
-    /// A request whose frame has not left is cancelled; one that has left is waited for, up to 20 s. Then everything is closed.
+    /// A request whose frame has not left is cancelled; one that has left is waited for, up to 20 s. Then
+    /// everything is closed.
     pub async fn stop(mut self) {
         self.front.quiet(SHUTDOWN).await;
         drop(self.server.take());
@@ -327,7 +363,11 @@ impl Daemon {
 pub(crate) fn profile(a: &AccountConfig) -> Result<Profile, RunError> {
     let parsed = if a.profile.contains('/') {
         let text = std::fs::read_to_string(&a.profile);
-        let text = text.map_err(|cause| RunError::ProfileFile { account: a.id.clone(), path: a.profile.clone().into(), cause })?;
+        let text = text.map_err(|cause| RunError::ProfileFile {
+            account: a.id.clone(),
+            path: a.profile.clone().into(),
+            cause,
+        })?;
         Profile::parse(&text)
     } else {
         Profile::builtin(&a.profile)
@@ -340,13 +380,23 @@ fn is_test(config: &Config) -> bool {
 }
 
 fn station(a: &AccountConfig, config: &Config) -> Station {
-    Station { merchant: a.merchant.clone(), terminal: a.terminal.clone(), currency: a.currency, nii: a.nii.clone(), test: is_test(config) }
+    Station {
+        merchant: a.merchant.clone(),
+        terminal: a.terminal.clone(),
+        currency: a.currency,
+        nii: a.nii.clone(),
+        test: is_test(config),
+    }
 }
 
 fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Settings {
     let account = |a: &AccountConfig| {
         let profile = &profiles[&a.id];
-        AccountSettings { config: a.clone(), rules: profile.rules().into(), host_offset_minutes: profile.utc_offset_minutes }
+        AccountSettings {
+            config: a.clone(),
+            rules: profile.rules().into(),
+            host_offset_minutes: profile.utc_offset_minutes,
+        }
     };
     let t = &config.terminal;
     Settings {

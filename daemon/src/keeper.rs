@@ -1,4 +1,5 @@
-//! The store's care behind the payments: the full check with a backup, the reserve of the disk, and the look at the clock.
+//! The store's care behind the payments: the full check with a backup, the reserve of the disk, and the look
+//! at the clock.
 use crate::{front::Front, terminal::Tell};
 use payterm_core::Input;
 use std::{sync::Arc, time::Duration};
@@ -11,7 +12,8 @@ const LOOK: Duration = Duration::from_secs(10);
 /// The failed check itself is repeated after so long. 10 min.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// Full check and backup, after the start, every `store.check_every_hours`, and when a query has met damage; ends with the runtime, or with a damaged journal.
+/// Full check and backup, after the start, every `store.check_every_hours`, and when a query has met damage;
+/// ends with the runtime, or with a damaged journal.
 pub async fn check(front: Arc<Front>) {
     let pause = async |wait| {
         tokio::select! {
@@ -30,12 +32,18 @@ pub async fn check(front: Arc<Front>) {
         let wait = match done.await {
             Ok(Ok(found)) => match found.broken {
                 Some(broken) => {
-                    tracing::error!("the journal does not hold, no payments: {broken}; the next start restores the last backup");
+                    tracing::error!(
+                        "the journal does not hold, no payments: {broken}; the next start restores the last backup"
+                    );
                     front.terminal.ask(Tell(Input::JournalDamaged { why: broken.to_string() })).await.ok();
                     return;
                 }
                 None => {
-                    tracing::info!(records = found.records, head = found.head, "the journal was checked and backed up");
+                    tracing::info!(
+                        records = found.records,
+                        head = found.head,
+                        "the journal was checked and backed up"
+                    );
                     match front.config.store.check_every_hours {
                         0 => Duration::MAX,
                         hours => Duration::from_secs(u64::from(hours) * 3600),

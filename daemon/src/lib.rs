@@ -1,6 +1,8 @@
-//! The payterm daemon: the only crate with a runtime. Actors around the sans-IO machine of `core`, the store, supervision.
+//! The payterm daemon: the only crate with a runtime. Actors around the sans-IO machine of `core`, the store,
+//! supervision.
 //!
-//! Invariant: nothing leaves (no frame, paper, answer, notice) before the records that allow it are on disk (`commit`).
+//! Invariant: nothing leaves (no frame, paper, answer, notice) before the records that allow it are on disk
+//! (`commit`).
 pub mod clock;
 pub mod commit;
 pub mod config;

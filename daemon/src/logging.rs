@@ -1,6 +1,6 @@
-//! Logs on stderr by `tracing`, text or one JSON object a line. Every line of a transaction stands in [`span`], so it carries
-//! the request's id. What is logged is made of types without secrets; the types of `schema::secret` mask themselves.
-//! The last lines are kept in memory for the support bundle.
+//! Logs on stderr by `tracing`, text or one JSON object a line. Every line of a transaction stands in
+//! [`span`], so it carries the request's id. What is logged is made of types without secrets; the types of
+//! `schema::secret` mask themselves. The last lines are kept in memory for the support bundle.
 use payterm_schema::config::LogConfig;
 use std::{
     collections::VecDeque,
@@ -23,8 +23,11 @@ static RECENT: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 pub fn start(config: &LogConfig) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&config.level).map_err(|e| LogError(e.to_string()))?;
     let base = fmt().with_env_filter(filter).with_writer(|| Kept).with_target(false);
-    let done =
-        if config.json { base.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init() } else { base.with_ansi(false).try_init() };
+    let done = if config.json {
+        base.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    } else {
+        base.with_ansi(false).try_init()
+    };
     done.map_err(|e| LogError(e.to_string()))
 }
 

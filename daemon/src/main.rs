@@ -16,7 +16,8 @@ struct Args {
     /// Configuration file.
     #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
     config: PathBuf,
-    /// The embedded demo configuration instead of a file: virtual devices, the acquirer simulator on this machine.
+    /// The embedded demo configuration instead of a file: virtual devices, the acquirer simulator on this
+    /// machine.
     #[arg(long, conflicts_with = "config")]
     demo: bool,
     /// State directory instead of `store.dir`.
@@ -39,7 +40,8 @@ fn main() -> ExitCode {
         print!("{}", config::json_schema());
         return ExitCode::SUCCESS;
     }
-    let loaded = if args.demo { config::demo(rustix::process::getuid().as_raw()) } else { config::load(&args.config) };
+    let loaded =
+        if args.demo { config::demo(rustix::process::getuid().as_raw()) } else { config::load(&args.config) };
     let mut config = match loaded {
         Ok(config) => config,
         Err(e) => return fail(&e),
@@ -73,16 +75,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// The same program in the same process, from its first line: nothing of the run before is left, and no supervisor is needed.
-/// Comes back only when that fails; systemd then starts it (`Restart=on-failure`).
+/// The same program in the same process, from its first line: nothing of the run before is left, and no
+/// supervisor is needed. Comes back only when that fails; systemd then starts it (`Restart=on-failure`).
 fn renew() -> ExitCode {
     let mut args = std::env::args_os();
     let name = args.next().unwrap_or_else(|| "paytermd".into());
     fail(&process::Command::new("/proc/self/exe").arg0(name).args(args).exec())
 }
 
-/// Keys, tracks and PINs stand in this process's memory. No core file is written; a collector that `core_pattern` names is not
-/// bound by that limit (core(5)), so the process is not dumpable either: nor can its user's other processes read its memory.
+/// Keys, tracks and PINs stand in this process's memory. No core file is written; a collector that
+/// `core_pattern` names is not bound by that limit (core(5)), so the process is not dumpable either: nor can
+/// its user's other processes read its memory.
 fn no_dumps() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)

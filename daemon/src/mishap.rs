@@ -1,4 +1,5 @@
-//! Planted panics, for the tests of supervision: `Mishaps::default()` plants none and costs one pointer comparison.
+//! Planted panics, for the tests of supervision: `Mishaps::default()` plants none and costs one pointer
+//! comparison.
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},

@@ -1,7 +1,8 @@
-//! The self-test: after the start, on demand and on a schedule. Every part is looked at for what it is: devices by their
-//! drivers, the store by a connection of its own, each account's keys and line.
+//! The self-test: after the start, on demand and on a schedule. Every part is looked at for what it is:
+//! devices by their drivers, the store by a connection of its own, each account's keys and line.
 //!
-//! Invariant: nothing waits for it; a customer who comes meanwhile is served, and a part that does not answer is a finding.
+//! Invariant: nothing waits for it; a customer who comes meanwhile is served, and a part that does not answer
+//! is a finding.
 use crate::{
     clock::Clock,
     device::{DeviceActor, Examine},
@@ -27,9 +28,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// After the start the accounts have this long to sign in: a terminal that is about to work is not called degraded.
+/// After the start the accounts have this long to sign in: a terminal that is about to work is not called
+/// degraded.
 const SETTLE: Duration = Duration::from_secs(5);
-/// A device that says nothing for so long does not work. 10 s: a printer on a slow line answers four questions in it.
+/// A device that says nothing for so long does not work. 10 s: a printer on a slow line answers four
+/// questions in it.
 const DEVICE: Duration = Duration::from_secs(10);
 /// The store's check, above what a full disk of records takes.
 const STORE: Duration = Duration::from_secs(10);
@@ -81,7 +84,8 @@ impl Examiner {
     pub async fn run(&self, print: impl Fn(Verdict) -> bool) -> SelfTest {
         let _turn = self.turn.lock().await;
         let view = self.view().await;
-        let (devices, store, clock) = tokio::join!(self.devices(view.as_ref()), self.check_store(), self.check_clock(view.as_ref()));
+        let (devices, store, clock) =
+            tokio::join!(self.devices(view.as_ref()), self.check_store(), self.check_clock(view.as_ref()));
         let mut items = devices;
         items.extend([store.of(Part::Store, ""), clock.of(Part::Clock, "")]);
         let lines = join_all(self.config.accounts.iter().map(|a| self.line(a, view.as_ref()))).await;
@@ -110,7 +114,8 @@ impl Examiner {
 
     async fn settle(&self) {
         let own = |a: &&AccountConfig| a.auto_sign_in;
-        let signed_in = |v: &View| self.config.accounts.iter().filter(own).all(|a| v.state.ledger(&a.id).signed_in);
+        let signed_in =
+            |v: &View| self.config.accounts.iter().filter(own).all(|a| v.state.ledger(&a.id).signed_in);
         let waits = async {
             while !self.view().await.is_some_and(|v| signed_in(&v)) {
                 sleep(Duration::from_millis(100)).await;
@@ -153,7 +158,9 @@ impl Examiner {
                 match (h.damage, h.write) {
                     (Some(why), _) => Finding::failed("store-damaged").with("why", why),
                     (None, Some(why)) => Finding::failed("store-not-writable").with("why", why),
-                    (None, None) if free < limit => Finding::degraded("disk-low").with("free", free).with("limit", limit),
+                    (None, None) if free < limit => {
+                        Finding::degraded("disk-low").with("free", free).with("limit", limit)
+                    }
                     (None, None) => Finding::new(Verdict::Passed, "store-works").with("free", free),
                 }
             }
@@ -166,13 +173,17 @@ impl Examiner {
             return Finding::failed("clock-not-set");
         }
         match self.store.newest().await {
-            Ok(Some(newest)) if newest > now + SLACK => return Finding::degraded("clock-behind").with("minutes", newest.since(now).0 / 60_000),
+            Ok(Some(newest)) if newest > now + SLACK => {
+                return Finding::degraded("clock-behind").with("minutes", newest.since(now).0 / 60_000);
+            }
             Ok(_) => {}
             Err(e) => tracing::warn!("self-test: the newest time: {e}"),
         }
         let off = view.into_iter().flat_map(|v| &v.heard).find_map(|(a, h)| Some((a, h.off_by?)));
         match off {
-            Some((account, off)) => Finding::degraded("clock-host").with("account", account).with("minutes", (off.0 / 60_000).abs()),
+            Some((account, off)) => Finding::degraded("clock-host")
+                .with("account", account)
+                .with("minutes", (off.0 / 60_000).abs()),
             None => Finding::works(),
         }
     }
@@ -203,7 +214,10 @@ impl Examiner {
         if !self.config.self_test.host {
             return unasked;
         }
-        let asked = self.terminal.ask(Ask { id: "self-test".into(), input: Box::new(move |call| Input::Probe { call, account: id }) });
+        let asked = self.terminal.ask(Ask {
+            id: "self-test".into(),
+            input: Box::new(move |call| Input::Probe { call, account: id }),
+        });
         match timeout(HOST, asked).await {
             Ok(Ok(Ok(()))) => Finding::new(Verdict::Passed, "host-answered").with("seconds", 0),
             Ok(Ok(Err(Fault::WrongState { rule }))) => Finding::degraded("host-refused").with("why", rule),

@@ -1,5 +1,5 @@
-//! The spooler: renders a paper and drives the printer, one job at a time. What is to be printed, and whether it was, is the
-//! machine's; this actor keeps nothing.
+//! The spooler: renders a paper and drives the printer, one job at a time. What is to be printed, and whether
+//! it was, is the machine's; this actor keeps nothing.
 use crate::{
     device::{self, DeviceActor},
     language::Spoken,
@@ -28,12 +28,18 @@ pub struct Papers {
     spoken: Spoken,
 }
 impl Papers {
-    pub fn new(config: Config, acquirers: BTreeMap<AccountId, String>, templates: Templates, spoken: Spoken) -> Self {
+    pub fn new(
+        config: Config,
+        acquirers: BTreeMap<AccountId, String>,
+        templates: Templates,
+        spoken: Spoken,
+    ) -> Self {
         Self { config, acquirers, templates, spoken }
     }
     fn paper(&self, job: &PaperJob, duplicate: bool) -> payterm_texts::Paper {
         let t = &self.config.terminal;
-        let acquirer = job.outcome().and_then(|o| o.account.as_ref()).and_then(|a| self.acquirers.get(a)).cloned();
+        let acquirer =
+            job.outcome().and_then(|o| o.account.as_ref()).and_then(|a| self.acquirers.get(a)).cloned();
         let context = SlipContext {
             language: self.spoken.language(),
             utc_offset_minutes: t.utc_offset_minutes,
@@ -80,16 +86,25 @@ impl Handler<Spool> for Spooler {
     fn handle(&mut self, m: Spool, _: &mut Self::Context) -> Self::Result {
         self.mishaps.pass(Part::Spooler);
         let work: ResponseActFuture<Self, PrintResult> = match &self.printer {
-            None => Box::pin(async { PrintResult::NotStarted("no printer is configured".into()) }.into_actor(self)),
+            None => Box::pin(
+                async { PrintResult::NotStarted("no printer is configured".into()) }.into_actor(self),
+            ),
             Some((printer, mm)) => {
                 let (papers, printer, mm) = (self.papers.clone(), printer.clone(), *mm);
                 let answer = async move {
-                    // Milliseconds of computing (templates, QR code): not on the thread that tells the outcome.
+                    // Milliseconds of computing (templates, QR code): not on the thread that tells the
+                    // outcome.
                     let rendered = tokio::task::spawn_blocking(move || {
                         let paper = papers.paper(&m.job, m.duplicate);
-                        PrintJob { id: m.job.id, escpos: paper.to_escpos(mm), text: paper.to_text(columns_of(mm)) }
+                        PrintJob {
+                            id: m.job.id,
+                            escpos: paper.to_escpos(mm),
+                            text: paper.to_text(columns_of(mm)),
+                        }
                     });
-                    let Ok(job) = rendered.await else { return PrintResult::NotStarted("the paper could not be rendered".into()) };
+                    let Ok(job) = rendered.await else {
+                        return PrintResult::NotStarted("the paper could not be rendered".into());
+                    };
                     let here = printer.addr().is_some();
                     match printer.ask(device::Print(job)).await {
                         Ok(result) => result,

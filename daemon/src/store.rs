@@ -1,8 +1,8 @@
-//! The journal on disk: SQLite (WAL, synchronous=FULL), one writer at a time with group commit, one reader thread for queries.
-//! Only this file and those beside it in `store/` know SQLite.
+//! The journal on disk: SQLite (WAL, synchronous=FULL), one writer at a time with group commit, one reader
+//! thread for queries. Only this file and those beside it in `store/` know SQLite.
 //!
-//! Invariant: a reply to [`Store::commit`] is given after the records are durable; after a failed commit nothing more is written
-//! until [`Store::reopen`] has read back what the disk really holds.
+//! Invariant: a reply to [`Store::commit`] is given after the records are durable; after a failed commit
+//! nothing more is written until [`Store::reopen`] has read back what the disk really holds.
 mod care;
 mod chain;
 mod files;
@@ -52,7 +52,8 @@ pub struct Commit {
     pub erase_batch: Option<Box<payterm_core::EraseBatch>>,
     /// (seq, JSON) of the machine after the last record.
     pub snapshot: Option<(u64, String)>,
-    /// Nobody waits for it, and so many commits like it are expected together: the writer has a moment for them. 0: it is written at once.
+    /// Nobody waits for it, and so many commits like it are expected together: the writer has a moment for
+    /// them. 0: it is written at once.
     pub company: usize,
 }
 
@@ -118,10 +119,14 @@ impl StoreError {
     pub fn damage(&self) -> Option<String> {
         let damaged = match self {
             StoreError::Sql { cause, .. } => {
-                matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) || unreadable(cause)
+                matches!(
+                    cause.sqlite_error_code(),
+                    Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+                ) || unreadable(cause)
             }
             StoreError::Chain { .. } => true,
-            // A record that the chain vouches for and that is not understood is another program's; a gap is what was to be written.
+            // A record that the chain vouches for and that is not understood is another program's; a gap is
+            // what was to be written.
             StoreError::Record(_)
             | StoreError::Gap { .. }
             | StoreError::Projection { .. }
@@ -160,7 +165,13 @@ impl StoreError {
 /// A value that is not of the column's type: STRICT tables hold none.
 fn unreadable(cause: &rusqlite::Error) -> bool {
     use rusqlite::Error as E;
-    matches!(cause, E::FromSqlConversionFailure(..) | E::IntegralValueOutOfRange(..) | E::InvalidColumnType(..) | E::Utf8Error(..))
+    matches!(
+        cause,
+        E::FromSqlConversionFailure(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::InvalidColumnType(..)
+            | E::Utf8Error(..)
+    )
 }
 pub(crate) fn sql(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
     move |cause| StoreError::Sql { what, cause: Arc::new(cause) }
@@ -175,15 +186,18 @@ pub struct Options {
     pub queries: usize,
     /// Greatest number of commits in one group. 512: bounds the time of one transaction.
     pub group: usize,
-    /// Groups between checkpoints, which copy the WAL back into the database in a quiet moment. 256: about 1,000 pages.
+    /// Groups between checkpoints, which copy the WAL back into the database in a quiet moment. 256: about
+    /// 1,000 pages.
     pub checkpoint_every: u64,
-    /// A commit that took less tells of a disk that is quick: a caller may wait for the next one. 1 ms: flash that does not stall.
+    /// A commit that took less tells of a disk that is quick: a caller may wait for the next one. 1 ms: flash
+    /// that does not stall.
     pub quick: Duration,
     /// Greatest size of the database in pages of 4 KiB, for tests of a full disk. None: as much as there is.
     pub max_pages: Option<u32>,
     /// Where backups are kept. None: beside the journal.
     pub backups: Option<PathBuf>,
-    /// Space kept on the disk for what has begun, in bytes; given back when the disk is full. 8 MiB: a thousand payments.
+    /// Space kept on the disk for what has begun, in bytes; given back when the disk is full. 8 MiB: a
+    /// thousand payments.
     pub reserve: u64,
     pub mishaps: Mishaps,
 }
@@ -228,7 +242,8 @@ pub fn hold(dir: &Path) -> Result<File, StoreError> {
     files::lock(dir)
 }
 
-/// Handle of the store; clones share it. All methods may be called from any thread, none but `open` and `close` blocks.
+/// Handle of the store; clones share it. All methods may be called from any thread, none but `open` and
+/// `close` blocks.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
@@ -241,11 +256,23 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens or makes the journal in `dir`, whose lock is `held`, and reads back what the machine needs. `key`: the vault's, of [`PURPOSE`].
-    pub fn open(held: File, dir: &Path, key: KeyedHash, options: Options) -> Result<(Self, Loaded), StoreError> {
+    /// Opens or makes the journal in `dir`, whose lock is `held`, and reads back what the machine needs.
+    /// `key`: the vault's, of [`PURPOSE`].
+    pub fn open(
+        held: File,
+        dir: &Path,
+        key: KeyedHash,
+        options: Options,
+    ) -> Result<(Self, Loaded), StoreError> {
         let lock = Mutex::new(Some(Arc::new(held)));
         let store = Self(Arc::new(Inner {
-            desk: Arc::new(Desk { dir: dir.to_owned(), key, options, counters: Arc::default(), turn: Mutex::default() }),
+            desk: Arc::new(Desk {
+                dir: dir.to_owned(),
+                key,
+                options,
+                counters: Arc::default(),
+                turn: Mutex::default(),
+            }),
             lock,
             writer: Mutex::new(None),
             reader: Mutex::new(None),
@@ -263,16 +290,17 @@ impl Store {
         }
     }
 
-    /// Hands a commit to the writer; the receiver hears what is durable, or why nothing was written.
-    /// A receiver that is closed without an answer means that the writer died: the outcome of the commit is only on disk.
+    /// Hands a commit to the writer; the receiver hears what is durable, or why nothing was written. A
+    /// receiver that is closed without an answer means that the writer died: the outcome of the commit is
+    /// only on disk.
     pub fn commit(&self, commit: Commit) -> oneshot::Receiver<Result<Durable, StoreError>> {
         let (done, heard) = oneshot::channel();
         self.hand_over(Job { commit: Box::new(commit), done });
         heard
     }
 
-    /// The same from a caller that has nothing else under way: on a quick disk with nobody waiting it is written here and now, and the receiver
-    /// has its answer already.
+    /// The same from a caller that has nothing else under way: on a quick disk with nobody waiting it is
+    /// written here and now, and the receiver has its answer already.
     pub fn commit_alone(&self, commit: Commit) -> oneshot::Receiver<Result<Durable, StoreError>> {
         let (done, heard) = oneshot::channel();
         let job = Job { commit: Box::new(commit), done };
@@ -317,7 +345,10 @@ impl Store {
     }
 
     /// Runs a query on the reader's connection.
-    pub(crate) async fn ask<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (done, heard) = oneshot::channel();
         let store = self.clone();
         self.send_ask(Box::new(move |db, which| {
@@ -330,8 +361,9 @@ impl Store {
         heard.await.map_err(|_| StoreError::Stopped)?
     }
 
-    /// A query that failed on what is in the file: when the full check agrees, the next opening restores, also where the daemon cannot
-    /// come up to make that check. A query's thread waits for it; no payment does.
+    /// A query that failed on what is in the file: when the full check agrees, the next opening restores,
+    /// also where the daemon cannot come up to make that check. A query's thread waits for it; no payment
+    /// does.
     fn doubt(&self, db: &Connection, which: files::Which, e: &StoreError) {
         if e.damage().is_none() {
             return;
@@ -353,9 +385,10 @@ impl Store {
         self.0.doubted.notified().await;
     }
 
-    /// Whether this key has a transaction: one look into an index, on the caller's thread and with the writer's connection, whose pages are at hand,
-    /// since every payment waits for it (two hand-overs between threads cost ten times as much). None: it could not be told at once, a commit is
-    /// under way; ask [`Store::by_key`].
+    /// Whether this key has a transaction: one look into an index, on the caller's thread and with the
+    /// writer's connection, whose pages are at hand, since every payment waits for it (two hand-overs between
+    /// threads cost ten times as much). None: it could not be told at once, a commit is under way; ask
+    /// [`Store::by_key`].
     pub fn knows(&self, key: &RequestKey) -> Option<bool> {
         writer::look(&*self.pen()?, |db| queries::knows(db, key))
     }
@@ -384,10 +417,14 @@ impl Store {
         self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Stopped)
     }
 
-    fn start_writer(&self, ready: impl FnOnce(Result<Loaded, StoreError>) + Send + 'static) -> Result<(), StoreError> {
+    fn start_writer(
+        &self,
+        ready: impl FnOnce(Result<Loaded, StoreError>) + Send + 'static,
+    ) -> Result<(), StoreError> {
         let (jobs, rx) = sync_channel(self.0.desk.options.queue);
         let mut slot = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // Dropping the old sender ends the old thread; the new one waits for it: two writers at once cannot be.
+        // Dropping the old sender ends the old thread; the new one waits for it: two writers at once cannot
+        // be.
         let before = slot.take().map(|w| w.thread);
         let (desk, pen, lock) = (self.0.desk.clone(), Arc::new(Pen::new()), self.lock()?);
         let own = pen.clone();
@@ -434,7 +471,10 @@ fn take<T>(slot: &Mutex<Option<(SyncSender<T>, JoinHandle<()>)>>) -> Option<Join
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
-    std::thread::Builder::new().name(name.into()).spawn(body).map_err(|e| StoreError::File { path: name.into(), cause: Arc::new(e) })
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(body)
+        .map_err(|e| StoreError::File { path: name.into(), cause: Arc::new(e) })
 }
 
 impl Counters {
@@ -453,9 +493,26 @@ mod tests {
     fn who_has_the_damaged_file_open_does_not_doubt_the_one_that_was_put_back() {
         let dir = tempfile::tempdir().unwrap();
         let key = payterm_vault::SealingKey::new([7; 32]).keyed_hash(PURPOSE);
-        let (store, _) = Store::open(hold(dir.path()).unwrap(), dir.path(), key, Options { reserve: 0, ..Options::default() }).unwrap();
-        let booted = |seq| Entry { seq, at: payterm_schema::Time(1), txn: None, record: payterm_schema::Record::Booted { version: "x".into() } };
-        let put = |seq| store.commit(Commit { records: vec![booted(seq)], ..Commit::default() }).blocking_recv().unwrap().map(|d| d.head.seq);
+        let (store, _) = Store::open(
+            hold(dir.path()).unwrap(),
+            dir.path(),
+            key,
+            Options { reserve: 0, ..Options::default() },
+        )
+        .unwrap();
+        let booted = |seq| Entry {
+            seq,
+            at: payterm_schema::Time(1),
+            txn: None,
+            record: payterm_schema::Record::Booted { version: "x".into() },
+        };
+        let put = |seq| {
+            store
+                .commit(Commit { records: vec![booted(seq)], ..Commit::default() })
+                .blocking_recv()
+                .unwrap()
+                .map(|d| d.head.seq)
+        };
         (1..=3).for_each(|seq| assert_eq!(put(seq).unwrap(), seq));
         let db = Connection::open(files::journal(dir.path())).unwrap();
         files::keep_wal(&db, true).unwrap();
@@ -469,7 +526,9 @@ mod tests {
                 Err::<(), _>(StoreError::Chain { place: "record 2".into(), rule: "is not as it was written" })
             });
             let mut asked = Box::pin(asked);
-            assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(asked.as_mut().poll(cx).is_pending())).await);
+            assert!(
+                std::future::poll_fn(|cx| std::task::Poll::Ready(asked.as_mut().poll(cx).is_pending())).await
+            );
             // The reader has it open.
             std::thread::sleep(Duration::from_millis(100));
             restore::suspect(dir.path(), "record 2").unwrap();
@@ -477,7 +536,10 @@ mod tests {
             goes_on.send(()).unwrap();
             assert!(asked.await.is_err());
         });
-        assert!(!dir.path().join("journal.suspect").exists(), "the journal that was just put back is restored at the next start");
+        assert!(
+            !dir.path().join("journal.suspect").exists(),
+            "the journal that was just put back is restored at the next start"
+        );
         store.close();
     }
 }

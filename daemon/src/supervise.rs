@@ -1,7 +1,8 @@
 //! Supervision: a child is made by a factory, and made anew when it ends, be it by a panic.
 //!
-//! actix's own `Supervisor` does not restart an actor that panicked: its task ends and its mailbox is closed. Here the child
-//! carries a [`Life`]; when the child is dropped, its keeper hears it and starts the next one with backoff.
+//! actix's own `Supervisor` does not restart an actor that panicked: its task ends and its mailbox is closed.
+//! Here the child carries a [`Life`]; when the child is dropped, its keeper hears it and starts the next one
+//! with backoff.
 use actix::{Actor, Addr, Message, dev::ToEnvelope};
 use std::{
     convert::Infallible,
@@ -56,7 +57,11 @@ impl<A: Actor> Child<A> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = addr;
     }
     /// Asks the child; one that is being made anew is waited for, up to `patience`.
-    pub fn ask_patiently<M>(&self, message: M, patience: Duration) -> impl Future<Output = Result<M::Result, Gone>> + use<A, M>
+    pub fn ask_patiently<M>(
+        &self,
+        message: M,
+        patience: Duration,
+    ) -> impl Future<Output = Result<M::Result, Gone>> + use<A, M>
     where
         A: actix::Handler<M>,
         A::Context: ToEnvelope<A, M>,
@@ -92,7 +97,8 @@ impl<A: Actor> Child<A> {
         let asked = self.addr().map(|a| a.send(message));
         async move { asked.ok_or(Gone)?.await.map_err(|_| Gone) }
     }
-    /// Tells the child something that it reads from shared state as well when it is made anew; lost when its mailbox is full.
+    /// Tells the child something that it reads from shared state as well when it is made anew; lost when its
+    /// mailbox is full.
     pub fn nudge<M>(&self, message: M)
     where
         A: actix::Handler<M>,
@@ -106,8 +112,14 @@ impl<A: Actor> Child<A> {
     }
 }
 
-/// Keeps a child alive on this arbiter for as long as the arbiter runs. `make` starts it; `ended` hears of each restart.
-pub fn keep<A: Actor>(name: String, child: Child<A>, mut make: impl FnMut(Life) -> Addr<A> + 'static, mut ended: impl FnMut() + 'static) {
+/// Keeps a child alive on this arbiter for as long as the arbiter runs. `make` starts it; `ended` hears of
+/// each restart.
+pub fn keep<A: Actor>(
+    name: String,
+    child: Child<A>,
+    mut make: impl FnMut(Life) -> Addr<A> + 'static,
+    mut ended: impl FnMut() + 'static,
+) {
     actix::spawn(async move {
         let mut wait = WAIT_FIRST;
         loop {
@@ -180,7 +192,10 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_to_its_bound() {
-        let waits: Vec<_> = std::iter::successors(Some(WAIT_FIRST), |w| Some(backoff(*w))).take(9).map(|w| w.as_millis()).collect();
+        let waits: Vec<_> = std::iter::successors(Some(WAIT_FIRST), |w| Some(backoff(*w)))
+            .take(9)
+            .map(|w| w.as_millis())
+            .collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
     }
 }

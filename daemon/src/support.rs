@@ -1,7 +1,8 @@
 //! The bundle for customer service: what the terminal is, how it is, and what it did last, as a tar.gz.
 //!
-//! Invariant: no secret and no card data. Its parts hold none by their types; of a masked number the last four digits stay; what an
-//! app wrote, what passwords are checked against and the names of people are left out.
+//! Invariant: no secret and no card data. Its parts hold none by their types; of a masked number the last
+//! four digits stay; what an app wrote, what passwords are checked against and the names of people are left
+//! out.
 use crate::{front::Front, logging, store};
 use flate2::{Compression, write::GzEncoder};
 use payterm_schema::{Caller, Entry, Fault, Terminal, config::Config, record::RECORD_VERSION};
@@ -13,7 +14,8 @@ use std::io::Write;
 const MAX_BYTES: usize = 2 << 20;
 /// Journal records in it. 200: some tens of transactions.
 const RECORDS: u32 = 200;
-/// What is left out by its name: an app's notes, pages and invoices, verifiers of passwords, a person to talk to.
+/// What is left out by its name: an app's notes, pages and invoices, verifiers of passwords, a person to talk
+/// to.
 const LEFT_OUT: [&str; 7] = ["note", "page", "invoice", "verifier", "contact", "phone", "email"];
 /// Its one folder.
 const FOLDER: &str = "payterm-support";
@@ -22,7 +24,11 @@ impl Front {
     pub(crate) async fn bundle(&self) -> Result<Vec<u8>, Fault> {
         let me = Caller { app: "payterm".into(), uid: 0, manager: true, kinds: Vec::new(), limit: None };
         let info = self.info().await?;
-        let entries = self.store.last_entries(RECORDS).await.map_err(|e| Fault::WrongState { rule: format!("the journal cannot be read: {e}") })?;
+        let entries = self
+            .store
+            .last_entries(RECORDS)
+            .await
+            .map_err(|e| Fault::WrongState { rule: format!("the journal cannot be read: {e}") })?;
         let versions = json!({
             "program": info.version, "api": info.api, "record": RECORD_VERSION, "schema": store::SCHEMA,
             "os": os_name(), "kernel": std::fs::read_to_string("/proc/version").unwrap_or_default().trim(), "at": self.clock.now(),
@@ -45,7 +51,8 @@ impl Front {
             let journal: String = entries.iter().skip(newest(entries.len())).map(journal_line).collect();
             let log: String = logs.iter().skip(newest(logs.len())).map(|l| last_four(l) + "\n").collect();
             files.extend([("journal.jsonl", journal), ("log.txt", log)]);
-            let bytes = packed(&files, self.clock.now().0).map_err(|e| Fault::WrongState { rule: format!("the bundle cannot be packed: {e}") })?;
+            let bytes = packed(&files, self.clock.now().0)
+                .map_err(|e| Fault::WrongState { rule: format!("the bundle cannot be packed: {e}") })?;
             if bytes.len() <= MAX_BYTES || part > 1 << 12 {
                 return Ok(bytes);
             }

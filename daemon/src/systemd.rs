@@ -18,8 +18,8 @@ fn tell(state: NotifyState) {
     }
 }
 
-/// Says that the daemon lives as long as the terminal answers; never ends. While the terminal is rebuilt it counts as living:
-/// a disk that is full is not mended by a restart.
+/// Says that the daemon lives as long as the terminal answers; never ends. While the terminal is rebuilt it
+/// counts as living: a disk that is full is not mended by a restart.
 pub async fn watchdog(terminal: Child<TerminalActor>) {
     let Some(every) = sd_notify::watchdog_enabled() else { return };
     loop {
@@ -28,7 +28,10 @@ pub async fn watchdog(terminal: Child<TerminalActor>) {
             tell(NotifyState::Watchdog);
             continue;
         };
-        if tokio::time::timeout(Duration::max(every / 4, Duration::from_millis(100)), addr.send(Look)).await.is_ok() {
+        if tokio::time::timeout(Duration::max(every / 4, Duration::from_millis(100)), addr.send(Look))
+            .await
+            .is_ok()
+        {
             tell(NotifyState::Watchdog);
         }
     }

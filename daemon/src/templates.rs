@@ -9,7 +9,8 @@ const FILES_MAX: usize = 16;
 pub fn load(dir: Option<&Path>) -> (Templates, Vec<TemplateFault>) {
     let Some(dir) = dir else { return Default::default() };
     let fault = |file: String, rule: String| TemplateFault { file, line: None, rule };
-    let listed = fs::read_dir(dir).and_then(|all| all.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>());
+    let listed =
+        fs::read_dir(dir).and_then(|all| all.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>());
     let mut paths = match listed {
         Ok(paths) => paths,
         Err(e) => return (Templates::default(), vec![fault(dir.display().to_string(), e.to_string())]),
@@ -26,7 +27,9 @@ pub fn load(dir: Option<&Path>) -> (Templates, Vec<TemplateFault>) {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let mut content = Vec::new();
         // A pipe or a device would be waited for.
-        let read = fs::metadata(&path).and_then(|m| if m.is_file() { fs::File::open(&path) } else { Err(std::io::Error::other("no file")) });
+        let read = fs::metadata(&path).and_then(|m| {
+            if m.is_file() { fs::File::open(&path) } else { Err(std::io::Error::other("no file")) }
+        });
         match read.and_then(|f| f.take(TEMPLATE_MAX as u64 + 1).read_to_end(&mut content)) {
             Ok(_) => files.push((name, content)),
             Err(e) => faults.push(fault(name, e.to_string())),

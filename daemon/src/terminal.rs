@@ -1,10 +1,11 @@
-//! The actor that owns the machine and the commit queue. It does not wait for the disk: a step goes to the store, the next input is taken;
-//! effects are released when their records are durable. But on a disk that answered the last commit within a millisecond, with at most one
-//! exchange under way, it writes the commit itself ([`Store::commit_alone`]): two hand-overs between threads would take longer. What asks the
-//! customer for a card or a PIN does not wait for the record of its own step ([`Step::take_asks`]).
+//! The actor that owns the machine and the commit queue. It does not wait for the disk: a step goes to the
+//! store, the next input is taken; effects are released when their records are durable. But on a disk that
+//! answered the last commit within a millisecond, with at most one exchange under way, it writes the commit
+//! itself ([`Store::commit_alone`]): two hand-overs between threads would take longer. What asks the customer
+//! for a card or a PIN does not wait for the record of its own step ([`Step::take_asks`]).
 //!
-//! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of its unreleased
-//! effects is ever carried out.
+//! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of
+//! its unreleased effects is ever carried out.
 mod effects;
 mod operators;
 
@@ -22,10 +23,13 @@ use crate::{
     supervise::{self, Child, Life},
     tms::Tms,
 };
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture,
+};
 use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_schema::{
-    AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, RequestKey, Screen, application::Problem, device::Way, notice::Phase,
+    AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, RequestKey, Screen,
+    application::Problem, device::Way, notice::Phase,
 };
 use payterm_vault::Vault;
 use std::{
@@ -44,7 +48,8 @@ const MAILBOX: usize = 256;
 /// Steps that may wait for the disk before new requests are refused. 256.
 const STEPS: usize = 256;
 
-/// What comes with an outcome (its screen, its papers) begins so long after it. 1 ms: on its way to the caller it needs the processor itself.
+/// What comes with an outcome (its screen, its papers) begins so long after it. 1 ms: on its way to the
+/// caller it needs the processor itself.
 const REST: Duration = Duration::from_millis(1);
 
 /// Everything that the terminal works with; outlives the actor.
@@ -212,7 +217,13 @@ impl TerminalActor {
             }
         };
         self.queue = CommitQueue::new(last_seq);
-        let keys: Vec<AccountId> = self.house.links.keys().filter(|a| self.house.vault.has_working_keys(a.as_str())).cloned().collect();
+        let keys: Vec<AccountId> = self
+            .house
+            .links
+            .keys()
+            .filter(|a| self.house.vault.has_working_keys(a.as_str()))
+            .cloned()
+            .collect();
         effects::withdraw(&self.house);
         if let Some(restored) = restored {
             let step = machine.restored(self.house.clock.now(), restored);
@@ -228,8 +239,8 @@ impl TerminalActor {
         self.devices_changed(ctx);
     }
 
-    /// Reads the journal back until that succeeds, with backoff. One that is read and then takes no commit is no success: the wait
-    /// goes on to grow.
+    /// Reads the journal back until that succeeds, with backoff. One that is read and then takes no commit is
+    /// no success: the wait goes on to grow.
     fn recover(&mut self, ctx: &mut Context<Self>) {
         let (store, mut wait, epoch) = (self.house.store.clone(), self.again, self.epoch);
         let read = async move {
@@ -240,7 +251,9 @@ impl TerminalActor {
                 wait = supervise::backoff(wait).max(supervise::WAIT_FIRST);
                 match store.reopen().await {
                     Ok(loaded) => return (loaded, wait),
-                    Err(e) => tracing::error!(again_in_ms = wait.as_millis(), "the journal cannot be opened: {e}"),
+                    Err(e) => {
+                        tracing::error!(again_in_ms = wait.as_millis(), "the journal cannot be opened: {e}")
+                    }
                 }
             }
         };
@@ -255,8 +268,8 @@ impl TerminalActor {
         }));
     }
 
-    /// Outcomes that became durable while the machine before was lost: those who wait for them were not told. The last of each
-    /// request, so that none seems to change back.
+    /// Outcomes that became durable while the machine before was lost: those who wait for them were not told.
+    /// The last of each request, so that none seems to change back.
     fn tell_again(&self, loaded: &Loaded) {
         for outcome in commit::tell_again(&loaded.tail, self.house.clock.now()) {
             effects::tell(&self.house, Notice::Outcome { outcome });
@@ -265,7 +278,10 @@ impl TerminalActor {
 
     /// A commit failed: the machine is ahead of the disk and is discarded.
     fn failed(&mut self, cause: &str, ctx: &mut Context<Self>) {
-        tracing::error!(again_in_ms = self.again.as_millis(), "the store failed, the terminal is rebuilt from disk: {cause}");
+        tracing::error!(
+            again_in_ms = self.again.as_millis(),
+            "the store failed, the terminal is rebuilt from disk: {cause}"
+        );
         self.flush(ctx);
         self.epoch += 1;
         self.wants = Arc::default();
@@ -292,11 +308,13 @@ impl TerminalActor {
 
     /// Asks the customer, hands the records to the store, and releases what may go out.
     fn take(&mut self, mut step: Step, ctx: &mut Context<Self>) {
-        let span = self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.to_string()));
+        let span =
+            self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.to_string()));
         let _in = span.as_ref().map(|s| s.enter());
         let asks = if self.queue.is_durable() { step.take_asks() } else { Vec::new() };
         if !asks.is_empty() {
-            // What is released and waits for its turn comes first: a screen of before would stand over this one.
+            // What is released and waits for its turn comes first: a screen of before would stand over this
+            // one.
             self.flush(ctx);
             asks.into_iter().for_each(|e| self.carry_out(e, ctx));
         }
@@ -305,7 +323,10 @@ impl TerminalActor {
         // A request that this step ends is waited for like one that runs.
         let runs = self.machine.as_ref().is_some_and(|m| m.running().is_some());
         let ran = std::mem::replace(&mut self.ran, runs);
-        assert!(last.is_some() || (step.seal.is_empty() && step.erase.is_empty() && step.erase_batch.is_none()), "sealed values change only with a record");
+        assert!(
+            last.is_some() || (step.seal.is_empty() && step.erase.is_empty() && step.erase_batch.is_none()),
+            "sealed values change only with a record"
+        );
         if last.is_some() {
             let seal = |(txn, pan): (u64, payterm_schema::Pan)| {
                 let blob = self.house.vault.seal(SEALED_PAN, &txn.to_be_bytes(), pan.reveal().as_bytes());
@@ -315,15 +336,26 @@ impl TerminalActor {
                 Ok(s) => s,
                 Err(e) => return self.failed(&e.to_string(), ctx),
             };
-            // Several exchanges under way: their commits go together. What was committed before is told first, with its own heads.
+            // Several exchanges under way: their commits go together. What was committed before is told
+            // first, with its own heads.
             let exchanges = self.machine.as_ref().map_or(0, Machine::exchanges);
             let alone = self.queue.is_empty() && exchanges <= 1;
-            // A queue that is forwarded while nobody waits: this answer, and half of those that are under way beside it.
+            // A queue that is forwarded while nobody waits: this answer, and half of those that are under way
+            // beside it.
             let awaited = ran || runs || step.effects.iter().any(|e| matches!(e, Effect::Answer { .. }));
-            let beside = exchanges.saturating_sub(step.effects.iter().filter(|e| matches!(e, Effect::Send(_))).count());
+            let beside = exchanges
+                .saturating_sub(step.effects.iter().filter(|e| matches!(e, Effect::Send(_))).count());
             let company = if awaited { 0 } else { 1 + beside / 2 };
-            let commit = Commit { records: step.records, seal, erase: step.erase, erase_batch: step.erase_batch, snapshot: step.snapshot, company };
-            let mut done = if alone { self.house.store.commit_alone(commit) } else { self.house.store.commit(commit) };
+            let commit = Commit {
+                records: step.records,
+                seal,
+                erase: step.erase,
+                erase_batch: step.erase_batch,
+                snapshot: step.snapshot,
+                company,
+            };
+            let mut done =
+                if alone { self.house.store.commit_alone(commit) } else { self.house.store.commit(commit) };
             match done.try_recv() {
                 Err(TryRecvError::Empty) => {
                     let epoch = self.epoch;
@@ -337,8 +369,11 @@ impl TerminalActor {
             }
         }
         // Before the effects: the lock is asked for when the frame goes.
-        let inhibits = self.machine.as_ref().filter(|_| last.is_some()).map(|m| Out::Inhibits(m.state().inhibits()));
-        let out = self.queue.push(last, inhibits.into_iter().chain(step.effects.into_iter().map(Out::Effect)).collect());
+        let inhibits =
+            self.machine.as_ref().filter(|_| last.is_some()).map(|m| Out::Inhibits(m.state().inhibits()));
+        let out = self
+            .queue
+            .push(last, inhibits.into_iter().chain(step.effects.into_iter().map(Out::Effect)).collect());
         self.release(out, ctx);
         if let Some(done) = written {
             self.committed(done, ctx);
@@ -380,8 +415,19 @@ impl TerminalActor {
     fn devices_changed(&mut self, ctx: &mut Context<Self>) {
         let r = &self.house.registry;
         let typed = self.house.settings.flow.typed_pan;
-        let readers = [DeviceKind::MagneticReader, DeviceKind::ChipReader, DeviceKind::ContactlessReader, DeviceKind::Scanner, DeviceKind::Keypad];
-        let ways: Vec<Way> = readers.into_iter().filter(|k| r.works(*k)).filter_map(takes).filter(|w| typed || *w != Way::Typed).collect();
+        let readers = [
+            DeviceKind::MagneticReader,
+            DeviceKind::ChipReader,
+            DeviceKind::ContactlessReader,
+            DeviceKind::Scanner,
+            DeviceKind::Keypad,
+        ];
+        let ways: Vec<Way> = readers
+            .into_iter()
+            .filter(|k| r.works(*k))
+            .filter_map(takes)
+            .filter(|w| typed || *w != Way::Typed)
+            .collect();
         let pin_pad = r.works(DeviceKind::PinPad);
         let printer = r.prints();
         // That one is busy or idle is nothing to it.
@@ -392,8 +438,8 @@ impl TerminalActor {
         }
     }
 
-    /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody goes on first: the
-    /// screens and papers of the same step come when the executor is back here.
+    /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody
+    /// goes on first: the screens and papers of the same step come when the executor is back here.
     fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
         self.outbox.extend(out);
         if self.outbox.iter().any(Out::awaited) {
@@ -461,7 +507,10 @@ impl Handler<Ask> for TerminalActor {
     type Result = ResponseFuture<Result<(), Fault>>;
     fn handle(&mut self, m: Ask, ctx: &mut Self::Context) -> Self::Result {
         let refused = match &self.machine {
-            None => Some(Fault::StoreFailed { id: m.id.clone(), cause: "the journal is being opened again".into() }),
+            None => Some(Fault::StoreFailed {
+                id: m.id.clone(),
+                cause: "the journal is being opened again".into(),
+            }),
             Some(_) if self.queue.len() >= STEPS => Some(Fault::Restarting { part: "store".into() }),
             Some(_) => None,
         };
@@ -476,7 +525,9 @@ impl Handler<Ask> for TerminalActor {
         let (answer, heard) = oneshot::channel();
         self.calls.insert(call, (m.id, answer));
         self.input((m.input)(call), ctx);
-        Box::pin(async move { heard.await.unwrap_or_else(|_| Err(Fault::Restarting { part: "terminal".into() })) })
+        Box::pin(
+            async move { heard.await.unwrap_or_else(|_| Err(Fault::Restarting { part: "terminal".into() })) },
+        )
     }
 }
 
@@ -487,11 +538,17 @@ impl Handler<FromDevice> for TerminalActor {
             DeviceEvent::Instrument(instrument, read) => {
                 // Read for what was asked before, or is still asked: it pays nothing else.
                 let txn = self.machine.as_ref().and_then(|m| m.state().running.as_ref()).map(|r| r.txn);
-                if !txn.is_some_and(|txn| self.house.wanted.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)) {
+                if !txn.is_some_and(|txn| {
+                    self.house.wanted.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)
+                }) {
                     return tracing::info!("a card or code was given that nobody asks for now");
                 }
-                let card =
-                    instrument.pan().and_then(|pan| CardToken::new(&hex::encode(&self.house.vault.keyed_hash("card", pan.reveal().as_bytes())[..16])).ok());
+                let card = instrument.pan().and_then(|pan| {
+                    CardToken::new(&hex::encode(
+                        &self.house.vault.keyed_hash("card", pan.reveal().as_bytes())[..16],
+                    ))
+                    .ok()
+                });
                 self.input(Input::Instrument { instrument, card }, ctx);
             }
             DeviceEvent::Key(k) => self.input(Input::Key(k), ctx),
@@ -535,7 +592,9 @@ impl Handler<Rest> for TerminalActor {
 impl Handler<Look> for TerminalActor {
     type Result = ResponseFuture<Result<View, Fault>>;
     fn handle(&mut self, _: Look, ctx: &mut Self::Context) -> Self::Result {
-        let Some(m) = &self.machine else { return Box::pin(async { Err(Fault::Restarting { part: "terminal".into() }) }) };
+        let Some(m) = &self.machine else {
+            return Box::pin(async { Err(Fault::Restarting { part: "terminal".into() }) });
+        };
         let view = View {
             state: m.state().clone(),
             running: m.running().map(|(k, _)| k.clone()),

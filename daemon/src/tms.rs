@@ -1,8 +1,9 @@
-//! The terminal management of the acquirer, asked over HTTPS: one question, one answer, one connection. Only the CA and the
-//! signing key of `[tms]` are believed; redirects are not followed, every size and wait is bounded.
+//! The terminal management of the acquirer, asked over HTTPS: one question, one answer, one connection. Only
+//! the CA and the signing key of `[tms]` are believed; redirects are not followed, every size and wait is
+//! bounded.
 //!
-//! Invariant: nothing of an answer is used before its signature, its addressee and its rules are checked; of a grant that does
-//! not hold in every part, nothing is taken.
+//! Invariant: nothing of an answer is used before its signature, its addressee and its rules are checked; of
+//! a grant that does not hold in every part, nothing is taken.
 use crate::{
     config::with_granted,
     hostlink::{self, TlsError},
@@ -14,7 +15,9 @@ use payterm_core::{TmsAsk, TmsEvent};
 use payterm_hosts::Profile;
 use payterm_schema::{
     Fault,
-    application::{Application, Draft, Grant, Offer, Parameters, Problem, Signed, Standing, Submission, WrappedKey},
+    application::{
+        Application, Draft, Grant, Offer, Parameters, Problem, Signed, Standing, Submission, WrappedKey,
+    },
     config::{Config, TlsConfig, TmsConfig},
 };
 use payterm_vault::{TerminalKey, Vault, VaultError, WrappedTmk, primitives::signature::Verifier};
@@ -71,12 +74,22 @@ pub struct Tms {
 impl Tms {
     pub fn new(tms: &TmsConfig, config: &Config, vault: Arc<Vault>) -> Result<Self, TmsError> {
         let (host, port) = tms.authority().ok_or(TmsError::Url)?;
-        let pinned = TlsConfig { ca: tms.ca.clone(), server_name: tms.server_name.clone(), cert: None, key: None };
+        let pinned =
+            TlsConfig { ca: tms.ca.clone(), server_name: tms.server_name.clone(), cert: None, key: None };
         let (tls, name) = hostlink::connector(&pinned, &format!("{host}:{port}"))?;
-        let key = SubjectPublicKeyInfoDer::from_pem_file(&tms.signing_key).map_err(|cause| TmsError::Pem { path: tms.signing_key.clone(), cause })?;
+        let key = SubjectPublicKeyInfoDer::from_pem_file(&tms.signing_key)
+            .map_err(|cause| TmsError::Pem { path: tms.signing_key.clone(), cause })?;
         let signing = Verifier::from_spki(&key).ok_or_else(|| TmsError::Kind(tms.signing_key.clone()))?;
         let timeout = Duration::from_millis(u64::from(tms.timeout_ms));
-        Ok(Self { address: (host.to_owned(), port), timeout, tls, name, signing, vault, config: config.clone() })
+        Ok(Self {
+            address: (host.to_owned(), port),
+            timeout,
+            tls,
+            name,
+            signing,
+            vault,
+            config: config.clone(),
+        })
     }
 
     /// What is offered, and the words as they were signed.
@@ -89,9 +102,15 @@ impl Tms {
     /// The answer to a question of the machine.
     pub async fn answer(&self, ask: TmsAsk) -> TmsEvent {
         let answer = match ask {
-            TmsAsk::Submit(application) => self.submit(*application).await.map(|s| TmsEvent::Standing(Box::new(s))),
-            TmsAsk::Standing { application, revision } => self.standing(&application, revision).await.map(|s| TmsEvent::Standing(Box::new(s))),
-            TmsAsk::Grant { application, draft } => self.grant(&application, &draft).await.map(|p| TmsEvent::Granted(Box::new(p))),
+            TmsAsk::Submit(application) => {
+                self.submit(*application).await.map(|s| TmsEvent::Standing(Box::new(s)))
+            }
+            TmsAsk::Standing { application, revision } => {
+                self.standing(&application, revision).await.map(|s| TmsEvent::Standing(Box::new(s)))
+            }
+            TmsAsk::Grant { application, draft } => {
+                self.grant(&application, &draft).await.map(|p| TmsEvent::Granted(Box::new(p)))
+            }
         };
         answer.unwrap_or_else(|Trouble { problem, cause }| {
             tracing::warn!(%problem, "terminal management: {cause}");
@@ -122,19 +141,33 @@ impl Tms {
         ours(standing, application, revision, &key.fingerprint)
     }
 
-    /// Parameters and keys. When it answers with parameters, the keys are in the vault, under accounts that nobody uses before
-    /// the parameters are in the journal.
+    /// Parameters and keys. When it answers with parameters, the keys are in the vault, under accounts that
+    /// nobody uses before the parameters are in the journal.
     pub async fn grant(&self, application: &str, draft: &Draft) -> Result<Parameters, Trouble> {
         let key = self.key().await?;
         let nonce = name()?;
-        let (grant, _) = self.signed::<Grant>(Method::GET, &format!("{}/parameters?nonce={nonce}", path(application)), Vec::new()).await?;
-        if (grant.application.as_str(), &grant.terminal, &grant.nonce) != (application, &key.fingerprint, &nonce) {
-            return Err(trouble(Problem::NotForUs, "the parameters are of another application, terminal or question"));
+        let (grant, _) = self
+            .signed::<Grant>(
+                Method::GET,
+                &format!("{}/parameters?nonce={nonce}", path(application)),
+                Vec::new(),
+            )
+            .await?;
+        if (grant.application.as_str(), &grant.terminal, &grant.nonce)
+            != (application, &key.fingerprint, &nonce)
+        {
+            return Err(trouble(
+                Problem::NotForUs,
+                "the parameters are of another application, terminal or question",
+            ));
         }
         let mut keys = Vec::with_capacity(grant.accounts.len());
         for granted in &grant.accounts {
             let id = &granted.account.id;
-            let hex = |what: &str, text: &str| hex::decode(text).map_err(|_| trouble(Problem::Malformed, format!("{id}: {what}: hex digits")));
+            let hex = |what: &str, text: &str| {
+                hex::decode(text)
+                    .map_err(|_| trouble(Problem::Malformed, format!("{id}: {what}: hex digits")))
+            };
             keys.push(WrappedTmk {
                 account: id.clone(),
                 label: WrappedKey::label(application, &key.fingerprint, &nonce, id),
@@ -142,7 +175,10 @@ impl Tms {
                 check_value: hex("check_value", &granted.key.check_value)?,
             });
         }
-        let parameters = Parameters { accounts: grant.accounts.into_iter().map(|g| g.account).collect(), bins: grant.bins };
+        let parameters = Parameters {
+            accounts: grant.accounts.into_iter().map(|g| g.account).collect(),
+            bins: grant.bins,
+        };
         self.usable(draft, &parameters).map_err(|e| trouble(Problem::Malformed, e))?;
         let vault = self.vault.clone();
         blocking(move || vault.load_tmks_wrapped(&keys)).await?;
@@ -154,9 +190,13 @@ impl Tms {
         parameters.check()?;
         for a in &parameters.accounts {
             if self.config.accounts.iter().any(|c| c.id == a.id) {
-                return Err(Fault::Invalid { field: "accounts.id".into(), rule: format!("{} is in the terminal's own configuration", a.id) });
+                return Err(Fault::Invalid {
+                    field: "accounts.id".into(),
+                    rule: format!("{} is in the terminal's own configuration", a.id),
+                });
             }
-            Profile::builtin(&a.profile).map_err(|e| Fault::Invalid { field: "accounts.profile".into(), rule: e.to_string() })?;
+            Profile::builtin(&a.profile)
+                .map_err(|e| Fault::Invalid { field: "accounts.profile".into(), rule: e.to_string() })?;
         }
         with_granted(&self.config, draft, parameters).check()
     }
@@ -167,12 +207,23 @@ impl Tms {
     }
 
     /// An answer whose signature is good.
-    async fn signed<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(T, Signed), Trouble> {
-        let body = timeout(self.timeout, self.exchange(method, path, body)).await.map_err(|_| trouble(Problem::Unreachable, "no answer in time"))??;
+    async fn signed<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(T, Signed), Trouble> {
+        let body = timeout(self.timeout, self.exchange(method, path, body))
+            .await
+            .map_err(|_| trouble(Problem::Unreachable, "no answer in time"))??;
         let signed: Signed = serde_json::from_slice(&body).map_err(|e| trouble(Problem::Malformed, e))?;
-        let signature = hex::decode(&signed.signature).map_err(|_| trouble(Problem::Malformed, "signature: hex digits"))?;
+        let signature = hex::decode(&signed.signature)
+            .map_err(|_| trouble(Problem::Malformed, "signature: hex digits"))?;
         if !self.signing.good(signed.text.as_bytes(), &signature) {
-            return Err(trouble(Problem::Signature, "the answer is not signed by the key of tms.signing_key"));
+            return Err(trouble(
+                Problem::Signature,
+                "the answer is not signed by the key of tms.signing_key",
+            ));
         }
         let value = serde_json::from_str(&signed.text).map_err(|e| trouble(Problem::Malformed, e))?;
         Ok((value, signed))
@@ -183,10 +234,17 @@ impl Tms {
         let (host, port) = &self.address;
         let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|e| unreachable(&e))?;
         let tls = self.tls.connect(self.name.clone(), tcp).await.map_err(|e| {
-            let certificate = e.get_ref().and_then(|c| c.downcast_ref::<rustls::Error>()).is_some_and(|c| matches!(c, rustls::Error::InvalidCertificate(_)));
+            let certificate = e
+                .get_ref()
+                .and_then(|c| c.downcast_ref::<rustls::Error>())
+                .is_some_and(|c| matches!(c, rustls::Error::InvalidCertificate(_)));
             trouble(if certificate { Problem::Untrusted } else { Problem::Unreachable }, chain(&e))
         })?;
-        let (mut send, connection) = http1::Builder::new().max_buf_size(64 * 1024).handshake(TokioIo::new(tls)).await.map_err(|e| unreachable(&e))?;
+        let (mut send, connection) = http1::Builder::new()
+            .max_buf_size(64 * 1024)
+            .handshake(TokioIo::new(tls))
+            .await
+            .map_err(|e| unreachable(&e))?;
         // Ends with the last of the request: `send` is dropped when the answer is in, or nobody waits for it.
         tokio::spawn(connection);
         let request = Request::builder()
@@ -228,14 +286,20 @@ fn ours(s: Standing, application: &str, revision: u32, terminal: &str) -> Result
         return Err(trouble(Problem::NotForUs, "the answer is of another application, revision or terminal"));
     }
     if s.reason.as_ref().is_some_and(|r| r.chars().count() > MAX_REASON || r.chars().any(char::is_control)) {
-        return Err(trouble(Problem::Malformed, "reason: up to 200 characters, none of them a control character"));
+        return Err(trouble(
+            Problem::Malformed,
+            "reason: up to 200 characters, none of them a control character",
+        ));
     }
     Ok(s)
 }
 
 /// The vault writes files, and making a key takes seconds.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, VaultError> + Send + 'static) -> Result<T, Trouble> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|_| trouble(Problem::Keys, "the vault failed"))?;
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, Trouble> {
+    let done =
+        tokio::task::spawn_blocking(work).await.map_err(|_| trouble(Problem::Keys, "the vault failed"))?;
     done.map_err(|e| trouble(Problem::Keys, chain(&e)))
 }
 

@@ -44,9 +44,13 @@ impl Rig {
         let mut config = payterm_daemon::config::demo(0).unwrap();
         config.store.dir = self.dir.path().to_owned();
         payterm_daemon::prepare_demo(&mut config).unwrap();
-        let vault = Arc::new(Vault::open(self.dir.path(), SealingKey::from_file(&self.dir.path().join("vault.key")).unwrap()).unwrap());
+        let vault = Arc::new(
+            Vault::open(self.dir.path(), SealingKey::from_file(&self.dir.path().join("vault.key")).unwrap())
+                .unwrap(),
+        );
         let held = store::hold(self.dir.path()).unwrap();
-        let (store, _) = Store::open(held, self.dir.path(), vault.hasher(store::PURPOSE), Default::default()).unwrap();
+        let (store, _) =
+            Store::open(held, self.dir.path(), vault.hasher(store::PURPOSE), Default::default()).unwrap();
         let late: Arc<Mutex<Vec<(u64, HostEvent)>>> = Arc::default();
         let heard = late.clone();
         actix::System::new().block_on(async {
@@ -71,7 +75,12 @@ impl Rig {
                 config: self.config,
             });
             let child = Child::default();
-            keep("link".into(), child.clone(), move |life| HostLink { life, line: line.clone() }.start(), || ());
+            keep(
+                "link".into(),
+                child.clone(),
+                move |life| HostLink { life, line: line.clone() }.start(),
+                || (),
+            );
             tokio::task::yield_now().await;
             test(Arc::new(Link { child, clock, vault, machine: Mutex::new(Some(Arc::default())) })).await;
         });
@@ -97,7 +106,8 @@ impl Link {
             stan: Stan::new(tag).unwrap(),
             batch: Batch::FIRST,
             // Odd tags of a sale lack what every sale carries.
-            amount: (kind == Kind::Sale && tag.is_multiple_of(2)).then(|| payterm_schema::Money::new(100, payterm_schema::Currency::CNY).unwrap()),
+            amount: (kind == Kind::Sale && tag.is_multiple_of(2))
+                .then(|| payterm_schema::Money::new(100, payterm_schema::Currency::CNY).unwrap()),
             mode: if kind == Kind::Sale { EntryMode::Manual } else { EntryMode::None },
             pin: false,
             track: false,
@@ -120,7 +130,10 @@ impl Link {
             leg: Leg::Request,
             plan,
             secrets: if kind == Kind::Sale {
-                SecretsFrom::Memory(CardSecrets { pan: payterm_schema::Pan::parse("6212345678900000003").ok(), ..CardSecrets::default() })
+                SecretsFrom::Memory(CardSecrets {
+                    pan: payterm_schema::Pan::parse("6212345678900000003").ok(),
+                    ..CardSecrets::default()
+                })
             } else {
                 SecretsFrom::None
             },
@@ -128,7 +141,10 @@ impl Link {
             log: Some("t".into()),
         };
         let wanted = self.machine.lock().unwrap().as_ref().map(Arc::downgrade).unwrap_or_default();
-        self.child.ask(Transmit { message: Box::new(message), handed: Arc::new(AtomicBool::new(false)), wanted }).await.unwrap()
+        self.child
+            .ask(Transmit { message: Box::new(message), handed: Arc::new(AtomicBool::new(false)), wanted })
+            .await
+            .unwrap()
     }
 }
 fn acquirer(options: payterm_simulator::Options) -> (payterm_simulator::Running, String) {
@@ -224,12 +240,18 @@ fn a_late_answer_is_told_once_after_no_reply() {
         assert!(!link.vault.has_working_keys("cup"), "late keys are not taken");
     });
     let whole = |t: &FrameTrace| !t.sent.is_empty() && !t.received.is_empty();
-    assert!(matches!(&late[..], [(7, HostEvent::Late { answer, trace })] if answer.code == "00" && whole(trace)), "{late:?}");
+    assert!(
+        matches!(&late[..], [(7, HostEvent::Late { answer, trace })] if answer.code == "00" && whole(trace)),
+        "{late:?}"
+    );
 }
 
 #[test]
 fn a_persistent_connection_is_used_again_and_made_anew() {
-    let (a, address) = acquirer(payterm_simulator::Options { idle: Duration::from_millis(300), ..payterm_simulator::Options::fast() });
+    let (a, address) = acquirer(payterm_simulator::Options {
+        idle: Duration::from_millis(300),
+        ..payterm_simulator::Options::fast()
+    });
     let mut rig = Rig::new(address);
     rig.config.persistent = true;
     rig.run(|link| async move {
@@ -259,10 +281,14 @@ fn a_persistent_connection_that_fell_silent_is_not_used_again() {
         assert_eq!(a.stats().connections, 2);
         tokio::time::sleep(Duration::from_millis(1_000)).await;
     });
-    assert!(matches!(&late[..], [(1, HostEvent::Late { .. })]), "the old one still hears its late answer: {late:?}");
+    assert!(
+        matches!(&late[..], [(1, HostEvent::Late { .. })]),
+        "the old one still hears its late answer: {late:?}"
+    );
 }
 
-/// The machine has given it up and reverses it, or was rebuilt and does so: it must not leave behind its reversal.
+/// The machine has given it up and reverses it, or was rebuilt and does so: it must not leave behind its
+/// reversal.
 #[test]
 fn a_frame_that_nobody_waits_for_does_not_leave() {
     let (a, address) = acquirer(payterm_simulator::Options::fast());
@@ -289,7 +315,10 @@ fn keys_for_a_machine_that_is_gone_are_not_taken() {
             link.machine.lock().unwrap().take();
         };
         let (event, ()) = tokio::join!(link.sign_in(1, 5_000), gone);
-        assert!(matches!(&event, HostEvent::Reply { answer, .. } if answer.keys == KeysVerdict::None), "{event:?}");
+        assert!(
+            matches!(&event, HostEvent::Reply { answer, .. } if answer.keys == KeysVerdict::None),
+            "{event:?}"
+        );
         assert!(!link.vault.has_working_keys("cup"));
     });
 }
@@ -330,7 +359,10 @@ fn identity(dir: &std::path::Path, name: &str) -> (PathBuf, PathBuf, PathBuf) {
     let ca_cert = ca.self_signed(&ca_key).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let issuer = rcgen::Issuer::new(ca, ca_key);
-    let cert = rcgen::CertificateParams::new(vec!["acquirer.test".into()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let cert = rcgen::CertificateParams::new(vec!["acquirer.test".into()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
     let put = |part: &str, text: String| {
         let path = dir.join(format!("{name}-{part}.pem"));
         std::fs::write(&path, text).unwrap();
@@ -344,7 +376,8 @@ fn tls_trusts_only_the_configured_ca_and_name() {
     let dir = tempfile::tempdir().unwrap();
     let (ca, cert, key) = identity(dir.path(), "good");
     let (other_ca, ..) = identity(dir.path(), "other");
-    let (_a, address) = acquirer(payterm_simulator::Options { tls: Some((cert, key)), ..payterm_simulator::Options::fast() });
+    let (_a, address) =
+        acquirer(payterm_simulator::Options { tls: Some((cert, key)), ..payterm_simulator::Options::fast() });
     let run = |ca: PathBuf, name: &str| {
         let mut rig = Rig::new(address.clone());
         rig.tls = Some(TlsConfig { ca, server_name: Some(name.into()), cert: None, key: None });

@@ -1,4 +1,5 @@
-//! The whole daemon in process: real sockets, the acquirer simulator, virtual devices and their hands, a real disk.
+//! The whole daemon in process: real sockets, the acquirer simulator, virtual devices and their hands, a real
+//! disk.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_daemon::{
     Daemon, Options, config,
@@ -38,10 +39,16 @@ impl Up {
         let (leave, left) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
             // Of this daemon alone: other tests run beside it.
-            let _log = log.map(|f| tracing::subscriber::set_default(tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(f)).finish()));
+            let _log = log.map(|f| {
+                tracing::subscriber::set_default(
+                    tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(f)).finish(),
+                )
+            });
             actix::System::new().block_on(async move {
                 let store = store::Options { mishaps, ..store::Options::default() };
-                let daemon = Daemon::start(config, Options { no_bus: true, store, ..Options::default() }).await.unwrap();
+                let daemon = Daemon::start(config, Options { no_bus: true, store, ..Options::default() })
+                    .await
+                    .unwrap();
                 tx.send(daemon.terminal()).unwrap();
                 if left.await.unwrap_or(false) {
                     daemon.stop().await;
@@ -71,7 +78,11 @@ struct Rig {
 impl Rig {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         if std::env::var_os("PAYTERM_TEST_LOG").is_some() {
-            payterm_daemon::logging::start(&payterm_schema::config::LogConfig { level: "debug".into(), json: false }).ok();
+            payterm_daemon::logging::start(&payterm_schema::config::LogConfig {
+                level: "debug".into(),
+                json: false,
+            })
+            .ok();
         }
         let dir = tempfile::tempdir().unwrap();
         let acquirer = Acquirer::start(World::demo().unwrap(), payterm_simulator::Options::fast()).unwrap();
@@ -85,7 +96,16 @@ impl Rig {
         change(&mut config);
         prepare_demo(&mut config).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut rig = Self { dir, acquirer, config, mishaps: Mishaps::armed(), log: None, up: None, hands: None, runtime };
+        let mut rig = Self {
+            dir,
+            acquirer,
+            config,
+            mishaps: Mishaps::armed(),
+            log: None,
+            up: None,
+            hands: None,
+            runtime,
+        };
         rig.start();
         rig
     }
@@ -126,7 +146,9 @@ impl Rig {
         loop {
             match self.begin(r.clone()) {
                 Ok(key) => return key,
-                Err(Fault::Restarting { .. } | Fault::StoreFailed { .. } | Fault::Busy { .. }) if Instant::now() < until => {
+                Err(Fault::Restarting { .. } | Fault::StoreFailed { .. } | Fault::Busy { .. })
+                    if Instant::now() < until =>
+                {
                     std::thread::sleep(Duration::from_millis(20))
                 }
                 Err(e) => panic!("{e}"),
@@ -135,7 +157,9 @@ impl Rig {
     }
     fn end(&self, key: &RequestKey, final_only: bool) -> Outcome {
         let (t, me) = (self.t(), caller());
-        self.runtime.block_on(async { tokio::time::timeout(SOON, t.wait(&me, key, final_only)).await.unwrap().unwrap() })
+        self.runtime.block_on(async {
+            tokio::time::timeout(SOON, t.wait(&me, key, final_only)).await.unwrap().unwrap()
+        })
     }
     fn swipe_and_pin(&mut self) {
         self.hands().swipe(CARD, "3012", When::Within(SOON)).unwrap();
@@ -171,7 +195,13 @@ fn caller() -> Caller {
     Caller { app: "demo".into(), uid: 0, manager: true, kinds: Vec::new(), limit: None }
 }
 fn sale(id: &str) -> RequestWire {
-    RequestWire { id: id.into(), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() }
+    RequestWire {
+        id: id.into(),
+        kind: "sale".into(),
+        amount: Some("12.34".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    }
 }
 
 #[test]
@@ -223,10 +253,19 @@ fn another_app_sees_nothing() {
         assert!(matches!(t.recall(&other, &o.key).await, Err(Fault::NotFound { .. })));
         assert!(matches!(t.cancel(&other, &o.key).await, Err(Fault::NotFound { .. })));
         assert!(matches!(t.explain(&other, &o.key).await, Err(Fault::NotFound { .. })));
-        assert_eq!(t.list(&other, Filter { app: Some("demo".into()), ..Filter::default() }).await.unwrap(), []);
+        assert_eq!(
+            t.list(&other, Filter { app: Some("demo".into()), ..Filter::default() }).await.unwrap(),
+            []
+        );
         let limited = Caller { limit: Some(1000), ..caller() };
-        assert!(matches!(t.start(&limited, Request::try_from(sale("big")).unwrap()).await, Err(Fault::NotAllowed { .. })));
-        assert!(matches!(t.list(&caller(), Filter { limit: Some(0), ..Filter::default() }).await, Err(Fault::Invalid { .. })));
+        assert!(matches!(
+            t.start(&limited, Request::try_from(sale("big")).unwrap()).await,
+            Err(Fault::NotAllowed { .. })
+        ));
+        assert!(matches!(
+            t.list(&caller(), Filter { limit: Some(0), ..Filter::default() }).await,
+            Err(Fault::Invalid { .. })
+        ));
     });
 }
 
@@ -259,7 +298,8 @@ fn a_panic_in_the_store_fails_the_request_and_the_next_one_works() {
     assert_eq!(rig.balance(), OPENING - 2 * 1234);
 }
 
-/// The screen and the papers of an outcome come behind it; the next request is asked before its record is there. Its screen stands all the same.
+/// The screen and the papers of an outcome come behind it; the next request is asked before its record is
+/// there. Its screen stands all the same.
 #[test]
 fn the_next_customer_sees_the_next_amount() {
     let mut rig = Rig::new(|_| ());
@@ -267,7 +307,8 @@ fn the_next_customer_sees_the_next_amount() {
         let key = rig.begin_patiently(sale(&format!("first-{n}")));
         rig.swipe_and_pin();
         rig.end(&key, false);
-        let next = rig.begin_patiently(RequestWire { amount: Some("55.00".into()), ..sale(&format!("next-{n}")) });
+        let next =
+            rig.begin_patiently(RequestWire { amount: Some("55.00".into()), ..sale(&format!("next-{n}")) });
         rig.hands().wait_screen("55.00", SOON).unwrap();
         std::thread::sleep(Duration::from_millis(50));
         rig.hands().wait_screen("55.00", Duration::from_millis(1)).expect("the one before stands over it");
@@ -276,7 +317,8 @@ fn the_next_customer_sees_the_next_amount() {
     }
 }
 
-/// The customer is asked before the request is on record. When that fails, what was read for it pays nothing that comes next.
+/// The customer is asked before the request is on record. When that fails, what was read for it pays nothing
+/// that comes next.
 #[test]
 fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {
     let mut rig = Rig::new(|_| ());
@@ -290,7 +332,10 @@ fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {
     assert!(matches!(&failed, Err(Fault::StoreFailed { .. })), "{failed:?}");
     let key = rig.begin_patiently(sale("after"));
     rig.hands().wait_screen("12.34", SOON).unwrap();
-    assert!(rig.hands().pin("123456", When::Within(Duration::from_millis(300))).is_err(), "nobody has given a card for this one");
+    assert!(
+        rig.hands().pin("123456", When::Within(Duration::from_millis(300))).is_err(),
+        "nobody has given a card for this one"
+    );
     assert_eq!(rig.balance(), OPENING - 1234);
     rig.swipe_and_pin();
     assert_eq!(rig.end(&key, false).status, Status::Approved);
@@ -314,7 +359,8 @@ fn a_store_that_fails_before_the_frame_lets_no_frame_out() {
     assert_eq!(rig.sale("after").status, Status::Approved);
 }
 
-/// The journal can be read each time, and takes nothing: each try comes later than the one before, until a commit works.
+/// The journal can be read each time, and takes nothing: each try comes later than the one before, until a
+/// commit works.
 #[test]
 fn a_store_that_fails_at_each_commit_is_tried_ever_less_often() {
     let mut rig = Rig::new(|_| ());
@@ -329,7 +375,8 @@ fn a_store_that_fails_at_each_commit_is_tried_ever_less_often() {
         db.busy_timeout(SOON).unwrap();
         db.execute_batch(text).unwrap();
     };
-    let rebuilt = || std::fs::read_to_string(&log).unwrap().matches("the terminal is rebuilt from disk").count();
+    let rebuilt =
+        || std::fs::read_to_string(&log).unwrap().matches("the terminal is rebuilt from disk").count();
     let plant = "CREATE TRIGGER planted BEFORE INSERT ON record BEGIN SELECT RAISE(ABORT, 'planted'); END";
 
     sql(plant);
@@ -341,7 +388,8 @@ fn a_store_that_fails_at_each_commit_is_tried_ever_less_often() {
     sql("DROP TRIGGER planted");
     assert_eq!(rig.sale("during").status, Status::Approved);
 
-    // A commit has worked: the waits begin anew, where the next one would have been of more than three seconds.
+    // A commit has worked: the waits begin anew, where the next one would have been of more than three
+    // seconds.
     sql(plant);
     let (before, began) = (rebuilt(), Instant::now());
     assert!(matches!(rig.begin(sale("again")), Err(Fault::StoreFailed { .. })));
@@ -395,7 +443,9 @@ fn a_panic_in_a_device_or_its_driver_is_mended() {
     let mut rig = Rig::new(|_| ());
     let key = rig.begin_patiently(sale("a"));
     rig.hands().wait_screen("12.34", SOON).unwrap();
-    let reader = |r: &Rig| r.runtime.block_on(r.t().devices()).unwrap().into_iter().find(|d| d.name == "swipe").unwrap();
+    let reader = |r: &Rig| {
+        r.runtime.block_on(r.t().devices()).unwrap().into_iter().find(|d| d.name == "swipe").unwrap()
+    };
     rig.hands().panic("swipe").unwrap();
     rig.until("the reader is back", |r| reader(r).restarts == 1 && reader(r).state == DeviceState::Idle);
     rig.swipe_and_pin();
@@ -414,7 +464,9 @@ fn a_driver_that_hangs_is_abandoned_and_nobody_else_waits() {
     let key = rig.begin_patiently(sale("a"));
     rig.hands().wait_screen("12.34", SOON).unwrap();
     // The scanner is armed at once; the reader works again with a new driver.
-    rig.until("the reader was given up", |r| r.runtime.block_on(r.t().devices()).unwrap().iter().any(|d| d.name == "swipe" && d.restarts == 1));
+    rig.until("the reader was given up", |r| {
+        r.runtime.block_on(r.t().devices()).unwrap().iter().any(|d| d.name == "swipe" && d.restarts == 1)
+    });
     rig.swipe_and_pin();
     assert_eq!(rig.end(&key, true).status, Status::Approved);
 }
@@ -456,13 +508,20 @@ fn canaries_are_nowhere_on_disk() {
     assert_eq!(rig.sale("a").status, Status::Approved);
     rig.hands().wait_papers(2, SOON).unwrap();
     let state = rig.state();
-    let bcd: Vec<u8> = format!("{CARD}0").as_bytes().chunks(2).map(|d| (d[0] - b'0') << 4 | (d[1] - b'0')).collect();
-    let shifted: Vec<u8> = CARD.as_bytes()[1..].chunks(2).map(|d| (d[0] - b'0') << 4 | (d[1] - b'0')).collect();
+    let bcd: Vec<u8> =
+        format!("{CARD}0").as_bytes().chunks(2).map(|d| (d[0] - b'0') << 4 | (d[1] - b'0')).collect();
+    let shifted: Vec<u8> =
+        CARD.as_bytes()[1..].chunks(2).map(|d| (d[0] - b'0') << 4 | (d[1] - b'0')).collect();
     rig.restart();
     for file in std::fs::read_dir(&state).unwrap() {
         let path = file.unwrap().path();
         let Ok(bytes) = std::fs::read(&path) else { continue };
-        for (what, needle) in [("PAN", CARD.as_bytes()), ("packed PAN", &bcd[..9]), ("packed PAN", &shifted[..]), ("PIN", b"\"123456\"")] {
+        for (what, needle) in [
+            ("PAN", CARD.as_bytes()),
+            ("packed PAN", &bcd[..9]),
+            ("packed PAN", &shifted[..]),
+            ("PIN", b"\"123456\""),
+        ] {
             assert!(!bytes.windows(needle.len()).any(|w| w == needle), "{what} in {}", path.display());
         }
     }
@@ -472,8 +531,11 @@ fn canaries_are_nowhere_on_disk() {
 fn an_apps_paper_is_printed_once_and_a_shift_report_ends_the_shift() {
     use payterm_schema::{page::Printable, paper::PaperState, totals::Scope};
     let mut rig = Rig::new(|_| {});
-    let page = |text: &str| Printable::parse(&format!(r#"{{"page":{{"lines":[{{"type":"text","text":"{text}"}}]}}}}"#)).unwrap();
-    let print = |rig: &Rig, text: &str| rig.runtime.block_on(rig.t().print(&caller(), "p1".into(), page(text)));
+    let page = |text: &str| {
+        Printable::parse(&format!(r#"{{"page":{{"lines":[{{"type":"text","text":"{text}"}}]}}}}"#)).unwrap()
+    };
+    let print =
+        |rig: &Rig, text: &str| rig.runtime.block_on(rig.t().print(&caller(), "p1".into(), page(text)));
     let key = RequestKey::new(&caller().app, "p1").unwrap();
     let job = print(&rig, "table 4").unwrap();
     let status = rig.runtime.block_on(rig.t().paper(&caller(), &key, true)).unwrap();
@@ -484,14 +546,21 @@ fn an_apps_paper_is_printed_once_and_a_shift_report_ends_the_shift() {
     assert_eq!(print(&rig, "table 4"), Ok(job), "for ever");
     assert_eq!(rig.runtime.block_on(rig.t().paper(&caller(), &key, false)).unwrap().state, PaperState::Done);
     let stranger = Caller { app: "other".into(), manager: false, ..caller() };
-    assert!(matches!(rig.runtime.block_on(rig.t().paper(&stranger, &key, false)), Err(Fault::NotFound { .. })));
-    assert!(matches!(rig.runtime.block_on(rig.t().report(&stranger, Scope::Batch)), Err(Fault::NotAllowed { .. })));
+    assert!(matches!(
+        rig.runtime.block_on(rig.t().paper(&stranger, &key, false)),
+        Err(Fault::NotFound { .. })
+    ));
+    assert!(matches!(
+        rig.runtime.block_on(rig.t().report(&stranger, Scope::Batch)),
+        Err(Fault::NotAllowed { .. })
+    ));
 
     let sale = rig.begin_patiently(sale("s1"));
     rig.swipe_and_pin();
     assert_eq!(rig.end(&sale, true).status, Status::Approved);
     let report = |rig: &Rig, scope| rig.runtime.block_on(rig.t().report(&caller(), scope)).unwrap();
-    let (batch, totals) = (report(&rig, Scope::Batch), rig.runtime.block_on(rig.t().totals(&caller())).unwrap());
+    let (batch, totals) =
+        (report(&rig, Scope::Batch), rig.runtime.block_on(rig.t().totals(&caller())).unwrap());
     assert_eq!((batch.accounts[0].debit_count, batch.accounts[0].debit_minor), (1, totals[0].debit_minor));
     assert_eq!(report(&rig, Scope::Shift).accounts[0].rows, batch.accounts[0].rows);
     rig.runtime.block_on(rig.t().print_report(&caller(), Scope::Shift)).unwrap();
@@ -512,7 +581,9 @@ fn a_drawer_opens_once_an_id_and_now_or_never() {
     let open = |rig: &Rig, id: &str| print(rig, id, Printable::Drawer(Drawer {}));
     let came = |rig: &Rig, id: &str| {
         let key = RequestKey::new(&caller().app, id).unwrap();
-        rig.runtime.block_on(async { tokio::time::timeout(SOON, rig.t().paper(&caller(), &key, true)).await.unwrap().unwrap().state })
+        rig.runtime.block_on(async {
+            tokio::time::timeout(SOON, rig.t().paper(&caller(), &key, true)).await.unwrap().unwrap().state
+        })
     };
     let job = open(&rig, "d1").unwrap();
     assert_eq!(came(&rig, "d1"), PaperState::Done);
@@ -541,8 +612,15 @@ fn a_drawer_opens_once_an_id_and_now_or_never() {
     });
     let fourth = open(&rig, "d4").unwrap();
     rig.crash();
-    assert_eq!((open(&rig, "d3"), came(&rig, "d3"), came(&rig, "d1")), (Ok(third), PaperState::GivenUp, PaperState::Done));
-    assert_eq!((open(&rig, "d4"), came(&rig, "d4")), (Ok(fourth), PaperState::GivenUp), "it waited behind the other");
+    assert_eq!(
+        (open(&rig, "d3"), came(&rig, "d3"), came(&rig, "d1")),
+        (Ok(third), PaperState::GivenUp, PaperState::Done)
+    );
+    assert_eq!(
+        (open(&rig, "d4"), came(&rig, "d4")),
+        (Ok(fourth), PaperState::GivenUp),
+        "it waited behind the other"
+    );
     assert_eq!(rig.hands().wait_papers(0, SOON).unwrap().0, 0, "nothing came out in this run");
 }
 
@@ -554,11 +632,15 @@ fn a_broken_template_is_shown_and_the_built_in_one_serves() {
     let rig = Rig::new(move |c| c.paper.templates = Some(path));
     let devices = rig.runtime.block_on(rig.t().devices()).unwrap();
     let printer = devices.iter().find(|d| d.kind == payterm_schema::DeviceKind::Printer).unwrap();
-    assert!(printer.health.contains("payment.jinja, line 2: undefined value") && printer.state == DeviceState::Degraded, "{printer:?}");
+    assert!(
+        printer.health.contains("payment.jinja, line 2: undefined value")
+            && printer.state == DeviceState::Degraded,
+        "{printer:?}"
+    );
 }
 
-/// The journal is torn behind the backup: what the backup has is answered as ever, what is lost is never charged again, and nothing
-/// is sold before a person says that it is reconciled.
+/// The journal is torn behind the backup: what the backup has is answered as ever, what is lost is never
+/// charged again, and nothing is sold before a person says that it is reconciled.
 #[test]
 fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
     let mut rig = Rig::new(|_| ());
@@ -578,9 +660,17 @@ fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
     for (id, lost) in [("a2", true), ("a3", false)] {
         assert_eq!(rig.begin(sale(id)), Err(Fault::JournalRestored { id: id.into(), lost }));
     }
-    let recalled = |key: &RequestKey| rig.runtime.block_on(rig.t().recall(&caller(), key)).map(|t| t.outcome.status);
-    assert_eq!(recalled(&lost.key), Err(Fault::JournalRestored { id: "a2".into(), lost: true }), "charged, and not known here");
-    assert!(matches!(recalled(&RequestKey { id: "a9".into(), ..lost.key.clone() }), Err(Fault::NotFound { .. })));
+    let recalled =
+        |key: &RequestKey| rig.runtime.block_on(rig.t().recall(&caller(), key)).map(|t| t.outcome.status);
+    assert_eq!(
+        recalled(&lost.key),
+        Err(Fault::JournalRestored { id: "a2".into(), lost: true }),
+        "charged, and not known here"
+    );
+    assert!(matches!(
+        recalled(&RequestKey { id: "a9".into(), ..lost.key.clone() }),
+        Err(Fault::NotFound { .. })
+    ));
     let (t, me) = (rig.t(), caller());
     let info = rig.runtime.block_on(t.info()).unwrap();
     assert_eq!(info.screen, payterm_schema::Screen::Trouble { what: "recovering".into() });
@@ -588,14 +678,30 @@ fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
     assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into(), lost: false }));
     let t = rig.t();
     // Not before the acquirer was heard.
-    let ended = |r: &Rig| r.runtime.block_on(t.operator_session(&me, payterm_schema::OperatorRequest::EndRecovery)).is_ok();
+    let ended = |r: &Rig| {
+        r.runtime.block_on(t.operator_session(&me, payterm_schema::OperatorRequest::EndRecovery)).is_ok()
+    };
     rig.until("the sign-in, then the end of the recovery", ended);
     let next = rig.sale("a3");
     assert_eq!(next.status, Status::Approved, "{next:?}");
-    assert!(next.stan > lost.stan && next.txn > lost.txn, "{:?} {:?} after {:?} {:?}", next.stan, next.txn, lost.stan, lost.txn);
-    assert_eq!(rig.begin(sale("a2")), Err(Fault::JournalRestored { id: "a2".into(), lost: true }), "for ever");
+    assert!(
+        next.stan > lost.stan && next.txn > lost.txn,
+        "{:?} {:?} after {:?} {:?}",
+        next.stan,
+        next.txn,
+        lost.stan,
+        lost.txn
+    );
+    assert_eq!(
+        rig.begin(sale("a2")),
+        Err(Fault::JournalRestored { id: "a2".into(), lost: true }),
+        "for ever"
+    );
     assert_eq!(rig.balance(), OPENING - 3 * 1234, "each charged once");
-    let names = std::fs::read_dir(rig.state()).unwrap().flatten().map(|f| f.file_name().to_string_lossy().into_owned());
+    let names = std::fs::read_dir(rig.state())
+        .unwrap()
+        .flatten()
+        .map(|f| f.file_name().to_string_lossy().into_owned());
     // The file, and what lay beside it (-wal, -shm).
     let aside: Vec<_> = names.filter(|n| n.starts_with("journal.damaged-")).collect();
     assert_eq!(aside.iter().filter(|n| n.ends_with(".db")).count(), 1, "put aside, not deleted: {aside:?}");
@@ -609,7 +715,8 @@ fn a_check_that_fails_stops_new_payments_only() {
     rig.hands = None;
     rig.up.take().unwrap().stop();
     let db = rusqlite::Connection::open(rig.state().join("journal.db")).unwrap();
-    db.execute_batch("UPDATE txn SET outcome = replace(outcome, 'approved', 'declined') WHERE txn = 1").unwrap();
+    db.execute_batch("UPDATE txn SET outcome = replace(outcome, 'approved', 'declined') WHERE txn = 1")
+        .unwrap();
     drop(db);
     rig.start();
     let (t, damaged) = (rig.t(), payterm_schema::Screen::Trouble { what: "journal-damaged".into() });

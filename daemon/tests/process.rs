@@ -101,7 +101,13 @@ impl Rig {
         Hands::connect(&self.path().join("state/hands.sock")).unwrap()
     }
     fn begin(&self, client: &Client, id: &str) -> RequestKey {
-        let wire = RequestWire { id: id.into(), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+        let wire = RequestWire {
+            id: id.into(),
+            kind: "sale".into(),
+            amount: Some("12.34".into()),
+            currency: Some("CNY".into()),
+            ..RequestWire::default()
+        };
         let key = self.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
         let mut hands = self.hands();
         hands.swipe(CARD, "3012", When::Within(SOON)).unwrap();
@@ -109,7 +115,9 @@ impl Rig {
         key
     }
     fn end(&self, client: &Client, key: &RequestKey) -> Outcome {
-        self.runtime.block_on(async { tokio::time::timeout(SOON, client.wait(&caller(), key, true)).await.unwrap().unwrap() })
+        self.runtime.block_on(async {
+            tokio::time::timeout(SOON, client.wait(&caller(), key, true)).await.unwrap().unwrap()
+        })
     }
     fn balance(&self) -> i64 {
         self.acquirer.balance("card:alice").unwrap()
@@ -132,10 +140,19 @@ fn the_command_line_names_what_is_wrong() {
     assert!(o.status.success() && o.stdout == b"ok\n");
     let account = "[[account]]\nid = \"cup\"\nprofile = \"unionpays\"\nmerchant = \"TESTMERCHANT001\"\nterminal = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
     for (text, why) in [
-        (account.into(), "line 3: account[0].profile: account cup: profile: there is no built-in profile 'unionpays'"),
+        (
+            account.into(),
+            "line 3: account[0].profile: account cup: profile: there is no built-in profile 'unionpays'",
+        ),
         (account.replace("unionpays", "/nonexistent/u.toml"), "line 3: account[0].profile: "),
-        ("[[device]]\nname = \"p\"\nkind = \"printer\"\ndriver = \"virtul\"\n".into(), "line 4: device[0].driver: no registered driver has this name"),
-        ("[[device]]\nname = \"p\"\nkind = \"scanner\"\ndriver = \"escpos\"\n".into(), "line 3: device[0].kind: this driver does not serve"),
+        (
+            "[[device]]\nname = \"p\"\nkind = \"printer\"\ndriver = \"virtul\"\n".into(),
+            "line 4: device[0].driver: no registered driver has this name",
+        ),
+        (
+            "[[device]]\nname = \"p\"\nkind = \"scanner\"\ndriver = \"escpos\"\n".into(),
+            "line 3: device[0].kind: this driver does not serve",
+        ),
     ] {
         std::fs::write(&file, text).unwrap();
         let o = paytermd(&["--check-config", "--config", path]);
@@ -153,18 +170,32 @@ fn its_memory_is_not_dumped() {
     let direct = rig.command();
     let mut child = Command::new("sh");
     // Without the right to trace, root too may only look into processes that are dumpable.
-    child.args(["-c", "ulimit -S -c unlimited; exec setpriv --bounding-set -sys_ptrace \"$0\" \"$@\""]).arg(direct.get_program()).args(direct.get_args());
+    child
+        .args(["-c", "ulimit -S -c unlimited; exec setpriv --bounding-set -sys_ptrace \"$0\" \"$@\""])
+        .arg(direct.get_program())
+        .args(direct.get_args());
     let daemon = Running(child.spawn().unwrap());
     rig.connect();
     let pid = daemon.0.id();
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let core: Vec<_> = limits.lines().filter_map(|l| l.strip_prefix("Max core file size")).flat_map(str::split_whitespace).collect();
+    let core: Vec<_> = limits
+        .lines()
+        .filter_map(|l| l.strip_prefix("Max core file size"))
+        .flat_map(str::split_whitespace)
+        .collect();
     assert_eq!(core, ["0", "0", "bytes"]);
     let look = |pid: u32| {
         let mut sh = Command::new("setpriv");
-        sh.args(["--bounding-set", "-sys_ptrace", "sh", "-c"]).arg(format!(": < /proc/{pid}/mem")).stderr(Stdio::null()).status().unwrap().success()
+        sh.args(["--bounding-set", "-sys_ptrace", "sh", "-c"])
+            .arg(format!(": < /proc/{pid}/mem"))
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
     };
-    let open = Running(Command::new("setpriv").args(["--bounding-set", "-sys_ptrace", "sleep", "60"]).spawn().unwrap());
+    let open = Running(
+        Command::new("setpriv").args(["--bounding-set", "-sys_ptrace", "sleep", "60"]).spawn().unwrap(),
+    );
     let by = Instant::now() + SOON;
     while !look(open.0.id()) {
         assert!(Instant::now() < by, "the control process cannot be looked into");
@@ -183,7 +214,8 @@ fn it_tells_systemd_and_leaves_in_order() {
         let n = socket.recv(&mut b).unwrap();
         String::from_utf8_lossy(&b[..n]).into_owned()
     };
-    let mut daemon = Running(rig.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000").spawn().unwrap());
+    let mut daemon =
+        Running(rig.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000").spawn().unwrap());
     assert!(hear().contains("READY=1"));
     assert!(hear().contains("WATCHDOG=1"));
     assert!(hear().contains("WATCHDOG=1"));
@@ -209,7 +241,13 @@ fn a_request_that_waits_for_a_card_is_cancelled_by_the_shutdown() {
     let rig = Rig::new(|_| ());
     let mut daemon = rig.start();
     let client = rig.connect();
-    let wire = RequestWire { id: "a".into(), kind: "sale".into(), amount: Some("1.00".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let wire = RequestWire {
+        id: "a".into(),
+        kind: "sale".into(),
+        amount: Some("1.00".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
     let key = rig.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
     rig.hands().wait_screen("1.00", SOON).unwrap();
     daemon.signal("-TERM");

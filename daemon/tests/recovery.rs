@@ -1,5 +1,6 @@
-//! Journals that are damaged, torn or gone, with real files: noticed, put aside, put back from backup and what is left, into a recovery
-//! that ends no sooner than a person says so; no STAN and no request key is ever used again.
+//! Journals that are damaged, torn or gone, with real files: noticed, put aside, put back from backup and
+//! what is left, into a recovery that ends no sooner than a person says so; no STAN and no request key is
+//! ever used again.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_daemon::store::{self, Commit, Loaded, Options, Store, StoreError};
 use payterm_schema::{
@@ -52,7 +53,13 @@ fn outcome(txn: u64, status: &str) -> Outcome {
 
 /// The three records of a sale, a commit each; its STAN is its number.
 fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
-    let wire = RequestWire { id: format!("o{txn}"), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let wire = RequestWire {
+        id: format!("o{txn}"),
+        kind: "sale".into(),
+        amount: Some("12.34".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
     let request = Request::try_from(wire).unwrap();
     let plan = Plan {
         kind: Kind::Sale,
@@ -75,8 +82,21 @@ fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
         road: Default::default(),
     };
     let records = [
-        Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: outcome(txn, "running").into() },
-        Record::Allowed { txn, account: main_account(), plan: Box::new(plan), view: outcome(txn, "running").into(), owes: false, card: None },
+        Record::Started {
+            txn,
+            key: request_key(txn),
+            hash: request.content_hash(),
+            request: Box::new(request),
+            view: outcome(txn, "running").into(),
+        },
+        Record::Allowed {
+            txn,
+            account: main_account(),
+            plan: Box::new(plan),
+            view: outcome(txn, "running").into(),
+            owes: false,
+            card: None,
+        },
         Record::Outcome { outcome: outcome(txn, "approved").into(), papers: Vec::new() },
     ];
     for (n, record) in (1..).zip(records) {
@@ -117,14 +137,19 @@ fn aside(dir: &Path) -> Vec<String> {
     names.filter(|n| n.starts_with("journal.damaged-") && n.ends_with(".db")).collect()
 }
 
-/// What must hold whatever happened: either the journal is whole, or it is in recovery, and then nothing is used twice.
+/// What must hold whatever happened: either the journal is whole, or it is in recovery, and then nothing is
+/// used twice.
 fn judge(dir: &Path, what: &str) -> Option<payterm_schema::record::Restored> {
     let (store, loaded) = open(dir).unwrap_or_else(|e| panic!("{what}: {e}"));
     let Some(restored) = loaded.restored.clone() else {
         assert_eq!(loaded.last_seq, 24, "{what}: records are gone, and nobody says so");
         assert_eq!(store.care().unwrap().broken.map(|b| b.to_string()), None, "{what}");
         for txn in 1..=8 {
-            assert_eq!(wait(store.by_key(&request_key(txn))).unwrap().unwrap().outcome.status.name(), "approved", "{what}");
+            assert_eq!(
+                wait(store.by_key(&request_key(txn))).unwrap().unwrap().outcome.status.name(),
+                "approved",
+                "{what}"
+            );
         }
         store.close();
         return None;
@@ -147,7 +172,14 @@ fn judge(dir: &Path, what: &str) -> Option<payterm_schema::record::Restored> {
     let (store, again) = open(dir).unwrap();
     assert_eq!(again.restored.as_ref(), Some(&restored), "{what}");
     let record = Record::Restored { restored: Box::new(restored.clone()) };
-    put(&store, Commit { records: vec![Entry { seq: again.last_seq + 1, at: Time(1), txn: None, record }], ..Commit::default() }).unwrap();
+    put(
+        &store,
+        Commit {
+            records: vec![Entry { seq: again.last_seq + 1, at: Time(1), txn: None, record }],
+            ..Commit::default()
+        },
+    )
+    .unwrap();
     assert_eq!(store.care().unwrap().broken.map(|b| b.to_string()), None, "{what}");
     store.close();
     drop(store);
@@ -184,8 +216,8 @@ fn a_sound_journal_is_opened_as_it_is() {
     }
 }
 
-/// One bit, at many places of a journal that was closed: whatever is not noticed at the start is noticed by the check after it, and the
-/// start after that restores.
+/// One bit, at many places of a journal that was closed: whatever is not noticed at the start is noticed by
+/// the check after it, and the start after that restores.
 #[test]
 fn a_flipped_bit_in_the_database() {
     let root = tempfile::tempdir().unwrap();
@@ -269,7 +301,9 @@ fn cut_short_emptied_and_gone() {
         ("the database is empty", &|d| cut(&journal(d), 0)),
         ("the database is cut in its header", &|d| cut(&journal(d), 50)),
         ("the database is half", &|d| cut(&journal(d), len / 2)),
-        ("the database is text", &|d| fs::write(journal(d), "not a database at all, by no means".repeat(200)).unwrap()),
+        ("the database is text", &|d| {
+            fs::write(journal(d), "not a database at all, by no means".repeat(200)).unwrap()
+        }),
         ("the WAL is gone", &|d| fs::remove_file(d.join("journal.db-wal")).unwrap()),
         ("the WAL is cut", &|d| cut(&d.join("journal.db-wal"), 0)),
         ("database and WAL are gone", &|d| {
@@ -277,7 +311,11 @@ fn cut_short_emptied_and_gone() {
             fs::remove_file(d.join("journal.db-wal")).unwrap();
         }),
         ("all is gone but the keys", &|d| {
-            fs::read_dir(d).unwrap().flatten().filter(|f| f.file_name() != "journal.keys").for_each(|f| fs::remove_file(f.path()).unwrap());
+            fs::read_dir(d)
+                .unwrap()
+                .flatten()
+                .filter(|f| f.file_name() != "journal.keys")
+                .for_each(|f| fs::remove_file(f.path()).unwrap());
         }),
         ("the database and the newest backup are gone", &|d| {
             fs::remove_file(journal(d)).unwrap();
@@ -357,7 +395,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The disk takes nothing while a journal is restored, again and again: the damaged one stays until the new one is whole.
+/// The disk takes nothing while a journal is restored, again and again: the damaged one stays until the new
+/// one is whole.
 #[test]
 fn a_restoring_that_cannot_be_written_loses_nothing() {
     let root = tempfile::tempdir().unwrap();
@@ -397,7 +436,11 @@ fn a_restoring_that_was_cut_is_gone_on_with() {
             fs::rename(dir.join(format!("journal.db{suffix}")), dir.join(format!("{kept}{suffix}"))).unwrap();
         }
         let restored = judge(&dir, &format!("cut after {moved} files")).unwrap();
-        assert_eq!((restored.salvaged, restored.lost, &restored.kept), (24, 0, &kept), "{moved}: {restored:?}");
+        assert_eq!(
+            (restored.salvaged, restored.lost, &restored.kept),
+            (24, 0, &kept),
+            "{moved}: {restored:?}"
+        );
         assert!(!dir.join("journal.suspect").exists() && !dir.join("journal.restoring.db").exists());
     }
     // After all of it but the removal of the mark: it is done again, from what was put back.
@@ -421,8 +464,8 @@ fn what_was_lost_stays_lost_over_another_restoring() {
     assert_eq!(second.last_txn, 8);
 }
 
-/// A program before this one wrote a request's key before its commit, and was killed between the two: at the update nothing is lost. From
-/// then on a key without its record is damage.
+/// A program before this one wrote a request's key before its commit, and was killed between the two: at the
+/// update nothing is lost. From then on a key without its record is damage.
 #[test]
 fn a_key_that_an_older_program_wrote_ahead_is_no_damage() {
     let root = tempfile::tempdir().unwrap();
@@ -465,7 +508,8 @@ fn a_start_that_fails_leaves_the_write_ahead_log() {
     let dir = root.path().join("state");
     let dir = killed(&sales(&dir, None), &dir);
     let held = store::hold(&dir).unwrap();
-    // No page more than there are: the start's own migration check passes, the program is older than the snapshot.
+    // No page more than there are: the start's own migration check passes, the program is older than the
+    // snapshot.
     let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
     db.execute_batch("INSERT INTO snapshot (seq, version, json, chain) VALUES (24, 99, '{}', NULL)").unwrap();
@@ -479,7 +523,8 @@ fn a_start_that_fails_leaves_the_write_ahead_log() {
     assert_eq!(judge(&dir, "a start that failed"), None);
 }
 
-/// A look-up while the journal is restored at run time opens the file that is put aside: it does not stay there.
+/// A look-up while the journal is restored at run time opens the file that is put aside: it does not stay
+/// there.
 #[test]
 fn a_lost_key_is_lost_also_for_the_reader() {
     let root = tempfile::tempdir().unwrap();
@@ -499,17 +544,32 @@ fn a_lost_key_is_lost_also_for_the_reader() {
 
 /// The two records of a sale that begins with record `seq`.
 fn short_sale(txn: u64, status: &str) -> [Record; 2] {
-    let wire = RequestWire { id: format!("o{txn}"), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let wire = RequestWire {
+        id: format!("o{txn}"),
+        kind: "sale".into(),
+        amount: Some("12.34".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
     let request = Request::try_from(wire).unwrap();
-    let started =
-        Record::Started { txn, key: request_key(txn), hash: request.content_hash(), request: Box::new(request), view: outcome(txn, "running").into() };
+    let started = Record::Started {
+        txn,
+        key: request_key(txn),
+        hash: request.content_hash(),
+        request: Box::new(request),
+        view: outcome(txn, "running").into(),
+    };
     [started, Record::Outcome { outcome: outcome(txn, status).into(), papers: Vec::new() }]
 }
 fn short(txn: u64, seq: u64, status: &str) -> Commit {
-    let records = (seq..).zip(short_sale(txn, status)).map(|(seq, record)| Entry { seq, at: Time(1_000), txn: Some(txn), record }).collect();
+    let records = (seq..)
+        .zip(short_sale(txn, status))
+        .map(|(seq, record)| Entry { seq, at: Time(1_000), txn: Some(txn), record })
+        .collect();
     Commit { records, ..Commit::default() }
 }
-/// Damage that the check has found, and a commit that fails: the store is opened again, which restores. Meanwhile somebody looks something up.
+/// Damage that the check has found, and a commit that fails: the store is opened again, which restores.
+/// Meanwhile somebody looks something up.
 fn reopened<T>(store: &Store, dir: &Path, harm: &str, meanwhile: impl Future<Output = T>) -> Loaded {
     let db = rusqlite::Connection::open(journal(dir)).unwrap();
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
@@ -530,13 +590,16 @@ fn reopened<T>(store: &Store, dir: &Path, harm: &str, meanwhile: impl Future<Out
     })
 }
 
-/// The power goes while the last commit is written: of its frames the first has not reached the disk, the others have.
+/// The power goes while the last commit is written: of its frames the first has not reached the disk, the
+/// others have.
 #[test]
 fn a_power_cut_in_the_last_commit_is_no_damage() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let held = store::hold(&dir).unwrap();
-    let (store, _) = Store::open(held, &dir, key(), Options { reserve: 0, checkpoint_every: 12, ..Options::default() }).unwrap();
+    let (store, _) =
+        Store::open(held, &dir, key(), Options { reserve: 0, checkpoint_every: 12, ..Options::default() })
+            .unwrap();
     let wal = dir.join("journal.db-wal");
     // The first quiet moment reserves the WAL.
     std::thread::sleep(std::time::Duration::from_millis(150));
@@ -546,10 +609,18 @@ fn a_power_cut_in_the_last_commit_is_no_damage() {
         for record in short_sale(txn, "approved") {
             seq += 1;
             let before = fs::read(&wal).unwrap_or_default();
-            put(&store, Commit { records: vec![Entry { seq, at: Time(1_000), txn: Some(txn), record }], ..Commit::default() }).unwrap();
+            put(
+                &store,
+                Commit {
+                    records: vec![Entry { seq, at: Time(1_000), txn: Some(txn), record }],
+                    ..Commit::default()
+                },
+            )
+            .unwrap();
             let after = fs::read(&wal).unwrap();
             // The key of a request is written behind its commit: of one that was cut there is none.
-            if seq % 2 == 1 || before.len() < 32 || before.len() != after.len() || before[..32] != after[..32] {
+            if seq % 2 == 1 || before.len() < 32 || before.len() != after.len() || before[..32] != after[..32]
+            {
                 continue;
             }
             if txn % 6 == 0 {
@@ -557,8 +628,11 @@ fn a_power_cut_in_the_last_commit_is_no_damage() {
                 std::thread::sleep(std::time::Duration::from_millis(130));
             }
             // The frames of this commit.
-            let new: Vec<usize> =
-                (0..(after.len() - 32) / SIZE).filter(|i| before[32 + i * SIZE..32 + (i + 1) * SIZE] != after[32 + i * SIZE..32 + (i + 1) * SIZE]).collect();
+            let new: Vec<usize> = (0..(after.len() - 32) / SIZE)
+                .filter(|i| {
+                    before[32 + i * SIZE..32 + (i + 1) * SIZE] != after[32 + i * SIZE..32 + (i + 1) * SIZE]
+                })
+                .collect();
             let Some(first) = new.first().copied() else { continue };
             let old = &before[32 + first * SIZE..32 + (first + 1) * SIZE];
             // What stands in its place is the end of a commit of the WAL's time before.
@@ -593,7 +667,10 @@ fn a_backup_that_is_one_payment_old() {
     store.close();
     fs::copy(dir.join("journal.backup.db"), journal(&dir)).unwrap();
     let (_, loaded) = open(&dir).unwrap();
-    assert!(loaded.restored.is_some(), "payment 8 is gone, nobody says so, and its key and STAN are free again");
+    assert!(
+        loaded.restored.is_some(),
+        "payment 8 is gone, nobody says so, and its key and STAN are free again"
+    );
 }
 
 /// The same for queries: uploads, reversals and look-ups.
@@ -602,10 +679,14 @@ fn the_reader_reads_the_journal_that_is_there() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let store = sales(&dir, Some(5));
-    let loaded = reopened(&store, &dir, "UPDATE record SET at = 7 WHERE seq = 16", async { store.by_key(&request_key(8)).await.ok() });
+    let loaded = reopened(&store, &dir, "UPDATE record SET at = 7 WHERE seq = 16", async {
+        store.by_key(&request_key(8)).await.ok()
+    });
     assert_eq!(loaded.restored.unwrap().lost, 3);
     put(&store, Commit { seal: vec![(9, vec![9; 40])], ..short(9, 16, "approved") }).unwrap();
-    assert!(wait(store.by_key(&request_key(9))).unwrap().is_some() && wait(store.sealed(9)).unwrap().is_some());
+    assert!(
+        wait(store.by_key(&request_key(9))).unwrap().is_some() && wait(store.sealed(9)).unwrap().is_some()
+    );
 }
 
 /// The same with a backup that was made while the payment was at the host.
@@ -621,7 +702,10 @@ fn a_backup_from_the_middle_of_the_last_payment() {
     store.close();
     fs::copy(dir.join("journal.backup.db"), journal(&dir)).unwrap();
     let (_, loaded) = open(&dir).unwrap();
-    assert!(loaded.restored.is_some(), "payment 9 would run again: what was told as approved would be reversed");
+    assert!(
+        loaded.restored.is_some(),
+        "payment 9 would run again: what was told as approved would be reversed"
+    );
 }
 
 /// The vault was begun anew: the journal stays where it is.
@@ -631,7 +715,8 @@ fn another_key_is_no_damage() {
     let dir = root.path().join("state");
     sales(&dir, Some(8)).close();
     let other = SealingKey::new([8; 32]).keyed_hash(store::PURPOSE);
-    let refused = Store::open(store::hold(&dir).unwrap(), &dir, other, Options { reserve: 0, ..Options::default() });
+    let refused =
+        Store::open(store::hold(&dir).unwrap(), &dir, other, Options { reserve: 0, ..Options::default() });
     assert!(matches!(refused, Err(StoreError::OtherKey { .. })), "{:?}", refused.err());
     assert_eq!(judge(&dir, "under its own key again"), None);
 }
@@ -648,10 +733,18 @@ fn one_place_of_the_marks_is_damaged() {
     let dir = killed(&store, &dir);
     let bytes = fs::read(dir.join("journal.marks")).unwrap();
     let turn = |at: usize| {
-        serde_json::from_slice::<serde_json::Value>(&bytes[at + 12..at + 12 + u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize]).unwrap()
+        serde_json::from_slice::<serde_json::Value>(
+            &bytes[at + 12..at + 12 + u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize],
+        )
+        .unwrap()
     };
     let newer = if turn(0)["turn"].as_u64() > turn(4096)["turn"].as_u64() { 0 } else { 4096 };
-    fs::OpenOptions::new().write(true).open(dir.join("journal.marks")).unwrap().write_all_at(&[0xff; 512], newer as u64).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(dir.join("journal.marks"))
+        .unwrap()
+        .write_all_at(&[0xff; 512], newer as u64)
+        .unwrap();
     fs::remove_file(journal(&dir)).unwrap();
     let (_, loaded) = open(&dir).unwrap();
     let stans = loaded.restored.unwrap().stans;
@@ -730,13 +823,16 @@ fn a_damaged_last_record_is_no_other_key() {
     assert_eq!(judge(&dir, "the last record").unwrap().salvaged, 23);
 }
 
-/// A page that is gone, of each table and index in turn: at the start, or by the check after it; never a start that fails for ever.
+/// A page that is gone, of each table and index in turn: at the start, or by the check after it; never a
+/// start that fails for ever.
 #[test]
 fn a_page_of_zeros() {
     let root = tempfile::tempdir().unwrap();
     let whole = root.path().join("whole");
     sales(&whole, Some(4)).close();
-    let db = rusqlite::Connection::open_with_flags(journal(&whole), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let db =
+        rusqlite::Connection::open_with_flags(journal(&whole), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .unwrap();
     let pages: Vec<(String, u64)> = db
         .prepare("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0")
         .and_then(|mut s| s.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect())
@@ -746,7 +842,12 @@ fn a_page_of_zeros() {
     for (name, page) in pages {
         let dir = root.path().join(&name);
         copy(&whole, &dir);
-        fs::OpenOptions::new().write(true).open(journal(&dir)).unwrap().write_all_at(&[0; 4096], (page - 1) * 4096).unwrap();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(journal(&dir))
+            .unwrap()
+            .write_all_at(&[0; 4096], (page - 1) * 4096)
+            .unwrap();
         let (store, loaded) = open(&dir).unwrap_or_else(|e| panic!("{name}: {e}"));
         if loaded.restored.is_none() {
             assert!(store.care().unwrap_or_else(|e| panic!("{name}: {e}")).broken.is_some(), "{name}");
@@ -768,7 +869,12 @@ fn a_write_ahead_log_whose_head_is_zeros() {
     let entry = Entry { seq: 25, at: Time(1), txn: Some(3), record: Record::Voided { txn: 3, by: 4 } };
     put(&store, Commit { records: vec![entry], ..Commit::default() }).unwrap();
     let dir = killed(&store, &dir);
-    fs::OpenOptions::new().write(true).open(dir.join("journal.db-wal")).unwrap().write_all_at(&[0; 512], 0).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(dir.join("journal.db-wal"))
+        .unwrap()
+        .write_all_at(&[0; 512], 0)
+        .unwrap();
     let (store, loaded) = open(&dir).unwrap();
     assert!(loaded.restored.is_some() || loaded.last_seq == 25, "record 25 is gone, and nobody says so");
     store.close();
@@ -789,7 +895,8 @@ fn what_a_closed_batch_has_sealed_does_not_come_back() {
         let mut told = outcome(txn, "approved");
         told.batch = Some(Batch::FIRST);
         let [started, _] = short_sale(txn, "running");
-        let records = vec![next(txn, started), next(txn, Record::Outcome { outcome: told.into(), papers: Vec::new() })];
+        let records =
+            vec![next(txn, started), next(txn, Record::Outcome { outcome: told.into(), papers: Vec::new() })];
         put(&store, Commit { records, seal: vec![(txn, vec![txn as u8; 40])], ..Commit::default() }).unwrap();
     }
     assert_eq!(store.care().unwrap().broken, None);
@@ -801,7 +908,8 @@ fn what_a_closed_batch_has_sealed_does_not_come_back() {
         .unwrap(),
     );
     let erase = payterm_core::EraseBatch { account: main_account(), batch: Batch::FIRST, keep: Vec::new() };
-    put(&store, Commit { records: vec![closed], erase_batch: Some(Box::new(erase)), ..Commit::default() }).unwrap();
+    put(&store, Commit { records: vec![closed], erase_batch: Some(Box::new(erase)), ..Commit::default() })
+        .unwrap();
     let [started, ended] = short_sale(4, "approved").map(|r| next(4, r));
     put(&store, Commit { records: vec![started, ended], ..Commit::default() }).unwrap();
     store.close();
@@ -817,7 +925,8 @@ fn what_a_closed_batch_has_sealed_does_not_come_back() {
     store.close();
 }
 
-/// After a kill they say what they are to say, but nobody knows whether that is on the disk: a sync may have failed.
+/// After a kill they say what they are to say, but nobody knows whether that is on the disk: a sync may have
+/// failed.
 #[test]
 fn the_marks_are_written_anew_at_each_start() {
     let root = tempfile::tempdir().unwrap();

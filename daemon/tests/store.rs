@@ -4,7 +4,9 @@ use payterm_daemon::{
     mishap::{Mishaps, Part},
     store::{self, Commit, Loaded, Options, Store, StoreError},
 };
-use payterm_schema::{Entry, Kind, Outcome, Record, Request, RequestKey, Status, Time, request::RequestWire, terminal::Filter};
+use payterm_schema::{
+    Entry, Kind, Outcome, Record, Request, RequestKey, Status, Time, request::RequestWire, terminal::Filter,
+};
 use payterm_vault::{KeyedHash, SealingKey};
 use serde_json::json;
 use std::{
@@ -57,7 +59,13 @@ fn view(txn: u64, id: &str, status: &str) -> Outcome {
     .unwrap()
 }
 fn started(seq: u64, txn: u64, id: &str) -> Entry {
-    let wire = RequestWire { id: id.into(), kind: "sale".into(), amount: Some("12.34".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let wire = RequestWire {
+        id: id.into(),
+        kind: "sale".into(),
+        amount: Some("12.34".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
     let request = Request::try_from(wire).unwrap();
     let record = Record::Started {
         txn,
@@ -76,7 +84,12 @@ fn ended(seq: u64, txn: u64, id: &str) -> Entry {
     outcome.account = Some(payterm_schema::AccountId::new("main").unwrap());
     outcome.masked_pan = Some("623456******1234".into());
     outcome.ended = Some(Time(9_000));
-    Entry { seq, at: Time(9_000), txn: Some(txn), record: Record::Outcome { outcome: outcome.into(), papers: Vec::new() } }
+    Entry {
+        seq,
+        at: Time(9_000),
+        txn: Some(txn),
+        record: Record::Outcome { outcome: outcome.into(), papers: Vec::new() },
+    }
 }
 
 #[test]
@@ -104,7 +117,8 @@ fn commits_that_wait_share_a_sync() {
     assert_eq!(store.counters().commits.load(Ordering::Relaxed), 200);
 }
 
-/// Callers who are alone write themselves and hand nothing over: the writer's thread finds its moment between them.
+/// Callers who are alone write themselves and hand nothing over: the writer's thread finds its moment between
+/// them.
 #[test]
 fn the_wal_is_reserved_beside_a_caller_who_never_pauses() {
     for _ in 0..8 {
@@ -126,7 +140,8 @@ fn the_wal_is_reserved_beside_a_caller_who_never_pauses() {
     }
 }
 
-/// What nobody waits for goes with those that are expected with it; without them it is written all the same, and whoever waits is not held up.
+/// What nobody waits for goes with those that are expected with it; without them it is written all the same,
+/// and whoever waits is not held up.
 #[test]
 fn what_nobody_waits_for_is_written_in_company() {
     const PAIRS: u64 = 100;
@@ -136,14 +151,18 @@ fn what_nobody_waits_for_is_written_in_company() {
         let one = store.commit(Commit { records: vec![booted(2 * n + 1)], company: 2, ..Commit::default() });
         // Longer than those who were answered together are waited for.
         std::thread::sleep(Duration::from_micros(300));
-        let other = store.commit(Commit { records: vec![booted(2 * n + 2)], company: 2, ..Commit::default() });
+        let other =
+            store.commit(Commit { records: vec![booted(2 * n + 2)], company: 2, ..Commit::default() });
         wait(one).unwrap().unwrap();
         wait(other).unwrap().unwrap();
     }
     let groups = store.counters().groups.load(Ordering::Relaxed);
     assert!(groups < PAIRS + PAIRS / 2, "{groups} groups for {PAIRS} pairs");
     let last = 2 * PAIRS;
-    assert_eq!(put(&store, Commit { records: vec![booted(last + 1)], company: 8, ..Commit::default() }).unwrap(), last + 1);
+    assert_eq!(
+        put(&store, Commit { records: vec![booted(last + 1)], company: 8, ..Commit::default() }).unwrap(),
+        last + 1
+    );
     let patient = store.commit(Commit { records: vec![booted(last + 2)], company: 8, ..Commit::default() });
     assert_eq!(put(&store, commit(vec![booted(last + 3)])).unwrap(), last + 3);
     assert_eq!(wait(patient).unwrap().unwrap().head.seq, last + 2);
@@ -163,7 +182,10 @@ fn at_rest() {
 fn a_lone_commit_is_written_by_its_caller() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open_with(dir.path(), quick()).unwrap();
-    assert!(store.commit_alone(commit(vec![booted(1)])).blocking_recv().unwrap().is_ok(), "how quick the disk is, nobody knows yet");
+    assert!(
+        store.commit_alone(commit(vec![booted(1)])).blocking_recv().unwrap().is_ok(),
+        "how quick the disk is, nobody knows yet"
+    );
     at_rest();
     assert_eq!(store.commit_alone(commit(vec![booted(2)])).try_recv().unwrap().unwrap().head.seq, 2);
     // Behind what was handed over before.
@@ -185,8 +207,8 @@ fn a_slow_disk_is_the_writers() {
     }
 }
 
-/// The writer's thread looks after the WAL: in a quiet moment when enough is in it, in a shorter one at twice that, and at eight times that at the
-/// latest.
+/// The writer's thread looks after the WAL: in a quiet moment when enough is in it, in a shorter one at twice
+/// that, and at eight times that at the latest.
 #[test]
 fn lone_commits_leave_checkpoints_to_the_writer() {
     const EVERY: u64 = 8;
@@ -195,7 +217,8 @@ fn lone_commits_leave_checkpoints_to_the_writer() {
     // What is in the WAL only is not in it.
     let copied = || dir.path().join("journal.db").metadata().unwrap().len();
     let mut seq = 0;
-    // True: written here. The writer puts the pen back behind its answer: without a pause it is handed over again.
+    // True: written here. The writer puts the pen back behind its answer: without a pause it is handed over
+    // again.
     let mut alone = |pause: u64| {
         seq += 1;
         std::thread::sleep(Duration::from_millis(pause));
@@ -210,7 +233,11 @@ fn lone_commits_leave_checkpoints_to_the_writer() {
     at_rest();
     let before = copied();
     let first: Vec<bool> = (0..=EVERY).map(|_| alone(5)).collect();
-    assert_eq!(first.iter().filter(|here| !**here).count(), 1, "told once that a checkpoint is due: {first:?}");
+    assert_eq!(
+        first.iter().filter(|here| !**here).count(),
+        1,
+        "told once that a checkpoint is due: {first:?}"
+    );
     assert_eq!(copied(), before, "nobody was quiet");
     std::thread::sleep(Duration::from_millis(400));
     let after = copied();
@@ -241,7 +268,10 @@ fn a_lone_commit_that_fails_or_panics_ends_the_writing() {
     at_rest();
     let failed = store.commit_alone(commit(vec![started(2, 2, "a")])).blocking_recv().unwrap();
     assert!(matches!(failed, Err(StoreError::Sql { .. })), "{failed:?}");
-    assert!(matches!(store.commit_alone(commit(vec![booted(2)])).blocking_recv().unwrap(), Err(StoreError::Stopped)));
+    assert!(matches!(
+        store.commit_alone(commit(vec![booted(2)])).blocking_recv().unwrap(),
+        Err(StoreError::Stopped)
+    ));
     assert_eq!(wait(store.reopen()).unwrap().last_seq, 1);
     put(&store, commit(vec![booted(2)])).unwrap();
     at_rest();
@@ -257,12 +287,23 @@ fn a_snapshot_bounds_what_is_loaded() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     for n in 1..=3u64 {
-        put(&store, Commit { records: vec![booted(n)], snapshot: Some((n, format!("state {n}"))), ..Commit::default() }).unwrap();
+        put(
+            &store,
+            Commit {
+                records: vec![booted(n)],
+                snapshot: Some((n, format!("state {n}"))),
+                ..Commit::default()
+            },
+        )
+        .unwrap();
     }
     put(&store, commit(vec![booted(4)])).unwrap();
     store.close();
     let (_store, loaded) = open(dir.path());
-    assert_eq!((loaded.snapshot.as_deref(), loaded.tail, loaded.last_seq), (Some("state 3"), vec![booted(4)], 4));
+    assert_eq!(
+        (loaded.snapshot.as_deref(), loaded.tail, loaded.last_seq),
+        (Some("state 3"), vec![booted(4)], 4)
+    );
     let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
     assert_eq!(db.query_row("SELECT count(*) FROM snapshot", [], |r| r.get::<_, u32>(0)).unwrap(), 2);
 }
@@ -272,8 +313,12 @@ fn a_failed_commit_fails_its_group_and_everything_until_reopened() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     put(&store, commit(vec![started(1, 1, "a")])).unwrap();
-    // The same request key as another transaction: UNIQUE (app, id). What shares its group, and what comes after, is not written either.
-    let heard: Vec<_> = [commit(vec![booted(2)]), commit(vec![started(3, 2, "a")]), commit(vec![booted(4)])].map(|c| store.commit(c)).into_iter().collect();
+    // The same request key as another transaction: UNIQUE (app, id). What shares its group, and what comes
+    // after, is not written either.
+    let heard: Vec<_> = [commit(vec![booted(2)]), commit(vec![started(3, 2, "a")]), commit(vec![booted(4)])]
+        .map(|c| store.commit(c))
+        .into_iter()
+        .collect();
     let answers: Vec<_> = heard.into_iter().map(|h| h.blocking_recv().unwrap()).collect();
     assert!(matches!(answers[1], Err(StoreError::Sql { .. })), "{answers:?}");
     assert!(answers[2].is_err());
@@ -290,7 +335,10 @@ fn a_gap_is_refused() {
     let (store, _) = open(dir.path());
     assert!(matches!(put(&store, commit(vec![booted(2)])), Err(StoreError::Gap { last: 0, found: 2 })));
     wait(store.reopen()).unwrap();
-    assert!(matches!(put(&store, commit(vec![ended(1, 9, "x")])), Err(StoreError::Projection { seq: 1, .. })));
+    assert!(matches!(
+        put(&store, commit(vec![ended(1, 9, "x")])),
+        Err(StoreError::Projection { seq: 1, .. })
+    ));
 }
 
 #[test]
@@ -317,7 +365,8 @@ fn a_full_disk_fails_the_commit_and_leaves_the_journal_whole() {
 fn a_writer_that_panicked_is_reopened() {
     let dir = tempfile::tempdir().unwrap();
     let mishaps = Mishaps::armed();
-    let (store, _) = open_with(dir.path(), Options { mishaps: mishaps.clone(), ..Options::default() }).unwrap();
+    let (store, _) =
+        open_with(dir.path(), Options { mishaps: mishaps.clone(), ..Options::default() }).unwrap();
     put(&store, commit(vec![booted(1)])).unwrap();
     mishaps.plant(Part::Store, 1);
     assert!(matches!(put(&store, commit(vec![booted(2)])), Err(StoreError::Stopped)));
@@ -350,15 +399,24 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
     put(&store, commit(vec![booted(1)])).unwrap();
     store.close();
     drop(store);
-    let change = |sql: &str| rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(sql).unwrap();
+    let change = |sql: &str| {
+        rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch(sql).unwrap()
+    };
     let refused = || open_with(dir.path(), Options::default()).err().unwrap().to_string();
-    // A newer program has left a row for each of its migrations; the number alone is damage (tests/recovery.rs).
+    // A newer program has left a row for each of its migrations; the number alone is damage
+    // (tests/recovery.rs).
     let schema = payterm_daemon::store::SCHEMA;
-    let rows = |to: usize| (schema + 1..=to).map(|n| format!("INSERT INTO meta VALUES ('migration_{n}', 'payterm 9');")).collect::<String>();
+    let rows = |to: usize| {
+        (schema + 1..=to)
+            .map(|n| format!("INSERT INTO meta VALUES ('migration_{n}', 'payterm 9');"))
+            .collect::<String>()
+    };
     change(&format!("PRAGMA user_version={}; {}", schema + 2, rows(schema + 2)));
     let why = refused();
     assert!(why.contains(&format!("schema version {} is newer than {schema}", schema + 2)), "{why}");
-    change(&format!("PRAGMA user_version={schema}; DELETE FROM meta WHERE value = 'payterm 9'; UPDATE record SET version=42"));
+    change(&format!(
+        "PRAGMA user_version={schema}; DELETE FROM meta WHERE value = 'payterm 9'; UPDATE record SET version=42"
+    ));
     assert!(refused().contains("version 42 is newer than 2"), "{}", refused());
     change("UPDATE record SET version=2; INSERT INTO snapshot VALUES (1, 9, '{}', NULL)");
     assert!(refused().contains("snapshot 1: version 9 is newer"), "{}", refused());
@@ -368,7 +426,10 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
     store.close();
     // Somebody else's database where no journal ever was.
     let dir = tempfile::tempdir().unwrap();
-    rusqlite::Connection::open(dir.path().join("journal.db")).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    rusqlite::Connection::open(dir.path().join("journal.db"))
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs (x)")
+        .unwrap();
     let why = open_with(dir.path(), Options::default()).err().unwrap().to_string();
     assert!(why.contains("not a payterm journal"), "{why}");
 }
@@ -386,7 +447,14 @@ fn rows_are_found_by_key_rrn_stan_and_filters() {
         let id = format!("o{txn}");
         put(&store, commit(vec![started(next(), txn, &id), ended(next(), txn, &id)])).unwrap();
     }
-    put(&store, commit(vec![started(next(), 6, "o6"), Entry { seq: next(), at: Time(1), txn: Some(5), record: Record::Voided { txn: 5, by: 6 } }])).unwrap();
+    put(
+        &store,
+        commit(vec![
+            started(next(), 6, "o6"),
+            Entry { seq: next(), at: Time(1), txn: Some(5), record: Record::Voided { txn: 5, by: 6 } },
+        ]),
+    )
+    .unwrap();
     wait(async {
         let key = RequestKey::new("pos", "o3").unwrap();
         let found = store.by_key(&key).await.unwrap().unwrap();
@@ -402,11 +470,16 @@ fn rows_are_found_by_key_rrn_stan_and_filters() {
         assert_eq!(store.by_stan("pos", stan, batch(7)).await.unwrap().len(), 1);
         assert!(store.by_stan("pos", stan, batch(8)).await.unwrap().is_empty());
         assert!(store.by_txn(5).await.unwrap().unwrap().outcome.voided);
-        let txns = |f: Filter| async { store.list(None, f).await.unwrap().iter().map(|o| o.txn).collect::<Vec<_>>() };
+        let txns = |f: Filter| async {
+            store.list(None, f).await.unwrap().iter().map(|o| o.txn).collect::<Vec<_>>()
+        };
         assert_eq!(txns(Filter::default()).await, [6, 5, 4, 3, 2, 1]);
         assert_eq!(txns(Filter { limit: Some(2), before: Some(5), ..Filter::default() }).await, [4, 3]);
         assert_eq!(txns(Filter { status: Some(Status::Running), ..Filter::default() }).await, [6]);
-        assert_eq!(txns(Filter { last4: Some("1234".into()), since: Some(Time(1_004)), ..Filter::default() }).await, [5, 4]);
+        assert_eq!(
+            txns(Filter { last4: Some("1234".into()), since: Some(Time(1_004)), ..Filter::default() }).await,
+            [5, 4]
+        );
         assert_eq!(txns(Filter { kind: Some(Kind::Void), ..Filter::default() }).await, [] as [u64; 0]);
         assert_eq!(store.list(Some("other".into()), Filter::default()).await.unwrap(), []);
         let entries = store.entries(5).await.unwrap();
@@ -418,7 +491,8 @@ fn rows_are_found_by_key_rrn_stan_and_filters() {
 fn sealed_values_come_and_go_with_their_commit() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
-    put(&store, Commit { records: vec![booted(1)], seal: vec![(7, vec![1, 2, 3])], ..Commit::default() }).unwrap();
+    put(&store, Commit { records: vec![booted(1)], seal: vec![(7, vec![1, 2, 3])], ..Commit::default() })
+        .unwrap();
     assert_eq!(wait(store.sealed(7)).unwrap(), Some(vec![1, 2, 3]));
     put(&store, Commit { records: vec![booted(2)], erase: vec![7], ..Commit::default() }).unwrap();
     assert_eq!(wait(store.sealed(7)).unwrap(), None);
@@ -458,7 +532,8 @@ fn a_lone_commit_is_one_fdatasync() {
     assert_eq!(syncs(60) - syncs(10), 50);
 }
 
-/// Time of a lone commit against a bare SQLite durable commit of one 300-byte row, in one run; printed, not judged (`make bench` judges).
+/// Time of a lone commit against a bare SQLite durable commit of one 300-byte row, in one run; printed, not
+/// judged (`make bench` judges).
 #[test]
 #[ignore = "a measurement: cargo test --release -- --ignored --nocapture lone_commit_against_bare"]
 fn lone_commit_against_bare() {
@@ -466,7 +541,10 @@ fn lone_commit_against_bare() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (store, _) = open(dir.path());
     let bare = rusqlite::Connection::open(dir.path().join("bare.db")).unwrap();
-    bare.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)").unwrap();
+    bare.execute_batch(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)",
+    )
+    .unwrap();
     let (mut ours, mut theirs, mut sale) = (Vec::new(), Vec::new(), Vec::new());
     let text = "x".repeat(300);
     let version = "v".repeat(270);
@@ -476,7 +554,8 @@ fn lone_commit_against_bare() {
         bare.prepare_cached("INSERT INTO t (x) VALUES (?1)").unwrap().execute([&text]).unwrap();
         theirs.push(t.elapsed());
         seq += 1;
-        let entry = Entry { seq, at: Time(1), txn: Some(seq), record: Record::Booted { version: version.clone() } };
+        let entry =
+            Entry { seq, at: Time(1), txn: Some(seq), record: Record::Booted { version: version.clone() } };
         let t = Instant::now();
         put(&store, commit(vec![entry])).unwrap();
         ours.push(t.elapsed());
@@ -532,7 +611,8 @@ fn sales(store: &Store) {
     for n in 1..=3u64 {
         let records = vec![started(2 * n - 1, n, &format!("o{n}")), ended(2 * n, n, &format!("o{n}"))];
         let snapshot = (n == 2).then(|| (4, "{}".to_owned()));
-        put(store, Commit { records, seal: vec![(n, vec![n as u8; 40])], snapshot, ..Commit::default() }).unwrap();
+        put(store, Commit { records, seal: vec![(n, vec![n as u8; 40])], snapshot, ..Commit::default() })
+            .unwrap();
     }
 }
 
@@ -545,7 +625,11 @@ fn the_chain_proves_the_journal_and_each_outcome_names_its_place_in_it() {
     // Also while the daemon has it open.
     let live = store::verify(&path, Some(&key()), None).unwrap();
     assert_eq!((live.records, live.chained_from, live.keyed, live.broken), (6, Some(1), true, None));
-    let durable = store.commit(commit(vec![started(7, 4, "o4"), ended(8, 4, "o4"), booted(9)])).blocking_recv().unwrap().unwrap();
+    let durable = store
+        .commit(commit(vec![started(7, 4, "o4"), ended(8, 4, "o4"), booted(9)]))
+        .blocking_recv()
+        .unwrap()
+        .unwrap();
     let found = wait(store.by_txn(4)).unwrap().unwrap();
     assert_eq!(found.outcome.journal, Some(durable.told[0].1.to_string()));
     assert!(found.outcome.journal.as_ref().unwrap().starts_with("8:"), "{:?}", found.outcome.journal);
@@ -554,14 +638,22 @@ fn the_chain_proves_the_journal_and_each_outcome_names_its_place_in_it() {
     put(&store, Commit { records: vec![booted(10)], erase: vec![2], ..Commit::default() }).unwrap();
     store.close();
     drop(store);
-    let names = || std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect::<std::collections::BTreeSet<_>>();
+    let names = || {
+        std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|f| f.unwrap().file_name())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
     let before = names();
     let closed = store::verify(&path, Some(&key()), None).unwrap();
     assert_eq!((closed.records, closed.broken), (10, None));
     let blind = store::verify(&path, None, None).unwrap();
     assert_eq!((blind.keyed, blind.broken, &blind.head), (false, None, &closed.head));
     let knows = |head: &str| store::verify(&path, Some(&key()), Some(&head.parse().unwrap())).unwrap().known;
-    assert_eq!((knows(found.outcome.journal.as_ref().unwrap()), knows(&format!("8:{}", "ab".repeat(32)))), (Some(true), Some(false)));
+    assert_eq!(
+        (knows(found.outcome.journal.as_ref().unwrap()), knows(&format!("8:{}", "ab".repeat(32)))),
+        (Some(true), Some(false))
+    );
     assert_eq!(names(), before, "verifying leaves nothing behind");
     let (_store, loaded) = open(dir.path());
     assert_eq!(Some(loaded.head.to_string()), closed.head);
@@ -577,13 +669,22 @@ fn a_changed_journal_is_found_out() {
         ("UPDATE record SET chain = NULL WHERE seq = 5", "record 5"),
         ("DELETE FROM record WHERE seq = 3", "record 3"),
         ("DELETE FROM record WHERE seq = 3; UPDATE record SET seq = seq - 1 WHERE seq > 3", "record 3"),
-        ("INSERT INTO record SELECT 7, at, txn, version, json, sealed, chain FROM record WHERE seq = 6", "record 7"),
-        ("UPDATE meta SET value = '7:' || substr(value, 3) WHERE key = 'chain_start'; UPDATE record SET chain = NULL", "its start"),
+        (
+            "INSERT INTO record SELECT 7, at, txn, version, json, sealed, chain FROM record WHERE seq = 6",
+            "record 7",
+        ),
+        (
+            "UPDATE meta SET value = '7:' || substr(value, 3) WHERE key = 'chain_start'; UPDATE record SET chain = NULL",
+            "its start",
+        ),
         ("DELETE FROM meta WHERE key = 'chain_start'", "its start"),
         ("UPDATE snapshot SET json = '{\"seq\":4}'", "snapshot 4"),
         ("UPDATE sealed SET blob = zeroblob(40) WHERE txn = 2", "sealed value 2"),
         ("UPDATE txn SET outcome = replace(outcome, 'approved', 'declined') WHERE txn = 2", "transaction 2"),
-        ("UPDATE txn SET told = 3, outcome = (SELECT outcome FROM txn WHERE txn = 2) WHERE txn = 2", "transaction 2"),
+        (
+            "UPDATE txn SET told = 3, outcome = (SELECT outcome FROM txn WHERE txn = 2) WHERE txn = 2",
+            "transaction 2",
+        ),
         ("UPDATE txn SET id = 'other' WHERE txn = 1", "transaction 1"),
         ("DELETE FROM txn WHERE txn = 3", "transaction 3"),
     ];

@@ -5,8 +5,8 @@ use payterm_daemon::tms::{Tms, Trouble};
 use payterm_schema::{
     AccountId, Currency, Time,
     application::{
-        Accepted, AccountParameters, Application, BinLists, Draft, Grant, GrantedAccount, Offer, Problem, Product, Settlement, Signed, Stage, Standing,
-        Submission, Verdict, WrappedKey,
+        Accepted, AccountParameters, Application, BinLists, Draft, Grant, GrantedAccount, Offer, Problem,
+        Product, Settlement, Signed, Stage, Standing, Submission, Verdict, WrappedKey,
     },
     config::{Config, TmsConfig},
 };
@@ -25,7 +25,8 @@ use tokio::{
     net::TcpListener,
 };
 
-const TMK: [u8; 16] = [0xCA, 0x5D, 0x92, 0x59, 0x8D, 0xCA, 0x48, 0xCE, 0x8A, 0x4C, 0x76, 0x36, 0x1A, 0x92, 0x69, 0xE9];
+const TMK: [u8; 16] =
+    [0xCA, 0x5D, 0x92, 0x59, 0x8D, 0xCA, 0x48, 0xCE, 0x8A, 0x4C, 0x76, 0x36, 0x1A, 0x92, 0x69, 0xE9];
 const APPLICATION: &str = "0123456789abcdef0123456789abcdef";
 
 fn draft() -> Draft {
@@ -44,7 +45,14 @@ fn draft() -> Draft {
     }
 }
 fn offer() -> Offer {
-    Offer { id: "o".into(), products: vec![Product::Card], currency: Currency::CNY, fees: Vec::new(), settlement: Settlement::T1, text: "words".into() }
+    Offer {
+        id: "o".into(),
+        products: vec![Product::Card],
+        currency: Currency::CNY,
+        fees: Vec::new(),
+        settlement: Settlement::T1,
+        text: "words".into(),
+    }
 }
 fn application() -> Application {
     let terms = Signed { text: "words".into(), signature: String::new() };
@@ -83,12 +91,16 @@ impl Bench {
         let (tls, signer) = tms::identity(dir.path()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let files = tms::dir(dir.path());
-        let text = format!("url = \"https://{}\"\nca = \"\"\nsigning_key = \"\"\ntimeout_ms = 2000\n", listener.local_addr().unwrap());
+        let text = format!(
+            "url = \"https://{}\"\nca = \"\"\nsigning_key = \"\"\ntimeout_ms = 2000\n",
+            listener.local_addr().unwrap()
+        );
         let mut t: TmsConfig = toml::from_str(&text).unwrap();
         (t.ca, t.signing_key) = (files.join("ca.pem"), files.join("signing.pem"));
         let mut config = Config::default();
         change(&mut config, &mut t);
-        let vault = Arc::new(Vault::open(dir.path(), SealingKey::new(std::array::from_fn(|i| i as u8))).unwrap());
+        let vault =
+            Arc::new(Vault::open(dir.path(), SealingKey::new(std::array::from_fn(|i| i as u8))).unwrap());
         let key = vault.terminal_key().unwrap();
         let answer: Arc<Mutex<Answer>> = Arc::new(Mutex::new(Box::new(|_, _| Vec::new())));
         let says = answer.clone();
@@ -104,7 +116,10 @@ impl Bench {
                         text.extend_from_slice(&part[..n]);
                         let all = String::from_utf8_lossy(&text).into_owned();
                         let Some((head, body)) = all.split_once("\r\n\r\n") else { continue };
-                        let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).map_or(0, |l| l.parse::<usize>().unwrap());
+                        let length = head
+                            .lines()
+                            .find_map(|l| l.strip_prefix("content-length: "))
+                            .map_or(0, |l| l.parse::<usize>().unwrap());
                         if body.len() >= length || n == 0 {
                             break (head.to_owned(), body.to_owned());
                         }
@@ -116,7 +131,15 @@ impl Bench {
             }
         });
         let tms = Arc::new(Tms::new(&t, &config, vault.clone()).unwrap());
-        Self { _dir: dir, tms, vault, signer: Arc::new(signer), answer, terminal: key.fingerprint, public: hex::decode(key.public).unwrap() }
+        Self {
+            _dir: dir,
+            tms,
+            vault,
+            signer: Arc::new(signer),
+            answer,
+            terminal: key.fingerprint,
+            public: hex::decode(key.public).unwrap(),
+        }
     }
     fn says(&self, answer: impl Fn(&str, &str) -> Vec<u8> + Send + Sync + 'static) {
         *self.answer.lock().unwrap() = Box::new(answer);
@@ -132,7 +155,11 @@ impl Bench {
     /// Fetches, and what became of it: the parameters or the problem; with a problem the vault is as before.
     async fn fetch(&self) -> Result<usize, Trouble> {
         let done = self.tms.grant(APPLICATION, &draft()).await;
-        assert_eq!(self.vault.tmk_check_value("bank").is_some(), done.is_ok(), "keys and parameters go together");
+        assert_eq!(
+            self.vault.tmk_check_value("bank").is_some(),
+            done.is_ok(),
+            "keys and parameters go together"
+        );
         done.map(|p| p.accounts.len())
     }
     /// A server that grants as it should, but for `change`.
@@ -204,9 +231,17 @@ async fn what_is_right_is_taken() {
         let s: Submission = serde_json::from_str(body).unwrap();
         assert_eq!((s.draft.check(), s.terminal.as_str()), (Ok(()), terminal.as_str()));
         let verdict = Verdict::InReview;
-        http(&sign(&Standing { application: APPLICATION.into(), revision: s.revision, terminal: s.terminal, verdict, reason: None }))
+        http(&sign(&Standing {
+            application: APPLICATION.into(),
+            revision: s.revision,
+            terminal: s.terminal,
+            verdict,
+            reason: None,
+        }))
     });
-    assert!(matches!(b.tms.answer(TmsAsk::Submit(Box::new(application()))).await, TmsEvent::Standing(s) if s.verdict == Verdict::InReview));
+    assert!(
+        matches!(b.tms.answer(TmsAsk::Submit(Box::new(application()))).await, TmsEvent::Standing(s) if s.verdict == Verdict::InReview)
+    );
 }
 
 #[tokio::test]
@@ -221,7 +256,10 @@ async fn a_grant_that_is_wrong_in_one_part_is_refused_whole() {
     let relabel = Arc::new(relabel);
     let (r1, r2) = (relabel.clone(), relabel);
     let elsewhere = tempfile::tempdir().unwrap();
-    let other = Vault::open(elsewhere.path(), SealingKey::new(std::array::from_fn(|i| i as u8 + 1))).unwrap().terminal_key().unwrap();
+    let other = Vault::open(elsewhere.path(), SealingKey::new(std::array::from_fn(|i| i as u8 + 1)))
+        .unwrap()
+        .terminal_key()
+        .unwrap();
     let their = hex::decode(other.public).unwrap();
     let changes: Vec<(Problem, Change)> = vec![
         // Another terminal's, another application's, yesterday's.
@@ -304,20 +342,45 @@ async fn bytes_that_are_no_answer_are_refused_by_name() {
         serde_json::to_string(&Signed { text, signature }).unwrap()
     };
     let big = format!("{{\"text\":\"{}", "x".repeat(600 * 1024));
-    let standing =
-        b.signed()(&Standing { application: APPLICATION.into(), revision: 1, terminal: b.terminal.clone(), verdict: Verdict::Approved, reason: None });
+    let standing = b.signed()(&Standing {
+        application: APPLICATION.into(),
+        revision: 1,
+        terminal: b.terminal.clone(),
+        verdict: Verdict::Approved,
+        reason: None,
+    });
     let cases: Vec<(&str, Problem, Vec<u8>)> = vec![
         ("changed after signing", Problem::Signature, http(&unsigned)),
         ("another key", Problem::Signature, http(&by_other)),
-        ("no signature", Problem::Signature, http(&serde_json::to_string(&Signed { text: "{}".into(), signature: String::new() }).unwrap())),
+        (
+            "no signature",
+            Problem::Signature,
+            http(&serde_json::to_string(&Signed { text: "{}".into(), signature: String::new() }).unwrap()),
+        ),
         ("cut JSON", Problem::Malformed, http(&good[..good.len() / 2])),
-        ("cut in the middle of the body", Problem::Unreachable, [http(&good)[..100].to_vec(), Vec::new()].concat()),
+        (
+            "cut in the middle of the body",
+            Problem::Unreachable,
+            [http(&good)[..100].to_vec(), Vec::new()].concat(),
+        ),
         ("not JSON", Problem::Malformed, http("<html>")),
         ("another message", Problem::Malformed, http(&standing)),
         ("too long by its header", Problem::TooLong, http(&big)),
-        ("too long without a length", Problem::TooLong, format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{big}").into_bytes()),
-        ("endless header", Problem::Unreachable, format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(200_000)).into_bytes()),
-        ("a redirect", Problem::Refused, b"HTTP/1.1 302 Found\r\nlocation: https://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec()),
+        (
+            "too long without a length",
+            Problem::TooLong,
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{big}").into_bytes(),
+        ),
+        (
+            "endless header",
+            Problem::Unreachable,
+            format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(200_000)).into_bytes(),
+        ),
+        (
+            "a redirect",
+            Problem::Refused,
+            b"HTTP/1.1 302 Found\r\nlocation: https://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        ),
         ("an error", Problem::Refused, b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n".to_vec()),
         ("not HTTP", Problem::Unreachable, b"SSH-2.0-x\r\n".to_vec()),
         ("nothing", Problem::Unreachable, Vec::new()),
@@ -331,7 +394,13 @@ async fn bytes_that_are_no_answer_are_refused_by_name() {
     let (sign, terminal) = (b.signed(), b.terminal.clone());
     b.says(move |_, _| {
         let reason = Some("\u{1b}[2J".into());
-        http(&sign(&Standing { application: APPLICATION.into(), revision: 1, terminal: terminal.clone(), verdict: Verdict::Rejected, reason }))
+        http(&sign(&Standing {
+            application: APPLICATION.into(),
+            revision: 1,
+            terminal: terminal.clone(),
+            verdict: Verdict::Rejected,
+            reason,
+        }))
     });
     assert_eq!(problem(b.tms.standing(APPLICATION, 1).await), Problem::Malformed);
     assert_eq!(problem(b.tms.standing(APPLICATION, 2).await), Problem::NotForUs);

@@ -1,8 +1,9 @@
 //! A small shop app: takes one sale under its own order id, shows the progress, prints the outcome.
 //!
-//! `pos ORDER-ID AMOUNT [CURRENCY] [ADDRESS]`; ADDRESS is a D-Bus address, or `peer:/path/of/the/socket`. Without one:
-//! PAYTERM_BUS, the session bus when only DBUS_SESSION_BUS_ADDRESS is set, else the system bus. The last line is the outcome as JSON. Exit
-//! code: 0 the sale ended (look at `status`), 1 the terminal refused, 3 still unknown: run it again with the same id.
+//! `pos ORDER-ID AMOUNT [CURRENCY] [ADDRESS]`; ADDRESS is a D-Bus address, or `peer:/path/of/the/socket`.
+//! Without one: PAYTERM_BUS, the session bus when only DBUS_SESSION_BUS_ADDRESS is set, else the system bus.
+//! The last line is the outcome as JSON. Exit code: 0 the sale ended (look at `status`), 1 the terminal
+//! refused, 3 still unknown: run it again with the same id.
 use futures_util::StreamExt;
 use payterm_dbus::{Address, Client};
 use payterm_schema::{Caller, Fault, Notice, Outcome, Request, Terminal, request::RequestWire};
@@ -12,7 +13,9 @@ fn address(given: Option<&str>) -> Address {
     let set = |name: &str| std::env::var_os(name).is_some();
     let bus = std::env::var("PAYTERM_BUS").ok();
     match given.or(bus.as_deref()) {
-        Some(a) => a.strip_prefix("peer:").map_or_else(|| Address::Bus(a.into()), |p| Address::Peer(p.into())),
+        Some(a) => {
+            a.strip_prefix("peer:").map_or_else(|| Address::Bus(a.into()), |p| Address::Peer(p.into()))
+        }
         None if set("DBUS_SESSION_BUS_ADDRESS") && !set("DBUS_SYSTEM_BUS_ADDRESS") => Address::Session,
         None => Address::System,
     }

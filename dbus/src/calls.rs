@@ -1,7 +1,10 @@
-//! The methods. Start and Wait do nothing but decode, ask the terminal and encode: signals and objects follow from the
-//! terminal's notices, behind the answer.
+//! The methods. Start and Wait do nothing but decode, ask the terminal and encode: signals and objects follow
+//! from the terminal's notices, behind the answer.
 use crate::{
-    describe::{APPLICATION, BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP, TRANSACTION},
+    describe::{
+        APPLICATION, BATCH, INTROSPECTABLE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP,
+        TRANSACTION,
+    },
     link::Link,
     path,
     peer::{Peer, key_of},
@@ -50,7 +53,8 @@ pub(crate) fn object_path(text: String) -> Variant<'static> {
     Variant::ObjectPath(ObjectPath::from_string_unchecked(text))
 }
 
-/// A text or path argument. The signature was checked before: another type is our own mistake, told as a fault all the same.
+/// A text or path argument. The signature was checked before: another type is our own mistake, told as a
+/// fault all the same.
 pub(crate) fn text<'a>(what: &str, value: Option<&'a Variant<'_>>) -> Result<&'a str, Fault> {
     match value {
         Some(Variant::Str(s)) => Ok(s.as_str()),
@@ -82,7 +86,8 @@ fn step(member: &str, first: Option<&Variant<'_>>) -> Result<Step, Fault> {
             if json.len() > MAX_DRAFT {
                 return Err(Fault::invalid("json", "up to 8192 bytes"));
             }
-            let draft: Draft = serde_json::from_str(json).map_err(|e| Fault::invalid("json", &e.to_string()))?;
+            let draft: Draft =
+                serde_json::from_str(json).map_err(|e| Fault::invalid("json", &e.to_string()))?;
             draft.check()?;
             Ok(Step::Draft(Box::new(draft)))
         }
@@ -128,11 +133,19 @@ impl Link {
             (MANAGER, "Recall") => one(&terminal.recall(caller, &key()?).await?),
             (MANAGER, "Cancel") => terminal.cancel(caller, &key()?).await.map(none),
             (TRANSACTION, "Cancel") => terminal.cancel(caller, &own()?).await.map(none),
-            (MANAGER, "Confirm") => terminal.confirm(caller, &key()?, flag("yes", arguments.get(1))?).await.map(none),
-            (TRANSACTION, "Confirm") => terminal.confirm(caller, &own()?, flag("yes", first)?).await.map(none),
+            (MANAGER, "Confirm") => {
+                terminal.confirm(caller, &key()?, flag("yes", arguments.get(1))?).await.map(none)
+            }
+            (TRANSACTION, "Confirm") => {
+                terminal.confirm(caller, &own()?, flag("yes", first)?).await.map(none)
+            }
             (MANAGER, "List") => {
                 let filter = first.ok_or_else(|| Fault::invalid("filter", "is needed"))?;
-                list(&terminal.list(caller, own_filter(caller, wire::decode("filter", filter, CALLER)?)?).await?)
+                list(
+                    &terminal
+                        .list(caller, own_filter(caller, wire::decode("filter", filter, CALLER)?)?)
+                        .await?,
+                )
             }
             (MANAGER, "Explain") => {
                 let page = terminal.explain(caller, &key()?).await?;
@@ -140,16 +153,21 @@ impl Link {
             }
             (MANAGER, "Reprint") => terminal.reprint(caller, &key()?, None).await.map(none),
             (MANAGER, "ReprintCopy") => {
-                let copy = SlipCopy::named(text("copy", arguments.get(1))?).ok_or_else(|| Fault::invalid("copy", "merchant or customer"))?;
+                let copy = SlipCopy::named(text("copy", arguments.get(1))?)
+                    .ok_or_else(|| Fault::invalid("copy", "merchant or customer"))?;
                 terminal.reprint(caller, &key()?, Some(copy)).await.map(none)
             }
             (MANAGER, "Print") => {
                 let paper = Printable::parse(text("json", arguments.get(1))?)?;
-                Ok(Answer::Value(Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), paper).await?)))
+                Ok(Answer::Value(Variant::U64(
+                    terminal.print(caller, text("id", first)?.to_owned(), paper).await?,
+                )))
             }
             (MANAGER, "OpenDrawer") => {
                 let drawer = Printable::Drawer(Drawer {});
-                Ok(Answer::Value(Variant::U64(terminal.print(caller, text("id", first)?.to_owned(), drawer).await?)))
+                Ok(Answer::Value(Variant::U64(
+                    terminal.print(caller, text("id", first)?.to_owned(), drawer).await?,
+                )))
             }
             (MANAGER, "Paper") => json(&terminal.paper(caller, &key()?, false).await?),
             (MANAGER, "WaitPaper") => json(&unless_gone(peer, terminal.paper(caller, &key()?, true)).await?),
@@ -160,9 +178,12 @@ impl Link {
             }
             (QUEUE, "Obligations") => list(&terminal.obligations(caller).await?),
             (QUEUE, "Papers") => list(&terminal.papers(caller).await?),
-            (QUEUE, "Retry") => terminal.retry_obligation(manager(caller)?, number("txn", first)?).await.map(none),
+            (QUEUE, "Retry") => {
+                terminal.retry_obligation(manager(caller)?, number("txn", first)?).await.map(none)
+            }
             (QUEUE, "Resolve") => {
-                let (txn, executed, stan) = (number("txn", first)?, flag("executed", arguments.get(1))?, stan(arguments.get(2))?);
+                let (txn, executed, stan) =
+                    (number("txn", first)?, flag("executed", arguments.get(1))?, stan(arguments.get(2))?);
                 let reference = text("reference", arguments.get(3))?;
                 terminal.resolve_obligation(manager(caller)?, txn, executed, stan, reference).await.map(none)
             }
@@ -170,24 +191,42 @@ impl Link {
                 let txn = Some(number("txn", first)?).filter(|t| *t > 0);
                 terminal.queue(manager(caller)?, QueueAct::Forward { txn }).await.map(none)
             }
-            (QUEUE, "Hold") => terminal.queue(manager(caller)?, QueueAct::Hold { txn: number("txn", first)? }).await.map(none),
-            (QUEUE, "Release") => terminal.queue(manager(caller)?, QueueAct::Release { txn: number("txn", first)? }).await.map(none),
+            (QUEUE, "Hold") => terminal
+                .queue(manager(caller)?, QueueAct::Hold { txn: number("txn", first)? })
+                .await
+                .map(none),
+            (QUEUE, "Release") => terminal
+                .queue(manager(caller)?, QueueAct::Release { txn: number("txn", first)? })
+                .await
+                .map(none),
             (QUEUE, "WriteOff") => {
-                let act = QueueAct::WriteOff { txn: number("txn", first)?, why: text("why", arguments.get(1))?.to_owned() };
+                let act = QueueAct::WriteOff {
+                    txn: number("txn", first)?,
+                    why: text("why", arguments.get(1))?.to_owned(),
+                };
                 unless_gone(peer, terminal.queue(manager(caller)?, act)).await.map(none)
             }
             (QUEUE, "OfflineWhy") => {
-                let amount = Money::parse(text("amount", first)?, text("currency", arguments.get(1))?.parse()?)?;
+                let amount =
+                    Money::parse(text("amount", first)?, text("currency", arguments.get(1))?.parse()?)?;
                 let account = Some(text("account", arguments.get(2))?).filter(|a| !a.is_empty());
-                let account = account.map(|a| AccountId::new(a).map_err(|rule| Fault::invalid("account", &rule))).transpose()?;
+                let account = account
+                    .map(|a| AccountId::new(a).map_err(|rule| Fault::invalid("account", &rule)))
+                    .transpose()?;
                 one(&terminal.offline_why(caller, amount, account).await?)
             }
-            (QUEUE, "ReleasePaper") => terminal.release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?).await.map(none),
+            (QUEUE, "ReleasePaper") => terminal
+                .release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?)
+                .await
+                .map(none),
             (BATCH, "Totals") => list(&terminal.totals(caller).await?),
             (BATCH, "Report") => json(&terminal.report(manager(caller)?, scope(first)?).await?),
             (BATCH, "Reconcile") => {
                 let account = Some(text("account", first)?).filter(|a| !a.is_empty());
-                let account = account.map(AccountId::new).transpose().map_err(|_| Fault::invalid("account", "1 to 32 characters of a-z 0-9 - _"))?;
+                let account = account
+                    .map(AccountId::new)
+                    .transpose()
+                    .map_err(|_| Fault::invalid("account", "1 to 32 characters of a-z 0-9 - _"))?;
                 let file = text("file", arguments.get(1))?.to_owned();
                 json(&terminal.reconcile(manager(caller)?, account, file).await?)
             }
@@ -197,8 +236,12 @@ impl Link {
                 Some(report) => one(&report),
                 None => one(&serde_json::json!({})),
             },
-            (SETUP, "SetLanguage") => terminal.set_language(manager(caller)?, text("language", first)?.parse()?).await.map(none),
-            (SETUP, "SupportBundle") => Ok(Answer::Value(Variant::from(terminal.support_bundle(manager(caller)?).await?))),
+            (SETUP, "SetLanguage") => {
+                terminal.set_language(manager(caller)?, text("language", first)?.parse()?).await.map(none)
+            }
+            (SETUP, "SupportBundle") => {
+                Ok(Answer::Value(Variant::from(terminal.support_bundle(manager(caller)?).await?)))
+            }
             (OPERATORS, "List") => one(&terminal.operators(caller).await?),
             (OPERATORS, _) => {
                 let request = operator_request(member, first)?;
@@ -228,7 +271,13 @@ impl Link {
     }
 
     /// Ends early when the peer leaves: nobody is there to hear it.
-    async fn wait(&self, peer: &Peer, caller: &Caller, key: &RequestKey, final_only: bool) -> Result<Answer, Fault> {
+    async fn wait(
+        &self,
+        peer: &Peer,
+        caller: &Caller,
+        key: &RequestKey,
+        final_only: bool,
+    ) -> Result<Answer, Fault> {
         let outcome = unless_gone(peer, self.face.terminal.wait(caller, key, final_only)).await?;
         if outcome.status.is_final() {
             peer.ended(key);
@@ -266,10 +315,14 @@ fn manager(caller: &Caller) -> Result<&Caller, Fault> {
 /// The kinds and the limit of the caller's row in the configuration.
 fn may_start(caller: &Caller, request: &Request) -> Result<(), Fault> {
     if !caller.kinds.is_empty() && !caller.kinds.contains(&request.kind) {
-        return Err(Fault::NotAllowed { rule: format!("kind {} is not among the caller's kinds", request.kind.name()) });
+        return Err(Fault::NotAllowed {
+            rule: format!("kind {} is not among the caller's kinds", request.kind.name()),
+        });
     }
     match (caller.limit, request.amount) {
-        (Some(limit), Some(m)) if m.minor() > limit => Err(Fault::NotAllowed { rule: format!("amount above the caller's limit of {limit} minor units") }),
+        (Some(limit), Some(m)) if m.minor() > limit => {
+            Err(Fault::NotAllowed { rule: format!("amount above the caller's limit of {limit} minor units") })
+        }
         _ => Ok(()),
     }
 }
@@ -281,7 +334,9 @@ fn own_filter(caller: &Caller, mut filter: Filter) -> Result<Filter, Fault> {
     }
     if !caller.manager {
         if filter.app.as_deref().is_some_and(|a| a != caller.app) {
-            return Err(Fault::NotAllowed { rule: "app: only managers see another app's transactions".into() });
+            return Err(Fault::NotAllowed {
+                rule: "app: only managers see another app's transactions".into(),
+            });
         }
         filter.app = Some(caller.app.clone());
     }

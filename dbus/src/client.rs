@@ -8,7 +8,8 @@ use crate::{
 };
 use futures_util::{Stream, StreamExt};
 use payterm_schema::{
-    AccountId, Caller, Device, Fault, Money, Notice, Outcome, Request, RequestKey, Screen, SelfTest, Terminal,
+    AccountId, Caller, Device, Fault, Money, Notice, Outcome, Request, RequestKey, Screen, SelfTest,
+    Terminal,
     account::Stan,
     application::{ApplicationShown, OfferShown, Step},
     config::Language,
@@ -64,7 +65,8 @@ impl Address {
     }
 }
 
-/// Time to connect and to find the daemon, D-Bus activation included (dbus-daemon itself gives a service 25 s).
+/// Time to connect and to find the daemon, D-Bus activation included (dbus-daemon itself gives a service 25
+/// s).
 const CONNECT: Duration = Duration::from_secs(30);
 /// Time for every answer but that of a wait: the daemon answers them from memory, the store or one commit.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -74,8 +76,8 @@ const BUS: &str = "org.freedesktop.DBus";
 /// Notices that wait for a reader; a slower one loses the newest.
 const NOTICES: usize = 1024;
 
-/// A connection to the daemon. It stays usable when the daemon restarts on the same bus; when the connection itself is lost
-/// every call answers [`Fault::Unreachable`] and the client is made anew.
+/// A connection to the daemon. It stays usable when the daemon restarts on the same bus; when the connection
+/// itself is lost every call answers [`Fault::Unreachable`] and the client is made anew.
 #[derive(Clone, Debug)]
 pub struct Client {
     conn: Connection,
@@ -85,7 +87,10 @@ pub struct Client {
 impl Client {
     /// Connects and finds out that a terminal is there. `lane` is empty for the only or first terminal.
     pub async fn connect(address: Address, lane: &str) -> Result<Self, Fault> {
-        let conn = tokio::time::timeout(CONNECT, address.builder().build()).await.map_err(|_| late(CONNECT))?.map_err(fault_of)?;
+        let conn = tokio::time::timeout(CONNECT, address.builder().build())
+            .await
+            .map_err(|_| late(CONNECT))?
+            .map_err(fault_of)?;
         let name = conn.is_bus().then(|| bus_name(lane));
         let client = Self { conn, name };
         client.call(ROOT, "org.freedesktop.DBus.Peer", "Ping", Vec::new(), Some(CONNECT)).await?;
@@ -102,7 +107,8 @@ impl Client {
         let _ = self.conn.close().await;
     }
 
-    /// [`Terminal::recall`] of a request of this connection's own app by its id alone: what the app is called, only the daemon knows.
+    /// [`Terminal::recall`] of a request of this connection's own app by its id alone: what the app is
+    /// called, only the daemon knows.
     pub async fn recall_id(&self, id: &str) -> Result<Transaction, Fault> {
         self.ask(MANAGER, "Recall", vec![Variant::from(id.to_owned())]).await
     }
@@ -117,11 +123,19 @@ impl Client {
         serde_json::from_str(&json).map_err(unclear)
     }
 
-    async fn call(&self, path: &str, interface: &str, member: &str, arguments: Vec<Variant<'static>>, within: Option<Duration>) -> Result<Message, Fault> {
+    async fn call(
+        &self,
+        path: &str,
+        interface: &str,
+        member: &str,
+        arguments: Vec<Variant<'static>>,
+        within: Option<Duration>,
+    ) -> Result<Message, Fault> {
         if arguments.is_empty() {
             self.call_with(path, interface, member, &(), within).await
         } else {
-            self.call_with(path, interface, member, &wire::arguments(arguments).map_err(fault_of)?, within).await
+            self.call_with(path, interface, member, &wire::arguments(arguments).map_err(fault_of)?, within)
+                .await
         }
     }
     async fn call_with<B: Serialize + DynamicType>(
@@ -140,7 +154,12 @@ impl Client {
         .map_err(fault_of)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<T, Fault> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        interface: &str,
+        member: &str,
+        arguments: Vec<Variant<'static>>,
+    ) -> Result<T, Fault> {
         value(&self.call(ROOT, interface, member, arguments, Some(ANSWER_WITHIN)).await?)
     }
     /// An answer that is a JSON text.
@@ -148,7 +167,12 @@ impl Client {
         let json: String = self.ask(interface, member, Vec::new()).await?;
         serde_json::from_str(&json).map_err(unclear)
     }
-    async fn tell(&self, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<(), Fault> {
+    async fn tell(
+        &self,
+        interface: &str,
+        member: &str,
+        arguments: Vec<Variant<'static>>,
+    ) -> Result<(), Fault> {
         self.call(ROOT, interface, member, arguments, Some(ANSWER_WITHIN)).await.map(drop)
     }
 }
@@ -183,7 +207,8 @@ impl Terminal for Client {
     fn start<'a>(&'a self, _: &'a Caller, request: Request) -> Reply<'a, RequestKey> {
         Box::pin(async move {
             let request = Object::of(&RequestWire::from(request))?;
-            let text: String = value(&self.call_with(ROOT, MANAGER, "Start", &request, Some(ANSWER_WITHIN)).await?)?;
+            let text: String =
+                value(&self.call_with(ROOT, MANAGER, "Start", &request, Some(ANSWER_WITHIN)).await?)?;
             parse(&text).ok_or_else(|| unclear(format!("path {text}")))
         })
     }
@@ -219,7 +244,11 @@ impl Terminal for Client {
     fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
         match copy {
             None => Box::pin(self.tell(MANAGER, "Reprint", id(key))),
-            Some(copy) => Box::pin(self.tell(MANAGER, "ReprintCopy", id(key).into_iter().chain([Variant::from(copy.name())]).collect())),
+            Some(copy) => Box::pin(self.tell(
+                MANAGER,
+                "ReprintCopy",
+                id(key).into_iter().chain([Variant::from(copy.name())]).collect(),
+            )),
         }
     }
     fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
@@ -240,10 +269,16 @@ impl Terminal for Client {
             serde_json::from_str(&json).map_err(unclear)
         })
     }
-    fn reconcile<'a>(&'a self, _: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation> {
+    fn reconcile<'a>(
+        &'a self,
+        _: &'a Caller,
+        account: Option<AccountId>,
+        file: String,
+    ) -> Reply<'a, Reconciliation> {
         Box::pin(async move {
             let account = account.map_or_else(String::new, |a| a.as_str().to_owned());
-            let json: String = self.ask(BATCH, "Reconcile", vec![Variant::from(account), Variant::from(file)]).await?;
+            let json: String =
+                self.ask(BATCH, "Reconcile", vec![Variant::from(account), Variant::from(file)]).await?;
             serde_json::from_str(&json).map_err(unclear)
         })
     }
@@ -259,23 +294,51 @@ impl Terminal for Client {
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
         Box::pin(self.tell(QUEUE, "Retry", vec![Variant::U64(txn)]))
     }
-    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()> {
+    fn resolve_obligation<'a>(
+        &'a self,
+        _: &'a Caller,
+        txn: u64,
+        executed: bool,
+        stan: Option<Stan>,
+        reference: &'a str,
+    ) -> Reply<'a, ()> {
         let stan = Variant::U32(stan.map_or(0, Stan::get));
-        Box::pin(self.tell(QUEUE, "Resolve", vec![Variant::U64(txn), Variant::Bool(executed), stan, Variant::from(reference.to_owned())]))
+        Box::pin(self.tell(
+            QUEUE,
+            "Resolve",
+            vec![Variant::U64(txn), Variant::Bool(executed), stan, Variant::from(reference.to_owned())],
+        ))
     }
     fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
         let (member, arguments, within) = match act {
-            QueueAct::Forward { txn } => ("Forward", vec![Variant::U64(txn.unwrap_or(0))], Some(ANSWER_WITHIN)),
+            QueueAct::Forward { txn } => {
+                ("Forward", vec![Variant::U64(txn.unwrap_or(0))], Some(ANSWER_WITHIN))
+            }
             QueueAct::Hold { txn } => ("Hold", vec![Variant::U64(txn)], Some(ANSWER_WITHIN)),
             QueueAct::Release { txn } => ("Release", vec![Variant::U64(txn)], Some(ANSWER_WITHIN)),
             // As long as the supervisor needs at the keypad.
-            QueueAct::WriteOff { txn, why } => ("WriteOff", vec![Variant::U64(txn), Variant::from(why)], None),
+            QueueAct::WriteOff { txn, why } => {
+                ("WriteOff", vec![Variant::U64(txn), Variant::from(why)], None)
+            }
         };
         Box::pin(async move { self.call(ROOT, QUEUE, member, arguments, within).await.map(drop) })
     }
-    fn offline_why<'a>(&'a self, _: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer> {
+    fn offline_why<'a>(
+        &'a self,
+        _: &'a Caller,
+        amount: Money,
+        account: Option<AccountId>,
+    ) -> Reply<'a, OfflineAnswer> {
         let account = account.map(|a| a.to_string()).unwrap_or_default();
-        Box::pin(self.ask(QUEUE, "OfflineWhy", vec![Variant::from(amount.value()), Variant::from(amount.currency.code().to_owned()), Variant::from(account)]))
+        Box::pin(self.ask(
+            QUEUE,
+            "OfflineWhy",
+            vec![
+                Variant::from(amount.value()),
+                Variant::from(amount.currency.code().to_owned()),
+                Variant::from(account),
+            ],
+        ))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         Box::pin(self.ask(QUEUE, "Papers", Vec::new()))
@@ -322,21 +385,35 @@ impl Terminal for Client {
         })
     }
     fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
-        Box::pin(async move { value(&self.call(ROOT, SETUP, "SelfTest", vec![Variant::Bool(print)], Some(SELF_TEST_WITHIN)).await?) })
+        Box::pin(async move {
+            value(
+                &self
+                    .call(ROOT, SETUP, "SelfTest", vec![Variant::Bool(print)], Some(SELF_TEST_WITHIN))
+                    .await?,
+            )
+        })
     }
     fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
         Box::pin(async move {
             let report: serde_json::Value = self.ask(SETUP, "LastSelfTest", Vec::new()).await?;
-            if report.as_object().is_some_and(serde_json::Map::is_empty) { Ok(None) } else { serde_json::from_value(report).map_err(unclear) }
+            if report.as_object().is_some_and(serde_json::Map::is_empty) {
+                Ok(None)
+            } else {
+                serde_json::from_value(report).map_err(unclear)
+            }
         })
     }
     fn set_language<'a>(&'a self, _: &'a Caller, language: Language) -> Reply<'a, ()> {
         Box::pin(self.tell(SETUP, "SetLanguage", vec![Variant::from(language.tag().to_owned())]))
     }
     fn support_bundle<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<u8>> {
-        Box::pin(
-            async move { self.call(ROOT, SETUP, "SupportBundle", Vec::new(), Some(ANSWER_WITHIN)).await?.body().deserialize::<Vec<u8>>().map_err(unclear) },
-        )
+        Box::pin(async move {
+            self.call(ROOT, SETUP, "SupportBundle", Vec::new(), Some(ANSWER_WITHIN))
+                .await?
+                .body()
+                .deserialize::<Vec<u8>>()
+                .map_err(unclear)
+        })
     }
     fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
         Box::pin(self.json(APPLICATION, "Offer"))
@@ -347,7 +424,9 @@ impl Terminal for Client {
     fn apply<'a>(&'a self, _: &'a Caller, step: Step) -> Reply<'a, ()> {
         Box::pin(async move {
             let (member, arguments) = match step {
-                Step::Draft(draft) => ("SetDraft", vec![Variant::from(serde_json::to_string(&draft).map_err(unclear)?)]),
+                Step::Draft(draft) => {
+                    ("SetDraft", vec![Variant::from(serde_json::to_string(&draft).map_err(unclear)?)])
+                }
                 Step::Accept { hash } => ("Accept", vec![Variant::from(hash)]),
                 Step::Submit => ("Submit", Vec::new()),
                 Step::Refresh => ("Refresh", Vec::new()),
@@ -359,8 +438,8 @@ impl Terminal for Client {
     /// Ends when the connection or the daemon is lost. Must be called inside a Tokio runtime.
     fn notices(&self) -> Notices {
         let (to, from) = mpsc::channel(NOTICES);
-        // Before the subscription, so that nothing that follows it is missed; read without pause, because a stream that is
-        // not read stops the whole connection.
+        // Before the subscription, so that nothing that follows it is missed; read without pause, because a
+        // stream that is not read stops the whole connection.
         let stream = MessageStream::from(&self.conn);
         tokio::spawn(forward(self.clone(), stream, to));
         Box::pin(Received(from))
@@ -394,14 +473,21 @@ impl Stream for Received {
 async fn forward(client: Client, mut stream: MessageStream, to: mpsc::Sender<Notice>) {
     let subscribe = async {
         if let Some(name) = &client.name {
-            let rule = format!("type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{name}'");
-            client.conn.call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), "AddMatch", &rule).await.map_err(fault_of)?;
+            let rule = format!(
+                "type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{name}'"
+            );
+            client
+                .conn
+                .call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), "AddMatch", &rule)
+                .await
+                .map_err(fault_of)?;
         }
         client.call(ROOT, MANAGER, "Subscribe", Vec::new(), Some(ANSWER_WITHIN)).await
     };
     let mut subscribe = std::pin::pin!(subscribe);
     let mut early = Vec::new();
-    // Reading goes on while the answer is awaited; what the daemon's connection is called on the bus, its answer tells.
+    // Reading goes on while the answer is awaited; what the daemon's connection is called on the bus, its
+    // answer tells.
     let owner = loop {
         tokio::select! {
             biased;
@@ -447,6 +533,7 @@ fn forward_one(m: &Message, owner: Option<&str>, to: &mpsc::Sender<Notice>) {
 
 fn restarted(m: &Message, name: Option<&str>) -> bool {
     let h = m.header();
-    let from_bus = h.sender().is_some_and(|s| s.as_str() == BUS) && h.member().is_some_and(|n| n.as_str() == "NameOwnerChanged");
+    let from_bus = h.sender().is_some_and(|s| s.as_str() == BUS)
+        && h.member().is_some_and(|n| n.as_str() == "NameOwnerChanged");
     from_bus && m.body().deserialize::<(&str, &str, &str)>().is_ok_and(|(n, _, _)| Some(n) == name)
 }

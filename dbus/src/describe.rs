@@ -1,4 +1,5 @@
-//! The interfaces as one table: calls are checked against it, introspection and the committed XML are made from it.
+//! The interfaces as one table: calls are checked against it, introspection and the committed XML are made
+//! from it.
 use crate::path::ROOT;
 use std::fmt::Write;
 
@@ -33,7 +34,12 @@ pub struct Interface {
     pub signals: &'static [Signal],
 }
 
-const fn method(name: &'static str, takes: &'static [Argument], gives: &'static [Argument], doc: &'static str) -> Method {
+const fn method(
+    name: &'static str,
+    takes: &'static [Argument],
+    gives: &'static [Argument],
+    doc: &'static str,
+) -> Method {
     Method { name, takes, gives, doc }
 }
 const fn property(name: &'static str, signature: &'static str) -> Property {
@@ -75,9 +81,24 @@ pub const INTERFACES: &[Interface] = &[
                 PATH,
                 "Starts a request; answers when it is durable. The same id with the same content answers the same path and does nothing again.",
             ),
-            method("Pay", REQUEST, OUTCOME, "Start and Wait in one call; answers at the latest at the outcome's answer_by, if need be with status unknown."),
-            method("Wait", PATH, OUTCOME, "Answers with the final outcome, or with status unknown at answer_by."),
-            method("WaitFinal", PATH, OUTCOME, "Answers with the final outcome only, however long that takes."),
+            method(
+                "Pay",
+                REQUEST,
+                OUTCOME,
+                "Start and Wait in one call; answers at the latest at the outcome's answer_by, if need be with status unknown.",
+            ),
+            method(
+                "Wait",
+                PATH,
+                OUTCOME,
+                "Answers with the final outcome, or with status unknown at answer_by.",
+            ),
+            method(
+                "WaitFinal",
+                PATH,
+                OUTCOME,
+                "Answers with the final outcome only, however long that takes.",
+            ),
             method(
                 "Recall",
                 &[("request", "s")],
@@ -85,16 +106,36 @@ pub const INTERFACES: &[Interface] = &[
                 "What became of a request: outcome, phase, can_cancel. Takes an id, an object path, or (managers) app/id.",
             ),
             method("Cancel", PATH, &[], "Cancels while the frame has not left; WrongState afterwards."),
-            method("Confirm", &[("transaction", "o"), ("yes", "b")], &[], "Answers the prompt of phase confirming."),
+            method(
+                "Confirm",
+                &[("transaction", "o"), ("yes", "b")],
+                &[],
+                "Answers the prompt of phase confirming.",
+            ),
             method(
                 "List",
                 &[("filter", "a{sv}")],
                 &[("outcomes", "aa{sv}")],
                 "The history, newest first, a page at a time: app, kind, status, account, since, until, last4, rrn, stan, before, limit.",
             ),
-            method("Explain", &[("request", "s")], &[("json", "s")], "The dispute page as a JSON text: outcome, entries, slips. Takes what Recall takes."),
-            method("Reprint", &[("request", "s")], &[], "Queues a copy of the slip, headed as a duplicate. Takes what Recall takes."),
-            method("ReprintCopy", &[("request", "s"), ("copy", "s")], &[], "As Reprint; copy is merchant or customer."),
+            method(
+                "Explain",
+                &[("request", "s")],
+                &[("json", "s")],
+                "The dispute page as a JSON text: outcome, entries, slips. Takes what Recall takes.",
+            ),
+            method(
+                "Reprint",
+                &[("request", "s")],
+                &[],
+                "Queues a copy of the slip, headed as a duplicate. Takes what Recall takes.",
+            ),
+            method(
+                "ReprintCopy",
+                &[("request", "s"), ("copy", "s")],
+                &[],
+                "As Reprint; copy is merchant or customer.",
+            ),
             method(
                 "Print",
                 &[("id", "s"), ("json", "s")],
@@ -107,10 +148,30 @@ pub const INTERFACES: &[Interface] = &[
                 &[("job", "t")],
                 "Opens the cash drawer at the receipt printer, at once or not at all; answers when that is durable. The same id answers the same job and opens nothing again. Paper and WaitPaper tell what came of it.",
             ),
-            method("Paper", &[("id", "s")], &[("json", "s")], "Where such a paper stands, as a JSON text: job, state, problem."),
-            method("WaitPaper", &[("id", "s")], &[("json", "s")], "As Paper, when it is printed, held or given up."),
-            method("Devices", &[], &[("devices", "aa{sv}")], "The devices, in the order of the configuration."),
-            method("Subscribe", &[], &[], "From now on this connection is sent signals. Properties.GetAll and GetManagedObjects do the same."),
+            method(
+                "Paper",
+                &[("id", "s")],
+                &[("json", "s")],
+                "Where such a paper stands, as a JSON text: job, state, problem.",
+            ),
+            method(
+                "WaitPaper",
+                &[("id", "s")],
+                &[("json", "s")],
+                "As Paper, when it is printed, held or given up.",
+            ),
+            method(
+                "Devices",
+                &[],
+                &[("devices", "aa{sv}")],
+                "The devices, in the order of the configuration.",
+            ),
+            method(
+                "Subscribe",
+                &[],
+                &[],
+                "From now on this connection is sent signals. Properties.GetAll and GetManagedObjects do the same.",
+            ),
         ],
         properties: &[
             constant("Version", "s"),
@@ -125,7 +186,11 @@ pub const INTERFACES: &[Interface] = &[
             property("Inhibited", "b"),
             property("InhibitReasons", "as"),
         ],
-        signals: &[signal("Notice", &[("notice", "a{sv}")], "Something happened that this caller may know of; key notice tells what.")],
+        signals: &[signal(
+            "Notice",
+            &[("notice", "a{sv}")],
+            "Something happened that this caller may know of; key notice tells what.",
+        )],
     },
     Interface {
         name: TRANSACTION,
@@ -143,7 +208,11 @@ pub const INTERFACES: &[Interface] = &[
             property("CanCancel", "b"),
             property("Outcome", "a{sv}"),
         ],
-        signals: &[signal("OutcomeChanged", OUTCOME, "The outcome is known: final, or unknown and once more when it is final.")],
+        signals: &[signal(
+            "OutcomeChanged",
+            OUTCOME,
+            "The outcome is known: final, or unknown and once more when it is final.",
+        )],
     },
     Interface {
         name: DEVICE,
@@ -170,7 +239,12 @@ pub const INTERFACES: &[Interface] = &[
                 &[],
                 "What the acquirer says became of what is Stuck, with their reference; of several frames the one that stands, else 0. Managers only.",
             ),
-            method("Forward", &[("txn", "t")], &[], "Has it tried now, or with 0 all that waits. Managers only."),
+            method(
+                "Forward",
+                &[("txn", "t")],
+                &[],
+                "Has it tried now, or with 0 all that waits. Managers only.",
+            ),
             method("Hold", &[("txn", "t")], &[], "Keeps an advice back until it is released. Managers only."),
             method("Release", &[("txn", "t")], &[], "Lets a held advice go. Managers only."),
             method(
@@ -186,7 +260,12 @@ pub const INTERFACES: &[Interface] = &[
                 "Would a sale be accepted while the host cannot be reached, by which rule, limit and exposure? An empty account: the first of the currency.",
             ),
             method("Papers", &[], &[("papers", "aa{sv}")], "Papers that are not printed yet."),
-            method("ReleasePaper", &[("paper", "t"), ("print", "b")], &[], "Prints a held paper as a duplicate, or gives it up. Managers only."),
+            method(
+                "ReleasePaper",
+                &[("paper", "t"), ("print", "b")],
+                &[],
+                "Prints a held paper as a duplicate, or gives it up. Managers only.",
+            ),
         ],
         properties: &[],
         signals: &[],
@@ -207,7 +286,12 @@ pub const INTERFACES: &[Interface] = &[
                 &[("json", "s")],
                 "Compares the acquirer's file of a settled batch (CSV, docs/integrator.md) with the journal; answers the differences as a JSON text. account may be empty when there is one only. Managers only.",
             ),
-            method("PrintReport", &[("scope", "s")], &[], "Queues that report for printing; a shift's ends the shift. Managers only."),
+            method(
+                "PrintReport",
+                &[("scope", "s")],
+                &[],
+                "Queues that report for printing; a shift's ends the shift. Managers only.",
+            ),
         ],
         properties: &[],
         signals: &[],
@@ -221,9 +305,24 @@ pub const INTERFACES: &[Interface] = &[
                 &[("report", "a{sv}")],
                 "Tests devices, store, clock, keys and lines now; answers at, verdict and items, in some seconds at most. print: on paper too.",
             ),
-            method("LastSelfTest", &[], &[("report", "a{sv}")], "The last report since the daemon started; empty before the first."),
-            method("SetLanguage", &[("language", "s")], &[], "Managers: zh-CN or en, for screens, papers and texts from now on. See Manager.Language."),
-            method("SupportBundle", &[], &[("archive", "ay")], "Managers: a tar.gz for customer service, at most 2 MiB, without keys and card data."),
+            method(
+                "LastSelfTest",
+                &[],
+                &[("report", "a{sv}")],
+                "The last report since the daemon started; empty before the first.",
+            ),
+            method(
+                "SetLanguage",
+                &[("language", "s")],
+                &[],
+                "Managers: zh-CN or en, for screens, papers and texts from now on. See Manager.Language.",
+            ),
+            method(
+                "SupportBundle",
+                &[],
+                &[("archive", "ay")],
+                "Managers: a tar.gz for customer service, at most 2 MiB, without keys and card data.",
+            ),
         ],
         properties: &[],
         signals: &[],
@@ -231,10 +330,25 @@ pub const INTERFACES: &[Interface] = &[
     Interface {
         name: OPERATORS,
         methods: &[
-            method("LogOn", OPERATOR, &[], "Asks for the operator's password at the keypad; answers when that has ended. Numbers: 99, 00, 01 to 89."),
+            method(
+                "LogOn",
+                OPERATOR,
+                &[],
+                "Asks for the operator's password at the keypad; answers when that has ended. Numbers: 99, 00, 01 to 89.",
+            ),
             method("LogOff", &[], &[], "Nobody is on duty any more."),
-            method("ChangePassword", &[], &[], "Asks the operator on duty for the old and the new password at the keypad."),
-            method("Add", OPERATOR, &[], "A new cashier, whose first password is typed at the keypad. Managers only; asks for the supervisor."),
+            method(
+                "ChangePassword",
+                &[],
+                &[],
+                "Asks the operator on duty for the old and the new password at the keypad.",
+            ),
+            method(
+                "Add",
+                OPERATOR,
+                &[],
+                "A new cashier, whose first password is typed at the keypad. Managers only; asks for the supervisor.",
+            ),
             method("Remove", OPERATOR, &[], "Removes a cashier. Managers only; asks for the supervisor."),
             method("Unlock", OPERATOR, &[], "Unlocks a cashier. Managers only; asks for the supervisor."),
             method(
@@ -264,10 +378,20 @@ pub const INTERFACES: &[Interface] = &[
             ),
             method("SetDraft", &[("json", "s")], &[], "Fills the application in, anew each time."),
             method("Accept", &[("hash", "s")], &[], "Accepts the offer with this hash."),
-            method("Submit", &[], &[], "Sends the application; answers when that is durable. It is repeated until the acquirer has it."),
+            method(
+                "Submit",
+                &[],
+                &[],
+                "Sends the application; answers when that is durable. It is repeated until the acquirer has it.",
+            ),
             method("State", &[], &[("json", "s")], "How far the application is."),
             method("Refresh", &[], &[], "Asks the acquirer now."),
-            method("Activate", &[], &[], "Fetches parameters and master key of an approved application and starts the terminal anew with them."),
+            method(
+                "Activate",
+                &[],
+                &[],
+                "Fetches parameters and master key of an approved application and starts the terminal anew with them.",
+            ),
         ],
         properties: &[],
         signals: &[],
@@ -280,9 +404,18 @@ pub const INTERFACES: &[Interface] = &[
             method("GetAll", &[("interface_name", "s")], &[("properties", "a{sv}")], ""),
         ],
         properties: &[],
-        signals: &[signal("PropertiesChanged", &[("interface_name", "s"), ("changed_properties", "a{sv}"), ("invalidated_properties", "as")], "")],
+        signals: &[signal(
+            "PropertiesChanged",
+            &[("interface_name", "s"), ("changed_properties", "a{sv}"), ("invalidated_properties", "as")],
+            "",
+        )],
     },
-    Interface { name: INTROSPECTABLE, methods: &[method("Introspect", &[], &[("xml_data", "s")], "")], properties: &[], signals: &[] },
+    Interface {
+        name: INTROSPECTABLE,
+        methods: &[method("Introspect", &[], &[("xml_data", "s")], "")],
+        properties: &[],
+        signals: &[],
+    },
     Interface {
         name: PEER,
         methods: &[method("Ping", &[], &[], ""), method("GetMachineId", &[], &[("machine_uuid", "s")], "")],
@@ -318,9 +451,16 @@ pub(crate) fn interface(name: &str) -> Option<&'static Interface> {
 }
 
 /// The method that a call means; without an interface the first of that name, as D-Bus allows.
-pub(crate) fn find_method(path: &str, interface: Option<&str>, member: &str) -> Option<(&'static str, &'static Method)> {
-    let mut served = interfaces_at(path).iter().chain(&STANDARD).filter(|n| interface.is_none_or(|i| i == **n));
-    served.find_map(|n| INTERFACES.iter().find(|i| i.name == *n)?.methods.iter().find(|m| m.name == member).map(|m| (*n, m)))
+pub(crate) fn find_method(
+    path: &str,
+    interface: Option<&str>,
+    member: &str,
+) -> Option<(&'static str, &'static Method)> {
+    let mut served =
+        interfaces_at(path).iter().chain(&STANDARD).filter(|n| interface.is_none_or(|i| i == **n));
+    served.find_map(|n| {
+        INTERFACES.iter().find(|i| i.name == *n)?.methods.iter().find(|m| m.name == member).map(|m| (*n, m))
+    })
 }
 
 impl Interface {
@@ -338,15 +478,22 @@ impl Interface {
             doc(&mut x, m.doc);
             for (direction, arguments) in [("in", m.takes), ("out", m.gives)] {
                 for (name, signature) in arguments {
-                    let _ = writeln!(x, "      <arg name=\"{name}\" type=\"{signature}\" direction=\"{direction}\"/>");
+                    let _ = writeln!(
+                        x,
+                        "      <arg name=\"{name}\" type=\"{signature}\" direction=\"{direction}\"/>"
+                    );
                 }
             }
             x.push_str("    </method>\n");
         }
         for p in self.properties {
-            let _ = writeln!(x, "    <property name=\"{}\" type=\"{}\" access=\"read\">", p.name, p.signature);
+            let _ =
+                writeln!(x, "    <property name=\"{}\" type=\"{}\" access=\"read\">", p.name, p.signature);
             let told = if p.constant { "const" } else { "true" };
-            let _ = writeln!(x, "      <annotation name=\"org.freedesktop.DBus.Property.EmitsChangedSignal\" value=\"{told}\"/>");
+            let _ = writeln!(
+                x,
+                "      <annotation name=\"org.freedesktop.DBus.Property.EmitsChangedSignal\" value=\"{told}\"/>"
+            );
             x.push_str("    </property>\n");
         }
         for s in self.signals {

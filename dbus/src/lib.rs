@@ -1,11 +1,13 @@
-//! The D-Bus face over `Arc<dyn Terminal>`, and a client that is a `Terminal` again. XML, bus policy and units are in `data/`.
+//! The D-Bus face over `Arc<dyn Terminal>`, and a client that is a `Terminal` again. XML, bus policy and
+//! units are in `data/`.
 //!
-//! Objects: the root [`ROOT`] (`Manager`, `Queue`, `Batch`, ObjectManager), a `Device` at `ROOT/device/<name>`, a
-//! `Transaction` at [`path`]. Requests, outcomes and rows are `a{sv}` made from the schema's JSON (see [`wire`]); a
-//! [`payterm_schema::Fault`] is the error `org.payterm.Terminal1.Error.<name>` with two strings: its text, and itself as JSON.
+//! Objects: the root [`ROOT`] (`Manager`, `Queue`, `Batch`, ObjectManager), a `Device` at
+//! `ROOT/device/<name>`, a `Transaction` at [`path`]. Requests, outcomes and rows are `a{sv}` made from the
+//! schema's JSON (see [`wire`]); a [`payterm_schema::Fault`] is the error
+//! `org.payterm.Terminal1.Error.<name>` with two strings: its text, and itself as JSON.
 //!
-//! Invariant: nothing that belongs to a transaction reaches a caller who may not recall it: not by a method, a property,
-//! a signal, introspection or the object manager.
+//! Invariant: nothing that belongs to a transaction reaches a caller who may not recall it: not by a method,
+//! a property, a signal, introspection or the object manager.
 mod calls;
 mod client;
 mod describe;

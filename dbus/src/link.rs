@@ -1,5 +1,5 @@
-//! One connection: to a bus with many callers, or to one peer. Receives calls, finds out who calls, answers each in its own
-//! task, and tells the terminal when the starter of a request is gone.
+//! One connection: to a bus with many callers, or to one peer. Receives calls, finds out who calls, answers
+//! each in its own task, and tells the terminal when the starter of a request is gone.
 use crate::{
     calls::Answer,
     describe::{self, MANAGER, PEER},
@@ -56,7 +56,13 @@ pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Face {
     /// The face's own eyes: it filters by caller itself.
     pub fn own() -> Caller {
-        Caller { app: "payterm".into(), uid: rustix::process::geteuid().as_raw(), manager: true, kinds: Vec::new(), limit: None }
+        Caller {
+            app: "payterm".into(),
+            uid: rustix::process::geteuid().as_raw(),
+            manager: true,
+            kinds: Vec::new(),
+            limit: None,
+        }
     }
     /// Somebody who started this request is still there.
     fn held(&self, key: &RequestKey) -> bool {
@@ -79,7 +85,14 @@ impl Link {
     pub fn new(face: &Arc<Face>, conn: Connection, socket: Option<UnixStream>) -> Arc<Self> {
         let (signals, mut queue) = mpsc::channel(SIGNALS);
         let alone = (!conn.is_bus()).then(|| Peer::new(None));
-        let link = Arc::new(Self { face: Arc::clone(face), conn: conn.clone(), peers: Mutex::default(), alone, signals, socket });
+        let link = Arc::new(Self {
+            face: Arc::clone(face),
+            conn: conn.clone(),
+            peers: Mutex::default(),
+            alone,
+            signals,
+            socket,
+        });
         lock(&face.links).push(Arc::clone(&link));
         tokio::spawn(async move {
             while let Some(m) = queue.recv().await {
@@ -112,13 +125,15 @@ impl Link {
     fn peer(&self, sender: Option<&str>) -> Option<Arc<Peer>> {
         match (&self.alone, sender) {
             (Some(p), _) => Some(Arc::clone(p)),
-            (None, Some(name)) => Some(Arc::clone(lock(&self.peers).entry(name.into()).or_insert_with(|| Peer::new(Some(name.into()))))),
+            (None, Some(name)) => Some(Arc::clone(
+                lock(&self.peers).entry(name.into()).or_insert_with(|| Peer::new(Some(name.into()))),
+            )),
             (None, None) => None,
         }
     }
 
-    /// Until the connection ends. Calls and departures come in one stream, so a departure is never seen before the calls
-    /// that it follows.
+    /// Until the connection ends. Calls and departures come in one stream, so a departure is never seen
+    /// before the calls that it follows.
     pub async fn run(self: Arc<Self>, mut stream: MessageStream) {
         while let Some(Ok(message)) = stream.next().await {
             match message.message_type() {
@@ -145,7 +160,12 @@ impl Link {
             });
         } else if let Ok(permit) = Arc::clone(&peer.refusals).try_acquire_owned() {
             tokio::spawn(async move {
-                link.refuse(&message, "org.freedesktop.DBus.Error.LimitsExceeded", "too many calls under way").await;
+                link.refuse(
+                    &message,
+                    "org.freedesktop.DBus.Error.LimitsExceeded",
+                    "too many calls under way",
+                )
+                .await;
                 drop(permit);
             });
         } else {
@@ -175,9 +195,18 @@ impl Link {
 
     async fn answer(self: &Arc<Self>, peer: &Arc<Peer>, message: &Message) {
         let header = message.header();
-        let (path, member) = (header.path().map_or("", |p| p.as_str()), header.member().map_or("", |m| m.as_str()));
-        let Some((interface, method)) = describe::find_method(path, header.interface().map(|i| i.as_str()), member) else {
-            return self.refuse(message, "org.freedesktop.DBus.Error.UnknownMethod", "this object has no such interface or method").await;
+        let (path, member) =
+            (header.path().map_or("", |p| p.as_str()), header.member().map_or("", |m| m.as_str()));
+        let Some((interface, method)) =
+            describe::find_method(path, header.interface().map(|i| i.as_str()), member)
+        else {
+            return self
+                .refuse(
+                    message,
+                    "org.freedesktop.DBus.Error.UnknownMethod",
+                    "this object has no such interface or method",
+                )
+                .await;
         };
         let body = message.body();
         let result = match arguments(interface, method, &body) {
@@ -219,22 +248,30 @@ impl Link {
         if member == "Ping" {
             return Ok(Answer::Nothing);
         }
-        let id = std::fs::read_to_string("/etc/machine-id").or_else(|_| std::fs::read_to_string("/var/lib/dbus/machine-id"));
-        id.map(|id| Answer::Value(Variant::from(id.trim().to_owned()))).map_err(|_| Fault::not_found("machine", "id"))
+        let id = std::fs::read_to_string("/etc/machine-id")
+            .or_else(|_| std::fs::read_to_string("/var/lib/dbus/machine-id"));
+        id.map(|id| Answer::Value(Variant::from(id.trim().to_owned())))
+            .map_err(|_| Fault::not_found("machine", "id"))
     }
 
     /// On a bus one question a unique name, on a socket the kernel's word.
     async fn caller(&self, peer: &Peer) -> Result<Arc<Caller>, Fault> {
-        let unknown = |cause: &dyn std::fmt::Display| Fault::NotAllowed { rule: format!("the caller's uid is not known: {cause}") };
+        let unknown = |cause: &dyn std::fmt::Display| Fault::NotAllowed {
+            rule: format!("the caller's uid is not known: {cause}"),
+        };
         peer.caller(&self.face.callers, || async {
             let Some(name) = &peer.name else {
                 let creds = self.conn.peer_creds().await.map_err(|e| unknown(&e))?;
                 return creds.unix_user_id().ok_or_else(|| unknown(&"the socket does not tell"));
             };
             const BUS: &str = "org.freedesktop.DBus";
-            let reply = self.conn.call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), "GetConnectionCredentials", name).await;
+            let reply = self
+                .conn
+                .call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), "GetConnectionCredentials", name)
+                .await;
             let reply = reply.map_err(|e| unknown(&e))?;
-            let creds: zbus::fdo::ConnectionCredentials = reply.body().deserialize().map_err(|e| unknown(&e))?;
+            let creds: zbus::fdo::ConnectionCredentials =
+                reply.body().deserialize().map_err(|e| unknown(&e))?;
             creds.unix_user_id().ok_or_else(|| unknown(&"the bus does not tell"))
         })
         .await
@@ -242,13 +279,21 @@ impl Link {
 }
 
 /// The arguments, when they are what the method takes.
-fn arguments<'b>(interface: &str, method: &describe::Method, body: &'b Body) -> Result<Vec<Variant<'b>>, Fault> {
+fn arguments<'b>(
+    interface: &str,
+    method: &describe::Method,
+    body: &'b Body,
+) -> Result<Vec<Variant<'b>>, Fault> {
     let wanted = method.takes.iter().map(|(_, s)| *s).collect::<String>();
     let short = interface.rsplit('.').next().unwrap_or(MANAGER);
     let invalid = |rule: String| Fault::Invalid { field: "arguments".into(), rule };
     let found = body.signature().to_string_no_parens();
     if found != wanted {
-        return Err(invalid(format!("{short}.{} takes ({wanted}), not ({})", method.name, found.chars().take(64).collect::<String>())));
+        return Err(invalid(format!(
+            "{short}.{} takes ({wanted}), not ({})",
+            method.name,
+            found.chars().take(64).collect::<String>()
+        )));
     }
     if body.len() > BODY {
         return Err(invalid(format!("up to {BODY} bytes")));

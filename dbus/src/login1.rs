@@ -1,5 +1,5 @@
-//! An inhibitor lock of systemd-logind while the machine must not go down. Payments never wait for it: it is asked for beside
-//! them, and where there is no logind there is no lock.
+//! An inhibitor lock of systemd-logind while the machine must not go down. Payments never wait for it: it is
+//! asked for beside them, and where there is no logind there is no lock.
 use crate::client::Address;
 use futures_util::StreamExt;
 use payterm_schema::{config::LogindLock, inhibit::InhibitReason};
@@ -27,7 +27,8 @@ enum LockError {
     Lost,
 }
 
-/// Until the sender of `reasons` is gone: holds the lock while there is a reason that no person is waited for.
+/// Until the sender of `reasons` is gone: holds the lock while there is a reason that no person is waited
+/// for.
 pub async fn keep(address: Address, mode: LogindLock, mut reasons: watch::Receiver<Reasons>) {
     let mode = match mode {
         LogindLock::Off => return,
@@ -60,10 +61,16 @@ fn why(reasons: &Reasons) -> Option<String> {
 }
 
 /// Ends when the lock was released, or with what went wrong; then it is still held if it was.
-async fn hold(address: &Address, mode: &str, reasons: &mut watch::Receiver<Reasons>, lock: &mut Option<OwnedFd>) -> Result<(), LockError> {
+async fn hold(
+    address: &Address,
+    mode: &str,
+    reasons: &mut watch::Receiver<Reasons>,
+    lock: &mut Option<OwnedFd>,
+) -> Result<(), LockError> {
     let mut stream = within(address.builder().build_message_stream()).await?;
     let conn = Connection::from(&stream);
-    let rule = format!("type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{LOGIN1}'");
+    let rule =
+        format!("type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{LOGIN1}'");
     within(conn.call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), "AddMatch", &rule)).await?;
     let mut held = String::new();
     loop {
@@ -95,7 +102,14 @@ async fn hold(address: &Address, mode: &str, reasons: &mut watch::Receiver<Reaso
 async fn inhibit(conn: &Connection, mode: &str, why: &str) -> Result<OwnedFd, LockError> {
     let ask = |mode| async move {
         let what = ("shutdown:sleep", "payterm", why, mode);
-        let reply = within(conn.call_method(Some(LOGIN1), "/org/freedesktop/login1", Some("org.freedesktop.login1.Manager"), "Inhibit", &what)).await?;
+        let reply = within(conn.call_method(
+            Some(LOGIN1),
+            "/org/freedesktop/login1",
+            Some("org.freedesktop.login1.Manager"),
+            "Inhibit",
+            &what,
+        ))
+        .await?;
         Ok::<OwnedFd, LockError>(reply.body().deserialize()?)
     };
     match ask(mode).await {
@@ -112,8 +126,12 @@ fn denied(e: &zbus::Error) -> bool {
 
 fn appeared(m: &Message) -> bool {
     let h = m.header();
-    let from_bus = h.sender().is_some_and(|s| s.as_str() == BUS) && h.member().is_some_and(|n| n.as_str() == "NameOwnerChanged");
-    from_bus && m.body().deserialize::<(&str, &str, &str)>().is_ok_and(|(n, _, owner)| n == LOGIN1 && !owner.is_empty())
+    let from_bus = h.sender().is_some_and(|s| s.as_str() == BUS)
+        && h.member().is_some_and(|n| n.as_str() == "NameOwnerChanged");
+    from_bus
+        && m.body()
+            .deserialize::<(&str, &str, &str)>()
+            .is_ok_and(|(n, _, owner)| n == LOGIN1 && !owner.is_empty())
 }
 
 async fn within<T>(work: impl Future<Output = zbus::Result<T>>) -> Result<T, LockError> {

@@ -1,5 +1,5 @@
-//! The objects as properties, tree and object manager show them to a caller: only what that caller may recall. zbus's own
-//! object server knows no callers, so it would show one app's order numbers to the next.
+//! The objects as properties, tree and object manager show them to a caller: only what that caller may
+//! recall. zbus's own object server knows no callers, so it would show one app's order numbers to the next.
 use crate::{
     calls::{Answer, object_path, text},
     describe::{self, APPLICATION, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, QUEUE, TRANSACTION},
@@ -95,11 +95,15 @@ fn running_path(caller: &Caller, running: Option<&RequestKey>) -> Variant<'stati
 pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&RequestKey>) -> bool {
     match screen {
         Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } | Screen::Application { .. } => true,
-        Screen::LogOn | Screen::OperatorNumber { .. } | Screen::Password { .. } | Screen::Locked { .. } => true,
-        Screen::Result { outcome } => sees(caller, &outcome.key.app),
-        Screen::Confirm { .. } | Screen::ConfirmPartial { .. } | Screen::Present { .. } | Screen::Pin { .. } | Screen::Wait { .. } => {
-            caller.manager || running.is_some_and(|k| sees(caller, &k.app))
+        Screen::LogOn | Screen::OperatorNumber { .. } | Screen::Password { .. } | Screen::Locked { .. } => {
+            true
         }
+        Screen::Result { outcome } => sees(caller, &outcome.key.app),
+        Screen::Confirm { .. }
+        | Screen::ConfirmPartial { .. }
+        | Screen::Present { .. }
+        | Screen::Pin { .. }
+        | Screen::Wait { .. } => caller.manager || running.is_some_and(|k| sees(caller, &k.app)),
     }
 }
 
@@ -132,7 +136,8 @@ fn manager_properties(caller: &Caller, info: &TerminalInfo) -> Result<Properties
 impl Face {
     /// The transactions that the object manager shows to this caller: the window, and what owes something.
     async fn shown(&self, caller: &Caller) -> Result<Vec<RequestKey>, Fault> {
-        let mut keys: Vec<RequestKey> = lock(&self.window).iter().filter(|k| sees(caller, &k.app)).cloned().collect();
+        let mut keys: Vec<RequestKey> =
+            lock(&self.window).iter().filter(|k| sees(caller, &k.app)).cloned().collect();
         let owing: BTreeSet<u64> = self.terminal.obligations(caller).await?.iter().map(|o| o.txn).collect();
         for txn in owing {
             if let Some(key) = self.key_of_txn(txn).await?
@@ -157,11 +162,21 @@ impl Face {
 }
 
 impl Link {
-    pub(crate) async fn property_call(&self, peer: &Peer, caller: &Caller, member: &str, path: &str, arguments: &[Variant<'_>]) -> Result<Answer, Fault> {
+    pub(crate) async fn property_call(
+        &self,
+        peer: &Peer,
+        caller: &Caller,
+        member: &str,
+        path: &str,
+        arguments: &[Variant<'_>],
+    ) -> Result<Answer, Fault> {
         let interface = text("interface_name", arguments.first())?;
         let name = arguments.get(1).map(|v| text("property_name", Some(v))).transpose()?;
         if member == "Set" {
-            return Err(Fault::not_found("writable property", &name.unwrap_or_default().chars().take(64).collect::<String>()));
+            return Err(Fault::not_found(
+                "writable property",
+                &name.unwrap_or_default().chars().take(64).collect::<String>(),
+            ));
         }
         if member == "GetAll" {
             peer.follow();
@@ -169,8 +184,11 @@ impl Link {
         let mut all = self.properties(caller, interface, path).await?;
         match (member, name) {
             ("Get", Some(name)) => {
-                let found = all.iter().find(|(k, _)| **k == name).map(|(k, _)| *k).and_then(|k| all.remove(k));
-                let found = found.ok_or_else(|| Fault::not_found("property", &name.chars().take(64).collect::<String>()))?;
+                let found =
+                    all.iter().find(|(k, _)| **k == name).map(|(k, _)| *k).and_then(|k| all.remove(k));
+                let found = found.ok_or_else(|| {
+                    Fault::not_found("property", &name.chars().take(64).collect::<String>())
+                })?;
                 Ok(Answer::Value(Variant::Variant(Box::new(found))))
             }
             _ => Ok(Answer::Value(dict(all))),
@@ -182,7 +200,9 @@ impl Link {
         match (interface, describe::interfaces_at(path)) {
             (MANAGER, [MANAGER, ..]) => manager_properties(caller, &terminal.info().await?),
             (OPERATORS, [MANAGER, ..]) => Ok(operators_properties(&terminal.operators(caller).await?)),
-            (TRANSACTION, [TRANSACTION]) => transaction_properties(&terminal.recall(caller, &key_of(caller, path)?).await?),
+            (TRANSACTION, [TRANSACTION]) => {
+                transaction_properties(&terminal.recall(caller, &key_of(caller, path)?).await?)
+            }
             (DEVICE, [DEVICE]) => Ok(device_properties(&self.face.device(path).await?)),
             (QUEUE | BATCH | describe::SETUP | APPLICATION | OBJECT_MANAGER, [MANAGER, ..])
             | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => Ok(BTreeMap::new()),
@@ -191,18 +211,28 @@ impl Link {
     }
 
     pub(crate) async fn managed_objects(&self, caller: &Caller) -> Result<Answer, Fault> {
-        let mut out = Dict::new(&Signature::ObjectPath, &Signature::dict(Signature::Str, Signature::dict(Signature::Str, Signature::Variant)));
+        let mut out = Dict::new(
+            &Signature::ObjectPath,
+            &Signature::dict(Signature::Str, Signature::dict(Signature::Str, Signature::Variant)),
+        );
         for d in self.face.terminal.devices().await? {
-            let _ = out.append(object_path(path::device_path(&d.name)), with_interface(DEVICE, device_properties(&d)));
+            let _ = out.append(
+                object_path(path::device_path(&d.name)),
+                with_interface(DEVICE, device_properties(&d)),
+            );
         }
         for key in self.face.shown(caller).await? {
             let t = self.face.terminal.recall(caller, &key).await?;
-            let _ = out.append(object_path(path::path(&key)), with_interface(TRANSACTION, transaction_properties(&t)?));
+            let _ = out.append(
+                object_path(path::path(&key)),
+                with_interface(TRANSACTION, transaction_properties(&t)?),
+            );
         }
         Ok(Answer::Value(Variant::Dict(out)))
     }
 
-    /// Children are what the object manager shows; an older transaction answers on its path without being listed.
+    /// Children are what the object manager shows; an older transaction answers on its path without being
+    /// listed.
     pub(crate) async fn introspect(&self, caller: &Caller, path: &str) -> Result<Answer, Fault> {
         match describe::interfaces_at(path) {
             [TRANSACTION] => drop(self.face.terminal.recall(caller, &key_of(caller, path)?).await?),
@@ -213,11 +243,18 @@ impl Link {
         all.extend(self.face.terminal.devices().await?.iter().map(|d| path::device_path(&d.name)));
         all.extend(self.face.shown(caller).await?.iter().map(path::path));
         let prefix = if path == "/" { "/".into() } else { format!("{path}/") };
-        let children: BTreeSet<String> =
-            all.iter().filter_map(|p| p.strip_prefix(&prefix)).filter_map(|rest| rest.split('/').next()).map(str::to_owned).collect();
+        let children: BTreeSet<String> = all
+            .iter()
+            .filter_map(|p| p.strip_prefix(&prefix))
+            .filter_map(|rest| rest.split('/').next())
+            .map(str::to_owned)
+            .collect();
         if children.is_empty() && describe::interfaces_at(path).is_empty() {
             return Err(Fault::not_found("object", &path.chars().take(128).collect::<String>()));
         }
-        Ok(Answer::Value(Variant::from(describe::introspection(path, &children.into_iter().collect::<Vec<_>>()))))
+        Ok(Answer::Value(Variant::from(describe::introspection(
+            path,
+            &children.into_iter().collect::<Vec<_>>(),
+        ))))
     }
 }

@@ -1,12 +1,14 @@
-//! Object paths. A transaction's path is made from its key alone, so a client that lost the reply of `Start` knows it.
+//! Object paths. A transaction's path is made from its key alone, so a client that lost the reply of `Start`
+//! knows it.
 use payterm_schema::RequestKey;
 use std::fmt::Write;
 
 /// The root object.
 pub const ROOT: &str = "/org/payterm/Terminal1";
 
-/// Path of a transaction: `ROOT/transaction/<app>/<id>`. A path element holds `A-Z a-z 0-9` as they are and every other byte
-/// as `_` with two lower-case hex digits (D-Bus allows no `-` and `.` in paths): `shop-1/a.b` is `shop_2d1/a_2eb`.
+/// Path of a transaction: `ROOT/transaction/<app>/<id>`. A path element holds `A-Z a-z 0-9` as they are and
+/// every other byte as `_` with two lower-case hex digits (D-Bus allows no `-` and `.` in paths):
+/// `shop-1/a.b` is `shop_2d1/a_2eb`.
 pub fn path(key: &RequestKey) -> String {
     format!("{ROOT}/transaction/{}/{}", escape(&key.app), escape(&key.id))
 }
@@ -61,10 +63,21 @@ mod tests {
             assert!(zbus::ObjectPath::try_from(text.as_str()).is_ok(), "{text}");
             assert_eq!(parse(&text), Some(key));
         }
-        assert_eq!(path(&RequestKey::new("shop-1", "a.b").unwrap()), "/org/payterm/Terminal1/transaction/shop_2d1/a_2eb");
-        for bad in
-            ["", "/", ROOT, "/x/transaction/a/b", "/transaction/a", "/transaction/a/_2D", "/transaction/a/_61", "/transaction/a/_2", "/transaction/a/b/c"]
-        {
+        assert_eq!(
+            path(&RequestKey::new("shop-1", "a.b").unwrap()),
+            "/org/payterm/Terminal1/transaction/shop_2d1/a_2eb"
+        );
+        for bad in [
+            "",
+            "/",
+            ROOT,
+            "/x/transaction/a/b",
+            "/transaction/a",
+            "/transaction/a/_2D",
+            "/transaction/a/_61",
+            "/transaction/a/_2",
+            "/transaction/a/b/c",
+        ] {
             assert_eq!(parse(&format!("{ROOT}{bad}")), None, "{bad}");
         }
     }

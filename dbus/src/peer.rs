@@ -6,7 +6,8 @@ use std::sync::{
 };
 use tokio::sync::{OnceCell, Semaphore, watch};
 
-/// Calls of one peer that may be under way at once; the next is refused with LimitsExceeded. 32: a till has a few Waits.
+/// Calls of one peer that may be under way at once; the next is refused with LimitsExceeded. 32: a till has a
+/// few Waits.
 const CALLS_AT_ONCE: usize = 32;
 /// Started requests remembered for the peer's loss; only one can be running, the rest is slack.
 const STARTED: usize = 8;
@@ -38,19 +39,33 @@ impl Peer {
     }
 
     /// The caller, by its uid; `uid` is asked once. A uid without a row in the configuration is refused.
-    pub async fn caller<F: Future<Output = Result<u32, Fault>>>(&self, callers: &[CallerConfig], uid: impl FnOnce() -> F) -> Result<Arc<Caller>, Fault> {
-        let known = self.caller.get_or_try_init(|| async { uid().await.map(|u| map(callers, u).map(Arc::new)) }).await?;
-        known.clone().ok_or_else(|| Fault::NotAllowed { rule: "this user is not a [[bus.caller]] of the configuration".into() })
+    pub async fn caller<F: Future<Output = Result<u32, Fault>>>(
+        &self,
+        callers: &[CallerConfig],
+        uid: impl FnOnce() -> F,
+    ) -> Result<Arc<Caller>, Fault> {
+        let known = self
+            .caller
+            .get_or_try_init(|| async { uid().await.map(|u| map(callers, u).map(Arc::new)) })
+            .await?;
+        known.clone().ok_or_else(|| Fault::NotAllowed {
+            rule: "this user is not a [[bus.caller]] of the configuration".into(),
+        })
     }
     /// The caller when it is known already and has asked for signals.
     pub fn follower(&self) -> Option<&Arc<Caller>> {
-        if self.follows.load(Ordering::Relaxed) && !self.is_gone() { self.caller.get()?.as_ref() } else { None }
+        if self.follows.load(Ordering::Relaxed) && !self.is_gone() {
+            self.caller.get()?.as_ref()
+        } else {
+            None
+        }
     }
     pub fn follow(&self) {
         self.follows.store(true, Ordering::Relaxed);
     }
 
-    /// Remembers a request that this peer started. False when the peer has gone meanwhile: then its loss is the caller's to tell.
+    /// Remembers a request that this peer started. False when the peer has gone meanwhile: then its loss is
+    /// the caller's to tell.
     pub fn started(&self, key: &RequestKey) -> bool {
         let mut all = self.locked();
         if !all.contains(key) {
@@ -90,8 +105,8 @@ fn map(callers: &[CallerConfig], uid: u32) -> Option<Caller> {
     Some(Caller { app: c.app.clone(), uid, manager: c.manager, kinds: c.kinds.clone(), limit: c.limit })
 }
 
-/// The key that a caller means: an object path, the id of an own request, or (managers) `app/id`. What belongs to another app
-/// is not found, as if it did not exist.
+/// The key that a caller means: an object path, the id of an own request, or (managers) `app/id`. What
+/// belongs to another app is not found, as if it did not exist.
 pub(crate) fn key_of(caller: &Caller, text: &str) -> Result<RequestKey, Fault> {
     let shown = || text.chars().take(64).collect::<String>();
     let key = if text.starts_with('/') {

@@ -54,8 +54,8 @@ pub struct Server {
     socket: Option<PathBuf>,
 }
 
-/// Serves as the configuration says: the bus by `DBUS_SYSTEM_BUS_ADDRESS` or `DBUS_SESSION_BUS_ADDRESS` or its usual place.
-/// Answers when the name is owned and the socket listens.
+/// Serves as the configuration says: the bus by `DBUS_SYSTEM_BUS_ADDRESS` or `DBUS_SESSION_BUS_ADDRESS` or
+/// its usual place. Answers when the name is owned and the socket listens.
 pub async fn serve(terminal: Arc<dyn Terminal>, config: &BusConfig) -> Result<Server, BusError> {
     let bus = match config.bus {
         BusKind::System => Some(Address::System),
@@ -66,11 +66,23 @@ pub async fn serve(terminal: Arc<dyn Terminal>, config: &BusConfig) -> Result<Se
 }
 
 /// [`serve`] with the bus named by the caller; `config.bus` is not looked at.
-pub async fn serve_at(terminal: Arc<dyn Terminal>, config: &BusConfig, bus: Option<Address>) -> Result<Server, BusError> {
+pub async fn serve_at(
+    terminal: Arc<dyn Terminal>,
+    config: &BusConfig,
+    bus: Option<Address>,
+) -> Result<Server, BusError> {
     let notices = terminal.notices();
-    let last = terminal.list(&Face::own(), Filter { limit: Some(SHOWN as u32), ..Filter::default() }).await.map_err(BusError::Terminal)?;
+    let last = terminal
+        .list(&Face::own(), Filter { limit: Some(SHOWN as u32), ..Filter::default() })
+        .await
+        .map_err(BusError::Terminal)?;
     let window: VecDeque<_> = last.into_iter().rev().map(|o| o.key).collect();
-    let face = Arc::new(Face { terminal, callers: config.callers.clone(), window: Mutex::new(window), links: Mutex::default() });
+    let face = Arc::new(Face {
+        terminal,
+        callers: config.callers.clone(),
+        window: Mutex::new(window),
+        links: Mutex::default(),
+    });
     let mut server = Server { face: Arc::clone(&face), tasks: Vec::new(), bus: None, socket: None };
     server.tasks.push(tokio::spawn(signals::pump(Arc::clone(&face), notices)));
     if let Some(path) = &config.peer_socket {
@@ -93,7 +105,11 @@ pub async fn serve_at(terminal: Arc<dyn Terminal>, config: &BusConfig, bus: Opti
     Ok(server)
 }
 
-async fn bus_call<B: serde::Serialize + zbus::DynamicType>(conn: &Connection, member: &str, body: &B) -> zbus::Result<zbus::Message> {
+async fn bus_call<B: serde::Serialize + zbus::DynamicType>(
+    conn: &Connection,
+    member: &str,
+    body: &B,
+) -> zbus::Result<zbus::Message> {
     const BUS: &str = "org.freedesktop.DBus";
     conn.call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), member, body).await
 }
@@ -102,7 +118,9 @@ async fn bus_call<B: serde::Serialize + zbus::DynamicType>(conn: &Connection, me
 async fn own(conn: &Connection, name: String) -> Result<(), BusError> {
     const DO_NOT_QUEUE: u32 = 4;
     const PRIMARY_OWNER: u32 = 1;
-    let reply = bus_call(conn, "RequestName", &(name.as_str(), DO_NOT_QUEUE)).await.and_then(|m| m.body().deserialize::<u32>());
+    let reply = bus_call(conn, "RequestName", &(name.as_str(), DO_NOT_QUEUE))
+        .await
+        .and_then(|m| m.body().deserialize::<u32>());
     match reply {
         Ok(PRIMARY_OWNER) => Ok(()),
         Ok(_) => Err(BusError::NameTaken { name }),
@@ -114,8 +132,12 @@ async fn own(conn: &Connection, name: String) -> Result<(), BusError> {
 async fn listen(path: &Path) -> Result<UnixListener, BusError> {
     let failed = |source| BusError::Socket { path: path.into(), source };
     match std::fs::symlink_metadata(path) {
-        Ok(m) if !m.file_type().is_socket() => return Err(BusError::SocketInUse { path: path.into(), rule: "exists and is no socket" }),
-        Ok(_) if UnixStream::connect(path).await.is_ok() => return Err(BusError::SocketInUse { path: path.into(), rule: "another program listens on it" }),
+        Ok(m) if !m.file_type().is_socket() => {
+            return Err(BusError::SocketInUse { path: path.into(), rule: "exists and is no socket" });
+        }
+        Ok(_) if UnixStream::connect(path).await.is_ok() => {
+            return Err(BusError::SocketInUse { path: path.into(), rule: "another program listens on it" });
+        }
         Ok(_) => std::fs::remove_file(path).map_err(failed)?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(failed(e)),
@@ -172,8 +194,8 @@ impl Server {
         }
     }
 
-    /// Closes all connections, gives the name up and removes the socket. Calls under way are not answered: their requests
-    /// go on, and no caller counts as lost.
+    /// Closes all connections, gives the name up and removes the socket. Calls under way are not answered:
+    /// their requests go on, and no caller counts as lost.
     pub async fn close(mut self) {
         for link in self.stop() {
             link.close().await;

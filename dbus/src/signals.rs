@@ -1,10 +1,13 @@
-//! Signals, made from the terminal's notices, sent one by one to the callers that asked for them and may see them: on a
-//! bus a broadcast would be heard by everybody.
+//! Signals, made from the terminal's notices, sent one by one to the callers that asked for them and may see
+//! them: on a bus a broadcast would be heard by everybody.
 use crate::{
     calls::object_path,
     describe::{DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, TRANSACTION},
     link::{Face, lock},
-    objects::{SHOWN, changing, device_properties, dict, operators_properties, sees_screen, transaction_properties, with_interface},
+    objects::{
+        SHOWN, changing, device_properties, dict, operators_properties, sees_screen, transaction_properties,
+        with_interface,
+    },
     path::{ROOT, device_path, path},
     peer::sees,
     wire,
@@ -75,20 +78,34 @@ impl Face {
         }
         match notice {
             Notice::Started { key, .. } => {
-                if let Ok(properties) = self.terminal.recall(caller, key).await.and_then(|t| transaction_properties(&t)) {
+                if let Ok(properties) =
+                    self.terminal.recall(caller, key).await.and_then(|t| transaction_properties(&t))
+                {
                     let values = vec![object_path(path(key)), with_interface(TRANSACTION, properties)];
-                    out.push(Told { path: ROOT.into(), interface: OBJECT_MANAGER, member: "InterfacesAdded", values });
+                    out.push(Told {
+                        path: ROOT.into(),
+                        interface: OBJECT_MANAGER,
+                        member: "InterfacesAdded",
+                        values,
+                    });
                 }
                 if let Some(old) = removed.filter(|k| sees(caller, &k.app)) {
                     let mut interfaces = Array::new(&Signature::Str);
                     let _ = interfaces.append(Variant::from(TRANSACTION));
                     let values = vec![object_path(path(old)), Variant::Array(interfaces)];
-                    out.push(Told { path: ROOT.into(), interface: OBJECT_MANAGER, member: "InterfacesRemoved", values });
+                    out.push(Told {
+                        path: ROOT.into(),
+                        interface: OBJECT_MANAGER,
+                        member: "InterfacesRemoved",
+                        values,
+                    });
                 }
                 out.extend(self.root_changed(caller).await);
             }
             Notice::Phase { key, .. } => {
-                if let Ok(mut all) = self.terminal.recall(caller, key).await.and_then(|t| transaction_properties(&t)) {
+                if let Ok(mut all) =
+                    self.terminal.recall(caller, key).await.and_then(|t| transaction_properties(&t))
+                {
                     all.retain(|k, _| matches!(*k, "Phase" | "CanCancel"));
                     out.push(changed(path(key), TRANSACTION, dict(all)));
                 }
@@ -96,14 +113,21 @@ impl Face {
             }
             Notice::Outcome { outcome } => {
                 let path = path(&outcome.key);
-                if let Ok(mut all) = self.terminal.recall(caller, &outcome.key).await.and_then(|t| transaction_properties(&t)) {
+                if let Ok(mut all) =
+                    self.terminal.recall(caller, &outcome.key).await.and_then(|t| transaction_properties(&t))
+                {
                     all.retain(|k, _| matches!(*k, "Phase" | "CanCancel" | "Status" | "Outcome"));
                     out.push(changed(path.clone(), TRANSACTION, dict(all)));
                 }
                 if outcome.status != Status::Running
                     && let Ok(value) = wire::encode(outcome)
                 {
-                    out.push(Told { path, interface: TRANSACTION, member: "OutcomeChanged", values: vec![value] });
+                    out.push(Told {
+                        path,
+                        interface: TRANSACTION,
+                        member: "OutcomeChanged",
+                        values: vec![value],
+                    });
                 }
                 out.extend(self.root_changed(caller).await);
             }
@@ -121,7 +145,11 @@ impl Face {
                     out.push(changed(ROOT.into(), OPERATORS, dict(all)));
                 }
             }
-            Notice::Obligation { .. } | Notice::Paper { .. } | Notice::Application { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } => {}
+            Notice::Obligation { .. }
+            | Notice::Paper { .. }
+            | Notice::Application { .. }
+            | Notice::Requirement { .. }
+            | Notice::SelfTest { .. } => {}
         }
         out
     }
@@ -136,7 +164,10 @@ impl Face {
             },
             Notice::Paper { job } => caller.manager || job.owner().is_some_and(|app| sees(caller, app)),
             Notice::Obligation { .. } | Notice::Application { .. } => caller.manager,
-            Notice::Device { .. } | Notice::Operators { .. } | Notice::Requirement { .. } | Notice::SelfTest { .. } => true,
+            Notice::Device { .. }
+            | Notice::Operators { .. }
+            | Notice::Requirement { .. }
+            | Notice::SelfTest { .. } => true,
             Notice::Language { .. } | Notice::Inhibited { .. } => true,
         }
     }

@@ -1,7 +1,7 @@
-//! JSON of the schema's types <-> D-Bus values. An object is `a{sv}`; a text `s`; a bool `b`; a whole number `t`, a negative one
-//! `x`; an array of texts `as`, of numbers `at`, of objects `aa{sv}`, any other (and an empty one) `av`. A field that is
-//! null is left out. Coming in, every D-Bus integer type, `o` and nested variants are understood; a double is refused:
-//! money is never a floating-point number.
+//! JSON of the schema's types <-> D-Bus values. An object is `a{sv}`; a text `s`; a bool `b`; a whole number
+//! `t`, a negative one `x`; an array of texts `as`, of numbers `at`, of objects `aa{sv}`, any other (and an
+//! empty one) `av`. A field that is null is left out. Coming in, every D-Bus integer type, `o` and nested
+//! variants are understood; a double is refused: money is never a floating-point number.
 use payterm_schema::Fault;
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser::SerializeStruct as _};
 use serde_json::{Map, Number, Value};
@@ -29,7 +29,8 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Variant<'static>, Fault> {
     to_variant(json).ok_or_else(unsound)
 }
 
-/// A schema's struct, written as `a{sv}` without the tree that a [`Variant`] of it is: what is told of a payment goes this way.
+/// A schema's struct, written as `a{sv}` without the tree that a [`Variant`] of it is: what is told of a
+/// payment goes this way.
 pub struct Object(Value);
 
 impl Object {
@@ -39,7 +40,8 @@ impl Object {
     }
 }
 impl zbus::Type for Object {
-    const SIGNATURE: &'static Signature = <std::collections::HashMap<String, Variant<'_>> as zbus::Type>::SIGNATURE;
+    const SIGNATURE: &'static Signature =
+        <std::collections::HashMap<String, Variant<'_>> as zbus::Type>::SIGNATURE;
 }
 impl Serialize for Object {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -84,7 +86,9 @@ struct Plain<'a>(&'a Value);
 impl Serialize for Plain<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Value::Object(map) => out.collect_map(map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, Boxed(v)))),
+            Value::Object(map) => {
+                out.collect_map(map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, Boxed(v))))
+            }
             Value::Array(items) if same(items).is_some() => out.collect_seq(items.iter().map(Plain)),
             Value::Array(items) => out.collect_seq(items.iter().map(Boxed)),
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Null => self.0.serialize(out),
@@ -109,9 +113,13 @@ pub fn decode<T: DeserializeOwned>(what: &str, value: &Variant<'_>, limits: Limi
     serde_json::from_value(json).map_err(|e| invalid_from(what, &e.to_string()))
 }
 
-/// serde says "unknown field `x`, expected ..." or "missing field `x`": the field it names becomes the fault's.
+/// serde says "unknown field `x`, expected ..." or "missing field `x`": the field it names becomes the
+/// fault's.
 fn invalid_from(what: &str, text: &str) -> Fault {
-    let field = text.strip_prefix("unknown field `").or_else(|| text.strip_prefix("missing field `")).and_then(|t| t.split_once('`'));
+    let field = text
+        .strip_prefix("unknown field `")
+        .or_else(|| text.strip_prefix("missing field `"))
+        .and_then(|t| t.split_once('`'));
     let (field, rule) = match field {
         Some((name, _)) if text.starts_with("missing") => (name, "is needed"),
         Some((name, rest)) => (name, rest.trim_start_matches(", ")),
@@ -133,7 +141,10 @@ fn to_variant(json: Value) -> Option<Variant<'static>> {
         Value::String(s) => Variant::Str(Str::from(s)),
         Value::Array(items) => {
             let items = items.into_iter().map(to_variant).collect::<Option<Vec<_>>>()?;
-            let same = items.first().map(|f| f.value_signature().clone()).filter(|s| items.iter().all(|i| i.value_signature() == s));
+            let same = items
+                .first()
+                .map(|f| f.value_signature().clone())
+                .filter(|s| items.iter().all(|i| i.value_signature() == s));
             let mut out = Array::new(same.as_ref().unwrap_or(&Signature::Variant));
             for i in items {
                 out.append(if same.is_some() { i } else { Variant::Variant(Box::new(i)) }).ok()?;
@@ -152,7 +163,13 @@ fn to_variant(json: Value) -> Option<Variant<'static>> {
 
 fn to_json(field: &str, value: &Variant<'_>, limits: Limits, depth: usize) -> Result<Value, Fault> {
     let bad = |rule: String| Err(Fault::Invalid { field: field.chars().take(64).collect(), rule });
-    let text = |s: &str| if s.len() > limits.text { bad(format!("up to {} bytes", limits.text)) } else { Ok(Value::String(s.into())) };
+    let text = |s: &str| {
+        if s.len() > limits.text {
+            bad(format!("up to {} bytes", limits.text))
+        } else {
+            Ok(Value::String(s.into()))
+        }
+    };
     let inside = |items: usize| match () {
         () if depth >= limits.depth => bad(format!("up to {} containers in one another", limits.depth)),
         () if items > limits.items => bad(format!("up to {} entries", limits.items)),
@@ -167,16 +184,23 @@ fn to_json(field: &str, value: &Variant<'_>, limits: Limits, depth: usize) -> Re
         Variant::I64(n) => Value::Number(Number::from(*n)),
         Variant::U64(n) => Value::Number(Number::from(*n)),
         Variant::Bool(b) => Value::Bool(*b),
-        Variant::F64(_) => return bad("no floating-point numbers: write an amount as a decimal text such as \"12.34\"".into()),
+        Variant::F64(_) => {
+            return bad(
+                "no floating-point numbers: write an amount as a decimal text such as \"12.34\"".into()
+            );
+        }
         Variant::Str(s) => text(s.as_str())?,
         Variant::ObjectPath(p) => text(p.as_str())?,
         Variant::Variant(v) => {
-            // A variant in a variant nests too: without the count a caller could stack them up to the wire's own bound.
+            // A variant in a variant nests too: without the count a caller could stack them up to the wire's
+            // own bound.
             to_json(field, v, limits, depth)?
         }
         Variant::Array(a) => {
             inside(a.len())?;
-            Value::Array(a.inner().iter().map(|v| to_json(field, v, limits, depth + 1)).collect::<Result<_, _>>()?)
+            Value::Array(
+                a.inner().iter().map(|v| to_json(field, v, limits, depth + 1)).collect::<Result<_, _>>()?,
+            )
         }
         Variant::Dict(d) => {
             inside(d.iter().count())?;
@@ -191,7 +215,9 @@ fn to_json(field: &str, value: &Variant<'_>, limits: Limits, depth: usize) -> Re
             }
             Value::Object(map)
         }
-        Variant::Structure(_) | Variant::Signature(_) | Variant::Fd(_) => return bad(format!("D-Bus type {} has no meaning here", value.value_signature())),
+        Variant::Structure(_) | Variant::Signature(_) | Variant::Fd(_) => {
+            return bad(format!("D-Bus type {} has no meaning here", value.value_signature()));
+        }
     })
 }
 
@@ -227,25 +253,48 @@ mod tests {
             serde_json::json!({"as":["x","y"],"at":[1,2],"aa":[{"k":1},{"k":null}],"av":["x",1,true],"aas":[["a"],["b"]],"mixed":[["a"],[1]],"empty":[],"none":{}}),
         ] {
             let object = zbus::wire::to_bytes(context, &Object::of(&json).unwrap()).unwrap();
-            assert_eq!(*object, *zbus::wire::to_bytes(context, &arguments(vec![encode(&json).unwrap()]).unwrap()).unwrap());
+            assert_eq!(
+                *object,
+                *zbus::wire::to_bytes(context, &arguments(vec![encode(&json).unwrap()]).unwrap()).unwrap()
+            );
         }
-        assert!(Object::of(&1).is_err() && Object::of(&serde_json::json!({"a":1.5})).is_err() && Object::of(&serde_json::json!({"a":[null]})).is_err());
+        assert!(
+            Object::of(&1).is_err()
+                && Object::of(&serde_json::json!({"a":1.5})).is_err()
+                && Object::of(&serde_json::json!({"a":[null]})).is_err()
+        );
     }
 
     #[test]
     fn every_integer_type_is_taken_and_no_double() {
-        for v in [Variant::U8(7), Variant::I16(7), Variant::U16(7), Variant::I32(7), Variant::U32(7), Variant::I64(7), Variant::U64(7)] {
+        for v in [
+            Variant::U8(7),
+            Variant::I16(7),
+            Variant::U16(7),
+            Variant::I32(7),
+            Variant::U32(7),
+            Variant::I64(7),
+            Variant::U64(7),
+        ] {
             let d = Variant::from(BTreeMap::from([("stan", v)]));
             assert_eq!(decode::<Filter>("filter", &d, CALLER).unwrap().stan.map(|s| s.get()), Some(7));
         }
-        let d = Variant::from(BTreeMap::from([("id", Variant::from("a")), ("kind", Variant::from("sale")), ("amount", Variant::F64(12.34))]));
+        let d = Variant::from(BTreeMap::from([
+            ("id", Variant::from("a")),
+            ("kind", Variant::from("sale")),
+            ("amount", Variant::F64(12.34)),
+        ]));
         let fault = decode::<RequestWire>("request", &d, CALLER).unwrap_err();
-        assert!(matches!(&fault, Fault::Invalid { field, rule } if field == "amount" && rule.contains("decimal text")), "{fault:?}");
+        assert!(
+            matches!(&fault, Fault::Invalid { field, rule } if field == "amount" && rule.contains("decimal text")),
+            "{fault:?}"
+        );
     }
 
     #[test]
     fn limits_and_unknown_keys_name_the_field() {
-        let fault = |json: Value| decode::<RequestWire>("request", &encode(&json).unwrap(), CALLER).unwrap_err();
+        let fault =
+            |json: Value| decode::<RequestWire>("request", &encode(&json).unwrap(), CALLER).unwrap_err();
         let field = |json: Value| {
             let Fault::Invalid { field, .. } = fault(json) else { panic!("not Invalid") };
             field

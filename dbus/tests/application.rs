@@ -42,7 +42,13 @@ async fn each_step_reaches_the_terminal_as_it_was() {
     for c in [w.client().await, w.peer().await] {
         assert_eq!(c.offer(&who()).await, Ok(offer()));
         assert_eq!(c.application(&who()).await, w.fake.application(&who()).await);
-        for step in [Step::Draft(Box::new(draft())), Step::Accept { hash: "ab".into() }, Step::Submit, Step::Refresh, Step::Activate] {
+        for step in [
+            Step::Draft(Box::new(draft())),
+            Step::Accept { hash: "ab".into() },
+            Step::Submit,
+            Step::Refresh,
+            Step::Activate,
+        ] {
             c.apply(&who(), step.clone()).await.unwrap();
             assert!(w.fake.has_done(&format!("till {step:?}")), "{step:?}");
         }

@@ -23,7 +23,11 @@ async fn only_payterm_owns_the_name_and_only_its_group_may_call() {
     let bus = Bus::with_policy(&format!("{open}{inner}"));
     let fake = Fake::new();
     let group = payterm_schema::config::CallerConfig { uid: 65534, ..caller("till", false) };
-    let config = payterm_schema::config::BusConfig { callers: vec![group], lane: "lane2".into(), ..Default::default() };
+    let config = payterm_schema::config::BusConfig {
+        callers: vec![group],
+        lane: "lane2".into(),
+        ..Default::default()
+    };
     let _lane = payterm_dbus::serve_at(fake.clone(), &config, bus.at()).await.unwrap();
     let config = payterm_schema::config::BusConfig { lane: String::new(), ..config };
     let _server = payterm_dbus::serve_at(fake, &config, bus.at()).await.unwrap();
@@ -37,10 +41,21 @@ async fn only_payterm_owns_the_name_and_only_its_group_may_call() {
         let (done, why) = run(65534, &devices).await;
         assert!(!done && why.contains("Access denied"), "{why}");
     }
-    for (uid, name, allowed) in
-        [(65534, "org.payterm.Terminal1.lane3", false), (65534, "org.payterm.Terminal1", false), (1, "org.payterm.Terminal1.lane3", true)]
-    {
-        let own = ["call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName", "su", name, "4"];
+    for (uid, name, allowed) in [
+        (65534, "org.payterm.Terminal1.lane3", false),
+        (65534, "org.payterm.Terminal1", false),
+        (1, "org.payterm.Terminal1.lane3", true),
+    ] {
+        let own = [
+            "call",
+            "org.freedesktop.DBus",
+            "/org/freedesktop/DBus",
+            "org.freedesktop.DBus",
+            "RequestName",
+            "su",
+            name,
+            "4",
+        ];
         let o = bus.busctl_as(uid, 1, &own).await;
         assert_eq!(o.status.success(), allowed, "{uid} {name}: {}", String::from_utf8_lossy(&o.stderr));
     }
@@ -56,12 +71,19 @@ fn systemd_takes_the_units_and_finds_them_tight() {
     for unit in ["paytermd.service", "paytermd@.service"] {
         let text = data(unit);
         assert!(text.contains("ExecStart=/usr/bin/paytermd "));
-        std::fs::write(dir.path().join(unit), text.replace("ExecStart=/usr/bin/paytermd", "ExecStart=/bin/true")).unwrap();
+        std::fs::write(
+            dir.path().join(unit),
+            text.replace("ExecStart=/usr/bin/paytermd", "ExecStart=/bin/true"),
+        )
+        .unwrap();
     }
     std::fs::copy(dir.path().join("paytermd@.service"), dir.path().join("paytermd@lane2.service")).unwrap();
     let analyze = |arguments: &[&str]| {
         let o = Command::new("systemd-analyze").args(arguments).current_dir(dir.path()).output().unwrap();
-        (o.status.success(), String::from_utf8_lossy(&o.stdout).into_owned() + &String::from_utf8_lossy(&o.stderr))
+        (
+            o.status.success(),
+            String::from_utf8_lossy(&o.stdout).into_owned() + &String::from_utf8_lossy(&o.stderr),
+        )
     };
     for unit in ["./paytermd.service", "./paytermd@lane2.service"] {
         let (good, said) = analyze(&["verify", "--recursive-errors=no", "--man=no", unit]);
@@ -70,7 +92,8 @@ fn systemd_takes_the_units_and_finds_them_tight() {
         assert!(good, "{unit}: {said}");
     }
     // The checker can fail: a unit without its walls is above the threshold, a misspelt key is told.
-    std::fs::write(dir.path().join("bare.service"), "[Service]\nExecStart=/bin/true\nProtectSytem=yes\n").unwrap();
+    std::fs::write(dir.path().join("bare.service"), "[Service]\nExecStart=/bin/true\nProtectSytem=yes\n")
+        .unwrap();
     assert!(!analyze(&["security", "--offline=yes", "--threshold=20", "--no-pager", "./bare.service"]).0);
     assert!(!analyze(&["verify", "--recursive-errors=no", "--man=no", "./bare.service"]).1.is_empty());
 }
@@ -78,7 +101,10 @@ fn systemd_takes_the_units_and_finds_them_tight() {
 #[test]
 fn activation_names_what_is_served() {
     let service = data("org.payterm.Terminal1.service");
-    assert!(service.contains(&format!("\nName={}\n", payterm_dbus::BUS_NAME)) && service.contains("\nSystemdService=paytermd.service"));
+    assert!(
+        service.contains(&format!("\nName={}\n", payterm_dbus::BUS_NAME))
+            && service.contains("\nSystemdService=paytermd.service")
+    );
     assert!(data("paytermd.service").contains(&format!("\nBusName={}\n", payterm_dbus::BUS_NAME)));
     assert!(data("paytermd@.service").contains(&format!("\nBusName={}\n", payterm_dbus::bus_name("%i"))));
 }

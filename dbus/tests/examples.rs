@@ -17,7 +17,11 @@ fn customer(fake: Arc<Fake>) {
             tokio::time::sleep(Duration::from_millis(300)).await;
             let running = Filter { status: Some(Status::Running), ..Filter::default() };
             for o in fake.list(&nobody(), running).await.unwrap() {
-                fake.tell(payterm_schema::Notice::Phase { key: o.key.clone(), phase: Phase::Presenting, screen: present() });
+                fake.tell(payterm_schema::Notice::Phase {
+                    key: o.key.clone(),
+                    phase: Phase::Presenting,
+                    screen: present(),
+                });
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 fake.finish(&o.key, Status::Approved);
             }
@@ -37,12 +41,18 @@ async fn the_rust_shop_app_takes_a_sale() {
     let w = World::start(vec![caller("till", false)]).await;
     customer(w.fake.clone());
     let program = std::env::current_exe().unwrap().parent().unwrap().join("../examples/pos");
-    assert!(program.exists(), "built by a plain `cargo test -p payterm-dbus`, or by `cargo build -p payterm-dbus --example pos`");
+    assert!(
+        program.exists(),
+        "built by a plain `cargo test -p payterm-dbus`, or by `cargo build -p payterm-dbus --example pos`"
+    );
     for (id, at) in [("r-1", w.bus.address.clone()), ("r-2", format!("peer:{}", w.socket.display()))] {
         let mut c = Command::new(&program);
         c.args([id, "12.34", "CNY", &at]);
         let (good, said, json) = run(c).await;
-        assert!(good && json["status"] == "approved" && json["id"] == id && said.contains("presenting"), "{said}");
+        assert!(
+            good && json["status"] == "approved" && json["id"] == id && said.contains("presenting"),
+            "{said}"
+        );
     }
     let mut c = Command::new(&program);
     c.args(["r-3", "12.345", "CNY", &w.bus.address]);
@@ -61,7 +71,9 @@ fn python() -> Option<PathBuf> {
 #[tokio::test]
 async fn the_python_examples_take_a_sale_and_lose_a_client() {
     let Some(python) = python() else {
-        return eprintln!("not run: no Python with dbus-fast (pip install -r dbus/examples/requirements.txt, PAYTERM_PYTHON)");
+        return eprintln!(
+            "not run: no Python with dbus-fast (pip install -r dbus/examples/requirements.txt, PAYTERM_PYTHON)"
+        );
     };
     let w = World::start(vec![caller("till", false)]).await;
     customer(w.fake.clone());
@@ -72,11 +84,16 @@ async fn the_python_examples_take_a_sale_and_lose_a_client() {
         run(c)
     };
     let (good, said, json) = example("pos.py", &["--order", "p-1", "--amount", "12.34"]).await;
-    assert!(good && json["status"] == "approved" && json["id"] == "p-1" && said.contains("presenting: present"), "{said}");
+    assert!(
+        good && json["status"] == "approved" && json["id"] == "p-1" && said.contains("presenting: present"),
+        "{said}"
+    );
     let (good, said, json) = example("pos.py", &["--order", "p-2", "--amount", "1e3"]).await;
     assert!(!good && json["field"] == "amount", "{said}");
     for (address, lane) in [("unix:path=/nonexistent/bus", ""), (w.bus.address.as_str(), "lane9")] {
-        let (good, said, json) = example("pos.py", &["--order", "p-3", "--amount", "1.00", "--address", address, "--lane", lane]).await;
+        let (good, said, json) =
+            example("pos.py", &["--order", "p-3", "--amount", "1.00", "--address", address, "--lane", lane])
+                .await;
         assert!(!good && json["fault"] == "Unreachable", "{address}: {said}");
     }
     let mut c = Command::new(&python);
@@ -86,7 +103,10 @@ async fn the_python_examples_take_a_sale_and_lose_a_client() {
     assert!(good && json["status"] == "approved", "PAYTERM_BUS comes first, as for paytermctl: {said}");
     for (id, rest) in [("lost-1", &[][..]), ("lost.2", &["--kill"][..])] {
         let (good, said, json) = example("lost_client.py", &[&["--order", id][..], rest].concat()).await;
-        assert!(good && json["status"] == "approved" && json["id"] == id && json["recovered"] == true, "{said}");
+        assert!(
+            good && json["status"] == "approved" && json["id"] == id && json["recovered"] == true,
+            "{said}"
+        );
         assert!(said.contains("recalled: running"), "{said}");
         until("the loss was told", || w.fake.has_done(&format!("lost till/{id}"))).await;
     }

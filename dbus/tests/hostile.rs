@@ -30,7 +30,11 @@ async fn mute(w: &World) -> UnixStream {
 }
 
 fn call(member: &str) -> Vec<u8> {
-    let m = Message::method_call(ROOT, member).interface("org.payterm.Terminal1.Manager").destination(BUS_NAME).build(&()).unwrap();
+    let m = Message::method_call(ROOT, member)
+        .interface("org.payterm.Terminal1.Manager")
+        .destination(BUS_NAME)
+        .build(&())
+        .unwrap();
     m.data().to_vec()
 }
 
@@ -56,8 +60,11 @@ async fn a_peer_that_never_reads_is_cut_off() {
     let mut s = mute(&w).await;
     s.write_all(&call("Subscribe")).await.unwrap();
     let begun = Instant::now();
-    // Signals until its socket and its queue are full; its own calls ask for no answer, so only the signals can tell.
-    let ping = Message::method_call(ROOT, "Ping").interface("org.freedesktop.DBus.Peer").with_flags(zbus::message::Flags::NO_REPLY_EXPECTED);
+    // Signals until its socket and its queue are full; its own calls ask for no answer, so only the signals
+    // can tell.
+    let ping = Message::method_call(ROOT, "Ping")
+        .interface("org.freedesktop.DBus.Peer")
+        .with_flags(zbus::message::Flags::NO_REPLY_EXPECTED);
     let ping = ping.build(&()).unwrap();
     let text = "x".repeat(3000);
     let cut = async {
@@ -77,7 +84,10 @@ async fn a_peer_that_never_reads_is_cut_off() {
     still_there(&w).await;
     // Calls without end, no answer read.
     let mut s = mute(&w).await;
-    let introspect = Message::method_call(ROOT, "Introspect").interface("org.freedesktop.DBus.Introspectable").build(&()).unwrap();
+    let introspect = Message::method_call(ROOT, "Introspect")
+        .interface("org.freedesktop.DBus.Introspectable")
+        .build(&())
+        .unwrap();
     let flood = async { while s.write_all(introspect.data()).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(10), flood).await.unwrap();
     still_there(&w).await;
@@ -89,14 +99,21 @@ async fn a_body_too_long_is_refused() {
     let w = World::start(vec![caller("till", false)]).await;
     let c = w.raw().await;
     let long = "x".repeat(1 << 20);
-    let recall = c.call_method(Some(BUS_NAME), ROOT, Some("org.payterm.Terminal1.Manager"), "Recall", &long).await;
-    assert!(matches!(fault_of(recall.unwrap_err()), Fault::Invalid { field, rule } if field == "arguments" && rule.contains("65536")));
-    assert_eq!(w.fake.list(&nobody(), Filter { app: Some("till".into()), ..Filter::default() }).await.unwrap().len(), 0);
+    let recall =
+        c.call_method(Some(BUS_NAME), ROOT, Some("org.payterm.Terminal1.Manager"), "Recall", &long).await;
+    assert!(
+        matches!(fault_of(recall.unwrap_err()), Fault::Invalid { field, rule } if field == "arguments" && rule.contains("65536"))
+    );
+    assert_eq!(
+        w.fake.list(&nobody(), Filter { app: Some("till".into()), ..Filter::default() }).await.unwrap().len(),
+        0
+    );
     still_there(&w).await;
 }
 
-/// The face adds little to two bare calls: no signal, object or credential stands between a request and its answer. The
-/// bound is loose because this is an unoptimised build on a shared machine; `make bench` has the real one.
+/// The face adds little to two bare calls: no signal, object or credential stands between a request and its
+/// answer. The bound is loose because this is an unoptimised build on a shared machine; `make bench` has the
+/// real one.
 #[tokio::test]
 async fn a_sale_costs_about_two_bare_calls() {
     let w = World::start(vec![caller("till", false)]).await;
@@ -108,7 +125,9 @@ async fn a_sale_costs_about_two_bare_calls() {
     for _ in 0..200 {
         let begun = Instant::now();
         for _ in 0..2 {
-            raw.call_method(Some(BUS_NAME), ROOT, Some("org.freedesktop.DBus.Peer"), "Ping", &()).await.unwrap();
+            raw.call_method(Some(BUS_NAME), ROOT, Some("org.freedesktop.DBus.Peer"), "Ping", &())
+                .await
+                .unwrap();
         }
         bare.push(begun.elapsed());
         let begun = Instant::now();

@@ -38,7 +38,10 @@ async fn every_method_answers_what_the_terminal_said() {
         let (last, ()) = tokio::join!(c.wait(&who, &k, true), async { w.fake.finish(&k, Status::Approved) });
         assert_eq!(last.unwrap(), outcome(k.clone(), n as u64 + 2, Status::Approved));
         assert!(matches!(c.cancel(&who, &k).await, Err(Fault::WrongState { .. })));
-        assert_eq!(c.list(&who, Filter { limit: Some(1), ..Filter::default() }).await, w.fake.list(&who, Filter { limit: Some(1), ..Filter::default() }).await);
+        assert_eq!(
+            c.list(&who, Filter { limit: Some(1), ..Filter::default() }).await,
+            w.fake.list(&who, Filter { limit: Some(1), ..Filter::default() }).await
+        );
         assert_eq!(c.explain(&who, &k).await, w.fake.explain(&who, &k).await);
         c.reprint(&who, &k, None).await.unwrap();
         c.reprint(&who, &k, Some(payterm_schema::paper::SlipCopy::Merchant)).await.unwrap();
@@ -75,10 +78,21 @@ async fn every_method_answers_what_the_terminal_said() {
             assert!(w.fake.has_done(&format!("operators {}", serde_json::to_string(&request).unwrap())));
         }
         c.retry_obligation(&who, 40 + n as u64).await.unwrap();
-        c.resolve_obligation(&who, 50 + n as u64, n == 0, (n == 0).then(|| payterm_schema::Stan::new(12).unwrap()), "case 7").await.unwrap();
+        c.resolve_obligation(
+            &who,
+            50 + n as u64,
+            n == 0,
+            (n == 0).then(|| payterm_schema::Stan::new(12).unwrap()),
+            "case 7",
+        )
+        .await
+        .unwrap();
         assert!(w.fake.has_done(&format!("resolve 5{n} {} {} case 7", n == 0, if n == 0 { 12 } else { 0 })));
         let account = (n == 0).then(|| payterm_schema::AccountId::new("unionpay").unwrap());
-        assert_eq!(c.reconcile(&who, account.clone(), "x".into()).await, w.fake.reconcile(&who, account, "x".into()).await);
+        assert_eq!(
+            c.reconcile(&who, account.clone(), "x".into()).await,
+            w.fake.reconcile(&who, account, "x".into()).await
+        );
         c.release_paper(&who, 4, n == 0).await.unwrap();
         assert!(w.fake.has_done(&format!("retry 4{n}")) && w.fake.has_done(&format!("release 4 {}", n == 0)));
         assert_eq!(c.info().await, w.fake.info().await);
@@ -103,18 +117,25 @@ async fn every_fault_comes_through_whole() {
     assert_eq!(names.len(), 20);
 }
 
-async fn call(c: &zbus::Connection, interface: &str, member: &str, arguments: Vec<Variant<'static>>) -> Result<zbus::Message, zbus::Error> {
+async fn call(
+    c: &zbus::Connection,
+    interface: &str,
+    member: &str,
+    arguments: Vec<Variant<'static>>,
+) -> Result<zbus::Message, zbus::Error> {
     let name = Some("org.payterm.Terminal1");
     if arguments.is_empty() {
         return c.call_method(name, ROOT, Some(interface), member, &()).await;
     }
-    let body = arguments.into_iter().fold(zbus::wire::StructureBuilder::new(), |b, v| b.append_field(v)).build()?;
+    let body =
+        arguments.into_iter().fold(zbus::wire::StructureBuilder::new(), |b, v| b.append_field(v)).build()?;
     c.call_method(name, ROOT, Some(interface), member, &body).await
 }
 
 fn sale(extra: Vec<(&str, Variant<'static>)>) -> Variant<'static> {
     let base = [("id", "x"), ("kind", "sale"), ("amount", "12.34"), ("currency", "CNY")];
-    let mut all: BTreeMap<String, Variant<'static>> = base.into_iter().map(|(k, v)| (k.to_owned(), Variant::from(v))).collect();
+    let mut all: BTreeMap<String, Variant<'static>> =
+        base.into_iter().map(|(k, v)| (k.to_owned(), Variant::from(v))).collect();
     all.extend(extra.into_iter().map(|(k, v)| (k.to_owned(), v)));
     Variant::from(all)
 }
@@ -155,28 +176,49 @@ async fn hostile_arguments_name_the_field_and_change_nothing() {
         let shown = format!("{member} {arguments:?}").chars().take(120).collect::<String>();
         let e = call(&c, MANAGER, member, arguments).await.expect_err(&shown);
         if field.is_empty() {
-            assert!(matches!(&e, zbus::Error::FDO(f) if matches!(**f, zbus::fdo::Error::UnknownMethod(_))), "{shown}: {e:?}");
+            assert!(
+                matches!(&e, zbus::Error::FDO(f) if matches!(**f, zbus::fdo::Error::UnknownMethod(_))),
+                "{shown}: {e:?}"
+            );
             continue;
         }
         let Fault::Invalid { field: f, rule } = fault_of(e) else { panic!("{shown}") };
         assert!(f == field && !rule.is_empty(), "{shown}: {f}: {rule}");
     }
     let wait = |p: &'static str| vec![Variant::ObjectPath(zbus::ObjectPath::try_from(p).unwrap())];
-    for p in ["/", "/org/payterm/Terminal1", "/org/payterm/Terminal1/transaction/till/none", "/org/payterm/Terminal1/transaction/other/secret_2d1"] {
-        assert!(matches!(call(&c, MANAGER, "Wait", wait(p)).await.map_err(fault_of), Err(Fault::NotFound { .. })), "{p}");
+    for p in [
+        "/",
+        "/org/payterm/Terminal1",
+        "/org/payterm/Terminal1/transaction/till/none",
+        "/org/payterm/Terminal1/transaction/other/secret_2d1",
+    ] {
+        assert!(
+            matches!(call(&c, MANAGER, "Wait", wait(p)).await.map_err(fault_of), Err(Fault::NotFound { .. })),
+            "{p}"
+        );
     }
     // Nothing was started by all this, and the terminal is still served.
-    assert_eq!(w.fake.list(&nobody(), Filter { app: Some("till".into()), ..Filter::default() }).await.unwrap().len(), 0);
-    let path: zbus::OwnedObjectPath = call(&c, MANAGER, "Start", vec![sale(vec![("original_stan", Variant::from(""))])]).await.map_err(fault_of).map_or_else(
-        |f| {
-            assert!(matches!(f, Fault::Invalid { .. }));
-            zbus::OwnedObjectPath::default()
-        },
-        |_| panic!("a text is no number"),
+    assert_eq!(
+        w.fake.list(&nobody(), Filter { app: Some("till".into()), ..Filter::default() }).await.unwrap().len(),
+        0
     );
+    let path: zbus::OwnedObjectPath =
+        call(&c, MANAGER, "Start", vec![sale(vec![("original_stan", Variant::from(""))])])
+            .await
+            .map_err(fault_of)
+            .map_or_else(
+                |f| {
+                    assert!(matches!(f, Fault::Invalid { .. }));
+                    zbus::OwnedObjectPath::default()
+                },
+                |_| panic!("a text is no number"),
+            );
     assert_eq!(path.as_str(), "/");
     let ok = call(&c, MANAGER, "Start", vec![sale(vec![])]).await.unwrap();
-    assert_eq!(ok.body().deserialize::<zbus::OwnedObjectPath>().unwrap().as_str(), self::path(&key("till", "x")));
+    assert_eq!(
+        ok.body().deserialize::<zbus::OwnedObjectPath>().unwrap().as_str(),
+        self::path(&key("till", "x"))
+    );
 }
 
 #[tokio::test]
@@ -184,24 +226,47 @@ async fn kinds_limit_and_unmapped_users_are_refused() {
     let row = CallerConfig { kinds: vec![Kind::Sale], limit: Some(1000), ..caller("till", false) };
     let w = World::start(vec![row]).await;
     for c in [w.client().await, w.peer().await] {
-        assert!(matches!(c.start(&nobody(), request("a")).await, Err(Fault::NotAllowed { rule }) if rule.contains("limit")));
+        assert!(
+            matches!(c.start(&nobody(), request("a")).await, Err(Fault::NotAllowed { rule }) if rule.contains("limit"))
+        );
         let echo = payterm_schema::Request { kind: Kind::Echo, amount: None, ..request("e") };
-        assert!(matches!(c.start(&nobody(), echo).await, Err(Fault::NotAllowed { rule }) if rule.contains("echo")));
+        assert!(
+            matches!(c.start(&nobody(), echo).await, Err(Fault::NotAllowed { rule }) if rule.contains("echo"))
+        );
         assert!(matches!(c.retry_obligation(&nobody(), 1).await, Err(Fault::NotAllowed { .. })));
         assert!(matches!(c.release_paper(&nobody(), 1, true).await, Err(Fault::NotAllowed { .. })));
         assert!(matches!(c.set_language(&nobody(), Language::En).await, Err(Fault::NotAllowed { .. })));
         assert!(matches!(c.support_bundle(&nobody()).await, Err(Fault::NotAllowed { .. })));
-        for request in [OperatorRequest::Add { operator: OperatorId::first_cashier() }, OperatorRequest::Unlock { operator: OperatorId::first_cashier() }] {
-            assert!(matches!(c.operator_session(&nobody(), request).await, Err(Fault::NotAllowed { .. })), "managers only");
+        for request in [
+            OperatorRequest::Add { operator: OperatorId::first_cashier() },
+            OperatorRequest::Unlock { operator: OperatorId::first_cashier() },
+        ] {
+            assert!(
+                matches!(c.operator_session(&nobody(), request).await, Err(Fault::NotAllowed { .. })),
+                "managers only"
+            );
         }
-        assert_eq!(c.operator_session(&nobody(), OperatorRequest::LogOff).await, Ok(()), "whoever may call may log off");
-        assert!(matches!(c.list(&nobody(), Filter { app: Some("other".into()), ..Filter::default() }).await, Err(Fault::NotAllowed { .. })));
+        assert_eq!(
+            c.operator_session(&nobody(), OperatorRequest::LogOff).await,
+            Ok(()),
+            "whoever may call may log off"
+        );
+        assert!(matches!(
+            c.list(&nobody(), Filter { app: Some("other".into()), ..Filter::default() }).await,
+            Err(Fault::NotAllowed { .. })
+        ));
     }
     let w = World::start(vec![CallerConfig { uid: me() + 1, ..caller("till", true) }]).await;
     for c in [w.client().await, w.peer().await] {
         let refused = |f: Fault| matches!(f, Fault::NotAllowed { rule } if rule.contains("bus.caller"));
-        assert!(refused(c.info().await.unwrap_err()) && refused(c.start(&nobody(), request("a")).await.unwrap_err()));
-        assert!(refused(c.devices().await.unwrap_err()) && refused(c.recall(&nobody(), &key("other", "secret-1")).await.unwrap_err()));
+        assert!(
+            refused(c.info().await.unwrap_err())
+                && refused(c.start(&nobody(), request("a")).await.unwrap_err())
+        );
+        assert!(
+            refused(c.devices().await.unwrap_err())
+                && refused(c.recall(&nobody(), &key("other", "secret-1")).await.unwrap_err())
+        );
     }
     assert!(w.fake.log.lock().unwrap().is_empty());
 }
@@ -226,7 +291,9 @@ async fn a_long_wait_keeps_nobody_and_too_many_are_refused() {
     let (c2, k2) = (c.clone(), k.clone());
     let last = tokio::spawn(async move { c2.wait(&nobody(), &k2, true).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(matches!(c.recall(&nobody(), &k).await, Err(Fault::Unreachable { cause }) if cause.contains("too many calls")));
+    assert!(
+        matches!(c.recall(&nobody(), &k).await, Err(Fault::Unreachable { cause }) if cause.contains("too many calls"))
+    );
     assert!(w.client().await.recall(&nobody(), &k).await.is_ok(), "another connection has its own bound");
     w.fake.finish(&k, Status::Declined);
     for t in waits.into_iter().chain([last]) {
@@ -237,7 +304,9 @@ async fn a_long_wait_keeps_nobody_and_too_many_are_refused() {
 #[tokio::test]
 async fn the_terminal_hears_of_a_lost_caller_once_nobody_holds_the_request() {
     let w = World::start(vec![caller("till", false)]).await;
-    for (n, (a, b)) in [(w.client().await, w.client().await), (w.peer().await, w.client().await)].into_iter().enumerate() {
+    for (n, (a, b)) in
+        [(w.client().await, w.client().await), (w.peer().await, w.client().await)].into_iter().enumerate()
+    {
         let k = a.start(&nobody(), request(&format!("lost-{n}"))).await.unwrap();
         let waiting = tokio::spawn({
             let (a, k) = (a.clone(), k.clone());
@@ -266,7 +335,11 @@ async fn many_clients_at_once() {
     let w = World::start(vec![caller("till", false)]).await;
     let tasks: Vec<_> = (0..40)
         .map(|n| {
-            let at = if n % 2 == 0 { Address::Bus(w.bus.address.clone()) } else { Address::Peer(w.socket.clone()) };
+            let at = if n % 2 == 0 {
+                Address::Bus(w.bus.address.clone())
+            } else {
+                Address::Peer(w.socket.clone())
+            };
             let fake = w.fake.clone();
             tokio::spawn(async move {
                 let c = Client::connect(at, "").await.unwrap();
@@ -335,15 +408,32 @@ async fn lost_servers_taken_names_and_stale_sockets() {
     let mode = std::fs::metadata(&w.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
     let busy = BusConfig { peer_socket: Some(w.socket.clone()), ..config.clone() };
-    assert!(matches!(payterm_dbus::serve_at(w.fake.clone(), &busy, None).await.map(drop), Err(BusError::SocketInUse { .. })));
+    assert!(matches!(
+        payterm_dbus::serve_at(w.fake.clone(), &busy, None).await.map(drop),
+        Err(BusError::SocketInUse { .. })
+    ));
     let stale = w.bus.dir.path().join("stale");
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
-    let again = payterm_dbus::serve_at(w.fake.clone(), &BusConfig { peer_socket: Some(stale.clone()), ..config.clone() }, None).await.unwrap();
+    let again = payterm_dbus::serve_at(
+        w.fake.clone(),
+        &BusConfig { peer_socket: Some(stale.clone()), ..config.clone() },
+        None,
+    )
+    .await
+    .unwrap();
     Client::connect(Address::Peer(stale.clone()), "").await.unwrap().info().await.unwrap();
     again.close().await;
     assert!(!stale.exists());
     std::fs::write(&stale, "a file").unwrap();
-    assert!(payterm_dbus::serve_at(w.fake.clone(), &BusConfig { peer_socket: Some(stale.clone()), ..config }, None).await.is_err());
+    assert!(
+        payterm_dbus::serve_at(
+            w.fake.clone(),
+            &BusConfig { peer_socket: Some(stale.clone()), ..config },
+            None
+        )
+        .await
+        .is_err()
+    );
     assert_eq!(std::fs::read_to_string(&stale).unwrap(), "a file");
 
     let (bus_client, peer) = (w.client().await, w.peer().await);

@@ -1,4 +1,5 @@
-//! Objects, properties, signals and introspection on a real bus, with busctl, and what another app sees of them.
+//! Objects, properties, signals and introspection on a real bus, with busctl, and what another app sees of
+//! them.
 #![allow(clippy::unwrap_used)]
 mod common;
 use common::*;
@@ -14,11 +15,15 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const TRANSACTION: &str = "org.payterm.Terminal1.Transaction";
 
 async fn managed(c: &Connection) -> Managed {
-    let reply = c.call_method(NAME, ROOT, Some("org.freedesktop.DBus.ObjectManager"), "GetManagedObjects", &()).await.unwrap();
+    let reply = c
+        .call_method(NAME, ROOT, Some("org.freedesktop.DBus.ObjectManager"), "GetManagedObjects", &())
+        .await
+        .unwrap();
     reply.body().deserialize().unwrap()
 }
 async fn introspect(c: &Connection, path: &str) -> Result<String, Fault> {
-    let reply = c.call_method(NAME, path, Some("org.freedesktop.DBus.Introspectable"), "Introspect", &()).await;
+    let reply =
+        c.call_method(NAME, path, Some("org.freedesktop.DBus.Introspectable"), "Introspect", &()).await;
     reply.map(|m| m.body().deserialize().unwrap()).map_err(payterm_dbus::fault_of)
 }
 async fn get(c: &Connection, path: &str, interface: &str, name: &str) -> Result<OwnedVariant, Fault> {
@@ -26,7 +31,8 @@ async fn get(c: &Connection, path: &str, interface: &str, name: &str) -> Result<
     reply.map(|m| m.body().deserialize().unwrap()).map_err(payterm_dbus::fault_of)
 }
 
-/// Every interface, as the running service describes it, is the committed file, byte for byte; PAYTERM_BLESS=1 rewrites them.
+/// Every interface, as the running service describes it, is the committed file, byte for byte;
+/// PAYTERM_BLESS=1 rewrites them.
 #[tokio::test]
 async fn the_committed_xml_is_what_the_service_says() {
     let w = World::start(vec![caller("till", true)]).await;
@@ -54,7 +60,12 @@ async fn the_committed_xml_is_what_the_service_says() {
         if std::env::var_os("PAYTERM_BLESS").is_some() {
             std::fs::write(&file, &served[i.name]).unwrap();
         }
-        assert_eq!(std::fs::read_to_string(&file).unwrap_or_default(), served[i.name], "{} (PAYTERM_BLESS=1 rewrites it)", file.display());
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap_or_default(),
+            served[i.name],
+            "{} (PAYTERM_BLESS=1 rewrites it)",
+            file.display()
+        );
     }
 }
 
@@ -91,7 +102,9 @@ async fn the_object_manager_and_properties_show_own_transactions_only() {
         for p in i.properties {
             let v = get(&c, &at, i.name, p.name).await.unwrap();
             assert_eq!(v.value_signature().to_string(), p.signature, "{}.{}", i.name, p.name);
-            let set = c.call_method(NAME, at.as_str(), Some(PROPERTIES), "Set", &(i.name, p.name, Variant::U8(1))).await;
+            let set = c
+                .call_method(NAME, at.as_str(), Some(PROPERTIES), "Set", &(i.name, p.name, Variant::U8(1)))
+                .await;
             assert!(set.is_err());
         }
     }
@@ -101,17 +114,34 @@ async fn the_object_manager_and_properties_show_own_transactions_only() {
     assert!(matches!(get(&c, &foreign, TRANSACTION, "Status").await, Err(Fault::NotFound { .. })));
     assert!(matches!(introspect(&c, &foreign).await, Err(Fault::NotFound { .. })));
     let mut seen = String::new();
-    for p in ["/", "/org", ROOT, "/org/payterm/Terminal1/device", "/org/payterm/Terminal1/transaction", "/org/payterm/Terminal1/transaction/till", &own] {
+    for p in [
+        "/",
+        "/org",
+        ROOT,
+        "/org/payterm/Terminal1/device",
+        "/org/payterm/Terminal1/transaction",
+        "/org/payterm/Terminal1/transaction/till",
+        &own,
+    ] {
         seen += &introspect(&c, p).await.unwrap();
     }
-    assert!(seen.contains("\"a_2e1\"") && seen.contains("\"front_2dreader\"") && !seen.contains("other") && !seen.contains("secret"));
-    for p in ["/org/payterm/Terminal1/transaction/other", "/elsewhere", "/org/payterm/Terminal1/device/none"] {
+    assert!(
+        seen.contains("\"a_2e1\"")
+            && seen.contains("\"front_2dreader\"")
+            && !seen.contains("other")
+            && !seen.contains("secret")
+    );
+    for p in ["/org/payterm/Terminal1/transaction/other", "/elsewhere", "/org/payterm/Terminal1/device/none"]
+    {
         assert!(introspect(&c, p).await.is_err(), "{p}");
     }
     // The terminal shows another app's customer: neither the request nor the page is told.
     w.fake.put(&key("other", "now"), Status::Running);
     w.fake.finish(&k, Status::Approved);
-    assert_eq!(*get(&c, ROOT, "org.payterm.Terminal1.Manager", "Running").await.unwrap(), Variant::ObjectPath("/".try_into().unwrap()));
+    assert_eq!(
+        *get(&c, ROOT, "org.payterm.Terminal1.Manager", "Running").await.unwrap(),
+        Variant::ObjectPath("/".try_into().unwrap())
+    );
 }
 
 /// The fake owes for transaction 1, which 60 later ones have pushed out of the last 50.
@@ -121,13 +151,19 @@ async fn a_manager_sees_all_apps_and_what_owes_something_however_old() {
     for n in 0..60 {
         fake.put(&key("kiosk", &format!("k{n}")), Status::Approved);
     }
-    let config = payterm_schema::config::BusConfig { callers: vec![caller("till", true)], ..Default::default() };
+    let config =
+        payterm_schema::config::BusConfig { callers: vec![caller("till", true)], ..Default::default() };
     let _server = payterm_dbus::serve_at(fake, &config, bus.at()).await.unwrap();
     let c = zbus::connection::Builder::address(bus.address.as_str()).build().await.unwrap();
     let all = managed(&c).await;
     let has = |k| all.contains_key(&OwnedObjectPath::try_from(path(&k)).unwrap());
     assert_eq!(all.len(), 52, "a device, 50 transactions and the one that owes");
-    assert!(has(key("other", "secret-1")) && has(key("kiosk", "k59")) && has(key("kiosk", "k10")) && !has(key("kiosk", "k9")));
+    assert!(
+        has(key("other", "secret-1"))
+            && has(key("kiosk", "k59"))
+            && has(key("kiosk", "k10"))
+            && !has(key("kiosk", "k9"))
+    );
 }
 
 #[tokio::test]
@@ -151,7 +187,11 @@ async fn changes_are_told_to_readers_and_nobody_else() {
     }
     let has = |member: &str, p: &str| members.iter().any(|(m, q)| m == member && q == p);
     assert!(
-        has("InterfacesAdded", ROOT) && has("PropertiesChanged", &at) && has("PropertiesChanged", ROOT) && has("Notice", ROOT) && has("OutcomeChanged", &at)
+        has("InterfacesAdded", ROOT)
+            && has("PropertiesChanged", &at)
+            && has("PropertiesChanged", ROOT)
+            && has("Notice", ROOT)
+            && has("OutcomeChanged", &at)
     );
     let silence = tokio::time::timeout(Duration::from_millis(300), async {
         while let Some(Ok(m)) = quiet.next().await {
@@ -162,7 +202,8 @@ async fn changes_are_told_to_readers_and_nobody_else() {
         String::new()
     });
     assert!(silence.await.is_err(), "a connection that asked for nothing was told something");
-    // The window slides: after 50 more the first object is gone from the object manager, yet answers on its path.
+    // The window slides: after 50 more the first object is gone from the object manager, yet answers on its
+    // path.
     let mut removed = zbus::MessageStream::from(&reader);
     drop(told);
     tokio::spawn({
@@ -192,7 +233,10 @@ async fn busctl_is_enough_for_a_sale() {
     let w = World::start(vec![caller("till", false)]).await;
     let manager = ["org.payterm.Terminal1", ROOT, "org.payterm.Terminal1.Manager"];
     let call = async |rest: &[&str]| w.bus.busctl(&[&["call"], &manager[..], rest].concat()).await;
-    let sale = ["Start", "a{sv}", "4", "id", "s", "b-1", "kind", "s", "sale", "amount", "s", "12.34", "currency", "s", "CNY"];
+    let sale = [
+        "Start", "a{sv}", "4", "id", "s", "b-1", "kind", "s", "sale", "amount", "s", "12.34", "currency",
+        "s", "CNY",
+    ];
     let started = call(&sale).await;
     let at = path(&key("till", "b-1"));
     assert_eq!(out(&started).trim(), format!("o \"{at}\""));
@@ -200,10 +244,16 @@ async fn busctl_is_enough_for_a_sale() {
     assert!(tree.contains(&at) && tree.contains("front_2dreader") && !tree.contains("other"), "{tree}");
     let shown = out(&w.bus.busctl(&["introspect", "org.payterm.Terminal1", &at]).await);
     assert!(shown.contains(".CanCancel") && shown.contains("OutcomeChanged"), "{shown}");
-    assert!(out(&w.bus.busctl(&["get-property", "org.payterm.Terminal1", &at, TRANSACTION, "Phase"]).await).contains("presenting"));
+    assert!(
+        out(&w.bus.busctl(&["get-property", "org.payterm.Terminal1", &at, TRANSACTION, "Phase"]).await)
+            .contains("presenting")
+    );
     let cancelled = w.bus.busctl(&["call", "org.payterm.Terminal1", &at, TRANSACTION, "Cancel"]).await;
     assert!(cancelled.status.success(), "{}", out(&cancelled));
-    let ended = out(&w.bus.busctl(&["--json=short", "call", "org.payterm.Terminal1", &at, TRANSACTION, "Wait"]).await);
+    let ended = out(&w
+        .bus
+        .busctl(&["--json=short", "call", "org.payterm.Terminal1", &at, TRANSACTION, "Wait"])
+        .await);
     assert!(ended.contains(r#""status":{"type":"s","data":"cancelled"}"#), "{ended}");
     let refused = call(&["Start", "a{sv}", "1", "amount", "d", "12.34"]).await;
     assert!(!refused.status.success() && out(&refused).contains("decimal text"), "{}", out(&refused));
@@ -224,13 +274,28 @@ async fn another_user_is_another_app() {
     let manager = ["call", "org.payterm.Terminal1", ROOT, "org.payterm.Terminal1.Manager"];
     let started = as_user(
         NOBODY,
-        &[&manager[..], &["Start", "a{sv}", "4", "id", "s", "private", "kind", "s", "sale", "amount", "s", "1", "currency", "s", "CNY"]].concat(),
+        &[
+            &manager[..],
+            &[
+                "Start", "a{sv}", "4", "id", "s", "private", "kind", "s", "sale", "amount", "s", "1",
+                "currency", "s", "CNY",
+            ],
+        ]
+        .concat(),
     )
     .await;
-    assert!(started.contains("/transaction/kiosk/private"), "the same id of another app is another request: {started}");
-    assert!(as_user(NOBODY, &[&manager[..], &["Recall", "s", &path(&k)]].concat()).await.contains("not found"));
-    assert!(as_user(NOBODY, &[&manager[..], &["Cancel", "o", &path(&k)]].concat()).await.contains("not found"));
-    let seen = as_user(NOBODY, &["tree", "org.payterm.Terminal1"]).await + &as_user(NOBODY, &[&manager[..], &["List", "a{sv}", "0"]].concat()).await;
+    assert!(
+        started.contains("/transaction/kiosk/private"),
+        "the same id of another app is another request: {started}"
+    );
+    assert!(
+        as_user(NOBODY, &[&manager[..], &["Recall", "s", &path(&k)]].concat()).await.contains("not found")
+    );
+    assert!(
+        as_user(NOBODY, &[&manager[..], &["Cancel", "o", &path(&k)]].concat()).await.contains("not found")
+    );
+    let seen = as_user(NOBODY, &["tree", "org.payterm.Terminal1"]).await
+        + &as_user(NOBODY, &[&manager[..], &["List", "a{sv}", "0"]].concat()).await;
     assert!(seen.contains("kiosk") && !seen.contains("till"), "{seen}");
     let unmapped = as_user(1, &[&manager[..], &["List", "a{sv}", "0"]].concat()).await;
     assert!(unmapped.contains("bus.caller"), "{unmapped}");

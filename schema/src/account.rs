@@ -1,4 +1,5 @@
-//! Acquirer accounts: everything with a number belongs to one (STAN, batch, keys, obligations, totals, sign-in).
+//! Acquirer accounts: everything with a number belongs to one (STAN, batch, keys, obligations, totals,
+//! sign-in).
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::{fmt, sync::Arc};
@@ -10,7 +11,8 @@ pub struct AccountId(Arc<str>);
 
 impl AccountId {
     pub fn new(name: &str) -> Result<Self, String> {
-        let ok = (1..=32).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        let ok = (1..=32).contains(&name.len())
+            && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
         if ok { Ok(Self(name.into())) } else { Err("account: 1 to 32 characters of a-z 0-9 - _".into()) }
     }
     pub fn as_str(&self) -> &str {
@@ -28,7 +30,8 @@ impl<'de> Deserialize<'de> for AccountId {
     }
 }
 
-/// A card without its number: the vault's keyed hash of the PAN, 32 hex digits. Equal for equal cards of this terminal, and of no use elsewhere.
+/// A card without its number: the vault's keyed hash of the PAN, 32 hex digits. Equal for equal cards of this
+/// terminal, and of no use elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct CardToken(Arc<str>);
@@ -52,7 +55,9 @@ macro_rules! six_digits {
     ($name:ident, $what:literal) => {
         #[doc = $what]
         #[doc = " 1 to 999999; shown and sent as six digits."]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
         #[serde(try_from = "u32", into = "u32")]
         pub struct $name(u32);
         impl $name {

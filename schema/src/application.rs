@@ -1,5 +1,6 @@
-//! Applying for a terminal 终端申请: what a merchant tells the acquirer's terminal management before the terminal has a merchant
-//! and a terminal number, what the acquirer offers, and what an approved terminal is given. The messages are in docs/apply.md.
+//! Applying for a terminal 终端申请: what a merchant tells the acquirer's terminal management before the terminal
+//! has a merchant and a terminal number, what the acquirer offers, and what an approved terminal is given.
+//! The messages are in docs/apply.md.
 use crate::{
     account::AccountId,
     config::{AccountConfig, TlsConfig, TmsConfig},
@@ -50,7 +51,8 @@ impl Settlement {
     }
 }
 
-/// A row of a fee table; the first whose conditions all hold is taken. Sums in minor units of the account's currency.
+/// A row of a fee table; the first whose conditions all hold is taken. Sums in minor units of the account's
+/// currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeeRow {
@@ -85,10 +87,15 @@ pub fn check_fees(at: &str, rows: &[FeeRow]) -> Result<(), Fault> {
         if r.min > MAX_MINOR || r.max.is_some_and(|m| m > MAX_MINOR || m < r.min) {
             return bad(f("max"), "min and max are up to 12 digits, max not below min");
         }
-        if r.organisation.as_ref().is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())) {
+        if r.organisation
+            .as_ref()
+            .is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
+        {
             return bad(f("organisation"), "3 of A-Z 0-9 (F63)");
         }
-        if (r.wallet.is_some() && r.product != Product::Scan) || (r.organisation.is_some() && r.product != Product::Card) {
+        if (r.wallet.is_some() && r.product != Product::Scan)
+            || (r.organisation.is_some() && r.product != Product::Card)
+        {
             return bad(f("product"), "a wallet goes with scan, an organisation with card");
         }
     }
@@ -132,11 +139,21 @@ impl Draft {
             ("city", &self.city, 40),
             ("contact", &self.contact, 40),
         ] {
-            if !(1..=max).contains(&value.chars().count()) || value.chars().any(char::is_control) || value.trim() != value {
-                return Err(Fault::invalid(field, &format!("1 to {max} characters, none of them a control character, no space at either end")));
+            if !(1..=max).contains(&value.chars().count())
+                || value.chars().any(char::is_control)
+                || value.trim() != value
+            {
+                return Err(Fault::invalid(
+                    field,
+                    &format!(
+                        "1 to {max} characters, none of them a control character, no space at either end"
+                    ),
+                ));
             }
         }
-        let among = |text: &str, len: std::ops::RangeInclusive<usize>, ok: fn(u8) -> bool| len.contains(&text.len()) && text.bytes().all(ok);
+        let among = |text: &str, len: std::ops::RangeInclusive<usize>, ok: fn(u8) -> bool| {
+            len.contains(&text.len()) && text.bytes().all(ok)
+        };
         if !among(&self.licence, 5..=32, |b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-') {
             return Err(Fault::invalid("licence", "5 to 32 of A-Z 0-9 -"));
         }
@@ -147,7 +164,8 @@ impl Draft {
             return Err(Fault::invalid("phone", "5 to 20 of 0-9 + - and space"));
         }
         let mail = |m: &String| {
-            among(m, 3..=80, |b| b.is_ascii_graphic()) && m.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && !b.contains('@'))
+            among(m, 3..=80, |b| b.is_ascii_graphic())
+                && m.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && !b.contains('@'))
         };
         if !self.email.as_ref().is_none_or(mail) {
             return Err(Fault::invalid("email", "up to 80 characters with one @"));
@@ -189,7 +207,8 @@ impl Offer {
     }
 }
 
-/// A text of the terminal management with its signature: ECDSA on P-256 with SHA-256 over the text's bytes, ASN.1 in hex.
+/// A text of the terminal management with its signature: ECDSA on P-256 with SHA-256 over the text's bytes,
+/// ASN.1 in hex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signed {
@@ -229,7 +248,8 @@ pub enum Stage {
     Activated,
 }
 impl Stage {
-    pub const ALL: [Stage; 6] = [Stage::Draft, Stage::Submitted, Stage::InReview, Stage::Approved, Stage::Rejected, Stage::Activated];
+    pub const ALL: [Stage; 6] =
+        [Stage::Draft, Stage::Submitted, Stage::InReview, Stage::Approved, Stage::Rejected, Stage::Activated];
     pub const fn name(self) -> &'static str {
         match self {
             Stage::Draft => "draft",
@@ -362,7 +382,8 @@ pub enum Verdict {
     Rejected,
 }
 
-/// What an approved terminal fetches. `nonce` is the terminal's own, of this fetch: an answer of yesterday is of no use today.
+/// What an approved terminal fetches. `nonce` is the terminal's own, of this fetch: an answer of yesterday is
+/// of no use today.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
@@ -379,7 +400,8 @@ pub struct GrantedAccount {
     pub account: AccountParameters,
     pub key: WrappedKey,
 }
-/// A terminal master key under the terminal's public key: RSA-OAEP with SHA-256 and the label of [`WrappedKey::label`].
+/// A terminal master key under the terminal's public key: RSA-OAEP with SHA-256 and the label of
+/// [`WrappedKey::label`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WrappedKey {
@@ -442,8 +464,20 @@ pub struct BinLists {
 impl AccountParameters {
     /// As an account of the configuration; `tms` gives the CA.
     pub fn config(&self, tms: Option<&TmsConfig>) -> AccountConfig {
-        let tls = tms.filter(|_| self.tls).map(|t| TlsConfig { ca: t.ca.clone(), server_name: None, cert: None, key: None });
-        let mut config = AccountConfig::new(self.id.clone(), &self.profile, &self.merchant, &self.terminal, self.currency, &self.address);
+        let tls = tms.filter(|_| self.tls).map(|t| TlsConfig {
+            ca: t.ca.clone(),
+            server_name: None,
+            cert: None,
+            key: None,
+        });
+        let mut config = AccountConfig::new(
+            self.id.clone(),
+            &self.profile,
+            &self.merchant,
+            &self.terminal,
+            self.currency,
+            &self.address,
+        );
         config.nii = self.nii.clone().unwrap_or(config.nii);
         config.amount_limit = self.amount_limit.unwrap_or(config.amount_limit);
         config.tls = tls;
@@ -462,7 +496,9 @@ impl Parameters {
             return Err(Fault::invalid("accounts.profile", "the name of a built-in profile"));
         }
         for (field, list) in [("bins.no_pin", &self.bins.no_pin), ("bins.blocked", &self.bins.blocked)] {
-            if list.len() > MAX_BINS || !list.iter().all(|b| (2..=12).contains(&b.len()) && b.bytes().all(|d| d.is_ascii_digit())) {
+            if list.len() > MAX_BINS
+                || !list.iter().all(|b| (2..=12).contains(&b.len()) && b.bytes().all(|d| d.is_ascii_digit()))
+            {
                 return Err(Fault::invalid(field, "up to 2000 of 2 to 12 digits"));
             }
         }
@@ -567,14 +603,31 @@ mod tests {
         for (field, broken) in breaks {
             let mut d = draft();
             broken(&mut d, &long);
-            assert!(matches!(d.check(), Err(Fault::Invalid { field: f, .. }) if f == field), "{field}: {d:?}");
+            assert!(
+                matches!(d.check(), Err(Fault::Invalid { field: f, .. }) if f == field),
+                "{field}: {d:?}"
+            );
         }
-        assert!(serde_json::from_str::<Draft>(&serde_json::to_string(&draft()).unwrap().replacen('{', "{\"more\":1,", 1)).is_err());
+        assert!(
+            serde_json::from_str::<Draft>(&serde_json::to_string(&draft()).unwrap().replacen(
+                '{',
+                "{\"more\":1,",
+                1
+            ))
+            .is_err()
+        );
     }
 
     #[test]
     fn fee_rows_and_parameters_have_rules() {
-        let row = FeeRow { product: Product::Card, wallet: None, organisation: Some("CUP".into()), basis_points: 60, min: 1, max: Some(8000) };
+        let row = FeeRow {
+            product: Product::Card,
+            wallet: None,
+            organisation: Some("CUP".into()),
+            basis_points: 60,
+            min: 1,
+            max: Some(8000),
+        };
         assert_eq!(check_fees("fee", std::slice::from_ref(&row)), Ok(()));
         for bad in [
             FeeRow { basis_points: 10_001, ..row.clone() },
@@ -604,6 +657,10 @@ mod tests {
         let path = AccountParameters { profile: "/etc/passwd".into(), ..account };
         assert!(Parameters { accounts: vec![path], ..good.clone() }.check().is_err());
         assert!(Parameters { accounts: Vec::new(), ..good.clone() }.check().is_err());
-        assert!(Parameters { bins: BinLists { blocked: vec!["6".into()], ..BinLists::default() }, ..good }.check().is_err());
+        assert!(
+            Parameters { bins: BinLists { blocked: vec!["6".into()], ..BinLists::default() }, ..good }
+                .check()
+                .is_err()
+        );
     }
 }

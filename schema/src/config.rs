@@ -1,5 +1,6 @@
-//! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a default with
-//! a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules across keys are [`Config::check`].
+//! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a
+//! default with a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules
+//! across keys are [`Config::check`].
 mod flow;
 mod offline;
 mod settlement;
@@ -27,7 +28,8 @@ pub struct Config {
     pub terminal: TerminalConfig,
     #[serde(rename = "account")]
     pub accounts: Vec<AccountConfig>,
-    /// Tried in order; the first that matches wins. Without a match: the first account of the request's currency.
+    /// Tried in order; the first that matches wins. Without a match: the first account of the request's
+    /// currency.
     #[serde(rename = "route")]
     pub routes: Vec<RouteConfig>,
     #[serde(rename = "device")]
@@ -79,7 +81,8 @@ pub struct TerminalConfig {
     pub address: String,
     /// City of the shop on slips and in outcomes. Default empty.
     pub city: String,
-    /// Screens, slips and texts, until a person chooses another at run time. Default zh-CN: the first users are Chinese counters.
+    /// Screens, slips and texts, until a person chooses another at run time. Default zh-CN: the first users
+    /// are Chinese counters.
     pub language: Language,
     /// Two digits on records and slips while no operator is on duty. Default "01".
     pub operator: String,
@@ -137,8 +140,8 @@ pub struct AccountConfig {
     /// Sign in by itself when needed. Default true.
     #[serde(default = "yes")]
     pub auto_sign_in: bool,
-    /// Tries of a reversal before it is Stuck. Default 10 (over about an hour with the backoff). A try that could not leave does not count:
-    /// while the line is down it stays unknown for as long as that.
+    /// Tries of a reversal before it is Stuck. Default 10 (over about an hour with the backoff). A try that
+    /// could not leave does not count: while the line is down it stays unknown for as long as that.
     #[serde(default = "tries")]
     pub obligation_tries: u32,
     /// First wait between tries; doubles each time. Default 5,000.
@@ -147,13 +150,15 @@ pub struct AccountConfig {
     /// Greatest wait between tries. Default 600,000.
     #[serde(default = "backoff_max")]
     pub obligation_backoff_max_ms: u32,
-    /// What a refusal without F64 means (host-protocol §5). Default: `reverse` on plain TCP, `trust` over TLS.
+    /// What a refusal without F64 means (host-protocol §5). Default: `reverse` on plain TCP, `trust` over
+    /// TLS.
     #[serde(default)]
     pub refusal_without_mac: Option<RefusalWithoutMac>,
     /// Greatest amount of one payment, minor units. Default 5,000,000 (50,000.00).
     #[serde(default = "amount_limit")]
     pub amount_limit: u64,
-    /// The merchant's fee table, for a host that names no fee; the first row that fits is taken. Default empty: no fee is shown.
+    /// The merchant's fee table, for a host that names no fee; the first row that fits is taken. Default
+    /// empty: no fee is shown.
     #[serde(default, rename = "fee")]
     pub fees: Vec<FeeRow>,
     /// Payments while the host cannot be reached. Default: none is accepted.
@@ -272,11 +277,13 @@ pub enum PrinterConfirm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OperatorsConfig {
-    /// Without an operator on duty only sign-in, sign-off and echo start. Default true; false: every record and slip has `terminal.operator`, and nobody is asked for a password.
+    /// Without an operator on duty only sign-in, sign-off and echo start. Default true; false: every record
+    /// and slip has `terminal.operator`, and nobody is asked for a password.
     pub required: bool,
     /// Wrong passwords in a row that lock an operator, 1 to 9. Default 3.
     pub max_wrong: u8,
-    /// The operator on duty is logged off after so much time without request or key. Default 1,800,000 (half an hour); 0 = never.
+    /// The operator on duty is logged off after so much time without request or key. Default 1,800,000 (half
+    /// an hour); 0 = never.
     pub idle_lock_ms: u32,
     /// Waiting for number, password or code at the keypad. Default 60,000.
     pub prompt_timeout_ms: u32,
@@ -294,16 +301,19 @@ pub struct PaperConfig {
     pub merchant_copy: bool,
     /// Print the customer's copy 持卡人存根. Default true.
     pub customer_copy: bool,
-    /// An unconfirmed slip is printed again as a duplicate (`print`, default), or held for the cashier (`ask`).
+    /// An unconfirmed slip is printed again as a duplicate (`print`, default), or held for the cashier
+    /// (`ask`).
     pub duplicate: DuplicatePolicy,
     /// First wait before an unprinted job is tried again; doubles up to 60 s. Default 2,000.
     pub retry_ms: u32,
-    /// A payment that ends with a slip is refused before the card is asked for while the printer cannot print. Default
-    /// false: the payment is taken and its slip waits.
+    /// A payment that ends with a slip is refused before the card is asked for while the printer cannot
+    /// print. Default false: the payment is taken and its slip waits.
     pub required: bool,
-    /// Content of the slip's QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`, `{amount}`; empty = none.
+    /// Content of the slip's QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`,
+    /// `{amount}`; empty = none.
     pub qr: String,
-    /// Content of the code by which the customer asks for an invoice 扫码开票, on the customer's copy; places as in `qr`. Default empty = none.
+    /// Content of the code by which the customer asks for an invoice 扫码开票, on the customer's copy; places as
+    /// in `qr`. Default empty = none.
     pub invoice_qr: String,
     /// Directory of the shop's own templates (docs/templates.md). Default none: the built-in ones.
     pub templates: Option<PathBuf>,
@@ -333,13 +343,16 @@ impl Default for PaperConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelfTestConfig {
-    /// Run again after this many hours, 0 to 168; 0 = never. Default 24: once a day of a shop that never closes.
+    /// Run again after this many hours, 0 to 168; 0 = never. Default 24: once a day of a shop that never
+    /// closes.
     pub every_hours: u16,
     /// Which reports of the start and the schedule go on paper: `never` (default), `failures`, `always`.
     pub print: SelfTestPrint,
-    /// Send an echo to each account that has nothing else to do. Default true; false where the acquirer forbids it.
+    /// Send an echo to each account that has nothing else to do. Default true; false where the acquirer
+    /// forbids it.
     pub host: bool,
-    /// Free space beside the journal below which the store is degraded, MiB. Default 100: some hundred thousand transactions.
+    /// Free space beside the journal below which the store is degraded, MiB. Default 100: some hundred
+    /// thousand transactions.
     pub free_mib: u32,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -404,7 +417,8 @@ pub struct CallerConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InhibitConfig {
-    /// The lock that is taken from systemd-logind while a payment runs or something is owed. Default `block`: a shutdown may wait, a customer may not.
+    /// The lock that is taken from systemd-logind while a payment runs or something is owed. Default `block`:
+    /// a shutdown may wait, a customer may not.
     pub logind: LogindLock,
 }
 impl Default for InhibitConfig {
@@ -430,17 +444,25 @@ pub struct StoreConfig {
     pub dir: PathBuf,
     /// Records between snapshots. Default 10,000.
     pub snapshot_every: u32,
-    /// Hours between two full checks of the journal, each with a backup; the first is made after the start. 0 = only that one. Default 24: a
-    /// restored journal lacks a day at most, and of that only what the damaged file no longer proves.
+    /// Hours between two full checks of the journal, each with a backup; the first is made after the start. 0
+    /// = only that one. Default 24: a restored journal lacks a day at most, and of that only what the damaged
+    /// file no longer proves.
     pub check_every_hours: u32,
     /// Where the two last backups are kept, better on another disk. Default: the state directory.
     pub backup_dir: Option<PathBuf>,
-    /// MiB that must be free before a new payment begins; what has begun ends. Default 32: some thousand payments and their checks.
+    /// MiB that must be free before a new payment begins; what has begun ends. Default 32: some thousand
+    /// payments and their checks.
     pub free_mib: u32,
 }
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { dir: "/var/lib/payterm".into(), snapshot_every: 10_000, check_every_hours: 24, backup_dir: None, free_mib: 32 }
+        Self {
+            dir: "/var/lib/payterm".into(),
+            snapshot_every: 10_000,
+            check_every_hours: 24,
+            backup_dir: None,
+            free_mib: 32,
+        }
     }
 }
 
@@ -448,7 +470,8 @@ impl Default for StoreConfig {
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct VaultConfig {
-    /// File with the 32-byte sealing key (raw or 64 hex digits), mode 0600. Default: `$CREDENTIALS_DIRECTORY/payterm-vault-key`.
+    /// File with the 32-byte sealing key (raw or 64 hex digits), mode 0600. Default:
+    /// `$CREDENTIALS_DIRECTORY/payterm-vault-key`.
     pub key_file: Option<PathBuf>,
 }
 
@@ -466,7 +489,8 @@ impl Default for LogConfig {
     }
 }
 
-/// The acquirer's terminal management. Nothing of it is believed that is not of `ca` and, for what counts, signed by `signing_key`.
+/// The acquirer's terminal management. Nothing of it is believed that is not of `ca` and, for what counts,
+/// signed by `signing_key`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TmsConfig {
@@ -504,7 +528,9 @@ impl TmsConfig {
         let rest = self.url.strip_prefix("https://")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = match rest.rsplit_once(':') {
-            Some((h, p)) if !h.ends_with(':') && (!h.contains(':') || h.ends_with(']')) => (h, p.parse().ok().filter(|p| *p != 0)?),
+            Some((h, p)) if !h.ends_with(':') && (!h.contains(':') || h.ends_with(']')) => {
+                (h, p.parse().ok().filter(|p| *p != 0)?)
+            }
             Some(_) | None => (rest, 443),
         };
         let host = host.trim_matches(['[', ']']);
@@ -515,7 +541,14 @@ impl TmsConfig {
 
 impl AccountConfig {
     /// With the default of every other key.
-    pub fn new(id: AccountId, profile: &str, merchant: &str, terminal: &str, currency: Currency, address: &str) -> Self {
+    pub fn new(
+        id: AccountId,
+        profile: &str,
+        merchant: &str,
+        terminal: &str,
+        currency: Currency,
+        address: &str,
+    ) -> Self {
         Self {
             id,
             profile: profile.into(),
@@ -540,11 +573,16 @@ impl AccountConfig {
     }
     /// What a refusal without F64 means for this account.
     pub fn refusal_without_mac(&self) -> RefusalWithoutMac {
-        self.refusal_without_mac.unwrap_or(if self.tls.is_some() { RefusalWithoutMac::Trust } else { RefusalWithoutMac::Reverse })
+        self.refusal_without_mac.unwrap_or(if self.tls.is_some() {
+            RefusalWithoutMac::Trust
+        } else {
+            RefusalWithoutMac::Reverse
+        })
     }
     /// The address is on the loopback interface.
     pub fn is_loopback(&self) -> bool {
-        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(h, _)| h).trim_matches(['[', ']']);
+        let host =
+            self.address.rsplit_once(':').map_or(self.address.as_str(), |(h, _)| h).trim_matches(['[', ']']);
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
@@ -555,7 +593,8 @@ impl Config {
         self.devices.iter().any(|d| d.driver == "virtual")
     }
 
-    /// Rules that one key alone cannot show. The first broken one is answered, with the key's path as the field.
+    /// Rules that one key alone cannot show. The first broken one is answered, with the key's path as the
+    /// field.
     pub fn check(&self) -> Result<(), Fault> {
         let bad = |field: String, rule: &str| Err(Fault::Invalid { field, rule: rule.into() });
         let op = &self.terminal.operator;
@@ -584,7 +623,10 @@ impl Config {
             if a.nii.len() != 4 || !a.nii.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return bad(f("nii"), "4 hex digits");
             }
-            let port = a.address.rsplit_once(':').and_then(|(h, p)| (!h.is_empty()).then(|| p.parse::<u16>().ok()).flatten());
+            let port = a
+                .address
+                .rsplit_once(':')
+                .and_then(|(h, p)| (!h.is_empty()).then(|| p.parse::<u16>().ok()).flatten());
             if port.is_none_or(|p| p == 0) {
                 return bad(f("address"), "host:port");
             }
@@ -609,7 +651,10 @@ impl Config {
                 return bad(f(&format!("offline.{key}")), rule);
             }
             if self.has_virtual_device() && !a.is_loopback() && !self.terminal.lab {
-                return bad(f("address"), "not on loopback although a virtual device is configured (terminal.lab = true allows it)");
+                return bad(
+                    f("address"),
+                    "not on loopback although a virtual device is configured (terminal.lab = true allows it)",
+                );
             }
         }
         for (i, r) in self.routes.iter().enumerate() {
@@ -619,7 +664,10 @@ impl Config {
             if let Some(b) = &r.bin
                 && bin_range(b).is_none()
             {
-                return bad(format!("route[{i}].bin"), "from-to, both of the same 1 to 12 digits, from not above to");
+                return bad(
+                    format!("route[{i}].bin"),
+                    "from-to, both of the same 1 to 12 digits, from not above to",
+                );
             }
         }
         let mut names = BTreeSet::new();
@@ -649,10 +697,17 @@ impl Config {
         if !(1..=9).contains(&f.present_tries) || !(1..=9).contains(&f.pin_tries) {
             return bad("flow.present_tries".into(), "present_tries and pin_tries are 1 to 9");
         }
-        let bins = f.refused_bins.iter().map(|b| ("refused_bins", b)).chain(f.no_cvm.iter().flat_map(|n| &n.bins).map(|b| ("no_cvm.bins", b)));
+        let bins = f
+            .refused_bins
+            .iter()
+            .map(|b| ("refused_bins", b))
+            .chain(f.no_cvm.iter().flat_map(|n| &n.bins).map(|b| ("no_cvm.bins", b)));
         for (key, bin) in bins {
             if bin_range(bin).is_none() {
-                return bad(format!("flow.{key}"), "from-to, both of the same 1 to 12 digits, from not above to");
+                return bad(
+                    format!("flow.{key}"),
+                    "from-to, both of the same 1 to 12 digits, from not above to",
+                );
             }
         }
         if f.busy_wait_ms == 0 || f.busy_tries > 9 {
@@ -674,7 +729,10 @@ impl Config {
         let mut uids = BTreeSet::new();
         for (i, c) in self.bus.callers.iter().enumerate() {
             if AccountId::new(&c.app).is_err() || c.app == "terminal" {
-                return bad(format!("bus.caller[{i}].app"), "1 to 32 characters of a-z 0-9 - _, and not terminal");
+                return bad(
+                    format!("bus.caller[{i}].app"),
+                    "1 to 32 characters of a-z 0-9 - _, and not terminal",
+                );
             }
             if !uids.insert(c.uid) {
                 return bad(format!("bus.caller[{i}].uid"), "each uid once");
@@ -705,7 +763,8 @@ impl Config {
 
 /// The PAN begins within `from-to`.
 pub fn in_bin_range(range: &str, pan: &crate::Pan) -> bool {
-    bin_range(range).is_some_and(|(from, to)| pan.reveal().get(..from.len()).is_some_and(|p| from <= p && p <= to))
+    bin_range(range)
+        .is_some_and(|(from, to)| pan.reveal().get(..from.len()).is_some_and(|p| from <= p && p <= to))
 }
 
 /// Parses `from-to` of a BIN route.

@@ -97,13 +97,16 @@ impl Instrument {
         match self {
             Instrument::Swiped(tracks) => tracks.track2_parts().ok().map(|(pan, ..)| pan),
             Instrument::Typed { pan, .. } => Some(pan.clone()),
-            Instrument::Inserted | Instrument::Tapped | Instrument::Scanned(_) | Instrument::Unreadable { .. } => None,
+            Instrument::Inserted
+            | Instrument::Tapped
+            | Instrument::Scanned(_)
+            | Instrument::Unreadable { .. } => None,
         }
     }
 }
 
-/// A key of the terminal's keypad outside PIN entry and PAN typing. Passwords are typed with these: no `Serialize`, and the
-/// debug text does not tell the digit.
+/// A key of the terminal's keypad outside PIN entry and PAN typing. Passwords are typed with these: no
+/// `Serialize`, and the debug text does not tell the digit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     Confirm,

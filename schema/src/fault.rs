@@ -1,4 +1,5 @@
-//! Typed errors of the software. A fault never describes the state of money: "declined" is an [`crate::Outcome`].
+//! Typed errors of the software. A fault never describes the state of money: "declined" is an
+//! [`crate::Outcome`].
 use crate::{application::Problem, money::MoneyError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,8 @@ pub enum Fault {
     /// Nobody is logged on (`operators.required`): an operator types number and password on the terminal.
     #[error("no operator is logged on")]
     NotLoggedOn,
-    /// Wrong passwords of supervisor or administrator locked the terminal; customer service has the code that opens it.
+    /// Wrong passwords of supervisor or administrator locked the terminal; customer service has the code that
+    /// opens it.
     #[error("the terminal is locked: customer service opens it")]
     TerminalLocked,
     /// Too many wrong passwords; the supervisor unlocks.
@@ -49,8 +51,8 @@ pub enum Fault {
     #[error("the journal was restored: {}", restored(.id, *.lost))]
     JournalRestored {
         id: String,
-        /// True: it was begun in what is lost. Ask the acquirer; this id is never started again. False: nothing is started until the
-        /// supervisor ends the recovery; then start it again with the same id.
+        /// True: it was begun in what is lost. Ask the acquirer; this id is never started again. False:
+        /// nothing is started until the supervisor ends the recovery; then start it again with the same id.
         lost: bool,
     },
     /// The check of the journal failed: no payments until the terminal is started again, which restores it.

@@ -1,4 +1,5 @@
-//! What the core asks a host link to send, and what it hears. The clear message is made by `hosts`, keys by `vault`.
+//! What the core asks a host link to send, and what it hears. The clear message is made by `hosts`, keys by
+//! `vault`.
 use crate::{
     account::{AccountId, Batch, Stan},
     kind::Kind,
@@ -48,9 +49,11 @@ impl Wallet {
 pub enum Leg {
     /// The request itself.
     Request,
-    /// An advice once more: the same message with the same STAN (MTI xxx1 where the profile's `repeat_mti` says so).
+    /// An advice once more: the same message with the same STAN (MTI xxx1 where the profile's `repeat_mti`
+    /// says so).
     Repeat,
-    /// What became of a payment by code (host-protocol §8): `plan.stan` is the query's own, `plan.original` names the payment.
+    /// What became of a payment by code (host-protocol §8): `plan.stan` is the query's own, `plan.original`
+    /// names the payment.
     Query,
     /// Its reversal 冲正 (0400), with F39 of [`ReversalReason`].
     Reversal(ReversalReason),
@@ -80,8 +83,8 @@ impl ReversalReason {
     }
 }
 
-/// The part of a message that is no secret: it stands in the record that allows the frame to leave, so that a reversal
-/// can be rebuilt from disk.
+/// The part of a message that is no secret: it stands in the record that allows the frame to leave, so that a
+/// reversal can be rebuilt from disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     pub kind: Kind,
@@ -131,8 +134,8 @@ pub struct OriginalRef {
     pub auth_code: Option<String>,
 }
 
-/// The secret part; lives in memory only, but for the PAN, which the store keeps sealed while an obligation or an open
-/// batch needs it.
+/// The secret part; lives in memory only, but for the PAN, which the store keeps sealed while an obligation
+/// or an open batch needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CardSecrets {
     pub pan: Option<Pan>,
@@ -169,14 +172,16 @@ pub struct HostMessage {
     pub log: Option<String>,
 }
 
-/// Exactly one of `NotSent`, `Unbuildable`, `NoReply`, `Reply` follows each message; `Late` may follow `NoReply`.
+/// Exactly one of `NotSent`, `Unbuildable`, `NoReply`, `Reply` follows each message; `Late` may follow
+/// `NoReply`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostEvent {
     /// No byte of the frame was handed to the socket.
     NotSent {
         why: String,
     },
-    /// No byte left, and none ever can: the message cannot be built (its sealed PAN is gone, the profile refuses it).
+    /// No byte left, and none ever can: the message cannot be built (its sealed PAN is gone, the profile
+    /// refuses it).
     Unbuildable {
         why: String,
     },
@@ -207,7 +212,8 @@ pub enum MacVerdict {
     NotUsed,
 }
 
-/// What came of the working keys of a sign-in reply (host-protocol §4); the keys themselves went into the vault.
+/// What came of the working keys of a sign-in reply (host-protocol §4); the keys themselves went into the
+/// vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeysVerdict {
@@ -345,7 +351,8 @@ pub struct HostRules {
     pub completion_percent: u32,
     /// Kinds that this profile has a message for.
     pub kinds: Vec<Kind>,
-    /// Advices that may be under way at the same time, beside what is under way for a customer; 0 stands for 1.
+    /// Advices that may be under way at the same time, beside what is under way for a customer; 0 stands for
+    /// 1.
     pub advices_in_flight: u32,
     /// Ways of accepting a payment without the host that the acquirer knows.
     pub roads: Vec<crate::offline::Road>,

@@ -50,7 +50,11 @@ impl InhibitReason {
     pub const fn waits_for_a_person(self) -> bool {
         match self {
             InhibitReason::Stuck | InhibitReason::Restoring => true,
-            InhibitReason::Payment | InhibitReason::Unknown | InhibitReason::Obligation | InhibitReason::Queue | InhibitReason::Settlement => false,
+            InhibitReason::Payment
+            | InhibitReason::Unknown
+            | InhibitReason::Obligation
+            | InhibitReason::Queue
+            | InhibitReason::Settlement => false,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The kind sheet: one row per transaction kind. Flow, tests and documentation come from it; the acquirer's profile
-//! fills in message values.
+//! The kind sheet: one row per transaction kind. Flow, tests and documentation come from it; the acquirer's
+//! profile fills in message values.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,8 @@ pub enum OriginalBy {
     OpenBatch,
     /// By the original's request id, or by RRN and date; it need not be in our journal.
     AnyBatch,
-    /// The pre-authorisation: by its request id, or by authorisation code (F38) and date; it need not be in our journal.
+    /// The pre-authorisation: by its request id, or by authorisation code (F38) and date; it need not be in
+    /// our journal.
     Authorisation,
 }
 
@@ -254,7 +255,11 @@ impl Kind {
                 ..financial(self)
             },
             Kind::Parameters => KindRow { right: Right::Supervisor, ..row(self) },
-            Kind::Settlement => KindRow { recovery: Recovery::Repeat, second: "settles the next batch; refused while that is empty: batch-empty", ..row(self) },
+            Kind::Settlement => KindRow {
+                recovery: Recovery::Repeat,
+                second: "settles the next batch; refused while that is empty: batch-empty",
+                ..row(self)
+            },
             Kind::StatusUpload | Kind::SignIn | Kind::SignOff | Kind::Echo => row(self),
         }
     }
@@ -280,9 +285,13 @@ impl Kind {
             Kind::Echo => "echo",
         }
     }
-    /// Its PAN is kept, sealed, while its batch is open: a void or cancel needs it, and the upload of the batch.
+    /// Its PAN is kept, sealed, while its batch is open: a void or cancel needs it, and the upload of the
+    /// batch.
     pub const fn keeps_pan(self) -> bool {
-        matches!(self, Kind::Sale | Kind::Completion | Kind::CompletionAdvice | Kind::Refund | Kind::VoiceSale)
+        matches!(
+            self,
+            Kind::Sale | Kind::Completion | Kind::CompletionAdvice | Kind::Refund | Kind::VoiceSale
+        )
     }
     /// The kind of this name, or none.
     pub fn named(name: &str) -> Option<Kind> {

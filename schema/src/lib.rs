@@ -1,8 +1,9 @@
-//! The words every payterm crate speaks: money, account, request, outcome, notice, fault, secret, device, kind, host
-//! message, record, config, and the traits [`Terminal`] (the front door), [`PinPad`] and [`Mac`]. No runtime, no I/O.
+//! The words every payterm crate speaks: money, account, request, outcome, notice, fault, secret, device,
+//! kind, host message, record, config, and the traits [`Terminal`] (the front door), [`PinPad`] and [`Mac`].
+//! No runtime, no I/O.
 //!
-//! Invariant: a type that can hold a PAN, a track, a PIN block, a payment code or a key has no `Serialize`, no `Display`
-//! and a masked `Debug` (see [`secret`]).
+//! Invariant: a type that can hold a PAN, a track, a PIN block, a payment code or a key has no `Serialize`,
+//! no `Display` and a masked `Debug` (see [`secret`]).
 pub mod account;
 pub mod application;
 pub mod config;

@@ -27,7 +27,10 @@ impl Currency {
 
     /// By ISO 4217 numeric code, as F49 carries it.
     pub fn from_numeric(n: u16) -> Result<Self, MoneyError> {
-        iso_currency::Currency::from_numeric(n).filter(|c| c.exponent().is_some()).map(Self).ok_or_else(|| MoneyError::Currency(format!("{n:03}")))
+        iso_currency::Currency::from_numeric(n)
+            .filter(|c| c.exponent().is_some())
+            .map(Self)
+            .ok_or_else(|| MoneyError::Currency(format!("{n:03}")))
     }
     pub fn code(self) -> &'static str {
         self.0.code()
@@ -44,7 +47,10 @@ impl Currency {
 impl FromStr for Currency {
     type Err = MoneyError;
     fn from_str(s: &str) -> Result<Self, MoneyError> {
-        iso_currency::Currency::from_code(s).filter(|c| c.exponent().is_some()).map(Self).ok_or_else(|| MoneyError::Currency(s.chars().take(12).collect()))
+        iso_currency::Currency::from_code(s)
+            .filter(|c| c.exponent().is_some())
+            .map(Self)
+            .ok_or_else(|| MoneyError::Currency(s.chars().take(12).collect()))
     }
 }
 impl PartialOrd for Currency {
@@ -109,7 +115,10 @@ impl Money {
         let shown = || text.chars().take(24).collect::<String>();
         let (whole, frac) = text.split_once('.').unwrap_or((text, ""));
         let dot = text.contains('.');
-        if whole.is_empty() || (dot && frac.is_empty()) || !(whole.bytes().chain(frac.bytes())).all(|b| b.is_ascii_digit()) {
+        if whole.is_empty()
+            || (dot && frac.is_empty())
+            || !(whole.bytes().chain(frac.bytes())).all(|b| b.is_ascii_digit())
+        {
             return Err(MoneyError::Syntax(shown()));
         }
         let digits = currency.digits();
@@ -120,8 +129,12 @@ impl Money {
             return Err(MoneyError::TooLarge(shown()));
         }
         let all = format!("{whole}{frac:0<width$}", width = usize::from(digits));
-        let minor = all.trim_start_matches('0').parse::<u64>().or_else(|e| if all.bytes().all(|b| b == b'0') { Ok(0) } else { Err(e) });
-        Self::new(minor.map_err(|_| MoneyError::TooLarge(shown()))?, currency).map_err(|_| MoneyError::TooLarge(shown()))
+        let minor = all
+            .trim_start_matches('0')
+            .parse::<u64>()
+            .or_else(|e| if all.bytes().all(|b| b == b'0') { Ok(0) } else { Err(e) });
+        Self::new(minor.map_err(|_| MoneyError::TooLarge(shown()))?, currency)
+            .map_err(|_| MoneyError::TooLarge(shown()))
     }
     /// The value without the currency: `12.34`.
     pub fn value(self) -> String {

@@ -1,4 +1,5 @@
-//! What the terminal tells while it works: screens for the display, notices for bus, agents and operator page.
+//! What the terminal tells while it works: screens for the display, notices for bus, agents and operator
+//! page.
 use crate::{
     application::{Application, Stage},
     device::{Device, Way},
@@ -72,8 +73,8 @@ pub enum Screen {
         asked: Money,
         approved: Money,
     },
-    /// "Swipe, insert or tap the card, or scan the code"; `problem` is a text id of the last failed try (`swipe-again`,
-    /// `chip-not-supported`, `code-unknown`...).
+    /// "Swipe, insert or tap the card, or scan the code"; `problem` is a text id of the last failed try
+    /// (`swipe-again`, `chip-not-supported`, `code-unknown`...).
     Present {
         kind: Kind,
         amount: Option<Money>,
@@ -88,7 +89,8 @@ pub enum Screen {
         digits: u8,
         wrong: bool,
     },
-    /// Being worked on; `what` is a text id (`signing-in`, `reversing`, `sending`). `owed`: the earlier payment that must be answered first.
+    /// Being worked on; `what` is a text id (`signing-in`, `reversing`, `sending`). `owed`: the earlier
+    /// payment that must be answered first.
     Wait {
         what: String,
         until: Time,

@@ -26,7 +26,8 @@ impl Road {
     }
 }
 
-/// What was accepted at the merchant's risk and is not settled with the acquirer yet: neither forwarded, nor refused, nor written off.
+/// What was accepted at the merchant's risk and is not settled with the acquirer yet: neither forwarded, nor
+/// refused, nor written off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exposure {
     pub count: u64,
@@ -45,7 +46,8 @@ impl Exposure {
     }
 }
 
-/// Why a payment may be accepted at the merchant's risk, or not; a payment is judged by all of them, in this order.
+/// Why a payment may be accepted at the merchant's risk, or not; a payment is judged by all of them, in this
+/// order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OfflineRule {
@@ -138,7 +140,11 @@ pub struct Judgement {
 impl Judgement {
     /// Of the checks of one payment, in their order.
     pub fn of(checks: &[Check], exposure: Exposure) -> Option<Self> {
-        let part = |c: &&Check| c.now.zip(c.limit).map_or(0, |(now, limit)| u128::from(now) * 1_000_000 / u128::from(limit.max(1)));
+        let part = |c: &&Check| {
+            c.now
+                .zip(c.limit)
+                .map_or(0, |(now, limit)| u128::from(now) * 1_000_000 / u128::from(limit.max(1)))
+        };
         let broken = checks.iter().find(|c| !c.passed);
         let by = *broken.or_else(|| checks.iter().max_by_key(part))?;
         Some(Self { road: Road::Merchant, allowed: broken.is_none(), by, exposure })

@@ -12,7 +12,9 @@ pub struct OperatorId(String);
 impl OperatorId {
     /// The fault names `operator`.
     pub fn new(text: &str) -> Result<Self, Fault> {
-        let number = (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u8>().ok()).flatten();
+        let number = (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| text.parse::<u8>().ok())
+            .flatten();
         match number {
             Some(0..=89 | 99) => Ok(Self(text.into())),
             Some(_) | None => Err(Fault::invalid("operator", "two digits: 99, 00, or 01 to 89")),
@@ -77,7 +79,8 @@ pub enum Purpose {
     NewAgain,
 }
 
-/// What the terminal is asked to do with its operators. Numbers only: passwords are typed on the terminal's own keypad.
+/// What the terminal is asked to do with its operators. Numbers only: passwords are typed on the terminal's
+/// own keypad.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum OperatorRequest {
@@ -102,11 +105,17 @@ pub enum OperatorRequest {
     EndRecovery,
 }
 impl OperatorRequest {
-    /// It changes other operators, or what payments depend on: for managers on the bus and the supervisor at the keypad.
+    /// It changes other operators, or what payments depend on: for managers on the bus and the supervisor at
+    /// the keypad.
     pub fn manages(&self) -> bool {
         match self {
-            OperatorRequest::Add { .. } | OperatorRequest::Remove { .. } | OperatorRequest::Unlock { .. } | OperatorRequest::EndRecovery => true,
-            OperatorRequest::LogOn { .. } | OperatorRequest::LogOff | OperatorRequest::ChangePassword => false,
+            OperatorRequest::Add { .. }
+            | OperatorRequest::Remove { .. }
+            | OperatorRequest::Unlock { .. }
+            | OperatorRequest::EndRecovery => true,
+            OperatorRequest::LogOn { .. } | OperatorRequest::LogOff | OperatorRequest::ChangePassword => {
+                false
+            }
         }
     }
 }

@@ -109,7 +109,8 @@ impl Class {
     }
 }
 
-/// Why it was not approved and what to do next. Texts are in `crates/texts` under `reason-<code>` and `next-<code>`.
+/// Why it was not approved and what to do next. Texts are in `crates/texts` under `reason-<code>` and
+/// `next-<code>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// `host-51` for a host's F39, else a word of the terminal's own such as `cancelled-by-customer`.
@@ -137,7 +138,8 @@ pub struct Sums {
     pub fee: Option<u64>,
     /// Negative when overdrawn.
     pub balance: Option<i64>,
-    /// Of a tip adjustment: the part of `amount` that is the tip. Of a sale: what an adjustment added to `amount`.
+    /// Of a tip adjustment: the part of `amount` that is the tip. Of a sale: what an adjustment added to
+    /// `amount`.
     pub tip: Option<u64>,
     /// What was asked for, where the host approved another amount.
     pub asked: Option<u64>,
@@ -166,14 +168,18 @@ impl Sums {
     }
     /// What is left of a payment to refund, minor units.
     pub fn left(&self) -> u64 {
-        self.amount.unwrap_or(0).saturating_add(self.tip.unwrap_or(0)).saturating_sub(self.refunded.unwrap_or(0))
+        self.amount
+            .unwrap_or(0)
+            .saturating_add(self.tip.unwrap_or(0))
+            .saturating_sub(self.refunded.unwrap_or(0))
     }
     pub fn amount_money(&self) -> Option<Money> {
         self.amount.and_then(|m| Money::new(m, self.currency).ok())
     }
     /// The balance as a signed decimal text.
     pub fn balance_text(&self) -> Option<String> {
-        self.balance.map(|b| format!("{}{}", if b < 0 { "-" } else { "" }, decimal(b.unsigned_abs(), self.currency)))
+        self.balance
+            .map(|b| format!("{}{}", if b < 0 { "-" } else { "" }, decimal(b.unsigned_abs(), self.currency)))
     }
     pub fn fee_text(&self) -> Option<String> {
         self.fee.map(|f| decimal(f, self.currency))
@@ -197,11 +203,14 @@ impl Serialize for Sums {
 impl<'de> Deserialize<'de> for Sums {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let w = SumsWire::deserialize(d)?;
-        let minor = |t: Option<String>| t.map(|t| Money::parse(&t, w.currency).map(Money::minor)).transpose().map_err(D::Error::custom);
+        let minor = |t: Option<String>| {
+            t.map(|t| Money::parse(&t, w.currency).map(Money::minor)).transpose().map_err(D::Error::custom)
+        };
         let (amount, fee) = (minor(w.amount)?, minor(w.fee)?);
         let (tip, asked, refunded) = (minor(w.tip)?, minor(w.asked)?, minor(w.refunded)?);
         let negative = w.balance.as_deref().is_some_and(|b| b.starts_with('-'));
-        let balance = minor(w.balance.map(|b| b.trim_start_matches('-').to_owned()))?.map(|b| if negative { -(b as i64) } else { b as i64 });
+        let balance = minor(w.balance.map(|b| b.trim_start_matches('-').to_owned()))?
+            .map(|b| if negative { -(b as i64) } else { b as i64 });
         Ok(Sums { currency: w.currency, amount, fee, balance, tip, asked, refunded })
     }
 }
@@ -222,7 +231,8 @@ pub struct Place {
     pub city: String,
 }
 
-/// The state or the end of a request. All times are UTC milliseconds; `host_date`/`host_time` are as the host gave them.
+/// The state or the end of a request. All times are UTC milliseconds; `host_date`/`host_time` are as the host
+/// gave them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     #[serde(flatten)]
@@ -314,8 +324,9 @@ pub struct Outcome {
     /// For a settlement, from the moment when it is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Box<Settlement>>,
-    /// Head of the journal's hash chain at the record of this outcome, `17:9f…`: filled in by the faces and on the settlement's report,
-    /// empty in records. Who keeps it can have it proved that the journal still holds this outcome and all before it (`paytermctl journal verify`).
+    /// Head of the journal's hash chain at the record of this outcome, `17:9f…`: filled in by the faces and
+    /// on the settlement's report, empty in records. Who keeps it can have it proved that the journal still
+    /// holds this outcome and all before it (`paytermctl journal verify`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<String>,
     /// A virtual device took part, or the account is a laboratory's.
@@ -323,8 +334,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What customer service asks for: `R`, the last four characters of the terminal number (F41) when an account is
-    /// known, `-`, and the transaction's number: `R0001-17`.
+    /// What customer service asks for: `R`, the last four characters of the terminal number (F41) when an
+    /// account is known, `-`, and the transaction's number: `R0001-17`.
     pub fn reference(&self) -> String {
         let terminal = self.terminal.as_deref().unwrap_or_default();
         let last4: String = terminal.chars().skip(terminal.chars().count().saturating_sub(4)).collect();
@@ -339,7 +350,8 @@ impl Outcome {
     }
     /// Given up by the supervisor: an advice, or the reversal of a payment, which the acquirer may then hold.
     pub fn written_off(&self) -> bool {
-        matches!(self.forwarding, Some(Forwarding::WrittenOff { .. })) || self.reason.as_ref().is_some_and(|r| r.code == "written-off")
+        matches!(self.forwarding, Some(Forwarding::WrittenOff { .. }))
+            || self.reason.as_ref().is_some_and(|r| r.code == "written-off")
     }
     /// The transaction's number in a reference; none when the text is no reference.
     pub fn txn_of(reference: &str) -> Option<u64> {
@@ -348,7 +360,8 @@ impl Outcome {
     }
 }
 
-/// The original of a void, refund, completion ..., as shown. One that is not in this journal has neither number nor key.
+/// The original of a void, refund, completion ..., as shown. One that is not in this journal has neither
+/// number nor key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OriginalShown {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -95,7 +95,8 @@ pub enum PageLine {
     Qr {
         content: String,
     },
-    /// A PNG in base64: 1-bit greyscale, up to 64 KiB, up to 384 dots wide at 58 mm and 576 at 80 mm, up to 800 high; two a page.
+    /// A PNG in base64: 1-bit greyscale, up to 64 KiB, up to 384 dots wide at 58 mm and 576 at 80 mm, up to
+    /// 800 high; two a page.
     Image {
         png: String,
     },
@@ -120,7 +121,8 @@ fn one() -> u8 {
     1
 }
 
-/// An invoice slip 开票单: what the customer needs to ask for the tax invoice. Amounts are decimal texts of `currency`.
+/// An invoice slip 开票单: what the customer needs to ask for the tax invoice. Amounts are decimal texts of
+/// `currency`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Invoice {
@@ -188,15 +190,26 @@ impl Page {
         if self.lines.iter().filter(|l| matches!(l, PageLine::Image { .. })).count() > IMAGES_MAX {
             return Err(Fault::invalid("page.lines", &format!("up to {IMAGES_MAX} images")));
         }
-        self.lines.iter().enumerate().try_for_each(|(i, line)| line.check().map_err(|(key, rule)| Fault::invalid(&format!("page.lines[{i}].{key}"), &rule)))
+        self.lines.iter().enumerate().try_for_each(|(i, line)| {
+            line.check().map_err(|(key, rule)| Fault::invalid(&format!("page.lines[{i}].{key}"), &rule))
+        })
     }
 }
 
 impl PageLine {
     fn check(&self) -> Result<(), (&'static str, String)> {
-        let text = |key, text: &str| if is_line(text, TEXT_MAX) { Ok(()) } else { Err((key, format!("up to {TEXT_MAX} printable characters"))) };
-        let ascii = |content: &str, max| (1..=max).contains(&content.len()) && content.bytes().all(|b| matches!(b, b' '..=b'~'));
-        let must = |ok: bool, key: &'static str, rule: &str| if ok { Ok(()) } else { Err((key, rule.to_owned())) };
+        let text = |key, text: &str| {
+            if is_line(text, TEXT_MAX) {
+                Ok(())
+            } else {
+                Err((key, format!("up to {TEXT_MAX} printable characters")))
+            }
+        };
+        let ascii = |content: &str, max| {
+            (1..=max).contains(&content.len()) && content.bytes().all(|b| matches!(b, b' '..=b'~'))
+        };
+        let must =
+            |ok: bool, key: &'static str, rule: &str| if ok { Ok(()) } else { Err((key, rule.to_owned())) };
         match self {
             PageLine::Text { text: t, .. } => text("text", t),
             PageLine::Columns { cells, .. } => {
@@ -207,9 +220,15 @@ impl PageLine {
             PageLine::Barcode { symbology: Symbology::Code128, content } => {
                 must(ascii(content, 46), "content", "printable ASCII, up to 23 characters or 46 digits")
             }
-            PageLine::Barcode { symbology: Symbology::Ean13, content } => must(is_ean13(content), "content", "13 digits with their check digit"),
-            PageLine::Qr { content } => must(ascii(content, 256), "content", "printable ASCII, 1 to 256 bytes"),
-            PageLine::Image { png } => must(png.len() <= IMAGE_MAX.div_ceil(3) * 4, "png", "base64 of up to 64 KiB"),
+            PageLine::Barcode { symbology: Symbology::Ean13, content } => {
+                must(is_ean13(content), "content", "13 digits with their check digit")
+            }
+            PageLine::Qr { content } => {
+                must(ascii(content, 256), "content", "printable ASCII, 1 to 256 bytes")
+            }
+            PageLine::Image { png } => {
+                must(png.len() <= IMAGE_MAX.div_ceil(3) * 4, "png", "base64 of up to 64 KiB")
+            }
             PageLine::Feed { lines } => must((1..=20).contains(lines), "lines", "1 to 20"),
             PageLine::Rule | PageLine::Cut => Ok(()),
         }
@@ -218,7 +237,11 @@ impl PageLine {
 
 /// GS1 General Specifications, section 7.9: weights 1 and 3 in turn, the sum is a multiple of ten.
 fn is_ean13(content: &str) -> bool {
-    let sum: u32 = content.bytes().enumerate().map(|(i, b)| u32::from(b.wrapping_sub(b'0')) * if i % 2 == 0 { 1 } else { 3 }).sum();
+    let sum: u32 = content
+        .bytes()
+        .enumerate()
+        .map(|(i, b)| u32::from(b.wrapping_sub(b'0')) * if i % 2 == 0 { 1 } else { 3 })
+        .sum();
     content.len() == 13 && content.bytes().all(|b| b.is_ascii_digit()) && sum.is_multiple_of(10)
 }
 
@@ -228,7 +251,9 @@ impl Invoice {
         if self.title.trim().is_empty() || !is_line(&self.title, 100) {
             return refuse("invoice.title", "1 to 100 printable characters");
         }
-        let number = |n: &String| (15..=20).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        let number = |n: &String| {
+            (15..=20).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+        };
         if !self.tax_number.as_ref().is_none_or(number) {
             return refuse("invoice.tax_number", "15 to 20 capital letters or digits");
         }
@@ -240,11 +265,21 @@ impl Invoice {
                 return refuse(&format!("invoice.{key}"), "up to 64 printable characters");
             }
         }
-        let money = |field: &str, text: &str| Money::parse(text, self.currency).map(Money::minor).map_err(|e| Fault::invalid(field, &e.to_string()));
+        let money = |field: &str, text: &str| {
+            Money::parse(text, self.currency)
+                .map(Money::minor)
+                .map_err(|e| Fault::invalid(field, &e.to_string()))
+        };
         let mut sum = 0_u64;
         for (i, line) in self.lines.iter().enumerate() {
-            if line.name.trim().is_empty() || !is_line(&line.name, 60) || line.quantity.as_ref().is_some_and(|q| !is_line(q, 16)) {
-                return refuse(&format!("invoice.lines[{i}]"), "name: 1 to 60 printable characters; quantity: up to 16");
+            if line.name.trim().is_empty()
+                || !is_line(&line.name, 60)
+                || line.quantity.as_ref().is_some_and(|q| !is_line(q, 16))
+            {
+                return refuse(
+                    &format!("invoice.lines[{i}]"),
+                    "name: 1 to 60 printable characters; quantity: up to 16",
+                );
             }
             sum = sum.saturating_add(money(&format!("invoice.lines[{i}].amount"), &line.amount)?);
         }
@@ -277,9 +312,18 @@ mod tests {
             (r#"{"type":"text","text":"a\nb"}"#, "page.lines[1].text: "),
             (r#"{"type":"text","text":"a","colour":1}"#, "paper: unknown field `colour`"),
             (r#"{"type":"columns","cells":[{"text":"a"}]}"#, "page.lines[1].cells: 2 to 6"),
-            (r#"{"type":"columns","cells":[{"text":"a","width":0},{"text":"b"}]}"#, "page.lines[1].cells: width"),
-            (r#"{"type":"barcode","symbology":"code128","content":""}"#, "page.lines[1].content: printable ASCII"),
-            (r#"{"type":"barcode","symbology":"ean13","content":"4006381333932"}"#, "page.lines[1].content: 13 digits"),
+            (
+                r#"{"type":"columns","cells":[{"text":"a","width":0},{"text":"b"}]}"#,
+                "page.lines[1].cells: width",
+            ),
+            (
+                r#"{"type":"barcode","symbology":"code128","content":""}"#,
+                "page.lines[1].content: printable ASCII",
+            ),
+            (
+                r#"{"type":"barcode","symbology":"ean13","content":"4006381333932"}"#,
+                "page.lines[1].content: 13 digits",
+            ),
             (r#"{"type":"barcode","symbology":"ean13","content":"400638133393\u0031"}"#, "accepted"),
             (r#"{"type":"qr","content":"中"}"#, "page.lines[1].content: printable ASCII"),
             (r#"{"type":"feed","lines":21}"#, "page.lines[1].lines: 1 to 20"),
@@ -303,7 +347,9 @@ mod tests {
             ))
         };
         assert!(invoice("34.50", "1.95", "91310000MA1FL1ABCD").starts_with("accepted"));
-        assert!(invoice("34.51", "1.95", "91310000MA1FL1ABCD").starts_with("invoice.total: the sum of the lines"));
+        assert!(
+            invoice("34.51", "1.95", "91310000MA1FL1ABCD").starts_with("invoice.total: the sum of the lines")
+        );
         assert!(invoice("34.50", "34.51", "91310000MA1FL1ABCD").starts_with("invoice.tax: "));
         assert!(invoice("34.50", "x", "91310000MA1FL1ABCD").starts_with("invoice.tax: "));
         assert!(invoice("34.50", "1.95", "9131").starts_with("invoice.tax_number: "));

@@ -56,7 +56,8 @@ pub enum PaperState {
     GivenUp,
 }
 
-/// One paper. A job that may have reached the paper is printed again only from its start, headed 重打印 / DUPLICATE.
+/// One paper. A job that may have reached the paper is printed again only from its start, headed 重打印 /
+/// DUPLICATE.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaperJob {
     pub id: u64,
@@ -147,7 +148,17 @@ impl SlipCopy {
 impl PaperJob {
     /// A job that waits; `attempts` = 1 for a copy, which is never headed as an original.
     pub fn new(id: u64, kind: PaperKind, attempts: u32, content: PaperContent) -> Self {
-        Self { id, kind, state: PaperState::Waiting, attempts, problem: None, app: None, request: None, txn: None, content }
+        Self {
+            id,
+            kind,
+            state: PaperState::Waiting,
+            attempts,
+            problem: None,
+            app: None,
+            request: None,
+            txn: None,
+            content,
+        }
     }
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.content {
@@ -211,7 +222,8 @@ mod tests {
         let job: PaperJob = serde_json::from_str(old).expect("loads");
         assert_eq!((job.owner(), job.transaction(), job.state), (Some("till"), Some(42), PaperState::Held));
         assert_eq!(job.outcome().and_then(|o| o.sums.amount), Some(1234));
-        let again: PaperJob = serde_json::from_str(&serde_json::to_string(&job).expect("writes")).expect("loads again");
+        let again: PaperJob =
+            serde_json::from_str(&serde_json::to_string(&job).expect("writes")).expect("loads again");
         assert_eq!(again, job);
     }
 }

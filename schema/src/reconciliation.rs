@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The first line of the file. `kind` is a kind of the sheet that has a settlement side, `amount` a decimal text (with its tip, where a
-/// sale has one), `status` is `approved` or `reversed`; `rrn` may be empty.
+/// The first line of the file. `kind` is a kind of the sheet that has a settlement side, `amount` a decimal
+/// text (with its tip, where a sale has one), `status` is `approved` or `reversed`; `rrn` may be empty.
 pub const COLUMNS: &str = "batch,stan,kind,amount,currency,status,rrn";
 /// Greatest size of a file in bytes, and of its lines: ten batches as large as a batch can be.
 pub const FILE_MAX: usize = 1024 * 1024;
@@ -118,16 +118,27 @@ pub fn read(text: &str, currency: Currency) -> Result<BatchFile, FileError> {
     let mut lines = text.lines().zip(1..);
     match lines.next() {
         Some((first, _)) if first.trim_start_matches('\u{feff}') == COLUMNS => {}
-        Some(_) | None => return Err(FileError { line: 1, column: "columns", rule: "must be batch,stan,kind,amount,currency,status,rrn" }),
+        Some(_) | None => {
+            return Err(FileError {
+                line: 1,
+                column: "columns",
+                rule: "must be batch,stan,kind,amount,currency,status,rrn",
+            });
+        }
     }
     let (mut batch, mut records) = (None, Vec::new());
     for (line, n) in lines.filter(|(l, _)| !l.is_empty()) {
         if records.len() >= LINES_MAX {
             return Err(whole("at most 20000 records"));
         }
-        let (of, record) = record(line, currency).map_err(|(column, rule)| FileError { line: n, column, rule })?;
+        let (of, record) =
+            record(line, currency).map_err(|(column, rule)| FileError { line: n, column, rule })?;
         if *batch.get_or_insert(of) != of {
-            return Err(FileError { line: n, column: "batch", rule: "another than the line before: one file is of one batch" });
+            return Err(FileError {
+                line: n,
+                column: "batch",
+                rule: "another than the line before: one file is of one batch",
+            });
         }
         records.push(record);
     }
@@ -137,11 +148,16 @@ pub fn read(text: &str, currency: Currency) -> Result<BatchFile, FileError> {
 
 fn record(line: &str, currency: Currency) -> Result<(Batch, FileRecord), (&'static str, &'static str)> {
     let cells: Vec<&str> = line.split(',').collect();
-    let [batch, stan, kind, amount, of, status, rrn] = cells[..] else { return Err(("columns", "seven of them")) };
-    let number = |t: &str| (t.len() <= 6 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok()).flatten();
-    let kind =
-        Kind::named(kind).filter(|k| k.row().side != Side::None && *k != Kind::TipAdjust).ok_or(("kind", "a kind with a settlement side, and no tip"))?;
-    let money = of.parse::<Currency>().ok().filter(|c| *c == currency).ok_or(("currency", "the account's"))?;
+    let [batch, stan, kind, amount, of, status, rrn] = cells[..] else {
+        return Err(("columns", "seven of them"));
+    };
+    let number =
+        |t: &str| (t.len() <= 6 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok()).flatten();
+    let kind = Kind::named(kind)
+        .filter(|k| k.row().side != Side::None && *k != Kind::TipAdjust)
+        .ok_or(("kind", "a kind with a settlement side, and no tip"))?;
+    let money =
+        of.parse::<Currency>().ok().filter(|c| *c == currency).ok_or(("currency", "the account's"))?;
     let approved = match status {
         "approved" => true,
         "reversed" => false,
@@ -163,14 +179,21 @@ fn record(line: &str, currency: Currency) -> Result<(Batch, FileRecord), (&'stat
 /// What an outcome counts with in its batch, minor units; none: it stands on no side.
 fn counts(o: &Outcome) -> Option<u64> {
     let standing = o.status == Status::Approved && matches!(o.forwarding, None | Some(Forwarding::Forwarded));
-    standing.then(|| o.sums.amount.unwrap_or(0).saturating_add(if o.adjusted { o.sums.tip.unwrap_or(0) } else { 0 }))
+    standing.then(|| {
+        o.sums.amount.unwrap_or(0).saturating_add(if o.adjusted { o.sums.tip.unwrap_or(0) } else { 0 })
+    })
 }
 
-/// Compares the file with what the journal has of its batch; `ours`: every transaction of the batch that has a side, whatever became of it.
+/// Compares the file with what the journal has of its batch; `ours`: every transaction of the batch that has
+/// a side, whatever became of it.
 pub fn compare(account: AccountId, currency: Currency, file: &BatchFile, ours: &[Outcome]) -> Reconciliation {
-    let mut here: BTreeMap<Stan, &Outcome> =
-        ours.iter().filter(|o| o.kind.row().side != Side::None && o.kind != Kind::TipAdjust).filter_map(|o| Some((o.stan?, o))).collect();
-    let mut result = Reconciliation { account, batch: file.batch, currency, agree: 0, differences: Vec::new(), more: 0 };
+    let mut here: BTreeMap<Stan, &Outcome> = ours
+        .iter()
+        .filter(|o| o.kind.row().side != Side::None && o.kind != Kind::TipAdjust)
+        .filter_map(|o| Some((o.stan?, o)))
+        .collect();
+    let mut result =
+        Reconciliation { account, batch: file.batch, currency, agree: 0, differences: Vec::new(), more: 0 };
     let mut add = |difference| {
         if result.differences.len() < DIFFERENCES_MAX {
             result.differences.push(difference);
@@ -194,12 +217,30 @@ pub fn compare(account: AccountId, currency: Currency, file: &BatchFile, ours: &
             (Some(_), Some(_), false) | (Some(_), None, true) => Differs::Status,
         };
         let there = r.approved.then_some(r.minor);
-        add(Difference { differs, stan: r.stan, kind: r.kind, txn: o.map(|o| o.txn), rrn: r.rrn.clone(), here: ours, there, next: String::new() });
+        add(Difference {
+            differs,
+            stan: r.stan,
+            kind: r.kind,
+            txn: o.map(|o| o.txn),
+            rrn: r.rrn.clone(),
+            here: ours,
+            there,
+            next: String::new(),
+        });
     }
     for (stan, o) in here {
         if let Some(minor) = counts(o) {
             let (txn, rrn) = (Some(o.txn), o.rrn.clone());
-            add(Difference { differs: Differs::MissingThere, stan, kind: o.kind, txn, rrn, here: Some(minor), there: None, next: String::new() });
+            add(Difference {
+                differs: Differs::MissingThere,
+                stan,
+                kind: o.kind,
+                txn,
+                rrn,
+                here: Some(minor),
+                there: None,
+                next: String::new(),
+            });
         }
     }
     result
@@ -233,19 +274,35 @@ mod tests {
             outcome(5, Status::Approved, None, Some(Forwarding::Refused("51".into()))),
             outcome(6, Status::Approved, None, given_up()),
         ];
-        let lines: String = (1..=6).map(|stan| format!("7,{stan},sale,41.00,CNY,{},\n", if stan < 6 { "approved" } else { "reversed" })).collect();
+        let lines: String = (1..=6)
+            .map(|stan| {
+                format!("7,{stan},sale,41.00,CNY,{},\n", if stan < 6 { "approved" } else { "reversed" })
+            })
+            .collect();
         let file = read(&format!("{COLUMNS}\n{lines}"), Currency::CNY).expect("a file");
         let result = compare(AccountId::new("cup").expect("id"), Currency::CNY, &file, &ours);
         let differs: Vec<Differs> = result.differences.iter().map(|d| d.differs).collect();
-        assert_eq!(differs, [Differs::WrittenOff, Differs::WrittenOff, Differs::Unknown, Differs::Status, Differs::Status]);
+        assert_eq!(
+            differs,
+            [Differs::WrittenOff, Differs::WrittenOff, Differs::Unknown, Differs::Status, Differs::Status]
+        );
         assert_eq!(result.agree, 1, "given up here, and not counted there");
     }
 
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let file = |lines: &str| format!("{COLUMNS}\n{lines}");
-        assert!(read(&file("7,1,sale,12.34,CNY,approved,231123000099\n7,2,void,1.00,CNY,reversed,\n"), Currency::CNY).is_ok());
-        assert_eq!(err("stan,amount\n1,2"), "line 1: columns: must be batch,stan,kind,amount,currency,status,rrn");
+        assert!(
+            read(
+                &file("7,1,sale,12.34,CNY,approved,231123000099\n7,2,void,1.00,CNY,reversed,\n"),
+                Currency::CNY
+            )
+            .is_ok()
+        );
+        assert_eq!(
+            err("stan,amount\n1,2"),
+            "line 1: columns: must be batch,stan,kind,amount,currency,status,rrn"
+        );
         assert_eq!(err(""), "line 1: columns: must be batch,stan,kind,amount,currency,status,rrn");
         assert_eq!(err(&file("")), "line 0: file: has no record");
         for (line, want) in [
@@ -260,7 +317,10 @@ mod tests {
             ("7,1,sale,12.34,CNY,approved,\u{1b}[31m", "rrn: up to 12 letters or digits"),
             ("8,1,sale,12.34,CNY,approved,", "batch: another than the line before: one file is of one batch"),
         ] {
-            assert_eq!(err(&file(&format!("7,9,sale,1.00,CNY,approved,\n{line}\n"))), format!("line 3: {want}"));
+            assert_eq!(
+                err(&file(&format!("7,9,sale,1.00,CNY,approved,\n{line}\n"))),
+                format!("line 3: {want}")
+            );
         }
         assert_eq!(err(&"x".repeat(FILE_MAX + 1)), "line 0: file: at most 1 MiB");
     }

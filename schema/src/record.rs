@@ -187,7 +187,8 @@ pub struct Obligation {
     /// Who keeps it back; it goes when that person releases it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
-    /// When it is Stuck at the latest, if every try leaves and none is answered. Worked out when it is shown, not on record.
+    /// When it is Stuck at the latest, if every try leaves and none is answered. Worked out when it is shown,
+    /// not on record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
 }
@@ -303,7 +304,8 @@ pub enum Record {
         request: Box<Request>,
         view: Arc<Outcome>,
     },
-    /// The frame may leave: the STAN is used, its obligation (if the kind has one) stands. `view` is the outcome as far as it is known (card, account, STAN).
+    /// The frame may leave: the STAN is used, its obligation (if the kind has one) stands. `view` is the
+    /// outcome as far as it is known (card, account, STAN).
     Allowed {
         txn: u64,
         account: AccountId,
@@ -314,7 +316,8 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         card: Option<crate::account::CardToken>,
     },
-    /// Nothing left, the line is down, and the merchant's policy accepts the sale: `plan` is its advice, which is owed from here on.
+    /// Nothing left, the line is down, and the merchant's policy accepts the sale: `plan` is its advice,
+    /// which is owed from here on.
     OfflineAllowed {
         txn: u64,
         account: AccountId,
@@ -346,7 +349,8 @@ pub enum Record {
         not_before: Time,
         trace: FrameTrace,
     },
-    /// A valid answer came. `due`: it must be reversed all the same (refusal without F64, partial approval, `reverse` of the code table, a wallet's pending).
+    /// A valid answer came. `due`: it must be reversed all the same (refusal without F64, partial approval,
+    /// `reverse` of the code table, a wallet's pending).
     Answered {
         txn: u64,
         account: AccountId,
@@ -370,7 +374,8 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         papers: Vec<OutcomePaper>,
     },
-    /// The sale `txn` is undone by the void `by`; a completion by its cancel, a pre-authorisation by its cancel.
+    /// The sale `txn` is undone by the void `by`; a completion by its cancel, a pre-authorisation by its
+    /// cancel.
     Voided {
         txn: u64,
         by: u64,
@@ -445,7 +450,8 @@ pub enum Record {
         txn: u64,
         stan: Stan,
     },
-    /// ... and was not answered, or with a code that does not end it. `left` = false: no byte left, the try does not count.
+    /// ... and was not answered, or with a code that does not end it. `left` = false: no byte left, the try
+    /// does not count.
     ObligationFailed {
         txn: u64,
         stan: Stan,
@@ -496,8 +502,9 @@ pub enum Record {
         account: AccountId,
         plan: Box<Plan>,
     },
-    /// The totals of the batch may leave (0500): from here on no authorisation of the account does, until the batch is closed or
-    /// nothing had left. `view` is the settlement's outcome as far as it is known, with its totals.
+    /// The totals of the batch may leave (0500): from here on no authorisation of the account does, until the
+    /// batch is closed or nothing had left. `view` is the settlement's outcome as far as it is known, with
+    /// its totals.
     SettlementAsked {
         txn: u64,
         account: AccountId,
@@ -531,8 +538,8 @@ pub enum Record {
         code: String,
         trace: FrameTrace,
     },
-    /// A message of the settlement was not answered, or not as it must be; the same one leaves again, not before `next_try`.
-    /// `hold`: not by itself, a person has it tried again.
+    /// A message of the settlement was not answered, or not as it must be; the same one leaves again, not
+    /// before `next_try`. `hold`: not by itself, a person has it tried again.
     SettlementFailed {
         txn: u64,
         account: AccountId,

@@ -19,8 +19,10 @@ pub struct RequestKey {
 impl RequestKey {
     /// `app`: 1 to 32 of `a-z 0-9 - _`; `id`: 1 to 64 of `A-Z a-z 0-9 - _ .`
     pub fn new(app: &str, id: &str) -> Result<Self, Fault> {
-        crate::account::AccountId::new(app).map_err(|_| Fault::invalid("app", "1 to 32 characters of a-z 0-9 - _"))?;
-        let ok = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        crate::account::AccountId::new(app)
+            .map_err(|_| Fault::invalid("app", "1 to 32 characters of a-z 0-9 - _"))?;
+        let ok = (1..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
         if !ok {
             return Err(Fault::invalid("id", "1 to 64 characters of A-Z a-z 0-9 - _ ."));
         }
@@ -70,7 +72,8 @@ pub struct Request {
     pub id: String,
     pub kind: Kind,
     pub amount: Option<Money>,
-    /// Needed for messages of the terminal itself (sign-in, echo ...) when there are several accounts; else routing decides.
+    /// Needed for messages of the terminal itself (sign-in, echo ...) when there are several accounts; else
+    /// routing decides.
     pub account: Option<AccountId>,
     pub original: Option<Original>,
     /// Of a voice sale: the code that the issuer gave by telephone, 6 letters or digits.
@@ -125,10 +128,13 @@ impl TryFrom<RequestWire> for Request {
     type Error = Fault;
     fn try_from(w: RequestWire) -> Result<Self, Fault> {
         RequestKey::new("app", &w.id)?;
-        let kind = Kind::named(&w.kind).ok_or_else(|| Fault::invalid("kind", &format!("one of {}", Kind::names())))?;
+        let kind = Kind::named(&w.kind)
+            .ok_or_else(|| Fault::invalid("kind", &format!("one of {}", Kind::names())))?;
         let row = kind.row();
         let amount = match (w.amount, w.currency) {
-            (Some(a), Some(c)) => Some(c.parse::<Currency>().and_then(|c| Money::parse(&a, c)).map_err(Fault::from)?),
+            (Some(a), Some(c)) => {
+                Some(c.parse::<Currency>().and_then(|c| Money::parse(&a, c)).map_err(Fault::from)?)
+            }
             (None, None) => None,
             (Some(_), None) => return Err(Fault::invalid("currency", "needed with an amount")),
             (None, Some(_)) => return Err(Fault::invalid("amount", "needed with a currency")),
@@ -136,14 +142,30 @@ impl TryFrom<RequestWire> for Request {
         match (row.amount, &amount) {
             (AmountRule::Needed, None) => return Err(Fault::invalid("amount", "needed for this kind")),
             (AmountRule::None, Some(_)) => return Err(Fault::invalid("amount", "not allowed for this kind")),
-            (AmountRule::Needed | AmountRule::Optional, Some(m)) if m.minor() == 0 => return Err(Fault::invalid("amount", "more than zero")),
-            (AmountRule::Needed | AmountRule::Optional, Some(_)) | (AmountRule::None | AmountRule::Optional, None) => {}
+            (AmountRule::Needed | AmountRule::Optional, Some(m)) if m.minor() == 0 => {
+                return Err(Fault::invalid("amount", "more than zero"));
+            }
+            (AmountRule::Needed | AmountRule::Optional, Some(_))
+            | (AmountRule::None | AmountRule::Optional, None) => {}
         }
-        let named = Named { id: w.original_id, rrn: w.original_rrn, stan: w.original_stan, auth_code: w.original_auth_code, date: w.original_date };
+        let named = Named {
+            id: w.original_id,
+            rrn: w.original_rrn,
+            stan: w.original_stan,
+            auth_code: w.original_auth_code,
+            date: w.original_date,
+        };
         let original = named.original(row.original)?;
         match (&w.auth_code, row.voice) {
-            (Some(code), true) if !is_auth_code(code) => return Err(Fault::invalid("auth_code", "6 letters or digits (F38)")),
-            (None, true) => return Err(Fault::invalid("auth_code", "needed: the code that the issuer gave by telephone")),
+            (Some(code), true) if !is_auth_code(code) => {
+                return Err(Fault::invalid("auth_code", "6 letters or digits (F38)"));
+            }
+            (None, true) => {
+                return Err(Fault::invalid(
+                    "auth_code",
+                    "needed: the code that the issuer gave by telephone",
+                ));
+            }
             (Some(_), false) => return Err(Fault::invalid("auth_code", "not allowed for this kind")),
             (Some(_), true) | (None, false) => {}
         }
@@ -154,7 +176,11 @@ impl TryFrom<RequestWire> for Request {
             Some("card" | "code") => return Err(Fault::invalid("method", "not offered by this kind")),
             Some(_) => return Err(Fault::invalid("method", "card or code")),
         };
-        let account = w.account.map(|a| AccountId::new(&a)).transpose().map_err(|_| Fault::invalid("account", "1 to 32 characters of a-z 0-9 - _"))?;
+        let account = w
+            .account
+            .map(|a| AccountId::new(&a))
+            .transpose()
+            .map_err(|_| Fault::invalid("account", "1 to 32 characters of a-z 0-9 - _"))?;
         if let Some(n) = &w.note
             && (n.chars().count() > 40 || n.chars().any(char::is_control))
         {
@@ -192,9 +218,16 @@ impl Named {
         let given = [id.is_some(), rrn.is_some(), stan.is_some(), auth_code.is_some()];
         let (allowed, rule) = match by {
             OriginalBy::None => ([false; 4], "no original for this kind"),
-            OriginalBy::OpenBatch => ([true, true, true, false], "exactly one of original_id, original_rrn, original_stan"),
-            OriginalBy::AnyBatch => ([true, true, false, false], "exactly one of original_id, original_rrn (with original_date)"),
-            OriginalBy::Authorisation => ([true, false, false, true], "exactly one of original_id, original_auth_code (with original_date)"),
+            OriginalBy::OpenBatch => {
+                ([true, true, true, false], "exactly one of original_id, original_rrn, original_stan")
+            }
+            OriginalBy::AnyBatch => {
+                ([true, true, false, false], "exactly one of original_id, original_rrn (with original_date)")
+            }
+            OriginalBy::Authorisation => (
+                [true, false, false, true],
+                "exactly one of original_id, original_auth_code (with original_date)",
+            ),
         };
         let wrong = given.iter().zip(allowed).any(|(given, allowed)| *given && !allowed);
         if wrong || given.iter().filter(|g| **g).count() != usize::from(by != OriginalBy::None) {
@@ -204,7 +237,8 @@ impl Named {
             return refuse("original_date", "a date MMDD (F13)");
         }
         if let Some(id) = &id {
-            RequestKey::new("app", id).map_err(|_| Fault::invalid("original_id", "1 to 64 characters of A-Z a-z 0-9 - _ ."))?;
+            RequestKey::new("app", id)
+                .map_err(|_| Fault::invalid("original_id", "1 to 64 characters of A-Z a-z 0-9 - _ ."))?;
         }
         if let Some(rrn) = &rrn
             && (rrn.len() != 12 || !rrn.bytes().all(|b| b.is_ascii_alphanumeric()))
@@ -214,16 +248,27 @@ impl Named {
         if auth_code.as_deref().is_some_and(|c| !is_auth_code(c)) {
             return refuse("original_auth_code", "6 letters or digits (F38)");
         }
-        let stan = stan.map(|n| crate::account::Stan::new(n).ok_or_else(|| Fault::invalid("original_stan", "1 to 999999 (F11)"))).transpose()?;
+        let stan = stan
+            .map(|n| {
+                crate::account::Stan::new(n)
+                    .ok_or_else(|| Fault::invalid("original_stan", "1 to 999999 (F11)"))
+            })
+            .transpose()?;
         let original = match (id, rrn, stan, auth_code, date) {
             (Some(id), _, _, _, None) => Original::Id(id),
             (_, Some(rrn), _, _, None) if by == OriginalBy::OpenBatch => Original::Rrn { rrn, date: None },
-            (_, Some(rrn), _, _, Some(date)) if by == OriginalBy::AnyBatch => Original::Rrn { rrn, date: Some(date) },
+            (_, Some(rrn), _, _, Some(date)) if by == OriginalBy::AnyBatch => {
+                Original::Rrn { rrn, date: Some(date) }
+            }
             (_, _, Some(stan), _, None) => Original::Stan(stan),
             (_, _, _, Some(code), Some(date)) => Original::AuthCode { code, date },
-            (_, Some(_), _, _, None) | (_, _, _, Some(_), None) => return refuse("original_date", "needed: the original's date MMDD"),
+            (_, Some(_), _, _, None) | (_, _, _, Some(_), None) => {
+                return refuse("original_date", "needed: the original's date MMDD");
+            }
             (None, None, None, None, None) => return Ok(None),
-            (_, _, _, _, Some(_)) => return refuse("original_date", "only with original_rrn of a refund or original_auth_code"),
+            (_, _, _, _, Some(_)) => {
+                return refuse("original_date", "only with original_rrn of a refund or original_auth_code");
+            }
         };
         Ok(Some(original))
     }
@@ -242,7 +287,9 @@ fn is_date(text: &str) -> bool {
         Some(1..=12) => 31,
         Some(_) | None => return false,
     };
-    text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit()) && two(2..4).is_some_and(|d| (1..=days).contains(&d))
+    text.len() == 4
+        && text.bytes().all(|b| b.is_ascii_digit())
+        && two(2..4).is_some_and(|d| (1..=days).contains(&d))
 }
 
 impl From<Request> for RequestWire {
@@ -264,7 +311,9 @@ impl From<Request> for RequestWire {
             Some(Original::Id(id)) => w.original_id = Some(id),
             Some(Original::Rrn { rrn, date }) => (w.original_rrn, w.original_date) = (Some(rrn), date),
             Some(Original::Stan(s)) => w.original_stan = Some(s.get()),
-            Some(Original::AuthCode { code, date }) => (w.original_auth_code, w.original_date) = (Some(code), Some(date)),
+            Some(Original::AuthCode { code, date }) => {
+                (w.original_auth_code, w.original_date) = (Some(code), Some(date))
+            }
             None => {}
         }
         w

@@ -46,8 +46,9 @@ impl Pan {
     pub fn reveal(&self) -> &str {
         &self.0
     }
-    /// First six and last four digits with stars between: the only form that leaves the terminal. Of fewer than 15 digits the
-    /// first are fewer, so that five are hidden: with six shown, the check digit would leave ten candidates of a PAN of 12.
+    /// First six and last four digits with stars between: the only form that leaves the terminal. Of fewer
+    /// than 15 digits the first are fewer, so that five are hidden: with six shown, the check digit would
+    /// leave ten candidates of a PAN of 12.
     pub fn masked(&self) -> String {
         let n = self.0.len();
         let first = 6.min(n - 9);
@@ -78,8 +79,8 @@ impl fmt::Debug for Pan {
     }
 }
 
-/// What a swipe gave, without sentinels and LRC. Track 2 is `PAN=YYMMSSS...` ('=' as the separator), ISO/IEC 7813;
-/// track 3 as ISO/IEC 4909; track 1 as ISO/IEC 7813 format B.
+/// What a swipe gave, without sentinels and LRC. Track 2 is `PAN=YYMMSSS...` ('=' as the separator), ISO/IEC
+/// 7813; track 3 as ISO/IEC 4909; track 1 as ISO/IEC 7813 format B.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Default)]
 pub struct Tracks {
     pub track1: Option<String>,
@@ -87,12 +88,15 @@ pub struct Tracks {
     pub track3: Option<String>,
 }
 impl Tracks {
-    /// PAN, expiry (YYMM) and service code of track 2. A swipe's expiry is sent, not judged; both may be `=` on old cards.
+    /// PAN, expiry (YYMM) and service code of track 2. A swipe's expiry is sent, not judged; both may be `=`
+    /// on old cards.
     pub fn track2_parts(&self) -> Result<(Pan, Option<String>, Option<String>), CardError> {
         let t = self.track2.as_deref().ok_or(CardError::Track(2, "missing"))?;
         let (pan, rest) = t.split_once('=').ok_or(CardError::Track(2, "no field separator"))?;
         let pan = Pan::parse(pan).map_err(|_| CardError::Track(2, "PAN is not 12 to 19 digits"))?;
-        let digits = |r: std::ops::Range<usize>| rest.get(r).filter(|s| s.bytes().all(|b| b.is_ascii_digit())).map(str::to_owned);
+        let digits = |r: std::ops::Range<usize>| {
+            rest.get(r).filter(|s| s.bytes().all(|b| b.is_ascii_digit())).map(str::to_owned)
+        };
         Ok((pan, digits(0..4), digits(4..7)))
     }
 }
@@ -153,7 +157,8 @@ impl fmt::Debug for PinBlock {
 pub struct Pin(String);
 impl Pin {
     pub fn parse(digits: &str) -> Option<Self> {
-        ((4..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())).then(|| Self(digits.into()))
+        ((4..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| Self(digits.into()))
     }
     pub fn reveal(&self) -> &str {
         &self.0
@@ -217,7 +222,9 @@ impl Password {
     /// Six equal digits, or six that follow one another up or down (123456, 987654).
     pub fn is_weak(&self) -> bool {
         let digits = self.0.as_bytes();
-        [0, 1, -1].into_iter().any(|step| digits.windows(2).all(|w| i16::from(w[1]) - i16::from(w[0]) == step))
+        [0, 1, -1]
+            .into_iter()
+            .any(|step| digits.windows(2).all(|w| i16::from(w[1]) - i16::from(w[0]) == step))
     }
 }
 impl fmt::Debug for Password {
@@ -243,8 +250,8 @@ impl fmt::Debug for ServiceCode {
     }
 }
 
-/// What a password is checked against: a PHC string (argon2id over a keyed hash). Not a secret that opens anything without the vault's key, and
-/// of no use to any reader: it is kept, and not shown.
+/// What a password is checked against: a PHC string (argon2id over a keyed hash). Not a secret that opens
+/// anything without the vault's key, and of no use to any reader: it is kept, and not shown.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Verifier(String);
@@ -262,17 +269,27 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// A PIN pad: takes a PIN from the customer and gives it back enciphered. A hardware pad enciphers inside itself; the
-/// software pad asks the vault. `slot` names the account's PIK.
+/// A PIN pad: takes a PIN from the customer and gives it back enciphered. A hardware pad enciphers inside
+/// itself; the software pad asks the vault. `slot` names the account's PIK.
 pub trait PinPad: Send {
-    /// Blocks until the customer confirmed, cancelled, or `deadline` ran out. `progress` hears the number of digits typed.
-    fn enter(&mut self, slot: &str, pan: &Pan, amount: Option<Money>, timeout: std::time::Duration, progress: &mut dyn FnMut(usize)) -> PinEntry;
-    /// Ends the entry under way as `Cancelled`, from any thread, without blocking; without one it does nothing. An entry calls
-    /// `progress(0)` as soon as it can be interrupted, so a canceller that was too early tries again from there.
+    /// Blocks until the customer confirmed, cancelled, or `deadline` ran out. `progress` hears the number of
+    /// digits typed.
+    fn enter(
+        &mut self,
+        slot: &str,
+        pan: &Pan,
+        amount: Option<Money>,
+        timeout: std::time::Duration,
+        progress: &mut dyn FnMut(usize),
+    ) -> PinEntry;
+    /// Ends the entry under way as `Cancelled`, from any thread, without blocking; without one it does
+    /// nothing. An entry calls `progress(0)` as soon as it can be interrupted, so a canceller that was too
+    /// early tries again from there.
     fn interrupt(&self) -> std::sync::Arc<dyn Fn() + Send + Sync> {
         std::sync::Arc::new(|| ())
     }
-    /// Whether it could take a PIN for each of these accounts. Without a customer, and without a wait. Default: the pad is there.
+    /// Whether it could take a PIN for each of these accounts. Without a customer, and without a wait.
+    /// Default: the pad is there.
     fn self_test(&mut self, _slots: &[String]) -> crate::selftest::Finding {
         crate::selftest::Finding::works()
     }
@@ -311,7 +328,8 @@ pub enum MacError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MacAlgorithm {
-    /// UnionPay "ECB" (host-protocol §5): XOR of blocks, hex, two encipherments; F64 is 8 ASCII hex characters.
+    /// UnionPay "ECB" (host-protocol §5): XOR of blocks, hex, two encipherments; F64 is 8 ASCII hex
+    /// characters.
     UnionpayEcb,
     /// ANSI X9.9: DES CBC-MAC, binary.
     X9_9,

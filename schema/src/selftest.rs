@@ -78,7 +78,15 @@ impl Finding {
     }
     pub fn of(self, part: Part, name: &str) -> SelfTestItem {
         let Finding { verdict, code, facts } = self;
-        SelfTestItem { part, name: name.into(), verdict, code, facts, reason: String::new(), remedy: String::new() }
+        SelfTestItem {
+            part,
+            name: name.into(),
+            verdict,
+            code,
+            facts,
+            reason: String::new(),
+            remedy: String::new(),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Settlement 批结算 of an account's batch (host-protocol §7): what is told to the acquirer, and what came of it.
+//! Settlement 批结算 of an account's batch (host-protocol §7): what is told to the acquirer, and what came of
+//! it.
 use crate::{
     account::{Batch, Stan},
     host::Wallet,
@@ -54,7 +55,10 @@ pub const OTHER_FOREIGN: &str = "**";
 /// A card organisation as the host names it (F63), or a wallet, counts on the foreign half.
 pub fn is_foreign(organisation: &str) -> bool {
     let wallet = [Wallet::Wechat, Wallet::Alipay, Wallet::Unionpay].map(Wallet::name);
-    !(organisation.is_empty() || organisation == "CUP" || organisation == OTHER || wallet.contains(&organisation))
+    !(organisation.is_empty()
+        || organisation == "CUP"
+        || organisation == OTHER
+        || wallet.contains(&organisation))
 }
 
 impl Halves {
@@ -177,7 +181,8 @@ impl UploadGroup {
     }
     /// A sale that was accepted offline went to the acquirer as an advice: it goes alone, like them.
     pub fn has(self, o: &Outcome) -> bool {
-        self.kinds().contains(&o.kind) && (o.kind != Kind::Sale || (self == UploadGroup::Offline) == o.forwarding.is_some())
+        self.kinds().contains(&o.kind)
+            && (o.kind != Kind::Sale || (self == UploadGroup::Offline) == o.forwarding.is_some())
     }
     /// Records of one message.
     pub const fn many(self) -> usize {
@@ -205,10 +210,17 @@ pub struct BatchQuery {
 impl BatchQuery {
     /// A sale with a tip is uploaded by its tip's record, which has the new total.
     pub fn wants(&self, o: &Outcome) -> bool {
-        let settled = o.status == Status::Approved && matches!(o.forwarding, None | Some(Forwarding::Forwarded)) && o.kind.row().side != Side::None;
+        let settled = o.status == Status::Approved
+            && matches!(o.forwarding, None | Some(Forwarding::Forwarded))
+            && o.kind.row().side != Side::None;
         let half = if foreign(o) { self.foreign } else { self.domestic };
-        let here = o.account.as_ref() == Some(&self.account) && o.batch == Some(self.batch) && o.txn > self.after;
-        settled && half && here && self.group.has(o) && !(o.kind == Kind::Sale && o.adjusted && !self.untipped.contains(&o.txn))
+        let here =
+            o.account.as_ref() == Some(&self.account) && o.batch == Some(self.batch) && o.txn > self.after;
+        settled
+            && half
+            && here
+            && self.group.has(o)
+            && !(o.kind == Kind::Sale && o.adjusted && !self.untipped.contains(&o.txn))
     }
 }
 
@@ -236,7 +248,8 @@ pub struct Settlement {
     /// When the first of the batch was approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// By card organisation or wallet, at most [`Settlement::ROWS`]; what is beyond is put together under `*`.
+    /// By card organisation or wallet, at most [`Settlement::ROWS`]; what is beyond is put together under
+    /// `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub organisations: Vec<Organisation>,
     /// What is Stuck: not in the totals, it keeps its own batch and STAN. At most [`Settlement::ROWS`].
@@ -276,7 +289,8 @@ pub struct StuckLine {
     pub minor: Option<u64>,
 }
 
-/// An advice that is in no totals any more, as the report lists it: the acquirer refused it, or the supervisor wrote it off.
+/// An advice that is in no totals any more, as the report lists it: the acquirer refused it, or the
+/// supervisor wrote it off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnpaidLine {
     pub txn: u64,
@@ -298,7 +312,15 @@ impl UnpaidLine {
     pub fn of(o: &Outcome) -> Option<Self> {
         let forwarding = o.forwarding.clone().filter(Forwarding::is_lost)?;
         let minor = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount };
-        Some(Self { txn: o.txn, kind: o.kind, batch: o.batch, stan: o.stan, masked_pan: o.masked_pan.clone(), minor, forwarding })
+        Some(Self {
+            txn: o.txn,
+            kind: o.kind,
+            batch: o.batch,
+            stan: o.stan,
+            masked_pan: o.masked_pan.clone(),
+            minor,
+            forwarding,
+        })
     }
 }
 
@@ -372,7 +394,10 @@ mod tests {
         let s = Settlement::new(Halves::of(&rows), &rows, None);
         assert!(s.organisations.len() <= Settlement::ROWS);
         assert_eq!(
-            s.organisations.iter().map(|o| (u64::from(o.sums.debit_count), o.sums.debit_minor)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
+            s.organisations
+                .iter()
+                .map(|o| (u64::from(o.sums.debit_count), o.sums.debit_minor))
+                .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),
             (200, 19_900)
         );
     }

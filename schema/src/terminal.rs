@@ -135,12 +135,13 @@ pub struct TerminalInfo {
     pub inhibit_reasons: Vec<InhibitReason>,
 }
 
-/// The front door. Every method may be called from any thread; none blocks; futures may be dropped at any point without
-/// changing the state of money.
+/// The front door. Every method may be called from any thread; none blocks; futures may be dropped at any
+/// point without changing the state of money.
 pub trait Terminal: Send + Sync {
     /// Answers when the request is durable (or was already: same key, same content).
     fn start<'a>(&'a self, caller: &'a Caller, request: Request) -> Reply<'a, RequestKey>;
-    /// Answers with the outcome: final, or `Unknown` at `answer_by` (then wait again for the final one with `final_only`).
+    /// Answers with the outcome: final, or `Unknown` at `answer_by` (then wait again for the final one with
+    /// `final_only`).
     fn wait<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, final_only: bool) -> Reply<'a, Outcome>;
     fn recall<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Transaction>;
     /// Cancels while the frame has not left, else `WrongState`.
@@ -153,12 +154,19 @@ pub trait Terminal: Send + Sync {
     fn list<'a>(&'a self, caller: &'a Caller, filter: Filter) -> Reply<'a, Vec<Outcome>>;
     fn explain<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation>;
     /// Queues a copy of the slip, headed 重打印 / DUPLICATE; without `copy` the customer's.
-    fn reprint<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()>;
-    /// Has a paper of the app's own printed; answers with its job when it is durable (or was already: same id, same content).
+    fn reprint<'a>(
+        &'a self,
+        caller: &'a Caller,
+        key: &'a RequestKey,
+        copy: Option<SlipCopy>,
+    ) -> Reply<'a, ()>;
+    /// Has a paper of the app's own printed; answers with its job when it is durable (or was already: same
+    /// id, same content).
     fn print<'a>(&'a self, caller: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64>;
     /// Where such a paper stands; with `wait` not before it is printed, held or given up.
     fn paper<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus>;
-    /// Totals of the open batches or of the shift, by account, organisation, kind and operator. Managers only: they are of all apps.
+    /// Totals of the open batches or of the shift, by account, organisation, kind and operator. Managers
+    /// only: they are of all apps.
     fn report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport>;
     /// Queues the report for printing; a shift's ends the shift. Managers only.
     fn print_report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, ()>;
@@ -166,25 +174,47 @@ pub trait Terminal: Send + Sync {
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>>;
     /// Tries a Stuck obligation again. Managers only.
     fn retry_obligation<'a>(&'a self, caller: &'a Caller, txn: u64) -> Reply<'a, ()>;
-    /// A person asked the acquirer what became of what is Stuck: it was `executed` and stands, or not; of several frames that of `stan`
-    /// stands and no other; with the acquirer's reference, 1 to 40 characters. Managers only.
-    fn resolve_obligation<'a>(&'a self, caller: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()>;
-    /// Forward now, hold, release, write off. Managers only; to write off, the supervisor is asked at the keypad as well.
+    /// A person asked the acquirer what became of what is Stuck: it was `executed` and stands, or not; of
+    /// several frames that of `stan` stands and no other; with the acquirer's reference, 1 to 40 characters.
+    /// Managers only.
+    fn resolve_obligation<'a>(
+        &'a self,
+        caller: &'a Caller,
+        txn: u64,
+        executed: bool,
+        stan: Option<Stan>,
+        reference: &'a str,
+    ) -> Reply<'a, ()>;
+    /// Forward now, hold, release, write off. Managers only; to write off, the supervisor is asked at the
+    /// keypad as well.
     fn queue<'a>(&'a self, caller: &'a Caller, act: QueueAct) -> Reply<'a, ()>;
-    /// Would a sale of this amount be accepted while the host cannot be reached? As far as that can be told before the card is there.
-    fn offline_why<'a>(&'a self, caller: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer>;
+    /// Would a sale of this amount be accepted while the host cannot be reached? As far as that can be told
+    /// before the card is there.
+    fn offline_why<'a>(
+        &'a self,
+        caller: &'a Caller,
+        amount: Money,
+        account: Option<AccountId>,
+    ) -> Reply<'a, OfflineAnswer>;
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>>;
     /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;
-    /// Compares the acquirer's file of a settled batch ([`crate::reconciliation`]) with the journal, record by record. Managers only.
-    fn reconcile<'a>(&'a self, caller: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation>;
+    /// Compares the acquirer's file of a settled batch ([`crate::reconciliation`]) with the journal, record
+    /// by record. Managers only.
+    fn reconcile<'a>(
+        &'a self,
+        caller: &'a Caller,
+        account: Option<AccountId>,
+        file: String,
+    ) -> Reply<'a, Reconciliation>;
     fn totals<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<BatchTotals>>;
-    /// Answers when the operator's session at the keypad has ended. `Add`, `Remove` and `Unlock`: managers only.
+    /// Answers when the operator's session at the keypad has ended. `Add`, `Remove` and `Unlock`: managers
+    /// only.
     fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()>;
     fn operators<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Operators>;
     fn info(&self) -> Reply<'_, TerminalInfo>;
-    /// Tests devices, store, clock, keys and lines now, and answers the report; `print`: on paper too. One at a time: a
-    /// second caller waits for its own. Takes some seconds when something does not answer.
+    /// Tests devices, store, clock, keys and lines now, and answers the report; `print`: on paper too. One at
+    /// a time: a second caller waits for its own. Takes some seconds when something does not answer.
     fn self_test<'a>(&'a self, caller: &'a Caller, print: bool) -> Reply<'a, SelfTest>;
     /// The last report of this run of the daemon; none before the first has ended.
     fn last_self_test(&self) -> Reply<'_, Option<SelfTest>>;

@@ -1,10 +1,13 @@
-//! The instant type of records, timers and outcomes. Only the daemon reads a clock; everybody else is told the time.
+//! The instant type of records, timers and outcomes. Only the daemon reads a clock; everybody else is told
+//! the time.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Add;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Time(pub i64);
 
@@ -35,27 +38,47 @@ impl Time {
     /// Civil date and time at `offset_minutes` east of UTC (China: 480).
     pub fn local(self, offset_minutes: i32) -> time::OffsetDateTime {
         let shift = i64::from(offset_minutes) * 60;
-        // Out of the calendar's range (years beyond 9999) falls back to the epoch: a clock that wrong is refused by self-test.
-        let utc = time::OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000)).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        // Out of the calendar's range (years beyond 9999) falls back to the epoch: a clock that wrong is
+        // refused by self-test.
+        let utc = time::OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000))
+            .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
         let offset = time::UtcOffset::from_whole_seconds(shift as i32).unwrap_or(time::UtcOffset::UTC);
         utc.to_offset(offset)
     }
 
-    /// The instant of a host's F13 (MMDD) and F12 (hhmmss) at `offset_minutes`: they have no year, so the one that
-    /// makes the date nearest to `now`. None when they are no date and time.
+    /// The instant of a host's F13 (MMDD) and F12 (hhmmss) at `offset_minutes`: they have no year, so the one
+    /// that makes the date nearest to `now`. None when they are no date and time.
     pub fn nearest(now: Time, mmdd: &str, hhmmss: &str, offset_minutes: i32) -> Option<Time> {
         let two = |s: &str, at: usize| s.get(at..at + 2)?.parse::<u8>().ok();
         let month = time::Month::try_from(two(mmdd, 0)?).ok()?;
-        let (day, clock) = (two(mmdd, 2)?, time::Time::from_hms(two(hhmmss, 0)?, two(hhmmss, 2)?, two(hhmmss, 4)?).ok()?);
+        let (day, clock) =
+            (two(mmdd, 2)?, time::Time::from_hms(two(hhmmss, 0)?, two(hhmmss, 2)?, two(hhmmss, 4)?).ok()?);
         let offset = time::UtcOffset::from_whole_seconds(offset_minutes.checked_mul(60)?).ok()?;
         let year = now.local(offset_minutes).year();
-        let at = |y: i32| Some(Time(time::Date::from_calendar_date(y, month, day).ok()?.with_time(clock).assume_offset(offset).unix_timestamp() * 1000));
+        let at = |y: i32| {
+            Some(Time(
+                time::Date::from_calendar_date(y, month, day)
+                    .ok()?
+                    .with_time(clock)
+                    .assume_offset(offset)
+                    .unix_timestamp()
+                    * 1000,
+            ))
+        };
         (year - 1..=year + 1).filter_map(at).min_by_key(|t| t.since(now).0.unsigned_abs())
     }
 
     /// `YYYY-MM-DD HH:MM:SS` at that offset: the form of slips and screens.
     pub fn text(self, offset_minutes: i32) -> String {
         let t = self.local(offset_minutes);
-        format!("{:04}-{:02}-{:02} {:02}:{:02}:{:02}", t.year(), u8::from(t.month()), t.day(), t.hour(), t.minute(), t.second())
+        format!(
+            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+            t.year(),
+            u8::from(t.month()),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second()
+        )
     }
 }

@@ -9,10 +9,12 @@ use crate::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Approved transactions that have organisation, kind and operator in common. A tip adjustment counts by its tip.
+/// Approved transactions that have organisation, kind and operator in common. A tip adjustment counts by its
+/// tip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Total {
-    /// Card organisation as the host names it (F63), else the wallet; `*` = what no row of its own could be kept for, `**` = of foreign cards.
+    /// Card organisation as the host names it (F63), else the wallet; `*` = what no row of its own could be
+    /// kept for, `**` = of foreign cards.
     pub organisation: String,
     pub kind: Kind,
     pub operator: String,
@@ -89,7 +91,11 @@ impl Total {
     /// Adds an approval to `rows`, which stay in the order of their keys.
     pub fn add(rows: &mut Vec<Total>, organisation: &str, kind: Kind, operator: &str, minor: u64) {
         let full = rows.len() >= TOTALS_MAX;
-        let at = |rows: &[Total], o: &str, p: &str| rows.binary_search_by(|t| (t.organisation.as_str(), t.kind, t.operator.as_str()).cmp(&(o, kind, p)));
+        let at = |rows: &[Total], o: &str, p: &str| {
+            rows.binary_search_by(|t| {
+                (t.organisation.as_str(), t.kind, t.operator.as_str()).cmp(&(o, kind, p))
+            })
+        };
         let (organisation, operator, found) = match at(rows, organisation, operator) {
             Err(_) if full => {
                 let other = if is_foreign(organisation) { OTHER_FOREIGN } else { OTHER };
@@ -98,7 +104,16 @@ impl Total {
             found => (organisation, operator, found),
         };
         let i = found.unwrap_or_else(|i| {
-            rows.insert(i, Total { organisation: organisation.into(), kind, operator: operator.into(), count: 0, minor: 0 });
+            rows.insert(
+                i,
+                Total {
+                    organisation: organisation.into(),
+                    kind,
+                    operator: operator.into(),
+                    count: 0,
+                    minor: 0,
+                },
+            );
             i
         });
         if let Some(row) = rows.get_mut(i) {
@@ -109,7 +124,8 @@ impl Total {
 }
 
 impl Total {
-    /// Takes back what was added: the row, or the rows that it was put together with. A shift that began since has none.
+    /// Takes back what was added: the row, or the rows that it was put together with. A shift that began
+    /// since has none.
     pub fn take(rows: &mut Vec<Total>, organisation: &str, kind: Kind, operator: &str, minor: u64) {
         let own = |t: &Total| t.kind == kind && t.organisation == organisation && t.operator == operator;
         let Some(i) = rows.iter().position(own).or_else(|| {
@@ -128,7 +144,8 @@ impl Total {
 }
 
 impl AccountTotals {
-    /// Rows put together by one of their keys and by the kind, in order: (organisation or operator, kind, count, minor units).
+    /// Rows put together by one of their keys and by the kind, in order: (organisation or operator, kind,
+    /// count, minor units).
     pub fn by(&self, by: By) -> Vec<(String, Kind, u64, u64)> {
         let mut all: std::collections::BTreeMap<(String, Kind), (u64, u64)> = Default::default();
         for t in &self.rows {
@@ -152,11 +169,23 @@ mod tests {
     fn rows_are_bounded_and_lose_no_money() {
         let mut rows = Vec::new();
         for i in 0..3 * TOTALS_MAX as u64 {
-            Total::add(&mut rows, &format!("o{i}"), if i % 2 == 0 { Kind::Sale } else { Kind::Void }, "01", i);
+            Total::add(
+                &mut rows,
+                &format!("o{i}"),
+                if i % 2 == 0 { Kind::Sale } else { Kind::Void },
+                "01",
+                i,
+            );
         }
-        assert!(rows.len() <= TOTALS_MAX + 2 * Kind::ALL.len() && rows.is_sorted_by_key(|t| (t.organisation.clone(), t.kind, t.operator.clone())));
+        assert!(
+            rows.len() <= TOTALS_MAX + 2 * Kind::ALL.len()
+                && rows.is_sorted_by_key(|t| (t.organisation.clone(), t.kind, t.operator.clone()))
+        );
         let n = 3 * TOTALS_MAX as u64;
-        assert_eq!((rows.iter().map(|t| t.count).sum::<u64>(), rows.iter().map(|t| t.minor).sum::<u64>()), (n, n * (n - 1) / 2));
+        assert_eq!(
+            (rows.iter().map(|t| t.count).sum::<u64>(), rows.iter().map(|t| t.minor).sum::<u64>()),
+            (n, n * (n - 1) / 2)
+        );
         Total::add(&mut rows, "o1", Kind::Void, "01", 5);
         assert_eq!(rows.iter().find(|t| t.organisation == "o1").map(|t| (t.count, t.minor)), Some((2, 6)));
     }

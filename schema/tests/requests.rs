@@ -59,15 +59,24 @@ fn amounts_and_voice_codes_are_where_the_kind_has_them_and_nowhere_else() {
     }
     assert_eq!(fault(RequestWire { auth_code: None, ..wire(Kind::VoiceSale) }).0, "auth_code");
     for bad in ["A1B2C", "A1B2C3D", "A1 2C3", "授权码"] {
-        assert_eq!(fault(RequestWire { auth_code: Some(bad.into()), ..wire(Kind::VoiceSale) }).0, "auth_code", "{bad}");
+        assert_eq!(
+            fault(RequestWire { auth_code: Some(bad.into()), ..wire(Kind::VoiceSale) }).0,
+            "auth_code",
+            "{bad}"
+        );
     }
     assert_eq!(
-        fault(RequestWire { amount: Some("0.00".into()), currency: Some("CNY".into()), ..wire(Kind::Refund) }),
+        fault(RequestWire {
+            amount: Some("0.00".into()),
+            currency: Some("CNY".into()),
+            ..wire(Kind::Refund)
+        }),
         ("amount".into(), "more than zero".into())
     );
 }
 
-/// Every combination of the ways to name an original, for every kind: what is taken is exactly what the sheet says.
+/// Every combination of the ways to name an original, for every kind: what is taken is exactly what the sheet
+/// says.
 #[test]
 fn originals_are_named_in_exactly_one_way_of_the_kind() {
     for kind in Kind::ALL {
@@ -81,19 +90,32 @@ fn originals_are_named_in_exactly_one_way_of_the_kind() {
                 original_date: has(4).then(|| "1123".into()),
                 ..wire(kind)
             };
-            let rrn = |date: Option<&str>| Original::Rrn { rrn: "231123000099".into(), date: date.map(str::to_owned) };
+            let rrn = |date: Option<&str>| Original::Rrn {
+                rrn: "231123000099".into(),
+                date: date.map(str::to_owned),
+            };
             let want = match (kind.row().original, bits) {
                 (OriginalBy::None, 0) => Some(None),
-                (OriginalBy::OpenBatch | OriginalBy::AnyBatch | OriginalBy::Authorisation, 0b00001) => Some(Some(Original::Id("b".into()))),
+                (OriginalBy::OpenBatch | OriginalBy::AnyBatch | OriginalBy::Authorisation, 0b00001) => {
+                    Some(Some(Original::Id("b".into())))
+                }
                 (OriginalBy::OpenBatch, 0b00010) => Some(Some(rrn(None))),
-                (OriginalBy::OpenBatch, 0b00100) => Some(Some(Original::Stan(payterm_schema::Stan::new(7).unwrap()))),
+                (OriginalBy::OpenBatch, 0b00100) => {
+                    Some(Some(Original::Stan(payterm_schema::Stan::new(7).unwrap())))
+                }
                 (OriginalBy::AnyBatch, 0b10010) => Some(Some(rrn(Some("1123")))),
-                (OriginalBy::Authorisation, 0b11000) => Some(Some(Original::AuthCode { code: "A1B2C3".into(), date: "1123".into() })),
+                (OriginalBy::Authorisation, 0b11000) => {
+                    Some(Some(Original::AuthCode { code: "A1B2C3".into(), date: "1123".into() }))
+                }
                 (_, _) => None,
             };
             match (Request::try_from(w), want) {
-                (Ok(request), Some(original)) => assert_eq!(request.original, original, "{kind:?} {bits:05b}"),
-                (Err(Fault::Invalid { field, .. }), None) => assert!(field.starts_with("original_"), "{kind:?} {bits:05b} {field}"),
+                (Ok(request), Some(original)) => {
+                    assert_eq!(request.original, original, "{kind:?} {bits:05b}")
+                }
+                (Err(Fault::Invalid { field, .. }), None) => {
+                    assert!(field.starts_with("original_"), "{kind:?} {bits:05b} {field}")
+                }
                 (got, want) => panic!("{kind:?} {bits:05b}: {got:?}, not {want:?}"),
             }
         }
@@ -102,7 +124,12 @@ fn originals_are_named_in_exactly_one_way_of_the_kind() {
 
 #[test]
 fn dates_and_codes_of_originals_have_their_form() {
-    let of = |date: &str| RequestWire { original_id: None, original_rrn: Some("231123000099".into()), original_date: Some(date.into()), ..wire(Kind::Refund) };
+    let of = |date: &str| RequestWire {
+        original_id: None,
+        original_rrn: Some("231123000099".into()),
+        original_date: Some(date.into()),
+        ..wire(Kind::Refund)
+    };
     for good in ["0101", "0229", "0430", "1231"] {
         assert!(Request::try_from(of(good)).is_ok(), "{good}");
     }
@@ -111,7 +138,12 @@ fn dates_and_codes_of_originals_have_their_form() {
     }
     let short = RequestWire { original_rrn: Some("2311".into()), ..of("0101") };
     assert_eq!(fault(short).0, "original_rrn");
-    let code = |c: &str| RequestWire { original_id: None, original_auth_code: Some(c.into()), original_date: Some("0101".into()), ..wire(Kind::Completion) };
+    let code = |c: &str| RequestWire {
+        original_id: None,
+        original_auth_code: Some(c.into()),
+        original_date: Some("0101".into()),
+        ..wire(Kind::Completion)
+    };
     assert_eq!(fault(code("A1B2C")).0, "original_auth_code");
 }
 
@@ -120,9 +152,18 @@ fn dates_and_codes_of_originals_have_their_form() {
 fn old_requests_keep_their_hash() {
     let hash = |json: &str| serde_json::from_str::<Request>(json).unwrap().content_hash();
     let cases = [
-        (r#"{"id":"order-1","kind":"sale","amount":"12.34","currency":"CNY"}"#, "8a156c9c0fc1c9a4846e98307538d0c111779c2d02c9ef2a5fbb4ee772376011"),
-        (r#"{"id":"v","kind":"void","original_rrn":"231123000099","confirm":true}"#, "7cd4542f4f974eddd880e62af2f3258d2296a5dd7a30dedd51048a4b75eacb8a"),
-        (r#"{"id":"v","kind":"void","original_stan":7,"note":"n"}"#, "7f7728fda7242a1c5cf124052ca4e9ba2010152e5547b1c5a0d9a0280baccf14"),
+        (
+            r#"{"id":"order-1","kind":"sale","amount":"12.34","currency":"CNY"}"#,
+            "8a156c9c0fc1c9a4846e98307538d0c111779c2d02c9ef2a5fbb4ee772376011",
+        ),
+        (
+            r#"{"id":"v","kind":"void","original_rrn":"231123000099","confirm":true}"#,
+            "7cd4542f4f974eddd880e62af2f3258d2296a5dd7a30dedd51048a4b75eacb8a",
+        ),
+        (
+            r#"{"id":"v","kind":"void","original_stan":7,"note":"n"}"#,
+            "7f7728fda7242a1c5cf124052ca4e9ba2010152e5547b1c5a0d9a0280baccf14",
+        ),
     ];
     for (json, want) in cases {
         assert_eq!(hash(json), want, "{json}");

@@ -1,10 +1,12 @@
 //! The bank: imports `schema` only, so that it cannot share a mistake with what it judges.
 //!
-//! Mishap model. It answers late, not at all, with any code, without a MAC or with a wrong one, with a part of the amount, or with a
-//! demand in the header; a payer may not have confirmed; its sums of a batch may be others. It processes a message once, a repetition of what it has posted is answered 94.
-//! It remembers reversals of what it never saw, and what it has told a person not to be there, and refuses that when it comes; what it has told a
-//! person to stand no message takes back any more (docs/stuck.md has people ask for both). It never answers a code that ends a reversal (12, 25)
-//! to a reversal that it did not do, never refuses a repetition of what it posted, and never posts another amount than it answers.
+//! Mishap model. It answers late, not at all, with any code, without a MAC or with a wrong one, with a part
+//! of the amount, or with a demand in the header; a payer may not have confirmed; its sums of a batch may be
+//! others. It processes a message once, a repetition of what it has posted is answered 94. It remembers
+//! reversals of what it never saw, and what it has told a person not to be there, and refuses that when it
+//! comes; what it has told a person to stand no message takes back any more (docs/stuck.md has people ask for
+//! both). It never answers a code that ends a reversal (12, 25) to a reversal that it did not do, never
+//! refuses a repetition of what it posted, and never posts another amount than it answers.
 mod settlement;
 
 use payterm_schema::{
@@ -13,7 +15,8 @@ use payterm_schema::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What happens to one message, in the order in which they are sent (sign-ins of the terminal's own not counted).
+/// What happens to one message, in the order in which they are sent (sign-ins of the terminal's own not
+/// counted).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     Answer,
@@ -132,7 +135,8 @@ pub struct Bank {
     forgotten: BTreeSet<Book>,
     /// What it has told a person to stand: no message that was under way takes it back.
     kept: BTreeSet<Book>,
-    /// Whether a frame's card is foreign: an advice that comes with its repeat only has the card sealed, which this world does not open.
+    /// Whether a frame's card is foreign: an advice that comes with its repeat only has the card sealed,
+    /// which this world does not open.
     cards: BTreeMap<Book, bool>,
     /// What each reversal said of its original.
     pub reversals: Vec<Plan>,
@@ -164,17 +168,28 @@ impl Bank {
     pub fn process(&mut self, m: &HostMessage, fate: &Fate) -> HostAnswer {
         let mut answer = match (fate, m.leg) {
             // The codes that end a reversal are never a refusal of it: they would be the bank's lie.
-            (Fate::Refuse("12" | "25") | Fate::SlowRefuse(_, "12" | "25"), Leg::Reversal(_)) => self.reversal(m),
+            (Fate::Refuse("12" | "25") | Fate::SlowRefuse(_, "12" | "25"), Leg::Reversal(_)) => {
+                self.reversal(m)
+            }
             // What is posted is not refused when it is told again.
             (Fate::Refuse(code) | Fate::RefuseNoMac(code) | Fate::SlowRefuse(_, code), Leg::Repeat)
-                if !matches!(*code, "77" | "96" | "A0" | "91" | "09") && self.books.contains_key(&book(&m.account, &m.plan)) =>
+                if !matches!(*code, "77" | "96" | "A0" | "91" | "09")
+                    && self.books.contains_key(&book(&m.account, &m.plan)) =>
             {
                 self.request(m)
             }
-            (Fate::Refuse(code) | Fate::SlowRefuse(_, code), Leg::Query) if !matches!(*code, "77" | "96" | "A0" | "91" | "09" | "12" | "25") => {
+            (Fate::Refuse(code) | Fate::SlowRefuse(_, code), Leg::Query)
+                if !matches!(*code, "77" | "96" | "A0" | "91" | "09" | "12" | "25") =>
+            {
                 // The payer said no.
-                let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
-                if let Some(p) = original.filter(|o| !self.kept.contains(o)).and_then(|o| self.books.get_mut(&o)) {
+                let original = m
+                    .plan
+                    .original
+                    .as_ref()
+                    .and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+                if let Some(p) =
+                    original.filter(|o| !self.kept.contains(o)).and_then(|o| self.books.get_mut(&o))
+                {
                     p.reversed = true;
                 }
                 self.answer(code, m)
@@ -182,25 +197,35 @@ impl Bank {
             (Fate::Refuse(code) | Fate::RefuseNoMac(code) | Fate::SlowRefuse(_, code), _) => {
                 // Without a MAC it is not his word.
                 let his = !matches!(fate, Fate::RefuseNoMac(_));
-                let advice = his && m.leg == Leg::Request && m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Repeat;
+                let advice = his
+                    && m.leg == Leg::Request
+                    && m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Repeat;
                 if (advice || m.leg == Leg::Repeat) && !matches!(*code, "77" | "96" | "A0" | "91" | "09") {
                     // The other ones, should they still come, are refused as well.
                     self.forgotten.insert(book(&m.account, &m.plan));
                 }
                 self.answer(code, m)
             }
-            (Fate::Partial, Leg::Request) if m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Reverse => {
+            (Fate::Partial, Leg::Request)
+                if m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Reverse =>
+            {
                 let mut answer = self.request(m);
-                if let (Some(p), "00") = (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str()) {
+                if let (Some(p), "00") =
+                    (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str())
+                {
                     p.amount = p.asked / 2;
                     answer.amount = Some(p.amount);
                     answer.code = "10".into();
                 }
                 answer
             }
-            (Fate::Pending(queries), Leg::Request) if m.plan.wallet.is_some() && m.plan.settlement.is_none() => {
+            (Fate::Pending(queries), Leg::Request)
+                if m.plan.wallet.is_some() && m.plan.settlement.is_none() =>
+            {
                 let mut answer = self.request(m);
-                if let (Some(p), "00") = (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str()) {
+                if let (Some(p), "00") =
+                    (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str())
+                {
                     p.pending = Some(*queries);
                     answer.code = "09".into();
                 }
@@ -251,7 +276,13 @@ impl Bank {
     fn request(&mut self, m: &HostMessage) -> HostAnswer {
         let key = book(&m.account, &m.plan);
         match m.plan.kind {
-            Kind::SignIn | Kind::SignOff | Kind::Echo | Kind::Balance | Kind::Parameters | Kind::StatusUpload | Kind::Settlement => {
+            Kind::SignIn
+            | Kind::SignOff
+            | Kind::Echo
+            | Kind::Balance
+            | Kind::Parameters
+            | Kind::StatusUpload
+            | Kind::Settlement => {
                 return self.answer("00", m);
             }
             Kind::Sale
@@ -275,18 +306,28 @@ impl Bank {
         if m.leg == Leg::Request && self.in_closed_batch(m) {
             return self.answer("06", m);
         }
-        let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+        let original =
+            m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
         let amount = m.plan.amount.map_or(0, |a| a.minor());
         let tip = m.plan.tip.unwrap_or(0);
         // What is done to the original, or why not.
-        let refused = match (m.plan.kind, original.as_ref().and_then(|o| self.books.get_mut(o)).filter(|p| !p.reversed && !p.voided)) {
+        let refused = match (
+            m.plan.kind,
+            original.as_ref().and_then(|o| self.books.get_mut(o)).filter(|p| !p.reversed && !p.voided),
+        ) {
             (Kind::Sale | Kind::PreAuth | Kind::VoiceSale | Kind::Balance, _) => None,
             (_, None) => Some("25"),
-            (Kind::Void, Some(p)) if p.kind == Kind::Sale && p.amount == amount && p.tip == 0 && p.refunded == 0 => {
+            (Kind::Void, Some(p))
+                if p.kind == Kind::Sale && p.amount == amount && p.tip == 0 && p.refunded == 0 =>
+            {
                 p.voided = true;
                 None
             }
-            (Kind::CompletionCancel, Some(p)) if matches!(p.kind, Kind::Completion | Kind::CompletionAdvice) && p.amount == amount && p.refunded == 0 => {
+            (Kind::CompletionCancel, Some(p))
+                if matches!(p.kind, Kind::Completion | Kind::CompletionAdvice)
+                    && p.amount == amount
+                    && p.refunded == 0 =>
+            {
                 p.voided = true;
                 let hold = p.original.clone();
                 self.hold(hold.as_ref(), false);
@@ -296,7 +337,9 @@ impl Bank {
                 p.voided = true;
                 None
             }
-            (Kind::Completion | Kind::CompletionAdvice, Some(p)) if p.kind == Kind::PreAuth && !p.taken_up && amount <= p.amount * 115 / 100 => {
+            (Kind::Completion | Kind::CompletionAdvice, Some(p))
+                if p.kind == Kind::PreAuth && !p.taken_up && amount <= p.amount * 115 / 100 =>
+            {
                 p.taken_up = true;
                 None
             }
@@ -349,7 +392,10 @@ impl Bank {
             return self.answer("30", m);
         }
         let kind = posting.kind;
-        assert!(!matches!(kind, Kind::Refund | Kind::CompletionAdvice | Kind::VoiceSale | Kind::TipAdjust), "{kind:?} is never reversed");
+        assert!(
+            !matches!(kind, Kind::Refund | Kind::CompletionAdvice | Kind::VoiceSale | Kind::TipAdjust),
+            "{kind:?} is never reversed"
+        );
         self.take_back(&key);
         self.answer("00", m)
     }
@@ -359,7 +405,8 @@ impl Bank {
         self.kept.insert(key.clone());
     }
 
-    /// It stands no longer, and what it had done to its original is undone: reversed, or taken back by hand when somebody has asked for it.
+    /// It stands no longer, and what it had done to its original is undone: reversed, or taken back by hand
+    /// when somebody has asked for it.
     pub fn take_back(&mut self, key: &Book) {
         let Some(posting) = self.books.get_mut(key) else {
             // Should it come yet, it is refused.
@@ -368,7 +415,9 @@ impl Bank {
         };
         let again = std::mem::replace(&mut posting.reversed, true);
         let kind = posting.kind;
-        if let Some(original) = posting.original.clone().filter(|_| !again).and_then(|o| self.books.get_mut(&o)) {
+        if let Some(original) =
+            posting.original.clone().filter(|_| !again).and_then(|o| self.books.get_mut(&o))
+        {
             match kind {
                 Kind::Completion | Kind::CompletionAdvice => original.taken_up = false,
                 Kind::CompletionCancel => {
@@ -390,8 +439,11 @@ impl Bank {
 
     /// What became of a payment by code.
     fn query(&mut self, m: &HostMessage) -> HostAnswer {
-        let original = m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
-        let Some(posting) = original.and_then(|o| self.books.get_mut(&o)).filter(|p| !p.reversed) else { return self.answer("25", m) };
+        let original =
+            m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+        let Some(posting) = original.and_then(|o| self.books.get_mut(&o)).filter(|p| !p.reversed) else {
+            return self.answer("25", m);
+        };
         match &mut posting.pending {
             Some(n) if *n > 0 => {
                 *n -= 1;
@@ -403,7 +455,8 @@ impl Bank {
 
     /// What a sign-in names: never a batch that is closed.
     fn open_batch(&self, account: &AccountId) -> u32 {
-        let closed = self.closing.iter().filter(|((a, _), c)| a == account && c.closed).map(|((_, b), _)| *b).max();
+        let closed =
+            self.closing.iter().filter(|((a, _), c)| a == account && c.closed).map(|((_, b), _)| *b).max();
         (7 + self.sign_ins / 3).max(closed.map_or(0, |b| b + 1))
     }
 

@@ -30,7 +30,9 @@ pub fn outcomes(journal: &[Entry]) -> BTreeMap<u64, Outcome> {
                 touched.insert((*txn, *by, 2), ());
                 tips.insert(*txn, *tip);
             }
-            Record::Released { txn, by } => touched.retain(|(t, b, how), ()| (t, b) != (txn, by) || *how == 0),
+            Record::Released { txn, by } => {
+                touched.retain(|(t, b, how), ()| (t, b) != (txn, by) || *how == 0)
+            }
             Record::RefundHeld { txn, minor, .. } => *refunded.entry(*txn).or_default() += minor,
             Record::RefundFreed { txn, minor, .. } => *refunded.entry(*txn).or_default() -= minor,
             _ => {}
@@ -57,7 +59,10 @@ pub fn outcome_of(journal: &[Entry], key: &RequestKey) -> Option<Outcome> {
 }
 
 pub fn wrong_passwords(journal: &[Entry]) -> usize {
-    journal.iter().filter(|e| matches!(&e.record, Record::Operator { event: OperatorEvent::Wrong { .. } })).count()
+    journal
+        .iter()
+        .filter(|e| matches!(&e.record, Record::Operator { event: OperatorEvent::Wrong { .. } }))
+        .count()
 }
 
 /// After each step of the machine.
@@ -82,8 +87,10 @@ pub fn effect(world: &World, effect: &Effect) {
                 i12_told_after_disk(world, outcome);
             }
         }
-        // No try is for nothing: what was wrong is on disk before the next one, and before the screen says so.
-        Effect::AskVault { ask: VaultAsk::Check { .. }, .. } | Effect::Show(Screen::Password { .. } | Screen::Locked { .. }) => {
+        // No try is for nothing: what was wrong is on disk before the next one, and before the screen says
+        // so.
+        Effect::AskVault { ask: VaultAsk::Check { .. }, .. }
+        | Effect::Show(Screen::Password { .. } | Screen::Locked { .. }) => {
             wrong_password_on_disk(world, effect);
         }
         Effect::Answer { .. }
@@ -125,7 +132,15 @@ pub fn at_rest(world: &World) {
     let outcomes: Vec<Outcome> = outcomes(&world.journal).into_values().collect();
     let accounts = &world.machine.state().accounts;
     let settling = accounts.values().filter_map(|l| l.settling.as_ref()).map(|s| s.txn);
-    let open = world.machine.obligations().iter().map(|o| o.txn).chain(settling).chain(world.in_doubt.keys().copied()).collect();
-    let totals = accounts.iter().map(|(a, l)| (a.clone(), (l.batch, l.debit_minor, l.credit_minor))).collect();
+    let open = world
+        .machine
+        .obligations()
+        .iter()
+        .map(|o| o.txn)
+        .chain(settling)
+        .chain(world.in_doubt.keys().copied())
+        .collect();
+    let totals =
+        accounts.iter().map(|(a, l)| (a.clone(), (l.batch, l.debit_minor, l.credit_minor))).collect();
     world.model.at_rest(&outcomes, &open, &totals).unwrap_or_else(|breach| panic!("{breach}"));
 }

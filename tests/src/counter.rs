@@ -1,4 +1,5 @@
-//! A counter under random traffic: every kind that moves money, through the bus, against the acquirer's ledger.
+//! A counter under random traffic: every kind that moves money, through the bus, against the acquirer's
+//! ledger.
 use crate::stack::{Result, Stack, caller};
 use payterm_dbus::Client;
 use payterm_devices::hub::When;
@@ -44,11 +45,14 @@ pub async fn run(count: u32, seed: u64) -> Result<Books> {
     })?;
     let client = stack.client().await?;
     let mut dice = Dice(seed | 1);
-    let (mut sales, mut holds, mut completions) = (Vec::<String>::new(), Vec::<String>::new(), Vec::<String>::new());
-    let mut books = Books { approved: 0, by_kind: Default::default(), nets: Vec::new(), check: String::new() };
+    let (mut sales, mut holds, mut completions) =
+        (Vec::<String>::new(), Vec::<String>::new(), Vec::<String>::new());
+    let mut books =
+        Books { approved: 0, by_kind: Default::default(), nets: Vec::new(), check: String::new() };
     for n in 0..count {
         let id = format!("r-{n}");
-        let pick = |all: &[String], dice: &mut Dice| all.get(dice.roll(all.len().max(1) as u64) as usize).cloned();
+        let pick =
+            |all: &[String], dice: &mut Dice| all.get(dice.roll(all.len().max(1) as u64) as usize).cloned();
         let small = 100 + dice.roll(900);
         let (kind, original, amount) = match dice.roll(14) {
             0 => (Kind::Void, pick(&sales, &mut dice), None),
@@ -96,7 +100,16 @@ pub async fn run(count: u32, seed: u64) -> Result<Books> {
 }
 
 #[allow(clippy::too_many_arguments, reason = "one request's fields")]
-async fn one(stack: &Stack, client: &Client, id: &str, kind: Kind, original: Option<String>, amount: Option<u64>, by_code: bool, n: u32) -> Result<Outcome> {
+async fn one(
+    stack: &Stack,
+    client: &Client,
+    id: &str,
+    kind: Kind,
+    original: Option<String>,
+    amount: Option<u64>,
+    by_code: bool,
+    n: u32,
+) -> Result<Outcome> {
     let mut hands = stack.hands()?;
     let wire = RequestWire {
         id: id.into(),
@@ -114,7 +127,9 @@ async fn one(stack: &Stack, client: &Client, id: &str, kind: Kind, original: Opt
     let shown = if by_code {
         hands.scan(&format!("13{:016}", u64::from(n) + 5_000_000_000_000_000), soon).is_ok()
     } else {
-        presents && client.recall(&caller(), &key).await?.outcome.status == Status::Running && hands.swipe(CARD.0, CARD.1, soon).is_ok()
+        presents
+            && client.recall(&caller(), &key).await?.outcome.status == Status::Running
+            && hands.swipe(CARD.0, CARD.1, soon).is_ok()
     };
     if shown
         && !by_code

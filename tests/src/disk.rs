@@ -1,12 +1,14 @@
-//! Disks that fail on purpose, for the state directory of a real daemon. They need root and mounts; [`why_not`] says when
-//! there are none.
+//! Disks that fail on purpose, for the state directory of a real daemon. They need root and mounts;
+//! [`why_not`] says when there are none.
 //!
-//! Mishap models. [`LoopDisk`], a *power cut*: what was synced is there afterwards; of what was not, nothing needs to be (ext4 is shut
-//! down by FS_IOC_SHUTDOWN without flushing its log, unmounted and mounted again). Whoever writes is [`halt`]ed before: a real one does not
-//! outlive its disk either, and the kernel answers 0 now and then to an fdatasync of a file that grows whose transaction the shutdown has just
-//! thrown away (15 of 250 cuts of a program that does nothing else; none of 300 where it was halted). [`SmallDisk`], a *full disk*: a tmpfs that
-//! something else fills and frees. Failing system calls are [`Broken`]'s: the nth fdatasync or write of the journal's writer
-//! answers EIO or ENOSPC, once or from then on, or is the last thing that the daemon ever does.
+//! Mishap models. [`LoopDisk`], a *power cut*: what was synced is there afterwards; of what was not, nothing
+//! needs to be (ext4 is shut down by FS_IOC_SHUTDOWN without flushing its log, unmounted and mounted again).
+//! Whoever writes is [`halt`]ed before: a real one does not outlive its disk either, and the kernel answers 0
+//! now and then to an fdatasync of a file that grows whose transaction the shutdown has just thrown away (15
+//! of 250 cuts of a program that does nothing else; none of 300 where it was halted). [`SmallDisk`], a *full
+//! disk*: a tmpfs that something else fills and frees. Failing system calls are [`Broken`]'s: the nth
+//! fdatasync or write of the journal's writer answers EIO or ENOSPC, once or from then on, or is the last
+//! thing that the daemon ever does.
 use crate::stack::{Result, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -22,7 +24,11 @@ const LOOP_MIB: u64 = 192;
 
 fn run(program: &str, args: &[&str]) -> Result<()> {
     let out = Command::new(program).args(args).output().map_err(|e| format!("{program}: {e}"))?;
-    if out.status.success() { Ok(()) } else { Err(format!("{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr).trim()).into()) }
+    if out.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr).trim()).into())
+    }
 }
 fn text(path: &Path) -> Result<&str> {
     Ok(path.to_str().ok_or("path")?)
@@ -46,7 +52,8 @@ pub struct LoopDisk {
     cutter: Option<(Child, ChildStdin, BufReader<ChildStdout>)>,
 }
 
-/// FS_IOC_SHUTDOWN = _IOR('X', 125, u32); 2 = FS_SHUTDOWN_FLAGS_NOLOGFLUSH. In Python since an ioctl is unsafe code here.
+/// FS_IOC_SHUTDOWN = _IOR('X', 125, u32); 2 = FS_SHUTDOWN_FLAGS_NOLOGFLUSH. In Python since an ioctl is
+/// unsafe code here.
 const CUTTER: &str = "import fcntl,os,struct,sys
 fd=os.open(sys.argv[1],os.O_RDONLY|os.O_DIRECTORY)
 print('ready',flush=True)
@@ -69,9 +76,15 @@ impl LoopDisk {
     }
     fn mount(&mut self) -> Result<()> {
         run("mount", &["-o", "loop", text(&self.image)?, text(&self.at)?])?;
-        let mut child =
-            Command::new("python3").args(["-c", CUTTER]).arg(&self.at).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let (tell, mut hear) = (child.stdin.take().ok_or("stdin")?, BufReader::new(child.stdout.take().ok_or("stdout")?));
+        let mut child = Command::new("python3")
+            .args(["-c", CUTTER])
+            .arg(&self.at)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let (tell, mut hear) =
+            (child.stdin.take().ok_or("stdin")?, BufReader::new(child.stdout.take().ok_or("stdout")?));
         let mut line = String::new();
         hear.read_line(&mut line)?;
         self.cutter = Some((child, tell, hear));
@@ -106,10 +119,13 @@ pub fn halt(pid: Pid) -> std::io::Result<()> {
     kill_process(pid, Signal::STOP)?;
     let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
     // Its state stands behind the name, which may hold anything: T and t stopped, D inside the kernel.
-    let still = |stat: String| stat.rsplit(") ").next().is_some_and(|s| s.starts_with(['T', 't', 'D', 'Z', 'X']));
+    let still =
+        |stat: String| stat.rsplit(") ").next().is_some_and(|s| s.starts_with(['T', 't', 'D', 'Z', 'X']));
     loop {
         let mut threads = std::fs::read_dir(&tasks)?;
-        if threads.all(|t| t.is_ok_and(|t| std::fs::read_to_string(t.path().join("stat")).map_or(true, still))) {
+        if threads
+            .all(|t| t.is_ok_and(|t| std::fs::read_to_string(t.path().join("stat")).map_or(true, still)))
+        {
             return Ok(());
         }
         std::thread::yield_now();
@@ -176,7 +192,8 @@ impl Drop for SmallDisk {
     }
 }
 
-/// What is wrong with a system call of the daemon. strace counts for each thread by itself, and only the journal's writer makes these.
+/// What is wrong with a system call of the daemon. strace counts for each thread by itself, and only the
+/// journal's writer makes these.
 #[derive(Clone, Debug)]
 pub struct Broken {
     pub call: &'static str,
@@ -194,7 +211,8 @@ impl Broken {
     /// The program, to be followed by the daemon's command line.
     pub fn wrapper(&self) -> Vec<String> {
         let when = format!("{}{}", self.nth, if self.ever_after { "+" } else { "" });
-        let (trace, inject) = (format!("trace={}", self.call), format!("inject={}:{}:when={when}", self.call, self.how));
+        let (trace, inject) =
+            (format!("trace={}", self.call), format!("inject={}:{}:when={when}", self.call, self.how));
         let mut words = vec!["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
         // Much quicker, and strace 6.1 sends no signal with it.
         if !self.kills() {

@@ -1,5 +1,6 @@
-//! A long queue against the real thing: payments accepted offline are put into the journal by the shipped machine and store, then the real daemon
-//! forwards them to the real acquirer, and is killed meanwhile. At the end the acquirer's books say whether each arrived once, and in which order.
+//! A long queue against the real thing: payments accepted offline are put into the journal by the shipped
+//! machine and store, then the real daemon forwards them to the real acquirer, and is killed meanwhile. At
+//! the end the acquirer's books say whether each arrived once, and in which order.
 use crate::stack::{Result, Stack, caller};
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step};
 use payterm_daemon::{
@@ -38,8 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(1_800);
 /// The nth card of the shop: no chip, no PIN.
 pub fn pan(n: usize) -> String {
     let body = format!("97051234{n:07}");
-    let sum: u32 =
-        body.bytes().rev().enumerate().map(|(i, b)| u32::from(b - b'0') * if i % 2 == 0 { 2 } else { 1 }).map(|d| if d > 9 { d - 9 } else { d }).sum();
+    let sum: u32 = body
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(i, b)| u32::from(b - b'0') * if i % 2 == 0 { 2 } else { 1 })
+        .map(|d| if d > 9 { d - 9 } else { d })
+        .sum();
     format!("{body}{}", (10 - sum % 10) % 10)
 }
 
@@ -54,20 +60,38 @@ pub fn world(cards: usize) -> String {
         NEVER % 100
     );
     for n in 0..cards {
-        let _ = write!(text, "[[card]]\nname = \"own-{n}\"\npan = \"{}\"\nexpiry = \"3012\"\ncurrency = \"CNY\"\nbalance = \"100000.00\"\n", pan(n));
+        let _ = write!(
+            text,
+            "[[card]]\nname = \"own-{n}\"\npan = \"{}\"\nexpiry = \"3012\"\ncurrency = \"CNY\"\nbalance = \"100000.00\"\n",
+            pan(n)
+        );
     }
     text
 }
 
 fn configure(config: &mut Config, address: &str) {
     let id = AccountId::new(ACCOUNT).unwrap_or_else(|e| unreachable!("{e}"));
-    let mut account = AccountConfig::new(id, "private-label", "TESTMERCHANT800", "TEST0800", payterm_schema::Currency::CNY, address);
+    let mut account = AccountConfig::new(
+        id,
+        "private-label",
+        "TESTMERCHANT800",
+        "TEST0800",
+        payterm_schema::Currency::CNY,
+        address,
+    );
     account.persistent = true;
     (account.connect_timeout_ms, account.reply_timeout_ms) = (2_000, 10_000);
-    (account.obligation_tries, account.obligation_backoff_ms, account.obligation_backoff_max_ms) = (3, 200, 2_000);
+    (account.obligation_tries, account.obligation_backoff_ms, account.obligation_backoff_max_ms) =
+        (3, 200, 2_000);
     let most = 1_000_000;
-    account.offline =
-        Some(OfflineConfig { merchant: true, per_card: 100_000_000, per_card_count: most, total: 100_000_000, total_count: most, ..OfflineConfig::default() });
+    account.offline = Some(OfflineConfig {
+        merchant: true,
+        per_card: 100_000_000,
+        per_card_count: most,
+        total: 100_000_000,
+        total_count: most,
+        ..OfflineConfig::default()
+    });
     config.accounts = vec![account];
     config.routes.clear();
     config.operators.required = false;
@@ -75,7 +99,11 @@ fn configure(config: &mut Config, address: &str) {
 
 fn settings(config: &Config) -> Result<Settings> {
     let profile = Profile::builtin("private-label")?;
-    let account = |a: &AccountConfig| AccountSettings { config: a.clone(), rules: profile.rules().into(), host_offset_minutes: profile.utc_offset_minutes };
+    let account = |a: &AccountConfig| AccountSettings {
+        config: a.clone(),
+        rules: profile.rules().into(),
+        host_offset_minutes: profile.utc_offset_minutes,
+    };
     Ok(Settings {
         accounts: config.accounts.iter().map(account).collect(),
         routes: Vec::new(),
@@ -96,7 +124,9 @@ fn settings(config: &Config) -> Result<Settings> {
 
 /// A stack with this queue in its journal; the daemon is down.
 pub async fn filled(amounts: &[u64], cards: usize) -> Result<Stack> {
-    let mut stack = Stack::start_world(&world(cards), |config, hosts| configure(config, hosts.get("private-label").map_or("", String::as_str)))?;
+    let mut stack = Stack::start_world(&world(cards), |config, hosts| {
+        configure(config, hosts.get("private-label").map_or("", String::as_str))
+    })?;
     // It signs in, and has spoken with its host.
     let client = stack.client().await?;
     let began = Instant::now();
@@ -109,14 +139,22 @@ pub async fn filled(amounts: &[u64], cards: usize) -> Result<Stack> {
     drop(client);
     stack.stop_daemon()?;
     let vault = Vault::open(&stack.state(), SealingKey::from_file(&stack.dir.join("vault.key"))?)?;
-    let (store, loaded) =
-        Store::open(payterm_daemon::store::hold(&stack.state())?, &stack.state(), vault.hasher(payterm_daemon::store::PURPOSE), Options::default())?;
+    let (store, loaded) = Store::open(
+        payterm_daemon::store::hold(&stack.state())?,
+        &stack.state(),
+        vault.hasher(payterm_daemon::store::PURPOSE),
+        Options::default(),
+    )?;
     let id = AccountId::new(ACCOUNT)?;
     let mut machine = Machine::replay(settings(&stack.config)?, loaded.snapshot.as_deref(), loaded.tail)?;
     let now = Time(i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?);
     let mut commit = Commit::default();
     let mut effects = take(&mut commit, &vault, machine.boot(now, "test", std::slice::from_ref(&id)))?;
-    effects.extend(take(&mut commit, &vault, machine.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer: false }, now))?);
+    effects.extend(take(
+        &mut commit,
+        &vault,
+        machine.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer: false }, now),
+    )?);
     for (i, amount) in amounts.iter().enumerate() {
         let wire = RequestWire {
             id: format!("q{i}"),
@@ -126,16 +164,25 @@ pub async fn filled(amounts: &[u64], cards: usize) -> Result<Stack> {
             ..RequestWire::default()
         };
         let request = Box::new(Request::try_from(wire)?);
-        effects.extend(take(&mut commit, &vault, machine.handle(Input::Start { call: 1, key: RequestKey::new("demo", &format!("q{i}"))?, request }, now))?);
+        effects.extend(take(
+            &mut commit,
+            &vault,
+            machine.handle(
+                Input::Start { call: 1, key: RequestKey::new("demo", &format!("q{i}"))?, request },
+                now,
+            ),
+        )?);
         let card = pan(i % cards);
-        let tracks = Tracks { track1: None, track2: Some(format!("{card}=30121010000012300000")), track3: None };
+        let tracks =
+            Tracks { track1: None, track2: Some(format!("{card}=30121010000012300000")), track3: None };
         let token = CardToken::new(&hex::encode(&vault.keyed_hash("card", card.as_bytes())[..16]))?;
         let presented = Input::Instrument { instrument: Instrument::Swiped(tracks), card: Some(token) };
         effects.extend(take(&mut commit, &vault, machine.handle(presented, now))?);
         // Nothing leaves.
         while let Some(at) = effects.iter().position(|e| matches!(e, Effect::Send(_))) {
             let Effect::Send(m) = effects.swap_remove(at) else { break };
-            let down = Input::Host { tag: m.tag, event: HostEvent::NotSent { why: "the line is down".into() } };
+            let down =
+                Input::Host { tag: m.tag, event: HostEvent::NotSent { why: "the line is down".into() } };
             effects.extend(take(&mut commit, &vault, machine.handle(down, now))?);
         }
         effects.clear();
@@ -179,13 +226,21 @@ pub struct Verdict {
 
 /// (rowid order) STANs by card, and the rate.
 pub fn arrivals(stack: &Stack, from_stan: u32, v: &mut Verdict) -> Result<()> {
-    let books = Connection::open_with_flags(stack.acquirer_state().join("acquirer.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let books = Connection::open_with_flags(
+        stack.acquirer_state().join("acquirer.db"),
+        OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )?;
     let mut select = books.prepare("SELECT pan, stan, at FROM txn WHERE account = 'own' AND state = 'approved' AND kind = 'sale' AND stan >= ? ORDER BY id")?;
-    let rows: Vec<(String, u32, i64)> = select.query_map([from_stan], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect::<std::result::Result<_, _>>()?;
+    let rows: Vec<(String, u32, i64)> = select
+        .query_map([from_stan], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
+        .collect::<std::result::Result<_, _>>()?;
     let mut last = std::collections::BTreeMap::new();
     v.arrived = rows.len();
     v.different = rows.iter().map(|r| r.1).collect::<std::collections::BTreeSet<_>>().len();
-    v.disordered = rows.iter().filter(|(pan, stan, _)| last.insert(pan.clone(), *stan).is_some_and(|before| before > *stan)).count();
+    v.disordered = rows
+        .iter()
+        .filter(|(pan, stan, _)| last.insert(pan.clone(), *stan).is_some_and(|before| before > *stan))
+        .count();
     if let (Some(first), Some(end)) = (rows.iter().map(|r| r.2).min(), rows.iter().map(|r| r.2).max()) {
         v.seconds = (end - first).max(1) as f64 / 1e3;
         v.rate = (rows.len().max(1) - 1) as f64 / v.seconds;
@@ -193,7 +248,8 @@ pub fn arrivals(stack: &Stack, from_stan: u32, v: &mut Verdict) -> Result<()> {
     Ok(())
 }
 
-/// Forwards `n` payments of `cards` cards; the daemon is killed so often meanwhile. `never`: the one in the middle is never accepted.
+/// Forwards `n` payments of `cards` cards; the daemon is killed so often meanwhile. `never`: the one in the
+/// middle is never accepted.
 pub async fn run(n: usize, cards: usize, kills: u32, never: bool) -> Result<(Verdict, Stack)> {
     let mut amounts = vec![AMOUNT; n];
     if never {
@@ -215,7 +271,8 @@ pub async fn run(n: usize, cards: usize, kills: u32, never: bool) -> Result<(Ver
         }
         if open <= usize::from(never) {
             let left = client.obligations(&caller()).await?;
-            v.stuck = left.iter().filter(|o| o.state == payterm_schema::record::ObligationState::Stuck).count();
+            v.stuck =
+                left.iter().filter(|o| o.state == payterm_schema::record::ObligationState::Stuck).count();
             if v.stuck == left.len() {
                 break;
             }
@@ -234,16 +291,27 @@ const WINDOW: usize = 8;
 /// STANs of the bare exchanges: beyond those of any queue.
 const BARE: u32 = 500_000;
 
-/// What cannot be undercut: the same messages on one connection, 8 under way, and a durable commit of what the daemon writes for 8 answers.
-/// Answers exchanges a second by the acquirer's clock; the daemon of the stack is down afterwards.
+/// What cannot be undercut: the same messages on one connection, 8 under way, and a durable commit of what
+/// the daemon writes for 8 answers. Answers exchanges a second by the acquirer's clock; the daemon of the
+/// stack is down afterwards.
 pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
-    let batch = stack.client().await?.totals(&caller()).await?.first().and_then(|t| t.batch).ok_or("no batch")?;
+    let batch =
+        stack.client().await?.totals(&caller()).await?.first().and_then(|t| t.batch).ok_or("no batch")?;
     stack.stop_daemon()?;
-    let vault = std::sync::Arc::new(Vault::open(&stack.state(), SealingKey::from_file(&stack.dir.join("vault.key"))?)?);
+    let vault = std::sync::Arc::new(Vault::open(
+        &stack.state(),
+        SealingKey::from_file(&stack.dir.join("vault.key"))?,
+    )?);
     let mac = vault.account_mac(ACCOUNT);
     let profile = Profile::builtin("private-label")?;
     let a = &stack.config.accounts[0];
-    let station = Station { merchant: a.merchant.clone(), terminal: a.terminal.clone(), currency: a.currency, nii: a.nii.clone(), test: true };
+    let station = Station {
+        merchant: a.merchant.clone(),
+        terminal: a.terminal.clone(),
+        currency: a.currency,
+        nii: a.nii.clone(),
+        test: true,
+    };
     let frame = |i: usize| -> Result<Vec<u8>> {
         let plan = Plan {
             kind: payterm_schema::Kind::Sale,

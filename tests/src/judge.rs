@@ -1,5 +1,6 @@
-//! The judge of a run on real parts: the journal on disk, the papers that came out of the printer and the acquirer's ledger, compared
-//! to the cent. Uses neither the daemon nor its replay: records are read as they stand in the file.
+//! The judge of a run on real parts: the journal on disk, the papers that came out of the printer and the
+//! acquirer's ledger, compared to the cent. Uses neither the daemon nor its replay: records are read as they
+//! stand in the file.
 use crate::{
     checks,
     stack::{Result, Stack},
@@ -83,10 +84,16 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
     let key = stack.dir.join("vault.key");
     let chain = stack.ctl(&["journal", "verify", "--key-file", key.to_str().ok_or("path")?])?;
     if !chain.status.success() {
-        v.unexplained.push(format!("journal verify: {}{}", String::from_utf8_lossy(&chain.stdout), String::from_utf8_lossy(&chain.stderr)));
+        v.unexplained.push(format!(
+            "journal verify: {}{}",
+            String::from_utf8_lossy(&chain.stdout),
+            String::from_utf8_lossy(&chain.stderr)
+        ));
     }
     // No blow of these damages a file: a restoring is an alarm about nothing.
-    let restored = journal.iter().filter_map(|e| if let Record::Restored { restored } = &e.record { Some(restored) } else { None });
+    let restored = journal
+        .iter()
+        .filter_map(|e| if let Record::Restored { restored } = &e.record { Some(restored) } else { None });
     v.unexplained.extend(restored.map(|r| format!("the journal was restored: {r:?}")));
     let books = books(stack)?;
     v.requests = issued.len();
@@ -95,7 +102,8 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
     let outcomes = checks::outcomes(&journal);
     let mut frames: BTreeMap<At, u64> = BTreeMap::new();
     for e in &journal {
-        if let Record::Allowed { txn, account, plan, .. } | Record::OfflineAllowed { txn, account, plan, .. } = &e.record
+        if let Record::Allowed { txn, account, plan, .. } | Record::OfflineAllowed { txn, account, plan, .. } =
+            &e.record
             && frames.insert(at(account, plan), *txn).is_some()
         {
             v.double.push(format!("{account}: STAN {} of batch {} was used twice", plan.stan, plan.batch));
@@ -108,7 +116,11 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
     let (paid, strays) = effects(&postings, &frames);
     v.unexplained.extend(strays.iter().map(|p| format!("a posting of no request: {p:?}")));
     let rows = rows(&books)?;
-    v.unexplained.extend(rows.iter().filter(|(at, r)| r.stands() && !frames.contains_key(at)).map(|(at, r)| format!("{at:?} of no request: {r:?}")));
+    v.unexplained.extend(
+        rows.iter()
+            .filter(|(at, r)| r.stands() && !frames.contains_key(at))
+            .map(|(at, r)| format!("{at:?} of no request: {r:?}")),
+    );
     for (txn, o) in &outcomes {
         let before = (v.lost.len(), v.double.len(), v.unexplained.len());
         let reason = o.reason.as_ref().map(|r| format!(" {}", r.code)).unwrap_or_default();
@@ -119,7 +131,8 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
         if !o.status.is_final() {
             v.unexplained.push(format!("{} did not end: {o:?}", o.key));
         }
-        let theirs: Vec<&Row> = frames.iter().filter(|(_, t)| *t == txn).filter_map(|(at, _)| rows.get(at)).collect();
+        let theirs: Vec<&Row> =
+            frames.iter().filter(|(_, t)| *t == txn).filter_map(|(at, _)| rows.get(at)).collect();
         one(o, paid.get(txn).copied().unwrap_or(0), &theirs, v);
         if before != (v.lost.len(), v.double.len(), v.unexplained.len()) {
             blamed.insert(*txn);
@@ -129,7 +142,8 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
     papers(stack, &outcomes, v, &mut blamed)?;
     v.unexplained.extend(said.obligations.iter().map(|o| format!("an obligation stays: {o:?}")));
     // Debit less credit, as a merchant is paid: of all batches, and of each that is open.
-    let net = |of: &dyn Fn(&&Outcome) -> bool| outcomes.values().filter(of).map(|o| -expected(o)).sum::<i64>();
+    let net =
+        |of: &dyn Fn(&&Outcome) -> bool| outcomes.values().filter(of).map(|o| -expected(o)).sum::<i64>();
     for account in stack.config.accounts.iter().map(|a| &a.id) {
         let (ours, theirs) = (net(&|o| o.account.as_ref() == Some(account)), stack.net(account.as_str())?);
         if ours != theirs {
@@ -137,9 +151,13 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
         }
     }
     for t in &said.totals {
-        let (by_outcomes, told) = (net(&|o| o.account.as_ref() == Some(&t.account) && o.batch == t.batch), t.debit_minor as i64 - t.credit_minor as i64);
+        let (by_outcomes, told) = (
+            net(&|o| o.account.as_ref() == Some(&t.account) && o.batch == t.batch),
+            t.debit_minor as i64 - t.credit_minor as i64,
+        );
         if by_outcomes != told {
-            v.unexplained.push(format!("batch {:?}: {by_outcomes} by the outcomes, {told} by its totals", t.batch));
+            v.unexplained
+                .push(format!("batch {:?}: {by_outcomes} by the outcomes, {told} by its totals", t.batch));
         }
     }
     v.stories = blamed.iter().take(6).map(|txn| story(&journal, *txn)).collect();
@@ -163,7 +181,9 @@ fn accepted_offline(journal: &[Entry], v: &mut Verdict, blamed: &mut BTreeSet<u6
             Record::OfflineAllowed { txn, .. } => {
                 v.offline += 1;
                 if left.contains(txn) {
-                    v.unexplained.push(format!("transaction {txn} was accepted by the merchant although its frame may have left"));
+                    v.unexplained.push(format!(
+                        "transaction {txn} was accepted by the merchant although its frame may have left"
+                    ));
                     blamed.insert(*txn);
                 }
             }
@@ -173,7 +193,10 @@ fn accepted_offline(journal: &[Entry], v: &mut Verdict, blamed: &mut BTreeSet<u6
 }
 
 pub fn books(stack: &Stack) -> Result<Connection> {
-    Ok(Connection::open_with_flags(stack.acquirer_state().join("acquirer.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+    Ok(Connection::open_with_flags(
+        stack.acquirer_state().join("acquirer.db"),
+        OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )?)
 }
 
 /// All records; the file itself is sound and has no gap.
@@ -188,7 +211,12 @@ fn journal(stack: &Stack, v: &mut Verdict) -> Result<Vec<Entry>> {
     let mut all = Vec::new();
     while let Some(r) = rows.next()? {
         let (seq, version, json): (u64, u32, String) = (r.get(0)?, r.get(3)?, r.get(4)?);
-        all.push(Entry { seq, at: payterm_schema::Time(r.get(1)?), txn: r.get(2)?, record: Record::decode(seq, version, &json)? });
+        all.push(Entry {
+            seq,
+            at: payterm_schema::Time(r.get(1)?),
+            txn: r.get(2)?,
+            record: Record::decode(seq, version, &json)?,
+        });
     }
     if let Some(e) = all.iter().zip(1..).find(|(e, n)| e.seq != *n) {
         v.lost.push(format!("the journal has a gap at record {}", e.1));
@@ -196,13 +224,17 @@ fn journal(stack: &Stack, v: &mut Verdict) -> Result<Vec<Entry>> {
     Ok(all)
 }
 
-/// What each transaction moved on its payer's account, and what no transaction moved. A contrary posting without a message of
-/// its own belongs to what it undoes.
-fn effects<'a>(postings: &'a [Posting], frames: &BTreeMap<At, u64>) -> (BTreeMap<u64, i64>, Vec<&'a Posting>) {
+/// What each transaction moved on its payer's account, and what no transaction moved. A contrary posting
+/// without a message of its own belongs to what it undoes.
+fn effects<'a>(
+    postings: &'a [Posting],
+    frames: &BTreeMap<At, u64>,
+) -> (BTreeMap<u64, i64>, Vec<&'a Posting>) {
     let by_id: BTreeMap<i64, &Posting> = postings.iter().map(|p| (p.id, p)).collect();
     let (mut paid, mut strays) = (BTreeMap::new(), Vec::new());
     for p in postings.iter().filter(|p| p.kind != "opening") {
-        let cause = std::iter::successors(Some(p), |p| by_id.get(&p.undoes?).copied()).find(|p| p.stan.is_some());
+        let cause =
+            std::iter::successors(Some(p), |p| by_id.get(&p.undoes?).copied()).find(|p| p.stan.is_some());
         match cause.and_then(|c| frames.get(&(c.account.clone()?, c.batch?, c.stan?))) {
             None => strays.push(p),
             Some(txn) => *paid.entry(*txn).or_default() += payer(p),
@@ -224,11 +256,13 @@ struct Row {
 }
 impl Row {
     fn stands(&self) -> bool {
-        self.kind != Kind::Balance.name() && matches!(self.state.as_str(), "approved" | "voided" | "completed" | "cancelled")
+        self.kind != Kind::Balance.name()
+            && matches!(self.state.as_str(), "approved" | "voided" | "completed" | "cancelled")
     }
 }
 fn rows(books: &Connection) -> Result<BTreeMap<At, Row>> {
-    let mut statement = books.prepare("SELECT account, batch, stan, kind, state, refunded, adjusted FROM txn")?;
+    let mut statement =
+        books.prepare("SELECT account, batch, stan, kind, state, refunded, adjusted FROM txn")?;
     let row = |r: &rusqlite::Row<'_>| {
         let row = Row { kind: r.get(3)?, state: r.get(4)?, refunded: r.get(5)?, adjusted: r.get(6)? };
         Ok(((r.get(0)?, r.get(1)?, r.get(2)?), row))
@@ -277,11 +311,19 @@ fn one(o: &Outcome, paid: i64, theirs: &[&Row], v: &mut Verdict) {
         ([], false) => {}
         ([], true) => v.lost.push(format!("{told}: not at the acquirer: {theirs:?}")),
         ([r], true) => {
-            if (r.state == "voided" || r.state == "cancelled") != o.voided || (r.state == "completed") != o.completed {
-                v.unexplained.push(format!("{told}: {} at the acquirer; voided {}, completed {} here", r.state, o.voided, o.completed));
+            if (r.state == "voided" || r.state == "cancelled") != o.voided
+                || (r.state == "completed") != o.completed
+            {
+                v.unexplained.push(format!(
+                    "{told}: {} at the acquirer; voided {}, completed {} here",
+                    r.state, o.voided, o.completed
+                ));
             }
             if r.refunded != o.sums.refunded.unwrap_or(0) || r.adjusted != o.adjusted {
-                v.unexplained.push(format!("{told}: {r:?}; refunded {:?}, adjusted {} here", o.sums.refunded, o.adjusted));
+                v.unexplained.push(format!(
+                    "{told}: {r:?}; refunded {:?}, adjusted {} here",
+                    o.sums.refunded, o.adjusted
+                ));
             }
         }
         (some, _) => v.double.push(format!("{told}: stands at the acquirer: {some:?}")),
@@ -290,22 +332,33 @@ fn one(o: &Outcome, paid: i64, theirs: &[&Row], v: &mut Verdict) {
 
 /// Each batch that was told as settled is closed at the acquirer, once, and each of its records came once.
 fn settlements(books: &Connection, outcomes: &BTreeMap<u64, Outcome>, v: &mut Verdict) -> Result<()> {
-    let mut theirs: BTreeMap<(String, u32), Settled> = settlement::settlements(books)?.into_iter().map(|s| ((s.account.clone(), s.batch), s)).collect();
+    let mut theirs: BTreeMap<(String, u32), Settled> =
+        settlement::settlements(books)?.into_iter().map(|s| ((s.account.clone(), s.batch), s)).collect();
     for o in outcomes.values().filter(|o| o.kind == Kind::Settlement && o.status == Status::Approved) {
         let Some(told) = o.settlement.as_ref() else { continue };
         let of = o.account.as_ref().zip(o.batch).map(|(a, b)| (a.to_string(), b.get()));
         match of.and_then(|of| theirs.remove(&of)) {
-            None => v.lost.push(format!("{}: batch {:?} is not settled at the acquirer, or twice here", o.key, o.batch)),
+            None => v.lost.push(format!(
+                "{}: batch {:?} is not settled at the acquirer, or twice here",
+                o.key, o.batch
+            )),
             Some(s) if !s.closed => v.lost.push(format!("{}: not closed at the acquirer: {s:?}", o.key)),
             // What is Stuck is not in the totals, and nobody uploads it.
-            Some(s) if told.stuck.is_empty() && !s.difference.is_empty() => v.unexplained.push(format!("{}: {}", o.key, s.difference)),
+            Some(s) if told.stuck.is_empty() && !s.difference.is_empty() => {
+                v.unexplained.push(format!("{}: {}", o.key, s.difference))
+            }
             Some(s) if (s.told.domestic, s.told.foreign) != (told.domestic, told.foreign) => {
-                v.unexplained.push(format!("{}: {:?} and {:?} here, {s:?} at the acquirer", o.key, told.domestic, told.foreign));
+                v.unexplained.push(format!(
+                    "{}: {:?} and {:?} here, {s:?} at the acquirer",
+                    o.key, told.domestic, told.foreign
+                ));
             }
             Some(_) => {}
         }
     }
-    v.unexplained.extend(theirs.values().filter(|s| s.closed).map(|s| format!("closed at the acquirer and open here: {s:?}")));
+    v.unexplained.extend(
+        theirs.values().filter(|s| s.closed).map(|s| format!("closed at the acquirer and open here: {s:?}")),
+    );
     Ok(())
 }
 
@@ -332,8 +385,14 @@ fn read_papers(text: &str) -> Vec<Paper> {
     text.split(&format!("\n{}\n", "-".repeat(32))).filter_map(paper).collect()
 }
 
-/// Each approval has both its slips, never none, never two originals; nothing is on paper that was not approved.
-fn papers(stack: &Stack, outcomes: &BTreeMap<u64, Outcome>, v: &mut Verdict, blamed: &mut BTreeSet<u64>) -> Result<()> {
+/// Each approval has both its slips, never none, never two originals; nothing is on paper that was not
+/// approved.
+fn papers(
+    stack: &Stack,
+    outcomes: &BTreeMap<u64, Outcome>,
+    v: &mut Verdict,
+    blamed: &mut BTreeSet<u64>,
+) -> Result<()> {
     let papers = read_papers(&std::fs::read_to_string(stack.papers()).unwrap_or_default());
     v.papers = papers.len();
     let mut by_id: BTreeMap<(&str, &str), (u32, u32)> = BTreeMap::new();
@@ -357,13 +416,18 @@ fn papers(stack: &Stack, outcomes: &BTreeMap<u64, Outcome>, v: &mut Verdict, bla
             blamed.insert(o.txn);
         }
     }
-    v.unexplained.extend(by_id.keys().map(|(id, copy)| format!("a {copy} of {id}, which is not in the journal")));
+    v.unexplained
+        .extend(by_id.keys().map(|(id, copy)| format!("a {copy} of {id}, which is not in the journal")));
     Ok(())
 }
 
 fn story(journal: &[Entry], txn: u64) -> String {
     let of = |e: &&Entry| e.txn == Some(txn) || matches!(&e.record, Record::Booted { .. });
-    let mut lines: Vec<String> = journal.iter().filter(of).map(|e| format!("  {} {} {}", e.seq, e.at.0, e.record.encode().unwrap_or_default())).collect();
+    let mut lines: Vec<String> = journal
+        .iter()
+        .filter(of)
+        .map(|e| format!("  {} {} {}", e.seq, e.at.0, e.record.encode().unwrap_or_default()))
+        .collect();
     // Of all the starts, those around it.
     let mine = |l: &String| !l.contains("\"type\":\"booted\"");
     let (first, last) = (lines.iter().position(mine).unwrap_or(0), lines.iter().rposition(mine).unwrap_or(0));

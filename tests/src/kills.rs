@@ -1,7 +1,8 @@
-//! An evening of the real thing: dbus-daemon, `paytermd`, a bad line, `payterm-acquirer`; traffic, and blows: kill -9 at
-//! random moments and at every nth sync, failing system calls, a full disk, power cuts. At the end the line is good, everything settles, and the judge
-//! compares. The seed gives traffic, mishaps and moments; what the machine's scheduling adds is not repeatable, so a failure
-//! tells the story of its transactions and keeps the directory.
+//! An evening of the real thing: dbus-daemon, `paytermd`, a bad line, `payterm-acquirer`; traffic, and blows:
+//! kill -9 at random moments and at every nth sync, failing system calls, a full disk, power cuts. At the end
+//! the line is good, everything settles, and the judge compares. The seed gives traffic, mishaps and moments;
+//! what the machine's scheduling adds is not repeatable, so a failure tells the story of its transactions and
+//! keeps the directory.
 use crate::{
     dice::Dice,
     disk::{self, Broken, LoopDisk, SmallDisk},
@@ -44,8 +45,14 @@ const LATEST: Duration = Duration::from_millis(1_000);
 fn profile() -> String {
     let mut text = include_str!("../../crates/hosts/profiles/unionpay.toml").to_owned();
     for (slow, quick) in [
-        ("undo_after_s = 15, query = { first_s = 5, every_s = 5, until_s = 45 }", "undo_after_s = 1, query = { first_s = 1, every_s = 1, until_s = 3 }"),
-        ("query = { first_s = 5, every_s = 5, until_s = 60 }", "query = { first_s = 1, every_s = 1, until_s = 3 }"),
+        (
+            "undo_after_s = 15, query = { first_s = 5, every_s = 5, until_s = 45 }",
+            "undo_after_s = 1, query = { first_s = 1, every_s = 1, until_s = 3 }",
+        ),
+        (
+            "query = { first_s = 5, every_s = 5, until_s = 60 }",
+            "query = { first_s = 1, every_s = 1, until_s = 3 }",
+        ),
     ] {
         assert!(text.contains(slow), "the profile's wallet rows have changed");
         text = text.replace(slow, quick);
@@ -54,7 +61,9 @@ fn profile() -> String {
 }
 fn world() -> String {
     let demo = include_str!("../../crates/simulator/worlds/demo.toml");
-    let quick = demo.replace("undo_after_ms = 15000", "undo_after_ms = 1000").replace("after_ms = 3000", "after_ms = 700");
+    let quick = demo
+        .replace("undo_after_ms = 15000", "undo_after_ms = 1000")
+        .replace("after_ms = 3000", "after_ms = 700");
     format!("{quick}\n{}", traffic::world())
 }
 
@@ -91,9 +100,13 @@ impl Evening {
         let own_id = AccountId::new(drain::ACCOUNT)?;
         let (mut proxy, mut own) = (Err("no proxy".into()), Err("no proxy".into()));
         let stack = Stack::start_in(dir.to_owned(), None, |c, hosts| {
-            proxy = Profile::parse(&profile()).map_err(Into::into).and_then(|p| proxy_to(p, hosts.get("unionpay"), plan.clone()));
+            proxy = Profile::parse(&profile())
+                .map_err(Into::into)
+                .and_then(|p| proxy_to(p, hosts.get("unionpay"), plan.clone()));
             let of_own = Plan { seed: seed ^ 0x0E11, ..plan };
-            own = Profile::builtin("private-label").map_err(Into::into).and_then(|p| proxy_to(p, hosts.get("private-label"), of_own));
+            own = Profile::builtin("private-label")
+                .map_err(Into::into)
+                .and_then(|p| proxy_to(p, hosts.get("private-label"), of_own));
             let (mut second, limit) = (c.accounts[0].clone(), 1_000_000);
             (second.id, second.profile) = (own_id.clone(), "private-label".into());
             (second.merchant, second.terminal) = ("TESTMERCHANT800".into(), "TEST0800".into());
@@ -107,7 +120,12 @@ impl Evening {
             });
             c.accounts[0].profile = path;
             c.accounts.push(second);
-            c.routes.push(RouteConfig { account: own_id, instrument: None, bin: Some("97051234-97051234".into()), currency: None });
+            c.routes.push(RouteConfig {
+                account: own_id,
+                instrument: None,
+                bin: Some("97051234-97051234".into()),
+                currency: None,
+            });
             for (account, proxy) in c.accounts.iter_mut().zip([&proxy, &own]) {
                 if let Ok(p) = proxy {
                     account.address.clone_from(&p.address);
@@ -133,7 +151,17 @@ impl Evening {
         })?;
         let app = App::new(&stack, seed).await?;
         let verdict = Verdict { seed, ..Verdict::default() };
-        Ok(Self { app, verdict, stack, proxy: proxy?, own: own?, down_for: 0, dice: Dice::new(seed ^ 0x5EED), dir: None, errors_expected: false })
+        Ok(Self {
+            app,
+            verdict,
+            stack,
+            proxy: proxy?,
+            own: own?,
+            down_for: 0,
+            dice: Dice::new(seed ^ 0x5EED),
+            dir: None,
+            errors_expected: false,
+        })
     }
 
     /// Requests until the daemon is gone. `enough`: or until then.
@@ -153,7 +181,11 @@ impl Evening {
                 Err(stop) => stop,
             };
             match why {
-                Stop::Broken(why) => return until(&format!("the daemon to be gone after: {why}"), || self.stack.daemon_gone()),
+                Stop::Broken(why) => {
+                    return until(&format!("the daemon to be gone after: {why}"), || {
+                        self.stack.daemon_gone()
+                    });
+                }
                 Stop::Store(why) => {
                     // The blow may be a disk that goes first and takes the daemon with it.
                     let since = *failed_since.get_or_insert_with(Instant::now);
@@ -183,7 +215,11 @@ impl Evening {
             std::thread::sleep(Duration::from_millis(self.dice.roll(60)));
             self.start_acquirer()?;
         }
-        self.down_for = if self.down_for == 0 && self.dice.roll(20) == 0 { 2 + self.dice.roll(8) } else { self.down_for.saturating_sub(1) };
+        self.down_for = if self.down_for == 0 && self.dice.roll(20) == 0 {
+            2 + self.dice.roll(8)
+        } else {
+            self.down_for.saturating_sub(1)
+        };
         if (self.down_for > 0) != self.app.down {
             self.app.down = self.down_for > 0;
             self.own.down(self.app.down);
@@ -194,12 +230,27 @@ impl Evening {
             let _ = self.app.hands.paper_out(out);
         }
         if self.dice.roll(12) == 0 {
-            let all = [Mishap::DropReply, Mishap::DropRequest, Mishap::BadMac, Mishap::NoMac, Mishap::Busy, Mishap::WrongStan, Mishap::CloseMidFrame];
-            let all = [&all[..], &[Mishap::Delay { ms: 150 }, Mishap::LateReply { ms: 600 }, Mishap::Requirement { digit: 3 }]].concat();
+            let all = [
+                Mishap::DropReply,
+                Mishap::DropRequest,
+                Mishap::BadMac,
+                Mishap::NoMac,
+                Mishap::Busy,
+                Mishap::WrongStan,
+                Mishap::CloseMidFrame,
+            ];
+            let all = [
+                &all[..],
+                &[Mishap::Delay { ms: 150 }, Mishap::LateReply { ms: 600 }, Mishap::Requirement { digit: 3 }],
+            ]
+            .concat();
             let mishap = self.dice.one(&all).cloned().unwrap_or(Mishap::DropReply);
             let mti = self.dice.one(&[None, Some("0200"), Some("0220"), Some("0400")]).copied().flatten();
             // The queue of mishaps may be full; then there is trouble enough.
-            let _ = control::send(&self.stack.acquirer_state(), &Command::Mishap(BankPlan { mti: mti.map(Into::into), ..BankPlan::new(mishap) }));
+            let _ = control::send(
+                &self.stack.acquirer_state(),
+                &Command::Mishap(BankPlan { mti: mti.map(Into::into), ..BankPlan::new(mishap) }),
+            );
         }
         Ok(())
     }
@@ -216,7 +267,8 @@ impl Evening {
     }
     async fn restart_under(&mut self, wrapper: &[&str]) -> Result<()> {
         self.verdict.blows += 1;
-        let open = self.app.issued.last().is_some_and(|i| i.told.as_ref().is_none_or(|o| !o.status.is_final()));
+        let open =
+            self.app.issued.last().is_some_and(|i| i.told.as_ref().is_none_or(|o| !o.status.is_final()));
         self.verdict.under_way += u32::from(open);
         self.stack.kill_daemon();
         // One connection a transaction, or one that is kept.
@@ -228,7 +280,8 @@ impl Evening {
     async fn come_back(&mut self) -> Result<()> {
         self.app.again(&self.stack).await?;
         for i in 0..CARDS.len() {
-            // A kill between a wrong PIN and the right one must not add up to a blocked card; refused when none is counted.
+            // A kill between a wrong PIN and the right one must not add up to a blocked card; refused when
+            // none is counted.
             let _ = control::send(&self.stack.acquirer_state(), &Command::Unblock { card: card_name(i) });
         }
         self.app.come_back(&mut self.verdict.unexplained, &mut self.verdict.lost).await
@@ -265,7 +318,11 @@ impl Evening {
             let (began, first) = (Instant::now(), self.app.issued.len());
             let kills = how.kills();
             let enough = move |app: &App| {
-                if kills { app.issued.len() > first + 400 } else { app.issued.len() >= first + AFTER_FAILURE as usize || began.elapsed() > FAILURE_MOST }
+                if kills {
+                    app.issued.len() > first + 400
+                } else {
+                    app.issued.len() >= first + AFTER_FAILURE as usize || began.elapsed() > FAILURE_MOST
+                }
             };
             self.errors_expected |= !kills;
             self.traffic(enough).await?;
@@ -283,7 +340,8 @@ impl Evening {
         };
         match back.await {
             Ok(()) => Ok(true),
-            Err(why) => until(&format!("the daemon to be gone after: {why}"), || self.stack.daemon_gone()).map(|()| false),
+            Err(why) => until(&format!("the daemon to be gone after: {why}"), || self.stack.daemon_gone())
+                .map(|()| false),
         }
     }
 
@@ -305,7 +363,9 @@ impl Evening {
         let log = std::fs::read_to_string(self.stack.daemon_log())?;
         self.verdict.store_failures = log.lines().filter(|l| l.contains("the store failed")).count();
         if !self.errors_expected {
-            self.verdict.unexplained.extend(log.lines().filter(|l| l.contains("ERROR")).take(10).map(|l| format!("the log has {l}")));
+            self.verdict.unexplained.extend(
+                log.lines().filter(|l| l.contains("ERROR")).take(10).map(|l| format!("the log has {l}")),
+            );
         }
         if !self.verdict.ok() {
             // A mounted state directory does not outlive its disk.
@@ -338,8 +398,12 @@ impl Evening {
                 }
                 let (executed, stan) = (standing.is_some(), standing.filter(|_| frames.count() > 1));
                 // What was told as declined and stands can only be taken back.
-                let unknown = self.app.issued.iter().any(|i| i.told.as_ref().is_some_and(|t| t.txn == o.txn && t.status == Status::Unknown));
-                let again = o.duty != Duty::AskPerson && (self.dice.roll(2) == 0 || (o.duty == Duty::Reverse && executed && !unknown));
+                let unknown =
+                    self.app.issued.iter().any(|i| {
+                        i.told.as_ref().is_some_and(|t| t.txn == o.txn && t.status == Status::Unknown)
+                    });
+                let again = o.duty != Duty::AskPerson
+                    && (self.dice.roll(2) == 0 || (o.duty == Duty::Reverse && executed && !unknown));
                 let done = if again {
                     client.retry_obligation(&me, o.txn).await
                 } else {
@@ -362,7 +426,9 @@ impl Evening {
             match tokio::time::timeout(PATIENCE, client.wait(&me, &key, true)).await {
                 Ok(Ok(now)) => self.verdict.unexplained.extend(traffic::changed(i, &now)),
                 Ok(Err(Fault::NotFound { .. })) if !i.started => {}
-                Ok(Err(Fault::NotFound { .. })) => self.verdict.lost.push(format!("{key}: Start was answered, and it is not known")),
+                Ok(Err(Fault::NotFound { .. })) => {
+                    self.verdict.lost.push(format!("{key}: Start was answered, and it is not known"))
+                }
                 other => self.verdict.unexplained.push(format!("{key} does not end: {other:?}")),
             }
         }
@@ -434,7 +500,9 @@ pub async fn at_each_sync(nths: impl IntoIterator<Item = u32>, seed: u64) -> Res
 pub async fn failing_calls(nths: impl IntoIterator<Item = u32>, seed: u64) -> Result<Verdict> {
     let mut evening = Evening::new(seed, true).await?;
     for nth in nths {
-        for (call, how) in [("fdatasync", "error=EIO"), ("pwrite64", "error=EIO"), ("pwrite64", "error=ENOSPC")] {
+        for (call, how) in
+            [("fdatasync", "error=EIO"), ("pwrite64", "error=EIO"), ("pwrite64", "error=ENOSPC")]
+        {
             let ever_after = evening.dice.roll(3) == 0;
             evening.broken(&Broken { call, how, nth, ever_after }).await?;
         }
@@ -489,18 +557,21 @@ async fn cuts_under(cuts: u32, seed: u64, wrapper: &[&str]) -> Result<Verdict> {
 pub async fn full_disk(times: u32, seed: u64) -> Result<Verdict> {
     let dir = tempfile::Builder::new().prefix("payterm-full-").tempdir()?;
     let disk = SmallDisk::new(dir.path(), SMALL_MIB)?;
-    // On a good line: a terminal that has to sign in on a full disk cannot keep its keys, and takes no payments at all.
+    // On a good line: a terminal that has to sign in on a full disk cannot keep its keys, and takes no
+    // payments at all.
     let mut evening = Evening::begin(dir.path(), seed, false).await?;
     evening.errors_expected = true;
     for n in 0..times {
-        // What SQLite writes in a commit is some pages of 4 KiB: none of them, some of them, many of them fit.
+        // What SQLite writes in a commit is some pages of 4 KiB: none of them, some of them, many of them
+        // fit.
         let left = [0, 4 << 10, 12 << 10, 60 << 10, 250 << 10][n as usize % 5];
         if n.is_multiple_of(2) {
             // A WAL that finds no room to be reserved grows with each commit.
             evening.stack.kill_daemon();
             disk.fill(left + (300 << 10))?;
             if evening.stack.start_daemon(&[]).is_err() {
-                // No room even to move the WAL into the journal: it ends and says so, and a later start goes on.
+                // No room even to move the WAL into the journal: it ends and says so, and a later start goes
+                // on.
                 disk.free()?;
                 evening.restart().await?;
                 continue;
@@ -537,7 +608,8 @@ impl Evening {
     async fn goes_on(&mut self) -> Result<()> {
         let (from, began) = (self.app.issued.len(), Instant::now());
         let approved = |i: &traffic::Issued| i.told.as_ref().is_some_and(|o| o.status == Status::Approved);
-        self.traffic(move |app| app.issued.iter().skip(from).any(approved) || began.elapsed() > PATIENCE).await?;
+        self.traffic(move |app| app.issued.iter().skip(from).any(approved) || began.elapsed() > PATIENCE)
+            .await?;
         if began.elapsed() > PATIENCE {
             self.verdict.unexplained.push(format!("no payment within {PATIENCE:?} after the disk was freed"));
         }

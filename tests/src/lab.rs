@@ -58,7 +58,11 @@ pub fn settings() -> Settings {
         wallets: vec![Wallet::Wechat, Wallet::Alipay],
         advice_ends: ["00", "94"].map(Into::into).to_vec(),
         query: true,
-        wallet_query: [(Wallet::Wechat, WalletQuery { first: Millis::secs(5), every: Millis::secs(5), until: Millis::secs(45) })].into(),
+        wallet_query: [(
+            Wallet::Wechat,
+            WalletQuery { first: Millis::secs(5), every: Millis::secs(5), until: Millis::secs(45) },
+        )]
+        .into(),
         partial: vec!["10".into()],
         completion_percent: 115,
         kinds: Kind::ALL.to_vec(),
@@ -66,7 +70,11 @@ pub fn settings() -> Settings {
         roads: vec![Road::Voice, Road::Merchant],
         no_pin: Vec::new(),
     };
-    let accounts = config.accounts.iter().map(|a| AccountSettings { config: a.clone(), rules: rules.clone().into(), host_offset_minutes: 480 }).collect();
+    let accounts = config
+        .accounts
+        .iter()
+        .map(|a| AccountSettings { config: a.clone(), rules: rules.clone().into(), host_offset_minutes: 480 })
+        .collect();
     Settings {
         accounts,
         routes: Vec::new(),
@@ -88,8 +96,14 @@ pub fn settings() -> Settings {
 /// The merchant accepts what cannot be sent: cards without PIN, generous limits.
 pub fn offline_settings() -> Settings {
     let mut s = settings();
-    let policy =
-        OfflineConfig { merchant: true, per_card: 1_000_000, per_card_count: 1_000, total: 10_000_000, total_count: 10_000, ..OfflineConfig::default() };
+    let policy = OfflineConfig {
+        merchant: true,
+        per_card: 1_000_000,
+        per_card_count: 1_000,
+        total: 10_000_000,
+        total_count: 10_000,
+        ..OfflineConfig::default()
+    };
     s.accounts[0].config.offline = Some(policy);
     std::sync::Arc::make_mut(&mut s.accounts[0].rules).no_pin = vec![Kind::Sale];
     s
@@ -139,5 +153,10 @@ pub fn run(script: Script) -> World {
 }
 /// Statuses and reasons of this request, as they were told.
 pub fn told(world: &World, id: &str) -> Vec<(Status, String)> {
-    world.told.iter().filter(|o| o.key.id == id).map(|o| (o.status, o.reason.as_ref().map(|r| r.code.clone()).unwrap_or_default())).collect()
+    world
+        .told
+        .iter()
+        .filter(|o| o.key.id == id)
+        .map(|o| (o.status, o.reason.as_ref().map(|r| r.code.clone()).unwrap_or_default()))
+        .collect()
 }

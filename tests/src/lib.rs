@@ -1,6 +1,6 @@
-//! The deterministic world: the shipped machine and the shipped commit rule against a simulated bank, disk, wire, customer
-//! and printer, on one thread, with one heap of events by (time, id).
-//! Each part opens with what may go wrong in it: `bank`, `world/{clock,disk,printer,reader,wire}`.
+//! The deterministic world: the shipped machine and the shipped commit rule against a simulated bank, disk,
+//! wire, customer and printer, on one thread, with one heap of events by (time, id). Each part opens with
+//! what may go wrong in it: `bank`, `world/{clock,disk,printer,reader,wire}`.
 #![allow(clippy::wildcard_enum_match_arm, reason = "checkers look at a few records of many")]
 pub mod bank;
 pub mod checks;

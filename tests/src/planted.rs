@@ -1,6 +1,6 @@
-//! Planted bugs: `tests/planted/*.patch`, each with the bug and the invariant that must catch it in its header. A check that has never
-//! failed proves nothing: each patch is put into a copy of the tree, built, and must be caught by that invariant within
-//! [`WITHIN`] seeds of the swarm.
+//! Planted bugs: `tests/planted/*.patch`, each with the bug and the invariant that must catch it in its
+//! header. A check that has never failed proves nothing: each patch is put into a copy of the tree, built,
+//! and must be caught by that invariant within [`WITHIN`] seeds of the swarm.
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -40,8 +40,14 @@ pub fn all() -> Result<Vec<Bug>> {
         }
         let name = patch.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let text = std::fs::read_to_string(&patch)?;
-        let field = |field: &str| text.lines().take_while(|l| !l.starts_with("---")).find_map(|l| l.strip_prefix(field).map(|v| v.trim().to_owned()));
-        let what = field("Bug:").filter(|w| !w.is_empty()).ok_or_else(|| format!("{name}: no `Bug:` in its header"))?;
+        let field = |field: &str| {
+            text.lines()
+                .take_while(|l| !l.starts_with("---"))
+                .find_map(|l| l.strip_prefix(field).map(|v| v.trim().to_owned()))
+        };
+        let what = field("Bug:")
+            .filter(|w| !w.is_empty())
+            .ok_or_else(|| format!("{name}: no `Bug:` in its header"))?;
         let invariant = field("Invariant:").and_then(|n| n.parse().ok()).filter(|n| (1..=12).contains(n));
         let invariant = invariant.ok_or_else(|| format!("{name}: no `Invariant:` 1 to 12 in its header"))?;
         bugs.push(Bug { name, what, invariant, patch });
@@ -57,7 +63,11 @@ fn patch(bug: &Bug, tree: &Path, args: &[&str]) -> Result<()> {
         .args(args)
         .current_dir(tree)
         .output()?;
-    if out.status.success() { Ok(()) } else { Err(format!("{}: {}", bug.name, String::from_utf8_lossy(&out.stdout)).into()) }
+    if out.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{}: {}", bug.name, String::from_utf8_lossy(&out.stdout)).into())
+    }
 }
 
 /// It can be put into the tree as it is now.
@@ -65,15 +75,23 @@ pub fn applies(bug: &Bug) -> Result<()> {
     patch(bug, Path::new(ROOT), &["--dry-run"])
 }
 
-/// Puts each into a copy of the tree under `target/planted`, one after the other, and runs the seeds. With names only those.
+/// Puts each into a copy of the tree under `target/planted`, one after the other, and runs the seeds. With
+/// names only those.
 pub fn run(names: &[String]) -> Result<Vec<Caught>> {
     let tree = PathBuf::from(format!("{ROOT}/target/planted/tree"));
     let mut caught = Vec::new();
-    for bug in all()?.into_iter().filter(|b| names.is_empty() || names.iter().any(|n| b.name.contains(n.as_str()))) {
+    for bug in
+        all()?.into_iter().filter(|b| names.is_empty() || names.iter().any(|n| b.name.contains(n.as_str())))
+    {
         copy(&tree)?;
         patch(&bug, &tree, &[])?;
         let seed = seeds(&bug, &tree)?;
-        println!("  {} (invariant {}): {}", bug.name, bug.invariant, seed.map_or("NOT CAUGHT".into(), |s| format!("caught by seed {s}")));
+        println!(
+            "  {} (invariant {}): {}",
+            bug.name,
+            bug.invariant,
+            seed.map_or("NOT CAUGHT".into(), |s| format!("caught by seed {s}"))
+        );
         caught.push(Caught { bug, seed });
     }
     Ok(caught)
@@ -97,7 +115,8 @@ fn copy(tree: &Path) -> Result<()> {
 /// The first seed that breaks its invariant.
 fn seeds(bug: &Bug, tree: &Path) -> Result<Option<u64>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // Never the target directory of the tree itself: cargo knows packages by their place in the workspace and would take these for ours.
+    // Never the target directory of the tree itself: cargo knows packages by their place in the workspace and
+    // would take these for ours.
     let build = PathBuf::from(format!("{ROOT}/target/planted/build"));
     let args = ["build", "--quiet", "-p", "payterm-tests", "--bin", "soak"];
     let out = Command::new(cargo).args(args).current_dir(tree).env("CARGO_TARGET_DIR", &build).output()?;
@@ -105,7 +124,9 @@ fn seeds(bug: &Bug, tree: &Path) -> Result<Option<u64>> {
         return Err(format!("{}: {}", bug.name, String::from_utf8_lossy(&out.stderr)).into());
     }
     let find = bug.invariant.to_string();
-    let out = Command::new(build.join("debug/soak")).args(["--seed", "1", "--seeds", &WITHIN.to_string(), "--find", &find]).output()?;
+    let out = Command::new(build.join("debug/soak"))
+        .args(["--seed", "1", "--seeds", &WITHIN.to_string(), "--find", &find])
+        .output()?;
     let text = String::from_utf8_lossy(&out.stdout);
     let seed = text.lines().find_map(|l| l.strip_prefix("FOUND seed ")?.split(':').next()?.parse().ok());
     if seed.is_none() {

@@ -1,15 +1,19 @@
 //! A line that is bad on purpose: a TCP proxy between daemon and acquirer.
 //!
-//! Mishap model. *A connection* may be reset as soon as it is accepted; be taken by nobody (all is read, nothing comes back: the
-//! peer has vanished, and nothing says so); lose one of its directions from some frame on. *A frame* may come later, in
-//! single bytes or in pieces with pauses, so late that its reversal overtakes it on another connection, twice, not at all, with one bit
-//! inverted, or in half before both ends are reset. A frame that was taken from a daemon that dies arrives all the same. What a MAC
-//! does not cover (sign-in, echo, settlement) is not corrupted: a line that did that would be believed, by the protocol's design.
-//! Bits are inverted anywhere behind the length prefix, one a frame; TPDU and header are not covered, and fair game.
+//! Mishap model. *A connection* may be reset as soon as it is accepted; be taken by nobody (all is read,
+//! nothing comes back: the peer has vanished, and nothing says so); lose one of its directions from some
+//! frame on. *A frame* may come later, in single bytes or in pieces with pauses, so late that its reversal
+//! overtakes it on another connection, twice, not at all, with one bit inverted, or in half before both ends
+//! are reset. A frame that was taken from a daemon that dies arrives all the same. What a MAC does not cover
+//! (sign-in, echo, settlement) is not corrupted: a line that did that would be believed, by the protocol's
+//! design. Bits are inverted anywhere behind the length prefix, one a frame; TPDU and header are not covered,
+//! and fair game.
 //!
-//! *The line* may be down for a while: what stands is reset, and nobody listens any more, so that nothing leaves.
+//! *The line* may be down for a while: what stands is reset, and nobody listens any more, so that nothing
+//! leaves.
 //!
-//! What befalls a frame is a function of (seed, connection, direction, frame); when it happens is the machine's.
+//! What befalls a frame is a function of (seed, connection, direction, frame); when it happens is the
+//! machine's.
 use crate::dice::Dice;
 use payterm_hosts::{Profile, decode, frame_len};
 use std::{
@@ -56,9 +60,18 @@ pub enum Mishap {
     Cut,
 }
 impl Mishap {
-    pub const OF_CONNECTION: [Mishap; 4] = [Mishap::Refused, Mishap::HalfOpen, Mishap::LostUp, Mishap::LostDown];
-    pub const OF_FRAME: [Mishap; 8] =
-        [Mishap::Delay, Mishap::Jitter, Mishap::Split, Mishap::Late, Mishap::Duplicate, Mishap::Drop, Mishap::Corrupt, Mishap::Cut];
+    pub const OF_CONNECTION: [Mishap; 4] =
+        [Mishap::Refused, Mishap::HalfOpen, Mishap::LostUp, Mishap::LostDown];
+    pub const OF_FRAME: [Mishap; 8] = [
+        Mishap::Delay,
+        Mishap::Jitter,
+        Mishap::Split,
+        Mishap::Late,
+        Mishap::Duplicate,
+        Mishap::Drop,
+        Mishap::Corrupt,
+        Mishap::Cut,
+    ];
     pub const fn name(self) -> &'static str {
         match self {
             Mishap::Refused => "refused",
@@ -90,11 +103,24 @@ pub struct Plan {
 }
 impl Plan {
     pub fn good(seed: u64) -> Self {
-        Self { seed, connections: 0, of_connection: Vec::new(), frames: 0, of_frame: Vec::new(), late_ms: (450, 900) }
+        Self {
+            seed,
+            connections: 0,
+            of_connection: Vec::new(),
+            frames: 0,
+            of_frame: Vec::new(),
+            late_ms: (450, 900),
+        }
     }
     /// One connection of 30 and one frame of 9 meet something.
     pub fn rough(seed: u64) -> Self {
-        Self { connections: 33, of_connection: Mishap::OF_CONNECTION.to_vec(), frames: 110, of_frame: Mishap::OF_FRAME.to_vec(), ..Self::good(seed) }
+        Self {
+            connections: 33,
+            of_connection: Mishap::OF_CONNECTION.to_vec(),
+            frames: 110,
+            of_frame: Mishap::OF_FRAME.to_vec(),
+            ..Self::good(seed)
+        }
     }
     /// Always this one.
     pub fn only(mishap: Mishap) -> Self {
@@ -136,7 +162,8 @@ impl Shared {
     }
 }
 
-/// The proxy, on a thread of its own: a harness that waits for a process does not hold it up. It ends with the program.
+/// The proxy, on a thread of its own: a harness that waits for a process does not hold it up. It ends with
+/// the program.
 pub struct Proxy {
     /// Where the daemon connects to.
     pub address: String,
@@ -161,7 +188,8 @@ impl Proxy {
             count: AtomicU64::new(0),
             done: Mutex::default(),
         });
-        let (mine, runtime) = (shared.clone(), tokio::runtime::Builder::new_current_thread().enable_all().build()?);
+        let (mine, runtime) =
+            (shared.clone(), tokio::runtime::Builder::new_current_thread().enable_all().build()?);
         let (tell, listens) = std::sync::mpsc::channel();
         std::thread::Builder::new().name("proxy".into()).spawn(move || {
             runtime.block_on(async {
@@ -275,8 +303,18 @@ async fn connection(shared: Arc<Shared>, mut daemon: TcpStream, number: u64) {
     let (lost_up, lost_down) = (mishap == Some(Mishap::LostUp), mishap == Some(Mishap::LostDown));
     let tear = {
         let ((from_daemon, to_daemon), (from_host, to_host)) = (daemon.split(), host.split());
-        let up = Way { shared: &shared, torn: &torn, dice: Dice::new(seed ^ 1), lost: lost_up.then_some((Mishap::LostUp, lost_from)) };
-        let down = Way { shared: &shared, torn: &torn, dice: Dice::new(seed ^ 2), lost: lost_down.then_some((Mishap::LostDown, lost_from)) };
+        let up = Way {
+            shared: &shared,
+            torn: &torn,
+            dice: Dice::new(seed ^ 1),
+            lost: lost_up.then_some((Mishap::LostUp, lost_from)),
+        };
+        let down = Way {
+            shared: &shared,
+            torn: &torn,
+            dice: Dice::new(seed ^ 2),
+            lost: lost_down.then_some((Mishap::LostDown, lost_from)),
+        };
         // One direction ends by itself, the other goes on: a frame of a daemon that died arrives.
         let both = async { tokio::join!(up.pump(from_daemon, to_host), down.pump(from_host, to_daemon)) };
         let hangs = async {
@@ -315,7 +353,10 @@ impl Way<'_> {
             {
                 let rest = held.split_off(len);
                 let frame = std::mem::replace(&mut held, rest);
-                match self.lost.filter(|(_, from)| frames >= *from && !self.shared.calm.load(Ordering::SeqCst)) {
+                match self
+                    .lost
+                    .filter(|(_, from)| frames >= *from && !self.shared.calm.load(Ordering::SeqCst))
+                {
                     Some((mishap, _)) => self.shared.did(mishap),
                     None => self.pass(frame, &mut to).await?,
                 }
@@ -338,7 +379,9 @@ impl Way<'_> {
         self.shared.did(mishap);
         match mishap {
             Mishap::Delay => sleep(Duration::from_millis(self.dice.between(20, 250))).await,
-            Mishap::Late => sleep(Duration::from_millis(self.dice.between(plan.late_ms.0, plan.late_ms.1))).await,
+            Mishap::Late => {
+                sleep(Duration::from_millis(self.dice.between(plan.late_ms.0, plan.late_ms.1))).await
+            }
             Mishap::Jitter | Mishap::Split => {
                 let most = if mishap == Mishap::Split { 1 } else { 60 };
                 let mut alone = 0;
@@ -348,7 +391,8 @@ impl Way<'_> {
                     alone += 1;
                     match mishap {
                         Mishap::Jitter => sleep(Duration::from_millis(self.dice.roll(12))).await,
-                        // Length and header come byte by byte for certain; what follows, as TCP puts it together.
+                        // Length and header come byte by byte for certain; what follows, as TCP puts it
+                        // together.
                         _ if alone <= 8 => sleep(Duration::from_millis(1)).await,
                         _ => tokio::task::yield_now().await,
                     }

@@ -1,7 +1,10 @@
-//! What a run of the world is made of: the app's orders, the customer, what happens to messages and papers, and noise.
+//! What a run of the world is made of: the app's orders, the customer, what happens to messages and papers,
+//! and noise.
 use crate::bank::Fate;
 use payterm_core::By;
-use payterm_schema::{HostEvent, Kind, OperatorRequest, Screen, Time, offline::QueueAct, paper::PrintResult, totals::Scope};
+use payterm_schema::{
+    HostEvent, Kind, OperatorRequest, Screen, Time, offline::QueueAct, paper::PrintResult, totals::Scope,
+};
 
 /// Canaries: nobody may see these in clear.
 pub const PAN: &str = "6225768317945678";
@@ -86,8 +89,8 @@ pub enum Noise {
     Probe,
     /// A person presses one of the queue's controls, for the nth of those that it fits.
     Press(Press, usize),
-    /// The power goes, and at the next start the journal is damaged: about so many records at its end are gone, and without the marks
-    /// nobody knows how many.
+    /// The power goes, and at the next start the journal is damaged: about so many records at its end are
+    /// gone, and without the marks nobody knows how many.
     JournalTorn {
         records: usize,
         marks: bool,

@@ -1,5 +1,6 @@
-//! The real thing, as its own processes: a private dbus-daemon, `payterm-acquirer`, `paytermd` on its embedded demo
-//! configuration with a provisioned vault. For the demo, `make run`, the e2e tests, the harnesses and the benches.
+//! The real thing, as its own processes: a private dbus-daemon, `payterm-acquirer`, `paytermd` on its
+//! embedded demo configuration with a provisioned vault. For the demo, `make run`, the e2e tests, the
+//! harnesses and the benches.
 use payterm_dbus::{Address, Client};
 use payterm_devices::hands::Hands;
 use payterm_schema::{Caller, config::Config, secret::SecretBytes};
@@ -54,15 +55,25 @@ impl Stack {
     }
 
     /// The same with more in the acquirer's demo world: TOML that is appended to it.
-    pub fn start_world(more: &str, change: impl FnOnce(&mut Config, &BTreeMap<String, String>)) -> Result<Self> {
+    pub fn start_world(
+        more: &str,
+        change: impl FnOnce(&mut Config, &BTreeMap<String, String>),
+    ) -> Result<Self> {
         let temp = tempfile::Builder::new().prefix("payterm-").tempdir()?;
-        std::fs::write(temp.path().join("world.toml"), format!("{}\n{more}", include_str!("../../crates/simulator/worlds/demo.toml")))?;
+        std::fs::write(
+            temp.path().join("world.toml"),
+            format!("{}\n{more}", include_str!("../../crates/simulator/worlds/demo.toml")),
+        )?;
         Self::start_in(temp.path().to_owned(), Some(temp), change)
     }
 
-    /// In a directory that holds `world.toml`, and may hold the state of an earlier stack. With `tls-cert.pem` and
-    /// `tls-key.pem` in it the acquirer speaks TLS.
-    pub fn start_in(dir: PathBuf, temp: Option<tempfile::TempDir>, change: impl FnOnce(&mut Config, &BTreeMap<String, String>)) -> Result<Self> {
+    /// In a directory that holds `world.toml`, and may hold the state of an earlier stack. With
+    /// `tls-cert.pem` and `tls-key.pem` in it the acquirer speaks TLS.
+    pub fn start_in(
+        dir: PathBuf,
+        temp: Option<tempfile::TempDir>,
+        change: impl FnOnce(&mut Config, &BTreeMap<String, String>),
+    ) -> Result<Self> {
         let (bus_daemon, bus) = private_bus(&dir)?;
         let mut stack = Self {
             bus,
@@ -78,7 +89,8 @@ impl Stack {
         stack.start_acquirer("127.0.0.1:0")?;
         stack.config.store.dir = stack.state();
         stack.config.vault.key_file = Some(stack.dir.join("vault.key"));
-        stack.config.accounts[0].address = stack.hosts.get("unionpay").cloned().ok_or("the acquirer has no unionpay listener")?;
+        stack.config.accounts[0].address =
+            stack.hosts.get("unionpay").cloned().ok_or("the acquirer has no unionpay listener")?;
         let hosts = stack.hosts.clone();
         change(&mut stack.config, &hosts);
         std::fs::write(stack.config_file(), toml::to_string(&stack.config)?)?;
@@ -108,7 +120,11 @@ impl Stack {
     fn provision(&self) -> Result<()> {
         std::fs::DirBuilder::new().mode(0o700).recursive(true).create(self.state())?;
         let key_file = self.dir.join("vault.key");
-        let sealing = if key_file.exists() { SealingKey::from_file(&key_file)? } else { SealingKey::create_file(&key_file)? };
+        let sealing = if key_file.exists() {
+            SealingKey::from_file(&key_file)?
+        } else {
+            SealingKey::create_file(&key_file)?
+        };
         let vault = Vault::open(&self.state(), sealing)?;
         let world = World::load(&self.dir.join("world.toml"))?;
         for account in &self.config.accounts {
@@ -137,12 +153,25 @@ impl Stack {
         let ready = self.dir.join("acquirer.ready");
         let _ = std::fs::remove_file(&ready);
         let (cert, key) = (self.dir.join("tls-cert.pem"), self.dir.join("tls-key.pem"));
-        let tls = if cert.exists() { vec!["--tls-cert".as_ref(), cert.as_os_str(), "--tls-key".as_ref(), key.as_os_str()] } else { Vec::new() };
+        let tls = if cert.exists() {
+            vec!["--tls-cert".as_ref(), cert.as_os_str(), "--tls-key".as_ref(), key.as_os_str()]
+        } else {
+            Vec::new()
+        };
         let spawn = || -> Result<Child> {
             let log = OpenOptions::new().create(true).append(true).open(self.dir.join("acquirer.log"))?;
             let mut command = Command::new(programs()?.join("payterm-acquirer"));
-            command.args(["serve", "--tms", "127.0.0.1:0", "--listen", listen, "--state"]).arg(self.acquirer_state()).arg("--ready-file").arg(&ready);
-            command.arg("--rules").arg(self.dir.join("world.toml")).args(&tls).stdout(Stdio::null()).stderr(log);
+            command
+                .args(["serve", "--tms", "127.0.0.1:0", "--listen", listen, "--state"])
+                .arg(self.acquirer_state())
+                .arg("--ready-file")
+                .arg(&ready);
+            command
+                .arg("--rules")
+                .arg(self.dir.join("world.toml"))
+                .args(&tls)
+                .stdout(Stdio::null())
+                .stderr(log);
             Ok(command.spawn()?)
         };
         let mut child = spawn()?;
@@ -156,7 +185,9 @@ impl Stack {
             ready.exists()
         });
         self.acquirer = Some(child);
-        up.map_err(|e| format!("{e}: {}", std::fs::read_to_string(self.dir.join("acquirer.log")).unwrap_or_default()))?;
+        up.map_err(|e| {
+            format!("{e}: {}", std::fs::read_to_string(self.dir.join("acquirer.log")).unwrap_or_default())
+        })?;
         self.hosts = serde_json::from_slice(&std::fs::read(&ready)?)?;
         Ok(())
     }
@@ -205,7 +236,9 @@ impl Stack {
                     return Ok(());
                 }
                 Ok(_) => {}
-                Err(_) if self.daemon_gone() => return Err(format!("paytermd ended before it was ready\n{}", self.log_tail()).into()),
+                Err(_) if self.daemon_gone() => {
+                    return Err(format!("paytermd ended before it was ready\n{}", self.log_tail()).into());
+                }
                 Err(_) if began.elapsed() < PATIENCE => {}
                 Err(e) => return Err(format!("paytermd is not ready: {e}\n{}", self.log_tail()).into()),
             }
@@ -265,7 +298,11 @@ impl Stack {
     }
     /// Runs `payterm-acquirer ARGS --state DIR` and answers what it prints.
     pub fn acquirer(&self, args: &[&str]) -> Result<String> {
-        let out = Command::new(programs()?.join("payterm-acquirer")).args(args).arg("--state").arg(self.acquirer_state()).output()?;
+        let out = Command::new(programs()?.join("payterm-acquirer"))
+            .args(args)
+            .arg("--state")
+            .arg(self.acquirer_state())
+            .output()?;
         if !out.status.success() {
             return Err(format!("payterm-acquirer {args:?}: {}", String::from_utf8_lossy(&out.stderr)).into());
         }
@@ -275,7 +312,12 @@ impl Stack {
     pub fn mishap(&self, filter: &[&str], what: &[&str]) -> Result<()> {
         let state = self.acquirer_state();
         let state = state.to_str().ok_or("path")?;
-        let out = Command::new(programs()?.join("payterm-acquirer")).arg("mishap").args(["--state", state]).args(filter).args(what).output()?;
+        let out = Command::new(programs()?.join("payterm-acquirer"))
+            .arg("mishap")
+            .args(["--state", state])
+            .args(filter)
+            .args(what)
+            .output()?;
         if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into()) }
     }
     /// Balance of a ledger account at the acquirer, minor units; 0 when it has none.

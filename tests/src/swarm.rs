@@ -1,6 +1,7 @@
-//! The swarm: each seed draws which mishaps are on and how often they come, the app's orders, the people, the disk and the clock. After
-//! a time all mishaps are over and everything must settle. What a seed draws is a script like any other: the same seed is the same run,
-//! and a failure is made shorter until nothing can be left out of it.
+//! The swarm: each seed draws which mishaps are on and how often they come, the app's orders, the people, the
+//! disk and the clock. After a time all mishaps are over and everything must settle. What a seed draws is a
+//! script like any other: the same seed is the same run, and a failure is made shorter until nothing can be
+//! left out of it.
 use crate::{
     bank::Fate,
     dice::Dice,
@@ -47,10 +48,13 @@ pub struct Failure {
 
 /// Which invariant a message names, 0 for an assertion of the machine or the bank.
 pub fn invariant(why: &str) -> u8 {
-    why.split_once("invariant ").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()).unwrap_or(0)
+    why.split_once("invariant ")
+        .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
+        .unwrap_or(0)
 }
 
-/// How often a family of mishaps comes, against 200 to 1,000 for none; zero where it is off in this seed: one of `off` is on.
+/// How often a family of mishaps comes, against 200 to 1,000 for none; zero where it is off in this seed: one
+/// of `off` is on.
 fn rate(dice: &mut Dice, off: u64) -> u64 {
     if dice.roll(off) > 0 { 0 } else { [10, 30, 100, 250][dice.roll(4) as usize] }
 }
@@ -85,7 +89,11 @@ impl Case {
             sign_ins: fates(&mut dice, off.max(4), 8),
             prints: prints(&mut dice),
             noise: noise(&mut dice, many),
-            skews: (0..4).map(|_| [0, 0, -3_600_000, 3_600_000, -40 * 365 * 86_400_000, 86_400_000][dice.roll(6) as usize]).collect(),
+            skews: (0..4)
+                .map(|_| {
+                    [0, 0, -3_600_000, 3_600_000, -40 * 365 * 86_400_000, 86_400_000][dice.roll(6) as usize]
+                })
+                .collect(),
             disk: disk(&mut dice, many),
             calm_after: Some(20_000 + dice.roll(1_200_000) as i64),
             settle: true,
@@ -99,11 +107,18 @@ impl Case {
         // Two frames of one payment, the first one Stuck: whoever asks the acquirer at once comes too early.
         let two = dice.roll(8) == 0;
         if two {
-            let second = [Fate::LoseReply, Fate::LoseRequest, Fate::LateReply, Fate::Pending(3), Fate::Answer][dice.roll(5) as usize].clone();
-            script.fates.splice(0..0, [Fate::RefuseNoMac("77"), Fate::Unbuildable, second, Fate::LoseReply, Fate::LoseReply]);
+            let second =
+                [Fate::LoseReply, Fate::LoseRequest, Fate::LateReply, Fate::Pending(3), Fate::Answer]
+                    [dice.roll(5) as usize]
+                    .clone();
+            script.fates.splice(
+                0..0,
+                [Fate::RefuseNoMac("77"), Fate::Unbuildable, second, Fate::LoseReply, Fate::LoseReply],
+            );
         }
-        script.asks_after =
-            [Some(1_000), Some(20_000), Some(90_000), None, None][dice.roll(if two { 3 } else { 5 }) as usize].map(|ms| ms + dice.roll(10_000) as i64);
+        script.asks_after = [Some(1_000), Some(20_000), Some(90_000), None, None]
+            [dice.roll(if two { 3 } else { 5 }) as usize]
+            .map(|ms| ms + dice.roll(10_000) as i64);
         Case { seed, settings, script, cuts }
     }
 
@@ -111,10 +126,16 @@ impl Case {
     pub fn run(&self) -> (Option<World>, Option<String>) {
         let mut kept = None;
         let caught = catch_unwind(AssertUnwindSafe(|| {
-            let world = kept.insert(World::new(self.settings.clone(), self.script.clone(), self.cuts.iter().copied()));
+            let world = kept.insert(World::new(
+                self.settings.clone(),
+                self.script.clone(),
+                self.cuts.iter().copied(),
+            ));
             world.run();
         }));
-        let text = |p: Box<dyn std::any::Any + Send>| p.downcast_ref::<String>().cloned().or_else(|| p.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        let text = |p: Box<dyn std::any::Any + Send>| {
+            p.downcast_ref::<String>().cloned().or_else(|| p.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+        };
         (kept, caught.err().map(|p| text(p).unwrap_or_else(|| "a panic without words".into())))
     }
 
@@ -202,7 +223,9 @@ impl Case {
         }
         for i in (0..s.fates.len()).rev() {
             all.push(Box::new(move |c| without(&mut c.script.fates, i)));
-            all.push(Box::new(move |c| c.script.fates.get_mut(i).is_some_and(|f| std::mem::replace(f, Fate::Answer) != Fate::Answer)));
+            all.push(Box::new(move |c| {
+                c.script.fates.get_mut(i).is_some_and(|f| std::mem::replace(f, Fate::Answer) != Fate::Answer)
+            }));
         }
         for i in (0..s.sign_ins.len()).rev() {
             all.push(Box::new(move |c| without(&mut c.script.sign_ins, i)));
@@ -212,8 +235,12 @@ impl Case {
         }
         for i in 0..s.orders.len() {
             all.push(Box::new(move |c| {
-                let plain = c.script.orders.get_mut(i).filter(|o| !matches!(o.customer, Customer::Swipes | Customer::Shows | Customer::Walks));
-                plain.is_some_and(|o| std::mem::replace(&mut o.customer, Customer::Swipes) != Customer::Swipes)
+                let plain =
+                    c.script.orders.get_mut(i).filter(|o| {
+                        !matches!(o.customer, Customer::Swipes | Customer::Shows | Customer::Walks)
+                    });
+                plain
+                    .is_some_and(|o| std::mem::replace(&mut o.customer, Customer::Swipes) != Customer::Swipes)
             }));
         }
         all
@@ -230,13 +257,28 @@ impl Case {
             line("order", format!("{} {}{amount}{original}, {:?}", o.id, o.kind.name(), o.customer));
         }
         line("messages", format!("{:?}, line down {:?}", s.fates, s.down));
-        for (what, of) in [("sign-ins", format!("{:?}", s.sign_ins)), ("papers", format!("{:?}", s.prints)), ("commits", format!("{:?}", s.disk))] {
+        for (what, of) in [
+            ("sign-ins", format!("{:?}", s.sign_ins)),
+            ("papers", format!("{:?}", s.prints)),
+            ("commits", format!("{:?}", s.disk)),
+        ] {
             line(what, of);
         }
         s.noise.iter().for_each(|(ms, n)| line("noise", format!("at {ms} ms {n:?}")));
         line("cuts at points", format!("{:?}, clock then {:?}", self.cuts, s.skews));
-        line("calm after", format!("{:?} ms, a person asks {:?} ms after what is stuck", s.calm_after, s.asks_after));
-        line("accounts", format!("{}, snapshot every {}, totals disputed: {}", self.settings.accounts.len(), self.settings.snapshot_every, s.disputes));
+        line(
+            "calm after",
+            format!("{:?} ms, a person asks {:?} ms after what is stuck", s.calm_after, s.asks_after),
+        );
+        line(
+            "accounts",
+            format!(
+                "{}, snapshot every {}, totals disputed: {}",
+                self.settings.accounts.len(),
+                self.settings.snapshot_every,
+                s.disputes
+            ),
+        );
         out
     }
 }
@@ -255,9 +297,15 @@ pub fn one(seed: u64, seen: &mut BTreeMap<String, u64>) -> Result<u64, Box<Failu
             let why = why.unwrap_or_default();
             let shortest = case.shrink(&why);
             let (world, last) = shortest.run();
-            let journal: Vec<String> = world.iter().flat_map(|w| w.journal.iter().chain(w.pending())).map(told_short).collect();
+            let journal: Vec<String> =
+                world.iter().flat_map(|w| w.journal.iter().chain(w.pending())).map(told_short).collect();
             let from = journal.len().saturating_sub(60);
-            let story = format!("{}  journal:\n    {}\n  {}", shortest.words(), journal[from..].join("\n    "), last.unwrap_or_default());
+            let story = format!(
+                "{}  journal:\n    {}\n  {}",
+                shortest.words(),
+                journal[from..].join("\n    "),
+                last.unwrap_or_default()
+            );
             Err(Box::new(Failure { seed, why, story }))
         }
     }
@@ -265,19 +313,36 @@ pub fn one(seed: u64, seen: &mut BTreeMap<String, u64>) -> Result<u64, Box<Failu
 
 /// Names of all records, as the schema has them.
 pub fn record_names() -> Vec<String> {
-    let error = serde_json::from_str::<Record>(r#"{"type":"?"}"#).map_or_else(|e| e.to_string(), |_| String::new());
-    error.split_once("expected one of ").map_or("", |(_, names)| names).split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect()
+    let error =
+        serde_json::from_str::<Record>(r#"{"type":"?"}"#).map_or_else(|e| e.to_string(), |_| String::new());
+    error
+        .split_once("expected one of ")
+        .map_or("", |(_, names)| names)
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
-/// Records that come from people at the keypad, from customer service or from terminal management; tests of their own write them
-/// (`operators.rs`, `selftest.rs`, `apply.rs`).
+/// Records that come from people at the keypad, from customer service or from terminal management; tests of
+/// their own write them (`operators.rs`, `selftest.rs`, `apply.rs`).
 pub const NOT_HERE: [&str; 4] = ["application", "self_tested", "language_set", "operator"];
 
-/// What the swarm must meet in enough runs, and has not: every kind approved, every fate of every leg that knows it, every record.
+/// What the swarm must meet in enough runs, and has not: every kind approved, every fate of every leg that
+/// knows it, every record.
 pub fn missing(seen: &BTreeMap<String, u64>) -> Vec<String> {
-    let records = record_names().into_iter().filter(|n| !NOT_HERE.contains(&n.as_str())).map(|n| format!("record {n}"));
+    let records =
+        record_names().into_iter().filter(|n| !NOT_HERE.contains(&n.as_str())).map(|n| format!("record {n}"));
     let kinds = Kind::ALL.into_iter().map(|k| format!("told {} approved", k.name()));
-    let disk = ["disk failed", "disk failed and kept", "disk full", "mishap power cut", "mishap terminal died", "mishap spooler died with a job"];
+    let disk = [
+        "disk failed",
+        "disk failed and kept",
+        "disk full",
+        "mishap power cut",
+        "mishap terminal died",
+        "mishap spooler died with a job",
+    ];
     let fates = WIRE.iter().map(|(_, f)| format!("fate request: {}", f.name()));
     let all = records.chain(kinds).chain(disk.map(ToOwned::to_owned)).chain(fates);
     all.filter(|what| !seen.contains_key(what)).collect()
@@ -287,9 +352,20 @@ pub fn missing(seen: &BTreeMap<String, u64>) -> Vec<String> {
 fn orders(dice: &mut Dice, many: usize, offline: bool) -> Vec<Order> {
     // Which kinds of order this seed knows, and how much it likes them.
     let like = |dice: &mut Dice| dice.roll(3) * dice.roll(5);
-    let (voids, scans, controls, later, holds, others, queries) = (like(dice), like(dice), like(dice), like(dice), like(dice), like(dice), like(dice));
+    let (voids, scans, controls, later, holds, others, queries) =
+        (like(dice), like(dice), like(dice), like(dice), like(dice), like(dice), like(dice));
     let settlements = like(dice) / 2;
-    let weights = [(4, 0), (voids, 1), (scans, 2), (controls, 3), (4 * later, 4), (holds, 5), (others, 6), (queries, 7), (settlements, 8)];
+    let weights = [
+        (4, 0),
+        (voids, 1),
+        (scans, 2),
+        (controls, 3),
+        (4 * later, 4),
+        (holds, 5),
+        (others, 6),
+        (queries, 7),
+        (settlements, 8),
+    ];
     let customers = [
         Customer::Walks,
         Customer::CancelsAtPin,
@@ -315,36 +391,75 @@ fn orders(dice: &mut Dice, many: usize, offline: bool) -> Vec<Order> {
         orders.push(match weighted(dice, &weights) {
             1 => {
                 let sales: Vec<&str> = orders.iter().filter(|o| o.kind == Kind::Sale).map(|o| o.id).collect();
-                void(id, if sales.is_empty() || dice.roll(3) == 0 { original } else { sales[dice.roll(sales.len() as u64) as usize] })
+                void(
+                    id,
+                    if sales.is_empty() || dice.roll(3) == 0 {
+                        original
+                    } else {
+                        sales[dice.roll(sales.len() as u64) as usize]
+                    },
+                )
             }
             2 => Order { amount: Some(amount), ..scan(id) },
-            3 => control(id, [Kind::SignIn, Kind::SignOff, Kind::Echo, Kind::Parameters, Kind::StatusUpload, Kind::Settlement][dice.roll(6) as usize]),
+            3 => control(
+                id,
+                [
+                    Kind::SignIn,
+                    Kind::SignOff,
+                    Kind::Echo,
+                    Kind::Parameters,
+                    Kind::StatusUpload,
+                    Kind::Settlement,
+                ][dice.roll(6) as usize],
+            ),
             4 => {
                 // Mostly one that something before it fits; where nothing does, what would.
-                let kinds = [Kind::Completion, Kind::CompletionAdvice, Kind::CompletionCancel, Kind::PreAuthCancel, Kind::TipAdjust];
+                let kinds = [
+                    Kind::Completion,
+                    Kind::CompletionAdvice,
+                    Kind::CompletionCancel,
+                    Kind::PreAuthCancel,
+                    Kind::TipAdjust,
+                ];
                 let kind = if dice.roll(3) == 0 { Kind::Refund } else { kinds[dice.roll(5) as usize] };
                 let of: &[Kind] = match kind {
                     Kind::Completion | Kind::CompletionAdvice | Kind::PreAuthCancel => &[Kind::PreAuth],
                     Kind::CompletionCancel => &[Kind::Completion, Kind::CompletionAdvice],
                     _ => &[Kind::Sale],
                 };
-                let fitting: Vec<&str> = orders.iter().filter(|o| of.contains(&o.kind)).map(|o| o.id).collect();
+                let fitting: Vec<&str> =
+                    orders.iter().filter(|o| of.contains(&o.kind)).map(|o| o.id).collect();
                 if fitting.is_empty() && of[0] != Kind::Completion && dice.roll(4) > 0 {
                     orders.push(Order { amount: Some(amount), ..new(of[0], id) });
                     continue;
                 }
-                let original = if fitting.is_empty() { original } else { fitting[dice.roll(fitting.len() as u64) as usize] };
+                let original = if fitting.is_empty() {
+                    original
+                } else {
+                    fitting[dice.roll(fitting.len() as u64) as usize]
+                };
                 let amount = match kind.row().amount {
                     AmountRule::None => None,
-                    AmountRule::Needed | AmountRule::Optional => Some([30, 400, 1_000][dice.roll(3) as usize]),
+                    AmountRule::Needed | AmountRule::Optional => {
+                        Some([30, 400, 1_000][dice.roll(3) as usize])
+                    }
                 };
                 Order { amount, ..on(kind, id, original) }
             }
-            5 => Order { amount: Some(amount), ..new([Kind::PreAuth, Kind::PreAuth, Kind::VoiceSale][dice.roll(3) as usize], id) },
-            6 => Order { amount: Some(amount), customer: customers[dice.roll(15) as usize].clone(), ..sale(id) },
+            5 => Order {
+                amount: Some(amount),
+                ..new([Kind::PreAuth, Kind::PreAuth, Kind::VoiceSale][dice.roll(3) as usize], id)
+            },
+            6 => Order {
+                amount: Some(amount),
+                customer: customers[dice.roll(15) as usize].clone(),
+                ..sale(id)
+            },
             8 => control(id, Kind::Settlement),
             7 => Order { kind: Kind::Balance, amount: None, ..sale(id) },
-            _ if offline && dice.roll(2) == 0 => Order { amount: Some(amount), ..plain(id, dice.roll(2) as u8) },
+            _ if offline && dice.roll(2) == 0 => {
+                Order { amount: Some(amount), ..plain(id, dice.roll(2) as u8) }
+            }
             _ => Order { amount: Some(amount), ..sale(id) },
         });
     }
@@ -397,7 +512,9 @@ fn fates(dice: &mut Dice, off: u64, many: usize) -> Vec<Fate> {
         .map(|_| match weighted(dice, &rates) {
             Fate::Refuse(_) => Fate::Refuse(REFUSALS[dice.roll(9) as usize]),
             Fate::RefuseNoMac(_) => Fate::RefuseNoMac(REFUSALS[dice.roll(9) as usize]),
-            Fate::SlowRefuse(..) => Fate::SlowRefuse(dice.roll(60_000) as i64, REFUSALS[dice.roll(9) as usize]),
+            Fate::SlowRefuse(..) => {
+                Fate::SlowRefuse(dice.roll(60_000) as i64, REFUSALS[dice.roll(9) as usize])
+            }
             Fate::Require(_) => Fate::Require([3, 3, 1, 6][dice.roll(4) as usize]),
             Fate::Pending(_) => Fate::Pending(dice.roll(12) as u32),
             Fate::Slow(_) => Fate::Slow(100 + dice.roll(50_000) as i64),
@@ -459,7 +576,10 @@ fn noise(dice: &mut Dice, many: usize) -> Vec<(i64, Noise)> {
     let mut torn = Vec::new();
     if dice.roll(6) == 0 {
         let at = dice.roll(span) as i64;
-        torn.push((at, Noise::JournalTorn { records: [0, 3, 12, 40][dice.roll(4) as usize], marks: dice.roll(4) > 0 }));
+        torn.push((
+            at,
+            Noise::JournalTorn { records: [0, 3, 12, 40][dice.roll(4) as usize], marks: dice.roll(4) > 0 },
+        ));
         torn.push((at + 100 + dice.roll(60_000) as i64, Noise::EndRecovery));
     }
     let noise = (0..count)
@@ -468,7 +588,9 @@ fn noise(dice: &mut Dice, many: usize) -> Vec<(i64, Noise)> {
                 Noise::Press(press, _) => Noise::Press(press, dice.roll(4) as usize),
                 // Tags of no run of this journal, or of this one's past.
                 Noise::Stale(_, event) => Noise::Stale(((dice.roll(2) * 900) << 32) + dice.roll(20), event),
-                Noise::Clock(_) => Noise::Clock([1_000, 60_000, 3_600_000, 86_400_000, -3_600_000][dice.roll(5) as usize]),
+                Noise::Clock(_) => {
+                    Noise::Clock([1_000, 60_000, 3_600_000, 86_400_000, -3_600_000][dice.roll(5) as usize])
+                }
                 other => other,
             };
             (dice.roll(span) as i64, what)
@@ -492,7 +614,8 @@ fn disk(dice: &mut Dice, many: usize) -> Vec<(u32, DiskFate)> {
         .collect()
 }
 
-/// One account or two (the second takes the cards of 4096.. and Alipay), what is trusted, how patient, how often a snapshot is made.
+/// One account or two (the second takes the cards of 4096.. and Alipay), what is trusted, how patient, how
+/// often a snapshot is made.
 fn accounts(dice: &mut Dice) -> Settings {
     // The merchant's own risk, within limits, where the line is down.
     let mut s = if dice.roll(3) == 0 { offline_settings() } else { settings() };
@@ -501,7 +624,12 @@ fn accounts(dice: &mut Dice) -> Settings {
         let mut second = s.accounts[0].clone();
         second.config.id = payterm_schema::AccountId::new("second").expect("id");
         second.config.refusal_without_mac = (dice.roll(2) == 0).then_some(RefusalWithoutMac::Trust);
-        s.routes = vec![RouteConfig { account: second.config.id.clone(), instrument: None, bin: Some("4096-4099".into()), currency: None }];
+        s.routes = vec![RouteConfig {
+            account: second.config.id.clone(),
+            instrument: None,
+            bin: Some("4096-4099".into()),
+            currency: None,
+        }];
         s.accounts.push(second);
     }
     s.flow.pin_bypass = dice.roll(2) == 0;

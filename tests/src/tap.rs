@@ -21,7 +21,8 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Taps the acquirer at `to`; the profile says how long a frame is. Its threads end with their connections.
+    /// Taps the acquirer at `to`; the profile says how long a frame is. Its threads end with their
+    /// connections.
     pub fn start(profile: Profile, to: &str) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let tap = Self { address: listener.local_addr()?.to_string(), frames: Arc::default() };
@@ -30,7 +31,8 @@ impl Tap {
             for daemon in listener.incoming().flatten() {
                 let Ok(host) = TcpStream::connect(&to) else { continue };
                 let pump = |sent, from: &TcpStream, to: &TcpStream| -> io::Result<()> {
-                    let (from, to, profile, frames) = (from.try_clone()?, to.try_clone()?, profile.clone(), frames.clone());
+                    let (from, to, profile, frames) =
+                        (from.try_clone()?, to.try_clone()?, profile.clone(), frames.clone());
                     std::thread::spawn(move || {
                         let _ = pass(sent, &from, &to, &profile, &frames);
                         let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
@@ -49,7 +51,13 @@ impl Tap {
     }
 }
 
-fn pass(sent: bool, mut from: &TcpStream, mut to: &TcpStream, profile: &Profile, frames: &Mutex<Vec<Frame>>) -> io::Result<()> {
+fn pass(
+    sent: bool,
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    profile: &Profile,
+    frames: &Mutex<Vec<Frame>>,
+) -> io::Result<()> {
     let (mut held, mut chunk) = (Vec::new(), [0; 4096]);
     loop {
         let n = from.read(&mut chunk)?;
@@ -60,7 +68,10 @@ fn pass(sent: bool, mut from: &TcpStream, mut to: &TcpStream, profile: &Profile,
             && len <= held.len()
         {
             let rest = held.split_off(len);
-            frames.lock().unwrap_or_else(PoisonError::into_inner).push(Frame { sent, bytes: std::mem::replace(&mut held, rest) });
+            frames
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(Frame { sent, bytes: std::mem::replace(&mut held, rest) });
         }
         to.write_all(bytes)?;
     }

@@ -1,8 +1,9 @@
 //! Mixed traffic for the real daemon: what customers, cashiers and apps do on one evening, drawn from a seed.
 //!
-//! Mishap model of the *apps*: the same request is started twice; its caller leaves the bus; it is cancelled; a second client waits for
-//! the same request, asks for it again with other content, or wants another transaction meanwhile. Of the *customer*: a wrong PIN first,
-//! a card without money, a code that is paid late, never, or refused.
+//! Mishap model of the *apps*: the same request is started twice; its caller leaves the bus; it is cancelled;
+//! a second client waits for the same request, asks for it again with other content, or wants another
+//! transaction meanwhile. Of the *customer*: a wrong PIN first, a card without money, a code that is paid
+//! late, never, or refused.
 use crate::{
     dice::Dice,
     drain,
@@ -24,16 +25,23 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rich enough for an evening; the world's `more` has them.
-pub const CARDS: [(&str, &str); 4] =
-    [("6212345678900095003", "123456"), ("6212345678900096001", "123456"), ("6212345678900097009", "bypass"), ("6212345678900098007", "bypass")];
+pub const CARDS: [(&str, &str); 4] = [
+    ("6212345678900095003", "123456"),
+    ("6212345678900096001", "123456"),
+    ("6212345678900097009", "bypass"),
+    ("6212345678900098007", "bypass"),
+];
 const POOR: &str = "6212345678900000508";
-/// The shop's own cards come behind those: no chip, no PIN, another account, and the merchant accepts them while its line is down.
+/// The shop's own cards come behind those: no chip, no PIN, another account, and the merchant accepts them
+/// while its line is down.
 pub const OWN_CARDS: usize = 6;
 /// What [`crate::stack::Stack::start_world`] needs for it.
 pub fn world() -> String {
     let card = |(i, (pan, pin)): (usize, &(&str, &str))| {
         let pin = if *pin == "bypass" { String::new() } else { format!("pin = \"{pin}\"\n") };
-        format!("[[card]]\nname = \"rich-{i}\"\npan = \"{pan}\"\nexpiry = \"3012\"\n{pin}currency = \"CNY\"\nbalance = \"1000000.00\"\n")
+        format!(
+            "[[card]]\nname = \"rich-{i}\"\npan = \"{pan}\"\nexpiry = \"3012\"\n{pin}currency = \"CNY\"\nbalance = \"1000000.00\"\n"
+        )
     };
     CARDS.iter().enumerate().map(card).collect::<String>() + &drain::world(OWN_CARDS)
 }
@@ -136,7 +144,9 @@ impl From<Fault> for Stop {
     fn from(e: Fault) -> Self {
         match e {
             Fault::Unreachable { .. } | Fault::ShuttingDown => Stop::Broken(e.to_string()),
-            Fault::StoreFailed { .. } | Fault::Restarting { .. } | Fault::DiskFull { .. } => Stop::Store(e.to_string()),
+            Fault::StoreFailed { .. } | Fault::Restarting { .. } | Fault::DiskFull { .. } => {
+                Stop::Store(e.to_string())
+            }
             e => Stop::Defect(format!("{}: {e}", e.name())),
         }
     }
@@ -169,7 +179,14 @@ pub struct App {
 
 impl App {
     pub async fn new(stack: &Stack, seed: u64) -> Result<Self> {
-        Ok(Self { dice: Dice::new(seed), client: stack.client().await?, hands: stack.hands()?, bus: stack.bus.clone(), issued: Vec::new(), down: false })
+        Ok(Self {
+            dice: Dice::new(seed),
+            client: stack.client().await?,
+            hands: stack.hands()?,
+            bus: stack.bus.clone(),
+            issued: Vec::new(),
+            down: false,
+        })
     }
     /// The daemon was started again.
     pub async fn again(&mut self, stack: &Stack) -> Result<()> {
@@ -193,7 +210,8 @@ impl App {
             (_, AmountRule::None) => None,
             (Kind::Refund, _) => Some(self.dice.between(1, 60)),
             (Kind::Completion | Kind::CompletionAdvice, _) => Some(self.dice.between(50, 110)),
-            // Some amounts below 2.00 meet the same trouble for ever in the demo world, and an advice comes again as it is.
+            // Some amounts below 2.00 meet the same trouble for ever in the demo world, and an advice comes
+            // again as it is.
             _ if deed.pays == Pays::Own => Some(self.dice.between(200, 300)),
             (_, AmountRule::Needed | AmountRule::Optional) => Some(self.dice.between(100, 300)),
         };
@@ -210,7 +228,8 @@ impl App {
             amount: minor.map(|m| format!("{}.{:02}", m / 100, m % 100)),
             currency: minor.map(|_| "CNY".into()),
             // Both accounts are signed in, asked and settled.
-            account: (!row.authorisation).then(|| if self.dice.roll(3) == 0 { drain::ACCOUNT } else { "cup" }.into()),
+            account: (!row.authorisation)
+                .then(|| if self.dice.roll(3) == 0 { drain::ACCOUNT } else { "cup" }.into()),
             original_id: original.as_ref().map(|o| o.wire.id.clone()),
             auth_code: row.voice.then(|| "V12345".into()),
             cancel_on_caller_lost: (self.dice.roll(3) > 0).then_some(false),
@@ -240,7 +259,9 @@ impl App {
     /// Some approved payment of late, also one that is undone already.
     fn original(&mut self, kind: Kind) -> Option<Issued> {
         let kinds = originals(kind);
-        let fits = |i: &&Issued| i.told.as_ref().is_some_and(|o| o.status == Status::Approved && kinds.contains(&o.kind));
+        let fits = |i: &&Issued| {
+            i.told.as_ref().is_some_and(|o| o.status == Status::Approved && kinds.contains(&o.kind))
+        };
         let late: Vec<Issued> = self.issued.iter().rev().take(LOOK_BACK).filter(fits).cloned().collect();
         self.dice.one(&late).cloned()
     }
@@ -320,17 +341,25 @@ impl App {
         pins.iter().try_for_each(|p| self.hands.pin(p, When::Queue).or_else(full))
     }
 
-    /// Others at the same time: one waits for the same request, one wants its id for something else, one wants to be served.
+    /// Others at the same time: one waits for the same request, one wants its id for something else, one
+    /// wants to be served.
     async fn beside(&mut self, key: &RequestKey, wire: &RequestWire) -> Went {
         let connect = || Client::connect(Address::Bus(self.bus.clone()), "");
         let (second, third) = tokio::try_join!(connect(), connect())?;
-        let echo = RequestWire { id: format!("{}-e", wire.id), kind: "echo".into(), account: Some("cup".into()), ..RequestWire::default() };
+        let echo = RequestWire {
+            id: format!("{}-e", wire.id),
+            kind: "echo".into(),
+            account: Some("cup".into()),
+            ..RequestWire::default()
+        };
         let other = RequestWire { note: Some("other content".into()), ..wire.clone() };
         let me = caller();
-        let (mine, theirs, reused, served) =
-            tokio::join!(self.client.wait(&me, key, false), second.wait(&me, key, false), async { third.start(&me, Request::try_from(other)?).await }, async {
-                third.start(&me, Request::try_from(echo.clone())?).await
-            },);
+        let (mine, theirs, reused, served) = tokio::join!(
+            self.client.wait(&me, key, false),
+            second.wait(&me, key, false),
+            async { third.start(&me, Request::try_from(other)?).await },
+            async { third.start(&me, Request::try_from(echo.clone())?).await },
+        );
         // Also when its answer was lost with the daemon.
         if !matches!(served, Err(Fault::Busy { .. })) {
             self.issued.push(Issued { started: served.is_ok(), ..Issued::new(echo) });
@@ -356,7 +385,8 @@ impl App {
         }
     }
 
-    /// What an app does when the terminal is back: it asks for what it does not know the end of, and now and then for anything.
+    /// What an app does when the terminal is back: it asks for what it does not know the end of, and now and
+    /// then for anything.
     pub async fn come_back(&mut self, unexplained: &mut Vec<String>, lost: &mut Vec<String>) -> Result<()> {
         let last = self.issued.len().saturating_sub(3)..self.issued.len();
         let some = (0..8).map(|_| self.dice.roll(self.issued.len() as u64) as usize).collect::<Vec<_>>();
@@ -366,7 +396,9 @@ impl App {
             match self.client.recall(&caller(), &key).await {
                 Ok(t) => unexplained.extend(changed(&i, &t.outcome)),
                 Err(Fault::NotFound { .. }) if !i.started => {}
-                Err(Fault::NotFound { .. }) => lost.push(format!("{key}: Start was answered, and it is not known")),
+                Err(Fault::NotFound { .. }) => {
+                    lost.push(format!("{key}: Start was answered, and it is not known"))
+                }
                 Err(e) => return Err(format!("recall of {key}: {e}").into()),
             }
         }
@@ -386,7 +418,9 @@ impl App {
                     (last.started, last.told) = (true, Some(told));
                 }
             }
-            Err(Stop::Broken(why) | Stop::Defect(why) | Stop::Store(why)) => unexplained.push(format!("{}: asked again: {why}", i.key())),
+            Err(Stop::Broken(why) | Stop::Defect(why) | Stop::Store(why)) => {
+                unexplained.push(format!("{}: asked again: {why}", i.key()))
+            }
         }
         Ok(())
     }
@@ -399,7 +433,10 @@ fn deed_of_a_quiet_shop() -> Deed {
 /// What was told as final stays; a tip, a refund, an advice that was forwarded may add to it.
 pub fn changed(i: &Issued, now: &Outcome) -> Option<String> {
     let told = i.told.as_ref().filter(|t| t.status.is_final())?;
-    let same = told.status == now.status && told.sums.amount == now.sums.amount && (told.rrn == now.rrn || now.forwarding.is_some()) && told.txn == now.txn;
+    let same = told.status == now.status
+        && told.sums.amount == now.sums.amount
+        && (told.rrn == now.rrn || now.forwarding.is_some())
+        && told.txn == now.txn;
     (!same).then(|| format!("{} was told {told:?} and is {now:?}", i.key()))
 }
 
@@ -408,7 +445,9 @@ async fn start(client: &Client, wire: &RequestWire) -> Went<RequestKey> {
     let began = Instant::now();
     loop {
         match client.start(&caller(), Request::try_from(wire.clone())?).await {
-            Err(Fault::Busy { .. }) if began.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(3)).await,
+            Err(Fault::Busy { .. }) if began.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(3)).await
+            }
             other => return Ok(other?),
         }
     }

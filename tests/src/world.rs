@@ -1,4 +1,5 @@
-//! The world: heap of events around the shipped machine and commit queue. What may go wrong is written at the head of each part.
+//! The world: heap of events around the shipped machine and commit queue. What may go wrong is written at the
+//! head of each part.
 mod clock;
 mod disk;
 mod people;
@@ -104,9 +105,11 @@ pub struct World {
     queue_calls: BTreeMap<u64, QueueAct>,
     /// Requests that the journal has lost; the store's marks know their keys for ever.
     pub lost: BTreeSet<RequestKey>,
-    /// Transactions of which the journal has lost something: a person reconciles them with the acquirer. With the frames that it has lost.
+    /// Transactions of which the journal has lost something: a person reconciles them with the acquirer. With
+    /// the frames that it has lost.
     pub in_doubt: BTreeMap<u64, Vec<(AccountId, u32, u32)>>,
-    /// Somebody has asked the acquirer about these. Whether what it said was written down or not: they are a person's.
+    /// Somebody has asked the acquirer about these. Whether what it said was written down or not: they are a
+    /// person's.
     asked_about: BTreeSet<u64>,
     /// Calls that must be refused: what they resolve is not a person's yet.
     too_early: BTreeSet<u64>,
@@ -222,7 +225,12 @@ impl World {
     /// Runs for so long, whatever is left to happen.
     pub fn run_for(&mut self, ms: i64) {
         let end = Time(self.now.0 + ms);
-        while let Some(next) = [self.heap.peek().map(|Reverse((t, _))| Time(*t)), self.timer()].into_iter().flatten().min().filter(|t| *t < end) {
+        while let Some(next) = [self.heap.peek().map(|Reverse((t, _))| Time(*t)), self.timer()]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|t| *t < end)
+        {
             self.now = self.now.max(next);
             match self.heap.peek().copied() {
                 Some(Reverse((t, id))) if t <= self.now.0 => {
@@ -260,7 +268,12 @@ impl World {
                 (Some(_), None) => {}
             }
         }
-        panic!("invariant 8: the world does not come to rest: {:?} {:?} {:?}", self.machine.poll_timeout(), self.now, self.machine.state());
+        panic!(
+            "invariant 8: the world does not come to rest: {:?} {:?} {:?}",
+            self.machine.poll_timeout(),
+            self.now,
+            self.machine.state()
+        );
     }
 
     /// A message of this account may not be answered yet.
@@ -287,7 +300,11 @@ impl World {
         }
         let step = self.machine.boot(self.clock(), "test", &keys);
         self.took(step);
-        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true, printer: true });
+        self.input(Input::Devices {
+            ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan],
+            pin_pad: true,
+            printer: true,
+        });
         self.later(1_000, Event::Next);
     }
 
@@ -310,13 +327,17 @@ impl World {
                 self.input(Input::Host { tag, event });
             }
             // Totals that were judged meanwhile are not judged again by a late copy.
-            Event::AtBank(m) if m.plan.settlement.is_some() && self.bank.closing.contains_key(&(m.account.clone(), m.plan.batch.get())) => {}
+            Event::AtBank(m)
+                if m.plan.settlement.is_some()
+                    && self.bank.closing.contains_key(&(m.account.clone(), m.plan.batch.get())) => {}
             Event::AtBank(message) => drop(self.at_bank(&message, &Fate::Answer)),
             Event::Customer(input) => self.customer(input),
             Event::Noise(noise) => self.noise(noise),
             Event::Key(key) => self.input(Input::Key(key)),
             Event::Vault { tag, answer } => {
-                self.wrong_told += usize::from(answer == VaultAnswer::Checked(false) && self.machine.state().staff.locked.is_none());
+                self.wrong_told += usize::from(
+                    answer == VaultAnswer::Checked(false) && self.machine.state().staff.locked.is_none(),
+                );
                 self.input(Input::Vault { tag, answer });
             }
             Event::Printed { job, result } => self.input(Input::Printed { job, result }),
@@ -375,7 +396,8 @@ impl World {
             Effect::AbortPin { .. } => self.pin_asked = false,
             Effect::Send(message) => self.wire(*message),
             Effect::Load { tag, query } => {
-                let found = checks::outcomes(&self.journal).into_values().filter(|o| disk::matches(&query, o));
+                let found =
+                    checks::outcomes(&self.journal).into_values().filter(|o| disk::matches(&query, o));
                 let found = found.take(if let Query::Batch(b) = &query { b.limit } else { 2 }).collect();
                 self.later(1, Event::Customer(Input::Loaded { tag, found: Ok(found) }));
             }
@@ -389,7 +411,12 @@ impl World {
             Record::Started { txn, key: k, .. } if *k == key(id) => Some(*txn),
             _ => None,
         });
-        self.journal.iter().filter(|e| e.txn == txn && txn.is_some()).map(|e| name(&e.record)).filter(|n| !n.starts_with("paper")).collect()
+        self.journal
+            .iter()
+            .filter(|e| e.txn == txn && txn.is_some())
+            .map(|e| name(&e.record))
+            .filter(|n| !n.starts_with("paper"))
+            .collect()
     }
 
     /// Its records without traces, for the message of a failure.
@@ -420,7 +447,10 @@ impl World {
 
 /// `started`, `allowed` ...
 pub fn name(record: &Record) -> String {
-    serde_json::to_value(record).ok().and_then(|v| Some(v.get("type")?.as_str()?.to_owned())).unwrap_or_default()
+    serde_json::to_value(record)
+        .ok()
+        .and_then(|v| Some(v.get("type")?.as_str()?.to_owned()))
+        .unwrap_or_default()
 }
 
 /// A record without its heavy parts.

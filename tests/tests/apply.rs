@@ -1,4 +1,5 @@
-//! From an empty state directory to the first sale: apply, be rejected, correct, be approved, activate, with a kill -9 between.
+//! From an empty state directory to the first sale: apply, be rejected, correct, be approved, activate, with
+//! a kill -9 between.
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
@@ -23,7 +24,9 @@ fn stack(change: impl FnOnce(&mut TmsConfig)) -> Done<Stack> {
     Stack::start_in(dir, Some(temp), |c, hosts| {
         c.accounts.clear();
         c.terminal.shop = "payterm".into();
-        let mut tms: TmsConfig = toml::from_str("url = \"\"\nca = \"\"\nsigning_key = \"\"\npoll_ms = 500\nretry_ms = 200\n").expect("tms");
+        let mut tms: TmsConfig =
+            toml::from_str("url = \"\"\nca = \"\"\nsigning_key = \"\"\npoll_ms = 500\nretry_ms = 200\n")
+                .expect("tms");
         tms.url = format!("https://{}", hosts["tms"]);
         tms.ca = files.join("ca.pem");
         tms.signing_key = files.join("signing.pem");
@@ -39,17 +42,25 @@ const PAGE: Duration = Duration::from_secs(30);
 fn apply(stack: &Stack, args: &[&str]) -> Done<(i32, Value)> {
     let out = stack.ctl(&[&["--quiet", "--json", "apply"], args].concat())?;
     let text = String::from_utf8(out.stdout)?;
-    Ok((out.status.code().unwrap_or(-1), serde_json::from_str(&text).map_err(|e| format!("{args:?}: {e}: {text} {}", String::from_utf8_lossy(&out.stderr)))?))
+    Ok((
+        out.status.code().unwrap_or(-1),
+        serde_json::from_str(&text)
+            .map_err(|e| format!("{args:?}: {e}: {text} {}", String::from_utf8_lossy(&out.stderr)))?,
+    ))
 }
 fn good(stack: &Stack, args: &[&str]) -> Done<Value> {
     let (code, value) = apply(stack, args)?;
     if code == 0 { Ok(value) } else { Err(format!("{args:?}: {value}\n{}", stack.log_tail()).into()) }
 }
 fn stage(stack: &Stack) -> String {
-    good(stack, &["status"]).ok().and_then(|v| v["application"]["stage"].as_str().map(str::to_owned)).unwrap_or_default()
+    good(stack, &["status"])
+        .ok()
+        .and_then(|v| v["application"]["stage"].as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 fn reach(stack: &Stack, wanted: &str) -> Done {
-    until(wanted, || stage(stack) == wanted).map_err(|e| format!("{e}, but {}\n{}", stage(stack), stack.log_tail()).into())
+    until(wanted, || stage(stack) == wanted)
+        .map_err(|e| format!("{e}, but {}\n{}", stage(stack), stack.log_tail()).into())
 }
 fn submit(stack: &Stack) -> Done<String> {
     let draft = stack.dir.join("draft.toml");
@@ -74,7 +85,10 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     assert_eq!((code, fault["fault"].as_str()), (3, Some("WrongState")));
 
     let offer = good(&stack, &["offer"])?;
-    assert_eq!((offer["fees"][0]["basis_points"].as_u64(), offer["settlement"].as_str()), (Some(60), Some("T+1")));
+    assert_eq!(
+        (offer["fees"][0]["basis_points"].as_u64(), offer["settlement"].as_str()),
+        (Some(60), Some("T+1"))
+    );
     let draft = stack.dir.join("draft.toml");
     good(&stack, &["draft", "--file", draft.to_str().ok_or("path")?])?;
     assert_eq!(apply(&stack, &["accept", &"0".repeat(64)])?.1["fault"], "WrongState");
@@ -86,7 +100,10 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     reach(&stack, "rejected")?;
     stack.hands()?.wait_screen("执照照片不清楚", PAGE)?;
     let slips = stack.hands()?.wait_papers(2, Duration::from_secs(5))?.1;
-    assert!(slips[0].contains("终端申请单") && slips[0].contains("已提交") && slips[1].contains("执照照片不清楚"), "{slips:?}");
+    assert!(
+        slips[0].contains("终端申请单") && slips[0].contains("已提交") && slips[1].contains("执照照片不清楚"),
+        "{slips:?}"
+    );
     std::fs::write(&draft, DRAFT.replace("FL0AA0X", "FL0AA0Y"))?;
     assert_eq!(submit(&stack)?, id, "the same application");
     let all: Value = serde_json::from_str(&stack.acquirer(&["applications", "list", "--json"])?)?;
@@ -109,18 +126,36 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
 
     // It signed in by itself; the first sale has the fee of the table.
     let client = stack.client().await?;
-    until("signed in", || stack.ctl(&["totals", "--json"]).is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("\"signed_in\":true")))?;
+    until("signed in", || {
+        stack
+            .ctl(&["totals", "--json"])
+            .is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("\"signed_in\":true"))
+    })?;
     alice(&mut stack.hands()?);
     let o = pay(&client, sale("first", "12.34")).await;
     is(&o, Status::Approved);
-    assert_eq!((o.sums.fee, o.terminal.as_deref(), o.place.shop.as_str()), (Some(7), Some("TEST0002"), "便民超市"));
+    assert_eq!(
+        (o.sums.fee, o.terminal.as_deref(), o.place.shop.as_str()),
+        (Some(7), Some("TEST0002"), "便民超市")
+    );
     assert_eq!(stack.balance("fees:cup2")?, 7, "what the acquirer takes");
     stack.hands()?.wait_screen("商户手续费 0.07", Duration::from_secs(5))?;
-    until("no paper left", || stack.ctl(&["papers", "--json"]).is_ok_and(|o| o.stdout.trim_ascii() == b"[]"))?;
+    until("no paper left", || {
+        stack.ctl(&["papers", "--json"]).is_ok_and(|o| o.stdout.trim_ascii() == b"[]")
+    })?;
     let slips = client.explain(&caller(), &key("first")).await?.slips;
     let (merchant, customer): (Vec<_>, Vec<_>) = slips.iter().partition(|s| s.contains("商户存根"));
-    assert!(merchant.len() == 1 && merchant[0].contains("手续费") && merchant[0].contains("0.07"), "{merchant:?}");
-    assert!(customer.len() == 1 && customer[0].contains("12.34") && !customer[0].contains("手续费") && !customer[0].contains("0.07"), "{customer:?}");
+    assert!(
+        merchant.len() == 1 && merchant[0].contains("手续费") && merchant[0].contains("0.07"),
+        "{merchant:?}"
+    );
+    assert!(
+        customer.len() == 1
+            && customer[0].contains("12.34")
+            && !customer[0].contains("手续费")
+            && !customer[0].contains("0.07"),
+        "{customer:?}"
+    );
 
     // It stays in service across a restart.
     stack.kill_daemon();
@@ -140,9 +175,17 @@ fn no_key_in_clear(stack: &Stack, accounts: &[&str]) -> Done {
         let forms = [key.to_vec(), hex::encode(key).into_bytes(), hex::encode_upper(key).into_bytes()];
         let mut looked = 0;
         for dir in [stack.state(), stack.dir.clone()] {
-            for file in std::fs::read_dir(dir)?.flatten().map(|f| f.path()).filter(|p| p.is_file() && !p.ends_with("world.toml")) {
+            for file in std::fs::read_dir(dir)?
+                .flatten()
+                .map(|f| f.path())
+                .filter(|p| p.is_file() && !p.ends_with("world.toml"))
+            {
                 let bytes = std::fs::read(&file)?;
-                assert!(!forms.iter().any(|f| bytes.windows(f.len()).any(|w| w == f)), "{} holds the key", file.display());
+                assert!(
+                    !forms.iter().any(|f| bytes.windows(f.len()).any(|w| w == f)),
+                    "{} holds the key",
+                    file.display()
+                );
                 looked += 1;
             }
         }
@@ -161,7 +204,11 @@ async fn who_is_not_the_pinned_one_gets_no_application() -> Done {
         let file = files.join(change);
         let stack = stack(|t| if change == "ca.pem" { t.ca = file } else { t.signing_key = file })?;
         let (code, fault) = apply(&stack, &["offer"])?;
-        assert_eq!((code, fault["fault"].as_str(), fault["problem"].as_str()), (3, Some("Management"), Some(problem)), "{fault}");
+        assert_eq!(
+            (code, fault["fault"].as_str(), fault["problem"].as_str()),
+            (3, Some("Management"), Some(problem)),
+            "{fault}"
+        );
         let all = stack.acquirer(&["applications", "list", "--json"])?;
         assert_eq!(all.trim(), "[]");
         assert!(!Path::new(&stack.state().join("terminal.sealed")).exists());

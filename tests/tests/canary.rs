@@ -1,5 +1,6 @@
-//! Invariant 9: a canary PAN, track, PIN and payment code run through everything are found in no file under the state
-//! directory, no log, no bus message, no core file. Raw bytes are searched: ASCII, packed BCD in both alignments, hex, UTF-16.
+//! Invariant 9: a canary PAN, track, PIN and payment code run through everything are found in no file under
+//! the state directory, no log, no bus message, no core file. Raw bytes are searched: ASCII, packed BCD in
+//! both alignments, hex, UTF-16.
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
@@ -31,7 +32,9 @@ balance = "10000.00"
 
 /// Every form in which a digit string may lie about.
 fn forms(digits: &str) -> Vec<Vec<u8>> {
-    let nibbles = |text: &str| -> Vec<u8> { text.bytes().map(|b| if b.is_ascii_digit() { b - b'0' } else { 0xD }).collect() };
+    let nibbles = |text: &str| -> Vec<u8> {
+        text.bytes().map(|b| if b.is_ascii_digit() { b - b'0' } else { 0xD }).collect()
+    };
     let pack = |n: &[u8]| -> Vec<u8> { n.chunks_exact(2).map(|c| c[0] << 4 | c[1]).collect() };
     let n = nibbles(digits);
     let even = pack(&n);
@@ -82,7 +85,11 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
         c.log.level = "trace".into();
     })?;
     let pcap = stack.dir.join("bus.pcap");
-    let mut monitor = Command::new("dbus-monitor").args(["--address", &stack.bus, "--pcap"]).stdout(File::create(&pcap)?).stderr(Stdio::null()).spawn()?;
+    let mut monitor = Command::new("dbus-monitor")
+        .args(["--address", &stack.bus, "--pcap"])
+        .stdout(File::create(&pcap)?)
+        .stderr(Stdio::null())
+        .spawn()?;
     payterm_tests::stack::until("the monitor", || pcap.metadata().is_ok_and(|m| m.len() > 0))?;
     let client = stack.client().await?;
     let mut hands = stack.hands()?;
@@ -98,7 +105,9 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
     // Refused; reply lost; bad MAC; reversal; void; balance; code; code refused; unreadable.
     swipe(&mut hands, &[PIN]);
     is(&pay(&client, sale("y-2", "1.61")).await, Status::Declined);
-    for (id, mishap) in [("y-3", "drop-reply"), ("y-4", "bad-mac"), ("y-5", "corrupt-reply"), ("y-6", "close-mid-frame")] {
+    for (id, mishap) in
+        [("y-3", "drop-reply"), ("y-4", "bad-mac"), ("y-5", "corrupt-reply"), ("y-6", "close-mid-frame")]
+    {
         stack.mishap(&["--mti", "0200"], &[mishap])?;
         swipe(&mut hands, &[PIN]);
         is(&pay(&client, sale(id, "3.00")).await, Status::Unknown);
@@ -106,7 +115,11 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
     }
     is(&pay(&client, void("y-7", "y-1")).await, Status::Approved);
     swipe(&mut hands, &[PIN]);
-    is(&pay(&client, RequestWire { id: "y-8".into(), kind: "balance".into(), ..RequestWire::default() }).await, Status::Approved);
+    is(
+        &pay(&client, RequestWire { id: "y-8".into(), kind: "balance".into(), ..RequestWire::default() })
+            .await,
+        Status::Approved,
+    );
     hands.scan(CODE, When::Queue)?;
     is(&pay(&client, sale("y-9", "4.00")).await, Status::Approved);
     // Left open with a sealed PAN, for the search of the files; and every read-only view.
@@ -123,10 +136,18 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
     let bundle = client.support_bundle(&caller()).await?;
     let mut unpacked = Vec::new();
     std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&bundle[..]), &mut unpacked)?;
-    assert!(unpacked.len() > 50_000 && bundle.len() < 2 << 20, "{} bytes, {} packed", unpacked.len(), bundle.len());
+    assert!(
+        unpacked.len() > 50_000 && bundle.len() < 2 << 20,
+        "{} bytes, {} packed",
+        unpacked.len(),
+        bundle.len()
+    );
     search(Path::new("support bundle"), &unpacked);
     let has = |part: &[u8]| unpacked.windows(part.len()).any(|w| w == part);
-    assert!(has(b"***4801") && !has(b"621234*") && !has(&hex::decode("0123456789ABCDEFFEDCBA9876543210")?), "the last four, no key");
+    assert!(
+        has(b"***4801") && !has(b"621234*") && !has(&hex::decode("0123456789ABCDEFFEDCBA9876543210")?),
+        "the last four, no key"
+    );
     let (_, papers) = hands.wait_papers(10, Duration::from_secs(10))?;
     search(Path::new("papers"), papers.join("\n").as_bytes());
     // A crash in the middle of a sale leaves no core file.
@@ -136,7 +157,12 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
     std::thread::sleep(Duration::from_millis(300));
     let pid = stack.daemon_pid().ok_or("no daemon")?;
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
-    assert!(limits.lines().any(|l| l.starts_with("Max core file size") && l.split_whitespace().nth(4) == Some("0")), "{limits}");
+    assert!(
+        limits
+            .lines()
+            .any(|l| l.starts_with("Max core file size") && l.split_whitespace().nth(4) == Some("0")),
+        "{limits}"
+    );
     Command::new("kill").args(["-ABRT", &pid.to_string()]).status()?;
     payterm_tests::stack::until("the crash", || stack.daemon_gone())?;
     stack.start_daemon(&[])?;

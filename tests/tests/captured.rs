@@ -61,11 +61,14 @@ impl Line {
             }
             let mut case = json!({"profile": self.profile, "direction": if f.sent { "sent" } else { "received" }, "hex": hex::encode(&f.bytes)});
             if m.has(64) {
-                case["mak"] = hex::encode(self.keys.as_ref().ok_or("a MAC before a sign-in")?.mak.reveal()).into();
+                case["mak"] =
+                    hex::encode(self.keys.as_ref().ok_or("a MAC before a sign-in")?.mak.reveal()).into();
             }
             if m.has(52) {
-                case["pik"] = hex::encode(self.keys.as_ref().ok_or("a PIN before a sign-in")?.pik.reveal()).into();
-                (case["pan"], case["pin"]) = (pan.into(), (*pins.next().ok_or("a PIN block that nobody typed")?).into());
+                case["pik"] =
+                    hex::encode(self.keys.as_ref().ok_or("a PIN before a sign-in")?.pik.reveal()).into();
+                (case["pan"], case["pin"]) =
+                    (pan.into(), (*pins.next().ok_or("a PIN block that nobody typed")?).into());
             }
             if f.sent {
                 *self.sent.entry(m.mti().to_owned()).or_default() += 1;
@@ -81,14 +84,18 @@ fn judge(dir: &Path) -> Done<Output> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let python = format!("{root}/.venv/bin/python");
     assert!(Path::new(&python).exists(), "make test makes the venv");
-    Ok(Command::new(python).args(["-W", "ignore", &format!("{root}/tests/frames/check.py"), "--captured"]).arg(dir).output()?)
+    Ok(Command::new(python)
+        .args(["-W", "ignore", &format!("{root}/tests/frames/check.py"), "--captured"])
+        .arg(dir)
+        .output()?)
 }
 
 #[tokio::test]
 async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
     let mut lines = None;
     let stack = Stack::start_world(WORLD, |c, hosts| {
-        let taps = [("unionpay", "cup"), ("demo-x919", "x919")].map(|(profile, account)| Line::new(profile, account, &hosts[profile]).expect("tap"));
+        let taps = [("unionpay", "cup"), ("demo-x919", "x919")]
+            .map(|(profile, account)| Line::new(profile, account, &hosts[profile]).expect("tap"));
         let mut second = c.accounts[0].clone();
         second.id = AccountId::new("x919").expect("id");
         second.profile = "demo-x919".into();
@@ -100,7 +107,10 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
             account.reply_timeout_ms = 700;
         }
         let route = |r: &str| toml::from_str(r).expect("route");
-        c.routes = vec![route("account = \"x919\"\nbin = \"400000-400000\""), route("account = \"x919\"\ninstrument = \"alipay\"")];
+        c.routes = vec![
+            route("account = \"x919\"\nbin = \"400000-400000\""),
+            route("account = \"x919\"\ninstrument = \"alipay\""),
+        ];
         lines = Some(taps);
     })?;
     let client = stack.client().await?;
@@ -108,7 +118,8 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
     for line in lines.iter_mut().flatten() {
         // Card and code decide the account.
         let account = line.account;
-        let (pan, code) = if account == "cup" { (ALICE.0, "131234567890123456") } else { (FOREIGN, "281234567890123456") };
+        let (pan, code) =
+            if account == "cup" { (ALICE.0, "131234567890123456") } else { (FOREIGN, "281234567890123456") };
         let pins = ["000000", if account == "cup" { PIN } else { "864213" }];
         let card = |h: &mut Hands, pins: &[&str]| {
             h.swipe(pan, "3012", When::Queue).expect("swipe");
@@ -116,7 +127,12 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
         };
         let right = [pins[1]];
         let id = |step: &str| format!("{account}-{step}");
-        let of = |kind: &str| RequestWire { id: id(kind), kind: kind.into(), account: Some(account.into()), ..RequestWire::default() };
+        let of = |kind: &str| RequestWire {
+            id: id(kind),
+            kind: kind.into(),
+            account: Some(account.into()),
+            ..RequestWire::default()
+        };
         let approved = |o: Outcome| {
             is(&o, Status::Approved);
             assert_eq!(o.account.map(|a| a.to_string()).as_deref(), Some(account));
@@ -138,7 +154,10 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
         approved(pay(&client, void(&id("void"), &id("sale"))).await);
         line.file("void", pan, &[])?;
         card(&mut hands, &right);
-        approved(pay(&client, RequestWire { id: id("balance"), kind: "balance".into(), ..RequestWire::default() }).await);
+        approved(
+            pay(&client, RequestWire { id: id("balance"), kind: "balance".into(), ..RequestWire::default() })
+                .await,
+        );
         line.file("balance", pan, &right)?;
         // The reply of a sale is lost.
         stack.mishap(&["--mti", "0200", "--account", account], &["drop-reply"])?;
@@ -150,7 +169,9 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
         line.file("sign_off", "", &[])?;
     }
     let [up, x919] = lines.ok_or("no lines")?;
-    let counts = |c: &[(&str, u32)]| -> BTreeMap<String, u32> { c.iter().map(|(m, n)| ((*m).to_owned(), *n)).collect() };
+    let counts = |c: &[(&str, u32)]| -> BTreeMap<String, u32> {
+        c.iter().map(|(m, n)| ((*m).to_owned(), *n)).collect()
+    };
     // Beside the requested sign-in there may be the terminal's own.
     let own = |line: &Line, asked: u32| line.sent.get("0800").map_or(0, |n| n.saturating_sub(asked));
     assert!(own(&up, 1) <= 1 && own(&x919, 3) <= 1, "{:?} {:?}", up.sent, x919.sent);
@@ -178,7 +199,10 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
         std::fs::write(dir.path().join(format!("{name}.json")), planted.to_string())?;
         let out = judge(dir.path())?;
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert!(!out.status.success() && said.contains(name.as_str()) && said.contains("1 wrong"), "byte {at}: {said}");
+        assert!(
+            !out.status.success() && said.contains(name.as_str()) && said.contains("1 wrong"),
+            "byte {at}: {said}"
+        );
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The counter on real parts: wallets that wait for their payer, a refund that nobody answered, the books after random traffic.
+//! The counter on real parts: wallets that wait for their payer, a refund that nobody answered, the books
+//! after random traffic.
 mod common;
 #[path = "common/counter.rs"]
 mod people;
@@ -56,7 +57,10 @@ async fn a_payer_who_takes_twenty_seconds() -> Done {
     stack.kill_daemon();
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
-    is(&tokio::time::timeout(Duration::from_secs(60), client.wait(&caller(), &key("a"), true)).await??, Status::Approved);
+    is(
+        &tokio::time::timeout(Duration::from_secs(60), client.wait(&caller(), &key("a"), true)).await??,
+        Status::Approved,
+    );
     assert_eq!(stack.net("cup")?, 650);
     Ok(())
 }
@@ -78,13 +82,17 @@ async fn one_that_is_never_paid_is_reversed() -> Done {
 /// kill -9 while the wallet is asked: the time counts anew, the end is the same.
 #[tokio::test]
 async fn both_ends_are_reached_over_a_kill() -> Done {
-    for (scanned, status, net) in [("139012345678901234", Status::Approved, 650), ("139112345678901234", Status::Declined, 0)] {
+    for (scanned, status, net) in
+        [("139012345678901234", Status::Approved, 650), ("139112345678901234", Status::Declined, 0)]
+    {
         let (_dir, mut stack) = quick_wallets()?;
         let client = stack.client().await?;
         let mut hands = stack.hands()?;
         start(&client, code("a")).await;
         hands.scan(scanned, SOON)?;
-        payterm_tests::stack::until("a query", || seen(&stack).iter().filter(|(mti, _)| mti == "0200").count() >= 2)?;
+        payterm_tests::stack::until("a query", || {
+            seen(&stack).iter().filter(|(mti, _)| mti == "0200").count() >= 2
+        })?;
         stack.kill_daemon();
         stack.start_daemon(&[])?;
         let client = stack.client().await?;
@@ -118,7 +126,11 @@ async fn a_refund_that_nobody_answered_is_stuck_until_a_person_settles_it() -> D
     assert!(matches!(stuck.as_slice(), [o] if o.state == ObligationState::Stuck), "{stuck:?}");
     assert!(client.retry_obligation(&caller(), stuck[0].txn).await.is_err(), "never sent again");
     let o = pay(&client, refund("c")).await;
-    assert_eq!(o.reason.map(|r| r.code).as_deref(), Some("refund-above-original"), "in doubt counts as taken");
+    assert_eq!(
+        o.reason.map(|r| r.code).as_deref(),
+        Some("refund-above-original"),
+        "in doubt counts as taken"
+    );
     // Neither a restart nor time sends anything.
     stack.kill_daemon();
     stack.start_daemon(&[])?;
@@ -127,7 +139,14 @@ async fn a_refund_that_nobody_answered_is_stuck_until_a_person_settles_it() -> D
     let after: Vec<_> = seen(&stack).into_iter().filter(|(mti, _)| mti == "0220" || mti == "0400").collect();
     assert_eq!(after.len(), 1, "never reversed, never resent: {after:?}");
     assert_eq!(stack.net("cup")?, 300, "the acquirer had executed it");
-    let out = stack.ctl(&["queue", "resolve", &stuck[0].txn.to_string(), "--reference", "case 4711", "--executed"])?;
+    let out = stack.ctl(&[
+        "queue",
+        "resolve",
+        &stuck[0].txn.to_string(),
+        "--reference",
+        "case 4711",
+        "--executed",
+    ])?;
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     is(&last(&client, "b").await, Status::Approved);
     let totals = client.totals(&caller()).await?;

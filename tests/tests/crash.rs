@@ -1,5 +1,5 @@
-//! The crash loop: for each script, cut the power before and after the Nth effect or disk write, for every N; restart,
-//! replay, let everything settle, check all invariants.
+//! The crash loop: for each script, cut the power before and after the Nth effect or disk write, for every N;
+//! restart, replay, let everything settle, check all invariants.
 mod common;
 use common::*;
 use payterm_core::Settings;
@@ -50,14 +50,21 @@ fn sale_with_mishaps_cut_at_every_effect_and_write() {
     ] {
         everywhere(&format!("sale, {fate:?}"), &script([sale("a"), sale("b")], [fate.clone()]), 10_000);
     }
-    everywhere("reversal lost too", &script([sale("a"), sale("b")], [Fate::LoseReply, Fate::LoseReply, Fate::LoseRequest]), 10_000);
+    everywhere(
+        "reversal lost too",
+        &script([sale("a"), sale("b")], [Fate::LoseReply, Fate::LoseReply, Fate::LoseRequest]),
+        10_000,
+    );
 }
 
 /// The clock is set back by a year while the power is off: what is owed is not waited for until then.
 #[test]
 fn the_clock_goes_back_while_the_power_is_off() {
     for orders in [vec![sale("a")], vec![scan("a")]] {
-        let script = Script { skews: vec![-365 * 86_400_000], ..script(orders, [Fate::LoseReply, Fate::LoseReply, Fate::LoseReply]) };
+        let script = Script {
+            skews: vec![-365 * 86_400_000],
+            ..script(orders, [Fate::LoseReply, Fate::LoseReply, Fate::LoseReply])
+        };
         let points = World::new(settings(), script.clone(), None).run();
         for n in 1..=points {
             World::new(settings(), script.clone(), [n]).run();
@@ -76,7 +83,10 @@ fn a_sign_off_holds() {
         let off = w.journal.iter().rposition(|e| matches!(e.record, Record::SignedOut { .. }));
         let booted = w.journal.iter().rposition(|e| matches!(e.record, Record::Booted { .. }));
         assert!(off.is_some() || n > 1);
-        assert!(off < booted || !w.machine.state().ledger(&up()).signed_in, "cut at point {n}: signed in again by itself");
+        assert!(
+            off < booted || !w.machine.state().ledger(&up()).signed_in,
+            "cut at point {n}: signed in again by itself"
+        );
     }
 }
 
@@ -84,14 +94,31 @@ fn a_sign_off_holds() {
 fn code_sale_void_balance_and_control_cut_at_every_effect_and_write() {
     everywhere("code", &script([scan("a"), scan("b")], [Fate::Refuse("09")]), 10_000);
     everywhere("void", &script([sale("a"), void("v", "a")], []), 10_000);
-    everywhere("void lost", &script([sale("a"), void("v", "a"), void("w", "a")], [Fate::Answer, Fate::LoseReply]), 10_000);
-    everywhere("balance", &script([Order { kind: Kind::Balance, amount: None, ..sale("b") }, sale("a")], []), 10_000);
-    everywhere("control", &script([control("i", Kind::SignIn), control("e", Kind::Echo), control("o", Kind::SignOff), sale("a")], []), 10_000);
-    let prints = vec![PrintResult::NotStarted("no paper".into()), PrintResult::Unconfirmed("line lost".into())];
+    everywhere(
+        "void lost",
+        &script([sale("a"), void("v", "a"), void("w", "a")], [Fate::Answer, Fate::LoseReply]),
+        10_000,
+    );
+    everywhere(
+        "balance",
+        &script([Order { kind: Kind::Balance, amount: None, ..sale("b") }, sale("a")], []),
+        10_000,
+    );
+    everywhere(
+        "control",
+        &script(
+            [control("i", Kind::SignIn), control("e", Kind::Echo), control("o", Kind::SignOff), sale("a")],
+            [],
+        ),
+        10_000,
+    );
+    let prints =
+        vec![PrintResult::NotStarted("no paper".into()), PrintResult::Unconfirmed("line lost".into())];
     everywhere("papers", &Script { prints, ..script([sale("a")], []) }, 10_000);
 }
 
-/// Accepted without the host and forwarded, several at a time and one card after the other: exactly once, whenever the power goes.
+/// Accepted without the host and forwarded, several at a time and one card after the other: exactly once,
+/// whenever the power goes.
 #[test]
 fn offline_sales_cut_at_every_effect_and_write() {
     let down = |orders: Vec<Order>, to| Script { down: vec![(1_500, to)], ..script(orders, []) };
@@ -99,7 +126,18 @@ fn offline_sales_cut_at_every_effect_and_write() {
     for every in [1, 10_000] {
         everywhere_with("offline", offline_settings(), &two, every);
     }
-    let lost = Script { fates: [Fate::Answer, Fate::Answer].into_iter().chain([Fate::LoseReply, Fate::LoseRequest, Fate::LateReply]).collect(), ..two };
+    let lost = Script {
+        fates: [Fate::Answer, Fate::Answer]
+            .into_iter()
+            .chain([Fate::LoseReply, Fate::LoseRequest, Fate::LateReply])
+            .collect(),
+        ..two
+    };
     everywhere_with("offline, advices lost", offline_settings(), &lost, 10_000);
-    everywhere_with("offline and in doubt", offline_settings(), &script([plain("a", 0), plain("b", 0)], [Fate::LoseReply, Fate::NotSent]), 10_000);
+    everywhere_with(
+        "offline and in doubt",
+        offline_settings(),
+        &script([plain("a", 0), plain("b", 0)], [Fate::LoseReply, Fate::NotSent]),
+        10_000,
+    );
 }

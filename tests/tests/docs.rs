@@ -1,5 +1,6 @@
-//! What is written about the terminal is checked against the code: generated references are compared (`PAYTERM_BLESS=1`
-//! rewrites them), prose must name what there is, examples must be taken, and the installation must hold what it says.
+//! What is written about the terminal is checked against the code: generated references are compared
+//! (`PAYTERM_BLESS=1` rewrites them), prose must name what there is, examples must be taken, and the
+//! installation must hold what it says.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_hosts::Profile;
 use payterm_schema::{
@@ -39,7 +40,10 @@ fn same(path: &str, now: &str) {
         return fs::write(root().join(path), now).unwrap();
     }
     let committed = fs::read_to_string(root().join(path)).unwrap_or_default();
-    assert!(committed == now, "{path} has drifted from the code: PAYTERM_BLESS=1 cargo test -p payterm-tests --test docs, then look at the difference");
+    assert!(
+        committed == now,
+        "{path} has drifted from the code: PAYTERM_BLESS=1 cargo test -p payterm-tests --test docs, then look at the difference"
+    );
 }
 const MADE: &str = "<!-- Made from the code by tests/tests/docs.rs; PAYTERM_BLESS=1 rewrites it. -->\n";
 /// A table cell.
@@ -53,14 +57,16 @@ fn code(text: &str) -> String {
 // ---- JSON Schemas
 
 fn schema<T: JsonSchema>(name: &str, settings: SchemaSettings) {
-    let mut text = serde_json::to_string_pretty(&settings.into_generator().into_root_schema_for::<T>()).unwrap();
+    let mut text =
+        serde_json::to_string_pretty(&settings.into_generator().into_root_schema_for::<T>()).unwrap();
     text.push('\n');
     same(&format!("schema/json/{name}.schema.json"), &text);
 }
 
 #[test]
 fn the_json_schemas_are_those_of_the_types() {
-    // What callers send, and what they are sent: a field that may be left out on the way in is always there on the way out.
+    // What callers send, and what they are sent: a field that may be left out on the way in is always there
+    // on the way out.
     let takes = SchemaSettings::draft2020_12;
     let gives = || SchemaSettings::draft2020_12().for_serialize();
     schema::<Config>("config", takes());
@@ -112,7 +118,9 @@ fn kind_of_value(t: &Value, list: bool) -> String {
     let words: Vec<String> = words(t).iter().map(|(w, _)| code(w)).collect();
     let one = match t.get("type") {
         _ if !words.is_empty() => words.join(", "),
-        Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).filter(|t| *t != "null").collect(),
+        Some(Value::Array(types)) => {
+            types.iter().filter_map(Value::as_str).filter(|t| *t != "null").collect()
+        }
         Some(Value::String(t)) => t.clone(),
         _ => "?".into(),
     };
@@ -149,7 +157,8 @@ fn config_table(out: &mut String, defs: &Value, path: &str, list: bool, table: &
             inside.push((format!("{path}.{key}"), many, t));
             continue;
         }
-        let mut meaning = text_of(p, "description").or_else(|| text_of(t, "description")).unwrap_or_default().to_owned();
+        let mut meaning =
+            text_of(p, "description").or_else(|| text_of(t, "description")).unwrap_or_default().to_owned();
         assert!(!meaning.is_empty(), "{path}.{key} has no meaning: a doc comment in schema::config");
         for (word, text) in words(t).into_iter().filter(|(_, text)| !text.is_empty()) {
             let _ = write!(meaning, " `{word}`: {text}");
@@ -159,7 +168,13 @@ fn config_table(out: &mut String, defs: &Value, path: &str, list: bool, table: &
             None | Some(Value::Null) => "none".into(),
             Some(v) => code(&v.to_string()),
         };
-        let _ = writeln!(out, "| `{key}` | {} | {} | {default} | {} |", kind_of_value(t, many), unit(key, &meaning), cell(&meaning));
+        let _ = writeln!(
+            out,
+            "| `{key}` | {} | {} | {default} | {} |",
+            kind_of_value(t, many),
+            unit(key, &meaning),
+            cell(&meaning)
+        );
     }
     for (path, many, t) in inside {
         config_table(out, defs, &path, many, t);
@@ -177,7 +192,22 @@ fn the_config_reference_is_the_schema() {
          `paytermd --print-schema` or `schema/json/config.schema.json`. A commented example is `packaging/payterm.toml`.\n"
     );
     // In the order in which a person fills them in; a table that is not named here is at the end.
-    let order = ["terminal", "account", "route", "device", "flow", "operators", "paper", "self_test", "bus", "inhibit", "store", "vault", "log", "tms"];
+    let order = [
+        "terminal",
+        "account",
+        "route",
+        "device",
+        "flow",
+        "operators",
+        "paper",
+        "self_test",
+        "bus",
+        "inhibit",
+        "store",
+        "vault",
+        "log",
+        "tms",
+    ];
     let mut tables: Vec<_> = schema["properties"].as_object().unwrap().iter().collect();
     tables.sort_by_key(|(k, _)| order.iter().position(|o| o == k).unwrap_or(order.len()));
     for (key, p) in tables {
@@ -197,21 +227,35 @@ fn the_example_config_is_taken_as_it_is_and_filled_in() {
     };
     check(&text);
     // "#key = value" is a setting that is off, "# text" is a comment.
-    let on = |l: &str| l.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with([' ', '#'])).unwrap_or(l).to_owned();
+    let on = |l: &str| {
+        l.strip_prefix('#')
+            .filter(|rest| !rest.is_empty() && !rest.starts_with([' ', '#']))
+            .unwrap_or(l)
+            .to_owned()
+    };
     let full = check(&text.lines().map(on).collect::<Vec<_>>().join("\n"));
-    assert!(!full.accounts.is_empty() && !full.devices.is_empty() && !full.bus.callers.is_empty() && !full.routes.is_empty());
+    assert!(
+        !full.accounts.is_empty()
+            && !full.devices.is_empty()
+            && !full.bus.callers.is_empty()
+            && !full.routes.is_empty()
+    );
 }
 
 // ---- docs/kinds.md, docs/codes.md
 
 /// The profiles that are built in: the file as a table, and as the code reads it.
 fn profiles() -> Vec<(toml::Table, Profile)> {
-    let mut names: Vec<_> = fs::read_dir(root().join("crates/hosts/profiles")).unwrap().map(|f| f.unwrap().path()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(root().join("crates/hosts/profiles")).unwrap().map(|f| f.unwrap().path()).collect();
     names.sort();
     assert!(names.len() >= 2);
     let load = |p: PathBuf| {
         let name = p.file_stem().unwrap().to_str().unwrap().to_owned();
-        (fs::read_to_string(&p).unwrap().parse().unwrap(), Profile::builtin(&name).unwrap_or_else(|e| panic!("{name}: {e}")))
+        (
+            fs::read_to_string(&p).unwrap().parse().unwrap(),
+            Profile::builtin(&name).unwrap_or_else(|e| panic!("{name}: {e}")),
+        )
     };
     names.into_iter().map(load).collect()
 }
@@ -292,12 +336,27 @@ fn the_kind_sheet_is_that_of_the_code() {
          In the tables below F is a field of ISO 8583, `{...}` a value that the terminal fills in; M = always sent, C = sent when it applies.\n",
     );
     for (file, profile) in profiles() {
-        let _ = write!(out, "\n## Profile `{}`: {}\n\n| message | MTI | its own values | fields |\n|---|---|---|---|\n", profile.name, profile.title);
+        let _ = write!(
+            out,
+            "\n## Profile `{}`: {}\n\n| message | MTI | its own values | fields |\n|---|---|---|---|\n",
+            profile.name, profile.title
+        );
         for (name, m) in file["message"].as_table().unwrap() {
-            let _ = writeln!(out, "| `{name}` | {} | {} | {} |", m["mti"].as_str().unwrap(), fields(m.get("values")), m["fields"].as_str().unwrap());
+            let _ = writeln!(
+                out,
+                "| `{name}` | {} | {} | {} |",
+                m["mti"].as_str().unwrap(),
+                fields(m.get("values")),
+                m["fields"].as_str().unwrap()
+            );
         }
         let r = &file["reversal"];
-        let reasons: Vec<String> = r["reasons"].as_table().unwrap().iter().map(|(k, v)| format!("`{k}` {}", v.as_str().unwrap())).collect();
+        let reasons: Vec<String> = r["reasons"]
+            .as_table()
+            .unwrap()
+            .iter()
+            .map(|(k, v)| format!("`{k}` {}", v.as_str().unwrap()))
+            .collect();
         let _ = write!(
             out,
             "\nReversal: MTI {}; all fields of the original but {}; added {} ({}). F39: {}. Ended by {}.\n",
@@ -309,9 +368,19 @@ fn the_kind_sheet_is_that_of_the_code() {
             list(&r["ends"])
         );
         let mac = &file["mac"];
-        let _ = write!(out, "MAC: `{}`, on {}.\n\n| F22 | with PIN | without |\n|---|---|---|\n", mac["algorithm"].as_str().unwrap(), list(&mac["mtis"]));
+        let _ = write!(
+            out,
+            "MAC: `{}`, on {}.\n\n| F22 | with PIN | without |\n|---|---|---|\n",
+            mac["algorithm"].as_str().unwrap(),
+            list(&mac["mtis"])
+        );
         for (mode, row) in file["entry"].as_table().unwrap() {
-            let _ = writeln!(out, "| `{mode}` | {} | {} |", row["pin"].as_str().unwrap(), row["no_pin"].as_str().unwrap());
+            let _ = writeln!(
+                out,
+                "| `{mode}` | {} | {} |",
+                row["pin"].as_str().unwrap(),
+                row["no_pin"].as_str().unwrap()
+            );
         }
     }
     same("docs/kinds.md", &out);
@@ -349,14 +418,24 @@ fn the_code_tables_are_those_of_profiles_and_texts() {
         );
         for (c, rule) in profile.rules().codes {
             let again = serde_json::to_value(rule.again).unwrap();
-            let _ =
-                writeln!(out, "| {c} | {:?} | `{}` | {} | {} |", rule.class, again.as_str().unwrap(), yes(rule.reverse), row(&format!("host-{c}"), rule.class));
+            let _ = writeln!(
+                out,
+                "| {c} | {:?} | `{}` | {} | {} |",
+                rule.class,
+                again.as_str().unwrap(),
+                yes(rule.reverse),
+                row(&format!("host-{c}"), rule.class)
+            );
         }
     }
     out.push_str("\n## The terminal's own codes\n\n| code | 含义 | meaning | 下一步 | what to do next |\n|---|---|---|---|---|\n");
     let reasons = read("crates/texts/locales/en/reasons.ftl");
     // `unknown` is the text of a code that has none.
-    let own: Vec<&str> = reasons.lines().filter_map(|l| l.strip_prefix("reason-")?.split_once(" =").map(|(id, _)| id)).filter(|id| *id != "unknown").collect();
+    let own: Vec<&str> = reasons
+        .lines()
+        .filter_map(|l| l.strip_prefix("reason-")?.split_once(" =").map(|(id, _)| id))
+        .filter(|id| *id != "unknown")
+        .collect();
     assert!(own.len() > 20);
     for c in own {
         let _ = writeln!(out, "| `{c}` | {} |", row(c, Class::C));
@@ -369,7 +448,10 @@ fn the_code_tables_are_those_of_profiles_and_texts() {
 fn pages() -> Vec<(String, String)> {
     let mut names = vec!["README.md".to_owned()];
     names.extend(
-        fs::read_dir(root().join("docs")).unwrap().map(|f| format!("docs/{}", f.unwrap().file_name().to_str().unwrap())).filter(|n| n.ends_with(".md")),
+        fs::read_dir(root().join("docs"))
+            .unwrap()
+            .map(|f| format!("docs/{}", f.unwrap().file_name().to_str().unwrap()))
+            .filter(|n| n.ends_with(".md")),
     );
     assert!(names.len() >= 7, "{names:?}");
     names.into_iter().map(|n| (n.clone(), read(&n))).collect()
@@ -378,18 +460,31 @@ fn pages() -> Vec<(String, String)> {
 /// A folder or file that a page names, as `` `crates/core/src/flow.rs` `` or as a link, is there.
 #[test]
 fn what_pages_point_to_is_there() {
-    let folders = ["crates/", "schema/", "daemon/", "dbus/", "docs/", "tests/", "packaging/", "integrations/"];
+    let folders =
+        ["crates/", "schema/", "daemon/", "dbus/", "docs/", "tests/", "packaging/", "integrations/"];
     let mut seen = 0;
     for (page, text) in pages() {
-        let quoted = text.split('`').skip(1).step_by(2).filter(|t| folders.iter().any(|f| t.starts_with(f)) && !t.contains([' ', '*', '<', '\n']));
+        let quoted = text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|t| folders.iter().any(|f| t.starts_with(f)) && !t.contains([' ', '*', '<', '\n']));
         for path in quoted {
             assert!(root().join(path).exists(), "{page}: `{path}` is not there");
             seen += 1;
         }
-        let links = text.split("](").skip(1).filter_map(|t| t.split_once(')')).map(|(to, _)| to).filter(|to| !to.contains("://") && !to.starts_with('#'));
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|t| t.split_once(')'))
+            .map(|(to, _)| to)
+            .filter(|to| !to.contains("://") && !to.starts_with('#'));
         for to in links {
             let to = to.split('#').next().unwrap();
-            assert!(root().join(Path::new(&page).parent().unwrap()).join(to).exists(), "{page}: link to {to}");
+            assert!(
+                root().join(Path::new(&page).parent().unwrap()).join(to).exists(),
+                "{page}: link to {to}"
+            );
             seen += 1;
         }
     }
@@ -400,7 +495,10 @@ fn what_pages_point_to_is_there() {
 fn the_map_has_every_crate() {
     let (readme, manifest) = (read("README.md"), read("Cargo.toml").parse::<toml::Table>().unwrap());
     for member in manifest["workspace"]["members"].as_array().unwrap() {
-        assert!(readme.contains(&format!("| {} |", code(member.as_str().unwrap()))), "README.md: {member} is not on the map");
+        assert!(
+            readme.contains(&format!("| {} |", code(member.as_str().unwrap()))),
+            "README.md: {member} is not on the map"
+        );
     }
 }
 
@@ -434,12 +532,23 @@ fn the_integrators_guide_names_every_method_fault_status_and_exit_code() {
     let page = read("docs/integrator.md");
     let mut names: BTreeSet<String> = Status::ALL.iter().map(|s| s.name().to_owned()).collect();
     let own = payterm_dbus::INTERFACES.iter().filter(|i| i.name.starts_with(payterm_dbus::BUS_NAME));
-    names.extend(own.flat_map(|i| i.methods.iter().map(|m| m.name).chain(i.signals.iter().map(|s| s.name))).map(str::to_owned));
+    names.extend(
+        own.flat_map(|i| i.methods.iter().map(|m| m.name).chain(i.signals.iter().map(|s| s.name)))
+            .map(str::to_owned),
+    );
     let faults = serde_json::to_value(schemars::schema_for!(Fault)).unwrap();
-    names.extend(faults["oneOf"].as_array().unwrap().iter().map(|f| f["properties"]["fault"]["const"].as_str().unwrap().to_owned()));
+    names.extend(
+        faults["oneOf"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["properties"]["fault"]["const"].as_str().unwrap().to_owned()),
+    );
     let cli = read("crates/cli/src/args.rs");
     let exits = cli.split_once("EXIT_STATUS: &str = \"").unwrap().1.split_once("\";").unwrap().0;
-    names.extend(exits.lines().filter_map(|l| l.split_whitespace().next()?.parse::<u8>().ok()).map(|n| n.to_string()));
+    names.extend(
+        exits.lines().filter_map(|l| l.split_whitespace().next()?.parse::<u8>().ok()).map(|n| n.to_string()),
+    );
     assert!(names.len() > 40, "{names:?}");
     let missing: Vec<_> = names.iter().filter(|n| !page.contains(&format!("`{n}`"))).collect();
     assert!(missing.is_empty(), "docs/integrator.md does not name {missing:?}");
@@ -448,13 +557,18 @@ fn the_integrators_guide_names_every_method_fault_status_and_exit_code() {
 /// The guide to testing and both extensions know the mishaps of the simulator, and no other.
 #[test]
 fn the_mishaps_of_the_extensions_are_those_of_the_simulator() {
-    let unknown = serde_json::from_str::<payterm_simulator::mishap::Mishap>(r#"{"type":"?"}"#).unwrap_err().to_string();
-    let known: BTreeSet<String> = unknown.split('`').skip(3).step_by(2).map(|n| n.replace('-', "_")).collect();
+    let unknown =
+        serde_json::from_str::<payterm_simulator::mishap::Mishap>(r#"{"type":"?"}"#).unwrap_err().to_string();
+    let known: BTreeSet<String> =
+        unknown.split('`').skip(3).step_by(2).map(|n| n.replace('-', "_")).collect();
     assert!(known.len() >= 13 && known.contains("drop_reply"), "{unknown}");
     // The first word in quotes of each line of a part of a file.
     let named = |text: &str, from: &str, to: &str, open: &str, close: char| -> BTreeSet<String> {
         let part = text.split_once(from).unwrap().1.split_once(to).unwrap().0;
-        part.lines().filter_map(|l| l.trim().strip_prefix(open)?.split(close).next()).map(str::to_owned).collect()
+        part.lines()
+            .filter_map(|l| l.trim().strip_prefix(open)?.split(close).next())
+            .map(str::to_owned)
+            .collect()
     };
     let python = read("integrations/pytest-payterm/src/pytest_payterm/acquirer.py");
     let java = read("integrations/junit-payterm/src/main/java/org/payterm/junit/Mishap.java");
@@ -471,13 +585,20 @@ fn examples_are_requests_and_outcomes() {
         for block in text.split("```json\n").skip(1).map(|b| b.split("```").next().unwrap()) {
             let value: Value = serde_json::from_str(block).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
             if value.get("txn").is_some() {
-                let outcome: Outcome = serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
-                assert_eq!(serde_json::to_value(outcome).unwrap(), value, "{page}: the outcome would be written otherwise");
+                let outcome: Outcome =
+                    serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
+                assert_eq!(
+                    serde_json::to_value(outcome).unwrap(),
+                    value,
+                    "{page}: the outcome would be written otherwise"
+                );
                 outcomes += 1;
             } else if value.get("page").is_some() {
-                payterm_schema::page::Printable::parse(block).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
+                payterm_schema::page::Printable::parse(block)
+                    .unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
             } else {
-                let wire: RequestWire = serde_json::from_value(value).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
+                let wire: RequestWire =
+                    serde_json::from_value(value).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
                 Request::try_from(wire).unwrap_or_else(|e| panic!("{page}: {e}\n{block}"));
                 requests += 1;
             }
@@ -490,11 +611,20 @@ fn examples_are_requests_and_outcomes() {
 fn the_man_page_of_the_daemon_names_every_option() {
     let (program, page) = (read("daemon/src/main.rs"), read("packaging/paytermd.8"));
     let args = program.split_once("struct Args {").unwrap().1.split_once("\n}").unwrap().0;
-    let options: Vec<String> =
-        args.lines().filter_map(|l| l.strip_prefix("    ")?.split_once(": ")).map(|(n, _)| n.replace('_', "\\-")).filter(|n| !n.contains('/')).collect();
+    let options: Vec<String> = args
+        .lines()
+        .filter_map(|l| l.strip_prefix("    ")?.split_once(": "))
+        .map(|(n, _)| n.replace('_', "\\-"))
+        .filter(|n| !n.contains('/'))
+        .collect();
     assert!(options.len() >= 5, "{options:?}");
     for o in options {
-        assert!(page.contains(&format!("\\-\\-{o}\n")) || page.contains(&format!("\\-\\-{o} ")) || page.contains(&format!("\\-\\-{o}\"")), "--{o}");
+        assert!(
+            page.contains(&format!("\\-\\-{o}\n"))
+                || page.contains(&format!("\\-\\-{o} "))
+                || page.contains(&format!("\\-\\-{o}\"")),
+            "--{o}"
+        );
     }
 }
 
@@ -522,8 +652,7 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let (bin, dest) = (dir.path().join("bin"), dir.path().join("dest"));
     fs::create_dir(&bin).unwrap();
-    let program =
-        "#!/bin/sh\ncase \"$1\" in man) echo page >\"$2/paytermctl.1\"; echo page >\"$2/paytermctl-sale.1\" ;; completions) echo \"for $2\" ;; esac\n";
+    let program = "#!/bin/sh\ncase \"$1\" in man) echo page >\"$2/paytermctl.1\"; echo page >\"$2/paytermctl-sale.1\" ;; completions) echo \"for $2\" ;; esac\n";
     for name in ["paytermd", "paytermctl", "payterm-acquirer"] {
         let early = install(&bin, &dest, "/opt/payterm");
         assert!(!early.status.success() && !dest.exists(), "without all programs nothing is installed");
@@ -548,8 +677,10 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
     for p in ["paytermd", "paytermctl", "payterm-acquirer"] {
         assert_eq!(mode(&format!("opt/payterm/bin/{p}")), Some(0o755), "{p}");
     }
-    let interfaces =
-        payterm_dbus::INTERFACES.iter().filter(|i| i.name.starts_with(payterm_dbus::BUS_NAME)).map(|i| format!("share/dbus-1/interfaces/{}.xml", i.name));
+    let interfaces = payterm_dbus::INTERFACES
+        .iter()
+        .filter(|i| i.name.starts_with(payterm_dbus::BUS_NAME))
+        .map(|i| format!("share/dbus-1/interfaces/{}.xml", i.name));
     let plain = [
         "lib/systemd/system/paytermd.service",
         "lib/systemd/system/paytermd@.service",
@@ -573,8 +704,15 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
         assert_eq!(mode(&format!("opt/payterm/{p}")), Some(0o644), "{p}");
     }
     let text = |p: &str| fs::read_to_string(dest.join("opt/payterm").join(p)).unwrap();
-    for p in ["lib/systemd/system/paytermd.service", "lib/systemd/system/paytermd@.service", "share/dbus-1/system-services/org.payterm.Terminal1.service"] {
-        assert!(text(p).contains("=/opt/payterm/bin/paytermd") && !text(p).contains("/usr/bin/paytermd"), "{p}");
+    for p in [
+        "lib/systemd/system/paytermd.service",
+        "lib/systemd/system/paytermd@.service",
+        "share/dbus-1/system-services/org.payterm.Terminal1.service",
+    ] {
+        assert!(
+            text(p).contains("=/opt/payterm/bin/paytermd") && !text(p).contains("/usr/bin/paytermd"),
+            "{p}"
+        );
     }
     assert_eq!(text("share/zsh/site-functions/_paytermctl"), "for zsh\n");
     // dbus-daemon reads /usr/share and /etc only: another prefix gets a link there.
@@ -584,7 +722,11 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
     assert_eq!(link, Path::new("/opt/payterm/share/polkit-1/rules.d/50-payterm.rules"));
     assert!(!dest.join("etc/payterm").exists(), "a shop's configuration is its own");
     let usr = dir.path().join("usr-dest");
-    assert!(install(&bin, &usr, "/usr").status.success() && usr.join("usr/bin/paytermd").exists() && !usr.join("etc").exists());
+    assert!(
+        install(&bin, &usr, "/usr").status.success()
+            && usr.join("usr/bin/paytermd").exists()
+            && !usr.join("etc").exists()
+    );
     for bad in ["opt", "/o|t", "/a b"] {
         let refused = dir.path().join("refused");
         assert!(!install(&bin, &refused, bad).status.success() && !refused.exists(), "{bad}");

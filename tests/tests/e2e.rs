@@ -1,9 +1,13 @@
-//! End to end with real parts: dbus-daemon, paytermd, payterm-acquirer, busctl, Python, TCP printers, kill -9.
+//! End to end with real parts: dbus-daemon, paytermd, payterm-acquirer, busctl, Python, TCP printers, kill
+//! -9.
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
 use payterm_devices::{hub::When, soft_printer::SoftPrinter};
-use payterm_schema::{Fault, Request, Status, Terminal, config::DeviceConfig, device::DeviceKind, request::RequestWire, terminal::Filter};
+use payterm_schema::{
+    Fault, Request, Status, Terminal, config::DeviceConfig, device::DeviceKind, request::RequestWire,
+    terminal::Filter,
+};
 use payterm_tests::stack::{Stack, caller, programs};
 use std::{
     process::Command,
@@ -18,9 +22,28 @@ async fn a_sale_from_busctl_alone() -> Done {
     alice(&mut stack.hands()?);
     let tree = busctl(&stack, &["tree", "org.payterm.Terminal1"]);
     assert!(tree.contains("/org/payterm/Terminal1/device/"), "{tree}");
-    let manager = ["call", "org.payterm.Terminal1", "/org/payterm/Terminal1", "org.payterm.Terminal1.Manager"];
-    let request =
-        ["Start", "a{sv}", "5", "cancel_on_caller_lost", "b", "false", "id", "s", "b-1", "kind", "s", "sale", "amount", "s", "12.34", "currency", "s", "CNY"];
+    let manager =
+        ["call", "org.payterm.Terminal1", "/org/payterm/Terminal1", "org.payterm.Terminal1.Manager"];
+    let request = [
+        "Start",
+        "a{sv}",
+        "5",
+        "cancel_on_caller_lost",
+        "b",
+        "false",
+        "id",
+        "s",
+        "b-1",
+        "kind",
+        "s",
+        "sale",
+        "amount",
+        "s",
+        "12.34",
+        "currency",
+        "s",
+        "CNY",
+    ];
     let started = busctl(&stack, &[&manager[..], &request[..]].concat());
     assert_eq!(started.trim(), format!("o \"{}\"", path("b-1")));
     let outcome = busctl(&stack, &[&manager[..], &["Wait", "o", &path("b-1")]].concat());
@@ -35,7 +58,10 @@ async fn a_sale_from_paytermctl() -> Done {
     let out = stack.ctl(&["sale", "--amount", "12.34", "--currency", "CNY", "--json"])?;
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let outcome: serde_json::Value = serde_json::from_slice(&out.stdout)?;
-    assert_eq!((outcome["status"].as_str(), outcome["amount"].as_str(), outcome["authority"].as_str()), (Some("approved"), Some("12.34"), Some("host")));
+    assert_eq!(
+        (outcome["status"].as_str(), outcome["amount"].as_str(), outcome["authority"].as_str()),
+        (Some("approved"), Some("12.34"), Some("host"))
+    );
     let explained = stack.ctl(&["explain", outcome["id"].as_str().unwrap_or_default()])?;
     let text = String::from_utf8_lossy(&explained.stdout).into_owned();
     for part in ["621234*********0003", "F39", "F11"] {
@@ -60,7 +86,10 @@ async fn the_python_and_rust_examples_and_a_lost_client() -> Done {
     };
     let mut hands = stack.hands()?;
     alice(&mut hands);
-    let o = run(&python, &[&format!("{examples}/pos.py"), "--order", "py-1", "--amount", "3.21", "--address", &stack.bus])?;
+    let o = run(
+        &python,
+        &[&format!("{examples}/pos.py"), "--order", "py-1", "--amount", "3.21", "--address", &stack.bus],
+    )?;
     assert_eq!(o["status"], "approved");
     alice(&mut hands);
     let pos = programs()?.join("examples/pos");
@@ -73,7 +102,13 @@ async fn the_python_and_rust_examples_and_a_lost_client() -> Done {
             std::thread::sleep(Duration::from_millis(600));
             later.swipe(ALICE.0, ALICE.1, SOON).and_then(|_| later.pin(PIN, SOON))
         });
-        let mut args = vec![format!("{examples}/lost_client.py"), "--order".into(), id.into(), "--address".into(), stack.bus.clone()];
+        let mut args = vec![
+            format!("{examples}/lost_client.py"),
+            "--order".into(),
+            id.into(),
+            "--address".into(),
+            stack.bus.clone(),
+        ];
         args.extend(extra.map(String::from));
         let o = run(&python, &args.iter().map(String::as_str).collect::<Vec<_>>())?;
         customer.join().expect("customer").map_err(|e| format!("{id}: {e}: {o}"))?;
@@ -114,8 +149,15 @@ async fn kill_9_after_the_frame_left() -> Done {
     payterm_tests::stack::until("the acquirer to approve it", || stack.net("cup").is_ok_and(|n| n == 7000))?;
     stack.kill_daemon();
     // On disk before the frame left.
-    let db = rusqlite::Connection::open_with_flags(stack.state().join("journal.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let allowed: String = db.query_row("SELECT json FROM record WHERE json LIKE '%\"allowed\"%' ORDER BY seq DESC LIMIT 1", [], |r| r.get(0))?;
+    let db = rusqlite::Connection::open_with_flags(
+        stack.state().join("journal.db"),
+        rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )?;
+    let allowed: String = db.query_row(
+        "SELECT json FROM record WHERE json LIKE '%\"allowed\"%' ORDER BY seq DESC LIMIT 1",
+        [],
+        |r| r.get(0),
+    )?;
     assert!(allowed.contains("\"owes\":true"));
     drop(db);
     stack.start_daemon(&[])?;
@@ -127,7 +169,8 @@ async fn kill_9_after_the_frame_left() -> Done {
     let end = last(&client, "k-1").await;
     assert_eq!((end.status, end.reason.map(|r| r.code)), (Status::Declined, Some("reversed".into())));
     assert_eq!(stack.net("cup")?, 200);
-    let money: Vec<String> = seen(&stack).into_iter().map(|(m, _)| m).filter(|m| m == "0200" || m == "0400").collect();
+    let money: Vec<String> =
+        seen(&stack).into_iter().map(|(m, _)| m).filter(|m| m == "0200" || m == "0400").collect();
     assert_eq!(money, ["0200", "0400", "0200"]);
     Ok(())
 }
@@ -214,12 +257,25 @@ async fn a_void_and_a_second_one() -> Done {
     alice(&mut hands);
     let o = pay(&client, sale("v-1", "15.00")).await;
     assert_eq!(
-        pay(&client, RequestWire { id: "v-2".into(), kind: "void".into(), original_rrn: o.rrn, ..RequestWire::default() }).await.status,
+        pay(
+            &client,
+            RequestWire {
+                id: "v-2".into(),
+                kind: "void".into(),
+                original_rrn: o.rrn,
+                ..RequestWire::default()
+            }
+        )
+        .await
+        .status,
         Status::Approved
     );
     assert_eq!(stack.net("cup")?, 0);
     let again = pay(&client, void("v-3", "v-1")).await;
-    assert_eq!((again.status, again.reason.map(|r| r.code)), (Status::Failed, Some("original-voided".into())));
+    assert_eq!(
+        (again.status, again.reason.map(|r| r.code)),
+        (Status::Failed, Some("original-voided".into()))
+    );
     assert!(client.recall(&caller(), &key("v-1")).await?.outcome.voided);
     // The same id is the same payment for ever: approved, and given back. An app looks at both.
     let repeated = pay(&client, sale("v-1", "15.00")).await;
@@ -241,7 +297,8 @@ async fn the_same_id_meets_the_same_transaction_also_after_a_restart() -> Done {
     let client = stack.client().await?;
     assert_eq!(pay(&client, sale("same-1", "9.00")).await, first);
     assert_eq!(stack.net("cup")?, 900);
-    let listed = client.list(&caller(), Filter { status: Some(Status::Approved), ..Filter::default() }).await?;
+    let listed =
+        client.list(&caller(), Filter { status: Some(Status::Approved), ..Filter::default() }).await?;
     assert_eq!(listed.len(), 1);
     Ok(())
 }
@@ -269,7 +326,11 @@ async fn one_customer_at_a_time_and_cancel() -> Done {
 #[tokio::test]
 async fn one_process_per_state_directory() -> Done {
     let stack = Stack::start(|_, _| {})?;
-    let out = Command::new(programs()?.join("paytermd")).arg("--config").arg(stack.config_file()).env("DBUS_SESSION_BUS_ADDRESS", &stack.bus).output()?;
+    let out = Command::new(programs()?.join("paytermd"))
+        .arg("--config")
+        .arg(stack.config_file())
+        .env("DBUS_SESSION_BUS_ADDRESS", &stack.bus)
+        .output()?;
     assert!(!out.status.success());
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(text.contains("in use"), "{text}");

@@ -17,7 +17,10 @@ fn a_sale_is_three_records_and_its_papers() {
     let w = run(script([sale("a")], []));
     assert_eq!(w.transcript("a"), ["started", "allowed", "answered", "outcome"]);
     let o = w.outcome("a");
-    assert_eq!((o.status, o.masked_pan.as_deref(), o.pin), (Status::Approved, Some("622576******5678"), true));
+    assert_eq!(
+        (o.status, o.masked_pan.as_deref(), o.pin),
+        (Status::Approved, Some("622576******5678"), true)
+    );
     assert_eq!((o.rrn.is_some(), o.auth_code.is_some(), o.stan.is_some()), (true, true, true));
     assert_eq!(w.printed.len(), 2, "merchant and customer copy");
 }
@@ -29,7 +32,11 @@ fn a_void_that_is_written_off_leaves_its_sale_as_it_was() {
     s.accounts[0].config.obligation_tries = 1;
     let noise = vec![(300_000, Noise::Press(Press::WriteOff, 0))];
     let orders = [sale("a"), void("b", "a")];
-    let mut w = World::new(s, Script { noise, ..script(orders, [Fate::Answer, Fate::LoseRequest, Fate::LoseRequest]) }, None);
+    let mut w = World::new(
+        s,
+        Script { noise, ..script(orders, [Fate::Answer, Fate::LoseRequest, Fate::LoseRequest]) },
+        None,
+    );
     w.run();
     assert_eq!(told(&w, "b").last(), Some(&(Status::Declined, "written-off".into())));
     assert!(w.sealed.contains(&w.outcome("a").txn), "{:?}", w.sealed);
@@ -85,7 +92,11 @@ fn a_wrong_pin_is_typed_again_in_the_same_request() {
 fn a_lost_reply_is_unknown_then_reversed_before_the_next_sale() {
     for fate in [Fate::LoseReply, Fate::LoseRequest, Fate::LateReply, Fate::LateRequest] {
         let w = run(script([sale("a"), sale("b")], [fate.clone()]));
-        assert_eq!(told(&w, "a"), [(Status::Unknown, "no-reply".into()), (Status::Declined, "reversed".into())], "{fate:?}");
+        assert_eq!(
+            told(&w, "a"),
+            [(Status::Unknown, "no-reply".into()), (Status::Declined, "reversed".into())],
+            "{fate:?}"
+        );
         assert_eq!(told(&w, "b"), [(Status::Approved, String::new())], "{fate:?}");
     }
 }
@@ -105,19 +116,33 @@ fn the_waiting_screen_tells_how_far_the_reversal_is() {
     };
     let seen: Vec<_> = w.shown.iter().filter_map(owed).collect();
     let last = seen.last().unwrap();
-    assert!(seen.len() >= 2 && last.tries >= 1 && last.last_code.as_deref() == Some("96") && last.deadline.is_some(), "{seen:?}");
+    assert!(
+        seen.len() >= 2
+            && last.tries >= 1
+            && last.last_code.as_deref() == Some("96")
+            && last.deadline.is_some(),
+        "{seen:?}"
+    );
 }
 
 #[test]
 fn a_reversal_is_repeated_and_at_last_stuck() {
     let lost = vec![Fate::LoseReply, Fate::LoseReply, Fate::NotSent, Fate::Refuse("96"), Fate::LoseRequest];
     let w = run(script([sale("a"), sale("b")], lost.clone()));
-    assert_eq!(told(&w, "a").last(), Some(&(Status::Declined, "reversed".into())), "the fourth try that left");
+    assert_eq!(
+        told(&w, "a").last(),
+        Some(&(Status::Declined, "reversed".into())),
+        "the fourth try that left"
+    );
     let mut stuck = lost;
     stuck.extend([Fate::LoseReply]);
     let w = run(script([sale("a"), sale("b"), sale("c"), sale("d"), sale("e")], stuck));
     assert_eq!(told(&w, "a"), [(Status::Unknown, "no-reply".into())]);
-    assert_eq!(told(&w, "b"), [(Status::Failed, "account-blocked".into())], "nothing leaves while a reversal is due");
+    assert_eq!(
+        told(&w, "b"),
+        [(Status::Failed, "account-blocked".into())],
+        "nothing leaves while a reversal is due"
+    );
     assert_eq!(w.machine.obligations().len(), 1, "Stuck: kept for a person");
     assert_eq!(w.outcome("e").status, Status::Approved, "Stuck holds nobody up");
 }
@@ -143,9 +168,16 @@ fn a_reply_without_a_good_mac_is_discarded_and_reversed() {
 fn a_refusal_without_mac_is_told_with_a_reversal_on_disk() {
     let w = run(script([sale("a")], [Fate::RefuseNoMac("51")]));
     assert_eq!(told(&w, "a"), [(Status::Declined, "host-51".into())]);
-    assert_eq!(w.transcript("a"), ["started", "allowed", "answered", "outcome", "obligation_tried", "obligation_ended"]);
+    assert_eq!(
+        w.transcript("a"),
+        ["started", "allowed", "answered", "outcome", "obligation_tried", "obligation_ended"]
+    );
     let w = run(script([sale("a")], [Fate::Refuse("96")]));
-    assert_eq!(w.transcript("a").last().map(String::as_str), Some("obligation_ended"), "`reverse` of the code table");
+    assert_eq!(
+        w.transcript("a").last().map(String::as_str),
+        Some("obligation_ended"),
+        "`reverse` of the code table"
+    );
 }
 
 #[test]
@@ -165,8 +197,12 @@ fn payment_codes() {
     assert_eq!((o.status, o.masked_pan.as_deref()), (Status::Approved, Some("13************3456")));
     let w = run(script([scan("a"), sale("b")], [Fate::Refuse("09")]));
     assert_eq!(told(&w, "a"), [(Status::Unknown, "pending".into()), (Status::Declined, "reversed".into())]);
-    let (told_at, ended) = (w.told[0].started, w.told.iter().rev().find(|o| o.key.id == "a").and_then(|o| o.ended));
-    assert!(ended.is_some_and(|t| t.since(told_at).0 >= 15_000), "WeChat is not undone sooner than 15 s after the payment");
+    let (told_at, ended) =
+        (w.told[0].started, w.told.iter().rev().find(|o| o.key.id == "a").and_then(|o| o.ended));
+    assert!(
+        ended.is_some_and(|t| t.since(told_at).0 >= 15_000),
+        "WeChat is not undone sooner than 15 s after the payment"
+    );
 }
 
 #[test]
@@ -177,13 +213,18 @@ fn a_void_takes_back_one_sale_once() {
     assert_eq!(told(&w, "w"), [(Status::Failed, "original-voided".into())]);
     assert_eq!(told(&w, "x"), [(Status::Failed, "original-not-found".into())]);
     let w = run(script([sale("a"), void("v", "a")], [Fate::Answer, Fate::LoseReply]));
-    assert_eq!(told(&w, "v"), [(Status::Unknown, "no-reply".into()), (Status::Declined, "reversed".into())], "the sale stands");
+    assert_eq!(
+        told(&w, "v"),
+        [(Status::Unknown, "no-reply".into()), (Status::Declined, "reversed".into())],
+        "the sale stands"
+    );
     assert!(!w.outcome("a").voided);
     let w = run(script([sale("a"), void("v", "a")], [Fate::Refuse("51")]));
     assert_eq!(told(&w, "v"), [(Status::Failed, "original-not-approved".into())]);
 }
 
-/// A void whose reversal is Stuck stops every other; when a person has it settled the sale stands, and a void can still be built.
+/// A void whose reversal is Stuck stops every other; when a person has it settled the sale stands, and a void
+/// can still be built.
 #[test]
 fn a_sealed_pan_lives_as_long_as_anything_needs_it() {
     let mut fates = vec![Fate::Answer, Fate::LoseRequest];
@@ -211,7 +252,8 @@ fn what_is_stuck_is_printed_whatever_was_told() {
     let w = run(script([sale("a")], fates));
     assert_eq!(w.machine.obligations().to_vec()[0].state, ObligationState::Stuck);
     assert!(
-        w.queued().any(|job| job.kind == PaperKind::StuckSlip && job.outcome().is_some_and(|o| o.key.id == "a")),
+        w.queued()
+            .any(|job| job.kind == PaperKind::StuckSlip && job.outcome().is_some_and(|o| o.key.id == "a")),
         "refused, and perhaps charged: a person must know"
     );
 }
@@ -229,7 +271,8 @@ fn a_reversal_names_the_authorisation_that_it_undoes() {
 
 #[test]
 fn new_keys_ask_the_pin_again() {
-    // Steps small enough that in one of them the wallet's reversal is under way while the PIN is typed; it asks for a sign-in.
+    // Steps small enough that in one of them the wallet's reversal is under way while the PIN is typed; it
+    // asks for a sign-in.
     for wait in (8_000..15_000).step_by(300) {
         let fates = [Fate::Refuse("09"), Fate::SlowRefuse(wait, "51"), Fate::SlowRefuse(4_000, "A0")];
         let orders = [scan("a"), Order { kind: Kind::Balance, amount: None, ..sale("x") }, sale("b")];
@@ -254,7 +297,10 @@ fn an_obligation_of_a_removed_account_is_stuck() {
 
 #[test]
 fn control_kinds() {
-    let w = run(script([control("i", Kind::SignIn), control("e", Kind::Echo), control("o", Kind::SignOff), sale("a")], []));
+    let w = run(script(
+        [control("i", Kind::SignIn), control("e", Kind::Echo), control("o", Kind::SignOff), sale("a")],
+        [],
+    ));
     for id in ["i", "e", "o", "a"] {
         assert_eq!(w.outcome(id).status, Status::Approved, "{id}");
     }
@@ -274,7 +320,13 @@ fn a_balance_moves_nothing_and_keeps_nothing() {
 
 #[test]
 fn nobody_pays() {
-    let w = run(script([Order { customer: Customer::Walks, ..sale("a") }, Order { customer: Customer::CancelsAtPin, ..sale("b") }], []));
+    let w = run(script(
+        [
+            Order { customer: Customer::Walks, ..sale("a") },
+            Order { customer: Customer::CancelsAtPin, ..sale("b") },
+        ],
+        [],
+    ));
     assert_eq!(told(&w, "a"), [(Status::Cancelled, "present-timeout".into())]);
     assert_eq!(told(&w, "b"), [(Status::Cancelled, "cancelled-by-customer".into())]);
     assert!(w.bank.books.is_empty() && w.sealed.is_empty());
@@ -282,7 +334,8 @@ fn nobody_pays() {
 
 #[test]
 fn an_unconfirmed_paper_comes_again_as_a_duplicate() {
-    let prints = vec![PrintResult::NotStarted("no paper".into()), PrintResult::Unconfirmed("line lost".into())];
+    let prints =
+        vec![PrintResult::NotStarted("no paper".into()), PrintResult::Unconfirmed("line lost".into())];
     let w = run(Script { prints, ..script([sale("a")], []) });
     let papers: Vec<(u64, bool)> = w.printed.iter().map(|(j, d, _)| (*j, *d)).collect();
     assert_eq!(papers, [(1, false), (1, false), (1, true), (2, false)]);
@@ -294,7 +347,11 @@ fn a_paper_that_is_never_confirmed_is_held_for_a_person() {
     let prints = vec![PrintResult::Unconfirmed("no answer".into()); 5];
     let w = run(Script { prints, settle: true, ..script([sale("a")], []) });
     let papers: Vec<u64> = w.printed.iter().map(|(j, ..)| *j).collect();
-    assert_eq!(papers, [1, 1, 1, 1, 1, 2, 1], "five times, then the customer's copy; the first again when a person released it");
+    assert_eq!(
+        papers,
+        [1, 1, 1, 1, 1, 2, 1],
+        "five times, then the customer's copy; the first again when a person released it"
+    );
 }
 
 /// A host that cannot be reached costs some records an hour, not some a second.
@@ -334,7 +391,10 @@ fn a_reversal_does_not_leave_under_another_terminal_number() {
 /// The batch is closed while a void waits for the line: nothing is left to void, and nothing leaves for it.
 #[test]
 fn a_void_that_waited_over_the_end_of_its_batch() {
-    let w = run(script([sale("a"), control("s", Kind::Settlement), void("v", "a")], [Fate::Answer, Fate::RefuseNoMac("A0")]));
+    let w = run(script(
+        [sale("a"), control("s", Kind::Settlement), void("v", "a")],
+        [Fate::Answer, Fate::RefuseNoMac("A0")],
+    ));
     assert_eq!(told(&w, "v"), [(Status::Failed, "original-settled".into())]);
     assert!(w.bank.books.values().all(|p| !p.voided));
 }

@@ -1,9 +1,11 @@
-//! What speaks against an update or a restart: told on the bus, by exit status, and by a lock of logind (a fake one, on the
-//! stack's own bus).
+//! What speaks against an update or a restart: told on the bus, by exit status, and by a lock of logind (a
+//! fake one, on the stack's own bus).
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
-use payterm_schema::{InhibitReason, Status, Terminal, config::LogindLock, request::RequestWire, terminal::Filter};
+use payterm_schema::{
+    InhibitReason, Status, Terminal, config::LogindLock, request::RequestWire, terminal::Filter,
+};
 use payterm_tests::stack::{Stack, caller};
 use std::{
     io::Read,
@@ -26,7 +28,13 @@ struct Login1 {
 
 #[zbus::interface(name = "org.freedesktop.login1.Manager")]
 impl Login1 {
-    fn inhibit(&self, what: String, who: String, why: String, mode: String) -> zbus::fdo::Result<zbus::OwnedFd> {
+    fn inhibit(
+        &self,
+        what: String,
+        who: String,
+        why: String,
+        mode: String,
+    ) -> zbus::fdo::Result<zbus::OwnedFd> {
         if self.no_block && mode == "block" {
             return Err(zbus::fdo::Error::AccessDenied("by polkit".into()));
         }
@@ -38,16 +46,23 @@ impl Login1 {
 }
 impl Login1 {
     async fn on(&self, stack: &Stack) -> zbus::Result<zbus::Connection> {
-        let at = zbus::connection::Builder::address(stack.bus.as_str()).serve_at("/org/freedesktop/login1", self.clone());
+        let at = zbus::connection::Builder::address(stack.bus.as_str())
+            .serve_at("/org/freedesktop/login1", self.clone());
         at.name("org.freedesktop.login1").build().await
     }
     fn held(&self) -> Vec<[String; 4]> {
         let mut locks = self.locks.lock().expect("lock");
-        locks.iter_mut().filter_map(|(asked, end)| end.read(&mut [0]).is_err().then(|| asked.clone())).collect()
+        locks
+            .iter_mut()
+            .filter_map(|(asked, end)| end.read(&mut [0]).is_err().then(|| asked.clone()))
+            .collect()
     }
     /// Waits until exactly this is held: why and mode of the lock, or nothing.
     async fn holds(&self, lock: Option<(&str, &str)>) {
-        let want: Vec<[String; 4]> = lock.into_iter().map(|(why, mode)| ["shutdown:sleep", "payterm", why, mode].map(str::to_owned)).collect();
+        let want: Vec<[String; 4]> = lock
+            .into_iter()
+            .map(|(why, mode)| ["shutdown:sleep", "payterm", why, mode].map(str::to_owned))
+            .collect();
         let began = Instant::now();
         while self.held() != want {
             assert!(began.elapsed() < Duration::from_secs(10), "{:?}, not {want:?}", self.held());
@@ -60,12 +75,24 @@ impl Login1 {
 fn told(stack: &Stack, args: &[&str]) -> (i32, String) {
     let out = stack.ctl(&[&["inhibited", "--json"], args].concat()).expect("paytermctl");
     let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
-    let reasons: Vec<&str> = json["reasons"].as_array().into_iter().flatten().filter_map(|r| r.as_str()).collect();
+    let reasons: Vec<&str> =
+        json["reasons"].as_array().into_iter().flatten().filter_map(|r| r.as_str()).collect();
     assert_eq!(json["inhibited"], !reasons.is_empty());
     (out.status.code().unwrap_or(-1), reasons.join(" "))
 }
 fn property(stack: &Stack, name: &str) -> String {
-    busctl(stack, &["get-property", "org.payterm.Terminal1", "/org/payterm/Terminal1", "org.payterm.Terminal1.Manager", name]).trim().to_owned()
+    busctl(
+        stack,
+        &[
+            "get-property",
+            "org.payterm.Terminal1",
+            "/org/payterm/Terminal1",
+            "org.payterm.Terminal1.Manager",
+            name,
+        ],
+    )
+    .trim()
+    .to_owned()
 }
 async fn reasons(stack: &Stack, want: &[InhibitReason]) -> Done {
     let (client, began) = (stack.client().await?, Instant::now());
@@ -91,12 +118,18 @@ async fn while_a_payment_is_open_nobody_updates_and_logind_holds() -> Done {
     let first = logind.on(&stack).await?;
     let client = stack.client().await?;
     assert_eq!(told(&stack, &[]), (0, String::new()));
-    assert_eq!((property(&stack, "Inhibited").as_str(), property(&stack, "InhibitReasons").as_str()), ("b false", "as 0"));
+    assert_eq!(
+        (property(&stack, "Inhibited").as_str(), property(&stack, "InhibitReasons").as_str()),
+        ("b false", "as 0")
+    );
 
     start(&client, sale("i-1", "12.34")).await;
     logind.holds(Some(("payment", "block"))).await;
     assert_eq!(told(&stack, &[]), (30, "payment".into()));
-    assert_eq!((property(&stack, "Inhibited").as_str(), property(&stack, "InhibitReasons").as_str()), ("b true", "as 1 \"payment\""));
+    assert_eq!(
+        (property(&stack, "Inhibited").as_str(), property(&stack, "InhibitReasons").as_str()),
+        ("b true", "as 1 \"payment\"")
+    );
 
     stack.mishap(&["--mti", "0200"], &["drop-reply"])?;
     stack.mishap(&["--mti", "0400", "--next", "1000"], &["drop-request"])?;
@@ -139,7 +172,8 @@ async fn what_waits_for_the_line_is_told_and_what_waits_for_a_person_keeps_no_ma
     let listened = stack.hosts["unionpay"].clone();
     stack.kill_acquirer();
     alice(&mut stack.hands()?);
-    let voice = RequestWire { kind: "voice_sale".into(), auth_code: Some("V12345".into()), ..sale("i-3", "6.00") };
+    let voice =
+        RequestWire { kind: "voice_sale".into(), auth_code: Some("V12345".into()), ..sale("i-3", "6.00") };
     is(&pay(&client, voice).await, Status::Approved);
     reasons(&stack, &[InhibitReason::Queue]).await?;
     logind.holds(Some(("queue", "delay"))).await;
@@ -170,7 +204,10 @@ async fn what_waits_for_the_line_is_told_and_what_waits_for_a_person_keeps_no_ma
     let recalled = client.recall(&caller(), &key).await?.outcome;
     let listed = client.list(&caller(), Filter { limit: Some(1), ..Filter::default() }).await?;
     for o in [recalled, client.wait(&caller(), &key, false).await?, listed[0].clone()] {
-        assert_eq!((o.status, o.answer_by, o.reason.map(|r| r.code).as_deref()), (Status::Unknown, None, Some("stuck")));
+        assert_eq!(
+            (o.status, o.answer_by, o.reason.map(|r| r.code).as_deref()),
+            (Status::Unknown, None, Some("stuck"))
+        );
     }
     logind.holds(None).await;
     assert_eq!(told(&stack, &[]), (30, "stuck".into()));
@@ -182,7 +219,10 @@ async fn what_waits_for_the_line_is_told_and_what_waits_for_a_person_keeps_no_ma
 async fn payments_do_not_wait_for_logind() -> Done {
     let stack = Stack::start(|c, _| c.inhibit.logind = LogindLock::Block)?;
     // It owns the name and answers nobody.
-    let deaf = zbus::connection::Builder::address(stack.bus.as_str()).name("org.freedesktop.login1").build_message_stream().await?;
+    let deaf = zbus::connection::Builder::address(stack.bus.as_str())
+        .name("org.freedesktop.login1")
+        .build_message_stream()
+        .await?;
     let client = stack.client().await?;
     alice(&mut stack.hands()?);
     let began = Instant::now();

@@ -1,4 +1,5 @@
-//! The harness of the real thing with small numbers and fixed seeds; `make prove` runs it with big ones. And its judge, judged.
+//! The harness of the real thing with small numbers and fixed seeds; `make prove` runs it with big ones. And
+//! its judge, judged.
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;

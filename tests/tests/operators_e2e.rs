@@ -1,11 +1,13 @@
-//! Operators with the real programs: passwords typed at the virtual keypad, restarts, customer service's code; and nothing of what was typed on the bus, in
-//! a log or on the disk.
+//! Operators with the real programs: passwords typed at the virtual keypad, restarts, customer service's
+//! code; and nothing of what was typed on the bus, in a log or on the disk.
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
 use payterm_dbus::Client;
 use payterm_devices::{hands::Hands, hub::When};
-use payterm_schema::{Fault, OperatorId, OperatorRequest, Request, Status, Terminal, config::Language, operator::Operators};
+use payterm_schema::{
+    Fault, OperatorId, OperatorRequest, Request, Status, Terminal, config::Language, operator::Operators,
+};
 use payterm_tests::stack::{Stack, caller, until};
 use std::{
     fs::File,
@@ -22,7 +24,8 @@ const CASHIER: &str = "482915";
 const SUPERVISOR: &str = "739164";
 const WRONG: [&str; 3] = ["860257", "974013", "691580"];
 /// The service key: component 1, check value, component 2, check value, check value of the key.
-const SERVICE_KEY: &str = "11111111111111111111111111111111\nEE23D8\n000102030405060708090A0B0C0D0E0F\nBE7ED6\n1D5B1D\n";
+const SERVICE_KEY: &str =
+    "11111111111111111111111111111111\nEE23D8\n000102030405060708090A0B0C0D0E0F\nBE7ED6\n1D5B1D\n";
 
 fn id(n: &str) -> OperatorId {
     OperatorId::new(n).expect("a number")
@@ -58,7 +61,11 @@ async fn asks(client: &Client, request: OperatorRequest) -> std::result::Result<
     client.operator_session(&caller(), request).await
 }
 /// A session on the bus, and what is typed in it.
-async fn session(client: &Client, request: OperatorRequest, typing: impl FnOnce() + Send + 'static) -> std::result::Result<(), Fault> {
+async fn session(
+    client: &Client,
+    request: OperatorRequest,
+    typing: impl FnOnce() + Send + 'static,
+) -> std::result::Result<(), Fault> {
     let typed = tokio::task::spawn_blocking(typing);
     let done = asks(client, request).await;
     typed.await.expect("the hands");
@@ -98,7 +105,14 @@ impl Service {
     }
     fn vault(&self, what: &str, more: &[&str], input: &str) -> Result<String> {
         let (state, key) = (self.0.path().join("service"), self.0.path().join("service.key"));
-        let at = ["vault", what, "--state", state.to_str().ok_or("path")?, "--key-file", key.to_str().ok_or("path")?];
+        let at = [
+            "vault",
+            what,
+            "--state",
+            state.to_str().ok_or("path")?,
+            "--key-file",
+            key.to_str().ok_or("path")?,
+        ];
         ctl(&[at.as_slice(), more].concat(), input)
     }
     fn code(&self, challenge: &str) -> Result<String> {
@@ -114,7 +128,17 @@ async fn opened() -> Result<(Stack, Client, Hands)> {
     })?;
     stack.stop_daemon()?;
     let (state, key) = (stack.state(), stack.dir.join("vault.key"));
-    ctl(&["vault", "service-key", "--state", state.to_str().ok_or("path")?, "--key-file", key.to_str().ok_or("path")?], SERVICE_KEY)?;
+    ctl(
+        &[
+            "vault",
+            "service-key",
+            "--state",
+            state.to_str().ok_or("path")?,
+            "--key-file",
+            key.to_str().ok_or("path")?,
+        ],
+        SERVICE_KEY,
+    )?;
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
     is_so(&client, "the first operators", |o| o.operators.len() == 3).await;
@@ -136,7 +160,11 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
     let (mut stack, client, mut hands) = opened().await?;
     let service = Service::start()?;
     let pcap = stack.dir.join("bus.pcap");
-    let mut monitor = Command::new("dbus-monitor").args(["--address", &stack.bus, "--pcap"]).stdout(File::create(&pcap)?).stderr(Stdio::null()).spawn()?;
+    let mut monitor = Command::new("dbus-monitor")
+        .args(["--address", &stack.bus, "--pcap"])
+        .stdout(File::create(&pcap)?)
+        .stderr(Stdio::null())
+        .spawn()?;
     until("the monitor", || pcap.metadata().is_ok_and(|m| m.len() > 0))?;
 
     // Nothing is sold before somebody has logged on; nothing of it is on record.
@@ -161,12 +189,17 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
     let mut typing = stack.hands()?;
-    let locked = session(&client, OperatorRequest::LogOn { operator: id("01") }, move || answers(&mut typing, "Operator 01", &format!("{}c", WRONG[2])));
+    let locked = session(&client, OperatorRequest::LogOn { operator: id("01") }, move || {
+        answers(&mut typing, "Operator 01", &format!("{}c", WRONG[2]))
+    });
     assert_eq!(locked.await, Err(Fault::OperatorLocked { operator: "01".into() }));
     stack.kill_daemon();
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
-    assert_eq!(asks(&client, OperatorRequest::LogOn { operator: id("01") }).await, Err(Fault::OperatorLocked { operator: "01".into() }));
+    assert_eq!(
+        asks(&client, OperatorRequest::LogOn { operator: id("01") }).await,
+        Err(Fault::OperatorLocked { operator: "01".into() })
+    );
     // The supervisor unlocks, whose own first password has to go first.
     let mut typing = stack.hands()?;
     let unlocked = session(&client, OperatorRequest::Unlock { operator: id("01") }, move || {
@@ -176,7 +209,10 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
     });
     unlocked.await?;
     let mut typing = stack.hands()?;
-    session(&client, OperatorRequest::LogOn { operator: id("01") }, move || answers(&mut typing, "Operator 01", &format!("{CASHIER}c"))).await?;
+    session(&client, OperatorRequest::LogOn { operator: id("01") }, move || {
+        answers(&mut typing, "Operator 01", &format!("{CASHIER}c"))
+    })
+    .await?;
 
     // A void asks for the supervisor.
     let mut hands = stack.hands()?;
@@ -238,7 +274,8 @@ fn finds(bytes: &[u8], password: &str) -> bool {
     let plain = password.as_bytes();
     let wide: Vec<u8> = password.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let hex = hex::encode(plain).into_bytes();
-    let alone = bytes.windows(plain.len()).enumerate().any(|(at, w)| w == plain && stands_alone(bytes, at, plain));
+    let alone =
+        bytes.windows(plain.len()).enumerate().any(|(at, w)| w == plain && stands_alone(bytes, at, plain));
     alone || [wide, hex].iter().any(|form| bytes.windows(form.len()).any(|w| w == *form))
 }
 fn files(dir: &Path, out: &mut Vec<PathBuf>) {
@@ -254,7 +291,10 @@ fn files(dir: &Path, out: &mut Vec<PathBuf>) {
 fn nothing_typed_is_left(dir: &Path, pcap: &Path) -> Result<()> {
     let typed = [CASHIER, SUPERVISOR, WRONG[0], WRONG[1], WRONG[2]];
     for p in typed {
-        assert!(finds(format!("key={p} ").as_bytes(), p) && finds(hex::encode(p).as_bytes(), p), "the search finds what it looks for");
+        assert!(
+            finds(format!("key={p} ").as_bytes(), p) && finds(hex::encode(p).as_bytes(), p),
+            "the search finds what it looks for"
+        );
     }
     let mut all = Vec::new();
     files(dir, &mut all);
@@ -266,7 +306,10 @@ fn nothing_typed_is_left(dir: &Path, pcap: &Path) -> Result<()> {
     }
     // Nor key by key.
     let log = std::fs::read_to_string(dir.join("paytermd.log"))?;
-    assert!(log.contains("TRACE") && !log.contains("Digit(") && !log.contains("\"key\":\""), "the log tells keys");
+    assert!(
+        log.contains("TRACE") && !log.contains("Digit(") && !log.contains("\"key\":\""),
+        "the log tells keys"
+    );
     assert!(all.len() >= 5 && pcap.metadata()?.len() > 5_000, "{all:?}");
     Ok(())
 }
@@ -280,7 +323,12 @@ async fn the_shell_asks_and_the_keypad_answers() -> Result<()> {
     let (bus, state) = (stack.bus.clone(), stack.state());
     let spawn = move |args: &[&str]| {
         let mut c = Command::new(programs.join("paytermctl"));
-        c.arg("--bus").arg(&bus).args(args).env("PAYTERM_STATE", &state).stdout(Stdio::piped()).stderr(Stdio::piped());
+        c.arg("--bus")
+            .arg(&bus)
+            .args(args)
+            .env("PAYTERM_STATE", &state)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         c.spawn()
     };
     let add = spawn(&["--json", "operators", "add", "02"])?;
@@ -292,8 +340,10 @@ async fn the_shell_asks_and_the_keypad_answers() -> Result<()> {
     let out = add.wait_with_output()?;
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(String::from_utf8(out.stdout)?.trim(), r#"{"ok":true}"#);
-    let all: serde_json::Value = serde_json::from_slice(&stack.ctl(&["--json", "operators", "list"])?.stdout)?;
-    let named: Vec<_> = all["operators"].as_array().ok_or("a list")?.iter().filter_map(|o| o["operator"].as_str()).collect();
+    let all: serde_json::Value =
+        serde_json::from_slice(&stack.ctl(&["--json", "operators", "list"])?.stdout)?;
+    let named: Vec<_> =
+        all["operators"].as_array().ok_or("a list")?.iter().filter_map(|o| o["operator"].as_str()).collect();
     assert_eq!((named, all["on_duty"].as_str()), (vec!["00", "01", "02", "99"], Some("01")));
     // The keys go through the shell as well: what a person tries by hand.
     let remove = spawn(&["operators", "remove", "02"])?;
@@ -312,7 +362,16 @@ async fn the_shell_asks_and_the_keypad_answers() -> Result<()> {
     assert!(stack.ctl(&["operators", "logoff"])?.status.success());
     let late = stack.ctl(&["--json", "operators", "logoff"])?;
     assert!(String::from_utf8(late.stdout)?.contains("NotLoggedOn"));
-    let property = busctl(&stack, &["get-property", "org.payterm.Terminal1", payterm_dbus::ROOT, "org.payterm.Terminal1.Operators", "OnDuty"]);
+    let property = busctl(
+        &stack,
+        &[
+            "get-property",
+            "org.payterm.Terminal1",
+            payterm_dbus::ROOT,
+            "org.payterm.Terminal1.Operators",
+            "OnDuty",
+        ],
+    );
     assert_eq!(property.trim(), r#"s """#);
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The planted bugs can be planted: a patch that no longer applies would catch nothing. (`make prove` builds and runs each.)
+//! The planted bugs can be planted: a patch that no longer applies would catch nothing. (`make prove` builds
+//! and runs each.)
 use payterm_tests::planted;
 
 #[test]

@@ -12,11 +12,13 @@ type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// One that a MAC covers.
 fn frame() -> Vec<u8> {
-    let golden: serde_json::Value = serde_json::from_str(include_str!("../frames/unionpay-void.json")).expect("json");
+    let golden: serde_json::Value =
+        serde_json::from_str(include_str!("../frames/unionpay-void.json")).expect("json");
     hex::decode(golden["hex"].as_str().expect("hex")).expect("hex")
 }
 
-/// A host that hands over what it reads, in the pieces in which it came, and sends everything back. Empty: the line was closed; none: reset.
+/// A host that hands over what it reads, in the pieces in which it came, and sends everything back. Empty:
+/// the line was closed; none: reset.
 fn echo() -> Done<(String, Receiver<Option<Vec<u8>>>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (address, (tell, heard)) = (listener.local_addr()?.to_string(), channel());
@@ -54,7 +56,9 @@ fn a_line_that_is_down_refuses() -> Done {
     while TcpStream::connect(&l.proxy.address).is_ok() {
         assert!(began.elapsed() < Duration::from_secs(5), "somebody listens");
     }
-    assert!(matches!(TcpStream::connect(&l.proxy.address), Err(e) if e.kind() == ErrorKind::ConnectionRefused));
+    assert!(
+        matches!(TcpStream::connect(&l.proxy.address), Err(e) if e.kind() == ErrorKind::ConnectionRefused)
+    );
     l.proxy.down(false);
     l.daemon = loop {
         match TcpStream::connect(&l.proxy.address) {
@@ -118,7 +122,8 @@ fn a_good_line_changes_nothing() -> Done {
 fn connections() -> Done {
     let mut l = line(Plan::only(Mishap::Refused))?;
     // Reset at once, or by the first write.
-    let refused = l.daemon.write_all(&frame()).is_err() || l.back().1 || l.daemon.write_all(&frame()).is_err();
+    let refused =
+        l.daemon.write_all(&frame()).is_err() || l.back().1 || l.daemon.write_all(&frame()).is_err();
     assert!(refused && l.did(Mishap::Refused) == 1 && l.got().1 == 0);
 
     let mut l = line(Plan::only(Mishap::HalfOpen))?;
@@ -127,7 +132,8 @@ fn connections() -> Done {
     l.daemon.write_all(&frame())?;
     l.proxy.calm();
     // With what it never read still there, closing is a reset.
-    let closed = l.daemon.read(&mut [0; 9]).map_or_else(|e| e.kind() == ErrorKind::ConnectionReset, |n| n == 0);
+    let closed =
+        l.daemon.read(&mut [0; 9]).map_or_else(|e| e.kind() == ErrorKind::ConnectionReset, |n| n == 0);
     assert!(closed, "a calm line closes what hangs");
 
     for (lost, arrives) in [(Mishap::LostUp, false), (Mishap::LostDown, true)] {
@@ -176,7 +182,12 @@ fn frames() -> Done {
     let (l, back, _, _) = one(Mishap::Corrupt)?;
     let bits = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(x, y)| (x ^ y).count_ones()).sum::<u32>();
     let got = l.got().0;
-    assert!(got.len() == sent.len() && bits(&got, &sent) == 1 && back.len() == sent.len() && bits(&back, &got) == 1);
+    assert!(
+        got.len() == sent.len()
+            && bits(&got, &sent) == 1
+            && back.len() == sent.len()
+            && bits(&back, &got) == 1
+    );
     assert_eq!(got[..2], sent[..2], "the length is left alone");
     let (l, back, _, _) = one(Mishap::Cut)?;
     let got = l.got().0;

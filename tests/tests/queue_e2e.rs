@@ -1,4 +1,5 @@
-//! The queue on the real daemon and the real acquirer. PAYTERM_QUEUE (200): how many wait; `make prove` takes 10,000.
+//! The queue on the real daemon and the real acquirer. PAYTERM_QUEUE (200): how many wait; `make prove` takes
+//! 10,000.
 use payterm_schema::Terminal;
 use payterm_tests::{
     drain,
@@ -30,7 +31,12 @@ async fn one_that_is_never_accepted_lets_the_others_through() -> Result<()> {
     let out = stack.ctl(&["queue", "write-off", &txn, "--why", "the acquirer never takes it"])?;
     assert!(out.status.success(), "{out:?}");
     assert!(client.obligations(&caller()).await?.is_empty());
-    let written = client.list(&caller(), Default::default()).await?.into_iter().filter(|o| format!("{:?}", o.forwarding).contains("WrittenOff")).count();
+    let written = client
+        .list(&caller(), Default::default())
+        .await?
+        .into_iter()
+        .filter(|o| format!("{:?}", o.forwarding).contains("WrittenOff"))
+        .count();
     assert!(written <= 1);
     Ok(())
 }

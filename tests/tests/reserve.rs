@@ -1,5 +1,5 @@
-//! The reserve of the disk: a commit that finds no room ends from it. On a small disk that something else fills; it needs root and mounts, and says so
-//! where there are none.
+//! The reserve of the disk: a commit that finds no room ends from it. On a small disk that something else
+//! fills; it needs root and mounts, and says so where there are none.
 use payterm_daemon::store::{self, Commit, Options, Store, StoreError};
 use payterm_schema::{Entry, Record, Time};
 use payterm_tests::disk::{self, LoopDisk, SmallDisk};
@@ -24,7 +24,8 @@ fn open(dir: &Path, reserve: u64) -> Result<(Store, u64), StoreError> {
 /// 64 records, some 16 KiB.
 async fn put(store: &Store, last: u64) -> Result<u64, StoreError> {
     let record = || Record::Booted { version: "0123456789".repeat(20) };
-    let records = (1..=64).map(|n| Entry { seq: last + n, at: Time(1_000), txn: None, record: record() }).collect();
+    let records =
+        (1..=64).map(|n| Entry { seq: last + n, at: Time(1_000), txn: None, record: record() }).collect();
     let done = store.commit(Commit { records, ..Commit::default() }).await;
     done.unwrap_or(Err(StoreError::Stopped)).map(|d| d.head.seq)
 }
@@ -32,7 +33,8 @@ fn size(path: &Path) -> u64 {
     path.metadata().map_or(0, |m| m.len())
 }
 
-/// The disk fills while a journal is restored: the restoring fails, and with room again everything that the damaged file proves is there.
+/// The disk fills while a journal is restored: the restoring fails, and with room again everything that the
+/// damaged file proves is there.
 #[tokio::test]
 async fn a_restoring_on_a_full_disk_loses_nothing() -> Done {
     if let Some(why) = disk::why_not() {
@@ -128,7 +130,8 @@ async fn a_commit_on_a_full_disk_ends_from_the_reserve() -> Done {
         assert!(size(&wal) >= WAL + reserve / 2, "{} bytes", size(&wal));
         assert_eq!((kept.exists(), ended > 0, last > ended), (false, reserve > 0, true), "with {reserve}");
 
-        // Somebody tidies up: nothing that was told is missing, and the reserve is taken again, but not from the last bytes.
+        // Somebody tidies up: nothing that was told is missing, and the reserve is taken again, but not from
+        // the last bytes.
         disk.free()?;
         store.close();
         let (store, found) = open(&state, reserve)?;

@@ -59,9 +59,9 @@ fn one(seed: u64) {
     world.run();
 }
 
-/// Everything at once: two accounts with routes, originals of every state, sign-ins that fail, sign-offs between, paper
-/// troubles, keys and cancels at any moment, repeated Starts, clock jumps, two cuts, small snapshots; at the end a person has what
-/// is Stuck tried again, and nothing may be left.
+/// Everything at once: two accounts with routes, originals of every state, sign-ins that fail, sign-offs
+/// between, paper troubles, keys and cancels at any moment, repeated Starts, clock jumps, two cuts, small
+/// snapshots; at the end a person has what is Stuck tried again, and nothing may be left.
 fn wild(seed: u64) {
     let mut dice = Dice(seed.wrapping_mul(0xD129_0D3B_64A3_35C9) | 1);
     let mut pick = |n: u64| dice.roll(n);
@@ -73,19 +73,34 @@ fn wild(seed: u64) {
             let order = match pick(15) {
                 0..=2 => void(id, IDS[pick(i as u64 + 1) as usize]),
                 3 => scan(id),
-                4 => Order { customer: [Customer::Walks, Customer::CancelsAtPin, Customer::PressesCancel][pick(3) as usize].clone(), ..sale(id) },
+                4 => Order {
+                    customer: [Customer::Walks, Customer::CancelsAtPin, Customer::PressesCancel]
+                        [pick(3) as usize]
+                        .clone(),
+                    ..sale(id)
+                },
                 5 => Order { kind: Kind::Balance, amount: None, ..sale(id) },
                 6 => control(id, [Kind::SignIn, Kind::SignOff, Kind::SignOff, Kind::Echo][pick(4) as usize]),
                 7 => Order { customer: Customer::SwipesOther, ..sale(id) },
                 8 => Order { customer: Customer::Bypasses, ..sale(id) },
                 9 => {
                     let original = IDS[pick(i as u64 + 1) as usize];
-                    let kinds =
-                        [Kind::Refund, Kind::Refund, Kind::Completion, Kind::CompletionAdvice, Kind::CompletionCancel, Kind::PreAuthCancel, Kind::TipAdjust];
+                    let kinds = [
+                        Kind::Refund,
+                        Kind::Refund,
+                        Kind::Completion,
+                        Kind::CompletionAdvice,
+                        Kind::CompletionCancel,
+                        Kind::PreAuthCancel,
+                        Kind::TipAdjust,
+                    ];
                     let kind = kinds[pick(7) as usize];
                     let amount = match kind.row().amount {
                         payterm_schema::kind::AmountRule::None => None,
-                        payterm_schema::kind::AmountRule::Needed | payterm_schema::kind::AmountRule::Optional => Some([30, 400, 1_000][pick(3) as usize]),
+                        payterm_schema::kind::AmountRule::Needed
+                        | payterm_schema::kind::AmountRule::Optional => {
+                            Some([30, 400, 1_000][pick(3) as usize])
+                        }
                     };
                     return Order { amount, ..on(kind, id, original) };
                 }
@@ -116,15 +131,23 @@ fn wild(seed: u64) {
     let calm = seed % 3 * 10;
     let fates = (0..30).map(|_| fate(calm)).collect();
     let sign_ins = (0..6).map(|_| fate(5)).collect();
-    let prints =
-        (0..6).map(|_| [PrintResult::Confirmed, PrintResult::NotStarted("out".into()), PrintResult::Unconfirmed("cut".into())][pick(3) as usize].clone());
+    let prints = (0..6).map(|_| {
+        [
+            PrintResult::Confirmed,
+            PrintResult::NotStarted("out".into()),
+            PrintResult::Unconfirmed("cut".into()),
+        ][pick(3) as usize]
+            .clone()
+    });
     let prints = prints.collect();
     let noise = (0..12).map(|_| {
         let what = match pick(9) {
             0 => Noise::StartAgain { same: true },
             1 => Noise::StartAgain { same: false },
             2 => Noise::CancelKey,
-            3 => Noise::Cancel([By::Caller, By::CallerLost, By::Customer, By::Cashier, By::Shutdown][pick(5) as usize]),
+            3 => Noise::Cancel(
+                [By::Caller, By::CallerLost, By::Customer, By::Cashier, By::Shutdown][pick(5) as usize],
+            ),
             4 | 5 => Noise::Retry,
             6 => Noise::Devices(pick(2) == 0),
             7 => Noise::PrinterReady,
@@ -134,7 +157,9 @@ fn wild(seed: u64) {
         (pick(300_000) as i64, what)
     });
     let noise = noise.collect();
-    let skews = (0..2).map(|_| [0, -3_600_000, 3_600_000, -40 * 365 * 86_400_000, 86_400_000][pick(5) as usize]).collect();
+    let skews = (0..2)
+        .map(|_| [0, -3_600_000, 3_600_000, -40 * 365 * 86_400_000, 86_400_000][pick(5) as usize])
+        .collect();
     let cuts = [pick(400) as usize + 1, pick(800) as usize + 1];
     let script = Script { orders, fates, prints, sign_ins, noise, skews, settle: true, ..Script::default() };
     World::new(two_accounts(pick(4), pick(2) == 0), script, cuts).run();
@@ -148,12 +173,18 @@ fn two_accounts(few: u64, trust: bool) -> Settings {
     second.config.id = payterm_schema::AccountId::new("second").expect("id");
     second.config.refusal_without_mac = trust.then_some(RefusalWithoutMac::Trust);
     s.accounts.push(second.clone());
-    s.routes = vec![RouteConfig { account: second.config.id, instrument: None, bin: Some("4096-4099".into()), currency: None }];
+    s.routes = vec![RouteConfig {
+        account: second.config.id,
+        instrument: None,
+        bin: Some("4096-4099".into()),
+        currency: None,
+    }];
     s.snapshot_every = [1, 2, 7, 10_000][few as usize];
     if few.is_multiple_of(2) { held(s) } else { s }
 }
 
-/// A line that comes and goes, merchant's risk, voice sales, three cards' worth of queues, several in flight, two cuts.
+/// A line that comes and goes, merchant's risk, voice sales, three cards' worth of queues, several in flight,
+/// two cuts.
 fn offline(seed: u64) {
     let mut dice = Dice(seed.wrapping_mul(0xA24B_AED4_963E_E407) | 1);
     let mut pick = |n: u64| dice.roll(n);
@@ -196,13 +227,15 @@ fn offline(seed: u64) {
     let mut s = offline_settings();
     s.accounts[0].config.obligation_tries = 3;
     s.snapshot_every = [1, 5, 10_000][pick(3) as usize];
-    World::new(s, Script { orders, fates, skews, noise, down, settle: true, ..Script::default() }, cuts).run();
+    World::new(s, Script { orders, fates, skews, noise, down, settle: true, ..Script::default() }, cuts)
+        .run();
 }
 
 fn seeds(name: &str, each: u64, run: fn(u64)) {
     let from = std::env::var("PAYTERM_SEED_FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let many = std::env::var("PAYTERM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(each);
-    let failed: Vec<u64> = (from..from + many).filter(|seed| std::panic::catch_unwind(|| run(*seed)).is_err()).collect();
+    let failed: Vec<u64> =
+        (from..from + many).filter(|seed| std::panic::catch_unwind(|| run(*seed)).is_err()).collect();
     assert!(failed.is_empty(), "{name}: seeds {failed:?}");
 }
 
@@ -217,10 +250,15 @@ fn pinned_seeds() {
     for seed in [584, 2_460, 4_224, 8_488, 8_515, 101_434, 101_780, 108_452] {
         wild(seed);
     }
-    // A frame before the approved one was Stuck, and ended by a person: the PAN stays. Torn behind the second frame: one of both stands.
+    // A frame before the approved one was Stuck, and ended by a person: the PAN stays. Torn behind the second
+    // frame: one of both stands.
     for seed in [1_795_795_613, 1_795_803_963] {
         let (_, _, failed) = payterm_tests::swarm::seeds(seed, 1);
-        assert!(failed.is_none(), "{}", failed.map(|f| payterm_tests::swarm::explain(&f)).unwrap_or_default());
+        assert!(
+            failed.is_none(),
+            "{}",
+            failed.map(|f| payterm_tests::swarm::explain(&f)).unwrap_or_default()
+        );
     }
 }
 
@@ -237,16 +275,22 @@ fn offline_seeds() {
 /// 500 fixed seeds of the swarm on all processors; together they meet every mishap.
 #[test]
 fn swarm_seeds() {
-    let number = |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
+    let number =
+        |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
     let (from, many) = (number("PAYTERM_SEED_FROM", 1), number("PAYTERM_SEEDS", 500));
     let (_, seen, failed) = payterm_tests::swarm::seeds(from, many);
     if let Some(f) = failed {
         panic!("{}", payterm_tests::swarm::explain(&f));
     }
-    // Some records and kinds come once in thousands; a mishap that never comes, or a person who does nothing, is a defect of the swarm.
-    let people = ["obligation_hurried", "obligation_held", "written_off", "restored", "recovery_ended"].map(|r| format!("record {r}"));
+    // Some records and kinds come once in thousands; a mishap that never comes, or a person who does nothing,
+    // is a defect of the swarm.
+    let people = ["obligation_hurried", "obligation_held", "written_off", "restored", "recovery_ended"]
+        .map(|r| format!("record {r}"));
     let missing = payterm_tests::swarm::missing(&seen);
     println!("not met in {many} seeds: {missing:?}");
-    let mishaps: Vec<&String> = missing.iter().filter(|m| people.contains(m) || (!m.starts_with("record ") && !m.starts_with("told "))).collect();
+    let mishaps: Vec<&String> = missing
+        .iter()
+        .filter(|m| people.contains(m) || (!m.starts_with("record ") && !m.starts_with("told ")))
+        .collect();
     assert!(many < 500 || mishaps.is_empty(), "never met in {many} seeds: {mishaps:?}");
 }

@@ -1,5 +1,5 @@
-//! The self-test on the real thing: what is broken is found, told with its remedy, and limits only what needs it. Languages at
-//! run time, and the bundle for customer service.
+//! The self-test on the real thing: what is broken is found, told with its remedy, and limits only what needs
+//! it. Languages at run time, and the bundle for customer service.
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
@@ -52,7 +52,11 @@ async fn a_sound_terminal_passes_after_its_start_and_on_demand() -> Done {
     let text = String::from_utf8(out.stdout)?;
     assert_eq!(out.status.code(), Some(0), "{text}");
     let (_, papers) = hands.wait_papers(1, Duration::from_secs(10))?;
-    assert!(papers[0].contains("自检单") && papers[0].contains("400-000-0000") && papers[0].contains("printer"), "{}", papers[0]);
+    assert!(
+        papers[0].contains("自检单") && papers[0].contains("400-000-0000") && papers[0].contains("printer"),
+        "{}",
+        papers[0]
+    );
     assert!(text.contains("Self-test: passed") && text.contains("printer"), "{text}");
     // The pattern and the report make room for the page of the day.
     hands.wait_screen("欢迎光临", Duration::from_secs(20))?;
@@ -139,7 +143,8 @@ async fn where_paper_is_required_no_card_is_asked_for_without_it() -> Done {
     assert!(out.status.success() && String::from_utf8(out.stdout)?.contains("demo/pr-2"));
     let out = stack.ctl(&["explain", "R9999-999"])?;
     assert_eq!(out.status.code(), Some(3));
-    let out = stack.ctl(&["--lang", "en", "sale", "--amount", "1.00", "--currency", "CNY", "--id", "pr-3"])?;
+    let out =
+        stack.ctl(&["--lang", "en", "sale", "--amount", "1.00", "--currency", "CNY", "--id", "pr-3"])?;
     let text = String::from_utf8(out.stdout)?;
     assert!(out.status.code() == Some(12) && text.contains("400-000-0000") && text.contains("-3"), "{text}");
     // Paper is back, and so is business.
@@ -197,7 +202,10 @@ async fn the_bundle_holds_what_customer_service_needs() -> Done {
     let out = stack.ctl(&["support", "bundle", "--out", name])?;
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(path.metadata()?.permissions().mode() & 0o777, 0o600);
-    assert!(!stack.ctl(&["support", "bundle", "--out", name])?.status.success(), "a file that is there is left alone");
+    assert!(
+        !stack.ctl(&["support", "bundle", "--out", name])?.status.success(),
+        "a file that is there is left alone"
+    );
     let mut files = std::collections::BTreeMap::new();
     let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(std::fs::File::open(&path)?));
     for entry in tar.entries()? {
@@ -219,7 +227,8 @@ async fn the_bundle_holds_what_customer_service_needs() -> Done {
         "versions.json",
     ];
     assert_eq!(files.keys().map(String::as_str).collect::<Vec<_>>(), names);
-    let has = |file: &str, part: &str| assert!(files[file].contains(part), "{file} has no {part}: {}", files[file]);
+    let has =
+        |file: &str, part: &str| assert!(files[file].contains(part), "{file} has no {part}: {}", files[file]);
     has("versions.json", &format!("\"schema\": {}", payterm_daemon::store::SCHEMA));
     has("config.toml", "TESTMERCHANT001");
     has("devices.json", "\"pin_pad\"");

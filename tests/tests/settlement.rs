@@ -1,5 +1,5 @@
-//! Settlement on the simulated bank: the verdicts, lost answers, power cuts at every effect and write, and what must not happen
-//! meanwhile. The bank's books prove that each record was uploaded once.
+//! Settlement on the simulated bank: the verdicts, lost answers, power cuts at every effect and write, and
+//! what must not happen meanwhile. The bank's books prove that each record was uploaded once.
 mod common;
 use common::*;
 use payterm_core::{By, Effect, Input, Machine};
@@ -53,7 +53,10 @@ fn of_settlement(orders: Vec<Order>, fates: impl IntoIterator<Item = Fate>) -> S
 }
 
 fn settlement(w: &World, id: &str) -> Settlement {
-    w.outcome(id).settlement.map(|s| *s).unwrap_or_else(|| panic!("{id} has no settlement: {:?}", told(w, id)))
+    w.outcome(id)
+        .settlement
+        .map(|s| *s)
+        .unwrap_or_else(|| panic!("{id} has no settlement: {:?}", told(w, id)))
 }
 
 fn reports(w: &World) -> usize {
@@ -64,14 +67,31 @@ fn reports(w: &World) -> usize {
 fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
     let w = run(of_settlement(full_batch(), []));
     let (o, s) = (w.outcome("z"), settlement(&w, "z"));
-    assert_eq!((o.status, o.authority, s.verdict(), s.uploaded), (Status::Approved, Some(Authority::Host), Some(Verdict::Balanced), 0));
-    assert_eq!(s.domestic, Half { debit_minor: 5 * 1234 + 200 + 900 + 700, debit_count: 7, credit_minor: 1234 + 100 + 700, credit_count: 3 });
+    assert_eq!(
+        (o.status, o.authority, s.verdict(), s.uploaded),
+        (Status::Approved, Some(Authority::Host), Some(Verdict::Balanced), 0)
+    );
+    assert_eq!(
+        s.domestic,
+        Half {
+            debit_minor: 5 * 1234 + 200 + 900 + 700,
+            debit_count: 7,
+            credit_minor: 1234 + 100 + 700,
+            credit_count: 3
+        }
+    );
     assert_eq!(s.foreign, Half { debit_minor: 1234 + 800, debit_count: 2, credit_minor: 0, credit_count: 0 });
-    assert_eq!(s.organisations.iter().map(|o| o.sums.debit_minor).sum::<u64>(), s.domestic.debit_minor + s.foreign.debit_minor);
+    assert_eq!(
+        s.organisations.iter().map(|o| o.sums.debit_minor).sum::<u64>(),
+        s.domestic.debit_minor + s.foreign.debit_minor
+    );
     let next = w.outcome("y").batch.map(|b| b.get());
     assert_eq!(next, o.batch.map(|b| b.get() + 1), "a new batch");
     assert_eq!(w.machine.state().ledger(&up()).debit_count, 1, "only what came after it");
-    assert_eq!(w.transcript("z"), ["started", "settlement_asked", "settlement_judged", "upload_allowed", "batch_closed", "outcome"]);
+    assert_eq!(
+        w.transcript("z"),
+        ["started", "settlement_asked", "settlement_judged", "upload_allowed", "batch_closed", "outcome"]
+    );
     assert_eq!(reports(&w), 1);
 }
 
@@ -79,47 +99,79 @@ fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
 fn only_the_half_that_does_not_balance_is_uploaded() {
     let w = run(of_settlement(full_batch(), [Fate::Unbalanced]));
     let s = settlement(&w, "z");
-    assert_eq!((s.domestic_verdict, s.foreign_verdict, s.uploaded), (Some(Verdict::NotBalanced), Some(Verdict::Balanced), 10));
+    assert_eq!(
+        (s.domestic_verdict, s.foreign_verdict, s.uploaded),
+        (Some(Verdict::NotBalanced), Some(Verdict::Balanced), 10)
+    );
     let w = run(of_settlement(full_batch(), [Fate::UnbalancedForeign]));
     let s = settlement(&w, "z");
-    assert_eq!((s.domestic_verdict, s.foreign_verdict, s.uploaded), (Some(Verdict::Balanced), Some(Verdict::NotBalanced), 2));
+    assert_eq!(
+        (s.domestic_verdict, s.foreign_verdict, s.uploaded),
+        (Some(Verdict::Balanced), Some(Verdict::NotBalanced), 2)
+    );
     let w = run(of_settlement(full_batch(), [Fate::SettleError]));
-    assert_eq!((settlement(&w, "z").verdict(), settlement(&w, "z").uploaded), (Some(Verdict::Error), 12), "what it could not compare it gets");
+    assert_eq!(
+        (settlement(&w, "z").verdict(), settlement(&w, "z").uploaded),
+        (Some(Verdict::Error), 12),
+        "what it could not compare it gets"
+    );
 }
 
 #[test]
 fn lists_hold_eight() {
-    const IDS: [&str; 19] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s"];
+    const IDS: [&str; 19] =
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s"];
     let w = run(of_settlement(IDS.map(sale).to_vec(), [Fate::Unbalanced]));
     assert_eq!(settlement(&w, "z").uploaded, 19);
-    assert_eq!(w.transcript("z").iter().filter(|r| *r == "upload_allowed").count(), 4, "8, 8, 3, and the end");
+    assert_eq!(
+        w.transcript("z").iter().filter(|r| *r == "upload_allowed").count(),
+        4,
+        "8, 8, 3, and the end"
+    );
 }
 
 #[test]
 fn a_lost_answer_of_any_message_is_asked_for_again_with_the_same_message() {
     let quiet = run(of_settlement(full_batch(), [Fate::Unbalanced]));
     let messages = quiet.transcript("z").iter().filter(|r| *r == "upload_allowed").count() + 1;
-    for fate in
-        [Fate::LoseReply, Fate::LoseRequest, Fate::LateReply, Fate::LateRequest, Fate::NotSent, Fate::Refuse("96"), Fate::Refuse("A0"), Fate::Refuse("91")]
-    {
+    for fate in [
+        Fate::LoseReply,
+        Fate::LoseRequest,
+        Fate::LateReply,
+        Fate::LateRequest,
+        Fate::NotSent,
+        Fate::Refuse("96"),
+        Fate::Refuse("A0"),
+        Fate::Refuse("91"),
+    ] {
         for n in 0..messages {
             let mut fates = vec![Fate::Unbalanced; n];
             fates.extend([fate.clone(), Fate::Unbalanced]);
             let w = run(of_settlement(full_batch(), fates));
             let dropped = n == 0 && fate == Fate::NotSent;
             let want = if dropped { vec![Status::Failed] } else { vec![Status::Unknown, Status::Approved] };
-            assert_eq!(told(&w, "z").into_iter().map(|t| t.0).collect::<Vec<_>>(), want, "{fate:?} of message {n}");
+            assert_eq!(
+                told(&w, "z").into_iter().map(|t| t.0).collect::<Vec<_>>(),
+                want,
+                "{fate:?} of message {n}"
+            );
             assert_eq!(w.outcome("y").status, Status::Approved, "{fate:?} of message {n}");
-            assert_eq!(w.outcome("y").batch.map(|b| b.get()), Some(7 + u32::from(!dropped)), "a sale waits until the batch is closed");
+            assert_eq!(
+                w.outcome("y").batch.map(|b| b.get()),
+                Some(7 + u32::from(!dropped)),
+                "a sale waits until the batch is closed"
+            );
         }
     }
 }
 
 #[test]
 fn what_cannot_be_is_named_and_waits_for_a_person() {
-    for (fate, code) in
-        [(Fate::ImpossibleDigit, "settlement-malformed"), (Fate::Garbage, "settlement-malformed"), (Fate::Contradiction, "settlement-contradiction")]
-    {
+    for (fate, code) in [
+        (Fate::ImpossibleDigit, "settlement-malformed"),
+        (Fate::Garbage, "settlement-malformed"),
+        (Fate::Contradiction, "settlement-contradiction"),
+    ] {
         let script = Script { settle: false, ..of_settlement(full_batch(), [fate]) };
         let w = run(script.clone());
         assert_eq!(told(&w, "z"), [(Status::Unknown, code.into())]);
@@ -129,7 +181,10 @@ fn what_cannot_be_is_named_and_waits_for_a_person() {
     }
     // A plain no: nothing was settled, the shop goes on.
     let w = run(of_settlement(full_batch(), [Fate::Refuse("51")]));
-    assert_eq!((told(&w, "z"), w.outcome("y").batch.map(|b| b.get())), (vec![(Status::Declined, "host-51".into())], Some(7)));
+    assert_eq!(
+        (told(&w, "z"), w.outcome("y").batch.map(|b| b.get())),
+        (vec![(Status::Declined, "host-51".into())], Some(7))
+    );
 }
 
 #[test]
@@ -139,7 +194,17 @@ fn a_person_closes_or_drops_what_cannot_be_driven() {
         let mut m = Machine::replay(w.settings.clone(), None, w.journal.clone()).expect("replay");
         m.boot(w.now, "test", &[up()]);
         let txn = w.outcome("z").txn;
-        let step = m.handle(Input::Resolve { call: 1, txn, executed, stan: None, reference: "case 7".into(), by: "test".into() }, w.now);
+        let step = m.handle(
+            Input::Resolve {
+                call: 1,
+                txn,
+                executed,
+                stan: None,
+                reference: "case 7".into(),
+                by: "test".into(),
+            },
+            w.now,
+        );
         let closed = step.records.iter().any(|e| matches!(e.record, Record::BatchClosed { .. }));
         assert_eq!((closed, step.erase_batch.is_some()), (executed, executed));
         assert!(m.state().ledger(&up()).settling.is_none());
@@ -153,12 +218,19 @@ fn what_is_owed_is_driven_first() {
     let fates = [Fate::LoseReply, Fate::LoseReply, Fate::LoseReply];
     let w = run(script([sale("a"), sale("b"), settle("z")], fates));
     assert_eq!(w.outcome("z").status, Status::Failed, "nothing to settle yet");
-    let w = run(script([sale("b"), sale("a"), settle("z")], [Fate::Answer, Fate::LoseReply, Fate::LoseReply]));
+    let w =
+        run(script([sale("b"), sale("a"), settle("z")], [Fate::Answer, Fate::LoseReply, Fate::LoseReply]));
     let s = settlement(&w, "z");
-    assert_eq!((w.outcome("z").status, s.verdict(), s.domestic.debit_count, s.stuck.len()), (Status::Approved, Some(Verdict::Balanced), 1, 0));
+    assert_eq!(
+        (w.outcome("z").status, s.verdict(), s.domestic.debit_count, s.stuck.len()),
+        (Status::Approved, Some(Verdict::Balanced), 1, 0)
+    );
     // A voice sale that has not left goes before the totals.
     let w = run(script([new(Kind::VoiceSale, "v"), settle("z")], [Fate::NotSent]));
-    assert_eq!((settlement(&w, "z").verdict(), settlement(&w, "z").domestic.debit_count), (Some(Verdict::Balanced), 1));
+    assert_eq!(
+        (settlement(&w, "z").verdict(), settlement(&w, "z").domestic.debit_count),
+        (Some(Verdict::Balanced), 1)
+    );
 }
 
 #[test]
@@ -175,10 +247,18 @@ fn what_is_stuck_is_listed_and_not_settled() {
     let orders = [sale("b"), new(Kind::VoiceSale, "v"), sale("c"), sale("d"), settle("z")];
     let mut patient = settings();
     patient.settlement.clear_timeout_ms = 600_000;
-    let mut w = World::new(patient, Script { never: Some(2), ..script(orders, [Fate::Answer, Fate::LoseRequest]) }, None);
+    let mut w = World::new(
+        patient,
+        Script { never: Some(2), ..script(orders, [Fate::Answer, Fate::LoseRequest]) },
+        None,
+    );
     w.run();
     let s = settlement(&w, "z");
-    assert_eq!((s.stuck.len(), s.domestic.records(), s.verdict()), (1, 3, Some(Verdict::Balanced)), "b, c and d: an advice holds nobody up");
+    assert_eq!(
+        (s.stuck.len(), s.domestic.records(), s.verdict()),
+        (1, 3, Some(Verdict::Balanced)),
+        "b, c and d: an advice holds nobody up"
+    );
     assert!(w.sealed.len() == 1, "its PAN is kept for it, all others of the batch are gone: {:?}", w.sealed);
 }
 
@@ -194,7 +274,16 @@ fn an_empty_batch_is_not_settled() {
 fn a_full_batch_takes_nothing_that_adds_a_record() {
     let mut s = settings();
     s.settlement.batch_max = 2;
-    let orders = [sale("a"), sale("b"), sale("c"), void("d", "a"), new(Kind::PreAuth, "e"), part(Kind::TipAdjust, "t", "b", 10), settle("z"), sale("f")];
+    let orders = [
+        sale("a"),
+        sale("b"),
+        sale("c"),
+        void("d", "a"),
+        new(Kind::PreAuth, "e"),
+        part(Kind::TipAdjust, "t", "b", 10),
+        settle("z"),
+        sale("f"),
+    ];
     let mut w = World::new(s, script(orders, []), None);
     w.run();
     for id in ["c", "d"] {
@@ -205,17 +294,37 @@ fn a_full_batch_takes_nothing_that_adds_a_record() {
     }
 }
 
-/// Totals, lists, single records, the end; with answers that are lost; cut at every effect and write, and once more soon after.
+/// Totals, lists, single records, the end; with answers that are lost; cut at every effect and write, and
+/// once more soon after.
 #[test]
 fn cut_at_every_effect_and_write() {
     let short = || {
-        vec![sale("a"), void("c", "a"), visa("d"), Order { customer: Customer::SwipesOther, ..part(Kind::Refund, "f", "d", 100) }, new(Kind::VoiceSale, "i")]
+        vec![
+            sale("a"),
+            void("c", "a"),
+            visa("d"),
+            Order { customer: Customer::SwipesOther, ..part(Kind::Refund, "f", "d", 100) },
+            new(Kind::VoiceSale, "i"),
+        ]
     };
     let scripts = [
         ("balanced", of_settlement(short(), [])),
         ("not balanced", of_settlement(short(), [Fate::Unbalanced])),
         ("error", of_settlement(short(), [Fate::SettleError])),
-        ("answers lost", of_settlement(short(), [Fate::LoseReply, Fate::SettleError, Fate::LoseReply, Fate::LoseRequest, Fate::Answer, Fate::LoseReply])),
+        (
+            "answers lost",
+            of_settlement(
+                short(),
+                [
+                    Fate::LoseReply,
+                    Fate::SettleError,
+                    Fate::LoseReply,
+                    Fate::LoseRequest,
+                    Fate::Answer,
+                    Fate::LoseReply,
+                ],
+            ),
+        ),
         ("malformed", of_settlement(short(), [Fate::Garbage, Fate::Contradiction])),
         (
             "stuck",
@@ -256,10 +365,17 @@ fn settles_by_itself_at_a_time_of_day() {
     s.settlement.at = Some("00:30".into());
     let w0 = World::new(s.clone(), Script::default(), None);
     let start = w0.now.local(480);
-    let to_due = ((24 + 24 - i64::from(start.hour())) % 24 * 60 + 30 - i64::from(start.minute())).rem_euclid(1440) * 60_000;
+    let to_due = ((24 + 24 - i64::from(start.hour())) % 24 * 60 + 30 - i64::from(start.minute()))
+        .rem_euclid(1440)
+        * 60_000;
     let mut w = World::new(s.clone(), script([sale("a")], []), None);
     w.run_for(to_due + 3_600_000);
-    let automatic = |w: &World| w.told.iter().filter(|o| o.kind == Kind::Settlement && o.status == Status::Approved && o.key.app == "terminal").count();
+    let automatic = |w: &World| {
+        w.told
+            .iter()
+            .filter(|o| o.kind == Kind::Settlement && o.status == Status::Approved && o.key.app == "terminal")
+            .count()
+    };
     assert_eq!(automatic(&w), 1, "{:?}", w.told);
     w.run_for(2 * 86_400_000);
     assert_eq!(automatic(&w), 1, "nothing has come since");
@@ -271,7 +387,12 @@ fn settles_by_itself_at_a_time_of_day() {
     let late = w.now + Millis(to_due + 7 * 3_600_000);
     m.boot(late, "test", &[up()]);
     let step = m.handle_timeout(late);
-    assert!(step.records.iter().any(|e| matches!(&e.record, Record::Started { request, .. } if request.kind == Kind::Settlement)), "made up for at the start");
+    assert!(
+        step.records.iter().any(
+            |e| matches!(&e.record, Record::Started { request, .. } if request.kind == Kind::Settlement)
+        ),
+        "made up for at the start"
+    );
 }
 
 /// When somebody was told this outside a request, ms after the start; the display has shown it too.
@@ -301,14 +422,19 @@ fn a_batch_that_stays_open_is_reminded_of_until_it_is_settled() {
         assert_eq!((notices(&w, "settlement-overdue"), shown(&w, "settlement-overdue")), (vec![], 0));
     }
     // Not over what a customer is asked, nor over its result: when the display is free again.
-    let ends = |w: &World| w.told.iter().find(|o| o.key.id == "b").and_then(|o| o.ended).map(|t| t.since(at_epoch()).0);
+    let ends = |w: &World| {
+        w.told.iter().find(|o| o.key.id == "b").and_then(|o| o.ended).map(|t| t.since(at_epoch()).0)
+    };
     let result = i64::from(s.flow.result_ms);
     let orders = [sale("a"), Order { customer: Customer::Walks, ..sale("b") }];
     s.flow.present_timeout_ms = 25 * HOUR as u32;
     let mut w = World::new(s, script(orders, []), None);
     w.run_for(40 * HOUR);
     let ended = ends(&w).expect("nobody came");
-    assert_eq!((notices(&w, "settlement-overdue"), shown(&w, "settlement-overdue")), (vec![ended + result], 1));
+    assert_eq!(
+        (notices(&w, "settlement-overdue"), shown(&w, "settlement-overdue")),
+        (vec![ended + result], 1)
+    );
 }
 
 #[test]
@@ -321,9 +447,14 @@ fn the_time_of_day_is_told_some_minutes_before() {
     let due = (local.div_euclid(day) * day + HOUR / 2 - local).rem_euclid(day);
     let mut w = World::new(s.clone(), script([sale("a")], []), None);
     w.run_for(3 * day);
-    assert_eq!((notices(&w, "settlement-soon"), shown(&w, "settlement-soon")), (vec![due - HOUR / 4], 1), "once: then it is settled");
+    assert_eq!(
+        (notices(&w, "settlement-soon"), shown(&w, "settlement-soon")),
+        (vec![due - HOUR / 4], 1),
+        "once: then it is settled"
+    );
     let started = |e: &payterm_schema::Entry| {
-        matches!(&e.record, Record::Started { request, .. } if request.kind == Kind::Settlement).then_some(e.at.since(at_epoch()).0)
+        matches!(&e.record, Record::Started { request, .. } if request.kind == Kind::Settlement)
+            .then_some(e.at.since(at_epoch()).0)
     };
     assert_eq!(w.journal.iter().filter_map(started).collect::<Vec<_>>(), [due]);
     s.settlement.remind_minutes = 0;
@@ -337,51 +468,103 @@ fn the_time_of_day_is_told_some_minutes_before() {
 fn a_sign_in_that_names_another_batch_changes_ours_when_it_is_empty_only() {
     let batch = |w: &World, id: &str| w.outcome(id).batch.map(|b| b.get());
     let sign_in = |id| control(id, Kind::SignIn);
-    let moves = |orders: Vec<Order>, fates: Vec<Fate>| run(Script { moves_batch: true, ..script(orders, fates) });
+    let moves =
+        |orders: Vec<Order>, fates: Vec<Fate>| run(Script { moves_batch: true, ..script(orders, fates) });
     // Nothing stands in ours.
     let w = moves(vec![sign_in("s"), sign_in("t"), sale("a")], vec![]);
     assert_eq!((batch(&w, "a"), notices(&w, "settle-first").len()), (Some(8), 0));
     // It holds a sale: told at each sign-in until it is settled, and the next one is the bank's.
-    let w = moves(vec![sale("a"), sign_in("s"), sign_in("t"), sale("b"), sign_in("u"), settle("z"), sale("c"), sign_in("v"), sale("d")], vec![]);
+    let w = moves(
+        vec![
+            sale("a"),
+            sign_in("s"),
+            sign_in("t"),
+            sale("b"),
+            sign_in("u"),
+            settle("z"),
+            sale("c"),
+            sign_in("v"),
+            sale("d"),
+        ],
+        vec![],
+    );
     assert_eq!(["a", "b", "c", "d"].map(|id| batch(&w, id)), [Some(7), Some(7), Some(8), Some(8)]);
-    assert_eq!((settlement(&w, "z").verdict(), settlement(&w, "z").domestic.debit_count), (Some(Verdict::Balanced), 2));
-    assert_eq!((notices(&w, "settle-first").len(), shown(&w, "settle-first")), (2, 0), "settled before the display was free: {:?}", w.notices);
+    assert_eq!(
+        (settlement(&w, "z").verdict(), settlement(&w, "z").domestic.debit_count),
+        (Some(Verdict::Balanced), 2)
+    );
+    assert_eq!(
+        (notices(&w, "settle-first").len(), shown(&w, "settle-first")),
+        (2, 0),
+        "settled before the display was free: {:?}",
+        w.notices
+    );
     let w = moves(vec![sale("a"), sign_in("s"), sign_in("t")], vec![]);
     assert_eq!((notices(&w, "settle-first").len(), shown(&w, "settle-first")), (1, 1));
     // A pre-authorisation is in no batch's sums.
-    let w = moves(vec![new(Kind::PreAuth, "p"), sign_in("s"), sign_in("t"), part(Kind::Completion, "q", "p", 900)], vec![]);
+    let w = moves(
+        vec![new(Kind::PreAuth, "p"), sign_in("s"), sign_in("t"), part(Kind::Completion, "q", "p", 900)],
+        vec![],
+    );
     assert_eq!((batch(&w, "p"), batch(&w, "q"), notices(&w, "settle-first").len()), (Some(7), Some(8), 0));
     // 77 in the middle of a sale: it signs in, and goes on in our batch.
-    let w = moves(vec![sale("a"), sign_in("s"), sale("b"), settle("z"), sale("c")], vec![Fate::Answer, Fate::Answer, Fate::Refuse("77")]);
-    assert_eq!(["a", "b", "c"].map(|id| (w.outcome(id).status, batch(&w, id))), [7, 7, 8].map(|b| (Status::Approved, Some(b))));
+    let w = moves(
+        vec![sale("a"), sign_in("s"), sale("b"), settle("z"), sale("c")],
+        vec![Fate::Answer, Fate::Answer, Fate::Refuse("77")],
+    );
+    assert_eq!(
+        ["a", "b", "c"].map(|id| (w.outcome(id).status, batch(&w, id))),
+        [7, 7, 8].map(|b| (Status::Approved, Some(b)))
+    );
     assert_eq!(notices(&w, "settle-first").len(), 1);
 }
 
-/// A line that is down at the time: tried again, under a key of its own, and never in the step that tells of a payment.
+/// A line that is down at the time: tried again, under a key of its own, and never in the step that tells of
+/// a payment.
 #[test]
 fn one_that_came_to_nothing_is_tried_again() {
     let mut s = settings();
     s.settlement.at = Some("00:30".into());
     let start = World::new(s.clone(), Script::default(), None).now.local(480);
-    let to_due = ((48 - i64::from(start.hour())) % 24 * 60 + 30 - i64::from(start.minute())).rem_euclid(1440) * 60_000;
-    let mut w = World::new(s, script([sale("a"), sale("b")], [Fate::Answer, Fate::Answer, Fate::NotSent, Fate::NotSent]), None);
+    let to_due =
+        ((48 - i64::from(start.hour())) % 24 * 60 + 30 - i64::from(start.minute())).rem_euclid(1440) * 60_000;
+    let mut w = World::new(
+        s,
+        script([sale("a"), sale("b")], [Fate::Answer, Fate::Answer, Fate::NotSent, Fate::NotSent]),
+        None,
+    );
     w.run_for(to_due + 2 * 3_600_000);
-    let own = |w: &World, status| w.told.iter().filter(|o| o.key.app == "terminal" && o.status == status).count();
+    let own =
+        |w: &World, status| w.told.iter().filter(|o| o.key.app == "terminal" && o.status == status).count();
     assert_eq!((own(&w, Status::Failed), own(&w, Status::Approved)), (2, 1), "{:?}", w.told);
-    let mut keys: Vec<_> = w.told.iter().filter(|o| o.key.app == "terminal").map(|o| o.key.id.clone()).collect();
+    let mut keys: Vec<_> =
+        w.told.iter().filter(|o| o.key.app == "terminal").map(|o| o.key.id.clone()).collect();
     keys.dedup();
     assert_eq!(keys.len(), 3, "{keys:?}");
-    let at = |e: &payterm_schema::Entry| matches!(&e.record, Record::Started { key, .. } if key.app == "terminal").then_some((e.seq, e.at));
+    let at = |e: &payterm_schema::Entry| {
+        matches!(&e.record, Record::Started { key, .. } if key.app == "terminal").then_some((e.seq, e.at))
+    };
     for (seq, at) in w.journal.iter().filter_map(at) {
-        assert!(!w.journal.iter().any(|e| e.seq + 1 == seq && e.at == at && matches!(e.record, Record::Outcome { .. })), "in one step with an outcome");
+        assert!(
+            !w.journal
+                .iter()
+                .any(|e| e.seq + 1 == seq && e.at == at && matches!(e.record, Record::Outcome { .. })),
+            "in one step with an outcome"
+        );
     }
 }
 
 /// The batch is closed while a void of it waits for that: the void does not leave for a settled sale.
 #[test]
 fn a_void_does_not_follow_its_sale_into_a_closed_batch() {
-    let w = run(script([sale("a"), settle("z"), void("v", "a"), part(Kind::TipAdjust, "t", "a", 10)], [Fate::Answer, Fate::LoseReply]));
-    assert_eq!(told(&w, "z").into_iter().map(|t| t.0).collect::<Vec<_>>(), [Status::Unknown, Status::Approved]);
+    let w = run(script(
+        [sale("a"), settle("z"), void("v", "a"), part(Kind::TipAdjust, "t", "a", 10)],
+        [Fate::Answer, Fate::LoseReply],
+    ));
+    assert_eq!(
+        told(&w, "z").into_iter().map(|t| t.0).collect::<Vec<_>>(),
+        [Status::Unknown, Status::Approved]
+    );
     assert_eq!(told(&w, "v"), [(Status::Failed, "original-settled".into())]);
     assert_eq!(w.outcome("t").status, Status::Failed);
 }
@@ -391,7 +574,10 @@ fn a_void_does_not_follow_its_sale_into_a_closed_batch() {
 fn a_settlement_that_cannot_sign_in_goes_on_behind() {
     let script = script([sale("a"), settle("z"), sale("b")], [Fate::Answer, Fate::Require(3)]);
     let w = run(Script { sign_ins: vec![Fate::Answer, Fate::NotSent, Fate::NotSent], ..script });
-    assert_eq!(told(&w, "z"), [(Status::Unknown, "settlement-open".into()), (Status::Approved, String::new())]);
+    assert_eq!(
+        told(&w, "z"),
+        [(Status::Unknown, "settlement-open".into()), (Status::Approved, String::new())]
+    );
 }
 
 /// Never answered: after as many tries as a reversal has, a person asks the acquirer.
@@ -404,10 +590,14 @@ fn a_settlement_that_is_never_answered_waits_for_a_person() {
     assert!(settling.is_some_and(|s| s.hold && s.tries == 4), "{settling:?}");
 }
 
-/// The organisation of a card that was taken without the host is known when the host has been told: its half is the right one.
+/// The organisation of a card that was taken without the host is known when the host has been told: its half
+/// is the right one.
 #[test]
 fn a_foreign_card_without_the_host_is_settled_as_foreign() {
-    let w = run(script([Order { customer: Customer::SwipesOther, ..new(Kind::VoiceSale, "v") }, sale("a"), settle("z")], [Fate::NotSent]));
+    let w = run(script(
+        [Order { customer: Customer::SwipesOther, ..new(Kind::VoiceSale, "v") }, sale("a"), settle("z")],
+        [Fate::NotSent],
+    ));
     let s = settlement(&w, "z");
     assert_eq!((s.verdict(), s.domestic.debit_count, s.foreign.debit_count), (Some(Verdict::Balanced), 1, 1));
 }
@@ -417,17 +607,28 @@ fn a_foreign_card_without_the_host_is_settled_as_foreign() {
 fn a_sale_without_the_host_is_uploaded_alone() {
     let mut settings = offline_settings();
     settings.accounts[0].config.offline = Some(OfflineConfig { merchant: true, ..OfflineConfig::default() });
-    let script = Script { settle: true, ..script([plain("a", 0), plain("b", 1), settle("z")], [Fate::NotSent, Fate::Answer, Fate::Answer, Fate::SettleError]) };
+    let script = Script {
+        settle: true,
+        ..script(
+            [plain("a", 0), plain("b", 1), settle("z")],
+            [Fate::NotSent, Fate::Answer, Fate::Answer, Fate::SettleError],
+        )
+    };
     let mut w = World::new(settings, script, None);
     w.run();
     assert_eq!(settlement(&w, "z").uploaded, 2);
-    let sent = w.journal.iter().filter_map(|e| if let Record::UploadAllowed { plan, .. } = &e.record { plan.settlement.as_deref() } else { None });
+    let sent = w.journal.iter().filter_map(|e| {
+        if let Record::UploadAllowed { plan, .. } = &e.record { plan.settlement.as_deref() } else { None }
+    });
     let alone = |p: &BatchPart| match p {
         BatchPart::One { kind: Kind::Sale, record } => Some((true, record.txn)),
         BatchPart::List(list) => Some((false, list[0].txn)),
         BatchPart::Totals(_) | BatchPart::One { .. } | BatchPart::End { .. } => None,
     };
-    assert_eq!(sent.filter_map(alone).collect::<Vec<_>>(), [(true, w.outcome("a").txn), (false, w.outcome("b").txn)]);
+    assert_eq!(
+        sent.filter_map(alone).collect::<Vec<_>>(),
+        [(true, w.outcome("a").txn), (false, w.outcome("b").txn)]
+    );
 }
 
 /// Under other numbers the batch would be another terminal's: nothing leaves until they are set back.
@@ -437,9 +638,24 @@ fn numbers_that_change_before_the_settlement_hold_the_account() {
     let try_with = |settings: payterm_core::Settings| {
         let mut machine = Machine::replay(settings, None, w.journal.clone()).unwrap();
         let mut effects = machine.boot(w.clock(), "test", &[up()]).effects;
-        let request = payterm_schema::request::RequestWire { id: "z".into(), kind: "settlement".into(), ..Default::default() };
+        let request = payterm_schema::request::RequestWire {
+            id: "z".into(),
+            kind: "settlement".into(),
+            ..Default::default()
+        };
         let request = Box::new(request.try_into().unwrap());
-        effects.extend(machine.handle(Input::Start { call: 1, key: payterm_schema::RequestKey::new("demo", "z").unwrap(), request }, w.clock()).effects);
+        effects.extend(
+            machine
+                .handle(
+                    Input::Start {
+                        call: 1,
+                        key: payterm_schema::RequestKey::new("demo", "z").unwrap(),
+                        request,
+                    },
+                    w.clock(),
+                )
+                .effects,
+        );
         let sent = effects.iter().any(|e| matches!(e, Effect::Send(_)));
         let outcome = effects.iter().find_map(|e| {
             if let Effect::Tell(n) = e
@@ -454,7 +670,10 @@ fn numbers_that_change_before_the_settlement_hold_the_account() {
         (sent, told)
     };
     assert_eq!(try_with(w.settings.clone()), (true, None));
-    for change in [|c: &mut AccountConfig| c.merchant = "898000000000002".into(), |c: &mut AccountConfig| c.terminal = "00000009".into()] {
+    for change in [
+        |c: &mut AccountConfig| c.merchant = "898000000000002".into(),
+        |c: &mut AccountConfig| c.terminal = "00000009".into(),
+    ] {
         let mut settings = w.settings.clone();
         change(&mut settings.accounts[0].config);
         assert_eq!(try_with(settings), (false, Some("account-renumbered".into())));
@@ -488,7 +707,9 @@ fn random(seed: u64) {
                 5 => part(Kind::TipAdjust, IDS[i], original, 50),
                 6 => new(Kind::VoiceSale, IDS[i]),
                 7 => new(Kind::PreAuth, IDS[i]),
-                8 => part([Kind::Completion, Kind::CompletionAdvice][pick(2) as usize], IDS[i], original, 900),
+                8 => {
+                    part([Kind::Completion, Kind::CompletionAdvice][pick(2) as usize], IDS[i], original, 900)
+                }
                 9 => on(Kind::CompletionCancel, IDS[i], original),
                 10 => visa(IDS[i]),
                 11 => scan(IDS[i]),
@@ -524,7 +745,11 @@ fn random(seed: u64) {
         let mut w = World::new(s.clone(), script.clone(), cuts);
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.run()));
         for e in &w.journal {
-            println!("{} {}", e.txn.unwrap_or(0), payterm_tests::world::told_short(e).chars().take(260).collect::<String>());
+            println!(
+                "{} {}",
+                e.txn.unwrap_or(0),
+                payterm_tests::world::told_short(e).chars().take(260).collect::<String>()
+            );
         }
     }
     World::new(s, script, cuts).run();
@@ -535,6 +760,9 @@ fn seeds_with_settlements() {
     let from: u64 = std::env::var("PAYTERM_SEED_FROM").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let many: u64 = std::env::var("PAYTERM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
     // 1301: an answer that came late, when the same totals had been asked for again.
-    let failed: Vec<u64> = (from..from + many).chain([1301]).filter(|seed| std::panic::catch_unwind(|| random(*seed)).is_err()).collect();
+    let failed: Vec<u64> = (from..from + many)
+        .chain([1301])
+        .filter(|seed| std::panic::catch_unwind(|| random(*seed)).is_err())
+        .collect();
     assert!(failed.is_empty(), "seeds {failed:?}");
 }

@@ -1,4 +1,5 @@
-//! Settlement with the real parts: totals, upload, kill -9 in the middle of it, the acquirer's books, reconciliation.
+//! Settlement with the real parts: totals, upload, kill -9 in the middle of it, the acquirer's books,
+//! reconciliation.
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
@@ -9,7 +10,9 @@ use std::process::Output;
 type Done = Result<(), Box<dyn std::error::Error>>;
 
 fn json(out: &Output) -> Value {
-    serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {} {}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)))
+    serde_json::from_slice(&out.stdout).unwrap_or_else(|e| {
+        panic!("{e}: {} {}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    })
 }
 
 /// So many sales, and a void and a refund of the first two.
@@ -17,12 +20,38 @@ fn trade(stack: &Stack, sales: usize) -> Done {
     let mut hands = stack.hands()?;
     for i in 0..sales {
         alice(&mut hands);
-        let out = stack.ctl(&["sale", "--amount", &format!("{}.50", i + 1), "--currency", "CNY", "--id", &format!("s-{i}"), "--json"])?;
+        let out = stack.ctl(&[
+            "sale",
+            "--amount",
+            &format!("{}.50", i + 1),
+            "--currency",
+            "CNY",
+            "--id",
+            &format!("s-{i}"),
+            "--json",
+        ])?;
         assert_eq!(json(&out)["status"], "approved");
     }
-    assert_eq!(json(&stack.ctl(&["void", "--original-id", "s-0", "--id", "v", "--json"])?)["status"], "approved");
+    assert_eq!(
+        json(&stack.ctl(&["void", "--original-id", "s-0", "--id", "v", "--json"])?)["status"],
+        "approved"
+    );
     alice(&mut hands);
-    assert_eq!(json(&stack.ctl(&["refund", "--original-id", "s-1", "--amount", "1.00", "--currency", "CNY", "--id", "r", "--json"])?)["status"], "approved");
+    assert_eq!(
+        json(&stack.ctl(&[
+            "refund",
+            "--original-id",
+            "s-1",
+            "--amount",
+            "1.00",
+            "--currency",
+            "CNY",
+            "--id",
+            "r",
+            "--json"
+        ])?)["status"],
+        "approved"
+    );
     Ok(())
 }
 
@@ -41,14 +70,26 @@ fn a_batch_balances_and_is_closed() -> Done {
     trade(&stack, 3)?;
     assert!(sealed(&stack)? > 0, "the upload may need them");
     let o = json(&stack.ctl(&["settle", "--json"])?);
-    assert_eq!((o["status"].as_str(), o["settlement"]["domestic_verdict"].as_str()), (Some("approved"), Some("balanced")), "{o}");
+    assert_eq!(
+        (o["status"].as_str(), o["settlement"]["domestic_verdict"].as_str()),
+        (Some("approved"), Some("balanced")),
+        "{o}"
+    );
     // The report names the journal's head at the settlement: as it was told, and as the journal has it.
     let head = o["journal"].as_str().ok_or("no head")?.to_owned();
     let mut hands = stack.hands()?;
-    let printed = || hands.papers().is_ok_and(|(_, all)| all.iter().any(|p| p.split_whitespace().collect::<String>().contains(&head)));
+    let printed = || {
+        hands.papers().is_ok_and(|(_, all)| {
+            all.iter().any(|p| p.split_whitespace().collect::<String>().contains(&head))
+        })
+    };
     until("the report with the journal's head", printed)?;
     let there = settled(&stack)?;
-    assert_eq!((there[0]["closed"].as_bool(), there[0]["difference"].as_str(), there[0]["domestic"].as_u64()), (Some(true), Some(""), Some(1)), "{there}");
+    assert_eq!(
+        (there[0]["closed"].as_bool(), there[0]["difference"].as_str(), there[0]["domestic"].as_u64()),
+        (Some(true), Some(""), Some(1)),
+        "{there}"
+    );
     assert_eq!(sealed(&stack)?, 0, "nobody needs the PANs of a closed batch");
     let batches = json(&stack.ctl(&["batches", "--json"])?);
     assert_eq!(batches.as_array().map(Vec::len), Some(1));
@@ -66,18 +107,28 @@ fn a_batch_balances_and_is_closed() -> Done {
     let file_arg = path.to_str().ok_or("path")?.to_owned();
     let r = json(&stack.ctl(&["reconcile", "--file", &file_arg, "--json"])?);
     assert_eq!((r["agree"].as_u64(), r["differences"].as_array().map(Vec::len)), (Some(5), Some(0)), "{r}");
-    let changed: String = file.lines().enumerate().filter(|(i, _)| *i != 1).map(|(_, l)| l.replace("3.50", "3.51") + "\n").collect();
+    let changed: String = file
+        .lines()
+        .enumerate()
+        .filter(|(i, _)| *i != 1)
+        .map(|(_, l)| l.replace("3.50", "3.51") + "\n")
+        .collect();
     std::fs::write(&path, changed)?;
     let out = stack.ctl(&["reconcile", "--file", &file_arg, "--json"])?;
     assert_eq!(out.status.code(), Some(22), "differences");
     let r = json(&out);
-    let mut kinds: Vec<&str> = r["differences"].as_array().into_iter().flatten().filter_map(|d| d["differs"].as_str()).collect();
+    let mut kinds: Vec<&str> =
+        r["differences"].as_array().into_iter().flatten().filter_map(|d| d["differs"].as_str()).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["amount", "missing_there"], "{r}");
     assert!(r["differences"][0]["next"].as_str().is_some_and(|n| !n.is_empty()));
     std::fs::write(&path, "stan,amount\n1,2\n")?;
     let out = stack.ctl(&["reconcile", "--file", &file_arg])?;
-    assert!(!out.status.success() && String::from_utf8_lossy(&out.stderr).contains("line 1"), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        !out.status.success() && String::from_utf8_lossy(&out.stderr).contains("line 1"),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     assert!(stack.stop_daemon()?);
     Ok(())
 }
@@ -90,7 +141,8 @@ fn a_settlement_that_is_not_done_is_told_with_the_queue() -> Done {
         c.accounts[0].obligation_tries = 1;
     })?;
     trade(&stack, 2)?;
-    let queue = |stack: &Stack| stack.ctl(&["queue"]).map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+    let queue =
+        |stack: &Stack| stack.ctl(&["queue"]).map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
     assert!(!queue(&stack)?.contains("queue resolve"));
     stack.mishap(&["--mti", "0500"], &["drop-reply"])?;
     let o = json(&stack.ctl(&["settle", "--json"])?);
@@ -108,11 +160,22 @@ fn kill_9_in_the_middle_of_the_upload() -> Done {
         c.accounts[0].reply_timeout_ms = 60_000;
         c.accounts[0].obligation_backoff_ms = 200;
     })?;
-    for (round, (mti, drop)) in [("0500", "drop-reply"), ("0320", "drop-reply"), ("0320", "drop-request")].into_iter().enumerate() {
+    for (round, (mti, drop)) in
+        [("0500", "drop-reply"), ("0320", "drop-reply"), ("0320", "drop-request")].into_iter().enumerate()
+    {
         let mut hands = stack.hands()?;
         for i in 0..10 {
             alice(&mut hands);
-            let out = stack.ctl(&["sale", "--amount", "2.00", "--currency", "CNY", "--id", &format!("k-{round}-{i}"), "--json"])?;
+            let out = stack.ctl(&[
+                "sale",
+                "--amount",
+                "2.00",
+                "--currency",
+                "CNY",
+                "--id",
+                &format!("k-{round}-{i}"),
+                "--json",
+            ])?;
             assert_eq!(json(&out)["status"], "approved");
         }
         let balances = mti == "0500";
@@ -141,7 +204,9 @@ fn kill_9_in_the_middle_of_the_upload() -> Done {
         // By itself, from where it was.
         until("the batch to be closed", || {
             let out = stack.ctl(&["recall", &id, "--json"]);
-            out.is_ok_and(|o| serde_json::from_slice::<Value>(&o.stdout).is_ok_and(|v| v["outcome"]["status"] == "approved"))
+            out.is_ok_and(|o| {
+                serde_json::from_slice::<Value>(&o.stdout).is_ok_and(|v| v["outcome"]["status"] == "approved")
+            })
         })
         .map_err(|e| format!("{e}: {}", stack.log_tail()))?;
         let there = settled(&stack)?;

@@ -1,5 +1,5 @@
-//! Devices of the real daemon that panic, hang and are unplugged in the middle of a sale: the daemon goes on, the request
-//! is recalled right, the list of devices tells the restart.
+//! Devices of the real daemon that panic, hang and are unplugged in the middle of a sale: the daemon goes on,
+//! the request is recalled right, the list of devices tells the restart.
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
@@ -31,7 +31,13 @@ async fn becomes(client: &Client, name: &str, what: impl Fn(&Device) -> bool) ->
     }
 }
 /// The daemon is the same process, works, and recalls the request as it was told.
-async fn goes_on(stack: &Stack, client: &Client, hands: &mut Hands, pid: Option<u32>, told: &payterm_schema::Outcome) -> Done {
+async fn goes_on(
+    stack: &Stack,
+    client: &Client,
+    hands: &mut Hands,
+    pid: Option<u32>,
+    told: &payterm_schema::Outcome,
+) -> Done {
     is(told, Status::Approved);
     assert_eq!(&client.recall(&caller(), &told.key).await?.outcome, told);
     alice(hands);
@@ -89,7 +95,10 @@ async fn a_driver_that_panics_during_a_sale() -> Done {
         goes_on(&stack, &client, &mut hands, pid, &o).await?;
         net += 1334;
         // Reopened after its backoff.
-        becomes(&client, name, |d| d.restarts == 1 && matches!(d.state, DeviceState::Idle | DeviceState::Busy)).await?;
+        becomes(&client, name, |d| {
+            d.restarts == 1 && matches!(d.state, DeviceState::Idle | DeviceState::Busy)
+        })
+        .await?;
         assert_eq!(stack.net("cup")?, net);
     }
     // Two papers for each of the 7 approvals, none lost; the one under the panic came again, headed.
@@ -115,7 +124,11 @@ async fn a_printer_and_a_display_that_hang_hold_up_nothing() -> Done {
         let began = Instant::now();
         customer(&mut hands)?;
         let o = last(&client, &id).await;
-        assert!(began.elapsed() < Duration::from_secs(5), "{name} held up the sale for {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{name} held up the sale for {:?}",
+            began.elapsed()
+        );
         // The spooler's next command runs into it.
         becomes(&client, name, |d| d.restarts >= 1 && d.state != DeviceState::Failed).await?;
         goes_on(&stack, &client, &mut hands, pid, &o).await?;

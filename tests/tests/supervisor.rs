@@ -1,5 +1,5 @@
-//! What needs the supervisor's word where there are operators: a write-off, and a settlement beside something Stuck. With a cashier on duty the
-//! keypad asks for it; what is on record names who gave it.
+//! What needs the supervisor's word where there are operators: a write-off, and a settlement beside something
+//! Stuck. With a cashier on duty the keypad asks for it; what is on record names who gave it.
 mod common;
 #[path = "common/staff.rs"]
 mod staff;
@@ -42,7 +42,11 @@ fn has_the_cashiers_only(screen: &Screen) -> Option<String> {
 }
 /// Types a wrong one first.
 fn slips(screen: &Screen) -> Option<String> {
-    if matches!(screen, Screen::Password { problem: None, .. }) { has_the_cashiers_only(screen) } else { good(screen) }
+    if matches!(screen, Screen::Password { problem: None, .. }) {
+        has_the_cashiers_only(screen)
+    } else {
+        good(screen)
+    }
 }
 /// Refused, with what the caller hears.
 fn refusals() -> [(&'static str, Types, Fault); 3] {
@@ -62,13 +66,19 @@ fn stuck_sale(noise: Vec<(i64, Noise)>, types: Types) -> Script {
 }
 /// Who wrote off what, and when in the journal.
 fn written_off(w: &World) -> Vec<(u64, String, String)> {
-    let what = |r: &Record| if let Record::WrittenOff { by, why, .. } = r { Some((by.clone(), why.clone())) } else { None };
+    let what = |r: &Record| {
+        if let Record::WrittenOff { by, why, .. } = r { Some((by.clone(), why.clone())) } else { None }
+    };
     w.journal.iter().filter_map(|e| what(&e.record).map(|(by, why)| (e.seq, by, why))).collect()
 }
 /// The supervisor's password was right for this, and when in the journal.
 fn allowed(w: &World, purpose: Purpose) -> Vec<u64> {
     let right = OperatorEvent::Right { operator: id("00"), purpose };
-    w.journal.iter().filter(|e| matches!(&e.record, Record::Operator { event } if *event == right)).map(|e| e.seq).collect()
+    w.journal
+        .iter()
+        .filter(|e| matches!(&e.record, Record::Operator { event } if *event == right))
+        .map(|e| e.seq)
+        .collect()
 }
 fn wrong(w: &World, purpose: Purpose) -> usize {
     events(w).iter().filter(|e| **e == OperatorEvent::Wrong { operator: id("00"), purpose }).count()
@@ -84,10 +94,15 @@ fn a_write_off_asks_for_the_supervisor_and_names_who_asked_and_who_allowed() {
         let w = run_with(staffed(), stuck_sale(vec![(LATER, write_off(1))], types));
         assert_eq!(w.sessions, [Ok(())]);
         let amount = Some(Money::new(1234, payterm_schema::Currency::CNY).expect("amount"));
-        let seen = w.shown.iter().any(|s| matches!(s, Screen::Password { purpose: Purpose::WriteOff, amount: a, .. } if *a == amount));
+        let seen = w.shown.iter().any(
+            |s| matches!(s, Screen::Password { purpose: Purpose::WriteOff, amount: a, .. } if *a == amount),
+        );
         assert!(seen && asked(&w, Purpose::WriteOff, Kind::Sale) > 0, "who allows it sees what");
         let (gone, right) = (written_off(&w), allowed(&w, Purpose::WriteOff));
-        assert_eq!(gone.iter().map(|(_, by, why)| (by.as_str(), why.as_str())).collect::<Vec<_>>(), [("00 (shop)", WHY)]);
+        assert_eq!(
+            gone.iter().map(|(_, by, why)| (by.as_str(), why.as_str())).collect::<Vec<_>>(),
+            [("00 (shop)", WHY)]
+        );
         assert!(right.len() == 1 && right[0] < gone[0].0 && wrong(&w, Purpose::WriteOff) == tries);
         assert_eq!(told(&w, "a").last(), Some(&(Status::Declined, "written-off".into())));
         assert!(w.machine.obligations().is_empty());
@@ -105,7 +120,10 @@ fn an_advice_is_written_off_on_its_outcome() {
     };
     let w = run_with(staffed(), script);
     assert_eq!(w.sessions, [Ok(())]);
-    assert_eq!(w.outcome("v").forwarding, Some(Forwarding::WrittenOff { by: "00 (shop)".into(), why: WHY.into() }));
+    assert_eq!(
+        w.outcome("v").forwarding,
+        Some(Forwarding::WrittenOff { by: "00 (shop)".into(), why: WHY.into() })
+    );
     assert_eq!(w.machine.state().ledger(&up()).debit_minor, 0, "it is in no sum any more");
 }
 
@@ -117,10 +135,18 @@ fn what_the_supervisor_does_not_allow_is_not_written_off() {
         let w = run_with(staffed(), stuck_sale(noise, types));
         assert_eq!(w.sessions, [Err(fault.clone()), Err(fault.clone())], "{name}");
         assert_eq!((written_off(&w), allowed(&w, Purpose::WriteOff)), (vec![], vec![]), "{name}");
-        assert_eq!(w.machine.obligations().iter().map(|o| o.state).collect::<Vec<_>>(), [ObligationState::Stuck], "{name}");
+        assert_eq!(
+            w.machine.obligations().iter().map(|o| o.state).collect::<Vec<_>>(),
+            [ObligationState::Stuck],
+            "{name}"
+        );
         assert_eq!(w.outcome("a").status, Status::Unknown, "{name}");
         let locked = fault == Fault::TerminalLocked;
-        assert_eq!((wrong(&w, Purpose::WriteOff), w.machine.state().staff.locked.is_some()), (if locked { 3 } else { 0 }, locked), "{name}");
+        assert_eq!(
+            (wrong(&w, Purpose::WriteOff), w.machine.state().staff.locked.is_some()),
+            (if locked { 3 } else { 0 }, locked),
+            "{name}"
+        );
     }
 }
 
@@ -129,7 +155,10 @@ fn a_write_off_waits_for_nobody_and_a_supervisor_on_duty_is_not_asked_again() {
     // Another one while the password is asked for.
     let noise = vec![(LATER, write_off(1)), (LATER + 10, write_off(1))];
     let w = run_with(staffed(), stuck_sale(noise, good));
-    assert_eq!((w.sessions.as_slice(), written_off(&w).len()), ([Err(Fault::Busy { running: None }), Ok(())].as_slice(), 1));
+    assert_eq!(
+        (w.sessions.as_slice(), written_off(&w).len()),
+        ([Err(Fault::Busy { running: None }), Ok(())].as_slice(), 1)
+    );
 
     let mut noise = keys([(100, "00c"), (200, "000000c"), (500, "739164c"), (800, "739164c")]);
     noise.push((LATER, write_off(1)));
@@ -151,13 +180,18 @@ fn the_power_is_cut_at_every_point_of_a_write_off() {
         assert!(gone.len() <= 1 && gone.len() == right.len(), "cut at {at}: {gone:?} {right:?}");
         assert!(gone.iter().zip(&right).all(|(g, r)| *r < g.0), "cut at {at}: {gone:?} {right:?}");
         let told = w.outcome("a").reason.is_some_and(|r| r.code == "written-off");
-        assert_eq!((told, told && !w.machine.obligations().is_empty()), (gone.len() == 1, false), "cut at {at}");
+        assert_eq!(
+            (told, told && !w.machine.obligations().is_empty()),
+            (gone.len() == 1, false),
+            "cut at {at}"
+        );
         both[gone.len()] += 1;
     }
     assert!(both.iter().all(|n| *n > 5), "{both:?}");
 }
 
-/// One sale of the batch, and one that is Stuck (its reversals arrive, their answers do not); the two behind it wait for that in vain.
+/// One sale of the batch, and one that is Stuck (its reversals arrive, their answers do not); the two behind
+/// it wait for that in vain.
 fn settles_with_stuck(types: Types, noise: Vec<(i64, Noise)>) -> World {
     let mut fates = vec![Fate::Answer, Fate::LoseReply];
     fates.extend(vec![Fate::LoseReply; 4]);
@@ -170,12 +204,18 @@ fn a_settlement_beside_something_stuck_asks_for_the_supervisor() {
     for (types, tries) in [(good as Types, 0), (slips, 1)] {
         let w = settles_with_stuck(types, vec![]);
         let o = w.outcome("z");
-        assert_eq!((o.status, o.operator.as_str(), o.approved_by.as_deref()), (Status::Approved, "01", Some("00")));
+        assert_eq!(
+            (o.status, o.operator.as_str(), o.approved_by.as_deref()),
+            (Status::Approved, "01", Some("00"))
+        );
         assert_eq!(o.settlement.map(|s| s.stuck.len()), Some(1), "and it is listed");
         assert!(asked(&w, Purpose::Approve, Kind::Settlement) > 0);
         // On its own page, each try before the totals leave.
         let z = w.transcript("z");
-        let page = ["started"].into_iter().chain(std::iter::repeat_n("operator", tries + 1)).chain(["settlement_asked"]);
+        let page = ["started"]
+            .into_iter()
+            .chain(std::iter::repeat_n("operator", tries + 1))
+            .chain(["settlement_asked"]);
         assert!(z.iter().map(String::as_str).take(tries + 3).eq(page), "{z:?}");
         assert_eq!(wrong(&w, Purpose::Approve), tries);
     }
@@ -186,26 +226,47 @@ fn a_settlement_that_the_supervisor_does_not_allow_sends_no_totals() {
     for (name, types, fault) in refusals() {
         let w = settles_with_stuck(types, vec![]);
         let o = w.outcome("z");
-        assert_eq!((o.status, o.reason.map(|r| r.code), o.approved_by), (Status::Cancelled, Some("not-approved".into()), None), "{name}");
+        assert_eq!(
+            (o.status, o.reason.map(|r| r.code), o.approved_by),
+            (Status::Cancelled, Some("not-approved".into()), None),
+            "{name}"
+        );
         assert!(!w.transcript("z").contains(&"settlement_asked".to_owned()), "{name}");
         let ledger = w.machine.state().ledger(&up());
-        assert_eq!((ledger.batch.get(), ledger.debit_count, ledger.settling.is_some()), (7, 1, false), "{name}: the batch is open as before");
+        assert_eq!(
+            (ledger.batch.get(), ledger.debit_count, ledger.settling.is_some()),
+            (7, 1, false),
+            "{name}: the batch is open as before"
+        );
         assert_eq!(w.machine.state().staff.locked.is_some(), fault == Fault::TerminalLocked, "{name}");
     }
 }
 
 #[test]
 fn nobody_is_asked_when_nothing_is_stuck_or_the_supervisor_is_on_duty() {
-    let w = run_with(staffed(), Script { operator: Some((20, good)), ..script([sale("a"), control("z", Kind::Settlement)], []) });
+    let w = run_with(
+        staffed(),
+        Script { operator: Some((20, good)), ..script([sale("a"), control("z", Kind::Settlement)], []) },
+    );
     let o = w.outcome("z");
-    assert_eq!((o.status, o.approved_by, asked(&w, Purpose::Approve, Kind::Settlement)), (Status::Approved, None, 0));
+    assert_eq!(
+        (o.status, o.approved_by, asked(&w, Purpose::Approve, Kind::Settlement)),
+        (Status::Approved, None, 0)
+    );
 
-    let w = settles_with_stuck(|_| None, keys([(100, "00c"), (200, "000000c"), (500, "739164c"), (800, "739164c")]));
+    let w = settles_with_stuck(
+        |_| None,
+        keys([(100, "00c"), (200, "000000c"), (500, "739164c"), (800, "739164c")]),
+    );
     let o = w.outcome("z");
-    assert_eq!((o.status, o.operator.as_str(), o.approved_by, asked(&w, Purpose::Approve, Kind::Settlement)), (Status::Approved, "00", None, 0));
+    assert_eq!(
+        (o.status, o.operator.as_str(), o.approved_by, asked(&w, Purpose::Approve, Kind::Settlement)),
+        (Status::Approved, "00", None, 0)
+    );
 }
 
-/// At night nobody is there: it says what it needs, and goes through when the supervisor has seen to what is Stuck.
+/// At night nobody is there: it says what it needs, and goes through when the supervisor has seen to what is
+/// Stuck.
 #[test]
 fn an_automatic_settlement_beside_something_stuck_waits_for_the_supervisor() {
     let mut s = staffed();
@@ -213,13 +274,25 @@ fn an_automatic_settlement_beside_something_stuck_waits_for_the_supervisor() {
     let mut fates = vec![Fate::Answer, Fate::LoseReply];
     fates.extend(vec![Fate::LoseReply; 4]);
     let noise = vec![(40 * LATER, write_off(2))];
-    let mut w = World::new(s, Script { noise, operator: Some((20, good)), ..script([sale("b"), sale("a")], fates) }, None);
+    let mut w = World::new(
+        s,
+        Script { noise, operator: Some((20, good)), ..script([sale("b"), sale("a")], fates) },
+        None,
+    );
     let own = |w: &World| -> Vec<(Status, Option<String>)> {
-        w.told.iter().filter(|o| o.key.app == "terminal").map(|o| (o.status, o.reason.as_ref().map(|r| r.code.clone()))).collect()
+        w.told
+            .iter()
+            .filter(|o| o.key.app == "terminal")
+            .map(|o| (o.status, o.reason.as_ref().map(|r| r.code.clone())))
+            .collect()
     };
     w.run_for(40 * LATER);
     let failed = own(&w);
-    assert!(!failed.is_empty() && failed.iter().all(|f| *f == (Status::Failed, Some("settlement-needs-supervisor".into()))), "{failed:?}");
+    assert!(
+        !failed.is_empty()
+            && failed.iter().all(|f| *f == (Status::Failed, Some("settlement-needs-supervisor".into()))),
+        "{failed:?}"
+    );
     assert_eq!(asked(&w, Purpose::Approve, Kind::Settlement), 0, "it does not hold up the keypad");
     w.run_for(24 * LATER);
     assert_eq!(w.sessions, [Ok(())]);

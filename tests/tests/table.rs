@@ -1,5 +1,6 @@
-//! Every kind of the sheet x everything that can happen to its message: outcome, screen, slips, journal and the bank's books, each
-//! told by the sheet. (The checkers of the world compare the books of every run to the cent.)
+//! Every kind of the sheet x everything that can happen to its message: outcome, screen, slips, journal and
+//! the bank's books, each told by the sheet. (The checkers of the world compare the books of every run to the
+//! cent.)
 mod common;
 use common::*;
 use payterm_schema::{
@@ -29,8 +30,17 @@ enum Case {
     Cancelled,
     DeviceLost,
 }
-const CASES: [Case; 9] =
-    [Case::Approved, Case::Refused, Case::Busy, Case::NoReply, Case::LateReply, Case::BadMac, Case::ClosedHalfWay, Case::Cancelled, Case::DeviceLost];
+const CASES: [Case; 9] = [
+    Case::Approved,
+    Case::Refused,
+    Case::Busy,
+    Case::NoReply,
+    Case::LateReply,
+    Case::BadMac,
+    Case::ClosedHalfWay,
+    Case::Cancelled,
+    Case::DeviceLost,
+];
 
 /// What comes before the request, and the request.
 fn orders(kind: Kind) -> Vec<Order> {
@@ -38,15 +48,24 @@ fn orders(kind: Kind) -> Vec<Order> {
         OriginalBy::None if kind == Kind::Settlement => vec![sale("a")],
         OriginalBy::None => vec![],
         OriginalBy::OpenBatch | OriginalBy::AnyBatch if kind != Kind::CompletionCancel => vec![sale("a")],
-        OriginalBy::OpenBatch | OriginalBy::AnyBatch => vec![new(Kind::PreAuth, "p"), part(Kind::Completion, "a", "p", 500)],
+        OriginalBy::OpenBatch | OriginalBy::AnyBatch => {
+            vec![new(Kind::PreAuth, "p"), part(Kind::Completion, "a", "p", 500)]
+        }
         OriginalBy::Authorisation => vec![new(Kind::PreAuth, "a")],
     };
     orders.push(match kind {
-        Kind::Refund | Kind::Completion | Kind::CompletionAdvice | Kind::TipAdjust => part(kind, "x", "a", 200),
+        Kind::Refund | Kind::Completion | Kind::CompletionAdvice | Kind::TipAdjust => {
+            part(kind, "x", "a", 200)
+        }
         Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel => on(kind, "x", "a"),
         Kind::Sale | Kind::PreAuth | Kind::VoiceSale => new(kind, "x"),
         Kind::Balance => Order { kind, amount: None, ..sale("x") },
-        Kind::Parameters | Kind::StatusUpload | Kind::Settlement | Kind::SignIn | Kind::SignOff | Kind::Echo => control("x", kind),
+        Kind::Parameters
+        | Kind::StatusUpload
+        | Kind::Settlement
+        | Kind::SignIn
+        | Kind::SignOff
+        | Kind::Echo => control("x", kind),
     });
     orders
 }
@@ -82,7 +101,11 @@ fn run(kind: Kind, case: Case) -> World {
 
 /// Statuses and reasons as they were told.
 fn told(w: &World) -> Vec<(Status, String)> {
-    w.told.iter().filter(|o| o.key.id == "x").map(|o| (o.status, o.reason.as_ref().map(|r| r.code.clone()).unwrap_or_default())).collect()
+    w.told
+        .iter()
+        .filter(|o| o.key.id == "x")
+        .map(|o| (o.status, o.reason.as_ref().map(|r| r.code.clone()).unwrap_or_default()))
+        .collect()
 }
 
 fn expected(kind: Kind, case: Case) -> Vec<(Status, String)> {
@@ -100,7 +123,9 @@ fn expected(kind: Kind, case: Case) -> Vec<(Status, String)> {
     let driven = |first: &str| [one(Status::Unknown, first), approved()].concat();
     match case {
         Case::Busy if kind == Kind::Settlement => driven("host-91"),
-        Case::NoReply | Case::LateReply | Case::ClosedHalfWay if kind == Kind::Settlement => driven("no-reply"),
+        Case::NoReply | Case::LateReply | Case::ClosedHalfWay if kind == Kind::Settlement => {
+            driven("no-reply")
+        }
         Case::Approved => approved(),
         Case::Refused => one(Status::Declined, "host-51"),
         // Messages of the terminal itself are asked again by a person.
@@ -135,25 +160,55 @@ fn check(kind: Kind, case: Case) {
     assert_eq!(journal.first().map(String::as_str), Some("started"), "{name}");
     assert_eq!(journal.iter().filter(|r| *r == "outcome").count(), steps.len(), "{name}: {journal:?}");
     let sent = !matches!(case, Case::Cancelled | Case::DeviceLost) || row.card == CardRule::None;
-    assert_eq!(journal.iter().any(|r| r == "allowed" || r == "settlement_asked"), sent, "{name}: {journal:?}");
+    assert_eq!(
+        journal.iter().any(|r| r == "allowed" || r == "settlement_asked"),
+        sent,
+        "{name}: {journal:?}"
+    );
     assert_eq!(o.stan.is_some(), sent, "{name}");
 
     // Screen: the result as it was told first, and what became of it while it stood there.
-    let shown: Vec<Status> =
-        w.shown.iter().filter_map(|s| if let Screen::Result { outcome } = s { (outcome.key.id == "x").then_some(outcome.status) } else { None }).collect();
+    let shown: Vec<Status> = w
+        .shown
+        .iter()
+        .filter_map(|s| {
+            if let Screen::Result { outcome } = s {
+                (outcome.key.id == "x").then_some(outcome.status)
+            } else {
+                None
+            }
+        })
+        .collect();
     let all: Vec<Status> = steps.iter().map(|s| s.0).collect();
-    assert!(shown.first() == first.as_ref() && all.starts_with(&shown), "{name}: screens {shown:?} of {all:?}");
+    assert!(
+        shown.first() == first.as_ref() && all.starts_with(&shown),
+        "{name}: screens {shown:?} of {all:?}"
+    );
     let waits = |what: &str| w.shown.iter().any(|s| matches!(s, Screen::Wait { what: w, .. } if w == what));
-    assert_eq!(waits("host-busy"), case == Case::Busy && row.authorisation && row.recovery != Recovery::Repeat, "{name}: countdown");
+    assert_eq!(
+        waits("host-busy"),
+        case == Case::Busy && row.authorisation && row.recovery != Recovery::Repeat,
+        "{name}: countdown"
+    );
 
-    // Slips: two originals of what was approved, a warning for what is unknown, a paper for a person where one must look.
+    // Slips: two originals of what was approved, a warning for what is unknown, a paper for a person where
+    // one must look.
     let papers = papers(&w);
-    let copies = papers.iter().filter(|p| matches!(p, PaperKind::MerchantCopy | PaperKind::CustomerCopy)).count();
+    let copies =
+        papers.iter().filter(|p| matches!(p, PaperKind::MerchantCopy | PaperKind::CustomerCopy)).count();
     let approved = o.status == Status::Approved && row.slip;
     // An advice that is forwarded later has had its slips.
     assert_eq!(copies, if approved { 2 } else { 0 }, "{name}: {papers:?}");
-    assert_eq!(papers.contains(&PaperKind::SettlementReport), kind == Kind::Settlement && o.status == Status::Approved, "{name}: {papers:?}");
-    assert_eq!(papers.contains(&PaperKind::UnknownSlip), first == Some(Status::Unknown) && kind != Kind::Settlement, "{name}: {papers:?}");
+    assert_eq!(
+        papers.contains(&PaperKind::SettlementReport),
+        kind == Kind::Settlement && o.status == Status::Approved,
+        "{name}: {papers:?}"
+    );
+    assert_eq!(
+        papers.contains(&PaperKind::UnknownSlip),
+        first == Some(Status::Unknown) && kind != Kind::Settlement,
+        "{name}: {papers:?}"
+    );
     let stuck = w.machine.obligations().iter().any(|x| x.txn == o.txn && x.state == ObligationState::Stuck);
     assert_eq!(papers.contains(&PaperKind::StuckSlip), stuck, "{name}: {papers:?}");
     assert_eq!(stuck, row.recovery == Recovery::AskPerson && first == Some(Status::Unknown), "{name}: Stuck");
@@ -175,15 +230,19 @@ fn every_kind_meets_every_case() {
     }
 }
 
-/// The power is cut at every point of every kind, with each fate that its message may have; the checkers see to the rest. A new kind
-/// is in `orders`, or this does not compile.
+/// The power is cut at every point of every kind, with each fate that its message may have; the checkers see
+/// to the rest. A new kind is in `orders`, or this does not compile.
 #[test]
 fn every_kind_is_cut_everywhere() {
     let fates = [Fate::Answer, Fate::Refuse("51"), Fate::LoseReply, Fate::NotSent];
     let cut_everywhere = |kind: Kind, fate: &Fate| {
         let orders = orders(kind);
-        let fates: Vec<Fate> = vec![Fate::Answer; orders.len() - 1].into_iter().chain([fate.clone()]).collect();
-        let go = |cut: Option<usize>| World::new(settings(), Script { settle: true, ..script(orders.clone(), fates.clone()) }, cut).run();
+        let fates: Vec<Fate> =
+            vec![Fate::Answer; orders.len() - 1].into_iter().chain([fate.clone()]).collect();
+        let go = |cut: Option<usize>| {
+            World::new(settings(), Script { settle: true, ..script(orders.clone(), fates.clone()) }, cut)
+                .run()
+        };
         let points = go(None);
         for cut in 1..=points {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| go(Some(cut))));
@@ -196,7 +255,14 @@ fn every_kind_is_cut_everywhere() {
         let shares: Vec<_> = (0..threads)
             .map(|t| {
                 let (fates, cut) = (&fates, &cut_everywhere);
-                s.spawn(move || Kind::ALL.into_iter().skip(t).step_by(threads).flat_map(|k| fates.iter().map(move |f| cut(k, f))).sum::<usize>())
+                s.spawn(move || {
+                    Kind::ALL
+                        .into_iter()
+                        .skip(t)
+                        .step_by(threads)
+                        .flat_map(|k| fates.iter().map(move |f| cut(k, f)))
+                        .sum::<usize>()
+                })
             })
             .collect();
         shares.into_iter().map(|t| t.join().expect("every cut is survived")).sum()

@@ -30,7 +30,12 @@ fn stack(ca: &str, name: &str) -> Done<Stack> {
     std::fs::write(dir.join("tls-cert.pem"), cert)?;
     std::fs::write(dir.join("tls-key.pem"), key)?;
     std::fs::write(dir.join("world.toml"), include_str!("../../crates/simulator/worlds/demo.toml"))?;
-    let tls = TlsConfig { ca: dir.join(format!("{ca}.pem")), server_name: Some(name.into()), cert: None, key: None };
+    let tls = TlsConfig {
+        ca: dir.join(format!("{ca}.pem")),
+        server_name: Some(name.into()),
+        cert: None,
+        key: None,
+    };
     Stack::start_in(dir, Some(temp), |c, _| {
         c.accounts[0].tls = Some(tls);
         // Nothing is prepared while no host can be reached: the sale itself must be refused.
@@ -64,7 +69,11 @@ async fn a_host_that_is_not_the_configured_one_gets_no_frame() -> Done {
         let client = stack.client().await?;
         alice(&mut stack.hands()?);
         let o = pay(&client, sale("t-1", "12.34")).await;
-        assert_eq!((o.status, o.reason.map(|r| r.code)), (Status::Failed, Some("not-sent".into())), "{ca}, {name}");
+        assert_eq!(
+            (o.status, o.reason.map(|r| r.code)),
+            (Status::Failed, Some("not-sent".into())),
+            "{ca}, {name}"
+        );
         assert_eq!((stack.net("cup")?, seen(&stack).len()), (0, 0), "{ca}, {name}");
     }
     Ok(())

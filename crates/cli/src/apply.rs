@@ -68,7 +68,10 @@ async fn activate(global: &Global, ui: &Ui) -> Result<(), Failure> {
             }
         }
         if Instant::now() >= until {
-            return Err(Fault::Unreachable { cause: "the terminal has not come back: ask with paytermctl apply status".into() }.into());
+            return Err(Fault::Unreachable {
+                cause: "the terminal has not come back: ask with paytermctl apply status".into(),
+            }
+            .into());
         }
         sleep(Duration::from_millis(100)).await;
     }
@@ -89,7 +92,8 @@ fn told<T>(ui: &Ui, result: Result<T, Fault>) -> Result<T, Failure> {
 
 /// TOML, or JSON when the name ends in `.json`.
 fn draft(file: &Path) -> Result<Draft, Fault> {
-    let bad = |rule: String| Fault::Invalid { field: file.display().to_string(), rule: rule.replace('\n', " ") };
+    let bad =
+        |rule: String| Fault::Invalid { field: file.display().to_string(), rule: rule.replace('\n', " ") };
     if std::fs::metadata(file).map_err(|e| bad(e.to_string()))?.len() > MAX_FILE {
         return Err(bad(format!("up to {MAX_FILE} bytes")));
     }
@@ -144,12 +148,24 @@ fn details(ui: &Ui, a: &Application) -> Vec<(&'static str, String)> {
         ("apply-label-products", ui.texts.products(&d.products)),
     ];
     if let Some(accepted) = &a.accepted {
-        rows.push(("apply-label-accepted", format!("{} {} {}", accepted.offer.id, ui.time(accepted.at), accepted.hash)));
+        rows.push((
+            "apply-label-accepted",
+            format!("{} {} {}", accepted.offer.id, ui.time(accepted.at), accepted.hash),
+        ));
     }
     for account in a.parameters.iter().flat_map(|p| &p.accounts) {
-        let word = format!("{} {} {} {} {}", account.id, account.merchant, account.terminal, account.currency, account.settlement.name());
+        let word = format!(
+            "{} {} {} {} {}",
+            account.id,
+            account.merchant,
+            account.terminal,
+            account.currency,
+            account.settlement.name()
+        );
         rows.push(("apply-label-account", word));
-        rows.extend(account.fees.iter().map(|r| ("apply-label-account", ui.texts.fee_row(r, account.currency))));
+        rows.extend(
+            account.fees.iter().map(|r| ("apply-label-account", ui.texts.fee_row(r, account.currency))),
+        );
     }
     rows
 }

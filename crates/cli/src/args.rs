@@ -33,7 +33,8 @@ pub const ENVIRONMENT: &str = "  PAYTERM_BUS               as --bus
 
 /// Talks to the payment terminal paytermd.
 ///
-/// Results go to stdout, progress and faults to stderr. With --json stdout has JSON only: a result, or {"fault":NAME,...}.
+/// Results go to stdout, progress and faults to stderr. With --json stdout has JSON only: a result, or
+/// {"fault":NAME,...}.
 #[derive(Parser)]
 #[command(name = "paytermctl", version, after_long_help = format!("EXIT STATUS\n{EXIT_STATUS}\n\nENVIRONMENT\n{ENVIRONMENT}"), after_help = "--help tells the exit status that scripts can use.", max_term_width = 120)]
 pub struct Cli {
@@ -87,7 +88,8 @@ impl From<Lang> for Language {
 
 #[derive(Subcommand)]
 pub enum SupportAction {
-    /// Writes what customer service needs into a tar.gz (managers): versions, configuration, devices, self-test, queues, last records and log lines; no secrets, no card data.
+    /// Writes what customer service needs into a tar.gz (managers): versions, configuration, devices,
+    /// self-test, queues, last records and log lines; no secrets, no card data.
     Bundle {
         /// A file that is not there yet; else payterm-support-TIME.tar.gz here.
         #[arg(long, value_name = "FILE")]
@@ -108,7 +110,13 @@ impl Global {
         let set = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
         match self.lang {
             Some(lang) => lang.into(),
-            None if ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).is_some_and(|v| v.starts_with("zh")) => Language::ZhCn,
+            None if ["LC_ALL", "LC_MESSAGES", "LANG"]
+                .into_iter()
+                .find_map(set)
+                .is_some_and(|v| v.starts_with("zh")) =>
+            {
+                Language::ZhCn
+            }
             None => Language::En,
         }
     }
@@ -210,7 +218,8 @@ pub enum Command {
     },
     /// Compares the acquirer's file of a settled batch with the journal 对账 (managers).
     ///
-    /// After a damaged journal was restored, until `journal recovered`, it takes the file of the open batch too.
+    /// After a damaged journal was restored, until `journal recovered`, it takes the file of the open batch
+    /// too.
     Reconcile {
         /// CSV with the columns batch,stan,kind,amount,currency,status,rrn; - = stdin.
         #[arg(long, value_name = "FILE")]
@@ -245,7 +254,8 @@ pub enum Command {
     List(ListArgs),
     /// The dispute page: everything that happened in a request.
     Explain {
-        /// Its id, app/id, or the reference for customer service that stands on its screen and slip (R0001-17).
+        /// Its id, app/id, or the reference for customer service that stands on its screen and slip
+        /// (R0001-17).
         id: String,
     },
     /// Prints the slip again, headed as a duplicate.
@@ -314,7 +324,8 @@ pub enum Command {
         /// Wait until it may be, at most so many seconds; without a number as long as it takes.
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "4294967295")]
         wait: Option<u32>,
-        /// A reason that does not count: payment, unknown, obligation, queue, settlement, stuck, restoring. May be given several times.
+        /// A reason that does not count: payment, unknown, obligation, queue, settlement, stuck, restoring.
+        /// May be given several times.
         #[arg(long, value_name = "REASON", value_parser = inhibit_reason)]
         except: Vec<InhibitReason>,
     },
@@ -334,7 +345,8 @@ pub enum Command {
         #[command(subcommand)]
         action: SupportAction,
     },
-    /// Applies for a terminal: merchant and terminal numbers, parameters and master key from the acquirer (managers).
+    /// Applies for a terminal: merchant and terminal numbers, parameters and master key from the acquirer
+    /// (managers).
     Apply {
         #[command(subcommand)]
         action: ApplyAction,
@@ -347,7 +359,8 @@ pub enum Command {
     Virtual(VirtualArgs),
     /// Provisions keys (the terminal must not be running).
     ///
-    /// Components, check values and key blocks are read from stdin or asked for without echo, never from the command line.
+    /// Components, check values and key blocks are read from stdin or asked for without echo, never from the
+    /// command line.
     Vault {
         #[command(subcommand)]
         action: VaultAction,
@@ -371,8 +384,8 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct Run {
-    /// Id of the request, 1 to 64 of A-Z a-z 0-9 - _ . ; without it a new one is made and told on stderr first.
-    /// The same id never runs twice.
+    /// Id of the request, 1 to 64 of A-Z a-z 0-9 - _ . ; without it a new one is made and told on stderr
+    /// first. The same id never runs twice.
     #[arg(long)]
     pub id: Option<String>,
     /// Text on the slip, up to 40 characters.
@@ -442,13 +455,17 @@ fn kind(text: &str) -> Result<Kind, String> {
 }
 fn status(text: &str) -> Result<Status, String> {
     let all = <Status as payterm_texts::Word>::ALL;
-    all.iter().copied().find(|s| s.name() == text).ok_or_else(|| "one of running, approved, declined, cancelled, failed, unknown".into())
+    all.iter()
+        .copied()
+        .find(|s| s.name() == text)
+        .ok_or_else(|| "one of running, approved, declined, cancelled, failed, unknown".into())
 }
 fn operator(text: &str) -> Result<OperatorId, String> {
     OperatorId::new(text).map_err(|e| e.to_string())
 }
 fn inhibit_reason(text: &str) -> Result<InhibitReason, String> {
-    InhibitReason::named(text).ok_or_else(|| format!("one of {}", InhibitReason::ALL.map(InhibitReason::name).join(", ")))
+    InhibitReason::named(text)
+        .ok_or_else(|| format!("one of {}", InhibitReason::ALL.map(InhibitReason::name).join(", ")))
 }
 fn account(text: &str) -> Result<AccountId, String> {
     AccountId::new(text)
@@ -491,8 +508,8 @@ pub enum OperatorsAction {
 pub enum ApplyAction {
     /// Shows what the acquirer offers: fees, settlement, conditions, and the hash to accept.
     Offer,
-    /// Fills the application in from a file, TOML or (.json) JSON: name, legal_name, licence, address, city, category, contact,
-    /// phone, email, products.
+    /// Fills the application in from a file, TOML or (.json) JSON: name, legal_name, licence, address, city,
+    /// category, contact, phone, email, products.
     Draft {
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
@@ -551,7 +568,13 @@ pub struct VirtualArgs {
     #[arg(long, global = true, value_name = "PATH")]
     pub hands: Option<PathBuf>,
     /// State directory of the terminal.
-    #[arg(long, global = true, env = "PAYTERM_STATE", default_value = "/var/lib/payterm", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "PAYTERM_STATE",
+        default_value = "/var/lib/payterm",
+        value_name = "DIR"
+    )]
     pub state: PathBuf,
     /// Demo cards by name, a TOML file of name = "track 2".
     #[arg(long, global = true, env = "PAYTERM_CARDS", value_name = "FILE")]
@@ -582,7 +605,8 @@ pub enum VirtualAction {
     Pin { pin: String },
     /// Presses a key: confirm, cancel or a digit.
     Key { key: String },
-    /// Presses keys one after the other: digits (or - to read them from stdin), confirm, cancel: keys 01 confirm.
+    /// Presses keys one after the other: digits (or - to read them from stdin), confirm, cancel: keys 01
+    /// confirm.
     Keys {
         #[arg(required = true)]
         keys: Vec<String>,
@@ -624,8 +648,8 @@ pub enum VaultAction {
         #[command(flatten)]
         at: VaultAt,
     },
-    /// Loads an account's terminal master key from two components of 16 bytes: component 1, its check value, component 2, its
-    /// check value, check value of the key, each a line of hex.
+    /// Loads an account's terminal master key from two components of 16 bytes: component 1, its check value,
+    /// component 2, its check value, check value of the key, each a line of hex.
     TmkComponents {
         #[command(flatten)]
         at: VaultAt,
@@ -648,8 +672,8 @@ pub enum VaultAction {
         #[arg(long, value_parser = account)]
         account: AccountId,
     },
-    /// Loads the service key from two components of 16 or 32 bytes, in the same order. Customer service has the same key in a
-    /// vault of its own.
+    /// Loads the service key from two components of 16 or 32 bytes, in the same order. Customer service has
+    /// the same key in a vault of its own.
     ServiceKey {
         #[command(flatten)]
         at: VaultAt,
@@ -672,8 +696,9 @@ pub enum VaultAction {
 
 #[derive(Subcommand)]
 pub enum JournalAction {
-    /// Reads the whole journal: is the file sound, is each record as it was written and where it was written, is what is derived
-    /// from them right? Tells the head of the hash chain and the first place that does not hold.
+    /// Reads the whole journal: is the file sound, is each record as it was written and where it was written,
+    /// is what is derived from them right? Tells the head of the hash chain and the first place that does not
+    /// hold.
     ///
     /// Without the sealing key it finds damage and gaps, not somebody's changes. Changes nothing.
     Verify {
@@ -690,8 +715,8 @@ pub enum JournalAction {
         #[arg(long, value_name = "HEAD")]
         head: Option<String>,
     },
-    /// After a journal was restored: everything is reconciled with the acquirer, payments go on (managers; asks for the
-    /// supervisor at the keypad).
+    /// After a journal was restored: everything is reconciled with the acquirer, payments go on (managers;
+    /// asks for the supervisor at the keypad).
     Recovered,
 }
 

@@ -12,7 +12,10 @@ pub struct Bus {
 impl Bus {
     pub async fn connect(global: &Global) -> Result<Self, Fault> {
         let client = Client::connect(global.address(), &global.lane).await?;
-        Ok(Self { client, caller: Caller { app: String::new(), uid: 0, manager: false, kinds: Vec::new(), limit: None } })
+        Ok(Self {
+            client,
+            caller: Caller { app: String::new(), uid: 0, manager: false, kinds: Vec::new(), limit: None },
+        })
     }
 
     /// The key that the user means with `id` or `app/id`.
@@ -23,7 +26,11 @@ impl Bus {
     /// By `id` or `app/id`. What this user's app is called, only the daemon knows.
     pub async fn recall(&self, text: &str) -> Result<Transaction, Fault> {
         let key = parse(text)?;
-        if text.contains('/') { self.client.recall(&self.caller, &key).await } else { self.client.recall_id(text).await }
+        if text.contains('/') {
+            self.client.recall(&self.caller, &key).await
+        } else {
+            self.client.recall_id(text).await
+        }
     }
 }
 

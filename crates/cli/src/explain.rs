@@ -60,42 +60,84 @@ fn describe(ui: &Ui, record: &Record) -> String {
             let by = ui.texts.judgement(judgement, view.sums.currency);
             say("cli-explain-offline", &[("numbers", &numbers(ui, account, plan))]) + &indent(&by)
         }
-        Record::OfflineDenied { judgement, .. } => say("cli-explain-offline-denied", &[("rule", &ui.texts.word(judgement.by.rule))]),
-        Record::ObligationHurried { stan, by, .. } => say("cli-explain-hurried", &[("stan", stan), ("by", by)]),
-        Record::ObligationHeld { stan, hold, by, .. } => say(if *hold { "cli-explain-held" } else { "cli-explain-freed" }, &[("stan", stan), ("by", by)]),
-        Record::WrittenOff { stan, by, why, .. } => say("cli-explain-written-off", &[("stan", stan), ("by", by), ("why", why)]),
+        Record::OfflineDenied { judgement, .. } => {
+            say("cli-explain-offline-denied", &[("rule", &ui.texts.word(judgement.by.rule))])
+        }
+        Record::ObligationHurried { stan, by, .. } => {
+            say("cli-explain-hurried", &[("stan", stan), ("by", by)])
+        }
+        Record::ObligationHeld { stan, hold, by, .. } => {
+            say(if *hold { "cli-explain-held" } else { "cli-explain-freed" }, &[("stan", stan), ("by", by)])
+        }
+        Record::WrittenOff { stan, by, why, .. } => {
+            say("cli-explain-written-off", &[("stan", stan), ("by", by), ("why", why)])
+        }
         Record::NotSent { stan, why, .. } => say("cli-explain-not-sent", &[("stan", stan), ("why", why)]),
         Record::NoReply { stan, why, reason, not_before, trace, .. } => {
             let due = ui.say("cli-explain-due", &[("code", &reason.code()), ("time", &ui.time(*not_before))]);
             say("cli-explain-no-reply", &[("stan", stan), ("why", why)]) + &indent(&due) + &frames(ui, trace)
         }
         Record::Answered { stan, answer, due, trace, .. } => {
-            let due = due.as_ref().map(|d| ui.say("cli-explain-due-still", &[("code", &d.reason.code()), ("time", &ui.time(d.not_before))]));
-            say("cli-explain-answered", &[("stan", stan)]) + &answered(ui, answer) + &indent(&due.unwrap_or_default()) + &frames(ui, trace)
+            let due = due.as_ref().map(|d| {
+                ui.say(
+                    "cli-explain-due-still",
+                    &[("code", &d.reason.code()), ("time", &ui.time(d.not_before))],
+                )
+            });
+            say("cli-explain-answered", &[("stan", stan)])
+                + &answered(ui, answer)
+                + &indent(&due.unwrap_or_default())
+                + &frames(ui, trace)
         }
         Record::Disregarded { stan, why, answer, trace, .. } => {
-            say("cli-explain-disregarded", &[("stan", stan), ("why", why)]) + &answered(ui, answer) + &frames(ui, trace)
+            say("cli-explain-disregarded", &[("stan", stan), ("why", why)])
+                + &answered(ui, answer)
+                + &frames(ui, trace)
         }
         Record::Outcome { outcome, papers } => {
             let o = outcome;
-            let reason = show::reason(ui, o).map(|r| ui.say("reason-with-code", &[("text", &r.text), ("code", &r.code)])).unwrap_or_default();
-            let by = o.authority.map(|a| format!("{}: {}", ui.text("label-authority"), ui.texts.word(a))).unwrap_or_default();
-            let paper = |p: &OutcomePaper| indent(&ui.say("cli-explain-paper-queued", &[("job", &p.job), ("kind", &ui.texts.word(p.kind))]));
+            let reason = show::reason(ui, o)
+                .map(|r| ui.say("reason-with-code", &[("text", &r.text), ("code", &r.code)]))
+                .unwrap_or_default();
+            let by = o
+                .authority
+                .map(|a| format!("{}: {}", ui.text("label-authority"), ui.texts.word(a)))
+                .unwrap_or_default();
+            let paper = |p: &OutcomePaper| {
+                indent(
+                    &ui.say("cli-explain-paper-queued", &[("job", &p.job), ("kind", &ui.texts.word(p.kind))]),
+                )
+            };
             let papers = papers.iter().map(paper).collect::<String>();
-            say("cli-explain-outcome", &[("status", &ui.texts.word(o.status))]) + &indent(&reason) + &indent(&by) + &papers
+            say("cli-explain-outcome", &[("status", &ui.texts.word(o.status))])
+                + &indent(&reason)
+                + &indent(&by)
+                + &papers
         }
         Record::Voided { by, .. } => say("cli-explain-voided", &[("txn", by)]),
         Record::Completed { by, .. } => say("cli-explain-completed", &[("txn", by)]),
         Record::Adjusted { by, .. } => say("cli-explain-adjusted", &[("txn", by)]),
-        Record::RefundHeld { by, minor, .. } => say("cli-explain-refund-held", &[("txn", by), ("minor", minor)]),
-        Record::RefundFreed { by, minor, .. } => say("cli-explain-refund-freed", &[("txn", by), ("minor", minor)]),
+        Record::RefundHeld { by, minor, .. } => {
+            say("cli-explain-refund-held", &[("txn", by), ("minor", minor)])
+        }
+        Record::RefundFreed { by, minor, .. } => {
+            say("cli-explain-refund-freed", &[("txn", by), ("minor", minor)])
+        }
         Record::Released { by, .. } => say("cli-explain-released", &[("txn", by)]),
         Record::Pending { stan, answer, asking, trace, .. } => {
-            say("cli-explain-pending", &[("stan", stan), ("time", &ui.time(asking.until))]) + &answered(ui, answer) + &frames(ui, trace)
+            say("cli-explain-pending", &[("stan", stan), ("time", &ui.time(asking.until))])
+                + &answered(ui, answer)
+                + &frames(ui, trace)
         }
-        Record::Queried { stan, plan, .. } => say("cli-explain-queried", &[("stan", stan), ("own", &plan.stan)]),
-        Record::AskedAnew { stan, asking, .. } => say("cli-explain-asked-anew", &[("stan", stan), ("time", &ui.time(asking.until))]),
-        Record::Partial { stan, answer, trace, .. } => say("cli-explain-partial", &[("stan", stan)]) + &answered(ui, answer) + &frames(ui, trace),
+        Record::Queried { stan, plan, .. } => {
+            say("cli-explain-queried", &[("stan", stan), ("own", &plan.stan)])
+        }
+        Record::AskedAnew { stan, asking, .. } => {
+            say("cli-explain-asked-anew", &[("stan", stan), ("time", &ui.time(asking.until))])
+        }
+        Record::Partial { stan, answer, trace, .. } => {
+            say("cli-explain-partial", &[("stan", stan)]) + &answered(ui, answer) + &frames(ui, trace)
+        }
         Record::ObligationDue { stan, reason, not_before, .. } => {
             let due = ui.say("cli-explain-due", &[("code", &reason.code()), ("time", &ui.time(*not_before))]);
             say("cli-explain-unclear", &[("stan", stan)]) + &indent(&due)
@@ -103,44 +145,89 @@ fn describe(ui: &Ui, record: &Record) -> String {
         Record::ObligationTried { stan, .. } => say("cli-explain-tried", &[("stan", stan)]),
         Record::ObligationFailed { stan, code, why, next_try, left, trace, .. } => {
             let code = code.as_deref().map(|c| format!("F39 {c} · ")).unwrap_or_default();
-            let sent = ui.say(if *left { "cli-explain-left" } else { "cli-explain-not-left" }, &[("time", &ui.time(*next_try))]);
-            say("cli-explain-failed", &[("stan", stan), ("why", why)]) + &indent(&format!("{code}{sent}")) + &frames(ui, trace)
+            let sent = ui.say(
+                if *left { "cli-explain-left" } else { "cli-explain-not-left" },
+                &[("time", &ui.time(*next_try))],
+            );
+            say("cli-explain-failed", &[("stan", stan), ("why", why)])
+                + &indent(&format!("{code}{sent}"))
+                + &frames(ui, trace)
         }
-        Record::ObligationEnded { stan, how, trace, .. } => say("cli-explain-ended", &[("stan", stan), ("how", &ending(ui, how))]) + &frames(ui, trace),
+        Record::ObligationEnded { stan, how, trace, .. } => {
+            say("cli-explain-ended", &[("stan", stan), ("how", &ending(ui, how))]) + &frames(ui, trace)
+        }
         Record::ObligationStuck { stan, .. } => say("cli-explain-stuck", &[("stan", stan)]),
-        Record::ObligationRetried { stan, by, .. } => say("cli-explain-retried", &[("stan", stan), ("by", by)]),
-        Record::SettlementAsked { account, plan, .. } => say("cli-explain-settlement-asked", &[("numbers", &numbers(ui, account, plan))]),
+        Record::ObligationRetried { stan, by, .. } => {
+            say("cli-explain-retried", &[("stan", stan), ("by", by)])
+        }
+        Record::SettlementAsked { account, plan, .. } => {
+            say("cli-explain-settlement-asked", &[("numbers", &numbers(ui, account, plan))])
+        }
         Record::SettlementJudged { stan, domestic, foreign, answer, trace, .. } => {
             let word = |v: &Verdict| ui.text(settlement_word(*v));
-            say("cli-explain-settlement-judged", &[("stan", stan), ("domestic", &word(domestic)), ("foreign", &word(foreign))])
-                + &answered(ui, answer)
+            say(
+                "cli-explain-settlement-judged",
+                &[("stan", stan), ("domestic", &word(domestic)), ("foreign", &word(foreign))],
+            ) + &answered(ui, answer)
                 + &frames(ui, trace)
         }
         Record::UploadAllowed { account, plan, .. } => match plan.settlement.as_deref() {
-            Some(BatchPart::End { records, .. }) => say("cli-explain-upload-end", &[("numbers", &numbers(ui, account, plan)), ("n", records)]),
-            Some(BatchPart::List(list)) => say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &list.len())]),
-            Some(BatchPart::One { .. } | BatchPart::Totals(_)) | None => say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &1)]),
+            Some(BatchPart::End { records, .. }) => {
+                say("cli-explain-upload-end", &[("numbers", &numbers(ui, account, plan)), ("n", records)])
+            }
+            Some(BatchPart::List(list)) => {
+                say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &list.len())])
+            }
+            Some(BatchPart::One { .. } | BatchPart::Totals(_)) | None => {
+                say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &1)])
+            }
         },
-        Record::Uploaded { stan, code, trace, .. } => say("cli-explain-uploaded", &[("stan", stan), ("code", code)]) + &frames(ui, trace),
+        Record::Uploaded { stan, code, trace, .. } => {
+            say("cli-explain-uploaded", &[("stan", stan), ("code", code)]) + &frames(ui, trace)
+        }
         Record::SettlementFailed { stan, code, why, next_try, hold, trace, .. } => {
             let code = code.as_deref().map(|c| format!("{c} · ")).unwrap_or_default();
-            let next = if *hold { ui.text("cli-explain-settlement-held") } else { ui.say("cli-explain-left", &[("time", &ui.time(*next_try))]) };
-            say("cli-explain-settlement-failed", &[("stan", stan), ("why", why)]) + &indent(&format!("{code}{next}")) + &frames(ui, trace)
+            let next = if *hold {
+                ui.text("cli-explain-settlement-held")
+            } else {
+                ui.say("cli-explain-left", &[("time", &ui.time(*next_try))])
+            };
+            say("cli-explain-settlement-failed", &[("stan", stan), ("why", why)])
+                + &indent(&format!("{code}{next}"))
+                + &frames(ui, trace)
         }
         Record::SettlementRetried { by, .. } => say("cli-explain-settlement-retried", &[("by", by)]),
-        Record::SettlementDropped { how, .. } => say("cli-explain-settlement-dropped", &[("how", &ending(ui, how))]),
+        Record::SettlementDropped { how, .. } => {
+            say("cli-explain-settlement-dropped", &[("how", &ending(ui, how))])
+        }
         Record::BatchClosed { account, next, how, trace, .. } => {
-            say("cli-explain-batch-closed", &[("account", account), ("batch", next), ("how", &ending(ui, how))]) + &frames(ui, trace)
+            say(
+                "cli-explain-batch-closed",
+                &[("account", account), ("batch", next), ("how", &ending(ui, how))],
+            ) + &frames(ui, trace)
         }
-        Record::ControlSent { account, plan } => {
-            say("cli-explain-control-sent", &[("kind", &ui.texts.word(plan.kind)), ("numbers", &numbers(ui, account, plan))])
+        Record::ControlSent { account, plan } => say(
+            "cli-explain-control-sent",
+            &[("kind", &ui.texts.word(plan.kind)), ("numbers", &numbers(ui, account, plan))],
+        ),
+        Record::SignedIn { account, batch, answer, .. } => {
+            say("cli-explain-signed-in", &[("account", account), ("batch", batch)]) + &answered(ui, answer)
         }
-        Record::SignedIn { account, batch, answer, .. } => say("cli-explain-signed-in", &[("account", account), ("batch", batch)]) + &answered(ui, answer),
-        Record::SignInFailed { account, why } => say("cli-explain-sign-in-failed", &[("account", account), ("why", why)]),
-        Record::SignedOut { account, why } => say("cli-explain-signed-out", &[("account", account), ("why", why)]),
-        Record::Requirement { account, digit } => say("cli-explain-requirement", &[("account", account), ("digit", digit)]),
-        Record::Application { application: a } => say("cli-explain-application", &[("stage", &ui.texts.word(a.stage))]),
-        Record::PaperQueued { job } => say("cli-explain-paper-queued", &[("job", &job.id), ("kind", &ui.texts.word(job.kind))]),
+        Record::SignInFailed { account, why } => {
+            say("cli-explain-sign-in-failed", &[("account", account), ("why", why)])
+        }
+        Record::SignedOut { account, why } => {
+            say("cli-explain-signed-out", &[("account", account), ("why", why)])
+        }
+        Record::Requirement { account, digit } => {
+            say("cli-explain-requirement", &[("account", account), ("digit", digit)])
+        }
+        Record::Application { application: a } => {
+            say("cli-explain-application", &[("stage", &ui.texts.word(a.stage))])
+        }
+        Record::PaperQueued { job } => {
+            say("cli-explain-paper-queued", &[("job", &job.id), ("kind", &ui.texts.word(job.kind))])
+        }
         Record::PaperStarted { job } => say("cli-explain-paper-started", &[("job", job)]),
         Record::PaperEnded { job, result, hold } => {
             let result = match result {
@@ -149,12 +236,25 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 PrintResult::NotStarted(why) => ui.say("cli-explain-print-not-started", &[("why", why)]),
                 PrintResult::Unconfirmed(why) => ui.say("cli-explain-print-unconfirmed", &[("why", why)]),
             };
-            say(if *hold { "cli-explain-paper-held" } else { "cli-explain-paper-ended" }, &[("job", job), ("result", &result)])
+            say(
+                if *hold { "cli-explain-paper-held" } else { "cli-explain-paper-ended" },
+                &[("job", job), ("result", &result)],
+            )
         }
-        Record::SelfTested { report } => say("cli-explain-self-tested", &[("verdict", &ui.texts.word(report.verdict))]),
+        Record::SelfTested { report } => {
+            say("cli-explain-self-tested", &[("verdict", &ui.texts.word(report.verdict))])
+        }
         Record::Restored { restored } => {
             let backup = restored.backup.map_or_else(|| ui.text("cli-none"), |n| n.to_string());
-            say("cli-explain-restored", &[("why", &restored.why), ("backup", &backup), ("salvaged", &restored.salvaged), ("lost", &restored.lost)])
+            say(
+                "cli-explain-restored",
+                &[
+                    ("why", &restored.why),
+                    ("backup", &backup),
+                    ("salvaged", &restored.salvaged),
+                    ("lost", &restored.lost),
+                ],
+            )
         }
         Record::RecoveryEnded { by } => say("cli-explain-recovery-ended", &[("by", by)]),
         Record::Clock { event } => {
@@ -165,14 +265,19 @@ fn describe(ui: &Ui, record: &Record) -> String {
             };
             say("cli-explain-clock", &[("what", &what), ("seconds", &(by.0 / 1000))])
         }
-        Record::LanguageSet { language, by } => say("cli-explain-language-set", &[("language", &language.tag()), ("by", by)]),
-        Record::PaperReleased { job, print, by } => {
-            say(if *print { "cli-explain-paper-again" } else { "cli-explain-paper-dropped" }, &[("job", job), ("by", by)])
+        Record::LanguageSet { language, by } => {
+            say("cli-explain-language-set", &[("language", &language.tag()), ("by", by)])
         }
+        Record::PaperReleased { job, print, by } => say(
+            if *print { "cli-explain-paper-again" } else { "cli-explain-paper-dropped" },
+            &[("job", job), ("by", by)],
+        ),
         // Of all that happens to operators only the supervisor's word on this request is on its page.
         Record::Operator { event } => match event {
             OperatorEvent::Right { operator, .. } => say("cli-explain-allowed-by", &[("operator", operator)]),
-            OperatorEvent::Wrong { operator, .. } => say("cli-explain-wrong-password", &[("operator", operator)]),
+            OperatorEvent::Wrong { operator, .. } => {
+                say("cli-explain-wrong-password", &[("operator", operator)])
+            }
             OperatorEvent::Set { .. }
             | OperatorEvent::Removed { .. }
             | OperatorEvent::Locked { .. }
@@ -224,7 +329,9 @@ fn answered(ui: &Ui, a: &HostAnswer) -> String {
 }
 
 fn frames(ui: &Ui, trace: &FrameTrace) -> String {
-    let part = |id: &str, all: &[FieldView]| if all.is_empty() { String::new() } else { indent(&ui.text(id)) + &indent(&fields(all)) };
+    let part = |id: &str, all: &[FieldView]| {
+        if all.is_empty() { String::new() } else { indent(&ui.text(id)) + &indent(&fields(all)) }
+    };
     part("cli-explain-frame-sent", &trace.sent) + &part("cli-explain-frame-received", &trace.received)
 }
 

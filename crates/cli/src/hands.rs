@@ -22,7 +22,9 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
     };
     // Secrets are read before the terminal is asked, so that a person may take their time.
     let secret = match &args.action {
-        VirtualAction::Swipe { card } => Some(tracks(secret::or_stdin(card.clone(), "card")?, args.cards.as_deref())?),
+        VirtualAction::Swipe { card } => {
+            Some(tracks(secret::or_stdin(card.clone(), "card")?, args.cards.as_deref())?)
+        }
         VirtualAction::Scan { code } => Some(secret::or_stdin(code.clone(), "code")?),
         VirtualAction::Pin { pin } => Some(secret::or_stdin(pin.clone(), "pin")?),
         VirtualAction::Type { pan, .. } => Some(secret::or_stdin(pan.clone(), "pan")?),
@@ -40,7 +42,9 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
     let given = || secret.as_deref().map_or("", String::as_str);
     let path = args.hands.clone().unwrap_or_else(|| args.state.join("hands.sock"));
     let mut hands = Hands::connect(&path).map_err(|e| match Failure::local(e) {
-        Failure::Local(cause) => Failure::Fault(Fault::Unreachable { cause: format!("{}: {cause}", path.display()) }),
+        Failure::Local(cause) => {
+            Failure::Fault(Fault::Unreachable { cause: format!("{}: {cause}", path.display()) })
+        }
         f @ Failure::Fault(_) => f,
     })?;
     let unreadable = match &args.action {
@@ -73,19 +77,28 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
         }
         VirtualAction::Papers { count } => {
             let (total, papers) = hands.wait_papers(count.unwrap_or(0), wait).map_err(refused)?;
-            ui.result(&serde_json::json!({ "total": total, "papers": papers }), || papers.iter().map(|p| format!("{}{CUT}\n", block(p))).collect());
+            ui.result(&serde_json::json!({ "total": total, "papers": papers }), || {
+                papers.iter().map(|p| format!("{}{CUT}\n", block(p))).collect()
+            });
             return Ok(());
         }
         VirtualAction::Devices => {
             let all = hands.devices().map_err(refused)?;
             let json: Vec<_> = all.iter().map(|(name, kind, usable)| serde_json::json!({ "name": name, "kind": kind, "usable": usable })).collect();
-            ui.result(&json, || ui.table(["cli-name", "cli-kind", "cli-usable"], all.iter().map(|(n, k, u)| [n.clone(), k.clone(), ui.yes_no(*u)])));
+            ui.result(&json, || {
+                ui.table(
+                    ["cli-name", "cli-kind", "cli-usable"],
+                    all.iter().map(|(n, k, u)| [n.clone(), k.clone(), ui.yes_no(*u)]),
+                )
+            });
             return Ok(());
         }
     };
     match unreadable.map_err(refused)? {
         None => ui.done(),
-        Some(why) => ui.result(&serde_json::json!({ "ok": true, "unreadable": why }), || block(&ui.say("cli-unreadable", &[("why", &why)]))),
+        Some(why) => ui.result(&serde_json::json!({ "ok": true, "unreadable": why }), || {
+            block(&ui.say("cli-unreadable", &[("why", &why)]))
+        }),
     }
     Ok(())
 }
@@ -122,12 +135,16 @@ fn tracks(card: Zeroizing<String>, cards: Option<&Path>) -> Result<Zeroizing<Str
     }
     // What was given is shown only when it cannot be a card number typed wrong.
     let shown = if card.bytes().filter(u8::is_ascii_digit).count() < 8 { card.as_str() } else { "(hidden)" };
-    let file = cards.ok_or_else(|| Fault::invalid("card", "PAN=YYMM..., raw tracks, or a name together with --cards"))?;
+    let file = cards
+        .ok_or_else(|| Fault::invalid("card", "PAN=YYMM..., raw tracks, or a name together with --cards"))?;
     let failed = |why: &dyn std::fmt::Display| Failure::Local(format!("{}: {why}", file.display()));
     let text = Zeroizing::new(std::fs::read_to_string(file).map_err(|e| failed(&e))?);
     // The parser's own message would quote the line.
-    let mut all: BTreeMap<String, String> = toml::from_str(&text).map_err(|_| failed(&"must be lines of name = \"track 2\""))?;
-    let found = all.get(card.as_str()).map(|t| if t.starts_with(['%', ';', '+']) { Zeroizing::new(t.clone()) } else { track2(t) });
+    let mut all: BTreeMap<String, String> =
+        toml::from_str(&text).map_err(|_| failed(&"must be lines of name = \"track 2\""))?;
+    let found = all
+        .get(card.as_str())
+        .map(|t| if t.starts_with(['%', ';', '+']) { Zeroizing::new(t.clone()) } else { track2(t) });
     let names = all.keys().cloned().collect::<Vec<_>>().join(" ");
     all.values_mut().for_each(Zeroize::zeroize);
     found.ok_or_else(|| failed(&format!("no card {shown}; there are: {names}")))

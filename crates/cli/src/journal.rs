@@ -23,8 +23,15 @@ pub async fn run(global: &Global, ui: &Ui, action: JournalAction) -> Result<u8, 
             return Ok(0);
         }
     };
-    let head = head.map(|h| h.parse().map_err(|()| Fault::invalid("head", "a number, a colon and 64 hexadecimal digits"))).transpose()?;
-    let key = key_file.map(|f| SealingKey::from_file(&f).map(|k| k.keyed_hash(store::PURPOSE))).transpose().map_err(Failure::local)?;
+    let head = head
+        .map(|h| {
+            h.parse().map_err(|()| Fault::invalid("head", "a number, a colon and 64 hexadecimal digits"))
+        })
+        .transpose()?;
+    let key = key_file
+        .map(|f| SealingKey::from_file(&f).map(|k| k.keyed_hash(store::PURPOSE)))
+        .transpose()
+        .map_err(Failure::local)?;
     let path = file.unwrap_or_else(|| state.join("journal.db"));
     if !path.exists() {
         return Err(Failure::Local(format!("{}: no journal here", path.display())));

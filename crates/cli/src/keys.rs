@@ -20,21 +20,40 @@ use std::{
 
 pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
     // Key components stand in this process's memory: no core file, and nobody reads it (as in paytermd).
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(|e| Failure::local(std::io::Error::from(e)))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|e| Failure::local(std::io::Error::from(e)))?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|e| Failure::local(std::io::Error::from(e)))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|e| Failure::local(std::io::Error::from(e)))?;
     match action {
         VaultAction::Init { at } => {
             if !at.state.exists() {
-                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&at.state).map_err(|e| Failure::Local(format!("{}: {e}", at.state.display())))?;
+                std::fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&at.state)
+                    .map_err(|e| Failure::Local(format!("{}: {e}", at.state.display())))?;
             }
             let _lock = lock(&at.state)?;
-            let key = if at.key_file.exists() { SealingKey::from_file(&at.key_file) } else { SealingKey::create_file(&at.key_file) };
+            let key = if at.key_file.exists() {
+                SealingKey::from_file(&at.key_file)
+            } else {
+                SealingKey::create_file(&at.key_file)
+            };
             Vault::open(&at.state, key.map_err(Failure::local)?).map_err(Failure::local)?;
         }
         VaultAction::TmkComponents { at, account } => {
             let (vault, _lock) = open(&at)?;
             let k = Components::read()?;
-            vault.load_tmk_components(account.as_str(), &k.first.0, &k.first.1, &k.second.0, &k.second.1, &k.kcv).map_err(Failure::local)?;
+            vault
+                .load_tmk_components(
+                    account.as_str(),
+                    &k.first.0,
+                    &k.first.1,
+                    &k.second.0,
+                    &k.second.1,
+                    &k.kcv,
+                )
+                .map_err(Failure::local)?;
         }
         VaultAction::KbpkComponents { at, account, algorithm } => {
             let (vault, _lock) = open(&at)?;
@@ -43,7 +62,8 @@ pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
                 KeyAlgorithm::Aes => Vault::load_kbpk_aes,
                 KeyAlgorithm::Tdes => Vault::load_kbpk_tdes,
             };
-            load(&vault, account.as_str(), &k.first.0, &k.first.1, &k.second.0, &k.second.1, &k.kcv).map_err(Failure::local)?;
+            load(&vault, account.as_str(), &k.first.0, &k.first.1, &k.second.0, &k.second.1, &k.kcv)
+                .map_err(Failure::local)?;
         }
         VaultAction::TmkBlock { at, account } => {
             let (vault, _lock) = open(&at)?;
@@ -52,7 +72,9 @@ pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
         VaultAction::ServiceKey { at } => {
             let (vault, _lock) = open(&at)?;
             let k = Components::read()?;
-            vault.load_service_key(&k.first.0, &k.first.1, &k.second.0, &k.second.1, &k.kcv).map_err(Failure::local)?;
+            vault
+                .load_service_key(&k.first.0, &k.first.1, &k.second.0, &k.second.1, &k.kcv)
+                .map_err(Failure::local)?;
         }
         VaultAction::ServiceCode { at, challenge } => {
             if challenge.len() != 8 || !challenge.bytes().all(|b| b.is_ascii_digit()) {
@@ -75,9 +97,15 @@ pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
                 .collect();
             let (yes, no) = (ui.text("yes"), ui.text("cli-none"));
             let cells = |r: &KeyStatus| {
-                [r.account.clone(), r.tmk_check_value.clone().unwrap_or_else(|| no.clone()), if r.working_keys { yes.clone() } else { no.clone() }]
+                [
+                    r.account.clone(),
+                    r.tmk_check_value.clone().unwrap_or_else(|| no.clone()),
+                    if r.working_keys { yes.clone() } else { no.clone() },
+                ]
             };
-            ui.result(&rows, || ui.table(["label-account", "cli-tmk-check-value", "cli-working-keys"], rows.iter().map(cells)));
+            ui.result(&rows, || {
+                ui.table(["label-account", "cli-tmk-check-value", "cli-working-keys"], rows.iter().map(cells))
+            });
             return Ok(());
         }
     }
@@ -92,12 +120,15 @@ struct KeyStatus {
     working_keys: bool,
 }
 
-/// An existing vault, with the terminal's own lock on its directory: a running terminal holds the keys in memory and would
-/// write over what is loaded here.
+/// An existing vault, with the terminal's own lock on its directory: a running terminal holds the keys in
+/// memory and would write over what is loaded here.
 fn open(at: &VaultAt) -> Result<(Vault, File), Failure> {
     let lock = lock(&at.state)?;
     if !at.state.join("vault.sealed").exists() {
-        return Err(Failure::Local(format!("{}: no vault here; make one with vault init", at.state.display())));
+        return Err(Failure::Local(format!(
+            "{}: no vault here; make one with vault init",
+            at.state.display()
+        )));
     }
     let key = SealingKey::from_file(&at.key_file).map_err(Failure::local)?;
     Ok((Vault::open(&at.state, key).map_err(Failure::local)?, lock))
@@ -111,7 +142,14 @@ fn lock(state: &Path) -> Result<File, Failure> {
         // The files would belong to another user than the terminal runs as.
         return Err(failed(&format!("belongs to uid {owner}; run as that user, not as uid {us}")));
     }
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(state.join("lock")).map_err(|e| failed(&e))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(state.join("lock"))
+        .map_err(|e| failed(&e))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(failed(&"in use: stop the terminal first")),
@@ -119,8 +157,8 @@ fn lock(state: &Path) -> Result<File, Failure> {
     }
 }
 
-/// Two components with their check values, and the check value of the key. Each part is asked for on its own, so that two
-/// people can type one after the other.
+/// Two components with their check values, and the check value of the key. Each part is asked for on its own,
+/// so that two people can type one after the other.
 struct Components {
     first: (SecretBytes, Vec<u8>),
     second: (SecretBytes, Vec<u8>),
@@ -140,5 +178,7 @@ fn bytes(what: &str) -> Result<SecretBytes, Fault> {
     let mut text = secret::line(what)?;
     // Written down in groups.
     text.retain(|c| !c.is_ascii_whitespace());
-    hex::decode(text.as_bytes()).map(SecretBytes::new).map_err(|_| Fault::invalid(what, "pairs of hexadecimal digits"))
+    hex::decode(text.as_bytes())
+        .map(SecretBytes::new)
+        .map_err(|_| Fault::invalid(what, "pairs of hexadecimal digits"))
 }

@@ -1,7 +1,8 @@
-//! `paytermctl`: the terminal's bus client, the hands of its virtual devices, and tools that need no terminal.
+//! `paytermctl`: the terminal's bus client, the hands of its virtual devices, and tools that need no
+//! terminal.
 //!
-//! Invariant: an exit status of 0 after a payment means approved, and nothing else does; no secret is ever printed, and none has to stand on
-//! the command line.
+//! Invariant: an exit status of 0 after a payment means approved, and nothing else does; no secret is ever
+//! printed, and none has to stand on the command line.
 mod apply;
 mod args;
 mod bus;
@@ -113,18 +114,23 @@ impl Failure {
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|e| {
         if e.use_stderr() && std::env::args_os().any(|a| a == "--json") {
-            let rule = e.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            out(&serde_json::to_string(&Fault::Invalid { field: "arguments".into(), rule }).unwrap_or_default());
+            let rule =
+                e.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            out(&serde_json::to_string(&Fault::Invalid { field: "arguments".into(), rule })
+                .unwrap_or_default());
         }
         e.exit()
     });
     let ui = Ui::new(&cli.global);
-    let done = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::local).and_then(|runtime| {
-        let done = runtime.block_on(run(&cli.global, &ui, cli.command));
-        // Nothing of the connection is worth waiting for.
-        runtime.shutdown_background();
-        done
-    });
+    let done =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::local).and_then(
+            |runtime| {
+                let done = runtime.block_on(run(&cli.global, &ui, cli.command));
+                // Nothing of the connection is worth waiting for.
+                runtime.shutdown_background();
+                done
+            },
+        );
     ExitCode::from(done.unwrap_or_else(|failure| failure.tell(&ui)))
 }
 
@@ -133,23 +139,44 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
     let pay = |kind: Kind, wire, run| pay::pay(global, ui, kind, wire, run);
     match command {
         Command::Sale { amount, currency, run } => {
-            return pay(Kind::Sale, RequestWire { amount: Some(amount), currency: Some(currency), ..plain() }, run).await;
+            return pay(
+                Kind::Sale,
+                RequestWire { amount: Some(amount), currency: Some(currency), ..plain() },
+                run,
+            )
+            .await;
         }
         Command::Void { original, run } => return pay(Kind::Void, of(original), run).await,
         Command::Refund { original: o, amount, currency, run } => {
-            let wire = RequestWire { original_id: o.original_id, original_rrn: o.rrn, original_date: o.date, amount, currency, ..plain() };
+            let wire = RequestWire {
+                original_id: o.original_id,
+                original_rrn: o.rrn,
+                original_date: o.date,
+                amount,
+                currency,
+                ..plain()
+            };
             return pay(Kind::Refund, wire, run).await;
         }
         Command::PreAuth(p) => return pay(Kind::PreAuth, paid(p.amount, p.currency, plain()), p.run).await,
         Command::PreAuthCancel { original, amount, currency, run } => {
-            return pay(Kind::PreAuthCancel, RequestWire { amount, currency, ..authorisation(original) }, run).await;
+            return pay(
+                Kind::PreAuthCancel,
+                RequestWire { amount, currency, ..authorisation(original) },
+                run,
+            )
+            .await;
         }
         Command::Completion { original, advice, paid: p } => {
             let kind = if advice { Kind::CompletionAdvice } else { Kind::Completion };
             return pay(kind, paid(p.amount, p.currency, authorisation(original)), p.run).await;
         }
-        Command::CompletionCancel { original, run } => return pay(Kind::CompletionCancel, of(original), run).await,
-        Command::Tip { original, paid: p } => return pay(Kind::TipAdjust, paid(p.amount, p.currency, of(original)), p.run).await,
+        Command::CompletionCancel { original, run } => {
+            return pay(Kind::CompletionCancel, of(original), run).await;
+        }
+        Command::Tip { original, paid: p } => {
+            return pay(Kind::TipAdjust, paid(p.amount, p.currency, of(original)), p.run).await;
+        }
         Command::VoiceSale { auth_code, paid: p } => {
             let wire = RequestWire { auth_code: Some(auth_code), ..plain() };
             return pay(Kind::VoiceSale, paid(p.amount, p.currency, wire), p.run).await;
@@ -158,16 +185,32 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         Command::StatusUpload(run) => return pay(Kind::StatusUpload, plain(), run).await,
         Command::Settle(run) => return pay(Kind::Settlement, plain(), run).await,
         Command::Batches { account, limit } => {
-            let account = account.map(|a| AccountId::new(&a)).transpose().map_err(|rule| Fault::invalid("account", &rule))?;
-            let filter = Filter { kind: Some(Kind::Settlement), status: Some(Status::Approved), account, limit, ..Filter::default() };
+            let account = account
+                .map(|a| AccountId::new(&a))
+                .transpose()
+                .map_err(|rule| Fault::invalid("account", &rule))?;
+            let filter = Filter {
+                kind: Some(Kind::Settlement),
+                status: Some(Status::Approved),
+                account,
+                limit,
+                ..Filter::default()
+            };
             let bus = Bus::connect(global).await?;
             let mut all = bus.client.list(&bus.caller, filter).await?;
             all.iter_mut().for_each(|o| show::with_texts(ui, o));
             ui.result(&all, || show::batches(ui, &all));
         }
         Command::Reconcile { file, account } => {
-            let account = account.map(|a| AccountId::new(&a)).transpose().map_err(|rule| Fault::invalid("account", &rule))?;
-            let text = if file.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(&file) };
+            let account = account
+                .map(|a| AccountId::new(&a))
+                .transpose()
+                .map_err(|rule| Fault::invalid("account", &rule))?;
+            let text = if file.as_os_str() == "-" {
+                std::io::read_to_string(std::io::stdin())
+            } else {
+                std::fs::read_to_string(&file)
+            };
             let text = text.map_err(|e| Failure::Local(format!("{}: {e}", file.display())))?;
             let bus = Bus::connect(global).await?;
             let result = bus.client.reconcile(&bus.caller, account, text).await?;
@@ -218,13 +261,17 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         }
         Command::Reprint { id, copy } => return papers::reprint(global, ui, id, copy).await,
         Command::Print { file, id, no_wait } => return papers::print(global, ui, &file, id, no_wait).await,
-        Command::OpenDrawer { id } => return papers::own(global, ui, Printable::Drawer(Drawer {}), id, false).await,
+        Command::OpenDrawer { id } => {
+            return papers::own(global, ui, Printable::Drawer(Drawer {}), id, false).await;
+        }
         Command::Devices => {
             let all = Bus::connect(global).await?.client.devices().await?;
             ui.result(&all, || show::devices(ui, &all));
         }
         Command::Offline { action: OfflineAction::Why { amount, currency, account } } => {
-            let amount = Money::parse(&amount, currency.parse().map_err(|e: MoneyError| Failure::Fault(e.into()))?).map_err(|e| Failure::Fault(e.into()))?;
+            let amount =
+                Money::parse(&amount, currency.parse().map_err(|e: MoneyError| Failure::Fault(e.into()))?)
+                    .map_err(|e| Failure::Fault(e.into()))?;
             let bus = Bus::connect(global).await?;
             let answer = bus.client.offline_why(&bus.caller, amount, account).await?;
             ui.result(&answer, || show::offline(ui, &answer, amount.currency));
@@ -294,17 +341,23 @@ fn decode(ui: &Ui, profile: &str, hex: String) -> Result<(), Failure> {
     let profile = match Profile::builtin(profile) {
         Ok(p) => p,
         Err(unknown) if !std::path::Path::new(profile).exists() => return Err(Failure::local(unknown)),
-        Err(_) => Profile::parse(&std::fs::read_to_string(profile).map_err(|e| Failure::Local(format!("{profile}: {e}")))?).map_err(Failure::local)?,
+        Err(_) => Profile::parse(
+            &std::fs::read_to_string(profile).map_err(|e| Failure::Local(format!("{profile}: {e}")))?,
+        )
+        .map_err(Failure::local)?,
     };
     let text = secret::or_stdin(hex, "frame")?;
-    let bytes = zeroize::Zeroizing::new(hex::decode(text.as_bytes()).map_err(|_| Fault::invalid("frame", "pairs of hexadecimal digits"))?);
+    let bytes = zeroize::Zeroizing::new(
+        hex::decode(text.as_bytes()).map_err(|_| Fault::invalid("frame", "pairs of hexadecimal digits"))?,
+    );
     let frame = payterm_hosts::decode(&profile, &bytes).map_err(Failure::local)?;
     let fields = payterm_hosts::trace(&profile, &frame.envelope, &frame.message);
     ui.result(&fields, || explain::fields(&fields));
     Ok(())
 }
 
-/// A page a command. The main page is made by parts: the generator would put exit status and environment under "EXTRA".
+/// A page a command. The main page is made by parts: the generator would put exit status and environment
+/// under "EXTRA".
 fn man(dir: &std::path::Path) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
     clap_mangen::generate_to(Cli::command(), dir)?;

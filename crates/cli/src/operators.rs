@@ -32,8 +32,16 @@ pub async fn run(global: &Global, ui: &Ui, action: OperatorsAction) -> Result<()
 
 fn list(ui: &Ui, all: &Operators) -> String {
     let yes = |on: bool| if on { ui.text("yes") } else { String::new() };
-    let rows =
-        all.operators.iter().map(|o| [o.operator.to_string(), ui.texts.word(o.role), yes(o.on_duty), yes(o.locked), yes(o.must_change), o.wrong.to_string()]);
+    let rows = all.operators.iter().map(|o| {
+        [
+            o.operator.to_string(),
+            ui.texts.word(o.role),
+            yes(o.on_duty),
+            yes(o.locked),
+            yes(o.must_change),
+            o.wrong.to_string(),
+        ]
+    });
     let header = ["label-operator", "cli-role", "cli-on-duty", "cli-locked", "cli-must-change", "cli-wrong"];
     let lock = all.locked.as_ref().map(|l| {
         [

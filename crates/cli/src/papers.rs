@@ -19,7 +19,13 @@ use std::{io::Read, path::Path};
 /// Exit status when a paper waits for a person.
 const NOT_PRINTED: u8 = 14;
 
-pub async fn totals(global: &Global, ui: &Ui, by: Option<ByName>, shift: bool, print: bool) -> Result<u8, Failure> {
+pub async fn totals(
+    global: &Global,
+    ui: &Ui,
+    by: Option<ByName>,
+    shift: bool,
+    print: bool,
+) -> Result<u8, Failure> {
     let bus = Bus::connect(global).await?;
     let scope = if shift { Scope::Shift } else { Scope::Batch };
     if by.is_none() && !shift && !print {
@@ -49,14 +55,26 @@ fn rows(ui: &Ui, report: &TotalsReport, by: Option<ByName>) -> String {
     let rows = report.accounts.iter().flat_map(|a| {
         a.by(by).into_iter().map(move |(key, kind, count, minor)| {
             let key = if by == By::Kind { a.terminal.clone() } else { key };
-            [a.account.to_string(), key, ui.texts.word(kind), count.to_string(), a.currency.to_string(), decimal(minor, a.currency)]
+            [
+                a.account.to_string(),
+                key,
+                ui.texts.word(kind),
+                count.to_string(),
+                a.currency.to_string(),
+                decimal(minor, a.currency),
+            ]
         })
     });
     ui.table(["label-account", label, "label-kind", "cli-count", "cli-currency", "label-amount"], rows)
 }
 
 /// The newest transaction that has a slip, when none is named.
-pub async fn reprint(global: &Global, ui: &Ui, id: Option<String>, copy: Option<CopyName>) -> Result<u8, Failure> {
+pub async fn reprint(
+    global: &Global,
+    ui: &Ui,
+    id: Option<String>,
+    copy: Option<CopyName>,
+) -> Result<u8, Failure> {
     let id = id.filter(|id| id != "last");
     if let Some(id) = &id {
         bus::parse(id)?;
@@ -82,19 +100,31 @@ pub async fn reprint(global: &Global, ui: &Ui, id: Option<String>, copy: Option<
 
 pub async fn print(global: &Global, ui: &Ui, file: &Path, id: String, no_wait: bool) -> Result<u8, Failure> {
     let named = |e: std::io::Error| Failure::Local(format!("{}: {e}", file.display()));
-    let from: Box<dyn Read> = if file == Path::new("-") { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(file).map_err(named)?) };
+    let from: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(file).map_err(named)?)
+    };
     let mut json = String::new();
     from.take(JSON_MAX as u64 + 1).read_to_string(&mut json).map_err(named)?;
     own(global, ui, Printable::parse(&json)?, id, no_wait).await
 }
 
-pub async fn own(global: &Global, ui: &Ui, paper: Printable, id: String, no_wait: bool) -> Result<u8, Failure> {
+pub async fn own(
+    global: &Global,
+    ui: &Ui,
+    paper: Printable,
+    id: String,
+    no_wait: bool,
+) -> Result<u8, Failure> {
     // The daemon's rules for ids, before it is looked for.
     RequestKey::new("app", &id)?;
     let bus = Bus::connect(global).await?;
     bus.client.print(&bus.caller, id.clone(), paper).await?;
     let status = bus.client.paper_id(&id, !no_wait).await?;
-    ui.result(&status, || [ui.texts.word(status.state), status.problem.clone().unwrap_or_default()].join(" "));
+    ui.result(&status, || {
+        [ui.texts.word(status.state), status.problem.clone().unwrap_or_default()].join(" ")
+    });
     Ok(match status.state {
         PaperState::Done => 0,
         PaperState::Waiting | PaperState::Printing if no_wait => 0,

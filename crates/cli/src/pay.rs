@@ -7,7 +7,10 @@ use crate::{
     ui::{Ui, err},
 };
 use futures_util::StreamExt;
-use payterm_schema::{Fault, Kind, Notice, Outcome, Request, RequestKey, Status, Terminal, Time, request::RequestWire, terminal::TerminalInfo};
+use payterm_schema::{
+    Fault, Kind, Notice, Outcome, Request, RequestKey, Status, Terminal, Time, request::RequestWire,
+    terminal::TerminalInfo,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub async fn pay(global: &Global, ui: &Ui, kind: Kind, wire: RequestWire, run: Run) -> Result<u8, Failure> {
@@ -40,7 +43,13 @@ pub async fn pay(global: &Global, ui: &Ui, kind: Kind, wire: RequestWire, run: R
 }
 
 /// Waits for the outcome of a request that was started before.
-pub async fn wait(bus: &Bus, ui: &Ui, key: &RequestKey, final_only: bool, cancels: bool) -> Result<u8, Failure> {
+pub async fn wait(
+    bus: &Bus,
+    ui: &Ui,
+    key: &RequestKey,
+    final_only: bool,
+    cancels: bool,
+) -> Result<u8, Failure> {
     Watcher::start(bus, ui).await?.outcome(bus, ui, key, final_only, cancels).await
 }
 
@@ -76,13 +85,29 @@ impl Watcher {
         Ok(Self { notices, interrupt, info, last: String::new() })
     }
 
-    /// The first Ctrl-C cancels (with `cancels`), the second, or the first without, leaves the request running.
-    async fn outcome(mut self, bus: &Bus, ui: &Ui, key: &RequestKey, final_only: bool, cancels: bool) -> Result<u8, Failure> {
+    /// The first Ctrl-C cancels (with `cancels`), the second, or the first without, leaves the request
+    /// running.
+    async fn outcome(
+        mut self,
+        bus: &Bus,
+        ui: &Ui,
+        key: &RequestKey,
+        final_only: bool,
+        cancels: bool,
+    ) -> Result<u8, Failure> {
         let mut interrupts = if cancels { 0 } else { 1 };
         let mut wait_final = false;
         loop {
-            let Some(mut outcome) = self.wait(bus, ui, key, wait_final, &mut interrupts).await.inspect_err(|fault| lost(ui, fault, &key.id))? else {
-                let t = bus.client.recall(&bus.caller, key).await.inspect_err(|fault| lost(ui, fault, &key.id))?;
+            let Some(mut outcome) = self
+                .wait(bus, ui, key, wait_final, &mut interrupts)
+                .await
+                .inspect_err(|fault| lost(ui, fault, &key.id))?
+            else {
+                let t = bus
+                    .client
+                    .recall(&bus.caller, key)
+                    .await
+                    .inspect_err(|fault| lost(ui, fault, &key.id))?;
                 err(&ui.say("cli-goes-on", &[("id", &key.id)]));
                 ui.result(&t.outcome, || show::outcome(ui, &t.outcome));
                 return Ok(exit_of(&t.outcome));
@@ -93,14 +118,25 @@ impl Watcher {
                 continue;
             }
             show::with_texts(ui, &mut outcome);
-            let phone = if outcome.needs_service() { bus.client.info().await.map(|i| i.service_phone).unwrap_or_default() } else { String::new() };
+            let phone = if outcome.needs_service() {
+                bus.client.info().await.map(|i| i.service_phone).unwrap_or_default()
+            } else {
+                String::new()
+            };
             ui.result(&outcome, || show::ended(ui, &outcome, &phone));
             return Ok(exit_of(&outcome));
         }
     }
 
     /// None when the user has left.
-    async fn wait(&mut self, bus: &Bus, ui: &Ui, key: &RequestKey, wait_final: bool, interrupts: &mut u8) -> Result<Option<Outcome>, Fault> {
+    async fn wait(
+        &mut self,
+        bus: &Bus,
+        ui: &Ui,
+        key: &RequestKey,
+        wait_final: bool,
+        interrupts: &mut u8,
+    ) -> Result<Option<Outcome>, Fault> {
         let mut answer = bus.client.wait(&bus.caller, key, wait_final);
         let mut told = true;
         loop {

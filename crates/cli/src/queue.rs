@@ -11,9 +11,11 @@ use payterm_schema::{Kind, Outcome, Stan, Status, Terminal, offline::QueueAct, t
 
 #[derive(Subcommand)]
 pub enum QueueAction {
-    /// Has it tried now: an advice told to the acquirer, a reversal sent again; without TXN every advice that waits (managers).
+    /// Has it tried now: an advice told to the acquirer, a reversal sent again; without TXN every advice that
+    /// waits (managers).
     Forward {
-        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
+        /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the
+        /// digits behind the dash).
         #[arg(value_parser = txn)]
         txn: Option<Txn>,
     },
@@ -33,8 +35,8 @@ pub enum QueueAction {
     Retry(Of),
     /// Writes down what the acquirer says became of a stuck one (managers).
     ///
-    /// Answer about the payment itself, never about its reversal. Of a settlement: executed = the batch is closed there, not executed =
-    /// it is open.
+    /// Answer about the payment itself, never about its reversal. Of a settlement: executed = the batch is
+    /// closed there, not executed = it is open.
     Resolve {
         #[command(flatten)]
         of: Of,
@@ -43,7 +45,8 @@ pub enum QueueAction {
         reference: String,
         #[command(flatten)]
         what: Resolved,
-        /// Of a payment that was sent several times: the STAN (voucher number) of the one that the acquirer has booked.
+        /// Of a payment that was sent several times: the STAN (voucher number) of the one that the acquirer
+        /// has booked.
         #[arg(long, value_parser = stan, conflicts_with = "not_executed")]
         stan: Option<Stan>,
     },
@@ -52,7 +55,8 @@ pub enum QueueAction {
 /// One of the queue.
 #[derive(Args)]
 pub struct Of {
-    /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits behind the dash).
+    /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits
+    /// behind the dash).
     #[arg(value_parser = txn)]
     txn: Txn,
 }
@@ -60,7 +64,8 @@ pub struct Of {
 #[derive(Args)]
 #[group(id = "resolved", required = true, multiple = false)]
 pub struct Resolved {
-    /// The payment itself (sale, refund, void ...) stands at the acquirer; of a settlement: the batch is closed there.
+    /// The payment itself (sale, refund, void ...) stands at the acquirer; of a settlement: the batch is
+    /// closed there.
     #[arg(long)]
     pub executed: bool,
     /// It was never made, or its reversal was done; of a settlement: the batch is open there.
@@ -89,12 +94,18 @@ pub async fn run(global: &Global, ui: &Ui, action: Option<QueueAction>) -> Resul
     let act = match action {
         None => return list(&bus, ui).await,
         Some(QueueAction::Forward { txn: None }) => QueueAct::Forward { txn: None },
-        Some(QueueAction::Forward { txn: Some(txn) }) => QueueAct::Forward { txn: Some(number(&bus, txn).await?) },
+        Some(QueueAction::Forward { txn: Some(txn) }) => {
+            QueueAct::Forward { txn: Some(number(&bus, txn).await?) }
+        }
         Some(QueueAction::Hold(Of { txn })) => QueueAct::Hold { txn: number(&bus, txn).await? },
         Some(QueueAction::Release(Of { txn })) => QueueAct::Release { txn: number(&bus, txn).await? },
-        Some(QueueAction::WriteOff { of, why }) => QueueAct::WriteOff { txn: number(&bus, of.txn).await?, why },
+        Some(QueueAction::WriteOff { of, why }) => {
+            QueueAct::WriteOff { txn: number(&bus, of.txn).await?, why }
+        }
         Some(QueueAction::Resolve { of, reference, what, stan }) => {
-            bus.client.resolve_obligation(&bus.caller, number(&bus, of.txn).await?, what.executed, stan, &reference).await?;
+            bus.client
+                .resolve_obligation(&bus.caller, number(&bus, of.txn).await?, what.executed, stan, &reference)
+                .await?;
             ui.done();
             return Ok(());
         }

@@ -24,9 +24,16 @@ pub async fn self_test(global: &Global, ui: &Ui, print: bool) -> Result<u8, Fail
 }
 
 pub fn page(ui: &Ui, report: &SelfTest) -> String {
-    let rows = report.items.iter().map(|i| [ui.texts.part_name(i), ui.texts.word(i.verdict), i.reason.clone(), i.remedy.clone()]);
+    let rows = report
+        .items
+        .iter()
+        .map(|i| [ui.texts.part_name(i), ui.texts.word(i.verdict), i.reason.clone(), i.remedy.clone()]);
     let head = ui.say("self-test-title", &[("verdict", &ui.texts.word(report.verdict))]);
-    format!("{head}  {}\n{}", ui.time(report.at), ui.table(["cli-part", "cli-verdict", "cli-reason", "cli-remedy"], rows))
+    format!(
+        "{head}  {}\n{}",
+        ui.time(report.at),
+        ui.table(["cli-part", "cli-verdict", "cli-reason", "cli-remedy"], rows)
+    )
 }
 
 /// A notice may have been lost.
@@ -35,21 +42,36 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const KNOCK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Answers the exit status: 0 it may be updated and restarted now, 30 it may not.
-pub async fn inhibited(global: &Global, ui: &Ui, wait: Option<u32>, except: &[InhibitReason]) -> Result<u8, Failure> {
+pub async fn inhibited(
+    global: &Global,
+    ui: &Ui,
+    wait: Option<u32>,
+    except: &[InhibitReason],
+) -> Result<u8, Failure> {
     let until = Instant::now() + Duration::from_secs(u64::from(wait.unwrap_or(0)));
     let reasons = loop {
         match free(global, until, except).await {
             Ok(reasons) => break reasons,
-            Err(Fault::Unreachable { .. } | Fault::Restarting { .. } | Fault::ShuttingDown) if Instant::now() + KNOCK_AGAIN < until => sleep(KNOCK_AGAIN).await,
+            Err(Fault::Unreachable { .. } | Fault::Restarting { .. } | Fault::ShuttingDown)
+                if Instant::now() + KNOCK_AGAIN < until =>
+            {
+                sleep(KNOCK_AGAIN).await
+            }
             Err(fault) => return Err(fault.into()),
         }
     };
-    ui.result(&serde_json::json!({"inhibited": !reasons.is_empty(), "reasons": reasons}), || show::inhibits(ui, &reasons));
+    ui.result(&serde_json::json!({"inhibited": !reasons.is_empty(), "reasons": reasons}), || {
+        show::inhibits(ui, &reasons)
+    });
     Ok(if reasons.is_empty() { 0 } else { 30 })
 }
 
 /// The reasons that are left at `until`, or none before.
-async fn free(global: &Global, until: Instant, except: &[InhibitReason]) -> Result<Vec<InhibitReason>, Fault> {
+async fn free(
+    global: &Global,
+    until: Instant,
+    except: &[InhibitReason],
+) -> Result<Vec<InhibitReason>, Fault> {
     let client = Bus::connect(global).await?.client;
     // First the ear, then the look.
     let mut notices = client.notices();
@@ -88,8 +110,13 @@ pub async fn bundle(global: &Global, ui: &Ui, to: Option<PathBuf>) -> Result<(),
     let path = match to {
         Some(path) => path,
         None => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_err(Failure::local)?;
-            let digits: String = ui.time(payterm_schema::Time(now.as_millis() as i64)).chars().filter(char::is_ascii_digit).collect();
+            let now =
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_err(Failure::local)?;
+            let digits: String = ui
+                .time(payterm_schema::Time(now.as_millis() as i64))
+                .chars()
+                .filter(char::is_ascii_digit)
+                .collect();
             format!("payterm-support-{digits}.tar.gz").into()
         }
     };
@@ -102,8 +129,8 @@ pub async fn bundle(global: &Global, ui: &Ui, to: Option<PathBuf>) -> Result<(),
     Ok(())
 }
 
-/// The transaction of a reference (`R0001-17`), if the text is one and this caller may see it. An app's own ids come first: it
-/// may number its orders like that.
+/// The transaction of a reference (`R0001-17`), if the text is one and this caller may see it. An app's own
+/// ids come first: it may number its orders like that.
 pub async fn by_reference(bus: &Bus, text: &str) -> Result<Option<Outcome>, Fault> {
     let Some(txn) = Outcome::txn_of(text) else { return Ok(None) };
     match bus.recall(text).await {
@@ -114,9 +141,15 @@ pub async fn by_reference(bus: &Bus, text: &str) -> Result<Option<Outcome>, Faul
     referred(bus, text, txn).await.map(Some)
 }
 
-/// The transaction of this number, when the reference is this terminal's: the number of another terminal's is another payment here.
+/// The transaction of this number, when the reference is this terminal's: the number of another terminal's is
+/// another payment here.
 pub async fn referred(bus: &Bus, text: &str, txn: u64) -> Result<Outcome, Fault> {
     let filter = Filter { before: Some(txn.saturating_add(1)), limit: Some(1), ..Filter::default() };
-    let found = bus.client.list(&bus.caller, filter).await?.into_iter().find(|o| o.txn == txn && o.reference().eq_ignore_ascii_case(text));
+    let found = bus
+        .client
+        .list(&bus.caller, filter)
+        .await?
+        .into_iter()
+        .find(|o| o.txn == txn && o.reference().eq_ignore_ascii_case(text));
     found.ok_or_else(|| Fault::not_found("reference", text))
 }

@@ -33,7 +33,10 @@ pub fn with_texts(ui: &Ui, o: &mut Outcome) {
 }
 
 pub fn transaction(ui: &Ui, t: &Transaction) -> String {
-    let more = [(ui.text("cli-phase"), ui.texts.word(t.phase)), (ui.text("cli-can-cancel"), ui.yes_no(t.can_cancel))];
+    let more = [
+        (ui.text("cli-phase"), ui.texts.word(t.phase)),
+        (ui.text("cli-can-cancel"), ui.yes_no(t.can_cancel)),
+    ];
     pairs(ui.texts.outcome_lines(&t.outcome, ui.utc_offset).into_iter().chain(more))
 }
 
@@ -52,11 +55,22 @@ fn shown(value: Option<impl ToString>) -> String {
 }
 
 pub fn list(ui: &Ui, all: &[Outcome]) -> String {
-    let header =
-        ["label-txn", "label-started", "label-request", "label-kind", "label-status", "label-amount", "label-card", "label-stan", "label-rrn", "label-reason"];
+    let header = [
+        "label-txn",
+        "label-started",
+        "label-request",
+        "label-kind",
+        "label-status",
+        "label-amount",
+        "label-card",
+        "label-stan",
+        "label-rrn",
+        "label-reason",
+    ];
     let rows = all.iter().map(|o| {
         let status = ui.texts.word(o.status);
-        let status = if o.voided { ui.say("pair", &[("a", &status), ("b", &ui.text("cli-voided"))]) } else { status };
+        let status =
+            if o.voided { ui.say("pair", &[("a", &status), ("b", &ui.text("cli-voided"))]) } else { status };
         [
             o.txn.to_string(),
             ui.time(o.started),
@@ -75,12 +89,29 @@ pub fn list(ui: &Ui, all: &[Outcome]) -> String {
 
 /// What the acquirer's file and the journal do not agree on, and what to do.
 pub fn reconciliation(ui: &Ui, r: &Reconciliation) -> String {
-    let mut sum = ui.say("cli-reconcile-sum", &[("account", &r.account), ("batch", &r.batch), ("agree", &r.agree), ("differ", &r.differences.len())]);
+    let mut sum = ui.say(
+        "cli-reconcile-sum",
+        &[
+            ("account", &r.account),
+            ("batch", &r.batch),
+            ("agree", &r.agree),
+            ("differ", &r.differences.len()),
+        ],
+    );
     if r.more > 0 {
         sum.push(' ');
         sum.push_str(&ui.say("cli-reconcile-more", &[("more", &r.more)]));
     }
-    let header = ["cli-reconcile-differs", "label-stan", "label-kind", "label-txn", "label-rrn", "cli-reconcile-here", "cli-reconcile-there", "label-next"];
+    let header = [
+        "cli-reconcile-differs",
+        "label-stan",
+        "label-kind",
+        "label-txn",
+        "label-rrn",
+        "cli-reconcile-here",
+        "cli-reconcile-there",
+        "label-next",
+    ];
     let amount = |minor: Option<u64>| shown(minor.map(|m| decimal(m, r.currency)));
     let rows = r.differences.iter().map(|d| {
         [
@@ -110,8 +141,17 @@ pub fn batches(ui: &Ui, all: &[Outcome]) -> String {
     if all.is_empty() {
         return ui.text("cli-batches-empty");
     }
-    let header =
-        ["label-txn", "label-started", "label-account", "label-batch", "label-status", "label-domestic", "label-foreign", "label-uploaded", "label-reason"];
+    let header = [
+        "label-txn",
+        "label-started",
+        "label-account",
+        "label-batch",
+        "label-status",
+        "label-domestic",
+        "label-foreign",
+        "label-uploaded",
+        "label-reason",
+    ];
     let rows = all.iter().map(|o| {
         let s = o.settlement.as_deref();
         [
@@ -130,10 +170,19 @@ pub fn batches(ui: &Ui, all: &[Outcome]) -> String {
 }
 
 pub fn devices(ui: &Ui, all: &[Device]) -> String {
-    let header = ["cli-name", "cli-kind", "cli-driver", "cli-state", "cli-restarts", "cli-virtual", "cli-health"];
+    let header =
+        ["cli-name", "cli-kind", "cli-driver", "cli-state", "cli-restarts", "cli-virtual", "cli-health"];
     let yes = |on: bool| if on { ui.text("yes") } else { String::new() };
     let rows = all.iter().map(|d| {
-        [d.name.clone(), ui.texts.word(d.kind), d.driver.clone(), ui.texts.word(d.state), d.restarts.to_string(), yes(d.is_virtual), d.health.clone()]
+        [
+            d.name.clone(),
+            ui.texts.word(d.kind),
+            d.driver.clone(),
+            ui.texts.word(d.state),
+            d.restarts.to_string(),
+            yes(d.is_virtual),
+            d.health.clone(),
+        ]
     });
     ui.table(header, rows)
 }
@@ -195,14 +244,27 @@ pub fn offline(ui: &Ui, a: &OfflineAnswer, currency: Currency) -> String {
     let mark = |passed: bool| ui.text(if passed { "yes" } else { "no" });
     let rows = a.checks.iter().map(|c| [mark(c.passed), ui.texts.check_row(c, currency)]);
     let table = ui.table(["cli-passed", "label-offline"], rows);
-    format!("{}  {}\n{table}{}\n", a.account, ui.texts.would_be(&a.judgement, currency), ui.text("cli-offline-card"))
+    format!(
+        "{}  {}\n{table}{}\n",
+        a.account,
+        ui.texts.would_be(&a.judgement, currency),
+        ui.text("cli-offline-card")
+    )
 }
 
 pub fn papers(ui: &Ui, all: &[PaperJob]) -> String {
     if all.is_empty() {
         return ui.text("cli-papers-empty");
     }
-    let header = ["cli-job", "label-kind", "label-status", "cli-tries", "label-request", "label-amount", "cli-problem"];
+    let header = [
+        "cli-job",
+        "label-kind",
+        "label-status",
+        "cli-tries",
+        "label-request",
+        "label-amount",
+        "cli-problem",
+    ];
     let rows = all.iter().map(|j| {
         [
             j.id.to_string(),
@@ -288,7 +350,14 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
         Notice::Screen { screen: s } => screen(s),
         Notice::Device { device: d } => format!("{} {} {}", d.name, ui.texts.word(d.state), d.health),
         Notice::Obligation { obligation: o } => {
-            format!("{} {} · {} {} · {}", ui.text("label-txn"), o.txn, ui.text("label-stan"), o.plan.stan, ui.texts.word(o.state))
+            format!(
+                "{} {} · {} {} · {}",
+                ui.text("label-txn"),
+                o.txn,
+                ui.text("label-stan"),
+                o.plan.stan,
+                ui.texts.word(o.state)
+            )
         }
         Notice::Paper { job: j } => {
             let problem = j.problem.as_deref().unwrap_or_default();
@@ -297,18 +366,28 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
         Notice::SelfTest { report } => {
             let mut report = (**report).clone();
             ui.texts.fill_self_test(&mut report);
-            let bad = report.items.iter().filter(|i| !i.remedy.is_empty()).map(|i| format!(" · {}: {} · {}", ui.texts.part_name(i), i.reason, i.remedy));
-            ui.say("self-test-title", &[("verdict", &ui.texts.word(report.verdict))]) + &bad.collect::<String>()
+            let bad = report
+                .items
+                .iter()
+                .filter(|i| !i.remedy.is_empty())
+                .map(|i| format!(" · {}: {} · {}", ui.texts.part_name(i), i.reason, i.remedy));
+            ui.say("self-test-title", &[("verdict", &ui.texts.word(report.verdict))])
+                + &bad.collect::<String>()
         }
         Notice::Language { language } => ui.say("cli-notice-language", &[("language", &language.tag())]),
         Notice::Inhibited { reasons } => inhibits(ui, reasons),
         Notice::Operators { on_duty, locked } => {
             let none = ui.text("cli-none");
-            let duty = format!("{} {}", ui.text("cli-on-duty"), on_duty.as_ref().map_or(none, ToString::to_string));
+            let duty =
+                format!("{} {}", ui.text("cli-on-duty"), on_duty.as_ref().map_or(none, ToString::to_string));
             if *locked { format!("{duty} · {}", ui.text("locked")) } else { duty }
         }
-        Notice::Application { application } => ui.say("cli-notice-application", &[("stage", &ui.texts.word(application.stage))]),
-        Notice::Requirement { account, digit } => ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)]),
+        Notice::Application { application } => {
+            ui.say("cli-notice-application", &[("stage", &ui.texts.word(application.stage))])
+        }
+        Notice::Requirement { account, digit } => {
+            ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)])
+        }
     };
     block(&text)
 }

@@ -1,4 +1,5 @@
-//! What people and scripts get to see: tables, JSON, errors. Text from outside is cleaned before it reaches a terminal.
+//! What people and scripts get to see: tables, JSON, errors. Text from outside is cleaned before it reaches a
+//! terminal.
 use crate::args::Global;
 use comfy_table::{Table, presets};
 use payterm_schema::{Fault, Time};
@@ -15,7 +16,12 @@ pub struct Ui {
 
 impl Ui {
     pub fn new(global: &Global) -> Self {
-        Self { json: global.json, quiet: global.quiet, texts: Texts::new(global.language()), utc_offset: global.utc_offset }
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            texts: Texts::new(global.language()),
+            utc_offset: global.utc_offset,
+        }
     }
     pub fn text(&self, id: &str) -> String {
         self.texts.get(id, &[])
@@ -32,7 +38,14 @@ impl Ui {
         t.text(self.utc_offset)
     }
     pub fn screen_context(&self, test: bool, shop: &str) -> ScreenContext {
-        ScreenContext { test, columns: 60, lines: 8, utc_offset_minutes: self.utc_offset, shop: shop.into(), service_phone: String::new() }
+        ScreenContext {
+            test,
+            columns: 60,
+            lines: 8,
+            utc_offset_minutes: self.utc_offset,
+            shop: shop.into(),
+            service_phone: String::new(),
+        }
     }
 
     /// The result: JSON, or what `human` writes.
@@ -48,7 +61,11 @@ impl Ui {
         self.result(&serde_json::json!({"ok": true}), || self.text("cli-done"));
     }
     /// Rows under a header of the texts with these ids.
-    pub fn table<const N: usize>(&self, header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    pub fn table<const N: usize>(
+        &self,
+        header: [&str; N],
+        rows: impl IntoIterator<Item = [String; N]>,
+    ) -> String {
         let mut t = Table::new();
         t.set_header(header.map(|id| self.text(id)));
         drawn(t, rows)

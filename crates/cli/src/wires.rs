@@ -56,10 +56,20 @@ pub struct OriginalArg {
 }
 
 pub fn of(o: OriginalArg) -> RequestWire {
-    RequestWire { original_id: o.original_id, original_rrn: o.rrn, original_stan: o.stan, ..RequestWire::default() }
+    RequestWire {
+        original_id: o.original_id,
+        original_rrn: o.rrn,
+        original_stan: o.stan,
+        ..RequestWire::default()
+    }
 }
 pub fn authorisation(o: AuthorisationOf) -> RequestWire {
-    RequestWire { original_id: o.original_id, original_auth_code: o.auth_code, original_date: o.date, ..RequestWire::default() }
+    RequestWire {
+        original_id: o.original_id,
+        original_auth_code: o.auth_code,
+        original_date: o.date,
+        ..RequestWire::default()
+    }
 }
 pub fn paid(amount: String, currency: String, wire: RequestWire) -> RequestWire {
     RequestWire { amount: Some(amount), currency: Some(currency), ..wire }

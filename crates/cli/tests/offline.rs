@@ -79,7 +79,11 @@ async fn frames_are_shown_masked() {
         }
     }
     assert!(seen > 10, "golden frames with card data: {seen}");
-    for (arguments, code) in [(["--profile", "unionpay", "0x"], 2), (["--profile", "unionpay", "0003AABBCC"], 3), (["--profile", "nobody", "00"], 3)] {
+    for (arguments, code) in [
+        (["--profile", "unionpay", "0x"], 2),
+        (["--profile", "unionpay", "0003AABBCC"], 3),
+        (["--profile", "nobody", "00"], 3),
+    ] {
         let d = run(&[&["frame", "decode"][..], &arguments].concat(), "").await;
         assert_eq!((d.code, d.out.as_str()), (code, ""), "{}", d.err);
     }
@@ -101,7 +105,8 @@ impl Vaulted {
     }
 }
 
-// Their check values are made by payterm_vault::primitives, which crates/vault tests against vectors of other makers.
+// Their check values are made by payterm_vault::primitives, which crates/vault tests against vectors of other
+// makers.
 const C1: &str = "0123456789ABCDEFFEDCBA9876543210";
 const C2: &str = "1111111111111111222222222222222F";
 
@@ -160,9 +165,16 @@ async fn customer_service_answers_challenges_from_a_vault_of_its_own() {
         assert_eq!(d.code, 0, "{}", d.err);
         assert!(!d.out.contains("11111111") && !d.err.contains("11111111"));
     }
-    let code = service.run(&["service-code", "12345678", "--json"], "").await.json()["code"].as_str().unwrap().to_owned();
+    let code = service.run(&["service-code", "12345678", "--json"], "").await.json()["code"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(code.len() == 8 && code.bytes().all(|b| b.is_ascii_digit()));
-    assert_eq!(terminal.run(&["service-code", "12345678"], "").await.out.trim(), code, "both sides have the same key");
+    assert_eq!(
+        terminal.run(&["service-code", "12345678"], "").await.out.trim(),
+        code,
+        "both sides have the same key"
+    );
     for bad in ["1234567", "1234567x", ""] {
         assert_eq!(service.run(&["service-code", bad], "").await.code, 2, "{bad}");
     }
@@ -171,7 +183,14 @@ async fn customer_service_answers_challenges_from_a_vault_of_its_own() {
 #[tokio::test]
 async fn a_tmk_enters_in_a_key_block_under_a_protection_key_of_two_components() {
     const TMK: &str = "CA5D92598DCA48CE8A4C76361A9269E9";
-    let header = |version| Header { version, usage: "K0".into(), algorithm: 'T', mode: 'D', key_version: "00".into(), exportability: 'N' };
+    let header = |version| Header {
+        version,
+        usage: "K0".into(),
+        algorithm: 'T',
+        mode: 'D',
+        key_version: "00".into(),
+        exportability: 'N',
+    };
     let tmk = hex::decode(TMK).unwrap();
     let good = hex::encode_upper(DesKey::new(&tmk).unwrap().kcv());
     for (name, algorithm, version) in [("aes", KbpkAlgorithm::Aes, 'D'), ("tdes", KbpkAlgorithm::Tdes, 'B')] {
@@ -183,7 +202,11 @@ async fn a_tmk_enters_in_a_key_block_under_a_protection_key_of_two_components() 
         let lines = |whole_kcv: &str| format!("{C1}\n{}\n{C2}\n{}\n{whole_kcv}\n", kcv(&c1), kcv(&c2));
         let load = ["kbpk-components", "--account", "unionpay", "--algorithm", name];
         let d = v.run(&load, &lines("00000000")).await;
-        assert!(d.code == 3 && d.err.contains("key block protection key: the check value is wrong"), "{name} {}", d.err);
+        assert!(
+            d.code == 3 && d.err.contains("key block protection key: the check value is wrong"),
+            "{name} {}",
+            d.err
+        );
         let block = wrap(&Kbpk::new(algorithm, &whole).unwrap(), &header(version), &tmk).unwrap();
         let take = ["tmk-block", "--account", "unionpay"];
         assert_eq!(v.run(&take, &block).await.code, 3, "{name}: what was refused protects nothing");
@@ -233,7 +256,9 @@ async fn hands_reach_the_virtual_devices_and_show_no_card() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let state = dir.path().to_str().unwrap().to_owned();
-    let at = |command: &[&str]| [&["virtual", "--state", &state], command].concat().iter().map(|s| s.to_string()).collect::<Vec<_>>();
+    let at = |command: &[&str]| {
+        [&["virtual", "--state", &state], command].concat().iter().map(|s| s.to_string()).collect::<Vec<_>>()
+    };
     let hands = async |command: &[&str], input: &str| {
         let all = at(command);
         run(&all.iter().map(String::as_str).collect::<Vec<_>>(), input).await
@@ -258,7 +283,14 @@ async fn hands_reach_the_virtual_devices_and_show_no_card() {
     ] {
         let d = hands(command, &input).await;
         assert_eq!(d.code, 3, "{command:?} {} {}", d.out, d.err);
-        assert!(!d.err.is_empty() && !d.err.contains(PAN) && !d.err.contains("135790") && !d.err.contains("1345678"), "{}", d.err);
+        assert!(
+            !d.err.is_empty()
+                && !d.err.contains(PAN)
+                && !d.err.contains("135790")
+                && !d.err.contains("1345678"),
+            "{}",
+            d.err
+        );
     }
     let d = hands(&["--cards", cards, "swipe", "bad"], "").await;
     assert!(d.code == 3 && d.err.contains("good") && !d.err.contains(PAN), "{}", d.err);
@@ -282,7 +314,10 @@ async fn a_pin_typed_on_a_terminal_is_not_echoed() {
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let open = || fs::File::options().read(true).write(true).open(&name).unwrap();
         let mut c = paytermctl();
-        c.args(["virtual", "pin", "-", "--hands", dir.path().join("none").to_str().unwrap()]).stdin(open()).stdout(open()).stderr(open());
+        c.args(["virtual", "pin", "-", "--hands", dir.path().join("none").to_str().unwrap()])
+            .stdin(open())
+            .stdout(open())
+            .stderr(open());
         let (mut child, kept) = (c.spawn().unwrap(), open());
         drop(c);
         let mute = || !tcgetattr(&kept).unwrap().local_modes.contains(LocalModes::ECHO);
@@ -359,12 +394,21 @@ async fn what_the_hands_do_arrives_at_the_devices() {
         reader.arm(&[Way::Swipe]).unwrap();
         let d = v.hands(command, input).await;
         assert_eq!((d.code, d.out.trim()), (0, "ok"), "{command:?} {}", d.err);
-        let Some(SourceEvent::Instrument(Instrument::Swiped(tracks))) = reader.next(Duration::from_secs(5)).unwrap() else { panic!("{command:?}") };
+        let Some(SourceEvent::Instrument(Instrument::Swiped(tracks))) =
+            reader.next(Duration::from_secs(5)).unwrap()
+        else {
+            panic!("{command:?}")
+        };
         assert_eq!(tracks.track2.as_deref(), Some(TRACK));
     }
     reader.arm(&[Way::Swipe]).unwrap();
     let d = v.hands(&["swipe", ";6228x", "--json"], "").await;
-    assert!(d.code == 0 && d.json()["unreadable"].is_string() && !d.out.contains("6228"), "{} {}", d.out, d.err);
+    assert!(
+        d.code == 0 && d.json()["unreadable"].is_string() && !d.out.contains("6228"),
+        "{} {}",
+        d.out,
+        d.err
+    );
     reader.disarm().unwrap();
     drop(reader);
 
@@ -386,7 +430,11 @@ async fn what_the_hands_do_arrives_at_the_devices() {
     assert!(d.code == 2 && !d.err.contains("4a"), "{}", d.err);
     let d = v.hands(&["type", "-"], "6228480402564890018\n3012\n").await;
     assert_eq!(d.code, 0, "{}", d.err);
-    let Some(SourceEvent::Instrument(Instrument::Typed { expiry, .. })) = keypad.next(Duration::from_secs(5)).unwrap() else { panic!() };
+    let Some(SourceEvent::Instrument(Instrument::Typed { expiry, .. })) =
+        keypad.next(Duration::from_secs(5)).unwrap()
+    else {
+        panic!()
+    };
     assert_eq!(expiry, "3012");
 
     let Driver::Display(mut display) = v.open(DeviceKind::Display) else { panic!() };
@@ -398,10 +446,11 @@ async fn what_the_hands_do_arrives_at_the_devices() {
 #[tokio::test]
 async fn codes_chips_and_pins_go_through_the_hands() {
     let v = Virtual::new();
-    let event = |source: &mut Box<dyn payterm_devices::Source>| match source.next(Duration::from_secs(5)).unwrap() {
-        Some(SourceEvent::Instrument(instrument)) => instrument,
-        other => panic!("{other:?}"),
-    };
+    let event =
+        |source: &mut Box<dyn payterm_devices::Source>| match source.next(Duration::from_secs(5)).unwrap() {
+            Some(SourceEvent::Instrument(instrument)) => instrument,
+            other => panic!("{other:?}"),
+        };
     const CODE: &str = "134567890123456789";
     let Driver::Source(mut scanner) = v.open(DeviceKind::Scanner) else { panic!() };
     for (command, input) in [(&["scan", CODE][..], ""), (&["scan", "-", "--wait", "5"], CODE)] {
@@ -418,9 +467,10 @@ async fn codes_chips_and_pins_go_through_the_hands() {
     scanner.arm(&[Way::Scan]).unwrap();
     assert!(matches!(event(&mut scanner), Instrument::Scanned(code) if code.reveal() == CODE));
 
-    for (kind, way, command, arrives) in
-        [(DeviceKind::ChipReader, Way::Insert, "insert", Instrument::Inserted), (DeviceKind::ContactlessReader, Way::Tap, "tap", Instrument::Tapped)]
-    {
+    for (kind, way, command, arrives) in [
+        (DeviceKind::ChipReader, Way::Insert, "insert", Instrument::Inserted),
+        (DeviceKind::ContactlessReader, Way::Tap, "tap", Instrument::Tapped),
+    ] {
         let Driver::Source(mut reader) = v.open(kind) else { panic!() };
         reader.arm(&[way]).unwrap();
         assert_eq!(v.hands(&[command], "").await.code, 0, "{command}");
@@ -458,7 +508,8 @@ async fn codes_chips_and_pins_go_through_the_hands() {
 async fn papers_come_out_of_a_virtual_printer() {
     let v = Virtual::new();
     let Driver::Printer(mut printer) = v.open(DeviceKind::Printer) else { panic!() };
-    let mut print = |id: u64, text: &str| printer.print(&PrintJob { id, escpos: Vec::new(), text: text.into() });
+    let mut print =
+        |id: u64, text: &str| printer.print(&PrintJob { id, escpos: Vec::new(), text: text.into() });
     let d = v.hands(&["papers", "--json"], "").await;
     assert_eq!((d.code, d.json()), (0, serde_json::json!({ "total": 0, "papers": [] })), "{}", d.err);
     for (command, problem) in [("paper-out", "paper out"), ("printer", "offline")] {
@@ -475,7 +526,9 @@ async fn papers_come_out_of_a_virtual_printer() {
     });
     assert_eq!(waiting.code, 0, "{}", waiting.err);
     let at = |part: &str| waiting.out.find(part).unwrap_or_else(|| panic!("{part}: {}", waiting.out));
-    assert!(at("商户存根") < at("CNY 12.34") && at("CNY 12.34") < at("- - -") && at("- - -") < at("持卡人存根"));
+    assert!(
+        at("商户存根") < at("CNY 12.34") && at("CNY 12.34") < at("- - -") && at("- - -") < at("持卡人存根")
+    );
     assert!(!waiting.out.contains('\u{1b}') && !waiting.out.contains("never"), "{}", waiting.out);
     let json = v.hands(&["papers", "--json"], "").await.json();
     assert_eq!((&json["total"], &json["papers"][1]), (&2.into(), &"持卡人存根".into()));
@@ -488,7 +541,8 @@ async fn papers_come_out_of_a_virtual_printer() {
     }
 }
 
-/// A journal of the store's own making: proved with its key, read without, and found out when somebody changed it.
+/// A journal of the store's own making: proved with its key, read without, and found out when somebody
+/// changed it.
 #[tokio::test]
 async fn a_journal_is_verified_without_the_terminal() {
     use payterm_daemon::store::{self, Commit, Store};
@@ -496,17 +550,28 @@ async fn a_journal_is_verified_without_the_terminal() {
     let dir = tempfile::tempdir().unwrap();
     let (state, key_file) = (dir.path().join("state"), dir.path().join("key"));
     let key = payterm_vault::SealingKey::create_file(&key_file).unwrap().keyed_hash(store::PURPOSE);
-    let (store, _) = Store::open(store::hold(&state).unwrap(), &state, key, store::Options::default()).unwrap();
+    let (store, _) =
+        Store::open(store::hold(&state).unwrap(), &state, key, store::Options::default()).unwrap();
     let booted = |seq| Entry { seq, at: Time(1), txn: None, record: Record::Booted { version: "1".into() } };
-    let durable = store.commit(Commit { records: vec![booted(1), booted(2)], ..Commit::default() }).await.unwrap().unwrap();
-    let (head, state_text, key_text) = (durable.head.to_string(), state.to_str().unwrap(), key_file.to_str().unwrap());
-    let verify = async |more: &[&str]| run(&[&["journal", "verify", "--state", state_text], more].concat(), "").await;
+    let durable = store
+        .commit(Commit { records: vec![booted(1), booted(2)], ..Commit::default() })
+        .await
+        .unwrap()
+        .unwrap();
+    let (head, state_text, key_text) =
+        (durable.head.to_string(), state.to_str().unwrap(), key_file.to_str().unwrap());
+    let verify =
+        async |more: &[&str]| run(&[&["journal", "verify", "--state", state_text], more].concat(), "").await;
     let d = verify(&["--key-file", key_text, "--head", &head, "--json"]).await;
     let said = serde_json::json!({ "records": 2, "chained_from": 1, "keyed": true, "head": head, "known": true, "broken": null });
     assert_eq!((d.code, d.json()), (0, said), "{}", d.err);
     let d = verify(&["--lang", "en"]).await;
     assert!(d.code == 0 && d.out.contains(&format!("{head} (not proved: no key)")), "{}", d.out);
-    assert_eq!(verify(&["--head", &format!("2:{}", "00".repeat(32))]).await.code, 15, "another journal's head");
+    assert_eq!(
+        verify(&["--head", &format!("2:{}", "00".repeat(32))]).await.code,
+        15,
+        "another journal's head"
+    );
     assert_eq!(verify(&["--head", "2"]).await.code, 2);
     store.close();
     let path = state.join("journal.db");
@@ -517,5 +582,9 @@ async fn a_journal_is_verified_without_the_terminal() {
     fs::write(&file, changed).unwrap();
     let d = verify(&["--key-file", key_text, "--file", file.to_str().unwrap(), "--lang", "en"]).await;
     assert!(d.code == 15 && d.out.contains("record 1: is not as it was written"), "{}", d.out);
-    assert_eq!(run(&["journal", "verify", "--state", dir.path().to_str().unwrap()], "").await.code, 3, "no journal there");
+    assert_eq!(
+        run(&["journal", "verify", "--state", dir.path().to_str().unwrap()], "").await.code,
+        3,
+        "no journal there"
+    );
 }

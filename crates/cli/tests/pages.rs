@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 async fn world() -> World {
     let w = World::start().await;
-    assert_eq!(w.run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "declined-1"]).await.code, 10);
+    assert_eq!(
+        w.run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "declined-1"]).await.code,
+        10
+    );
     w
 }
 
@@ -16,8 +19,14 @@ async fn the_dispute_page_tells_decisions_frames_macs_and_slips() {
     let w = world().await;
     let d = w.run(&["explain", "declined-1"]).await;
     assert_eq!(d.code, 0, "{}", d.err);
-    for part in ["the frame may leave", "it is reversed when no answer comes", "F39 51 · MAC good", "622848******1234", "of_a_newer_terminal", "商户存根"]
-    {
+    for part in [
+        "the frame may leave",
+        "it is reversed when no answer comes",
+        "F39 51 · MAC good",
+        "622848******1234",
+        "of_a_newer_terminal",
+        "商户存根",
+    ] {
         assert!(d.out.contains(part), "{part}: {}", d.out);
     }
     let at = |part| d.out.find(part).unwrap();
@@ -25,7 +34,10 @@ async fn the_dispute_page_tells_decisions_frames_macs_and_slips() {
     let zh = w.run(&["explain", "till/declined-1", "--lang", "zh-CN"]).await;
     assert!(zh.out.contains("MAC 正确") && zh.out.contains("报文获准发出"), "{}", zh.out);
     let raw = w.run(&["explain", "declined-1", "--json"]).await.json();
-    assert_eq!((raw["entries"][1]["record"]["type"].as_str(), raw["slips"].as_array().unwrap().len()), (Some("answered"), 1));
+    assert_eq!(
+        (raw["entries"][1]["record"]["type"].as_str(), raw["slips"].as_array().unwrap().len()),
+        (Some("answered"), 1)
+    );
 }
 
 #[tokio::test]
@@ -52,7 +64,10 @@ async fn every_page_as_table_and_as_json() {
     for command in [&["list"][..], &["recall", "declined-1"], &["explain", "declined-1"]] {
         let en = w.run(&[command, &["--lang", "en"]].concat()).await.out;
         assert!(en.contains("Not enough money") && !en.contains("余额不足"), "{en}");
-        assert!(w.run(&[command, &["--json"]].concat()).await.out.contains("余额不足"), "a script gets the terminal's own words");
+        assert!(
+            w.run(&[command, &["--json"]].concat()).await.out.contains("余额不足"),
+            "a script gets the terminal's own words"
+        );
     }
     let columns = w.run(&["devices", "--lang", "zh-CN"]).await.out;
     assert!(columns.contains("名称"), "{columns}");
@@ -65,9 +80,20 @@ async fn the_queue_says_what_each_is_and_who_holds_it() {
     let rows: Vec<&str> = d.out.lines().collect();
     assert!(rows[1].contains("reversal") && rows[1].contains("needs a person"), "{}", d.out);
     let when = |row: &str| row.matches("2026-03-05").count();
-    assert!(rows[2].contains("advice") && rows[2].contains("held by boss") && !rows[2].contains("being worked on"), "{}", d.out);
+    assert!(
+        rows[2].contains("advice")
+            && rows[2].contains("held by boss")
+            && !rows[2].contains("being worked on"),
+        "{}",
+        d.out
+    );
     assert!(rows[3].contains("advice") && rows[3].contains("being worked on"), "{}", d.out);
-    assert_eq!([when(rows[1]), when(rows[2]), when(rows[3])], [1, 1, 2], "since, and the next try of what is tried: {}", d.out);
+    assert_eq!(
+        [when(rows[1]), when(rows[2]), when(rows[3])],
+        [1, 1, 2],
+        "since, and the next try of what is tried: {}",
+        d.out
+    );
 }
 
 #[tokio::test]
@@ -76,10 +102,20 @@ async fn batches_are_the_settled_ones_and_offline_why_names_the_card() {
     let d = w.run(&["--lang", "en", "batches"]).await;
     assert_eq!((d.code, d.out.trim()), (0, "No batch was settled yet"));
     assert_eq!(w.run(&["batches", "--json"]).await.json(), serde_json::json!([]));
-    assert!(w.fake.has_done(r#"list {"kind":"settlement","status":"approved"}"#), "{:?}", w.fake.log.lock().unwrap());
+    assert!(
+        w.fake.has_done(r#"list {"kind":"settlement","status":"approved"}"#),
+        "{:?}",
+        w.fake.log.lock().unwrap()
+    );
     let d = w.run(&["--lang", "en", "offline", "why", "--amount", "1.00"]).await;
     assert!(d.out.contains("would be accepted"), "{}", d.out);
-    assert!(d.out.contains("yes     the clock is trusted") && !d.out.contains("not trusted") && d.out.contains("[flow.no_cvm]"), "{}", d.out);
+    assert!(
+        d.out.contains("yes     the clock is trusted")
+            && !d.out.contains("not trusted")
+            && d.out.contains("[flow.no_cvm]"),
+        "{}",
+        d.out
+    );
     let d = w.run(&["--lang", "en", "reconcile", "--file", "/dev/null"]).await;
     assert!(d.out.contains("2 agree, 0 differ") && !d.out.contains("more"), "{}", d.out);
 }
@@ -108,7 +144,21 @@ async fn orders_reach_the_terminal() {
         (&["operators", "remove", "02"], r#"operators {"do":"remove","operator":"02"}"#),
         (&["operators", "unlock", "02"], r#"operators {"do":"unlock","operator":"02"}"#),
         (
-            &["list", "--status", "declined", "--kind", "sign-in", "--since", "2026-03-05 14:30", "--before", "9", "--limit", "3", "--last4", "1234"],
+            &[
+                "list",
+                "--status",
+                "declined",
+                "--kind",
+                "sign-in",
+                "--since",
+                "2026-03-05 14:30",
+                "--before",
+                "9",
+                "--limit",
+                "3",
+                "--last4",
+                "1234",
+            ],
             r#"list {"kind":"sign_in","status":"declined","since":1772692200000,"last4":"1234","before":9,"limit":3}"#,
         ),
     ] {
@@ -145,13 +195,22 @@ async fn watch_tells_what_happens_and_ends_with_ctrl_c() {
     let child = w.spawn(&["watch", "--json"]).await;
     let pid = rustix::process::Pid::from_child(&child);
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    assert_eq!(w.run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "approved-1", "--quiet"]).await.code, 0);
+    assert_eq!(
+        w.run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "approved-1", "--quiet"])
+            .await
+            .code,
+        0
+    );
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let d = wait(child).await;
     assert_eq!(d.code, 0, "{}", d.err);
     let first: serde_json::Value = serde_json::from_str(d.out.lines().next().unwrap()).unwrap();
-    assert_eq!((first["notice"].as_str(), first["key"]["id"].as_str()), (Some("phase"), Some("approved-1")), "{first}");
+    assert_eq!(
+        (first["notice"].as_str(), first["key"]["id"].as_str()),
+        (Some("phase"), Some("approved-1")),
+        "{first}"
+    );
 }
 
 #[tokio::test]
@@ -160,45 +219,65 @@ async fn the_peer_socket_serves_as_the_bus_does() {
     w.fake.settle(&key("declined-1"), Status::Approved);
     let socket = w.socket.to_str().unwrap();
     assert_eq!(w.run(&["--peer", socket, "recall", "declined-1"]).await.code, 0);
-    assert_eq!(w.run(&["--peer", socket, "sale", "--amount", "1", "--currency", "CNY", "--id", "failed-2"]).await.code, 12);
+    assert_eq!(
+        w.run(&["--peer", socket, "sale", "--amount", "1", "--currency", "CNY", "--id", "failed-2"])
+            .await
+            .code,
+        12
+    );
 }
 
 /// The names of the arguments that the source gives to the text whose id ends here.
 fn arguments(rest: &str) -> BTreeSet<&str> {
-    let rest = rest.strip_prefix(" } else { \"").and_then(|r| r.split_once('"')).map_or(rest, |(_, after)| after);
+    let rest =
+        rest.strip_prefix(" } else { \"").and_then(|r| r.split_once('"')).map_or(rest, |(_, after)| after);
     let list = rest.trim_start_matches(" }").strip_prefix(", &[").and_then(|r| r.split_once("])"));
-    list.map(|(list, _)| list.split("(\"").skip(1).filter_map(|a| a.split('"').next()).collect()).unwrap_or_default()
+    list.map(|(list, _)| list.split("(\"").skip(1).filter_map(|a| a.split('"').next()).collect())
+        .unwrap_or_default()
 }
 
-/// The texts of this program stand in cli.ftl and journal.ftl: each that the source names is there and gets the arguments of its places; none is left over.
+/// The texts of this program stand in cli.ftl and journal.ftl: each that the source names is there and gets
+/// the arguments of its places; none is left over.
 #[test]
 fn every_text_that_the_source_names_exists_and_is_filled() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source: String = std::fs::read_dir(root.join("src")).unwrap().map(|f| std::fs::read_to_string(f.unwrap().path()).unwrap()).collect();
+    let source: String = std::fs::read_dir(root.join("src"))
+        .unwrap()
+        .map(|f| std::fs::read_to_string(f.unwrap().path()).unwrap())
+        .collect();
     let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut written: BTreeMap<String, String> = BTreeMap::new();
     for file in ["cli", "journal", "words"] {
         let file = std::fs::read_to_string(root.join(format!("../texts/locales/en/{file}.ftl"))).unwrap();
-        written.extend(file.lines().filter_map(|l| l.split_once(" = ")).map(|(id, text)| (id.to_owned(), text.to_owned())));
+        written.extend(
+            file.lines()
+                .filter_map(|l| l.split_once(" = "))
+                .map(|(id, text)| (id.to_owned(), text.to_owned())),
+        );
     }
     let mut named = BTreeSet::new();
     for prefix in ["\"cli-", "\"label-", "\"reason-"] {
         for (at, _) in source.match_indices(prefix) {
             let (id, rest) = source[at + 1..].split_once('"').unwrap();
             let text = written.get(id).unwrap_or_else(|| panic!("{id} is in no file"));
-            let places: BTreeSet<&str> = text.split("{ $").skip(1).filter_map(|p| p.split(' ').next()).collect();
+            let places: BTreeSet<&str> =
+                text.split("{ $").skip(1).filter_map(|p| p.split(' ').next()).collect();
             assert_eq!(arguments(rest), places, "{id}");
             named.insert(id);
         }
     }
-    let unused: Vec<_> = written.keys().filter(|id| id.starts_with("cli-") && !named.contains(id.as_str())).collect();
+    let unused: Vec<_> =
+        written.keys().filter(|id| id.starts_with("cli-") && !named.contains(id.as_str())).collect();
     assert!(named.len() > 80 && unused.is_empty(), "{unused:?}");
 }
 
 #[tokio::test]
 async fn the_self_test_has_its_own_exit_codes_and_the_bundle_is_private() {
     let w = World::start().await;
-    for (lang, parts) in [("en", ["Self-test: failed", "out of paper", "Put in a new roll"]), ("zh-CN", ["自检:故障", "缺纸", "请装入新纸卷"])] {
+    for (lang, parts) in [
+        ("en", ["Self-test: failed", "out of paper", "Put in a new roll"]),
+        ("zh-CN", ["自检:故障", "缺纸", "请装入新纸卷"]),
+    ] {
         let d = w.run(&["--lang", lang, "self-test", "--print"]).await;
         assert_eq!(d.code, 21, "{} {}", d.out, d.err);
         assert!(parts.iter().all(|p| d.out.contains(p)), "{}", d.out);
@@ -206,13 +285,19 @@ async fn the_self_test_has_its_own_exit_codes_and_the_bundle_is_private() {
     assert!(w.fake.has_done("self-test true"));
     let d = w.run(&["self-test", "--json"]).await;
     let report: serde_json::Value = serde_json::from_str(&d.out).unwrap();
-    assert_eq!((d.code, &report["verdict"], &report["items"][0]["code"]), (21, &"failed".into(), &"paper-out".into()));
+    assert_eq!(
+        (d.code, &report["verdict"], &report["items"][0]["code"]),
+        (21, &"failed".into(), &"paper-out".into())
+    );
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("b.tar.gz");
     let arguments = ["support", "bundle", "--out", path.to_str().unwrap()];
     assert_eq!(w.run(&arguments).await.code, 0);
     assert_eq!(std::fs::read(&path).unwrap(), b"\x1f\x8b bundle");
-    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777, 0o600);
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777,
+        0o600
+    );
     assert_eq!(w.run(&arguments).await.code, 3, "nothing is written over");
     assert_eq!(w.run(&["language", "fr"]).await.code, 2);
 }
@@ -221,10 +306,16 @@ async fn the_self_test_has_its_own_exit_codes_and_the_bundle_is_private() {
 async fn an_update_script_reads_the_exit_status_and_a_drawer_has_an_id() {
     let w = World::start().await;
     let d = w.run(&["inhibited", "--lang", "en"]).await;
-    assert_eq!((d.code, d.out.trim()), (30, "Do not update or restart now: the acquirer is still to be told of payments"));
+    assert_eq!(
+        (d.code, d.out.trim()),
+        (30, "Do not update or restart now: the acquirer is still to be told of payments")
+    );
     let d = w.run(&["inhibited", "--lang", "zh-CN", "--wait", "0"]).await;
     assert_eq!((d.code, d.out.trim()), (30, "现在不能升级或重启:有交易待上送"));
-    assert_eq!(w.run(&["inhibited", "--json"]).await.json(), serde_json::json!({"inhibited": true, "reasons": ["queue"]}));
+    assert_eq!(
+        w.run(&["inhibited", "--json"]).await.json(),
+        serde_json::json!({"inhibited": true, "reasons": ["queue"]})
+    );
     let d = w.run(&["inhibited", "--except", "queue", "--json"]).await;
     assert_eq!((d.code, d.json()), (0, serde_json::json!({"inhibited": false, "reasons": []})));
     assert_eq!(w.run(&["inhibited", "--except", "rain"]).await.code, 2);

@@ -13,8 +13,14 @@ async fn each_status_has_its_exit_status() {
         let d = w.run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", &id, "--json"]).await;
         assert_eq!(d.code, code, "{} {}", d.out, d.err);
         let o = d.json();
-        assert_eq!((o["app"].as_str(), o["id"].as_str(), o["status"].as_str()), (Some("till"), Some(id.as_str()), Some(status.name())));
-        assert_eq!((o["amount"].as_str(), o["currency"].as_str(), o["rrn"].as_str()), (Some("12.34"), Some("CNY"), Some("606414000118")));
+        assert_eq!(
+            (o["app"].as_str(), o["id"].as_str(), o["status"].as_str()),
+            (Some("till"), Some(id.as_str()), Some(status.name()))
+        );
+        assert_eq!(
+            (o["amount"].as_str(), o["currency"].as_str(), o["rrn"].as_str()),
+            (Some("12.34"), Some("CNY"), Some("606414000118"))
+        );
         assert!(o["reason"].is_null() || !o["reason"]["text"].as_str().unwrap().is_empty(), "{o}");
         assert_eq!(d.out.trim_end().lines().count(), 1);
         for again in [["wait", &id], ["recall", &id]] {
@@ -30,10 +36,20 @@ async fn each_status_has_its_exit_status() {
 #[tokio::test]
 async fn tables_speak_the_language_and_nothing_from_outside_controls_the_terminal() {
     let w = World::start().await;
-    let d = w.run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "declined-2", "--lang", "zh-CN"]).await;
-    assert!(d.out.contains("余额不足") && d.out.contains("老王面馆") && !d.out.contains('\u{1b}'), "{}", d.out);
+    let d = w
+        .run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "declined-2", "--lang", "zh-CN"])
+        .await;
+    assert!(
+        d.out.contains("余额不足") && d.out.contains("老王面馆") && !d.out.contains('\u{1b}'),
+        "{}",
+        d.out
+    );
     let d = w.run(&["recall", "declined-2", "--lang", "en"]).await;
-    assert!(d.out.contains("Reason") && d.out.contains("51") && d.out.contains("2026-03-05 14:30:00"), "{}", d.out);
+    assert!(
+        d.out.contains("Reason") && d.out.contains("51") && d.out.contains("2026-03-05 14:30:00"),
+        "{}",
+        d.out
+    );
 }
 
 #[tokio::test]
@@ -42,7 +58,10 @@ async fn progress_is_on_stderr_and_a_fresh_id_can_be_recalled() {
     let mut child = w.spawn(&["sale", "--amount", "12.34", "--currency", "CNY", "--note", "table 4"]).await;
     until("the request is there", || !w.fake.requests.lock().unwrap().is_empty()).await;
     let request = w.fake.requests.lock().unwrap()[0].clone();
-    assert_eq!((request.kind, request.note.as_deref(), request.cancel_on_caller_lost), (Kind::Sale, Some("table 4"), true));
+    assert_eq!(
+        (request.kind, request.note.as_deref(), request.cancel_on_caller_lost),
+        (Kind::Sale, Some("table 4"), true)
+    );
     w.fake.settle(&key(&request.id), Status::Approved);
     drop(child.stdin.take());
     let d = wait(child).await;
@@ -78,8 +97,15 @@ async fn ctrl_c_cancels_and_a_second_one_leaves_it_running() {
 #[tokio::test]
 async fn who_does_not_wait_does_not_cancel() {
     let w = World::start().await;
-    let d = w.run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "hang-2", "--no-wait", "--json"]).await;
-    assert_eq!((d.code, d.json()["status"].as_str().map(str::to_owned)), (14, Some("running".into())), "{}", d.err);
+    let d = w
+        .run(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "hang-2", "--no-wait", "--json"])
+        .await;
+    assert_eq!(
+        (d.code, d.json()["status"].as_str().map(str::to_owned)),
+        (14, Some("running".into())),
+        "{}",
+        d.err
+    );
     assert!(!w.fake.requests.lock().unwrap()[0].cancel_on_caller_lost);
     assert_eq!(w.run(&["recall", "hang-2"]).await.code, 14);
     assert_eq!(w.run(&["cancel", "till/hang-2"]).await.code, 0);
@@ -106,17 +132,30 @@ async fn the_other_kinds_arrive_as_asked() {
     }
     let all = w.fake.requests.lock().unwrap().clone();
     let json: Vec<_> = all.iter().map(|r| serde_json::to_value(r).unwrap()).collect();
-    assert_eq!((&json[0]["original_id"], &json[1]["original_rrn"], &json[2]["original_stan"]), (&"order-1".into(), &"606414000118".into(), &118.into()));
-    assert_eq!(all[3..].iter().map(|r| r.kind).collect::<Vec<_>>(), [Kind::Balance, Kind::SignIn, Kind::SignOff, Kind::Echo]);
+    assert_eq!(
+        (&json[0]["original_id"], &json[1]["original_rrn"], &json[2]["original_stan"]),
+        (&"order-1".into(), &"606414000118".into(), &118.into())
+    );
+    assert_eq!(
+        all[3..].iter().map(|r| r.kind).collect::<Vec<_>>(),
+        [Kind::Balance, Kind::SignIn, Kind::SignOff, Kind::Echo]
+    );
     assert_eq!((&json[4]["account"], all[5].confirm), (&"unionpay".into(), true));
 }
 
 #[tokio::test]
 async fn bad_arguments_and_faults() {
     let w = World::start().await;
-    for (amount, field) in [("12.345", "amount"), ("0", "amount"), ("x", "amount"), ("99999999999999", "amount")] {
+    for (amount, field) in
+        [("12.345", "amount"), ("0", "amount"), ("x", "amount"), ("99999999999999", "amount")]
+    {
         let d = w.run(&["sale", "--amount", amount, "--currency", "CNY", "--json"]).await;
-        assert_eq!((d.code, d.json()["fault"].as_str(), d.json()["field"].as_str()), (2, Some("Invalid"), Some(field)), "{amount} {}", d.out);
+        assert_eq!(
+            (d.code, d.json()["fault"].as_str(), d.json()["field"].as_str()),
+            (2, Some("Invalid"), Some(field)),
+            "{amount} {}",
+            d.out
+        );
         assert!(d.err.contains(field), "{}", d.err);
     }
     for (arguments, code) in [
@@ -164,10 +203,15 @@ async fn an_unreachable_terminal_is_exit_status_4() {
 #[tokio::test]
 async fn a_terminal_lost_while_waiting_is_not_a_decline() {
     let w = World::start().await;
-    let child = w.spawn(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "sent-3", "--json"]).await;
+    let child =
+        w.spawn(&["sale", "--amount", "12.34", "--currency", "CNY", "--id", "sent-3", "--json"]).await;
     until("started", || !w.fake.requests.lock().unwrap().is_empty()).await;
     drop(w);
     let d = wait(child).await;
     assert_eq!((d.code, d.json()["fault"].as_str()), (4, Some("Unreachable")), "{}", d.err);
-    assert!(d.err.contains("do not take the money again") && d.err.contains("paytermctl recall sent-3"), "{}", d.err);
+    assert!(
+        d.err.contains("do not take the money again") && d.err.contains("paytermctl recall sent-3"),
+        "{}",
+        d.err
+    );
 }

@@ -1,5 +1,6 @@
-//! Advices 通知: completions, voice sales and tips that the terminal has accepted and tells the acquirer, the same message again and
-//! again until 00 or 94 (host-protocol §3). A refusal is told to app and shop; it never becomes nothing.
+//! Advices 通知: completions, voice sales and tips that the terminal has accepted and tells the acquirer, the
+//! same message again and again until 00 or 94 (host-protocol §3). A refusal is told to app and shop; it
+//! never becomes nothing.
 use crate::{Machine, view};
 use payterm_schema::{
     AccountId, HostAnswer, Kind, Record, Status,
@@ -25,26 +26,45 @@ impl Machine {
     /// This code says nothing about the advice: the host or the line is in trouble, or wants a sign-in.
     pub(crate) fn advice_waits(&self, rules: &HostRules, answer: &HostAnswer) -> bool {
         let Some(rule) = rules.codes.get(&answer.code) else { return false };
-        rule.class == Class::E || rule.class == Class::P || rule.reverse || matches!(rule.again, Again::SignIn | Again::Now)
+        rule.class == Class::E
+            || rule.class == Class::P
+            || rule.reverse
+            || matches!(rule.again, Again::SignIn | Again::Now)
     }
 
-    pub(crate) fn advice_answer(&mut self, account: &AccountId, o: &Obligation, rules: &HostRules, answer: HostAnswer, trace: FrameTrace, signed: bool) {
+    pub(crate) fn advice_answer(
+        &mut self,
+        account: &AccountId,
+        o: &Obligation,
+        rules: &HostRules,
+        answer: HostAnswer,
+        trace: FrameTrace,
+        signed: bool,
+    ) {
         let (txn, stan) = (o.txn, o.plan.stan);
         let done = rules.advice_ends.contains(&answer.code) || self.class(account, &answer.code) == Class::A;
         // A part of an advice cannot be taken: the acquirer has not understood it.
         let other = done && answer.amount.is_some_and(|a| Some(a) != o.plan.amount.map(|m| m.minor()));
-        if !signed || other || answer.mac == MacVerdict::Wrong || (!done && self.advice_waits(rules, &answer)) {
+        if !signed || other || answer.mac == MacVerdict::Wrong || (!done && self.advice_waits(rules, &answer))
+        {
             if !signed || rules.codes.get(&answer.code).is_some_and(|r| r.again == Again::SignIn) {
                 self.sign_out(account, "an advice was not answered with a good MAC");
             }
-            let why = if signed { format!("the host answered {}", answer.code) } else { "the answer had no good MAC".into() };
+            let why = if signed {
+                format!("the host answered {}", answer.code)
+            } else {
+                "the answer had no good MAC".into()
+            };
             return self.obligation_failed(account, txn, stan, Some(answer.code), why, true, trace);
         }
         let outcome = self.state.owes(txn).cloned().map(|mut told| {
-            told.forwarding = Some(if done { Forwarding::Forwarded } else { Forwarding::Refused(answer.code.clone()) });
+            told.forwarding =
+                Some(if done { Forwarding::Forwarded } else { Forwarding::Refused(answer.code.clone()) });
             // What a later refund names it by.
             if done {
-                let take = |ours: &mut Option<String>, theirs: &Option<String>| *ours = theirs.clone().or(ours.take());
+                let take = |ours: &mut Option<String>, theirs: &Option<String>| {
+                    *ours = theirs.clone().or(ours.take())
+                };
                 take(&mut told.rrn, &answer.rrn);
                 take(&mut told.host_date, &answer.date);
                 take(&mut told.host_time, &answer.time);
@@ -66,7 +86,10 @@ impl Machine {
                 let class = self.class(account, &answer.code).max_failure();
                 view::ended(&mut outcome, Status::Declined, format!("host-{}", answer.code), class, self.now);
             }
-            self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace });
+            self.record(
+                Some(txn),
+                Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace },
+            );
             self.finish(outcome);
             if let Some(sealed) = o.sealed {
                 self.erase_when_done(sealed, voidable || (done && kept));
@@ -80,7 +103,10 @@ impl Machine {
             }
             self.announce(outcome, !done);
         }
-        self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace });
+        self.record(
+            Some(txn),
+            Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace },
+        );
         if let Some(sealed) = o.sealed {
             self.erase_when_done(sealed, voidable);
         }

@@ -1,4 +1,5 @@
-//! What a refusal lets the terminal try again in the same request, and the part of an amount that a host approves.
+//! What a refusal lets the terminal try again in the same request, and the part of an amount that a host
+//! approves.
 use crate::{Machine, flow::Stage, view};
 use payterm_schema::{
     AccountId, HostAnswer, Kind, Money, Record, Status,
@@ -38,7 +39,8 @@ impl Machine {
 
     /// `again = now`: nothing reached the issuer. A countdown, then a new try with a new STAN.
     pub(crate) fn busy_again(&mut self) -> bool {
-        let (tries, wait) = (self.settings.flow.busy_tries, Millis(i64::from(self.settings.flow.busy_wait_ms)));
+        let (tries, wait) =
+            (self.settings.flow.busy_tries, Millis(i64::from(self.settings.flow.busy_wait_ms)));
         let until = self.now + wait;
         let Some(flow) = self.flow.as_mut().filter(|f| f.busy_tries < tries) else { return false };
         flow.busy_tries += 1;
@@ -46,16 +48,44 @@ impl Machine {
         true
     }
 
-    /// Code 10: the cashier decides; until then, and if the power goes, the reversal stands. True: somebody is asked.
-    pub(crate) fn partial(&mut self, account: &AccountId, txn: u64, stan: Stan, answer: &HostAnswer, trace: &FrameTrace) -> bool {
-        let Some(running) = self.state.running.as_ref().filter(|r| r.request.kind == Kind::Sale && self.settings.flow.partial_approval) else { return false };
+    /// Code 10: the cashier decides; until then, and if the power goes, the reversal stands. True: somebody
+    /// is asked.
+    pub(crate) fn partial(
+        &mut self,
+        account: &AccountId,
+        txn: u64,
+        stan: Stan,
+        answer: &HostAnswer,
+        trace: &FrameTrace,
+    ) -> bool {
+        let Some(running) = self
+            .state
+            .running
+            .as_ref()
+            .filter(|r| r.request.kind == Kind::Sale && self.settings.flow.partial_approval)
+        else {
+            return false;
+        };
         let asked = running.view.sums.amount_money();
-        let approved = answer.amount.filter(|a| *a > 0).and_then(|a| Money::new(a, running.view.sums.currency).ok());
+        let approved =
+            answer.amount.filter(|a| *a > 0).and_then(|a| Money::new(a, running.view.sums.currency).ok());
         let Some((asked, approved)) = asked.zip(approved) else { return false };
         let answer = Box::new(answer.clone());
-        self.record(Some(txn), Record::Partial { txn, account: account.clone(), stan, answer: answer.clone(), trace: trace.clone() });
+        self.record(
+            Some(txn),
+            Record::Partial {
+                txn,
+                account: account.clone(),
+                stan,
+                answer: answer.clone(),
+                trace: trace.clone(),
+            },
+        );
         let until = self.after(self.settings.flow.confirm_timeout_ms);
-        self.set_stage(Stage::Partial { until, account: account.clone(), stan, answer }, Screen::ConfirmPartial { asked, approved });
+        self.set_stage(
+            Stage::Partial { until, account: account.clone(), stan, answer },
+            Screen::ConfirmPartial { asked, approved },
+        );
         true
     }
 
@@ -66,7 +96,15 @@ impl Machine {
         if yes {
             view::with_part(&mut outcome, &answer);
             self.approve(&mut outcome, Authority::Host);
-            self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::RequestAnswered, trace: FrameTrace::default() });
+            self.record(
+                Some(txn),
+                Record::ObligationEnded {
+                    txn,
+                    stan,
+                    how: Ending::RequestAnswered,
+                    trace: FrameTrace::default(),
+                },
+            );
         } else {
             self.not_taken(txn, stan);
             view::ended(&mut outcome, Status::Declined, "partial-not-taken", Class::B, self.now);
@@ -79,6 +117,9 @@ impl Machine {
     /// What the host approved is taken back.
     pub(crate) fn not_taken(&mut self, txn: u64, stan: Stan) {
         let not_before = self.undo_time(txn, stan);
-        self.record(Some(txn), Record::ObligationDue { txn, stan, reason: ReversalReason::Other, not_before });
+        self.record(
+            Some(txn),
+            Record::ObligationDue { txn, stan, reason: ReversalReason::Other, not_before },
+        );
     }
 }

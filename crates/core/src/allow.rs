@@ -16,7 +16,10 @@ use std::sync::Arc;
 
 impl Machine {
     pub(crate) fn allow(&mut self, account: AccountId) {
-        let Some((running, settings)) = self.state.running.clone().zip(self.account(&account).cloned()) else { return };
+        let Some((running, settings)) = self.state.running.clone().zip(self.account(&account).cloned())
+        else {
+            return;
+        };
         let (amount, no_cvm) = (self.amount(), self.no_cvm());
         let Some(flow) = self.flow.clone() else { return };
         let (kind, txn) = (running.request.kind, running.txn);
@@ -30,7 +33,9 @@ impl Machine {
         }
         match &flow.original {
             Some(FlowOriginal::Ours(o)) => view::with_original(&mut view, o, flow.presented.is_none()),
-            Some(FlowOriginal::Elsewhere { rrn, auth_code, date }) => view::with_foreign(&mut view, rrn.as_ref(), auth_code.as_ref(), date.as_ref()),
+            Some(FlowOriginal::Elsewhere { rrn, auth_code, date }) => {
+                view::with_foreign(&mut view, rrn.as_ref(), auth_code.as_ref(), date.as_ref())
+            }
             None => {}
         }
         let tip = running.request.amount.filter(|_| kind == Kind::TipAdjust).map(|m| m.minor());
@@ -54,21 +59,34 @@ impl Machine {
             pin: pin_block.is_some(),
             track: !repeats && flow.presented.as_ref().is_some_and(|p| p.secrets.tracks.is_some()),
             wallet: view.wallet,
-            expiry: flow.presented.as_ref().and_then(|p| if repeats { p.expiry.clone().or(p.on_card.clone()) } else { p.expiry.clone() }),
+            expiry: flow.presented.as_ref().and_then(|p| {
+                if repeats { p.expiry.clone().or(p.on_card.clone()) } else { p.expiry.clone() }
+            }),
             card_sequence: None,
-            original: original.map(|o| OriginalRef { batch: o.batch, stan: o.stan, date: o.date.clone(), rrn: o.rrn.clone(), auth_code: o.auth_code.clone() }),
+            original: original.map(|o| OriginalRef {
+                batch: o.batch,
+                stan: o.stan,
+                date: o.date.clone(),
+                rrn: o.rrn.clone(),
+                auth_code: o.auth_code.clone(),
+            }),
             operator: view.operator.clone(),
             at: self.now,
             auth_code: running.request.auth_code.clone(),
             tip,
-            organisation: (kind == Kind::Refund).then(|| view.organisation.clone().unwrap_or_else(|| "000".into())),
+            organisation: (kind == Kind::Refund)
+                .then(|| view.organisation.clone().unwrap_or_else(|| "000".into())),
             settlement: None,
             road: view.road,
         };
         let secrets = match (&flow.presented, original.and_then(|o| o.txn)) {
-            (Some(p), _) if repeats => SecretsFrom::Memory(CardSecrets { pan: p.secrets.pan.clone(), ..CardSecrets::default() }),
+            (Some(p), _) if repeats => {
+                SecretsFrom::Memory(CardSecrets { pan: p.secrets.pan.clone(), ..CardSecrets::default() })
+            }
             (Some(p), _) => SecretsFrom::Memory(CardSecrets { pin_block, ..p.secrets.clone() }),
-            (None, Some(original)) if plan.wallet.is_none() && row.card == CardRule::None => SecretsFrom::Sealed(original),
+            (None, Some(original)) if plan.wallet.is_none() && row.card == CardRule::None => {
+                SecretsFrom::Sealed(original)
+            }
             (None, _) => SecretsFrom::None,
         };
         if let Some(pan) = flow.presented.as_ref().and_then(|p| p.secrets.pan.clone()) {
@@ -76,18 +94,35 @@ impl Machine {
         }
         // Once a request: a try that the host refused held it already.
         if running.frames == 0
-            && let (Kind::Refund, Some(original), Some(minor)) = (kind, original.and_then(|o| o.txn), view.sums.amount)
+            && let (Kind::Refund, Some(original), Some(minor)) =
+                (kind, original.and_then(|o| o.txn), view.sums.amount)
         {
             self.record(Some(original), Record::RefundHeld { txn: original, by: txn, minor });
         }
         let owes = row.recovery != Recovery::AskAgain;
         let card = flow.presented.as_ref().and_then(|p| p.card.clone());
         // Earlier payments of this card are told first (one without a card belongs to its original's).
-        let place = (card.clone(), if card.is_some() { 0 } else { original.and_then(|o| o.txn).unwrap_or(txn) });
+        let place =
+            (card.clone(), if card.is_some() { 0 } else { original.and_then(|o| o.txn).unwrap_or(txn) });
         let queued = repeats && self.state.obligations.queued(&account, &place);
-        self.record(Some(txn), Record::Allowed { txn, account: account.clone(), plan: Box::new(plan.clone()), view: Arc::new(view), owes, card });
+        self.record(
+            Some(txn),
+            Record::Allowed {
+                txn,
+                account: account.clone(),
+                plan: Box::new(plan.clone()),
+                view: Arc::new(view),
+                owes,
+                card,
+            },
+        );
         if queued {
-            return self.request_event(&account, txn, stan, HostEvent::NotSent { why: "earlier payments of this card are told first".into() });
+            return self.request_event(
+                &account,
+                txn,
+                stan,
+                HostEvent::NotSent { why: "earlier payments of this card are told first".into() },
+            );
         }
         let log = Some(running.key.to_string());
         self.send(&account, Purpose::Request { txn, stan }, Leg::Request, plan, secrets, log);

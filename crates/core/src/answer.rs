@@ -20,12 +20,17 @@ use std::sync::Arc;
 
 impl Machine {
     pub(crate) fn request_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
-        if let (Some(flow), HostEvent::NoReply { .. } | HostEvent::Reply { .. }) = (self.flow.as_mut(), &event) {
+        if let (Some(flow), HostEvent::NoReply { .. } | HostEvent::Reply { .. }) =
+            (self.flow.as_mut(), &event)
+        {
             flow.left = true;
         }
         match event {
             HostEvent::NotSent { why } => {
-                self.record(Some(txn), Record::NotSent { txn, account: account.clone(), stan, why: why.clone() });
+                self.record(
+                    Some(txn),
+                    Record::NotSent { txn, account: account.clone(), stan, why: why.clone() },
+                );
                 // An advice is accepted: it leaves when the line is there again.
                 if self.state.obligation(txn, stan).is_some() {
                     self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default());
@@ -39,11 +44,21 @@ impl Machine {
                 self.record(Some(txn), Record::NotSent { txn, account: account.clone(), stan, why });
                 // Whatever it owed is nothing: it cannot be told either.
                 if self.state.obligation(txn, stan).is_some() {
-                    self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::NothingLeft, trace: FrameTrace::default() });
+                    self.record(
+                        Some(txn),
+                        Record::ObligationEnded {
+                            txn,
+                            stan,
+                            how: Ending::NothingLeft,
+                            trace: FrameTrace::default(),
+                        },
+                    );
                 }
                 self.fail("not-sent", Class::E);
             }
-            HostEvent::NoReply { why, trace } => self.unanswered(account, txn, stan, ReversalReason::NoReply, why, trace, "no-reply"),
+            HostEvent::NoReply { why, trace } => {
+                self.unanswered(account, txn, stan, ReversalReason::NoReply, why, trace, "no-reply")
+            }
             HostEvent::Reply { answer, trace } => self.answered(account, txn, stan, *answer, trace),
             HostEvent::Late { .. } => {}
         }
@@ -51,9 +66,21 @@ impl Machine {
 
     /// A frame left and no valid answer came.
     #[allow(clippy::too_many_arguments, reason = "one record's fields")]
-    fn unanswered(&mut self, account: &AccountId, txn: u64, stan: Stan, reason: ReversalReason, why: String, trace: FrameTrace, code: &str) {
+    fn unanswered(
+        &mut self,
+        account: &AccountId,
+        txn: u64,
+        stan: Stan,
+        reason: ReversalReason,
+        why: String,
+        trace: FrameTrace,
+        code: &str,
+    ) {
         let not_before = self.undo_time(txn, stan);
-        self.record(Some(txn), Record::NoReply { txn, account: account.clone(), stan, why, reason, not_before, trace });
+        self.record(
+            Some(txn),
+            Record::NoReply { txn, account: account.clone(), stan, why, reason, not_before, trace },
+        );
         match self.state.obligation(txn, stan).map(|o| o.duty) {
             None => self.fail(code, Class::E),
             Some(Duty::Reverse) => self.end_unknown(account, code, Class::E),
@@ -84,7 +111,8 @@ impl Machine {
 
     fn answered(&mut self, account: &AccountId, txn: u64, stan: Stan, answer: HostAnswer, trace: FrameTrace) {
         let Some(running) = self.state.running.as_ref().filter(|r| r.txn == txn) else { return };
-        let (kind, wallet, pin, asked) = (running.request.kind, running.view.wallet, running.view.pin, running.view.sums.amount);
+        let (kind, wallet, pin, asked) =
+            (running.request.kind, running.view.wallet, running.view.pin, running.view.sums.amount);
         if !kind.row().authorisation {
             return self.control_answered(account, txn, stan, kind, answer, trace);
         }
@@ -95,10 +123,25 @@ impl Machine {
             let why = if answer.mac == MacVerdict::Wrong { "mac-wrong" } else { "mac-absent" };
             self.record(
                 Some(txn),
-                Record::Disregarded { txn, account: account.clone(), stan, why: why.into(), answer: Box::new(answer), trace: trace.clone() },
+                Record::Disregarded {
+                    txn,
+                    account: account.clone(),
+                    stan,
+                    why: why.into(),
+                    answer: Box::new(answer),
+                    trace: trace.clone(),
+                },
             );
             self.sign_out(account, "a reply had no good MAC");
-            return self.unanswered(account, txn, stan, ReversalReason::BadMac, why.into(), FrameTrace::default(), why);
+            return self.unanswered(
+                account,
+                txn,
+                stan,
+                ReversalReason::BadMac,
+                why.into(),
+                FrameTrace::default(),
+                why,
+            );
         }
         let recovery = kind.row().recovery;
         let owed = recovery == Recovery::Reverse;
@@ -112,7 +155,10 @@ impl Machine {
         }
         // Less than was asked for, whatever the profile's code for it: the link lets no other amount through.
         let partial = class == Class::A && answer.amount.is_some() && answer.amount < asked;
-        let suspicious = unsigned && self.account(account).is_some_and(|a| a.config.refusal_without_mac() == RefusalWithoutMac::Reverse);
+        let suspicious = unsigned
+            && self
+                .account(account)
+                .is_some_and(|a| a.config.refusal_without_mac() == RefusalWithoutMac::Reverse);
         let reason = match (suspicious, pending) {
             (true, _) => ReversalReason::BadMac,
             (false, true) => ReversalReason::NoReply,
@@ -120,11 +166,25 @@ impl Machine {
         };
         // 94 is a success too, and as such must be signed.
         let unsigned_end = unsigned && rules.advice_ends.contains(&answer.code);
-        if recovery == Recovery::Repeat && (partial || (class != Class::A && (suspicious || unsigned_end || self.advice_waits(&rules, &answer)))) {
+        if recovery == Recovery::Repeat
+            && (partial
+                || (class != Class::A && (suspicious || unsigned_end || self.advice_waits(&rules, &answer))))
+        {
             // No word of the acquirer's on the advice itself: it is told again.
             let why = format!("answered {}", answer.code);
             let digit = answer.requirement;
-            self.record(Some(txn), Record::NoReply { txn, account: account.clone(), stan, why, reason: ReversalReason::NoReply, not_before: self.now, trace });
+            self.record(
+                Some(txn),
+                Record::NoReply {
+                    txn,
+                    account: account.clone(),
+                    stan,
+                    why,
+                    reason: ReversalReason::NoReply,
+                    not_before: self.now,
+                    trace,
+                },
+            );
             if rule.is_some_and(|r| r.again == Again::SignIn) {
                 self.sign_out(account, "the host asks for a sign-in");
             }
@@ -132,10 +192,25 @@ impl Machine {
             return self.accept_advice();
         }
         // Another amount than was asked for is no answer either, where nothing can be taken back.
-        if recovery == Recovery::AskPerson && (partial || undecided || (class != Class::A && (suspicious || rule.is_some_and(|r| r.reverse)))) {
+        if recovery == Recovery::AskPerson
+            && (partial
+                || undecided
+                || (class != Class::A && (suspicious || rule.is_some_and(|r| r.reverse))))
+        {
             let (code, digit) = (format!("host-{}", answer.code), answer.requirement);
             let reason = ReversalReason::NoReply;
-            self.record(Some(txn), Record::NoReply { txn, account: account.clone(), stan, why: code.clone(), reason, not_before: self.now, trace });
+            self.record(
+                Some(txn),
+                Record::NoReply {
+                    txn,
+                    account: account.clone(),
+                    stan,
+                    why: code.clone(),
+                    reason,
+                    not_before: self.now,
+                    trace,
+                },
+            );
             self.requirement(account, txn, digit);
             return self.in_doubt(txn, stan, if suspicious { "mac-absent" } else { &code });
         }
@@ -145,13 +220,17 @@ impl Machine {
         if partial && !suspicious && self.partial(account, txn, stan, &answer, &trace) {
             return;
         }
-        let must_undo = owed && (pending || partial || suspicious || (class != Class::A && rule.is_some_and(|r| r.reverse)));
+        let must_undo = owed
+            && (pending || partial || suspicious || (class != Class::A && rule.is_some_and(|r| r.reverse)));
         let due = must_undo.then(|| Due { reason, not_before: self.undo_time(txn, stan) });
         let digit = answer.requirement;
         let Some(mut outcome) = self.state.running.as_ref().map(|r| (*r.view).clone()) else { return };
         view::with_answer(&mut outcome, &answer);
         let code = answer.code.clone();
-        self.record(Some(txn), Record::Answered { txn, account: account.clone(), stan, answer: Box::new(answer), due, trace });
+        self.record(
+            Some(txn),
+            Record::Answered { txn, account: account.clone(), stan, answer: Box::new(answer), due, trace },
+        );
         self.requirement(account, txn, digit);
         if pending {
             return self.end_unknown(account, "pending", Class::P);
@@ -161,7 +240,9 @@ impl Machine {
             return self.finish(outcome);
         }
         if class == Class::A || (recovery == Recovery::Repeat && rules.advice_ends.contains(&code)) {
-            let voice = (kind == Kind::VoiceSale).then(|| self.state.running.as_ref().and_then(|r| r.request.auth_code.clone())).flatten();
+            let voice = (kind == Kind::VoiceSale)
+                .then(|| self.state.running.as_ref().and_then(|r| r.request.auth_code.clone()))
+                .flatten();
             if voice.is_some() {
                 outcome.auth_code = voice;
             }
@@ -186,13 +267,31 @@ impl Machine {
     }
 
     /// Sign-in, sign-off and echo that an app asked for.
-    fn control_answered(&mut self, account: &AccountId, txn: u64, stan: Stan, kind: Kind, answer: HostAnswer, trace: FrameTrace) {
+    fn control_answered(
+        &mut self,
+        account: &AccountId,
+        txn: u64,
+        stan: Stan,
+        kind: Kind,
+        answer: HostAnswer,
+        trace: FrameTrace,
+    ) {
         let Some(mut outcome) = self.state.running.as_ref().map(|r| (*r.view).clone()) else { return };
         view::with_answer(&mut outcome, &answer);
         let (code, digit) = (answer.code.clone(), answer.requirement);
         let class = self.class(account, &code);
         let judged = if kind == Kind::SignIn { self.judge_sign_in(account, &answer) } else { Ok(()) };
-        self.record(Some(txn), Record::Answered { txn, account: account.clone(), stan, answer: Box::new(answer.clone()), due: None, trace });
+        self.record(
+            Some(txn),
+            Record::Answered {
+                txn,
+                account: account.clone(),
+                stan,
+                answer: Box::new(answer.clone()),
+                due: None,
+                trace,
+            },
+        );
         match (kind, judged) {
             (Kind::SignIn, Ok(())) => self.signed_in(account, answer),
             (Kind::SignIn, Err(why)) => {
@@ -243,7 +342,8 @@ impl Machine {
         self.finish(outcome);
     }
 
-    /// How long an obligation of this account is driven before it is Stuck: every try times out, every wait is waited.
+    /// How long an obligation of this account is driven before it is Stuck: every try times out, every wait
+    /// is waited.
     pub(crate) fn patience(&self, account: &AccountId) -> Millis {
         let Some(c) = self.account(account).map(|a| &a.config) else { return Millis(0) };
         let tries = i64::from(c.obligation_tries);
@@ -256,10 +356,23 @@ impl Machine {
 
     /// The money moved: with the merchant's fee by the account's table, where the host names none.
     pub(crate) fn approve(&self, outcome: &mut Outcome, authority: Authority) {
-        if outcome.kind.row().side == Side::Debit && outcome.kind != Kind::TipAdjust && outcome.sums.fee.is_none() {
-            let table = outcome.account.as_ref().and_then(|a| self.account(a)).map(|a| a.config.fees.as_slice()).unwrap_or_default();
-            let paid = Paid { mode: outcome.entry, wallet: outcome.wallet, organisation: outcome.organisation.as_deref() };
-            outcome.sums.fee = outcome.sums.amount.and_then(|amount| fee(table, paid, amount)).filter(|f| *f <= MAX_MINOR);
+        if outcome.kind.row().side == Side::Debit
+            && outcome.kind != Kind::TipAdjust
+            && outcome.sums.fee.is_none()
+        {
+            let table = outcome
+                .account
+                .as_ref()
+                .and_then(|a| self.account(a))
+                .map(|a| a.config.fees.as_slice())
+                .unwrap_or_default();
+            let paid = Paid {
+                mode: outcome.entry,
+                wallet: outcome.wallet,
+                organisation: outcome.organisation.as_deref(),
+            };
+            outcome.sums.fee =
+                outcome.sums.amount.and_then(|amount| fee(table, paid, amount)).filter(|f| *f <= MAX_MINOR);
         }
         view::approved(outcome, authority, self.now);
     }
@@ -286,13 +399,14 @@ impl Machine {
         }
     }
 
-    /// A person ends this obligation, and a void or the upload needs its PAN still: its original's, or that of a payment of which another frame
-    /// was approved.
+    /// A person ends this obligation, and a void or the upload needs its PAN still: its original's, or that
+    /// of a payment of which another frame was approved.
     pub(crate) fn outlives(&self, o: &Obligation) -> bool {
         o.sealed.is_some_and(|t| (t != o.txn || o.duty == Duty::Reverse) && self.state.voidable.contains(&t))
     }
 
-    /// The sealed PAN goes when neither an obligation nor a later void needs it, nor the request itself while it runs.
+    /// The sealed PAN goes when neither an obligation nor a later void needs it, nor the request itself while
+    /// it runs.
     pub(crate) fn erase_when_done(&mut self, txn: u64, voidable: bool) {
         let owed = self.state.obligations.seals(txn);
         let running = self.state.running.as_ref().is_some_and(|r| r.txn == txn);
@@ -302,7 +416,8 @@ impl Machine {
         }
     }
 
-    /// What the last run of the daemon left open: a frame that may have left is reversed; anything earlier has ended.
+    /// What the last run of the daemon left open: a frame that may have left is reversed; anything earlier
+    /// has ended.
     pub(crate) fn end_interrupted(&mut self) {
         let Some(running) = self.state.running.clone() else { return };
         if let Some(account) = self.state.settlement_of(running.txn) {
@@ -312,9 +427,22 @@ impl Machine {
             return self.cut_off(running);
         }
         match running.in_flight {
-            Some((account, stan)) => self.unanswered(&account, running.txn, stan, ReversalReason::NoReply, "restart".into(), FrameTrace::default(), "no-reply"),
+            Some((account, stan)) => self.unanswered(
+                &account,
+                running.txn,
+                stan,
+                ReversalReason::NoReply,
+                "restart".into(),
+                FrameTrace::default(),
+                "no-reply",
+            ),
             None => {
-                let asked = self.state.obligations.of(running.txn).find(|o| o.asking.is_some()).map(|o| o.account.clone());
+                let asked = self
+                    .state
+                    .obligations
+                    .of(running.txn)
+                    .find(|o| o.asking.is_some())
+                    .map(|o| o.account.clone());
                 match (self.standing(running.txn), asked) {
                     (_, Some(account)) => self.end_unknown(&account, "pending", Class::P),
                     (Some(stan), None) => {

@@ -1,11 +1,15 @@
-//! Applying for a terminal: the draft, the acceptance, what the terminal management says, and the way into service.
+//! Applying for a terminal: the draft, the acceptance, what the terminal management says, and the way into
+//! service.
 //!
-//! Only [`Record::Application`] changes what is durable; questions under way and their waits are of this run only: after a
-//! restart the same question is asked again, under the same application id and revision.
+//! Only [`Record::Application`] changes what is durable; questions under way and their waits are of this run
+//! only: after a restart the same question is asked again, under the same application id and revision.
 use crate::{Call, Effect, Machine};
 use payterm_schema::{
     Fault, Notice, Record, Screen, Time,
-    application::{Accepted, Application, ApplicationSlip, Draft, Offer, Parameters, Problem, Signed, Stage, Standing, Verdict},
+    application::{
+        Accepted, Application, ApplicationSlip, Draft, Offer, Parameters, Problem, Signed, Stage, Standing,
+        Verdict,
+    },
     paper::{PaperContent, PaperJob, PaperKind},
     time::Millis,
 };
@@ -85,15 +89,22 @@ impl Machine {
         self.state.application.as_ref().map(|a| a.stage)
     }
 
-    /// Accounts that were granted and are not in the settings: the machine that was to tell so was lost before it did.
+    /// Accounts that were granted and are not in the settings: the machine that was to tell so was lost
+    /// before it did.
     pub(crate) fn recover_application(&mut self) {
-        let granted = self.state.application.iter().filter_map(|a| a.parameters.as_ref()).flat_map(|p| &p.accounts);
-        self.applying.renew = granted.into_iter().any(|g| self.settings.accounts.iter().all(|a| a.config.id != g.id));
+        let granted =
+            self.state.application.iter().filter_map(|a| a.parameters.as_ref()).flat_map(|p| &p.accounts);
+        self.applying.renew =
+            granted.into_iter().any(|g| self.settings.accounts.iter().all(|a| a.config.id != g.id));
     }
 
-    /// The page of a terminal without an account: there is nothing to pay with, and how far the application is counts.
+    /// The page of a terminal without an account: there is nothing to pay with, and how far the application
+    /// is counts.
     pub(crate) fn application_page(&self) -> Screen {
-        Screen::Application { stage: self.stage(), reason: self.state.application.as_ref().and_then(|a| a.reason.clone()) }
+        Screen::Application {
+            stage: self.stage(),
+            reason: self.state.application.as_ref().and_then(|a| a.reason.clone()),
+        }
     }
 
     pub(crate) fn apply(&mut self, call: Call, by: &str, step: Apply) {
@@ -112,7 +123,9 @@ impl Machine {
             Apply::Activate => match self.stage() {
                 Some(Stage::Approved) => return self.wait_for_answer(call),
                 Some(Stage::Activated) => Ok(()),
-                Some(Stage::Draft | Stage::Submitted | Stage::InReview | Stage::Rejected) | None => wrong("the application is not approved"),
+                Some(Stage::Draft | Stage::Submitted | Stage::InReview | Stage::Rejected) | None => {
+                    wrong("the application is not approved")
+                }
             },
         };
         self.answer(call, done);
@@ -120,7 +133,9 @@ impl Machine {
 
     /// The application as it can be edited: a rejected one becomes the next revision.
     fn editable(&self) -> Result<Application, Fault> {
-        let Some(a) = &self.state.application else { return wrong("there is no application: fill in a draft first") };
+        let Some(a) = &self.state.application else {
+            return wrong("there is no application: fill in a draft first");
+        };
         let mut a = (**a).clone();
         match a.stage {
             Stage::Draft => {}
@@ -128,7 +143,9 @@ impl Machine {
                 a.revision += 1;
                 a.reason = None;
             }
-            Stage::Submitted | Stage::InReview | Stage::Approved | Stage::Activated => return wrong("the application was submitted"),
+            Stage::Submitted | Stage::InReview | Stage::Approved | Stage::Activated => {
+                return wrong("the application was submitted");
+            }
         }
         a.stage = Stage::Draft;
         a.since = self.now;
@@ -139,7 +156,16 @@ impl Machine {
         draft.check()?;
         let next = match &self.state.application {
             Some(_) => Application { draft, ..self.editable()? },
-            None => Application { id, revision: 1, stage: Stage::Draft, since: self.now, draft, accepted: None, reason: None, parameters: None },
+            None => Application {
+                id,
+                revision: 1,
+                stage: Stage::Draft,
+                since: self.now,
+                draft,
+                accepted: None,
+                reason: None,
+                parameters: None,
+            },
         };
         self.applied(next);
         Ok(())
@@ -182,13 +208,16 @@ impl Machine {
 
     fn applied(&mut self, application: Application) {
         self.record(None, Record::Application { application: Box::new(application.clone()) });
-        if self.settings.printer && application.stage != Stage::Draft && application.stage != Stage::InReview {
-            let content = PaperContent::Application(Box::new(ApplicationSlip::new(&application, self.settings.test)));
+        if self.settings.printer && application.stage != Stage::Draft && application.stage != Stage::InReview
+        {
+            let content =
+                PaperContent::Application(Box::new(ApplicationSlip::new(&application, self.settings.test)));
             let job = PaperJob::new(self.state.last_job + 1, PaperKind::ApplicationSlip, 0, content);
             self.record(None, Record::PaperQueued { job: Box::new(job) });
         }
         self.tell(Notice::Application { application: Box::new(application) });
-        let rests = matches!(self.screen, Screen::Application { .. } | Screen::SelfTest { .. }) && self.settings.accounts.is_empty();
+        let rests = matches!(self.screen, Screen::Application { .. } | Screen::SelfTest { .. })
+            && self.settings.accounts.is_empty();
         if rests && self.flow.is_none() {
             self.screen_until = None;
             self.show(self.rest_screen());
@@ -232,11 +261,15 @@ impl Machine {
             return;
         }
         self.applying.asked = None;
-        let Some((settings, application)) = self.settings.tms.zip(self.state.application.clone()) else { return };
+        let Some((settings, application)) = self.settings.tms.zip(self.state.application.clone()) else {
+            return;
+        };
         let mut next = (*application).clone();
         let took = match (event, next.stage) {
             (TmsEvent::Failed { problem, cause }, _) => Err((problem, cause)),
-            (TmsEvent::Standing(s), Stage::Submitted | Stage::InReview) if s.application == next.id && s.revision == next.revision => {
+            (TmsEvent::Standing(s), Stage::Submitted | Stage::InReview)
+                if s.application == next.id && s.revision == next.revision =>
+            {
                 next.stage = match s.verdict {
                     Verdict::InReview => Stage::InReview,
                     Verdict::Approved => Stage::Approved,
@@ -252,7 +285,9 @@ impl Machine {
                 self.applying.renew = true;
                 Ok(())
             }
-            (TmsEvent::Standing(_) | TmsEvent::Granted(_), _) => Err((Problem::NotForUs, "the answer is none to the question".into())),
+            (TmsEvent::Standing(_) | TmsEvent::Granted(_), _) => {
+                Err((Problem::NotForUs, "the answer is none to the question".into()))
+            }
         };
         let calls = std::mem::take(&mut self.applying.calls);
         match took {
@@ -268,16 +303,25 @@ impl Machine {
                 calls.into_iter().for_each(|call| self.answer(call, Ok(())));
             }
             Err((problem, cause)) => {
-                let wait = self.applying.wait.map_or(settings.retry, |w| Millis((w.0 * 2).min(settings.retry_max.0)));
+                let wait = self
+                    .applying
+                    .wait
+                    .map_or(settings.retry, |w| Millis((w.0 * 2).min(settings.retry_max.0)));
                 self.applying.wait = Some(wait);
                 self.applying.not_before = Some(self.now + wait);
                 self.applying.problem = Some(problem);
-                calls.into_iter().for_each(|call| self.answer(call, Err(Fault::Management { problem, cause: cause.clone() })));
+                calls.into_iter().for_each(|call| {
+                    self.answer(call, Err(Fault::Management { problem, cause: cause.clone() }))
+                });
             }
         }
     }
 }
 
 fn offered(draft: &Draft, offer: &Offer) -> Result<(), Fault> {
-    if draft.products.iter().all(|p| offer.products.contains(p)) { Ok(()) } else { Err(Fault::invalid("products", "not all of them are offered")) }
+    if draft.products.iter().all(|p| offer.products.contains(p)) {
+        Ok(())
+    } else {
+        Err(Fault::invalid("products", "not all of them are offered"))
+    }
 }

@@ -13,12 +13,14 @@ pub struct Paid<'a> {
     pub organisation: Option<&'a str>,
 }
 
-/// By the first row that fits, in minor units: the share rounded half up, not below the row's minimum, not above its cap.
-/// None when no row fits.
+/// By the first row that fits, in minor units: the share rounded half up, not below the row's minimum, not
+/// above its cap. None when no row fits.
 pub fn fee(table: &[FeeRow], paid: Paid<'_>, amount: u64) -> Option<u64> {
     let product = if paid.mode == Some(EntryMode::Code) { Product::Scan } else { Product::Card };
     let fits = |r: &&FeeRow| {
-        r.product == product && r.wallet.is_none_or(|w| paid.wallet == Some(w)) && r.organisation.as_deref().is_none_or(|o| paid.organisation == Some(o))
+        r.product == product
+            && r.wallet.is_none_or(|w| paid.wallet == Some(w))
+            && r.organisation.as_deref().is_none_or(|o| paid.organisation == Some(o))
     };
     let row = table.iter().find(fits)?;
     let share = (u128::from(amount) * u128::from(row.basis_points) + 5_000) / 10_000;
@@ -39,7 +41,9 @@ mod tests {
     fn shares_are_rounded_half_up_and_kept_between_minimum_and_cap() {
         let table = [FeeRow { min: 3, max: Some(8_000), ..row(Product::Card, 60) }];
         // 0.6 % of 12.34 is 7.404 fen, of 12.50 exactly 7.5.
-        for (amount, expected) in [(1234, 7), (1250, 8), (1249, 7), (1, 3), (0, 3), (1_333_333, 8_000), (999_999_999_999, 8_000)] {
+        for (amount, expected) in
+            [(1234, 7), (1250, 8), (1249, 7), (1, 3), (0, 3), (1_333_333, 8_000), (999_999_999_999, 8_000)]
+        {
             assert_eq!(fee(&table, SWIPE, amount), Some(expected), "{amount}");
         }
         assert_eq!(fee(&[row(Product::Card, 10_000)], SWIPE, 999_999_999_999), Some(999_999_999_999));

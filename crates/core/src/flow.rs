@@ -1,4 +1,5 @@
-//! The foreground request up to the moment when its frame may leave: one stage at a time, each with its own time-out.
+//! The foreground request up to the moment when its frame may leave: one stage at a time, each with its own
+//! time-out.
 use crate::{By, Effect, Machine, instrument, instrument::Presented, view};
 use payterm_schema::{
     AccountId, Fault, HostAnswer, Notice, Outcome, Record, Request, RequestKey, Status, Time,
@@ -185,7 +186,10 @@ impl Machine {
             return self.answer(call, Err(Fault::WrongState { rule: rule.into() }));
         }
         let own = key.app == crate::state::TERMINAL;
-        if let Err(fault) = self.trustworthy(&key, request.kind).and_then(|()| if own { Ok(()) } else { self.admit(request.kind) }) {
+        if let Err(fault) = self
+            .trustworthy(&key, request.kind)
+            .and_then(|()| if own { Ok(()) } else { self.admit(request.kind) })
+        {
             return self.answer(call, Err(fault));
         }
         let account = match self.first_account(&request) {
@@ -199,14 +203,27 @@ impl Machine {
             self.recent.pop_front();
         }
         self.recent.push_back((key.clone(), hash.clone()));
-        self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request.clone()), view: Arc::new(view) });
+        self.record(
+            Some(txn),
+            Record::Started {
+                txn,
+                key: key.clone(),
+                hash,
+                request: Box::new(request.clone()),
+                view: Arc::new(view),
+            },
+        );
         self.answer(call, Ok(()));
         self.tell(Notice::Started { key, txn });
         self.screen_until = None;
         if account.config.auto_sign_in && request.kind.row().authorisation {
-            self.sign_in.entry(account.config.id.clone()).or_default().wanted |= !self.state.ledger(&account.config.id).signed_in && account.rules.sign_in;
+            self.sign_in.entry(account.config.id.clone()).or_default().wanted |=
+                !self.state.ledger(&account.config.id).signed_in && account.rules.sign_in;
         }
-        let mut flow = Flow::new(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) }, request.method);
+        let mut flow = Flow::new(
+            Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) },
+            request.method,
+        );
         if !request.kind.row().authorisation {
             flow.account = Some(account.config.id);
         }
@@ -222,10 +239,13 @@ impl Machine {
     pub(crate) fn go_on(&mut self) {
         let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
         // The supervisor was asked for what is Stuck only.
-        if request.kind == Kind::Settlement && self.state.running.as_ref().is_some_and(|r| r.view.approved_by.is_some()) {
+        if request.kind == Kind::Settlement
+            && self.state.running.as_ref().is_some_and(|r| r.view.approved_by.is_some())
+        {
             return self.begin();
         }
-        let large = self.settings.flow.confirm_above.zip(request.amount).is_some_and(|(above, m)| m.minor() > above);
+        let large =
+            self.settings.flow.confirm_above.zip(request.amount).is_some_and(|(above, m)| m.minor() > above);
         if request.confirm || large {
             self.enter(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
         } else {
@@ -238,11 +258,15 @@ impl Machine {
         if let Some(id) = &request.account {
             let named = self.account(id).ok_or_else(|| Fault::not_found("account", id.as_str()))?;
             if request.amount.is_some_and(|m| m.currency != named.config.currency) {
-                return Err(Fault::NoAccount { currency: request.amount.map(|m| m.currency.to_string()).unwrap_or_default() });
+                return Err(Fault::NoAccount {
+                    currency: request.amount.map(|m| m.currency.to_string()).unwrap_or_default(),
+                });
             }
         }
         let candidates = instrument::candidates(&self.settings, request);
-        let first = *candidates.first().ok_or_else(|| Fault::NoAccount { currency: request.amount.map_or("any".into(), |m| m.currency.to_string()) })?;
+        let first = *candidates.first().ok_or_else(|| Fault::NoAccount {
+            currency: request.amount.map_or("any".into(), |m| m.currency.to_string()),
+        })?;
         if candidates.iter().all(|a| !a.rules.kinds.contains(&request.kind)) {
             return Err(Fault::invalid("kind", "no account's acquirer takes it"));
         }
@@ -302,18 +326,23 @@ impl Machine {
     /// The account can take this request's frame now.
     pub(crate) fn ready(&self, account: &AccountId) -> bool {
         let authorisation = self.state.running.as_ref().is_some_and(|r| r.request.kind.row().authorisation);
-        let signed_in = self.account(account).is_some_and(|a| !a.rules.sign_in) || self.state.ledger(account).signed_in;
+        let signed_in =
+            self.account(account).is_some_and(|a| !a.rules.sign_in) || self.state.ledger(account).signed_in;
         let free = self.in_front(account).is_none();
         if authorisation { free && signed_in && !self.state.blocked(account) } else { self.quiet(account) }
     }
 
     /// The account is ready: PIN, then the frame.
     pub(crate) fn proceed(&mut self) {
-        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
+        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount))
+        else {
+            return;
+        };
         let Some(flow) = &self.flow else { return };
         // Its batch may have been closed while it waited: nothing is left to void, and its PAN is gone.
         let ours = flow.original.as_ref().and_then(FlowOriginal::ours);
-        if kind.row().original == OriginalBy::OpenBatch && ours.is_some_and(|o| !self.state.in_open_batch(o)) {
+        if kind.row().original == OriginalBy::OpenBatch && ours.is_some_and(|o| !self.state.in_open_batch(o))
+        {
             return self.fail("original-settled", Class::C);
         }
         let pin = flow.account.as_ref().is_some_and(|id| self.wants_pin(id));
@@ -328,7 +357,10 @@ impl Machine {
                 let timeout_ms = self.settings.flow.pin_timeout_ms;
                 // The pad's own time-out comes first; ours is for a pad that says nothing.
                 let until = self.after(timeout_ms.saturating_add(5_000));
-                self.set_stage(Stage::Pin { tag, until }, Screen::Pin { kind, amount, masked_pan: pan.masked(), digits: 0, wrong });
+                self.set_stage(
+                    Stage::Pin { tag, until },
+                    Screen::Pin { kind, amount, masked_pan: pan.masked(), digits: 0, wrong },
+                );
                 self.effect(Effect::AskPin { tag, account, pan, amount, timeout_ms });
             }
             (_, _, Some(account)) => self.allow(account),
@@ -336,7 +368,8 @@ impl Machine {
         }
     }
 
-    /// A PIN is asked for: the kind has one, the acquirer's message has a place for it, and the payment is not small enough to go without.
+    /// A PIN is asked for: the kind has one, the acquirer's message has a place for it, and the payment is
+    /// not small enough to go without.
     pub(crate) fn wants_pin(&self, account: &AccountId) -> bool {
         let Some(kind) = self.state.running.as_ref().map(|r| r.request.kind) else { return false };
         let place = self.account(account).is_some_and(|a| !a.rules.no_pin.contains(&kind));
@@ -371,7 +404,12 @@ impl Machine {
 
     pub(crate) fn confirm(&mut self, call: u64, key: &RequestKey, yes: bool) {
         let here = self.state.running.as_ref().is_some_and(|r| r.key == *key);
-        if !here || !matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Confirming { .. } | Stage::Partial { .. })) {
+        if !here
+            || !matches!(
+                self.flow.as_ref().map(|f| &f.stage),
+                Some(Stage::Confirming { .. } | Stage::Partial { .. })
+            )
+        {
             return self.answer(call, Err(Fault::WrongState { rule: "no confirmation is asked for".into() }));
         }
         self.answer(call, Ok(()));
@@ -379,7 +417,9 @@ impl Machine {
     }
 
     fn confirmed(&mut self, yes: bool) {
-        if let Some(Stage::Partial { account, stan, answer, .. }) = self.flow.as_ref().map(|f| f.stage.clone()) {
+        if let Some(Stage::Partial { account, stan, answer, .. }) =
+            self.flow.as_ref().map(|f| f.stage.clone())
+        {
             return self.partial_decided(&account, stan, *answer, yes);
         }
         if yes { self.begin() } else { self.end(Status::Cancelled, "not-confirmed", Class::B) }
@@ -389,12 +429,23 @@ impl Machine {
         match (self.flow.as_ref().map(|f| &f.stage), key) {
             (Some(Stage::Confirming { .. } | Stage::Partial { .. }), Key::Confirm) => self.confirmed(true),
             (Some(Stage::Partial { .. }), Key::Cancel) => self.confirmed(false),
-            (Some(Stage::Confirming { .. }), Key::Cancel) => self.end(Status::Cancelled, "cancelled-by-cashier", Class::B),
-            (Some(Stage::Presenting { .. }), Key::Digit(digit)) => self.choose(digit),
-            (Some(Stage::Clearing { .. }), Key::Cancel) => self.end(Status::Cancelled, "cancelled-by-cashier", Class::B),
-            (Some(Stage::Presenting { .. } | Stage::Preparing { .. } | Stage::Loading { .. } | Stage::Pin { .. } | Stage::Busy { .. }), Key::Cancel) => {
-                self.end(Status::Cancelled, "cancelled-by-customer", Class::B)
+            (Some(Stage::Confirming { .. }), Key::Cancel) => {
+                self.end(Status::Cancelled, "cancelled-by-cashier", Class::B)
             }
+            (Some(Stage::Presenting { .. }), Key::Digit(digit)) => self.choose(digit),
+            (Some(Stage::Clearing { .. }), Key::Cancel) => {
+                self.end(Status::Cancelled, "cancelled-by-cashier", Class::B)
+            }
+            (
+                Some(
+                    Stage::Presenting { .. }
+                    | Stage::Preparing { .. }
+                    | Stage::Loading { .. }
+                    | Stage::Pin { .. }
+                    | Stage::Busy { .. },
+                ),
+                Key::Cancel,
+            ) => self.end(Status::Cancelled, "cancelled-by-customer", Class::B),
             (_, Key::Confirm | Key::Cancel | Key::Digit(_)) => {}
         }
     }
@@ -416,9 +467,12 @@ impl Machine {
                 self.answer(call, Ok(()));
                 self.confirmed(false);
             }
-            Some(Stage::Sent | Stage::Settling | Stage::Asking) | None => {
-                self.answer(call, Err(Fault::WrongState { rule: "too late: the message may have left; wait for the outcome".into() }))
-            }
+            Some(Stage::Sent | Stage::Settling | Stage::Asking) | None => self.answer(
+                call,
+                Err(Fault::WrongState {
+                    rule: "too late: the message may have left; wait for the outcome".into(),
+                }),
+            ),
             Some(
                 Stage::Supervisor
                 | Stage::Confirming { .. }
@@ -462,7 +516,10 @@ impl Machine {
     }
 
     pub(crate) fn enter(&mut self, stage: Stage) {
-        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)) else { return };
+        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount))
+        else {
+            return;
+        };
         let screen = match &stage {
             Stage::Confirming { .. } => Screen::Confirm { kind, amount },
             Stage::Loading { until, .. } => Screen::wait("looking-up", *until),

@@ -1,10 +1,10 @@
-//! Forwarding 上送: what was accepted without the host is told to the acquirer, several at a time. Of a card one after the other, in the order of time;
-//! what is Stuck or held stands in nobody's way.
+//! Forwarding 上送: what was accepted without the host is told to the acquirer, several at a time. Of a card
+//! one after the other, in the order of time; what is Stuck or held stands in nobody's way.
 use crate::{Machine, flow::Stage};
 use payterm_schema::{AccountId, HostEvent, Time, account::Stan, record::Obligation};
 
-/// The line failed: nothing is forwarded before the wait is over, and then one at a time until something is answered. Ten thousand payments do
-/// not each find out by themselves that the line is down.
+/// The line failed: nothing is forwarded before the wait is over, and then one at a time until something is
+/// answered. Ten thousand payments do not each find out by themselves that the line is down.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trouble {
     not_before: Time,
@@ -24,15 +24,19 @@ impl Machine {
         self.obligation_event(account, txn, stan, event);
     }
 
-    /// Places for advices that are free. While a customer waits for this account's line, nothing new is begun.
+    /// Places for advices that are free. While a customer waits for this account's line, nothing new is
+    /// begun.
     pub(crate) fn free_places(&self, id: &AccountId) -> usize {
-        let served = self.flow.as_ref().is_some_and(|f| f.account.as_ref() == Some(id) && matches!(f.stage, Stage::Preparing { .. } | Stage::Sent));
+        let served = self.flow.as_ref().is_some_and(|f| {
+            f.account.as_ref() == Some(id) && matches!(f.stage, Stage::Preparing { .. } | Stage::Sent)
+        });
         let all = self.account(id).map_or(1, |a| a.rules.advices_in_flight.max(1));
         let places = if self.forwarding.contains_key(id) { 1 } else { all as usize };
         if served { 0 } else { places.saturating_sub(self.told_now(id).len()) }
     }
 
-    /// Heads that are not under way: those to be tried again by their time, then those that were not tried yet.
+    /// Heads that are not under way: those to be tried again by their time, then those that were not tried
+    /// yet.
     fn heads<'a>(&'a self, id: &'a AccountId) -> impl Iterator<Item = &'a Obligation> {
         let now = self.told_now(id);
         let all = self.state.obligations.again_last(id).into_iter().chain(self.state.obligations.again(id));
@@ -45,7 +49,8 @@ impl Machine {
 
     fn advice_at(&self, id: &AccountId, o: &Obligation) -> Time {
         // A settlement waits for it: once at once, then at its time.
-        let hurried = self.flow.as_ref().is_some_and(|f| f.clears(id) && !f.tried.contains(&(o.txn, o.plan.stan)));
+        let hurried =
+            self.flow.as_ref().is_some_and(|f| f.clears(id) && !f.tried.contains(&(o.txn, o.plan.stan)));
         let due = if hurried { self.now.min(self.due_at(o)) } else { self.due_at(o) };
         self.forwarding.get(id).map_or(due, |trouble| due.max(trouble.not_before))
     }

@@ -24,10 +24,19 @@ impl State {
         // What stands for the running request is the payment itself.
         // Counted, not searched: thousands may wait.
         let (telling, stuck) = self.obligations.advices();
-        let own = running.map_or(0, |txn| self.obligations.of(txn).filter(|o| o.duty == Duty::Repeat && o.state == ObligationState::Standing).count());
+        let own = running.map_or(0, |txn| {
+            self.obligations
+                .of(txn)
+                .filter(|o| o.duty == Duty::Repeat && o.state == ObligationState::Standing)
+                .count()
+        });
         all.extend((telling > own).then_some(InhibitReason::Queue));
         all.extend((stuck > 0).then_some(InhibitReason::Stuck));
-        for o in self.obligations.unknown().filter(|o| o.state != ObligationState::Standing || Some(o.txn) != running) {
+        for o in self
+            .obligations
+            .unknown()
+            .filter(|o| o.state != ObligationState::Standing || Some(o.txn) != running)
+        {
             let unknown = self.owes(o.txn).is_some_and(|told| told.status == Status::Unknown);
             match o.state {
                 ObligationState::Stuck => {

@@ -28,8 +28,8 @@ pub struct Presented {
 /// Text id of why an instrument was not taken; the customer may present another.
 pub type Problem = &'static str;
 
-/// Which wallet a payment code belongs to (host-protocol §8): WeChat 18 digits 10-15, Alipay 16 to 24 digits 25-30,
-/// UnionPay 19 or 20 digits 62.
+/// Which wallet a payment code belongs to (host-protocol §8): WeChat 18 digits 10-15, Alipay 16 to 24 digits
+/// 25-30, UnionPay 19 or 20 digits 62.
 pub fn wallet_of(code: &PaymentCode) -> Option<Wallet> {
     let digits = code.reveal();
     let prefix: u32 = digits.get(..2)?.parse().ok()?;
@@ -49,7 +49,16 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
             let masked = pan.masked();
             let secrets = CardSecrets { pan: Some(pan), tracks: Some(tracks), ..CardSecrets::default() };
             let chip = service.is_some_and(|s| s.starts_with(['2', '6']));
-            Ok(Presented { mode: EntryMode::Swipe, wallet: None, masked, expiry: None, chip, on_card, card: None, secrets })
+            Ok(Presented {
+                mode: EntryMode::Swipe,
+                wallet: None,
+                masked,
+                expiry: None,
+                chip,
+                on_card,
+                card: None,
+                secrets,
+            })
         }
         Instrument::Inserted => Err("chip-not-supported"),
         Instrument::Tapped => Err("tap-not-supported"),
@@ -93,16 +102,27 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
 
 /// Accounts that could take this request: of its currency, or the one that it names.
 pub fn candidates<'a>(settings: &'a Settings, request: &Request) -> Vec<&'a AccountSettings> {
-    let fits =
-        |a: &&AccountSettings| request.amount.is_none_or(|m| m.currency == a.config.currency) && request.account.as_ref().is_none_or(|id| *id == a.config.id);
+    let fits = |a: &&AccountSettings| {
+        request.amount.is_none_or(|m| m.currency == a.config.currency)
+            && request.account.as_ref().is_none_or(|id| *id == a.config.id)
+    };
     settings.accounts.iter().filter(fits).collect()
 }
 
-/// The account for this instrument: the first route that matches, else the first candidate that takes the instrument.
-pub fn route<'a>(settings: &'a Settings, request: &Request, presented: &Presented) -> Option<&'a AccountSettings> {
+/// The account for this instrument: the first route that matches, else the first candidate that takes the
+/// instrument.
+pub fn route<'a>(
+    settings: &'a Settings,
+    request: &Request,
+    presented: &Presented,
+) -> Option<&'a AccountSettings> {
     let takes = |a: &&AccountSettings| presented.wallet.is_none_or(|w| a.rules.wallets.contains(&w));
     let fitting: Vec<_> = candidates(settings, request).into_iter().filter(takes).collect();
-    let by_route = settings.routes.iter().filter(|r| matches(r, request.amount, presented)).find_map(|r| fitting.iter().find(|a| a.config.id == r.account));
+    let by_route = settings
+        .routes
+        .iter()
+        .filter(|r| matches(r, request.amount, presented))
+        .find_map(|r| fitting.iter().find(|a| a.config.id == r.account));
     by_route.or(fitting.first()).copied()
 }
 
@@ -114,7 +134,10 @@ fn matches(route: &RouteConfig, amount: Option<Money>, presented: &Presented) ->
         Some(RouteInstrument::Alipay) => presented.wallet == Some(Wallet::Alipay),
         Some(RouteInstrument::Unionpay) => presented.wallet == Some(Wallet::Unionpay),
     };
-    let bin = route.bin.as_deref().is_none_or(|b| presented.secrets.pan.as_ref().is_some_and(|p| in_bin_range(b, p)));
+    let bin = route
+        .bin
+        .as_deref()
+        .is_none_or(|b| presented.secrets.pan.as_ref().is_some_and(|p| in_bin_range(b, p)));
     let currency = route.currency.is_none_or(|c| amount.is_none_or(|m| m.currency == c));
     instrument && bin && currency
 }

@@ -2,9 +2,12 @@
 use crate::{Apply, TmsAsk, TmsEvent, TmsSettings};
 use crate::{VaultAnswer, VaultAsk};
 use payterm_schema::{
-    AccountId, CardToken, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request, RequestKey, SelfTest, Time,
+    AccountId, CardToken, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request,
+    RequestKey, SelfTest, Time,
     account::{Batch, Stan},
-    config::{AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig, SettlementConfig},
+    config::{
+        AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig, SettlementConfig,
+    },
     device::{Key, Way},
     host::HostRules,
     notice::Screen,
@@ -77,8 +80,8 @@ pub enum By {
     Shutdown,
 }
 
-/// Everything that can happen to the terminal. A closed enum without wildcard arms: a new event does not compile until
-/// every state answers it.
+/// Everything that can happen to the terminal. A closed enum without wildcard arms: a new event does not
+/// compile until every state answers it.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A request whose key the store does not know (the daemon looked it up). Answered when it is durable.
@@ -233,11 +236,13 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     Key(RequestKey),
-    /// Approved transactions with this RRN, of any app: another's is refused, not taken for one that is not here.
+    /// Approved transactions with this RRN, of any app: another's is refused, not taken for one that is not
+    /// here.
     Rrn {
         rrn: String,
     },
-    /// The approved pre-authorisation with this authorisation code, of any app; of this date (MMDD of the host) if there is one.
+    /// The approved pre-authorisation with this authorisation code, of any app; of this date (MMDD of the
+    /// host) if there is one.
     AuthCode {
         code: String,
         date: String,
@@ -252,7 +257,8 @@ pub enum Query {
     },
 }
 
-/// What the daemon is to do, only after the step's records are durable; but for what asks the customer ([`Step::take_asks`]).
+/// What the daemon is to do, only after the step's records are durable; but for what asks the customer
+/// ([`Step::take_asks`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     Answer {
@@ -308,8 +314,8 @@ pub enum Effect {
     Renew,
 }
 
-/// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are
-/// released when it is durable, in order; [`Self::take_asks`] needs earlier records only.
+/// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the
+/// effects are released when it is durable, in order; [`Self::take_asks`] needs earlier records only.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     pub records: Vec<Entry>,
@@ -354,15 +360,18 @@ impl Effect {
 }
 
 impl Step {
-    /// What asks the customer does not wait for the records of its own step (of earlier ones it does): it moves no money and tells no app anything,
-    /// and where the record fails, or the power goes, nobody is asked any more. So the card is read and the PIN typed while the disk syncs;
-    /// what comes of them waits in its turn. Its screen comes with it: nobody pays what the display does not show.
+    /// What asks the customer does not wait for the records of its own step (of earlier ones it does): it
+    /// moves no money and tells no app anything, and where the record fails, or the power goes, nobody is
+    /// asked any more. So the card is read and the PIN typed while the disk syncs; what comes of them waits
+    /// in its turn. Its screen comes with it: nobody pays what the display does not show.
     pub fn take_asks(&mut self) -> Vec<Effect> {
         if !self.effects.iter().any(Effect::asks) {
             return Vec::new();
         }
         let last = self.effects.iter().rposition(|e| matches!(e, Effect::Show(_)));
-        if last.is_some_and(|i| matches!(&self.effects[i], Effect::Show(Screen::Present { .. } | Screen::Pin { .. }))) {
+        if last.is_some_and(|i| {
+            matches!(&self.effects[i], Effect::Show(Screen::Present { .. } | Screen::Pin { .. }))
+        }) {
             // The step's other screens are over before anybody sees them.
             let mut at = 0..;
             self.effects.retain(|e| at.next() == last || !matches!(e, Effect::Show(_)));
@@ -395,17 +404,33 @@ mod tests {
     fn asks_go_first_and_in_order_the_others_stay_in_theirs() {
         let answer = |call| Effect::Answer { call, result: Ok(()) };
         let offer = Effect::Offer { txn: 5, ways: vec![Way::Swipe] };
-        let effects = vec![answer(1), Effect::Withdraw, Effect::Renew, Effect::AbortPin { tag: 7 }, offer.clone(), answer(2)];
+        let effects = vec![
+            answer(1),
+            Effect::Withdraw,
+            Effect::Renew,
+            Effect::AbortPin { tag: 7 },
+            offer.clone(),
+            answer(2),
+        ];
         let mut step = Step { effects, ..Step::default() };
         assert_eq!(step.take_asks(), [Effect::Withdraw, Effect::AbortPin { tag: 7 }, offer.clone()]);
         assert_eq!(step.effects, [answer(1), Effect::Renew, answer(2)]);
         assert!(step.take_asks().is_empty());
         // With the screen that they belong to, and none that comes before it.
-        let prompt = Effect::Show(Screen::Present { kind: payterm_schema::Kind::Sale, amount: None, ways: vec![Way::Swipe], problem: None });
+        let prompt = Effect::Show(Screen::Present {
+            kind: payterm_schema::Kind::Sale,
+            amount: None,
+            ways: vec![Way::Swipe],
+            problem: None,
+        });
         let trouble = Effect::Show(Screen::Trouble { what: "store".into() });
-        let mut step = Step { effects: vec![trouble.clone(), answer(1), prompt.clone(), offer.clone()], ..Step::default() };
+        let mut step = Step {
+            effects: vec![trouble.clone(), answer(1), prompt.clone(), offer.clone()],
+            ..Step::default()
+        };
         assert_eq!((step.take_asks(), step.effects), (vec![prompt.clone(), offer.clone()], vec![answer(1)]));
-        let mut step = Step { effects: vec![prompt.clone(), offer.clone(), trouble.clone()], ..Step::default() };
+        let mut step =
+            Step { effects: vec![prompt.clone(), offer.clone(), trouble.clone()], ..Step::default() };
         assert_eq!((step.take_asks(), step.effects), (vec![offer], vec![prompt.clone(), trouble]));
         // The language is spoken first.
         let effects = vec![Effect::Speak(Language::En), prompt];

@@ -42,10 +42,12 @@ pub struct Ledger {
     /// The last transaction before the shift: what a clock says of it does not matter.
     #[serde(default)]
     pub shift_after: u64,
-    /// Merchant and terminal number (F42, F41) under which the batch's first record was made: under these it is settled.
+    /// Merchant and terminal number (F42, F41) under which the batch's first record was made: under these it
+    /// is settled.
     #[serde(default)]
     pub opened_as: Option<(String, String)>,
-    /// Those of the last payment that was made: what was made under others and is approved later opens no batch.
+    /// Those of the last payment that was made: what was made under others and is approved later opens no
+    /// batch.
     #[serde(default)]
     pub made_as: Option<(String, String)>,
     /// The settlement that closed the batch before: what is in this one came later.
@@ -126,7 +128,8 @@ impl Default for Ledger {
 
 impl Settling {
     pub(crate) fn answered(&mut self, at: Time) {
-        (self.open, self.left, self.tries, self.next_try, self.problem, self.hold) = (None, true, 0, at, None, false);
+        (self.open, self.left, self.tries, self.next_try, self.problem, self.hold) =
+            (None, true, 0, at, None, false);
     }
 }
 
@@ -136,8 +139,8 @@ impl Ledger {
         self.settling.is_some() || self.debit_count + self.credit_count > 0
     }
 
-    /// It was made under the merchant and terminal number of the open batch, or of the payment that would open it: under others it is of another
-    /// terminal's batch.
+    /// It was made under the merchant and terminal number of the open batch, or of the payment that would
+    /// open it: under others it is of another terminal's batch.
     pub fn of_this_terminal(&self, o: &Outcome) -> bool {
         let own = if self.holds_records() { &self.opened_as } else { &self.made_as };
         own.is_none() || *own == numbers(o)

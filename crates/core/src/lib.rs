@@ -1,5 +1,5 @@
-//! The terminal's machine: every transaction flow, sans-IO. No clock, no randomness, no runtime, no files, no sockets:
-//! the time is an argument, what it wants done comes out as [`Effect`]s.
+//! The terminal's machine: every transaction flow, sans-IO. No clock, no randomness, no runtime, no files, no
+//! sockets: the time is an argument, what it wants done comes out as [`Effect`]s.
 //!
 //! Invariant: the durable [`State`] changes only by [`State::apply`] of a record, so the live machine and
 //! `replay(snapshot, tail)` cannot differ.

@@ -1,5 +1,6 @@
-//! The host links as the machine sees them. An account has one place for what a customer may wait for (its request, the terminal's own sign-in, a
-//! reversal, a query) and, beside it, as many places as the profile allows for advices: forwarding never stands in a customer's way.
+//! The host links as the machine sees them. An account has one place for what a customer may wait for (its
+//! request, the terminal's own sign-in, a reversal, a query) and, beside it, as many places as the profile
+//! allows for advices: forwarding never stands in a customer's way.
 use crate::{AccountSettings, Effect, Heard, Machine};
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, HostMessage, Notice, Record, Time,
@@ -47,17 +48,44 @@ const CLOCK_JUMP: i64 = 15 * 60 * 1000;
 
 impl Machine {
     /// Hands a message to the account's link; the caller has journalled what allows it.
-    pub(crate) fn send(&mut self, account: &AccountId, purpose: Purpose, leg: Leg, plan: Plan, secrets: SecretsFrom, log: Option<String>) {
-        let ms = self.account(account).map_or(60_000, |a| a.config.connect_timeout_ms.saturating_add(a.config.reply_timeout_ms));
+    pub(crate) fn send(
+        &mut self,
+        account: &AccountId,
+        purpose: Purpose,
+        leg: Leg,
+        plan: Plan,
+        secrets: SecretsFrom,
+        log: Option<String>,
+    ) {
+        let ms = self
+            .account(account)
+            .map_or(60_000, |a| a.config.connect_timeout_ms.saturating_add(a.config.reply_timeout_ms));
         self.send_within(account, purpose, leg, plan, secrets, log, ms);
     }
 
     #[allow(clippy::too_many_arguments, reason = "a message and its time")]
-    pub(crate) fn send_within(&mut self, account: &AccountId, purpose: Purpose, leg: Leg, plan: Plan, secrets: SecretsFrom, log: Option<String>, ms: u32) {
+    pub(crate) fn send_within(
+        &mut self,
+        account: &AccountId,
+        purpose: Purpose,
+        leg: Leg,
+        plan: Plan,
+        secrets: SecretsFrom,
+        log: Option<String>,
+        ms: u32,
+    ) {
         let tag = self.tag();
         let deadline = self.after(ms);
         self.links.insert(tag, InFlight { account: account.clone(), purpose, until: deadline + LINK_GRACE });
-        self.effect(Effect::Send(Box::new(HostMessage { account: account.clone(), tag, leg, plan, secrets, deadline, log })));
+        self.effect(Effect::Send(Box::new(HostMessage {
+            account: account.clone(),
+            tag,
+            leg,
+            plan,
+            secrets,
+            deadline,
+            log,
+        })));
     }
 
     fn under_way<'a>(&'a self, account: &'a AccountId) -> impl Iterator<Item = &'a InFlight> {
@@ -84,7 +112,9 @@ impl Machine {
     }
     /// Advices under way.
     pub(crate) fn told_now(&self, account: &AccountId) -> Vec<(u64, Stan)> {
-        let advice = |l: &InFlight| if let Purpose::Advice { txn, stan } = l.purpose { Some((txn, stan)) } else { None };
+        let advice = |l: &InFlight| {
+            if let Purpose::Advice { txn, stan } = l.purpose { Some((txn, stan)) } else { None }
+        };
         self.under_way(account).filter_map(advice).collect()
     }
 
@@ -132,7 +162,9 @@ impl Machine {
                         self.fail_waiting(account, "not-sent");
                     }
                 }
-                HostEvent::Unbuildable { why } | HostEvent::NoReply { why, .. } => self.sign_in_failed(account, why, "not-sent"),
+                HostEvent::Unbuildable { why } | HostEvent::NoReply { why, .. } => {
+                    self.sign_in_failed(account, why, "not-sent")
+                }
                 HostEvent::Late { .. } => {}
             },
             Purpose::Settlement { txn, stan } => self.settlement_event(account, txn, stan, event),
@@ -142,33 +174,63 @@ impl Machine {
 
     /// Links that said nothing, not even by their deadline.
     pub(crate) fn silent_links(&mut self) {
-        let silent: Vec<u64> = self.links.iter().filter(|(_, l)| l.until <= self.now).map(|(tag, _)| *tag).collect();
+        let silent: Vec<u64> =
+            self.links.iter().filter(|(_, l)| l.until <= self.now).map(|(tag, _)| *tag).collect();
         for tag in silent {
             if let Some(link) = self.links.remove(&tag) {
                 self.miss(tag, &link);
-                self.settle(&link.account, link.purpose, HostEvent::NoReply { why: "the link did not answer".into(), trace: Default::default() });
+                self.settle(
+                    &link.account,
+                    link.purpose,
+                    HostEvent::NoReply { why: "the link did not answer".into(), trace: Default::default() },
+                );
             }
         }
     }
 
     /// An answer after its time: a reversal's counts, a request's is recorded (its reversal goes on).
-    fn late(&mut self, account: &AccountId, purpose: Purpose, answer: HostAnswer, trace: payterm_schema::host::FrameTrace) {
+    fn late(
+        &mut self,
+        account: &AccountId,
+        purpose: Purpose,
+        answer: HostAnswer,
+        trace: payterm_schema::host::FrameTrace,
+    ) {
         match purpose {
-            Purpose::Obligation { txn, stan } | Purpose::Advice { txn, stan } if self.state.obligation(txn, stan).is_some() => {
+            Purpose::Obligation { txn, stan } | Purpose::Advice { txn, stan }
+                if self.state.obligation(txn, stan).is_some() =>
+            {
                 self.obligation_answer(account, txn, stan, answer, trace);
             }
             Purpose::Request { txn, stan } => {
-                self.record(Some(txn), Record::Disregarded { txn, account: account.clone(), stan, why: "late".into(), answer: Box::new(answer), trace });
+                self.record(
+                    Some(txn),
+                    Record::Disregarded {
+                        txn,
+                        account: account.clone(),
+                        stan,
+                        why: "late".into(),
+                        answer: Box::new(answer),
+                        trace,
+                    },
+                );
             }
             Purpose::Settlement { txn, stan } => self.settlement_answer(account, txn, stan, answer, trace),
-            Purpose::Obligation { .. } | Purpose::Advice { .. } | Purpose::Query { .. } | Purpose::SignIn | Purpose::Probe { .. } => {}
+            Purpose::Obligation { .. }
+            | Purpose::Advice { .. }
+            | Purpose::Query { .. }
+            | Purpose::SignIn
+            | Purpose::Probe { .. } => {}
         }
     }
 
-    /// The open batch was begun under another merchant or terminal number: whatever left now would be of another terminal's batch.
+    /// The open batch was begun under another merchant or terminal number: whatever left now would be of
+    /// another terminal's batch.
     pub(crate) fn renumbered(&self, id: &AccountId) -> bool {
         let l = self.state.ledger(id);
-        let same = |a: &AccountSettings| l.opened_as.as_ref().is_none_or(|(m, t)| (m, t) == (&a.config.merchant, &a.config.terminal));
+        let same = |a: &AccountSettings| {
+            l.opened_as.as_ref().is_none_or(|(m, t)| (m, t) == (&a.config.merchant, &a.config.terminal))
+        };
         l.holds_records() && !self.account(id).is_some_and(same)
     }
 
@@ -199,9 +261,13 @@ impl Machine {
             return;
         }
         self.give_up_asking(id);
-        let Some((signs_in, by_itself)) = self.account(id).map(|a| (a.rules.sign_in, a.config.auto_sign_in)) else { return };
+        let Some((signs_in, by_itself)) = self.account(id).map(|a| (a.rules.sign_in, a.config.auto_sign_in))
+        else {
+            return;
+        };
         let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id));
-        let authorises = waiting && self.state.running.as_ref().is_some_and(|r| r.request.kind.row().authorisation);
+        let authorises =
+            waiting && self.state.running.as_ref().is_some_and(|r| r.request.kind.row().authorisation);
         if waiting && !authorises {
             // It may change the keys: an advice under way would be answered under the old ones.
             return if self.quiet(id) {
@@ -237,7 +303,10 @@ impl Machine {
         if clears && self.clear(id) {
             return;
         }
-        if let Some((txn, stan)) = self.due_obligation(id, self.now).or_else(|| (hurry && authorises).then(|| self.state.obligations.blocking(id)).flatten()) {
+        if let Some((txn, stan)) = self
+            .due_obligation(id, self.now)
+            .or_else(|| (hurry && authorises).then(|| self.state.obligations.blocking(id)).flatten())
+        {
             if let Some(flow) = self.flow.as_mut().filter(|_| authorises) {
                 flow.hurried = true;
             }
@@ -255,10 +324,18 @@ impl Machine {
         self.state.obligations.due(id).find(|o| self.due_at(o) <= by).map(|o| (o.txn, o.plan.stan))
     }
 
-    /// A time further away than any wait of the account was set by another clock (set back while the power was off): then now.
+    /// A time further away than any wait of the account was set by another clock (set back while the power
+    /// was off): then now.
     pub(crate) fn due_at(&self, o: &Obligation) -> Time {
-        let undo = self.account(&o.account).and_then(|a| a.rules.wallet_undo_after.get(&o.plan.wallet?).copied()).unwrap_or_default();
-        if o.next_try.since(self.now) > self.longest_wait(&o.account).max(undo) { self.now } else { o.next_try }
+        let undo = self
+            .account(&o.account)
+            .and_then(|a| a.rules.wallet_undo_after.get(&o.plan.wallet?).copied())
+            .unwrap_or_default();
+        if o.next_try.since(self.now) > self.longest_wait(&o.account).max(undo) {
+            self.now
+        } else {
+            o.next_try
+        }
     }
 
     /// When [`Machine::drive_account`] has something to do next.
@@ -268,7 +345,9 @@ impl Machine {
             return None;
         }
         let signed_out = settings.rules.sign_in && !self.state.ledger(id).signed_in;
-        let advice = self.advice_due(id).filter(|_| (signed_out || self.free_places(id) > 0) && self.settling(id).is_none());
+        let advice = self
+            .advice_due(id)
+            .filter(|_| (signed_out || self.free_places(id) > 0) && self.settling(id).is_none());
         if self.in_front(id).is_some() {
             return advice.filter(|_| !signed_out);
         }
@@ -282,7 +361,11 @@ impl Machine {
         if signed_out {
             let wait = self.sign_in.get(id).cloned().unwrap_or_default();
             let waiting = self.flow.as_ref().is_some_and(|f| f.waits_for(id) || f.clears(id));
-            let wanted = if wait.wanted || waiting { Some(wait.not_before) } else { owed.map(|t| t.max(wait.not_before)) };
+            let wanted = if wait.wanted || waiting {
+                Some(wait.not_before)
+            } else {
+                owed.map(|t| t.max(wait.not_before))
+            };
             let can = settings.config.auto_sign_in && self.quiet(id);
             return [wanted.filter(|_| can), self.asking_over(id)].into_iter().flatten().min();
         }
@@ -322,13 +405,18 @@ impl Machine {
         match self.judge_sign_in(id, &answer) {
             Ok(()) => self.signed_in(id, answer),
             Err(why) => {
-                let code = if matches!(answer.keys, KeysVerdict::Refused(_)) { "keys-refused" } else { "sign-in-failed" };
+                let code = if matches!(answer.keys, KeysVerdict::Refused(_)) {
+                    "keys-refused"
+                } else {
+                    "sign-in-failed"
+                };
                 self.sign_in_failed(id, why, code);
             }
         }
     }
 
-    /// A sign-in is good when its code is a success and, where messages are MACed, new keys passed their check values.
+    /// A sign-in is good when its code is a success and, where messages are MACed, new keys passed their
+    /// check values.
     pub(crate) fn judge_sign_in(&self, id: &AccountId, answer: &HostAnswer) -> Result<(), String> {
         if self.class(id, &answer.code) != Class::A {
             return Err(format!("the host answered {}", answer.code));
@@ -343,8 +431,10 @@ impl Machine {
     }
 
     pub(crate) fn signed_in(&mut self, id: &AccountId, answer: HostAnswer) {
-        let (ours, holds, ours_off) = (self.state.ledger(id).batch, self.state.keeps_batch(id), self.state.ledger(id).offset);
-        // Another batch number while ours holds records, or may, does not change ours: settle first (host-protocol §4).
+        let (ours, holds, ours_off) =
+            (self.state.ledger(id).batch, self.state.keeps_batch(id), self.state.ledger(id).offset);
+        // Another batch number while ours holds records, or may, does not change ours: settle first
+        // (host-protocol §4).
         let batch: Batch = answer.batch.filter(|_| !holds).unwrap_or(ours);
         // In a journal that was restored it may be settled: a person is asked ([`Machine::doubt_batches`]).
         if answer.batch.is_some_and(|b| b != batch) && self.state.recovering.is_none() {
@@ -363,8 +453,8 @@ impl Machine {
         self.sign_in.insert(id.clone(), Default::default());
     }
 
-    /// Host time minus ours, from F12 and F13: the reply has no year, so the one that makes the date nearest to now; a
-    /// jump of more than 15 minutes is shown and not taken over.
+    /// Host time minus ours, from F12 and F13: the reply has no year, so the one that makes the date nearest
+    /// to now; a jump of more than 15 minutes is shown and not taken over.
     fn host_offset(&mut self, id: &AccountId, answer: &HostAnswer) -> Option<Millis> {
         let minutes = self.account(id)?.host_offset_minutes;
         let host = Time::nearest(self.now, answer.date.as_deref()?, answer.time.as_deref()?, minutes)?;
@@ -397,8 +487,8 @@ impl Machine {
         self.settle_behind(id);
     }
 
-    /// The host's word in the header of a reply (processing requirement, host-protocol §1): 3 = sign in again after this
-    /// transaction; others are recorded and shown.
+    /// The host's word in the header of a reply (processing requirement, host-protocol §1): 3 = sign in again
+    /// after this transaction; others are recorded and shown.
     pub(crate) fn requirement(&mut self, id: &AccountId, txn: u64, digit: u8) {
         if digit == 0 {
             return;

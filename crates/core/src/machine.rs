@@ -1,7 +1,8 @@
-//! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never waits.
+//! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never
+//! waits.
 use crate::{
-    AccountSettings, Effect, Heard, Input, Obligations, ReplayError, Settings, Step, application::Applying, flow::Flow, forward::Trouble, links::InFlight,
-    operators::Desk, settlement::Loading, state::State,
+    AccountSettings, Effect, Heard, Input, Obligations, ReplayError, Settings, Step, application::Applying,
+    flow::Flow, forward::Trouble, links::InFlight, operators::Desk, settlement::Loading, state::State,
 };
 use payterm_schema::{
     AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
@@ -43,8 +44,8 @@ impl SignInWait {
 }
 
 /// [`Machine::replay`] from the journal, once [`Machine::boot`], then [`Machine::handle`] for each input and
-/// [`Machine::handle_timeout`] when [`Machine::poll_timeout`] is due. Each answers a [`Step`]: records to make durable, effects
-/// to release after that.
+/// [`Machine::handle_timeout`] when [`Machine::poll_timeout`] is due. Each answers a [`Step`]: records to
+/// make durable, effects to release after that.
 pub struct Machine {
     pub(crate) settings: Settings,
     pub(crate) state: State,
@@ -88,7 +89,11 @@ pub struct Machine {
 
 impl Machine {
     /// Rebuilds the machine: the last snapshot (if any) and all records after it, in order.
-    pub fn replay(settings: Settings, snapshot: Option<&str>, tail: impl IntoIterator<Item = Entry>) -> Result<Self, ReplayError> {
+    pub fn replay(
+        settings: Settings,
+        snapshot: Option<&str>,
+        tail: impl IntoIterator<Item = Entry>,
+    ) -> Result<Self, ReplayError> {
         let mut state: State = snapshot.map(serde_json::from_str).transpose()?.unwrap_or_default();
         for entry in tail {
             state.apply(&entry)?;
@@ -132,8 +137,8 @@ impl Machine {
         std::mem::take(&mut self.step)
     }
 
-    /// To be called once after [`Machine::replay`]: ends what the last run left open. `with_keys`: the accounts whose
-    /// working keys the vault holds.
+    /// To be called once after [`Machine::replay`]: ends what the last run left open. `with_keys`: the
+    /// accounts whose working keys the vault holds.
     pub fn boot(&mut self, now: Time, version: &str, with_keys: &[AccountId]) -> Step {
         self.now = now;
         self.boot_operators();
@@ -148,10 +153,14 @@ impl Machine {
         for id in &accounts {
             let signed_in = self.state.ledger(id).signed_in;
             if signed_in && !with_keys.contains(id) {
-                self.record(None, Record::SignedOut { account: id.clone(), why: "the working keys are gone".into() });
+                self.record(
+                    None,
+                    Record::SignedOut { account: id.clone(), why: "the working keys are gone".into() },
+                );
             }
             let signed_in = self.state.ledger(id).signed_in;
-            let wanted = !signed_in && self.account(id).is_some_and(|a| a.config.auto_sign_in && a.rules.sign_in);
+            let wanted =
+                !signed_in && self.account(id).is_some_and(|a| a.config.auto_sign_in && a.rules.sign_in);
             self.sign_in.entry(id.clone()).or_default().wanted = wanted;
         }
         self.end_interrupted();
@@ -212,11 +221,15 @@ impl Machine {
             Input::ReleasePaper { call, job, print, by } => self.release_paper(call, job, print, by),
             Input::RetryObligation { call, txn, by } => self.retry_obligation(call, txn, by),
             Input::Queue { call, act, by } => self.queue(call, act, by),
-            Input::Resolve { call, txn, executed, stan, reference, by } => self.resolve(call, txn, executed, stan, reference, by),
+            Input::Resolve { call, txn, executed, stan, reference, by } => {
+                self.resolve(call, txn, executed, stan, reference, by)
+            }
             Input::SelfTested { call, report, print } => self.self_tested(call, *report, print),
             Input::Probe { call, account } => self.probe(call, &account),
             Input::JournalDamaged { why } => self.journal_damaged(why),
-            Input::ClockJumped { by } => self.record(None, Record::Clock { event: ClockEvent::Jumped { by } }),
+            Input::ClockJumped { by } => {
+                self.record(None, Record::Clock { event: ClockEvent::Jumped { by } })
+            }
             Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
             Input::Operators { call, request } => self.operators(call, request),
             Input::Vault { tag, answer } => self.vault(tag, answer),
@@ -232,7 +245,19 @@ impl Machine {
         let links = self.links.values().map(|l| l.until).min();
         let papers = self.paper_due();
         let accounts = self.settings.accounts.iter().filter_map(|a| self.account_due(a)).min();
-        [flow, links, papers, accounts, self.screen_until, self.operators_due(), self.application_due(), self.settlement_due()].into_iter().flatten().min()
+        [
+            flow,
+            links,
+            papers,
+            accounts,
+            self.screen_until,
+            self.operators_due(),
+            self.application_due(),
+            self.settlement_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) -> Step {
@@ -251,7 +276,9 @@ impl Machine {
 
     fn finish_step(&mut self) -> Step {
         self.drive();
-        if self.state.seq - self.state.snapshot_seq >= u64::from(self.settings.snapshot_every) && !self.step.records.is_empty() {
+        if self.state.seq - self.state.snapshot_seq >= u64::from(self.settings.snapshot_every)
+            && !self.step.records.is_empty()
+        {
             self.state.snapshot_seq = self.state.seq;
             self.step.snapshot = serde_json::to_string(&self.state).ok().map(|json| (self.state.seq, json));
         }
@@ -317,7 +344,8 @@ impl Machine {
         self.settings.accounts.iter().find(|a| a.config.id == *id)
     }
 
-    /// Journals and folds; a record that does not fit is our own mistake: the machine stops (and is rebuilt by replay).
+    /// Journals and folds; a record that does not fit is our own mistake: the machine stops (and is rebuilt
+    /// by replay).
     pub(crate) fn record(&mut self, txn: Option<u64>, record: Record) {
         let entry = Entry { seq: self.state.seq + 1, at: self.now, txn, record };
         let applied = self.state.apply(&entry);

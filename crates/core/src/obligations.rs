@@ -20,10 +20,13 @@ impl AccountSettings {
         Millis(doubled.min(i64::from(self.config.obligation_backoff_max_ms)))
     }
 
-    /// When it is Stuck at the latest: every try that is left leaves, and none is answered. What has not left at all has no such time.
+    /// When it is Stuck at the latest: every try that is left leaves, and none is answered. What has not left
+    /// at all has no such time.
     fn deadline(&self, o: &Obligation, now: Time) -> Option<Time> {
         let left = self.config.obligation_tries.saturating_sub(o.tries);
-        let wait = |n: u32| i64::from(self.config.reply_timeout_ms) + self.longest_backoff(o.tries.saturating_add(n)).0;
+        let wait = |n: u32| {
+            i64::from(self.config.reply_timeout_ms) + self.longest_backoff(o.tries.saturating_add(n)).0
+        };
         // After 32 doublings every wait is the greatest.
         let waits: i64 = (1..left.min(33)).map(wait).sum();
         let rest = i64::from(left.saturating_sub(33)) * wait(33);
@@ -44,11 +47,14 @@ impl Settings {
 }
 
 impl Machine {
-    /// Wait after the nth try: doubles from the account's first to its greatest, less up to a quarter of it, so that a street of terminals does not
-    /// come back at the same moment. The part is a hash of the terminal's number, `salt` (the transaction's) and the try: replay finds the same.
+    /// Wait after the nth try: doubles from the account's first to its greatest, less up to a quarter of it,
+    /// so that a street of terminals does not come back at the same moment. The part is a hash of the
+    /// terminal's number, `salt` (the transaction's) and the try: replay finds the same.
     pub(crate) fn backoff(&self, account: &AccountId, tries: u32, salt: u64) -> Millis {
         let wait = self.longest_backoff(account, tries).0;
-        let terminal = self.account(account).map_or(0, |a| a.config.terminal.bytes().fold(0u64, |h, b| h.wrapping_mul(257).wrapping_add(u64::from(b))));
+        let terminal = self.account(account).map_or(0, |a| {
+            a.config.terminal.bytes().fold(0u64, |h, b| h.wrapping_mul(257).wrapping_add(u64::from(b)))
+        });
         let part = mixed(terminal.wrapping_add(salt.rotate_left(32)).wrapping_add(u64::from(tries))) % 1024;
         Millis(wait - wait / 4 * i64::try_from(part).unwrap_or(0) / 1024)
     }
@@ -60,10 +66,13 @@ impl Machine {
         self.longest_backoff(account, u32::MAX)
     }
 
-    /// Sends a reversal or an advice (again): same STAN, the batch of its original, today's key (host-protocol §6).
+    /// Sends a reversal or an advice (again): same STAN, the batch of its original, today's key
+    /// (host-protocol §6).
     pub(crate) fn send_owed(&mut self, account: &AccountId, txn: u64, stan: Stan) {
         // Never sent again, never reversed: a person's.
-        let Some(o) = self.state.obligation(txn, stan).filter(|o| o.duty != Duty::AskPerson).cloned() else { return };
+        let Some(o) = self.state.obligation(txn, stan).filter(|o| o.duty != Duty::AskPerson).cloned() else {
+            return;
+        };
         self.record(Some(txn), Record::ObligationTried { txn, stan });
         let secrets = o.sealed.map_or(SecretsFrom::None, SecretsFrom::Sealed);
         let (leg, purpose) = match o.duty {
@@ -82,17 +91,28 @@ impl Machine {
             HostEvent::Unbuildable { why } => {
                 self.obligation_failed(account, txn, stan, None, why, false, FrameTrace::default());
                 // Trying again changes nothing: a person must look.
-                if let Some(o) = self.state.obligation(txn, stan).filter(|o| o.state == ObligationState::Due).cloned() {
+                if let Some(o) =
+                    self.state.obligation(txn, stan).filter(|o| o.state == ObligationState::Due).cloned()
+                {
                     self.stuck(&o);
                 }
             }
-            HostEvent::NoReply { why, trace } => self.obligation_failed(account, txn, stan, None, why, true, trace),
+            HostEvent::NoReply { why, trace } => {
+                self.obligation_failed(account, txn, stan, None, why, true, trace)
+            }
             HostEvent::Reply { answer, trace } => self.obligation_answer(account, txn, stan, *answer, trace),
             HostEvent::Late { .. } => {}
         }
     }
 
-    pub(crate) fn obligation_answer(&mut self, account: &AccountId, txn: u64, stan: Stan, answer: HostAnswer, trace: FrameTrace) {
+    pub(crate) fn obligation_answer(
+        &mut self,
+        account: &AccountId,
+        txn: u64,
+        stan: Stan,
+        answer: HostAnswer,
+        trace: FrameTrace,
+    ) {
         let Some(rules) = self.account(account).map(|a| a.rules.clone()) else { return };
         // A late answer to an earlier try may have ended it while this one was under way.
         let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
@@ -103,7 +123,10 @@ impl Machine {
         let ends = rules.reversal_ends.contains(&answer.code);
         if signed && ends {
             let voidable = o.sealed.is_some_and(|t| self.state.voidable.contains(&t));
-            self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace });
+            self.record(
+                Some(txn),
+                Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace },
+            );
             if let Some(sealed) = o.sealed {
                 self.erase_when_done(sealed, voidable);
             }
@@ -113,16 +136,32 @@ impl Machine {
         if (!signed && ends) || sign_in || answer.mac == MacVerdict::Wrong {
             self.sign_out(account, "a reversal was not answered with a good MAC");
         }
-        let why = if signed { format!("the host answered {}", answer.code) } else { "the answer had no good MAC".into() };
+        let why = if signed {
+            format!("the host answered {}", answer.code)
+        } else {
+            "the answer had no good MAC".into()
+        };
         self.obligation_failed(account, txn, stan, Some(answer.code), why, true, trace);
     }
 
     #[allow(clippy::too_many_arguments, reason = "one record's fields")]
-    pub(crate) fn obligation_failed(&mut self, account: &AccountId, txn: u64, stan: Stan, code: Option<String>, why: String, left: bool, trace: FrameTrace) {
+    pub(crate) fn obligation_failed(
+        &mut self,
+        account: &AccountId,
+        txn: u64,
+        stan: Stan,
+        code: Option<String>,
+        why: String,
+        left: bool,
+        trace: FrameTrace,
+    ) {
         let Some(o) = self.state.obligation(txn, stan).cloned() else { return };
-        // What never left is tried for as long as it takes: as long again as it has waited, within the same bounds.
-        let (first, waited, max) = (self.backoff(account, 1, txn), self.now.since(o.since), self.longest_wait(account));
-        let next_try = self.now + if left { self.backoff(account, o.tries, txn) } else { waited.clamp(first, max) };
+        // What never left is tried for as long as it takes: as long again as it has waited, within the same
+        // bounds.
+        let (first, waited, max) =
+            (self.backoff(account, 1, txn), self.now.since(o.since), self.longest_wait(account));
+        let next_try =
+            self.now + if left { self.backoff(account, o.tries, txn) } else { waited.clamp(first, max) };
         self.record(Some(txn), Record::ObligationFailed { txn, stan, code, why, next_try, left, trace });
         let max = self.account(account).map_or(1, |a| a.config.obligation_tries);
         if left && o.tries >= max && o.state == ObligationState::Due {
@@ -163,7 +202,11 @@ impl Machine {
         let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &*r.view);
         if let Some(told) = self.state.owes(txn).or(running).cloned() {
             // The numbers of the message itself: another try of the same request has others.
-            self.queue_paper(PaperKind::StuckSlip, Arc::new(Outcome { stan: Some(stan), batch: Some(o.plan.batch), ..told }), 0);
+            self.queue_paper(
+                PaperKind::StuckSlip,
+                Arc::new(Outcome { stan: Some(stan), batch: Some(o.plan.batch), ..told }),
+                0,
+            );
         }
         self.tell_obligation(txn, stan);
     }
@@ -171,20 +214,32 @@ impl Machine {
     /// The account is configured, and still speaks as the merchant and terminal that sent the frame.
     fn drivable(&self, o: &Obligation) -> bool {
         let told = self.state.owes(o.txn);
-        let same = |c: &AccountConfig| told.is_none_or(|t| t.merchant.as_ref() == Some(&c.merchant) && t.terminal.as_ref() == Some(&c.terminal));
+        let same = |c: &AccountConfig| {
+            told.is_none_or(|t| {
+                t.merchant.as_ref() == Some(&c.merchant) && t.terminal.as_ref() == Some(&c.terminal)
+            })
+        };
         self.account(&o.account).is_some_and(|a| same(&a.config))
     }
 
-    /// Obligations of accounts that the configuration no longer has, or that have another merchant or terminal number by now:
-    /// nobody can drive them, the host would not know whose frame is taken back.
+    /// Obligations of accounts that the configuration no longer has, or that have another merchant or
+    /// terminal number by now: nobody can drive them, the host would not know whose frame is taken back.
     pub(crate) fn strand(&mut self) {
-        let lost: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.state != ObligationState::Stuck && !self.drivable(o)).cloned().collect();
+        let lost: Vec<Obligation> = self
+            .state
+            .obligations
+            .iter()
+            .filter(|o| o.state != ObligationState::Stuck && !self.drivable(o))
+            .cloned()
+            .collect();
         lost.iter().for_each(|o| self.stuck(o));
     }
 
     /// The host has taken it back (or never had it): `Unknown` becomes final.
     fn obligation_ended(&mut self, txn: u64) {
-        let Some(mut outcome) = self.state.owes(txn).filter(|o| o.status == Status::Unknown).cloned() else { return };
+        let Some(mut outcome) = self.state.owes(txn).filter(|o| o.status == Status::Unknown).cloned() else {
+            return;
+        };
         if self.state.obligations.of(txn).next().is_some() {
             return;
         }
@@ -196,7 +251,8 @@ impl Machine {
         if let Some(account) = self.state.settlement_of(txn) {
             return self.retry_settlement(call, &account, by);
         }
-        let stuck: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.state == ObligationState::Stuck).cloned().collect();
+        let stuck: Vec<Obligation> =
+            self.state.obligations.of(txn).filter(|o| o.state == ObligationState::Stuck).cloned().collect();
         if stuck.is_empty() {
             return self.answer(call, Err(self.not_so(txn, |_| "it is not stuck: forward has it tried now")));
         }
@@ -207,7 +263,12 @@ impl Machine {
             return self.answer(call, Err(Fault::not_found("account", o.account.as_str())));
         }
         if stuck.iter().any(|o| o.duty == Duty::AskPerson) {
-            return self.answer(call, Err(Fault::WrongState { rule: "never sent again: ask the acquirer, then resolve it with their reference".into() }));
+            return self.answer(
+                call,
+                Err(Fault::WrongState {
+                    rule: "never sent again: ask the acquirer, then resolve it with their reference".into(),
+                }),
+            );
         }
         for o in stuck {
             self.record(Some(txn), Record::ObligationRetried { txn, stan: o.plan.stan, by: by.clone() });

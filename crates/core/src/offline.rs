@@ -1,7 +1,8 @@
-//! A sale whose message could not leave: may the merchant accept it at its own risk? One list of rules, each with its limit and what it stands
-//! at; the same list answers beforehand, before a card is there.
+//! A sale whose message could not leave: may the merchant accept it at its own risk? One list of rules, each
+//! with its limit and what it stands at; the same list answers beforehand, before a card is there.
 //!
-//! Invariant: nothing of the sale has left, no payment of its card is in doubt, and what is kept is what the advice needs: the sealed PAN and the expiry.
+//! Invariant: nothing of the sale has left, no payment of its card is in doubt, and what is kept is what the
+//! advice needs: the sealed PAN and the expiry.
 use crate::{AccountSettings, Heard, Machine, State, instrument::Presented, view};
 use payterm_schema::{
     AccountId, Kind, Record, Time,
@@ -24,10 +25,18 @@ struct Sale<'a> {
 }
 
 /// Every rule on a payment of this amount, in their order; without a sale those that need no card.
-fn checks(account: &AccountSettings, state: &State, heard: Option<&Heard>, now: Time, minor: u64, sale: Option<Sale<'_>>) -> Vec<Check> {
+fn checks(
+    account: &AccountSettings,
+    state: &State,
+    heard: Option<&Heard>,
+    now: Time,
+    minor: u64,
+    sale: Option<Sale<'_>>,
+) -> Vec<Check> {
     let (id, c) = (&account.config.id, account.config.offline.clone().unwrap_or_default());
     let plain = |rule, passed| Check { rule, passed, limit: None, now: None };
-    let limit = |rule, limit: u64, now: u64| Check { rule, passed: now <= limit, limit: Some(limit), now: Some(now) };
+    let limit =
+        |rule, limit: u64, now: u64| Check { rule, passed: now <= limit, limit: Some(limit), now: Some(now) };
     let mut all = vec![
         plain(OfflineRule::Off, c.merchant),
         plain(OfflineRule::Profile, account.rules.roads.contains(&Road::Merchant)),
@@ -35,22 +44,43 @@ fn checks(account: &AccountSettings, state: &State, heard: Option<&Heard>, now: 
     ];
     let mut of_card = None;
     if let Some(Sale { kind, presented, pin }) = sale {
-        let listed = |bins: &[String]| presented.secrets.pan.as_ref().is_some_and(|pan| bins.iter().any(|b| in_bin_range(b, pan)));
+        let listed = |bins: &[String]| {
+            presented.secrets.pan.as_ref().is_some_and(|pan| bins.iter().any(|b| in_bin_range(b, pan)))
+        };
         let card = presented.card.as_ref();
         // Of an older journal a frame may not tell its card: then it may be this one.
-        let in_doubt = state.obligations.unknown().any(|o| o.plan.wallet.is_none() && (o.card.is_none() || o.card.as_ref() == card));
+        let in_doubt = state
+            .obligations
+            .unknown()
+            .any(|o| o.plan.wallet.is_none() && (o.card.is_none() || o.card.as_ref() == card));
         all.extend([
             plain(OfflineRule::Kind, kind.row().offline),
-            plain(OfflineRule::Instrument, presented.mode == EntryMode::Swipe && presented.wallet.is_none() && card.is_some()),
+            plain(
+                OfflineRule::Instrument,
+                presented.mode == EntryMode::Swipe && presented.wallet.is_none() && card.is_some(),
+            ),
             plain(OfflineRule::Chip, !presented.chip),
             plain(OfflineRule::Pin, !pin),
-            plain(OfflineRule::Expired, presented.on_card.as_ref().is_some_and(|e| valid(e, now, account.host_offset_minutes))),
+            plain(
+                OfflineRule::Expired,
+                presented.on_card.as_ref().is_some_and(|e| valid(e, now, account.host_offset_minutes)),
+            ),
             plain(OfflineRule::Listed, c.bins.is_empty() || listed(&c.bins)),
             plain(OfflineRule::Refused, !listed(&c.refused_bins)),
             plain(OfflineRule::Reversal, !in_doubt),
         ]);
-        let of = card.map(|card| state.obligations.of_card(id, card).filter(|o| o.duty == Duty::Repeat && o.at_risk()).map(|o| o.plan.amount));
-        of_card = Some(of.into_iter().flatten().fold((1, minor), |(n, sum), m| (n + 1, sum + m.map_or(0, |m| m.minor()))));
+        let of = card.map(|card| {
+            state
+                .obligations
+                .of_card(id, card)
+                .filter(|o| o.duty == Duty::Repeat && o.at_risk())
+                .map(|o| o.plan.amount)
+        });
+        of_card = Some(
+            of.into_iter()
+                .flatten()
+                .fold((1, minor), |(n, sum), m| (n + 1, sum + m.map_or(0, |m| m.minor()))),
+        );
     }
     let online = state.accounts.get(id).and_then(|l| l.online).map(|at| now.since(at).0);
     let hours = online.map(|ms| u64::try_from(ms.max(0)).unwrap_or(0).div_ceil(HOUR.unsigned_abs()));
@@ -58,14 +88,25 @@ fn checks(account: &AccountSettings, state: &State, heard: Option<&Heard>, now: 
     let trusted = state.clock_trusted() && heard.is_none_or(|h| h.off_by.is_none());
     all.extend([
         plain(OfflineRule::Clock, trusted),
-        Check { rule: OfflineRule::Contact, passed: contact, limit: Some(u64::from(c.contact_hours)), now: hours },
+        Check {
+            rule: OfflineRule::Contact,
+            passed: contact,
+            limit: Some(u64::from(c.contact_hours)),
+            now: hours,
+        },
         limit(OfflineRule::Transaction, c.per_transaction, minor),
     ]);
     if let Some((count, sum)) = of_card {
-        all.extend([limit(OfflineRule::CardCount, u64::from(c.per_card_count), count), limit(OfflineRule::CardSum, c.per_card, sum)]);
+        all.extend([
+            limit(OfflineRule::CardCount, u64::from(c.per_card_count), count),
+            limit(OfflineRule::CardSum, c.per_card, sum),
+        ]);
     }
     let total = state.obligations.exposure(id).with(minor, true);
-    all.extend([limit(OfflineRule::TotalCount, u64::from(c.total_count), total.count), limit(OfflineRule::TotalSum, c.total, total.minor)]);
+    all.extend([
+        limit(OfflineRule::TotalCount, u64::from(c.total_count), total.count),
+        limit(OfflineRule::TotalSum, c.total, total.minor),
+    ]);
     all
 }
 
@@ -78,7 +119,13 @@ fn valid(expiry: &str, now: Time, offset_minutes: i32) -> bool {
 }
 
 /// What a payment of this amount would be told, as far as no card is needed.
-pub fn beforehand(account: &AccountSettings, state: &State, heard: Option<&Heard>, now: Time, minor: u64) -> Option<OfflineAnswer> {
+pub fn beforehand(
+    account: &AccountSettings,
+    state: &State,
+    heard: Option<&Heard>,
+    now: Time,
+    minor: u64,
+) -> Option<OfflineAnswer> {
     let checks = checks(account, state, heard, now, minor, None);
     let judgement = Judgement::of(&checks, state.obligations.exposure(&account.config.id))?;
     Some(OfflineAnswer { account: account.config.id.clone(), judgement, checks })
@@ -91,14 +138,24 @@ impl Machine {
         let Some(account) = self.account(id).cloned() else { return false };
         let policy = account.config.offline.as_ref().is_some_and(|c| c.merchant);
         // After a frame of it left, whatever came of that, it is no longer for the merchant to say.
-        let fresh = running.frames <= 1 && !flow.left && running.in_flight.is_none() && self.state.obligations.of(running.txn).next().is_none();
-        let (Some(presented), Some(amount)) = (flow.presented.as_ref().filter(|p| p.wallet.is_none()), running.request.amount) else { return false };
+        let fresh = running.frames <= 1
+            && !flow.left
+            && running.in_flight.is_none()
+            && self.state.obligations.of(running.txn).next().is_none();
+        let (Some(presented), Some(amount)) =
+            (flow.presented.as_ref().filter(|p| p.wallet.is_none()), running.request.amount)
+        else {
+            return false;
+        };
         if !policy || !fresh || flow.judged || running.request.kind != Kind::Sale {
             return false;
         }
-        let sale = Sale { kind: running.request.kind, presented, pin: flow.pin.is_some() || self.wants_pin(id) };
+        let sale =
+            Sale { kind: running.request.kind, presented, pin: flow.pin.is_some() || self.wants_pin(id) };
         let checks = checks(&account, &self.state, self.heard.get(id), self.now, amount.minor(), Some(sale));
-        let Some(judgement) = Judgement::of(&checks, self.state.obligations.exposure(id)) else { return false };
+        let Some(judgement) = Judgement::of(&checks, self.state.obligations.exposure(id)) else {
+            return false;
+        };
         if let Some(flow) = self.flow.as_mut() {
             flow.judged = true;
         }
@@ -139,14 +196,25 @@ impl Machine {
         }
         let card = presented.card.clone();
         let mut outcome = view.clone();
-        self.record(Some(txn), Record::OfflineAllowed { txn, account: id.clone(), plan: Box::new(plan), view: Arc::new(view), card, judgement });
+        self.record(
+            Some(txn),
+            Record::OfflineAllowed {
+                txn,
+                account: id.clone(),
+                plan: Box::new(plan),
+                view: Arc::new(view),
+                card,
+                judgement,
+            },
+        );
         outcome.forwarding = Some(Forwarding::Pending);
         self.approve(&mut outcome, Authority::Merchant);
         self.finish(outcome);
         true
     }
 
-    /// The customer waits for a line that turned out to be down before the request's own message could be sent.
+    /// The customer waits for a line that turned out to be down before the request's own message could be
+    /// sent.
     pub(crate) fn line_is_down(&mut self, id: &AccountId) -> bool {
         self.flow.as_ref().is_some_and(|f| f.waits_for(id)) && self.offline(id)
     }

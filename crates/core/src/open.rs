@@ -1,7 +1,8 @@
-//! What is owed, with an index for each question that a step asks: ten thousand payments that wait for the line make no step slower. The trees are
-//! persistent, so that a copy of the state costs nothing either.
+//! What is owed, with an index for each question that a step asks: ten thousand payments that wait for the
+//! line make no step slower. The trees are persistent, so that a copy of the state costs nothing either.
 //!
-//! Invariant: the indexes are a function of the obligations; a snapshot holds these alone, and replay compares all.
+//! Invariant: the indexes are a function of the obligations; a snapshot holds these alone, and replay
+//! compares all.
 use payterm_schema::{
     AccountId, CardToken, Time,
     account::{Batch, Stan},
@@ -15,8 +16,8 @@ use std::sync::Arc;
 /// The transaction and the STAN of the frame: an obligation's identity.
 pub(crate) type Frame = (u64, Stan);
 
-/// Advices of one lane go one after the other, in the order of time: those of a card, or (where no card was presented) of the transaction whose
-/// sealed PAN they use.
+/// Advices of one lane go one after the other, in the order of time: those of a card, or (where no card was
+/// presented) of the transaction whose sealed PAN they use.
 pub(crate) type Lane = (Option<CardToken>, u64);
 
 pub(crate) fn lane(o: &Obligation) -> Lane {
@@ -153,24 +154,34 @@ impl Obligations {
     /// Something of this account is still being driven, told or kept back: all but what is Stuck.
     pub fn driven(&self, account: &AccountId) -> bool {
         let Some(a) = self.accounts.get(account) else { return false };
-        a.telling > 0 || a.unknown.iter().filter_map(|f| self.all.get(f)).any(|o| o.state != ObligationState::Stuck)
+        a.telling > 0
+            || a.unknown.iter().filter_map(|f| self.all.get(f)).any(|o| o.state != ObligationState::Stuck)
     }
     /// What merchant and acquirer may still lose of what was accepted without the host.
     pub fn exposure(&self, account: &AccountId) -> Exposure {
         self.accounts.get(account).map(|a| a.exposure).unwrap_or_default()
     }
     /// Open ones of a card, of any duty.
-    pub fn of_card<'a>(&'a self, account: &AccountId, card: &CardToken) -> impl Iterator<Item = &'a Obligation> {
+    pub fn of_card<'a>(
+        &'a self,
+        account: &AccountId,
+        card: &CardToken,
+    ) -> impl Iterator<Item = &'a Obligation> {
         let (from, to) = ((card.clone(), (0, Stan::FIRST)), (card.clone(), (u64::MAX, Stan::LAST)));
         let of = self.accounts.get(account);
-        of.into_iter().flat_map(move |a| a.cards.range(from.clone()..=to.clone())).filter_map(|(_, f)| self.all.get(f)).map(|o| &**o)
+        of.into_iter()
+            .flat_map(move |a| a.cards.range(from.clone()..=to.clone()))
+            .filter_map(|(_, f)| self.all.get(f))
+            .map(|o| &**o)
     }
     /// Advices that are told or kept back, and those that are Stuck: of all accounts.
     pub(crate) fn advices(&self) -> (usize, usize) {
         self.accounts.values().fold((0, 0), |(telling, stuck), a| (telling + a.telling, stuck + a.stuck))
     }
     pub(crate) fn names(&self, account: &AccountId, stan: Stan) -> bool {
-        self.accounts.get(account).is_some_and(|a| a.stans.range((stan, 0)..=(stan, u64::MAX)).next().is_some())
+        self.accounts
+            .get(account)
+            .is_some_and(|a| a.stans.range((stan, 0)..=(stan, u64::MAX)).next().is_some())
     }
     pub(crate) fn names_batch(&self, account: &AccountId, batch: Batch) -> bool {
         let (from, to) = ((batch, (0, Stan::FIRST)), (batch, (u64::MAX, Stan::LAST)));
@@ -184,16 +195,25 @@ impl Obligations {
         self.accounts.values().flat_map(|a| a.unknown.iter()).filter_map(|f| self.all.get(f)).map(|o| &**o)
     }
     pub(crate) fn asking(&self, account: &AccountId) -> impl Iterator<Item = &Obligation> {
-        self.accounts.get(account).into_iter().flat_map(|a| a.asking.iter()).filter_map(|f| self.all.get(f)).map(|o| &**o)
+        self.accounts
+            .get(account)
+            .into_iter()
+            .flat_map(|a| a.asking.iter())
+            .filter_map(|f| self.all.get(f))
+            .map(|o| &**o)
     }
     /// The first reversal that holds up the account's authorisations.
     pub(crate) fn blocking(&self, account: &AccountId) -> Option<Frame> {
         self.accounts.get(account)?.blocking.first().copied()
     }
-    /// Reversals that are due: the next one, and the one that waits longest (a clock that was set back may have made it wait).
+    /// Reversals that are due: the next one, and the one that waits longest (a clock that was set back may
+    /// have made it wait).
     pub(crate) fn due(&self, account: &AccountId) -> impl Iterator<Item = &Obligation> {
         let of = self.accounts.get(account);
-        of.into_iter().flat_map(|a| a.due.first().into_iter().chain(a.due.last())).filter_map(|(_, f)| self.all.get(f)).map(|o| &**o)
+        of.into_iter()
+            .flat_map(|a| a.due.first().into_iter().chain(a.due.last()))
+            .filter_map(|(_, f)| self.all.get(f))
+            .map(|o| &**o)
     }
     /// The advices of this lane that wait.
     pub(crate) fn queued(&self, account: &AccountId, lane: &Lane) -> bool {
@@ -201,11 +221,21 @@ impl Obligations {
     }
     /// Heads of their lanes that were not tried yet, by card and time.
     pub(crate) fn fresh(&self, account: &AccountId) -> impl Iterator<Item = &Obligation> {
-        self.accounts.get(account).into_iter().flat_map(|a| a.fresh.iter()).filter_map(|(_, f)| self.all.get(f)).map(|o| &**o)
+        self.accounts
+            .get(account)
+            .into_iter()
+            .flat_map(|a| a.fresh.iter())
+            .filter_map(|(_, f)| self.all.get(f))
+            .map(|o| &**o)
     }
     /// Heads that are to be tried again, the next one first.
     pub(crate) fn again(&self, account: &AccountId) -> impl Iterator<Item = &Obligation> {
-        self.accounts.get(account).into_iter().flat_map(|a| a.again.iter()).filter_map(|(_, f)| self.all.get(f)).map(|o| &**o)
+        self.accounts
+            .get(account)
+            .into_iter()
+            .flat_map(|a| a.again.iter())
+            .filter_map(|(_, f)| self.all.get(f))
+            .map(|o| &**o)
     }
     /// The one of them that waits longest.
     pub(crate) fn again_last(&self, account: &AccountId) -> Option<&Obligation> {

@@ -1,5 +1,5 @@
-//! Operators: the durable half (a fold over [`OperatorEvent`]s), who may start what, and the lock of the terminal. What is typed at the
-//! keypad is in `desk.rs`.
+//! Operators: the durable half (a fold over [`OperatorEvent`]s), who may start what, and the lock of the
+//! terminal. What is typed at the keypad is in `desk.rs`.
 mod desk;
 
 use crate::{Effect, Machine};
@@ -7,25 +7,34 @@ use desk::Session;
 use payterm_schema::{
     Fault, Kind, Notice, Record, Screen, Time,
     kind::Right,
-    operator::{LoggedOffWhy, OperatorEvent, OperatorId, OperatorInfo, Operators, Purpose, Role, TerminalLock},
+    operator::{
+        LoggedOffWhy, OperatorEvent, OperatorId, OperatorInfo, Operators, Purpose, Role, TerminalLock,
+    },
     secret::{Password, ServiceCode, Verifier},
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The operators of a new terminal with their passwords, which are good for nothing but being changed (none would be taken as a new one). In the
-/// order in which they are made: a terminal with a supervisor has had them all.
+/// The operators of a new terminal with their passwords, which are good for nothing but being changed (none
+/// would be taken as a new one). In the order in which they are made: a terminal with a supervisor has had
+/// them all.
 fn first() -> [(OperatorId, &'static str); 3] {
-    [(OperatorId::first_cashier(), "111111"), (OperatorId::administrator(), "999999"), (OperatorId::supervisor(), "000000")]
+    [
+        (OperatorId::first_cashier(), "111111"),
+        (OperatorId::administrator(), "999999"),
+        (OperatorId::supervisor(), "000000"),
+    ]
 }
 /// Before the vault, which failed, is asked again.
 const VAULT_AGAIN: Millis = Millis::secs(10);
-/// Wait after the first wrong code of customer service, doubling with each up to the last: a code of 8 digits cannot be found by trying.
+/// Wait after the first wrong code of customer service, doubling with each up to the last: a code of 8 digits
+/// cannot be found by trying.
 const CODE_WAIT_FIRST: Millis = Millis::secs(30);
 const CODE_WAIT_MAX: Millis = Millis::secs(3600);
 
-/// What the vault is asked; answered with the same tag. It works on a thread of its own: a password takes its time.
+/// What the vault is asked; answered with the same tag. It works on a thread of its own: a password takes its
+/// time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VaultAsk {
     Check { operator: OperatorId, password: Password, verifier: Verifier },
@@ -51,7 +60,8 @@ pub struct Staff {
     pub operators: BTreeMap<OperatorId, Operator>,
     pub on_duty: Option<OperatorId>,
     pub locked: Option<TerminalLock>,
-    /// The cashier of the shift: the last one who logged on. Supervisor and administrator work within a cashier's shift.
+    /// The cashier of the shift: the last one who logged on. Supervisor and administrator work within a
+    /// cashier's shift.
     #[serde(default)]
     pub shift_of: Option<OperatorId>,
     /// When the last record was made: how long a terminal that starts was out of use.
@@ -69,25 +79,39 @@ pub struct Operator {
 
 impl Staff {
     pub(crate) fn apply(&mut self, at: Time, event: &OperatorEvent) {
-        let change = |all: &mut BTreeMap<OperatorId, Operator>, id: &OperatorId, change: &dyn Fn(&mut Operator)| {
-            if let Some(o) = all.get_mut(id) {
-                change(o);
-            }
-        };
+        let change =
+            |all: &mut BTreeMap<OperatorId, Operator>, id: &OperatorId, change: &dyn Fn(&mut Operator)| {
+                if let Some(o) = all.get_mut(id) {
+                    change(o);
+                }
+            };
         match event {
             OperatorEvent::Set { operator, verifier, must_change, .. } => {
                 let locked = self.operators.get(operator).is_some_and(|o| o.locked);
-                self.operators.insert(operator.clone(), Operator { verifier: verifier.clone(), must_change: *must_change, wrong: 0, locked });
+                self.operators.insert(
+                    operator.clone(),
+                    Operator { verifier: verifier.clone(), must_change: *must_change, wrong: 0, locked },
+                );
             }
             OperatorEvent::Removed { operator, .. } => drop(self.operators.remove(operator)),
-            OperatorEvent::Wrong { operator, .. } => change(&mut self.operators, operator, &|o| o.wrong = o.wrong.saturating_add(1)),
+            OperatorEvent::Wrong { operator, .. } => {
+                change(&mut self.operators, operator, &|o| o.wrong = o.wrong.saturating_add(1))
+            }
             OperatorEvent::Right { operator, .. } => change(&mut self.operators, operator, &|o| o.wrong = 0),
             OperatorEvent::Locked { operator } => change(&mut self.operators, operator, &|o| o.locked = true),
-            OperatorEvent::Unlocked { operator, .. } => change(&mut self.operators, operator, &|o| (o.wrong, o.locked) = (0, false)),
+            OperatorEvent::Unlocked { operator, .. } => {
+                change(&mut self.operators, operator, &|o| (o.wrong, o.locked) = (0, false))
+            }
             OperatorEvent::LoggedOn { operator } => self.on_duty = Some(operator.clone()),
             OperatorEvent::LoggedOff { .. } => self.on_duty = None,
             OperatorEvent::TerminalLocked { by } => {
-                self.locked = Some(TerminalLock { since: at, by: by.clone(), challenge: None, wrong: 0, not_before: at });
+                self.locked = Some(TerminalLock {
+                    since: at,
+                    by: by.clone(),
+                    challenge: None,
+                    wrong: 0,
+                    not_before: at,
+                });
             }
             OperatorEvent::Challenged { challenge } => {
                 if let Some(lock) = &mut self.locked {
@@ -121,7 +145,12 @@ impl Staff {
             must_change: o.must_change,
             wrong: o.wrong,
         };
-        Operators { required, on_duty: self.on_duty.clone(), locked: self.locked.clone(), operators: self.operators.iter().map(info).collect() }
+        Operators {
+            required,
+            on_duty: self.on_duty.clone(),
+            locked: self.locked.clone(),
+            operators: self.operators.iter().map(info).collect(),
+        }
     }
 }
 
@@ -181,7 +210,9 @@ impl Machine {
         match &self.state.staff {
             Staff { .. } if self.damaged.is_some() => trouble("journal-damaged"),
             Staff { .. } if self.state.recovering.is_some() => trouble("recovering"),
-            Staff { locked: Some(lock), .. } if required => Screen::Locked { lock: lock.clone(), digits: 0, problem: None },
+            Staff { locked: Some(lock), .. } if required => {
+                Screen::Locked { lock: lock.clone(), digits: 0, problem: None }
+            }
             Staff { .. } if self.settings.accounts.is_empty() => self.application_page(),
             Staff { on_duty: None, .. } if required => Screen::LogOn,
             Staff { .. } => Screen::Idle,
@@ -206,9 +237,16 @@ impl Machine {
     fn happened(&mut self, event: OperatorEvent) {
         let told = matches!(
             event,
-            OperatorEvent::LoggedOn { .. } | OperatorEvent::LoggedOff { .. } | OperatorEvent::TerminalLocked { .. } | OperatorEvent::TerminalUnlocked { .. }
+            OperatorEvent::LoggedOn { .. }
+                | OperatorEvent::LoggedOff { .. }
+                | OperatorEvent::TerminalLocked { .. }
+                | OperatorEvent::TerminalUnlocked { .. }
         );
-        let approval = matches!(event, OperatorEvent::Right { purpose: Purpose::Approve, .. } | OperatorEvent::Wrong { purpose: Purpose::Approve, .. });
+        let approval = matches!(
+            event,
+            OperatorEvent::Right { purpose: Purpose::Approve, .. }
+                | OperatorEvent::Wrong { purpose: Purpose::Approve, .. }
+        );
         let txn = self.state.running.as_ref().map(|r| r.txn).filter(|_| approval);
         self.record(txn, Record::Operator { event });
         if told {
@@ -243,7 +281,10 @@ impl Machine {
     }
 
     fn idle_due(&self) -> Option<Time> {
-        let rests = self.settings.operators.required && self.flow.is_none() && self.desk.session.is_none() && self.state.staff.on_duty.is_some();
+        let rests = self.settings.operators.required
+            && self.flow.is_none()
+            && self.desk.session.is_none()
+            && self.state.staff.on_duty.is_some();
         self.idle_lock().filter(|_| rests).map(|idle| self.desk.busy_at + idle)
     }
 
@@ -273,7 +314,11 @@ impl Machine {
             return Some(Making::Challenge);
         }
         let new = !staff.operators.contains_key(&OperatorId::supervisor());
-        first().into_iter().map(|(id, _)| id).find(|id| new && !staff.operators.contains_key(id)).map(Making::Operator)
+        first()
+            .into_iter()
+            .map(|(id, _)| id)
+            .find(|id| new && !staff.operators.contains_key(id))
+            .map(Making::Operator)
     }
 
     /// The first operators of a new terminal and the challenge of a locked one.
@@ -282,7 +327,10 @@ impl Machine {
         let ask = match &making {
             Making::Challenge => VaultAsk::Challenge,
             Making::Operator(id) => {
-                let first = first().into_iter().find(|(of, _)| of == id).and_then(|(_, digits)| Password::parse(digits));
+                let first = first()
+                    .into_iter()
+                    .find(|(of, _)| of == id)
+                    .and_then(|(_, digits)| Password::parse(digits));
                 let Some(password) = first else { return };
                 VaultAsk::Verifier { operator: id.clone(), password }
             }
@@ -310,7 +358,13 @@ impl Machine {
                 self.happened(OperatorEvent::Challenged { challenge });
                 self.rest();
             }
-            (_, VaultAnswer::Failed(_) | VaultAnswer::Checked(_) | VaultAnswer::Verifier(_) | VaultAnswer::Challenge(_)) => {
+            (
+                _,
+                VaultAnswer::Failed(_)
+                | VaultAnswer::Checked(_)
+                | VaultAnswer::Verifier(_)
+                | VaultAnswer::Challenge(_),
+            ) => {
                 self.desk.not_before = self.now + VAULT_AGAIN;
             }
         }
@@ -333,7 +387,8 @@ impl Machine {
         Some(Fault::TerminalLocked)
     }
 
-    /// Before it no code is taken. A time further away than any wait was set by another clock (set back since): then now.
+    /// Before it no code is taken. A time further away than any wait was set by another clock (set back
+    /// since): then now.
     fn code_not_before(&self) -> Time {
         let not_before = self.state.staff.locked.as_ref().map_or(self.now, |l| l.not_before);
         if not_before.since(self.now) > CODE_WAIT_MAX { self.now } else { not_before }
@@ -353,7 +408,10 @@ mod tests {
     #[test]
     fn a_first_password_is_good_for_nothing_but_being_changed() {
         for (_, digits) in first() {
-            assert!(Password::parse(digits).is_some_and(|p| p.is_weak()), "{digits} could be set as a new password");
+            assert!(
+                Password::parse(digits).is_some_and(|p| p.is_weak()),
+                "{digits} could be set as a new password"
+            );
         }
     }
 }

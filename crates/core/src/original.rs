@@ -24,7 +24,12 @@ impl Machine {
             Some(Original::Stan(stan)) => Query::Stan {
                 app,
                 stan,
-                batches: self.settings.accounts.iter().map(|a| (a.config.id.clone(), self.state.ledger(&a.config.id).batch)).collect(),
+                batches: self
+                    .settings
+                    .accounts
+                    .iter()
+                    .map(|a| (a.config.id.clone(), self.state.ledger(&a.config.id).batch))
+                    .collect(),
             },
             None => return self.fail("original-not-found", Class::C),
         };
@@ -51,8 +56,12 @@ impl Machine {
                 None => FlowOriginal::Ours(Box::new(o)),
             },
             // Another terminal's, or older than this journal: the acquirer judges it.
-            (None, Some(Original::Rrn { rrn, date: Some(date) })) => FlowOriginal::Elsewhere { rrn: Some(rrn), auth_code: None, date: Some(date) },
-            (None, Some(Original::AuthCode { code, date })) => FlowOriginal::Elsewhere { rrn: None, auth_code: Some(code), date: Some(date) },
+            (None, Some(Original::Rrn { rrn, date: Some(date) })) => {
+                FlowOriginal::Elsewhere { rrn: Some(rrn), auth_code: None, date: Some(date) }
+            }
+            (None, Some(Original::AuthCode { code, date })) => {
+                FlowOriginal::Elsewhere { rrn: None, auth_code: Some(code), date: Some(date) }
+            }
             (None, _) => return self.fail("original-not-found", Class::C),
         };
         let by_code = original.ours().is_some_and(|o| o.wallet.is_some());
@@ -78,12 +87,16 @@ impl Machine {
         if self.state.running.as_ref().is_some_and(|r| r.key.app != o.key.app) {
             return Some("original-of-another-app");
         }
-        let Some(settings) = o.account.as_ref().and_then(|id| self.account(id)) else { return Some("original-not-found") };
+        let Some(settings) = o.account.as_ref().and_then(|id| self.account(id)) else {
+            return Some("original-not-found");
+        };
         let here = o.batch == Some(self.state.ledger(&settings.config.id).batch);
         let undone = || o.voided.then_some("original-voided");
         let adjusted = || o.adjusted.then_some("original-adjusted");
         let refunded = || o.sums.refunded.is_some_and(|r| r > 0).then_some("original-refunded");
-        let taken_up = || if o.voided { Some("original-cancelled") } else { o.completed.then_some("original-completed") };
+        let taken_up = || {
+            if o.voided { Some("original-cancelled") } else { o.completed.then_some("original-completed") }
+        };
         let settled = || (!here).then_some("original-settled");
         let kinds: &[Kind] = match request.kind {
             Kind::Void | Kind::TipAdjust => &[Kind::Sale],
@@ -105,7 +118,11 @@ impl Machine {
             return Some("original-not-approved");
         }
         // What is in doubt may stand: a refund holds its part, anything else stops all.
-        let in_doubt = |u: &Outcome| u.status == Status::Unknown && u.kind != Kind::Refund && u.original.as_ref().and_then(|x| x.txn) == Some(o.txn);
+        let in_doubt = |u: &Outcome| {
+            u.status == Status::Unknown
+                && u.kind != Kind::Refund
+                && u.original.as_ref().and_then(|x| x.txn) == Some(o.txn)
+        };
         if self.state.obligations.unknown().filter_map(|u| self.state.owes(u.txn)).any(in_doubt) {
             return Some("original-in-doubt");
         }
@@ -133,16 +150,22 @@ impl Machine {
         match request.kind {
             Kind::Void => undone().or_else(settled).or_else(refunded).or_else(adjusted),
             Kind::CompletionCancel => undone().or_else(settled).or_else(refunded),
-            Kind::TipAdjust => {
-                undone().or_else(settled).or_else(refunded).or_else(adjusted).or_else(|| self.tip_refused(o, asked?, settings.config.amount_limit))
+            Kind::TipAdjust => undone()
+                .or_else(settled)
+                .or_else(refunded)
+                .or_else(adjusted)
+                .or_else(|| self.tip_refused(o, asked?, settings.config.amount_limit)),
+            Kind::Refund => {
+                undone().or_else(|| (o.sums.left() == 0).then_some("original-refunded")).or_else(|| {
+                    let above = asked.is_some_and(|m| m > o.sums.left());
+                    above.then_some("refund-above-original")
+                })
             }
-            Kind::Refund => undone().or_else(|| (o.sums.left() == 0).then_some("original-refunded")).or_else(|| {
-                let above = asked.is_some_and(|m| m > o.sums.left());
-                above.then_some("refund-above-original")
-            }),
             Kind::PreAuthCancel => taken_up(),
             Kind::Completion | Kind::CompletionAdvice => taken_up().or_else(|| {
-                let most = o.sums.amount.unwrap_or(0).saturating_mul(u64::from(settings.rules.completion_percent)) / 100;
+                let most =
+                    o.sums.amount.unwrap_or(0).saturating_mul(u64::from(settings.rules.completion_percent))
+                        / 100;
                 asked.is_some_and(|m| m > most).then_some("completion-above-hold")
             }),
             Kind::Sale
@@ -169,7 +192,8 @@ impl Machine {
         (sale + tip > limit).then_some("amount-limit")
     }
 
-    /// What this request moves: the request's amount, the original's where the kind takes it whole, its total with a tip.
+    /// What this request moves: the request's amount, the original's where the kind takes it whole, its total
+    /// with a tip.
     pub(crate) fn amount(&self) -> Option<Money> {
         let request = &self.state.running.as_ref()?.request;
         let original = self.flow.as_ref().and_then(|f| f.original.as_ref()).and_then(FlowOriginal::ours);
@@ -179,6 +203,7 @@ impl Machine {
             (_, Some(o)) if request.amount.is_none() => o.sums.amount?,
             (_, _) => request.amount?.minor(),
         };
-        Money::new(minor, original.map_or(request.amount.map(|m| m.currency), |o| Some(o.sums.currency))?).ok()
+        Money::new(minor, original.map_or(request.amount.map(|m| m.currency), |o| Some(o.sums.currency))?)
+            .ok()
     }
 }

@@ -1,4 +1,5 @@
-//! Papers: never none, never two originals. A job whose bytes may have left is printed again only as a duplicate.
+//! Papers: never none, never two originals. A job whose bytes may have left is printed again only as a
+//! duplicate.
 use crate::{Effect, Machine};
 use payterm_schema::{
     Fault, Kind, Notice, Outcome, Record, Status, Time,
@@ -11,20 +12,24 @@ use std::sync::Arc;
 
 /// Greatest wait before an unprinted job is tried again.
 const WAIT_MAX: Millis = Millis::secs(60);
-/// A paper that the printer took so often without a confirmation is held for a person: a printer that never confirms would
-/// print for ever, and no other paper would come.
+/// A paper that the printer took so often without a confirmation is held for a person: a printer that never
+/// confirms would print for ever, and no other paper would come.
 const UNCONFIRMED_MAX: u32 = 5;
 
 /// Who gives up what no person has to decide.
 const TERMINAL: &str = "terminal";
 
 impl Machine {
-    /// One that does not come with its outcome. `attempts` = 1 for a reprint: it is never headed as an original.
+    /// One that does not come with its outcome. `attempts` = 1 for a reprint: it is never headed as an
+    /// original.
     pub(crate) fn queue_paper(&mut self, kind: PaperKind, outcome: Arc<Outcome>, attempts: u32) {
         if !self.settings.printer {
             return;
         }
-        let (txn, job) = (outcome.txn, PaperJob::new(self.state.last_job + 1, kind, attempts, PaperContent::Outcome(outcome)));
+        let (txn, job) = (
+            outcome.txn,
+            PaperJob::new(self.state.last_job + 1, kind, attempts, PaperContent::Outcome(outcome)),
+        );
         self.record(Some(txn), Record::PaperQueued { job: Box::new(job) });
     }
 
@@ -33,16 +38,24 @@ impl Machine {
         let paper = &self.settings.paper;
         let kinds = match outcome.status {
             _ if !self.settings.printer => [None, None],
-            Status::Approved if outcome.kind.row().slip => {
-                [paper.merchant_copy.then_some(PaperKind::MerchantCopy), paper.customer_copy.then_some(PaperKind::CustomerCopy)]
-            }
+            Status::Approved if outcome.kind.row().slip => [
+                paper.merchant_copy.then_some(PaperKind::MerchantCopy),
+                paper.customer_copy.then_some(PaperKind::CustomerCopy),
+            ],
             // Nobody was to be charged: the account waits, and says so.
             Status::Unknown if outcome.kind == Kind::Settlement => [None, None],
             Status::Unknown => [Some(PaperKind::UnknownSlip), None],
             Status::Approved if outcome.kind == Kind::Settlement => [Some(PaperKind::SettlementReport), None],
-            Status::Approved | Status::Running | Status::Declined | Status::Cancelled | Status::Failed => [None, None],
+            Status::Approved | Status::Running | Status::Declined | Status::Cancelled | Status::Failed => {
+                [None, None]
+            }
         };
-        kinds.into_iter().flatten().zip(self.state.last_job + 1..).map(|(kind, job)| OutcomePaper { job, kind }).collect()
+        kinds
+            .into_iter()
+            .flatten()
+            .zip(self.state.last_job + 1..)
+            .map(|(kind, job)| OutcomePaper { job, kind })
+            .collect()
     }
 
     /// In their order, but for what is done now or never.
@@ -110,7 +123,8 @@ impl Machine {
 
     /// Jobs that were at the printer when the last run ended: their bytes may be on paper.
     pub(crate) fn recover_papers(&mut self) {
-        let open: Vec<u64> = self.state.papers.values().filter(|p| p.state == PaperState::Printing).map(|p| p.id).collect();
+        let open: Vec<u64> =
+            self.state.papers.values().filter(|p| p.state == PaperState::Printing).map(|p| p.id).collect();
         for job in open {
             self.paper_ended(job, PrintResult::Unconfirmed("restart".into()));
         }
@@ -131,7 +145,8 @@ impl Machine {
             Status::Approved if outcome.kind == Kind::Balance => PaperKind::BalanceSlip,
             Status::Unknown => PaperKind::UnknownSlip,
             Status::Approved | Status::Running | Status::Declined | Status::Cancelled | Status::Failed => {
-                return self.answer(call, Err(Fault::WrongState { rule: "this transaction has no slip".into() }));
+                return self
+                    .answer(call, Err(Fault::WrongState { rule: "this transaction has no slip".into() }));
             }
         };
         if !self.settings.printer {
@@ -150,9 +165,10 @@ impl Machine {
                 }
                 self.answer(call, Ok(()));
             }
-            Some((PaperState::Waiting | PaperState::Printing | PaperState::Done | PaperState::GivenUp, _)) => {
-                self.answer(call, Err(Fault::WrongState { rule: "the paper is not held".into() }))
-            }
+            Some((
+                PaperState::Waiting | PaperState::Printing | PaperState::Done | PaperState::GivenUp,
+                _,
+            )) => self.answer(call, Err(Fault::WrongState { rule: "the paper is not held".into() })),
             None => self.answer(call, Err(Fault::not_found("paper", &job.to_string()))),
         }
     }

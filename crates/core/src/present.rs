@@ -5,7 +5,8 @@ use crate::{
     instrument::{self, Presented},
 };
 use payterm_schema::{
-    CardToken, Instrument, Kind, config::in_bin_range, device::Way, host::EntryMode, kind::CardRule, notice::Screen, outcome::Class, request::Method,
+    CardToken, Instrument, Kind, config::in_bin_range, device::Way, host::EntryMode, kind::CardRule,
+    notice::Screen, outcome::Class, request::Method,
 };
 
 impl Machine {
@@ -15,7 +16,9 @@ impl Machine {
         let method = self.flow.as_ref().and_then(|f| f.method);
         let allowed = |w: &Way| match w {
             Way::Scan => row.code && method != Some(Method::Card),
-            Way::Typed => self.settings.flow.typed_pan && row.card != CardRule::None && method != Some(Method::Code),
+            Way::Typed => {
+                self.settings.flow.typed_pan && row.card != CardRule::None && method != Some(Method::Code)
+            }
             Way::Swipe | Way::Insert | Way::Tap => row.card != CardRule::None && method != Some(Method::Code),
         };
         self.ways.iter().copied().filter(allowed).collect()
@@ -32,14 +35,19 @@ impl Machine {
             Some(Stage::Presenting { until, .. }) => *until,
             Some(_) | None => self.after(self.settings.flow.present_timeout_ms),
         };
-        self.set_stage(Stage::Presenting { until, problem }, Screen::Present { kind, amount, ways: ways.clone(), problem: problem.map(Into::into) });
+        self.set_stage(
+            Stage::Presenting { until, problem },
+            Screen::Present { kind, amount, ways: ways.clone(), problem: problem.map(Into::into) },
+        );
         self.effect(Effect::Offer { txn, ways });
     }
 
-    /// A digit of the keypad: 1 = bank card, 2 = payment code, any other offers both again. The choice only narrows what is
-    /// offered; who presents something has chosen.
+    /// A digit of the keypad: 1 = bank card, 2 = payment code, any other offers both again. The choice only
+    /// narrows what is offered; who presents something has chosen.
     pub(crate) fn choose(&mut self, digit: u8) {
-        let Some(kind) = self.state.running.as_ref().map(|r| r.request.kind).filter(|k| k.row().code) else { return };
+        let Some(kind) = self.state.running.as_ref().map(|r| r.request.kind).filter(|k| k.row().code) else {
+            return;
+        };
         let before = self.flow.as_ref().and_then(|f| f.method);
         let method = match digit {
             b'1' => Some(Method::Card),
@@ -64,7 +72,9 @@ impl Machine {
         self.ways = ways;
         self.pin_pad = pin_pad;
         self.printer = printer;
-        if changed && let Some(Stage::Presenting { problem, .. }) = self.flow.as_ref().map(|f| f.stage.clone()) {
+        if changed
+            && let Some(Stage::Presenting { problem, .. }) = self.flow.as_ref().map(|f| f.stage.clone())
+        {
             self.present(problem);
         }
     }
@@ -76,7 +86,8 @@ impl Machine {
         let Some(request) = self.state.running.as_ref().map(|r| r.request.clone()) else { return };
         // Chip and tap are refused until the chip issue; that is no fault of the customer's and costs no try.
         let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped);
-        let checked = instrument::check(instrument, request.kind, &self.settings).and_then(|p| self.judge(&p).map(|()| p));
+        let checked = instrument::check(instrument, request.kind, &self.settings)
+            .and_then(|p| self.judge(&p).map(|()| p));
         let presented = match checked {
             Ok(p) => Presented { card, ..p },
             Err(problem) => {
@@ -89,14 +100,24 @@ impl Machine {
                 return self.present(Some(problem));
             }
         };
-        let refused = presented.secrets.pan.as_ref().is_some_and(|pan| self.settings.flow.refused_bins.iter().any(|r| in_bin_range(r, pan)));
-        let ours = self.flow.as_ref().and_then(|f| f.original.as_ref()).and_then(FlowOriginal::ours).and_then(|o| o.account.clone());
+        let refused = presented
+            .secrets
+            .pan
+            .as_ref()
+            .is_some_and(|pan| self.settings.flow.refused_bins.iter().any(|r| in_bin_range(r, pan)));
+        let ours = self
+            .flow
+            .as_ref()
+            .and_then(|f| f.original.as_ref())
+            .and_then(FlowOriginal::ours)
+            .and_then(|o| o.account.clone());
         let account = match ours {
             // It goes where its original went.
             Some(id) => self.account(&id),
             None => instrument::route(&self.settings, &request, &presented),
         };
-        let account = account.map(|a| (a.config.id.clone(), a.config.amount_limit, a.rules.kinds.contains(&request.kind)));
+        let account = account
+            .map(|a| (a.config.id.clone(), a.config.amount_limit, a.rules.kinds.contains(&request.kind)));
         if let Some(flow) = self.flow.as_mut() {
             flow.presented = Some(presented);
             flow.account = account.as_ref().map(|(id, ..)| id.clone());
@@ -113,7 +134,10 @@ impl Machine {
 
     /// What only the running request can say against it; the customer may present another.
     fn judge(&self, presented: &Presented) -> Result<(), instrument::Problem> {
-        let chip = presented.mode == EntryMode::Swipe && presented.chip && self.settings.chip && self.settings.flow.chip_first;
+        let chip = presented.mode == EntryMode::Swipe
+            && presented.chip
+            && self.settings.chip
+            && self.settings.flow.chip_first;
         if chip && self.ways.contains(&Way::Insert) {
             return Err("insert-chip");
         }

@@ -1,4 +1,5 @@
-//! What a person does to the queue: forward now, hold, release, write off. Nothing leaves it by itself but by the acquirer's word.
+//! What a person does to the queue: forward now, hold, release, write off. Nothing leaves it by itself but by
+//! the acquirer's word.
 use crate::Machine;
 use payterm_schema::{
     Fault, Kind, Money, Record, Status,
@@ -25,7 +26,14 @@ impl Machine {
         let all: Vec<Obligation> = match txn {
             Some(txn) => self.state.obligations.of(txn).filter(waits).cloned().collect(),
             // Those that were not tried yet need no leave.
-            None => self.settings.accounts.iter().flat_map(|a| self.state.obligations.again(&a.config.id)).filter(waits).cloned().collect(),
+            None => self
+                .settings
+                .accounts
+                .iter()
+                .flat_map(|a| self.state.obligations.again(&a.config.id))
+                .filter(waits)
+                .cloned()
+                .collect(),
         };
         if let Some(txn) = txn.filter(|_| all.is_empty()) {
             return Err(self.not_so(txn, |o| match o.state {
@@ -37,7 +45,10 @@ impl Machine {
         for o in &all {
             self.forwarding.remove(&o.account);
             if o.next_try > self.now {
-                self.record(Some(o.txn), Record::ObligationHurried { txn: o.txn, stan: o.plan.stan, by: by.to_owned() });
+                self.record(
+                    Some(o.txn),
+                    Record::ObligationHurried { txn: o.txn, stan: o.plan.stan, by: by.to_owned() },
+                );
             }
         }
         Ok(())
@@ -45,7 +56,13 @@ impl Machine {
 
     /// Only what is told is kept back: a reversal is the customer's money.
     fn hold(&mut self, txn: u64, hold: bool, by: &str) -> Result<(), Fault> {
-        let all: Vec<Obligation> = self.state.obligations.of(txn).filter(|o| o.duty == Duty::Repeat && o.held.is_some() != hold).cloned().collect();
+        let all: Vec<Obligation> = self
+            .state
+            .obligations
+            .of(txn)
+            .filter(|o| o.duty == Duty::Repeat && o.held.is_some() != hold)
+            .cloned()
+            .collect();
         if all.is_empty() {
             return Err(self.not_so(txn, |o| match o.duty {
                 Duty::Reverse => "a reversal is not held back: it is the customer's money",
@@ -55,7 +72,10 @@ impl Machine {
             }));
         }
         for o in all {
-            self.record(Some(txn), Record::ObligationHeld { txn, stan: o.plan.stan, hold, by: by.to_owned() });
+            self.record(
+                Some(txn),
+                Record::ObligationHeld { txn, stan: o.plan.stan, hold, by: by.to_owned() },
+            );
             self.tell_obligation(txn, o.plan.stan);
         }
         Ok(())
@@ -74,24 +94,38 @@ impl Machine {
         if !(1..=80).contains(&why.chars().count()) || why.chars().any(char::is_control) {
             return Err(Fault::invalid("why", "1 to 80 printable characters"));
         }
-        let Some(o) = self.state.obligations.of(txn).next() else { return Err(Fault::not_found("obligation", &txn.to_string())) };
+        let Some(o) = self.state.obligations.of(txn).next() else {
+            return Err(Fault::not_found("obligation", &txn.to_string()));
+        };
         if self.state.running.as_ref().is_some_and(|r| r.txn == txn) {
             return Err(Fault::WrongState { rule: "its request is still under way".into() });
         }
         for o in self.state.obligations.of(txn) {
             match (o.duty, o.state) {
-                (Duty::AskPerson, _) => return Err(Fault::WrongState { rule: "ask the acquirer, then resolve it with their reference".into() }),
-                (Duty::Reverse, ObligationState::Standing | ObligationState::Due) | (Duty::Repeat, ObligationState::Standing) => {
-                    return Err(Fault::WrongState { rule: "it is being driven: only what is Stuck is written off".into() });
+                (Duty::AskPerson, _) => {
+                    return Err(Fault::WrongState {
+                        rule: "ask the acquirer, then resolve it with their reference".into(),
+                    });
                 }
-                (Duty::Repeat, ObligationState::Due) if self.told_now(&o.account).contains(&(txn, o.plan.stan)) => {
+                (Duty::Reverse, ObligationState::Standing | ObligationState::Due)
+                | (Duty::Repeat, ObligationState::Standing) => {
+                    return Err(Fault::WrongState {
+                        rule: "it is being driven: only what is Stuck is written off".into(),
+                    });
+                }
+                (Duty::Repeat, ObligationState::Due)
+                    if self.told_now(&o.account).contains(&(txn, o.plan.stan)) =>
+                {
                     return Err(Fault::WrongState { rule: "it is under way: hold it first".into() });
                 }
-                (Duty::Repeat, ObligationState::Due) | (Duty::Reverse | Duty::Repeat, ObligationState::Stuck) => {}
+                (Duty::Repeat, ObligationState::Due)
+                | (Duty::Reverse | Duty::Repeat, ObligationState::Stuck) => {}
             }
         }
         if self.speaks_of(txn) {
-            return Err(Fault::WrongState { rule: "a message of its account is under way: wait for its answer".into() });
+            return Err(Fault::WrongState {
+                rule: "a message of its account is under way: wait for its answer".into(),
+            });
         }
         Ok((o.plan.kind, o.plan.amount))
     }
@@ -105,14 +139,18 @@ impl Machine {
         let voidable: Vec<bool> = all.iter().map(|o| self.outlives(o)).collect();
         for o in &all {
             // While the obligation is there, the fold knows that it was counted.
-            if let (Duty::Repeat, Some(mut outcome)) = (o.duty, told.clone().filter(|t| t.status.is_final())) {
+            if let (Duty::Repeat, Some(mut outcome)) = (o.duty, told.clone().filter(|t| t.status.is_final()))
+            {
                 if let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
                     self.record(Some(original), Record::Released { txn: original, by: txn });
                 }
                 outcome.forwarding = Some(Forwarding::WrittenOff { by: by.to_owned(), why: why.to_owned() });
                 self.announce(outcome, true);
             }
-            self.record(Some(txn), Record::WrittenOff { txn, stan: o.plan.stan, by: by.to_owned(), why: why.to_owned() });
+            self.record(
+                Some(txn),
+                Record::WrittenOff { txn, stan: o.plan.stan, by: by.to_owned(), why: why.to_owned() },
+            );
         }
         // Nobody knows whether the acquirer holds it: the shop has decided not to look any further.
         if let Some(mut outcome) = told.filter(|o| o.status == Status::Unknown) {

@@ -20,7 +20,8 @@ use std::{
 pub struct Recovering {
     pub since: Time,
     pub restored: Restored,
-    /// Accounts whose hosts are in another batch than ours, which has records: it may have been closed in what is lost.
+    /// Accounts whose hosts are in another batch than ours, which has records: it may have been closed in
+    /// what is lost.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub batches: BTreeMap<AccountId, BatchInDoubt>,
     /// Accounts that have signed in since: their hosts' batches are known.
@@ -59,14 +60,17 @@ impl Machine {
         }
     }
 
-    /// Its obligations may have been answered in what was lost: a reversal now could take back what was told as approved. Each is a
-    /// person's, and the request that ran ends unknown, whatever the journal says of its frame.
+    /// Its obligations may have been answered in what was lost: a reversal now could take back what was told
+    /// as approved. Each is a person's, and the request that ran ends unknown, whatever the journal says of
+    /// its frame.
     pub(crate) fn leave_to_people(&mut self) {
-        let open: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.state != ObligationState::Stuck).cloned().collect();
+        let open: Vec<Obligation> =
+            self.state.obligations.iter().filter(|o| o.state != ObligationState::Stuck).cloned().collect();
         open.iter().for_each(|o| self.stuck(o));
     }
 
-    /// It ran when the journal was damaged. Whether a frame of it is on record or not: what became of it may have been told.
+    /// It ran when the journal was damaged. Whether a frame of it is on record or not: what became of it may
+    /// have been told.
     pub(crate) fn cut_off(&mut self, running: Running) {
         let mut outcome = Arc::unwrap_or_clone(running.view);
         if let Some(part) = &running.part {
@@ -74,19 +78,24 @@ impl Machine {
             view::with_part(&mut outcome, part);
         }
         // Of a voice sale the issuer's word is the request's own.
-        outcome.auth_code = running.request.auth_code.filter(|_| outcome.kind == Kind::VoiceSale).or(outcome.auth_code);
+        outcome.auth_code =
+            running.request.auth_code.filter(|_| outcome.kind == Kind::VoiceSale).or(outcome.auth_code);
         view::ended(&mut outcome, Status::Unknown, "journal-restored", Class::P, self.now);
         self.finish(outcome);
     }
 
-    /// Its batch was begun under other numbers than it has now: no sign-in of these says anything of it, and none is made before it is closed.
+    /// Its batch was begun under other numbers than it has now: no sign-in of these says anything of it, and
+    /// none is made before it is closed.
     fn never_heard(&self) -> impl Iterator<Item = &AccountId> {
         let own = self.settings.accounts.iter().filter(|a| a.rules.sign_in).map(|a| &a.config.id);
-        own.filter(|id| self.renumbered(id) && self.state.recovering.as_ref().is_some_and(|r| !r.batches.contains_key(*id)))
+        own.filter(|id| {
+            self.renumbered(id)
+                && self.state.recovering.as_ref().is_some_and(|r| !r.batches.contains_key(*id))
+        })
     }
 
-    /// A host that is in another batch, or cannot be heard: ours may have been settled in what is lost. That settlement is a request whose
-    /// outcome is unknown, and a person says it.
+    /// A host that is in another batch, or cannot be heard: ours may have been settled in what is lost. That
+    /// settlement is a request whose outcome is unknown, and a person says it.
     pub(crate) fn doubt_batches(&mut self) {
         while self.state.running.is_none() && self.flow.is_none() {
             let left = self.state.batches_in_doubt().filter(|(_, d)| d.txn.is_none()).map(|(id, _)| id);
@@ -96,36 +105,65 @@ impl Machine {
             let id = settings.config.id.clone();
             let ((key, request), ledger) = (self.own_settlement(id), self.state.ledger(&settings.config.id));
             let txn = self.state.last_txn + 1;
-            let mut view = view::first(txn, &key, &request, &self.settings, self.operator(), &settings, self.now);
+            let mut view =
+                view::first(txn, &key, &request, &self.settings, self.operator(), &settings, self.now);
             view::with_account(&mut view, &settings);
             view.batch = Some(ledger.batch);
-            view.settlement = Some(Box::new(Settlement::new(Halves::of(&ledger.totals), &ledger.totals, ledger.totals_since)));
+            view.settlement = Some(Box::new(Settlement::new(
+                Halves::of(&ledger.totals),
+                &ledger.totals,
+                ledger.totals_since,
+            )));
             let hash = request.content_hash();
-            self.record(Some(txn), Record::Started { txn, key: key.clone(), hash, request: Box::new(request), view: Arc::new(view.clone()) });
+            self.record(
+                Some(txn),
+                Record::Started {
+                    txn,
+                    key: key.clone(),
+                    hash,
+                    request: Box::new(request),
+                    view: Arc::new(view.clone()),
+                },
+            );
             self.tell(Notice::Started { key, txn });
             view::ended(&mut view, Status::Unknown, "journal-restored", Class::P, self.now);
             self.finish(view);
         }
     }
 
-    /// The recovery does not end before each host was heard that may have left our batch, and a person has said of each batch in doubt
-    /// whether it was closed. Of an account that is not configured any more nothing is settled.
+    /// The recovery does not end before each host was heard that may have left our batch, and a person has
+    /// said of each batch in doubt whether it was closed. Of an account that is not configured any more
+    /// nothing is settled.
     pub(crate) fn batches_known(&self) -> Result<(), Fault> {
         let Some(recovering) = &self.state.recovering else { return Ok(()) };
         let mut own = self.settings.accounts.iter().filter(|a| a.rules.sign_in).map(|a| &a.config.id);
-        if let Some(id) = own.find(|id| !recovering.heard.contains(*id) && self.state.keeps_batch(id) && !self.renumbered(id)) {
+        if let Some(id) = own
+            .find(|id| !recovering.heard.contains(*id) && self.state.keeps_batch(id) && !self.renumbered(id))
+        {
             let rule = format!(
                 "account {id} has not signed in since the journal was restored: its batch may have been settled in what is lost. Sign in, or take the account out of the configuration when its acquirer never comes back"
             );
             return Err(Fault::WrongState { rule });
         }
-        if let Some((id, s)) = self.never_heard().find_map(|id| Some((id, self.state.ledger(id).settling.as_ref()?))) {
-            let rule = format!("account {id}: its batch was begun under other numbers, and its settlement is open. Ask, and resolve transaction {}", s.txn);
+        if let Some((id, s)) =
+            self.never_heard().find_map(|id| Some((id, self.state.ledger(id).settling.as_ref()?)))
+        {
+            let rule = format!(
+                "account {id}: its batch was begun under other numbers, and its settlement is open. Ask, and resolve transaction {}",
+                s.txn
+            );
             return Err(Fault::WrongState { rule });
         }
-        let Some((id, doubt)) = self.state.batches_in_doubt().find(|(id, _)| self.account(id).is_some()) else { return Ok(()) };
+        let Some((id, doubt)) = self.state.batches_in_doubt().find(|(id, _)| self.account(id).is_some())
+        else {
+            return Ok(());
+        };
         let (ours, theirs, txn) = (self.state.ledger(id).batch, doubt.theirs, doubt.txn.unwrap_or_default());
-        let why = if self.renumbered(id) { "its batch was begun under other numbers".into() } else { format!("the acquirer is in batch {theirs}") };
+        let why = if self.renumbered(id) {
+            "its batch was begun under other numbers".into()
+        } else {
+            format!("the acquirer is in batch {theirs}")
+        };
         let rule = format!(
             "account {id}: {why}, the restored journal in {ours}. Ask whether {ours} was closed, and resolve transaction {txn}: executed = closed, not executed = open"
         );
@@ -158,7 +196,8 @@ impl State {
         }
         for (account, ledger) in &mut self.accounts {
             if marks.is_none_or(|m| !m.contains_key(account)) {
-                ledger.last_stan = ledger.last_stan.and_then(|s| Stan::new((s.get() + FAR - 1) % 999_999 + 1));
+                ledger.last_stan =
+                    ledger.last_stan.and_then(|s| Stan::new((s.get() + FAR - 1) % 999_999 + 1));
             }
             // What the host says of its batch is asked for anew.
             ledger.signed_in = false;
@@ -169,7 +208,12 @@ impl State {
             }
         }
         self.stans_lost |= marks.is_none();
-        self.recovering = Some(Recovering { since: at, restored: restored.clone(), batches: BTreeMap::new(), heard: BTreeSet::new() });
+        self.recovering = Some(Recovering {
+            since: at,
+            restored: restored.clone(),
+            batches: BTreeMap::new(),
+            heard: BTreeSet::new(),
+        });
     }
 
     /// It has signed in; `theirs`: to another batch than ours, which has records.
@@ -192,14 +236,19 @@ impl State {
     pub(crate) fn asked_about(&mut self, account: &AccountId, txn: u64) {
         let theirs = self.ledger(account).batch.next();
         let Some(r) = &mut self.recovering else { return };
-        r.batches.entry(account.clone()).or_insert(BatchInDoubt { theirs, txn: None, open: false }).txn.get_or_insert(txn);
+        r.batches
+            .entry(account.clone())
+            .or_insert(BatchInDoubt { theirs, txn: None, open: false })
+            .txn
+            .get_or_insert(txn);
     }
 
     /// Accounts that are not configured may be again: what is not known of their batches is asked then.
     pub(crate) fn recovery_ended(&mut self) {
         let Some(r) = self.recovering.take() else { return };
         let known = |id: &AccountId| r.heard.contains(id) && r.batches.get(id).is_none_or(|d| d.open);
-        let unheard: Vec<AccountId> = self.accounts.keys().filter(|id| !known(id) && self.keeps_batch(id)).cloned().collect();
+        let unheard: Vec<AccountId> =
+            self.accounts.keys().filter(|id| !known(id) && self.keeps_batch(id)).cloned().collect();
         for id in unheard {
             self.accounts.entry(id.clone()).or_default().signed_in = false;
             self.unheard.insert(id, r.restored.clone());

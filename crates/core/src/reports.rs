@@ -29,7 +29,11 @@ impl Machine {
 
 impl State {
     /// The totals of these accounts, in their order.
-    pub fn report<'a>(&self, head: &ReportHead<'_>, accounts: impl Iterator<Item = &'a AccountConfig>) -> TotalsReport {
+    pub fn report<'a>(
+        &self,
+        head: &ReportHead<'_>,
+        accounts: impl Iterator<Item = &'a AccountConfig>,
+    ) -> TotalsReport {
         let account = |a: &AccountConfig| {
             let ledger = self.ledger(&a.id);
             let (rows, since) = match head.scope {
@@ -40,7 +44,8 @@ impl State {
                 let of = rows.iter().filter(|t| t.kind.row().side == side);
                 of.fold((0, 0_u64), |(count, minor), t| (count + t.count, minor.saturating_add(t.minor)))
             };
-            let (debit, credit) = (side(payterm_schema::kind::Side::Debit), side(payterm_schema::kind::Side::Credit));
+            let (debit, credit) =
+                (side(payterm_schema::kind::Side::Debit), side(payterm_schema::kind::Side::Credit));
             AccountTotals {
                 account: a.id.clone(),
                 currency: a.currency,
@@ -73,19 +78,32 @@ impl Machine {
             Printable::Invoice(_) => PaperKind::InvoiceSlip,
             Printable::Drawer(_) => PaperKind::Drawer,
         };
-        let job = PaperJob { app: Some(app), request: Some(request), ..PaperJob::new(self.state.last_job + 1, kind, 0, content.into()) };
+        let job = PaperJob {
+            app: Some(app),
+            request: Some(request),
+            ..PaperJob::new(self.state.last_job + 1, kind, 0, content.into())
+        };
         self.queue_own(call, job);
     }
 
     pub(crate) fn print_report(&mut self, call: u64, app: String, scope: Scope) {
         let s = &self.settings;
-        let head = ReportHead { scope, shop: &s.place.shop, operator: &self.operator(), test: s.test, now: self.now };
+        let head = ReportHead {
+            scope,
+            shop: &s.place.shop,
+            operator: &self.operator(),
+            test: s.test,
+            now: self.now,
+        };
         let report = self.state.report(&head, s.accounts.iter().map(|a| &a.config));
         let kind = match scope {
             Scope::Batch => PaperKind::TotalsReport,
             Scope::Shift => PaperKind::ShiftReport,
         };
-        let job = PaperJob { app: Some(app), ..PaperJob::new(self.state.last_job + 1, kind, 0, PaperContent::Totals(Box::new(report))) };
+        let job = PaperJob {
+            app: Some(app),
+            ..PaperJob::new(self.state.last_job + 1, kind, 0, PaperContent::Totals(Box::new(report)))
+        };
         self.queue_own(call, job);
     }
 
@@ -94,7 +112,10 @@ impl Machine {
             return self.answer(call, Err(Fault::not_found("device", "printer")));
         }
         if !self.room_for_papers() {
-            return self.answer(call, Err(Fault::WrongState { rule: format!("{WAITING_MAX} papers wait for the printer already") }));
+            return self.answer(
+                call,
+                Err(Fault::WrongState { rule: format!("{WAITING_MAX} papers wait for the printer already") }),
+            );
         }
         self.record(None, Record::PaperQueued { job: Box::new(job) });
         self.answer(call, Ok(()));

@@ -17,16 +17,32 @@ impl Machine {
         match outcome.kind {
             Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel if approved => {
                 self.record(Some(original), Record::Voided { txn: original, by: txn });
-                self.erase_when_done(original, outcome.kind != Kind::PreAuthCancel && self.state.in_open_batch(outcome));
+                self.erase_when_done(
+                    original,
+                    outcome.kind != Kind::PreAuthCancel && self.state.in_open_batch(outcome),
+                );
                 // A completion that is taken back gives its hold free again.
-                if let Some(hold) = outcome.original.as_ref().and_then(|o| o.of).filter(|_| outcome.kind == Kind::CompletionCancel) {
+                if let Some(hold) = outcome
+                    .original
+                    .as_ref()
+                    .and_then(|o| o.of)
+                    .filter(|_| outcome.kind == Kind::CompletionCancel)
+                {
                     self.record(Some(hold), Record::Released { txn: hold, by: original });
                 }
             }
-            Kind::Completion | Kind::CompletionAdvice if approved => self.record(Some(original), Record::Completed { txn: original, by: txn }),
-            Kind::TipAdjust if approved => self.record(Some(original), Record::Adjusted { txn: original, by: txn, tip: outcome.sums.tip.unwrap_or(0) }),
+            Kind::Completion | Kind::CompletionAdvice if approved => {
+                self.record(Some(original), Record::Completed { txn: original, by: txn })
+            }
+            Kind::TipAdjust if approved => self.record(
+                Some(original),
+                Record::Adjusted { txn: original, by: txn, tip: outcome.sums.tip.unwrap_or(0) },
+            ),
             // Held since before its frame left.
-            Kind::Refund if matches!(outcome.status, Status::Declined | Status::Cancelled | Status::Failed) && outcome.stan.is_some() => {
+            Kind::Refund
+                if matches!(outcome.status, Status::Declined | Status::Cancelled | Status::Failed)
+                    && outcome.stan.is_some() =>
+            {
                 let minor = outcome.sums.amount.unwrap_or(0);
                 self.record(Some(original), Record::RefundFreed { txn: original, by: txn, minor });
             }
@@ -62,12 +78,17 @@ impl Machine {
     /// May a person say so of what is Stuck? The frame that stands then.
     fn may_resolve(&self, txn: u64, executed: bool, stan: Option<Stan>) -> Result<Option<Obligation>, Fault> {
         let wrong = |rule: &str| Err(Fault::WrongState { rule: rule.into() });
-        let which = || Err(Fault::invalid("stan", "the STAN of a stuck frame of it, and that it was executed"));
-        let (frames, told): (Vec<&Obligation>, _) = (self.state.obligations.of(txn).collect(), self.state.owes(txn));
-        // It ran when the journal was damaged, and no frame of it is on record: without a STAN it cannot stand in a batch.
+        let which =
+            || Err(Fault::invalid("stan", "the STAN of a stuck frame of it, and that it was executed"));
+        let (frames, told): (Vec<&Obligation>, _) =
+            (self.state.obligations.of(txn).collect(), self.state.owes(txn));
+        // It ran when the journal was damaged, and no frame of it is on record: without a STAN it cannot
+        // stand in a batch.
         if frames.is_empty() && told.is_some_and(|o| o.status == Status::Unknown) {
             return match (executed, stan) {
-                (true, _) => wrong("no frame of it is on record: have the acquirer take it back, then say that it was not executed"),
+                (true, _) => wrong(
+                    "no frame of it is on record: have the acquirer take it back, then say that it was not executed",
+                ),
                 (false, None) => Ok(None),
                 (false, Some(_)) => which(),
             };
@@ -90,29 +111,48 @@ impl Machine {
             (false, None, _) => return Ok(None),
             (false, Some(_), _) => return which(),
             (true, None, [one]) => *one,
-            (true, None, _) => return wrong("several frames of it are stuck: name the STAN of the one that stands"),
+            (true, None, _) => {
+                return wrong("several frames of it are stuck: name the STAN of the one that stands");
+            }
             (true, Some(stan), _) => match frames.into_iter().find(|o| o.plan.stan == stan) {
                 Some(o) => o,
                 None => return which(),
             },
         };
         // The app and the customer were told otherwise, and it does not change.
-        let otherwise = |told: &Outcome| told.status.is_final() && (told.status != Status::Approved || told.stan != Some(standing.plan.stan));
+        let otherwise = |told: &Outcome| {
+            told.status.is_final()
+                && (told.status != Status::Approved || told.stan != Some(standing.plan.stan))
+        };
         if standing.duty == Duty::Reverse && told.is_some_and(otherwise) {
-            return wrong("it was told otherwise: have the acquirer take it back, then say that it was not executed");
+            return wrong(
+                "it was told otherwise: have the acquirer take it back, then say that it was not executed",
+            );
         }
         Ok(Some(standing.clone()))
     }
 
-    /// A person settles what is Stuck against the acquirer's record. The machine only writes down what they say. Of several frames of the
-    /// request (it was asked anew) at most one stands, that of `stan`.
-    pub(crate) fn resolve(&mut self, call: u64, txn: u64, executed: bool, stan: Option<Stan>, reference: String, by: String) {
+    /// A person settles what is Stuck against the acquirer's record. The machine only writes down what they
+    /// say. Of several frames of the request (it was asked anew) at most one stands, that of `stan`.
+    pub(crate) fn resolve(
+        &mut self,
+        call: u64,
+        txn: u64,
+        executed: bool,
+        stan: Option<Stan>,
+        reference: String,
+        by: String,
+    ) {
         if !(1..=40).contains(&reference.chars().count()) || reference.chars().any(char::is_control) {
             return self.answer(call, Err(Fault::invalid("reference", "1 to 40 printable characters")));
         }
         match (self.state.settlement_of(txn), stan) {
-            (Some(account), None) => return self.resolve_settlement(call, &account, txn, executed, &reference, &by),
-            (Some(_), Some(_)) => return self.answer(call, Err(Fault::invalid("stan", "of a settlement none is named"))),
+            (Some(account), None) => {
+                return self.resolve_settlement(call, &account, txn, executed, &reference, &by);
+            }
+            (Some(_), Some(_)) => {
+                return self.answer(call, Err(Fault::invalid("stan", "of a settlement none is named")));
+            }
             (None, _) => {}
         }
         let standing = match self.may_resolve(txn, executed, stan) {
@@ -135,7 +175,15 @@ impl Machine {
                 view::ended(&mut outcome, Status::Declined, "resolved-not-executed", Class::C, self.now);
             }
             for o in &stuck {
-                self.record(Some(txn), Record::ObligationEnded { txn, stan: o.plan.stan, how: how.clone(), trace: FrameTrace::default() });
+                self.record(
+                    Some(txn),
+                    Record::ObligationEnded {
+                        txn,
+                        stan: o.plan.stan,
+                        how: how.clone(),
+                        trace: FrameTrace::default(),
+                    },
+                );
             }
             self.finish(outcome);
         } else {
@@ -146,17 +194,31 @@ impl Machine {
                     if !executed && let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
                         self.record(Some(original), Record::Released { txn: original, by: txn });
                     }
-                    outcome.forwarding = Some(if executed { Forwarding::Forwarded } else { Forwarding::Refused("--".into()) });
+                    outcome.forwarding =
+                        Some(if executed { Forwarding::Forwarded } else { Forwarding::Refused("--".into()) });
                     self.announce(outcome, false);
                 }
-                self.record(Some(txn), Record::ObligationEnded { txn, stan: o.plan.stan, how: how.clone(), trace: FrameTrace::default() });
+                self.record(
+                    Some(txn),
+                    Record::ObligationEnded {
+                        txn,
+                        stan: o.plan.stan,
+                        how: how.clone(),
+                        trace: FrameTrace::default(),
+                    },
+                );
             }
         }
         for (o, voidable) in stuck.into_iter().zip(voidable) {
             if let Some(sealed) = o.sealed {
-                let accepted = told.as_ref().is_some_and(|t| matches!(t.status, Status::Unknown | Status::Approved));
+                let accepted =
+                    told.as_ref().is_some_and(|t| matches!(t.status, Status::Unknown | Status::Approved));
                 // Of the frame that stands, whichever of them is looked at: they have one PAN.
-                let upload = |s: &Obligation| s.sealed == o.sealed && s.plan.kind.keeps_pan() && self.state.ledger(&s.account).batch == s.plan.batch;
+                let upload = |s: &Obligation| {
+                    s.sealed == o.sealed
+                        && s.plan.kind.keeps_pan()
+                        && self.state.ledger(&s.account).batch == s.plan.batch
+                };
                 let needed = voidable || (accepted && standing.as_ref().is_some_and(upload));
                 self.erase_when_done(sealed, needed);
             }

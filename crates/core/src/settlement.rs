@@ -1,5 +1,6 @@
-//! Settlement 批结算 of an account (host-protocol §7): what is owed first, then the totals, the records of the half that does not balance,
-//! the end, and a new batch. From the totals on every message leaves again as it is until it is answered, also after a restart.
+//! Settlement 批结算 of an account (host-protocol §7): what is owed first, then the totals, the records of the
+//! half that does not balance, the end, and a new batch. From the totals on every message leaves again as it
+//! is until it is answered, also after a restart.
 mod auto;
 
 use crate::{
@@ -19,7 +20,9 @@ use payterm_schema::{
     operator::{OperatorId, Role},
     outcome::{Authority, Class},
     record::{Ending, Obligation, ObligationState},
-    settlement::{self, BatchPart, BatchQuery, Half, Halves, Settlement, StuckLine, UploadGroup, UploadRecord, Verdict},
+    settlement::{
+        self, BatchPart, BatchQuery, Half, Halves, Settlement, StuckLine, UploadGroup, UploadRecord, Verdict,
+    },
     time::Millis,
     totals::Total,
 };
@@ -44,7 +47,11 @@ impl Machine {
 
     /// The running request would add a record for which the batch has no room.
     pub(crate) fn batch_full(&self, id: &AccountId) -> bool {
-        let Some((side, kind)) = self.state.running.as_ref().map(|r| (r.request.kind.row().side, r.request.kind)) else { return false };
+        let Some((side, kind)) =
+            self.state.running.as_ref().map(|r| (r.request.kind.row().side, r.request.kind))
+        else {
+            return false;
+        };
         let Some(l) = self.state.accounts.get(id) else { return false };
         let amount = self.amount().map_or(0, |m| m.minor());
         let (sum, full) = match side {
@@ -52,7 +59,8 @@ impl Machine {
             Side::Credit => (l.credit_minor, true),
             Side::None => return false,
         };
-        (full && l.debit_count + l.credit_count >= u64::from(self.settings.settlement.batch_max)) || sum.saturating_add(amount) > MAX_MINOR
+        (full && l.debit_count + l.credit_count >= u64::from(self.settings.settlement.batch_max))
+            || sum.saturating_add(amount) > MAX_MINOR
     }
 
     /// Waits until the account owes nothing; [`Machine::drive_account`] goes on when it does.
@@ -79,7 +87,8 @@ impl Machine {
         self.fail(if open || owes { code } else { "prepare-timeout" }, Class::E);
     }
 
-    /// What the account owes, each at once and then as its time comes; then the totals. True: something is under way or waits.
+    /// What the account owes, each at once and then as its time comes; then the totals. True: something is
+    /// under way or waits.
     pub(crate) fn clear(&mut self, id: &AccountId) -> bool {
         let Some(tried) = self.flow.as_ref().map(|f| f.tried.clone()) else { return false };
         let open = |o: &&Obligation| o.account == *id && o.state == ObligationState::Due;
@@ -95,8 +104,10 @@ impl Machine {
             return true;
         }
         // What a person keeps back is listed like what is Stuck.
-        let driven = |o: &Obligation| o.account == *id && o.state != ObligationState::Stuck && o.held.is_none();
-        if (self.state.obligations.driven(id) && self.state.obligations.iter().any(driven)) || !self.quiet(id) {
+        let driven =
+            |o: &Obligation| o.account == *id && o.state != ObligationState::Stuck && o.held.is_none();
+        if (self.state.obligations.driven(id) && self.state.obligations.iter().any(driven)) || !self.quiet(id)
+        {
             return false;
         }
         self.ask_settlement(id);
@@ -105,14 +116,20 @@ impl Machine {
 
     /// The totals leave: from here on the batch is being closed.
     fn ask_settlement(&mut self, id: &AccountId) {
-        let Some((running, settings)) = self.state.running.clone().zip(self.account(id).cloned()) else { return };
+        let Some((running, settings)) = self.state.running.clone().zip(self.account(id).cloned()) else {
+            return;
+        };
         let ledger = self.state.ledger(id).clone();
-        let stuck: Vec<Obligation> = self.state.obligations.iter().filter(|o| o.account == *id).cloned().collect();
+        let stuck: Vec<Obligation> =
+            self.state.obligations.iter().filter(|o| o.account == *id).cloned().collect();
         if ledger.debit_count + ledger.credit_count == 0 {
             return self.fail("batch-empty", Class::B);
         }
         let role = self.state.staff.on_duty.as_ref().map_or(Role::Cashier, OperatorId::role);
-        let asks = !stuck.is_empty() && self.settings.operators.required && role < Role::Supervisor && running.view.approved_by.is_none();
+        let asks = !stuck.is_empty()
+            && self.settings.operators.required
+            && role < Role::Supervisor
+            && running.view.approved_by.is_none();
         if asks && running.key.app == crate::state::TERMINAL {
             return self.fail("settlement-needs-supervisor", Class::D);
         }
@@ -124,25 +141,47 @@ impl Machine {
         }
         let mut rows = ledger.totals;
         let own = |o: &Obligation| self.state.owes(o.txn).filter(|told| told.stan == Some(o.plan.stan));
-        for told in stuck.iter().filter_map(own).filter(|o| o.status == Status::Approved && o.batch == Some(ledger.batch)) {
-            let organisation = told.organisation.as_deref().or(told.wallet.map(Wallet::name)).unwrap_or_default();
+        for told in stuck
+            .iter()
+            .filter_map(own)
+            .filter(|o| o.status == Status::Approved && o.batch == Some(ledger.batch))
+        {
+            let organisation =
+                told.organisation.as_deref().or(told.wallet.map(Wallet::name)).unwrap_or_default();
             let minor = if told.kind == Kind::TipAdjust { told.sums.tip } else { told.sums.amount };
             Total::take(&mut rows, organisation, told.kind, &told.operator, minor.unwrap_or(0));
         }
         let halves = Halves::of(&rows);
-        let line = |o: &Obligation| StuckLine { txn: o.txn, kind: o.plan.kind, batch: o.plan.batch, stan: o.plan.stan, minor: o.plan.amount.map(Money::minor) };
+        let line = |o: &Obligation| StuckLine {
+            txn: o.txn,
+            kind: o.plan.kind,
+            batch: o.plan.batch,
+            stan: o.plan.stan,
+            minor: o.plan.amount.map(Money::minor),
+        };
         let settlement = Settlement {
             stuck: stuck.iter().take(Settlement::ROWS).map(line).collect(),
             stuck_more: u32::try_from(stuck.len().saturating_sub(Settlement::ROWS)).unwrap_or(u32::MAX),
             ..Settlement::new(halves, &rows, ledger.totals_since)
         };
         let txn = running.txn;
-        let plan = Plan { settlement: Some(Box::new(BatchPart::Totals(halves))), ..self.control_plan(id, Kind::Settlement) };
+        let plan = Plan {
+            settlement: Some(Box::new(BatchPart::Totals(halves))),
+            ..self.control_plan(id, Kind::Settlement)
+        };
         let mut view = Arc::unwrap_or_clone(running.view);
         view::with_account(&mut view, &settings);
         (view.stan, view.batch) = (Some(plan.stan), Some(plan.batch));
         view.settlement = Some(Box::new(settlement));
-        self.record(Some(txn), Record::SettlementAsked { txn, account: id.clone(), plan: Box::new(plan.clone()), view: Arc::new(view) });
+        self.record(
+            Some(txn),
+            Record::SettlementAsked {
+                txn,
+                account: id.clone(),
+                plan: Box::new(plan.clone()),
+                view: Arc::new(view),
+            },
+        );
         if let Some(flow) = self.flow.as_mut() {
             flow.stage = Stage::Settling;
         }
@@ -151,8 +190,12 @@ impl Machine {
 
     fn send_settlement(&mut self, id: &AccountId, txn: u64, plan: Plan) {
         let (what, secrets) = match plan.settlement.as_deref() {
-            Some(BatchPart::List(list)) => ("uploading", SecretsFrom::SealedMany(list.iter().map(|r| r.sealed).collect())),
-            Some(BatchPart::One { record, .. }) => ("uploading", SecretsFrom::SealedMany(vec![record.sealed])),
+            Some(BatchPart::List(list)) => {
+                ("uploading", SecretsFrom::SealedMany(list.iter().map(|r| r.sealed).collect()))
+            }
+            Some(BatchPart::One { record, .. }) => {
+                ("uploading", SecretsFrom::SealedMany(vec![record.sealed]))
+            }
             Some(BatchPart::End { .. }) => ("closing-batch", SecretsFrom::None),
             Some(BatchPart::Totals(_)) | None => ("settling", SecretsFrom::None),
         };
@@ -189,7 +232,9 @@ impl Machine {
         match s.open.clone() {
             Some(plan) => self.send_settlement(id, s.txn, plan),
             None if s.settlement.balanced() => self.end_upload(id, &s),
-            None if self.uploading.get(id).is_none_or(|l| l.until <= self.now) => self.load_upload(id, &s, s.group, s.after),
+            None if self.uploading.get(id).is_none_or(|l| l.until <= self.now) => {
+                self.load_upload(id, &s, s.group, s.after)
+            }
             None => {}
         }
     }
@@ -213,7 +258,11 @@ impl Machine {
 
     /// The next records, or that there are none of this group. True: it was for a settlement.
     pub(crate) fn upload_loaded(&mut self, tag: u64, found: &Result<Vec<Outcome>, Fault>) -> bool {
-        let Some((id, at)) = self.uploading.iter().find(|(_, l)| l.tag == tag).map(|(id, l)| (id.clone(), *l)) else { return false };
+        let Some((id, at)) =
+            self.uploading.iter().find(|(_, l)| l.tag == tag).map(|(id, l)| (id.clone(), *l))
+        else {
+            return false;
+        };
         let Some(s) = self.settling(&id).filter(|s| s.open.is_none()).cloned() else {
             self.uploading.remove(&id);
             return true;
@@ -224,17 +273,32 @@ impl Machine {
             return true;
         };
         self.uploading.remove(&id);
-        let wanted: Vec<&Outcome> = found.iter().filter(|o| !s.excluded.contains(&o.txn) && self.state.ledger(&id).of_this_terminal(o)).collect();
+        let wanted: Vec<&Outcome> = found
+            .iter()
+            .filter(|o| !s.excluded.contains(&o.txn) && self.state.ledger(&id).of_this_terminal(o))
+            .collect();
         let last = found.iter().map(|o| o.txn).max();
         match (wanted.first(), last, at.group.next()) {
             (Some(first), Some(last), _) => {
                 let plan = if at.group == UploadGroup::Magnetic {
                     let list = wanted.iter().filter_map(|o| record_of(o)).collect();
-                    Plan { settlement: Some(Box::new(BatchPart::List(list))), ..self.control_plan(&id, Kind::Settlement) }
+                    Plan {
+                        settlement: Some(Box::new(BatchPart::List(list))),
+                        ..self.control_plan(&id, Kind::Settlement)
+                    }
                 } else {
                     self.single(&id, first)
                 };
-                self.record(Some(s.txn), Record::UploadAllowed { txn: s.txn, account: id, plan: Box::new(plan), group: at.group, after: last });
+                self.record(
+                    Some(s.txn),
+                    Record::UploadAllowed {
+                        txn: s.txn,
+                        account: id,
+                        plan: Box::new(plan),
+                        group: at.group,
+                        after: last,
+                    },
+                );
             }
             (_, Some(last), _) => self.load_upload(&id, &s, at.group, last),
             (_, None, Some(group)) => self.load_upload(&id, &s, group, 0),
@@ -248,14 +312,25 @@ impl Machine {
         // A host that names no date: the terminal's.
         let minutes = self.account(id).map_or(0, |a| a.host_offset_minutes);
         let local = o.started.local(minutes);
-        let date = o.host_date.clone().unwrap_or_else(|| format!("{:02}{:02}", u8::from(local.month()), local.day()));
+        let date = o
+            .host_date
+            .clone()
+            .unwrap_or_else(|| format!("{:02}{:02}", u8::from(local.month()), local.day()));
         let part = record_of(o).map(|record| Box::new(BatchPart::One { kind: o.kind, record }));
         Plan {
             amount: o.sums.amount_money(),
             mode: o.entry.unwrap_or(EntryMode::None),
             wallet: o.wallet,
-            original: Some(OriginalRef { batch: o.batch, stan: o.stan, date: Some(date), rrn: o.rrn.clone(), auth_code: o.auth_code.clone() }),
-            organisation: Some(o.organisation.clone().filter(|o| o.len() == 3).unwrap_or_else(|| "000".into())),
+            original: Some(OriginalRef {
+                batch: o.batch,
+                stan: o.stan,
+                date: Some(date),
+                rrn: o.rrn.clone(),
+                auth_code: o.auth_code.clone(),
+            }),
+            organisation: Some(
+                o.organisation.clone().filter(|o| o.len() == 3).unwrap_or_else(|| "000".into()),
+            ),
             settlement: part,
             ..self.control_plan(id, Kind::Settlement)
         }
@@ -264,7 +339,16 @@ impl Machine {
     fn end_upload(&mut self, id: &AccountId, s: &Settling) {
         let end = BatchPart::End { records: s.settlement.uploaded, balanced: s.settlement.balanced() };
         let plan = Plan { settlement: Some(Box::new(end)), ..self.control_plan(id, Kind::Settlement) };
-        self.record(Some(s.txn), Record::UploadAllowed { txn: s.txn, account: id.clone(), plan: Box::new(plan), group: s.group, after: s.after });
+        self.record(
+            Some(s.txn),
+            Record::UploadAllowed {
+                txn: s.txn,
+                account: id.clone(),
+                plan: Box::new(plan),
+                group: s.group,
+                after: s.after,
+            },
+        );
     }
 
     pub(crate) fn settlement_event(&mut self, id: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
@@ -272,10 +356,22 @@ impl Machine {
             HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } if self.nothing_left(id, txn) => {
                 self.drop_settlement(id, txn, Ending::NothingLeft, Status::Failed, "not-sent", Class::E);
             }
-            HostEvent::NotSent { why } => self.settlement_failed(id, txn, stan, None, why, Fail::NotSent, FrameTrace::default()),
+            HostEvent::NotSent { why } => {
+                self.settlement_failed(id, txn, stan, None, why, Fail::NotSent, FrameTrace::default())
+            }
             // Trying again changes nothing.
-            HostEvent::Unbuildable { why } => self.settlement_failed(id, txn, stan, Some("not-buildable".into()), why, Fail::Held, FrameTrace::default()),
-            HostEvent::NoReply { why, trace } => self.settlement_failed(id, txn, stan, None, why, Fail::Again, trace),
+            HostEvent::Unbuildable { why } => self.settlement_failed(
+                id,
+                txn,
+                stan,
+                Some("not-buildable".into()),
+                why,
+                Fail::Held,
+                FrameTrace::default(),
+            ),
+            HostEvent::NoReply { why, trace } => {
+                self.settlement_failed(id, txn, stan, None, why, Fail::Again, trace)
+            }
             HostEvent::Reply { answer, trace } => self.settlement_answer(id, txn, stan, *answer, trace),
             HostEvent::Late { .. } => {}
         }
@@ -286,10 +382,21 @@ impl Machine {
         self.settling(id).is_some_and(|s| s.txn == txn && !s.left)
     }
 
-    pub(crate) fn settlement_answer(&mut self, id: &AccountId, txn: u64, stan: Stan, answer: HostAnswer, trace: FrameTrace) {
+    pub(crate) fn settlement_answer(
+        &mut self,
+        id: &AccountId,
+        txn: u64,
+        stan: Stan,
+        answer: HostAnswer,
+        trace: FrameTrace,
+    ) {
         // A late answer to an earlier try may have ended it while this one was under way.
         let Some(s) = self.settling(id).filter(|s| s.txn == txn).cloned() else { return };
-        let Some(part) = s.open.as_ref().filter(|p| p.stan == stan).and_then(|p| p.settlement.as_deref()).cloned() else { return };
+        let Some(part) =
+            s.open.as_ref().filter(|p| p.stan == stan).and_then(|p| p.settlement.as_deref()).cloned()
+        else {
+            return;
+        };
         let digit = answer.requirement;
         let done = self.class(id, &answer.code) == Class::A;
         // A record, or the end, that the acquirer has already.
@@ -298,24 +405,67 @@ impl Machine {
             BatchPart::Totals(ours) if done => match judge(&answer, &ours) {
                 Ok((domestic, foreign)) => {
                     let account = id.clone();
-                    self.record(Some(txn), Record::SettlementJudged { txn, account, stan, domestic, foreign, answer: Box::new(answer), trace });
+                    self.record(
+                        Some(txn),
+                        Record::SettlementJudged {
+                            txn,
+                            account,
+                            stan,
+                            domestic,
+                            foreign,
+                            answer: Box::new(answer),
+                            trace,
+                        },
+                    );
                 }
                 Err(code) => {
                     let (account, why) = (id.clone(), code.to_owned());
-                    self.record(Some(txn), Record::Disregarded { txn, account, stan, why: why.clone(), answer: Box::new(answer), trace: trace.clone() });
-                    self.settlement_failed(id, txn, stan, Some(code.into()), why, Fail::Held, FrameTrace::default());
+                    self.record(
+                        Some(txn),
+                        Record::Disregarded {
+                            txn,
+                            account,
+                            stan,
+                            why: why.clone(),
+                            answer: Box::new(answer),
+                            trace: trace.clone(),
+                        },
+                    );
+                    self.settlement_failed(
+                        id,
+                        txn,
+                        stan,
+                        Some(code.into()),
+                        why,
+                        Fail::Held,
+                        FrameTrace::default(),
+                    );
                 }
             },
             BatchPart::List(_) | BatchPart::One { .. } if done || known => {
-                self.record(Some(txn), Record::Uploaded { txn, account: id.clone(), stan, code: answer.code, trace });
+                self.record(
+                    Some(txn),
+                    Record::Uploaded { txn, account: id.clone(), stan, code: answer.code, trace },
+                );
             }
-            BatchPart::End { .. } if done || known => self.close_batch(id, txn, Ending::Answered(answer.code), trace),
-            BatchPart::Totals(_) | BatchPart::List(_) | BatchPart::One { .. } | BatchPart::End { .. } => self.settlement_refused(id, &s, stan, answer, trace),
+            BatchPart::End { .. } if done || known => {
+                self.close_batch(id, txn, Ending::Answered(answer.code), trace)
+            }
+            BatchPart::Totals(_) | BatchPart::List(_) | BatchPart::One { .. } | BatchPart::End { .. } => {
+                self.settlement_refused(id, &s, stan, answer, trace)
+            }
         }
         self.requirement(id, txn, digit);
     }
 
-    fn settlement_refused(&mut self, id: &AccountId, s: &Settling, stan: Stan, answer: HostAnswer, trace: FrameTrace) {
+    fn settlement_refused(
+        &mut self,
+        id: &AccountId,
+        s: &Settling,
+        stan: Stan,
+        answer: HostAnswer,
+        trace: FrameTrace,
+    ) {
         let rule = self.account(id).and_then(|a| a.rules.codes.get(&answer.code).copied());
         let (txn, code) = (s.txn, format!("host-{}", answer.code));
         let why = format!("the host answered {}", answer.code);
@@ -328,10 +478,21 @@ impl Machine {
             Some(r) if r.again == Again::Now || r.reverse || matches!(r.class, Class::E | Class::P) => {
                 self.settlement_failed(id, txn, stan, Some(code), why, Fail::Again, trace);
             }
-            // A plain no to the first totals that left: nothing was settled. A no to totals that left before may be about that.
+            // A plain no to the first totals that left: nothing was settled. A no to totals that left before
+            // may be about that.
             Some(_) | None if !s.left => {
                 let class = self.class(id, &answer.code).max_failure();
-                self.record(Some(txn), Record::Disregarded { txn, account: id.clone(), stan, why, answer: Box::new(answer.clone()), trace });
+                self.record(
+                    Some(txn),
+                    Record::Disregarded {
+                        txn,
+                        account: id.clone(),
+                        stan,
+                        why,
+                        answer: Box::new(answer.clone()),
+                        trace,
+                    },
+                );
                 self.drop_settlement(id, txn, Ending::Answered(answer.code), Status::Declined, &code, class);
             }
             Some(_) | None => self.settlement_failed(id, txn, stan, Some(code), why, Fail::Held, trace),
@@ -339,15 +500,41 @@ impl Machine {
     }
 
     #[allow(clippy::too_many_arguments, reason = "one record's fields")]
-    fn settlement_failed(&mut self, id: &AccountId, txn: u64, stan: Stan, code: Option<String>, why: String, fail: Fail, trace: FrameTrace) {
-        let Some(s) = self.settling(id).filter(|s| s.txn == txn && s.open.as_ref().is_some_and(|p| p.stan == stan)) else { return };
+    fn settlement_failed(
+        &mut self,
+        id: &AccountId,
+        txn: u64,
+        stan: Stan,
+        code: Option<String>,
+        why: String,
+        fail: Fail,
+        trace: FrameTrace,
+    ) {
+        let Some(s) =
+            self.settling(id).filter(|s| s.txn == txn && s.open.as_ref().is_some_and(|p| p.stan == stan))
+        else {
+            return;
+        };
         let next_try = self.now + self.backoff(id, s.tries + 1, s.txn);
         let left = fail != Fail::NotSent;
         // As often as a reversal: then a person asks the acquirer.
         let most = self.account(id).map_or(1, |a| a.config.obligation_tries);
         let hold = fail == Fail::Held || (left && s.tries + 1 >= most);
         let told = code.clone().unwrap_or_else(|| "no-reply".into());
-        self.record(Some(txn), Record::SettlementFailed { txn, account: id.clone(), stan, code, why, next_try, left, hold, trace });
+        self.record(
+            Some(txn),
+            Record::SettlementFailed {
+                txn,
+                account: id.clone(),
+                stan,
+                code,
+                why,
+                next_try,
+                left,
+                hold,
+                trace,
+            },
+        );
         if self.state.running.as_ref().is_some_and(|r| r.txn == txn) {
             return self.end_unknown(id, &told, if hold { Class::D } else { Class::E });
         }
@@ -359,13 +546,23 @@ impl Machine {
     /// It cannot go on now: whoever waits for it is told so, and it goes on behind other requests.
     pub(crate) fn settle_behind(&mut self, id: &AccountId) {
         let front = matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Settling));
-        if front && self.settling(id).is_some_and(|s| self.state.running.as_ref().is_some_and(|r| r.txn == s.txn)) {
+        if front
+            && self.settling(id).is_some_and(|s| self.state.running.as_ref().is_some_and(|r| r.txn == s.txn))
+        {
             self.end_unknown(id, "settlement-open", Class::E);
         }
     }
 
     /// Nothing was settled: the batch stays open.
-    fn drop_settlement(&mut self, id: &AccountId, txn: u64, how: Ending, status: Status, code: &str, class: Class) {
+    fn drop_settlement(
+        &mut self,
+        id: &AccountId,
+        txn: u64,
+        how: Ending,
+        status: Status,
+        code: &str,
+        class: Class,
+    ) {
         let Some(mut outcome) = self.settlement_view(txn) else { return };
         self.record(Some(txn), Record::SettlementDropped { txn, account: id.clone(), how });
         view::ended(&mut outcome, status, code, class, self.now);
@@ -404,19 +601,32 @@ impl Machine {
         if self.state.recovering.is_some() {
             return self.answer(call, Err(recovery_first()));
         }
-        let Some(s) = self.settling(id) else { return self.answer(call, Err(Fault::not_found("settlement", id.as_str()))) };
+        let Some(s) = self.settling(id) else {
+            return self.answer(call, Err(Fault::not_found("settlement", id.as_str())));
+        };
         let txn = s.txn;
         self.record(Some(txn), Record::SettlementRetried { txn, account: id.clone(), by });
         self.answer(call, Ok(()));
     }
 
-    /// A person asked the acquirer: the batch is settled there, or nothing of the kind was heard of. In a recovery too.
-    pub(crate) fn resolve_settlement(&mut self, call: u64, id: &AccountId, txn: u64, executed: bool, reference: &str, by: &str) {
+    /// A person asked the acquirer: the batch is settled there, or nothing of the kind was heard of. In a
+    /// recovery too.
+    pub(crate) fn resolve_settlement(
+        &mut self,
+        call: u64,
+        id: &AccountId,
+        txn: u64,
+        executed: bool,
+        reference: &str,
+        by: &str,
+    ) {
         let driven = self.state.ledger(id).settling.as_ref().is_some_and(|s| !s.hold);
         let fault = if driven {
             Some(Fault::WrongState { rule: "the settlement is being driven on".into() })
         } else if self.in_front(id).is_some() {
-            Some(Fault::WrongState { rule: "a message of its account is under way: wait for its answer".into() })
+            Some(Fault::WrongState {
+                rule: "a message of its account is under way: wait for its answer".into(),
+            })
         } else {
             None
         };
@@ -445,7 +655,13 @@ enum Fail {
 
 fn record_of(o: &Outcome) -> Option<UploadRecord> {
     let sealed = settlement::sealed_under(o);
-    Some(UploadRecord { txn: o.txn, stan: o.stan?, foreign: settlement::foreign(o), minor: o.sums.amount?, sealed })
+    Some(UploadRecord {
+        txn: o.txn,
+        stan: o.stan?,
+        foreign: settlement::foreign(o),
+        minor: o.sums.amount?,
+        sealed,
+    })
 }
 
 /// The acquirer's word on both halves; what cannot be is named.

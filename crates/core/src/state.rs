@@ -27,7 +27,8 @@ use std::{
 /// The app of what the terminal asks of itself; no caller has this name.
 pub const TERMINAL: &str = "terminal";
 
-/// Everything that a restart must know. Bounded: the running request, what it owes, open papers, totals per account.
+/// Everything that a restart must know. Bounded: the running request, what it owes, open papers, totals per
+/// account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Sequence number of the last record.
@@ -39,7 +40,8 @@ pub struct State {
     pub accounts: BTreeMap<AccountId, Ledger>,
     pub running: Option<Running>,
     pub obligations: Obligations,
-    /// Outcomes told while an obligation of theirs is open (`Unknown`, or refused with a reversal on disk), by txn.
+    /// Outcomes told while an obligation of theirs is open (`Unknown`, or refused with a reversal on disk),
+    /// by txn.
     #[serde(alias = "unknown")]
     pub owing: Owing,
     /// Payments of the open batch that an open obligation names: their sealed PAN outlives it.
@@ -63,8 +65,8 @@ pub struct State {
     /// The journal was restored, and the supervisor has not ended the recovery: no payments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovering: Option<Recovering>,
-    /// Accounts that were not configured when the recovery ended, and of whose batches nothing is known: it begins again when one of them comes
-    /// back and its host is in another batch than ours.
+    /// Accounts that were not configured when the recovery ended, and of whose batches nothing is known: it
+    /// begins again when one of them comes back and its host is in another batch than ours.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unheard: BTreeMap<AccountId, Restored>,
     /// The marks were lost with a journal: an account of which no number is known begins far away.
@@ -157,7 +159,11 @@ impl State {
                 });
             }
             Record::Allowed { txn, account, plan, view, owes, card } => {
-                let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("a frame of a request that does not run"))?;
+                let running = self
+                    .running
+                    .as_mut()
+                    .filter(|r| r.txn == *txn)
+                    .ok_or(broken("a frame of a request that does not run"))?;
                 running.view = Arc::clone(view);
                 running.in_flight = Some((account.clone(), plan.stan));
                 running.frames += 1;
@@ -167,7 +173,11 @@ impl State {
                 if *owes {
                     let row = plan.kind.row();
                     // Nothing was presented: the PAN is the original's.
-                    let of_original = view.original.as_ref().and_then(|o| o.txn).filter(|_| plan.wallet.is_none() && row.card == CardRule::None);
+                    let of_original = view
+                        .original
+                        .as_ref()
+                        .and_then(|o| o.txn)
+                        .filter(|_| plan.wallet.is_none() && row.card == CardRule::None);
                     self.voidable.extend(of_original);
                     let duty = match row.recovery {
                         Recovery::Reverse | Recovery::AskAgain => Duty::Reverse,
@@ -175,14 +185,18 @@ impl State {
                         Recovery::AskPerson => Duty::AskPerson,
                     };
                     let sealed = plan.wallet.is_none().then(|| of_original.unwrap_or(*txn));
-                    self.obligations
-                        .insert(Obligation { card: card.clone(), ..Obligation::new(*txn, account.clone(), (**plan).clone(), duty, sealed, entry.at) });
+                    self.obligations.insert(Obligation {
+                        card: card.clone(),
+                        ..Obligation::new(*txn, account.clone(), (**plan).clone(), duty, sealed, entry.at)
+                    });
                 }
             }
             Record::NotSent { txn, stan, .. } => {
                 self.landed(*txn);
                 if self.obligation(*txn, *stan).is_some_and(|o| o.duty == Duty::Repeat) {
-                    self.obligations.change(*txn, *stan, |o| (o.state, o.left, o.had_left) = (ObligationState::Due, false, false));
+                    self.obligations.change(*txn, *stan, |o| {
+                        (o.state, o.left, o.had_left) = (ObligationState::Due, false, false)
+                    });
                 } else {
                     self.drop_obligation(*txn, *stan);
                 }
@@ -191,7 +205,11 @@ impl State {
                 if self.ledger(account).settling.is_some() {
                     return Err(broken("an offline payment enters a batch that is being settled"));
                 }
-                let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("an offline payment of a request that does not run"))?;
+                let running = self
+                    .running
+                    .as_mut()
+                    .filter(|r| r.txn == *txn)
+                    .ok_or(broken("an offline payment of a request that does not run"))?;
                 running.view = Arc::clone(view);
                 let ledger = self.accounts.entry(account.clone()).or_default();
                 ledger.last_stan = Some(plan.stan);
@@ -201,7 +219,14 @@ impl State {
                     state: ObligationState::Due,
                     left: false,
                     had_left: false,
-                    ..Obligation::new(*txn, account.clone(), (**plan).clone(), Duty::Repeat, Some(*txn), entry.at)
+                    ..Obligation::new(
+                        *txn,
+                        account.clone(),
+                        (**plan).clone(),
+                        Duty::Repeat,
+                        Some(*txn),
+                        entry.at,
+                    )
                 });
             }
             Record::OfflineDenied { txn, judgement, .. } => {
@@ -258,7 +283,9 @@ impl State {
                     }
                 });
             }
-            Record::AskedAnew { txn, stan, asking } => self.obligations.change(*txn, *stan, |o| o.asking = Some(*asking)),
+            Record::AskedAnew { txn, stan, asking } => {
+                self.obligations.change(*txn, *stan, |o| o.asking = Some(*asking))
+            }
             Record::Partial { txn, account, stan, answer, .. } => {
                 self.heard(account, entry.at);
                 self.landed(*txn);
@@ -267,22 +294,26 @@ impl State {
                     r.part = Some(answer.clone());
                 }
             }
-            Record::ObligationDue { txn, stan, reason, not_before } => self.due(*txn, *stan, &Due { reason: *reason, not_before: *not_before }),
+            Record::ObligationDue { txn, stan, reason, not_before } => {
+                self.due(*txn, *stan, &Due { reason: *reason, not_before: *not_before })
+            }
             Record::ObligationTried { txn, stan } => self.obligations.change(*txn, *stan, |o| {
                 o.tries += 1;
                 o.had_left = std::mem::replace(&mut o.left, true);
             }),
-            Record::ObligationFailed { txn, stan, code, next_try, left, .. } => self.obligations.change(*txn, *stan, |o| {
-                o.next_try = *next_try;
-                if code.is_some() {
-                    o.last_code.clone_from(code);
-                }
-                if !*left {
-                    o.tries = o.tries.saturating_sub(1);
-                    // An advice that has never left owes nothing to what comes after it.
-                    o.left = o.had_left;
-                }
-            }),
+            Record::ObligationFailed { txn, stan, code, next_try, left, .. } => {
+                self.obligations.change(*txn, *stan, |o| {
+                    o.next_try = *next_try;
+                    if code.is_some() {
+                        o.last_code.clone_from(code);
+                    }
+                    if !*left {
+                        o.tries = o.tries.saturating_sub(1);
+                        // An advice that has never left owes nothing to what comes after it.
+                        o.left = o.had_left;
+                    }
+                })
+            }
             Record::ObligationEnded { txn, stan, how, .. } => {
                 if matches!(how, Ending::Answered(_))
                     && let Some(account) = self.obligation(*txn, *stan).map(|o| o.account.clone())
@@ -292,8 +323,12 @@ impl State {
                 self.drop_obligation(*txn, *stan);
             }
             Record::WrittenOff { txn, stan, .. } => self.drop_obligation(*txn, *stan),
-            Record::ObligationHurried { txn, stan, .. } => self.obligations.change(*txn, *stan, |o| o.next_try = entry.at),
-            Record::ObligationHeld { txn, stan, hold, by } => self.obligations.change(*txn, *stan, |o| o.held = hold.then(|| by.clone())),
+            Record::ObligationHurried { txn, stan, .. } => {
+                self.obligations.change(*txn, *stan, |o| o.next_try = entry.at)
+            }
+            Record::ObligationHeld { txn, stan, hold, by } => {
+                self.obligations.change(*txn, *stan, |o| o.held = hold.then(|| by.clone()))
+            }
             Record::ObligationStuck { txn, stan } => self.obligations.change(*txn, *stan, |o| {
                 o.state = ObligationState::Stuck;
                 o.asking = None;
@@ -303,15 +338,32 @@ impl State {
                 o.tries = 0;
                 o.next_try = entry.at;
             }),
-            Record::ControlSent { account, plan } => self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan),
+            Record::ControlSent { account, plan } => {
+                self.accounts.entry(account.clone()).or_default().last_stan = Some(plan.stan)
+            }
             Record::SettlementAsked { txn, account, plan, view } => {
-                let running = self.running.as_mut().filter(|r| r.txn == *txn).ok_or(broken("a settlement of a request that does not run"))?;
+                let running = self
+                    .running
+                    .as_mut()
+                    .filter(|r| r.txn == *txn)
+                    .ok_or(broken("a settlement of a request that does not run"))?;
                 running.view = Arc::clone(view);
                 running.frames += 1;
-                // Of an approved one only its own frame counts: an earlier try that is Stuck says nothing of it.
-                let own = |o: &&Obligation| self.owes(o.txn).is_none_or(|told| told.status != Status::Approved || told.stan == Some(o.plan.stan));
-                let excluded: BTreeSet<u64> = self.obligations.iter().filter(|o| o.account == *account).filter(own).map(|o| o.txn).collect();
-                let tips = excluded.iter().filter_map(|t| self.owes(*t)).filter(|o| o.kind == Kind::TipAdjust);
+                // Of an approved one only its own frame counts: an earlier try that is Stuck says nothing of
+                // it.
+                let own = |o: &&Obligation| {
+                    self.owes(o.txn)
+                        .is_none_or(|told| told.status != Status::Approved || told.stan == Some(o.plan.stan))
+                };
+                let excluded: BTreeSet<u64> = self
+                    .obligations
+                    .iter()
+                    .filter(|o| o.account == *account)
+                    .filter(own)
+                    .map(|o| o.txn)
+                    .collect();
+                let tips =
+                    excluded.iter().filter_map(|t| self.owes(*t)).filter(|o| o.kind == Kind::TipAdjust);
                 let untipped = tips.filter_map(|o| o.original.as_ref()?.txn).collect();
                 let ledger = self.accounts.entry(account.clone()).or_default();
                 ledger.last_stan = Some(plan.stan);
@@ -332,7 +384,8 @@ impl State {
             }
             Record::SettlementJudged { txn, account, domestic, foreign, .. } => {
                 if let Some(s) = self.settling_mut(account, *txn) {
-                    (s.settlement.domestic_verdict, s.settlement.foreign_verdict) = (Some(*domestic), Some(*foreign));
+                    (s.settlement.domestic_verdict, s.settlement.foreign_verdict) =
+                        (Some(*domestic), Some(*foreign));
                     s.answered(entry.at);
                 }
             }
@@ -387,12 +440,18 @@ impl State {
                 // Its time is on record with it, and stands against ours.
                 self.clock_back &= answer.time.is_none();
             }
-            Record::SignInFailed { account, .. } | Record::SignedOut { account, .. } => self.accounts.entry(account.clone()).or_default().signed_in = false,
-            Record::Requirement { account, digit } => self.accounts.entry(account.clone()).or_default().requirement = *digit,
+            Record::SignInFailed { account, .. } | Record::SignedOut { account, .. } => {
+                self.accounts.entry(account.clone()).or_default().signed_in = false
+            }
+            Record::Requirement { account, digit } => {
+                self.accounts.entry(account.clone()).or_default().requirement = *digit
+            }
             Record::Application { application } => self.application = Some(Arc::new((**application).clone())),
             Record::PaperQueued { job } => {
                 self.last_job = job.id;
-                if matches!(&job.content, PaperContent::Totals(report) if report.scope == Scope::Shift) && job.attempts == 0 {
+                if matches!(&job.content, PaperContent::Totals(report) if report.scope == Scope::Shift)
+                    && job.attempts == 0
+                {
                     self.begin_shift();
                 }
                 self.papers.insert(job.id, (**job).clone());
@@ -434,14 +493,24 @@ impl State {
         Ok(())
     }
 
-    /// The application as the journal has it: the settings of a machine are made with what it was granted, before it is replayed.
-    pub fn application_in(snapshot: Option<&str>, tail: &[Entry]) -> Result<Option<Application>, ReplayError> {
+    /// The application as the journal has it: the settings of a machine are made with what it was granted,
+    /// before it is replayed.
+    pub fn application_in(
+        snapshot: Option<&str>,
+        tail: &[Entry],
+    ) -> Result<Option<Application>, ReplayError> {
         #[derive(Deserialize)]
         struct Kept {
             #[serde(default)]
             application: Option<Application>,
         }
-        let in_tail = tail.iter().rev().find_map(|e| if let Record::Application { application } = &e.record { Some((**application).clone()) } else { None });
+        let in_tail = tail.iter().rev().find_map(|e| {
+            if let Record::Application { application } = &e.record {
+                Some((**application).clone())
+            } else {
+                None
+            }
+        });
         match (in_tail, snapshot) {
             (Some(a), _) => Ok(Some(a)),
             (None, Some(json)) => Ok(serde_json::from_str::<Kept>(json)?.application),
@@ -474,7 +543,9 @@ impl State {
             self.voidable.remove(&sealed);
         }
         // `Unknown` ends with a record of its own.
-        if self.owes(txn).is_some_and(|told| told.status.is_final()) && self.obligations.of(txn).next().is_none() {
+        if self.owes(txn).is_some_and(|told| told.status.is_final())
+            && self.obligations.of(txn).next().is_none()
+        {
             self.owing.remove_mut(&txn);
         }
     }
@@ -485,7 +556,8 @@ impl State {
         }
         // Once: it may be told again.
         let known = self.owes(outcome.txn).is_some_and(|o| UnpaidLine::of(o).is_none());
-        if let Some((line, account)) = UnpaidLine::of(outcome).filter(|_| known).zip(outcome.account.as_ref()) {
+        if let Some((line, account)) = UnpaidLine::of(outcome).filter(|_| known).zip(outcome.account.as_ref())
+        {
             let ledger = self.accounts.entry(account.clone()).or_default();
             if ledger.unpaid.len() < Settlement::ROWS {
                 ledger.unpaid.push(line);
@@ -493,7 +565,8 @@ impl State {
                 ledger.unpaid_more = ledger.unpaid_more.saturating_add(1);
             }
         }
-        let counted = self.owes(outcome.txn).filter(|o| o.status == Status::Approved).map(|o| o.organisation.clone());
+        let counted =
+            self.owes(outcome.txn).filter(|o| o.status == Status::Approved).map(|o| o.organisation.clone());
         if outcome.status == Status::Unknown || self.obligations.of(outcome.txn).next().is_some() {
             self.owing.insert_mut(outcome.txn, Arc::clone(outcome));
         } else {
@@ -503,14 +576,16 @@ impl State {
             match (counted, &outcome.forwarding) {
                 (None, _) => self.count(at, outcome, true),
                 (Some(_), Some(f)) if f.is_lost() => self.count(at, outcome, false),
-                // The acquirer has named the card's organisation: its half of the settlement may be the other one.
+                // The acquirer has named the card's organisation: its half of the settlement may be the other
+                // one.
                 (Some(before), _) if before != outcome.organisation => {
                     self.count(at, &Outcome { organisation: before, ..(**outcome).clone() }, false);
                     self.count(at, outcome, true);
                 }
                 (Some(_), _) => {}
             }
-            if self.in_open_batch(outcome) && outcome.kind.keeps_pan() && self.obligations.seals(outcome.txn) {
+            if self.in_open_batch(outcome) && outcome.kind.keeps_pan() && self.obligations.seals(outcome.txn)
+            {
                 self.voidable.insert(outcome.txn);
             }
         }
@@ -531,16 +606,25 @@ impl State {
 
     /// Its batch is the account's open one.
     pub(crate) fn in_open_batch(&self, o: &Outcome) -> bool {
-        o.account.as_ref().map(|a| self.ledger(a)).is_some_and(|l| o.batch == Some(l.batch) && l.of_this_terminal(o))
+        o.account
+            .as_ref()
+            .map(|a| self.ledger(a))
+            .is_some_and(|l| o.batch == Some(l.batch) && l.of_this_terminal(o))
     }
 
-    /// The account whose open settlement this transaction is, or one that may be among what a journal has lost.
+    /// The account whose open settlement this transaction is, or one that may be among what a journal has
+    /// lost.
     pub fn settlement_of(&self, txn: u64) -> Option<AccountId> {
-        let open = self.accounts.iter().find(|(_, l)| l.settling.as_ref().is_some_and(|s| s.txn == txn)).map(|(a, _)| a);
+        let open = self
+            .accounts
+            .iter()
+            .find(|(_, l)| l.settling.as_ref().is_some_and(|s| s.txn == txn))
+            .map(|(a, _)| a);
         open.or_else(|| self.batches_in_doubt().find(|(_, d)| d.txn == Some(txn)).map(|(a, _)| a)).cloned()
     }
 
-    /// The batch keeps its number until it is settled: it holds records, or what an open obligation names may yet become one.
+    /// The batch keeps its number until it is settled: it holds records, or what an open obligation names may
+    /// yet become one.
     pub fn keeps_batch(&self, account: &AccountId) -> bool {
         let ledger = self.ledger(account);
         ledger.holds_records() || self.obligations.names_batch(account, ledger.batch)
@@ -548,7 +632,8 @@ impl State {
 
     fn batch_closed(&mut self, txn: u64, account: &AccountId, next: Batch) {
         // No void reaches into it any more: what an obligation still needs goes with the obligation.
-        let sealed: BTreeSet<u64> = self.obligations.iter().filter(|o| o.account == *account).filter_map(|o| o.sealed).collect();
+        let sealed: BTreeSet<u64> =
+            self.obligations.iter().filter(|o| o.account == *account).filter_map(|o| o.sealed).collect();
         self.voidable.retain(|t| !sealed.contains(t));
         if let Some(r) = self.recovering.as_mut() {
             r.batches.remove(account);
@@ -556,7 +641,13 @@ impl State {
         self.unheard.remove(account);
         let ledger = self.accounts.entry(account.clone()).or_default();
         (ledger.batch, ledger.batch_after, ledger.settling, ledger.auto_tries) = (next, txn, None, 0);
-        (ledger.debit_count, ledger.debit_minor, ledger.credit_count, ledger.credit_minor, ledger.opened_as) = (0, 0, 0, 0, None);
+        (
+            ledger.debit_count,
+            ledger.debit_minor,
+            ledger.credit_count,
+            ledger.credit_minor,
+            ledger.opened_as,
+        ) = (0, 0, 0, 0, None);
         ledger.totals.clear();
         ledger.totals_since = None;
         (ledger.unpaid, ledger.unpaid_more) = (Vec::new(), 0);
@@ -567,7 +658,8 @@ impl State {
         let (Some(account), Some(minor)) = (&outcome.account, outcome.sums.amount) else { return };
         let ledger = self.accounts.entry(account.clone()).or_default();
         // A tip is added to its sale, which is counted.
-        let (one, minor) = if outcome.kind == Kind::TipAdjust { (0, outcome.sums.tip.unwrap_or(0)) } else { (1, minor) };
+        let (one, minor) =
+            if outcome.kind == Kind::TipAdjust { (0, outcome.sums.tip.unwrap_or(0)) } else { (1, minor) };
         // What became of a transaction of a closed batch is not of this one.
         let of_batch = outcome.batch.is_none_or(|b| b == ledger.batch) && ledger.of_this_terminal(outcome);
         if add && of_batch && !ledger.holds_records() {
@@ -581,15 +673,20 @@ impl State {
         };
         match (side, add) {
             (Some((count, sum)), true) => (*count, *sum) = (*count + one, *sum + minor),
-            (Some((count, sum)), false) => (*count, *sum) = (count.saturating_sub(one), sum.saturating_sub(minor)),
+            (Some((count, sum)), false) => {
+                (*count, *sum) = (count.saturating_sub(one), sum.saturating_sub(minor))
+            }
             (None, _) => {}
         }
         if outcome.kind.row().slip {
-            let organisation = outcome.organisation.as_deref().or(outcome.wallet.map(Wallet::name)).unwrap_or_default();
+            let organisation =
+                outcome.organisation.as_deref().or(outcome.wallet.map(Wallet::name)).unwrap_or_default();
             // What was counted in an earlier shift is not taken out of this one.
             let of_shift = outcome.txn > ledger.shift_after;
             let batch = (&mut ledger.totals, &mut ledger.totals_since, of_batch, of_batch);
-            for (rows, since, adds, takes) in [batch, (&mut ledger.shift, &mut ledger.shift_since, true, of_shift)] {
+            for (rows, since, adds, takes) in
+                [batch, (&mut ledger.shift, &mut ledger.shift_since, true, of_shift)]
+            {
                 if add && adds {
                     Total::add(rows, organisation, outcome.kind, &outcome.operator, minor);
                     since.get_or_insert(at);
@@ -621,7 +718,8 @@ impl State {
         }
     }
 
-    /// The terminal's time was neither set while it ran nor is behind its records, and no host has contradicted it.
+    /// The terminal's time was neither set while it ran nor is behind its records, and no host has
+    /// contradicted it.
     pub fn clock_trusted(&self) -> bool {
         self.clock_doubt.is_none() && !self.clock_back
     }
@@ -630,16 +728,19 @@ impl State {
     pub fn next_stan(&self, account: &AccountId) -> Stan {
         let first = Stan::new(FAR).filter(|_| self.stans_lost).unwrap_or(Stan::FIRST);
         let mut stan = self.accounts.get(account).and_then(|l| l.last_stan).map_or(first, Stan::next);
-        let open = self.accounts.get(account).and_then(|l| l.settling.as_ref()?.open.as_ref().map(|p| p.stan));
+        let open =
+            self.accounts.get(account).and_then(|l| l.settling.as_ref()?.open.as_ref().map(|p| p.stan));
         while open == Some(stan) || self.obligations.names(account, stan) {
             stan = stan.next();
         }
         stan
     }
 
-    /// Reversals hold up the account's authorisations (host-protocol §6), but for wallet payments, whose undo may have to wait (§8). An advice
-    /// holds nobody up: the payment is accepted, and telling the acquirer once more does no harm. A settlement does until its batch is closed.
+    /// Reversals hold up the account's authorisations (host-protocol §6), but for wallet payments, whose undo
+    /// may have to wait (§8). An advice holds nobody up: the payment is accepted, and telling the acquirer
+    /// once more does no harm. A settlement does until its batch is closed.
     pub fn blocked(&self, account: &AccountId) -> bool {
-        self.accounts.get(account).is_some_and(|l| l.settling.is_some()) || self.obligations.blocking(account).is_some()
+        self.accounts.get(account).is_some_and(|l| l.settling.is_some())
+            || self.obligations.blocking(account).is_some()
     }
 }

@@ -16,13 +16,25 @@ impl Machine {
     pub(crate) fn self_tested(&mut self, call: u64, report: SelfTest, print: bool) {
         self.record(None, Record::SelfTested { report: Box::new(report.clone()) });
         if print && self.settings.printer && self.room_for_papers() {
-            let job = PaperJob::new(self.state.last_job + 1, PaperKind::SelfTestSlip, 0, PaperContent::SelfTest(Box::new(report.clone())));
+            let job = PaperJob::new(
+                self.state.last_job + 1,
+                PaperKind::SelfTestSlip,
+                0,
+                PaperContent::SelfTest(Box::new(report.clone())),
+            );
             self.record(None, Record::PaperQueued { job: Box::new(job) });
         }
         self.answer(call, Ok(()));
         self.tell(Notice::SelfTest { report: Box::new(report.clone()) });
         if self.state.running.is_none()
-            && matches!(self.screen, Screen::Idle | Screen::LogOn | Screen::Application { .. } | Screen::SelfTest { .. } | Screen::Trouble { .. })
+            && matches!(
+                self.screen,
+                Screen::Idle
+                    | Screen::LogOn
+                    | Screen::Application { .. }
+                    | Screen::SelfTest { .. }
+                    | Screen::Trouble { .. }
+            )
         {
             self.screen_until = Some(self.after(self.settings.flow.result_ms));
             self.show(Screen::SelfTest { report: Box::new(report) });
@@ -39,11 +51,14 @@ impl Machine {
         self.show(screen);
     }
 
-    /// An echo, when nothing else goes on: `Busy` says that the account has better to do, `WrongState` that the host
-    /// answered with a failure, `Unreachable` that it did not answer.
+    /// An echo, when nothing else goes on: `Busy` says that the account has better to do, `WrongState` that
+    /// the host answered with a failure, `Unreachable` that it did not answer.
     pub(crate) fn probe(&mut self, call: u64, id: &AccountId) {
-        let Some(settings) = self.account(id) else { return self.answer(call, Err(Fault::not_found("account", id.as_str()))) };
-        let ms = PROBE_MS.min(settings.config.connect_timeout_ms.saturating_add(settings.config.reply_timeout_ms));
+        let Some(settings) = self.account(id) else {
+            return self.answer(call, Err(Fault::not_found("account", id.as_str())));
+        };
+        let ms =
+            PROBE_MS.min(settings.config.connect_timeout_ms.saturating_add(settings.config.reply_timeout_ms));
         if self.state.running.is_some() || self.in_front(id).is_some() {
             return self.answer(call, Err(Fault::Busy { running: None }));
         }
@@ -54,10 +69,18 @@ impl Machine {
 
     pub(crate) fn probed(&mut self, id: &AccountId, call: u64, event: HostEvent) {
         let result = match event {
-            HostEvent::Reply { answer, .. } | HostEvent::Late { answer, .. } if self.class(id, &answer.code) == Class::A => Ok(()),
-            HostEvent::Reply { answer, .. } | HostEvent::Late { answer, .. } => Err(Fault::WrongState { rule: format!("the host answered {}", answer.code) }),
+            HostEvent::Reply { answer, .. } | HostEvent::Late { answer, .. }
+                if self.class(id, &answer.code) == Class::A =>
+            {
+                Ok(())
+            }
+            HostEvent::Reply { answer, .. } | HostEvent::Late { answer, .. } => {
+                Err(Fault::WrongState { rule: format!("the host answered {}", answer.code) })
+            }
             HostEvent::Unbuildable { why } => Err(Fault::invalid("echo", &why)),
-            HostEvent::NotSent { why } | HostEvent::NoReply { why, .. } => Err(Fault::Unreachable { cause: why }),
+            HostEvent::NotSent { why } | HostEvent::NoReply { why, .. } => {
+                Err(Fault::Unreachable { cause: why })
+            }
         };
         self.answer(call, result);
     }

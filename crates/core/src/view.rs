@@ -6,8 +6,17 @@ use payterm_schema::{
     outcome::{Authority, Class, OriginalShown, Reason, Sums},
 };
 
-/// A request that was just accepted. `account`: the one it goes to as far as that can be told before the instrument.
-pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings, operator: String, account: &AccountSettings, now: Time) -> Outcome {
+/// A request that was just accepted. `account`: the one it goes to as far as that can be told before the
+/// instrument.
+pub fn first(
+    txn: u64,
+    key: &RequestKey,
+    request: &Request,
+    settings: &Settings,
+    operator: String,
+    account: &AccountSettings,
+    now: Time,
+) -> Outcome {
     Outcome {
         key: key.clone(),
         txn,
@@ -15,7 +24,10 @@ pub fn first(txn: u64, key: &RequestKey, request: &Request, settings: &Settings,
         status: Status::Running,
         authority: None,
         reason: None,
-        sums: Sums::new(request.amount.map_or(account.config.currency, |a| a.currency), request.amount.map(|a| a.minor())),
+        sums: Sums::new(
+            request.amount.map_or(account.config.currency, |a| a.currency),
+            request.amount.map(|a| a.minor()),
+        ),
         started: now,
         ended: None,
         answer_by: None,
@@ -92,8 +104,18 @@ pub fn with_original(view: &mut Outcome, original: &Outcome, paid_as: bool) {
 }
 
 /// One that is not in this journal: what the caller says of it.
-pub fn with_foreign(view: &mut Outcome, rrn: Option<&String>, auth_code: Option<&String>, date: Option<&String>) {
-    view.original = Some(OriginalShown { rrn: rrn.cloned(), auth_code: auth_code.cloned(), date: date.cloned(), ..OriginalShown::default() });
+pub fn with_foreign(
+    view: &mut Outcome,
+    rrn: Option<&String>,
+    auth_code: Option<&String>,
+    date: Option<&String>,
+) {
+    view.original = Some(OriginalShown {
+        rrn: rrn.cloned(),
+        auth_code: auth_code.cloned(),
+        date: date.cloned(),
+        ..OriginalShown::default()
+    });
 }
 
 pub fn with_answer(view: &mut Outcome, answer: &HostAnswer) {

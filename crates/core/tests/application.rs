@@ -3,7 +3,10 @@
 use payterm_core::{Apply, Effect, Input, Machine, Settings, State, Step, TmsAsk, TmsEvent, TmsSettings};
 use payterm_schema::{
     Entry, Fault, Request, RequestKey, Screen, Time,
-    application::{AccountParameters, BinLists, Draft, Offer, Parameters, Problem, Product, Settlement, Signed, Stage, Standing, Verdict},
+    application::{
+        AccountParameters, BinLists, Draft, Offer, Parameters, Problem, Product, Settlement, Signed, Stage,
+        Standing, Verdict,
+    },
     config::Config,
     outcome::Place,
     paper::PaperContent,
@@ -27,7 +30,11 @@ fn settings() -> Settings {
         printer: false,
         chip: false,
         snapshot_every: 10_000,
-        tms: Some(TmsSettings { poll: Millis::secs(60), retry: Millis::secs(5), retry_max: Millis::secs(600) }),
+        tms: Some(TmsSettings {
+            poll: Millis::secs(60),
+            retry: Millis::secs(5),
+            retry_max: Millis::secs(600),
+        }),
     }
 }
 
@@ -90,14 +97,22 @@ impl Office {
         }
         let standing = |application: &str, revision, verdict| {
             let reason = (verdict == Verdict::Rejected).then(|| "no licence".into());
-            TmsEvent::Standing(Box::new(Standing { application: application.into(), revision, terminal: "t".into(), verdict, reason }))
+            TmsEvent::Standing(Box::new(Standing {
+                application: application.into(),
+                revision,
+                terminal: "t".into(),
+                verdict,
+                reason,
+            }))
         };
         match ask {
             TmsAsk::Submit(a) => {
                 *self.received.entry((a.id.clone(), a.revision)).or_default() += 1;
                 standing(&a.id, a.revision, Verdict::InReview)
             }
-            TmsAsk::Standing { application, revision } => standing(application, *revision, self.verdict.unwrap_or(Verdict::InReview)),
+            TmsAsk::Standing { application, revision } => {
+                standing(application, *revision, self.verdict.unwrap_or(Verdict::InReview))
+            }
             TmsAsk::Grant { .. } => TmsEvent::Granted(Box::new(parameters())),
         }
     }
@@ -261,8 +276,17 @@ fn a_power_cut_between_any_two_steps_changes_nothing() {
             let mut b = Bench::new(Some((n, durable)));
             whole_way(&mut b);
             let a = b.machine.state().application.clone().unwrap();
-            assert_eq!((a.revision, a.parameters.as_ref()), (2, Some(&parameters())), "cut at {n}, durable {durable}");
-            assert_eq!(b.office.received.len(), 2, "cut at {n}: one application a revision: {:?}", b.office.received);
+            assert_eq!(
+                (a.revision, a.parameters.as_ref()),
+                (2, Some(&parameters())),
+                "cut at {n}, durable {durable}"
+            );
+            assert_eq!(
+                b.office.received.len(),
+                2,
+                "cut at {n}: one application a revision: {:?}",
+                b.office.received
+            );
         }
     }
 }
@@ -284,12 +308,19 @@ fn a_submission_without_an_answer_is_repeated_under_the_same_name_with_growing_w
     assert!(b.asks.len() < 25, "{}", b.asks.len());
     // Asked by a person: at once, and told why it does not work.
     let asked = b.asks.len();
-    assert_eq!(b.apply(Apply::Refresh), Some(Err(Fault::Management { problem: Problem::Unreachable, cause: "down".into() })));
+    assert_eq!(
+        b.apply(Apply::Refresh),
+        Some(Err(Fault::Management { problem: Problem::Unreachable, cause: "down".into() }))
+    );
     assert_eq!(b.asks.len(), asked + 1);
     b.office.down = false;
     b.boot();
     assert_eq!((b.stage(), b.machine.application_problem()), (Some(Stage::InReview), None));
-    let names: Vec<_> = b.asks.iter().filter_map(|a| if let TmsAsk::Submit(a) = a { Some((a.id.clone(), a.revision)) } else { None }).collect();
+    let names: Vec<_> = b
+        .asks
+        .iter()
+        .filter_map(|a| if let TmsAsk::Submit(a) = a { Some((a.id.clone(), a.revision)) } else { None })
+        .collect();
     assert!(names.windows(2).all(|w| w[0] == w[1]) && b.office.received.len() == 1);
     let records = b.disk.len();
     b.wait(600);
@@ -299,12 +330,20 @@ fn a_submission_without_an_answer_is_repeated_under_the_same_name_with_growing_w
 #[test]
 fn what_comes_out_of_turn_is_refused_and_changes_nothing() {
     let mut b = Bench::new(None);
-    for step in [Apply::Submit, Apply::Refresh, Apply::Activate, Apply::Accept { offer: Box::new(offer()), terms: Box::new(terms()) }] {
+    for step in [
+        Apply::Submit,
+        Apply::Refresh,
+        Apply::Activate,
+        Apply::Accept { offer: Box::new(offer()), terms: Box::new(terms()) },
+    ] {
         assert!(wrong_state(b.apply(step)));
     }
     let bad = Draft { category: "54".into(), ..draft() };
     let id = "0".repeat(32);
-    assert_eq!(b.apply(Apply::Draft { id: id.clone(), draft: Box::new(bad) }), Some(Err(Fault::invalid("category", "4 digits (merchant category code)"))));
+    assert_eq!(
+        b.apply(Apply::Draft { id: id.clone(), draft: Box::new(bad) }),
+        Some(Err(Fault::invalid("category", "4 digits (merchant category code)")))
+    );
     assert_eq!((b.stage(), b.disk.len()), (None, 1));
     b.draft().unwrap();
     assert!(wrong_state(b.apply(Apply::Submit)), "the offer was not accepted");
@@ -316,15 +355,23 @@ fn what_comes_out_of_turn_is_refused_and_changes_nothing() {
     b.accept().unwrap();
     b.surely(&Apply::Submit).unwrap();
     let records = b.disk.len();
-    for step in
-        [Apply::Activate, Apply::Draft { id: String::new(), draft: Box::new(draft()) }, Apply::Accept { offer: Box::new(offer()), terms: Box::new(terms()) }]
-    {
+    for step in [
+        Apply::Activate,
+        Apply::Draft { id: String::new(), draft: Box::new(draft()) },
+        Apply::Accept { offer: Box::new(offer()), terms: Box::new(terms()) },
+    ] {
         assert!(wrong_state(b.apply(step)));
     }
     assert_eq!(b.apply(Apply::Submit), Some(Ok(())), "once more is the same");
     // Answers of another question, application or revision.
     let a = b.machine.state().application.clone().unwrap();
-    let standing = Standing { application: a.id.clone(), revision: 7, terminal: "t".into(), verdict: Verdict::Approved, reason: None };
+    let standing = Standing {
+        application: a.id.clone(),
+        revision: 7,
+        terminal: "t".into(),
+        verdict: Verdict::Approved,
+        reason: None,
+    };
     let step = b.machine.handle(Input::Tms { tag: 99, event: TmsEvent::Standing(Box::new(standing)) }, b.now);
     b.take(step);
     assert_eq!((b.stage(), b.disk.len()), (Some(Stage::InReview), records));
@@ -334,7 +381,13 @@ fn what_comes_out_of_turn_is_refused_and_changes_nothing() {
 fn a_terminal_without_an_account_takes_no_payment_and_shows_its_application() {
     let mut b = Bench::new(None);
     assert_eq!(*b.machine.screen(), Screen::Application { stage: None, reason: None });
-    let wire = RequestWire { id: "r-1".into(), kind: "sale".into(), amount: Some("1.00".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let wire = RequestWire {
+        id: "r-1".into(),
+        kind: "sale".into(),
+        amount: Some("1.00".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
     let request = Request::try_from(wire).unwrap();
     let key = RequestKey::new("till", "r-1").unwrap();
     let step = b.machine.handle(Input::Start { call: 77, key, request: Box::new(request) }, b.now);
@@ -356,9 +409,17 @@ fn a_printer_gets_a_slip_of_what_was_sent_and_what_came_of_it() {
     let mut b = Bench::new(None);
     b.machine = Machine::replay(Settings { printer: true, ..settings() }, None, b.disk.clone()).unwrap();
     whole_way(&mut b);
-    let stages: Vec<Stage> =
-        b.machine.papers().filter_map(|p| if let PaperContent::Application(s) = &p.content { Some(s.application.stage) } else { None }).collect();
-    assert_eq!(stages, [Stage::Submitted, Stage::Rejected, Stage::Submitted, Stage::Approved, Stage::Activated]);
+    let stages: Vec<Stage> = b
+        .machine
+        .papers()
+        .filter_map(|p| {
+            if let PaperContent::Application(s) = &p.content { Some(s.application.stage) } else { None }
+        })
+        .collect();
+    assert_eq!(
+        stages,
+        [Stage::Submitted, Stage::Rejected, Stage::Submitted, Stage::Approved, Stage::Activated]
+    );
     let all = b.machine.papers().all(|p| {
         if let PaperContent::Application(s) = &p.content {
             s.application.accepted.as_ref().is_some_and(|a| a.hash.len() == 64 && a.terms.text.is_empty())

@@ -1,9 +1,10 @@
-//! What a response code means is the profile's to say: a profile whose codes for a partial approval, for pending and for "the
-//! issuer may have debited" are nobody's usual ones.
+//! What a response code means is the profile's to say: a profile whose codes for a partial approval, for
+//! pending and for "the issuer may have debited" are nobody's usual ones.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings};
 use payterm_schema::{
-    Class, HostAnswer, HostEvent, HostMessage, Instrument, Money, PaymentCode, RequestKey, Status, Time, Tracks,
+    Class, HostAnswer, HostEvent, HostMessage, Instrument, Money, PaymentCode, RequestKey, Status, Time,
+    Tracks,
     config::{Config, FlowConfig},
     device::Way,
     host::{Again, CodeRule, HostRules, Leg, Wallet},
@@ -25,7 +26,12 @@ impl Till {
         let account = r#"{"account":[{"id":"a","profile":"x","merchant":"898310000000001","terminal":"10000001","currency":"CNY","address":"127.0.0.1:1"}],"operators":{"required":false}}"#;
         let config: Config = serde_json::from_str(account).unwrap();
         let rule = |class, reverse| CodeRule { class, again: Again::Never, reverse };
-        let codes = [("00", rule(Class::A, false)), ("K4", rule(Class::A, false)), ("W1", rule(Class::P, false)), ("Z9", rule(Class::E, true))];
+        let codes = [
+            ("00", rule(Class::A, false)),
+            ("K4", rule(Class::A, false)),
+            ("W1", rule(Class::P, false)),
+            ("Z9", rule(Class::E, true)),
+        ];
         let rules = HostRules {
             codes: codes.into_iter().map(|(c, r)| (c.to_owned(), r)).collect(),
             reversal_ends: vec!["00".into()],
@@ -37,7 +43,11 @@ impl Till {
             ..HostRules::default()
         };
         let settings = Settings {
-            accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules: rules.into(), host_offset_minutes: 0 }],
+            accounts: vec![AccountSettings {
+                config: config.accounts[0].clone(),
+                rules: rules.into(),
+                host_offset_minutes: 0,
+            }],
             routes: Vec::new(),
             // Nobody is asked: the part is given back.
             flow: FlowConfig { partial_approval: false, ..config.flow },
@@ -52,7 +62,12 @@ impl Till {
             snapshot_every: 1_000,
             tms: None,
         };
-        let mut till = Self { machine: Machine::replay(settings, None, []).unwrap(), ended: Vec::new(), sent: None, pin: None };
+        let mut till = Self {
+            machine: Machine::replay(settings, None, []).unwrap(),
+            ended: Vec::new(),
+            sent: None,
+            pin: None,
+        };
         till.machine.boot(NOW, "test", &[]);
         till.input(Input::Devices { ways: vec![Way::Swipe, Way::Scan], pin_pad: true, printer: true });
         till
@@ -74,7 +89,13 @@ impl Till {
     }
     /// A sale of 100.00 that the host answers so.
     fn sale(&mut self, with: Instrument, code: &str, amount: u64) {
-        let wire = RequestWire { id: "s".into(), kind: "sale".into(), amount: Some("100.00".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+        let wire = RequestWire {
+            id: "s".into(),
+            kind: "sale".into(),
+            amount: Some("100.00".into()),
+            currency: Some("CNY".into()),
+            ..RequestWire::default()
+        };
         let request = Box::new(wire.try_into().unwrap());
         self.input(Input::Start { call: 1, key: RequestKey::new("app", "s").unwrap(), request });
         self.input(Input::Instrument { instrument: with, card: None });
@@ -89,7 +110,10 @@ impl Till {
             "fee":null,"requirement":0}}"#
         ))
         .unwrap();
-        self.input(Input::Host { tag: message.tag, event: HostEvent::Reply { answer: Box::new(answer), trace: Default::default() } });
+        self.input(Input::Host {
+            tag: message.tag,
+            event: HostEvent::Reply { answer: Box::new(answer), trace: Default::default() },
+        });
     }
     /// F38 of the reversal that leaves now, if one does.
     fn reversal(&self) -> Option<Option<String>> {
@@ -97,7 +121,11 @@ impl Till {
     }
 }
 fn swipe() -> Instrument {
-    Instrument::Swiped(Tracks { track1: None, track2: Some("6225768317945678=30122010000012300000".into()), track3: None })
+    Instrument::Swiped(Tracks {
+        track1: None,
+        track2: Some("6225768317945678=30122010000012300000".into()),
+        track3: None,
+    })
 }
 
 #[test]
@@ -119,12 +147,19 @@ fn pending_is_a_class_and_only_of_payment_codes() {
     assert!(till.reversal().is_some());
     let mut till = Till::new();
     till.sale(swipe(), "W1", 10_000);
-    assert_eq!((till.ended.as_slice(), till.reversal()), ([(Status::Declined, Some(Class::B))].as_slice(), None), "a card's payer is not waited for");
+    assert_eq!(
+        (till.ended.as_slice(), till.reversal()),
+        ([(Status::Declined, Some(Class::B))].as_slice(), None),
+        "a card's payer is not waited for"
+    );
 }
 
 #[test]
 fn the_reversal_of_an_answered_request_names_its_authorisation() {
     let mut till = Till::new();
     till.sale(swipe(), "Z9", 10_000);
-    assert_eq!((till.ended.as_slice(), till.reversal()), ([(Status::Declined, Some(Class::E))].as_slice(), Some(Some("A1B2C3".into()))));
+    assert_eq!(
+        (till.ended.as_slice(), till.reversal()),
+        ([(Status::Declined, Some(Class::E))].as_slice(), Some(Some("A1B2C3".into())))
+    );
 }

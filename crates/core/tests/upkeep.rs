@@ -1,4 +1,5 @@
-//! The self-test's report, the echo to an idle account, the language and required paper, on the machine alone.
+//! The self-test's report, the echo to an idle account, the language and required paper, on the machine
+//! alone.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 mod till;
 use payterm_core::{Effect, Input, Machine, Settings, Step};
@@ -27,11 +28,24 @@ fn machine(required: bool, printer: bool) -> Machine {
     m
 }
 fn sale() -> Input {
-    let wire = RequestWire { id: "s".into(), kind: "sale".into(), amount: Some("1.00".into()), currency: Some("CNY".into()), ..RequestWire::default() };
-    Input::Start { call: 1, key: RequestKey::new("app", "s").unwrap(), request: Box::new(wire.try_into().unwrap()) }
+    let wire = RequestWire {
+        id: "s".into(),
+        kind: "sale".into(),
+        amount: Some("1.00".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
+    Input::Start {
+        call: 1,
+        key: RequestKey::new("app", "s").unwrap(),
+        request: Box::new(wire.try_into().unwrap()),
+    }
 }
 fn answers(step: &Step) -> Vec<Result<(), Fault>> {
-    step.effects.iter().filter_map(|e| if let Effect::Answer { result, .. } = e { Some(result.clone()) } else { None }).collect()
+    step.effects
+        .iter()
+        .filter_map(|e| if let Effect::Answer { result, .. } = e { Some(result.clone()) } else { None })
+        .collect()
 }
 fn shown(step: &Step) -> Vec<&Screen> {
     step.effects.iter().filter_map(|e| if let Effect::Show(s) = e { Some(s) } else { None }).collect()
@@ -45,7 +59,9 @@ fn required_paper_is_asked_before_the_card() {
     let ended = |required, printer| {
         let step = machine(required, printer).handle(sale(), NOW);
         let asked = step.effects.iter().any(|e| matches!(e, Effect::Offer { .. }));
-        let code = step.records.iter().find_map(|e| if let Record::Outcome { outcome, .. } = &e.record { outcome.reason.clone() } else { None });
+        let code = step.records.iter().find_map(|e| {
+            if let Record::Outcome { outcome, .. } = &e.record { outcome.reason.clone() } else { None }
+        });
         (asked, code.map(|r| (r.code, r.class)))
     };
     assert_eq!(ended(true, false), (false, Some(("printer-unavailable".into(), Class::D))));
@@ -60,7 +76,9 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
     let step = m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW);
     assert!(matches!(&step.records[..], [Entry { record: Record::SelfTested { .. }, .. }]));
     assert_eq!(answers(&step), [Ok(())]);
-    assert!(step.effects.iter().any(|e| matches!(e, Effect::Tell(n) if matches!(**n, Notice::SelfTest { .. }))));
+    assert!(
+        step.effects.iter().any(|e| matches!(e, Effect::Tell(n) if matches!(**n, Notice::SelfTest { .. })))
+    );
     assert!(matches!(shown(&step)[..], [Screen::SelfTest { .. }]));
     // It leaves the screen by itself.
     let due = m.poll_timeout().unwrap();
@@ -72,7 +90,10 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
         let mut m = Machine::replay(s, None, []).unwrap();
         let rest = m.boot(NOW, "test", &[]);
         assert!(matches!(shown(&rest)[..], [Screen::LogOn | Screen::Application { .. }]));
-        assert!(matches!(shown(&m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW))[..], [Screen::SelfTest { .. }]));
+        assert!(matches!(
+            shown(&m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW))[..],
+            [Screen::SelfTest { .. }]
+        ));
         let due = m.poll_timeout().unwrap();
         assert_eq!(shown(&m.handle_timeout(due)), shown(&rest));
     }
@@ -81,7 +102,13 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
     assert!(shown(&step).is_empty());
     // Its paper waits in the same queue as every other, and is at the printer at once.
     let records: Vec<_> = step.records.iter().map(|e| &e.record).collect();
-    assert!(matches!(records[..], [Record::SelfTested { .. }, Record::PaperQueued { .. }, Record::PaperStarted { .. }]), "{records:?}");
+    assert!(
+        matches!(
+            records[..],
+            [Record::SelfTested { .. }, Record::PaperQueued { .. }, Record::PaperStarted { .. }]
+        ),
+        "{records:?}"
+    );
     let printing = step.effects.iter().any(|e| matches!(e, Effect::Print { job, .. } if job.kind == PaperKind::SelfTestSlip && job.owner().is_none()));
     assert!(printing, "managers see it, no app");
 }
@@ -95,8 +122,12 @@ fn the_language_is_kept_by_the_journal() {
         let step = m.handle(Input::SetLanguage { call: 1, language, by: "owner".into() }, NOW);
         assert_eq!(answers(&step), [Ok(())]);
         // Spoken before the screen is drawn again.
-        let order: Vec<_> = step.effects.iter().filter(|e| matches!(e, Effect::Speak(_) | Effect::Show(_))).collect();
-        assert!(matches!(order[..], [Effect::Speak(l), Effect::Show(Screen::Idle)] if *l == language), "{order:?}");
+        let order: Vec<_> =
+            step.effects.iter().filter(|e| matches!(e, Effect::Speak(_) | Effect::Show(_))).collect();
+        assert!(
+            matches!(order[..], [Effect::Speak(l), Effect::Show(Screen::Idle)] if *l == language),
+            "{order:?}"
+        );
         journal.extend(step.records);
     }
     let first = journal[0].seq;
@@ -111,22 +142,38 @@ fn the_language_is_kept_by_the_journal() {
     assert_eq!(serde_json::from_value::<payterm_core::State>(old).unwrap().language, None);
 }
 
-/// A host an hour ahead of the terminal: apps hear of it at once, the display waits until nobody is served and no result stands there.
+/// A host an hour ahead of the terminal: apps hear of it at once, the display waits until nobody is served
+/// and no result stands there.
 #[test]
 fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
     let trouble = || Screen::Trouble { what: "clock-jump".into() };
-    let told = |step: &Step| step.effects.iter().filter(|e| **e == Effect::Tell(Box::new(Notice::Screen { screen: trouble() }))).count();
+    let told = |step: &Step| {
+        step.effects
+            .iter()
+            .filter(|e| **e == Effect::Tell(Box::new(Notice::Screen { screen: trouble() })))
+            .count()
+    };
     let signs_in = || {
         let mut s = settings(false);
         s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
         let mut m = Machine::replay(s, None, []).unwrap();
         let step = m.boot(NOW, "test", &[]);
-        let tag = step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some(m.tag) } else { None }).unwrap();
+        let tag = step
+            .effects
+            .iter()
+            .find_map(|e| if let Effect::Send(m) = e { Some(m.tag) } else { None })
+            .unwrap();
         m.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer: true }, NOW);
         (m, tag)
     };
     let answer = r#"{"code":"00","mac":"not_used","keys":"none","date":"0528","time":"212640","texts":[],"requirement":0}"#;
-    let reply = |tag| Input::Host { tag, event: HostEvent::Reply { answer: Box::new(serde_json::from_str(answer).unwrap()), trace: Default::default() } };
+    let reply = |tag| Input::Host {
+        tag,
+        event: HostEvent::Reply {
+            answer: Box::new(serde_json::from_str(answer).unwrap()),
+            trace: Default::default(),
+        },
+    };
     let timeout = |m: &mut Machine| {
         let due = m.poll_timeout().unwrap();
         m.handle_timeout(due)
@@ -140,7 +187,10 @@ fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
     m.handle(sale(), NOW);
     let step = m.handle(reply(tag), NOW);
     assert!(told(&step) == 1 && matches!(m.screen(), Screen::Present { .. }), "{:?}", m.screen());
-    let step = m.handle(Input::Cancel { call: 2, key: RequestKey::new("app", "s").unwrap(), by: payterm_core::By::Caller }, NOW);
+    let step = m.handle(
+        Input::Cancel { call: 2, key: RequestKey::new("app", "s").unwrap(), by: payterm_core::By::Caller },
+        NOW,
+    );
     assert!(told(&step) == 0 && matches!(m.screen(), Screen::Result { .. }), "{:?}", m.screen());
     let step = timeout(&mut m);
     assert_eq!((told(&step), m.screen()), (0, &trouble()));
@@ -151,15 +201,34 @@ fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
 fn an_idle_account_is_sent_an_echo_within_a_bound() {
     let mut m = machine(false, true);
     let step = m.handle(Input::Probe { call: 5, account: account() }, NOW);
-    let sent = step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some(m.clone()) } else { None }).unwrap();
+    let sent = step
+        .effects
+        .iter()
+        .find_map(|e| if let Effect::Send(m) = e { Some(m.clone()) } else { None })
+        .unwrap();
     assert_eq!(sent.plan.kind, Kind::Echo);
     assert!(sent.deadline.since(NOW).0 <= 5_000, "a customer would wait for it");
-    assert!(matches!(&step.records[..], [Entry { record: Record::ControlSent { plan, .. }, .. }] if plan.stan == sent.plan.stan), "its STAN is on disk");
+    assert!(
+        matches!(&step.records[..], [Entry { record: Record::ControlSent { plan, .. }, .. }] if plan.stan == sent.plan.stan),
+        "its STAN is on disk"
+    );
     // One at a time.
-    assert_eq!(answers(&m.handle(Input::Probe { call: 6, account: account() }, NOW)), [Err(Fault::Busy { running: None })]);
-    let step = m.handle(Input::Host { tag: sent.tag, event: HostEvent::NoReply { why: "silence".into(), trace: Default::default() } }, NOW);
+    assert_eq!(
+        answers(&m.handle(Input::Probe { call: 6, account: account() }, NOW)),
+        [Err(Fault::Busy { running: None })]
+    );
+    let step = m.handle(
+        Input::Host {
+            tag: sent.tag,
+            event: HostEvent::NoReply { why: "silence".into(), trace: Default::default() },
+        },
+        NOW,
+    );
     assert_eq!(answers(&step), [Err(Fault::Unreachable { cause: "silence".into() })]);
     assert!(m.heard().is_empty() && m.obligations().is_empty(), "nothing is owed for an echo");
     m.handle(sale(), NOW);
-    assert_eq!(answers(&m.handle(Input::Probe { call: 7, account: account() }, NOW)), [Err(Fault::Busy { running: None })]);
+    assert_eq!(
+        answers(&m.handle(Input::Probe { call: 7, account: account() }, NOW)),
+        [Err(Fault::Busy { running: None })]
+    );
 }

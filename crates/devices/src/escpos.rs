@@ -1,9 +1,10 @@
-//! ESC/POS printers: `tcp:HOST:PORT` (usually 9100), `tty:/dev/ttyS0` or `tty:/dev/ttyS0@BAUD` (8 N 1), `file:/dev/usb/lp0`
-//! (write only: no back-channel). Commands and answers as in Epson's ESC/POS reference: DLE EOT (real-time status), GS a
-//! (automatic status back), GS ( H function 48 (process id response).
+//! ESC/POS printers: `tcp:HOST:PORT` (usually 9100), `tty:/dev/ttyS0` or `tty:/dev/ttyS0@BAUD` (8 N 1),
+//! `file:/dev/usb/lp0` (write only: no back-channel). Commands and answers as in Epson's ESC/POS reference:
+//! DLE EOT (real-time status), GS a (automatic status back), GS ( H function 48 (process id response).
 //!
-//! Invariant: `NotStarted` is said only when no byte of the job was handed to the operating system; after the first byte
-//! everything but the printer's own word is `Unconfirmed`. After any trouble the connection is closed, unsent bytes with it.
+//! Invariant: `NotStarted` is said only when no byte of the job was handed to the operating system; after the
+//! first byte everything but the printer's own word is `Unconfirmed`. After any trouble the connection is
+//! closed, unsent bytes with it.
 use crate::{DeviceError, Driver, Env, PaperLevel, PrintJob, Printer, PrinterStatus};
 use payterm_schema::{
     DeviceKind,
@@ -35,23 +36,38 @@ const STATUS_WAIT: Duration = Duration::from_secs(3);
 /// GS a 0: no automatic status back. Packets that come nevertheless are understood.
 const NO_AUTO_STATUS: [u8; 3] = [0x1d, b'a', 0];
 
-/// Checks the config. The connection is made when it is first needed: a printer that is off is no reason not to start.
+/// Checks the config. The connection is made when it is first needed: a printer that is off is no reason not
+/// to start.
 pub fn open(device: &DeviceConfig, _: &Env) -> Result<Driver, DeviceError> {
     let name = &device.name;
     let bad = |field, rule| DeviceError::rule(name, field, rule);
-    let text = device.address.as_deref().ok_or_else(|| bad("address", "needed: tcp:HOST:PORT, tty:/PATH or file:/PATH"))?;
+    let text = device
+        .address
+        .as_deref()
+        .ok_or_else(|| bad("address", "needed: tcp:HOST:PORT, tty:/PATH or file:/PATH"))?;
     let address = match text.split_once(':') {
-        Some(("tcp", to)) if to.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok_and(|p| p > 0)) => Address::Tcp(to.into()),
+        Some(("tcp", to))
+            if to
+                .rsplit_once(':')
+                .is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok_and(|p| p > 0)) =>
+        {
+            Address::Tcp(to.into())
+        }
         Some(("file", path)) if path.starts_with('/') => Address::File(path.into()),
         Some(("tty", path)) if path.starts_with('/') => match path.rsplit_once('@') {
             None => Address::Tty(path.into(), None),
-            Some((path, baud)) => Address::Tty(path.into(), Some(baud.parse().map_err(|_| bad("address", "after @: the baud rate"))?)),
+            Some((path, baud)) => Address::Tty(
+                path.into(),
+                Some(baud.parse().map_err(|_| bad("address", "after @: the baud rate"))?),
+            ),
         },
         Some(_) | None => return Err(bad("address", "tcp:HOST:PORT, tty:/PATH or file:/PATH")),
     };
     let confirm = match (&address, device.confirm) {
         (Address::File(_), None | Some(PrinterConfirm::None)) => PrinterConfirm::None,
-        (Address::File(_), Some(_)) => return Err(bad("confirm", "none for file: (it is opened for writing only)")),
+        (Address::File(_), Some(_)) => {
+            return Err(bad("confirm", "none for file: (it is opened for writing only)"));
+        }
         (Address::Tcp(_) | Address::Tty(..), confirm) => confirm.unwrap_or(PrinterConfirm::ProcessId),
     };
     // A tenth is left so that the driver's own answer comes before the daemon abandons it.
@@ -127,7 +143,8 @@ fn chain(e: &DeviceError) -> String {
 }
 
 impl EscPos {
-    /// Status over a connection that is known to live: one that broke since it was last used is made anew, once.
+    /// Status over a connection that is known to live: one that broke since it was last used is made anew,
+    /// once.
     fn fresh_status(&mut self, until: Instant) -> Result<PrinterStatus, DeviceError> {
         if let Some(mut link) = self.link.take() {
             if let Ok(status) = self.ask(&mut link, until) {
@@ -144,7 +161,13 @@ impl EscPos {
     fn ask(&self, link: &mut Link, until: Instant) -> Result<PrinterStatus, DeviceError> {
         link.drain()?;
         match self.confirm {
-            PrinterConfirm::None => Ok(PrinterStatus { online: true, paper: PaperLevel::Enough, cover_open: false, error: None, back_channel: false }),
+            PrinterConfirm::None => Ok(PrinterStatus {
+                online: true,
+                paper: PaperLevel::Enough,
+                cover_open: false,
+                error: None,
+                back_channel: false,
+            }),
             PrinterConfirm::ProcessId | PrinterConfirm::Status => link.status(until),
         }
     }
@@ -152,7 +175,9 @@ impl EscPos {
     fn connect(&self, until: Instant) -> Result<Link, DeviceError> {
         let io = |doing: String| move |e: io::Error| DeviceError::io(&self.name, doing, e);
         let device = self.name.clone();
-        let open = |path: &str, flags| rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+        let open = |path: &str, flags| {
+            rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
+        };
         let mut link = match &self.address {
             Address::Tcp(to) => {
                 let doing = || format!("connecting to {to}");
@@ -195,11 +220,12 @@ fn serial_line(fd: &OwnedFd, baud: Option<u32>) -> Result<(), Errno> {
     termios::tcflush(fd, termios::QueueSelector::IOFlush)
 }
 
-/// Four characters (33 to 126) that no earlier job or attempt of this process had; the first is random, so that an answer
-/// to a job of an earlier process is not taken for one of ours.
+/// Four characters (33 to 126) that no earlier job or attempt of this process had; the first is random, so
+/// that an answer to a job of an earlier process is not taken for one of ours.
 fn process_id() -> [u8; 4] {
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
-    let random = || AtomicU32::new(std::collections::hash_map::RandomState::new().build_hasher().finish() as u32);
+    let random =
+        || AtomicU32::new(std::collections::hash_map::RandomState::new().build_hasher().finish() as u32);
     let mut n = NEXT.get_or_init(random).fetch_add(1, Ordering::Relaxed);
     [(); 4].map(|()| {
         let digit = (n % 94) as u8;
@@ -248,7 +274,12 @@ impl Link {
         while sent < bytes.len() {
             match self.ready(PollFlags::OUT, until) {
                 Ok(true) => {}
-                Ok(false) => return Err((sent, DeviceError::Silent { device: self.device.clone(), doing: "taking the job" })),
+                Ok(false) => {
+                    return Err((
+                        sent,
+                        DeviceError::Silent { device: self.device.clone(), doing: "taking the job" },
+                    ));
+                }
                 Err(e) => return Err((sent, self.error("sending", e))),
             }
             let taken = match self.wire {
@@ -319,8 +350,17 @@ impl Link {
     }
 
     fn status(&mut self, until: Instant) -> Result<PrinterStatus, DeviceError> {
-        let [printer, offline, error, paper] = [self.real_time(1, until)?, self.real_time(2, until)?, self.real_time(3, until)?, self.real_time(4, until)?];
-        let faults = [(0x08, "cutter error"), (0x20, "unrecoverable error"), (0x40, "recoverable error (temperature)")];
+        let [printer, offline, error, paper] = [
+            self.real_time(1, until)?,
+            self.real_time(2, until)?,
+            self.real_time(3, until)?,
+            self.real_time(4, until)?,
+        ];
+        let faults = [
+            (0x08, "cutter error"),
+            (0x20, "unrecoverable error"),
+            (0x40, "recoverable error (temperature)"),
+        ];
         Ok(PrinterStatus {
             online: printer & 0x08 == 0,
             paper: match paper {
@@ -346,7 +386,9 @@ impl Link {
         }
         match self.status(until).map(|s| s.problem()) {
             Ok(Some(why)) => Err(DeviceError::io(&self.device, "in mid-job", io::Error::other(why))),
-            Ok(None) | Err(_) => Err(DeviceError::Silent { device: self.device.clone(), doing: "confirming the job (GS ( H)" }),
+            Ok(None) | Err(_) => {
+                Err(DeviceError::Silent { device: self.device.clone(), doing: "confirming the job (GS ( H)" })
+            }
         }
     }
 
@@ -377,10 +419,12 @@ impl Reply {
                 [0x37, 0x22, a, b, c, d, 0, ..] => (Some(Reply::ProcessId([a, b, c, d])), 7),
                 [0x37, 0x22, ..] if heard.len() < 7 => return None,
                 [s, ..] if s & 0x93 == 0x12 => (Some(Reply::RealTime(s)), 1),
-                [s, ..] if s & 0x93 == 0x10 && heard.iter().skip(1).take(3).all(|b| b & 0x90 == 0) => match *heard.as_slice() {
-                    [a, b, c, d, ..] => (Some(Reply::Automatic([a, b, c, d])), 4),
-                    _ => return None,
-                },
+                [s, ..] if s & 0x93 == 0x10 && heard.iter().skip(1).take(3).all(|b| b & 0x90 == 0) => {
+                    match *heard.as_slice() {
+                        [a, b, c, d, ..] => (Some(Reply::Automatic([a, b, c, d])), 4),
+                        _ => return None,
+                    }
+                }
                 [_, ..] => (None, 1),
             };
             heard.drain(..used);
@@ -403,9 +447,20 @@ mod tests {
 
     #[test]
     fn replies_are_told_apart() {
-        let stream = [0x11, 0x12, 0x37, 0x22, b'a', b'b', b'c', b'd', 0, 0x14, 0x00, 0x00, 0x0f, 0x13, 0x1a, 0x37, 0x22, b'e'];
+        let stream = [
+            0x11, 0x12, 0x37, 0x22, b'a', b'b', b'c', b'd', 0, 0x14, 0x00, 0x00, 0x0f, 0x13, 0x1a, 0x37,
+            0x22, b'e',
+        ];
         let (replies, rest) = all(stream.to_vec());
-        assert_eq!(replies, [Reply::RealTime(0x12), Reply::ProcessId(*b"abcd"), Reply::Automatic([0x14, 0, 0, 0x0f]), Reply::RealTime(0x1a)]);
+        assert_eq!(
+            replies,
+            [
+                Reply::RealTime(0x12),
+                Reply::ProcessId(*b"abcd"),
+                Reply::Automatic([0x14, 0, 0, 0x0f]),
+                Reply::RealTime(0x1a)
+            ]
+        );
         assert_eq!(rest, [0x37, 0x22, b'e']);
         // A broken automatic status does not swallow the answer behind it.
         assert_eq!(all(vec![0x10, 0x00, 0x12]).0, [Reply::RealTime(0x12)]);

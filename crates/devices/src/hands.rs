@@ -1,7 +1,8 @@
 //! The hands of virtual devices: a Unix socket of their own in the state directory, never the bus.
 //!
-//! One JSON object a line (at most [`LINE_MOST`] bytes, UTF-8, without backslash escapes), answered by one line:
-//! `{"ok":true,...}` or `{"error":{"field":"..","rule":".."}}`. Members of a line, besides `do`; times in milliseconds:
+//! One JSON object a line (at most [`LINE_MOST`] bytes, UTF-8, without backslash escapes), answered by one
+//! line: `{"ok":true,...}` or `{"error":{"field":"..","rule":".."}}`. Members of a line, besides `do`; times
+//! in milliseconds:
 //!
 //! | `do` | members |
 //! |---|---|
@@ -20,10 +21,12 @@
 //! | `papers` | `count`, `timeout_ms`; answers `total`, `papers` |
 //! | `devices` | answers `devices` |
 //!
-//! `device` may name one of several devices of a kind. What a customer does may be `queue`d (kept for the next time that it
-//! is asked for) or wait up to `wait_ms` to be asked for; else it is refused when nobody asks.
+//! `device` may name one of several devices of a kind. What a customer does may be `queue`d (kept for the
+//! next time that it is asked for) or wait up to `wait_ms` to be asked for; else it is refused when nobody
+//! asks.
 //!
-//! Invariant: PAN, code and PIN are parsed from a buffer that is zeroised, without a copy, into types of `schema::secret`.
+//! Invariant: PAN, code and PIN are parsed from a buffer that is zeroised, without a copy, into types of
+//! `schema::secret`.
 use crate::{
     Hub, SourceEvent,
     hub::{PinAct, Refused, When},
@@ -170,12 +173,17 @@ impl Line<'_> {
 
     /// Does it; the answer's members.
     pub(crate) fn run(&self, hub: &Hub) -> Result<Value, Refused> {
-        let present = |instrument| hub.present(self.device, SourceEvent::Instrument(instrument), self.when()?);
+        let present =
+            |instrument| hub.present(self.device, SourceEvent::Instrument(instrument), self.when()?);
         let done = json!({"ok": true});
         match self.verb {
             "swipe" => {
                 let instrument = self.swiped()?;
-                let why = if let Instrument::Unreadable { why, .. } = &instrument { Some(why.clone()) } else { None };
+                let why = if let Instrument::Unreadable { why, .. } = &instrument {
+                    Some(why.clone())
+                } else {
+                    None
+                };
                 present(instrument)?;
                 Ok(why.map_or(done, |why| json!({"ok": true, "unreadable": why})))
             }
@@ -190,14 +198,18 @@ impl Line<'_> {
                 }
             },
             "type" => {
-                let (pan, expiry) = (pan_of(Self::need("pan", self.pan)?)?, expiry_of(Self::need("expiry", self.expiry)?)?);
+                let (pan, expiry) =
+                    (pan_of(Self::need("pan", self.pan)?)?, expiry_of(Self::need("expiry", self.expiry)?)?);
                 present(Instrument::Typed { pan, expiry: expiry.to_owned() }).map(|()| done)
             }
             "pin" => {
                 let act = match Self::need("pin", self.pin)? {
                     "cancel" => PinAct::Cancel,
                     "bypass" => PinAct::Bypass,
-                    digits => PinAct::Digits(Pin::parse(digits).ok_or_else(|| Refused::new("pin", "4 to 12 digits, cancel or bypass"))?),
+                    digits => PinAct::Digits(
+                        Pin::parse(digits)
+                            .ok_or_else(|| Refused::new("pin", "4 to 12 digits, cancel or bypass"))?,
+                    ),
                 };
                 hub.pin(self.device, act, self.when()?).map(|()| done)
             }
@@ -213,7 +225,9 @@ impl Line<'_> {
             "paper-out" => hub.paper_out(self.device, Self::need("on", self.on)?).map(|()| done),
             "printer" => hub.printer_online(self.device, Self::need("on", self.on)?).map(|()| done),
             "cover" => hub.cover_open(self.device, Self::need("on", self.on)?).map(|()| done),
-            "blind" => hub.blind(Self::need("device", self.device)?, Self::need("on", self.on)?).map(|()| done),
+            "blind" => {
+                hub.blind(Self::need("device", self.device)?, Self::need("on", self.on)?).map(|()| done)
+            }
             "plug" => hub.plug(Self::need("device", self.device)?, Self::need("on", self.on)?).map(|()| done),
             "panic" => hub.panic(Self::need("device", self.device)?).map(|()| done),
             "hang" => {
@@ -221,15 +235,26 @@ impl Line<'_> {
                 hub.hang(Self::need("device", self.device)?, time).map(|()| done)
             }
             "screen" => {
-                let lines = hub.screen(self.device, self.contains.unwrap_or(""), self.time("timeout_ms", self.timeout_ms)?)?;
+                let lines = hub.screen(
+                    self.device,
+                    self.contains.unwrap_or(""),
+                    self.time("timeout_ms", self.timeout_ms)?,
+                )?;
                 Ok(json!({"ok": true, "lines": lines}))
             }
             "papers" => {
-                let (total, papers) = hub.papers(self.device, self.count.unwrap_or(0), self.time("timeout_ms", self.timeout_ms)?)?;
+                let (total, papers) = hub.papers(
+                    self.device,
+                    self.count.unwrap_or(0),
+                    self.time("timeout_ms", self.timeout_ms)?,
+                )?;
                 Ok(json!({"ok": true, "total": total, "papers": papers}))
             }
             "devices" => {
-                let devices = hub.devices().into_iter().map(|(name, kind, usable)| json!({"name": name, "kind": kind, "usable": usable}));
+                let devices = hub
+                    .devices()
+                    .into_iter()
+                    .map(|(name, kind, usable)| json!({"name": name, "kind": kind, "usable": usable}));
                 Ok(json!({"ok": true, "devices": devices.collect::<Vec<_>>()}))
             }
             _ => Err(Refused::new("do", "no such command")),
@@ -242,13 +267,23 @@ fn pan_of(digits: &str) -> Result<Pan, Refused> {
 fn from_hex(hex: &str) -> Result<Zeroizing<String>, Refused> {
     let mut text = Zeroizing::new(String::with_capacity(hex.len()));
     for pair in hex.as_bytes().chunks(2) {
-        let byte = std::str::from_utf8(pair).ok().filter(|p| p.len() == 2 && !p.starts_with('+')).and_then(|p| u8::from_str_radix(p, 16).ok());
-        text.push(byte.filter(u8::is_ascii).map(char::from).ok_or_else(|| Refused::new("tracks", "with hex: pairs of hexadecimal digits, 00 to 7f"))?);
+        let byte = std::str::from_utf8(pair)
+            .ok()
+            .filter(|p| p.len() == 2 && !p.starts_with('+'))
+            .and_then(|p| u8::from_str_radix(p, 16).ok());
+        text.push(
+            byte.filter(u8::is_ascii)
+                .map(char::from)
+                .ok_or_else(|| Refused::new("tracks", "with hex: pairs of hexadecimal digits, 00 to 7f"))?,
+        );
     }
     Ok(text)
 }
 fn expiry_of(yymm: &str) -> Result<&str, Refused> {
-    let month = yymm.get(2..4).filter(|_| yymm.len() == 4 && yymm.bytes().all(|b| b.is_ascii_digit())).and_then(|m| m.parse::<u8>().ok());
+    let month = yymm
+        .get(2..4)
+        .filter(|_| yymm.len() == 4 && yymm.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|m| m.parse::<u8>().ok());
     if month.is_some_and(|m| (1..=12).contains(&m)) {
         Ok(yymm)
     } else {
@@ -257,14 +292,24 @@ fn expiry_of(yymm: &str) -> Result<&str, Refused> {
 }
 
 fn answer(hub: &Hub, line: &[u8]) -> Value {
-    // With an escape the JSON parser would copy the string into a buffer that is not zeroised; its own error texts quote data.
+    // With an escape the JSON parser would copy the string into a buffer that is not zeroised; its own error
+    // texts quote data.
     let parsed = if line.contains(&b'\\') {
         Err(Refused::new("line", "no backslash escapes"))
     } else {
-        serde_json::from_slice::<Line<'_>>(line)
-            .map_err(|e| Refused::new("line", format!("column {}: not a command of this protocol (an unknown member, a wrong type, or no JSON)", e.column())))
+        serde_json::from_slice::<Line<'_>>(line).map_err(|e| {
+            Refused::new(
+                "line",
+                format!(
+                    "column {}: not a command of this protocol (an unknown member, a wrong type, or no JSON)",
+                    e.column()
+                ),
+            )
+        })
     };
-    parsed.and_then(|line| line.run(hub)).unwrap_or_else(|r| json!({"error": {"field": r.field, "rule": r.rule}}))
+    parsed
+        .and_then(|line| line.run(hub))
+        .unwrap_or_else(|r| json!({"error": {"field": r.field, "rule": r.rule}}))
 }
 
 /// The socket and its threads; dropping it closes and removes them.
@@ -283,8 +328,8 @@ struct Server {
 }
 
 impl HandsServer {
-    /// Listens on `path` (mode 0600). Its directory must be ours with mode 0700; a socket that nobody listens on is removed,
-    /// anything else in its place is left alone and refused.
+    /// Listens on `path` (mode 0600). Its directory must be ours with mode 0700; a socket that nobody listens
+    /// on is removed, anything else in its place is left alone and refused.
     pub fn start(hub: Hub, path: &Path) -> Result<Self, HandsError> {
         let dir = path.parent().ok_or(HandsError::Rule("the path has no directory"))?;
         let meta = dir.symlink_metadata().map_err(doing("looking at its directory"))?;
@@ -294,17 +339,25 @@ impl HandsServer {
         match path.symlink_metadata() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(doing("looking at it")(e)),
-            Ok(old) if !old.file_type().is_socket() => return Err(HandsError::Rule("something that is no socket is in its place")),
-            Ok(_) if UnixStream::connect(path).is_ok() => return Err(HandsError::Rule("in use by another process")),
+            Ok(old) if !old.file_type().is_socket() => {
+                return Err(HandsError::Rule("something that is no socket is in its place"));
+            }
+            Ok(_) if UnixStream::connect(path).is_ok() => {
+                return Err(HandsError::Rule("in use by another process"));
+            }
             Ok(_) => std::fs::remove_file(path).map_err(doing("removing a stale socket"))?,
         }
         // Nobody else can reach it in the 0700 directory before its own mode is set.
         let listener = UnixListener::bind(path).map_err(doing("binding"))?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(doing("setting its mode"))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+            .map_err(doing("setting its mode"))?;
         let inode = path.symlink_metadata().map_err(doing("looking at it"))?.ino();
         let shared = Arc::new(Server { hub, closing: AtomicBool::new(false), clients: Mutex::default() });
         let (acceptor, server) = (listener.try_clone().map_err(doing("binding"))?, shared.clone());
-        let accepting = std::thread::Builder::new().name("hands".into()).spawn(move || server.accept(&acceptor)).map_err(doing("starting its thread"))?;
+        let accepting = std::thread::Builder::new()
+            .name("hands".into())
+            .spawn(move || server.accept(&acceptor))
+            .map_err(doing("starting its thread"))?;
         Ok(Self { path: path.into(), inode, listener, shared, accepting: Some(accepting) })
     }
 }
@@ -348,7 +401,8 @@ impl Server {
     }
 
     fn admit(self: &Arc<Self>, id: u64, client: UnixStream) -> Result<(), HandsError> {
-        let peer = rustix::net::sockopt::socket_peercred(&client).map_err(|e| doing("asking who the client is")(e.into()))?;
+        let peer = rustix::net::sockopt::socket_peercred(&client)
+            .map_err(|e| doing("asking who the client is")(e.into()))?;
         if peer.uid != geteuid() && !peer.uid.is_root() {
             return Err(HandsError::Rule("the client is another user"));
         }
@@ -367,7 +421,11 @@ impl Server {
             server.clients.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != id);
             let _ = client.shutdown(Shutdown::Both);
         };
-        std::thread::Builder::new().name("hands-client".into()).stack_size(256 << 10).spawn(serve).map_err(doing("starting a thread"))?;
+        std::thread::Builder::new()
+            .name("hands-client".into())
+            .stack_size(256 << 10)
+            .spawn(serve)
+            .map_err(doing("starting a thread"))?;
         Ok(())
     }
 
@@ -438,7 +496,12 @@ impl Hands {
     }
 
     /// Raw reader output: `%B...?;...?+...?`, with LRC characters after each `?` when `lrc`.
-    pub fn swipe_tracks(&mut self, tracks: &str, lrc: bool, when: When) -> Result<Option<String>, HandsError> {
+    pub fn swipe_tracks(
+        &mut self,
+        tracks: &str,
+        lrc: bool,
+        when: When,
+    ) -> Result<Option<String>, HandsError> {
         use std::fmt::Write;
         let mut hex = Zeroizing::new(String::with_capacity(LINE_MOST));
         for b in tracks.bytes().take(LINE_MOST / 2) {
@@ -460,7 +523,8 @@ impl Hands {
         self.act(Line { verb: "scan", code: Some(code), ..Line::default() }, when)
     }
     pub fn type_card(&mut self, pan: &str, expiry: &str, when: When) -> Result<(), HandsError> {
-        self.act(Line { verb: "type", pan: Some(pan), expiry: Some(expiry), ..Line::default() }, when).map(drop)
+        self.act(Line { verb: "type", pan: Some(pan), expiry: Some(expiry), ..Line::default() }, when)
+            .map(drop)
     }
     /// Digits, `cancel` or `bypass`.
     pub fn pin(&mut self, pin: &str, when: When) -> Result<(), HandsError> {
@@ -486,7 +550,13 @@ impl Hands {
         self.ask(&Line { verb: "plug", device: Some(device), on: Some(plugged), ..Line::default() }).map(drop)
     }
     pub fn hang(&mut self, device: &str, time: Duration) -> Result<(), HandsError> {
-        self.ask(&Line { verb: "hang", device: Some(device), ms: Some(time.as_millis() as u64), ..Line::default() }).map(drop)
+        self.ask(&Line {
+            verb: "hang",
+            device: Some(device),
+            ms: Some(time.as_millis() as u64),
+            ..Line::default()
+        })
+        .map(drop)
     }
     pub fn panic(&mut self, device: &str) -> Result<(), HandsError> {
         self.ask(&Line { verb: "panic", device: Some(device), ..Line::default() }).map(drop)
@@ -496,7 +566,12 @@ impl Hands {
     }
     /// The lines on the display, as soon as one of them contains `part`.
     pub fn wait_screen(&mut self, part: &str, timeout: Duration) -> Result<Vec<String>, HandsError> {
-        let reply = self.ask(&Line { verb: "screen", contains: Some(part), timeout_ms: Some(timeout.as_millis() as u64), ..Line::default() })?;
+        let reply = self.ask(&Line {
+            verb: "screen",
+            contains: Some(part),
+            timeout_ms: Some(timeout.as_millis() as u64),
+            ..Line::default()
+        })?;
         texts(&reply, "lines")
     }
     /// How many papers have come out, and the last 200 of them.
@@ -505,14 +580,31 @@ impl Hands {
     }
     /// The same as soon as `count` have come out since the daemon started.
     pub fn wait_papers(&mut self, count: u64, timeout: Duration) -> Result<(u64, Vec<String>), HandsError> {
-        let reply = self.ask(&Line { verb: "papers", count: Some(count), timeout_ms: Some(timeout.as_millis() as u64), ..Line::default() })?;
+        let reply = self.ask(&Line {
+            verb: "papers",
+            count: Some(count),
+            timeout_ms: Some(timeout.as_millis() as u64),
+            ..Line::default()
+        })?;
         Ok((reply.get("total").and_then(Value::as_u64).ok_or(HandsError::Answer)?, texts(&reply, "papers")?))
     }
     /// Name, kind, and whether it is plugged in and open.
     pub fn devices(&mut self) -> Result<Vec<(String, String, bool)>, HandsError> {
         let reply = self.ask(&Line { verb: "devices", ..Line::default() })?;
-        let row = |d: &Value| Some((d.get("name")?.as_str()?.to_owned(), d.get("kind")?.as_str()?.to_owned(), d.get("usable")?.as_bool()?));
-        reply.get("devices").and_then(Value::as_array).ok_or(HandsError::Answer)?.iter().map(|d| row(d).ok_or(HandsError::Answer)).collect()
+        let row = |d: &Value| {
+            Some((
+                d.get("name")?.as_str()?.to_owned(),
+                d.get("kind")?.as_str()?.to_owned(),
+                d.get("usable")?.as_bool()?,
+            ))
+        };
+        reply
+            .get("devices")
+            .and_then(Value::as_array)
+            .ok_or(HandsError::Answer)?
+            .iter()
+            .map(|d| row(d).ok_or(HandsError::Answer))
+            .collect()
     }
 }
 fn texts(reply: &Value, member: &str) -> Result<Vec<String>, HandsError> {

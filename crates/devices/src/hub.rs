@@ -1,7 +1,9 @@
-//! Where virtual devices meet their hands: one hub a terminal, shared by the virtual drivers and the hands' socket.
+//! Where virtual devices meet their hands: one hub a terminal, shared by the virtual drivers and the hands'
+//! socket.
 //!
-//! A driver waits on its device's condition variable and hands wait on another: an event is handed over at once, nobody polls. Each device has a
-//! lock of its own, never held across a caller's code nor with another one's.
+//! A driver waits on its device's condition variable and hands wait on another: an event is handed over at
+//! once, nobody polls. Each device has a lock of its own, never held across a caller's code nor with another
+//! one's.
 use crate::{DeviceError, Interrupt, SourceEvent, Switch};
 use payterm_schema::{DeviceKind, Instrument, device::Way, secret::Pin, selftest::Finding};
 use std::{
@@ -191,7 +193,8 @@ impl Slot {
     }
     pub(crate) fn take_pin(&mut self) -> Option<PinAct> {
         let (act, _) = self.pins.pop_front()?;
-        // One PIN an entry: the hands' next one waits for the next entry, and is not lost at the end of this one.
+        // One PIN an entry: the hands' next one waits for the next entry, and is not lost at the end of this
+        // one.
         self.pin_asked = false;
         Some(act)
     }
@@ -228,7 +231,11 @@ impl Port {
     }
 
     /// Waits until `take` gives something, until `until`, or for an interrupt.
-    pub(crate) fn wait<T>(&self, until: Instant, take: impl Fn(&mut Slot) -> Option<T>) -> Result<Option<T>, DeviceError> {
+    pub(crate) fn wait<T>(
+        &self,
+        until: Instant,
+        take: impl Fn(&mut Slot) -> Option<T>,
+    ) -> Result<Option<T>, DeviceError> {
         loop {
             let mut slot = self.ready()?;
             if std::mem::take(&mut slot.interrupted) {
@@ -256,7 +263,11 @@ impl Port {
             }
             let (panics, hang) = (std::mem::take(&mut slot.panic), slot.hang.take());
             if !panics && hang.is_none() {
-                return if slot.unplugged { Err(DeviceError::Gone { device: self.name.clone() }) } else { Ok(slot) };
+                return if slot.unplugged {
+                    Err(DeviceError::Gone { device: self.name.clone() })
+                } else {
+                    Ok(slot)
+                };
             }
             drop(slot);
             if panics {
@@ -321,7 +332,11 @@ impl Hub {
         lock(&self.0.devices).iter().map(|(n, d)| (n.clone(), d.clone())).collect()
     }
     fn of_kind(&self, kind: DeviceKind, named: Option<&str>) -> Vec<Arc<Device>> {
-        self.all().into_iter().filter(|(n, d)| named.is_none_or(|d| d == n) && d.lock().kind == kind).map(|(_, d)| d).collect()
+        self.all()
+            .into_iter()
+            .filter(|(n, d)| named.is_none_or(|d| d == n) && d.lock().kind == kind)
+            .map(|(_, d)| d)
+            .collect()
     }
 
     /// What hands wait for may be there: told after the change.
@@ -362,9 +377,17 @@ impl Hub {
         let what = || way_of(&event).map_or("key", way_name);
         let ready = |slot: &Slot| match when {
             When::Queue => true,
-            When::Now | When::Within(_) => slot.takes(&event) && (way_of(&event).is_none() || slot.events.iter().all(|(e, _)| !slot.takes(e))),
+            When::Now | When::Within(_) => {
+                slot.takes(&event)
+                    && (way_of(&event).is_none() || slot.events.iter().all(|(e, _)| !slot.takes(e)))
+            }
         };
-        let idle = |slot: &Slot| Refused::new(what(), format!("the {} is not armed: nobody is asked for this now", slot.kind.name()));
+        let idle = |slot: &Slot| {
+            Refused::new(
+                what(),
+                format!("the {} is not armed: nobody is asked for this now", slot.kind.name()),
+            )
+        };
         self.deliver(device, kind_of(&event), when, ready, idle, |slot, keep| {
             (slot.events.len() < QUEUE_MOST).then(|| slot.events.push_back((event.clone(), keep)))
         })
@@ -379,7 +402,13 @@ impl Hub {
             when,
             |slot| when == When::Queue || (slot.pin_asked && slot.pins.is_empty()),
             |_| Refused::new("pin", "nobody is asked for a PIN now"),
-            |slot, keep| if slot.pins.len() < QUEUE_MOST { act.take().map(|act| slot.pins.push_back((act, keep))) } else { None },
+            |slot, keep| {
+                if slot.pins.len() < QUEUE_MOST {
+                    act.take().map(|act| slot.pins.push_back((act, keep)))
+                } else {
+                    None
+                }
+            },
         )
     }
 
@@ -407,12 +436,18 @@ impl Hub {
                     refused = Some(idle(&slot));
                 }
             }
-            Err(refused.unwrap_or_else(|| Refused::new("device", format!("no virtual {} is plugged in and open", kind.name()))))
+            Err(refused.unwrap_or_else(|| {
+                Refused::new("device", format!("no virtual {} is plugged in and open", kind.name()))
+            }))
         })
     }
 
     /// Tries again after every change until `until`; then the last refusal stands.
-    fn watch<T>(&self, until: Instant, mut attempt: impl FnMut() -> Result<T, Refused>) -> Result<T, Refused> {
+    fn watch<T>(
+        &self,
+        until: Instant,
+        mut attempt: impl FnMut() -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
         self.0.watching.fetch_add(1, Ordering::SeqCst);
         let done = loop {
             // Before the look: a change behind it is not slept over.
@@ -425,7 +460,12 @@ impl Hub {
             if left.is_zero() {
                 break Err(refused);
             }
-            drop(self.0.watch.wait_timeout_while(lock(&self.0.changes), left, |now| *now == seen).unwrap_or_else(PoisonError::into_inner));
+            drop(
+                self.0
+                    .watch
+                    .wait_timeout_while(lock(&self.0.changes), left, |now| *now == seen)
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
         };
         self.0.watching.fetch_sub(1, Ordering::SeqCst);
         done
@@ -440,7 +480,11 @@ impl Hub {
         Ok(())
     }
     fn change_printer(&self, device: Option<&str>, act: impl FnOnce(&mut Slot)) -> Result<(), Refused> {
-        let found = self.of_kind(DeviceKind::Printer, device).into_iter().next().ok_or_else(|| Refused::new("device", "no such virtual printer"))?;
+        let found = self
+            .of_kind(DeviceKind::Printer, device)
+            .into_iter()
+            .next()
+            .ok_or_else(|| Refused::new("device", "no such virtual printer"))?;
         act(&mut found.lock());
         found.wake.notify_all();
         self.changed();
@@ -476,7 +520,11 @@ impl Hub {
     /// The lines on a display, as soon as one of them contains `part` (at once with an empty one).
     pub fn screen(&self, device: Option<&str>, part: &str, wait: Duration) -> Result<Vec<String>, Refused> {
         self.watch(Instant::now() + wait, || {
-            let found = self.of_kind(DeviceKind::Display, device).into_iter().next().ok_or_else(|| Refused::new("device", "no such virtual display"))?;
+            let found = self
+                .of_kind(DeviceKind::Display, device)
+                .into_iter()
+                .next()
+                .ok_or_else(|| Refused::new("device", "no such virtual display"))?;
             let slot = found.lock();
             let found = part.is_empty() || slot.lines.iter().any(|l| l.contains(part));
             if found { Ok(slot.lines.clone()) } else { Err(Refused::new("contains", "not shown in time")) }
@@ -484,9 +532,18 @@ impl Hub {
     }
 
     /// How many papers have come out so far and the last 200 of them, as soon as there are `count`.
-    pub fn papers(&self, device: Option<&str>, count: u64, wait: Duration) -> Result<(u64, Vec<String>), Refused> {
+    pub fn papers(
+        &self,
+        device: Option<&str>,
+        count: u64,
+        wait: Duration,
+    ) -> Result<(u64, Vec<String>), Refused> {
         self.watch(Instant::now() + wait, || {
-            let found = self.of_kind(DeviceKind::Printer, device).into_iter().next().ok_or_else(|| Refused::new("device", "no such virtual printer"))?;
+            let found = self
+                .of_kind(DeviceKind::Printer, device)
+                .into_iter()
+                .next()
+                .ok_or_else(|| Refused::new("device", "no such virtual printer"))?;
             let slot = found.lock();
             if slot.printed < count {
                 return Err(Refused::new("count", format!("{} papers came out in time", slot.printed)));
@@ -526,7 +583,10 @@ mod tests {
         port.now(|s| s.begin_pin()).unwrap();
         hub.pin(None, PinAct::Bypass, When::Now).unwrap();
         assert!(matches!(port.now(|s| s.take_pin()).unwrap(), Some(PinAct::Bypass)));
-        assert!(hub.pin(None, PinAct::Cancel, When::Now).is_err(), "the entry has its PIN, and has not ended yet");
+        assert!(
+            hub.pin(None, PinAct::Cancel, When::Now).is_err(),
+            "the entry has its PIN, and has not ended yet"
+        );
         port.now(|s| s.end_pin()).unwrap();
         port.now(|s| s.begin_pin()).unwrap();
         hub.pin(None, PinAct::Cancel, When::Now).unwrap();

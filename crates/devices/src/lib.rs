@@ -1,8 +1,9 @@
 //! Device drivers: one driver = one file + one registration line in [`REGISTRY`].
 //!
-//! Drivers block. The daemon runs each on a thread of its own and sets a deadline on every command; a driver that does not
-//! come back is abandoned with its thread and opened anew. So a driver keeps no state that a second instance could not
-//! share or take over, and every wait in here is bounded by an argument or by `command_timeout_ms`.
+//! Drivers block. The daemon runs each on a thread of its own and sets a deadline on every command; a driver
+//! that does not come back is abandoned with its thread and opened anew. So a driver keeps no state that a
+//! second instance could not share or take over, and every wait in here is bounded by an argument or by
+//! `command_timeout_ms`.
 //!
 //! Invariant: no PAN, track, PIN or payment code in an error, a log line or a `Debug` of this crate.
 pub mod error;
@@ -38,8 +39,8 @@ pub enum SourceEvent {
 
 /// A reader, scanner or keypad.
 pub trait Source: Send {
-    /// Starts to take instruments of these ways (those that the device does not know are ignored) and keys. One
-    /// [`Instrument`] is given per `arm`; arming again asks for the next one.
+    /// Starts to take instruments of these ways (those that the device does not know are ignored) and keys.
+    /// One [`Instrument`] is given per `arm`; arming again asks for the next one.
     fn arm(&mut self, ways: &[Way]) -> Result<(), DeviceError>;
     /// The next event of an armed device, or `None` when `timeout` ran out or [`Source::interrupt`] was used.
     fn next(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, DeviceError>;
@@ -47,9 +48,10 @@ pub trait Source: Send {
     fn disarm(&mut self) -> Result<(), DeviceError>;
     /// Makes the `next` under way (or, without one, the following `next`) return `Ok(None)` at once.
     fn interrupt(&self) -> Interrupt;
-    /// Does what [`Source::arm`] and [`Source::disarm`] do, while the driver's thread waits in [`Source::next`]: for a device that needs no command
-    /// for it, since it reads all the time and its driver gives what is asked for. Nothing is woken, so it is quicker; its thread waits in `next`
-    /// while the device rests, too. Default: the device needs commands.
+    /// Does what [`Source::arm`] and [`Source::disarm`] do, while the driver's thread waits in
+    /// [`Source::next`]: for a device that needs no command for it, since it reads all the time and its
+    /// driver gives what is asked for. Nothing is woken, so it is quicker; its thread waits in `next` while
+    /// the device rests, too. Default: the device needs commands.
     fn switch(&self) -> Option<Switch> {
         None
     }
@@ -76,7 +78,8 @@ pub type Switch = Arc<dyn Fn(Option<&[Way]>) + Send + Sync>;
 /// What a display shows in its self-test: every ASCII character, and some that take two columns.
 pub fn pattern() -> Vec<String> {
     let ascii: Vec<u8> = (b' '..=b'~').collect();
-    let mut lines: Vec<String> = ascii.chunks(16).map(|row| String::from_utf8_lossy(row).into_owned()).collect();
+    let mut lines: Vec<String> =
+        ascii.chunks(16).map(|row| String::from_utf8_lossy(row).into_owned()).collect();
     lines.push("\u{4ed8}\u{6b3e}\u{25a0}\u{25a1}\u{00a5}".into());
     lines
 }
@@ -137,8 +140,8 @@ pub struct PrintJob {
 
 pub trait Printer: Send {
     fn status(&mut self) -> Result<PrinterStatus, DeviceError>;
-    /// Prints and waits for the confirmation. Every call is an attempt of its own: an answer to an earlier one is never
-    /// taken for this one's. Returns within the device's `command_timeout_ms`.
+    /// Prints and waits for the confirmation. Every call is an attempt of its own: an answer to an earlier
+    /// one is never taken for this one's. Returns within the device's `command_timeout_ms`.
     fn print(&mut self, job: &PrintJob) -> PrintResult;
     /// What [`Printer::status`] says; nothing is printed.
     fn self_test(&mut self) -> Result<Finding, DeviceError> {
@@ -154,7 +157,8 @@ pub enum Driver {
     PinPad(Box<dyn PinPad>),
 }
 
-/// Enciphers a PIN under the PIK of a slot; the vault's, given to the software PIN pad. The error text holds no digit.
+/// Enciphers a PIN under the PIK of a slot; the vault's, given to the software PIN pad. The error text holds
+/// no digit.
 pub type Encipher = Arc<dyn Fn(&str, &Pin, &Pan) -> Result<PinBlock, String> + Send + Sync>;
 
 /// What drivers need from the house.
@@ -179,11 +183,16 @@ pub static REGISTRY: &[Registration] = &[
     Registration { driver: "escpos", kinds: escpos::KINDS, open: escpos::open },
 ];
 
-/// The driver that `device.driver` names, if it serves such devices. The error: the key of the device and its rule.
+/// The driver that `device.driver` names, if it serves such devices. The error: the key of the device and its
+/// rule.
 pub fn registered(device: &DeviceConfig) -> Result<&'static Registration, (&'static str, &'static str)> {
     let found = REGISTRY.iter().find(|r| r.driver == device.driver);
     let row = found.ok_or(("driver", "no registered driver has this name"))?;
-    if row.kinds.contains(&device.kind) { Ok(row) } else { Err(("kind", "this driver does not serve devices of this kind")) }
+    if row.kinds.contains(&device.kind) {
+        Ok(row)
+    } else {
+        Err(("kind", "this driver does not serve devices of this kind"))
+    }
 }
 
 /// Opens the device with its driver.

@@ -1,5 +1,5 @@
-//! A printer in software for tests and the demo: takes ESC/POS over TCP or a pty, answers DLE EOT and GS ( H, records what
-//! came out on paper, and fails on demand: no paper, deaf, mute, killed in the middle of a job.
+//! A printer in software for tests and the demo: takes ESC/POS over TCP or a pty, answers DLE EOT and GS ( H,
+//! records what came out on paper, and fails on demand: no paper, deaf, mute, killed in the middle of a job.
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
@@ -91,12 +91,19 @@ impl SoftPrinter {
         let name = ptsname(&master, Vec::new())?.into_string().map_err(io::Error::other)?;
         Self::run(None, Some(master), SocketAddr::from(([0, 0, 0, 0], 0)), Some(name.into()))
     }
-    fn run(listener: Option<TcpListener>, line: Option<OwnedFd>, address: SocketAddr, tty: Option<PathBuf>) -> io::Result<Self> {
+    fn run(
+        listener: Option<TcpListener>,
+        line: Option<OwnedFd>,
+        address: SocketAddr,
+        tty: Option<PathBuf>,
+    ) -> io::Result<Self> {
         let state = State { alive: true, listening: true, ..State::default() };
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), wake });
         let worker = shared.clone();
-        let thread = std::thread::Builder::new().name("soft-printer".into()).spawn(move || worker.work(listener, line, address))?;
+        let thread = std::thread::Builder::new()
+            .name("soft-printer".into())
+            .spawn(move || worker.work(listener, line, address))?;
         Ok(Self { shared, address, tty, thread: Some(thread) })
     }
 
@@ -140,7 +147,8 @@ impl SoftPrinter {
     pub fn after(&self, bytes: usize, mishap: Mishap) {
         self.change(|s| s.mishap = Some((bytes, mishap)));
     }
-    /// Power off: closes the connection and the port; what was not printed is lost. Returns when it has happened.
+    /// Power off: closes the connection and the port; what was not printed is lost. Returns when it has
+    /// happened.
     pub fn kill(&self) {
         self.change(|s| s.alive = false);
         self.wait(Duration::from_secs(5), |s| !s.listening);
@@ -272,7 +280,9 @@ impl State {
                 let bits = match *b {
                     1 => u8::from(self.paper_out || self.cover_open) << 3,
                     2 => (u8::from(self.cover_open) << 2) | (u8::from(self.paper_out) << 5),
-                    4 => (u8::from(self.near_end || self.paper_out) * 0x0c) | (u8::from(self.paper_out) * 0x60),
+                    4 => {
+                        (u8::from(self.near_end || self.paper_out) * 0x0c) | (u8::from(self.paper_out) * 0x60)
+                    }
                     _ => 0,
                 };
                 self.say(&[0x12 | bits]);

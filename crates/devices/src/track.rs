@@ -1,12 +1,15 @@
-//! Parser of what a magnetic reader delivers: the characters of the tracks with their sentinels, `%...?L;...?L+...?L`.
+//! Parser of what a magnetic reader delivers: the characters of the tracks with their sentinels,
+//! `%...?L;...?L+...?L`.
 //!
-//! Track 1 is written in 6-bit code (ISO/IEC 7811-2 table 3: ASCII less 0x20), tracks 2 and 3 in 4-bit code (ASCII less
-//! 0x30). The LRC character follows the end sentinel; each of its bits makes the number of ones in that position over
-//! start sentinel, data, end sentinel and LRC even. Its parity bit was judged by the reader and is not seen here.
+//! Track 1 is written in 6-bit code (ISO/IEC 7811-2 table 3: ASCII less 0x20), tracks 2 and 3 in 4-bit code
+//! (ASCII less 0x30). The LRC character follows the end sentinel; each of its bits makes the number of ones
+//! in that position over start sentinel, data, end sentinel and LRC even. Its parity bit was judged by the
+//! reader and is not seen here.
 use payterm_schema::{Tracks, secret::CardError};
 use zeroize::Zeroizing;
 
-/// The rule of a [`CardError::Track`] for a card that was swiped backwards: swiping again the other way round helps.
+/// The rule of a [`CardError::Track`] for a card that was swiped backwards: swiping again the other way round
+/// helps.
 pub const WRONG_DIRECTION: &str = "swiped in the wrong direction";
 
 /// Does the reader pass the LRC characters on, or has it checked and removed them?
@@ -34,18 +37,24 @@ const END: u8 = b'?';
 
 impl Code {
     fn lrc(&self, data: &[u8]) -> u8 {
-        // The start sentinels '+' and ';' are both 1011 in 4-bit code: '+' is only how readers show that it is track 3.
+        // The start sentinels '+' and ';' are both 1011 in 4-bit code: '+' is only how readers show that it
+        // is track 3.
         let start = if self.track == 1 { b'%' } else { b';' };
         let bits = if self.track == 1 { 0x3f } else { 0x0f };
         ([start, END].iter().chain(data).fold(0, |sum, c| sum ^ c.wrapping_sub(self.base)) & bits) + self.base
     }
     fn holds(&self, c: u8) -> bool {
-        if self.track == 1 { (0x20..=0x5f).contains(&c) && c != b'%' && c != END } else { c.is_ascii_digit() || c == b'=' }
+        if self.track == 1 {
+            (0x20..=0x5f).contains(&c) && c != b'%' && c != END
+        } else {
+            c.is_ascii_digit() || c == b'='
+        }
     }
 }
 
-/// Tracks of a reader's raw output; carriage return and line feed at its end are ignored. An empty track and the mark `E`
-/// of a reader that saw a track and could not decode it count as missing, on track 2 as an error.
+/// Tracks of a reader's raw output; carriage return and line feed at its end are ignored. An empty track and
+/// the mark `E` of a reader that saw a track and could not decode it count as missing, on track 2 as an
+/// error.
 pub fn parse(raw: &str, lrc: Lrc) -> Result<Tracks, CardError> {
     let raw = raw.trim_end_matches(['\r', '\n']).as_bytes();
     read(raw, lrc, true).map_err(|wrong| {
@@ -57,14 +66,16 @@ pub fn parse(raw: &str, lrc: Lrc) -> Result<Tracks, CardError> {
     })
 }
 
-/// `ordered`: tracks come in ascending order. Read backwards, each track is turned by itself or all of them together.
+/// `ordered`: tracks come in ascending order. Read backwards, each track is turned by itself or all of them
+/// together.
 fn read(raw: &[u8], lrc: Lrc, ordered: bool) -> Result<Tracks, CardError> {
     let mut tracks = Tracks::default();
     let mut seen = [false; 3];
     let mut rest = raw;
     while let Some((start, tail)) = rest.split_first() {
         let next = (seen.iter().rposition(|s| *s).map_or(1, |n| n + 2)).min(3) as u8;
-        let code = CODES.iter().find(|c| c.start == *start).ok_or(CardError::Track(next, "no start sentinel"))?;
+        let code =
+            CODES.iter().find(|c| c.start == *start).ok_or(CardError::Track(next, "no start sentinel"))?;
         let error = |rule| CardError::Track(code.track, rule);
         let index = usize::from(code.track - 1);
         if seen[index] {
@@ -167,7 +178,10 @@ mod tests {
     #[test]
     fn three_tracks_without_lrc() {
         let t = parse("%B6222^LI/MING^3012101?;6222=3012?+996222==1?\r\n", Lrc::Absent).unwrap();
-        assert_eq!((t.track1.as_deref(), t.track2.as_deref(), t.track3.as_deref()), (Some("B6222^LI/MING^3012101"), Some("6222=3012"), Some("996222==1")));
+        assert_eq!(
+            (t.track1.as_deref(), t.track2.as_deref(), t.track3.as_deref()),
+            (Some("B6222^LI/MING^3012101"), Some("6222=3012"), Some("996222==1"))
+        );
     }
 
     #[test]
@@ -198,7 +212,10 @@ mod tests {
     #[test]
     fn backwards_is_told_apart_from_unreadable() {
         for lrc in [Lrc::Follows, Lrc::Absent] {
-            let good = compose(&Tracks { track1: Some("B6222^A^3012".into()), track2: Some(T2.into()), track3: None }, lrc);
+            let good = compose(
+                &Tracks { track1: Some("B6222^A^3012".into()), track2: Some(T2.into()), track3: None },
+                lrc,
+            );
             let backwards: String = good.chars().rev().collect();
             assert_eq!(parse(&backwards, lrc), Err(CardError::Track(2, WRONG_DIRECTION)));
             let one = |t: Tracks| compose(&t, lrc).chars().rev().collect::<String>();

@@ -1,6 +1,7 @@
 //! The `virtual` driver of every kind: devices whose other side is the [`Hub`].
 use crate::{
-    DeviceError, Display, Driver, Encipher, Env, Interrupt, PaperLevel, PrintJob, Printer, PrinterStatus, Source, SourceEvent, Switch,
+    DeviceError, Display, Driver, Encipher, Env, Interrupt, PaperLevel, PrintJob, Printer, PrinterStatus,
+    Source, SourceEvent, Switch,
     hub::{PinAct, Port},
 };
 use payterm_schema::{
@@ -30,22 +31,31 @@ pub const KINDS: &[DeviceKind] = &[
     DeviceKind::Printer,
 ];
 
-/// Only a printer has an address: `file:PATH`, to which the text of every paper is appended (created with mode 0600).
+/// Only a printer has an address: `file:PATH`, to which the text of every paper is appended (created with
+/// mode 0600).
 pub fn open(device: &DeviceConfig, env: &Env) -> Result<Driver, DeviceError> {
     let file = match (&device.address, device.kind) {
         (None, _) => None,
         (Some(a), DeviceKind::Printer) => {
             let path = a.strip_prefix("file:").filter(|p| p.starts_with('/'));
-            Some(PathBuf::from(path.ok_or_else(|| DeviceError::rule(&device.name, "address", "file: and an absolute path"))?))
+            Some(PathBuf::from(
+                path.ok_or_else(|| DeviceError::rule(&device.name, "address", "file: and an absolute path"))?,
+            ))
         }
-        (Some(_), _) => return Err(DeviceError::rule(&device.name, "address", "a virtual device of this kind has none")),
+        (Some(_), _) => {
+            return Err(DeviceError::rule(&device.name, "address", "a virtual device of this kind has none"));
+        }
     };
     let port = env.hub.attach(&device.name, device.kind)?;
     Ok(match device.kind {
         DeviceKind::PinPad => Driver::PinPad(Box::new(Pad { port, encipher: env.encipher.clone() })),
         DeviceKind::Display => Driver::Display(Box::new(Screen { port })),
         DeviceKind::Printer => Driver::Printer(Box::new(Paper { port, file })),
-        DeviceKind::MagneticReader | DeviceKind::ChipReader | DeviceKind::ContactlessReader | DeviceKind::Scanner | DeviceKind::Keypad => {
+        DeviceKind::MagneticReader
+        | DeviceKind::ChipReader
+        | DeviceKind::ContactlessReader
+        | DeviceKind::Scanner
+        | DeviceKind::Keypad => {
             Driver::Source(Box::new(Reader { port, field: device.kind == DeviceKind::ContactlessReader }))
         }
     })
@@ -99,7 +109,10 @@ struct Paper {
 }
 impl Paper {
     fn open(&self) -> io::Result<Option<File>> {
-        self.file.as_ref().map(|path| OpenOptions::new().append(true).create(true).mode(0o600).open(path)).transpose()
+        self.file
+            .as_ref()
+            .map(|path| OpenOptions::new().append(true).create(true).mode(0o600).open(path))
+            .transpose()
     }
 }
 impl Printer for Paper {
@@ -142,7 +155,14 @@ struct Pad {
     encipher: Encipher,
 }
 impl PinPad for Pad {
-    fn enter(&mut self, slot: &str, pan: &Pan, _amount: Option<Money>, timeout: Duration, progress: &mut dyn FnMut(usize)) -> PinEntry {
+    fn enter(
+        &mut self,
+        slot: &str,
+        pan: &Pan,
+        _amount: Option<Money>,
+        timeout: Duration,
+        progress: &mut dyn FnMut(usize),
+    ) -> PinEntry {
         let until = Instant::now() + timeout;
         if let Err(e) = self.port.now(|slot| slot.begin_pin()) {
             return PinEntry::Failed(e.to_string());
@@ -166,13 +186,21 @@ impl PinPad for Pad {
     fn interrupt(&self) -> Interrupt {
         self.port.interrupt()
     }
-    /// A made-up PIN is enciphered for each account and thrown away: that its key is there, only its use shows.
+    /// A made-up PIN is enciphered for each account and thrown away: that its key is there, only its use
+    /// shows.
     fn self_test(&mut self, slots: &[String]) -> Finding {
         if let Err(e) = self.port.now(|_| ()) {
             return Finding::failed("device-failed").with("why", e);
         }
-        let (Some(pin), Ok(pan)) = (Pin::parse("0000"), Pan::parse("6200000000000000000")) else { return Finding::works() };
-        let without: Vec<&str> = slots.iter().filter(|s| (self.encipher)(s, &pin, &pan).is_err()).map(String::as_str).collect();
-        if without.is_empty() { Finding::works() } else { Finding::degraded("pin-keys-missing").with("account", without.join(" ")) }
+        let (Some(pin), Ok(pan)) = (Pin::parse("0000"), Pan::parse("6200000000000000000")) else {
+            return Finding::works();
+        };
+        let without: Vec<&str> =
+            slots.iter().filter(|s| (self.encipher)(s, &pin, &pan).is_err()).map(String::as_str).collect();
+        if without.is_empty() {
+            Finding::works()
+        } else {
+            Finding::degraded("pin-keys-missing").with("account", without.join(" "))
+        }
     }
 }

@@ -75,7 +75,13 @@ fn prints_and_is_confirmed() {
         assert_eq!(papers.len(), 2);
         assert_eq!(papers[0].bytes, job(1).escpos);
         assert_eq!(papers[1].bytes, job(2).escpos);
-        assert!(papers[0].whole && papers[0].text.starts_with("商户存根\njob 1 line 0\n") && papers[0].text.ends_with("line 199\n"), "{}", papers[0].text);
+        assert!(
+            papers[0].whole
+                && papers[0].text.starts_with("商户存根\njob 1 line 0\n")
+                && papers[0].text.ends_with("line 199\n"),
+            "{}",
+            papers[0].text
+        );
     }
 }
 
@@ -138,7 +144,10 @@ fn a_connection_that_died_between_jobs_is_made_anew() {
         soft.revive();
         let done = if confirm.is_none() { PrintResult::Confirmed } else { PrintResult::SentUnconfirmable };
         assert_eq!(d.print(&job(4)), done);
-        assert_eq!(soft.wait_papers(3, LONG).iter().map(|p| p.bytes.clone()).collect::<Vec<_>>(), [1, 3, 4].map(|n| job(n).escpos));
+        assert_eq!(
+            soft.wait_papers(3, LONG).iter().map(|p| p.bytes.clone()).collect::<Vec<_>>(),
+            [1, 3, 4].map(|n| job(n).escpos)
+        );
     }
 }
 
@@ -222,15 +231,25 @@ fn config_rules_are_named() {
         ("tcp:host", None, "device printer: address: tcp:HOST:PORT, tty:/PATH or file:/PATH"),
         ("tcp:host:0", None, "device printer: address: tcp:HOST:PORT, tty:/PATH or file:/PATH"),
         ("tty:/dev/ttyS0@fast", None, "device printer: address: after @: the baud rate"),
-        ("file:/dev/usb/lp0", Some(PrinterConfirm::Status), "device printer: confirm: none for file: (it is opened for writing only)"),
+        (
+            "file:/dev/usb/lp0",
+            Some(PrinterConfirm::Status),
+            "device printer: confirm: none for file: (it is opened for writing only)",
+        ),
     ] {
         assert_eq!(try_open(&config(address, confirm, 1_000)).err().unwrap().to_string(), want);
     }
     let mut wrong = config("tcp:h:1", None, 1);
     wrong.kind = DeviceKind::Scanner;
-    assert_eq!(try_open(&wrong).err().unwrap().to_string(), "device printer: kind: this driver does not serve devices of this kind");
+    assert_eq!(
+        try_open(&wrong).err().unwrap().to_string(),
+        "device printer: kind: this driver does not serve devices of this kind"
+    );
     wrong.driver = "none".into();
-    assert_eq!(try_open(&wrong).err().unwrap().to_string(), "device printer: driver: no registered driver has this name");
+    assert_eq!(
+        try_open(&wrong).err().unwrap().to_string(),
+        "device printer: driver: no registered driver has this name"
+    );
 }
 
 #[test]

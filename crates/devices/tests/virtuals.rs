@@ -48,7 +48,16 @@ impl World {
             if slot == "locked" {
                 Err("no key in slot locked".to_owned())
             } else {
-                Ok(PinBlock::new([digits.len() as u8, digits[digits.len() - 1], slot.len() as u8, 0, 0, 0, 0, 0]))
+                Ok(PinBlock::new([
+                    digits.len() as u8,
+                    digits[digits.len() - 1],
+                    slot.len() as u8,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                ]))
             }
         });
         let env = Env { hub: Hub::new(), encipher };
@@ -116,9 +125,15 @@ fn enter(pad: &mut dyn PinPad, timeout: Duration) -> PinEntry {
 fn a_swipe_is_refused_queued_or_waited_for() {
     let w = World::new();
     let mut hands = w.hands();
-    assert_eq!(refused(hands.swipe(PAN, "3012", When::Now)), "device: no virtual magnetic_reader is plugged in and open");
+    assert_eq!(
+        refused(hands.swipe(PAN, "3012", When::Now)),
+        "device: no virtual magnetic_reader is plugged in and open"
+    );
     let mut reader = w.source(DeviceKind::MagneticReader);
-    assert_eq!(refused(hands.swipe(PAN, "3012", When::Now)), "swipe: the magnetic_reader is not armed: nobody is asked for this now");
+    assert_eq!(
+        refused(hands.swipe(PAN, "3012", When::Now)),
+        "swipe: the magnetic_reader is not armed: nobody is asked for this now"
+    );
     assert_eq!(
         refused(hands.swipe(PAN, "3012", When::Within(Duration::from_millis(30)))),
         "swipe: the magnetic_reader is not armed: nobody is asked for this now"
@@ -173,14 +188,21 @@ fn a_swipe_is_refused_queued_or_waited_for() {
 #[test]
 fn what_a_reader_cannot_read_is_told() {
     let w = World::new();
-    let (mut hands, mut reader, mut scanner) = (w.hands(), w.source(DeviceKind::MagneticReader), w.source(DeviceKind::Scanner));
-    for (raw, lrc, want) in [(";6222=3012?x", true, "track 2: LRC wrong"), ("?2103=2226;", false, "track 2: swiped in the wrong direction")] {
+    let (mut hands, mut reader, mut scanner) =
+        (w.hands(), w.source(DeviceKind::MagneticReader), w.source(DeviceKind::Scanner));
+    for (raw, lrc, want) in [
+        (";6222=3012?x", true, "track 2: LRC wrong"),
+        ("?2103=2226;", false, "track 2: swiped in the wrong direction"),
+    ] {
         reader.arm(&[Way::Swipe]).unwrap();
         assert_eq!(hands.swipe_tracks(raw, lrc, When::Now).unwrap().as_deref(), Some(want));
         assert_eq!(instrument(&mut *reader), Instrument::Unreadable { way: Way::Swipe, why: want.into() });
     }
     scanner.arm(&[Way::Scan]).unwrap();
-    assert_eq!(hands.scan("6901234567892", When::Now).unwrap().as_deref(), Some("payment code: 16 to 24 digits"));
+    assert_eq!(
+        hands.scan("6901234567892", When::Now).unwrap().as_deref(),
+        Some("payment code: 16 to 24 digits")
+    );
     assert!(matches!(instrument(&mut *scanner), Instrument::Unreadable { way: Way::Scan, .. }));
     scanner.arm(&[Way::Scan]).unwrap();
     assert_eq!(hands.scan("134567890123456789", When::Now).unwrap(), None);
@@ -192,7 +214,11 @@ fn what_a_reader_cannot_read_is_told() {
 fn chip_contactless_and_keypad() {
     let w = World::new();
     let mut hands = w.hands();
-    let (mut chip, mut tap, mut keys) = (w.source(DeviceKind::ChipReader), w.source(DeviceKind::ContactlessReader), w.source(DeviceKind::Keypad));
+    let (mut chip, mut tap, mut keys) = (
+        w.source(DeviceKind::ChipReader),
+        w.source(DeviceKind::ContactlessReader),
+        w.source(DeviceKind::Keypad),
+    );
     for s in [&mut chip, &mut tap] {
         s.arm(&[Way::Insert, Way::Tap]).unwrap();
     }
@@ -211,7 +237,10 @@ fn chip_contactless_and_keypad() {
     assert!(refused(hands.type_card(PAN, "3012", When::Now)).starts_with("type: "));
     keys.arm(&[Way::Typed]).unwrap();
     hands.type_card(PAN, "3012", When::Now).unwrap();
-    assert_eq!(instrument(&mut *keys), Instrument::Typed { pan: Pan::parse(PAN).unwrap(), expiry: "3012".into() });
+    assert_eq!(
+        instrument(&mut *keys),
+        Instrument::Typed { pan: Pan::parse(PAN).unwrap(), expiry: "3012".into() }
+    );
 }
 
 #[test]
@@ -322,7 +351,10 @@ fn pins_of_every_sort() {
 
     // The vault's refusal is told, without digits.
     hands.pin("1234", When::Queue).unwrap();
-    assert_eq!(pad.enter("locked", &Pan::parse(PAN).unwrap(), None, LONG, &mut |_| ()), PinEntry::Failed("no key in slot locked".into()));
+    assert_eq!(
+        pad.enter("locked", &Pan::parse(PAN).unwrap(), None, LONG, &mut |_| ()),
+        PinEntry::Failed("no key in slot locked".into())
+    );
 }
 
 #[test]
@@ -386,7 +418,10 @@ fn unplugged_hung_and_panicking_drivers() {
     hands.plug("magnetic-reader", false).unwrap();
     assert!(matches!(reader.next(LONG), Err(DeviceError::Gone { .. })));
     assert!(matches!(w.open(DeviceKind::MagneticReader, None), Err(DeviceError::Gone { .. })));
-    assert_eq!(refused(hands.swipe(PAN, "3012", When::Queue)), "device: no virtual magnetic_reader is plugged in and open");
+    assert_eq!(
+        refused(hands.swipe(PAN, "3012", When::Queue)),
+        "device: no virtual magnetic_reader is plugged in and open"
+    );
     hands.plug("magnetic-reader", true).unwrap();
     reader.arm(&[Way::Swipe]).unwrap();
 
@@ -412,7 +447,10 @@ fn unplugged_hung_and_panicking_drivers() {
     hands.swipe(PAN, "3012", When::Queue).unwrap();
     third.arm(&[Way::Swipe]).unwrap();
     assert!(matches!(instrument(&mut *third), Instrument::Swiped(_)));
-    assert_eq!(hands.devices().unwrap(), [("magnetic-reader".to_owned(), "magnetic_reader".to_owned(), true)]);
+    assert_eq!(
+        hands.devices().unwrap(),
+        [("magnetic-reader".to_owned(), "magnetic_reader".to_owned(), true)]
+    );
     drop(third);
     assert!(!hands.devices().unwrap()[0].2);
 }
@@ -420,7 +458,8 @@ fn unplugged_hung_and_panicking_drivers() {
 #[test]
 fn bad_lines_are_refused_by_field_and_never_quoted() {
     let w = World::new();
-    let (_reader, _pad, _keys) = (w.source(DeviceKind::MagneticReader), w.pad(), w.source(DeviceKind::Keypad));
+    let (_reader, _pad, _keys) =
+        (w.source(DeviceKind::MagneticReader), w.pad(), w.source(DeviceKind::Keypad));
     let stream = UnixStream::connect(w.path()).unwrap();
     let mut replies = BufReader::new(stream.try_clone().unwrap()).lines();
     let mut ask = |line: &str| {
@@ -467,7 +506,10 @@ fn bad_lines_are_refused_by_field_and_never_quoted() {
     let escaped = UnixStream::connect(w.path()).unwrap();
     (&escaped).write_all(b"{\"do\":\"screen\",\"contains\":\"\\u0039\"}\n").unwrap();
     let reply = BufReader::new(escaped).lines().next().unwrap().unwrap();
-    assert_eq!(reply, r#"{"error":{"field":"line","rule":"no backslash escapes"}}"#, "refused before a parser copies it");
+    assert_eq!(
+        reply, r#"{"error":{"field":"line","rule":"no backslash escapes"}}"#,
+        "refused before a parser copies it"
+    );
     // The queue is bounded.
     for n in 0..65 {
         let reply = w.hands().insert(When::Queue);
@@ -488,11 +530,22 @@ fn bad_lines_are_refused_by_field_and_never_quoted() {
 fn one_of_several_devices_is_chosen() {
     let w = World::new();
     let two = |name: &str, kind| {
-        let config =
-            DeviceConfig { name: name.into(), kind, driver: "virtual".into(), address: None, paper_mm: None, confirm: None, command_timeout_ms: 1_000 };
+        let config = DeviceConfig {
+            name: name.into(),
+            kind,
+            driver: "virtual".into(),
+            address: None,
+            paper_mm: None,
+            confirm: None,
+            command_timeout_ms: 1_000,
+        };
         open(&config, &w.env)
     };
-    let (Ok(Driver::Source(mut a)), Ok(Driver::Source(mut b))) = (two("a", DeviceKind::ChipReader), two("b", DeviceKind::ChipReader)) else { panic!() };
+    let (Ok(Driver::Source(mut a)), Ok(Driver::Source(mut b))) =
+        (two("a", DeviceKind::ChipReader), two("b", DeviceKind::ChipReader))
+    else {
+        panic!()
+    };
     b.arm(&[Way::Insert]).unwrap();
     let insert = || SourceEvent::Instrument(Instrument::Inserted);
     // The armed one takes it.
@@ -504,9 +557,18 @@ fn one_of_several_devices_is_chosen() {
     w.env.hub.present(Some("a"), insert(), When::Now).unwrap();
     assert_eq!(instrument(&mut *a), Instrument::Inserted);
     assert_eq!(b.next(Duration::from_millis(20)).unwrap(), None);
-    assert_eq!(two("a", DeviceKind::Scanner).err().unwrap().to_string(), "device a: name: taken by a virtual device of another kind");
-    assert!(matches!(w.open(DeviceKind::Scanner, Some("file:/x")), Err(DeviceError::Rule { field: "address", .. })));
-    assert!(matches!(w.open(DeviceKind::Printer, Some("paper.txt")), Err(DeviceError::Rule { field: "address", .. })));
+    assert_eq!(
+        two("a", DeviceKind::Scanner).err().unwrap().to_string(),
+        "device a: name: taken by a virtual device of another kind"
+    );
+    assert!(matches!(
+        w.open(DeviceKind::Scanner, Some("file:/x")),
+        Err(DeviceError::Rule { field: "address", .. })
+    ));
+    assert!(matches!(
+        w.open(DeviceKind::Printer, Some("paper.txt")),
+        Err(DeviceError::Rule { field: "address", .. })
+    ));
 }
 
 #[test]
@@ -543,7 +605,10 @@ fn the_socket_is_ours_alone() {
     std::fs::remove_file(&path).unwrap();
     for mode in [0o755, 0o701, 0o770] {
         std::fs::set_permissions(w.dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(start(), Err("hands socket: its directory must be a directory of this user with mode 0700".into()));
+        assert_eq!(
+            start(),
+            Err("hands socket: its directory must be a directory of this user with mode 0700".into())
+        );
     }
     let link = w.dir.path().join("link");
     std::fs::set_permissions(w.dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -551,7 +616,8 @@ fn the_socket_is_ours_alone() {
     assert!(HandsServer::start(hub.clone(), &link.join("hands.sock")).is_err());
 }
 
-/// Needs root to become somebody else; the modes are opened so that only the check of the peer's uid is in the way.
+/// Needs root to become somebody else; the modes are opened so that only the check of the peer's uid is in
+/// the way.
 #[test]
 fn another_user_is_turned_away() {
     if let Ok(path) = std::env::var("PAYTERM_TEST_HANDS") {
@@ -574,7 +640,11 @@ fn another_user_is_turned_away() {
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     for (uid, reply) in [(0, "{\"devices\":[],\"ok\":true}\n"), (65_534, "")] {
         let mut child = std::process::Command::new(&program);
-        child.args(["--exact", "another_user_is_turned_away"]).current_dir("/").env("PAYTERM_TEST_HANDS", w.path()).env("PAYTERM_TEST_REPLY", reply);
+        child
+            .args(["--exact", "another_user_is_turned_away"])
+            .current_dir("/")
+            .env("PAYTERM_TEST_HANDS", w.path())
+            .env("PAYTERM_TEST_REPLY", reply);
         let out = child.uid(uid).gid(uid).output().unwrap();
         assert!(out.status.success(), "uid {uid}: {}", String::from_utf8_lossy(&out.stdout));
         assert!(String::from_utf8_lossy(&out.stdout).contains("1 passed"));
@@ -585,7 +655,13 @@ fn another_user_is_turned_away() {
 fn every_virtual_device_tests_itself() {
     let w = World::new();
     let mut hands = w.hands();
-    let kinds = [DeviceKind::MagneticReader, DeviceKind::ChipReader, DeviceKind::ContactlessReader, DeviceKind::Scanner, DeviceKind::Keypad];
+    let kinds = [
+        DeviceKind::MagneticReader,
+        DeviceKind::ChipReader,
+        DeviceKind::ContactlessReader,
+        DeviceKind::Scanner,
+        DeviceKind::Keypad,
+    ];
     for kind in kinds {
         let name = kind.name().replace('_', "-");
         let mut s = w.source(kind);
@@ -612,9 +688,16 @@ fn every_virtual_device_tests_itself() {
     assert_eq!(d.self_test().unwrap(), Finding::works());
     assert_eq!(hands.screen().unwrap(), payterm_devices::pattern());
     // A pad without the key of an account says which.
-    let encipher = Arc::new(|slot: &str, _: &payterm_schema::secret::Pin, _: &Pan| if slot == "b" { Err("no key".into()) } else { Ok(PinBlock::new([0; 8])) });
+    let encipher = Arc::new(
+        |slot: &str, _: &payterm_schema::secret::Pin, _: &Pan| {
+            if slot == "b" { Err("no key".into()) } else { Ok(PinBlock::new([0; 8])) }
+        },
+    );
     let w = World { env: Env { hub: Hub::new(), encipher }, server: None, ..w };
     let Driver::PinPad(mut pad) = w.open(DeviceKind::PinPad, None).unwrap() else { panic!() };
     assert_eq!(pad.self_test(&["a".into()]), Finding::works());
-    assert_eq!(pad.self_test(&["a".into(), "b".into()]), Finding::degraded("pin-keys-missing").with("account", "b"));
+    assert_eq!(
+        pad.self_test(&["a".into(), "b".into()]),
+        Finding::degraded("pin-keys-missing").with("account", "b")
+    );
 }

@@ -1,5 +1,6 @@
-//! Time of packing and unpacking one message of tests/peers/message.json (a 0200 of 286 bytes with F55 of 160 bytes)
-//! with the UnionPay table: one JSON object a line, medians. `--hex` prints the packed message instead.
+//! Time of packing and unpacking one message of tests/peers/message.json (a 0200 of 286 bytes with F55 of 160
+//! bytes) with the UnionPay table: one JSON object a line, medians. `--hex` prints the packed message
+//! instead.
 use payterm_hosts::Profile;
 use payterm_hosts::iso8583::{Class, Message};
 use std::hint::black_box;
@@ -52,7 +53,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let total: usize = fields.iter().map(|(_, v)| v.len()).sum();
     assert_eq!(unpack()?, total, "every field comes back");
-    for (name, value) in [("iso8583.pack", median(|| _ = black_box(build()))), ("iso8583.unpack", median(|| _ = black_box(unpack())))] {
+    for (name, value) in [
+        ("iso8583.pack", median(|| _ = black_box(build()))),
+        ("iso8583.unpack", median(|| _ = black_box(unpack()))),
+    ] {
         println!(r#"{{"name":"{name}","unit":"ns","value":{value:.1}}}"#);
     }
     Ok(())

@@ -88,15 +88,26 @@ impl Built {
     }
 }
 
-/// Builds the frame of a plan. `serial` is the terminal's serial number (F62 of a sign-in and of a status upload).
-pub fn build(profile: &Profile, station: &Station, leg: Leg, plan: &Plan, secrets: &CardSecrets, serial: &str, mac: &dyn Mac) -> Result<Built, BuildError> {
+/// Builds the frame of a plan. `serial` is the terminal's serial number (F62 of a sign-in and of a status
+/// upload).
+pub fn build(
+    profile: &Profile,
+    station: &Station,
+    leg: Leg,
+    plan: &Plan,
+    secrets: &CardSecrets,
+    serial: &str,
+    mac: &dyn Mac,
+) -> Result<Built, BuildError> {
     let row = match (leg, Upload::of(plan), plan.road) {
         (Leg::Query, ..) => profile.messages.get(QUERY),
         (_, Some(upload), _) => profile.upload(upload),
         (Leg::Request | Leg::Repeat | Leg::Reversal(_), None, Some(Road::Merchant)) => profile.offline_sale(),
-        (Leg::Request | Leg::Repeat | Leg::Reversal(_), None, Some(Road::Card | Road::CardUnableOnline | Road::Voice) | None) => {
-            profile.message(plan.kind, plan.mode)
-        }
+        (
+            Leg::Request | Leg::Repeat | Leg::Reversal(_),
+            None,
+            Some(Road::Card | Road::CardUnableOnline | Road::Voice) | None,
+        ) => profile.message(plan.kind, plan.mode),
     };
     let row = row.ok_or(BuildError::Kind(plan.kind))?;
     let (mti, slots) = match leg {
@@ -167,14 +178,21 @@ impl Source<'_> {
         if plan.tip.is_some_and(|t| t > 999_999_999_999) {
             return Err(BuildError::Tip);
         }
-        if plan.organisation.as_ref().is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        if plan
+            .organisation
+            .as_ref()
+            .is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_alphanumeric()))
+        {
             return Err(BuildError::Organisation);
         }
-        if plan.mode == EntryMode::Code && plan.wallet.is_none_or(|w| !self.profile.rules.wallets.contains(&w)) {
+        if plan.mode == EntryMode::Code
+            && plan.wallet.is_none_or(|w| !self.profile.rules.wallets.contains(&w))
+        {
             return Err(BuildError::Wallet);
         }
         if matches!(plan.kind, Kind::SignIn | Kind::StatusUpload)
-            && !((1..=50).contains(&self.serial.len()) && self.serial.bytes().all(|b| (0x20..=0x7E).contains(&b)))
+            && !((1..=50).contains(&self.serial.len())
+                && self.serial.bytes().all(|b| (0x20..=0x7E).contains(&b)))
         {
             return Err(BuildError::Serial);
         }
@@ -187,9 +205,15 @@ impl Source<'_> {
             (Var::Totals, Some(BatchPart::Totals(halves))) => settlement::totals(halves),
             (Var::RecordCount, Some(BatchPart::List(list))) => Some(format!("{:02}", list.len())),
             (Var::Records, Some(BatchPart::List(list))) => {
-                return if settlement::records(list, &self.secrets.pans, out) { Ok(true) } else { Err(BuildError::Settlement) };
+                return if settlement::records(list, &self.secrets.pans, out) {
+                    Ok(true)
+                } else {
+                    Err(BuildError::Settlement)
+                };
             }
-            (Var::Uploaded, Some(BatchPart::End { records, .. })) => (*records <= 9_999).then(|| format!("{records:04}")),
+            (Var::Uploaded, Some(BatchPart::End { records, .. })) => {
+                (*records <= 9_999).then(|| format!("{records:04}"))
+            }
             (_, Some(_) | None) => return Ok(false),
         };
         out.extend_from_slice(text.ok_or(BuildError::Settlement)?.as_bytes());
@@ -200,15 +224,23 @@ impl Source<'_> {
         let tpdu = match &self.profile.frame.tpdu {
             None => None,
             Some(id) => {
-                let bytes = hex::decode(format!("{id}{}0000", self.station.nii)).map_err(|_| BuildError::Nii)?;
+                let bytes =
+                    hex::decode(format!("{id}{}0000", self.station.nii)).map_err(|_| BuildError::Nii)?;
                 Some(bytes.try_into().map_err(|_| BuildError::Nii)?)
             }
         };
-        let header = self.profile.header.as_ref().map(|t| header_digits(t, self.station.test)).transpose().map_err(|_| FrameError::Header)?;
+        let header = self
+            .profile
+            .header
+            .as_ref()
+            .map(|t| header_digits(t, self.station.test))
+            .transpose()
+            .map_err(|_| FrameError::Header)?;
         Ok(Envelope { tpdu, header })
     }
 
-    /// Appends the value; false: this message has none. What the plan promises and the secrets lack is an error.
+    /// Appends the value; false: this message has none. What the plan promises and the secrets lack is an
+    /// error.
     fn value(&self, field: u8, var: Var, out: &mut Vec<u8>) -> Result<bool, BuildError> {
         let Source { plan, secrets, station, .. } = self;
         let request = !matches!(self.leg, Leg::Reversal(_));
@@ -220,13 +252,19 @@ impl Source<'_> {
         let original = plan.original.as_ref();
         match var {
             // A PAN that is not there any more is no reason not to upload its record.
-            Var::Pan if plan.settlement.is_some() => {
-                put(secrets.pans.first().and_then(|p| p.as_ref()).filter(|_| plan.mode != EntryMode::Code).map(|p| p.reveal()))
-            }
+            Var::Pan if plan.settlement.is_some() => put(secrets
+                .pans
+                .first()
+                .and_then(|p| p.as_ref())
+                .filter(|_| plan.mode != EntryMode::Code)
+                .map(|p| p.reveal())),
             Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => self.part(var, out),
             Var::Pan => {
-                // F2 is sent with typed and chip data; a swipe's request has its track instead (host-protocol §3), where it has one.
-                if matches!(plan.mode, EntryMode::Code | EntryMode::None) || (request && self.track && plan.track && plan.mode == EntryMode::Swipe) {
+                // F2 is sent with typed and chip data; a swipe's request has its track instead (host-protocol
+                // §3), where it has one.
+                if matches!(plan.mode, EntryMode::Code | EntryMode::None)
+                    || (request && self.track && plan.track && plan.mode == EntryMode::Swipe)
+                {
                     return Ok(false);
                 }
                 match (&secrets.pan, &secrets.tracks) {
@@ -237,7 +275,11 @@ impl Source<'_> {
             }
             Var::Track2 | Var::Track3 if !plan.track => Ok(false),
             Var::Track2 | Var::Track3 => {
-                let tracks = secrets.tracks.as_ref().filter(|t| t.track2.is_some() || t.track3.is_some()).ok_or_else(missing)?;
+                let tracks = secrets
+                    .tracks
+                    .as_ref()
+                    .filter(|t| t.track2.is_some() || t.track3.is_some())
+                    .ok_or_else(missing)?;
                 put(if var == Var::Track2 { tracks.track2.as_deref() } else { tracks.track3.as_deref() })
             }
             Var::IfPin => Ok(plan.pin),
@@ -252,7 +294,9 @@ impl Source<'_> {
                 (false, false) => None,
             }),
             Var::Code => put(secrets.code.as_ref().map(|c| c.reveal())),
-            Var::CodeLength => put(secrets.code.as_ref().map(|c| format!("{:03}", c.reveal().len())).as_deref()),
+            Var::CodeLength => {
+                put(secrets.code.as_ref().map(|c| format!("{:03}", c.reveal().len())).as_deref())
+            }
             Var::Serial => put(Some(self.serial)),
             Var::SerialLength => put(Some(&format!("{:02}", self.serial.len()))),
             Var::Amount => put(plan.amount.map(|a| format!("{:012}", a.minor())).as_deref()),
@@ -262,8 +306,12 @@ impl Source<'_> {
             Var::Entry => put(self.profile.entry.digits(plan.mode, plan.pin)),
             Var::CardSequence => put(plan.card_sequence.map(|n| format!("{n:03}")).as_deref()),
             Var::OriginalRrn => put(original.and_then(|o| o.rrn.as_deref())),
-            Var::OriginalBatch => put(original.map(|o| o.batch.map_or("000000".into(), |b| b.to_string())).as_deref()),
-            Var::OriginalStan => put(original.map(|o| o.stan.map_or("000000".into(), |s| s.to_string())).as_deref()),
+            Var::OriginalBatch => {
+                put(original.map(|o| o.batch.map_or("000000".into(), |b| b.to_string())).as_deref())
+            }
+            Var::OriginalStan => {
+                put(original.map(|o| o.stan.map_or("000000".into(), |s| s.to_string())).as_deref())
+            }
             Var::OriginalDate => put(original.and_then(|o| o.date.as_deref())),
             Var::AuthCode => {
                 let of_original = original.and_then(|o| o.auth_code.as_deref());
@@ -310,7 +358,20 @@ const fn what(var: Var) -> &'static str {
         Var::Tip => "the tip",
         Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => "the settlement",
         Var::Organisation => "the card organisation",
-        Var::CardSequence | Var::IfPin | Var::Security | Var::Serial | Var::SerialLength | Var::Stan | Var::Batch => "its value",
-        Var::Terminal | Var::Merchant | Var::Currency | Var::Operator | Var::Reason | Var::State | Var::Time | Var::Date => "its value",
+        Var::CardSequence
+        | Var::IfPin
+        | Var::Security
+        | Var::Serial
+        | Var::SerialLength
+        | Var::Stan
+        | Var::Batch => "its value",
+        Var::Terminal
+        | Var::Merchant
+        | Var::Currency
+        | Var::Operator
+        | Var::Reason
+        | Var::State
+        | Var::Time
+        | Var::Date => "its value",
     }
 }

@@ -45,7 +45,8 @@ impl Envelope {
     }
     /// The host's processing requirement; 0 where there is no header.
     pub fn requirement(&self, profile: &Profile) -> u8 {
-        let digit = profile.frame.requirement_digit.and_then(|at| self.header.as_ref()?.get(at.wrapping_sub(1)));
+        let digit =
+            profile.frame.requirement_digit.and_then(|at| self.header.as_ref()?.get(at.wrapping_sub(1)));
         digit.map_or(0, |d| d.wrapping_sub(b'0'))
     }
 }
@@ -87,7 +88,11 @@ pub fn frame_len(profile: &Profile, bytes: &[u8]) -> Result<Option<usize>, Frame
     };
     // MTI and bitmap at least.
     let (min, max) = (10, profile.frame.max);
-    if (min..=max).contains(&found) { Ok(Some(prefix + found)) } else { Err(FrameError::Length { found, min, max }) }
+    if (min..=max).contains(&found) {
+        Ok(Some(prefix + found))
+    } else {
+        Err(FrameError::Length { found, min, max })
+    }
 }
 
 /// A frame taken apart.
@@ -106,14 +111,19 @@ impl Decoded {
     /// The verdict on F64. It is checked wherever it stands; without a key none is good.
     pub fn verify(&self, profile: &Profile, mac: &dyn Mac) -> Result<MacVerdict, MacError> {
         let (Some(given), Some(input)) = (self.message.get(field::MAC), self.mac_input()) else {
-            return Ok(if profile.uses_mac(self.message.mti()) { MacVerdict::Absent } else { MacVerdict::NotUsed });
+            return Ok(if profile.uses_mac(self.message.mti()) {
+                MacVerdict::Absent
+            } else {
+                MacVerdict::NotUsed
+            });
         };
         let good = match profile.mac.form {
             MacForm::Whole => mac.verify(profile.mac.algorithm, input, given),
             // Constant time: every byte is compared.
-            MacForm::Hex => {
-                make_mac(profile, mac, input).map(|want| want.len() == given.len() && want.iter().zip(given).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0)
-            }
+            MacForm::Hex => make_mac(profile, mac, input).map(|want| {
+                want.len() == given.len()
+                    && want.iter().zip(given).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+            }),
         };
         match good {
             Ok(true) => Ok(MacVerdict::Good),
@@ -163,13 +173,19 @@ pub fn decode(profile: &Profile, frame: &[u8]) -> Result<Decoded, FrameError> {
         (envelope.header, rest) = (Some(digits), tail);
     }
     let Unpacked { message, last } = profile.table.unpack(rest)?;
-    let mac_input = message.has(field::MAC).then(|| SecretBytes::new(rest.get(..last).unwrap_or_default().to_vec()));
+    let mac_input =
+        message.has(field::MAC).then(|| SecretBytes::new(rest.get(..last).unwrap_or_default().to_vec()));
     Ok(Decoded { envelope, message, mac_input })
 }
 
-/// Makes a frame. With a MAC, F64 is made wherever the profile wants it for this MTI; without, the message goes out as it
-/// stands.
-pub fn encode(profile: &Profile, envelope: &Envelope, message: &mut Message, mac: Option<&dyn Mac>) -> Result<SecretBytes, FrameError> {
+/// Makes a frame. With a MAC, F64 is made wherever the profile wants it for this MTI; without, the message
+/// goes out as it stands.
+pub fn encode(
+    profile: &Profile,
+    envelope: &Envelope,
+    message: &mut Message,
+    mac: Option<&dyn Mac>,
+) -> Result<SecretBytes, FrameError> {
     let mac = mac.filter(|_| profile.uses_mac(message.mti()));
     if mac.is_some() {
         message.set(field::MAC, [0; 8])?;

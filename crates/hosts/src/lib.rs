@@ -1,8 +1,9 @@
-//! Pure host codecs: the ISO 8583 engine, the acquirers' profiles as data, and the messages of each kind built and read
-//! by them. No I/O, no clock, no runtime.
+//! Pure host codecs: the ISO 8583 engine, the acquirers' profiles as data, and the messages of each kind
+//! built and read by them. No I/O, no clock, no runtime.
 //!
-//! Invariant: what differs between acquirers is in `profiles/*.toml`; no byte from a host makes this crate panic, and no
-//! secret leaves it but in the frame itself (traces are masked, errors hold no values, buffers are wiped).
+//! Invariant: what differs between acquirers is in `profiles/*.toml`; no byte from a host makes this crate
+//! panic, and no secret leaves it but in the frame itself (traces are masked, errors hold no values, buffers
+//! are wiped).
 mod build;
 mod frame;
 pub mod iso8583;
@@ -16,7 +17,9 @@ mod template;
 pub use build::{BuildError, Built, Expect, Station, build};
 pub use frame::{Decoded, Envelope, FrameError, decode, encode, frame_len};
 pub use mask::trace;
-pub use profile::{Frame, Keys, LengthPrefix, MacForm, MacRule, Mask, Profile, ProfileError, ReplyRow, Slice};
+pub use profile::{
+    Frame, Keys, LengthPrefix, MacForm, MacRule, Mask, Profile, ProfileError, ReplyRow, Slice,
+};
 pub use reply::{Mismatch, ReadError, Reply, read, reply_message};
 pub use request::{RequestError, RequestView};
 pub use settlement::{RecordView, Upload};

@@ -1,5 +1,5 @@
-//! The masked view of a frame for the dispute page: PAN first six and last four, payment code first two and last four,
-//! tracks, PIN block, keys and card data hidden; the MAC is shown.
+//! The masked view of a frame for the dispute page: PAN first six and last four, payment code first two and
+//! last four, tracks, PIN block, keys and card data hidden; the MAC is shown.
 use crate::frame::Envelope;
 use crate::iso8583::{Class, Message};
 use crate::profile::{Mask, Profile, Show};
@@ -10,18 +10,29 @@ use std::sync::{Arc, LazyLock};
 
 /// One line a part of the frame.
 pub fn trace(profile: &Profile, envelope: &Envelope, message: &Message) -> Vec<FieldView> {
-    static PARTS: LazyLock<[(Arc<str>, Arc<str>); 3]> =
-        LazyLock::new(|| [("TPDU", "TPDU"), ("HEADER", "header"), ("MTI", "message type")].map(|(field, name)| (field.into(), name.into())));
+    static PARTS: LazyLock<[(Arc<str>, Arc<str>); 3]> = LazyLock::new(|| {
+        [("TPDU", "TPDU"), ("HEADER", "header"), ("MTI", "message type")]
+            .map(|(field, name)| (field.into(), name.into()))
+    });
     let [tpdu, header, mti] = &*PARTS;
-    let line = |(field, name): &(Arc<str>, Arc<str>), value| FieldView { field: field.clone(), name: name.clone(), value };
+    let line = |(field, name): &(Arc<str>, Arc<str>), value| FieldView {
+        field: field.clone(),
+        name: name.clone(),
+        value,
+    };
     let tpdu = envelope.tpdu.map(|v| line(tpdu, hex::encode_upper(v)));
     let header = envelope.header.as_ref().map(|v| line(header, String::from_utf8_lossy(v).into_owned()));
     let field = |n: u8| {
         let show = profile.shows.get(&n);
-        let (field, name) = show.map_or_else(|| (format!("F{n}").into(), "".into()), |s| (s.field.clone(), s.name.clone()));
+        let (field, name) =
+            show.map_or_else(|| (format!("F{n}").into(), "".into()), |s| (s.field.clone(), s.name.clone()));
         FieldView { field, name, value: shown(profile, n, show, message.get(n).unwrap_or_default()) }
     };
-    tpdu.into_iter().chain(header).chain([line(mti, message.mti().to_owned())]).chain(message.fields().map(field)).collect()
+    tpdu.into_iter()
+        .chain(header)
+        .chain([line(mti, message.mti().to_owned())])
+        .chain(message.fields().map(field))
+        .collect()
 }
 
 fn shown(profile: &Profile, n: u8, show: Option<&Show>, value: &[u8]) -> String {
@@ -41,7 +52,9 @@ fn plain(profile: &Profile, n: u8, value: &[u8]) -> String {
     match class {
         Some(Class::B) if !value.iter().all(u8::is_ascii_graphic) => hex::encode_upper(value),
         Some(Class::Gbk) => GBK.decode_without_bom_handling(value).0.into_owned(),
-        Some(Class::B | Class::N | Class::Z | Class::An | Class::Ans) | None => String::from_utf8_lossy(value).into_owned(),
+        Some(Class::B | Class::N | Class::Z | Class::An | Class::Ans) | None => {
+            String::from_utf8_lossy(value).into_owned()
+        }
     }
 }
 
@@ -49,7 +62,9 @@ fn plain(profile: &Profile, n: u8, value: &[u8]) -> String {
 fn ends(value: &[u8], first: usize, last: usize) -> String {
     let text = String::from_utf8_lossy(value);
     match (text.get(..first), text.len().checked_sub(last).and_then(|at| text.get(at..))) {
-        (Some(a), Some(b)) if text.len() >= first + last + 2 => format!("{a}{}{b}", "*".repeat(text.len() - first - last)),
+        (Some(a), Some(b)) if text.len() >= first + last + 2 => {
+            format!("{a}{}{b}", "*".repeat(text.len() - first - last))
+        }
         (_, _) => "*".repeat(text.len()),
     }
 }
@@ -62,8 +77,8 @@ fn code(profile: &Profile, n: u8, value: &[u8]) -> Option<String> {
     Some(ends(code, 2, 4))
 }
 
-/// EMV data elements that are the card's own data (EMV Book 3 annex A): 56 and 57 tracks, 5A PAN, 5F20 name, 5F24 expiry,
-/// 99 PIN data, 9F1F and 9F20 discretionary data, 9F6B track 2 of contactless magnetic mode.
+/// EMV data elements that are the card's own data (EMV Book 3 annex A): 56 and 57 tracks, 5A PAN, 5F20 name,
+/// 5F24 expiry, 99 PIN data, 9F1F and 9F20 discretionary data, 9F6B track 2 of contactless magnetic mode.
 const CARD_DATA: [u16; 9] = [0x56, 0x57, 0x5A, 0x5F20, 0x5F24, 0x99, 0x9F1F, 0x9F20, 0x9F6B];
 
 /// BER-TLV (EMV Book 3 annex B) as `tag=value`; `None` when it is malformed or has templates.
@@ -71,11 +86,14 @@ fn icc(mut value: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     while let [first, rest @ ..] = value {
         let (tag, rest) = match (first & 0x1F == 0x1F, rest) {
-            (true, [second, rest @ ..]) if second & 0x80 == 0 => (u16::from(*first) << 8 | u16::from(*second), rest),
+            (true, [second, rest @ ..]) if second & 0x80 == 0 => {
+                (u16::from(*first) << 8 | u16::from(*second), rest)
+            }
             (true, _) => return None,
             (false, rest) => (u16::from(*first), rest),
         };
-        // A template (constructed) may hold card data: only issuer scripts are known not to, and all are hidden.
+        // A template (constructed) may hold card data: only issuer scripts are known not to, and all are
+        // hidden.
         if first & 0x20 != 0 && !matches!(tag, 0x71 | 0x72) {
             return None;
         }
@@ -86,7 +104,11 @@ fn icc(mut value: &[u8]) -> Option<String> {
         };
         let (data, rest) = rest.split_at_checked(length)?;
         let hide = CARD_DATA.contains(&tag) || first & 0x20 != 0;
-        parts.push(if hide { format!("{tag:X}=({length} hidden)") } else { format!("{tag:X}={}", hex::encode_upper(data)) });
+        parts.push(if hide {
+            format!("{tag:X}=({length} hidden)")
+        } else {
+            format!("{tag:X}={}", hex::encode_upper(data))
+        });
         value = rest;
     }
     Some(parts.join(" "))

@@ -1,5 +1,5 @@
-//! An acquirer's profile: everything in which acquirers differ, as data. Loaded from TOML and validated; no value of any
-//! acquirer stands in Rust.
+//! An acquirer's profile: everything in which acquirers differ, as data. Loaded from TOML and validated; no
+//! value of any acquirer stands in Rust.
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
 use crate::reply::reply_mti;
 use crate::settlement::{NEEDED, Upload};
@@ -342,7 +342,10 @@ const CARD_FIELDS: [u8; 7] = [2, 34, 35, 36, 45, 52, 55];
 
 impl Profile {
     pub fn builtin(name: &str) -> Result<Self, ProfileError> {
-        let (_, text) = BUILTIN.iter().find(|(n, _)| *n == name).ok_or_else(|| ProfileError::Unknown(name.chars().take(64).collect()))?;
+        let (_, text) = BUILTIN
+            .iter()
+            .find(|(n, _)| *n == name)
+            .ok_or_else(|| ProfileError::Unknown(name.chars().take(64).collect()))?;
         Self::parse(text)
     }
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
@@ -353,7 +356,11 @@ impl Profile {
         self.rules.clone()
     }
     pub(crate) fn upload(&self, upload: Upload) -> Option<&MessageRow> {
-        let instead = || self.messages.get(&Upload::One(Kind::VoiceSale).row()).filter(|_| upload == Upload::One(Kind::Sale));
+        let instead = || {
+            self.messages
+                .get(&Upload::One(Kind::VoiceSale).row())
+                .filter(|_| upload == Upload::One(Kind::Sale))
+        };
         self.messages.get(&upload.row()).or_else(instead)
     }
     /// The advice of a sale that the merchant accepted at its own risk.
@@ -362,7 +369,8 @@ impl Profile {
     }
     /// The row of a kind; a payment code may have its own.
     pub(crate) fn message(&self, kind: Kind, mode: EntryMode) -> Option<&MessageRow> {
-        let code = if mode == EntryMode::Code { self.messages.get(&format!("{}_code", kind.name())) } else { None };
+        let code =
+            if mode == EntryMode::Code { self.messages.get(&format!("{}_code", kind.name())) } else { None };
         code.or_else(|| self.messages.get(kind.name()))
     }
     /// MTI of a repeat: the same, or with the repeat digit set.
@@ -387,7 +395,8 @@ pub(crate) fn first_mti(mti: &str) -> String {
     String::from_utf8(digits).unwrap_or_default()
 }
 
-/// The message that asks what became of a payment by code ([`payterm_schema::host::Leg::Query`]); it is of no kind.
+/// The message that asks what became of a payment by code ([`payterm_schema::host::Leg::Query`]); it is of no
+/// kind.
 pub(crate) const QUERY: &str = "query";
 
 /// The advice of a sale that was accepted at the merchant's risk ([`Road::Merchant`]); its kind is the sale.
@@ -402,7 +411,11 @@ fn is_mti(mti: &str) -> bool {
     mti.len() == 4 && mti.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn values(key: &str, from: &BTreeMap<String, String>, table: &Table) -> Result<BTreeMap<u8, Template>, ProfileError> {
+fn values(
+    key: &str,
+    from: &BTreeMap<String, String>,
+    table: &Table,
+) -> Result<BTreeMap<u8, Template>, ProfileError> {
     from.iter()
         .map(|(n, text)| {
             let key = format!("{key}.{n}");
@@ -415,7 +428,10 @@ fn values(key: &str, from: &BTreeMap<String, String>, table: &Table) -> Result<B
 fn number(key: &str, text: &str) -> Result<u8, ProfileError> {
     match text.parse::<u8>() {
         Ok(n) if (2..=FIELDS as u8).contains(&n) => Ok(n),
-        Ok(_) | Err(_) => bad(key, format!("'{}' is no field number from 2 to 64", text.chars().take(16).collect::<String>())),
+        Ok(_) | Err(_) => bad(
+            key,
+            format!("'{}' is no field number from 2 to 64", text.chars().take(16).collect::<String>()),
+        ),
     }
 }
 fn known(key: &str, n: u8, table: &Table) -> Result<(), ProfileError> {
@@ -462,8 +478,12 @@ impl File {
         let mut shows = BTreeMap::new();
         for (key, row) in &self.fields {
             let n = number(&format!("fields.{key}"), key)?;
-            table.formats[usize::from(n)] = Some(Format { class: row.class, prefix: row.prefix, max: row.max, align: row.align });
-            shows.insert(n, Show { field: format!("F{n}").into(), name: row.name.as_str().into(), mask: row.mask });
+            table.formats[usize::from(n)] =
+                Some(Format { class: row.class, prefix: row.prefix, max: row.max, align: row.align });
+            shows.insert(
+                n,
+                Show { field: format!("F{n}").into(), name: row.name.as_str().into(), mask: row.mask },
+            );
         }
         table.check().or_else(|e| bad(format!("fields.{}", e.part), e.rule.to_string()))?;
         for n in [field::AMOUNT, field::CODE, field::CURRENCY, field::MAC] {
@@ -488,10 +508,15 @@ impl File {
             return bad("frame.tpdu", "two hex digits");
         }
         let Some(header) = &self.frame.header else {
-            return if self.frame.requirement_digit.is_some() { bad("frame.requirement_digit", "there is no header") } else { Ok(None) };
+            return if self.frame.requirement_digit.is_some() {
+                bad("frame.requirement_digit", "there is no header")
+            } else {
+                Ok(None)
+            };
         };
         let template = Template::parse(header).or_else(|rule| bad("frame.header", rule))?;
-        let digits = crate::frame::header_digits(&template, false).or_else(|rule| bad("frame.header", rule))?;
+        let digits =
+            crate::frame::header_digits(&template, false).or_else(|rule| bad("frame.header", rule))?;
         if self.frame.requirement_digit.is_some_and(|d| d == 0 || d > digits.len()) {
             return bad("frame.requirement_digit", format!("1 to {}", digits.len()));
         }
@@ -524,26 +549,52 @@ impl File {
             }
             let request = slots(&key("fields"), &list, &all)?;
             all.extend(undo.clone());
-            let mut kept: BTreeMap<u8, bool> = list.into_iter().filter(|(n, _)| !self.reversal.drop.contains(n)).collect();
+            let mut kept: BTreeMap<u8, bool> =
+                list.into_iter().filter(|(n, _)| !self.reversal.drop.contains(n)).collect();
             for (n, must) in &add {
                 kept.entry(*n).and_modify(|m| *m |= must).or_insert(*must);
             }
             let reversible = kind.is_some_and(|k| k.row().recovery == Recovery::Reverse);
-            let reversal = if reversible { slots("reversal.add", &kept.into_iter().collect::<Vec<_>>(), &all)? } else { Vec::new() };
-            if reversible && reversal.iter().any(|s| s.field == field::MAC) != self.mac.mtis.contains(&self.reversal.mti) {
-                return bad("reversal", format!("F64 of {name} must be kept exactly when mac.mtis names {}", self.reversal.mti));
+            let reversal = if reversible {
+                slots("reversal.add", &kept.into_iter().collect::<Vec<_>>(), &all)?
+            } else {
+                Vec::new()
+            };
+            if reversible
+                && reversal.iter().any(|s| s.field == field::MAC)
+                    != self.mac.mtis.contains(&self.reversal.mti)
+            {
+                return bad(
+                    "reversal",
+                    format!("F64 of {name} must be kept exactly when mac.mtis names {}", self.reversal.mti),
+                );
             }
-            rows.insert(name.clone(), MessageRow { mti: file.mti.clone(), request, reversal, own: own.into_iter().collect(), new_batch: file.new_batch });
+            rows.insert(
+                name.clone(),
+                MessageRow {
+                    mti: file.mti.clone(),
+                    request,
+                    reversal,
+                    own: own.into_iter().collect(),
+                    new_batch: file.new_batch,
+                },
+            );
         }
-        if let Some(lacking) = NEEDED.iter().find(|n| rows.contains_key("settlement") && !rows.contains_key(**n)) {
+        if let Some(lacking) =
+            NEEDED.iter().find(|n| rows.contains_key("settlement") && !rows.contains_key(**n))
+        {
             return bad(format!("message.{lacking}"), "needed: the profile has a settlement");
         }
         Ok(rows)
     }
 
-    /// A mask that was forgotten would put a track or a PIN block on disk: what holds such data by ISO 8583, or by a template of
-    /// this profile, is masked, and no part of an answer is taken from it.
-    fn check_masks(&self, shows: &BTreeMap<u8, Show>, messages: &BTreeMap<String, MessageRow>) -> Result<(), ProfileError> {
+    /// A mask that was forgotten would put a track or a PIN block on disk: what holds such data by ISO 8583,
+    /// or by a template of this profile, is masked, and no part of an answer is taken from it.
+    fn check_masks(
+        &self,
+        shows: &BTreeMap<u8, Show>,
+        messages: &BTreeMap<String, MessageRow>,
+    ) -> Result<(), ProfileError> {
         let mask = |n: u8| shows.get(&n).map_or(Mask::Hide, |s| s.mask);
         let refuse = |n: u8, rule: &str| bad(format!("fields.{n}.mask"), rule);
         if let Some(n) = CARD_FIELDS.into_iter().chain([self.keys.field]).find(|n| mask(*n) == Mask::Show) {
@@ -551,8 +602,15 @@ impl File {
         }
         let slots = messages.values().flat_map(|m| m.request.iter().chain(&m.reversal));
         for (n, var) in slots.flat_map(|s| s.value.iter().flat_map(|t| t.vars().map(|v| (s.field, v)))) {
-            let hidden = [Var::Pan, Var::Records, Var::Code, Var::Track2, Var::Track3, Var::PinBlock, Var::Expiry].contains(&var);
-            if hidden && !matches!((var, mask(n)), (_, Mask::Hide) | (Var::Pan, Mask::Pan) | (Var::Code, Mask::Code)) {
+            let hidden =
+                [Var::Pan, Var::Records, Var::Code, Var::Track2, Var::Track3, Var::PinBlock, Var::Expiry]
+                    .contains(&var);
+            if hidden
+                && !matches!(
+                    (var, mask(n)),
+                    (_, Mask::Hide) | (Var::Pan, Mask::Pan) | (Var::Code, Mask::Code)
+                )
+            {
                 return refuse(n, "a PAN needs pan, a payment code code, tracks, PIN block and expiry hide");
             }
         }
@@ -561,16 +619,30 @@ impl File {
         let parts = [r.batch, r.issuer_id, r.acquirer_id, r.organisation];
         let parts = parts.iter().chain(&r.texts).chain(&r.fee).map(|s| s.field);
         match r.same.iter().copied().chain(single).chain(parts).find(|n| mask(*n) != Mask::Show) {
-            Some(n) => bad("reply", format!("F{n} is masked: nothing is taken from it, and nothing compared with it")),
+            Some(n) => bad(
+                "reply",
+                format!("F{n} is masked: nothing is taken from it, and nothing compared with it"),
+            ),
             None => Ok(()),
         }
     }
 
-    /// A success is believed by its MAC only: where that is demanded, replies to authorisations and reversals must carry one.
+    /// A success is believed by its MAC only: where that is demanded, replies to authorisations and reversals
+    /// must carry one.
     fn check_reply_macs(&self) -> Result<(), ProfileError> {
-        let authorises = |name: &str| name == QUERY || name == OFFLINE || kind_of(name).is_some_and(|k| k.row().authorisation);
-        let asked = self.message.iter().filter(|(name, _)| authorises(name)).map(|(_, m)| &m.mti).chain([&self.reversal.mti]);
-        match asked.map(|mti| reply_mti(mti)).find(|mti| self.mac.approval_needs_mac && !self.mac.mtis.contains(mti)) {
+        let authorises = |name: &str| {
+            name == QUERY || name == OFFLINE || kind_of(name).is_some_and(|k| k.row().authorisation)
+        };
+        let asked = self
+            .message
+            .iter()
+            .filter(|(name, _)| authorises(name))
+            .map(|(_, m)| &m.mti)
+            .chain([&self.reversal.mti]);
+        match asked
+            .map(|mti| reply_mti(mti))
+            .find(|mti| self.mac.approval_needs_mac && !self.mac.mtis.contains(mti))
+        {
             Some(mti) => bad("mac.mtis", format!("{mti} is not there, but approval_needs_mac = true")),
             None => Ok(()),
         }
@@ -578,11 +650,24 @@ impl File {
 
     fn check_reply(&self, table: &Table) -> Result<(), ProfileError> {
         let r = &self.reply;
-        let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance, r.parameters, r.settlement, self.keys.field];
+        let single = [
+            r.time,
+            r.date,
+            r.settlement_date,
+            r.acquirer,
+            r.rrn,
+            r.auth_code,
+            r.balance,
+            r.parameters,
+            r.settlement,
+            self.keys.field,
+        ];
         for n in r.echo.iter().chain(&r.same).chain(&single) {
             known("reply", *n, table)?;
         }
-        for slice in [r.batch, r.issuer_id, r.acquirer_id, r.organisation].iter().chain(&r.texts).chain(&r.fee) {
+        for slice in
+            [r.batch, r.issuer_id, r.acquirer_id, r.organisation].iter().chain(&r.texts).chain(&r.fee)
+        {
             known("reply", slice.field, table)?;
             let max = table.formats[usize::from(slice.field)].map_or(0, |f| usize::from(f.max));
             if slice.length == 0 || slice.at.saturating_add(slice.length) > max {
@@ -606,7 +691,10 @@ impl File {
                 return bad("wallet.query", "first_s and every_s from 1, until_s from first_s to 600");
             }
             let secs = |s: u32| Millis::secs(i64::from(s));
-            queries.insert(*wallet, WalletQuery { first: secs(q.first_s), every: secs(q.every_s), until: secs(q.until_s) });
+            queries.insert(
+                *wallet,
+                WalletQuery { first: secs(q.first_s), every: secs(q.every_s), until: secs(q.until_s) },
+            );
         }
         Ok(queries)
     }
@@ -642,8 +730,12 @@ impl File {
         let (table, shows) = self.table()?;
         let header = self.check_frame()?;
         let Entry { manual, swipe, code, chip, contactless } = &self.entry;
-        let entry = [manual, swipe, code, chip, contactless].into_iter().flat_map(|row| [&row.pin, &row.no_pin]);
-        if let Some(text) = entry.chain([&self.security.pin, &self.security.track]).find(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_digit())) {
+        let entry =
+            [manual, swipe, code, chip, contactless].into_iter().flat_map(|row| [&row.pin, &row.no_pin]);
+        if let Some(text) = entry
+            .chain([&self.security.pin, &self.security.track])
+            .find(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_digit()))
+        {
             return bad("entry, security", format!("'{text}' is not made of digits"));
         }
         if let Some(mti) = self.mac.mtis.iter().find(|m| !is_mti(m)) {
@@ -674,14 +766,21 @@ impl File {
         if let Some(road) = self.roads.iter().find(|r| lacks(r)) {
             return bad("roads", format!("there is no message for {}", road.name()));
         }
-        let pin = |m: &MessageRow| m.request.iter().flat_map(|s| &s.value).flat_map(Template::vars).any(|v| v == Var::PinBlock);
-        let no_pin = Kind::ALL.into_iter().filter(|k| messages.get(k.name()).is_some_and(|m| !pin(m))).collect();
+        let pin = |m: &MessageRow| {
+            m.request.iter().flat_map(|s| &s.value).flat_map(Template::vars).any(|v| v == Var::PinBlock)
+        };
+        let no_pin =
+            Kind::ALL.into_iter().filter(|k| messages.get(k.name()).is_some_and(|m| !pin(m))).collect();
         let rules = HostRules {
             codes,
             reversal_ends: self.reversal.ends.clone(),
             sign_in: self.sign_in,
             mac_on_replies: self.mac.approval_needs_mac,
-            wallet_undo_after: self.wallet.iter().map(|(w, row)| (*w, Millis::secs(i64::from(row.undo_after_s)))).collect(),
+            wallet_undo_after: self
+                .wallet
+                .iter()
+                .map(|(w, row)| (*w, Millis::secs(i64::from(row.undo_after_s))))
+                .collect(),
             wallets: self.wallet.keys().copied().collect(),
             advice_ends: self.advice.ends.clone(),
             query: messages.contains_key(QUERY),

@@ -38,7 +38,8 @@ pub enum Mismatch {
 /// A reply, decoded.
 #[derive(Debug)]
 pub struct Reply {
-    /// `keys` stays `None` here (or `Refused`, when their length is not the profile's): the vault judges them.
+    /// `keys` stays `None` here (or `Refused`, when their length is not the profile's): the vault judges
+    /// them.
     pub answer: HostAnswer,
     /// The working keys of a successful sign-in, still enciphered.
     pub keys: Option<SecretBytes>,
@@ -56,8 +57,9 @@ pub(crate) fn reply_mti(mti: &str) -> String {
     String::from_utf8(digits).unwrap_or_default()
 }
 
-/// Decodes a whole frame and judges its MAC; whether it answers a request is for [`Reply::matches`]. Parts that only
-/// inform (F44, F54, F63) and do not have the profile's form are left out, they do not spoil the reply.
+/// Decodes a whole frame and judges its MAC; whether it answers a request is for [`Reply::matches`]. Parts
+/// that only inform (F44, F54, F63) and do not have the profile's form are left out, they do not spoil the
+/// reply.
 pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, ReadError> {
     let decoded = decode(profile, frame)?;
     let verdict = decoded.verify(profile, mac)?;
@@ -69,8 +71,18 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
     let given = m.get(profile.keys.field).filter(|_| sign_in && success);
     let (keys, verdict_on_keys) = match given {
         None => (None, KeysVerdict::None),
-        Some(k) if profile.keys.lengths.contains(&k.len()) => (Some(SecretBytes::new(k.to_vec())), KeysVerdict::None),
-        Some(k) => (None, KeysVerdict::Refused(format!("F{}: {} bytes; the profile takes {:?}", profile.keys.field, k.len(), profile.keys.lengths))),
+        Some(k) if profile.keys.lengths.contains(&k.len()) => {
+            (Some(SecretBytes::new(k.to_vec())), KeysVerdict::None)
+        }
+        Some(k) => (
+            None,
+            KeysVerdict::Refused(format!(
+                "F{}: {} bytes; the profile takes {:?}",
+                profile.keys.field,
+                k.len(),
+                profile.keys.lengths
+            )),
+        ),
     };
     let text = |n: u8| m.text(n).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
     let part = |s: Slice| slice_text(m, s);
@@ -93,7 +105,10 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
         texts: r.texts.iter().filter_map(|s| part(*s)).collect(),
         fee: r.fee.and_then(part).and_then(|t| t.parse().ok()),
         parameters: m.get(r.parameters).filter(|_| parameters && success).map(pairs).unwrap_or_default(),
-        settlement: m.text(r.settlement).filter(|_| success && answers(profile, Kind::Settlement, m, true)).and_then(read_totals),
+        settlement: m
+            .text(r.settlement)
+            .filter(|_| success && answers(profile, Kind::Settlement, m, true))
+            .and_then(read_totals),
         requirement: decoded.envelope.requirement(profile),
     };
     Ok(Reply { answer, keys, trace: trace(profile, &decoded.envelope, m), message: decoded.message })
@@ -112,12 +127,16 @@ impl Reply {
         if let Some(asked) = &expect.amount {
             let found = self.message.get(field::AMOUNT);
             // Digits of equal length compare like numbers.
-            let part = expect.partial.contains(&self.answer.code) && found.is_some_and(|f| f < asked.as_slice() && f.iter().any(|d| *d != b'0'));
+            let part = expect.partial.contains(&self.answer.code)
+                && found.is_some_and(|f| f < asked.as_slice() && f.iter().any(|d| *d != b'0'));
             if found != Some(asked.as_slice()) && !part {
                 return Err(Mismatch::Amount);
             }
         }
-        let named = self.message.get(profile.reply.batch.field).and_then(|v| v.get(profile.reply.batch.at..profile.reply.batch.at + 6));
+        let named = self
+            .message
+            .get(profile.reply.batch.field)
+            .and_then(|v| v.get(profile.reply.batch.at..profile.reply.batch.at + 6));
         match (expect.batch, named) {
             (Some(want), Some(found)) if found != want.to_string().as_bytes() => Err(Mismatch::Batch),
             (Some(_) | None, Some(_) | None) => Ok(()),
@@ -125,25 +144,33 @@ impl Reply {
     }
 }
 
-/// Whether a reply is that of this kind, by its MTI and what it echoes of the request's own values. `lacking`: what is not
-/// echoed says nothing.
+/// Whether a reply is that of this kind, by its MTI and what it echoes of the request's own values.
+/// `lacking`: what is not echoed says nothing.
 fn answers(profile: &Profile, kind: Kind, m: &Message, lacking: bool) -> bool {
     profile.messages.get(kind.name()).is_some_and(|row| {
         let mut echoed = row.own.iter().filter(|(n, _)| profile.reply.echo.contains(n));
-        reply_mti(&row.mti) == first_mti(m.mti()) && echoed.all(|(n, own)| m.get(*n).map_or(lacking, |v| own.take(v).is_some()))
+        reply_mti(&row.mti) == first_mti(m.mti())
+            && echoed.all(|(n, own)| m.get(*n).map_or(lacking, |v| own.take(v).is_some()))
     })
 }
 
-/// Lines of `key=value`: key 1 to 32 of `a-z 0-9 . _ -`, value up to 128 printable ASCII characters; others are left out.
+/// Lines of `key=value`: key 1 to 32 of `a-z 0-9 . _ -`, value up to 128 printable ASCII characters; others
+/// are left out.
 fn pairs(text: &[u8]) -> Vec<(String, String)> {
     let lines = text.split(|b| *b == b'\n').filter_map(|l| std::str::from_utf8(l).ok()?.split_once('='));
     let fits = |key: &str, value: &str| {
         (1..=32).contains(&key.len())
-            && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+            && key
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
             && value.len() <= 128
             && value.bytes().all(|b| (0x20..=0x7E).contains(&b))
     };
-    lines.filter(|(k, v)| fits(k, v)).take(HostAnswer::MAX_PARAMETERS).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    lines
+        .filter(|(k, v)| fits(k, v))
+        .take(HostAnswer::MAX_PARAMETERS)
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect()
 }
 
 fn slice_text(m: &Message, s: Slice) -> Option<String> {
@@ -171,9 +198,14 @@ fn balance(text: &str) -> Option<i64> {
     }
 }
 
-/// The other side: the reply to a request, with what `answer` holds (its `mac`, `keys` and `requirement` are not of the
-/// message). `encode` adds F64.
-pub fn reply_message(profile: &Profile, request: &Message, answer: &HostAnswer, keys: Option<&SecretBytes>) -> Result<Message, IsoError> {
+/// The other side: the reply to a request, with what `answer` holds (its `mac`, `keys` and `requirement` are
+/// not of the message). `encode` adds F64.
+pub fn reply_message(
+    profile: &Profile,
+    request: &Message,
+    answer: &HostAnswer,
+    keys: Option<&SecretBytes>,
+) -> Result<Message, IsoError> {
     let r = &profile.reply;
     let mut m = Message::new(&reply_mti(request.mti()))?;
     for n in &r.echo {
@@ -200,7 +232,10 @@ pub fn reply_message(profile: &Profile, request: &Message, answer: &HostAnswer, 
     }
     if let Some(minor) = answer.balance {
         let currency = request.text(field::CURRENCY).unwrap_or("000");
-        m.set(r.balance, format!("1002{currency}{}{:012}", if minor < 0 { 'D' } else { 'C' }, minor.unsigned_abs()))?;
+        m.set(
+            r.balance,
+            format!("1002{currency}{}{:012}", if minor < 0 { 'D' } else { 'C' }, minor.unsigned_abs()),
+        )?;
     }
     if let Some(keys) = keys {
         m.set(profile.keys.field, keys.reveal())?;
@@ -215,7 +250,11 @@ pub fn reply_message(profile: &Profile, request: &Message, answer: &HostAnswer, 
     if let Some(batch) = answer.batch {
         put(&mut m, r.batch, &batch.to_string())?;
     }
-    for (slice, text) in [(r.issuer_id, &answer.issuer_id), (r.acquirer_id, &answer.acquirer_id), (r.organisation, &answer.organisation)] {
+    for (slice, text) in [
+        (r.issuer_id, &answer.issuer_id),
+        (r.acquirer_id, &answer.acquirer_id),
+        (r.organisation, &answer.organisation),
+    ] {
         if let Some(text) = text {
             put(&mut m, slice, text)?;
         }

@@ -51,7 +51,9 @@ impl RequestView {
             }
             let (query, offline) = (name == QUERY, name == OFFLINE);
             let upload = Upload::named(name);
-            let kind = kind_of(name).or((query || offline).then_some(Kind::Sale)).or(upload.map(|_| Kind::Settlement));
+            let kind = kind_of(name)
+                .or((query || offline).then_some(Kind::Sale))
+                .or(upload.map(|_| Kind::Settlement));
             let Some(kind) = kind else { continue };
             match vars(slots, message) {
                 Ok(vars) => return Ok(Self { query, offline, upload, ..Self::new(profile, kind, vars)? }),
@@ -61,16 +63,27 @@ impl RequestView {
         Err(fault)
     }
 
-    fn new(profile: &Profile, kind: Kind, vars: BTreeMap<Var, Zeroizing<Vec<u8>>>) -> Result<Self, RequestError> {
-        let mut view = Self { kind, reversal: None, query: false, offline: false, upload: None, entry: None, vars };
-        let modes = [EntryMode::Manual, EntryMode::Swipe, EntryMode::Code, EntryMode::Chip, EntryMode::Contactless];
+    fn new(
+        profile: &Profile,
+        kind: Kind,
+        vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
+    ) -> Result<Self, RequestError> {
+        let mut view =
+            Self { kind, reversal: None, query: false, offline: false, upload: None, entry: None, vars };
+        let modes =
+            [EntryMode::Manual, EntryMode::Swipe, EntryMode::Code, EntryMode::Chip, EntryMode::Contactless];
         if let Some(digits) = view.text(Var::Entry) {
             let all = modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]);
             let entry = all.into_iter().find(|(mode, pin)| profile.entry.digits(*mode, *pin) == Some(digits));
             view.entry = Some(entry.ok_or(RequestError::Form(22))?);
         }
         if let Some(code) = view.text(Var::Reason) {
-            let all = [ReversalReason::NoReply, ReversalReason::BadMac, ReversalReason::Other, ReversalReason::TerminalFault];
+            let all = [
+                ReversalReason::NoReply,
+                ReversalReason::BadMac,
+                ReversalReason::Other,
+                ReversalReason::TerminalFault,
+            ];
             let reason = all.into_iter().find(|r| profile.reversal.reasons.code(*r) == code);
             view.reversal = Some(reason.ok_or(RequestError::Form(39))?);
         }
@@ -92,7 +105,8 @@ impl RequestView {
     }
     /// Batch and STAN of the original; none where they are zeros.
     pub fn original(&self) -> Option<(Batch, Stan)> {
-        let (b, s) = (self.text(Var::OriginalBatch)?.parse().ok()?, self.text(Var::OriginalStan)?.parse().ok()?);
+        let (b, s) =
+            (self.text(Var::OriginalBatch)?.parse().ok()?, self.text(Var::OriginalStan)?.parse().ok()?);
         Batch::new(b).zip(Stan::new(s))
     }
     /// Minor units.
@@ -136,11 +150,18 @@ impl RequestView {
 /// The names of what is there, no values.
 impl fmt::Debug for RequestView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequestView({}{} {:?})", self.kind.name(), if self.reversal.is_some() { " reversal" } else { "" }, self.vars.keys().collect::<Vec<_>>())
+        write!(
+            f,
+            "RequestView({}{} {:?})",
+            self.kind.name(),
+            if self.reversal.is_some() { " reversal" } else { "" },
+            self.vars.keys().collect::<Vec<_>>()
+        )
     }
 }
 
-/// The values that are this message's own (F3, F25, F60 ...) are in it; those that a reversal replaces do not count.
+/// The values that are this message's own (F3, F25, F60 ...) are in it; those that a reversal replaces do not
+/// count.
 fn is_own(row: &MessageRow, slots: &[Slot], message: &Message) -> bool {
     row.own
         .iter()

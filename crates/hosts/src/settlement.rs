@@ -1,4 +1,5 @@
-//! Settlement and batch upload (host-protocol §7): which row of the profile a message has, and what its additional data say.
+//! Settlement and batch upload (host-protocol §7): which row of the profile a message has, and what its
+//! additional data say.
 use payterm_schema::host::{HostAnswer, Plan};
 use payterm_schema::settlement::{BatchPart, Half, Halves, LIST_MAX, SettlementReply, UploadRecord};
 use payterm_schema::{Kind, Pan};
@@ -39,7 +40,8 @@ impl Upload {
             Upload::List => "upload".into(),
             Upload::End { balanced: false } => "upload_end".into(),
             Upload::End { balanced: true } => "upload_end_balanced".into(),
-            // A sale that is uploaded alone was accepted offline; a profile without a row for it has that of a voice sale.
+            // A sale that is uploaded alone was accepted offline; a profile without a row for it has that of
+            // a voice sale.
             Upload::One(Kind::Sale) => "upload_offline_sale".into(),
             Upload::One(kind) => format!("upload_{}", kind.name()),
         }
@@ -47,8 +49,16 @@ impl Upload {
 }
 
 /// Rows that a profile with a settlement must have.
-pub(crate) const NEEDED: [&str; 8] =
-    ["settlement", "upload", "upload_end", "upload_end_balanced", "upload_refund", "upload_voice_sale", "upload_tip_adjust", "upload_completion_advice"];
+pub(crate) const NEEDED: [&str; 8] = [
+    "settlement",
+    "upload",
+    "upload_end",
+    "upload_end_balanced",
+    "upload_refund",
+    "upload_voice_sale",
+    "upload_tip_adjust",
+    "upload_completion_advice",
+];
 
 /// Characters of the totals.
 pub(crate) const TOTALS: usize = 62;
@@ -57,9 +67,15 @@ const SUM_MAX: u64 = 999_999_999_999;
 
 /// Debit sum 12 and count 3, credit sum 12 and count 3, result 1.
 fn half(h: &Half, result: u8) -> Option<String> {
-    let fits =
-        [h.debit_count, h.credit_count].iter().all(|n| *n <= Half::COUNT_MAX) && [h.debit_minor, h.credit_minor].iter().all(|n| *n <= SUM_MAX) && result < 10;
-    fits.then(|| format!("{:012}{:03}{:012}{:03}{result}", h.debit_minor, h.debit_count, h.credit_minor, h.credit_count))
+    let fits = [h.debit_count, h.credit_count].iter().all(|n| *n <= Half::COUNT_MAX)
+        && [h.debit_minor, h.credit_minor].iter().all(|n| *n <= SUM_MAX)
+        && result < 10;
+    fits.then(|| {
+        format!(
+            "{:012}{:03}{:012}{:03}{result}",
+            h.debit_minor, h.debit_count, h.credit_minor, h.credit_count
+        )
+    })
 }
 
 /// None: a count or a sum has more digits than there is room for.
@@ -76,7 +92,12 @@ fn number(text: &str) -> Option<u64> {
 fn read_half(t: &str) -> Option<(Half, u8)> {
     let n = |at: std::ops::Range<usize>| t.get(at).and_then(number);
     let count = |at| n(at).and_then(|n| u32::try_from(n).ok());
-    let half = Half { debit_minor: n(0..12)?, debit_count: count(12..15)?, credit_minor: n(15..27)?, credit_count: count(27..30)? };
+    let half = Half {
+        debit_minor: n(0..12)?,
+        debit_count: count(12..15)?,
+        credit_minor: n(15..27)?,
+        credit_count: count(27..30)?,
+    };
     Some((half, u8::try_from(n(30..31)?).ok()?))
 }
 
@@ -86,7 +107,8 @@ pub(crate) fn read_totals(text: &str) -> Option<SettlementReply> {
     Some(SettlementReply { domestic: read_half(text.get(..31)?)?, foreign: read_half(text.get(31..)?)? })
 }
 
-/// Appends 40 digits for each record: card type, STAN, PAN with zeros on its left (all zeros where there is none), amount.
+/// Appends 40 digits for each record: card type, STAN, PAN with zeros on its left (all zeros where there is
+/// none), amount.
 pub(crate) fn records(list: &[UploadRecord], pans: &[Option<Pan>], out: &mut Vec<u8>) -> bool {
     if !(1..=LIST_MAX).contains(&list.len()) || list.iter().any(|r| r.minor > SUM_MAX) {
         return false;

@@ -1,5 +1,5 @@
-//! Values of fields as a profile writes them: text with variables, `"22{batch}00050"`. One definition serves both ends:
-//! the terminal fills a template in, the acquirer's side takes the variables out of a field again.
+//! Values of fields as a profile writes them: text with variables, `"22{batch}00050"`. One definition serves
+//! both ends: the terminal fills a template in, the acquirer's side takes the variables out of a field again.
 use serde::Deserialize;
 
 /// A variable of a template. Those without an own length run to the end of the field or to the next literal.
@@ -69,7 +69,13 @@ impl Var {
     const fn width(self) -> Option<usize> {
         match self {
             Var::Amount | Var::Tip => Some(12),
-            Var::Stan | Var::Batch | Var::OriginalBatch | Var::OriginalStan | Var::AuthCode | Var::VoiceCode | Var::Time => Some(6),
+            Var::Stan
+            | Var::Batch
+            | Var::OriginalBatch
+            | Var::OriginalStan
+            | Var::AuthCode
+            | Var::VoiceCode
+            | Var::Time => Some(6),
             Var::Totals => Some(crate::settlement::TOTALS),
             Var::Expiry | Var::OriginalDate | Var::Date | Var::Uploaded => Some(4),
             Var::Entry | Var::CardSequence | Var::CodeLength | Var::Currency | Var::Organisation => Some(3),
@@ -111,7 +117,8 @@ impl Template {
             }
             if opened {
                 let (name, tail) = tail.split_once('}').ok_or("'{' without '}'")?;
-                let known = Var::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name));
+                let known =
+                    Var::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name));
                 pieces.push(Piece::Var(known.map_err(|_| format!("unknown variable '{{{name}}}'"))?));
                 rest = tail;
             } else {
@@ -126,7 +133,11 @@ impl Template {
     }
 
     /// Fills the template in; `value` appends a variable's value, or says `false`: then the field has none.
-    pub fn fill<E>(&self, out: &mut Vec<u8>, mut value: impl FnMut(Var, &mut Vec<u8>) -> Result<bool, E>) -> Result<bool, E> {
+    pub fn fill<E>(
+        &self,
+        out: &mut Vec<u8>,
+        mut value: impl FnMut(Var, &mut Vec<u8>) -> Result<bool, E>,
+    ) -> Result<bool, E> {
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text.as_bytes()),

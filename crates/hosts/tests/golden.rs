@@ -1,5 +1,6 @@
-//! Golden frames: `tests/frames/*.json` at the top of the tree. `PAYTERM_BLESS=1 cargo test -p payterm-hosts --test golden`
-//! writes them; `tests/frames/check.py` builds and reads the same frames with pyiso8583 and psec alone.
+//! Golden frames: `tests/frames/*.json` at the top of the tree. `PAYTERM_BLESS=1 cargo test -p payterm-hosts
+//! --test golden` writes them; `tests/frames/check.py` builds and reads the same frames with pyiso8583 and
+//! psec alone.
 #![allow(clippy::unwrap_used)] // helpers of the tests, too
 mod support;
 use payterm_hosts::{Decoded, Profile, RequestView, Upload, Var, build, decode, encode, read, reply_message};
@@ -13,7 +14,8 @@ use std::path::PathBuf;
 use support::*;
 
 fn golden(name: &str, made: &Value) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/frames").join(format!("{name}.json"));
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/frames").join(format!("{name}.json"));
     if std::env::var_os("PAYTERM_BLESS").is_some() {
         std::fs::write(&path, format!("{}\n", serde_json::to_string_pretty(made).unwrap())).unwrap();
     }
@@ -21,12 +23,20 @@ fn golden(name: &str, made: &Value) {
     assert_eq!(&serde_json::from_str::<Value>(&text).unwrap(), made, "{name}");
 }
 
-fn entry(profile: &Profile, direction: &str, frame: &[u8], d: &Decoded, pan: Option<&str>, pin: Option<&str>) -> Value {
+fn entry(
+    profile: &Profile,
+    direction: &str,
+    frame: &[u8],
+    d: &Decoded,
+    pan: Option<&str>,
+    pin: Option<&str>,
+) -> Value {
     let mut fields = serde_json::Map::new();
     for n in d.message.fields() {
         let value = d.message.get(n).unwrap();
-        let is_text =
-            profile.table.formats[usize::from(n)].is_some_and(|f| !matches!(f.class, payterm_hosts::iso8583::Class::B | payterm_hosts::iso8583::Class::Gbk));
+        let is_text = profile.table.formats[usize::from(n)].is_some_and(|f| {
+            !matches!(f.class, payterm_hosts::iso8583::Class::B | payterm_hosts::iso8583::Class::Gbk)
+        });
         let text = if is_text { d.message.text(n).unwrap().to_owned() } else { hex::encode_upper(value) };
         fields.insert(n.to_string(), text.into());
     }
@@ -52,31 +62,48 @@ fn frames_are_the_golden_ones_and_read_back() {
         let profile = Profile::builtin(name).unwrap();
         let mac = TestMac::new(key(name));
         for case in cases() {
-            let built = build(&profile, &station(true), case.leg, &case.plan, &case.secrets, "PT00000042", &mac).unwrap();
+            let built =
+                build(&profile, &station(true), case.leg, &case.plan, &case.secrets, "PT00000042", &mac)
+                    .unwrap();
             let frame = built.bytes.reveal();
             let d = decode(&profile, frame).unwrap();
             golden(&format!("{name}-{}", case.name), &entry(&profile, "sent", frame, &d, case.pan, case.pin));
 
             // The other side understands it.
-            let view = RequestView::read(&profile, &d.message).unwrap_or_else(|e| panic!("{name} {}: {e}", case.name));
+            let view = RequestView::read(&profile, &d.message)
+                .unwrap_or_else(|e| panic!("{name} {}: {e}", case.name));
             assert_eq!(view.kind, case.plan.kind, "{name} {}", case.name);
             let financial = case.plan.kind.row().authorisation;
             let card = financial && case.leg != Leg::Query;
-            assert_eq!(d.verify(&profile, &mac).unwrap(), if financial { MacVerdict::Good } else { MacVerdict::NotUsed });
+            assert_eq!(
+                d.verify(&profile, &mac).unwrap(),
+                if financial { MacVerdict::Good } else { MacVerdict::NotUsed }
+            );
             assert_eq!((view.stan(), view.batch()), (Some(case.plan.stan), Some(case.plan.batch)));
             assert_eq!(view.amount(), case.plan.amount.map(|a| a.minor()));
             assert_eq!(view.query, case.leg == Leg::Query);
             match case.plan.settlement.as_deref() {
-                Some(BatchPart::Totals(halves)) => assert_eq!((view.upload, view.totals()), (None, Some(*halves))),
+                Some(BatchPart::Totals(halves)) => {
+                    assert_eq!((view.upload, view.totals()), (None, Some(*halves)))
+                }
                 Some(BatchPart::List(list)) => {
-                    let read: Vec<_> = view.records().unwrap().iter().map(|r| (r.foreign, r.stan, r.minor)).collect();
-                    assert_eq!(read, list.iter().map(|r| (r.foreign, r.stan.get(), r.minor)).collect::<Vec<_>>());
+                    let read: Vec<_> =
+                        view.records().unwrap().iter().map(|r| (r.foreign, r.stan, r.minor)).collect();
+                    assert_eq!(
+                        read,
+                        list.iter().map(|r| (r.foreign, r.stan.get(), r.minor)).collect::<Vec<_>>()
+                    );
                 }
                 // Neither has a row of its own for an offline sale: it goes as a voice sale.
-                Some(BatchPart::One { kind: Kind::Sale | Kind::VoiceSale, .. }) => assert_eq!(view.upload, Some(Upload::One(Kind::VoiceSale))),
+                Some(BatchPart::One { kind: Kind::Sale | Kind::VoiceSale, .. }) => {
+                    assert_eq!(view.upload, Some(Upload::One(Kind::VoiceSale)))
+                }
                 Some(BatchPart::One { kind, .. }) => assert_eq!(view.upload, Some(Upload::One(*kind))),
                 Some(BatchPart::End { records, balanced }) => {
-                    assert_eq!((view.upload, view.uploaded()), (Some(Upload::End { balanced: *balanced }), Some(*records)));
+                    assert_eq!(
+                        (view.upload, view.uploaded()),
+                        (Some(Upload::End { balanced: *balanced }), Some(*records))
+                    );
                 }
                 None => assert_eq!(view.upload, None),
             }
@@ -87,7 +114,9 @@ fn frames_are_the_golden_ones_and_read_back() {
                 assert_eq!(view.text(Var::Organisation), case.plan.organisation.as_deref());
                 let date = view.text(Var::OriginalDate);
                 assert!(date.is_none() || date == o.date.as_deref());
-                let own_stan = case.leg == Leg::Query || view.text(Var::OriginalRrn) == o.rrn.as_deref() || view.text(Var::AuthCode) == o.auth_code.as_deref();
+                let own_stan = case.leg == Leg::Query
+                    || view.text(Var::OriginalRrn) == o.rrn.as_deref()
+                    || view.text(Var::AuthCode) == o.auth_code.as_deref();
                 assert!(own_stan, "{name} {} names its original", case.name);
             }
             match case.leg {
@@ -103,22 +132,42 @@ fn frames_are_the_golden_ones_and_read_back() {
                 }
             }
             if card {
-                assert_eq!(view.pan().map(|p| p.reveal().to_owned()), case.pan.map(str::to_owned), "{name} {}", case.name);
-                assert_eq!(view.entry, Some((case.plan.mode, case.plan.pin)), "F22 stays as it was: {name} {}", case.name);
+                assert_eq!(
+                    view.pan().map(|p| p.reveal().to_owned()),
+                    case.pan.map(str::to_owned),
+                    "{name} {}",
+                    case.name
+                );
+                assert_eq!(
+                    view.entry,
+                    Some((case.plan.mode, case.plan.pin)),
+                    "F22 stays as it was: {name} {}",
+                    case.name
+                );
             }
 
             // The reply: made by the other side, read and matched by ours.
             let sign_in = case.plan.kind == Kind::SignIn;
-            let pairs = |of: &[(&str, &str)]| of.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            let parameters = if case.plan.kind == Kind::Parameters { pairs(&[("fee_bp", "60"), ("limit", "50000.00")]) } else { Vec::new() };
-            let totals = if let Some(BatchPart::Totals(h)) = case.plan.settlement.as_deref() { Some(*h) } else { None };
+            let pairs =
+                |of: &[(&str, &str)]| of.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let parameters = if case.plan.kind == Kind::Parameters {
+                pairs(&[("fee_bp", "60"), ("limit", "50000.00")])
+            } else {
+                Vec::new()
+            };
+            let totals = if let Some(BatchPart::Totals(h)) = case.plan.settlement.as_deref() {
+                Some(*h)
+            } else {
+                None
+            };
             let want = HostAnswer {
                 amount: case.plan.amount.map(|a| a.minor()),
                 balance: (case.plan.kind == Kind::Balance).then_some(-123_450),
                 batch: Batch::new(if sign_in { 8 } else { 7 }),
                 mac: if financial { MacVerdict::Good } else { MacVerdict::NotUsed },
                 parameters,
-                settlement: totals.map(|h| SettlementReply { domestic: (h.domestic, 1), foreign: (h.foreign, 2) }),
+                settlement: totals
+                    .map(|h| SettlementReply { domestic: (h.domestic, 1), foreign: (h.foreign, 2) }),
                 requirement: if name == "unionpay" { 3 } else { 0 },
                 ..answer("00")
             };
@@ -130,7 +179,10 @@ fn frames_are_the_golden_ones_and_read_back() {
             assert_eq!(got.keys, keys);
             assert_eq!(got.matches(&profile, &built.expect), Ok(()), "{name} {}", case.name);
             let d = decode(&profile, frame.reveal()).unwrap();
-            golden(&format!("{name}-reply-{}", case.name), &entry(&profile, "received", frame.reveal(), &d, None, None));
+            golden(
+                &format!("{name}-reply-{}", case.name),
+                &entry(&profile, "received", frame.reveal(), &d, None, None),
+            );
         }
     }
 }
@@ -141,7 +193,11 @@ fn no_golden_file_is_stale() {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/frames");
     let names: Vec<String> = ["unionpay", "demo-x919"]
         .into_iter()
-        .flat_map(|p| cases().into_iter().flat_map(move |c| [format!("{p}-{}.json", c.name), format!("{p}-reply-{}.json", c.name)]))
+        .flat_map(|p| {
+            cases()
+                .into_iter()
+                .flat_map(move |c| [format!("{p}-{}.json", c.name), format!("{p}-reply-{}.json", c.name)])
+        })
         .collect();
     for file in std::fs::read_dir(dir).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();

@@ -21,7 +21,13 @@ fn sale(p: &Profile, mac: &dyn Mac) -> Built {
     build(p, &station(false), Leg::Request, &plan, &secrets, "S1", mac).unwrap()
 }
 /// A reply with changes made to it, read by the terminal.
-fn reply(p: &Profile, request: &Built, answer: &HostAnswer, mac: Option<&dyn Mac>, change: impl Fn(&mut Message)) -> Result<Reply, ReadError> {
+fn reply(
+    p: &Profile,
+    request: &Built,
+    answer: &HostAnswer,
+    mac: Option<&dyn Mac>,
+    change: impl Fn(&mut Message),
+) -> Result<Reply, ReadError> {
     let d = decode(p, request.bytes.reveal()).unwrap();
     let mut m = reply_message(p, &d.message, answer, None).unwrap();
     change(&mut m);
@@ -36,7 +42,10 @@ fn mac_vectors() {
     for (key, want) in [(MAK, "E3D5BB2E"), (PIK, "7A152A49")] {
         assert_eq!(TestMac::new(key).mac(MacAlgorithm::UnionpayEcb, &input).unwrap(), want.as_bytes());
         let vault = DesKey::new(&hex::decode(key).unwrap()).unwrap();
-        assert_eq!(payterm_vault::primitives::mac(MacAlgorithm::UnionpayEcb, &vault, &input).unwrap(), want.as_bytes());
+        assert_eq!(
+            payterm_vault::primitives::mac(MacAlgorithm::UnionpayEcb, &vault, &input).unwrap(),
+            want.as_bytes()
+        );
     }
 }
 
@@ -44,14 +53,28 @@ fn mac_vectors() {
 #[test]
 fn working_keys_vector() {
     let p = union();
-    let ask = build(&p, &station(false), Leg::Request, &plan(Kind::SignIn, EntryMode::None), &CardSecrets::default(), "S1", &NoKey).unwrap();
+    let ask = build(
+        &p,
+        &station(false),
+        Leg::Request,
+        &plan(Kind::SignIn, EntryMode::None),
+        &CardSecrets::default(),
+        "S1",
+        &NoKey,
+    )
+    .unwrap();
     let d = decode(&p, ask.bytes.reveal()).unwrap();
-    let mut m = reply_message(&p, &d.message, &answer("00"), Some(&SecretBytes::new(hex::decode(KEYS).unwrap()))).unwrap();
+    let mut m =
+        reply_message(&p, &d.message, &answer("00"), Some(&SecretBytes::new(hex::decode(KEYS).unwrap())))
+            .unwrap();
     let frame = encode(&p, &d.envelope, &mut m, None).unwrap();
     let keys = read(&p, frame.reveal(), &NoKey).unwrap().keys.unwrap();
     let tmk = DesKey::new(&hex::decode(TMK).unwrap()).unwrap();
     let set = payterm_vault::primitives::parse_f62(&tmk, keys.reveal()).unwrap();
-    assert_eq!((hex::encode_upper(set.pik.reveal()), hex::encode_upper(set.mak.reveal())), (PIK.into(), MAK.into()));
+    assert_eq!(
+        (hex::encode_upper(set.pik.reveal()), hex::encode_upper(set.mak.reveal())),
+        (PIK.into(), MAK.into())
+    );
 }
 
 /// §5.1: from the MTI to before F64, length prefixes included, bit 64 set; no length, TPDU or header.
@@ -73,7 +96,8 @@ fn the_header_says_test_and_the_tpdu_the_host() {
     let p = union();
     let (plan, secrets) = swiped();
     for (test, header) in [(false, "603100000000"), (true, "603110000000")] {
-        let built = build(&p, &station(test), Leg::Request, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
+        let built =
+            build(&p, &station(test), Leg::Request, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
         let d = decode(&p, built.bytes.reveal()).unwrap();
         assert_eq!(d.envelope.header.unwrap(), header.as_bytes());
         assert_eq!(d.envelope.tpdu.unwrap(), [0x60, 0, 3, 0, 0]);
@@ -86,7 +110,9 @@ fn a_reply_matches_only_its_request() {
     let mac = TestMac::new(MAK);
     let request = sale(&p, &mac);
     let ok = |code: &str| HostAnswer { amount: Some(123_456), ..answer(code) };
-    let check = |a: &HostAnswer, change: &dyn Fn(&mut Message)| reply(&p, &request, a, Some(&mac), change).unwrap().matches(&p, &request.expect);
+    let check = |a: &HostAnswer, change: &dyn Fn(&mut Message)| {
+        reply(&p, &request, a, Some(&mac), change).unwrap().matches(&p, &request.expect)
+    };
     assert_eq!(check(&ok("00"), &|_| ()), Ok(()));
     for (n, value) in [(3, "200000"), (11, "000124"), (41, "00009999"), (42, "999999999999999")] {
         assert_eq!(check(&ok("00"), &|m| m.set(n, value).unwrap()), Err(Mismatch::Field(n)));
@@ -110,13 +136,19 @@ fn the_repeat_digit_is_cleared() {
     let request = sale(&p, &mac);
     let d = decode(&p, request.bytes.reveal()).unwrap();
     for (mti, want) in [("0210", true), ("0211", true), ("0200", false), ("0230", false), ("0410", false)] {
-        let echoed = reply_message(&p, &d.message, &HostAnswer { amount: Some(123_456), ..answer("00") }, None).unwrap();
+        let echoed =
+            reply_message(&p, &d.message, &HostAnswer { amount: Some(123_456), ..answer("00") }, None)
+                .unwrap();
         let mut m = Message::new(mti).unwrap();
         for n in echoed.fields() {
             m.set(n, echoed.get(n).unwrap()).unwrap();
         }
         let frame = encode(&p, &d.envelope, &mut m, Some(&mac)).unwrap();
-        assert_eq!(read(&p, frame.reveal(), &mac).unwrap().matches(&p, &request.expect).is_ok(), want, "{mti}");
+        assert_eq!(
+            read(&p, frame.reveal(), &mac).unwrap().matches(&p, &request.expect).is_ok(),
+            want,
+            "{mti}"
+        );
     }
 }
 
@@ -157,12 +189,17 @@ fn each_mac_algorithm_and_form() {
             let d = decode(&p, built.bytes.reveal()).unwrap();
             assert_eq!(d.verify(&p, &mac).unwrap(), MacVerdict::Good, "{algorithm} {form}");
             let whole = mac.mac(p.mac.algorithm, d.mac_input().unwrap()).unwrap();
-            let want = if form == "hex" { hex::encode_upper(&whole[..4]).into_bytes() } else { whole.to_vec() };
+            let want =
+                if form == "hex" { hex::encode_upper(&whole[..4]).into_bytes() } else { whole.to_vec() };
             assert_eq!(d.message.get(64).unwrap(), want);
             assert_eq!(d.verify(&p, &TestMac::new(PIK)).unwrap(), MacVerdict::Wrong, "{algorithm} {form}");
             let mut bad = built.bytes.reveal().to_vec();
             *bad.last_mut().unwrap() ^= 1;
-            assert_eq!(decode(&p, &bad).unwrap().verify(&p, &mac).unwrap(), MacVerdict::Wrong, "{algorithm} {form}");
+            assert_eq!(
+                decode(&p, &bad).unwrap().verify(&p, &mac).unwrap(),
+                MacVerdict::Wrong,
+                "{algorithm} {form}"
+            );
         }
     }
 }
@@ -198,7 +235,8 @@ fn a_reversal_keeps_what_the_protocol_says() {
         let case = cases().into_iter().find(|c| c.name.strip_prefix("reversal-") == Some(name)).unwrap();
         let mut plan = case.plan;
         plan.amount = Some(Money::new(123_456, Currency::CNY).unwrap());
-        let built = build(&p, &station(false), case.leg, &plan, &case.secrets, "S1", &TestMac::new(MAK)).unwrap();
+        let built =
+            build(&p, &station(false), case.leg, &plan, &case.secrets, "S1", &TestMac::new(MAK)).unwrap();
         let d = decode(&p, built.bytes.reveal()).unwrap();
         assert_eq!(d.message.fields().collect::<Vec<_>>(), fields, "{name}");
         assert_eq!(d.message.mti(), "0400");
@@ -209,7 +247,10 @@ fn a_reversal_keeps_what_the_protocol_says() {
     let leg = Leg::Reversal(ReversalReason::Other);
     let built = build(&p, &station(false), leg, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
     let m = decode(&p, built.bytes.reveal()).unwrap().message;
-    assert_eq!((m.text(2), m.text(22), m.text(38), m.text(39)), (Some(PAN), Some("021"), Some("X9Y8Z7"), Some("06")));
+    assert_eq!(
+        (m.text(2), m.text(22), m.text(38), m.text(39)),
+        (Some(PAN), Some("021"), Some("X9Y8Z7"), Some("06"))
+    );
     assert!(!m.has(35));
 }
 
@@ -218,34 +259,84 @@ fn what_a_plan_promises_and_the_secrets_lack_is_named() {
     let p = union();
     let mac = TestMac::new(MAK);
     let (good, secrets) = swiped();
-    let go = |plan: &Plan, secrets: &CardSecrets| build(&p, &station(false), Leg::Request, plan, secrets, "S1", &mac).map(|_| ()).map_err(|e| e.to_string());
+    let go = |plan: &Plan, secrets: &CardSecrets| {
+        build(&p, &station(false), Leg::Request, plan, secrets, "S1", &mac)
+            .map(|_| ())
+            .map_err(|e| e.to_string())
+    };
     assert_eq!(go(&good, &secrets), Ok(()));
-    let err = |plan: Plan, secrets: &CardSecrets, want: &str| assert_eq!(go(&plan, secrets), Err(want.to_owned()));
-    err(good.clone(), &CardSecrets { pin_block: None, ..secrets.clone() }, "F52: always sent, but the PIN block is not there");
-    err(good.clone(), &CardSecrets { tracks: None, ..secrets.clone() }, "F35: always sent, but the track is not there");
-    err(plan(Kind::Sale, EntryMode::Manual), &CardSecrets::default(), "F2: always sent, but the PAN is not there");
-    err(plan(Kind::Sale, EntryMode::Code), &CardSecrets::default(), "F59: always sent, but the payment code is not there");
-    err(Plan { kind: Kind::Void, pin: false, ..good.clone() }, &secrets, "F37: always sent, but the original's RRN is not there");
+    let err =
+        |plan: Plan, secrets: &CardSecrets, want: &str| assert_eq!(go(&plan, secrets), Err(want.to_owned()));
+    err(
+        good.clone(),
+        &CardSecrets { pin_block: None, ..secrets.clone() },
+        "F52: always sent, but the PIN block is not there",
+    );
+    err(
+        good.clone(),
+        &CardSecrets { tracks: None, ..secrets.clone() },
+        "F35: always sent, but the track is not there",
+    );
+    err(
+        plan(Kind::Sale, EntryMode::Manual),
+        &CardSecrets::default(),
+        "F2: always sent, but the PAN is not there",
+    );
+    err(
+        plan(Kind::Sale, EntryMode::Code),
+        &CardSecrets::default(),
+        "F59: always sent, but the payment code is not there",
+    );
+    err(
+        Plan { kind: Kind::Void, pin: false, ..good.clone() },
+        &secrets,
+        "F37: always sent, but the original's RRN is not there",
+    );
     err(Plan { amount: None, ..good.clone() }, &secrets, "F4: always sent, but the amount is not there");
     err(Plan { operator: "1".into(), ..good.clone() }, &secrets, "operator: 2 digits");
-    err(Plan { expiry: Some("3o12".into()), ..good.clone() }, &secrets, "F14: a character or nibble is no digit");
+    err(
+        Plan { expiry: Some("3o12".into()), ..good.clone() },
+        &secrets,
+        "F14: a character or nibble is no digit",
+    );
     err(Plan { tip: Some(1_000_000_000_000), ..good.clone() }, &secrets, "tip: below 10^12 minor units");
-    err(Plan { organisation: Some("CU".into()), ..good.clone() }, &secrets, "organisation: 3 letters or digits");
-    err(Plan { kind: Kind::TipAdjust, pin: false, ..good.clone() }, &secrets, "F37: always sent, but the original's RRN is not there");
-    err(Plan { kind: Kind::VoiceSale, pin: false, ..good.clone() }, &secrets, "F38: always sent, but the authorisation code is not there");
+    err(
+        Plan { organisation: Some("CU".into()), ..good.clone() },
+        &secrets,
+        "organisation: 3 letters or digits",
+    );
+    err(
+        Plan { kind: Kind::TipAdjust, pin: false, ..good.clone() },
+        &secrets,
+        "F37: always sent, but the original's RRN is not there",
+    );
+    err(
+        Plan { kind: Kind::VoiceSale, pin: false, ..good.clone() },
+        &secrets,
+        "F38: always sent, but the authorisation code is not there",
+    );
     let dollars = Some(Money::new(1, "USD".parse().unwrap()).unwrap());
-    err(Plan { amount: dollars, ..good.clone() }, &secrets, "currency: the account takes CNY, the amount is in USD");
+    err(
+        Plan { amount: dollars, ..good.clone() },
+        &secrets,
+        "currency: the account takes CNY, the amount is in USD",
+    );
     let demo = Profile::builtin("demo-x919").unwrap();
     let mut code = plan(Kind::Sale, EntryMode::Code);
     code.wallet = Some(Wallet::Unionpay);
-    assert_eq!(build(&demo, &station(false), Leg::Request, &code, &secrets, "S1", &mac).map(|_| ()), Err(BuildError::Wallet));
+    assert_eq!(
+        build(&demo, &station(false), Leg::Request, &code, &secrets, "S1", &mac).map(|_| ()),
+        Err(BuildError::Wallet)
+    );
     let long = Station { merchant: "1234567890123456".into(), ..station(false) };
-    let e = build(&p, &long, Leg::Request, &good, &secrets, "S1", &mac).map(|_| ()).map_err(|e| e.to_string());
+    let e =
+        build(&p, &long, Leg::Request, &good, &secrets, "S1", &mac).map(|_| ()).map_err(|e| e.to_string());
     assert_eq!(e, Err("F42: length 16, but it is fixed at 15".into()));
     let nii = Station { nii: "zz".into(), ..station(false) };
     assert_eq!(build(&p, &nii, Leg::Request, &good, &secrets, "S1", &mac).map(|_| ()), Err(BuildError::Nii));
     for kind in [Kind::SignIn, Kind::StatusUpload] {
-        let e = build(&p, &station(false), Leg::Request, &plan(kind, EntryMode::None), &secrets, "", &mac).map(|_| ());
+        let e = build(&p, &station(false), Leg::Request, &plan(kind, EntryMode::None), &secrets, "", &mac)
+            .map(|_| ());
         assert_eq!(e, Err(BuildError::Serial));
     }
 }
@@ -268,11 +359,21 @@ fn frame_lengths() {
 fn keys_only_from_a_successful_sign_in_of_an_allowed_length() {
     let p = union();
     let mac = TestMac::new(MAK);
-    let ask = build(&p, &station(false), Leg::Request, &plan(Kind::SignIn, EntryMode::None), &CardSecrets::default(), "S1", &NoKey).unwrap();
+    let ask = build(
+        &p,
+        &station(false),
+        Leg::Request,
+        &plan(Kind::SignIn, EntryMode::None),
+        &CardSecrets::default(),
+        "S1",
+        &NoKey,
+    )
+    .unwrap();
     let d = decode(&p, ask.bytes.reveal()).unwrap();
     assert_eq!(d.message.get(62).unwrap(), b"Sequence No02S1");
     let go = |code: &str, keys: usize| {
-        let mut m = reply_message(&p, &d.message, &answer(code), Some(&SecretBytes::new(vec![7; keys]))).unwrap();
+        let mut m =
+            reply_message(&p, &d.message, &answer(code), Some(&SecretBytes::new(vec![7; keys]))).unwrap();
         let frame = encode(&p, &d.envelope, &mut m, Some(&mac)).unwrap();
         let r = read(&p, frame.reveal(), &NoKey).unwrap();
         (r.keys.map(|k| k.reveal().len()), r.answer.keys)
@@ -282,7 +383,10 @@ fn keys_only_from_a_successful_sign_in_of_an_allowed_length() {
     assert!(matches!(go("00", 56), (None, KeysVerdict::Refused(why)) if why.contains("56")));
     // Double length was asked for (60.3 = 003), and F53 of each PIN says double length.
     let pin = decode(&p, sale(&p, &mac).bytes.reveal()).unwrap().message;
-    assert_eq!((d.message.text(60).unwrap().get(8..), pin.text(53).unwrap().get(..2)), (Some("003"), Some("26")));
+    assert_eq!(
+        (d.message.text(60).unwrap().get(8..), pin.text(53).unwrap().get(..2)),
+        (Some("003"), Some("26"))
+    );
     assert!(matches!(go("00", 24), (None, KeysVerdict::Refused(_))), "single DES in its place");
 }
 
@@ -291,14 +395,31 @@ fn traces_and_debug_hide_secrets() {
     for name in ["unionpay", "demo-x919"] {
         let p = Profile::builtin(name).unwrap();
         for case in cases() {
-            let built = build(&p, &station(true), case.leg, &case.plan, &case.secrets, "S1", &TestMac::new(key(name))).unwrap();
+            let built = build(
+                &p,
+                &station(true),
+                case.leg,
+                &case.plan,
+                &case.secrets,
+                "S1",
+                &TestMac::new(key(name)),
+            )
+            .unwrap();
             let d = decode(&p, built.bytes.reveal()).unwrap();
             let view = RequestView::read(&p, &d.message).unwrap();
             let all = format!("{:?} {:?} {d:?} {view:?}", built.trace(&p), built);
             let block = case.secrets.pin_block.as_ref().map(|b| hex::encode_upper(b.reveal()));
-            for canary in [PAN, TYPED, &PAN[6..15], &TYPED[6..15], TRACK2, &TRACK2[20..], CODE, &CODE[2..14], "3012"].into_iter().chain(block.as_deref()) {
+            for canary in
+                [PAN, TYPED, &PAN[6..15], &TYPED[6..15], TRACK2, &TRACK2[20..], CODE, &CODE[2..14], "3012"]
+                    .into_iter()
+                    .chain(block.as_deref())
+            {
                 assert!(!all.contains(canary), "{name} {}: {canary} in {all}", case.name);
-                assert!(!all.to_uppercase().contains(&hex::encode_upper(canary)), "{name} {}: {canary} in hex", case.name);
+                assert!(
+                    !all.to_uppercase().contains(&hex::encode_upper(canary)),
+                    "{name} {}: {canary} in hex",
+                    case.name
+                );
             }
         }
     }
@@ -311,12 +432,15 @@ fn traces_and_debug_hide_secrets() {
     assert_eq!(shown("F39"), "98");
     assert_eq!(shown("F64").len(), 8);
     let mut m = Message::new("0200").unwrap();
-    for (pan, shown) in [("501234567890", "501*****7890"), ("371449635398431", "371449*****8431"), ("5012", "****")] {
+    for (pan, shown) in
+        [("501234567890", "501*****7890"), ("371449635398431", "371449*****8431"), ("5012", "****")]
+    {
         m.set(2, pan).unwrap();
         assert_eq!(trace(&p, &Envelope::default(), &m)[1].value, shown);
     }
     m.unset(2);
-    m.set(55, hex::decode("9F26081122334455667788950500000000005A0862220212345678905F340101").unwrap()).unwrap();
+    m.set(55, hex::decode("9F26081122334455667788950500000000005A0862220212345678905F340101").unwrap())
+        .unwrap();
     m.set(59, "A3018134567890123456789").unwrap();
     let lines = trace(&p, &Envelope::default(), &m);
     assert_eq!(lines[1].value, "9F26=1122334455667788 95=0000000000 5A=(8 hidden) 5F34=01");
@@ -327,14 +451,18 @@ fn traces_and_debug_hide_secrets() {
 fn rules_of_the_unionpay_profile() {
     let rules = union().rules();
     let rule = |c: &str| rules.codes.get(c).copied().unwrap();
-    assert_eq!((rule("00").class, rule("55").again, rule("77").again, rule("94").again), (Class::A, Again::Pin, Again::SignIn, Again::Done));
+    assert_eq!(
+        (rule("00").class, rule("55").again, rule("77").again, rule("94").again),
+        (Class::A, Again::Pin, Again::SignIn, Again::Done)
+    );
     for now in ["90", "91", "92"] {
         assert_eq!(rule(now).again, Again::Now);
     }
     for reverse in ["06", "68", "96", "98"] {
         assert!(rule(reverse).reverse, "{reverse}");
     }
-    let success: Vec<_> = rules.codes.iter().filter(|(_, r)| r.class == Class::A).map(|(c, _)| c.as_str()).collect();
+    let success: Vec<_> =
+        rules.codes.iter().filter(|(_, r)| r.class == Class::A).map(|(c, _)| c.as_str()).collect();
     assert_eq!(success, ["00", "10", "11", "A2", "A4", "A5", "A6"]);
     assert_eq!(rules.reversal_ends, ["00", "12", "25"]);
     assert_eq!(rules.wallet_undo_after.get(&Wallet::Wechat).unwrap().0, 15_000);
@@ -344,7 +472,10 @@ fn rules_of_the_unionpay_profile() {
 #[test]
 fn rules_of_advices_queries_and_kinds() {
     let rules = union().rules();
-    assert_eq!((&rules.advice_ends, rules.query, rules.completion_percent), (&vec!["00".into(), "94".into()], true, 115));
+    assert_eq!(
+        (&rules.advice_ends, rules.query, rules.completion_percent),
+        (&vec!["00".into(), "94".into()], true, 115)
+    );
     let query = |w| rules.wallet_query.get(&w).map(|q| (q.first.0, q.every.0, q.until.0));
     assert_eq!(query(Wallet::Wechat), Some((5_000, 5_000, 45_000)));
     assert_eq!(query(Wallet::Alipay), Some((5_000, 5_000, 60_000)));
@@ -352,7 +483,8 @@ fn rules_of_advices_queries_and_kinds() {
     assert_eq!(rules.kinds, Kind::ALL);
 }
 
-/// An advice again is the same message; only the MTI tells, where the profile says so. What is never reversed builds no reversal.
+/// An advice again is the same message; only the MTI tells, where the profile says so. What is never reversed
+/// builds no reversal.
 #[test]
 fn a_repeat_differs_in_the_mti_alone_and_some_kinds_are_never_reversed() {
     for (name, mti) in [("unionpay", "0220"), ("demo-x919", "0221")] {
@@ -361,16 +493,29 @@ fn a_repeat_differs_in_the_mti_alone_and_some_kinds_are_never_reversed() {
         for case in cases().into_iter().filter(|c| c.leg == Leg::Repeat) {
             let made = |leg| build(&p, &station(true), leg, &case.plan, &case.secrets, "S1", &mac);
             let (first, again) = (made(Leg::Request).unwrap(), made(Leg::Repeat).unwrap());
-            let (a, b) = (decode(&p, first.bytes.reveal()).unwrap(), decode(&p, again.bytes.reveal()).unwrap());
+            let (a, b) =
+                (decode(&p, first.bytes.reveal()).unwrap(), decode(&p, again.bytes.reveal()).unwrap());
             assert_eq!((a.message.mti(), b.message.mti()), ("0220", mti));
             for n in (2..64).filter(|n| *n != 64) {
                 assert_eq!(a.message.get(n), b.message.get(n), "{name} {} F{n}", case.name);
             }
             assert_eq!(first.expect, again.expect, "the same reply answers both");
-            assert_eq!(made(Leg::Reversal(ReversalReason::NoReply)).unwrap_err(), BuildError::Kind(case.plan.kind));
+            assert_eq!(
+                made(Leg::Reversal(ReversalReason::NoReply)).unwrap_err(),
+                BuildError::Kind(case.plan.kind)
+            );
         }
         let refund = cases().into_iter().find(|c| c.name == "refund").unwrap();
-        let e = build(&p, &station(true), Leg::Reversal(ReversalReason::NoReply), &refund.plan, &refund.secrets, "S1", &mac).unwrap_err();
+        let e = build(
+            &p,
+            &station(true),
+            Leg::Reversal(ReversalReason::NoReply),
+            &refund.plan,
+            &refund.secrets,
+            "S1",
+            &mac,
+        )
+        .unwrap_err();
         assert_eq!(e, BuildError::Kind(Kind::Refund));
     }
 }
@@ -380,7 +525,16 @@ fn a_repeat_differs_in_the_mti_alone_and_some_kinds_are_never_reversed() {
 fn parameters_that_are_malformed_are_left_out() {
     for name in ["unionpay", "demo-x919"] {
         let p = Profile::builtin(name).unwrap();
-        let ask = build(&p, &station(false), Leg::Request, &plan(Kind::Parameters, EntryMode::None), &CardSecrets::default(), "S1", &NoKey).unwrap();
+        let ask = build(
+            &p,
+            &station(false),
+            Leg::Request,
+            &plan(Kind::Parameters, EntryMode::None),
+            &CardSecrets::default(),
+            "S1",
+            &NoKey,
+        )
+        .unwrap();
         let heard = |text: &[u8]| reply(&p, &ask, &answer("00"), None, |m| m.set(62, text).unwrap()).unwrap();
         let got = heard(b"fee_bp=60\n\n=1\nUPPER=1\nno pair\nesc=\x1b[2J\nlimit=500.00=x\n\xff=1\nempty=");
         let pairs: Vec<_> = got.answer.parameters.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
@@ -418,7 +572,11 @@ fn a_bad_profile_names_key_and_rule() {
     rule("11 = \"{stan}\"", "11 = \"{stun}\"", "values.11: unknown variable '{stun}'");
     rule("11 = \"{stan}\"", "11 = \"{stan\"", "values.11: '{' without '}'");
     rule("11 = \"{stan}\"\n", "", "F11 is always sent, but no value is given for it");
-    rule("\"0100\", \"0110\", \"0200\", ", "\"0100\", ", "F64 must be there exactly when mac.mtis names the MTI");
+    rule(
+        "\"0100\", \"0110\", \"0200\", ",
+        "\"0100\", ",
+        "F64 must be there exactly when mac.mtis names the MTI",
+    );
     rule("[message.sale]", "[message.sail]", "message.sail: no such kind");
     rule("\"09\" = { class = \"P\"", "\"09 00\" = { class = \"P\"", "codes.09 00: 00 is there twice");
     rule("\"75\" = ", "\"755\" = ", "codes.755: a response code is 2 letters or digits");
@@ -441,7 +599,11 @@ fn a_bad_profile_names_key_and_rule() {
         rule(from, to, &format!("fields.{n}.mask: "));
     }
     rule("same = [3, 11,", "same = [2, 3, 11,", "reply: F2 is masked");
-    rule("organisation = { field = 63, at = 0", "organisation = { field = 35, at = 0", "reply: F35 is masked");
+    rule(
+        "organisation = { field = 63, at = 0",
+        "organisation = { field = 35, at = 0",
+        "reply: F35 is masked",
+    );
     // Without these an approval without a MAC would be believed.
     rule("\"0200\", \"0210\", ", "\"0200\", ", "mac.mtis: 0210 is not there");
     rule("\"0400\", \"0410\", ", "\"0400\", ", "mac.mtis: 0410 is not there");
@@ -460,7 +622,10 @@ fn each_wire_rule_has_its_error() {
     assert_eq!(bad("02000200000000000000"), at(7, Rule::Unknown));
     assert_eq!(bad("02002000000000000000" /* F3 */), at(3, Rule::Truncated { need: 3, have: 0 }));
     assert_eq!(bad("0200200000000000000012345A"), at(3, Rule::NotDigit));
-    assert_eq!(bad("02002000000000000000123456FF"), IsoError { part: Part::Message, rule: Rule::Trailing(1) });
+    assert_eq!(
+        bad("02002000000000000000123456FF"),
+        IsoError { part: Part::Message, rule: Rule::Trailing(1) }
+    );
     assert_eq!(bad("0200400000000000000020"), at(2, Rule::TooLong { max: 19, found: 20 }));
     assert_eq!(bad("020040000000000000001A"), at(2, Rule::LengthIndicator));
     assert_eq!(bad("02004000000000000000031235"), at(2, Rule::Padding));

@@ -1,4 +1,5 @@
-//! Random and mutated input never panics; what is packed is unpacked to the same. `PROPTEST_CASES` sets how often.
+//! Random and mutated input never panics; what is packed is unpacked to the same. `PROPTEST_CASES` sets how
+//! often.
 #![allow(clippy::unwrap_used)] // helpers of the tests, too
 mod support;
 use payterm_hosts::iso8583::{Bitmap, Class, Digits, Message, Prefix};
@@ -25,20 +26,33 @@ fn value(class: Class, prefix: Prefix, max: usize) -> BoxedStrategy<Vec<u8>> {
     }
 }
 fn message(p: &Profile) -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> + use<> {
-    let one =
-        |(n, f): (usize, Option<iso8583::Format>)| f.map(|f| prop::option::of(value(f.class, f.prefix, usize::from(f.max)).prop_map(move |v| (n as u8, v))));
+    let one = |(n, f): (usize, Option<iso8583::Format>)| {
+        f.map(|f| {
+            prop::option::of(value(f.class, f.prefix, usize::from(f.max)).prop_map(move |v| (n as u8, v)))
+        })
+    };
     let all: Vec<_> = p.table.formats.into_iter().enumerate().filter_map(one).collect();
     all.prop_map(|fields| fields.into_iter().flatten().collect())
 }
 fn try_all(p: &Profile, frame: &[u8]) {
     let _ = frame_len(p, frame);
     if let Ok(d) = decode(p, frame) {
-        let _ = RequestView::read(p, &d.message).map(|v| (v.pan(), v.code(), v.original(), v.amount(), v.pin_block()));
+        let _ = RequestView::read(p, &d.message)
+            .map(|v| (v.pan(), v.code(), v.original(), v.amount(), v.pin_block()));
         let _ = trace(p, &d.envelope, &d.message);
         let _ = reply_message(p, &d.message, &answer("00"), None);
     }
     if let Ok(r) = read(p, frame, &TestMac::new(MAK16)) {
-        let built = build(p, &station(true), Leg::Request, &cases()[0].plan, &cases()[0].secrets, "S", &TestMac::new(MAK16)).unwrap();
+        let built = build(
+            p,
+            &station(true),
+            Leg::Request,
+            &cases()[0].plan,
+            &cases()[0].secrets,
+            "S",
+            &TestMac::new(MAK16),
+        )
+        .unwrap();
         let _ = r.matches(p, &built.expect);
     }
 }

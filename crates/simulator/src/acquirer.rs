@@ -29,10 +29,11 @@ use tokio::{net::TcpListener, sync::watch};
 /// How an acquirer runs.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where each profile listens; the first address without a profile is for all that are not named: a port above 0 is
-    /// for the first of them, the next ones count up.
+    /// Where each profile listens; the first address without a profile is for all that are not named: a port
+    /// above 0 is for the first of them, the next ones count up.
     pub listen: Vec<Listen>,
-    /// State directory (SQLite, control socket). None: all in memory, nothing is synced, there is no control socket.
+    /// State directory (SQLite, control socket). None: all in memory, nothing is synced, there is no control
+    /// socket.
     pub state: Option<PathBuf>,
     /// PEM files of the certificate chain and its key: TLS on every listener.
     pub tls: Option<(PathBuf, PathBuf)>,
@@ -130,7 +131,8 @@ pub struct Stats {
     /// Frames that no codec could read; each closed its connection.
     pub bad_frames: u64,
     pub mishaps: u64,
-    /// Time from a frame's first byte to its reply, where the ledger is in memory: what an immediate host would not take.
+    /// Time from a frame's first byte to its reply, where the ledger is in memory: what an immediate host
+    /// would not take.
     #[serde(default)]
     pub busy_ns: u64,
 }
@@ -170,7 +172,13 @@ impl Shared {
     pub fn stats(&self) -> Stats {
         let n = |c: &AtomicU64| c.load(Ordering::Relaxed);
         let c = &self.counters;
-        Stats { connections: n(&c.connections), frames: n(&c.frames), bad_frames: n(&c.bad_frames), mishaps: n(&c.mishaps), busy_ns: n(&c.busy_ns) }
+        Stats {
+            connections: n(&c.connections),
+            frames: n(&c.frames),
+            bad_frames: n(&c.bad_frames),
+            mishaps: n(&c.mishaps),
+            busy_ns: n(&c.busy_ns),
+        }
     }
     pub fn now(&self) -> Time {
         now()
@@ -189,19 +197,26 @@ pub const TMS: &str = "tms";
 pub struct Acquirer;
 
 impl Acquirer {
-    /// Starts an acquirer on a thread of its own. It listens when this returns, and stops when the handle is dropped.
+    /// Starts an acquirer on a thread of its own. It listens when this returns, and stops when the handle is
+    /// dropped.
     pub fn start(world: World, options: Options) -> Result<Running, AcquirerError> {
         let lock = options.state.as_deref().map(lock_state).transpose()?;
         let world = Arc::new(world);
         let file = options.state.as_deref().map(database);
         let bank = Bank::open(Arc::clone(&world), file.as_deref(), now())?;
         let tls = options.tls.as_ref().map(|(cert, key)| server::tls(cert, key)).transpose()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build().map_err(AcquirerError::Thread)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(4)
+            .build()
+            .map_err(AcquirerError::Thread)?;
         let mut listeners = Vec::new();
         let (mut addrs, mut unnamed) = (BTreeMap::new(), 0);
         for profile in world.profiles() {
             let wire = Arc::new(Wire::load(profile)?);
-            let address = options.address(profile, &mut unnamed).ok_or_else(|| AcquirerError::NoAddress(profile.into()))?;
+            let address = options
+                .address(profile, &mut unnamed)
+                .ok_or_else(|| AcquirerError::NoAddress(profile.into()))?;
             let fail = |cause| AcquirerError::Listen { address, cause };
             let listener = runtime.block_on(TcpListener::bind(address)).map_err(fail)?;
             addrs.insert(profile.to_owned(), listener.local_addr().map_err(fail)?);
@@ -211,7 +226,10 @@ impl Acquirer {
         if let Some(address) = options.tms {
             let state = options.state.as_deref().ok_or(AcquirerError::TmsState)?;
             let (tls, signer) = tms::identity(state)?;
-            let desk = Arc::new(Mutex::new(Desk::open(&tms::dir(state), Arc::clone(&world), signer, addrs.clone()).map_err(TmsError::from)?));
+            let desk = Arc::new(Mutex::new(
+                Desk::open(&tms::dir(state), Arc::clone(&world), signer, addrs.clone())
+                    .map_err(TmsError::from)?,
+            ));
             let fail = |cause| AcquirerError::Listen { address, cause };
             let listener = runtime.block_on(TcpListener::bind(address)).map_err(fail)?;
             addrs.insert(TMS.to_owned(), listener.local_addr().map_err(fail)?);
@@ -280,7 +298,8 @@ pub fn database(state: &Path) -> PathBuf {
 fn lock_state(dir: &Path) -> Result<File, AcquirerError> {
     let fail = |cause| AcquirerError::State { path: dir.display().to_string(), cause };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail)?;
-    let file = File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(fail)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(AcquirerError::InUse(dir.display().to_string())),
@@ -348,7 +367,10 @@ impl Running {
     pub fn log(&self) -> Result<Vec<crate::journal::Seen>, BankError> {
         Ok(crate::journal::read(&self.shared.bank().db)?)
     }
-    fn read<T>(&self, f: impl FnOnce(&rusqlite::Connection) -> Result<T, LedgerError>) -> Result<T, BankError> {
+    fn read<T>(
+        &self,
+        f: impl FnOnce(&rusqlite::Connection) -> Result<T, LedgerError>,
+    ) -> Result<T, BankError> {
         let mut bank = self.shared.bank();
         bank.settle_due(now())?;
         bank.read(f)
@@ -376,14 +398,23 @@ mod tests {
 
     #[test]
     fn unnamed_profiles_count_up_from_the_unnamed_address() {
-        let listen = |l: &[&str]| Options { listen: l.iter().map(|t| t.parse().unwrap()).collect(), ..Options::default() };
+        let listen = |l: &[&str]| Options {
+            listen: l.iter().map(|t| t.parse().unwrap()).collect(),
+            ..Options::default()
+        };
         let all = |o: &Options| {
             let mut n = 0;
             ["a", "b", "c"].map(|p| o.address(p, &mut n).map(|a| a.to_string()))
         };
         let some = |t: &str| Some(t.to_owned());
-        assert_eq!(all(&listen(&["127.0.0.1:0"])), [some("127.0.0.1:0"), some("127.0.0.1:0"), some("127.0.0.1:0")]);
-        assert_eq!(all(&listen(&["127.0.0.1:700", "b=[::1]:9"])), [some("127.0.0.1:700"), some("[::1]:9"), some("127.0.0.1:701")]);
+        assert_eq!(
+            all(&listen(&["127.0.0.1:0"])),
+            [some("127.0.0.1:0"), some("127.0.0.1:0"), some("127.0.0.1:0")]
+        );
+        assert_eq!(
+            all(&listen(&["127.0.0.1:700", "b=[::1]:9"])),
+            [some("127.0.0.1:700"), some("[::1]:9"), some("127.0.0.1:701")]
+        );
         assert_eq!(all(&listen(&["b=127.0.0.1:9"])), [None, some("127.0.0.1:9"), None]);
         assert_eq!(all(&listen(&["127.0.0.1:65535"])), [some("127.0.0.1:65535"), None, None]);
         assert!("localhost".parse::<Listen>().is_err());

@@ -1,7 +1,8 @@
-//! The acquirer with the issuers behind it: what each request is answered and what it moves. Knows no wire format.
+//! The acquirer with the issuers behind it: what each request is answered and what it moves. Knows no wire
+//! format.
 //!
-//! Invariant: an answer and its posting are one SQLite transaction; for each (account, batch, STAN, MTI) there is at most
-//! one approval, whatever is repeated, reordered or reversed (host-protocol §3, §6).
+//! Invariant: an answer and its posting are one SQLite transaction; for each (account, batch, STAN, MTI)
+//! there is at most one approval, whatever is repeated, reordered or reversed (host-protocol §3, §6).
 use crate::{
     ledger::{self, LedgerError},
     world::{Account, CardStatus, CodeAnswer, World},
@@ -115,7 +116,11 @@ pub struct Ask {
 }
 impl fmt::Debug for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ask({:?} {} batch {} stan {} {:?} {:?})", self.what, self.mti, self.batch, self.stan, self.pan, self.code)
+        write!(
+            f,
+            "Ask({:?} {} batch {} stan {} {:?} {:?})",
+            self.what, self.mti, self.batch, self.stan, self.pan, self.code
+        )
     }
 }
 
@@ -129,7 +134,10 @@ impl Clock {
     /// (hhmmss, MMDD).
     fn texts(self) -> (String, String) {
         let t = self.now.local(self.utc_offset_minutes);
-        (format!("{:02}{:02}{:02}", t.hour(), t.minute(), t.second()), format!("{:02}{:02}", u8::from(t.month()), t.day()))
+        (
+            format!("{:02}{:02}{:02}", t.hour(), t.minute(), t.second()),
+            format!("{:02}{:02}", u8::from(t.month()), t.day()),
+        )
     }
 }
 
@@ -140,8 +148,9 @@ pub struct Session {
     pub mak: SecretBytes,
 }
 
-/// A stored transaction that a void, reversal or query refers to. `state`: declined, pending, approved, reversed; of a payment
-/// also voided; of a pre-authorisation also completed, cancelled (approved: its amount is set aside).
+/// A stored transaction that a void, reversal or query refers to. `state`: declined, pending, approved,
+/// reversed; of a payment also voided; of a pre-authorisation also completed, cancelled (approved: its amount
+/// is set aside).
 struct Txn {
     id: i64,
     account: String,
@@ -249,7 +258,8 @@ impl Bank {
         let fund = |name: &str, currency: payterm_schema::Currency, text: &str| -> Result<(), BankError> {
             let funding = format!("funding:{currency}");
             ledger::open_account(&tx, &funding, currency.code())?;
-            let amount = i64::try_from(Money::parse(text, currency).map_or(0, Money::minor)).map_err(|_| LedgerError::Range)?;
+            let amount = i64::try_from(Money::parse(text, currency).map_or(0, Money::minor))
+                .map_err(|_| LedgerError::Range)?;
             if ledger::open_account(&tx, name, currency.code())? && amount > 0 {
                 ledger::post(&tx, now.0, "opening", None, &[(&funding, -amount), (name, amount)])?;
             }
@@ -265,7 +275,10 @@ impl Bank {
             for name in [format!("merchant:{}", a.name), format!("fees:{}", a.name)] {
                 ledger::open_account(&tx, &name, a.currency.code())?;
             }
-            tx.execute("INSERT OR IGNORE INTO session(account, batch) VALUES(?, ?)", params![a.name.as_str(), a.first_batch])?;
+            tx.execute(
+                "INSERT OR IGNORE INTO session(account, batch) VALUES(?, ?)",
+                params![a.name.as_str(), a.first_batch],
+            )?;
         }
         tx.commit()?;
         Ok(Self { world, db, turned_away: BTreeSet::new() })
@@ -283,41 +296,67 @@ impl Bank {
         Ok(Some(Session { pik: bytes(pik)?, mak: bytes(mak)? }))
     }
 
-    pub fn sign_in(&mut self, account: &Account, session: &Session, clock: Clock) -> Result<HostAnswer, BankError> {
+    pub fn sign_in(
+        &mut self,
+        account: &Account,
+        session: &Session,
+        clock: Clock,
+    ) -> Result<HostAnswer, BankError> {
         let tx = self.db.transaction()?;
         let name = account.name.as_str();
-        tx.prepare_cached("UPDATE session SET pik = ?, mak = ?, signed_in = signed_in + 1 WHERE account = ?")?.execute(params![
+        tx.prepare_cached(
+            "UPDATE session SET pik = ?, mak = ?, signed_in = signed_in + 1 WHERE account = ?",
+        )?
+        .execute(params![
             hex::encode(session.pik.reveal()),
             hex::encode(session.mak.reveal()),
             name
         ])?;
-        let (batch, count): (u32, i64) =
-            tx.prepare_cached("SELECT batch, signed_in FROM session WHERE account = ?")?.query_row([name], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let (batch, count): (u32, i64) = tx
+            .prepare_cached("SELECT batch, signed_in FROM session WHERE account = ?")?
+            .query_row([name], |r| Ok((r.get(0)?, r.get(1)?)))?;
         tx.commit()?;
-        Ok(HostAnswer { batch: Batch::new(batch), rrn: Some(rrn(&clock.texts().1, 90_000_000 + count)), ..answer(Some(&account.acquirer_id), "00", clock) })
+        Ok(HostAnswer {
+            batch: Batch::new(batch),
+            rrn: Some(rrn(&clock.texts().1, 90_000_000 + count)),
+            ..answer(Some(&account.acquirer_id), "00", clock)
+        })
     }
 
     pub fn sign_off(&mut self, account: &Account, clock: Clock) -> Result<HostAnswer, BankError> {
-        self.db.prepare_cached("UPDATE session SET pik = NULL, mak = NULL WHERE account = ?")?.execute([account.name.as_str()])?;
+        self.db
+            .prepare_cached("UPDATE session SET pik = NULL, mak = NULL WHERE account = ?")?
+            .execute([account.name.as_str()])?;
         Ok(answer(Some(&account.acquirer_id), "00", clock))
     }
 
     /// The parameters of the world's table for this account.
     pub fn parameters(&self, account: &Account, clock: Clock) -> HostAnswer {
-        let rows = self.world.parameters.iter().filter(|p| p.account.as_ref().is_none_or(|a| *a == account.name));
+        let rows =
+            self.world.parameters.iter().filter(|p| p.account.as_ref().is_none_or(|a| *a == account.name));
         let parameters = rows.map(|p| (p.key.clone(), p.value.clone())).collect();
         HostAnswer { parameters, ..answer(Some(&account.acquirer_id), "00", clock) }
     }
 
     /// Records what a terminal says of itself; the last 1,000 are kept.
     pub fn status(&mut self, account: &Account, text: &str, clock: Clock) -> Result<HostAnswer, BankError> {
-        self.db.prepare_cached("INSERT INTO terminal_status(at, account, text) VALUES(?, ?, ?)")?.execute(params![clock.now.0, account.name.as_str(), text])?;
-        self.db.prepare_cached("DELETE FROM terminal_status WHERE id <= ?")?.execute([self.db.last_insert_rowid() - 1_000])?;
+        self.db
+            .prepare_cached("INSERT INTO terminal_status(at, account, text) VALUES(?, ?, ?)")?
+            .execute(params![clock.now.0, account.name.as_str(), text])?;
+        self.db
+            .prepare_cached("DELETE FROM terminal_status WHERE id <= ?")?
+            .execute([self.db.last_insert_rowid() - 1_000])?;
         Ok(answer(Some(&account.acquirer_id), "00", clock))
     }
 
     /// Answers a financial message. `forced`: refuse it with this code.
-    pub fn handle(&mut self, account: &Account, ask: &Ask, forced: Option<&str>, clock: Clock) -> Result<HostAnswer, BankError> {
+    pub fn handle(
+        &mut self,
+        account: &Account,
+        ask: &Ask,
+        forced: Option<&str>,
+        clock: Clock,
+    ) -> Result<HostAnswer, BankError> {
         self.settle_due(clock.now)?;
         let acquirer = Some(account.acquirer_id.as_str());
         let world = Arc::clone(&self.world);
@@ -348,22 +387,24 @@ impl Bank {
         let tx = self.db.transaction()?;
         for (id, code, account) in due {
             let t = tx.prepare_cached(&format!("{TXN} WHERE id = ?"))?.query_row([id], txn_row)?;
-            let (Some(a), Some(payer), Some(amount)) = (world.account(&account), &t.payer, t.amount) else { continue };
+            let (Some(a), Some(payer), Some(amount)) = (world.account(&account), &t.payer, t.amount) else {
+                continue;
+            };
             let code = match code {
                 None if ledger::balance(&tx, payer)? < amount => Some("51".to_owned()),
                 other => other,
             };
             match code {
                 Some(code) => {
-                    tx.prepare_cached("UPDATE txn SET state = 'declined', code = ? WHERE id = ?")?.execute(params![code, id])?;
+                    tx.prepare_cached("UPDATE txn SET state = 'declined', code = ? WHERE id = ?")?
+                        .execute(params![code, id])?;
                 }
                 None => {
                     let posting = post_payment(&tx, a, Kind::Sale, payer, amount, id, now)?;
-                    tx.prepare_cached("UPDATE txn SET state = 'approved', code = '00', auth = ?, posting = ? WHERE id = ?")?.execute(params![
-                        auth_code(id),
-                        posting,
-                        id
-                    ])?;
+                    tx.prepare_cached(
+                        "UPDATE txn SET state = 'approved', code = '00', auth = ?, posting = ? WHERE id = ?",
+                    )?
+                    .execute(params![auth_code(id), posting, id])?;
                 }
             }
         }
@@ -429,10 +470,24 @@ fn auth_code(id: i64) -> String {
     format!("{:06}", (id.rem_euclid(1_000_000) * 271_829 + 100_003).rem_euclid(1_000_000))
 }
 
-fn post_payment(tx: &Transaction<'_>, account: &Account, kind: Kind, payer: &str, amount: i64, txn: i64, now: Time) -> Result<i64, LedgerError> {
+fn post_payment(
+    tx: &Transaction<'_>,
+    account: &Account,
+    kind: Kind,
+    payer: &str,
+    amount: i64,
+    txn: i64,
+    now: Time,
+) -> Result<i64, LedgerError> {
     let fee = i64::try_from(account.fee(amount.unsigned_abs())).map_err(|_| LedgerError::Range)?;
     let (merchant, fees) = (format!("merchant:{}", account.name), format!("fees:{}", account.name));
-    ledger::post(tx, now.0, kind.name(), Some(txn), &[(payer, -amount), (&merchant, amount - fee), (&fees, fee)])
+    ledger::post(
+        tx,
+        now.0,
+        kind.name(),
+        Some(txn),
+        &[(payer, -amount), (&merchant, amount - fee), (&fees, fee)],
+    )
 }
 
 mod decide;

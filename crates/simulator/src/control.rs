@@ -1,5 +1,5 @@
-//! The control socket `STATE/control.sock` (mode 0600): one JSON object a line, one answer a line. It is how mishaps are
-//! ordered while the acquirer runs.
+//! The control socket `STATE/control.sock` (mode 0600): one JSON object a line, one answer a line. It is how
+//! mishaps are ordered while the acquirer runs.
 use crate::{
     acquirer::Shared,
     mishap,
@@ -108,7 +108,8 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
             let mut read = tokio::io::BufReader::new(read);
             loop {
                 let mut line = Vec::new();
-                let got = tokio::time::timeout(IDLE, (&mut read).take(MAX_LINE).read_until(b'\n', &mut line)).await;
+                let got =
+                    tokio::time::timeout(IDLE, (&mut read).take(MAX_LINE).read_until(b'\n', &mut line)).await;
                 if !matches!(got, Ok(Ok(n)) if n > 0) || line.last() != Some(&b'\n') {
                     return;
                 }
@@ -134,7 +135,8 @@ fn run(shared: &Shared, command: Command) -> Reply {
             Ok(false) => Reply::error(format!("card {card}: no wrong PIN is counted")),
             Err(e) => Reply::error(e),
         },
-        Command::Applications => desk(shared).map_or_else(Reply::error, |d| Reply { applications: Some(d.all().cloned().collect()), ..ok }),
+        Command::Applications => desk(shared)
+            .map_or_else(Reply::error, |d| Reply { applications: Some(d.all().cloned().collect()), ..ok }),
         Command::Decide { id, decision } => {
             let decided = desk(shared).and_then(|mut d| d.decide(&id, decision).map_err(|e| e.to_string()));
             decided.map_or_else(Reply::error, |held| Reply { applications: Some(vec![held]), ..ok })

@@ -13,7 +13,8 @@ pub enum KeyError {
     F62(#[from] F62Error),
 }
 
-/// A test TMK in the form in which a terminal takes it. **Test keys only**: a real component is never printed.
+/// A test TMK in the form in which a terminal takes it. **Test keys only**: a real component is never
+/// printed.
 #[derive(Serialize)]
 pub struct Components {
     pub warning: &'static str,
@@ -28,7 +29,8 @@ pub struct Components {
 }
 
 /// Always the same first component: what it hides is public anyway.
-const COMPONENT_1: [u8; 16] = [0x3D, 0x68, 0x91, 0xF4, 0x0B, 0xA7, 0x52, 0xC6, 0xE5, 0x19, 0x7C, 0x80, 0xD3, 0x4A, 0xB6, 0x2F];
+const COMPONENT_1: [u8; 16] =
+    [0x3D, 0x68, 0x91, 0xF4, 0x0B, 0xA7, 0x52, 0xC6, 0xE5, 0x19, 0x7C, 0x80, 0xD3, 0x4A, 0xB6, 0x2F];
 
 pub fn components(account: &Account) -> Result<Components, KeyError> {
     let tmk = account.tmk.reveal();
@@ -49,7 +51,13 @@ pub fn components(account: &Account) -> Result<Components, KeyError> {
 pub fn fresh(account: &Account, pik: usize, mak: usize) -> Result<(Session, SecretBytes), KeyError> {
     let keys = KeySet { pik: DesKey::generate(pik)?, mak: DesKey::generate(mak)?, tdk: None };
     let f62 = primitives::build_f62(&DesKey::new(account.tmk.reveal())?, &keys)?;
-    Ok((Session { pik: SecretBytes::new(keys.pik.reveal().to_vec()), mak: SecretBytes::new(keys.mak.reveal().to_vec()) }, f62))
+    Ok((
+        Session {
+            pik: SecretBytes::new(keys.pik.reveal().to_vec()),
+            mak: SecretBytes::new(keys.mak.reveal().to_vec()),
+        },
+        f62,
+    ))
 }
 
 /// A MAK as hosts wants it.

@@ -1,9 +1,9 @@
-//! The double-entry ledger: every movement is a posting whose lines sum to zero; nothing is ever changed or deleted, what
-//! is undone is undone by a contrary posting, once.
+//! The double-entry ledger: every movement is a posting whose lines sum to zero; nothing is ever changed or
+//! deleted, what is undone is undone by a contrary posting, once.
 //!
-//! Accounts are named `card:<card>`, `wallet:<wallet>`, `merchant:<account>`, `fees:<account>` and `funding:<currency>`
-//! (the other side of opening balances). A positive balance is what the acquirer owes to its owner. Amounts are minor
-//! units of the account's currency.
+//! Accounts are named `card:<card>`, `wallet:<wallet>`, `merchant:<account>`, `fees:<account>` and
+//! `funding:<currency>` (the other side of opening balances). A positive balance is what the acquirer owes to
+//! its owner. Amounts are minor units of the account's currency.
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,21 +34,39 @@ CREATE TRIGGER IF NOT EXISTS posting_kept BEFORE DELETE ON posting BEGIN SELECT 
 
 /// Makes the account if it is new; answers true then.
 pub fn open_account(tx: &Transaction<'_>, name: &str, currency: &str) -> Result<bool, LedgerError> {
-    Ok(tx.prepare_cached("INSERT OR IGNORE INTO ledger_account(name, currency) VALUES(?, ?)")?.execute(params![name, currency])? == 1)
+    Ok(tx
+        .prepare_cached("INSERT OR IGNORE INTO ledger_account(name, currency) VALUES(?, ?)")?
+        .execute(params![name, currency])?
+        == 1)
 }
 
 /// Balance of an account, minor units; 0 when it does not exist.
 pub fn balance(c: &Connection, name: &str) -> Result<i64, LedgerError> {
-    Ok(c.prepare_cached("SELECT balance FROM ledger_account WHERE name = ?")?.query_row([name], |r| r.get(0)).optional()?.unwrap_or(0))
+    Ok(c.prepare_cached("SELECT balance FROM ledger_account WHERE name = ?")?
+        .query_row([name], |r| r.get(0))
+        .optional()?
+        .unwrap_or(0))
 }
 
 /// Posts `lines` (account, amount). Lines of zero are left out; accounts must exist and be of one currency.
-pub fn post(tx: &Transaction<'_>, at: i64, kind: &str, txn: Option<i64>, lines: &[(&str, i64)]) -> Result<i64, LedgerError> {
+pub fn post(
+    tx: &Transaction<'_>,
+    at: i64,
+    kind: &str,
+    txn: Option<i64>,
+    lines: &[(&str, i64)],
+) -> Result<i64, LedgerError> {
     write(tx, at, kind, txn, None, lines)
 }
 
 /// Posts the contrary of `posting`. A posting is undone at most once; the contrary may be undone in its turn.
-pub fn undo(tx: &Transaction<'_>, at: i64, kind: &str, txn: Option<i64>, posting: i64) -> Result<i64, LedgerError> {
+pub fn undo(
+    tx: &Transaction<'_>,
+    at: i64,
+    kind: &str,
+    txn: Option<i64>,
+    posting: i64,
+) -> Result<i64, LedgerError> {
     if tx.prepare_cached("SELECT 1 FROM posting WHERE undoes = ?")?.exists([posting])? {
         return Err(LedgerError::Undone(posting));
     }
@@ -63,23 +81,34 @@ pub fn undo(tx: &Transaction<'_>, at: i64, kind: &str, txn: Option<i64>, posting
     write(tx, at, kind, txn, Some(posting), &lines)
 }
 
-fn write(tx: &Transaction<'_>, at: i64, kind: &str, txn: Option<i64>, undoes: Option<i64>, lines: &[(&str, i64)]) -> Result<i64, LedgerError> {
+fn write(
+    tx: &Transaction<'_>,
+    at: i64,
+    kind: &str,
+    txn: Option<i64>,
+    undoes: Option<i64>,
+    lines: &[(&str, i64)],
+) -> Result<i64, LedgerError> {
     let sum = lines.iter().try_fold(0i64, |s, (_, a)| s.checked_add(*a)).ok_or(LedgerError::Range)?;
     if sum != 0 || lines.is_empty() {
         return Err(LedgerError::Unbalanced(kind.into()));
     }
-    tx.prepare_cached("INSERT INTO posting(at, kind, txn, undoes) VALUES(?, ?, ?, ?)")?.execute(params![at, kind, txn, undoes])?;
+    tx.prepare_cached("INSERT INTO posting(at, kind, txn, undoes) VALUES(?, ?, ?, ?)")?
+        .execute(params![at, kind, txn, undoes])?;
     let posting = tx.last_insert_rowid();
     let mut currency: Option<String> = None;
     for (name, amount) in lines.iter().filter(|(_, a)| *a != 0) {
         // A sum beyond 64 bits would become REAL, which a STRICT table refuses.
         let (id, cur): (i64, String) = tx
-            .prepare_cached("UPDATE ledger_account SET balance = balance + ? WHERE name = ? RETURNING id, currency")?
+            .prepare_cached(
+                "UPDATE ledger_account SET balance = balance + ? WHERE name = ? RETURNING id, currency",
+            )?
             .query_row(params![amount, name], |r| Ok((r.get(0)?, r.get(1)?)))?;
         if currency.get_or_insert_with(|| cur.clone()) != &cur {
             return Err(LedgerError::Unbalanced(kind.into()));
         }
-        tx.prepare_cached("INSERT INTO entry(posting, account, amount) VALUES(?, ?, ?)")?.execute(params![posting, id, amount])?;
+        tx.prepare_cached("INSERT INTO entry(posting, account, amount) VALUES(?, ?, ?)")?
+            .execute(params![posting, id, amount])?;
     }
     Ok(posting)
 }
@@ -94,7 +123,8 @@ pub struct Balance {
 
 pub fn balances(c: &Connection) -> Result<Vec<Balance>, LedgerError> {
     let mut s = c.prepare("SELECT name, currency, balance FROM ledger_account ORDER BY name")?;
-    Ok(s.query_map([], |r| Ok(Balance { account: r.get(0)?, currency: r.get(1)?, balance: r.get(2)? }))?.collect::<Result<_, _>>()?)
+    Ok(s.query_map([], |r| Ok(Balance { account: r.get(0)?, currency: r.get(1)?, balance: r.get(2)? }))?
+        .collect::<Result<_, _>>()?)
 }
 
 /// One posting with its lines.
@@ -201,8 +231,9 @@ pub struct Report {
     pub broken: Vec<String>,
 }
 
-/// Checks that each posting sums to zero, that each balance is the sum of its entries, that all balances of a currency
-/// sum to zero, that no payer is overdrawn and that each approved transaction has exactly the postings it should.
+/// Checks that each posting sums to zero, that each balance is the sum of its entries, that all balances of a
+/// currency sum to zero, that no payer is overdrawn and that each approved transaction has exactly the
+/// postings it should.
 pub fn check(c: &Connection) -> Result<Report, LedgerError> {
     let mut r = Report {
         postings: c.query_row("SELECT count(*) FROM posting", [], |r| r.get(0))?,
@@ -252,7 +283,9 @@ pub fn check(c: &Connection) -> Result<Report, LedgerError> {
         ),
     ];
     for (rule, sql) in rules {
-        for name in c.prepare(sql)?.query_map([], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()? {
+        for name in
+            c.prepare(sql)?.query_map([], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?
+        {
             r.broken.push(format!("{rule}: {name}"));
         }
     }
@@ -280,7 +313,13 @@ mod tests {
         let mut c = ledger();
         for lines in [&[("a", 5), ("b", -4)][..], &[("a", 5), ("c", -5)], &[], &[("a", i64::MAX), ("b", 1)]] {
             let tx = c.transaction().unwrap();
-            assert!(matches!(post(&tx, 0, "sale", None, lines), Err(LedgerError::Unbalanced(_) | LedgerError::Range)), "{lines:?}");
+            assert!(
+                matches!(
+                    post(&tx, 0, "sale", None, lines),
+                    Err(LedgerError::Unbalanced(_) | LedgerError::Range)
+                ),
+                "{lines:?}"
+            );
         }
         let tx = c.transaction().unwrap();
         assert!(post(&tx, 0, "sale", None, &[("a", 5), ("nobody", -5)]).is_err());

@@ -1,8 +1,9 @@
-//! The acquirer at the other end of payterm's host protocol: for demos and tests, as a program (`payterm-acquirer`) and,
-//! in process, as [`acquirer::Acquirer`]. **It is no product: its keys, cards and PINs are test data.** See README.md.
+//! The acquirer at the other end of payterm's host protocol: for demos and tests, as a program
+//! (`payterm-acquirer`) and, in process, as [`acquirer::Acquirer`]. **It is no product: its keys, cards and
+//! PINs are test data.** See README.md.
 //!
-//! Invariant: an approval is one balanced posting; whatever is repeated, reordered, lost or reversed, the sum over all
-//! ledger accounts is zero and a request that was reversed leaves nothing.
+//! Invariant: an approval is one balanced posting; whatever is repeated, reordered, lost or reversed, the sum
+//! over all ledger accounts is zero and a request that was reversed leaves nothing.
 pub mod acquirer;
 pub mod bank;
 pub mod control;

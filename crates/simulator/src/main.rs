@@ -22,7 +22,11 @@ use std::{
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 #[derive(Parser)]
-#[command(name = "payterm-acquirer", version, about = "An acquirer for demos and tests: the other end of payterm's host protocol. TEST DATA ONLY.")]
+#[command(
+    name = "payterm-acquirer",
+    version,
+    about = "An acquirer for demos and tests: the other end of payterm's host protocol. TEST DATA ONLY."
+)]
 struct Cli {
     #[command(subcommand)]
     run: Run,
@@ -193,8 +197,9 @@ struct Trouble {
     /// Only this account.
     #[arg(long)]
     account: Option<String>,
-    /// delay MS, drop-request, drop-reply, duplicate-reply, corrupt-reply, bad-mac, no-mac, close-mid-frame, busy,
-    /// wrong-stan, late-reply MS, code F39, requirement DIGIT; of a settlement not-balanced, settle-error, bad-totals.
+    /// delay MS, drop-request, drop-reply, duplicate-reply, corrupt-reply, bad-mac, no-mac, close-mid-frame,
+    /// busy, wrong-stan, late-reply MS, code F39, requirement DIGIT; of a settlement not-balanced,
+    /// settle-error, bad-totals.
     #[arg(verbatim_doc_comment)]
     name: String,
     /// Milliseconds, response code or digit, for those that have one.
@@ -202,7 +207,9 @@ struct Trouble {
 }
 impl Trouble {
     fn mishap(&self) -> Result<Mishap> {
-        let bare = |m: Mishap| if self.value.is_none() { Ok(m) } else { Err(format!("{} takes no value", self.name).into()) };
+        let bare = |m: Mishap| {
+            if self.value.is_none() { Ok(m) } else { Err(format!("{} takes no value", self.name).into()) }
+        };
         let value = || self.value.as_deref().ok_or_else(|| format!("{} needs a value", self.name));
         match self.name.as_str() {
             "delay" => Ok(Mishap::Delay { ms: value()?.parse()? }),
@@ -234,7 +241,12 @@ fn main() -> ExitCode {
     match run(Cli::parse().run) {
         Ok(code) => code,
         // The reader of a pipe went away: not worth a word.
-        Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
+        Err(e)
+            if e.downcast_ref::<std::io::Error>()
+                .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(e) => {
             let _ = writeln!(std::io::stderr(), "payterm-acquirer: {e}");
             ExitCode::from(2)
@@ -288,7 +300,8 @@ fn run(run: Run) -> Result<ExitCode> {
     match run {
         Run::Serve(s) => return serve(s),
         Run::Mishap(t) => {
-            let plan = Plan { mishap: t.mishap()?, next: t.next, kind: t.kind, mti: t.mti, account: t.account };
+            let plan =
+                Plan { mishap: t.mishap()?, next: t.next, kind: t.kind, mti: t.mti, account: t.account };
             reply(&mut out, &t.at, &Command::Mishap(plan))?;
         }
         Run::Mishaps(at) => reply(&mut out, &at, &Command::Mishaps)?,
@@ -297,8 +310,12 @@ fn run(run: Run) -> Result<ExitCode> {
         Run::Applications { action } => {
             let (at, command) = match action {
                 Applications::List(at) => (at, Command::Applications),
-                Applications::Approve { at, id, account } => (at, Command::Decide { id, decision: Decision::Approve { account } }),
-                Applications::Reject { at, id, reason } => (at, Command::Decide { id, decision: Decision::Reject { reason } }),
+                Applications::Approve { at, id, account } => {
+                    (at, Command::Decide { id, decision: Decision::Approve { account } })
+                }
+                Applications::Reject { at, id, reason } => {
+                    (at, Command::Decide { id, decision: Decision::Reject { reason } })
+                }
             };
             applications(&mut out, &at, &command)?;
         }
@@ -309,14 +326,30 @@ fn run(run: Run) -> Result<ExitCode> {
                 json(&mut out, &all)?;
             } else {
                 for p in all {
-                    let of = p
-                        .account
-                        .as_deref()
-                        .map(|a| format!(" {a} batch {:06} stan {:06} rrn {}", p.batch.unwrap_or(0), p.stan.unwrap_or(0), p.rrn.as_deref().unwrap_or("-")));
+                    let of = p.account.as_deref().map(|a| {
+                        format!(
+                            " {a} batch {:06} stan {:06} rrn {}",
+                            p.batch.unwrap_or(0),
+                            p.stan.unwrap_or(0),
+                            p.rrn.as_deref().unwrap_or("-")
+                        )
+                    });
                     let undoes = p.undoes.map(|u| format!(" undoes {u}")).unwrap_or_default();
-                    writeln!(out, "{:>6}  {}  {}{}{undoes}", p.id, payterm_schema::Time(p.at).text(480), p.kind, of.unwrap_or_default())?;
+                    writeln!(
+                        out,
+                        "{:>6}  {}  {}{}{undoes}",
+                        p.id,
+                        payterm_schema::Time(p.at).text(480),
+                        p.kind,
+                        of.unwrap_or_default()
+                    )?;
                     for (account, amount) in p.lines {
-                        writeln!(out, "        {account:<28} {:>16} {}", decimal(amount, &p.currency), p.currency)?;
+                        writeln!(
+                            out,
+                            "        {account:<28} {:>16} {}",
+                            decimal(amount, &p.currency),
+                            p.currency
+                        )?;
                     }
                 }
             }
@@ -327,7 +360,13 @@ fn run(run: Run) -> Result<ExitCode> {
                 json(&mut out, &all)?;
             } else {
                 for b in all {
-                    writeln!(out, "{:<28} {:>18} {}", b.account, decimal(b.balance, &b.currency), b.currency)?;
+                    writeln!(
+                        out,
+                        "{:<28} {:>18} {}",
+                        b.account,
+                        decimal(b.balance, &b.currency),
+                        b.currency
+                    )?;
                 }
             }
         }
@@ -351,7 +390,9 @@ fn run(run: Run) -> Result<ExitCode> {
             if at.json {
                 json(&mut out, &all)?;
             } else {
-                let word = |digit| ["", "balanced", "not balanced", "error"].get(usize::from(digit)).copied().unwrap_or("?");
+                let word = |digit| {
+                    ["", "balanced", "not balanced", "error"].get(usize::from(digit)).copied().unwrap_or("?")
+                };
                 for s in all {
                     let state = if s.closed { "closed" } else { "open" };
                     let at = payterm_schema::Time(s.at).text(480);
@@ -407,9 +448,25 @@ fn run(run: Run) -> Result<ExitCode> {
                 json(&mut out, &all)?;
             } else {
                 for m in all {
-                    let (account, code, mishap) = (m.account.as_deref().unwrap_or("-"), m.code.as_deref().unwrap_or("--"), m.mishap.unwrap_or_default());
-                    writeln!(out, "{}  {account:<10} {} {:06} -> {code} {mishap}", payterm_schema::Time(m.at).text(480), m.mti, m.stan.unwrap_or(0))?;
-                    for (mark, f) in m.request.iter().map(|f| ('>', f)).chain(m.reply.iter().map(|f| ('<', f))).filter(|_| fields) {
+                    let (account, code, mishap) = (
+                        m.account.as_deref().unwrap_or("-"),
+                        m.code.as_deref().unwrap_or("--"),
+                        m.mishap.unwrap_or_default(),
+                    );
+                    writeln!(
+                        out,
+                        "{}  {account:<10} {} {:06} -> {code} {mishap}",
+                        payterm_schema::Time(m.at).text(480),
+                        m.mti,
+                        m.stan.unwrap_or(0)
+                    )?;
+                    for (mark, f) in m
+                        .request
+                        .iter()
+                        .map(|f| ('>', f))
+                        .chain(m.reply.iter().map(|f| ('<', f)))
+                        .filter(|_| fields)
+                    {
                         writeln!(out, "    {mark} {:<6} {:<26} {}", f.field, f.name, f.value)?;
                     }
                 }
@@ -423,7 +480,10 @@ fn run(run: Run) -> Result<ExitCode> {
             if world.json {
                 json(&mut out, &parts)?;
             } else {
-                writeln!(out, "TEST KEY of account {account}; never load a real key here, never use this one for real money")?;
+                writeln!(
+                    out,
+                    "TEST KEY of account {account}; never load a real key here, never use this one for real money"
+                )?;
                 writeln!(out, "component 1  {}  KCV {}", parts.component_1, parts.kcv_1)?;
                 writeln!(out, "component 2  {}  KCV {}", parts.component_2, parts.kcv_2)?;
                 writeln!(out, "TMK = 1 xor 2                                  KCV {}", parts.kcv)?;
@@ -442,7 +502,15 @@ fn applications(out: &mut impl Write, at: &At, command: &Command) -> Result<()> 
         let (s, word) = (&h.submission, format!("{:?}", h.verdict));
         let given = h.account.map(|a| format!("  account {a}")).unwrap_or_default();
         let reason = h.reason.map(|r| format!("  {r}")).unwrap_or_default();
-        writeln!(out, "{}  {:<8}  revision {}  {}  {}{given}{reason}", s.application, word, s.revision, h.received.text(480), s.draft.name)?;
+        writeln!(
+            out,
+            "{}  {:<8}  revision {}  {}  {}{given}{reason}",
+            s.application,
+            word,
+            s.revision,
+            h.received.text(480),
+            s.draft.name
+        )?;
     }
     Ok(())
 }
@@ -459,7 +527,11 @@ fn reply(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
         writeln!(out, "{n} forgotten")?;
     }
     if let Some(s) = r.stats {
-        writeln!(out, "connections {}\nframes {}\nbad frames {}\nmishaps {}", s.connections, s.frames, s.bad_frames, s.mishaps)?;
+        writeln!(
+            out,
+            "connections {}\nframes {}\nbad frames {}\nmishaps {}",
+            s.connections, s.frames, s.bad_frames, s.mishaps
+        )?;
     }
     Ok(())
 }
@@ -493,8 +565,15 @@ fn cards(out: &mut impl Write, rules: &Rules, reveal: bool) -> Result<()> {
         if rules.json {
             json(out, &shown)?;
         } else {
-            let secret = shown.track2.map(|t| format!("  {t}  PIN {}", shown.pin.as_deref().unwrap_or("none"))).unwrap_or_default();
-            writeln!(out, "{:<18} {:<20} {} {:?}{secret}", shown.name, shown.pan, shown.currency, shown.status)?;
+            let secret = shown
+                .track2
+                .map(|t| format!("  {t}  PIN {}", shown.pin.as_deref().unwrap_or("none")))
+                .unwrap_or_default();
+            writeln!(
+                out,
+                "{:<18} {:<20} {} {:?}{secret}",
+                shown.name, shown.pan, shown.currency, shown.status
+            )?;
         }
     }
     Ok(())
@@ -509,7 +588,8 @@ fn json(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
 /// The state of an acquirer, running or not, for reading.
 fn open(state: &Path) -> Result<Connection> {
     let file = acquirer::database(state);
-    let c = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| format!("{}: {e}", file.display()))?;
+    let c = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .map_err(|e| format!("{}: {e}", file.display()))?;
     c.pragma_update(None, "query_only", true)?;
     Ok(c)
 }

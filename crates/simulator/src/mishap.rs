@@ -147,7 +147,9 @@ impl Mishaps {
     pub fn take(&self, account: Option<&str>, kind: Option<Kind>, mti: &str) -> Option<Mishap> {
         let mut q = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let i = q.iter().position(|p| {
-            p.kind.is_none_or(|k| Some(k) == kind) && p.mti.as_deref().is_none_or(|m| m == mti) && p.account.as_deref().is_none_or(|a| Some(a) == account)
+            p.kind.is_none_or(|k| Some(k) == kind)
+                && p.mti.as_deref().is_none_or(|m| m == mti)
+                && p.account.as_deref().is_none_or(|a| Some(a) == account)
         })?;
         let plan = q.get_mut(i)?;
         let mishap = plan.mishap.clone();
@@ -185,7 +187,9 @@ mod tests {
         assert_eq!(m.next(Mishap::Requirement { digit: 10 }), Err(MishapError::Invalid("digit: 0 to 9")));
         assert_eq!(m.next_mti(Mishap::Busy, "04", 1), Err(MishapError::Invalid("mti: four digits")));
         assert_eq!(m.next_mti(Mishap::Busy, "0400", 0), Err(MishapError::Invalid("next: at least 1")));
-        assert!(serde_json::from_str::<Plan>(r#"{"mishap":{"type":"late-reply","ms":5},"mti":"0200"}"#).is_ok());
+        assert!(
+            serde_json::from_str::<Plan>(r#"{"mishap":{"type":"late-reply","ms":5},"mti":"0200"}"#).is_ok()
+        );
         assert!(serde_json::from_str::<Plan>(r#"{"mishap":{"type":"later"}}"#).is_err());
     }
 }

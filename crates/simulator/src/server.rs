@@ -1,5 +1,5 @@
-//! TCP, with or without TLS: reads frames, hands them to the desk, writes what comes back. Every wait and every size is
-//! bounded; bytes that are no frame close the connection and are counted.
+//! TCP, with or without TLS: reads frames, hands them to the desk, writes what comes back. Every wait and
+//! every size is bounded; bytes that are no frame close the connection and are counted.
 use crate::{
     acquirer::{AcquirerError, Shared},
     mishap::Mishap,
@@ -29,7 +29,9 @@ use tracing::{debug, info, warn};
 /// Reads certificate chain and key.
 pub fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor, AcquirerError> {
     let fail = |path: &Path, rule: String| AcquirerError::Tls { path: path.display().to_string(), rule };
-    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|e| fail(cert, e.to_string()))?;
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| fail(cert, e.to_string()))?;
     let key_der = PrivateKeyDer::from_pem_file(key).map_err(|e| fail(key, e.to_string()))?;
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -39,7 +41,12 @@ pub fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor, AcquirerError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-pub(crate) async fn accept(listener: TcpListener, wire: Arc<Wire>, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    wire: Arc<Wire>,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+) {
     let room = Arc::new(Semaphore::new(shared.options.max_connections));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
@@ -74,9 +81,16 @@ async fn plain(stream: TcpStream, wire: Arc<Wire>, shared: Arc<Shared>) -> Resul
     serve(stream, wire, shared).await
 }
 
-async fn secured(stream: TcpStream, tls: TlsAcceptor, wire: Arc<Wire>, shared: Arc<Shared>) -> Result<(), Ended> {
+async fn secured(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    wire: Arc<Wire>,
+    shared: Arc<Shared>,
+) -> Result<(), Ended> {
     stream.set_nodelay(true)?;
-    let stream = timeout(shared.options.frame, tls.accept(stream)).await.map_err(|_| Ended::Slow("TLS handshake"))??;
+    let stream = timeout(shared.options.frame, tls.accept(stream))
+        .await
+        .map_err(|_| Ended::Slow("TLS handshake"))??;
     serve(stream, wire, shared).await
 }
 
@@ -109,7 +123,11 @@ const OUT_ROOM: usize = 64;
 /// What is queued has so long to go out when a connection ends in an error.
 const LINGER: Duration = Duration::from_millis(200);
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, wire: Arc<Wire>, shared: Arc<Shared>) -> Result<(), Ended> {
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    wire: Arc<Wire>,
+    shared: Arc<Shared>,
+) -> Result<(), Ended> {
     let (mut read, mut write) = tokio::io::split(stream);
     let (out, mut queue) = mpsc::channel::<Out>(OUT_ROOM);
     let limit = shared.options.frame;
@@ -143,7 +161,10 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, wire: Arc<W
             let (bytes, close) = match next {
                 Out::Bytes(b, began) => {
                     if let Some(began) = began.filter(|_| counting.options.state.is_none()) {
-                        counting.counters.busy_ns.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+                        counting
+                            .counters
+                            .busy_ns
+                            .fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
                     }
                     (b, false)
                 }
@@ -177,8 +198,13 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, wire: Arc<W
     }
 }
 
-/// The next frame, its length included, and when its first byte was there; none when the peer closed between frames.
-async fn next_frame(read: &mut (impl AsyncRead + Unpin), wire: &Wire, shared: &Shared) -> Result<Option<(Vec<u8>, Instant)>, Ended> {
+/// The next frame, its length included, and when its first byte was there; none when the peer closed between
+/// frames.
+async fn next_frame(
+    read: &mut (impl AsyncRead + Unpin),
+    wire: &Wire,
+    shared: &Shared,
+) -> Result<Option<(Vec<u8>, Instant)>, Ended> {
     let mut prefix = vec![0; wire.prefix_len()];
     let idle = shared.options.idle;
     let first = timeout(idle, read.read(&mut prefix[..1])).await.map_err(|_| Ended::Idle(idle))??;
@@ -195,7 +221,10 @@ async fn next_frame(read: &mut (impl AsyncRead + Unpin), wire: &Wire, shared: &S
         read.read_exact(&mut frame[from..]).await?;
         Ok::<_, Ended>(frame)
     };
-    timeout(shared.options.frame, whole).await.map_err(|_| Ended::Slow("a frame"))?.map(|frame| Some((frame, began)))
+    timeout(shared.options.frame, whole)
+        .await
+        .map_err(|_| Ended::Slow("a frame"))?
+        .map(|frame| Some((frame, began)))
 }
 
 fn bad(shared: &Shared) {

@@ -1,5 +1,5 @@
-//! One request from its frame to its reply: who sends it, what befalls it, is it signed in, is its MAC right, what does the
-//! bank say.
+//! One request from its frame to its reply: who sends it, what befalls it, is it signed in, is its MAC right,
+//! what does the bank say.
 use crate::{
     acquirer::Shared,
     bank::{self, Ask, BankError, Clock, PinGiven, Session, What},
@@ -37,7 +37,13 @@ pub enum Reply {
 pub(crate) fn meet(shared: &Shared, wire: &Wire, decoded: Decoded) -> Heard {
     let field = |n| decoded.message.text(n).unwrap_or_default().trim_end();
     let (terminal, merchant) = (field(41), field(42));
-    let mut ours = shared.world.accounts.iter().enumerate().filter(|(_, a)| a.profile == wire.name() && a.merchant == merchant).peekable();
+    let mut ours = shared
+        .world
+        .accounts
+        .iter()
+        .enumerate()
+        .filter(|(_, a)| a.profile == wire.name() && a.merchant == merchant)
+        .peekable();
     let known_merchant = ours.peek().is_some();
     let account = ours.find(|(_, a)| a.terminal == terminal);
     let demand = match (account, known_merchant) {
@@ -89,7 +95,11 @@ pub(crate) fn answer(shared: &Shared, wire: &Wire, heard: Heard) -> Result<Reply
         stan: decoded.message.text(11).and_then(|s| s.parse().ok()),
         code: None,
         mishap: mishap.as_ref().map(|m| format!("{m:?}")),
-        request: if shared.options.log { wire.trace(&decoded.envelope, &decoded.message) } else { Vec::new() },
+        request: if shared.options.log {
+            wire.trace(&decoded.envelope, &decoded.message)
+        } else {
+            Vec::new()
+        },
         reply: Vec::new(),
     };
     let reply = if mishap == Some(Mishap::DropRequest) {
@@ -113,7 +123,14 @@ pub(crate) fn answer(shared: &Shared, wire: &Wire, heard: Heard) -> Result<Reply
             }
         }
     };
-    info!(account = seen.account, mti = seen.mti, stan = seen.stan, code = seen.code, mishap = seen.mishap, "message");
+    info!(
+        account = seen.account,
+        mti = seen.mti,
+        stan = seen.stan,
+        code = seen.code,
+        mishap = seen.mishap,
+        "message"
+    );
     if shared.options.log {
         journal::write(&bank.db, clock.now, &seen)?;
     }
@@ -158,7 +175,11 @@ fn decide(
     mishap: Option<&Mishap>,
     clock: Clock,
 ) -> Result<Decided, BankError> {
-    let plain = |code: &str| Decided { answer: bank::answer(account.map(|a| a.acquirer_id.as_str()), code, clock), keys: None, mak: None };
+    let plain = |code: &str| Decided {
+        answer: bank::answer(account.map(|a| a.acquirer_id.as_str()), code, clock),
+        keys: None,
+        mak: None,
+    };
     let Some(account) = account else {
         // 03 and 97 carry no MAC: there is no key (host-protocol §5).
         return Ok(plain(match demand {
@@ -181,7 +202,8 @@ fn decide(
             };
             return Ok(settled);
         }
-        // The MAC before anything else: a reversal that the line has garbled must not be refused under a good one, which would end it.
+        // The MAC before anything else: a reversal that the line has garbled must not be refused under a good
+        // one, which would end it.
         Demand::Refused(code) => {
             let Some(session) = bank.session(account)? else { return Ok(plain(code)) };
             let mak = Mak::new(&session)?;
@@ -199,7 +221,8 @@ fn decide(
         MacVerdict::Good | MacVerdict::NotUsed => {}
         MacVerdict::Wrong | MacVerdict::Absent => return Ok(Decided { mak: Some(mak), ..plain("A0") }),
     }
-    // Busy reaches no issuer: an advice or a reversal may come again as it is, a payment comes with another STAN.
+    // Busy reaches no issuer: an advice or a reversal may come again as it is, a payment comes with another
+    // STAN.
     let this = (account.name.to_string(), ask.batch, ask.stan);
     let payment = matches!(ask.mti.as_str(), "0100" | "0200");
     if mishap == Some(&Mishap::Busy) || (payment && bank.turned_away.contains(&this)) {
@@ -212,8 +235,19 @@ fn decide(
     Ok(Decided { answer: bank.handle(account, &ask, forced, clock)?, keys: None, mak: Some(mak) })
 }
 
-fn network(bank: &mut bank::Bank, account: &Account, kind: Kind, text: Option<&str>, forced: Option<&str>, clock: Clock) -> Result<Decided, BankError> {
-    let plain = |code: &str| Decided { answer: bank::answer(Some(&account.acquirer_id), code, clock), keys: None, mak: None };
+fn network(
+    bank: &mut bank::Bank,
+    account: &Account,
+    kind: Kind,
+    text: Option<&str>,
+    forced: Option<&str>,
+    clock: Clock,
+) -> Result<Decided, BankError> {
+    let plain = |code: &str| Decided {
+        answer: bank::answer(Some(&account.acquirer_id), code, clock),
+        keys: None,
+        mak: None,
+    };
     Ok(match (kind, forced) {
         (_, Some(code)) => plain(code),
         (Kind::SignIn, None) => {
@@ -221,8 +255,12 @@ fn network(bank: &mut bank::Bank, account: &Account, kind: Kind, text: Option<&s
             Decided { answer: bank.sign_in(account, &session, clock)?, keys: Some(f62), mak: None }
         }
         (Kind::SignOff, None) => Decided { answer: bank.sign_off(account, clock)?, keys: None, mak: None },
-        (Kind::Parameters, None) => Decided { answer: bank.parameters(account, clock), keys: None, mak: None },
-        (Kind::StatusUpload, None) => Decided { answer: bank.status(account, text.unwrap_or_default(), clock)?, keys: None, mak: None },
+        (Kind::Parameters, None) => {
+            Decided { answer: bank.parameters(account, clock), keys: None, mak: None }
+        }
+        (Kind::StatusUpload, None) => {
+            Decided { answer: bank.status(account, text.unwrap_or_default(), clock)?, keys: None, mak: None }
+        }
         (_, None) => plain("00"),
     })
 }
@@ -231,7 +269,8 @@ fn network(bank: &mut bank::Bank, account: &Account, kind: Kind, text: Option<&s
 fn decipher(ask: &mut Ask, session: &Session) -> Result<(), BankError> {
     if let PinGiven::Sealed(block) = &ask.pin {
         let pik = DesKey::new(session.pik.reveal()).map_err(|e| BankError::Crypto(e.to_string()))?;
-        let pin = block.as_ref().zip(ask.pan.as_ref()).and_then(|(b, pan)| decode_pin_block(&pik, b, pan).ok());
+        let pin =
+            block.as_ref().zip(ask.pan.as_ref()).and_then(|(b, pan)| decode_pin_block(&pik, b, pan).ok());
         ask.pin = pin.map_or(PinGiven::Malformed, PinGiven::Clear);
     }
     Ok(())

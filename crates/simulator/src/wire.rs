@@ -8,8 +8,8 @@ use crate::{
     mishap::Mishap,
 };
 use payterm_hosts::{
-    Decoded, Envelope, FrameError, LengthPrefix, Profile, ProfileError, RequestError, RequestView, Upload, Var, decode, encode, frame_len, iso8583::Message,
-    reply_message, trace,
+    Decoded, Envelope, FrameError, LengthPrefix, Profile, ProfileError, RequestError, RequestView, Upload,
+    Var, decode, encode, frame_len, iso8583::Message, reply_message, trace,
 };
 use payterm_schema::{
     HostAnswer, Kind, Tracks,
@@ -107,7 +107,9 @@ impl Wire {
         let view = match RequestView::read(&self.profile, m) {
             Ok(v) => v,
             Err(RequestError::Unknown) => return Demand::Refused("12"),
-            Err(RequestError::Missing(_) | RequestError::Extra(_) | RequestError::Form(_)) => return Demand::Refused("30"),
+            Err(RequestError::Missing(_) | RequestError::Extra(_) | RequestError::Form(_)) => {
+                return Demand::Refused("30");
+            }
         };
         if view.kind == Kind::Settlement {
             return settlement(&view).map_or(Demand::Refused("30"), Demand::Batch);
@@ -125,7 +127,9 @@ impl Wire {
             (pan, Some(Ok((_, expiry, _)))) => (pan, expiry),
             (pan, None) => (pan, None),
         };
-        if view.text(Var::Pan).is_some() && pan.is_none() || view.text(Var::Code).is_some() && view.code().is_none() {
+        if view.text(Var::Pan).is_some() && pan.is_none()
+            || view.text(Var::Code).is_some() && view.code().is_none()
+        {
             return Demand::Refused("14");
         }
         // Zeros: the terminal does not know the original's numbers.
@@ -195,9 +199,12 @@ impl Wire {
         mak: Option<&Mak>,
         mishap: Option<&Mishap>,
     ) -> Result<(Vec<u8>, Vec<FieldView>), WireError> {
-        let mut message = reply_message(&self.profile, &request.message, answer, keys).map_err(FrameError::Iso)?;
+        let mut message =
+            reply_message(&self.profile, &request.message, answer, keys).map_err(FrameError::Iso)?;
         let envelope = request.envelope.reply(&self.profile, answer.requirement);
-        if let (Some(Mishap::WrongStan), Some(stan)) = (mishap, request.message.text(11).and_then(|s| s.parse::<u32>().ok())) {
+        if let (Some(Mishap::WrongStan), Some(stan)) =
+            (mishap, request.message.text(11).and_then(|s| s.parse::<u32>().ok()))
+        {
             message.set(11, format!("{:06}", (stan + 1) % 1_000_000)).map_err(FrameError::Iso)?;
         }
         let mac = mak.filter(|_| mishap != Some(&Mishap::NoMac)).map(|m| m as &dyn Mac);

@@ -1,12 +1,15 @@
-//! The world an acquirer lives in, as data: its accounts with terminals, the issuers' cards, the wallets, the rules.
+//! The world an acquirer lives in, as data: its accounts with terminals, the issuers' cards, the wallets, the
+//! rules.
 //!
-//! Everything in a world is **test data**: PANs and PINs stand in it in clear, and so does the test TMK of each account.
-//! `Debug` of the types here masks them all the same.
+//! Everything in a world is **test data**: PANs and PINs stand in it in clear, and so does the test TMK of
+//! each account. `Debug` of the types here masks them all the same.
 use crate::{
     bank::{Ask, What},
     mishap::Mishap,
 };
-use payterm_schema::{Currency, Kind, Money, Pan, PaymentCode, account::AccountId, host::Wallet, secret::Pin};
+use payterm_schema::{
+    Currency, Kind, Money, Pan, PaymentCode, account::AccountId, host::Wallet, secret::Pin,
+};
 use serde::Deserialize;
 use std::{collections::BTreeSet, fmt, path::Path};
 
@@ -150,7 +153,11 @@ impl Account {
     /// The merchant's fee for a sale of `amount` minor units.
     pub fn fee(&self, amount: u64) -> u64 {
         let fee = (u128::from(amount) * u128::from(self.fee_bp) + 5_000) / 10_000;
-        let max = self.fee_max.as_deref().and_then(|t| Money::parse(t, self.currency).ok()).map_or(u64::MAX, Money::minor);
+        let max = self
+            .fee_max
+            .as_deref()
+            .and_then(|t| Money::parse(t, self.currency).ok())
+            .map_or(u64::MAX, Money::minor);
         u64::try_from(fee).unwrap_or(u64::MAX).min(max).min(amount)
     }
 }
@@ -326,13 +333,20 @@ pub struct Rule {
 impl Rule {
     /// What is approved of a sale, minor units.
     pub fn part(&self, account: &Account) -> Option<i64> {
-        self.partial.as_deref().and_then(|t| Money::parse(t, account.currency).ok()).and_then(|m| i64::try_from(m.minor()).ok())
+        self.partial
+            .as_deref()
+            .and_then(|t| Money::parse(t, account.currency).ok())
+            .and_then(|m| i64::try_from(m.minor()).ok())
     }
     fn fits(&self, world: &World, account: &Account, kind: Kind, ask: &Ask) -> bool {
         let card = || ask.pan.as_ref().and_then(|p| world.card_by_pan(p.reveal())).map(|c| c.name.as_str());
         let wallet = || ask.code.as_ref().and_then(|c| world.wallet_of(c)).map(|w| w.name);
-        let minor = |t: &Option<String>| t.as_deref().and_then(|t| Money::parse(t, account.currency).ok()).map(Money::minor);
-        let amount = |want: &Option<String>, cmp: fn(u64, u64) -> bool| want.is_none() || matches!((ask.amount, minor(want)), (Some(a), Some(w)) if cmp(a, w));
+        let minor = |t: &Option<String>| {
+            t.as_deref().and_then(|t| Money::parse(t, account.currency).ok()).map(Money::minor)
+        };
+        let amount = |want: &Option<String>, cmp: fn(u64, u64) -> bool| {
+            want.is_none() || matches!((ask.amount, minor(want)), (Some(a), Some(w)) if cmp(a, w))
+        };
         self.account.as_ref().is_none_or(|a| *a == account.name)
             && self.kind.is_none_or(|k| k == kind)
             && self.card.as_deref().is_none_or(|c| Some(c) == card())
@@ -363,7 +377,10 @@ impl World {
     pub fn load(path: &Path) -> Result<Self, WorldError> {
         let read = |cause| WorldError::Read { path: path.display().to_string(), cause };
         if std::fs::metadata(path).map_err(read)?.len() > MAX_WORLD {
-            return Err(WorldError::Invalid { field: "file".into(), rule: format!("at most {MAX_WORLD} bytes") });
+            return Err(WorldError::Invalid {
+                field: "file".into(),
+                rule: format!("at most {MAX_WORLD} bytes"),
+            });
         }
         Self::parse(&std::fs::read_to_string(path).map_err(read)?)
     }
@@ -371,7 +388,10 @@ impl World {
     pub fn parse(text: &str) -> Result<Self, WorldError> {
         let world: World = toml::from_str(text).map_err(|e| {
             let at = e.span().map_or(0, |s| s.start).min(text.len());
-            WorldError::Syntax { line: text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1, rule: e.message().to_owned() }
+            WorldError::Syntax {
+                line: text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1,
+                rule: e.message().to_owned(),
+            }
         })?;
         world.check()?;
         Ok(world)
@@ -391,26 +411,37 @@ impl World {
     /// The wallet that issued a code.
     pub fn wallet_of(&self, code: &PaymentCode) -> Option<&WalletRow> {
         let c = code.reveal();
-        self.wallets.iter().find(|w| w.lengths.contains(&c.len()) && w.prefixes.iter().any(|p| c.starts_with(p.as_str())))
+        self.wallets
+            .iter()
+            .find(|w| w.lengths.contains(&c.len()) && w.prefixes.iter().any(|p| c.starts_with(p.as_str())))
     }
     pub fn code_row(&self, code: &PaymentCode) -> Option<&CodeRow> {
-        self.codes.iter().filter(|r| code.reveal().starts_with(r.prefix.as_str())).max_by_key(|r| r.prefix.len())
+        self.codes
+            .iter()
+            .filter(|r| code.reveal().starts_with(r.prefix.as_str()))
+            .max_by_key(|r| r.prefix.len())
     }
 
-    /// The first rule that fits a request; reversals and queries have none: they only find what a request did.
+    /// The first rule that fits a request; reversals and queries have none: they only find what a request
+    /// did.
     pub fn rule(&self, account: &Account, ask: &Ask) -> Option<(usize, &Rule)> {
         let What::Do(kind) = ask.what else { return None };
         self.rules.iter().enumerate().find(|(_, r)| r.fits(self, account, kind, ask))
     }
     /// F39 as this profile writes it.
     pub fn translate<'a>(&'a self, profile: &str, code: &'a str, reversal: bool) -> &'a str {
-        let row = self.translations.iter().find(|t| t.profile == profile && t.from.0 == code && (reversal || !t.reversal));
+        let row = self
+            .translations
+            .iter()
+            .find(|t| t.profile == profile && t.from.0 == code && (reversal || !t.reversal));
         row.map_or(code, |t| &t.to.0)
     }
 
     fn check(&self) -> Result<(), WorldError> {
         let bad = |field: String, rule: &str| Err(WorldError::Invalid { field, rule: rule.into() });
-        let digits = |s: &str, r: std::ops::RangeInclusive<usize>| r.contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
+        let digits = |s: &str, r: std::ops::RangeInclusive<usize>| {
+            r.contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit())
+        };
         if self.accounts.is_empty() {
             return bad("account".into(), "at least one");
         }
@@ -425,7 +456,10 @@ impl World {
                 return bad(f("merchant"), "15 printable characters (F42)");
             }
             if !printable(&a.terminal, 8) || !terminals.insert((&a.profile, &a.merchant, &a.terminal)) {
-                return bad(f("terminal"), "8 printable characters (F41), each once per profile and merchant");
+                return bad(
+                    f("terminal"),
+                    "8 printable characters (F41), each once per profile and merchant",
+                );
             }
             if !matches!(a.mak_bytes, 8 | 16) {
                 return bad(f("mak_bytes"), "8 or 16");
@@ -442,7 +476,8 @@ impl World {
             if a.tip_percent > 100 {
                 return bad(f("tip_percent"), "0 to 100");
             }
-            if a.fee_bp > 10_000 || a.fee_max.as_deref().is_some_and(|t| Money::parse(t, a.currency).is_err()) {
+            if a.fee_bp > 10_000 || a.fee_max.as_deref().is_some_and(|t| Money::parse(t, a.currency).is_err())
+            {
                 return bad(f("fee_bp"), "at most 10000, and fee_max a decimal amount of the currency");
             }
         }
@@ -470,7 +505,10 @@ impl World {
             if c.organisation.len() != 3 || !c.organisation.bytes().all(|b| b.is_ascii_uppercase()) {
                 return bad(f("organisation"), "three capital letters");
             }
-            if c.issuer.chars().count() > 10 && !c.issuer.is_ascii() || c.issuer.len() > 30 || c.issuer.is_ascii() && c.issuer.len() > 20 {
+            if c.issuer.chars().count() > 10 && !c.issuer.is_ascii()
+                || c.issuer.len() > 30
+                || c.issuer.is_ascii() && c.issuer.len() > 20
+            {
                 return bad(f("issuer"), "up to 20 ASCII or 10 Chinese characters");
             }
             if !digits(&c.issuer_id, 1..=11) {
@@ -482,8 +520,14 @@ impl World {
             if !names.insert(w.name) {
                 return bad(format!("wallet[{i}].name"), "each once");
             }
-            if w.prefixes.is_empty() || !w.prefixes.iter().all(|p| digits(p, 1..=8)) || !w.lengths.iter().all(|l| (16..=24).contains(l)) {
-                return bad(format!("wallet[{i}].prefixes"), "prefixes of 1 to 8 digits, lengths of 16 to 24");
+            if w.prefixes.is_empty()
+                || !w.prefixes.iter().all(|p| digits(p, 1..=8))
+                || !w.lengths.iter().all(|l| (16..=24).contains(l))
+            {
+                return bad(
+                    format!("wallet[{i}].prefixes"),
+                    "prefixes of 1 to 8 digits, lengths of 16 to 24",
+                );
             }
             if Money::parse(&w.balance, Currency::CNY).is_err() {
                 return bad(format!("wallet[{i}].balance"), "a decimal amount in CNY");
@@ -500,14 +544,24 @@ impl World {
                 CodeAnswer::Pending => c.code.is_none() || refusal,
             };
             if !ok {
-                return bad(format!("code[{i}].code"), "refused needs a code, pending may have one, not 00 or 09; the others have none");
+                return bad(
+                    format!("code[{i}].code"),
+                    "refused needs a code, pending may have one, not 00 or 09; the others have none",
+                );
             }
         }
         for (i, p) in self.parameters.iter().enumerate() {
-            let key =
-                |k: &str| (1..=32).contains(&k.len()) && k.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'));
+            let key = |k: &str| {
+                (1..=32).contains(&k.len())
+                    && k.bytes().all(|b| {
+                        b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
+                    })
+            };
             if !key(&p.key) || p.value.len() > 128 || !p.value.bytes().all(|b| (0x20..=0x7E).contains(&b)) {
-                return bad(format!("parameter[{i}].key"), "1 to 32 of a-z 0-9 . _ - with a value of up to 128 printable ASCII characters");
+                return bad(
+                    format!("parameter[{i}].key"),
+                    "1 to 32 of a-z 0-9 . _ - with a value of up to 128 printable ASCII characters",
+                );
             }
             if p.account.as_ref().is_some_and(|n| self.account(n.as_str()).is_none()) {
                 return bad(format!("parameter[{i}].account"), "names no account");
@@ -516,19 +570,28 @@ impl World {
         for a in &self.accounts {
             // What one F62 holds, with a line end for each.
             let fits = self.parameters.iter().filter(|p| p.account.as_ref().is_none_or(|n| *n == a.name));
-            if fits.clone().count() > payterm_schema::HostAnswer::MAX_PARAMETERS || fits.map(|p| p.key.len() + p.value.len() + 2).sum::<usize>() > 512 {
+            if fits.clone().count() > payterm_schema::HostAnswer::MAX_PARAMETERS
+                || fits.map(|p| p.key.len() + p.value.len() + 2).sum::<usize>() > 512
+            {
                 return bad("parameter".into(), "at most 64 and 512 bytes for one account");
             }
         }
         for (i, r) in self.rules.iter().enumerate() {
             let effects = [r.code.is_some(), r.mishap.is_some(), r.partial.is_some()];
-            if effects.into_iter().filter(|e| *e).count() != 1 || r.code.as_ref().is_some_and(|c| c.0 == "00") {
-                return bad(format!("rule[{i}].code"), "one of a code other than 00, a mishap and a partial amount");
+            if effects.into_iter().filter(|e| *e).count() != 1 || r.code.as_ref().is_some_and(|c| c.0 == "00")
+            {
+                return bad(
+                    format!("rule[{i}].code"),
+                    "one of a code other than 00, a mishap and a partial amount",
+                );
             }
             if r.times.is_some_and(|t| t == 0 || r.mishap.is_none()) {
                 return bad(format!("rule[{i}].times"), "at least 1, and only with a mishap");
             }
-            if r.partial.as_deref().is_some_and(|t| Money::parse(t, Currency::CNY).is_ok_and(|m| m.minor() == 0)) {
+            if r.partial
+                .as_deref()
+                .is_some_and(|t| Money::parse(t, Currency::CNY).is_ok_and(|m| m.minor() == 0))
+            {
                 return bad(format!("rule[{i}].partial"), "more than zero");
             }
             if let Some(Err(rule)) = r.mishap.as_ref().map(Mishap::check) {
@@ -544,7 +607,10 @@ impl World {
             let currency = account.flatten().map_or(Currency::CNY, |a| a.currency);
             for t in [&r.amount, &r.amount_from, &r.amount_to, &r.partial].into_iter().flatten() {
                 if Money::parse(t, currency).is_err() {
-                    return bad(format!("rule[{i}].amount"), "a decimal amount of the account's currency (CNY when no account is named)");
+                    return bad(
+                        format!("rule[{i}].amount"),
+                        "a decimal amount of the account's currency (CNY when no account is named)",
+                    );
                 }
             }
         }
@@ -577,24 +643,51 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let card = |from: &str, to: &str| World::parse(&DEMO.replacen(from, to, 1)).unwrap_err().to_string();
-        assert_eq!(card("6212345678900000003", "6212345678900000004"), "world, card[0].pan: 12 to 19 digits with a right check digit, each once");
+        assert_eq!(
+            card("6212345678900000003", "6212345678900000004"),
+            "world, card[0].pan: 12 to 19 digits with a right check digit, each once"
+        );
         assert_eq!(card("\"3012\"", "\"3013\""), "world, card[0].expiry: YYMM");
-        assert_eq!(card("TEST0001", "TEST001"), "world, account[0].terminal: 8 printable characters (F41), each once per profile and merchant");
+        assert_eq!(
+            card("TEST0001", "TEST001"),
+            "world, account[0].terminal: 8 printable characters (F41), each once per profile and merchant"
+        );
         assert!(card("fee_bp = 60", "fee_pb = 60").contains("unknown field `fee_pb`"));
         assert!(card("0123456789ABCDEFFEDCBA9876543210", "0123").contains("a TMK is 32 hex digits"));
         assert!(!card("0123456789ABCDEFFEDCBA9876543210", "CANARY99").contains("CANARY99"));
-        assert_eq!(card("type = \"busy\"", "type = \"requirement\", digit = 10"), "world, rule[2].mishap: digit: 0 to 9");
-        assert_eq!(card("times = 2", "times = 0"), "world, rule[5].times: at least 1, and only with a mishap");
+        assert_eq!(
+            card("type = \"busy\"", "type = \"requirement\", digit = 10"),
+            "world, rule[2].mishap: digit: 0 to 9"
+        );
+        assert_eq!(
+            card("times = 2", "times = 0"),
+            "world, rule[5].times: at least 1, and only with a mishap"
+        );
         assert_eq!(
             card("partial = \"50.00\"", "partial = \"5x\""),
             "world, rule[7].amount: a decimal amount of the account's currency (CNY when no account is named)"
         );
-        assert!(card("partial = \"50.00\"", "partial = \"0.00\"").starts_with("world, rule[7].partial: more than zero"));
-        assert!(card("partial = \"50.00\"", "partial = \"50.00\"\ncode = \"05\"").starts_with("world, rule[7].code: one of"));
+        assert!(
+            card("partial = \"50.00\"", "partial = \"0.00\"")
+                .starts_with("world, rule[7].partial: more than zero")
+        );
+        assert!(
+            card("partial = \"50.00\"", "partial = \"50.00\"\ncode = \"05\"")
+                .starts_with("world, rule[7].code: one of")
+        );
         assert!(card("key = \"fee_bp\"", "key = \"Fee\"").starts_with("world, parameter[0].key: "));
-        assert!(card("account = \"cup\"\nkey", "account = \"cop\"\nkey").starts_with("world, parameter[0].account: "));
-        assert!(card("completion_percent = 115", "completion_percent = 99").starts_with("world, account[0].completion_percent: "));
-        assert_eq!(card("code = \"05\"", "code = \"00\""), "world, rule[0].code: one of a code other than 00, a mishap and a partial amount");
+        assert!(
+            card("account = \"cup\"\nkey", "account = \"cop\"\nkey")
+                .starts_with("world, parameter[0].account: ")
+        );
+        assert!(
+            card("completion_percent = 115", "completion_percent = 99")
+                .starts_with("world, account[0].completion_percent: ")
+        );
+        assert_eq!(
+            card("code = \"05\"", "code = \"00\""),
+            "world, rule[0].code: one of a code other than 00, a mishap and a partial amount"
+        );
     }
 
     #[test]

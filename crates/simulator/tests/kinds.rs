@@ -1,5 +1,5 @@
-//! The acquirer over real TCP: refunds, pre-authorisations and what follows them, tips, voice sales, partial approvals, wallet
-//! refunds, parameters and status, in both profiles.
+//! The acquirer over real TCP: refunds, pre-authorisations and what follows them, tips, voice sales, partial
+//! approvals, wallet refunds, parameters and status, in both profiles.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 mod common;
 use common::{Got, Till, sound};
@@ -52,7 +52,10 @@ fn refunds_in_parts_up_to_the_original_to_the_same_card_and_never_reversed() {
         assert_eq!(alice(&r), OPENING - 10_000);
         let (plan, secrets) = (t.refund_plan(4_000, o.clone()), t.card("alice", None));
         let first = t.exchange(Leg::Request, plan.clone(), &secrets);
-        assert_eq!((first.code(), first.answer().mac, first.answer().amount), ("00", MacVerdict::Good, Some(4_000)));
+        assert_eq!(
+            (first.code(), first.answer().mac, first.answer().amount),
+            ("00", MacVerdict::Good, Some(4_000))
+        );
         let again = t.exchange(Leg::Request, plan, &secrets);
         assert_eq!((again.code(), &again.answer().rrn), ("00", &first.answer().rrn));
         assert_eq!(alice(&r), OPENING - 6_000, "paid back once");
@@ -74,11 +77,16 @@ fn refunds_in_parts_up_to_the_original_to_the_same_card_and_never_reversed() {
 #[test]
 fn another_terminal_of_the_merchant_refunds_by_rrn_another_merchant_does_not() {
     let r = start();
-    let (mut a, mut b, mut c) = (Till::signed_in(&r, "cup"), Till::signed_in(&r, "cup2"), Till::signed_in(&r, "x919"));
+    let (mut a, mut b, mut c) =
+        (Till::signed_in(&r, "cup"), Till::signed_in(&r, "cup2"), Till::signed_in(&r, "x919"));
     let sale = sale_of(&mut a, 5_000);
     let by_rrn = OriginalRef { batch: None, stan: None, ..Till::original(&sale) };
     assert_eq!(c.refund("alice", 5_000, by_rrn.clone()).code(), "25");
-    assert_eq!(b.void("alice", 5_000, Till::original(&sale)).code(), "25", "a void is of the terminal's own batch");
+    assert_eq!(
+        b.void("alice", 5_000, Till::original(&sale)).code(),
+        "25",
+        "a void is of the terminal's own batch"
+    );
     assert_eq!(b.refund("alice", 5_000, by_rrn.clone()).code(), "00");
     assert_eq!(a.refund("alice", 1, by_rrn).code(), "64");
     assert_eq!(alice(&r), OPENING);
@@ -95,7 +103,11 @@ fn a_hold_is_set_aside_completed_once_and_never_beyond_the_percentage() {
             let hold = t.run(Kind::PreAuth, "alice", 10_000, None, PIN);
             assert_eq!((hold.code(), hold.answer().auth_code.as_ref().map(String::len)), ("00", Some(6)));
             assert_eq!((alice(&r), held(&r)), (OPENING, 10_000), "nothing is paid");
-            assert_eq!(t.balance("alice", PIN).answer().balance, Some(OPENING - 10_000), "but it is not to be spent");
+            assert_eq!(
+                t.balance("alice", PIN).answer().balance,
+                Some(OPENING - 10_000),
+                "but it is not to be spent"
+            );
             assert_eq!(sale_of(&mut t, 990_001).code(), "51");
             let o = Till::original(&hold);
             assert_eq!(t.run(kind, "alice", most + 1, Some(o.clone()), pin).code(), "64");
@@ -114,12 +126,22 @@ fn a_hold_is_set_aside_completed_once_and_never_beyond_the_percentage() {
             let undone = t.run(Kind::CompletionCancel, "alice", most, Some(Till::original(&done)), None);
             assert_eq!(undone.code(), "00");
             assert_eq!((alice(&r), held(&r)), (OPENING, 10_000));
-            assert_eq!(t.run(Kind::CompletionCancel, "alice", most, Some(Till::original(&done)), None).code(), "12");
+            assert_eq!(
+                t.run(Kind::CompletionCancel, "alice", most, Some(Till::original(&done)), None).code(),
+                "12"
+            );
             let second = t.run(kind, "alice", 2_000, Some(elsewhere(&hold)), pin);
             assert_eq!(second.code(), "00");
             assert_eq!((alice(&r), held(&r)), (OPENING - 2_000, 0));
-            assert_eq!(t.refund("alice", 500, Till::original(&second)).code(), "00", "a completion is refunded like a sale");
-            assert_eq!(t.run(Kind::CompletionCancel, "alice", 2_000, Some(Till::original(&second)), None).code(), "12");
+            assert_eq!(
+                t.refund("alice", 500, Till::original(&second)).code(),
+                "00",
+                "a completion is refunded like a sale"
+            );
+            assert_eq!(
+                t.run(Kind::CompletionCancel, "alice", 2_000, Some(Till::original(&second)), None).code(),
+                "12"
+            );
             sound(&r);
         }
     }
@@ -135,7 +157,11 @@ fn reversals_put_hold_and_payment_back_as_they_were() {
         let never = t.swiped(Kind::PreAuth, 10_000, None);
         assert_eq!(t.reverse(&never, &secrets).code(), "25");
         let with_pin = t.card("alice", PIN);
-        assert_eq!(t.exchange(Leg::Request, Plan { pin: true, ..never }, &with_pin).code(), "12", "overtaken by its reversal");
+        assert_eq!(
+            t.exchange(Leg::Request, Plan { pin: true, ..never }, &with_pin).code(),
+            "12",
+            "overtaken by its reversal"
+        );
         let lost = t.run(Kind::PreAuth, "alice", 10_000, None, PIN);
         assert_eq!((t.reverse(&lost.plan, &secrets).code(), held(&r)), ("00", 0));
         assert_eq!(t.run(Kind::Completion, "alice", 1_000, Some(Till::original(&lost)), PIN).code(), "12");
@@ -147,7 +173,11 @@ fn reversals_put_hold_and_payment_back_as_they_were() {
         assert_eq!((t.reverse(&cancel.plan, &secrets).code(), held(&r)), ("00", 10_000));
         let done = t.run(Kind::Completion, "alice", 8_000, o.clone(), PIN);
         assert_eq!((done.code(), alice(&r), held(&r)), ("00", OPENING - 8_000, 0));
-        assert_eq!(t.reverse(&hold.plan, &secrets).code(), if account == "cup" { "12" } else { "26" }, "a hold that is used");
+        assert_eq!(
+            t.reverse(&hold.plan, &secrets).code(),
+            if account == "cup" { "12" } else { "26" },
+            "a hold that is used"
+        );
         assert_eq!(t.reverse(&done.plan, &secrets).code(), "00");
         assert_eq!((alice(&r), held(&r)), (OPENING, 10_000));
         assert_eq!(t.reverse(&done.plan, &secrets).code(), "00", "and again");
@@ -159,7 +189,10 @@ fn reversals_put_hold_and_payment_back_as_they_were() {
         let undone = t.run(Kind::CompletionCancel, "alice", 8_000, Some(Till::original(&done)), None);
         assert_eq!((undone.code(), alice(&r), held(&r)), ("00", OPENING, 10_000));
         // The hold that came back is used by another completion: the cancel is not reversed any more.
-        assert_eq!(t.run(Kind::CompletionAdvice, "alice", 10_000, Some(Till::original(&hold)), None).code(), "00");
+        assert_eq!(
+            t.run(Kind::CompletionAdvice, "alice", 10_000, Some(Till::original(&hold)), None).code(),
+            "00"
+        );
         assert_eq!(t.reverse(&undone.plan, &secrets).code(), if account == "cup" { "12" } else { "26" });
         assert_eq!((alice(&r), held(&r)), (OPENING - 10_000, 0));
         sound(&r);
@@ -173,7 +206,11 @@ fn a_tip_is_added_once_within_the_limit_and_a_repeat_posts_nothing() {
         let mut t = Till::signed_in(&r, account);
         let sale = sale_of(&mut t, 10_000);
         let sealed = CardSecrets { tracks: None, ..t.card("alice", None) };
-        let tip = |t: &mut Till, total: u64, tip: u64| Plan { track: false, tip: Some(tip), ..t.swiped(Kind::TipAdjust, total, Some(Till::original(&sale))) };
+        let tip = |t: &mut Till, total: u64, tip: u64| Plan {
+            track: false,
+            tip: Some(tip),
+            ..t.swiped(Kind::TipAdjust, total, Some(Till::original(&sale)))
+        };
         for (total, extra, code) in [(12_001, 2_001, "61"), (11_000, 999, "64"), (10_000, 0, "64")] {
             let plan = tip(&mut t, total, extra);
             assert_eq!(t.exchange(Leg::Request, plan, &sealed).code(), code, "{total} {extra}");
@@ -187,9 +224,20 @@ fn a_tip_is_added_once_within_the_limit_and_a_repeat_posts_nothing() {
         assert_eq!(alice(&r), OPENING - 12_000, "once");
         let second = tip(&mut t, 13_000, 1_000);
         assert_eq!(t.exchange(Leg::Request, second, &sealed).code(), "12");
-        assert_eq!(t.void("alice", 10_000, Till::original(&sale)).code(), "64", "the new total is what is voided");
+        assert_eq!(
+            t.void("alice", 10_000, Till::original(&sale)).code(),
+            "64",
+            "the new total is what is voided"
+        );
         assert_eq!(t.void("alice", 12_000, Till::original(&sale)).code(), "00");
-        assert_eq!((alice(&r), r.balance(&format!("merchant:{account}")).unwrap(), r.balance(&format!("fees:{account}")).unwrap()), (OPENING, 0, 0));
+        assert_eq!(
+            (
+                alice(&r),
+                r.balance(&format!("merchant:{account}")).unwrap(),
+                r.balance(&format!("fees:{account}")).unwrap()
+            ),
+            (OPENING, 0, 0)
+        );
         sound(&r);
     }
 }
@@ -218,7 +266,8 @@ fn a_voice_sale_pays_with_the_issuers_code_and_its_repeats_pay_nothing() {
 
 #[test]
 fn a_strict_acquirer_answers_repeats_of_advices_94() {
-    let text = payterm_simulator::world::DEMO.replacen("[[account]]", "duplicate_code = \"94\"\n[[account]]", 1);
+    let text =
+        payterm_simulator::world::DEMO.replacen("[[account]]", "duplicate_code = \"94\"\n[[account]]", 1);
     let r = Acquirer::start(World::parse(&text).unwrap(), Options::fast()).unwrap();
     let mut t = Till::signed_in(&r, "x919");
     let secrets = t.card("alice", None);
@@ -247,7 +296,10 @@ fn a_part_is_approved_with_10_and_taken_back_by_either_way() {
         assert_eq!(t.reverse(&part.plan, &secrets).code(), "00");
         assert_eq!(leo(), OPENING - 5_000);
         let by_amount = t.sale("alice", 11_010, PIN);
-        assert_eq!((by_amount.code(), by_amount.answer().amount, alice(&r)), ("10", Some(1_010), OPENING - 1_010));
+        assert_eq!(
+            (by_amount.code(), by_amount.answer().amount, alice(&r)),
+            ("10", Some(1_010), OPENING - 1_010)
+        );
         sound(&r);
     }
 }
@@ -287,7 +339,10 @@ fn a_payment_by_code_is_refunded_to_its_wallet() {
     assert_eq!(refund(&mut t, 501).code(), "64");
     assert_eq!(wechat(), 100_000_000 - 500);
     assert_eq!(t.refund("alice", 500, Till::original(&paid)).code(), "25", "not to a card");
-    let code = CardSecrets { code: Some(PaymentCode::parse("139100000000000001").unwrap()), ..CardSecrets::default() };
+    let code = CardSecrets {
+        code: Some(PaymentCode::parse("139100000000000001").unwrap()),
+        ..CardSecrets::default()
+    };
     let plan = t.code_plan(100);
     let pending = t.exchange(Leg::Request, plan, &code);
     let plan = Plan {
@@ -308,7 +363,8 @@ fn parameters_and_status_without_a_session() {
         let mut t = Till::new(&r, account);
         let plan = t.plan(Kind::Parameters);
         let got = t.exchange(Leg::Request, plan, &CardSecrets::default());
-        let value = |key: &str| got.answer().parameters.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+        let value =
+            |key: &str| got.answer().parameters.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
         assert_eq!((got.code(), value("fee_bp"), value("settlement_cycle")), ("00", own, Some("T1")));
         assert!(got.reply.keys.is_none());
         let plan = t.plan(Kind::StatusUpload);

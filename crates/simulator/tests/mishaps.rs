@@ -188,7 +188,14 @@ fn only_the_named_kind_mti_and_account_are_struck() {
     let secrets = t.card("alice", PIN);
     let sale = t.sale_plan(200, true);
     assert_eq!(t.exchange(Leg::Request, sale.clone(), &secrets).code(), "00");
-    assert_eq!((t.reverse(&sale, &secrets).code(), t.reverse(&sale, &secrets).code(), t.reverse(&sale, &secrets).code()), ("91", "91", "00"));
+    assert_eq!(
+        (
+            t.reverse(&sale, &secrets).code(),
+            t.reverse(&sale, &secrets).code(),
+            t.reverse(&sale, &secrets).code()
+        ),
+        ("91", "91", "00")
+    );
     assert_eq!(spent(&r), 100);
 }
 

@@ -1,5 +1,6 @@
-//! The bank against a model of some pages: whatever is repeated, reordered, voided, refunded, completed and reversed, each
-//! answer is what the model says, the payer's balance and what is set aside are so after every step, and the ledger is sound.
+//! The bank against a model of some pages: whatever is repeated, reordered, voided, refunded, completed and
+//! reversed, each answer is what the model says, the payer's balance and what is set aside are so after every
+//! step, and the ledger is sound.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_schema::{Kind, Pan, Time, secret::Pin};
 use payterm_simulator::{
@@ -10,7 +11,8 @@ use payterm_simulator::{
 use proptest::prelude::*;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Each message has a STAN of its own; `n` says which sale or hold (there are two of each) it is or belongs to.
+/// Each message has a STAN of its own; `n` says which sale or hold (there are two of each) it is or belongs
+/// to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Op {
     Sale,
@@ -39,7 +41,12 @@ struct Step {
 fn step() -> impl Strategy<Value = Step> {
     let amounts = |a: &'static [u64]| prop::sample::select(a);
     let of = |op: Op, a: &'static [u64], reversible: bool| {
-        (1..3u32, amounts(a), 0..3u8).prop_map(move |(n, amount, r)| Step { op, n, amount, reversal: reversible && r == 0 })
+        (1..3u32, amounts(a), 0..3u8).prop_map(move |(n, amount, r)| Step {
+            op,
+            n,
+            amount,
+            reversal: reversible && r == 0,
+        })
     };
     prop_oneof![
         4 => of(Sale, &[100, 200], true),
@@ -135,7 +142,18 @@ impl Model {
         let blocked = self.0.contains_key(&s.stan());
         let code = if blocked { "12" } else { self.decide(s) };
         let state = if code == "00" { State::Stands } else { State::Refused };
-        self.0.insert(s.stan(), Seen { op: s.op, state, amount: s.amount, total: s.amount, refunded: 0, adjusted: false, original: s.original() });
+        self.0.insert(
+            s.stan(),
+            Seen {
+                op: s.op,
+                state,
+                amount: s.amount,
+                total: s.amount,
+                refunded: 0,
+                adjusted: false,
+                original: s.original(),
+            },
+        );
         Some(code)
     }
 
@@ -146,7 +164,9 @@ impl Model {
         let spent = match t.state {
             State::Stands => None,
             State::Refused => Some("25"),
-            State::Blocked | State::Reversed | State::Voided | State::Completed | State::Cancelled => Some("12"),
+            State::Blocked | State::Reversed | State::Voided | State::Completed | State::Cancelled => {
+                Some("12")
+            }
         };
         match s.op {
             Sale | Voice | PreAuth => {}
@@ -198,7 +218,15 @@ impl Model {
 
     fn reversal(&mut self, s: Step) -> &'static str {
         let Some(e) = self.0.get(&s.stan()).copied() else {
-            let blocked = Seen { op: s.op, state: State::Blocked, amount: s.amount, total: 0, refunded: 0, adjusted: false, original: None };
+            let blocked = Seen {
+                op: s.op,
+                state: State::Blocked,
+                amount: s.amount,
+                total: 0,
+                refunded: 0,
+                adjusted: false,
+                original: None,
+            };
             self.0.insert(s.stan(), blocked);
             return "25";
         };

@@ -1,4 +1,5 @@
-//! `payterm-acquirer` as its own process: start, ready file, control socket, kill -9, TLS, listings, no secret in log or output.
+//! `payterm-acquirer` as its own process: start, ready file, control socket, kill -9, TLS, listings, no
+//! secret in log or output.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 mod common;
 use common::{Till, soon};
@@ -99,16 +100,33 @@ fn a_whole_life_with_a_kill_in_the_middle() {
 
     let hold = t.run(payterm_schema::Kind::PreAuth, "grace-no-pin", 5_000, None, None);
     let (holds, auth) = (text(&run(&state, &["holds"])), hold.answer().auth_code.clone().unwrap());
-    assert!(holds.contains("card:grace-no-pin") && holds.contains(" 50.00 CNY") && holds.contains(&format!("auth {auth}")), "{holds}");
+    assert!(
+        holds.contains("card:grace-no-pin")
+            && holds.contains(" 50.00 CNY")
+            && holds.contains(&format!("auth {auth}")),
+        "{holds}"
+    );
     let plan = t.plan(payterm_schema::Kind::StatusUpload);
     assert_eq!(t.exchange(Leg::Request, plan, &Default::default()).code(), "00");
     assert!(text(&run(&state, &["statuses"])).contains("cup        SN00000001"));
 
     let balances = text(&run(&state, &["balances"]));
-    assert!(balances.lines().any(|l| l.starts_with("card:alice ") && l.contains(" 10000.00 CNY")), "{balances}");
-    assert!(balances.lines().any(|l| l.starts_with("card:heidi-last-try ") && l.contains(" 9999.00 CNY")), "{balances}");
+    assert!(
+        balances.lines().any(|l| l.starts_with("card:alice ") && l.contains(" 10000.00 CNY")),
+        "{balances}"
+    );
+    assert!(
+        balances.lines().any(|l| l.starts_with("card:heidi-last-try ") && l.contains(" 9999.00 CNY")),
+        "{balances}"
+    );
     let ledger: serde_json::Value = serde_json::from_str(&text(&run(&state, &["ledger", "--json"]))).unwrap();
-    let kinds: Vec<&str> = ledger.as_array().unwrap().iter().filter_map(|p| p["kind"].as_str()).filter(|k| *k != "opening").collect();
+    let kinds: Vec<&str> = ledger
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|p| p["kind"].as_str())
+        .filter(|k| *k != "opening")
+        .collect();
     assert_eq!(kinds, ["sale", "sale", "sale", "reversal", "void", "sale"]);
     assert!(text(&run(&state, &["check"])).ends_with("sound\n"));
     let seen = text(&run(&state, &["log", "--fields"]));
@@ -132,12 +150,18 @@ fn a_whole_life_with_a_kill_in_the_middle() {
             assert!(!bytes.windows(c.len()).any(|w| w == c.as_bytes()), "{c} in the state");
         }
     }
-    let mut canaries = vec!["6212345678900000003".to_owned(), "908172".into(), CODE.into(), "3012120000".into()];
+    let mut canaries =
+        vec!["6212345678900000003".to_owned(), "908172".into(), CODE.into(), "3012120000".into()];
     canaries.extend([keys.pik.reveal(), keys.mak.reveal(), t.tmk.reveal()].map(hex::encode));
     let logged = std::fs::read_to_string(&log).unwrap().to_lowercase();
     assert!(logged.contains("message"), "the log is there");
     for c in canaries {
-        for (name, hay) in [("log", &logged), ("listing", &seen.to_lowercase()), ("ledger", &ledger.to_string()), ("balances", &balances)] {
+        for (name, hay) in [
+            ("log", &logged),
+            ("listing", &seen.to_lowercase()),
+            ("ledger", &ledger.to_string()),
+            ("balances", &balances),
+        ] {
             assert!(!hay.contains(&c.to_lowercase()), "{c} in {name}");
         }
     }
@@ -148,7 +172,10 @@ fn a_whole_life_with_a_kill_in_the_middle() {
 fn check_fails_on_a_ledger_that_was_tampered_with() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
-    drop(Acquirer::start(World::demo().unwrap(), Options { state: Some(state.clone()), ..Options::default() }).unwrap());
+    drop(
+        Acquirer::start(World::demo().unwrap(), Options { state: Some(state.clone()), ..Options::default() })
+            .unwrap(),
+    );
     assert!(run(&state, &["check"]).status.success());
     let c = rusqlite::Connection::open(state.join("acquirer.db")).unwrap();
     for forbidden in ["UPDATE entry SET amount = 1", "DELETE FROM entry", "DELETE FROM posting"] {
@@ -158,7 +185,11 @@ fn check_fails_on_a_ledger_that_was_tampered_with() {
     let broken = run(&state, &["check"]);
     assert_eq!(broken.status.code(), Some(1));
     let shown = String::from_utf8(broken.stdout).unwrap();
-    assert!(shown.contains("balance is not the sum of the entries: card:alice") && shown.contains("sum to 1, not 0"), "{shown}");
+    assert!(
+        shown.contains("balance is not the sum of the entries: card:alice")
+            && shown.contains("sum to 1, not 0"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -166,7 +197,12 @@ fn a_state_of_another_version_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let c = rusqlite::Connection::open(dir.path().join("acquirer.db")).unwrap();
     c.pragma_update(None, "user_version", 7).unwrap();
-    let e = Acquirer::start(World::demo().unwrap(), Options { state: Some(dir.path().into()), ..Options::default() }).err().unwrap();
+    let e = Acquirer::start(
+        World::demo().unwrap(),
+        Options { state: Some(dir.path().into()), ..Options::default() },
+    )
+    .err()
+    .unwrap();
     assert!(e.to_string().starts_with("state: version 7 is not the 2"), "{e}");
 }
 
@@ -194,8 +230,14 @@ fn tmk_components_give_the_tmk_and_cards_are_masked_until_revealed() {
     assert!(text(&acquirer().args(["tmk", "--account", "cup"]).output().unwrap()).starts_with("TEST KEY"));
     assert_eq!(acquirer().args(["tmk", "--account", "nobody"]).output().unwrap().status.code(), Some(2));
     let masked = text(&acquirer().arg("cards").output().unwrap());
-    assert!(masked.contains("621234*********0003") && !masked.contains("6212345678900000003") && !masked.contains("654321"));
-    assert!(text(&acquirer().args(["cards", "--reveal"]).output().unwrap()).contains("6212345678900000003=3012"));
+    assert!(
+        masked.contains("621234*********0003")
+            && !masked.contains("6212345678900000003")
+            && !masked.contains("654321")
+    );
+    assert!(
+        text(&acquirer().args(["cards", "--reveal"]).output().unwrap()).contains("6212345678900000003=3012")
+    );
 }
 
 #[test]
@@ -203,29 +245,50 @@ fn a_world_of_ones_own_and_a_bad_one() {
     let dir = tempfile::tempdir().unwrap();
     let rules = dir.path().join("world.toml");
     std::fs::write(&rules, "[[account]]\nname = 'cup'\nprofile = 'unionpay'\nmerchant = 'SHORT'\nterminal = 'TEST0001'\ncurrency = 'CNY'\nacquirer_id = '1'\ntmk = '0123456789ABCDEFFEDCBA9876543210'\n").unwrap();
-    let out = acquirer().args(["serve", "--rules"]).arg(&rules).arg("--state").arg(dir.path().join("s")).output().unwrap();
+    let out = acquirer()
+        .args(["serve", "--rules"])
+        .arg(&rules)
+        .arg("--state")
+        .arg(dir.path().join("s"))
+        .output()
+        .unwrap();
     assert_eq!(out.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("account[0].merchant: 15 printable characters (F42)"));
+    assert!(
+        String::from_utf8_lossy(&out.stderr).contains("account[0].merchant: 15 printable characters (F42)")
+    );
 }
 
 #[test]
 fn tls_is_spoken_and_plain_text_is_not_taken() {
-    use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring, pki_types::ServerName};
+    use tokio_rustls::rustls::{
+        ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring, pki_types::ServerName,
+    };
     let dir = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let options = Options { tls: Some((cert, key.clone())), frame: std::time::Duration::from_secs(2), ..Options::fast() };
+    let options = Options {
+        tls: Some((cert, key.clone())),
+        frame: std::time::Duration::from_secs(2),
+        ..Options::fast()
+    };
     let r = Acquirer::start(World::demo().unwrap(), options).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
-    let config = ClientConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions().unwrap();
-    let client = ClientConnection::new(config.with_root_certificates(roots).with_no_client_auth().into(), ServerName::try_from("localhost").unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let client = ClientConnection::new(
+        config.with_root_certificates(roots).with_no_client_auth().into(),
+        ServerName::try_from("localhost").unwrap(),
+    )
+    .unwrap();
     let mut till = Till::new(&r, "cup");
     let plan = till.plan(payterm_schema::Kind::SignIn);
     let built = till.build(Leg::Request, &plan, &CardSecrets::default());
-    let mut tls = StreamOwned::new(client, std::net::TcpStream::connect(r.addr("unionpay").unwrap()).unwrap());
+    let mut tls =
+        StreamOwned::new(client, std::net::TcpStream::connect(r.addr("unionpay").unwrap()).unwrap());
     std::io::Write::write_all(&mut tls, built.bytes.reveal()).unwrap();
     let mut head = [0; 2];
     tls.read_exact(&mut head).unwrap();
@@ -247,7 +310,9 @@ fn tls_is_spoken_and_plain_text_is_not_taken() {
 fn control_lines_that_are_no_commands_are_answered_with_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("s");
-    let _r = Acquirer::start(World::demo().unwrap(), Options { state: Some(state.clone()), ..Options::default() }).unwrap();
+    let _r =
+        Acquirer::start(World::demo().unwrap(), Options { state: Some(state.clone()), ..Options::default() })
+            .unwrap();
     let mut s = std::os::unix::net::UnixStream::connect(state.join("control.sock")).unwrap();
     for line in ["{}", "nonsense", r#"{"cmd":"mishap","mishap":{"type":"explode"}}"#] {
         std::io::Write::write_all(&mut s, format!("{line}\n").as_bytes()).unwrap();

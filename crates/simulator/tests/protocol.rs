@@ -34,7 +34,10 @@ fn a_sale_moves_money_and_carries_everything_in_both_profiles() {
         let got = t.sign_in();
         assert_eq!(t.batch.get(), if account == "x919" { 101 } else { 1 });
         assert_eq!(t.keys.as_ref().unwrap().mak.key_len(), if account == "cup" { 8 } else { 16 });
-        assert_eq!((got.answer().mac, got.answer().time.as_ref().map(String::len)), (MacVerdict::NotUsed, Some(6)));
+        assert_eq!(
+            (got.answer().mac, got.answer().time.as_ref().map(String::len)),
+            (MacVerdict::NotUsed, Some(6))
+        );
         let offset = t.profile.utc_offset_minutes;
         let day = || {
             let now = payterm_simulator::acquirer::now().local(offset);
@@ -45,7 +48,10 @@ fn a_sale_moves_money_and_carries_everything_in_both_profiles() {
         let a = sale.answer();
         let said = a.date.clone().zip(a.time.clone()).map(|(d, t)| format!("{d}{}", &t[..2]));
         assert!(said == before || said == day(), "F12 and F13 are in the profile's time: {said:?}");
-        assert_eq!((a.code.as_str(), a.mac, a.amount, a.requirement), ("00", MacVerdict::Good, Some(10_000), 0));
+        assert_eq!(
+            (a.code.as_str(), a.mac, a.amount, a.requirement),
+            ("00", MacVerdict::Good, Some(10_000), 0)
+        );
         assert_eq!(a.auth_code.as_ref().map(String::len), Some(6));
         assert_eq!(a.rrn.as_ref().map(String::len), Some(12));
         assert_eq!(a.organisation.as_deref(), Some("CUP"));
@@ -68,7 +74,11 @@ fn both_accounts_at_once_and_one_terminal_does_not_meet_the_others_numbers() {
     let (x, y) = (a.sale("alice", 100, PIN), b.sale("alice", 200, PIN));
     assert_eq!((x.code(), y.code(), x.plan.stan), ("00", "00", y.plan.stan));
     // The void of one with the numbers of the other finds nothing.
-    let wrong = OriginalRef { rrn: x.answer().rrn.clone(), auth_code: x.answer().auth_code.clone(), ..Till::original(&y) };
+    let wrong = OriginalRef {
+        rrn: x.answer().rrn.clone(),
+        auth_code: x.answer().auth_code.clone(),
+        ..Till::original(&y)
+    };
     assert_eq!(b.void("alice", 200, wrong).code(), "25");
     assert_eq!(alice(&r), OPENING - 300);
     sound(&r);
@@ -104,8 +114,14 @@ fn a_wrong_pin_is_55_then_the_right_one_clears_the_count_and_the_limit_is_75() {
 fn cards_and_rules_answer_with_their_codes() {
     let r = start();
     let mut t = Till::signed_in(&r, "cup");
-    for (card, code) in [("bob-lost", "41"), ("carol-stolen", "43"), ("dan-expired", "54"), ("erin-restricted", "62"), ("frank-poor", "51"), ("judy-usd", "57")]
-    {
+    for (card, code) in [
+        ("bob-lost", "41"),
+        ("carol-stolen", "43"),
+        ("dan-expired", "54"),
+        ("erin-restricted", "62"),
+        ("frank-poor", "51"),
+        ("judy-usd", "57"),
+    ] {
         assert_eq!(t.sale(card, 2_000, PIN).code(), code, "{card}");
     }
     assert_eq!(t.sale("alice", 105, PIN).code(), "05");
@@ -113,10 +129,21 @@ fn cards_and_rules_answer_with_their_codes() {
     let ivan = t.sale("ivan-foreign", 100, None);
     assert_eq!((ivan.code(), ivan.answer().organisation.as_deref()), ("00", Some("VIS")));
     // A PAN that is not of this world, and an expiry that is not the card's.
-    let plan = Plan { mode: EntryMode::Manual, expiry: Some("3012".into()), track: false, ..t.sale_plan(100, false) };
-    let pan = |p: &str| CardSecrets { pan: Some(payterm_schema::Pan::parse(p).unwrap()), ..CardSecrets::default() };
+    let plan = Plan {
+        mode: EntryMode::Manual,
+        expiry: Some("3012".into()),
+        track: false,
+        ..t.sale_plan(100, false)
+    };
+    let pan =
+        |p: &str| CardSecrets { pan: Some(payterm_schema::Pan::parse(p).unwrap()), ..CardSecrets::default() };
     assert_eq!(t.exchange(Leg::Request, plan, &pan("6212345678900001001")).code(), "14");
-    let plan = Plan { mode: EntryMode::Manual, expiry: Some("3101".into()), track: false, ..t.sale_plan(100, false) };
+    let plan = Plan {
+        mode: EntryMode::Manual,
+        expiry: Some("3101".into()),
+        track: false,
+        ..t.sale_plan(100, false)
+    };
     assert_eq!(t.exchange(Leg::Request, plan, &pan("6212345678900000607")).code(), "54");
     assert_eq!(alice(&r), OPENING);
     sound(&r);
@@ -131,8 +158,14 @@ fn a_void_undoes_its_sale_once_and_all_that_is_given_must_agree() {
         let o = Till::original(&sale);
         assert_eq!(t.void("alice", 4_000, o.clone()).code(), "64");
         assert_eq!(t.void("grace-no-pin", 5_000, o.clone()).code(), "25");
-        assert_eq!(t.void("alice", 5_000, OriginalRef { rrn: Some("000000000000".into()), ..o.clone() }).code(), "25");
-        assert_eq!(t.void("alice", 5_000, OriginalRef { auth_code: Some("000000".into()), ..o.clone() }).code(), "25");
+        assert_eq!(
+            t.void("alice", 5_000, OriginalRef { rrn: Some("000000000000".into()), ..o.clone() }).code(),
+            "25"
+        );
+        assert_eq!(
+            t.void("alice", 5_000, OriginalRef { auth_code: Some("000000".into()), ..o.clone() }).code(),
+            "25"
+        );
         assert_eq!(t.void("alice", 5_000, OriginalRef { stan: Stan::new(999), ..o.clone() }).code(), "25");
         assert_eq!(t.void("alice", 5_000, OriginalRef { batch: Batch::new(999), ..o.clone() }).code(), "25");
         assert_eq!(alice(&r), OPENING - 5_000);
@@ -209,7 +242,8 @@ fn an_original_that_its_reversal_overtook_is_refused() {
     }
 }
 
-/// The sale was approved, its answer lost, and the line inverts a bit of the reversal: whatever bit, no answer may end it.
+/// The sale was approved, its answer lost, and the line inverts a bit of the reversal: whatever bit, no
+/// answer may end it.
 #[test]
 fn a_garbled_reversal_is_not_refused_under_a_good_mac() {
     let r = start();
@@ -270,7 +304,11 @@ fn a_repeated_request_is_answered_as_before_and_posted_once() {
     let plan = t.code_plan(100);
     assert_eq!(t.exchange(Leg::Request, plan.clone(), &code(NOW)).code(), "00");
     assert_eq!(t.exchange(Leg::Request, plan.clone(), &code(NOW)).code(), "00");
-    assert_eq!(t.exchange(Leg::Request, plan, &code("130000000000000002")).code(), "94", "with another payment code");
+    assert_eq!(
+        t.exchange(Leg::Request, plan, &code("130000000000000002")).code(),
+        "94",
+        "with another payment code"
+    );
     assert_eq!(r.balance("wallet:wechat").unwrap(), 100_000_000 - 100);
     assert_eq!(alice(&r), OPENING - 3_000);
     sound(&r);
@@ -290,9 +328,15 @@ fn who_may_speak_session_mac_and_names() {
         assert_eq!(t.sale("alice", 100, PIN).code(), "00");
         // A wrong MAK: A0 (this acquirer's MAC cannot be good under it either).
         let (plan, secrets) = (t.sale_plan(100, true), t.card("alice", PIN));
-        let right = std::mem::replace(&mut t.mak, common::Key(Some(payterm_vault::primitives::DesKey::generate(16).unwrap())));
+        let right = std::mem::replace(
+            &mut t.mak,
+            common::Key(Some(payterm_vault::primitives::DesKey::generate(16).unwrap())),
+        );
         let wrong = t.exchange(Leg::Request, plan, &secrets);
-        assert_eq!((wrong.code(), wrong.answer().mac), (if account == "cup" { "A0" } else { signin }, MacVerdict::Wrong));
+        assert_eq!(
+            (wrong.code(), wrong.answer().mac),
+            (if account == "cup" { "A0" } else { signin }, MacVerdict::Wrong)
+        );
         t.mak = right;
         // Signed off: 77 without a MAC.
         let off = t.plan(Kind::SignOff);
@@ -326,20 +370,31 @@ fn a_new_sign_in_gives_new_keys_and_the_old_ones_are_void() {
 const NOW: &str = "130000000000000001";
 
 fn query(t: &mut Till, original: &OriginalRef) -> payterm_hosts::Reply {
-    let plan = Plan { original: Some(original.clone()), mode: EntryMode::Code, wallet: Some(Wallet::Wechat), ..t.plan(Kind::Sale) };
+    let plan = Plan {
+        original: Some(original.clone()),
+        mode: EntryMode::Code,
+        wallet: Some(Wallet::Wechat),
+        ..t.plan(Kind::Sale)
+    };
     t.exchange(Leg::Query, plan, &CardSecrets::default()).reply
 }
 
 #[test]
 fn payment_codes_paid_pending_never_refused() {
-    let quick = start_with("after_ms = 3000\n[[code]]\nprefix = \"1391\"", "after_ms = 1000\n[[code]]\nprefix = \"1391\"");
+    let quick = start_with(
+        "after_ms = 3000\n[[code]]\nprefix = \"1391\"",
+        "after_ms = 1000\n[[code]]\nprefix = \"1391\"",
+    );
     let mut t = Till::signed_in(&quick, "cup");
     let wallet = |r: &Running| r.balance("wallet:wechat").unwrap();
     assert_eq!(t.code_sale(NOW, 1_000).code(), "00");
     assert_eq!(wallet(&quick), 100_000_000 - 1_000);
     assert_eq!(t.code_sale("139200000000000001", 1_000).code(), "51");
     let pending = t.code_sale("139000000000000001", 2_000);
-    assert_eq!((pending.code(), pending.answer().auth_code.as_deref(), pending.answer().mac), ("09", None, MacVerdict::Good));
+    assert_eq!(
+        (pending.code(), pending.answer().auth_code.as_deref(), pending.answer().mac),
+        ("09", None, MacVerdict::Good)
+    );
     let o = Till::original(&pending);
     let first = query(&mut t, &o);
     assert_eq!((first.answer.code.as_str(), &first.answer.rrn), ("09", &o.rrn));
@@ -368,7 +423,10 @@ fn a_wallet_payment_is_not_undone_too_early() {
     assert_eq!(r.balance("wallet:wechat").unwrap(), 100_000_000 - 1_000);
     // A pending one, taken back before its payer decided, is never paid.
     let pending = t.code_plan(1_000);
-    let slow = CardSecrets { code: Some(PaymentCode::parse("139100000000000001").unwrap()), ..CardSecrets::default() };
+    let slow = CardSecrets {
+        code: Some(PaymentCode::parse("139100000000000001").unwrap()),
+        ..CardSecrets::default()
+    };
     assert_eq!(t.exchange(Leg::Request, pending.clone(), &slow).code(), "09");
     std::thread::sleep(Duration::from_millis(1600));
     assert_eq!(t.reverse(&plan, &secrets).code(), "00");
@@ -376,7 +434,10 @@ fn a_wallet_payment_is_not_undone_too_early() {
     assert_eq!(r.balance("wallet:wechat").unwrap(), 100_000_000);
     // Alipay has no such wait.
     let plan = Plan { wallet: Some(Wallet::Alipay), ..t.code_plan(1_000) };
-    let ali = CardSecrets { code: Some(PaymentCode::parse("280000000000000001").unwrap()), ..CardSecrets::default() };
+    let ali = CardSecrets {
+        code: Some(PaymentCode::parse("280000000000000001").unwrap()),
+        ..CardSecrets::default()
+    };
     assert_eq!(t.exchange(Leg::Request, plan.clone(), &ali).code(), "00");
     assert_eq!(t.reverse(&plan, &ali).code(), "00");
     assert_eq!(r.balance("wallet:alipay").unwrap(), 100_000_000);
@@ -387,7 +448,8 @@ fn a_wallet_payment_is_not_undone_too_early() {
 fn bytes_that_are_no_frame_close_the_connection_and_nothing_else() {
     let r = start();
     let mut good = Till::signed_in(&r, "cup");
-    let whole = good.build(Leg::Request, &good.sale_plan_fixed(), &good.card("alice", PIN)).bytes.reveal().to_vec();
+    let whole =
+        good.build(Leg::Request, &good.sale_plan_fixed(), &good.card("alice", PIN)).bytes.reveal().to_vec();
     let mut bad: Vec<Vec<u8>> = vec![vec![0xFF, 0xFF], vec![0, 1, 0], b"GET / HTTP/1.1\r\n\r\n".to_vec()];
     let mut bitmap = whole.clone();
     bitmap[15] |= 0x80;
@@ -411,7 +473,8 @@ fn bytes_that_are_no_frame_close_the_connection_and_nothing_else() {
 fn any_damage_to_a_frame_is_survived() {
     let r = start();
     let mut good = Till::signed_in(&r, "x919");
-    let whole = good.build(Leg::Request, &good.sale_plan_fixed(), &good.card("alice", PIN)).bytes.reveal().to_vec();
+    let whole =
+        good.build(Leg::Request, &good.sale_plan_fixed(), &good.card("alice", PIN)).bytes.reveal().to_vec();
     for at in 4..whole.len() {
         for flip in [0x01, 0x80] {
             let mut bytes = whole.clone();
@@ -451,7 +514,8 @@ fn frames_in_pieces_and_two_at_once_are_both_answered() {
 
 #[test]
 fn silent_and_half_said_connections_are_closed() {
-    let options = Options { idle: Duration::from_millis(700), frame: Duration::from_millis(700), ..Options::fast() };
+    let options =
+        Options { idle: Duration::from_millis(700), frame: Duration::from_millis(700), ..Options::fast() };
     let r = Acquirer::start(World::demo().unwrap(), options).unwrap();
     for bytes in [&[][..], &[0, 100, 0x60]] {
         let mut t = Till::new(&r, "cup");
@@ -468,8 +532,14 @@ fn silent_and_half_said_connections_are_closed() {
 fn a_profile_that_is_not_there_is_named() {
     let text = payterm_simulator::world::DEMO.replacen("demo-x919", "demo-x9", 1);
     let e = Acquirer::start(World::parse(&text).unwrap(), Options::fast()).err().unwrap();
-    assert_eq!(e.to_string(), "profile: there is no built-in profile 'demo-x9' (unionpay, demo-x919, private-label)");
-    assert!(matches!(payterm_hosts::decode(&Profile::builtin("unionpay").unwrap(), &[0, 1]), Err(FrameError::Length { .. })));
+    assert_eq!(
+        e.to_string(),
+        "profile: there is no built-in profile 'demo-x9' (unionpay, demo-x919, private-label)"
+    );
+    assert!(matches!(
+        payterm_hosts::decode(&Profile::builtin("unionpay").unwrap(), &[0, 1]),
+        Err(FrameError::Length { .. })
+    ));
 }
 
 #[test]

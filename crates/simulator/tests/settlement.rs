@@ -1,5 +1,5 @@
-//! Settlement over real TCP, in both profiles: the verdict on each half, the upload in lists and single records, what is told twice,
-//! the end, and the next batch.
+//! Settlement over real TCP, in both profiles: the verdict on each half, the upload in lists and single
+//! records, what is told twice, the end, and the next batch.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 mod common;
 use common::{Got, Till, sound};
@@ -56,7 +56,11 @@ fn sums(rows: &[Row]) -> Halves {
     for r in rows {
         let half = if r.foreign() { &mut all.foreign } else { &mut all.domestic };
         let back = matches!(r.kind, Kind::Void | Kind::Refund);
-        let (count, sum) = if back { (&mut half.credit_count, &mut half.credit_minor) } else { (&mut half.debit_count, &mut half.debit_minor) };
+        let (count, sum) = if back {
+            (&mut half.credit_count, &mut half.credit_minor)
+        } else {
+            (&mut half.debit_count, &mut half.debit_minor)
+        };
         (*count, *sum) = (*count + 1, *sum + r.minor);
     }
     all
@@ -80,7 +84,8 @@ fn pans(t: &Till, rows: &[Row]) -> CardSecrets {
     CardSecrets { pans: rows.iter().map(pan).collect(), ..CardSecrets::default() }
 }
 fn list(t: &mut Till, rows: &[Row]) -> Got {
-    let (plan, secrets) = (message(t, BatchPart::List(rows.iter().map(Row::record).collect())), pans(t, rows));
+    let (plan, secrets) =
+        (message(t, BatchPart::List(rows.iter().map(Row::record).collect())), pans(t, rows));
     t.exchange(Leg::Request, plan, &secrets)
 }
 fn single(t: &mut Till, row: &Row) -> Got {
@@ -100,7 +105,8 @@ fn end(t: &mut Till, records: u32, balanced: bool) -> String {
 
 /// Two sales of ours, one of them voided, and a sale of a foreign card.
 fn small(t: &mut Till) -> Vec<Row> {
-    let (a, b, c) = (t.sale("alice", 10_000, PIN), t.sale("alice", 2_500, PIN), t.sale("ivan-foreign", 700, None));
+    let (a, b, c) =
+        (t.sale("alice", 10_000, PIN), t.sale("alice", 2_500, PIN), t.sale("ivan-foreign", 700, None));
     let void = t.void("alice", 2_500, Till::original(&b));
     vec![Row::of(&a, "alice"), Row::of(&b, "alice"), Row::of(&c, "ivan-foreign"), Row::of(&void, "alice")]
 }
@@ -116,7 +122,12 @@ fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
         assert_eq!(t.reverse(&lost.plan, &secrets).code(), "00");
 
         let ours = sums(&rows);
-        let half = |debit_minor, debit_count, credit_minor, credit_count| Half { debit_minor, debit_count, credit_minor, credit_count };
+        let half = |debit_minor, debit_count, credit_minor, credit_count| Half {
+            debit_minor,
+            debit_count,
+            credit_minor,
+            credit_count,
+        };
         assert_eq!(ours, Halves { domestic: half(12_500, 2, 2_500, 1), foreign: half(700, 1, 0, 0) });
         assert_eq!(totals(&mut t, ours), (ours, (1, 1)));
         assert_eq!(totals(&mut t, ours), (ours, (1, 1)), "the answer was lost");
@@ -124,8 +135,12 @@ fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
         assert_eq!(end(&mut t, 0, true), "00");
         assert_eq!(end(&mut t, 0, true), "94", "the answer was lost: it is known");
         let s = only(&r);
-        assert_eq!((s.batch, s.closed, s.uploaded, s.difference.as_str(), (s.told, s.ours)), (first, true, 0, "", (ours, ours)));
-        // What is closed is answered as before, other totals are refused, and its books stay as they are: also when something comes late.
+        assert_eq!(
+            (s.batch, s.closed, s.uploaded, s.difference.as_str(), (s.told, s.ours)),
+            (first, true, 0, "", (ours, ours))
+        );
+        // What is closed is answered as before, other totals are refused, and its books stay as they are:
+        // also when something comes late.
         t.sale("alice", 900, PIN);
         assert_eq!(totals(&mut t, ours), (ours, (1, 1)));
         let other = Halves { foreign: Half::default(), ..ours };
@@ -138,7 +153,10 @@ fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
         assert_eq!(totals(&mut t, Halves::default()), (Halves::default(), (1, 1)));
         let next = Row::of(&t.sale("alice", 100, PIN), "alice");
         assert_eq!(totals(&mut t, sums(std::slice::from_ref(&next))), (sums(&[next]), (1, 1)));
-        assert_eq!(r.settlements().unwrap().iter().map(|s| (s.batch, s.closed)).collect::<Vec<_>>(), [(first, true), (first + 1, false)]);
+        assert_eq!(
+            r.settlements().unwrap().iter().map(|s| (s.batch, s.closed)).collect::<Vec<_>>(),
+            [(first, true), (first + 1, false)]
+        );
         sound(&r);
     }
 }
@@ -152,7 +170,13 @@ fn each_half_is_judged_by_itself_and_the_acquirers_own_sums_are_told() {
         for (told, digits) in [
             (Halves { domestic: wrong(ours.domestic, 1), ..ours }, (2, 1)),
             (Halves { foreign: wrong(ours.foreign, -1), ..ours }, (1, 2)),
-            (Halves { domestic: Half { credit_count: 2, ..ours.domestic }, foreign: Half { debit_count: 0, ..ours.foreign } }, (2, 2)),
+            (
+                Halves {
+                    domestic: Half { credit_count: 2, ..ours.domestic },
+                    foreign: Half { debit_count: 0, ..ours.foreign },
+                },
+                (2, 2),
+            ),
             // Before the first record the last word counts.
             (ours, (1, 1)),
         ] {
@@ -186,7 +210,8 @@ fn only_the_half_that_does_not_balance_is_asked_for() {
 fn lists_and_single_records_are_counted_once_however_often_they_come() {
     for (account, _) in BOTH {
         let (r, mut t) = ready(account);
-        let mut listed: Vec<Row> = (1..=7).map(|n| Row::of(&t.sale("alice", n * 100, PIN), "alice")).collect();
+        let mut listed: Vec<Row> =
+            (1..=7).map(|n| Row::of(&t.sale("alice", n * 100, PIN), "alice")).collect();
         let original = listed[2].original.clone();
         listed.push(Row::of(&t.void("alice", 300, original), "alice"));
         listed.push(Row::of(&t.sale("ivan-foreign", 700, None), "ivan-foreign"));
@@ -199,7 +224,11 @@ fn lists_and_single_records_are_counted_once_however_often_they_come() {
         let advice = Row::of(&t.exchange(Leg::Request, advice, &swiped), "alice");
         // A tip takes the place of its sale, with the new total.
         let tipped = t.sale("alice", 5_000, PIN);
-        let tip = Plan { track: false, tip: Some(500), ..t.swiped(Kind::TipAdjust, 5_500, Some(Till::original(&tipped))) };
+        let tip = Plan {
+            track: false,
+            tip: Some(500),
+            ..t.swiped(Kind::TipAdjust, 5_500, Some(Till::original(&tipped)))
+        };
         let tip = Row::of(&t.exchange(Leg::Request, tip, &CardSecrets { tracks: None, ..swiped }), "alice");
         let singles = [refund, voice, advice, tip];
         let all: Vec<Row> = listed.iter().chain(&singles).cloned().collect();
@@ -242,7 +271,8 @@ fn what_upload_and_books_do_not_agree_on_is_named() {
     assert_eq!(end(&mut t, 0, true), "25", "before the totals");
     let ours = sums(&rows);
     assert_eq!(totals(&mut t, Halves::default()), (ours, (2, 1)));
-    // The second in two messages, the third with another amount, the fourth not at all, and one that never was.
+    // The second in two messages, the third with another amount, the fourth not at all, and one that never
+    // was.
     let other = Row { minor: 3_001, ..rows[2].clone() };
     let never = Row { stan: Stan::new(777_777).unwrap(), ..rows[0].clone() };
     assert_eq!(list(&mut t, &rows[..2]).code(), "00");
@@ -264,7 +294,9 @@ fn what_upload_and_books_do_not_agree_on_is_named() {
 
 #[test]
 fn the_mishaps_of_a_settlement() {
-    for (mishap, digits) in [(Mishap::NotBalanced, (2, 2)), (Mishap::SettleError, (3, 3)), (Mishap::BadTotals, (1, 1))] {
+    for (mishap, digits) in
+        [(Mishap::NotBalanced, (2, 2)), (Mishap::SettleError, (3, 3)), (Mishap::BadTotals, (1, 1))]
+    {
         let (r, mut t) = ready("cup");
         let ours = sums(&small(&mut t));
         r.mishaps().next(mishap.clone()).unwrap();

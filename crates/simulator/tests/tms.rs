@@ -23,7 +23,8 @@ fn desk(dir: &Path) -> (Desk, Verifier) {
     (Desk::open(&tms::dir(dir), Arc::new(World::demo().unwrap()), signer, hosts).unwrap(), public)
 }
 fn submission(dir: &Path, offer: &Signed) -> Submission {
-    let key = Vault::open(dir, SealingKey::new(std::array::from_fn(|i| i as u8))).unwrap().terminal_key().unwrap();
+    let key =
+        Vault::open(dir, SealingKey::new(std::array::from_fn(|i| i as u8))).unwrap().terminal_key().unwrap();
     let json = serde_json::json!({
         "application": ID, "revision": 1, "offer": offer.hash(), "accepted_at": 0, "terminal": key.fingerprint, "public_key": key.public,
         "draft": {"name": "Shop", "legal_name": "Shop Ltd", "licence": "91310000MA1", "address": "1 Road", "city": "Shanghai", "category": "5411",
@@ -57,14 +58,30 @@ fn what_is_repeated_is_one_application_and_only_a_rejected_one_is_revised() {
     assert!(refused(desk.submit(other.clone(), Time(0))), "the same revision with another content");
     other.revision = 2;
     assert!(refused(desk.submit(other.clone(), Time(0))), "it was not rejected");
-    assert!(refused(desk.submit(Submission { terminal: "0".repeat(64), ..s.clone() }, Time(0))), "another terminal");
-    assert!(refused(desk.submit(Submission { application: "f".repeat(32), public_key: "30".into(), ..s.clone() }, Time(0))), "no key");
-    assert!(refused(desk.submit(Submission { application: "..".into(), ..s.clone() }, Time(0))), "a name that is none");
+    assert!(
+        refused(desk.submit(Submission { terminal: "0".repeat(64), ..s.clone() }, Time(0))),
+        "another terminal"
+    );
+    assert!(
+        refused(desk.submit(
+            Submission { application: "f".repeat(32), public_key: "30".into(), ..s.clone() },
+            Time(0)
+        )),
+        "no key"
+    );
+    assert!(
+        refused(desk.submit(Submission { application: "..".into(), ..s.clone() }, Time(0))),
+        "a name that is none"
+    );
     assert!(refused(desk.grant(ID, &"0".repeat(32))), "not approved");
 
     assert!(refused(desk.decide(ID, Decision::Reject { reason: String::new() })));
     desk.decide(ID, Decision::Reject { reason: "licence".into() }).unwrap();
-    assert_eq!(standing(&desk.submit(s, Time(0)).unwrap()), (1, Verdict::Rejected), "the old revision stays rejected");
+    assert_eq!(
+        standing(&desk.submit(s, Time(0)).unwrap()),
+        (1, Verdict::Rejected),
+        "the old revision stays rejected"
+    );
     assert_eq!(standing(&desk.submit(other.clone(), Time(0)).unwrap()), (2, Verdict::InReview));
     let given = desk.decide(ID, Decision::Approve { account: None }).unwrap();
     assert_eq!(given.account.as_deref(), Some("cup2"));
@@ -77,7 +94,8 @@ fn what_is_repeated_is_one_application_and_only_a_rejected_one_is_revised() {
     assert_eq!(again, public, "the same signing key");
     assert_eq!(standing(&desk.submit(other, Time(0)).unwrap()), (2, Verdict::Approved));
     let nonces = ["a".repeat(32), "b".repeat(32)];
-    let grants = nonces.clone().map(|n| serde_json::from_str::<Grant>(&desk.grant(ID, &n).unwrap().text).unwrap());
+    let grants =
+        nonces.clone().map(|n| serde_json::from_str::<Grant>(&desk.grant(ID, &n).unwrap().text).unwrap());
     assert_eq!(grants.clone().map(|g| g.nonce), nonces);
     assert_ne!(grants[0].accounts[0].key.wrapped, grants[1].accounts[0].key.wrapped);
     assert!(matches!(desk.standing(&"9".repeat(32)), Err(DeskError::NotFound(_))));

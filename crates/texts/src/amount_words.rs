@@ -19,7 +19,12 @@ impl Texts {
         let digits: Vec<char> = t("numeral-digits").chars().collect();
         let digit = |d: u64| digits.get(d as usize).copied().unwrap_or('?').to_string();
         let small = [String::new(), t("numeral-ten"), t("numeral-hundred"), t("numeral-thousand")];
-        let large = [String::new(), t("numeral-myriad"), t("numeral-myriad-2"), t("numeral-myriad") + &t("numeral-myriad-2")];
+        let large = [
+            String::new(),
+            t("numeral-myriad"),
+            t("numeral-myriad-2"),
+            t("numeral-myriad") + &t("numeral-myriad-2"),
+        ];
         let zero = digit(0);
         let mut text = String::new();
         let mut gap = false;
@@ -88,7 +93,12 @@ impl Texts {
             words
         };
         let mut words = Vec::new();
-        for (unit, name) in [(1_000_000_000, Some("numeral-billion")), (1_000_000, Some("numeral-million")), (1_000, Some("numeral-thousand")), (1, None)] {
+        for (unit, name) in [
+            (1_000_000_000, Some("numeral-billion")),
+            (1_000_000, Some("numeral-million")),
+            (1_000, Some("numeral-thousand")),
+            (1, None),
+        ] {
             let n = whole / unit % 1_000;
             if n > 0 {
                 words.extend(below_thousand(n));
@@ -133,7 +143,10 @@ mod tests {
             assert_eq!(words(Language::ZhCn, amount, "CNY"), chinese, "{amount}");
         }
         assert_eq!(words(Language::ZhCn, "12345", "JPY"), "JPY 壹万贰仟叁佰肆拾伍");
-        assert_eq!(words(Language::En, "1234.56", "CNY"), "one thousand two hundred thirty-four point five six CNY");
+        assert_eq!(
+            words(Language::En, "1234.56", "CNY"),
+            "one thousand two hundred thirty-four point five six CNY"
+        );
         assert_eq!(words(Language::En, "20000000", "CNY"), "twenty million CNY");
         assert_eq!(words(Language::En, "0", "CNY"), "zero CNY");
     }

@@ -17,7 +17,8 @@ impl Texts {
         let product = of.into_iter().flatten().collect::<Vec<_>>().join(" ");
         let rate = format!("{}.{:02}", row.basis_points / 100, row.basis_points % 100);
         let share = self.get("apply-fee", &[("product", &product), ("rate", &rate)]);
-        [share, bound("apply-fee-min", Some(row.min).filter(|m| *m > 0)), bound("apply-fee-max", row.max)].concat()
+        [share, bound("apply-fee-min", Some(row.min).filter(|m| *m > 0)), bound("apply-fee-max", row.max)]
+            .concat()
     }
     /// "bank cards, payment codes".
     pub fn products(self, all: &[Product]) -> String {
@@ -34,7 +35,12 @@ pub(crate) fn slip(slip: &ApplicationSlip, ctx: &SlipContext) -> Paper {
     let text = |text: String| Line::Text { text, align: Align::Left, size: Size::Normal, bold: false };
     let row = |id: &str, right: String| Line::Row { left: t(id), right, bold: false };
     let mut lines = Vec::new();
-    lines.extend([(slip.test, "slip-test"), (ctx.duplicate, "slip-duplicate")].into_iter().filter(|(on, _)| *on).map(|(_, id)| head(t(id))));
+    lines.extend(
+        [(slip.test, "slip-test"), (ctx.duplicate, "slip-duplicate")]
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, id)| head(t(id))),
+    );
     lines.extend([head(t("apply-slip-title")), head(texts.word(a.stage)), Line::Rule]);
     lines.extend(a.reason.clone().map(|r| row("apply-label-reason", r)));
     lines.extend([
@@ -53,9 +59,16 @@ pub(crate) fn slip(slip: &ApplicationSlip, ctx: &SlipContext) -> Paper {
     ]);
     if let Some(accepted) = &a.accepted {
         let offer = &accepted.offer;
-        lines.extend([row("apply-label-offer", offer.id.clone()), row("apply-label-settlement", offer.settlement.name().into())]);
+        lines.extend([
+            row("apply-label-offer", offer.id.clone()),
+            row("apply-label-settlement", offer.settlement.name().into()),
+        ]);
         lines.extend(offer.fees.iter().map(|r| text(texts.fee_row(r, offer.currency))));
-        lines.extend([row("apply-label-accepted", accepted.at.text(ctx.utc_offset_minutes)), text(accepted.hash.clone()), Line::Rule]);
+        lines.extend([
+            row("apply-label-accepted", accepted.at.text(ctx.utc_offset_minutes)),
+            text(accepted.hash.clone()),
+            Line::Rule,
+        ]);
     }
     for account in a.parameters.iter().flat_map(|p| &p.accounts) {
         lines.extend([

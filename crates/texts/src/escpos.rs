@@ -1,8 +1,9 @@
 //! A paper as ESC/POS bytes.
 //!
-//! Commands used (Epson's command reference, names as there): `ESC @` initialise, `FS &` Chinese character mode, `ESC a`
-//! justification, `GS !` character size, `ESC E` emphasis, `ESC d` feed lines, `GS ( k` two-dimensional code (cn 49: QR), `GS k` bar code, `GS v 0` raster image,
-//! `GS V` cut. Texts are GB18030: its second bytes are 30 or more, so a text never holds a byte below 20.
+//! Commands used (Epson's command reference, names as there): `ESC @` initialise, `FS &` Chinese character
+//! mode, `ESC a` justification, `GS !` character size, `ESC E` emphasis, `ESC d` feed lines, `GS ( k`
+//! two-dimensional code (cn 49: QR), `GS k` bar code, `GS v 0` raster image, `GS V` cut. Texts are GB18030:
+//! its second bytes are 30 or more, so a text never holds a byte below 20.
 use crate::{Align, Barcode, Paper, Size, columns_of, paper::Printed};
 
 const ESC: u8 = 0x1b;
@@ -11,7 +12,8 @@ const FS: u8 = 0x1c;
 const LF: u8 = 0x0a;
 
 impl Paper {
-    /// The bytes of one job for a printer with a GB18030 font; `paper_mm` is 58 or 80. Process ids (`GS ( H`) are the driver's.
+    /// The bytes of one job for a printer with a GB18030 font; `paper_mm` is 58 or 80. Process ids (`GS ( H`)
+    /// are the driver's.
     pub fn to_escpos(&self, paper_mm: u8) -> Vec<u8> {
         let mut out = vec![ESC, b'@', FS, b'&'];
         let mut now = (Align::Left, Size::Normal, false);
@@ -73,7 +75,8 @@ fn style(out: &mut Vec<u8>, now: &mut Style, wanted: Style) {
     *now = wanted;
 }
 
-/// 80 dots high, 2 dots a module, its content below: `GS h`, `GS w`, `GS H`, `GS k` (function B, with its length).
+/// 80 dots high, 2 dots a module, its content below: `GS h`, `GS w`, `GS H`, `GS k` (function B, with its
+/// length).
 fn barcode(out: &mut Vec<u8>, code: &Barcode) {
     let content = code.content().as_bytes();
     let (m, data) = match code {

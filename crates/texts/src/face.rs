@@ -21,10 +21,13 @@ impl Texts {
         self.get(id, &[("value", value), ("currency", currency.code())])
     }
 
-    /// The text of a filled reason; a host's code stands behind it, because the acquirer's help desk asks for it.
+    /// The text of a filled reason; a host's code stands behind it, because the acquirer's help desk asks for
+    /// it.
     pub(crate) fn reason_text(self, reason: &Reason) -> String {
         match reason.code.strip_prefix("host-") {
-            Some(code) if !reason.text.contains(code) => self.get("reason-with-code", &[("text", &reason.text), ("code", code)]),
+            Some(code) if !reason.text.contains(code) => {
+                self.get("reason-with-code", &[("text", &reason.text), ("code", code)])
+            }
             Some(_) | None => reason.text.clone(),
         }
     }
@@ -38,14 +41,17 @@ impl Texts {
         self.judged(if j.allowed { "offline-would-allow" } else { "offline-would-deny" }, j, currency)
     }
     fn judged(self, id: &str, j: &Judgement, currency: Currency) -> String {
-        let exposure = Money::new(j.exposure.minor, currency).map(|m| self.amount_text(m)).unwrap_or_default();
+        let exposure =
+            Money::new(j.exposure.minor, currency).map(|m| self.amount_text(m)).unwrap_or_default();
         let by = self.check(&j.by, currency);
         self.get(id, &[("by", &by), ("count", &j.exposure.count.to_string()), ("sum", &exposure)])
     }
     /// `payments at risk, 3 of 200`.
     pub fn check(self, c: &Check, currency: Currency) -> String {
         let shown = |n: u64| match c.rule {
-            OfflineRule::Transaction | OfflineRule::CardSum | OfflineRule::TotalSum => Money::new(n, currency).map(|m| self.amount_text(m)).unwrap_or_default(),
+            OfflineRule::Transaction | OfflineRule::CardSum | OfflineRule::TotalSum => {
+                Money::new(n, currency).map(|m| self.amount_text(m)).unwrap_or_default()
+            }
             OfflineRule::Off
             | OfflineRule::Profile
             | OfflineRule::Settlement
@@ -64,7 +70,10 @@ impl Texts {
         };
         let now = c.now.map_or_else(|| "-".into(), shown);
         match c.limit {
-            Some(limit) => self.get("offline-limit", &[("rule", &self.word(c.rule)), ("now", &now), ("limit", &shown(limit))]),
+            Some(limit) => self.get(
+                "offline-limit",
+                &[("rule", &self.word(c.rule)), ("now", &now), ("limit", &shown(limit))],
+            ),
             None => self.word(c.rule),
         }
     }
@@ -81,15 +90,22 @@ impl Texts {
             Forwarding::Pending => self.get("forwarding-pending", &[]),
             Forwarding::Forwarded => self.get("forwarding-forwarded", &[]),
             Forwarding::Refused(code) => self.get("forwarding-refused", &[("code", code)]),
-            Forwarding::WrittenOff { by, why } => self.get("forwarding-written-off", &[("by", by), ("why", why)]),
+            Forwarding::WrittenOff { by, why } => {
+                self.get("forwarding-written-off", &[("by", by), ("why", why)])
+            }
         }
     }
 
     /// One half of a settlement: `balanced · Paid in (3) 12.00 · Paid back (1) 2.00`.
     pub fn half(self, half: &Half, verdict: Option<Verdict>, currency: Currency) -> String {
-        let part = |id: &str, count: u32, minor: u64| format!("{} {}", self.get(id, &[("count", &count.to_string())]), decimal(minor, currency));
+        let part = |id: &str, count: u32, minor: u64| {
+            format!("{} {}", self.get(id, &[("count", &count.to_string())]), decimal(minor, currency))
+        };
         let word = verdict.map(|v| self.get(verdict_id(Some(v)), &[]));
-        let sums = [part("report-debit", half.debit_count, half.debit_minor), part("report-credit", half.credit_count, half.credit_minor)];
+        let sums = [
+            part("report-debit", half.debit_count, half.debit_minor),
+            part("report-credit", half.credit_count, half.credit_minor),
+        ];
         word.into_iter().chain(sums).collect::<Vec<_>>().join(" · ")
     }
 
@@ -111,8 +127,11 @@ impl Texts {
             (d, t) => Some([d.as_deref(), t.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")),
         };
         let original = o.original.as_ref().map(|orig| {
-            let rrn = orig.rrn.as_deref().map(|r| format!(" · {} {r}", text("label-rrn"))).unwrap_or_default();
-            let part = |label: &str, value: Option<String>| value.map(|v| format!(" · {} {v}", text(label))).unwrap_or_default();
+            let rrn =
+                orig.rrn.as_deref().map(|r| format!(" · {} {r}", text("label-rrn"))).unwrap_or_default();
+            let part = |label: &str, value: Option<String>| {
+                value.map(|v| format!(" · {} {v}", text(label))).unwrap_or_default()
+            };
             let key = orig.key.as_ref().map_or_else(|| text("original-elsewhere"), ToString::to_string);
             let batch = part("label-batch", orig.batch.map(|b| b.to_string()));
             let stan = part("label-stan", orig.stan.map(|s| s.to_string()));
@@ -121,20 +140,41 @@ impl Texts {
         });
         let reason = o.reason.as_ref();
         let settlement = o.settlement.as_deref();
-        let not_balanced = o.status == Status::Approved && settlement.and_then(Settlement::verdict).is_some_and(|v| v != Verdict::Balanced);
+        let not_balanced = o.status == Status::Approved
+            && settlement.and_then(Settlement::verdict).is_some_and(|v| v != Verdict::Balanced);
         let not_settled = settlement.filter(|s| !s.stuck.is_empty()).map(|s| {
             let amount = |minor: u64| decimal(minor, currency);
-            let line = |l: &StuckLine| [self.word(l.kind), l.batch.to_string(), l.stan.to_string(), l.minor.map(amount).unwrap_or_default()].join(" ");
-            let more = (s.stuck_more > 0).then(|| self.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]));
+            let line = |l: &StuckLine| {
+                [
+                    self.word(l.kind),
+                    l.batch.to_string(),
+                    l.stan.to_string(),
+                    l.minor.map(amount).unwrap_or_default(),
+                ]
+                .join(" ")
+            };
+            let more = (s.stuck_more > 0)
+                .then(|| self.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]));
             s.stuck.iter().map(line).chain(more).collect::<Vec<_>>().join(" / ")
         });
         let unpaid = settlement.filter(|s| !s.unpaid.is_empty()).map(|s| {
             let line = |l: &UnpaidLine| {
                 let minor = l.minor.map(|m| decimal(m, currency));
-                let number = [Some(self.word(l.kind)), l.batch.map(|b| b.to_string()), l.stan.map(|s| s.to_string()), minor, l.masked_pan.clone()];
-                format!("{}: {}", number.into_iter().flatten().collect::<Vec<_>>().join(" "), self.forwarding(&l.forwarding))
+                let number = [
+                    Some(self.word(l.kind)),
+                    l.batch.map(|b| b.to_string()),
+                    l.stan.map(|s| s.to_string()),
+                    minor,
+                    l.masked_pan.clone(),
+                ];
+                format!(
+                    "{}: {}",
+                    number.into_iter().flatten().collect::<Vec<_>>().join(" "),
+                    self.forwarding(&l.forwarding)
+                )
             };
-            let more = (s.unpaid_more > 0).then(|| self.get("settlement-stuck-more", &[("n", &s.unpaid_more.to_string())]));
+            let more = (s.unpaid_more > 0)
+                .then(|| self.get("settlement-stuck-more", &[("n", &s.unpaid_more.to_string())]));
             s.unpaid.iter().map(line).chain(more).collect::<Vec<_>>().join(" / ")
         });
         let host_texts = (!o.host_texts.is_empty()).then(|| o.host_texts.join(" / "));
@@ -147,12 +187,33 @@ impl Texts {
             ("label-status", Some(self.word(o.status))),
             ("label-authority", o.authority.map(|a| self.word(a))),
             ("label-reason", reason.map(|r| self.reason_text(r))),
-            ("label-next", reason.map(|r| r.next.clone()).or_else(|| not_balanced.then(|| text("settlement-next")))),
+            (
+                "label-next",
+                reason.map(|r| r.next.clone()).or_else(|| not_balanced.then(|| text("settlement-next"))),
+            ),
             ("label-reference", o.needs_service().then(|| o.reference())),
             ("label-amount", o.sums.amount_money().map(|a| self.amount_text(a))),
-            ("label-asked", o.sums.asked.and_then(|a| payterm_schema::Money::new(a, currency).ok()).map(|a| self.amount_text(a))),
-            ("label-tip", o.sums.tip.and_then(|a| payterm_schema::Money::new(a, currency).ok()).map(|a| self.amount_text(a))),
-            ("label-refunded", o.sums.refunded.and_then(|a| payterm_schema::Money::new(a, currency).ok()).map(|a| self.amount_text(a))),
+            (
+                "label-asked",
+                o.sums
+                    .asked
+                    .and_then(|a| payterm_schema::Money::new(a, currency).ok())
+                    .map(|a| self.amount_text(a)),
+            ),
+            (
+                "label-tip",
+                o.sums
+                    .tip
+                    .and_then(|a| payterm_schema::Money::new(a, currency).ok())
+                    .map(|a| self.amount_text(a)),
+            ),
+            (
+                "label-refunded",
+                o.sums
+                    .refunded
+                    .and_then(|a| payterm_schema::Money::new(a, currency).ok())
+                    .map(|a| self.amount_text(a)),
+            ),
             ("label-forwarding", o.forwarding.as_ref().map(|f| self.forwarding(f))),
             ("label-road", o.road.map(|r| self.word(r))),
             ("label-offline", o.offline.map(|j| self.judgement(&j, currency))),
@@ -180,9 +241,18 @@ impl Texts {
             ("label-host-text", host_texts),
             ("label-original", original),
             ("label-voided", flag(o.voided)),
-            ("label-domestic", o.settlement.as_ref().map(|s| self.half(&s.domestic, s.domestic_verdict, currency))),
-            ("label-foreign", o.settlement.as_ref().map(|s| self.half(&s.foreign, s.foreign_verdict, currency))),
-            ("label-uploaded", o.settlement.as_ref().filter(|s| s.uploaded > 0).map(|s| s.uploaded.to_string())),
+            (
+                "label-domestic",
+                o.settlement.as_ref().map(|s| self.half(&s.domestic, s.domestic_verdict, currency)),
+            ),
+            (
+                "label-foreign",
+                o.settlement.as_ref().map(|s| self.half(&s.foreign, s.foreign_verdict, currency)),
+            ),
+            (
+                "label-uploaded",
+                o.settlement.as_ref().filter(|s| s.uploaded > 0).map(|s| s.uploaded.to_string()),
+            ),
             ("label-not-settled", not_settled),
             ("label-unpaid", unpaid),
             ("label-note", o.note.clone()),

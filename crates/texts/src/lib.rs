@@ -1,6 +1,8 @@
-//! Texts, screens and papers, pure: `Outcome -> page`. No I/O, no clock; what is shown comes from `locales/` (Fluent) and `templates/` (minijinja).
+//! Texts, screens and papers, pure: `Outcome -> page`. No I/O, no clock; what is shown comes from `locales/`
+//! (Fluent) and `templates/` (minijinja).
 //!
-//! Invariant: nothing from a card, host, caller or config can become a printer command, a second line or a hidden character on a paper or a screen.
+//! Invariant: nothing from a card, host, caller or config can become a printer command, a second line or a
+//! hidden character on a paper or a screen.
 mod amount_words;
 mod application;
 mod escpos;

@@ -1,7 +1,8 @@
 //! The line markup that templates write, and the engine that runs them.
 //!
-//! One line is `words|text`. `|` and `\` of values arrive escaped (`\|`, `\\`) and control characters as spaces, so a value
-//! can neither begin a line nor a field. Blank lines are left out, and so is a line whose text or value is empty.
+//! One line is `words|text`. `|` and `\` of values arrive escaped (`\|`, `\\`) and control characters as
+//! spaces, so a value can neither begin a line nor a field. Blank lines are left out, and so is a line whose
+//! text or value is empty.
 //!
 //! | line | gives |
 //! |---|---|
@@ -41,14 +42,19 @@ impl MarkupError {
     }
     pub(crate) fn rule(&self) -> String {
         match self {
-            MarkupError::Template(e) => [Some(e.kind().to_string()), e.detail().map(str::to_owned)].into_iter().flatten().collect::<Vec<_>>().join(": "),
+            MarkupError::Template(e) => [Some(e.kind().to_string()), e.detail().map(str::to_owned)]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(": "),
             MarkupError::Source { rule, .. } => rule.clone(),
             MarkupError::Line { line, rule } => format!("output line {line}: {rule}"),
         }
     }
 }
 
-/// An engine with limits whose values come out escaped. Templates see nothing but the values that they are given.
+/// An engine with limits whose values come out escaped. Templates see nothing but the values that they are
+/// given.
 pub(crate) fn engine() -> Environment<'static> {
     limited(Environment::new())
 }
@@ -65,7 +71,10 @@ fn limited(mut env: Environment<'_>) -> Environment<'_> {
             return Ok(());
         }
         let text = value.to_string();
-        let escaped: String = clean(&text).chars().flat_map(|c| matches!(c, '\\' | '|').then_some('\\').into_iter().chain([c])).collect();
+        let escaped: String = clean(&text)
+            .chars()
+            .flat_map(|c| matches!(c, '\\' | '|').then_some('\\').into_iter().chain([c]))
+            .collect();
         out.write_str(&escaped).map_err(minijinja::Error::from)
     });
     env
@@ -109,7 +118,13 @@ fn parse(markup: &str) -> Result<Paper, MarkupError> {
         let parsed = match (words.split_whitespace().collect::<Vec<_>>().as_slice(), rest) {
             (["rule"], []) => Line::Rule,
             (["cut"], []) => Line::Cut,
-            (["feed"], [n]) => Line::Feed(n.trim().parse().ok().filter(|n| (1..=20).contains(n)).ok_or_else(|| wrong("feed: 1 to 20"))?),
+            (["feed"], [n]) => Line::Feed(
+                n.trim()
+                    .parse()
+                    .ok()
+                    .filter(|n| (1..=20).contains(n))
+                    .ok_or_else(|| wrong("feed: 1 to 20"))?,
+            ),
             (["qr"], [content]) => Line::Qr(content.clone()),
             (["row", style @ ..], [left, right]) if matches!(style, [] | ["bold"]) => {
                 Line::Row { left: left.clone(), right: right.trim().into(), bold: !style.is_empty() }
@@ -134,7 +149,13 @@ fn parse(markup: &str) -> Result<Paper, MarkupError> {
             Line::Text { text, .. } => text.is_empty(),
             Line::Row { right, .. } => right.is_empty(),
             Line::Qr(content) => content.is_empty(),
-            Line::Rule | Line::Feed(_) | Line::Cut | Line::Columns { .. } | Line::Barcode(_) | Line::Image(_) | Line::Drawer(_) => false,
+            Line::Rule
+            | Line::Feed(_)
+            | Line::Cut
+            | Line::Columns { .. }
+            | Line::Barcode(_)
+            | Line::Image(_)
+            | Line::Drawer(_) => false,
         };
         if !empty {
             lines.push(parsed);
@@ -171,17 +192,27 @@ mod tests {
 
     #[test]
     fn a_value_stays_inside_its_field() {
-        for hostile in ["a|b", "a\\|b", "a\\", "\ncut", "x\r\nqr|http://evil", "\u{2028}cut", "\u{0}\u{1b}@"] {
+        for hostile in ["a|b", "a\\|b", "a\\", "\ncut", "x\r\nqr|http://evil", "\u{2028}cut", "\u{0}\u{1b}@"]
+        {
             let paper = run("row|L|{{ v }}x\ntext|{{ v }}x\n", context! { v => hostile }).expect("renders");
             let shown = format!("{}x", clean(hostile)).trim().to_owned();
-            let text = Line::Text { text: shown.clone(), align: Align::Left, size: Size::Normal, bold: false };
-            assert_eq!(paper.lines, [Line::Row { left: "L".into(), right: shown, bold: false }, text], "{hostile:?}");
+            let text =
+                Line::Text { text: shown.clone(), align: Align::Left, size: Size::Normal, bold: false };
+            assert_eq!(
+                paper.lines,
+                [Line::Row { left: "L".into(), right: shown, bold: false }, text],
+                "{hostile:?}"
+            );
         }
     }
 
     #[test]
     fn every_word_of_the_markup() {
-        let paper = run("center big bold|A\n\nright|B\nbold|C\ntext|\nrow|L|\nrow bold|L|R\nrule\nqr|Q\nfeed|3\ncut\n", ().into()).expect("parses");
+        let paper = run(
+            "center big bold|A\n\nright|B\nbold|C\ntext|\nrow|L|\nrow bold|L|R\nrule\nqr|Q\nfeed|3\ncut\n",
+            ().into(),
+        )
+        .expect("parses");
         let text = |text: &str, align, size, bold| Line::Text { text: text.into(), align, size, bold };
         let expected = [
             text("A", Align::Center, Size::Double, true),
@@ -214,7 +245,13 @@ mod tests {
 
     #[test]
     fn a_template_runs_out_of_fuel_and_lines() {
-        assert!(matches!(run("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}", ().into()), Err(MarkupError::Template(_))));
-        assert!(matches!(run("{% for a in range(401) %}rule\n{% endfor %}", ().into()), Err(MarkupError::Line { line: 401, .. })));
+        assert!(matches!(
+            run("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}", ().into()),
+            Err(MarkupError::Template(_))
+        ));
+        assert!(matches!(
+            run("{% for a in range(401) %}rule\n{% endfor %}", ().into()),
+            Err(MarkupError::Line { line: 401, .. })
+        ));
     }
 }

@@ -17,7 +17,9 @@ pub fn check_images(page: &Page, paper_mm: u8) -> Result<(), Fault> {
         match line {
             PageLine::Image { png } => match image(png) {
                 Err(rule) => wrong("png", rule),
-                Ok(image) if usize::from(image.width) > dots => wrong("png", format!("up to {dots} dots wide on this paper")),
+                Ok(image) if usize::from(image.width) > dots => {
+                    wrong("png", format!("up to {dots} dots wide on this paper"))
+                }
                 Ok(_) => Ok(()),
             },
             PageLine::Barcode { symbology, content } if !barcode(*symbology, content).fits(dots) => {
@@ -42,12 +44,16 @@ fn image(base64: &str) -> Result<Image, String> {
         return Err(wrong("a PNG of up to 64 KiB"));
     }
     let limits = png::Limits { bytes: 1 << 20 };
-    let mut reader = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits).read_info().map_err(|e| format!("a PNG: {e}"))?;
+    let mut reader = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits)
+        .read_info()
+        .map_err(|e| format!("a PNG: {e}"))?;
     let info = reader.info();
     if (info.color_type, info.bit_depth) != (png::ColorType::Grayscale, png::BitDepth::One) {
         return Err(wrong("a PNG of 1-bit greyscale"));
     }
-    let (Ok(width), Ok(height)) = (u16::try_from(info.width), u16::try_from(info.height)) else { return Err(wrong("up to 576 dots wide and 800 high")) };
+    let (Ok(width), Ok(height)) = (u16::try_from(info.width), u16::try_from(info.height)) else {
+        return Err(wrong("up to 576 dots wide and 800 high"));
+    };
     if usize::from(width) > dots_of(80) || u32::from(height) > HEIGHT_MAX {
         return Err(wrong("up to 576 dots wide and 800 high"));
     }
@@ -56,7 +62,9 @@ fn image(base64: &str) -> Result<Image, String> {
     // A PNG's 0 is black, and what stands behind its last dot is anything.
     let last = 0xff_u8 << ((8 - width % 8) % 8);
     let bytes = usize::from(width).div_ceil(8);
-    rows.iter_mut().enumerate().for_each(|(i, b)| *b = !*b & if i % bytes + 1 == bytes { last } else { 0xff });
+    rows.iter_mut()
+        .enumerate()
+        .for_each(|(i, b)| *b = !*b & if i % bytes + 1 == bytes { last } else { 0xff });
     Ok(Image { width, height, rows })
 }
 
@@ -87,7 +95,10 @@ pub(crate) fn page(page: &Page) -> Paper {
                 Line::Text { text: text.clone(), align: align(*a), size, bold: *bold }
             }
             PageLine::Columns { cells, bold } => {
-                let cells = cells.iter().map(|c| Cell { text: c.text.clone(), align: align(c.align), width: c.width }).collect();
+                let cells = cells
+                    .iter()
+                    .map(|c| Cell { text: c.text.clone(), align: align(c.align), width: c.width })
+                    .collect();
                 Line::Columns { cells, bold: *bold }
             }
             PageLine::Rule => Line::Rule,

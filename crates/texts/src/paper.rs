@@ -1,4 +1,5 @@
-//! A paper as abstract lines, and as text. How lines fit a width is decided here once, for text and printer alike.
+//! A paper as abstract lines, and as text. How lines fit a width is decided here once, for text and printer
+//! alike.
 use qrcode::{Color, EcLevel, QrCode};
 
 /// Where a text stands on its line.
@@ -35,7 +36,8 @@ pub enum Line {
         size: Size,
         bold: bool,
     },
-    /// A label at the left edge and a value at the right one; the value goes to lines of its own when both do not fit.
+    /// A label at the left edge and a value at the right one; the value goes to lines of its own when both do
+    /// not fit.
     Row {
         left: String,
         right: String,
@@ -108,11 +110,12 @@ pub const fn dots_of(paper_mm: u8) -> usize {
     columns_of(paper_mm) * 12
 }
 
-/// Longest content of a QR code in bytes: level M, version 12, 65 modules of 5 dots, which fit the 384 dots of 58 mm.
+/// Longest content of a QR code in bytes: level M, version 12, 65 modules of 5 dots, which fit the 384 dots
+/// of 58 mm.
 pub const QR_MAX: usize = 256;
 
-/// A paper, independent of its width and printer. Rendering cleans every text ([`printable`]), so a paper built from
-/// hostile texts is safe too.
+/// A paper, independent of its width and printer. Rendering cleans every text ([`printable`]), so a paper
+/// built from hostile texts is safe too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paper {
     pub lines: Vec<Line>,
@@ -139,7 +142,8 @@ pub(crate) enum Printed {
 fn shares(cells: &[Cell], columns: usize) -> Vec<usize> {
     let all: usize = cells.iter().map(|c| usize::from(c.width)).sum();
     let free = columns.saturating_sub(cells.len().saturating_sub(1));
-    let mut widths: Vec<usize> = cells.iter().map(|c| (free * usize::from(c.width) / all.max(1)).max(1)).collect();
+    let mut widths: Vec<usize> =
+        cells.iter().map(|c| (free * usize::from(c.width) / all.max(1)).max(1)).collect();
     let rest = free.saturating_sub(widths.iter().sum());
     widths.iter_mut().take(rest).for_each(|w| *w += 1);
     widths
@@ -147,7 +151,8 @@ fn shares(cells: &[Cell], columns: usize) -> Vec<usize> {
 
 fn columns_text(cells: &[Cell], columns: usize) -> Vec<String> {
     let widths = shares(cells, columns);
-    let wrapped: Vec<Vec<String>> = cells.iter().zip(&widths).map(|(c, w)| wrap(&printable(&c.text), *w, paper_width)).collect();
+    let wrapped: Vec<Vec<String>> =
+        cells.iter().zip(&widths).map(|(c, w)| wrap(&printable(&c.text), *w, paper_width)).collect();
     let rows = wrapped.iter().map(Vec::len).max().unwrap_or(0);
     let pad = |text: &str, align: Align, width: usize| {
         let free = width.saturating_sub(width_of(text));
@@ -158,8 +163,11 @@ fn columns_text(cells: &[Cell], columns: usize) -> Vec<String> {
         };
         format!("{}{text}{}", " ".repeat(before), " ".repeat(free - before))
     };
-    let cell = |row: usize, i: usize| pad(wrapped[i].get(row).map_or("", String::as_str), cells[i].align, widths[i]);
-    (0..rows).map(|row| (0..cells.len()).map(|i| cell(row, i)).collect::<Vec<_>>().join(" ").trim_end().to_owned()).collect()
+    let cell =
+        |row: usize, i: usize| pad(wrapped[i].get(row).map_or("", String::as_str), cells[i].align, widths[i]);
+    (0..rows)
+        .map(|row| (0..cells.len()).map(|i| cell(row, i)).collect::<Vec<_>>().join(" ").trim_end().to_owned())
+        .collect()
 }
 
 impl Paper {
@@ -171,26 +179,52 @@ impl Paper {
             match line {
                 Line::Text { text, align, size, bold } => {
                     let wrapped = wrap(&printable(text), columns / size.factor(), paper_width);
-                    out.extend(wrapped.into_iter().map(|text| Printed::Text { text, align: *align, size: *size, bold: *bold }));
+                    out.extend(wrapped.into_iter().map(|text| Printed::Text {
+                        text,
+                        align: *align,
+                        size: *size,
+                        bold: *bold,
+                    }));
                 }
                 Line::Row { left, right, bold } => {
                     let (left, right) = (printable(left), printable(right));
                     match columns.checked_sub(width_of(&left) + width_of(&right) + 1) {
-                        Some(gap) => out.push(plain(format!("{left}{}{right}", " ".repeat(gap + 1)), Align::Left, *bold)),
+                        Some(gap) => out.push(plain(
+                            format!("{left}{}{right}", " ".repeat(gap + 1)),
+                            Align::Left,
+                            *bold,
+                        )),
                         None => {
-                            out.extend(wrap(&left, columns, paper_width).into_iter().map(|l| plain(l, Align::Left, *bold)));
-                            out.extend(wrap(&right, columns, paper_width).into_iter().map(|l| plain(l, Align::Right, *bold)));
+                            out.extend(
+                                wrap(&left, columns, paper_width)
+                                    .into_iter()
+                                    .map(|l| plain(l, Align::Left, *bold)),
+                            );
+                            out.extend(
+                                wrap(&right, columns, paper_width)
+                                    .into_iter()
+                                    .map(|l| plain(l, Align::Right, *bold)),
+                            );
                         }
                     }
                 }
-                Line::Columns { cells, bold } => out.extend(columns_text(cells, columns).into_iter().map(|l| plain(l, Align::Left, *bold))),
+                Line::Columns { cells, bold } => {
+                    out.extend(columns_text(cells, columns).into_iter().map(|l| plain(l, Align::Left, *bold)))
+                }
                 // What a scanner could not read whole is left out, as with a QR code.
-                Line::Barcode(code) => out.extend(code.fits(columns * 12).then(|| Printed::Barcode(code.clone()))),
-                Line::Image(image) => out.extend((usize::from(image.width) <= columns * 12).then(|| Printed::Image(image.clone()))),
+                Line::Barcode(code) => {
+                    out.extend(code.fits(columns * 12).then(|| Printed::Barcode(code.clone())))
+                }
+                Line::Image(image) => out.extend(
+                    (usize::from(image.width) <= columns * 12).then(|| Printed::Image(image.clone())),
+                ),
                 Line::Rule => out.push(plain("-".repeat(columns), Align::Left, false)),
                 Line::Qr(content) => {
-                    // What a scanner reads must be what was meant: a content that had to be changed is no code at all.
-                    if (1..=QR_MAX).contains(&content.len()) && content.bytes().all(|b| matches!(b, b' '..=b'~')) {
+                    // What a scanner reads must be what was meant: a content that had to be changed is no
+                    // code at all.
+                    if (1..=QR_MAX).contains(&content.len())
+                        && content.bytes().all(|b| matches!(b, b' '..=b'~'))
+                    {
                         out.push(Printed::Qr(content.clone()));
                     }
                 }
@@ -202,8 +236,8 @@ impl Paper {
         out
     }
 
-    /// The paper as plain text, `columns` wide (16 to 96); a non-ASCII character takes two columns, as on the printer.
-    /// A QR code is drawn where it fits, else its content is written; a cut is an empty line.
+    /// The paper as plain text, `columns` wide (16 to 96); a non-ASCII character takes two columns, as on the
+    /// printer. A QR code is drawn where it fits, else its content is written; a cut is an empty line.
     pub fn to_text(&self, columns: usize) -> String {
         let columns = columns.clamp(16, 96);
         let mut out = String::new();
@@ -261,7 +295,8 @@ fn qr_text(content: &str, columns: usize) -> String {
     out
 }
 
-/// Columns on paper: the printer gives one cell to ASCII and two to every GB18030 character of two or four bytes.
+/// Columns on paper: the printer gives one cell to ASCII and two to every GB18030 character of two or four
+/// bytes.
 pub(crate) fn paper_width(c: char) -> usize {
     if c.is_ascii() { 1 } else { 2 }
 }
@@ -269,8 +304,8 @@ fn width_of(text: &str) -> usize {
     text.chars().map(paper_width).sum()
 }
 
-/// A text that a GB18030 printer can print: [`crate::clean`], and `?` in place of what has no glyph in such a font
-/// (emoji, private use, noncharacters).
+/// A text that a GB18030 printer can print: [`crate::clean`], and `?` in place of what has no glyph in such a
+/// font (emoji, private use, noncharacters).
 pub(crate) fn printable(text: &str) -> String {
     let glyph = |c: char| {
         let mut buffer = [0; 4];
@@ -282,13 +317,28 @@ pub(crate) fn printable(text: &str) -> String {
     crate::clean(text).chars().map(|c| if glyph(c) { c } else { '?' }).collect()
 }
 
-/// Punctuation of GB/T 15834 that does not stand at the beginning of a line, full width or, after a wide character, ASCII.
+/// Punctuation of GB/T 15834 that does not stand at the beginning of a line, full width or, after a wide
+/// character, ASCII.
 fn closes(c: char, after: char) -> bool {
     let ascii = matches!(c, ',' | '.' | ';' | ':' | '?' | '!' | ')') && !after.is_ascii();
-    ascii || matches!(c, '\u{ff0c}' | '\u{3002}' | '\u{3001}' | '\u{ff1b}' | '\u{ff1a}' | '\u{ff1f}' | '\u{ff01}' | '\u{ff09}' | '\u{201d}' | '\u{300b}')
+    ascii
+        || matches!(
+            c,
+            '\u{ff0c}'
+                | '\u{3002}'
+                | '\u{3001}'
+                | '\u{ff1b}'
+                | '\u{ff1a}'
+                | '\u{ff1f}'
+                | '\u{ff01}'
+                | '\u{ff09}'
+                | '\u{201d}'
+                | '\u{300b}'
+        )
 }
 
-/// Breaks `text` into lines of at most `columns` columns: at spaces, else between or beside wide characters, else anywhere.
+/// Breaks `text` into lines of at most `columns` columns: at spaces, else between or beside wide characters,
+/// else anywhere.
 pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut line, mut used) = (String::new(), 0);
@@ -308,8 +358,11 @@ pub(crate) fn wrap(text: &str, columns: usize, width: fn(char) -> usize) -> Vec<
                 used = width(last) + w;
                 continue;
             }
-            // A word that began on this line moves to the next one, unless it fills the line or is of wide characters.
-            let cut = line.rfind(' ').filter(|_| c.is_ascii() && line.chars().next_back().is_some_and(|l| l.is_ascii()));
+            // A word that began on this line moves to the next one, unless it fills the line or is of wide
+            // characters.
+            let cut = line
+                .rfind(' ')
+                .filter(|_| c.is_ascii() && line.chars().next_back().is_some_and(|l| l.is_ascii()));
             let rest = cut.map(|at| line.split_off(at + 1)).unwrap_or_default();
             lines.push(std::mem::replace(&mut line, rest).trim_end().to_owned());
             used = line.chars().map(width).sum();
@@ -328,7 +381,11 @@ mod tests {
     #[test]
     fn closing_punctuation_does_not_begin_a_line() {
         for mark in [',', '\u{ff0c}', '.', '\u{3002}', ':', '!'] {
-            assert_eq!(wrap(&format!("最终结果{mark}不要"), 8, paper_width), ["最终结".to_owned(), format!("果{mark}不要")], "{mark}");
+            assert_eq!(
+                wrap(&format!("最终结果{mark}不要"), 8, paper_width),
+                ["最终结".to_owned(), format!("果{mark}不要")],
+                "{mark}"
+            );
         }
         assert_eq!(wrap("结果 (1.5)", 5, paper_width), ["结果", "(1.5)"]);
     }

@@ -22,7 +22,11 @@ fn feed() -> [Line; 2] {
 }
 /// DUPLICATE and TEST before anything else.
 fn heads(texts: Texts, test: bool, ctx: &SlipContext) -> Vec<Line> {
-    [(test, "slip-test"), (ctx.duplicate, "slip-duplicate")].into_iter().filter(|(on, _)| *on).map(|(_, id)| head(texts.get(id, &[]))).collect()
+    [(test, "slip-test"), (ctx.duplicate, "slip-duplicate")]
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, id)| head(texts.get(id, &[])))
+        .collect()
 }
 /// Slips in China print RMB for CNY.
 pub(crate) fn mark(currency: Currency) -> &'static str {
@@ -48,7 +52,11 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
         lines.push(row(text("slip-terminal"), a.terminal.clone()));
         lines.extend(a.batch.map(|b| row(text("slip-batch"), b.to_string())));
         lines.extend(a.since.map(|t| row(text("report-since"), time(t))));
-        for (by, id) in [(By::Kind, "report-by-kind"), (By::Organisation, "report-by-organisation"), (By::Operator, "report-by-operator")] {
+        for (by, id) in [
+            (By::Kind, "report-by-kind"),
+            (By::Organisation, "report-by-organisation"),
+            (By::Operator, "report-by-operator"),
+        ] {
             let rows = a.by(by);
             if rows.is_empty() {
                 continue;
@@ -60,14 +68,30 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
                     "" if by == By::Organisation => text("report-unnamed"),
                     _ => key,
                 };
-                let name = [key, texts.word(kind)].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" ");
+                let name = [key, texts.word(kind)]
+                    .into_iter()
+                    .filter(|p| !p.is_empty())
+                    .collect::<Vec<_>>()
+                    .join(" ");
                 let cell = |text: String, align, width| Cell { text, align, width };
-                let cells = vec![cell(name, Align::Left, 5), cell(count.to_string(), Align::Right, 2), cell(decimal(minor, a.currency), Align::Right, 5)];
+                let cells = vec![
+                    cell(name, Align::Left, 5),
+                    cell(count.to_string(), Align::Right, 2),
+                    cell(decimal(minor, a.currency), Align::Right, 5),
+                ];
                 lines.push(Line::Columns { cells, bold: false });
             }
         }
-        lines.push(Line::Row { left: texts.get("report-debit", &[("count", &a.debit_count.to_string())]), right: sum(a.debit_minor), bold: true });
-        lines.push(Line::Row { left: texts.get("report-credit", &[("count", &a.credit_count.to_string())]), right: sum(a.credit_minor), bold: true });
+        lines.push(Line::Row {
+            left: texts.get("report-debit", &[("count", &a.debit_count.to_string())]),
+            right: sum(a.debit_minor),
+            bold: true,
+        });
+        lines.push(Line::Row {
+            left: texts.get("report-credit", &[("count", &a.credit_count.to_string())]),
+            right: sum(a.credit_minor),
+            bold: true,
+        });
     }
     lines.push(Line::Rule);
     lines.push(head(text("report-end")));
@@ -81,9 +105,18 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
     let time = |t: payterm_schema::Time| t.text(ctx.utc_offset_minutes);
     let currency = o.sums.currency;
     let bold = |left: String, right: String| Line::Row { left, right, bold: true };
-    let sum =
-        |id: &str, count: u32, minor: u64| row(texts.get(id, &[("count", &count.to_string())]), format!("{} {}", mark(currency), decimal(minor, currency)));
-    let sums = |h: &Half| [sum("report-debit", h.debit_count, h.debit_minor), sum("report-credit", h.credit_count, h.credit_minor)];
+    let sum = |id: &str, count: u32, minor: u64| {
+        row(
+            texts.get(id, &[("count", &count.to_string())]),
+            format!("{} {}", mark(currency), decimal(minor, currency)),
+        )
+    };
+    let sums = |h: &Half| {
+        [
+            sum("report-debit", h.debit_count, h.debit_minor),
+            sum("report-credit", h.credit_count, h.credit_minor),
+        ]
+    };
     let name = |organisation: &str| match organisation {
         OTHER | OTHER_FOREIGN => text("report-other"),
         "" => text("report-unnamed"),
@@ -99,14 +132,22 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
     lines.extend(o.settlement.as_ref().and_then(|s| s.since).map(|t| row(text("report-since"), time(t))));
     lines.extend(o.ended.map(|t| row(text("report-until"), time(t))));
     let Some(s) = o.settlement.as_deref() else { return Paper { lines } };
-    for (id, half, verdict) in [("settlement-domestic", &s.domestic, s.domestic_verdict), ("settlement-foreign", &s.foreign, s.foreign_verdict)] {
+    for (id, half, verdict) in [
+        ("settlement-domestic", &s.domestic, s.domestic_verdict),
+        ("settlement-foreign", &s.foreign, s.foreign_verdict),
+    ] {
         lines.push(Line::Rule);
         lines.push(bold(text(id), text(verdict_id(verdict))));
         lines.extend(sums(half));
     }
     lines.push(Line::Rule);
     for organisation in &s.organisations {
-        lines.push(Line::Text { text: name(&organisation.organisation), align: Align::Left, size: Size::Normal, bold: true });
+        lines.push(Line::Text {
+            text: name(&organisation.organisation),
+            align: Align::Left,
+            size: Size::Normal,
+            bold: true,
+        });
         lines.extend(sums(&organisation.sums));
     }
     if s.uploaded > 0 {
@@ -120,20 +161,30 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
             lines.push(row(format!("{} {} {}", texts.word(l.kind), l.batch, l.stan), amount));
         }
         if s.stuck_more > 0 {
-            lines.push(row(texts.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]), String::new()));
+            lines.push(row(
+                texts.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]),
+                String::new(),
+            ));
         }
     }
     if !s.unpaid.is_empty() {
         lines.push(Line::Rule);
         lines.push(head(text("settlement-unpaid")));
         for l in &s.unpaid {
-            let number = [Some(texts.word(l.kind)), l.batch.map(|b| b.to_string()), l.stan.map(|s| s.to_string())];
-            lines.push(row(number.into_iter().flatten().collect::<Vec<_>>().join(" "), l.minor.map(|m| decimal(m, currency)).unwrap_or_default()));
+            let number =
+                [Some(texts.word(l.kind)), l.batch.map(|b| b.to_string()), l.stan.map(|s| s.to_string())];
+            lines.push(row(
+                number.into_iter().flatten().collect::<Vec<_>>().join(" "),
+                l.minor.map(|m| decimal(m, currency)).unwrap_or_default(),
+            ));
             lines.extend(l.masked_pan.clone().map(plain));
             lines.push(plain(texts.forwarding(&l.forwarding)));
         }
         if s.unpaid_more > 0 {
-            lines.push(row(texts.get("settlement-stuck-more", &[("n", &s.unpaid_more.to_string())]), String::new()));
+            lines.push(row(
+                texts.get("settlement-stuck-more", &[("n", &s.unpaid_more.to_string())]),
+                String::new(),
+            ));
         }
     }
     if let Some(journal) = &o.journal {
@@ -166,7 +217,13 @@ pub(crate) fn page(texts: Texts, composed: &Page, ctx: &SlipContext) -> Paper {
 
 pub(crate) fn invoice(texts: Texts, invoice: &Invoice, ctx: &SlipContext) -> Paper {
     let text = |id: &str| texts.get(id, &[]);
-    let sum = |value: &str| format!("{} {}", mark(invoice.currency), Money::parse(value, invoice.currency).map(Money::value).unwrap_or_default());
+    let sum = |value: &str| {
+        format!(
+            "{} {}",
+            mark(invoice.currency),
+            Money::parse(value, invoice.currency).map(Money::value).unwrap_or_default()
+        )
+    };
     let mut lines = heads(texts, false, ctx);
     lines.push(head(text("invoice-title")));
     lines.push(Line::Rule);
@@ -177,14 +234,23 @@ pub(crate) fn invoice(texts: Texts, invoice: &Invoice, ctx: &SlipContext) -> Pap
     for l in &invoice.lines {
         let cell = |text: &str, align, width| Cell { text: text.into(), align, width };
         let quantity = l.quantity.as_deref().unwrap_or_default();
-        let cells = vec![cell(&l.name, Align::Left, 6), cell(quantity, Align::Right, 3), cell(&l.amount, Align::Right, 5)];
+        let cells = vec![
+            cell(&l.name, Align::Left, 6),
+            cell(quantity, Align::Right, 3),
+            cell(&l.amount, Align::Right, 5),
+        ];
         lines.push(Line::Columns { cells, bold: false });
     }
     lines.push(Line::Rule);
     lines.extend(invoice.tax.as_deref().map(|t| row(text("invoice-tax"), sum(t))));
     lines.push(Line::Row { left: text("invoice-total"), right: sum(&invoice.total), bold: true });
     lines.extend(invoice.note.clone().map(|n| row(text("slip-note"), n)));
-    lines.push(Line::Text { text: text("invoice-is-none"), align: Align::Left, size: Size::Normal, bold: false });
+    lines.push(Line::Text {
+        text: text("invoice-is-none"),
+        align: Align::Left,
+        size: Size::Normal,
+        bold: false,
+    });
     lines.extend(feed());
     Paper { lines }
 }

@@ -1,4 +1,5 @@
-//! Outcomes on which a shop's template is tried before it is used: with everything known, and with next to nothing.
+//! Outcomes on which a shop's template is tried before it is used: with everything known, and with next to
+//! nothing.
 use crate::SlipContext;
 use payterm_schema::{
     Authority, Batch, Class, Currency, Kind, Outcome, RequestKey, Stan, Status, Time,
@@ -75,10 +76,20 @@ pub(crate) fn full(kind: Kind, status: Status) -> Outcome {
     Outcome {
         authority: Some(Authority::Host),
         reason: Some(Reason::new("host-51", Class::C)),
-        sums: Sums { fee: Some(12_345), balance: Some(-1), tip: Some(1), asked: Some(999_999_999_999), ..Sums::new(Currency::CNY, Some(999_999_999_999)) },
+        sums: Sums {
+            fee: Some(12_345),
+            balance: Some(-1),
+            tip: Some(1),
+            asked: Some(999_999_999_999),
+            ..Sums::new(Currency::CNY, Some(999_999_999_999))
+        },
         ended: Some(bare.started),
         answer_by: Some(bare.started),
-        place: Place { shop: "\u{6d4b}\u{8bd5}\u{5546}\u{6237}".into(), address: "Nanjing Road 100".into(), city: "\u{4e0a}\u{6d77}".into() },
+        place: Place {
+            shop: "\u{6d4b}\u{8bd5}\u{5546}\u{6237}".into(),
+            address: "Nanjing Road 100".into(),
+            city: "\u{4e0a}\u{6d77}".into(),
+        },
         merchant: text("898310058120001"),
         terminal: text("20260001"),
         entry: Some(EntryMode::Swipe),
@@ -115,8 +126,16 @@ pub(crate) fn full(kind: Kind, status: Status) -> Outcome {
 
 /// Every kind with every status on every paper.
 pub(crate) fn all() -> Vec<(PaperKind, Outcome)> {
-    let papers = [PaperKind::MerchantCopy, PaperKind::CustomerCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip];
+    let papers = [
+        PaperKind::MerchantCopy,
+        PaperKind::CustomerCopy,
+        PaperKind::UnknownSlip,
+        PaperKind::StuckSlip,
+        PaperKind::BalanceSlip,
+    ];
     let statuses = [Status::Approved, Status::Declined, Status::Unknown];
-    let all = papers.into_iter().flat_map(|p| Kind::ALL.into_iter().flat_map(move |k| statuses.into_iter().map(move |s| (p, k, s))));
+    let all = papers
+        .into_iter()
+        .flat_map(|p| Kind::ALL.into_iter().flat_map(move |k| statuses.into_iter().map(move |s| (p, k, s))));
     all.flat_map(|(p, k, s)| [(p, full(k, s)), (p, bare(k, s))]).collect()
 }

@@ -24,8 +24,9 @@ pub struct ScreenContext {
 }
 
 impl Texts {
-    /// The page as at most `ctx.lines` lines of at most `ctx.columns` columns, the most important first. The banner of a
-    /// test terminal has a line of its own where there are four or more, else it stands before the first text.
+    /// The page as at most `ctx.lines` lines of at most `ctx.columns` columns, the most important first. The
+    /// banner of a test terminal has a line of its own where there are four or more, else it stands before
+    /// the first text.
     pub fn screen(self, screen: &Screen, ctx: &ScreenContext) -> Vec<String> {
         let columns = ctx.columns.max(16);
         let height = ctx.lines.clamp(2, 8);
@@ -53,7 +54,9 @@ impl Texts {
         };
         match screen {
             Screen::Idle => vec![ctx.shop.clone(), t("idle-ready")],
-            Screen::Confirm { kind, amount: None } => vec![self.get("confirm-kind", &[("kind", &self.word(*kind))]), t("confirm-keys")],
+            Screen::Confirm { kind, amount: None } => {
+                vec![self.get("confirm-kind", &[("kind", &self.word(*kind))]), t("confirm-keys")]
+            }
             Screen::Confirm { kind, amount: Some(a) } => {
                 let ask = if *kind == Kind::Sale {
                     self.get("confirm-amount", &[("amount", &self.amount_text(*a))])
@@ -63,14 +66,21 @@ impl Texts {
                 vec![ask, self.amount_in_words(*a), t("confirm-keys")]
             }
             Screen::ConfirmPartial { asked, approved } => vec![
-                self.get("confirm-partial", &[("approved", &self.amount_text(*approved)), ("asked", &self.amount_text(*asked))]),
+                self.get(
+                    "confirm-partial",
+                    &[("approved", &self.amount_text(*approved)), ("asked", &self.amount_text(*asked))],
+                ),
                 t("confirm-partial-keys"),
             ],
             Screen::Present { kind, amount, ways, problem } => {
                 // Both at once: presenting something is the choice; the keys only narrow what is offered.
                 let both = ways.contains(&Way::Scan) && ways.len() > 1;
                 let choice = if both { [t("choose-card"), t("choose-code")] } else { Default::default() };
-                let mut page = vec![problem.as_deref().map(|p| self.problem(p)).unwrap_or_default(), self.ways(ways), what(*kind, *amount)];
+                let mut page = vec![
+                    problem.as_deref().map(|p| self.problem(p)).unwrap_or_default(),
+                    self.ways(ways),
+                    what(*kind, *amount),
+                ];
                 page.extend(choice);
                 page
             }
@@ -84,10 +94,14 @@ impl Texts {
             Screen::Wait { what, until, owed } => {
                 let time = |t: Time| clock(t, ctx.utc_offset_minutes, true);
                 let what = self.find(&format!("wait-{what}"), &[]).unwrap_or_else(|| t("wait-unknown"));
-                let mut lines = vec![what, t("wait-please"), self.get("wait-until", &[("time", &time(*until))])];
+                let mut lines =
+                    vec![what, t("wait-please"), self.get("wait-until", &[("time", &time(*until))])];
                 if let Some(o) = owed {
                     let last = o.last_code.clone().unwrap_or_else(|| t("wait-no-answer"));
-                    lines.push(self.get("wait-owed", &[("n", &o.tries.to_string()), ("last", &last), ("time", &time(o.next_try))]));
+                    lines.push(self.get(
+                        "wait-owed",
+                        &[("n", &o.tries.to_string()), ("last", &last), ("time", &time(o.next_try))],
+                    ));
                     lines.extend(o.deadline.map(|d| self.get("wait-deadline", &[("time", &time(d))])));
                 }
                 lines
@@ -96,18 +110,46 @@ impl Texts {
             Screen::SelfTest { report } => self.self_test_page(report),
             Screen::LogOn => vec![ctx.shop.clone(), t("operator-log-on")],
             Screen::OperatorNumber { typed, problem } => {
-                vec![self.failed(problem), self.get("operator-number", &[("typed", typed)]), t("operator-keys")]
+                vec![
+                    self.failed(problem),
+                    self.get("operator-number", &[("typed", typed)]),
+                    t("operator-keys"),
+                ]
             }
             Screen::Password { operator, purpose, kind, amount, digits, problem } => {
                 let stars = "*".repeat(usize::from((*digits).min(12)));
                 let ask = match (purpose, operator.role()) {
                     (Purpose::New | Purpose::NewAgain, _) => "operator-keys",
-                    (Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff, Role::Supervisor) => "operator-type-supervisor",
-                    (Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff, _) => "operator-type",
+                    (
+                        Purpose::LogOn
+                        | Purpose::Change
+                        | Purpose::Manage
+                        | Purpose::Approve
+                        | Purpose::WriteOff,
+                        Role::Supervisor,
+                    ) => "operator-type-supervisor",
+                    (
+                        Purpose::LogOn
+                        | Purpose::Change
+                        | Purpose::Manage
+                        | Purpose::Approve
+                        | Purpose::WriteOff,
+                        _,
+                    ) => "operator-type",
                 };
-                let mut lines = vec![self.word(*purpose), self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]), t(ask)];
+                let mut lines = vec![
+                    self.word(*purpose),
+                    self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]),
+                    t(ask),
+                ];
                 if let Some(kind) = kind {
-                    lines.insert(2, [self.word(*kind), amount.map(|a| self.amount_text(a)).unwrap_or_default()].join(" ").trim().into());
+                    lines.insert(
+                        2,
+                        [self.word(*kind), amount.map(|a| self.amount_text(a)).unwrap_or_default()]
+                            .join(" ")
+                            .trim()
+                            .into(),
+                    );
                 }
                 // What went wrong comes first, and the stars stay on a display of two lines.
                 if problem.is_some() {
@@ -128,18 +170,37 @@ impl Texts {
                 ]
             }
             Screen::Trouble { what } => {
-                let own = self.find(&format!("trouble-{what}"), &[]).or_else(|| self.find(&format!("reason-{what}"), &[]));
+                let own = self
+                    .find(&format!("trouble-{what}"), &[])
+                    .or_else(|| self.find(&format!("reason-{what}"), &[]));
                 let next = self.find(&format!("next-{what}"), &[]).unwrap_or_default();
                 vec![own.unwrap_or_else(|| t("trouble-unknown")), next, self.phone(ctx)]
             }
         }
     }
 
-    fn locked(self, lock: &TerminalLock, digits: u8, problem: &Option<String>, ctx: &ScreenContext) -> Vec<String> {
-        let challenge = lock.challenge.as_deref().map(|c| self.get("locked-challenge", &[("challenge", c)])).unwrap_or_default();
-        let stars = if digits > 0 { self.get("locked-code", &[("stars", &"*".repeat(usize::from(digits.min(12))))]) } else { String::new() };
-        let wait =
-            if lock.wrong > 0 { self.get("locked-not-before", &[("time", &clock(lock.not_before, ctx.utc_offset_minutes, true))]) } else { String::new() };
+    fn locked(
+        self,
+        lock: &TerminalLock,
+        digits: u8,
+        problem: &Option<String>,
+        ctx: &ScreenContext,
+    ) -> Vec<String> {
+        let challenge = lock
+            .challenge
+            .as_deref()
+            .map(|c| self.get("locked-challenge", &[("challenge", c)]))
+            .unwrap_or_default();
+        let stars = if digits > 0 {
+            self.get("locked-code", &[("stars", &"*".repeat(usize::from(digits.min(12))))])
+        } else {
+            String::new()
+        };
+        let wait = if lock.wrong > 0 {
+            self.get("locked-not-before", &[("time", &clock(lock.not_before, ctx.utc_offset_minutes, true))])
+        } else {
+            String::new()
+        };
         vec![self.get("locked", &[]), challenge, stars, self.failed(problem), self.phone(ctx), wait]
     }
 
@@ -152,23 +213,44 @@ impl Texts {
         let mut outcome = outcome.clone();
         self.fill(&mut outcome);
         let amount = outcome.sums.amount_money().map(|a| self.amount_text(a)).unwrap_or_default();
-        let (reason, next) = outcome.reason.as_ref().map(|r| (self.reason_text(r), r.next.clone())).unwrap_or_default();
+        let (reason, next) =
+            outcome.reason.as_ref().map(|r| (self.reason_text(r), r.next.clone())).unwrap_or_default();
         match outcome.status {
             Status::Approved => {
                 let kind = self.word(outcome.kind);
-                let head = if outcome.kind == Kind::Sale { t("result-approved") } else { self.get("result-kind-approved", &[("kind", &kind)]) };
-                let balance = outcome.sums.balance_text().map(|b| self.get("result-balance", &[("amount", &self.signed_text(&b, outcome.sums.currency))]));
+                let head = if outcome.kind == Kind::Sale {
+                    t("result-approved")
+                } else {
+                    self.get("result-kind-approved", &[("kind", &kind)])
+                };
+                let balance = outcome.sums.balance_text().map(|b| {
+                    self.get("result-balance", &[("amount", &self.signed_text(&b, outcome.sums.currency))])
+                });
                 let card = outcome.masked_pan.as_deref().map(|pan| self.get("result-card", &[("pan", pan)]));
-                let fee = outcome.sums.fee_text().map(|f| self.get("result-fee", &[("amount", &self.signed_text(&f, outcome.sums.currency))]));
-                vec![head, amount, balance.unwrap_or_default(), reason, next, card.unwrap_or_default(), fee.unwrap_or_default()]
+                let fee = outcome.sums.fee_text().map(|f| {
+                    self.get("result-fee", &[("amount", &self.signed_text(&f, outcome.sums.currency))])
+                });
+                vec![
+                    head,
+                    amount,
+                    balance.unwrap_or_default(),
+                    reason,
+                    next,
+                    card.unwrap_or_default(),
+                    fee.unwrap_or_default(),
+                ]
             }
             Status::Unknown => {
                 // The advice of the kind, where that of a sale would be wrong.
-                if outcome.kind.row().recovery == Recovery::AskPerson || matches!(outcome.kind, Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel) {
+                if outcome.kind.row().recovery == Recovery::AskPerson
+                    || matches!(outcome.kind, Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel)
+                {
                     return vec![next, reason, amount, self.service(&outcome, ctx)];
                 }
                 let open = match outcome.answer_by {
-                    Some(by) => self.get("result-unknown-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
+                    Some(by) => {
+                        self.get("result-unknown-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))])
+                    }
                     None => t("result-unknown-open"),
                 };
                 vec![t("result-unknown"), open, reason, amount, self.service(&outcome, ctx)]
@@ -182,7 +264,8 @@ impl Texts {
 
     /// A failed try: a text of its own, or the reason of that name.
     fn problem(self, id: &str) -> String {
-        let own = self.find(&format!("problem-{id}"), &[]).or_else(|| self.find(&format!("reason-{id}"), &[]));
+        let own =
+            self.find(&format!("problem-{id}"), &[]).or_else(|| self.find(&format!("reason-{id}"), &[]));
         own.unwrap_or_else(|| self.get("problem-unknown", &[]))
     }
 
@@ -203,18 +286,26 @@ impl Texts {
         let Some((last, front)) = words.split_last() else { return self.get("present-none", &[]) };
         let joined = match front {
             [] => last.clone(),
-            _ => [&front.join(&self.get("list-separator", &[])), &self.get("list-last", &[]), last].map(String::as_str).concat(),
+            _ => [&front.join(&self.get("list-separator", &[])), &self.get("list-last", &[]), last]
+                .map(String::as_str)
+                .concat(),
         };
         self.get("present-ways", &[("ways", &joined)])
     }
 
     /// Whom to call, and what to name there.
     fn service(self, outcome: &Outcome, ctx: &ScreenContext) -> String {
-        self.get("service-reference", &[("phone", &self.phone(ctx)), ("reference", &outcome.reference())]).trim_start().to_owned()
+        self.get("service-reference", &[("phone", &self.phone(ctx)), ("reference", &outcome.reference())])
+            .trim_start()
+            .to_owned()
     }
 
     fn phone(self, ctx: &ScreenContext) -> String {
-        if ctx.service_phone.is_empty() { String::new() } else { self.get("service-phone", &[("phone", &ctx.service_phone)]) }
+        if ctx.service_phone.is_empty() {
+            String::new()
+        } else {
+            self.get("service-phone", &[("phone", &ctx.service_phone)])
+        }
     }
 }
 

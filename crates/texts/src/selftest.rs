@@ -9,13 +9,18 @@ impl Texts {
     /// Puts reason and remedy of each item in this language.
     pub fn fill_self_test(self, report: &mut SelfTest) {
         for item in &mut report.items {
-            let facts: Vec<(String, String)> = item.facts.iter().map(|(k, v)| (k.clone(), clean(v))).collect();
+            let facts: Vec<(String, String)> =
+                item.facts.iter().map(|(k, v)| (k.clone(), clean(v))).collect();
             let args: Vec<(&str, &str)> = facts.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
             let code = clean(&item.code);
-            item.reason = self.find(&format!("found-{code}"), &args).unwrap_or_else(|| self.get("found-unknown", &[("code", &code)]));
+            item.reason = self
+                .find(&format!("found-{code}"), &args)
+                .unwrap_or_else(|| self.get("found-unknown", &[("code", &code)]));
             item.remedy = match item.verdict {
                 Verdict::Passed => String::new(),
-                Verdict::Degraded | Verdict::Failed => self.find(&format!("remedy-{code}"), &args).unwrap_or_else(|| self.get("remedy-unknown", &[])),
+                Verdict::Degraded | Verdict::Failed => self
+                    .find(&format!("remedy-{code}"), &args)
+                    .unwrap_or_else(|| self.get("remedy-unknown", &[])),
             };
         }
     }
@@ -29,11 +34,13 @@ impl Texts {
     pub(crate) fn self_test_slip(self, report: &SelfTest, ctx: &SlipContext) -> Paper {
         let mut report = report.clone();
         self.fill_self_test(&mut report);
-        let head = |id: &str, size| Line::Text { text: self.get(id, &[]), align: Align::Center, size, bold: true };
+        let head =
+            |id: &str, size| Line::Text { text: self.get(id, &[]), align: Align::Center, size, bold: true };
         let text = |text: String| Line::Text { text, align: Align::Left, size: Size::Normal, bold: false };
         let row = |left: String, right: String, bold| Line::Row { left, right, bold };
         let heads = [(report.test, "slip-test"), (ctx.duplicate, "slip-duplicate")];
-        let mut lines: Vec<Line> = heads.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id, Size::Normal)).collect();
+        let mut lines: Vec<Line> =
+            heads.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id, Size::Normal)).collect();
         lines.extend([head("slip-self-test-title", Size::Normal), Line::Rule]);
         lines.push(row(self.get("slip-time", &[]), report.at.text(ctx.utc_offset_minutes), false));
         lines.push(row(self.get("slip-status", &[]), self.word(report.verdict), true));
@@ -59,7 +66,9 @@ impl Texts {
         report.items.retain(|i| i.verdict > Verdict::Passed);
         report.items.sort_by_key(|i| std::cmp::Reverse(i.verdict));
         for item in &report.items {
-            lines.push(self.get("self-test-line", &[("part", &self.part_name(item)), ("reason", &item.reason)]));
+            lines.push(
+                self.get("self-test-line", &[("part", &self.part_name(item)), ("reason", &item.reason)]),
+            );
             lines.push(item.remedy.clone());
         }
         lines

@@ -21,9 +21,11 @@ pub struct SlipContext {
     pub utc_offset_minutes: i32,
     /// May be empty.
     pub service_phone: String,
-    /// Content of the QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`, `{amount}`; empty = none (`paper.qr`).
+    /// Content of the QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`, `{amount}`;
+    /// empty = none (`paper.qr`).
     pub qr: String,
-    /// The same for the code by which the customer asks for an invoice, on the customer's copy (`paper.invoice_qr`).
+    /// The same for the code by which the customer asks for an invoice, on the customer's copy
+    /// (`paper.invoice_qr`).
     pub invoice_qr: String,
     /// Heads the paper with DUPLICATE: it may be out already.
     pub duplicate: bool,
@@ -31,19 +33,22 @@ pub struct SlipContext {
     pub acquirer_name: String,
 }
 
-/// The paper of a job. It always comes out: when a template fails, as a plain list of the same facts. A copy of a request
-/// that is not approved says so; one whose result is unknown becomes the "do not take the money again" paper.
+/// The paper of a job. It always comes out: when a template fails, as a plain list of the same facts. A copy
+/// of a request that is not approved says so; one whose result is unknown becomes the "do not take the money
+/// again" paper.
 ///
-/// A template of the shop's makes the middle: test mark, duplicate head, title, warning, copy and void mark stand above it,
-/// and below it each of kind, status, masked number, voucher and reference number, amount, total and help that it did not show as a line of its own. When it fails, the built-in one serves.
+/// A template of the shop's makes the middle: test mark, duplicate head, title, warning, copy and void mark
+/// stand above it, and below it each of kind, status, masked number, voucher and reference number, amount,
+/// total and help that it did not show as a line of its own. When it fails, the built-in one serves.
 pub fn slip(job: &PaperJob, ctx: &SlipContext, templates: &Templates) -> Paper {
     static ENGINE: OnceLock<Environment<'static>> = OnceLock::new();
     let texts = Texts::new(ctx.language);
     match &job.content {
-        PaperContent::Outcome(outcome) if job.kind == PaperKind::SettlementReport => report::settlement(texts, outcome, ctx),
-        PaperContent::Outcome(outcome) => {
-            framed(templates, job.kind, outcome, ctx).unwrap_or_else(|| render(ENGINE.get_or_init(built_in), job.kind, outcome, ctx))
+        PaperContent::Outcome(outcome) if job.kind == PaperKind::SettlementReport => {
+            report::settlement(texts, outcome, ctx)
         }
+        PaperContent::Outcome(outcome) => framed(templates, job.kind, outcome, ctx)
+            .unwrap_or_else(|| render(ENGINE.get_or_init(built_in), job.kind, outcome, ctx)),
         PaperContent::Totals(totals) => report::totals(texts, totals, ctx),
         PaperContent::Page(page) => report::page(texts, page, ctx),
         PaperContent::Invoice(invoice) => report::invoice(texts, invoice, ctx),
@@ -64,7 +69,11 @@ fn framed(templates: &Templates, kind: PaperKind, outcome: &Outcome, ctx: &SlipC
     let body = templates.run(name, values(kind, outcome, ctx, name)).ok()?;
     let text = |text: String, size, bold| Line::Text { text, align: Align::Center, size, bold };
     let head = |id: &str| text(texts.get(id, &[]), Size::Normal, true);
-    let mut lines: Vec<Line> = [(f.test, "slip-test"), (f.duplicate, "slip-duplicate")].into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
+    let mut lines: Vec<Line> = [(f.test, "slip-test"), (f.duplicate, "slip-duplicate")]
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, id)| head(id))
+        .collect();
     lines.push(text(f.title.clone(), Size::Normal, true));
     lines.extend(f.warning.clone().map(|w| text(w, Size::Double, true)));
     lines.extend(f.copy.clone().map(|c| text(c, Size::Normal, false)));
@@ -74,7 +83,14 @@ fn framed(templates: &Templates, kind: PaperKind, outcome: &Outcome, ctx: &SlipC
         body.lines.iter().any(|l| match l {
             Line::Text { text, .. } => text == value,
             Line::Row { right, .. } => right == value,
-            Line::Columns { .. } | Line::Rule | Line::Barcode(_) | Line::Image(_) | Line::Qr(_) | Line::Feed(_) | Line::Cut | Line::Drawer(_) => false,
+            Line::Columns { .. }
+            | Line::Rule
+            | Line::Barcode(_)
+            | Line::Image(_)
+            | Line::Qr(_)
+            | Line::Feed(_)
+            | Line::Cut
+            | Line::Drawer(_) => false,
         })
     };
     let must: [(&str, Option<&String>); 7] = [
@@ -87,10 +103,17 @@ fn framed(templates: &Templates, kind: PaperKind, outcome: &Outcome, ctx: &SlipC
         ("slip-total", f.total.as_ref()),
     ];
     let missing = must.into_iter().filter_map(|(id, value)| Some((id, value.filter(|v| !shown(v))?)));
-    let missing: Vec<Line> = missing.map(|(id, value)| Line::Row { left: texts.get(id, &[]), right: value.clone(), bold: true }).collect();
+    let missing: Vec<Line> = missing
+        .map(|(id, value)| Line::Row { left: texts.get(id, &[]), right: value.clone(), bold: true })
+        .collect();
     lines.extend(body.lines.iter().cloned());
     lines.extend(missing);
-    lines.extend(f.help.clone().filter(|h| !shown(h)).map(|h| Line::Text { text: h, align: Align::Left, size: Size::Normal, bold: false }));
+    lines.extend(f.help.clone().filter(|h| !shown(h)).map(|h| Line::Text {
+        text: h,
+        align: Align::Left,
+        size: Size::Normal,
+        bold: false,
+    }));
     lines.extend(f.test.then(|| head("slip-test-void")));
     lines.extend([Line::Feed(3), Line::Cut]);
     Some(Paper { lines })
@@ -99,7 +122,8 @@ fn framed(templates: &Templates, kind: PaperKind, outcome: &Outcome, ctx: &SlipC
 /// The template of a paper.
 pub(crate) fn template_of(kind: PaperKind, outcome: &Outcome) -> &'static str {
     match (kind, outcome.status) {
-        (PaperKind::UnknownSlip, _) | (PaperKind::MerchantCopy | PaperKind::CustomerCopy, Status::Unknown) => "unknown",
+        (PaperKind::UnknownSlip, _)
+        | (PaperKind::MerchantCopy | PaperKind::CustomerCopy, Status::Unknown) => "unknown",
         (PaperKind::StuckSlip, _) => "stuck",
         (PaperKind::BalanceSlip, _) => "balance",
         // The others are no outcome's.
@@ -136,8 +160,12 @@ macro_rules! template {
         )
     };
 }
-const TEMPLATES: [(&str, &str); 4] =
-    [("payment", template!("payment")), ("balance", template!("balance")), ("unknown", template!("unknown")), ("stuck", template!("stuck"))];
+const TEMPLATES: [(&str, &str); 4] = [
+    ("payment", template!("payment")),
+    ("balance", template!("balance")),
+    ("unknown", template!("unknown")),
+    ("stuck", template!("stuck")),
+];
 
 fn built_in() -> Environment<'static> {
     let mut env = markup::engine();
@@ -151,7 +179,8 @@ fn built_in() -> Environment<'static> {
 fn render(env: &Environment<'_>, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext) -> Paper {
     let texts = Texts::new(ctx.language);
     let template = template_of(kind, outcome);
-    markup::render(env, template, values(kind, outcome, ctx, template)).unwrap_or_else(|_| plain(texts, kind, outcome, ctx))
+    markup::render(env, template, values(kind, outcome, ctx, template))
+        .unwrap_or_else(|_| plain(texts, kind, outcome, ctx))
 }
 
 /// What a template can show, as texts; absent = not known. The names are the template's variables.
@@ -293,11 +322,18 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     };
     // What was to go back: nobody takes money again here.
     let undo = matches!(o.kind, Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel);
-    let do_not = if undo { "slip-not-known-undone" } else { by_recovery("slip-do-not-take", "slip-do-not-take", "slip-do-not-refund") };
+    let do_not = if undo {
+        "slip-not-known-undone"
+    } else {
+        by_recovery("slip-do-not-take", "slip-do-not-take", "slip-do-not-refund")
+    };
     let advice = advice(texts, &o);
     let title = match template {
         "unknown" => "slip-unknown-title",
-        "stuck" => advice.as_ref().map_or_else(|| by_recovery("slip-stuck-title", "slip-stuck-title-advice", "slip-stuck-title-refund"), |a| a.title),
+        "stuck" => advice.as_ref().map_or_else(
+            || by_recovery("slip-stuck-title", "slip-stuck-title-advice", "slip-stuck-title-refund"),
+            |a| a.title,
+        ),
         "balance" => "slip-balance-title",
         _ => match o.kind {
             Kind::Void => "slip-title-void",
@@ -308,7 +344,14 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
             Kind::CompletionCancel => "slip-title-completion_cancel",
             Kind::TipAdjust => "slip-title-tip_adjust",
             Kind::VoiceSale => "slip-title-voice_sale",
-            Kind::Sale | Kind::Balance | Kind::Parameters | Kind::StatusUpload | Kind::Settlement | Kind::SignIn | Kind::SignOff | Kind::Echo => "slip-title",
+            Kind::Sale
+            | Kind::Balance
+            | Kind::Parameters
+            | Kind::StatusUpload
+            | Kind::Settlement
+            | Kind::SignIn
+            | Kind::SignOff
+            | Kind::Echo => "slip-title",
         },
     };
     let copy = match (template, kind) {
@@ -367,7 +410,11 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         auth_code: o.auth_code.clone(),
         rrn: o.rrn.clone(),
         time: date_time(&o, ctx.utc_offset_minutes),
-        amount: o.sums.amount_money().map(Money::value).map(|v| money(if back { format!("-{v}") } else { v })),
+        amount: o
+            .sums
+            .amount_money()
+            .map(Money::value)
+            .map(|v| money(if back { format!("-{v}") } else { v })),
         tip: o.sums.tip.map(minor),
         total: o.sums.amount.filter(|_| tip).map(minor),
         requested: o.sums.asked.map(minor),
@@ -397,8 +444,12 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         result_by,
         help: match template {
             "unknown" if undo => Some("slip-unknown-help-undo"),
-            "unknown" => Some(by_recovery("slip-unknown-help", "slip-unknown-help", "slip-unknown-help-refund")),
-            "stuck" => Some(by_recovery("slip-stuck-help", "slip-stuck-help-advice", "slip-stuck-help-refund")),
+            "unknown" => {
+                Some(by_recovery("slip-unknown-help", "slip-unknown-help", "slip-unknown-help-refund"))
+            }
+            "stuck" => {
+                Some(by_recovery("slip-stuck-help", "slip-stuck-help-advice", "slip-stuck-help-refund"))
+            }
             _ => None,
         }
         .map(|id| advice.filter(|_| template == "stuck").map_or_else(|| texts.get(id, &[]), |a| a.help)),
@@ -406,7 +457,9 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         reference: o.reference(),
         phone: ctx.service_phone.clone(),
         qr: qr(&ctx.qr, &o),
-        invoice_qr: (approved && kind == PaperKind::CustomerCopy && template == "payment" && !back).then(|| qr(&ctx.invoice_qr, &o)).filter(|q| !q.is_empty()),
+        invoice_qr: (approved && kind == PaperKind::CustomerCopy && template == "payment" && !back)
+            .then(|| qr(&ctx.invoice_qr, &o))
+            .filter(|q| !q.is_empty()),
     }
 }
 
@@ -417,14 +470,19 @@ struct Advice {
     help: String,
 }
 
-/// What the acquirer was told, or is to be, whatever its kind's messages owe: a sale that was accepted offline is reversed by nobody.
+/// What the acquirer was told, or is to be, whatever its kind's messages owe: a sale that was accepted
+/// offline is reversed by nobody.
 fn advice(texts: Texts, o: &Outcome) -> Option<Advice> {
     let lost = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount };
-    let amount = lost.map(|m| format!("{} {}", mark(o.sums.currency), decimal(m, o.sums.currency))).unwrap_or_default();
+    let amount = lost
+        .map(|m| format!("{} {}", mark(o.sums.currency), decimal(m, o.sums.currency)))
+        .unwrap_or_default();
     Some(match o.forwarding.as_ref()? {
-        Forwarding::Pending | Forwarding::Forwarded => {
-            Advice { title: "slip-stuck-title-advice", warning: "slip-do-not-take", help: texts.get("slip-stuck-help-advice", &[]) }
-        }
+        Forwarding::Pending | Forwarding::Forwarded => Advice {
+            title: "slip-stuck-title-advice",
+            warning: "slip-do-not-take",
+            help: texts.get("slip-stuck-help-advice", &[]),
+        },
         Forwarding::Refused(code) => Advice {
             title: "slip-stuck-title-refused",
             warning: "slip-refused",
@@ -449,12 +507,16 @@ fn entry_letter(mode: EntryMode) -> &'static str {
     }
 }
 
-/// `YYYY-MM-DD HH:MM:SS`: the host's F13 and F12 when both are valid, with the year that brings them nearest to our end of
-/// the transaction (a reply may cross New Year), else that end.
+/// `YYYY-MM-DD HH:MM:SS`: the host's F13 and F12 when both are valid, with the year that brings them nearest
+/// to our end of the transaction (a reply may cross New Year), else that end.
 fn date_time(o: &Outcome, utc_offset_minutes: i32) -> String {
     let ours = o.ended.unwrap_or(o.started);
-    let digits = |field: &Option<String>, len: usize| field.clone().filter(|f| f.len() == len && f.bytes().all(|b| b.is_ascii_digit()));
-    let host = digits(&o.host_date, 4).zip(digits(&o.host_time, 6)).and_then(|(d, t)| Time::nearest(ours, &d, &t, utc_offset_minutes));
+    let digits = |field: &Option<String>, len: usize| {
+        field.clone().filter(|f| f.len() == len && f.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let host = digits(&o.host_date, 4)
+        .zip(digits(&o.host_time, 6))
+        .and_then(|(d, t)| Time::nearest(ours, &d, &t, utc_offset_minutes));
     host.unwrap_or(ours).text(utc_offset_minutes)
 }
 
@@ -490,16 +552,34 @@ fn qr(template: &str, o: &Outcome) -> String {
 
 /// Without a template: the kind of paper, its warnings, and every fact.
 fn plain(texts: Texts, kind: PaperKind, o: &Outcome, ctx: &SlipContext) -> Paper {
-    let head = |id: &str| Line::Text { text: texts.get(id, &[]), align: Align::Center, size: Size::Normal, bold: true };
+    let head = |id: &str| Line::Text {
+        text: texts.get(id, &[]),
+        align: Align::Center,
+        size: Size::Normal,
+        bold: true,
+    };
     let warn = matches!(kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
-    let do_not = if o.kind.row().recovery == Recovery::AskPerson { "slip-do-not-refund" } else { "slip-do-not-take" };
+    let do_not =
+        if o.kind.row().recovery == Recovery::AskPerson { "slip-do-not-refund" } else { "slip-do-not-take" };
     let do_not = advice(texts, o).filter(|_| kind == PaperKind::StuckSlip).map_or(do_not, |a| a.warning);
     let warnings = [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (warn, do_not)];
     let mut lines: Vec<Line> = warnings.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
-    lines.extend([Line::Text { text: texts.word(kind), align: Align::Center, size: Size::Normal, bold: false }, Line::Rule]);
-    let own = kind == PaperKind::CustomerCopy || kind == PaperKind::UnknownSlip || kind == PaperKind::BalanceSlip;
-    let o = if own { &Outcome { sums: payterm_schema::outcome::Sums { fee: None, ..o.sums.clone() }, ..o.clone() } } else { o };
-    lines.extend(texts.outcome_lines(o, ctx.utc_offset_minutes).into_iter().map(|(left, right)| Line::Row { left, right, bold: false }));
+    lines.extend([
+        Line::Text { text: texts.word(kind), align: Align::Center, size: Size::Normal, bold: false },
+        Line::Rule,
+    ]);
+    let own =
+        kind == PaperKind::CustomerCopy || kind == PaperKind::UnknownSlip || kind == PaperKind::BalanceSlip;
+    let o = if own {
+        &Outcome { sums: payterm_schema::outcome::Sums { fee: None, ..o.sums.clone() }, ..o.clone() }
+    } else {
+        o
+    };
+    lines.extend(texts.outcome_lines(o, ctx.utc_offset_minutes).into_iter().map(|(left, right)| Line::Row {
+        left,
+        right,
+        bold: false,
+    }));
     lines.extend([Line::Feed(3), Line::Cut]);
     Paper { lines }
 }
@@ -570,7 +650,8 @@ mod tests {
     fn the_variables_are_listed_and_documented() {
         let facts = facts(Texts::new(Language::En), PaperKind::MerchantCopy, &outcome(), &CONTEXT, "payment");
         let made = serde_json::to_value(&facts).expect("serialises");
-        let made: std::collections::BTreeSet<&str> = made.as_object().expect("an object").keys().map(String::as_str).collect();
+        let made: std::collections::BTreeSet<&str> =
+            made.as_object().expect("an object").keys().map(String::as_str).collect();
         assert_eq!(made, VARIABLES.into_iter().collect());
         let page = include_str!("../../../docs/templates.md");
         for name in VARIABLES {
@@ -581,10 +662,16 @@ mod tests {
     #[test]
     fn a_paper_comes_out_when_its_template_fails() {
         let mut broken = markup::engine();
-        for (name, source) in [("unknown", "{% for i in range(99999) %}rule\n{% endfor %}"), ("stuck", "blink|x"), ("balance", "{{ no.such.thing }}")] {
+        for (name, source) in [
+            ("unknown", "{% for i in range(99999) %}rule\n{% endfor %}"),
+            ("stuck", "blink|x"),
+            ("balance", "{{ no.such.thing }}"),
+        ] {
             broken.add_template(name, source).expect("parses");
         }
-        for kind in [PaperKind::MerchantCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip] {
+        for kind in
+            [PaperKind::MerchantCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip]
+        {
             let paper = render(&broken, kind, &outcome(), &CONTEXT);
             let text = paper.to_text(32);
             for part in ["TEST", "DUPLICATE", "DO NOT TAKE", "606414000118", "CNY 12.34"] {
@@ -598,9 +685,18 @@ mod tests {
     fn the_built_in_templates_work_within_a_tenth_of_the_limit() {
         let mut env = built_in();
         env.set_fuel(Some(markup::FUEL / 10));
-        for kind in [PaperKind::MerchantCopy, PaperKind::CustomerCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip] {
+        for kind in [
+            PaperKind::MerchantCopy,
+            PaperKind::CustomerCopy,
+            PaperKind::UnknownSlip,
+            PaperKind::StuckSlip,
+            PaperKind::BalanceSlip,
+        ] {
             // Only a template prints the merchant's copy of these labels; the plain paper has a table's.
-            assert!(render(&env, kind, &outcome(), &CONTEXT).to_text(32).contains("Operator no."), "{kind:?}");
+            assert!(
+                render(&env, kind, &outcome(), &CONTEXT).to_text(32).contains("Operator no."),
+                "{kind:?}"
+            );
         }
     }
 }

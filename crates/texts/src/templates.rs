@@ -1,6 +1,6 @@
-//! A shop's own templates of the slips. Each is one file, `payment.jinja`, `balance.jinja`, `unknown.jinja` or `stuck.jinja`,
-//! in the markup of [`crate::markup`]; what it may show is [`crate::VARIABLES`]. It makes the middle of a paper: what a slip
-//! must say stands on it whatever the template says (see [`crate::slip`]).
+//! A shop's own templates of the slips. Each is one file, `payment.jinja`, `balance.jinja`, `unknown.jinja`
+//! or `stuck.jinja`, in the markup of [`crate::markup`]; what it may show is [`crate::VARIABLES`]. It makes
+//! the middle of a paper: what a slip must say stands on it whatever the template says (see [`crate::slip`]).
 use crate::{Line, Paper, SlipContext, markup, sample, slip};
 use minijinja::{UndefinedBehavior, Value};
 use payterm_schema::config::Language;
@@ -29,18 +29,22 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Takes what is good of these files (name, content) and tells what is wrong with the others. Each is run on a sample of
-    /// every kind, status and language.
+    /// Takes what is good of these files (name, content) and tells what is wrong with the others. Each is run
+    /// on a sample of every kind, status and language.
     pub fn load(files: &[(String, Vec<u8>)]) -> (Self, Vec<TemplateFault>) {
         let (mut good, mut faults) = (Self::default(), Vec::new());
         for (file, content) in files {
             let wrong = |line, rule: String| TemplateFault { file: file.clone(), line, rule };
-            let Some(name) = file.strip_suffix(".jinja").and_then(|n| NAMES.into_iter().find(|known| *known == n)) else {
+            let Some(name) =
+                file.strip_suffix(".jinja").and_then(|n| NAMES.into_iter().find(|known| *known == n))
+            else {
                 faults.push(wrong(None, format!("a template is one of {}.jinja", NAMES.join(".jinja, "))));
                 continue;
             };
             let source = match std::str::from_utf8(content) {
-                Ok(_) if content.len() > TEMPLATE_MAX => Err(wrong(None, format!("up to {TEMPLATE_MAX} bytes"))),
+                Ok(_) if content.len() > TEMPLATE_MAX => {
+                    Err(wrong(None, format!("up to {TEMPLATE_MAX} bytes")))
+                }
                 Ok(text) => Ok(text.to_owned()),
                 Err(e) => Err(wrong(None, format!("UTF-8: {e}"))),
             };
@@ -92,8 +96,8 @@ impl Templates {
     }
 }
 
-/// A template may choose and repeat, and show values as they are. What could make a text grow without a step of the engine
-/// (`set`, `~`, `+`, `*`, filters) is refused, and so is every tag that is not known here.
+/// A template may choose and repeat, and show values as they are. What could make a text grow without a step
+/// of the engine (`set`, `~`, `+`, `*`, filters) is refused, and so is every tag that is not known here.
 fn plain_tags(source: &str) -> Result<(), markup::MarkupError> {
     const TAGS: [&str; 6] = ["if", "elif", "else", "endif", "for", "endfor"];
     let line_of = |rest: &str| source[..source.len() - rest.len()].matches('\n').count() + 1;
@@ -124,7 +128,12 @@ fn plain_tags(source: &str) -> Result<(), markup::MarkupError> {
             }
         }
         let end = end.ok_or_else(|| wrong("a tag without its end"))?;
-        let word = tag[2..end].trim_start_matches('-').trim_end_matches('-').split_whitespace().next().unwrap_or_default();
+        let word = tag[2..end]
+            .trim_start_matches('-')
+            .trim_end_matches('-')
+            .split_whitespace()
+            .next()
+            .unwrap_or_default();
         if close == "%}" && !TAGS.contains(&word) {
             return Err(wrong(&format!("a tag is one of {}", TAGS.join(", "))));
         }

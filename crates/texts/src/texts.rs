@@ -45,8 +45,8 @@ impl Texts {
         self.language
     }
 
-    /// The text of `id`, with its `{ $name }` places filled in. An id that is in no file comes back as itself: a face shows
-    /// something greppable and never panics.
+    /// The text of `id`, with its `{ $name }` places filled in. An id that is in no file comes back as
+    /// itself: a face shows something greppable and never panics.
     pub fn get(self, id: &str, args: &[(&str, &str)]) -> String {
         self.find(id, args).unwrap_or_else(|| clean(id))
     }
@@ -60,8 +60,9 @@ impl Texts {
         Some(bundle.format_pattern(pattern, Some(&args), &mut Vec::new()).into_owned())
     }
 
-    /// Puts `text` and `next` (what the cashier does now) in this language. A host code without texts of its own gets
-    /// `reason-host-unknown` with the code, or, by its class, the text of a success or of a pending payment.
+    /// Puts `text` and `next` (what the cashier does now) in this language. A host code without texts of its
+    /// own gets `reason-host-unknown` with the code, or, by its class, the text of a success or of a pending
+    /// payment.
     pub fn fill_reason(self, reason: &mut Reason) {
         let code = clean(&reason.code);
         let f39 = code.strip_prefix("host-");
@@ -98,7 +99,10 @@ impl Texts {
         // Ended before anything was sent, by people or by time.
         let nothing = code.ends_with("-timeout")
             || code.starts_with("cancelled-by-")
-            || matches!(code, "caller-lost" | "not-confirmed" | "not-sent" | "interrupted" | "too-many-tries");
+            || matches!(
+                code,
+                "caller-lost" | "not-confirmed" | "not-sent" | "interrupted" | "too-many-tries"
+            );
         let group = match kind {
             Kind::Refund => "refund",
             Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel => "undo",
@@ -123,7 +127,9 @@ impl Texts {
             Status::Declined if code == "reversed" => "reversed",
             Status::Declined if code.starts_with("host-") => "refused",
             Status::Failed | Status::Cancelled if nothing => "nothing",
-            Status::Running | Status::Approved | Status::Declined | Status::Failed | Status::Cancelled => return None,
+            Status::Running | Status::Approved | Status::Declined | Status::Failed | Status::Cancelled => {
+                return None;
+            }
         };
         self.find(&format!("next-kind-{what}-{group}"), &[])
     }
@@ -137,7 +143,8 @@ fn bundle(language: Language) -> &'static Bundle {
     };
     BUNDLES[slot].get_or_init(|| {
         let mut bundle = Bundle::new_concurrent(vec![tag]);
-        // Fluent's bidirectional isolation marks are invisible characters; papers and displays must not get any.
+        // Fluent's bidirectional isolation marks are invisible characters; papers and displays must not get
+        // any.
         bundle.set_use_isolating(false);
         for text in files {
             // What parses is used; a broken entry or a double id is a failing test, not a broken terminal.
@@ -148,8 +155,8 @@ fn bundle(language: Language) -> &'static Bundle {
     })
 }
 
-/// One visible line: control characters become spaces; characters without width (joiners, direction overrides, which can
-/// make an amount read differently) are left out.
+/// One visible line: control characters become spaces; characters without width (joiners, direction
+/// overrides, which can make an amount read differently) are left out.
 pub fn clean(text: &str) -> String {
     text.chars()
         .filter_map(|c| match c {

@@ -109,7 +109,8 @@ words! {
 }
 
 impl Texts {
-    /// The word of a status, kind, phase, entry mode, wallet, way, device kind or state, obligation state, paper ...
+    /// The word of a status, kind, phase, entry mode, wallet, way, device kind or state, obligation state,
+    /// paper ...
     pub fn word(self, value: impl Word) -> String {
         self.get(value.id(), &[])
     }

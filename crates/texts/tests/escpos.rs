@@ -1,4 +1,5 @@
-//! The printer's side: walks the bytes as a printer does. Whatever a host, a shop name or a note holds, nothing but our own commands comes out.
+//! The printer's side: walks the bytes as a printer does. Whatever a host, a shop name or a note holds,
+//! nothing but our own commands comes out.
 mod common;
 use common::*;
 use payterm_schema::{
@@ -17,7 +18,8 @@ struct Walked {
     cuts: usize,
 }
 
-/// Reads a job byte by byte. Every byte below 20 and 7F must belong to one of the commands that a slip may use.
+/// Reads a job byte by byte. Every byte below 20 and 7F must belong to one of the commands that a slip may
+/// use.
 fn walk(bytes: &[u8]) -> Result<Walked, String> {
     let mut out = Walked::default();
     let mut line = Vec::new();
@@ -33,21 +35,28 @@ fn walk(bytes: &[u8]) -> Result<Walked, String> {
                 line.clear();
                 tail
             }
-            (0x1b, [b'a', 0..=2, t @ ..] | [b'E', 0..=1, t @ ..] | [b'd', 1..=20, t @ ..]) | (0x1d, [b'!', 0x00 | 0x11, t @ ..]) => t,
+            (0x1b, [b'a', 0..=2, t @ ..] | [b'E', 0..=1, t @ ..] | [b'd', 1..=20, t @ ..])
+            | (0x1d, [b'!', 0x00 | 0x11, t @ ..]) => t,
             (0x1d, [b'V', 66, 0, t @ ..]) => {
                 out.cuts += 1;
                 t
             }
             (0x1d, [b'(', b'k', lo, hi, t @ ..]) => {
-                let (data, t) = t.split_at_checked(usize::from(u16::from_le_bytes([*lo, *hi]))).ok_or("GS ( k is cut off")?;
+                let (data, t) = t
+                    .split_at_checked(usize::from(u16::from_le_bytes([*lo, *hi])))
+                    .ok_or("GS ( k is cut off")?;
                 match data {
                     [49, 65, 50, 0] | [49, 67, 1..=16] | [49, 69, 48..=51] | [49, 81, 48] => {}
-                    [49, 80, 48, content @ ..] => out.qr.push(String::from_utf8(content.to_vec()).map_err(|e| e.to_string())?),
+                    [49, 80, 48, content @ ..] => {
+                        out.qr.push(String::from_utf8(content.to_vec()).map_err(|e| e.to_string())?)
+                    }
                     _ => return Err(format!("GS ( k {data:02x?}")),
                 }
                 t
             }
-            (0x00..=0x1f | 0x7f, _) => return Err(format!("stray {b:02x} before {:02x?}", &tail[..tail.len().min(8)])),
+            (0x00..=0x1f | 0x7f, _) => {
+                return Err(format!("stray {b:02x} before {:02x?}", &tail[..tail.len().min(8)]));
+            }
             // A lead byte takes its trail along: a printer in Chinese mode does the same.
             (0x81..=0xfe, [0x30..=0x39, x, y, t @ ..]) => {
                 line.extend_from_slice(&[b, tail[0], *x, *y]);
@@ -69,7 +78,14 @@ fn walk(bytes: &[u8]) -> Result<Walked, String> {
 
 #[test]
 fn the_walker_finds_what_is_wrong() {
-    for bad in [&b"\x1b@\x1c&\x1bp\x00\x19\xfa\n"[..], b"\x1b@\x1c&a\x07\n", b"\x1b@\x1c&a\x10\x04\x01\n", b"\x1b@\x1c&\xff\n", b"\x1b@\x1c&x", b"hi\n"] {
+    for bad in [
+        &b"\x1b@\x1c&\x1bp\x00\x19\xfa\n"[..],
+        b"\x1b@\x1c&a\x07\n",
+        b"\x1b@\x1c&a\x10\x04\x01\n",
+        b"\x1b@\x1c&\xff\n",
+        b"\x1b@\x1c&x",
+        b"hi\n",
+    ] {
         assert!(walk(bad).is_err(), "{bad:02x?}");
     }
 }
@@ -78,9 +94,11 @@ fn the_walker_finds_what_is_wrong() {
 fn chinese_survives_the_way_to_the_printer() {
     let job = job(PaperKind::MerchantCopy, Outcome { note: Some("加辣 龘 䶮 ①".into()), ..sale() });
     for mm in [58, 80] {
-        let printed = walk(&slip(&job, &context(Language::ZhCn), &Default::default()).to_escpos(mm)).expect("only our commands");
+        let printed = walk(&slip(&job, &context(Language::ZhCn), &Default::default()).to_escpos(mm))
+            .expect("only our commands");
         let all = printed.lines.join("\n");
-        for part in ["商户存根", "老王面馆", "622848******1234 /S", "RMB 1234.50", "本人确认", "加辣 龘 䶮 ①"] {
+        for part in ["商户存根", "老王面馆", "622848******1234 /S", "RMB 1234.50", "本人确认", "加辣 龘 䶮 ①"]
+        {
             assert!(all.contains(part), "{part} is not on:\n{all}");
         }
         assert_eq!(printed.qr, ["payterm:898310058120001:20260001:000007:000118:606414000118"]);
@@ -91,9 +109,14 @@ fn chinese_survives_the_way_to_the_printer() {
 #[test]
 fn text_and_bytes_say_the_same() {
     for (mm, columns) in [(58, 32), (80, 48)] {
-        let paper = slip(&job(PaperKind::CustomerCopy, void()), &SlipContext { qr: String::new(), ..context(Language::ZhCn) }, &Default::default());
+        let paper = slip(
+            &job(PaperKind::CustomerCopy, void()),
+            &SlipContext { qr: String::new(), ..context(Language::ZhCn) },
+            &Default::default(),
+        );
         let printed = walk(&paper.to_escpos(mm)).expect("only our commands").lines;
-        let text: Vec<String> = paper.to_text(columns).lines().filter(|l| !l.is_empty()).map(|l| l.trim().to_owned()).collect();
+        let text: Vec<String> =
+            paper.to_text(columns).lines().filter(|l| !l.is_empty()).map(|l| l.trim().to_owned()).collect();
         assert_eq!(printed.iter().map(|l| l.trim().to_owned()).collect::<Vec<_>>(), text);
     }
 }
@@ -101,13 +124,22 @@ fn text_and_bytes_say_the_same() {
 #[test]
 fn sizes_are_taken_back() {
     let line = |text: &str, size, bold, align| Line::Text { text: text.into(), align, size, bold };
-    let paper = Paper { lines: vec![line("A", Size::Double, true, Align::Center), line("B", Size::Normal, false, Align::Left)] };
-    assert_eq!(paper.to_escpos(58), b"\x1b@\x1c&\x1ba\x01\x1d!\x11\x1bE\x01A\n\x1ba\x00\x1d!\x00\x1bE\x00B\n");
+    let paper = Paper {
+        lines: vec![
+            line("A", Size::Double, true, Align::Center),
+            line("B", Size::Normal, false, Align::Left),
+        ],
+    };
+    assert_eq!(
+        paper.to_escpos(58),
+        b"\x1b@\x1c&\x1ba\x01\x1d!\x11\x1bE\x01A\n\x1ba\x00\x1d!\x00\x1bE\x00B\n"
+    );
 }
 
 #[test]
 fn a_qr_code_is_whole_or_absent() {
-    let qr = |content: &str| walk(&Paper { lines: vec![Line::Qr(content.into())] }.to_escpos(58)).map(|w| w.qr);
+    let qr =
+        |content: &str| walk(&Paper { lines: vec![Line::Qr(content.into())] }.to_escpos(58)).map(|w| w.qr);
     let longest = "x".repeat(QR_MAX);
     assert_eq!(qr(&longest), Ok(vec![longest.clone()]));
     for bad in [&(longest + "x"), "", "a\x1b@", "店", "a\nb"] {
@@ -117,7 +149,17 @@ fn a_qr_code_is_whole_or_absent() {
 
 #[test]
 fn what_has_no_glyph_is_replaced_and_what_is_hidden_is_dropped() {
-    let row = |text: &str| Paper { lines: vec![Line::Text { text: text.into(), align: Align::Left, size: Size::Normal, bold: false }] }.to_text(48);
+    let row = |text: &str| {
+        Paper {
+            lines: vec![Line::Text {
+                text: text.into(),
+                align: Align::Left,
+                size: Size::Normal,
+                bold: false,
+            }],
+        }
+        .to_text(48)
+    };
     assert_eq!(row("a\u{1f600}b\u{e5e5}c\u{e000}"), "a?b?c?\n");
     assert_eq!(row("1\u{202e}00\u{2066}\u{200b}\u{feff}"), "100\n");
     assert_eq!(row("x\u{9b}y\u{85}\tz\u{7f}."), "x y  z .\n");

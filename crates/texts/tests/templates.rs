@@ -24,8 +24,19 @@ fn a_good_template_makes_the_middle_and_payterm_the_rest() {
     for language in [Language::ZhCn, Language::En] {
         for kind in [PaperKind::MerchantCopy, PaperKind::CustomerCopy] {
             let outcome = Outcome { test: true, voided: true, ..sale() };
-            let paper = slip(&job(kind, outcome), &SlipContext { duplicate: true, ..context(language) }, &templates).to_text(48);
-            for part in ["TEST", "DUPLICATE", "VOIDED", "RMB 1234.50", "622848******1234 /S", "606414000118", "000118", "老王面馆"] {
+            let paper =
+                slip(&job(kind, outcome), &SlipContext { duplicate: true, ..context(language) }, &templates)
+                    .to_text(48);
+            for part in [
+                "TEST",
+                "DUPLICATE",
+                "VOIDED",
+                "RMB 1234.50",
+                "622848******1234 /S",
+                "606414000118",
+                "000118",
+                "老王面馆",
+            ] {
                 assert!(paper.contains(part), "{part} is not on:\n{paper}");
             }
             assert!(!paper.contains("7.41"), "{paper}");
@@ -33,26 +44,42 @@ fn a_good_template_makes_the_middle_and_payterm_the_rest() {
             assert_eq!(paper.matches("RMB 1234.50").count(), 1, "{paper}");
         }
     }
-    let declined = slip(&job(PaperKind::CustomerCopy, declined()), &context(Language::En), &templates).to_text(48);
+    let declined =
+        slip(&job(PaperKind::CustomerCopy, declined()), &context(Language::En), &templates).to_text(48);
     assert!(declined.contains("NOT APPROVED") && declined.contains("declined"), "{declined}");
     // The other papers are the built-in ones.
     let mine = slip(&job(PaperKind::UnknownSlip, unknown()), &context(Language::En), &templates);
-    assert_eq!(mine, slip(&job(PaperKind::UnknownSlip, unknown()), &context(Language::En), &Templates::default()));
+    assert_eq!(
+        mine,
+        slip(&job(PaperKind::UnknownSlip, unknown()), &context(Language::En), &Templates::default())
+    );
 }
 
 #[test]
 fn a_template_that_says_nothing_or_lies_hides_nothing() {
-    for source in ["", "text|paid RMB 1.00, card 1234\n", "row|x|{{ shop }} {{ amount }} {{ card }} {{ rrn }} {{ stan }}\n"] {
+    for source in [
+        "",
+        "text|paid RMB 1.00, card 1234\n",
+        "row|x|{{ shop }} {{ amount }} {{ card }} {{ rrn }} {{ stan }}\n",
+    ] {
         for name in ["payment", "unknown", "stuck"] {
             let templates = load(&format!("{name}.jinja"), source).expect("good");
             let (kind, outcome) = match name {
                 "payment" => (PaperKind::MerchantCopy, sale()),
-                "unknown" => (PaperKind::UnknownSlip, Outcome { kind: Kind::Refund, rrn: sale().rrn, ..unknown() }),
+                "unknown" => {
+                    (PaperKind::UnknownSlip, Outcome { kind: Kind::Refund, rrn: sale().rrn, ..unknown() })
+                }
                 _ => (PaperKind::StuckSlip, Outcome { kind: Kind::Refund, rrn: sale().rrn, ..unknown() }),
             };
             let paper = slip(&job(kind, outcome.clone()), &context(Language::En), &templates).to_text(48);
             let amount = if outcome.kind == Kind::Refund { "RMB -1234.50" } else { "RMB 1234.50" };
-            for part in [amount, "622848******1234 /S", "606414000118", "000118", if outcome.status == Status::Approved { "approved" } else { "unknown" }] {
+            for part in [
+                amount,
+                "622848******1234 /S",
+                "606414000118",
+                "000118",
+                if outcome.status == Status::Approved { "approved" } else { "unknown" },
+            ] {
                 assert!(paper.lines().any(|l| l.trim_end().ends_with(part)), "{part} is not on:\n{paper}");
             }
             assert_eq!(paper.contains("DO NOT REFUND AGAIN"), name != "payment", "{paper}");
@@ -88,11 +115,17 @@ fn a_broken_template_is_refused_with_file_line_and_rule() {
         let fault = load("payment.jinja", source).expect_err(&source.chars().take(80).collect::<String>());
         assert!(fault.starts_with(said), "{fault}");
     }
-    let loops = ["{% for b in [1,2,3,4,5,6,7,8,9,10] %}".repeat(12), "text|x\n".into(), "{% endfor %}".repeat(12)].concat();
+    let loops =
+        ["{% for b in [1,2,3,4,5,6,7,8,9,10] %}".repeat(12), "text|x\n".into(), "{% endfor %}".repeat(12)]
+            .concat();
     assert!(load("payment.jinja", &loops).is_err(), "a loop without end");
     let huge = format!("{{% for b in [1,2,3,4,5,6,7,8,9] %}}text|{}\n{{% endfor %}}", "x".repeat(20_000));
     assert!(load("payment.jinja", &huge).is_err(), "64 KiB of output");
-    assert!(load("receipt.jinja", "rule").expect_err("unknown name").starts_with("receipt.jinja: a template is one of"));
+    assert!(
+        load("receipt.jinja", "rule")
+            .expect_err("unknown name")
+            .starts_with("receipt.jinja: a template is one of")
+    );
     let (_, faults) = Templates::load(&[("payment.jinja".into(), vec![0xff])]);
     assert!(faults.iter().any(|f| f.rule.starts_with("UTF-8")));
     // The built-in one serves.
@@ -105,9 +138,11 @@ fn a_broken_template_is_refused_with_file_line_and_rule() {
 
 #[test]
 fn control_characters_become_no_command() {
-    let templates = load("payment.jinja", "text|a\u{1b}@\u{0}b\u{2028}\u{202e}c\ntext|{{ note }}\n").expect("good");
+    let templates =
+        load("payment.jinja", "text|a\u{1b}@\u{0}b\u{2028}\u{202e}c\ntext|{{ note }}\n").expect("good");
     let outcome = Outcome { note: Some("x\ncut\u{1d}V".into()), ..sale() };
-    let bytes = slip(&job(PaperKind::MerchantCopy, outcome), &context(Language::En), &templates).to_escpos(58);
+    let bytes =
+        slip(&job(PaperKind::MerchantCopy, outcome), &context(Language::En), &templates).to_escpos(58);
     let cuts = bytes.windows(2).filter(|w| w == b"\x1dV").count();
     assert_eq!((cuts, bytes.windows(2).filter(|w| w == b"\x1b@").count()), (1, 1));
 }
@@ -122,12 +157,20 @@ fn images_and_bar_codes_fit_the_printer() {
     let image = |png: &str| line(&format!(r#"{{"type":"image","png":"{png}"}}"#));
     let rule = |f: Option<Fault>| f.map(|f| f.to_string());
     assert_eq!(fault(PAGE, 58), None);
-    assert_eq!(rule(fault(&image(WIDE[0]), 58)).as_deref(), Some("page.lines[0].png: up to 384 dots wide on this paper"));
+    assert_eq!(
+        rule(fault(&image(WIDE[0]), 58)).as_deref(),
+        Some("page.lines[0].png: up to 384 dots wide on this paper")
+    );
     assert_eq!(fault(&image(WIDE[0]), 80), None);
-    assert_eq!(rule(fault(&image(WIDE[1]), 80)).as_deref(), Some("page.lines[0].png: up to 576 dots wide and 800 high"));
+    assert_eq!(
+        rule(fault(&image(WIDE[1]), 80)).as_deref(),
+        Some("page.lines[0].png: up to 576 dots wide and 800 high")
+    );
     assert_eq!(rule(fault(&image("!"), 80)).as_deref(), Some("page.lines[0].png: base64"));
     assert!(rule(fault(&image("aGVsbG8="), 80)).is_some_and(|f| f.starts_with("page.lines[0].png: a PNG")));
-    assert!(rule(fault(&image(&WIDE[0][..60]), 80)).is_some_and(|f| f.starts_with("page.lines[0].png: a PNG")));
+    assert!(
+        rule(fault(&image(&WIDE[0][..60]), 80)).is_some_and(|f| f.starts_with("page.lines[0].png: a PNG"))
+    );
     let code = line(r#"{"type":"barcode","symbology":"code128","content":"ABCDEFGHIJKLMNO"}"#);
     assert!(rule(fault(&code, 58)).is_some_and(|f| f.contains("384 dots")) && fault(&code, 80).is_none());
     // A page as it was accepted.

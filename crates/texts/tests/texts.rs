@@ -41,10 +41,15 @@ fn root() -> PathBuf {
 /// id -> text of one language as it is written, and the ids that stand twice.
 fn entries(language: Language) -> (BTreeMap<String, String>, Vec<String>) {
     let (mut all, mut twice) = (BTreeMap::new(), Vec::new());
-    for file in std::fs::read_dir(root().join("locales").join(language.tag())).expect("locale").map(|f| f.expect("file").path()) {
+    for file in std::fs::read_dir(root().join("locales").join(language.tag()))
+        .expect("locale")
+        .map(|f| f.expect("file").path())
+    {
         let source = std::fs::read_to_string(&file).expect("readable");
-        let resource = fluent_bundle::FluentResource::try_new(source.clone()).unwrap_or_else(|(_, e)| panic!("{}: {e:?}", file.display()));
-        let written = source.lines().filter_map(|l| l.split_once(" = ")).filter(|(id, _)| !id.starts_with([' ', '#']));
+        let resource = fluent_bundle::FluentResource::try_new(source.clone())
+            .unwrap_or_else(|(_, e)| panic!("{}: {e:?}", file.display()));
+        let written =
+            source.lines().filter_map(|l| l.split_once(" = ")).filter(|(id, _)| !id.starts_with([' ', '#']));
         let before = all.len();
         for (id, text) in written {
             if all.insert(id.to_owned(), text.to_owned()).is_some() {
@@ -67,9 +72,15 @@ fn both_languages_have_the_same_ids_and_places() {
     assert_eq!((zh_twice, en_twice), (vec![], vec![]));
     assert!(zh.len() > 300, "{}", zh.len());
     // Numbers are spelt by the rules of each language.
-    let common = |ids: &BTreeMap<String, String>| ids.keys().filter(|id| !id.starts_with("numeral-")).cloned().collect::<Vec<_>>();
+    let common = |ids: &BTreeMap<String, String>| {
+        ids.keys().filter(|id| !id.starts_with("numeral-")).cloned().collect::<Vec<_>>()
+    };
     assert_eq!(common(&zh), common(&en));
-    let places = |text: &str| text.match_indices("{ $").map(|(at, _)| text[at..].split(' ').nth(1).unwrap_or_default().to_owned()).collect::<BTreeSet<_>>();
+    let places = |text: &str| {
+        text.match_indices("{ $")
+            .map(|(at, _)| text[at..].split(' ').nth(1).unwrap_or_default().to_owned())
+            .collect::<BTreeSet<_>>()
+    };
     for (id, text) in zh.iter().filter(|(id, _)| !id.starts_with("numeral-")) {
         let (ours, theirs) = (places(text), places(&en[id]));
         // The currency of a yuan amount is in the Chinese word for it.
@@ -78,7 +89,9 @@ fn both_languages_have_the_same_ids_and_places() {
     // Every file is built in: each id is found by the program.
     for (language, ids) in [(Language::ZhCn, zh), (Language::En, en)] {
         for id in ids.keys() {
-            let text = Texts::new(language).find(id, &[("code", "c")]).unwrap_or_else(|| panic!("{id} is not built in"));
+            let text = Texts::new(language)
+                .find(id, &[("code", "c")])
+                .unwrap_or_else(|| panic!("{id} is not built in"));
             assert!(!text.trim().is_empty(), "{id}");
         }
     }
@@ -100,15 +113,22 @@ fn every_code_says_what_happened_and_what_to_do() {
             }
             let mut reason = Reason::new(code.clone(), Class::C);
             texts.fill_reason(&mut reason);
-            assert_eq!((reason.text, reason.next), (texts.get(&format!("reason-{code}"), &[]), texts.get(&format!("next-{code}"), &[])));
+            assert_eq!(
+                (reason.text, reason.next),
+                (texts.get(&format!("reason-{code}"), &[]), texts.get(&format!("next-{code}"), &[]))
+            );
         }
     }
 }
 
-/// The profile of section 9 and this test's list are the same set; a row of its table has one or more codes: `"01 02 05"`.
+/// The profile of section 9 and this test's list are the same set; a row of its table has one or more codes:
+/// `"01 02 05"`.
 #[test]
 fn every_code_of_the_unionpay_profile_has_texts() {
-    let table: toml::Table = std::fs::read_to_string(root().join("../hosts/profiles/unionpay.toml")).expect("profile").parse().expect("TOML");
+    let table: toml::Table = std::fs::read_to_string(root().join("../hosts/profiles/unionpay.toml"))
+        .expect("profile")
+        .parse()
+        .expect("TOML");
     let codes = table.get("codes").and_then(toml::Value::as_table).expect("codes");
     let codes: BTreeSet<&str> = codes.keys().flat_map(|k| k.split_whitespace()).collect();
     assert_eq!(codes, HOST_CODES.split_whitespace().collect());
@@ -122,13 +142,24 @@ fn every_word_that_core_tells_has_a_text() {
     let mut words = BTreeSet::new();
     for file in files {
         let code = code_of(&std::fs::read_to_string(file).expect("readable"));
-        let kebab = |w: &&str| w.contains('-') && w.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !w.starts_with('-') && !w.ends_with('-');
-        words.extend(code.lines().flat_map(|l| l.split('"').skip(1).step_by(2).filter(kebab).map(str::to_owned).collect::<Vec<_>>()));
+        let kebab = |w: &&str| {
+            w.contains('-')
+                && w.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+                && !w.starts_with('-')
+                && !w.ends_with('-')
+        };
+        words.extend(code.lines().flat_map(|l| {
+            l.split('"').skip(1).step_by(2).filter(kebab).map(str::to_owned).collect::<Vec<_>>()
+        }));
     }
     words.remove("sign-off"); // why an account was signed out: a record's word, not shown
     assert!(words.len() > 20, "{words:?}");
     let texts = Texts::new(Language::En);
-    let has = |w: &String| ["reason", "problem", "wait", "trouble"].iter().any(|p| texts.find(&format!("{p}-{w}"), &[]).is_some());
+    let has = |w: &String| {
+        ["reason", "problem", "wait", "trouble"]
+            .iter()
+            .any(|p| texts.find(&format!("{p}-{w}"), &[]).is_some())
+    };
     let missing: Vec<_> = words.iter().filter(|w| !has(w)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
@@ -143,16 +174,26 @@ fn unknown_codes_and_ids_fall_back() {
             (reason.text, reason.next)
         };
         let (text, next) = filled("host-Z9");
-        assert!(text.contains("Z9") && !text.contains("host-") && next == texts.get("next-host-unknown", &[]), "{text} {next}");
+        assert!(
+            text.contains("Z9") && !text.contains("host-") && next == texts.get("next-host-unknown", &[]),
+            "{text} {next}"
+        );
         // A success of another acquirer is no refusal, a pending payment neither.
-        for (class, like) in [(Class::A, "host-11"), (Class::P, "host-09"), (Class::B, "host-unknown"), (Class::D, "host-unknown")] {
+        for (class, like) in [
+            (Class::A, "host-11"),
+            (Class::P, "host-09"),
+            (Class::B, "host-unknown"),
+            (Class::D, "host-unknown"),
+        ] {
             let mut reason = Reason::new("host-Z9", class);
             texts.fill_reason(&mut reason);
             assert_eq!(reason.text, texts.get(&format!("reason-{like}"), &[("code", "Z9")]), "{class:?}");
         }
         let (text, next) = filled("new-word");
         assert!(text.contains("new-word") && next == texts.get("next-unknown", &[]), "{text} {next}");
-        for code in ["", "host-", "host-\u{1b}@", "\u{0}", "host-{$code}", "unknown", "host-unknown", "host-51 "] {
+        for code in
+            ["", "host-", "host-\u{1b}@", "\u{0}", "host-{$code}", "unknown", "host-unknown", "host-51 "]
+        {
             let (text, next) = filled(code);
             assert!(!text.is_empty() && !next.is_empty() && !text.chars().any(char::is_control), "{code:?}");
         }
@@ -161,7 +202,14 @@ fn unknown_codes_and_ids_fall_back() {
             assert_eq!(texts.get(id, &[]), id.replace('\n', " "));
         }
         // Fluent's isolation marks would be invisible characters on paper.
-        assert_eq!(texts.get("service-phone", &[("phone", "1")]).chars().filter(|c| matches!(c, '\u{2066}'..='\u{2069}')).count(), 0);
+        assert_eq!(
+            texts
+                .get("service-phone", &[("phone", "1")])
+                .chars()
+                .filter(|c| matches!(c, '\u{2066}'..='\u{2069}'))
+                .count(),
+            0
+        );
     }
 }
 
@@ -219,20 +267,41 @@ fn every_text_that_code_and_templates_name_exists() {
         found
     };
     let mut named = BTreeSet::new();
-    for file in std::fs::read_dir(root().join("templates")).expect("templates").map(|f| f.expect("file").path()) {
+    for file in
+        std::fs::read_dir(root().join("templates")).expect("templates").map(|f| f.expect("file").path())
+    {
         named.extend(ids(&file, ["t(\"", "\""]));
     }
     for file in std::fs::read_dir(root().join("src")).expect("src").map(|f| f.expect("file").path()) {
-        let prefixes =
-            ["slip-", "label-", "result-", "present-", "pin-", "wait-", "confirm-", "test-", "status-", "kind-", "amount-", "list-", "operator-", "locked"];
-        named.extend(ids(&file, ["\"", "\""]).into_iter().filter(|id| prefixes.iter().any(|p| id.starts_with(p)) && !id.contains(['{', ' '])));
+        let prefixes = [
+            "slip-",
+            "label-",
+            "result-",
+            "present-",
+            "pin-",
+            "wait-",
+            "confirm-",
+            "test-",
+            "status-",
+            "kind-",
+            "amount-",
+            "list-",
+            "operator-",
+            "locked",
+        ];
+        named.extend(
+            ids(&file, ["\"", "\""])
+                .into_iter()
+                .filter(|id| prefixes.iter().any(|p| id.starts_with(p)) && !id.contains(['{', ' '])),
+        );
     }
     assert!(named.len() > 80, "{}", named.len());
     let missing: Vec<_> = named.iter().filter(|id| !en.contains_key(*id)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// Removes `//` comments and what follows the first test module; blind to `//` inside strings, which is no harm here.
+/// Removes `//` comments and what follows the first test module; blind to `//` inside strings, which is no
+/// harm here.
 fn code_of(source: &str) -> String {
     let shipped = source.split("#[cfg(test)]").next().unwrap_or_default();
     shipped.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
@@ -242,7 +311,9 @@ fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().map(|e| e.expect("entry").path()) {
         if entry.is_dir() {
             rust_files(&entry, out);
-        } else if entry.extension().is_some_and(|e| e == "rs") && entry.file_name().is_some_and(|n| n != "tests.rs") {
+        } else if entry.extension().is_some_and(|e| e == "rs")
+            && entry.file_name().is_some_and(|n| n != "tests.rs")
+        {
             out.push(entry);
         }
     }
@@ -252,7 +323,17 @@ fn rust_files(dir: &Path, out: &mut Vec<PathBuf>) {
 #[test]
 fn no_user_text_stands_in_code() {
     let mut files = Vec::new();
-    for part in ["schema", "daemon", "dbus", "crates/core", "crates/hosts", "crates/vault", "crates/devices", "crates/texts", "crates/cli"] {
+    for part in [
+        "schema",
+        "daemon",
+        "dbus",
+        "crates/core",
+        "crates/hosts",
+        "crates/vault",
+        "crates/devices",
+        "crates/texts",
+        "crates/cli",
+    ] {
         rust_files(&root().join("../..").join(part).join("src"), &mut files);
     }
     assert!(files.len() > 10);
@@ -260,7 +341,10 @@ fn no_user_text_stands_in_code() {
         let code = code_of(&std::fs::read_to_string(file).expect("readable"));
         let found: Vec<_> = code
             .lines()
-            .filter(|l| !l.starts_with("six_digits!(") && l.chars().any(|c| matches!(c, '\u{3000}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}')))
+            .filter(|l| {
+                !l.starts_with("six_digits!(")
+                    && l.chars().any(|c| matches!(c, '\u{3000}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}'))
+            })
             .collect();
         assert!(found.is_empty(), "{}: {found:?}", file.display());
     }
@@ -269,7 +353,11 @@ fn no_user_text_stands_in_code() {
         let code = code_of(&std::fs::read_to_string(file).expect("readable"));
         for line in code.lines().filter(|l| !l.contains("#[error(") && !l.contains("wrong(")) {
             let literals = line.split('"').skip(1).step_by(2);
-            let sentence = literals.filter(|l| l.split(' ').filter(|w| w.len() > 1 && w.chars().all(char::is_alphabetic)).count() >= 3).count();
+            let sentence = literals
+                .filter(|l| {
+                    l.split(' ').filter(|w| w.len() > 1 && w.chars().all(char::is_alphabetic)).count() >= 3
+                })
+                .count();
             assert_eq!(sentence, 0, "{}: {line}", file.display());
         }
     }
@@ -293,8 +381,15 @@ fn a_table_shows_what_an_outcome_knows() {
     let l = lines(&unknown());
     assert_eq!(l.get("Result by").map(String::as_str), Some("2026-03-05 14:40:00"));
     let l = lines(&code_sale());
-    assert_eq!((l.get("Payment code").map(String::as_str), l.get("Paid by").map(String::as_str)), (Some("13************7788"), Some("WeChat Pay")));
-    assert!(lines(&void()).get("Original").is_some_and(|o| o.contains("till/order-17") && o.contains("606414000118")));
+    assert_eq!(
+        (l.get("Payment code").map(String::as_str), l.get("Paid by").map(String::as_str)),
+        (Some("13************7788"), Some("WeChat Pay"))
+    );
+    assert!(
+        lines(&void())
+            .get("Original")
+            .is_some_and(|o| o.contains("till/order-17") && o.contains("606414000118"))
+    );
     let hostile = Outcome { note: Some("a\n\u{1b}[31mb".into()), ..sale() };
     assert_eq!(lines(&hostile).get("Note").map(String::as_str), Some("a  [31mb"));
     let zh = Texts::new(Language::ZhCn);
@@ -311,11 +406,12 @@ fn shipped_code() -> Vec<(PathBuf, String)> {
 
 /// The literals between two marks.
 fn between<'a>(code: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
-    code.match_indices(before).filter_map(move |(at, _)| code[at + before.len()..].split_once(after).map(|(text, _)| text))
+    code.match_indices(before)
+        .filter_map(move |(at, _)| code[at + before.len()..].split_once(after).map(|(text, _)| text))
 }
 
-/// Rules and causes that stand whole in the code, and the sentence around each kind of fault. The rules of the configuration
-/// are told to who installs, by paytermd.
+/// Rules and causes that stand whole in the code, and the sentence around each kind of fault. The rules of
+/// the configuration are told to who installs, by paytermd.
 #[test]
 fn every_fault_is_told_in_both_languages() {
     let [zh, en] = LANGUAGES.map(Texts::new);
@@ -370,7 +466,8 @@ fn every_fault_is_told_in_both_languages() {
         assert!(chinese(&zh) && !chinese(&en) && !en.contains("fault-") && !en.contains('{'), "{zh} {en}");
     }
     assert_eq!(zh.fault(&Fault::Invalid { field: "a\nb".into(), rule: "\u{1b}[31m".into() }), "a b: [31m");
-    let money = payterm_schema::Money::parse("1.234", "USD".parse().expect("USD")).expect_err("three decimals");
+    let money =
+        payterm_schema::Money::parse("1.234", "USD".parse().expect("USD")).expect_err("three decimals");
     assert!(chinese(&zh.fault(&money.into())));
 }
 
@@ -402,9 +499,14 @@ fn a_rule_that_passed_does_not_read_as_broken() {
         for rule in OfflineRule::ALL {
             let check = |passed, limit| Check { rule: *rule, passed, limit, now: limit };
             let limited = texts.find(&format!("offline-rule-{}", rule.name()), &[]).is_none();
-            let [good, bad] = [true, false].map(|passed| texts.check_row(&check(passed, limited.then_some(3)), Currency::CNY));
+            let [good, bad] = [true, false]
+                .map(|passed| texts.check_row(&check(passed, limited.then_some(3)), Currency::CNY));
             assert!(good == bad && !good.contains("offline-rule"), "{good} {bad}");
-            assert_eq!(good == texts.check(&check(false, limited.then_some(3)), Currency::CNY), limited, "{good}");
+            assert_eq!(
+                good == texts.check(&check(false, limited.then_some(3)), Currency::CNY),
+                limited,
+                "{good}"
+            );
         }
     }
 }
@@ -423,21 +525,39 @@ fn what_is_stuck_sends_to_the_acquirer() {
 /// The table of a settlement has what its slip has: what is Stuck, and what to do when it does not balance.
 #[test]
 fn the_lines_of_a_settlement_say_what_is_left_to_do() {
-    let stuck = StuckLine { txn: 9, kind: Kind::VoiceSale, batch: Batch::new(6).expect("batch"), stan: Stan::new(77).expect("stan"), minor: Some(800) };
-    for (verdict, told) in [(settlement::Verdict::NotBalanced, true), (settlement::Verdict::Error, true), (settlement::Verdict::Balanced, false)] {
+    let stuck = StuckLine {
+        txn: 9,
+        kind: Kind::VoiceSale,
+        batch: Batch::new(6).expect("batch"),
+        stan: Stan::new(77).expect("stan"),
+        minor: Some(800),
+    };
+    for (verdict, told) in [
+        (settlement::Verdict::NotBalanced, true),
+        (settlement::Verdict::Error, true),
+        (settlement::Verdict::Balanced, false),
+    ] {
         let settled = Settlement {
             domestic_verdict: Some(verdict),
             foreign_verdict: Some(settlement::Verdict::Balanced),
             stuck: vec![stuck.clone()],
             stuck_more: 2,
-            unpaid: UnpaidLine::of(&Outcome { forwarding: Some(Forwarding::Refused("51".into())), ..sale() }).into_iter().collect(),
+            unpaid: UnpaidLine::of(&Outcome { forwarding: Some(Forwarding::Refused("51".into())), ..sale() })
+                .into_iter()
+                .collect(),
             ..Settlement::default()
         };
         let o = Outcome { kind: Kind::Settlement, settlement: Some(Box::new(settled)), ..sale() };
         let lines = Texts::new(Language::En).outcome_lines(&o, 0);
         let of = |label: &str| lines.iter().find(|(l, _)| l == label).map(|(_, v)| v.as_str());
-        assert_eq!(of("Not settled, ask the acquirer"), Some("Voice-authorised sale 000006 000077 8.00 / and 2 more"));
-        assert_eq!(of("Refused or written off"), Some("Sale 000007 000118 1234.50 622848******1234: refused (51), a person must look"));
+        assert_eq!(
+            of("Not settled, ask the acquirer"),
+            Some("Voice-authorised sale 000006 000077 8.00 / and 2 more")
+        );
+        assert_eq!(
+            of("Refused or written off"),
+            Some("Sale 000007 000118 1234.50 622848******1234: refused (51), a person must look")
+        );
         assert_eq!(of("What to do").is_some_and(|v| v.contains("paytermctl reconcile")), told, "{lines:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! The files `vault.sealed` and `terminal.sealed`.
 //!
-//! `"PAYTERMV" | version u16 | key check 8 | body length u32 | body | SHA-256 of all before`, big endian; body = nonce 12, cipher text, tag 16, AES-256-GCM
-//! with everything before the body as additional data. The hash is no protection: it tells a torn file from a wrong key.
+//! `"PAYTERMV" | version u16 | key check 8 | body length u32 | body | SHA-256 of all before`, big endian;
+//! body = nonce 12, cipher text, tag 16, AES-256-GCM with everything before the body as additional data. The
+//! hash is no protection: it tells a torn file from a wrong key.
 use crate::{SealingKey, VaultError, sealing};
 use payterm_schema::secret::SecretBytes;
 use rustix::fs::{Mode, OFlags};
@@ -67,13 +68,15 @@ fn open(what: Sealed, bytes: &[u8], key: &SealingKey) -> Result<SecretBytes, Vau
     if header[10..18] != key_check(key) {
         return Err(VaultError::WrongKey);
     }
-    sealing::unseal(&key.derive(&[what.purpose]), header, body).ok_or(VaultError::Damaged("its seal does not fit its content"))
+    sealing::unseal(&key.derive(&[what.purpose]), header, body)
+        .ok_or(VaultError::Damaged("its seal does not fit its content"))
 }
 
 /// Durable when it returns `Ok`; until then the former file stands.
 pub(crate) fn write(what: Sealed, dir: &Path, key: &SealingKey, plain: &[u8]) -> Result<(), VaultError> {
     let body_len = (12 + plain.len() + 16) as u32; // a few KiB
-    let mut out = [MAGIC.as_slice(), &VERSION.to_be_bytes(), &key_check(key), &body_len.to_be_bytes()].concat();
+    let mut out =
+        [MAGIC.as_slice(), &VERSION.to_be_bytes(), &key_check(key), &body_len.to_be_bytes()].concat();
     let body = sealing::seal(&key.derive(&[what.purpose]), &out, plain).map_err(VaultError::Random)?;
     out.extend_from_slice(&body);
     let hash = Sha256::digest(&out);
@@ -89,7 +92,9 @@ pub(crate) fn write(what: Sealed, dir: &Path, key: &SealingKey, plain: &[u8]) ->
         _ => {} // gone, or left over from a power cut
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600)).map_err(|e| io("create")(e.into()))?);
+    let mut file = File::from(
+        rustix::fs::open(&new, flags, Mode::from_raw_mode(0o600)).map_err(|e| io("create")(e.into()))?,
+    );
     let done = file.write_all(&out).and_then(|()| file.sync_all()).map_err(io("write"));
     let done = done.and_then(|()| std::fs::rename(&new, dir.join(what.name)).map_err(io("rename")));
     if done.is_err() {

@@ -32,7 +32,8 @@ const SERVICE: u8 = 7;
 
 /// For each key: length of the account's name u8, name, slot u8, length of the key u8, key.
 pub(crate) fn encode(keys: &Keys) -> Zeroizing<Vec<u8>> {
-    let entries = || keys.iter().flat_map(|(name, k)| slots(k).into_iter().map(move |(slot, key)| (name, slot, key)));
+    let entries =
+        || keys.iter().flat_map(|(name, k)| slots(k).into_iter().map(move |(slot, key)| (name, slot, key)));
     let size = entries().map(|(name, _, key)| 3 + name.len() + key.len()).sum();
     // Room for all of it at once: a buffer that grows would leave keys behind.
     let mut out = Zeroizing::new(Vec::with_capacity(size));
@@ -46,11 +47,20 @@ pub(crate) fn encode(keys: &Keys) -> Zeroizing<Vec<u8>> {
 }
 
 fn slots(k: &AccountKeys) -> Vec<(u8, &[u8])> {
-    let kbpk = k.kbpk.as_ref().map(|k| if k.algorithm() == KbpkAlgorithm::Aes { (KBPK_AES, k.reveal()) } else { (KBPK_TDES, k.reveal()) });
+    let kbpk = k.kbpk.as_ref().map(|k| {
+        if k.algorithm() == KbpkAlgorithm::Aes { (KBPK_AES, k.reveal()) } else { (KBPK_TDES, k.reveal()) }
+    });
     let tmk = k.tmk.as_ref().map(|k| (TMK, k.reveal()));
-    let working = k.working.iter().flat_map(|w| [Some((PIK, &w.pik)), Some((MAK, &w.mak)), w.tdk.as_ref().map(|k| (TDK, k))]);
+    let working = k
+        .working
+        .iter()
+        .flat_map(|w| [Some((PIK, &w.pik)), Some((MAK, &w.mak)), w.tdk.as_ref().map(|k| (TDK, k))]);
     let service = k.service.as_ref().map(|k| (SERVICE, k.reveal()));
-    kbpk.into_iter().chain(tmk).chain(service).chain(working.flatten().map(|(slot, k)| (slot, k.reveal()))).collect()
+    kbpk.into_iter()
+        .chain(tmk)
+        .chain(service)
+        .chain(working.flatten().map(|(slot, k)| (slot, k.reveal())))
+        .collect()
 }
 
 /// `None`: not what `encode` writes.
@@ -76,7 +86,9 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Keys> {
                 account.working = (next == name && *slot == MAK).then_some(KeySet { pik, mak, tdk: None });
                 account.working.as_ref()?;
             }
-            SERVICE if matches!(key.len(), 16 | 24 | 32) => account.service = Some(SecretBytes::new(key.to_vec())),
+            SERVICE if matches!(key.len(), 16 | 24 | 32) => {
+                account.service = Some(SecretBytes::new(key.to_vec()))
+            }
             TDK => account.working.as_mut()?.tdk = Some(DesKey::new(key).ok()?),
             _ => return None,
         }
@@ -130,6 +142,10 @@ mod tests {
                 assert_eq!(encode(&shorter).len(), n, "a cut at {n} lost an entry in silence");
             }
         }
-        assert!(decode(&[1, b'a', 99, 1, 0]).is_none() && decode(&[1, b'a', TMK, 3, 0, 0, 0]).is_none() && decode(&[0, TMK, 8]).is_none());
+        assert!(
+            decode(&[1, b'a', 99, 1, 0]).is_none()
+                && decode(&[1, b'a', TMK, 3, 0, 0, 0]).is_none()
+                && decode(&[0, TMK, 8]).is_none()
+        );
     }
 }

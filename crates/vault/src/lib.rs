@@ -1,8 +1,9 @@
-//! The only crate of the terminal that sees keys: the sealed file, key loading, PIN blocks, MACs, track encipherment, and
-//! sealing for the store.
+//! The only crate of the terminal that sees keys: the sealed file, key loading, PIN blocks, MACs, track
+//! encipherment, and sealing for the store.
 //!
-//! Invariant: no key leaves a [`Vault`]. It gives results (a PIN block, a MAC, a sealed value, a check value), its `Debug`
-//! is masked, no error text holds key, PIN or card data, and on disk keys stand only under AES-256-GCM.
+//! Invariant: no key leaves a [`Vault`]. It gives results (a PIN block, a MAC, a sealed value, a check
+//! value), its `Debug` is masked, no error text holds key, PIN or card data, and on disk keys stand only
+//! under AES-256-GCM.
 mod file;
 mod keys;
 mod load;

@@ -1,4 +1,5 @@
-//! Loading of key block protection keys and terminal master keys: components with check values, or a key block. A clear whole key has no way in.
+//! Loading of key block protection keys and terminal master keys: components with check values, or a key
+//! block. A clear whole key has no way in.
 use crate::{
     Vault, VaultError,
     primitives::{
@@ -12,9 +13,11 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 impl Vault {
-    /// The TMK 终端主密钥 as the XOR of two components of 16 bytes; check values of 3 or 4 bytes, 3DES-ECB over 8 zero bytes.
+    /// The TMK 终端主密钥 as the XOR of two components of 16 bytes; check values of 3 or 4 bytes, 3DES-ECB over 8
+    /// zero bytes.
     ///
-    /// Parity is not enforced. Refused: a component or key of zeros, equal components, a key with equal halves. The account's working keys are removed: they came under the former TMK.
+    /// Parity is not enforced. Refused: a component or key of zeros, equal components, a key with equal
+    /// halves. The account's working keys are removed: they came under the former TMK.
     pub fn load_tmk_components(
         &self,
         account: &str,
@@ -28,8 +31,9 @@ impl Vault {
         self.set_tmk(account, &key)
     }
 
-    /// The TMK in a key block under the account's protection key. The block must say: usage `K0`, algorithm `T`, mode `B` or `D`, no component,
-    /// exportability `N`, `S` or `E` (the vault never exports), a key of 16 bytes.
+    /// The TMK in a key block under the account's protection key. The block must say: usage `K0`, algorithm
+    /// `T`, mode `B` or `D`, no component, exportability `N`, `S` or `E` (the vault never exports), a key of
+    /// 16 bytes.
     pub fn load_tmk_block(&self, account: &str, block: &str) -> Result<(), VaultError> {
         let kbpk = self.kbpk(account)?;
         let (header, key) = tr31::unwrap(&kbpk, block)?;
@@ -41,17 +45,42 @@ impl Vault {
         self.set_tmk(account, &key)
     }
 
-    /// The account's protection key for key blocks of version D: two components of 16, 24 or 32 bytes, check values by CMAC over 16 zero bytes (ANSI X9.24-1).
-    pub fn load_kbpk_aes(&self, account: &str, c1: &SecretBytes, kcv1: &[u8], c2: &SecretBytes, kcv2: &[u8], kcv_of_key: &[u8]) -> Result<(), VaultError> {
+    /// The account's protection key for key blocks of version D: two components of 16, 24 or 32 bytes, check
+    /// values by CMAC over 16 zero bytes (ANSI X9.24-1).
+    pub fn load_kbpk_aes(
+        &self,
+        account: &str,
+        c1: &SecretBytes,
+        kcv1: &[u8],
+        c2: &SecretBytes,
+        kcv2: &[u8],
+        kcv_of_key: &[u8],
+    ) -> Result<(), VaultError> {
         self.load_kbpk(account, KbpkAlgorithm::Aes, &KBPK_AES, [(c1, kcv1), (c2, kcv2)], kcv_of_key)
     }
 
-    /// The account's protection key for key blocks of version B: two components of 16 or 24 bytes, check values by 3DES-ECB over 8 zero bytes.
-    pub fn load_kbpk_tdes(&self, account: &str, c1: &SecretBytes, kcv1: &[u8], c2: &SecretBytes, kcv2: &[u8], kcv_of_key: &[u8]) -> Result<(), VaultError> {
+    /// The account's protection key for key blocks of version B: two components of 16 or 24 bytes, check
+    /// values by 3DES-ECB over 8 zero bytes.
+    pub fn load_kbpk_tdes(
+        &self,
+        account: &str,
+        c1: &SecretBytes,
+        kcv1: &[u8],
+        c2: &SecretBytes,
+        kcv2: &[u8],
+        kcv_of_key: &[u8],
+    ) -> Result<(), VaultError> {
         self.load_kbpk(account, KbpkAlgorithm::Tdes, &KBPK_TDES, [(c1, kcv1), (c2, kcv2)], kcv_of_key)
     }
 
-    fn load_kbpk(&self, account: &str, algorithm: KbpkAlgorithm, rules: &Rules, components: [(&SecretBytes, &[u8]); 2], kcv: &[u8]) -> Result<(), VaultError> {
+    fn load_kbpk(
+        &self,
+        account: &str,
+        algorithm: KbpkAlgorithm,
+        rules: &Rules,
+        components: [(&SecretBytes, &[u8]); 2],
+        kcv: &[u8],
+    ) -> Result<(), VaultError> {
         let key = combine(rules, components, kcv, &|k| Ok(Kbpk::new(algorithm, k)?.kcv()))?;
         let kbpk = Kbpk::new(algorithm, key.reveal())?;
         self.change(account, |keys| {
@@ -70,12 +99,18 @@ impl Vault {
     }
 
     fn kbpk(&self, account: &str) -> Result<Kbpk, VaultError> {
-        self.lock().get(account).and_then(|k| k.kbpk.clone()).ok_or_else(|| no_key(account, "key block protection key"))
+        self.lock()
+            .get(account)
+            .and_then(|k| k.kbpk.clone())
+            .ok_or_else(|| no_key(account, "key block protection key"))
     }
 }
 
 /// The service key of its components; see [`Vault::load_service_key`].
-pub(crate) fn combine_service_key(components: [(&SecretBytes, &[u8]); 2], kcv: &[u8]) -> Result<SecretBytes, VaultError> {
+pub(crate) fn combine_service_key(
+    components: [(&SecretBytes, &[u8]); 2],
+    kcv: &[u8],
+) -> Result<SecretBytes, VaultError> {
     combine(&SERVICE, components, kcv, &|k| Ok(Kbpk::new(KbpkAlgorithm::Aes, k)?.kcv()))
 }
 
@@ -86,10 +121,21 @@ pub(crate) struct Rules {
     length_rule: &'static str,
     des: bool,
 }
-pub(crate) const TMK: Rules = Rules { key: "TMK", lengths: &[16], length_rule: "must be 16 bytes", des: true };
-const KBPK_AES: Rules = Rules { key: "key block protection key", lengths: &[16, 24, 32], length_rule: "must be 16, 24 or 32 bytes", des: false };
+pub(crate) const TMK: Rules =
+    Rules { key: "TMK", lengths: &[16], length_rule: "must be 16 bytes", des: true };
+const KBPK_AES: Rules = Rules {
+    key: "key block protection key",
+    lengths: &[16, 24, 32],
+    length_rule: "must be 16, 24 or 32 bytes",
+    des: false,
+};
 const SERVICE: Rules = Rules { key: "service key", ..KBPK_AES };
-const KBPK_TDES: Rules = Rules { key: "key block protection key", lengths: &[16, 24], length_rule: "must be 16 or 24 bytes", des: true };
+const KBPK_TDES: Rules = Rules {
+    key: "key block protection key",
+    lengths: &[16, 24],
+    length_rule: "must be 16 or 24 bytes",
+    des: true,
+};
 
 impl Rules {
     pub(crate) fn refuse(&self, rule: &'static str) -> VaultError {
@@ -100,7 +146,12 @@ impl Rules {
 /// Check value of a component or key.
 type CheckValueOf<'a> = &'a dyn Fn(&[u8]) -> Result<[u8; 4], VaultError>;
 
-fn combine(rules: &Rules, components: [(&SecretBytes, &[u8]); 2], kcv: &[u8], kcv_of: CheckValueOf<'_>) -> Result<SecretBytes, VaultError> {
+fn combine(
+    rules: &Rules,
+    components: [(&SecretBytes, &[u8]); 2],
+    kcv: &[u8],
+    kcv_of: CheckValueOf<'_>,
+) -> Result<SecretBytes, VaultError> {
     for (what, (component, kcv)) in ["component 1", "component 2"].into_iter().zip(components) {
         let component = component.reveal();
         if !rules.lengths.contains(&component.len()) {
@@ -144,11 +195,17 @@ fn zeros(bytes: &[u8]) -> bool {
 pub(crate) fn not_degenerate(rules: &Rules, key: &[u8]) -> Result<(), VaultError> {
     let (parts, _) = key.as_chunks::<8>();
     let equal = |a: &[u8; 8], b: &[u8; 8]| a.iter().zip(b).fold(0, |d, (a, b)| d | (a ^ b)) & 0xFE == 0;
-    if parts.windows(2).any(|w| equal(&w[0], &w[1])) { Err(rules.refuse("must not have equal halves")) } else { Ok(()) }
+    if parts.windows(2).any(|w| equal(&w[0], &w[1])) {
+        Err(rules.refuse("must not have equal halves"))
+    } else {
+        Ok(())
+    }
 }
 
 fn check_header(h: &Header) -> Result<(), Tr31Error> {
-    let rule = |fits: bool, field, got: String, rule| if fits { Ok(()) } else { Err(Tr31Error::Header { field, got, rule }) };
+    let rule = |fits: bool, field, got: String, rule| {
+        if fits { Ok(()) } else { Err(Tr31Error::Header { field, got, rule }) }
+    };
     rule(h.usage == "K0", "usage", h.usage.clone(), "K0 (key encipherment)")?;
     rule(h.algorithm == 'T', "algorithm", h.algorithm.into(), "T (triple DES)")?;
     rule(matches!(h.mode, 'B' | 'D'), "mode of use", h.mode.into(), "B or D (decipher)")?;

@@ -1,7 +1,8 @@
 //! Operators' passwords and customer service's codes.
 //!
-//! A password is 6 digits: a million guesses. So its verifier is worth nothing without this vault: the digits first go through HMAC-SHA-256 under a
-//! key derived from the sealing key, then through argon2id (RFC 9106), which makes each guess cost time also where the sealing key was stolen.
+//! A password is 6 digits: a million guesses. So its verifier is worth nothing without this vault: the digits
+//! first go through HMAC-SHA-256 under a key derived from the sealing key, then through argon2id (RFC 9106),
+//! which makes each guess cost time also where the sealing key was stolen.
 use crate::{
     Vault, VaultError,
     primitives::tr31::{Kbpk, KbpkAlgorithm},
@@ -30,8 +31,13 @@ const SALT: usize = 16;
 const PURPOSE: &str = "operator password";
 
 impl Vault {
-    /// What [`Vault::password_fits`] compares with; another each time. Takes its time: not for an event loop's thread.
-    pub fn password_verifier(&self, operator: &OperatorId, password: &Password) -> Result<Verifier, VaultError> {
+    /// What [`Vault::password_fits`] compares with; another each time. Takes its time: not for an event
+    /// loop's thread.
+    pub fn password_verifier(
+        &self,
+        operator: &OperatorId,
+        password: &Password,
+    ) -> Result<Verifier, VaultError> {
         let mut salt = [0; SALT];
         getrandom::fill(&mut salt).map_err(VaultError::Random)?;
         let hash = argon2()?.hash_password_with_salt(&*self.keyed(operator, password), &salt);
@@ -39,10 +45,17 @@ impl Vault {
     }
 
     /// Compared in constant time. An error: the verifier is none of ours.
-    pub fn password_fits(&self, operator: &OperatorId, password: &Password, verifier: &Verifier) -> Result<bool, VaultError> {
-        let parsed = PasswordHash::new(verifier.as_str()).map_err(|_| VaultError::Password("its verifier is malformed"))?;
+    pub fn password_fits(
+        &self,
+        operator: &OperatorId,
+        password: &Password,
+        verifier: &Verifier,
+    ) -> Result<bool, VaultError> {
+        let parsed = PasswordHash::new(verifier.as_str())
+            .map_err(|_| VaultError::Password("its verifier is malformed"))?;
         // The costs stand in the verifier: greater ones than ours could only make the terminal hang.
-        let costs = Params::try_from(&parsed).map_err(|_| VaultError::Password("its verifier is malformed"))?;
+        let costs =
+            Params::try_from(&parsed).map_err(|_| VaultError::Password("its verifier is malformed"))?;
         if costs.m_cost() > MEMORY_KIB || costs.t_cost() > PASSES || costs.p_cost() > LANES {
             return Err(VaultError::Password("its verifier is malformed"));
         }
@@ -55,7 +68,8 @@ impl Vault {
 
     /// Bound to the operator: one operator's verifier is of no use in another's place.
     fn keyed(&self, operator: &OperatorId, password: &Password) -> Zeroizing<[u8; 32]> {
-        let data = Zeroizing::new([operator.as_str().as_bytes(), b":", password.reveal().as_bytes()].concat());
+        let data =
+            Zeroizing::new([operator.as_str().as_bytes(), b":", password.reveal().as_bytes()].concat());
         Zeroizing::new(self.keyed_hash(PURPOSE, &data))
     }
 
@@ -67,8 +81,16 @@ impl Vault {
         Ok(format!("{:08}", u64::from_be_bytes(bytes) % CODES))
     }
 
-    /// The service key, of which customer service has a copy: two components of 16, 24 or 32 bytes with check values by CMAC over 16 zero bytes (ANSI X9.24-1).
-    pub fn load_service_key(&self, c1: &SecretBytes, kcv1: &[u8], c2: &SecretBytes, kcv2: &[u8], kcv_of_key: &[u8]) -> Result<(), VaultError> {
+    /// The service key, of which customer service has a copy: two components of 16, 24 or 32 bytes with check
+    /// values by CMAC over 16 zero bytes (ANSI X9.24-1).
+    pub fn load_service_key(
+        &self,
+        c1: &SecretBytes,
+        kcv1: &[u8],
+        c2: &SecretBytes,
+        kcv2: &[u8],
+        kcv_of_key: &[u8],
+    ) -> Result<(), VaultError> {
         self.set_service_key(crate::load::combine_service_key([(c1, kcv1), (c2, kcv2)], kcv_of_key)?)
     }
 
@@ -92,7 +114,8 @@ impl Vault {
 }
 
 fn argon2() -> Result<Argon2<'static>, VaultError> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| VaultError::Password("could not be hashed"))?;
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
+        .map_err(|_| VaultError::Password("could not be hashed"))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
@@ -101,7 +124,8 @@ const CODES: u64 = 100_000_000;
 
 fn code(key: &[u8], challenge: &str) -> Zeroizing<String> {
     use hmac::{KeyInit, Mac};
-    let mut mac = <hmac::Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    let mut mac =
+        <hmac::Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(challenge.as_bytes());
     let hash: Zeroizing<[u8; 32]> = Zeroizing::new(mac.finalize().into_bytes().into());
     Zeroizing::new(format!("{:08}", u64::from(truncated(&*hash)) % CODES))
@@ -123,7 +147,8 @@ mod tests {
         // RFC 4226 §5.4.
         let hash = hex::decode("1f8698690e02ca16618550ef7f19da8e945b555a").unwrap();
         assert_eq!(truncated(&hash), 0x50ef_7f19);
-        // RFC 6238 appendix B: HMAC-SHA-256, key of 32 digits, counter 1, 8 digits. There the message is 8 bytes of a counter.
+        // RFC 6238 appendix B: HMAC-SHA-256, key of 32 digits, counter 1, 8 digits. There the message is 8
+        // bytes of a counter.
         let counter = std::str::from_utf8(&[0, 0, 0, 0, 0, 0, 0, 1]).unwrap().to_owned();
         assert_eq!(*code(b"12345678901234567890123456789012", &counter), "46119246");
     }

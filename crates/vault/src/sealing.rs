@@ -1,7 +1,8 @@
 //! The sealing key and what is derived from it.
 //!
-//! Keys are derived by HKDF-SHA-256 (RFC 5869) with salt `payterm-vault` and an info text for each purpose; sealing is AES-256-GCM
-//! (NIST SP 800-38D) with a random 96-bit nonce for each call: at most 2^32 values a purpose, far above a terminal's life.
+//! Keys are derived by HKDF-SHA-256 (RFC 5869) with salt `payterm-vault` and an info text for each purpose;
+//! sealing is AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce for each call: at most 2^32 values a
+//! purpose, far above a terminal's life.
 use aes_gcm::{Aes256Gcm, Nonce, Tag, aead::AeadInOut};
 use cipher::KeyInit;
 use hkdf::Hkdf;
@@ -58,17 +59,22 @@ impl SealingKey {
         Self(Zeroizing::new(key))
     }
 
-    /// Reads 32 raw bytes or 64 hex digits. Refused: a symbolic link, an owner who is neither we nor root, any right for group or others.
+    /// Reads 32 raw bytes or 64 hex digits. Refused: a symbolic link, an owner who is neither we nor root,
+    /// any right for group or others.
     pub fn from_file(path: &Path) -> Result<Self, SealingKeyError> {
         read(path, 0o077)
     }
 
     /// Reads `$CREDENTIALS_DIRECTORY/<name>` (systemd.exec(5), LoadCredential=).
     ///
-    /// systemd lets the service's user in by an ACL, whose mask shows as the group's read bit (0440) on root's file: that bit alone is no refusal here.
+    /// systemd lets the service's user in by an ACL, whose mask shows as the group's read bit (0440) on
+    /// root's file: that bit alone is no refusal here.
     pub fn from_credentials(name: &str) -> Result<Self, SealingKeyError> {
         let dir = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|d| !d.is_empty());
-        Self::from_credentials_in(&PathBuf::from(dir.ok_or_else(|| SealingKeyError::NoCredentials(name.into()))?), name)
+        Self::from_credentials_in(
+            &PathBuf::from(dir.ok_or_else(|| SealingKeyError::NoCredentials(name.into()))?),
+            name,
+        )
     }
 
     fn from_credentials_in(dir: &Path, name: &str) -> Result<Self, SealingKeyError> {
@@ -78,16 +84,22 @@ impl SealingKey {
         read(&dir.join(name), 0o037)
     }
 
-    /// Makes a file with a fresh random key, mode 0600, and answers the key. An existing file is never touched.
+    /// Makes a file with a fresh random key, mode 0600, and answers the key. An existing file is never
+    /// touched.
     pub fn create_file(path: &Path) -> Result<Self, SealingKeyError> {
         let io = |what| move |e: io::Error| SealingKeyError::Io { path: path.into(), what, source: e };
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *key).map_err(SealingKeyError::Random)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(|e| io("create")(e.into()))?);
+        let mut file = File::from(
+            rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(|e| io("create")(e.into()))?,
+        );
         let mut text = Zeroizing::new(hex::encode(*key));
         text.push('\n');
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| crate::file::sync_parent(path));
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| crate::file::sync_parent(path));
         if let Err(e) = written {
             let _ = std::fs::remove_file(path); // half a key is no key
             return Err(io("write")(e));
@@ -95,7 +107,8 @@ impl SealingKey {
         Ok(Self(key))
     }
 
-    /// The hash of one purpose, also without the vault: what it keeps stays checkable where the vault is not opened.
+    /// The hash of one purpose, also without the vault: what it keeps stays checkable where the vault is not
+    /// opened.
     pub fn keyed_hash(&self, purpose: &str) -> KeyedHash {
         KeyedHash(hmac(&self.derive(&["hash:", purpose])))
     }
@@ -104,7 +117,9 @@ impl SealingKey {
     pub(crate) fn derive(&self, purpose: &[&str]) -> Zeroizing<[u8; 32]> {
         let mut out = Zeroizing::new([0; 32]);
         let info: Vec<&[u8]> = purpose.iter().map(|p| p.as_bytes()).collect();
-        Hkdf::<Sha256>::new(Some(b"payterm-vault"), &*self.0).expand_multi_info(&info, &mut *out).expect("32 bytes are within RFC 5869's 255 blocks");
+        Hkdf::<Sha256>::new(Some(b"payterm-vault"), &*self.0)
+            .expand_multi_info(&info, &mut *out)
+            .expect("32 bytes are within RFC 5869's 255 blocks");
         out
     }
 }
@@ -135,7 +150,11 @@ fn read(path: &Path, refused: u32) -> Result<SealingKey, SealingKeyError> {
         return Err(SealingKeyError::Owner { path: path(), owner: stat.st_uid, us });
     }
     if mode & refused != 0 {
-        return Err(SealingKeyError::Mode { path: path(), mode, who: if mode & 0o007 != 0 { "others" } else { "the group" } });
+        return Err(SealingKeyError::Mode {
+            path: path(),
+            mode,
+            who: if mode & 0o007 != 0 { "others" } else { "the group" },
+        });
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
     file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(io("read"))?;
@@ -145,7 +164,8 @@ fn read(path: &Path, refused: u32) -> Result<SealingKey, SealingKeyError> {
     } else {
         let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        hex::decode_to_slice(text, &mut *key).map_err(|_| SealingKeyError::Content { path: path(), len: bytes.len() })?;
+        hex::decode_to_slice(text, &mut *key)
+            .map_err(|_| SealingKeyError::Content { path: path(), len: bytes.len() })?;
     }
     if key.iter().all(|b| *b == key[0]) {
         return Err(SealingKeyError::Constant(path()));
@@ -173,7 +193,9 @@ pub(crate) fn unseal(key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Option<Secret
     let (nonce, rest) = sealed.split_first_chunk::<NONCE>()?;
     let (cipher_text, tag) = rest.split_last_chunk::<TAG>()?;
     let mut plain = Zeroizing::new(cipher_text.to_vec());
-    Aes256Gcm::new(key.into()).decrypt_inout_detached(&Nonce::from(*nonce), aad, plain.as_mut_slice().into(), &Tag::from(*tag)).ok()?;
+    Aes256Gcm::new(key.into())
+        .decrypt_inout_detached(&Nonce::from(*nonce), aad, plain.as_mut_slice().into(), &Tag::from(*tag))
+        .ok()?;
     Some(SecretBytes::new(std::mem::take(&mut plain)))
 }
 

@@ -1,5 +1,5 @@
-//! The terminal's own RSA key: made when it applies, sealed in `terminal.sealed`, and the way in for the master keys that an
-//! acquirer wraps to it.
+//! The terminal's own RSA key: made when it applies, sealed in `terminal.sealed`, and the way in for the
+//! master keys that an acquirer wraps to it.
 use crate::{
     Vault, VaultError, file,
     load::{TMK, not_degenerate},
@@ -37,11 +37,14 @@ impl Vault {
     pub fn terminal_key(&self) -> Result<TerminalKey, VaultError> {
         let damaged = VaultError::Damaged("the terminal's key is malformed");
         let public = self.private(true)?.to_public_key().to_public_key_der().map_err(|_| damaged)?;
-        Ok(TerminalKey { public: hex::encode(public.as_bytes()), fingerprint: hex::encode(Sha256::digest(public.as_bytes())) })
+        Ok(TerminalKey {
+            public: hex::encode(public.as_bytes()),
+            fingerprint: hex::encode(Sha256::digest(public.as_bytes())),
+        })
     }
 
-    /// Takes the master keys over, all of them or none; they replace what the accounts had. Nothing is changed before each of
-    /// them unwraps, has 16 bytes and is what its check value says.
+    /// Takes the master keys over, all of them or none; they replace what the accounts had. Nothing is
+    /// changed before each of them unwraps, has 16 bytes and is what its check value says.
     pub fn load_tmks_wrapped(&self, keys: &[WrappedTmk]) -> Result<(), VaultError> {
         let mut clear = Vec::with_capacity(keys.len());
         for k in keys {
@@ -66,14 +69,16 @@ impl Vault {
     fn private(&self, make: bool) -> Result<PrivateKey, VaultError> {
         let _one = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(der) = file::read(file::TERMINAL, &self.dir, &self.sealing)? {
-            return PrivateKey::from_pkcs8_der(der.reveal()).map_err(|_| VaultError::Damaged("the terminal's key is malformed"));
+            return PrivateKey::from_pkcs8_der(der.reveal())
+                .map_err(|_| VaultError::Damaged("the terminal's key is malformed"));
         }
         if !make {
             return Err(VaultError::Damaged("the terminal's key is not there"));
         }
         let failed = |_| VaultError::Primitive(PrimitiveError::Wrap("the terminal's key could not be made"));
         let key = PrivateKey::new(&mut SysRng, wrap::BITS).map_err(failed)?;
-        let der = key.to_pkcs8_der().map_err(|_| VaultError::Damaged("the terminal's key cannot be encoded"))?;
+        let der =
+            key.to_pkcs8_der().map_err(|_| VaultError::Damaged("the terminal's key cannot be encoded"))?;
         file::write(file::TERMINAL, &self.dir, &self.sealing, der.as_bytes())?;
         Ok(key)
     }

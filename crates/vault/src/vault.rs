@@ -69,8 +69,8 @@ pub enum KeysRefused {
     Store(#[source] VaultError),
 }
 
-/// Keys of all accounts of one terminal. Used through `Arc` from several threads; a change is durable when its call returns.
-/// One process at a time owns the directory (the store's lock sees to it).
+/// Keys of all accounts of one terminal. Used through `Arc` from several threads; a change is durable when
+/// its call returns. One process at a time owns the directory (the store's lock sees to it).
 pub struct Vault {
     pub(crate) dir: PathBuf,
     pub(crate) sealing: SealingKey,
@@ -83,7 +83,9 @@ impl Vault {
     /// Opens `dir/vault.sealed`, or makes an empty one. `dir` must exist.
     pub fn open(dir: &Path, sealing: SealingKey) -> Result<Self, VaultError> {
         let keys = match file::read(file::VAULT, dir, &sealing)? {
-            Some(plain) => keys::decode(plain.reveal()).ok_or(VaultError::Damaged("its content is malformed"))?,
+            Some(plain) => {
+                keys::decode(plain.reveal()).ok_or(VaultError::Damaged("its content is malformed"))?
+            }
             None => {
                 file::write(file::VAULT, dir, &sealing, &[])?;
                 Keys::new()
@@ -92,20 +94,23 @@ impl Vault {
         Ok(Self { dir: dir.into(), sealing, keys: Mutex::new(keys), terminal: Mutex::new(()) })
     }
 
-    /// Check value (first 3 bytes) of the account's TMK, for the operator's screen; `None` when no TMK is loaded.
+    /// Check value (first 3 bytes) of the account's TMK, for the operator's screen; `None` when no TMK is
+    /// loaded.
     pub fn tmk_check_value(&self, account: &str) -> Option<[u8; 3]> {
         let [a, b, c, _] = self.lock().get(account)?.tmk.as_ref()?.kcv();
         Some([a, b, c])
     }
 
-    /// The working keys of F62 in a sign-in reply (host-protocol §4): 24, 40 or 60 bytes. Whatever is refused leaves the account without working keys.
+    /// The working keys of F62 in a sign-in reply (host-protocol §4): 24, 40 or 60 bytes. Whatever is refused
+    /// leaves the account without working keys.
     pub fn import_working_keys(&self, account: &str, f62: &SecretBytes) -> Result<(), KeysRefused> {
         let mut keys = self.lock();
         let entry = keys.get_mut(account).filter(|k| k.tmk.is_some());
         let Some((entry, tmk)) = entry.and_then(|e| e.tmk.clone().map(|t| (e, t))) else {
             return Err(KeysRefused::NoTmk(account.into()));
         };
-        // The host works with the new keys from its reply on: the old ones are of no use, whatever comes of the new.
+        // The host works with the new keys from its reply on: the old ones are of no use, whatever comes of
+        // the new.
         let had = entry.working.take().is_some();
         match primitives::parse_f62(&tmk, f62.reveal()) {
             Ok(set) => {
@@ -124,7 +129,8 @@ impl Vault {
         }
     }
 
-    /// At sign-off, or when the host says that the keys are wrong. On an error they are gone from memory, but may come back with a restart.
+    /// At sign-off, or when the host says that the keys are wrong. On an error they are gone from memory, but
+    /// may come back with a restart.
     pub fn clear_working_keys(&self, account: &str) -> Result<(), VaultError> {
         let mut keys = self.lock();
         match keys.get_mut(account).and_then(|k| k.working.take()) {
@@ -137,7 +143,8 @@ impl Vault {
         self.lock().get(account).is_some_and(|k| k.working.is_some())
     }
 
-    /// Removes every key of the account (taken out of service). On an error they are gone from memory, but may come back with a restart.
+    /// Removes every key of the account (taken out of service). On an error they are gone from memory, but
+    /// may come back with a restart.
     pub fn erase_account(&self, account: &str) -> Result<(), VaultError> {
         let mut keys = self.lock();
         match keys.remove(account) {
@@ -156,16 +163,18 @@ impl Vault {
         Ok(primitives::encode_pin_block(&self.working(account, "PIK")?.pik, pin, pan)?)
     }
 
-    /// One track for F35 or F36 under the account's TDK: upper-case hex digits, one a nibble (see [`primitives::encipher_track`]).
+    /// One track for F35 or F36 under the account's TDK: upper-case hex digits, one a nibble (see
+    /// [`primitives::encipher_track`]).
     pub fn encipher_track(&self, account: &str, track: &str) -> Result<Zeroizing<String>, VaultError> {
         let tdk = self.working(account, "TDK")?.tdk.ok_or_else(|| no_key(account, "TDK"))?;
         Ok(primitives::encipher_track(&tdk, track)?)
     }
 
-    /// Seals a value for the store: AES-256-GCM under a key of this `purpose`, bound to `context` (the row it belongs to).
-    /// Result: `1 | nonce 12 | cipher text | tag 16`, 29 bytes longer than `plain`.
+    /// Seals a value for the store: AES-256-GCM under a key of this `purpose`, bound to `context` (the row it
+    /// belongs to). Result: `1 | nonce 12 | cipher text | tag 16`, 29 bytes longer than `plain`.
     pub fn seal(&self, purpose: &str, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, VaultError> {
-        let body = sealing::seal(&self.seal_key(purpose), &aad(purpose, context), plain).map_err(VaultError::Random)?;
+        let body = sealing::seal(&self.seal_key(purpose), &aad(purpose, context), plain)
+            .map_err(VaultError::Random)?;
         Ok([&[SEAL_VERSION], &*body].concat())
     }
 
@@ -190,7 +199,11 @@ impl Vault {
     }
 
     /// Changes one account, on disk first: on an error memory is as before.
-    pub(crate) fn change<R>(&self, account: &str, change: impl FnOnce(&mut AccountKeys) -> Result<R, VaultError>) -> Result<R, VaultError> {
+    pub(crate) fn change<R>(
+        &self,
+        account: &str,
+        change: impl FnOnce(&mut AccountKeys) -> Result<R, VaultError>,
+    ) -> Result<R, VaultError> {
         let account = AccountId::new(account).map_err(VaultError::Account)?;
         let mut keys = self.lock();
         let mut next = keys.clone();
@@ -201,7 +214,11 @@ impl Vault {
     }
 
     /// As [`Vault::change`], for several accounts at once: all of them or none.
-    pub(crate) fn change_all<T>(&self, all: Vec<(AccountId, T)>, mut change: impl FnMut(&mut AccountKeys, T)) -> Result<(), VaultError> {
+    pub(crate) fn change_all<T>(
+        &self,
+        all: Vec<(AccountId, T)>,
+        mut change: impl FnMut(&mut AccountKeys, T),
+    ) -> Result<(), VaultError> {
         let mut keys = self.lock();
         let mut next = keys.clone();
         for (account, value) in all {

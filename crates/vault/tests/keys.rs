@@ -59,12 +59,18 @@ fn from_components_to_mac_pin_and_track_across_a_restart() {
     }
     let (pin, pan) = (Pin::parse("1234").unwrap(), Pan::parse("6225881234567890").unwrap());
     assert_eq!(hex::encode(v.pin_block("visa", &pin, &pan).unwrap().reveal()), "e4c5071641926d0f"); // psec
-    assert!(matches!(v.encipher_track("visa", "6225881234567890=25122010000012345"), Err(VaultError::NoKey { key: "TDK", .. })));
+    assert!(matches!(
+        v.encipher_track("visa", "6225881234567890=25122010000012345"),
+        Err(VaultError::NoKey { key: "TDK", .. })
+    ));
 
     // The next sign-in is heard by a Mac that exists already.
     v.import_working_keys("visa", &secret(F62_60)).unwrap();
     assert_eq!(mac.key_len(), Ok(16));
-    assert_eq!(*v.encipher_track("visa", "6225881234567890=25122010000012345").unwrap(), "6225881234567890E64C1A8C4C8F1A8145");
+    assert_eq!(
+        *v.encipher_track("visa", "6225881234567890=25122010000012345").unwrap(),
+        "6225881234567890E64C1A8C4C8F1A8145"
+    );
 
     v.clear_working_keys("visa").unwrap();
     assert_eq!(mac.mac(MacAlgorithm::UnionpayEcb, b"x"), Err(MacError::NoKey));
@@ -90,7 +96,9 @@ fn refused_working_keys_take_the_old_ones_with_them() {
         let mut bad = x(F62_40);
         bad[at] ^= 4;
         let name = if at < 20 { "PIK" } else { "MAK" };
-        assert!(matches!(v.import_working_keys("visa", &SecretBytes::new(bad)), Err(KeysRefused::Form(F62Error::CheckValue(n))) if n == name));
+        assert!(
+            matches!(v.import_working_keys("visa", &SecretBytes::new(bad)), Err(KeysRefused::Form(F62Error::CheckValue(n))) if n == name)
+        );
         assert!(!v.has_working_keys("visa"));
         assert!(!open(dir.path()).has_working_keys("visa"), "gone from disk");
     }
@@ -118,7 +126,14 @@ fn components_are_judged() {
     let dir = tempfile::tempdir().unwrap();
     let v = open(dir.path());
     let kcv = |h: &str| DesKey::new(&x(h)).unwrap().kcv();
-    let try_load = |c1: &str, k1: &[u8], c2: &str, k2: &[u8], k: &[u8]| match v.load_tmk_components("visa", &secret(c1), k1, &secret(c2), k2, k) {
+    let try_load = |c1: &str, k1: &[u8], c2: &str, k2: &[u8], k: &[u8]| match v.load_tmk_components(
+        "visa",
+        &secret(c1),
+        k1,
+        &secret(c2),
+        k2,
+        k,
+    ) {
         Ok(()) => "loaded".to_owned(),
         Err(e) => e.to_string(),
     };
@@ -135,10 +150,18 @@ fn components_are_judged() {
     assert_eq!(try_load(C1.0, &k1, &zero, &kcv(&zero), &k1), "component 2: must not be all zeros");
     assert_eq!(try_load(C1.0, &k1, C1.0, &k1, &kcv(&zero)), "components: must not be equal");
     // The halves of the key differ by parity bits only: C1 XOR this = 0123456789ABCDEE 0022446688AACCEF.
-    let c2 = hex::encode(x(C1.0).iter().zip(x("0123456789ABCDEE0022446688AACCEF")).map(|(a, b)| a ^ b).collect::<Vec<_>>());
-    assert_eq!(try_load(C1.0, &k1, &c2, &kcv(&c2), &kcv("0123456789ABCDEE0022446688AACCEF")), "TMK: must not have equal halves");
+    let c2 = hex::encode(
+        x(C1.0).iter().zip(x("0123456789ABCDEE0022446688AACCEF")).map(|(a, b)| a ^ b).collect::<Vec<_>>(),
+    );
+    assert_eq!(
+        try_load(C1.0, &k1, &c2, &kcv(&c2), &kcv("0123456789ABCDEE0022446688AACCEF")),
+        "TMK: must not have equal halves"
+    );
     assert_eq!(v.tmk_check_value("visa"), None, "nothing of this was kept");
-    assert!(matches!(v.load_tmk_components("Visa/..", &secret(C1.0), &k1, &secret(C2.0), &k2, &k), Err(VaultError::Account(_))));
+    assert!(matches!(
+        v.load_tmk_components("Visa/..", &secret(C1.0), &k1, &secret(C2.0), &k2, &k),
+        Err(VaultError::Account(_))
+    ));
     assert_eq!(try_load(C1.0, &k1[..3], C2.0, &k2[..3], &k[..3]), "loaded");
 }
 
@@ -149,7 +172,8 @@ fn load_kbpk(v: &Vault) {
     v.load_kbpk_aes("visa", &c1, &x("0CDF5667"), &c2, &x("02EA3006"), &x("4E7037")).unwrap();
 }
 
-/// Blocks by psec 1.3.0 `tr31.wrap(KBPK, Header(version, usage, algorithm, mode, version number, exportability), key)`.
+/// Blocks by psec 1.3.0 `tr31.wrap(KBPK, Header(version, usage, algorithm, mode, version number,
+/// exportability), key)`.
 #[test]
 fn key_blocks_are_judged() {
     let dir = tempfile::tempdir().unwrap();
@@ -158,26 +182,53 @@ fn key_blocks_are_judged() {
     assert!(matches!(v.load_tmk_block("visa", good), Err(VaultError::NoKey { .. })));
     load_kbpk(&v);
     for (block, text) in [
-        ("D0112P0TD00N0000C379D5974CDFDE12B23B58480BAA7C9B416555D1403D3397BC0CFD217A31BE77818534728166D4264B084E72FAE9D774", "usage is 'P0'"),
+        (
+            "D0112P0TD00N0000C379D5974CDFDE12B23B58480BAA7C9B416555D1403D3397BC0CFD217A31BE77818534728166D4264B084E72FAE9D774",
+            "usage is 'P0'",
+        ),
         (
             "D0144K0AD00N00007C7A33D120BDF05D3A7858DBBFA942691F618C4A7ABA330B37D43E1CB829E7BD20FD79F46D613B3194E25BBC3BE0725A0D80DEA2F54BD45BAF2D957DB0BADB75",
             "algorithm is 'A'",
         ),
-        ("D0112K0TE00N0000AC54D2CB41A32293E247B8D234FA9DC643E201233596EEB6CFEC60B3FB349ED73E1AE208937F5024653798DD9C7D5313", "mode of use is 'E'"),
-        ("D0112K0TBc1N000062D241115BD2E41A12CA9EE26A34FEEBE0FF0A7D41E2F217E9378B59B6B0051B48A7CB6C25299255E0E7941BC3510496", "key version is 'c1'"),
-        ("D0112K0TB00N0000EC9332A56334238238D0646D404213CF3A8E354A4096DF318A6F48D316E1EB6837BCA3271C503BA8B48707859DCB75FA", "TMK: must not have equal halves"),
-        ("D0112K0TB00N00004A336C9CB8BB8F7B437F6F55CE6C2B81BB77075C0627AD1906037E73F1C118A400CEACCBC0A41E035765148AF5F8CAB9", "TMK: must be 16 bytes"),
+        (
+            "D0112K0TE00N0000AC54D2CB41A32293E247B8D234FA9DC643E201233596EEB6CFEC60B3FB349ED73E1AE208937F5024653798DD9C7D5313",
+            "mode of use is 'E'",
+        ),
+        (
+            "D0112K0TBc1N000062D241115BD2E41A12CA9EE26A34FEEBE0FF0A7D41E2F217E9378B59B6B0051B48A7CB6C25299255E0E7941BC3510496",
+            "key version is 'c1'",
+        ),
+        (
+            "D0112K0TB00N0000EC9332A56334238238D0646D404213CF3A8E354A4096DF318A6F48D316E1EB6837BCA3271C503BA8B48707859DCB75FA",
+            "TMK: must not have equal halves",
+        ),
+        (
+            "D0112K0TB00N00004A336C9CB8BB8F7B437F6F55CE6C2B81BB77075C0627AD1906037E73F1C118A400CEACCBC0A41E035765148AF5F8CAB9",
+            "TMK: must be 16 bytes",
+        ),
     ] {
         let e = v.load_tmk_block("visa", block).unwrap_err().to_string();
         assert!(e.contains(text), "{e}");
     }
     let odd = wrap(
         &Kbpk::new(KbpkAlgorithm::Aes, &x(KBPK)).unwrap(),
-        &Header { version: 'D', usage: "K0".into(), algorithm: 'T', mode: 'B', key_version: "00".into(), exportability: 'X' },
+        &Header {
+            version: 'D',
+            usage: "K0".into(),
+            algorithm: 'T',
+            mode: 'B',
+            key_version: "00".into(),
+            exportability: 'X',
+        },
         &x(TMK),
     );
-    assert!(v.load_tmk_block("visa", &odd.unwrap()).unwrap_err().to_string().contains("exportability is 'X'"));
-    assert!(matches!(v.load_tmk_block("visa", &good.replace("4CEB", "4CEC")), Err(VaultError::KeyBlock(Tr31Error::Mac))));
+    assert!(
+        v.load_tmk_block("visa", &odd.unwrap()).unwrap_err().to_string().contains("exportability is 'X'")
+    );
+    assert!(matches!(
+        v.load_tmk_block("visa", &good.replace("4CEB", "4CEC")),
+        Err(VaultError::KeyBlock(Tr31Error::Mac))
+    ));
     assert_eq!(v.tmk_check_value("visa"), None);
 
     v.load_tmk_block("visa", good).unwrap();
@@ -189,12 +240,25 @@ fn key_blocks_are_judged() {
     let (kb, c1) = (x("89E88CF7931444F334BD7547FC3F380C"), x("101112131415161718191A1B1C1D1E1F"));
     let c2: Vec<u8> = kb.iter().zip(&c1).map(|(a, b)| a ^ b).collect();
     let kcv = |k: &[u8]| DesKey::new(k).unwrap().kcv();
-    v.load_kbpk_tdes("visa", &SecretBytes::new(c1.clone()), &kcv(&c1), &SecretBytes::new(c2.clone()), &kcv(&c2), &kcv(&kb)).unwrap();
+    v.load_kbpk_tdes(
+        "visa",
+        &SecretBytes::new(c1.clone()),
+        &kcv(&c1),
+        &SecretBytes::new(c2.clone()),
+        &kcv(&c2),
+        &kcv(&kb),
+    )
+    .unwrap();
     assert!(matches!(v.load_tmk_block("visa", good), Err(VaultError::KeyBlock(Tr31Error::Algorithm('D')))));
-    v.load_tmk_block("visa", "B0096K0TD00N00006A2872C92D1C77CC0DB2636587B067B60DE3D32D5E90D5079EAACE612C65E2DEE2E9277159C44E9B").unwrap();
+    v.load_tmk_block(
+        "visa",
+        "B0096K0TD00N00006A2872C92D1C77CC0DB2636587B067B60DE3D32D5E90D5079EAACE612C65E2DEE2E9277159C44E9B",
+    )
+    .unwrap();
 }
 
-/// A change that cannot be written is not there: neither now nor after a restart; refused sign-ins stay signed out.
+/// A change that cannot be written is not there: neither now nor after a restart; refused sign-ins stay
+/// signed out.
 #[test]
 fn when_the_disk_refuses() {
     let dir = tempfile::tempdir().unwrap();
@@ -207,7 +271,10 @@ fn when_the_disk_refuses() {
     let e = v.load_tmk_components("amex", &secret(C1.0), &x(C1.1), &secret(C2.0), &x(C2.1), &x(TMK_KCV));
     assert!(matches!(e, Err(VaultError::Io { .. })));
     assert_eq!(v.tmk_check_value("amex"), None);
-    assert!(matches!(v.import_working_keys("visa", &secret(F62_60)), Err(KeysRefused::Store(VaultError::Io { .. }))));
+    assert!(matches!(
+        v.import_working_keys("visa", &secret(F62_60)),
+        Err(KeysRefused::Store(VaultError::Io { .. }))
+    ));
     assert!(!v.has_working_keys("visa"), "the host has other keys now: signed out");
     std::fs::remove_dir(&block).unwrap();
     v.import_working_keys("visa", &secret(F62_60)).unwrap();
@@ -222,7 +289,10 @@ fn threads() {
     load(&v, "visa");
     v.import_working_keys("visa", &secret(F62_40)).unwrap();
     let tmk = DesKey::new(&x(TMK)).unwrap();
-    let expected = [F62_40, F62_60].map(|f| primitives::mac(MacAlgorithm::UnionpayEcb, &primitives::parse_f62(&tmk, &x(f)).unwrap().mak, b"data").unwrap());
+    let expected = [F62_40, F62_60].map(|f| {
+        primitives::mac(MacAlgorithm::UnionpayEcb, &primitives::parse_f62(&tmk, &x(f)).unwrap().mak, b"data")
+            .unwrap()
+    });
     let (pin, pan) = (Pin::parse("1234").unwrap(), Pan::parse("6225881234567890").unwrap());
     let block = v.pin_block("visa", &pin, &pan).unwrap();
     std::thread::scope(|s| {

@@ -1,5 +1,6 @@
-//! What the enciphering of a PIN leaves in the memory of this process: read from /proc/self/mem, while the thread that did it
-//! still has its stack. One test only: what the search of another one reads would be in memory too.
+//! What the enciphering of a PIN leaves in the memory of this process: read from /proc/self/mem, while the
+//! thread that did it still has its stack. One test only: what the search of another one reads would be in
+//! memory too.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_schema::secret::{Pan, Pin, SecretBytes};
 use payterm_vault::{SealingKey, Vault, primitives};
@@ -53,8 +54,20 @@ fn no_clear_pin_block_stays_on_the_stack() {
     let tmk = primitives::DesKey::generate(16).unwrap();
     let bytes = |b: &[u8]| SecretBytes::new(b.to_vec());
     let one = primitives::DesKey::generate(16).unwrap();
-    let two = primitives::DesKey::new(&tmk.reveal().iter().zip(one.reveal()).map(|(a, b)| a ^ b).collect::<Vec<_>>()).unwrap();
-    vault.load_tmk_components("a", &bytes(one.reveal()), &one.kcv(), &bytes(two.reveal()), &two.kcv(), &tmk.kcv()).unwrap();
+    let two = primitives::DesKey::new(
+        &tmk.reveal().iter().zip(one.reveal()).map(|(a, b)| a ^ b).collect::<Vec<_>>(),
+    )
+    .unwrap();
+    vault
+        .load_tmk_components(
+            "a",
+            &bytes(one.reveal()),
+            &one.kcv(),
+            &bytes(two.reveal()),
+            &two.kcv(),
+            &tmk.kcv(),
+        )
+        .unwrap();
     let key = || primitives::DesKey::generate(16).unwrap();
     let keys = primitives::KeySet { pik: key(), mak: key(), tdk: None };
     vault.import_working_keys("a", &primitives::build_f62(&tmk, &keys).unwrap()).unwrap();

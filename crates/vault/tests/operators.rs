@@ -37,9 +37,14 @@ fn a_verifier_that_is_none_of_ours_is_refused_and_costs_nothing() {
     let vault = vault(dir.path(), 1);
     let one = OperatorId::new("01").unwrap();
     let good = vault.password_verifier(&one, &password("908172")).unwrap().as_str().to_owned();
-    for bad in
-        [String::new(), "x".into(), good.replace("argon2id", "scrypt"), good.replace("m=19456", "m=4000000"), good.replace("t=2", "t=4000"), good[..40].into()]
-    {
+    for bad in [
+        String::new(),
+        "x".into(),
+        good.replace("argon2id", "scrypt"),
+        good.replace("m=19456", "m=4000000"),
+        good.replace("t=2", "t=4000"),
+        good[..40].into(),
+    ] {
         let refused = vault.password_fits(&one, &password("908172"), &Verifier::new(bad.clone()));
         assert!(matches!(refused, Err(VaultError::Password(_))), "{bad}: {refused:?}");
     }
@@ -51,10 +56,18 @@ fn the_service_key_comes_in_two_parts_and_answers_challenges() {
     let vault = vault(dir.path(), 1);
     let (a, b) = (SecretBytes::new(vec![0x11; 16]), SecretBytes::new((0..16).collect()));
     assert!(matches!(vault.service_code("12345678"), Err(VaultError::NoServiceKey)));
-    // Check values by an independent CMAC (OpenSSL: `openssl mac -cipher AES-128-CBC -macopt hexkey:... CMAC`).
-    let (ka, kb, kk) = (hex::decode(KCV_A).unwrap(), hex::decode(KCV_B).unwrap(), hex::decode(KCV_KEY).unwrap());
+    // Check values by an independent CMAC (OpenSSL: `openssl mac -cipher AES-128-CBC -macopt hexkey:...
+    // CMAC`).
+    let (ka, kb, kk) =
+        (hex::decode(KCV_A).unwrap(), hex::decode(KCV_B).unwrap(), hex::decode(KCV_KEY).unwrap());
     for (i, wrong) in [(&kb, &kb, &kk), (&ka, &ka, &kk), (&ka, &kb, &ka)].into_iter().enumerate() {
-        assert!(matches!(vault.load_service_key(&a, wrong.0, &b, wrong.1, wrong.2), Err(VaultError::CheckValue(_))), "{i}");
+        assert!(
+            matches!(
+                vault.load_service_key(&a, wrong.0, &b, wrong.1, wrong.2),
+                Err(VaultError::CheckValue(_))
+            ),
+            "{i}"
+        );
     }
     assert!(vault.load_service_key(&a, &ka, &a, &ka, &kk).is_err(), "equal components");
     assert_eq!(vault.service_key_check_value(), None);
@@ -75,8 +88,12 @@ fn the_service_key_comes_in_two_parts_and_answers_challenges() {
 fn challenges_are_eight_digits_and_differ() {
     let dir = tempfile::tempdir().unwrap();
     let vault = vault(dir.path(), 1);
-    let all: std::collections::BTreeSet<String> = (0..50).map(|_| vault.service_challenge().unwrap()).collect();
-    assert!(all.len() > 45 && all.iter().all(|c| c.len() == 8 && c.bytes().all(|b| b.is_ascii_digit())), "{all:?}");
+    let all: std::collections::BTreeSet<String> =
+        (0..50).map(|_| vault.service_challenge().unwrap()).collect();
+    assert!(
+        all.len() > 45 && all.iter().all(|c| c.len() == 8 && c.bytes().all(|b| b.is_ascii_digit())),
+        "{all:?}"
+    );
 }
 
 const KCV_A: &str = "EE23D8";

@@ -40,7 +40,8 @@ fn file(dir: &Path, name: &str, content: &[u8], mode: u32) -> PathBuf {
     path
 }
 
-/// Written by Python `cryptography` 50 (HKDF, AESGCM, HMAC) after the layouts in file.rs, keys.rs and vault.rs: later programs must read it.
+/// Written by Python `cryptography` 50 (HKDF, AESGCM, HMAC) after the layouts in file.rs, keys.rs and
+/// vault.rs: later programs must read it.
 #[test]
 fn version_1_as_an_independent_program_writes_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -55,9 +56,13 @@ fn version_1_as_an_independent_program_writes_it() {
     let input: Vec<u8> = x("0200302004C020C09811").into_iter().chain(0..=0x3B).collect();
     assert_eq!(v.account_mac("visa").mac(MacAlgorithm::UnionpayEcb, &input), Ok(*b"E3D5BB2E"));
     assert!(v.encipher_track("visa", "62258812345678=251").is_ok());
-    let sealed = x("01000102030405060708090a0bf2ed91472401ea9a60db3cafd466f82ef1d2d8289ad0997e37e60f272d89c965");
+    let sealed =
+        x("01000102030405060708090a0bf2ed91472401ea9a60db3cafd466f82ef1d2d8289ad0997e37e60f272d89c965");
     assert_eq!(v.unseal("pan", b"tx 7", &sealed).unwrap().reveal(), b"6225881234567890");
-    assert_eq!(hex::encode(v.keyed_hash("pan", b"6225881234567890")), "0bfd017b9ce7333d1a275f9107a1cf244c52df9da918a204c4183a0ccb1b7b77");
+    assert_eq!(
+        hex::encode(v.keyed_hash("pan", b"6225881234567890")),
+        "0bfd017b9ce7333d1a275f9107a1cf244c52df9da918a204c4183a0ccb1b7b77"
+    );
     assert_ne!(v.keyed_hash("pan", b"1"), v.keyed_hash("code", b"1"));
 }
 
@@ -132,17 +137,35 @@ fn sealing_key_files() {
     // Both forms hold the same key: a vault made with one opens with the other.
     let vault = tempfile::tempdir().unwrap();
     drop(open(vault.path()).unwrap());
-    for content in [KEY.to_vec(), hex::encode(KEY).into_bytes(), format!("{}\n", hex::encode_upper(KEY)).into_bytes()] {
+    for content in
+        [KEY.to_vec(), hex::encode(KEY).into_bytes(), format!("{}\n", hex::encode_upper(KEY)).into_bytes()]
+    {
         let key = read(&file(d, "good", &content, 0o600)).unwrap();
         assert!(Vault::open(vault.path(), key).is_ok());
     }
     assert!(read(&file(d, "good", &KEY, 0o400)).is_ok());
     for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o666, 0o777] {
         let e = read(&file(d, "open", &KEY, mode)).unwrap_err();
-        assert!(matches!(e, SealingKeyError::Mode { mode: m, .. } if m == mode) && e.to_string().contains(&format!("{mode:04o}")), "{e}");
+        assert!(
+            matches!(e, SealingKeyError::Mode { mode: m, .. } if m == mode)
+                && e.to_string().contains(&format!("{mode:04o}")),
+            "{e}"
+        );
     }
-    for bad in [&b""[..], &KEY[..31], &[KEY.as_slice(), &[1]].concat(), &[b'g'; 64], &[b'1'; 63], &[b'1'; 65], &[b'1'; 1000]] {
-        assert!(matches!(read(&file(d, "bad", bad, 0o600)), Err(SealingKeyError::Content { .. })), "{} bytes", bad.len());
+    for bad in [
+        &b""[..],
+        &KEY[..31],
+        &[KEY.as_slice(), &[1]].concat(),
+        &[b'g'; 64],
+        &[b'1'; 63],
+        &[b'1'; 65],
+        &[b'1'; 1000],
+    ] {
+        assert!(
+            matches!(read(&file(d, "bad", bad, 0o600)), Err(SealingKeyError::Content { .. })),
+            "{} bytes",
+            bad.len()
+        );
     }
     assert!(matches!(read(&file(d, "zeros", &[0; 32], 0o600)), Err(SealingKeyError::Constant(_))));
     symlink(d.join("good"), d.join("link")).unwrap();
@@ -170,7 +193,10 @@ fn a_made_key_file_is_private_fresh_and_never_written_over() {
     assert!(matches!(SealingKey::create_file(&a), Err(SealingKeyError::Io { what: "create", .. })));
     assert_eq!(fs::read(&a).unwrap(), before);
     drop(Vault::open(dir.path(), key).unwrap());
-    assert!(Vault::open(dir.path(), SealingKey::from_file(&a).unwrap()).is_ok(), "the key made is the key in the file");
+    assert!(
+        Vault::open(dir.path(), SealingKey::from_file(&a).unwrap()).is_ok(),
+        "the key made is the key in the file"
+    );
     assert!(matches!(Vault::open(dir.path(), SealingKey::from_file(&b).unwrap()), Err(VaultError::WrongKey)));
 }
 
@@ -190,7 +216,9 @@ fn credentials() {
     file(dir.path(), "others-read", &KEY, 0o404);
     let run = |name: &str, credentials: Option<&Path>| {
         let mut c = Command::new(std::env::current_exe().unwrap());
-        c.args(["--exact", "credentials", "--nocapture"]).env("VAULT_TEST_CREDENTIAL", name).env_remove("CREDENTIALS_DIRECTORY");
+        c.args(["--exact", "credentials", "--nocapture"])
+            .env("VAULT_TEST_CREDENTIAL", name)
+            .env_remove("CREDENTIALS_DIRECTORY");
         credentials.map(|d| c.env("CREDENTIALS_DIRECTORY", d));
         let out = String::from_utf8(c.output().unwrap().stdout).unwrap();
         out.split_once("VERDICT ").unwrap().1.lines().next().unwrap().to_owned()
@@ -206,7 +234,11 @@ fn credentials() {
 const TMK: &str = "CA5D92598DCA48CE8A4C76361A9269E9";
 const C1: &str = "0102030405060708090A0B0C0D0E0F10";
 const F62: &str = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B86378DAEF9206BFCAD7750B588D0BD926819DB1148F07C658AC49CC831240C055597B73EFFB097599";
-const WORKING: [&str; 3] = ["807A23AD32B36D457AE91FDF927570EA", "0F1E2D3C4B5A69788796A5B4C3D2E1F0", "00112233445566778899AABBCCDDEEFF"];
+const WORKING: [&str; 3] = [
+    "807A23AD32B36D457AE91FDF927570EA",
+    "0F1E2D3C4B5A69788796A5B4C3D2E1F0",
+    "00112233445566778899AABBCCDDEEFF",
+];
 const KBPK: &str = "89E88CF7931444F334BD7547FC3F380C";
 
 fn components(key: &str) -> (SecretBytes, [u8; 4], SecretBytes, [u8; 4], [u8; 4]) {
@@ -220,13 +252,19 @@ fn load(v: &Vault) {
     v.import_working_keys("visa", &SecretBytes::new(x(F62))).unwrap();
 }
 
-/// No 8 bytes in a row of any key in `text`: raw, as hex digits of either case with or without separators, or as a list of decimal numbers.
+/// No 8 bytes in a row of any key in `text`: raw, as hex digits of either case with or without separators, or
+/// as a list of decimal numbers.
 fn found(text: &[u8], secrets: &[Vec<u8>]) -> bool {
     let contains = |text: &[u8], needle: &[u8]| text.windows(needle.len()).any(|w| w == needle);
-    let joined = String::from_utf8_lossy(text).to_ascii_lowercase().replace("0x", "").replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    let joined = String::from_utf8_lossy(text)
+        .to_ascii_lowercase()
+        .replace("0x", "")
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "");
     secrets.iter().flat_map(|s| s.windows(8)).any(|part| {
         let decimal: String = part.iter().map(u8::to_string).collect();
-        contains(text, part) || contains(joined.as_bytes(), hex::encode(part).as_bytes()) || contains(joined.as_bytes(), decimal.as_bytes())
+        contains(text, part)
+            || contains(joined.as_bytes(), hex::encode(part).as_bytes())
+            || contains(joined.as_bytes(), decimal.as_bytes())
     })
 }
 
@@ -238,11 +276,22 @@ fn canaries() {
     let (c1, k1, c2, k2, k) = components(KBPK);
     v.load_kbpk_tdes("visa", &c1, &k1, &c2, &k2, &k).unwrap();
     let c2_of_tmk = components(TMK).2.reveal().to_vec();
-    let secrets: Vec<Vec<u8>> =
-        [TMK, C1, KBPK].iter().chain(&WORKING).map(|h| x(h)).chain([KEY.to_vec(), c2_of_tmk, c2.reveal().to_vec(), b"1234567890123456".to_vec()]).collect();
+    let secrets: Vec<Vec<u8>> = [TMK, C1, KBPK]
+        .iter()
+        .chain(&WORKING)
+        .map(|h| x(h))
+        .chain([KEY.to_vec(), c2_of_tmk, c2.reveal().to_vec(), b"1234567890123456".to_vec()])
+        .collect();
     // The search finds what it must find.
     let w = x(WORKING[0]);
-    let texts = [hex::encode(&w), hex::encode_upper(&w), format!("{w:?}"), format!("{w:#?}"), format!("{w:02X?}"), format!("{w:#04x?}")];
+    let texts = [
+        hex::encode(&w),
+        hex::encode_upper(&w),
+        format!("{w:?}"),
+        format!("{w:#?}"),
+        format!("{w:02X?}"),
+        format!("{w:#04x?}"),
+    ];
     for shown in texts.into_iter().map(String::into_bytes).chain([w.clone()]) {
         assert!(found(&[b"xx".as_slice(), &shown, b"yy"].concat(), &secrets));
     }
@@ -255,10 +304,14 @@ fn canaries() {
         assert!(!found(&fs::read(&path).unwrap(), &secrets), "{path:?}");
     }
 
-    let mut said = vec![format!("{v:?} {v:#?} {:?}", v.account_mac("visa")), format!("{:?}", SealingKey::new(KEY))];
+    let mut said =
+        vec![format!("{v:?} {v:#?} {:?}", v.account_mac("visa")), format!("{:?}", SealingKey::new(KEY))];
     let key = DesKey::new(&x(WORKING[0])).unwrap();
     let set = primitives::parse_f62(&DesKey::new(&x(TMK)).unwrap(), &x(F62)).unwrap();
-    said.push(format!("{key:?} {set:?} {set:#?} {:?} {c1:?}", Kbpk::new(KbpkAlgorithm::Tdes, &x(KBPK)).unwrap()));
+    said.push(format!(
+        "{key:?} {set:?} {set:#?} {:?} {c1:?}",
+        Kbpk::new(KbpkAlgorithm::Tdes, &x(KBPK)).unwrap()
+    ));
     let mut errors: Vec<Box<dyn std::error::Error>> = vec![];
     let mut bad = x(F62);
     bad[1] ^= 1;
@@ -266,12 +319,20 @@ fn canaries() {
     errors.push(v.load_tmk_components("visa", &c1, &k1, &c1, &k1, &[0; 4]).unwrap_err().into());
     errors.push(v.import_working_keys("visa", &SecretBytes::new(bad)).unwrap_err().into());
     errors.push(v.import_working_keys("visa", &SecretBytes::new(x(&F62[..50]))).unwrap_err().into());
-    errors.push(v.load_tmk_block("visa", &format!("B0096K0TD00N0000{}{TMK}{}", WORKING[0], WORKING[1])).unwrap_err().into());
+    errors.push(
+        v.load_tmk_block("visa", &format!("B0096K0TD00N0000{}{TMK}{}", WORKING[0], WORKING[1]))
+            .unwrap_err()
+            .into(),
+    );
     errors.push(v.load_tmk_block("visa", TMK).unwrap_err().into());
     errors.push(v.encipher_track("visa", "1234567890123456=").unwrap_err().into());
     errors.push(v.unseal("pan", b"x", &sealed).unwrap_err().into());
     errors.push(DesKey::new(&KEY[..31]).unwrap_err().into());
-    errors.push(SealingKey::from_file(&file(dir.path(), "key", hex::encode(&KEY[..31]).as_bytes(), 0o600)).unwrap_err().into());
+    errors.push(
+        SealingKey::from_file(&file(dir.path(), "key", hex::encode(&KEY[..31]).as_bytes(), 0o600))
+            .unwrap_err()
+            .into(),
+    );
     said.extend(errors.iter().map(|e| format!("{e} {e:?}")));
     for text in said {
         assert!(!found(text.as_bytes(), &secrets), "{text}");

@@ -14,7 +14,8 @@ fn tmk() -> Vec<u8> {
     hex::decode("CA5D92598DCA48CE8A4C76361A9269E9").unwrap()
 }
 fn wrapped(public: &str, account: &str, label: &str, key: &[u8]) -> WrappedTmk {
-    let check_value = DesKey::new(&key[..key.len().min(16)]).map(|k| k.kcv()[..3].to_vec()).unwrap_or_default();
+    let check_value =
+        DesKey::new(&key[..key.len().min(16)]).map(|k| k.kcv()[..3].to_vec()).unwrap_or_default();
     WrappedTmk {
         account: AccountId::new(account).unwrap(),
         label: label.into(),
@@ -27,8 +28,12 @@ fn wrapped(public: &str, account: &str, label: &str, key: &[u8]) -> WrappedTmk {
 fn a_wrapped_key_is_taken_over_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let v = open(dir.path(), 0);
-    let none =
-        v.load_tmks_wrapped(&[WrappedTmk { account: AccountId::new("a").unwrap(), label: String::new(), wrapped: vec![0; 256], check_value: vec![0; 3] }]);
+    let none = v.load_tmks_wrapped(&[WrappedTmk {
+        account: AccountId::new("a").unwrap(),
+        label: String::new(),
+        wrapped: vec![0; 256],
+        check_value: vec![0; 3],
+    }]);
     assert!(matches!(none, Err(VaultError::Damaged(_))), "there is no terminal key yet: {none:?}");
     let key = v.terminal_key().unwrap();
     assert_eq!((key.fingerprint.len(), v.terminal_key().unwrap()), (64, key.clone()), "made once");
@@ -64,7 +69,10 @@ fn a_wrapped_key_is_taken_over_and_nothing_else() {
     v.load_tmks_wrapped(&[good("a"), good("b")]).unwrap();
     drop(v);
     let v = open(dir.path(), 0);
-    assert_eq!((v.tmk_check_value("a"), v.tmk_check_value("b")), (Some([0x43, 0xC6, 0xCC]), Some([0x43, 0xC6, 0xCC])));
+    assert_eq!(
+        (v.tmk_check_value("a"), v.tmk_check_value("b")),
+        (Some([0x43, 0xC6, 0xCC]), Some([0x43, 0xC6, 0xCC]))
+    );
 }
 
 #[test]

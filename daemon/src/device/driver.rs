@@ -1,14 +1,18 @@
-//! The thread around a blocking driver: takes commands, gives reports. It ends when the actor no longer listens.
+//! The thread around a blocking driver: takes commands, gives reports. It ends when the actor no longer
+//! listens.
 use super::AskPin;
 use payterm_devices::{DeviceError, Driver, Env, Interrupt, PrintJob, Source, SourceEvent, Switch, open};
-use payterm_schema::{config::DeviceConfig, device::Way, paper::PrintResult, secret::PinEntry, selftest::Finding};
+use payterm_schema::{
+    config::DeviceConfig, device::Way, paper::PrintResult, secret::PinEntry, selftest::Finding,
+};
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc::UnboundedSender;
 
-/// An armed reader says this often that it lives; one that is switched does so while it rests, too. A resting printer is asked for its state.
+/// An armed reader says this often that it lives; one that is switched does so while it rests, too. A resting
+/// printer is asked for its state.
 const POLL: Duration = Duration::from_secs(10);
 const SWITCHED: Duration = Duration::from_secs(3);
 const STATUS: Duration = Duration::from_secs(3);
@@ -62,7 +66,12 @@ pub fn run(config: &DeviceConfig, env: &Env, orders: &Receiver<Command>, up: &Up
                     tested(up, pad.self_test(slots))?;
                 }
                 if let Command::Pin(m) = c {
-                    let mut progress = |n: usize| drop(up.send(Report::PinDigits { tag: m.tag, digits: u8::try_from(n).unwrap_or(u8::MAX) }));
+                    let mut progress = |n: usize| {
+                        drop(up.send(Report::PinDigits {
+                            tag: m.tag,
+                            digits: u8::try_from(n).unwrap_or(u8::MAX),
+                        }))
+                    };
                     let entry = pad.enter(&m.slot, &m.pan, m.amount, m.timeout, &mut progress);
                     up.send(Report::Pin(entry)).ok();
                 }
@@ -73,7 +82,10 @@ pub fn run(config: &DeviceConfig, env: &Env, orders: &Receiver<Command>, up: &Up
         Err(e) => Err(e),
     };
     if let Err(e) = ended {
-        let text = std::iter::successors(Some(&e as &dyn std::error::Error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let text = std::iter::successors(Some(&e as &dyn std::error::Error), |e| e.source())
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(": ");
         up.send(Report::Failed(text)).ok();
     }
 }
@@ -83,7 +95,10 @@ fn tested(up: &Up, finding: Finding) -> Result<(), DeviceError> {
     Ok(())
 }
 
-fn each(orders: &Receiver<Command>, act: impl FnMut(Command) -> Result<(), DeviceError>) -> Result<(), DeviceError> {
+fn each(
+    orders: &Receiver<Command>,
+    act: impl FnMut(Command) -> Result<(), DeviceError>,
+) -> Result<(), DeviceError> {
     orders.iter().try_for_each(act)
 }
 
@@ -129,7 +144,11 @@ fn source(mut s: Box<dyn Source>, orders: &Receiver<Command>, up: &Up) -> Result
     }
 }
 
-fn printer(mut p: Box<dyn payterm_devices::Printer>, orders: &Receiver<Command>, up: &Up) -> Result<(), DeviceError> {
+fn printer(
+    mut p: Box<dyn payterm_devices::Printer>,
+    orders: &Receiver<Command>,
+    up: &Up,
+) -> Result<(), DeviceError> {
     up.send(Report::Opened(None, None)).ok();
     loop {
         match orders.recv_timeout(STATUS) {

@@ -11,7 +11,12 @@ use std::sync::atomic::Ordering;
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
 impl Front {
-    pub(super) async fn print_own(&self, caller: &Caller, id: String, paper: Printable) -> Result<u64, Fault> {
+    pub(super) async fn print_own(
+        &self,
+        caller: &Caller,
+        id: String,
+        paper: Printable,
+    ) -> Result<u64, Fault> {
         let key = RequestKey::new(&caller.app, &id)?;
         if let Printable::Page(page) = &paper {
             let printer = self.config.devices.iter().find(|d| d.kind == DeviceKind::Printer);
@@ -31,13 +36,20 @@ impl Front {
         found.map(|f| f.job).ok_or_else(|| Fault::not_found("paper", &id))
     }
 
-    pub(super) async fn own_paper(&self, caller: &Caller, key: &RequestKey, wait: bool) -> Result<PaperStatus, Fault> {
+    pub(super) async fn own_paper(
+        &self,
+        caller: &Caller,
+        key: &RequestKey,
+        wait: bool,
+    ) -> Result<PaperStatus, Fault> {
         // First the ear, then the look: what happens in between is heard.
         let mut notices = self.notices.subscribe();
         loop {
-            let found = if sees(caller, &key.app) { self.store.paper(key).await.map_err(store_fault)? } else { None };
+            let found =
+                if sees(caller, &key.app) { self.store.paper(key).await.map_err(store_fault)? } else { None };
             let found = found.ok_or_else(|| Fault::not_found("paper", &key.id))?;
-            let open = if found.ended.is_none() { self.view().await?.state.papers.remove(&found.job) } else { None };
+            let open =
+                if found.ended.is_none() { self.view().await?.state.papers.remove(&found.job) } else { None };
             let (state, problem) = match (found.ended, open) {
                 (Some(ended), _) => (Some(ended), None),
                 (None, Some(job)) => (Some(job.state), job.problem),
@@ -69,7 +81,13 @@ impl Front {
         let t = &self.config.terminal;
         let state = self.view().await?.state;
         let operator = state.staff.number(self.config.operators.required, &t.operator);
-        let head = ReportHead { scope, shop: &t.shop, operator: &operator, test: self.config.has_virtual_device() || t.lab, now: self.clock.now() };
+        let head = ReportHead {
+            scope,
+            shop: &t.shop,
+            operator: &operator,
+            test: self.config.has_virtual_device() || t.lab,
+            now: self.clock.now(),
+        };
         Ok(state.report(&head, self.config.accounts.iter()))
     }
 }

@@ -22,7 +22,8 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-/// Messages of one connection that may still be answered. 64: a customer's, as many advices as a profile may allow, the others are late.
+/// Messages of one connection that may still be answered. 64: a customer's, as many advices as a profile may
+/// allow, the others are late.
 const WAITING: usize = 64;
 
 /// A matched answer.
@@ -59,7 +60,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn start(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, tls: bool, reader: Reader) -> Arc<Self> {
+    pub fn start(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        tls: bool,
+        reader: Reader,
+    ) -> Arc<Self> {
         let (read, write) = split(Box::new(stream) as Any);
         let waiting: Arc<Mutex<VecDeque<Waiting>>> = Arc::default();
         let alive = Arc::new(AtomicBool::new(true));
@@ -72,7 +77,13 @@ impl Session {
             // Those who wait hear that nothing will come.
             w.lock().unwrap_or_else(PoisonError::into_inner).clear();
         });
-        Arc::new(Self { write: tokio::sync::Mutex::new(write), tls, waiting, alive, reading: task.abort_handle() })
+        Arc::new(Self {
+            write: tokio::sync::Mutex::new(write),
+            tls,
+            waiting,
+            alive,
+            reading: task.abort_handle(),
+        })
     }
 
     pub fn is_alive(&self) -> bool {
@@ -80,7 +91,12 @@ impl Session {
     }
 
     /// Before the frame is sent, so that no answer can be too early.
-    pub fn expect(&self, tag: u64, expect: Expect, sent: Arc<OnceLock<Arc<[FieldView]>>>) -> oneshot::Receiver<Heard> {
+    pub fn expect(
+        &self,
+        tag: u64,
+        expect: Expect,
+        sent: Arc<OnceLock<Arc<[FieldView]>>>,
+    ) -> oneshot::Receiver<Heard> {
         let (done, heard) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= WAITING {
@@ -92,7 +108,8 @@ impl Session {
         heard
     }
 
-    /// `handed` is true when a byte may have left. On plain TCP a write that fails has taken nothing; TLS may hold a part back.
+    /// `handed` is true when a byte may have left. On plain TCP a write that fails has taken nothing; TLS may
+    /// hold a part back.
     pub async fn send(&self, frame: &[u8], handed: &AtomicBool) -> io::Result<()> {
         let mut write = self.write.lock().await;
         if !self.is_alive() {
@@ -130,7 +147,9 @@ impl Reader {
         // Room for all that can be waiting: a buffer that grows would leave a reply's PAN behind.
         let mut buffer = Zeroizing::new(Vec::with_capacity(self.profile.frame.max + 4 + part.len()));
         loop {
-            while let Some(len) = frame_len(&self.profile, &buffer).map_err(|e| e.to_string())?.filter(|n| buffer.len() >= *n) {
+            while let Some(len) =
+                frame_len(&self.profile, &buffer).map_err(|e| e.to_string())?.filter(|n| buffer.len() >= *n)
+            {
                 self.frame(&buffer[..len], waiting);
                 buffer.drain(..len);
             }
@@ -155,10 +174,14 @@ impl Reader {
             return tracing::warn!(code = reply.answer.code, "an answer of the host fits no request");
         };
         let heard = Heard { answer: reply.answer, keys: reply.keys, received: reply.trace };
-        // Its time ran out: the receiver is gone. Keys of a late sign-in are not taken: the machine signs in again.
+        // Its time ran out: the receiver is gone. Keys of a late sign-in are not taken: the machine signs in
+        // again.
         if let Err(Heard { answer, received, .. }) = done.send(heard) {
             let sent = sent.get().cloned().unwrap_or_default();
-            (self.late)(tag, HostEvent::Late { answer: Box::new(answer), trace: FrameTrace { sent, received } });
+            (self.late)(
+                tag,
+                HostEvent::Late { answer: Box::new(answer), trace: FrameTrace { sent, received } },
+            );
         }
     }
 }

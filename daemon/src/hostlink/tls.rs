@@ -21,7 +21,8 @@ pub enum TlsError {
     Rustls(#[from] rustls::Error),
 }
 
-/// The connector of an account and the name that the host's certificate must carry. `host` is the account's address.
+/// The connector of an account and the name that the host's certificate must carry. `host` is the account's
+/// address.
 pub fn connector(config: &TlsConfig, address: &str) -> Result<(TlsConnector, ServerName<'static>), TlsError> {
     let mut roots = RootCertStore::empty();
     for ca in certificates(&config.ca)? {
@@ -30,11 +31,14 @@ pub fn connector(config: &TlsConfig, address: &str) -> Result<(TlsConnector, Ser
     if roots.is_empty() {
         return Err(TlsError::NoCa(config.ca.clone()));
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions()?.with_root_certificates(roots);
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
     let client = match (&config.cert, &config.key) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {
-            let key_der = PrivateKeyDer::from_pem_file(key).map_err(|cause| TlsError::Pem { path: key.clone(), cause })?;
+            let key_der = PrivateKeyDer::from_pem_file(key)
+                .map_err(|cause| TlsError::Pem { path: key.clone(), cause })?;
             builder.with_client_auth_cert(certificates(cert)?, key_der)?
         }
         (Some(_), None) | (None, Some(_)) => return Err(TlsError::HalfIdentity),

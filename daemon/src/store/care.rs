@@ -8,14 +8,18 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use std::{io, path::Path, path::PathBuf, sync::Arc};
 
 impl Store {
-    /// Checks everything ([`verify`]), and when it holds makes a backup. A journal that does not hold is put aside and restored
-    /// by the next start. Blocks for seconds with a long history; to be called on a thread of its own.
+    /// Checks everything ([`verify`]), and when it holds makes a backup. A journal that does not hold is put
+    /// aside and restored by the next start. Blocks for seconds with a long history; to be called on a thread
+    /// of its own.
     pub fn care(&self) -> Result<Verified, StoreError> {
         let (_lock, dir, key) = (self.lock()?, &self.0.desk.dir, &self.0.desk.key);
         let which = files::which(dir);
         let db = files::open_reader(dir)?;
         let found = verify::of(&db, Some(key))?;
-        let aside = || StoreError::File { path: files::journal(dir), cause: Arc::new(io::Error::other("it was restored while it was checked")) };
+        let aside = || StoreError::File {
+            path: files::journal(dir),
+            cause: Arc::new(io::Error::other("it was restored while it was checked")),
+        };
         if let Some(broken) = &found.broken {
             self.0.desk.still(which, || restore::suspect(dir, &broken.to_string())).ok_or_else(aside)??;
             return Ok(found);
@@ -64,7 +68,8 @@ impl Store {
 }
 
 fn free(dir: &Path) -> Result<u64, StoreError> {
-    let disk = statvfs(dir).map_err(|e| StoreError::File { path: dir.to_owned(), cause: Arc::new(e.into()) })?;
+    let disk =
+        statvfs(dir).map_err(|e| StoreError::File { path: dir.to_owned(), cause: Arc::new(e.into()) })?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 

@@ -1,7 +1,9 @@
-//! The hash chain over the journal: each record carries an HMAC over the one before it and its own row, under a key that only the
-//! vault has. Who can write the file and has not the key cannot change, take out or put in a record unseen.
+//! The hash chain over the journal: each record carries an HMAC over the one before it and its own row, under
+//! a key that only the vault has. Who can write the file and has not the key cannot change, take out or put
+//! in a record unseen.
 //!
-//! Invariant: a record's link covers all of its row; of what was sealed with it the cipher text's hash, so that a value can be erased.
+//! Invariant: a record's link covers all of its row; of what was sealed with it the cipher text's hash, so
+//! that a value can be erased.
 use super::StoreError;
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OptionalExtension};
@@ -73,13 +75,18 @@ pub(super) fn of_sealed(all: &[(u64, Vec<u8>)]) -> Vec<u8> {
     all.iter().flat_map(|(txn, blob)| [&txn.to_be_bytes()[..], &Sha256::digest(blob)].concat()).collect()
 }
 
-/// The chain begins with the record after `last`: written once, in the migration that brings it, together with the hashes of the
-/// snapshots that are there.
+/// The chain begins with the record after `last`: written once, in the migration that brings it, together
+/// with the hashes of the snapshots that are there.
 pub(super) fn begin(db: &Connection, key: &KeyedHash, last: u64) -> rusqlite::Result<()> {
     let first = last + 1;
-    db.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", (START, format!("{first}:{}", hex::encode(started(key, first)))))?;
-    let snapshots: Vec<(u64, u32, String)> =
-        db.prepare("SELECT seq, version, json FROM snapshot")?.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect::<Result<_, _>>()?;
+    db.execute(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2)",
+        (START, format!("{first}:{}", hex::encode(started(key, first)))),
+    )?;
+    let snapshots: Vec<(u64, u32, String)> = db
+        .prepare("SELECT seq, version, json FROM snapshot")?
+        .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
+        .collect::<Result<_, _>>()?;
     for (seq, version, json) in snapshots {
         let hash = of_snapshot(key, &Head { seq, hash: NOTHING }, version, &json);
         db.execute("UPDATE snapshot SET chain = ?2 WHERE seq = ?1", (seq, hash))?;
@@ -89,7 +96,11 @@ pub(super) fn begin(db: &Connection, key: &KeyedHash, last: u64) -> rusqlite::Re
 
 /// In a new file that takes the records of one whose chain began at `first`.
 pub(super) fn begin_again(db: &Connection, key: &KeyedHash, first: u64) -> rusqlite::Result<()> {
-    db.execute("UPDATE meta SET value = ?2 WHERE key = ?1", (START, format!("{first}:{}", hex::encode(started(key, first))))).map(drop)
+    db.execute(
+        "UPDATE meta SET value = ?2 WHERE key = ?1",
+        (START, format!("{first}:{}", hex::encode(started(key, first)))),
+    )
+    .map(drop)
 }
 
 fn started(key: &KeyedHash, first: u64) -> Hash {
@@ -99,23 +110,32 @@ fn started(key: &KeyedHash, first: u64) -> Hash {
 /// The chain's first record; without a key it is not proved. None: the journal is older than the chain.
 pub(super) fn start(db: &Connection, key: Option<&KeyedHash>) -> Result<Option<u64>, StoreError> {
     let read = |e| super::sql("read the chain's start")(e);
-    let Some(text) = db.query_row("SELECT value FROM meta WHERE key = ?1", [START], |r| r.get::<_, String>(0)).optional().map_err(read)? else {
+    let Some(text) = db
+        .query_row("SELECT value FROM meta WHERE key = ?1", [START], |r| r.get::<_, String>(0))
+        .optional()
+        .map_err(read)?
+    else {
         return Ok(None);
     };
-    let parsed = text.split_once(':').and_then(|(first, hash)| Some((first.parse::<u64>().ok()?, hash.to_owned())));
+    let parsed =
+        text.split_once(':').and_then(|(first, hash)| Some((first.parse::<u64>().ok()?, hash.to_owned())));
     match (parsed, key) {
         (Some((first, hash)), Some(key)) if hash == hex::encode(started(key, first)) => Ok(Some(first)),
         (Some((first, _)), None) => Ok(Some(first)),
-        (Some(_) | None, _) => Err(StoreError::Chain { place: "its start".into(), rule: "was not made with this key" }),
+        (Some(_) | None, _) => {
+            Err(StoreError::Chain { place: "its start".into(), rule: "was not made with this key" })
+        }
     }
 }
 
-/// Whether the chain's start or the last record was written under this key: one of them may be damaged, or the key another.
+/// Whether the chain's start or the last record was written under this key: one of them may be damaged, or
+/// the key another.
 pub(super) fn is_of(db: &Connection, key: &KeyedHash) -> rusqlite::Result<bool> {
     if matches!(start(db, Some(key)), Ok(Some(_))) {
         return Ok(true);
     }
-    let mut select = db.prepare("SELECT seq, at, txn, version, json, sealed, chain FROM record ORDER BY seq DESC LIMIT 1")?;
+    let mut select = db
+        .prepare("SELECT seq, at, txn, version, json, sealed, chain FROM record ORDER BY seq DESC LIMIT 1")?;
     let mut rows = select.query([])?;
     let Some(row) = rows.next()? else { return Ok(true) };
     let before = head(db, row.get::<_, u64>(0)?.saturating_sub(1))?;
@@ -124,12 +144,19 @@ pub(super) fn is_of(db: &Connection, key: &KeyedHash) -> rusqlite::Result<bool> 
 
 /// The journal's head as the row has it.
 pub(super) fn head(db: &Connection, seq: u64) -> rusqlite::Result<Head> {
-    let hash: Option<Option<Hash>> = db.query_row("SELECT chain FROM record WHERE seq = ?1", [seq], |r| r.get(0)).optional()?;
+    let hash: Option<Option<Hash>> =
+        db.query_row("SELECT chain FROM record WHERE seq = ?1", [seq], |r| r.get(0)).optional()?;
     Ok(Head { seq, hash: hash.flatten().unwrap_or(NOTHING) })
 }
 
-/// The head after this row (seq, at, txn, version, json, sealed, chain), which comes after `before`; `first`: where the chain begins.
-pub(super) fn follow(key: &KeyedHash, first: u64, before: &Head, row: &rusqlite::Row<'_>) -> Result<Head, StoreError> {
+/// The head after this row (seq, at, txn, version, json, sealed, chain), which comes after `before`; `first`:
+/// where the chain begins.
+pub(super) fn follow(
+    key: &KeyedHash,
+    first: u64,
+    before: &Head,
+    row: &rusqlite::Row<'_>,
+) -> Result<Head, StoreError> {
     let read = || -> rusqlite::Result<_> {
         Ok((
             row.get::<_, u64>(0)?,
@@ -148,19 +175,28 @@ pub(super) fn follow(key: &KeyedHash, first: u64, before: &Head, row: &rusqlite:
     if seq < first {
         return Ok(Head { seq, hash: NOTHING });
     }
-    let hash = Row { seq, at, txn, version, json, sealed: sealed.unwrap_or_default() }.link(key, &before.hash);
+    let hash =
+        Row { seq, at, txn, version, json, sealed: sealed.unwrap_or_default() }.link(key, &before.hash);
     if chain != Some(hash) {
-        return Err(StoreError::Chain { place: format!("record {seq}"), rule: "is not as it was written, or does not follow the one before it" });
+        return Err(StoreError::Chain {
+            place: format!("record {seq}"),
+            rule: "is not as it was written, or does not follow the one before it",
+        });
     }
     Ok(Head { seq, hash })
 }
 
 /// The same without the key: only that nothing is missing.
 pub(super) fn read(first: u64, before: &Head, row: &rusqlite::Row<'_>) -> Result<Head, StoreError> {
-    let (seq, chain) = row.get::<_, u64>(0).and_then(|s| Ok((s, row.get::<_, Option<Hash>>(6)?))).map_err(super::sql("read a record"))?;
+    let (seq, chain) = row
+        .get::<_, u64>(0)
+        .and_then(|s| Ok((s, row.get::<_, Option<Hash>>(6)?)))
+        .map_err(super::sql("read a record"))?;
     match chain {
         _ if seq != before.seq + 1 => Err(missing(before)),
-        None if seq >= first => Err(StoreError::Chain { place: format!("record {seq}"), rule: "has no link" }),
+        None if seq >= first => {
+            Err(StoreError::Chain { place: format!("record {seq}"), rule: "has no link" })
+        }
         chain => Ok(Head { seq, hash: chain.unwrap_or(NOTHING) }),
     }
 }

@@ -57,26 +57,48 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 
 /// Opens or makes a file that only its owner may read.
 pub(super) fn private(path: &Path) -> Result<File, StoreError> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(file_error(path))?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(file_error(path))?;
     file.set_permissions(Permissions::from_mode(0o600)).map_err(file_error(path))?;
     Ok(file)
 }
 
-/// The writer's connection: file made with mode 0600 (WAL and index inherit it), migrated, and everything in the WAL moved into
-/// the database file. The last matters after a failed sync: the kernel may show bytes of the WAL that never reached the disk and
-/// will not write them again; a checkpoint writes them anew and syncs, and the WAL begins at its start.
-pub(super) fn open_writer(dir: &Path, key: &KeyedHash, options: &Options, migrations: &[&str]) -> Result<Connection, StoreError> {
+/// The writer's connection: file made with mode 0600 (WAL and index inherit it), migrated, and everything in
+/// the WAL moved into the database file. The last matters after a failed sync: the kernel may show bytes of
+/// the WAL that never reached the disk and will not write them again; a checkpoint writes them anew and
+/// syncs, and the WAL begins at its start.
+pub(super) fn open_writer(
+    dir: &Path,
+    key: &KeyedHash,
+    options: &Options,
+    migrations: &[&str],
+) -> Result<Connection, StoreError> {
     let path = journal(dir);
     drop(private(&path)?);
-    let mut db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(sql("open the journal"))?;
+    let mut db = Connection::open_with_flags(
+        &path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(sql("open the journal"))?;
     db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
     keep_wal(&db, true)?;
     let (found, fresh) = version(&db, &path, migrations.len() as u32)?;
     db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=0;")
         .map_err(sql("set up the journal"))?;
-    let checkpoint: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0)).map_err(sql("checkpoint at start"))?;
+    let checkpoint: i64 = db
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))
+        .map_err(sql("checkpoint at start"))?;
     if checkpoint != 0 {
-        return Err(sql("checkpoint at start")(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)));
+        return Err(sql("checkpoint at start")(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            None,
+        )));
     }
     if let Some(n) = options.max_pages {
         db.pragma_update(None, "max_page_count", n).map_err(sql("max_page_count"))?;
@@ -89,17 +111,21 @@ pub(super) fn open_writer(dir: &Path, key: &KeyedHash, options: &Options, migrat
     Ok(db)
 }
 
-/// Whether the WAL stays when the connection is closed. It does unless the marks say that the journal was left in order: one that is
-/// gone beside an open journal is damage. (A reader's connection never removes it.)
+/// Whether the WAL stays when the connection is closed. It does unless the marks say that the journal was
+/// left in order: one that is gone beside an open journal is damage. (A reader's connection never removes
+/// it.)
 pub(super) fn keep_wal(db: &Connection, keep: bool) -> Result<(), StoreError> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop).map_err(sql("keep the WAL"))
 }
 
 /// The schema version that is there, and whether the file is new.
 fn version(db: &Connection, path: &Path, known: u32) -> Result<(u32, bool), StoreError> {
-    let found: u32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
-    let application: i32 = db.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(sql("read the application id"))?;
-    let tables: u32 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).map_err(sql("read"))?;
+    let found: u32 =
+        db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
+    let application: i32 =
+        db.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(sql("read the application id"))?;
+    let tables: u32 =
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).map_err(sql("read"))?;
     let fresh = application == 0 && found == 0 && tables == 0;
     if !fresh && application != APPLICATION_ID {
         return Err(StoreError::NotOurs { path: path.to_owned() });
@@ -108,9 +134,14 @@ fn version(db: &Connection, path: &Path, known: u32) -> Result<(u32, bool), Stor
         return Ok((0, true));
     }
     // Each migration left a row: the number in the header alone may be damaged.
-    let run: u32 = db.query_row("SELECT count(*) FROM meta WHERE key GLOB 'migration_*'", [], |r| r.get(0)).map_err(sql("read the migrations"))?;
+    let run: u32 = db
+        .query_row("SELECT count(*) FROM meta WHERE key GLOB 'migration_*'", [], |r| r.get(0))
+        .map_err(sql("read the migrations"))?;
     if run != found {
-        return Err(StoreError::Chain { place: format!("schema version {found}"), rule: "is not the one that its migrations left" });
+        return Err(StoreError::Chain {
+            place: format!("schema version {found}"),
+            rule: "is not the one that its migrations left",
+        });
     }
     if found > known {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
@@ -118,17 +149,27 @@ fn version(db: &Connection, path: &Path, known: u32) -> Result<(u32, bool), Stor
     Ok((found, false))
 }
 
-pub(super) fn migrate(db: &mut Connection, key: &KeyedHash, migrations: &[&str], found: u32) -> Result<(), StoreError> {
+pub(super) fn migrate(
+    db: &mut Connection,
+    key: &KeyedHash,
+    migrations: &[&str],
+    found: u32,
+) -> Result<(), StoreError> {
     for (i, text) in migrations.iter().enumerate().skip(found as usize) {
         let step = db.transaction().map_err(sql("begin a migration"))?;
         step.execute_batch(text).map_err(sql("migrate"))?;
         step.pragma_update(None, "user_version", i as u32 + 1).map_err(sql("migrate"))?;
         step.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql("migrate"))?;
         let what = format!("migration_{}", i + 1);
-        step.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [what.as_str(), concat!("payterm ", env!("CARGO_PKG_VERSION"))])
-            .map_err(sql("migrate"))?;
+        step.execute(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2)",
+            [what.as_str(), concat!("payterm ", env!("CARGO_PKG_VERSION"))],
+        )
+        .map_err(sql("migrate"))?;
         if i + 1 == CHAINED {
-            let last = step.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |r| r.get(0)).map_err(sql("migrate"))?;
+            let last = step
+                .query_row("SELECT coalesce(max(seq), 0) FROM record", [], |r| r.get(0))
+                .map_err(sql("migrate"))?;
             chain::begin(&step, key, last).map_err(sql("begin the chain"))?;
         }
         step.commit().map_err(sql("commit a migration"))?;
@@ -167,8 +208,11 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
 }
 
 pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
-    let db = Connection::open_with_flags(journal(dir), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(sql("open the journal for reading"))?;
+    let db = Connection::open_with_flags(
+        journal(dir),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(sql("open the journal for reading"))?;
     db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
     db.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF;").map_err(sql("set up the reader"))?;
     db.set_prepared_statement_cache_capacity(32);
@@ -178,22 +222,28 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
 /// Read-only, and without a trace where nobody writes: a journal whose WAL is gone was left in order.
 pub(super) fn open_to_verify(path: &Path) -> Result<Connection, StoreError> {
     let wal = path.with_extension("db-wal").exists();
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let text = path.to_str().ok_or_else(|| file_error(path)(io::Error::other("its name is not UTF-8")))?;
-    let quoted: String = text.chars().map(|c| if matches!(c, '%' | '?' | '#') { format!("%{:02x}", c as u32) } else { c.into() }).collect();
+    let quoted: String = text
+        .chars()
+        .map(|c| if matches!(c, '%' | '?' | '#') { format!("%{:02x}", c as u32) } else { c.into() })
+        .collect();
     let db =
-        Connection::open_with_flags(format!("file:{quoted}{}", if wal { "" } else { "?immutable=1" }), flags).map_err(sql("open the journal to verify it"))?;
+        Connection::open_with_flags(format!("file:{quoted}{}", if wal { "" } else { "?immutable=1" }), flags)
+            .map_err(sql("open the journal to verify it"))?;
     db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
     db.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF;").map_err(sql("set up the reader"))?;
     Ok(db)
 }
 
-/// Size up to which the WAL is filled with zeros. 8 MiB: what comes together between two checkpoints. A WAL that grows with each
-/// commit makes each sync write the file's metadata too; one that is only overwritten spares the flash that, and each payment the time.
+/// Size up to which the WAL is filled with zeros. 8 MiB: what comes together between two checkpoints. A WAL
+/// that grows with each commit makes each sync write the file's metadata too; one that is only overwritten
+/// spares the flash that, and each payment the time.
 const WAL_RESERVED: u64 = 8 << 20;
 
-/// Extends the WAL. Zeros behind its last frame are no frame: SQLite reads up to the first that does not check. It locks the
-/// database and the index, never the WAL itself, so opening that here takes no lock away.
+/// Extends the WAL. Zeros behind its last frame are no frame: SQLite reads up to the first that does not
+/// check. It locks the database and the index, never the WAL itself, so opening that here takes no lock away.
 pub(super) fn reserve_wal(dir: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(dir.join("journal.db-wal"))?;
     let zeros = vec![0; 1 << 20];
@@ -227,16 +277,23 @@ mod tests {
         let known = MIGRATIONS.len() as u32;
         let db = open_writer(dir.path(), &key(), &Options::default(), &and(NEXT)).unwrap();
         let rows = |db: &Connection| {
-            db.query_row("SELECT count(*), max(json ->> '$.type') FROM record", [], |r| Ok((r.get::<_, u32>(0)?, r.get::<_, String>(1)?))).unwrap()
+            db.query_row("SELECT count(*), max(json ->> '$.type') FROM record", [], |r| {
+                Ok((r.get::<_, u32>(0)?, r.get::<_, String>(1)?))
+            })
+            .unwrap()
         };
-        let version = |db: &Connection| db.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0)).unwrap();
+        let version =
+            |db: &Connection| db.query_row("PRAGMA user_version", [], |r| r.get::<_, u32>(0)).unwrap();
         assert_eq!((rows(&db), version(&db)), ((1, "booted".into()), known + 1));
         let before = Connection::open(dir.path().join(format!("journal.before-{}.db", known + 1))).unwrap();
         assert_eq!((rows(&before), version(&before)), ((1, "booted".into()), known));
         assert!(before.prepare("SELECT note FROM meta").is_err());
         drop(db);
         let newer = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).err().unwrap();
-        assert!(matches!(newer, StoreError::NewerSchema { found, known: k, .. } if (found, k) == (known + 1, known)), "{newer}");
+        assert!(
+            matches!(newer, StoreError::NewerSchema { found, known: k, .. } if (found, k) == (known + 1, known)),
+            "{newer}"
+        );
     }
 
     /// From every version on: what was there is found by today's queries.
@@ -251,7 +308,10 @@ mod tests {
             .unwrap();
             drop(db);
             let db = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap();
-            let read = db.query_row(&format!("{} WHERE app = 'a'", super::super::queries::COLUMNS), [], |r| Ok((r.get::<_, u64>(0)?, r.get::<_, u64>(6)?)));
+            let read =
+                db.query_row(&format!("{} WHERE app = 'a'", super::super::queries::COLUMNS), [], |r| {
+                    Ok((r.get::<_, u64>(0)?, r.get::<_, u64>(6)?))
+                });
             assert_eq!(read.unwrap(), (1, 0), "version {version}");
             assert!(db.prepare("SELECT type FROM record").is_err());
         }
@@ -261,7 +321,15 @@ mod tests {
     fn a_migration_that_fails_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         drop(open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap());
-        assert!(open_writer(dir.path(), &key(), &Options::default(), &and("ALTER TABLE meta ADD COLUMN note TEXT; SELECT nonsense;")).is_err());
+        assert!(
+            open_writer(
+                dir.path(),
+                &key(),
+                &Options::default(),
+                &and("ALTER TABLE meta ADD COLUMN note TEXT; SELECT nonsense;")
+            )
+            .is_err()
+        );
         let db = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap();
         assert!(db.prepare("SELECT note FROM meta").is_err());
     }

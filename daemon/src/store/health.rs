@@ -24,20 +24,29 @@ impl Store {
     pub fn health(&self) -> Result<Health, StoreError> {
         let (_lock, dir) = (self.lock()?, &self.0.desk.dir);
         let db = files::open_reader(dir)?;
-        let said: String = db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(sql("quick_check"))?;
-        let disk = rustix::fs::statvfs(dir).map_err(|e| StoreError::File { path: dir.clone(), cause: Arc::new(e.into()) })?;
+        let said: String =
+            db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(sql("quick_check"))?;
+        let disk = rustix::fs::statvfs(dir)
+            .map_err(|e| StoreError::File { path: dir.clone(), cause: Arc::new(e.into()) })?;
         let path = dir.join("self-test.tmp");
-        let write =
-            files::private(&path).map_err(|e| e.to_string()).and_then(|mut f| f.write_all(b"payterm").and_then(|()| f.sync_all()).map_err(|e| e.to_string()));
+        let write = files::private(&path)
+            .map_err(|e| e.to_string())
+            .and_then(|mut f| f.write_all(b"payterm").and_then(|()| f.sync_all()).map_err(|e| e.to_string()));
         let gone = std::fs::remove_file(&path).map_err(|e| e.to_string());
-        Ok(Health { damage: (said != "ok").then_some(said), free: disk.f_bavail.saturating_mul(disk.f_frsize), write: write.and(gone).err() })
+        Ok(Health {
+            damage: (said != "ok").then_some(said),
+            free: disk.f_bavail.saturating_mul(disk.f_frsize),
+            write: write.and(gone).err(),
+        })
     }
 
     /// The last records, oldest first.
     pub async fn last_entries(&self, count: u32) -> Result<Vec<Entry>, StoreError> {
         self.ask(move |db| {
             let read = "read the last records";
-            let mut select = db.prepare_cached("SELECT seq, at, txn, version, json FROM record ORDER BY seq DESC LIMIT ?1").map_err(sql(read))?;
+            let mut select = db
+                .prepare_cached("SELECT seq, at, txn, version, json FROM record ORDER BY seq DESC LIMIT ?1")
+                .map_err(sql(read))?;
             let mut rows = select.query([count]).map_err(sql(read))?;
             let mut all = Vec::new();
             while let Some(row) = rows.next().map_err(sql(read))? {
@@ -53,7 +62,9 @@ impl Store {
     pub async fn newest(&self) -> Result<Option<Time>, StoreError> {
         self.ask(|db| {
             let latest = "SELECT max(at) FROM (SELECT at FROM record ORDER BY seq DESC LIMIT ?1)";
-            db.query_row(latest, [NEWEST], |r| r.get::<_, Option<i64>>(0)).map(|t| t.map(Time)).map_err(sql("read the newest time"))
+            db.query_row(latest, [NEWEST], |r| r.get::<_, Option<i64>>(0))
+                .map(|t| t.map(Time))
+                .map_err(sql("read the newest time"))
         })
         .await
     }

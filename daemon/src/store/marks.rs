@@ -1,6 +1,7 @@
-//! What must outlive the database, in two small files beside it: `journal.marks`, how far each account's STANs may have been used,
-//! and `journal.keys`, which requests were started. The first is ahead of the journal, the second just
-//! behind it: a journal that is restored goes on above the marks, and does not begin anew what it does not know.
+//! What must outlive the database, in two small files beside it: `journal.marks`, how far each account's
+//! STANs may have been used, and `journal.keys`, which requests were started. The first is ahead of the
+//! journal, the second just behind it: a journal that is restored goes on above the marks, and does not begin
+//! anew what it does not know.
 //!
 //! Invariant: before a frame may leave, its STAN is below a durable mark and its request's key is durable.
 use super::{StoreError, files};
@@ -19,13 +20,16 @@ use std::{
 
 /// The greatest STAN.
 const LAST_STAN: u32 = 999_999;
-/// A mark is moved this far ahead. 100: one sync more in a hundred messages; a restored terminal skips at most as many numbers.
+/// A mark is moved this far ahead. 100: one sync more in a hundred messages; a restored terminal skips at
+/// most as many numbers.
 const STEP: u32 = 100;
-/// Two places that are written in turn: one is whole, whenever the power goes. 4 KiB: a sector of any disk, 100 accounts.
+/// Two places that are written in turn: one is whole, whenever the power goes. 4 KiB: a sector of any disk,
+/// 100 accounts.
 const SLOT: usize = 4096;
 /// Hash 16, transaction 8, check 8.
 const ENTRY: usize = 32;
-/// `journal.keys` grows by so much at a time, so that a key's sync writes no metadata. 64 KiB: 2,048 requests.
+/// `journal.keys` grows by so much at a time, so that a key's sync writes no metadata. 64 KiB: 2,048
+/// requests.
 const GROW: u64 = 64 << 10;
 
 /// Entries that are written anew at a start. 128: a page, many times what one commit brings.
@@ -51,8 +55,8 @@ struct Slot {
     /// The journal's head when it was left in order.
     #[serde(default)]
     head: Option<String>,
-    /// Keys of transactions up to this one may be there before their requests are on record: a program before this one wrote them first.
-    /// None: nobody has looked yet.
+    /// Keys of transactions up to this one may be there before their requests are on record: a program before
+    /// this one wrote them first. None: nobody has looked yet.
     #[serde(default)]
     ahead: Option<u64>,
     /// Numbers up to and including these may have been used.
@@ -123,7 +127,8 @@ impl Marks {
     /// The journal is about to be written.
     pub fn opened(&mut self) -> Result<(), StoreError> {
         let ahead = self.ahead().or(self.keys.last()).unwrap_or(0);
-        // Also when it says so already: after a failed sync the kernel may show marks that never reached the disk.
+        // Also when it says so already: after a failed sync the kernel may show marks that never reached the
+        // disk.
         self.write(Slot { open: true, head: None, ahead: Some(ahead), ..self.slot.clone() })
     }
     /// It is left; with its head, when that is known for certain.
@@ -137,7 +142,11 @@ impl Marks {
 
     /// The account is about to use this STAN.
     pub fn stan(&mut self, account: &AccountId, stan: Stan) -> Result<(), StoreError> {
-        let below = self.slot.stans.get(account).is_some_and(|mark| mark.get().checked_sub(stan.get()).is_some_and(|left| left < STEP));
+        let below = self
+            .slot
+            .stans
+            .get(account)
+            .is_some_and(|mark| mark.get().checked_sub(stan.get()).is_some_and(|left| left < STEP));
         if below {
             return Ok(());
         }
@@ -147,8 +156,8 @@ impl Marks {
         })
     }
 
-    /// The request is on record: its key is written, and on its way to the disk. Not before, or a group that was not committed would leave
-    /// keys of requests that were never made.
+    /// The request is on record: its key is written, and on its way to the disk. Not before, or a group that
+    /// was not committed would leave keys of requests that were never made.
     pub fn started(&self, request: &RequestKey, txn: u64) -> Result<(), StoreError> {
         self.keys.append(hash_of(&self.key, &request.app, &request.id), txn)
     }
@@ -161,7 +170,8 @@ impl Marks {
         let mut at = self.keys.at.lock().unwrap_or_else(PoisonError::into_inner);
         self.keys.grow(&mut at, many)
     }
-    /// Waits until all keys are durable: before a frame may leave. They were written while the card was asked for.
+    /// Waits until all keys are durable: before a frame may leave. They were written while the card was asked
+    /// for.
     pub fn wait(&self) -> Result<(), StoreError> {
         self.keys.wait()
     }
@@ -176,7 +186,10 @@ impl Marks {
         let mut bytes = frame(&next);
         bytes.resize(SLOT, 0);
         let at = (next.turn % 2) * SLOT as u64;
-        self.file.write_all_at(&bytes, at).and_then(|()| self.file.sync_data()).map_err(files::file_error(Path::new("journal.marks")))?;
+        self.file
+            .write_all_at(&bytes, at)
+            .and_then(|()| self.file.sync_data())
+            .map_err(files::file_error(Path::new("journal.marks")))?;
         self.slot = next;
         Ok(())
     }
@@ -194,7 +207,9 @@ fn frame(slot: &Slot) -> Vec<u8> {
 fn parse(bytes: &[u8]) -> Option<Slot> {
     let (len, rest) = bytes.split_first_chunk::<4>()?;
     let (check, rest) = rest.split_first_chunk::<8>()?;
-    let json = rest.get(..u32::from_be_bytes(*len) as usize).filter(|j| !j.is_empty() && Sha256::digest(j)[..8] == check[..])?;
+    let json = rest
+        .get(..u32::from_be_bytes(*len) as usize)
+        .filter(|j| !j.is_empty() && Sha256::digest(j)[..8] == check[..])?;
     serde_json::from_slice(json).ok()
 }
 fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
@@ -231,16 +246,24 @@ impl Keys {
         let file = files::private(&path)?;
         let len = file.metadata().map_err(failed())?.len();
         // The first place without an entry: what is behind it was never synced, and no frame left for it.
-        let whole = |n: u64| -> io::Result<Option<u64>> { Ok(entry(&read_entry(&file, n)?).map(|(_, txn)| txn)) };
+        let whole =
+            |n: u64| -> io::Result<Option<u64>> { Ok(entry(&read_entry(&file, n)?).map(|(_, txn)| txn)) };
         let (mut low, mut high) = (0, len / ENTRY as u64);
         while low < high {
             let middle = low + (high - low) / 2;
-            if read_entry(&file, middle).map_err(failed())? == [0; ENTRY] { high = middle } else { low = middle + 1 }
+            if read_entry(&file, middle).map_err(failed())? == [0; ENTRY] {
+                high = middle
+            } else {
+                low = middle + 1
+            }
         }
-        // After a failed sync the kernel may show what never reached the disk, and not write it again: the last ones are written anew.
+        // After a failed sync the kernel may show what never reached the disk, and not write it again: the
+        // last ones are written anew.
         let tail = low.saturating_sub(AGAIN);
         let mut bytes = vec![0; (low - tail) as usize * ENTRY];
-        file.read_exact_at(&mut bytes, tail * ENTRY as u64).and_then(|()| file.write_all_at(&bytes, tail * ENTRY as u64)).map_err(failed())?;
+        file.read_exact_at(&mut bytes, tail * ENTRY as u64)
+            .and_then(|()| file.write_all_at(&bytes, tail * ENTRY as u64))
+            .map_err(failed())?;
         file.sync_data().map_err(failed())?;
         let last = if low == 0 { None } else { whole(low - 1).map_err(failed())? };
         let end = low * ENTRY as u64;
@@ -271,7 +294,8 @@ impl Keys {
 
     fn grow(&self, at: &mut At, many: usize) -> Result<(), StoreError> {
         while at.end + (many * ENTRY) as u64 > at.len {
-            let grown = self.file.write_all_at(&vec![0; GROW as usize], at.len).and_then(|()| self.file.sync_all());
+            let grown =
+                self.file.write_all_at(&vec![0; GROW as usize], at.len).and_then(|()| self.file.sync_all());
             grown.map_err(files::file_error(Path::new("journal.keys")))?;
             at.len += GROW;
         }

@@ -1,6 +1,9 @@
 //! Read-only queries, on a connection and a thread of their own.
 use super::{Head, Store, StoreError, sql};
-use payterm_schema::{AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, paper::PaperState, settlement::BatchQuery, terminal::Filter};
+use payterm_schema::{
+    AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, paper::PaperState,
+    settlement::BatchQuery, terminal::Filter,
+};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::rc::Rc;
 
@@ -25,8 +28,7 @@ pub struct FoundPaper {
 /// Greatest page of the history.
 const PAGE_MAX: u32 = 200;
 const PAGE_DEFAULT: u32 = 50;
-pub(super) const COLUMNS: &str =
-    "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded, tip, told, (SELECT chain FROM record WHERE record.seq = txn.told) FROM txn";
+pub(super) const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded, tip, told, (SELECT chain FROM record WHERE record.seq = txn.told) FROM txn";
 
 impl Store {
     pub async fn by_key(&self, key: &RequestKey) -> Result<Option<Found>, StoreError> {
@@ -56,7 +58,14 @@ impl Store {
     /// Approved transactions with this RRN, newest first, at most two.
     pub async fn by_rrn(&self, rrn: &str) -> Result<Vec<Found>, StoreError> {
         let rrn = rrn.to_owned();
-        self.ask(move |db| many(db, "WHERE rrn = ?1 AND status = ?2 ORDER BY txn DESC LIMIT 2", params![rrn, Status::Approved.name()])).await
+        self.ask(move |db| {
+            many(
+                db,
+                "WHERE rrn = ?1 AND status = ?2 ORDER BY txn DESC LIMIT 2",
+                params![rrn, Status::Approved.name()],
+            )
+        })
+        .await
     }
     /// Approved pre-authorisations with this code: that of the date where there is one, else the newest.
     pub async fn by_auth_code(&self, code: &str, date: &str) -> Result<Vec<Found>, StoreError> {
@@ -75,7 +84,10 @@ impl Store {
         let account = account.clone();
         self.ask(move |db| {
             let tail = "WHERE account = ?1 AND batch = ?2 ORDER BY txn LIMIT 20000";
-            Ok(many(db, tail, params![account.as_str(), batch.get()])?.into_iter().map(|f| f.outcome).collect())
+            Ok(many(db, tail, params![account.as_str(), batch.get()])?
+                .into_iter()
+                .map(|f| f.outcome)
+                .collect())
         })
         .await
     }
@@ -83,7 +95,8 @@ impl Store {
     pub async fn in_batch(&self, query: BatchQuery) -> Result<Vec<Outcome>, StoreError> {
         self.ask(move |db| {
             let kinds = serde_json::to_string(query.group.kinds()).unwrap_or_default();
-            // `+` keeps to the order of the numbers: a batch is the end of the history, and its first number is known.
+            // `+` keeps to the order of the numbers: a batch is the end of the history, and its first number
+            // is known.
             let tail = "WHERE txn > ?1 AND +account = ?2 AND +batch = ?3 AND +status = 'approved' AND kind IN (SELECT value FROM json_each(?4)) ORDER BY txn";
             let mut select = db.prepare_cached(&format!("{COLUMNS} {tail}")).map_err(sql("read a batch"))?;
             let values = params![query.after, query.account.as_str(), query.batch.get(), kinds];
@@ -94,12 +107,24 @@ impl Store {
         .await
     }
     /// Approved transactions of the app with this STAN in one of the open batches, at most two.
-    pub async fn by_stan(&self, app: &str, stan: Stan, batches: Vec<(AccountId, Batch)>) -> Result<Vec<Found>, StoreError> {
+    pub async fn by_stan(
+        &self,
+        app: &str,
+        stan: Stan,
+        batches: Vec<(AccountId, Batch)>,
+    ) -> Result<Vec<Found>, StoreError> {
         let app = app.to_owned();
         self.ask(move |db| {
-            let mut found =
-                many(db, "WHERE stan = ?1 AND +app = ?2 AND status = ?3 ORDER BY txn DESC LIMIT 64", params![stan.get(), app, Status::Approved.name()])?;
-            found.retain(|f| batches.iter().any(|(a, b)| f.outcome.account.as_ref() == Some(a) && f.outcome.batch == Some(*b)));
+            let mut found = many(
+                db,
+                "WHERE stan = ?1 AND +app = ?2 AND status = ?3 ORDER BY txn DESC LIMIT 64",
+                params![stan.get(), app, Status::Approved.name()],
+            )?;
+            found.retain(|f| {
+                batches
+                    .iter()
+                    .any(|(a, b)| f.outcome.account.as_ref() == Some(a) && f.outcome.batch == Some(*b))
+            });
             found.truncate(2);
             Ok(found)
         })
@@ -112,8 +137,9 @@ impl Store {
     /// The records of a transaction, in order.
     pub async fn entries(&self, txn: u64) -> Result<Vec<Entry>, StoreError> {
         self.ask(move |db| {
-            let mut select =
-                db.prepare_cached("SELECT seq, at, txn, version, json FROM record WHERE txn = ?1 ORDER BY seq").map_err(sql("read a transaction's records"))?;
+            let mut select = db
+                .prepare_cached("SELECT seq, at, txn, version, json FROM record WHERE txn = ?1 ORDER BY seq")
+                .map_err(sql("read a transaction's records"))?;
             let mut rows = select.query([txn]).map_err(sql("read a transaction's records"))?;
             let mut all = Vec::new();
             while let Some(row) = rows.next().map_err(sql("read a transaction's records"))? {
@@ -135,22 +161,26 @@ impl Store {
 
 pub(super) fn knows(db: &Connection, key: &RequestKey) -> Result<bool, StoreError> {
     // What is lost is not unknown: the caller looks further.
-    db.prepare_cached("SELECT 1 FROM txn WHERE app = ?1 AND id = ?2 UNION ALL SELECT 1 FROM (SELECT 1 FROM lost LIMIT 1)")
-        .and_then(|mut s| s.exists(params![key.app, key.id]))
-        .map_err(sql("look a key up"))
+    db.prepare_cached(
+        "SELECT 1 FROM txn WHERE app = ?1 AND id = ?2 UNION ALL SELECT 1 FROM (SELECT 1 FROM lost LIMIT 1)",
+    )
+    .and_then(|mut s| s.exists(params![key.app, key.id]))
+    .map_err(sql("look a key up"))
 }
 
 /// A row of `record` in the order seq, at, txn, version, json.
 pub(super) fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
     let read = || -> rusqlite::Result<_> { Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)) };
     let (seq, at, txn, version) = read().map_err(sql("read a record"))?;
-    let json = row.get_ref(4).map_err(sql("read a record"))?.as_str().map_err(|e| sql("read a record")(e.into()))?;
+    let json =
+        row.get_ref(4).map_err(sql("read a record"))?.as_str().map_err(|e| sql("read a record")(e.into()))?;
     Ok(Entry { seq, at: Time(at), txn, record: Record::decode(seq, version, json)? })
 }
 
 fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
-    let mut outcome: Outcome =
-        serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e)))?;
+    let mut outcome: Outcome = serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e))
+    })?;
     outcome.voided |= row.get::<_, Option<u64>>(3)?.is_some();
     outcome.completed |= row.get::<_, Option<u64>>(4)?.is_some();
     outcome.adjusted |= row.get::<_, Option<u64>>(5)?.is_some();
@@ -172,7 +202,8 @@ fn one(db: &Connection, tail: &str, values: &[&dyn ToSql]) -> Result<Option<Foun
     Ok(many(db, tail, values)?.into_iter().next())
 }
 
-/// The page is read from the newest transaction down; `+column` keeps SQLite from sorting an index range instead.
+/// The page is read from the newest transaction down; `+column` keeps SQLite from sorting an index range
+/// instead.
 fn list(db: &Connection, own: Option<String>, f: &Filter) -> Result<Vec<Outcome>, StoreError> {
     let mut rules = vec!["1"];
     let mut values: Vec<Rc<dyn ToSql>> = Vec::new();

@@ -1,11 +1,12 @@
-//! A journal that is damaged, torn or gone: put aside, never deleted, and put back from the newest backup that verifies and from
-//! what the damaged file still proves by its chain.
+//! A journal that is damaged, torn or gone: put aside, never deleted, and put back from the newest backup
+//! that verifies and from what the damaged file still proves by its chain.
 //!
-//! Invariant: a directory that had a journal never gets a fresh one unnoticed: what is put back is marked in its `meta`, in the file
-//! before it takes the journal's name, until the machine has the restoring on record.
+//! Invariant: a directory that had a journal never gets a fresh one unnoticed: what is put back is marked in
+//! its `meta`, in the file before it takes the journal's name, until the machine has the restoring on record.
 //!
-//! It may be cut anywhere, by the power or by a disk that takes nothing, and is gone on with by the next opening: the damage is on disk
-//! before anything is touched ([`SUSPECT`]), the new journal is whole before the damaged one is moved, and a whole one is never made again.
+//! It may be cut anywhere, by the power or by a disk that takes nothing, and is gone on with by the next
+//! opening: the damage is on disk before anything is touched ([`SUSPECT`]), the new journal is whole before
+//! the damaged one is moved, and a whole one is never made again.
 use super::{
     Loaded, Options, StoreError,
     chain::{self, Head, NOTHING, Row},
@@ -54,7 +55,9 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
     let mut marks = Marks::open(dir, key, journal_was_here(dir, options))?;
     let opened = match doubt(dir, &marks)? {
         Some(why) => Err(why),
-        None => match writer::open(dir, key, options).and_then(|opened| Ok((judge(&opened, key, &marks)?, opened))) {
+        None => match writer::open(dir, key, options)
+            .and_then(|opened| Ok((judge(&opened, key, &marks)?, opened)))
+        {
             Ok((behind, opened)) => behind.map_or(Ok(opened), Err),
             Err(e @ StoreError::NotOurs { .. }) if marks.found == Found::Whole => Err(e.to_string()),
             Err(e @ StoreError::Chain { .. }) if other_key(dir, key, options) => {
@@ -78,7 +81,13 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
     Ok((opened, marks))
 }
 
-fn restore(dir: &Path, key: &KeyedHash, options: &Options, marks: &mut Marks, why: String) -> Result<(), StoreError> {
+fn restore(
+    dir: &Path,
+    key: &KeyedHash,
+    options: &Options,
+    marks: &mut Marks,
+    why: String,
+) -> Result<(), StoreError> {
     suspect(dir, &why)?;
     put_back(dir, key, options, marks, why)?;
     // What was put back has no WAL yet: cut here, the one before it is not missed.
@@ -95,8 +104,14 @@ fn other_key(dir: &Path, key: &KeyedHash, options: &Options) -> bool {
 
 /// Something that only comes beside a journal.
 fn journal_was_here(dir: &Path, options: &Options) -> bool {
-    let beside = fs::read_dir(dir).into_iter().flatten().flatten().any(|f| f.file_name().to_string_lossy().starts_with(ASIDE));
-    beside || fs::metadata(files::journal(dir)).is_ok_and(|m| m.len() > 0) || backups(dir, options).iter().any(|b| b.exists())
+    let beside = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|f| f.file_name().to_string_lossy().starts_with(ASIDE));
+    beside
+        || fs::metadata(files::journal(dir)).is_ok_and(|m| m.len() > 0)
+        || backups(dir, options).iter().any(|b| b.exists())
 }
 
 /// What is wrong before the database is looked at.
@@ -143,14 +158,17 @@ fn catch_up(db: &Connection, key: &KeyedHash, marks: &Marks) -> Result<(), Store
     let mut all: Vec<(u64, marks::KeyHash)> = db
         .prepare("SELECT txn, app, id FROM txn WHERE txn > ?1")
         .and_then(|mut s| {
-            let row = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, marks::hash_of(key, r.get_ref(1)?.as_str()?, r.get_ref(2)?.as_str()?)));
+            let row = |r: &rusqlite::Row<'_>| {
+                Ok((r.get(0)?, marks::hash_of(key, r.get_ref(1)?.as_str()?, r.get_ref(2)?.as_str()?)))
+            };
             s.query_map([last.unwrap_or(0)], row)?.collect()
         })
         .map_err(read())?;
     // What is lost is in the file, unless that is gone.
     if last.is_none() {
-        let lost: rusqlite::Result<Vec<_>> =
-            db.prepare("SELECT txn, key FROM lost").and_then(|mut s| s.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect());
+        let lost: rusqlite::Result<Vec<_>> = db
+            .prepare("SELECT txn, key FROM lost")
+            .and_then(|mut s| s.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect());
         all.extend(lost.map_err(read())?);
     }
     all.sort_unstable();
@@ -158,18 +176,22 @@ fn catch_up(db: &Connection, key: &KeyedHash, marks: &Marks) -> Result<(), Store
     all.into_iter().try_for_each(|(txn, hash)| marks.missed(hash, txn))
 }
 
-/// The journal is older than what is beside it says: a copy was put in its place, or records are gone. A key is written when its request is
-/// on record, and a journal that was left in order has the head that it was left with.
+/// The journal is older than what is beside it says: a copy was put in its place, or records are gone. A key
+/// is written when its request is on record, and a journal that was left in order has the head that it was
+/// left with.
 fn behind(opened: &Opened, marks: &Marks) -> Result<Option<String>, StoreError> {
     let found = opened.loaded.head.to_string();
     if let Some(left) = marks.left_with().filter(|left| *left != found) {
         return Ok(Some(format!("its head is {found}, but it was left with {left}")));
     }
     // What a restoring has lost is told already.
-    let text = "SELECT max(coalesce((SELECT max(txn) FROM txn), 0), coalesce((SELECT max(txn) FROM lost), 0))";
+    let text =
+        "SELECT max(coalesce((SELECT max(txn) FROM txn), 0), coalesce((SELECT max(txn) FROM lost), 0))";
     let last: u64 = opened.db.query_row(text, [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
     let begun = marks.last_txn().filter(|begun| marks.ahead().is_some_and(|ahead| *begun > ahead));
-    Ok(begun.filter(|begun| *begun > last).map(|begun| format!("its last transaction is {last}, but {begun} was started")))
+    Ok(begun
+        .filter(|begun| *begun > last)
+        .map(|begun| format!("its last transaction is {last}, but {begun} was started")))
 }
 
 /// Newest first.
@@ -178,7 +200,13 @@ pub(super) fn backups(dir: &Path, options: &Options) -> [PathBuf; 2] {
     [dir.join("journal.backup.db"), dir.join("journal.backup.1.db")]
 }
 
-fn put_back(dir: &Path, key: &KeyedHash, options: &Options, marks: &Marks, why: String) -> Result<(), StoreError> {
+fn put_back(
+    dir: &Path,
+    key: &KeyedHash,
+    options: &Options,
+    marks: &Marks,
+    why: String,
+) -> Result<(), StoreError> {
     let new = dir.join(NEW);
     let restored = match whole(&new) {
         Some(restored) => restored,
@@ -205,14 +233,25 @@ fn whole(new: &Path) -> Option<Restored> {
 }
 
 /// Puts the new journal together beside the damaged one, which stays as it is.
-fn build(dir: &Path, new: &Path, key: &KeyedHash, options: &Options, marks: &Marks, why: String) -> Result<Restored, StoreError> {
+fn build(
+    dir: &Path,
+    new: &Path,
+    key: &KeyedHash,
+    options: &Options,
+    marks: &Marks,
+    why: String,
+) -> Result<Restored, StoreError> {
     remove_all(new)?;
     let damaged = files::journal(dir);
     let backup = backups(dir, options).into_iter().find_map(|b| {
         let found = b.exists().then(|| verify::verify(&b, Some(key), None));
         match &found {
             Some(Ok(v)) if v.holds() => return Some(b),
-            Some(Ok(v)) => tracing::error!("backup {}: {}", b.display(), v.broken.as_ref().map(ToString::to_string).unwrap_or_default()),
+            Some(Ok(v)) => tracing::error!(
+                "backup {}: {}",
+                b.display(),
+                v.broken.as_ref().map(ToString::to_string).unwrap_or_default()
+            ),
             Some(Err(e)) => tracing::error!("backup {}: {e}", b.display()),
             None => {}
         }
@@ -223,16 +262,21 @@ fn build(dir: &Path, new: &Path, key: &KeyedHash, options: &Options, marks: &Mar
         fs::copy(b, new).map_err(files::file_error(b))?;
     }
     let mut db = Connection::open(new).map_err(sql("open the restored journal"))?;
-    db.execute_batch("PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;").map_err(sql("set up the restored journal"))?;
-    let version: u32 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
+    db.execute_batch("PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
+        .map_err(sql("set up the restored journal"))?;
+    let version: u32 =
+        db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
     files::migrate(&mut db, key, files::MIGRATIONS, version)?;
     let step = db.transaction().map_err(sql("begin to restore"))?;
     let from = writer::last(&step)?;
     let salvaged = if damaged.exists() { salvage(&step, key, &damaged, from, backup.is_none())? } else { 0 };
     erase_closed(&step, key)?;
     // Its WAL may be there without it, and must not be beside the new one.
-    let kept = if PARTS.iter().any(|part| with(&damaged, part).exists()) { aside(dir) } else { String::new() };
-    let last_txn: u64 = step.query_row("SELECT coalesce(max(txn), 0) FROM txn", [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
+    let kept =
+        if PARTS.iter().any(|part| with(&damaged, part).exists()) { aside(dir) } else { String::new() };
+    let last_txn: u64 = step
+        .query_row("SELECT coalesce(max(txn), 0) FROM txn", [], |r| r.get(0))
+        .map_err(sql("read the last transaction"))?;
     let mut restored = Restored {
         why,
         kept,
@@ -249,8 +293,10 @@ fn build(dir: &Path, new: &Path, key: &KeyedHash, options: &Options, marks: &Mar
         restored.lost += if txn > last_txn { n } else { 0 };
         restored.last_txn = restored.last_txn.max(txn);
     }
-    let json = serde_json::to_string(&restored).map_err(|cause| payterm_schema::record::EncodingError::Malformed { seq: from.seq, cause })?;
-    step.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (PENDING, json)).map_err(sql("mark the restored journal"))?;
+    let json = serde_json::to_string(&restored)
+        .map_err(|cause| payterm_schema::record::EncodingError::Malformed { seq: from.seq, cause })?;
+    step.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", (PENDING, json))
+        .map_err(sql("mark the restored journal"))?;
     step.commit().map_err(sql("restore"))?;
     db.close().map_err(|(_, e)| sql("restore")(e))?;
     files::sync(new)?;
@@ -294,10 +340,16 @@ fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Takes over what the damaged file still proves: the records after the backup's last, as far as each follows the one before it, and
-/// what is sealed for them. What cannot be read of it ends that; what cannot be written to the new one is an error: SQLite may have rolled
-/// everything back.
-fn salvage(new: &Connection, key: &KeyedHash, damaged: &Path, from: Head, fresh: bool) -> Result<u64, StoreError> {
+/// Takes over what the damaged file still proves: the records after the backup's last, as far as each follows
+/// the one before it, and what is sealed for them. What cannot be read of it ends that; what cannot be
+/// written to the new one is an error: SQLite may have rolled everything back.
+fn salvage(
+    new: &Connection,
+    key: &KeyedHash,
+    damaged: &Path,
+    from: Head,
+    fresh: bool,
+) -> Result<u64, StoreError> {
     let Ok(old) = files::open_to_verify(damaged) else { return Ok(0) };
     let Ok(Some(first)) = chain::start(&old, Some(key)) else { return Ok(0) };
     if fresh {
@@ -306,7 +358,11 @@ fn salvage(new: &Connection, key: &KeyedHash, damaged: &Path, from: Head, fresh:
     let read = || sql("salvage");
     let mut head = from;
     let ended = (|| {
-        let mut select = old.prepare("SELECT seq, at, txn, version, json, sealed, chain FROM record WHERE seq > ?1 ORDER BY seq").map_err(read())?;
+        let mut select = old
+            .prepare(
+                "SELECT seq, at, txn, version, json, sealed, chain FROM record WHERE seq > ?1 ORDER BY seq",
+            )
+            .map_err(read())?;
         let mut rows = select.query([from.seq]).map_err(read())?;
         while let Some(row) = rows.next().map_err(read())? {
             let next = chain::follow(key, first, &head, row)?;
@@ -351,27 +407,38 @@ fn sealed(old: &Connection) -> Result<BTreeMap<u64, Vec<u8>>, StoreError> {
     select.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).and_then(Iterator::collect).map_err(read())
 }
 
-/// Those that the records vouch for. `whole`: nothing is missing in the damaged file, so what it has no longer was erased.
-fn take_sealed(new: &Connection, head: &Head, all: &BTreeMap<u64, Vec<u8>>, whole: bool) -> Result<(), StoreError> {
+/// Those that the records vouch for. `whole`: nothing is missing in the damaged file, so what it has no
+/// longer was erased.
+fn take_sealed(
+    new: &Connection,
+    head: &Head,
+    all: &BTreeMap<u64, Vec<u8>>,
+    whole: bool,
+) -> Result<(), StoreError> {
     let write = || sql("take a sealed value over");
     let vouched = verify::sealed_by(new, head.seq)?;
     for (txn, blob) in all {
         if vouched.get(txn).is_some_and(|hash| verify::is(hash, blob)) {
-            new.execute("INSERT OR REPLACE INTO sealed (txn, blob) VALUES (?1, ?2)", (txn, blob)).map_err(write())?;
+            new.execute("INSERT OR REPLACE INTO sealed (txn, blob) VALUES (?1, ?2)", (txn, blob))
+                .map_err(write())?;
         }
     }
     if whole {
         let kept = serde_json::to_string(&all.keys().collect::<Vec<_>>()).unwrap_or_default();
-        new.execute("DELETE FROM sealed WHERE txn NOT IN (SELECT value FROM json_each(?1))", [kept]).map_err(write())?;
+        new.execute("DELETE FROM sealed WHERE txn NOT IN (SELECT value FROM json_each(?1))", [kept])
+            .map_err(write())?;
     }
     Ok(())
 }
 
-/// What is sealed of a closed batch was erased, and comes back with the backup: but for what is still owed nobody would erase it again.
+/// What is sealed of a closed batch was erased, and comes back with the backup: but for what is still owed
+/// nobody would erase it again.
 fn erase_closed(new: &Connection, key: &KeyedHash) -> Result<(), StoreError> {
     // One that cannot be read or replayed says so when it is opened.
     let Ok(Loaded { snapshot, tail, .. }) = writer::load(new, key) else { return Ok(()) };
-    let Ok(mut state) = snapshot.map_or(Ok(State::default()), |json| serde_json::from_str(&json)) else { return Ok(()) };
+    let Ok(mut state) = snapshot.map_or(Ok(State::default()), |json| serde_json::from_str(&json)) else {
+        return Ok(());
+    };
     if tail.iter().any(|entry| state.apply(entry).is_err()) {
         return Ok(());
     }
@@ -380,24 +447,33 @@ fn erase_closed(new: &Connection, key: &KeyedHash) -> Result<(), StoreError> {
     let keep = serde_json::to_string(&keep).unwrap_or_default();
     for (account, ledger) in &state.accounts {
         let text = "DELETE FROM sealed WHERE txn IN (SELECT txn FROM txn WHERE account = ?1 AND batch <> ?2) AND txn NOT IN (SELECT value FROM json_each(?3))";
-        new.execute(text, (account.as_str(), ledger.batch.get(), &keep)).map_err(sql("erase the sealed values of closed batches"))?;
+        new.execute(text, (account.as_str(), ledger.batch.get(), &keep))
+            .map_err(sql("erase the sealed values of closed batches"))?;
     }
     Ok(())
 }
 
 /// The restoring that the machine has not on record yet.
 pub(super) fn pending(db: &Connection) -> Result<Option<Restored>, StoreError> {
-    let text: Option<String> = db.query_row("SELECT value FROM meta WHERE key = ?1", [PENDING], |r| r.get(0)).optional().map_err(sql("read the restoring"))?;
+    let text: Option<String> = db
+        .query_row("SELECT value FROM meta WHERE key = ?1", [PENDING], |r| r.get(0))
+        .optional()
+        .map_err(sql("read the restoring"))?;
     let parsed = text.map(|t| serde_json::from_str(&t)).transpose();
-    parsed.map_err(|_| StoreError::Chain { place: "the mark of its restoring".into(), rule: "cannot be read" })
+    parsed
+        .map_err(|_| StoreError::Chain { place: "the mark of its restoring".into(), rule: "cannot be read" })
 }
 pub(super) fn on_record(db: &Connection) -> Result<(), StoreError> {
-    db.execute("DELETE FROM meta WHERE key = ?1", [PENDING]).map(drop).map_err(sql("the restoring is on record"))
+    db.execute("DELETE FROM meta WHERE key = ?1", [PENDING])
+        .map(drop)
+        .map_err(sql("the restoring is on record"))
 }
 
 /// The key is one of a request that was lost.
 pub(super) fn is_lost(db: &Connection, key: &KeyedHash, app: &str, id: &str) -> Result<bool, StoreError> {
-    db.prepare_cached("SELECT 1 FROM lost WHERE key = ?1").and_then(|mut s| s.exists([marks::hash_of(key, app, id)])).map_err(sql("look a lost key up"))
+    db.prepare_cached("SELECT 1 FROM lost WHERE key = ?1")
+        .and_then(|mut s| s.exists([marks::hash_of(key, app, id)]))
+        .map_err(sql("look a lost key up"))
 }
 
 #[cfg(test)]
@@ -419,6 +495,13 @@ mod tests {
         let (opened, _) = open(dir, &key, &options).unwrap();
         assert_eq!(opened.loaded.restored.unwrap().why, "planted");
         let aside = |name: String| name.starts_with(ASIDE) && name.ends_with(".db");
-        assert_eq!(fs::read_dir(dir).unwrap().flatten().filter(|f| aside(f.file_name().into_string().unwrap())).count(), 1);
+        assert_eq!(
+            fs::read_dir(dir)
+                .unwrap()
+                .flatten()
+                .filter(|f| aside(f.file_name().into_string().unwrap()))
+                .count(),
+            1
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The whole journal looked at: what SQLite says of the file, the chain from its first record to its head, and what is derived from
-//! the records. Reads only; also of a journal that a daemon is writing.
+//! The whole journal looked at: what SQLite says of the file, the chain from its first record to its head,
+//! and what is derived from the records. Reads only; also of a journal that a daemon is writing.
 //!
 //! Without the key it is shown that the file is sound and has no gaps, not that nobody changed it.
 use super::{
@@ -53,8 +53,8 @@ impl std::fmt::Display for Broken {
     }
 }
 
-/// The journal file `path`; one that no daemon writes is opened so that nothing beside it changes. An error: it could not be read at all.
-/// `head`: is it in there?
+/// The journal file `path`; one that no daemon writes is opened so that nothing beside it changes. An error:
+/// it could not be read at all. `head`: is it in there?
 pub fn verify(path: &Path, key: Option<&KeyedHash>, head: Option<&Head>) -> Result<Verified, StoreError> {
     let db = files::open_to_verify(path)?;
     let mut found = of(&db, key)?;
@@ -67,7 +67,14 @@ pub fn verify(path: &Path, key: Option<&KeyedHash>, head: Option<&Head>) -> Resu
 pub(super) fn of(db: &Connection, key: Option<&KeyedHash>) -> Result<Verified, StoreError> {
     // One view of it all, whatever is committed meanwhile.
     db.execute_batch("BEGIN").map_err(sql("verify"))?;
-    let mut found = Verified { records: 0, chained_from: None, keyed: key.is_some(), head: None, known: None, broken: None };
+    let mut found = Verified {
+        records: 0,
+        chained_from: None,
+        keyed: key.is_some(),
+        head: None,
+        known: None,
+        broken: None,
+    };
     let done = look(db, key, &mut found);
     db.execute_batch("ROLLBACK").ok();
     match done {
@@ -81,22 +88,31 @@ pub(super) fn of(db: &Connection, key: Option<&KeyedHash>) -> Result<Verified, S
     Ok(found)
 }
 
-/// A statement that fails on what is in the tables, not on disk or locks: an index over a text that is no JSON any more.
+/// A statement that fails on what is in the tables, not on disk or locks: an index over a text that is no
+/// JSON any more.
 fn nonsense(e: &StoreError) -> Option<String> {
     let StoreError::Sql { cause, .. } = e else { return None };
     (cause.sqlite_error_code() == Some(ErrorCode::Unknown)).then(|| e.to_string())
 }
 
-fn look(db: &Connection, key: Option<&KeyedHash>, found: &mut Verified) -> Result<Option<Broken>, StoreError> {
-    let said: String = db.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).map_err(sql("integrity_check"))?;
+fn look(
+    db: &Connection,
+    key: Option<&KeyedHash>,
+    found: &mut Verified,
+) -> Result<Option<Broken>, StoreError> {
+    let said: String =
+        db.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).map_err(sql("integrity_check"))?;
     if said != "ok" {
         return Ok(Some(Broken::new("database", said)));
     }
     let records = "SELECT count(*) FROM record";
     found.records = db.query_row(records, [], |r| r.get(0)).map_err(sql("count the records"))?;
-    let version: usize = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
+    let version: usize =
+        db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
     found.chained_from = if version < files::CHAINED { None } else { chain::start(db, key)? };
-    let Some(first) = found.chained_from else { return Ok((version >= files::CHAINED).then(|| Broken::new("its start", "is missing"))) };
+    let Some(first) = found.chained_from else {
+        return Ok((version >= files::CHAINED).then(|| Broken::new("its start", "is missing")));
+    };
     let walked = walk(db, key, first)?;
     found.head = (walked.head.seq >= first).then(|| walked.head.to_string());
     if let Some(broken) = snapshots(db, key, &walked)? {
@@ -121,9 +137,19 @@ struct Walked {
 
 fn walk(db: &Connection, key: Option<&KeyedHash>, first: u64) -> Result<Walked, StoreError> {
     let read = || sql("read the records");
-    let places: Vec<u64> = db.prepare("SELECT seq FROM snapshot").and_then(|mut s| s.query_map([], |r| r.get(0))?.collect()).map_err(read())?;
-    let mut all = Walked { head: Head { seq: 0, hash: NOTHING }, sealed: HashMap::new(), told: HashMap::new(), at: HashMap::new() };
-    let mut select = db.prepare("SELECT seq, at, txn, version, json, sealed, chain FROM record ORDER BY seq").map_err(read())?;
+    let places: Vec<u64> = db
+        .prepare("SELECT seq FROM snapshot")
+        .and_then(|mut s| s.query_map([], |r| r.get(0))?.collect())
+        .map_err(read())?;
+    let mut all = Walked {
+        head: Head { seq: 0, hash: NOTHING },
+        sealed: HashMap::new(),
+        told: HashMap::new(),
+        at: HashMap::new(),
+    };
+    let mut select = db
+        .prepare("SELECT seq, at, txn, version, json, sealed, chain FROM record ORDER BY seq")
+        .map_err(read())?;
     let mut rows = select.query([]).map_err(read())?;
     while let Some(row) = rows.next().map_err(read())? {
         all.head = match key {
@@ -135,21 +161,32 @@ fn walk(db: &Connection, key: Option<&KeyedHash>, first: u64) -> Result<Walked, 
         }
         let txn: Option<u64> = row.get(2).map_err(read())?;
         let json = row.get_ref(4).map_err(read())?.as_str().unwrap_or_default();
-        if let Some(txn) = txn.filter(|_| all.head.seq >= first && TELLING.iter().any(|t| json.starts_with(t))) {
+        if let Some(txn) =
+            txn.filter(|_| all.head.seq >= first && TELLING.iter().any(|t| json.starts_with(t)))
+        {
             all.told.insert(txn, all.head.seq);
         }
-        all.sealed.extend(vouched(row.get_ref(5).map_err(read())?.as_blob_or_null().ok().flatten().unwrap_or_default()));
+        all.sealed.extend(vouched(
+            row.get_ref(5).map_err(read())?.as_blob_or_null().ok().flatten().unwrap_or_default(),
+        ));
     }
     Ok(all)
 }
 /// The records that a transaction's row takes its outcome from: those of `writer::project`, and no others.
-const TELLING: [&str; 4] = [r#"{"type":"started""#, r#"{"type":"offline_allowed""#, r#"{"type":"settlement_asked""#, r#"{"type":"outcome""#];
+const TELLING: [&str; 4] = [
+    r#"{"type":"started""#,
+    r#"{"type":"offline_allowed""#,
+    r#"{"type":"settlement_asked""#,
+    r#"{"type":"outcome""#,
+];
 
 /// SHA-256 of the newest cipher text of each transaction, as the records up to `seq` have it.
 pub(super) fn sealed_by(db: &Connection, seq: u64) -> Result<HashMap<u64, Hash>, StoreError> {
     let read = || sql("read what was sealed");
     let mut all = HashMap::new();
-    let mut select = db.prepare("SELECT sealed FROM record WHERE sealed IS NOT NULL AND seq <= ?1 ORDER BY seq").map_err(read())?;
+    let mut select = db
+        .prepare("SELECT sealed FROM record WHERE sealed IS NOT NULL AND seq <= ?1 ORDER BY seq")
+        .map_err(read())?;
     let mut rows = select.query([seq]).map_err(read())?;
     while let Some(row) = rows.next().map_err(read())? {
         all.extend(vouched(row.get_ref(0).map_err(read())?.as_blob().unwrap_or_default()));
@@ -166,13 +203,25 @@ pub(super) fn is(hash: &Hash, blob: &[u8]) -> bool {
     Sha256::digest(blob)[..] == hash[..]
 }
 
-fn snapshots(db: &Connection, key: Option<&KeyedHash>, walked: &Walked) -> Result<Option<Broken>, StoreError> {
+fn snapshots(
+    db: &Connection,
+    key: Option<&KeyedHash>,
+    walked: &Walked,
+) -> Result<Option<Broken>, StoreError> {
     let Some(key) = key else { return Ok(None) };
     let read = || sql("read the snapshots");
-    let mut select = db.prepare("SELECT seq, version, json, chain FROM snapshot ORDER BY seq").map_err(read())?;
+    let mut select =
+        db.prepare("SELECT seq, version, json, chain FROM snapshot ORDER BY seq").map_err(read())?;
     let mut rows = select.query([]).map_err(read())?;
     while let Some(row) = rows.next().map_err(read())? {
-        let one = || -> rusqlite::Result<_> { Ok((row.get::<_, u64>(0)?, row.get(1)?, row.get_ref(2)?.as_str()?, row.get::<_, Option<Hash>>(3)?)) };
+        let one = || -> rusqlite::Result<_> {
+            Ok((
+                row.get::<_, u64>(0)?,
+                row.get(1)?,
+                row.get_ref(2)?.as_str()?,
+                row.get::<_, Option<Hash>>(3)?,
+            ))
+        };
         let (seq, version, json, chain) = one().map_err(read())?;
         let at = Head { seq, hash: walked.at.get(&seq).copied().unwrap_or(NOTHING) };
         if chain != Some(chain::of_snapshot(key, &at, version, json)) {
@@ -187,7 +236,8 @@ fn sealed(db: &Connection, first: u64, walked: &Walked) -> Result<Option<Broken>
     let mut select = db.prepare("SELECT txn, blob FROM sealed").map_err(read())?;
     let mut rows = select.query([]).map_err(read())?;
     while let Some(row) = rows.next().map_err(read())? {
-        let (txn, blob) = row.get::<_, u64>(0).and_then(|t| Ok((t, row.get_ref(1)?.as_blob()?))).map_err(read())?;
+        let (txn, blob) =
+            row.get::<_, u64>(0).and_then(|t| Ok((t, row.get_ref(1)?.as_blob()?))).map_err(read())?;
         let holds = match walked.sealed.get(&txn) {
             Some(hash) => is(hash, blob),
             // Sealed before the chain began.
@@ -208,29 +258,50 @@ fn transactions(db: &Connection, mut walked: Walked) -> Result<Option<Broken>, S
     let mut record = db.prepare("SELECT json FROM record WHERE seq = ?1").map_err(read())?;
     let mut rows = select.query([]).map_err(read())?;
     while let Some(row) = rows.next().map_err(read())? {
-        let one = || -> rusqlite::Result<_> { Ok((row.get::<_, u64>(0)?, row.get::<_, Option<u64>>(1)?, row.get_ref(2)?.as_str()?, row.get(3)?)) };
+        let one = || -> rusqlite::Result<_> {
+            Ok((row.get::<_, u64>(0)?, row.get::<_, Option<u64>>(1)?, row.get_ref(2)?.as_str()?, row.get(3)?))
+        };
         let (txn, told, outcome, columns) = one().map_err(read())?;
         let last = walked.told.remove(&txn);
-        let mut same = |seq: u64| record.query_row([seq], |r| Ok(says(r.get_ref(0)?.as_str()?, outcome))).optional().map(|s| s == Some(true)).map_err(read());
+        let mut same = |seq: u64| {
+            record
+                .query_row([seq], |r| Ok(says(r.get_ref(0)?.as_str()?, outcome)))
+                .optional()
+                .map(|s| s == Some(true))
+                .map_err(read())
+        };
         let holds = match (told, last) {
             (Some(told), Some(last)) => told == last && columns && same(told)?,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !holds {
-            return Ok(Some(Broken::new(format!("transaction {txn}"), "its row does not say what its last record says")));
+            return Ok(Some(Broken::new(
+                format!("transaction {txn}"),
+                "its row does not say what its last record says",
+            )));
         }
     }
-    Ok(walked.told.into_keys().min().map(|txn| Broken::new(format!("transaction {txn}"), "has records and no row")))
+    Ok(walked
+        .told
+        .into_keys()
+        .min()
+        .map(|txn| Broken::new(format!("transaction {txn}"), "has records and no row")))
 }
 
-/// The record says this outcome: word for word, or, where another version of the program wrote the row, the same by its meaning.
+/// The record says this outcome: word for word, or, where another version of the program wrote the row, the
+/// same by its meaning.
 fn says(record: &str, outcome: &str) -> bool {
     #[derive(Deserialize)]
     struct Telling {
         #[serde(alias = "view")]
         outcome: Outcome,
     }
-    let parsed = || Some(serde_json::from_str::<Telling>(record).ok()?.outcome == serde_json::from_str::<Outcome>(outcome).ok()?);
+    let parsed = || {
+        Some(
+            serde_json::from_str::<Telling>(record).ok()?.outcome
+                == serde_json::from_str::<Outcome>(outcome).ok()?,
+        )
+    };
     record.contains(outcome) || parsed() == Some(true)
 }

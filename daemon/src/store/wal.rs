@@ -1,9 +1,10 @@
-//! Whether a write-ahead log was damaged after it was written. SQLite reads it up to the first frame that does not check, and takes
-//! what is behind for the rest of an unfinished commit. Payterm waits for each commit's sync before it begins the next: when something
-//! follows a commit behind the break, that commit was durable, and the break is damage.
+//! Whether a write-ahead log was damaged after it was written. SQLite reads it up to the first frame that
+//! does not check, and takes what is behind for the rest of an unfinished commit. Payterm waits for each
+//! commit's sync before it begins the next: when something follows a commit behind the break, that commit was
+//! durable, and the break is damage.
 //!
-//! File format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>. A break in the very last commit cannot be told from a
-//! power cut in the middle of it.
+//! File format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>. A break in the very last
+//! commit cannot be told from a power cut in the middle of it.
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 const HEADER: usize = 32;
@@ -27,7 +28,8 @@ pub(super) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
     let (magic, page, salts) = (word(&header, 0), word(&header, 8), &header[16..24]);
     let big = magic & 1 == 1;
     let mut sum = checksum(&header[..24], (0, 0), big);
-    let sound = magic & !1 == 0x377f_0682 && PAGES.contains(&page) && sum == (word(&header, 24), word(&header, 28));
+    let sound =
+        magic & !1 == 0x377f_0682 && PAGES.contains(&page) && sum == (word(&header, 24), word(&header, 28));
     // Written once, and synced with the first commit.
     if !sound {
         return Ok(Some("the head of its write-ahead log is damaged"));

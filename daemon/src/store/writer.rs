@@ -1,4 +1,5 @@
-//! The writer: group commit on a thread of its own, or on the caller's when that is alone; and the projection of records into `txn`.
+//! The writer: group commit on a thread of its own, or on the caller's when that is alone; and the projection
+//! of records into `txn`.
 use super::{
     Commit, Counters, Durable, Job, Loaded, Options, StoreError, care,
     chain::{self, Head, Row},
@@ -29,24 +30,29 @@ use std::{
 const QUIET: Duration = Duration::from_millis(100);
 /// ... and this long after the start, when nobody waits for the terminal to be ready any more.
 const QUIET_FIRST: Duration = Duration::from_millis(20);
-/// How long those who were answered together are waited for until all have handed over again: a quarter of what the last commit took, 50 us
-/// (half of a quick disk's sync) at the least and 1 ms at the most. Without it eight payments in flight fall into groups of one and of seven.
+/// How long those who were answered together are waited for until all have handed over again: a quarter of
+/// what the last commit took, 50 us (half of a quick disk's sync) at the least and 1 ms at the most. Without
+/// it eight payments in flight fall into groups of one and of seven.
 const GATHER: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
-/// How long a commit that nobody waits for waits for those that are expected with it ([`Commit::company`]). 2 ms.
+/// How long a commit that nobody waits for waits for those that are expected with it ([`Commit::company`]). 2
+/// ms.
 const COMPANY: Duration = Duration::from_millis(2);
-/// How long those who were answered together are waited for until the first hands over again. 200 us: the writer does not go to sleep between two groups.
+/// How long those who were answered together are waited for until the first hands over again. 200 us: the
+/// writer does not go to sleep between two groups.
 const SOON: Duration = Duration::from_micros(200);
-/// The WAL is copied back in a quiet moment, but not later than after so many times [`Options::checkpoint_every`] groups. 8.
+/// The WAL is copied back in a quiet moment, but not later than after so many times
+/// [`Options::checkpoint_every`] groups. 8.
 const MOST: u64 = 8;
-/// From so many times that on a shorter moment is quiet enough. 2: of a payment's commits (three or four pages each) no more fit into what is
-/// reserved of the WAL, and behind that each sync writes the file's metadata too.
+/// From so many times that on a shorter moment is quiet enough. 2: of a payment's commits (three or four
+/// pages each) no more fit into what is reserved of the WAL, and behind that each sync writes the file's
+/// metadata too.
 const NEARLY: u64 = 2;
 const QUIET_NEARLY: Duration = Duration::from_millis(2);
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
 
-/// The open journal; whoever has taken it out writes: the writer's thread, or a caller who is alone. Who panics takes it along, and it is gone
-/// after a commit that failed.
+/// The open journal; whoever has taken it out writes: the writer's thread, or a caller who is alone. Who
+/// panics takes it along, and it is gone after a commit that failed.
 pub(super) struct Pen {
     open: Mutex<Option<Open>>,
     /// Commits that were handed to the writer's thread and are not answered.
@@ -58,7 +64,12 @@ pub(super) struct Pen {
 }
 impl Pen {
     pub fn new() -> Self {
-        Self { open: Mutex::new(None), waiting: AtomicUsize::new(0), quick: AtomicBool::new(false), since: AtomicU64::new(0) }
+        Self {
+            open: Mutex::new(None),
+            waiting: AtomicUsize::new(0),
+            quick: AtomicBool::new(false),
+            since: AtomicU64::new(0),
+        }
     }
     fn take(&self) -> Option<Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -81,7 +92,8 @@ impl Pen {
     fn since(&self) -> u64 {
         self.since.load(Ordering::Relaxed)
     }
-    /// The WAL is to be copied back: the writer's thread is told when that is due, and does it itself when it cannot wait any more.
+    /// The WAL is to be copied back: the writer's thread is told when that is due, and does it itself when it
+    /// cannot wait any more.
     fn to_copy(&self, desk: &Desk) -> bool {
         self.since() == desk.options.checkpoint_every || self.since() >= desk.options.checkpoint_every * MOST
     }
@@ -103,14 +115,24 @@ pub(super) struct Desk {
     pub turn: Mutex<()>,
 }
 impl Desk {
-    /// The journal that was looked at is damaged, or holds: what follows from it is done, unless another one has its name by now.
-    pub fn still<T>(&self, which: files::Which, then: impl FnOnce() -> Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+    /// The journal that was looked at is damaged, or holds: what follows from it is done, unless another one
+    /// has its name by now.
+    pub fn still<T>(
+        &self,
+        which: files::Which,
+        then: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Option<Result<T, StoreError>> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         (files::which(&self.dir) == which).then(then)
     }
 }
 
-pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, StoreError>), jobs: &Receiver<Job>) {
+pub(super) fn run(
+    desk: &Desk,
+    pen: &Pen,
+    ready: impl FnOnce(Result<Loaded, StoreError>),
+    jobs: &Receiver<Job>,
+) {
     // Nobody doubts a file that is just put aside.
     let opened = {
         let _turn = desk.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +156,8 @@ pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, Stor
         next(desk, pen, jobs, &mut reserved)
     }) {
         let mut group = vec![first];
-        // Those who were answered together hand over together: a moment for the others. A lone caller never waits.
+        // Those who were answered together hand over together: a moment for the others. A lone caller never
+        // waits.
         let now = Instant::now();
         let until = now + (took / 4).clamp(GATHER.0, GATHER.1);
         while group.len() < desk.options.group {
@@ -165,8 +188,9 @@ pub(super) fn run(desk: &Desk, pen: &Pen, ready: impl FnOnce(Result<Loaded, Stor
     drop(pen.take());
 }
 
-/// A caller who is alone, on a disk that is quick, writes itself: two hand-overs between threads take as long as the disk. Otherwise the job is
-/// given back, for the writer's thread: while others wait, or when it has to look after the WAL.
+/// A caller who is alone, on a disk that is quick, writes itself: two hand-overs between threads take as long
+/// as the disk. Otherwise the job is given back, for the writer's thread: while others wait, or when it has
+/// to look after the WAL.
 pub(super) fn alone(desk: &Desk, pen: &Pen, job: Job) -> Result<(), Job> {
     if pen.waiting.load(Ordering::SeqCst) > 0 || !pen.quick.load(Ordering::Relaxed) {
         return Err(job);
@@ -175,7 +199,8 @@ pub(super) fn alone(desk: &Desk, pen: &Pen, job: Job) -> Result<(), Job> {
         return Err(job);
     }
     let Some(open) = pen.take() else { return Err(job) };
-    // A panic is the writer's, not the caller's: the answer's sender is gone, as when the writer's thread dies.
+    // A panic is the writer's, not the caller's: the answer's sender is gone, as when the writer's thread
+    // dies.
     let done = catch_unwind(AssertUnwindSafe(|| commit(desk, pen, open, vec![job])));
     if let Ok(Some(open)) = done {
         pen.put(open);
@@ -194,8 +219,8 @@ pub(super) fn look<T>(pen: &Pen, look: impl FnOnce(&Connection) -> Result<T, Sto
     found.inspect_err(|e| tracing::warn!("store: look-up: {e}")).ok()
 }
 
-/// One SQLite transaction, and the answers. None: it failed, and nothing more is written by this connection: what comes next belongs to a machine
-/// that the disk does not know.
+/// One SQLite transaction, and the answers. None: it failed, and nothing more is written by this connection:
+/// what comes next belongs to a machine that the disk does not know.
 fn commit(desk: &Desk, pen: &Pen, mut open: Open, group: Vec<Job>) -> Option<Open> {
     desk.options.mishaps.pass(Part::Store);
     let began = Instant::now();
@@ -237,7 +262,8 @@ fn soon(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, many: usize) -> Option<Job
     if many > 1 && !full { before(Instant::now() + SOON, jobs) } else { None }
 }
 
-/// What comes before then. The last of the time the thread stays awake: to wake it takes as long as a quick disk's sync.
+/// What comes before then. The last of the time the thread stays awake: to wake it takes as long as a quick
+/// disk's sync.
 fn before(until: Instant, jobs: &Receiver<Job>) -> Option<Job> {
     loop {
         if let Ok(job) = jobs.try_recv() {
@@ -259,8 +285,9 @@ fn before(until: Instant, jobs: &Receiver<Job>) -> Option<Job> {
     }
 }
 
-/// The next commit. The first quiet moment reserves the WAL. When enough is in the WAL, the first quiet moment is used to copy it back into the
-/// database; without any, it is done at [`MOST`] times that, so that the WAL is bounded.
+/// The next commit. The first quiet moment reserves the WAL. When enough is in the WAL, the first quiet
+/// moment is used to copy it back into the database; without any, it is done at [`MOST`] times that, so that
+/// the WAL is bounded.
 fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Option<Job> {
     while !*reserved && pen.since() < desk.options.checkpoint_every * MOST {
         match jobs.recv_timeout(QUIET_FIRST) {
@@ -268,8 +295,9 @@ fn next(desk: &Desk, pen: &Pen, jobs: &Receiver<Job>, reserved: &mut bool) -> Op
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        // With the pen in hand: whoever wrote a commit meanwhile would have zeros over it. A caller who writes just now is through soon; callers
-        // who are alone hand nothing over, nothing else would wake this thread again.
+        // With the pen in hand: whoever wrote a commit meanwhile would have zeros over it. A caller who
+        // writes just now is through soon; callers who are alone hand nothing over, nothing else would wake
+        // this thread again.
         if let Some(open) = pen.take_by(Instant::now() + QUIET_FIRST) {
             // It is a matter of speed only: without it the WAL grows as it is written.
             if let Err(e) = files::reserve_wal(&desk.dir) {
@@ -320,7 +348,8 @@ pub(super) struct Open {
     certain: bool,
 }
 impl Drop for Open {
-    /// The mark goes first, and a WAL stays whose mark cannot be written: one that is gone while the mark says "open" is damage.
+    /// The mark goes first, and a WAL stays whose mark cannot be written: one that is gone while the mark
+    /// says "open" is damage.
     fn drop(&mut self) {
         let head = Some(self.last.to_string()).filter(|_| self.certain && !std::thread::panicking());
         if let Err(e) = self.marks.left(head).and_then(|()| files::keep_wal(&self.db, false)) {
@@ -341,15 +370,19 @@ pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<Ope
 }
 /// The head as the file has it.
 pub(super) fn last(db: &Connection) -> Result<Head, StoreError> {
-    let seq = db.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |r| r.get(0)).map_err(sql("read the last record"))?;
+    let seq = db
+        .query_row("SELECT coalesce(max(seq), 0) FROM record", [], |r| r.get(0))
+        .map_err(sql("read the last record"))?;
     chain::head(db, seq).map_err(sql("read the chain"))
 }
 
-/// The last snapshot and the records behind it: time does not depend on the length of the history. What the machine is made of is
-/// checked against the chain before anything is made of it.
+/// The last snapshot and the records behind it: time does not depend on the length of the history. What the
+/// machine is made of is checked against the chain before anything is made of it.
 pub(super) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreError> {
     let snapshot: Option<(u64, u32, String, Option<chain::Hash>)> = db
-        .query_row("SELECT seq, version, json, chain FROM snapshot ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+        .query_row("SELECT seq, version, json, chain FROM snapshot ORDER BY seq DESC LIMIT 1", [], |r| {
+            Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
+        })
         .optional()
         .map_err(sql("load the snapshot"))?;
     if let Some((seq, found, ..)) = snapshot
@@ -358,7 +391,9 @@ pub(super) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
         return Err(StoreError::NewerSnapshot { seq, found, known: SNAPSHOT_VERSION });
     }
     let newest: Option<(u64, u32)> = db
-        .query_row("SELECT seq, version FROM record ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?)))
+        .query_row("SELECT seq, version FROM record ORDER BY seq DESC LIMIT 1", [], |r| {
+            Ok((r.get(0)?, r.get(1)?))
+        })
         .optional()
         .map_err(sql("load the last record"))?;
     if let Some((seq, found)) = newest
@@ -366,8 +401,10 @@ pub(super) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
     {
         return Err(EncodingError::Newer { seq, found }.into());
     }
-    let first = chain::start(db, Some(key))?.ok_or(StoreError::Chain { place: "its start".into(), rule: "is missing" })?;
-    let mut head = chain::head(db, snapshot.as_ref().map_or(0, |s| s.0)).map_err(sql("load the snapshot's record"))?;
+    let first = chain::start(db, Some(key))?
+        .ok_or(StoreError::Chain { place: "its start".into(), rule: "is missing" })?;
+    let mut head =
+        chain::head(db, snapshot.as_ref().map_or(0, |s| s.0)).map_err(sql("load the snapshot's record"))?;
     if let Some((seq, version, json, chain)) = &snapshot
         && *chain != Some(chain::of_snapshot(key, &head, *version, json))
     {
@@ -381,7 +418,13 @@ pub(super) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
         head = chain::follow(key, first, &head, row)?;
         tail.push(super::queries::entry(row)?);
     }
-    Ok(Loaded { snapshot: snapshot.map(|s| s.2), tail, last_seq: head.seq, head, restored: restore::pending(db)? })
+    Ok(Loaded {
+        snapshot: snapshot.map(|s| s.2),
+        tail,
+        last_seq: head.seq,
+        head,
+        restored: restore::pending(db)?,
+    })
 }
 
 /// One SQLite transaction for the whole group; answers what each commit made durable.
@@ -396,7 +439,11 @@ fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<Vec<Durable>
         Ok(())
     });
     let entries = || group.iter().flat_map(|job| &job.commit.records);
-    let begun: Vec<_> = entries().filter_map(|e| if let Record::Started { key, txn, .. } = &e.record { Some((key, *txn)) } else { None }).collect();
+    let begun: Vec<_> = entries()
+        .filter_map(
+            |e| if let Record::Started { key, txn, .. } = &e.record { Some((key, *txn)) } else { None },
+        )
+        .collect();
     // What could fail for want of room fails before.
     let written = written.and_then(|()| marks.make_room(begun.len()));
     if let Err(e) = written.and_then(|()| step("COMMIT").map_err(sql("commit"))) {
@@ -411,17 +458,31 @@ fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<Vec<Durable>
     Ok(all)
 }
 
-fn put(db: &Connection, key: &KeyedHash, marks: &mut Marks, commit: &Commit, head: &mut Head) -> Result<Durable, StoreError> {
+fn put(
+    db: &Connection,
+    key: &KeyedHash,
+    marks: &mut Marks,
+    commit: &Commit,
+    head: &mut Head,
+) -> Result<Durable, StoreError> {
     let sealed = chain::of_sealed(&commit.seal);
     let mut told = Vec::new();
     for (i, entry) in commit.records.iter().enumerate() {
         if entry.seq != head.seq + 1 {
             return Err(StoreError::Gap { last: head.seq, found: entry.seq });
         }
-        let json = entry.record.encode().map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
+        let json =
+            entry.record.encode().map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
         // What is sealed belongs to the commit: its last record vouches for it.
         let sealed = if i + 1 == commit.records.len() { sealed.as_slice() } else { &[] };
-        let row = Row { seq: entry.seq, at: entry.at.0, txn: entry.txn, version: RECORD_VERSION, json: &json, sealed };
+        let row = Row {
+            seq: entry.seq,
+            at: entry.at.0,
+            txn: entry.txn,
+            version: RECORD_VERSION,
+            json: &json,
+            sealed,
+        };
         *head = Head { seq: entry.seq, hash: row.link(key, &head.hash) };
         mark(db, marks, entry)?;
         write_row(db, entry, &row, Some(head.hash))?;
@@ -450,21 +511,33 @@ fn put(db: &Connection, key: &KeyedHash, marks: &mut Marks, commit: &Commit, hea
         )?;
     }
     if let Some((seq, json)) = &commit.snapshot {
-        let at = if *seq == head.seq { *head } else { chain::head(db, *seq).map_err(sql("read the chain"))? };
+        let at =
+            if *seq == head.seq { *head } else { chain::head(db, *seq).map_err(sql("read the chain"))? };
         let chain = chain::of_snapshot(key, &at, SNAPSHOT_VERSION, json);
         let text = "INSERT OR REPLACE INTO snapshot (seq, version, json, chain) VALUES (?1, ?2, ?3, ?4)";
         exec(db, "write a snapshot", text, params![seq, SNAPSHOT_VERSION, json, chain])?;
         // The one before it stays, for a person.
-        exec(db, "prune snapshots", "DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 2)", &[])?;
+        exec(
+            db,
+            "prune snapshots",
+            "DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 2)",
+            &[],
+        )?;
     }
     Ok(Durable { head: *head, told })
 }
 
 /// A record, and what is derived from it. `chain`: none for one from before the chain.
-pub(super) fn write_row(db: &Connection, entry: &Entry, row: &Row<'_>, chain: Option<chain::Hash>) -> Result<(), StoreError> {
+pub(super) fn write_row(
+    db: &Connection,
+    entry: &Entry,
+    row: &Row<'_>,
+    chain: Option<chain::Hash>,
+) -> Result<(), StoreError> {
     let sealed = Some(row.sealed).filter(|s| !s.is_empty());
     let values = params![row.seq, row.at, row.txn, row.version, row.json, sealed, chain];
-    let text = "INSERT INTO record (seq, at, txn, version, json, sealed, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let text =
+        "INSERT INTO record (seq, at, txn, version, json, sealed, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     exec(db, "write a record", text, values)?;
     project(db, entry)
 }
@@ -476,34 +549,79 @@ fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreEr
         // A query: of the account that its payment has.
         Some((None, stan)) => {
             let text = "SELECT json ->> '$.account' FROM record WHERE txn = ?1 AND json ->> '$.type' = 'allowed' ORDER BY seq DESC LIMIT 1";
-            let account: Option<String> =
-                db.prepare_cached(text).and_then(|mut s| s.query_row([entry.txn], |r| r.get(0)).optional()).map_err(sql("read an account"))?.flatten();
+            let account: Option<String> = db
+                .prepare_cached(text)
+                .and_then(|mut s| s.query_row([entry.txn], |r| r.get(0)).optional())
+                .map_err(sql("read an account"))?
+                .flatten();
             account.and_then(|a| AccountId::new(&a).ok()).map_or(Ok(()), |a| marks.stan(&a, stan))
         }
         None => Ok(()),
     }
 }
 
-/// The row of a transaction is a fold over its records: the searched columns and the outcome as last recorded. What is taken from a
-/// record here stands in `verify::TELLING` too.
+/// The row of a transaction is a fold over its records: the searched columns and the outcome as last
+/// recorded. What is taken from a record here stands in `verify::TELLING` too.
 fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     let outcome = match &entry.record {
-        Record::Started { view, .. } | Record::OfflineAllowed { view, .. } | Record::SettlementAsked { view, .. } => view,
+        Record::Started { view, .. }
+        | Record::OfflineAllowed { view, .. }
+        | Record::SettlementAsked { view, .. } => view,
         Record::Outcome { outcome, .. } => outcome,
         Record::Voided { txn, by } => {
-            return one(entry.seq, exec(db, "mark a voided transaction", "UPDATE txn SET voided_by = ?2 WHERE txn = ?1", params![txn, by])?);
+            return one(
+                entry.seq,
+                exec(
+                    db,
+                    "mark a voided transaction",
+                    "UPDATE txn SET voided_by = ?2 WHERE txn = ?1",
+                    params![txn, by],
+                )?,
+            );
         }
         Record::Completed { txn, by } => {
-            return one(entry.seq, exec(db, "mark a completed pre-authorisation", "UPDATE txn SET completed_by = ?2 WHERE txn = ?1", params![txn, by])?);
+            return one(
+                entry.seq,
+                exec(
+                    db,
+                    "mark a completed pre-authorisation",
+                    "UPDATE txn SET completed_by = ?2 WHERE txn = ?1",
+                    params![txn, by],
+                )?,
+            );
         }
         Record::Adjusted { txn, by, tip } => {
-            return one(entry.seq, exec(db, "mark an adjusted sale", "UPDATE txn SET adjusted_by = ?2, tip = ?3 WHERE txn = ?1", params![txn, by, tip])?);
+            return one(
+                entry.seq,
+                exec(
+                    db,
+                    "mark an adjusted sale",
+                    "UPDATE txn SET adjusted_by = ?2, tip = ?3 WHERE txn = ?1",
+                    params![txn, by, tip],
+                )?,
+            );
         }
         Record::RefundHeld { txn, minor, .. } => {
-            return one(entry.seq, exec(db, "hold a refund", "UPDATE txn SET refunded = refunded + ?2 WHERE txn = ?1", params![txn, minor])?);
+            return one(
+                entry.seq,
+                exec(
+                    db,
+                    "hold a refund",
+                    "UPDATE txn SET refunded = refunded + ?2 WHERE txn = ?1",
+                    params![txn, minor],
+                )?,
+            );
         }
         Record::RefundFreed { txn, minor, .. } => {
-            return one(entry.seq, exec(db, "free a refund", "UPDATE txn SET refunded = refunded - ?2 WHERE txn = ?1", params![txn, minor])?);
+            return one(
+                entry.seq,
+                exec(
+                    db,
+                    "free a refund",
+                    "UPDATE txn SET refunded = refunded - ?2 WHERE txn = ?1",
+                    params![txn, minor],
+                )?,
+            );
         }
         Record::Released { txn, by } => {
             let text = "UPDATE txn SET completed_by = nullif(completed_by, ?2), tip = CASE WHEN adjusted_by = ?2 THEN NULL ELSE tip END, adjusted_by = nullif(adjusted_by, ?2) WHERE txn = ?1";
@@ -511,7 +629,9 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         }
         Record::Restored { .. } => return restore::on_record(db),
         Record::PaperQueued { job } => return queue_paper(db, job),
-        Record::PaperEnded { job, result: PrintResult::Confirmed | PrintResult::SentUnconfirmable, .. } => return end_paper(db, *job, "done"),
+        Record::PaperEnded {
+            job, result: PrintResult::Confirmed | PrintResult::SentUnconfirmable, ..
+        } => return end_paper(db, *job, "done"),
         Record::PaperReleased { job, print: false, .. } => return end_paper(db, *job, "given_up"),
         // What a running request has come to is asked of the machine: its row waits for the outcome.
         Record::Allowed { .. }
@@ -556,7 +676,8 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::Clock { .. }
         | Record::Operator { .. } => return Ok(()),
     };
-    let json = serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
+    let json =
+        serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
     let o = outcome.as_ref();
     let told = params![
         o.txn,
@@ -578,8 +699,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         return exec(db, "start a transaction's row", text, &[told, first].concat()).map(drop);
     }
     // SQLite leaves the index of an unchanged column alone.
-    let text =
-        "UPDATE txn SET status=?2, account=?3, amount=?4, currency=?5, masked_pan=?6, stan=?7, batch=?8, rrn=?9, ended=?10, outcome=?11, told=?12 WHERE txn=?1";
+    let text = "UPDATE txn SET status=?2, account=?3, amount=?4, currency=?5, masked_pan=?6, stan=?7, batch=?8, rrn=?9, ended=?10, outcome=?11, told=?12 WHERE txn=?1";
     one(entry.seq, exec(db, "update a transaction's row", text, told)?)
 }
 
@@ -590,11 +710,16 @@ fn queue_paper(db: &Connection, job: &PaperJob) -> Result<(), StoreError> {
     exec(db, "queue an app's paper", text, params![app, request.id, request.hash, job.id]).map(drop)
 }
 fn end_paper(db: &Connection, job: u64, state: &str) -> Result<(), StoreError> {
-    exec(db, "end an app's paper", "UPDATE paper SET state = ?2 WHERE job = ?1", params![job, state]).map(drop)
+    exec(db, "end an app's paper", "UPDATE paper SET state = ?2 WHERE job = ?1", params![job, state])
+        .map(drop)
 }
 
 fn one(seq: u64, changed: usize) -> Result<(), StoreError> {
-    if changed == 1 { Ok(()) } else { Err(StoreError::Projection { seq, rule: "names a transaction that was never started" }) }
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(StoreError::Projection { seq, rule: "names a transaction that was never started" })
+    }
 }
 
 fn exec(db: &Connection, what: &'static str, text: &str, values: &[&dyn ToSql]) -> Result<usize, StoreError> {

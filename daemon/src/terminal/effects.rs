@@ -1,4 +1,5 @@
-//! Carrying out effects: each goes to the actor it is for; what that actor answers, or that it died, is the next input.
+//! Carrying out effects: each goes to the actor it is for; what that actor answers, or that it died, is the
+//! next input.
 use super::{House, Out, TerminalActor};
 use crate::{
     device::{AbortPin, AskPin, DeviceActor, Refresh},
@@ -44,7 +45,12 @@ impl TerminalActor {
                 house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
                 let pad = of_kind(&house, DeviceKind::PinPad).next();
-                let asked = pad.map(|p| p.ask_patiently(AskPin { tag, slot: account.as_str().into(), pan, amount, timeout }, PATIENCE));
+                let asked = pad.map(|p| {
+                    p.ask_patiently(
+                        AskPin { tag, slot: account.as_str().into(), pan, amount, timeout },
+                        PATIENCE,
+                    )
+                });
                 self.later(ctx, async move {
                     let entry = match asked {
                         None => PinEntry::Failed("no PIN pad is configured".into()),
@@ -57,17 +63,23 @@ impl TerminalActor {
             Effect::Send(message) => {
                 let tag = message.tag;
                 let handed = Arc::new(AtomicBool::new(false));
-                let asked = house
-                    .links
-                    .get(&message.account)
-                    .map(|l| l.ask_patiently(Transmit { message, handed: handed.clone(), wanted: Arc::downgrade(&self.wants) }, PATIENCE));
+                let asked = house.links.get(&message.account).map(|l| {
+                    l.ask_patiently(
+                        Transmit { message, handed: handed.clone(), wanted: Arc::downgrade(&self.wants) },
+                        PATIENCE,
+                    )
+                });
                 self.later(ctx, async move {
                     let event = match asked {
                         None => HostEvent::NotSent { why: "no such account".into() },
                         Some(asked) => asked.await.unwrap_or_else(|gone| {
                             let why = format!("host link: {gone}");
                             // The link died: what it had done to the socket decides.
-                            if handed.load(Ordering::SeqCst) { HostEvent::NoReply { why, trace: FrameTrace::default() } } else { HostEvent::NotSent { why } }
+                            if handed.load(Ordering::SeqCst) {
+                                HostEvent::NoReply { why, trace: FrameTrace::default() }
+                            } else {
+                                HostEvent::NotSent { why }
+                            }
                         }),
                     };
                     Input::Host { tag, event }
@@ -78,14 +90,17 @@ impl TerminalActor {
                 let asked = link.ask(ForgetKeys);
                 actix::spawn(async move {
                     if asked.await.is_err() {
-                        // The link that is made anew is asked again; without it the next sign-in replaces the keys.
+                        // The link that is made anew is asked again; without it the next sign-in replaces the
+                        // keys.
                         tracing::warn!(%account, "host link restarted before it removed the working keys");
                     }
                 });
             }
             Effect::Load { tag, query } => {
                 self.later(ctx, async move {
-                    let found = load(&house, query).await.map_err(|e| Fault::StoreFailed { id: "query".into(), cause: e.to_string() });
+                    let found = load(&house, query)
+                        .await
+                        .map_err(|e| Fault::StoreFailed { id: "query".into(), cause: e.to_string() });
                     Input::Loaded { tag, found }
                 });
             }
@@ -97,7 +112,13 @@ impl TerminalActor {
                         && let Some(o) = job.outcome_mut()
                     {
                         // It comes without one rather than not at all.
-                        o.journal = house.store.by_txn(o.txn).await.ok().flatten().and_then(|found| found.outcome.journal);
+                        o.journal = house
+                            .store
+                            .by_txn(o.txn)
+                            .await
+                            .ok()
+                            .flatten()
+                            .and_then(|found| found.outcome.journal);
                     }
                     let result = match house.spooler.ask(Spool { job, duplicate }).await {
                         Ok(result) => result,
@@ -111,7 +132,8 @@ impl TerminalActor {
             Effect::AskVault { tag, ask } => {
                 let asked = tokio::task::spawn_blocking(move || super::operators::answer(&house.vault, ask));
                 self.later(ctx, async move {
-                    let answer = asked.await.unwrap_or_else(|_| VaultAnswer::Failed("its thread ended".into()));
+                    let answer =
+                        asked.await.unwrap_or_else(|_| VaultAnswer::Failed("its thread ended".into()));
                     Input::Vault { tag, answer }
                 });
             }
@@ -120,7 +142,10 @@ impl TerminalActor {
                 self.later(ctx, async move {
                     let event = match tms {
                         Some(tms) => tms.answer(ask).await,
-                        None => TmsEvent::Failed { problem: Problem::Unreachable, cause: "no [tms] is configured".into() },
+                        None => TmsEvent::Failed {
+                            problem: Problem::Unreachable,
+                            cause: "no [tms] is configured".into(),
+                        },
                     };
                     Input::Tms { tag, event }
                 });
@@ -150,12 +175,20 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
             let reason = outcome.reason.as_ref().map(|r| r.code.as_str());
             tracing::info!(request = %outcome.key, txn = outcome.txn, status = outcome.status.name(), reason, "outcome");
         }
-        Notice::Obligation { obligation } => tracing::info!(txn = obligation.txn, stan = %obligation.plan.stan, state = ?obligation.state, "obligation"),
-        Notice::Operators { on_duty, locked } => tracing::info!(on_duty = on_duty.as_ref().map(|o| o.as_str()), locked, "operators"),
-        Notice::Requirement { account, digit } => tracing::warn!(%account, digit, "the host asks for something that a person must do"),
+        Notice::Obligation { obligation } => {
+            tracing::info!(txn = obligation.txn, stan = %obligation.plan.stan, state = ?obligation.state, "obligation")
+        }
+        Notice::Operators { on_duty, locked } => {
+            tracing::info!(on_duty = on_duty.as_ref().map(|o| o.as_str()), locked, "operators")
+        }
+        Notice::Requirement { account, digit } => {
+            tracing::warn!(%account, digit, "the host asks for something that a person must do")
+        }
         Notice::Language { language } => tracing::info!(language = language.tag(), "language"),
         Notice::Inhibited { reasons } => tracing::debug!(?reasons, "updates and restarts"),
-        Notice::Application { application: a } => tracing::info!(application = a.id, revision = a.revision, stage = a.stage.name(), "application"),
+        Notice::Application { application: a } => {
+            tracing::info!(application = a.id, revision = a.revision, stage = a.stage.name(), "application")
+        }
         Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
     }
     match &notice {
@@ -230,7 +263,10 @@ pub(super) fn show(house: &House, screen: &Screen) {
 fn want(house: &House, txn: Option<u64>, ways: Vec<Way>) {
     let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
     wanted.ask(txn, ways);
-    let readers = house.devices.iter().filter(|(name, kind, _)| crate::device::takes(*kind).is_some() && !wanted.is_switched(name));
+    let readers = house
+        .devices
+        .iter()
+        .filter(|(name, kind, _)| crate::device::takes(*kind).is_some() && !wanted.is_switched(name));
     readers.for_each(|(_, _, d)| d.nudge(Refresh));
 }
 
@@ -245,6 +281,10 @@ fn of_kind(house: &House, kind: DeviceKind) -> impl Iterator<Item = &Child<Devic
 }
 
 fn abort_pin(house: &House, which: impl Fn(u64) -> bool) {
-    let Some(tag) = house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin.take_if(|tag| which(*tag)) else { return };
+    let Some(tag) =
+        house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin.take_if(|tag| which(*tag))
+    else {
+        return;
+    };
     of_kind(house, DeviceKind::PinPad).for_each(|d| d.nudge(AbortPin { tag }));
 }

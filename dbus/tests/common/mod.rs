@@ -3,8 +3,8 @@
 use futures_util::stream;
 use payterm_dbus::{Address, Client, Server};
 use payterm_schema::{
-    AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice, Outcome, Phase, Request, RequestKey, Screen,
-    SelfTest, Stan, Status, Terminal, Time,
+    AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice,
+    Outcome, Phase, Request, RequestKey, Screen, SelfTest, Stan, Status, Terminal, Time,
     application::{ApplicationShown, OfferShown, Problem, Step},
     config::{BusConfig, CallerConfig, Language},
     host::{EntryMode, Plan, ReversalReason},
@@ -41,7 +41,12 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         kind: Kind::Sale,
         status,
         authority: Some(payterm_schema::Authority::Host),
-        reason: Some(Reason { code: "host-51".into(), class: Class::B, text: "余额不足".into(), next: "Use another card <&>".into() }),
+        reason: Some(Reason {
+            code: "host-51".into(),
+            class: Class::B,
+            text: "余额不足".into(),
+            next: "Use another card <&>".into(),
+        }),
         sums: Sums { fee: Some(1), balance: Some(-5), ..Sums::new(Currency::CNY, Some(1234)) },
         started: Time(1_700_000_000_000),
         ended: Some(Time(1_700_000_000_001)),
@@ -135,7 +140,11 @@ pub struct Fake {
 impl Fake {
     /// With one transaction of app `other`.
     pub fn new() -> Arc<Self> {
-        let fake = Arc::new(Self { state: Mutex::default(), notices: broadcast::channel(256).0, log: Mutex::default() });
+        let fake = Arc::new(Self {
+            state: Mutex::default(),
+            notices: broadcast::channel(256).0,
+            log: Mutex::default(),
+        });
         fake.put(&key("other", "secret-1"), Status::Approved);
         fake
     }
@@ -143,7 +152,11 @@ impl Fake {
         let mut s = self.state.lock().unwrap();
         let txn = s.all.len() as u64 + 1;
         let phase = if status == Status::Running { Phase::Presenting } else { Phase::Ended };
-        let t = Transaction { outcome: outcome(key.clone(), txn, status), phase, can_cancel: status == Status::Running };
+        let t = Transaction {
+            outcome: outcome(key.clone(), txn, status),
+            phase,
+            can_cancel: status == Status::Running,
+        };
         s.all.insert(key.clone(), (request(&key.id), t));
     }
     pub fn tell(&self, notice: Notice) {
@@ -239,7 +252,11 @@ impl Terminal for Fake {
             return now(if *old == request { Ok(key) } else { Err(Fault::KeyReused { id: request.id }) });
         }
         let txn = s.all.len() as u64 + 1;
-        let t = Transaction { outcome: outcome(key.clone(), txn, Status::Running), phase: Phase::Presenting, can_cancel: true };
+        let t = Transaction {
+            outcome: outcome(key.clone(), txn, Status::Running),
+            phase: Phase::Presenting,
+            can_cancel: true,
+        };
         s.all.insert(key.clone(), (request, t));
         s.running = Some(key.clone());
         drop(s);
@@ -263,7 +280,14 @@ impl Terminal for Fake {
         if let Some(n) = key.id.strip_prefix("fault-") {
             return now(Err(faults()[n.parse::<usize>().unwrap()].clone()));
         }
-        now(self.state.lock().unwrap().all.get(key).map(|(_, t)| t.clone()).ok_or_else(|| Fault::not_found("transaction", &key.id)))
+        now(self
+            .state
+            .lock()
+            .unwrap()
+            .all
+            .get(key)
+            .map(|(_, t)| t.clone())
+            .ok_or_else(|| Fault::not_found("transaction", &key.id)))
     }
     fn cancel<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
         Box::pin(async move {
@@ -286,7 +310,11 @@ impl Terminal for Fake {
         let s = self.state.lock().unwrap();
         let mut all: Vec<_> = s.all.values().map(|(_, t)| t.outcome.clone()).collect();
         all.sort_by_key(|o| std::cmp::Reverse(o.txn));
-        all.retain(|o| f.app.as_ref().is_none_or(|a| *a == o.key.app) && f.before.is_none_or(|b| o.txn < b) && f.status.is_none_or(|s| s == o.status));
+        all.retain(|o| {
+            f.app.as_ref().is_none_or(|a| *a == o.key.app)
+                && f.before.is_none_or(|b| o.txn < b)
+                && f.status.is_none_or(|s| s == o.status)
+        });
         all.truncate(f.limit.unwrap_or(50) as usize);
         now(Ok(all))
     }
@@ -294,11 +322,18 @@ impl Terminal for Fake {
         Box::pin(async move {
             let record = serde_json::json!({"a":null,"f":1.5,"x":[null]});
             let entries = vec![ExplainedEntry { seq: 1, at: Time(2), record }];
-            Ok(Explanation { outcome: self.recall(caller, key).await?.outcome, entries, slips: vec!["slip\n".into()] })
+            Ok(Explanation {
+                outcome: self.recall(caller, key).await?.outcome,
+                entries,
+                slips: vec!["slip\n".into()],
+            })
         })
     }
     fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
-        self.did(format!("reprint {key}{}", copy.map_or("", |c| if c == SlipCopy::Merchant { " merchant" } else { " customer" })));
+        self.did(format!(
+            "reprint {key}{}",
+            copy.map_or("", |c| if c == SlipCopy::Merchant { " merchant" } else { " customer" })
+        ));
         now(Ok(()))
     }
     fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
@@ -314,7 +349,13 @@ impl Terminal for Fake {
         now(Ok(PaperStatus { id: key.id.clone(), job: 9, state: PaperState::Done, problem: None }))
     }
     fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
-        let row = Total { organisation: "CUP".into(), kind: Kind::Sale, operator: "01".into(), count: 2, minor: 1234 };
+        let row = Total {
+            organisation: "CUP".into(),
+            kind: Kind::Sale,
+            operator: "01".into(),
+            count: 2,
+            minor: 1234,
+        };
         let account = AccountTotals {
             account: AccountId::new("unionpay").unwrap(),
             currency: Currency::CNY,
@@ -345,7 +386,14 @@ impl Terminal for Fake {
         self.did(format!("retry {txn}"));
         now(Ok(()))
     }
-    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()> {
+    fn resolve_obligation<'a>(
+        &'a self,
+        _: &'a Caller,
+        txn: u64,
+        executed: bool,
+        stan: Option<Stan>,
+        reference: &'a str,
+    ) -> Reply<'a, ()> {
         self.did(format!("resolve {txn} {executed} {} {reference}", stan.map_or(0, Stan::get)));
         now(Ok(()))
     }
@@ -353,21 +401,45 @@ impl Terminal for Fake {
         self.did(format!("{act:?}"));
         now(Ok(()))
     }
-    fn offline_why<'a>(&'a self, _: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer> {
+    fn offline_why<'a>(
+        &'a self,
+        _: &'a Caller,
+        amount: Money,
+        account: Option<AccountId>,
+    ) -> Reply<'a, OfflineAnswer> {
         self.did(format!("why {} {account:?}", amount.value()));
-        let check = Check { rule: OfflineRule::TotalSum, passed: true, limit: Some(500), now: Some(amount.minor()) };
-        let judgement = Judgement { road: Road::Merchant, allowed: true, by: check, exposure: Exposure { count: 1, minor: 2 } };
-        now(Ok(OfflineAnswer { account: AccountId::new("unionpay").unwrap(), judgement, checks: vec![check] }))
+        let check =
+            Check { rule: OfflineRule::TotalSum, passed: true, limit: Some(500), now: Some(amount.minor()) };
+        let judgement = Judgement {
+            road: Road::Merchant,
+            allowed: true,
+            by: check,
+            exposure: Exposure { count: 1, minor: 2 },
+        };
+        now(Ok(OfflineAnswer {
+            account: AccountId::new("unionpay").unwrap(),
+            judgement,
+            checks: vec![check],
+        }))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = outcome(key("till", "a"), 9, Status::Approved).into();
-        now(Ok(vec![PaperJob { state: PaperState::Held, problem: None, ..PaperJob::new(4, PaperKind::MerchantCopy, 1, PaperContent::Outcome(outcome)) }]))
+        now(Ok(vec![PaperJob {
+            state: PaperState::Held,
+            problem: None,
+            ..PaperJob::new(4, PaperKind::MerchantCopy, 1, PaperContent::Outcome(outcome))
+        }]))
     }
     fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
         self.did(format!("release {job} {print}"));
         now(Ok(()))
     }
-    fn reconcile<'a>(&'a self, _: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation> {
+    fn reconcile<'a>(
+        &'a self,
+        _: &'a Caller,
+        account: Option<AccountId>,
+        file: String,
+    ) -> Reply<'a, Reconciliation> {
         self.did(format!("reconcile {account:?} {}", file.len()));
         now(Ok(Reconciliation {
             account: AccountId::new("unionpay").unwrap(),
@@ -400,7 +472,14 @@ impl Terminal for Fake {
     }
     fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
         let id = OperatorId::first_cashier();
-        let one = OperatorInfo { role: id.role(), operator: id.clone(), on_duty: true, locked: false, must_change: true, wrong: 1 };
+        let one = OperatorInfo {
+            role: id.role(),
+            operator: id.clone(),
+            on_duty: true,
+            locked: false,
+            must_change: true,
+            wrong: 1,
+        };
         let lock = TerminalLock {
             since: Time(1_772_692_200_000),
             by: OperatorId::supervisor(),
@@ -461,11 +540,24 @@ pub fn offer() -> OfferShown {
     serde_json::from_str(json).unwrap()
 }
 pub fn present() -> Screen {
-    Screen::Present { kind: Kind::Sale, amount: Money::new(1234, Currency::CNY).ok(), ways: vec![payterm_schema::device::Way::Swipe], problem: None }
+    Screen::Present {
+        kind: Kind::Sale,
+        amount: Money::new(1234, Currency::CNY).ok(),
+        ways: vec![payterm_schema::device::Way::Swipe],
+        problem: None,
+    }
 }
 pub fn device(state: DeviceState) -> Device {
     let name = "front-reader".to_owned();
-    Device { name, kind: DeviceKind::MagneticReader, driver: "virtual".into(), state, health: String::new(), restarts: 2, is_virtual: true }
+    Device {
+        name,
+        kind: DeviceKind::MagneticReader,
+        driver: "virtual".into(),
+        state,
+        health: String::new(),
+        restarts: 2,
+        is_virtual: true,
+    }
 }
 
 /// A dbus-daemon of its own that every user may connect to.
@@ -511,7 +603,13 @@ impl Bus {
     /// busctl as another user, with one group.
     pub async fn busctl_as(&self, uid: u32, gid: u32, arguments: &[&str]) -> Output {
         let mut c = Command::new("setpriv");
-        c.args([format!("--reuid={uid}"), format!("--regid={gid}"), format!("--groups={gid}"), "busctl".into(), format!("--address={}", self.address)]);
+        c.args([
+            format!("--reuid={uid}"),
+            format!("--regid={gid}"),
+            format!("--groups={gid}"),
+            "busctl".into(),
+            format!("--address={}", self.address),
+        ]);
         c.args(arguments);
         output(c).await
     }
@@ -576,6 +674,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A printer without paper, a clock that is right.
 pub fn report() -> SelfTest {
-    let items = vec![Finding::failed("paper-out").of(Part::Printer, "printer"), Finding::works().of(Part::Clock, "")];
+    let items =
+        vec![Finding::failed("paper-out").of(Part::Printer, "printer"), Finding::works().of(Part::Clock, "")];
     SelfTest::new(Time(1_772_692_200_000), items)
 }

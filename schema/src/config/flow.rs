@@ -14,7 +14,8 @@ pub struct FlowConfig {
     pub pin_timeout_ms: u32,
     /// Waiting for obligations and sign-in before the card is asked for. Default 90,000.
     pub prepare_timeout_ms: u32,
-    /// How long the result stays on the screen. Default 10,000: then PAN and amount leave the customer's screen.
+    /// How long the result stays on the screen. Default 10,000: then PAN and amount leave the customer's
+    /// screen.
     pub result_ms: u32,
     /// Unreadable or refused instruments before the request fails. Default 3.
     pub present_tries: u8,
@@ -26,15 +27,19 @@ pub struct FlowConfig {
     pub typed_pan: bool,
     /// `Pay` answers at the latest this long after its start, if need be with `Unknown`. Default 180,000.
     pub answer_within_ms: u32,
-    /// Further tries when the host answers that it is busy and nothing reached the issuer (`again = now`). Default 2.
+    /// Further tries when the host answers that it is busy and nothing reached the issuer (`again = now`).
+    /// Default 2.
     pub busy_tries: u8,
     /// Countdown before each of them. Default 5,000.
     pub busy_wait_ms: u32,
-    /// A part of the amount that the host approves (code 10) is offered to the cashier; false: reversed at once. Default true.
+    /// A part of the amount that the host approves (code 10) is offered to the cashier; false: reversed at
+    /// once. Default true.
     pub partial_approval: bool,
-    /// Amounts above this many minor units are confirmed by the cashier, written out in words. None (default): never.
+    /// Amounts above this many minor units are confirmed by the cashier, written out in words. None
+    /// (default): never.
     pub confirm_above: Option<u64>,
-    /// A swiped chip card (service code 2.. or 6..) is asked for its chip, where chips can be read. Default true.
+    /// A swiped chip card (service code 2.. or 6..) is asked for its chip, where chips can be read. Default
+    /// true.
     pub chip_first: bool,
     /// Ranges of PANs that are refused before the host is asked: first digits, from-to, as in a route.
     pub refused_bins: Vec<String>,

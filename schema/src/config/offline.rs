@@ -3,13 +3,17 @@ use super::bin_range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// All limits are of what is at risk at one time: an entry that was forwarded, refused or written off counts no more.
+/// All limits are of what is at risk at one time: an entry that was forwarded, refused or written off counts
+/// no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfflineConfig {
-    /// A swiped sale whose message could not leave is accepted, and told to the acquirer later; not one whose PIN is asked for, which without `[flow.no_cvm]` (`ways` with `swipe`) is every card. Default false: the merchant bears what the acquirer then refuses.
+    /// A swiped sale whose message could not leave is accepted, and told to the acquirer later; not one whose
+    /// PIN is asked for, which without `[flow.no_cvm]` (`ways` with `swipe`) is every card. Default false:
+    /// the merchant bears what the acquirer then refuses.
     pub merchant: bool,
-    /// Greatest amount of one payment, minor units. Default 10,000 (100.00): what a shop can bear to lose at once.
+    /// Greatest amount of one payment, minor units. Default 10,000 (100.00): what a shop can bear to lose at
+    /// once.
     pub per_transaction: u64,
     /// Greatest sum of one card, minor units. Default 20,000 (200.00).
     pub per_card: u64,
@@ -19,7 +23,8 @@ pub struct OfflineConfig {
     pub total: u64,
     /// Greatest number of payments of the account. Default 200.
     pub total_count: u32,
-    /// Hours since the host was last heard, 1 to 720; after that nothing is accepted. Default 24: a terminal that is cut off for long may be stolen.
+    /// Hours since the host was last heard, 1 to 720; after that nothing is accepted. Default 24: a terminal
+    /// that is cut off for long may be stolen.
     pub contact_hours: u32,
     /// Only cards that begin so, from-to as in `route.bin`. Default empty: all.
     pub bins: Vec<String>,
@@ -47,7 +52,8 @@ impl OfflineConfig {
         if !(1..=720).contains(&self.contact_hours) {
             return Err(("contact_hours", "1 to 720"));
         }
-        let sums = [("per_transaction", self.per_transaction), ("per_card", self.per_card), ("total", self.total)];
+        let sums =
+            [("per_transaction", self.per_transaction), ("per_card", self.per_card), ("total", self.total)];
         if let Some((key, _)) = sums.into_iter().find(|(_, v)| *v > crate::money::MAX_MINOR) {
             return Err((key, "up to 999999999999"));
         }

@@ -7,22 +7,30 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SettlementConfig {
-    /// Time of day `HH:MM`, by the host's clock, at which each account whose batch holds records is settled by itself; a time that passed
-    /// without power is made up for. Default none: somebody settles.
+    /// Time of day `HH:MM`, by the host's clock, at which each account whose batch holds records is settled
+    /// by itself; a time that passed without power is made up for. Default none: somebody settles.
     pub at: Option<String>,
     /// Reminder so many minutes before `at`. Default 10; 0 = none.
     pub remind_minutes: u32,
-    /// Reminder of a batch that is open for so many hours. Default 24: acquirers want one settlement a day; 0 = none.
+    /// Reminder of a batch that is open for so many hours. Default 24: acquirers want one settlement a day; 0
+    /// = none.
     pub remind_after_hours: u32,
-    /// Records of a batch, 1 to 900; then nothing is taken that would add one. Default 500: what POS hosts take in one batch by custom; the
-    /// totals have room for 999 of each side.
+    /// Records of a batch, 1 to 900; then nothing is taken that would add one. Default 500: what POS hosts
+    /// take in one batch by custom; the totals have room for 999 of each side.
     pub batch_max: u32,
-    /// Waiting until everything that the account owes is answered or Stuck. Default 180,000: three answers that do not come.
+    /// Waiting until everything that the account owes is answered or Stuck. Default 180,000: three answers
+    /// that do not come.
     pub clear_timeout_ms: u32,
 }
 impl Default for SettlementConfig {
     fn default() -> Self {
-        Self { at: None, remind_minutes: 10, remind_after_hours: 24, batch_max: 500, clear_timeout_ms: 180_000 }
+        Self {
+            at: None,
+            remind_minutes: 10,
+            remind_after_hours: 24,
+            batch_max: 500,
+            clear_timeout_ms: 180_000,
+        }
     }
 }
 
@@ -30,7 +38,9 @@ impl SettlementConfig {
     /// Minutes after midnight.
     pub fn minute(&self) -> Option<i64> {
         let (h, m) = self.at.as_deref()?.split_once(':')?;
-        let two = |t: &str| (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse::<i64>().ok()).flatten();
+        let two = |t: &str| {
+            (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse::<i64>().ok()).flatten()
+        };
         two(h).zip(two(m)).filter(|(h, m)| *h < 24 && *m < 60).map(|(h, m)| h * 60 + m)
     }
 

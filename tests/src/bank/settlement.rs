@@ -24,11 +24,20 @@ impl Bank {
     /// What stands in a batch, as the bank has it.
     pub fn sums(&self, account: &AccountId, batch: u32) -> Halves {
         let mut halves = Halves::default();
-        for p in self.books.iter().filter(|((a, b, _), p)| a == account && *b == batch && !p.reversed).map(|(_, p)| p) {
+        for p in self
+            .books
+            .iter()
+            .filter(|((a, b, _), p)| a == account && *b == batch && !p.reversed)
+            .map(|(_, p)| p)
+        {
             let half = if p.foreign { &mut halves.foreign } else { &mut halves.domestic };
             match p.kind {
-                Kind::Sale | Kind::Completion | Kind::CompletionAdvice | Kind::VoiceSale => add(&mut half.debit_count, &mut half.debit_minor, p.amount + p.tip),
-                Kind::Void | Kind::Refund | Kind::CompletionCancel => add(&mut half.credit_count, &mut half.credit_minor, p.amount),
+                Kind::Sale | Kind::Completion | Kind::CompletionAdvice | Kind::VoiceSale => {
+                    add(&mut half.debit_count, &mut half.debit_minor, p.amount + p.tip)
+                }
+                Kind::Void | Kind::Refund | Kind::CompletionCancel => {
+                    add(&mut half.credit_count, &mut half.credit_minor, p.amount)
+                }
                 _ => {}
             }
         }
@@ -53,16 +62,46 @@ impl Bank {
             }
             BatchPart::One { kind, record } => {
                 // A sale alone is one that was accepted offline.
-                assert!(matches!(kind, Kind::Sale | Kind::Refund | Kind::VoiceSale | Kind::TipAdjust | Kind::CompletionAdvice), "{kind:?} goes in a list");
+                assert!(
+                    matches!(
+                        kind,
+                        Kind::Sale
+                            | Kind::Refund
+                            | Kind::VoiceSale
+                            | Kind::TipAdjust
+                            | Kind::CompletionAdvice
+                    ),
+                    "{kind:?} goes in a list"
+                );
                 take(closing, record);
             }
             BatchPart::End { records, balanced } => {
                 assert_eq!(*balanced, closing.verdict == (1, 1), "the end says another verdict");
-                assert_eq!(*records as usize, closing.records.len(), "the end counts other records than came");
-                for (foreign, digit, told) in [(false, closing.verdict.0, closing.told.domestic), (true, closing.verdict.1, closing.told.foreign)] {
-                    let came: Vec<u64> = closing.records.values().filter(|(_, f)| *f == foreign).map(|(minor, _)| *minor).collect();
-                    let sum = if digit == 1 { (0, 0) } else { (told.records() as usize, told.debit_minor + told.credit_minor) };
-                    assert_eq!((came.len(), came.iter().sum::<u64>()), sum, "each record of the half that does not balance once, and no other");
+                assert_eq!(
+                    *records as usize,
+                    closing.records.len(),
+                    "the end counts other records than came"
+                );
+                for (foreign, digit, told) in [
+                    (false, closing.verdict.0, closing.told.domestic),
+                    (true, closing.verdict.1, closing.told.foreign),
+                ] {
+                    let came: Vec<u64> = closing
+                        .records
+                        .values()
+                        .filter(|(_, f)| *f == foreign)
+                        .map(|(minor, _)| *minor)
+                        .collect();
+                    let sum = if digit == 1 {
+                        (0, 0)
+                    } else {
+                        (told.records() as usize, told.debit_minor + told.credit_minor)
+                    };
+                    assert_eq!(
+                        (came.len(), came.iter().sum::<u64>()),
+                        sum,
+                        "each record of the half that does not balance once, and no other"
+                    );
                 }
                 closing.closed = true;
             }
@@ -96,12 +135,20 @@ impl Bank {
         if (!closing.heard || closing.told != *told) && closing.records.is_empty() && !closing.closed {
             (closing.told, closing.verdict) = (*told, verdict);
         }
-        closing.heard |= !matches!(fate, Fate::SettleError | Fate::LoseReply | Fate::ImpossibleDigit | Fate::Contradiction | Fate::Garbage);
-        let mut reply = SettlementReply { domestic: (closing.told.domestic, closing.verdict.0), foreign: (closing.told.foreign, closing.verdict.1) };
+        closing.heard |= !matches!(
+            fate,
+            Fate::SettleError | Fate::LoseReply | Fate::ImpossibleDigit | Fate::Contradiction | Fate::Garbage
+        );
+        let mut reply = SettlementReply {
+            domestic: (closing.told.domestic, closing.verdict.0),
+            foreign: (closing.told.foreign, closing.verdict.1),
+        };
         let mut answer = self.answer("00", m);
         match fate {
             Fate::ImpossibleDigit => reply.foreign.1 = 7,
-            Fate::Contradiction => (reply.domestic.0.debit_minor, reply.domestic.1) = (reply.domestic.0.debit_minor + 1, 1),
+            Fate::Contradiction => {
+                (reply.domestic.0.debit_minor, reply.domestic.1) = (reply.domestic.0.debit_minor + 1, 1)
+            }
             _ => {}
         }
         answer.settlement = Some(reply).filter(|_| *fate != Fate::Garbage);
@@ -112,8 +159,15 @@ impl Bank {
     fn uploaded(&self, at: &(AccountId, u32)) {
         for (stan, (minor, _)) in &self.closing[at].records {
             let key: Book = (at.0.clone(), at.1, *stan);
-            let p = self.books.get(&key).unwrap_or_else(|| panic!("a record was uploaded that the bank never had: {key:?}"));
-            let tip = p.original.as_ref().filter(|_| p.kind == Kind::TipAdjust).map(|o| self.books[o].amount + p.tip_own);
+            let p = self
+                .books
+                .get(&key)
+                .unwrap_or_else(|| panic!("a record was uploaded that the bank never had: {key:?}"));
+            let tip = p
+                .original
+                .as_ref()
+                .filter(|_| p.kind == Kind::TipAdjust)
+                .map(|o| self.books[o].amount + p.tip_own);
             assert_eq!(tip.unwrap_or(p.amount), *minor, "{key:?} was uploaded with another amount");
             assert!(!p.reversed, "{key:?} was uploaded and is reversed");
         }

@@ -1,11 +1,14 @@
-//! `make bench`: one JSON object a line in `target/bench.json`, a table on the screen. What is compared is measured in the
-//! same run, turn by turn, so that a slow hour of the disk or the machine is in both numbers; medians.
+//! `make bench`: one JSON object a line in `target/bench.json`, a table on the screen. What is compared is
+//! measured in the same run, turn by turn, so that a slow hour of the disk or the machine is in both numbers;
+//! medians.
 use payterm_daemon::{
     commit::CommitQueue,
     store::{self, Commit, Loaded, Store},
 };
 use payterm_devices::hub::When;
-use payterm_schema::{AccountId, Entry, Record, Request, RequestKey, Status, Terminal, Time, request::RequestWire};
+use payterm_schema::{
+    AccountId, Entry, Record, Request, RequestKey, Status, Terminal, Time, request::RequestWire,
+};
 use payterm_simulator::{Acquirer, Options, Running, World};
 use payterm_tests::{
     drain,
@@ -65,7 +68,11 @@ impl Report {
 }
 
 fn main() -> std::process::ExitCode {
-    let done = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into).and_then(|rt| rt.block_on(bench()));
+    let done = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|rt| rt.block_on(bench()));
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(e) => {
@@ -87,9 +94,13 @@ async fn bench() -> Result<()> {
         sale(&mut report).await?;
     }
     if wanted("store") {
-        std::thread::spawn(store_commits).join().map_err(|_| "store benches panicked")??.into_iter().for_each(|(name, unit, v, against, av)| {
-            report.against(name, unit, v, against, av);
-        });
+        std::thread::spawn(store_commits)
+            .join()
+            .map_err(|_| "store benches panicked")??
+            .into_iter()
+            .for_each(|(name, unit, v, against, av)| {
+                report.against(name, unit, v, against, av);
+            });
     }
     if wanted("history") {
         history(&mut report).await?;
@@ -117,7 +128,13 @@ async fn queue(report: &mut Report) -> Result<()> {
         drained.push(v.rate);
         bare.push(drain::floor(&mut stack, QUEUE, CARDS).await?);
     }
-    report.against("queue.drain", "1/s", median(drained), "exchanges with 8 in flight and a group commit per 8 answers", median(bare));
+    report.against(
+        "queue.drain",
+        "1/s",
+        median(drained),
+        "exchanges with 8 in flight and a group commit per 8 answers",
+        median(bare),
+    );
     Ok(())
 }
 
@@ -154,7 +171,12 @@ impl Floor {
         std::thread::spawn(move || -> Option<()> {
             let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
             rt.block_on(async {
-                let conn = zbus::connection::Builder::address(address.as_str()).name("org.payterm.Echo").serve_at("/echo", Echo).build().await.ok()?;
+                let conn = zbus::connection::Builder::address(address.as_str())
+                    .name("org.payterm.Echo")
+                    .serve_at("/echo", Echo)
+                    .build()
+                    .await
+                    .ok()?;
                 ready.send(()).ok()?;
                 conn.closed().await;
                 Some(())
@@ -180,10 +202,17 @@ impl Floor {
     }
 
     async fn bus_round_trip(&self) -> Result<f64> {
-        let request: std::collections::HashMap<&str, zbus::Variant<'_>> =
-            [("id", "order-000000".into()), ("kind", "sale".into()), ("amount", "12.34".into()), ("currency", "CNY".into())].into();
+        let request: std::collections::HashMap<&str, zbus::Variant<'_>> = [
+            ("id", "order-000000".into()),
+            ("kind", "sale".into()),
+            ("amount", "12.34".into()),
+            ("currency", "CNY".into()),
+        ]
+        .into();
         let began = Instant::now();
-        self.bus.call_method(Some("org.payterm.Echo"), "/echo", Some("org.payterm.Echo1"), "Echo", &request).await?;
+        self.bus
+            .call_method(Some("org.payterm.Echo"), "/echo", Some("org.payterm.Echo1"), "Echo", &request)
+            .await?;
         Ok(ms(began.elapsed()))
     }
     fn tcp_round_trip(&mut self) -> Result<f64> {
@@ -203,7 +232,9 @@ impl Floor {
 
 /// An acquirer in memory, in this process: it starts a runtime of its own, so not on this one's thread.
 fn host() -> Result<Running> {
-    let start = || Acquirer::start(World::demo().map_err(|e| e.to_string())?, Options::fast()).map_err(|e| e.to_string());
+    let start = || {
+        Acquirer::start(World::demo().map_err(|e| e.to_string())?, Options::fast()).map_err(|e| e.to_string())
+    };
     Ok(std::thread::spawn(start).join().map_err(|_| "the acquirer panicked")??)
 }
 
@@ -222,8 +253,13 @@ async fn sale(report: &mut Report) -> Result<()> {
     for n in 0..SALES {
         hands.swipe("6212345678900000003", "3012", When::Queue)?;
         hands.pin("123456", When::Queue)?;
-        let wire =
-            RequestWire { id: format!("bench-{n}"), kind: "sale".into(), amount: Some("0.01".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+        let wire = RequestWire {
+            id: format!("bench-{n}"),
+            kind: "sale".into(),
+            amount: Some("0.01".into()),
+            currency: Some("CNY".into()),
+            ..RequestWire::default()
+        };
         let request = Request::try_from(wire)?;
         let busy = host.stats().busy_ns;
         let began = Instant::now();
@@ -247,12 +283,18 @@ async fn sale(report: &mut Report) -> Result<()> {
         }
     }
     println!("sale.bus: the acquirer's own {:.3} ms a sale are taken off (an immediate host)", median(hosts));
-    report.against("sale.bus", "ms", median(sales), "2 bare bus round trips + 1 TCP + 3 SQLite commits", median(floors));
+    report.against(
+        "sale.bus",
+        "ms",
+        median(sales),
+        "2 bare bus round trips + 1 TCP + 3 SQLite commits",
+        median(floors),
+    );
     Ok(())
 }
 
-/// What a sale really uses until its answer: syncs of the disk by strace in a run of its own (its times are not used), messages
-/// by the acquirer's count, bus calls by construction.
+/// What a sale really uses until its answer: syncs of the disk by strace in a run of its own (its times are
+/// not used), messages by the acquirer's count, bus calls by construction.
 async fn counts() -> Result<()> {
     const N: u64 = 10;
     let host = host()?;
@@ -272,18 +314,30 @@ async fn counts() -> Result<()> {
     for n in 0..N {
         hands.swipe("6212345678900000003", "3012", When::Queue)?;
         hands.pin("123456", When::Queue)?;
-        let wire =
-            RequestWire { id: format!("count-{n}"), kind: "sale".into(), amount: Some("0.01".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+        let wire = RequestWire {
+            id: format!("count-{n}"),
+            kind: "sale".into(),
+            amount: Some("0.01".into()),
+            currency: Some("CNY".into()),
+            ..RequestWire::default()
+        };
         let began = std::time::SystemTime::now();
         let key = client.start(&caller(), Request::try_from(wire)?).await?;
         client.wait(&caller(), &key, false).await?;
-        windows.push((began.duration_since(std::time::UNIX_EPOCH)?.as_secs_f64(), std::time::UNIX_EPOCH.elapsed()?.as_secs_f64()));
+        windows.push((
+            began.duration_since(std::time::UNIX_EPOCH)?.as_secs_f64(),
+            std::time::UNIX_EPOCH.elapsed()?.as_secs_f64(),
+        ));
         hands.wait_papers(2 * (n + 1), Duration::from_secs(10))?;
         std::thread::sleep(Duration::from_millis(20));
     }
     let messages = host.stats().frames - before;
     let text = std::fs::read_to_string(&trace)?;
-    let times = || text.lines().filter(|l| l.contains("sync(")).filter_map(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok());
+    let times = || {
+        text.lines()
+            .filter(|l| l.contains("sync("))
+            .filter_map(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok())
+    };
     let syncs = times().filter(|t| windows.iter().any(|(a, b)| a <= t && t <= b)).count();
     println!(
         "sale.bus: until its answer a sale used 2 bus calls (Start, Wait), {} host message(s), {} disk sync(s); papers after it sync {} time(s)",
@@ -299,8 +353,8 @@ async fn counts() -> Result<()> {
 
 type Measured = (&'static str, &'static str, f64, &'static str, f64);
 
-/// Durable commits of the store against bare SQLite with rows of the same size, turn by turn; and eight obligations that step on
-/// at once, their effects behind `commit.rs`, against the single rate.
+/// Durable commits of the store against bare SQLite with rows of the same size, turn by turn; and eight
+/// obligations that step on at once, their effects behind `commit.rs`, against the single rate.
 fn store_commits() -> std::result::Result<Vec<Measured>, String> {
     measure_store().map_err(|e| e.to_string())
 }
@@ -315,7 +369,8 @@ fn measure_store() -> Result<Vec<Measured>> {
     let (store, _) = Store::open(store::hold(&state)?, &state, key, store::Options::default())?;
     let bare = Connection::open(dir.path().join("bare.db"))?;
     bare.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t(id INTEGER PRIMARY KEY, at INTEGER, v TEXT, h BLOB)")?;
-    let mut raw = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(dir.path().join("raw"))?;
+    let mut raw =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(dir.path().join("raw"))?;
     raw.write_all(&vec![0; 1 << 20])?;
     raw.sync_all()?;
     let main = AccountId::new("main").map_err(|e| format!("account: {e}"))?;
@@ -399,7 +454,9 @@ async fn history(report: &mut Report) -> Result<()> {
         one_sale(&stack).await?;
         stack.stop_daemon()?;
         let state = stack.state();
-        std::thread::spawn(move || fill(&state, rows).map_err(|e| e.to_string())).join().map_err(|_| "filling panicked")??;
+        std::thread::spawn(move || fill(&state, rows).map_err(|e| e.to_string()))
+            .join()
+            .map_err(|_| "filling panicked")??;
         stack.start_daemon(&[])?;
         let (client, hands) = (stack.client().await?, stack.hands()?);
         stacks.push((stack, client, hands, Vec::new(), 0u64, host));
@@ -429,7 +486,13 @@ async fn history(report: &mut Report) -> Result<()> {
         }
     }
     let [few, many] = &mut stacks[..] else { return Err("two terminals".into()) };
-    report.against("sale.history", "ms", median(std::mem::take(&mut many.3)), "the same with 1,000 rows", median(std::mem::take(&mut few.3)));
+    report.against(
+        "sale.history",
+        "ms",
+        median(std::mem::take(&mut many.3)),
+        "the same with 1,000 rows",
+        median(std::mem::take(&mut few.3)),
+    );
     Ok(())
 }
 
@@ -453,11 +516,14 @@ async fn starts(report: &mut Report) -> Result<()> {
     full.stop_daemon()?;
     {
         let state = full.state();
-        std::thread::spawn(move || fill(&state, MILLION).map_err(|e| e.to_string())).join().map_err(|_| "filling panicked")??;
+        std::thread::spawn(move || fill(&state, MILLION).map_err(|e| e.to_string()))
+            .join()
+            .map_err(|_| "filling panicked")??;
     }
     stack.stop_daemon()?;
     let (mut small, mut large) = (Vec::new(), Vec::new());
-    // One at a time: behind its start a daemon checks its whole journal, and a million rows keep a processor busy for a while.
+    // One at a time: behind its start a daemon checks its whole journal, and a million rows keep a processor
+    // busy for a while.
     for _ in 0..STARTS {
         for (stack, ready) in [(&mut stack, &mut small), (&mut full, &mut large)] {
             stack.start_daemon(&[])?;
@@ -477,15 +543,21 @@ async fn one_sale(stack: &Stack) -> Result<()> {
     let mut hands = stack.hands()?;
     hands.swipe("6212345678900000003", "3012", When::Queue)?;
     hands.pin("123456", When::Queue)?;
-    let wire = RequestWire { id: "one".into(), kind: "sale".into(), amount: Some("0.01".into()), currency: Some("CNY".into()), ..RequestWire::default() };
+    let wire = RequestWire {
+        id: "one".into(),
+        kind: "sale".into(),
+        amount: Some("0.01".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
     let key = client.start(&caller(), Request::try_from(wire)?).await?;
     client.wait(&caller(), &key, true).await?;
     hands.wait_papers(2, Duration::from_secs(10))?;
     Ok(())
 }
 
-/// A journal of a million records: 250,000 sales of four records, written through the store, and the snapshot that the daemon would
-/// have made.
+/// A journal of a million records: 250,000 sales of four records, written through the store, and the snapshot
+/// that the daemon would have made.
 fn fill(state: &Path, rows: u64) -> Result<()> {
     let (store, loaded) = store_of(state)?;
     let mut machine = payterm_core::State::default();
@@ -510,7 +582,13 @@ fn fill(state: &Path, rows: u64) -> Result<()> {
         for step in 0..4u8 {
             seq += 1;
             let record = match step {
-                0 => Record::Started { txn, key: key.clone(), hash: hash.clone(), request: request.clone(), view: view.clone().into() },
+                0 => Record::Started {
+                    txn,
+                    key: key.clone(),
+                    hash: hash.clone(),
+                    request: request.clone(),
+                    view: view.clone().into(),
+                },
                 3 => {
                     let mut told = view.clone();
                     (told.status, told.rrn) = (Status::Approved, Some(format!("{txn:012}")));
@@ -526,7 +604,11 @@ fn fill(state: &Path, rows: u64) -> Result<()> {
                 (machine.seq, machine.snapshot_seq) = (seq, seq);
                 serde_json::to_string(&machine).map(|json| (seq, json))
             });
-            let commit = Commit { records: std::mem::take(&mut entries), snapshot: snapshot.transpose()?, ..Commit::default() };
+            let commit = Commit {
+                records: std::mem::take(&mut entries),
+                snapshot: snapshot.transpose()?,
+                ..Commit::default()
+            };
             store.commit(commit).blocking_recv()??;
         }
     }

@@ -1,5 +1,5 @@
-//! `payterm-demo demo`: a session at the counter that a person can follow; every step is checked, the exit code is 0 only
-//! if all of it really happened. `payterm-demo run`: the same terminal, left running.
+//! `payterm-demo demo`: a session at the counter that a person can follow; every step is checked, the exit
+//! code is 0 only if all of it really happened. `payterm-demo run`: the same terminal, left running.
 use futures_util::StreamExt;
 use payterm_dbus::Client;
 use payterm_devices::{hands::Hands, hub::When};
@@ -61,10 +61,18 @@ async fn run(language: Language) -> Result<()> {
     let bus = &stack.bus;
     let dir = stack.dir.display();
     println!("paytermd runs. Talk to it from another shell:\n");
-    println!("  export PAYTERM_BUS='{bus}' PAYTERM_STATE='{dir}/state' PATH=\"{}:$PATH\"", payterm_tests::stack::programs()?.display());
+    println!(
+        "  export PAYTERM_BUS='{bus}' PAYTERM_STATE='{dir}/state' PATH=\"{}:$PATH\"",
+        payterm_tests::stack::programs()?.display()
+    );
     println!("  busctl --address=\"$PAYTERM_BUS\" tree org.payterm.Terminal1");
-    println!("  paytermctl sale --amount 12.34 --currency CNY          # asks for a card; then, from a third shell:");
-    println!("  paytermctl virtual swipe {}={}1200000000 && paytermctl virtual --wait 10 pin {PIN}", ALICE.0, ALICE.1);
+    println!(
+        "  paytermctl sale --amount 12.34 --currency CNY          # asks for a card; then, from a third shell:"
+    );
+    println!(
+        "  paytermctl virtual swipe {}={}1200000000 && paytermctl virtual --wait 10 pin {PIN}",
+        ALICE.0, ALICE.1
+    );
     println!("  paytermctl virtual --wait 10 papers --count 2          # the slips, counted since the start");
     println!("  paytermctl devices; paytermctl totals; paytermctl list");
     println!("  payterm-acquirer balances --state {dir}/acquirer");
@@ -72,8 +80,11 @@ async fn run(language: Language) -> Result<()> {
     println!("  kill {}          # paytermd", stack.daemon_pid().unwrap_or_default());
     println!("  DBUS_SESSION_BUS_ADDRESS=\"$PAYTERM_BUS\" paytermd --config {dir}/payterm.toml");
     println!("  pkill -f 'payterm-acquirer serve .*{dir}/acquirer'");
-    let option = |profile: &str, address: &str| if profile == "tms" { format!("--tms {address}") } else { format!("--listen {profile}={address}") };
-    let listen = stack.hosts.iter().map(|(profile, address)| option(profile, address)).collect::<Vec<_>>().join(" ");
+    let option = |profile: &str, address: &str| {
+        if profile == "tms" { format!("--tms {address}") } else { format!("--listen {profile}={address}") }
+    };
+    let listen =
+        stack.hosts.iter().map(|(profile, address)| option(profile, address)).collect::<Vec<_>>().join(" ");
     println!("  payterm-acquirer serve {listen} --state {dir}/acquirer --rules {dir}/world.toml");
     println!("\nlog: {dir}/paytermd.log     Ctrl-C ends it.");
     tokio::signal::ctrl_c().await?;
@@ -96,9 +107,18 @@ impl Counter {
     }
 
     /// Starts a request, shows the customer's screens, lets the customer act, and answers the outcome.
-    async fn pay(&mut self, wire: RequestWire, act: impl FnOnce(&mut Hands) -> Result<()>) -> Result<Outcome> {
+    async fn pay(
+        &mut self,
+        wire: RequestWire,
+        act: impl FnOnce(&mut Hands) -> Result<()>,
+    ) -> Result<Outcome> {
         let key = RequestKey { app: "demo".into(), id: wire.id.clone() };
-        println!("app      > Start {} {} {}", wire.kind, wire.amount.as_deref().unwrap_or(""), wire.currency.as_deref().unwrap_or(""));
+        println!(
+            "app      > Start {} {} {}",
+            wire.kind,
+            wire.amount.as_deref().unwrap_or(""),
+            wire.currency.as_deref().unwrap_or("")
+        );
         let mut notices = self.client.notices();
         let request = Request::try_from(wire)?;
         self.client.start(&caller(), request).await?;
@@ -123,8 +143,14 @@ impl Counter {
         if let Notice::Phase { screen, .. } = notice
             && !matches!(screen, Screen::Idle)
         {
-            let context =
-                payterm_texts::ScreenContext { test: true, columns: 32, lines: 6, utc_offset_minutes: 480, shop: String::new(), service_phone: String::new() };
+            let context = payterm_texts::ScreenContext {
+                test: true,
+                columns: 32,
+                lines: 6,
+                utc_offset_minutes: 480,
+                shop: String::new(),
+                service_phone: String::new(),
+            };
             for (i, line) in self.texts.screen(screen, &context).into_iter().enumerate() {
                 println!("{} {line}", if i == 0 { "display  |" } else { "         |" });
             }
@@ -151,13 +177,24 @@ impl Counter {
 }
 
 fn sale(id: &str, amount: &str) -> RequestWire {
-    RequestWire { id: id.into(), kind: "sale".into(), amount: Some(amount.into()), currency: Some("CNY".into()), ..RequestWire::default() }
+    RequestWire {
+        id: id.into(),
+        kind: "sale".into(),
+        amount: Some(amount.into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    }
 }
 
 fn expect(what: &str, outcome: &Outcome, status: Status, code: Option<&str>) -> Result<()> {
     let reason = outcome.reason.as_ref();
     if outcome.status != status || reason.map(|r| r.code.as_str()) != code {
-        return Err(format!("{what}: {:?} {:?} instead of {status:?} {code:?}", outcome.status, reason.map(|r| &r.code)).into());
+        return Err(format!(
+            "{what}: {:?} {:?} instead of {status:?} {code:?}",
+            outcome.status,
+            reason.map(|r| &r.code)
+        )
+        .into());
     }
     if reason.is_some_and(|r| r.text.is_empty() || r.next.is_empty()) {
         return Err(format!("{what}: the reason has no text").into());
@@ -197,14 +234,20 @@ impl Counter {
         ]);
         let hands = stack.hands()?;
         let typed = tokio::task::spawn_blocking(move || typing.at(hands));
-        self.client.operator_session(&caller(), OperatorRequest::LogOn { operator: OperatorId::new(number)? }).await?;
+        self.client
+            .operator_session(&caller(), OperatorRequest::LogOn { operator: OperatorId::new(number)? })
+            .await?;
         typed.await??;
         println!("on duty  : {number}");
         Ok(())
     }
 
     /// A request that the supervisor must allow: their password, then what else the customer does.
-    async fn allowed(&mut self, wire: RequestWire, act: impl FnOnce(&mut Hands) -> Result<()>) -> Result<Outcome> {
+    async fn allowed(
+        &mut self,
+        wire: RequestWire,
+        act: impl FnOnce(&mut Hands) -> Result<()>,
+    ) -> Result<Outcome> {
         let asked = self.asks("主管授权", "supervisor must allow");
         self.pay(wire, |h| {
             h.wait_screen(&asked, Duration::from_secs(10))?;
@@ -252,7 +295,9 @@ async fn demo(language: Language) -> Result<()> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), signed_in).await.map_err(|_| "no sign-in within 10 s")??;
+    tokio::time::timeout(Duration::from_secs(10), signed_in)
+        .await
+        .map_err(|_| "no sign-in within 10 s")??;
     println!("{}", stack.acquirer(&["log"])?.trim_end());
 
     c.title("自检", "self-test");
@@ -360,7 +405,9 @@ async fn demo(language: Language) -> Result<()> {
     c.take_papers(2)?;
 
     c.title("余额查询", "balance");
-    let o = c.pay(RequestWire { id: "balance-1".into(), kind: "balance".into(), ..RequestWire::default() }, card).await?;
+    let o = c
+        .pay(RequestWire { id: "balance-1".into(), kind: "balance".into(), ..RequestWire::default() }, card)
+        .await?;
     expect("balance", &o, Status::Approved, None)?;
     if o.sums.balance.is_none() {
         return Err("no balance".into());
@@ -381,7 +428,8 @@ async fn demo(language: Language) -> Result<()> {
             t.currency
         );
     }
-    let sum = totals.iter().map(|t| t.debit_minor).sum::<u64>() - totals.iter().map(|t| t.credit_minor).sum::<u64>();
+    let sum = totals.iter().map(|t| t.debit_minor).sum::<u64>()
+        - totals.iter().map(|t| t.credit_minor).sum::<u64>();
     let net = stack.net("cup")?;
     println!("acquirer   {}", stack.acquirer(&["check"])?.trim_end().replace('\n', "\n           "));
     let expected = 1234 + 2000 + 880 + 990 - 2000 - 234 + 4310;
@@ -389,7 +437,11 @@ async fn demo(language: Language) -> Result<()> {
         return Err(format!("totals {sum}, the acquirer's books {net}, expected {expected}").into());
     }
     let log = std::fs::read_to_string(stack.daemon_log())?;
-    if [SUPERVISOR, CASHIER].iter().any(|p| log.contains(p)) || log.contains(ALICE.0) || log.contains(WECHAT) || log.contains(" ERROR ") {
+    if [SUPERVISOR, CASHIER].iter().any(|p| log.contains(p))
+        || log.contains(ALICE.0)
+        || log.contains(WECHAT)
+        || log.contains(" ERROR ")
+    {
         return Err("the log shows a card number, a payment code or an error".into());
     }
     println!(

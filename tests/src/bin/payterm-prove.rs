@@ -1,7 +1,8 @@
-//! `make prove`: the big numbers. One JSON object a line in `target/proof.json`; exits 1 when any of them is not ok.
-//! PAYTERM_KILLS (500), PAYTERM_SYNCS (120), PAYTERM_FAILURES (40, of three calls each), PAYTERM_CUTS (100), PAYTERM_FULL (20), PAYTERM_QUEUE (10,000), PAYTERM_SEEDS (20,000),
-//! PAYTERM_REQUESTS (1,000), PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the clock) change them.
-//! With names as arguments only those are run, and the file stays as it is: `payterm-prove kills`.
+//! `make prove`: the big numbers. One JSON object a line in `target/proof.json`; exits 1 when any of them is
+//! not ok. PAYTERM_KILLS (500), PAYTERM_SYNCS (120), PAYTERM_FAILURES (40, of three calls each), PAYTERM_CUTS
+//! (100), PAYTERM_FULL (20), PAYTERM_QUEUE (10,000), PAYTERM_SEEDS (20,000), PAYTERM_REQUESTS (1,000),
+//! PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the clock) change them. With names as
+//! arguments only those are run, and the file stays as it is: `payterm-prove kills`.
 use payterm_tests::{disk, judge::Verdict, kills, planted};
 use serde_json::{Value, json};
 use std::{
@@ -23,7 +24,8 @@ fn number(name: &str, default: u64) -> Result<u64> {
     }
 }
 
-/// Tests with optimisation: all of them pass, and there are some. `value` is known, or read from what they print.
+/// Tests with optimisation: all of them pass, and there are some. `value` is known, or read from what they
+/// print.
 fn tests(name: &str, value: impl Fn(&str) -> u64, unit: &str, args: &[&str]) -> Result<Value> {
     println!("{name}: cargo test --profile prove {}", args.join(" "));
     let began = Instant::now();
@@ -38,12 +40,17 @@ fn tests(name: &str, value: impl Fn(&str) -> u64, unit: &str, args: &[&str]) -> 
         .output()?;
     let text = String::from_utf8_lossy(&out.stdout);
     // "test result: ok. 12 passed; 0 failed; ..." a test binary.
-    let passed: u64 = text.lines().filter_map(|l| l.strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<u64>().ok()).sum();
+    let passed: u64 = text
+        .lines()
+        .filter_map(|l| l.strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<u64>().ok())
+        .sum();
     let ok = out.status.success() && passed > 0;
     if !ok {
         println!("{text}\n{}", String::from_utf8_lossy(&out.stderr));
     }
-    Ok(json!({"name": name, "value": value(&text), "unit": unit, "ok": ok, "tests": passed, "seconds": began.elapsed().as_secs()}))
+    Ok(
+        json!({"name": name, "value": value(&text), "unit": unit, "ok": ok, "tests": passed, "seconds": began.elapsed().as_secs()}),
+    )
 }
 
 /// The crash loop prints `sale: 70 cuts`, maybe on the line on which the test runner names the test.
@@ -53,12 +60,17 @@ fn cuts(text: &str) -> u64 {
 
 /// Each planted bug is caught by the invariant that it names. PAYTERM_PLANTED=07,12 takes only those.
 fn planted_bugs() -> Result<Value> {
-    let names: Vec<String> = std::env::var("PAYTERM_PLANTED").map(|v| v.split(',').map(ToOwned::to_owned).collect()).unwrap_or_default();
+    let names: Vec<String> = std::env::var("PAYTERM_PLANTED")
+        .map(|v| v.split(',').map(ToOwned::to_owned).collect())
+        .unwrap_or_default();
     println!("planted bugs: each built and run for {} seeds", planted::WITHIN);
     let began = Instant::now();
     let bugs = planted::run(&names)?;
     let caught = bugs.iter().filter(|b| b.seed.is_some()).count();
-    let each: Vec<Value> = bugs.iter().map(|c| json!({"name": c.bug.name, "invariant": c.bug.invariant, "seed": c.seed})).collect();
+    let each: Vec<Value> = bugs
+        .iter()
+        .map(|c| json!({"name": c.bug.name, "invariant": c.bug.invariant, "seed": c.seed}))
+        .collect();
     Ok(json!({
         "name": "planted", "value": caught, "unit": format!("of {} planted bugs caught within {} seeds", bugs.len(), planted::WITHIN),
         "ok": caught == bugs.len() && (caught >= 12 || !names.is_empty()), "seconds": began.elapsed().as_secs(), "bugs": each,
@@ -95,7 +107,10 @@ fn queue() -> Result<Value> {
     let n = usize::try_from(number("PAYTERM_QUEUE", 10_000)?)?;
     println!("queue: {n} payments, three kills");
     let began = Instant::now();
-    let (v, _stack) = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(payterm_tests::drain::run(n, (n / 20).max(8), 3, false))?;
+    let (v, _stack) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(payterm_tests::drain::run(n, (n / 20).max(8), 3, false))?;
     let ok = (v.arrived, v.different, v.disordered, v.stuck, v.kills) == (n, n, 0, 0, 3);
     Ok(json!({
         "name": "queue", "value": n, "unit": "offline payments, each once, in the order of its card", "ok": ok, "seconds": began.elapsed().as_secs(),
@@ -120,26 +135,96 @@ fn main() -> ExitCode {
         }
     };
     let proofs: [Proof<'_>; 13] = [
-        ("crash", Box::new(|n| tests(n, cuts, "cuts", &["-p", "payterm-tests", "--test", "crash", "--", "--nocapture"]))),
-        ("seeds", Box::new(|n| tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "seeds"]))),
-        ("codec", Box::new(|n| tests(n, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"]))),
-        ("canary", Box::new(|n| tests(n, |_| 0, "canaries found", &["-p", "payterm-tests", "--features", "real", "--test", "canary"]))),
-        ("frames", Box::new(|n| tests(n, |_| 0, "captured frames wrong", &["-p", "payterm-tests", "--features", "real", "--test", "captured"]))),
+        (
+            "crash",
+            Box::new(|n| {
+                tests(n, cuts, "cuts", &["-p", "payterm-tests", "--test", "crash", "--", "--nocapture"])
+            }),
+        ),
+        (
+            "seeds",
+            Box::new(|n| tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "seeds"])),
+        ),
+        (
+            "codec",
+            Box::new(|n| {
+                tests(n, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"])
+            }),
+        ),
+        (
+            "canary",
+            Box::new(|n| {
+                tests(
+                    n,
+                    |_| 0,
+                    "canaries found",
+                    &["-p", "payterm-tests", "--features", "real", "--test", "canary"],
+                )
+            }),
+        ),
+        (
+            "frames",
+            Box::new(|n| {
+                tests(
+                    n,
+                    |_| 0,
+                    "captured frames wrong",
+                    &["-p", "payterm-tests", "--features", "real", "--test", "captured"],
+                )
+            }),
+        ),
         (
             "totals",
             Box::new(|n| {
-                tests(n, |_| requests, "random requests, books equal", &["-p", "payterm-tests", "--features", "real", "--test", "counter_e2e", "random"])
+                tests(
+                    n,
+                    |_| requests,
+                    "random requests, books equal",
+                    &["-p", "payterm-tests", "--features", "real", "--test", "counter_e2e", "random"],
+                )
             }),
         ),
         ("queue", Box::new(|_| queue())),
-        ("kills", Box::new(|n| evening(n, "kill -9 under traffic, bad line", |seed| Box::pin(kills::run(blows("PAYTERM_KILLS", 500), seed))))),
-        ("syncs", Box::new(|n| evening(n, "kills, each at the next sync", |seed| Box::pin(kills::at_each_sync(1..=blows("PAYTERM_SYNCS", 120), seed))))),
+        (
+            "kills",
+            Box::new(|n| {
+                evening(n, "kill -9 under traffic, bad line", |seed| {
+                    Box::pin(kills::run(blows("PAYTERM_KILLS", 500), seed))
+                })
+            }),
+        ),
+        (
+            "syncs",
+            Box::new(|n| {
+                evening(n, "kills, each at the next sync", |seed| {
+                    Box::pin(kills::at_each_sync(1..=blows("PAYTERM_SYNCS", 120), seed))
+                })
+            }),
+        ),
         (
             "failures",
-            Box::new(|n| evening(n, "EIO or ENOSPC of a sync or write", |seed| Box::pin(kills::failing_calls(1..=blows("PAYTERM_FAILURES", 40), seed)))),
+            Box::new(|n| {
+                evening(n, "EIO or ENOSPC of a sync or write", |seed| {
+                    Box::pin(kills::failing_calls(1..=blows("PAYTERM_FAILURES", 40), seed))
+                })
+            }),
         ),
-        ("power", Box::new(|n| on_a_disk(n, "power cuts under traffic, bad line", |seed| Box::pin(kills::power_cuts(blows("PAYTERM_CUTS", 100), seed))))),
-        ("full", Box::new(|n| on_a_disk(n, "full disks, freed", |seed| Box::pin(kills::full_disk(blows("PAYTERM_FULL", 20), seed))))),
+        (
+            "power",
+            Box::new(|n| {
+                on_a_disk(n, "power cuts under traffic, bad line", |seed| {
+                    Box::pin(kills::power_cuts(blows("PAYTERM_CUTS", 100), seed))
+                })
+            }),
+        ),
+        (
+            "full",
+            Box::new(|n| {
+                on_a_disk(n, "full disks, freed", |seed| {
+                    Box::pin(kills::full_disk(blows("PAYTERM_FULL", 20), seed))
+                })
+            }),
+        ),
         ("planted", Box::new(|_| planted_bugs())),
     ];
     let mut lines = Vec::new();
@@ -149,8 +234,11 @@ fn main() -> ExitCode {
         println!("there is no proof '{unknown}'");
         return ExitCode::from(2);
     }
-    for (name, prove) in proofs.into_iter().filter(|(n, _)| asked.is_empty() || asked.iter().any(|a| a == n)) {
-        let line = prove(name).unwrap_or_else(|e| json!({"name": name, "value": null, "unit": "", "ok": false, "error": e.to_string()}));
+    for (name, prove) in proofs.into_iter().filter(|(n, _)| asked.is_empty() || asked.iter().any(|a| a == n))
+    {
+        let line = prove(name).unwrap_or_else(
+            |e| json!({"name": name, "value": null, "unit": "", "ok": false, "error": e.to_string()}),
+        );
         all_ok &= line["ok"] == true;
         println!("{line}");
         lines.push(line.to_string());
@@ -159,7 +247,8 @@ fn main() -> ExitCode {
         return if all_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let path = format!("{ROOT}/target/proof.json");
-    let written = std::fs::create_dir_all(format!("{ROOT}/target")).and_then(|()| std::fs::write(&path, lines.join("\n") + "\n"));
+    let written = std::fs::create_dir_all(format!("{ROOT}/target"))
+        .and_then(|()| std::fs::write(&path, lines.join("\n") + "\n"));
     if let Err(e) = &written {
         println!("{path}: {e}");
     }

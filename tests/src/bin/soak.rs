@@ -1,6 +1,7 @@
-//! `soak --seconds N [--seed S]`: the deterministic world, seed after seed, until the time is over. Prints runs a second, what was met and
-//! what was not. On a failure: its seed and the shortest story that breaks the same invariant, exit 1. The first seed is printed: the
-//! same seed is the same run. `--seeds N` runs so many instead of a time; `--find I` goes on until a seed breaks invariant I.
+//! `soak --seconds N [--seed S]`: the deterministic world, seed after seed, until the time is over. Prints
+//! runs a second, what was met and what was not. On a failure: its seed and the shortest story that breaks
+//! the same invariant, exit 1. The first seed is printed: the same seed is the same run. `--seeds N` runs so
+//! many instead of a time; `--find I` goes on until a seed breaks invariant I.
 use payterm_tests::swarm;
 use std::{
     collections::BTreeMap,
@@ -51,7 +52,11 @@ fn main() -> ExitCode {
     for (what, n) in &seen {
         println!("{n:>10} {what}");
     }
-    println!("{runs} runs in {took:.0} s, {:.1} a second, seeds {first} to {}: clean", runs as f64 / took, first + runs - 1);
+    println!(
+        "{runs} runs in {took:.0} s, {:.1} a second, seeds {first} to {}: clean",
+        runs as f64 / took,
+        first + runs - 1
+    );
     let missing = swarm::missing(&seen);
     if !missing.is_empty() {
         println!("not met: {}", missing.join(", "));

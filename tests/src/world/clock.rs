@@ -1,6 +1,7 @@
-//! Mishap model of the clock. While the power is off it may be set forward or back by any time. While it is on, the daemon's
-//! clock is monotonic (`daemon/src/clock.rs`): it takes a step forward over when the next request comes, and none back. It is never
-//! slower or faster than the world's, and no two events have a negative time between them in one run.
+//! Mishap model of the clock. While the power is off it may be set forward or back by any time. While it is
+//! on, the daemon's clock is monotonic (`daemon/src/clock.rs`): it takes a step forward over when the next
+//! request comes, and none back. It is never slower or faster than the world's, and no two events have a
+//! negative time between them in one run.
 use super::World;
 use payterm_schema::Time;
 
@@ -20,7 +21,8 @@ impl World {
         self.took(step);
     }
 
-    /// The system's clock was set while the power is on. True = the daemon has taken it over: it does where no deadline suffers.
+    /// The system's clock was set while the power is on. True = the daemon has taken it over: it does where
+    /// no deadline suffers.
     pub(super) fn set_clock(&mut self, ms: i64) -> bool {
         let idle = self.handed.is_empty() && self.machine.running().is_none();
         self.skew += if idle { ms.max(0) } else { 0 };

@@ -1,9 +1,11 @@
-//! Mishap model of the disk. A commit is a group of steps; it is kept whole or not at all (the store's transaction), also when the
-//! power goes in the middle of it. A commit may fail and be gone, or fail and be kept (the error came after the write), or the disk is
-//! full for a time and every commit in it fails. After a failure the machine is discarded, nobody hears what it had to say, and
-//! the terminal is rebuilt from disk when the store is open again. What was committed stays, but for one mishap: the file is found damaged at a
-//! start, its last commits are gone, and the store puts back what it can prove. Then it knows which keys were used and which
-//! numbers may have been, or (marks lost too) the keys only. No record of a settlement is ever lost so; how a file is torn is the store's own matter (`daemon/tests`).
+//! Mishap model of the disk. A commit is a group of steps; it is kept whole or not at all (the store's
+//! transaction), also when the power goes in the middle of it. A commit may fail and be gone, or fail and be
+//! kept (the error came after the write), or the disk is full for a time and every commit in it fails. After
+//! a failure the machine is discarded, nobody hears what it had to say, and the terminal is rebuilt from disk
+//! when the store is open again. What was committed stays, but for one mishap: the file is found damaged at a
+//! start, its last commits are gone, and the store puts back what it can prove. Then it knows which keys were
+//! used and which numbers may have been, or (marks lost too) the keys only. No record of a settlement is ever
+//! lost so; how a file is torn is the store's own matter (`daemon/tests`).
 use super::{Event, World};
 use crate::{
     checks,
@@ -71,22 +73,40 @@ impl World {
         let of_a_batch = |e: &Entry| {
             let name = super::name(&e.record);
             name.starts_with("settlement")
-                || matches!(name.as_str(), "upload_allowed" | "uploaded" | "batch_closed" | "signed_in" | "restored" | "recovery_ended")
+                || matches!(
+                    name.as_str(),
+                    "upload_allowed"
+                        | "uploaded"
+                        | "batch_closed"
+                        | "signed_in"
+                        | "restored"
+                        | "recovery_ended"
+                )
         };
         let floor = self.journal.iter().rev().find(|e| of_a_batch(e)).map_or(1, |e| e.seq);
         let end = self.journal.len() as u64;
         // A commit is there or not.
         let (wanted, ends) = (end.saturating_sub(records as u64), self.steps.iter().map(|(seq, _)| *seq));
-        let Some(last) = ends.filter(|seq| *seq >= floor && *seq <= wanted.max(floor)).max().or(Some(end)).filter(|seq| *seq > 0) else { return };
+        let Some(last) = ends
+            .filter(|seq| *seq >= floor && *seq <= wanted.max(floor))
+            .max()
+            .or(Some(end))
+            .filter(|seq| *seq > 0)
+        else {
+            return;
+        };
         self.count("mishap journal torn");
         let gone = self.journal.split_off(last as usize);
         let uses = |e: &Entry| match &e.record {
-            Record::Allowed { account, plan, view, .. } | Record::OfflineAllowed { account, plan, view, .. } => {
-                Some(((account.clone(), plan.batch.get(), plan.stan.get()), view.original.as_ref().and_then(|o| o.txn)))
-            }
+            Record::Allowed { account, plan, view, .. }
+            | Record::OfflineAllowed { account, plan, view, .. } => Some((
+                (account.clone(), plan.batch.get(), plan.stan.get()),
+                view.original.as_ref().and_then(|o| o.txn),
+            )),
             _ => None,
         };
-        let originals: BTreeMap<u64, u64> = self.journal.iter().chain(&gone).filter_map(|e| Some((e.txn?, uses(e)?.1?))).collect();
+        let originals: BTreeMap<u64, u64> =
+            self.journal.iter().chain(&gone).filter_map(|e| Some((e.txn?, uses(e)?.1?))).collect();
         for e in &gone {
             if let Record::Started { key, .. } = &e.record {
                 self.lost.insert(key.clone());
@@ -102,7 +122,12 @@ impl World {
             }
         }
         let known = self.durable.last_txn;
-        let used: BTreeMap<_, _> = self.durable.accounts.iter().filter_map(|(a, l)| Some((a.clone(), ahead(l.last_stan?)))).collect();
+        let used: BTreeMap<_, _> = self
+            .durable
+            .accounts
+            .iter()
+            .filter_map(|(a, l)| Some((a.clone(), ahead(l.last_stan?))))
+            .collect();
         for (_, seals) in self.steps.iter().rev().take_while(|(seq, _)| *seq > last) {
             for (txn, sealed) in seals.iter().rev() {
                 if *sealed {
@@ -118,11 +143,20 @@ impl World {
         self.journal.iter().for_each(|e| self.durable.apply(e).expect("the journal"));
         let lost = gone.iter().filter(|e| matches!(e.record, Record::Started { .. })).count() as u64;
         let (why, kept) = ("it was torn".to_owned(), "journal.damaged-1.db".to_owned());
-        self.restoring = Some(Restored { why, kept, backup: Some(last), salvaged: 0, lost, last_txn: known, stans: marks.then_some(used) });
+        self.restoring = Some(Restored {
+            why,
+            kept,
+            backup: Some(last),
+            salvaged: 0,
+            lost,
+            last_txn: known,
+            stans: marks.then_some(used),
+        });
         self.printed_from = self.printed.len();
         let kept: Vec<Outcome> = checks::outcomes(&self.journal).into_values().collect();
         self.model.restored(&kept);
-        // Numbers of papers are given again: what the machine before had printed is not told to this one (the daemon's epoch).
+        // Numbers of papers are given again: what the machine before had printed is not told to this one (the
+        // daemon's epoch).
         self.events.retain(|_, e| !matches!(e, Event::Printed { .. }));
         self.cut();
     }
@@ -136,7 +170,12 @@ impl World {
         self.pin_asked = false;
         self.disk.down = false;
         self.wrong_told = checks::wrong_passwords(&self.journal);
-        self.machine = Machine::replay(self.settings.clone(), self.snapshot.as_ref().map(|(_, s)| s.as_str()), self.tail()).expect("replay");
+        self.machine = Machine::replay(
+            self.settings.clone(),
+            self.snapshot.as_ref().map(|(_, s)| s.as_str()),
+            self.tail(),
+        )
+        .expect("replay");
         checks::full_replay(self);
         self.fold = self.machine.state().clone();
         self.queue = CommitQueue::new(self.journal.last().map_or(0, |e| e.seq));
@@ -156,7 +195,8 @@ impl World {
         }
     }
 
-    /// The actor that owns the machine panics: the store finishes what it was given, nothing more is released.
+    /// The actor that owns the machine panics: the store finishes what it was given, nothing more is
+    /// released.
     pub(super) fn terminal_dies(&mut self) {
         if self.disk.down {
             return;
@@ -180,7 +220,8 @@ impl World {
         self.journal.iter().filter(|e| e.seq > from).cloned().collect()
     }
 
-    /// The machine took a step: the customer is asked, its records go to the disk, its other effects wait for them.
+    /// The machine took a step: the customer is asked, its records go to the disk, its other effects wait for
+    /// them.
     pub(super) fn took(&mut self, step: Step) {
         let mut step = step;
         checks::step(self, &step);
@@ -244,10 +285,15 @@ impl World {
         self.journal.extend(step.records);
         if let Some(e) = step.erase_batch {
             let all = checks::outcomes(&self.journal);
-            let gone = |t: &u64| all.get(t).is_some_and(|o| o.account.as_ref() == Some(&e.account) && o.batch == Some(e.batch));
+            let gone = |t: &u64| {
+                all.get(t).is_some_and(|o| o.account.as_ref() == Some(&e.account) && o.batch == Some(e.batch))
+            };
             self.sealed.retain(|t| !gone(t) || e.keep.contains(t));
         }
-        let (sealed, erased) = (self.sealed.difference(&before).map(|t| (*t, true)), before.difference(&self.sealed).map(|t| (*t, false)));
+        let (sealed, erased) = (
+            self.sealed.difference(&before).map(|t| (*t, true)),
+            before.difference(&self.sealed).map(|t| (*t, false)),
+        );
         if let Some(last) = self.journal.last() {
             self.steps.push((last.seq, sealed.chain(erased).collect()));
         }

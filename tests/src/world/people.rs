@@ -1,9 +1,11 @@
 //! The app, the cashier and whoever is called at the end of the day.
 //!
-//! Mishap model. The app sends a request again, with the same content or another, cancels at any moment, or leaves; keys are pressed at any
-//! moment; what is Stuck is tried again, and the queue's controls are pressed, at any moment. An app that was told that the store failed asks
-//! again with the same key. A person who resolves says what the acquirer's books say. After a restored journal nobody has a reversal tried again
-//! whose end may be among what was lost: they ask the acquirer, and have undone what it holds and the terminal cannot name.
+//! Mishap model. The app sends a request again, with the same content or another, cancels at any moment, or
+//! leaves; keys are pressed at any moment; what is Stuck is tried again, and the queue's controls are
+//! pressed, at any moment. An app that was told that the store failed asks again with the same key. A person
+//! who resolves says what the acquirer's books say. After a restored journal nobody has a reversal tried
+//! again whose end may be among what was lost: they ask the acquirer, and have undone what it holds and the
+//! terminal cannot name.
 use super::{Event, World, key};
 use crate::{
     bank::Posting,
@@ -26,29 +28,58 @@ use std::collections::BTreeSet;
 impl World {
     /// What people do at the end of the day. True when there was something to do.
     pub(super) fn settle(&mut self) -> bool {
-        let stuck: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| o.state == ObligationState::Stuck).map(|o| o.txn).collect();
-        let held: Vec<u64> = self.machine.papers().filter(|p| p.state == PaperState::Held).map(|p| p.id).collect();
-        let settlements = self.machine.state().accounts.values().filter_map(|l| l.settling.as_ref()).filter(|s| s.hold);
+        let stuck: BTreeSet<u64> = self
+            .machine
+            .obligations()
+            .iter()
+            .filter(|o| o.state == ObligationState::Stuck)
+            .map(|o| o.txn)
+            .collect();
+        let held: Vec<u64> =
+            self.machine.papers().filter(|p| p.state == PaperState::Held).map(|p| p.id).collect();
+        let settlements =
+            self.machine.state().accounts.values().filter_map(|l| l.settling.as_ref()).filter(|s| s.hold);
         let settlements: Vec<u64> = settlements.map(|s| s.txn).collect();
-        let kept: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| o.held.is_some()).map(|o| o.txn).collect();
+        let kept: BTreeSet<u64> =
+            self.machine.obligations().iter().filter(|o| o.held.is_some()).map(|o| o.txn).collect();
         // Of what ran when the journal was damaged it may not name a frame: nobody can drive it.
-        let unnamed = |o: &Outcome| o.status == Status::Unknown && self.machine.obligations().of(o.txn).next().is_none();
-        let unnamed: Vec<u64> = checks::outcomes(&self.journal).into_values().filter(unnamed).map(|o| o.txn).collect();
-        let unnamed: Vec<u64> = unnamed.into_iter().filter(|txn| self.machine.state().settlement_of(*txn).is_none()).collect();
+        let unnamed = |o: &Outcome| {
+            o.status == Status::Unknown && self.machine.obligations().of(o.txn).next().is_none()
+        };
+        let unnamed: Vec<u64> =
+            checks::outcomes(&self.journal).into_values().filter(unnamed).map(|o| o.txn).collect();
+        let unnamed: Vec<u64> =
+            unnamed.into_iter().filter(|txn| self.machine.state().settlement_of(*txn).is_none()).collect();
         let recovering = self.machine.state().recovering.is_some();
-        let nothing = stuck.is_empty() && held.is_empty() && settlements.is_empty() && kept.is_empty() && unnamed.is_empty() && !recovering;
+        let nothing = stuck.is_empty()
+            && held.is_empty()
+            && settlements.is_empty()
+            && kept.is_empty()
+            && unnamed.is_empty()
+            && !recovering;
         if !self.script.settle || nothing {
             return false;
         }
         self.settled += 1;
-        assert!(self.settled < 20, "invariant 8: what is Stuck does not end although all mishaps are over: {:?}", self.machine.obligations());
+        assert!(
+            self.settled < 20,
+            "invariant 8: what is Stuck does not end although all mishaps are over: {:?}",
+            self.machine.obligations()
+        );
         if recovering {
             self.noise(Noise::EndRecovery);
         }
         for txn in unnamed {
             let undone = self.undone_at_the_acquirer(txn, None);
             self.model.resolved(txn, &undone);
-            self.input(Input::Resolve { call: 0, txn, executed: false, stan: None, reference: "case 2".into(), by: "test".into() });
+            self.input(Input::Resolve {
+                call: 0,
+                txn,
+                executed: false,
+                stan: None,
+                reference: "case 2".into(),
+                by: "test".into(),
+            });
         }
         for txn in kept {
             self.press(QueueAct::Release { txn });
@@ -70,8 +101,8 @@ impl World {
         true
     }
 
-    /// Somebody asks the acquirer what became of a request of which something is Stuck, and says what it says. Nothing is said while the terminal
-    /// refuses it: another frame of it is open, or it runs.
+    /// Somebody asks the acquirer what became of a request of which something is Stuck, and says what it
+    /// says. Nothing is said while the terminal refuses it: another frame of it is open, or it runs.
     fn ask_the_acquirer(&mut self, txn: u64) {
         let frames: Vec<Obligation> = self.machine.obligations().of(txn).cloned().collect();
         let runs = self.machine.state().running.as_ref().is_some_and(|r| r.txn == txn);
@@ -79,17 +110,27 @@ impl World {
             for (executed, stan) in [(true, frames.first().map(|o| o.plan.stan)), (false, None)] {
                 self.next_call += 1;
                 self.too_early.insert(self.next_call);
-                self.input(Input::Resolve { call: self.next_call, txn, executed, stan, reference: "case 4".into(), by: "test".into() });
+                self.input(Input::Resolve {
+                    call: self.next_call,
+                    txn,
+                    executed,
+                    stan,
+                    reference: "case 4".into(),
+                    by: "test".into(),
+                });
             }
             return self.count("resolved too early");
         }
         let told = checks::outcomes(&self.journal).remove(&txn);
-        // What the acquirer would say; of several frames one stands, that of the slip. What was told otherwise is undone.
+        // What the acquirer would say; of several frames one stands, that of the slip. What was told
+        // otherwise is undone.
         let stands = |o: &&Obligation| {
             let posting = self.bank.books.get(&model::place(&o.account, &o.plan)).filter(|p| !p.reversed);
             // Another amount than was asked for, or a payer who has not confirmed: it is undone.
             let whole = |p: &&Posting| Some(p.amount) == o.plan.amount.map(Money::minor) && !p.is_pending();
-            let otherwise = |t: &Outcome| t.status.is_final() && (t.status != Status::Approved || t.stan != Some(o.plan.stan));
+            let otherwise = |t: &Outcome| {
+                t.status.is_final() && (t.status != Status::Approved || t.stan != Some(o.plan.stan))
+            };
             let undone = o.duty == Duty::Reverse && told.as_ref().is_some_and(otherwise);
             !undone && posting.filter(|p| o.duty == Duty::AskPerson || whole(p)).is_some()
         };
@@ -104,17 +145,34 @@ impl World {
         let undone = self.undone_at_the_acquirer(txn, standing.as_ref());
         self.model.resolved(txn, &undone);
         let executed = standing.is_some();
-        self.input(Input::Resolve { call: 0, txn, executed, stan, reference: "case 1".into(), by: "test".into() });
+        self.input(Input::Resolve {
+            call: 0,
+            txn,
+            executed,
+            stan,
+            reference: "case 1".into(),
+            by: "test".into(),
+        });
     }
 
-    /// Nobody has it tried again: there is nothing to try, or its answer may be among what the journal has lost.
+    /// Nobody has it tried again: there is nothing to try, or its answer may be among what the journal has
+    /// lost.
     fn must_be_asked(&self, o: &Obligation) -> bool {
-        o.duty == Duty::AskPerson || self.asked_about.contains(&o.txn) || (o.duty == Duty::Reverse && self.in_doubt.contains_key(&o.txn))
+        o.duty == Duty::AskPerson
+            || self.asked_about.contains(&o.txn)
+            || (o.duty == Duty::Reverse && self.in_doubt.contains_key(&o.txn))
     }
 
     /// Whether batches of ours that hosts have left behind were closed there: somebody asks, and says so.
     fn batches_known(&mut self) -> bool {
-        let doubts: Vec<_> = self.machine.state().recovering.iter().flat_map(|r| r.batches.clone()).filter(|(_, d)| !d.open).collect();
+        let doubts: Vec<_> = self
+            .machine
+            .state()
+            .recovering
+            .iter()
+            .flat_map(|r| r.batches.clone())
+            .filter(|(_, d)| !d.open)
+            .collect();
         for (account, doubt) in &doubts {
             let ours = (account.clone(), self.machine.state().ledger(account).batch.get());
             let executed = self.bank.closing.get(&ours).is_some_and(|c| c.closed);
@@ -124,7 +182,14 @@ impl World {
                 if !executed {
                     self.bank.closing.remove(&ours);
                 }
-                self.input(Input::Resolve { call: 0, txn, executed, stan: None, reference: "case 3".into(), by: "test".into() });
+                self.input(Input::Resolve {
+                    call: 0,
+                    txn,
+                    executed,
+                    stan: None,
+                    reference: "case 3".into(),
+                    by: "test".into(),
+                });
             }
         }
         // And each host has been heard whose account has records.
@@ -163,7 +228,10 @@ impl World {
             Press::ForwardAll | Press::Forward => o.state == ObligationState::Due,
             Press::Hold => o.duty == Duty::Repeat && o.held.is_none(),
             Press::Release => o.held.is_some(),
-            Press::WriteOff => o.state == ObligationState::Stuck || (o.duty == Duty::Repeat && o.state == ObligationState::Due),
+            Press::WriteOff => {
+                o.state == ObligationState::Stuck
+                    || (o.duty == Duty::Repeat && o.state == ObligationState::Due)
+            }
         };
         let mut all: Vec<u64> = self.machine.obligations().iter().filter(fits).map(|o| o.txn).collect();
         if all.is_empty() {
@@ -189,7 +257,11 @@ impl World {
         self.skews.clear();
         self.disk.calm();
         self.events.retain(|_, e| !matches!(e, Event::Noise(_)));
-        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan], pin_pad: true, printer: true });
+        self.input(Input::Devices {
+            ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan],
+            pin_pad: true,
+            printer: true,
+        });
     }
 
     pub(super) fn noise(&mut self, noise: Noise) {
@@ -197,7 +269,9 @@ impl World {
         let running = self.machine.state().running.clone();
         match (noise, running) {
             // The front door answers those that are known from the store; the machine hears the others.
-            (Noise::StartAgain { same }, Some(r)) if checks::outcome_of(&self.journal, &r.key).is_none() || !same => {
+            (Noise::StartAgain { same }, Some(r))
+                if checks::outcome_of(&self.journal, &r.key).is_none() || !same =>
+            {
                 let mut request = r.request.clone();
                 if !same {
                     request.note = Some("other".into());
@@ -207,11 +281,24 @@ impl World {
             (Noise::CancelKey, _) => self.input(Input::Key(Key::Cancel)),
             (Noise::Cancel(by), Some(r)) => self.input(Input::Cancel { call: 0, key: r.key, by }),
             (Noise::Retry, _) => {
-                let all: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| !self.must_be_asked(o)).map(|o| o.txn).collect();
-                all.into_iter().for_each(|txn| self.input(Input::RetryObligation { call: 0, txn, by: "test".into() }));
+                let all: BTreeSet<u64> = self
+                    .machine
+                    .obligations()
+                    .iter()
+                    .filter(|o| !self.must_be_asked(o))
+                    .map(|o| o.txn)
+                    .collect();
+                all.into_iter()
+                    .for_each(|txn| self.input(Input::RetryObligation { call: 0, txn, by: "test".into() }));
             }
             (Noise::Resolve, _) => {
-                let stuck: BTreeSet<u64> = self.machine.obligations().iter().filter(|o| o.state == ObligationState::Stuck).map(|o| o.txn).collect();
+                let stuck: BTreeSet<u64> = self
+                    .machine
+                    .obligations()
+                    .iter()
+                    .filter(|o| o.state == ObligationState::Stuck)
+                    .map(|o| o.txn)
+                    .collect();
                 stuck.into_iter().for_each(|txn| self.ask_the_acquirer(txn));
             }
             (Noise::Devices(there), _) => {
@@ -239,7 +326,9 @@ impl World {
                     self.input(Input::Reprint { call: 0, outcome: outcome.into(), copy: None });
                 }
             }
-            (Noise::Report(scope), _) => self.input(Input::PrintReport { call: 0, app: "shop".into(), scope }),
+            (Noise::Report(scope), _) => {
+                self.input(Input::PrintReport { call: 0, app: "shop".into(), scope })
+            }
             (Noise::Probe, _) => {
                 let account = self.settings.accounts[0].config.id.clone();
                 self.input(Input::Probe { call: 0, account });
@@ -300,9 +389,12 @@ impl World {
         let wire = RequestWire {
             id: order.id.into(),
             kind: order.kind.name().into(),
-            amount: order.amount.map(|a| Money::new(a, payterm_schema::Currency::CNY).expect("amount").value()),
+            amount: order
+                .amount
+                .map(|a| Money::new(a, payterm_schema::Currency::CNY).expect("amount").value()),
             currency: order.amount.map(|_| "CNY".into()),
-            account: (!order.kind.row().authorisation).then(|| self.settings.accounts[0].config.id.as_str().into()),
+            account: (!order.kind.row().authorisation)
+                .then(|| self.settings.accounts[0].config.id.as_str().into()),
             original_id: order.original.map(Into::into),
             auth_code: (order.kind == Kind::VoiceSale).then(|| "V12345".into()),
             ..RequestWire::default()
@@ -329,11 +421,16 @@ impl World {
             );
         } else if self.session_calls.remove(&call) {
             self.sessions.push(result);
-        } else if self.patience > 0 && matches!(result, Err(Fault::NotLoggedOn | Fault::Busy { running: None })) {
+        } else if self.patience > 0
+            && matches!(result, Err(Fault::NotLoggedOn | Fault::Busy { running: None }))
+        {
             // The app waits until somebody has logged on.
             self.calls.remove(&call);
             self.later(1_000, Event::Next);
-        } else if self.asked_again < 40 && self.machine.state().recovering.is_some() && matches!(result, Err(Fault::JournalRestored { .. })) {
+        } else if self.asked_again < 40
+            && self.machine.state().recovering.is_some()
+            && matches!(result, Err(Fault::JournalRestored { .. }))
+        {
             // Somebody is at it, and then the shop goes on.
             self.asked_again += 1;
             self.calls.remove(&call);
@@ -362,7 +459,11 @@ impl World {
 
     pub(super) fn show(&mut self, screen: Screen) {
         if matches!(screen, Screen::ConfirmPartial { .. }) {
-            let key = if self.order().is_some_and(|o| o.customer == Customer::TakesPart) { Key::Confirm } else { Key::Cancel };
+            let key = if self.order().is_some_and(|o| o.customer == Customer::TakesPart) {
+                Key::Confirm
+            } else {
+                Key::Cancel
+            };
             self.later(400, Event::Customer(Input::Key(key)));
         }
         let typing = self.events.values().any(|e| matches!(e, Event::Key(_)));
@@ -383,10 +484,14 @@ pub(super) fn vault(tag: u64, ask: VaultAsk) -> VaultAnswer {
         Verifier::new(format!("{operator}:{turned}"))
     };
     match ask {
-        VaultAsk::Check { operator, password, verifier } => VaultAnswer::Checked(of(&operator, &password) == verifier),
+        VaultAsk::Check { operator, password, verifier } => {
+            VaultAnswer::Checked(of(&operator, &password) == verifier)
+        }
         VaultAsk::Verifier { operator, password } => VaultAnswer::Verifier(of(&operator, &password)),
         VaultAsk::Challenge => VaultAnswer::Challenge(format!("{:08}", 10_000_000 + tag % 1_000_000)),
-        VaultAsk::CheckCode { challenge, code } => VaultAnswer::Checked(service_code(&challenge) == code.reveal()),
+        VaultAsk::CheckCode { challenge, code } => {
+            VaultAnswer::Checked(service_code(&challenge) == code.reveal())
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Mishap model of the printer. A paper is confirmed, not begun ("no paper"), or begun without a confirmation, and then nobody knows
-//! how much of it is there. The spooler may die with a job in its hands: then nothing is confirmed. A printer never says that it
-//! printed what it did not.
+//! Mishap model of the printer. A paper is confirmed, not begun ("no paper"), or begun without a
+//! confirmation, and then nobody knows how much of it is there. The spooler may die with a job in its hands:
+//! then nothing is confirmed. A printer never says that it printed what it did not.
 use super::{Event, World};
 use payterm_schema::paper::{PaperJob, PrintResult};
 
@@ -23,7 +23,10 @@ impl World {
 
     /// The spooler dies; what it had in its hands is unconfirmed.
     pub(super) fn spooler_dies(&mut self) {
-        let job = self.events.iter().find_map(|(id, e)| if let Event::Printed { job, .. } = e { Some((*id, *job)) } else { None });
+        let job = self
+            .events
+            .iter()
+            .find_map(|(id, e)| if let Event::Printed { job, .. } = e { Some((*id, *job)) } else { None });
         if let Some((id, job)) = job {
             self.count("mishap spooler died with a job");
             self.events.remove(&id);

@@ -1,7 +1,8 @@
-//! Mishap model of readers, pad and customer. A card is swiped badly and again, or it is another card, or a code, or none; the customer
-//! leaves, presses cancel, types no PIN; the pad fails, says nothing, or its time runs out; a card is swiped when nobody asked; readers,
-//! pad and printer go and come back at any moment. A reader never gives another number than the card's. (A card that is pulled in the middle
-//! of a chip transaction comes with the chip.)
+//! Mishap model of readers, pad and customer. A card is swiped badly and again, or it is another card, or a
+//! code, or none; the customer leaves, presses cancel, types no PIN; the pad fails, says nothing, or its time
+//! runs out; a card is swiped when nobody asked; readers, pad and printer go and come back at any moment. A
+//! reader never gives another number than the card's. (A card that is pulled in the middle of a chip
+//! transaction comes with the chip.)
 use super::{Event, World};
 use crate::script::{CODE, Customer, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN};
 use payterm_core::Input;
@@ -31,10 +32,17 @@ impl World {
             | Customer::TakesPart
             | Customer::PadFails
             | Customer::FallsAsleep => self.later(700, Event::Customer(swipe(TRACK2))),
-            Customer::SwipesPlain(n) => self.later(700, Event::Customer(swipe(if n == 0 { TRACK2_PLAIN } else { TRACK2B_PLAIN }))),
+            Customer::SwipesPlain(n) => {
+                self.later(700, Event::Customer(swipe(if n == 0 { TRACK2_PLAIN } else { TRACK2B_PLAIN })))
+            }
             Customer::SwipesOther => self.later(700, Event::Customer(swipe(TRACK2B))),
             Customer::Fumbles => {
-                let first = self.script.orders.get(self.next_order).map(|o| o.id).is_some_and(|id| self.fumbled.insert(id.to_owned()));
+                let first = self
+                    .script
+                    .orders
+                    .get(self.next_order)
+                    .map(|o| o.id)
+                    .is_some_and(|id| self.fumbled.insert(id.to_owned()));
                 let bad = presented(Instrument::Unreadable { way: Way::Swipe, why: "LRC".into() });
                 self.later(700, Event::Customer(if first { bad } else { swipe(TRACK2) }));
             }
@@ -54,7 +62,9 @@ impl World {
         self.pin_asked = true;
         self.pin_of = Some(account);
         let (ms, entry) = match self.order().map(|o| o.customer.clone()) {
-            Some(Customer::PressesCancel) => return self.later(400, Event::Customer(Input::Key(Key::Cancel))),
+            Some(Customer::PressesCancel) => {
+                return self.later(400, Event::Customer(Input::Key(Key::Cancel)));
+            }
             Some(Customer::CancelsAtPin) => (900, PinEntry::Cancelled),
             Some(Customer::Bypasses) => (900, PinEntry::Bypassed),
             Some(Customer::PadFails) => (900, PinEntry::Failed("cable".into())),
@@ -85,7 +95,10 @@ impl World {
 /// With the token that a vault would make of its card.
 fn presented(instrument: Instrument) -> Input {
     let card = instrument.pan().map(|pan| {
-        let hash = pan.reveal().bytes().fold(7u64, |h, b| h.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(b)));
+        let hash = pan
+            .reveal()
+            .bytes()
+            .fold(7u64, |h, b| h.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(b)));
         CardToken::new(&format!("{hash:032x}").replace(|c: char| c.is_ascii_digit(), "a")).expect("token")
     });
     Input::Instrument { instrument, card }

@@ -1,6 +1,7 @@
-//! Mishap model of the wire and its link. A message is not sent, lost before the bank, or reaches it late; an answer is lost, late, slow
-//! (others overtake it), comes twice, or is damaged and dropped by the codec. The link may die with a message in its hands, or say
-//! nothing. A link never says NotSent of what has left, no answer is taken for another message's, and no keys for a machine that is gone.
+//! Mishap model of the wire and its link. A message is not sent, lost before the bank, or reaches it late; an
+//! answer is lost, late, slow (others overtake it), comes twice, or is damaged and dropped by the codec. The
+//! link may die with a message in its hands, or say nothing. A link never says NotSent of what has left, no
+//! answer is taken for another message's, and no keys for a machine that is gone.
 use super::{Event, World};
 use crate::bank::Fate;
 use payterm_schema::{
@@ -25,17 +26,27 @@ impl World {
             SecretsFrom::Memory(_) | SecretsFrom::None => vec![],
         };
         for txn in needs {
-            assert!(self.sealed.contains(&txn), "the PAN of {txn} is not sealed on disk, its message cannot be built");
+            assert!(
+                self.sealed.contains(&txn),
+                "the PAN of {txn} is not sealed on disk, its message cannot be built"
+            );
         }
         let new = m.leg == Leg::Request && m.plan.kind.row().authorisation && m.plan.settlement.is_none();
-        assert!(!new || !self.bank.in_closed_batch(&m), "invariant 6: {:?} leaves for a closed batch", m.plan);
+        assert!(
+            !new || !self.bank.in_closed_batch(&m),
+            "invariant 6: {:?} leaves for a closed batch",
+            m.plan
+        );
         self.model.sent(&m).unwrap_or_else(|breach| panic!("{breach}"));
         self.messages.insert(m.tag, m.clone());
         let own_sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request && m.log.is_none();
-        let fate = if own_sign_in { self.sign_ins.pop_front() } else { self.fates.pop_front() }.unwrap_or(Fate::Answer);
+        let fate = if own_sign_in { self.sign_ins.pop_front() } else { self.fates.pop_front() }
+            .unwrap_or(Fate::Answer);
         let since = self.now.since(crate::script::at_epoch()).0;
         let down = self.script.down.iter().any(|(from, to)| (*from..*to).contains(&since));
-        let never = self.script.never.is_some_and(|txn| m.leg == Leg::Repeat && self.machine.state().obligation(txn, m.plan.stan).is_some());
+        let never = self.script.never.is_some_and(|txn| {
+            m.leg == Leg::Repeat && self.machine.state().obligation(txn, m.plan.stan).is_some()
+        });
         let fate = match (down, never) {
             (true, _) => Fate::NotSent,
             (false, true) => Fate::LoseRequest,
@@ -52,8 +63,12 @@ impl World {
         let reply = |answer| HostEvent::Reply { answer: Box::new(answer), trace: FrameTrace::default() };
         let silence = |why: &str| HostEvent::NoReply { why: why.into(), trace: FrameTrace::default() };
         match fate {
-            Fate::Unbuildable => self.later(50, Event::Host { tag, event: HostEvent::Unbuildable { why: "no PAN".into() } }),
-            Fate::NotSent => self.later(50, Event::Host { tag, event: HostEvent::NotSent { why: "refused".into() } }),
+            Fate::Unbuildable => {
+                self.later(50, Event::Host { tag, event: HostEvent::Unbuildable { why: "no PAN".into() } })
+            }
+            Fate::NotSent => {
+                self.later(50, Event::Host { tag, event: HostEvent::NotSent { why: "refused".into() } })
+            }
             Fate::LoseRequest => self.later(gone, Event::Host { tag, event: silence("time-out") }),
             Fate::LoseReply => {
                 self.at_bank(&m, &fate);
@@ -62,7 +77,10 @@ impl World {
             Fate::LateReply => {
                 let answer = Box::new(self.at_bank(&m, &fate));
                 self.later(gone, Event::Host { tag, event: silence("time-out") });
-                self.later(gone + 20, Event::Host { tag, event: HostEvent::Late { answer, trace: FrameTrace::default() } });
+                self.later(
+                    gone + 20,
+                    Event::Host { tag, event: HostEvent::Late { answer, trace: FrameTrace::default() } },
+                );
             }
             Fate::LateRequest => {
                 self.later(gone, Event::Host { tag, event: silence("time-out") });

@@ -26,7 +26,10 @@ pub fn keys(noise: impl IntoIterator<Item = (i64, &'static str)>) -> Vec<(i64, N
     noise.into_iter().map(|(at, k)| (at, Noise::Keys(k))).collect()
 }
 pub fn events(w: &World) -> Vec<OperatorEvent> {
-    w.journal.iter().filter_map(|e| if let Record::Operator { event } = &e.record { Some(event.clone()) } else { None }).collect()
+    w.journal
+        .iter()
+        .filter_map(|e| if let Record::Operator { event } = &e.record { Some(event.clone()) } else { None })
+        .collect()
 }
 
 /// A cashier who knows both first passwords and sets good ones; approves what has to be approved.
@@ -35,10 +38,13 @@ pub fn good(screen: &Screen) -> Option<String> {
         return Some("01c".into());
     }
     let Screen::Password { digits: 0, operator, purpose, .. } = screen else { return None };
-    let (first, own) = if *operator == OperatorId::supervisor() { ("000000", PASSWORD_00) } else { ("111111", PASSWORD) };
+    let (first, own) =
+        if *operator == OperatorId::supervisor() { ("000000", PASSWORD_00) } else { ("111111", PASSWORD) };
     Some(match purpose {
         // The first password is right until it was changed.
-        Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff => format!("{first}c"),
+        Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff => {
+            format!("{first}c")
+        }
         Purpose::New | Purpose::NewAgain => format!("{own}c"),
     })
 }

@@ -3,8 +3,8 @@
 use futures_util::stream;
 use payterm_dbus::{Address, Server};
 use payterm_schema::{
-    AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice, Outcome, Phase, Record, Request, RequestKey,
-    Screen, SelfTest, Stan, Status, Terminal, Time,
+    AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice,
+    Outcome, Phase, Record, Request, RequestKey, Screen, SelfTest, Stan, Status, Terminal, Time,
     application::{ApplicationShown, OfferShown, Problem, Step},
     config::{BusConfig, CallerConfig, Language},
     device::Way,
@@ -30,9 +30,16 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-pub const STATUSES: [(Status, i32); 5] = [(Status::Approved, 0), (Status::Declined, 10), (Status::Cancelled, 11), (Status::Failed, 12), (Status::Unknown, 13)];
+pub const STATUSES: [(Status, i32); 5] = [
+    (Status::Approved, 0),
+    (Status::Declined, 10),
+    (Status::Cancelled, 11),
+    (Status::Failed, 12),
+    (Status::Unknown, 13),
+];
 
-/// Ids begin with the status that their request gets; `hang-` and `sent-` get none, and only `hang-` can be cancelled.
+/// Ids begin with the status that their request gets; `hang-` and `sent-` get none, and only `hang-` can be
+/// cancelled.
 #[derive(Default)]
 pub struct Fake {
     all: Mutex<BTreeMap<RequestKey, Outcome>>,
@@ -49,7 +56,11 @@ fn now<'a, T: Send + 'a>(value: Result<T, Fault>) -> Reply<'a, T> {
 pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
     let reason = match status {
         // A terminal that speaks Chinese.
-        Status::Declined => Some(Reason { text: "余额不足".into(), next: "请换一种付款方式".into(), ..Reason::new("host-51", Class::B) }),
+        Status::Declined => Some(Reason {
+            text: "余额不足".into(),
+            next: "请换一种付款方式".into(),
+            ..Reason::new("host-51", Class::B)
+        }),
         Status::Unknown => Some(Reason::new("no-reply", Class::E)),
         Status::Cancelled => Some(Reason::new("cancelled-by-customer", Class::B)),
         Status::Failed => Some(Reason::new("line-down", Class::E)),
@@ -157,12 +168,21 @@ impl Terminal for Fake {
         if request.id == "fault" {
             return now(Err(Fault::NoAccount { currency: "JPY".into() }));
         }
-        let status = STATUSES.iter().map(|(s, _)| *s).find(|s| request.id.starts_with(s.name()) && *s != Status::Unknown).unwrap_or(Status::Running);
+        let status = STATUSES
+            .iter()
+            .map(|(s, _)| *s)
+            .find(|s| request.id.starts_with(s.name()) && *s != Status::Unknown)
+            .unwrap_or(Status::Running);
         self.all.lock().unwrap().insert(key.clone(), outcome(key.clone(), status, request.kind));
         if request.id.starts_with("unknown") {
             self.settle(&key, Status::Unknown);
         }
-        let screen = Screen::Present { kind: request.kind, amount: request.amount, ways: vec![Way::Swipe, Way::Scan], problem: None };
+        let screen = Screen::Present {
+            kind: request.kind,
+            amount: request.amount,
+            ways: vec![Way::Swipe, Way::Scan],
+            problem: None,
+        };
         self.requests.lock().unwrap().push(request);
         self.tell(Notice::Phase { key: key.clone(), phase: Phase::Presenting, screen });
         now(Ok(key))
@@ -186,7 +206,11 @@ impl Terminal for Fake {
     }
     fn recall<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, Transaction> {
         let found = self.find(key);
-        now(found.map(|outcome| Transaction { phase: Phase::Presenting, can_cancel: outcome.status == Status::Running, outcome }))
+        now(found.map(|outcome| Transaction {
+            phase: Phase::Presenting,
+            can_cancel: outcome.status == Status::Running,
+            outcome,
+        }))
     }
     fn cancel<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
         let _ = self.did(format!("cancel {key}"));
@@ -207,7 +231,11 @@ impl Terminal for Fake {
         now(Ok(self.all.lock().unwrap().values().cloned().collect()))
     }
     fn explain<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation> {
-        let view = |field: &str, name: &str, value: &str| FieldView { field: field.into(), name: name.into(), value: value.into() };
+        let view = |field: &str, name: &str, value: &str| FieldView {
+            field: field.into(),
+            name: name.into(),
+            value: value.into(),
+        };
         let answer = HostAnswer {
             code: "51".into(),
             mac: MacVerdict::Good,
@@ -230,19 +258,38 @@ impl Terminal for Fake {
             settlement: None,
             requirement: 0,
         };
-        let trace = FrameTrace { sent: [view("F2", "PAN", "622848******1234")].into(), received: vec![view("F39", "response code", "51")] };
+        let trace = FrameTrace {
+            sent: [view("F2", "PAN", "622848******1234")].into(),
+            received: vec![view("F39", "response code", "51")],
+        };
         let (txn, account, stan) = (7, AccountId::new("unionpay").unwrap(), Stan::new(118).unwrap());
         now(self.find(key).map(|o| {
-            let allowed = Record::Allowed { txn, account: account.clone(), plan: Box::new(plan()), view: Arc::new(o.clone()), owes: true, card: None };
-            let answered = Record::Answered { txn, account, stan, answer: Box::new(answer), due: None, trace };
-            let mut records: Vec<_> = [allowed, answered].iter().map(|r| serde_json::to_value(r).unwrap()).collect();
+            let allowed = Record::Allowed {
+                txn,
+                account: account.clone(),
+                plan: Box::new(plan()),
+                view: Arc::new(o.clone()),
+                owes: true,
+                card: None,
+            };
+            let answered =
+                Record::Answered { txn, account, stan, answer: Box::new(answer), due: None, trace };
+            let mut records: Vec<_> =
+                [allowed, answered].iter().map(|r| serde_json::to_value(r).unwrap()).collect();
             records.push(serde_json::json!({"type":"of_a_newer_terminal","x":1}));
-            let entries = records.into_iter().zip(1..).map(|(record, seq)| ExplainedEntry { seq, at: Time(1_772_692_200_000), record }).collect();
+            let entries = records
+                .into_iter()
+                .zip(1..)
+                .map(|(record, seq)| ExplainedEntry { seq, at: Time(1_772_692_200_000), record })
+                .collect();
             Explanation { outcome: o, entries, slips: vec!["商户存根\n CNY 12.34\n".into()] }
         }))
     }
     fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
-        now(self.did(format!("reprint {key}{}", copy.map_or("", |c| if c == SlipCopy::Merchant { " merchant" } else { " customer" }))))
+        now(self.did(format!(
+            "reprint {key}{}",
+            copy.map_or("", |c| if c == SlipCopy::Merchant { " merchant" } else { " customer" })
+        )))
     }
     fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
         let kind = match paper {
@@ -256,7 +303,13 @@ impl Terminal for Fake {
         now(Ok(PaperStatus { id: key.id.clone(), job: 9, state: PaperState::Done, problem: None }))
     }
     fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
-        let row = Total { organisation: "CUP".into(), kind: Kind::Sale, operator: "01".into(), count: 2, minor: 1234 };
+        let row = Total {
+            organisation: "CUP".into(),
+            kind: Kind::Sale,
+            operator: "01".into(),
+            count: 2,
+            minor: 1234,
+        };
         let account = AccountTotals {
             account: AccountId::new("unionpay").unwrap(),
             currency: Currency::CNY,
@@ -307,24 +360,56 @@ impl Terminal for Fake {
             held: None,
             deadline: None,
         };
-        let held = Obligation { txn: 8, state: ObligationState::Due, duty: Duty::Repeat, held: Some("boss".into()), ..stuck.clone() };
+        let held = Obligation {
+            txn: 8,
+            state: ObligationState::Due,
+            duty: Duty::Repeat,
+            held: Some("boss".into()),
+            ..stuck.clone()
+        };
         let due = Obligation { txn: 9, held: None, next_try: Time(1_772_692_260_000), ..held.clone() };
         now(Ok(vec![stuck, held, due]))
     }
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
         now(self.did(format!("retry {txn}")))
     }
-    fn resolve_obligation<'a>(&'a self, _: &'a Caller, txn: u64, executed: bool, stan: Option<Stan>, reference: &'a str) -> Reply<'a, ()> {
+    fn resolve_obligation<'a>(
+        &'a self,
+        _: &'a Caller,
+        txn: u64,
+        executed: bool,
+        stan: Option<Stan>,
+        reference: &'a str,
+    ) -> Reply<'a, ()> {
         now(self.did(format!("resolve {txn} {executed} {} {reference}", stan.map_or(0, Stan::get))))
     }
     fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
         now(self.did(format!("{act:?}")))
     }
-    fn offline_why<'a>(&'a self, _: &'a Caller, amount: Money, account: Option<AccountId>) -> Reply<'a, OfflineAnswer> {
-        let check = Check { rule: OfflineRule::TotalSum, passed: amount.minor() <= 500, limit: Some(500), now: Some(amount.minor()) };
+    fn offline_why<'a>(
+        &'a self,
+        _: &'a Caller,
+        amount: Money,
+        account: Option<AccountId>,
+    ) -> Reply<'a, OfflineAnswer> {
+        let check = Check {
+            rule: OfflineRule::TotalSum,
+            passed: amount.minor() <= 500,
+            limit: Some(500),
+            now: Some(amount.minor()),
+        };
         let clock = Check { rule: OfflineRule::Clock, passed: true, limit: None, now: None };
-        let judgement = Judgement { road: Road::Merchant, allowed: check.passed, by: check, exposure: Exposure { count: 1, minor: 2 } };
-        now(Ok(OfflineAnswer { account: account.unwrap_or(AccountId::new("unionpay").unwrap()), judgement, checks: vec![clock, check] }))
+        let judgement = Judgement {
+            road: Road::Merchant,
+            allowed: check.passed,
+            by: check,
+            exposure: Exposure { count: 1, minor: 2 },
+        };
+        now(Ok(OfflineAnswer {
+            account: account.unwrap_or(AccountId::new("unionpay").unwrap()),
+            judgement,
+            checks: vec![clock, check],
+        }))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
         let outcome = outcome(key("a"), Status::Approved, Kind::Sale).into();
@@ -351,7 +436,12 @@ impl Terminal for Fake {
         }
         now(self.did(format!("apply {step:?}")))
     }
-    fn reconcile<'a>(&'a self, _: &'a Caller, account: Option<AccountId>, file: String) -> Reply<'a, Reconciliation> {
+    fn reconcile<'a>(
+        &'a self,
+        _: &'a Caller,
+        account: Option<AccountId>,
+        file: String,
+    ) -> Reply<'a, Reconciliation> {
         self.did(format!("reconcile {account:?} {}", file.len())).ok();
         now(Ok(Reconciliation {
             account: AccountId::new("unionpay").unwrap(),
@@ -383,7 +473,14 @@ impl Terminal for Fake {
     }
     fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
         let id = OperatorId::first_cashier();
-        let one = OperatorInfo { role: id.role(), operator: id.clone(), on_duty: true, locked: false, must_change: true, wrong: 1 };
+        let one = OperatorInfo {
+            role: id.role(),
+            operator: id.clone(),
+            on_duty: true,
+            locked: false,
+            must_change: true,
+            wrong: 1,
+        };
         let lock = TerminalLock {
             since: Time(1_772_692_200_000),
             by: OperatorId::supervisor(),
@@ -423,7 +520,9 @@ impl Terminal for Fake {
     }
     fn notices(&self) -> Notices {
         let Some(to) = &self.notices else { return Box::pin(stream::pending()) };
-        Box::pin(stream::unfold(to.subscribe(), |mut from| async move { from.recv().await.ok().map(|n| (n, from)) }))
+        Box::pin(stream::unfold(to.subscribe(), |mut from| async move {
+            from.recv().await.ok().map(|n| (n, from))
+        }))
     }
 }
 
@@ -461,9 +560,11 @@ impl World {
         let fake = Arc::new(Fake { notices: Some(broadcast::channel(64).0), ..Fake::default() });
         let socket = dir.path().join("peer");
         let uid = rustix::process::geteuid().as_raw();
-        let callers = vec![CallerConfig { uid, app: "till".into(), manager: true, kinds: Vec::new(), limit: None }];
+        let callers =
+            vec![CallerConfig { uid, app: "till".into(), manager: true, kinds: Vec::new(), limit: None }];
         let config = BusConfig { callers, peer_socket: Some(socket.clone()), ..BusConfig::default() };
-        let server = payterm_dbus::serve_at(fake.clone(), &config, Some(Address::Bus(address.clone()))).await.unwrap();
+        let server =
+            payterm_dbus::serve_at(fake.clone(), &config, Some(Address::Bus(address.clone()))).await.unwrap();
         Self { daemon, address, socket, fake, _server: server, dir }
     }
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -482,7 +583,11 @@ impl World {
 
 pub fn paytermctl() -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_paytermctl"));
-    c.env_remove("PAYTERM_STATE").env("LANG", "C.UTF-8").env_remove("LC_ALL").env_remove("LC_MESSAGES").stdin(Stdio::null());
+    c.env_remove("PAYTERM_STATE")
+        .env("LANG", "C.UTF-8")
+        .env_remove("LC_ALL")
+        .env_remove("LC_MESSAGES")
+        .stdin(Stdio::null());
     c
 }
 
@@ -496,7 +601,11 @@ impl Done {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {} {}", self.out, self.err))
     }
     pub fn of(o: Output) -> Self {
-        Self { code: o.status.code().unwrap_or(-1), out: String::from_utf8(o.stdout).unwrap(), err: String::from_utf8(o.stderr).unwrap() }
+        Self {
+            code: o.status.code().unwrap_or(-1),
+            out: String::from_utf8(o.stdout).unwrap(),
+            err: String::from_utf8(o.stderr).unwrap(),
+        }
     }
 }
 
@@ -539,6 +648,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A printer without paper, a clock that is right.
 pub fn report() -> SelfTest {
-    let items = vec![Finding::failed("paper-out").of(Part::Printer, "printer"), Finding::works().of(Part::Clock, "")];
+    let items =
+        vec![Finding::failed("paper-out").of(Part::Printer, "printer"), Finding::works().of(Part::Clock, "")];
     SelfTest::new(Time(1_772_692_200_000), items)
 }

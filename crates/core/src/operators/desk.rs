@@ -1,8 +1,9 @@
-//! What is typed at the keypad when no customer is served: numbers, passwords, customer service's code. One session at a time; each prompt has its
-//! own time-out. Also the supervisor's password in the middle of a request.
+//! What is typed at the keypad when no customer is served: numbers, passwords, customer service's code. One
+//! session at a time; each prompt has its own time-out. Also the supervisor's password in the middle of a
+//! request.
 //!
-//! Invariant: a wrong password is on record before the screen says so, and before the next one can be checked: cutting the power in between gains no
-//! try.
+//! Invariant: a wrong password is on record before the screen says so, and before the next one can be
+//! checked: cutting the power in between gains no try.
 use super::{VaultAnswer, VaultAsk};
 use crate::{Call, Machine};
 use payterm_schema::{
@@ -103,8 +104,16 @@ impl Machine {
         if self.state.running.is_some() || !self.desk_is_free() {
             return Err(Fault::Busy { running: None });
         }
-        let known = |id: &OperatorId| self.state.staff.operators.get(id).ok_or_else(|| Fault::not_found("operator", id.as_str()));
-        let cashier = |id: &OperatorId| if id.role() == Role::Cashier { Ok(()) } else { Err(Fault::invalid("operator", "a cashier: 01 to 89")) };
+        let known = |id: &OperatorId| {
+            self.state.staff.operators.get(id).ok_or_else(|| Fault::not_found("operator", id.as_str()))
+        };
+        let cashier = |id: &OperatorId| {
+            if id.role() == Role::Cashier {
+                Ok(())
+            } else {
+                Err(Fault::invalid("operator", "a cashier: 01 to 89"))
+            }
+        };
         let task = match request {
             OperatorRequest::LogOff => {
                 if self.state.staff.on_duty.is_none() {
@@ -119,12 +128,20 @@ impl Machine {
                 if known(&operator)?.locked {
                     return Err(Fault::OperatorLocked { operator: operator.to_string() });
                 }
-                self.open_session(Some(call), Task::LogOn, At::Password { operator, purpose: Purpose::LogOn });
+                self.open_session(
+                    Some(call),
+                    Task::LogOn,
+                    At::Password { operator, purpose: Purpose::LogOn },
+                );
                 return Ok(());
             }
             OperatorRequest::ChangePassword => {
                 let operator = self.state.staff.on_duty.clone().ok_or(Fault::NotLoggedOn)?;
-                self.open_session(Some(call), Task::Change, At::Password { operator, purpose: Purpose::Change });
+                self.open_session(
+                    Some(call),
+                    Task::Change,
+                    At::Password { operator, purpose: Purpose::Change },
+                );
                 return Ok(());
             }
             OperatorRequest::Add { operator } => {
@@ -161,7 +178,11 @@ impl Machine {
 
     /// The running request waits for the supervisor.
     pub(crate) fn ask_approval(&mut self) {
-        self.open_session(None, Task::Approve, At::Password { operator: OperatorId::supervisor(), purpose: Purpose::Approve });
+        self.open_session(
+            None,
+            Task::Approve,
+            At::Password { operator: OperatorId::supervisor(), purpose: Purpose::Approve },
+        );
     }
 
     /// Without operators a manager's word is enough.
@@ -209,7 +230,8 @@ impl Machine {
     }
     fn sit_down(&mut self, call: Option<Call>, task: Task) {
         self.screen_until = None;
-        self.desk.session = Some(Session { call, task, at: At::Number, typed: Typed::new(), until: self.now, problem: None });
+        self.desk.session =
+            Some(Session { call, task, at: At::Number, typed: Typed::new(), until: self.now, problem: None });
     }
 
     /// The next prompt.
@@ -239,16 +261,35 @@ impl Machine {
         let asked = match &s.task {
             Task::WriteOff { kind, amount, .. } => Some((*kind, *amount)),
             Task::Approve => self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount)),
-            Task::LogOn | Task::Change | Task::Add(_) | Task::Remove(_) | Task::Unlock(_) | Task::EndRecovery | Task::Service => None,
+            Task::LogOn
+            | Task::Change
+            | Task::Add(_)
+            | Task::Remove(_)
+            | Task::Unlock(_)
+            | Task::EndRecovery
+            | Task::Service => None,
         };
         let password = |operator: &OperatorId, purpose| {
-            let (kind, amount) = asked.filter(|_| matches!(purpose, Purpose::Approve | Purpose::WriteOff)).unzip();
-            Screen::Password { operator: operator.clone(), purpose, kind, amount: amount.flatten(), digits, problem: s.problem.map(Into::into) }
+            let (kind, amount) =
+                asked.filter(|_| matches!(purpose, Purpose::Approve | Purpose::WriteOff)).unzip();
+            Screen::Password {
+                operator: operator.clone(),
+                purpose,
+                kind,
+                amount: amount.flatten(),
+                digits,
+                problem: s.problem.map(Into::into),
+            }
         };
         match &s.at {
-            At::Number => Some(Screen::OperatorNumber { typed: s.typed.reveal().chars().take(2).collect(), problem }),
+            At::Number => {
+                Some(Screen::OperatorNumber { typed: s.typed.reveal().chars().take(2).collect(), problem })
+            }
             At::Password { operator, purpose } => Some(password(operator, *purpose)),
-            At::New(new) => Some(password(&new.operator, if new.first.is_some() { Purpose::NewAgain } else { Purpose::New })),
+            At::New(new) => Some(password(
+                &new.operator,
+                if new.first.is_some() { Purpose::NewAgain } else { Purpose::New },
+            )),
             At::Code => self.state.staff.locked.clone().map(|lock| Screen::Locked { lock, digits, problem }),
             At::Checking { .. } | At::Making { .. } | At::CheckingCode { .. } => None,
         }
@@ -294,7 +335,9 @@ impl Machine {
                 let found = OperatorId::new(s.typed.reveal()).ok();
                 match found.and_then(|id| self.state.staff.operators.get(&id).map(|o| (id, o.locked))) {
                     None => self.ask_again(At::Number, Some("operator-unknown")),
-                    Some((operator, true)) => self.close(Err(Fault::OperatorLocked { operator: operator.to_string() })),
+                    Some((operator, true)) => {
+                        self.close(Err(Fault::OperatorLocked { operator: operator.to_string() }))
+                    }
                     Some((operator, false)) => self.go(At::Password { operator, purpose: Purpose::LogOn }),
                 }
             }
@@ -304,16 +347,25 @@ impl Machine {
                     (_, None) => self.close(Err(Fault::not_found("operator", operator.as_str()))),
                     (None, _) => self.ask_again(At::Password { operator, purpose }, Some("six-digits")),
                     (Some(password), Some(verifier)) => {
-                        let tag = self.ask_vault(VaultAsk::Check { operator: operator.clone(), password: password.clone(), verifier });
+                        let tag = self.ask_vault(VaultAsk::Check {
+                            operator: operator.clone(),
+                            password: password.clone(),
+                            verifier,
+                        });
                         self.go(At::Checking { tag, operator, purpose, password });
                     }
                 }
             }
             At::New(new) => self.new_password(new, password),
-            At::Code => match (ServiceCode::parse(s.typed.reveal()), self.state.staff.locked.as_ref().and_then(|l| l.challenge.clone())) {
+            At::Code => match (
+                ServiceCode::parse(s.typed.reveal()),
+                self.state.staff.locked.as_ref().and_then(|l| l.challenge.clone()),
+            ) {
                 (_, None) => self.close(Ok(())),
                 (None, _) => self.ask_again(At::Code, Some("eight-digits")),
-                (Some(_), _) if self.code_not_before() > self.now => self.ask_again(At::Code, Some("code-too-soon")),
+                (Some(_), _) if self.code_not_before() > self.now => {
+                    self.ask_again(At::Code, Some("code-too-soon"))
+                }
                 (Some(code), Some(challenge)) => {
                     let tag = self.ask_vault(VaultAsk::CheckCode { challenge, code });
                     self.go(At::CheckingCode { tag });
@@ -332,7 +384,8 @@ impl Machine {
             None => self.go(At::New(New { first: Some(typed), ..new })),
             Some(first) if *first != typed => self.ask_again(At::New(once_more), Some("passwords-differ")),
             Some(_) => {
-                let tag = self.ask_vault(VaultAsk::Verifier { operator: new.operator.clone(), password: typed });
+                let tag =
+                    self.ask_vault(VaultAsk::Verifier { operator: new.operator.clone(), password: typed });
                 self.go(At::Making { tag, new: New { old: None, ..once_more } });
             }
         }
@@ -342,7 +395,10 @@ impl Machine {
     pub(super) fn session_answer(&mut self, tag: u64, answer: VaultAnswer) {
         let Some(s) = &self.desk.session else { return };
         match (s.at.clone(), answer) {
-            (At::Checking { tag: t, .. } | At::Making { tag: t, .. } | At::CheckingCode { tag: t }, VaultAnswer::Failed(why)) if t == tag => {
+            (
+                At::Checking { tag: t, .. } | At::Making { tag: t, .. } | At::CheckingCode { tag: t },
+                VaultAnswer::Failed(why),
+            ) if t == tag => {
                 self.close(Err(Fault::NotDone { rule: format!("the vault failed: {why}") }));
             }
             (At::Checking { tag: t, operator, purpose, .. }, VaultAnswer::Checked(false)) if t == tag => {
@@ -352,18 +408,29 @@ impl Machine {
                     None => {
                         let wrong = self.state.staff.operators.get(&operator).map_or(0, |o| o.wrong);
                         let last = wrong.saturating_add(1) >= self.settings.operators.max_wrong;
-                        self.ask_again(At::Password { operator, purpose }, Some(if last { "last-try" } else { "password-wrong" }));
+                        self.ask_again(
+                            At::Password { operator, purpose },
+                            Some(if last { "last-try" } else { "password-wrong" }),
+                        );
                     }
                 }
             }
-            (At::Checking { tag: t, operator, purpose, password }, VaultAnswer::Checked(true)) if t == tag => {
+            (At::Checking { tag: t, operator, purpose, password }, VaultAnswer::Checked(true))
+                if t == tag =>
+            {
                 // A password that must be changed is good for nothing else before that is done.
                 let forced = self.state.staff.operators.get(&operator).is_some_and(|o| o.must_change);
                 let used = if forced { Purpose::Change } else { purpose };
                 self.happened(OperatorEvent::Right { operator: operator.clone(), purpose: used });
                 if used == Purpose::Change {
                     let then = Some(purpose).filter(|p| *p != Purpose::Change);
-                    self.go(At::New(New { operator: operator.clone(), by: operator, old: Some(password), first: None, then }));
+                    self.go(At::New(New {
+                        operator: operator.clone(),
+                        by: operator,
+                        old: Some(password),
+                        first: None,
+                        then,
+                    }));
                 } else {
                     self.passed(operator, purpose);
                 }
@@ -372,7 +439,12 @@ impl Machine {
                 let New { operator, by, then, .. } = new;
                 // A password that another operator typed is known to two people.
                 let must_change = operator != by;
-                self.happened(OperatorEvent::Set { operator: operator.clone(), verifier, must_change, by: Some(by) });
+                self.happened(OperatorEvent::Set {
+                    operator: operator.clone(),
+                    verifier,
+                    must_change,
+                    by: Some(by),
+                });
                 let Some(purpose) = then else { return self.close(Ok(())) };
                 self.happened(OperatorEvent::Right { operator: operator.clone(), purpose });
                 self.passed(operator, purpose);
@@ -391,7 +463,13 @@ impl Machine {
                 }
             }
             // An answer to a session that is gone.
-            (_, VaultAnswer::Failed(_) | VaultAnswer::Checked(_) | VaultAnswer::Verifier(_) | VaultAnswer::Challenge(_)) => {}
+            (
+                _,
+                VaultAnswer::Failed(_)
+                | VaultAnswer::Checked(_)
+                | VaultAnswer::Verifier(_)
+                | VaultAnswer::Challenge(_),
+            ) => {}
         }
     }
 
@@ -406,7 +484,9 @@ impl Machine {
                 }
                 self.close(Ok(()));
             }
-            (Task::Add(new), Purpose::Manage) => self.go(At::New(New { operator: new, by: operator, old: None, first: None, then: None })),
+            (Task::Add(new), Purpose::Manage) => {
+                self.go(At::New(New { operator: new, by: operator, old: None, first: None, then: None }))
+            }
             (Task::Remove(gone), Purpose::Manage) => {
                 self.happened(OperatorEvent::Removed { operator: gone, by: operator });
                 self.close(Ok(()));
@@ -438,7 +518,13 @@ impl Machine {
                 | Task::Approve
                 | Task::WriteOff { .. }
                 | Task::Service,
-                Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff | Purpose::New | Purpose::NewAgain,
+                Purpose::LogOn
+                | Purpose::Change
+                | Purpose::Manage
+                | Purpose::Approve
+                | Purpose::WriteOff
+                | Purpose::New
+                | Purpose::NewAgain,
             ) => self.close(Err(Fault::NotDone { rule: "the password was typed for something else".into() })),
         }
     }

@@ -22,7 +22,9 @@ impl Machine {
         self.trusted()?;
         let time = self.last_time(a)?;
         let l = self.state.accounts.get(&a.config.id)?;
-        let fits = a.rules.kinds.contains(&Kind::Settlement) && l.settling.is_none() && !self.renumbered(&a.config.id);
+        let fits = a.rules.kinds.contains(&Kind::Settlement)
+            && l.settling.is_none()
+            && !self.renumbered(&a.config.id);
         (fits && l.totals_since.is_some_and(|s| s < time)).then_some(time)
     }
 
@@ -34,26 +36,37 @@ impl Machine {
         (at > self.now).then_some(at)
     }
 
-    /// When somebody is to be reminded of it, and of what: not before the display is free, or nobody in the shop would see it.
+    /// When somebody is to be reminded of it, and of what: not before the display is free, or nobody in the
+    /// shop would see it.
     fn reminder(&self, a: &AccountSettings) -> Option<(Time, &'static str)> {
         self.trusted()?;
         let c = &self.settings.settlement;
         let since = self.state.accounts.get(&a.config.id)?.totals_since?;
         let before = self.reminded.get(&a.config.id).copied().unwrap_or(Time(i64::MIN));
-        let soon = self.last_time(a).filter(|_| c.remind_minutes > 0).map(|t| Time(t.0 + DAY - i64::from(c.remind_minutes) * 60_000));
+        let soon = self
+            .last_time(a)
+            .filter(|_| c.remind_minutes > 0)
+            .map(|t| Time(t.0 + DAY - i64::from(c.remind_minutes) * 60_000));
         let soon = soon.filter(|t| *t > before).map(|t| (t, "settlement-soon"));
         let every = Millis(i64::from(c.remind_after_hours) * 3_600_000);
-        let overdue = (every.0 > 0).then(|| ((since + every).max(Time(before.0.saturating_add(every.0))), "settlement-overdue"));
+        let overdue = (every.0 > 0)
+            .then(|| ((since + every).max(Time(before.0.saturating_add(every.0))), "settlement-overdue"));
         let (at, what) = soon.into_iter().chain(overdue).min_by_key(|(t, _)| *t)?;
         Some((self.screen_until.map_or(at, |free| at.max(free)), what))
     }
 
     /// When [`Machine::drive_auto`] has something to do next.
     pub(crate) fn settlement_due(&self) -> Option<Time> {
-        let held = |a: &&AccountSettings| self.state.accounts.get(&a.config.id).is_some_and(|l| l.totals_since.is_some());
+        let held = |a: &&AccountSettings| {
+            self.state.accounts.get(&a.config.id).is_some_and(|l| l.totals_since.is_some())
+        };
         let idle = self.idle();
         let times = self.settings.accounts.iter().filter(held).filter(|_| idle).flat_map(|a| {
-            let next = if self.due_time(a).is_some() { Some(self.again_at(a).unwrap_or(self.now)) } else { self.last_time(a).map(|t| Time(t.0 + DAY)) };
+            let next = if self.due_time(a).is_some() {
+                Some(self.again_at(a).unwrap_or(self.now))
+            } else {
+                self.last_time(a).map(|t| Time(t.0 + DAY))
+            };
             [next, self.reminder(a).map(|(t, _)| t)]
         });
         times.flatten().min()
@@ -66,7 +79,8 @@ impl Machine {
 
     pub(crate) fn own_settlement(&self, account: AccountId) -> (RequestKey, Request) {
         // With its number, which is above all that a restored journal has lost.
-        let id = format!("settle-{account}-{}-{}", self.state.ledger(&account).batch, self.state.last_txn + 1);
+        let id =
+            format!("settle-{account}-{}-{}", self.state.ledger(&account).batch, self.state.last_txn + 1);
         let request = Request {
             id: id.clone(),
             kind: Kind::Settlement,
@@ -82,8 +96,8 @@ impl Machine {
         (RequestKey { app: TERMINAL.into(), id }, request)
     }
 
-    /// Settles what is due, in a step of its own: what was just approved does not wait in one commit with it. Each has a key that no
-    /// other ever has.
+    /// Settles what is due, in a step of its own: what was just approved does not wait in one commit with it.
+    /// Each has a key that no other ever has.
     pub(crate) fn drive_auto(&mut self) {
         if !self.idle() || !self.step.records.is_empty() {
             return;
@@ -93,8 +107,9 @@ impl Machine {
             let (key, request) = self.own_settlement(account);
             return self.start(0, key, request);
         }
-        let reminder =
-            self.settings.accounts.iter().find_map(|a| self.reminder(a).filter(|(t, _)| *t <= self.now).map(|(_, what)| (a.config.id.clone(), what)));
+        let reminder = self.settings.accounts.iter().find_map(|a| {
+            self.reminder(a).filter(|(t, _)| *t <= self.now).map(|(_, what)| (a.config.id.clone(), what))
+        });
         if let Some((account, what)) = reminder {
             self.reminded.insert(account, self.now);
             self.trouble(what);

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, dead_code)] // a test may stop anywhere; each of them uses a part
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step, VaultAnswer, VaultAsk};
 use payterm_schema::{
-    AccountId, Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Kind, Pan, Record, RequestKey, Stan, Status, Time,
+    AccountId, Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Kind, Pan, Record, RequestKey, Stan,
+    Status, Time,
     config::Config,
     device::{Key, Way},
     host::{Again, CodeRule, HostRules},
@@ -27,7 +28,11 @@ pub fn settings() -> Settings {
         ..HostRules::default()
     };
     Settings {
-        accounts: vec![AccountSettings { config: config.accounts[0].clone(), rules: rules.into(), host_offset_minutes: 0 }],
+        accounts: vec![AccountSettings {
+            config: config.accounts[0].clone(),
+            rules: rules.into(),
+            host_offset_minutes: 0,
+        }],
         routes: Vec::new(),
         flow: payterm_schema::config::FlowConfig { typed_pan: true, ..config.flow },
         paper: config.paper,
@@ -49,10 +54,16 @@ pub fn start(kind: &str, id: &str) -> Input {
     let amount = (kind == "sale").then(|| "1.00".to_owned());
     let currency = amount.as_ref().map(|_| "CNY".to_owned());
     let wire = RequestWire { id: id.into(), kind: kind.into(), amount, currency, ..RequestWire::default() };
-    Input::Start { call: 1, key: RequestKey::new("app", id).unwrap(), request: Box::new(wire.try_into().unwrap()) }
+    Input::Start {
+        call: 1,
+        key: RequestKey::new("app", id).unwrap(),
+        request: Box::new(wire.try_into().unwrap()),
+    }
 }
 pub fn answer(step: &Step) -> Option<Result<(), Fault>> {
-    step.effects.iter().find_map(|e| if let Effect::Answer { result, .. } = e { Some(result.clone()) } else { None })
+    step.effects
+        .iter()
+        .find_map(|e| if let Effect::Answer { result, .. } = e { Some(result.clone()) } else { None })
 }
 pub fn sent(step: &Step) -> Option<Stan> {
     step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some(m.plan.stan) } else { None })
@@ -61,8 +72,13 @@ pub fn tag_of(step: &Step) -> Option<u64> {
     step.effects.iter().find_map(|e| if let Effect::Send(m) = e { Some(m.tag) } else { None })
 }
 pub fn told(step: &Step) -> Vec<(Status, String)> {
-    let told =
-        |e: &Entry| if let Record::Outcome { outcome: o, .. } = &e.record { Some((o.status, o.reason.clone().map_or("".into(), |r| r.code))) } else { None };
+    let told = |e: &Entry| {
+        if let Record::Outcome { outcome: o, .. } = &e.record {
+            Some((o.status, o.reason.clone().map_or("".into(), |r| r.code)))
+        } else {
+            None
+        }
+    };
     step.records.iter().filter_map(told).collect()
 }
 pub fn unknown() -> Vec<(Status, String)> {
@@ -130,14 +146,22 @@ impl Till {
             if let OperatorEvent::Wrong { operator, purpose } = event {
                 return Some(format!("{operator} {purpose:?} wrong"));
             }
-            if let OperatorEvent::Right { operator, purpose } = event { Some(format!("{operator} {purpose:?}")) } else { None }
+            if let OperatorEvent::Right { operator, purpose } = event {
+                Some(format!("{operator} {purpose:?}"))
+            } else {
+                None
+            }
         };
         self.disk[from..].iter().filter_map(told).collect()
     }
     pub fn boot(&mut self, now: Time) -> Step {
         let step = self.machine.boot(now, "test", &[]);
         let step = self.keep(step);
-        self.input(Input::Devices { ways: vec![Way::Swipe, Way::Scan, Way::Typed], pin_pad: true, printer: true });
+        self.input(Input::Devices {
+            ways: vec![Way::Swipe, Way::Scan, Way::Typed],
+            pin_pad: true,
+            printer: true,
+        });
         step
     }
     pub fn input(&mut self, input: Input) -> Step {
@@ -150,12 +174,20 @@ impl Till {
     }
     pub fn frame(&mut self, start: Input) -> Step {
         self.input(start);
-        let step = self
-            .input(Input::Instrument { instrument: Instrument::Typed { pan: Pan::parse("6212345678900000003").unwrap(), expiry: "3012".into() }, card: None });
+        let step = self.input(Input::Instrument {
+            instrument: Instrument::Typed {
+                pan: Pan::parse("6212345678900000003").unwrap(),
+                expiry: "3012".into(),
+            },
+            card: None,
+        });
         if sent(&step).is_some() {
             return step;
         }
-        let tag = step.effects.iter().find_map(|e| if let Effect::AskPin { tag, .. } = e { Some(*tag) } else { None });
+        let tag = step
+            .effects
+            .iter()
+            .find_map(|e| if let Effect::AskPin { tag, .. } = e { Some(*tag) } else { None });
         tag.map_or(step, |tag| self.input(Input::Pin { tag, entry: PinEntry::Bypassed }))
     }
     /// The answer to what this step sent.
@@ -183,7 +215,14 @@ impl Till {
         (till, step)
     }
     pub fn resolve(&mut self, txn: u64, executed: bool) -> Step {
-        self.input(Input::Resolve { call: 2, txn, executed, stan: None, reference: "case 1".into(), by: "m".into() })
+        self.input(Input::Resolve {
+            call: 2,
+            txn,
+            executed,
+            stan: None,
+            reference: "case 1".into(),
+            by: "m".into(),
+        })
     }
     pub fn retry(&mut self, txn: u64) -> Step {
         self.input(Input::RetryObligation { call: 8, txn, by: "m".into() })
@@ -199,9 +238,13 @@ impl Till {
 
 /// Each answer is a plain function of the question.
 pub fn vault(tag: u64, ask: VaultAsk) -> VaultAnswer {
-    let of = |operator: &OperatorId, password: &Password| Verifier::new(format!("{operator}:{}", password.reveal()));
+    let of = |operator: &OperatorId, password: &Password| {
+        Verifier::new(format!("{operator}:{}", password.reveal()))
+    };
     match ask {
-        VaultAsk::Check { operator, password, verifier } => VaultAnswer::Checked(of(&operator, &password) == verifier),
+        VaultAsk::Check { operator, password, verifier } => {
+            VaultAnswer::Checked(of(&operator, &password) == verifier)
+        }
         VaultAsk::Verifier { operator, password } => VaultAnswer::Verifier(of(&operator, &password)),
         VaultAsk::Challenge => VaultAnswer::Challenge(format!("{tag:08}")),
         VaultAsk::CheckCode { .. } => VaultAnswer::Checked(false),
@@ -210,5 +253,13 @@ pub fn vault(tag: u64, ask: VaultAsk) -> VaultAnswer {
 
 pub fn restored(last_txn: u64, stan: Option<u32>) -> Restored {
     let stans = stan.map(|s| [(account(), Stan::new(s).unwrap())].into());
-    Restored { why: "it was torn".into(), kept: "journal.damaged-1.db".into(), backup: Some(3), salvaged: 0, lost: 1, last_txn, stans }
+    Restored {
+        why: "it was torn".into(),
+        kept: "journal.damaged-1.db".into(),
+        backup: Some(3),
+        salvaged: 0,
+        lost: 1,
+        last_txn,
+        stans,
+    }
 }

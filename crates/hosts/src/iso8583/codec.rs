@@ -1,6 +1,8 @@
 //! Packing and unpacking by the table.
 use super::message::{Bits, bit};
-use super::{Align, Bitmap, Class, Digits, FIELDS, Format, IsoError, MAX_MESSAGE, Message, Part, Prefix, Rule, fault};
+use super::{
+    Align, Bitmap, Class, Digits, FIELDS, Format, IsoError, MAX_MESSAGE, Message, Part, Prefix, Rule, fault,
+};
 use std::ops::Range;
 
 /// An unpacked message and where its last field stood (the MAC covers what is before it).
@@ -11,8 +13,8 @@ pub struct Unpacked {
     pub last: usize,
 }
 
-/// Two ASCII characters of a packed byte; the bit `BAD`, which no ASCII character has, marks a nibble that is no digit. Z
-/// allows D as `=`.
+/// Two ASCII characters of a packed byte; the bit `BAD`, which no ASCII character has, marks a nibble that is
+/// no digit. Z allows D as `=`.
 const BAD: u8 = 0x80;
 const fn pairs(track: bool) -> [[u8; 2]; 256] {
     const fn nibble(n: u8, track: bool) -> u8 {
@@ -85,8 +87,8 @@ fn check_text(class: Class, value: &[u8]) -> Result<(), Rule> {
 }
 
 impl super::Table {
-    /// Appends the packed message to `out`. Fixed AN, ANS and GBK fields are filled up with spaces at the right;
-    /// everything else must have its exact form.
+    /// Appends the packed message to `out`. Fixed AN, ANS and GBK fields are filled up with spaces at the
+    /// right; everything else must have its exact form.
     pub fn pack(&self, message: &Message, out: &mut Vec<u8>) -> Result<(), IsoError> {
         let start = out.len();
         // An upper bound: values, prefixes, padding, MTI and bitmap.
@@ -120,7 +122,9 @@ impl super::Table {
         match format.prefix {
             Prefix::Fixed if len != max => match format.class {
                 Class::An | Class::Ans | Class::Gbk if len < max => fill = max - len,
-                Class::N | Class::Z | Class::An | Class::Ans | Class::Gbk | Class::B => return Err(Rule::WrongLength { want: max, found: len }),
+                Class::N | Class::Z | Class::An | Class::Ans | Class::Gbk | Class::B => {
+                    return Err(Rule::WrongLength { want: max, found: len });
+                }
             },
             Prefix::Ll | Prefix::Lll if len > max => return Err(Rule::TooLong { max, found: len }),
             Prefix::Fixed | Prefix::Ll | Prefix::Lll => {}
@@ -132,7 +136,9 @@ impl super::Table {
             (Prefix::Ll, Digits::Bcd) => out.push(tens << 4 | ones),
             (Prefix::Lll, Digits::Bcd) => out.extend_from_slice(&[hundreds, tens << 4 | ones]),
             (Prefix::Ll, Digits::Ascii) => out.extend_from_slice(&[b'0' + tens, b'0' + ones]),
-            (Prefix::Lll, Digits::Ascii) => out.extend_from_slice(&[b'0' + hundreds, b'0' + tens, b'0' + ones]),
+            (Prefix::Lll, Digits::Ascii) => {
+                out.extend_from_slice(&[b'0' + hundreds, b'0' + tens, b'0' + ones])
+            }
         }
         let (table, rule) = match format.class {
             Class::N => (&DIGIT_NIBBLES, Rule::NotDigit),
@@ -210,7 +216,9 @@ impl super::Table {
         let mti = match (self.mti, bytes) {
             (Digits::Bcd, [a, b, ..]) => [b'0' + (a >> 4), b'0' + (a & 15), b'0' + (b >> 4), b'0' + (b & 15)],
             (Digits::Ascii, [a, b, c, d, ..]) => [*a, *b, *c, *d],
-            (Digits::Bcd | Digits::Ascii, _) => return fault(Part::Mti, Rule::Truncated { need, have: bytes.len() }),
+            (Digits::Bcd | Digits::Ascii, _) => {
+                return fault(Part::Mti, Rule::Truncated { need, have: bytes.len() });
+            }
         };
         if mti.iter().all(u8::is_ascii_digit) { Ok((mti, need)) } else { fault(Part::Mti, Rule::NotDigit) }
     }
@@ -220,7 +228,9 @@ impl super::Table {
             Bitmap::Binary => 8,
             Bitmap::Hex => 16,
         };
-        let Some(raw) = bytes.get(..need) else { return fault(Part::Bitmap, Rule::Truncated { need, have: bytes.len() }) };
+        let Some(raw) = bytes.get(..need) else {
+            return fault(Part::Bitmap, Rule::Truncated { need, have: bytes.len() });
+        };
         let mut map = [0; 8];
         match self.bitmap {
             Bitmap::Binary => map.copy_from_slice(raw),
@@ -234,9 +244,16 @@ impl super::Table {
         if present & bit(1) != 0 { fault(Part::Bitmap, Rule::SecondBitmap) } else { Ok((present, need)) }
     }
 
-    /// Writes the decoded value to the start of `out`; gives the range of the value in `bytes` and its decoded length.
+    /// Writes the decoded value to the start of `out`; gives the range of the value in `bytes` and its
+    /// decoded length.
     #[inline]
-    fn unpack_field(&self, format: Format, bytes: &[u8], pos: usize, out: &mut [u8]) -> Result<(Range<usize>, usize), Rule> {
+    fn unpack_field(
+        &self,
+        format: Format,
+        bytes: &[u8],
+        pos: usize,
+        out: &mut [u8],
+    ) -> Result<(Range<usize>, usize), Rule> {
         let max = usize::from(format.max);
         let (len, pos) = match format.prefix {
             Prefix::Fixed => (max, pos),
@@ -249,7 +266,9 @@ impl super::Table {
         let packed = matches!(format.class, Class::N | Class::Z) && self.numeric == Digits::Bcd;
         let size = if packed { len.div_ceil(2) } else { len };
         let truncated = Rule::Truncated { need: size, have: bytes.len().saturating_sub(pos) };
-        let (Some(raw), Some(out)) = (bytes.get(pos..pos + size), out.get_mut(..len)) else { return Err(truncated) };
+        let (Some(raw), Some(out)) = (bytes.get(pos..pos + size), out.get_mut(..len)) else {
+            return Err(truncated);
+        };
         let range = pos..pos + size;
         let (pairs, nibbles, rule) = match format.class {
             Class::N => (&DIGIT_PAIRS, &DIGIT_NIBBLES, Rule::NotDigit),
@@ -303,7 +322,9 @@ impl super::Table {
             Digits::Bcd => digits.div_ceil(2),
             Digits::Ascii => digits,
         };
-        let Some(raw) = bytes.get(pos..pos + size) else { return Err(Rule::Truncated { need: size, have: bytes.len().saturating_sub(pos) }) };
+        let Some(raw) = bytes.get(pos..pos + size) else {
+            return Err(Rule::Truncated { need: size, have: bytes.len().saturating_sub(pos) });
+        };
         let (mut length, mut bad) = (0, 0);
         for byte in raw {
             match self.lengths {
@@ -321,7 +342,8 @@ impl super::Table {
         if bad & BAD == 0 { Ok((length, pos + size)) } else { Err(Rule::LengthIndicator) }
     }
 
-    /// The rules of a field table, by field: a fixed length above 0, LL to 99, LLL to 999, at most [`MAX_MESSAGE`].
+    /// The rules of a field table, by field: a fixed length above 0, LL to 99, LLL to 999, at most
+    /// [`MAX_MESSAGE`].
     pub fn check(&self) -> Result<(), IsoError> {
         for (field, format) in self.formats.iter().enumerate() {
             let Some(format) = format else { continue };

@@ -1,4 +1,5 @@
-//! A message with every field decoded. It holds PAN, track and codes: no `Display`, a masked `Debug`, zeroised on drop.
+//! A message with every field decoded. It holds PAN, track and codes: no `Display`, a masked `Debug`,
+//! zeroised on drop.
 use super::{FIELDS, IsoError, MAX_MESSAGE, Part, Rule, fault};
 use std::fmt;
 use zeroize::Zeroize;
@@ -38,7 +39,8 @@ impl Message {
     pub(super) fn mti_digits(&self) -> [u8; 4] {
         self.mti
     }
-    /// Gives a field its decoded value, in place of an earlier one. The table judges it when the message is packed.
+    /// Gives a field its decoded value, in place of an earlier one. The table judges it when the message is
+    /// packed.
     pub fn set(&mut self, field: u8, value: impl AsRef<[u8]>) -> Result<(), IsoError> {
         let value = value.as_ref();
         if !(2..=FIELDS as u8).contains(&field) {
@@ -136,7 +138,10 @@ mod tests {
         for (start, end) in [(0, 64), (1, 63), (7, 9), (3, 3), (5, 60)] {
             let mut bytes = [0xA5; 64];
             wipe(&mut bytes[start..end]);
-            assert!(bytes.iter().enumerate().all(|(i, b)| (*b == 0) == (start..end).contains(&i)), "{start}..{end}");
+            assert!(
+                bytes.iter().enumerate().all(|(i, b)| (*b == 0) == (start..end).contains(&i)),
+                "{start}..{end}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
-//! A table-driven ISO 8583:1987 engine for messages of 64 fields. The table says how each field is written on the wire;
-//! a [`Message`] keeps every value decoded in one arena, so that a whole message costs one allocation.
+//! A table-driven ISO 8583:1987 engine for messages of 64 fields. The table says how each field is written on
+//! the wire; a [`Message`] keeps every value decoded in one arena, so that a whole message costs one
+//! allocation.
 mod codec;
 mod message;
 
@@ -11,10 +12,12 @@ use std::fmt;
 
 /// Fields are numbered 2 to 64; bit 1 (a second bitmap) is refused.
 pub const FIELDS: usize = 64;
-/// Greatest message in bytes that is packed or unpacked: far above any real one, far below what an offset holds.
+/// Greatest message in bytes that is packed or unpacked: far above any real one, far below what an offset
+/// holds.
 pub const MAX_MESSAGE: usize = 8192;
 
-/// What a field may hold and, with [`Table`], how it is written. The decoded form in a [`Message`] is in brackets.
+/// What a field may hold and, with [`Table`], how it is written. The decoded form in a [`Message`] is in
+/// brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
@@ -51,7 +54,8 @@ pub enum Prefix {
     Lll,
 }
 
-/// One row of the field table. `max` (the length itself for `Fixed`) counts digits for N and Z, bytes otherwise.
+/// One row of the field table. `max` (the length itself for `Fixed`) counts digits for N and Z, bytes
+/// otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
     pub class: Class,

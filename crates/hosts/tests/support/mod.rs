@@ -2,7 +2,10 @@
 #![allow(dead_code, clippy::unwrap_used)]
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use payterm_schema::account::{Batch, Stan};
-use payterm_schema::host::{CardSecrets, EntryMode, HostAnswer, KeysVerdict, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, Wallet};
+use payterm_schema::host::{
+    CardSecrets, EntryMode, HostAnswer, KeysVerdict, Leg, MacVerdict, OriginalRef, Plan, ReversalReason,
+    Wallet,
+};
 use payterm_schema::kind::AmountRule;
 use payterm_schema::secret::{MacAlgorithm, MacError, Pan, PaymentCode, PinBlock, Tracks};
 use payterm_schema::settlement::{BatchPart, Half, Halves, UploadRecord};
@@ -94,7 +97,13 @@ pub fn pin_block(pin: &str, pan: &str) -> PinBlock {
 }
 
 pub fn station(test: bool) -> payterm_hosts::Station {
-    payterm_hosts::Station { merchant: "104110045110012".into(), terminal: "00008888".into(), currency: Currency::CNY, nii: "0003".into(), test }
+    payterm_hosts::Station {
+        merchant: "104110045110012".into(),
+        terminal: "00008888".into(),
+        currency: Currency::CNY,
+        nii: "0003".into(),
+        test,
+    }
 }
 pub fn key(profile: &str) -> &'static str {
     if profile == "unionpay" { MAK } else { MAK16 }
@@ -137,7 +146,10 @@ pub fn swiped() -> (Plan, CardSecrets) {
     let plan = Plan { pin: true, track: true, ..plan(Kind::Sale, EntryMode::Swipe) };
     let mut tracks = Tracks::default();
     tracks.track2 = Some(TRACK2.into());
-    (plan, CardSecrets { tracks: Some(tracks), pin_block: Some(pin_block(PIN, PAN)), ..CardSecrets::default() })
+    (
+        plan,
+        CardSecrets { tracks: Some(tracks), pin_block: Some(pin_block(PIN, PAN)), ..CardSecrets::default() },
+    )
 }
 
 pub fn cases() -> Vec<Case> {
@@ -153,14 +165,46 @@ pub fn cases() -> Vec<Case> {
     };
     let (sale, secrets) = swiped();
     let no_pin = CardSecrets { pin_block: None, ..secrets.clone() };
-    add("sale-swipe-pin", Some(("reversal-sale-swipe-pin", ReversalReason::NoReply)), sale.clone(), secrets.clone(), Some(PAN), Some(PIN));
-    add("sale-swipe", Some(("reversal-sale-swipe", ReversalReason::BadMac)), Plan { pin: false, ..sale.clone() }, no_pin.clone(), Some(PAN), None);
-    let typed = CardSecrets { pan: Some(Pan::parse(TYPED).unwrap()), pin_block: Some(pin_block(PIN, TYPED)), ..CardSecrets::default() };
+    add(
+        "sale-swipe-pin",
+        Some(("reversal-sale-swipe-pin", ReversalReason::NoReply)),
+        sale.clone(),
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
+    add(
+        "sale-swipe",
+        Some(("reversal-sale-swipe", ReversalReason::BadMac)),
+        Plan { pin: false, ..sale.clone() },
+        no_pin.clone(),
+        Some(PAN),
+        None,
+    );
+    let typed = CardSecrets {
+        pan: Some(Pan::parse(TYPED).unwrap()),
+        pin_block: Some(pin_block(PIN, TYPED)),
+        ..CardSecrets::default()
+    };
     let plan_typed = Plan { pin: true, expiry: Some("3012".into()), ..plan(Kind::Sale, EntryMode::Manual) };
-    add("sale-typed", Some(("reversal-sale-typed", ReversalReason::TerminalFault)), plan_typed, typed, Some(TYPED), Some(PIN));
+    add(
+        "sale-typed",
+        Some(("reversal-sale-typed", ReversalReason::TerminalFault)),
+        plan_typed,
+        typed,
+        Some(TYPED),
+        Some(PIN),
+    );
     let code = CardSecrets { code: Some(PaymentCode::parse(CODE).unwrap()), ..CardSecrets::default() };
     let code_plan = plan(Kind::Sale, EntryMode::Code);
-    add("sale-code", Some(("reversal-sale-code", ReversalReason::NoReply)), code_plan.clone(), code, None, None);
+    add(
+        "sale-code",
+        Some(("reversal-sale-code", ReversalReason::NoReply)),
+        code_plan.clone(),
+        code,
+        None,
+        None,
+    );
     let original = OriginalRef {
         batch: Batch::new(7),
         stan: Stan::new(99),
@@ -168,36 +212,106 @@ pub fn cases() -> Vec<Case> {
         rrn: Some("231123000099".into()),
         auth_code: Some("A1B2C3".into()),
     };
-    let void = Plan { kind: Kind::Void, pin: false, track: false, original: Some(original.clone()), ..sale.clone() };
+    let void =
+        Plan { kind: Kind::Void, pin: false, track: false, original: Some(original.clone()), ..sale.clone() };
     let sealed = CardSecrets { pan: Some(Pan::parse(PAN).unwrap()), ..CardSecrets::default() };
-    add("void", Some(("reversal-void", ReversalReason::NoReply)), void.clone(), sealed.clone(), Some(PAN), None);
-    let void_code = Plan { kind: Kind::Void, original: Some(OriginalRef { auth_code: None, ..original.clone() }), ..code_plan };
-    add("void-code", Some(("reversal-void-code", ReversalReason::Other)), void_code, CardSecrets::default(), None, None);
+    add(
+        "void",
+        Some(("reversal-void", ReversalReason::NoReply)),
+        void.clone(),
+        sealed.clone(),
+        Some(PAN),
+        None,
+    );
+    let void_code = Plan {
+        kind: Kind::Void,
+        original: Some(OriginalRef { auth_code: None, ..original.clone() }),
+        ..code_plan
+    };
+    add(
+        "void-code",
+        Some(("reversal-void-code", ReversalReason::Other)),
+        void_code,
+        CardSecrets::default(),
+        None,
+        None,
+    );
     let balance = Plan { kind: Kind::Balance, amount: None, ..sale.clone() };
     add("balance", None, balance, secrets.clone(), Some(PAN), Some(PIN));
 
     // The authorisations: swiped, with a PIN where the kind has one; `of` names the original.
     let no_reply = |name| Some((name, ReversalReason::NoReply));
     let of = |kind, pin| Plan { kind, pin, original: Some(original.clone()), ..sale.clone() };
-    add("pre-auth", no_reply("reversal-pre-auth"), Plan { kind: Kind::PreAuth, ..sale.clone() }, secrets.clone(), Some(PAN), Some(PIN));
-    add("pre-auth-cancel", no_reply("reversal-pre-auth-cancel"), of(Kind::PreAuthCancel, true), secrets.clone(), Some(PAN), Some(PIN));
-    add("completion", no_reply("reversal-completion"), of(Kind::Completion, true), secrets.clone(), Some(PAN), Some(PIN));
+    add(
+        "pre-auth",
+        no_reply("reversal-pre-auth"),
+        Plan { kind: Kind::PreAuth, ..sale.clone() },
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
+    add(
+        "pre-auth-cancel",
+        no_reply("reversal-pre-auth-cancel"),
+        of(Kind::PreAuthCancel, true),
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
+    add(
+        "completion",
+        no_reply("reversal-completion"),
+        of(Kind::Completion, true),
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
     let foreign = OriginalRef { batch: None, stan: None, rrn: None, ..original.clone() };
     let of_elsewhere = Plan { original: Some(foreign), ..of(Kind::Completion, true) };
-    add("completion-elsewhere", no_reply("reversal-completion-elsewhere"), of_elsewhere, secrets.clone(), Some(PAN), Some(PIN));
+    add(
+        "completion-elsewhere",
+        no_reply("reversal-completion-elsewhere"),
+        of_elsewhere,
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
     let cancel = Plan { track: false, ..of(Kind::CompletionCancel, false) };
     add("completion-cancel", no_reply("reversal-completion-cancel"), cancel, sealed.clone(), Some(PAN), None);
     let refund = Plan { organisation: Some("CUP".into()), ..of(Kind::Refund, false) };
     add("refund", None, refund.clone(), no_pin.clone(), Some(PAN), None);
-    let refund_code = Plan { mode: EntryMode::Code, track: false, organisation: Some("000".into()), wallet: Some(Wallet::Wechat), ..refund };
+    let refund_code = Plan {
+        mode: EntryMode::Code,
+        track: false,
+        organisation: Some("000".into()),
+        wallet: Some(Wallet::Wechat),
+        ..refund
+    };
     add("refund-code", None, refund_code, CardSecrets::default(), None, None);
     for (name, again, plan, secrets) in [
         ("completion-advice", "repeat-completion-advice", of(Kind::CompletionAdvice, false), &no_pin),
-        ("tip-adjust", "repeat-tip-adjust", Plan { track: false, tip: Some(12_345), ..of(Kind::TipAdjust, false) }, &sealed),
-        ("voice-sale", "repeat-voice-sale", Plan { kind: Kind::VoiceSale, pin: false, auth_code: Some("V4C0D3".into()), ..sale.clone() }, &no_pin),
+        (
+            "tip-adjust",
+            "repeat-tip-adjust",
+            Plan { track: false, tip: Some(12_345), ..of(Kind::TipAdjust, false) },
+            &sealed,
+        ),
+        (
+            "voice-sale",
+            "repeat-voice-sale",
+            Plan { kind: Kind::VoiceSale, pin: false, auth_code: Some("V4C0D3".into()), ..sale.clone() },
+            &no_pin,
+        ),
     ] {
         add(name, None, plan.clone(), secrets.clone(), Some(PAN), None);
-        all_legs.push(Case { name: again, leg: Leg::Repeat, plan, secrets: secrets.clone(), pan: Some(PAN), pin: None });
+        all_legs.push(Case {
+            name: again,
+            leg: Leg::Repeat,
+            plan,
+            secrets: secrets.clone(),
+            pan: Some(PAN),
+            pin: None,
+        });
     }
     let part = |part| Plan { settlement: Some(Box::new(part)), ..plan(Kind::Settlement, EntryMode::None) };
     let half = |minor| Half { debit_minor: minor, debit_count: 3, credit_minor: 100, credit_count: 1 };
@@ -229,10 +343,31 @@ pub fn cases() -> Vec<Case> {
         };
         add(name, None, one, pans.clone(), Some(PAN), None);
     }
-    add("upload-end", None, part(BatchPart::End { records: 12, balanced: false }), CardSecrets::default(), None, None);
-    add("upload-end-balanced", None, part(BatchPart::End { records: 0, balanced: true }), CardSecrets::default(), None, None);
+    add(
+        "upload-end",
+        None,
+        part(BatchPart::End { records: 12, balanced: false }),
+        CardSecrets::default(),
+        None,
+        None,
+    );
+    add(
+        "upload-end-balanced",
+        None,
+        part(BatchPart::End { records: 0, balanced: true }),
+        CardSecrets::default(),
+        None,
+        None,
+    );
     let query = Plan { amount: None, original: Some(original), ..plan(Kind::Sale, EntryMode::Code) };
-    all_legs.push(Case { name: "query", leg: Leg::Query, plan: query, secrets: CardSecrets::default(), pan: None, pin: None });
+    all_legs.push(Case {
+        name: "query",
+        leg: Leg::Query,
+        plan: query,
+        secrets: CardSecrets::default(),
+        pan: None,
+        pin: None,
+    });
     add("parameters", None, plan(Kind::Parameters, EntryMode::None), CardSecrets::default(), None, None);
     add("status-upload", None, plan(Kind::StatusUpload, EntryMode::None), CardSecrets::default(), None, None);
     add("sign-in", None, plan(Kind::SignIn, EntryMode::None), CardSecrets::default(), None, None);

@@ -1,5 +1,9 @@
-//! What an acquirer and the issuer behind it say to a request; nothing is written here but the count of wrong PINs.
-use super::{BankError, CardStatus, CodeAnswer, Kind, LedgerError, OptionalExtension, PinGiven, Txn, What, desk::Desk, held, ledger, params, wallet_account};
+//! What an acquirer and the issuer behind it say to a request; nothing is written here but the count of wrong
+//! PINs.
+use super::{
+    BankError, CardStatus, CodeAnswer, Kind, LedgerError, OptionalExtension, PinGiven, Txn, What, desk::Desk,
+    held, ledger, params, wallet_account,
+};
 use crate::world::Card;
 
 /// How a request is decided: the code, and for an approval or a pending payment what it moves.
@@ -35,8 +39,13 @@ impl Verdict<'_> {
     pub fn payer(&self) -> Option<&str> {
         match self {
             Verdict::Refused(_) => None,
-            Verdict::Pay { payer, .. } | Verdict::Pending { payer, .. } | Verdict::Hold(payer) | Verdict::Balance(payer, _) => Some(payer),
-            Verdict::Undo(t) | Verdict::Refund(t, _) | Verdict::Free(t) | Verdict::Adjust(t, _) => t.payer.as_deref(),
+            Verdict::Pay { payer, .. }
+            | Verdict::Pending { payer, .. }
+            | Verdict::Hold(payer)
+            | Verdict::Balance(payer, _) => Some(payer),
+            Verdict::Undo(t) | Verdict::Refund(t, _) | Verdict::Free(t) | Verdict::Adjust(t, _) => {
+                t.payer.as_deref()
+            }
         }
     }
 }
@@ -72,12 +81,19 @@ impl<'a> Desk<'a> {
                 self.by_card(kind, part.unwrap_or(amount), if part.is_some() { "10" } else { "00" })
             }
             Kind::Balance | Kind::PreAuth | Kind::VoiceSale => self.by_card(kind, amount, "00"),
-            Kind::Parameters | Kind::StatusUpload | Kind::Settlement | Kind::SignIn | Kind::SignOff | Kind::Echo => Ok(refused("12")),
+            Kind::Parameters
+            | Kind::StatusUpload
+            | Kind::Settlement
+            | Kind::SignIn
+            | Kind::SignOff
+            | Kind::Echo => Ok(refused("12")),
         }
     }
 
     fn by_code(&self, amount: i64) -> Result<Verdict<'a>, BankError> {
-        let Some((code, w)) = self.ask.code.as_ref().and_then(|c| Some((c, self.world.wallet_of(c)?))) else { return Ok(refused("14")) };
+        let Some((code, w)) = self.ask.code.as_ref().and_then(|c| Some((c, self.world.wallet_of(c)?))) else {
+            return Ok(refused("14"));
+        };
         let payer = wallet_account(w.name);
         if self.account.currency != payterm_schema::Currency::CNY {
             return Ok(refused("57"));
@@ -87,7 +103,11 @@ impl<'a> Desk<'a> {
         Ok(match row.map_or(CodeAnswer::Paid, |r| r.answer) {
             CodeAnswer::Refused => refused(refusal.unwrap_or_else(|| "51".into())),
             CodeAnswer::Never => Verdict::Pending { payer, due: None, code: None },
-            CodeAnswer::Pending => Verdict::Pending { payer, due: Some(self.clock.now.0 + row.map_or(0, |r| i64::from(r.after_ms))), code: refusal },
+            CodeAnswer::Pending => Verdict::Pending {
+                payer,
+                due: Some(self.clock.now.0 + row.map_or(0, |r| i64::from(r.after_ms))),
+                code: refusal,
+            },
             CodeAnswer::Paid if ledger::balance(self.tx, &payer)? < amount => refused("51"),
             CodeAnswer::Paid => Verdict::Pay { payer, amount, code: "00", original: None },
         })
@@ -135,10 +155,16 @@ impl<'a> Desk<'a> {
         Ok(ledger::balance(self.tx, payer)? - held(self.tx, payer)?)
     }
 
-    /// The PIN verdict: none when it is right or not asked for. A wrong one counts; the limit blocks the card.
+    /// The PIN verdict: none when it is right or not asked for. A wrong one counts; the limit blocks the
+    /// card.
     fn pin(&self, card: &Card, needed: bool) -> Result<Option<String>, BankError> {
         let Some(right) = card.pin() else { return Ok(None) };
-        let tries: u32 = self.tx.prepare_cached("SELECT tries FROM wrong_pin WHERE card = ?")?.query_row([&card.name], |r| r.get(0)).optional()?.unwrap_or(0);
+        let tries: u32 = self
+            .tx
+            .prepare_cached("SELECT tries FROM wrong_pin WHERE card = ?")?
+            .query_row([&card.name], |r| r.get(0))
+            .optional()?
+            .unwrap_or(0);
         let given = match &self.ask.pin {
             PinGiven::Malformed | PinGiven::Sealed(_) => return Ok(Some("99".into())),
             PinGiven::None => return Ok(needed.then(|| "55".into())),
@@ -161,8 +187,8 @@ impl<'a> Desk<'a> {
         self.card().map_or(Ok(None), |c| self.pin(c, false))
     }
 
-    /// The original that F61, F37 and F38 name; all that is given must agree, and the card must be the same. `elsewhere`: it
-    /// may be another terminal's of the same merchant.
+    /// The original that F61, F37 and F38 name; all that is given must agree, and the card must be the same.
+    /// `elsewhere`: it may be another terminal's of the same merchant.
     fn original(&self, kinds: &[Kind], elsewhere: bool) -> Result<Option<Txn>, BankError> {
         let found = self.named(kinds, elsewhere)?;
         Ok(found.filter(|t| t.pan.as_deref() == self.ask.pan.as_ref().map(|p| p.reveal())))
@@ -171,7 +197,9 @@ impl<'a> Desk<'a> {
         let ask = self.ask;
         let Some(n) = &ask.named else { return Ok(None) };
         let mut found = match (n.batch, n.stan) {
-            (Some(b), Some(s)) => self.all("account = ? AND batch = ? AND stan = ?", params![self.account.name.as_str(), b, s])?,
+            (Some(b), Some(s)) => {
+                self.all("account = ? AND batch = ? AND stan = ?", params![self.account.name.as_str(), b, s])?
+            }
             (None, _) | (_, None) => Vec::new(),
         };
         if elsewhere {
@@ -183,8 +211,11 @@ impl<'a> Desk<'a> {
         }
         let ours = |t: &Txn| {
             let own = t.account == self.account.name.as_str();
-            let same_merchant =
-                |a: &crate::world::Account| a.merchant == self.account.merchant && a.profile == self.account.profile && a.currency == self.account.currency;
+            let same_merchant = |a: &crate::world::Account| {
+                a.merchant == self.account.merchant
+                    && a.profile == self.account.profile
+                    && a.currency == self.account.currency
+            };
             own || elsewhere && self.world.account(&t.account).is_some_and(same_merchant)
         };
         let given = |g: Option<&str>, t: Option<&str>| g.is_none() || g == t;
@@ -246,7 +277,9 @@ impl<'a> Desk<'a> {
         if self.available(&payer)? + hold < amount {
             return Ok(refused("51"));
         }
-        Ok(self.given_pin()?.map_or_else(|| Verdict::Pay { payer, amount, code: "00", original: Some(Box::new(t)) }, refused))
+        Ok(self
+            .given_pin()?
+            .map_or_else(|| Verdict::Pay { payer, amount, code: "00", original: Some(Box::new(t)) }, refused))
     }
 
     fn free(&self, amount: i64) -> Result<Verdict<'a>, BankError> {
@@ -270,7 +303,9 @@ impl<'a> Desk<'a> {
             return Ok(refused("12"));
         }
         let (total, tip) = (t.total.unwrap_or(0), self.ask.tip.and_then(|t| i64::try_from(t).ok()));
-        let Some(tip) = tip.filter(|t| *t > 0 && total.checked_add(*t) == Some(amount)) else { return Ok(refused("64")) };
+        let Some(tip) = tip.filter(|t| *t > 0 && total.checked_add(*t) == Some(amount)) else {
+            return Ok(refused("64"));
+        };
         if i128::from(tip) * 100 > i128::from(total) * i128::from(self.account.tip_percent) {
             return Ok(refused("61"));
         }
@@ -283,7 +318,8 @@ impl<'a> Desk<'a> {
     /// The wallet refuses an undo that comes too soon after the payment (host-protocol §8).
     pub(super) fn too_early(&self, t: &Txn) -> bool {
         let paid_by_code = t.kind == Kind::Sale.name() && t.wallet.is_some();
-        let wallet = self.world.wallets.iter().find(|w| paid_by_code && Some(wallet_account(w.name)) == t.payer);
+        let wallet =
+            self.world.wallets.iter().find(|w| paid_by_code && Some(wallet_account(w.name)) == t.payer);
         wallet.is_some_and(|w| self.clock.now.0 < t.at + i64::from(w.undo_after_ms))
     }
 }

@@ -1,8 +1,9 @@
-//! One request at the acquirer's desk, inside one SQLite transaction: new, repeated, or overtaken by its reversal; what it
-//! leaves behind and what it is answered.
+//! One request at the acquirer's desk, inside one SQLite transaction: new, repeated, or overtaken by its
+//! reversal; what it leaves behind and what it is answered.
 use super::decide::{Verdict, refused};
 use super::{
-    Account, Ask, BankError, Clock, HostAnswer, Kind, LedgerError, TXN, Transaction, Txn, What, World, answer, auth_code, ledger, params, rrn, txn_row,
+    Account, Ask, BankError, Clock, HostAnswer, Kind, LedgerError, TXN, Transaction, Txn, What, World,
+    answer, auth_code, ledger, params, rrn, txn_row,
 };
 
 pub(super) struct Desk<'a> {
@@ -13,7 +14,8 @@ pub(super) struct Desk<'a> {
     pub clock: Clock,
 }
 
-/// What else makes two messages of one STAN the same: the payment code (masked: it is not kept), the named original, the tip.
+/// What else makes two messages of one STAN the same: the payment code (masked: it is not kept), the named
+/// original, the tip.
 fn content(ask: &Ask) -> String {
     let code = ask.code.as_ref().map(|c| c.masked()).unwrap_or_default();
     format!("{code} {:?} {:?} {:?}", ask.named, ask.tip, ask.auth)
@@ -21,7 +23,11 @@ fn content(ask: &Ask) -> String {
 
 impl<'a> Desk<'a> {
     pub(super) fn all(&self, clause: &str, p: impl rusqlite::Params) -> Result<Vec<Txn>, BankError> {
-        Ok(self.tx.prepare_cached(&format!("{TXN} WHERE {clause}"))?.query_map(p, txn_row)?.collect::<Result<_, _>>()?)
+        Ok(self
+            .tx
+            .prepare_cached(&format!("{TXN} WHERE {clause}"))?
+            .query_map(p, txn_row)?
+            .collect::<Result<_, _>>()?)
     }
     pub(super) fn find(&self, clause: &str, p: impl rusqlite::Params) -> Result<Option<Txn>, BankError> {
         Ok(self.all(clause, p)?.into_iter().next())
@@ -42,7 +48,9 @@ impl<'a> Desk<'a> {
     pub fn request(&self, forced: Option<&str>) -> Result<HostAnswer, BankError> {
         let ask = self.ask;
         let (name, batch, stan) = self.key();
-        if let Some(t) = self.find("account = ? AND batch = ? AND stan = ? AND mti = ?", params![name, batch, stan, ask.mti])? {
+        if let Some(t) = self
+            .find("account = ? AND batch = ? AND stan = ? AND mti = ?", params![name, batch, stan, ask.mti])?
+        {
             let same = t.f3 == ask.f3
                 && t.f25 == ask.f25
                 && t.type60 == ask.type60
@@ -58,8 +66,10 @@ impl<'a> Desk<'a> {
                 None | Some(_) => Ok(self.reply("94")),
             };
         }
-        let overtaken =
-            self.tx.prepare_cached("SELECT 1 FROM unmatched_reversal WHERE account = ? AND batch = ? AND stan = ?")?.exists(params![name, batch, stan])?;
+        let overtaken = self
+            .tx
+            .prepare_cached("SELECT 1 FROM unmatched_reversal WHERE account = ? AND batch = ? AND stan = ?")?
+            .exists(params![name, batch, stan])?;
         let verdict = if overtaken {
             refused("12")
         } else if let Some(code) = forced {
@@ -78,11 +88,18 @@ impl<'a> Desk<'a> {
             Verdict::Refused(code) => (code.as_str(), "declined"),
             Verdict::Pending { .. } => ("09", "pending"),
             Verdict::Pay { code, .. } => (*code, "approved"),
-            Verdict::Hold(..) | Verdict::Undo(_) | Verdict::Refund(..) | Verdict::Free(_) | Verdict::Adjust(..) | Verdict::Balance(..) => ("00", "approved"),
+            Verdict::Hold(..)
+            | Verdict::Undo(_)
+            | Verdict::Refund(..)
+            | Verdict::Free(_)
+            | Verdict::Adjust(..)
+            | Verdict::Balance(..) => ("00", "approved"),
         };
         let original = match &verdict {
             Verdict::Pay { original, .. } => original.as_deref(),
-            Verdict::Undo(t) | Verdict::Refund(t, _) | Verdict::Free(t) | Verdict::Adjust(t, _) => Some(t.as_ref()),
+            Verdict::Undo(t) | Verdict::Refund(t, _) | Verdict::Free(t) | Verdict::Adjust(t, _) => {
+                Some(t.as_ref())
+            }
             Verdict::Refused(_) | Verdict::Pending { .. } | Verdict::Hold(..) | Verdict::Balance(..) => None,
         };
         let payer = verdict.payer();
@@ -134,7 +151,11 @@ impl<'a> Desk<'a> {
         let id = self.tx.last_insert_rowid();
         reply.rrn = Some(rrn(&date, id));
         let posting = self.carry_out(kind, &verdict, id)?;
-        let sum = if let (Verdict::Pay { .. } | Verdict::Adjust(..), Some(total)) = (&verdict, total) { Some(total.unsigned_abs()) } else { None };
+        let sum = if let (Verdict::Pay { .. } | Verdict::Adjust(..), Some(total)) = (&verdict, total) {
+            Some(total.unsigned_abs())
+        } else {
+            None
+        };
         reply.fee = sum.map(|s| a.fee(s));
         if let Verdict::Balance(_, funds) = &verdict {
             reply.balance = Some(*funds);
@@ -152,17 +173,14 @@ impl<'a> Desk<'a> {
             reply.organisation = Some(c.organisation.clone());
             reply.texts = vec![c.issuer.clone(), "TEST".into()];
         }
-        self.tx.prepare_cached("UPDATE txn SET rrn = ?, auth = ?, posting = ?, answer = ? WHERE id = ?")?.execute(params![
-            reply.rrn,
-            reply.auth_code,
-            posting,
-            serde_json::to_string(&reply)?,
-            id
-        ])?;
+        self.tx
+            .prepare_cached("UPDATE txn SET rrn = ?, auth = ?, posting = ?, answer = ? WHERE id = ?")?
+            .execute(params![reply.rrn, reply.auth_code, posting, serde_json::to_string(&reply)?, id])?;
         Ok(reply)
     }
 
-    /// Moves the money of transaction `id` and marks its original; gives the posting that the transaction stands on.
+    /// Moves the money of transaction `id` and marks its original; gives the posting that the transaction
+    /// stands on.
     fn carry_out(&self, kind: Kind, verdict: &Verdict<'a>, id: i64) -> Result<Option<i64>, BankError> {
         let now = self.clock.now;
         let standing = |t: &Txn| t.posting.ok_or(BankError::Ledger(LedgerError::Undone(0)));
@@ -183,10 +201,18 @@ impl<'a> Desk<'a> {
                 Some(ledger::undo(self.tx, now.0, kind.name(), Some(id), standing(t)?)?)
             }
             Verdict::Refund(t, amount) => {
-                self.tx.prepare_cached("UPDATE txn SET refunded = refunded + ? WHERE id = ?")?.execute(params![amount, t.id])?;
+                self.tx
+                    .prepare_cached("UPDATE txn SET refunded = refunded + ? WHERE id = ?")?
+                    .execute(params![amount, t.id])?;
                 let merchant = format!("merchant:{}", self.account.name);
                 let payer = t.payer.as_deref().unwrap_or_default();
-                Some(ledger::post(self.tx, now.0, kind.name(), Some(id), &[(&merchant, -amount), (payer, *amount)])?)
+                Some(ledger::post(
+                    self.tx,
+                    now.0,
+                    kind.name(),
+                    Some(id),
+                    &[(&merchant, -amount), (payer, *amount)],
+                )?)
             }
             Verdict::Free(t) => {
                 self.set_state(t.id, "cancelled")?;
@@ -195,8 +221,18 @@ impl<'a> Desk<'a> {
             // The sale stands on a new posting of the new total; the adjustment itself on none.
             Verdict::Adjust(t, total) => {
                 ledger::undo(self.tx, now.0, kind.name(), Some(id), standing(t)?)?;
-                let posting = super::post_payment(self.tx, self.account, kind, t.payer.as_deref().unwrap_or_default(), *total, id, now)?;
-                self.tx.prepare_cached("UPDATE txn SET posting = ?, total = ?, adjusted = 1 WHERE id = ?")?.execute(params![posting, total, t.id])?;
+                let posting = super::post_payment(
+                    self.tx,
+                    self.account,
+                    kind,
+                    t.payer.as_deref().unwrap_or_default(),
+                    *total,
+                    id,
+                    now,
+                )?;
+                self.tx
+                    .prepare_cached("UPDATE txn SET posting = ?, total = ?, adjusted = 1 WHERE id = ?")?
+                    .execute(params![posting, total, t.id])?;
                 None
             }
         })

@@ -1,4 +1,5 @@
-//! Settlement: the acquirer's own sums of a terminal's batch, what is uploaded to it, and the file for reconciliation.
+//! Settlement: the acquirer's own sums of a terminal's batch, what is uploaded to it, and the file for
+//! reconciliation.
 use super::{Account, Bank, BankError, Clock, World, answer};
 use crate::mishap::Mishap;
 use payterm_schema::{
@@ -85,8 +86,17 @@ pub fn lines(db: &Connection, world: &World, account: &str, batch: u32) -> Resul
             _ => continue,
         };
         let pan: Option<String> = r.get(5)?;
-        let foreign = pan.and_then(|p| world.card_by_pan(&p).map(|c| is_foreign(&c.organisation))).unwrap_or(false);
-        all.push(Line { batch, stan: r.get(0)?, kind: r.get(1)?, minor: r.get::<_, i64>(2)?.unsigned_abs(), status, rrn: r.get(4)?, foreign });
+        let foreign =
+            pan.and_then(|p| world.card_by_pan(&p).map(|c| is_foreign(&c.organisation))).unwrap_or(false);
+        all.push(Line {
+            batch,
+            stan: r.get(0)?,
+            kind: r.get(1)?,
+            minor: r.get::<_, i64>(2)?.unsigned_abs(),
+            status,
+            rrn: r.get(4)?,
+            foreign,
+        });
     }
     Ok(all)
 }
@@ -96,7 +106,10 @@ pub fn file(db: &Connection, world: &World, account: &Account, batch: u32) -> Re
     let mut text = format!("{COLUMNS}\n");
     for l in lines(db, world, account.name.as_str(), batch)? {
         let amount = Money::new(l.minor, account.currency).map(Money::value).unwrap_or_default();
-        text += &format!("{},{},{},{amount},{},{},{}\n", l.batch, l.stan, l.kind, account.currency, l.status, l.rrn);
+        text += &format!(
+            "{},{},{},{amount},{},{},{}\n",
+            l.batch, l.stan, l.kind, account.currency, l.status, l.rrn
+        );
     }
     Ok(text)
 }
@@ -141,7 +154,13 @@ pub fn settlements(db: &Connection) -> Result<Vec<Settled>, BankError> {
 
 impl Bank {
     /// Answers a message of a settlement. The same totals and the same records again are answered as before.
-    pub fn batch(&mut self, account: &Account, ask: &BatchAsk, mishap: Option<&Mishap>, clock: Clock) -> Result<HostAnswer, BankError> {
+    pub fn batch(
+        &mut self,
+        account: &Account,
+        ask: &BatchAsk,
+        mishap: Option<&Mishap>,
+        clock: Clock,
+    ) -> Result<HostAnswer, BankError> {
         let world = std::sync::Arc::clone(&self.world);
         let tx = self.db.transaction()?;
         let plain = |code: &str| answer(Some(&account.acquirer_id), code, clock);
@@ -151,7 +170,9 @@ impl Bank {
                 None => plain("95"),
             },
             BatchWhat::Records(list) => plain(records(&tx, account, ask, list)?),
-            BatchWhat::End { records, balanced } => plain(end(&tx, &world, account, ask, *records, *balanced)?),
+            BatchWhat::End { records, balanced } => {
+                plain(end(&tx, &world, account, ask, *records, *balanced)?)
+            }
         };
         tx.commit()?;
         Ok(reply)
@@ -176,10 +197,15 @@ fn totals(
     if let Some((before, ours, domestic, foreign)) = closed {
         let ours: Halves = serde_json::from_str(&ours)?;
         let same = serde_json::from_str::<Halves>(&before)? == *told;
-        return Ok(same.then_some(SettlementReply { domestic: (ours.domestic, domestic), foreign: (ours.foreign, foreign) }));
+        return Ok(same.then_some(SettlementReply {
+            domestic: (ours.domestic, domestic),
+            foreign: (ours.foreign, foreign),
+        }));
     }
     let known: Option<(u8, u8, bool)> = tx
-        .prepare_cached("SELECT domestic, foreign_cards, uploaded > 0 FROM settlement WHERE account = ? AND batch = ?")?
+        .prepare_cached(
+            "SELECT domestic, foreign_cards, uploaded > 0 FROM settlement WHERE account = ? AND batch = ?",
+        )?
         .query_row(params![account.name.as_str(), batch], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
         .optional()?;
     let ours = sums(&lines(tx, world, account.name.as_str(), batch)?);
@@ -203,12 +229,24 @@ fn totals(
     Ok(Some(reply))
 }
 
-fn records(tx: &Transaction<'_>, account: &Account, ask: &BatchAsk, list: &[(u32, u64)]) -> Result<&'static str, BankError> {
+fn records(
+    tx: &Transaction<'_>,
+    account: &Account,
+    ask: &BatchAsk,
+    list: &[(u32, u64)],
+) -> Result<&'static str, BankError> {
     let name = account.name.as_str();
-    if !tx.prepare_cached("SELECT 1 FROM settlement WHERE account = ? AND batch = ? AND NOT closed")?.exists(params![name, ask.batch])? {
+    if !tx
+        .prepare_cached("SELECT 1 FROM settlement WHERE account = ? AND batch = ? AND NOT closed")?
+        .exists(params![name, ask.batch])?
+    {
         return Ok("25");
     }
-    if tx.prepare_cached("INSERT OR IGNORE INTO upload_message(account, batch, stan) VALUES(?, ?, ?)")?.execute(params![name, ask.batch, ask.stan])? == 0 {
+    if tx
+        .prepare_cached("INSERT OR IGNORE INTO upload_message(account, batch, stan) VALUES(?, ?, ?)")?
+        .execute(params![name, ask.batch, ask.stan])?
+        == 0
+    {
         return Ok("94");
     }
     for (stan, minor) in list {
@@ -216,11 +254,19 @@ fn records(tx: &Transaction<'_>, account: &Account, ask: &BatchAsk, list: &[(u32
         tx.prepare_cached("INSERT INTO upload(account, batch, stan, minor) VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET times = times + 1")?
             .execute(params![name, ask.batch, stan, minor])?;
     }
-    tx.prepare_cached("UPDATE settlement SET uploaded = uploaded + ? WHERE account = ? AND batch = ?")?.execute(params![list.len(), name, ask.batch])?;
+    tx.prepare_cached("UPDATE settlement SET uploaded = uploaded + ? WHERE account = ? AND batch = ?")?
+        .execute(params![list.len(), name, ask.batch])?;
     Ok("00")
 }
 
-fn end(tx: &Transaction<'_>, world: &World, account: &Account, ask: &BatchAsk, count: u32, balanced: bool) -> Result<&'static str, BankError> {
+fn end(
+    tx: &Transaction<'_>,
+    world: &World,
+    account: &Account,
+    ask: &BatchAsk,
+    count: u32,
+    balanced: bool,
+) -> Result<&'static str, BankError> {
     let name = account.name.as_str();
     let row: Option<(u8, u8, u32, bool)> = tx
         .prepare_cached("SELECT domestic, foreign_cards, uploaded, closed FROM settlement WHERE account = ? AND batch = ?")?
@@ -249,24 +295,29 @@ fn end(tx: &Transaction<'_>, world: &World, account: &Account, ask: &BatchAsk, c
         let stan = tips.get(&l.stan).copied().filter(|t| sent.contains_key(t)).unwrap_or(l.stan);
         match sent.remove(&stan) {
             None => difference.push(format!("STAN {:06} was not uploaded", l.stan)),
-            Some((_, times)) if times > 1 => difference.push(format!("STAN {stan:06} was uploaded {times} times")),
-            Some((minor, _)) if minor.unsigned_abs() != l.minor => difference.push(format!("STAN {stan:06}: {minor} was uploaded, {} is here", l.minor)),
+            Some((_, times)) if times > 1 => {
+                difference.push(format!("STAN {stan:06} was uploaded {times} times"))
+            }
+            Some((minor, _)) if minor.unsigned_abs() != l.minor => {
+                difference.push(format!("STAN {stan:06}: {minor} was uploaded, {} is here", l.minor))
+            }
             Some(_) => {}
         }
     }
     difference.extend(sent.keys().map(|stan| format!("STAN {stan:06} was uploaded and is not here")));
-    tx.prepare_cached("UPDATE settlement SET closed = 1, difference = ? WHERE account = ? AND batch = ?")?.execute(params![
-        difference.join("; "),
-        name,
-        ask.batch
-    ])?;
+    tx.prepare_cached("UPDATE settlement SET closed = 1, difference = ? WHERE account = ? AND batch = ?")?
+        .execute(params![difference.join("; "), name, ask.batch])?;
     // The next batch has the next number, as the terminal has it.
-    tx.prepare_cached("UPDATE session SET batch = ? WHERE account = ?")?.execute(params![ask.batch % 999_999 + 1, name])?;
+    tx.prepare_cached("UPDATE session SET batch = ? WHERE account = ?")?
+        .execute(params![ask.batch % 999_999 + 1, name])?;
     Ok("00")
 }
 
 /// The STAN of the tip of each sale that has one.
 fn tips(tx: &Transaction<'_>, account: &str, batch: u32) -> Result<BTreeMap<u32, u32>, BankError> {
     let sql = "SELECT s.stan, t.stan FROM txn t JOIN txn s ON s.id = t.original WHERE t.kind = 'tip_adjust' AND t.state = 'approved' AND t.account = ? AND t.batch = ?";
-    Ok(tx.prepare_cached(sql)?.query_map(params![account, batch], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?)
+    Ok(tx
+        .prepare_cached(sql)?
+        .query_map(params![account, batch], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .collect::<Result<_, _>>()?)
 }

@@ -3,9 +3,9 @@ use super::{BankError, HostAnswer, Kind, Txn, desk::Desk, ledger, params};
 use payterm_schema::kind::Recovery;
 
 impl Desk<'_> {
-    /// 00 done (and done again), 25 not found and remembered, 12 cannot be reversed. A reversal whose F4 differs is refused
-    /// with 64, one that differs in F2, F3, F25, F38, F60.1 or F61 with 22: neither ends it, a terminal that reverses what
-    /// it did not send must notice.
+    /// 00 done (and done again), 25 not found and remembered, 12 cannot be reversed. A reversal whose F4
+    /// differs is refused with 64, one that differs in F2, F3, F25, F38, F60.1 or F61 with 22: neither ends
+    /// it, a terminal that reverses what it did not send must notice.
     pub fn reversal(&self) -> Result<HostAnswer, BankError> {
         let ask = self.ask;
         let (name, batch, stan) = self.key();
@@ -17,12 +17,17 @@ impl Desk<'_> {
         let differs = |g: Option<&str>, t: Option<&str>| g.is_some() && t.is_some() && g != t;
         let original = t.original.map(|o| self.find("id = ?", [o])).transpose()?.flatten();
         let other_original = match (&ask.named, &original) {
-            (Some(n), Some(o)) => n.batch.is_some_and(|b| b != o.batch) || n.stan.is_some_and(|s| s != o.stan),
+            (Some(n), Some(o)) => {
+                n.batch.is_some_and(|b| b != o.batch) || n.stan.is_some_and(|s| s != o.stan)
+            }
             (None, _) | (_, None) => false,
         };
         // The reversal of an unanswered void carries the F38 that the void carried: its original's.
         let other_auth = differs(ask.auth.as_deref(), t.auth.as_deref())
-            && differs(ask.auth.as_deref(), original.as_ref().and_then(|o| o.auth.as_deref()).or(t.auth.as_deref()));
+            && differs(
+                ask.auth.as_deref(),
+                original.as_ref().and_then(|o| o.auth.as_deref()).or(t.auth.as_deref()),
+            );
         let reversible = Kind::named(&t.kind).is_some_and(|k| k.row().recovery == Recovery::Reverse);
         reply.code = if ask.amount.and_then(|x| i64::try_from(x).ok()) != t.amount {
             "64".into()
@@ -38,7 +43,11 @@ impl Desk<'_> {
             return self.unmatched();
         } else if t.state == "reversed" {
             "00".into()
-        } else if !reversible || !matches!(t.state.as_str(), "approved" | "pending") || t.refunded > 0 || t.adjusted {
+        } else if !reversible
+            || !matches!(t.state.as_str(), "approved" | "pending")
+            || t.refunded > 0
+            || t.adjusted
+        {
             "12".into()
         } else if self.too_early(&t) {
             "09".into()
@@ -52,12 +61,11 @@ impl Desk<'_> {
 
     fn unmatched(&self) -> Result<HostAnswer, BankError> {
         let (name, batch, stan) = self.key();
-        self.tx.prepare_cached("INSERT OR IGNORE INTO unmatched_reversal(account, batch, stan, at) VALUES(?, ?, ?, ?)")?.execute(params![
-            name,
-            batch,
-            stan,
-            self.clock.now.0
-        ])?;
+        self.tx
+            .prepare_cached(
+                "INSERT OR IGNORE INTO unmatched_reversal(account, batch, stan, at) VALUES(?, ?, ?, ?)",
+            )?
+            .execute(params![name, batch, stan, self.clock.now.0])?;
         Ok(HostAnswer { amount: self.ask.amount, ..self.reply("25") })
     }
 
@@ -67,13 +75,19 @@ impl Desk<'_> {
         if hold.as_ref().is_some_and(|h| h.state != "approved") {
             return Ok(false);
         }
-        let contrary = t.posting.map(|p| ledger::undo(self.tx, self.clock.now.0, "reversal", Some(t.id), p)).transpose()?;
+        let contrary = t
+            .posting
+            .map(|p| ledger::undo(self.tx, self.clock.now.0, "reversal", Some(t.id), p))
+            .transpose()?;
         self.set_state(t.id, "reversed")?;
         let Some(o) = original else { return Ok(true) };
         self.set_state(o.id, "approved")?;
-        // A reversed void or completion cancel: its original stands again, on the posting that undid the undoing.
+        // A reversed void or completion cancel: its original stands again, on the posting that undid the
+        // undoing.
         if o.posting.is_some() {
-            self.tx.prepare_cached("UPDATE txn SET posting = ? WHERE id = ?")?.execute(params![contrary, o.id])?;
+            self.tx
+                .prepare_cached("UPDATE txn SET posting = ? WHERE id = ?")?
+                .execute(params![contrary, o.id])?;
         }
         // And the hold that came back is used up again.
         if let Some(h) = hold {

@@ -3,7 +3,10 @@ use super::write;
 use crate::world::{Account, World};
 use payterm_schema::{
     Time,
-    application::{AccountParameters, BinLists, FeeRow, Grant, GrantedAccount, Offer, Product, Settlement, Signed, Standing, Submission, Verdict, WrappedKey},
+    application::{
+        AccountParameters, BinLists, FeeRow, Grant, GrantedAccount, Offer, Product, Settlement, Signed,
+        Standing, Submission, Verdict, WrappedKey,
+    },
 };
 use payterm_vault::primitives::{DesKey, PrimitiveError, signature::Signer, wrap::wrap};
 use serde::{Deserialize, Serialize};
@@ -70,7 +73,12 @@ pub struct Desk {
 
 impl Desk {
     /// `hosts`: where each profile's host listens, for the accounts that are given.
-    pub fn open(dir: &Path, world: Arc<World>, signer: Signer, hosts: BTreeMap<String, SocketAddr>) -> Result<Self, DeskError> {
+    pub fn open(
+        dir: &Path,
+        world: Arc<World>,
+        signer: Signer,
+        hosts: BTreeMap<String, SocketAddr>,
+    ) -> Result<Self, DeskError> {
         let file = dir.join("applications.json");
         let all = match std::fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
@@ -88,7 +96,8 @@ impl Desk {
         self.all.values()
     }
 
-    /// The same id, revision and content again is the same application; a rejected one may come again as its next revision.
+    /// The same id, revision and content again is the same application; a rejected one may come again as its
+    /// next revision.
     pub fn submit(&mut self, s: Submission, now: Time) -> Result<Signed, DeskError> {
         let id = s.application.clone();
         let refuse = |rule: &str| Err(DeskError::Refused { id: id.clone(), rule: rule.into() });
@@ -96,14 +105,20 @@ impl Desk {
             return refuse("the id must be 32 hex digits");
         }
         match self.all.get(&id) {
-            Some(held) if held.submission.terminal != s.terminal => return refuse("it belongs to another terminal"),
+            Some(held) if held.submission.terminal != s.terminal => {
+                return refuse("it belongs to another terminal");
+            }
             Some(held) if held.submission == s => return self.standing(&id),
-            Some(held) if held.submission.revision == s.revision => return refuse("this revision came with another content"),
+            Some(held) if held.submission.revision == s.revision => {
+                return refuse("this revision came with another content");
+            }
             Some(held) if held.verdict != Verdict::Rejected || s.revision != held.submission.revision + 1 => {
                 return refuse("only a rejected application can be revised");
             }
             Some(_) => {}
-            None if s.revision == 0 || self.all.len() >= MOST => return refuse("no more applications are taken"),
+            None if s.revision == 0 || self.all.len() >= MOST => {
+                return refuse("no more applications are taken");
+            }
             None => {}
         }
         let der = hex::decode(&s.public_key).unwrap_or_default();
@@ -111,10 +126,14 @@ impl Desk {
             return refuse("the public key is malformed or not the terminal's");
         }
         let rule = s.draft.check().err().map(|e| e.to_string());
-        let rule =
-            rule.or_else(|| (s.offer != self.offer.hash()).then(|| "the offer that was accepted is not the one of today: read and accept it anew".into()));
+        let rule = rule.or_else(|| {
+            (s.offer != self.offer.hash()).then(|| {
+                "the offer that was accepted is not the one of today: read and accept it anew".into()
+            })
+        });
         let verdict = if rule.is_some() { Verdict::Rejected } else { Verdict::InReview };
-        self.all.insert(id.clone(), Held { submission: s, verdict, reason: rule, account: None, received: now });
+        self.all
+            .insert(id.clone(), Held { submission: s, verdict, reason: rule, account: None, received: now });
         self.save()?;
         self.standing(&id)
     }
@@ -122,8 +141,13 @@ impl Desk {
     pub fn standing(&self, id: &str) -> Result<Signed, DeskError> {
         let held = self.held(id)?;
         let s = &held.submission;
-        let standing =
-            Standing { application: id.into(), revision: s.revision, terminal: s.terminal.clone(), verdict: held.verdict, reason: held.reason.clone() };
+        let standing = Standing {
+            application: id.into(),
+            revision: s.revision,
+            terminal: s.terminal.clone(),
+            verdict: held.verdict,
+            reason: held.reason.clone(),
+        };
         sign(&self.signer, &standing)
     }
 
@@ -134,7 +158,11 @@ impl Desk {
         if nonce.len() != 32 || !nonce.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(refuse("the nonce must be 32 hex digits"));
         }
-        let account = held.account.as_deref().filter(|_| held.verdict == Verdict::Approved).and_then(|a| self.world.account(a));
+        let account = held
+            .account
+            .as_deref()
+            .filter(|_| held.verdict == Verdict::Approved)
+            .and_then(|a| self.world.account(a));
         let account = account.ok_or_else(|| refuse("not approved"))?;
         let s = &held.submission;
         let public = hex::decode(&s.public_key).map_err(|_| refuse("its public key is malformed"))?;
@@ -175,14 +203,21 @@ impl Desk {
         }
         let (verdict, reason, account) = match decision {
             Decision::Approve { account } => {
-                let taken = |a: &Account| self.all.values().any(|h| h.account.as_deref() == Some(a.name.as_str()));
-                let free = |a: &&Account| !taken(a) && account.as_deref().is_none_or(|name| name == a.name.as_str());
-                // A terminal that applies is a new one: the world's later accounts first, the first is the demo's own.
-                let given = self.world.accounts.iter().filter(|a| same_offer(&self.world, a)).rev().find(free);
+                let taken =
+                    |a: &Account| self.all.values().any(|h| h.account.as_deref() == Some(a.name.as_str()));
+                let free =
+                    |a: &&Account| !taken(a) && account.as_deref().is_none_or(|name| name == a.name.as_str());
+                // A terminal that applies is a new one: the world's later accounts first, the first is the
+                // demo's own.
+                let given =
+                    self.world.accounts.iter().filter(|a| same_offer(&self.world, a)).rev().find(free);
                 let given = given.ok_or_else(|| refuse("no account is free for it".into()))?;
                 (Verdict::Approved, None, Some(given.name.to_string()))
             }
-            Decision::Reject { reason } if (1..=REASON).contains(&reason.chars().count()) && !reason.chars().any(char::is_control) => {
+            Decision::Reject { reason }
+                if (1..=REASON).contains(&reason.chars().count())
+                    && !reason.chars().any(char::is_control) =>
+            {
                 (Verdict::Rejected, Some(reason), None)
             }
             Decision::Reject { .. } => return Err(refuse(format!("a reason has 1 to {REASON} characters"))),
@@ -199,22 +234,36 @@ impl Desk {
     }
 
     fn save(&self) -> Result<(), DeskError> {
-        write(&self.file, 0o600, &serde_json::to_vec_pretty(&self.all)?).map_err(|e| DeskError::File { path: self.file.clone(), cause: e.to_string() })
+        write(&self.file, 0o600, &serde_json::to_vec_pretty(&self.all)?)
+            .map_err(|e| DeskError::File { path: self.file.clone(), cause: e.to_string() })
     }
 }
 
 /// The offer is of one account's kind: that of the world's first.
 fn same_offer(world: &World, a: &Account) -> bool {
-    world
-        .accounts
-        .first()
-        .is_some_and(|first| first.profile == a.profile && first.currency == a.currency && first.fee_bp == a.fee_bp && first.fee_max == a.fee_max)
+    world.accounts.first().is_some_and(|first| {
+        first.profile == a.profile
+            && first.currency == a.currency
+            && first.fee_bp == a.fee_bp
+            && first.fee_max == a.fee_max
+    })
 }
 
 /// What the acquirer books as its fee is what the table says.
 fn fees(account: &Account) -> Vec<FeeRow> {
-    let max = account.fee_max.as_deref().and_then(|t| payterm_schema::Money::parse(t, account.currency).ok()).map(payterm_schema::Money::minor);
-    let row = |product| FeeRow { product, wallet: None, organisation: None, basis_points: account.fee_bp, min: 0, max };
+    let max = account
+        .fee_max
+        .as_deref()
+        .and_then(|t| payterm_schema::Money::parse(t, account.currency).ok())
+        .map(payterm_schema::Money::minor);
+    let row = |product| FeeRow {
+        product,
+        wallet: None,
+        organisation: None,
+        basis_points: account.fee_bp,
+        min: 0,
+        max,
+    };
     vec![row(Product::Card), row(Product::Scan)]
 }
 

@@ -1,5 +1,6 @@
-//! The HTTPS face of the desk: GET /v1/offer, PUT and GET /v1/applications/ID, GET /v1/applications/ID/parameters?nonce=N.
-//! Every answer is signed JSON; an error is a status and a line of text.
+//! The HTTPS face of the desk: GET /v1/offer, PUT and GET /v1/applications/ID, GET
+//! /v1/applications/ID/parameters?nonce=N. Every answer is signed JSON; an error is a status and a line of
+//! text.
 use super::{Desk, DeskError};
 use crate::acquirer::now;
 use http_body_util::{BodyExt, Full, Limited};
@@ -40,7 +41,11 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<Mutex<Desk
             let talk = async {
                 let Ok(stream) = tls.accept(tcp).await else { return };
                 let answer = service_fn(|request| answer(Arc::clone(&desk), request));
-                if let Err(e) = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer).await {
+                if let Err(e) = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), answer)
+                    .await
+                {
                     tracing::debug!("terminal management: {e}");
                 }
             };
@@ -49,15 +54,24 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<Mutex<Desk
     }
 }
 
-async fn answer(desk: Arc<Mutex<Desk>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    desk: Arc<Mutex<Desk>>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let body = if method == Method::PUT { Limited::new(request.into_body(), MAX_BODY).collect().await.map(|b| b.to_bytes()) } else { Ok(Bytes::new()) };
+    let body = if method == Method::PUT {
+        Limited::new(request.into_body(), MAX_BODY).collect().await.map(|b| b.to_bytes())
+    } else {
+        Ok(Bytes::new())
+    };
     let done = match body {
         Ok(body) => route(&desk, &method, uri.path(), uri.query().unwrap_or_default(), &body),
         Err(_) => Err((StatusCode::PAYLOAD_TOO_LARGE, format!("a body of up to {MAX_BODY} bytes"))),
     };
     tracing::info!(%method, path = uri.path(), ok = done.is_ok(), "terminal management");
-    let (status, kind, text) = match done.and_then(|s| serde_json::to_string(&s).map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))) {
+    let (status, kind, text) = match done.and_then(|s| {
+        serde_json::to_string(&s).map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
+    }) {
         Ok(json) => (StatusCode::OK, "application/json", json),
         Err((status, text)) => (status, "text/plain; charset=utf-8", text + "\n"),
     };
@@ -67,26 +81,37 @@ async fn answer(desk: Arc<Mutex<Desk>>, request: Request<Incoming>) -> Result<Re
     Ok(response)
 }
 
-fn route(desk: &Mutex<Desk>, method: &Method, path: &str, query: &str, body: &[u8]) -> Result<Signed, (StatusCode, String)> {
+fn route(
+    desk: &Mutex<Desk>,
+    method: &Method,
+    path: &str,
+    query: &str,
+    body: &[u8],
+) -> Result<Signed, (StatusCode, String)> {
     let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
     let done = match path.split('/').collect::<Vec<_>>()[..] {
         ["", "v1", "offer"] if method == Method::GET => Ok(desk.offer().clone()),
         ["", "v1", "applications", id] if method == Method::GET => desk.standing(id),
         ["", "v1", "applications", id] if method == Method::PUT => {
-            let submission: Submission = serde_json::from_slice(body).map_err(|e| (StatusCode::BAD_REQUEST, e.to_string()))?;
+            let submission: Submission =
+                serde_json::from_slice(body).map_err(|e| (StatusCode::BAD_REQUEST, e.to_string()))?;
             if submission.application != id {
                 return Err((StatusCode::BAD_REQUEST, "the path names another application".into()));
             }
             desk.submit(submission, now())
         }
-        ["", "v1", "applications", id, "parameters"] if method == Method::GET => desk.grant(id, query.strip_prefix("nonce=").unwrap_or_default()),
+        ["", "v1", "applications", id, "parameters"] if method == Method::GET => {
+            desk.grant(id, query.strip_prefix("nonce=").unwrap_or_default())
+        }
         _ => return Err((StatusCode::NOT_FOUND, "no such resource".into())),
     };
     done.map_err(|e| {
         let status = match &e {
             DeskError::NotFound(_) => StatusCode::NOT_FOUND,
             DeskError::Refused { .. } => StatusCode::CONFLICT,
-            DeskError::File { .. } | DeskError::Sign | DeskError::Json(_) | DeskError::Key(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            DeskError::File { .. } | DeskError::Sign | DeskError::Json(_) | DeskError::Key(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         (status, e.to_string())
     })

@@ -1,6 +1,7 @@
-//! The terminal management of the acquirer: it offers terminals, takes applications, and gives approved ones their parameters
-//! and master key, over HTTPS with a CA of its own. Files in `STATE/tms`: `ca.pem` and `signing.pem` for the terminal's
-//! configuration; `ca-key.pem` and `signing.p8` stay here; `applications.json`.
+//! The terminal management of the acquirer: it offers terminals, takes applications, and gives approved ones
+//! their parameters and master key, over HTTPS with a CA of its own. Files in `STATE/tms`: `ca.pem` and
+//! `signing.pem` for the terminal's configuration; `ca-key.pem` and `signing.p8` stay here;
+//! `applications.json`.
 //!
 //! **Test keys and test data only.**
 mod desk;
@@ -46,12 +47,17 @@ pub fn dir(state: &Path) -> PathBuf {
     state.join("tms")
 }
 
-/// What it speaks and signs with. CA and signing key are made once and stay; the certificate, for `localhost`, 127.0.0.1 and
-/// ::1, is made at each start.
+/// What it speaks and signs with. CA and signing key are made once and stay; the certificate, for
+/// `localhost`, 127.0.0.1 and ::1, is made at each start.
 pub fn identity(state: &Path) -> Result<(TlsAcceptor, Signer), TmsError> {
     let dir = dir(state);
-    DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(|cause| TmsError::File { path: dir.clone(), cause })?;
-    let (ca_file, key_file, signing_file) = (dir.join("ca.pem"), dir.join("ca-key.pem"), dir.join("signing.p8"));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
+        .map_err(|cause| TmsError::File { path: dir.clone(), cause })?;
+    let (ca_file, key_file, signing_file) =
+        (dir.join("ca.pem"), dir.join("ca-key.pem"), dir.join("signing.p8"));
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, "payterm test terminal management CA");
@@ -64,7 +70,8 @@ pub fn identity(state: &Path) -> Result<(TlsAcceptor, Signer), TmsError> {
         let made = Signer::generate().ok_or_else(|| TmsError::Signing(signing_file.clone()))?;
         write(&signing_file, 0o600, &made)?;
     }
-    let der = fs::read(&signing_file).map_err(|cause| TmsError::File { path: signing_file.clone(), cause })?;
+    let der =
+        fs::read(&signing_file).map_err(|cause| TmsError::File { path: signing_file.clone(), cause })?;
     let signer = Signer::from_pkcs8(&der).ok_or_else(|| TmsError::Signing(signing_file))?;
     write(&dir.join("signing.pem"), 0o644, public_pem(&signer).as_bytes())?;
 
@@ -74,7 +81,10 @@ pub fn identity(state: &Path) -> Result<(TlsAcceptor, Signer), TmsError> {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))?;
+        .with_single_cert(
+            vec![cert.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )?;
     Ok((TlsAcceptor::from(Arc::new(config)), signer))
 }
 

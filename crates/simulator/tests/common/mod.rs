@@ -1,5 +1,5 @@
-//! A terminal for the tests: built on `payterm-hosts` and the vault's primitives, it shares no code with the acquirer but
-//! these. `tests/` of the workspace judge both with independent programs.
+//! A terminal for the tests: built on `payterm-hosts` and the vault's primitives, it shares no code with the
+//! acquirer but these. `tests/` of the workspace judge both with independent programs.
 #![allow(dead_code)]
 use payterm_hosts::{Built, Profile, Reply, Station, build, frame_len, read};
 use payterm_schema::{
@@ -22,7 +22,8 @@ impl Mac for Key {
         self.0.as_ref().map(DesKey::key_len).ok_or(MacError::NoKey)
     }
     fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<[u8; 8], MacError> {
-        mac(algorithm, self.0.as_ref().ok_or(MacError::NoKey)?, data).map_err(|e| MacError::Store(e.to_string()))
+        mac(algorithm, self.0.as_ref().ok_or(MacError::NoKey)?, data)
+            .map_err(|e| MacError::Store(e.to_string()))
     }
     fn verify(&self, algorithm: MacAlgorithm, data: &[u8], given: &[u8]) -> Result<bool, MacError> {
         Ok(self.mac(algorithm, data)?.as_slice() == given)
@@ -68,7 +69,13 @@ impl Till {
         let a = world.account(account).unwrap().clone();
         Self {
             profile: Profile::builtin(&a.profile).unwrap(),
-            station: Station { merchant: a.merchant.clone(), terminal: a.terminal.clone(), currency: a.currency, nii: "0003".into(), test: true },
+            station: Station {
+                merchant: a.merchant.clone(),
+                terminal: a.terminal.clone(),
+                currency: a.currency,
+                nii: "0003".into(),
+                test: true,
+            },
             addr,
             stream: connect(addr),
             tmk: DesKey::new(a.tmk.reveal()).unwrap(),
@@ -171,7 +178,13 @@ impl Till {
         }
     }
     pub fn sale_plan(&mut self, minor: u64, pin: bool) -> Plan {
-        Plan { amount: Some(self.money(minor)), mode: EntryMode::Swipe, pin, track: true, ..self.plan(Kind::Sale) }
+        Plan {
+            amount: Some(self.money(minor)),
+            mode: EntryMode::Swipe,
+            pin,
+            track: true,
+            ..self.plan(Kind::Sale)
+        }
     }
     pub fn money(&self, minor: u64) -> Money {
         Money::new(minor, self.station.currency).unwrap()
@@ -181,24 +194,46 @@ impl Till {
         self.exchange(Leg::Request, plan, &secrets)
     }
     pub fn code_plan(&mut self, minor: u64) -> Plan {
-        Plan { amount: Some(self.money(minor)), mode: EntryMode::Code, wallet: Some(Wallet::Wechat), ..self.plan(Kind::Sale) }
+        Plan {
+            amount: Some(self.money(minor)),
+            mode: EntryMode::Code,
+            wallet: Some(Wallet::Wechat),
+            ..self.plan(Kind::Sale)
+        }
     }
     pub fn code_sale(&mut self, code: &str, minor: u64) -> Got {
         let plan = self.code_plan(minor);
-        self.exchange(Leg::Request, plan, &CardSecrets { code: Some(PaymentCode::parse(code).unwrap()), ..CardSecrets::default() })
+        self.exchange(
+            Leg::Request,
+            plan,
+            &CardSecrets { code: Some(PaymentCode::parse(code).unwrap()), ..CardSecrets::default() },
+        )
     }
     pub fn balance(&mut self, card: &str, pin: Option<&str>) -> Got {
         let secrets = self.card(card, pin);
-        let plan = Plan { mode: EntryMode::Swipe, pin: pin.is_some(), track: true, ..self.plan(Kind::Balance) };
+        let plan =
+            Plan { mode: EntryMode::Swipe, pin: pin.is_some(), track: true, ..self.plan(Kind::Balance) };
         self.exchange(Leg::Request, plan, &secrets)
     }
     /// What the original's answer says of it.
     pub fn original(of: &Got) -> OriginalRef {
         let a = of.answer();
-        OriginalRef { batch: Some(of.plan.batch), stan: Some(of.plan.stan), date: a.date.clone(), rrn: a.rrn.clone(), auth_code: a.auth_code.clone() }
+        OriginalRef {
+            batch: Some(of.plan.batch),
+            stan: Some(of.plan.stan),
+            date: a.date.clone(),
+            rrn: a.rrn.clone(),
+            auth_code: a.auth_code.clone(),
+        }
     }
     pub fn void_plan(&mut self, minor: u64, original: OriginalRef) -> Plan {
-        Plan { amount: Some(self.money(minor)), mode: EntryMode::Swipe, track: true, original: Some(original), ..self.plan(Kind::Void) }
+        Plan {
+            amount: Some(self.money(minor)),
+            mode: EntryMode::Swipe,
+            track: true,
+            original: Some(original),
+            ..self.plan(Kind::Void)
+        }
     }
     pub fn void(&mut self, card: &str, minor: u64, original: OriginalRef) -> Got {
         let (plan, secrets) = (self.void_plan(minor, original), self.card(card, None));
@@ -206,10 +241,23 @@ impl Till {
     }
     /// A swiped request of this kind; `of` names its original.
     pub fn swiped(&mut self, kind: Kind, minor: u64, of: Option<OriginalRef>) -> Plan {
-        Plan { amount: Some(self.money(minor)), mode: EntryMode::Swipe, track: true, original: of, ..self.plan(kind) }
+        Plan {
+            amount: Some(self.money(minor)),
+            mode: EntryMode::Swipe,
+            track: true,
+            original: of,
+            ..self.plan(kind)
+        }
     }
     /// Sends it with this card.
-    pub fn run(&mut self, kind: Kind, card: &str, minor: u64, of: Option<OriginalRef>, pin: Option<&str>) -> Got {
+    pub fn run(
+        &mut self,
+        kind: Kind,
+        card: &str,
+        minor: u64,
+        of: Option<OriginalRef>,
+        pin: Option<&str>,
+    ) -> Got {
         let plan = Plan { pin: pin.is_some(), ..self.swiped(kind, minor, of) };
         let secrets = self.card(card, pin);
         self.exchange(Leg::Request, plan, &secrets)

@@ -32,7 +32,11 @@ pub fn sale() -> Outcome {
         started: AT,
         ended: Some(Time(AT.0 + 21_000)),
         answer_by: None,
-        place: Place { shop: "\u{8001}\u{738b}\u{9762}\u{9986}".into(), address: "Nanjing Road 100".into(), city: "\u{4e0a}\u{6d77}".into() },
+        place: Place {
+            shop: "\u{8001}\u{738b}\u{9762}\u{9986}".into(),
+            address: "Nanjing Road 100".into(),
+            city: "\u{4e0a}\u{6d77}".into(),
+        },
         account: AccountId::new("main").ok(),
         merchant: Some("898310058120001".into()),
         terminal: Some("20260001".into()),
@@ -68,7 +72,12 @@ pub fn sale() -> Outcome {
 }
 
 pub fn signed_sale() -> Outcome {
-    Outcome { pin: false, host_texts: vec!["\u{53d1}\u{5361}\u{884c}\u{79ef}\u{5206} 12".into()], test: true, ..sale() }
+    Outcome {
+        pin: false,
+        host_texts: vec!["\u{53d1}\u{5361}\u{884c}\u{79ef}\u{5206} 12".into()],
+        test: true,
+        ..sale()
+    }
 }
 
 pub fn code_sale() -> Outcome {
@@ -97,7 +106,14 @@ pub fn void() -> Outcome {
         auth_code: Some("082164".into()),
         date: Some("0305".into()),
     };
-    Outcome { kind: Kind::Void, original: Some(original), stan: Stan::new(119), auth_code: None, sums: Sums { fee: None, ..sale().sums }, ..sale() }
+    Outcome {
+        kind: Kind::Void,
+        original: Some(original),
+        stan: Stan::new(119),
+        auth_code: None,
+        sums: Sums { fee: None, ..sale().sums },
+        ..sale()
+    }
 }
 
 pub fn unknown() -> Outcome {
@@ -117,11 +133,22 @@ pub fn unknown() -> Outcome {
 }
 
 pub fn declined() -> Outcome {
-    Outcome { status: Status::Declined, authority: None, auth_code: None, reason: Some(Reason::new("host-51", Class::C)), ..sale() }
+    Outcome {
+        status: Status::Declined,
+        authority: None,
+        auth_code: None,
+        reason: Some(Reason::new("host-51", Class::C)),
+        ..sale()
+    }
 }
 
 pub fn balance() -> Outcome {
-    Outcome { kind: Kind::Balance, sums: Sums { fee: None, balance: Some(-1_234_567), ..Sums::new(Currency::CNY, None) }, note: None, ..sale() }
+    Outcome {
+        kind: Kind::Balance,
+        sums: Sums { fee: None, balance: Some(-1_234_567), ..Sums::new(Currency::CNY, None) },
+        note: None,
+        ..sale()
+    }
 }
 
 pub fn job(kind: PaperKind, outcome: Outcome) -> PaperJob {
@@ -146,11 +173,23 @@ pub fn refund() -> Outcome {
 
 /// 20.00 on top of the sale.
 pub fn tip() -> Outcome {
-    Outcome { kind: Kind::TipAdjust, sums: Sums { amount: Some(125_450), tip: Some(2000), ..sale().sums }, original: void().original, pin: false, ..sale() }
+    Outcome {
+        kind: Kind::TipAdjust,
+        sums: Sums { amount: Some(125_450), tip: Some(2000), ..sale().sums },
+        original: void().original,
+        pin: false,
+        ..sale()
+    }
 }
 
 pub fn no_cvm() -> Outcome {
-    Outcome { pin: false, no_cvm: Some(100_000), sums: Sums { amount: Some(1800), ..sale().sums }, entry: Some(EntryMode::Contactless), ..sale() }
+    Outcome {
+        pin: false,
+        no_cvm: Some(100_000),
+        sums: Sums { amount: Some(1800), ..sale().sums },
+        entry: Some(EntryMode::Contactless),
+        ..sale()
+    }
 }
 
 pub fn own(kind: PaperKind, content: PaperContent) -> PaperJob {
@@ -218,5 +257,10 @@ pub fn application(stage: Stage) -> PaperJob {
     let mut application: Application = serde_json::from_str(json).expect("application");
     application.stage = stage;
     application.reason = (stage == Stage::Rejected).then(|| "licence not readable".into());
-    PaperJob::new(1, PaperKind::ApplicationSlip, 0, PaperContent::Application(Box::new(ApplicationSlip { application, test: true })))
+    PaperJob::new(
+        1,
+        PaperKind::ApplicationSlip,
+        0,
+        PaperContent::Application(Box::new(ApplicationSlip { application, test: true })),
+    )
 }

@@ -1,4 +1,5 @@
-//! F62 of a sign-in reply: working keys under the TMK, each followed by its 4-byte check value (host-protocol §4).
+//! F62 of a sign-in reply: working keys under the TMK, each followed by its 4-byte check value (host-protocol
+//! §4).
 use super::DesKey;
 use payterm_schema::secret::SecretBytes;
 use zeroize::Zeroizing;
@@ -27,7 +28,9 @@ pub enum F62Error {
     CheckValue(&'static str),
     #[error("TMK: {0} bytes, must be 16")]
     Tmk(usize),
-    #[error("key set: PIK and MAK of 8 bytes, or PIK of 16 with MAK of 8 or 16, and then a TDK of 16 or none")]
+    #[error(
+        "key set: PIK and MAK of 8 bytes, or PIK of 16 with MAK of 8 or 16, and then a TDK of 16 or none"
+    )]
     Form,
 }
 
@@ -40,13 +43,18 @@ pub fn parse_f62(tmk: &DesKey, f62: &[u8]) -> Result<KeySet, F62Error> {
         let cipher_text = &f62[at..at + len];
         // 8 + 8 x 00: zeros in place of cipher text, a single-length key.
         let used = if len == 16 && name == "MAK" && cipher_text[8..] == [0; 8] { 8 } else { len };
-        let clear = tmk.decrypt_ecb(&cipher_text[..used]).and_then(|k| DesKey::new(k.reveal())).map_err(|_| F62Error::Form)?;
+        let clear = tmk
+            .decrypt_ecb(&cipher_text[..used])
+            .and_then(|k| DesKey::new(k.reveal()))
+            .map_err(|_| F62Error::Form)?;
         if clear.kcv_fits(&f62[at + len..at + len + 4]) { Ok(clear) } else { Err(F62Error::CheckValue(name)) }
     };
     match f62.len() {
         24 => Ok(KeySet { pik: key("PIK", 0, 8)?, mak: key("MAK", 12, 8)?, tdk: None }),
         40 => Ok(KeySet { pik: key("PIK", 0, 16)?, mak: key("MAK", 20, 16)?, tdk: None }),
-        60 => Ok(KeySet { pik: key("PIK", 0, 16)?, mak: key("MAK", 20, 16)?, tdk: Some(key("TDK", 40, 16)?) }),
+        60 => {
+            Ok(KeySet { pik: key("PIK", 0, 16)?, mak: key("MAK", 20, 16)?, tdk: Some(key("TDK", 40, 16)?) })
+        }
         56 => Err(F62Error::Length56),
         84 => Err(F62Error::Length84),
         n => Err(F62Error::Length(n)),
@@ -83,20 +91,31 @@ mod tests {
     fn tmk() -> DesKey {
         DesKey::new(&x("CA5D92598DCA48CE8A4C76361A9269E9")).unwrap()
     }
-    /// 40: the public vector of host-protocol §4. 24 and 60: by psec 1.3.0 `des.encrypt_tdes_ecb`, key by key.
+    /// 40: the public vector of host-protocol §4. 24 and 60: by psec 1.3.0 `des.encrypt_tdes_ecb`, key by
+    /// key.
     const F62_40: &str = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B8B651F9E9BACE9AE10000000000000000AB7153CA";
     const F62_24: &str = "B651F9E9BACE9AE1AB7153CAEEB761A274A250BF6FB23EAD";
     const F62_60: &str = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B86378DAEF9206BFCAD7750B588D0BD926819DB1148F07C658AC49CC831240C055597B73EFFB097599";
 
     #[test]
     fn the_three_forms() {
-        let parse = |h: &str| parse_f62(&tmk(), &x(h)).map(|k| [Some(k.pik), Some(k.mak), k.tdk].map(|k| k.map(|k| hex::encode_upper(k.reveal()))));
+        let parse = |h: &str| {
+            parse_f62(&tmk(), &x(h))
+                .map(|k| [Some(k.pik), Some(k.mak), k.tdk].map(|k| k.map(|k| hex::encode_upper(k.reveal()))))
+        };
         let some = |h: &str| Some(h.to_owned());
-        assert_eq!(parse(F62_40), Ok([some("807A23AD32B36D457AE91FDF927570EA"), some("5BB5C72CD00B7338"), None]));
+        assert_eq!(
+            parse(F62_40),
+            Ok([some("807A23AD32B36D457AE91FDF927570EA"), some("5BB5C72CD00B7338"), None])
+        );
         assert_eq!(parse(F62_24), Ok([some("5BB5C72CD00B7338"), some("1122334455667788"), None]));
         assert_eq!(
             parse(F62_60),
-            Ok([some("807A23AD32B36D457AE91FDF927570EA"), some("0F1E2D3C4B5A69788796A5B4C3D2E1F0"), some("00112233445566778899AABBCCDDEEFF")])
+            Ok([
+                some("807A23AD32B36D457AE91FDF927570EA"),
+                some("0F1E2D3C4B5A69788796A5B4C3D2E1F0"),
+                some("00112233445566778899AABBCCDDEEFF")
+            ])
         );
         for h in [F62_24, F62_40, F62_60] {
             assert_eq!(build_f62(&tmk(), &parse_f62(&tmk(), &x(h)).unwrap()).unwrap().reveal(), x(h));
@@ -128,7 +147,10 @@ mod tests {
     fn sets_that_have_no_form_are_not_built() {
         let k = |n| DesKey::generate(n).unwrap();
         for (pik, mak, tdk) in [(8, 16, None), (8, 8, Some(16)), (16, 16, Some(8)), (24, 16, None)] {
-            assert_eq!(build_f62(&tmk(), &KeySet { pik: k(pik), mak: k(mak), tdk: tdk.map(k) }).err(), Some(F62Error::Form));
+            assert_eq!(
+                build_f62(&tmk(), &KeySet { pik: k(pik), mak: k(mak), tdk: tdk.map(k) }).err(),
+                Some(F62Error::Form)
+            );
         }
     }
 }

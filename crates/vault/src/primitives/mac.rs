@@ -6,11 +6,14 @@ use payterm_schema::secret::MacAlgorithm;
 ///
 /// - `UnionpayEcb` (8 or 16 byte key): the first 8 of 16 upper-case hex characters, as ASCII.
 /// - `X9_9` (8 byte key): DES CBC-MAC, binary (ANSI X9.9; ISO/IEC 9797-1 algorithm 1, padding 1).
-/// - `X9_19` (16 byte key; with 8 bytes it is X9.9): the same with the last block in triple DES, binary (ANSI X9.19; ISO/IEC 9797-1 algorithm 3, padding 1).
+/// - `X9_19` (16 byte key; with 8 bytes it is X9.9): the same with the last block in triple DES, binary (ANSI
+///   X9.19; ISO/IEC 9797-1 algorithm 3, padding 1).
 pub fn mac(algorithm: MacAlgorithm, key: &DesKey, data: &[u8]) -> Result<[u8; 8], PrimitiveError> {
     let got = key.key_len();
     match algorithm {
-        MacAlgorithm::UnionpayEcb if got == 24 => Err(PrimitiveError::KeyLength { got, rule: "8 or 16 for the UnionPay MAC" }),
+        MacAlgorithm::UnionpayEcb if got == 24 => {
+            Err(PrimitiveError::KeyLength { got, rule: "8 or 16 for the UnionPay MAC" })
+        }
         MacAlgorithm::UnionpayEcb => Ok(unionpay_ecb(key, data)),
         MacAlgorithm::X9_9 if got != 8 => Err(PrimitiveError::KeyLength { got, rule: "8 for X9.9" }),
         MacAlgorithm::X9_9 => Ok(cbc(key, data)),
@@ -35,16 +38,20 @@ fn cbc(key: &DesKey, data: &[u8]) -> [u8; 8] {
     padded(data).fold([0; 8], |chain, block| key.encrypt_block(xor(chain, block)))
 }
 
-/// Zeros to a multiple of 8; no data is one block of zeros, so that the MAC of nothing depends on the key too.
+/// Zeros to a multiple of 8; no data is one block of zeros, so that the MAC of nothing depends on the key
+/// too.
 fn padded(data: &[u8]) -> impl Iterator<Item = [u8; 8]> {
     let (blocks, rest) = data.as_chunks::<8>();
-    let tail = (!rest.is_empty() || data.is_empty()).then(|| std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0)));
+    let tail = (!rest.is_empty() || data.is_empty())
+        .then(|| std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0)));
     blocks.iter().copied().chain(tail)
 }
 
 /// 8 bytes as 16 upper-case hex characters, in halves.
 fn hex16(r: [u8; 8]) -> ([u8; 8], [u8; 8]) {
-    let digit = |i: usize| b"0123456789ABCDEF"[usize::from(if i.is_multiple_of(2) { r[i / 2] >> 4 } else { r[i / 2] & 15 })];
+    let digit = |i: usize| {
+        b"0123456789ABCDEF"[usize::from(if i.is_multiple_of(2) { r[i / 2] >> 4 } else { r[i / 2] & 15 })]
+    };
     (std::array::from_fn(digit), std::array::from_fn(|i| digit(i + 8)))
 }
 
@@ -67,7 +74,8 @@ mod tests {
         assert_eq!(&mac(MacAlgorithm::UnionpayEcb, &key(DOUBLE), &data()).unwrap(), b"7A152A49");
     }
 
-    /// Values by psec 1.3.0: `mac.generate_cbc_mac(k, d, 1, 8, DES)` and `mac.generate_retail_mac(k1, k2, d, 1, 8)`.
+    /// Values by psec 1.3.0: `mac.generate_cbc_mac(k, d, 1, 8, DES)` and `mac.generate_retail_mac(k1, k2, d,
+    /// 1, 8)`.
     #[test]
     fn x9_9_and_x9_19_as_psec_has_them() {
         let h = |a, k: &str, d: &[u8]| hex::encode(mac(a, &key(k), d).unwrap());
@@ -85,12 +93,18 @@ mod tests {
         for a in [MacAlgorithm::UnionpayEcb, MacAlgorithm::X9_9, MacAlgorithm::X9_19] {
             assert!(matches!(mac(a, &triple, b"x"), Err(PrimitiveError::KeyLength { got: 24, .. })));
         }
-        assert!(matches!(mac(MacAlgorithm::X9_9, &key(DOUBLE), b"x"), Err(PrimitiveError::KeyLength { got: 16, .. })));
+        assert!(matches!(
+            mac(MacAlgorithm::X9_9, &key(DOUBLE), b"x"),
+            Err(PrimitiveError::KeyLength { got: 16, .. })
+        ));
     }
 
     #[test]
     fn the_mac_of_nothing_depends_on_the_key() {
         assert_ne!(mac(MacAlgorithm::X9_9, &key(SINGLE), b""), Ok([0; 8]));
-        assert_eq!(mac(MacAlgorithm::X9_9, &key(SINGLE), b""), mac(MacAlgorithm::X9_9, &key(SINGLE), &[0; 8]));
+        assert_eq!(
+            mac(MacAlgorithm::X9_9, &key(SINGLE), b""),
+            mac(MacAlgorithm::X9_9, &key(SINGLE), &[0; 8])
+        );
     }
 }

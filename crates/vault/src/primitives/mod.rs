@@ -1,5 +1,6 @@
-//! DES, check values, MACs, PIN blocks, track encipherment, F62 and key blocks on keys in hand. Inside this crate they serve
-//! [`crate::Vault`]; outside only the acquirer simulator and tests may call them: a terminal has its keys in the vault.
+//! DES, check values, MACs, PIN blocks, track encipherment, F62 and key blocks on keys in hand. Inside this
+//! crate they serve [`crate::Vault`]; outside only the acquirer simulator and tests may call them: a terminal
+//! has its keys in the vault.
 pub mod f62;
 pub mod mac;
 pub mod pin;
@@ -37,7 +38,8 @@ pub enum PrimitiveError {
     Random(getrandom::Error),
 }
 
-/// A DES key: 8 bytes single, 16 two-key or 24 three-key triple DES (EDE). Parity is not enforced. Zeroised on drop, masked `Debug`.
+/// A DES key: 8 bytes single, 16 two-key or 24 three-key triple DES (EDE). Parity is not enforced. Zeroised
+/// on drop, masked `Debug`.
 #[derive(Clone)]
 pub struct DesKey(SecretBytes);
 
@@ -92,7 +94,8 @@ impl DesKey {
         blocks(&mut out)?.for_each(|b| cipher.decrypt_block(b.into()));
         Ok(SecretBytes::new(std::mem::take(&mut out)))
     }
-    /// Check value: the first 4 bytes of enciphering 8 zero bytes (host-protocol §4; many papers show the first 3).
+    /// Check value: the first 4 bytes of enciphering 8 zero bytes (host-protocol §4; many papers show the
+    /// first 3).
     pub fn kcv(&self) -> [u8; 4] {
         let [a, b, c, d, ..] = self.encrypt_block([0; 8]);
         [a, b, c, d]
@@ -145,17 +148,27 @@ mod tests {
 
     #[test]
     fn each_key_length_by_published_vectors() {
-        // Single: the worked example of FIPS 46 tutorials; double: the TMK of host-protocol §4; triple: NIST SP 800-67 B.1.
-        let e = |k: &str, d: &str| hex::encode_upper(DesKey::new(&hex::decode(k).unwrap()).unwrap().encrypt_ecb(&hex::decode(d).unwrap()).unwrap());
+        // Single: the worked example of FIPS 46 tutorials; double: the TMK of host-protocol §4; triple: NIST
+        // SP 800-67 B.1.
+        let e = |k: &str, d: &str| {
+            hex::encode_upper(
+                DesKey::new(&hex::decode(k).unwrap()).unwrap().encrypt_ecb(&hex::decode(d).unwrap()).unwrap(),
+            )
+        };
         assert_eq!(e("133457799BBCDFF1", "0123456789ABCDEF"), "85E813540F0AB405");
         assert_eq!(e("CA5D92598DCA48CE8A4C76361A9269E9", "0000000000000000"), "43C6CCCB5B1BC494");
-        assert_eq!(e("0123456789ABCDEF23456789ABCDEF01456789ABCDEF0123", "5468652071756663"), "A826FD8CE53B855F");
+        assert_eq!(
+            e("0123456789ABCDEF23456789ABCDEF01456789ABCDEF0123", "5468652071756663"),
+            "A826FD8CE53B855F"
+        );
     }
 
     #[test]
     fn lengths_are_refused_by_number() {
         for n in [0, 7, 9, 15, 17, 23, 25] {
-            assert!(matches!(DesKey::new(&vec![1; n]), Err(PrimitiveError::KeyLength { got, .. }) if got == n));
+            assert!(
+                matches!(DesKey::new(&vec![1; n]), Err(PrimitiveError::KeyLength { got, .. }) if got == n)
+            );
         }
         let k = DesKey::generate(16).unwrap();
         assert!(k.reveal().iter().all(|b| b.count_ones() % 2 == 1));

@@ -1,4 +1,5 @@
-//! PIN block format 0 of ISO 9564-1 (ANSI X9.8): `0 L PIN F..F` XOR `0000` + the 12 rightmost PAN digits without the check digit.
+//! PIN block format 0 of ISO 9564-1 (ANSI X9.8): `0 L PIN F..F` XOR `0000` + the 12 rightmost PAN digits
+//! without the check digit.
 use super::{DesKey, PrimitiveError, xor};
 use payterm_schema::secret::{Pan, Pin, PinBlock};
 use zeroize::Zeroizing;
@@ -31,7 +32,10 @@ pub fn decode_pin_block(pik: &DesKey, block: &PinBlock, pan: &Pan) -> Result<Pin
     if !head.starts_with('0') {
         return Err(PrimitiveError::PinBlock("is not of format 0: wrong key or wrong PAN"));
     }
-    let len = usize::from_str_radix(&head[1..], 16).ok().filter(|n| (4..=12).contains(n)).ok_or(PrimitiveError::PinBlock("the length is not 4 to 12"))?;
+    let len = usize::from_str_radix(&head[1..], 16)
+        .ok()
+        .filter(|n| (4..=12).contains(n))
+        .ok_or(PrimitiveError::PinBlock("the length is not 4 to 12"))?;
     let (digits, fill) = rest.split_at(len);
     if fill.bytes().any(|b| b != b'f') {
         return Err(PrimitiveError::PinBlock("the filler is not F"));
@@ -50,7 +54,11 @@ fn check(pik: &DesKey) -> Result<(), PrimitiveError> {
 fn pan_nibble(pan: &Pan, i: usize) -> u8 {
     let digits = pan.reveal().as_bytes();
     let digits = &digits[..digits.len() - 1];
-    (i + digits.len()).checked_sub(16).and_then(|at| digits.get(at)).filter(|_| i >= 4).map_or(0, |d| d - b'0')
+    (i + digits.len())
+        .checked_sub(16)
+        .and_then(|at| digits.get(at))
+        .filter(|_| i >= 4)
+        .map_or(0, |d| d - b'0')
 }
 fn pan_part(pan: &Pan) -> Zeroizing<[u8; 8]> {
     Zeroizing::new(std::array::from_fn(|i| (pan_nibble(pan, 2 * i) << 4) | pan_nibble(pan, 2 * i + 1)))
@@ -88,10 +96,18 @@ mod tests {
         let pan = Pan::parse("6225881234567890").unwrap();
         let decode = |clear: &str| {
             let clear: [u8; 8] = hex::decode(clear).unwrap().try_into().unwrap();
-            decode_pin_block(&k, &PinBlock::new(k.encrypt_block(xor(clear, *pan_part(&pan)))), &pan).map(|p| p.reveal().to_owned())
+            decode_pin_block(&k, &PinBlock::new(k.encrypt_block(xor(clear, *pan_part(&pan)))), &pan)
+                .map(|p| p.reveal().to_owned())
         };
         assert_eq!(decode("041234ffffffffff"), Ok("1234".into()));
-        for bad in ["141234ffffffffff", "03123fffffffffff", "0d1234567890123f", "041234fffffffff0", "0412a4ffffffffff", "051234ffffffffff"] {
+        for bad in [
+            "141234ffffffffff",
+            "03123fffffffffff",
+            "0d1234567890123f",
+            "041234fffffffff0",
+            "0412a4ffffffffff",
+            "051234ffffffffff",
+        ] {
             assert!(matches!(decode(bad), Err(PrimitiveError::PinBlock(_))), "{bad}");
         }
         let triple = DesKey::new(&[1; 24]).unwrap();

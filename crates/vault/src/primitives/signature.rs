@@ -1,14 +1,17 @@
 //! Signatures of the terminal management: ECDSA on P-256 with SHA-256 (FIPS 186-5), in ASN.1.
 use ring::{
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey},
+    signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+    },
 };
 use std::fmt;
 use zeroize::Zeroizing;
 
 /// SubjectPublicKeyInfo of a P-256 key up to the point (RFC 5480): all of them begin with these bytes.
 const SPKI: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86,
+    0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 const POINT: usize = 65;
 
@@ -33,7 +36,8 @@ pub struct Signer(EcdsaKeyPair);
 impl Signer {
     /// A new key as PKCS#8 in DER.
     pub fn generate() -> Option<Zeroizing<Vec<u8>>> {
-        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).ok()?;
+        let made =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).ok()?;
         Some(Zeroizing::new(made.as_ref().to_vec()))
     }
     pub fn from_pkcs8(der: &[u8]) -> Option<Self> {
@@ -64,13 +68,18 @@ mod tests {
         let public = Verifier::from_spki(&signer.spki()).unwrap();
         let signature = signer.sign(b"words").unwrap();
         assert!(public.good(b"words", &signature));
-        assert!(!public.good(b"words.", &signature) && !public.good(b"words", &other.sign(b"words").unwrap()) && !public.good(b"words", &[]));
+        assert!(
+            !public.good(b"words.", &signature)
+                && !public.good(b"words", &other.sign(b"words").unwrap())
+                && !public.good(b"words", &[])
+        );
         for cut in [0, 26, 90] {
             assert!(Verifier::from_spki(&signer.spki()[..cut]).is_none());
         }
     }
 
-    /// Made by `openssl ecparam -name prime256v1 -genkey`, `openssl ec -pubout -outform DER`, `openssl dgst -sha256 -sign`.
+    /// Made by `openssl ecparam -name prime256v1 -genkey`, `openssl ec -pubout -outform DER`, `openssl dgst
+    /// -sha256 -sign`.
     #[test]
     fn a_signature_of_openssl_is_good() {
         let spki = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200043e0e12654be27fbbcce23aeb626e14964d0c61a4b269d71bd518a1f1ff230fe60739656d83c799862c8380eafd1ef927f295d5a72f6fdf0c45cc76cb5804e636").unwrap();

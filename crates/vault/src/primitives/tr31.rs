@@ -1,7 +1,9 @@
-//! Key blocks: ASC X9 TR-31:2018 / ANSI X9.143, version D (AES, CMAC binding) and version B (TDES, CMAC binding).
+//! Key blocks: ASC X9 TR-31:2018 / ANSI X9.143, version D (AES, CMAC binding) and version B (TDES, CMAC
+//! binding).
 //!
-//! `ID 1 | length N4 | usage 2 | algorithm 1 | mode 1 | version 2 | exportability 1 | optional blocks N2 | 00 | optional blocks | key data, hex | MAC, hex`,
-//! key data = bits of the key (2 bytes) + key + random padding, CBC-enciphered with the MAC as the initial vector.
+//! `ID 1 | length N4 | usage 2 | algorithm 1 | mode 1 | version 2 | exportability 1 | optional blocks N2 | 00
+//! | optional blocks | key data, hex | MAC, hex`, key data = bits of the key (2 bytes) + key + random
+//! padding, CBC-enciphered with the MAC as the initial vector.
 use super::{DesKey, PrimitiveError};
 use aes::{Aes128, Aes192, Aes256};
 use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
@@ -71,7 +73,11 @@ impl Kbpk {
             KbpkAlgorithm::Aes => (matches!(key.len(), 16 | 24 | 32), "16, 24 or 32 for AES"),
             KbpkAlgorithm::Tdes => (matches!(key.len(), 16 | 24), "16 or 24 for triple DES"),
         };
-        if fits { Ok(Self { algorithm, key: SecretBytes::new(key.to_vec()) }) } else { Err(Tr31Error::KbpkLength { got: key.len(), rule }) }
+        if fits {
+            Ok(Self { algorithm, key: SecretBytes::new(key.to_vec()) })
+        } else {
+            Err(Tr31Error::KbpkLength { got: key.len(), rule })
+        }
     }
     pub fn algorithm(&self) -> KbpkAlgorithm {
         self.algorithm
@@ -79,7 +85,8 @@ impl Kbpk {
     pub fn reveal(&self) -> &[u8] {
         self.key.reveal()
     }
-    /// AES: first 4 bytes of the CMAC of 16 zero bytes; triple DES: of enciphering 8 zero bytes (ANSI X9.24-1, annex A).
+    /// AES: first 4 bytes of the CMAC of 16 zero bytes; triple DES: of enciphering 8 zero bytes (ANSI
+    /// X9.24-1, annex A).
     pub fn kcv(&self) -> [u8; 4] {
         let value = match self.algorithm {
             KbpkAlgorithm::Aes => self.cmac(self.reveal(), &[&[0; 16]]).to_vec(),
@@ -106,7 +113,9 @@ impl Kbpk {
         let bits = (len as u16 * 8).to_be_bytes(); // 16 to 32 bytes
         let mut out = Zeroizing::new(Vec::with_capacity(48));
         for counter in 1..=len.div_ceil(self.block()) as u8 {
-            out.extend_from_slice(&self.cmac(self.reveal(), &[&[counter, 0, usage, 0, 0, algorithm, bits[0], bits[1]]]));
+            out.extend_from_slice(
+                &self.cmac(self.reveal(), &[&[counter, 0, usage, 0, 0, algorithm, bits[0], bits[1]]]),
+            );
         }
         out.truncate(len);
         SecretBytes::new(std::mem::take(&mut out))
@@ -144,7 +153,8 @@ impl fmt::Debug for Kbpk {
     }
 }
 
-/// Checks form and MAC, and gives the attributes and the key. Whether the attributes fit is the caller's judgement.
+/// Checks form and MAC, and gives the attributes and the key. Whether the attributes fit is the caller's
+/// judgement.
 pub fn unwrap(kbpk: &Kbpk, block: &str) -> Result<(Header, SecretBytes), Tr31Error> {
     if !block.is_ascii() || block.len() > MAX_BLOCK {
         return Err(Tr31Error::Form("must be at most 1024 ASCII characters"));
@@ -160,9 +170,12 @@ pub fn unwrap(kbpk: &Kbpk, block: &str) -> Result<(Header, SecretBytes), Tr31Err
     if &block[14..16] != "00" {
         return Err(Tr31Error::Form("the reserved field must be 00"));
     }
-    let header_len = number(&block[12..14]).and_then(|n| optional_blocks(block, n)).ok_or(Tr31Error::Form("an optional block is malformed"))?;
+    let header_len = number(&block[12..14])
+        .and_then(|n| optional_blocks(block, n))
+        .ok_or(Tr31Error::Form("an optional block is malformed"))?;
     let size = kbpk.block();
-    let rest = hex::decode(&block[header_len..]).map_err(|_| Tr31Error::Form("key data and MAC must be hex digits"))?;
+    let rest = hex::decode(&block[header_len..])
+        .map_err(|_| Tr31Error::Form("key data and MAC must be hex digits"))?;
     if !header_len.is_multiple_of(size) || rest.len() < 2 * size || !rest.len().is_multiple_of(size) {
         return Err(Tr31Error::Form("header, key data and MAC must be whole cipher blocks"));
     }
@@ -174,17 +187,37 @@ pub fn unwrap(kbpk: &Kbpk, block: &str) -> Result<(Header, SecretBytes), Tr31Err
         return Err(Tr31Error::Mac);
     }
     let bits = usize::from(u16::from_be_bytes([clear[0], clear[1]]));
-    let key = clear.get(2..2 + bits / 8).filter(|k| bits.is_multiple_of(8) && !k.is_empty()).ok_or(Tr31Error::Form("the length of the key does not fit"))?;
-    let header = Header { version: at(0), usage: block[5..7].into(), algorithm: at(7), mode: at(8), key_version: block[9..11].into(), exportability: at(11) };
+    let key = clear
+        .get(2..2 + bits / 8)
+        .filter(|k| bits.is_multiple_of(8) && !k.is_empty())
+        .ok_or(Tr31Error::Form("the length of the key does not fit"))?;
+    let header = Header {
+        version: at(0),
+        usage: block[5..7].into(),
+        algorithm: at(7),
+        mode: at(8),
+        key_version: block[9..11].into(),
+        exportability: at(11),
+    };
     Ok((header, SecretBytes::new(key.to_vec())))
 }
 
-/// Makes a block without optional blocks; triple DES keys are padded to 24 bytes and AES keys to 32, to hide their length.
+/// Makes a block without optional blocks; triple DES keys are padded to 24 bytes and AES keys to 32, to hide
+/// their length.
 pub fn wrap(kbpk: &Kbpk, header: &Header, key: &[u8]) -> Result<String, Tr31Error> {
     kbpk.fits(header.version)?;
-    let fields = format!("{}{}{}{}{}", header.usage, header.algorithm, header.mode, header.key_version, header.exportability);
-    if fields.len() != 7 || !fields.bytes().all(|b| b.is_ascii_alphanumeric()) || key.is_empty() || key.len() > 32 {
-        return Err(Tr31Error::Form("the header must be letters and digits of the standard's lengths, the key 1 to 32 bytes"));
+    let fields = format!(
+        "{}{}{}{}{}",
+        header.usage, header.algorithm, header.mode, header.key_version, header.exportability
+    );
+    if fields.len() != 7
+        || !fields.bytes().all(|b| b.is_ascii_alphanumeric())
+        || key.is_empty()
+        || key.len() > 32
+    {
+        return Err(Tr31Error::Form(
+            "the header must be letters and digits of the standard's lengths, the key 1 to 32 bytes",
+        ));
     }
     let size = kbpk.block();
     let masked = key.len().max(if header.algorithm == 'A' { 32 } else { 24 });
@@ -202,11 +235,16 @@ fn number(digits: &str) -> Option<usize> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// Where the optional blocks end. Each: id 2, length 2 hex digits of all of it, data; extended lengths (00) are not needed here and refused.
+/// Where the optional blocks end. Each: id 2, length 2 hex digits of all of it, data; extended lengths (00)
+/// are not needed here and refused.
 fn optional_blocks(block: &str, count: usize) -> Option<usize> {
     let mut at = 16;
     for _ in 0..count {
-        let len = usize::from_str_radix(block.get(at + 2..at + 4).filter(|l| l.bytes().all(|b| b.is_ascii_hexdigit()))?, 16).ok()?;
+        let len = usize::from_str_radix(
+            block.get(at + 2..at + 4).filter(|l| l.bytes().all(|b| b.is_ascii_hexdigit()))?,
+            16,
+        )
+        .ok()?;
         at += if len >= 4 { len } else { return None };
     }
     (at <= block.len()).then_some(at)
@@ -225,7 +263,12 @@ fn cmac<C: CmacCipher + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u
 }
 
 /// CBC in place; `data` is whole blocks and `iv` one (checked by the callers).
-fn cbc<C: BlockCipherEncrypt + BlockCipherDecrypt + KeyInit>(way: Way, key: &[u8], iv: &[u8], data: &mut [u8]) {
+fn cbc<C: BlockCipherEncrypt + BlockCipherDecrypt + KeyInit>(
+    way: Way,
+    key: &[u8],
+    iv: &[u8],
+    data: &mut [u8],
+) {
     let cipher = C::new_from_slice(key).expect("the length was chosen by the key's own");
     let mut chain = iv.to_vec();
     for chunk in data.chunks_exact_mut(iv.len()) {
@@ -277,7 +320,11 @@ mod tests {
                 "404142434445464748494A4B4C4D4E4F505152535455565758595A5B5C5D5E5F",
                 "D0112K0TD00N0000C4728862E41C434BD8009074E79090404C0B9B4FA941DCCF1287A3CA1C6C3C275E531CFA4635DC5A96CD3BE48D503C15",
             ),
-            (Tdes, "89E88CF7931444F334BD7547FC3F380C", "B0096K0TD00N00006A2872C92D1C77CC0DB2636587B067B60DE3D32D5E90D5079EAACE612C65E2DEE2E9277159C44E9B"),
+            (
+                Tdes,
+                "89E88CF7931444F334BD7547FC3F380C",
+                "B0096K0TD00N00006A2872C92D1C77CC0DB2636587B067B60DE3D32D5E90D5079EAACE612C65E2DEE2E9277159C44E9B",
+            ),
             (
                 Tdes,
                 "0123456789ABCDEFFEDCBA98765432101122334455667788",
@@ -286,14 +333,19 @@ mod tests {
         ] {
             let (header, key) = unwrap(&kbpk(algorithm, k), block).unwrap();
             assert_eq!(hex::encode(key.reveal()), TMK);
-            assert_eq!((header.usage.as_str(), header.algorithm, header.mode, header.exportability), ("K0", 'T', 'D', 'N'));
+            assert_eq!(
+                (header.usage.as_str(), header.algorithm, header.mode, header.exportability),
+                ("K0", 'T', 'D', 'N')
+            );
         }
         // With optional blocks: KS and padding PB; KS alone.
-        let d =
-            "D0144K0TB00E0200KS1800604B120F9292800000PB0800003A6D250FB8DD5F64CC77C7F19FB904EF913C26A89924D279701EC1AD6BA11BD25AFD30F59CF65567DB922132692ECA9F";
+        let d = "D0144K0TB00E0200KS1800604B120F9292800000PB0800003A6D250FB8DD5F64CC77C7F19FB904EF913C26A89924D279701EC1AD6BA11BD25AFD30F59CF65567DB922132692ECA9F";
         let b = "B0120K0TB00E0100KS1800604B120F9292800000B8BBC564CF19E2D6655E3A04387D8935CDAA205948AD8AD9C559F72B9D3B836D862D3075B5665646";
         assert_eq!(hex::encode(unwrap(&aes128(), d).unwrap().1.reveal()), TMK);
-        assert_eq!(hex::encode(unwrap(&kbpk(Tdes, "89E88CF7931444F334BD7547FC3F380C"), b).unwrap().1.reveal()), TMK);
+        assert_eq!(
+            hex::encode(unwrap(&kbpk(Tdes, "89E88CF7931444F334BD7547FC3F380C"), b).unwrap().1.reveal()),
+            TMK
+        );
     }
 
     #[test]
@@ -306,28 +358,53 @@ mod tests {
         }
         // A header that keeps its form is refused by the MAC itself.
         assert_eq!(unwrap(&aes128(), &D128.replacen("K0TD", "P0TD", 1)).err(), Some(Tr31Error::Mac));
-        assert_eq!(unwrap(&kbpk(KbpkAlgorithm::Aes, "00E1AB2A2E3DD38C1FA039A536500CC8"), D128).err(), Some(Tr31Error::Mac));
+        assert_eq!(
+            unwrap(&kbpk(KbpkAlgorithm::Aes, "00E1AB2A2E3DD38C1FA039A536500CC8"), D128).err(),
+            Some(Tr31Error::Mac)
+        );
     }
 
     #[test]
     fn forms_that_are_not_a_block() {
         let un = |b: &str| unwrap(&aes128(), b).err();
-        for bad in ["", "D", "D0016K0TD00N0000", "D0112K0TD00N0000", &D128[..111], &format!("{D128}0"), "é", &"D".repeat(2000)] {
+        for bad in [
+            "",
+            "D",
+            "D0016K0TD00N0000",
+            "D0112K0TD00N0000",
+            &D128[..111],
+            &format!("{D128}0"),
+            "é",
+            &"D".repeat(2000),
+        ] {
             assert!(matches!(un(bad), Some(Tr31Error::Form(_))), "{bad}");
         }
-        for bad in
-            ["D0032K0TD00N9900KS1800604B120F92", "D0032K0TD00N0100KS0000604B120F92", "D0032K0TD00N0100KS+400604B120F92", "D0032K0TD00N0100KSFF00604B120F92"]
-        {
+        for bad in [
+            "D0032K0TD00N9900KS1800604B120F92",
+            "D0032K0TD00N0100KS0000604B120F92",
+            "D0032K0TD00N0100KS+400604B120F92",
+            "D0032K0TD00N0100KSFF00604B120F92",
+        ] {
             assert_eq!(un(bad), Some(Tr31Error::Form("an optional block is malformed")), "{bad}");
         }
         assert_eq!(un(&D128.replacen('D', "A", 1)), Some(Tr31Error::Version('A')));
         assert_eq!(un(&D128.replacen('D', "B", 1)), Some(Tr31Error::Algorithm('B')));
-        assert!(matches!(Kbpk::new(KbpkAlgorithm::Tdes, &[1; 32]), Err(Tr31Error::KbpkLength { got: 32, .. })));
+        assert!(matches!(
+            Kbpk::new(KbpkAlgorithm::Tdes, &[1; 32]),
+            Err(Tr31Error::KbpkLength { got: 32, .. })
+        ));
     }
 
     #[test]
     fn what_we_wrap_opens() {
-        let header = Header { version: 'D', usage: "K0".into(), algorithm: 'T', mode: 'B', key_version: "00".into(), exportability: 'N' };
+        let header = Header {
+            version: 'D',
+            usage: "K0".into(),
+            algorithm: 'T',
+            mode: 'B',
+            key_version: "00".into(),
+            exportability: 'N',
+        };
         for (version, k) in [
             ('D', Kbpk::new(KbpkAlgorithm::Aes, &[7; 16])),
             ('D', Kbpk::new(KbpkAlgorithm::Aes, &[7; 24])),
@@ -341,7 +418,9 @@ mod tests {
                 let (back, opened) = unwrap(&k, &wrap(&k, &h, &key).unwrap()).unwrap();
                 assert_eq!((back, opened.reveal()), (h.clone(), &key[..]));
             }
-            assert!(wrap(&k, &h, &[]).is_err() && wrap(&k, &Header { usage: "K".into(), ..h }, &[1; 16]).is_err());
+            assert!(
+                wrap(&k, &h, &[]).is_err() && wrap(&k, &Header { usage: "K".into(), ..h }, &[1; 16]).is_err()
+            );
         }
     }
 

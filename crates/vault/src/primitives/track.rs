@@ -2,10 +2,11 @@
 use super::{DesKey, PrimitiveError};
 use zeroize::Zeroizing;
 
-/// The 16 digits before the last 2 (even count) or before the last 1 (odd count), as 8 bytes, enciphered under `tdk` in place.
+/// The 16 digits before the last 2 (even count) or before the last 1 (odd count), as 8 bytes, enciphered
+/// under `tdk` in place.
 ///
-/// In: digits, `=` or `D`, at least 18 (even) or 17 (odd). Out: upper-case hex digits, one a nibble of F35 or F36; the
-/// separator is `D`, and in the enciphered window any of 0-F may stand.
+/// In: digits, `=` or `D`, at least 18 (even) or 17 (odd). Out: upper-case hex digits, one a nibble of F35 or
+/// F36; the separator is `D`, and in the enciphered window any of 0-F may stand.
 pub fn encipher_track(tdk: &DesKey, track: &str) -> Result<Zeroizing<String>, PrimitiveError> {
     if track.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'=' | b'D')) {
         return Err(PrimitiveError::Track("only digits and '=' (or D)"));
@@ -58,7 +59,14 @@ mod tests {
     #[test]
     fn short_or_strange_tracks_are_refused() {
         let tdk = DesKey::new(&[7; 16]).unwrap();
-        for bad in ["", "1", "1234567890123456", "123456789012345", "6225881234567890=25122A1", "6225881234567890=2512201é"] {
+        for bad in [
+            "",
+            "1",
+            "1234567890123456",
+            "123456789012345",
+            "6225881234567890=25122A1",
+            "6225881234567890=2512201é",
+        ] {
             assert!(matches!(encipher_track(&tdk, bad), Err(PrimitiveError::Track(_))), "{bad}");
         }
         assert!(encipher_track(&tdk, "12345678901234567").is_ok());
