@@ -245,7 +245,7 @@ fn every_text_that_the_source_names_exists_and_is_filled() {
         .unwrap()
         .map(|f| std::fs::read_to_string(f.unwrap().path()).unwrap())
         .collect();
-    let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
+    let source = source.split_whitespace().collect::<Vec<_>>().join(" ").replace("], )", "])");
     let mut written: BTreeMap<String, String> = BTreeMap::new();
     for file in ["cli", "journal", "words"] {
         let file = std::fs::read_to_string(root.join(format!("../texts/locales/en/{file}.ftl"))).unwrap();
