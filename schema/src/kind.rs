@@ -108,12 +108,30 @@ pub enum Side {
     None,
 }
 
+/// What an approval writes on its original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    None,
+    /// Taken back as a whole.
+    Voided,
+    /// A part of it, or the whole, given back.
+    Refunded,
+    /// The pre-authorisation is paid out of.
+    Completed,
+    /// A tip was added.
+    Adjusted,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KindRow {
     pub kind: Kind,
     /// Of a tip adjustment: the tip.
     pub amount: AmountRule,
     pub original: OriginalBy,
+    /// Kinds that the original may be of.
+    pub originals: &'static [Kind],
+    pub marks_original: Mark,
     pub card: CardRule,
     /// A payment code may be presented in place of a card.
     pub code: bool,
@@ -137,6 +155,8 @@ const fn row(kind: Kind) -> KindRow {
         kind,
         amount: AmountRule::None,
         original: OriginalBy::None,
+        originals: &[],
+        marks_original: Mark::None,
         card: CardRule::None,
         code: false,
         pin: false,
@@ -192,6 +212,8 @@ impl Kind {
             },
             Kind::Void => KindRow {
                 original: OriginalBy::OpenBatch,
+                originals: &[Kind::Sale],
+                marks_original: Mark::Voided,
                 right: Right::Supervisor,
                 recovery: Recovery::Reverse,
                 side: Side::Credit,
@@ -201,6 +223,8 @@ impl Kind {
             Kind::Refund => KindRow {
                 amount: AmountRule::Optional,
                 original: OriginalBy::AnyBatch,
+                originals: &[Kind::Sale, Kind::Completion, Kind::CompletionAdvice, Kind::VoiceSale],
+                marks_original: Mark::Refunded,
                 card: CardRule::AsOriginal,
                 right: Right::Supervisor,
                 recovery: Recovery::AskPerson,
@@ -220,6 +244,8 @@ impl Kind {
             Kind::PreAuthCancel => KindRow {
                 amount: AmountRule::Optional,
                 original: OriginalBy::Authorisation,
+                originals: &[Kind::PreAuth],
+                marks_original: Mark::Voided,
                 card: CardRule::Needed,
                 pin: true,
                 right: Right::Supervisor,
@@ -231,6 +257,8 @@ impl Kind {
             Kind::CompletionAdvice => KindRow { recovery: Recovery::Repeat, ..completion(self) },
             Kind::CompletionCancel => KindRow {
                 original: OriginalBy::OpenBatch,
+                originals: &[Kind::Completion, Kind::CompletionAdvice],
+                marks_original: Mark::Voided,
                 right: Right::Supervisor,
                 recovery: Recovery::Reverse,
                 side: Side::Credit,
@@ -240,6 +268,8 @@ impl Kind {
             Kind::TipAdjust => KindRow {
                 amount: AmountRule::Needed,
                 original: OriginalBy::OpenBatch,
+                originals: &[Kind::Sale],
+                marks_original: Mark::Adjusted,
                 recovery: Recovery::Repeat,
                 side: Side::Debit,
                 second: "refused: original-adjusted",
@@ -307,6 +337,8 @@ const fn completion(kind: Kind) -> KindRow {
     KindRow {
         amount: AmountRule::Needed,
         original: OriginalBy::Authorisation,
+        originals: &[Kind::PreAuth],
+        marks_original: Mark::Completed,
         card: CardRule::Needed,
         side: Side::Debit,
         second: "refused: original-completed",

@@ -4,7 +4,7 @@ use payterm_schema::{
     Kind, Money, Outcome, Screen, Status, Time,
     application::Stage,
     device::Way,
-    kind::Recovery,
+    kind::{Mark, Recovery},
     operator::{Purpose, Role, TerminalLock},
 };
 use unicode_width::UnicodeWidthChar;
@@ -243,7 +243,7 @@ impl Texts {
             Status::Unknown => {
                 // The advice of the kind, where that of a sale would be wrong.
                 if outcome.kind.row().recovery == Recovery::AskPerson
-                    || matches!(outcome.kind, Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel)
+                    || outcome.kind.row().marks_original == Mark::Voided
                 {
                     return vec![next, reason, amount, self.service(&outcome, ctx)];
                 }

@@ -5,7 +5,7 @@ use payterm_schema::{
     Kind, Money, Outcome, Status, Time,
     config::Language,
     host::EntryMode,
-    kind::Recovery,
+    kind::{Mark, Recovery},
     money::decimal,
     outcome::Forwarding,
     paper::{PaperContent, PaperJob, PaperKind},
@@ -311,7 +311,8 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     let code = o.entry == Some(EntryMode::Code);
     let money = |value: String| format!("{} {value}", mark(o.sums.currency));
     let minor = |minor: u64| money(decimal(minor, o.sums.currency));
-    let back = matches!(o.kind, Kind::Void | Kind::Refund | Kind::PreAuthCancel | Kind::CompletionCancel);
+    let mark_of_original = o.kind.row().marks_original;
+    let back = matches!(mark_of_original, Mark::Voided | Mark::Refunded);
     let tip = o.kind == Kind::TipAdjust;
     let signature = !code && o.no_cvm.is_none() && !tip;
     let recovery = o.kind.row().recovery;
@@ -321,7 +322,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         Recovery::AskPerson => person,
     };
     // What was to go back: nobody takes money again here.
-    let undo = matches!(o.kind, Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel);
+    let undo = mark_of_original == Mark::Voided;
     let do_not = if undo {
         "slip-not-known-undone"
     } else {
@@ -335,25 +336,11 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
             |a| a.title,
         ),
         "balance" => "slip-balance-title",
-        _ => match o.kind {
-            Kind::Void => "slip-title-void",
-            Kind::Refund => "slip-title-refund",
-            Kind::PreAuth => "slip-title-pre_auth",
-            Kind::PreAuthCancel => "slip-title-pre_auth_cancel",
-            Kind::Completion | Kind::CompletionAdvice => "slip-title-completion",
-            Kind::CompletionCancel => "slip-title-completion_cancel",
-            Kind::TipAdjust => "slip-title-tip_adjust",
-            Kind::VoiceSale => "slip-title-voice_sale",
-            Kind::Sale
-            | Kind::Balance
-            | Kind::Parameters
-            | Kind::StatusUpload
-            | Kind::Settlement
-            | Kind::SignIn
-            | Kind::SignOff
-            | Kind::Echo => "slip-title",
-        },
+        _ => "slip-title",
     };
+    // A payment's slip has the kind's own title where there is one.
+    let of_kind =
+        (title == "slip-title").then(|| texts.find(&format!("slip-title-{}", o.kind.name()), &[])).flatten();
     let copy = match (template, kind) {
         ("payment", PaperKind::MerchantCopy) => Some("slip-merchant-copy"),
         ("payment", PaperKind::CustomerCopy) => Some("slip-customer-copy"),
@@ -390,7 +377,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         signature,
         thanks: approved && kind == PaperKind::CustomerCopy,
         agree: texts.get(agree, &[]),
-        title: texts.get(title, &[]),
+        title: of_kind.unwrap_or_else(|| texts.get(title, &[])),
         warning: warning.map(|id| texts.get(id, &[])),
         copy: copy.map(|id| texts.get(id, &[])),
         shop: o.place.shop.clone(),

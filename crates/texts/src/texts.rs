@@ -3,6 +3,7 @@ use fluent_bundle::{FluentArgs, FluentResource, concurrent::FluentBundle};
 use payterm_schema::{
     Kind, Outcome, Status,
     config::Language,
+    kind::Mark,
     outcome::{Class, Reason},
 };
 use std::sync::OnceLock;
@@ -103,22 +104,11 @@ impl Texts {
                 code,
                 "caller-lost" | "not-confirmed" | "not-sent" | "interrupted" | "too-many-tries"
             );
-        let group = match kind {
-            Kind::Refund => "refund",
-            Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel => "undo",
-            Kind::Balance => "query",
-            Kind::Settlement => "settlement",
-            Kind::Sale
-            | Kind::PreAuth
-            | Kind::Completion
-            | Kind::CompletionAdvice
-            | Kind::TipAdjust
-            | Kind::VoiceSale
-            | Kind::Parameters
-            | Kind::StatusUpload
-            | Kind::SignIn
-            | Kind::SignOff
-            | Kind::Echo => return None,
+        let group = match kind.row().marks_original {
+            Mark::Voided => "undo",
+            Mark::Refunded => "refund",
+            // What has no text of its own is a payment.
+            Mark::None | Mark::Completed | Mark::Adjusted => kind.name(),
         };
         let what = match status {
             Status::Unknown if code == "stuck" && group == "undo" => "stuck",

@@ -56,6 +56,7 @@ slip-title-refund = POS REFUND SLIP
 slip-title-pre_auth = POS PRE-AUTHORISATION SLIP
 slip-title-pre_auth_cancel = POS PRE-AUTHORISATION CANCELLED
 slip-title-completion = POS COMPLETION SLIP
+slip-title-completion_advice = { slip-title-completion }
 slip-title-completion_cancel = POS COMPLETION VOIDED
 slip-title-tip_adjust = POS TIP SLIP
 slip-title-voice_sale = POS SALES SLIP, AUTHORISED BY TELEPHONE

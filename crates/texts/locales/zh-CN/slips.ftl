@@ -56,6 +56,7 @@ slip-title-refund = POS 退货单
 slip-title-pre_auth = POS 预授权单
 slip-title-pre_auth_cancel = POS 预授权撤销单
 slip-title-completion = POS 预授权完成单
+slip-title-completion_advice = { slip-title-completion }
 slip-title-completion_cancel = POS 预授权完成撤销单
 slip-title-tip_adjust = POS 小费单
 slip-title-voice_sale = POS 签购单(电话授权)
