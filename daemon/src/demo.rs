@@ -2,7 +2,7 @@
 use payterm_schema::{config::Config, secret::SecretBytes};
 use payterm_vault::{SealingKey, Vault};
 
-use crate::{RunError, store};
+use crate::RunError;
 
 /// The test TMK of the demo world (0123456789ABCDEFFEDCBA9876543210) as two components with their check
 /// values. TEST KEYS.
@@ -14,7 +14,7 @@ const KCV: [u8; 4] = [0x08, 0xD7, 0xB4, 0xFB];
 
 /// Makes `<state>/vault.key` (0600) and gives each account without a TMK the test one.
 pub fn prepare(config: &mut Config) -> Result<(), RunError> {
-    let _lock = store::hold(&config.store.dir)?;
+    let _lock = payterm_journal::hold(&config.store.dir)?;
     let path = config.store.dir.join("vault.key");
     let key = if path.exists() { SealingKey::from_file(&path)? } else { SealingKey::create_file(&path)? };
     config.vault.key_file = Some(path);

@@ -7,13 +7,13 @@ use crate::{
     recent::Recent,
     selftest::Examiner,
     spooler::Papers,
-    store::{Found, Store, StoreError},
     supervise::{Child, Gone},
     terminal::{Ask, Look, Rest, TerminalActor, View},
     tms::{self, Tms},
 };
 use futures_util::stream;
 use payterm_core::{AccountSettings, Apply, By, Call, Input, Settings, State};
+use payterm_journal::{Found, Store, StoreError};
 use payterm_schema::{
     AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Request, RequestKey,
     SelfTest, Status, Terminal,

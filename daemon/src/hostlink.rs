@@ -11,11 +11,11 @@ use crate::{
     clock::Clock,
     logging,
     mishap::{Mishaps, Part},
-    store::Store,
     supervise::Life,
 };
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use payterm_hosts::{BuildError, FrameError, Profile, Station, build};
+use payterm_journal::Store;
 use payterm_schema::{
     HostEvent, HostMessage, Kind, Pan,
     config::AccountConfig,

@@ -7,10 +7,10 @@ use crate::{
     hostlink::{self, HostLink, LateSink, Line, TlsError},
     keeper,
     language::Spoken,
+    mishap::{Mishaps, Part},
     recent::Recent,
     selftest::{self, Examiner},
     spooler::{Papers, Spooler},
-    store::{self, Store, StoreError},
     supervise::{self, Child},
     systemd,
     terminal::{FromDevice, FromHost, House, TerminalActor},
@@ -24,6 +24,7 @@ use payterm_devices::{
     hands::{HandsError, HandsServer},
 };
 use payterm_hosts::{Profile, ProfileError, Station};
+use payterm_journal::{Store, StoreError};
 use payterm_schema::{
     AccountId, DeviceKind, Fault, Terminal,
     application::Application,
@@ -89,7 +90,9 @@ pub struct Options {
     pub bus: Option<Address>,
     /// No bus at all: the caller uses [`Daemon::terminal`].
     pub no_bus: bool,
-    pub store: store::Options,
+    pub store: payterm_journal::Options,
+    /// Panics planted by tests of supervision.
+    pub mishaps: Mishaps,
 }
 
 /// A running daemon inside an actix system.
@@ -138,15 +141,22 @@ pub fn run(config: Config, options: Options) -> Result<Ended, RunError> {
 impl Daemon {
     /// Opens the store and the vault, starts the actors, and serves; answers when calls can be answered.
     pub async fn start(config: Config, options: Options) -> Result<Self, RunError> {
-        let mishaps = options.store.mishaps.clone();
-        let held = store::hold(&config.store.dir)?;
+        let mishaps = options.mishaps.clone();
+        let held = payterm_journal::hold(&config.store.dir)?;
         let key = match &config.vault.key_file {
             Some(file) => SealingKey::from_file(file),
             None => SealingKey::from_credentials(CREDENTIAL),
         };
         let vault = Arc::new(Vault::open(&config.store.dir, key?)?);
-        let own = store::Options { backups: config.store.backup_dir.clone(), ..options.store.clone() };
-        let (store, loaded) = Store::open(held, &config.store.dir, vault.hasher(store::PURPOSE), own)?;
+        let at_store = mishaps.clone();
+        let own = payterm_journal::Options {
+            backups: config.store.backup_dir.clone(),
+            sealed_needs: payterm_core::sealed_needs,
+            before_group: Some(Arc::new(move || at_store.pass(Part::Store))),
+            ..options.store.clone()
+        };
+        let (store, loaded) =
+            Store::open(held, &config.store.dir, vault.hasher(payterm_journal::PURPOSE), own)?;
         let tms =
             config.tms.as_ref().map(|t| Tms::new(t, &config, vault.clone()).map(Arc::new)).transpose()?;
         let config = match State::application_in(loaded.snapshot.as_deref(), &loaded.tail)? {

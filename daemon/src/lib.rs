@@ -18,7 +18,6 @@ pub mod mishap;
 pub mod recent;
 mod selftest;
 pub mod spooler;
-pub mod store;
 pub mod supervise;
 mod support;
 mod systemd;

@@ -6,12 +6,12 @@
 use crate::{
     clock::Clock,
     device::{DeviceActor, Examine},
-    store::Store,
     supervise::Child,
     terminal::{Ask, Look, TerminalActor, View},
 };
 use futures_util::future::join_all;
 use payterm_core::Input;
+use payterm_journal::Store;
 use payterm_schema::{
     AccountId, DeviceKind, Fault, SelfTest, Time,
     config::{AccountConfig, Config, SelfTestPrint},

@@ -3,7 +3,7 @@
 //! Invariant: no secret and no card data. Its parts hold none by their types; of a masked number the last
 //! four digits stay; what an app wrote, what passwords are checked against and the names of people are left
 //! out.
-use crate::{front::Front, logging, store};
+use crate::{front::Front, logging};
 use flate2::{Compression, write::GzEncoder};
 use payterm_schema::{Caller, Entry, Fault, Terminal, config::Config, record::RECORD_VERSION};
 use serde::Serialize;
@@ -30,7 +30,7 @@ impl Front {
             .await
             .map_err(|e| Fault::WrongState { rule: format!("the journal cannot be read: {e}") })?;
         let versions = json!({
-            "program": info.version, "api": info.api, "record": RECORD_VERSION, "schema": store::SCHEMA,
+            "program": info.version, "api": info.api, "record": RECORD_VERSION, "schema": payterm_journal::SCHEMA,
             "os": os_name(), "kernel": std::fs::read_to_string("/proc/version").unwrap_or_default().trim(), "at": self.clock.now(),
         });
         let mut files = vec![

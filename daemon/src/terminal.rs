@@ -19,7 +19,6 @@ use crate::{
     mishap::{Mishaps, Part},
     recent::Recent,
     spooler::Spooler,
-    store::{Commit, Durable, Loaded, Store, StoreError},
     supervise::{self, Child, Life},
     tms::Tms,
 };
@@ -27,6 +26,7 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture,
 };
 use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
+use payterm_journal::{Commit, Durable, Loaded, Store, StoreError};
 use payterm_schema::{
     AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, RequestKey, Screen,
     application::Problem, device::Way, notice::Phase,

@@ -5,10 +5,10 @@ use payterm_daemon::{
     clock::Clock,
     hostlink::{HostLink, Line, Transmit, connector},
     mishap::Mishaps,
-    store::{self, Store},
     supervise::{Child, keep},
 };
 use payterm_hosts::{Profile, Station};
+use payterm_journal::Store;
 use payterm_schema::{
     Batch, HostEvent, HostMessage, Kind, Stan, Time,
     config::{AccountConfig, TlsConfig},
@@ -48,9 +48,10 @@ impl Rig {
             Vault::open(self.dir.path(), SealingKey::from_file(&self.dir.path().join("vault.key")).unwrap())
                 .unwrap(),
         );
-        let held = store::hold(self.dir.path()).unwrap();
+        let held = payterm_journal::hold(self.dir.path()).unwrap();
         let (store, _) =
-            Store::open(held, self.dir.path(), vault.hasher(store::PURPOSE), Default::default()).unwrap();
+            Store::open(held, self.dir.path(), vault.hasher(payterm_journal::PURPOSE), Default::default())
+                .unwrap();
         let late: Arc<Mutex<Vec<(u64, HostEvent)>>> = Arc::default();
         let heard = late.clone();
         actix::System::new().block_on(async {

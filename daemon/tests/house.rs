@@ -4,7 +4,7 @@
 use payterm_daemon::{
     Daemon, Options, config,
     mishap::{Mishaps, Part},
-    prepare_demo, store,
+    prepare_demo,
 };
 use payterm_devices::{hands::Hands, hub::When};
 use payterm_schema::{
@@ -45,8 +45,7 @@ impl Up {
                 )
             });
             actix::System::new().block_on(async move {
-                let store = store::Options { mishaps, ..store::Options::default() };
-                let daemon = Daemon::start(config, Options { no_bus: true, store, ..Options::default() })
+                let daemon = Daemon::start(config, Options { no_bus: true, mishaps, ..Options::default() })
                     .await
                     .unwrap();
                 tx.send(daemon.terminal()).unwrap();

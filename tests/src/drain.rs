@@ -3,11 +3,9 @@
 //! the end the acquirer's books say whether each arrived once, and in which order.
 use crate::stack::{Result, Stack, caller};
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step};
-use payterm_daemon::{
-    hostlink::SEALED_PAN,
-    store::{Commit, Options, Store},
-};
+use payterm_daemon::hostlink::SEALED_PAN;
 use payterm_hosts::{Profile, Station, build};
+use payterm_journal::{Commit, Options, Store};
 use payterm_schema::{
     AccountId, CardToken, HostEvent, Instrument, Pan, Request, RequestKey, Terminal, Time, Tracks,
     account::Stan,
@@ -140,9 +138,9 @@ pub async fn filled(amounts: &[u64], cards: usize) -> Result<Stack> {
     stack.stop_daemon()?;
     let vault = Vault::open(&stack.state(), SealingKey::from_file(&stack.dir.join("vault.key"))?)?;
     let (store, loaded) = Store::open(
-        payterm_daemon::store::hold(&stack.state())?,
+        payterm_journal::hold(&stack.state())?,
         &stack.state(),
-        vault.hasher(payterm_daemon::store::PURPOSE),
+        vault.hasher(payterm_journal::PURPOSE),
         Options::default(),
     )?;
     let id = AccountId::new(ACCOUNT)?;

@@ -1,6 +1,6 @@
 //! The reserve of the disk: a commit that finds no room ends from it. On a small disk that something else
 //! fills; it needs root and mounts, and says so where there are none.
-use payterm_daemon::store::{self, Commit, Options, Store, StoreError};
+use payterm_journal::{Commit, Options, Store, StoreError};
 use payterm_schema::{Entry, Record, Time};
 use payterm_tests::disk::{self, LoopDisk, SmallDisk};
 use payterm_vault::SealingKey;
@@ -18,8 +18,9 @@ fn options(reserve: u64) -> Options {
     Options { reserve, checkpoint_every: 1 << 40, ..Options::default() }
 }
 fn open(dir: &Path, reserve: u64) -> Result<(Store, u64), StoreError> {
-    let key = SealingKey::new([7; 32]).keyed_hash(store::PURPOSE);
-    Store::open(store::hold(dir)?, dir, key, options(reserve)).map(|(store, loaded)| (store, loaded.last_seq))
+    let key = SealingKey::new([7; 32]).keyed_hash(payterm_journal::PURPOSE);
+    Store::open(payterm_journal::hold(dir)?, dir, key, options(reserve))
+        .map(|(store, loaded)| (store, loaded.last_seq))
 }
 /// 64 records, some 16 KiB.
 async fn put(store: &Store, last: u64) -> Result<u64, StoreError> {
@@ -82,8 +83,8 @@ async fn a_power_cut_after_a_start_is_no_damage() -> Done {
     // What it still writes finds no disk.
     store.close();
     disk.power_on()?;
-    let key = SealingKey::new([7; 32]).keyed_hash(store::PURPOSE);
-    let (store, loaded) = Store::open(store::hold(&state)?, &state, key, options(0))?;
+    let key = SealingKey::new([7; 32]).keyed_hash(payterm_journal::PURPOSE);
+    let (store, loaded) = Store::open(payterm_journal::hold(&state)?, &state, key, options(0))?;
     assert_eq!((loaded.restored, loaded.last_seq, found), (None, last, last));
     store.close();
     Ok(())

@@ -229,7 +229,7 @@ async fn the_bundle_holds_what_customer_service_needs() -> Done {
     assert_eq!(files.keys().map(String::as_str).collect::<Vec<_>>(), names);
     let has =
         |file: &str, part: &str| assert!(files[file].contains(part), "{file} has no {part}: {}", files[file]);
-    has("versions.json", &format!("\"schema\": {}", payterm_daemon::store::SCHEMA));
+    has("versions.json", &format!("\"schema\": {}", payterm_journal::SCHEMA));
     has("config.toml", "TESTMERCHANT001");
     has("devices.json", "\"pin_pad\"");
     has("self-test.json", "store-works");

@@ -5,7 +5,7 @@ use crate::{
     bus::Bus,
     ui::{Ui, pairs},
 };
-use payterm_daemon::store::{self, Verified};
+use payterm_journal::Verified;
 use payterm_schema::{Fault, OperatorRequest, Terminal};
 use payterm_vault::SealingKey;
 
@@ -29,14 +29,14 @@ pub async fn run(global: &Global, ui: &Ui, action: JournalAction) -> Result<u8, 
         })
         .transpose()?;
     let key = key_file
-        .map(|f| SealingKey::from_file(&f).map(|k| k.keyed_hash(store::PURPOSE)))
+        .map(|f| SealingKey::from_file(&f).map(|k| k.keyed_hash(payterm_journal::PURPOSE)))
         .transpose()
         .map_err(Failure::local)?;
     let path = file.unwrap_or_else(|| state.join("journal.db"));
     if !path.exists() {
         return Err(Failure::Local(format!("{}: no journal here", path.display())));
     }
-    let found = store::verify(&path, key.as_ref(), head.as_ref()).map_err(Failure::local)?;
+    let found = payterm_journal::verify(&path, key.as_ref(), head.as_ref()).map_err(Failure::local)?;
     ui.result(&found, || page(ui, &found));
     Ok(if found.holds() { 0 } else { BROKEN })
 }

@@ -545,13 +545,14 @@ async fn papers_come_out_of_a_virtual_printer() {
 /// changed it.
 #[tokio::test]
 async fn a_journal_is_verified_without_the_terminal() {
-    use payterm_daemon::store::{self, Commit, Store};
+    use payterm_journal::{Commit, Store};
     use payterm_schema::{Entry, Record, Time};
     let dir = tempfile::tempdir().unwrap();
     let (state, key_file) = (dir.path().join("state"), dir.path().join("key"));
-    let key = payterm_vault::SealingKey::create_file(&key_file).unwrap().keyed_hash(store::PURPOSE);
+    let key = payterm_vault::SealingKey::create_file(&key_file).unwrap().keyed_hash(payterm_journal::PURPOSE);
     let (store, _) =
-        Store::open(store::hold(&state).unwrap(), &state, key, store::Options::default()).unwrap();
+        Store::open(payterm_journal::hold(&state).unwrap(), &state, key, payterm_journal::Options::default())
+            .unwrap();
     let booted = |seq| Entry { seq, at: Time(1), txn: None, record: Record::Booted { version: "1".into() } };
     let durable = store
         .commit(Commit { records: vec![booted(1), booted(2)], ..Commit::default() })

@@ -324,19 +324,10 @@ pub struct Step {
     /// Sealed PANs no longer needed, in the same commit.
     pub erase: Vec<u64>,
     /// A batch is closed: its sealed PANs go, but for those that obligations still need.
-    pub erase_batch: Option<Box<EraseBatch>>,
+    pub erase_batch: Option<Box<payterm_schema::EraseBatch>>,
     /// State after the step's last record, when a snapshot is due: (seq, JSON).
     pub snapshot: Option<(u64, String)>,
     pub effects: Vec<Effect>,
-}
-
-/// The sealed PANs of a closed batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EraseBatch {
-    pub account: AccountId,
-    pub batch: Batch,
-    /// Transactions whose PAN stays.
-    pub keep: Vec<u64>,
 }
 
 impl Effect {

@@ -4,7 +4,7 @@
 mod auto;
 
 use crate::{
-    Effect, EraseBatch, Machine, Query,
+    Effect, Machine, Query,
     flow::Stage,
     ledger::{Ledger, Settling},
     links::Purpose,
@@ -577,7 +577,8 @@ impl Machine {
         let theirs = self.state.batches_in_doubt().find(|(a, _)| *a == id).map(|(_, d)| d.theirs);
         let next = theirs.unwrap_or_else(|| batch.next());
         self.record(Some(txn), Record::BatchClosed { txn, account: id.clone(), next, how, trace });
-        self.step.erase_batch = Some(Box::new(EraseBatch { account: id.clone(), batch, keep }));
+        self.step.erase_batch =
+            Some(Box::new(payterm_schema::EraseBatch { account: id.clone(), batch, keep }));
         self.uploading.remove(id);
         // What waits to be shown is no longer so.
         self.troubles.retain(|what| !matches!(*what, "settle-first" | "settlement-held"));

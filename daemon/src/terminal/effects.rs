@@ -5,11 +5,11 @@ use crate::{
     device::{AbortPin, AskPin, DeviceActor, Refresh},
     hostlink::{ForgetKeys, Transmit},
     spooler::Spool,
-    store::{Found, Head, StoreError},
     supervise::{Child, PATIENCE},
 };
 use actix::Context;
 use payterm_core::{Effect, Input, Query, TmsEvent, VaultAnswer};
+use payterm_journal::{Found, Head, StoreError};
 use payterm_schema::{
     DeviceKind, Fault, HostEvent, Notice, Outcome, Screen,
     application::Problem,

@@ -1,11 +1,9 @@
 //! `make bench`: one JSON object a line in `target/bench.json`, a table on the screen. What is compared is
 //! measured in the same run, turn by turn, so that a slow hour of the disk or the machine is in both numbers;
 //! medians.
-use payterm_daemon::{
-    commit::CommitQueue,
-    store::{self, Commit, Loaded, Store},
-};
+use payterm_daemon::commit::CommitQueue;
 use payterm_devices::hub::When;
+use payterm_journal::{Commit, Loaded, Store};
 use payterm_schema::{
     AccountId, Entry, Record, Request, RequestKey, Status, Terminal, Time, request::RequestWire,
 };
@@ -364,9 +362,10 @@ fn measure_store() -> Result<Vec<Measured>> {
     const ROUNDS: u64 = 400;
     const BESIDE: usize = 8;
     let dir = tempfile::tempdir_in(programs()?)?;
-    let key = SealingKey::new([7; 32]).keyed_hash(store::PURPOSE);
+    let key = SealingKey::new([7; 32]).keyed_hash(payterm_journal::PURPOSE);
     let state = dir.path().join("state");
-    let (store, _) = Store::open(store::hold(&state)?, &state, key, store::Options::default())?;
+    let (store, _) =
+        Store::open(payterm_journal::hold(&state)?, &state, key, payterm_journal::Options::default())?;
     let bare = Connection::open(dir.path().join("bare.db"))?;
     bare.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t(id INTEGER PRIMARY KEY, at INTEGER, v TEXT, h BLOB)")?;
     let mut raw =
@@ -619,6 +618,6 @@ fn fill(state: &Path, rows: u64) -> Result<()> {
 
 /// The journal of a daemon that is stopped.
 fn store_of(state: &Path) -> Result<(Store, Loaded)> {
-    let key = SealingKey::from_file(&state.with_file_name("vault.key"))?.keyed_hash(store::PURPOSE);
-    Ok(Store::open(store::hold(state)?, state, key, store::Options::default())?)
+    let key = SealingKey::from_file(&state.with_file_name("vault.key"))?.keyed_hash(payterm_journal::PURPOSE);
+    Ok(Store::open(payterm_journal::hold(state)?, state, key, payterm_journal::Options::default())?)
 }

@@ -4,7 +4,7 @@
 //! anew what it does not know.
 //!
 //! Invariant: before a frame may leave, its STAN is below a durable mark and its request's key is durable.
-use super::{StoreError, files};
+use crate::{StoreError, files};
 use payterm_schema::{AccountId, RequestKey, Stan};
 use payterm_vault::KeyedHash;
 use serde::{Deserialize, Serialize};
@@ -36,8 +36,8 @@ const GROW: u64 = 64 << 10;
 const AGAIN: u64 = 128;
 
 /// The keyed hash of a request's key, as it stands in `journal.keys` and in SQL `lost`.
-pub(super) type KeyHash = [u8; 16];
-pub(super) fn hash_of(key: &KeyedHash, app: &str, id: &str) -> KeyHash {
+pub(crate) type KeyHash = [u8; 16];
+pub(crate) fn hash_of(key: &KeyedHash, app: &str, id: &str) -> KeyHash {
     let [a, _] = split(key.of(&[b"key", app.as_bytes(), id.as_bytes()]));
     a
 }
@@ -63,7 +63,7 @@ struct Slot {
     stans: BTreeMap<AccountId, Stan>,
 }
 
-pub(super) struct Marks {
+pub(crate) struct Marks {
     file: File,
     slot: Slot,
     keys: Arc<Keys>,
@@ -73,7 +73,7 @@ pub(super) struct Marks {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// A new directory.
     Nothing,
     Whole,
@@ -270,7 +270,7 @@ impl Keys {
         let at = Mutex::new(At { end, len, last, synced: end, failed: None, closed: false });
         let keys = Arc::new(Self { file, at, moved: Condvar::new() });
         let own = keys.clone();
-        super::spawn("payterm-keys", move || while own.sync_once() {})?;
+        crate::spawn("payterm-keys", move || while own.sync_once() {})?;
         Ok(keys)
     }
 

@@ -1,13 +1,12 @@
 //! The writer: group commit on a thread of its own, or on the caller's when that is alone; and the projection
 //! of records into `txn`.
-use super::{
-    Commit, Counters, Durable, Job, Loaded, Options, StoreError, care,
+use crate::{
+    Commit, Counters, Durable, Job, Loaded, Options, StoreError, backup,
     chain::{self, Head, Row},
     files,
-    marks::Marks,
+    high_water::Marks,
     restore, sql,
 };
-use crate::mishap::Part;
 use payterm_schema::{
     AccountId, Entry, Record,
     paper::{PaperJob, PrintResult},
@@ -53,7 +52,7 @@ const SNAPSHOT_VERSION: u32 = 1;
 
 /// The open journal; whoever has taken it out writes: the writer's thread, or a caller who is alone. Who
 /// panics takes it along, and it is gone after a commit that failed.
-pub(super) struct Pen {
+pub(crate) struct Pen {
     open: Mutex<Option<Open>>,
     /// Commits that were handed to the writer's thread and are not answered.
     waiting: AtomicUsize,
@@ -106,7 +105,7 @@ impl Pen {
 }
 
 /// What the writing needs beside the journal.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     pub dir: PathBuf,
     pub key: KeyedHash,
     pub options: Options,
@@ -127,7 +126,7 @@ impl Desk {
     }
 }
 
-pub(super) fn run(
+pub(crate) fn run(
     desk: &Desk,
     pen: &Pen,
     ready: impl FnOnce(Result<Loaded, StoreError>),
@@ -191,7 +190,7 @@ pub(super) fn run(
 /// A caller who is alone, on a disk that is quick, writes itself: two hand-overs between threads take as long
 /// as the disk. Otherwise the job is given back, for the writer's thread: while others wait, or when it has
 /// to look after the WAL.
-pub(super) fn alone(desk: &Desk, pen: &Pen, job: Job) -> Result<(), Job> {
+pub(crate) fn alone(desk: &Desk, pen: &Pen, job: Job) -> Result<(), Job> {
     if pen.waiting.load(Ordering::SeqCst) > 0 || !pen.quick.load(Ordering::Relaxed) {
         return Err(job);
     }
@@ -209,7 +208,7 @@ pub(super) fn alone(desk: &Desk, pen: &Pen, job: Job) -> Result<(), Job> {
 }
 
 /// A look into the journal with the writer's own connection. None: somebody writes, or it failed.
-pub(super) fn look<T>(pen: &Pen, look: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Option<T> {
+pub(crate) fn look<T>(pen: &Pen, look: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Option<T> {
     if pen.waiting.load(Ordering::SeqCst) > 0 {
         return None;
     }
@@ -222,10 +221,12 @@ pub(super) fn look<T>(pen: &Pen, look: impl FnOnce(&Connection) -> Result<T, Sto
 /// One SQLite transaction, and the answers. None: it failed, and nothing more is written by this connection:
 /// what comes next belongs to a machine that the disk does not know.
 fn commit(desk: &Desk, pen: &Pen, mut open: Open, group: Vec<Job>) -> Option<Open> {
-    desk.options.mishaps.pass(Part::Store);
+    if let Some(fail_point) = &desk.options.before_group {
+        fail_point();
+    }
     let began = Instant::now();
     let mut written = write(&mut open, &desk.key, &group);
-    if written.as_ref().is_err_and(StoreError::is_full) && care::release(&desk.dir) {
+    if written.as_ref().is_err_and(StoreError::is_full) && backup::release(&desk.dir) {
         tracing::error!("store: the disk is full: what has begun ends from the reserve");
         written = write(&mut open, &desk.key, &group);
     }
@@ -340,7 +341,7 @@ fn refuse(job: Job) {
 }
 
 /// The journal with the marks beside it, until it is left.
-pub(super) struct Open {
+pub(crate) struct Open {
     db: Connection,
     marks: Marks,
     last: Head,
@@ -359,17 +360,17 @@ impl Drop for Open {
 }
 
 /// The journal, and what the machine is made of.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     pub db: Connection,
     pub loaded: Loaded,
 }
-pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<Opened, StoreError> {
+pub(crate) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<Opened, StoreError> {
     let db = files::open_writer(dir, key, options, files::MIGRATIONS)?;
     let loaded = load(&db, key)?;
     Ok(Opened { db, loaded })
 }
 /// The head as the file has it.
-pub(super) fn last(db: &Connection) -> Result<Head, StoreError> {
+pub(crate) fn last(db: &Connection) -> Result<Head, StoreError> {
     let seq = db
         .query_row("SELECT coalesce(max(seq), 0) FROM record", [], |r| r.get(0))
         .map_err(sql("read the last record"))?;
@@ -378,7 +379,7 @@ pub(super) fn last(db: &Connection) -> Result<Head, StoreError> {
 
 /// The last snapshot and the records behind it: time does not depend on the length of the history. What the
 /// machine is made of is checked against the chain before anything is made of it.
-pub(super) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreError> {
+pub(crate) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreError> {
     let snapshot: Option<(u64, u32, String, Option<chain::Hash>)> = db
         .query_row("SELECT seq, version, json, chain FROM snapshot ORDER BY seq DESC LIMIT 1", [], |r| {
             Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
@@ -416,7 +417,7 @@ pub(super) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
     let mut rows = select.query([head.seq]).map_err(sql("load the journal"))?;
     while let Some(row) = rows.next().map_err(sql("load the journal"))? {
         head = chain::follow(key, first, &head, row)?;
-        tail.push(super::queries::entry(row)?);
+        tail.push(crate::queries::entry(row)?);
     }
     Ok(Loaded {
         snapshot: snapshot.map(|s| s.2),
@@ -528,7 +529,7 @@ fn put(
 }
 
 /// A record, and what is derived from it. `chain`: none for one from before the chain.
-pub(super) fn write_row(
+pub(crate) fn write_row(
     db: &Connection,
     entry: &Entry,
     row: &Row<'_>,

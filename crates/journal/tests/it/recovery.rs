@@ -1,8 +1,7 @@
 //! Journals that are damaged, torn or gone, with real files: noticed, put aside, put back from backup and
 //! what is left, into a recovery that ends no sooner than a person says so; no STAN and no request key is
 //! ever used again.
-#![allow(clippy::unwrap_used)] // a test may stop anywhere
-use payterm_daemon::store::{self, Commit, Loaded, Options, Store, StoreError};
+use payterm_journal::{Commit, Loaded, Options, Store, StoreError};
 use payterm_schema::{
     AccountId, Batch, Entry, Kind, Money, Outcome, Record, Request, RequestKey, Stan, Time,
     host::{EntryMode, Plan},
@@ -18,17 +17,22 @@ use std::{
 };
 
 fn key() -> KeyedHash {
-    SealingKey::new([7; 32]).keyed_hash(store::PURPOSE)
+    SealingKey::new([7; 32]).keyed_hash(payterm_journal::PURPOSE)
 }
 fn open(dir: &Path) -> Result<(Store, Loaded), StoreError> {
     let held = loop {
-        match store::hold(dir) {
+        match payterm_journal::hold(dir) {
             // A program that another test begins holds a copy of the lock between its fork and its exec.
             Err(StoreError::StateInUse(_)) => std::thread::sleep(std::time::Duration::from_millis(5)),
             held => break held?,
         }
     };
-    Store::open(held, dir, key(), Options { reserve: 0, ..Options::default() })
+    Store::open(
+        held,
+        dir,
+        key(),
+        Options { reserve: 0, sealed_needs: payterm_core::sealed_needs, ..Options::default() },
+    )
 }
 fn put(store: &Store, c: Commit) -> Result<u64, StoreError> {
     store.commit(c).blocking_recv().unwrap_or(Err(StoreError::Stopped)).map(|d| d.head.seq)
@@ -507,14 +511,19 @@ fn a_start_that_fails_leaves_the_write_ahead_log() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let dir = killed(&sales(&dir, None), &dir);
-    let held = store::hold(&dir).unwrap();
+    let held = payterm_journal::hold(&dir).unwrap();
     // No page more than there are: the start's own migration check passes, the program is older than the
     // snapshot.
     let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
     db.execute_batch("INSERT INTO snapshot (seq, version, json, chain) VALUES (24, 99, '{}', NULL)").unwrap();
     drop(db);
-    let failed = Store::open(held, &dir, key(), Options { reserve: 0, ..Options::default() });
+    let failed = Store::open(
+        held,
+        &dir,
+        key(),
+        Options { reserve: 0, sealed_needs: payterm_core::sealed_needs, ..Options::default() },
+    );
     assert!(matches!(failed, Err(StoreError::NewerSnapshot { .. })), "{:?}", failed.err());
     let db = rusqlite::Connection::open(dir.join("journal.db")).unwrap();
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
@@ -596,7 +605,7 @@ fn reopened<T>(store: &Store, dir: &Path, harm: &str, meanwhile: impl Future<Out
 fn a_power_cut_in_the_last_commit_is_no_damage() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
-    let held = store::hold(&dir).unwrap();
+    let held = payterm_journal::hold(&dir).unwrap();
     let (store, _) =
         Store::open(held, &dir, key(), Options { reserve: 0, checkpoint_every: 12, ..Options::default() })
             .unwrap();
@@ -714,9 +723,13 @@ fn another_key_is_no_damage() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     sales(&dir, Some(8)).close();
-    let other = SealingKey::new([8; 32]).keyed_hash(store::PURPOSE);
-    let refused =
-        Store::open(store::hold(&dir).unwrap(), &dir, other, Options { reserve: 0, ..Options::default() });
+    let other = SealingKey::new([8; 32]).keyed_hash(payterm_journal::PURPOSE);
+    let refused = Store::open(
+        payterm_journal::hold(&dir).unwrap(),
+        &dir,
+        other,
+        Options { reserve: 0, sealed_needs: payterm_core::sealed_needs, ..Options::default() },
+    );
     assert!(matches!(refused, Err(StoreError::OtherKey { .. })), "{:?}", refused.err());
     assert_eq!(judge(&dir, "under its own key again"), None);
 }
@@ -907,7 +920,7 @@ fn what_a_closed_batch_has_sealed_does_not_come_back() {
         )
         .unwrap(),
     );
-    let erase = payterm_core::EraseBatch { account: main_account(), batch: Batch::FIRST, keep: Vec::new() };
+    let erase = payterm_schema::EraseBatch { account: main_account(), batch: Batch::FIRST, keep: Vec::new() };
     put(&store, Commit { records: vec![closed], erase_batch: Some(Box::new(erase)), ..Commit::default() })
         .unwrap();
     let [started, ended] = short_sale(4, "approved").map(|r| next(4, r));

@@ -1,5 +1,5 @@
 //! What the self-test asks of the journal and its disk, on connections and files of its own.
-use super::{Store, StoreError, files, queries, sql};
+use crate::{Store, StoreError, files, queries, sql};
 use payterm_schema::{Entry, Time};
 use std::{io::Write, sync::Arc};
 

@@ -1,5 +1,5 @@
 //! The state directory: lock, modes, connections, migrations.
-use super::{Options, StoreError, chain, sql};
+use crate::{Options, StoreError, chain, sql};
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use rustix::fs::{FlockOperation, flock};
@@ -15,33 +15,33 @@ use std::{
 /// "PTRM": `PRAGMA application_id` of a journal.
 const APPLICATION_ID: i32 = 0x5054_524d;
 /// Numbered migrations; the last one's number is `PRAGMA user_version`.
-pub(super) const MIGRATIONS: &[&str] = &[
-    include_str!("../../../schema/sql/0001_journal.sql"),
-    include_str!("../../../schema/sql/0002_paper.sql"),
-    include_str!("../../../schema/sql/0003_counter.sql"),
-    include_str!("../../../schema/sql/0004_chain.sql"),
-    include_str!("../../../schema/sql/0005_lost.sql"),
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../sql/0001_journal.sql"),
+    include_str!("../sql/0002_paper.sql"),
+    include_str!("../sql/0003_counter.sql"),
+    include_str!("../sql/0004_chain.sql"),
+    include_str!("../sql/0005_lost.sql"),
 ];
 /// The migration that brings the hash chain.
-pub(super) const CHAINED: usize = 4;
+pub(crate) const CHAINED: usize = 4;
 /// A writer waits for a checkpoint or a reader at most this long.
 const BUSY: Duration = Duration::from_secs(5);
 
-pub(super) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(crate) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |cause| StoreError::File { path: path.to_owned(), cause: Arc::new(cause) }
 }
-pub(super) fn journal(dir: &Path) -> PathBuf {
+pub(crate) fn journal(dir: &Path) -> PathBuf {
     dir.join("journal.db")
 }
 
 /// Which file has the journal's name (device and number): a restoring gives it to another one.
-pub(super) type Which = Option<(u64, u64)>;
-pub(super) fn which(dir: &Path) -> Which {
+pub(crate) type Which = Option<(u64, u64)>;
+pub(crate) fn which(dir: &Path) -> Which {
     std::fs::metadata(journal(dir)).ok().map(|m| (m.dev(), m.ino()))
 }
 
 /// Makes the directory (0700) and takes its lock; the lock ends with the last clone of the file.
-pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
     if !dir.is_dir() {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file_error(dir))?;
     }
@@ -56,7 +56,7 @@ pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// Opens or makes a file that only its owner may read.
-pub(super) fn private(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn private(path: &Path) -> Result<File, StoreError> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -73,7 +73,7 @@ pub(super) fn private(path: &Path) -> Result<File, StoreError> {
 /// the WAL moved into the database file. The last matters after a failed sync: the kernel may show bytes of
 /// the WAL that never reached the disk and will not write them again; a checkpoint writes them anew and
 /// syncs, and the WAL begins at its start.
-pub(super) fn open_writer(
+pub(crate) fn open_writer(
     dir: &Path,
     key: &KeyedHash,
     options: &Options,
@@ -114,7 +114,7 @@ pub(super) fn open_writer(
 /// Whether the WAL stays when the connection is closed. It does unless the marks say that the journal was
 /// left in order: one that is gone beside an open journal is damage. (A reader's connection never removes
 /// it.)
-pub(super) fn keep_wal(db: &Connection, keep: bool) -> Result<(), StoreError> {
+pub(crate) fn keep_wal(db: &Connection, keep: bool) -> Result<(), StoreError> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop).map_err(sql("keep the WAL"))
 }
 
@@ -149,7 +149,7 @@ fn version(db: &Connection, path: &Path, known: u32) -> Result<(u32, bool), Stor
     Ok((found, false))
 }
 
-pub(super) fn migrate(
+pub(crate) fn migrate(
     db: &mut Connection,
     key: &KeyedHash,
     migrations: &[&str],
@@ -178,7 +178,7 @@ pub(super) fn migrate(
 }
 
 /// A copy of the whole journal, synced: of one moment, however much is committed meanwhile.
-pub(super) fn back_up(db: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(crate) fn back_up(db: &Connection, path: &Path) -> Result<(), StoreError> {
     // What one that was cut has left may be no database.
     let mut journal = path.as_os_str().to_owned();
     journal.push("-journal");
@@ -198,16 +198,16 @@ pub(super) fn back_up(db: &Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 /// A file and its name.
-pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|f| f.sync_all()).map_err(file_error(path))?;
     sync_dir(path.parent().unwrap_or(path))
 }
 /// The names in it.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(file_error(dir))
 }
 
-pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open_with_flags(
         journal(dir),
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -220,7 +220,7 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Read-only, and without a trace where nobody writes: a journal whose WAL is gone was left in order.
-pub(super) fn open_to_verify(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn open_to_verify(path: &Path) -> Result<Connection, StoreError> {
     let wal = path.with_extension("db-wal").exists();
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
@@ -244,7 +244,7 @@ const WAL_RESERVED: u64 = 8 << 20;
 
 /// Extends the WAL. Zeros behind its last frame are no frame: SQLite reads up to the first that does not
 /// check. It locks the database and the index, never the WAL itself, so opening that here takes no lock away.
-pub(super) fn reserve_wal(dir: &Path) -> io::Result<()> {
+pub(crate) fn reserve_wal(dir: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(dir.join("journal.db-wal"))?;
     let zeros = vec![0; 1 << 20];
     let mut at = file.seek(io::SeekFrom::End(0))?;
@@ -308,10 +308,9 @@ mod tests {
             .unwrap();
             drop(db);
             let db = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap();
-            let read =
-                db.query_row(&format!("{} WHERE app = 'a'", super::super::queries::COLUMNS), [], |r| {
-                    Ok((r.get::<_, u64>(0)?, r.get::<_, u64>(6)?))
-                });
+            let read = db.query_row(&format!("{} WHERE app = 'a'", crate::queries::COLUMNS), [], |r| {
+                Ok((r.get::<_, u64>(0)?, r.get::<_, u64>(6)?))
+            });
             assert_eq!(read.unwrap(), (1, 0), "version {version}");
             assert!(db.prepare("SELECT type FROM record").is_err());
         }

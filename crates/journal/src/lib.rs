@@ -1,13 +1,13 @@
 //! The journal on disk: SQLite (WAL, synchronous=FULL), one writer at a time with group commit, one reader
-//! thread for queries. Only this file and those beside it in `store/` know SQLite.
+//! thread for queries. Only this crate knows SQLite.
 //!
 //! Invariant: a reply to [`Store::commit`] is given after the records are durable; after a failed commit
 //! nothing more is written until [`Store::reopen`] has read back what the disk really holds.
-mod care;
+mod backup;
 mod chain;
 mod files;
 mod health;
-mod marks;
+mod high_water;
 mod queries;
 mod restore;
 mod verify;
@@ -19,9 +19,8 @@ pub use health::{Health, SCHEMA};
 pub use queries::{Found, FoundPaper};
 pub use verify::{Broken, Verified, verify};
 
-use crate::mishap::Mishaps;
 use payterm_schema::{
-    Entry, RequestKey,
+    Entry, EraseBatch, RequestKey, SealedNeeds,
     record::{EncodingError, Restored},
 };
 use payterm_vault::KeyedHash;
@@ -49,7 +48,7 @@ pub struct Commit {
     pub seal: Vec<(u64, Vec<u8>)>,
     pub erase: Vec<u64>,
     /// All of a closed batch but some.
-    pub erase_batch: Option<Box<payterm_core::EraseBatch>>,
+    pub erase_batch: Option<Box<EraseBatch>>,
     /// (seq, JSON) of the machine after the last record.
     pub snapshot: Option<(u64, String)>,
     /// Nobody waits for it, and so many commits like it are expected together: the writer has a moment for
@@ -173,7 +172,7 @@ fn unreadable(cause: &rusqlite::Error) -> bool {
             | E::Utf8Error(..)
     )
 }
-pub(crate) fn sql(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+fn sql(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
     move |cause| StoreError::Sql { what, cause: Arc::new(cause) }
 }
 
@@ -199,7 +198,11 @@ pub struct Options {
     /// Space kept on the disk for what has begun, in bytes; given back when the disk is full. 8 MiB: a
     /// thousand payments.
     pub reserve: u64,
-    pub mishaps: Mishaps,
+    /// The sealed values that the machine of a snapshot and the records behind it still needs: a restoring
+    /// erases all others, and without an answer none.
+    pub sealed_needs: fn(Option<&str>, &[Entry]) -> Option<SealedNeeds>,
+    /// Called before each group is written; a panic in it is the writer's. For tests of supervision.
+    pub before_group: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 impl Default for Options {
     fn default() -> Self {
@@ -212,7 +215,8 @@ impl Default for Options {
             max_pages: None,
             backups: None,
             reserve: 8 << 20,
-            mishaps: Mishaps::default(),
+            sealed_needs: |_, _| None,
+            before_group: None,
         }
     }
 }

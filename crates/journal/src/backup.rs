@@ -1,5 +1,5 @@
 //! What the store does for itself behind the payments: the full check, the backup, room on the disk.
-use super::{
+use crate::{
     Store, StoreError, Verified, files,
     restore::{self, backups},
     verify,
@@ -77,6 +77,6 @@ fn reserve(dir: &Path) -> PathBuf {
     dir.join("journal.reserve")
 }
 /// Gives the reserve to what has begun; false: there is none any more.
-pub(super) fn release(dir: &Path) -> bool {
+pub(crate) fn release(dir: &Path) -> bool {
     std::fs::remove_file(reserve(dir)).is_ok()
 }

@@ -1,5 +1,5 @@
 //! Read-only queries, on a connection and a thread of their own.
-use super::{Head, Store, StoreError, sql};
+use crate::{Head, Store, StoreError, sql};
 use payterm_schema::{
     AccountId, Batch, Entry, Outcome, Record, RequestKey, Stan, Status, Time, paper::PaperState,
     settlement::BatchQuery, terminal::Filter,
@@ -28,7 +28,7 @@ pub struct FoundPaper {
 /// Greatest page of the history.
 const PAGE_MAX: u32 = 200;
 const PAGE_DEFAULT: u32 = 50;
-pub(super) const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded, tip, told, (SELECT chain FROM record WHERE record.seq = txn.told) FROM txn";
+pub(crate) const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded, tip, told, (SELECT chain FROM record WHERE record.seq = txn.told) FROM txn";
 
 impl Store {
     pub async fn by_key(&self, key: &RequestKey) -> Result<Option<Found>, StoreError> {
@@ -159,7 +159,7 @@ impl Store {
     }
 }
 
-pub(super) fn knows(db: &Connection, key: &RequestKey) -> Result<bool, StoreError> {
+pub(crate) fn knows(db: &Connection, key: &RequestKey) -> Result<bool, StoreError> {
     // What is lost is not unknown: the caller looks further.
     db.prepare_cached(
         "SELECT 1 FROM txn WHERE app = ?1 AND id = ?2 UNION ALL SELECT 1 FROM (SELECT 1 FROM lost LIMIT 1)",
@@ -169,7 +169,7 @@ pub(super) fn knows(db: &Connection, key: &RequestKey) -> Result<bool, StoreErro
 }
 
 /// A row of `record` in the order seq, at, txn, version, json.
-pub(super) fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
+pub(crate) fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
     let read = || -> rusqlite::Result<_> { Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)) };
     let (seq, at, txn, version) = read().map_err(sql("read a record"))?;
     let json =

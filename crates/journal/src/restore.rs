@@ -7,15 +7,14 @@
 //! It may be cut anywhere, by the power or by a disk that takes nothing, and is gone on with by the next
 //! opening: the damage is on disk before anything is touched ([`SUSPECT`]), the new journal is whole before
 //! the damaged one is moved, and a whole one is never made again.
-use super::{
+use crate::{
     Loaded, Options, StoreError,
     chain::{self, Head, NOTHING, Row},
     files,
-    marks::{self, Found, Marks},
+    high_water::{self, Found, Marks},
     sql, verify, wal,
     writer::{self, Opened},
 };
-use payterm_core::State;
 use payterm_schema::record::Restored;
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OptionalExtension};
@@ -38,7 +37,7 @@ const NEW: &str = "journal.restoring.db";
 const SUSPECT: &str = "journal.suspect";
 
 /// The journal is damaged: whoever opens it next restores it.
-pub(super) fn suspect(dir: &Path, why: &str) -> Result<(), StoreError> {
+pub(crate) fn suspect(dir: &Path, why: &str) -> Result<(), StoreError> {
     use std::io::Write;
     let path = dir.join(SUSPECT);
     if path.exists() {
@@ -51,7 +50,7 @@ pub(super) fn suspect(dir: &Path, why: &str) -> Result<(), StoreError> {
 }
 
 /// The journal, as it is or restored.
-pub(super) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Opened, Marks), StoreError> {
+pub(crate) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Opened, Marks), StoreError> {
     let mut marks = Marks::open(dir, key, journal_was_here(dir, options))?;
     let opened = match doubt(dir, &marks)? {
         Some(why) => Err(why),
@@ -155,11 +154,11 @@ fn judge(opened: &Opened, key: &KeyedHash, marks: &Marks) -> Result<Option<Strin
 fn catch_up(db: &Connection, key: &KeyedHash, marks: &Marks) -> Result<(), StoreError> {
     let read = || sql("read the keys");
     let last = marks.last_txn();
-    let mut all: Vec<(u64, marks::KeyHash)> = db
+    let mut all: Vec<(u64, high_water::KeyHash)> = db
         .prepare("SELECT txn, app, id FROM txn WHERE txn > ?1")
         .and_then(|mut s| {
             let row = |r: &rusqlite::Row<'_>| {
-                Ok((r.get(0)?, marks::hash_of(key, r.get_ref(1)?.as_str()?, r.get_ref(2)?.as_str()?)))
+                Ok((r.get(0)?, high_water::hash_of(key, r.get_ref(1)?.as_str()?, r.get_ref(2)?.as_str()?)))
             };
             s.query_map([last.unwrap_or(0)], row)?.collect()
         })
@@ -195,7 +194,7 @@ fn behind(opened: &Opened, marks: &Marks) -> Result<Option<String>, StoreError> 
 }
 
 /// Newest first.
-pub(super) fn backups(dir: &Path, options: &Options) -> [PathBuf; 2] {
+pub(crate) fn backups(dir: &Path, options: &Options) -> [PathBuf; 2] {
     let dir = options.backups.as_deref().unwrap_or(dir);
     [dir.join("journal.backup.db"), dir.join("journal.backup.1.db")]
 }
@@ -270,7 +269,7 @@ fn build(
     let step = db.transaction().map_err(sql("begin to restore"))?;
     let from = writer::last(&step)?;
     let salvaged = if damaged.exists() { salvage(&step, key, &damaged, from, backup.is_none())? } else { 0 };
-    erase_closed(&step, key)?;
+    erase_closed(&step, key, options)?;
     // Its WAL may be there without it, and must not be beside the new one.
     let kept =
         if PARTS.iter().any(|part| with(&damaged, part).exists()) { aside(dir) } else { String::new() };
@@ -366,7 +365,7 @@ fn salvage(
         let mut rows = select.query([from.seq]).map_err(read())?;
         while let Some(row) = rows.next().map_err(read())? {
             let next = chain::follow(key, first, &head, row)?;
-            let entry = super::queries::entry(row)?;
+            let entry = crate::queries::entry(row)?;
             let json = row.get_ref(4).map_err(read())?.as_str().unwrap_or_default();
             let sealed = row.get_ref(5).map_err(read())?.as_blob_or_null().ok().flatten().unwrap_or_default();
             let version = row.get(3).map_err(read())?;
@@ -433,28 +432,21 @@ fn take_sealed(
 
 /// What is sealed of a closed batch was erased, and comes back with the backup: but for what is still owed
 /// nobody would erase it again.
-fn erase_closed(new: &Connection, key: &KeyedHash) -> Result<(), StoreError> {
+fn erase_closed(new: &Connection, key: &KeyedHash, options: &Options) -> Result<(), StoreError> {
     // One that cannot be read or replayed says so when it is opened.
     let Ok(Loaded { snapshot, tail, .. }) = writer::load(new, key) else { return Ok(()) };
-    let Ok(mut state) = snapshot.map_or(Ok(State::default()), |json| serde_json::from_str(&json)) else {
-        return Ok(());
-    };
-    if tail.iter().any(|entry| state.apply(entry).is_err()) {
-        return Ok(());
-    }
-    let owed = state.obligations.iter().filter_map(|o| o.sealed);
-    let keep: Vec<u64> = owed.chain(state.running.iter().map(|r| r.txn)).collect();
-    let keep = serde_json::to_string(&keep).unwrap_or_default();
-    for (account, ledger) in &state.accounts {
+    let Some(needs) = (options.sealed_needs)(snapshot.as_deref(), &tail) else { return Ok(()) };
+    let owed = serde_json::to_string(&needs.owed).unwrap_or_default();
+    for (account, batch) in &needs.open {
         let text = "DELETE FROM sealed WHERE txn IN (SELECT txn FROM txn WHERE account = ?1 AND batch <> ?2) AND txn NOT IN (SELECT value FROM json_each(?3))";
-        new.execute(text, (account.as_str(), ledger.batch.get(), &keep))
+        new.execute(text, (account.as_str(), batch.get(), &owed))
             .map_err(sql("erase the sealed values of closed batches"))?;
     }
     Ok(())
 }
 
 /// The restoring that the machine has not on record yet.
-pub(super) fn pending(db: &Connection) -> Result<Option<Restored>, StoreError> {
+pub(crate) fn pending(db: &Connection) -> Result<Option<Restored>, StoreError> {
     let text: Option<String> = db
         .query_row("SELECT value FROM meta WHERE key = ?1", [PENDING], |r| r.get(0))
         .optional()
@@ -463,16 +455,16 @@ pub(super) fn pending(db: &Connection) -> Result<Option<Restored>, StoreError> {
     parsed
         .map_err(|_| StoreError::Chain { place: "the mark of its restoring".into(), rule: "cannot be read" })
 }
-pub(super) fn on_record(db: &Connection) -> Result<(), StoreError> {
+pub(crate) fn on_record(db: &Connection) -> Result<(), StoreError> {
     db.execute("DELETE FROM meta WHERE key = ?1", [PENDING])
         .map(drop)
         .map_err(sql("the restoring is on record"))
 }
 
 /// The key is one of a request that was lost.
-pub(super) fn is_lost(db: &Connection, key: &KeyedHash, app: &str, id: &str) -> Result<bool, StoreError> {
+pub(crate) fn is_lost(db: &Connection, key: &KeyedHash, app: &str, id: &str) -> Result<bool, StoreError> {
     db.prepare_cached("SELECT 1 FROM lost WHERE key = ?1")
-        .and_then(|mut s| s.exists([marks::hash_of(key, app, id)]))
+        .and_then(|mut s| s.exists([high_water::hash_of(key, app, id)]))
         .map_err(sql("look a lost key up"))
 }
 

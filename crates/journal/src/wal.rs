@@ -13,7 +13,7 @@ const FRAME: usize = 24;
 const PAGES: std::ops::RangeInclusive<u32> = 512..=65536;
 
 /// What is wrong with it; none: nothing that can be told from here, also when there is none.
-pub(super) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
+pub(crate) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
     let Ok(file) = File::open(path) else { return Ok(None) };
     let len = file.metadata()?.len();
     let mut header = [0; HEADER];

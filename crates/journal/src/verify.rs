@@ -2,7 +2,7 @@
 //! and what is derived from the records. Reads only; also of a journal that a daemon is writing.
 //!
 //! Without the key it is shown that the file is sound and has no gaps, not that nobody changed it.
-use super::{
+use crate::{
     Head, StoreError,
     chain::{self, Hash, NOTHING},
     files, sql,
@@ -64,7 +64,7 @@ pub fn verify(path: &Path, key: Option<&KeyedHash>, head: Option<&Head>) -> Resu
     Ok(found)
 }
 
-pub(super) fn of(db: &Connection, key: Option<&KeyedHash>) -> Result<Verified, StoreError> {
+pub(crate) fn of(db: &Connection, key: Option<&KeyedHash>) -> Result<Verified, StoreError> {
     // One view of it all, whatever is committed meanwhile.
     db.execute_batch("BEGIN").map_err(sql("verify"))?;
     let mut found = Verified {
@@ -181,7 +181,7 @@ const TELLING: [&str; 4] = [
 ];
 
 /// SHA-256 of the newest cipher text of each transaction, as the records up to `seq` have it.
-pub(super) fn sealed_by(db: &Connection, seq: u64) -> Result<HashMap<u64, Hash>, StoreError> {
+pub(crate) fn sealed_by(db: &Connection, seq: u64) -> Result<HashMap<u64, Hash>, StoreError> {
     let read = || sql("read what was sealed");
     let mut all = HashMap::new();
     let mut select = db
@@ -199,7 +199,7 @@ fn vouched(sealed: &[u8]) -> impl Iterator<Item = (u64, Hash)> {
         Some((u64::from_be_bytes(*txn), Hash::try_from(hash).ok()?))
     })
 }
-pub(super) fn is(hash: &Hash, blob: &[u8]) -> bool {
+pub(crate) fn is(hash: &Hash, blob: &[u8]) -> bool {
     Sha256::digest(blob)[..] == hash[..]
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Invariant: a record's link covers all of its row; of what was sealed with it the cipher text's hash, so
 //! that a value can be erased.
-use super::StoreError;
+use crate::StoreError;
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
@@ -14,7 +14,7 @@ use std::fmt;
 pub const PURPOSE: &str = "journal";
 pub type Hash = [u8; 32];
 /// Before the first record.
-pub(super) const NOTHING: Hash = [0; 32];
+pub(crate) const NOTHING: Hash = [0; 32];
 /// Key in `meta`: the first record of the chain and the hash that proves it, as `17:9f…`.
 const START: &str = "chain_start";
 
@@ -41,7 +41,7 @@ impl std::str::FromStr for Head {
 }
 
 /// A record as it stands in its row.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     pub seq: u64,
     pub at: i64,
     pub txn: Option<u64>,
@@ -66,18 +66,18 @@ impl Row<'_> {
     }
 }
 
-pub(super) fn of_snapshot(key: &KeyedHash, at: &Head, version: u32, json: &str) -> Hash {
+pub(crate) fn of_snapshot(key: &KeyedHash, at: &Head, version: u32, json: &str) -> Hash {
     key.of(&[b"snapshot", &at.hash, &at.seq.to_be_bytes(), &version.to_be_bytes(), json.as_bytes()])
 }
 
 /// `record.sealed` of what a commit seals.
-pub(super) fn of_sealed(all: &[(u64, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn of_sealed(all: &[(u64, Vec<u8>)]) -> Vec<u8> {
     all.iter().flat_map(|(txn, blob)| [&txn.to_be_bytes()[..], &Sha256::digest(blob)].concat()).collect()
 }
 
 /// The chain begins with the record after `last`: written once, in the migration that brings it, together
 /// with the hashes of the snapshots that are there.
-pub(super) fn begin(db: &Connection, key: &KeyedHash, last: u64) -> rusqlite::Result<()> {
+pub(crate) fn begin(db: &Connection, key: &KeyedHash, last: u64) -> rusqlite::Result<()> {
     let first = last + 1;
     db.execute(
         "INSERT INTO meta (key, value) VALUES (?1, ?2)",
@@ -95,7 +95,7 @@ pub(super) fn begin(db: &Connection, key: &KeyedHash, last: u64) -> rusqlite::Re
 }
 
 /// In a new file that takes the records of one whose chain began at `first`.
-pub(super) fn begin_again(db: &Connection, key: &KeyedHash, first: u64) -> rusqlite::Result<()> {
+pub(crate) fn begin_again(db: &Connection, key: &KeyedHash, first: u64) -> rusqlite::Result<()> {
     db.execute(
         "UPDATE meta SET value = ?2 WHERE key = ?1",
         (START, format!("{first}:{}", hex::encode(started(key, first)))),
@@ -108,8 +108,8 @@ fn started(key: &KeyedHash, first: u64) -> Hash {
 }
 
 /// The chain's first record; without a key it is not proved. None: the journal is older than the chain.
-pub(super) fn start(db: &Connection, key: Option<&KeyedHash>) -> Result<Option<u64>, StoreError> {
-    let read = |e| super::sql("read the chain's start")(e);
+pub(crate) fn start(db: &Connection, key: Option<&KeyedHash>) -> Result<Option<u64>, StoreError> {
+    let read = |e| crate::sql("read the chain's start")(e);
     let Some(text) = db
         .query_row("SELECT value FROM meta WHERE key = ?1", [START], |r| r.get::<_, String>(0))
         .optional()
@@ -130,7 +130,7 @@ pub(super) fn start(db: &Connection, key: Option<&KeyedHash>) -> Result<Option<u
 
 /// Whether the chain's start or the last record was written under this key: one of them may be damaged, or
 /// the key another.
-pub(super) fn is_of(db: &Connection, key: &KeyedHash) -> rusqlite::Result<bool> {
+pub(crate) fn is_of(db: &Connection, key: &KeyedHash) -> rusqlite::Result<bool> {
     if matches!(start(db, Some(key)), Ok(Some(_))) {
         return Ok(true);
     }
@@ -143,7 +143,7 @@ pub(super) fn is_of(db: &Connection, key: &KeyedHash) -> rusqlite::Result<bool> 
 }
 
 /// The journal's head as the row has it.
-pub(super) fn head(db: &Connection, seq: u64) -> rusqlite::Result<Head> {
+pub(crate) fn head(db: &Connection, seq: u64) -> rusqlite::Result<Head> {
     let hash: Option<Option<Hash>> =
         db.query_row("SELECT chain FROM record WHERE seq = ?1", [seq], |r| r.get(0)).optional()?;
     Ok(Head { seq, hash: hash.flatten().unwrap_or(NOTHING) })
@@ -151,7 +151,7 @@ pub(super) fn head(db: &Connection, seq: u64) -> rusqlite::Result<Head> {
 
 /// The head after this row (seq, at, txn, version, json, sealed, chain), which comes after `before`; `first`:
 /// where the chain begins.
-pub(super) fn follow(
+pub(crate) fn follow(
     key: &KeyedHash,
     first: u64,
     before: &Head,
@@ -168,7 +168,7 @@ pub(super) fn follow(
             row.get::<_, Option<Hash>>(6)?,
         ))
     };
-    let (seq, at, txn, version, json, sealed, chain) = read().map_err(super::sql("read a record"))?;
+    let (seq, at, txn, version, json, sealed, chain) = read().map_err(crate::sql("read a record"))?;
     if seq != before.seq + 1 {
         return Err(missing(before));
     }
@@ -187,11 +187,11 @@ pub(super) fn follow(
 }
 
 /// The same without the key: only that nothing is missing.
-pub(super) fn read(first: u64, before: &Head, row: &rusqlite::Row<'_>) -> Result<Head, StoreError> {
+pub(crate) fn read(first: u64, before: &Head, row: &rusqlite::Row<'_>) -> Result<Head, StoreError> {
     let (seq, chain) = row
         .get::<_, u64>(0)
         .and_then(|s| Ok((s, row.get::<_, Option<Hash>>(6)?)))
-        .map_err(super::sql("read a record"))?;
+        .map_err(crate::sql("read a record"))?;
     match chain {
         _ if seq != before.seq + 1 => Err(missing(before)),
         None if seq >= first => {

@@ -1,9 +1,5 @@
 //! The store against a real disk: group commit, failures, reopening, modes, the projection.
-#![allow(clippy::unwrap_used)] // a test may stop anywhere
-use payterm_daemon::{
-    mishap::{Mishaps, Part},
-    store::{self, Commit, Loaded, Options, Store, StoreError},
-};
+use payterm_journal::{Commit, Loaded, Options, Store, StoreError};
 use payterm_schema::{
     Entry, Kind, Outcome, Record, Request, RequestKey, Status, Time, request::RequestWire, terminal::Filter,
 };
@@ -13,7 +9,10 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
-    sync::atomic::Ordering,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -28,18 +27,18 @@ fn commit(records: Vec<Entry>) -> Commit {
     Commit { records, ..Commit::default() }
 }
 fn key() -> KeyedHash {
-    SealingKey::new([7; 32]).keyed_hash(store::PURPOSE)
+    SealingKey::new([7; 32]).keyed_hash(payterm_journal::PURPOSE)
 }
 fn open_with(dir: &Path, options: Options) -> Result<(Store, Loaded), StoreError> {
     // A program that another test begins holds a copy of the lock between its fork and its exec.
-    let held = (0..200).find_map(|_| match store::hold(dir) {
+    let held = (0..200).find_map(|_| match payterm_journal::hold(dir) {
         Err(StoreError::StateInUse(_)) => {
             std::thread::sleep(Duration::from_millis(5));
             None
         }
         held => Some(held),
     });
-    Store::open(held.unwrap_or_else(|| store::hold(dir))?, dir, key(), options)
+    Store::open(held.unwrap_or_else(|| payterm_journal::hold(dir))?, dir, key(), options)
 }
 fn open(dir: &Path) -> (Store, Loaded) {
     open_with(dir, Options::default()).unwrap()
@@ -173,6 +172,13 @@ fn quick() -> Options {
     Options { quick: Duration::MAX, ..Options::default() }
 }
 
+/// Panics once at the next group after it was planted.
+fn fail_point() -> (Option<Arc<dyn Fn() + Send + Sync>>, Arc<AtomicBool>) {
+    let planted = Arc::new(AtomicBool::new(false));
+    let own = planted.clone();
+    (Some(Arc::new(move || assert!(!own.swap(false, Ordering::Relaxed), "planted panic"))), planted)
+}
+
 /// The writer's thread has put the pen back and reserved the WAL.
 fn at_rest() {
     std::thread::sleep(Duration::from_millis(500));
@@ -262,8 +268,8 @@ fn lone_commits_leave_checkpoints_to_the_writer() {
 #[test]
 fn a_lone_commit_that_fails_or_panics_ends_the_writing() {
     let dir = tempfile::tempdir().unwrap();
-    let mishaps = Mishaps::armed();
-    let (store, _) = open_with(dir.path(), Options { mishaps: mishaps.clone(), ..quick() }).unwrap();
+    let (fail_point, planted) = fail_point();
+    let (store, _) = open_with(dir.path(), Options { before_group: fail_point, ..quick() }).unwrap();
     put(&store, commit(vec![started(1, 1, "a")])).unwrap();
     at_rest();
     let failed = store.commit_alone(commit(vec![started(2, 2, "a")])).blocking_recv().unwrap();
@@ -275,7 +281,7 @@ fn a_lone_commit_that_fails_or_panics_ends_the_writing() {
     assert_eq!(wait(store.reopen()).unwrap().last_seq, 1);
     put(&store, commit(vec![booted(2)])).unwrap();
     at_rest();
-    mishaps.plant(Part::Store, 1);
+    planted.store(true, Ordering::Relaxed);
     assert!(store.commit_alone(commit(vec![booted(3)])).blocking_recv().is_err());
     assert!(matches!(put(&store, commit(vec![booted(3)])), Err(StoreError::Stopped)));
     assert_eq!(wait(store.reopen()).unwrap().last_seq, 2);
@@ -364,11 +370,11 @@ fn a_full_disk_fails_the_commit_and_leaves_the_journal_whole() {
 #[test]
 fn a_writer_that_panicked_is_reopened() {
     let dir = tempfile::tempdir().unwrap();
-    let mishaps = Mishaps::armed();
+    let (fail_point, planted) = fail_point();
     let (store, _) =
-        open_with(dir.path(), Options { mishaps: mishaps.clone(), ..Options::default() }).unwrap();
+        open_with(dir.path(), Options { before_group: fail_point, ..Options::default() }).unwrap();
     put(&store, commit(vec![booted(1)])).unwrap();
-    mishaps.plant(Part::Store, 1);
+    planted.store(true, Ordering::Relaxed);
     assert!(matches!(put(&store, commit(vec![booted(2)])), Err(StoreError::Stopped)));
     assert!(matches!(put(&store, commit(vec![booted(2)])), Err(StoreError::Stopped)));
     assert_eq!(wait(store.reopen()).unwrap().last_seq, 1);
@@ -405,7 +411,7 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
     let refused = || open_with(dir.path(), Options::default()).err().unwrap().to_string();
     // A newer program has left a row for each of its migrations; the number alone is damage
     // (tests/recovery.rs).
-    let schema = payterm_daemon::store::SCHEMA;
+    let schema = payterm_journal::SCHEMA;
     let rows = |to: usize| {
         (schema + 1..=to)
             .map(|n| format!("INSERT INTO meta VALUES ('migration_{n}', 'payterm 9');"))
@@ -623,7 +629,7 @@ fn the_chain_proves_the_journal_and_each_outcome_names_its_place_in_it() {
     let (store, _) = open(dir.path());
     sales(&store);
     // Also while the daemon has it open.
-    let live = store::verify(&path, Some(&key()), None).unwrap();
+    let live = payterm_journal::verify(&path, Some(&key()), None).unwrap();
     assert_eq!((live.records, live.chained_from, live.keyed, live.broken), (6, Some(1), true, None));
     let durable = store
         .commit(commit(vec![started(7, 4, "o4"), ended(8, 4, "o4"), booted(9)]))
@@ -645,11 +651,13 @@ fn the_chain_proves_the_journal_and_each_outcome_names_its_place_in_it() {
             .collect::<std::collections::BTreeSet<_>>()
     };
     let before = names();
-    let closed = store::verify(&path, Some(&key()), None).unwrap();
+    let closed = payterm_journal::verify(&path, Some(&key()), None).unwrap();
     assert_eq!((closed.records, closed.broken), (10, None));
-    let blind = store::verify(&path, None, None).unwrap();
+    let blind = payterm_journal::verify(&path, None, None).unwrap();
     assert_eq!((blind.keyed, blind.broken, &blind.head), (false, None, &closed.head));
-    let knows = |head: &str| store::verify(&path, Some(&key()), Some(&head.parse().unwrap())).unwrap().known;
+    let knows = |head: &str| {
+        payterm_journal::verify(&path, Some(&key()), Some(&head.parse().unwrap())).unwrap().known
+    };
     assert_eq!(
         (knows(found.outcome.journal.as_ref().unwrap()), knows(&format!("8:{}", "ab".repeat(32)))),
         (Some(true), Some(false))
@@ -695,7 +703,7 @@ fn a_changed_journal_is_found_out() {
         store.close();
         let path = dir.path().join("journal.db");
         rusqlite::Connection::open(&path).unwrap().execute_batch(change).unwrap();
-        let found = store::verify(&path, Some(&key()), None).unwrap();
+        let found = payterm_journal::verify(&path, Some(&key()), None).unwrap();
         assert_eq!(found.broken.as_ref().map(|b| b.place.as_str()), Some(place), "{change}: {found:?}");
     }
 }
@@ -707,7 +715,7 @@ fn the_chain_is_of_this_terminals_key() {
     let (store, _) = open(dir.path());
     sales(&store);
     store.close();
-    let other = SealingKey::new([8; 32]).keyed_hash(store::PURPOSE);
-    let found = store::verify(&dir.path().join("journal.db"), Some(&other), None).unwrap();
+    let other = SealingKey::new([8; 32]).keyed_hash(payterm_journal::PURPOSE);
+    let found = payterm_journal::verify(&dir.path().join("journal.db"), Some(&other), None).unwrap();
     assert_eq!(found.broken.map(|b| b.place), Some("its start".into()));
 }
