@@ -528,7 +528,7 @@ fn a_lone_commit_is_one_fdatasync() {
             .args(["-f", "-qq", "-e", "trace=fdatasync,fsync,sync_file_range", "-o"])
             .arg(&log)
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "child_of_the_sync_count", "--ignored"])
+            .args(["--exact", "store::child_of_the_sync_count", "--ignored"])
             .env("COMMITS", commits.to_string())
             .output()
             .unwrap();
