@@ -143,7 +143,7 @@ pub fn control(id: &'static str, kind: Kind) -> Order {
     Order { kind, amount: None, customer: Customer::Walks, ..sale(id) }
 }
 pub fn script(orders: impl Into<Vec<Order>>, fates: impl Into<Vec<Fate>>) -> Script {
-    Script { orders: orders.into(), fates: fates.into(), ..Script::default() }
+    Script { orders: orders.into(), fates: fates.into(), digested: true, ..Script::default() }
 }
 
 pub fn run(script: Script) -> World {

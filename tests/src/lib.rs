@@ -6,6 +6,7 @@ pub mod bank;
 pub mod checks;
 pub mod counter;
 pub mod dice;
+pub mod digest;
 pub mod disk;
 pub mod drain;
 pub mod judge;

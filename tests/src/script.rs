@@ -180,6 +180,8 @@ pub type Types = fn(&Screen) -> Option<String>;
 /// A script: orders one after the other, and what happens to each message.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
+    /// What the run lets be seen is compared with what is on file (`digest.rs`).
+    pub digested: bool,
     pub orders: Vec<Order>,
     pub fates: Vec<Fate>,
     /// How the first prints end; then all are confirmed.

@@ -5,6 +5,7 @@
 use crate::{
     bank::Fate,
     dice::Dice,
+    digest::Digest,
     lab::{control, held, new, offline_settings, on, plain, sale, scan, settings, void},
     script::{Customer, DiskFate, Noise, Order, Press, Script},
     world::{World, told_short},
@@ -137,6 +138,15 @@ impl Case {
             p.downcast_ref::<String>().cloned().or_else(|| p.downcast_ref::<&str>().map(|s| (*s).to_owned()))
         };
         (kept, caught.err().map(|p| text(p).unwrap_or_else(|| "a panic without words".into())))
+    }
+
+    /// Digest of what it lets be seen (`digest.rs`).
+    pub fn digest(&self) -> String {
+        let cuts = self.cuts.clone();
+        let digest = Some(Digest::default());
+        let mut world = World::with_digest(self.settings.clone(), self.script.clone(), cuts, digest);
+        world.run();
+        world.digest.map(|d| d.text()).unwrap_or_default()
     }
 
     /// The shortest case that breaks the same invariant: whatever can be left out is.

@@ -2,6 +2,7 @@
 //! head of each part.
 mod clock;
 mod disk;
+mod observe;
 mod people;
 mod printer;
 mod reader;
@@ -14,6 +15,7 @@ pub use reader::key;
 use crate::{
     bank::{Bank, Fate},
     checks,
+    digest::Digest,
     model::Model,
 };
 use disk::Disk;
@@ -148,10 +150,24 @@ pub struct World {
     pub(crate) durable: State,
     /// How often what has happened: kinds, fates, records, mishaps.
     pub seen: BTreeMap<String, u64>,
+    /// Of what the run lets be seen, where its script asks for it.
+    pub digest: Option<Digest>,
 }
 
 impl World {
     pub fn new(settings: Settings, script: Script, cut_at: impl IntoIterator<Item = usize>) -> Self {
+        let cut_at: Vec<usize> = cut_at.into_iter().collect();
+        let digest = (script.digested && cut_at.is_empty()).then(Digest::default);
+        Self::with_digest(settings, script, cut_at, digest)
+    }
+
+    /// With a digest the power is cut at other effects than without.
+    pub fn with_digest(
+        settings: Settings,
+        script: Script,
+        cut_at: Vec<usize>,
+        digest: Option<Digest>,
+    ) -> Self {
         let machine = Machine::replay(settings.clone(), None, []).expect("an empty journal");
         let patience = script.operator.map_or(0, |(n, _)| n);
         let mut world = Self {
@@ -198,7 +214,7 @@ impl World {
             pin_asked: false,
             printed: Vec::new(),
             points: 0,
-            cut_at: cut_at.into_iter().collect(),
+            cut_at,
             cuts: 0,
             next_call: 0,
             sessions: Vec::new(),
@@ -211,6 +227,7 @@ impl World {
             fold: State::default(),
             durable: State::default(),
             seen: BTreeMap::new(),
+            digest,
         };
         world.boot();
         for (ms, noise) in world.script.noise.clone() {
@@ -252,6 +269,7 @@ impl World {
                 (None, None) if self.settle() => {}
                 (None, None) => {
                     checks::at_rest(self);
+                    self.check_digest();
                     return self.points;
                 }
                 (Some(t), timer) if timer.is_none_or(|x| t <= x) => {
@@ -358,12 +376,14 @@ impl World {
     fn carry_out(&mut self, effects: Vec<Effect>) {
         let run = self.run;
         for effect in effects {
-            if self.point() || self.run != run {
+            // How often the display is written is no matter of a digest: the power goes at other effects.
+            let counts = self.digest.is_none() || !matches!(effect, Effect::Show(_));
+            if (counts && self.point()) || self.run != run {
                 return;
             }
             checks::effect(self, &effect);
             self.effect(effect);
-            if self.point() || self.run != run {
+            if (counts && self.point()) || self.run != run {
                 return;
             }
         }

@@ -225,6 +225,7 @@ impl World {
     pub(super) fn took(&mut self, step: Step) {
         let mut step = step;
         checks::step(self, &step);
+        self.observe(&step);
         let (run, asks) = (self.run, if self.queue.is_durable() { step.take_asks() } else { Vec::new() });
         self.carry_out(asks);
         // The power went meanwhile.
