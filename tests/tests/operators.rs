@@ -513,7 +513,7 @@ fn whatever_is_typed_nobody_gets_a_try_too_many() {
                     wrong.insert(operator, 0);
                 }
                 OperatorEvent::Set { operator, .. } | OperatorEvent::Removed { operator, .. } => {
-                    drop(wrong.insert(operator, 0))
+                    wrong.insert(operator, 0);
                 }
                 OperatorEvent::Locked { operator } => {
                     assert_eq!(wrong[&operator], 3, "seed {seed}");
