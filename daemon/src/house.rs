@@ -20,8 +20,8 @@ use actix::Actor;
 use payterm_core::{AccountSettings, ReplayError, Settings, State, TmsSettings};
 use payterm_dbus::{Address, BusError, Server};
 use payterm_devices::{
-    Env, Hub,
-    hands::{HandsError, HandsServer},
+    Env, VirtualBench,
+    virtual_control::{VirtualControlError, VirtualControlServer},
 };
 use payterm_hosts::{Profile, ProfileError, Station};
 use payterm_journal::{Store, StoreError};
@@ -78,7 +78,7 @@ pub enum RunError {
     #[error("with the accounts of the application: {0}")]
     Granted(Fault),
     #[error(transparent)]
-    Hands(#[from] HandsError),
+    VirtualControl(#[from] VirtualControlError),
     #[error("signals: {0}")]
     Signals(std::io::Error),
 }
@@ -100,7 +100,7 @@ pub struct Daemon {
     front: Arc<Front>,
     store: Store,
     server: Option<Server>,
-    hands: Option<HandsServer>,
+    virtuals: Option<VirtualControlServer>,
     renew: Arc<Notify>,
 }
 
@@ -173,7 +173,7 @@ impl Daemon {
         }
 
         let clock = Arc::new(Clock::start());
-        let hub = Hub::new();
+        let bench = VirtualBench::new();
         let (notices, _) = broadcast::channel(NOTICES);
         let recent = Recent::default();
         let terminal: Child<TerminalActor> = Child::default();
@@ -224,7 +224,7 @@ impl Daemon {
         let env = {
             let vault = vault.clone();
             Env {
-                hub: hub.clone(),
+                bench: bench.clone(),
                 encipher: Arc::new(move |slot, pin, pan| {
                     vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())
                 }),
@@ -316,8 +316,8 @@ impl Daemon {
         let make = move |life| TerminalActor::new(life, house.clone(), first.take()).start();
         supervise::keep("terminal".into(), terminal.clone(), make, move || TerminalActor::gone(&left));
 
-        let hands = if config.has_virtual_device() {
-            Some(HandsServer::start(hub, &config.store.dir.join("hands.sock"))?)
+        let virtuals = if config.has_virtual_device() {
+            Some(VirtualControlServer::start(bench, &config.store.dir.join("virtual.sock"))?)
         } else {
             None
         };
@@ -351,7 +351,7 @@ impl Daemon {
         actix::spawn(selftest::keep(examiner));
         actix::spawn(keeper::check(front.clone()));
         actix::spawn(keeper::watch(front.clone()));
-        Ok(Self { front, store, server, hands, renew })
+        Ok(Self { front, store, server, virtuals, renew })
     }
 
     /// The front door, in process.
@@ -364,7 +364,7 @@ impl Daemon {
     pub async fn stop(mut self) {
         self.front.quiet(SHUTDOWN).await;
         drop(self.server.take());
-        drop(self.hands.take());
+        drop(self.virtuals.take());
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || store.close()).await.ok();
     }

@@ -1,4 +1,4 @@
-//! The whole daemon in process: real sockets, the acquirer simulator, virtual devices and their hands, a real
+//! The whole daemon in process: real sockets, the acquirer simulator, virtual devices and their control, a real
 //! disk.
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_daemon::{
@@ -6,7 +6,7 @@ use payterm_daemon::{
     mishap::{Mishaps, Part},
     prepare_demo,
 };
-use payterm_devices::{hands::Hands, hub::When};
+use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
     Caller, DeviceState, Fault, Outcome, Request, RequestKey, Status, Terminal,
     config::{Config, Language},
@@ -71,7 +71,7 @@ struct Rig {
     /// Where the next daemon writes its log.
     log: Option<File>,
     up: Option<Up>,
-    hands: Option<Hands>,
+    virtuals: Option<VirtualControl>,
     runtime: tokio::runtime::Runtime,
 }
 impl Rig {
@@ -102,7 +102,7 @@ impl Rig {
             mishaps: Mishaps::armed(),
             log: None,
             up: None,
-            hands: None,
+            virtuals: None,
             runtime,
         };
         rig.start();
@@ -110,16 +110,16 @@ impl Rig {
     }
     fn start(&mut self) {
         self.up = Some(Up::start(self.config.clone(), self.mishaps.clone(), self.log.take()));
-        self.hands = Some(Hands::connect(&self.config.store.dir.join("hands.sock")).unwrap());
+        self.virtuals = Some(VirtualControl::connect(&self.config.store.dir.join("virtual.sock")).unwrap());
     }
     fn restart(&mut self) {
-        self.hands = None;
+        self.virtuals = None;
         self.up.take().unwrap().stop();
         self.start();
     }
     /// Put down without an orderly end.
     fn crash(&mut self) {
-        self.hands = None;
+        self.virtuals = None;
         let up = self.up.take().unwrap();
         up.leave.send(false).unwrap();
         drop(up.terminal);
@@ -131,8 +131,8 @@ impl Rig {
     fn t(&self) -> Arc<dyn Terminal> {
         self.up.as_ref().unwrap().terminal.clone()
     }
-    fn hands(&mut self) -> &mut Hands {
-        self.hands.as_mut().unwrap()
+    fn virtuals(&mut self) -> &mut VirtualControl {
+        self.virtuals.as_mut().unwrap()
     }
     fn begin(&self, r: RequestWire) -> Result<RequestKey, Fault> {
         let request = Request::try_from(r)?;
@@ -161,8 +161,8 @@ impl Rig {
         })
     }
     fn swipe_and_pin(&mut self) {
-        self.hands().swipe(CARD, "3012", When::Within(SOON)).unwrap();
-        self.hands().pin("123456", When::Within(SOON)).unwrap();
+        self.virtuals().swipe(CARD, "3012", When::Within(SOON)).unwrap();
+        self.virtuals().pin("123456", When::Within(SOON)).unwrap();
     }
     fn sale(&mut self, id: &str) -> Outcome {
         let key = self.begin_patiently(sale(id));
@@ -209,7 +209,7 @@ fn a_sale_is_approved_printed_and_recalled_after_a_restart() {
     let o = rig.sale("a1");
     assert_eq!((o.status, o.sums.amount), (Status::Approved, Some(1234)), "{o:?}");
     assert_eq!(rig.balance(), OPENING - 1234);
-    let (_, papers) = rig.hands().wait_papers(2, SOON).unwrap();
+    let (_, papers) = rig.virtuals().wait_papers(2, SOON).unwrap();
     assert!(papers[0].contains("12.34") && papers[0].contains("621234*********0003"), "{}", papers[0]);
     // The same id again meets the same transaction; with other content it is a fault.
     assert_eq!(rig.begin(sale("a1")).unwrap().id, "a1");
@@ -272,7 +272,7 @@ fn another_app_sees_nothing() {
 fn a_request_is_cancelled_while_the_card_is_asked_for() {
     let mut rig = Rig::new(|_| ());
     let key = rig.begin_patiently(sale("c"));
-    rig.hands().wait_screen("12.34", SOON).unwrap();
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
     let (t, me) = (rig.t(), caller());
     let now = rig.runtime.block_on(t.recall(&me, &key)).unwrap();
     assert!(now.can_cancel, "{now:?}");
@@ -280,7 +280,7 @@ fn a_request_is_cancelled_while_the_card_is_asked_for() {
     assert_eq!(rig.end(&key, true).status, Status::Cancelled);
     // The outcome is told first, the reader is put to rest beside it.
     std::thread::sleep(Duration::from_millis(300));
-    assert!(rig.hands().swipe(CARD, "3012", When::Now).is_err(), "the reader is idle again");
+    assert!(rig.virtuals().swipe(CARD, "3012", When::Now).is_err(), "the reader is idle again");
 }
 
 /// The daemon goes on after a panic in each kind of actor, and the requests are recalled right.
@@ -288,7 +288,7 @@ fn a_request_is_cancelled_while_the_card_is_asked_for() {
 fn a_panic_in_the_store_fails_the_request_and_the_next_one_works() {
     let mut rig = Rig::new(|_| ());
     rig.sale("before");
-    rig.hands().wait_papers(2, SOON).unwrap();
+    rig.virtuals().wait_papers(2, SOON).unwrap();
     rig.mishaps.plant(Part::Store, 1);
     let failed = rig.begin(sale("during"));
     assert!(matches!(&failed, Err(Fault::StoreFailed { id, .. }) if id == "during"), "{failed:?}");
@@ -308,9 +308,9 @@ fn the_next_customer_sees_the_next_amount() {
         rig.end(&key, false);
         let next =
             rig.begin_patiently(RequestWire { amount: Some("55.00".into()), ..sale(&format!("next-{n}")) });
-        rig.hands().wait_screen("55.00", SOON).unwrap();
+        rig.virtuals().wait_screen("55.00", SOON).unwrap();
         std::thread::sleep(Duration::from_millis(50));
-        rig.hands().wait_screen("55.00", Duration::from_millis(1)).expect("the one before stands over it");
+        rig.virtuals().wait_screen("55.00", Duration::from_millis(1)).expect("the one before stands over it");
         rig.swipe_and_pin();
         assert_eq!(rig.end(&next, false).status, Status::Approved);
     }
@@ -322,17 +322,17 @@ fn the_next_customer_sees_the_next_amount() {
 fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {
     let mut rig = Rig::new(|_| ());
     rig.sale("before");
-    rig.hands().wait_papers(2, SOON).unwrap();
+    rig.virtuals().wait_papers(2, SOON).unwrap();
     rig.papers_done();
-    rig.hands().swipe(CARD, "3012", When::Queue).unwrap();
+    rig.virtuals().swipe(CARD, "3012", When::Queue).unwrap();
     // Meanwhile it is read.
     rig.mishaps.plant_slow(Part::Store, 1, Duration::from_millis(500));
     let failed = rig.begin(sale("during"));
     assert!(matches!(&failed, Err(Fault::StoreFailed { .. })), "{failed:?}");
     let key = rig.begin_patiently(sale("after"));
-    rig.hands().wait_screen("12.34", SOON).unwrap();
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
     assert!(
-        rig.hands().pin("123456", When::Within(Duration::from_millis(300))).is_err(),
+        rig.virtuals().pin("123456", When::Within(Duration::from_millis(300))).is_err(),
         "nobody has given a card for this one"
     );
     assert_eq!(rig.balance(), OPENING - 1234);
@@ -345,10 +345,10 @@ fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {
 fn a_store_that_fails_before_the_frame_lets_no_frame_out() {
     let mut rig = Rig::new(|_| ());
     rig.sale("before");
-    rig.hands().wait_papers(2, SOON).unwrap();
+    rig.virtuals().wait_papers(2, SOON).unwrap();
     rig.papers_done();
     let key = rig.begin_patiently(sale("during"));
-    rig.hands().wait_screen("12.34", SOON).unwrap();
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
     let frames = rig.acquirer.stats().frames;
     rig.mishaps.plant(Part::Store, 1);
     rig.swipe_and_pin();
@@ -367,7 +367,7 @@ fn a_store_that_fails_at_each_commit_is_tried_ever_less_often() {
     rig.log = Some(File::create(&log).unwrap());
     rig.restart();
     rig.sale("before");
-    rig.hands().wait_papers(2, SOON).unwrap();
+    rig.virtuals().wait_papers(2, SOON).unwrap();
     let journal = rig.state().join("journal.db");
     let sql = |text: &str| {
         let db = rusqlite::Connection::open(&journal).unwrap();
@@ -404,9 +404,9 @@ fn a_panic_in_the_terminal_rebuilds_it_from_disk() {
     let mut rig = Rig::new(|_| ());
     let o = rig.sale("before");
     let key = rig.begin_patiently(sale("during"));
-    rig.hands().wait_screen("12.34", SOON).unwrap();
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
     rig.mishaps.plant(Part::Terminal, 1);
-    rig.hands().swipe(CARD, "3012", When::Within(SOON)).unwrap();
+    rig.virtuals().swipe(CARD, "3012", When::Within(SOON)).unwrap();
     let end = rig.end(&key, true);
     assert_eq!(end.status, Status::Failed, "{end:?}");
     assert_eq!(rig.end(&o.key, true), o);
@@ -432,7 +432,7 @@ fn a_panic_in_the_spooler_loses_no_paper() {
     let mut rig = Rig::new(|_| ());
     rig.mishaps.plant(Part::Spooler, 1);
     assert_eq!(rig.sale("a").status, Status::Approved);
-    let (_, papers) = rig.hands().wait_papers(2, SOON).unwrap();
+    let (_, papers) = rig.virtuals().wait_papers(2, SOON).unwrap();
     assert!(papers[0].contains("DUPLICATE"), "whether it was printed was not known: {}", papers[0]);
     assert!(!papers[1].contains("DUPLICATE"), "{}", papers[1]);
 }
@@ -441,11 +441,11 @@ fn a_panic_in_the_spooler_loses_no_paper() {
 fn a_panic_in_a_device_or_its_driver_is_mended() {
     let mut rig = Rig::new(|_| ());
     let key = rig.begin_patiently(sale("a"));
-    rig.hands().wait_screen("12.34", SOON).unwrap();
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
     let reader = |r: &Rig| {
         r.runtime.block_on(r.t().devices()).unwrap().into_iter().find(|d| d.name == "swipe").unwrap()
     };
-    rig.hands().panic("swipe").unwrap();
+    rig.virtuals().panic("swipe").unwrap();
     rig.until("the reader is back", |r| reader(r).restarts == 1 && reader(r).state == DeviceState::Idle);
     rig.swipe_and_pin();
     assert_eq!(rig.end(&key, true).status, Status::Approved);
@@ -459,9 +459,9 @@ fn a_panic_in_a_device_or_its_driver_is_mended() {
 fn a_driver_that_hangs_is_abandoned_and_nobody_else_waits() {
     let mut rig = Rig::new(|c| c.devices.iter_mut().for_each(|d| d.command_timeout_ms = 100));
     assert_eq!(rig.sale("before").status, Status::Approved);
-    rig.hands().hang("swipe", Duration::from_secs(60)).unwrap();
+    rig.virtuals().hang("swipe", Duration::from_secs(60)).unwrap();
     let key = rig.begin_patiently(sale("a"));
-    rig.hands().wait_screen("12.34", SOON).unwrap();
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
     // The scanner is armed at once; the reader works again with a new driver.
     rig.until("the reader was given up", |r| {
         r.runtime.block_on(r.t().devices()).unwrap().iter().any(|d| d.name == "swipe" && d.restarts == 1)
@@ -473,13 +473,13 @@ fn a_driver_that_hangs_is_abandoned_and_nobody_else_waits() {
 #[test]
 fn a_printer_out_of_paper_holds_up_nothing() {
     let mut rig = Rig::new(|_| ());
-    rig.hands().paper_out(true).unwrap();
+    rig.virtuals().paper_out(true).unwrap();
     assert_eq!(rig.sale("a").status, Status::Approved);
     let (t, me) = (rig.t(), caller());
     let jobs = rig.runtime.block_on(t.papers(&me)).unwrap();
     assert_eq!(jobs.len(), 2, "{jobs:?}");
-    rig.hands().paper_out(false).unwrap();
-    let (_, papers) = rig.hands().wait_papers(2, SOON).unwrap();
+    rig.virtuals().paper_out(false).unwrap();
+    let (_, papers) = rig.virtuals().wait_papers(2, SOON).unwrap();
     assert!(papers.iter().all(|p| !p.contains("DUPLICATE")), "no byte of it had been sent");
     rig.until("the papers are done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
 }
@@ -495,7 +495,7 @@ fn a_restart_in_the_middle_of_a_frame_reverses_it() {
     rig.until("the bank has it", |r| r.balance() == OPENING - 2 * 1234);
     // No orderly shutdown: the terminal is torn out of its work and rebuilt.
     rig.mishaps.plant(Part::Terminal, 1);
-    rig.hands().key("cancel", When::Within(SOON)).unwrap();
+    rig.virtuals().key("cancel", When::Within(SOON)).unwrap();
     let end = rig.end(&key, true);
     assert_eq!(end.status, Status::Declined, "{end:?}");
     assert_eq!(rig.balance(), OPENING - 1234);
@@ -505,7 +505,7 @@ fn a_restart_in_the_middle_of_a_frame_reverses_it() {
 fn canaries_are_nowhere_on_disk() {
     let mut rig = Rig::new(|_| ());
     assert_eq!(rig.sale("a").status, Status::Approved);
-    rig.hands().wait_papers(2, SOON).unwrap();
+    rig.virtuals().wait_papers(2, SOON).unwrap();
     let state = rig.state();
     let bcd: Vec<u8> =
         format!("{CARD}0").as_bytes().chunks(2).map(|d| (d[0] - b'0') << 4 | (d[1] - b'0')).collect();
@@ -591,19 +591,19 @@ fn a_drawer_opens_once_an_id_and_now_or_never() {
     assert!(matches!(print(&rig, "d1", page), Err(Fault::KeyReused { .. })));
 
     // A paper that waits for the printer does not hold it up; nor is it kept like one.
-    rig.hands().printer_online(false).unwrap();
+    rig.virtuals().printer_online(false).unwrap();
     let page = Printable::parse(r#"{"page":{"lines":[{"type":"text","text":"table 4"}]}}"#).unwrap();
     print(&rig, "p1", page).unwrap();
     let second = open(&rig, "d2").unwrap();
     assert_eq!(came(&rig, "d2"), PaperState::GivenUp);
-    rig.hands().printer_online(true).unwrap();
+    rig.virtuals().printer_online(true).unwrap();
     assert_eq!(came(&rig, "p1"), PaperState::Done);
     assert_eq!((open(&rig, "d2"), came(&rig, "d2")), (Ok(second), PaperState::GivenUp));
-    let (total, papers) = rig.hands().wait_papers(2, SOON).unwrap();
+    let (total, papers) = rig.virtuals().wait_papers(2, SOON).unwrap();
     assert_eq!((total, papers[0].as_str(), papers[1].trim()), (2, "[cash drawer]\n", "table 4"));
 
     // At the printer when the power goes: nobody knows, and it is not done again.
-    rig.hands().hang("printer", Duration::from_secs(2)).unwrap();
+    rig.virtuals().hang("printer", Duration::from_secs(2)).unwrap();
     let third = open(&rig, "d3").unwrap();
     rig.until("it is at the printer", |r| {
         let key = RequestKey::new(&caller().app, "d3").unwrap();
@@ -620,7 +620,7 @@ fn a_drawer_opens_once_an_id_and_now_or_never() {
         (Ok(fourth), PaperState::GivenUp),
         "it waited behind the other"
     );
-    assert_eq!(rig.hands().wait_papers(0, SOON).unwrap().0, 0, "nothing came out in this run");
+    assert_eq!(rig.virtuals().wait_papers(0, SOON).unwrap().0, 0, "nothing came out in this run");
 }
 
 #[test]
@@ -648,7 +648,7 @@ fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
     rig.until("the backup after the start", |_| backup.exists());
     let lost = rig.sale("a2");
     assert_eq!((kept.status, lost.status), (Status::Approved, Status::Approved));
-    rig.hands = None;
+    rig.virtuals = None;
     rig.up.take().unwrap().stop();
     std::fs::write(rig.state().join("journal.db"), "torn".repeat(5_000)).unwrap();
     // A WAL that a reader held open would still have all of it.
@@ -711,7 +711,7 @@ fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
 fn a_check_that_fails_stops_new_payments_only() {
     let mut rig = Rig::new(|_| ());
     let kept = rig.sale("a1");
-    rig.hands = None;
+    rig.virtuals = None;
     rig.up.take().unwrap().stop();
     let db = rusqlite::Connection::open(rig.state().join("journal.db")).unwrap();
     db.execute_batch("UPDATE txn SET outcome = replace(outcome, 'approved', 'declined') WHERE txn = 1")
@@ -733,7 +733,7 @@ fn a_check_that_fails_stops_new_payments_only() {
 fn a_query_that_meets_damage_has_the_next_start_restore() {
     let mut rig = Rig::new(|_| ());
     let kept = rig.sale("a1");
-    rig.hands = None;
+    rig.virtuals = None;
     rig.up.take().unwrap().stop();
     let db = rusqlite::Connection::open(rig.state().join("journal.db")).unwrap();
     db.execute_batch("UPDATE txn SET outcome = 'torn' WHERE txn = 1").unwrap();

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test may stop anywhere
 use payterm_daemon::config;
 use payterm_dbus::{Address, Client};
-use payterm_devices::{hands::Hands, hub::When};
+use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
     Caller, Outcome, Request, RequestKey, Status, Terminal,
     config::{BusKind, Config, Language},
@@ -97,8 +97,8 @@ impl Rig {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-    fn hands(&self) -> Hands {
-        Hands::connect(&self.path().join("state/hands.sock")).unwrap()
+    fn virtuals(&self) -> VirtualControl {
+        VirtualControl::connect(&self.path().join("state/virtual.sock")).unwrap()
     }
     fn begin(&self, client: &Client, id: &str) -> RequestKey {
         let wire = RequestWire {
@@ -109,9 +109,9 @@ impl Rig {
             ..RequestWire::default()
         };
         let key = self.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
-        let mut hands = self.hands();
-        hands.swipe(CARD, "3012", When::Within(SOON)).unwrap();
-        hands.pin("123456", When::Within(SOON)).unwrap();
+        let mut virtuals = self.virtuals();
+        virtuals.swipe(CARD, "3012", When::Within(SOON)).unwrap();
+        virtuals.pin("123456", When::Within(SOON)).unwrap();
         key
     }
     fn end(&self, client: &Client, key: &RequestKey) -> Outcome {
@@ -249,7 +249,7 @@ fn a_request_that_waits_for_a_card_is_cancelled_by_the_shutdown() {
         ..RequestWire::default()
     };
     let key = rig.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
-    rig.hands().wait_screen("1.00", SOON).unwrap();
+    rig.virtuals().wait_screen("1.00", SOON).unwrap();
     daemon.signal("-TERM");
     assert!(daemon.ended().success());
     let _again = rig.start();

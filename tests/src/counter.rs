@@ -2,7 +2,7 @@
 //! ledger.
 use crate::stack::{Result, Stack, caller};
 use payterm_dbus::Client;
-use payterm_devices::hub::When;
+use payterm_devices::virtual_bench::When;
 use payterm_schema::{Kind, Outcome, Request, Status, Terminal, request::RequestWire};
 
 const CARD: (&str, &str) = ("6212345678900000003", "3012");
@@ -110,7 +110,7 @@ async fn one(
     by_code: bool,
     n: u32,
 ) -> Result<Outcome> {
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let wire = RequestWire {
         id: id.into(),
         kind: kind.name().into(),
@@ -125,16 +125,16 @@ async fn one(
     let soon = When::Within(std::time::Duration::from_secs(5));
     // What is refused before the card is asked for has ended by then.
     let shown = if by_code {
-        hands.scan(&format!("13{:016}", u64::from(n) + 5_000_000_000_000_000), soon).is_ok()
+        virtuals.scan(&format!("13{:016}", u64::from(n) + 5_000_000_000_000_000), soon).is_ok()
     } else {
         presents
             && client.recall(&caller(), &key).await?.outcome.status == Status::Running
-            && hands.swipe(CARD.0, CARD.1, soon).is_ok()
+            && virtuals.swipe(CARD.0, CARD.1, soon).is_ok()
     };
     if shown
         && !by_code
         && kind.row().pin
-        && let Err(e) = hands.pin(PIN, soon)
+        && let Err(e) = virtuals.pin(PIN, soon)
     {
         let told = client.recall(&caller(), &key).await?.outcome;
         return Err(format!("{id} {}: {e}: {:?} {:?}", kind.name(), told.status, told.reason).into());

@@ -227,7 +227,7 @@ impl Evening {
         if self.dice.roll(40) == 0 {
             // Paper runs out, and somebody brings a roll.
             let out = self.dice.roll(3) == 0;
-            let _ = self.app.hands.paper_out(out);
+            let _ = self.app.virtuals.paper_out(out);
         }
         if self.dice.roll(12) == 0 {
             let all = [
@@ -352,7 +352,7 @@ impl Evening {
         self.proxy.calm();
         self.own.calm();
         control::send(&self.stack.acquirer_state(), &Command::Clear)?;
-        self.app.hands.paper_out(false)?;
+        self.app.virtuals.paper_out(false)?;
         // A person asks later than any frame is late.
         tokio::time::sleep(LATEST).await;
         let said = self.settle().await?;

@@ -2,7 +2,7 @@
 //! embedded demo configuration with a provisioned vault. For the demo, `make run`, the e2e tests, the
 //! harnesses and the benches.
 use payterm_dbus::{Address, Client};
-use payterm_devices::hands::Hands;
+use payterm_devices::virtual_control::VirtualControl;
 use payterm_schema::{Caller, config::Config, secret::SecretBytes};
 use payterm_simulator::{World, keys};
 use payterm_vault::{SealingKey, Vault};
@@ -286,8 +286,8 @@ impl Stack {
     pub async fn client(&self) -> Result<Client> {
         Ok(Client::connect(Address::Bus(self.bus.clone()), "").await?)
     }
-    pub fn hands(&self) -> Result<Hands> {
-        Ok(Hands::connect(&self.state().join("hands.sock"))?)
+    pub fn virtuals(&self) -> Result<VirtualControl> {
+        Ok(VirtualControl::connect(&self.state().join("virtual.sock"))?)
     }
 
     /// Runs `paytermctl` against this stack.

@@ -11,8 +11,8 @@ use crate::{
 };
 use payterm_dbus::{Address, Client};
 use payterm_devices::{
-    hands::{Hands, HandsError},
-    hub::When,
+    virtual_bench::When,
+    virtual_control::{VirtualControl, VirtualControlError},
 };
 use payterm_schema::{
     Fault, Kind, Outcome, Request, RequestKey, Status, Terminal,
@@ -134,7 +134,7 @@ impl Issued {
 /// Why the traffic stopped.
 #[derive(Debug)]
 pub enum Stop {
-    /// A call or the hands failed: the daemon is gone, or this is a defect.
+    /// A call or the virtual devices failed: the daemon is gone, or this is a defect.
     Broken(String),
     /// The store could not write; the request may or may not be on disk.
     Store(String),
@@ -169,7 +169,7 @@ enum Manner {
 pub struct App {
     pub dice: Dice,
     pub client: Client,
-    pub hands: Hands,
+    pub virtuals: VirtualControl,
     /// Names the bus: callers come and go.
     bus: String,
     pub issued: Vec<Issued>,
@@ -182,7 +182,7 @@ impl App {
         Ok(Self {
             dice: Dice::new(seed),
             client: stack.client().await?,
-            hands: stack.hands()?,
+            virtuals: stack.virtuals()?,
             bus: stack.bus.clone(),
             issued: Vec::new(),
             down: false,
@@ -190,7 +190,7 @@ impl App {
     }
     /// The daemon was started again.
     pub async fn again(&mut self, stack: &Stack) -> Result<()> {
-        (self.client, self.hands) = (stack.client().await?, stack.hands()?);
+        (self.client, self.virtuals) = (stack.client().await?, stack.virtuals()?);
         Ok(())
     }
 
@@ -321,14 +321,14 @@ impl App {
         let card = self.issued.last().map_or(0, |i| i.card);
         if let Some(own) = card.checked_sub(CARDS.len()) {
             let track2 = format!(";{}=30121010000012300000?", drain::pan(own));
-            return self.hands.swipe_tracks(&track2, false, When::Queue).map(drop).or_else(full);
+            return self.virtuals.swipe_tracks(&track2, false, When::Queue).map(drop).or_else(full);
         }
         let (pan, pin) = CARDS[card];
         let pins: &[&str] = if pin == "bypass" { &["bypass"] } else { &["123456"] };
         match deed.pays {
             Pays::Code(codes) => {
                 let code = self.dice.one(codes).copied().unwrap_or_default();
-                self.hands.scan(code, When::Queue).map(drop).or_else(full)
+                self.virtuals.scan(code, When::Queue).map(drop).or_else(full)
             }
             Pays::WrongPinFirst if pin != "bypass" => self.swipe(pan, &["000000", pin]),
             Pays::Poor => self.swipe(POOR, &["123456"]),
@@ -337,8 +337,8 @@ impl App {
         }
     }
     fn swipe(&mut self, pan: &str, pins: &[&str]) -> Went {
-        self.hands.swipe(pan, "3012", When::Queue).map(drop).or_else(full)?;
-        pins.iter().try_for_each(|p| self.hands.pin(p, When::Queue).or_else(full))
+        self.virtuals.swipe(pan, "3012", When::Queue).map(drop).or_else(full)?;
+        pins.iter().try_for_each(|p| self.virtuals.pin(p, When::Queue).or_else(full))
     }
 
     /// Others at the same time: one waits for the same request, one wants its id for something else, one
@@ -454,9 +454,9 @@ async fn start(client: &Client, wire: &RequestWire) -> Went<RequestKey> {
 }
 
 /// Leftovers of requests that ended before their card was asked for: then there is enough.
-fn full(e: HandsError) -> Went {
+fn full(e: VirtualControlError) -> Went {
     match e {
-        HandsError::Refused(_) => Ok(()),
-        e => Err(Stop::Broken(format!("hands: {e}"))),
+        VirtualControlError::Refused(_) => Ok(()),
+        e => Err(Stop::Broken(format!("virtuals: {e}"))),
     }
 }

@@ -80,7 +80,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     assert!(client.info().await?.accounts.is_empty());
     let refused = client.start(&caller(), Request::try_from(sale("early", "1.00"))?).await;
     assert!(matches!(refused, Err(Fault::WrongState { .. })), "{refused:?}");
-    stack.hands()?.wait_screen("终端尚未开通", PAGE)?;
+    stack.virtuals()?.wait_screen("终端尚未开通", PAGE)?;
     let (code, fault) = apply(&stack, &["activate"])?;
     assert_eq!((code, fault["fault"].as_str()), (3, Some("WrongState")));
 
@@ -93,13 +93,13 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     good(&stack, &["draft", "--file", draft.to_str().ok_or("path")?])?;
     assert_eq!(apply(&stack, &["accept", &"0".repeat(64)])?.1["fault"], "WrongState");
     let id = submit(&stack)?;
-    stack.hands()?.wait_screen("审核中", PAGE)?;
+    stack.virtuals()?.wait_screen("审核中", PAGE)?;
 
     // Rejected, seen by itself, corrected and sent again.
     stack.acquirer(&["applications", "reject", &id, "--reason", "执照照片不清楚"])?;
     reach(&stack, "rejected")?;
-    stack.hands()?.wait_screen("执照照片不清楚", PAGE)?;
-    let slips = stack.hands()?.wait_papers(2, Duration::from_secs(5))?.1;
+    stack.virtuals()?.wait_screen("执照照片不清楚", PAGE)?;
+    let slips = stack.virtuals()?.wait_papers(2, Duration::from_secs(5))?.1;
     assert!(
         slips[0].contains("终端申请单") && slips[0].contains("已提交") && slips[1].contains("执照照片不清楚"),
         "{slips:?}"
@@ -131,7 +131,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
             .ctl(&["totals", "--json"])
             .is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("\"signed_in\":true"))
     })?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     let o = pay(&client, sale("first", "12.34")).await;
     is(&o, Status::Approved);
     assert_eq!(
@@ -139,7 +139,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
         (Some(7), Some("TEST0002"), "便民超市")
     );
     assert_eq!(stack.balance("fees:cup2")?, 7, "what the acquirer takes");
-    stack.hands()?.wait_screen("商户手续费 0.07", Duration::from_secs(5))?;
+    stack.virtuals()?.wait_screen("商户手续费 0.07", Duration::from_secs(5))?;
     until("no paper left", || {
         stack.ctl(&["papers", "--json"]).is_ok_and(|o| o.stdout.trim_ascii() == b"[]")
     })?;
@@ -161,7 +161,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     stack.kill_daemon();
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     is(&pay(&client, sale("second", "100.00")).await, Status::Approved);
     assert!(stack.stop_daemon()?);
     no_key_in_clear(&stack, &["cup2"])

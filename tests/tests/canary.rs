@@ -4,7 +4,7 @@
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
-use payterm_devices::hub::When;
+use payterm_devices::virtual_bench::When;
 use payterm_schema::{Status, Terminal, request::RequestWire};
 use payterm_tests::stack::{Stack, caller};
 use std::{
@@ -92,38 +92,38 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
         .spawn()?;
     payterm_tests::stack::until("the monitor", || pcap.metadata().is_ok_and(|m| m.len() > 0))?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
-    let swipe = |h: &mut payterm_devices::hands::Hands, pins: &[&str]| {
+    let mut virtuals = stack.virtuals()?;
+    let swipe = |h: &mut payterm_devices::virtual_control::VirtualControl, pins: &[&str]| {
         h.swipe_tracks(&format!(";{TRACK2}?"), false, When::Queue).expect("swipe");
         for p in pins {
             h.pin(p, When::Queue).expect("pin");
         }
     };
     // Approved, after a wrong PIN.
-    swipe(&mut hands, &[WRONG, PIN]);
+    swipe(&mut virtuals, &[WRONG, PIN]);
     is(&pay(&client, sale("y-1", "10.00")).await, Status::Approved);
     // Refused; reply lost; bad MAC; reversal; void; balance; code; code refused; unreadable.
-    swipe(&mut hands, &[PIN]);
+    swipe(&mut virtuals, &[PIN]);
     is(&pay(&client, sale("y-2", "1.61")).await, Status::Declined);
     for (id, mishap) in
         [("y-3", "drop-reply"), ("y-4", "bad-mac"), ("y-5", "corrupt-reply"), ("y-6", "close-mid-frame")]
     {
         stack.mishap(&["--mti", "0200"], &[mishap])?;
-        swipe(&mut hands, &[PIN]);
+        swipe(&mut virtuals, &[PIN]);
         is(&pay(&client, sale(id, "3.00")).await, Status::Unknown);
         last(&client, id).await;
     }
     is(&pay(&client, void("y-7", "y-1")).await, Status::Approved);
-    swipe(&mut hands, &[PIN]);
+    swipe(&mut virtuals, &[PIN]);
     is(
         &pay(&client, RequestWire { id: "y-8".into(), kind: "balance".into(), ..RequestWire::default() })
             .await,
         Status::Approved,
     );
-    hands.scan(CODE, When::Queue)?;
+    virtuals.scan(CODE, When::Queue)?;
     is(&pay(&client, sale("y-9", "4.00")).await, Status::Approved);
     // Left open with a sealed PAN, for the search of the files; and every read-only view.
-    swipe(&mut hands, &[PIN]);
+    swipe(&mut virtuals, &[PIN]);
     is(&pay(&client, sale("y-10", "10.00")).await, Status::Approved);
     for id in ["y-1", "y-3", "y-9"] {
         let e = client.explain(&caller(), &key(id)).await?;
@@ -148,10 +148,10 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
         has(b"***4801") && !has(b"621234*") && !has(&hex::decode("0123456789ABCDEFFEDCBA9876543210")?),
         "the last four, no key"
     );
-    let (_, papers) = hands.wait_papers(10, Duration::from_secs(10))?;
+    let (_, papers) = virtuals.wait_papers(10, Duration::from_secs(10))?;
     search(Path::new("papers"), papers.join("\n").as_bytes());
     // A crash in the middle of a sale leaves no core file.
-    swipe(&mut hands, &[PIN]);
+    swipe(&mut virtuals, &[PIN]);
     stack.mishap(&["--mti", "0200"], &["delay", "5000"])?;
     start(&client, sale("y-11", "5.00")).await;
     std::thread::sleep(Duration::from_millis(300));

@@ -2,7 +2,7 @@
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
-use payterm_devices::{hands::Hands, hub::When};
+use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_hosts::{Profile, decode};
 use payterm_schema::{AccountId, Outcome, Status, request::RequestWire};
 use payterm_simulator::World;
@@ -114,14 +114,14 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
         lines = Some(taps);
     })?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     for line in lines.iter_mut().flatten() {
         // Card and code decide the account.
         let account = line.account;
         let (pan, code) =
             if account == "cup" { (ALICE.0, "131234567890123456") } else { (FOREIGN, "281234567890123456") };
         let pins = ["000000", if account == "cup" { PIN } else { "864213" }];
-        let card = |h: &mut Hands, pins: &[&str]| {
+        let card = |h: &mut VirtualControl, pins: &[&str]| {
             h.swipe(pan, "3012", When::Queue).expect("swipe");
             pins.iter().for_each(|p| h.pin(p, When::Queue).expect("pin"));
         };
@@ -142,18 +142,18 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
             approved(pay(&client, of(kind)).await);
             line.file(kind, "", &[])?;
         }
-        card(&mut hands, &right);
+        card(&mut virtuals, &right);
         approved(pay(&client, sale(&id("sale"), "12.34")).await);
         line.file("sale", pan, &right)?;
-        card(&mut hands, &pins);
+        card(&mut virtuals, &pins);
         approved(pay(&client, sale(&id("wrong-pin"), "12.35")).await);
         line.file("wrong-pin", pan, &pins)?;
-        hands.scan(code, When::Queue)?;
+        virtuals.scan(code, When::Queue)?;
         approved(pay(&client, sale(&id("code"), "3.00")).await);
         line.file("code", "", &[])?;
         approved(pay(&client, void(&id("void"), &id("sale"))).await);
         line.file("void", pan, &[])?;
-        card(&mut hands, &right);
+        card(&mut virtuals, &right);
         approved(
             pay(&client, RequestWire { id: id("balance"), kind: "balance".into(), ..RequestWire::default() })
                 .await,
@@ -161,7 +161,7 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
         line.file("balance", pan, &right)?;
         // The reply of a sale is lost.
         stack.mishap(&["--mti", "0200", "--account", account], &["drop-reply"])?;
-        card(&mut hands, &right);
+        card(&mut virtuals, &right);
         is(&pay(&client, sale(&id("lost"), "4.00")).await, Status::Unknown);
         is(&last(&client, &id("lost")).await, Status::Declined);
         line.file("lost", pan, &right)?;

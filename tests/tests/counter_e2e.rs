@@ -35,9 +35,9 @@ fn code(id: &str) -> RequestWire {
 async fn a_wallet_payment_that_waits_for_its_payer_is_paid() -> Done {
     let (_dir, stack) = quick_wallets()?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let key = start(&client, code("a")).await;
-    hands.scan("139012345678901234", SOON)?;
+    virtuals.scan("139012345678901234", SOON)?;
     let o = client.wait(&caller(), &key, true).await?;
     is(&o, Status::Approved);
     assert_eq!(stack.net("cup")?, 650);
@@ -50,9 +50,9 @@ async fn a_wallet_payment_that_waits_for_its_payer_is_paid() -> Done {
 async fn a_payer_who_takes_twenty_seconds() -> Done {
     let mut stack = Stack::start(|_, _| ())?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     start(&client, code("a")).await;
-    hands.scan("139412345678901234", SOON)?;
+    virtuals.scan("139412345678901234", SOON)?;
     tokio::time::sleep(Duration::from_secs(7)).await;
     stack.kill_daemon();
     stack.start_daemon(&[])?;
@@ -69,9 +69,9 @@ async fn a_payer_who_takes_twenty_seconds() -> Done {
 async fn one_that_is_never_paid_is_reversed() -> Done {
     let (_dir, stack) = quick_wallets()?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let key = start(&client, code("a")).await;
-    hands.scan("139112345678901234", SOON)?;
+    virtuals.scan("139112345678901234", SOON)?;
     let first = client.wait(&caller(), &key, false).await?;
     is(&first, Status::Unknown);
     is(&last(&client, "a").await, Status::Declined);
@@ -87,9 +87,9 @@ async fn both_ends_are_reached_over_a_kill() -> Done {
     {
         let (_dir, mut stack) = quick_wallets()?;
         let client = stack.client().await?;
-        let mut hands = stack.hands()?;
+        let mut virtuals = stack.virtuals()?;
         start(&client, code("a")).await;
-        hands.scan(scanned, SOON)?;
+        virtuals.scan(scanned, SOON)?;
         payterm_tests::stack::until("a query", || {
             seen(&stack).iter().filter(|(mti, _)| mti == "0200").count() >= 2
         })?;
@@ -107,8 +107,8 @@ async fn both_ends_are_reached_over_a_kill() -> Done {
 async fn a_refund_that_nobody_answered_is_stuck_until_a_person_settles_it() -> Done {
     let mut stack = Stack::start(|c, _| c.accounts[0].reply_timeout_ms = 1_000)?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
-    alice(&mut hands);
+    let mut virtuals = stack.virtuals()?;
+    alice(&mut virtuals);
     is(&pay(&client, sale("a", "10.00")).await, Status::Approved);
     stack.mishap(&["--mti", "0220"], &["drop-reply"])?;
     let refund = |id: &str| RequestWire {
@@ -120,7 +120,7 @@ async fn a_refund_that_nobody_answered_is_stuck_until_a_person_settles_it() -> D
         ..RequestWire::default()
     };
     let key = start(&client, refund("b")).await;
-    hands.swipe(ALICE.0, ALICE.1, SOON)?;
+    virtuals.swipe(ALICE.0, ALICE.1, SOON)?;
     is(&client.wait(&caller(), &key, false).await?, Status::Unknown);
     let stuck = client.obligations(&caller()).await?;
     assert!(matches!(stuck.as_slice(), [o] if o.state == ObligationState::Stuck), "{stuck:?}");

@@ -3,7 +3,7 @@
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
-use payterm_devices::{hub::When, soft_printer::SoftPrinter};
+use payterm_devices::{soft_printer::SoftPrinter, virtual_bench::When};
 use payterm_schema::{
     Fault, Request, Status, Terminal, config::DeviceConfig, device::DeviceKind, request::RequestWire,
     terminal::Filter,
@@ -19,7 +19,7 @@ type Done = Result<(), Box<dyn std::error::Error>>;
 #[tokio::test]
 async fn a_sale_from_busctl_alone() -> Done {
     let stack = Stack::start(|_, _| {})?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     let tree = busctl(&stack, &["tree", "org.payterm.Terminal1"]);
     assert!(tree.contains("/org/payterm/Terminal1/device/"), "{tree}");
     let manager =
@@ -54,7 +54,7 @@ async fn a_sale_from_busctl_alone() -> Done {
 #[tokio::test]
 async fn a_sale_from_paytermctl() -> Done {
     let stack = Stack::start(|_, _| {})?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     let out = stack.ctl(&["sale", "--amount", "12.34", "--currency", "CNY", "--json"])?;
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let outcome: serde_json::Value = serde_json::from_slice(&out.stdout)?;
@@ -84,20 +84,20 @@ async fn the_python_and_rust_examples_and_a_lost_client() -> Done {
         assert!(out.status.success(), "{program} {args:?}: {text} {}", String::from_utf8_lossy(&out.stderr));
         Ok(serde_json::from_str(text.lines().last().unwrap_or_default())?)
     };
-    let mut hands = stack.hands()?;
-    alice(&mut hands);
+    let mut virtuals = stack.virtuals()?;
+    alice(&mut virtuals);
     let o = run(
         &python,
         &[&format!("{examples}/pos.py"), "--order", "py-1", "--amount", "3.21", "--address", &stack.bus],
     )?;
     assert_eq!(o["status"], "approved");
-    alice(&mut hands);
+    alice(&mut virtuals);
     let pos = programs()?.join("examples/pos");
     let o = run(pos.to_str().unwrap_or_default(), &["rs-1", "1.23", "CNY", &stack.bus])?;
     assert_eq!(o["status"], "approved");
     for (id, extra) in [("lost-1", None), ("lost-2", Some("--kill"))] {
         // The customer acts after the client is gone.
-        let mut later = stack.hands()?;
+        let mut later = stack.virtuals()?;
         let customer = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(600));
             later.swipe(ALICE.0, ALICE.1, SOON).and_then(|_| later.pin(PIN, SOON))
@@ -121,19 +121,19 @@ async fn the_python_and_rust_examples_and_a_lost_client() -> Done {
 async fn a_lost_reply_is_unknown_then_reversed() -> Done {
     let stack = Stack::start(|c, _| c.accounts[0].reply_timeout_ms = 700)?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     stack.mishap(&["--mti", "0200"], &["drop-reply"])?;
-    alice(&mut hands);
+    alice(&mut virtuals);
     let first = pay(&client, sale("u-1", "50.00")).await;
     assert_eq!(first.status, Status::Unknown);
     assert!(first.answer_by.is_some() && first.reason.is_some_and(|r| !r.next.is_empty()));
     let end = last(&client, "u-1").await;
     assert_eq!((end.status, end.reason.map(|r| r.code)), (Status::Declined, Some("reversed".into())));
     assert_eq!(stack.net("cup")?, 0);
-    alice(&mut hands);
+    alice(&mut virtuals);
     assert_eq!(pay(&client, sale("u-2", "1.00")).await.status, Status::Approved);
     assert_eq!(stack.net("cup")?, 100);
-    let (_, slips) = hands.wait_papers(3, Duration::from_secs(10))?;
+    let (_, slips) = virtuals.wait_papers(3, Duration::from_secs(10))?;
     assert!(slips[0].contains("不要重复收款") || slips[0].contains("请勿"), "{}", slips[0]);
     Ok(())
 }
@@ -142,9 +142,9 @@ async fn a_lost_reply_is_unknown_then_reversed() -> Done {
 async fn kill_9_after_the_frame_left() -> Done {
     let mut stack = Stack::start(|c, _| c.accounts[0].reply_timeout_ms = 20_000)?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     stack.mishap(&["--mti", "0200"], &["drop-reply"])?;
-    alice(&mut hands);
+    alice(&mut virtuals);
     start(&client, sale("k-1", "70.00")).await;
     payterm_tests::stack::until("the acquirer to approve it", || stack.net("cup").is_ok_and(|n| n == 7000))?;
     stack.kill_daemon();
@@ -163,8 +163,8 @@ async fn kill_9_after_the_frame_left() -> Done {
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
     // A next sale at once: the reversal goes first.
-    let mut hands = stack.hands()?;
-    alice(&mut hands);
+    let mut virtuals = stack.virtuals()?;
+    alice(&mut virtuals);
     assert_eq!(pay(&client, sale("k-2", "2.00")).await.status, Status::Approved);
     let end = last(&client, "k-1").await;
     assert_eq!((end.status, end.reason.map(|r| r.code)), (Status::Declined, Some("reversed".into())));
@@ -194,7 +194,7 @@ async fn the_printers_server_dies_in_the_middle_of_a_receipt() -> Done {
     })?;
     let client = stack.client().await?;
     printer.after(200, payterm_devices::soft_printer::Mishap::Killed);
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     let o = pay(&client, sale("p-1", "33.00")).await;
     assert_eq!(o.status, Status::Approved, "a printer never costs a sale");
     assert!(printer.wait_dead(Duration::from_secs(10)));
@@ -222,14 +222,14 @@ async fn two_accounts_of_two_profiles_at_once() -> Done {
         c.routes = vec![toml::from_str("account = \"x919\"\nbin = \"400000-400000\"").expect("route")];
     })?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
-    let ivan = |h: &mut payterm_devices::hands::Hands| {
+    let mut virtuals = stack.virtuals()?;
+    let ivan = |h: &mut payterm_devices::virtual_control::VirtualControl| {
         h.swipe("4000000000000002", "3012", When::Queue).expect("swipe");
         h.pin("bypass", When::Queue).expect("pin");
     };
-    alice(&mut hands);
+    alice(&mut virtuals);
     let a = pay(&client, sale("two-1", "10.00")).await;
-    ivan(&mut hands);
+    ivan(&mut virtuals);
     let b = pay(&client, sale("two-2", "20.00")).await;
     assert_eq!((a.status, a.account.map(|x| x.to_string())), (Status::Approved, Some("cup".into())));
     assert_eq!((b.status, b.account.map(|x| x.to_string())), (Status::Approved, Some("x919".into())));
@@ -240,9 +240,9 @@ async fn two_accounts_of_two_profiles_at_once() -> Done {
     // A reversal of one account under way does not hold up the other.
     stack.mishap(&["--mti", "0200", "--account", "x919"], &["drop-reply"])?;
     stack.mishap(&["--mti", "0400", "--account", "x919"], &["drop-request"])?;
-    ivan(&mut hands);
+    ivan(&mut virtuals);
     assert_eq!(pay(&client, sale("two-4", "30.00")).await.status, Status::Unknown);
-    alice(&mut hands);
+    alice(&mut virtuals);
     assert_eq!(pay(&client, sale("two-5", "40.00")).await.status, Status::Approved);
     assert_eq!(last(&client, "two-4").await.status, Status::Declined);
     assert_eq!((stack.net("cup")?, stack.net("x919")?), (5000, 0));
@@ -253,8 +253,8 @@ async fn two_accounts_of_two_profiles_at_once() -> Done {
 async fn a_void_and_a_second_one() -> Done {
     let stack = Stack::start(|_, _| {})?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
-    alice(&mut hands);
+    let mut virtuals = stack.virtuals()?;
+    alice(&mut virtuals);
     let o = pay(&client, sale("v-1", "15.00")).await;
     assert_eq!(
         pay(
@@ -287,7 +287,7 @@ async fn a_void_and_a_second_one() -> Done {
 async fn the_same_id_meets_the_same_transaction_also_after_a_restart() -> Done {
     let mut stack = Stack::start(|_, _| {})?;
     let client = stack.client().await?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     let first = pay(&client, sale("same-1", "9.00")).await;
     assert_eq!(pay(&client, sale("same-1", "9.00")).await, first);
     let other = client.start(&caller(), Request::try_from(sale("same-1", "9.01"))?).await;
@@ -341,12 +341,12 @@ async fn one_process_per_state_directory() -> Done {
 async fn an_acquirer_that_is_not_there_costs_nothing() -> Done {
     let mut stack = Stack::start(|c, _| c.flow.prepare_timeout_ms = 2_000)?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
-    alice(&mut hands);
+    let mut virtuals = stack.virtuals()?;
+    alice(&mut virtuals);
     assert_eq!(pay(&client, sale("n-1", "1.00")).await.status, Status::Approved);
     let address = stack.config.accounts[0].address.clone();
     stack.kill_acquirer();
-    alice(&mut hands);
+    alice(&mut virtuals);
     let began = Instant::now();
     let o = pay(&client, sale("n-2", "2.00")).await;
     assert_eq!((o.status, o.reason.map(|r| r.code)), (Status::Failed, Some("not-sent".into())));
@@ -360,13 +360,13 @@ async fn an_acquirer_that_is_not_there_costs_nothing() -> Done {
 async fn no_paper() -> Done {
     let stack = Stack::start(|c, _| c.paper.retry_ms = 100)?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
-    hands.paper_out(true)?;
-    alice(&mut hands);
+    let mut virtuals = stack.virtuals()?;
+    virtuals.paper_out(true)?;
+    alice(&mut virtuals);
     assert_eq!(pay(&client, sale("o-1", "1.00")).await.status, Status::Approved);
     assert_eq!(client.papers(&caller()).await?.len(), 2);
-    hands.paper_out(false)?;
-    let (_, papers) = hands.wait_papers(2, Duration::from_secs(10))?;
+    virtuals.paper_out(false)?;
+    let (_, papers) = virtuals.wait_papers(2, Duration::from_secs(10))?;
     assert!(papers.iter().all(|p| !p.contains("重打印")), "no byte had left: originals");
     Ok(())
 }
@@ -375,9 +375,9 @@ async fn no_paper() -> Done {
 async fn an_orderly_stop_is_quiet_and_finishes_what_is_out() -> Done {
     let mut stack = Stack::start(|_, _| {})?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     stack.mishap(&["--mti", "0200"], &["delay", "700"])?;
-    alice(&mut hands);
+    alice(&mut virtuals);
     start(&client, sale("t-1", "6.00")).await;
     std::thread::sleep(Duration::from_millis(300));
     assert!(stack.stop_daemon()?, "{}", stack.log_tail());

@@ -133,7 +133,7 @@ async fn while_a_payment_is_open_nobody_updates_and_logind_holds() -> Done {
 
     stack.mishap(&["--mti", "0200"], &["drop-reply"])?;
     stack.mishap(&["--mti", "0400", "--next", "1000"], &["drop-request"])?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     is(&client.wait(&caller(), &key("i-1"), false).await?, Status::Unknown);
     logind.holds(Some(("unknown, obligation", "block"))).await;
     assert_eq!(told(&stack, &[]), (30, "unknown obligation".into()));
@@ -167,11 +167,11 @@ async fn what_waits_for_the_line_is_told_and_what_waits_for_a_person_keeps_no_ma
     let logind = Login1 { no_block: true, ..Login1::default() };
     let _on = logind.on(&stack).await?;
     let client = stack.client().await?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     is(&pay(&client, sale("i-2", "5.00")).await, Status::Approved);
     let listened = stack.hosts["unionpay"].clone();
     stack.kill_acquirer();
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     let voice =
         RequestWire { kind: "voice_sale".into(), auth_code: Some("V12345".into()), ..sale("i-3", "6.00") };
     is(&pay(&client, voice).await, Status::Approved);
@@ -196,7 +196,7 @@ async fn what_waits_for_the_line_is_told_and_what_waits_for_a_person_keeps_no_ma
 
     stack.mishap(&["--mti", "0200"], &["drop-reply"])?;
     stack.mishap(&["--mti", "0400"], &["drop-request"])?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     is(&pay(&client, sale("i-4", "7.00")).await, Status::Unknown);
     reasons(&stack, &[InhibitReason::Stuck]).await?;
     // Nobody waits for it any more: whoever asks is sent to the acquirer, and to no time.
@@ -224,7 +224,7 @@ async fn payments_do_not_wait_for_logind() -> Done {
         .build_message_stream()
         .await?;
     let client = stack.client().await?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     let began = Instant::now();
     is(&pay(&client, sale("i-5", "5.00")).await, Status::Approved);
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());

@@ -3,7 +3,7 @@
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
-use payterm_devices::hub::When;
+use payterm_devices::virtual_bench::When;
 use payterm_schema::Terminal;
 use payterm_simulator::ledger;
 use payterm_tests::{
@@ -97,16 +97,16 @@ async fn the_judge_finds_what_is_lost_doubled_and_unexplained() -> Done {
         }
     })?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let mut issued = Vec::new();
     for id in ["j-1", "j-2"] {
         let wire = payterm_schema::request::RequestWire { note: Some(id.into()), ..sale(id, "2.00") };
-        hands.swipe(ALICE.0, ALICE.1, When::Queue)?;
-        hands.pin(PIN, When::Queue)?;
+        virtuals.swipe(ALICE.0, ALICE.1, When::Queue)?;
+        virtuals.pin(PIN, When::Queue)?;
         let told = pay(&client, wire.clone()).await;
         issued.push(Issued { started: true, told: Some(told), ..Issued::new(wire) });
     }
-    hands.wait_papers(4, std::time::Duration::from_secs(10))?;
+    virtuals.wait_papers(4, std::time::Duration::from_secs(10))?;
     while !client.papers(&caller()).await?.is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }

@@ -4,7 +4,7 @@
 mod counter;
 use counter::*;
 use payterm_dbus::Client;
-use payterm_devices::{hands::Hands, hub::When};
+use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
     Fault, OperatorId, OperatorRequest, Request, Status, Terminal, config::Language, operator::Operators,
 };
@@ -32,17 +32,17 @@ fn id(n: &str) -> OperatorId {
 }
 
 /// Digits, and `c` for the confirm key.
-fn keys(hands: &mut Hands, text: &str) {
+fn keys(virtuals: &mut VirtualControl, text: &str) {
     for k in text.chars() {
         let key = if k == 'c' { "confirm".to_owned() } else { k.to_string() };
-        hands.key(&key, SOON).expect("key");
+        virtuals.key(&key, SOON).expect("key");
     }
 }
 /// Types as soon as the display asks for it.
-fn answers(hands: &mut Hands, asked: &str, text: &str) {
-    let shown = hands.wait_screen(asked, Duration::from_secs(10));
+fn answers(virtuals: &mut VirtualControl, asked: &str, text: &str) {
+    let shown = virtuals.wait_screen(asked, Duration::from_secs(10));
     assert!(shown.as_ref().is_ok_and(|lines| lines.iter().any(|l| l.contains(asked))), "{asked}: {shown:?}");
-    keys(hands, text);
+    keys(virtuals, text);
 }
 async fn operators(client: &Client) -> Operators {
     client.operators(&caller()).await.expect("operators")
@@ -68,7 +68,7 @@ async fn session(
 ) -> std::result::Result<(), Fault> {
     let typed = tokio::task::spawn_blocking(typing);
     let done = asks(client, request).await;
-    typed.await.expect("the hands");
+    typed.await.expect("the keys are typed");
     done
 }
 fn refused(client_said: std::result::Result<payterm_schema::RequestKey, Fault>) -> Fault {
@@ -120,7 +120,7 @@ impl Service {
     }
 }
 
-async fn opened() -> Result<(Stack, Client, Hands)> {
+async fn opened() -> Result<(Stack, Client, VirtualControl)> {
     let mut stack = Stack::start(|c, _| {
         c.operators.required = true;
         c.terminal.language = Language::En;
@@ -142,22 +142,22 @@ async fn opened() -> Result<(Stack, Client, Hands)> {
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
     is_so(&client, "the first operators", |o| o.operators.len() == 3).await;
-    let hands = stack.hands()?;
-    Ok((stack, client, hands))
+    let virtuals = stack.virtuals()?;
+    Ok((stack, client, virtuals))
 }
 
 /// The first logon of 01 at the keypad.
-async fn log_on_first(client: &Client, hands: &mut Hands) {
-    answers(hands, "Please log on", "01c");
-    answers(hands, "Operator 01", "111111c");
-    answers(hands, "New password", &format!("{CASHIER}c"));
-    answers(hands, "once more", &format!("{CASHIER}c"));
+async fn log_on_first(client: &Client, virtuals: &mut VirtualControl) {
+    answers(virtuals, "Please log on", "01c");
+    answers(virtuals, "Operator 01", "111111c");
+    answers(virtuals, "New password", &format!("{CASHIER}c"));
+    answers(virtuals, "once more", &format!("{CASHIER}c"));
     is_so(client, "01 on duty", |o| o.on_duty == Some(id("01"))).await;
 }
 
 #[tokio::test]
 async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
-    let (mut stack, client, mut hands) = opened().await?;
+    let (mut stack, client, mut virtuals) = opened().await?;
     let service = Service::start()?;
     let pcap = stack.dir.join("bus.pcap");
     let mut monitor = Command::new("dbus-monitor")
@@ -170,15 +170,15 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
     // Nothing is sold before somebody has logged on; nothing of it is on record.
     assert_eq!(refused(client.start(&caller(), wire(sale("o-0", "1.00"))).await), Fault::NotLoggedOn);
     assert!(matches!(client.recall(&caller(), &key("o-0")).await, Err(Fault::NotFound { .. })));
-    log_on_first(&client, &mut hands).await;
-    alice(&mut hands);
+    log_on_first(&client, &mut virtuals).await;
+    alice(&mut virtuals);
     let sold = pay(&client, sale("o-1", "10.00")).await;
     is(&sold, Status::Approved);
     assert_eq!(sold.operator, "01");
 
     // Three wrong passwords in a row, also over a kill: locked, and still locked.
     asks(&client, OperatorRequest::LogOff).await?;
-    let mut typing = stack.hands()?;
+    let mut typing = stack.virtuals()?;
     let gave_up = session(&client, OperatorRequest::LogOn { operator: id("01") }, move || {
         answers(&mut typing, "Operator 01", &format!("{}c", WRONG[0]));
         answers(&mut typing, "Wrong password", &format!("{}c", WRONG[1]));
@@ -188,7 +188,7 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
     stack.kill_daemon();
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
-    let mut typing = stack.hands()?;
+    let mut typing = stack.virtuals()?;
     let locked = session(&client, OperatorRequest::LogOn { operator: id("01") }, move || {
         answers(&mut typing, "Operator 01", &format!("{}c", WRONG[2]))
     });
@@ -201,23 +201,23 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
         Err(Fault::OperatorLocked { operator: "01".into() })
     );
     // The supervisor unlocks, whose own first password has to go first.
-    let mut typing = stack.hands()?;
+    let mut typing = stack.virtuals()?;
     let unlocked = session(&client, OperatorRequest::Unlock { operator: id("01") }, move || {
         answers(&mut typing, "Supervisor's password", "000000c");
         answers(&mut typing, "New password", &format!("{SUPERVISOR}c"));
         answers(&mut typing, "once more", &format!("{SUPERVISOR}c"));
     });
     unlocked.await?;
-    let mut typing = stack.hands()?;
+    let mut typing = stack.virtuals()?;
     session(&client, OperatorRequest::LogOn { operator: id("01") }, move || {
         answers(&mut typing, "Operator 01", &format!("{CASHIER}c"))
     })
     .await?;
 
     // A void asks for the supervisor.
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let k = start(&client, void("o-2", "o-1")).await;
-    answers(&mut hands, "supervisor must allow", &format!("{SUPERVISOR}c"));
+    answers(&mut virtuals, "supervisor must allow", &format!("{SUPERVISOR}c"));
     let undone = client.wait(&caller(), &k, false).await?;
     is(&undone, Status::Approved);
     assert_eq!((undone.operator.as_str(), undone.approved_by.as_deref()), ("01", Some("00")));
@@ -227,7 +227,7 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
     // A locked administrator locks the terminal; what customer service says opens it once.
     let mut last = None;
     for _ in 0..2 {
-        let mut typing = stack.hands()?;
+        let mut typing = stack.virtuals()?;
         let locked = session(&client, OperatorRequest::LogOn { operator: id("99") }, move || {
             answers(&mut typing, "Operator 99", &format!("{}c", WRONG[0]));
             answers(&mut typing, "Wrong password", &format!("{}c", WRONG[1]));
@@ -237,16 +237,16 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
         assert_eq!(refused(client.start(&caller(), wire(sale("o-3", "1.00"))).await), Fault::TerminalLocked);
         is_so(&client, "a challenge", |o| o.locked.as_ref().is_some_and(|l| l.challenge.is_some())).await;
         let challenge = operators(&client).await.locked.and_then(|l| l.challenge).ok_or("no challenge")?;
-        let screen = hands.wait_screen(&challenge, Duration::from_secs(5))?.join("|");
+        let screen = virtuals.wait_screen(&challenge, Duration::from_secs(5))?.join("|");
         assert!(screen.contains(&challenge) && screen.contains("400-000-0000"), "{screen}");
         if let Some(old) = last.replace(service.code(&challenge)?) {
             // Yesterday's code opens nothing today.
-            keys(&mut hands, &format!("{old}c"));
-            answers(&mut hands, "Wrong code", "");
+            keys(&mut virtuals, &format!("{old}c"));
+            answers(&mut virtuals, "Wrong code", "");
             assert!(operators(&client).await.locked.is_some());
             break;
         }
-        keys(&mut hands, &format!("{}c", last.as_deref().unwrap_or_default()));
+        keys(&mut virtuals, &format!("{}c", last.as_deref().unwrap_or_default()));
         is_so(&client, "unlocked", |o| o.locked.is_none()).await;
         assert!(operators(&client).await.operators[2].must_change, "the administrator needs a new password");
     }
@@ -317,8 +317,8 @@ fn nothing_typed_is_left(dir: &Path, pcap: &Path) -> Result<()> {
 /// Three people at the shop's shell: what `paytermctl operators` does.
 #[tokio::test]
 async fn the_shell_asks_and_the_keypad_answers() -> Result<()> {
-    let (stack, client, mut hands) = opened().await?;
-    log_on_first(&client, &mut hands).await;
+    let (stack, client, mut virtuals) = opened().await?;
+    log_on_first(&client, &mut virtuals).await;
     let programs = payterm_tests::stack::programs()?;
     let (bus, state) = (stack.bus.clone(), stack.state());
     let spawn = move |args: &[&str]| {
@@ -332,11 +332,11 @@ async fn the_shell_asks_and_the_keypad_answers() -> Result<()> {
         c.spawn()
     };
     let add = spawn(&["--json", "operators", "add", "02"])?;
-    answers(&mut hands, "Supervisor's password", "000000c");
-    answers(&mut hands, "New password", &format!("{SUPERVISOR}c"));
-    answers(&mut hands, "once more", &format!("{SUPERVISOR}c"));
-    answers(&mut hands, "Operator 02", "551208c");
-    answers(&mut hands, "once more", "551208c");
+    answers(&mut virtuals, "Supervisor's password", "000000c");
+    answers(&mut virtuals, "New password", &format!("{SUPERVISOR}c"));
+    answers(&mut virtuals, "once more", &format!("{SUPERVISOR}c"));
+    answers(&mut virtuals, "Operator 02", "551208c");
+    answers(&mut virtuals, "once more", "551208c");
     let out = add.wait_with_output()?;
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(String::from_utf8(out.stdout)?.trim(), r#"{"ok":true}"#);
@@ -347,15 +347,15 @@ async fn the_shell_asks_and_the_keypad_answers() -> Result<()> {
     assert_eq!((named, all["on_duty"].as_str()), (vec!["00", "01", "02", "99"], Some("01")));
     // The keys go through the shell as well: what a person tries by hand.
     let remove = spawn(&["operators", "remove", "02"])?;
-    hands.wait_screen("Supervisor's password", Duration::from_secs(10))?;
+    virtuals.wait_screen("Supervisor's password", Duration::from_secs(10))?;
     let typed = spawn(&["virtual", "keys", SUPERVISOR, "confirm"])?.wait_with_output()?;
     assert!(typed.status.success(), "{}", String::from_utf8_lossy(&typed.stderr));
     assert!(remove.wait_with_output()?.status.success());
     assert_eq!(operators(&client).await.operators.len(), 3);
     // Cancelled at the keypad, and refused for what it is.
     let password = spawn(&["--json", "operators", "password"])?;
-    hands.wait_screen("present password", Duration::from_secs(10))?;
-    hands.key("cancel", When::Now)?;
+    virtuals.wait_screen("present password", Duration::from_secs(10))?;
+    virtuals.key("cancel", When::Now)?;
     let out = password.wait_with_output()?;
     assert_eq!(out.status.code(), Some(3));
     assert!(String::from_utf8(out.stdout)?.contains(r#""fault":"NotDone""#));

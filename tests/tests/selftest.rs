@@ -3,7 +3,7 @@
 #[path = "common/counter.rs"]
 mod counter;
 use counter::*;
-use payterm_devices::hub::When;
+use payterm_devices::virtual_bench::When;
 use payterm_schema::{
     SelfTest, Status, Terminal,
     config::Language,
@@ -46,12 +46,12 @@ async fn a_sound_terminal_passes_after_its_start_and_on_demand() -> Done {
     assert_eq!(found(&report, Part::HostLink), (Verdict::Passed, "host-answered".into()));
     // It came with the ready terminal, not before it.
     assert!(stack.ready_in < Duration::from_secs(5));
-    let mut hands = stack.hands()?;
-    hands.wait_screen("自检", Duration::from_secs(5))?;
+    let mut virtuals = stack.virtuals()?;
+    virtuals.wait_screen("自检", Duration::from_secs(5))?;
     let out = stack.ctl(&["--lang", "en", "self-test", "--print"])?;
     let text = String::from_utf8(out.stdout)?;
     assert_eq!(out.status.code(), Some(0), "{text}");
-    let (_, papers) = hands.wait_papers(1, Duration::from_secs(10))?;
+    let (_, papers) = virtuals.wait_papers(1, Duration::from_secs(10))?;
     assert!(
         papers[0].contains("自检单") && papers[0].contains("400-000-0000") && papers[0].contains("printer"),
         "{}",
@@ -59,7 +59,7 @@ async fn a_sound_terminal_passes_after_its_start_and_on_demand() -> Done {
     );
     assert!(text.contains("Self-test: passed") && text.contains("printer"), "{text}");
     // The pattern and the report make room for the page of the day.
-    hands.wait_screen("欢迎光临", Duration::from_secs(20))?;
+    virtuals.wait_screen("欢迎光临", Duration::from_secs(20))?;
     Ok(())
 }
 
@@ -71,17 +71,17 @@ async fn what_is_broken_is_found_and_limits_only_what_needs_it() -> Done {
     })?;
     let client = stack.client().await?;
     first_report(&client).await;
-    let mut hands = stack.hands()?;
-    hands.paper_out(true)?;
+    let mut virtuals = stack.virtuals()?;
+    virtuals.paper_out(true)?;
     // Its own slip waits for the paper, and comes with it.
     client.self_test(&caller(), true).await?;
     assert_eq!(client.papers(&caller()).await?.len(), 1);
-    hands.paper_out(false)?;
-    let (_, papers) = hands.wait_papers(1, Duration::from_secs(15))?;
+    virtuals.paper_out(false)?;
+    let (_, papers) = virtuals.wait_papers(1, Duration::from_secs(15))?;
     assert!(papers[0].contains("请装入新纸卷"), "{}", papers[0]);
-    hands.paper_out(true)?;
-    hands.plug("swipe", false)?;
-    hands.blind("chip", true)?;
+    virtuals.paper_out(true)?;
+    virtuals.plug("swipe", false)?;
+    virtuals.read_fault("chip", true)?;
     stack.kill_acquirer();
     let report = client.self_test(&caller(), false).await?;
     assert_eq!(found(&report, Part::Printer), failed("paper-out"));
@@ -93,30 +93,30 @@ async fn what_is_broken_is_found_and_limits_only_what_needs_it() -> Done {
     assert_eq!(found(&report, Part::Display), (Verdict::Passed, "works".into()));
     assert_eq!(report.verdict, Verdict::Failed);
     // The host answered a moment ago: the next test, after a minute, would ask it. A restart asks at once.
-    hands.cover_open(true)?;
+    virtuals.cover_open(true)?;
     assert_eq!(found(&client.self_test(&caller(), false).await?, Part::Printer), failed("cover-open"));
     let out = stack.ctl(&["--lang", "zh-CN", "self-test"])?;
     let text = String::from_utf8(out.stdout)?;
     assert!(out.status.code() == Some(21) && text.contains("请合上机盖"), "{text}");
-    hands.cover_open(false)?;
+    virtuals.cover_open(false)?;
     assert!(stack.stop_daemon()?);
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
     let report = first_report(&client).await;
     assert_eq!(found(&report, Part::HostLink), failed("host-silent"), "{report:?}");
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     // With the line back: no stripe reader, no paper; a code is taken all the same and its slips wait.
     stack.start_acquirer(&stack.config.accounts[0].address.clone())?;
-    hands.paper_out(true)?;
-    hands.plug("swipe", false)?;
+    virtuals.paper_out(true)?;
+    virtuals.plug("swipe", false)?;
     client.self_test(&caller(), false).await?;
     let key = start(&client, sale("st-1", "4.00")).await;
-    hands.wait_screen("付款码", Duration::from_secs(10))?;
-    hands.scan("137294650183926457", SOON)?;
+    virtuals.wait_screen("付款码", Duration::from_secs(10))?;
+    virtuals.scan("137294650183926457", SOON)?;
     is(&client.wait(&caller(), &key, false).await?, Status::Approved);
     assert_eq!(client.papers(&caller()).await?.len(), 2);
-    hands.paper_out(false)?;
-    hands.wait_papers(2, Duration::from_secs(15))?;
+    virtuals.paper_out(false)?;
+    virtuals.wait_papers(2, Duration::from_secs(15))?;
     Ok(())
 }
 
@@ -125,11 +125,11 @@ async fn where_paper_is_required_no_card_is_asked_for_without_it() -> Done {
     let stack = Stack::start(|c, _| c.paper.required = true)?;
     let client = stack.client().await?;
     first_report(&client).await;
-    let mut hands = stack.hands()?;
-    alice(&mut hands);
+    let mut virtuals = stack.virtuals()?;
+    alice(&mut virtuals);
     is(&pay(&client, sale("pr-1", "1.00")).await, Status::Approved);
-    hands.wait_papers(2, Duration::from_secs(10))?;
-    hands.paper_out(true)?;
+    virtuals.wait_papers(2, Duration::from_secs(10))?;
+    virtuals.paper_out(true)?;
     client.self_test(&caller(), false).await?;
     let refused = pay(&client, sale("pr-2", "1.00")).await;
     is(&refused, Status::Failed);
@@ -137,8 +137,8 @@ async fn where_paper_is_required_no_card_is_asked_for_without_it() -> Done {
     assert!(refused.entry.is_none() && refused.stan.is_none(), "{refused:?}");
     // The number to call and the reference stand with it, and the reference finds it.
     let reference = refused.reference();
-    hands.wait_screen(&reference, Duration::from_secs(5))?;
-    hands.wait_screen("400-000-0000", Duration::from_secs(5))?;
+    virtuals.wait_screen(&reference, Duration::from_secs(5))?;
+    virtuals.wait_screen("400-000-0000", Duration::from_secs(5))?;
     let out = stack.ctl(&["--lang", "en", "explain", &reference])?;
     assert!(out.status.success() && String::from_utf8(out.stdout)?.contains("demo/pr-2"));
     let out = stack.ctl(&["explain", "R9999-999"])?;
@@ -148,9 +148,9 @@ async fn where_paper_is_required_no_card_is_asked_for_without_it() -> Done {
     let text = String::from_utf8(out.stdout)?;
     assert!(out.status.code() == Some(12) && text.contains("400-000-0000") && text.contains("-3"), "{text}");
     // Paper is back, and so is business.
-    hands.paper_out(false)?;
+    virtuals.paper_out(false)?;
     tokio::time::sleep(Duration::from_secs(4)).await;
-    alice(&mut hands);
+    alice(&mut virtuals);
     is(&pay(&client, sale("pr-4", "1.00")).await, Status::Approved);
     Ok(())
 }
@@ -159,24 +159,24 @@ async fn where_paper_is_required_no_card_is_asked_for_without_it() -> Done {
 async fn the_language_changes_at_once_and_stays_after_a_restart() -> Done {
     let mut stack = Stack::start(|_, _| ())?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
-    hands.wait_screen("自检", Duration::from_secs(10))?;
+    let mut virtuals = stack.virtuals()?;
+    virtuals.wait_screen("自检", Duration::from_secs(10))?;
     client.set_language(&caller(), Language::En).await?;
-    hands.wait_screen("Self-test", Duration::from_secs(5))?;
+    virtuals.wait_screen("Self-test", Duration::from_secs(5))?;
     assert_eq!(client.info().await?.language, "en");
-    hands.swipe(ALICE.0, ALICE.1, When::Queue)?;
-    hands.pin(PIN, When::Queue)?;
+    virtuals.swipe(ALICE.0, ALICE.1, When::Queue)?;
+    virtuals.pin(PIN, When::Queue)?;
     let refused = pay(&client, sale("la-1", "1.61")).await;
     assert!(refused.reason.is_some_and(|r| r.text.is_ascii() && !r.next.is_empty()));
-    alice(&mut hands);
+    alice(&mut virtuals);
     is(&pay(&client, sale("la-2", "1.00")).await, Status::Approved);
-    let (_, papers) = hands.wait_papers(2, Duration::from_secs(10))?;
+    let (_, papers) = virtuals.wait_papers(2, Duration::from_secs(10))?;
     assert!(papers.iter().all(|p| p.contains("POS SALES SLIP")), "{papers:?}");
     assert!(stack.stop_daemon()?);
     stack.start_daemon(&[])?;
     let client = stack.client().await?;
     assert_eq!(client.info().await?.language, "en");
-    stack.hands()?.wait_screen("Self-test", Duration::from_secs(10))?;
+    stack.virtuals()?.wait_screen("Self-test", Duration::from_secs(10))?;
     // An older choice does not come back with a crash.
     let out = stack.ctl(&["language", "zh-CN"])?;
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -194,8 +194,8 @@ async fn the_bundle_holds_what_customer_service_needs() -> Done {
     let stack = Stack::start(|_, _| ())?;
     let client = stack.client().await?;
     first_report(&client).await;
-    let mut hands = stack.hands()?;
-    alice(&mut hands);
+    let mut virtuals = stack.virtuals()?;
+    alice(&mut virtuals);
     is(&pay(&client, sale("sb-1", "1.00")).await, Status::Approved);
     let path = stack.dir.join("bundle.tar.gz");
     let name = path.to_str().ok_or("path")?;
@@ -238,6 +238,6 @@ async fn the_bundle_holds_what_customer_service_needs() -> Done {
     has("totals.json", "\"debit\": \"1.00\"");
     has("log.txt", "ready");
     assert!(!files["journal.jsonl"].contains("621234*"), "the last four only");
-    until("the slips", || hands.wait_papers(2, Duration::from_millis(1)).is_ok())?;
+    until("the slips", || virtuals.wait_papers(2, Duration::from_millis(1)).is_ok())?;
     Ok(())
 }

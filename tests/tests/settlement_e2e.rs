@@ -17,9 +17,9 @@ fn json(out: &Output) -> Value {
 
 /// So many sales, and a void and a refund of the first two.
 fn trade(stack: &Stack, sales: usize) -> Done {
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     for i in 0..sales {
-        alice(&mut hands);
+        alice(&mut virtuals);
         let out = stack.ctl(&[
             "sale",
             "--amount",
@@ -36,7 +36,7 @@ fn trade(stack: &Stack, sales: usize) -> Done {
         json(&stack.ctl(&["void", "--original-id", "s-0", "--id", "v", "--json"])?)["status"],
         "approved"
     );
-    alice(&mut hands);
+    alice(&mut virtuals);
     assert_eq!(
         json(&stack.ctl(&[
             "refund",
@@ -77,9 +77,9 @@ fn a_batch_balances_and_is_closed() -> Done {
     );
     // The report names the journal's head at the settlement: as it was told, and as the journal has it.
     let head = o["journal"].as_str().ok_or("no head")?.to_owned();
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let printed = || {
-        hands.papers().is_ok_and(|(_, all)| {
+        virtuals.papers().is_ok_and(|(_, all)| {
             all.iter().any(|p| p.split_whitespace().collect::<String>().contains(&head))
         })
     };
@@ -95,7 +95,7 @@ fn a_batch_balances_and_is_closed() -> Done {
     assert_eq!(batches.as_array().map(Vec::len), Some(1));
     // Nothing to settle; and the next sale is of the next batch.
     assert_eq!(json(&stack.ctl(&["settle", "--json"])?)["reason"]["code"], "batch-empty");
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     let next = json(&stack.ctl(&["sale", "--amount", "1.00", "--currency", "CNY", "--json"])?);
     assert_eq!(next["batch"].as_u64(), o["batch"].as_u64().map(|b| b + 1));
 
@@ -163,9 +163,9 @@ fn kill_9_in_the_middle_of_the_upload() -> Done {
     for (round, (mti, drop)) in
         [("0500", "drop-reply"), ("0320", "drop-reply"), ("0320", "drop-request")].into_iter().enumerate()
     {
-        let mut hands = stack.hands()?;
+        let mut virtuals = stack.virtuals()?;
         for i in 0..10 {
-            alice(&mut hands);
+            alice(&mut virtuals);
             let out = stack.ctl(&[
                 "sale",
                 "--amount",

@@ -4,7 +4,7 @@
 mod counter;
 use counter::*;
 use payterm_dbus::Client;
-use payterm_devices::hands::Hands;
+use payterm_devices::virtual_control::VirtualControl;
 use payterm_schema::{Device, Status, Terminal, device::DeviceState};
 use payterm_tests::stack::{Stack, caller};
 use std::time::{Duration, Instant};
@@ -34,26 +34,26 @@ async fn becomes(client: &Client, name: &str, what: impl Fn(&Device) -> bool) ->
 async fn goes_on(
     stack: &Stack,
     client: &Client,
-    hands: &mut Hands,
+    virtuals: &mut VirtualControl,
     pid: Option<u32>,
     told: &payterm_schema::Outcome,
 ) -> Done {
     is(told, Status::Approved);
     assert_eq!(&client.recall(&caller(), &told.key).await?.outcome, told);
-    alice(hands);
+    alice(virtuals);
     is(&pay(client, sale(&format!("{}-next", told.key.id), "1.00")).await, Status::Approved);
     assert_eq!(stack.daemon_pid(), pid);
     Ok(())
 }
 /// A sale as far as the card is asked for.
-async fn begun(client: &Client, hands: &mut Hands, id: &str) -> Done {
+async fn begun(client: &Client, virtuals: &mut VirtualControl, id: &str) -> Done {
     start(client, sale(id, "12.34")).await;
-    hands.wait_screen("12.34", PATIENCE)?;
+    virtuals.wait_screen("12.34", PATIENCE)?;
     Ok(())
 }
-fn customer(hands: &mut Hands) -> Done {
-    hands.swipe(ALICE.0, ALICE.1, SOON)?;
-    hands.pin(PIN, SOON)?;
+fn customer(virtuals: &mut VirtualControl) -> Done {
+    virtuals.swipe(ALICE.0, ALICE.1, SOON)?;
+    virtuals.pin(PIN, SOON)?;
     Ok(())
 }
 
@@ -61,38 +61,38 @@ fn customer(hands: &mut Hands) -> Done {
 async fn a_driver_that_panics_during_a_sale() -> Done {
     let mut stack = Stack::start(|c, _| c.paper.retry_ms = 100)?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let pid = stack.daemon_pid();
     let mut net = 0;
     for name in ["swipe", "pinpad", "display", "printer"] {
         let id = format!("panic-{name}");
-        begun(&client, &mut hands, &id).await?;
+        begun(&client, &mut virtuals, &id).await?;
         if name == "pinpad" {
             // While the customer types.
-            hands.swipe(ALICE.0, ALICE.1, SOON)?;
+            virtuals.swipe(ALICE.0, ALICE.1, SOON)?;
             let asked = device(&client, name).await?;
             assert_eq!(asked.restarts, 0);
             becomes(&client, name, |d| d.state == DeviceState::Busy).await?;
-            hands.panic(name)?;
+            virtuals.panic(name)?;
             becomes(&client, name, |d| d.restarts == 1).await?;
             let o = last(&client, &id).await;
             // The entry went with the driver: no frame left, nothing was charged.
             assert!(matches!(o.status, Status::Failed | Status::Cancelled), "{o:?}");
             assert_eq!((stack.net("cup")?, &client.recall(&caller(), &o.key).await?.outcome), (net, &o));
             becomes(&client, name, |d| d.state == DeviceState::Idle).await?;
-            alice(&mut hands);
+            alice(&mut virtuals);
             is(&pay(&client, sale("panic-pinpad-2", "12.34")).await, Status::Approved);
             net += 1234;
             continue;
         }
-        hands.panic(name)?;
+        virtuals.panic(name)?;
         if name == "swipe" {
             // It was waiting for the card: back at once, and armed again.
             becomes(&client, name, |d| d.restarts == 1 && d.state != DeviceState::Opening).await?;
         }
-        customer(&mut hands)?;
+        customer(&mut virtuals)?;
         let o = last(&client, &id).await;
-        goes_on(&stack, &client, &mut hands, pid, &o).await?;
+        goes_on(&stack, &client, &mut virtuals, pid, &o).await?;
         net += 1334;
         // Reopened after its backoff.
         becomes(&client, name, |d| {
@@ -102,7 +102,7 @@ async fn a_driver_that_panics_during_a_sale() -> Done {
         assert_eq!(stack.net("cup")?, net);
     }
     // Two papers for each of the 7 approvals, none lost; the one under the panic came again, headed.
-    let (_, papers) = hands.wait_papers(14, PATIENCE)?;
+    let (_, papers) = virtuals.wait_papers(14, PATIENCE)?;
     assert!(papers.iter().filter(|p| p.contains("重打印")).count() <= 1, "{papers:#?}");
     assert!(!stack.daemon_gone());
     Ok(())
@@ -115,14 +115,14 @@ async fn a_printer_and_a_display_that_hang_hold_up_nothing() -> Done {
         c.devices.iter_mut().for_each(|d| d.command_timeout_ms = 300);
     })?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let pid = stack.daemon_pid();
     for name in ["printer", "display"] {
         let id = format!("hang-{name}");
-        begun(&client, &mut hands, &id).await?;
-        hands.hang(name, Duration::from_secs(120))?;
+        begun(&client, &mut virtuals, &id).await?;
+        virtuals.hang(name, Duration::from_secs(120))?;
         let began = Instant::now();
-        customer(&mut hands)?;
+        customer(&mut virtuals)?;
         let o = last(&client, &id).await;
         assert!(
             began.elapsed() < Duration::from_secs(5),
@@ -131,9 +131,9 @@ async fn a_printer_and_a_display_that_hang_hold_up_nothing() -> Done {
         );
         // The spooler's next command runs into it.
         becomes(&client, name, |d| d.restarts >= 1 && d.state != DeviceState::Failed).await?;
-        goes_on(&stack, &client, &mut hands, pid, &o).await?;
+        goes_on(&stack, &client, &mut virtuals, pid, &o).await?;
     }
-    hands.wait_papers(8, PATIENCE)?;
+    virtuals.wait_papers(8, PATIENCE)?;
     assert_eq!(stack.net("cup")?, 2 * 1334);
     assert!(!stack.daemon_gone());
     Ok(())
@@ -143,23 +143,23 @@ async fn a_printer_and_a_display_that_hang_hold_up_nothing() -> Done {
 async fn a_reader_that_is_unplugged_and_comes_back() -> Done {
     let stack = Stack::start(|_, _| {})?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let pid = stack.daemon_pid();
-    begun(&client, &mut hands, "plug-1").await?;
-    hands.plug("swipe", false)?;
+    begun(&client, &mut virtuals, "plug-1").await?;
+    virtuals.plug("swipe", false)?;
     let d = becomes(&client, "swipe", |d| d.state == DeviceState::Failed).await?;
     assert!(!d.health.is_empty(), "{d:?}");
     // The other ways stay open: the same request is paid by code.
-    hands.scan("281234567890123456", SOON)?;
+    virtuals.scan("281234567890123456", SOON)?;
     is(&last(&client, "plug-1").await, Status::Approved);
     // Plugged in during a request, it is armed for it.
-    begun(&client, &mut hands, "plug-2").await?;
-    hands.plug("swipe", true)?;
-    customer(&mut hands)?;
+    begun(&client, &mut virtuals, "plug-2").await?;
+    virtuals.plug("swipe", true)?;
+    customer(&mut virtuals)?;
     let o = last(&client, "plug-2").await;
     let d = becomes(&client, "swipe", |d| d.restarts >= 1 && d.state != DeviceState::Failed).await?;
     assert!(d.is_virtual);
-    goes_on(&stack, &client, &mut hands, pid, &o).await?;
+    goes_on(&stack, &client, &mut virtuals, pid, &o).await?;
     assert_eq!(stack.net("cup")?, 2 * 1234 + 100);
     Ok(())
 }

@@ -47,7 +47,7 @@ fn stack(ca: &str, name: &str) -> Done<Stack> {
 async fn a_sale_over_tls() -> Done {
     let stack = stack("good", NAME)?;
     let client = stack.client().await?;
-    alice(&mut stack.hands()?);
+    alice(&mut stack.virtuals()?);
     let o = pay(&client, sale("t-1", "12.34")).await;
     is(&o, Status::Approved);
     assert_eq!(stack.net("cup")?, 1234);
@@ -67,7 +67,7 @@ async fn a_host_that_is_not_the_configured_one_gets_no_frame() -> Done {
     for (ca, name) in [("other", NAME), ("good", "bank.test")] {
         let stack = stack(ca, name)?;
         let client = stack.client().await?;
-        alice(&mut stack.hands()?);
+        alice(&mut stack.virtuals()?);
         let o = pay(&client, sale("t-1", "12.34")).await;
         assert_eq!(
             (o.status, o.reason.map(|r| r.code)),

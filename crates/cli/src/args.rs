@@ -28,7 +28,7 @@ pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about o
 pub const ENVIRONMENT: &str = "  PAYTERM_BUS               as --bus
   DBUS_SYSTEM_BUS_ADDRESS   where the system bus is
   DBUS_SESSION_BUS_ADDRESS  where the session bus is
-  PAYTERM_STATE             state directory, for the hands of virtual devices and the vault
+  PAYTERM_STATE             state directory, for the socket of virtual devices and the vault
   PAYTERM_CARDS             as virtual --cards";
 
 /// Talks to the payment terminal paytermd.
@@ -353,7 +353,7 @@ pub enum Command {
     },
     /// Shows everything that the terminal tells, until Ctrl-C.
     Watch,
-    /// The customer's hands at virtual devices.
+    /// Acts as customer and cashier at virtual devices.
     ///
     /// Cards, codes and PINs given as - are read from stdin: they do not stand in the process list then.
     Virtual(VirtualArgs),
@@ -564,9 +564,9 @@ pub struct Release {
 
 #[derive(Args)]
 pub struct VirtualArgs {
-    /// The hands' socket; else hands.sock in the state directory.
+    /// Socket of the virtual devices; else virtual.sock in the state directory.
     #[arg(long, global = true, value_name = "PATH")]
-    pub hands: Option<PathBuf>,
+    pub socket: Option<PathBuf>,
     /// State directory of the terminal.
     #[arg(
         long,

@@ -1,4 +1,4 @@
-//! `paytermctl`: the terminal's bus client, the hands of its virtual devices, and tools that need no
+//! `paytermctl`: the terminal's bus client, the control of its virtual devices, and tools that need no
 //! terminal.
 //!
 //! Invariant: an exit status of 0 after a payment means approved, and nothing else does; no secret is ever
@@ -7,7 +7,6 @@ mod apply;
 mod args;
 mod bus;
 mod explain;
-mod hands;
 mod journal;
 mod keys;
 mod operators;
@@ -18,6 +17,7 @@ mod secret;
 mod setup;
 mod show;
 mod ui;
+mod virtual_devices;
 mod wires;
 
 use args::{Cli, Command, FrameAction, Global, OfflineAction, PapersAction, SupportAction, YesNo};
@@ -302,7 +302,7 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
         Command::Support { action: SupportAction::Bundle { out } } => setup::bundle(global, ui, out).await?,
         Command::Apply { action } => apply::run(global, ui, action).await?,
         Command::Watch => return watch(global, ui).await,
-        Command::Virtual(args) => hands::run(ui, args)?,
+        Command::Virtual(args) => virtual_devices::run(ui, args)?,
         Command::Vault { action } => keys::run(ui, action)?,
         Command::Journal { action } => return journal::run(global, ui, action).await,
         Command::Frame { action: FrameAction::Decode { profile, hex } } => decode(ui, &profile, hex)?,

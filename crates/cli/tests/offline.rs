@@ -1,8 +1,10 @@
-//! What needs no bus: completions, man pages, frames, the vault, the hands of virtual devices.
+//! What needs no bus: completions, man pages, frames, the vault, the control of virtual devices.
 #![allow(clippy::unwrap_used)] // a test panics where it asserts
 mod common;
 use common::*;
-use payterm_devices::{Driver, Env, Hub, PrintJob, SourceEvent, hands::HandsServer};
+use payterm_devices::{
+    Driver, Env, PrintJob, SourceEvent, VirtualBench, virtual_control::VirtualControlServer,
+};
 use payterm_schema::{
     DeviceKind, Instrument, Pan,
     config::DeviceConfig,
@@ -252,24 +254,25 @@ async fn the_vault_of_a_running_terminal_or_of_another_key_is_left_alone() {
 }
 
 #[tokio::test]
-async fn hands_reach_the_virtual_devices_and_show_no_card() {
+async fn commands_reach_the_virtual_devices_and_show_no_card() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let state = dir.path().to_str().unwrap().to_owned();
     let at = |command: &[&str]| {
         [&["virtual", "--state", &state], command].concat().iter().map(|s| s.to_string()).collect::<Vec<_>>()
     };
-    let hands = async |command: &[&str], input: &str| {
+    let virtuals = async |command: &[&str], input: &str| {
         let all = at(command);
         run(&all.iter().map(String::as_str).collect::<Vec<_>>(), input).await
     };
-    assert_eq!(hands(&["insert"], "").await.code, 4, "no socket");
-    let _server = HandsServer::start(Hub::default(), &dir.path().join("hands.sock")).unwrap();
+    assert_eq!(virtuals(&["insert"], "").await.code, 4, "no socket");
+    let _server =
+        VirtualControlServer::start(VirtualBench::default(), &dir.path().join("virtual.sock")).unwrap();
     const PAN: &str = "6228480402564890018";
     let cards = dir.path().join("cards.toml");
     fs::write(&cards, format!("good = \"{PAN}=30121010000012345\"\n")).unwrap();
     let cards = cards.to_str().unwrap();
-    // Nothing is plugged in: the hub refuses, and what it refuses is not repeated.
+    // Nothing is plugged in: the bench refuses, and what it refuses is not repeated.
     for (command, input) in [
         (&["swipe", "-"][..], format!("{PAN}=3012101")),
         (&["--cards", cards, "swipe", "good"], String::new()),
@@ -281,7 +284,7 @@ async fn hands_reach_the_virtual_devices_and_show_no_card() {
         (&["paper-out", "on"], String::new()),
         (&["screen"], String::new()),
     ] {
-        let d = hands(command, &input).await;
+        let d = virtuals(command, &input).await;
         assert_eq!(d.code, 3, "{command:?} {} {}", d.out, d.err);
         assert!(
             !d.err.is_empty()
@@ -292,14 +295,14 @@ async fn hands_reach_the_virtual_devices_and_show_no_card() {
             d.err
         );
     }
-    let d = hands(&["--cards", cards, "swipe", "bad"], "").await;
+    let d = virtuals(&["--cards", cards, "swipe", "bad"], "").await;
     assert!(d.code == 3 && d.err.contains("good") && !d.err.contains(PAN), "{}", d.err);
     // A mistyped card number is not quoted, with or without a file of cards.
     for command in [&["swipe", PAN][..], &["--cards", cards, "swipe", PAN]] {
-        let d = hands(command, "").await;
+        let d = virtuals(command, "").await;
         assert!(d.code >= 2 && !d.err.contains(PAN), "{}", d.err);
     }
-    let d = hands(&["devices"], "").await;
+    let d = virtuals(&["devices"], "").await;
     assert_eq!(d.code, 0, "{}", d.err);
 }
 
@@ -314,7 +317,7 @@ async fn a_pin_typed_on_a_terminal_is_not_echoed() {
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let open = || fs::File::options().read(true).write(true).open(&name).unwrap();
         let mut c = paytermctl();
-        c.args(["virtual", "pin", "-", "--hands", dir.path().join("none").to_str().unwrap()])
+        c.args(["virtual", "pin", "-", "--socket", dir.path().join("none").to_str().unwrap()])
             .stdin(open())
             .stdout(open())
             .stderr(open());
@@ -336,12 +339,12 @@ async fn a_pin_typed_on_a_terminal_is_not_echoed() {
     }
 }
 
-/// Virtual devices on a hub, and its hands' socket.
+/// Virtual devices on a bench, and its control socket.
 struct Virtual {
     dir: tempfile::TempDir,
     env: Env,
     socket: PathBuf,
-    _server: HandsServer,
+    _server: VirtualControlServer,
 }
 impl Virtual {
     fn new() -> Self {
@@ -352,9 +355,9 @@ impl Virtual {
             assert_eq!((pin.reveal(), pan.reveal()), ("135790", "6228480402564890018"));
             Ok(PinBlock::new(*b"enclosed"))
         };
-        let env = Env { hub: Hub::default(), encipher: Arc::new(encipher) };
-        let socket = dir.path().join("hands.sock");
-        let _server = HandsServer::start(env.hub.clone(), &socket).unwrap();
+        let env = Env { bench: VirtualBench::default(), encipher: Arc::new(encipher) };
+        let socket = dir.path().join("virtual.sock");
+        let _server = VirtualControlServer::start(env.bench.clone(), &socket).unwrap();
         Self { dir, env, socket, _server }
     }
     fn open(&self, kind: DeviceKind) -> Driver {
@@ -369,13 +372,13 @@ impl Virtual {
         };
         payterm_devices::open(&config, &self.env).unwrap()
     }
-    async fn hands(&self, command: &[&str], input: &str) -> Done {
-        run(&[&["virtual"], command, &["--hands", self.socket.to_str().unwrap()]].concat(), input).await
+    async fn virtuals(&self, command: &[&str], input: &str) -> Done {
+        run(&[&["virtual"], command, &["--socket", self.socket.to_str().unwrap()]].concat(), input).await
     }
 }
 
 #[tokio::test]
-async fn what_the_hands_do_arrives_at_the_devices() {
+async fn commands_arrive_at_the_virtual_devices() {
     let v = Virtual::new();
     const TRACK: &str = "6228480402564890018=30121010000012345";
     let cards = v.dir.path().join("cards.toml");
@@ -392,7 +395,7 @@ async fn what_the_hands_do_arrives_at_the_devices() {
         (&["swipe", &raw], ""),
     ] {
         reader.arm(&[Way::Swipe]).unwrap();
-        let d = v.hands(command, input).await;
+        let d = v.virtuals(command, input).await;
         assert_eq!((d.code, d.out.trim()), (0, "ok"), "{command:?} {}", d.err);
         let Some(SourceEvent::Instrument(Instrument::Swiped(tracks))) =
             reader.next(Duration::from_secs(5)).unwrap()
@@ -402,7 +405,7 @@ async fn what_the_hands_do_arrives_at_the_devices() {
         assert_eq!(tracks.track2.as_deref(), Some(TRACK));
     }
     reader.arm(&[Way::Swipe]).unwrap();
-    let d = v.hands(&["swipe", ";6228x", "--json"], "").await;
+    let d = v.virtuals(&["swipe", ";6228x", "--json"], "").await;
     assert!(
         d.code == 0 && d.json()["unreadable"].is_string() && !d.out.contains("6228"),
         "{} {}",
@@ -414,9 +417,9 @@ async fn what_the_hands_do_arrives_at_the_devices() {
 
     let Driver::Source(mut keypad) = v.open(DeviceKind::Keypad) else { panic!() };
     keypad.arm(&[Way::Typed]).unwrap();
-    assert_eq!(v.hands(&["key", "cancel"], "").await.code, 0);
+    assert_eq!(v.virtuals(&["key", "cancel"], "").await.code, 0);
     assert!(matches!(keypad.next(Duration::from_secs(5)).unwrap(), Some(SourceEvent::Key(Key::Cancel))));
-    assert_eq!(v.hands(&["keys", "01", "confirm", "-", "cancel"], "40\n").await.code, 0);
+    assert_eq!(v.virtuals(&["keys", "01", "confirm", "-", "cancel"], "40\n").await.code, 0);
     let typed: String = (0..6)
         .map(|_| match keypad.next(Duration::from_secs(5)).unwrap() {
             Some(SourceEvent::Key(Key::Digit(d))) => char::from(d),
@@ -426,9 +429,9 @@ async fn what_the_hands_do_arrives_at_the_devices() {
         })
         .collect();
     assert_eq!(typed, "01c40x");
-    let d = v.hands(&["keys", "4a"], "").await;
+    let d = v.virtuals(&["keys", "4a"], "").await;
     assert!(d.code == 2 && !d.err.contains("4a"), "{}", d.err);
-    let d = v.hands(&["type", "-"], "6228480402564890018\n3012\n").await;
+    let d = v.virtuals(&["type", "-"], "6228480402564890018\n3012\n").await;
     assert_eq!(d.code, 0, "{}", d.err);
     let Some(SourceEvent::Instrument(Instrument::Typed { expiry, .. })) =
         keypad.next(Duration::from_secs(5)).unwrap()
@@ -439,12 +442,12 @@ async fn what_the_hands_do_arrives_at_the_devices() {
 
     let Driver::Display(mut display) = v.open(DeviceKind::Display) else { panic!() };
     display.show(&["请刷卡".to_owned(), "CNY 12.34\u{1b}[2J".to_owned()]).unwrap();
-    let d = v.hands(&["screen", "--contains", "请刷卡"], "").await;
+    let d = v.virtuals(&["screen", "--contains", "请刷卡"], "").await;
     assert!(d.code == 0 && d.out.contains("CNY 12.34") && !d.out.contains('\u{1b}'), "{} {}", d.out, d.err);
 }
 
 #[tokio::test]
-async fn codes_chips_and_pins_go_through_the_hands() {
+async fn codes_chips_and_pins_arrive_at_the_virtual_devices() {
     let v = Virtual::new();
     let event =
         |source: &mut Box<dyn payterm_devices::Source>| match source.next(Duration::from_secs(5)).unwrap() {
@@ -455,15 +458,15 @@ async fn codes_chips_and_pins_go_through_the_hands() {
     let Driver::Source(mut scanner) = v.open(DeviceKind::Scanner) else { panic!() };
     for (command, input) in [(&["scan", CODE][..], ""), (&["scan", "-", "--wait", "5"], CODE)] {
         scanner.arm(&[Way::Scan]).unwrap();
-        let d = v.hands(command, input).await;
+        let d = v.virtuals(command, input).await;
         assert_eq!((d.code, d.out.trim()), (0, "ok"), "{command:?} {}", d.err);
         let Instrument::Scanned(code) = event(&mut scanner) else { panic!("{command:?}") };
         assert_eq!(code.reveal(), CODE);
     }
     scanner.disarm().unwrap();
     // Nobody asks: refused, or kept for the next time.
-    assert_eq!(v.hands(&["scan", CODE], "").await.code, 3);
-    assert_eq!(v.hands(&["scan", CODE, "--queue"], "").await.code, 0);
+    assert_eq!(v.virtuals(&["scan", CODE], "").await.code, 3);
+    assert_eq!(v.virtuals(&["scan", CODE, "--queue"], "").await.code, 0);
     scanner.arm(&[Way::Scan]).unwrap();
     assert!(matches!(event(&mut scanner), Instrument::Scanned(code) if code.reveal() == CODE));
 
@@ -473,7 +476,7 @@ async fn codes_chips_and_pins_go_through_the_hands() {
     ] {
         let Driver::Source(mut reader) = v.open(kind) else { panic!() };
         reader.arm(&[way]).unwrap();
-        assert_eq!(v.hands(&[command], "").await.code, 0, "{command}");
+        assert_eq!(v.virtuals(&[command], "").await.code, 0, "{command}");
         assert_eq!(event(&mut reader), arrives);
     }
 
@@ -491,7 +494,7 @@ async fn codes_chips_and_pins_go_through_the_hands() {
             let entry = pad.enter("unionpay", &pan, None, Duration::from_secs(20), &mut |n| digits = n);
             (pad, entry, digits)
         });
-        let d = v.hands(&["pin", typed, "--wait", "10"], input).await;
+        let d = v.virtuals(&["pin", typed, "--wait", "10"], input).await;
         assert_eq!((d.code, d.out.trim()), (0, "ok"), "{typed} {}", d.err);
         let (back, entry, digits) = asked.await.unwrap();
         pad = back;
@@ -499,7 +502,7 @@ async fn codes_chips_and_pins_go_through_the_hands() {
         assert_eq!(entry, ends, "{typed}");
     }
     for bad in ["123", "1234567890123", "12a4"] {
-        let d = v.hands(&["pin", "-", "--queue"], bad).await;
+        let d = v.virtuals(&["pin", "-", "--queue"], bad).await;
         assert!(d.code != 0 && !d.err.contains(bad), "{}", d.err);
     }
 }
@@ -510,17 +513,17 @@ async fn papers_come_out_of_a_virtual_printer() {
     let Driver::Printer(mut printer) = v.open(DeviceKind::Printer) else { panic!() };
     let mut print =
         |id: u64, text: &str| printer.print(&PrintJob { id, escpos: Vec::new(), text: text.into() });
-    let d = v.hands(&["papers", "--json"], "").await;
+    let d = v.virtuals(&["papers", "--json"], "").await;
     assert_eq!((d.code, d.json()), (0, serde_json::json!({ "total": 0, "papers": [] })), "{}", d.err);
     for (command, problem) in [("paper-out", "paper out"), ("printer", "offline")] {
         let (bad, good) = if command == "paper-out" { ("on", "off") } else { ("off", "on") };
-        assert_eq!(v.hands(&[command, bad], "").await.code, 0);
+        assert_eq!(v.virtuals(&[command, bad], "").await.code, 0);
         assert_eq!(print(1, "never"), PrintResult::NotStarted(problem.into()));
-        assert_eq!(v.hands(&[command, good], "").await.code, 0);
+        assert_eq!(v.virtuals(&[command, good], "").await.code, 0);
     }
     assert_eq!(print(1, "商户存根\n CNY 12.34\u{1b}[2J"), PrintResult::Confirmed);
     // The second one comes out while it is waited for.
-    let (waiting, ()) = tokio::join!(v.hands(&["papers", "--count", "2", "--wait", "20"], ""), async {
+    let (waiting, ()) = tokio::join!(v.virtuals(&["papers", "--count", "2", "--wait", "20"], ""), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(print(2, "持卡人存根"), PrintResult::Confirmed);
     });
@@ -530,13 +533,13 @@ async fn papers_come_out_of_a_virtual_printer() {
         at("商户存根") < at("CNY 12.34") && at("CNY 12.34") < at("- - -") && at("- - -") < at("持卡人存根")
     );
     assert!(!waiting.out.contains('\u{1b}') && !waiting.out.contains("never"), "{}", waiting.out);
-    let json = v.hands(&["papers", "--json"], "").await.json();
+    let json = v.virtuals(&["papers", "--json"], "").await.json();
     assert_eq!((&json["total"], &json["papers"][1]), (&2.into(), &"持卡人存根".into()));
-    assert_eq!(v.hands(&["papers", "--count", "3"], "").await.code, 3, "there is no third one");
+    assert_eq!(v.virtuals(&["papers", "--count", "3"], "").await.code, 3, "there is no third one");
 
-    assert_eq!(v.hands(&["plug", "printer", "off"], "").await.code, 0);
+    assert_eq!(v.virtuals(&["plug", "printer", "off"], "").await.code, 0);
     for (language, row) in [("en", "printer  printer  no"), ("zh-CN", "printer  printer  否")] {
-        let d = v.hands(&["devices", "--lang", language], "").await;
+        let d = v.virtuals(&["devices", "--lang", language], "").await;
         assert!(d.out.contains(row), "{}", d.out);
     }
 }

@@ -8,14 +8,14 @@
 //! Invariant: no PAN, track, PIN or payment code in an error, a log line or a `Debug` of this crate.
 pub mod error;
 mod escpos;
-pub mod hands;
-pub mod hub;
 pub mod soft_printer;
 pub mod track;
-mod virtuals;
+pub mod virtual_bench;
+pub mod virtual_control;
+mod virtual_driver;
 
 pub use error::DeviceError;
-pub use hub::Hub;
+pub use virtual_bench::VirtualBench;
 
 use payterm_schema::{
     DeviceKind, Instrument, Pan, PinBlock, PinPad,
@@ -164,8 +164,8 @@ pub type Encipher = Arc<dyn Fn(&str, &Pin, &Pan) -> Result<PinBlock, String> + S
 /// What drivers need from the house.
 #[derive(Clone)]
 pub struct Env {
-    /// Where virtual devices meet their hands.
-    pub hub: Hub,
+    /// Bench that the virtual devices stand on.
+    pub bench: VirtualBench,
     pub encipher: Encipher,
 }
 
@@ -179,7 +179,7 @@ pub struct Registration {
 
 /// All drivers.
 pub static REGISTRY: &[Registration] = &[
-    Registration { driver: "virtual", kinds: virtuals::KINDS, open: virtuals::open },
+    Registration { driver: "virtual", kinds: virtual_driver::KINDS, open: virtual_driver::open },
     Registration { driver: "escpos", kinds: escpos::KINDS, open: escpos::open },
 ];
 

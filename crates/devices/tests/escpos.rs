@@ -1,7 +1,7 @@
 //! The ESC/POS driver against a printer in software, over TCP and over a pty.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // a test's helper panics like its assertions
 use payterm_devices::{
-    DeviceError, Driver, Env, Hub, PaperLevel, PrintJob, Printer, open,
+    DeviceError, Driver, Env, PaperLevel, PrintJob, Printer, VirtualBench, open,
     soft_printer::{Mishap, SoftPrinter},
 };
 use payterm_schema::{
@@ -29,7 +29,7 @@ fn config(address: &str, confirm: Option<PrinterConfirm>, ms: u32) -> DeviceConf
     }
 }
 fn try_open(config: &DeviceConfig) -> Result<Box<dyn Printer>, DeviceError> {
-    let env = Env { hub: Hub::new(), encipher: Arc::new(|_, _, _| Err("no vault".into())) };
+    let env = Env { bench: VirtualBench::new(), encipher: Arc::new(|_, _, _| Err("no vault".into())) };
     match open(config, &env)? {
         Driver::Printer(p) => Ok(p),
         Driver::Source(_) | Driver::Display(_) | Driver::PinPad(_) => panic!("not a printer"),

@@ -1,11 +1,11 @@
-//! Virtual devices worked through the hands' own socket.
+//! Virtual devices worked through their control socket.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // a test's helper panics like its assertions
 use payterm_devices::{
-    DeviceError, Display, Driver, Env, Hub, PaperLevel, PrintJob, Printer, Source, SourceEvent,
-    hands::{Hands, HandsError, HandsServer},
-    hub::When,
+    DeviceError, Display, Driver, Env, PaperLevel, PrintJob, Printer, Source, SourceEvent, VirtualBench,
     open,
     track::{self, Lrc},
+    virtual_bench::When,
+    virtual_control::{VirtualControl, VirtualControlError, VirtualControlServer},
 };
 use payterm_schema::{
     DeviceKind, Instrument, Pan, PinBlock, PinPad, Tracks,
@@ -35,7 +35,7 @@ const WITHIN: When = When::Within(LONG);
 struct World {
     dir: TempDir,
     env: Env,
-    server: Option<HandsServer>,
+    server: Option<VirtualControlServer>,
 }
 impl World {
     fn new() -> Self {
@@ -60,15 +60,16 @@ impl World {
                 ]))
             }
         });
-        let env = Env { hub: Hub::new(), encipher };
-        let server = Some(HandsServer::start(env.hub.clone(), &dir.path().join("hands.sock")).unwrap());
+        let env = Env { bench: VirtualBench::new(), encipher };
+        let server =
+            Some(VirtualControlServer::start(env.bench.clone(), &dir.path().join("virtual.sock")).unwrap());
         World { dir, env, server }
     }
     fn path(&self) -> PathBuf {
-        self.dir.path().join("hands.sock")
+        self.dir.path().join("virtual.sock")
     }
-    fn hands(&self) -> Hands {
-        Hands::connect(&self.path()).unwrap()
+    fn virtuals(&self) -> VirtualControl {
+        VirtualControl::connect(&self.path()).unwrap()
     }
     fn open(&self, kind: DeviceKind, address: Option<&str>) -> Result<Driver, DeviceError> {
         let config = DeviceConfig {
@@ -99,9 +100,9 @@ impl World {
         d
     }
 }
-fn refused<T: std::fmt::Debug>(r: Result<T, HandsError>) -> String {
+fn refused<T: std::fmt::Debug>(r: Result<T, VirtualControlError>) -> String {
     match r {
-        Err(HandsError::Refused(r)) => r.to_string(),
+        Err(VirtualControlError::Refused(r)) => r.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -124,24 +125,24 @@ fn enter(pad: &mut dyn PinPad, timeout: Duration) -> PinEntry {
 #[test]
 fn a_swipe_is_refused_queued_or_waited_for() {
     let w = World::new();
-    let mut hands = w.hands();
+    let mut virtuals = w.virtuals();
     assert_eq!(
-        refused(hands.swipe(PAN, "3012", When::Now)),
+        refused(virtuals.swipe(PAN, "3012", When::Now)),
         "device: no virtual magnetic_reader is plugged in and open"
     );
     let mut reader = w.source(DeviceKind::MagneticReader);
     assert_eq!(
-        refused(hands.swipe(PAN, "3012", When::Now)),
+        refused(virtuals.swipe(PAN, "3012", When::Now)),
         "swipe: the magnetic_reader is not armed: nobody is asked for this now"
     );
     assert_eq!(
-        refused(hands.swipe(PAN, "3012", When::Within(Duration::from_millis(30)))),
+        refused(virtuals.swipe(PAN, "3012", When::Within(Duration::from_millis(30)))),
         "swipe: the magnetic_reader is not armed: nobody is asked for this now"
     );
 
     // Two cards ahead: one for each arming, however often `next` is called.
-    hands.swipe(PAN, "3012", When::Queue).unwrap();
-    hands.swipe_tracks(";6222=3101?\r\n", false, When::Queue).unwrap();
+    virtuals.swipe(PAN, "3012", When::Queue).unwrap();
+    virtuals.swipe_tracks(";6222=3101?\r\n", false, When::Queue).unwrap();
     reader.arm(&[Way::Swipe, Way::Tap]).unwrap();
     let Instrument::Swiped(t) = instrument(&mut *reader) else { panic!() };
     assert_eq!(t.track2.as_deref(), Some(format!("{PAN}=3012120").as_str()));
@@ -154,7 +155,7 @@ fn a_swipe_is_refused_queued_or_waited_for() {
 
     // Track 1 may hold what JSON would escape; typed by a person, tracks go as they are.
     let t1 = Tracks { track1: Some("B6222^A\\\"B^3012".into()), track2: None, track3: None };
-    hands.swipe_tracks(&track::compose(&t1, Lrc::Follows), true, When::Queue).unwrap();
+    virtuals.swipe_tracks(&track::compose(&t1, Lrc::Follows), true, When::Queue).unwrap();
     reader.arm(&[Way::Swipe]).unwrap();
     assert_eq!(instrument(&mut *reader), Instrument::Swiped(t1));
     let mut raw = UnixStream::connect(w.path()).unwrap();
@@ -167,45 +168,46 @@ fn a_swipe_is_refused_queued_or_waited_for() {
 
     // Waited for: arrives when the reader is armed.
     let path = w.path();
-    let hand = std::thread::spawn(move || Hands::connect(&path).unwrap().swipe(PAN, "3012", WITHIN));
+    let customer =
+        std::thread::spawn(move || VirtualControl::connect(&path).unwrap().swipe(PAN, "3012", WITHIN));
     std::thread::sleep(Duration::from_millis(50));
-    assert!(!hand.is_finished());
+    assert!(!customer.is_finished());
     reader.arm(&[Way::Swipe]).unwrap();
     assert!(matches!(instrument(&mut *reader), Instrument::Swiped(_)));
-    assert_eq!(hand.join().unwrap().unwrap(), None);
+    assert_eq!(customer.join().unwrap().unwrap(), None);
 
     // Swiped live and not taken: forgotten with the disarming, and not there for the next sale.
     reader.arm(&[Way::Swipe]).unwrap();
-    hands.swipe(PAN, "3012", When::Now).unwrap();
+    virtuals.swipe(PAN, "3012", When::Now).unwrap();
     reader.disarm().unwrap();
     reader.arm(&[Way::Swipe]).unwrap();
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None);
     // Armed for other ways only.
     reader.arm(&[Way::Scan]).unwrap();
-    assert!(refused(hands.swipe(PAN, "3012", When::Now)).starts_with("swipe: "));
+    assert!(refused(virtuals.swipe(PAN, "3012", When::Now)).starts_with("swipe: "));
 }
 
 #[test]
 fn what_a_reader_cannot_read_is_told() {
     let w = World::new();
-    let (mut hands, mut reader, mut scanner) =
-        (w.hands(), w.source(DeviceKind::MagneticReader), w.source(DeviceKind::Scanner));
+    let (mut virtuals, mut reader, mut scanner) =
+        (w.virtuals(), w.source(DeviceKind::MagneticReader), w.source(DeviceKind::Scanner));
     for (raw, lrc, want) in [
         (";6222=3012?x", true, "track 2: LRC wrong"),
         ("?2103=2226;", false, "track 2: swiped in the wrong direction"),
     ] {
         reader.arm(&[Way::Swipe]).unwrap();
-        assert_eq!(hands.swipe_tracks(raw, lrc, When::Now).unwrap().as_deref(), Some(want));
+        assert_eq!(virtuals.swipe_tracks(raw, lrc, When::Now).unwrap().as_deref(), Some(want));
         assert_eq!(instrument(&mut *reader), Instrument::Unreadable { way: Way::Swipe, why: want.into() });
     }
     scanner.arm(&[Way::Scan]).unwrap();
     assert_eq!(
-        hands.scan("6901234567892", When::Now).unwrap().as_deref(),
+        virtuals.scan("6901234567892", When::Now).unwrap().as_deref(),
         Some("payment code: 16 to 24 digits")
     );
     assert!(matches!(instrument(&mut *scanner), Instrument::Unreadable { way: Way::Scan, .. }));
     scanner.arm(&[Way::Scan]).unwrap();
-    assert_eq!(hands.scan("134567890123456789", When::Now).unwrap(), None);
+    assert_eq!(virtuals.scan("134567890123456789", When::Now).unwrap(), None);
     let Instrument::Scanned(code) = instrument(&mut *scanner) else { panic!() };
     assert_eq!(code.reveal(), "134567890123456789");
 }
@@ -213,7 +215,7 @@ fn what_a_reader_cannot_read_is_told() {
 #[test]
 fn chip_contactless_and_keypad() {
     let w = World::new();
-    let mut hands = w.hands();
+    let mut virtuals = w.virtuals();
     let (mut chip, mut tap, mut keys) = (
         w.source(DeviceKind::ChipReader),
         w.source(DeviceKind::ContactlessReader),
@@ -222,21 +224,21 @@ fn chip_contactless_and_keypad() {
     for s in [&mut chip, &mut tap] {
         s.arm(&[Way::Insert, Way::Tap]).unwrap();
     }
-    hands.insert(When::Now).unwrap();
-    hands.tap(When::Now).unwrap();
+    virtuals.insert(When::Now).unwrap();
+    virtuals.tap(When::Now).unwrap();
     assert_eq!((instrument(&mut *chip), instrument(&mut *tap)), (Instrument::Inserted, Instrument::Tapped));
 
-    assert!(refused(hands.key("confirm", When::Now)).starts_with("key: the keypad is not armed"));
+    assert!(refused(virtuals.key("confirm", When::Now)).starts_with("key: the keypad is not armed"));
     keys.arm(&[]).unwrap();
     for k in ["1", "confirm", "cancel"] {
-        hands.key(k, When::Now).unwrap();
+        virtuals.key(k, When::Now).unwrap();
     }
     let heard: Vec<_> = (0..3).map(|_| keys.next(LONG).unwrap()).collect();
     assert_eq!(heard, [Key::Digit(b'1'), Key::Confirm, Key::Cancel].map(|k| Some(SourceEvent::Key(k))));
     // A PAN is not taken where typing is not allowed.
-    assert!(refused(hands.type_card(PAN, "3012", When::Now)).starts_with("type: "));
+    assert!(refused(virtuals.type_card(PAN, "3012", When::Now)).starts_with("type: "));
     keys.arm(&[Way::Typed]).unwrap();
-    hands.type_card(PAN, "3012", When::Now).unwrap();
+    virtuals.type_card(PAN, "3012", When::Now).unwrap();
     assert_eq!(
         instrument(&mut *keys),
         Instrument::Typed { pan: Pan::parse(PAN).unwrap(), expiry: "3012".into() }
@@ -264,17 +266,17 @@ fn next_ends_by_its_time_out_or_by_an_interrupt() {
     // One that comes before the wait is not lost, and ends one wait only.
     reader.interrupt()();
     assert_eq!(reader.next(LONG).unwrap(), None);
-    w.hands().swipe(PAN, "3012", When::Now).unwrap();
+    w.virtuals().swipe(PAN, "3012", When::Now).unwrap();
     assert!(reader.next(LONG).unwrap().is_some());
 }
 
 #[test]
 fn a_queued_card_is_handed_over_at_once() {
     let w = World::new();
-    let (mut hands, mut reader) = (w.hands(), w.source(DeviceKind::MagneticReader));
+    let (mut virtuals, mut reader) = (w.virtuals(), w.source(DeviceKind::MagneticReader));
     let mut times: Vec<Duration> = (0..50)
         .map(|_| {
-            hands.swipe(PAN, "3012", When::Queue).unwrap();
+            virtuals.swipe(PAN, "3012", When::Queue).unwrap();
             let began = Instant::now();
             reader.arm(&[Way::Swipe]).unwrap();
             assert!(reader.next(LONG).unwrap().is_some());
@@ -289,10 +291,10 @@ fn a_queued_card_is_handed_over_at_once() {
 #[test]
 fn a_switched_reader_gives_what_is_asked_for_and_nothing_else() {
     let w = World::new();
-    let (mut hands, mut reader) = (w.hands(), w.source(DeviceKind::MagneticReader));
+    let (mut virtuals, mut reader) = (w.virtuals(), w.source(DeviceKind::MagneticReader));
     let switch = reader.switch().unwrap();
     assert!(w.source(DeviceKind::ContactlessReader).switch().is_none(), "its field goes on by command");
-    hands.swipe(PAN, "3012", When::Queue).unwrap();
+    virtuals.swipe(PAN, "3012", When::Queue).unwrap();
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None, "it rests");
     // Its thread waits already when it is switched on.
     let thread = std::thread::spawn(move || (instrument(&mut *reader), reader));
@@ -300,23 +302,23 @@ fn a_switched_reader_gives_what_is_asked_for_and_nothing_else() {
     switch(Some(&[Way::Swipe]));
     let (card, mut reader) = thread.join().unwrap();
     assert!(matches!(card, Instrument::Swiped(_)));
-    hands.swipe(PAN, "3012", When::Queue).unwrap();
+    virtuals.swipe(PAN, "3012", When::Queue).unwrap();
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None, "one an offer");
     switch(Some(&[Way::Tap]));
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None, "of another way");
     switch(Some(&[Way::Swipe]));
     assert!(matches!(instrument(&mut *reader), Instrument::Swiped(_)));
     // Who waits for the reader to be asked hears of it; a card that nobody took is forgotten.
-    let late = std::thread::spawn(move || hands.swipe(PAN, "3012", When::Within(LONG)).map(|_| hands));
+    let late = std::thread::spawn(move || virtuals.swipe(PAN, "3012", When::Within(LONG)).map(|_| virtuals));
     std::thread::sleep(Duration::from_millis(50));
     switch(Some(&[Way::Swipe]));
-    let mut hands = late.join().unwrap().unwrap();
+    let mut virtuals = late.join().unwrap().unwrap();
     switch(None);
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None);
     // One of a driver that was replaced does nothing.
     let mut successor = w.source(DeviceKind::MagneticReader);
     switch(Some(&[Way::Swipe]));
-    hands.swipe(PAN, "3012", When::Queue).unwrap();
+    virtuals.swipe(PAN, "3012", When::Queue).unwrap();
     assert_eq!(successor.next(Duration::from_millis(30)).unwrap(), None);
     successor.arm(&[Way::Swipe]).unwrap();
     assert!(matches!(instrument(&mut *successor), Instrument::Swiped(_)));
@@ -325,14 +327,14 @@ fn a_switched_reader_gives_what_is_asked_for_and_nothing_else() {
 #[test]
 fn pins_of_every_sort() {
     let w = World::new();
-    let (mut hands, mut pad) = (w.hands(), w.pad());
-    assert_eq!(refused(hands.pin("1234", When::Now)), "pin: nobody is asked for a PIN now");
-    hands.pin("123459", When::Queue).unwrap();
-    hands.pin("bypass", When::Queue).unwrap();
+    let (mut virtuals, mut pad) = (w.virtuals(), w.pad());
+    assert_eq!(refused(virtuals.pin("1234", When::Now)), "pin: nobody is asked for a PIN now");
+    virtuals.pin("123459", When::Queue).unwrap();
+    virtuals.pin("bypass", When::Queue).unwrap();
     let mut typed = Vec::new();
     let entry = pad.enter("main", &Pan::parse(PAN).unwrap(), None, LONG, &mut |n| typed.push(n));
     assert_eq!(pin_of(entry), [6, b'9', 4]);
-    assert_eq!(typed, [0, 6], "the hands type them at once");
+    assert_eq!(typed, [0, 6], "they are typed at once");
     assert_eq!(enter(&mut *pad, LONG), PinEntry::Bypassed);
 
     let began = Instant::now();
@@ -340,17 +342,17 @@ fn pins_of_every_sort() {
     assert!((60..1_000).contains(&began.elapsed().as_millis()));
 
     let path = w.path();
-    let hand = std::thread::spawn(move || {
-        let mut hands = Hands::connect(&path).unwrap();
-        hands.pin("cancel", WITHIN).unwrap();
-        hands.pin("4321", WITHIN).unwrap();
+    let customer = std::thread::spawn(move || {
+        let mut virtuals = VirtualControl::connect(&path).unwrap();
+        virtuals.pin("cancel", WITHIN).unwrap();
+        virtuals.pin("4321", WITHIN).unwrap();
     });
     assert_eq!(enter(&mut *pad, LONG), PinEntry::Cancelled);
     assert_eq!(pin_of(enter(&mut *pad, LONG)), [4, b'1', 4]);
-    hand.join().unwrap();
+    customer.join().unwrap();
 
     // The vault's refusal is told, without digits.
-    hands.pin("1234", When::Queue).unwrap();
+    virtuals.pin("1234", When::Queue).unwrap();
     assert_eq!(
         pad.enter("locked", &Pan::parse(PAN).unwrap(), None, LONG, &mut |_| ()),
         PinEntry::Failed("no key in slot locked".into())
@@ -363,7 +365,7 @@ fn a_pin_entry_is_interrupted_and_a_stale_interrupt_is_forgotten() {
     let mut pad = w.pad();
     let interrupt = pad.interrupt();
     interrupt();
-    w.hands().pin("1234", When::Queue).unwrap();
+    w.virtuals().pin("1234", When::Queue).unwrap();
     assert_eq!(pin_of(enter(&mut *pad, LONG)), [4, b'4', 4]);
     // From the first progress on, every interrupt counts.
     let entry = pad.enter("main", &Pan::parse(PAN).unwrap(), None, LONG, &mut |n| {
@@ -377,14 +379,14 @@ fn a_pin_entry_is_interrupted_and_a_stale_interrupt_is_forgotten() {
 #[test]
 fn screens_and_papers_are_waited_for() {
     let w = World::new();
-    let (mut hands, mut display) = (w.hands(), w.display());
+    let (mut virtuals, mut display) = (w.virtuals(), w.display());
     let paper = w.dir.path().join("paper.txt");
     let mut printer = w.printer(Some(&format!("file:{}", paper.display())));
-    assert_eq!(hands.screen().unwrap(), Vec::<String>::new());
+    assert_eq!(virtuals.screen().unwrap(), Vec::<String>::new());
     let path = w.path();
     let waiting = std::thread::spawn(move || {
-        let mut hands = Hands::connect(&path).unwrap();
-        (hands.wait_screen("请刷卡", LONG).unwrap(), hands.wait_papers(2, LONG).unwrap())
+        let mut virtuals = VirtualControl::connect(&path).unwrap();
+        (virtuals.wait_screen("请刷卡", LONG).unwrap(), virtuals.wait_papers(2, LONG).unwrap())
     });
     display.show(&["测试 TEST".into(), "请刷卡 \"12.34\"".into()]).unwrap();
     let job = |id| PrintJob { id, escpos: Vec::new(), text: format!("paper {id}\n商户存根") };
@@ -396,37 +398,43 @@ fn screens_and_papers_are_waited_for() {
     let text = std::fs::read_to_string(&paper).unwrap();
     assert!(text.starts_with("paper 1\n商户存根\n----") && text.contains("paper 2"), "{text}");
     assert_eq!(paper.metadata().unwrap().mode() & 0o777, 0o600);
-    assert_eq!(refused(hands.wait_screen("other", Duration::from_millis(20))), "contains: not shown in time");
-    assert_eq!(refused(hands.wait_papers(3, Duration::from_millis(20))), "count: 2 papers came out in time");
+    assert_eq!(
+        refused(virtuals.wait_screen("other", Duration::from_millis(20))),
+        "contains: not shown in time"
+    );
+    assert_eq!(
+        refused(virtuals.wait_papers(3, Duration::from_millis(20))),
+        "count: 2 papers came out in time"
+    );
 
-    hands.paper_out(true).unwrap();
+    virtuals.paper_out(true).unwrap();
     assert_eq!(printer.status().unwrap().paper, PaperLevel::Out);
     assert_eq!(printer.print(&job(3)), PrintResult::NotStarted("paper out".into()));
-    hands.paper_out(false).unwrap();
-    hands.printer_online(false).unwrap();
+    virtuals.paper_out(false).unwrap();
+    virtuals.printer_online(false).unwrap();
     assert_eq!(printer.print(&job(3)), PrintResult::NotStarted("offline".into()));
-    hands.printer_online(true).unwrap();
+    virtuals.printer_online(true).unwrap();
     assert_eq!(printer.print(&job(3)), PrintResult::Confirmed);
-    assert_eq!(hands.papers().unwrap().0, 3);
+    assert_eq!(virtuals.papers().unwrap().0, 3);
 }
 
 #[test]
 fn unplugged_hung_and_panicking_drivers() {
     let w = World::new();
-    let (mut hands, mut reader) = (w.hands(), w.source(DeviceKind::MagneticReader));
+    let (mut virtuals, mut reader) = (w.virtuals(), w.source(DeviceKind::MagneticReader));
     reader.arm(&[Way::Swipe]).unwrap();
-    hands.plug("magnetic-reader", false).unwrap();
+    virtuals.plug("magnetic-reader", false).unwrap();
     assert!(matches!(reader.next(LONG), Err(DeviceError::Gone { .. })));
     assert!(matches!(w.open(DeviceKind::MagneticReader, None), Err(DeviceError::Gone { .. })));
     assert_eq!(
-        refused(hands.swipe(PAN, "3012", When::Queue)),
+        refused(virtuals.swipe(PAN, "3012", When::Queue)),
         "device: no virtual magnetic_reader is plugged in and open"
     );
-    hands.plug("magnetic-reader", true).unwrap();
+    virtuals.plug("magnetic-reader", true).unwrap();
     reader.arm(&[Way::Swipe]).unwrap();
 
     // The hung driver is abandoned; its successor gets the card, the late one gets nothing.
-    hands.hang("magnetic-reader", Duration::from_millis(400)).unwrap();
+    virtuals.hang("magnetic-reader", Duration::from_millis(400)).unwrap();
     let began = Instant::now();
     let hung = std::thread::spawn(move || (reader.next(Duration::from_millis(10)), began.elapsed()));
     std::thread::sleep(Duration::from_millis(50));
@@ -436,23 +444,23 @@ fn unplugged_hung_and_panicking_drivers() {
     assert!(matches!(late, Err(DeviceError::Replaced { .. })), "{late:?}");
     assert!(after >= Duration::from_millis(400));
     // Its end takes nothing from the successor.
-    hands.swipe(PAN, "3012", When::Now).unwrap();
+    virtuals.swipe(PAN, "3012", When::Now).unwrap();
     assert!(matches!(instrument(&mut *successor), Instrument::Swiped(_)));
 
-    // A panic in the wait, as supervision sees it; the hub lives on.
+    // A panic in the wait, as supervision sees it; the bench lives on.
     let thread = std::thread::spawn(move || successor.next(LONG));
-    hands.panic("magnetic-reader").unwrap();
+    virtuals.panic("magnetic-reader").unwrap();
     assert!(thread.join().is_err());
     let mut third = w.source(DeviceKind::MagneticReader);
-    hands.swipe(PAN, "3012", When::Queue).unwrap();
+    virtuals.swipe(PAN, "3012", When::Queue).unwrap();
     third.arm(&[Way::Swipe]).unwrap();
     assert!(matches!(instrument(&mut *third), Instrument::Swiped(_)));
     assert_eq!(
-        hands.devices().unwrap(),
+        virtuals.devices().unwrap(),
         [("magnetic-reader".to_owned(), "magnetic_reader".to_owned(), true)]
     );
     drop(third);
-    assert!(!hands.devices().unwrap()[0].2);
+    assert!(!virtuals.devices().unwrap()[0].2);
 }
 
 #[test]
@@ -512,11 +520,11 @@ fn bad_lines_are_refused_by_field_and_never_quoted() {
     );
     // The queue is bounded.
     for n in 0..65 {
-        let reply = w.hands().insert(When::Queue);
+        let reply = w.virtuals().insert(When::Queue);
         assert!(reply.is_err(), "{n}: no chip reader is open");
     }
     for n in 0..65 {
-        assert_eq!(w.hands().swipe(PAN, "3012", When::Queue).is_ok(), n < 64);
+        assert_eq!(w.virtuals().swipe(PAN, "3012", When::Queue).is_ok(), n < 64);
     }
     // A line without an end.
     let long = UnixStream::connect(w.path()).unwrap();
@@ -549,12 +557,12 @@ fn one_of_several_devices_is_chosen() {
     b.arm(&[Way::Insert]).unwrap();
     let insert = || SourceEvent::Instrument(Instrument::Inserted);
     // The armed one takes it.
-    w.env.hub.present(None, insert(), When::Now).unwrap();
+    w.env.bench.present(None, insert(), When::Now).unwrap();
     assert_eq!(instrument(&mut *b), Instrument::Inserted);
     b.arm(&[Way::Insert]).unwrap();
-    assert!(w.env.hub.present(Some("a"), insert(), When::Now).is_err());
+    assert!(w.env.bench.present(Some("a"), insert(), When::Now).is_err());
     a.arm(&[Way::Insert]).unwrap();
-    w.env.hub.present(Some("a"), insert(), When::Now).unwrap();
+    w.env.bench.present(Some("a"), insert(), When::Now).unwrap();
     assert_eq!(instrument(&mut *a), Instrument::Inserted);
     assert_eq!(b.next(Duration::from_millis(20)).unwrap(), None);
     assert_eq!(
@@ -587,11 +595,11 @@ fn commands_in_one_write_are_answered_in_order() {
 #[test]
 fn the_socket_is_ours_alone() {
     let mut w = World::new();
-    let (path, hub) = (w.path(), w.env.hub.clone());
-    let start = || HandsServer::start(hub.clone(), &path).map(drop).map_err(|e| e.to_string());
+    let (path, bench) = (w.path(), w.env.bench.clone());
+    let start = || VirtualControlServer::start(bench.clone(), &path).map(drop).map_err(|e| e.to_string());
     assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
-    assert_eq!(start(), Err("hands socket: in use by another process".into()));
-    let mut client = w.hands();
+    assert_eq!(start(), Err("virtual control socket: in use by another process".into()));
+    let mut client = w.virtuals();
     drop(w.server.take());
     assert!(!path.exists());
     assert!(client.screen().is_err(), "clients are let go");
@@ -600,27 +608,28 @@ fn the_socket_is_ours_alone() {
     drop(UnixListener::bind(&path).unwrap());
     assert_eq!(start(), Ok(()));
     std::fs::write(&path, b"mine").unwrap();
-    assert_eq!(start(), Err("hands socket: something that is no socket is in its place".into()));
+    assert_eq!(start(), Err("virtual control socket: something that is no socket is in its place".into()));
     assert_eq!(std::fs::read(&path).unwrap(), b"mine");
     std::fs::remove_file(&path).unwrap();
     for mode in [0o755, 0o701, 0o770] {
         std::fs::set_permissions(w.dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(
             start(),
-            Err("hands socket: its directory must be a directory of this user with mode 0700".into())
+            Err("virtual control socket: its directory must be a directory of this user with mode 0700"
+                .into())
         );
     }
     let link = w.dir.path().join("link");
     std::fs::set_permissions(w.dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     std::os::unix::fs::symlink(w.dir.path(), &link).unwrap();
-    assert!(HandsServer::start(hub.clone(), &link.join("hands.sock")).is_err());
+    assert!(VirtualControlServer::start(bench.clone(), &link.join("virtual.sock")).is_err());
 }
 
 /// Needs root to become somebody else; the modes are opened so that only the check of the peer's uid is in
 /// the way.
 #[test]
 fn another_user_is_turned_away() {
-    if let Ok(path) = std::env::var("PAYTERM_TEST_HANDS") {
+    if let Ok(path) = std::env::var("PAYTERM_TEST_VIRTUAL") {
         let stream = UnixStream::connect(path).unwrap();
         let _ = (&stream).write_all(b"{\"do\":\"devices\"}\n");
         let mut reply = String::new();
@@ -643,7 +652,7 @@ fn another_user_is_turned_away() {
         child
             .args(["--exact", "another_user_is_turned_away"])
             .current_dir("/")
-            .env("PAYTERM_TEST_HANDS", w.path())
+            .env("PAYTERM_TEST_VIRTUAL", w.path())
             .env("PAYTERM_TEST_REPLY", reply);
         let out = child.uid(uid).gid(uid).output().unwrap();
         assert!(out.status.success(), "uid {uid}: {}", String::from_utf8_lossy(&out.stdout));
@@ -654,7 +663,7 @@ fn another_user_is_turned_away() {
 #[test]
 fn every_virtual_device_tests_itself() {
     let w = World::new();
-    let mut hands = w.hands();
+    let mut virtuals = w.virtuals();
     let kinds = [
         DeviceKind::MagneticReader,
         DeviceKind::ChipReader,
@@ -667,33 +676,33 @@ fn every_virtual_device_tests_itself() {
         let mut s = w.source(kind);
         s.arm(&[Way::Swipe, Way::Scan]).unwrap();
         assert_eq!(s.self_test().unwrap(), Finding::works(), "{name}");
-        hands.blind(&name, true).unwrap();
+        virtuals.read_fault(&name, true).unwrap();
         assert_eq!(s.self_test().unwrap(), Finding::failed("reads-nothing"), "{name}");
-        hands.blind(&name, false).unwrap();
+        virtuals.read_fault(&name, false).unwrap();
         if kind == DeviceKind::MagneticReader {
             // A test between arming and the customer takes nothing from either.
-            hands.swipe(PAN, "3012", When::Now).unwrap();
+            virtuals.swipe(PAN, "3012", When::Now).unwrap();
             assert_eq!(s.self_test().unwrap(), Finding::works());
             assert!(matches!(s.next(LONG).unwrap(), Some(SourceEvent::Instrument(Instrument::Swiped(_)))));
         }
-        hands.plug(&name, false).unwrap();
+        virtuals.plug(&name, false).unwrap();
         assert!(s.self_test().is_err(), "{name}");
     }
     let mut p = w.printer(None);
     for (on, code) in [(true, "cover-open"), (false, "works")] {
-        hands.cover_open(on).unwrap();
+        virtuals.cover_open(on).unwrap();
         assert_eq!(p.self_test().unwrap().code, code);
     }
     let Driver::Display(mut d) = w.open(DeviceKind::Display, None).unwrap() else { panic!() };
     assert_eq!(d.self_test().unwrap(), Finding::works());
-    assert_eq!(hands.screen().unwrap(), payterm_devices::pattern());
+    assert_eq!(virtuals.screen().unwrap(), payterm_devices::pattern());
     // A pad without the key of an account says which.
     let encipher = Arc::new(
         |slot: &str, _: &payterm_schema::secret::Pin, _: &Pan| {
             if slot == "b" { Err("no key".into()) } else { Ok(PinBlock::new([0; 8])) }
         },
     );
-    let w = World { env: Env { hub: Hub::new(), encipher }, server: None, ..w };
+    let w = World { env: Env { bench: VirtualBench::new(), encipher }, server: None, ..w };
     let Driver::PinPad(mut pad) = w.open(DeviceKind::PinPad, None).unwrap() else { panic!() };
     assert_eq!(pad.self_test(&["a".into()]), Finding::works());
     assert_eq!(

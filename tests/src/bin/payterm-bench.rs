@@ -2,7 +2,7 @@
 //! measured in the same run, turn by turn, so that a slow hour of the disk or the machine is in both numbers;
 //! medians.
 use payterm_daemon::commit::CommitQueue;
-use payterm_devices::hub::When;
+use payterm_devices::virtual_bench::When;
 use payterm_journal::{Commit, Loaded, Store};
 use payterm_schema::{
     AccountId, Entry, Record, Request, RequestKey, Status, Terminal, Time, request::RequestWire,
@@ -245,12 +245,12 @@ async fn sale(report: &mut Report) -> Result<()> {
         c.log.level = "warn".into();
     })?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     let mut floor = Floor::new(&stack.bus, &stack.dir).await?;
     let (mut sales, mut floors, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..SALES {
-        hands.swipe("6212345678900000003", "3012", When::Queue)?;
-        hands.pin("123456", When::Queue)?;
+        virtuals.swipe("6212345678900000003", "3012", When::Queue)?;
+        virtuals.pin("123456", When::Queue)?;
         let wire = RequestWire {
             id: format!("bench-{n}"),
             kind: "sale".into(),
@@ -270,7 +270,7 @@ async fn sale(report: &mut Report) -> Result<()> {
             return Err(format!("sale {n}: {:?} {:?}", outcome.status, outcome.reason).into());
         }
         // The papers are printed after the answer; the next sale does not begin in their commits.
-        hands.wait_papers(2 * (n as u64 + 1), Duration::from_secs(10))?;
+        virtuals.wait_papers(2 * (n as u64 + 1), Duration::from_secs(10))?;
         std::thread::sleep(Duration::from_millis(3));
         let bus = floor.bus_round_trip().await? + floor.bus_round_trip().await?;
         let rest = floor.tcp_round_trip()? + floor.commit()? + floor.commit()? + floor.commit()?;
@@ -303,15 +303,15 @@ async fn counts() -> Result<()> {
     let file = trace.to_str().ok_or("path")?.to_owned();
     stack.start_daemon(&["strace", "-f", "-ttt", "-qq", "-e", "trace=fdatasync,fsync", "-o", &file])?;
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
+    let mut virtuals = stack.virtuals()?;
     while !client.totals(&caller()).await?.iter().all(|t| t.signed_in) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let before = host.stats().frames;
     let mut windows = Vec::new();
     for n in 0..N {
-        hands.swipe("6212345678900000003", "3012", When::Queue)?;
-        hands.pin("123456", When::Queue)?;
+        virtuals.swipe("6212345678900000003", "3012", When::Queue)?;
+        virtuals.pin("123456", When::Queue)?;
         let wire = RequestWire {
             id: format!("count-{n}"),
             kind: "sale".into(),
@@ -326,7 +326,7 @@ async fn counts() -> Result<()> {
             began.duration_since(std::time::UNIX_EPOCH)?.as_secs_f64(),
             std::time::UNIX_EPOCH.elapsed()?.as_secs_f64(),
         ));
-        hands.wait_papers(2 * (n + 1), Duration::from_secs(10))?;
+        virtuals.wait_papers(2 * (n + 1), Duration::from_secs(10))?;
         std::thread::sleep(Duration::from_millis(20));
     }
     let messages = host.stats().frames - before;
@@ -457,15 +457,15 @@ async fn history(report: &mut Report) -> Result<()> {
             .join()
             .map_err(|_| "filling panicked")??;
         stack.start_daemon(&[])?;
-        let (client, hands) = (stack.client().await?, stack.hands()?);
-        stacks.push((stack, client, hands, Vec::new(), 0u64, host));
+        let (client, virtuals) = (stack.client().await?, stack.virtuals()?);
+        stacks.push((stack, client, virtuals, Vec::new(), 0u64, host));
     }
     // The full check of the start is over.
     tokio::time::sleep(Duration::from_secs(30)).await;
     for n in 0..SALES {
-        for (_, client, hands, took, papers, _) in &mut stacks {
-            hands.swipe("6212345678900000003", "3012", When::Queue)?;
-            hands.pin("123456", When::Queue)?;
+        for (_, client, virtuals, took, papers, _) in &mut stacks {
+            virtuals.swipe("6212345678900000003", "3012", When::Queue)?;
+            virtuals.pin("123456", When::Queue)?;
             let wire = RequestWire {
                 id: format!("history-{n}"),
                 kind: "sale".into(),
@@ -481,7 +481,7 @@ async fn history(report: &mut Report) -> Result<()> {
             }
             took.push(ms(began.elapsed()));
             *papers += 2;
-            hands.wait_papers(*papers, Duration::from_secs(10))?;
+            virtuals.wait_papers(*papers, Duration::from_secs(10))?;
         }
     }
     let [few, many] = &mut stacks[..] else { return Err("two terminals".into()) };
@@ -539,9 +539,9 @@ async fn starts(report: &mut Report) -> Result<()> {
 /// So that the journal is not empty.
 async fn one_sale(stack: &Stack) -> Result<()> {
     let client = stack.client().await?;
-    let mut hands = stack.hands()?;
-    hands.swipe("6212345678900000003", "3012", When::Queue)?;
-    hands.pin("123456", When::Queue)?;
+    let mut virtuals = stack.virtuals()?;
+    virtuals.swipe("6212345678900000003", "3012", When::Queue)?;
+    virtuals.pin("123456", When::Queue)?;
     let wire = RequestWire {
         id: "one".into(),
         kind: "sale".into(),
@@ -551,7 +551,7 @@ async fn one_sale(stack: &Stack) -> Result<()> {
     };
     let key = client.start(&caller(), Request::try_from(wire)?).await?;
     client.wait(&caller(), &key, true).await?;
-    hands.wait_papers(2, Duration::from_secs(10))?;
+    virtuals.wait_papers(2, Duration::from_secs(10))?;
     Ok(())
 }
 

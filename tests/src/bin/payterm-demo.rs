@@ -2,7 +2,7 @@
 //! code is 0 only if all of it really happened. `payterm-demo run`: the same terminal, left running.
 use futures_util::StreamExt;
 use payterm_dbus::Client;
-use payterm_devices::{hands::Hands, hub::When};
+use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
     Notice, OperatorId, OperatorRequest, Outcome, Request, RequestKey, Status, Terminal,
     config::{Config, Language},
@@ -95,7 +95,7 @@ async fn run(language: Language) -> Result<()> {
 /// The session and what it needs.
 struct Counter {
     client: Client,
-    hands: Hands,
+    virtuals: VirtualControl,
     texts: Texts,
     language: Language,
     papers: u64,
@@ -110,7 +110,7 @@ impl Counter {
     async fn pay(
         &mut self,
         wire: RequestWire,
-        act: impl FnOnce(&mut Hands) -> Result<()>,
+        act: impl FnOnce(&mut VirtualControl) -> Result<()>,
     ) -> Result<Outcome> {
         let key = RequestKey { app: "demo".into(), id: wire.id.clone() };
         println!(
@@ -122,7 +122,7 @@ impl Counter {
         let mut notices = self.client.notices();
         let request = Request::try_from(wire)?;
         self.client.start(&caller(), request).await?;
-        act(&mut self.hands)?;
+        act(&mut self.virtuals)?;
         let client = self.client.clone();
         let wait = async move { client.wait(&caller(), &key, true).await };
         tokio::pin!(wait);
@@ -159,7 +159,7 @@ impl Counter {
 
     /// The papers that came out since the last call.
     fn take_papers(&mut self, count: u64) -> Result<Vec<String>> {
-        let (total, papers) = self.hands.wait_papers(self.papers + count, Duration::from_secs(10))?;
+        let (total, papers) = self.virtuals.wait_papers(self.papers + count, Duration::from_secs(10))?;
         if total < self.papers + count {
             return Err(format!("{} papers came out, {} were due", total - self.papers, count).into());
         }
@@ -206,12 +206,12 @@ fn expect(what: &str, outcome: &Outcome, status: Status, code: Option<&str>) -> 
 struct Typing(Vec<(String, String)>);
 impl Typing {
     /// Types each answer as soon as the display asks for it.
-    fn at(self, mut hands: Hands) -> std::result::Result<(), String> {
+    fn at(self, mut virtuals: VirtualControl) -> std::result::Result<(), String> {
         for (asked, digits) in self.0 {
-            let shown = hands.wait_screen(&asked, Duration::from_secs(10)).map_err(|e| e.to_string())?;
+            let shown = virtuals.wait_screen(&asked, Duration::from_secs(10)).map_err(|e| e.to_string())?;
             println!("display  | {}", shown.join(" / "));
             for key in digits.chars().map(|d| d.to_string()).chain(["confirm".to_owned()]) {
-                hands.key(&key, SOON).map_err(|e| e.to_string())?;
+                virtuals.key(&key, SOON).map_err(|e| e.to_string())?;
             }
             println!("keypad   > {} digits, confirm", digits.len());
         }
@@ -232,8 +232,8 @@ impl Counter {
             (self.asks("新密码", "New password"), own.into()),
             (self.asks("再输入一次", "once more"), own.into()),
         ]);
-        let hands = stack.hands()?;
-        let typed = tokio::task::spawn_blocking(move || typing.at(hands));
+        let virtuals = stack.virtuals()?;
+        let typed = tokio::task::spawn_blocking(move || typing.at(virtuals));
         self.client
             .operator_session(&caller(), OperatorRequest::LogOn { operator: OperatorId::new(number)? })
             .await?;
@@ -246,7 +246,7 @@ impl Counter {
     async fn allowed(
         &mut self,
         wire: RequestWire,
-        act: impl FnOnce(&mut Hands) -> Result<()>,
+        act: impl FnOnce(&mut VirtualControl) -> Result<()>,
     ) -> Result<Outcome> {
         let asked = self.asks("主管授权", "supervisor must allow");
         self.pay(wire, |h| {
@@ -278,7 +278,8 @@ async fn demo(language: Language) -> Result<()> {
         config.flow.busy_wait_ms = 1_000;
     })?;
     let client = stack.client().await?;
-    let mut c = Counter { hands: stack.hands()?, texts: Texts::new(language), client, language, papers: 0 };
+    let mut c =
+        Counter { virtuals: stack.virtuals()?, texts: Texts::new(language), client, language, papers: 0 };
 
     c.title("开机", "start-up");
     println!("paytermd ready in {} ms", stack.ready_in.as_millis());
@@ -383,7 +384,7 @@ async fn demo(language: Language) -> Result<()> {
     c.take_papers(2)?;
 
     c.title("部分退货", "a refund of a part");
-    let swipe = |h: &mut Hands| {
+    let swipe = |h: &mut VirtualControl| {
         h.swipe(ALICE.0, ALICE.1, SOON)?;
         Ok(())
     };
@@ -392,7 +393,7 @@ async fn demo(language: Language) -> Result<()> {
     c.take_papers(2)?;
 
     c.title("预授权和完成", "a pre-authorisation and its completion");
-    let card = |h: &mut Hands| {
+    let card = |h: &mut VirtualControl| {
         h.swipe(ALICE.0, ALICE.1, SOON)?;
         h.pin(PIN, SOON)?;
         Ok(())

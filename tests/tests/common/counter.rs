@@ -1,7 +1,7 @@
 //! What the e2e tests share: people at the counter.
 #![allow(dead_code, reason = "each test binary uses its part")]
 use payterm_dbus::Client;
-use payterm_devices::{hands::Hands, hub::When};
+use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{Outcome, Request, RequestKey, Terminal, request::RequestWire};
 use payterm_tests::stack::{Stack, caller};
 use std::{process::Command, time::Duration};
@@ -31,9 +31,9 @@ pub fn void(id: &str, original: &str) -> RequestWire {
     }
 }
 /// Alice's card and PIN lie ready before the request.
-pub fn alice(hands: &mut Hands) {
-    hands.swipe(ALICE.0, ALICE.1, When::Queue).expect("swipe");
-    hands.pin(PIN, When::Queue).expect("pin");
+pub fn alice(virtuals: &mut VirtualControl) {
+    virtuals.swipe(ALICE.0, ALICE.1, When::Queue).expect("swipe");
+    virtuals.pin(PIN, When::Queue).expect("pin");
 }
 pub async fn start(client: &Client, wire: RequestWire) -> RequestKey {
     client.start(&caller(), Request::try_from(wire).expect("request")).await.expect("start")

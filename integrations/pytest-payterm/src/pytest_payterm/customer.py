@@ -1,4 +1,4 @@
-"""The customer's hands at the virtual devices."""
+"""The customer at the virtual devices."""
 
 import time
 
@@ -16,8 +16,8 @@ class Customer:
     """What the customer does is kept until the terminal asks for it, so it can stand before the app's call; with `wait` seconds it
     is done in this moment, and refused when the terminal does not ask for it until then."""
 
-    def __init__(self, hands, cards, page):
-        self._hands, self._page = hands, page
+    def __init__(self, socket, cards, page):
+        self._socket, self._page = socket, page
         self.cards = cards
         """The acquirer's test cards by name: `pan`, `expiry`, `track2`, `pin`."""
 
@@ -79,7 +79,7 @@ class Customer:
         return self._ask({**command, **when}, wait or 0)
 
     def _ask(self, command, wait=0):
-        answer = ask(self._hands, command, timeout=wait + 30)
+        answer = ask(self._socket, command, timeout=wait + 30)
         if "error" in answer:
             # What was typed or swiped is not repeated: it may be a card number.
             raise Refused(f"{command['do']}: {answer['error']['field']}: {answer['error']['rule']}")

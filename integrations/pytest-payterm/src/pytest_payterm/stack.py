@@ -55,7 +55,7 @@ class Payterm:
             self._provision()
             cards = (json.loads(line) for line in run("payterm-acquirer", "cards", "--json", "--reveal").splitlines())
             cards = {c["name"]: {"pin": None, "track2": None, **c} for c in cards}
-            self.customer = Customer(self.dir / "state" / "hands.sock", cards, self._page)
+            self.customer = Customer(self.dir / "state" / "virtual.sock", cards, self._page)
             self.acquirer = Acquirer(self.dir / "acquirer", ACCOUNT, self._start_acquirer, self._stop_acquirer, self.explain)
             self.start()
             self._in_service()

@@ -9,19 +9,19 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The customer's hands at the virtual devices. What the customer does is kept until the terminal asks for it, so it can stand
+ * The customer at the virtual devices. What the customer does is kept until the terminal asks for it, so it can stand
  * before the app's call.
  */
 public final class Customer {
     private static final Duration WAIT = Duration.ofSeconds(10);
 
     private final Payterm payterm;
-    private final Path hands;
+    private final Path socket;
     private final Map<String, JsonObject> cards;
 
-    Customer(Payterm payterm, Path hands, Map<String, JsonObject> cards) {
+    Customer(Payterm payterm, Path socket, Map<String, JsonObject> cards) {
         this.payterm = payterm;
-        this.hands = hands;
+        this.socket = socket;
         this.cards = cards;
     }
 
@@ -120,7 +120,7 @@ public final class Customer {
 
     private JsonObject ask(JsonObject command) {
         try {
-            var answer = Lines.ask(hands, command);
+            var answer = Lines.ask(socket, command);
             var error = answer.get("error");
             if (error != null) {
                 // What was typed or swiped is not repeated: it may be a card number.

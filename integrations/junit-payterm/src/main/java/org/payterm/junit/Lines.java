@@ -11,7 +11,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 
-/** One JSON object a line over a Unix socket, one answer a line: how the hands and the acquirer's control are spoken to. */
+/** One JSON object a line over a Unix socket, one answer a line: how the virtual devices and the acquirer's control are spoken to. */
 final class Lines {
     private Lines() {}
 

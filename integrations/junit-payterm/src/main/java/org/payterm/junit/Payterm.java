@@ -111,7 +111,7 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
             var card = Json.parse(line).asObject();
             cards.put(card.getString("name", ""), card);
         }
-        customer = new Customer(this, dir.resolve("state").resolve("hands.sock"), cards);
+        customer = new Customer(this, dir.resolve("state").resolve("virtual.sock"), cards);
         acquirer = new Acquirer(this, dir.resolve("acquirer"));
         start();
         // Signed in, so that a test's first message is its own.

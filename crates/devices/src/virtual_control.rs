@@ -1,4 +1,4 @@
-//! The hands of virtual devices: a Unix socket of their own in the state directory, never the bus.
+//! Control of the virtual devices: a Unix socket of their own in the state directory, never the bus.
 //!
 //! One JSON object a line (at most [`LINE_MOST`] bytes, UTF-8, without backslash escapes), answered by one
 //! line: `{"ok":true,...}` or `{"error":{"field":"..","rule":".."}}`. Members of a line, besides `do`; times
@@ -14,7 +14,7 @@
 //! | `key` | `key`: `confirm`, `cancel` or a digit |
 //! | `paper-out`, `printer` | `on`: paper is out; printer is online |
 //! | `cover` | `on`: the printer's cover is open |
-//! | `blind` | `device`, `on`: its self-test finds that it reads nothing |
+//! | `read-fault` | `device`, `on`: its self-test finds that it reads nothing |
 //! | `plug`, `panic` | `device`; `on` for `plug` |
 //! | `hang` | `device`, `ms` |
 //! | `screen` | `contains`, `timeout_ms`; answers `lines` |
@@ -28,9 +28,9 @@
 //! Invariant: PAN, code and PIN are parsed from a buffer that is zeroised, without a copy, into types of
 //! `schema::secret`.
 use crate::{
-    Hub, SourceEvent,
-    hub::{PinAct, Refused, When},
+    SourceEvent, VirtualBench,
     track::{self, Lrc},
+    virtual_bench::{PinAct, Refused, When},
 };
 use payterm_schema::{
     Instrument, Pan, PaymentCode, Tracks,
@@ -61,25 +61,25 @@ use zeroize::Zeroizing;
 pub const LINE_MOST: usize = 4096;
 /// Longest wait that a command may ask for.
 pub const WAIT_MOST: Duration = Duration::from_secs(600);
-/// Hands connected at once.
+/// Controllers connected at once.
 const CLIENTS_MOST: usize = 32;
 /// A client that does not take its answer is left after this.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
-pub enum HandsError {
-    #[error("hands socket: {0}")]
+pub enum VirtualControlError {
+    #[error("virtual control socket: {0}")]
     Rule(&'static str),
-    #[error("hands socket: {doing}")]
+    #[error("virtual control socket: {doing}")]
     Io { doing: &'static str, source: io::Error },
-    /// The hub's answer to a command.
+    /// Refusal of a command by the bench.
     #[error("{0}")]
     Refused(#[from] Refused),
-    #[error("hands socket: the answer is not of this protocol")]
+    #[error("virtual control socket: the answer is not of this protocol")]
     Answer,
 }
-fn doing(doing: &'static str) -> impl Fn(io::Error) -> HandsError {
-    move |source| HandsError::Io { doing, source }
+fn doing(doing: &'static str) -> impl Fn(io::Error) -> VirtualControlError {
+    move |source| VirtualControlError::Io { doing, source }
 }
 
 /// A line of the protocol, borrowed from its buffer.
@@ -172,9 +172,9 @@ impl Line<'_> {
     }
 
     /// Does it; the answer's members.
-    pub(crate) fn run(&self, hub: &Hub) -> Result<Value, Refused> {
+    pub(crate) fn run(&self, bench: &VirtualBench) -> Result<Value, Refused> {
         let present =
-            |instrument| hub.present(self.device, SourceEvent::Instrument(instrument), self.when()?);
+            |instrument| bench.present(self.device, SourceEvent::Instrument(instrument), self.when()?);
         let done = json!({"ok": true});
         match self.verb {
             "swipe" => {
@@ -211,7 +211,7 @@ impl Line<'_> {
                             .ok_or_else(|| Refused::new("pin", "4 to 12 digits, cancel or bypass"))?,
                     ),
                 };
-                hub.pin(self.device, act, self.when()?).map(|()| done)
+                bench.pin(self.device, act, self.when()?).map(|()| done)
             }
             "key" => {
                 let key = match Self::need("key", self.key)?.as_bytes() {
@@ -220,22 +220,24 @@ impl Line<'_> {
                     [d @ b'0'..=b'9'] => Key::Digit(*d),
                     _ => return Err(Refused::new("key", "confirm, cancel or one digit")),
                 };
-                hub.present(self.device, SourceEvent::Key(key), self.when()?).map(|()| done)
+                bench.present(self.device, SourceEvent::Key(key), self.when()?).map(|()| done)
             }
-            "paper-out" => hub.paper_out(self.device, Self::need("on", self.on)?).map(|()| done),
-            "printer" => hub.printer_online(self.device, Self::need("on", self.on)?).map(|()| done),
-            "cover" => hub.cover_open(self.device, Self::need("on", self.on)?).map(|()| done),
-            "blind" => {
-                hub.blind(Self::need("device", self.device)?, Self::need("on", self.on)?).map(|()| done)
+            "paper-out" => bench.paper_out(self.device, Self::need("on", self.on)?).map(|()| done),
+            "printer" => bench.printer_online(self.device, Self::need("on", self.on)?).map(|()| done),
+            "cover" => bench.cover_open(self.device, Self::need("on", self.on)?).map(|()| done),
+            "read-fault" => bench
+                .read_fault(Self::need("device", self.device)?, Self::need("on", self.on)?)
+                .map(|()| done),
+            "plug" => {
+                bench.plug(Self::need("device", self.device)?, Self::need("on", self.on)?).map(|()| done)
             }
-            "plug" => hub.plug(Self::need("device", self.device)?, Self::need("on", self.on)?).map(|()| done),
-            "panic" => hub.panic(Self::need("device", self.device)?).map(|()| done),
+            "panic" => bench.panic(Self::need("device", self.device)?).map(|()| done),
             "hang" => {
                 let time = self.time("ms", Some(Self::need("ms", self.ms)?))?;
-                hub.hang(Self::need("device", self.device)?, time).map(|()| done)
+                bench.hang(Self::need("device", self.device)?, time).map(|()| done)
             }
             "screen" => {
-                let lines = hub.screen(
+                let lines = bench.screen(
                     self.device,
                     self.contains.unwrap_or(""),
                     self.time("timeout_ms", self.timeout_ms)?,
@@ -243,7 +245,7 @@ impl Line<'_> {
                 Ok(json!({"ok": true, "lines": lines}))
             }
             "papers" => {
-                let (total, papers) = hub.papers(
+                let (total, papers) = bench.papers(
                     self.device,
                     self.count.unwrap_or(0),
                     self.time("timeout_ms", self.timeout_ms)?,
@@ -251,7 +253,7 @@ impl Line<'_> {
                 Ok(json!({"ok": true, "total": total, "papers": papers}))
             }
             "devices" => {
-                let devices = hub
+                let devices = bench
                     .devices()
                     .into_iter()
                     .map(|(name, kind, usable)| json!({"name": name, "kind": kind, "usable": usable}));
@@ -291,7 +293,7 @@ fn expiry_of(yymm: &str) -> Result<&str, Refused> {
     }
 }
 
-fn answer(hub: &Hub, line: &[u8]) -> Value {
+fn answer(bench: &VirtualBench, line: &[u8]) -> Value {
     // With an escape the JSON parser would copy the string into a buffer that is not zeroised; its own error
     // texts quote data.
     let parsed = if line.contains(&b'\\') {
@@ -308,12 +310,12 @@ fn answer(hub: &Hub, line: &[u8]) -> Value {
         })
     };
     parsed
-        .and_then(|line| line.run(hub))
+        .and_then(|line| line.run(bench))
         .unwrap_or_else(|r| json!({"error": {"field": r.field, "rule": r.rule}}))
 }
 
 /// The socket and its threads; dropping it closes and removes them.
-pub struct HandsServer {
+pub struct VirtualControlServer {
     path: PathBuf,
     inode: u64,
     listener: UnixListener,
@@ -321,29 +323,31 @@ pub struct HandsServer {
     accepting: Option<JoinHandle<()>>,
 }
 struct Server {
-    hub: Hub,
+    bench: VirtualBench,
     closing: AtomicBool,
     /// So that closing ends their reads.
     clients: Mutex<Vec<(u64, UnixStream)>>,
 }
 
-impl HandsServer {
+impl VirtualControlServer {
     /// Listens on `path` (mode 0600). Its directory must be ours with mode 0700; a socket that nobody listens
     /// on is removed, anything else in its place is left alone and refused.
-    pub fn start(hub: Hub, path: &Path) -> Result<Self, HandsError> {
-        let dir = path.parent().ok_or(HandsError::Rule("the path has no directory"))?;
+    pub fn start(bench: VirtualBench, path: &Path) -> Result<Self, VirtualControlError> {
+        let dir = path.parent().ok_or(VirtualControlError::Rule("the path has no directory"))?;
         let meta = dir.symlink_metadata().map_err(doing("looking at its directory"))?;
         if !meta.is_dir() || meta.uid() != geteuid().as_raw() || meta.mode() & 0o077 != 0 {
-            return Err(HandsError::Rule("its directory must be a directory of this user with mode 0700"));
+            return Err(VirtualControlError::Rule(
+                "its directory must be a directory of this user with mode 0700",
+            ));
         }
         match path.symlink_metadata() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(doing("looking at it")(e)),
             Ok(old) if !old.file_type().is_socket() => {
-                return Err(HandsError::Rule("something that is no socket is in its place"));
+                return Err(VirtualControlError::Rule("something that is no socket is in its place"));
             }
             Ok(_) if UnixStream::connect(path).is_ok() => {
-                return Err(HandsError::Rule("in use by another process"));
+                return Err(VirtualControlError::Rule("in use by another process"));
             }
             Ok(_) => std::fs::remove_file(path).map_err(doing("removing a stale socket"))?,
         }
@@ -352,17 +356,17 @@ impl HandsServer {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
             .map_err(doing("setting its mode"))?;
         let inode = path.symlink_metadata().map_err(doing("looking at it"))?.ino();
-        let shared = Arc::new(Server { hub, closing: AtomicBool::new(false), clients: Mutex::default() });
+        let shared = Arc::new(Server { bench, closing: AtomicBool::new(false), clients: Mutex::default() });
         let (acceptor, server) = (listener.try_clone().map_err(doing("binding"))?, shared.clone());
         let accepting = std::thread::Builder::new()
-            .name("hands".into())
+            .name("virtual".into())
             .spawn(move || server.accept(&acceptor))
             .map_err(doing("starting its thread"))?;
         Ok(Self { path: path.into(), inode, listener, shared, accepting: Some(accepting) })
     }
 }
 
-impl Drop for HandsServer {
+impl Drop for VirtualControlServer {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
         // Wakes the accepting thread; std has no call for it.
@@ -389,40 +393,40 @@ impl Server {
             match accepted {
                 Ok((client, _)) => {
                     if let Err(why) = self.admit(id, client) {
-                        tracing::warn!(%why, "hands: a client was turned away");
+                        tracing::warn!(%why, "virtual control: a client was turned away");
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "hands: cannot accept");
+                    tracing::warn!(%error, "virtual control: cannot accept");
                     std::thread::sleep(Duration::from_millis(100));
                 }
             }
         }
     }
 
-    fn admit(self: &Arc<Self>, id: u64, client: UnixStream) -> Result<(), HandsError> {
+    fn admit(self: &Arc<Self>, id: u64, client: UnixStream) -> Result<(), VirtualControlError> {
         let peer = rustix::net::sockopt::socket_peercred(&client)
             .map_err(|e| doing("asking who the client is")(e.into()))?;
         if peer.uid != geteuid() && !peer.uid.is_root() {
-            return Err(HandsError::Rule("the client is another user"));
+            return Err(VirtualControlError::Rule("the client is another user"));
         }
         client.set_write_timeout(Some(WRITE_TIMEOUT)).map_err(doing("setting a time-out"))?;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= CLIENTS_MOST {
-            return Err(HandsError::Rule("32 clients are connected already"));
+            return Err(VirtualControlError::Rule("32 clients are connected already"));
         }
         clients.push((id, client.try_clone().map_err(doing("accepting"))?));
         drop(clients);
         let server = self.clone();
         let serve = move || {
             if let Err(error) = server.serve(&client) {
-                tracing::debug!(%error, "hands: a client was lost");
+                tracing::debug!(%error, "virtual control: a client was lost");
             }
             server.clients.lock().unwrap_or_else(PoisonError::into_inner).retain(|(n, _)| *n != id);
             let _ = client.shutdown(Shutdown::Both);
         };
         std::thread::Builder::new()
-            .name("hands-client".into())
+            .name("virtual-client".into())
             .stack_size(256 << 10)
             .spawn(serve)
             .map_err(doing("starting a thread"))?;
@@ -434,7 +438,7 @@ impl Server {
         let mut filled = 0;
         loop {
             if let Some(end) = buffer[..filled].iter().position(|b| *b == b'\n') {
-                let reply = answer(&self.hub, &buffer[..end]);
+                let reply = answer(&self.bench, &buffer[..end]);
                 buffer.copy_within(end + 1..filled, 0);
                 filled -= end + 1;
                 buffer[filled..].fill(0);
@@ -459,26 +463,26 @@ fn send(mut client: &UnixStream, reply: &Value) -> io::Result<()> {
 }
 
 /// The other end, for tests, `paytermctl virtual` and the demo. Every call waits for its answer.
-pub struct Hands {
+pub struct VirtualControl {
     stream: BufReader<UnixStream>,
 }
-impl Hands {
-    pub fn connect(path: &Path) -> Result<Self, HandsError> {
+impl VirtualControl {
+    pub fn connect(path: &Path) -> Result<Self, VirtualControlError> {
         Ok(Self { stream: BufReader::new(UnixStream::connect(path).map_err(doing("connecting"))?) })
     }
 
-    fn ask(&mut self, line: &Line<'_>) -> Result<Value, HandsError> {
+    fn ask(&mut self, line: &Line<'_>) -> Result<Value, VirtualControlError> {
         // Big enough from the start: a growing buffer would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(2 * LINE_MOST));
-        serde_json::to_writer(&mut *bytes, line).map_err(|_| HandsError::Answer)?;
+        serde_json::to_writer(&mut *bytes, line).map_err(|_| VirtualControlError::Answer)?;
         if bytes.len() >= LINE_MOST {
-            return Err(HandsError::Rule("the command is longer than 4096 bytes"));
+            return Err(VirtualControlError::Rule("the command is longer than 4096 bytes"));
         }
         bytes.push(b'\n');
         self.stream.get_mut().write_all(&bytes).map_err(doing("sending"))?;
         let mut reply = String::new();
         self.stream.read_line(&mut reply).map_err(doing("waiting for the answer"))?;
-        let reply: Value = serde_json::from_str(&reply).map_err(|_| HandsError::Answer)?;
+        let reply: Value = serde_json::from_str(&reply).map_err(|_| VirtualControlError::Answer)?;
         if let Some(error) = reply.get("error") {
             let text = |k: &str| error.get(k).and_then(Value::as_str).unwrap_or("").to_owned();
             return Err(Refused { field: text("field"), rule: text("rule") }.into());
@@ -486,7 +490,7 @@ impl Hands {
         Ok(reply)
     }
     /// With what the customer does, and when. Answers why the reader could not read it, if so.
-    fn act(&mut self, line: Line<'_>, when: When) -> Result<Option<String>, HandsError> {
+    fn act(&mut self, line: Line<'_>, when: When) -> Result<Option<String>, VirtualControlError> {
         let line = match when {
             When::Now => line,
             When::Queue => Line { queue: true, ..line },
@@ -501,7 +505,7 @@ impl Hands {
         tracks: &str,
         lrc: bool,
         when: When,
-    ) -> Result<Option<String>, HandsError> {
+    ) -> Result<Option<String>, VirtualControlError> {
         use std::fmt::Write;
         let mut hex = Zeroizing::new(String::with_capacity(LINE_MOST));
         for b in tracks.bytes().take(LINE_MOST / 2) {
@@ -510,46 +514,52 @@ impl Hands {
         self.act(Line { verb: "swipe", tracks: Some(&hex), hex: true, lrc, ..Line::default() }, when)
     }
     /// A card with a track 2 made of PAN, expiry (YYMM) and service code 120.
-    pub fn swipe(&mut self, pan: &str, expiry: &str, when: When) -> Result<Option<String>, HandsError> {
+    pub fn swipe(
+        &mut self,
+        pan: &str,
+        expiry: &str,
+        when: When,
+    ) -> Result<Option<String>, VirtualControlError> {
         self.act(Line { verb: "swipe", pan: Some(pan), expiry: Some(expiry), ..Line::default() }, when)
     }
-    pub fn insert(&mut self, when: When) -> Result<(), HandsError> {
+    pub fn insert(&mut self, when: When) -> Result<(), VirtualControlError> {
         self.act(Line { verb: "insert", ..Line::default() }, when).map(drop)
     }
-    pub fn tap(&mut self, when: When) -> Result<(), HandsError> {
+    pub fn tap(&mut self, when: When) -> Result<(), VirtualControlError> {
         self.act(Line { verb: "tap", ..Line::default() }, when).map(drop)
     }
-    pub fn scan(&mut self, code: &str, when: When) -> Result<Option<String>, HandsError> {
+    pub fn scan(&mut self, code: &str, when: When) -> Result<Option<String>, VirtualControlError> {
         self.act(Line { verb: "scan", code: Some(code), ..Line::default() }, when)
     }
-    pub fn type_card(&mut self, pan: &str, expiry: &str, when: When) -> Result<(), HandsError> {
+    pub fn type_card(&mut self, pan: &str, expiry: &str, when: When) -> Result<(), VirtualControlError> {
         self.act(Line { verb: "type", pan: Some(pan), expiry: Some(expiry), ..Line::default() }, when)
             .map(drop)
     }
     /// Digits, `cancel` or `bypass`.
-    pub fn pin(&mut self, pin: &str, when: When) -> Result<(), HandsError> {
+    pub fn pin(&mut self, pin: &str, when: When) -> Result<(), VirtualControlError> {
         self.act(Line { verb: "pin", pin: Some(pin), ..Line::default() }, when).map(drop)
     }
     /// `confirm`, `cancel` or a digit.
-    pub fn key(&mut self, key: &str, when: When) -> Result<(), HandsError> {
+    pub fn key(&mut self, key: &str, when: When) -> Result<(), VirtualControlError> {
         self.act(Line { verb: "key", key: Some(key), ..Line::default() }, when).map(drop)
     }
-    pub fn paper_out(&mut self, out: bool) -> Result<(), HandsError> {
+    pub fn paper_out(&mut self, out: bool) -> Result<(), VirtualControlError> {
         self.ask(&Line { verb: "paper-out", on: Some(out), ..Line::default() }).map(drop)
     }
-    pub fn printer_online(&mut self, online: bool) -> Result<(), HandsError> {
+    pub fn printer_online(&mut self, online: bool) -> Result<(), VirtualControlError> {
         self.ask(&Line { verb: "printer", on: Some(online), ..Line::default() }).map(drop)
     }
-    pub fn cover_open(&mut self, open: bool) -> Result<(), HandsError> {
+    pub fn cover_open(&mut self, open: bool) -> Result<(), VirtualControlError> {
         self.ask(&Line { verb: "cover", on: Some(open), ..Line::default() }).map(drop)
     }
-    pub fn blind(&mut self, device: &str, blind: bool) -> Result<(), HandsError> {
-        self.ask(&Line { verb: "blind", device: Some(device), on: Some(blind), ..Line::default() }).map(drop)
+    pub fn read_fault(&mut self, device: &str, read_fault: bool) -> Result<(), VirtualControlError> {
+        self.ask(&Line { verb: "read-fault", device: Some(device), on: Some(read_fault), ..Line::default() })
+            .map(drop)
     }
-    pub fn plug(&mut self, device: &str, plugged: bool) -> Result<(), HandsError> {
+    pub fn plug(&mut self, device: &str, plugged: bool) -> Result<(), VirtualControlError> {
         self.ask(&Line { verb: "plug", device: Some(device), on: Some(plugged), ..Line::default() }).map(drop)
     }
-    pub fn hang(&mut self, device: &str, time: Duration) -> Result<(), HandsError> {
+    pub fn hang(&mut self, device: &str, time: Duration) -> Result<(), VirtualControlError> {
         self.ask(&Line {
             verb: "hang",
             device: Some(device),
@@ -558,14 +568,14 @@ impl Hands {
         })
         .map(drop)
     }
-    pub fn panic(&mut self, device: &str) -> Result<(), HandsError> {
+    pub fn panic(&mut self, device: &str) -> Result<(), VirtualControlError> {
         self.ask(&Line { verb: "panic", device: Some(device), ..Line::default() }).map(drop)
     }
-    pub fn screen(&mut self) -> Result<Vec<String>, HandsError> {
+    pub fn screen(&mut self) -> Result<Vec<String>, VirtualControlError> {
         self.wait_screen("", Duration::ZERO)
     }
     /// The lines on the display, as soon as one of them contains `part`.
-    pub fn wait_screen(&mut self, part: &str, timeout: Duration) -> Result<Vec<String>, HandsError> {
+    pub fn wait_screen(&mut self, part: &str, timeout: Duration) -> Result<Vec<String>, VirtualControlError> {
         let reply = self.ask(&Line {
             verb: "screen",
             contains: Some(part),
@@ -575,21 +585,28 @@ impl Hands {
         texts(&reply, "lines")
     }
     /// How many papers have come out, and the last 200 of them.
-    pub fn papers(&mut self) -> Result<(u64, Vec<String>), HandsError> {
+    pub fn papers(&mut self) -> Result<(u64, Vec<String>), VirtualControlError> {
         self.wait_papers(0, Duration::ZERO)
     }
     /// The same as soon as `count` have come out since the daemon started.
-    pub fn wait_papers(&mut self, count: u64, timeout: Duration) -> Result<(u64, Vec<String>), HandsError> {
+    pub fn wait_papers(
+        &mut self,
+        count: u64,
+        timeout: Duration,
+    ) -> Result<(u64, Vec<String>), VirtualControlError> {
         let reply = self.ask(&Line {
             verb: "papers",
             count: Some(count),
             timeout_ms: Some(timeout.as_millis() as u64),
             ..Line::default()
         })?;
-        Ok((reply.get("total").and_then(Value::as_u64).ok_or(HandsError::Answer)?, texts(&reply, "papers")?))
+        Ok((
+            reply.get("total").and_then(Value::as_u64).ok_or(VirtualControlError::Answer)?,
+            texts(&reply, "papers")?,
+        ))
     }
     /// Name, kind, and whether it is plugged in and open.
-    pub fn devices(&mut self) -> Result<Vec<(String, String, bool)>, HandsError> {
+    pub fn devices(&mut self) -> Result<Vec<(String, String, bool)>, VirtualControlError> {
         let reply = self.ask(&Line { verb: "devices", ..Line::default() })?;
         let row = |d: &Value| {
             Some((
@@ -601,13 +618,13 @@ impl Hands {
         reply
             .get("devices")
             .and_then(Value::as_array)
-            .ok_or(HandsError::Answer)?
+            .ok_or(VirtualControlError::Answer)?
             .iter()
-            .map(|d| row(d).ok_or(HandsError::Answer))
+            .map(|d| row(d).ok_or(VirtualControlError::Answer))
             .collect()
     }
 }
-fn texts(reply: &Value, member: &str) -> Result<Vec<String>, HandsError> {
-    let list = reply.get(member).and_then(Value::as_array).ok_or(HandsError::Answer)?;
-    list.iter().map(|v| v.as_str().map(str::to_owned).ok_or(HandsError::Answer)).collect()
+fn texts(reply: &Value, member: &str) -> Result<Vec<String>, VirtualControlError> {
+    let list = reply.get(member).and_then(Value::as_array).ok_or(VirtualControlError::Answer)?;
+    list.iter().map(|v| v.as_str().map(str::to_owned).ok_or(VirtualControlError::Answer)).collect()
 }

@@ -1,7 +1,6 @@
-//! Where virtual devices meet their hands: one hub a terminal, shared by the virtual drivers and the hands'
-//! socket.
+//! The bench of the virtual devices: one a terminal, shared by the virtual drivers and the control socket.
 //!
-//! A driver waits on its device's condition variable and hands wait on another: an event is handed over at
+//! A driver waits on its device's condition variable and controllers wait on another: an event is handed over at
 //! once, nobody polls. Each device has a lock of its own, never held across a caller's code nor with another
 //! one's.
 use crate::{DeviceError, Interrupt, SourceEvent, Switch};
@@ -21,12 +20,12 @@ const PAPERS_KEPT: usize = 200;
 const QUEUE_MOST: usize = 64;
 
 #[derive(Clone, Default)]
-pub struct Hub(Arc<Shared>);
+pub struct VirtualBench(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     devices: Mutex<BTreeMap<String, Arc<Device>>>,
-    /// Hands wait here for what drivers do, so many of them: nobody is woken for nothing.
+    /// Controllers wait here for what drivers do, so many of them: nobody is woken for nothing.
     watch: Condvar,
     watching: AtomicUsize,
     /// Counts what drivers did while somebody watched.
@@ -49,7 +48,7 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the hands do at a PIN pad.
+/// Act of a customer at a PIN pad.
 #[derive(Debug)]
 pub enum PinAct {
     Digits(Pin),
@@ -68,7 +67,7 @@ pub enum When {
     Within(Duration),
 }
 
-/// Why the hands cannot do it.
+/// Refusal of a command: its field and the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {rule}")]
 pub struct Refused {
@@ -102,7 +101,7 @@ pub(crate) struct Slot {
     pub(crate) offline: bool,
     pub(crate) cover_open: bool,
     /// The reader answers and reads nothing: a worn head, a covered window.
-    blind: bool,
+    read_fault: bool,
     papers: VecDeque<String>,
     printed: u64,
 }
@@ -156,7 +155,7 @@ impl Slot {
             paper_out: false,
             offline: false,
             cover_open: false,
-            blind: false,
+            read_fault: false,
             papers: VecDeque::new(),
             printed: 0,
         }
@@ -193,7 +192,7 @@ impl Slot {
     }
     pub(crate) fn take_pin(&mut self) -> Option<PinAct> {
         let (act, _) = self.pins.pop_front()?;
-        // One PIN an entry: the hands' next one waits for the next entry, and is not lost at the end of this
+        // One PIN an entry: the next one waits for the next entry, and is not lost at the end of this
         // one.
         self.pin_asked = false;
         Some(act)
@@ -203,7 +202,7 @@ impl Slot {
         self.pins.retain(|(_, keep)| *keep == Keep::Queued);
     }
     pub(crate) fn probe(&self) -> Finding {
-        if self.blind { Finding::failed("reads-nothing") } else { Finding::works() }
+        if self.read_fault { Finding::failed("reads-nothing") } else { Finding::works() }
     }
     pub(crate) fn print(&mut self, text: &str) {
         if self.papers.len() == PAPERS_KEPT {
@@ -216,7 +215,7 @@ impl Slot {
 
 /// A driver's hold on its device.
 pub(crate) struct Port {
-    hub: Hub,
+    bench: VirtualBench,
     name: String,
     generation: u64,
     device: Arc<Device>,
@@ -226,7 +225,7 @@ impl Port {
     /// Does it at once.
     pub(crate) fn now<T>(&self, act: impl FnOnce(&mut Slot) -> T) -> Result<T, DeviceError> {
         let done = act(&mut *self.ready()?);
-        self.hub.changed();
+        self.bench.changed();
         Ok(done)
     }
 
@@ -243,7 +242,7 @@ impl Port {
             }
             if let Some(taken) = take(&mut slot) {
                 drop(slot);
-                self.hub.changed();
+                self.bench.changed();
                 return Ok(Some(taken));
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -272,7 +271,7 @@ impl Port {
             drop(slot);
             if panics {
                 // Asked for by a test of the supervision.
-                panic!("virtual device {}: the hands made its driver panic", self.name);
+                panic!("virtual device {}: its driver was told to panic", self.name);
             }
             std::thread::sleep(hang.unwrap_or_default());
         }
@@ -290,7 +289,7 @@ impl Port {
     }
 
     pub(crate) fn switch(&self) -> Switch {
-        let (hub, device, generation) = (self.hub.clone(), self.device.clone(), self.generation);
+        let (bench, device, generation) = (self.bench.clone(), self.device.clone(), self.generation);
         Arc::new(move |ways| {
             let mut slot = device.lock();
             if slot.generation != generation {
@@ -306,7 +305,7 @@ impl Port {
             if waits {
                 device.wake.notify_all();
             }
-            hub.changed();
+            bench.changed();
         })
     }
 }
@@ -322,7 +321,7 @@ impl Drop for Port {
     }
 }
 
-impl Hub {
+impl VirtualBench {
     pub fn new() -> Self {
         Self::default()
     }
@@ -339,7 +338,7 @@ impl Hub {
             .collect()
     }
 
-    /// What hands wait for may be there: told after the change.
+    /// Wakes the controllers that wait for a change; called after it.
     fn changed(&self) {
         if self.0.watching.load(Ordering::SeqCst) > 0 {
             *lock(&self.0.changes) += 1;
@@ -369,7 +368,7 @@ impl Hub {
         let generation = slot.generation;
         drop(slot);
         self.changed();
-        Ok(Port { hub: self.clone(), name: name.to_owned(), generation, device })
+        Ok(Port { bench: self.clone(), name: name.to_owned(), generation, device })
     }
 
     /// Presents an instrument or presses a key. `device` names one of several of its kind.
@@ -501,8 +500,8 @@ impl Hub {
         self.change_printer(device, |slot| slot.cover_open = open)
     }
     /// The device's self-test finds that it reads nothing.
-    pub fn blind(&self, device: &str, blind: bool) -> Result<(), Refused> {
-        self.change(device, |slot| slot.blind = blind)
+    pub fn read_fault(&self, device: &str, read_fault: bool) -> Result<(), Refused> {
+        self.change(device, |slot| slot.read_fault = read_fault)
     }
     /// Unplugged, every command of the device fails and it cannot be opened.
     pub fn plug(&self, device: &str, plugged: bool) -> Result<(), Refused> {
@@ -578,17 +577,17 @@ mod tests {
 
     #[test]
     fn one_pin_an_entry_the_next_is_not_lost_at_its_end() {
-        let hub = Hub::new();
-        let port = hub.attach("pad", DeviceKind::PinPad).unwrap();
+        let bench = VirtualBench::new();
+        let port = bench.attach("pad", DeviceKind::PinPad).unwrap();
         port.now(|s| s.begin_pin()).unwrap();
-        hub.pin(None, PinAct::Bypass, When::Now).unwrap();
+        bench.pin(None, PinAct::Bypass, When::Now).unwrap();
         assert!(matches!(port.now(|s| s.take_pin()).unwrap(), Some(PinAct::Bypass)));
         assert!(
-            hub.pin(None, PinAct::Cancel, When::Now).is_err(),
+            bench.pin(None, PinAct::Cancel, When::Now).is_err(),
             "the entry has its PIN, and has not ended yet"
         );
         port.now(|s| s.end_pin()).unwrap();
         port.now(|s| s.begin_pin()).unwrap();
-        hub.pin(None, PinAct::Cancel, When::Now).unwrap();
+        bench.pin(None, PinAct::Cancel, When::Now).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The customer's hands at virtual devices, through their own socket.
+//! `paytermctl virtual`: customer and cashier at virtual devices, through their own socket.
 use crate::{
     Failure,
     args::{OnOff, VirtualAction, VirtualArgs},
@@ -6,8 +6,8 @@ use crate::{
     ui::{Ui, block},
 };
 use payterm_devices::{
-    hands::{Hands, HandsError},
-    hub::When,
+    virtual_bench::When,
+    virtual_control::{VirtualControl, VirtualControlError},
 };
 use payterm_schema::Fault;
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -40,50 +40,50 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
         | VirtualAction::Devices => None,
     };
     let given = || secret.as_deref().map_or("", String::as_str);
-    let path = args.hands.clone().unwrap_or_else(|| args.state.join("hands.sock"));
-    let mut hands = Hands::connect(&path).map_err(|e| match Failure::local(e) {
+    let path = args.socket.clone().unwrap_or_else(|| args.state.join("virtual.sock"));
+    let mut virtuals = VirtualControl::connect(&path).map_err(|e| match Failure::local(e) {
         Failure::Local(cause) => {
             Failure::Fault(Fault::Unreachable { cause: format!("{}: {cause}", path.display()) })
         }
         f @ Failure::Fault(_) => f,
     })?;
     let unreadable = match &args.action {
-        VirtualAction::Swipe { .. } => hands.swipe_tracks(given(), false, when()),
-        VirtualAction::Scan { .. } => hands.scan(given(), when()),
+        VirtualAction::Swipe { .. } => virtuals.swipe_tracks(given(), false, when()),
+        VirtualAction::Scan { .. } => virtuals.scan(given(), when()),
         VirtualAction::Type { expiry, .. } => {
             let expiry = match expiry {
                 Some(e) => Zeroizing::new(e.clone()),
                 None => secret::line("expiry")?,
             };
-            hands.type_card(given(), &expiry, when()).map(|()| None)
+            virtuals.type_card(given(), &expiry, when()).map(|()| None)
         }
-        VirtualAction::Insert => hands.insert(when()).map(|()| None),
-        VirtualAction::Tap => hands.tap(when()).map(|()| None),
-        VirtualAction::Pin { .. } => hands.pin(given(), when()).map(|()| None),
+        VirtualAction::Insert => virtuals.insert(when()).map(|()| None),
+        VirtualAction::Tap => virtuals.tap(when()).map(|()| None),
+        VirtualAction::Pin { .. } => virtuals.pin(given(), when()).map(|()| None),
         VirtualAction::Keys { keys } => {
             for part in keys {
-                press(&mut hands, part, when())?;
+                press(&mut virtuals, part, when())?;
             }
             Ok(None)
         }
-        VirtualAction::Key { key } => hands.key(key, when()).map(|()| None),
-        VirtualAction::PaperOut { to } => hands.paper_out(*to == OnOff::On).map(|()| None),
-        VirtualAction::Printer { to } => hands.printer_online(*to == OnOff::On).map(|()| None),
-        VirtualAction::Plug { device, to } => hands.plug(device, *to == OnOff::On).map(|()| None),
+        VirtualAction::Key { key } => virtuals.key(key, when()).map(|()| None),
+        VirtualAction::PaperOut { to } => virtuals.paper_out(*to == OnOff::On).map(|()| None),
+        VirtualAction::Printer { to } => virtuals.printer_online(*to == OnOff::On).map(|()| None),
+        VirtualAction::Plug { device, to } => virtuals.plug(device, *to == OnOff::On).map(|()| None),
         VirtualAction::Screen { contains } => {
-            let lines = hands.wait_screen(contains.as_deref().unwrap_or(""), wait).map_err(refused)?;
+            let lines = virtuals.wait_screen(contains.as_deref().unwrap_or(""), wait).map_err(refused)?;
             ui.result(&serde_json::json!({ "lines": lines }), || block(&lines.join("\n")));
             return Ok(());
         }
         VirtualAction::Papers { count } => {
-            let (total, papers) = hands.wait_papers(count.unwrap_or(0), wait).map_err(refused)?;
+            let (total, papers) = virtuals.wait_papers(count.unwrap_or(0), wait).map_err(refused)?;
             ui.result(&serde_json::json!({ "total": total, "papers": papers }), || {
                 papers.iter().map(|p| format!("{}{CUT}\n", block(p))).collect()
             });
             return Ok(());
         }
         VirtualAction::Devices => {
-            let all = hands.devices().map_err(refused)?;
+            let all = virtuals.devices().map_err(refused)?;
             let json: Vec<_> = all.iter().map(|(name, kind, usable)| serde_json::json!({ "name": name, "kind": kind, "usable": usable })).collect();
             ui.result(&json, || {
                 ui.table(
@@ -104,23 +104,25 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
 }
 
 /// `confirm`, `cancel`, or digits key by key; `-` reads them from stdin.
-fn press(hands: &mut Hands, part: &str, when: When) -> Result<(), Failure> {
+fn press(virtuals: &mut VirtualControl, part: &str, when: When) -> Result<(), Failure> {
     let typed = secret::or_stdin(part.to_owned(), "keys")?;
     if matches!(typed.as_str(), "confirm" | "cancel") {
-        return hands.key(&typed, when).map_err(refused);
+        return virtuals.key(&typed, when).map_err(refused);
     }
     if typed.is_empty() || !typed.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Fault::invalid("keys", "digits, confirm or cancel").into());
     }
-    (0..typed.len()).try_for_each(|i| hands.key(&typed[i..=i], when).map_err(refused))
+    (0..typed.len()).try_for_each(|i| virtuals.key(&typed[i..=i], when).map_err(refused))
 }
 
 const CUT: &str = "- - - - - - - - - - - - - - - -";
 
-fn refused(e: HandsError) -> Failure {
+fn refused(e: VirtualControlError) -> Failure {
     match e {
-        HandsError::Refused(r) => Failure::Local(r.to_string()),
-        other @ (HandsError::Rule(_) | HandsError::Io { .. } | HandsError::Answer) => Failure::local(other),
+        VirtualControlError::Refused(r) => Failure::Local(r.to_string()),
+        other @ (VirtualControlError::Rule(_)
+        | VirtualControlError::Io { .. }
+        | VirtualControlError::Answer) => Failure::local(other),
     }
 }
 

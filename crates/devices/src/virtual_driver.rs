@@ -1,8 +1,8 @@
-//! The `virtual` driver of every kind: devices whose other side is the [`Hub`].
+//! The `virtual` driver of every kind: devices whose other side is the [`VirtualBench`].
 use crate::{
     DeviceError, Display, Driver, Encipher, Env, Interrupt, PaperLevel, PrintJob, Printer, PrinterStatus,
     Source, SourceEvent, Switch,
-    hub::{PinAct, Port},
+    virtual_bench::{PinAct, Port},
 };
 use payterm_schema::{
     DeviceKind, Money, Pan, PinPad,
@@ -46,7 +46,7 @@ pub fn open(device: &DeviceConfig, env: &Env) -> Result<Driver, DeviceError> {
             return Err(DeviceError::rule(&device.name, "address", "a virtual device of this kind has none"));
         }
     };
-    let port = env.hub.attach(&device.name, device.kind)?;
+    let port = env.bench.attach(&device.name, device.kind)?;
     Ok(match device.kind {
         DeviceKind::PinPad => Driver::PinPad(Box::new(Pad { port, encipher: env.encipher.clone() })),
         DeviceKind::Display => Driver::Display(Box::new(Screen { port })),
@@ -173,7 +173,7 @@ impl PinPad for Pad {
         match (act, ended) {
             (Err(e), _) | (_, Err(e)) => PinEntry::Failed(e.to_string()),
             (Ok(Some(PinAct::Digits(pin))), _) => {
-                // The hands type them at once.
+                // They are typed at once.
                 progress(pin.reveal().len());
                 (self.encipher)(slot, &pin, pan).map_or_else(PinEntry::Failed, PinEntry::Block)
             }
