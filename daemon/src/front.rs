@@ -20,7 +20,6 @@ use payterm_schema::{
     account::Stan,
     application::{ApplicationShown, OfferShown, Step},
     config::{Config, Language},
-    kind::AmountRule,
     notice::Phase,
     offline::{OfflineAnswer, QueueAct},
     operator::{OperatorRequest, Operators},
@@ -87,12 +86,6 @@ fn store_fault(e: StoreError) -> Fault {
 fn boxed<'a, T>(f: impl Future<Output = Result<T, Fault>> + Send + 'a) -> Reply<'a, T> {
     Box::pin(f)
 }
-fn managers(caller: &Caller) -> Result<(), Fault> {
-    if caller.manager { Ok(()) } else { Err(Fault::NotAllowed { rule: "for managers only".into() }) }
-}
-fn sees(caller: &Caller, app: &str) -> bool {
-    caller.manager || caller.app == app
-}
 fn no_such(key: &RequestKey) -> Fault {
     Fault::not_found("request", &key.id)
 }
@@ -127,9 +120,9 @@ impl Front {
     /// What the store knows of a request that this caller may see; to others it does not exist.
     async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
         let found =
-            if sees(caller, &key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
+            if caller.sees(&key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
         let Some(mut found) = found else {
-            let lost = sees(caller, &key.app) && self.store.lost(key).await.map_err(store_fault)?;
+            let lost = caller.sees(&key.app) && self.store.lost(key).await.map_err(store_fault)?;
             return Err(if lost {
                 Fault::JournalRestored { id: key.id.clone(), lost }
             } else {
@@ -160,24 +153,7 @@ impl Front {
 
     async fn submit(&self, caller: &Caller, request: Request) -> Result<RequestKey, Fault> {
         let key = RequestKey::new(&caller.app, &request.id)?;
-        if !caller.kinds.is_empty() && !caller.kinds.contains(&request.kind) {
-            return Err(Fault::NotAllowed {
-                rule: format!("{} may not start a {}", caller.app, request.kind.name()),
-            });
-        }
-        if let (Some(limit), Some(amount)) = (caller.limit, request.amount)
-            && amount.minor() > limit
-        {
-            return Err(Fault::NotAllowed {
-                rule: format!("amount: at most {limit} minor units for {}", caller.app),
-            });
-        }
-        if caller.limit.is_some()
-            && request.amount.is_none()
-            && request.kind.row().amount == AmountRule::Optional
-        {
-            return Err(Fault::NotAllowed { rule: "an amount is needed: the caller has a limit".into() });
-        }
+        caller.may_start(&request)?;
         let _one = self.door.lock().await;
         if self.store.knows(&key) != Some(false)
             && let Some(found) = self.store.by_key(&key).await.map_err(store_fault)?
@@ -210,7 +186,7 @@ impl Front {
         // First the ear, then the look: an outcome in between is heard.
         let mut notices = self.notices.subscribe();
         let answers = |o: &Outcome| o.status.is_final() || (!final_only && o.status == Status::Unknown);
-        let mut recent = self.recent.of(key).filter(|_| sees(caller, &key.app));
+        let mut recent = self.recent.of(key).filter(|_| caller.sees(&key.app));
         loop {
             let (started, now) = match recent.take() {
                 Some(r) => (r.started, r.outcome.map(Arc::unwrap_or_clone)),
@@ -285,7 +261,7 @@ impl Front {
         self.stopping.store(true, Ordering::SeqCst);
         let Ok(view) = self.view().await else { return };
         if let Some(key) = view.running {
-            let me = Caller { app: key.app.clone(), uid: 0, manager: true, kinds: Vec::new(), limit: None };
+            let me = Caller::payterm();
             let stop = key.clone();
             let cancelled =
                 self.ask(&key.id, move |call| Input::Cancel { call, key: stop, by: By::Shutdown }).await;
@@ -383,14 +359,7 @@ impl Terminal for Front {
 
     fn list<'a>(&'a self, caller: &'a Caller, filter: Filter) -> Reply<'a, Vec<Outcome>> {
         boxed(async move {
-            if filter.limit.is_some_and(|n| !(1..=200).contains(&n)) {
-                return Err(Fault::invalid("limit", "1 to 200"));
-            }
-            if filter.last4.as_ref().is_some_and(|d| d.len() != 4 || !d.bytes().all(|b| b.is_ascii_digit())) {
-                return Err(Fault::invalid("last4", "4 digits"));
-            }
-            let own = (!caller.manager).then(|| caller.app.clone());
-            let mut page = self.store.list(own, filter).await.map_err(store_fault)?;
+            let mut page = self.store.list(caller.own(filter)?).await.map_err(store_fault)?;
             page.iter_mut().for_each(|o| self.spoken.texts().fill(o));
             self.to_date(&mut page).await;
             Ok(page)
@@ -457,7 +426,7 @@ impl Terminal for Front {
     }
     fn print_report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, ()> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let app = caller.app.clone();
             self.ask(scope.name(), move |call| Input::PrintReport { call, app, scope }).await
         })
@@ -470,13 +439,13 @@ impl Terminal for Front {
             for o in state.obligations.iter() {
                 let mine = match state.owes(o.txn) {
                     _ if caller.manager => true,
-                    Some(told) => sees(caller, &told.key.app),
+                    Some(told) => caller.sees(&told.key.app),
                     None => self
                         .store
                         .by_txn(o.txn)
                         .await
                         .map_err(store_fault)?
-                        .is_some_and(|f| sees(caller, &f.outcome.key.app)),
+                        .is_some_and(|f| caller.sees(&f.outcome.key.app)),
                 };
                 if mine {
                     own.push(self.settings.shown(o, self.clock.now()));
@@ -488,7 +457,7 @@ impl Terminal for Front {
 
     fn retry_obligation<'a>(&'a self, caller: &'a Caller, txn: u64) -> Reply<'a, ()> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let by = caller.app.clone();
             self.ask(&txn.to_string(), move |call| Input::RetryObligation { call, txn, by }).await
         })
@@ -503,7 +472,7 @@ impl Terminal for Front {
         reference: &'a str,
     ) -> Reply<'a, ()> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let (by, reference) = (caller.app.clone(), reference.to_owned());
             self.ask(&txn.to_string(), move |call| Input::Resolve {
                 call,
@@ -519,7 +488,7 @@ impl Terminal for Front {
 
     fn queue<'a>(&'a self, caller: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let by = caller.app.clone();
             self.ask("queue", move |call| Input::Queue { call, act, by }).await
         })
@@ -561,7 +530,7 @@ impl Terminal for Front {
                 .state
                 .papers
                 .into_values()
-                .filter(|j| caller.manager || j.owner().is_some_and(|app| sees(caller, app)))
+                .filter(|j| caller.manager || j.owner().is_some_and(|app| caller.sees(app)))
                 .collect();
             jobs.iter_mut().filter_map(PaperJob::outcome_mut).for_each(|o| self.spoken.texts().fill(o));
             Ok(jobs)
@@ -570,7 +539,7 @@ impl Terminal for Front {
 
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let by = caller.app.clone();
             self.ask(&job.to_string(), move |call| Input::ReleasePaper { call, job, print, by }).await
         })
@@ -583,7 +552,7 @@ impl Terminal for Front {
         file: String,
     ) -> Reply<'a, Reconciliation> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let config = match (&account, self.config.accounts.as_slice()) {
                 (None, [only]) => only,
                 (None, _) => return Err(Fault::invalid("account", "needed: there are several accounts")),
@@ -641,7 +610,7 @@ impl Terminal for Front {
     fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
         boxed(async move {
             if request.manages() {
-                managers(caller)?;
+                caller.manage()?;
             }
             if self.stopping.load(Ordering::SeqCst) {
                 return Err(Fault::ShuttingDown);
@@ -698,7 +667,7 @@ impl Terminal for Front {
 
     fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let by = caller.app.clone();
             self.ask(language.tag(), move |call| Input::SetLanguage { call, language, by }).await
         })
@@ -706,14 +675,14 @@ impl Terminal for Front {
 
     fn support_bundle<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<u8>> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             self.bundle().await
         })
     }
 
     fn offer<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OfferShown> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let (offer, terms) = self.management()?.offer().await?;
             Ok(OfferShown { hash: terms.hash(), offer })
         })
@@ -721,7 +690,7 @@ impl Terminal for Front {
 
     fn application<'a>(&'a self, caller: &'a Caller) -> Reply<'a, ApplicationShown> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let view = self.view().await?;
             let application = view.state.application.map(|a| (*a).clone());
             Ok(ApplicationShown {
@@ -734,7 +703,7 @@ impl Terminal for Front {
 
     fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()> {
         boxed(async move {
-            managers(caller)?;
+            caller.manage()?;
             let tms = self.management()?;
             let step = match step {
                 Step::Draft(draft) => Apply::Draft { id: tms::name().map_err(Fault::from)?, draft },

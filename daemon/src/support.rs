@@ -22,7 +22,7 @@ const FOLDER: &str = "payterm-support";
 
 impl Front {
     pub(crate) async fn bundle(&self) -> Result<Vec<u8>, Fault> {
-        let me = Caller { app: "payterm".into(), uid: 0, manager: true, kinds: Vec::new(), limit: None };
+        let me = Caller::payterm();
         let info = self.info().await?;
         let entries = self
             .store

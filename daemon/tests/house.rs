@@ -252,10 +252,11 @@ fn another_app_sees_nothing() {
         assert!(matches!(t.recall(&other, &o.key).await, Err(Fault::NotFound { .. })));
         assert!(matches!(t.cancel(&other, &o.key).await, Err(Fault::NotFound { .. })));
         assert!(matches!(t.explain(&other, &o.key).await, Err(Fault::NotFound { .. })));
-        assert_eq!(
-            t.list(&other, Filter { app: Some("demo".into()), ..Filter::default() }).await.unwrap(),
-            []
-        );
+        assert_eq!(t.list(&other, Filter::default()).await.unwrap(), []);
+        assert!(matches!(
+            t.list(&other, Filter { app: Some("demo".into()), ..Filter::default() }).await,
+            Err(Fault::NotAllowed { .. })
+        ));
         let limited = Caller { limit: Some(1000), ..caller() };
         assert!(matches!(
             t.start(&limited, Request::try_from(sale("big")).unwrap()).await,

@@ -18,7 +18,6 @@ use payterm_schema::{
     page::{Drawer, Printable},
     paper::SlipCopy,
     request::RequestWire,
-    terminal::Filter,
     totals::Scope,
 };
 use serde::Serialize;
@@ -141,11 +140,7 @@ impl Link {
             }
             (MANAGER, "List") => {
                 let filter = first.ok_or_else(|| Fault::invalid("filter", "is needed"))?;
-                list(
-                    &terminal
-                        .list(caller, own_filter(caller, wire::decode("filter", filter, CALLER)?)?)
-                        .await?,
-                )
+                list(&terminal.list(caller, caller.own(wire::decode("filter", filter, CALLER)?)?).await?)
             }
             (MANAGER, "Explain") => {
                 let page = terminal.explain(caller, &key()?).await?;
@@ -179,24 +174,24 @@ impl Link {
             (QUEUE, "Obligations") => list(&terminal.obligations(caller).await?),
             (QUEUE, "Papers") => list(&terminal.papers(caller).await?),
             (QUEUE, "Retry") => {
-                terminal.retry_obligation(manager(caller)?, number("txn", first)?).await.map(none)
+                terminal.retry_obligation(caller.manage()?, number("txn", first)?).await.map(none)
             }
             (QUEUE, "Resolve") => {
                 let (txn, executed, stan) =
                     (number("txn", first)?, flag("executed", arguments.get(1))?, stan(arguments.get(2))?);
                 let reference = text("reference", arguments.get(3))?;
-                terminal.resolve_obligation(manager(caller)?, txn, executed, stan, reference).await.map(none)
+                terminal.resolve_obligation(caller.manage()?, txn, executed, stan, reference).await.map(none)
             }
             (QUEUE, "Forward") => {
                 let txn = Some(number("txn", first)?).filter(|t| *t > 0);
-                terminal.queue(manager(caller)?, QueueAct::Forward { txn }).await.map(none)
+                terminal.queue(caller.manage()?, QueueAct::Forward { txn }).await.map(none)
             }
             (QUEUE, "Hold") => terminal
-                .queue(manager(caller)?, QueueAct::Hold { txn: number("txn", first)? })
+                .queue(caller.manage()?, QueueAct::Hold { txn: number("txn", first)? })
                 .await
                 .map(none),
             (QUEUE, "Release") => terminal
-                .queue(manager(caller)?, QueueAct::Release { txn: number("txn", first)? })
+                .queue(caller.manage()?, QueueAct::Release { txn: number("txn", first)? })
                 .await
                 .map(none),
             (QUEUE, "WriteOff") => {
@@ -204,7 +199,7 @@ impl Link {
                     txn: number("txn", first)?,
                     why: text("why", arguments.get(1))?.to_owned(),
                 };
-                unless_gone(peer, terminal.queue(manager(caller)?, act)).await.map(none)
+                unless_gone(peer, terminal.queue(caller.manage()?, act)).await.map(none)
             }
             (QUEUE, "OfflineWhy") => {
                 let amount =
@@ -216,11 +211,11 @@ impl Link {
                 one(&terminal.offline_why(caller, amount, account).await?)
             }
             (QUEUE, "ReleasePaper") => terminal
-                .release_paper(manager(caller)?, number("paper", first)?, flag("print", arguments.get(1))?)
+                .release_paper(caller.manage()?, number("paper", first)?, flag("print", arguments.get(1))?)
                 .await
                 .map(none),
             (BATCH, "Totals") => list(&terminal.totals(caller).await?),
-            (BATCH, "Report") => json(&terminal.report(manager(caller)?, scope(first)?).await?),
+            (BATCH, "Report") => json(&terminal.report(caller.manage()?, scope(first)?).await?),
             (BATCH, "Reconcile") => {
                 let account = Some(text("account", first)?).filter(|a| !a.is_empty());
                 let account = account
@@ -228,29 +223,29 @@ impl Link {
                     .transpose()
                     .map_err(|_| Fault::invalid("account", "1 to 32 characters of a-z 0-9 - _"))?;
                 let file = text("file", arguments.get(1))?.to_owned();
-                json(&terminal.reconcile(manager(caller)?, account, file).await?)
+                json(&terminal.reconcile(caller.manage()?, account, file).await?)
             }
-            (BATCH, "PrintReport") => terminal.print_report(manager(caller)?, scope(first)?).await.map(none),
+            (BATCH, "PrintReport") => terminal.print_report(caller.manage()?, scope(first)?).await.map(none),
             (SETUP, "SelfTest") => one(&terminal.self_test(caller, flag("print", first)?).await?),
             (SETUP, "LastSelfTest") => match terminal.last_self_test().await? {
                 Some(report) => one(&report),
                 None => one(&serde_json::json!({})),
             },
             (SETUP, "SetLanguage") => {
-                terminal.set_language(manager(caller)?, text("language", first)?.parse()?).await.map(none)
+                terminal.set_language(caller.manage()?, text("language", first)?.parse()?).await.map(none)
             }
             (SETUP, "SupportBundle") => {
-                Ok(Answer::Value(Variant::from(terminal.support_bundle(manager(caller)?).await?)))
+                Ok(Answer::Value(Variant::from(terminal.support_bundle(caller.manage()?).await?)))
             }
             (OPERATORS, "List") => one(&terminal.operators(caller).await?),
             (OPERATORS, _) => {
                 let request = operator_request(member, first)?;
-                let by = if request.manages() { manager(caller)? } else { caller };
+                let by = if request.manages() { caller.manage()? } else { caller };
                 unless_gone(peer, terminal.operator_session(by, request)).await.map(none)
             }
-            (APPLICATION, "Offer") => json(&terminal.offer(manager(caller)?).await?),
-            (APPLICATION, "State") => json(&terminal.application(manager(caller)?).await?),
-            (APPLICATION, _) => terminal.apply(manager(caller)?, step(member, first)?).await.map(none),
+            (APPLICATION, "Offer") => json(&terminal.offer(caller.manage()?).await?),
+            (APPLICATION, "State") => json(&terminal.application(caller.manage()?).await?),
+            (APPLICATION, _) => terminal.apply(caller.manage()?, step(member, first)?).await.map(none),
             (PROPERTIES, _) => self.property_call(peer, caller, member, path, arguments).await,
             (INTROSPECTABLE, _) => self.introspect(caller, path).await,
             (OBJECT_MANAGER, _) => {
@@ -262,7 +257,7 @@ impl Link {
     }
 
     async fn start(&self, peer: &Peer, caller: &Caller, request: Request) -> Result<RequestKey, Fault> {
-        may_start(caller, &request)?;
+        caller.may_start(&request)?;
         let key = self.face.terminal.start(caller, request).await?;
         if !peer.started(&key) {
             self.face.lost(key.clone());
@@ -306,39 +301,4 @@ async fn unless_gone<T>(peer: &Peer, wait: impl Future<Output = Result<T, Fault>
         answer = wait => answer,
         () = peer.left() => Err(Fault::Unreachable { cause: "the caller has left".into() }),
     }
-}
-
-fn manager(caller: &Caller) -> Result<&Caller, Fault> {
-    if caller.manager { Ok(caller) } else { Err(Fault::NotAllowed { rule: "managers only".into() }) }
-}
-
-/// The kinds and the limit of the caller's row in the configuration.
-fn may_start(caller: &Caller, request: &Request) -> Result<(), Fault> {
-    if !caller.kinds.is_empty() && !caller.kinds.contains(&request.kind) {
-        return Err(Fault::NotAllowed {
-            rule: format!("kind {} is not among the caller's kinds", request.kind.name()),
-        });
-    }
-    match (caller.limit, request.amount) {
-        (Some(limit), Some(m)) if m.minor() > limit => {
-            Err(Fault::NotAllowed { rule: format!("amount above the caller's limit of {limit} minor units") })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Only a manager may look at other apps; everybody else's filter is narrowed to their own.
-fn own_filter(caller: &Caller, mut filter: Filter) -> Result<Filter, Fault> {
-    if !matches!(filter.limit, None | Some(1..=200)) {
-        return Err(Fault::invalid("limit", "1 to 200"));
-    }
-    if !caller.manager {
-        if filter.app.as_deref().is_some_and(|a| a != caller.app) {
-            return Err(Fault::NotAllowed {
-                rule: "app: only managers see another app's transactions".into(),
-            });
-        }
-        filter.app = Some(caller.app.clone());
-    }
-    Ok(filter)
 }

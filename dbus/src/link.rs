@@ -54,16 +54,6 @@ pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Face {
-    /// The face's own eyes: it filters by caller itself.
-    pub fn own() -> Caller {
-        Caller {
-            app: "payterm".into(),
-            uid: rustix::process::geteuid().as_raw(),
-            manager: true,
-            kinds: Vec::new(),
-            limit: None,
-        }
-    }
     /// Somebody who started this request is still there.
     fn held(&self, key: &RequestKey) -> bool {
         lock(&self.links).iter().any(|l| l.peers().iter().any(|p| p.has_started(key)))

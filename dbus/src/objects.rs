@@ -5,11 +5,11 @@ use crate::{
     describe::{self, APPLICATION, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, QUEUE, TRANSACTION},
     link::{Face, Link, lock},
     path::{self, ROOT},
-    peer::{Peer, key_of, sees},
+    peer::{Peer, key_of},
     wire,
 };
 use payterm_schema::{
-    Caller, Device, Fault, RequestKey, Screen,
+    Caller, Device, Fault, RequestKey,
     operator::Operators,
     terminal::{Filter, TerminalInfo, Transaction},
 };
@@ -88,28 +88,12 @@ pub(crate) fn operators_properties(o: &Operators) -> Properties {
 
 /// The running request's path, or `/`: also when it is another app's.
 fn running_path(caller: &Caller, running: Option<&RequestKey>) -> Variant<'static> {
-    object_path(running.filter(|k| sees(caller, &k.app)).map_or_else(|| "/".into(), path::path))
-}
-
-/// A page that shows another app's amount or card is not told.
-pub(crate) fn sees_screen(caller: &Caller, screen: &Screen, running: Option<&RequestKey>) -> bool {
-    match screen {
-        Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } | Screen::Application { .. } => true,
-        Screen::LogOn | Screen::OperatorNumber { .. } | Screen::Password { .. } | Screen::Locked { .. } => {
-            true
-        }
-        Screen::Result { outcome } => sees(caller, &outcome.key.app),
-        Screen::Confirm { .. }
-        | Screen::ConfirmPartial { .. }
-        | Screen::Present { .. }
-        | Screen::Pin { .. }
-        | Screen::Wait { .. } => caller.manager || running.is_some_and(|k| sees(caller, &k.app)),
-    }
+    object_path(running.filter(|k| caller.sees(&k.app)).map_or_else(|| "/".into(), path::path))
 }
 
 /// Of the manager's properties those that change.
 pub(crate) fn changing(caller: &Caller, info: &TerminalInfo) -> Result<Properties, Fault> {
-    let seen = sees_screen(caller, &info.screen, info.running.as_ref());
+    let seen = caller.sees_screen(&info.screen, info.running.as_ref());
     let screen = if seen { wire::encode(&info.screen)? } else { dict(BTreeMap::new()) };
     Ok(BTreeMap::from([
         ("Running", running_path(caller, info.running.as_ref())),
@@ -137,11 +121,11 @@ impl Face {
     /// The transactions that the object manager shows to this caller: the window, and what owes something.
     async fn shown(&self, caller: &Caller) -> Result<Vec<RequestKey>, Fault> {
         let mut keys: Vec<RequestKey> =
-            lock(&self.window).iter().filter(|k| sees(caller, &k.app)).cloned().collect();
+            lock(&self.window).iter().filter(|k| caller.sees(&k.app)).cloned().collect();
         let owing: BTreeSet<u64> = self.terminal.obligations(caller).await?.iter().map(|o| o.txn).collect();
         for txn in owing {
             if let Some(key) = self.key_of_txn(txn).await?
-                && sees(caller, &key.app)
+                && caller.sees(&key.app)
                 && !keys.contains(&key)
             {
                 keys.push(key);
@@ -152,7 +136,7 @@ impl Face {
     /// The list is by number, newest first: the first before `txn + 1` is `txn`.
     async fn key_of_txn(&self, txn: u64) -> Result<Option<RequestKey>, Fault> {
         let filter = Filter { before: Some(txn.saturating_add(1)), limit: Some(1), ..Filter::default() };
-        let found = self.terminal.list(&Face::own(), filter).await?;
+        let found = self.terminal.list(&Caller::payterm(), filter).await?;
         Ok(found.into_iter().find(|o| o.txn == txn).map(|o| o.key))
     }
     async fn device(&self, path: &str) -> Result<Device, Fault> {

@@ -46,7 +46,11 @@ impl Peer {
     ) -> Result<Arc<Caller>, Fault> {
         let known = self
             .caller
-            .get_or_try_init(|| async { uid().await.map(|u| map(callers, u).map(Arc::new)) })
+            .get_or_try_init(|| async {
+                uid()
+                    .await
+                    .map(|uid| callers.iter().find(|row| row.uid == uid).map(|row| Arc::new(Caller::of(row))))
+            })
             .await?;
         known.clone().ok_or_else(|| Fault::NotAllowed {
             rule: "this user is not a [[bus.caller]] of the configuration".into(),
@@ -100,11 +104,6 @@ impl Peer {
     }
 }
 
-fn map(callers: &[CallerConfig], uid: u32) -> Option<Caller> {
-    let c = callers.iter().find(|c| c.uid == uid)?;
-    Some(Caller { app: c.app.clone(), uid, manager: c.manager, kinds: c.kinds.clone(), limit: c.limit })
-}
-
 /// The key that a caller means: an object path, the id of an own request, or (managers) `app/id`. What
 /// belongs to another app is not found, as if it did not exist.
 pub(crate) fn key_of(caller: &Caller, text: &str) -> Result<RequestKey, Fault> {
@@ -116,9 +115,5 @@ pub(crate) fn key_of(caller: &Caller, text: &str) -> Result<RequestKey, Fault> {
     } else {
         RequestKey::new(&caller.app, text)?
     };
-    if sees(caller, &key.app) { Ok(key) } else { Err(Fault::not_found("transaction", &shown())) }
-}
-
-pub(crate) fn sees(caller: &Caller, app: &str) -> bool {
-    caller.manager || caller.app == app
+    if caller.sees(&key.app) { Ok(key) } else { Err(Fault::not_found("transaction", &shown())) }
 }

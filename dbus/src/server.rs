@@ -7,7 +7,7 @@ use crate::{
     signals,
 };
 use payterm_schema::{
-    Terminal,
+    Caller, Terminal,
     config::{BusConfig, BusKind},
     terminal::Filter,
 };
@@ -73,7 +73,7 @@ pub async fn serve_at(
 ) -> Result<Server, BusError> {
     let notices = terminal.notices();
     let last = terminal
-        .list(&Face::own(), Filter { limit: Some(SHOWN as u32), ..Filter::default() })
+        .list(&Caller::payterm(), Filter { limit: Some(SHOWN as u32), ..Filter::default() })
         .await
         .map_err(BusError::Terminal)?;
     let window: VecDeque<_> = last.into_iter().rev().map(|o| o.key).collect();

@@ -5,11 +5,10 @@ use crate::{
     describe::{DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, TRANSACTION},
     link::{Face, lock},
     objects::{
-        SHOWN, changing, device_properties, dict, operators_properties, sees_screen, transaction_properties,
+        SHOWN, changing, device_properties, dict, operators_properties, transaction_properties,
         with_interface,
     },
     path::{ROOT, device_path, path},
-    peer::sees,
     wire,
 };
 use futures_util::StreamExt;
@@ -70,7 +69,11 @@ impl Face {
     /// What this caller is told about a notice.
     async fn told(&self, caller: &Caller, notice: &Notice, removed: Option<&RequestKey>) -> Vec<Told> {
         let mut out = Vec::new();
-        if !self.concerns(caller, notice).await {
+        let heard = match self.terminal.info().await {
+            Ok(info) => caller.hears(notice, info.running.as_ref()),
+            Err(_) => caller.hears(notice, None),
+        };
+        if !heard {
             return out;
         }
         if let Ok(value) = wire::encode(notice) {
@@ -89,7 +92,7 @@ impl Face {
                         values,
                     });
                 }
-                if let Some(old) = removed.filter(|k| sees(caller, &k.app)) {
+                if let Some(old) = removed.filter(|k| caller.sees(&k.app)) {
                     let mut interfaces = Array::new(&Signature::Str);
                     let _ = interfaces.append(Variant::from(TRANSACTION));
                     let values = vec![object_path(path(old)), Variant::Array(interfaces)];
@@ -152,24 +155,6 @@ impl Face {
             | Notice::SelfTest { .. } => {}
         }
         out
-    }
-
-    async fn concerns(&self, caller: &Caller, notice: &Notice) -> bool {
-        match notice {
-            Notice::Started { key, .. } | Notice::Phase { key, .. } => sees(caller, &key.app),
-            Notice::Outcome { outcome } => sees(caller, &outcome.key.app),
-            Notice::Screen { screen } => match self.terminal.info().await {
-                Ok(info) => sees_screen(caller, screen, info.running.as_ref()),
-                Err(_) => caller.manager,
-            },
-            Notice::Paper { job } => caller.manager || job.owner().is_some_and(|app| sees(caller, app)),
-            Notice::Obligation { .. } | Notice::Application { .. } => caller.manager,
-            Notice::Device { .. }
-            | Notice::Operators { .. }
-            | Notice::Requirement { .. }
-            | Notice::SelfTest { .. } => true,
-            Notice::Language { .. } | Notice::Inhibited { .. } => true,
-        }
     }
 
     async fn root_changed(&self, caller: &Caller) -> Option<Told> {

@@ -728,7 +728,7 @@ impl Config {
         self.settlement.check()?;
         let mut uids = BTreeSet::new();
         for (i, c) in self.bus.callers.iter().enumerate() {
-            if AccountId::new(&c.app).is_err() || c.app == "terminal" {
+            if AccountId::new(&c.app).is_err() || c.app == crate::caller::TERMINAL {
                 return bad(
                     format!("bus.caller[{i}].app"),
                     "1 to 32 characters of a-z 0-9 - _, and not terminal",

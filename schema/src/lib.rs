@@ -6,6 +6,7 @@
 //! no `Display` and a masked `Debug` (see [`secret`]).
 pub mod account;
 pub mod application;
+pub mod caller;
 pub mod config;
 pub mod device;
 pub mod fault;
@@ -31,6 +32,7 @@ pub mod time;
 pub mod totals;
 
 pub use account::{AccountId, Batch, CardToken, Stan};
+pub use caller::Caller;
 pub use device::{Device, DeviceKind, DeviceState, Instrument};
 pub use fault::Fault;
 pub use host::{HostAnswer, HostEvent, HostMessage};
@@ -45,5 +47,5 @@ pub use request::{Request, RequestKey};
 pub use sealed::{EraseBatch, SealedNeeds};
 pub use secret::{Mac, Pan, PaymentCode, PinBlock, PinPad, Tracks};
 pub use selftest::SelfTest;
-pub use terminal::{Caller, Terminal};
+pub use terminal::Terminal;
 pub use time::Time;

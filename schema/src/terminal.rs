@@ -2,6 +2,7 @@
 use crate::{
     account::{AccountId, Stan},
     application::{ApplicationShown, OfferShown, Step},
+    caller::Caller,
     config::Language,
     device::Device,
     fault::Fault,
@@ -27,20 +28,6 @@ use std::{future::Future, pin::Pin};
 
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 pub type Notices = Pin<Box<dyn Stream<Item = Notice> + Send>>;
-
-/// Who calls, as the face found out (bus credentials mapped by the config).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// App name; the first half of every request key.
-    pub app: String,
-    pub uid: u32,
-    /// Sees every app's transactions, obligations, and may release papers and retry obligations.
-    pub manager: bool,
-    /// Kinds it may start; empty = all.
-    pub kinds: Vec<crate::kind::Kind>,
-    /// Greatest amount per request in minor units of the request's currency.
-    pub limit: Option<u64>,
-}
 
 /// A transaction as recalled or listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +66,19 @@ pub struct Filter {
     /// 1 to 200; default 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+}
+
+impl Filter {
+    /// Checks what a caller may have got wrong.
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.limit.is_some_and(|n| !(1..=200).contains(&n)) {
+            return Err(Fault::invalid("limit", "1 to 200"));
+        }
+        if self.last4.as_ref().is_some_and(|d| d.len() != 4 || !d.bytes().all(|b| b.is_ascii_digit())) {
+            return Err(Fault::invalid("last4", "4 digits"));
+        }
+        Ok(())
+    }
 }
 
 /// The dispute page: everything about one transaction, in order. Each entry is a journal record as JSON.

@@ -185,7 +185,7 @@ impl Machine {
             let rule = "the terminal is not activated: apply for an account, or configure one";
             return self.answer(call, Err(Fault::WrongState { rule: rule.into() }));
         }
-        let own = key.app == crate::state::TERMINAL;
+        let own = key.app == payterm_schema::caller::TERMINAL;
         if let Err(fault) = self
             .trustworthy(&key, request.kind)
             .and_then(|()| if own { Ok(()) } else { self.admit(request.kind) })

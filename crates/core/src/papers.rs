@@ -3,6 +3,7 @@
 use crate::{Effect, Machine};
 use payterm_schema::{
     Fault, Kind, Notice, Outcome, Record, Status, Time,
+    caller::TERMINAL,
     config::DuplicatePolicy,
     paper::{PaperContent, PaperJob, PaperKind, PaperState, PrintResult, SlipCopy},
     record::OutcomePaper,
@@ -15,9 +16,6 @@ const WAIT_MAX: Millis = Millis::secs(60);
 /// A paper that the printer took so often without a confirmation is held for a person: a printer that never
 /// confirms would print for ever, and no other paper would come.
 const UNCONFIRMED_MAX: u32 = 5;
-
-/// Who gives up what no person has to decide.
-const TERMINAL: &str = "terminal";
 
 impl Machine {
     /// One that does not come with its outcome. `attempts` = 1 for a reprint: it is never headed as an

@@ -130,7 +130,7 @@ impl Machine {
             && self.settings.operators.required
             && role < Role::Supervisor
             && running.view.approved_by.is_none();
-        if asks && running.key.app == crate::state::TERMINAL {
+        if asks && running.key.app == payterm_schema::caller::TERMINAL {
             return self.fail("settlement-needs-supervisor", Class::D);
         }
         if asks {

@@ -8,6 +8,7 @@ use payterm_schema::{
     AccountId, HostAnswer, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
     application::Application,
+    caller::TERMINAL,
     host::{MacVerdict, Wallet},
     kind::{CardRule, Recovery, Side},
     operator::{OperatorEvent, Purpose, Role},
@@ -23,9 +24,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, LazyLock},
 };
-
-/// The app of what the terminal asks of itself; no caller has this name.
-pub const TERMINAL: &str = "terminal";
 
 /// Everything that a restart must know. Bounded: the running request, what it owes, open papers, totals per
 /// account.

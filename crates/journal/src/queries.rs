@@ -130,9 +130,9 @@ impl Store {
         })
         .await
     }
-    /// Newest first; all filters that are given hold. `own`: only this app's.
-    pub async fn list(&self, own: Option<String>, filter: Filter) -> Result<Vec<Outcome>, StoreError> {
-        self.ask(move |db| list(db, own, &filter)).await
+    /// Newest first; all filters that are given hold.
+    pub async fn list(&self, filter: Filter) -> Result<Vec<Outcome>, StoreError> {
+        self.ask(move |db| list(db, &filter)).await
     }
     /// The records of a transaction, in order.
     pub async fn entries(&self, txn: u64) -> Result<Vec<Entry>, StoreError> {
@@ -204,7 +204,7 @@ fn one(db: &Connection, tail: &str, values: &[&dyn ToSql]) -> Result<Option<Foun
 
 /// The page is read from the newest transaction down; `+column` keeps SQLite from sorting an index range
 /// instead.
-fn list(db: &Connection, own: Option<String>, f: &Filter) -> Result<Vec<Outcome>, StoreError> {
+fn list(db: &Connection, f: &Filter) -> Result<Vec<Outcome>, StoreError> {
     let mut rules = vec!["1"];
     let mut values: Vec<Rc<dyn ToSql>> = Vec::new();
     let mut rule = |text: &'static str, value: Option<Rc<dyn ToSql>>| {
@@ -216,7 +216,6 @@ fn list(db: &Connection, own: Option<String>, f: &Filter) -> Result<Vec<Outcome>
     fn v<T: ToSql + 'static>(value: Option<T>) -> Option<Rc<dyn ToSql>> {
         value.map(|v| Rc::new(v) as Rc<dyn ToSql>)
     }
-    rule("+app = ?", v(own));
     rule("+app = ?", v(f.app.clone()));
     rule("kind = ?", v(f.kind.map(|k| k.name())));
     rule("status = ?", v(f.status.map(|s| s.name())));

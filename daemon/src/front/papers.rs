@@ -1,5 +1,5 @@
 //! Papers of the apps' own, and reports.
-use super::{Front, LOOK_AGAIN, managers, sees, store_fault};
+use super::{Front, LOOK_AGAIN, store_fault};
 use payterm_core::{Input, ReportHead};
 use payterm_schema::{
     Caller, DeviceKind, Fault, Notice, RequestKey,
@@ -46,7 +46,7 @@ impl Front {
         let mut notices = self.notices.subscribe();
         loop {
             let found =
-                if sees(caller, &key.app) { self.store.paper(key).await.map_err(store_fault)? } else { None };
+                if caller.sees(&key.app) { self.store.paper(key).await.map_err(store_fault)? } else { None };
             let found = found.ok_or_else(|| Fault::not_found("paper", &key.id))?;
             let open =
                 if found.ended.is_none() { self.view().await?.state.papers.remove(&found.job) } else { None };
@@ -77,7 +77,7 @@ impl Front {
     }
 
     pub(super) async fn totals_report(&self, caller: &Caller, scope: Scope) -> Result<TotalsReport, Fault> {
-        managers(caller)?;
+        caller.manage()?;
         let t = &self.config.terminal;
         let state = self.view().await?.state;
         let operator = state.staff.number(self.config.operators.required, &t.operator);

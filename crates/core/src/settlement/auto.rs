@@ -1,6 +1,6 @@
 //! Settlement at a time of day, and reminders of it, by the host's clock.
-use crate::{AccountSettings, Machine, state::TERMINAL};
-use payterm_schema::{AccountId, Kind, Request, RequestKey, Time, time::Millis};
+use crate::{AccountSettings, Machine};
+use payterm_schema::{AccountId, Kind, Request, RequestKey, Time, caller::TERMINAL, time::Millis};
 
 const DAY: i64 = 86_400_000;
 /// Wait after one that came to nothing (line down, something Stuck): 15 minutes, doubled up to four hours.

@@ -476,9 +476,8 @@ fn rows_are_found_by_key_rrn_stan_and_filters() {
         assert_eq!(store.by_stan("pos", stan, batch(7)).await.unwrap().len(), 1);
         assert!(store.by_stan("pos", stan, batch(8)).await.unwrap().is_empty());
         assert!(store.by_txn(5).await.unwrap().unwrap().outcome.voided);
-        let txns = |f: Filter| async {
-            store.list(None, f).await.unwrap().iter().map(|o| o.txn).collect::<Vec<_>>()
-        };
+        let txns =
+            |f: Filter| async { store.list(f).await.unwrap().iter().map(|o| o.txn).collect::<Vec<_>>() };
         assert_eq!(txns(Filter::default()).await, [6, 5, 4, 3, 2, 1]);
         assert_eq!(txns(Filter { limit: Some(2), before: Some(5), ..Filter::default() }).await, [4, 3]);
         assert_eq!(txns(Filter { status: Some(Status::Running), ..Filter::default() }).await, [6]);
@@ -487,7 +486,7 @@ fn rows_are_found_by_key_rrn_stan_and_filters() {
             [5, 4]
         );
         assert_eq!(txns(Filter { kind: Some(Kind::Void), ..Filter::default() }).await, [] as [u64; 0]);
-        assert_eq!(store.list(Some("other".into()), Filter::default()).await.unwrap(), []);
+        assert_eq!(txns(Filter { app: Some("other".into()), ..Filter::default() }).await, [] as [u64; 0]);
         let entries = store.entries(5).await.unwrap();
         assert_eq!(entries.iter().map(|e| e.seq).collect::<Vec<_>>(), [9, 10, 12]);
     });

@@ -36,7 +36,6 @@ rule-a-number = a number
 rule-a-text = a text
 rule-above-the-amount-limit-of-every-account-of-its-currency = above the amount_limit of every account of its currency
 rule-app-only-managers-see-another-app-s-transactions = app: only managers see another app's transactions
-rule-for-managers-only = for managers only
 rule-managers-only = managers only
 rule-given-up = given up
 rule-holds-a-null-or-a-fraction-outside-an-object = holds a null or a fraction outside an object

@@ -36,7 +36,6 @@ rule-a-number = 须为数字
 rule-a-text = 须为文字
 rule-above-the-amount-limit-of-every-account-of-its-currency = 超过该币种所有账户的 amount_limit
 rule-app-only-managers-see-another-app-s-transactions = app:只有管理账号可看其他应用的交易
-rule-for-managers-only = 仅限管理账号
 rule-managers-only = 仅限管理账号
 rule-given-up = 已放弃输入
 rule-holds-a-null-or-a-fraction-outside-an-object = 含有空值或小数
