@@ -8,7 +8,7 @@ use payterm_schema::{
     AccountId, Entry, Record, Request, RequestKey, Status, Terminal, Time, request::RequestWire,
 };
 use payterm_simulator::{Acquirer, Options, Running, World};
-use payterm_tests::{
+use payterm_tests::real::{
     drain,
     stack::{Result, Stack, caller, programs},
 };

@@ -10,7 +10,7 @@ use payterm_schema::{
     request::RequestWire,
     selftest::Verdict,
 };
-use payterm_tests::stack::{Result, Stack, caller};
+use payterm_tests::real::stack::{Result, Stack, caller};
 use payterm_texts::Texts;
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ async fn run(language: Language) -> Result<()> {
     println!("paytermd runs. Talk to it from another shell:\n");
     println!(
         "  export PAYTERM_BUS='{bus}' PAYTERM_STATE='{dir}/state' PATH=\"{}:$PATH\"",
-        payterm_tests::stack::programs()?.display()
+        payterm_tests::real::stack::programs()?.display()
     );
     println!("  busctl --address=\"$PAYTERM_BUS\" tree org.payterm.Terminal1");
     println!(

@@ -3,7 +3,10 @@
 //! (100), PAYTERM_FULL (20), PAYTERM_QUEUE (10,000), PAYTERM_SEEDS (20,000), PAYTERM_REQUESTS (1,000),
 //! PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the clock) change them. With names as
 //! arguments only those are run, and the file stays as it is: `payterm-prove kills`.
-use payterm_tests::{disk, judge::Verdict, kills, planted};
+use payterm_tests::{
+    planted,
+    real::{audit::Verdict, disk, kills},
+};
 use serde_json::{Value, json};
 use std::{
     process::{Command, ExitCode},
@@ -110,7 +113,7 @@ fn queue() -> Result<Value> {
     let (v, _stack) = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(payterm_tests::drain::run(n, (n / 20).max(8), 3, false))?;
+        .block_on(payterm_tests::real::drain::run(n, (n / 20).max(8), 3, false))?;
     let ok = (v.arrived, v.different, v.disordered, v.stuck, v.kills) == (n, n, 0, 0, 3);
     Ok(json!({
         "name": "queue", "value": n, "unit": "offline payments, each once, in the order of its card", "ok": ok, "seconds": began.elapsed().as_secs(),
@@ -138,12 +141,19 @@ fn main() -> ExitCode {
         (
             "crash",
             Box::new(|n| {
-                tests(n, cuts, "cuts", &["-p", "payterm-tests", "--test", "crash", "--", "--nocapture"])
+                tests(
+                    n,
+                    cuts,
+                    "cuts",
+                    &["-p", "payterm-tests", "--test", "sim", "crash::", "--", "--nocapture"],
+                )
             }),
         ),
         (
             "seeds",
-            Box::new(|n| tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "seeds"])),
+            Box::new(|n| {
+                tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "sim", "seeds::"])
+            }),
         ),
         (
             "codec",
@@ -158,7 +168,7 @@ fn main() -> ExitCode {
                     n,
                     |_| 0,
                     "canaries found",
-                    &["-p", "payterm-tests", "--features", "real", "--test", "canary"],
+                    &["-p", "payterm-tests", "--features", "real", "--test", "real", "canary::"],
                 )
             }),
         ),
@@ -169,7 +179,7 @@ fn main() -> ExitCode {
                     n,
                     |_| 0,
                     "captured frames wrong",
-                    &["-p", "payterm-tests", "--features", "real", "--test", "captured"],
+                    &["-p", "payterm-tests", "--features", "real", "--test", "real", "captured::"],
                 )
             }),
         ),
@@ -180,7 +190,7 @@ fn main() -> ExitCode {
                     n,
                     |_| requests,
                     "random requests, books equal",
-                    &["-p", "payterm-tests", "--features", "real", "--test", "counter_e2e", "random"],
+                    &["-p", "payterm-tests", "--features", "real", "--test", "real", "after_random_traffic"],
                 )
             }),
         ),

@@ -2,7 +2,7 @@
 //! runs a second, what was met and what was not. On a failure: its seed and the shortest story that breaks
 //! the same invariant, exit 1. The first seed is printed: the same seed is the same run. `--seeds N` runs so
 //! many instead of a time; `--find I` goes on until a seed breaks invariant I.
-use payterm_tests::swarm;
+use payterm_tests::sim::swarm;
 use std::{
     collections::BTreeMap,
     process::ExitCode,

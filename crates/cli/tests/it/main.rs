@@ -1,0 +1,7 @@
+//! All integration tests of this crate, one program.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod apply;
+mod common;
+mod offline;
+mod pages;
+mod requests;

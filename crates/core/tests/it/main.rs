@@ -1,0 +1,8 @@
+//! All integration tests of this crate, one program.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod application;
+mod profile_codes;
+mod recovery;
+mod resolve;
+mod till;
+mod upkeep;

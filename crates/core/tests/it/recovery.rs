@@ -1,0 +1,835 @@
+//! A journal that was put back: no payments, no number used twice, nothing driven, until the recovery is
+//! ended on record. And the clock that is doubted until a host confirms it.
+use payterm_core::{Effect, Input, Settings, Step};
+use payterm_schema::{
+    Batch, Fault, HostAnswer, HostEvent, Record, RequestKey, Screen, Stan, Status, Time,
+    host::HostRules,
+    operator::{OperatorId, OperatorRequest, Purpose},
+    outcome::{Authority, Forwarding},
+    record::{ClockEvent, Entry, ObligationState, Restored},
+    request::RequestWire,
+    settlement::{BatchPart, Half, Halves, SettlementReply},
+    time::Millis,
+};
+
+use crate::till::*;
+
+#[test]
+fn a_restored_journal_takes_no_payments_and_uses_no_number_again() {
+    // The backup was made while a frame was out: it says nothing of the answer.
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    assert_eq!(before.sale("one"), Some(Stan::FIRST));
+    let mut till = Till::new(before.disk.clone());
+    let step = till.machine.restored(NOW, restored(9, Some(200)));
+    till.keep(step);
+    let step = till.boot(NOW);
+    assert_eq!(sent(&step), None, "a reversal might take back what was approved and told");
+    let open = till.machine.obligations().iter().next().unwrap();
+    assert_eq!(open.state, ObligationState::Stuck);
+    assert!(
+        step.records.iter().any(
+            |e| matches!(&e.record, Record::Outcome { outcome, .. } if outcome.status == Status::Unknown)
+        )
+    );
+    assert_eq!(till.machine.screen(), &Screen::Trouble { what: "recovering".into() });
+    assert!(till.machine.state().inhibits().contains(&payterm_schema::inhibit::InhibitReason::Restoring));
+    // Later too, and after another start.
+    for _ in 0..2 {
+        let later = till.machine.handle_timeout(NOW + Millis::secs(86_400));
+        assert_eq!(sent(&till.keep(later)), None);
+        assert_eq!(
+            answer(&till.input(start("sale", "two"))),
+            Some(Err(Fault::JournalRestored { id: "two".into(), lost: false }))
+        );
+        assert!(matches!(
+            answer(&till.input(Input::RetryObligation { call: 2, txn: 1, by: "m".into() })),
+            Some(Err(Fault::WrongState { .. }))
+        ));
+        till = Till::new(till.disk);
+        till.boot(NOW);
+    }
+    assert_eq!(answer(&till.input(start("echo", "e"))), Some(Ok(())), "what moves no money goes on");
+    till = Till::new(till.disk);
+    till.boot(NOW);
+    assert_eq!(
+        answer(&till.input(Input::Operators { call: 3, request: OperatorRequest::EndRecovery })),
+        Some(Ok(()))
+    );
+    assert!(till.disk.iter().any(|e| matches!(&e.record, Record::RecoveryEnded { by } if by == "manager")));
+    assert!(matches!(
+        answer(&till.input(Input::Operators { call: 4, request: OperatorRequest::EndRecovery })),
+        Some(Err(Fault::WrongState { .. }))
+    ));
+    // Above the marks: STAN 200 and transaction 9 may have been used.
+    let stan = till.sale("two").unwrap();
+    assert!((201..=210).contains(&stan.get()), "{stan}");
+    assert!(till.machine.state().last_txn > 9);
+    assert_eq!(
+        till.machine.obligations().iter().filter(|o| o.state == ObligationState::Stuck).count(),
+        1,
+        "a person's, still"
+    );
+}
+
+/// In recovery, with operators, and the cashier 01 on duty.
+fn in_recovery() -> Till {
+    let mut s = settings();
+    s.operators =
+        payterm_schema::config::OperatorsConfig { required: true, idle_lock_ms: 0, ..Default::default() };
+    let mut till = Till::with(s, Vec::new());
+    let step = till.machine.restored(NOW, restored(9, Some(200)));
+    till.keep(step);
+    till.boot(NOW);
+    till.types("01c111111c482915c482915c");
+    assert_eq!(till.machine.state().staff.on_duty.as_ref().map(ToString::to_string), Some("01".into()));
+    till
+}
+
+#[test]
+fn where_there_are_operators_the_supervisor_ends_a_recovery() {
+    let mut till = in_recovery();
+    let from = till.disk.len();
+    till.ends_recovery();
+    let asked = |s: &Screen| matches!(s, Screen::Password { operator, purpose: Purpose::Manage, .. } if *operator == OperatorId::supervisor());
+    assert!(asked(till.machine.screen()) && till.ended.is_empty(), "{:?}", till.machine.screen());
+    // Cancelled; the cashier's own password, and then nobody.
+    till.types("x");
+    till.ends_recovery();
+    till.types("482915c");
+    assert!(asked(till.machine.screen()));
+    let step = till.machine.handle_timeout(NOW + Millis::secs(3_600));
+    till.keep(step);
+    let not_done = |rule: &str| Err(Fault::NotDone { rule: rule.into() });
+    assert_eq!(till.ended, [not_done("cancelled at the keypad"), not_done("nothing was typed in time")]);
+    assert_eq!(till.story(from), ["00 Manage wrong"]);
+    assert!(till.machine.state().recovering.is_some());
+    assert_eq!(
+        answer(&till.input(start("sale", "one"))),
+        Some(Err(Fault::JournalRestored { id: "one".into(), lost: false }))
+    );
+
+    // The supervisor, whose first password has to be changed before it is good for anything.
+    till.ends_recovery();
+    till.types("000000c739164c");
+    assert!(till.machine.state().recovering.is_some());
+    till.types("739164c");
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+    assert_eq!(till.story(from), ["00 Manage wrong", "00 Change", "00 Manage", "ended by 00"]);
+    assert!(till.machine.state().recovering.is_none());
+    assert!(till.sale("one").is_some(), "the cashier's shift goes on");
+}
+
+#[test]
+fn wrong_passwords_lock_the_terminal_and_end_no_recovery() {
+    let mut till = in_recovery();
+    let from = till.disk.len();
+    till.ends_recovery();
+    till.types("482915c482916c482917c");
+    till.ends_recovery();
+    assert_eq!(till.ended, [Err(Fault::TerminalLocked), Err(Fault::TerminalLocked)]);
+    assert_eq!(till.story(from), ["00 Manage wrong", "00 Manage wrong", "00 Manage wrong", "locked by 00"]);
+    assert!(till.machine.state().recovering.is_some());
+}
+
+#[test]
+fn a_supervisor_on_duty_ends_a_recovery_at_once() {
+    let mut till = in_recovery();
+    till.types("00c000000c739164c739164c");
+    let from = till.disk.len();
+    till.ends_recovery();
+    assert_eq!(
+        (till.ended.as_slice(), till.story(from)),
+        ([Ok(())].as_slice(), vec!["ended by 00".to_owned()])
+    );
+}
+
+/// What was owed is left to people before anything is driven.
+#[test]
+fn the_record_of_a_restoring_sends_nothing() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.sale("one");
+    let mut again = Till::new(before.disk);
+    assert!(sent(&again.boot(NOW)).is_some(), "its reversal is due");
+    let mut till = Till::new(again.disk);
+    let step = till.machine.restored(NOW, restored(1, Some(100)));
+    assert_eq!((sent(&step), step.records.len()), (None, 1));
+}
+
+/// No frame of the request is in the journal: that is no proof that none left.
+#[test]
+fn a_request_that_ran_ends_unknown() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.input(start("sale", "one"));
+    let ended = |restore: bool| {
+        let mut till = Till::new(before.disk.clone());
+        if restore {
+            let step = till.machine.restored(NOW, restored(1, Some(100)));
+            till.keep(step);
+        }
+        let step = till.boot(NOW);
+        step.records.iter().find_map(|e| {
+            if let Record::Outcome { outcome, .. } = &e.record {
+                Some((outcome.status, outcome.reason.clone().unwrap().code))
+            } else {
+                None
+            }
+        })
+    };
+    assert_eq!(ended(false), Some((Status::Failed, "interrupted".into())));
+    assert_eq!(ended(true), Some((Status::Unknown, "journal-restored".into())));
+    // It owes nothing that could be driven, and a person can end it: not as executed, for it has no place in
+    // a batch.
+    let mut till = Till::new(before.disk);
+    let step = till.machine.restored(NOW, restored(1, Some(100)));
+    till.keep(step);
+    till.boot(NOW);
+    let mut say = |executed| {
+        let step = till.input(Input::Resolve {
+            call: 5,
+            txn: 1,
+            executed,
+            stan: None,
+            reference: "case 1".into(),
+            by: "m".into(),
+        });
+        let outcome = step.records.iter().find_map(|e| {
+            if let Record::Outcome { outcome, .. } = &e.record { Some(outcome.status) } else { None }
+        });
+        (answer(&step), outcome)
+    };
+    assert!(matches!(say(true), (Some(Err(Fault::WrongState { .. })), None)));
+    assert_eq!(say(false), (Some(Ok(())), Some(Status::Declined)));
+    assert!(matches!(say(false), (Some(Err(Fault::NotFound { .. })), None)), "once");
+}
+
+/// The marks are lost too: as far away as can be from the numbers used last.
+#[test]
+fn without_marks_the_stans_go_on_far_away() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.sale("one");
+    let mut till = Till::new(before.disk);
+    let step = till.machine.restored(NOW, restored(1, None));
+    till.keep(step);
+    assert_eq!(till.machine.state().next_stan(&account()).get(), 500_002);
+}
+
+#[test]
+fn a_damaged_journal_begins_nothing_new() {
+    let mut till = Till::new(Vec::new());
+    till.boot(NOW);
+    till.input(Input::JournalDamaged { why: "record 7: gone".into() });
+    assert_eq!(till.machine.screen(), &Screen::Trouble { what: "journal-damaged".into() });
+    assert_eq!(
+        answer(&till.input(start("sale", "one"))),
+        Some(Err(Fault::JournalDamaged { cause: "record 7: gone".into() }))
+    );
+}
+
+#[test]
+fn the_clock_is_doubted_until_a_host_confirms_it() {
+    let doubt = |till: &Till| till.machine.state().clock_doubt.clone().map(|d| d.1);
+    let mut till = Till::new(Vec::new());
+    till.boot(NOW);
+    assert!(till.machine.state().clock_trusted());
+    till.input(Input::ClockJumped { by: Millis::secs(7_200) });
+    assert_eq!(doubt(&till), Some(ClockEvent::Jumped { by: Millis::secs(7_200) }));
+    // In the past after a start: named, and it works on.
+    let mut till = Till::new(till.disk);
+    till.boot(Time(NOW.0 - 3_600_000));
+    assert!(
+        matches!(doubt(&till), Some(ClockEvent::Behind { by }) if by.0 >= 3_600_000),
+        "{:?}",
+        doubt(&till)
+    );
+    assert_eq!(answer(&till.input(start("sale", "one"))), Some(Ok(())));
+    let answer = r#"{"code":"00","mac":"not_used","keys":"loaded","date":"0528","time":"203320","texts":[],"requirement":0}"#;
+    let answer: HostAnswer = serde_json::from_str(answer).unwrap();
+    let signed_in = Record::SignedIn {
+        account: account(),
+        batch: Batch::FIRST,
+        offset: Millis(0),
+        answer: Box::new(answer),
+    };
+    let mut state = till.machine.state().clone();
+    state.apply(&Entry { seq: state.seq + 1, at: NOW, txn: None, record: signed_in }).unwrap();
+    assert!(state.clock_trusted());
+}
+
+/// The cashier may have taken the part, and that is lost. What the acquirer holds is the part.
+#[test]
+fn a_part_in_question_ends_unknown() {
+    let mut s = settings();
+    s.flow.partial_approval = true;
+    let asked = || {
+        let mut before = Till::with(s.clone(), Vec::new());
+        before.boot(NOW);
+        let step = before.frame(start("sale", "one"));
+        before.answered(&step, r#""code":"00","amount":50"#);
+        assert!(matches!(before.machine.screen(), Screen::ConfirmPartial { .. }));
+        before
+    };
+    let step = Till::with(s.clone(), asked().disk).boot(NOW);
+    assert_eq!(
+        told(&step),
+        [(Status::Declined, "partial-not-taken".into())],
+        "a restart alone proves that nobody said yes"
+    );
+    let (mut till, step) = asked().restore(s.clone(), Some(200));
+    assert_eq!(told(&step), unknown());
+    till.ends_recovery();
+    assert_eq!(told(&till.resolve(1, true)), [(Status::Approved, String::new())]);
+    assert_eq!(till.counted(), (1, 50));
+}
+
+/// It may have been refused and told so.
+#[test]
+fn an_advice_that_was_out_ends_unknown() {
+    let restored = || {
+        let mut before = Till::new(Vec::new());
+        before.boot(NOW);
+        let wire = RequestWire {
+            id: "v".into(),
+            kind: "voice_sale".into(),
+            amount: Some("1.00".into()),
+            currency: Some("CNY".into()),
+            auth_code: Some("123456".into()),
+            ..RequestWire::default()
+        };
+        let step = before.frame(Input::Start {
+            call: 1,
+            key: RequestKey::new("app", "v").unwrap(),
+            request: Box::new(wire.try_into().unwrap()),
+        });
+        assert!(sent(&step).is_some());
+        let (till, step) = before.restore(settings(), Some(200));
+        assert_eq!((told(&step), till.counted()), (unknown(), (0, 0)));
+        till
+    };
+    let last = |till: &Till| {
+        till.disk.iter().rev().find_map(|e| {
+            if let Record::Outcome { outcome, .. } = &e.record { Some(outcome.clone()) } else { None }
+        })
+    };
+    for executed in [true, false] {
+        let mut till = restored();
+        let step = till.resolve(1, executed);
+        assert_eq!((told(&step).len(), till.counted()), (1, if executed { (1, 100) } else { (0, 0) }));
+        let outcome = last(&till).unwrap();
+        if executed {
+            assert_eq!(
+                (outcome.authority, outcome.forwarding.clone()),
+                (Some(Authority::Voice), Some(Forwarding::Forwarded))
+            );
+            assert_eq!(outcome.auth_code.as_deref(), Some("123456"));
+        } else {
+            assert_eq!((outcome.status, outcome.forwarding.clone()), (Status::Declined, None));
+        }
+    }
+    // After the recovery a person has it told again: the acquirer's word decides.
+    for (code, counted) in [("00", (1, 100)), ("05", (0, 0))] {
+        let mut till = restored();
+        till.ends_recovery();
+        let step = till.retry(1);
+        let step = till.answered(&step, &format!(r#""code":"{code}""#));
+        let status = if code == "00" { Status::Approved } else { Status::Declined };
+        assert_eq!(
+            (told(&step).first().map(|t| t.0), told(&step).len(), till.counted()),
+            (Some(status), 1, counted)
+        );
+        assert_eq!(
+            (step.erase.is_empty(), till.machine.obligations().len()),
+            (code == "00", 0),
+            "a void or the upload needs the PAN of what stands"
+        );
+        assert!(till.machine.state().owes(1).is_none());
+    }
+}
+
+/// What begins after the restoring is whole: only what ran before it is in doubt.
+#[test]
+fn a_sign_in_that_a_restart_cuts_off_in_a_recovery_has_failed() {
+    let mut till = in_recovery();
+    till.input(start("sign_in", "s"));
+    let mut till = Till::new(till.disk);
+    assert_eq!(told(&till.boot(NOW)), [(Status::Failed, "no-reply".into())]);
+}
+
+/// It may have ended long ago, or not at all: a person asks, in the recovery or after it; nothing leaves by
+/// itself.
+#[test]
+fn an_open_settlement_waits_for_a_person() {
+    let restored = || {
+        let mut before = Till::new(Vec::new());
+        before.boot(NOW);
+        before.paid("one");
+        assert!(sent(&before.input(start("settlement", "z"))).is_some());
+        let (mut till, step) = before.restore(settings(), Some(200));
+        assert_eq!((told(&step), sent(&step)), (vec![(Status::Unknown, "settlement-open".into())], None));
+        assert!(matches!(answer(&till.retry(2)), Some(Err(Fault::WrongState { .. }))));
+        till
+    };
+    for executed in [true, false] {
+        let mut till = restored();
+        let step = till.resolve(2, executed);
+        let (status, batch) = if executed { (Status::Approved, 2) } else { (Status::Declined, 1) };
+        assert_eq!(
+            (answer(&step), told(&step).first().map(|t| t.0), till.bank().batch.get()),
+            (Some(Ok(())), Some(status), batch)
+        );
+    }
+    let mut till = restored();
+    let end = till.input(Input::Operators { call: 3, request: OperatorRequest::EndRecovery });
+    let later = till.machine.handle_timeout(NOW + Millis::secs(86_400));
+    assert_eq!((answer(&end), sent(&end), sent(&till.keep(later))), (Some(Ok(())), None, None));
+    let step = till.retry(2);
+    assert_eq!((answer(&step), sent(&step).is_some()), (Some(Ok(())), true));
+}
+
+/// Settled after the backup was made: `till` is in recovery, and the sale "one" is in its batch 1.
+fn settled_in_what_is_lost() -> Till {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.paid("one");
+    let backup = before.disk.clone();
+    let totals = before.input(start("settlement", "z"));
+    let half = Half { debit_minor: 100, debit_count: 1, ..Default::default() };
+    let settlement = Some(SettlementReply { domestic: (half, 1), foreign: (Half::default(), 1) });
+    let answer = HostAnswer { settlement, ..host_answer(r#""code":"00""#) };
+    before.input(Input::Host { tag: tag_of(&totals).unwrap(), event: reply(answer) });
+    let end = before.machine.handle_timeout(NOW);
+    let end = before.keep(end);
+    before.answered(&end, r#""code":"00""#);
+    assert_eq!((before.bank().batch.get(), before.counted()), (2, (0, 0)));
+    Till::new(backup).restore(settings(), Some(200)).0
+}
+
+#[test]
+fn a_batch_that_was_settled_in_what_is_lost_is_not_settled_again() {
+    let mut till = settled_in_what_is_lost();
+    let step = till.signs_in("s", 2);
+    // The sign-in is transaction 2, what is asked about ours 3.
+    assert_eq!(told(&step), [(Status::Approved, String::new()), unknown().remove(0)]);
+    assert_eq!(till.bank().batch, Batch::FIRST);
+    let refused = |till: &mut Till| {
+        till.ends_recovery();
+        assert!(
+            matches!(till.ended.last(), Some(Err(Fault::WrongState { rule })) if rule.contains("transaction 3:")),
+            "{:?}",
+            till.ended
+        );
+    };
+    refused(&mut till);
+    // The same word again asks nothing new, and a restart forgets nothing.
+    assert_eq!(told(&till.signs_in("t", 2)).len(), 1);
+    till = Till::new(till.disk);
+    assert_eq!(told(&till.boot(NOW)), []);
+    refused(&mut till);
+    let step = till.resolve(3, true);
+    assert_eq!((answer(&step), told(&step)), (Some(Ok(())), vec![(Status::Approved, String::new())]));
+    assert!(step.erase_batch.is_some());
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+    till.paid("two");
+    assert_eq!((till.bank().batch.get(), till.counted()), (2, (1, 100)));
+    let sums = |step: &Step| {
+        step.effects.iter().find_map(|e| {
+            if let Effect::Send(m) = e { Some((m.plan.batch.get(), m.plan.settlement.clone())) } else { None }
+        })
+    };
+    let step = till.input(start("settlement", "zz"));
+    let domestic = Half { debit_minor: 100, debit_count: 1, ..Default::default() };
+    let totals = BatchPart::Totals(Halves { domestic, ..Default::default() });
+    assert_eq!(sums(&step), Some((2, Some(Box::new(totals)))));
+}
+
+#[test]
+fn a_batch_in_doubt_that_is_open_stays_ours() {
+    let mut till = settled_in_what_is_lost();
+    till.signs_in("s", 7);
+    let step = till.resolve(3, false);
+    assert_eq!(
+        (answer(&step), told(&step)),
+        (Some(Ok(())), vec![(Status::Declined, "resolved-not-executed".into())])
+    );
+    assert_eq!((till.bank().batch, till.counted()), (Batch::FIRST, (1, 100)));
+    // Answered once; another batch is another question.
+    assert_eq!(told(&till.signs_in("t", 7)).len(), 1);
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+    let mut till = settled_in_what_is_lost();
+    till.signs_in("s", 7);
+    till.resolve(3, false);
+    assert_eq!(told(&till.signs_in("t", 8)).len(), 2);
+    till.ends_recovery();
+    assert!(matches!(till.ended.last(), Some(Err(Fault::WrongState { .. }))));
+}
+
+/// One question about a batch whose settlement is open: its own transaction.
+#[test]
+fn an_open_settlement_is_the_question_about_its_batch() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.paid("one");
+    before.input(start("settlement", "z"));
+    let (mut till, _) = before.restore(settings(), Some(200));
+    assert_eq!(told(&till.signs_in("s", 9)).len(), 1, "nothing new is asked");
+    till.ends_recovery();
+    assert!(
+        matches!(till.ended.last(), Some(Err(Fault::WrongState { rule })) if rule.contains("transaction 2:")),
+        "{:?}",
+        till.ended
+    );
+    till.resolve(2, true);
+    assert_eq!(till.bank().batch.get(), 9, "where the host is");
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+}
+
+/// Of an empty batch nothing is in doubt.
+#[test]
+fn an_empty_batch_follows_the_host_in_a_recovery() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    let (mut till, _) = before.restore(settings(), Some(200));
+    till.signs_in("s", 4);
+    assert_eq!(till.bank().batch.get(), 4);
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+}
+
+/// Also where the vault has the keys: the host names its batch.
+#[test]
+fn a_restored_journal_signs_in_anew() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.signs_in("s", 1);
+    assert!(before.bank().signed_in);
+    before.machine.restored(NOW, restored(1, Some(200)));
+    assert!(!before.bank().signed_in);
+}
+
+#[test]
+fn a_host_that_speaks_while_the_supervisor_types_is_heard() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    before.paid("one");
+    let mut s = settings();
+    s.operators =
+        payterm_schema::config::OperatorsConfig { required: true, idle_lock_ms: 0, ..Default::default() };
+    s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
+    let (mut till, step) = before.restore(s, Some(200));
+    let answer = |batch| reply(HostAnswer { batch: Batch::new(batch), ..host_answer(r#""code":"00""#) });
+    till.input(Input::Host { tag: tag_of(&step).unwrap(), event: answer(1) });
+    // It asks for another one.
+    let step = till.input(start("echo", "e"));
+    let step = till.input(Input::Host {
+        tag: tag_of(&step).unwrap(),
+        event: reply(HostAnswer { requirement: 3, ..host_answer(r#""code":"00""#) }),
+    });
+    till.ends_recovery();
+    till.input(Input::Host { tag: tag_of(&step).unwrap(), event: answer(2) });
+    till.types("000000c739164c739164c");
+    assert!(
+        matches!(till.ended.as_slice(), [Err(Fault::WrongState { rule })] if rule.contains("transaction 3:")),
+        "{:?}",
+        till.ended
+    );
+    assert!(till.machine.state().recovering.is_some());
+}
+
+/// Its acquirer may have settled our batch in what is lost: nobody knows before it has spoken. Not asked: one
+/// of which we hold nothing, and one that is not configured any more.
+#[test]
+fn a_recovery_does_not_end_before_each_host_was_heard() {
+    let restored = |paid: bool, configured: bool| {
+        let mut before = Till::new(Vec::new());
+        before.boot(NOW);
+        if paid {
+            before.paid("one");
+        }
+        let mut s = settings();
+        s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
+        if !configured {
+            s.accounts.remove(0);
+        }
+        before.restore(s, Some(200))
+    };
+    for (paid, configured) in [(false, true), (true, false)] {
+        let (mut till, _) = restored(paid, configured);
+        till.ends_recovery();
+        assert_eq!(till.ended, [Ok(())], "paid {paid}, configured {configured}");
+    }
+    let (mut till, step) = restored(true, true);
+    till.ends_recovery();
+    // The line is down.
+    till.input(Input::Host { tag: tag_of(&step).unwrap(), event: HostEvent::NotSent { why: "down".into() } });
+    till.ends_recovery();
+    let mut till = Till {
+        ended: till.ended,
+        ..Till::with(restored(true, true).0.machine.settings().clone(), till.disk)
+    };
+    let step = till.boot(NOW);
+    till.ends_recovery();
+    assert!(
+        till.ended.len() == 3
+            && till
+                .ended
+                .iter()
+                .all(|e| matches!(e, Err(Fault::WrongState { rule }) if rule.contains("has not signed in"))),
+        "{:?}",
+        till.ended
+    );
+    let answer = HostAnswer { batch: Some(Batch::FIRST), ..host_answer(r#""code":"00""#) };
+    till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(answer) });
+    till.ends_recovery();
+    assert_eq!(till.ended.last(), Some(&Ok(())));
+}
+
+/// Its acquirer never came back, so its account was taken out of the configuration. It is put back, and the
+/// acquirer has left our batch.
+#[test]
+fn an_account_that_comes_back_after_a_recovery() {
+    let without = || Settings { accounts: Vec::new(), ..settings() };
+    // Nothing was said of its batch, or it was in doubt already.
+    for asked in [false, true] {
+        let mut till = settled_in_what_is_lost();
+        if asked {
+            assert_eq!(told(&till.signs_in("s", 2)).len(), 2);
+        }
+        let mut till = Till::with(without(), till.disk);
+        till.boot(NOW);
+        till.ends_recovery();
+        assert_eq!(till.ended, [Ok(())], "asked {asked}");
+        let mut s = settings();
+        s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
+        let mut till = Till::with(s.clone(), till.disk);
+        let sign_in = till.boot(NOW);
+        let heard = || reply(HostAnswer { batch: Batch::new(2), ..host_answer(r#""code":"00""#) });
+        let step = till.input(Input::Host { tag: tag_of(&sign_in).unwrap(), event: heard() });
+        let txn = till.machine.state().last_txn;
+        assert_eq!(told(&step), unknown(), "asked {asked}");
+        for kind in ["settlement", "sale"] {
+            assert!(
+                matches!(answer(&till.input(start(kind, kind))), Some(Err(Fault::JournalRestored { .. }))),
+                "{kind}"
+            );
+        }
+        till = Till::with(s, till.disk);
+        let sign_in = till.boot(NOW);
+        assert!(
+            matches!(answer(&till.resolve(txn, true)), Some(Err(Fault::WrongState { rule })) if rule.contains("under way"))
+        );
+        till.input(Input::Host { tag: tag_of(&sign_in).unwrap(), event: heard() });
+        assert_eq!(answer(&till.resolve(txn, true)), Some(Ok(())));
+        till.ends_recovery();
+        assert_eq!(
+            (till.ended.last(), till.bank().batch.get(), till.machine.state().unheard.len()),
+            (Some(&Ok(())), 2, 0)
+        );
+    }
+    // It is in our batch: nothing is asked.
+    let till = settled_in_what_is_lost();
+    let mut till = Till::with(without(), till.disk);
+    till.boot(NOW);
+    till.ends_recovery();
+    let mut till = Till::with(settings(), till.disk);
+    till.boot(NOW);
+    assert_eq!(told(&till.signs_in("s", 1)).len(), 1);
+    assert!(till.machine.state().recovering.is_none() && till.machine.state().unheard.is_empty());
+}
+
+/// Its time of day comes and goes, and nobody is reminded.
+#[test]
+fn nothing_is_settled_by_itself_while_the_journal_is_not_to_be_trusted() {
+    let mut s = settings();
+    s.settlement.at = Some("00:30".into());
+    let before = || {
+        let mut before = Till::with(s.clone(), Vec::new());
+        before.boot(NOW);
+        before.paid("one");
+        before
+    };
+    let mut damaged = before();
+    damaged.input(Input::JournalDamaged { why: "record 7: gone".into() });
+    for (what, mut till) in [("restored", before().restore(s.clone(), Some(200)).0), ("damaged", damaged)] {
+        let now = NOW + Millis::secs(2 * 86_400);
+        // What else is due is done first.
+        let step = till.machine.handle_timeout(now);
+        till.keep(step);
+        let step = till.machine.handle_timeout(now);
+        assert!(step.records.is_empty() && step.effects.is_empty(), "{what}: {:?}", step.records);
+        assert!(till.machine.poll_timeout().is_none_or(|t| t > now), "{what}: due at once again and again");
+    }
+}
+
+/// A sign-in that names another batch would leave it behind, in no totals and in no upload.
+#[test]
+fn a_payment_in_doubt_keeps_its_batch() {
+    let mut till = Till::new(Vec::new());
+    till.boot(NOW);
+    till.sale("one");
+    // Other numbers by now: nobody can drive its reversal.
+    let mut s = settings();
+    s.accounts[0].config.terminal = "20000002".into();
+    let mut till = Till::with(s, till.disk);
+    till.boot(NOW);
+    assert_eq!(
+        till.machine.obligations().iter().map(|o| o.state).collect::<Vec<_>>(),
+        [ObligationState::Stuck]
+    );
+    till.signs_in("s", 8);
+    assert_eq!(till.bank().batch, Batch::FIRST);
+    till.resolve(1, false);
+    till.signs_in("t", 8);
+    assert_eq!(till.bank().batch.get(), 8, "nothing names it any more");
+}
+
+/// It is of the other terminal's batch, whatever its number: not in these totals, not in this upload.
+#[test]
+fn what_was_made_under_other_numbers_is_not_of_this_batch() {
+    let mut till = Till::new(Vec::new());
+    till.boot(NOW);
+    till.sale("one");
+    let mut s = settings();
+    s.accounts[0].config.terminal = "20000002".into();
+    let mut till = Till::with(s, till.disk);
+    till.boot(NOW);
+    till.paid("two");
+    assert_eq!(told(&till.resolve(1, true)), [(Status::Approved, String::new())]);
+    assert_eq!(till.counted(), (1, 100));
+    // The acquirer's sums differ: its records are uploaded, the other terminal's not among them.
+    let mut all: Vec<_> = till
+        .disk
+        .iter()
+        .filter_map(|e| {
+            if let Record::Outcome { outcome, .. } = &e.record { Some((**outcome).clone()) } else { None }
+        })
+        .collect();
+    all.retain(|o| o.status == Status::Approved);
+    all.sort_by_key(|o| o.txn);
+    let step = till.input(start("settlement", "z"));
+    let settlement = Some(SettlementReply { domestic: (Half::default(), 2), foreign: (Half::default(), 1) });
+    let answer = HostAnswer { settlement, ..host_answer(r#""code":"00""#) };
+    let step = till.input(Input::Host { tag: tag_of(&step).unwrap(), event: reply(answer) });
+    let tag = step
+        .effects
+        .iter()
+        .find_map(|e| if let Effect::Load { tag, .. } = e { Some(*tag) } else { None })
+        .unwrap();
+    assert_eq!(all.len(), 2);
+    let step = till.input(Input::Loaded { tag, found: Ok(all) });
+    let sent = step
+        .effects
+        .iter()
+        .find_map(|e| if let Effect::Send(m) = e { m.plan.settlement.clone() } else { None });
+    assert!(matches!(sent.as_deref(), Some(BatchPart::One { record, .. }) if record.txn == 2), "{sent:?}");
+}
+
+/// No number is on record, and it may have used many.
+#[test]
+fn without_marks_an_account_that_the_backup_does_not_know_begins_far_away() {
+    let mut before = Till::new(Vec::new());
+    before.boot(NOW);
+    let backup = before.disk.clone();
+    assert_eq!(before.sale("one"), Some(Stan::FIRST));
+    let (mut till, _) = Till::new(backup.clone()).restore(settings(), None);
+    till.ends_recovery();
+    assert_eq!(till.sale("two").map(Stan::get), Some(500_000));
+    // Marks that hold say that it has used none.
+    let mut till = Till::new(backup);
+    let step = till.machine.restored(NOW, Restored { stans: Some(Default::default()), ..restored(1, None) });
+    till.keep(step);
+    till.boot(NOW);
+    till.ends_recovery();
+    assert_eq!(till.sale("two"), Some(Stan::FIRST));
+}
+
+/// Settled in what is lost, and then moved to another terminal number: no sign-in of the new number says
+/// anything of that batch.
+#[test]
+fn a_recovery_of_an_account_under_new_numbers_can_be_ended() {
+    for executed in [true, false] {
+        let mut before = Till::new(Vec::new());
+        before.boot(NOW);
+        before.paid("one");
+        let mut s = settings();
+        s.accounts[0].config.terminal = "20000002".into();
+        s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
+        let (mut till, step) = before.restore(s, Some(200));
+        assert_eq!((told(&step), sent(&step)), (unknown(), None));
+        let step = till.input(start("sign_in", "s"));
+        assert_eq!((told(&step), sent(&step)), (vec![(Status::Failed, "account-renumbered".into())], None));
+        till.ends_recovery();
+        assert!(
+            matches!(till.ended.last(), Some(Err(Fault::WrongState { rule })) if rule.contains("transaction 2:")),
+            "{:?}",
+            till.ended
+        );
+        let step = till.resolve(2, executed);
+        let status = if executed { Status::Approved } else { Status::Declined };
+        assert_eq!((answer(&step), told(&step).first().map(|t| t.0)), (Some(Ok(())), Some(status)));
+        // Where it is open it is settled under its own numbers.
+        assert_eq!(
+            (till.bank().batch.get(), till.counted()),
+            if executed { (2, (0, 0)) } else { (1, (1, 100)) }
+        );
+        till.ends_recovery();
+        assert_eq!(till.ended.last(), Some(&Ok(())));
+        // Under the new ones it signs in as soon as the batch of the old ones is closed.
+        assert_eq!(sent(&step).is_some(), executed);
+        if !executed {
+            assert_eq!(
+                told(&till.frame(start("sale", "two"))),
+                [(Status::Failed, "account-renumbered".into())]
+            );
+        }
+    }
+}
+
+/// Before version 2 each paper of an outcome was a record of its own, with the outcome in it.
+#[test]
+fn a_journal_of_version_1_is_read() {
+    let mut till = Till::new(Vec::new());
+    till.boot(NOW);
+    till.paid("one");
+    let at = till.disk.iter().position(|e| matches!(e.record, Record::Outcome { .. })).unwrap();
+    let Record::Outcome { outcome, papers } = &till.disk[at].record else { unreachable!() };
+    let (told, numbers) =
+        (serde_json::to_value(outcome).unwrap(), papers.iter().map(|p| p.job).collect::<Vec<_>>());
+    assert_eq!(numbers, [1, 2], "the merchant's and the customer's copy");
+    let paper = |id: u64, kind: &str| serde_json::json!({"type": "paper_queued", "job": {"id": id, "kind": kind, "state": "waiting", "attempts": 0, "problem": null, "outcome": told}});
+    let old = [
+        serde_json::json!({"type": "outcome", "outcome": told}),
+        paper(1, "merchant_copy"),
+        paper(2, "customer_copy"),
+    ];
+    let mut disk = till.disk[..at].to_vec();
+    for record in old {
+        let seq = disk.len() as u64 + 1;
+        disk.push(Entry {
+            seq,
+            at: NOW,
+            txn: Some(1),
+            record: Record::decode(seq, 1, &record.to_string()).unwrap(),
+        });
+    }
+    let (now, then) = (Till::new(till.disk[..=at].to_vec()), Till::new(disk.clone()));
+    let (now, then) = (now.machine.state(), then.machine.state());
+    assert_eq!((&then.papers, then.last_job, &then.accounts), (&now.papers, 2, &now.accounts));
+    assert_eq!(
+        disk.iter().flat_map(|e| e.record.queues()).collect::<Vec<_>>(),
+        then.papers.values().cloned().collect::<Vec<_>>()
+    );
+    // It goes on from there.
+    let mut till = Till::new(disk);
+    till.boot(NOW);
+    till.paid("two");
+    assert_eq!(
+        till.disk.iter().flat_map(|e| e.record.queues()).map(|job| job.id).collect::<Vec<_>>(),
+        [1, 2, 3, 4]
+    );
+}

@@ -1,0 +1,232 @@
+//! The self-test's report, the echo to an idle account, the language and required paper, on the machine
+//! alone.
+use crate::till::{self, NOW, account};
+use payterm_core::{Effect, Input, Machine, Settings, Step};
+use payterm_schema::{
+    Class, Fault, HostEvent, Kind, Notice, Record, RequestKey, Screen, SelfTest,
+    config::Language,
+    device::Way,
+    host::HostRules,
+    paper::PaperKind,
+    record::Entry,
+    request::RequestWire,
+    selftest::{Finding, Part},
+};
+
+/// `required`: no payment without paper.
+fn settings(required: bool) -> Settings {
+    let mut s = till::settings();
+    s.paper.required = required;
+    s
+}
+fn machine(required: bool, printer: bool) -> Machine {
+    let mut m = Machine::replay(settings(required), None, []).unwrap();
+    m.boot(NOW, "test", &[]);
+    m.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer }, NOW);
+    m
+}
+fn sale() -> Input {
+    let wire = RequestWire {
+        id: "s".into(),
+        kind: "sale".into(),
+        amount: Some("1.00".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
+    Input::Start {
+        call: 1,
+        key: RequestKey::new("app", "s").unwrap(),
+        request: Box::new(wire.try_into().unwrap()),
+    }
+}
+fn answers(step: &Step) -> Vec<Result<(), Fault>> {
+    step.effects
+        .iter()
+        .filter_map(|e| if let Effect::Answer { result, .. } = e { Some(result.clone()) } else { None })
+        .collect()
+}
+fn shown(step: &Step) -> Vec<&Screen> {
+    step.effects.iter().filter_map(|e| if let Effect::Show(s) = e { Some(s) } else { None }).collect()
+}
+fn report() -> Box<SelfTest> {
+    Box::new(SelfTest::new(NOW, vec![Finding::failed("paper-out").of(Part::Printer, "p")]))
+}
+
+#[test]
+fn required_paper_is_asked_before_the_card() {
+    let ended = |required, printer| {
+        let step = machine(required, printer).handle(sale(), NOW);
+        let asked = step.effects.iter().any(|e| matches!(e, Effect::Offer { .. }));
+        let code = step.records.iter().find_map(|e| {
+            if let Record::Outcome { outcome, .. } = &e.record { outcome.reason.clone() } else { None }
+        });
+        (asked, code.map(|r| (r.code, r.class)))
+    };
+    assert_eq!(ended(true, false), (false, Some(("printer-unavailable".into(), Class::D))));
+    for fine in [(true, true), (false, false), (false, true)] {
+        assert_eq!(ended(fine.0, fine.1), (true, None), "{fine:?}");
+    }
+}
+
+#[test]
+fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
+    let mut m = machine(false, true);
+    let step = m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW);
+    assert!(matches!(&step.records[..], [Entry { record: Record::SelfTested { .. }, .. }]));
+    assert_eq!(answers(&step), [Ok(())]);
+    assert!(
+        step.effects.iter().any(|e| matches!(e, Effect::Tell(n) if matches!(**n, Notice::SelfTest { .. })))
+    );
+    assert!(matches!(shown(&step)[..], [Screen::SelfTest { .. }]));
+    // It leaves the screen by itself.
+    let due = m.poll_timeout().unwrap();
+    assert!(matches!(shown(&m.handle_timeout(due))[..], [Screen::Idle]));
+    // The same where nobody is on duty, or nothing can be paid yet.
+    for (required, accounts) in [(true, settings(false).accounts), (false, Vec::new())] {
+        let mut s = Settings { accounts, ..settings(false) };
+        s.operators.required = required;
+        let mut m = Machine::replay(s, None, []).unwrap();
+        let rest = m.boot(NOW, "test", &[]);
+        assert!(matches!(shown(&rest)[..], [Screen::LogOn | Screen::Application { .. }]));
+        assert!(matches!(
+            shown(&m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW))[..],
+            [Screen::SelfTest { .. }]
+        ));
+        let due = m.poll_timeout().unwrap();
+        assert_eq!(shown(&m.handle_timeout(due)), shown(&rest));
+    }
+    m.handle(sale(), due);
+    let step = m.handle(Input::SelfTested { call: 8, report: report(), print: true }, due);
+    assert!(shown(&step).is_empty());
+    // Its paper waits in the same queue as every other, and is at the printer at once.
+    let records: Vec<_> = step.records.iter().map(|e| &e.record).collect();
+    assert!(
+        matches!(
+            records[..],
+            [Record::SelfTested { .. }, Record::PaperQueued { .. }, Record::PaperStarted { .. }]
+        ),
+        "{records:?}"
+    );
+    let printing = step.effects.iter().any(|e| matches!(e, Effect::Print { job, .. } if job.kind == PaperKind::SelfTestSlip && job.owner().is_none()));
+    assert!(printing, "managers see it, no app");
+}
+
+#[test]
+fn the_language_is_kept_by_the_journal() {
+    let mut m = machine(false, true);
+    assert_eq!(m.state().language, None);
+    let mut journal = Vec::new();
+    for language in [Language::En, Language::ZhCn, Language::En] {
+        let step = m.handle(Input::SetLanguage { call: 1, language, by: "owner".into() }, NOW);
+        assert_eq!(answers(&step), [Ok(())]);
+        // Spoken before the screen is drawn again.
+        let order: Vec<_> =
+            step.effects.iter().filter(|e| matches!(e, Effect::Speak(_) | Effect::Show(_))).collect();
+        assert!(
+            matches!(order[..], [Effect::Speak(l), Effect::Show(Screen::Idle)] if *l == language),
+            "{order:?}"
+        );
+        journal.extend(step.records);
+    }
+    let first = journal[0].seq;
+    let journal = journal.into_iter().map(|e| Entry { seq: e.seq - first + 1, ..e });
+    let mut again = Machine::replay(settings(false), None, journal).unwrap();
+    assert_eq!(again.state().language, Some(Language::En));
+    let boot = again.boot(NOW, "test", &[]);
+    assert!(boot.effects.iter().any(|e| matches!(e, Effect::Speak(Language::En))));
+    // A state that an earlier version wrote has none.
+    let mut old = serde_json::to_value(again.state()).unwrap();
+    old.as_object_mut().unwrap().remove("language");
+    assert_eq!(serde_json::from_value::<payterm_core::State>(old).unwrap().language, None);
+}
+
+/// A host an hour ahead of the terminal: apps hear of it at once, the display waits until nobody is served
+/// and no result stands there.
+#[test]
+fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
+    let trouble = || Screen::Trouble { what: "clock-jump".into() };
+    let told = |step: &Step| {
+        step.effects
+            .iter()
+            .filter(|e| **e == Effect::Tell(Box::new(Notice::Screen { screen: trouble() })))
+            .count()
+    };
+    let signs_in = || {
+        let mut s = settings(false);
+        s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
+        let mut m = Machine::replay(s, None, []).unwrap();
+        let step = m.boot(NOW, "test", &[]);
+        let tag = step
+            .effects
+            .iter()
+            .find_map(|e| if let Effect::Send(m) = e { Some(m.tag) } else { None })
+            .unwrap();
+        m.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer: true }, NOW);
+        (m, tag)
+    };
+    let answer = r#"{"code":"00","mac":"not_used","keys":"none","date":"0528","time":"212640","texts":[],"requirement":0}"#;
+    let reply = |tag| Input::Host {
+        tag,
+        event: HostEvent::Reply {
+            answer: Box::new(serde_json::from_str(answer).unwrap()),
+            trace: Default::default(),
+        },
+    };
+    let timeout = |m: &mut Machine| {
+        let due = m.poll_timeout().unwrap();
+        m.handle_timeout(due)
+    };
+    let (mut m, tag) = signs_in();
+    let step = m.handle(reply(tag), NOW);
+    assert_eq!((told(&step), shown(&step)), (1, vec![&trouble()]));
+    assert_eq!(shown(&timeout(&mut m)), [&Screen::Idle], "the display does not stay with it");
+    // Not over what a customer is asked, nor over the result.
+    let (mut m, tag) = signs_in();
+    m.handle(sale(), NOW);
+    let step = m.handle(reply(tag), NOW);
+    assert!(told(&step) == 1 && matches!(m.screen(), Screen::Present { .. }), "{:?}", m.screen());
+    let step = m.handle(
+        Input::Cancel { call: 2, key: RequestKey::new("app", "s").unwrap(), by: payterm_core::By::Caller },
+        NOW,
+    );
+    assert!(told(&step) == 0 && matches!(m.screen(), Screen::Result { .. }), "{:?}", m.screen());
+    let step = timeout(&mut m);
+    assert_eq!((told(&step), m.screen()), (0, &trouble()));
+    assert_eq!(shown(&timeout(&mut m)), [&Screen::Idle], "once");
+}
+
+#[test]
+fn an_idle_account_is_sent_an_echo_within_a_bound() {
+    let mut m = machine(false, true);
+    let step = m.handle(Input::Probe { call: 5, account: account() }, NOW);
+    let sent = step
+        .effects
+        .iter()
+        .find_map(|e| if let Effect::Send(m) = e { Some(m.clone()) } else { None })
+        .unwrap();
+    assert_eq!(sent.plan.kind, Kind::Echo);
+    assert!(sent.deadline.since(NOW).0 <= 5_000, "a customer would wait for it");
+    assert!(
+        matches!(&step.records[..], [Entry { record: Record::ControlSent { plan, .. }, .. }] if plan.stan == sent.plan.stan),
+        "its STAN is on disk"
+    );
+    // One at a time.
+    assert_eq!(
+        answers(&m.handle(Input::Probe { call: 6, account: account() }, NOW)),
+        [Err(Fault::Busy { running: None })]
+    );
+    let step = m.handle(
+        Input::Host {
+            tag: sent.tag,
+            event: HostEvent::NoReply { why: "silence".into(), trace: Default::default() },
+        },
+        NOW,
+    );
+    assert_eq!(answers(&step), [Err(Fault::Unreachable { cause: "silence".into() })]);
+    assert!(m.heard().is_empty() && m.obligations().is_empty(), "nothing is owed for an echo");
+    m.handle(sale(), NOW);
+    assert_eq!(
+        answers(&m.handle(Input::Probe { call: 7, account: account() }, NOW)),
+        [Err(Fault::Busy { running: None })]
+    );
+}

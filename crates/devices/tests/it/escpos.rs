@@ -1,0 +1,275 @@
+//! The ESC/POS driver against a printer in software, over TCP and over a pty.
+use payterm_devices::{
+    DeviceError, Driver, Env, PaperLevel, PrintJob, Printer, VirtualBench, open,
+    soft_printer::{Mishap, SoftPrinter},
+};
+use payterm_schema::{
+    DeviceKind,
+    config::{DeviceConfig, PrinterConfirm},
+    paper::PrintResult,
+    selftest::Verdict,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const LONG: Duration = Duration::from_secs(10);
+
+fn config(address: &str, confirm: Option<PrinterConfirm>, ms: u32) -> DeviceConfig {
+    DeviceConfig {
+        name: "printer".into(),
+        kind: DeviceKind::Printer,
+        driver: "escpos".into(),
+        address: Some(address.into()),
+        paper_mm: None,
+        confirm,
+        command_timeout_ms: ms,
+    }
+}
+fn try_open(config: &DeviceConfig) -> Result<Box<dyn Printer>, DeviceError> {
+    let env = Env { bench: VirtualBench::new(), encipher: Arc::new(|_, _, _| Err("no vault".into())) };
+    match open(config, &env)? {
+        Driver::Printer(p) => Ok(p),
+        Driver::Source(_) | Driver::Display(_) | Driver::PinPad(_) => panic!("not a printer"),
+    }
+}
+fn driver(printer: &SoftPrinter, confirm: Option<PrinterConfirm>, ms: u32) -> Box<dyn Printer> {
+    try_open(&config(&printer.address(), confirm, ms)).unwrap()
+}
+/// ESC @, a line of GB18030, graphics that look like commands, 200 lines, cut.
+fn job(id: u64) -> PrintJob {
+    let mut escpos = vec![0x1b, b'@'];
+    escpos.extend([0xc9, 0xcc, 0xbb, 0xa7, 0xb4, 0xe6, 0xb8, 0xf9, b'\n']);
+    escpos.extend([0x1d, b'v', b'0', 0, 1, 0, 4, 0, 0x1d, b'V', 0, 0x1b]);
+    for line in 0..200 {
+        escpos.extend(format!("job {id} line {line}\n").bytes());
+    }
+    escpos.extend([0x1d, b'V', 66, 0]);
+    PrintJob { id, escpos, text: String::new() }
+}
+fn each_way() -> [SoftPrinter; 2] {
+    [SoftPrinter::start().unwrap(), SoftPrinter::on_pty().unwrap()]
+}
+fn why(result: PrintResult) -> String {
+    match result {
+        PrintResult::Unconfirmed(why) => why,
+        other => panic!("{other:?}"),
+    }
+}
+fn not_started(result: PrintResult) -> String {
+    match result {
+        PrintResult::NotStarted(why) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn prints_and_is_confirmed() {
+    for (soft, confirm) in each_way().into_iter().zip([None, Some(PrinterConfirm::Status)]) {
+        let mut d = driver(&soft, confirm, 10_000);
+        assert_eq!(d.print(&job(1)), PrintResult::Confirmed);
+        assert_eq!(d.print(&job(2)), PrintResult::Confirmed);
+        let papers = soft.wait_papers(2, LONG);
+        assert_eq!(papers.len(), 2);
+        assert_eq!(papers[0].bytes, job(1).escpos);
+        assert_eq!(papers[1].bytes, job(2).escpos);
+        assert!(
+            papers[0].whole
+                && papers[0].text.starts_with("商户存根\njob 1 line 0\n")
+                && papers[0].text.ends_with("line 199\n"),
+            "{}",
+            papers[0].text
+        );
+    }
+}
+
+#[test]
+fn status_is_told_and_nothing_is_started_without_paper() {
+    for soft in each_way() {
+        let mut d = driver(&soft, None, 10_000);
+        let s = d.status().unwrap();
+        assert!(s.online && s.paper == PaperLevel::Enough && s.back_channel && s.problem().is_none());
+        soft.near_end(true);
+        let s = d.status().unwrap();
+        assert_eq!((s.paper, s.problem()), (PaperLevel::NearEnd, None));
+        soft.paper_out(true);
+        assert_eq!(d.status().unwrap().paper, PaperLevel::Out);
+        assert_eq!(not_started(d.print(&job(1))), "paper out");
+        soft.paper_out(false);
+        soft.cover_open(true);
+        assert_eq!(not_started(d.print(&job(1))), "cover open");
+        assert!(soft.papers().is_empty());
+        soft.cover_open(false);
+        assert_eq!(d.print(&job(2)), PrintResult::Confirmed);
+        assert_eq!(soft.wait_papers(1, LONG).len(), 1);
+    }
+}
+
+#[test]
+fn killed_in_the_middle_of_a_job() {
+    for soft in each_way() {
+        let mut d = driver(&soft, None, 10_000);
+        soft.after(500, Mishap::Killed);
+        let began = Instant::now();
+        why(d.print(&job(1)));
+        assert!(began.elapsed() < Duration::from_secs(8), "the loss was noticed, not waited for");
+        assert!(soft.wait_dead(LONG));
+        let papers = soft.papers();
+        assert_eq!((papers.len(), papers[0].whole), (1, false));
+        assert!(papers[0].bytes.len() < 500);
+        assert!(not_started(d.print(&job(1))).contains("printer"));
+        if soft.address().starts_with("tcp") {
+            soft.revive();
+            assert_eq!(d.print(&job(1)), PrintResult::Confirmed);
+            assert_eq!(soft.papers()[1].bytes, job(1).escpos);
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_died_between_jobs_is_made_anew() {
+    for confirm in [None, Some(PrinterConfirm::None)] {
+        let soft = SoftPrinter::start().unwrap();
+        let mut d = driver(&soft, confirm, 10_000);
+        d.print(&job(1));
+        soft.wait_papers(1, LONG);
+        soft.kill();
+        not_started(d.print(&job(2)));
+        soft.revive();
+        d.print(&job(3));
+        soft.wait_papers(2, LONG);
+        soft.kill();
+        soft.revive();
+        let done = if confirm.is_none() { PrintResult::Confirmed } else { PrintResult::SentUnconfirmable };
+        assert_eq!(d.print(&job(4)), done);
+        assert_eq!(
+            soft.wait_papers(3, LONG).iter().map(|p| p.bytes.clone()).collect::<Vec<_>>(),
+            [1, 3, 4].map(|n| job(n).escpos)
+        );
+    }
+}
+
+#[test]
+fn a_printer_that_stops_reading_costs_no_more_than_the_time_out() {
+    for soft in each_way() {
+        let mut d = driver(&soft, None, 3_000);
+        soft.after(1_000, Mishap::Deaf);
+        let mut big = job(1);
+        big.escpos.splice(2..2, b"x\n".repeat(8 << 20));
+        let began = Instant::now();
+        let text = why(d.print(&big));
+        assert!(text.contains("taking the job") && text.contains("bytes"), "{text}");
+        assert!(began.elapsed() < Duration::from_millis(3_000), "{:?}", began.elapsed());
+        assert!(soft.papers().is_empty());
+    }
+}
+
+#[test]
+fn a_mute_printer_is_not_started_or_not_confirmed() {
+    for soft in each_way() {
+        let mut d = driver(&soft, None, 3_000);
+        soft.mute(true);
+        assert!(not_started(d.print(&job(1))).contains("DLE EOT"));
+        assert!(matches!(d.status(), Err(DeviceError::Silent { .. })));
+        soft.mute(false);
+        soft.hold_confirmations();
+        let began = Instant::now();
+        assert!(why(d.print(&job(1))).contains("GS ( H"));
+        assert!(began.elapsed() < Duration::from_millis(3_000));
+    }
+}
+
+#[test]
+fn paper_that_runs_out_in_mid_job_is_said() {
+    for soft in each_way() {
+        let mut d = driver(&soft, None, 3_000);
+        soft.after(800, Mishap::PaperOut);
+        assert!(why(d.print(&job(1))).ends_with("paper out"));
+    }
+}
+
+#[test]
+fn a_late_answer_confirms_no_other_attempt() {
+    let soft = SoftPrinter::on_pty().unwrap();
+    soft.hold_confirmations();
+    let mut d = driver(&soft, None, 1_000);
+    why(d.print(&job(7)));
+    drop(d);
+    // The same job again, on the same line.
+    let mut d = driver(&soft, None, 8_000);
+    let printing = std::thread::spawn(move || d.print(&job(7)));
+    assert_eq!(soft.wait_papers(2, LONG).len(), 2);
+    let mut waited = Instant::now();
+    // The confirmation is held right after the cut.
+    while !soft.release_confirmation() && waited.elapsed() < LONG {}
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!printing.is_finished(), "the first attempt's answer was taken for the second's");
+    waited = Instant::now();
+    while !soft.release_confirmation() && waited.elapsed() < LONG {}
+    assert_eq!(printing.join().unwrap(), PrintResult::Confirmed);
+}
+
+#[test]
+fn without_a_back_channel() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lp0");
+    let address = format!("file:{}", path.display());
+    let mut d = try_open(&config(&address, None, 1_000)).unwrap();
+    assert!(not_started(d.print(&job(1))).contains("opening"));
+    std::fs::write(&path, b"").unwrap();
+    assert_eq!(d.print(&job(1)), PrintResult::SentUnconfirmable);
+    assert_eq!(std::fs::read(&path).unwrap(), job(1).escpos);
+    assert!(!d.status().unwrap().back_channel);
+}
+
+#[test]
+fn config_rules_are_named() {
+    for (address, confirm, want) in [
+        ("lp0", None, "device printer: address: tcp:HOST:PORT, tty:/PATH or file:/PATH"),
+        ("tcp:host", None, "device printer: address: tcp:HOST:PORT, tty:/PATH or file:/PATH"),
+        ("tcp:host:0", None, "device printer: address: tcp:HOST:PORT, tty:/PATH or file:/PATH"),
+        ("tty:/dev/ttyS0@fast", None, "device printer: address: after @: the baud rate"),
+        (
+            "file:/dev/usb/lp0",
+            Some(PrinterConfirm::Status),
+            "device printer: confirm: none for file: (it is opened for writing only)",
+        ),
+    ] {
+        assert_eq!(try_open(&config(address, confirm, 1_000)).err().unwrap().to_string(), want);
+    }
+    let mut wrong = config("tcp:h:1", None, 1);
+    wrong.kind = DeviceKind::Scanner;
+    assert_eq!(
+        try_open(&wrong).err().unwrap().to_string(),
+        "device printer: kind: this driver does not serve devices of this kind"
+    );
+    wrong.driver = "none".into();
+    assert_eq!(
+        try_open(&wrong).err().unwrap().to_string(),
+        "device printer: driver: no registered driver has this name"
+    );
+}
+
+#[test]
+fn the_self_test_says_what_stands_in_the_way() {
+    for soft in each_way() {
+        let mut d = driver(&soft, None, 10_000);
+        let mut found = || d.self_test().map(|f| (f.verdict, f.code)).unwrap();
+        let is = |verdict, code: &str| (verdict, code.to_owned());
+        assert_eq!(found(), is(Verdict::Passed, "works"));
+        soft.near_end(true);
+        assert_eq!(found(), is(Verdict::Degraded, "paper-near-end"));
+        soft.paper_out(true);
+        assert_eq!(found(), is(Verdict::Failed, "paper-out"));
+        soft.cover_open(true);
+        assert_eq!(found(), is(Verdict::Failed, "cover-open"));
+        assert!(soft.papers().is_empty(), "nothing is printed");
+    }
+    let soft = SoftPrinter::start().unwrap();
+    let mut d = driver(&soft, Some(PrinterConfirm::None), 1_000);
+    assert_eq!(d.self_test().unwrap().code, "not-askable");
+    soft.kill();
+    let mut d = driver(&soft, None, 1_000);
+    assert!(d.self_test().is_err(), "nobody is there");
+}

@@ -1,0 +1,402 @@
+//! A MAC and a PIN block of the tests' own, on the `des` crate, and the cases of the golden frames.
+use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use payterm_schema::account::{Batch, Stan};
+use payterm_schema::host::{
+    CardSecrets, EntryMode, HostAnswer, KeysVerdict, Leg, MacVerdict, OriginalRef, Plan, ReversalReason,
+    Wallet,
+};
+use payterm_schema::kind::AmountRule;
+use payterm_schema::secret::{MacAlgorithm, MacError, Pan, PaymentCode, PinBlock, Tracks};
+use payterm_schema::settlement::{BatchPart, Half, Halves, UploadRecord};
+use payterm_schema::{Currency, Kind, Mac, Money, Time};
+
+pub const PAN: &str = "6222021234567890128";
+pub const TRACK2: &str = "6222021234567890128=30122011234567890";
+pub const TYPED: &str = "6228480402564890018";
+pub const PIN: &str = "123456";
+pub const CODE: &str = "134567890123456789";
+pub const PIK: &str = "807A23AD32B36D457AE91FDF927570EA";
+pub const MAK: &str = "5BB5C72CD00B7338";
+pub const MAK16: &str = "2315208C9110AD402315208C9110AD41";
+pub const TMK: &str = "CA5D92598DCA48CE8A4C76361A9269E9";
+/// Public vector of host-protocol §4.
+pub const KEYS: &str = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B8B651F9E9BACE9AE10000000000000000AB7153CA";
+
+fn bytes<const N: usize>(key: &[u8]) -> [u8; N] {
+    key.try_into().unwrap()
+}
+pub fn encrypt(key: &[u8], block: [u8; 8]) -> [u8; 8] {
+    let mut b = block.into();
+    if key.len() == 8 {
+        des::Des::new(&bytes::<8>(key).into()).encrypt_block(&mut b);
+    } else {
+        des::TdesEde2::new(&bytes::<16>(key).into()).encrypt_block(&mut b);
+    }
+    b.into()
+}
+fn decrypt8(key: &[u8], block: [u8; 8]) -> [u8; 8] {
+    let mut b = block.into();
+    des::Des::new(&bytes::<8>(key).into()).decrypt_block(&mut b);
+    b.into()
+}
+fn xor(a: [u8; 8], b: [u8; 8]) -> [u8; 8] {
+    std::array::from_fn(|i| a[i] ^ b[i])
+}
+
+pub struct TestMac(pub Vec<u8>);
+impl TestMac {
+    pub fn new(key: &str) -> Self {
+        Self(hex::decode(key).unwrap())
+    }
+}
+impl Mac for TestMac {
+    fn key_len(&self) -> Result<usize, MacError> {
+        Ok(self.0.len())
+    }
+    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<[u8; 8], MacError> {
+        let mut padded = data.to_vec();
+        padded.resize(data.len().div_ceil(8) * 8, 0);
+        let blocks = padded.as_chunks::<8>().0;
+        Ok(match algorithm {
+            MacAlgorithm::UnionpayEcb => {
+                let r = hex::encode_upper(blocks.iter().fold([0; 8], |r, b| xor(r, *b)));
+                let half = |i: usize| bytes::<8>(&r.as_bytes()[i..i + 8]);
+                let out = encrypt(&self.0, xor(encrypt(&self.0, half(0)), half(8)));
+                bytes(hex::encode_upper(&out[..4]).as_bytes())
+            }
+            MacAlgorithm::X9_9 => blocks.iter().fold([0; 8], |r, b| encrypt(&self.0[..8], xor(r, *b))),
+            MacAlgorithm::X9_19 => {
+                let r = blocks.iter().fold([0; 8], |r, b| encrypt(&self.0[..8], xor(r, *b)));
+                encrypt(&self.0[..8], decrypt8(&self.0[8..], r))
+            }
+        })
+    }
+    fn verify(&self, algorithm: MacAlgorithm, data: &[u8], mac: &[u8]) -> Result<bool, MacError> {
+        Ok(self.mac(algorithm, data)? == mac)
+    }
+}
+pub struct NoKey;
+impl Mac for NoKey {
+    fn key_len(&self) -> Result<usize, MacError> {
+        Err(MacError::NoKey)
+    }
+    fn mac(&self, _: MacAlgorithm, _: &[u8]) -> Result<[u8; 8], MacError> {
+        Err(MacError::NoKey)
+    }
+    fn verify(&self, _: MacAlgorithm, _: &[u8], _: &[u8]) -> Result<bool, MacError> {
+        Err(MacError::NoKey)
+    }
+}
+
+/// ISO 9564-1 format 0.
+pub fn pin_block(pin: &str, pan: &str) -> PinBlock {
+    let p = bytes::<8>(&hex::decode(format!("{:02}{pin:F<14}", pin.len())).unwrap());
+    let a = bytes::<8>(&hex::decode(format!("0000{}", &pan[pan.len() - 13..pan.len() - 1])).unwrap());
+    PinBlock::new(encrypt(&hex::decode(PIK).unwrap(), xor(p, a)))
+}
+
+pub fn station(test: bool) -> payterm_hosts::Station {
+    payterm_hosts::Station {
+        merchant: "104110045110012".into(),
+        terminal: "00008888".into(),
+        currency: Currency::CNY,
+        nii: "0003".into(),
+        test,
+    }
+}
+pub fn key(profile: &str) -> &'static str {
+    if profile == "unionpay" { MAK } else { MAK16 }
+}
+
+pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
+    Plan {
+        kind,
+        stan: Stan::new(123).unwrap(),
+        batch: Batch::new(7).unwrap(),
+        amount: (kind.row().amount != AmountRule::None).then(|| Money::new(123_456, Currency::CNY).unwrap()),
+        mode,
+        pin: false,
+        track: false,
+        wallet: (mode == EntryMode::Code).then_some(Wallet::Wechat),
+        expiry: None,
+        card_sequence: None,
+        original: None,
+        operator: "01".into(),
+        at: Time(1_795_446_000_000),
+        auth_code: None,
+        tip: None,
+        organisation: None,
+        settlement: None,
+        road: None,
+    }
+}
+
+/// A request of each kind, with the secrets that its request and its reversal have.
+pub struct Case {
+    pub name: &'static str,
+    pub leg: Leg,
+    pub plan: Plan,
+    pub secrets: CardSecrets,
+    pub pan: Option<&'static str>,
+    pub pin: Option<&'static str>,
+}
+
+pub fn swiped() -> (Plan, CardSecrets) {
+    let plan = Plan { pin: true, track: true, ..plan(Kind::Sale, EntryMode::Swipe) };
+    let mut tracks = Tracks::default();
+    tracks.track2 = Some(TRACK2.into());
+    (
+        plan,
+        CardSecrets { tracks: Some(tracks), pin_block: Some(pin_block(PIN, PAN)), ..CardSecrets::default() },
+    )
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    let mut all_legs = Vec::new();
+    let mut add = |name, reversal, plan: Plan, secrets: CardSecrets, pan: Option<&'static str>, pin| {
+        let leg = Leg::Request;
+        let sealed = CardSecrets { pan: pan.map(|p| Pan::parse(p).unwrap()), ..CardSecrets::default() };
+        all.push(Case { name, leg, plan: plan.clone(), secrets, pan, pin });
+        if let Some((name, reason)) = reversal {
+            all.push(Case { name, leg: Leg::Reversal(reason), plan, secrets: sealed, pan, pin: None });
+        }
+    };
+    let (sale, secrets) = swiped();
+    let no_pin = CardSecrets { pin_block: None, ..secrets.clone() };
+    add(
+        "sale-swipe-pin",
+        Some(("reversal-sale-swipe-pin", ReversalReason::NoReply)),
+        sale.clone(),
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
+    add(
+        "sale-swipe",
+        Some(("reversal-sale-swipe", ReversalReason::BadMac)),
+        Plan { pin: false, ..sale.clone() },
+        no_pin.clone(),
+        Some(PAN),
+        None,
+    );
+    let typed = CardSecrets {
+        pan: Some(Pan::parse(TYPED).unwrap()),
+        pin_block: Some(pin_block(PIN, TYPED)),
+        ..CardSecrets::default()
+    };
+    let plan_typed = Plan { pin: true, expiry: Some("3012".into()), ..plan(Kind::Sale, EntryMode::Manual) };
+    add(
+        "sale-typed",
+        Some(("reversal-sale-typed", ReversalReason::TerminalFault)),
+        plan_typed,
+        typed,
+        Some(TYPED),
+        Some(PIN),
+    );
+    let code = CardSecrets { code: Some(PaymentCode::parse(CODE).unwrap()), ..CardSecrets::default() };
+    let code_plan = plan(Kind::Sale, EntryMode::Code);
+    add(
+        "sale-code",
+        Some(("reversal-sale-code", ReversalReason::NoReply)),
+        code_plan.clone(),
+        code,
+        None,
+        None,
+    );
+    let original = OriginalRef {
+        batch: Batch::new(7),
+        stan: Stan::new(99),
+        date: Some("1123".into()),
+        rrn: Some("231123000099".into()),
+        auth_code: Some("A1B2C3".into()),
+    };
+    let void =
+        Plan { kind: Kind::Void, pin: false, track: false, original: Some(original.clone()), ..sale.clone() };
+    let sealed = CardSecrets { pan: Some(Pan::parse(PAN).unwrap()), ..CardSecrets::default() };
+    add(
+        "void",
+        Some(("reversal-void", ReversalReason::NoReply)),
+        void.clone(),
+        sealed.clone(),
+        Some(PAN),
+        None,
+    );
+    let void_code = Plan {
+        kind: Kind::Void,
+        original: Some(OriginalRef { auth_code: None, ..original.clone() }),
+        ..code_plan
+    };
+    add(
+        "void-code",
+        Some(("reversal-void-code", ReversalReason::Other)),
+        void_code,
+        CardSecrets::default(),
+        None,
+        None,
+    );
+    let balance = Plan { kind: Kind::Balance, amount: None, ..sale.clone() };
+    add("balance", None, balance, secrets.clone(), Some(PAN), Some(PIN));
+
+    // The authorisations: swiped, with a PIN where the kind has one; `of` names the original.
+    let no_reply = |name| Some((name, ReversalReason::NoReply));
+    let of = |kind, pin| Plan { kind, pin, original: Some(original.clone()), ..sale.clone() };
+    add(
+        "pre-auth",
+        no_reply("reversal-pre-auth"),
+        Plan { kind: Kind::PreAuth, ..sale.clone() },
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
+    add(
+        "pre-auth-cancel",
+        no_reply("reversal-pre-auth-cancel"),
+        of(Kind::PreAuthCancel, true),
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
+    add(
+        "completion",
+        no_reply("reversal-completion"),
+        of(Kind::Completion, true),
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
+    let foreign = OriginalRef { batch: None, stan: None, rrn: None, ..original.clone() };
+    let of_elsewhere = Plan { original: Some(foreign), ..of(Kind::Completion, true) };
+    add(
+        "completion-elsewhere",
+        no_reply("reversal-completion-elsewhere"),
+        of_elsewhere,
+        secrets.clone(),
+        Some(PAN),
+        Some(PIN),
+    );
+    let cancel = Plan { track: false, ..of(Kind::CompletionCancel, false) };
+    add("completion-cancel", no_reply("reversal-completion-cancel"), cancel, sealed.clone(), Some(PAN), None);
+    let refund = Plan { organisation: Some("CUP".into()), ..of(Kind::Refund, false) };
+    add("refund", None, refund.clone(), no_pin.clone(), Some(PAN), None);
+    let refund_code = Plan {
+        mode: EntryMode::Code,
+        track: false,
+        organisation: Some("000".into()),
+        wallet: Some(Wallet::Wechat),
+        ..refund
+    };
+    add("refund-code", None, refund_code, CardSecrets::default(), None, None);
+    for (name, again, plan, secrets) in [
+        ("completion-advice", "repeat-completion-advice", of(Kind::CompletionAdvice, false), &no_pin),
+        (
+            "tip-adjust",
+            "repeat-tip-adjust",
+            Plan { track: false, tip: Some(12_345), ..of(Kind::TipAdjust, false) },
+            &sealed,
+        ),
+        (
+            "voice-sale",
+            "repeat-voice-sale",
+            Plan { kind: Kind::VoiceSale, pin: false, auth_code: Some("V4C0D3".into()), ..sale.clone() },
+            &no_pin,
+        ),
+    ] {
+        add(name, None, plan.clone(), secrets.clone(), Some(PAN), None);
+        all_legs.push(Case {
+            name: again,
+            leg: Leg::Repeat,
+            plan,
+            secrets: secrets.clone(),
+            pan: Some(PAN),
+            pin: None,
+        });
+    }
+    let part = |part| Plan { settlement: Some(Box::new(part)), ..plan(Kind::Settlement, EntryMode::None) };
+    let half = |minor| Half { debit_minor: minor, debit_count: 3, credit_minor: 100, credit_count: 1 };
+    let halves = Halves { domestic: half(123_456), foreign: half(7_000) };
+    add("settlement", None, part(BatchPart::Totals(halves)), CardSecrets::default(), None, None);
+    let record = |n: u32, sealed: Option<u64>| UploadRecord {
+        txn: n.into(),
+        stan: Stan::new(n).unwrap(),
+        foreign: n.is_multiple_of(2),
+        minor: 100 * u64::from(n),
+        sealed,
+    };
+    let list = vec![record(5, Some(5)), record(6, None)];
+    let pans = CardSecrets { pans: vec![Some(Pan::parse(PAN).unwrap()), None], ..CardSecrets::default() };
+    add("upload", None, part(BatchPart::List(list)), pans.clone(), None, None);
+    for (name, kind) in [
+        ("upload-refund", Kind::Refund),
+        ("upload-voice-sale", Kind::VoiceSale),
+        ("upload-offline-sale", Kind::Sale),
+        ("upload-tip-adjust", Kind::TipAdjust),
+        ("upload-completion-advice", Kind::CompletionAdvice),
+    ] {
+        let one = Plan {
+            amount: Some(Money::new(123_456, Currency::CNY).unwrap()),
+            mode: EntryMode::Swipe,
+            original: Some(original.clone()),
+            organisation: Some("CUP".into()),
+            ..part(BatchPart::One { kind, record: record(99, Some(99)) })
+        };
+        add(name, None, one, pans.clone(), Some(PAN), None);
+    }
+    add(
+        "upload-end",
+        None,
+        part(BatchPart::End { records: 12, balanced: false }),
+        CardSecrets::default(),
+        None,
+        None,
+    );
+    add(
+        "upload-end-balanced",
+        None,
+        part(BatchPart::End { records: 0, balanced: true }),
+        CardSecrets::default(),
+        None,
+        None,
+    );
+    let query = Plan { amount: None, original: Some(original), ..plan(Kind::Sale, EntryMode::Code) };
+    all_legs.push(Case {
+        name: "query",
+        leg: Leg::Query,
+        plan: query,
+        secrets: CardSecrets::default(),
+        pan: None,
+        pin: None,
+    });
+    add("parameters", None, plan(Kind::Parameters, EntryMode::None), CardSecrets::default(), None, None);
+    add("status-upload", None, plan(Kind::StatusUpload, EntryMode::None), CardSecrets::default(), None, None);
+    add("sign-in", None, plan(Kind::SignIn, EntryMode::None), CardSecrets::default(), None, None);
+    add("sign-off", None, plan(Kind::SignOff, EntryMode::None), CardSecrets::default(), None, None);
+    add("echo", None, plan(Kind::Echo, EntryMode::None), CardSecrets::default(), None, None);
+    all.extend(all_legs);
+    all
+}
+
+pub fn answer(code: &str) -> HostAnswer {
+    HostAnswer {
+        code: code.into(),
+        mac: MacVerdict::Good,
+        keys: KeysVerdict::None,
+        amount: None,
+        time: Some("142530".into()),
+        date: Some("1123".into()),
+        settlement_date: Some("1123".into()),
+        acquirer: Some("48021000".into()),
+        rrn: Some("231123000123".into()),
+        auth_code: Some("X9Y8Z7".into()),
+        issuer_id: Some("01020000".into()),
+        acquirer_id: Some("48021000".into()),
+        balance: None,
+        batch: Batch::new(7),
+        organisation: Some("CUP".into()),
+        texts: vec!["工商银行".into(), "OK".into()],
+        fee: None,
+        parameters: Vec::new(),
+        settlement: None,
+        requirement: 0,
+    }
+}

@@ -1,0 +1,10 @@
+//! All integration tests of this crate, one program.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod common;
+mod kinds;
+mod mishaps;
+mod model;
+mod program;
+mod protocol;
+mod settlement;
+mod tms;

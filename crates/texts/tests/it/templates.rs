@@ -1,0 +1,178 @@
+//! A shop's templates: what they may do, and what they cannot.
+use crate::common::*;
+use payterm_schema::{
+    Fault, Kind, Outcome, Status,
+    config::Language,
+    page::Printable,
+    paper::{PaperContent, PaperKind},
+};
+use payterm_texts::{SlipContext, TEMPLATE_MAX, Templates, check_images, slip};
+
+fn load(name: &str, source: &str) -> Result<Templates, String> {
+    let (good, faults) = Templates::load(&[(name.into(), source.as_bytes().to_vec())]);
+    faults.first().map_or(Ok(good), |f| Err(f.to_string()))
+}
+
+#[test]
+fn a_good_template_makes_the_middle_and_payterm_the_rest() {
+    let templates = load(
+        "payment.jinja",
+        "center big|{{ shop }}\n{# mine #}{% if original %}row|was|{{ original.rrn }}\n{% endif %}row|{{ t(\"slip-amount\") }}|{{ amount }}\ncut",
+    )
+    .expect("good");
+    for language in [Language::ZhCn, Language::En] {
+        for kind in [PaperKind::MerchantCopy, PaperKind::CustomerCopy] {
+            let outcome = Outcome { test: true, voided: true, ..sale() };
+            let paper =
+                slip(&job(kind, outcome), &SlipContext { duplicate: true, ..context(language) }, &templates)
+                    .to_text(48);
+            for part in [
+                "TEST",
+                "DUPLICATE",
+                "VOIDED",
+                "RMB 1234.50",
+                "622848******1234 /S",
+                "606414000118",
+                "000118",
+                "老王面馆",
+            ] {
+                assert!(paper.contains(part), "{part} is not on:\n{paper}");
+            }
+            assert!(!paper.contains("7.41"), "{paper}");
+            // What the template showed is not shown twice.
+            assert_eq!(paper.matches("RMB 1234.50").count(), 1, "{paper}");
+        }
+    }
+    let declined =
+        slip(&job(PaperKind::CustomerCopy, declined()), &context(Language::En), &templates).to_text(48);
+    assert!(declined.contains("NOT APPROVED") && declined.contains("declined"), "{declined}");
+    // The other papers are the built-in ones.
+    let mine = slip(&job(PaperKind::UnknownSlip, unknown()), &context(Language::En), &templates);
+    assert_eq!(
+        mine,
+        slip(&job(PaperKind::UnknownSlip, unknown()), &context(Language::En), &Templates::default())
+    );
+}
+
+#[test]
+fn a_template_that_says_nothing_or_lies_hides_nothing() {
+    for source in [
+        "",
+        "text|paid RMB 1.00, card 1234\n",
+        "row|x|{{ shop }} {{ amount }} {{ card }} {{ rrn }} {{ stan }}\n",
+    ] {
+        for name in ["payment", "unknown", "stuck"] {
+            let templates = load(&format!("{name}.jinja"), source).expect("good");
+            let (kind, outcome) = match name {
+                "payment" => (PaperKind::MerchantCopy, sale()),
+                "unknown" => {
+                    (PaperKind::UnknownSlip, Outcome { kind: Kind::Refund, rrn: sale().rrn, ..unknown() })
+                }
+                _ => (PaperKind::StuckSlip, Outcome { kind: Kind::Refund, rrn: sale().rrn, ..unknown() }),
+            };
+            let paper = slip(&job(kind, outcome.clone()), &context(Language::En), &templates).to_text(48);
+            let amount = if outcome.kind == Kind::Refund { "RMB -1234.50" } else { "RMB 1234.50" };
+            for part in [
+                amount,
+                "622848******1234 /S",
+                "606414000118",
+                "000118",
+                if outcome.status == Status::Approved { "approved" } else { "unknown" },
+            ] {
+                assert!(paper.lines().any(|l| l.trim_end().ends_with(part)), "{part} is not on:\n{paper}");
+            }
+            assert_eq!(paper.contains("DO NOT REFUND AGAIN"), name != "payment", "{paper}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_template_is_refused_with_file_line_and_rule() {
+    let long = "x".repeat(TEMPLATE_MAX + 1);
+    let double = format!("{}{{{{ a }}}}", "{% set a = a ~ a %}\n".repeat(40));
+    for (source, said) in [
+        ("rule\n{% for a in %}", "payment.jinja, line 2: "),
+        ("rule\nrule\ntext|{{ colour }}\n", "payment.jinja, line 3: undefined value"),
+        ("{% for i in range(9) %}{% endfor %}", "payment.jinja, line 1: unknown function"),
+        ("rule\n{% include \"balance\" %}", "payment.jinja, line 2: a tag is one of"),
+        ("{%- import \"x\" as y %}", "payment.jinja, line 1: a tag is one of"),
+        ("{% extends \"x\" %}", "payment.jinja, line 1: a tag is one of"),
+        ("{% set a = 1 %}", "payment.jinja, line 1: a tag is one of"),
+        (&double, "payment.jinja, line 1: "),
+        ("rule\n\n{{ amount|upper }}", "payment.jinja, line 3: no operators"),
+        ("{{ amount ~ amount }}", "payment.jinja, line 1: no operators"),
+        ("{{ 'a' * 999999999 }}", "payment.jinja, line 1: no operators"),
+        ("{{ \"\\u001b\" }}", "payment.jinja, line 1: no escapes"),
+        ("{{ amount", "payment.jinja, line 1: a tag without its end"),
+        ("{# x", "payment.jinja, line 1: a comment without its end"),
+        ("blink|x", "payment.jinja: output line 1: unknown word"),
+        ("feed|99", "payment.jinja: output line 1: feed"),
+        (&"rule\n".repeat(201), "payment.jinja: output line 201: a template makes up to 200 lines"),
+        (&"feed|20\n".repeat(11), "payment.jinja: output line 201: a template makes up to 200 lines"),
+        (&long, "payment.jinja: up to 65536 bytes"),
+    ] {
+        let fault = load("payment.jinja", source).expect_err(&source.chars().take(80).collect::<String>());
+        assert!(fault.starts_with(said), "{fault}");
+    }
+    let loops =
+        ["{% for b in [1,2,3,4,5,6,7,8,9,10] %}".repeat(12), "text|x\n".into(), "{% endfor %}".repeat(12)]
+            .concat();
+    assert!(load("payment.jinja", &loops).is_err(), "a loop without end");
+    let huge = format!("{{% for b in [1,2,3,4,5,6,7,8,9] %}}text|{}\n{{% endfor %}}", "x".repeat(20_000));
+    assert!(load("payment.jinja", &huge).is_err(), "64 KiB of output");
+    assert!(
+        load("receipt.jinja", "rule")
+            .expect_err("unknown name")
+            .starts_with("receipt.jinja: a template is one of")
+    );
+    let (_, faults) = Templates::load(&[("payment.jinja".into(), vec![0xff])]);
+    assert!(faults.iter().any(|f| f.rule.starts_with("UTF-8")));
+    // The built-in one serves.
+    let (none, _) = Templates::load(&[("payment.jinja".into(), b"blink|x".to_vec())]);
+    assert_eq!(
+        slip(&job(PaperKind::MerchantCopy, sale()), &context(Language::En), &none),
+        slip(&job(PaperKind::MerchantCopy, sale()), &context(Language::En), &Templates::default())
+    );
+}
+
+#[test]
+fn control_characters_become_no_command() {
+    let templates =
+        load("payment.jinja", "text|a\u{1b}@\u{0}b\u{2028}\u{202e}c\ntext|{{ note }}\n").expect("good");
+    let outcome = Outcome { note: Some("x\ncut\u{1d}V".into()), ..sale() };
+    let bytes =
+        slip(&job(PaperKind::MerchantCopy, outcome), &context(Language::En), &templates).to_escpos(58);
+    let cuts = bytes.windows(2).filter(|w| w == b"\x1dV").count();
+    assert_eq!((cuts, bytes.windows(2).filter(|w| w == b"\x1b@").count()), (1, 1));
+}
+
+#[test]
+fn images_and_bar_codes_fit_the_printer() {
+    let fault = |json: &str, mm: u8| match Printable::parse(json) {
+        Ok(Printable::Page(page)) => check_images(&page, mm).err(),
+        other => panic!("{other:?}"),
+    };
+    let line = |line: &str| format!(r#"{{"page":{{"lines":[{line}]}}}}"#);
+    let image = |png: &str| line(&format!(r#"{{"type":"image","png":"{png}"}}"#));
+    let rule = |f: Option<Fault>| f.map(|f| f.to_string());
+    assert_eq!(fault(PAGE, 58), None);
+    assert_eq!(
+        rule(fault(&image(WIDE[0]), 58)).as_deref(),
+        Some("page.lines[0].png: up to 384 dots wide on this paper")
+    );
+    assert_eq!(fault(&image(WIDE[0]), 80), None);
+    assert_eq!(
+        rule(fault(&image(WIDE[1]), 80)).as_deref(),
+        Some("page.lines[0].png: up to 576 dots wide and 800 high")
+    );
+    assert_eq!(rule(fault(&image("!"), 80)).as_deref(), Some("page.lines[0].png: base64"));
+    assert!(rule(fault(&image("aGVsbG8="), 80)).is_some_and(|f| f.starts_with("page.lines[0].png: a PNG")));
+    assert!(
+        rule(fault(&image(&WIDE[0][..60]), 80)).is_some_and(|f| f.starts_with("page.lines[0].png: a PNG"))
+    );
+    let code = line(r#"{"type":"barcode","symbology":"code128","content":"ABCDEFGHIJKLMNO"}"#);
+    assert!(rule(fault(&code, 58)).is_some_and(|f| f.contains("384 dots")) && fault(&code, 80).is_none());
+    // A page as it was accepted.
+    let PaperContent::Page(page) = composed(PAGE) else { panic!("a page") };
+    assert_eq!(page.lines.len(), 10);
+}

@@ -1,0 +1,7 @@
+//! All integration tests of this crate, one program.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod keys;
+mod memory;
+mod operators;
+mod sealed;
+mod terminal;

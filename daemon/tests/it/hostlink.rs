@@ -1,0 +1,394 @@
+//! One host link against real sockets: the acquirer simulator, TLS, and hosts that misbehave.
+use actix::Actor;
+use payterm_daemon::{
+    clock::Clock,
+    hostlink::{HostLink, Line, Transmit, connector},
+    mishap::Mishaps,
+    supervise::{Child, keep},
+};
+use payterm_hosts::{Profile, Station};
+use payterm_journal::Store;
+use payterm_schema::{
+    Batch, HostEvent, HostMessage, Kind, Stan, Time,
+    config::{AccountConfig, TlsConfig},
+    host::{CardSecrets, EntryMode, FrameTrace, KeysVerdict, Leg, Plan, SecretsFrom},
+    time::Millis,
+};
+use payterm_simulator::{Acquirer, Mishap, World};
+use payterm_vault::{SealingKey, Vault};
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    path::PathBuf,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+struct Rig {
+    dir: TempDir,
+    config: AccountConfig,
+    tls: Option<TlsConfig>,
+    profile: &'static str,
+}
+impl Rig {
+    fn new(address: String) -> Self {
+        let mut config = payterm_daemon::config::demo(0).unwrap().accounts.remove(0);
+        config.address = address;
+        Self { dir: tempfile::tempdir().unwrap(), config, tls: None, profile: "unionpay" }
+    }
+
+    /// Runs `test` with the link; answers what came late.
+    fn run<F: Future<Output = ()>>(self, test: impl FnOnce(Arc<Link>) -> F) -> Vec<(u64, HostEvent)> {
+        let mut config = payterm_daemon::config::demo(0).unwrap();
+        config.store.dir = self.dir.path().to_owned();
+        payterm_daemon::prepare_demo(&mut config).unwrap();
+        let vault = Arc::new(
+            Vault::open(self.dir.path(), SealingKey::from_file(&self.dir.path().join("vault.key")).unwrap())
+                .unwrap(),
+        );
+        let held = payterm_journal::hold(self.dir.path()).unwrap();
+        let (store, _) =
+            Store::open(held, self.dir.path(), vault.hasher(payterm_journal::PURPOSE), Default::default())
+                .unwrap();
+        let late: Arc<Mutex<Vec<(u64, HostEvent)>>> = Arc::default();
+        let heard = late.clone();
+        actix::System::new().block_on(async {
+            let clock = Arc::new(Clock::start());
+            let line = Arc::new(Line {
+                profile: Arc::new(Profile::builtin(self.profile).unwrap()),
+                station: Station {
+                    merchant: self.config.merchant.clone(),
+                    terminal: self.config.terminal.clone(),
+                    currency: self.config.currency,
+                    nii: self.config.nii.clone(),
+                    test: true,
+                },
+                serial: "payterm-test".into(),
+                tls: self.tls.as_ref().map(|t| connector(t, &self.config.address).unwrap()),
+                vault: vault.clone(),
+                store,
+                clock: clock.clone(),
+                late: Arc::new(move |tag, event| late.lock().unwrap().push((tag, event))),
+                mishaps: Mishaps::default(),
+                kept: Default::default(),
+                config: self.config,
+            });
+            let child = Child::default();
+            keep(
+                "link".into(),
+                child.clone(),
+                move |life| HostLink { life, line: line.clone() }.start(),
+                || (),
+            );
+            tokio::task::yield_now().await;
+            test(Arc::new(Link { child, clock, vault, machine: Mutex::new(Some(Arc::default())) })).await;
+        });
+        Arc::try_unwrap(heard).map(|m| m.into_inner().unwrap()).unwrap_or_else(|m| m.lock().unwrap().clone())
+    }
+}
+
+struct Link {
+    child: Child<HostLink>,
+    clock: Arc<Clock>,
+    vault: Arc<Vault>,
+    /// Stands for the machine that wants its frames sent.
+    machine: Mutex<Option<Arc<()>>>,
+}
+impl Link {
+    async fn sign_in(&self, tag: u32, within_ms: i64) -> HostEvent {
+        self.send(Kind::SignIn, tag, within_ms).await
+    }
+    async fn send(&self, kind: Kind, tag: u32, within_ms: i64) -> HostEvent {
+        let now: Time = self.clock.now();
+        let plan = Plan {
+            kind,
+            stan: Stan::new(tag).unwrap(),
+            batch: Batch::FIRST,
+            // Odd tags of a sale lack what every sale carries.
+            amount: (kind == Kind::Sale && tag.is_multiple_of(2))
+                .then(|| payterm_schema::Money::new(100, payterm_schema::Currency::CNY).unwrap()),
+            mode: if kind == Kind::Sale { EntryMode::Manual } else { EntryMode::None },
+            pin: false,
+            track: false,
+            wallet: None,
+            expiry: None,
+            card_sequence: None,
+            original: None,
+            operator: "01".into(),
+            at: now,
+            auth_code: None,
+            tip: None,
+            organisation: None,
+            settlement: None,
+            road: None,
+        };
+        let account = payterm_schema::AccountId::new("cup").unwrap();
+        let message = HostMessage {
+            account,
+            tag: tag.into(),
+            leg: Leg::Request,
+            plan,
+            secrets: if kind == Kind::Sale {
+                SecretsFrom::Memory(CardSecrets {
+                    pan: payterm_schema::Pan::parse("6212345678900000003").ok(),
+                    ..CardSecrets::default()
+                })
+            } else {
+                SecretsFrom::None
+            },
+            deadline: now + Millis(within_ms),
+            log: Some("t".into()),
+        };
+        let wanted = self.machine.lock().unwrap().as_ref().map(Arc::downgrade).unwrap_or_default();
+        self.child
+            .ask(Transmit { message: Box::new(message), handed: Arc::new(AtomicBool::new(false)), wanted })
+            .await
+            .unwrap()
+    }
+}
+fn acquirer(options: payterm_simulator::Options) -> (payterm_simulator::Running, String) {
+    let a = Acquirer::start(World::demo().unwrap(), options).unwrap();
+    let address = a.addr("unionpay").unwrap().to_string();
+    (a, address)
+}
+/// A host that does this with its first connection.
+fn host(act: impl FnOnce(std::net::TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || act(listener.accept().unwrap().0));
+    address
+}
+
+#[test]
+fn keys_are_in_the_vault_before_the_answer_is_told() {
+    let (_a, address) = acquirer(payterm_simulator::Options::fast());
+    Rig::new(address).run(|link| async move {
+        assert!(!link.vault.has_working_keys("cup"));
+        let event = link.sign_in(1, 5_000).await;
+        let HostEvent::Reply { answer, trace } = event else { panic!("{event:?}") };
+        assert_eq!((answer.code.as_str(), &answer.keys), ("00", &KeysVerdict::Loaded));
+        assert!(link.vault.has_working_keys("cup"));
+        assert!(!trace.sent.is_empty() && !trace.received.is_empty());
+    });
+}
+
+#[test]
+fn nobody_listens_is_not_sent() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    Rig::new(address).run(|link| async move {
+        let event = link.sign_in(1, 5_000).await;
+        assert!(matches!(&event, HostEvent::NotSent { why } if why.contains("refused")), "{event:?}");
+    });
+}
+
+#[test]
+fn an_account_without_a_key_cannot_build_its_frame() {
+    let (a, address) = acquirer(payterm_simulator::Options::fast());
+    Rig::new(address).run(|link| async move {
+        // A sale carries a MAC, and nobody has signed in: a sign-in helps.
+        let event = link.send(Kind::Sale, 2, 5_000).await;
+        assert!(matches!(&event, HostEvent::NotSent { why } if why.contains("MAC")), "{event:?}");
+        // A sale without an amount is none, now and later.
+        let event = link.send(Kind::Sale, 1, 5_000).await;
+        assert!(matches!(event, HostEvent::Unbuildable { .. }), "{event:?}");
+    });
+    assert_eq!(a.stats().connections, 0);
+}
+
+#[test]
+fn silence_and_a_closed_connection_are_no_reply() {
+    let address = host(|mut s| {
+        let mut all = [0; 4096];
+        while s.read(&mut all).is_ok_and(|n| n > 0) {}
+    });
+    Rig::new(address).run(|link| async move {
+        let began = Instant::now();
+        let event = link.sign_in(1, 400).await;
+        assert!(matches!(&event, HostEvent::NoReply { why, trace } if why == "time-out" && !trace.sent.is_empty()), "{event:?}");
+        assert!((400..2_000).contains(&began.elapsed().as_millis()));
+    });
+    let address = host(|mut s| drop(s.read(&mut [0; 10])));
+    Rig::new(address).run(|link| async move {
+        let event = link.sign_in(1, 5_000).await;
+        assert!(matches!(&event, HostEvent::NoReply { why, .. } if why.contains("closed") || why.contains("send")), "{event:?}");
+    });
+}
+
+#[test]
+fn garbage_is_no_answer() {
+    let address = host(|mut s| {
+        assert!(s.read(&mut [0; 4096]).unwrap() > 0);
+        s.write_all(&[0, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]).unwrap();
+        s.write_all(&[255; 200]).unwrap();
+        std::thread::sleep(Duration::from_secs(2));
+    });
+    Rig::new(address).run(|link| async move {
+        let event = link.sign_in(1, 1_000).await;
+        assert!(matches!(event, HostEvent::NoReply { .. }), "{event:?}");
+    });
+}
+
+#[test]
+fn a_late_answer_is_told_once_after_no_reply() {
+    let (a, address) = acquirer(payterm_simulator::Options::fast());
+    a.mishaps().next(Mishap::LateReply { ms: 700 }).unwrap();
+    let late = Rig::new(address).run(|link| async move {
+        let event = link.sign_in(7, 300).await;
+        assert!(matches!(event, HostEvent::NoReply { .. }), "{event:?}");
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        assert!(!link.vault.has_working_keys("cup"), "late keys are not taken");
+    });
+    let whole = |t: &FrameTrace| !t.sent.is_empty() && !t.received.is_empty();
+    assert!(
+        matches!(&late[..], [(7, HostEvent::Late { answer, trace })] if answer.code == "00" && whole(trace)),
+        "{late:?}"
+    );
+}
+
+#[test]
+fn a_persistent_connection_is_used_again_and_made_anew() {
+    let (a, address) = acquirer(payterm_simulator::Options {
+        idle: Duration::from_millis(300),
+        ..payterm_simulator::Options::fast()
+    });
+    let mut rig = Rig::new(address);
+    rig.config.persistent = true;
+    rig.run(|link| async move {
+        for tag in 1..=3 {
+            assert!(matches!(link.sign_in(tag, 5_000).await, HostEvent::Reply { .. }));
+        }
+        assert_eq!(a.stats().connections, 1);
+        // The host closes it for idleness.
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert!(matches!(link.sign_in(4, 5_000).await, HostEvent::Reply { .. }));
+        assert_eq!(a.stats().connections, 2);
+    });
+}
+
+/// A path that swallows everything without a word must not swallow the next message too.
+#[test]
+fn a_persistent_connection_that_fell_silent_is_not_used_again() {
+    let (a, address) = acquirer(payterm_simulator::Options::fast());
+    a.mishaps().next(Mishap::LateReply { ms: 900 }).unwrap();
+    let mut rig = Rig::new(address);
+    rig.config.persistent = true;
+    let late = rig.run(|link| async move {
+        assert!(matches!(link.sign_in(1, 300).await, HostEvent::NoReply { .. }));
+        assert!(matches!(link.sign_in(2, 5_000).await, HostEvent::Reply { .. }));
+        assert_eq!(a.stats().connections, 2);
+        assert!(matches!(link.sign_in(3, 5_000).await, HostEvent::Reply { .. }));
+        assert_eq!(a.stats().connections, 2);
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
+    });
+    assert!(
+        matches!(&late[..], [(1, HostEvent::Late { .. })]),
+        "the old one still hears its late answer: {late:?}"
+    );
+}
+
+/// The machine has given it up and reverses it, or was rebuilt and does so: it must not leave behind its
+/// reversal.
+#[test]
+fn a_frame_that_nobody_waits_for_does_not_leave() {
+    let (a, address) = acquirer(payterm_simulator::Options::fast());
+    let mut rig = Rig::new(address);
+    rig.config.persistent = true;
+    rig.run(|link| async move {
+        assert!(matches!(link.sign_in(1, 5_000).await, HostEvent::Reply { .. }));
+        assert!(matches!(link.sign_in(2, 0).await, HostEvent::NotSent { .. }), "its time is over");
+        link.machine.lock().unwrap().take();
+        assert!(matches!(link.sign_in(3, 5_000).await, HostEvent::NotSent { .. }), "its machine is gone");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(a.stats().frames, 1);
+    });
+}
+
+/// The next machine signs in itself: an answer to the one before brings keys that are older than those.
+#[test]
+fn keys_for_a_machine_that_is_gone_are_not_taken() {
+    let (a, address) = acquirer(payterm_simulator::Options::fast());
+    a.mishaps().next(Mishap::Delay { ms: 400 }).unwrap();
+    Rig::new(address).run(|link| async move {
+        let gone = async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            link.machine.lock().unwrap().take();
+        };
+        let (event, ()) = tokio::join!(link.sign_in(1, 5_000), gone);
+        assert!(
+            matches!(&event, HostEvent::Reply { answer, .. } if answer.keys == KeysVerdict::None),
+            "{event:?}"
+        );
+        assert!(!link.vault.has_working_keys("cup"));
+    });
+}
+
+/// In the demo-x919 profile an echo has the message type of a sign-in.
+#[test]
+fn keys_come_from_a_sign_in_only() {
+    let profile = Profile::builtin("demo-x919").unwrap();
+    let address = host(move |mut s| {
+        let mut frame = vec![0; 2048];
+        let n = s.read(&mut frame).unwrap();
+        let d = payterm_hosts::decode(&profile, &frame[..n]).unwrap();
+        let answer: payterm_schema::HostAnswer = serde_json::from_str(
+            r#"{"code":"00","mac":"not_used","keys":"none","amount":null,"time":null,"date":null,"settlement_date":null,"acquirer":null,"rrn":null,
+                "auth_code":null,"issuer_id":null,"acquirer_id":null,"balance":null,"batch":null,"organisation":null,"texts":[],"fee":null,"requirement":0}"#,
+        )
+        .unwrap();
+        let keys = payterm_schema::secret::SecretBytes::new(vec![7; 40]);
+        let mut m = payterm_hosts::reply_message(&profile, &d.message, &answer, Some(&keys)).unwrap();
+        let reply = payterm_hosts::encode(&profile, &d.envelope.reply(&profile, 0), &mut m, None).unwrap();
+        s.write_all(reply.reveal()).unwrap();
+        assert_eq!(s.read(&mut frame).unwrap_or(0), 0);
+    });
+    let mut rig = Rig::new(address);
+    rig.profile = "demo-x919";
+    rig.run(|link| async move {
+        let event = link.send(Kind::Echo, 1, 5_000).await;
+        let HostEvent::Reply { answer, .. } = event else { panic!("{event:?}") };
+        assert_eq!((answer.code.as_str(), answer.keys), ("00", KeysVerdict::None), "they went to the vault");
+    });
+}
+
+/// (CA, certificate, key) as PEM files.
+fn identity(dir: &std::path::Path, name: &str) -> (PathBuf, PathBuf, PathBuf) {
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let ca_cert = ca.self_signed(&ca_key).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let cert = rcgen::CertificateParams::new(vec!["acquirer.test".into()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    let put = |part: &str, text: String| {
+        let path = dir.join(format!("{name}-{part}.pem"));
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    (put("ca", ca_cert.pem()), put("cert", cert.pem()), put("key", key.serialize_pem()))
+}
+
+#[test]
+fn tls_trusts_only_the_configured_ca_and_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ca, cert, key) = identity(dir.path(), "good");
+    let (other_ca, ..) = identity(dir.path(), "other");
+    let (_a, address) =
+        acquirer(payterm_simulator::Options { tls: Some((cert, key)), ..payterm_simulator::Options::fast() });
+    let run = |ca: PathBuf, name: &str| {
+        let mut rig = Rig::new(address.clone());
+        rig.tls = Some(TlsConfig { ca, server_name: Some(name.into()), cert: None, key: None });
+        let heard = Arc::new(Mutex::new(None));
+        let into = heard.clone();
+        rig.run(|link| async move { *into.lock().unwrap() = Some(link.sign_in(1, 5_000).await) });
+        heard.lock().unwrap().take().unwrap()
+    };
+    let good = run(ca.clone(), "acquirer.test");
+    assert!(matches!(good, HostEvent::Reply { .. }), "{good:?}");
+    for event in [run(other_ca, "acquirer.test"), run(ca, "bank.test")] {
+        assert!(matches!(&event, HostEvent::NotSent { why } if why.starts_with("TLS")), "{event:?}");
+    }
+}

@@ -1,0 +1,302 @@
+//! `paytermd` as a process: command line, signals, systemd's socket, kill -9.
+use payterm_daemon::config;
+use payterm_dbus::{Address, Client};
+use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
+use payterm_schema::{
+    Caller, Outcome, Request, RequestKey, Status, Terminal,
+    config::{BusKind, Config, Language},
+    request::RequestWire,
+};
+use payterm_simulator::{Acquirer, Mishap, World};
+use std::{
+    os::unix::{net::UnixDatagram, process::ExitStatusExt},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+const PAYTERMD: &str = env!("CARGO_BIN_EXE_paytermd");
+const SOON: Duration = Duration::from_secs(20);
+const CARD: &str = "6212345678900000003";
+const OPENING: i64 = 1_000_000;
+
+fn paytermd(args: &[&str]) -> Output {
+    Command::new(PAYTERMD).args(args).output().unwrap()
+}
+fn stderr(o: &Output) -> String {
+    String::from_utf8_lossy(&o.stderr).into_owned()
+}
+
+/// A daemon that is killed when the test ends.
+struct Running(Child);
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+impl Running {
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap().success());
+    }
+    fn ended(&mut self) -> std::process::ExitStatus {
+        let by = Instant::now() + SOON;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < by, "paytermd does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+struct Rig {
+    dir: tempfile::TempDir,
+    acquirer: payterm_simulator::Running,
+    runtime: tokio::runtime::Runtime,
+}
+impl Rig {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let acquirer = Acquirer::start(World::demo().unwrap(), payterm_simulator::Options::fast()).unwrap();
+        let mut config = config::demo(rustix::process::getuid().as_raw()).unwrap();
+        config.store.dir = dir.path().join("state");
+        config.terminal.language = Language::En;
+        config.accounts[0].address = acquirer.addr("unionpay").unwrap().to_string();
+        config.accounts[0].obligation_backoff_ms = 200;
+        config.bus.bus = BusKind::None;
+        config.bus.peer_socket = Some(dir.path().join("peer"));
+        change(&mut config);
+        payterm_daemon::prepare_demo(&mut config).unwrap();
+        std::fs::write(dir.path().join("payterm.toml"), toml::to_string(&config).unwrap()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { dir, acquirer, runtime }
+    }
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+    fn command(&self) -> Command {
+        let mut c = Command::new(PAYTERMD);
+        c.arg("--config").arg(self.path().join("payterm.toml")).stderr(Stdio::inherit());
+        c
+    }
+    fn start(&self) -> Running {
+        let running = Running(self.command().spawn().unwrap());
+        self.connect();
+        running
+    }
+    fn connect(&self) -> Client {
+        let by = Instant::now() + SOON;
+        loop {
+            match self.runtime.block_on(Client::connect(Address::Peer(self.path().join("peer")), "")) {
+                Ok(c) => return c,
+                Err(e) => assert!(Instant::now() < by, "{e}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    fn virtuals(&self) -> VirtualControl {
+        VirtualControl::connect(&self.path().join("state/virtual.sock")).unwrap()
+    }
+    fn begin(&self, client: &Client, id: &str) -> RequestKey {
+        let wire = RequestWire {
+            id: id.into(),
+            kind: "sale".into(),
+            amount: Some("12.34".into()),
+            currency: Some("CNY".into()),
+            ..RequestWire::default()
+        };
+        let key = self.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
+        let mut virtuals = self.virtuals();
+        virtuals.swipe(CARD, "3012", When::Within(SOON)).unwrap();
+        virtuals.pin("123456", When::Within(SOON)).unwrap();
+        key
+    }
+    fn end(&self, client: &Client, key: &RequestKey) -> Outcome {
+        self.runtime.block_on(async {
+            tokio::time::timeout(SOON, client.wait(&caller(), key, true)).await.unwrap().unwrap()
+        })
+    }
+    fn balance(&self) -> i64 {
+        self.acquirer.balance("card:alice").unwrap()
+    }
+}
+fn caller() -> Caller {
+    Caller { app: "demo".into(), uid: 0, manager: true, kinds: Vec::new(), limit: None }
+}
+
+#[test]
+fn the_command_line_names_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("p.toml");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, "[terminal]\nshop = \"x\"\ncolour = \"red\"\n").unwrap();
+    let o = paytermd(&["--check-config", "--config", path]);
+    assert!(!o.status.success() && stderr(&o).contains("line 3: unknown field `colour`"), "{}", stderr(&o));
+    std::fs::write(&file, "[terminal]\nshop = \"x\"\n").unwrap();
+    let o = paytermd(&["--check-config", "--config", path]);
+    assert!(o.status.success() && o.stdout == b"ok\n");
+    let account = "[[account]]\nid = \"cup\"\nprofile = \"unionpays\"\nmerchant = \"TESTMERCHANT001\"\nterminal = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+    for (text, why) in [
+        (
+            account.into(),
+            "line 3: account[0].profile: account cup: profile: there is no built-in profile 'unionpays'",
+        ),
+        (account.replace("unionpays", "/nonexistent/u.toml"), "line 3: account[0].profile: "),
+        (
+            "[[device]]\nname = \"p\"\nkind = \"printer\"\ndriver = \"virtul\"\n".into(),
+            "line 4: device[0].driver: no registered driver has this name",
+        ),
+        (
+            "[[device]]\nname = \"p\"\nkind = \"scanner\"\ndriver = \"escpos\"\n".into(),
+            "line 3: device[0].kind: this driver does not serve",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let o = paytermd(&["--check-config", "--config", path]);
+        assert!(!o.status.success() && stderr(&o).contains(why), "{}", stderr(&o));
+    }
+    let o = paytermd(&["--config", "/nonexistent/p.toml"]);
+    assert!(!o.status.success() && stderr(&o).contains("/nonexistent/p.toml"), "{}", stderr(&o));
+    assert_eq!(String::from_utf8_lossy(&paytermd(&["--print-schema"]).stdout), config::json_schema());
+}
+
+/// The daemon sees to it itself, whatever limit it was started with.
+#[test]
+fn its_memory_is_not_dumped() {
+    let rig = Rig::new(|_| ());
+    let direct = rig.command();
+    let mut child = Command::new("sh");
+    // Without the right to trace, root too may only look into processes that are dumpable.
+    child
+        .args(["-c", "ulimit -S -c unlimited; exec setpriv --bounding-set -sys_ptrace \"$0\" \"$@\""])
+        .arg(direct.get_program())
+        .args(direct.get_args());
+    let daemon = Running(child.spawn().unwrap());
+    rig.connect();
+    let pid = daemon.0.id();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core: Vec<_> = limits
+        .lines()
+        .filter_map(|l| l.strip_prefix("Max core file size"))
+        .flat_map(str::split_whitespace)
+        .collect();
+    assert_eq!(core, ["0", "0", "bytes"]);
+    let look = |pid: u32| {
+        let mut sh = Command::new("setpriv");
+        sh.args(["--bounding-set", "-sys_ptrace", "sh", "-c"])
+            .arg(format!(": < /proc/{pid}/mem"))
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    };
+    let open = Running(
+        Command::new("setpriv").args(["--bounding-set", "-sys_ptrace", "sleep", "60"]).spawn().unwrap(),
+    );
+    let by = Instant::now() + SOON;
+    while !look(open.0.id()) {
+        assert!(Instant::now() < by, "the control process cannot be looked into");
+    }
+    assert!(!look(pid), "its memory can be read");
+}
+
+#[test]
+fn it_tells_systemd_and_leaves_in_order() {
+    let rig = Rig::new(|_| ());
+    let path = rig.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let hear = || {
+        let mut b = [0; 256];
+        let n = socket.recv(&mut b).unwrap();
+        String::from_utf8_lossy(&b[..n]).into_owned()
+    };
+    let mut daemon =
+        Running(rig.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000").spawn().unwrap());
+    assert!(hear().contains("READY=1"));
+    assert!(hear().contains("WATCHDOG=1"));
+    assert!(hear().contains("WATCHDOG=1"));
+    daemon.signal("-TERM");
+    let by = Instant::now() + SOON;
+    while !hear().contains("STOPPING=1") {
+        assert!(Instant::now() < by);
+    }
+    assert!(daemon.ended().success());
+    assert!(!rig.path().join("peer").exists(), "its socket is gone");
+}
+
+#[test]
+fn a_second_daemon_on_the_directory_is_refused() {
+    let rig = Rig::new(|_| ());
+    let _first = rig.start();
+    let o = rig.command().stderr(Stdio::piped()).output().unwrap();
+    assert!(!o.status.success() && stderr(&o).contains("StateInUse"), "{}", stderr(&o));
+}
+
+#[test]
+fn a_request_that_waits_for_a_card_is_cancelled_by_the_shutdown() {
+    let rig = Rig::new(|_| ());
+    let mut daemon = rig.start();
+    let client = rig.connect();
+    let wire = RequestWire {
+        id: "a".into(),
+        kind: "sale".into(),
+        amount: Some("1.00".into()),
+        currency: Some("CNY".into()),
+        ..RequestWire::default()
+    };
+    let key = rig.runtime.block_on(client.start(&caller(), Request::try_from(wire).unwrap())).unwrap();
+    rig.virtuals().wait_screen("1.00", SOON).unwrap();
+    daemon.signal("-TERM");
+    assert!(daemon.ended().success());
+    let _again = rig.start();
+    assert_eq!(rig.end(&rig.connect(), &key).status, Status::Cancelled);
+    assert_eq!(rig.balance(), OPENING);
+}
+
+#[test]
+fn a_frame_that_is_out_is_waited_for_by_the_shutdown() {
+    let rig = Rig::new(|_| ());
+    let mut daemon = rig.start();
+    let client = rig.connect();
+    let first = rig.begin(&client, "first");
+    assert_eq!(rig.end(&client, &first).status, Status::Approved);
+    rig.acquirer.mishaps().next(Mishap::LateReply { ms: 800 }).unwrap();
+    let key = rig.begin(&client, "slow");
+    let by = Instant::now() + SOON;
+    while rig.balance() != OPENING - 2 * 1234 {
+        assert!(Instant::now() < by);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    daemon.signal("-TERM");
+    assert!(daemon.ended().success());
+    let _again = rig.start();
+    assert_eq!(rig.end(&rig.connect(), &key).status, Status::Approved);
+    assert_eq!(rig.balance(), OPENING - 2 * 1234, "nothing was reversed");
+}
+
+#[test]
+fn killed_with_a_frame_out_it_reverses_after_the_restart() {
+    let rig = Rig::new(|_| ());
+    let mut daemon = rig.start();
+    let client = rig.connect();
+    let first = rig.begin(&client, "first");
+    assert_eq!(rig.end(&client, &first).status, Status::Approved);
+    rig.acquirer.mishaps().next(Mishap::DropReply).unwrap();
+    let key = rig.begin(&client, "cut");
+    let by = Instant::now() + SOON;
+    while rig.balance() != OPENING - 2 * 1234 {
+        assert!(Instant::now() < by);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    daemon.0.kill().unwrap();
+    assert_eq!(daemon.ended().signal(), Some(9));
+    let _again = rig.start();
+    let client = rig.connect();
+    let end = rig.end(&client, &key);
+    assert_eq!(end.status, Status::Declined, "{end:?}");
+    assert_eq!(rig.balance(), OPENING - 1234);
+    assert_eq!(rig.end(&client, &first).status, Status::Approved);
+}

@@ -1,0 +1,300 @@
+//! Objects, properties, signals and introspection on a real bus, with busctl, and what another app sees of
+//! them.
+use crate::common::*;
+use futures_util::StreamExt;
+use payterm_dbus::{INTERFACES, ROOT, device_path, path};
+use payterm_schema::{Fault, Notice, Phase, Status, Terminal};
+use std::{collections::HashMap, path::Path, process::Output, time::Duration};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
+
+type Managed = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
+const NAME: Option<&str> = Some("org.payterm.Terminal1");
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+const TRANSACTION: &str = "org.payterm.Terminal1.Transaction";
+
+async fn managed(c: &Connection) -> Managed {
+    let reply = c
+        .call_method(NAME, ROOT, Some("org.freedesktop.DBus.ObjectManager"), "GetManagedObjects", &())
+        .await
+        .unwrap();
+    reply.body().deserialize().unwrap()
+}
+async fn introspect(c: &Connection, path: &str) -> Result<String, Fault> {
+    let reply =
+        c.call_method(NAME, path, Some("org.freedesktop.DBus.Introspectable"), "Introspect", &()).await;
+    reply.map(|m| m.body().deserialize().unwrap()).map_err(payterm_dbus::fault_of)
+}
+async fn get(c: &Connection, path: &str, interface: &str, name: &str) -> Result<OwnedVariant, Fault> {
+    let reply = c.call_method(NAME, path, Some(PROPERTIES), "Get", &(interface, name)).await;
+    reply.map(|m| m.body().deserialize().unwrap()).map_err(payterm_dbus::fault_of)
+}
+
+/// Every interface, as the running service describes it, is the committed file, byte for byte;
+/// PAYTERM_BLESS=1 rewrites them.
+#[tokio::test]
+async fn the_committed_xml_is_what_the_service_says() {
+    let w = World::start(vec![caller("till", true)]).await;
+    let c = w.raw().await;
+    let (transaction, device) = (path(&key("other", "secret-1")), device_path("front-reader"));
+    let mut served = HashMap::new();
+    for p in [ROOT, transaction.as_str(), device.as_str()] {
+        let xml = introspect(&c, p).await.unwrap();
+        let mut rest = xml.as_str();
+        while let Some(start) = rest.find("  <interface name=\"org.payterm.") {
+            let end = rest[start..].find("  </interface>\n").unwrap() + start + "  </interface>\n".len();
+            let element = &rest[start..end];
+            let name = element.split('"').nth(1).unwrap().to_owned();
+            let file = format!(
+                "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n \"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n<node>\n{element}</node>\n"
+            );
+            served.insert(name, file);
+            rest = &rest[end..];
+        }
+    }
+    let own: Vec<_> = INTERFACES.iter().filter(|i| i.name.starts_with("org.payterm.")).collect();
+    assert_eq!(served.len(), own.len());
+    for i in own {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/{}.xml", i.name));
+        if std::env::var_os("PAYTERM_BLESS").is_some() {
+            std::fs::write(&file, &served[i.name]).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap_or_default(),
+            served[i.name],
+            "{} (PAYTERM_BLESS=1 rewrites it)",
+            file.display()
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_object_manager_and_properties_show_own_transactions_only() {
+    let w = World::start(vec![caller("till", false)]).await;
+    let c = w.raw().await;
+    let client = w.client().await;
+    let k = client.start(&nobody(), request("a.1")).await.unwrap();
+    until("the notice has come", || true).await;
+    let (own, foreign) = (path(&k), path(&key("other", "secret-1")));
+    let mut all = managed(&c).await;
+    for _ in 0..100 {
+        if all.len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        all = managed(&c).await;
+    }
+    let mut paths: Vec<_> = all.keys().map(|p| p.as_str().to_owned()).collect();
+    paths.sort();
+    assert_eq!(paths, [device_path("front-reader"), own.clone()]);
+    let told = &all[&OwnedObjectPath::try_from(own.clone()).unwrap()][TRANSACTION];
+    assert_eq!(*told["Status"], Variant::from("running"));
+    assert_eq!(*told["CanCancel"], Variant::Bool(true));
+    for i in INTERFACES.iter().filter(|i| !i.properties.is_empty()) {
+        let at = if ["Manager", "Operators"].iter().any(|n| i.name.ends_with(n)) {
+            ROOT.to_owned()
+        } else if i.name == TRANSACTION {
+            own.clone()
+        } else {
+            device_path("front-reader")
+        };
+        for p in i.properties {
+            let v = get(&c, &at, i.name, p.name).await.unwrap();
+            assert_eq!(v.value_signature().to_string(), p.signature, "{}.{}", i.name, p.name);
+            let set = c
+                .call_method(NAME, at.as_str(), Some(PROPERTIES), "Set", &(i.name, p.name, Variant::U8(1)))
+                .await;
+            assert!(set.is_err());
+        }
+    }
+    for p in [ROOT, own.as_str()] {
+        assert!(matches!(get(&c, p, TRANSACTION, "Theft").await, Err(Fault::NotFound { .. })), "{p}");
+    }
+    assert!(matches!(get(&c, &foreign, TRANSACTION, "Status").await, Err(Fault::NotFound { .. })));
+    assert!(matches!(introspect(&c, &foreign).await, Err(Fault::NotFound { .. })));
+    let mut seen = String::new();
+    for p in [
+        "/",
+        "/org",
+        ROOT,
+        "/org/payterm/Terminal1/device",
+        "/org/payterm/Terminal1/transaction",
+        "/org/payterm/Terminal1/transaction/till",
+        &own,
+    ] {
+        seen += &introspect(&c, p).await.unwrap();
+    }
+    assert!(
+        seen.contains("\"a_2e1\"")
+            && seen.contains("\"front_2dreader\"")
+            && !seen.contains("other")
+            && !seen.contains("secret")
+    );
+    for p in ["/org/payterm/Terminal1/transaction/other", "/elsewhere", "/org/payterm/Terminal1/device/none"]
+    {
+        assert!(introspect(&c, p).await.is_err(), "{p}");
+    }
+    // The terminal shows another app's customer: neither the request nor the page is told.
+    w.fake.put(&key("other", "now"), Status::Running);
+    w.fake.finish(&k, Status::Approved);
+    assert_eq!(
+        *get(&c, ROOT, "org.payterm.Terminal1.Manager", "Running").await.unwrap(),
+        Variant::ObjectPath("/".try_into().unwrap())
+    );
+}
+
+/// The fake owes for transaction 1, which 60 later ones have pushed out of the last 50.
+#[tokio::test]
+async fn a_manager_sees_all_apps_and_what_owes_something_however_old() {
+    let (bus, fake) = (Bus::start(), Fake::new());
+    for n in 0..60 {
+        fake.put(&key("kiosk", &format!("k{n}")), Status::Approved);
+    }
+    let config =
+        payterm_schema::config::BusConfig { callers: vec![caller("till", true)], ..Default::default() };
+    let _server = payterm_dbus::serve_at(fake, &config, bus.at()).await.unwrap();
+    let c = zbus::connection::Builder::address(bus.address.as_str()).build().await.unwrap();
+    let all = managed(&c).await;
+    let has = |k| all.contains_key(&OwnedObjectPath::try_from(path(&k)).unwrap());
+    assert_eq!(all.len(), 52, "a device, 50 transactions and the one that owes");
+    assert!(
+        has(key("other", "secret-1"))
+            && has(key("kiosk", "k59"))
+            && has(key("kiosk", "k10"))
+            && !has(key("kiosk", "k9"))
+    );
+}
+
+#[tokio::test]
+async fn changes_are_told_to_readers_and_nobody_else() {
+    let w = World::start(vec![caller("till", false)]).await;
+    let (reader, silent) = (w.raw().await, w.raw().await);
+    managed(&reader).await;
+    silent.call_method(NAME, ROOT, Some("org.payterm.Terminal1.Manager"), "Devices", &()).await.unwrap();
+    let (mut told, mut quiet) = (zbus::MessageStream::from(&reader), zbus::MessageStream::from(&silent));
+    let client = w.client().await;
+    let k = client.start(&nobody(), request("s")).await.unwrap();
+    w.fake.tell(Notice::Phase { key: k.clone(), phase: Phase::Presenting, screen: present() });
+    w.fake.finish(&k, Status::Approved);
+    let (mut members, at) = (Vec::new(), path(&k));
+    while members.last().is_none_or(|(m, _)| m != "OutcomeChanged") {
+        let m = tokio::time::timeout(Duration::from_secs(5), told.next()).await.unwrap().unwrap().unwrap();
+        let h = m.header();
+        if let (Some(member), Some(p)) = (h.member(), h.path()) {
+            members.push((member.to_string(), p.to_string()));
+        }
+    }
+    let has = |member: &str, p: &str| members.iter().any(|(m, q)| m == member && q == p);
+    assert!(
+        has("InterfacesAdded", ROOT)
+            && has("PropertiesChanged", &at)
+            && has("PropertiesChanged", ROOT)
+            && has("Notice", ROOT)
+            && has("OutcomeChanged", &at)
+    );
+    let silence = tokio::time::timeout(Duration::from_millis(300), async {
+        while let Some(Ok(m)) = quiet.next().await {
+            if m.header().path().is_some_and(|p| p.as_str().starts_with(ROOT)) {
+                return m.to_string();
+            }
+        }
+        String::new()
+    });
+    assert!(silence.await.is_err(), "a connection that asked for nothing was told something");
+    // The window slides: after 50 more the first object is gone from the object manager, yet answers on its
+    // path.
+    let mut removed = zbus::MessageStream::from(&reader);
+    drop(told);
+    tokio::spawn({
+        let client = client.clone();
+        async move {
+            for n in 0..50 {
+                client.start(&nobody(), request(&format!("s{n}"))).await.unwrap();
+            }
+        }
+    });
+    let gone = loop {
+        let m = tokio::time::timeout(Duration::from_secs(5), removed.next()).await.unwrap().unwrap().unwrap();
+        if m.header().member().is_some_and(|n| n.as_str() == "InterfacesRemoved") {
+            break m.body().deserialize::<(OwnedObjectPath, Vec<String>)>().unwrap();
+        }
+    };
+    assert_eq!((gone.0.as_str(), gone.1[0].as_str()), (at.as_str(), TRANSACTION));
+    assert!(get(&reader, &at, TRANSACTION, "Status").await.is_ok());
+}
+
+fn out(o: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&o.stdout), String::from_utf8_lossy(&o.stderr))
+}
+
+#[tokio::test]
+async fn busctl_is_enough_for_a_sale() {
+    let w = World::start(vec![caller("till", false)]).await;
+    let manager = ["org.payterm.Terminal1", ROOT, "org.payterm.Terminal1.Manager"];
+    let call = async |rest: &[&str]| w.bus.busctl(&[&["call"], &manager[..], rest].concat()).await;
+    let sale = [
+        "Start", "a{sv}", "4", "id", "s", "b-1", "kind", "s", "sale", "amount", "s", "12.34", "currency",
+        "s", "CNY",
+    ];
+    let started = call(&sale).await;
+    let at = path(&key("till", "b-1"));
+    assert_eq!(out(&started).trim(), format!("o \"{at}\""));
+    let tree = out(&w.bus.busctl(&["tree", "org.payterm.Terminal1"]).await);
+    assert!(tree.contains(&at) && tree.contains("front_2dreader") && !tree.contains("other"), "{tree}");
+    let shown = out(&w.bus.busctl(&["introspect", "org.payterm.Terminal1", &at]).await);
+    assert!(shown.contains(".CanCancel") && shown.contains("OutcomeChanged"), "{shown}");
+    assert!(
+        out(&w.bus.busctl(&["get-property", "org.payterm.Terminal1", &at, TRANSACTION, "Phase"]).await)
+            .contains("presenting")
+    );
+    let cancelled = w.bus.busctl(&["call", "org.payterm.Terminal1", &at, TRANSACTION, "Cancel"]).await;
+    assert!(cancelled.status.success(), "{}", out(&cancelled));
+    let ended = out(&w
+        .bus
+        .busctl(&["--json=short", "call", "org.payterm.Terminal1", &at, TRANSACTION, "Wait"])
+        .await);
+    assert!(ended.contains(r#""status":{"type":"s","data":"cancelled"}"#), "{ended}");
+    let refused = call(&["Start", "a{sv}", "1", "amount", "d", "12.34"]).await;
+    assert!(!refused.status.success() && out(&refused).contains("decimal text"), "{}", out(&refused));
+}
+
+/// A real second user. Only root can become one; the same rules with one user are in the other tests.
+#[tokio::test]
+async fn another_user_is_another_app() {
+    if me() != 0 {
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let second = payterm_schema::config::CallerConfig { uid: NOBODY, ..caller("kiosk", false) };
+    let w = World::start(vec![caller("till", false), second]).await;
+    let client = w.client().await;
+    let k = client.start(&nobody(), request("private")).await.unwrap();
+    let as_user = async |uid: u32, arguments: &[&str]| out(&w.bus.busctl_as(uid, uid, arguments).await);
+    let manager = ["call", "org.payterm.Terminal1", ROOT, "org.payterm.Terminal1.Manager"];
+    let started = as_user(
+        NOBODY,
+        &[
+            &manager[..],
+            &[
+                "Start", "a{sv}", "4", "id", "s", "private", "kind", "s", "sale", "amount", "s", "1",
+                "currency", "s", "CNY",
+            ],
+        ]
+        .concat(),
+    )
+    .await;
+    assert!(
+        started.contains("/transaction/kiosk/private"),
+        "the same id of another app is another request: {started}"
+    );
+    assert!(
+        as_user(NOBODY, &[&manager[..], &["Recall", "s", &path(&k)]].concat()).await.contains("not found")
+    );
+    assert!(
+        as_user(NOBODY, &[&manager[..], &["Cancel", "o", &path(&k)]].concat()).await.contains("not found")
+    );
+    let seen = as_user(NOBODY, &["tree", "org.payterm.Terminal1"]).await
+        + &as_user(NOBODY, &[&manager[..], &["List", "a{sv}", "0"]].concat()).await;
+    assert!(seen.contains("kiosk") && !seen.contains("till"), "{seen}");
+    let unmapped = as_user(1, &[&manager[..], &["List", "a{sv}", "0"]].concat()).await;
+    assert!(unmapped.contains("bus.caller"), "{unmapped}");
+}

@@ -1,0 +1,3 @@
+//! All integration tests of this crate, one program.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod requests;

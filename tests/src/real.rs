@@ -1,0 +1,11 @@
+//! The harness of the real programs: a stack of bus, daemon and acquirer in a directory of its own, traffic, a
+//! proxy that disturbs it, disks that fail, `kill -9` and power cuts, and the audit of what is left.
+pub mod audit;
+pub mod counter;
+pub mod disk;
+pub mod drain;
+pub mod kills;
+pub mod proxy;
+pub mod stack;
+pub mod tap;
+pub mod traffic;

@@ -1,0 +1,493 @@
+//! The bank: imports `schema` only, so that it cannot share a mistake with what it judges.
+//!
+//! Mishap model. It answers late, not at all, with any code, without a MAC or with a wrong one, with a part
+//! of the amount, or with a demand in the header; a payer may not have confirmed; its sums of a batch may be
+//! others. It processes a message once, a repetition of what it has posted is answered 94. It remembers
+//! reversals of what it never saw, and what it has told a person not to be there, and refuses that when it
+//! comes; what it has told a person to stand no message takes back any more (docs/stuck.md has people ask for
+//! both). It never answers a code that ends a reversal (12, 25) to a reversal that it did not do, never
+//! refuses a repetition of what it posted, and never posts another amount than it answers.
+mod settlement;
+
+use payterm_schema::{
+    AccountId, HostAnswer, HostMessage, Kind,
+    host::{CardSecrets, KeysVerdict, Leg, MacVerdict, Plan, SecretsFrom},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What happens to one message, in the order in which they are sent (sign-ins of the terminal's own not
+/// counted).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostFault {
+    Answer,
+    /// Answered with this code, nothing posted.
+    Refuse(&'static str),
+    NotSent,
+    /// The link cannot build it.
+    Unbuildable,
+    LoseRequest,
+    LoseReply,
+    /// The answer comes after the terminal gave up.
+    LateReply,
+    /// The request reaches the bank after its reversal was answered.
+    LateRequest,
+    BadMac,
+    NoMac,
+    RefuseNoMac(&'static str),
+    /// Answered with this code after so many ms, nothing posted.
+    SlowRefuse(i64, &'static str),
+    /// Code 10: the half of it is approved.
+    Partial,
+    /// Answered, with this processing requirement in the header.
+    Require(u8),
+    /// Posted, and answered 09: the payer confirms after so many queries.
+    Pending(u32),
+    /// The same answer comes twice.
+    Twice,
+    /// The answer is damaged: the codec drops it, the link sees a broken frame.
+    Damaged,
+    /// Answered after so many ms: later than others that were sent after it.
+    Slow(i64),
+    /// The link dies with the message in its hands; the bank has it.
+    LinkDied,
+    /// The link says nothing at all, not even by its deadline; the bank has it.
+    LinkSilent,
+    /// The bank says that the domestic (or foreign) half of a settlement does not balance.
+    Unbalanced,
+    UnbalancedForeign,
+    /// ... that it could not compare.
+    SettleError,
+    /// The answer to the totals has a result digit that is none, balances with other sums, or has no F48.
+    ImpossibleDigit,
+    Contradiction,
+    Garbage,
+}
+
+impl HostFault {
+    /// For the counts of what was met.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            HostFault::Answer => "answer",
+            HostFault::Refuse(_) => "refuse",
+            HostFault::NotSent => "not sent",
+            HostFault::Unbuildable => "unbuildable",
+            HostFault::LoseRequest => "request lost",
+            HostFault::LoseReply => "reply lost",
+            HostFault::LateReply => "reply late",
+            HostFault::LateRequest => "request late",
+            HostFault::BadMac => "bad MAC",
+            HostFault::NoMac => "no MAC",
+            HostFault::RefuseNoMac(_) => "refusal without MAC",
+            HostFault::SlowRefuse(..) => "slow refusal",
+            HostFault::Partial => "partial",
+            HostFault::Require(_) => "requirement",
+            HostFault::Pending(_) => "pending",
+            HostFault::Twice => "reply twice",
+            HostFault::Damaged => "reply damaged",
+            HostFault::Slow(_) => "reply slow",
+            HostFault::LinkDied => "link died",
+            HostFault::LinkSilent => "link silent",
+            HostFault::Unbalanced => "unbalanced",
+            HostFault::UnbalancedForeign => "unbalanced foreign",
+            HostFault::SettleError => "settlement error",
+            HostFault::ImpossibleDigit => "impossible digit",
+            HostFault::Contradiction => "contradiction",
+            HostFault::Garbage => "garbage",
+        }
+    }
+}
+
+type Book = (AccountId, u32, u32);
+
+impl Posting {
+    /// Its payer has not confirmed.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some_and(|n| n > 0)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Posting {
+    pub kind: Kind,
+    pub amount: u64,
+    /// F4 of the request.
+    asked: u64,
+    pub reversed: bool,
+    /// By a void that is not itself reversed.
+    pub voided: bool,
+    original: Option<Book>,
+    /// Of a payment: what refunds gave back. Of a hold: a completion took it up.
+    pub refunded: u64,
+    pub taken_up: bool,
+    pub tip: u64,
+    /// Of a tip adjustment: what it added.
+    tip_own: u64,
+    /// A card of another organisation than CUP.
+    pub foreign: bool,
+    /// Of a payment by code whose payer has not confirmed: how many queries are answered 09 still.
+    pending: Option<u32>,
+}
+
+#[derive(Default)]
+pub struct Bank {
+    pub books: BTreeMap<Book, Posting>,
+    /// Reversals answered 25: their originals are refused for ever (host-protocol §6).
+    forgotten: BTreeSet<Book>,
+    /// What it has told a person to stand: no message that was under way takes it back.
+    kept: BTreeSet<Book>,
+    /// Whether a frame's card is foreign: an advice that comes with its repeat only has the card sealed,
+    /// which this world does not open.
+    cards: BTreeMap<Book, bool>,
+    /// What each reversal said of its original.
+    pub reversals: Vec<Plan>,
+    pub closing: BTreeMap<(AccountId, u32), settlement::Closing>,
+    rrn: u64,
+    /// Each third sign-in names the next batch.
+    moves_batch: bool,
+    /// Its sums are never the terminal's: each record is uploaded.
+    disputes: bool,
+    sign_ins: u32,
+}
+
+fn book(account: &AccountId, plan: &Plan) -> Book {
+    (account.clone(), plan.batch.get(), plan.stan.get())
+}
+
+impl Bank {
+    pub fn new(moves_batch: bool, disputes: bool) -> Self {
+        Self { moves_batch, disputes, ..Self::default() }
+    }
+
+    /// A frame was made of this, whether it arrives or not.
+    pub fn made(&mut self, m: &HostMessage) {
+        if let SecretsFrom::Memory(CardSecrets { pan: Some(pan), .. }) = &m.secrets {
+            self.cards.insert(book(&m.account, &m.plan), pan.reveal().starts_with('4'));
+        }
+    }
+
+    pub fn process(&mut self, m: &HostMessage, fate: &HostFault) -> HostAnswer {
+        let mut answer = match (fate, m.leg) {
+            // The codes that end a reversal are never a refusal of it: they would be the bank's lie.
+            (HostFault::Refuse("12" | "25") | HostFault::SlowRefuse(_, "12" | "25"), Leg::Reversal(_)) => {
+                self.reversal(m)
+            }
+            // What is posted is not refused when it is told again.
+            (
+                HostFault::Refuse(code) | HostFault::RefuseNoMac(code) | HostFault::SlowRefuse(_, code),
+                Leg::Repeat,
+            ) if !matches!(*code, "77" | "96" | "A0" | "91" | "09")
+                && self.books.contains_key(&book(&m.account, &m.plan)) =>
+            {
+                self.request(m)
+            }
+            (HostFault::Refuse(code) | HostFault::SlowRefuse(_, code), Leg::Query)
+                if !matches!(*code, "77" | "96" | "A0" | "91" | "09" | "12" | "25") =>
+            {
+                // The payer said no.
+                let original = m
+                    .plan
+                    .original
+                    .as_ref()
+                    .and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+                if let Some(p) =
+                    original.filter(|o| !self.kept.contains(o)).and_then(|o| self.books.get_mut(&o))
+                {
+                    p.reversed = true;
+                }
+                self.answer(code, m)
+            }
+            (HostFault::Refuse(code) | HostFault::RefuseNoMac(code) | HostFault::SlowRefuse(_, code), _) => {
+                // Without a MAC it is not his word.
+                let his = !matches!(fate, HostFault::RefuseNoMac(_));
+                let advice = his
+                    && m.leg == Leg::Request
+                    && m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Repeat;
+                if (advice || m.leg == Leg::Repeat) && !matches!(*code, "77" | "96" | "A0" | "91" | "09") {
+                    // The other ones, should they still come, are refused as well.
+                    self.forgotten.insert(book(&m.account, &m.plan));
+                }
+                self.answer(code, m)
+            }
+            (HostFault::Partial, Leg::Request)
+                if m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Reverse =>
+            {
+                let mut answer = self.request(m);
+                if let (Some(p), "00") =
+                    (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str())
+                {
+                    p.amount = p.asked / 2;
+                    answer.amount = Some(p.amount);
+                    answer.code = "10".into();
+                }
+                answer
+            }
+            (HostFault::Pending(queries), Leg::Request)
+                if m.plan.wallet.is_some() && m.plan.settlement.is_none() =>
+            {
+                let mut answer = self.request(m);
+                if let (Some(p), "00") =
+                    (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str())
+                {
+                    p.pending = Some(*queries);
+                    answer.code = "09".into();
+                }
+                answer
+            }
+            (_, Leg::Request) if m.plan.settlement.is_some() => self.settlement(m, fate),
+            (_, Leg::Request | Leg::Repeat) => self.request(m),
+            (_, Leg::Reversal(_)) => self.reversal(m),
+            // As if another payment were meant.
+            (HostFault::Partial, Leg::Query) => {
+                let mut answer = self.query(m);
+                answer.code = "10".into();
+                answer.amount = m.plan.amount.map(|a| a.minor() / 2);
+                answer
+            }
+            (_, Leg::Query) => self.query(m),
+        };
+        match fate {
+            HostFault::Require(digit) => answer.requirement = *digit,
+            HostFault::BadMac => answer.mac = MacVerdict::Wrong,
+            HostFault::NoMac | HostFault::RefuseNoMac(_) => answer.mac = MacVerdict::Absent,
+            HostFault::SlowRefuse(..)
+            | HostFault::Pending(_)
+            | HostFault::Partial
+            | HostFault::Answer
+            | HostFault::Refuse(_)
+            | HostFault::NotSent
+            | HostFault::Unbuildable
+            | HostFault::LoseRequest
+            | HostFault::LoseReply
+            | HostFault::LateReply
+            | HostFault::LateRequest
+            | HostFault::Twice
+            | HostFault::Damaged
+            | HostFault::Slow(_)
+            | HostFault::LinkDied
+            | HostFault::LinkSilent
+            | HostFault::Unbalanced
+            | HostFault::UnbalancedForeign
+            | HostFault::SettleError
+            | HostFault::ImpossibleDigit
+            | HostFault::Contradiction
+            | HostFault::Garbage => {}
+        }
+        answer
+    }
+
+    fn request(&mut self, m: &HostMessage) -> HostAnswer {
+        let key = book(&m.account, &m.plan);
+        match m.plan.kind {
+            Kind::SignIn
+            | Kind::SignOff
+            | Kind::Echo
+            | Kind::Balance
+            | Kind::Parameters
+            | Kind::StatusUpload
+            | Kind::Settlement => {
+                return self.answer("00", m);
+            }
+            Kind::Sale
+            | Kind::Void
+            | Kind::Refund
+            | Kind::PreAuth
+            | Kind::PreAuthCancel
+            | Kind::Completion
+            | Kind::CompletionAdvice
+            | Kind::CompletionCancel
+            | Kind::TipAdjust
+            | Kind::VoiceSale => {}
+        }
+        if self.forgotten.contains(&key) {
+            return self.answer("12", m);
+        }
+        if self.books.contains_key(&key) {
+            return self.answer("94", m);
+        }
+        // One that comes late is refused; that nothing new leaves for a closed batch is the wire's to see.
+        if m.leg == Leg::Request && self.in_closed_batch(m) {
+            return self.answer("06", m);
+        }
+        let original =
+            m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+        let amount = m.plan.amount.map_or(0, |a| a.minor());
+        let tip = m.plan.tip.unwrap_or(0);
+        // What is done to the original, or why not.
+        let refused = match (
+            m.plan.kind,
+            original.as_ref().and_then(|o| self.books.get_mut(o)).filter(|p| !p.reversed && !p.voided),
+        ) {
+            (Kind::Sale | Kind::PreAuth | Kind::VoiceSale | Kind::Balance, _) => None,
+            (_, None) => Some("25"),
+            (Kind::Void, Some(p))
+                if p.kind == Kind::Sale && p.amount == amount && p.tip == 0 && p.refunded == 0 =>
+            {
+                p.voided = true;
+                None
+            }
+            (Kind::CompletionCancel, Some(p))
+                if matches!(p.kind, Kind::Completion | Kind::CompletionAdvice)
+                    && p.amount == amount
+                    && p.refunded == 0 =>
+            {
+                p.voided = true;
+                let hold = p.original.clone();
+                self.hold(hold.as_ref(), false);
+                None
+            }
+            (Kind::PreAuthCancel, Some(p)) if p.kind == Kind::PreAuth && !p.taken_up => {
+                p.voided = true;
+                None
+            }
+            (Kind::Completion | Kind::CompletionAdvice, Some(p))
+                if p.kind == Kind::PreAuth && !p.taken_up && amount <= p.amount * 115 / 100 =>
+            {
+                p.taken_up = true;
+                None
+            }
+            (Kind::Refund, Some(p)) if p.refunded + amount <= p.amount + p.tip => {
+                p.refunded += amount;
+                None
+            }
+            (Kind::TipAdjust, Some(p)) if p.kind == Kind::Sale && p.tip == 0 && amount == p.amount + tip => {
+                p.tip = tip;
+                None
+            }
+            (_, Some(_)) => Some("64"),
+        };
+        if let Some(code) = refused {
+            return self.answer(code, m);
+        }
+        let of_original = original.as_ref().and_then(|o| self.books.get(o)).is_some_and(|p| p.foreign);
+        let foreign = self.cards.get(&key).copied().unwrap_or(of_original);
+        let posting = Posting {
+            kind: m.plan.kind,
+            amount,
+            asked: amount,
+            reversed: false,
+            voided: false,
+            original,
+            refunded: 0,
+            taken_up: false,
+            tip: 0,
+            tip_own: tip,
+            foreign,
+            pending: None,
+        };
+        self.books.insert(key, posting);
+        let mut answer = self.answer("00", m);
+        answer.organisation = foreign.then(|| "VIS".into());
+        answer
+    }
+
+    fn reversal(&mut self, m: &HostMessage) -> HostAnswer {
+        self.reversals.push(m.plan.clone());
+        let key = book(&m.account, &m.plan);
+        let Some(posting) = self.books.get_mut(&key) else {
+            self.forgotten.insert(key);
+            return self.answer("25", m);
+        };
+        if posting.kind != m.plan.kind || Some(posting.asked) != m.plan.amount.map(|a| a.minor()) {
+            return self.answer("30", m);
+        }
+        if self.kept.contains(&key) {
+            return self.answer("30", m);
+        }
+        let kind = posting.kind;
+        assert!(
+            !matches!(kind, Kind::Refund | Kind::CompletionAdvice | Kind::VoiceSale | Kind::TipAdjust),
+            "{kind:?} is never reversed"
+        );
+        self.take_back(&key);
+        self.answer("00", m)
+    }
+
+    /// It has told a person that this stands.
+    pub fn keep(&mut self, key: &Book) {
+        self.kept.insert(key.clone());
+    }
+
+    /// It stands no longer, and what it had done to its original is undone: reversed, or taken back by hand
+    /// when somebody has asked for it.
+    pub fn take_back(&mut self, key: &Book) {
+        let Some(posting) = self.books.get_mut(key) else {
+            // Should it come yet, it is refused.
+            self.forgotten.insert(key.clone());
+            return;
+        };
+        let again = std::mem::replace(&mut posting.reversed, true);
+        let kind = posting.kind;
+        if let Some(original) =
+            posting.original.clone().filter(|_| !again).and_then(|o| self.books.get_mut(&o))
+        {
+            match kind {
+                Kind::Completion | Kind::CompletionAdvice => original.taken_up = false,
+                Kind::CompletionCancel => {
+                    original.voided = false;
+                    let hold = original.original.clone();
+                    self.hold(hold.as_ref(), true);
+                }
+                Kind::Void | Kind::PreAuthCancel => original.voided = false,
+                _ => {}
+            }
+        }
+    }
+
+    fn hold(&mut self, book: Option<&Book>, taken_up: bool) {
+        if let Some(p) = book.and_then(|b| self.books.get_mut(b)) {
+            p.taken_up = taken_up;
+        }
+    }
+
+    /// What became of a payment by code.
+    fn query(&mut self, m: &HostMessage) -> HostAnswer {
+        let original =
+            m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+        let Some(posting) = original.and_then(|o| self.books.get_mut(&o)).filter(|p| !p.reversed) else {
+            return self.answer("25", m);
+        };
+        match &mut posting.pending {
+            Some(n) if *n > 0 => {
+                *n -= 1;
+                self.answer("09", m)
+            }
+            Some(_) | None => self.answer("00", m),
+        }
+    }
+
+    /// What a sign-in names: never a batch that is closed.
+    fn open_batch(&self, account: &AccountId) -> u32 {
+        let closed =
+            self.closing.iter().filter(|((a, _), c)| a == account && c.closed).map(|((_, b), _)| *b).max();
+        (7 + self.sign_ins / 3).max(closed.map_or(0, |b| b + 1))
+    }
+
+    fn answer(&mut self, code: &str, m: &HostMessage) -> HostAnswer {
+        self.rrn += 1;
+        let sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request;
+        let control = !m.plan.kind.row().authorisation;
+        self.sign_ins += u32::from(sign_in && self.moves_batch);
+        HostAnswer {
+            code: code.into(),
+            mac: if control { MacVerdict::NotUsed } else { MacVerdict::Good },
+            keys: if sign_in && code == "00" { KeysVerdict::Loaded } else { KeysVerdict::None },
+            amount: m.plan.amount.map(|a| a.minor()),
+            time: None,
+            date: Some("1123".into()),
+            settlement_date: None,
+            acquirer: None,
+            rrn: Some(format!("{:012}", self.rrn)),
+            auth_code: (code == "00").then(|| "123456".into()),
+            issuer_id: None,
+            acquirer_id: None,
+            balance: None,
+            batch: sign_in.then(|| payterm_schema::Batch::new(self.open_batch(&m.account))).flatten(),
+            organisation: None,
+            texts: Vec::new(),
+            fee: None,
+            parameters: Vec::new(),
+            settlement: None,
+            requirement: 0,
+        }
+    }
+}

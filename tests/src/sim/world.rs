@@ -1,0 +1,483 @@
+//! The world: heap of events around the shipped machine and commit queue. What may go wrong is written at the
+//! head of each part.
+mod clock;
+mod disk;
+mod observe;
+mod operators;
+mod printer;
+mod reader;
+mod wire;
+
+pub use crate::sim::script::*;
+pub use operators::service_code;
+pub use reader::key;
+
+use crate::sim::{
+    bank::{Bank, HostFault},
+    checks,
+    digest::Digest,
+    model::Model,
+};
+use disk::Disk;
+use payterm_core::{Effect, Input, Machine, Query, Settings, State, Step, VaultAnswer};
+use payterm_daemon::commit::CommitQueue;
+use payterm_schema::{
+    AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Record, RequestKey, Screen, Time,
+    device::{Key, Way},
+    host::KeysVerdict,
+    offline::QueueAct,
+    paper::{PaperJob, PrintResult},
+    record::{Entry, Restored},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
+};
+
+#[derive(Debug)]
+enum Event {
+    Committed {
+        run: u64,
+        seq: u64,
+    },
+    /// The store is open again after a failed commit.
+    Reopened,
+    Host {
+        tag: u64,
+        event: HostEvent,
+    },
+    /// A message that reaches the bank late; nobody hears the answer.
+    AtBank(Box<HostMessage>),
+    Customer(Input),
+    Scripted(Scripted),
+    Key(Key),
+    Vault {
+        tag: u64,
+        answer: VaultAnswer,
+    },
+    Printed {
+        job: u64,
+        result: PrintResult,
+    },
+    Next,
+    /// All mishaps are over.
+    Calm,
+}
+
+pub struct World {
+    pub settings: Settings,
+    pub machine: Machine,
+    queue: CommitQueue<Effect>,
+    pub bank: Bank,
+    /// What app, shopkeeper and acquirer may see, judged by a model that shares no code with the machine.
+    pub model: Model,
+    /// On disk.
+    pub journal: Vec<Entry>,
+    pub sealed: BTreeSet<u64>,
+    pub snapshot: Option<(u64, String)>,
+    disk: Disk,
+    handed: VecDeque<Step>,
+    heap: BinaryHeap<Reverse<(i64, u64)>>,
+    events: BTreeMap<u64, Event>,
+    next_id: u64,
+    pub now: Time,
+    run: u64,
+    script: Script,
+    fates: VecDeque<HostFault>,
+    prints: VecDeque<PrintResult>,
+    next_order: usize,
+    /// Orders whose Start was answered.
+    pub answered: BTreeMap<RequestKey, Result<(), Fault>>,
+    calls: BTreeMap<u64, RequestKey>,
+    /// Outcomes in the order in which they were told.
+    pub told: Vec<Outcome>,
+    pub armed: bool,
+    pub pin_asked: bool,
+    pub printed: Vec<(u64, bool, PrintResult)>,
+    /// Crash points passed, and the one at which the power is cut.
+    points: usize,
+    cut_at: Vec<usize>,
+    pub cuts: usize,
+    sign_ins: VecDeque<HostFault>,
+    skews: VecDeque<i64>,
+    /// What the terminal's clock reads more than [`World::now`].
+    skew: i64,
+    settled: u32,
+    /// What a person asked of the queue.
+    queue_calls: BTreeMap<u64, QueueAct>,
+    /// Requests that the journal has lost; the store's marks know their keys for ever.
+    pub lost: BTreeSet<RequestKey>,
+    /// Transactions of which the journal has lost something: a person reconciles them with the acquirer. With
+    /// the frames that it has lost.
+    pub in_doubt: BTreeMap<u64, Vec<(AccountId, u32, u32)>>,
+    /// Somebody has asked the acquirer about these. Whether what it said was written down or not: they are a
+    /// person's.
+    asked_about: BTreeSet<u64>,
+    /// Calls that must be refused: what they resolve is not a person's yet.
+    too_early: BTreeSet<u64>,
+    /// How often an app has asked again while payments are stopped.
+    asked_again: u32,
+    /// The journal was put back, and does not say so yet.
+    restoring: Option<Restored>,
+    /// Last records of the steps on disk, with what was sealed and erased in them.
+    steps: Vec<(u64, Vec<(u64, bool)>)>,
+    /// Papers from here on are numbered anew.
+    pub printed_from: usize,
+    /// When the last mishap could happen.
+    pub calm_since: Time,
+    /// Generation of the working keys that the terminal holds, by account.
+    keys: BTreeMap<AccountId, u8>,
+    /// Messages by tag, and whose PIN is asked for.
+    messages: BTreeMap<u64, HostMessage>,
+    pin_of: Option<AccountId>,
+    next_call: u64,
+    /// Answers of operators' sessions and of the queue that were asked for on the bus.
+    pub sessions: Vec<Result<(), Fault>>,
+    session_calls: BTreeSet<u64>,
+    /// Wrong passwords that the machine was told of, but for those that a power cut took.
+    pub wrong_told: usize,
+    /// What the operator still answers.
+    patience: u32,
+    /// Orders whose customer has swiped badly once.
+    fumbled: BTreeSet<String>,
+    /// Screens that were shown.
+    pub shown: Vec<Screen>,
+    /// Screens that apps were told of outside a request, and when.
+    pub notices: Vec<(Time, Screen)>,
+    /// The fold of all that was handed over, kept step by step; the machine's must equal it.
+    pub(crate) fold: State,
+    /// The fold of what is on disk.
+    pub(crate) durable: State,
+    /// How often what has happened: kinds, fates, records, mishaps.
+    pub seen: BTreeMap<String, u64>,
+    /// Of what the run lets be seen, where its script asks for it.
+    pub digest: Option<Digest>,
+}
+
+impl World {
+    pub fn new(settings: Settings, script: Script, cut_at: impl IntoIterator<Item = usize>) -> Self {
+        let cut_at: Vec<usize> = cut_at.into_iter().collect();
+        let digest = (script.digested && cut_at.is_empty()).then(Digest::default);
+        Self::with_digest(settings, script, cut_at, digest)
+    }
+
+    /// With a digest the power is cut at other effects than without.
+    pub fn with_digest(
+        settings: Settings,
+        script: Script,
+        cut_at: Vec<usize>,
+        digest: Option<Digest>,
+    ) -> Self {
+        let machine = Machine::replay(settings.clone(), None, []).expect("an empty journal");
+        let patience = script.operator.map_or(0, |(n, _)| n);
+        let mut world = Self {
+            settings,
+            machine,
+            queue: CommitQueue::new(0),
+            bank: Bank::new(script.moves_batch, script.disputes),
+            model: Model::default(),
+            journal: Vec::new(),
+            sealed: BTreeSet::new(),
+            snapshot: None,
+            disk: Disk::new(&script.disk),
+            handed: VecDeque::new(),
+            heap: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            next_id: 0,
+            now: at_epoch(),
+            run: 0,
+            fates: script.fates.iter().cloned().collect(),
+            prints: script.prints.iter().cloned().collect(),
+            sign_ins: script.sign_ins.iter().cloned().collect(),
+            skews: script.skews.iter().copied().collect(),
+            skew: 0,
+            settled: 0,
+            queue_calls: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            in_doubt: BTreeMap::new(),
+            asked_about: BTreeSet::new(),
+            too_early: BTreeSet::new(),
+            asked_again: 0,
+            restoring: None,
+            steps: Vec::new(),
+            printed_from: 0,
+            calm_since: at_epoch(),
+            keys: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            pin_of: None,
+            script,
+            next_order: 0,
+            answered: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            told: Vec::new(),
+            armed: false,
+            pin_asked: false,
+            printed: Vec::new(),
+            points: 0,
+            cut_at,
+            cuts: 0,
+            next_call: 0,
+            sessions: Vec::new(),
+            session_calls: BTreeSet::new(),
+            wrong_told: 0,
+            patience,
+            fumbled: BTreeSet::new(),
+            shown: Vec::new(),
+            notices: Vec::new(),
+            fold: State::default(),
+            durable: State::default(),
+            seen: BTreeMap::new(),
+            digest,
+        };
+        world.boot();
+        for (ms, noise) in world.script.noise.clone() {
+            world.later(ms, Event::Scripted(noise));
+        }
+        if let Some(ms) = world.script.calm_after {
+            world.later(ms, Event::Calm);
+        }
+        world
+    }
+
+    /// Runs for so long, whatever is left to happen.
+    pub fn run_for(&mut self, ms: i64) {
+        let end = Time(self.now.0 + ms);
+        while let Some(next) = [self.heap.peek().map(|Reverse((t, _))| Time(*t)), self.timer()]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|t| *t < end)
+        {
+            self.now = self.now.max(next);
+            match self.heap.peek().copied() {
+                Some(Reverse((t, id))) if t <= self.now.0 => {
+                    self.heap.pop();
+                    if let Some(event) = self.events.remove(&id) {
+                        self.happen(event);
+                    }
+                }
+                Some(_) | None => self.time_is_up(),
+            }
+        }
+    }
+
+    /// Runs until nothing is left to happen; answers how many crash points were passed.
+    pub fn run(&mut self) -> usize {
+        for _ in 0..20_000 {
+            let event = self.heap.peek().map(|Reverse((t, _))| Time(*t));
+            match (event, self.timer()) {
+                (None, None) if self.settle() => {}
+                (None, None) => {
+                    checks::at_rest(self);
+                    self.check_digest();
+                    return self.points;
+                }
+                (Some(t), timer) if timer.is_none_or(|x| t <= x) => {
+                    let Some(Reverse((t, id))) = self.heap.pop() else { continue };
+                    self.now = self.now.max(Time(t));
+                    if let Some(event) = self.events.remove(&id) {
+                        self.happen(event);
+                    }
+                }
+                (_, Some(t)) => {
+                    self.now = self.now.max(t);
+                    self.time_is_up();
+                }
+                (Some(_), None) => {}
+            }
+        }
+        panic!(
+            "invariant 8: the world does not come to rest: {:?} {:?} {:?}",
+            self.machine.poll_timeout(),
+            self.now,
+            self.machine.state()
+        );
+    }
+
+    /// A message of this account may not be answered yet.
+    pub(crate) fn under_way(&self, account: &AccountId) -> bool {
+        self.messages.values().any(|m| m.account == *account && m.deadline.0 + 60_000 >= self.clock().0)
+    }
+
+    fn later(&mut self, ms: i64, event: Event) {
+        self.next_id += 1;
+        self.heap.push(Reverse((self.now.0 + ms, self.next_id)));
+        self.events.insert(self.next_id, event);
+    }
+
+    pub(crate) fn count(&mut self, what: impl Into<String>) {
+        *self.seen.entry(what.into()).or_default() += 1;
+    }
+
+    fn boot(&mut self) {
+        self.run += 1;
+        let keys: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
+        if let Some(restored) = self.restoring.clone() {
+            let step = self.machine.restored(self.clock(), restored);
+            self.took(step);
+        }
+        let step = self.machine.boot(self.clock(), "test", &keys);
+        self.took(step);
+        self.input(Input::Devices {
+            ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan],
+            pin_pad: true,
+            printer: true,
+        });
+        self.later(1_000, Event::Next);
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Committed { run, seq } if run == self.run => self.committed(seq),
+            Event::Committed { .. } => {}
+            Event::Reopened => self.reopened(),
+            Event::Host { tag, event } => {
+                if let (HostEvent::Reply { answer, .. }, Some(m)) = (&event, self.messages.get(&tag))
+                    && answer.keys == KeysVerdict::Loaded
+                    && !self.disk.down
+                    && tag >> 32 == self.machine.state().boots
+                {
+                    *self.keys.entry(m.account.clone()).or_default() += 1;
+                }
+                if let Some(m) = self.messages.get(&tag) {
+                    self.model.heard(m, &event);
+                }
+                self.input(Input::Host { tag, event });
+            }
+            // Totals that were judged meanwhile are not judged again by a late copy.
+            Event::AtBank(m)
+                if m.plan.settlement.is_some()
+                    && self.bank.closing.contains_key(&(m.account.clone(), m.plan.batch.get())) => {}
+            Event::AtBank(message) => drop(self.at_bank(&message, &HostFault::Answer)),
+            Event::Customer(input) => self.customer(input),
+            Event::Scripted(noise) => self.noise(noise),
+            Event::Key(key) => self.input(Input::Key(key)),
+            Event::Vault { tag, answer } => {
+                self.wrong_told += usize::from(
+                    answer == VaultAnswer::Checked(false) && self.machine.state().staff.locked.is_none(),
+                );
+                self.input(Input::Vault { tag, answer });
+            }
+            Event::Printed { job, result } => self.input(Input::Printed { job, result }),
+            Event::Next => self.next_order(),
+            Event::Calm => self.calm(),
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        // Until the store is open again there is no machine that could hear it.
+        if self.disk.down {
+            return self.missed(&input);
+        }
+        let step = self.machine.handle(input, self.clock());
+        self.took(step);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        let run = self.run;
+        for effect in effects {
+            // How often the display is written is no matter of a digest: the power goes at other effects.
+            let counts = self.digest.is_none() || !matches!(effect, Effect::Show(_));
+            if (counts && self.point()) || self.run != run {
+                return;
+            }
+            checks::effect(self, &effect);
+            self.effect(effect);
+            if (counts && self.point()) || self.run != run {
+                return;
+            }
+        }
+        checks::released(self);
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer { call, result } => self.call_answered(call, result),
+            Effect::Tell(notice) => match *notice {
+                Notice::Outcome { outcome } => {
+                    self.count(format!("told {} {}", outcome.kind.name(), outcome.status.name()));
+                    self.model.told(&outcome).unwrap_or_else(|breach| panic!("{breach}"));
+                    self.told.push((*outcome).clone());
+                    self.later(500, Event::Next);
+                }
+                Notice::Obligation { obligation } => self.model.obligation(&obligation),
+                Notice::Screen { screen } => self.notices.push((self.now, screen)),
+                _ => {}
+            },
+            Effect::Speak(_) | Effect::ForgetKeys { .. } | Effect::Tms { .. } | Effect::Renew => {}
+            Effect::Show(screen) => self.show(screen),
+            Effect::AskVault { tag, ask } => {
+                let answer = operators::vault(tag, ask);
+                self.later(5, Event::Vault { tag, answer });
+            }
+            Effect::Offer { .. } => self.offer(),
+            Effect::Withdraw => self.armed = false,
+            Effect::AskPin { tag, account, .. } => self.ask_pin(tag, account),
+            Effect::AbortPin { .. } => self.pin_asked = false,
+            Effect::Send(message) => self.wire(*message),
+            Effect::Load { tag, query } => {
+                let found =
+                    checks::outcomes(&self.journal).into_values().filter(|o| disk::matches(&query, o));
+                let found = found.take(if let Query::Batch(b) = &query { b.limit } else { 2 }).collect();
+                self.later(1, Event::Customer(Input::Loaded { tag, found: Ok(found) }));
+            }
+            Effect::Print { job, duplicate } => self.print(&job, duplicate),
+        }
+    }
+
+    /// Records of a kind, for flow tests: `["started", "allowed", ...]`.
+    pub fn transcript(&self, id: &str) -> Vec<String> {
+        let txn = self.journal.iter().find_map(|e| match &e.record {
+            Record::Started { txn, key: k, .. } if *k == key(id) => Some(*txn),
+            _ => None,
+        });
+        self.journal
+            .iter()
+            .filter(|e| e.txn == txn && txn.is_some())
+            .map(|e| name(&e.record))
+            .filter(|n| !n.starts_with("paper"))
+            .collect()
+    }
+
+    /// Its records without traces, for the message of a failure.
+    pub fn story(&self, txn: u64) -> Vec<String> {
+        self.journal.iter().filter(|e| e.txn == Some(txn)).map(told_short).collect()
+    }
+
+    pub fn outcome(&self, id: &str) -> Outcome {
+        checks::outcome_of(&self.journal, &key(id)).unwrap_or_else(|| panic!("{id} has no outcome"))
+    }
+
+    /// Every paper as it was queued.
+    pub fn queued(&self) -> impl Iterator<Item = PaperJob> {
+        self.journal.iter().flat_map(|e| e.record.queues())
+    }
+
+    /// The same for the same seed: journal, what was told, papers.
+    pub fn digest(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut h = DefaultHasher::new();
+        for e in &self.journal {
+            (e.seq, e.at.0, e.txn, e.record.encode().expect("record")).hash(&mut h);
+        }
+        format!("{:?}{:?}{:?}", self.told, self.printed, self.bank.books).hash(&mut h);
+        h.finish()
+    }
+}
+
+/// `started`, `allowed` ...
+pub fn name(record: &Record) -> String {
+    serde_json::to_value(record)
+        .ok()
+        .and_then(|v| Some(v.get("type")?.as_str()?.to_owned()))
+        .unwrap_or_default()
+}
+
+/// A record without its heavy parts.
+pub fn told_short(e: &Entry) -> String {
+    let mut v = serde_json::to_value(&e.record).unwrap_or_default();
+    for heavy in ["trace", "view", "request", "job", "outcome", "answer"] {
+        v.as_object_mut().map(|o| o.remove(heavy));
+    }
+    format!("{} {v}", e.at.0 - at_epoch().0)
+}

@@ -1,0 +1,15 @@
+//! The deterministic world, and what needs no program of ours: less than two minutes.
+mod counter;
+mod crash;
+mod digests;
+mod docs;
+mod flows;
+mod offline;
+mod operators;
+mod planted;
+mod proxy;
+mod seeds;
+mod settlement;
+mod staff;
+mod supervisor;
+mod table;
