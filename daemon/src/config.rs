@@ -1,9 +1,5 @@
 //! The configuration file: TOML into [`Config`]. Everything that is wrong is named with its key and its line.
-use payterm_schema::{
-    Fault,
-    application::{BinLists, Draft, Parameters},
-    config::{Config, FlowConfig, TerminalConfig},
-};
+use payterm_schema::{Fault, config::Config};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
@@ -11,7 +7,6 @@ use toml::de::{DeTable, DeValue};
 pub const DEFAULT_PATH: &str = "/etc/payterm/payterm.toml";
 /// Greatest size of the file.
 const MAX_BYTES: u64 = 1 << 20;
-const DEMO: &str = include_str!("demo.toml");
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -49,7 +44,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// The first profile or driver that this program does not have: its key and why.
 fn unknown(config: &Config) -> Option<(String, String)> {
     for (i, a) in config.accounts.iter().enumerate() {
-        if let Err(e) = crate::house::profile(a) {
+        if let Err(e) = payterm_engine::profiles::load(a) {
             return Some((format!("account[{i}].profile"), e.to_string()));
         }
     }
@@ -63,43 +58,6 @@ fn unknown(config: &Config) -> Option<(String, String)> {
 
 fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
-}
-
-/// The embedded demo: virtual devices, an account at the acquirer simulator on this machine, the caller's own
-/// uid as manager.
-pub fn demo(uid: u32) -> Result<Config, ConfigError> {
-    parse(Path::new("demo.toml"), &DEMO.replace("@UID@", &uid.to_string()))
-}
-
-/// With the accounts that an activated terminal was given, and with the shop as it applied where the file
-/// names none. What the file says wins.
-pub fn with_granted(config: &Config, draft: &Draft, granted: &Parameters) -> Config {
-    let mut merged = config.clone();
-    let place = &mut merged.terminal;
-    if place.shop == TerminalConfig::default().shop {
-        place.shop.clone_from(&draft.name);
-    }
-    if place.address.is_empty() && place.city.is_empty() {
-        place.address.clone_from(&draft.address);
-        place.city.clone_from(&draft.city);
-    }
-    for a in &granted.accounts {
-        if config.accounts.iter().all(|own| own.id != a.id) {
-            merged.accounts.push(a.config(config.tms.as_ref()));
-        }
-    }
-    with_bins(&mut merged.flow, &granted.bins);
-    merged
-}
-
-fn with_bins(flow: &mut FlowConfig, bins: &BinLists) {
-    let ranges = |list: &[String]| list.iter().map(|b| format!("{b}-{b}")).collect::<Vec<_>>();
-    flow.refused_bins.extend(ranges(&bins.blocked));
-    // Whether small amounts go without a PIN, and up to which, is the shop's own rule; the acquirer says for
-    // which cards.
-    if let Some(rule) = flow.no_cvm.as_mut().filter(|r| r.bins.is_empty()) {
-        rule.bins = ranges(&bins.no_pin);
-    }
 }
 
 /// `path` only names the text in errors.
@@ -173,10 +131,7 @@ mod tests {
     const ACCOUNT: &str = "[[account]]\nid = \"cup\"\nprofile = \"unionpay\"\nmerchant = \"TESTMERCHANT001\"\nterminal = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
 
     #[test]
-    fn the_demo_and_an_empty_file_are_good() {
-        let demo = demo(1000).unwrap();
-        assert!(demo.has_virtual_device());
-        assert_eq!(demo.bus.callers[0].uid, 1000);
+    fn an_empty_file_is_good() {
         assert_eq!(parse(Path::new("p.toml"), "").unwrap(), Config::default());
     }
 
@@ -223,29 +178,6 @@ mod tests {
         assert!(matches!(load(&path), Err(ConfigError::Read { .. })));
         std::fs::write(&path, "#".repeat(MAX_BYTES as usize + 1)).unwrap();
         assert!(matches!(load(&path), Err(ConfigError::TooLong { .. })));
-    }
-
-    #[test]
-    fn the_acquirers_card_lists_are_taken_over() {
-        let bins = BinLists { no_pin: vec!["6212".into()], blocked: vec!["40".into()] };
-        let rule = |text: &str| {
-            let mut flow = parse(Path::new("p.toml"), text).unwrap().flow;
-            with_bins(&mut flow, &bins);
-            flow
-        };
-        let flow = rule("[flow.no_cvm]\nlimit = 1000\n");
-        assert_eq!(
-            (flow.refused_bins, flow.no_cvm.map(|r| r.bins)),
-            (vec!["40-40".to_owned()], Some(vec!["6212-6212".to_owned()]))
-        );
-        let flow =
-            rule("[flow]\nrefused_bins = [\"30-39\"]\n[flow.no_cvm]\nlimit = 1000\nbins = [\"62-62\"]\n");
-        assert_eq!(
-            (flow.refused_bins.len(), flow.no_cvm.map(|r| r.bins)),
-            (2, Some(vec!["62-62".to_owned()])),
-            "what the file says wins"
-        );
-        assert_eq!(rule("").no_cvm, None, "the limit is the shop's");
     }
 
     /// Regenerate with `paytermd --print-schema > schema/json/config.schema.json`.

@@ -1,5 +1,5 @@
 //! Logs on stderr by `tracing`, text or one JSON object a line. Every line of a transaction stands in
-//! [`span`], so it carries the request's id. What is logged is made of types without secrets; the types of
+//! a span, so it carries the request's id. What is logged is made of types without secrets; the types of
 //! `schema::secret` mask themselves. The last lines are kept in memory for the support bundle.
 use payterm_schema::config::LogConfig;
 use std::{
@@ -55,11 +55,6 @@ impl Write for Kept {
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
-}
-
-/// The span of a request's log lines.
-pub fn span(request: &str) -> tracing::Span {
-    tracing::info_span!("txn", request)
 }
 
 #[cfg(test)]

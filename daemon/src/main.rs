@@ -1,6 +1,7 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
-use payterm_daemon::{Ended, Options, config, logging, prepare_demo, run};
+use payterm_daemon::{Ended, config, logging, run};
+use payterm_engine::{demo, templates};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::{
     io,
@@ -40,8 +41,11 @@ fn main() -> ExitCode {
         print!("{}", config::json_schema());
         return ExitCode::SUCCESS;
     }
-    let loaded =
-        if args.demo { config::demo(rustix::process::getuid().as_raw()) } else { config::load(&args.config) };
+    let loaded = if args.demo {
+        Ok(demo::config(rustix::process::getuid().as_raw()))
+    } else {
+        config::load(&args.config)
+    };
     let mut config = match loaded {
         Ok(config) => config,
         Err(e) => return fail(&e),
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
         config.store.dir = dir;
     }
     if args.check_config {
-        let (_, faults) = payterm_daemon::templates::load(config.paper.templates.as_deref());
+        let (_, faults) = templates::load(config.paper.templates.as_deref());
         for fault in &faults {
             eprintln!("paytermd: template {fault}");
         }
@@ -64,11 +68,11 @@ fn main() -> ExitCode {
         return fail(&e);
     }
     if args.demo
-        && let Err(e) = prepare_demo(&mut config)
+        && let Err(e) = demo::prepare(&mut config)
     {
         return fail(&e);
     }
-    match run(config, Options::default()) {
+    match run(config) {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,
         Ok(Ended::Renew) => renew(),
         Err(e) => fail(&e),

@@ -1,8 +1,5 @@
 //! Readiness and watchdog of systemd (sd_notify(3)). Without `NOTIFY_SOCKET` nothing is sent.
-use crate::{
-    supervise::Child,
-    terminal::{Look, TerminalActor},
-};
+use payterm_engine::Pulse;
 use sd_notify::NotifyState;
 use std::time::Duration;
 
@@ -18,20 +15,12 @@ fn tell(state: NotifyState) {
     }
 }
 
-/// Says that the daemon lives as long as the terminal answers; never ends. While the terminal is rebuilt it
-/// counts as living: a disk that is full is not mended by a restart.
-pub async fn watchdog(terminal: Child<TerminalActor>) {
+/// Says that the daemon lives as long as the terminal does; never ends.
+pub async fn watchdog(terminal: Pulse) {
     let Some(every) = sd_notify::watchdog_enabled() else { return };
     loop {
         tokio::time::sleep(every / 2).await;
-        let Some(addr) = terminal.addr() else {
-            tell(NotifyState::Watchdog);
-            continue;
-        };
-        if tokio::time::timeout(Duration::max(every / 4, Duration::from_millis(100)), addr.send(Look))
-            .await
-            .is_ok()
-        {
+        if terminal.beats(Duration::max(every / 4, Duration::from_millis(100))).await {
             tell(NotifyState::Watchdog);
         }
     }

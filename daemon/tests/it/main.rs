@@ -1,6 +1,3 @@
 //! All integration tests of this crate, one program.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
-mod hostlink;
-mod house;
 mod process;
-mod tms;

@@ -60,7 +60,7 @@ impl Rig {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let acquirer = Acquirer::start(World::demo().unwrap(), payterm_simulator::Options::fast()).unwrap();
-        let mut config = config::demo(rustix::process::getuid().as_raw()).unwrap();
+        let mut config = payterm_engine::demo::config(rustix::process::getuid().as_raw());
         config.store.dir = dir.path().join("state");
         config.terminal.language = Language::En;
         config.accounts[0].address = acquirer.addr("unionpay").unwrap().to_string();
@@ -68,7 +68,7 @@ impl Rig {
         config.bus.bus = BusKind::None;
         config.bus.peer_socket = Some(dir.path().join("peer"));
         change(&mut config);
-        payterm_daemon::prepare_demo(&mut config).unwrap();
+        payterm_engine::demo::prepare(&mut config).unwrap();
         std::fs::write(dir.path().join("payterm.toml"), toml::to_string(&config).unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { dir, acquirer, runtime }

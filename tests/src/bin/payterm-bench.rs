@@ -1,8 +1,8 @@
 //! `make bench`: one JSON object a line in `target/bench.json`, a table on the screen. What is compared is
 //! measured in the same run, turn by turn, so that a slow hour of the disk or the machine is in both numbers;
 //! medians.
-use payterm_daemon::commit::CommitQueue;
 use payterm_devices::virtual_bench::When;
+use payterm_engine::commit::CommitQueue;
 use payterm_journal::{Commit, Loaded, Store};
 use payterm_schema::{
     AccountId, Entry, Record, Request, RequestKey, Status, Terminal, Time, request::RequestWire,

@@ -3,7 +3,7 @@
 //! the end the acquirer's books say whether each arrived once, and in which order.
 use crate::real::stack::{Result, Stack, caller};
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step};
-use payterm_daemon::hostlink::SEALED_PAN;
+use payterm_engine::hostlink::SEALED_PAN;
 use payterm_hosts::{Profile, Station, build};
 use payterm_journal::{Commit, Options, Store};
 use payterm_schema::{

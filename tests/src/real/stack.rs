@@ -77,7 +77,7 @@ impl Stack {
         let (bus_daemon, bus) = private_bus(&dir)?;
         let mut stack = Self {
             bus,
-            config: payterm_daemon::config::demo(rustix::process::getuid().as_raw())?,
+            config: payterm_engine::demo::config(rustix::process::getuid().as_raw()),
             hosts: BTreeMap::new(),
             acquirer: None,
             daemon: None,

@@ -20,7 +20,7 @@ use crate::sim::{
 };
 use disk::Disk;
 use payterm_core::{Effect, Input, Machine, Query, Settings, State, Step, VaultAnswer};
-use payterm_daemon::commit::CommitQueue;
+use payterm_engine::commit::CommitQueue;
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Record, RequestKey, Screen, Time,
     device::{Key, Way},

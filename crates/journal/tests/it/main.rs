@@ -1,4 +1,4 @@
-//! The journal against a real disk.
-#![allow(clippy::unwrap_used)] // a test may stop anywhere
+//! All integration tests of this crate, one program.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 mod recovery;
 mod store;

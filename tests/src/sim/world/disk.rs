@@ -12,7 +12,7 @@ use crate::sim::{
     script::{DiskFault, Scripted},
 };
 use payterm_core::{Input, Machine, Query, Step};
-use payterm_daemon::commit::{CommitQueue, tell_again};
+use payterm_engine::commit::{CommitQueue, tell_again};
 use payterm_schema::{
     Kind, Outcome, Record, Stan, Time,
     record::{Entry, Restored},

@@ -69,6 +69,7 @@ pub struct Front {
     pub registry: Registry,
     pub clock: Arc<Clock>,
     pub config: Config,
+    pub log_lines: Option<fn() -> Vec<String>>,
     pub settings: Settings,
     pub tms: Option<Arc<Tms>>,
     /// One request at a time is looked up and submitted: the same key cannot slip in between.

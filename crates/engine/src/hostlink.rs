@@ -9,7 +9,6 @@ pub use tls::{TlsError, connector};
 
 use crate::{
     clock::Clock,
-    logging,
     mishap::{Mishaps, Part},
     supervise::Life,
 };
@@ -98,7 +97,7 @@ impl Handler<Transmit> for HostLink {
     fn handle(&mut self, m: Transmit, _: &mut Self::Context) -> Self::Result {
         self.line.mishaps.pass(Part::HostLink);
         let line = self.line.clone();
-        let span = logging::span(m.message.log.as_deref().unwrap_or("-"));
+        let span = tracing::info_span!("txn", request = m.message.log.as_deref().unwrap_or("-"));
         Box::pin(async move { line.transmit(*m.message, &m.handed, &m.wanted).await }.instrument(span))
     }
 }

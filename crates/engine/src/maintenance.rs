@@ -1,6 +1,6 @@
 //! The store's care behind the payments: the full check with a backup, the reserve of the disk, and the look
 //! at the clock.
-use crate::{front::Front, terminal::Tell};
+use crate::{terminal::Tell, terminal_service::Front};
 use payterm_core::Input;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;

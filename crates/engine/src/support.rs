@@ -3,7 +3,7 @@
 //! Invariant: no secret and no card data. Its parts hold none by their types; of a masked number the last
 //! four digits stay; what an app wrote, what passwords are checked against and the names of people are left
 //! out.
-use crate::{front::Front, logging};
+use crate::terminal_service::Front;
 use flate2::{Compression, write::GzEncoder};
 use payterm_schema::{Caller, Entry, Fault, Terminal, config::Config, record::RECORD_VERSION};
 use serde::Serialize;
@@ -43,7 +43,7 @@ impl Front {
             ("papers.json", pretty(&self.papers(&me).await?)),
             ("totals.json", pretty(&self.totals(&me).await?)),
         ];
-        let logs = logging::recent();
+        let logs = self.log_lines.map(|lines| lines()).unwrap_or_default();
         // Very long lines and records: the older half goes until it fits.
         let mut part = 1;
         loop {

@@ -1,50 +1,45 @@
-//! Putting the house together, running it, and leaving it in order.
+//! The engine put together, and left in order.
 use crate::{
     clock::Clock,
-    config::with_granted,
     device::{DeviceActor, DeviceEvent, Post, Registry},
-    front::Front,
+    granted::with_granted,
     hostlink::{self, HostLink, LateSink, Line, TlsError},
-    keeper,
     language::Spoken,
+    maintenance,
     mishap::{Mishaps, Part},
+    profiles,
     recent::Recent,
     selftest::{self, Examiner},
     spooler::{Papers, Spooler},
     supervise::{self, Child},
-    systemd,
-    terminal::{FromDevice, FromHost, House, TerminalActor},
+    terminal::{FromDevice, FromHost, House, Look, TerminalActor},
+    terminal_service::Front,
     tms::{Tms, TmsError},
 };
 use actix::Actor;
 use payterm_core::{AccountSettings, ReplayError, Settings, State, TmsSettings};
-use payterm_dbus::{Address, BusError, Server};
-use payterm_devices::{
-    Env, VirtualBench,
-    virtual_control::{VirtualControlError, VirtualControlServer},
-};
-use payterm_hosts::{Profile, ProfileError, Station};
+use payterm_devices::{Env, VirtualBench};
+use payterm_hosts::{Profile, Station};
 use payterm_journal::{Store, StoreError};
 use payterm_schema::{
-    AccountId, DeviceKind, Fault, Terminal,
+    AccountId, DeviceKind, Fault, InhibitReason, Terminal,
     application::Application,
     config::{AccountConfig, Config},
     outcome::Place,
     time::Millis,
 };
 use payterm_texts::ScreenContext;
-use payterm_vault::{SealingKey, SealingKeyError, Vault, VaultError};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{Notify, broadcast, watch},
+use payterm_vault::{SealingKey, Vault, VaultError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
 };
+use tokio::sync::{Notify, broadcast, watch};
 
-/// Name of the sealing key among systemd's credentials.
-const CREDENTIAL: &str = "payterm-vault-key";
 /// Notices that a slow listener may be behind. 1,024: some transactions.
 const NOTICES: usize = 1024;
-/// How long a shutdown waits for a frame that has left. 20 s: below systemd's 90 s; what is open then is
+/// How long a shutdown waits for a frame that has left. 20 s: below the 90 s of service managers; what is open then is
 /// recovered at the next start.
 const SHUTDOWN: Duration = Duration::from_secs(20);
 /// How long the start waits for the terminal's first record to be on disk. 5 s; then calls are taken, and
@@ -55,21 +50,15 @@ const COLUMNS: usize = 40;
 const LINES: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub enum EngineError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    SealingKey(#[from] SealingKeyError),
-    #[error(transparent)]
     Vault(#[from] VaultError),
-    #[error("account {account}: {cause}")]
-    Profile { account: AccountId, cause: ProfileError },
-    #[error("account {account}: profile {path}: {cause}")]
-    ProfileFile { account: AccountId, path: PathBuf, cause: std::io::Error },
+    #[error(transparent)]
+    Profile(#[from] profiles::LoadError),
     #[error("account {account}: {cause}")]
     Tls { account: AccountId, cause: TlsError },
-    #[error(transparent)]
-    Bus(#[from] BusError),
     #[error(transparent)]
     Tms(#[from] TmsError),
     #[error("the journal cannot be read: {0}")]
@@ -77,83 +66,54 @@ pub enum RunError {
     /// The configuration and the accounts that were granted do not go together.
     #[error("with the accounts of the application: {0}")]
     Granted(Fault),
-    #[error(transparent)]
-    VirtualControl(#[from] VirtualControlError),
-    #[error("signals: {0}")]
-    Signals(std::io::Error),
 }
 
 /// What is not configuration.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Options {
-    /// The bus by address instead of `bus.bus`, for tests.
-    pub bus: Option<Address>,
-    /// No bus at all: the caller uses [`Daemon::terminal`].
-    pub no_bus: bool,
-    pub store: payterm_journal::Options,
+    pub journal: payterm_journal::Options,
     /// Panics planted by tests of supervision.
     pub mishaps: Mishaps,
+    /// The last lines of the process's log, for the support bundle. None: it has no log.
+    pub log_lines: Option<fn() -> Vec<String>>,
 }
 
-/// A running daemon inside an actix system.
-pub struct Daemon {
+/// A running terminal inside an actix system.
+pub struct Engine {
     front: Arc<Front>,
     store: Store,
-    server: Option<Server>,
-    virtuals: Option<VirtualControlServer>,
+    bench: VirtualBench,
+    inhibited: watch::Receiver<BTreeSet<InhibitReason>>,
     renew: Arc<Notify>,
 }
 
-/// Why [`run`] returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// By SIGTERM or SIGINT.
-    Stopped,
-    /// The journal holds new accounts: the program is to be started again, on the same configuration.
-    Renew,
-}
+/// Tells whether the terminal lives.
+#[derive(Clone)]
+pub struct Pulse(Child<TerminalActor>);
 
-/// Runs until SIGTERM or SIGINT, or until the terminal was activated. Tells systemd when it is ready.
-pub fn run(config: Config, options: Options) -> Result<Ended, RunError> {
-    actix::System::new().block_on(async {
-        let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-        let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-        let daemon = Daemon::start(config, options).await?;
-        systemd::ready();
-        tracing::info!("ready");
-        let ended = tokio::select! {
-            _ = term.recv() => Ended::Stopped,
-            _ = int.recv() => Ended::Stopped,
-            () = daemon.renew.notified() => Ended::Renew,
-        };
-        match ended {
-            Ended::Stopped => {
-                systemd::stopping();
-                tracing::info!("shutting down");
-            }
-            Ended::Renew => tracing::info!("the terminal was activated: starting anew with its accounts"),
+impl Pulse {
+    /// Whether the terminal answers in time. While it is rebuilt it counts as living: a disk that is full is
+    /// not mended by a restart.
+    pub async fn beats(&self, within: Duration) -> bool {
+        match self.0.addr() {
+            Some(addr) => tokio::time::timeout(within, addr.send(Look)).await.is_ok(),
+            None => true,
         }
-        daemon.stop().await;
-        Ok(ended)
-    })
+    }
 }
 
-impl Daemon {
-    /// Opens the store and the vault, starts the actors, and serves; answers when calls can be answered.
-    pub async fn start(config: Config, options: Options) -> Result<Self, RunError> {
+impl Engine {
+    /// Opens the journal and the vault, and starts the actors; answers when calls can be answered.
+    pub async fn start(config: Config, key: SealingKey, options: Options) -> Result<Self, EngineError> {
         let mishaps = options.mishaps.clone();
         let held = payterm_journal::hold(&config.store.dir)?;
-        let key = match &config.vault.key_file {
-            Some(file) => SealingKey::from_file(file),
-            None => SealingKey::from_credentials(CREDENTIAL),
-        };
-        let vault = Arc::new(Vault::open(&config.store.dir, key?)?);
+        let vault = Arc::new(Vault::open(&config.store.dir, key)?);
         let at_store = mishaps.clone();
         let own = payterm_journal::Options {
             backups: config.store.backup_dir.clone(),
             sealed_needs: payterm_core::sealed_needs,
             before_group: Some(Arc::new(move || at_store.pass(Part::Store))),
-            ..options.store.clone()
+            ..options.journal
         };
         let (store, loaded) =
             Store::open(held, &config.store.dir, vault.hasher(payterm_journal::PURPOSE), own)?;
@@ -165,11 +125,11 @@ impl Daemon {
             }
             Some(_) | None => config,
         };
-        config.check().map_err(RunError::Granted)?;
+        config.check().map_err(EngineError::Granted)?;
         let renew = Arc::new(Notify::new());
         let mut profiles = BTreeMap::new();
         for a in &config.accounts {
-            profiles.insert(a.id.clone(), Arc::new(profile(a)?));
+            profiles.insert(a.id.clone(), Arc::new(profiles::load(a)?));
         }
 
         let clock = Arc::new(Clock::start());
@@ -202,7 +162,7 @@ impl Daemon {
                     .as_ref()
                     .map(|t| hostlink::connector(t, &a.address))
                     .transpose()
-                    .map_err(|cause| RunError::Tls { account: a.id.clone(), cause })?,
+                    .map_err(|cause| EngineError::Tls { account: a.id.clone(), cause })?,
                 vault: vault.clone(),
                 store: store.clone(),
                 clock: clock.clone(),
@@ -310,17 +270,11 @@ impl Daemon {
             renew: renew.clone(),
             inhibits,
         });
-        actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, inhibited));
         let mut first = Some(loaded);
         let left = house.clone();
         let make = move |life| TerminalActor::new(life, house.clone(), first.take()).start();
         supervise::keep("terminal".into(), terminal.clone(), make, move || TerminalActor::gone(&left));
 
-        let virtuals = if config.has_virtual_device() {
-            Some(VirtualControlServer::start(bench, &config.store.dir.join("virtual.sock"))?)
-        } else {
-            None
-        };
         let front = Arc::new(Front {
             terminal: terminal.clone(),
             store: store.clone(),
@@ -333,25 +287,17 @@ impl Daemon {
             registry,
             clock,
             config: config.clone(),
+            log_lines: options.log_lines,
             settings: house_settings,
             tms,
             door: Default::default(),
             stopping: Default::default(),
         });
         front.booted(BOOT).await;
-        let face: Arc<dyn Terminal> = front.clone();
-        let server = match options {
-            Options { no_bus: true, .. } => None,
-            Options { bus: Some(address), .. } => {
-                Some(payterm_dbus::serve_at(face, &config.bus, Some(address)).await?)
-            }
-            Options { bus: None, .. } => Some(payterm_dbus::serve(face, &config.bus).await?),
-        };
-        actix::spawn(systemd::watchdog(terminal));
         actix::spawn(selftest::keep(examiner));
-        actix::spawn(keeper::check(front.clone()));
-        actix::spawn(keeper::watch(front.clone()));
-        Ok(Self { front, store, server, virtuals, renew })
+        actix::spawn(maintenance::check(front.clone()));
+        actix::spawn(maintenance::watch(front.clone()));
+        Ok(Self { front, store, bench, inhibited, renew })
     }
 
     /// The front door, in process.
@@ -359,30 +305,35 @@ impl Daemon {
         self.front.clone()
     }
 
-    /// A request whose frame has not left is cancelled; one that has left is waited for, up to 20 s. Then
-    /// everything is closed.
-    pub async fn stop(mut self) {
-        self.front.quiet(SHUTDOWN).await;
-        drop(self.server.take());
-        drop(self.virtuals.take());
-        let store = self.store.clone();
-        tokio::task::spawn_blocking(move || store.close()).await.ok();
+    /// The bench of the virtual devices.
+    pub fn bench(&self) -> VirtualBench {
+        self.bench.clone()
     }
-}
 
-pub(crate) fn profile(a: &AccountConfig) -> Result<Profile, RunError> {
-    let parsed = if a.profile.contains('/') {
-        let text = std::fs::read_to_string(&a.profile);
-        let text = text.map_err(|cause| RunError::ProfileFile {
-            account: a.id.clone(),
-            path: a.profile.clone().into(),
-            cause,
-        })?;
-        Profile::parse(&text)
-    } else {
-        Profile::builtin(&a.profile)
-    };
-    parsed.map_err(|cause| RunError::Profile { account: a.id.clone(), cause })
+    /// Why the machine must not go down, as far as that is durable.
+    pub fn inhibited(&self) -> watch::Receiver<BTreeSet<InhibitReason>> {
+        self.inhibited.clone()
+    }
+
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.front.terminal.clone())
+    }
+
+    /// Waits until the terminal was activated and is to be started again with its accounts.
+    pub async fn activated(&self) {
+        self.renew.notified().await;
+    }
+
+    /// Cancels a request whose frame has not left, and waits for one that has left, up to 20 s. Faces can
+    /// still be told what becomes of it.
+    pub async fn quiet(&self) {
+        self.front.quiet(SHUTDOWN).await;
+    }
+
+    /// Closes the journal; nothing is served any more.
+    pub async fn close(self) {
+        tokio::task::spawn_blocking(move || self.store.close()).await.ok();
+    }
 }
 
 fn is_test(config: &Config) -> bool {

@@ -1,11 +1,13 @@
-//! The whole daemon in process: real sockets, the acquirer simulator, virtual devices and their control, a real
-//! disk.
-use payterm_daemon::{
-    Daemon, Options, config,
-    mishap::{Mishaps, Part},
-    prepare_demo,
+//! The whole engine in process: real sockets, the acquirer simulator, virtual devices and their control, a
+//! real disk.
+use payterm_devices::{
+    virtual_bench::When,
+    virtual_control::{VirtualControl, VirtualControlServer},
 };
-use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
+use payterm_engine::{
+    Engine, Options, demo,
+    mishap::{Mishaps, Part},
+};
 use payterm_schema::{
     Caller, DeviceState, Fault, Outcome, Request, RequestKey, Status, Terminal,
     config::{Config, Language},
@@ -13,6 +15,7 @@ use payterm_schema::{
     terminal::Filter,
 };
 use payterm_simulator::{Acquirer, Mishap, Running, World};
+use payterm_vault::SealingKey;
 use std::{
     fs::File,
     path::PathBuf,
@@ -44,12 +47,15 @@ impl Up {
                 )
             });
             actix::System::new().block_on(async move {
-                let daemon = Daemon::start(config, Options { no_bus: true, mishaps, ..Options::default() })
-                    .await
-                    .unwrap();
-                tx.send(daemon.terminal()).unwrap();
+                let key = SealingKey::from_file(config.vault.key_file.as_ref().unwrap()).unwrap();
+                let control = config.store.dir.join("virtual.sock");
+                let engine =
+                    Engine::start(config, key, Options { mishaps, ..Options::default() }).await.unwrap();
+                let _control = VirtualControlServer::start(engine.bench(), &control).unwrap();
+                tx.send(engine.terminal()).unwrap();
                 if left.await.unwrap_or(false) {
-                    daemon.stop().await;
+                    engine.quiet().await;
+                    engine.close().await;
                 }
             });
         });
@@ -76,15 +82,11 @@ struct Rig {
 impl Rig {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         if std::env::var_os("PAYTERM_TEST_LOG").is_some() {
-            payterm_daemon::logging::start(&payterm_schema::config::LogConfig {
-                level: "debug".into(),
-                json: false,
-            })
-            .ok();
+            tracing_subscriber::fmt().with_env_filter("debug").try_init().ok();
         }
         let dir = tempfile::tempdir().unwrap();
         let acquirer = Acquirer::start(World::demo().unwrap(), payterm_simulator::Options::fast()).unwrap();
-        let mut config = config::demo(0).unwrap();
+        let mut config = demo::config(0);
         config.store.dir = dir.path().join("state");
         config.terminal.language = Language::En;
         config.accounts[0].address = acquirer.addr("unionpay").unwrap().to_string();
@@ -92,7 +94,7 @@ impl Rig {
         config.accounts[0].obligation_backoff_ms = 200;
         config.paper.retry_ms = 200;
         change(&mut config);
-        prepare_demo(&mut config).unwrap();
+        demo::prepare(&mut config).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut rig = Self {
             dir,
@@ -124,7 +126,7 @@ impl Rig {
         drop(up.terminal);
         up.thread.join().unwrap();
         // The store's own thread may hold the state a moment longer.
-        self.until("the state is free", |r| prepare_demo(&mut r.config.clone()).is_ok());
+        self.until("the state is free", |r| demo::prepare(&mut r.config.clone()).is_ok());
         self.start();
     }
     fn t(&self) -> Arc<dyn Terminal> {

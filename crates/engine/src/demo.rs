@@ -1,8 +1,8 @@
-//! What only the demo does by itself: it makes a sealing key, and loads the demo acquirer's test master key.
+//! The demo terminal: virtual devices, an account at the acquirer simulator on this machine, test keys.
 use payterm_schema::{config::Config, secret::SecretBytes};
-use payterm_vault::{SealingKey, Vault};
+use payterm_vault::{SealingKey, SealingKeyError, Vault, VaultError};
 
-use crate::RunError;
+const CONFIG: &str = include_str!("demo.toml");
 
 /// The test TMK of the demo world (0123456789ABCDEFFEDCBA9876543210) as two components with their check
 /// values. TEST KEYS.
@@ -12,8 +12,24 @@ const C2: ([u8; 16], [u8; 4]) =
     (0xA091_86B3_6C5D_CAF7_D7E6_F1C4_1B2A_BD80_u128.to_be_bytes(), [0x78, 0x1F, 0x35, 0x52]);
 const KCV: [u8; 4] = [0x08, 0xD7, 0xB4, 0xFB];
 
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error(transparent)]
+    Journal(#[from] payterm_journal::StoreError),
+    #[error(transparent)]
+    Key(#[from] SealingKeyError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// The configuration, with `uid` as manager.
+pub fn config(uid: u32) -> Config {
+    let config: Result<Config, _> = toml::from_str(&CONFIG.replace("@UID@", &uid.to_string()));
+    config.expect("the demo's configuration is good")
+}
+
 /// Makes `<state>/vault.key` (0600) and gives each account without a TMK the test one.
-pub fn prepare(config: &mut Config) -> Result<(), RunError> {
+pub fn prepare(config: &mut Config) -> Result<(), DemoError> {
     let _lock = payterm_journal::hold(&config.store.dir)?;
     let path = config.store.dir.join("vault.key");
     let key = if path.exists() { SealingKey::from_file(&path)? } else { SealingKey::create_file(&path)? };
@@ -27,4 +43,17 @@ pub fn prepare(config: &mut Config) -> Result<(), RunError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_is_good() {
+        let demo = config(1000);
+        assert_eq!(demo.check(), Ok(()));
+        assert!(demo.has_virtual_device());
+        assert_eq!(demo.bus.callers[0].uid, 1000);
+    }
 }

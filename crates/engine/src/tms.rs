@@ -5,7 +5,7 @@
 //! Invariant: nothing of an answer is used before its signature, its addressee and its rules are checked; of
 //! a grant that does not hold in every part, nothing is taken.
 use crate::{
-    config::with_granted,
+    granted::with_granted,
     hostlink::{self, TlsError},
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};

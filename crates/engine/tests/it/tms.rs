@@ -1,6 +1,6 @@
 //! The terminal management's client against hostile answers: of each, nothing is taken.
 use payterm_core::{TmsAsk, TmsEvent};
-use payterm_daemon::tms::{Tms, Trouble};
+use payterm_engine::tms::{Tms, Trouble};
 use payterm_schema::{
     AccountId, Currency, Time,
     application::{

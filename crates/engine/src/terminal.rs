@@ -15,7 +15,6 @@ use crate::{
     device::{DeviceActor, DeviceEvent, Registry, Wanted, takes},
     hostlink::{HostLink, SEALED_PAN},
     language::Spoken,
-    logging,
     mishap::{Mishaps, Part},
     recent::Recent,
     spooler::Spooler,
@@ -308,8 +307,11 @@ impl TerminalActor {
 
     /// Asks the customer, hands the records to the store, and releases what may go out.
     fn take(&mut self, mut step: Step, ctx: &mut Context<Self>) {
-        let span =
-            self.machine.as_ref().and_then(|m| m.running()).map(|(key, _)| logging::span(&key.to_string()));
+        let span = self
+            .machine
+            .as_ref()
+            .and_then(|m| m.running())
+            .map(|(key, _)| tracing::info_span!("txn", request = %key));
         let _in = span.as_ref().map(|s| s.enter());
         let asks = if self.queue.is_durable() { step.take_asks() } else { Vec::new() };
         if !asks.is_empty() {

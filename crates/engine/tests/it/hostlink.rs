@@ -1,6 +1,6 @@
 //! One host link against real sockets: the acquirer simulator, TLS, and hosts that misbehave.
 use actix::Actor;
-use payterm_daemon::{
+use payterm_engine::{
     clock::Clock,
     hostlink::{HostLink, Line, Transmit, connector},
     mishap::Mishaps,
@@ -33,16 +33,16 @@ struct Rig {
 }
 impl Rig {
     fn new(address: String) -> Self {
-        let mut config = payterm_daemon::config::demo(0).unwrap().accounts.remove(0);
+        let mut config = payterm_engine::demo::config(0).accounts.remove(0);
         config.address = address;
         Self { dir: tempfile::tempdir().unwrap(), config, tls: None, profile: "unionpay" }
     }
 
     /// Runs `test` with the link; answers what came late.
     fn run<F: Future<Output = ()>>(self, test: impl FnOnce(Arc<Link>) -> F) -> Vec<(u64, HostEvent)> {
-        let mut config = payterm_daemon::config::demo(0).unwrap();
+        let mut config = payterm_engine::demo::config(0);
         config.store.dir = self.dir.path().to_owned();
-        payterm_daemon::prepare_demo(&mut config).unwrap();
+        payterm_engine::demo::prepare(&mut config).unwrap();
         let vault = Arc::new(
             Vault::open(self.dir.path(), SealingKey::from_file(&self.dir.path().join("vault.key")).unwrap())
                 .unwrap(),

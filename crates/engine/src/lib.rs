@@ -1,0 +1,27 @@
+//! The engine of a terminal: actors around the sans-IO machine of `core`, the commit rule, supervision, and the
+//! front door [`Terminal`](payterm_schema::Terminal) that a program or an app serves.
+//!
+//! Invariant: nothing leaves (no frame, paper, answer, notice) before the records that allow it are on disk
+//! (`commit`). No bus, no signals, no service manager: those are the program's.
+mod assembly;
+pub mod clock;
+pub mod commit;
+pub mod demo;
+pub mod device;
+mod granted;
+pub mod hostlink;
+mod language;
+mod maintenance;
+pub mod mishap;
+pub mod profiles;
+mod recent;
+mod selftest;
+pub mod spooler;
+pub mod supervise;
+mod support;
+pub mod templates;
+mod terminal;
+mod terminal_service;
+pub mod tms;
+
+pub use assembly::{Engine, EngineError, Options, Pulse};

@@ -1,0 +1,5 @@
+//! All integration tests of this crate, one program.
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+mod engine;
+mod hostlink;
+mod tms;

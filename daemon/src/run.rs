@@ -1,0 +1,75 @@
+//! The program's parts put together around the engine.
+use crate::{logging, systemd};
+use payterm_dbus::{Address, BusError};
+use payterm_devices::virtual_control::{VirtualControlError, VirtualControlServer};
+use payterm_engine::{Engine, EngineError, Options};
+use payterm_schema::config::Config;
+use payterm_vault::{SealingKey, SealingKeyError};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Name of the sealing key among systemd's credentials.
+const CREDENTIAL: &str = "payterm-vault-key";
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    SealingKey(#[from] SealingKeyError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    VirtualControl(#[from] VirtualControlError),
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Why [`run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By SIGTERM or SIGINT.
+    Stopped,
+    /// The journal holds new accounts: the program is to be started again, on the same configuration.
+    Renew,
+}
+
+/// Runs until SIGTERM or SIGINT, or until the terminal was activated. Tells systemd when it is ready.
+pub fn run(config: Config) -> Result<Ended, RunError> {
+    actix::System::new().block_on(async {
+        let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+        let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+        let key = match &config.vault.key_file {
+            Some(file) => SealingKey::from_file(file),
+            None => SealingKey::from_credentials(CREDENTIAL),
+        };
+        let options = Options { log_lines: Some(logging::recent), ..Options::default() };
+        let engine = Engine::start(config.clone(), key?, options).await?;
+        actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, engine.inhibited()));
+        let control = if config.has_virtual_device() {
+            Some(VirtualControlServer::start(engine.bench(), &config.store.dir.join("virtual.sock"))?)
+        } else {
+            None
+        };
+        let server = payterm_dbus::serve(engine.terminal(), &config.bus).await?;
+        actix::spawn(systemd::watchdog(engine.pulse()));
+        systemd::ready();
+        tracing::info!("ready");
+        let ended = tokio::select! {
+            _ = term.recv() => Ended::Stopped,
+            _ = int.recv() => Ended::Stopped,
+            () = engine.activated() => Ended::Renew,
+        };
+        match ended {
+            Ended::Stopped => {
+                systemd::stopping();
+                tracing::info!("shutting down");
+            }
+            Ended::Renew => tracing::info!("the terminal was activated: starting anew with its accounts"),
+        }
+        engine.quiet().await;
+        drop(server);
+        drop(control);
+        engine.close().await;
+        Ok(ended)
+    })
+}
