@@ -1,10 +1,12 @@
 //! The client: a `Terminal` over the bus. The caller argument is not used: the daemon finds out who calls.
 use crate::{
     bus_name,
-    describe::{APPLICATION, BATCH, MANAGER, OPERATORS, PROPERTIES, QUEUE, SETUP},
     error::fault_of,
+    interfaces::{application, batch, manager, operators, queue, setup, standard},
     path::{ROOT, parse, path},
-    wire::{self, ANSWER, Object},
+    row::{Call, Patience},
+    types::{Answer, Gives, value},
+    wire,
 };
 use futures_util::{Stream, StreamExt};
 use payterm_schema::{
@@ -19,11 +21,10 @@ use payterm_schema::{
     paper::{PaperJob, PaperStatus, SlipCopy},
     reconciliation::Reconciliation,
     record::Obligation,
-    request::RequestWire,
     terminal::{BatchTotals, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     totals::{Scope, TotalsReport},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use std::{
     fmt,
     path::PathBuf,
@@ -32,7 +33,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::mpsc;
-use zbus::{Connection, DynamicType, Message, MessageStream, Variant, connection::Builder, message::Type};
+use zbus::{Connection, DynamicType, Message, MessageStream, connection::Builder, message::Type};
 
 /// Where the daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,9 +69,9 @@ impl Address {
 /// Time to connect and to find the daemon, D-Bus activation included (dbus-daemon itself gives a service 25
 /// s).
 const CONNECT: Duration = Duration::from_secs(30);
-/// Time for every answer but that of a wait: the daemon answers them from memory, the store or one commit.
+/// Time for an answer of [`Patience::Moment`].
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Time for a self-test: a device may take 10 s, a line 20 s, and another caller's test may be under way.
+/// Time for one of [`Patience::Test`]: a device may take 10 s, a line 20 s, and another caller's test may be under way.
 const SELF_TEST_WITHIN: Duration = Duration::from_secs(90);
 const BUS: &str = "org.freedesktop.DBus";
 /// Notices that wait for a reader; a slower one loses the newest.
@@ -93,7 +94,7 @@ impl Client {
             .map_err(fault_of)?;
         let name = conn.is_bus().then(|| bus_name(lane));
         let client = Self { conn, name };
-        client.call(ROOT, "org.freedesktop.DBus.Peer", "Ping", Vec::new(), Some(CONNECT)).await?;
+        client.send::<standard::peer::Ping, _>(&(), Some(CONNECT)).await?;
         Ok(client)
     }
 
@@ -110,70 +111,50 @@ impl Client {
     /// [`Terminal::recall`] of a request of this connection's own app by its id alone: what the app is
     /// called, only the daemon knows.
     pub async fn recall_id(&self, id: &str) -> Result<Transaction, Fault> {
-        self.ask(MANAGER, "Recall", vec![Variant::from(id.to_owned())]).await
+        self.ask(manager::Recall { request: id.into() }).await
     }
 
     /// [`Terminal::paper`] of this connection's own app by its id alone.
     pub async fn paper_id(&self, id: &str, wait: bool) -> Result<PaperStatus, Fault> {
-        self.paper_of(vec![Variant::from(id.to_owned())], wait).await
-    }
-    async fn paper_of(&self, arguments: Vec<Variant<'static>>, wait: bool) -> Result<PaperStatus, Fault> {
-        let (member, within) = if wait { ("WaitPaper", None) } else { ("Paper", Some(ANSWER_WITHIN)) };
-        let json: String = value(&self.call(ROOT, MANAGER, member, arguments, within).await?)?;
-        serde_json::from_str(&json).map_err(unclear)
-    }
-
-    async fn call(
-        &self,
-        path: &str,
-        interface: &str,
-        member: &str,
-        arguments: Vec<Variant<'static>>,
-        within: Option<Duration>,
-    ) -> Result<Message, Fault> {
-        if arguments.is_empty() {
-            self.call_with(path, interface, member, &(), within).await
-        } else {
-            self.call_with(path, interface, member, &wire::arguments(arguments).map_err(fault_of)?, within)
-                .await
+        match wait {
+            true => self.ask(manager::WaitPaper { id: id.into() }).await,
+            false => self.ask(manager::Paper { id: id.into() }).await,
         }
     }
-    async fn call_with<B: Serialize + DynamicType>(
+
+    /// Makes the call of a row, and waits for its answer as long as the row says.
+    async fn ask<C: Call>(&self, call: C) -> Result<<C::Gives as Gives>::Value, Fault> {
+        C::Gives::read(&self.message(call).await?)
+    }
+    async fn message<C: Call>(&self, call: C) -> Result<Message, Fault> {
+        let within = match C::METHOD.patience {
+            Patience::Moment => Some(ANSWER_WITHIN),
+            Patience::Test => Some(SELF_TEST_WITHIN),
+            Patience::Long => None,
+        };
+        let mut arguments = call.arguments()?;
+        match (arguments.pop(), arguments.is_empty()) {
+            (None, _) => self.send::<C, _>(&(), within).await,
+            (Some(Answer::Object(only)), true) => self.send::<C, _>(&only, within).await,
+            (Some(last), _) => {
+                let values = arguments.into_iter().chain([last]).map(Answer::into_value);
+                let body = wire::arguments(values.collect::<Result<_, _>>()?).map_err(fault_of)?;
+                self.send::<C, _>(&body, within).await
+            }
+        }
+    }
+    async fn send<C: Call, B: Serialize + DynamicType>(
         &self,
-        path: &str,
-        interface: &str,
-        member: &str,
         body: &B,
         within: Option<Duration>,
     ) -> Result<Message, Fault> {
-        let call = self.conn.call_method(self.name.as_deref(), path, Some(interface), member, body);
+        let (interface, member) = (C::INTERFACE, C::METHOD.name);
+        let call = self.conn.call_method(self.name.as_deref(), ROOT, Some(interface), member, body);
         match within {
             Some(t) => tokio::time::timeout(t, call).await.map_err(|_| late(t))?,
             None => call.await,
         }
         .map_err(fault_of)
-    }
-
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        interface: &str,
-        member: &str,
-        arguments: Vec<Variant<'static>>,
-    ) -> Result<T, Fault> {
-        value(&self.call(ROOT, interface, member, arguments, Some(ANSWER_WITHIN)).await?)
-    }
-    /// An answer that is a JSON text.
-    async fn json<T: DeserializeOwned>(&self, interface: &str, member: &str) -> Result<T, Fault> {
-        let json: String = self.ask(interface, member, Vec::new()).await?;
-        serde_json::from_str(&json).map_err(unclear)
-    }
-    async fn tell(
-        &self,
-        interface: &str,
-        member: &str,
-        arguments: Vec<Variant<'static>>,
-    ) -> Result<(), Fault> {
-        self.call(ROOT, interface, member, arguments, Some(ANSWER_WITHIN)).await.map(drop)
     }
 }
 
@@ -181,93 +162,60 @@ fn late(within: Duration) -> Fault {
     Fault::Unreachable { cause: format!("no answer within {} s", within.as_secs()) }
 }
 
-fn unclear(cause: impl fmt::Display) -> Fault {
-    Fault::Unreachable { cause: format!("the daemon's answer is not understood: {cause}") }
-}
-
-/// The first argument of a reply or signal.
-fn value<T: DeserializeOwned>(message: &Message) -> Result<T, Fault> {
-    let body = message.body();
-    let fields = body.deserialize::<zbus::Structure<'_>>().map_err(unclear)?;
-    let first = fields.fields().first().ok_or_else(|| unclear("no value"))?;
-    wire::decode("answer", first, ANSWER).map_err(unclear)
-}
-
-fn argument<T: Serialize>(value: &T) -> Result<Vec<Variant<'static>>, Fault> {
-    Ok(vec![wire::encode(value)?])
-}
-fn id(key: &RequestKey) -> Vec<Variant<'static>> {
-    vec![Variant::from(path(key))]
-}
-fn object(key: &RequestKey) -> Vec<Variant<'static>> {
-    vec![crate::calls::object_path(path(key))]
-}
-
 impl Terminal for Client {
     fn start<'a>(&'a self, _: &'a Caller, request: Request) -> Reply<'a, RequestKey> {
-        Box::pin(async move {
-            let request = Object::of(&RequestWire::from(request))?;
-            let text: String =
-                value(&self.call_with(ROOT, MANAGER, "Start", &request, Some(ANSWER_WITHIN)).await?)?;
-            parse(&text).ok_or_else(|| unclear(format!("path {text}")))
-        })
+        Box::pin(self.ask(manager::Start { request }))
     }
     fn wait<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, final_only: bool) -> Reply<'a, Outcome> {
-        Box::pin(async move {
-            let member = if final_only { "WaitFinal" } else { "Wait" };
-            value(&self.call(ROOT, MANAGER, member, object(key), None).await?)
-        })
+        let transaction = key.clone();
+        match final_only {
+            true => Box::pin(self.ask(manager::WaitFinal { transaction })),
+            false => Box::pin(self.ask(manager::Wait { transaction })),
+        }
     }
     fn recall<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, Transaction> {
-        Box::pin(self.ask(MANAGER, "Recall", id(key)))
+        Box::pin(self.ask(manager::Recall { request: path(key) }))
     }
     fn cancel<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
-        Box::pin(self.tell(MANAGER, "Cancel", object(key)))
+        Box::pin(self.ask(manager::Cancel { transaction: key.clone() }))
     }
     fn confirm<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, yes: bool) -> Reply<'a, ()> {
-        let arguments = object(key).into_iter().chain([Variant::Bool(yes)]).collect();
-        Box::pin(self.tell(MANAGER, "Confirm", arguments))
+        Box::pin(self.ask(manager::Confirm { transaction: key.clone(), yes }))
     }
     /// Does nothing: the daemon sees for itself who leaves.
     fn caller_lost<'a>(&'a self, _: &'a RequestKey) -> Reply<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
     fn list<'a>(&'a self, _: &'a Caller, filter: Filter) -> Reply<'a, Vec<Outcome>> {
-        Box::pin(async move { self.ask(MANAGER, "List", argument(&filter)?).await })
+        Box::pin(self.ask(manager::List { filter }))
     }
     fn explain<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation> {
-        Box::pin(async move {
-            let json: String = self.ask(MANAGER, "Explain", id(key)).await?;
-            serde_json::from_str(&json).map_err(unclear)
-        })
+        Box::pin(self.ask(manager::Explain { request: path(key) }))
     }
     fn reprint<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> Reply<'a, ()> {
+        let request = path(key);
         match copy {
-            None => Box::pin(self.tell(MANAGER, "Reprint", id(key))),
-            Some(copy) => Box::pin(self.tell(
-                MANAGER,
-                "ReprintCopy",
-                id(key).into_iter().chain([Variant::from(copy.name())]).collect(),
-            )),
+            None => Box::pin(self.ask(manager::Reprint { request })),
+            Some(copy) => Box::pin(self.ask(manager::ReprintCopy { request, copy })),
         }
     }
     fn print<'a>(&'a self, _: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64> {
-        Box::pin(async move {
-            if let Printable::Drawer(_) = paper {
-                return self.ask(MANAGER, "OpenDrawer", vec![Variant::from(id)]).await;
+        match paper {
+            Printable::Drawer(_) => Box::pin(self.ask(manager::OpenDrawer { id })),
+            json @ (Printable::Page(_) | Printable::Invoice(_)) => {
+                Box::pin(self.ask(manager::Print { id, json }))
             }
-            let json = serde_json::to_string(&paper).map_err(unclear)?;
-            self.ask(MANAGER, "Print", vec![Variant::from(id), Variant::from(json)]).await
-        })
+        }
     }
     fn paper<'a>(&'a self, _: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus> {
-        Box::pin(self.paper_of(id(key), wait))
+        let id = path(key);
+        match wait {
+            true => Box::pin(self.ask(manager::WaitPaper { id })),
+            false => Box::pin(self.ask(manager::Paper { id })),
+        }
     }
     fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
-        Box::pin(async move {
-            let json: String = self.ask(BATCH, "Report", vec![Variant::from(scope.name())]).await?;
-            serde_json::from_str(&json).map_err(unclear)
-        })
+        Box::pin(self.ask(batch::Report { scope }))
     }
     fn reconcile<'a>(
         &'a self,
@@ -275,24 +223,19 @@ impl Terminal for Client {
         account: Option<AccountId>,
         file: String,
     ) -> Reply<'a, Reconciliation> {
-        Box::pin(async move {
-            let account = account.map_or_else(String::new, |a| a.as_str().to_owned());
-            let json: String =
-                self.ask(BATCH, "Reconcile", vec![Variant::from(account), Variant::from(file)]).await?;
-            serde_json::from_str(&json).map_err(unclear)
-        })
+        Box::pin(self.ask(batch::Reconcile { account, file }))
     }
     fn print_report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, ()> {
-        Box::pin(self.tell(BATCH, "PrintReport", vec![Variant::from(scope.name())]))
+        Box::pin(self.ask(batch::PrintReport { scope }))
     }
     fn devices(&self) -> Reply<'_, Vec<Device>> {
-        Box::pin(self.ask(MANAGER, "Devices", Vec::new()))
+        Box::pin(self.ask(manager::Devices {}))
     }
     fn obligations<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<Obligation>> {
-        Box::pin(self.ask(QUEUE, "Obligations", Vec::new()))
+        Box::pin(self.ask(queue::Obligations {}))
     }
     fn retry_obligation<'a>(&'a self, _: &'a Caller, txn: u64) -> Reply<'a, ()> {
-        Box::pin(self.tell(QUEUE, "Retry", vec![Variant::U64(txn)]))
+        Box::pin(self.ask(queue::Retry { txn }))
     }
     fn resolve_obligation<'a>(
         &'a self,
@@ -302,26 +245,15 @@ impl Terminal for Client {
         stan: Option<Stan>,
         reference: &'a str,
     ) -> Reply<'a, ()> {
-        let stan = Variant::U32(stan.map_or(0, Stan::get));
-        Box::pin(self.tell(
-            QUEUE,
-            "Resolve",
-            vec![Variant::U64(txn), Variant::Bool(executed), stan, Variant::from(reference.to_owned())],
-        ))
+        Box::pin(self.ask(queue::Resolve { txn, executed, stan, reference: reference.into() }))
     }
     fn queue<'a>(&'a self, _: &'a Caller, act: QueueAct) -> Reply<'a, ()> {
-        let (member, arguments, within) = match act {
-            QueueAct::Forward { txn } => {
-                ("Forward", vec![Variant::U64(txn.unwrap_or(0))], Some(ANSWER_WITHIN))
-            }
-            QueueAct::Hold { txn } => ("Hold", vec![Variant::U64(txn)], Some(ANSWER_WITHIN)),
-            QueueAct::Release { txn } => ("Release", vec![Variant::U64(txn)], Some(ANSWER_WITHIN)),
-            // As long as the supervisor needs at the keypad.
-            QueueAct::WriteOff { txn, why } => {
-                ("WriteOff", vec![Variant::U64(txn), Variant::from(why)], None)
-            }
-        };
-        Box::pin(async move { self.call(ROOT, QUEUE, member, arguments, within).await.map(drop) })
+        match act {
+            QueueAct::Forward { txn } => Box::pin(self.ask(queue::Forward { txn: txn.unwrap_or(0) })),
+            QueueAct::Hold { txn } => Box::pin(self.ask(queue::Hold { txn })),
+            QueueAct::Release { txn } => Box::pin(self.ask(queue::Release { txn })),
+            QueueAct::WriteOff { txn, why } => Box::pin(self.ask(queue::WriteOff { txn, why })),
+        }
     }
     fn offline_why<'a>(
         &'a self,
@@ -329,47 +261,37 @@ impl Terminal for Client {
         amount: Money,
         account: Option<AccountId>,
     ) -> Reply<'a, OfflineAnswer> {
-        let account = account.map(|a| a.to_string()).unwrap_or_default();
-        Box::pin(self.ask(
-            QUEUE,
-            "OfflineWhy",
-            vec![
-                Variant::from(amount.value()),
-                Variant::from(amount.currency.code().to_owned()),
-                Variant::from(account),
-            ],
-        ))
+        let currency = amount.currency.code().into();
+        Box::pin(self.ask(queue::OfflineWhy { amount: amount.value(), currency, account }))
     }
     fn papers<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
-        Box::pin(self.ask(QUEUE, "Papers", Vec::new()))
+        Box::pin(self.ask(queue::Papers {}))
     }
-    fn release_paper<'a>(&'a self, _: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
-        Box::pin(self.tell(QUEUE, "ReleasePaper", vec![Variant::U64(job), Variant::Bool(print)]))
+    fn release_paper<'a>(&'a self, _: &'a Caller, paper: u64, print: bool) -> Reply<'a, ()> {
+        Box::pin(self.ask(queue::ReleasePaper { paper, print }))
     }
     fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
-        Box::pin(self.ask(BATCH, "Totals", Vec::new()))
+        Box::pin(self.ask(batch::Totals {}))
     }
-    /// Waits as long as the operator needs at the keypad.
     fn operator_session<'a>(&'a self, _: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
-        let (member, operator) = match request {
-            OperatorRequest::LogOn { operator } => ("LogOn", Some(operator)),
-            OperatorRequest::LogOff => ("LogOff", None),
-            OperatorRequest::ChangePassword => ("ChangePassword", None),
-            OperatorRequest::Add { operator } => ("Add", Some(operator)),
-            OperatorRequest::Remove { operator } => ("Remove", Some(operator)),
-            OperatorRequest::Unlock { operator } => ("Unlock", Some(operator)),
-            OperatorRequest::EndRecovery => ("EndRecovery", None),
-        };
-        let arguments = operator.map(|o| Variant::from(o.to_string())).into_iter().collect();
-        Box::pin(async move { self.call(ROOT, OPERATORS, member, arguments, None).await.map(drop) })
+        match request {
+            OperatorRequest::LogOn { operator } => Box::pin(self.ask(operators::LogOn { operator })),
+            OperatorRequest::LogOff => Box::pin(self.ask(operators::LogOff {})),
+            OperatorRequest::ChangePassword => Box::pin(self.ask(operators::ChangePassword {})),
+            OperatorRequest::Add { operator } => Box::pin(self.ask(operators::Add { operator })),
+            OperatorRequest::Remove { operator } => Box::pin(self.ask(operators::Remove { operator })),
+            OperatorRequest::Unlock { operator } => Box::pin(self.ask(operators::Unlock { operator })),
+            OperatorRequest::EndRecovery => Box::pin(self.ask(operators::EndRecovery {})),
+        }
     }
     fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
-        Box::pin(self.ask(OPERATORS, "List", Vec::new()))
+        Box::pin(self.ask(operators::List {}))
     }
     /// `running` and `screen` are told as far as they are this app's own; else none and `Idle`.
     fn info(&self) -> Reply<'_, TerminalInfo> {
         Box::pin(async move {
-            let p: Info = self.ask(PROPERTIES, "GetAll", vec![Variant::from(MANAGER)]).await?;
+            let all = standard::properties::GetAll { interface_name: manager::NAME.into() };
+            let p: Info = value(&self.message(all).await?)?;
             Ok(TerminalInfo {
                 version: p.version,
                 api: p.api,
@@ -385,55 +307,31 @@ impl Terminal for Client {
         })
     }
     fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
-        Box::pin(async move {
-            value(
-                &self
-                    .call(ROOT, SETUP, "SelfTest", vec![Variant::Bool(print)], Some(SELF_TEST_WITHIN))
-                    .await?,
-            )
-        })
+        Box::pin(self.ask(setup::SelfTest { print }))
     }
     fn last_self_test(&self) -> Reply<'_, Option<SelfTest>> {
-        Box::pin(async move {
-            let report: serde_json::Value = self.ask(SETUP, "LastSelfTest", Vec::new()).await?;
-            if report.as_object().is_some_and(serde_json::Map::is_empty) {
-                Ok(None)
-            } else {
-                serde_json::from_value(report).map_err(unclear)
-            }
-        })
+        Box::pin(self.ask(setup::LastSelfTest {}))
     }
     fn set_language<'a>(&'a self, _: &'a Caller, language: Language) -> Reply<'a, ()> {
-        Box::pin(self.tell(SETUP, "SetLanguage", vec![Variant::from(language.tag().to_owned())]))
+        Box::pin(self.ask(setup::SetLanguage { language }))
     }
     fn support_bundle<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<u8>> {
-        Box::pin(async move {
-            self.call(ROOT, SETUP, "SupportBundle", Vec::new(), Some(ANSWER_WITHIN))
-                .await?
-                .body()
-                .deserialize::<Vec<u8>>()
-                .map_err(unclear)
-        })
+        Box::pin(self.ask(setup::SupportBundle {}))
     }
     fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
-        Box::pin(self.json(APPLICATION, "Offer"))
+        Box::pin(self.ask(application::Offer {}))
     }
     fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
-        Box::pin(self.json(APPLICATION, "State"))
+        Box::pin(self.ask(application::State {}))
     }
     fn apply<'a>(&'a self, _: &'a Caller, step: Step) -> Reply<'a, ()> {
-        Box::pin(async move {
-            let (member, arguments) = match step {
-                Step::Draft(draft) => {
-                    ("SetDraft", vec![Variant::from(serde_json::to_string(&draft).map_err(unclear)?)])
-                }
-                Step::Accept { hash } => ("Accept", vec![Variant::from(hash)]),
-                Step::Submit => ("Submit", Vec::new()),
-                Step::Refresh => ("Refresh", Vec::new()),
-                Step::Activate => ("Activate", Vec::new()),
-            };
-            self.tell(APPLICATION, member, arguments).await
-        })
+        match step {
+            Step::Draft(json) => Box::pin(self.ask(application::SetDraft { json })),
+            Step::Accept { hash } => Box::pin(self.ask(application::Accept { hash })),
+            Step::Submit => Box::pin(self.ask(application::Submit {})),
+            Step::Refresh => Box::pin(self.ask(application::Refresh {})),
+            Step::Activate => Box::pin(self.ask(application::Activate {})),
+        }
     }
     /// Ends when the connection or the daemon is lost. Must be called inside a Tokio runtime.
     fn notices(&self) -> Notices {
@@ -482,7 +380,7 @@ async fn forward(client: Client, mut stream: MessageStream, to: mpsc::Sender<Not
                 .await
                 .map_err(fault_of)?;
         }
-        client.call(ROOT, MANAGER, "Subscribe", Vec::new(), Some(ANSWER_WITHIN)).await
+        client.message(manager::Subscribe {}).await
     };
     let mut subscribe = std::pin::pin!(subscribe);
     let mut early = Vec::new();
@@ -522,7 +420,7 @@ fn forward_one(m: &Message, owner: Option<&str>, to: &mpsc::Sender<Notice>) {
     let h = m.header();
     let ours = m.message_type() == Type::Signal && h.sender().map(|s| s.as_str()) == owner;
     if ours
-        && h.interface().is_some_and(|i| i.as_str() == MANAGER)
+        && h.interface().is_some_and(|i| i.as_str() == manager::NAME)
         && h.member().is_some_and(|n| n.as_str() == "Notice")
         && let Ok(notice) = value(m)
         && to.try_send(notice).is_err()

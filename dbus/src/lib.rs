@@ -8,23 +8,26 @@
 //!
 //! Invariant: nothing that belongs to a transaction reaches a caller who may not recall it: not by a method,
 //! a property, a signal, introspection or the object manager.
-mod calls;
 mod client;
-mod describe;
 mod error;
+mod interfaces;
 mod link;
 pub mod login1;
 mod objects;
 mod path;
 mod peer;
+mod row;
 mod server;
 mod signals;
+mod types;
 pub mod wire;
 
 pub use client::{Address, Client};
-pub use describe::{INTERFACES, Interface, Method, Property, Signal};
+
 pub use error::{ERROR_PREFIX, fault_of};
+pub use interfaces::INTERFACES;
 pub use path::{ROOT, device_path, parse, path};
+pub use row::{Interface, May, Method, Patience, Property, Signal, Whose};
 pub use server::{BusError, Server, serve, serve_at};
 
 /// The bus name, without a lane.

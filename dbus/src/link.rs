@@ -1,10 +1,12 @@
 //! One connection: to a bus with many callers, or to one peer. Receives calls, finds out who calls, answers
 //! each in its own task, and tells the terminal when the starter of a request is gone.
 use crate::{
-    calls::Answer,
-    describe::{self, MANAGER, PEER},
     error::reply_of,
+    interfaces::{self, transaction},
+    path::key_of,
     peer::Peer,
+    row::{Asked, May, Method, Patience, Whose},
+    types::Answer,
     wire,
 };
 use futures_util::StreamExt;
@@ -188,7 +190,7 @@ impl Link {
         let (path, member) =
             (header.path().map_or("", |p| p.as_str()), header.member().map_or("", |m| m.as_str()));
         let Some((interface, method)) =
-            describe::find_method(path, header.interface().map(|i| i.as_str()), member)
+            interfaces::find(path, header.interface().map(|i| i.as_str()), member)
         else {
             return self
                 .refuse(
@@ -201,11 +203,7 @@ impl Link {
         let body = message.body();
         let result = match arguments(interface, method, &body) {
             Err(fault) => Err(fault),
-            Ok(_) if interface == PEER => self.peer_call(method.name),
-            Ok(arguments) => match self.caller(peer).await {
-                Ok(caller) => self.call(peer, &caller, interface, method.name, path, &arguments).await,
-                Err(fault) => Err(fault),
-            },
+            Ok(arguments) => self.run_row(peer, method, path, &arguments).await,
         };
         if header.primary().flags().contains(Flags::NO_REPLY_EXPECTED) {
             return;
@@ -228,20 +226,39 @@ impl Link {
         }
     }
 
+    /// Finds out who calls, lets the row decide whether that caller may, and runs it.
+    async fn run_row(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        method: &Method,
+        path: &str,
+        arguments: &[Variant<'_>],
+    ) -> Result<Answer, Fault> {
+        let caller = match method.may {
+            May::Anybody => Arc::new(Caller { manager: false, ..Caller::payterm() }),
+            May::Apps | May::Starters | May::Managers | May::Supervised => self.caller(peer).await?,
+        };
+        match method.may {
+            May::Anybody | May::Apps | May::Starters => {}
+            May::Managers | May::Supervised => drop(caller.manage()?),
+        }
+        let own = interfaces::at(path) == [transaction::NAME] && method.whose == Whose::Own;
+        let object = own.then(|| key_of(&caller, path)).transpose()?;
+        let run = (method.run)(Asked { link: self, peer, caller: &caller, path, object }, arguments);
+        match method.patience {
+            Patience::Moment | Patience::Test => run.await,
+            // When the caller has left nobody is there to hear it.
+            Patience::Long => tokio::select! {
+                answer = run => answer,
+                () = peer.left() => Err(Fault::Unreachable { cause: "the caller has left".into() }),
+            },
+        }
+    }
+
     async fn refuse(&self, message: &Message, name: &str, text: &str) {
         if !message.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED) {
             let _ = self.conn.reply_error(&message.header(), name, &text).await;
         }
-    }
-
-    fn peer_call(&self, member: &str) -> Result<Answer, Fault> {
-        if member == "Ping" {
-            return Ok(Answer::Nothing);
-        }
-        let id = std::fs::read_to_string("/etc/machine-id")
-            .or_else(|_| std::fs::read_to_string("/var/lib/dbus/machine-id"));
-        id.map(|id| Answer::Value(Variant::from(id.trim().to_owned())))
-            .map_err(|_| Fault::not_found("machine", "id"))
     }
 
     /// On a bus one question a unique name, on a socket the kernel's word.
@@ -269,13 +286,9 @@ impl Link {
 }
 
 /// The arguments, when they are what the method takes.
-fn arguments<'b>(
-    interface: &str,
-    method: &describe::Method,
-    body: &'b Body,
-) -> Result<Vec<Variant<'b>>, Fault> {
+fn arguments<'b>(interface: &str, method: &Method, body: &'b Body) -> Result<Vec<Variant<'b>>, Fault> {
     let wanted = method.takes.iter().map(|(_, s)| *s).collect::<String>();
-    let short = interface.rsplit('.').next().unwrap_or(MANAGER);
+    let short = interface.rsplit('.').next().unwrap_or(interface);
     let invalid = |rule: String| Fault::Invalid { field: "arguments".into(), rule };
     let found = body.signature().to_string_no_parens();
     if found != wanted {

@@ -1,19 +1,18 @@
 //! The objects as properties, tree and object manager show them to a caller: only what that caller may
 //! recall. zbus's own object server knows no callers, so it would show one app's order numbers to the next.
 use crate::{
-    calls::{Answer, object_path, text},
-    describe::{self, APPLICATION, BATCH, DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, QUEUE, TRANSACTION},
-    link::{Face, Link, lock},
+    interfaces::{
+        self, application, batch, device,
+        manager::{self, Shown},
+        operators::{self, OnDuty},
+        queue, setup, standard, transaction,
+    },
+    link::{Face, lock},
     path::{self, ROOT},
-    peer::{Peer, key_of},
-    wire,
+    row::Asked,
+    types::object_path,
 };
-use payterm_schema::{
-    Caller, Device, Fault, RequestKey,
-    operator::Operators,
-    terminal::{Filter, TerminalInfo, Transaction},
-};
-use serde_json::Value;
+use payterm_schema::{Caller, Device, Fault, RequestKey, terminal::Filter};
 use std::collections::{BTreeMap, BTreeSet};
 use zbus::{Array, Dict, Signature, Variant};
 
@@ -39,7 +38,7 @@ pub(crate) fn with_interface(interface: &'static str, properties: Properties) ->
     Variant::Dict(out)
 }
 
-fn texts(values: impl Iterator<Item = String>) -> Variant<'static> {
+pub(crate) fn texts(values: impl Iterator<Item = String>) -> Variant<'static> {
     let mut out = Array::new(&Signature::Str);
     for v in values {
         let _ = out.append(Variant::from(v));
@@ -47,74 +46,9 @@ fn texts(values: impl Iterator<Item = String>) -> Variant<'static> {
     Variant::Array(out)
 }
 
-/// The JSON name of a schema enum.
-fn word<T: serde::Serialize>(value: &T) -> Variant<'static> {
-    let json = serde_json::to_value(value).ok();
-    Variant::from(json.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned())
-}
-
-pub(crate) fn transaction_properties(t: &Transaction) -> Result<Properties, Fault> {
-    let o = &t.outcome;
-    Ok(BTreeMap::from([
-        ("App", Variant::from(o.key.app.clone())),
-        ("Id", Variant::from(o.key.id.clone())),
-        ("Kind", Variant::from(o.kind.name())),
-        ("Status", Variant::from(o.status.name())),
-        ("Phase", Variant::from(t.phase.name())),
-        ("CanCancel", Variant::Bool(t.can_cancel)),
-        ("Outcome", wire::encode(o)?),
-    ]))
-}
-
-pub(crate) fn device_properties(d: &Device) -> Properties {
-    BTreeMap::from([
-        ("Name", Variant::from(d.name.clone())),
-        ("Kind", Variant::from(d.kind.name())),
-        ("Driver", Variant::from(d.driver.clone())),
-        ("State", word(&d.state)),
-        ("Health", Variant::from(d.health.clone())),
-        ("Restarts", Variant::U32(d.restarts)),
-        ("Virtual", Variant::Bool(d.is_virtual)),
-    ])
-}
-
-pub(crate) fn operators_properties(o: &Operators) -> Properties {
-    BTreeMap::from([
-        ("Required", Variant::Bool(o.required)),
-        ("OnDuty", Variant::from(o.on_duty.as_ref().map(ToString::to_string).unwrap_or_default())),
-        ("Locked", Variant::Bool(o.locked.is_some())),
-    ])
-}
-
-/// The running request's path, or `/`: also when it is another app's.
-fn running_path(caller: &Caller, running: Option<&RequestKey>) -> Variant<'static> {
-    object_path(running.filter(|k| caller.sees(&k.app)).map_or_else(|| "/".into(), path::path))
-}
-
-/// Of the manager's properties those that change.
-pub(crate) fn changing(caller: &Caller, info: &TerminalInfo) -> Result<Properties, Fault> {
-    let seen = caller.sees_screen(&info.screen, info.running.as_ref());
-    let screen = if seen { wire::encode(&info.screen)? } else { dict(BTreeMap::new()) };
-    Ok(BTreeMap::from([
-        ("Running", running_path(caller, info.running.as_ref())),
-        ("Screen", screen),
-        ("Language", Variant::from(info.language.clone())),
-        ("Inhibited", Variant::Bool(!info.inhibit_reasons.is_empty())),
-        ("InhibitReasons", texts(info.inhibit_reasons.iter().map(|r| r.name().to_owned()))),
-    ]))
-}
-
-fn manager_properties(caller: &Caller, info: &TerminalInfo) -> Result<Properties, Fault> {
-    let mut all = changing(caller, info)?;
-    all.extend([
-        ("Version", Variant::from(info.version.clone())),
-        ("Api", Variant::U32(info.api)),
-        ("Shop", Variant::from(info.shop.clone())),
-        ("ServicePhone", Variant::from(info.service_phone.clone())),
-        ("Test", Variant::Bool(info.test)),
-        ("Accounts", texts(info.accounts.iter().map(|a| a.as_str().to_owned()))),
-    ]);
-    Ok(all)
+/// Path of a transaction, or `/`.
+pub(crate) fn object_path_or_root(key: Option<&RequestKey>) -> Variant<'static> {
+    object_path(key.map_or_else(|| "/".into(), path::path))
 }
 
 impl Face {
@@ -145,87 +79,62 @@ impl Face {
     }
 }
 
-impl Link {
-    pub(crate) async fn property_call(
-        &self,
-        peer: &Peer,
-        caller: &Caller,
-        member: &str,
-        path: &str,
-        arguments: &[Variant<'_>],
-    ) -> Result<Answer, Fault> {
-        let interface = text("interface_name", arguments.first())?;
-        let name = arguments.get(1).map(|v| text("property_name", Some(v))).transpose()?;
-        if member == "Set" {
-            return Err(Fault::not_found(
-                "writable property",
-                &name.unwrap_or_default().chars().take(64).collect::<String>(),
-            ));
-        }
-        if member == "GetAll" {
-            peer.follow();
-        }
-        let mut all = self.properties(caller, interface, path).await?;
-        match (member, name) {
-            ("Get", Some(name)) => {
-                let found =
-                    all.iter().find(|(k, _)| **k == name).map(|(k, _)| *k).and_then(|k| all.remove(k));
-                let found = found.ok_or_else(|| {
-                    Fault::not_found("property", &name.chars().take(64).collect::<String>())
-                })?;
-                Ok(Answer::Value(Variant::Variant(Box::new(found))))
+impl Asked<'_> {
+    pub(crate) async fn properties(&self, interface: &str) -> Result<Properties, Fault> {
+        let (terminal, caller) = (self.terminal(), self.caller);
+        match (interface, interfaces::at(self.path)) {
+            (manager::NAME, [manager::NAME, ..]) => {
+                manager::properties(&Shown { caller, info: &terminal.info().await? })
             }
-            _ => Ok(Answer::Value(dict(all))),
-        }
-    }
-
-    async fn properties(&self, caller: &Caller, interface: &str, path: &str) -> Result<Properties, Fault> {
-        let terminal = &self.face.terminal;
-        match (interface, describe::interfaces_at(path)) {
-            (MANAGER, [MANAGER, ..]) => manager_properties(caller, &terminal.info().await?),
-            (OPERATORS, [MANAGER, ..]) => Ok(operators_properties(&terminal.operators(caller).await?)),
-            (TRANSACTION, [TRANSACTION]) => {
-                transaction_properties(&terminal.recall(caller, &key_of(caller, path)?).await?)
+            (operators::NAME, [manager::NAME, ..]) => {
+                let all = terminal.operators(caller).await?;
+                let (on_duty, locked) = (all.on_duty.as_ref(), all.locked.is_some());
+                operators::properties(&OnDuty { required: all.required, on_duty, locked })
             }
-            (DEVICE, [DEVICE]) => Ok(device_properties(&self.face.device(path).await?)),
-            (QUEUE | BATCH | describe::SETUP | APPLICATION | OBJECT_MANAGER, [MANAGER, ..])
-            | (describe::PROPERTIES | describe::INTROSPECTABLE | describe::PEER, _) => Ok(BTreeMap::new()),
+            (transaction::NAME, [transaction::NAME]) => {
+                transaction::properties(&terminal.recall(caller, self.object()?).await?)
+            }
+            (device::NAME, [device::NAME]) => device::properties(&self.link.face.device(self.path).await?),
+            (queue::NAME | batch::NAME | setup::NAME | application::NAME, [manager::NAME, ..])
+            | (standard::OBJECT_MANAGER, [manager::NAME, ..])
+            | (standard::PROPERTIES | standard::INTROSPECTABLE | standard::PEER, _) => Ok(BTreeMap::new()),
             _ => Err(Fault::not_found("interface", &interface.chars().take(128).collect::<String>())),
         }
     }
 
-    pub(crate) async fn managed_objects(&self, caller: &Caller) -> Result<Answer, Fault> {
+    pub(crate) async fn managed_objects(&self) -> Result<Variant<'static>, Fault> {
         let mut out = Dict::new(
             &Signature::ObjectPath,
             &Signature::dict(Signature::Str, Signature::dict(Signature::Str, Signature::Variant)),
         );
-        for d in self.face.terminal.devices().await? {
+        for d in self.terminal().devices().await? {
             let _ = out.append(
                 object_path(path::device_path(&d.name)),
-                with_interface(DEVICE, device_properties(&d)),
+                with_interface(device::NAME, device::properties(&d)?),
             );
         }
-        for key in self.face.shown(caller).await? {
-            let t = self.face.terminal.recall(caller, &key).await?;
+        for key in self.link.face.shown(self.caller).await? {
+            let t = self.terminal().recall(self.caller, &key).await?;
             let _ = out.append(
                 object_path(path::path(&key)),
-                with_interface(TRANSACTION, transaction_properties(&t)?),
+                with_interface(transaction::NAME, transaction::properties(&t)?),
             );
         }
-        Ok(Answer::Value(Variant::Dict(out)))
+        Ok(Variant::Dict(out))
     }
 
     /// Children are what the object manager shows; an older transaction answers on its path without being
     /// listed.
-    pub(crate) async fn introspect(&self, caller: &Caller, path: &str) -> Result<Answer, Fault> {
-        match describe::interfaces_at(path) {
-            [TRANSACTION] => drop(self.face.terminal.recall(caller, &key_of(caller, path)?).await?),
-            [DEVICE] => drop(self.face.device(path).await?),
+    pub(crate) async fn introspect(&self) -> Result<String, Fault> {
+        let (face, path) = (&self.link.face, self.path);
+        match interfaces::at(path) {
+            [transaction::NAME] => drop(self.terminal().recall(self.caller, self.object()?).await?),
+            [device::NAME] => drop(face.device(path).await?),
             _ => {}
         }
         let mut all = vec![ROOT.to_owned()];
-        all.extend(self.face.terminal.devices().await?.iter().map(|d| path::device_path(&d.name)));
-        all.extend(self.face.shown(caller).await?.iter().map(path::path));
+        all.extend(self.terminal().devices().await?.iter().map(|d| path::device_path(&d.name)));
+        all.extend(face.shown(self.caller).await?.iter().map(path::path));
         let prefix = if path == "/" { "/".into() } else { format!("{path}/") };
         let children: BTreeSet<String> = all
             .iter()
@@ -233,12 +142,9 @@ impl Link {
             .filter_map(|rest| rest.split('/').next())
             .map(str::to_owned)
             .collect();
-        if children.is_empty() && describe::interfaces_at(path).is_empty() {
+        if children.is_empty() && interfaces::at(path).is_empty() {
             return Err(Fault::not_found("object", &path.chars().take(128).collect::<String>()));
         }
-        Ok(Answer::Value(Variant::from(describe::introspection(
-            path,
-            &children.into_iter().collect::<Vec<_>>(),
-        ))))
+        Ok(interfaces::introspection(path, &children.into_iter().collect::<Vec<_>>()))
     }
 }

@@ -1,6 +1,6 @@
 //! Object paths. A transaction's path is made from its key alone, so a client that lost the reply of `Start`
 //! knows it.
-use payterm_schema::RequestKey;
+use payterm_schema::{Caller, Fault, RequestKey};
 use std::fmt::Write;
 
 /// The root object.
@@ -49,6 +49,20 @@ pub(crate) fn unescape(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(out).ok().filter(|t| !t.is_empty() && escape(t) == text)
+}
+
+/// The key that a caller means: an object path, the id of an own request, or (managers) `app/id`. What
+/// belongs to another app is not found, as if it did not exist.
+pub(crate) fn key_of(caller: &Caller, text: &str) -> Result<RequestKey, Fault> {
+    let shown = || text.chars().take(64).collect::<String>();
+    let key = if text.starts_with('/') {
+        parse(text).ok_or_else(|| Fault::not_found("transaction", &shown()))?
+    } else if let Some((app, id)) = text.split_once('/') {
+        RequestKey::new(app, id)?
+    } else {
+        RequestKey::new(&caller.app, text)?
+    };
+    if caller.sees(&key.app) { Ok(key) } else { Err(Fault::not_found("transaction", &shown())) }
 }
 
 #[cfg(test)]

@@ -103,17 +103,3 @@ impl Peer {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// The key that a caller means: an object path, the id of an own request, or (managers) `app/id`. What
-/// belongs to another app is not found, as if it did not exist.
-pub(crate) fn key_of(caller: &Caller, text: &str) -> Result<RequestKey, Fault> {
-    let shown = || text.chars().take(64).collect::<String>();
-    let key = if text.starts_with('/') {
-        crate::path::parse(text).ok_or_else(|| Fault::not_found("transaction", &shown()))?
-    } else if let Some((app, id)) = text.split_once('/') {
-        RequestKey::new(app, id)?
-    } else {
-        RequestKey::new(&caller.app, text)?
-    };
-    if caller.sees(&key.app) { Ok(key) } else { Err(Fault::not_found("transaction", &shown())) }
-}

@@ -1,14 +1,16 @@
 //! Signals, made from the terminal's notices, sent one by one to the callers that asked for them and may see
 //! them: on a bus a broadcast would be heard by everybody.
 use crate::{
-    calls::object_path,
-    describe::{DEVICE, MANAGER, OBJECT_MANAGER, OPERATORS, PROPERTIES, TRANSACTION},
-    link::{Face, lock},
-    objects::{
-        SHOWN, changing, device_properties, dict, operators_properties, transaction_properties,
-        with_interface,
+    interfaces::{
+        device,
+        manager::{self, Shown},
+        operators::{self, OnDuty},
+        standard, transaction,
     },
+    link::{Face, lock},
+    objects::{SHOWN, dict, with_interface},
     path::{ROOT, device_path, path},
+    types::object_path,
     wire,
 };
 use futures_util::StreamExt;
@@ -77,28 +79,33 @@ impl Face {
             return out;
         }
         if let Ok(value) = wire::encode(notice) {
-            out.push(Told { path: ROOT.into(), interface: MANAGER, member: "Notice", values: vec![value] });
+            out.push(Told {
+                path: ROOT.into(),
+                interface: manager::NAME,
+                member: "Notice",
+                values: vec![value],
+            });
         }
         match notice {
             Notice::Started { key, .. } => {
                 if let Ok(properties) =
-                    self.terminal.recall(caller, key).await.and_then(|t| transaction_properties(&t))
+                    self.terminal.recall(caller, key).await.and_then(|t| transaction::properties(&t))
                 {
-                    let values = vec![object_path(path(key)), with_interface(TRANSACTION, properties)];
+                    let values = vec![object_path(path(key)), with_interface(transaction::NAME, properties)];
                     out.push(Told {
                         path: ROOT.into(),
-                        interface: OBJECT_MANAGER,
+                        interface: standard::OBJECT_MANAGER,
                         member: "InterfacesAdded",
                         values,
                     });
                 }
                 if let Some(old) = removed.filter(|k| caller.sees(&k.app)) {
                     let mut interfaces = Array::new(&Signature::Str);
-                    let _ = interfaces.append(Variant::from(TRANSACTION));
+                    let _ = interfaces.append(Variant::from(transaction::NAME));
                     let values = vec![object_path(path(old)), Variant::Array(interfaces)];
                     out.push(Told {
                         path: ROOT.into(),
-                        interface: OBJECT_MANAGER,
+                        interface: standard::OBJECT_MANAGER,
                         member: "InterfacesRemoved",
                         values,
                     });
@@ -107,27 +114,27 @@ impl Face {
             }
             Notice::Phase { key, .. } => {
                 if let Ok(mut all) =
-                    self.terminal.recall(caller, key).await.and_then(|t| transaction_properties(&t))
+                    self.terminal.recall(caller, key).await.and_then(|t| transaction::properties(&t))
                 {
                     all.retain(|k, _| matches!(*k, "Phase" | "CanCancel"));
-                    out.push(changed(path(key), TRANSACTION, dict(all)));
+                    out.push(changed(path(key), transaction::NAME, dict(all)));
                 }
                 out.extend(self.root_changed(caller).await);
             }
             Notice::Outcome { outcome } => {
                 let path = path(&outcome.key);
                 if let Ok(mut all) =
-                    self.terminal.recall(caller, &outcome.key).await.and_then(|t| transaction_properties(&t))
+                    self.terminal.recall(caller, &outcome.key).await.and_then(|t| transaction::properties(&t))
                 {
                     all.retain(|k, _| matches!(*k, "Phase" | "CanCancel" | "Status" | "Outcome"));
-                    out.push(changed(path.clone(), TRANSACTION, dict(all)));
+                    out.push(changed(path.clone(), transaction::NAME, dict(all)));
                 }
                 if outcome.status != Status::Running
                     && let Ok(value) = wire::encode(outcome)
                 {
                     out.push(Told {
                         path,
-                        interface: TRANSACTION,
+                        interface: transaction::NAME,
                         member: "OutcomeChanged",
                         values: vec![value],
                     });
@@ -135,17 +142,16 @@ impl Face {
                 out.extend(self.root_changed(caller).await);
             }
             Notice::Screen { .. } => out.extend(self.root_changed(caller).await),
-            Notice::Device { device } => {
-                let mut all = device_properties(device);
-                all.retain(|k, _| matches!(*k, "State" | "Health" | "Restarts"));
-                out.push(changed(device_path(&device.name), DEVICE, dict(all)));
+            Notice::Device { device: it } => {
+                if let Ok(all) = device::changing(it) {
+                    out.push(changed(device_path(&it.name), device::NAME, dict(all)));
+                }
             }
             Notice::Language { .. } | Notice::Inhibited { .. } => out.extend(self.root_changed(caller).await),
-            Notice::Operators { .. } => {
-                if let Ok(operators) = self.terminal.operators(caller).await {
-                    let mut all = operators_properties(&operators);
-                    all.retain(|k, _| matches!(*k, "OnDuty" | "Locked"));
-                    out.push(changed(ROOT.into(), OPERATORS, dict(all)));
+            Notice::Operators { on_duty, locked } => {
+                let shown = OnDuty { required: false, on_duty: on_duty.as_ref(), locked: *locked };
+                if let Ok(all) = operators::changing(&shown) {
+                    out.push(changed(ROOT.into(), operators::NAME, dict(all)));
                 }
             }
             Notice::Obligation { .. }
@@ -159,14 +165,18 @@ impl Face {
 
     async fn root_changed(&self, caller: &Caller) -> Option<Told> {
         let info = self.terminal.info().await.ok()?;
-        Some(changed(ROOT.into(), MANAGER, dict(changing(caller, &info).ok()?)))
+        Some(changed(
+            ROOT.into(),
+            manager::NAME,
+            dict(manager::changing(&Shown { caller, info: &info }).ok()?),
+        ))
     }
 }
 
 fn changed(path: String, interface: &'static str, properties: Variant<'static>) -> Told {
     Told {
         path,
-        interface: PROPERTIES,
+        interface: standard::PROPERTIES,
         member: "PropertiesChanged",
         values: vec![Variant::from(interface), properties, Variant::Array(Array::new(&Signature::Str))],
     }
