@@ -82,7 +82,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     }
 }
 
-/// Where `account[1].merchant` stands in the text; of a key that is not there, its table.
+/// Where `account[1].mid` stands in the text; of a key that is not there, its table.
 fn span_of(text: &str, field: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let mut at = None;
@@ -155,7 +155,7 @@ mod tests {
             ("[terminal]\noperator = 1\n", 2, "string"),
             ("[terminal]\nlanguage = \"fr\"\n", 2, "zh-CN"),
             ("[terminal]\n\noperator = \"1\"\n", 3, "terminal.operator: two digits"),
-            (&ACCOUNT.replace("TEST0001", "T"), 5, "account[0].terminal: 8 characters (F41)"),
+            (&ACCOUNT.replace("TEST0001", "T"), 5, "account[0].tid: 8 characters (F41)"),
             (&format!("{ACCOUNT}{ACCOUNT}"), 9, "account[1].id: each account has its own id"),
             (&ACCOUNT.replace("\"CNY\"", "\"XAU\""), 6, "XAU"),
             ("[flow]\npin_tries = 300\n", 2, "300"),

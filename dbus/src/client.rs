@@ -2,7 +2,7 @@
 use crate::{
     bus_name,
     error::fault_of,
-    interfaces::{application, batch, manager, operators, queue, setup, standard},
+    interfaces::{batch, manager, onboarding, operators, queue, setup, standard},
     path::{ROOT, parse, path},
     row::{Call, Patience},
     types::{Answer, Gives, value},
@@ -13,9 +13,9 @@ use payterm_schema::{
     AccountId, Caller, Device, Fault, Money, Notice, Outcome, Request, RequestKey, Screen, SelfTest,
     Terminal,
     account::Stan,
-    application::{ApplicationShown, OfferShown, Step},
     config::Language,
     offline::{OfflineAnswer, QueueAct},
+    onboarding::{OfferShown, OnboardingShown, Step},
     operator::{OperatorRequest, Operators},
     page::Printable,
     paper::{PaperJob, PaperStatus, SlipCopy},
@@ -319,18 +319,18 @@ impl Terminal for Client {
         Box::pin(self.ask(setup::SupportBundle {}))
     }
     fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
-        Box::pin(self.ask(application::Offer {}))
+        Box::pin(self.ask(onboarding::Offer {}))
     }
-    fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
-        Box::pin(self.ask(application::State {}))
+    fn onboarding<'a>(&'a self, _: &'a Caller) -> Reply<'a, OnboardingShown> {
+        Box::pin(self.ask(onboarding::State {}))
     }
     fn apply<'a>(&'a self, _: &'a Caller, step: Step) -> Reply<'a, ()> {
         match step {
-            Step::Draft(json) => Box::pin(self.ask(application::SetDraft { json })),
-            Step::Accept { hash } => Box::pin(self.ask(application::Accept { hash })),
-            Step::Submit => Box::pin(self.ask(application::Submit {})),
-            Step::Refresh => Box::pin(self.ask(application::Refresh {})),
-            Step::Activate => Box::pin(self.ask(application::Activate {})),
+            Step::Draft(json) => Box::pin(self.ask(onboarding::SetDraft { json })),
+            Step::Accept { hash } => Box::pin(self.ask(onboarding::Accept { hash })),
+            Step::Submit => Box::pin(self.ask(onboarding::Submit {})),
+            Step::Refresh => Box::pin(self.ask(onboarding::Refresh {})),
+            Step::Activate => Box::pin(self.ask(onboarding::Activate {})),
         }
     }
     /// Ends when the connection or the daemon is lost. Must be called inside a Tokio runtime.

@@ -2,8 +2,9 @@
 //! recall. zbus's own object server knows no callers, so it would show one app's order numbers to the next.
 use crate::{
     interfaces::{
-        self, application, batch, device,
+        self, batch, device,
         manager::{self, Shown},
+        onboarding,
         operators::{self, OnDuty},
         queue, setup, standard, transaction,
     },
@@ -95,7 +96,7 @@ impl Asked<'_> {
                 transaction::properties(&terminal.recall(caller, self.object()?).await?)
             }
             (device::NAME, [device::NAME]) => device::properties(&self.link.face.device(self.path).await?),
-            (queue::NAME | batch::NAME | setup::NAME | application::NAME, [manager::NAME, ..])
+            (queue::NAME | batch::NAME | setup::NAME | onboarding::NAME, [manager::NAME, ..])
             | (standard::OBJECT_MANAGER, [manager::NAME, ..])
             | (standard::PROPERTIES | standard::INTROSPECTABLE | standard::PEER, _) => Ok(BTreeMap::new()),
             _ => Err(Fault::not_found("interface", &interface.chars().take(128).collect::<String>())),

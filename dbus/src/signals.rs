@@ -156,7 +156,7 @@ impl Face {
             }
             Notice::Obligation { .. }
             | Notice::Paper { .. }
-            | Notice::Application { .. }
+            | Notice::Onboarding { .. }
             | Notice::Requirement { .. }
             | Notice::SelfTest { .. } => {}
         }

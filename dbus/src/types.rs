@@ -4,8 +4,8 @@ use crate::{
     wire::{self, ANSWER, CALLER, Object},
 };
 use payterm_schema::{
-    AccountId, Caller, Fault, OperatorId, Request, RequestKey, account::Stan, application::Draft,
-    config::Language, page::Printable, paper::SlipCopy, request::RequestWire, terminal::Filter,
+    AccountId, Caller, Fault, OperatorId, Request, RequestKey, account::Stan, config::Language,
+    onboarding::Draft, page::Printable, paper::SlipCopy, request::RequestWire, terminal::Filter,
     totals::Scope,
 };
 use serde::{Serialize, de::DeserializeOwned};

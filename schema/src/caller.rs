@@ -85,7 +85,7 @@ impl Caller {
     /// Tells whether this screen is shown: a page with another app's amount or card is not.
     pub fn sees_screen(&self, screen: &Screen, running: Option<&RequestKey>) -> bool {
         match screen {
-            Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } | Screen::Application { .. } => {
+            Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } | Screen::Onboarding { .. } => {
                 true
             }
             Screen::LogOn
@@ -108,7 +108,7 @@ impl Caller {
             Notice::Outcome { outcome } => self.sees(&outcome.key.app),
             Notice::Screen { screen } => self.sees_screen(screen, running),
             Notice::Paper { job } => self.manager || job.owner().is_some_and(|app| self.sees(app)),
-            Notice::Obligation { .. } | Notice::Application { .. } => self.manager,
+            Notice::Obligation { .. } | Notice::Onboarding { .. } => self.manager,
             Notice::Device { .. }
             | Notice::Operators { .. }
             | Notice::Requirement { .. }

@@ -11,11 +11,11 @@ pub use settlement::SettlementConfig;
 
 use crate::{
     account::AccountId,
-    application::{FeeRow, check_fees},
     device::DeviceKind,
     fault::Fault,
     kind::Kind,
     money::Currency,
+    onboarding::{FeeRow, check_fees},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -116,9 +116,9 @@ pub struct AccountConfig {
     /// Name of a built-in profile (`unionpay`, `demo-x919`) or path of a profile file.
     pub profile: String,
     /// F42, 15 characters.
-    pub merchant: String,
+    pub mid: String,
     /// F41, 8 characters.
-    pub terminal: String,
+    pub tid: String,
     pub currency: Currency,
     /// `host:port`.
     pub address: String,
@@ -309,7 +309,7 @@ pub struct PaperConfig {
     /// A payment that ends with a slip is refused before the card is asked for while the printer cannot
     /// print. Default false: the payment is taken and its slip waits.
     pub required: bool,
-    /// Content of the slip's QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`,
+    /// Content of the slip's QR code with `{rrn}`, `{stan}`, `{batch}`, `{mid}`, `{tid}`,
     /// `{amount}`; empty = none.
     pub qr: String,
     /// Content of the code by which the customer asks for an invoice 扫码开票, on the customer's copy; places as
@@ -332,7 +332,7 @@ impl Default for PaperConfig {
             duplicate: DuplicatePolicy::Print,
             retry_ms: 2_000,
             required: false,
-            qr: "payterm:{merchant}:{terminal}:{batch}:{stan}:{rrn}".into(),
+            qr: "payterm:{mid}:{tid}:{batch}:{stan}:{rrn}".into(),
             invoice_qr: String::new(),
             templates: None,
         }
@@ -506,7 +506,7 @@ pub struct TmsConfig {
     /// Time of one question and its answer. Default 15,000: an app that waits gives up after 30 s.
     #[serde(default = "tms_timeout_ms")]
     pub timeout_ms: u32,
-    /// An application in review is asked for this often. Default 60,000.
+    /// An onboarding in review is asked for this often. Default 60,000.
     #[serde(default = "tms_poll_ms")]
     pub poll_ms: u32,
     /// First wait after a question that failed; doubles each time. Default 5,000.
@@ -544,16 +544,16 @@ impl AccountConfig {
     pub fn new(
         id: AccountId,
         profile: &str,
-        merchant: &str,
-        terminal: &str,
+        mid: &str,
+        tid: &str,
         currency: Currency,
         address: &str,
     ) -> Self {
         Self {
             id,
             profile: profile.into(),
-            merchant: merchant.into(),
-            terminal: terminal.into(),
+            mid: mid.into(),
+            tid: tid.into(),
             currency,
             address: address.into(),
             nii: nii(),
@@ -614,11 +614,11 @@ impl Config {
                 return bad(f("id"), "each account has its own id");
             }
             let printable = |s: &str| s.bytes().all(|b| b.is_ascii_graphic());
-            if a.merchant.len() != 15 || !printable(&a.merchant) {
-                return bad(f("merchant"), "15 characters (F42)");
+            if a.mid.len() != 15 || !printable(&a.mid) {
+                return bad(f("mid"), "15 characters (F42)");
             }
-            if a.terminal.len() != 8 || !printable(&a.terminal) {
-                return bad(f("terminal"), "8 characters (F41)");
+            if a.tid.len() != 8 || !printable(&a.tid) {
+                return bad(f("tid"), "8 characters (F41)");
             }
             if a.nii.len() != 4 || !a.nii.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return bad(f("nii"), "4 hex digits");

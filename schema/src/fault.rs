@@ -1,6 +1,6 @@
 //! Typed errors of the software. A fault never describes the state of money: "declined" is an
 //! [`crate::Outcome`].
-use crate::{application::Problem, money::MoneyError};
+use crate::{money::MoneyError, onboarding::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

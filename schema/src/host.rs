@@ -46,7 +46,7 @@ impl Wallet {
 /// Which message of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Leg {
+pub enum MessageKind {
     /// The request itself.
     Request,
     /// An advice once more: the same message with the same STAN (MTI xxx1 where the profile's `repeat_mti`
@@ -111,15 +111,15 @@ pub struct Plan {
     /// F48 of a tip adjustment, minor units; `amount` is the new total then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tip: Option<u64>,
-    /// F63 of a refund: the card organisation of the original, "000" when it is not known.
+    /// F63 of a refund: the card scheme of the original, "000" when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub organisation: Option<String>,
+    pub scheme: Option<String>,
     /// Of a settlement: which of its messages this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Box<BatchPart>>,
     /// The advice of a payment that was accepted without the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub road: Option<crate::offline::Road>,
+    pub offline_authority: Option<crate::offline::OfflineAuthority>,
 }
 
 /// What a message says of its original (F37, F38, F61).
@@ -163,7 +163,7 @@ pub struct HostMessage {
     pub account: AccountId,
     /// Correlates the [`HostEvent`]; unique for each message of this run of the daemon.
     pub tag: u64,
-    pub leg: Leg,
+    pub message_kind: MessageKind,
     pub plan: Plan,
     pub secrets: SecretsFrom,
     /// The answer must be there by then, else [`HostEvent::NoReply`] (or `NotSent`).
@@ -251,8 +251,8 @@ pub struct HostAnswer {
     pub balance: Option<i64>,
     /// F60.2.
     pub batch: Option<Batch>,
-    /// F63: card organisation (CUP = domestic) and the texts of issuer, UnionPay and acquirer, trimmed.
-    pub organisation: Option<String>,
+    /// F63: card scheme (CUP = domestic) and the texts of issuer, UnionPay and acquirer, trimmed.
+    pub scheme: Option<String>,
     pub texts: Vec<String>,
     /// Merchant's fee in minor units, where the profile says where it is.
     pub fee: Option<u64>,
@@ -290,7 +290,7 @@ pub struct FieldView {
 /// What the terminal may do by itself in the same request after this code (host-protocol §9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Again {
+pub enum RetryRule {
     Never,
     /// Nothing reached the issuer: a new try with a new STAN.
     Now,
@@ -307,7 +307,7 @@ pub enum Again {
 #[serde(deny_unknown_fields)]
 pub struct CodeRule {
     pub class: crate::outcome::Class,
-    pub again: Again,
+    pub retry: RetryRule,
     /// The issuer may have debited: reverse although it was answered (`reverse_on`).
     #[serde(default)]
     pub reverse: bool,
@@ -341,7 +341,7 @@ pub struct HostRules {
     pub wallets: Vec<Wallet>,
     /// Codes that end an advice (00, 94).
     pub advice_ends: Vec<String>,
-    /// The profile has a query message ([`Leg::Query`]).
+    /// The profile has a query message ([`MessageKind::Query`]).
     pub query: bool,
     /// When to query, by wallet; a wallet that is not here is not queried.
     pub wallet_query: std::collections::BTreeMap<Wallet, WalletQuery>,
@@ -355,7 +355,7 @@ pub struct HostRules {
     /// 1.
     pub advices_in_flight: u32,
     /// Ways of accepting a payment without the host that the acquirer knows.
-    pub roads: Vec<crate::offline::Road>,
+    pub offline_authorities: Vec<crate::offline::OfflineAuthority>,
     /// Kinds whose message has no place for a PIN: none is asked for.
     pub no_pin: Vec<Kind>,
 }

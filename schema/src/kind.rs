@@ -94,7 +94,7 @@ pub enum Recovery {
     /// Send the same message again, with the same STAN, until 00 or 94.
     Repeat,
     /// Never reversed, never sent again: a person asks the acquirer.
-    AskPerson,
+    ManualResolution,
     /// Nothing is owed: ask again.
     AskAgain,
 }
@@ -227,7 +227,7 @@ impl Kind {
                 marks_original: Mark::Refunded,
                 card: CardRule::AsOriginal,
                 right: Right::Supervisor,
-                recovery: Recovery::AskPerson,
+                recovery: Recovery::ManualResolution,
                 side: Side::Credit,
                 second: "refunds a further part; refused above what is left of the original",
                 ..financial(self)

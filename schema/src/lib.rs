@@ -5,7 +5,6 @@
 //! Invariant: a type that can hold a PAN, a track, a PIN block, a payment code or a key has no `Serialize`,
 //! no `Display` and a masked `Debug` (see [`secret`]).
 pub mod account;
-pub mod application;
 pub mod caller;
 pub mod config;
 pub mod device;
@@ -16,6 +15,7 @@ pub mod kind;
 pub mod money;
 pub mod notice;
 pub mod offline;
+pub mod onboarding;
 pub mod operator;
 pub mod outcome;
 pub mod page;

@@ -1,10 +1,10 @@
 //! What the terminal tells while it works: screens for the display, notices for bus, agents and operator
 //! page.
 use crate::{
-    application::{Application, Stage},
     device::{Device, Way},
     kind::Kind,
     money::Money,
+    onboarding::{Onboarding, Stage},
     operator::{OperatorId, Purpose, TerminalLock},
     outcome::Outcome,
     request::RequestKey,
@@ -125,8 +125,8 @@ pub enum Screen {
         digits: u8,
         problem: Option<String>,
     },
-    /// A terminal without an account: how far its application is, and why it was rejected.
-    Application {
+    /// A terminal without an account: how far its onboarding is, and why it was rejected.
+    Onboarding {
         stage: Option<Stage>,
         reason: Option<String>,
     },
@@ -176,9 +176,9 @@ pub enum Notice {
         on_duty: Option<OperatorId>,
         locked: bool,
     },
-    /// The application for a terminal changed. For managers.
-    Application {
-        application: Box<Application>,
+    /// The onboarding for a terminal changed. For managers.
+    Onboarding {
+        onboarding: Box<Onboarding>,
     },
     /// The host asked for something that this terminal does not do by itself (requirement digit 1, 2, 4-8).
     Requirement {

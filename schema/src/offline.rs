@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How a payment was accepted without the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Road {
+pub enum OfflineAuthority {
     /// The chip approved it by itself (TC).
     Card,
     /// The chip approved it at the second GENERATE AC, because the terminal could not go online.
@@ -15,13 +15,13 @@ pub enum Road {
     /// The merchant takes the risk; the acquirer is told later.
     Merchant,
 }
-impl Road {
+impl OfflineAuthority {
     pub const fn name(self) -> &'static str {
         match self {
-            Road::Card => "card",
-            Road::CardUnableOnline => "card_unable_online",
-            Road::Voice => "voice",
-            Road::Merchant => "merchant",
+            OfflineAuthority::Card => "card",
+            OfflineAuthority::CardUnableOnline => "card_unable_online",
+            OfflineAuthority::Voice => "voice",
+            OfflineAuthority::Merchant => "merchant",
         }
     }
 }
@@ -51,7 +51,7 @@ impl Exposure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OfflineRule {
-    /// The account's `offline.merchant` is off.
+    /// The account's `offline.mid` is off.
     Off,
     /// The acquirer's profile has no message for it.
     Profile,
@@ -129,7 +129,7 @@ pub struct Check {
 /// The decision on one payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Judgement {
-    pub road: Road,
+    pub offline_authority: OfflineAuthority,
     pub allowed: bool,
     /// The first that was broken; of an allowed one, the limit that is nearest.
     #[serde(flatten)]
@@ -147,7 +147,7 @@ impl Judgement {
         };
         let broken = checks.iter().find(|c| !c.passed);
         let by = *broken.or_else(|| checks.iter().max_by_key(part))?;
-        Some(Self { road: Road::Merchant, allowed: broken.is_none(), by, exposure })
+        Some(Self { offline_authority: OfflineAuthority::Merchant, allowed: broken.is_none(), by, exposure })
     }
 }
 

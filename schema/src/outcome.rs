@@ -258,9 +258,9 @@ pub struct Outcome {
     pub account: Option<AccountId>,
     /// F42 and F41.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub merchant: Option<String>,
+    pub mid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub terminal: Option<String>,
+    pub tid: Option<String>,
     pub operator: String,
     /// The supervisor who allowed it, where the operator alone may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -285,7 +285,7 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_time: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub organisation: Option<String>,
+    pub scheme: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -312,7 +312,7 @@ pub struct Outcome {
     pub forwarding: Option<Forwarding>,
     /// How it was accepted without the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub road: Option<crate::offline::Road>,
+    pub offline_authority: Option<crate::offline::OfflineAuthority>,
     /// What the merchant's offline policy said: the rule, its limit, and what was at risk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline: Option<crate::offline::Judgement>,
@@ -337,8 +337,8 @@ impl Outcome {
     /// What customer service asks for: `R`, the last four characters of the terminal number (F41) when an
     /// account is known, `-`, and the transaction's number: `R0001-17`.
     pub fn reference(&self) -> String {
-        let terminal = self.terminal.as_deref().unwrap_or_default();
-        let last4: String = terminal.chars().skip(terminal.chars().count().saturating_sub(4)).collect();
+        let tid = self.tid.as_deref().unwrap_or_default();
+        let last4: String = tid.chars().skip(tid.chars().count().saturating_sub(4)).collect();
         format!("R{last4}-{}", self.txn)
     }
     /// A failure: the service number and the reference stand with it.

@@ -1,6 +1,6 @@
 //! Papers: what is to be printed, durable until the printer confirmed it.
 use crate::{
-    application::ApplicationSlip,
+    onboarding::OnboardingSlip,
     outcome::Outcome,
     page::{Drawer, Invoice, Page, Printable},
     totals::TotalsReport,
@@ -36,7 +36,7 @@ pub enum PaperKind {
     /// 自检
     SelfTestSlip,
     /// 终端申请单
-    ApplicationSlip,
+    OnboardingSlip,
     /// 开钱箱; no paper at all.
     Drawer,
 }
@@ -91,8 +91,8 @@ pub enum PaperContent {
     Invoice(Box<Invoice>),
     /// The report of a self-test.
     SelfTest(Box<crate::SelfTest>),
-    /// The application for a terminal.
-    Application(Box<ApplicationSlip>),
+    /// The onboarding for a terminal.
+    Onboarding(Box<OnboardingSlip>),
     /// The pulse that opens the cash drawer.
     Drawer(Drawer),
 }
@@ -167,7 +167,7 @@ impl PaperJob {
             | PaperContent::Page(_)
             | PaperContent::Invoice(_)
             | PaperContent::SelfTest(_)
-            | PaperContent::Application(_)
+            | PaperContent::Onboarding(_)
             | PaperContent::Drawer(_) => None,
         }
     }
@@ -178,7 +178,7 @@ impl PaperJob {
             | PaperContent::Page(_)
             | PaperContent::Invoice(_)
             | PaperContent::SelfTest(_)
-            | PaperContent::Application(_)
+            | PaperContent::Onboarding(_)
             | PaperContent::Drawer(_) => None,
         }
     }

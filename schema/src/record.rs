@@ -1,8 +1,8 @@
 //! The journal: what happened, in order. The machine's durable state is a fold over these.
 use crate::{
     account::{AccountId, Batch, Stan},
-    application::Application,
     host::{FrameTrace, HostAnswer, Plan, ReversalReason},
+    onboarding::Onboarding,
     operator::OperatorEvent,
     outcome::Outcome,
     paper::{PaperContent, PaperJob, PaperKind, PrintResult},
@@ -82,7 +82,7 @@ impl Record {
             | Record::SignInFailed { .. }
             | Record::SignedOut { .. }
             | Record::Requirement { .. }
-            | Record::Application { .. }
+            | Record::Onboarding { .. }
             | Record::PaperQueued { .. }
             | Record::PaperStarted { .. }
             | Record::PaperEnded { .. }
@@ -141,7 +141,7 @@ pub enum Duty {
     /// The same message again: an advice.
     Repeat,
     /// Nothing by itself: a person asks the acquirer.
-    AskPerson,
+    ManualResolution,
 }
 
 /// A payment by code that its payer has not confirmed yet: it is asked for until then (host-protocol §8).
@@ -164,7 +164,7 @@ pub struct Obligation {
     pub reason: ReversalReason,
     #[serde(default)]
     pub duty: Duty,
-    /// While `state` is standing: the wallet is being asked.
+    /// While `state` is armed: the wallet is being asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asking: Option<Asking>,
     /// A byte of it has left, or may have. An advice that waits for the line has not: it holds nobody up.
@@ -199,7 +199,7 @@ impl Obligation {
         Self {
             txn,
             account,
-            state: ObligationState::Standing,
+            state: ObligationState::Armed,
             plan,
             reason: ReversalReason::NoReply,
             duty,
@@ -218,7 +218,7 @@ impl Obligation {
     }
     /// Accepted at the merchant's risk, and not yet the acquirer's word on it.
     pub fn at_risk(&self) -> bool {
-        self.plan.road == Some(crate::offline::Road::Merchant)
+        self.plan.offline_authority == Some(crate::offline::OfflineAuthority::Merchant)
     }
 }
 
@@ -230,7 +230,7 @@ fn yes() -> bool {
 #[serde(rename_all = "snake_case")]
 pub enum ObligationState {
     /// The request may still be answered.
-    Standing,
+    Armed,
     /// No valid answer came: being driven.
     Due,
     /// Tries exhausted: kept, shown and printed for a person.
@@ -589,9 +589,9 @@ pub enum Record {
         account: AccountId,
         digit: u8,
     },
-    /// The application for a terminal, as it stands from here on.
-    Application {
-        application: Box<Application>,
+    /// The onboarding for a terminal, as it stands from here on.
+    Onboarding {
+        onboarding: Box<Onboarding>,
     },
     PaperQueued {
         job: Box<PaperJob>,

@@ -41,7 +41,7 @@ impl Half {
     }
 }
 
-/// Domestic cards 内卡 (organisation CUP, wallets, and what named none) and foreign ones 外卡.
+/// Domestic cards 内卡 (scheme CUP, wallets, and what named none) and foreign ones 外卡.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Halves {
     pub domestic: Half,
@@ -52,13 +52,10 @@ pub struct Halves {
 pub const OTHER: &str = "*";
 pub const OTHER_FOREIGN: &str = "**";
 
-/// A card organisation as the host names it (F63), or a wallet, counts on the foreign half.
-pub fn is_foreign(organisation: &str) -> bool {
+/// A card scheme as the host names it (F63), or a wallet, counts on the foreign half.
+pub fn is_foreign(scheme: &str) -> bool {
     let wallet = [Wallet::Wechat, Wallet::Alipay, Wallet::Unionpay].map(Wallet::name);
-    !(organisation.is_empty()
-        || organisation == "CUP"
-        || organisation == OTHER
-        || wallet.contains(&organisation))
+    !(scheme.is_empty() || scheme == "CUP" || scheme == OTHER || wallet.contains(&scheme))
 }
 
 impl Halves {
@@ -67,7 +64,7 @@ impl Halves {
         let mut halves = Self::default();
         for t in rows {
             let count = if t.kind == Kind::TipAdjust { 0 } else { t.count };
-            halves.of_mut(is_foreign(&t.organisation)).add(t.kind.row().side, count, t.minor);
+            halves.of_mut(is_foreign(&t.scheme)).add(t.kind.row().side, count, t.minor);
         }
         halves
     }
@@ -81,7 +78,7 @@ impl Halves {
 
 /// The half of an outcome.
 pub fn foreign(o: &Outcome) -> bool {
-    is_foreign(o.organisation.as_deref().or(o.wallet.map(Wallet::name)).unwrap_or_default())
+    is_foreign(o.scheme.as_deref().or(o.wallet.map(Wallet::name)).unwrap_or_default())
 }
 
 /// The acquirer's word on a half 对账应答 (last digit of each half of F48).
@@ -248,10 +245,10 @@ pub struct Settlement {
     /// When the first of the batch was approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// By card organisation or wallet, at most [`Settlement::ROWS`]; what is beyond is put together under
+    /// By card scheme or wallet, at most [`Settlement::ROWS`]; what is beyond is put together under
     /// `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub organisations: Vec<Organisation>,
+    pub schemes: Vec<Scheme>,
     /// What is Stuck: not in the totals, it keeps its own batch and STAN. At most [`Settlement::ROWS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<StuckLine>,
@@ -269,10 +266,10 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// Sums of a card organisation or a wallet.
+/// Sums of a card scheme or a wallet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Organisation {
-    pub organisation: String,
+pub struct Scheme {
+    pub scheme: String,
     #[serde(flatten)]
     pub sums: Half,
 }
@@ -328,24 +325,24 @@ impl Settlement {
     pub const ROWS: usize = 32;
 
     pub fn new(halves: Halves, rows: &[Total], since: Option<Time>) -> Self {
-        let mut organisations: Vec<Organisation> = Vec::new();
+        let mut schemes: Vec<Scheme> = Vec::new();
         for t in rows {
             let one = Halves::of(std::slice::from_ref(t));
-            let one = if is_foreign(&t.organisation) { one.foreign } else { one.domestic };
-            let known = organisations.iter().position(|o| o.organisation == t.organisation);
+            let one = if is_foreign(&t.scheme) { one.foreign } else { one.domestic };
+            let known = schemes.iter().position(|o| o.scheme == t.scheme);
             let at = known.or_else(|| {
-                let name = if organisations.len() < Self::ROWS - 1 { &t.organisation } else { OTHER };
-                organisations.iter().position(|o| o.organisation == name).or_else(|| {
-                    organisations.push(Organisation { organisation: name.into(), sums: Half::default() });
-                    Some(organisations.len() - 1)
+                let name = if schemes.len() < Self::ROWS - 1 { &t.scheme } else { OTHER };
+                schemes.iter().position(|o| o.scheme == name).or_else(|| {
+                    schemes.push(Scheme { scheme: name.into(), sums: Half::default() });
+                    Some(schemes.len() - 1)
                 })
             });
-            if let Some(o) = at.and_then(|at| organisations.get_mut(at)) {
+            if let Some(o) = at.and_then(|at| schemes.get_mut(at)) {
                 o.sums.add(Side::Debit, u64::from(one.debit_count), one.debit_minor);
                 o.sums.add(Side::Credit, u64::from(one.credit_count), one.credit_minor);
             }
         }
-        Self { domestic: halves.domestic, foreign: halves.foreign, since, organisations, ..Self::default() }
+        Self { domestic: halves.domestic, foreign: halves.foreign, since, schemes, ..Self::default() }
     }
     pub fn halves(&self) -> Halves {
         Halves { domestic: self.domestic, foreign: self.foreign }
@@ -365,8 +362,8 @@ impl Settlement {
 mod tests {
     use super::*;
 
-    fn row(organisation: &str, kind: Kind, count: u64, minor: u64) -> Total {
-        Total { organisation: organisation.into(), kind, operator: "01".into(), count, minor }
+    fn row(scheme: &str, kind: Kind, count: u64, minor: u64) -> Total {
+        Total { scheme: scheme.into(), kind, operator: "01".into(), count, minor }
     }
 
     #[test]
@@ -385,16 +382,16 @@ mod tests {
         assert_eq!(h.domestic, Half { debit_minor: 337, debit_count: 3, credit_minor: 1, credit_count: 1 });
         assert_eq!(h.foreign, Half { debit_minor: 52, debit_count: 2, credit_minor: 20, credit_count: 1 });
         let s = Settlement::new(h, &rows, None);
-        assert_eq!(s.organisations.iter().map(|o| o.sums.debit_minor).sum::<u64>(), 337 + 52);
+        assert_eq!(s.schemes.iter().map(|o| o.sums.debit_minor).sum::<u64>(), 337 + 52);
     }
 
     #[test]
     fn a_report_is_bounded_and_loses_no_money() {
         let rows: Vec<Total> = (0..200).map(|i| row(&format!("o{i}"), Kind::Sale, 1, i)).collect();
         let s = Settlement::new(Halves::of(&rows), &rows, None);
-        assert!(s.organisations.len() <= Settlement::ROWS);
+        assert!(s.schemes.len() <= Settlement::ROWS);
         assert_eq!(
-            s.organisations
+            s.schemes
                 .iter()
                 .map(|o| (u64::from(o.sums.debit_count), o.sums.debit_minor))
                 .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),

@@ -1,7 +1,6 @@
 //! The front door: what every face (D-Bus, JNI, web) calls. Implemented by the daemon and by the bus client.
 use crate::{
     account::{AccountId, Stan},
-    application::{ApplicationShown, OfferShown, Step},
     caller::Caller,
     config::Language,
     device::Device,
@@ -10,6 +9,7 @@ use crate::{
     money::{Currency, Money},
     notice::{Notice, Phase, Screen},
     offline::{OfflineAnswer, QueueAct},
+    onboarding::{OfferShown, OnboardingShown, Step},
     operator::{OperatorRequest, Operators},
     outcome::Outcome,
     page::Printable,
@@ -165,7 +165,7 @@ pub trait Terminal: Send + Sync {
     fn print<'a>(&'a self, caller: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64>;
     /// Where such a paper stands; with `wait` not before it is printed, held or given up.
     fn paper<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus>;
-    /// Totals of the open batches or of the shift, by account, organisation, kind and operator. Managers
+    /// Totals of the open batches or of the shift, by account, scheme, kind and operator. Managers
     /// only: they are of all apps.
     fn report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport>;
     /// Queues the report for printing; a shift's ends the shift. Managers only.
@@ -222,11 +222,11 @@ pub trait Terminal: Send + Sync {
     fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()>;
     /// What customer service needs, as a tar.gz of up to 2 MiB without secrets and card data. Managers only.
     fn support_bundle<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<u8>>;
-    /// What the acquirer offers to who applies for a terminal. Managers only, as all of the application.
+    /// What the acquirer offers to who applies for a terminal. Managers only, as all of the onboarding.
     fn offer<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OfferShown>;
-    /// How far the application for a terminal is.
-    fn application<'a>(&'a self, caller: &'a Caller) -> Reply<'a, ApplicationShown>;
-    /// Takes the application a step further; answers when that is durable, or was already.
+    /// How far the onboarding for a terminal is.
+    fn onboarding<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OnboardingShown>;
+    /// Takes the onboarding a step further; answers when that is durable, or was already.
     fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()>;
     /// Everything that is told from now on.
     fn notices(&self) -> Notices;

@@ -9,13 +9,13 @@ use crate::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Approved transactions that have organisation, kind and operator in common. A tip adjustment counts by its
+/// Approved transactions that have scheme, kind and operator in common. A tip adjustment counts by its
 /// tip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Total {
-    /// Card organisation as the host names it (F63), else the wallet; `*` = what no row of its own could be
+    /// Card scheme as the host names it (F63), else the wallet; `*` = what no row of its own could be
     /// kept for, `**` = of foreign cards.
-    pub organisation: String,
+    pub scheme: String,
     pub kind: Kind,
     pub operator: String,
     pub count: u64,
@@ -23,7 +23,7 @@ pub struct Total {
     pub minor: u64,
 }
 
-/// Rows of an account; what comes after them is counted under organisation and operator `*`, by kind.
+/// Rows of an account; what comes after them is counted under scheme and operator `*`, by kind.
 pub const TOTALS_MAX: usize = 500;
 
 /// What a report covers.
@@ -65,12 +65,12 @@ pub struct AccountTotals {
     pub account: AccountId,
     pub currency: Currency,
     /// F42 and F41.
-    pub merchant: String,
-    pub terminal: String,
+    pub mid: String,
+    pub tid: String,
     pub batch: Option<Batch>,
     /// When the first of them was approved; none when there is none.
     pub since: Option<Time>,
-    /// By organisation, kind and operator.
+    /// By scheme, kind and operator.
     pub rows: Vec<Total>,
     /// Sums of the settlement's two sides; minor units.
     pub debit_count: u64,
@@ -82,37 +82,29 @@ pub struct AccountTotals {
 /// By what rows are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    Organisation,
+    Scheme,
     Kind,
     Operator,
 }
 
 impl Total {
     /// Adds an approval to `rows`, which stay in the order of their keys.
-    pub fn add(rows: &mut Vec<Total>, organisation: &str, kind: Kind, operator: &str, minor: u64) {
+    pub fn add(rows: &mut Vec<Total>, scheme: &str, kind: Kind, operator: &str, minor: u64) {
         let full = rows.len() >= TOTALS_MAX;
         let at = |rows: &[Total], o: &str, p: &str| {
-            rows.binary_search_by(|t| {
-                (t.organisation.as_str(), t.kind, t.operator.as_str()).cmp(&(o, kind, p))
-            })
+            rows.binary_search_by(|t| (t.scheme.as_str(), t.kind, t.operator.as_str()).cmp(&(o, kind, p)))
         };
-        let (organisation, operator, found) = match at(rows, organisation, operator) {
+        let (scheme, operator, found) = match at(rows, scheme, operator) {
             Err(_) if full => {
-                let other = if is_foreign(organisation) { OTHER_FOREIGN } else { OTHER };
+                let other = if is_foreign(scheme) { OTHER_FOREIGN } else { OTHER };
                 (other, "*", at(rows, other, "*"))
             }
-            found => (organisation, operator, found),
+            found => (scheme, operator, found),
         };
         let i = found.unwrap_or_else(|i| {
             rows.insert(
                 i,
-                Total {
-                    organisation: organisation.into(),
-                    kind,
-                    operator: operator.into(),
-                    count: 0,
-                    minor: 0,
-                },
+                Total { scheme: scheme.into(), kind, operator: operator.into(), count: 0, minor: 0 },
             );
             i
         });
@@ -126,11 +118,11 @@ impl Total {
 impl Total {
     /// Takes back what was added: the row, or the rows that it was put together with. A shift that began
     /// since has none.
-    pub fn take(rows: &mut Vec<Total>, organisation: &str, kind: Kind, operator: &str, minor: u64) {
-        let own = |t: &Total| t.kind == kind && t.organisation == organisation && t.operator == operator;
+    pub fn take(rows: &mut Vec<Total>, scheme: &str, kind: Kind, operator: &str, minor: u64) {
+        let own = |t: &Total| t.kind == kind && t.scheme == scheme && t.operator == operator;
         let Some(i) = rows.iter().position(own).or_else(|| {
-            let other = if is_foreign(organisation) { OTHER_FOREIGN } else { OTHER };
-            rows.iter().position(|t| t.kind == kind && t.organisation == other)
+            let other = if is_foreign(scheme) { OTHER_FOREIGN } else { OTHER };
+            rows.iter().position(|t| t.kind == kind && t.scheme == other)
         }) else {
             return;
         };
@@ -144,13 +136,13 @@ impl Total {
 }
 
 impl AccountTotals {
-    /// Rows put together by one of their keys and by the kind, in order: (organisation or operator, kind,
+    /// Rows put together by one of their keys and by the kind, in order: (scheme or operator, kind,
     /// count, minor units).
     pub fn by(&self, by: By) -> Vec<(String, Kind, u64, u64)> {
         let mut all: std::collections::BTreeMap<(String, Kind), (u64, u64)> = Default::default();
         for t in &self.rows {
             let key = match by {
-                By::Organisation => t.organisation.clone(),
+                By::Scheme => t.scheme.clone(),
                 By::Operator => t.operator.clone(),
                 By::Kind => String::new(),
             };
@@ -179,7 +171,7 @@ mod tests {
         }
         assert!(
             rows.len() <= TOTALS_MAX + 2 * Kind::ALL.len()
-                && rows.is_sorted_by_key(|t| (t.organisation.clone(), t.kind, t.operator.clone()))
+                && rows.is_sorted_by_key(|t| (t.scheme.clone(), t.kind, t.operator.clone()))
         );
         let n = 3 * TOTALS_MAX as u64;
         assert_eq!(
@@ -187,6 +179,6 @@ mod tests {
             (n, n * (n - 1) / 2)
         );
         Total::add(&mut rows, "o1", Kind::Void, "01", 5);
-        assert_eq!(rows.iter().find(|t| t.organisation == "o1").map(|t| (t.count, t.minor)), Some((2, 6)));
+        assert_eq!(rows.iter().find(|t| t.scheme == "o1").map(|t| (t.count, t.minor)), Some((2, 6)));
     }
 }

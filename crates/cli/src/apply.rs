@@ -7,7 +7,7 @@ use crate::{
 };
 use payterm_schema::{
     Fault, Terminal,
-    application::{Application, ApplicationShown, Draft, OfferShown, Step},
+    onboarding::{Draft, OfferShown, Onboarding, OnboardingShown, Step},
 };
 use std::{path::Path, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -41,7 +41,7 @@ pub async fn run(global: &Global, ui: &Ui, action: ApplyAction) -> Result<(), Fa
 
 async fn status(global: &Global, ui: &Ui) -> Result<(), Failure> {
     let bus = Bus::connect(global).await?;
-    let shown = told(ui, bus.client.application(&bus.caller).await)?;
+    let shown = told(ui, bus.client.onboarding(&bus.caller).await)?;
     ui.result(&shown, || state(ui, &shown));
     Ok(())
 }
@@ -58,10 +58,10 @@ async fn activate(global: &Global, ui: &Ui) -> Result<(), Failure> {
     let until = Instant::now() + START;
     loop {
         if let Ok(bus) = Bus::connect(global).await
-            && let Ok(shown) = bus.client.application(&bus.caller).await
+            && let Ok(shown) = bus.client.onboarding(&bus.caller).await
         {
             let accounts = bus.client.info().await.map(|i| i.accounts).unwrap_or_default();
-            let granted = shown.application.as_ref().and_then(|a| a.parameters.as_ref());
+            let granted = shown.onboarding.as_ref().and_then(|a| a.parameters.as_ref());
             if granted.is_some_and(|p| p.accounts.iter().all(|a| accounts.contains(&a.id))) {
                 ui.result(&shown, || state(ui, &shown));
                 return Ok(());
@@ -120,24 +120,24 @@ fn offered(ui: &Ui, shown: &OfferShown) -> String {
     pairs(rows.map(|(id, value)| (ui.text(id), value))) + &block(&fees) + &block(&o.text)
 }
 
-fn state(ui: &Ui, shown: &ApplicationShown) -> String {
-    let stage = shown.application.as_ref().map_or("none", |a| a.stage.name());
+fn state(ui: &Ui, shown: &OnboardingShown) -> String {
+    let stage = shown.onboarding.as_ref().map_or("none", |a| a.stage.name());
     let mut rows = vec![
         ("apply-label-stage", ui.text(&format!("stage-{stage}"))),
         ("apply-label-next", ui.text(&format!("apply-next-{}", stage.replace('_', "-")))),
         ("apply-label-problem", shown.problem.map(|p| ui.texts.word(p)).unwrap_or_default()),
     ];
-    if let Some(a) = &shown.application {
+    if let Some(a) = &shown.onboarding {
         rows.extend(details(ui, a));
     }
     pairs(rows.into_iter().filter(|(_, value)| !value.is_empty()).map(|(id, value)| (ui.text(id), value)))
 }
 
-fn details(ui: &Ui, a: &Application) -> Vec<(&'static str, String)> {
+fn details(ui: &Ui, a: &Onboarding) -> Vec<(&'static str, String)> {
     let d = &a.draft;
     let mut rows = vec![
         ("apply-label-reason", a.reason.clone().unwrap_or_default()),
-        ("apply-label-application", a.id.clone()),
+        ("apply-label-onboarding", a.id.clone()),
         ("apply-label-revision", a.revision.to_string()),
         ("apply-label-since", ui.time(a.since)),
         ("apply-label-name", d.name.clone()),
@@ -157,8 +157,8 @@ fn details(ui: &Ui, a: &Application) -> Vec<(&'static str, String)> {
         let word = format!(
             "{} {} {} {} {}",
             account.id,
-            account.merchant,
-            account.terminal,
+            account.mid,
+            account.tid,
             account.currency,
             account.settlement.name()
         );

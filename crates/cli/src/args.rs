@@ -508,7 +508,7 @@ pub enum OperatorsAction {
 pub enum ApplyAction {
     /// Shows what the acquirer offers: fees, settlement, conditions, and the hash to accept.
     Offer,
-    /// Fills the application in from a file, TOML or (.json) JSON: name, legal_name, licence, address, city,
+    /// Fills the onboarding in from a file, TOML or (.json) JSON: name, legal_name, licence, address, city,
     /// category, contact, phone, email, products.
     Draft {
         #[arg(long, value_name = "FILE")]
@@ -516,13 +516,13 @@ pub enum ApplyAction {
     },
     /// Accepts the offer with this hash.
     Accept { hash: String },
-    /// Sends the application.
+    /// Sends the onboarding.
     Submit,
-    /// How far the application is.
+    /// How far the onboarding is.
     Status,
     /// Asks the acquirer now.
     Refresh,
-    /// Fetches parameters and master key of an approved application; returns when the terminal is in service.
+    /// Fetches parameters and master key of an approved onboarding; returns when the terminal is in service.
     Activate,
 }
 
@@ -727,7 +727,7 @@ pub enum CopyName {
 }
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ByName {
-    Organisation,
+    Scheme,
     Kind,
     Operator,
 }

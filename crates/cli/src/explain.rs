@@ -52,7 +52,9 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 (false, _) | (_, Recovery::AskAgain) => say("cli-explain-allowed", &[("numbers", &numbers)]),
                 (true, Recovery::Reverse) => say("cli-explain-allowed-owing", &[("numbers", &numbers)]),
                 (true, Recovery::Repeat) => say("cli-explain-allowed-repeat", &[("numbers", &numbers)]),
-                (true, Recovery::AskPerson) => say("cli-explain-allowed-ask", &[("numbers", &numbers)]),
+                (true, Recovery::ManualResolution) => {
+                    say("cli-explain-allowed-ask", &[("numbers", &numbers)])
+                }
             };
             may + &indent(view.masked_pan.as_deref().unwrap_or_default())
         }
@@ -222,8 +224,8 @@ fn describe(ui: &Ui, record: &Record) -> String {
         Record::Requirement { account, digit } => {
             say("cli-explain-requirement", &[("account", account), ("digit", digit)])
         }
-        Record::Application { application: a } => {
-            say("cli-explain-application", &[("stage", &ui.texts.word(a.stage))])
+        Record::Onboarding { onboarding: a } => {
+            say("cli-explain-onboarding", &[("stage", &ui.texts.word(a.stage))])
         }
         Record::PaperQueued { job } => {
             say("cli-explain-paper-queued", &[("job", &job.id), ("kind", &ui.texts.word(job.kind))])

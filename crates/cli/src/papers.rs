@@ -43,18 +43,18 @@ pub async fn totals(
 
 fn rows(ui: &Ui, report: &TotalsReport, by: Option<ByName>) -> String {
     let by = match by {
-        Some(ByName::Organisation) => By::Organisation,
+        Some(ByName::Scheme) => By::Scheme,
         Some(ByName::Operator) => By::Operator,
         Some(ByName::Kind) | None => By::Kind,
     };
     let label = match by {
-        By::Organisation => "label-organisation",
+        By::Scheme => "label-scheme",
         By::Operator => "label-operator",
-        By::Kind => "label-terminal",
+        By::Kind => "label-tid",
     };
     let rows = report.accounts.iter().flat_map(|a| {
         a.by(by).into_iter().map(move |(key, kind, count, minor)| {
-            let key = if by == By::Kind { a.terminal.clone() } else { key };
+            let key = if by == By::Kind { a.tid.clone() } else { key };
             [
                 a.account.to_string(),
                 key,

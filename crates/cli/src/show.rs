@@ -211,7 +211,7 @@ pub fn obligations(ui: &Ui, all: &[Obligation], settlements: &[Outcome]) -> Stri
         "cli-since",
         "cli-next-try",
         "cli-deadline",
-        "label-road",
+        "label-offline-authority",
     ];
     let rows = all.iter().map(|o| {
         let driven = o.held.is_none() && o.state != ObligationState::Stuck;
@@ -221,7 +221,7 @@ pub fn obligations(ui: &Ui, all: &[Obligation], settlements: &[Outcome]) -> Stri
                 _ if o.asking.is_some() => "cli-duty-query",
                 Duty::Reverse => "cli-duty-reversal",
                 Duty::Repeat => "cli-duty-advice",
-                Duty::AskPerson => "cli-duty-person",
+                Duty::ManualResolution => "cli-duty-person",
             }),
             o.account.to_string(),
             o.plan.stan.to_string(),
@@ -234,7 +234,7 @@ pub fn obligations(ui: &Ui, all: &[Obligation], settlements: &[Outcome]) -> Stri
             ui.time(o.since),
             if driven { ui.time(o.next_try) } else { String::new() },
             o.deadline.map(|t| ui.time(t)).unwrap_or_default(),
-            o.plan.road.map(|r| ui.texts.word(r)).unwrap_or_default(),
+            o.plan.offline_authority.map(|r| ui.texts.word(r)).unwrap_or_default(),
         ]
     });
     ui.table(header, rows) + &open
@@ -382,8 +382,8 @@ pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
                 format!("{} {}", ui.text("cli-on-duty"), on_duty.as_ref().map_or(none, ToString::to_string));
             if *locked { format!("{duty} · {}", ui.text("locked")) } else { duty }
         }
-        Notice::Application { application } => {
-            ui.say("cli-notice-application", &[("stage", &ui.texts.word(application.stage))])
+        Notice::Onboarding { onboarding } => {
+            ui.say("cli-notice-onboarding", &[("stage", &ui.texts.word(onboarding.stage))])
         }
         Notice::Requirement { account, digit } => {
             ui.say("cli-notice-requirement", &[("account", account), ("digit", digit)])

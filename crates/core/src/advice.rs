@@ -4,7 +4,7 @@
 use crate::{Machine, view};
 use payterm_schema::{
     AccountId, HostAnswer, Kind, Record, Status,
-    host::{Again, FrameTrace, HostRules, MacVerdict},
+    host::{FrameTrace, HostRules, MacVerdict, RetryRule},
     outcome::{Authority, Class, Forwarding},
     record::{Ending, Obligation},
 };
@@ -29,7 +29,7 @@ impl Machine {
         rule.class == Class::E
             || rule.class == Class::P
             || rule.reverse
-            || matches!(rule.again, Again::SignIn | Again::Now)
+            || matches!(rule.retry, RetryRule::SignIn | RetryRule::Now)
     }
 
     pub(crate) fn advice_answer(
@@ -47,7 +47,7 @@ impl Machine {
         let other = done && answer.amount.is_some_and(|a| Some(a) != o.plan.amount.map(|m| m.minor()));
         if !signed || other || answer.mac == MacVerdict::Wrong || (!done && self.advice_waits(rules, &answer))
         {
-            if !signed || rules.codes.get(&answer.code).is_some_and(|r| r.again == Again::SignIn) {
+            if !signed || rules.codes.get(&answer.code).is_some_and(|r| r.retry == RetryRule::SignIn) {
                 self.sign_out(account, "an advice was not answered with a good MAC");
             }
             let why = if signed {
@@ -68,7 +68,7 @@ impl Machine {
                 take(&mut told.rrn, &answer.rrn);
                 take(&mut told.host_date, &answer.date);
                 take(&mut told.host_time, &answer.time);
-                take(&mut told.organisation, &answer.organisation);
+                take(&mut told.scheme, &answer.scheme);
                 if told.auth_code.is_none() {
                     told.auth_code.clone_from(&answer.auth_code);
                 }

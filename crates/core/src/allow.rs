@@ -7,10 +7,10 @@ use crate::{
 };
 use payterm_schema::{
     AccountId, HostEvent, Kind, Record,
-    host::{CardSecrets, EntryMode, Leg, OriginalRef, Plan, SecretsFrom},
+    host::{CardSecrets, EntryMode, MessageKind, OriginalRef, Plan, SecretsFrom},
     kind::{CardRule, Recovery},
     notice::Screen,
-    offline::Road,
+    offline::OfflineAuthority,
 };
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl Machine {
         view.stan = Some(stan);
         view.batch = Some(batch);
         view.pin = pin_block.is_some();
-        view.road = (kind == Kind::VoiceSale).then_some(Road::Voice);
+        view.offline_authority = (kind == Kind::VoiceSale).then_some(OfflineAuthority::Voice);
         view.no_cvm = no_cvm.filter(|_| pin_block.is_none());
         // An advice is sent again from disk, and no track is kept there: it carries the PAN itself.
         let repeats = row.recovery == Recovery::Repeat;
@@ -74,10 +74,9 @@ impl Machine {
             at: self.now,
             auth_code: running.request.auth_code.clone(),
             tip,
-            organisation: (kind == Kind::Refund)
-                .then(|| view.organisation.clone().unwrap_or_else(|| "000".into())),
+            scheme: (kind == Kind::Refund).then(|| view.scheme.clone().unwrap_or_else(|| "000".into())),
             settlement: None,
-            road: view.road,
+            offline_authority: view.offline_authority,
         };
         let secrets = match (&flow.presented, original.and_then(|o| o.txn)) {
             (Some(p), _) if repeats => {
@@ -125,7 +124,7 @@ impl Machine {
             );
         }
         let log = Some(running.key.to_string());
-        self.send(&account, Purpose::Request { txn, stan }, Leg::Request, plan, secrets, log);
+        self.send(&account, Purpose::Request { txn, stan }, MessageKind::Request, plan, secrets, log);
         let until = self.in_front(&account).map_or(self.now, |l| l.until);
         self.set_stage(Stage::Sent, Screen::wait("sending", until));
     }

@@ -8,7 +8,7 @@ use payterm_schema::{
     AccountId, HostAnswer, HostEvent, Kind, Notice, Outcome, Record, Status, Time,
     account::Stan,
     config::RefusalWithoutMac,
-    host::{Again, FrameTrace, MacVerdict, ReversalReason},
+    host::{FrameTrace, MacVerdict, RetryRule, ReversalReason},
     kind::{Recovery, Side},
     money::MAX_MINOR,
     notice::Screen,
@@ -85,7 +85,7 @@ impl Machine {
             None => self.fail(code, Class::E),
             Some(Duty::Reverse) => self.end_unknown(account, code, Class::E),
             Some(Duty::Repeat) => self.accept_advice(),
-            Some(Duty::AskPerson) => self.in_doubt(txn, stan, code),
+            Some(Duty::ManualResolution) => self.in_doubt(txn, stan, code),
         }
     }
 
@@ -185,14 +185,14 @@ impl Machine {
                     trace,
                 },
             );
-            if rule.is_some_and(|r| r.again == Again::SignIn) {
+            if rule.is_some_and(|r| r.retry == RetryRule::SignIn) {
                 self.sign_out(account, "the host asks for a sign-in");
             }
             self.requirement(account, txn, digit);
             return self.accept_advice();
         }
         // Another amount than was asked for is no answer either, where nothing can be taken back.
-        if recovery == Recovery::AskPerson
+        if recovery == Recovery::ManualResolution
             && (partial
                 || undecided
                 || (class != Class::A && (suspicious || rule.is_some_and(|r| r.reverse))))
@@ -253,13 +253,13 @@ impl Machine {
             self.approve(&mut outcome, authority);
             return self.finish(outcome);
         }
-        match rule.map_or(Again::Never, |r| r.again) {
-            Again::Pin if pin && self.another_pin() => return,
-            Again::SignIn if self.another_sign_in(account, &code) => return,
-            Again::Now if !must_undo && self.busy_again() => return,
-            Again::Pin | Again::SignIn | Again::Now | Again::Done | Again::Never => {}
+        match rule.map_or(RetryRule::Never, |r| r.retry) {
+            RetryRule::Pin if pin && self.another_pin() => return,
+            RetryRule::SignIn if self.another_sign_in(account, &code) => return,
+            RetryRule::Now if !must_undo && self.busy_again() => return,
+            RetryRule::Pin | RetryRule::SignIn | RetryRule::Now | RetryRule::Done | RetryRule::Never => {}
         }
-        if rule.is_some_and(|r| r.again == Again::SignIn) {
+        if rule.is_some_and(|r| r.retry == RetryRule::SignIn) {
             self.sign_out(account, "the host asks for a sign-in");
         }
         view::ended(&mut outcome, Status::Declined, format!("host-{code}"), class, self.now);
@@ -366,11 +366,8 @@ impl Machine {
                 .and_then(|a| self.account(a))
                 .map(|a| a.config.fees.as_slice())
                 .unwrap_or_default();
-            let paid = Paid {
-                mode: outcome.entry,
-                wallet: outcome.wallet,
-                organisation: outcome.organisation.as_deref(),
-            };
+            let paid =
+                Paid { mode: outcome.entry, wallet: outcome.wallet, scheme: outcome.scheme.as_deref() };
             outcome.sums.fee =
                 outcome.sums.amount.and_then(|amount| fee(table, paid, amount)).filter(|f| *f <= MAX_MINOR);
         }

@@ -1,7 +1,7 @@
 //! The merchant's fee 手续费 by the account's table, for a host that names none.
 use payterm_schema::{
-    application::{FeeRow, Product},
     host::{EntryMode, Wallet},
+    onboarding::{FeeRow, Product},
 };
 
 /// How the customer paid, as far as a fee depends on it.
@@ -10,7 +10,7 @@ pub struct Paid<'a> {
     pub mode: Option<EntryMode>,
     pub wallet: Option<Wallet>,
     /// F63: `CUP`.
-    pub organisation: Option<&'a str>,
+    pub scheme: Option<&'a str>,
 }
 
 /// By the first row that fits, in minor units: the share rounded half up, not below the row's minimum, not
@@ -20,7 +20,7 @@ pub fn fee(table: &[FeeRow], paid: Paid<'_>, amount: u64) -> Option<u64> {
     let fits = |r: &&FeeRow| {
         r.product == product
             && r.wallet.is_none_or(|w| paid.wallet == Some(w))
-            && r.organisation.as_deref().is_none_or(|o| paid.organisation == Some(o))
+            && r.scheme.as_deref().is_none_or(|o| paid.scheme == Some(o))
     };
     let row = table.iter().find(fits)?;
     let share = (u128::from(amount) * u128::from(row.basis_points) + 5_000) / 10_000;
@@ -33,9 +33,9 @@ mod tests {
     use super::*;
 
     fn row(product: Product, basis_points: u32) -> FeeRow {
-        FeeRow { product, wallet: None, organisation: None, basis_points, min: 0, max: None }
+        FeeRow { product, wallet: None, scheme: None, basis_points, min: 0, max: None }
     }
-    const SWIPE: Paid<'_> = Paid { mode: Some(EntryMode::Swipe), wallet: None, organisation: Some("CUP") };
+    const SWIPE: Paid<'_> = Paid { mode: Some(EntryMode::Swipe), wallet: None, scheme: Some("CUP") };
 
     #[test]
     fn shares_are_rounded_half_up_and_kept_between_minimum_and_cap() {
@@ -52,13 +52,13 @@ mod tests {
 
     #[test]
     fn the_first_row_that_fits_is_taken() {
-        let visa = FeeRow { organisation: Some("VIS".into()), ..row(Product::Card, 150) };
+        let visa = FeeRow { scheme: Some("VIS".into()), ..row(Product::Card, 150) };
         let alipay = FeeRow { wallet: Some(Wallet::Alipay), ..row(Product::Scan, 25) };
         let table = [visa, row(Product::Card, 60), alipay, row(Product::Scan, 38)];
-        let code = |wallet| Paid { mode: Some(EntryMode::Code), wallet: Some(wallet), organisation: None };
+        let code = |wallet| Paid { mode: Some(EntryMode::Code), wallet: Some(wallet), scheme: None };
         assert_eq!(fee(&table, SWIPE, 10_000), Some(60));
-        assert_eq!(fee(&table, Paid { organisation: Some("VIS"), ..SWIPE }, 10_000), Some(150));
-        assert_eq!(fee(&table, Paid { organisation: None, ..SWIPE }, 10_000), Some(60));
+        assert_eq!(fee(&table, Paid { scheme: Some("VIS"), ..SWIPE }, 10_000), Some(150));
+        assert_eq!(fee(&table, Paid { scheme: None, ..SWIPE }, 10_000), Some(60));
         assert_eq!(fee(&table, code(Wallet::Alipay), 10_000), Some(25));
         assert_eq!(fee(&table, code(Wallet::Wechat), 10_000), Some(38));
         assert_eq!(fee(&table[..2], code(Wallet::Wechat), 10_000), None);

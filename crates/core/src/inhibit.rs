@@ -27,22 +27,20 @@ impl State {
         let own = running.map_or(0, |txn| {
             self.obligations
                 .of(txn)
-                .filter(|o| o.duty == Duty::Repeat && o.state == ObligationState::Standing)
+                .filter(|o| o.duty == Duty::Repeat && o.state == ObligationState::Armed)
                 .count()
         });
         all.extend((telling > own).then_some(InhibitReason::Queue));
         all.extend((stuck > 0).then_some(InhibitReason::Stuck));
-        for o in self
-            .obligations
-            .unknown()
-            .filter(|o| o.state != ObligationState::Standing || Some(o.txn) != running)
+        for o in
+            self.obligations.unknown().filter(|o| o.state != ObligationState::Armed || Some(o.txn) != running)
         {
             let unknown = self.owes(o.txn).is_some_and(|told| told.status == Status::Unknown);
             match o.state {
                 ObligationState::Stuck => {
                     all.insert(InhibitReason::Stuck);
                 }
-                ObligationState::Standing | ObligationState::Due => {
+                ObligationState::Armed | ObligationState::Due => {
                     all.extend(unknown.then_some(InhibitReason::Unknown));
                     all.insert(InhibitReason::Obligation);
                 }

@@ -219,7 +219,7 @@ pub enum Input {
         tag: u64,
         answer: VaultAnswer,
     },
-    /// A step of the application for a terminal.
+    /// A step of the onboarding for a terminal.
     Apply {
         call: Call,
         by: String,

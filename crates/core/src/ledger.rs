@@ -29,7 +29,7 @@ pub struct Ledger {
     pub online: Option<Time>,
     /// Processing requirement that nobody has acted on yet.
     pub requirement: u8,
-    /// Approvals of the open batch by organisation, kind and operator, and when the first one was.
+    /// Approvals of the open batch by scheme, kind and operator, and when the first one was.
     #[serde(default)]
     pub totals: Vec<Total>,
     #[serde(default)]
@@ -149,5 +149,5 @@ impl Ledger {
 
 /// Merchant and terminal number (F42, F41) under which it was made.
 pub(crate) fn numbers(o: &Outcome) -> Option<(String, String)> {
-    o.merchant.clone().zip(o.terminal.clone())
+    o.mid.clone().zip(o.tid.clone())
 }

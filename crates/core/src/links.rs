@@ -5,7 +5,7 @@ use crate::{AccountSettings, Effect, Heard, Machine};
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, HostMessage, Notice, Record, Time,
     account::{Batch, Stan},
-    host::{EntryMode, KeysVerdict, Leg, Plan, SecretsFrom},
+    host::{EntryMode, KeysVerdict, MessageKind, Plan, SecretsFrom},
     kind::Kind,
     outcome::Class,
     record::{ClockEvent, Obligation},
@@ -52,7 +52,7 @@ impl Machine {
         &mut self,
         account: &AccountId,
         purpose: Purpose,
-        leg: Leg,
+        message_kind: MessageKind,
         plan: Plan,
         secrets: SecretsFrom,
         log: Option<String>,
@@ -60,7 +60,7 @@ impl Machine {
         let ms = self
             .account(account)
             .map_or(60_000, |a| a.config.connect_timeout_ms.saturating_add(a.config.reply_timeout_ms));
-        self.send_within(account, purpose, leg, plan, secrets, log, ms);
+        self.send_within(account, purpose, message_kind, plan, secrets, log, ms);
     }
 
     #[allow(clippy::too_many_arguments, reason = "a message and its time")]
@@ -68,7 +68,7 @@ impl Machine {
         &mut self,
         account: &AccountId,
         purpose: Purpose,
-        leg: Leg,
+        message_kind: MessageKind,
         plan: Plan,
         secrets: SecretsFrom,
         log: Option<String>,
@@ -80,7 +80,7 @@ impl Machine {
         self.effect(Effect::Send(Box::new(HostMessage {
             account: account.clone(),
             tag,
-            leg,
+            message_kind,
             plan,
             secrets,
             deadline,
@@ -229,7 +229,7 @@ impl Machine {
     pub(crate) fn renumbered(&self, id: &AccountId) -> bool {
         let l = self.state.ledger(id);
         let same = |a: &AccountSettings| {
-            l.opened_as.as_ref().is_none_or(|(m, t)| (m, t) == (&a.config.merchant, &a.config.terminal))
+            l.opened_as.as_ref().is_none_or(|(m, t)| (m, t) == (&a.config.mid, &a.config.tid))
         };
         l.holds_records() && !self.account(id).is_some_and(same)
     }
@@ -375,7 +375,7 @@ impl Machine {
     fn send_sign_in(&mut self, id: &AccountId) {
         let plan = self.control_plan(id, Kind::SignIn);
         self.record(None, Record::ControlSent { account: id.clone(), plan: Box::new(plan.clone()) });
-        self.send(id, Purpose::SignIn, Leg::Request, plan, SecretsFrom::None, None);
+        self.send(id, Purpose::SignIn, MessageKind::Request, plan, SecretsFrom::None, None);
     }
 
     pub(crate) fn control_plan(&self, id: &AccountId, kind: Kind) -> Plan {
@@ -395,9 +395,9 @@ impl Machine {
             at: self.now,
             auth_code: None,
             tip: None,
-            organisation: None,
+            scheme: None,
             settlement: None,
-            road: None,
+            offline_authority: None,
         }
     }
 

@@ -1,14 +1,15 @@
 //! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never
 //! waits.
 use crate::{
-    AccountSettings, Effect, Heard, Input, Obligations, ReplayError, Settings, Step, application::Applying,
-    flow::Flow, forward::Trouble, links::InFlight, operators::Desk, settlement::Loading, state::State,
+    AccountSettings, Effect, Heard, Input, Obligations, ReplayError, Settings, Step, flow::Flow,
+    forward::Trouble, links::InFlight, onboarding::Applying, operators::Desk, settlement::Loading,
+    state::State,
 };
 use payterm_schema::{
     AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
-    application::Problem,
     device::Way,
     notice::{Phase, Screen},
+    onboarding::Problem,
     outcome::Class,
     paper::PaperJob,
     record::{ClockEvent, Entry, Restored},
@@ -170,7 +171,7 @@ impl Machine {
         self.strand();
         self.ask_anew();
         self.recover_papers();
-        self.recover_application();
+        self.recover_onboarding();
         if let Some(language) = self.state.language {
             self.effect(Effect::Speak(language));
         }
@@ -252,7 +253,7 @@ impl Machine {
             accounts,
             self.screen_until,
             self.operators_due(),
-            self.application_due(),
+            self.onboarding_due(),
             self.settlement_due(),
         ]
         .into_iter()
@@ -295,7 +296,7 @@ impl Machine {
         }
         self.drive_papers();
         self.drive_operators();
-        self.drive_application();
+        self.drive_onboarding();
         self.drive_troubles();
     }
 
@@ -330,7 +331,7 @@ impl Machine {
         &self.heard
     }
     /// Why the terminal management could not be asked, while that is so.
-    pub fn application_problem(&self) -> Option<Problem> {
+    pub fn onboarding_problem(&self) -> Option<Problem> {
         self.applying.problem
     }
     pub fn obligations(&self) -> &Obligations {

@@ -4,7 +4,7 @@ use payterm_schema::{
     AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Screen, Status, Time,
     account::Stan,
     config::AccountConfig,
-    host::{Again, FrameTrace, Leg, MacVerdict, Plan, SecretsFrom},
+    host::{FrameTrace, MacVerdict, MessageKind, Plan, RetryRule, SecretsFrom},
     notice::Owed,
     outcome::Class,
     paper::PaperKind,
@@ -53,7 +53,7 @@ impl Machine {
     pub(crate) fn backoff(&self, account: &AccountId, tries: u32, salt: u64) -> Millis {
         let wait = self.longest_backoff(account, tries).0;
         let terminal = self.account(account).map_or(0, |a| {
-            a.config.terminal.bytes().fold(0u64, |h, b| h.wrapping_mul(257).wrapping_add(u64::from(b)))
+            a.config.tid.bytes().fold(0u64, |h, b| h.wrapping_mul(257).wrapping_add(u64::from(b)))
         });
         let part = mixed(terminal.wrapping_add(salt.rotate_left(32)).wrapping_add(u64::from(tries))) % 1024;
         Millis(wait - wait / 4 * i64::try_from(part).unwrap_or(0) / 1024)
@@ -70,16 +70,19 @@ impl Machine {
     /// (host-protocol §6).
     pub(crate) fn send_owed(&mut self, account: &AccountId, txn: u64, stan: Stan) {
         // Never sent again, never reversed: a person's.
-        let Some(o) = self.state.obligation(txn, stan).filter(|o| o.duty != Duty::AskPerson).cloned() else {
+        let Some(o) = self.state.obligation(txn, stan).filter(|o| o.duty != Duty::ManualResolution).cloned()
+        else {
             return;
         };
         self.record(Some(txn), Record::ObligationTried { txn, stan });
         let secrets = o.sealed.map_or(SecretsFrom::None, SecretsFrom::Sealed);
-        let (leg, purpose) = match o.duty {
-            Duty::Repeat => (Leg::Repeat, Purpose::Advice { txn, stan }),
-            Duty::Reverse | Duty::AskPerson => (Leg::Reversal(o.reason), Purpose::Obligation { txn, stan }),
+        let (message_kind, purpose) = match o.duty {
+            Duty::Repeat => (MessageKind::Repeat, Purpose::Advice { txn, stan }),
+            Duty::Reverse | Duty::ManualResolution => {
+                (MessageKind::Reversal(o.reason), Purpose::Obligation { txn, stan })
+            }
         };
-        self.send(account, purpose, leg, o.plan, secrets, None);
+        self.send(account, purpose, message_kind, o.plan, secrets, None);
     }
 
     pub(crate) fn obligation_event(&mut self, account: &AccountId, txn: u64, stan: Stan, event: HostEvent) {
@@ -132,7 +135,7 @@ impl Machine {
             }
             return self.obligation_ended(txn);
         }
-        let sign_in = rules.codes.get(&answer.code).is_some_and(|r| r.again == Again::SignIn);
+        let sign_in = rules.codes.get(&answer.code).is_some_and(|r| r.retry == RetryRule::SignIn);
         if (!signed && ends) || sign_in || answer.mac == MacVerdict::Wrong {
             self.sign_out(account, "a reversal was not answered with a good MAC");
         }
@@ -215,9 +218,7 @@ impl Machine {
     fn drivable(&self, o: &Obligation) -> bool {
         let told = self.state.owes(o.txn);
         let same = |c: &AccountConfig| {
-            told.is_none_or(|t| {
-                t.merchant.as_ref() == Some(&c.merchant) && t.terminal.as_ref() == Some(&c.terminal)
-            })
+            told.is_none_or(|t| t.mid.as_ref() == Some(&c.mid) && t.tid.as_ref() == Some(&c.tid))
         };
         self.account(&o.account).is_some_and(|a| same(&a.config))
     }
@@ -262,7 +263,7 @@ impl Machine {
         if let Some(o) = stuck.iter().find(|o| !self.drivable(o)) {
             return self.answer(call, Err(Fault::not_found("account", o.account.as_str())));
         }
-        if stuck.iter().any(|o| o.duty == Duty::AskPerson) {
+        if stuck.iter().any(|o| o.duty == Duty::ManualResolution) {
             return self.answer(
                 call,
                 Err(Fault::WrongState {

@@ -8,7 +8,7 @@ use payterm_schema::{
     AccountId, Kind, Record, Time,
     config::in_bin_range,
     host::{EntryMode, Plan},
-    offline::{Check, Judgement, OfflineAnswer, OfflineRule, Road},
+    offline::{Check, Judgement, OfflineAnswer, OfflineAuthority, OfflineRule},
     outcome::{Authority, Forwarding},
     record::Duty,
 };
@@ -39,7 +39,7 @@ fn checks(
         |rule, limit: u64, now: u64| Check { rule, passed: now <= limit, limit: Some(limit), now: Some(now) };
     let mut all = vec![
         plain(OfflineRule::Off, c.merchant),
-        plain(OfflineRule::Profile, account.rules.roads.contains(&Road::Merchant)),
+        plain(OfflineRule::Profile, account.rules.offline_authorities.contains(&OfflineAuthority::Merchant)),
         plain(OfflineRule::Settlement, state.ledger(id).settling.is_none()),
     ];
     let mut of_card = None;
@@ -170,7 +170,8 @@ impl Machine {
         view::with_instrument(&mut view, presented);
         view.sums.amount = Some(amount.minor());
         (view.stan, view.batch, view.pin) = (Some(stan), Some(batch), false);
-        (view.no_cvm, view.road, view.offline) = (self.no_cvm(), Some(Road::Merchant), Some(judgement));
+        (view.no_cvm, view.offline_authority, view.offline) =
+            (self.no_cvm(), Some(OfflineAuthority::Merchant), Some(judgement));
         let plan = Plan {
             kind: Kind::Sale,
             stan,
@@ -187,9 +188,9 @@ impl Machine {
             at: self.now,
             auth_code: None,
             tip: None,
-            organisation: None,
+            scheme: None,
             settlement: None,
-            road: Some(Road::Merchant),
+            offline_authority: Some(OfflineAuthority::Merchant),
         };
         if let Some(pan) = presented.secrets.pan.clone() {
             self.step.seal.push((txn, pan));

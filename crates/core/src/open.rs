@@ -82,8 +82,8 @@ impl OfAccount {
         }
         let count = match (o.duty, o.state) {
             (Duty::Repeat, ObligationState::Stuck) => Some(&mut self.stuck),
-            (Duty::Repeat, ObligationState::Standing | ObligationState::Due) => Some(&mut self.telling),
-            (Duty::Reverse | Duty::AskPerson, _) => None,
+            (Duty::Repeat, ObligationState::Armed | ObligationState::Due) => Some(&mut self.telling),
+            (Duty::Reverse | Duty::ManualResolution, _) => None,
         };
         if let Some(count) = count {
             *count = if add { *count + 1 } else { count.saturating_sub(1) };
@@ -307,7 +307,7 @@ mod tests {
             r#"{{"txn":{txn},"account":"a","state":"due","duty":{duty},"reason":"no_reply","sealed":{txn},"tries":0,"next_try":{next},"last_code":null,
             "since":{txn},"card":"{card:032x}","plan":{{"kind":"sale","stan":{txn},"batch":1,"amount":{{"amount":"1.00","currency":"CNY"}},"mode":"swipe",
             "pin":false,"track":false,"wallet":null,"expiry":null,"card_sequence":null,"original":null,"operator":"01","at":0,"auth_code":null,
-            "road":"merchant"}}}}"#,
+            "offline_authority":"merchant"}}}}"#,
             duty = serde_json::to_string(&duty).unwrap(),
         );
         serde_json::from_str(&json).unwrap()

@@ -213,7 +213,7 @@ impl Machine {
             Staff { locked: Some(lock), .. } if required => {
                 Screen::Locked { lock: lock.clone(), digits: 0, problem: None }
             }
-            Staff { .. } if self.settings.accounts.is_empty() => self.application_page(),
+            Staff { .. } if self.settings.accounts.is_empty() => self.onboarding_page(),
             Staff { on_duty: None, .. } if required => Screen::LogOn,
             Staff { .. } => Screen::Idle,
         }

@@ -39,7 +39,7 @@ impl Machine {
             return Err(self.not_so(txn, |o| match o.state {
                 _ if o.held.is_some() => "it is held: release it first",
                 ObligationState::Stuck => "it is stuck: retry it, or ask the acquirer",
-                ObligationState::Standing | ObligationState::Due => "its request is still under way",
+                ObligationState::Armed | ObligationState::Due => "its request is still under way",
             }));
         }
         for o in &all {
@@ -66,7 +66,7 @@ impl Machine {
         if all.is_empty() {
             return Err(self.not_so(txn, |o| match o.duty {
                 Duty::Reverse => "a reversal is not held back: it is the customer's money",
-                Duty::AskPerson => "nothing more of it is sent: ask the acquirer",
+                Duty::ManualResolution => "nothing more of it is sent: ask the acquirer",
                 Duty::Repeat if hold => "it is held already",
                 Duty::Repeat => "it is not held",
             }));
@@ -102,13 +102,13 @@ impl Machine {
         }
         for o in self.state.obligations.of(txn) {
             match (o.duty, o.state) {
-                (Duty::AskPerson, _) => {
+                (Duty::ManualResolution, _) => {
                     return Err(Fault::WrongState {
                         rule: "ask the acquirer, then resolve it with their reference".into(),
                     });
                 }
-                (Duty::Reverse, ObligationState::Standing | ObligationState::Due)
-                | (Duty::Repeat, ObligationState::Standing) => {
+                (Duty::Reverse, ObligationState::Armed | ObligationState::Due)
+                | (Duty::Repeat, ObligationState::Armed) => {
                     return Err(Fault::WrongState {
                         rule: "it is being driven: only what is Stuck is written off".into(),
                     });

@@ -49,8 +49,8 @@ impl State {
             AccountTotals {
                 account: a.id.clone(),
                 currency: a.currency,
-                merchant: a.merchant.clone(),
-                terminal: a.terminal.clone(),
+                mid: a.mid.clone(),
+                tid: a.tid.clone(),
                 batch: self.accounts.get(&a.id).map(|l| l.batch),
                 since,
                 rows,

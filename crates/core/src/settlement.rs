@@ -14,7 +14,7 @@ use crate::{
 use payterm_schema::{
     AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Outcome, Record, Screen, Status, Time,
     account::Stan,
-    host::{Again, EntryMode, FrameTrace, Leg, OriginalRef, Plan, SecretsFrom, Wallet},
+    host::{EntryMode, FrameTrace, MessageKind, OriginalRef, Plan, RetryRule, SecretsFrom, Wallet},
     kind::Side,
     money::MAX_MINOR,
     operator::{OperatorId, Role},
@@ -146,10 +146,9 @@ impl Machine {
             .filter_map(own)
             .filter(|o| o.status == Status::Approved && o.batch == Some(ledger.batch))
         {
-            let organisation =
-                told.organisation.as_deref().or(told.wallet.map(Wallet::name)).unwrap_or_default();
+            let scheme = told.scheme.as_deref().or(told.wallet.map(Wallet::name)).unwrap_or_default();
             let minor = if told.kind == Kind::TipAdjust { told.sums.tip } else { told.sums.amount };
-            Total::take(&mut rows, organisation, told.kind, &told.operator, minor.unwrap_or(0));
+            Total::take(&mut rows, scheme, told.kind, &told.operator, minor.unwrap_or(0));
         }
         let halves = Halves::of(&rows);
         let line = |o: &Obligation| StuckLine {
@@ -201,7 +200,14 @@ impl Machine {
         };
         let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| r.key.to_string());
         let foreground = running.is_some();
-        self.send(id, Purpose::Settlement { txn, stan: plan.stan }, Leg::Request, plan, secrets, running);
+        self.send(
+            id,
+            Purpose::Settlement { txn, stan: plan.stan },
+            MessageKind::Request,
+            plan,
+            secrets,
+            running,
+        );
         if foreground {
             let until = self.in_front(id).map_or(self.now, |l| l.until);
             self.set_stage(Stage::Settling, Screen::wait(what, until));
@@ -328,9 +334,7 @@ impl Machine {
                 rrn: o.rrn.clone(),
                 auth_code: o.auth_code.clone(),
             }),
-            organisation: Some(
-                o.organisation.clone().filter(|o| o.len() == 3).unwrap_or_else(|| "000".into()),
-            ),
+            scheme: Some(o.scheme.clone().filter(|o| o.len() == 3).unwrap_or_else(|| "000".into())),
             settlement: part,
             ..self.control_plan(id, Kind::Settlement)
         }
@@ -470,12 +474,12 @@ impl Machine {
         let (txn, code) = (s.txn, format!("host-{}", answer.code));
         let why = format!("the host answered {}", answer.code);
         match rule {
-            Some(r) if r.again == Again::SignIn => {
+            Some(r) if r.retry == RetryRule::SignIn => {
                 self.sign_out(id, "the host asks for a sign-in");
                 self.settlement_failed(id, txn, stan, Some(code), why, Fail::Again, trace);
             }
             // Host or line are in trouble.
-            Some(r) if r.again == Again::Now || r.reverse || matches!(r.class, Class::E | Class::P) => {
+            Some(r) if r.retry == RetryRule::Now || r.reverse || matches!(r.class, Class::E | Class::P) => {
                 self.settlement_failed(id, txn, stan, Some(code), why, Fail::Again, trace);
             }
             // A plain no to the first totals that left: nothing was settled. A no to totals that left before

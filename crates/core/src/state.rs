@@ -7,10 +7,10 @@ use crate::{
 use payterm_schema::{
     AccountId, HostAnswer, Kind, Outcome, Record, Request, RequestKey,
     account::{Batch, Stan},
-    application::Application,
     caller::TERMINAL,
     host::{MacVerdict, Wallet},
     kind::{CardRule, Recovery, Side},
+    onboarding::Onboarding,
     operator::{OperatorEvent, Purpose, Role},
     outcome::Status,
     paper::{PaperContent, PaperJob, PaperState, PrintResult},
@@ -47,9 +47,9 @@ pub struct State {
     pub voidable: BTreeSet<u64>,
     /// Papers that are not done, by job.
     pub papers: BTreeMap<u64, PaperJob>,
-    /// The application for a terminal; shared, because who looks at the state takes a copy of it.
+    /// The onboarding for a terminal; shared, because who looks at the state takes a copy of it.
     #[serde(default)]
-    pub application: Option<Arc<Application>>,
+    pub onboarding: Option<Arc<Onboarding>>,
     /// `seq` of the last snapshot.
     pub snapshot_seq: u64,
     /// Chosen at run time; none = the configuration's.
@@ -180,7 +180,7 @@ impl State {
                     let duty = match row.recovery {
                         Recovery::Reverse | Recovery::AskAgain => Duty::Reverse,
                         Recovery::Repeat => Duty::Repeat,
-                        Recovery::AskPerson => Duty::AskPerson,
+                        Recovery::ManualResolution => Duty::ManualResolution,
                     };
                     let sealed = plan.wallet.is_none().then(|| of_original.unwrap_or(*txn));
                     self.obligations.insert(Obligation {
@@ -444,7 +444,7 @@ impl State {
             Record::Requirement { account, digit } => {
                 self.accounts.entry(account.clone()).or_default().requirement = *digit
             }
-            Record::Application { application } => self.application = Some(Arc::new((**application).clone())),
+            Record::Onboarding { onboarding } => self.onboarding = Some(Arc::new((**onboarding).clone())),
             Record::PaperQueued { job } => {
                 self.last_job = job.id;
                 if matches!(&job.content, PaperContent::Totals(report) if report.scope == Scope::Shift)
@@ -491,27 +491,24 @@ impl State {
         Ok(())
     }
 
-    /// The application as the journal has it: the settings of a machine are made with what it was granted,
+    /// The onboarding as the journal has it: the settings of a machine are made with what it was granted,
     /// before it is replayed.
-    pub fn application_in(
-        snapshot: Option<&str>,
-        tail: &[Entry],
-    ) -> Result<Option<Application>, ReplayError> {
+    pub fn onboarding_in(snapshot: Option<&str>, tail: &[Entry]) -> Result<Option<Onboarding>, ReplayError> {
         #[derive(Deserialize)]
         struct Kept {
             #[serde(default)]
-            application: Option<Application>,
+            onboarding: Option<Onboarding>,
         }
         let in_tail = tail.iter().rev().find_map(|e| {
-            if let Record::Application { application } = &e.record {
-                Some((**application).clone())
+            if let Record::Onboarding { onboarding } = &e.record {
+                Some((**onboarding).clone())
             } else {
                 None
             }
         });
         match (in_tail, snapshot) {
             (Some(a), _) => Ok(Some(a)),
-            (None, Some(json)) => Ok(serde_json::from_str::<Kept>(json)?.application),
+            (None, Some(json)) => Ok(serde_json::from_str::<Kept>(json)?.onboarding),
             (None, None) => Ok(None),
         }
     }
@@ -564,7 +561,7 @@ impl State {
             }
         }
         let counted =
-            self.owes(outcome.txn).filter(|o| o.status == Status::Approved).map(|o| o.organisation.clone());
+            self.owes(outcome.txn).filter(|o| o.status == Status::Approved).map(|o| o.scheme.clone());
         if outcome.status == Status::Unknown || self.obligations.of(outcome.txn).next().is_some() {
             self.owing.insert_mut(outcome.txn, Arc::clone(outcome));
         } else {
@@ -574,10 +571,10 @@ impl State {
             match (counted, &outcome.forwarding) {
                 (None, _) => self.count(at, outcome, true),
                 (Some(_), Some(f)) if f.is_lost() => self.count(at, outcome, false),
-                // The acquirer has named the card's organisation: its half of the settlement may be the other
+                // The acquirer has named the card's scheme: its half of the settlement may be the other
                 // one.
-                (Some(before), _) if before != outcome.organisation => {
-                    self.count(at, &Outcome { organisation: before, ..(**outcome).clone() }, false);
+                (Some(before), _) if before != outcome.scheme => {
+                    self.count(at, &Outcome { scheme: before, ..(**outcome).clone() }, false);
                     self.count(at, outcome, true);
                 }
                 (Some(_), _) => {}
@@ -677,8 +674,7 @@ impl State {
             (None, _) => {}
         }
         if outcome.kind.row().slip {
-            let organisation =
-                outcome.organisation.as_deref().or(outcome.wallet.map(Wallet::name)).unwrap_or_default();
+            let scheme = outcome.scheme.as_deref().or(outcome.wallet.map(Wallet::name)).unwrap_or_default();
             // What was counted in an earlier shift is not taken out of this one.
             let of_shift = outcome.txn > ledger.shift_after;
             let batch = (&mut ledger.totals, &mut ledger.totals_since, of_batch, of_batch);
@@ -686,10 +682,10 @@ impl State {
                 [batch, (&mut ledger.shift, &mut ledger.shift_since, true, of_shift)]
             {
                 if add && adds {
-                    Total::add(rows, organisation, outcome.kind, &outcome.operator, minor);
+                    Total::add(rows, scheme, outcome.kind, &outcome.operator, minor);
                     since.get_or_insert(at);
                 } else if !add && takes {
-                    Total::take(rows, organisation, outcome.kind, &outcome.operator, minor);
+                    Total::take(rows, scheme, outcome.kind, &outcome.operator, minor);
                 }
             }
         }

@@ -3,7 +3,7 @@ use crate::{Effect, Machine, links::Purpose};
 use payterm_schema::{
     AccountId, Fault, HostEvent, Kind, Notice, Record, Screen, SelfTest,
     config::Language,
-    host::{Leg, SecretsFrom},
+    host::{MessageKind, SecretsFrom},
     outcome::Class,
     paper::{PaperContent, PaperJob, PaperKind},
 };
@@ -31,7 +31,7 @@ impl Machine {
                 self.screen,
                 Screen::Idle
                     | Screen::LogOn
-                    | Screen::Application { .. }
+                    | Screen::Onboarding { .. }
                     | Screen::SelfTest { .. }
                     | Screen::Trouble { .. }
             )
@@ -64,7 +64,15 @@ impl Machine {
         }
         let plan = self.control_plan(id, Kind::Echo);
         self.record(None, Record::ControlSent { account: id.clone(), plan: Box::new(plan.clone()) });
-        self.send_within(id, Purpose::Probe { call }, Leg::Request, plan, SecretsFrom::None, None, ms);
+        self.send_within(
+            id,
+            Purpose::Probe { call },
+            MessageKind::Request,
+            plan,
+            SecretsFrom::None,
+            None,
+            ms,
+        );
     }
 
     pub(crate) fn probed(&mut self, id: &AccountId, call: u64, event: HostEvent) {

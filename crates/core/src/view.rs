@@ -33,8 +33,8 @@ pub fn first(
         answer_by: None,
         place: settings.place.clone(),
         account: None,
-        merchant: None,
-        terminal: None,
+        mid: None,
+        tid: None,
         operator,
         approved_by: None,
         entry: None,
@@ -46,7 +46,7 @@ pub fn first(
         auth_code: None,
         host_date: None,
         host_time: None,
-        organisation: None,
+        scheme: None,
         issuer: None,
         acquirer: None,
         host_texts: Vec::new(),
@@ -56,7 +56,7 @@ pub fn first(
         completed: false,
         adjusted: false,
         forwarding: None,
-        road: None,
+        offline_authority: None,
         offline: None,
         no_cvm: None,
         settlement: None,
@@ -68,8 +68,8 @@ pub fn first(
 
 pub fn with_account(view: &mut Outcome, account: &AccountSettings) {
     view.account = Some(account.config.id.clone());
-    view.merchant = Some(account.config.merchant.clone());
-    view.terminal = Some(account.config.terminal.clone());
+    view.mid = Some(account.config.mid.clone());
+    view.tid = Some(account.config.tid.clone());
     view.sums.currency = account.config.currency;
 }
 
@@ -90,7 +90,7 @@ pub fn with_original(view: &mut Outcome, original: &Outcome, paid_as: bool) {
         view.wallet = original.wallet;
         view.masked_pan.clone_from(&original.masked_pan);
     }
-    view.organisation.clone_from(&original.organisation);
+    view.scheme.clone_from(&original.scheme);
     view.original = Some(OriginalShown {
         txn: Some(original.txn),
         of: original.original.as_ref().and_then(|o| o.txn),
@@ -125,8 +125,8 @@ pub fn with_answer(view: &mut Outcome, answer: &HostAnswer) {
     view.host_time.clone_from(&answer.time);
     view.issuer.clone_from(&answer.issuer_id);
     view.acquirer = answer.acquirer_id.clone().or_else(|| answer.acquirer.clone());
-    if answer.organisation.is_some() {
-        view.organisation.clone_from(&answer.organisation);
+    if answer.scheme.is_some() {
+        view.scheme.clone_from(&answer.scheme);
     }
     view.host_texts.clone_from(&answer.texts);
     // What is no amount could be written and never be read again.

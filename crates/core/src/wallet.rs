@@ -5,7 +5,10 @@ use crate::{Machine, flow::Stage, links::Purpose, view};
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, Record, Status, Time,
     account::Stan,
-    host::{Again, FrameTrace, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, SecretsFrom, WalletQuery},
+    host::{
+        FrameTrace, MacVerdict, MessageKind, OriginalRef, Plan, RetryRule, ReversalReason, SecretsFrom,
+        WalletQuery,
+    },
     notice::Screen,
     outcome::{Authority, Class},
     record::{Asking, Ending, Obligation, ObligationState},
@@ -47,7 +50,7 @@ impl Machine {
             .state
             .obligations
             .iter()
-            .filter(|o| o.asking.is_some() && o.state == ObligationState::Standing)
+            .filter(|o| o.asking.is_some() && o.state == ObligationState::Armed)
             .cloned()
             .collect();
         for o in open {
@@ -117,7 +120,7 @@ impl Machine {
             Some(txn),
             Record::Queried { txn, stan, plan: Box::new(plan.clone()), next: self.now + rule.every },
         );
-        self.send(id, Purpose::Query { txn, stan }, Leg::Query, plan, SecretsFrom::None, None);
+        self.send(id, Purpose::Query { txn, stan }, MessageKind::Query, plan, SecretsFrom::None, None);
     }
 
     /// MMDD in the host's time zone.
@@ -151,7 +154,7 @@ impl Machine {
         let digit = answer.requirement;
         if self.advice_waits(&rules, &answer) && self.class(account, &answer.code) != Class::P {
             // The host's or the line's trouble, not the payer's word: asked again at its next time.
-            if rules.codes.get(&answer.code).is_some_and(|r| r.again == Again::SignIn) {
+            if rules.codes.get(&answer.code).is_some_and(|r| r.retry == RetryRule::SignIn) {
                 self.sign_out(account, "the host asks for a sign-in");
             }
             return self.requirement(account, txn, digit);
@@ -223,7 +226,7 @@ impl Machine {
         self.state
             .obligations
             .of(txn)
-            .find(|o| o.state == ObligationState::Standing && o.asking.is_none())
+            .find(|o| o.state == ObligationState::Armed && o.asking.is_none())
             .map(|o| o.plan.stan)
     }
 }

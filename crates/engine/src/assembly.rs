@@ -23,8 +23,8 @@ use payterm_hosts::{Profile, Station};
 use payterm_journal::{Store, StoreError};
 use payterm_schema::{
     AccountId, DeviceKind, Fault, InhibitReason, Terminal,
-    application::Application,
     config::{AccountConfig, Config},
+    onboarding::Onboarding,
     outcome::Place,
     time::Millis,
 };
@@ -64,7 +64,7 @@ pub enum EngineError {
     #[error("the journal cannot be read: {0}")]
     Journal(#[from] ReplayError),
     /// The configuration and the accounts that were granted do not go together.
-    #[error("with the accounts of the application: {0}")]
+    #[error("with the accounts of the onboarding: {0}")]
     Granted(Fault),
 }
 
@@ -119,8 +119,8 @@ impl Engine {
             Store::open(held, &config.store.dir, vault.hasher(payterm_journal::PURPOSE), own)?;
         let tms =
             config.tms.as_ref().map(|t| Tms::new(t, &config, vault.clone()).map(Arc::new)).transpose()?;
-        let config = match State::application_in(loaded.snapshot.as_deref(), &loaded.tail)? {
-            Some(Application { draft, parameters: Some(granted), .. }) => {
+        let config = match State::onboarding_in(loaded.snapshot.as_deref(), &loaded.tail)? {
+            Some(Onboarding { draft, parameters: Some(granted), .. }) => {
                 with_granted(&config, &draft, &granted)
             }
             Some(_) | None => config,
@@ -156,7 +156,7 @@ impl Engine {
             let line = Line {
                 profile: profiles[&a.id].clone(),
                 station: station(a, &config),
-                serial: format!("payterm-{}", a.terminal),
+                serial: format!("payterm-{}", a.tid),
                 tls: a
                     .tls
                     .as_ref()
@@ -342,8 +342,8 @@ fn is_test(config: &Config) -> bool {
 
 fn station(a: &AccountConfig, config: &Config) -> Station {
     Station {
-        merchant: a.merchant.clone(),
-        terminal: a.terminal.clone(),
+        mid: a.mid.clone(),
+        tid: a.tid.clone(),
         currency: a.currency,
         nii: a.nii.clone(),
         test: is_test(config),

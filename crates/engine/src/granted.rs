@@ -1,7 +1,7 @@
 //! The configuration with what the acquirer has granted.
 use payterm_schema::{
-    application::{BinLists, Draft, Parameters},
     config::{Config, FlowConfig, TerminalConfig},
+    onboarding::{BinLists, Draft, Parameters},
 };
 
 /// With the accounts that an activated terminal was given, and with the shop as it applied where the file

@@ -136,7 +136,7 @@ impl Line {
         let built = match build(
             &self.profile,
             &self.station,
-            message.leg,
+            message.message_kind,
             &message.plan,
             &secrets,
             &self.serial,

@@ -28,7 +28,7 @@ use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_journal::{Commit, Durable, Loaded, Store, StoreError};
 use payterm_schema::{
     AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, RequestKey, Screen,
-    application::Problem, device::Way, notice::Phase,
+    device::Way, notice::Phase, onboarding::Problem,
 };
 use payterm_vault::Vault;
 use std::{
@@ -117,7 +117,7 @@ pub struct View {
     pub phase: Phase,
     pub screen: Screen,
     pub heard: BTreeMap<AccountId, Heard>,
-    pub application_problem: Option<Problem>,
+    pub onboarding_problem: Option<Problem>,
 }
 
 /// What waits for the disk.
@@ -603,7 +603,7 @@ impl Handler<Look> for TerminalActor {
             phase: m.phase(),
             screen: m.screen().clone(),
             heard: m.heard().clone(),
-            application_problem: m.application_problem(),
+            onboarding_problem: m.onboarding_problem(),
         };
         let (to, heard) = oneshot::channel();
         // The machine may be ahead of the disk: what it says waits like an effect.

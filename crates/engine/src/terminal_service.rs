@@ -18,10 +18,10 @@ use payterm_schema::{
     AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Request, RequestKey,
     SelfTest, Status, Terminal,
     account::Stan,
-    application::{ApplicationShown, OfferShown, Step},
     config::{Config, Language},
     notice::Phase,
     offline::{OfflineAnswer, QueueAct},
+    onboarding::{OfferShown, OnboardingShown, Step},
     operator::{OperatorRequest, Operators},
     outcome::{Class, Reason},
     page::Printable,
@@ -689,14 +689,14 @@ impl Terminal for Front {
         })
     }
 
-    fn application<'a>(&'a self, caller: &'a Caller) -> Reply<'a, ApplicationShown> {
+    fn onboarding<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OnboardingShown> {
         boxed(async move {
             caller.manage()?;
             let view = self.view().await?;
-            let application = view.state.application.map(|a| (*a).clone());
-            Ok(ApplicationShown {
-                application,
-                problem: view.application_problem,
+            let onboarding = view.state.onboarding.map(|a| (*a).clone());
+            Ok(OnboardingShown {
+                onboarding,
+                problem: view.onboarding_problem,
                 in_service: !self.config.accounts.is_empty(),
             })
         })
@@ -723,7 +723,7 @@ impl Terminal for Front {
                 Step::Activate => Apply::Activate,
             };
             let by = caller.app.clone();
-            self.ask("application", move |call| Input::Apply { call, by, step }).await
+            self.ask("onboarding", move |call| Input::Apply { call, by, step }).await
         })
     }
 

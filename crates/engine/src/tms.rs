@@ -15,10 +15,11 @@ use payterm_core::{TmsAsk, TmsEvent};
 use payterm_hosts::Profile;
 use payterm_schema::{
     Fault,
-    application::{
-        Application, Draft, Grant, Offer, Parameters, Problem, Signed, Standing, Submission, WrappedKey,
-    },
     config::{Config, TlsConfig, TmsConfig},
+    onboarding::{
+        Draft, Grant, Offer, Onboarding, OnboardingStatus, Parameters, Problem, Signed, Submission,
+        WrappedKey,
+    },
 };
 use payterm_vault::{TerminalKey, Vault, VaultError, WrappedTmk, primitives::signature::Verifier};
 use rustls_pki_types::{ServerName, SubjectPublicKeyInfoDer, pem::PemObject};
@@ -102,14 +103,14 @@ impl Tms {
     /// The answer to a question of the machine.
     pub async fn answer(&self, ask: TmsAsk) -> TmsEvent {
         let answer = match ask {
-            TmsAsk::Submit(application) => {
-                self.submit(*application).await.map(|s| TmsEvent::Standing(Box::new(s)))
+            TmsAsk::Submit(onboarding) => {
+                self.submit(*onboarding).await.map(|s| TmsEvent::Status(Box::new(s)))
             }
-            TmsAsk::Standing { application, revision } => {
-                self.standing(&application, revision).await.map(|s| TmsEvent::Standing(Box::new(s)))
+            TmsAsk::Status { onboarding, revision } => {
+                self.status(&onboarding, revision).await.map(|s| TmsEvent::Status(Box::new(s)))
             }
-            TmsAsk::Grant { application, draft } => {
-                self.grant(&application, &draft).await.map(|p| TmsEvent::Granted(Box::new(p)))
+            TmsAsk::Grant { onboarding, draft } => {
+                self.grant(&onboarding, &draft).await.map(|p| TmsEvent::Granted(Box::new(p)))
             }
         };
         answer.unwrap_or_else(|Trouble { problem, cause }| {
@@ -118,11 +119,11 @@ impl Tms {
         })
     }
 
-    pub async fn submit(&self, a: Application) -> Result<Standing, Trouble> {
+    pub async fn submit(&self, a: Onboarding) -> Result<OnboardingStatus, Trouble> {
         let key = self.key().await?;
         let accepted = a.accepted.ok_or_else(|| trouble(Problem::Malformed, "no offer was accepted"))?;
         let submission = Submission {
-            application: a.id.clone(),
+            onboarding: a.id.clone(),
             revision: a.revision,
             draft: a.draft,
             offer: accepted.hash,
@@ -135,30 +136,30 @@ impl Tms {
         ours(standing, &a.id, a.revision, &key.fingerprint)
     }
 
-    pub async fn standing(&self, application: &str, revision: u32) -> Result<Standing, Trouble> {
+    pub async fn status(&self, onboarding: &str, revision: u32) -> Result<OnboardingStatus, Trouble> {
         let key = self.key().await?;
-        let (standing, _) = self.signed(Method::GET, &path(application), Vec::new()).await?;
-        ours(standing, application, revision, &key.fingerprint)
+        let (standing, _) = self.signed(Method::GET, &path(onboarding), Vec::new()).await?;
+        ours(standing, onboarding, revision, &key.fingerprint)
     }
 
     /// Parameters and keys. When it answers with parameters, the keys are in the vault, under accounts that
     /// nobody uses before the parameters are in the journal.
-    pub async fn grant(&self, application: &str, draft: &Draft) -> Result<Parameters, Trouble> {
+    pub async fn grant(&self, onboarding: &str, draft: &Draft) -> Result<Parameters, Trouble> {
         let key = self.key().await?;
         let nonce = name()?;
         let (grant, _) = self
             .signed::<Grant>(
                 Method::GET,
-                &format!("{}/parameters?nonce={nonce}", path(application)),
+                &format!("{}/parameters?nonce={nonce}", path(onboarding)),
                 Vec::new(),
             )
             .await?;
-        if (grant.application.as_str(), &grant.terminal, &grant.nonce)
-            != (application, &key.fingerprint, &nonce)
+        if (grant.onboarding.as_str(), &grant.terminal, &grant.nonce)
+            != (onboarding, &key.fingerprint, &nonce)
         {
             return Err(trouble(
                 Problem::NotForUs,
-                "the parameters are of another application, terminal or question",
+                "the parameters are of another onboarding, terminal or question",
             ));
         }
         let mut keys = Vec::with_capacity(grant.accounts.len());
@@ -170,7 +171,7 @@ impl Tms {
             };
             keys.push(WrappedTmk {
                 account: id.clone(),
-                label: WrappedKey::label(application, &key.fingerprint, &nonce, id),
+                label: WrappedKey::label(onboarding, &key.fingerprint, &nonce, id),
                 wrapped: hex("wrapped", &granted.key.wrapped)?,
                 check_value: hex("check_value", &granted.key.check_value)?,
             });
@@ -270,20 +271,25 @@ impl Tms {
     }
 }
 
-/// 16 random bytes in hex: names an application, or a fetch.
+/// 16 random bytes in hex: names an onboarding, or a fetch.
 pub fn name() -> Result<String, Trouble> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|e| trouble(Problem::Keys, e))?;
     Ok(hex::encode(bytes))
 }
 
-fn path(application: &str) -> String {
-    format!("/v1/applications/{application}")
+fn path(onboarding: &str) -> String {
+    format!("/v1/onboardings/{onboarding}")
 }
 
-fn ours(s: Standing, application: &str, revision: u32, terminal: &str) -> Result<Standing, Trouble> {
-    if (s.application.as_str(), s.revision, s.terminal.as_str()) != (application, revision, terminal) {
-        return Err(trouble(Problem::NotForUs, "the answer is of another application, revision or terminal"));
+fn ours(
+    s: OnboardingStatus,
+    onboarding: &str,
+    revision: u32,
+    terminal: &str,
+) -> Result<OnboardingStatus, Trouble> {
+    if (s.onboarding.as_str(), s.revision, s.terminal.as_str()) != (onboarding, revision, terminal) {
+        return Err(trouble(Problem::NotForUs, "the answer is of another onboarding, revision or terminal"));
     }
     if s.reason.as_ref().is_some_and(|r| r.chars().count() > MAX_REASON || r.chars().any(char::is_control)) {
         return Err(trouble(

@@ -8,9 +8,9 @@ use crate::settlement::{self, Upload};
 use crate::template::{Template, Var};
 use payterm_schema::Currency;
 use payterm_schema::account::Batch;
-use payterm_schema::host::{CardSecrets, EntryMode, FieldView, Leg, Plan};
+use payterm_schema::host::{CardSecrets, EntryMode, FieldView, MessageKind, Plan};
 use payterm_schema::kind::Kind;
-use payterm_schema::offline::Road;
+use payterm_schema::offline::OfflineAuthority;
 use payterm_schema::secret::{CardError, Mac, SecretBytes};
 use payterm_schema::settlement::BatchPart;
 use zeroize::Zeroizing;
@@ -19,9 +19,9 @@ use zeroize::Zeroizing;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Station {
     /// F42, up to 15 characters.
-    pub merchant: String,
+    pub mid: String,
     /// F41, up to 8 characters.
-    pub terminal: String,
+    pub tid: String,
     pub currency: Currency,
     /// TPDU destination, 4 hex digits.
     pub nii: String,
@@ -47,8 +47,8 @@ pub enum BuildError {
     Tip,
     #[error("settlement: a count, a sum or a number of records for which there is no room")]
     Settlement,
-    #[error("organisation: 3 letters or digits")]
-    Organisation,
+    #[error("scheme: 3 letters or digits")]
+    Scheme,
     #[error("wallet: the profile does not take this payment code")]
     Wallet,
     #[error(transparent)]
@@ -93,31 +93,36 @@ impl Built {
 pub fn build(
     profile: &Profile,
     station: &Station,
-    leg: Leg,
+    message_kind: MessageKind,
     plan: &Plan,
     secrets: &CardSecrets,
     serial: &str,
     mac: &dyn Mac,
 ) -> Result<Built, BuildError> {
-    let row = match (leg, Upload::of(plan), plan.road) {
-        (Leg::Query, ..) => profile.messages.get(QUERY),
+    let row = match (message_kind, Upload::of(plan), plan.offline_authority) {
+        (MessageKind::Query, ..) => profile.messages.get(QUERY),
         (_, Some(upload), _) => profile.upload(upload),
-        (Leg::Request | Leg::Repeat | Leg::Reversal(_), None, Some(Road::Merchant)) => profile.offline_sale(),
         (
-            Leg::Request | Leg::Repeat | Leg::Reversal(_),
+            MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_),
             None,
-            Some(Road::Card | Road::CardUnableOnline | Road::Voice) | None,
+            Some(OfflineAuthority::Merchant),
+        ) => profile.offline_sale(),
+        (
+            MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_),
+            None,
+            Some(OfflineAuthority::Card | OfflineAuthority::CardUnableOnline | OfflineAuthority::Voice)
+            | None,
         ) => profile.message(plan.kind, plan.mode),
     };
     let row = row.ok_or(BuildError::Kind(plan.kind))?;
-    let (mti, slots) = match leg {
-        Leg::Request | Leg::Query => (row.mti.clone(), &row.request),
-        Leg::Repeat => (profile.repeated(&row.mti), &row.request),
-        Leg::Reversal(_) if row.reversal.is_empty() => return Err(BuildError::Kind(plan.kind)),
-        Leg::Reversal(_) => (profile.reversal.mti.clone(), &row.reversal),
+    let (mti, slots) = match message_kind {
+        MessageKind::Request | MessageKind::Query => (row.mti.clone(), &row.request),
+        MessageKind::Repeat => (profile.repeated(&row.mti), &row.request),
+        MessageKind::Reversal(_) if row.reversal.is_empty() => return Err(BuildError::Kind(plan.kind)),
+        MessageKind::Reversal(_) => (profile.reversal.mti.clone(), &row.reversal),
     };
     let track = slots.iter().flat_map(|s| &s.value).flat_map(Template::vars).any(|v| v == Var::Track2);
-    let source = Source { profile, station, leg, plan, secrets, serial, track };
+    let source = Source { profile, station, message_kind, plan, secrets, serial, track };
     source.check()?;
     let mut message = Message::new(&mti)?;
     let mut value = Zeroizing::new(Vec::with_capacity(1024));
@@ -156,7 +161,7 @@ fn expect(profile: &Profile, row: &MessageRow, plan: &Plan, message: &Message) -
 struct Source<'a> {
     profile: &'a Profile,
     station: &'a Station,
-    leg: Leg,
+    message_kind: MessageKind,
     plan: &'a Plan,
     secrets: &'a CardSecrets,
     serial: &'a str,
@@ -178,12 +183,9 @@ impl Source<'_> {
         if plan.tip.is_some_and(|t| t > 999_999_999_999) {
             return Err(BuildError::Tip);
         }
-        if plan
-            .organisation
-            .as_ref()
-            .is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_alphanumeric()))
+        if plan.scheme.as_ref().is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_alphanumeric()))
         {
-            return Err(BuildError::Organisation);
+            return Err(BuildError::Scheme);
         }
         if plan.mode == EntryMode::Code
             && plan.wallet.is_none_or(|w| !self.profile.rules.wallets.contains(&w))
@@ -243,7 +245,7 @@ impl Source<'_> {
     /// error.
     fn value(&self, field: u8, var: Var, out: &mut Vec<u8>) -> Result<bool, BuildError> {
         let Source { plan, secrets, station, .. } = self;
-        let request = !matches!(self.leg, Leg::Reversal(_));
+        let request = !matches!(self.message_kind, MessageKind::Reversal(_));
         let missing = || BuildError::Missing { field, what: what(var) };
         let mut put = |text: Option<&str>| {
             out.extend_from_slice(text.unwrap_or_default().as_bytes());
@@ -319,15 +321,15 @@ impl Source<'_> {
             }
             Var::VoiceCode => put(plan.auth_code.as_deref()),
             Var::Tip => put(plan.tip.map(|t| format!("{t:012}")).as_deref()),
-            Var::Organisation => put(plan.organisation.as_deref()),
+            Var::Scheme => put(plan.scheme.as_deref()),
             // Fixed fields are filled up here too, so that the reply's echo compares equal.
-            Var::Terminal => put(Some(&format!("{:8}", station.terminal))),
-            Var::Merchant => put(Some(&format!("{:15}", station.merchant))),
+            Var::Tid => put(Some(&format!("{:8}", station.tid))),
+            Var::Mid => put(Some(&format!("{:15}", station.mid))),
             Var::Currency => put(Some(&format!("{:03}", station.currency.numeric()))),
             Var::Operator => put(Some(&plan.operator)),
-            Var::Reason => match self.leg {
-                Leg::Request | Leg::Repeat | Leg::Query => Ok(false),
-                Leg::Reversal(reason) => put(Some(self.profile.reversal.reasons.code(reason))),
+            Var::Reason => match self.message_kind {
+                MessageKind::Request | MessageKind::Repeat | MessageKind::Query => Ok(false),
+                MessageKind::Reversal(reason) => put(Some(self.profile.reversal.reasons.code(reason))),
             },
             Var::State => put(Some(if station.test { "1" } else { "0" })),
             Var::Time | Var::Date => {
@@ -357,7 +359,7 @@ const fn what(var: Var) -> &'static str {
         Var::AuthCode | Var::VoiceCode => "the authorisation code",
         Var::Tip => "the tip",
         Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => "the settlement",
-        Var::Organisation => "the card organisation",
+        Var::Scheme => "the card scheme",
         Var::CardSequence
         | Var::IfPin
         | Var::Security
@@ -365,8 +367,8 @@ const fn what(var: Var) -> &'static str {
         | Var::SerialLength
         | Var::Stan
         | Var::Batch => "its value",
-        Var::Terminal
-        | Var::Merchant
+        Var::Tid
+        | Var::Mid
         | Var::Currency
         | Var::Operator
         | Var::Reason

@@ -6,7 +6,7 @@ use crate::settlement::{NEEDED, Upload};
 use crate::template::{Template, Var};
 use payterm_schema::host::{CodeRule, EntryMode, HostRules, ReversalReason, Wallet, WalletQuery};
 use payterm_schema::kind::{Kind, Recovery};
-use payterm_schema::offline::Road;
+use payterm_schema::offline::OfflineAuthority;
 use payterm_schema::secret::MacAlgorithm;
 use payterm_schema::time::Millis;
 use serde::Deserialize;
@@ -66,7 +66,7 @@ struct File {
     #[serde(default = "one")]
     advices_in_flight: u32,
     #[serde(default)]
-    roads: Vec<Road>,
+    offline_authorities: Vec<OfflineAuthority>,
     frame: Frame,
     coding: Coding,
     mac: MacRule,
@@ -309,7 +309,7 @@ pub struct ReplyRow {
     pub batch: Slice,
     pub issuer_id: Slice,
     pub acquirer_id: Slice,
-    pub organisation: Slice,
+    pub scheme: Slice,
     pub texts: Vec<Slice>,
     /// Fee of the merchant, digits in minor units.
     pub fee: Option<Slice>,
@@ -395,11 +395,11 @@ pub(crate) fn first_mti(mti: &str) -> String {
     String::from_utf8(digits).unwrap_or_default()
 }
 
-/// The message that asks what became of a payment by code ([`payterm_schema::host::Leg::Query`]); it is of no
+/// The message that asks what became of a payment by code ([`payterm_schema::host::MessageKind::Query`]); it is of no
 /// kind.
 pub(crate) const QUERY: &str = "query";
 
-/// The advice of a sale that was accepted at the merchant's risk ([`Road::Merchant`]); its kind is the sale.
+/// The advice of a sale that was accepted at the merchant's risk ([`OfflineAuthority::Merchant`]); its kind is the sale.
 pub(crate) const OFFLINE: &str = "offline_sale";
 
 /// The kind of a message's name; a payment code may have a row of its own, `sale_code`.
@@ -616,7 +616,7 @@ impl File {
         }
         let r = &self.reply;
         let single = [r.time, r.date, r.settlement_date, r.acquirer, r.rrn, r.auth_code, r.balance];
-        let parts = [r.batch, r.issuer_id, r.acquirer_id, r.organisation];
+        let parts = [r.batch, r.issuer_id, r.acquirer_id, r.scheme];
         let parts = parts.iter().chain(&r.texts).chain(&r.fee).map(|s| s.field);
         match r.same.iter().copied().chain(single).chain(parts).find(|n| mask(*n) != Mask::Show) {
             Some(n) => bad(
@@ -665,9 +665,7 @@ impl File {
         for n in r.echo.iter().chain(&r.same).chain(&single) {
             known("reply", *n, table)?;
         }
-        for slice in
-            [r.batch, r.issuer_id, r.acquirer_id, r.organisation].iter().chain(&r.texts).chain(&r.fee)
-        {
+        for slice in [r.batch, r.issuer_id, r.acquirer_id, r.scheme].iter().chain(&r.texts).chain(&r.fee) {
             known("reply", slice.field, table)?;
             let max = table.formats[usize::from(slice.field)].map_or(0, |f| usize::from(f.max));
             if slice.length == 0 || slice.at.saturating_add(slice.length) > max {
@@ -757,14 +755,17 @@ impl File {
             return bad("reversal, advice.ends, reply.partial", format!("'{code}' is no response code"));
         }
         let wallet_query = self.check_queries()?;
-        let lacks = |road: &Road| match road {
-            Road::Merchant => !messages.contains_key(OFFLINE),
-            Road::Voice => !messages.contains_key(Kind::VoiceSale.name()),
+        let lacks = |offline_authority: &OfflineAuthority| match offline_authority {
+            OfflineAuthority::Merchant => !messages.contains_key(OFFLINE),
+            OfflineAuthority::Voice => !messages.contains_key(Kind::VoiceSale.name()),
             // Their messages come with the chip.
-            Road::Card | Road::CardUnableOnline => false,
+            OfflineAuthority::Card | OfflineAuthority::CardUnableOnline => false,
         };
-        if let Some(road) = self.roads.iter().find(|r| lacks(r)) {
-            return bad("roads", format!("there is no message for {}", road.name()));
+        if let Some(offline_authority) = self.offline_authorities.iter().find(|r| lacks(r)) {
+            return bad(
+                "offline_authorities",
+                format!("there is no message for {}", offline_authority.name()),
+            );
         }
         let pin = |m: &MessageRow| {
             m.request.iter().flat_map(|s| &s.value).flat_map(Template::vars).any(|v| v == Var::PinBlock)
@@ -789,7 +790,7 @@ impl File {
             completion_percent: self.completion_percent,
             kinds: Kind::ALL.into_iter().filter(|k| messages.contains_key(k.name())).collect(),
             advices_in_flight: self.advices_in_flight,
-            roads: self.roads.clone(),
+            offline_authorities: self.offline_authorities.clone(),
             no_pin,
         };
         Ok(Profile {

@@ -101,7 +101,7 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
         acquirer_id: part(r.acquirer_id),
         balance: m.text(r.balance).and_then(balance),
         batch: batch(m, profile),
-        organisation: part(r.organisation),
+        scheme: part(r.scheme),
         texts: r.texts.iter().filter_map(|s| part(*s)).collect(),
         fee: r.fee.and_then(part).and_then(|t| t.parse().ok()),
         parameters: m.get(r.parameters).filter(|_| parameters && success).map(pairs).unwrap_or_default(),
@@ -250,11 +250,9 @@ pub fn reply_message(
     if let Some(batch) = answer.batch {
         put(&mut m, r.batch, &batch.to_string())?;
     }
-    for (slice, text) in [
-        (r.issuer_id, &answer.issuer_id),
-        (r.acquirer_id, &answer.acquirer_id),
-        (r.organisation, &answer.organisation),
-    ] {
+    for (slice, text) in
+        [(r.issuer_id, &answer.issuer_id), (r.acquirer_id, &answer.acquirer_id), (r.scheme, &answer.scheme)]
+    {
         if let Some(text) = text {
             put(&mut m, slice, text)?;
         }

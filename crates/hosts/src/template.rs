@@ -46,12 +46,12 @@ pub enum Var {
     Records,
     /// Records uploaded, four digits.
     Uploaded,
-    /// Three characters: the original's card organisation, 000 when it is not known.
-    Organisation,
+    /// Three characters: the original's card scheme, 000 when it is not known.
+    Scheme,
     /// The original's in a request; in a reversal the reversed request's own answer's, else the original's.
     AuthCode,
-    Terminal,
-    Merchant,
+    Tid,
+    Mid,
     /// ISO 4217 numeric, three digits.
     Currency,
     /// Two digits.
@@ -78,10 +78,10 @@ impl Var {
             | Var::Time => Some(6),
             Var::Totals => Some(crate::settlement::TOTALS),
             Var::Expiry | Var::OriginalDate | Var::Date | Var::Uploaded => Some(4),
-            Var::Entry | Var::CardSequence | Var::CodeLength | Var::Currency | Var::Organisation => Some(3),
+            Var::Entry | Var::CardSequence | Var::CodeLength | Var::Currency | Var::Scheme => Some(3),
             Var::PinBlock => Some(8),
-            Var::Terminal => Some(8),
-            Var::Merchant => Some(15),
+            Var::Tid => Some(8),
+            Var::Mid => Some(15),
             Var::Security => Some(16),
             Var::OriginalRrn => Some(12),
             Var::SerialLength | Var::RecordCount | Var::Operator | Var::Reason => Some(2),

@@ -122,12 +122,12 @@ pub(crate) fn keep_wal(db: &Connection, keep: bool) -> Result<(), StoreError> {
 fn version(db: &Connection, path: &Path, known: u32) -> Result<(u32, bool), StoreError> {
     let found: u32 =
         db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
-    let application: i32 =
-        db.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(sql("read the application id"))?;
+    let onboarding: i32 =
+        db.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(sql("read the onboarding id"))?;
     let tables: u32 =
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).map_err(sql("read"))?;
-    let fresh = application == 0 && found == 0 && tables == 0;
-    if !fresh && application != APPLICATION_ID {
+    let fresh = onboarding == 0 && found == 0 && tables == 0;
+    if !fresh && onboarding != APPLICATION_ID {
         return Err(StoreError::NotOurs { path: path.to_owned() });
     }
     if fresh {

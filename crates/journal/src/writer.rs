@@ -667,7 +667,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         | Record::SignInFailed { .. }
         | Record::SignedOut { .. }
         | Record::Requirement { .. }
-        | Record::Application { .. }
+        | Record::Onboarding { .. }
         | Record::PaperStarted { .. }
         | Record::PaperEnded { .. }
         | Record::PaperReleased { .. }

@@ -452,7 +452,7 @@ pub fn answer(acquirer_id: Option<&str>, code: &str, clock: Clock) -> HostAnswer
         acquirer_id: None,
         balance: None,
         batch: None,
-        organisation: None,
+        scheme: None,
         texts: Vec::new(),
         fee: None,
         parameters: Vec::new(),

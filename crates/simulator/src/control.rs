@@ -39,8 +39,8 @@ pub enum Command {
     Unblock { card: String },
     /// Counters.
     Stats,
-    /// Applications for a terminal.
-    Applications,
+    /// Onboardings for a terminal.
+    Onboardings,
     /// A person's word on one.
     Decide { id: String, decision: Decision },
 }
@@ -58,7 +58,7 @@ pub struct Reply {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<crate::acquirer::Stats>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub applications: Option<Vec<Held>>,
+    pub onboardings: Option<Vec<Held>>,
 }
 impl Reply {
     fn error(text: impl ToString) -> Self {
@@ -135,11 +135,11 @@ fn run(shared: &Shared, command: Command) -> Reply {
             Ok(false) => Reply::error(format!("card {card}: no wrong PIN is counted")),
             Err(e) => Reply::error(e),
         },
-        Command::Applications => desk(shared)
-            .map_or_else(Reply::error, |d| Reply { applications: Some(d.all().cloned().collect()), ..ok }),
+        Command::Onboardings => desk(shared)
+            .map_or_else(Reply::error, |d| Reply { onboardings: Some(d.all().cloned().collect()), ..ok }),
         Command::Decide { id, decision } => {
             let decided = desk(shared).and_then(|mut d| d.decide(&id, decision).map_err(|e| e.to_string()));
-            decided.map_or_else(Reply::error, |held| Reply { applications: Some(vec![held]), ..ok })
+            decided.map_or_else(Reply::error, |held| Reply { onboardings: Some(vec![held]), ..ok })
         }
         Command::Stats => Reply { stats: Some(shared.stats()), ..ok },
     }

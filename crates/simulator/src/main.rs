@@ -50,10 +50,10 @@ enum Run {
     },
     /// Counters of the running acquirer.
     Stats(At),
-    /// Applications for a terminal.
-    Applications {
+    /// Onboardings for a terminal.
+    Onboardings {
         #[command(subcommand)]
-        action: Applications,
+        action: Onboardings,
     },
     /// All postings of the ledger.
     Ledger(At),
@@ -104,7 +104,7 @@ enum Run {
 }
 
 #[derive(Subcommand)]
-enum Applications {
+enum Onboardings {
     /// All of them.
     List(At),
     /// Approves one that is in review, and gives it an account of the world.
@@ -112,7 +112,7 @@ enum Applications {
         #[command(flatten)]
         at: At,
         id: String,
-        /// This account; else one that no other application has.
+        /// This account; else one that no other onboarding has.
         #[arg(long)]
         account: Option<String>,
     },
@@ -307,17 +307,17 @@ fn run(run: Run) -> Result<ExitCode> {
         Run::Mishaps(at) => reply(&mut out, &at, &Command::Mishaps)?,
         Run::ClearMishaps(at) => reply(&mut out, &at, &Command::Clear)?,
         Run::Unblock { at, card } => reply(&mut out, &at, &Command::Unblock { card })?,
-        Run::Applications { action } => {
+        Run::Onboardings { action } => {
             let (at, command) = match action {
-                Applications::List(at) => (at, Command::Applications),
-                Applications::Approve { at, id, account } => {
+                Onboardings::List(at) => (at, Command::Onboardings),
+                Onboardings::Approve { at, id, account } => {
                     (at, Command::Decide { id, decision: Decision::Approve { account } })
                 }
-                Applications::Reject { at, id, reason } => {
+                Onboardings::Reject { at, id, reason } => {
                     (at, Command::Decide { id, decision: Decision::Reject { reason } })
                 }
             };
-            applications(&mut out, &at, &command)?;
+            onboardings(&mut out, &at, &command)?;
         }
         Run::Stats(at) => reply(&mut out, &at, &Command::Stats)?,
         Run::Ledger(at) => {
@@ -493,8 +493,8 @@ fn run(run: Run) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn applications(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
-    let all = control::send(&at.state, command)?.applications.unwrap_or_default();
+fn onboardings(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
+    let all = control::send(&at.state, command)?.onboardings.unwrap_or_default();
     if at.json {
         return json(out, &all);
     }
@@ -505,7 +505,7 @@ fn applications(out: &mut impl Write, at: &At, command: &Command) -> Result<()> 
         writeln!(
             out,
             "{}  {:<8}  revision {}  {}  {}{given}{reason}",
-            s.application,
+            s.onboarding,
             word,
             s.revision,
             h.received.text(480),

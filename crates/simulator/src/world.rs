@@ -110,9 +110,9 @@ pub struct Account {
     /// Name of a built-in profile of `payterm-hosts`, or the path of a profile file.
     pub profile: String,
     /// F42, 15 characters.
-    pub merchant: String,
+    pub mid: String,
     /// F41, 8 characters.
-    pub terminal: String,
+    pub tid: String,
     /// F49.
     pub currency: Currency,
     /// F32, up to 11 digits.
@@ -198,7 +198,7 @@ pub struct Card {
     pub status: CardStatus,
     /// F63: three letters; CUP = domestic.
     #[serde(default = "cup")]
-    pub organisation: String,
+    pub scheme: String,
     /// F63 issuer text, up to 20 bytes in GBK.
     #[serde(default = "issuer")]
     pub issuer: String,
@@ -452,14 +452,11 @@ impl World {
             if !names.insert(&a.name) {
                 return bad(f("name"), "each once");
             }
-            if !printable(&a.merchant, 15) {
-                return bad(f("merchant"), "15 printable characters (F42)");
+            if !printable(&a.mid, 15) {
+                return bad(f("mid"), "15 printable characters (F42)");
             }
-            if !printable(&a.terminal, 8) || !terminals.insert((&a.profile, &a.merchant, &a.terminal)) {
-                return bad(
-                    f("terminal"),
-                    "8 printable characters (F41), each once per profile and merchant",
-                );
+            if !printable(&a.tid, 8) || !terminals.insert((&a.profile, &a.mid, &a.tid)) {
+                return bad(f("tid"), "8 printable characters (F41), each once per profile and merchant");
             }
             if !matches!(a.mak_bytes, 8 | 16) {
                 return bad(f("mak_bytes"), "8 or 16");
@@ -502,8 +499,8 @@ impl World {
             if Money::parse(&c.balance, c.currency).is_err() {
                 return bad(f("balance"), "a decimal amount of the currency");
             }
-            if c.organisation.len() != 3 || !c.organisation.bytes().all(|b| b.is_ascii_uppercase()) {
-                return bad(f("organisation"), "three capital letters");
+            if c.scheme.len() != 3 || !c.scheme.bytes().all(|b| b.is_ascii_uppercase()) {
+                return bad(f("scheme"), "three capital letters");
             }
             if c.issuer.chars().count() > 10 && !c.issuer.is_ascii()
                 || c.issuer.len() > 30
@@ -650,7 +647,7 @@ mod tests {
         assert_eq!(card("\"3012\"", "\"3013\""), "world, card[0].expiry: YYMM");
         assert_eq!(
             card("TEST0001", "TEST001"),
-            "world, account[0].terminal: 8 printable characters (F41), each once per profile and merchant"
+            "world, account[0].tid: 8 printable characters (F41), each once per profile and merchant"
         );
         assert!(card("fee_bp = 60", "fee_pb = 60").contains("unknown field `fee_pb`"));
         assert!(card("0123456789ABCDEFFEDCBA9876543210", "0123").contains("a TMK is 32 hex digits"));

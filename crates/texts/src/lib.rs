@@ -4,11 +4,11 @@
 //! Invariant: nothing from a card, host, caller or config can become a printer command, a second line or a
 //! hidden character on a paper or a screen.
 mod amount_words;
-mod application;
 mod escpos;
 mod face;
 mod faults;
 mod markup;
+mod onboarding;
 mod page;
 mod paper;
 mod report;

@@ -48,13 +48,13 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
     for a in &report.accounts {
         let sum = |minor| format!("{} {}", mark(a.currency), decimal(minor, a.currency));
         lines.push(Line::Rule);
-        lines.push(row(text("slip-merchant"), a.merchant.clone()));
-        lines.push(row(text("slip-terminal"), a.terminal.clone()));
+        lines.push(row(text("slip-mid"), a.mid.clone()));
+        lines.push(row(text("slip-tid"), a.tid.clone()));
         lines.extend(a.batch.map(|b| row(text("slip-batch"), b.to_string())));
         lines.extend(a.since.map(|t| row(text("report-since"), time(t))));
         for (by, id) in [
             (By::Kind, "report-by-kind"),
-            (By::Organisation, "report-by-organisation"),
+            (By::Scheme, "report-by-scheme"),
             (By::Operator, "report-by-operator"),
         ] {
             let rows = a.by(by);
@@ -65,7 +65,7 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
             for (key, kind, count, minor) in rows {
                 let key = match key.as_str() {
                     OTHER | OTHER_FOREIGN => text("report-other"),
-                    "" if by == By::Organisation => text("report-unnamed"),
+                    "" if by == By::Scheme => text("report-unnamed"),
                     _ => key,
                 };
                 let name = [key, texts.word(kind)]
@@ -117,7 +117,7 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
             sum("report-credit", h.credit_count, h.credit_minor),
         ]
     };
-    let name = |organisation: &str| match organisation {
+    let name = |scheme: &str| match scheme {
         OTHER | OTHER_FOREIGN => text("report-other"),
         "" => text("report-unnamed"),
         named => named.to_owned(),
@@ -126,8 +126,8 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
     lines.push(head(text("settlement-title")));
     lines.push(row(text("slip-shop"), o.place.shop.clone()));
     lines.push(row(text("slip-operator"), o.operator.clone()));
-    lines.extend(o.merchant.clone().map(|m| row(text("slip-merchant"), m)));
-    lines.extend(o.terminal.clone().map(|t| row(text("slip-terminal"), t)));
+    lines.extend(o.mid.clone().map(|m| row(text("slip-mid"), m)));
+    lines.extend(o.tid.clone().map(|t| row(text("slip-tid"), t)));
     lines.extend(o.batch.map(|b| row(text("slip-batch"), b.to_string())));
     lines.extend(o.settlement.as_ref().and_then(|s| s.since).map(|t| row(text("report-since"), time(t))));
     lines.extend(o.ended.map(|t| row(text("report-until"), time(t))));
@@ -141,14 +141,14 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
         lines.extend(sums(half));
     }
     lines.push(Line::Rule);
-    for organisation in &s.organisations {
+    for scheme in &s.schemes {
         lines.push(Line::Text {
-            text: name(&organisation.organisation),
+            text: name(&scheme.scheme),
             align: Align::Left,
             size: Size::Normal,
             bold: true,
         });
-        lines.extend(sums(&organisation.sums));
+        lines.extend(sums(&scheme.sums));
     }
     if s.uploaded > 0 {
         lines.push(row(text("settlement-uploaded"), s.uploaded.to_string()));

@@ -2,9 +2,9 @@
 use crate::{Texts, clean};
 use payterm_schema::{
     Kind, Money, Outcome, Screen, Status, Time,
-    application::Stage,
     device::Way,
     kind::{Mark, Recovery},
+    onboarding::Stage,
     operator::{Purpose, Role, TerminalLock},
 };
 use unicode_width::UnicodeWidthChar;
@@ -159,7 +159,7 @@ impl Texts {
                 lines
             }
             Screen::Locked { lock, digits, problem } => self.locked(lock, *digits, problem, ctx),
-            Screen::Application { stage, reason } => {
+            Screen::Onboarding { stage, reason } => {
                 let stage = stage.map_or("none", Stage::name).replace('_', "-");
                 vec![
                     ctx.shop.clone(),
@@ -242,7 +242,7 @@ impl Texts {
             }
             Status::Unknown => {
                 // The advice of the kind, where that of a sale would be wrong.
-                if outcome.kind.row().recovery == Recovery::AskPerson
+                if outcome.kind.row().recovery == Recovery::ManualResolution
                     || outcome.kind.row().marks_original == Mark::Voided
                 {
                     return vec![next, reason, amount, self.service(&outcome, ctx)];

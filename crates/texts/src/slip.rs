@@ -21,7 +21,7 @@ pub struct SlipContext {
     pub utc_offset_minutes: i32,
     /// May be empty.
     pub service_phone: String,
-    /// Content of the QR code with `{rrn}`, `{stan}`, `{batch}`, `{merchant}`, `{terminal}`, `{amount}`;
+    /// Content of the QR code with `{rrn}`, `{stan}`, `{batch}`, `{mid}`, `{tid}`, `{amount}`;
     /// empty = none (`paper.qr`).
     pub qr: String,
     /// The same for the code by which the customer asks for an invoice, on the customer's copy
@@ -53,7 +53,7 @@ pub fn slip(job: &PaperJob, ctx: &SlipContext, templates: &Templates) -> Paper {
         PaperContent::Page(page) => report::page(texts, page, ctx),
         PaperContent::Invoice(invoice) => report::invoice(texts, invoice, ctx),
         PaperContent::SelfTest(report) => texts.self_test_slip(report, ctx),
-        PaperContent::Application(slip) => crate::application::slip(slip, ctx),
+        PaperContent::Onboarding(slip) => crate::onboarding::slip(slip, ctx),
         PaperContent::Drawer(_) => Paper { lines: vec![Line::Drawer(texts.word(PaperKind::Drawer))] },
     }
 }
@@ -136,7 +136,7 @@ pub(crate) fn template_of(kind: PaperKind, outcome: &Outcome) -> &'static str {
             | PaperKind::Page
             | PaperKind::InvoiceSlip
             | PaperKind::SelfTestSlip
-            | PaperKind::ApplicationSlip
+            | PaperKind::OnboardingSlip
             | PaperKind::Drawer,
             _,
         ) => "payment",
@@ -203,12 +203,12 @@ struct Facts {
     copy: Option<String>,
     shop: String,
     address: String,
-    merchant: Option<String>,
-    terminal: Option<String>,
+    mid: Option<String>,
+    tid: Option<String>,
     operator: String,
     acquirer: Option<String>,
     issuer: Option<String>,
-    organisation: Option<String>,
+    scheme: Option<String>,
     kind: String,
     status: String,
     wallet: Option<String>,
@@ -225,7 +225,7 @@ struct Facts {
     requested: Option<String>,
     no_cvm: Option<String>,
     /// How it was accepted without the host.
-    road: Option<String>,
+    offline_authority: Option<String>,
     partial: Option<String>,
     fee: Option<String>,
     balance: Option<String>,
@@ -259,12 +259,12 @@ pub const VARIABLES: [&str; 49] = [
     "copy",
     "shop",
     "address",
-    "merchant",
-    "terminal",
+    "mid",
+    "tid",
     "operator",
     "acquirer",
     "issuer",
-    "organisation",
+    "scheme",
     "kind",
     "status",
     "wallet",
@@ -279,7 +279,7 @@ pub const VARIABLES: [&str; 49] = [
     "total",
     "requested",
     "no_cvm",
-    "road",
+    "offline_authority",
     "partial",
     "fee",
     "balance",
@@ -319,7 +319,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     let by_recovery = |reverse: &'static str, repeat: &'static str, person: &'static str| match recovery {
         Recovery::Reverse | Recovery::AskAgain => reverse,
         Recovery::Repeat => repeat,
-        Recovery::AskPerson => person,
+        Recovery::ManualResolution => person,
     };
     // What was to go back: nobody takes money again here.
     let undo = mark_of_original == Mark::Voided;
@@ -363,7 +363,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     };
     let result_by = match o.answer_by {
         // No result comes by itself.
-        None if recovery == Recovery::AskPerson => texts.get("slip-result-ask", &[]),
+        None if recovery == Recovery::ManualResolution => texts.get("slip-result-ask", &[]),
         Some(by) => texts.get("slip-result-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
         None => texts.get("slip-result-open", &[]),
     };
@@ -382,12 +382,12 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         copy: copy.map(|id| texts.get(id, &[])),
         shop: o.place.shop.clone(),
         address: [o.place.city.as_str(), o.place.address.as_str()].join(" ").trim().into(),
-        merchant: o.merchant.clone(),
-        terminal: o.terminal.clone(),
+        mid: o.mid.clone(),
+        tid: o.tid.clone(),
         operator: o.operator.clone(),
         acquirer: Some(ctx.acquirer_name.clone()).filter(|n| !n.is_empty()).or_else(|| o.acquirer.clone()),
         issuer: o.issuer.clone(),
-        organisation: o.organisation.clone(),
+        scheme: o.scheme.clone(),
         kind: texts.word(o.kind),
         status: texts.word(o.status),
         wallet: o.wallet.map(|w| texts.word(w)),
@@ -413,7 +413,9 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
                 other => texts.get("slip-no-cvm-other", &[("limit", limit), ("currency", other.code())]),
             }
         }),
-        road: o.road.map(|r| texts.get("slip-road", &[("road", &texts.word(r))])),
+        offline_authority: o
+            .offline_authority
+            .map(|r| texts.get("slip-offline-authority", &[("offline_authority", &texts.word(r))])),
         partial: o.sums.asked.map(|_| texts.get("slip-partial", &[])),
         // The merchant's own business: never on a paper that a customer gets.
         fee: o.sums.fee_text().filter(|_| kind == PaperKind::MerchantCopy).map(money),
@@ -513,8 +515,8 @@ fn qr(template: &str, o: &Outcome) -> String {
         ("{rrn}", o.rrn.clone()),
         ("{stan}", o.stan.map(|s| s.to_string())),
         ("{batch}", o.batch.map(|b| b.to_string())),
-        ("{merchant}", o.merchant.clone()),
-        ("{terminal}", o.terminal.clone()),
+        ("{mid}", o.mid.clone()),
+        ("{tid}", o.tid.clone()),
         ("{amount}", o.sums.amount_money().map(Money::value)),
     ];
     // One pass from the left, so that a value that looks like a place is not filled in again.
@@ -546,8 +548,11 @@ fn plain(texts: Texts, kind: PaperKind, o: &Outcome, ctx: &SlipContext) -> Paper
         bold: true,
     };
     let warn = matches!(kind, PaperKind::UnknownSlip | PaperKind::StuckSlip) || o.status == Status::Unknown;
-    let do_not =
-        if o.kind.row().recovery == Recovery::AskPerson { "slip-do-not-refund" } else { "slip-do-not-take" };
+    let do_not = if o.kind.row().recovery == Recovery::ManualResolution {
+        "slip-do-not-refund"
+    } else {
+        "slip-do-not-take"
+    };
     let do_not = advice(texts, o).filter(|_| kind == PaperKind::StuckSlip).map_or(do_not, |a| a.warning);
     let warnings = [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (warn, do_not)];
     let mut lines: Vec<Line> = warnings.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
@@ -590,8 +595,8 @@ mod tests {
             answer_by: None,
             place: payterm_schema::outcome::Place::default(),
             account: None,
-            merchant: None,
-            terminal: None,
+            mid: None,
+            tid: None,
             operator: "01".into(),
             approved_by: None,
             entry: None,
@@ -603,7 +608,7 @@ mod tests {
             auth_code: None,
             host_date: None,
             host_time: None,
-            organisation: None,
+            scheme: None,
             issuer: None,
             acquirer: None,
             host_texts: Vec::new(),
@@ -613,7 +618,7 @@ mod tests {
             completed: false,
             adjusted: false,
             forwarding: None,
-            road: None,
+            offline_authority: None,
             offline: None,
             no_cvm: None,
             settlement: None,

@@ -24,7 +24,7 @@ macro_rules! locale {
             include_str!(concat!("../locales/", $tag, "/journal.ftl")),
             include_str!(concat!("../locales/", $tag, "/selftest.ftl")),
             include_str!(concat!("../locales/", $tag, "/faults.ftl")),
-            include_str!(concat!("../locales/", $tag, "/application.ftl")),
+            include_str!(concat!("../locales/", $tag, "/onboarding.ftl")),
         ]
     };
 }

@@ -2,10 +2,10 @@
 use crate::Texts;
 use payterm_schema::{
     DeviceKind, DeviceState, InhibitReason, Kind, Phase, Status,
-    application::{Problem, Product, Stage},
     device::Way,
     host::{EntryMode, Wallet},
-    offline::{OfflineRule, Road},
+    offline::{OfflineAuthority, OfflineRule},
+    onboarding::{Problem, Product, Stage},
     operator::{Purpose, Role},
     outcome::{Authority, Class},
     paper::{PaperKind, PaperState},
@@ -71,7 +71,7 @@ words! {
     Wallet { Wechat => "wallet-wechat", Alipay => "wallet-alipay", Unionpay => "wallet-unionpay" }
     Way { Swipe => "way-swipe", Insert => "way-insert", Tap => "way-tap", Scan => "way-scan", Typed => "way-typed" }
     Authority { Host => "authority-host", Card => "authority-card", Merchant => "authority-merchant", Voice => "authority-voice" }
-    Road { Card => "road-card", CardUnableOnline => "road-card_unable_online", Voice => "road-voice", Merchant => "road-merchant" }
+    OfflineAuthority { Card => "offline_authority-card", CardUnableOnline => "offline_authority-card_unable_online", Voice => "offline_authority-voice", Merchant => "offline_authority-merchant" }
     OfflineRule {
         Off => "offline-off", Profile => "offline-profile", Settlement => "offline-settlement", Kind => "offline-kind", Instrument => "offline-instrument", Chip => "offline-chip",
         Pin => "offline-pin", Expired => "offline-expired", Listed => "offline-listed", Refused => "offline-refused", Reversal => "offline-reversal",
@@ -87,13 +87,13 @@ words! {
         Opening => "device-state-opening", Idle => "device-state-idle", Busy => "device-state-busy",
         Degraded => "device-state-degraded", Failed => "device-state-failed",
     }
-    ObligationState { Standing => "obligation-standing", Due => "obligation-due", Stuck => "obligation-stuck" }
+    ObligationState { Armed => "obligation-armed", Due => "obligation-due", Stuck => "obligation-stuck" }
     PaperKind {
         MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
         StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip", SelfTestSlip => "paper-self_test_slip",
         TotalsReport => "paper-totals_report", ShiftReport => "paper-shift_report",
         SettlementReport => "paper-settlement_report", Page => "paper-page", InvoiceSlip => "paper-invoice_slip",
-        ApplicationSlip => "paper-application_slip", Drawer => "paper-drawer",
+        OnboardingSlip => "paper-onboarding_slip", Drawer => "paper-drawer",
     }
     Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }
     Part {

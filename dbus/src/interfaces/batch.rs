@@ -19,7 +19,7 @@ methods! { NAME;
     /// Counts and sums of each account's open batch.
     Totals() -> totals: Dicts<BatchTotals> [Apps, Nobodys, Moment]
         |asked| asked.terminal().totals(asked.caller).await;
-    /// Totals of scope batch or shift by account, organisation, kind and operator, as a JSON text. Managers
+    /// Totals of scope batch or shift by account, scheme, kind and operator, as a JSON text. Managers
     /// only.
     Report(scope: Text<Scope>) -> json: Json<TotalsReport> [Managers, All, Moment]
         |asked| asked.terminal().report(asked.caller, scope).await;

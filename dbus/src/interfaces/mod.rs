@@ -1,8 +1,8 @@
 //! The interfaces, a file each: its methods, its properties with their values, its signals.
-pub(crate) mod application;
 pub(crate) mod batch;
 pub(crate) mod device;
 pub(crate) mod manager;
+pub(crate) mod onboarding;
 pub(crate) mod operators;
 pub(crate) mod queue;
 pub(crate) mod setup;
@@ -24,7 +24,7 @@ pub const INTERFACES: &[Interface] = &[
     batch::INTERFACE,
     setup::INTERFACE,
     operators::INTERFACE,
-    application::INTERFACE,
+    onboarding::INTERFACE,
     standard::PROPERTIES_INTERFACE,
     standard::INTROSPECTABLE_INTERFACE,
     standard::PEER_INTERFACE,
@@ -43,7 +43,7 @@ pub(crate) fn at(path: &str) -> &'static [&'static str] {
             batch::NAME,
             operators::NAME,
             setup::NAME,
-            application::NAME,
+            onboarding::NAME,
             standard::OBJECT_MANAGER,
         ],
         ["", "device", _] => &[device::NAME],

@@ -4,10 +4,10 @@ use payterm_dbus::{Address, Client, Server};
 use payterm_schema::{
     AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice,
     Outcome, Phase, Request, RequestKey, Screen, SelfTest, Stan, Status, Terminal, Time,
-    application::{ApplicationShown, OfferShown, Problem, Step},
     config::{BusConfig, CallerConfig, Language},
     host::{EntryMode, Plan, ReversalReason},
-    offline::{Check, Exposure, Judgement, OfflineAnswer, OfflineRule, QueueAct, Road},
+    offline::{Check, Exposure, Judgement, OfflineAnswer, OfflineAuthority, OfflineRule, QueueAct},
+    onboarding::{OfferShown, OnboardingShown, Problem, Step},
     operator::{OperatorId, OperatorInfo, OperatorRequest, Operators, TerminalLock},
     outcome::{OriginalShown, Place, Reason, Sums},
     page::Printable,
@@ -52,8 +52,8 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         answer_by: Some(Time(1_700_000_180_000)),
         place: Place { shop: "店".into(), address: "1 Road".into(), city: "上海".into() },
         account: AccountId::new("unionpay").ok(),
-        merchant: Some("123456789012345".into()),
-        terminal: Some("12345678".into()),
+        mid: Some("123456789012345".into()),
+        tid: Some("12345678".into()),
         operator: "01".into(),
         approved_by: None,
         entry: Some(EntryMode::Swipe),
@@ -65,7 +65,7 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         auth_code: Some("A1B2C3".into()),
         host_date: Some("1123".into()),
         host_time: Some("152000".into()),
-        organisation: None,
+        scheme: None,
         issuer: None,
         acquirer: None,
         host_texts: vec!["one".into(), "two".into()],
@@ -84,7 +84,7 @@ pub fn outcome(key: RequestKey, txn: u64, status: Status) -> Outcome {
         completed: false,
         adjusted: false,
         forwarding: None,
-        road: None,
+        offline_authority: None,
         offline: None,
         no_cvm: None,
         settlement: None,
@@ -198,9 +198,9 @@ impl Fake {
             at: Time(-5),
             auth_code: None,
             tip: None,
-            organisation: None,
+            scheme: None,
             settlement: None,
-            road: None,
+            offline_authority: None,
         };
         Obligation {
             txn: 1,
@@ -348,18 +348,13 @@ impl Terminal for Fake {
         now(Ok(PaperStatus { id: key.id.clone(), job: 9, state: PaperState::Done, problem: None }))
     }
     fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
-        let row = Total {
-            organisation: "CUP".into(),
-            kind: Kind::Sale,
-            operator: "01".into(),
-            count: 2,
-            minor: 1234,
-        };
+        let row =
+            Total { scheme: "CUP".into(), kind: Kind::Sale, operator: "01".into(), count: 2, minor: 1234 };
         let account = AccountTotals {
             account: AccountId::new("unionpay").unwrap(),
             currency: Currency::CNY,
-            merchant: "898310058120001".into(),
-            terminal: "20260001".into(),
+            mid: "898310058120001".into(),
+            tid: "20260001".into(),
             batch: Batch::new(7),
             since: Some(Time(1_772_692_200_000)),
             rows: vec![row],
@@ -410,7 +405,7 @@ impl Terminal for Fake {
         let check =
             Check { rule: OfflineRule::TotalSum, passed: true, limit: Some(500), now: Some(amount.minor()) };
         let judgement = Judgement {
-            road: Road::Merchant,
+            offline_authority: OfflineAuthority::Merchant,
             allowed: true,
             by: check,
             exposure: Exposure { count: 1, minor: 2 },
@@ -521,8 +516,8 @@ impl Terminal for Fake {
     fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
         now(Ok(offer()))
     }
-    fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
-        now(Ok(ApplicationShown { application: None, problem: Some(Problem::Untrusted), in_service: true }))
+    fn onboarding<'a>(&'a self, _: &'a Caller) -> Reply<'a, OnboardingShown> {
+        now(Ok(OnboardingShown { onboarding: None, problem: Some(Problem::Untrusted), in_service: true }))
     }
     fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()> {
         self.did(format!("{} {step:?}", caller.app));

@@ -11,9 +11,9 @@ use payterm_schema::{
     account::Stan,
     config::{AccountConfig, Config, OfflineConfig, SettlementConfig},
     device::Way,
-    host::{CardSecrets, EntryMode, Leg, Plan},
+    host::{CardSecrets, EntryMode, MessageKind, Plan},
     money::Money,
-    offline::Road,
+    offline::OfflineAuthority,
     outcome::Place,
     request::RequestWire,
 };
@@ -304,8 +304,8 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
     let profile = Profile::builtin("private-label")?;
     let a = &stack.config.accounts[0];
     let station = Station {
-        merchant: a.merchant.clone(),
-        terminal: a.terminal.clone(),
+        mid: a.mid.clone(),
+        tid: a.tid.clone(),
         currency: a.currency,
         nii: a.nii.clone(),
         test: true,
@@ -327,12 +327,15 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
             at: Time(1_795_000_000_000),
             auth_code: None,
             tip: None,
-            organisation: None,
+            scheme: None,
             settlement: None,
-            road: Some(Road::Merchant),
+            offline_authority: Some(OfflineAuthority::Merchant),
         };
         let secrets = CardSecrets { pan: Some(Pan::parse(&pan(i % cards))?), ..CardSecrets::default() };
-        Ok(build(&profile, &station, Leg::Repeat, &plan, &secrets, "1", &mac)?.bytes.reveal().to_vec())
+        Ok(build(&profile, &station, MessageKind::Repeat, &plan, &secrets, "1", &mac)?
+            .bytes
+            .reveal()
+            .to_vec())
     };
     let frames = (0..n).map(frame).collect::<Result<Vec<_>>>()?;
     let db = Connection::open(stack.dir.join("floor.db"))?;

@@ -111,7 +111,7 @@ impl Evening {
                 .and_then(|p| proxy_to(p, hosts.get("private-label"), of_own));
             let (mut second, limit) = (c.accounts[0].clone(), 1_000_000);
             (second.id, second.profile) = (own_id.clone(), "private-label".into());
-            (second.merchant, second.terminal) = ("TESTMERCHANT800".into(), "TEST0800".into());
+            (second.mid, second.tid) = ("TESTMERCHANT800".into(), "TEST0800".into());
             second.offline = Some(OfflineConfig {
                 merchant: true,
                 per_card: limit,
@@ -404,7 +404,7 @@ impl Evening {
                     self.app.issued.iter().any(|i| {
                         i.told.as_ref().is_some_and(|t| t.txn == o.txn && t.status == Status::Unknown)
                     });
-                let again = o.duty != Duty::AskPerson
+                let again = o.duty != Duty::ManualResolution
                     && (self.dice.roll(2) == 0 || (o.duty == Duty::Reverse && executed && !unknown));
                 let done = if again {
                     client.retry_obligation(&me, o.txn).await

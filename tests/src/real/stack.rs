@@ -131,7 +131,7 @@ impl Stack {
             let test = world
                 .accounts
                 .iter()
-                .find(|a| a.merchant == account.merchant && a.terminal == account.terminal)
+                .find(|a| a.mid == account.mid && a.tid == account.tid)
                 .ok_or("an account that the demo world has not")?;
             let c = keys::components(test)?;
             let bytes = |h: &str| hex::decode(h);

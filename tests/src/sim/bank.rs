@@ -11,7 +11,7 @@ mod settlement;
 
 use payterm_schema::{
     AccountId, HostAnswer, HostMessage, Kind,
-    host::{CardSecrets, KeysVerdict, Leg, MacVerdict, Plan, SecretsFrom},
+    host::{CardSecrets, KeysVerdict, MacVerdict, MessageKind, Plan, SecretsFrom},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,7 +122,7 @@ pub struct Posting {
     pub tip: u64,
     /// Of a tip adjustment: what it added.
     tip_own: u64,
-    /// A card of another organisation than CUP.
+    /// A card of another scheme than CUP.
     pub foreign: bool,
     /// Of a payment by code whose payer has not confirmed: how many queries are answered 09 still.
     pending: Option<u32>,
@@ -166,21 +166,22 @@ impl Bank {
     }
 
     pub fn process(&mut self, m: &HostMessage, fate: &HostFault) -> HostAnswer {
-        let mut answer = match (fate, m.leg) {
+        let mut answer = match (fate, m.message_kind) {
             // The codes that end a reversal are never a refusal of it: they would be the bank's lie.
-            (HostFault::Refuse("12" | "25") | HostFault::SlowRefuse(_, "12" | "25"), Leg::Reversal(_)) => {
-                self.reversal(m)
-            }
+            (
+                HostFault::Refuse("12" | "25") | HostFault::SlowRefuse(_, "12" | "25"),
+                MessageKind::Reversal(_),
+            ) => self.reversal(m),
             // What is posted is not refused when it is told again.
             (
                 HostFault::Refuse(code) | HostFault::RefuseNoMac(code) | HostFault::SlowRefuse(_, code),
-                Leg::Repeat,
+                MessageKind::Repeat,
             ) if !matches!(*code, "77" | "96" | "A0" | "91" | "09")
                 && self.books.contains_key(&book(&m.account, &m.plan)) =>
             {
                 self.request(m)
             }
-            (HostFault::Refuse(code) | HostFault::SlowRefuse(_, code), Leg::Query)
+            (HostFault::Refuse(code) | HostFault::SlowRefuse(_, code), MessageKind::Query)
                 if !matches!(*code, "77" | "96" | "A0" | "91" | "09" | "12" | "25") =>
             {
                 // The payer said no.
@@ -200,15 +201,17 @@ impl Bank {
                 // Without a MAC it is not his word.
                 let his = !matches!(fate, HostFault::RefuseNoMac(_));
                 let advice = his
-                    && m.leg == Leg::Request
+                    && m.message_kind == MessageKind::Request
                     && m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Repeat;
-                if (advice || m.leg == Leg::Repeat) && !matches!(*code, "77" | "96" | "A0" | "91" | "09") {
+                if (advice || m.message_kind == MessageKind::Repeat)
+                    && !matches!(*code, "77" | "96" | "A0" | "91" | "09")
+                {
                     // The other ones, should they still come, are refused as well.
                     self.forgotten.insert(book(&m.account, &m.plan));
                 }
                 self.answer(code, m)
             }
-            (HostFault::Partial, Leg::Request)
+            (HostFault::Partial, MessageKind::Request)
                 if m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Reverse =>
             {
                 let mut answer = self.request(m);
@@ -221,7 +224,7 @@ impl Bank {
                 }
                 answer
             }
-            (HostFault::Pending(queries), Leg::Request)
+            (HostFault::Pending(queries), MessageKind::Request)
                 if m.plan.wallet.is_some() && m.plan.settlement.is_none() =>
             {
                 let mut answer = self.request(m);
@@ -233,17 +236,17 @@ impl Bank {
                 }
                 answer
             }
-            (_, Leg::Request) if m.plan.settlement.is_some() => self.settlement(m, fate),
-            (_, Leg::Request | Leg::Repeat) => self.request(m),
-            (_, Leg::Reversal(_)) => self.reversal(m),
+            (_, MessageKind::Request) if m.plan.settlement.is_some() => self.settlement(m, fate),
+            (_, MessageKind::Request | MessageKind::Repeat) => self.request(m),
+            (_, MessageKind::Reversal(_)) => self.reversal(m),
             // As if another payment were meant.
-            (HostFault::Partial, Leg::Query) => {
+            (HostFault::Partial, MessageKind::Query) => {
                 let mut answer = self.query(m);
                 answer.code = "10".into();
                 answer.amount = m.plan.amount.map(|a| a.minor() / 2);
                 answer
             }
-            (_, Leg::Query) => self.query(m),
+            (_, MessageKind::Query) => self.query(m),
         };
         match fate {
             HostFault::Require(digit) => answer.requirement = *digit,
@@ -305,7 +308,7 @@ impl Bank {
             return self.answer("94", m);
         }
         // One that comes late is refused; that nothing new leaves for a closed batch is the wire's to see.
-        if m.leg == Leg::Request && self.in_closed_batch(m) {
+        if m.message_kind == MessageKind::Request && self.in_closed_batch(m) {
             return self.answer("06", m);
         }
         let original =
@@ -376,7 +379,7 @@ impl Bank {
         };
         self.books.insert(key, posting);
         let mut answer = self.answer("00", m);
-        answer.organisation = foreign.then(|| "VIS".into());
+        answer.scheme = foreign.then(|| "VIS".into());
         answer
     }
 
@@ -464,7 +467,7 @@ impl Bank {
 
     fn answer(&mut self, code: &str, m: &HostMessage) -> HostAnswer {
         self.rrn += 1;
-        let sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request;
+        let sign_in = m.plan.kind == Kind::SignIn && m.message_kind == MessageKind::Request;
         let control = !m.plan.kind.row().authorisation;
         self.sign_ins += u32::from(sign_in && self.moves_batch);
         HostAnswer {
@@ -482,7 +485,7 @@ impl Bank {
             acquirer_id: None,
             balance: None,
             batch: sign_in.then(|| payterm_schema::Batch::new(self.open_batch(&m.account))).flatten(),
-            organisation: None,
+            scheme: None,
             texts: Vec::new(),
             fee: None,
             parameters: Vec::new(),

@@ -7,8 +7,8 @@ use payterm_core::{AccountSettings, Settings};
 use payterm_schema::{
     AccountId, Class, Kind, Status,
     config::{Config, DuplicatePolicy, OfflineConfig, SettlementConfig},
-    host::{Again, CodeRule, HostRules, Wallet, WalletQuery},
-    offline::Road,
+    host::{CodeRule, HostRules, RetryRule, Wallet, WalletQuery},
+    offline::OfflineAuthority,
     outcome::Place,
     time::Millis,
 };
@@ -19,8 +19,8 @@ pub fn settings() -> Settings {
         [[account]]
         id = "up"
         profile = "unionpay"
-        merchant = "898310000000001"
-        terminal = "10000001"
+        mid = "898310000000001"
+        tid = "10000001"
         currency = "CNY"
         address = "127.0.0.1:1"
         obligation_tries = 4
@@ -31,23 +31,23 @@ pub fn settings() -> Settings {
     )
     .expect("config");
     config.check().expect("config");
-    let rule = |class, again| CodeRule { class, again, reverse: false };
+    let rule = |class, retry| CodeRule { class, retry, reverse: false };
     let codes = [
-        ("00", rule(Class::A, Again::Never)),
-        ("10", rule(Class::A, Again::Never)),
-        ("12", rule(Class::C, Again::Never)),
-        ("25", rule(Class::C, Again::Never)),
-        ("41", rule(Class::D, Again::Never)),
-        ("51", rule(Class::C, Again::Never)),
-        ("55", rule(Class::C, Again::Pin)),
-        ("75", rule(Class::C, Again::Never)),
-        ("77", rule(Class::D, Again::SignIn)),
-        ("94", rule(Class::C, Again::Done)),
-        ("96", CodeRule { class: Class::C, again: Again::Never, reverse: true }),
-        ("A0", rule(Class::B, Again::SignIn)),
-        ("09", rule(Class::P, Again::Never)),
-        ("64", rule(Class::C, Again::Never)),
-        ("91", rule(Class::C, Again::Now)),
+        ("00", rule(Class::A, RetryRule::Never)),
+        ("10", rule(Class::A, RetryRule::Never)),
+        ("12", rule(Class::C, RetryRule::Never)),
+        ("25", rule(Class::C, RetryRule::Never)),
+        ("41", rule(Class::D, RetryRule::Never)),
+        ("51", rule(Class::C, RetryRule::Never)),
+        ("55", rule(Class::C, RetryRule::Pin)),
+        ("75", rule(Class::C, RetryRule::Never)),
+        ("77", rule(Class::D, RetryRule::SignIn)),
+        ("94", rule(Class::C, RetryRule::Done)),
+        ("96", CodeRule { class: Class::C, retry: RetryRule::Never, reverse: true }),
+        ("A0", rule(Class::B, RetryRule::SignIn)),
+        ("09", rule(Class::P, RetryRule::Never)),
+        ("64", rule(Class::C, RetryRule::Never)),
+        ("91", rule(Class::C, RetryRule::Now)),
     ];
     let rules = HostRules {
         codes: codes.into_iter().map(|(c, r)| (c.to_owned(), r)).collect(),
@@ -67,7 +67,7 @@ pub fn settings() -> Settings {
         completion_percent: 115,
         kinds: Kind::ALL.to_vec(),
         advices_in_flight: 3,
-        roads: vec![Road::Voice, Road::Merchant],
+        offline_authorities: vec![OfflineAuthority::Voice, OfflineAuthority::Merchant],
         no_pin: Vec::new(),
     };
     let accounts = config

@@ -4,7 +4,7 @@
 //! architecture §3 that is broken.
 use payterm_schema::{
     AccountId, Batch, HostAnswer, HostEvent, HostMessage, Kind, Outcome, Request, RequestKey, Status,
-    host::{Leg, MacVerdict, Plan},
+    host::{MacVerdict, MessageKind, Plan},
     kind::{Recovery, Side},
     outcome::{Authority, Forwarding},
     paper::{PaperJob, PaperKind, PrintResult},
@@ -141,14 +141,14 @@ impl Model {
     /// The terminal hands a message to its link.
     pub fn sent(&mut self, m: &HostMessage) -> Verdict {
         let at = place(&m.account, &m.plan);
-        let moves_none =
-            m.leg == Leg::Request && matches!(m.plan.kind, Kind::SignIn | Kind::SignOff | Kind::Echo);
+        let moves_none = m.message_kind == MessageKind::Request
+            && matches!(m.plan.kind, Kind::SignIn | Kind::SignOff | Kind::Echo);
         holds(!self.recovering || moves_none, 4, || {
             format!("{m:?} leaves although the journal was restored and nobody has ended that")
         })?;
-        match m.leg {
-            Leg::Request => self.request_sent(m, at),
-            Leg::Query => {
+        match m.message_kind {
+            MessageKind::Request => self.request_sent(m, at),
+            MessageKind::Query => {
                 let original = m
                     .plan
                     .original
@@ -161,21 +161,22 @@ impl Model {
                     format!("STAN {} of a query was used in its batch", m.plan.stan)
                 })
             }
-            Leg::Repeat | Leg::Reversal(_) => {
-                let what = if m.leg == Leg::Repeat { "a repetition" } else { "a reversal" };
+            MessageKind::Repeat | MessageKind::Reversal(_) => {
+                let what = if m.message_kind == MessageKind::Repeat { "a repetition" } else { "a reversal" };
                 let Some(f) = self.frames.get(&at) else {
                     return Err(Breach {
                         invariant: 6,
                         what: format!("{what} of STAN {}, under which nothing left", m.plan.stan),
                     });
                 };
-                holds(!f.held || m.leg != Leg::Repeat, 12, || {
+                holds(!f.held || m.message_kind != MessageKind::Repeat, 12, || {
                     format!("{}: answered that it is kept back, and {what} leaves", f.key)
                 })?;
                 holds(!f.gone, 12, || {
                     format!("{}: answered that it is written off, and {what} leaves", f.key)
                 })?;
-                let due = if m.leg == Leg::Repeat { Recovery::Repeat } else { Recovery::Reverse };
+                let due =
+                    if m.message_kind == MessageKind::Repeat { Recovery::Repeat } else { Recovery::Reverse };
                 let owes = if f.advice { Recovery::Repeat } else { f.kind.row().recovery };
                 holds(owes == due, 4, || format!("{}: {what} is not what {:?} owes", f.key, f.kind))?;
                 let same = f.kind == m.plan.kind && f.amount == m.plan.amount.map(|a| a.minor());
@@ -186,7 +187,7 @@ impl Model {
                     )
                 })?;
                 let told = self.keys.get(&f.key).and_then(|k| k.last.as_ref());
-                let undoes_approved = m.leg != Leg::Repeat
+                let undoes_approved = m.message_kind != MessageKind::Repeat
                     && told.is_some_and(|o| {
                         o.status == Status::Approved
                             && o.stan == Some(m.plan.stan)
@@ -259,49 +260,55 @@ impl Model {
     /// The acquirer processes a message, and answers.
     pub fn at_bank(&mut self, m: &HostMessage, answer: &HostAnswer) {
         // A query speaks of the payment that it names.
-        let at = match m.leg {
-            Leg::Query => m
+        let at = match m.message_kind {
+            MessageKind::Query => m
                 .plan
                 .original
                 .as_ref()
                 .and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get()))),
-            Leg::Request | Leg::Repeat | Leg::Reversal(_) => Some(place(&m.account, &m.plan)),
+            MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_) => {
+                Some(place(&m.account, &m.plan))
+            }
         };
         let Some(f) = at.and_then(|at| self.frames.get_mut(&at)) else { return };
-        match (m.leg, answer.code.as_str()) {
-            (Leg::Request | Leg::Repeat, "00" | "10") if f.kind.row().slip => {
+        match (m.message_kind, answer.code.as_str()) {
+            (MessageKind::Request | MessageKind::Repeat, "00" | "10") if f.kind.row().slip => {
                 f.posted = answer.amount.or(f.amount)
             }
             // It may be executed still.
-            (Leg::Request, "09") if f.wallet => f.posted = f.amount,
+            (MessageKind::Request, "09") if f.wallet => f.posted = f.amount,
             // What ends a reversal without being signed may be another's word.
-            (Leg::Reversal(_), "12" | "25") if answer.mac == MacVerdict::Absent => {}
-            (Leg::Reversal(_), "00" | "12" | "25") => f.posted = None,
+            (MessageKind::Reversal(_), "12" | "25") if answer.mac == MacVerdict::Absent => {}
+            (MessageKind::Reversal(_), "00" | "12" | "25") => f.posted = None,
             // 12 and 25 are no word on the payment: it is reversed.
-            (Leg::Query, "00" | "09" | "10" | "12" | "25" | "77" | "96" | "A0" | "91") => {}
+            (MessageKind::Query, "00" | "09" | "10" | "12" | "25" | "77" | "96" | "A0" | "91") => {}
             // Whoever does not sign it has not said it.
-            (Leg::Query, _) if answer.mac != MacVerdict::Good => {}
-            (Leg::Query, _) => f.posted = None,
-            (Leg::Request | Leg::Repeat | Leg::Reversal(_), _) => {}
+            (MessageKind::Query, _) if answer.mac != MacVerdict::Good => {}
+            (MessageKind::Query, _) => f.posted = None,
+            (MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_), _) => {}
         }
     }
 
     /// What the terminal hears of a message.
     pub fn heard(&mut self, m: &HostMessage, event: &HostEvent) {
-        let at = match m.leg {
-            Leg::Query => m
+        let at = match m.message_kind {
+            MessageKind::Query => m
                 .plan
                 .original
                 .as_ref()
                 .and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get()))),
-            Leg::Request | Leg::Repeat | Leg::Reversal(_) => Some(place(&m.account, &m.plan)),
+            MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_) => {
+                Some(place(&m.account, &m.plan))
+            }
         };
         let Some(f) = at.and_then(|at| self.frames.get_mut(&at)) else { return };
         match event {
             // What never left owes nothing to what comes after it.
-            HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } => f.owed &= m.leg != Leg::Request,
+            HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } => {
+                f.owed &= m.message_kind != MessageKind::Request
+            }
             HostEvent::NoReply { .. } => {
-                f.owed |= m.leg == Leg::Repeat && f.good.is_empty() && !f.with_person
+                f.owed |= m.message_kind == MessageKind::Repeat && f.good.is_empty() && !f.with_person
             }
             HostEvent::Reply { answer, .. } | HostEvent::Late { answer, .. } => {
                 f.heard.insert(answer.code.clone());
@@ -309,20 +316,20 @@ impl Model {
                 if f.kind.row().authorisation && !matches!(answer.mac, MacVerdict::Good | MacVerdict::NotUsed)
                 {
                     // A refusal that nobody signed may be taken for one.
-                    f.owed &= m.leg != Leg::Request
+                    f.owed &= m.message_kind != MessageKind::Request
                         || matches!(answer.code.as_str(), "00" | "10")
                         || answer.mac == MacVerdict::Wrong;
                     return;
                 }
                 let ends = matches!(answer.code.as_str(), "00" | "12" | "25");
-                match m.leg {
-                    Leg::Reversal(_) if ends => (f.owed, f.undone) = (false, true),
-                    Leg::Reversal(_) => {}
-                    Leg::Request | Leg::Repeat | Leg::Query => {
+                match m.message_kind {
+                    MessageKind::Reversal(_) if ends => (f.owed, f.undone) = (false, true),
+                    MessageKind::Reversal(_) => {}
+                    MessageKind::Request | MessageKind::Repeat | MessageKind::Query => {
                         // A late answer to a request does not end what it owes; that to the totals of a
                         // settlement does.
                         let late = matches!(event, HostEvent::Late { .. })
-                            && m.leg == Leg::Request
+                            && m.message_kind == MessageKind::Request
                             && f.kind != Kind::Settlement;
                         f.owed &= late;
                         if !late {

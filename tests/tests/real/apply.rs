@@ -53,7 +53,7 @@ fn good(stack: &Stack, args: &[&str]) -> Done<Value> {
 fn stage(stack: &Stack) -> String {
     good(stack, &["status"])
         .ok()
-        .and_then(|v| v["application"]["stage"].as_str().map(str::to_owned))
+        .and_then(|v| v["onboarding"]["stage"].as_str().map(str::to_owned))
         .unwrap_or_default()
 }
 fn reach(stack: &Stack, wanted: &str) -> Done {
@@ -67,7 +67,7 @@ fn submit(stack: &Stack) -> Done<String> {
     good(stack, &["accept", offer["hash"].as_str().ok_or("hash")?])?;
     let state = good(stack, &["submit"])?;
     reach(stack, "in_review")?;
-    Ok(state["application"]["id"].as_str().ok_or("id")?.to_owned())
+    Ok(state["onboarding"]["id"].as_str().ok_or("id")?.to_owned())
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     stack.virtuals()?.wait_screen("审核中", PAGE)?;
 
     // Rejected, seen by itself, corrected and sent again.
-    stack.acquirer(&["applications", "reject", &id, "--reason", "执照照片不清楚"])?;
+    stack.acquirer(&["onboardings", "reject", &id, "--reason", "执照照片不清楚"])?;
     reach(&stack, "rejected")?;
     stack.virtuals()?.wait_screen("执照照片不清楚", PAGE)?;
     let slips = stack.virtuals()?.wait_papers(2, Duration::from_secs(5))?.1;
@@ -103,21 +103,21 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
         "{slips:?}"
     );
     std::fs::write(&draft, DRAFT.replace("FL0AA0X", "FL0AA0Y"))?;
-    assert_eq!(submit(&stack)?, id, "the same application");
-    let all: Value = serde_json::from_str(&stack.acquirer(&["applications", "list", "--json"])?)?;
+    assert_eq!(submit(&stack)?, id, "the same onboarding");
+    let all: Value = serde_json::from_str(&stack.acquirer(&["onboardings", "list", "--json"])?)?;
     assert_eq!((all.as_array().map(Vec::len), all[0]["submission"]["revision"].as_u64()), (Some(1), Some(2)));
     assert!(all[0]["submission"]["draft"]["licence"].as_str().is_some_and(|l| l.ends_with('Y')));
 
     // Approved while the terminal is down: a power cut changes nothing.
     stack.kill_daemon();
-    stack.acquirer(&["applications", "approve", &id])?;
+    stack.acquirer(&["onboardings", "approve", &id])?;
     stack.start_daemon(&[])?;
     reach(&stack, "approved")?;
     let pid = stack.daemon_pid();
     let state = good(&stack, &["activate"])?;
-    assert_eq!(state["application"]["stage"], "activated");
-    let account = &state["application"]["parameters"]["accounts"][0];
-    assert_eq!((account["id"].as_str(), account["terminal"].as_str()), (Some("cup2"), Some("TEST0002")));
+    assert_eq!(state["onboarding"]["stage"], "activated");
+    let account = &state["onboarding"]["parameters"]["accounts"][0];
+    assert_eq!((account["id"].as_str(), account["tid"].as_str()), (Some("cup2"), Some("TEST0002")));
     assert_eq!((stack.daemon_pid(), stack.daemon_gone()), (pid, false), "the same process");
     // A repeated call does nothing again.
     good(&stack, &["activate"])?;
@@ -133,7 +133,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     let o = pay(&client, sale("first", "12.34")).await;
     is(&o, Status::Approved);
     assert_eq!(
-        (o.sums.fee, o.terminal.as_deref(), o.place.shop.as_str()),
+        (o.sums.fee, o.tid.as_deref(), o.place.shop.as_str()),
         (Some(7), Some("TEST0002"), "便民超市")
     );
     assert_eq!(stack.balance("fees:cup2")?, 7, "what the acquirer takes");
@@ -193,7 +193,7 @@ fn no_key_in_clear(stack: &Stack, accounts: &[&str]) -> Done {
 }
 
 #[tokio::test]
-async fn who_is_not_the_pinned_one_gets_no_application() -> Done {
+async fn who_is_not_the_pinned_one_gets_no_onboarding() -> Done {
     // Another CA, and another signing key.
     let other = tempfile::tempdir()?;
     payterm_simulator::tms::identity(other.path())?;
@@ -207,7 +207,7 @@ async fn who_is_not_the_pinned_one_gets_no_application() -> Done {
             (3, Some("Management"), Some(problem)),
             "{fault}"
         );
-        let all = stack.acquirer(&["applications", "list", "--json"])?;
+        let all = stack.acquirer(&["onboardings", "list", "--json"])?;
         assert_eq!(all.trim(), "[]");
         assert!(!Path::new(&stack.state().join("terminal.sealed")).exists());
     }

@@ -23,7 +23,7 @@ expiry = "3012"
 pin = "864213"
 currency = "CNY"
 balance = "10000.00"
-organisation = "VIS"
+scheme = "VIS"
 "#;
 
 type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -97,8 +97,8 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
         let mut second = c.accounts[0].clone();
         second.id = AccountId::new("x919").expect("id");
         second.profile = "demo-x919".into();
-        second.merchant = "TESTMERCHANT919".into();
-        second.terminal = "TEST0919".into();
+        second.mid = "TESTMERCHANT919".into();
+        second.tid = "TEST0919".into();
         c.accounts.push(second);
         for (account, line) in c.accounts.iter_mut().zip(&taps) {
             account.address = line.tap.address.clone();

@@ -5,7 +5,7 @@ use payterm_schema::{
     Kind, Status,
     config::NoCvmConfig,
     device::Way,
-    host::Leg,
+    host::MessageKind,
     outcome::{Authority, Forwarding},
     paper::PaperKind,
     record::ObligationState,
@@ -555,10 +555,10 @@ fn small_amounts_need_no_pin_where_the_shop_says_so() {
         let effects = swipe(&mut m, track);
         assert_eq!(pin(&m), asks, "{minor} {track}");
         if !asks {
-            let sent = effects
-                .iter()
-                .find_map(|e| if let Effect::Send(m) = e { Some((m.leg, m.plan.pin)) } else { None });
-            assert_eq!(sent, Some((Leg::Request, false)));
+            let sent = effects.iter().find_map(|e| {
+                if let Effect::Send(m) = e { Some((m.message_kind, m.plan.pin)) } else { None }
+            });
+            assert_eq!(sent, Some((MessageKind::Request, false)));
             assert_eq!(m.running().and_then(|(_, o)| o.no_cvm), Some(1000));
         }
     }

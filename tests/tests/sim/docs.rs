@@ -4,10 +4,10 @@
 use payterm_hosts::Profile;
 use payterm_schema::{
     Device, Fault, Kind, Notice, Outcome, Phase, Request, Status,
-    application::{ApplicationShown, Draft, OfferShown, Stage},
     config::{Config, Language},
     host::{EntryMode, Wallet},
     kind::{AmountRule, CardRule, OriginalBy, Recovery, Right, Side},
+    onboarding::{Draft, OfferShown, OnboardingShown, Stage},
     operator::{Operators, Role},
     outcome::{Class, Reason},
     paper::{PaperJob, PaperKind, PaperState},
@@ -85,8 +85,8 @@ fn the_json_schemas_are_those_of_the_types() {
     schema::<payterm_schema::reconciliation::Reconciliation>("reconciliation", gives());
     schema::<TerminalInfo>("terminal_info", gives());
     schema::<Operators>("operators", gives());
-    schema::<Draft>("application_draft", takes());
-    schema::<ApplicationShown>("application", gives());
+    schema::<Draft>("onboarding_draft", takes());
+    schema::<OnboardingShown>("onboarding", gives());
     schema::<OfferShown>("offer", gives());
     schema::<Fault>("fault", gives());
     schema::<payterm_schema::SelfTest>("self_test", gives());
@@ -308,7 +308,7 @@ fn the_kind_sheet_is_that_of_the_code() {
         let recovery = match r.recovery {
             Recovery::Reverse => "reverse",
             Recovery::Repeat => "repeat",
-            Recovery::AskPerson => "ask a person",
+            Recovery::ManualResolution => "ask a person",
             Recovery::AskAgain => "nothing is owed",
         };
         let side = match r.side {
@@ -405,7 +405,7 @@ fn the_code_tables_are_those_of_profiles_and_texts() {
         let _ = writeln!(out, "| {c:?} | {} |", en.word(*c));
     }
     out.push_str(
-        "\n*Again*: what the terminal does by itself in the same request: `now` try again with a new STAN (`flow.busy_tries` times, after a countdown),\n\
+        "\n*Retry*: what the terminal does by itself in the same request: `now` try again with a new STAN (`flow.busy_tries` times, after a countdown),\n\
          `pin` ask the PIN again, `sign_in` sign in and try again, `done` ends a reversal, `never` nothing. *Reverse*: a payment refused with it is reversed all the same:\n\
          the card's bank may have debited.\n",
     );
@@ -416,7 +416,7 @@ fn the_code_tables_are_those_of_profiles_and_texts() {
             profile.name
         );
         for (c, rule) in profile.rules().codes {
-            let again = serde_json::to_value(rule.again).unwrap();
+            let again = serde_json::to_value(rule.retry).unwrap();
             let _ = writeln!(
                 out,
                 "| {c} | {:?} | `{}` | {} | {} |",

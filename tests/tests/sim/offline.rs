@@ -3,8 +3,8 @@ use payterm_core::{Effect, Input, Machine};
 use payterm_schema::{
     Fault, Kind, Record, Status, Time,
     config::OfflineConfig,
-    host::Leg,
-    offline::{Judgement, OfflineRule, QueueAct, Road},
+    host::MessageKind,
+    offline::{Judgement, OfflineAuthority, OfflineRule, QueueAct},
     outcome::{Authority, Forwarding},
     record::ObligationState,
     settlement::{Settlement, UnpaidLine},
@@ -62,8 +62,9 @@ fn what_could_not_leave_is_accepted_and_told_later() {
             "obligation_ended"
         ]
     );
-    let both: Vec<_> = w.told.iter().map(|o| (o.status, o.authority, o.road, o.forwarding.clone())).collect();
-    let told = |f| (Status::Approved, Some(Authority::Merchant), Some(Road::Merchant), Some(f));
+    let both: Vec<_> =
+        w.told.iter().map(|o| (o.status, o.authority, o.offline_authority, o.forwarding.clone())).collect();
+    let told = |f| (Status::Approved, Some(Authority::Merchant), Some(OfflineAuthority::Merchant), Some(f));
     assert_eq!(both, [told(Forwarding::Pending), told(Forwarding::Forwarded)]);
     let j = allowed(&w)[0];
     assert_eq!(
@@ -189,7 +190,7 @@ fn pin_codes_other_kinds_and_no_policy_are_never_accepted() {
     let w = run(off, plain("a", 0));
     assert!(allowed(&w).is_empty() && denied(&w).is_empty());
     let mut none = offline_settings();
-    std::sync::Arc::make_mut(&mut none.accounts[0].rules).roads.clear();
+    std::sync::Arc::make_mut(&mut none.accounts[0].rules).offline_authorities.clear();
     assert_eq!(denied(&run(none, plain("a", 0))), [OfflineRule::Profile]);
 }
 
@@ -329,7 +330,10 @@ fn several_are_under_way_but_one_of_a_card_and_a_customer_goes_first() {
     let step =
         m.handle(Input::Queue { call: 1, act: QueueAct::Forward { txn: None }, by: "x".into() }, w.clock());
     let sent = |effects: &[Effect]| {
-        effects.iter().filter(|e| matches!(e, Effect::Send(m) if m.leg == Leg::Repeat)).count()
+        effects
+            .iter()
+            .filter(|e| matches!(e, Effect::Send(m) if m.message_kind == MessageKind::Repeat))
+            .count()
     };
     assert_eq!(sent(&booted.effects) + sent(&step.effects), 2, "two cards, two places");
     let fields = m.obligations().iter().filter(|o| o.tries > 0).map(|o| o.txn).collect::<Vec<_>>();

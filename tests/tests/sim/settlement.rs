@@ -81,7 +81,7 @@ fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
     );
     assert_eq!(s.foreign, Half { debit_minor: 1234 + 800, debit_count: 2, credit_minor: 0, credit_count: 0 });
     assert_eq!(
-        s.organisations.iter().map(|o| o.sums.debit_minor).sum::<u64>(),
+        s.schemes.iter().map(|o| o.sums.debit_minor).sum::<u64>(),
         s.domestic.debit_minor + s.foreign.debit_minor
     );
     let next = w.outcome("y").batch.map(|b| b.get());
@@ -596,7 +596,7 @@ fn a_settlement_that_is_never_answered_waits_for_a_person() {
     assert!(settling.is_some_and(|s| s.hold && s.tries == 4), "{settling:?}");
 }
 
-/// The organisation of a card that was taken without the host is known when the host has been told: its half
+/// The scheme of a card that was taken without the host is known when the host has been told: its half
 /// is the right one.
 #[test]
 fn a_foreign_card_without_the_host_is_settled_as_foreign() {
@@ -677,8 +677,8 @@ fn numbers_that_change_before_the_settlement_hold_the_account() {
     };
     assert_eq!(try_with(w.settings.clone()), (true, None));
     for change in [
-        |c: &mut AccountConfig| c.merchant = "898000000000002".into(),
-        |c: &mut AccountConfig| c.terminal = "00000009".into(),
+        |c: &mut AccountConfig| c.mid = "898000000000002".into(),
+        |c: &mut AccountConfig| c.tid = "00000009".into(),
     ] {
         let mut settings = w.settings.clone();
         change(&mut settings.accounts[0].config);

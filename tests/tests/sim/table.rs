@@ -115,7 +115,7 @@ fn expected(kind: Kind, case: Case) -> Vec<(Status, String)> {
         Recovery::Reverse => vec![(Status::Unknown, first.to_owned()), (Status::Declined, "reversed".into())],
         // Accepted at once, forwarded later.
         Recovery::Repeat => [approved(), approved()].concat(),
-        Recovery::AskPerson => one(Status::Unknown, first),
+        Recovery::ManualResolution => one(Status::Unknown, first),
         Recovery::AskAgain => one(Status::Failed, first),
     };
     // Driven on until its batch is closed.
@@ -210,7 +210,11 @@ fn check(kind: Kind, case: Case) {
     );
     let stuck = w.machine.obligations().iter().any(|x| x.txn == o.txn && x.state == ObligationState::Stuck);
     assert_eq!(papers.contains(&PaperKind::StuckSlip), stuck, "{name}: {papers:?}");
-    assert_eq!(stuck, row.recovery == Recovery::AskPerson && first == Some(Status::Unknown), "{name}: Stuck");
+    assert_eq!(
+        stuck,
+        row.recovery == Recovery::ManualResolution && first == Some(Status::Unknown),
+        "{name}: Stuck"
+    );
 
     // An advice was told to the acquirer in the end.
     if row.recovery == Recovery::Repeat && kind != Kind::Settlement && o.status == Status::Approved {

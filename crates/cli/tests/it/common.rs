@@ -4,11 +4,11 @@ use payterm_dbus::{Address, Server};
 use payterm_schema::{
     AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice,
     Outcome, Phase, Record, Request, RequestKey, Screen, SelfTest, Stan, Status, Terminal, Time,
-    application::{ApplicationShown, OfferShown, Problem, Step},
     config::{BusConfig, CallerConfig, Language},
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
-    offline::{Check, Exposure, Judgement, OfflineAnswer, OfflineRule, QueueAct, Road},
+    offline::{Check, Exposure, Judgement, OfflineAnswer, OfflineAuthority, OfflineRule, QueueAct},
+    onboarding::{OfferShown, OnboardingShown, Problem, Step},
     operator::{OperatorId, OperatorInfo, OperatorRequest, Operators, TerminalLock},
     outcome::{Authority, Place, Reason, Sums},
     page::Printable,
@@ -79,8 +79,8 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         // A shop that tries to colour the cashier's terminal.
         place: Place { shop: "老王面馆\u{1b}[31m".into(), address: String::new(), city: "上海".into() },
         account: AccountId::new("unionpay").ok(),
-        merchant: Some("898310058120001".into()),
-        terminal: Some("20260001".into()),
+        mid: Some("898310058120001".into()),
+        tid: Some("20260001".into()),
         operator: "01".into(),
         approved_by: None,
         entry: Some(EntryMode::Swipe),
@@ -92,7 +92,7 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         auth_code: None,
         host_date: None,
         host_time: None,
-        organisation: None,
+        scheme: None,
         issuer: None,
         acquirer: None,
         host_texts: Vec::new(),
@@ -102,7 +102,7 @@ pub fn outcome(key: RequestKey, status: Status, kind: Kind) -> Outcome {
         completed: false,
         adjusted: false,
         forwarding: None,
-        road: None,
+        offline_authority: None,
         offline: None,
         no_cvm: None,
         settlement: None,
@@ -155,9 +155,9 @@ fn plan() -> Plan {
         at: Time(1_772_692_200_000),
         auth_code: None,
         tip: None,
-        organisation: None,
+        scheme: None,
         settlement: None,
-        road: None,
+        offline_authority: None,
     }
 }
 
@@ -250,7 +250,7 @@ impl Terminal for Fake {
             acquirer_id: None,
             balance: None,
             batch: None,
-            organisation: None,
+            scheme: None,
             texts: Vec::new(),
             fee: None,
             parameters: Vec::new(),
@@ -302,18 +302,13 @@ impl Terminal for Fake {
         now(Ok(PaperStatus { id: key.id.clone(), job: 9, state: PaperState::Done, problem: None }))
     }
     fn report<'a>(&'a self, _: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport> {
-        let row = Total {
-            organisation: "CUP".into(),
-            kind: Kind::Sale,
-            operator: "01".into(),
-            count: 2,
-            minor: 1234,
-        };
+        let row =
+            Total { scheme: "CUP".into(), kind: Kind::Sale, operator: "01".into(), count: 2, minor: 1234 };
         let account = AccountTotals {
             account: AccountId::new("unionpay").unwrap(),
             currency: Currency::CNY,
-            merchant: "898310058120001".into(),
-            terminal: "20260001".into(),
+            mid: "898310058120001".into(),
+            tid: "20260001".into(),
             batch: Batch::new(7),
             since: Some(Time(1_772_692_200_000)),
             rows: vec![row],
@@ -399,7 +394,7 @@ impl Terminal for Fake {
         };
         let clock = Check { rule: OfflineRule::Clock, passed: true, limit: None, now: None };
         let judgement = Judgement {
-            road: Road::Merchant,
+            offline_authority: OfflineAuthority::Merchant,
             allowed: check.passed,
             by: check,
             exposure: Exposure { count: 1, minor: 2 },
@@ -423,11 +418,11 @@ impl Terminal for Fake {
     }
     fn offer<'a>(&'a self, _: &'a Caller) -> Reply<'a, OfferShown> {
         let json = r#"{"hash":"ab","id":"o-1","products":["card","scan"],"currency":"CNY","settlement":"T+1","text":"words\u001b[2J",
-            "fees":[{"product":"card","organisation":"CUP","basis_points":60,"min":1,"max":8000},{"product":"scan","basis_points":38}]}"#;
+            "fees":[{"product":"card","scheme":"CUP","basis_points":60,"min":1,"max":8000},{"product":"scan","basis_points":38}]}"#;
         now(Ok(serde_json::from_str(json).unwrap()))
     }
-    fn application<'a>(&'a self, _: &'a Caller) -> Reply<'a, ApplicationShown> {
-        now(Ok(ApplicationShown { application: None, problem: Some(Problem::Untrusted), in_service: false }))
+    fn onboarding<'a>(&'a self, _: &'a Caller) -> Reply<'a, OnboardingShown> {
+        now(Ok(OnboardingShown { onboarding: None, problem: Some(Problem::Untrusted), in_service: false }))
     }
     fn apply<'a>(&'a self, _: &'a Caller, step: Step) -> Reply<'a, ()> {
         if step == Step::Submit {

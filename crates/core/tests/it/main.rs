@@ -1,6 +1,6 @@
 //! All integration tests of this crate, one program.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
-mod application;
+mod onboarding;
 mod profile_codes;
 mod recovery;
 mod resolve;

@@ -6,7 +6,7 @@ use payterm_schema::{
     Tracks,
     config::{Config, FlowConfig},
     device::Way,
-    host::{Again, CodeRule, HostRules, Leg, Wallet},
+    host::{CodeRule, HostRules, MessageKind, RetryRule, Wallet},
     outcome::Place,
     request::RequestWire,
     secret::{PinBlock, PinEntry},
@@ -22,9 +22,9 @@ struct Till {
 }
 impl Till {
     fn new() -> Self {
-        let account = r#"{"account":[{"id":"a","profile":"x","merchant":"898310000000001","terminal":"10000001","currency":"CNY","address":"127.0.0.1:1"}],"operators":{"required":false}}"#;
+        let account = r#"{"account":[{"id":"a","profile":"x","mid":"898310000000001","tid":"10000001","currency":"CNY","address":"127.0.0.1:1"}],"operators":{"required":false}}"#;
         let config: Config = serde_json::from_str(account).unwrap();
-        let rule = |class, reverse| CodeRule { class, again: Again::Never, reverse };
+        let rule = |class, reverse| CodeRule { class, retry: RetryRule::Never, reverse };
         let codes = [
             ("00", rule(Class::A, false)),
             ("K4", rule(Class::A, false)),
@@ -105,7 +105,7 @@ impl Till {
         assert_eq!(message.plan.amount, Money::new(10_000, "CNY".parse().unwrap()).ok());
         let answer: HostAnswer = serde_json::from_str(&format!(
             r#"{{"code":"{code}","mac":"not_used","keys":"none","amount":{amount},"time":null,"date":null,"settlement_date":null,"acquirer":null,
-            "rrn":"123456789012","auth_code":"A1B2C3","issuer_id":null,"acquirer_id":null,"balance":null,"batch":null,"organisation":null,"texts":[],
+            "rrn":"123456789012","auth_code":"A1B2C3","issuer_id":null,"acquirer_id":null,"balance":null,"batch":null,"scheme":null,"texts":[],
             "fee":null,"requirement":0}}"#
         ))
         .unwrap();
@@ -116,7 +116,10 @@ impl Till {
     }
     /// F38 of the reversal that leaves now, if one does.
     fn reversal(&self) -> Option<Option<String>> {
-        self.sent.as_ref().filter(|m| matches!(m.leg, Leg::Reversal(_))).map(|m| m.plan.auth_code.clone())
+        self.sent
+            .as_ref()
+            .filter(|m| matches!(m.message_kind, MessageKind::Reversal(_)))
+            .map(|m| m.plan.auth_code.clone())
     }
 }
 fn swipe() -> Instrument {

@@ -5,7 +5,7 @@ use payterm_core::{Effect, Input, Settings, Step};
 use payterm_schema::{
     Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Outcome, PaymentCode, Record, Stan, Status, Time,
     config::OperatorsConfig,
-    host::{Again, CodeRule, HostRules, Leg, Wallet, WalletQuery},
+    host::{CodeRule, HostRules, MessageKind, RetryRule, Wallet, WalletQuery},
     offline::QueueAct,
     record::ObligationState,
     secret::PinEntry,
@@ -16,7 +16,7 @@ use payterm_schema::{
 /// 77: sign in, then again, and the first frame is reversed; 09: the payer has not decided.
 fn rules() -> Settings {
     let mut s = settings();
-    let code = |class, again, reverse| CodeRule { class, again, reverse };
+    let code = |class, retry, reverse| CodeRule { class, retry, reverse };
     s.accounts[0].rules = HostRules {
         wallets: vec![Wallet::Wechat],
         wallet_undo_after: [(Wallet::Wechat, Millis(15_000))].into(),
@@ -27,9 +27,9 @@ fn rules() -> Settings {
         )]
         .into(),
         codes: [
-            ("77".to_owned(), code(Class::E, Again::SignIn, true)),
-            ("09".to_owned(), code(Class::P, Again::Never, false)),
-            ("00".to_owned(), code(Class::A, Again::Never, false)),
+            ("77".to_owned(), code(Class::E, RetryRule::SignIn, true)),
+            ("09".to_owned(), code(Class::P, RetryRule::Never, false)),
+            ("00".to_owned(), code(Class::A, RetryRule::Never, false)),
         ]
         .into(),
         sign_in: true,
@@ -73,7 +73,11 @@ fn two(s: &Settings) -> (Till, Step) {
 fn first_stuck(till: &mut Till) {
     let step = at(till, 15_000);
     let reversal = step.effects.iter().find_map(|e| {
-        if let Effect::Send(m) = e { matches!(m.leg, Leg::Reversal(_)).then_some(m.tag) } else { None }
+        if let Effect::Send(m) = e {
+            matches!(m.message_kind, MessageKind::Reversal(_)).then_some(m.tag)
+        } else {
+            None
+        }
     });
     host(till, reversal.unwrap(), unbuildable());
     assert_eq!(frames(till)[0].1, ObligationState::Stuck);
@@ -298,7 +302,7 @@ fn what_is_resolved_under_other_numbers_opens_no_batch() {
     let step = host(&mut till, tag_of(&step).unwrap(), unanswered());
     host(&mut till, tag_of(&step).unwrap(), unanswered());
     let mut s = settings();
-    s.accounts[0].config.terminal = "20000002".into();
+    s.accounts[0].config.tid = "20000002".into();
     let mut till = Till::with(s, till.disk);
     till.boot(NOW);
     assert_eq!(frames(&till)[0].1, ObligationState::Stuck);

@@ -5,7 +5,7 @@ use payterm_schema::{
     Status, Time,
     config::Config,
     device::{Key, Way},
-    host::{Again, CodeRule, HostRules},
+    host::{CodeRule, HostRules, RetryRule},
     operator::{OperatorEvent, OperatorId, OperatorRequest},
     outcome::Place,
     record::{Entry, Restored},
@@ -16,9 +16,9 @@ use payterm_schema::{
 pub const NOW: Time = Time(1_780_000_000_000);
 
 pub fn settings() -> Settings {
-    let account = r#"{"account":[{"id":"a","profile":"x","merchant":"898310000000001","terminal":"10000001","currency":"CNY","address":"127.0.0.1:1"}]}"#;
+    let account = r#"{"account":[{"id":"a","profile":"x","mid":"898310000000001","tid":"10000001","currency":"CNY","address":"127.0.0.1:1"}]}"#;
     let config: Config = serde_json::from_str(account).unwrap();
-    let good = CodeRule { class: Class::A, again: Again::Never, reverse: false };
+    let good = CodeRule { class: Class::A, retry: RetryRule::Never, reverse: false };
     let rules = HostRules {
         codes: [("00".to_owned(), good)].into(),
         reversal_ends: vec!["00".into()],

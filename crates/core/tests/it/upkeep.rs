@@ -87,7 +87,7 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
         s.operators.required = required;
         let mut m = Machine::replay(s, None, []).unwrap();
         let rest = m.boot(NOW, "test", &[]);
-        assert!(matches!(shown(&rest)[..], [Screen::LogOn | Screen::Application { .. }]));
+        assert!(matches!(shown(&rest)[..], [Screen::LogOn | Screen::Onboarding { .. }]));
         assert!(matches!(
             shown(&m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW))[..],
             [Screen::SelfTest { .. }]

@@ -12,9 +12,9 @@ use payterm_core::{Effect, Input, Query, TmsEvent, VaultAnswer};
 use payterm_journal::{Found, Head, StoreError};
 use payterm_schema::{
     DeviceKind, Fault, HostEvent, Notice, Outcome, Screen,
-    application::Problem,
     device::Way,
     host::FrameTrace,
+    onboarding::Problem,
     paper::{PaperKind, PrintResult},
     secret::PinEntry,
 };
@@ -186,8 +186,8 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
         }
         Notice::Language { language } => tracing::info!(language = language.tag(), "language"),
         Notice::Inhibited { reasons } => tracing::debug!(?reasons, "updates and restarts"),
-        Notice::Application { application: a } => {
-            tracing::info!(application = a.id, revision = a.revision, stage = a.stage.name(), "application")
+        Notice::Onboarding { onboarding: a } => {
+            tracing::info!(onboarding = a.id, revision = a.revision, stage = a.stage.name(), "onboarding")
         }
         Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
     }
@@ -201,7 +201,7 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
         | Notice::Paper { .. }
         | Notice::SelfTest { .. }
         | Notice::Operators { .. }
-        | Notice::Application { .. }
+        | Notice::Onboarding { .. }
         | Notice::Requirement { .. }
         | Notice::Language { .. }
         | Notice::Inhibited { .. } => {}
@@ -240,7 +240,7 @@ fn fill(texts: Texts, notice: &mut Notice) {
         | Notice::Device { .. }
         | Notice::Obligation { .. }
         | Notice::Operators { .. }
-        | Notice::Application { .. }
+        | Notice::Onboarding { .. }
         | Notice::Requirement { .. }
         | Notice::Language { .. }
         | Notice::Inhibited { .. } => {}

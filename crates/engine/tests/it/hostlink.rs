@@ -11,7 +11,7 @@ use payterm_journal::Store;
 use payterm_schema::{
     Batch, HostEvent, HostMessage, Kind, Stan, Time,
     config::{AccountConfig, TlsConfig},
-    host::{CardSecrets, EntryMode, FrameTrace, KeysVerdict, Leg, Plan, SecretsFrom},
+    host::{CardSecrets, EntryMode, FrameTrace, KeysVerdict, MessageKind, Plan, SecretsFrom},
     time::Millis,
 };
 use payterm_simulator::{Acquirer, Mishap, World};
@@ -58,8 +58,8 @@ impl Rig {
             let line = Arc::new(Line {
                 profile: Arc::new(Profile::builtin(self.profile).unwrap()),
                 station: Station {
-                    merchant: self.config.merchant.clone(),
-                    terminal: self.config.terminal.clone(),
+                    mid: self.config.mid.clone(),
+                    tid: self.config.tid.clone(),
                     currency: self.config.currency,
                     nii: self.config.nii.clone(),
                     test: true,
@@ -119,15 +119,15 @@ impl Link {
             at: now,
             auth_code: None,
             tip: None,
-            organisation: None,
+            scheme: None,
             settlement: None,
-            road: None,
+            offline_authority: None,
         };
         let account = payterm_schema::AccountId::new("cup").unwrap();
         let message = HostMessage {
             account,
             tag: tag.into(),
-            leg: Leg::Request,
+            message_kind: MessageKind::Request,
             plan,
             secrets: if kind == Kind::Sale {
                 SecretsFrom::Memory(CardSecrets {
@@ -333,7 +333,7 @@ fn keys_come_from_a_sign_in_only() {
         let d = payterm_hosts::decode(&profile, &frame[..n]).unwrap();
         let answer: payterm_schema::HostAnswer = serde_json::from_str(
             r#"{"code":"00","mac":"not_used","keys":"none","amount":null,"time":null,"date":null,"settlement_date":null,"acquirer":null,"rrn":null,
-                "auth_code":null,"issuer_id":null,"acquirer_id":null,"balance":null,"batch":null,"organisation":null,"texts":[],"fee":null,"requirement":0}"#,
+                "auth_code":null,"issuer_id":null,"acquirer_id":null,"balance":null,"batch":null,"scheme":null,"texts":[],"fee":null,"requirement":0}"#,
         )
         .unwrap();
         let keys = payterm_schema::secret::SecretBytes::new(vec![7; 40]);

@@ -3,11 +3,11 @@ use payterm_core::{TmsAsk, TmsEvent};
 use payterm_engine::tms::{Tms, Trouble};
 use payterm_schema::{
     AccountId, Currency, Time,
-    application::{
-        Accepted, AccountParameters, Application, BinLists, Draft, Grant, GrantedAccount, Offer, Problem,
-        Product, Settlement, Signed, Stage, Standing, Submission, Verdict, WrappedKey,
-    },
     config::{Config, TmsConfig},
+    onboarding::{
+        Accepted, AccountParameters, BinLists, Draft, Grant, GrantedAccount, Offer, Onboarding,
+        OnboardingStatus, Problem, Product, Settlement, Signed, Stage, Submission, Verdict, WrappedKey,
+    },
 };
 use payterm_simulator::tms;
 use payterm_vault::{
@@ -26,7 +26,7 @@ use tokio::{
 
 const TMK: [u8; 16] =
     [0xCA, 0x5D, 0x92, 0x59, 0x8D, 0xCA, 0x48, 0xCE, 0x8A, 0x4C, 0x76, 0x36, 0x1A, 0x92, 0x69, 0xE9];
-const APPLICATION: &str = "0123456789abcdef0123456789abcdef";
+const ONBOARDING: &str = "0123456789abcdef0123456789abcdef";
 
 fn draft() -> Draft {
     let s = String::from;
@@ -53,11 +53,11 @@ fn offer() -> Offer {
         text: "words".into(),
     }
 }
-fn application() -> Application {
+fn onboarding() -> Onboarding {
     let terms = Signed { text: "words".into(), signature: String::new() };
     let accepted = Accepted { hash: terms.hash(), at: Time(0), by: "owner".into(), offer: offer(), terms };
-    Application {
-        id: APPLICATION.into(),
+    Onboarding {
+        id: ONBOARDING.into(),
         revision: 1,
         stage: Stage::Submitted,
         since: Time(0),
@@ -153,7 +153,7 @@ impl Bench {
     }
     /// Fetches, and what became of it: the parameters or the problem; with a problem the vault is as before.
     async fn fetch(&self) -> Result<usize, Trouble> {
-        let done = self.tms.grant(APPLICATION, &draft()).await;
+        let done = self.tms.grant(ONBOARDING, &draft()).await;
         assert_eq!(
             self.vault.tmk_check_value("bank").is_some(),
             done.is_ok(),
@@ -192,12 +192,12 @@ fn wrapped(public: &[u8], label: &str, key: &[u8]) -> WrappedKey {
 }
 fn grant(terminal: &str, public: &[u8], nonce: &str) -> Grant {
     let id = AccountId::new("bank").unwrap();
-    let key = wrapped(public, &WrappedKey::label(APPLICATION, terminal, nonce, &id), &TMK);
+    let key = wrapped(public, &WrappedKey::label(ONBOARDING, terminal, nonce, &id), &TMK);
     let account = AccountParameters {
         id,
         profile: "unionpay".into(),
-        merchant: "TESTMERCHANT001".into(),
-        terminal: "TEST0002".into(),
+        mid: "TESTMERCHANT001".into(),
+        tid: "TEST0002".into(),
         currency: Currency::CNY,
         address: "127.0.0.1:1".into(),
         nii: None,
@@ -207,7 +207,7 @@ fn grant(terminal: &str, public: &[u8], nonce: &str) -> Grant {
         fees: Vec::new(),
     };
     Grant {
-        application: APPLICATION.into(),
+        onboarding: ONBOARDING.into(),
         terminal: terminal.into(),
         nonce: nonce.into(),
         accounts: vec![GrantedAccount { account, key }],
@@ -226,12 +226,12 @@ async fn what_is_right_is_taken() {
     assert_eq!(b.vault.tmk_check_value("bank"), Some([0x43, 0xC6, 0xCC]));
     let (sign, terminal) = (b.signed(), b.terminal.clone());
     b.says(move |line, body| {
-        assert_eq!(line, format!("PUT /v1/applications/{APPLICATION} HTTP/1.1"));
+        assert_eq!(line, format!("PUT /v1/onboardings/{ONBOARDING} HTTP/1.1"));
         let s: Submission = serde_json::from_str(body).unwrap();
         assert_eq!((s.draft.check(), s.terminal.as_str()), (Ok(()), terminal.as_str()));
         let verdict = Verdict::InReview;
-        http(&sign(&Standing {
-            application: APPLICATION.into(),
+        http(&sign(&OnboardingStatus {
+            onboarding: ONBOARDING.into(),
             revision: s.revision,
             terminal: s.terminal,
             verdict,
@@ -239,7 +239,7 @@ async fn what_is_right_is_taken() {
         }))
     });
     assert!(
-        matches!(b.tms.answer(TmsAsk::Submit(Box::new(application()))).await, TmsEvent::Standing(s) if s.verdict == Verdict::InReview)
+        matches!(b.tms.answer(TmsAsk::Submit(Box::new(onboarding()))).await, TmsEvent::Status(s) if s.verdict == Verdict::InReview)
     );
 }
 
@@ -248,8 +248,8 @@ async fn a_grant_that_is_wrong_in_one_part_is_refused_whole() {
     type Change = Box<dyn Fn(&mut Grant) + Send + Sync>;
     let b = Bench::new().await;
     let (terminal, public) = (b.terminal.clone(), b.public.clone());
-    let relabel = move |g: &mut Grant, application: &str, nonce: &str, account: &str| {
-        let label = WrappedKey::label(application, &terminal, nonce, &AccountId::new(account).unwrap());
+    let relabel = move |g: &mut Grant, onboarding: &str, nonce: &str, account: &str| {
+        let label = WrappedKey::label(onboarding, &terminal, nonce, &AccountId::new(account).unwrap());
         g.accounts[0].key = wrapped(&public, &label, &TMK);
     };
     let relabel = Arc::new(relabel);
@@ -261,18 +261,18 @@ async fn a_grant_that_is_wrong_in_one_part_is_refused_whole() {
         .unwrap();
     let their = hex::decode(other.public).unwrap();
     let changes: Vec<(Problem, Change)> = vec![
-        // Another terminal's, another application's, yesterday's.
+        // Another terminal's, another onboarding's, yesterday's.
         (Problem::NotForUs, Box::new(|g| g.terminal = "ff".repeat(32))),
-        (Problem::NotForUs, Box::new(|g| g.application = "f".repeat(32))),
+        (Problem::NotForUs, Box::new(|g| g.onboarding = "f".repeat(32))),
         (Problem::NotForUs, Box::new(|g| g.nonce = "0".repeat(32))),
         (Problem::Keys, Box::new(move |g| g.accounts[0].key = wrapped(&their, "label", &TMK))),
         // A key of another fetch or account under today's signature.
-        (Problem::Keys, Box::new(move |g| r1(g, APPLICATION, &"0".repeat(32), "bank"))),
+        (Problem::Keys, Box::new(move |g| r1(g, ONBOARDING, &"0".repeat(32), "bank"))),
         (
             Problem::Keys,
             Box::new(move |g| {
                 let n = g.nonce.clone();
-                r2(g, APPLICATION, &n, "other")
+                r2(g, ONBOARDING, &n, "other")
             }),
         ),
         (Problem::Keys, Box::new(|g| g.accounts[0].key.check_value = "000000".into())),
@@ -284,7 +284,7 @@ async fn a_grant_that_is_wrong_in_one_part_is_refused_whole() {
         (Problem::Malformed, Box::new(|g| g.accounts.clear())),
         (Problem::Malformed, Box::new(|g| g.accounts[0].account.profile = "/etc/passwd".into())),
         (Problem::Malformed, Box::new(|g| g.accounts[0].account.profile = "no-such-profile".into())),
-        (Problem::Malformed, Box::new(|g| g.accounts[0].account.merchant = "short".into())),
+        (Problem::Malformed, Box::new(|g| g.accounts[0].account.mid = "short".into())),
         (Problem::Malformed, Box::new(|g| g.accounts[0].account.address = "nowhere".into())),
         (Problem::Malformed, Box::new(|g| g.accounts[0].account.amount_limit = Some(0))),
         (Problem::Malformed, Box::new(|g| g.bins.blocked = vec!["62".into(); 2_001])),
@@ -341,8 +341,8 @@ async fn bytes_that_are_no_answer_are_refused_by_name() {
         serde_json::to_string(&Signed { text, signature }).unwrap()
     };
     let big = format!("{{\"text\":\"{}", "x".repeat(600 * 1024));
-    let standing = b.signed()(&Standing {
-        application: APPLICATION.into(),
+    let standing = b.signed()(&OnboardingStatus {
+        onboarding: ONBOARDING.into(),
         revision: 1,
         terminal: b.terminal.clone(),
         verdict: Verdict::Approved,
@@ -393,17 +393,17 @@ async fn bytes_that_are_no_answer_are_refused_by_name() {
     let (sign, terminal) = (b.signed(), b.terminal.clone());
     b.says(move |_, _| {
         let reason = Some("\u{1b}[2J".into());
-        http(&sign(&Standing {
-            application: APPLICATION.into(),
+        http(&sign(&OnboardingStatus {
+            onboarding: ONBOARDING.into(),
             revision: 1,
             terminal: terminal.clone(),
             verdict: Verdict::Rejected,
             reason,
         }))
     });
-    assert_eq!(problem(b.tms.standing(APPLICATION, 1).await), Problem::Malformed);
-    assert_eq!(problem(b.tms.standing(APPLICATION, 2).await), Problem::NotForUs);
-    assert_eq!(problem(b.tms.standing(&"f".repeat(32), 1).await), Problem::NotForUs);
+    assert_eq!(problem(b.tms.status(ONBOARDING, 1).await), Problem::Malformed);
+    assert_eq!(problem(b.tms.status(ONBOARDING, 2).await), Problem::NotForUs);
+    assert_eq!(problem(b.tms.status(&"f".repeat(32), 1).await), Problem::NotForUs);
     b.says(move |_, _| http(&good));
     assert_eq!(b.tms.offer().await.unwrap().0, offer(), "and then it works");
 }

@@ -4,7 +4,7 @@
 use crate::support::*;
 use payterm_hosts::{Decoded, Profile, RequestView, Upload, Var, build, decode, encode, read, reply_message};
 use payterm_schema::account::Batch;
-use payterm_schema::host::{HostAnswer, Leg, MacVerdict};
+use payterm_schema::host::{HostAnswer, MacVerdict, MessageKind};
 use payterm_schema::kind::Kind;
 use payterm_schema::secret::SecretBytes;
 use payterm_schema::settlement::{BatchPart, SettlementReply};
@@ -60,9 +60,16 @@ fn frames_are_the_golden_ones_and_read_back() {
         let profile = Profile::builtin(name).unwrap();
         let mac = TestMac::new(key(name));
         for case in cases() {
-            let built =
-                build(&profile, &station(true), case.leg, &case.plan, &case.secrets, "PT00000042", &mac)
-                    .unwrap();
+            let built = build(
+                &profile,
+                &station(true),
+                case.message_kind,
+                &case.plan,
+                &case.secrets,
+                "PT00000042",
+                &mac,
+            )
+            .unwrap();
             let frame = built.bytes.reveal();
             let d = decode(&profile, frame).unwrap();
             golden(&format!("{name}-{}", case.name), &entry(&profile, "sent", frame, &d, case.pan, case.pin));
@@ -72,14 +79,14 @@ fn frames_are_the_golden_ones_and_read_back() {
                 .unwrap_or_else(|e| panic!("{name} {}: {e}", case.name));
             assert_eq!(view.kind, case.plan.kind, "{name} {}", case.name);
             let financial = case.plan.kind.row().authorisation;
-            let card = financial && case.leg != Leg::Query;
+            let card = financial && case.message_kind != MessageKind::Query;
             assert_eq!(
                 d.verify(&profile, &mac).unwrap(),
                 if financial { MacVerdict::Good } else { MacVerdict::NotUsed }
             );
             assert_eq!((view.stan(), view.batch()), (Some(case.plan.stan), Some(case.plan.batch)));
             assert_eq!(view.amount(), case.plan.amount.map(|a| a.minor()));
-            assert_eq!(view.query, case.leg == Leg::Query);
+            assert_eq!(view.query, case.message_kind == MessageKind::Query);
             match case.plan.settlement.as_deref() {
                 Some(BatchPart::Totals(halves)) => {
                     assert_eq!((view.upload, view.totals()), (None, Some(*halves)))
@@ -107,23 +114,25 @@ fn frames_are_the_golden_ones_and_read_back() {
             }
             assert_eq!(view.tip(), case.plan.tip);
             assert_eq!(view.text(Var::VoiceCode), case.plan.auth_code.as_deref());
-            if let (Some(o), Leg::Request | Leg::Repeat | Leg::Query) = (&case.plan.original, case.leg) {
+            if let (Some(o), MessageKind::Request | MessageKind::Repeat | MessageKind::Query) =
+                (&case.plan.original, case.message_kind)
+            {
                 assert_eq!(view.original(), o.batch.zip(o.stan), "{name} {}", case.name);
-                assert_eq!(view.text(Var::Organisation), case.plan.organisation.as_deref());
+                assert_eq!(view.text(Var::Scheme), case.plan.scheme.as_deref());
                 let date = view.text(Var::OriginalDate);
                 assert!(date.is_none() || date == o.date.as_deref());
-                let own_stan = case.leg == Leg::Query
+                let own_stan = case.message_kind == MessageKind::Query
                     || view.text(Var::OriginalRrn) == o.rrn.as_deref()
                     || view.text(Var::AuthCode) == o.auth_code.as_deref();
                 assert!(own_stan, "{name} {} names its original", case.name);
             }
-            match case.leg {
-                Leg::Request | Leg::Repeat | Leg::Query => {
+            match case.message_kind {
+                MessageKind::Request | MessageKind::Repeat | MessageKind::Query => {
                     assert_eq!(view.reversal, None);
                     assert_eq!(view.pin_block(), case.secrets.pin_block);
                     assert_eq!(view.code(), case.secrets.code);
                 }
-                Leg::Reversal(reason) => {
+                MessageKind::Reversal(reason) => {
                     assert_eq!(view.reversal, Some(reason));
                     assert!([52, 53, 35, 36, 26].iter().all(|n| !d.message.has(*n)));
                     assert!(view.text(Var::Reason).is_some());

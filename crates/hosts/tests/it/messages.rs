@@ -16,7 +16,7 @@ fn union() -> Profile {
 }
 fn sale(p: &Profile, mac: &dyn Mac) -> Built {
     let (plan, secrets) = swiped();
-    build(p, &station(false), Leg::Request, &plan, &secrets, "S1", mac).unwrap()
+    build(p, &station(false), MessageKind::Request, &plan, &secrets, "S1", mac).unwrap()
 }
 /// A reply with changes made to it, read by the terminal.
 fn reply(
@@ -54,7 +54,7 @@ fn working_keys_vector() {
     let ask = build(
         &p,
         &station(false),
-        Leg::Request,
+        MessageKind::Request,
         &plan(Kind::SignIn, EntryMode::None),
         &CardSecrets::default(),
         "S1",
@@ -95,7 +95,8 @@ fn the_header_says_test_and_the_tpdu_the_host() {
     let (plan, secrets) = swiped();
     for (test, header) in [(false, "603100000000"), (true, "603110000000")] {
         let built =
-            build(&p, &station(test), Leg::Request, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
+            build(&p, &station(test), MessageKind::Request, &plan, &secrets, "S1", &TestMac::new(MAK))
+                .unwrap();
         let d = decode(&p, built.bytes.reveal()).unwrap();
         assert_eq!(d.envelope.header.unwrap(), header.as_bytes());
         assert_eq!(d.envelope.tpdu.unwrap(), [0x60, 0, 3, 0, 0]);
@@ -234,7 +235,8 @@ fn a_reversal_keeps_what_the_protocol_says() {
         let mut plan = case.plan;
         plan.amount = Some(Money::new(123_456, Currency::CNY).unwrap());
         let built =
-            build(&p, &station(false), case.leg, &plan, &case.secrets, "S1", &TestMac::new(MAK)).unwrap();
+            build(&p, &station(false), case.message_kind, &plan, &case.secrets, "S1", &TestMac::new(MAK))
+                .unwrap();
         let d = decode(&p, built.bytes.reveal()).unwrap();
         assert_eq!(d.message.fields().collect::<Vec<_>>(), fields, "{name}");
         assert_eq!(d.message.mti(), "0400");
@@ -242,8 +244,8 @@ fn a_reversal_keeps_what_the_protocol_says() {
     // From memory, F2 comes from the track; F38 when the request was answered.
     let (mut plan, secrets) = swiped();
     plan.auth_code = Some("X9Y8Z7".into());
-    let leg = Leg::Reversal(ReversalReason::Other);
-    let built = build(&p, &station(false), leg, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
+    let message_kind = MessageKind::Reversal(ReversalReason::Other);
+    let built = build(&p, &station(false), message_kind, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
     let m = decode(&p, built.bytes.reveal()).unwrap().message;
     assert_eq!(
         (m.text(2), m.text(22), m.text(38), m.text(39)),
@@ -258,7 +260,7 @@ fn what_a_plan_promises_and_the_secrets_lack_is_named() {
     let mac = TestMac::new(MAK);
     let (good, secrets) = swiped();
     let go = |plan: &Plan, secrets: &CardSecrets| {
-        build(&p, &station(false), Leg::Request, plan, secrets, "S1", &mac)
+        build(&p, &station(false), MessageKind::Request, plan, secrets, "S1", &mac)
             .map(|_| ())
             .map_err(|e| e.to_string())
     };
@@ -298,11 +300,7 @@ fn what_a_plan_promises_and_the_secrets_lack_is_named() {
         "F14: a character or nibble is no digit",
     );
     err(Plan { tip: Some(1_000_000_000_000), ..good.clone() }, &secrets, "tip: below 10^12 minor units");
-    err(
-        Plan { organisation: Some("CU".into()), ..good.clone() },
-        &secrets,
-        "organisation: 3 letters or digits",
-    );
+    err(Plan { scheme: Some("CU".into()), ..good.clone() }, &secrets, "scheme: 3 letters or digits");
     err(
         Plan { kind: Kind::TipAdjust, pin: false, ..good.clone() },
         &secrets,
@@ -323,18 +321,30 @@ fn what_a_plan_promises_and_the_secrets_lack_is_named() {
     let mut code = plan(Kind::Sale, EntryMode::Code);
     code.wallet = Some(Wallet::Unionpay);
     assert_eq!(
-        build(&demo, &station(false), Leg::Request, &code, &secrets, "S1", &mac).map(|_| ()),
+        build(&demo, &station(false), MessageKind::Request, &code, &secrets, "S1", &mac).map(|_| ()),
         Err(BuildError::Wallet)
     );
-    let long = Station { merchant: "1234567890123456".into(), ..station(false) };
-    let e =
-        build(&p, &long, Leg::Request, &good, &secrets, "S1", &mac).map(|_| ()).map_err(|e| e.to_string());
+    let long = Station { mid: "1234567890123456".into(), ..station(false) };
+    let e = build(&p, &long, MessageKind::Request, &good, &secrets, "S1", &mac)
+        .map(|_| ())
+        .map_err(|e| e.to_string());
     assert_eq!(e, Err("F42: length 16, but it is fixed at 15".into()));
     let nii = Station { nii: "zz".into(), ..station(false) };
-    assert_eq!(build(&p, &nii, Leg::Request, &good, &secrets, "S1", &mac).map(|_| ()), Err(BuildError::Nii));
+    assert_eq!(
+        build(&p, &nii, MessageKind::Request, &good, &secrets, "S1", &mac).map(|_| ()),
+        Err(BuildError::Nii)
+    );
     for kind in [Kind::SignIn, Kind::StatusUpload] {
-        let e = build(&p, &station(false), Leg::Request, &plan(kind, EntryMode::None), &secrets, "", &mac)
-            .map(|_| ());
+        let e = build(
+            &p,
+            &station(false),
+            MessageKind::Request,
+            &plan(kind, EntryMode::None),
+            &secrets,
+            "",
+            &mac,
+        )
+        .map(|_| ());
         assert_eq!(e, Err(BuildError::Serial));
     }
 }
@@ -360,7 +370,7 @@ fn keys_only_from_a_successful_sign_in_of_an_allowed_length() {
     let ask = build(
         &p,
         &station(false),
-        Leg::Request,
+        MessageKind::Request,
         &plan(Kind::SignIn, EntryMode::None),
         &CardSecrets::default(),
         "S1",
@@ -396,7 +406,7 @@ fn traces_and_debug_hide_secrets() {
             let built = build(
                 &p,
                 &station(true),
-                case.leg,
+                case.message_kind,
                 &case.plan,
                 &case.secrets,
                 "S1",
@@ -423,8 +433,8 @@ fn traces_and_debug_hide_secrets() {
     }
     let p = union();
     let (plan, secrets) = swiped();
-    let leg = Leg::Reversal(ReversalReason::NoReply);
-    let built = build(&p, &station(true), leg, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
+    let message_kind = MessageKind::Reversal(ReversalReason::NoReply);
+    let built = build(&p, &station(true), message_kind, &plan, &secrets, "S1", &TestMac::new(MAK)).unwrap();
     let shown = |f: &str| built.trace(&p).iter().find(|v| *v.field == *f).map(|v| v.value.clone()).unwrap();
     assert_eq!(shown("F2"), "622202*********0128");
     assert_eq!(shown("F39"), "98");
@@ -450,11 +460,11 @@ fn rules_of_the_unionpay_profile() {
     let rules = union().rules();
     let rule = |c: &str| rules.codes.get(c).copied().unwrap();
     assert_eq!(
-        (rule("00").class, rule("55").again, rule("77").again, rule("94").again),
-        (Class::A, Again::Pin, Again::SignIn, Again::Done)
+        (rule("00").class, rule("55").retry, rule("77").retry, rule("94").retry),
+        (Class::A, RetryRule::Pin, RetryRule::SignIn, RetryRule::Done)
     );
     for now in ["90", "91", "92"] {
-        assert_eq!(rule(now).again, Again::Now);
+        assert_eq!(rule(now).retry, RetryRule::Now);
     }
     for reverse in ["06", "68", "96", "98"] {
         assert!(rule(reverse).reverse, "{reverse}");
@@ -488,9 +498,10 @@ fn a_repeat_differs_in_the_mti_alone_and_some_kinds_are_never_reversed() {
     for (name, mti) in [("unionpay", "0220"), ("demo-x919", "0221")] {
         let p = Profile::builtin(name).unwrap();
         let mac = TestMac::new(key(name));
-        for case in cases().into_iter().filter(|c| c.leg == Leg::Repeat) {
-            let made = |leg| build(&p, &station(true), leg, &case.plan, &case.secrets, "S1", &mac);
-            let (first, again) = (made(Leg::Request).unwrap(), made(Leg::Repeat).unwrap());
+        for case in cases().into_iter().filter(|c| c.message_kind == MessageKind::Repeat) {
+            let made =
+                |message_kind| build(&p, &station(true), message_kind, &case.plan, &case.secrets, "S1", &mac);
+            let (first, again) = (made(MessageKind::Request).unwrap(), made(MessageKind::Repeat).unwrap());
             let (a, b) =
                 (decode(&p, first.bytes.reveal()).unwrap(), decode(&p, again.bytes.reveal()).unwrap());
             assert_eq!((a.message.mti(), b.message.mti()), ("0220", mti));
@@ -499,7 +510,7 @@ fn a_repeat_differs_in_the_mti_alone_and_some_kinds_are_never_reversed() {
             }
             assert_eq!(first.expect, again.expect, "the same reply answers both");
             assert_eq!(
-                made(Leg::Reversal(ReversalReason::NoReply)).unwrap_err(),
+                made(MessageKind::Reversal(ReversalReason::NoReply)).unwrap_err(),
                 BuildError::Kind(case.plan.kind)
             );
         }
@@ -507,7 +518,7 @@ fn a_repeat_differs_in_the_mti_alone_and_some_kinds_are_never_reversed() {
         let e = build(
             &p,
             &station(true),
-            Leg::Reversal(ReversalReason::NoReply),
+            MessageKind::Reversal(ReversalReason::NoReply),
             &refund.plan,
             &refund.secrets,
             "S1",
@@ -526,7 +537,7 @@ fn parameters_that_are_malformed_are_left_out() {
         let ask = build(
             &p,
             &station(false),
-            Leg::Request,
+            MessageKind::Request,
             &plan(Kind::Parameters, EntryMode::None),
             &CardSecrets::default(),
             "S1",
@@ -597,11 +608,7 @@ fn a_bad_profile_names_key_and_rule() {
         rule(from, to, &format!("fields.{n}.mask: "));
     }
     rule("same = [3, 11,", "same = [2, 3, 11,", "reply: F2 is masked");
-    rule(
-        "organisation = { field = 63, at = 0",
-        "organisation = { field = 35, at = 0",
-        "reply: F35 is masked",
-    );
+    rule("scheme = { field = 63, at = 0", "scheme = { field = 35, at = 0", "reply: F35 is masked");
     // Without these an approval without a MAC would be believed.
     rule("\"0200\", \"0210\", ", "\"0200\", ", "mac.mtis: 0210 is not there");
     rule("\"0400\", \"0410\", ", "\"0400\", ", "mac.mtis: 0410 is not there");

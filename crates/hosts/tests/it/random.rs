@@ -3,7 +3,7 @@
 use crate::support::*;
 use payterm_hosts::iso8583::{Bitmap, Class, Digits, Message, Prefix};
 use payterm_hosts::*;
-use payterm_schema::host::Leg;
+use payterm_schema::host::MessageKind;
 use proptest::prelude::*;
 
 fn profiles() -> [Profile; 2] {
@@ -44,7 +44,7 @@ fn try_all(p: &Profile, frame: &[u8]) {
         let built = build(
             p,
             &station(true),
-            Leg::Request,
+            MessageKind::Request,
             &cases()[0].plan,
             &cases()[0].secrets,
             "S",
@@ -106,7 +106,7 @@ proptest! {
         for p in profiles() {
             let all = cases();
             let case = &all[case % all.len()];
-            let built = build(&p, &station(true), case.leg, &case.plan, &case.secrets, "PT1", &TestMac::new(MAK16)).unwrap();
+            let built = build(&p, &station(true), case.message_kind, &case.plan, &case.secrets, "PT1", &TestMac::new(MAK16)).unwrap();
             let mut frame = built.bytes.reveal().to_vec();
             for (at, with) in &flips {
                 let at = at.index(frame.len());

@@ -2,8 +2,8 @@
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use payterm_schema::account::{Batch, Stan};
 use payterm_schema::host::{
-    CardSecrets, EntryMode, HostAnswer, KeysVerdict, Leg, MacVerdict, OriginalRef, Plan, ReversalReason,
-    Wallet,
+    CardSecrets, EntryMode, HostAnswer, KeysVerdict, MacVerdict, MessageKind, OriginalRef, Plan,
+    ReversalReason, Wallet,
 };
 use payterm_schema::kind::AmountRule;
 use payterm_schema::secret::{MacAlgorithm, MacError, Pan, PaymentCode, PinBlock, Tracks};
@@ -97,8 +97,8 @@ pub fn pin_block(pin: &str, pan: &str) -> PinBlock {
 
 pub fn station(test: bool) -> payterm_hosts::Station {
     payterm_hosts::Station {
-        merchant: "104110045110012".into(),
-        terminal: "00008888".into(),
+        mid: "104110045110012".into(),
+        tid: "00008888".into(),
         currency: Currency::CNY,
         nii: "0003".into(),
         test,
@@ -125,16 +125,16 @@ pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
         at: Time(1_795_446_000_000),
         auth_code: None,
         tip: None,
-        organisation: None,
+        scheme: None,
         settlement: None,
-        road: None,
+        offline_authority: None,
     }
 }
 
 /// A request of each kind, with the secrets that its request and its reversal have.
 pub struct Case {
     pub name: &'static str,
-    pub leg: Leg,
+    pub message_kind: MessageKind,
     pub plan: Plan,
     pub secrets: CardSecrets,
     pub pan: Option<&'static str>,
@@ -155,11 +155,18 @@ pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     let mut all_legs = Vec::new();
     let mut add = |name, reversal, plan: Plan, secrets: CardSecrets, pan: Option<&'static str>, pin| {
-        let leg = Leg::Request;
+        let message_kind = MessageKind::Request;
         let sealed = CardSecrets { pan: pan.map(|p| Pan::parse(p).unwrap()), ..CardSecrets::default() };
-        all.push(Case { name, leg, plan: plan.clone(), secrets, pan, pin });
+        all.push(Case { name, message_kind, plan: plan.clone(), secrets, pan, pin });
         if let Some((name, reason)) = reversal {
-            all.push(Case { name, leg: Leg::Reversal(reason), plan, secrets: sealed, pan, pin: None });
+            all.push(Case {
+                name,
+                message_kind: MessageKind::Reversal(reason),
+                plan,
+                secrets: sealed,
+                pan,
+                pin: None,
+            });
         }
     };
     let (sale, secrets) = swiped();
@@ -277,12 +284,12 @@ pub fn cases() -> Vec<Case> {
     );
     let cancel = Plan { track: false, ..of(Kind::CompletionCancel, false) };
     add("completion-cancel", no_reply("reversal-completion-cancel"), cancel, sealed.clone(), Some(PAN), None);
-    let refund = Plan { organisation: Some("CUP".into()), ..of(Kind::Refund, false) };
+    let refund = Plan { scheme: Some("CUP".into()), ..of(Kind::Refund, false) };
     add("refund", None, refund.clone(), no_pin.clone(), Some(PAN), None);
     let refund_code = Plan {
         mode: EntryMode::Code,
         track: false,
-        organisation: Some("000".into()),
+        scheme: Some("000".into()),
         wallet: Some(Wallet::Wechat),
         ..refund
     };
@@ -305,7 +312,7 @@ pub fn cases() -> Vec<Case> {
         add(name, None, plan.clone(), secrets.clone(), Some(PAN), None);
         all_legs.push(Case {
             name: again,
-            leg: Leg::Repeat,
+            message_kind: MessageKind::Repeat,
             plan,
             secrets: secrets.clone(),
             pan: Some(PAN),
@@ -337,7 +344,7 @@ pub fn cases() -> Vec<Case> {
             amount: Some(Money::new(123_456, Currency::CNY).unwrap()),
             mode: EntryMode::Swipe,
             original: Some(original.clone()),
-            organisation: Some("CUP".into()),
+            scheme: Some("CUP".into()),
             ..part(BatchPart::One { kind, record: record(99, Some(99)) })
         };
         add(name, None, one, pans.clone(), Some(PAN), None);
@@ -361,7 +368,7 @@ pub fn cases() -> Vec<Case> {
     let query = Plan { amount: None, original: Some(original), ..plan(Kind::Sale, EntryMode::Code) };
     all_legs.push(Case {
         name: "query",
-        leg: Leg::Query,
+        message_kind: MessageKind::Query,
         plan: query,
         secrets: CardSecrets::default(),
         pan: None,
@@ -392,7 +399,7 @@ pub fn answer(code: &str) -> HostAnswer {
         acquirer_id: Some("48021000".into()),
         balance: None,
         batch: Batch::new(7),
-        organisation: Some("CUP".into()),
+        scheme: Some("CUP".into()),
         texts: vec!["工商银行".into(), "OK".into()],
         fee: None,
         parameters: Vec::new(),

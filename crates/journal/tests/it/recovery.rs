@@ -81,9 +81,9 @@ fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
         at: Time(1),
         auth_code: None,
         tip: None,
-        organisation: None,
+        scheme: None,
         settlement: None,
-        road: Default::default(),
+        offline_authority: Default::default(),
     };
     let records = [
         Record::Started {

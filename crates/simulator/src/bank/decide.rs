@@ -212,7 +212,7 @@ impl<'a> Desk<'a> {
         let ours = |t: &Txn| {
             let own = t.account == self.account.name.as_str();
             let same_merchant = |a: &crate::world::Account| {
-                a.merchant == self.account.merchant
+                a.mid == self.account.mid
                     && a.profile == self.account.profile
                     && a.currency == self.account.currency
             };

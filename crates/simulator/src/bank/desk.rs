@@ -170,7 +170,7 @@ impl<'a> Desk<'a> {
         if let Some(c) = named.filter(|_| state == "approved" || matches!(verdict, Verdict::Refused(_))) {
             reply.issuer_id = Some(c.issuer_id.clone());
             reply.acquirer_id = Some(a.acquirer_id.clone());
-            reply.organisation = Some(c.organisation.clone());
+            reply.scheme = Some(c.scheme.clone());
             reply.texts = vec![c.issuer.clone(), "TEST".into()];
         }
         self.tx

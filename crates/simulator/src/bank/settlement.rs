@@ -86,8 +86,7 @@ pub fn lines(db: &Connection, world: &World, account: &str, batch: u32) -> Resul
             _ => continue,
         };
         let pan: Option<String> = r.get(5)?;
-        let foreign =
-            pan.and_then(|p| world.card_by_pan(&p).map(|c| is_foreign(&c.organisation))).unwrap_or(false);
+        let foreign = pan.and_then(|p| world.card_by_pan(&p).map(|c| is_foreign(&c.scheme))).unwrap_or(false);
         all.push(Line {
             batch,
             stan: r.get(0)?,

@@ -1,11 +1,11 @@
-//! The desk that judges applications. What it holds is one file, written whole after each change.
+//! The desk that judges onboardings. What it holds is one file, written whole after each change.
 use super::write;
 use crate::world::{Account, World};
 use payterm_schema::{
     Time,
-    application::{
-        AccountParameters, BinLists, FeeRow, Grant, GrantedAccount, Offer, Product, Settlement, Signed,
-        Standing, Submission, Verdict, WrappedKey,
+    onboarding::{
+        AccountParameters, BinLists, FeeRow, Grant, GrantedAccount, Offer, OnboardingStatus, Product,
+        Settlement, Signed, Submission, Verdict, WrappedKey,
     },
 };
 use payterm_vault::primitives::{DesKey, PrimitiveError, signature::Signer, wrap::wrap};
@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
 };
 
-/// Applications that it holds. 1,000: a test bench.
+/// Onboardings that it holds. 1,000: a test bench.
 const MOST: usize = 1_000;
 const REASON: usize = 200;
 
@@ -26,9 +26,9 @@ const REASON: usize = 200;
 pub enum DeskError {
     #[error("{path}: {cause}")]
     File { path: PathBuf, cause: String },
-    #[error("application {0}: not here")]
+    #[error("onboarding {0}: not here")]
     NotFound(String),
-    #[error("application {id}: {rule}")]
+    #[error("onboarding {id}: {rule}")]
     Refused { id: String, rule: String },
     #[error("no signature could be made")]
     Sign,
@@ -38,7 +38,7 @@ pub enum DeskError {
     Key(#[from] PrimitiveError),
 }
 
-/// An application as the acquirer has it.
+/// An onboarding as the acquirer has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Held {
     pub submission: Submission,
@@ -52,7 +52,7 @@ pub struct Held {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// `account` of the world; without it the first that no other application has.
+    /// `account` of the world; without it the first that no other onboarding has.
     Approve {
         account: Option<String>,
     },
@@ -79,7 +79,7 @@ impl Desk {
         signer: Signer,
         hosts: BTreeMap<String, SocketAddr>,
     ) -> Result<Self, DeskError> {
-        let file = dir.join("applications.json");
+        let file = dir.join("onboardings.json");
         let all = match std::fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
@@ -96,10 +96,10 @@ impl Desk {
         self.all.values()
     }
 
-    /// The same id, revision and content again is the same application; a rejected one may come again as its
+    /// The same id, revision and content again is the same onboarding; a rejected one may come again as its
     /// next revision.
     pub fn submit(&mut self, s: Submission, now: Time) -> Result<Signed, DeskError> {
-        let id = s.application.clone();
+        let id = s.onboarding.clone();
         let refuse = |rule: &str| Err(DeskError::Refused { id: id.clone(), rule: rule.into() });
         if id.len() != 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return refuse("the id must be 32 hex digits");
@@ -108,16 +108,16 @@ impl Desk {
             Some(held) if held.submission.terminal != s.terminal => {
                 return refuse("it belongs to another terminal");
             }
-            Some(held) if held.submission == s => return self.standing(&id),
+            Some(held) if held.submission == s => return self.status(&id),
             Some(held) if held.submission.revision == s.revision => {
                 return refuse("this revision came with another content");
             }
             Some(held) if held.verdict != Verdict::Rejected || s.revision != held.submission.revision + 1 => {
-                return refuse("only a rejected application can be revised");
+                return refuse("only a rejected onboarding can be revised");
             }
             Some(_) => {}
             None if s.revision == 0 || self.all.len() >= MOST => {
-                return refuse("no more applications are taken");
+                return refuse("no more onboardings are taken");
             }
             None => {}
         }
@@ -135,14 +135,14 @@ impl Desk {
         self.all
             .insert(id.clone(), Held { submission: s, verdict, reason: rule, account: None, received: now });
         self.save()?;
-        self.standing(&id)
+        self.status(&id)
     }
 
-    pub fn standing(&self, id: &str) -> Result<Signed, DeskError> {
+    pub fn status(&self, id: &str) -> Result<Signed, DeskError> {
         let held = self.held(id)?;
         let s = &held.submission;
-        let standing = Standing {
-            application: id.into(),
+        let standing = OnboardingStatus {
+            onboarding: id.into(),
             revision: s.revision,
             terminal: s.terminal.clone(),
             verdict: held.verdict,
@@ -151,7 +151,7 @@ impl Desk {
         sign(&self.signer, &standing)
     }
 
-    /// Parameters and master key of an approved application, for this question alone.
+    /// Parameters and master key of an approved onboarding, for this question alone.
     pub fn grant(&self, id: &str, nonce: &str) -> Result<Signed, DeskError> {
         let held = self.held(id)?;
         let refuse = |rule: &str| DeskError::Refused { id: id.into(), rule: rule.into() };
@@ -174,8 +174,8 @@ impl Desk {
         let parameters = AccountParameters {
             id: account.name.clone(),
             profile: account.profile.clone(),
-            merchant: account.merchant.clone(),
-            terminal: account.terminal.clone(),
+            mid: account.mid.clone(),
+            tid: account.tid.clone(),
             currency: account.currency,
             address: host.to_string(),
             nii: None,
@@ -185,7 +185,7 @@ impl Desk {
             fees: fees(account),
         };
         let grant = Grant {
-            application: id.into(),
+            onboarding: id.into(),
             terminal: s.terminal.clone(),
             nonce: nonce.into(),
             accounts: vec![GrantedAccount { account: parameters, key }],
@@ -256,14 +256,8 @@ fn fees(account: &Account) -> Vec<FeeRow> {
         .as_deref()
         .and_then(|t| payterm_schema::Money::parse(t, account.currency).ok())
         .map(payterm_schema::Money::minor);
-    let row = |product| FeeRow {
-        product,
-        wallet: None,
-        organisation: None,
-        basis_points: account.fee_bp,
-        min: 0,
-        max,
-    };
+    let row =
+        |product| FeeRow { product, wallet: None, scheme: None, basis_points: account.fee_bp, min: 0, max };
     vec![row(Product::Card), row(Product::Scan)]
 }
 

@@ -1,5 +1,5 @@
-//! The HTTPS face of the desk: GET /v1/offer, PUT and GET /v1/applications/ID, GET
-//! /v1/applications/ID/parameters?nonce=N. Every answer is signed JSON; an error is a status and a line of
+//! The HTTPS face of the desk: GET /v1/offer, PUT and GET /v1/onboardings/ID, GET
+//! /v1/onboardings/ID/parameters?nonce=N. Every answer is signed JSON; an error is a status and a line of
 //! text.
 use super::{Desk, DeskError};
 use crate::acquirer::now;
@@ -12,7 +12,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use payterm_schema::application::{Signed, Submission};
+use payterm_schema::onboarding::{Signed, Submission};
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
@@ -21,7 +21,7 @@ use std::{
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
-/// Greatest body that is read. 32 KiB: an application has some 4.
+/// Greatest body that is read. 32 KiB: an onboarding has some 4.
 const MAX_BODY: usize = 32 * 1024;
 /// Connections at a time, and how long one may last.
 const CONNECTIONS: usize = 64;
@@ -91,16 +91,16 @@ fn route(
     let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
     let done = match path.split('/').collect::<Vec<_>>()[..] {
         ["", "v1", "offer"] if method == Method::GET => Ok(desk.offer().clone()),
-        ["", "v1", "applications", id] if method == Method::GET => desk.standing(id),
-        ["", "v1", "applications", id] if method == Method::PUT => {
+        ["", "v1", "onboardings", id] if method == Method::GET => desk.status(id),
+        ["", "v1", "onboardings", id] if method == Method::PUT => {
             let submission: Submission =
                 serde_json::from_slice(body).map_err(|e| (StatusCode::BAD_REQUEST, e.to_string()))?;
-            if submission.application != id {
-                return Err((StatusCode::BAD_REQUEST, "the path names another application".into()));
+            if submission.onboarding != id {
+                return Err((StatusCode::BAD_REQUEST, "the path names another onboarding".into()));
             }
             desk.submit(submission, now())
         }
-        ["", "v1", "applications", id, "parameters"] if method == Method::GET => {
+        ["", "v1", "onboardings", id, "parameters"] if method == Method::GET => {
             desk.grant(id, query.strip_prefix("nonce=").unwrap_or_default())
         }
         _ => return Err((StatusCode::NOT_FOUND, "no such resource".into())),

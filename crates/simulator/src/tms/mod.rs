@@ -1,7 +1,7 @@
-//! The terminal management of the acquirer: it offers terminals, takes applications, and gives approved ones
+//! The terminal management of the acquirer: it offers terminals, takes onboardings, and gives approved ones
 //! their parameters and master key, over HTTPS with a CA of its own. Files in `STATE/tms`: `ca.pem` and
 //! `signing.pem` for the terminal's configuration; `ca-key.pem` and `signing.p8` stay here;
-//! `applications.json`.
+//! `onboardings.json`.
 //!
 //! **Test keys and test data only.**
 mod desk;

@@ -4,7 +4,7 @@ use payterm_hosts::{Built, Profile, Reply, Station, build, frame_len, read};
 use payterm_schema::{
     HostAnswer, Kind, Money, Pan, PaymentCode, Time, Tracks,
     account::{Batch, Stan},
-    host::{CardSecrets, EntryMode, Leg, OriginalRef, Plan, ReversalReason, Wallet},
+    host::{CardSecrets, EntryMode, MessageKind, OriginalRef, Plan, ReversalReason, Wallet},
     secret::{Mac, MacAlgorithm, MacError, Pin},
 };
 use payterm_simulator::{Running, World};
@@ -68,8 +68,8 @@ impl Till {
         Self {
             profile: Profile::builtin(&a.profile).unwrap(),
             station: Station {
-                merchant: a.merchant.clone(),
-                terminal: a.terminal.clone(),
+                mid: a.mid.clone(),
+                tid: a.tid.clone(),
                 currency: a.currency,
                 nii: "0003".into(),
                 test: true,
@@ -111,13 +111,13 @@ impl Till {
             at: payterm_simulator::acquirer::now(),
             auth_code: None,
             tip: None,
-            organisation: None,
+            scheme: None,
             settlement: None,
-            road: None,
+            offline_authority: None,
         }
     }
-    pub fn build(&self, leg: Leg, plan: &Plan, secrets: &CardSecrets) -> Built {
-        build(&self.profile, &self.station, leg, plan, secrets, "SN00000001", &self.mak).unwrap()
+    pub fn build(&self, message_kind: MessageKind, plan: &Plan, secrets: &CardSecrets) -> Built {
+        build(&self.profile, &self.station, message_kind, plan, secrets, "SN00000001", &self.mak).unwrap()
     }
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
@@ -140,8 +140,8 @@ impl Till {
         self.frame(Duration::from_millis(200)).is_none()
     }
     /// Sends a built message and expects the matching reply.
-    pub fn exchange(&mut self, leg: Leg, plan: Plan, secrets: &CardSecrets) -> Got {
-        let built = self.build(leg, &plan, secrets);
+    pub fn exchange(&mut self, message_kind: MessageKind, plan: Plan, secrets: &CardSecrets) -> Got {
+        let built = self.build(message_kind, &plan, secrets);
         self.send(built.bytes.reveal());
         let reply = self.hear();
         reply.matches(&self.profile, &built.expect).unwrap();
@@ -150,7 +150,7 @@ impl Till {
 
     pub fn sign_in(&mut self) -> Got {
         let plan = self.plan(Kind::SignIn);
-        let got = self.exchange(Leg::Request, plan, &CardSecrets::default());
+        let got = self.exchange(MessageKind::Request, plan, &CardSecrets::default());
         if let Some(f62) = &got.reply.keys {
             let keys = parse_f62(&self.tmk, f62.reveal()).unwrap();
             self.mak = Key(Some(keys.mak.clone()));
@@ -189,7 +189,7 @@ impl Till {
     }
     pub fn sale(&mut self, card: &str, minor: u64, pin: Option<&str>) -> Got {
         let (plan, secrets) = (self.sale_plan(minor, pin.is_some()), self.card(card, pin));
-        self.exchange(Leg::Request, plan, &secrets)
+        self.exchange(MessageKind::Request, plan, &secrets)
     }
     pub fn code_plan(&mut self, minor: u64) -> Plan {
         Plan {
@@ -202,7 +202,7 @@ impl Till {
     pub fn code_sale(&mut self, code: &str, minor: u64) -> Got {
         let plan = self.code_plan(minor);
         self.exchange(
-            Leg::Request,
+            MessageKind::Request,
             plan,
             &CardSecrets { code: Some(PaymentCode::parse(code).unwrap()), ..CardSecrets::default() },
         )
@@ -211,7 +211,7 @@ impl Till {
         let secrets = self.card(card, pin);
         let plan =
             Plan { mode: EntryMode::Swipe, pin: pin.is_some(), track: true, ..self.plan(Kind::Balance) };
-        self.exchange(Leg::Request, plan, &secrets)
+        self.exchange(MessageKind::Request, plan, &secrets)
     }
     /// What the original's answer says of it.
     pub fn original(of: &Got) -> OriginalRef {
@@ -235,7 +235,7 @@ impl Till {
     }
     pub fn void(&mut self, card: &str, minor: u64, original: OriginalRef) -> Got {
         let (plan, secrets) = (self.void_plan(minor, original), self.card(card, None));
-        self.exchange(Leg::Request, plan, &secrets)
+        self.exchange(MessageKind::Request, plan, &secrets)
     }
     /// A swiped request of this kind; `of` names its original.
     pub fn swiped(&mut self, kind: Kind, minor: u64, of: Option<OriginalRef>) -> Plan {
@@ -258,18 +258,18 @@ impl Till {
     ) -> Got {
         let plan = Plan { pin: pin.is_some(), ..self.swiped(kind, minor, of) };
         let secrets = self.card(card, pin);
-        self.exchange(Leg::Request, plan, &secrets)
+        self.exchange(MessageKind::Request, plan, &secrets)
     }
     pub fn refund_plan(&mut self, minor: u64, of: OriginalRef) -> Plan {
-        Plan { organisation: Some("CUP".into()), ..self.swiped(Kind::Refund, minor, Some(of)) }
+        Plan { scheme: Some("CUP".into()), ..self.swiped(Kind::Refund, minor, Some(of)) }
     }
     pub fn refund(&mut self, card: &str, minor: u64, of: OriginalRef) -> Got {
         let (plan, secrets) = (self.refund_plan(minor, of), self.card(card, None));
-        self.exchange(Leg::Request, plan, &secrets)
+        self.exchange(MessageKind::Request, plan, &secrets)
     }
     pub fn reverse(&mut self, plan: &Plan, secrets: &CardSecrets) -> Got {
         let sealed = CardSecrets { pan: secrets.pan.clone(), ..CardSecrets::default() };
-        self.exchange(Leg::Reversal(ReversalReason::NoReply), plan.clone(), &sealed)
+        self.exchange(MessageKind::Reversal(ReversalReason::NoReply), plan.clone(), &sealed)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::common::{Got, Till, sound};
 use payterm_schema::{
     Kind, PaymentCode,
     account::Stan,
-    host::{CardSecrets, EntryMode, Leg, MacVerdict, OriginalRef, Plan},
+    host::{CardSecrets, EntryMode, MacVerdict, MessageKind, OriginalRef, Plan},
 };
 use payterm_simulator::{Acquirer, Options, Running, World};
 
@@ -49,12 +49,12 @@ fn refunds_in_parts_up_to_the_original_to_the_same_card_and_never_reversed() {
         }
         assert_eq!(alice(&r), OPENING - 10_000);
         let (plan, secrets) = (t.refund_plan(4_000, o.clone()), t.card("alice", None));
-        let first = t.exchange(Leg::Request, plan.clone(), &secrets);
+        let first = t.exchange(MessageKind::Request, plan.clone(), &secrets);
         assert_eq!(
             (first.code(), first.answer().mac, first.answer().amount),
             ("00", MacVerdict::Good, Some(4_000))
         );
-        let again = t.exchange(Leg::Request, plan, &secrets);
+        let again = t.exchange(MessageKind::Request, plan, &secrets);
         assert_eq!((again.code(), &again.answer().rrn), ("00", &first.answer().rrn));
         assert_eq!(alice(&r), OPENING - 6_000, "paid back once");
         assert_eq!(t.refund("alice", 6_001, o.clone()).code(), "64");
@@ -156,7 +156,7 @@ fn reversals_put_hold_and_payment_back_as_they_were() {
         assert_eq!(t.reverse(&never, &secrets).code(), "25");
         let with_pin = t.card("alice", PIN);
         assert_eq!(
-            t.exchange(Leg::Request, Plan { pin: true, ..never }, &with_pin).code(),
+            t.exchange(MessageKind::Request, Plan { pin: true, ..never }, &with_pin).code(),
             "12",
             "overtaken by its reversal"
         );
@@ -211,17 +211,17 @@ fn a_tip_is_added_once_within_the_limit_and_a_repeat_posts_nothing() {
         };
         for (total, extra, code) in [(12_001, 2_001, "61"), (11_000, 999, "64"), (10_000, 0, "64")] {
             let plan = tip(&mut t, total, extra);
-            assert_eq!(t.exchange(Leg::Request, plan, &sealed).code(), code, "{total} {extra}");
+            assert_eq!(t.exchange(MessageKind::Request, plan, &sealed).code(), code, "{total} {extra}");
         }
         let plan = tip(&mut t, 12_000, 2_000);
-        let first = t.exchange(Leg::Request, plan.clone(), &sealed);
+        let first = t.exchange(MessageKind::Request, plan.clone(), &sealed);
         assert_eq!((first.code(), first.answer().amount, alice(&r)), ("00", Some(12_000), OPENING - 12_000));
         for _ in 0..3 {
-            assert_eq!(t.exchange(Leg::Repeat, plan.clone(), &sealed).code(), "00");
+            assert_eq!(t.exchange(MessageKind::Repeat, plan.clone(), &sealed).code(), "00");
         }
         assert_eq!(alice(&r), OPENING - 12_000, "once");
         let second = tip(&mut t, 13_000, 1_000);
-        assert_eq!(t.exchange(Leg::Request, second, &sealed).code(), "12");
+        assert_eq!(t.exchange(MessageKind::Request, second, &sealed).code(), "12");
         assert_eq!(
             t.void("alice", 10_000, Till::original(&sale)).code(),
             "64",
@@ -247,16 +247,16 @@ fn a_voice_sale_pays_with_the_issuers_code_and_its_repeats_pay_nothing() {
         let mut t = Till::signed_in(&r, account);
         let secrets = t.card("alice", None);
         let plan = Plan { auth_code: Some("V4C0D3".into()), ..t.swiped(Kind::VoiceSale, 3_000, None) };
-        let first = t.exchange(Leg::Request, plan.clone(), &secrets);
+        let first = t.exchange(MessageKind::Request, plan.clone(), &secrets);
         assert_eq!((first.code(), first.answer().auth_code.as_deref()), ("00", Some("V4C0D3")));
-        assert_eq!(t.exchange(Leg::Repeat, plan.clone(), &secrets).code(), "00");
+        assert_eq!(t.exchange(MessageKind::Repeat, plan.clone(), &secrets).code(), "00");
         let other = Plan { auth_code: Some("OTHER1".into()), ..plan };
-        assert_eq!(t.exchange(Leg::Repeat, other, &secrets).code(), "94");
+        assert_eq!(t.exchange(MessageKind::Repeat, other, &secrets).code(), "94");
         assert_eq!(alice(&r), OPENING - 3_000);
         assert_eq!(t.refund("alice", 3_000, Till::original(&first)).code(), "00");
         let bob = t.card("bob-lost", None);
         let plan = Plan { auth_code: Some("V4C0D3".into()), ..t.swiped(Kind::VoiceSale, 3_000, None) };
-        assert_eq!(t.exchange(Leg::Request, plan, &bob).code(), "41");
+        assert_eq!(t.exchange(MessageKind::Request, plan, &bob).code(), "41");
         assert_eq!(alice(&r), OPENING);
         sound(&r);
     }
@@ -271,8 +271,8 @@ fn a_strict_acquirer_answers_repeats_of_advices_94() {
     let secrets = t.card("alice", None);
     let hold = t.run(Kind::PreAuth, "alice", 10_000, None, PIN);
     let plan = t.swiped(Kind::CompletionAdvice, 10_000, Some(Till::original(&hold)));
-    assert_eq!(t.exchange(Leg::Request, plan.clone(), &secrets).code(), "00");
-    assert_eq!(t.exchange(Leg::Repeat, plan, &secrets).code(), "94");
+    assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &secrets).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Repeat, plan, &secrets).code(), "94");
     assert_eq!((alice(&r), held(&r)), (OPENING - 10_000, 0));
     sound(&r);
 }
@@ -327,10 +327,10 @@ fn a_payment_by_code_is_refunded_to_its_wallet() {
             mode: EntryMode::Code,
             track: false,
             wallet: paid.plan.wallet,
-            organisation: Some("000".into()),
+            scheme: Some("000".into()),
             ..t.refund_plan(minor, Till::original(&paid))
         };
-        t.exchange(Leg::Request, plan, &CardSecrets::default())
+        t.exchange(MessageKind::Request, plan, &CardSecrets::default())
     };
     assert_eq!(refund(&mut t, 2_001).code(), "64");
     assert_eq!(refund(&mut t, 1_500).code(), "00");
@@ -342,15 +342,15 @@ fn a_payment_by_code_is_refunded_to_its_wallet() {
         ..CardSecrets::default()
     };
     let plan = t.code_plan(100);
-    let pending = t.exchange(Leg::Request, plan, &code);
+    let pending = t.exchange(MessageKind::Request, plan, &code);
     let plan = Plan {
         mode: EntryMode::Code,
         track: false,
         wallet: pending.plan.wallet,
-        organisation: Some("000".into()),
+        scheme: Some("000".into()),
         ..t.refund_plan(100, Till::original(&pending))
     };
-    assert_eq!(t.exchange(Leg::Request, plan, &CardSecrets::default()).code(), "12", "not paid yet");
+    assert_eq!(t.exchange(MessageKind::Request, plan, &CardSecrets::default()).code(), "12", "not paid yet");
     sound(&r);
 }
 
@@ -360,13 +360,13 @@ fn parameters_and_status_without_a_session() {
         let r = start();
         let mut t = Till::new(&r, account);
         let plan = t.plan(Kind::Parameters);
-        let got = t.exchange(Leg::Request, plan, &CardSecrets::default());
+        let got = t.exchange(MessageKind::Request, plan, &CardSecrets::default());
         let value =
             |key: &str| got.answer().parameters.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
         assert_eq!((got.code(), value("fee_bp"), value("settlement_cycle")), ("00", own, Some("T1")));
         assert!(got.reply.keys.is_none());
         let plan = t.plan(Kind::StatusUpload);
-        assert_eq!(t.exchange(Leg::Request, plan, &CardSecrets::default()).code(), "00");
+        assert_eq!(t.exchange(MessageKind::Request, plan, &CardSecrets::default()).code(), "00");
         let seen: Vec<_> = r.statuses().unwrap().into_iter().map(|(a, _, text)| (a, text)).collect();
         assert_eq!(seen, [(account.to_owned(), "SN00000001".to_owned())]);
         assert_eq!(t.sign_in().code(), "00");

@@ -3,7 +3,7 @@ use crate::common::{Till, sound};
 use payterm_hosts::{Mismatch, ReadError, read};
 use payterm_schema::{
     Kind,
-    host::{Leg, MacVerdict},
+    host::{MacVerdict, MessageKind},
 };
 use payterm_simulator::{Acquirer, Mishap, Options, Running, World, mishap::Plan};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ fn spent(r: &Running) -> i64 {
 /// Sends a sale of 1.00; what it owes is a reversal of this plan.
 fn send(t: &mut Till) -> (payterm_schema::host::Plan, payterm_hosts::Built) {
     let (plan, secrets) = (t.sale_plan(100, true), t.card("alice", PIN));
-    let built = t.build(Leg::Request, &plan, &secrets);
+    let built = t.build(MessageKind::Request, &plan, &secrets);
     t.send(built.bytes.reveal());
     (plan, built)
 }
@@ -108,11 +108,15 @@ fn busy_is_91_also_for_a_copy_and_leaves_no_trace_in_the_books() {
     let (r, mut t) = ready();
     r.mishaps().next(Mishap::Busy).unwrap();
     let (plan, secrets) = (t.sale_plan(100, true), t.card("alice", PIN));
-    let got = t.exchange(Leg::Request, plan.clone(), &secrets);
+    let got = t.exchange(MessageKind::Request, plan.clone(), &secrets);
     assert_eq!((got.code(), got.answer().mac), ("91", MacVerdict::Good));
-    assert_eq!(t.exchange(Leg::Request, plan, &secrets).code(), "91", "a copy of what was turned away");
+    assert_eq!(
+        t.exchange(MessageKind::Request, plan, &secrets).code(),
+        "91",
+        "a copy of what was turned away"
+    );
     let again = t.sale_plan(100, true);
-    assert_eq!(t.exchange(Leg::Request, again, &secrets).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Request, again, &secrets).code(), "00");
     assert_eq!(spent(&r), 100);
 }
 
@@ -160,8 +164,8 @@ fn a_code_refuses_and_the_repeat_is_refused_too() {
     let (r, mut t) = ready();
     r.mishaps().next(Mishap::Code { code: "96".parse().unwrap() }).unwrap();
     let (plan, secrets) = (t.sale_plan(100, true), t.card("alice", PIN));
-    assert_eq!(t.exchange(Leg::Request, plan.clone(), &secrets).code(), "96");
-    assert_eq!(t.exchange(Leg::Request, plan.clone(), &secrets).code(), "96");
+    assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &secrets).code(), "96");
+    assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &secrets).code(), "96");
     reversed(&r, &mut t, &plan, "25");
 }
 
@@ -185,7 +189,7 @@ fn only_the_named_kind_mti_and_account_are_struck() {
     assert_eq!(other.sign_in().code(), "91");
     let secrets = t.card("alice", PIN);
     let sale = t.sale_plan(200, true);
-    assert_eq!(t.exchange(Leg::Request, sale.clone(), &secrets).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Request, sale.clone(), &secrets).code(), "00");
     assert_eq!(
         (
             t.reverse(&sale, &secrets).code(),
@@ -201,7 +205,7 @@ fn only_the_named_kind_mti_and_account_are_struck() {
 fn a_rule_of_the_world_makes_a_mishap() {
     let (r, mut t) = ready();
     let (plan, secrets) = (t.sale_plan(198, true), t.card("alice", PIN));
-    let built = t.build(Leg::Request, &plan, &secrets);
+    let built = t.build(MessageKind::Request, &plan, &secrets);
     t.send(built.bytes.reveal());
     assert!(t.silent());
     assert_eq!(spent(&r), 198);

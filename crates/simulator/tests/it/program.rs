@@ -1,7 +1,7 @@
 //! `payterm-acquirer` as its own process: start, ready file, control socket, kill -9, TLS, listings, no
 //! secret in log or output.
 use crate::common::{Till, soon};
-use payterm_schema::host::{CardSecrets, Leg};
+use payterm_schema::host::{CardSecrets, MessageKind};
 use payterm_simulator::{Acquirer, Options, World, acquirer::AcquirerError};
 use payterm_vault::primitives::DesKey;
 use std::{
@@ -73,7 +73,7 @@ fn a_whole_life_with_a_kill_in_the_middle() {
     text(&run(&state, &["mishap", "drop-reply", "--next", "1", "--mti", "0200"]));
     assert!(text(&run(&state, &["mishaps"])).contains("drop-reply"));
     let (plan, secrets) = (t.sale_plan(500, true), t.card("alice", PIN));
-    let built = t.build(Leg::Request, &plan, &secrets);
+    let built = t.build(MessageKind::Request, &plan, &secrets);
     t.send(built.bytes.reveal());
     assert!(t.silent());
     let refused = run(&state, &["mishap", "requirement", "12"]);
@@ -105,7 +105,7 @@ fn a_whole_life_with_a_kill_in_the_middle() {
         "{holds}"
     );
     let plan = t.plan(payterm_schema::Kind::StatusUpload);
-    assert_eq!(t.exchange(Leg::Request, plan, &Default::default()).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Request, plan, &Default::default()).code(), "00");
     assert!(text(&run(&state, &["statuses"])).contains("cup        SN00000001"));
 
     let balances = text(&run(&state, &["balances"]));
@@ -251,9 +251,7 @@ fn a_world_of_ones_own_and_a_bad_one() {
         .output()
         .unwrap();
     assert_eq!(out.status.code(), Some(2));
-    assert!(
-        String::from_utf8_lossy(&out.stderr).contains("account[0].merchant: 15 printable characters (F42)")
-    );
+    assert!(String::from_utf8_lossy(&out.stderr).contains("account[0].mid: 15 printable characters (F42)"));
 }
 
 #[test]
@@ -284,7 +282,7 @@ fn tls_is_spoken_and_plain_text_is_not_taken() {
     .unwrap();
     let mut till = Till::new(&r, "cup");
     let plan = till.plan(payterm_schema::Kind::SignIn);
-    let built = till.build(Leg::Request, &plan, &CardSecrets::default());
+    let built = till.build(MessageKind::Request, &plan, &CardSecrets::default());
     let mut tls =
         StreamOwned::new(client, std::net::TcpStream::connect(r.addr("unionpay").unwrap()).unwrap());
     std::io::Write::write_all(&mut tls, built.bytes.reveal()).unwrap();

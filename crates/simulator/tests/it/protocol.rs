@@ -4,7 +4,7 @@ use payterm_hosts::{FrameError, Profile, read};
 use payterm_schema::{
     Kind, PaymentCode,
     account::{Batch, Stan},
-    host::{CardSecrets, EntryMode, Leg, MacVerdict, OriginalRef, Plan, ReversalReason, Wallet},
+    host::{CardSecrets, EntryMode, MacVerdict, MessageKind, OriginalRef, Plan, ReversalReason, Wallet},
 };
 use payterm_simulator::{Acquirer, Mishap, Options, Running, World};
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn a_sale_moves_money_and_carries_everything_in_both_profiles() {
         );
         assert_eq!(a.auth_code.as_ref().map(String::len), Some(6));
         assert_eq!(a.rrn.as_ref().map(String::len), Some(12));
-        assert_eq!(a.organisation.as_deref(), Some("CUP"));
+        assert_eq!(a.scheme.as_deref(), Some("CUP"));
         assert_eq!(a.texts.first().map(String::as_str), Some("测试发卡行"));
         assert_eq!(a.issuer_id.as_deref(), Some("01990000"));
         assert_eq!(a.fee, (account == "x919").then_some(38));
@@ -125,7 +125,7 @@ fn cards_and_rules_answer_with_their_codes() {
     assert_eq!(t.sale("alice", 105, PIN).code(), "05");
     assert_eq!(t.sale("alice", 191, PIN).code(), "91");
     let ivan = t.sale("ivan-foreign", 100, None);
-    assert_eq!((ivan.code(), ivan.answer().organisation.as_deref()), ("00", Some("VIS")));
+    assert_eq!((ivan.code(), ivan.answer().scheme.as_deref()), ("00", Some("VIS")));
     // A PAN that is not of this world, and an expiry that is not the card's.
     let plan = Plan {
         mode: EntryMode::Manual,
@@ -135,14 +135,14 @@ fn cards_and_rules_answer_with_their_codes() {
     };
     let pan =
         |p: &str| CardSecrets { pan: Some(payterm_schema::Pan::parse(p).unwrap()), ..CardSecrets::default() };
-    assert_eq!(t.exchange(Leg::Request, plan, &pan("6212345678900001001")).code(), "14");
+    assert_eq!(t.exchange(MessageKind::Request, plan, &pan("6212345678900001001")).code(), "14");
     let plan = Plan {
         mode: EntryMode::Manual,
         expiry: Some("3101".into()),
         track: false,
         ..t.sale_plan(100, false)
     };
-    assert_eq!(t.exchange(Leg::Request, plan, &pan("6212345678900000607")).code(), "54");
+    assert_eq!(t.exchange(MessageKind::Request, plan, &pan("6212345678900000607")).code(), "54");
     assert_eq!(alice(&r), OPENING);
     sound(&r);
 }
@@ -185,7 +185,7 @@ fn a_reversed_void_lets_the_sale_stand_and_be_voided_again() {
         let mut t = Till::signed_in(&r, account);
         let sale = t.sale("alice", 5_000, PIN);
         let (plan, secrets) = (t.void_plan(5_000, Till::original(&sale)), t.card("alice", None));
-        assert_eq!(t.exchange(Leg::Request, plan.clone(), &secrets).code(), "00");
+        assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &secrets).code(), "00");
         assert_eq!(t.reverse(&plan, &secrets).code(), "00");
         assert_eq!(alice(&r), OPENING - 5_000);
         assert_eq!(t.reverse(&plan, &secrets).code(), "00", "repeated");
@@ -203,7 +203,7 @@ fn a_reversal_takes_a_sale_back_once_and_is_answered_00_again() {
         let mut t = Till::signed_in(&r, account);
         let secrets = t.card("alice", PIN);
         let plan = t.sale_plan(7_000, true);
-        let built = t.build(Leg::Request, &plan, &secrets);
+        let built = t.build(MessageKind::Request, &plan, &secrets);
         t.send(built.bytes.reveal());
         assert_eq!(t.hear().answer.code, "00");
         assert_eq!(alice(&r), OPENING - 7_000);
@@ -233,7 +233,7 @@ fn an_original_that_its_reversal_overtook_is_refused() {
         let mut t = Till::signed_in(&r, account);
         let (plan, secrets) = (t.sale_plan(7_000, true), t.card("alice", PIN));
         assert_eq!(t.reverse(&plan, &secrets).code(), "25");
-        assert_eq!(t.exchange(Leg::Request, plan.clone(), &secrets).code(), "12");
+        assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &secrets).code(), "12");
         assert_eq!(t.reverse(&plan, &secrets).code(), "25");
         assert_eq!(alice(&r), OPENING);
         sound(&r);
@@ -247,9 +247,9 @@ fn a_garbled_reversal_is_not_refused_under_a_good_mac() {
     let r = start();
     let mut t = Till::signed_in(&r, "cup");
     let (plan, secrets) = (t.sale_plan(1_000, false), t.card("grace-no-pin", None));
-    assert_eq!(t.exchange(Leg::Request, plan.clone(), &secrets).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &secrets).code(), "00");
     let sealed = CardSecrets { pan: secrets.pan.clone(), ..CardSecrets::default() };
-    let built = t.build(Leg::Reversal(ReversalReason::NoReply), &plan, &sealed);
+    let built = t.build(MessageKind::Reversal(ReversalReason::NoReply), &plan, &sealed);
     // From the message type on: the MAC covers neither length nor TPDU nor header.
     for bit in 13 * 8..built.bytes.reveal().len() * 8 {
         let mut frame = built.bytes.reveal().to_vec();
@@ -274,12 +274,12 @@ fn a_voided_sale_and_a_balance_cannot_be_reversed_a_refused_sale_is_25() {
         let r = start();
         let mut t = Till::signed_in(&r, account);
         let (plan, secrets) = (t.sale_plan(100, true), t.card("alice", PIN));
-        let sale = t.exchange(Leg::Request, plan.clone(), &secrets);
+        let sale = t.exchange(MessageKind::Request, plan.clone(), &secrets);
         assert_eq!(t.void("alice", 100, Till::original(&sale)).code(), "00");
         assert_eq!(t.reverse(&plan, &secrets).code(), no);
         let plan = t.sale_plan(2_000, true);
         let frank = t.card("frank-poor", PIN);
-        assert_eq!(t.exchange(Leg::Request, plan.clone(), &frank).code(), "51");
+        assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &frank).code(), "51");
         assert_eq!(t.reverse(&plan, &frank).code(), "25");
         sound(&r);
     }
@@ -290,20 +290,24 @@ fn a_repeated_request_is_answered_as_before_and_posted_once() {
     let r = start();
     let mut t = Till::signed_in(&r, "cup");
     let (plan, secrets) = (t.sale_plan(3_000, true), t.card("alice", PIN));
-    let first = t.exchange(Leg::Request, plan.clone(), &secrets);
-    let again = t.exchange(Leg::Request, plan.clone(), &secrets);
+    let first = t.exchange(MessageKind::Request, plan.clone(), &secrets);
+    let again = t.exchange(MessageKind::Request, plan.clone(), &secrets);
     let (a, b) = (first.answer(), again.answer());
     assert_eq!((&a.code, &a.rrn, &a.auth_code, &a.time), (&b.code, &b.rrn, &b.auth_code, &b.time));
     assert_eq!(b.mac, MacVerdict::Good);
     assert_eq!(alice(&r), OPENING - 3_000);
     let other = Plan { amount: Some(t.money(4_000)), ..plan.clone() };
-    assert_eq!(t.exchange(Leg::Request, other, &secrets).code(), "94", "the same STAN with another amount");
+    assert_eq!(
+        t.exchange(MessageKind::Request, other, &secrets).code(),
+        "94",
+        "the same STAN with another amount"
+    );
     let code = |c: &str| CardSecrets { code: Some(PaymentCode::parse(c).unwrap()), ..CardSecrets::default() };
     let plan = t.code_plan(100);
-    assert_eq!(t.exchange(Leg::Request, plan.clone(), &code(NOW)).code(), "00");
-    assert_eq!(t.exchange(Leg::Request, plan.clone(), &code(NOW)).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &code(NOW)).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &code(NOW)).code(), "00");
     assert_eq!(
-        t.exchange(Leg::Request, plan, &code("130000000000000002")).code(),
+        t.exchange(MessageKind::Request, plan, &code("130000000000000002")).code(),
         "94",
         "with another payment code"
     );
@@ -313,8 +317,8 @@ fn a_repeated_request_is_answered_as_before_and_posted_once() {
     let strict = start_with("[[account]]", "duplicate_code = \"94\"\n[[account]]");
     let mut t = Till::signed_in(&strict, "cup");
     let (plan, secrets) = (t.sale_plan(3_000, true), t.card("alice", PIN));
-    assert_eq!(t.exchange(Leg::Request, plan.clone(), &secrets).code(), "00");
-    assert_eq!(t.exchange(Leg::Request, plan, &secrets).code(), "94");
+    assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &secrets).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Request, plan, &secrets).code(), "94");
     assert_eq!(alice(&strict), OPENING - 3_000);
 }
 
@@ -330,7 +334,7 @@ fn who_may_speak_session_mac_and_names() {
             &mut t.mak,
             crate::common::Key(Some(payterm_vault::primitives::DesKey::generate(16).unwrap())),
         );
-        let wrong = t.exchange(Leg::Request, plan, &secrets);
+        let wrong = t.exchange(MessageKind::Request, plan, &secrets);
         assert_eq!(
             (wrong.code(), wrong.answer().mac),
             (if account == "cup" { "A0" } else { signin }, MacVerdict::Wrong)
@@ -338,15 +342,15 @@ fn who_may_speak_session_mac_and_names() {
         t.mak = right;
         // Signed off: 77 without a MAC.
         let off = t.plan(Kind::SignOff);
-        assert_eq!(t.exchange(Leg::Request, off, &CardSecrets::default()).code(), "00");
+        assert_eq!(t.exchange(MessageKind::Request, off, &CardSecrets::default()).code(), "00");
         let refused = t.sale("alice", 100, PIN);
         assert_eq!((refused.code(), refused.answer().mac), (signin, MacVerdict::Absent));
         let echo = t.plan(Kind::Echo);
-        assert_eq!(t.exchange(Leg::Request, echo, &CardSecrets::default()).code(), "00");
-        t.station.terminal = "NOBODY01".into();
+        assert_eq!(t.exchange(MessageKind::Request, echo, &CardSecrets::default()).code(), "00");
+        t.station.tid = "NOBODY01".into();
         let got = t.sale("alice", 100, PIN);
         assert_eq!((got.code(), got.answer().mac), (unknown, MacVerdict::Absent));
-        t.station.merchant = "NOBODYS-MERCHAN".into();
+        t.station.mid = "NOBODYS-MERCHAN".into();
         assert_eq!(t.sale("alice", 100, PIN).code(), "03");
         assert_eq!(alice(&r), OPENING - 100);
     }
@@ -374,7 +378,7 @@ fn query(t: &mut Till, original: &OriginalRef) -> payterm_hosts::Reply {
         wallet: Some(Wallet::Wechat),
         ..t.plan(Kind::Sale)
     };
-    t.exchange(Leg::Query, plan, &CardSecrets::default()).reply
+    t.exchange(MessageKind::Query, plan, &CardSecrets::default()).reply
 }
 
 #[test]
@@ -416,7 +420,7 @@ fn a_wallet_payment_is_not_undone_too_early() {
     let mut t = Till::signed_in(&r, "cup");
     let secrets = CardSecrets { code: Some(PaymentCode::parse(NOW).unwrap()), ..CardSecrets::default() };
     let plan = t.code_plan(1_000);
-    assert_eq!(t.exchange(Leg::Request, plan.clone(), &secrets).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &secrets).code(), "00");
     assert_eq!(t.reverse(&plan, &secrets).code(), "09");
     assert_eq!(r.balance("wallet:wechat").unwrap(), 100_000_000 - 1_000);
     // A pending one, taken back before its payer decided, is never paid.
@@ -425,7 +429,7 @@ fn a_wallet_payment_is_not_undone_too_early() {
         code: Some(PaymentCode::parse("139100000000000001").unwrap()),
         ..CardSecrets::default()
     };
-    assert_eq!(t.exchange(Leg::Request, pending.clone(), &slow).code(), "09");
+    assert_eq!(t.exchange(MessageKind::Request, pending.clone(), &slow).code(), "09");
     std::thread::sleep(Duration::from_millis(1600));
     assert_eq!(t.reverse(&plan, &secrets).code(), "00");
     assert_eq!(t.reverse(&pending, &slow).code(), "00");
@@ -436,7 +440,7 @@ fn a_wallet_payment_is_not_undone_too_early() {
         code: Some(PaymentCode::parse("280000000000000001").unwrap()),
         ..CardSecrets::default()
     };
-    assert_eq!(t.exchange(Leg::Request, plan.clone(), &ali).code(), "00");
+    assert_eq!(t.exchange(MessageKind::Request, plan.clone(), &ali).code(), "00");
     assert_eq!(t.reverse(&plan, &ali).code(), "00");
     assert_eq!(r.balance("wallet:alipay").unwrap(), 100_000_000);
     sound(&r);
@@ -446,8 +450,11 @@ fn a_wallet_payment_is_not_undone_too_early() {
 fn bytes_that_are_no_frame_close_the_connection_and_nothing_else() {
     let r = start();
     let mut good = Till::signed_in(&r, "cup");
-    let whole =
-        good.build(Leg::Request, &good.sale_plan_fixed(), &good.card("alice", PIN)).bytes.reveal().to_vec();
+    let whole = good
+        .build(MessageKind::Request, &good.sale_plan_fixed(), &good.card("alice", PIN))
+        .bytes
+        .reveal()
+        .to_vec();
     let mut bad: Vec<Vec<u8>> = vec![vec![0xFF, 0xFF], vec![0, 1, 0], b"GET / HTTP/1.1\r\n\r\n".to_vec()];
     let mut bitmap = whole.clone();
     bitmap[15] |= 0x80;
@@ -471,8 +478,11 @@ fn bytes_that_are_no_frame_close_the_connection_and_nothing_else() {
 fn any_damage_to_a_frame_is_survived() {
     let r = start();
     let mut good = Till::signed_in(&r, "x919");
-    let whole =
-        good.build(Leg::Request, &good.sale_plan_fixed(), &good.card("alice", PIN)).bytes.reveal().to_vec();
+    let whole = good
+        .build(MessageKind::Request, &good.sale_plan_fixed(), &good.card("alice", PIN))
+        .bytes
+        .reveal()
+        .to_vec();
     for at in 4..whole.len() {
         for flip in [0x01, 0x80] {
             let mut bytes = whole.clone();
@@ -496,7 +506,7 @@ fn frames_in_pieces_and_two_at_once_are_both_answered() {
     let mut t = Till::signed_in(&r, "cup");
     let secrets = t.card("alice", PIN);
     let (a, b) = (t.sale_plan(100, true), t.sale_plan(200, true));
-    let (x, y) = (t.build(Leg::Request, &a, &secrets), t.build(Leg::Request, &b, &secrets));
+    let (x, y) = (t.build(MessageKind::Request, &a, &secrets), t.build(MessageKind::Request, &b, &secrets));
     let both = [x.bytes.reveal(), y.bytes.reveal()].concat();
     let (head, tail) = both.split_at(both.len() / 3);
     t.send(head);
@@ -568,9 +578,9 @@ impl Till {
             at: crate::common::time_zero(),
             auth_code: None,
             tip: None,
-            organisation: None,
+            scheme: None,
             settlement: None,
-            road: None,
+            offline_authority: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::common::{Got, Till, sound};
 use payterm_schema::{
     Kind, Pan,
     account::Stan,
-    host::{CardSecrets, EntryMode, Leg, OriginalRef, Plan},
+    host::{CardSecrets, EntryMode, MessageKind, OriginalRef, Plan},
     settlement::{BatchPart, Half, Halves, UploadRecord},
 };
 use payterm_simulator::{Acquirer, Mishap, Options, Running, World, bank::settlement::Settled};
@@ -69,7 +69,7 @@ fn message(t: &mut Till, part: BatchPart) -> Plan {
 }
 fn tell(t: &mut Till, part: BatchPart) -> Got {
     let plan = message(t, part);
-    t.exchange(Leg::Request, plan, &CardSecrets::default())
+    t.exchange(MessageKind::Request, plan, &CardSecrets::default())
 }
 fn totals(t: &mut Till, told: Halves) -> (Halves, (u8, u8)) {
     let got = tell(t, BatchPart::Totals(told));
@@ -84,7 +84,7 @@ fn pans(t: &Till, rows: &[Row]) -> CardSecrets {
 fn list(t: &mut Till, rows: &[Row]) -> Got {
     let (plan, secrets) =
         (message(t, BatchPart::List(rows.iter().map(Row::record).collect())), pans(t, rows));
-    t.exchange(Leg::Request, plan, &secrets)
+    t.exchange(MessageKind::Request, plan, &secrets)
 }
 fn single(t: &mut Till, row: &Row) -> Got {
     let secrets = pans(t, std::slice::from_ref(row));
@@ -92,10 +92,10 @@ fn single(t: &mut Till, row: &Row) -> Got {
         amount: Some(t.money(row.minor)),
         mode: EntryMode::Swipe,
         original: Some(row.original.clone()),
-        organisation: Some("CUP".into()),
+        scheme: Some("CUP".into()),
         ..message(t, BatchPart::One { kind: row.kind, record: row.record() })
     };
-    t.exchange(Leg::Request, plan, &secrets)
+    t.exchange(MessageKind::Request, plan, &secrets)
 }
 fn end(t: &mut Till, records: u32, balanced: bool) -> String {
     tell(t, BatchPart::End { records, balanced }).code().to_owned()
@@ -216,10 +216,10 @@ fn lists_and_single_records_are_counted_once_however_often_they_come() {
         let refund = Row::of(&t.refund("alice", 50, listed[0].original.clone()), "alice");
         let swiped = t.card("alice", None);
         let voice = Plan { auth_code: Some("V4C0D3".into()), ..t.swiped(Kind::VoiceSale, 3_000, None) };
-        let voice = Row::of(&t.exchange(Leg::Request, voice, &swiped), "alice");
+        let voice = Row::of(&t.exchange(MessageKind::Request, voice, &swiped), "alice");
         let hold = t.run(Kind::PreAuth, "alice", 10_000, None, PIN);
         let advice = t.swiped(Kind::CompletionAdvice, 9_000, Some(Till::original(&hold)));
-        let advice = Row::of(&t.exchange(Leg::Request, advice, &swiped), "alice");
+        let advice = Row::of(&t.exchange(MessageKind::Request, advice, &swiped), "alice");
         // A tip takes the place of its sale, with the new total.
         let tipped = t.sale("alice", 5_000, PIN);
         let tip = Plan {
@@ -227,7 +227,8 @@ fn lists_and_single_records_are_counted_once_however_often_they_come() {
             tip: Some(500),
             ..t.swiped(Kind::TipAdjust, 5_500, Some(Till::original(&tipped)))
         };
-        let tip = Row::of(&t.exchange(Leg::Request, tip, &CardSecrets { tracks: None, ..swiped }), "alice");
+        let tip =
+            Row::of(&t.exchange(MessageKind::Request, tip, &CardSecrets { tracks: None, ..swiped }), "alice");
         let singles = [refund, voice, advice, tip];
         let all: Vec<Row> = listed.iter().chain(&singles).cloned().collect();
         let ours = sums(&all);
@@ -240,14 +241,14 @@ fn lists_and_single_records_are_counted_once_however_often_they_come() {
             assert_eq!((got.code(), uploaded(&r)), ("00", after));
             // The answer was lost: the same message once more.
             let secrets = pans(&t, rows);
-            assert_eq!(t.exchange(Leg::Request, got.plan.clone(), &secrets).code(), "94");
+            assert_eq!(t.exchange(MessageKind::Request, got.plan.clone(), &secrets).code(), "94");
             assert_eq!(uploaded(&r), after, "counted once");
         }
         for (i, row) in singles.iter().enumerate() {
             let got = single(&mut t, row);
             assert_eq!((got.code(), uploaded(&r)), ("00", 10 + i as u32), "{account} {:?}", row.kind);
             let secrets = pans(&t, std::slice::from_ref(row));
-            assert_eq!(t.exchange(Leg::Request, got.plan.clone(), &secrets).code(), "94");
+            assert_eq!(t.exchange(MessageKind::Request, got.plan.clone(), &secrets).code(), "94");
             assert_eq!(uploaded(&r), 10 + i as u32);
         }
         // From the first record on the verdict stays, whatever totals come.

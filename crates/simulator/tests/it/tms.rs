@@ -1,7 +1,7 @@
-//! The desk of the terminal management: one application whatever is repeated, and a person's word once.
+//! The desk of the terminal management: one onboarding whatever is repeated, and a person's word once.
 use payterm_schema::{
     Time,
-    application::{Grant, Offer, Signed, Standing, Submission, Verdict},
+    onboarding::{Grant, Offer, OnboardingStatus, Signed, Submission, Verdict},
 };
 use payterm_simulator::{
     World,
@@ -25,14 +25,14 @@ fn submission(dir: &Path, offer: &Signed) -> Submission {
     let key =
         Vault::open(dir, SealingKey::new(std::array::from_fn(|i| i as u8))).unwrap().terminal_key().unwrap();
     let json = serde_json::json!({
-        "application": ID, "revision": 1, "offer": offer.hash(), "accepted_at": 0, "terminal": key.fingerprint, "public_key": key.public,
+        "onboarding": ID, "revision": 1, "offer": offer.hash(), "accepted_at": 0, "terminal": key.fingerprint, "public_key": key.public,
         "draft": {"name": "Shop", "legal_name": "Shop Ltd", "licence": "91310000MA1", "address": "1 Road", "city": "Shanghai", "category": "5411",
             "contact": "Wang", "phone": "021-5555", "products": ["card"]},
     });
     serde_json::from_value(json).unwrap()
 }
 fn standing(s: &Signed) -> (u32, Verdict) {
-    let s: Standing = serde_json::from_str(&s.text).unwrap();
+    let s: OnboardingStatus = serde_json::from_str(&s.text).unwrap();
     (s.revision, s.verdict)
 }
 fn refused<T>(r: Result<T, DeskError>) -> bool {
@@ -40,7 +40,7 @@ fn refused<T>(r: Result<T, DeskError>) -> bool {
 }
 
 #[test]
-fn what_is_repeated_is_one_application_and_only_a_rejected_one_is_revised() {
+fn what_is_repeated_is_one_onboarding_and_only_a_rejected_one_is_revised() {
     let dir = tempfile::tempdir().unwrap();
     let (mut desk, public) = self::desk(dir.path());
     let offer: Offer = serde_json::from_str(&desk.offer().text).unwrap();
@@ -63,13 +63,13 @@ fn what_is_repeated_is_one_application_and_only_a_rejected_one_is_revised() {
     );
     assert!(
         refused(desk.submit(
-            Submission { application: "f".repeat(32), public_key: "30".into(), ..s.clone() },
+            Submission { onboarding: "f".repeat(32), public_key: "30".into(), ..s.clone() },
             Time(0)
         )),
         "no key"
     );
     assert!(
-        refused(desk.submit(Submission { application: "..".into(), ..s.clone() }, Time(0))),
+        refused(desk.submit(Submission { onboarding: "..".into(), ..s.clone() }, Time(0))),
         "a name that is none"
     );
     assert!(refused(desk.grant(ID, &"0".repeat(32))), "not approved");
@@ -97,7 +97,7 @@ fn what_is_repeated_is_one_application_and_only_a_rejected_one_is_revised() {
         nonces.clone().map(|n| serde_json::from_str::<Grant>(&desk.grant(ID, &n).unwrap().text).unwrap());
     assert_eq!(grants.clone().map(|g| g.nonce), nonces);
     assert_ne!(grants[0].accounts[0].key.wrapped, grants[1].accounts[0].key.wrapped);
-    assert!(matches!(desk.standing(&"9".repeat(32)), Err(DeskError::NotFound(_))));
+    assert!(matches!(desk.status(&"9".repeat(32)), Err(DeskError::NotFound(_))));
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn an_offer_of_yesterday_and_a_wrong_draft_are_rejected_with_a_reason() {
     let s = submission(dir.path(), &desk.offer().clone());
     let old = Submission { offer: "0".repeat(64), ..s.clone() };
     assert_eq!(standing(&desk.submit(old, Time(0)).unwrap()), (1, Verdict::Rejected));
-    let mut wrong = Submission { application: "1".repeat(32), ..s };
+    let mut wrong = Submission { onboarding: "1".repeat(32), ..s };
     wrong.draft.category = "no".into();
-    let answer: Standing = serde_json::from_str(&desk.submit(wrong, Time(0)).unwrap().text).unwrap();
+    let answer: OnboardingStatus = serde_json::from_str(&desk.submit(wrong, Time(0)).unwrap().text).unwrap();
     assert!(answer.reason.is_some_and(|r| r.contains("category")));
 }

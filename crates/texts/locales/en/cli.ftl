@@ -59,12 +59,12 @@ cli-unreadable = the reader could not read it: { $why }
 # Notices.
 cli-notice-started = { $key } started, number { $txn }
 cli-notice-requirement = { $account }: processing requirement of the host { $digit }
-cli-notice-application = application: { $stage }
+cli-notice-onboarding = application: { $stage }
 
 # The dispute page.
 cli-explain-slip = ---- slip ----
 cli-explain-booted = the terminal started, version { $version }
-cli-explain-application = application: { $stage }
+cli-explain-onboarding = application: { $stage }
 cli-explain-started = request accepted, number { $txn }: { $kind } { $amount } · { $key }
 cli-explain-content = content SHA-256 { $hash }
 cli-explain-numbers = { $account } batch { $batch } · STAN { $stan }

@@ -59,12 +59,12 @@ cli-unreadable = 读卡器无法读取:{ $why }
 # 通知。
 cli-notice-started = { $key } 开始,终端序号 { $txn }
 cli-notice-requirement = { $account }:主机处理要求 { $digit }
-cli-notice-application = 终端申请:{ $stage }
+cli-notice-onboarding = 终端申请:{ $stage }
 
 # 争议页。
 cli-explain-slip = ---- 凭条 ----
 cli-explain-booted = 终端启动,版本 { $version }
-cli-explain-application = 终端申请:{ $stage }
+cli-explain-onboarding = 终端申请:{ $stage }
 cli-explain-started = 受理请求,终端序号 { $txn }:{ $kind } { $amount } · { $key }
 cli-explain-content = 内容 SHA-256 { $hash }
 cli-explain-numbers = { $account } 批次号 { $batch } · 凭证号 { $stan }

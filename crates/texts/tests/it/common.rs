@@ -1,9 +1,9 @@
 //! Outcomes to show.
 use payterm_schema::{
     AccountId, Authority, Batch, Class, Currency, Kind, Outcome, RequestKey, Stan, Status, Time,
-    application::{Application, ApplicationSlip, Stage},
     config::Language,
     host::{EntryMode, Wallet},
+    onboarding::{Onboarding, OnboardingSlip, Stage},
     outcome::{OriginalShown, Place, Reason, Sums},
     page::Printable,
     paper::{PaperContent, PaperJob, PaperKind},
@@ -37,8 +37,8 @@ pub fn sale() -> Outcome {
             city: "\u{4e0a}\u{6d77}".into(),
         },
         account: AccountId::new("main").ok(),
-        merchant: Some("898310058120001".into()),
-        terminal: Some("20260001".into()),
+        mid: Some("898310058120001".into()),
+        tid: Some("20260001".into()),
         operator: "01".into(),
         approved_by: None,
         entry: Some(EntryMode::Swipe),
@@ -50,7 +50,7 @@ pub fn sale() -> Outcome {
         auth_code: Some("082164".into()),
         host_date: Some("0305".into()),
         host_time: Some("143018".into()),
-        organisation: Some("CUP".into()),
+        scheme: Some("CUP".into()),
         issuer: Some("01030000".into()),
         acquirer: Some("48023100".into()),
         host_texts: Vec::new(),
@@ -60,7 +60,7 @@ pub fn sale() -> Outcome {
         completed: false,
         adjusted: false,
         forwarding: None,
-        road: None,
+        offline_authority: None,
         offline: None,
         no_cvm: None,
         settlement: None,
@@ -87,7 +87,7 @@ pub fn code_sale() -> Outcome {
         pin: false,
         auth_code: None,
         issuer: None,
-        organisation: None,
+        scheme: None,
         note: None,
         journal: None,
         ..sale()
@@ -159,7 +159,7 @@ pub fn context(language: Language) -> SlipContext {
         language,
         utc_offset_minutes: 480,
         service_phone: "95516".into(),
-        qr: "payterm:{merchant}:{terminal}:{batch}:{stan}:{rrn}".into(),
+        qr: "payterm:{mid}:{tid}:{batch}:{stan}:{rrn}".into(),
         invoice_qr: String::new(),
         duplicate: false,
         acquirer_name: String::new(),
@@ -200,20 +200,20 @@ pub fn composed(json: &str) -> PaperContent {
 
 pub fn report(scope: Scope) -> TotalsReport {
     let mut rows = Vec::new();
-    for (organisation, kind, operator, minor) in [
+    for (scheme, kind, operator, minor) in [
         ("CUP", Kind::Sale, "01", 123_450),
         ("CUP", Kind::Sale, "02", 100),
         ("VIS", Kind::Refund, "01", 5000),
         ("wechat", Kind::Sale, "01", 1800),
         ("*", Kind::Sale, "*", 7),
     ] {
-        Total::add(&mut rows, organisation, kind, operator, minor);
+        Total::add(&mut rows, scheme, kind, operator, minor);
     }
     let account = |id: &str, rows| AccountTotals {
         account: AccountId::new(id).expect("a good id"),
         currency: Currency::CNY,
-        merchant: "898310058120001".into(),
-        terminal: "20260001".into(),
+        mid: "898310058120001".into(),
+        tid: "20260001".into(),
         batch: Batch::new(7),
         since: Some(AT),
         rows,
@@ -243,23 +243,23 @@ pub const WIDE: [&str; 2] = [
 ];
 
 /// With every field, and a name that tries to command the printer.
-pub fn application(stage: Stage) -> PaperJob {
+pub fn onboarding(stage: Stage) -> PaperJob {
     let json = r#"{"id":"0123456789abcdef0123456789abcdef","revision":2,"stage":"draft","since":1772692200000,
         "draft":{"name":"老王面馆\u001b@","legal_name":"上海老王餐饮有限公司","licence":"91310000MA1FL0AA0X","address":"人民路 1 号","city":"上海",
             "category":"5411","contact":"王小明","phone":"021-5555","email":"wang@example.cn","products":["card","scan"]},
         "accepted":{"hash":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","at":1772692200000,"by":"owner",
             "offer":{"id":"demo-2026","products":["card","scan"],"currency":"CNY","settlement":"T+1","text":"",
-                "fees":[{"product":"card","organisation":"CUP","basis_points":60,"min":1,"max":8000},{"product":"scan","wallet":"alipay","basis_points":38}]},
+                "fees":[{"product":"card","scheme":"CUP","basis_points":60,"min":1,"max":8000},{"product":"scan","wallet":"alipay","basis_points":38}]},
             "terms":{"text":"","signature":""}},
-        "parameters":{"accounts":[{"id":"cup2","profile":"unionpay","merchant":"TESTMERCHANT001","terminal":"TEST0002","currency":"CNY",
+        "parameters":{"accounts":[{"id":"cup2","profile":"unionpay","mid":"TESTMERCHANT001","tid":"TEST0002","currency":"CNY",
             "address":"127.0.0.1:1","settlement":"T+1"}]}}"#;
-    let mut application: Application = serde_json::from_str(json).expect("application");
-    application.stage = stage;
-    application.reason = (stage == Stage::Rejected).then(|| "licence not readable".into());
+    let mut onboarding: Onboarding = serde_json::from_str(json).expect("onboarding");
+    onboarding.stage = stage;
+    onboarding.reason = (stage == Stage::Rejected).then(|| "licence not readable".into());
     PaperJob::new(
         1,
-        PaperKind::ApplicationSlip,
+        PaperKind::OnboardingSlip,
         0,
-        PaperContent::Application(Box::new(ApplicationSlip { application, test: true })),
+        PaperContent::Onboarding(Box::new(OnboardingSlip { onboarding, test: true })),
     )
 }

@@ -189,13 +189,13 @@ proptest! {
         status in prop::sample::select(vec![Status::Approved, Status::Declined, Status::Unknown]),
         minor in any::<u64>(), balance in any::<i64>(), time in any::<i64>(), offset in -840i32..=840,
     ) {
-        let [shop, address, city, note, rrn, auth, issuer, acquirer, organisation, host_date, phone, code] = texts;
+        let [shop, address, city, note, rrn, auth, issuer, acquirer, scheme, host_date, phone, code] = texts;
         let outcome = Outcome {
             status, kind: Kind::Void, test: true,
             place: Place { shop, address, city },
             note: Some(note), rrn: Some(rrn.clone()), auth_code: Some(auth.clone()), issuer: Some(issuer), acquirer: Some(acquirer.clone()),
-            organisation: Some(organisation.clone()), host_date: Some(host_date.clone()), host_time: Some(host_date), host_texts,
-            merchant: Some(auth), terminal: Some(acquirer), masked_pan: Some(rrn), operator: organisation,
+            scheme: Some(scheme.clone()), host_date: Some(host_date.clone()), host_time: Some(host_date), host_texts,
+            mid: Some(auth), tid: Some(acquirer), masked_pan: Some(rrn), operator: scheme,
             reason: Some(Reason::new(code, payterm_schema::Class::C)),
             sums: Sums { balance: Some(balance), fee: Some(minor), ..Sums::new(sale().sums.currency, Some(minor)) },
             ended: Some(payterm_schema::Time(time)), answer_by: Some(payterm_schema::Time(time)),

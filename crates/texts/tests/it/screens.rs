@@ -2,10 +2,10 @@
 use crate::common::*;
 use payterm_schema::{
     Money, Outcome, Screen, Status, Time,
-    application::Stage,
     config::Language,
     device::Way,
     notice::Owed,
+    onboarding::Stage,
     operator::{OperatorId, Purpose, TerminalLock},
     selftest::{Finding, Part},
 };
@@ -118,15 +118,17 @@ fn pages() -> Vec<Screen> {
             report: Box::new(payterm_schema::SelfTest::new(AT, vec![Finding::works().of(Part::Clock, "")])),
         },
         Screen::SelfTest { report: Box::new(report()) },
-        Screen::Application { stage: None, reason: None },
+        Screen::Onboarding { stage: None, reason: None },
         result(balance()),
         result(void()),
         result(Outcome { answer_by: None, ..unknown() }),
     ];
-    pages.extend(Stage::ALL.map(|stage| Screen::Application {
-        stage: Some(stage),
-        reason: Some("licence not readable".into()),
-    }));
+    pages.extend(
+        Stage::ALL.map(|stage| Screen::Onboarding {
+            stage: Some(stage),
+            reason: Some("licence not readable".into()),
+        }),
+    );
     for status in [
         Status::Running,
         Status::Approved,

@@ -2,10 +2,10 @@
 use crate::common::*;
 use payterm_schema::{
     Batch, Kind, Outcome, Stan, Status,
-    application::Stage,
     config::Language,
     host::EntryMode,
-    offline::Road,
+    offline::OfflineAuthority,
+    onboarding::Stage,
     outcome::{Forwarding, Sums},
     paper::{PaperContent, PaperJob, PaperKind},
     settlement::{Halves, Settlement, StuckLine, UnpaidLine, Verdict},
@@ -24,8 +24,8 @@ fn settled() -> Outcome {
         ("VIS", Kind::Sale, 1, 700),
         ("wechat", Kind::Sale, 2, 5_000),
     ];
-    let row = |(organisation, kind, count, minor): (&str, Kind, u64, u64)| Total {
-        organisation: organisation.into(),
+    let row = |(scheme, kind, count, minor): (&str, Kind, u64, u64)| Total {
+        scheme: scheme.into(),
         kind,
         operator: "01".into(),
         count,
@@ -80,7 +80,7 @@ fn papers() -> Vec<(&'static str, PaperJob, bool)> {
             job(
                 PaperKind::StuckSlip,
                 Outcome {
-                    road: Some(Road::Merchant),
+                    offline_authority: Some(OfflineAuthority::Merchant),
                     forwarding: Some(Forwarding::Refused("51".into())),
                     ..sale()
                 },
@@ -140,7 +140,7 @@ fn papers() -> Vec<(&'static str, PaperJob, bool)> {
         ("page", own(PaperKind::Page, composed(PAGE)), false),
         ("page-duplicate", own(PaperKind::Page, composed(PAGE)), true),
         ("invoice", own(PaperKind::InvoiceSlip, composed(INVOICE)), false),
-        ("application", application(Stage::Activated), false),
+        ("onboarding", onboarding(Stage::Activated), false),
     ]
 }
 
@@ -172,7 +172,12 @@ fn golden_papers() {
 #[test]
 fn the_paper_of_an_advice_says_what_happened() {
     let advised = |kind, forwarding| {
-        let outcome = Outcome { kind, road: Some(Road::Merchant), forwarding: Some(forwarding), ..sale() };
+        let outcome = Outcome {
+            kind,
+            offline_authority: Some(OfflineAuthority::Merchant),
+            forwarding: Some(forwarding),
+            ..sale()
+        };
         LANGUAGES.map(|language| {
             text(PaperKind::StuckSlip, outcome.clone(), language)
                 .split_whitespace()
@@ -219,9 +224,9 @@ fn text(kind: PaperKind, outcome: Outcome, language: Language) -> String {
 }
 
 #[test]
-fn the_application_slip_has_what_was_applied_for_and_accepted() {
+fn the_onboarding_slip_has_what_was_applied_for_and_accepted() {
     for language in LANGUAGES {
-        let paper = |stage| slip(&application(stage), &context(language), &Default::default()).to_text(48);
+        let paper = |stage| slip(&onboarding(stage), &context(language), &Default::default()).to_text(48);
         let activated = paper(Stage::Activated);
         for part in [
             "0123456789abcdef0123456789abcdef",

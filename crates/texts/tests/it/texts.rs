@@ -2,11 +2,11 @@
 use crate::common::*;
 use payterm_schema::{
     Batch, Class, Currency, Fault, Kind, Outcome, Phase, Stan, Status,
-    application::{Problem, Product, Stage},
     config::Language,
     device::{DeviceKind, DeviceState, Way},
     host::{EntryMode, Wallet},
     offline::{Check, OfflineRule},
+    onboarding::{Problem, Product, Stage},
     operator::{Purpose, Role},
     outcome::{Authority, Forwarding, Reason},
     paper::{PaperKind, PaperState},

@@ -209,8 +209,8 @@ class Payterm:
         account = {
             "id": ACCOUNT,
             "profile": "unionpay",
-            "merchant": "TESTMERCHANT001",
-            "terminal": "TEST0001",
+            "mid": "TESTMERCHANT001",
+            "tid": "TEST0001",
             "currency": "CNY",
             "address": f"127.0.0.1:{self._port}",
             "connect_timeout_ms": 2000,

@@ -6,7 +6,7 @@ use crate::sim::world::{CODE, PAN, PAN2, PASSWORD, PASSWORD_00, PIN, TRACK2, Wor
 use payterm_core::{Machine, State, Step};
 use payterm_schema::{
     HostMessage, Kind, Outcome, Record, Status,
-    host::Leg,
+    host::MessageKind,
     kind::{Recovery, Side},
     outcome::Forwarding,
     paper::PrintResult,
@@ -99,34 +99,40 @@ pub fn full_replay(world: &World) {
 /// 4: the record that allows a frame, with its obligation, is on disk before it leaves; and the kind allows
 /// it.
 pub fn i4_allowed_on_disk(world: &World, m: &HostMessage) {
-    let allowed = world.journal.iter().rev().any(|e| match (&e.record, m.leg) {
-        (Record::Allowed { account, plan, owes, .. }, Leg::Request) => {
+    let allowed = world.journal.iter().rev().any(|e| match (&e.record, m.message_kind) {
+        (Record::Allowed { account, plan, owes, .. }, MessageKind::Request) => {
             *account == m.account
                 && plan.stan == m.plan.stan
                 && (*owes || m.plan.kind.row().recovery == Recovery::AskAgain)
         }
-        (Record::ControlSent { account, plan }, Leg::Request) => {
+        (Record::ControlSent { account, plan }, MessageKind::Request) => {
             *account == m.account && plan.stan == m.plan.stan
         }
         (
             Record::SettlementAsked { account, plan, .. } | Record::UploadAllowed { account, plan, .. },
-            Leg::Request,
+            MessageKind::Request,
         ) => *account == m.account && **plan == m.plan,
-        (Record::ObligationTried { stan, .. }, Leg::Reversal(_) | Leg::Repeat) => *stan == m.plan.stan,
-        (Record::Queried { plan, .. }, Leg::Query) => plan.stan == m.plan.stan,
+        (Record::ObligationTried { stan, .. }, MessageKind::Reversal(_) | MessageKind::Repeat) => {
+            *stan == m.plan.stan
+        }
+        (Record::Queried { plan, .. }, MessageKind::Query) => plan.stan == m.plan.stan,
         _ => false,
     });
     assert!(allowed, "invariant 4: the record that allows {m:?} is not on disk");
     let kind = m.plan.kind.row();
     assert!(
-        !matches!(m.leg, Leg::Reversal(_)) || kind.recovery == Recovery::Reverse,
+        !matches!(m.message_kind, MessageKind::Reversal(_)) || kind.recovery == Recovery::Reverse,
         "invariant 4: {:?} is never reversed",
         m.plan.kind
     );
-    let advice = kind.recovery == Recovery::Repeat || m.plan.road.is_some();
-    assert!(m.leg != Leg::Repeat || advice, "invariant 4: {:?} is never sent again", m.plan.kind);
+    let advice = kind.recovery == Recovery::Repeat || m.plan.offline_authority.is_some();
     assert!(
-        !matches!(m.leg, Leg::Reversal(_)) || m.plan.road.is_none(),
+        m.message_kind != MessageKind::Repeat || advice,
+        "invariant 4: {:?} is never sent again",
+        m.plan.kind
+    );
+    assert!(
+        !matches!(m.message_kind, MessageKind::Reversal(_)) || m.plan.offline_authority.is_none(),
         "invariant 4: {:?} was accepted offline, and is reversed",
         m.plan
     );
@@ -134,7 +140,7 @@ pub fn i4_allowed_on_disk(world: &World, m: &HostMessage) {
 
 /// 4: no authorisation of an account leaves while one of its obligations is due on disk.
 pub fn i4_nothing_owed(world: &World, m: &HostMessage) {
-    if m.leg == Leg::Request && m.plan.kind.row().authorisation {
+    if m.message_kind == MessageKind::Request && m.plan.kind.row().authorisation {
         // An advice holds nobody up: the payment is accepted, and told again without harm.
         let owed = |o: &&payterm_schema::record::Obligation| {
             o.account == m.account
@@ -192,7 +198,7 @@ pub fn offline(world: &World) {
 
 /// Of a card one advice after the other, in the order of time.
 pub fn advices_in_order(world: &World, m: &HostMessage) {
-    if m.leg != Leg::Repeat {
+    if m.message_kind != MessageKind::Repeat {
         return;
     }
     let mut waiting = world
@@ -256,7 +262,9 @@ pub fn i8_forwarded_now(world: &World, step: &Step) {
     let state = world.machine.state();
     for e in &step.records {
         let Record::ObligationHurried { txn, stan, .. } = &e.record else { continue };
-        let Some(o) = state.obligation(*txn, *stan).filter(|o| o.duty != Duty::AskPerson) else { continue };
+        let Some(o) = state.obligation(*txn, *stan).filter(|o| o.duty != Duty::ManualResolution) else {
+            continue;
+        };
         // As many as may be under way, not more.
         let tried = |e: &Entry| matches!(&e.record, Record::ObligationTried { txn, stan } if state.obligation(*txn, *stan).is_some_and(|t| t.account == o.account));
         let leaves = step.records.iter().any(tried);

@@ -43,8 +43,8 @@ fn frame(world: &World, m: &HostMessage) -> Vec<u8> {
         return Vec::new();
     };
     let station = Station {
-        merchant: account.config.merchant.clone(),
-        terminal: account.config.terminal.clone(),
+        mid: account.config.mid.clone(),
+        tid: account.config.tid.clone(),
         currency: account.config.currency,
         nii: "0003".into(),
         test: false,
@@ -57,7 +57,7 @@ fn frame(world: &World, m: &HostMessage) -> Vec<u8> {
         }
         SecretsFrom::None => CardSecrets::default(),
     };
-    build(&PROFILE, &station, m.leg, &m.plan, &secrets, "1", &Sum)
+    build(&PROFILE, &station, m.message_kind, &m.plan, &secrets, "1", &Sum)
         .map(|b| b.bytes.reveal().to_vec())
         .unwrap_or_default()
 }
@@ -141,7 +141,7 @@ impl World {
                         txn: o.txn,
                         stan: o.plan.stan.get(),
                         state: match o.state {
-                            ObligationState::Standing => 0,
+                            ObligationState::Armed => 0,
                             ObligationState::Due => 1,
                             ObligationState::Stuck => 2,
                         },

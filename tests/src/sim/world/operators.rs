@@ -132,7 +132,7 @@ impl World {
                 t.status.is_final() && (t.status != Status::Approved || t.stan != Some(o.plan.stan))
             };
             let undone = o.duty == Duty::Reverse && told.as_ref().is_some_and(otherwise);
-            !undone && posting.filter(|p| o.duty == Duty::AskPerson || whole(p)).is_some()
+            !undone && posting.filter(|p| o.duty == Duty::ManualResolution || whole(p)).is_some()
         };
         let standing = frames.iter().rev().find(stands);
         let stan = standing.filter(|_| frames.len() > 1).map(|o| o.plan.stan);
@@ -158,7 +158,7 @@ impl World {
     /// Nobody has it tried again: there is nothing to try, or its answer may be among what the journal has
     /// lost.
     fn must_be_asked(&self, o: &Obligation) -> bool {
-        o.duty == Duty::AskPerson
+        o.duty == Duty::ManualResolution
             || self.asked_about.contains(&o.txn)
             || (o.duty == Duty::Reverse && self.in_doubt.contains_key(&o.txn))
     }

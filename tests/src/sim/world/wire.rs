@@ -6,7 +6,7 @@ use super::{Event, World};
 use crate::sim::bank::HostFault;
 use payterm_schema::{
     HostEvent, HostMessage, PinBlock,
-    host::{CardSecrets, FrameTrace, HostAnswer, Leg, SecretsFrom},
+    host::{CardSecrets, FrameTrace, HostAnswer, MessageKind, SecretsFrom},
     kind::Kind,
 };
 
@@ -31,7 +31,9 @@ impl World {
                 "the PAN of {txn} is not sealed on disk, its message cannot be built"
             );
         }
-        let new = m.leg == Leg::Request && m.plan.kind.row().authorisation && m.plan.settlement.is_none();
+        let new = m.message_kind == MessageKind::Request
+            && m.plan.kind.row().authorisation
+            && m.plan.settlement.is_none();
         assert!(
             !new || !self.bank.in_closed_batch(&m),
             "invariant 6: {:?} leaves for a closed batch",
@@ -39,26 +41,28 @@ impl World {
         );
         self.model.sent(&m).unwrap_or_else(|breach| panic!("{breach}"));
         self.messages.insert(m.tag, m.clone());
-        let own_sign_in = m.plan.kind == Kind::SignIn && m.leg == Leg::Request && m.log.is_none();
+        let own_sign_in =
+            m.plan.kind == Kind::SignIn && m.message_kind == MessageKind::Request && m.log.is_none();
         let fate = if own_sign_in { self.sign_ins.pop_front() } else { self.fates.pop_front() }
             .unwrap_or(HostFault::Answer);
         let since = self.now.since(crate::sim::script::at_epoch()).0;
         let down = self.script.down.iter().any(|(from, to)| (*from..*to).contains(&since));
         let never = self.script.never.is_some_and(|txn| {
-            m.leg == Leg::Repeat && self.machine.state().obligation(txn, m.plan.stan).is_some()
+            m.message_kind == MessageKind::Repeat
+                && self.machine.state().obligation(txn, m.plan.stan).is_some()
         });
         let fate = match (down, never) {
             (true, _) => HostFault::NotSent,
             (false, true) => HostFault::LoseRequest,
             (false, false) => fate,
         };
-        let leg = match m.leg {
-            Leg::Request => "request",
-            Leg::Repeat => "repeat",
-            Leg::Query => "query",
-            Leg::Reversal(_) => "reversal",
+        let message_kind = match m.message_kind {
+            MessageKind::Request => "request",
+            MessageKind::Repeat => "repeat",
+            MessageKind::Query => "query",
+            MessageKind::Reversal(_) => "reversal",
         };
-        self.count(format!("fate {leg}: {}", fate.name()));
+        self.count(format!("fate {message_kind}: {}", fate.name()));
         let (tag, gone) = (m.tag, m.deadline.0 - self.clock().0);
         let reply = |answer| HostEvent::Reply { answer: Box::new(answer), trace: FrameTrace::default() };
         let silence = |why: &str| HostEvent::NoReply { why: why.into(), trace: FrameTrace::default() };

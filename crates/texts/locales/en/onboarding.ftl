@@ -48,7 +48,7 @@ apply-rule-email = E-mail: up to 80 characters with one @
 apply-rule-products = Products: card, scan or both, each once, and offered by the acquirer
 
 # Labels, in paytermctl apply and on the application slip.
-apply-label-application = Application
+apply-label-onboarding = Application
 apply-label-revision = Revision
 apply-label-stage = Stage
 apply-label-since = Since

@@ -1,9 +1,9 @@
-//! The application in words: fee rows, and the application slip.
+//! The onboarding in words: fee rows, and the onboarding slip.
 use crate::{Align, Line, Paper, Size, SlipContext, Texts};
 use payterm_schema::{
     Money,
-    application::{ApplicationSlip, FeeRow, Product},
     money::Currency,
+    onboarding::{FeeRow, OnboardingSlip, Product},
 };
 
 impl Texts {
@@ -13,7 +13,7 @@ impl Texts {
             let money = minor.and_then(|m| Money::new(m, currency).ok());
             money.map(|m| self.get(id, &[("amount", &self.amount_text(m))])).unwrap_or_default()
         };
-        let of = [Some(self.word(row.product)), row.wallet.map(|w| self.word(w)), row.organisation.clone()];
+        let of = [Some(self.word(row.product)), row.wallet.map(|w| self.word(w)), row.scheme.clone()];
         let product = of.into_iter().flatten().collect::<Vec<_>>().join(" ");
         let rate = format!("{}.{:02}", row.basis_points / 100, row.basis_points % 100);
         let share = self.get("apply-fee", &[("product", &product), ("rate", &rate)]);
@@ -27,10 +27,10 @@ impl Texts {
 }
 
 /// What was applied for, what was accepted, and what came of it.
-pub(crate) fn slip(slip: &ApplicationSlip, ctx: &SlipContext) -> Paper {
+pub(crate) fn slip(slip: &OnboardingSlip, ctx: &SlipContext) -> Paper {
     let texts = Texts::new(ctx.language);
     let t = |id: &str| texts.get(id, &[]);
-    let (a, d) = (&slip.application, &slip.application.draft);
+    let (a, d) = (&slip.onboarding, &slip.onboarding.draft);
     let head = |text: String| Line::Text { text, align: Align::Center, size: Size::Normal, bold: true };
     let text = |text: String| Line::Text { text, align: Align::Left, size: Size::Normal, bold: false };
     let row = |id: &str, right: String| Line::Row { left: t(id), right, bold: false };
@@ -45,7 +45,7 @@ pub(crate) fn slip(slip: &ApplicationSlip, ctx: &SlipContext) -> Paper {
     lines.extend(a.reason.clone().map(|r| row("apply-label-reason", r)));
     lines.extend([
         row("apply-label-since", a.since.text(ctx.utc_offset_minutes)),
-        row("apply-label-application", a.id.clone()),
+        row("apply-label-onboarding", a.id.clone()),
         row("apply-label-revision", a.revision.to_string()),
         Line::Rule,
         row("apply-label-name", d.name.clone()),
@@ -73,8 +73,8 @@ pub(crate) fn slip(slip: &ApplicationSlip, ctx: &SlipContext) -> Paper {
     for account in a.parameters.iter().flat_map(|p| &p.accounts) {
         lines.extend([
             row("apply-label-account", account.id.to_string()),
-            row("slip-merchant", account.merchant.clone()),
-            row("slip-terminal", account.terminal.clone()),
+            row("slip-mid", account.mid.clone()),
+            row("slip-tid", account.tid.clone()),
             Line::Rule,
         ]);
     }

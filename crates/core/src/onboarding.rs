@@ -1,14 +1,14 @@
 //! Applying for a terminal: the draft, the acceptance, what the terminal management says, and the way into
 //! service.
 //!
-//! Only [`Record::Application`] changes what is durable; questions under way and their waits are of this run
-//! only: after a restart the same question is asked again, under the same application id and revision.
+//! Only [`Record::Onboarding`] changes what is durable; questions under way and their waits are of this run
+//! only: after a restart the same question is asked again, under the same onboarding id and revision.
 use crate::{Call, Effect, Machine};
 use payterm_schema::{
     Fault, Notice, Record, Screen, Time,
-    application::{
-        Accepted, Application, ApplicationSlip, Draft, Offer, Parameters, Problem, Signed, Stage, Standing,
-        Verdict,
+    onboarding::{
+        Accepted, Draft, Offer, Onboarding, OnboardingSlip, OnboardingStatus, Parameters, Problem, Signed,
+        Stage, Verdict,
     },
     paper::{PaperContent, PaperJob, PaperKind},
     time::Millis,
@@ -25,7 +25,7 @@ pub struct TmsSettings {
 /// A step as the daemon hands it in.
 #[derive(Clone, Debug)]
 pub enum Apply {
-    /// `id` names the application when there is none yet: the machine knows no randomness.
+    /// `id` names the onboarding when there is none yet: the machine knows no randomness.
     Draft {
         id: String,
         draft: Box<Draft>,
@@ -43,15 +43,15 @@ pub enum Apply {
 /// A question to the terminal management.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TmsAsk {
-    /// Hand the application in; a repeat is the same application.
-    Submit(Box<Application>),
-    Standing {
-        application: String,
+    /// Hand the onboarding in; a repeat is the same onboarding.
+    Submit(Box<Onboarding>),
+    Status {
+        onboarding: String,
         revision: u32,
     },
     /// Parameters and key. Answered when the keys are in the vault.
     Grant {
-        application: String,
+        onboarding: String,
         draft: Box<Draft>,
     },
 }
@@ -59,7 +59,7 @@ pub enum TmsAsk {
 /// Its answer.
 #[derive(Clone, Debug)]
 pub enum TmsEvent {
-    Standing(Box<Standing>),
+    Status(Box<OnboardingStatus>),
     Granted(Box<Parameters>),
     Failed { problem: Problem, cause: String },
 }
@@ -86,24 +86,24 @@ fn wrong<T>(rule: &str) -> Result<T, Fault> {
 
 impl Machine {
     fn stage(&self) -> Option<Stage> {
-        self.state.application.as_ref().map(|a| a.stage)
+        self.state.onboarding.as_ref().map(|a| a.stage)
     }
 
     /// Accounts that were granted and are not in the settings: the machine that was to tell so was lost
     /// before it did.
-    pub(crate) fn recover_application(&mut self) {
+    pub(crate) fn recover_onboarding(&mut self) {
         let granted =
-            self.state.application.iter().filter_map(|a| a.parameters.as_ref()).flat_map(|p| &p.accounts);
+            self.state.onboarding.iter().filter_map(|a| a.parameters.as_ref()).flat_map(|p| &p.accounts);
         self.applying.renew =
             granted.into_iter().any(|g| self.settings.accounts.iter().all(|a| a.config.id != g.id));
     }
 
-    /// The page of a terminal without an account: there is nothing to pay with, and how far the application
+    /// The page of a terminal without an account: there is nothing to pay with, and how far the onboarding
     /// is counts.
-    pub(crate) fn application_page(&self) -> Screen {
-        Screen::Application {
+    pub(crate) fn onboarding_page(&self) -> Screen {
+        Screen::Onboarding {
             stage: self.stage(),
-            reason: self.state.application.as_ref().and_then(|a| a.reason.clone()),
+            reason: self.state.onboarding.as_ref().and_then(|a| a.reason.clone()),
         }
     }
 
@@ -124,17 +124,17 @@ impl Machine {
                 Some(Stage::Approved) => return self.wait_for_answer(call),
                 Some(Stage::Activated) => Ok(()),
                 Some(Stage::Draft | Stage::Submitted | Stage::InReview | Stage::Rejected) | None => {
-                    wrong("the application is not approved")
+                    wrong("the onboarding is not approved")
                 }
             },
         };
         self.answer(call, done);
     }
 
-    /// The application as it can be edited: a rejected one becomes the next revision.
-    fn editable(&self) -> Result<Application, Fault> {
-        let Some(a) = &self.state.application else {
-            return wrong("there is no application: fill in a draft first");
+    /// The onboarding as it can be edited: a rejected one becomes the next revision.
+    fn editable(&self) -> Result<Onboarding, Fault> {
+        let Some(a) = &self.state.onboarding else {
+            return wrong("there is no onboarding: fill in a draft first");
         };
         let mut a = (**a).clone();
         match a.stage {
@@ -144,7 +144,7 @@ impl Machine {
                 a.reason = None;
             }
             Stage::Submitted | Stage::InReview | Stage::Approved | Stage::Activated => {
-                return wrong("the application was submitted");
+                return wrong("the onboarding was submitted");
             }
         }
         a.stage = Stage::Draft;
@@ -154,9 +154,9 @@ impl Machine {
 
     fn draft(&mut self, id: String, draft: Draft) -> Result<(), Fault> {
         draft.check()?;
-        let next = match &self.state.application {
-            Some(_) => Application { draft, ..self.editable()? },
-            None => Application {
+        let next = match &self.state.onboarding {
+            Some(_) => Onboarding { draft, ..self.editable()? },
+            None => Onboarding {
                 id,
                 revision: 1,
                 stage: Stage::Draft,
@@ -206,17 +206,16 @@ impl Machine {
         self.applying.wait = None;
     }
 
-    fn applied(&mut self, application: Application) {
-        self.record(None, Record::Application { application: Box::new(application.clone()) });
-        if self.settings.printer && application.stage != Stage::Draft && application.stage != Stage::InReview
-        {
+    fn applied(&mut self, onboarding: Onboarding) {
+        self.record(None, Record::Onboarding { onboarding: Box::new(onboarding.clone()) });
+        if self.settings.printer && onboarding.stage != Stage::Draft && onboarding.stage != Stage::InReview {
             let content =
-                PaperContent::Application(Box::new(ApplicationSlip::new(&application, self.settings.test)));
-            let job = PaperJob::new(self.state.last_job + 1, PaperKind::ApplicationSlip, 0, content);
+                PaperContent::Onboarding(Box::new(OnboardingSlip::new(&onboarding, self.settings.test)));
+            let job = PaperJob::new(self.state.last_job + 1, PaperKind::OnboardingSlip, 0, content);
             self.record(None, Record::PaperQueued { job: Box::new(job) });
         }
-        self.tell(Notice::Application { application: Box::new(application) });
-        let rests = matches!(self.screen, Screen::Application { .. } | Screen::SelfTest { .. })
+        self.tell(Notice::Onboarding { onboarding: Box::new(onboarding) });
+        let rests = matches!(self.screen, Screen::Onboarding { .. } | Screen::SelfTest { .. })
             && self.settings.accounts.is_empty();
         if rests && self.flow.is_none() {
             self.screen_until = None;
@@ -225,7 +224,7 @@ impl Machine {
     }
 
     /// When there is something to ask.
-    pub(crate) fn application_due(&self) -> Option<Time> {
+    pub(crate) fn onboarding_due(&self) -> Option<Time> {
         self.settings.tms?;
         let wanted = match self.stage()? {
             Stage::Submitted | Stage::InReview => true,
@@ -235,19 +234,19 @@ impl Machine {
         (wanted && self.applying.asked.is_none()).then(|| self.applying.not_before.unwrap_or(self.now))
     }
 
-    pub(crate) fn drive_application(&mut self) {
+    pub(crate) fn drive_onboarding(&mut self) {
         if self.applying.renew && self.state.running.is_none() && !self.at_the_desk() {
             self.applying.renew = false;
             self.effect(Effect::Renew);
         }
-        if self.application_due().is_none_or(|at| at > self.now) {
+        if self.onboarding_due().is_none_or(|at| at > self.now) {
             return;
         }
-        let Some(a) = self.state.application.clone() else { return };
+        let Some(a) = self.state.onboarding.clone() else { return };
         let ask = match a.stage {
             Stage::Submitted => TmsAsk::Submit(Box::new((*a).clone())),
-            Stage::InReview => TmsAsk::Standing { application: a.id.clone(), revision: a.revision },
-            Stage::Approved => TmsAsk::Grant { application: a.id.clone(), draft: Box::new(a.draft.clone()) },
+            Stage::InReview => TmsAsk::Status { onboarding: a.id.clone(), revision: a.revision },
+            Stage::Approved => TmsAsk::Grant { onboarding: a.id.clone(), draft: Box::new(a.draft.clone()) },
             Stage::Draft | Stage::Rejected | Stage::Activated => return,
         };
         let tag = self.tag();
@@ -261,14 +260,14 @@ impl Machine {
             return;
         }
         self.applying.asked = None;
-        let Some((settings, application)) = self.settings.tms.zip(self.state.application.clone()) else {
+        let Some((settings, onboarding)) = self.settings.tms.zip(self.state.onboarding.clone()) else {
             return;
         };
-        let mut next = (*application).clone();
+        let mut next = (*onboarding).clone();
         let took = match (event, next.stage) {
             (TmsEvent::Failed { problem, cause }, _) => Err((problem, cause)),
-            (TmsEvent::Standing(s), Stage::Submitted | Stage::InReview)
-                if s.application == next.id && s.revision == next.revision =>
+            (TmsEvent::Status(s), Stage::Submitted | Stage::InReview)
+                if s.onboarding == next.id && s.revision == next.revision =>
             {
                 next.stage = match s.verdict {
                     Verdict::InReview => Stage::InReview,
@@ -285,7 +284,7 @@ impl Machine {
                 self.applying.renew = true;
                 Ok(())
             }
-            (TmsEvent::Standing(_) | TmsEvent::Granted(_), _) => {
+            (TmsEvent::Status(_) | TmsEvent::Granted(_), _) => {
                 Err((Problem::NotForUs, "the answer is none to the question".into()))
             }
         };
@@ -296,7 +295,7 @@ impl Machine {
                 self.applying.wait = None;
                 self.applying.not_before = Some(self.now + settings.poll);
                 // Asking again every minute leaves no trace unless something changed.
-                if (next.stage, &next.reason) != (application.stage, &application.reason) {
+                if (next.stage, &next.reason) != (onboarding.stage, &onboarding.reason) {
                     next.since = self.now;
                     self.applied(next);
                 }

@@ -48,7 +48,7 @@ apply-rule-email = 电子邮箱:不超过 80 个字符,含一个 @
 apply-rule-products = 产品:银行卡、扫码或两者,各一次,且须为收单机构所提供
 
 # 标签,paytermctl apply 与申请单共用。
-apply-label-application = 申请号
+apply-label-onboarding = 申请号
 apply-label-revision = 版次
 apply-label-stage = 状态
 apply-label-since = 时间

@@ -2,11 +2,11 @@
 use payterm_core::{Apply, Effect, Input, Machine, Settings, State, Step, TmsAsk, TmsEvent, TmsSettings};
 use payterm_schema::{
     Entry, Fault, Request, RequestKey, Screen, Time,
-    application::{
-        AccountParameters, BinLists, Draft, Offer, Parameters, Problem, Product, Settlement, Signed, Stage,
-        Standing, Verdict,
-    },
     config::Config,
+    onboarding::{
+        AccountParameters, BinLists, Draft, Offer, OnboardingStatus, Parameters, Problem, Product,
+        Settlement, Signed, Stage, Verdict,
+    },
     outcome::Place,
     paper::PaperContent,
     request::RequestWire,
@@ -69,8 +69,8 @@ fn parameters() -> Parameters {
     let account = AccountParameters {
         id: payterm_schema::AccountId::new("bank").unwrap(),
         profile: "unionpay".into(),
-        merchant: "TESTMERCHANT001".into(),
-        terminal: "TEST0002".into(),
+        mid: "TESTMERCHANT001".into(),
+        tid: "TEST0002".into(),
         currency: "CNY".parse().unwrap(),
         address: "127.0.0.1:1".into(),
         nii: None,
@@ -82,7 +82,7 @@ fn parameters() -> Parameters {
     Parameters { accounts: vec![account], bins: BinLists::default() }
 }
 
-/// The acquirer's side: an application is what its id and revision say.
+/// The acquirer's side: an onboarding is what its id and revision say.
 #[derive(Default)]
 struct Office {
     received: BTreeMap<(String, u32), u32>,
@@ -94,10 +94,10 @@ impl Office {
         if self.down {
             return TmsEvent::Failed { problem: Problem::Unreachable, cause: "down".into() };
         }
-        let standing = |application: &str, revision, verdict| {
+        let standing = |onboarding: &str, revision, verdict| {
             let reason = (verdict == Verdict::Rejected).then(|| "no licence".into());
-            TmsEvent::Standing(Box::new(Standing {
-                application: application.into(),
+            TmsEvent::Status(Box::new(OnboardingStatus {
+                onboarding: onboarding.into(),
                 revision,
                 terminal: "t".into(),
                 verdict,
@@ -109,8 +109,8 @@ impl Office {
                 *self.received.entry((a.id.clone(), a.revision)).or_default() += 1;
                 standing(&a.id, a.revision, Verdict::InReview)
             }
-            TmsAsk::Standing { application, revision } => {
-                standing(application, *revision, self.verdict.unwrap_or(Verdict::InReview))
+            TmsAsk::Status { onboarding, revision } => {
+                standing(onboarding, *revision, self.verdict.unwrap_or(Verdict::InReview))
             }
             TmsAsk::Grant { .. } => TmsEvent::Granted(Box::new(parameters())),
         }
@@ -217,7 +217,7 @@ impl Bench {
         self.now = until;
     }
     fn stage(&self) -> Option<Stage> {
-        self.machine.state().application.as_ref().map(|a| a.stage)
+        self.machine.state().onboarding.as_ref().map(|a| a.stage)
     }
     fn draft(&mut self) -> Result<(), Fault> {
         self.surely(&Apply::Draft { id: "0123456789abcdef0123456789abcdef".into(), draft: Box::new(draft()) })
@@ -245,7 +245,7 @@ fn whole_way(b: &mut Bench) {
     b.office.verdict = Some(Verdict::Rejected);
     b.wait(61);
     assert_eq!(b.stage(), Some(Stage::Rejected));
-    assert_eq!(b.machine.state().application.as_ref().unwrap().reason.as_deref(), Some("no licence"));
+    assert_eq!(b.machine.state().onboarding.as_ref().unwrap().reason.as_deref(), Some("no licence"));
     b.office.verdict = None;
     b.draft().unwrap();
     b.surely(&Apply::Submit).unwrap();
@@ -263,9 +263,9 @@ fn a_power_cut_between_any_two_steps_changes_nothing() {
     let mut plain = Bench::new(None);
     whole_way(&mut plain);
     assert_eq!((plain.renewed, plain.office.received.len()), (1, 2));
-    assert_eq!(State::application_in(None, &plain.disk).unwrap().unwrap().parameters, Some(parameters()));
+    assert_eq!(State::onboarding_in(None, &plain.disk).unwrap().unwrap().parameters, Some(parameters()));
     let snapshot = serde_json::to_string(plain.machine.state()).unwrap();
-    assert_eq!(State::application_in(Some(&snapshot), &[]).unwrap().unwrap().parameters, Some(parameters()));
+    assert_eq!(State::onboarding_in(Some(&snapshot), &[]).unwrap().unwrap().parameters, Some(parameters()));
     // The machine may be lost after the record and before the daemon was told.
     plain.boot();
     assert_eq!(plain.renewed, 2);
@@ -274,7 +274,7 @@ fn a_power_cut_between_any_two_steps_changes_nothing() {
         for durable in [false, true] {
             let mut b = Bench::new(Some((n, durable)));
             whole_way(&mut b);
-            let a = b.machine.state().application.clone().unwrap();
+            let a = b.machine.state().onboarding.clone().unwrap();
             assert_eq!(
                 (a.revision, a.parameters.as_ref()),
                 (2, Some(&parameters())),
@@ -283,7 +283,7 @@ fn a_power_cut_between_any_two_steps_changes_nothing() {
             assert_eq!(
                 b.office.received.len(),
                 2,
-                "cut at {n}: one application a revision: {:?}",
+                "cut at {n}: one onboarding a revision: {:?}",
                 b.office.received
             );
         }
@@ -300,7 +300,7 @@ fn a_submission_without_an_answer_is_repeated_under_the_same_name_with_growing_w
     b.wait(40);
     // At 0, 5, 15 and 35 seconds.
     assert_eq!((b.asks.len(), b.stage()), (4, Some(Stage::Submitted)));
-    assert_eq!(b.machine.application_problem(), Some(Problem::Unreachable));
+    assert_eq!(b.machine.onboarding_problem(), Some(Problem::Unreachable));
     let records = b.disk.len();
     b.wait(7_200);
     assert_eq!(b.disk.len(), records, "failed tries fill no journal");
@@ -314,7 +314,7 @@ fn a_submission_without_an_answer_is_repeated_under_the_same_name_with_growing_w
     assert_eq!(b.asks.len(), asked + 1);
     b.office.down = false;
     b.boot();
-    assert_eq!((b.stage(), b.machine.application_problem()), (Some(Stage::InReview), None));
+    assert_eq!((b.stage(), b.machine.onboarding_problem()), (Some(Stage::InReview), None));
     let names: Vec<_> = b
         .asks
         .iter()
@@ -362,24 +362,24 @@ fn what_comes_out_of_turn_is_refused_and_changes_nothing() {
         assert!(wrong_state(b.apply(step)));
     }
     assert_eq!(b.apply(Apply::Submit), Some(Ok(())), "once more is the same");
-    // Answers of another question, application or revision.
-    let a = b.machine.state().application.clone().unwrap();
-    let standing = Standing {
-        application: a.id.clone(),
+    // Answers of another question, onboarding or revision.
+    let a = b.machine.state().onboarding.clone().unwrap();
+    let standing = OnboardingStatus {
+        onboarding: a.id.clone(),
         revision: 7,
         terminal: "t".into(),
         verdict: Verdict::Approved,
         reason: None,
     };
-    let step = b.machine.handle(Input::Tms { tag: 99, event: TmsEvent::Standing(Box::new(standing)) }, b.now);
+    let step = b.machine.handle(Input::Tms { tag: 99, event: TmsEvent::Status(Box::new(standing)) }, b.now);
     b.take(step);
     assert_eq!((b.stage(), b.disk.len()), (Some(Stage::InReview), records));
 }
 
 #[test]
-fn a_terminal_without_an_account_takes_no_payment_and_shows_its_application() {
+fn a_terminal_without_an_account_takes_no_payment_and_shows_its_onboarding() {
     let mut b = Bench::new(None);
-    assert_eq!(*b.machine.screen(), Screen::Application { stage: None, reason: None });
+    assert_eq!(*b.machine.screen(), Screen::Onboarding { stage: None, reason: None });
     let wire = RequestWire {
         id: "r-1".into(),
         kind: "sale".into(),
@@ -393,11 +393,11 @@ fn a_terminal_without_an_account_takes_no_payment_and_shows_its_application() {
     b.take(step);
     assert!(wrong_state(b.answers.remove(&77)));
     whole_way(&mut b);
-    assert_eq!(*b.machine.screen(), Screen::Application { stage: Some(Stage::Activated), reason: None });
+    assert_eq!(*b.machine.screen(), Screen::Onboarding { stage: Some(Stage::Activated), reason: None });
 }
 
 #[test]
-fn without_a_terminal_management_there_is_no_application() {
+fn without_a_terminal_management_there_is_no_onboarding() {
     let mut machine = Machine::replay(Settings { tms: None, ..settings() }, None, []).unwrap();
     let step = machine.handle(Input::Apply { call: 1, by: "owner".into(), step: Apply::Submit }, Time(5));
     assert_eq!(step.effects, [Effect::Answer { call: 1, result: Err(Fault::not_found("setting", "tms")) }]);
@@ -412,7 +412,7 @@ fn a_printer_gets_a_slip_of_what_was_sent_and_what_came_of_it() {
         .machine
         .papers()
         .filter_map(|p| {
-            if let PaperContent::Application(s) = &p.content { Some(s.application.stage) } else { None }
+            if let PaperContent::Onboarding(s) = &p.content { Some(s.onboarding.stage) } else { None }
         })
         .collect();
     assert_eq!(
@@ -420,8 +420,8 @@ fn a_printer_gets_a_slip_of_what_was_sent_and_what_came_of_it() {
         [Stage::Submitted, Stage::Rejected, Stage::Submitted, Stage::Approved, Stage::Activated]
     );
     let all = b.machine.papers().all(|p| {
-        if let PaperContent::Application(s) = &p.content {
-            s.application.accepted.as_ref().is_some_and(|a| a.hash.len() == 64 && a.terms.text.is_empty())
+        if let PaperContent::Onboarding(s) = &p.content {
+            s.onboarding.accepted.as_ref().is_some_and(|a| a.hash.len() == 64 && a.terms.text.is_empty())
         } else {
             false
         }

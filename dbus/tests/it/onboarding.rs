@@ -1,11 +1,11 @@
-//! The interface Application: what goes through, for whom, and what hostile arguments meet.
+//! The interface Onboarding: what goes through, for whom, and what hostile arguments meet.
 use crate::common::*;
 use payterm_schema::{
     Caller, Fault, Terminal,
-    application::{Draft, Product, Step},
+    onboarding::{Draft, Product, Step},
 };
 
-const APPLICATION: &str = "org.payterm.Terminal1.Application";
+const ONBOARDING: &str = "org.payterm.Terminal1.Onboarding";
 
 fn draft() -> Draft {
     let s = String::from;
@@ -28,8 +28,8 @@ fn who() -> Caller {
 async fn call(conn: &zbus::Connection, member: &str, text: Option<String>) -> Result<(), Fault> {
     let (name, root) = (Some("org.payterm.Terminal1"), payterm_dbus::ROOT);
     let done = match text {
-        Some(text) => conn.call_method(name, root, Some(APPLICATION), member, &(text)).await,
-        None => conn.call_method(name, root, Some(APPLICATION), member, &()).await,
+        Some(text) => conn.call_method(name, root, Some(ONBOARDING), member, &(text)).await,
+        None => conn.call_method(name, root, Some(ONBOARDING), member, &()).await,
     };
     done.map(drop).map_err(payterm_dbus::fault_of)
 }
@@ -39,7 +39,7 @@ async fn each_step_reaches_the_terminal_as_it_was() {
     let w = World::start(vec![caller("till", true)]).await;
     for c in [w.client().await, w.peer().await] {
         assert_eq!(c.offer(&who()).await, Ok(offer()));
-        assert_eq!(c.application(&who()).await, w.fake.application(&who()).await);
+        assert_eq!(c.onboarding(&who()).await, w.fake.onboarding(&who()).await);
         for step in [
             Step::Draft(Box::new(draft())),
             Step::Accept { hash: "ab".into() },

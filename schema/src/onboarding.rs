@@ -60,9 +60,9 @@ pub struct FeeRow {
     /// Only this wallet's codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wallet: Option<Wallet>,
-    /// Only cards of this organisation, as F63 names it: `CUP`, `VIS`.
+    /// Only cards of this scheme, as F63 names it: `CUP`, `VIS`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub organisation: Option<String>,
+    pub scheme: Option<String>,
     /// Hundredths of a percent of the amount, 0 to 10,000; rounded half up to the minor unit.
     pub basis_points: u32,
     /// Least fee. Default 0.
@@ -87,16 +87,16 @@ pub fn check_fees(at: &str, rows: &[FeeRow]) -> Result<(), Fault> {
         if r.min > MAX_MINOR || r.max.is_some_and(|m| m > MAX_MINOR || m < r.min) {
             return bad(f("max"), "min and max are up to 12 digits, max not below min");
         }
-        if r.organisation
+        if r.scheme
             .as_ref()
             .is_some_and(|o| o.len() != 3 || !o.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
         {
-            return bad(f("organisation"), "3 of A-Z 0-9 (F63)");
+            return bad(f("scheme"), "3 of A-Z 0-9 (F63)");
         }
         if (r.wallet.is_some() && r.product != Product::Scan)
-            || (r.organisation.is_some() && r.product != Product::Card)
+            || (r.scheme.is_some() && r.product != Product::Card)
         {
-            return bad(f("product"), "a wallet goes with scan, an organisation with card");
+            return bad(f("product"), "a wallet goes with scan, an scheme with card");
         }
     }
     Ok(())
@@ -178,7 +178,7 @@ impl Draft {
     }
 }
 
-/// What the acquirer offers: shown to the merchant and accepted before the application is sent.
+/// What the acquirer offers: shown to the merchant and accepted before the onboarding is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
@@ -274,12 +274,12 @@ pub struct Accepted {
     pub terms: Signed,
 }
 
-/// The application of this terminal.
+/// The onboarding of this terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Application {
+pub struct Onboarding {
     /// 32 hex digits, the terminal's own; the same in all revisions.
     pub id: String,
-    /// 1, and one more each time that a rejected application is taken up again.
+    /// 1, and one more each time that a rejected onboarding is taken up again.
     pub revision: u32,
     pub stage: Stage,
     /// Since when it is in this stage.
@@ -295,34 +295,34 @@ pub struct Application {
     pub parameters: Option<Parameters>,
 }
 
-/// The application as it stands on paper.
+/// The onboarding as it stands on paper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ApplicationSlip {
-    pub application: Application,
+pub struct OnboardingSlip {
+    pub onboarding: Onboarding,
     /// As on a payment's slip.
     pub test: bool,
 }
-impl ApplicationSlip {
+impl OnboardingSlip {
     /// Without what is too long for a paper: the words of the offer (their hash stays) and the BIN lists.
-    pub fn new(application: &Application, test: bool) -> Self {
-        let mut application = application.clone();
-        if let Some(a) = &mut application.accepted {
+    pub fn new(onboarding: &Onboarding, test: bool) -> Self {
+        let mut onboarding = onboarding.clone();
+        if let Some(a) = &mut onboarding.accepted {
             a.offer.text.clear();
             a.terms = Signed { text: String::new(), signature: String::new() };
         }
-        if let Some(p) = &mut application.parameters {
+        if let Some(p) = &mut onboarding.parameters {
             p.bins = BinLists::default();
         }
-        Self { application, test }
+        Self { onboarding, test }
     }
 }
 
-/// The application as a face shows it.
+/// The onboarding as a face shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ApplicationShown {
+pub struct OnboardingShown {
     /// None: nobody has applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub application: Option<Application>,
+    pub onboarding: Option<Onboarding>,
     /// What the last try to reach the terminal management came to, while it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
@@ -346,11 +346,11 @@ pub enum Step {
     Activate,
 }
 
-/// PUT of an application. The same id, revision and content any number of times is one application.
+/// PUT of an onboarding. The same id, revision and content any number of times is one onboarding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
-    pub application: String,
+    pub onboarding: String,
     pub revision: u32,
     pub draft: Draft,
     /// Of the offer that was accepted, and when.
@@ -362,11 +362,11 @@ pub struct Submission {
     pub public_key: String,
 }
 
-/// The acquirer's word on an application.
+/// The acquirer's word on an onboarding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Standing {
-    pub application: String,
+pub struct OnboardingStatus {
+    pub onboarding: String,
     pub revision: u32,
     pub terminal: String,
     pub verdict: Verdict,
@@ -387,7 +387,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
-    pub application: String,
+    pub onboarding: String,
     pub terminal: String,
     pub nonce: String,
     pub accounts: Vec<GrantedAccount>,
@@ -411,9 +411,9 @@ pub struct WrappedKey {
     pub check_value: String,
 }
 impl WrappedKey {
-    /// Binds the cipher text to application, terminal, fetch and account.
-    pub fn label(application: &str, terminal: &str, nonce: &str, account: &AccountId) -> String {
-        format!("payterm-tmk|{application}|{terminal}|{nonce}|{account}")
+    /// Binds the cipher text to onboarding, terminal, fetch and account.
+    pub fn label(onboarding: &str, terminal: &str, nonce: &str, account: &AccountId) -> String {
+        format!("payterm-tmk|{onboarding}|{terminal}|{nonce}|{account}")
     }
 }
 
@@ -433,8 +433,8 @@ pub struct AccountParameters {
     pub id: AccountId,
     /// Name of a built-in profile, never a path.
     pub profile: String,
-    pub merchant: String,
-    pub terminal: String,
+    pub mid: String,
+    pub tid: String,
     pub currency: Currency,
     /// `host:port`.
     pub address: String,
@@ -473,8 +473,8 @@ impl AccountParameters {
         let mut config = AccountConfig::new(
             self.id.clone(),
             &self.profile,
-            &self.merchant,
-            &self.terminal,
+            &self.mid,
+            &self.tid,
             self.currency,
             &self.address,
         );
@@ -522,7 +522,7 @@ pub enum Problem {
     Malformed,
     /// Not signed by the pinned key.
     Signature,
-    /// Of another application, another terminal or an earlier question.
+    /// Of another onboarding, another terminal or an earlier question.
     NotForUs,
     /// The key cannot be unwrapped, its check value is wrong, or it could not be stored.
     Keys,
@@ -623,7 +623,7 @@ mod tests {
         let row = FeeRow {
             product: Product::Card,
             wallet: None,
-            organisation: Some("CUP".into()),
+            scheme: Some("CUP".into()),
             basis_points: 60,
             min: 1,
             max: Some(8000),
@@ -632,8 +632,8 @@ mod tests {
         for bad in [
             FeeRow { basis_points: 10_001, ..row.clone() },
             FeeRow { min: 9000, ..row.clone() },
-            FeeRow { organisation: Some("cup".into()), ..row.clone() },
-            FeeRow { wallet: Some(Wallet::Alipay), organisation: None, ..row.clone() },
+            FeeRow { scheme: Some("cup".into()), ..row.clone() },
+            FeeRow { wallet: Some(Wallet::Alipay), scheme: None, ..row.clone() },
             FeeRow { product: Product::Scan, ..row.clone() },
         ] {
             assert!(check_fees("fee", std::slice::from_ref(&bad)).is_err(), "{bad:?}");
@@ -642,8 +642,8 @@ mod tests {
         let account = AccountParameters {
             id: AccountId::new("bank").unwrap(),
             profile: "unionpay".into(),
-            merchant: "TESTMERCHANT001".into(),
-            terminal: "TEST0002".into(),
+            mid: "TESTMERCHANT001".into(),
+            tid: "TEST0002".into(),
             currency: Currency::CNY,
             address: "127.0.0.1:1".into(),
             nii: None,
