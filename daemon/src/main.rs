@@ -1,7 +1,8 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
-use payterm_daemon::{Ended, config, logging, run};
-use payterm_engine::{demo, templates};
+use payterm_daemon::{Ended, RunError, config, logging, run};
+use payterm_engine::{EngineError, demo, templates};
+use payterm_journal::StoreError;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::{
     io,
@@ -9,6 +10,9 @@ use std::{
     path::PathBuf,
     process::{self, ExitCode},
 };
+
+/// Exit status: the state directory holds a journal of an earlier format.
+const EARLIER_FORMAT: u8 = 3;
 
 /// The payment terminal daemon.
 #[derive(Parser)]
@@ -70,12 +74,17 @@ fn main() -> ExitCode {
     if args.demo
         && let Err(e) = demo::prepare(&mut config)
     {
-        return fail(&e);
+        return if let demo::DemoError::Journal(journal) = &e { fail_of(journal, &e) } else { fail(&e) };
     }
     match run(config) {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,
         Ok(Ended::Renew) => renew(),
-        Err(e) => fail(&e),
+        Err(e) => {
+            if let RunError::Engine(EngineError::Store(journal)) = &e {
+                return fail_of(journal, &e);
+            }
+            fail(&e)
+        }
     }
 }
 
@@ -93,6 +102,16 @@ fn renew() -> ExitCode {
 fn no_dumps() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// By what is wrong with the journal.
+fn fail_of(journal: &StoreError, e: &dyn std::error::Error) -> ExitCode {
+    let status = fail(e);
+    if matches!(journal, StoreError::JournalOfAnEarlierFormat { .. }) {
+        EARLIER_FORMAT.into()
+    } else {
+        status
+    }
 }
 
 /// The whole chain of causes on one line.

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Version of the record encoding; a journal with a newer one is refused by name, never guessed at.
-/// 2: an outcome names its papers.
-pub const RECORD_VERSION: u32 = 2;
+/// 3 is the first that is read.
+pub const RECORD_VERSION: u32 = 3;
+const FIRST_VERSION: u32 = 3;
 
 /// A record with its place in the journal. `seq` starts at 1 and has no gaps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub struct Entry {
 pub enum EncodingError {
     #[error("record {seq}: version {found} is newer than {RECORD_VERSION}, which this program knows")]
     Newer { seq: u64, found: u32 },
+    #[error("record {seq}: version {found} is older than {FIRST_VERSION}, the first that is read")]
+    Older { seq: u64, found: u32 },
     #[error("record {seq}: {cause}")]
     Malformed { seq: u64, cause: serde_json::Error },
 }
@@ -112,6 +115,9 @@ impl Record {
     pub fn decode(seq: u64, version: u32, json: &str) -> Result<Self, EncodingError> {
         if version > RECORD_VERSION {
             return Err(EncodingError::Newer { seq, found: version });
+        }
+        if version < FIRST_VERSION {
+            return Err(EncodingError::Older { seq, found: version });
         }
         serde_json::from_str(json).map_err(|cause| EncodingError::Malformed { seq, cause })
     }

@@ -75,23 +75,10 @@ pub(crate) fn of_sealed(all: &[(u64, Vec<u8>)]) -> Vec<u8> {
     all.iter().flat_map(|(txn, blob)| [&txn.to_be_bytes()[..], &Sha256::digest(blob)].concat()).collect()
 }
 
-/// The chain begins with the record after `last`: written once, in the migration that brings it, together
-/// with the hashes of the snapshots that are there.
-pub(crate) fn begin(db: &Connection, key: &KeyedHash, last: u64) -> rusqlite::Result<()> {
-    let first = last + 1;
-    db.execute(
-        "INSERT INTO meta (key, value) VALUES (?1, ?2)",
-        (START, format!("{first}:{}", hex::encode(started(key, first)))),
-    )?;
-    let snapshots: Vec<(u64, u32, String)> = db
-        .prepare("SELECT seq, version, json FROM snapshot")?
-        .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
-        .collect::<Result<_, _>>()?;
-    for (seq, version, json) in snapshots {
-        let hash = of_snapshot(key, &Head { seq, hash: NOTHING }, version, &json);
-        db.execute("UPDATE snapshot SET chain = ?2 WHERE seq = ?1", (seq, hash))?;
-    }
-    Ok(())
+/// The chain begins with the first record: written with the tables.
+pub(crate) fn begin(db: &Connection, key: &KeyedHash) -> rusqlite::Result<()> {
+    let text = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
+    db.execute(text, (START, format!("1:{}", hex::encode(started(key, 1))))).map(drop)
 }
 
 /// In a new file that takes the records of one whose chain began at `first`.

@@ -1,29 +1,23 @@
 //! The state directory: lock, modes, connections, migrations.
-use crate::{Options, StoreError, chain, sql};
+use crate::{Options, StoreError, chain, restore, sql, wal};
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Seek, Write},
+    io::{self, Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-/// "PTRM": `PRAGMA application_id` of a journal.
-const APPLICATION_ID: i32 = 0x5054_524d;
+/// "PTJL": `PRAGMA application_id` of a journal.
+const APPLICATION_ID: i32 = 0x5054_4a4c;
+/// "PTRM": that of a journal whose records are of version 1 or 2, which this program does not read.
+pub(crate) const EARLIER_APPLICATION_ID: i32 = 0x5054_524d;
 /// Numbered migrations; the last one's number is `PRAGMA user_version`.
-pub(crate) const MIGRATIONS: &[&str] = &[
-    include_str!("../sql/0001_journal.sql"),
-    include_str!("../sql/0002_paper.sql"),
-    include_str!("../sql/0003_counter.sql"),
-    include_str!("../sql/0004_chain.sql"),
-    include_str!("../sql/0005_lost.sql"),
-];
-/// The migration that brings the hash chain.
-pub(crate) const CHAINED: usize = 4;
+pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_journal.sql")];
 /// A writer waits for a checkpoint or a reader at most this long.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -40,8 +34,43 @@ pub(crate) fn which(dir: &Path) -> Which {
     std::fs::metadata(journal(dir)).ok().map(|m| (m.dev(), m.ino()))
 }
 
+/// Refuses a directory whose journal, or where that is gone whose backup, is of an earlier format; writes
+/// nothing, and leaves SQLite out of it, which would.
+pub(crate) fn refuse_earlier(dir: &Path, backups: &[PathBuf]) -> Result<(), StoreError> {
+    let path = journal(dir);
+    let gone = std::fs::metadata(&path).map_or(true, |m| m.len() == 0);
+    let mut all = std::iter::once(&path).chain(backups.iter().filter(|_| gone));
+    all.try_for_each(|path| refuse_earlier_file(path))
+}
+pub(crate) fn refuse_earlier_file(path: &Path) -> Result<(), StoreError> {
+    if is_earlier(path).map_err(file_error(path))? {
+        return Err(StoreError::JournalOfAnEarlierFormat { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// The header of the database says so, or the newest one in its write-ahead log
+/// (<https://www.sqlite.org/fileformat2.html#the_database_header>).
+fn is_earlier(path: &Path) -> io::Result<bool> {
+    const ID: std::ops::Range<usize> = 68..72;
+    let earlier = |page: &[u8]| page.get(ID) == Some(&EARLIER_APPLICATION_ID.to_be_bytes()[..]);
+    let header = match File::open(path) {
+        Ok(file) => {
+            let mut header = Vec::new();
+            file.take(ID.end as u64).read_to_end(&mut header)?;
+            header
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    let unset = header.get(ID).is_none_or(|id| id == [0; 4]);
+    Ok(earlier(&header)
+        || (unset && wal::first_pages(&path.with_extension("db-wal"))?.iter().any(|p| earlier(p))))
+}
+
 /// Makes the directory (0700) and takes its lock; the lock ends with the last clone of the file.
 pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
+    refuse_earlier(dir, &restore::backups_in(dir))?;
     if !dir.is_dir() {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file_error(dir))?;
     }
@@ -166,11 +195,8 @@ pub(crate) fn migrate(
             [what.as_str(), concat!("payterm ", env!("CARGO_PKG_VERSION"))],
         )
         .map_err(sql("migrate"))?;
-        if i + 1 == CHAINED {
-            let last = step
-                .query_row("SELECT coalesce(max(seq), 0) FROM record", [], |r| r.get(0))
-                .map_err(sql("migrate"))?;
-            chain::begin(&step, key, last).map_err(sql("begin the chain"))?;
+        if i == 0 {
+            chain::begin(&step, key).map_err(sql("begin the chain"))?;
         }
         step.commit().map_err(sql("commit a migration"))?;
     }
@@ -272,7 +298,7 @@ mod tests {
     fn a_migration_is_preceded_by_a_backup_and_keeps_what_was_there() {
         let dir = tempfile::tempdir().unwrap();
         let db = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap();
-        db.execute_batch("INSERT INTO record (seq, at, version, json) VALUES (1, 5, 1, '{\"type\":\"booted\",\"version\":\"a\"}')").unwrap();
+        db.execute_batch("INSERT INTO record (seq, at, version, json) VALUES (1, 5, 3, '{\"type\":\"booted\",\"version\":\"a\"}')").unwrap();
         drop(db);
         let known = MIGRATIONS.len() as u32;
         let db = open_writer(dir.path(), &key(), &Options::default(), &and(NEXT)).unwrap();
@@ -294,26 +320,6 @@ mod tests {
             matches!(newer, StoreError::NewerSchema { found, known: k, .. } if (found, k) == (known + 1, known)),
             "{newer}"
         );
-    }
-
-    /// From every version on: what was there is found by today's queries.
-    #[test]
-    fn journals_of_every_version_are_taken_over() {
-        for version in 1..=MIGRATIONS.len() {
-            let dir = tempfile::tempdir().unwrap();
-            let db = open_writer(dir.path(), &key(), &Options::default(), &MIGRATIONS[..version]).unwrap();
-            db.execute_batch(
-                "INSERT INTO txn (txn, app, id, hash, kind, status, currency, started, outcome) VALUES (1, 'a', 'b', '', 'sale', 'approved', 'CNY', 1, '{}')",
-            )
-            .unwrap();
-            drop(db);
-            let db = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap();
-            let read = db.query_row(&format!("{} WHERE app = 'a'", crate::queries::COLUMNS), [], |r| {
-                Ok((r.get::<_, u64>(0)?, r.get::<_, u64>(6)?))
-            });
-            assert_eq!(read.unwrap(), (1, 0), "version {version}");
-            assert!(db.prepare("SELECT type FROM record").is_err());
-        }
     }
 
     #[test]

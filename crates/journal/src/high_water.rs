@@ -53,12 +53,7 @@ struct Slot {
     /// A store has the journal open: its WAL must be there.
     open: bool,
     /// The journal's head when it was left in order.
-    #[serde(default)]
     head: Option<String>,
-    /// Keys of transactions up to this one may be there before their requests are on record: a program before
-    /// this one wrote them first. None: nobody has looked yet.
-    #[serde(default)]
-    ahead: Option<u64>,
     /// Numbers up to and including these may have been used.
     stans: BTreeMap<AccountId, Stan>,
 }
@@ -115,10 +110,6 @@ impl Marks {
     pub fn last_txn(&self) -> Option<u64> {
         self.keys.last()
     }
-    /// A request with a key above this one is on record.
-    pub fn ahead(&self) -> Option<u64> {
-        if self.found == Found::Whole { self.slot.ahead } else { Some(0) }
-    }
     /// Every key that is whole, with its transaction.
     pub fn keys(&self) -> Result<Vec<(KeyHash, u64)>, StoreError> {
         self.keys.all()
@@ -126,10 +117,9 @@ impl Marks {
 
     /// The journal is about to be written.
     pub fn opened(&mut self) -> Result<(), StoreError> {
-        let ahead = self.ahead().or(self.keys.last()).unwrap_or(0);
         // Also when it says so already: after a failed sync the kernel may show marks that never reached the
         // disk.
-        self.write(Slot { open: true, head: None, ahead: Some(ahead), ..self.slot.clone() })
+        self.write(Slot { open: true, head: None, ..self.slot.clone() })
     }
     /// It is left; with its head, when that is known for certain.
     pub fn left(&mut self, head: Option<String>) -> Result<(), StoreError> {

@@ -86,6 +86,13 @@ pub enum StoreError {
     File { path: PathBuf, cause: Arc<io::Error> },
     #[error("{path}: schema version {found} is newer than {known}, which this program knows")]
     NewerSchema { path: PathBuf, found: u32, known: u32 },
+    /// Written before 2026-12; payterm had not been released then.
+    #[error(
+        "{path}: a journal of an earlier format (JournalOfAnEarlierFormat), which this program does not read; nothing was changed. \
+         Settle its batch with the program that wrote it, then move all files named journal.* out of the directory and start again; \
+         vault.sealed and terminal.sealed stay"
+    )]
+    JournalOfAnEarlierFormat { path: PathBuf },
     #[error("{path}: is a database, but not a payterm journal")]
     NotOurs { path: PathBuf },
     #[error("{0}")]
@@ -132,6 +139,7 @@ impl StoreError {
             | StoreError::StateInUse(_)
             | StoreError::File { .. }
             | StoreError::NewerSchema { .. }
+            | StoreError::JournalOfAnEarlierFormat { .. }
             | StoreError::NotOurs { .. }
             | StoreError::OtherKey { .. }
             | StoreError::NewerSnapshot { .. }
@@ -149,6 +157,7 @@ impl StoreError {
             StoreError::File { cause, .. } => cause.kind() == io::ErrorKind::StorageFull,
             StoreError::StateInUse(_)
             | StoreError::NewerSchema { .. }
+            | StoreError::JournalOfAnEarlierFormat { .. }
             | StoreError::NotOurs { .. }
             | StoreError::OtherKey { .. }
             | StoreError::Record(_)

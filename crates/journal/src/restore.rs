@@ -51,6 +51,7 @@ pub(crate) fn suspect(dir: &Path, why: &str) -> Result<(), StoreError> {
 
 /// The journal, as it is or restored.
 pub(crate) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Opened, Marks), StoreError> {
+    files::refuse_earlier(dir, &backups(dir, options))?;
     let mut marks = Marks::open(dir, key, journal_was_here(dir, options))?;
     let opened = match doubt(dir, &marks)? {
         Some(why) => Err(why),
@@ -187,15 +188,15 @@ fn behind(opened: &Opened, marks: &Marks) -> Result<Option<String>, StoreError> 
     let text =
         "SELECT max(coalesce((SELECT max(txn) FROM txn), 0), coalesce((SELECT max(txn) FROM lost), 0))";
     let last: u64 = opened.db.query_row(text, [], |r| r.get(0)).map_err(sql("read the last transaction"))?;
-    let begun = marks.last_txn().filter(|begun| marks.ahead().is_some_and(|ahead| *begun > ahead));
-    Ok(begun
-        .filter(|begun| *begun > last)
-        .map(|begun| format!("its last transaction is {last}, but {begun} was started")))
+    let begun = marks.last_txn().filter(|begun| *begun > last);
+    Ok(begun.map(|begun| format!("its last transaction is {last}, but {begun} was started")))
 }
 
 /// Newest first.
 pub(crate) fn backups(dir: &Path, options: &Options) -> [PathBuf; 2] {
-    let dir = options.backups.as_deref().unwrap_or(dir);
+    backups_in(options.backups.as_deref().unwrap_or(dir))
+}
+pub(crate) fn backups_in(dir: &Path) -> [PathBuf; 2] {
     [dir.join("journal.backup.db"), dir.join("journal.backup.1.db")]
 }
 

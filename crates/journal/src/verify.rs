@@ -56,6 +56,7 @@ impl std::fmt::Display for Broken {
 /// The journal file `path`; one that no daemon writes is opened so that nothing beside it changes. An error:
 /// it could not be read at all. `head`: is it in there?
 pub fn verify(path: &Path, key: Option<&KeyedHash>, head: Option<&Head>) -> Result<Verified, StoreError> {
+    files::refuse_earlier_file(path)?;
     let db = files::open_to_verify(path)?;
     let mut found = of(&db, key)?;
     if let Some(head) = head {
@@ -107,12 +108,8 @@ fn look(
     }
     let records = "SELECT count(*) FROM record";
     found.records = db.query_row(records, [], |r| r.get(0)).map_err(sql("count the records"))?;
-    let version: usize =
-        db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
-    found.chained_from = if version < files::CHAINED { None } else { chain::start(db, key)? };
-    let Some(first) = found.chained_from else {
-        return Ok((version >= files::CHAINED).then(|| Broken::new("its start", "is missing")));
-    };
+    found.chained_from = chain::start(db, key)?;
+    let Some(first) = found.chained_from else { return Ok(Some(Broken::new("its start", "is missing"))) };
     let walked = walk(db, key, first)?;
     found.head = (walked.head.seq >= first).then(|| walked.head.to_string());
     if let Some(broken) = snapshots(db, key, &walked)? {

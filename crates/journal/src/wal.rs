@@ -59,6 +59,27 @@ pub(crate) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
     Ok(None)
 }
 
+/// The page with the database's header, as each commit in the log has it. Frames are not checked: what a
+/// header says of the format does not hang on the last commit.
+pub(crate) fn first_pages(path: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let Ok(file) = File::open(path) else { return Ok(Vec::new()) };
+    let mut header = [0; HEADER];
+    let whole = read(&file, &mut header, 0)? == HEADER;
+    let page = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+    if !whole || !PAGES.contains(&page) {
+        return Ok(Vec::new());
+    }
+    let mut frame = vec![0; FRAME + page as usize];
+    let (mut at, mut all) = (HEADER as u64, Vec::new());
+    while read(&file, &mut frame, at)? == frame.len() {
+        if frame[..4] == 1_u32.to_be_bytes() && frame[8..16] == header[16..24] {
+            all.push(frame[FRAME..].to_vec());
+        }
+        at += frame.len() as u64;
+    }
+    Ok(all)
+}
+
 fn zeros(file: &File) -> io::Result<bool> {
     let (mut bytes, mut at) = (vec![0; 1 << 16], 0);
     loop {

@@ -162,6 +162,42 @@ fn the_command_line_names_what_is_wrong() {
     assert_eq!(String::from_utf8_lossy(&paytermd(&["--print-schema"]).stdout), config::json_schema());
 }
 
+/// With a configuration of its own and with the demo's: refused by name, and nothing of it is changed.
+#[test]
+fn a_journal_of_an_earlier_format_has_an_exit_status_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    // 0x5054524D, "PTRM".
+    rusqlite::Connection::open(state.join("journal.db"))
+        .unwrap()
+        .execute_batch("PRAGMA application_id=1347703373; PRAGMA user_version=5; CREATE TABLE record (seq INTEGER PRIMARY KEY);")
+        .unwrap();
+    std::fs::write(state.join("vault.sealed"), "sealed").unwrap();
+    let key_file = dir.path().join("vault.key");
+    payterm_vault::SealingKey::create_file(&key_file).unwrap();
+    let file = dir.path().join("payterm.toml");
+    std::fs::write(&file, format!("[vault]\nkey_file = {key_file:?}\n")).unwrap();
+    let files = || {
+        let mut all: Vec<_> = std::fs::read_dir(&state)
+            .unwrap()
+            .map(|f| f.unwrap().path())
+            .map(|f| (std::fs::read(&f).unwrap(), std::fs::metadata(&f).unwrap().modified().unwrap(), f))
+            .collect();
+        all.sort();
+        (all, std::fs::metadata(&state).unwrap().modified().unwrap())
+    };
+    let before = files();
+    for args in [&["--config", file.to_str().unwrap()][..], &["--demo"]] {
+        let o = paytermd(&[args, &["--state", state.to_str().unwrap()]].concat());
+        assert_eq!(o.status.code(), Some(3), "{}", stderr(&o));
+        for part in ["JournalOfAnEarlierFormat", "journal.db", "journal.*"] {
+            assert!(stderr(&o).contains(part), "{}", stderr(&o));
+        }
+        assert!(before == files(), "the directory was touched");
+    }
+}
+
 /// The daemon sees to it itself, whatever limit it was started with.
 #[test]
 fn its_memory_is_not_dumped() {

@@ -9,7 +9,6 @@ use payterm_schema::{
 };
 use payterm_vault::{KeyedHash, SealingKey};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::{
     fs,
     os::unix::fs::FileExt,
@@ -466,43 +465,6 @@ fn what_was_lost_stays_lost_over_another_restoring() {
     fs::write(dir.join("journal.suspect"), "planted").unwrap();
     let second = judge(&dir, "suspect").unwrap();
     assert_eq!(second.last_txn, 8);
-}
-
-/// A program before this one wrote a request's key before its commit, and was killed between the two: at the
-/// update nothing is lost. From then on a key without its record is damage.
-#[test]
-fn a_key_that_an_older_program_wrote_ahead_is_no_damage() {
-    let root = tempfile::tempdir().unwrap();
-    let dir = root.path().join("state");
-    let dir = killed(&sales(&dir, None), &dir);
-    let key_of = |txn: u64| {
-        let body = [&[9; 16][..], &txn.to_be_bytes()].concat();
-        [&body[..], &Sha256::digest(&body)[..8]].concat()
-    };
-    let keys = fs::OpenOptions::new().write(true).open(dir.join("journal.keys")).unwrap();
-    keys.write_all_at(&key_of(9), 8 * 32).unwrap();
-    // As its marks were.
-    let marks = dir.join("journal.marks");
-    let places = fs::read(&marks).unwrap().chunks(4096).map(older).collect::<Vec<_>>().concat();
-    fs::write(&marks, places).unwrap();
-    assert_eq!(judge(&dir, "updated"), None);
-    assert_eq!(judge(&dir, "and started again"), None);
-    keys.write_all_at(&key_of(10), 9 * 32).unwrap();
-    assert!(judge(&dir, "a key of a request that is gone").is_some_and(|r| r.last_txn == 10));
-}
-
-/// A place of `journal.marks` without what came later.
-fn older(place: &[u8]) -> Vec<u8> {
-    let len = u32::from_be_bytes(place[..4].try_into().unwrap()) as usize;
-    let mut place = place.to_vec();
-    if len > 0 {
-        let mut slot: serde_json::Value = serde_json::from_slice(&place[12..12 + len]).unwrap();
-        assert!(slot.as_object_mut().unwrap().remove("ahead").is_some());
-        let json = serde_json::to_vec(&slot).unwrap();
-        place = [&(json.len() as u32).to_be_bytes(), &Sha256::digest(&json)[..8], &json].concat();
-    }
-    place.resize(4096, 0);
-    place
 }
 
 /// A start that fails after a kill leaves the WAL where it is: one that is gone would be taken for damage.
