@@ -137,7 +137,7 @@ fn the_command_line_names_what_is_wrong() {
     std::fs::write(&file, "[terminal]\nshop = \"x\"\n").unwrap();
     let o = paytermd(&["--check-config", "--config", path]);
     assert!(o.status.success() && o.stdout == b"ok\n");
-    let account = "[[account]]\nid = \"cup\"\nprofile = \"unionpays\"\nmerchant = \"TESTMERCHANT001\"\nterminal = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+    let account = "[[account]]\nid = \"cup\"\nprofile = \"unionpays\"\nmid = \"TESTMERCHANT001\"\ntid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
     for (text, why) in [
         (
             account.into(),
