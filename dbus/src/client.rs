@@ -29,6 +29,7 @@ use std::{
     fmt,
     path::PathBuf,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -288,11 +289,11 @@ impl Terminal for Client {
         Box::pin(self.ask(operators::List {}))
     }
     /// `running` and `screen` are told as far as they are this app's own; else none and `Idle`.
-    fn info(&self) -> Reply<'_, TerminalInfo> {
+    fn info(&self) -> Reply<'_, Arc<TerminalInfo>> {
         Box::pin(async move {
             let all = standard::properties::GetAll { interface_name: manager::NAME.into() };
             let p: Info = value(&self.message(all).await?)?;
-            Ok(TerminalInfo {
+            Ok(Arc::new(TerminalInfo {
                 version: p.version,
                 api: p.api,
                 language: p.language,
@@ -303,7 +304,7 @@ impl Terminal for Client {
                 running: parse(&p.running),
                 screen: serde_json::from_value(p.screen).unwrap_or(Screen::Idle),
                 inhibit_reasons: p.inhibit_reasons,
-            })
+            }))
         })
     }
     fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {

@@ -85,7 +85,8 @@ impl Asked<'_> {
         let (terminal, caller) = (self.terminal(), self.caller);
         match (interface, interfaces::at(self.path)) {
             (manager::NAME, [manager::NAME, ..]) => {
-                manager::properties(&Shown { caller, info: &terminal.info().await? })
+                let info = terminal.info().await?;
+                manager::properties(&Shown { caller, info: &info })
             }
             (operators::NAME, [manager::NAME, ..]) => {
                 let all = terminal.operators(caller).await?;
@@ -93,7 +94,8 @@ impl Asked<'_> {
                 operators::properties(&OnDuty { required: all.required, on_duty, locked })
             }
             (transaction::NAME, [transaction::NAME]) => {
-                transaction::properties(&terminal.recall(caller, self.object()?).await?)
+                let shown = terminal.recall(caller, self.object()?).await?;
+                transaction::properties(&(&shown).into())
             }
             (device::NAME, [device::NAME]) => device::properties(&self.link.face.device(self.path).await?),
             (queue::NAME | batch::NAME | setup::NAME | onboarding::NAME, [manager::NAME, ..])
@@ -118,7 +120,7 @@ impl Asked<'_> {
             let t = self.terminal().recall(self.caller, &key).await?;
             let _ = out.append(
                 object_path(path::path(&key)),
-                with_interface(transaction::NAME, transaction::properties(&t)?),
+                with_interface(transaction::NAME, transaction::properties(&(&t).into())?),
             );
         }
         Ok(Variant::Dict(out))

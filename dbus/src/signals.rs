@@ -1,43 +1,128 @@
 //! Signals, made from the terminal's notices, sent one by one to the callers that asked for them and may see
-//! them: on a bus a broadcast would be heard by everybody.
+//! them: on a bus a broadcast would be heard by everybody. Made once for all connections that see the same:
+//! those of the managers, and those of each app. Nothing is asked for that the notice does not carry, but the
+//! terminal's [`payterm_schema::terminal::TerminalInfo`], which is a kept value.
+//!
+//! What another app's payment changes for everybody (a device's state, a reason not to update) an app is told
+//! at most once in [`OTHERS`].
 use crate::{
     interfaces::{
         device,
         manager::{self, Shown},
         operators::{self, OnDuty},
-        standard, transaction,
+        standard,
+        transaction::{self, Seen},
     },
     link::{Face, lock},
-    objects::{SHOWN, dict, with_interface},
+    objects::{Properties, SHOWN, dict, with_interface},
     path::{ROOT, device_path, path},
     types::object_path,
     wire,
 };
 use futures_util::StreamExt;
-use payterm_schema::{Caller, Notice, RequestKey, Status};
-use std::{sync::Arc, time::Duration};
-use zbus::{Array, Message, Signature, Variant};
+use payterm_schema::{
+    Caller, Notice, Phase, RequestKey, Status,
+    terminal::{Notices, TerminalInfo},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, sleep_until};
+use zbus::{Array, Message, Signature, Structure, Variant};
 
 /// A signal before it has an address.
 struct Told {
     path: String,
     interface: &'static str,
     member: &'static str,
-    values: Vec<Variant<'static>>,
+    values: Structure<'static>,
 }
 
 /// Pause before the notices are asked for again: the terminal actor is being rebuilt.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Time for which an app is not told again what another app's payment changes. 1 s: a customer takes longer.
+const OTHERS: Duration = Duration::from_secs(1);
+
+/// Everybody who sees the same: the managers (none), or the connections of an app.
+type Audience = Option<String>;
+
+/// What the audiences were told.
+#[derive(Default)]
+struct Heard {
+    /// The manager's properties as each audience was told them last.
+    root: BTreeMap<Audience, Properties>,
+    /// App of the last request: its own are told at once.
+    served: Option<String>,
+    /// Kept back from all other apps, each device's last one, and until when.
+    held: Vec<Notice>,
+    until: Option<Instant>,
+}
 
 /// For ever: every notice to whom it concerns.
-pub(crate) async fn pump(face: Arc<Face>, mut notices: payterm_schema::terminal::Notices) {
+pub(crate) async fn pump(face: Arc<Face>, mut notices: Notices) {
+    let mut heard = Heard::default();
     loop {
-        while let Some(notice) = notices.next().await {
-            let removed = if let Notice::Started { key, .. } = &notice { face.slide(key) } else { None };
-            face.tell(&notice, removed).await;
+        let until = heard.until;
+        let over = async move {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            notice = notices.next() => match notice {
+                Some(notice) => face.tell(&mut heard, &notice).await,
+                None => {
+                    sleep(AGAIN).await;
+                    notices = face.terminal.notices();
+                }
+            },
+            () = over => face.tell_others(&mut heard).await,
         }
-        tokio::time::sleep(AGAIN).await;
-        notices = face.terminal.notices();
+    }
+}
+
+impl Heard {
+    fn waits(&self, audience: &Audience) -> bool {
+        audience.is_some() && self.served.is_some() && *audience != self.served
+    }
+    fn hold(&mut self, notice: &Notice) {
+        let same = |held: &Notice| match (held, notice) {
+            (Notice::Device { device: a }, Notice::Device { device: b }) => a.name == b.name,
+            (held, notice) => std::mem::discriminant(held) == std::mem::discriminant(notice),
+        };
+        self.held.retain(|held| !same(held));
+        self.held.push(notice.clone());
+        self.until.get_or_insert_with(|| Instant::now() + OTHERS);
+    }
+    /// What has changed of the manager's properties since this audience was told last.
+    fn root_changed(&mut self, audience: &Audience, caller: &Caller, info: &TerminalInfo) -> Option<Told> {
+        let now = manager::changing(&Shown { caller, info }).ok()?;
+        let told = self.root.entry(audience.clone()).or_default();
+        let mut new = now;
+        new.retain(|name, value| told.get(name) != Some(value));
+        if new.is_empty() {
+            return None;
+        }
+        for (name, value) in &new {
+            told.insert(name, value.try_clone().ok()?);
+        }
+        changed(ROOT.into(), manager::NAME, new)
+    }
+}
+
+/// What an app may be told later when it is another one's payment that changes it.
+fn can_wait(notice: &Notice) -> bool {
+    match notice {
+        Notice::Device { .. } | Notice::Inhibited { .. } | Notice::Screen { .. } => true,
+        Notice::Started { .. }
+        | Notice::Phase { .. }
+        | Notice::Outcome { .. }
+        | Notice::Obligation { .. }
+        | Notice::Paper { .. }
+        | Notice::Operators { .. }
+        | Notice::Onboarding { .. }
+        | Notice::Requirement { .. }
+        | Notice::SelfTest { .. }
+        | Notice::Language { .. } => false,
     }
 }
 
@@ -52,143 +137,171 @@ impl Face {
         if window.len() > SHOWN { window.pop_front() } else { None }
     }
 
-    async fn tell(&self, notice: &Notice, removed: Option<RequestKey>) {
+    async fn tell(&self, heard: &mut Heard, notice: &Notice) {
+        let mut removed = None;
+        if let Notice::Started { key, .. } = notice {
+            removed = self.slide(key);
+            if heard.served.as_ref() != Some(&key.app) {
+                self.tell_others(heard).await;
+                heard.served = Some(key.app.clone());
+            }
+        }
+        let info = self.terminal.info().await.ok();
+        let running = info.as_ref().and_then(|i| i.running.as_ref());
+        let mut others = false;
+        self.send_each(|audience, caller| {
+            if heard.waits(audience) && (can_wait(notice) || !caller.hears(notice, running)) {
+                others = true;
+                return Vec::new();
+            }
+            let mut out = Vec::new();
+            if caller.hears(notice, running) {
+                told(caller, notice, removed.as_ref(), &mut out);
+            }
+            out.extend(info.as_ref().and_then(|info| heard.root_changed(audience, caller, info)));
+            out
+        });
+        if others {
+            if can_wait(notice) {
+                heard.hold(notice);
+            } else {
+                heard.until.get_or_insert_with(|| Instant::now() + OTHERS);
+            }
+        }
+    }
+
+    /// Tells the other apps what was kept back from them.
+    async fn tell_others(&self, heard: &mut Heard) {
+        heard.until = None;
+        let held = std::mem::take(&mut heard.held);
+        let Ok(info) = self.terminal.info().await else { return };
+        self.send_each(|audience, caller| {
+            let mut out = Vec::new();
+            if heard.waits(audience) {
+                let root = heard.root_changed(audience, caller, &info);
+                for notice in held.iter().filter(|n| caller.hears(n, info.running.as_ref())) {
+                    // The device's own change, whatever the payment was; the rest only when it still holds.
+                    if root.is_some() || matches!(notice, Notice::Device { .. }) {
+                        told(caller, notice, None, &mut out);
+                    }
+                }
+                out.extend(root);
+            }
+            out
+        });
+    }
+
+    /// Makes the signals of each audience once and sends them to its connections.
+    fn send_each(&self, mut make: impl FnMut(&Audience, &Caller) -> Vec<Told>) {
+        let mut made: BTreeMap<Audience, Vec<Told>> = BTreeMap::new();
         let links = lock(&self.links).clone();
         for link in links {
             for peer in link.peers() {
                 let Some(caller) = peer.follower() else { continue };
-                for told in self.told(caller, notice, removed.as_ref()).await {
+                let audience = (!caller.manager).then(|| caller.app.clone());
+                let all = match made.get(&audience) {
+                    Some(all) => all,
+                    None => {
+                        let all = make(&audience, caller);
+                        made.entry(audience).or_insert(all)
+                    }
+                };
+                for told in all {
                     let Ok(message) = built(&link.conn, peer.name.as_deref(), told) else { continue };
                     if link.signals.try_send(message).is_err() {
-                        tracing::warn!(app = %caller.app, peer = peer.name.as_deref().unwrap_or("socket"), "signals are not read: one was dropped");
+                        let peer = peer.name.as_deref().unwrap_or("socket");
+                        tracing::warn!(app = %caller.app, peer, "signals are not read: one was dropped");
                         link.cut();
                     }
                 }
             }
         }
     }
+}
 
-    /// What this caller is told about a notice.
-    async fn told(&self, caller: &Caller, notice: &Notice, removed: Option<&RequestKey>) -> Vec<Told> {
-        let mut out = Vec::new();
-        let heard = match self.terminal.info().await {
-            Ok(info) => caller.hears(notice, info.running.as_ref()),
-            Err(_) => caller.hears(notice, None),
-        };
-        if !heard {
-            return out;
+/// What this caller is told about a notice that it hears.
+fn told(caller: &Caller, notice: &Notice, removed: Option<&RequestKey>, out: &mut Vec<Told>) {
+    let root = |interface, member, values| signal(ROOT.into(), interface, member, values);
+    out.extend(wire::encode(notice).ok().and_then(|v| root(manager::NAME, "Notice", vec![v])));
+    let transaction = |key, outcome, phase, told: &[&str]| {
+        let mut all = transaction::properties(&Seen { outcome, phase }).ok()?;
+        all.retain(|name, _| told.contains(name));
+        changed(path(key), transaction::NAME, all)
+    };
+    match notice {
+        Notice::Started { key, outcome, .. } => {
+            if let Ok(all) = transaction::properties(&Seen { outcome, phase: Phase::Started }) {
+                let values = vec![object_path(path(key)), with_interface(transaction::NAME, all)];
+                out.extend(root(standard::OBJECT_MANAGER, "InterfacesAdded", values));
+            }
+            if let Some(old) = removed.filter(|k| caller.sees(&k.app)) {
+                let mut interfaces = Array::new(&Signature::Str);
+                let _ = interfaces.append(Variant::from(transaction::NAME));
+                let values = vec![object_path(path(old)), Variant::Array(interfaces)];
+                out.extend(root(standard::OBJECT_MANAGER, "InterfacesRemoved", values));
+            }
         }
-        if let Ok(value) = wire::encode(notice) {
-            out.push(Told {
-                path: ROOT.into(),
-                interface: manager::NAME,
-                member: "Notice",
-                values: vec![value],
-            });
+        Notice::Phase { key, phase, .. } => {
+            let now = Properties::from([
+                ("Phase", Variant::from(phase.name())),
+                ("CanCancel", Variant::Bool(phase.can_cancel())),
+            ]);
+            out.extend(changed(path(key), transaction::NAME, now));
         }
-        match notice {
-            Notice::Started { key, .. } => {
-                if let Ok(properties) =
-                    self.terminal.recall(caller, key).await.and_then(|t| transaction::properties(&t))
-                {
-                    let values = vec![object_path(path(key)), with_interface(transaction::NAME, properties)];
-                    out.push(Told {
-                        path: ROOT.into(),
-                        interface: standard::OBJECT_MANAGER,
-                        member: "InterfacesAdded",
-                        values,
-                    });
-                }
-                if let Some(old) = removed.filter(|k| caller.sees(&k.app)) {
-                    let mut interfaces = Array::new(&Signature::Str);
-                    let _ = interfaces.append(Variant::from(transaction::NAME));
-                    let values = vec![object_path(path(old)), Variant::Array(interfaces)];
-                    out.push(Told {
-                        path: ROOT.into(),
-                        interface: standard::OBJECT_MANAGER,
-                        member: "InterfacesRemoved",
-                        values,
-                    });
-                }
-                out.extend(self.root_changed(caller).await);
+        Notice::Outcome { outcome } => {
+            let told = ["Phase", "CanCancel", "Status", "Outcome"];
+            out.extend(transaction(&outcome.key, outcome, Phase::Ended, &told));
+            if outcome.status != Status::Running
+                && let Ok(value) = wire::encode(outcome)
+            {
+                let at = path(&outcome.key);
+                out.extend(signal(at, transaction::NAME, "OutcomeChanged", vec![value]));
             }
-            Notice::Phase { key, .. } => {
-                if let Ok(mut all) =
-                    self.terminal.recall(caller, key).await.and_then(|t| transaction::properties(&t))
-                {
-                    all.retain(|k, _| matches!(*k, "Phase" | "CanCancel"));
-                    out.push(changed(path(key), transaction::NAME, dict(all)));
-                }
-                out.extend(self.root_changed(caller).await);
-            }
-            Notice::Outcome { outcome } => {
-                let path = path(&outcome.key);
-                if let Ok(mut all) =
-                    self.terminal.recall(caller, &outcome.key).await.and_then(|t| transaction::properties(&t))
-                {
-                    all.retain(|k, _| matches!(*k, "Phase" | "CanCancel" | "Status" | "Outcome"));
-                    out.push(changed(path.clone(), transaction::NAME, dict(all)));
-                }
-                if outcome.status != Status::Running
-                    && let Ok(value) = wire::encode(outcome)
-                {
-                    out.push(Told {
-                        path,
-                        interface: transaction::NAME,
-                        member: "OutcomeChanged",
-                        values: vec![value],
-                    });
-                }
-                out.extend(self.root_changed(caller).await);
-            }
-            Notice::Screen { .. } => out.extend(self.root_changed(caller).await),
-            Notice::Device { device: it } => {
-                if let Ok(all) = device::changing(it) {
-                    out.push(changed(device_path(&it.name), device::NAME, dict(all)));
-                }
-            }
-            Notice::Language { .. } | Notice::Inhibited { .. } => out.extend(self.root_changed(caller).await),
-            Notice::Operators { on_duty, locked } => {
-                let shown = OnDuty { required: false, on_duty: on_duty.as_ref(), locked: *locked };
-                if let Ok(all) = operators::changing(&shown) {
-                    out.push(changed(ROOT.into(), operators::NAME, dict(all)));
-                }
-            }
-            Notice::Obligation { .. }
-            | Notice::Paper { .. }
-            | Notice::Onboarding { .. }
-            | Notice::Requirement { .. }
-            | Notice::SelfTest { .. } => {}
         }
-        out
-    }
-
-    async fn root_changed(&self, caller: &Caller) -> Option<Told> {
-        let info = self.terminal.info().await.ok()?;
-        Some(changed(
-            ROOT.into(),
-            manager::NAME,
-            dict(manager::changing(&Shown { caller, info: &info }).ok()?),
-        ))
+        Notice::Device { device: it } => {
+            if let Ok(all) = device::changing(it) {
+                out.extend(changed(device_path(&it.name), device::NAME, all));
+            }
+        }
+        Notice::Operators { on_duty, locked } => {
+            let shown = OnDuty { required: false, on_duty: on_duty.as_ref(), locked: *locked };
+            if let Ok(all) = operators::changing(&shown) {
+                out.extend(changed(ROOT.into(), operators::NAME, all));
+            }
+        }
+        Notice::Screen { .. }
+        | Notice::Language { .. }
+        | Notice::Inhibited { .. }
+        | Notice::Obligation { .. }
+        | Notice::Paper { .. }
+        | Notice::Onboarding { .. }
+        | Notice::Requirement { .. }
+        | Notice::SelfTest { .. } => {}
     }
 }
 
-fn changed(path: String, interface: &'static str, properties: Variant<'static>) -> Told {
-    Told {
-        path,
-        interface: standard::PROPERTIES,
-        member: "PropertiesChanged",
-        values: vec![Variant::from(interface), properties, Variant::Array(Array::new(&Signature::Str))],
-    }
+fn signal(
+    path: String,
+    interface: &'static str,
+    member: &'static str,
+    values: Vec<Variant<'static>>,
+) -> Option<Told> {
+    Some(Told { path, interface, member, values: wire::arguments(values).ok()? })
 }
 
-fn built(conn: &zbus::Connection, to: Option<&str>, told: Told) -> zbus::Result<Message> {
-    let mut builder = Message::signal(told.path, told.interface, told.member);
+fn changed(path: String, interface: &'static str, properties: Properties) -> Option<Told> {
+    let invalidated = Variant::Array(Array::new(&Signature::Str));
+    let values = vec![Variant::from(interface), dict(properties), invalidated];
+    signal(path, standard::PROPERTIES, "PropertiesChanged", values)
+}
+
+fn built(conn: &zbus::Connection, to: Option<&str>, told: &Told) -> zbus::Result<Message> {
+    let mut builder = Message::signal(told.path.as_str(), told.interface, told.member);
     if let Some(own) = conn.unique_name() {
         builder = builder.sender(own);
     }
     if let Some(to) = to {
-        builder = builder.destination(to.to_owned());
+        builder = builder.destination(to);
     }
-    builder.build(&wire::arguments(told.values)?)
+    builder.build(&told.values)
 }

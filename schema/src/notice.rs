@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Where a running request stands. `can_cancel` is true up to `sending`.
+/// Where a running request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -43,6 +43,18 @@ impl Phase {
             Phase::PinEntry => "pin_entry",
             Phase::Sending => "sending",
             Phase::Ended => "ended",
+        }
+    }
+    /// Tells whether the request can still be cancelled: up to the moment when its frame may leave.
+    pub const fn can_cancel(self) -> bool {
+        match self {
+            Phase::Started
+            | Phase::Confirming
+            | Phase::Approving
+            | Phase::Preparing
+            | Phase::Presenting
+            | Phase::PinEntry => true,
+            Phase::Sending | Phase::Ended => false,
         }
     }
 }
@@ -144,10 +156,11 @@ pub enum Screen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "notice")]
 pub enum Notice {
-    /// A request is on disk.
+    /// A request is on disk; `outcome` is what is known of it.
     Started {
         key: RequestKey,
         txn: u64,
+        outcome: Arc<Outcome>,
     },
     Phase {
         key: RequestKey,

@@ -341,7 +341,7 @@ pub fn inhibits(ui: &Ui, reasons: &[InhibitReason]) -> String {
 pub fn notice(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
     let screen = |s| ui.texts.screen(s, &ui.screen_context(info.test, &info.shop)).join(" | ");
     let text = match n {
-        Notice::Started { key, txn } => ui.say("cli-notice-started", &[("key", key), ("txn", txn)]),
+        Notice::Started { key, txn, .. } => ui.say("cli-notice-started", &[("key", key), ("txn", txn)]),
         Notice::Phase { key, phase, screen: s } => format!("{key} [{}] {}", ui.texts.word(*phase), screen(s)),
         Notice::Outcome { outcome: o } => {
             let reason = shown(reason(ui, o).map(|r| r.text));

@@ -198,7 +198,8 @@ impl Machine {
         };
         let txn = self.state.last_txn + 1;
         let hash = request.content_hash();
-        let view = view::first(txn, &key, &request, &self.settings, self.operator(), &account, self.now);
+        let first = view::first(txn, &key, &request, &self.settings, self.operator(), &account, self.now);
+        let view = Arc::new(first);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -210,11 +211,11 @@ impl Machine {
                 key: key.clone(),
                 hash,
                 request: Box::new(request.clone()),
-                view: Arc::new(view),
+                view: Arc::clone(&view),
             },
         );
         self.answer(call, Ok(()));
-        self.tell(Notice::Started { key, txn });
+        self.tell(Notice::Started { key, txn, outcome: view });
         self.screen_until = None;
         if account.config.auto_sign_in && request.kind.row().authorisation {
             self.sign_in.entry(account.config.id.clone()).or_default().wanted |=

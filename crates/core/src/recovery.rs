@@ -125,7 +125,7 @@ impl Machine {
                     view: Arc::new(view.clone()),
                 },
             );
-            self.tell(Notice::Started { key, txn });
+            self.tell(Notice::Started { key, txn, outcome: Arc::new(view.clone()) });
             view::ended(&mut view, Status::Unknown, "journal-restored", Class::P, self.now);
             self.finish(view);
         }

@@ -12,7 +12,7 @@ use crate::{
     selftest::{self, Examiner},
     spooler::{Papers, Spooler},
     supervise::{self, Child},
-    terminal::{FromDevice, FromHost, House, Look, TerminalActor},
+    terminal::{FromDevice, FromHost, House, Info, Look, TerminalActor},
     terminal_service::Front,
     tms::{Tms, TmsError},
 };
@@ -22,10 +22,11 @@ use payterm_devices::{Env, VirtualBench};
 use payterm_hosts::{Profile, Station};
 use payterm_journal::{Store, StoreError};
 use payterm_schema::{
-    AccountId, DeviceKind, Fault, InhibitReason, Terminal,
+    AccountId, DeviceKind, Fault, InhibitReason, Screen, Terminal,
     config::{AccountConfig, Config},
     onboarding::Onboarding,
     outcome::Place,
+    terminal::TerminalInfo,
     time::Millis,
 };
 use payterm_texts::ScreenContext;
@@ -251,6 +252,8 @@ impl Engine {
             );
         }
         let (inhibits, inhibited) = watch::channel(Default::default());
+        let shown = Arc::new(first_info(&config, &spoken));
+        let (info, told) = watch::channel(Info { up: false, shown });
         let house_settings = settings(&config, &profiles);
         let house = Arc::new(House {
             settings: house_settings.clone(),
@@ -269,6 +272,7 @@ impl Engine {
             tms: tms.clone(),
             renew: renew.clone(),
             inhibits,
+            info,
         });
         let mut first = Some(loaded);
         let left = house.clone();
@@ -290,6 +294,7 @@ impl Engine {
             log_lines: options.log_lines,
             settings: house_settings,
             tms,
+            info: told,
             door: Default::default(),
             stopping: Default::default(),
         });
@@ -390,5 +395,25 @@ fn screen(config: &Config) -> ScreenContext {
         utc_offset_minutes: t.utc_offset_minutes,
         shop: t.shop.clone(),
         service_phone: t.service_phone.clone(),
+    }
+}
+
+/// Version of the API that the faces offer.
+const API: u32 = 1;
+
+/// What the terminal is, before its machine has said anything.
+fn first_info(config: &Config, spoken: &Spoken) -> TerminalInfo {
+    let t = &config.terminal;
+    TerminalInfo {
+        version: env!("CARGO_PKG_VERSION").into(),
+        api: API,
+        language: spoken.language().tag().into(),
+        shop: t.shop.clone(),
+        service_phone: t.service_phone.clone(),
+        test: config.has_virtual_device() || t.lab,
+        accounts: config.accounts.iter().map(|a| a.id.clone()).collect(),
+        running: None,
+        screen: Screen::Idle,
+        inhibit_reasons: Vec::new(),
     }
 }

@@ -28,7 +28,7 @@ use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_journal::{Commit, Durable, Loaded, Store, StoreError};
 use payterm_schema::{
     AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, RequestKey, Screen,
-    device::Way, notice::Phase, onboarding::Problem,
+    device::Way, notice::Phase, onboarding::Problem, terminal::TerminalInfo,
 };
 use payterm_vault::Vault;
 use std::{
@@ -72,6 +72,27 @@ pub struct House {
     pub renew: Arc<Notify>,
     /// Why the machine must not go down, as far as that is durable.
     pub inhibits: watch::Sender<BTreeSet<InhibitReason>>,
+    /// What every face shows, as far as that is durable; `up`: a machine stands behind it.
+    pub info: watch::Sender<Info>,
+}
+
+/// What is kept of the terminal for every face.
+#[derive(Clone, Debug)]
+pub struct Info {
+    pub up: bool,
+    pub shown: Arc<TerminalInfo>,
+}
+
+impl House {
+    pub(crate) fn show_info(&self, change: impl FnOnce(&mut TerminalInfo)) {
+        self.info.send_modify(|info| {
+            info.up = true;
+            change(Arc::make_mut(&mut info.shown));
+        });
+    }
+    fn hide_info(&self) {
+        self.info.send_modify(|info| info.up = false);
+    }
 }
 
 /// A question of a caller: the machine answers it when it is durable.
@@ -115,7 +136,6 @@ pub struct View {
     pub state: State,
     pub running: Option<RequestKey>,
     pub phase: Phase,
-    pub screen: Screen,
     pub heard: BTreeMap<AccountId, Heard>,
     pub onboarding_problem: Option<Problem>,
 }
@@ -125,6 +145,7 @@ pub(crate) enum Out {
     Effect(Effect),
     View(Box<View>, oneshot::Sender<View>),
     Inhibits(BTreeSet<InhibitReason>),
+    Shown(Box<(Option<RequestKey>, Screen)>),
 }
 
 impl Out {
@@ -162,6 +183,8 @@ pub struct TerminalActor {
     first: Option<Loaded>,
     /// A request ran when the last step was over.
     ran: bool,
+    /// Request and screen after the last step.
+    shown: Option<(Option<RequestKey>, Screen)>,
 }
 
 impl Actor for TerminalActor {
@@ -179,6 +202,7 @@ impl Actor for TerminalActor {
 impl TerminalActor {
     /// The actor panicked: what it asked the customer is asked no more, until one is made anew.
     pub fn gone(house: &House) {
+        house.hide_info();
         effects::withdraw(house);
         effects::show(house, &Screen::Trouble { what: "starting".into() });
     }
@@ -201,6 +225,7 @@ impl TerminalActor {
             again: Duration::ZERO,
             first,
             ran: false,
+            shown: None,
         }
     }
 
@@ -233,7 +258,7 @@ impl TerminalActor {
         }
         let step = machine.boot(self.house.clock.now(), env!("CARGO_PKG_VERSION"), &keys);
         self.machine = Some(machine);
-        self.devices = None;
+        (self.devices, self.shown) = (None, None);
         self.take(step, ctx);
         self.devices_changed(ctx);
     }
@@ -292,6 +317,7 @@ impl TerminalActor {
         for (_, (id, answer)) in self.calls.drain() {
             answer.send(Err(Fault::StoreFailed { id, cause: cause.into() })).ok();
         }
+        self.house.hide_info();
         effects::withdraw(&self.house);
         effects::show(&self.house, &Screen::Trouble { what: "store".into() });
         self.recover(ctx);
@@ -373,14 +399,25 @@ impl TerminalActor {
         // Before the effects: the lock is asked for when the frame goes.
         let inhibits =
             self.machine.as_ref().filter(|_| last.is_some()).map(|m| Out::Inhibits(m.state().inhibits()));
-        let out = self
-            .queue
-            .push(last, inhibits.into_iter().chain(step.effects.into_iter().map(Out::Effect)).collect());
+        let first = self.shown().into_iter().chain(inhibits);
+        let out = self.queue.push(last, first.chain(step.effects.into_iter().map(Out::Effect)).collect());
         self.release(out, ctx);
         if let Some(done) = written {
             self.committed(done, ctx);
         }
         self.set_timer(ctx);
+    }
+
+    /// Request and screen, when they are others than those of the step before.
+    fn shown(&mut self) -> Option<Out> {
+        let m = self.machine.as_ref()?;
+        let (running, screen) = (m.running().map(|(key, _)| key), m.screen());
+        if self.shown.as_ref().is_some_and(|(k, s)| k.as_ref() == running && s == screen) {
+            return None;
+        }
+        let now = (running.cloned(), screen.clone());
+        self.shown = Some(now.clone());
+        Some(Out::Shown(Box::new(now)))
     }
 
     fn committed(&mut self, done: Result<Durable, StoreError>, ctx: &mut Context<Self>) {
@@ -475,6 +512,10 @@ impl TerminalActor {
         match out {
             Out::Effect(effect) => self.carry_out(effect, ctx),
             Out::View(view, to) => drop(to.send(*view)),
+            Out::Shown(shown) => {
+                let (running, screen) = *shown;
+                self.house.show_info(|info| (info.running, info.screen) = (running, screen));
+            }
             Out::Inhibits(now) => {
                 let changed = self.house.inhibits.send_if_modified(|was| {
                     let other = *was != now;
@@ -482,6 +523,7 @@ impl TerminalActor {
                     other
                 });
                 if changed {
+                    self.house.show_info(|info| info.inhibit_reasons = now.iter().copied().collect());
                     effects::tell(&self.house, Notice::Inhibited { reasons: now.into_iter().collect() });
                 }
             }
@@ -582,6 +624,7 @@ impl Handler<Rest> for TerminalActor {
     type Result = ();
     fn handle(&mut self, _: Rest, ctx: &mut Self::Context) {
         self.flush(ctx);
+        self.house.hide_info();
         self.epoch += 1;
         self.machine = None;
         if let Some(t) = self.timer.take() {
@@ -601,7 +644,6 @@ impl Handler<Look> for TerminalActor {
             state: m.state().clone(),
             running: m.running().map(|(k, _)| k.clone()),
             phase: m.phase(),
-            screen: m.screen().clone(),
             heard: m.heard().clone(),
             onboarding_problem: m.onboarding_problem(),
         };

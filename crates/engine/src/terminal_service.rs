@@ -8,7 +8,7 @@ use crate::{
     selftest::Examiner,
     spooler::Papers,
     supervise::{Child, Gone},
-    terminal::{Ask, Look, Rest, TerminalActor, View},
+    terminal::{Ask, Info, Look, Rest, TerminalActor, View},
     tms::{self, Tms},
 };
 use futures_util::stream;
@@ -40,7 +40,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, broadcast, broadcast::error::RecvError},
+    sync::{Mutex, broadcast, broadcast::error::RecvError, watch},
     time::timeout,
 };
 
@@ -51,9 +51,6 @@ const DEVICES_OPEN: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for papers at the printer. 5 s: two slips.
 const PAPERS: Duration = Duration::from_secs(5);
-/// Version of the API that the faces offer.
-const API: u32 = 1;
-
 mod papers;
 
 pub struct Front {
@@ -72,6 +69,7 @@ pub struct Front {
     pub log_lines: Option<fn() -> Vec<String>>,
     pub settings: Settings,
     pub tms: Option<Arc<Tms>>,
+    pub info: watch::Receiver<Info>,
     /// One request at a time is looked up and submitted: the same key cannot slip in between.
     pub door: Mutex<()>,
     pub stopping: AtomicBool,
@@ -318,16 +316,7 @@ impl Terminal for Front {
                 found
             };
             self.to_date(std::slice::from_mut(&mut found.outcome)).await;
-            let can_cancel = match phase {
-                Phase::Started
-                | Phase::Approving
-                | Phase::Confirming
-                | Phase::Preparing
-                | Phase::Presenting
-                | Phase::PinEntry => true,
-                Phase::Sending | Phase::Ended => false,
-            };
-            Ok(Transaction { outcome: found.outcome, phase, can_cancel })
+            Ok(Transaction { outcome: found.outcome, phase, can_cancel: phase.can_cancel() })
         })
     }
 
@@ -631,23 +620,10 @@ impl Terminal for Front {
         boxed(async move { Ok(self.view().await?.state.staff.view(self.config.operators.required)) })
     }
 
-    fn info(&self) -> Reply<'_, TerminalInfo> {
-        boxed(async move {
-            let view = self.view().await?;
-            let t = &self.config.terminal;
-            Ok(TerminalInfo {
-                version: env!("CARGO_PKG_VERSION").into(),
-                api: API,
-                language: self.spoken.language().tag().into(),
-                shop: t.shop.clone(),
-                service_phone: t.service_phone.clone(),
-                test: self.config.has_virtual_device() || t.lab,
-                accounts: self.config.accounts.iter().map(|a| a.id.clone()).collect(),
-                running: view.running,
-                inhibit_reasons: view.state.inhibits().into_iter().collect(),
-                screen: view.screen,
-            })
-        })
+    fn info(&self) -> Reply<'_, Arc<TerminalInfo>> {
+        let now = self.info.borrow();
+        let shown = if now.up { Ok(Arc::clone(&now.shown)) } else { Err(gone(Gone)) };
+        boxed(std::future::ready(shown))
     }
 
     fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {

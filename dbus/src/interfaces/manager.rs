@@ -120,7 +120,7 @@ impl Shown<'_> {
         if self.caller.sees_screen(&self.info.screen, self.info.running.as_ref()) {
             wire::encode(&self.info.screen)
         } else {
-            Ok(dict(BTreeMap::new()))
+            Ok(dict(BTreeMap::from([("page", zbus::Variant::from("busy"))])))
         }
     }
 }
@@ -142,7 +142,7 @@ properties! { of Shown<'_>;
     Accounts: "as", CONSTANT = |of| texts(of.info.accounts.iter().map(|a| a.as_str().to_owned()));
     /// Path of the request that runs; / when none runs that the caller may see.
     Running: "o", CHANGES = |of| object_path_or_root(of.running());
-    /// What the customer sees; empty while that is a payment which the caller may not see.
+    /// What the customer sees; page busy, and no more, while that is a payment which the caller may not see.
     Screen: "a{sv}", CHANGES = |of| of.screen()?;
     /// True while the machine must not be updated or restarted.
     Inhibited: "b", CHANGES = |of| !of.info.inhibit_reasons.is_empty();

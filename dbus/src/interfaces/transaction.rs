@@ -5,7 +5,7 @@ use crate::{
     types::Dict,
     wire,
 };
-use payterm_schema::{Outcome, terminal::Transaction};
+use payterm_schema::{Outcome, Phase, terminal::Transaction};
 
 pub(crate) const NAME: &str = "org.payterm.Terminal1.Transaction";
 
@@ -31,7 +31,18 @@ methods! { NAME;
         |asked| manager::wait(&asked, asked.object()?, false).await;
 }
 
-properties! { of Transaction;
+/// A transaction as its properties show it.
+pub(crate) struct Seen<'a> {
+    pub outcome: &'a Outcome,
+    pub phase: Phase,
+}
+impl<'a> From<&'a Transaction> for Seen<'a> {
+    fn from(t: &'a Transaction) -> Self {
+        Seen { outcome: &t.outcome, phase: t.phase }
+    }
+}
+
+properties! { of Seen<'_>;
     /// App that started it.
     App: "s", CONSTANT = |t| t.outcome.key.app.clone();
     /// The app's own id of it.
@@ -43,7 +54,7 @@ properties! { of Transaction;
     /// How far it is.
     Phase: "s", CHANGES = |t| t.phase.name();
     /// True while Cancel can still be called.
-    CanCancel: "b", CHANGES = |t| t.can_cancel;
+    CanCancel: "b", CHANGES = |t| t.phase.can_cancel();
     /// The outcome as far as it is known.
-    Outcome: "a{sv}", CHANGES = |t| wire::encode(&t.outcome)?;
+    Outcome: "a{sv}", CHANGES = |t| wire::encode(t.outcome)?;
 }

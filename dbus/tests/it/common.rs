@@ -23,7 +23,10 @@ use std::{
     io::Read,
     os::unix::fs::PermissionsExt,
     process::{Child, Command, Output, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::broadcast;
@@ -134,6 +137,8 @@ pub struct Fake {
     notices: broadcast::Sender<Notice>,
     /// What was called that leaves no other trace: "lost till/a", "reprint till/a", "retry 4" ...
     pub log: Mutex<Vec<String>>,
+    /// Calls that would cost a store query or a copy of the state.
+    pub queries: AtomicUsize,
 }
 
 impl Fake {
@@ -143,6 +148,7 @@ impl Fake {
             state: Mutex::default(),
             notices: broadcast::channel(256).0,
             log: Mutex::default(),
+            queries: AtomicUsize::new(0),
         });
         fake.put(&key("other", "secret-1"), Status::Approved);
         fake
@@ -256,10 +262,11 @@ impl Terminal for Fake {
             phase: Phase::Presenting,
             can_cancel: true,
         };
+        let outcome = Arc::new(t.outcome.clone());
         s.all.insert(key.clone(), (request, t));
         s.running = Some(key.clone());
         drop(s);
-        self.tell(Notice::Started { key: key.clone(), txn });
+        self.tell(Notice::Started { key: key.clone(), txn, outcome });
         now(Ok(key))
     }
     fn wait<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, final_only: bool) -> Reply<'a, Outcome> {
@@ -276,6 +283,7 @@ impl Terminal for Fake {
         })
     }
     fn recall<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, Transaction> {
+        self.queries.fetch_add(1, Ordering::Relaxed);
         if let Some(n) = key.id.strip_prefix("fault-") {
             return now(Err(faults()[n.parse::<usize>().unwrap()].clone()));
         }
@@ -306,6 +314,7 @@ impl Terminal for Fake {
         now(Ok(()))
     }
     fn list<'a>(&'a self, _: &'a Caller, f: Filter) -> Reply<'a, Vec<Outcome>> {
+        self.queries.fetch_add(1, Ordering::Relaxed);
         let s = self.state.lock().unwrap();
         let mut all: Vec<_> = s.all.values().map(|(_, t)| t.outcome.clone()).collect();
         all.sort_by_key(|o| std::cmp::Reverse(o.txn));
@@ -465,6 +474,7 @@ impl Terminal for Fake {
         now(Ok(()))
     }
     fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
+        self.queries.fetch_add(1, Ordering::Relaxed);
         let id = OperatorId::first_cashier();
         let one = OperatorInfo {
             role: id.role(),
@@ -483,10 +493,10 @@ impl Terminal for Fake {
         };
         now(Ok(Operators { required: true, on_duty: Some(id), locked: Some(lock), operators: vec![one] }))
     }
-    fn info(&self) -> Reply<'_, TerminalInfo> {
+    fn info(&self) -> Reply<'_, Arc<TerminalInfo>> {
         let running = self.state.lock().unwrap().running.clone();
         let screen = if running.is_some() { present() } else { Screen::Idle };
-        now(Ok(TerminalInfo {
+        now(Ok(Arc::new(TerminalInfo {
             version: "0.1.0".into(),
             api: 1,
             language: "zh-CN".into(),
@@ -497,7 +507,7 @@ impl Terminal for Fake {
             running,
             screen,
             inhibit_reasons: vec![payterm_schema::InhibitReason::Queue],
-        }))
+        })))
     }
     fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
         self.did(format!("self-test {print}"));

@@ -3,8 +3,8 @@
 use crate::common::*;
 use futures_util::StreamExt;
 use payterm_dbus::{INTERFACES, ROOT, device_path, path};
-use payterm_schema::{Fault, Notice, Phase, Status, Terminal};
-use std::{collections::HashMap, path::Path, process::Output, time::Duration};
+use payterm_schema::{Caller, Fault, Notice, Phase, Status, Terminal};
+use std::{collections::HashMap, path::Path, process::Output, sync::atomic::Ordering, time::Duration};
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
 type Managed = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>>;
@@ -220,6 +220,116 @@ async fn changes_are_told_to_readers_and_nobody_else() {
     };
     assert_eq!((gone.0.as_str(), gone.1[0].as_str()), (at.as_str(), TRANSACTION));
     assert!(get(&reader, &at, TRANSACTION, "Status").await.is_ok());
+}
+
+/// The signals of a connection that reads, until `last` of the given member.
+async fn heard(stream: &mut zbus::MessageStream, last: &str) -> Vec<(String, zbus::Message)> {
+    let mut all = Vec::new();
+    while all.last().is_none_or(|(m, _)| m != last) {
+        let m = tokio::time::timeout(Duration::from_secs(5), stream.next()).await.unwrap().unwrap().unwrap();
+        if m.header().path().is_some_and(|p| p.as_str().starts_with(ROOT)) {
+            all.push((m.header().member().unwrap().to_string(), m));
+        }
+    }
+    all
+}
+
+/// Each connection is told everything of a sale, and nothing is asked of the terminal for it: no query of the
+/// store, no copy of the state.
+#[tokio::test]
+async fn a_notice_carries_what_is_told_of_it() {
+    let w = World::start(vec![caller("till", true)]).await;
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        let c = w.raw().await;
+        managed(&c).await;
+        readers.push(zbus::MessageStream::from(&c));
+    }
+    let client = w.client().await;
+    let before = w.fake.queries.load(Ordering::Relaxed);
+    let k = client.start(&nobody(), request("s")).await.unwrap();
+    w.fake.tell(Notice::Phase { key: k.clone(), phase: Phase::Sending, screen: present() });
+    let done = outcome(k.clone(), 2, Status::Approved);
+    w.fake.tell(Notice::Outcome { outcome: done.into() });
+    w.fake.tell(Notice::Operators { on_duty: None, locked: true });
+    for told in &mut readers {
+        let all = heard(told, "OutcomeChanged").await;
+        for member in ["Notice", "InterfacesAdded", "PropertiesChanged"] {
+            assert!(all.iter().any(|(m, _)| m == member), "{member}");
+        }
+        let (_, added) = all.iter().find(|(m, _)| m == "InterfacesAdded").unwrap();
+        let (_, interfaces): (OwnedObjectPath, HashMap<String, HashMap<String, OwnedVariant>>) =
+            added.body().deserialize().unwrap();
+        assert_eq!(*interfaces[TRANSACTION]["Id"], Variant::from("s"));
+        assert_eq!(interfaces[TRANSACTION].len(), 7);
+    }
+    assert_eq!(w.fake.queries.load(Ordering::Relaxed), before);
+}
+
+/// What is told of the root is what has changed, with its value.
+#[tokio::test]
+async fn properties_that_did_not_change_are_not_told() {
+    let w = World::start(vec![caller("till", false)]).await;
+    let reader = w.raw().await;
+    managed(&reader).await;
+    let mut told = zbus::MessageStream::from(&reader);
+    let client = w.client().await;
+    let k = client.start(&nobody(), request("s")).await.unwrap();
+    let mut all = heard(&mut told, "PropertiesChanged").await;
+    w.fake.finish(&k, Status::Approved);
+    all.extend(heard(&mut told, "OutcomeChanged").await);
+    all.extend(heard(&mut told, "PropertiesChanged").await);
+    let mut changes = Vec::new();
+    for (member, m) in all {
+        if member == "PropertiesChanged" && m.header().path().is_some_and(|p| p.as_str() == ROOT) {
+            let (_, new, gone): (String, HashMap<String, OwnedVariant>, Vec<String>) =
+                m.body().deserialize().unwrap();
+            assert!(gone.is_empty());
+            changes.push(new);
+        }
+    }
+    let names = |n: usize| changes[n].keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(
+        names(0),
+        ["Inhibited", "InhibitReasons", "Language", "Running", "Screen"].into(),
+        "at first all"
+    );
+    assert_eq!(names(1), ["Running", "Screen"].into());
+    assert_eq!(*changes[1]["Running"], Variant::ObjectPath("/".try_into().unwrap()));
+}
+
+/// Another app's payment is "busy", told at most once a second, and no more than that.
+#[tokio::test]
+async fn another_apps_payment_is_told_as_busy_and_seldom() {
+    let w = World::start(vec![caller("till", false)]).await;
+    let reader = w.raw().await;
+    managed(&reader).await;
+    let mut told = zbus::MessageStream::from(&reader);
+    let k = key("other", "private-order");
+    for n in 0..5 {
+        w.fake.start(&Caller { app: "other".into(), ..nobody() }, request(&k.id)).await.unwrap();
+        w.fake.tell(Notice::Started {
+            key: k.clone(),
+            txn: n,
+            outcome: outcome(k.clone(), n, Status::Running).into(),
+        });
+        w.fake.tell(Notice::Device { device: device(payterm_schema::DeviceState::Busy) });
+        w.fake.tell(Notice::Inhibited { reasons: vec![payterm_schema::InhibitReason::Payment] });
+        w.fake.tell(Notice::Phase { key: k.clone(), phase: Phase::Presenting, screen: present() });
+        w.fake.tell(Notice::Outcome { outcome: outcome(k.clone(), n, Status::Approved).into() });
+    }
+    let mut all = heard(&mut told, "PropertiesChanged").await;
+    let more = tokio::time::timeout(Duration::from_secs(2), heard(&mut told, "never")).await;
+    assert!(more.is_err());
+    let text: String = all
+        .drain(..)
+        .map(|(m, message)| format!("{m} {:?}", message.body().deserialize::<zbus::Structure<'_>>().unwrap()))
+        .collect();
+    assert!(!text.contains("private") && !text.contains("1234") && !text.contains("approved"), "{text}");
+    assert!(text.contains("Device") || text.contains("device"), "{text}");
+    let screen = get(&reader, ROOT, "org.payterm.Terminal1.Manager", "Screen").await.unwrap();
+    let Variant::Dict(screen) = &*screen else { panic!("{screen:?}") };
+    assert_eq!(screen.get::<&str, &str>(&"page").unwrap(), Some("busy"));
 }
 
 fn out(o: &Output) -> String {

@@ -484,8 +484,8 @@ impl Terminal for Fake {
         };
         now(Ok(Operators { required: true, on_duty: Some(id), locked: Some(lock), operators: vec![one] }))
     }
-    fn info(&self) -> Reply<'_, TerminalInfo> {
-        now(Ok(TerminalInfo {
+    fn info(&self) -> Reply<'_, Arc<TerminalInfo>> {
+        now(Ok(Arc::new(TerminalInfo {
             version: "0.1.0".into(),
             api: 1,
             language: "zh-CN".into(),
@@ -496,7 +496,7 @@ impl Terminal for Fake {
             running: None,
             screen: Screen::Idle,
             inhibit_reasons: vec![payterm_schema::InhibitReason::Queue],
-        }))
+        })))
     }
     fn self_test<'a>(&'a self, _: &'a Caller, print: bool) -> Reply<'a, SelfTest> {
         let _ = self.did(format!("self-test {print}"));

@@ -37,7 +37,10 @@ impl TerminalActor {
                 }
             }
             Effect::Tell(notice) => tell(&house, *notice),
-            Effect::Speak(language) => house.spoken.set(language),
+            Effect::Speak(language) => {
+                house.spoken.set(language);
+                house.show_info(|info| info.language = language.tag().into());
+            }
             Effect::Show(screen) => show(&house, &screen),
             Effect::Offer { txn, ways } => want(&house, Some(txn), ways),
             Effect::Withdraw => want(&house, None, Vec::new()),
@@ -169,7 +172,7 @@ async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
 pub(super) fn tell(house: &House, mut notice: Notice) {
     fill(house.spoken.texts(), &mut notice);
     match &notice {
-        Notice::Started { key, txn } => tracing::info!(request = %key, txn, "request started"),
+        Notice::Started { key, txn, .. } => tracing::info!(request = %key, txn, "request started"),
         Notice::Phase { key, phase, .. } => tracing::debug!(request = %key, phase = phase.name(), "phase"),
         Notice::Outcome { outcome } => {
             let reason = outcome.reason.as_ref().map(|r| r.code.as_str());
