@@ -60,7 +60,7 @@ async fn activate(global: &Global, ui: &Ui) -> Result<(), Failure> {
         if let Ok(bus) = Bus::connect(global).await
             && let Ok(shown) = bus.client.onboarding(&bus.caller).await
         {
-            let accounts = bus.client.info().await.map(|i| i.accounts).unwrap_or_default();
+            let accounts = bus.client.info().await.map(|i| i.accounts.clone()).unwrap_or_default();
             let granted = shown.onboarding.as_ref().and_then(|a| a.parameters.as_ref());
             if granted.is_some_and(|p| p.accounts.iter().all(|a| accounts.contains(&a.id))) {
                 ui.result(&shown, || state(ui, &shown));

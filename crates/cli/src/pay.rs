@@ -72,7 +72,7 @@ fn lost(ui: &Ui, fault: &Fault, id: &str) {
 struct Watcher {
     notices: payterm_schema::terminal::Notices,
     interrupt: Signal,
-    info: Option<TerminalInfo>,
+    info: Option<std::sync::Arc<TerminalInfo>>,
     last: String,
 }
 
@@ -119,7 +119,7 @@ impl Watcher {
             }
             show::with_texts(ui, &mut outcome);
             let phone = if outcome.needs_service() {
-                bus.client.info().await.map(|i| i.service_phone).unwrap_or_default()
+                bus.client.info().await.map(|i| i.service_phone.clone()).unwrap_or_default()
             } else {
                 String::new()
             };

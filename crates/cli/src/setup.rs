@@ -76,7 +76,7 @@ async fn free(
     // First the ear, then the look.
     let mut notices = client.notices();
     loop {
-        let mut reasons = client.info().await?.inhibit_reasons;
+        let mut reasons = client.info().await?.inhibit_reasons.clone();
         reasons.retain(|r| !except.contains(r));
         let left = until.saturating_duration_since(Instant::now());
         if reasons.is_empty() || left.is_zero() {

@@ -95,7 +95,7 @@ fn property(stack: &Stack, name: &str) -> String {
 async fn reasons(stack: &Stack, want: &[InhibitReason]) -> Done {
     let (client, began) = (stack.client().await?, Instant::now());
     loop {
-        let now = client.info().await?.inhibit_reasons;
+        let now = client.info().await?.inhibit_reasons.clone();
         if now == want {
             return Ok(());
         }
