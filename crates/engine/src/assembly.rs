@@ -113,7 +113,7 @@ impl Engine {
         let own = payterm_journal::Options {
             backups: config.store.backup_dir.clone(),
             sealed_needs: payterm_core::sealed_needs,
-            before_group: Some(Arc::new(move || at_store.pass(Part::Store))),
+            before_group: options.journal.before_group.or(Some(Arc::new(move || at_store.pass(Part::Store)))),
             ..options.journal
         };
         let (store, loaded) =

@@ -22,12 +22,14 @@ use crate::{
     tms::Tms,
 };
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture,
+    Actor, ActorFutureExt, ActorStreamExt, AsyncContext, Context, Handler, Message, ResponseFuture,
+    SpawnHandle, WrapFuture, WrapStream,
 };
+use futures_util::{Stream, stream};
 use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_journal::{Commit, Durable, Loaded, Store, StoreError};
 use payterm_schema::{
-    AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, RequestKey, Screen,
+    AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, Outcome, RequestKey, Screen,
     device::Way, notice::Phase, onboarding::Problem, terminal::TerminalInfo,
 };
 use payterm_vault::Vault;
@@ -37,7 +39,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{
-    Notify, broadcast,
+    Notify, broadcast, mpsc,
     oneshot::{self, error::TryRecvError},
     watch,
 };
@@ -156,6 +158,14 @@ impl Out {
     fn is_outcome(&self) -> bool {
         matches!(self, Self::Effect(Effect::Tell(n)) if matches!(**n, Notice::Outcome { .. }))
     }
+    fn outcome_mut(&mut self) -> Option<&mut Arc<Outcome>> {
+        if let Self::Effect(Effect::Tell(notice)) = self
+            && let Notice::Outcome { outcome } = &mut **notice
+        {
+            return Some(outcome);
+        }
+        None
+    }
 }
 
 pub struct TerminalActor {
@@ -167,6 +177,9 @@ pub struct TerminalActor {
     epoch: u64,
     /// Of this machine: frames of a discarded one do not leave any more.
     pub(crate) wants: Arc<()>,
+    /// Commits under way, with the epoch that made them.
+    commits: mpsc::UnboundedSender<(u64, Committed)>,
+    answers: Option<mpsc::UnboundedReceiver<(u64, Committed)>>,
     calls: HashMap<Call, (String, oneshot::Sender<Result<(), Fault>>)>,
     last_call: Call,
     timer: Option<SpawnHandle>,
@@ -187,11 +200,36 @@ pub struct TerminalActor {
     shown: Option<(Option<RequestKey>, Screen)>,
 }
 
+type Committed = oneshot::Receiver<Result<Durable, StoreError>>;
+
+/// Answers of the store in the order of their commits. Each frees the effects of all commits up to its own,
+/// and only its own answer knows the heads of its outcomes.
+fn in_order(
+    commits: mpsc::UnboundedReceiver<(u64, Committed)>,
+) -> impl Stream<Item = (u64, Result<Durable, StoreError>)> {
+    stream::unfold(commits, |mut commits| async {
+        let (epoch, done) = commits.recv().await?;
+        Some(((epoch, done.await.unwrap_or(Err(StoreError::Stopped))), commits))
+    })
+}
+
 impl Actor for TerminalActor {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let _ = &self.life;
+        if let Some(commits) = self.answers.take() {
+            ctx.spawn(
+                in_order(commits)
+                    .into_actor(self)
+                    .map(|(epoch, done), act, ctx| {
+                        if act.epoch == epoch {
+                            act.committed(done, ctx);
+                        }
+                    })
+                    .finish(),
+            );
+        }
         match self.first.take() {
             Some(loaded) => self.rebuild(loaded, ctx),
             None => self.recover(ctx),
@@ -208,9 +246,12 @@ impl TerminalActor {
     }
 
     pub fn new(life: Life, house: Arc<House>, first: Option<Loaded>) -> Self {
+        let (commits, answers) = mpsc::unbounded_channel();
         Self {
             life,
             house,
+            commits,
+            answers: Some(answers),
             machine: None,
             queue: CommitQueue::new(0),
             epoch: 0,
@@ -295,7 +336,9 @@ impl TerminalActor {
     /// Outcomes that became durable while the machine before was lost: those who wait for them were not told.
     /// The last of each request, so that none seems to change back.
     fn tell_again(&self, loaded: &Loaded) {
-        for outcome in commit::tell_again(&loaded.tail, self.house.clock.now()) {
+        let mut again = commit::tell_again(&loaded.tail, self.house.clock.now());
+        effects::with_heads(again.iter_mut(), &loaded.told);
+        for outcome in again {
             effects::tell(&self.house, Notice::Outcome { outcome });
         }
     }
@@ -386,12 +429,8 @@ impl TerminalActor {
                 if alone { self.house.store.commit_alone(commit) } else { self.house.store.commit(commit) };
             match done.try_recv() {
                 Err(TryRecvError::Empty) => {
-                    let epoch = self.epoch;
-                    ctx.spawn(done.into_actor(self).map(move |done, act, ctx| {
-                        if act.epoch == epoch {
-                            act.committed(done.unwrap_or(Err(StoreError::Stopped)), ctx);
-                        }
-                    }));
+                    // The other end is in this actor.
+                    self.commits.send((self.epoch, done)).ok();
                 }
                 now => written = Some(now.unwrap_or(Err(StoreError::Stopped))),
             }
@@ -428,7 +467,7 @@ impl TerminalActor {
             Ok(durable) => {
                 self.again = Duration::ZERO;
                 let mut out = self.queue.durable(durable.head.seq);
-                effects::with_heads(&mut out, &durable.told);
+                effects::with_heads(out.iter_mut().filter_map(Out::outcome_mut), &durable.told);
                 self.release(out, ctx);
             }
             Err(e) => self.failed(&e.to_string(), ctx),

@@ -128,13 +128,15 @@ impl Front {
                 no_such(key)
             });
         };
-        self.spoken.texts().fill(&mut found.outcome);
+        self.complete(std::slice::from_mut(&mut found.outcome)).await;
         Ok(found)
     }
 
-    /// What the machine knows beyond the row: what a request that runs has come to, and that no answer comes
-    /// by itself to one that is Stuck.
-    async fn to_date(&self, outcomes: &mut [Outcome]) {
+    /// Completes outcomes as the store has them: the words of their reasons, and what the machine knows
+    /// beyond the row, what a request that runs has come to and that no answer comes by itself to one that is
+    /// Stuck.
+    async fn complete(&self, outcomes: &mut [Outcome]) {
+        outcomes.iter_mut().for_each(|o| self.spoken.texts().fill(o));
         let open = |o: &&mut Outcome| matches!(o.status, Status::Running | Status::Unknown);
         let mut shown = outcomes.iter_mut().filter(open).peekable();
         if shown.peek().is_none() {
@@ -194,8 +196,7 @@ impl Front {
                     (now.started, Some(now))
                 }
             };
-            if let Some(mut now) = now.clone().filter(answers) {
-                self.to_date(std::slice::from_mut(&mut now)).await;
+            if let Some(now) = now.clone().filter(answers) {
                 return Ok(now);
             }
             let by = started + Millis(i64::from(self.config.flow.answer_within_ms));
@@ -310,12 +311,11 @@ impl Terminal for Front {
                 | Status::Unknown => Phase::Ended,
             };
             // It may have ended between the two looks.
-            let mut found = if phase == Phase::Ended && found.outcome.status == Status::Running {
+            let found = if phase == Phase::Ended && found.outcome.status == Status::Running {
                 self.found(caller, key).await?
             } else {
                 found
             };
-            self.to_date(std::slice::from_mut(&mut found.outcome)).await;
             Ok(Transaction { outcome: found.outcome, phase, can_cancel: phase.can_cancel() })
         })
     }
@@ -350,16 +350,14 @@ impl Terminal for Front {
     fn list<'a>(&'a self, caller: &'a Caller, filter: Filter) -> Reply<'a, Vec<Outcome>> {
         boxed(async move {
             let mut page = self.store.list(caller.own(filter)?).await.map_err(store_fault)?;
-            page.iter_mut().for_each(|o| self.spoken.texts().fill(o));
-            self.to_date(&mut page).await;
+            self.complete(&mut page).await;
             Ok(page)
         })
     }
 
     fn explain<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation> {
         boxed(async move {
-            let mut found = self.found(caller, key).await?;
-            self.to_date(std::slice::from_mut(&mut found.outcome)).await;
+            let found = self.found(caller, key).await?;
             let records = self.store.entries(found.txn).await.map_err(store_fault)?;
             let slips = records
                 .iter()

@@ -65,6 +65,8 @@ pub struct Loaded {
     pub last_seq: u64,
     /// The chain at that record.
     pub head: Head,
+    /// The chain at each outcome in the tail, by transaction.
+    pub told: Vec<(u64, Head)>,
     /// The journal was damaged and put back, and that is not on record yet.
     pub restored: Option<Restored>,
 }

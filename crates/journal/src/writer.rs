@@ -411,19 +411,24 @@ pub(crate) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
     {
         return Err(StoreError::Chain { place: format!("snapshot {seq}"), rule: "is not as it was written" });
     }
-    let mut tail = Vec::new();
+    let (mut tail, mut told) = (Vec::new(), Vec::new());
     let text = "SELECT seq, at, txn, version, json, sealed, chain FROM record WHERE seq > ?1 ORDER BY seq";
     let mut select = db.prepare(text).map_err(sql("load the journal"))?;
     let mut rows = select.query([head.seq]).map_err(sql("load the journal"))?;
     while let Some(row) = rows.next().map_err(sql("load the journal"))? {
         head = chain::follow(key, first, &head, row)?;
-        tail.push(crate::queries::entry(row)?);
+        let entry = crate::queries::entry(row)?;
+        if let Record::Outcome { outcome, .. } = &entry.record {
+            told.push((outcome.txn, head));
+        }
+        tail.push(entry);
     }
     Ok(Loaded {
         snapshot: snapshot.map(|s| s.2),
         tail,
         last_seq: head.seq,
         head,
+        told,
         restored: restore::pending(db)?,
     })
 }

@@ -1,6 +1,6 @@
 //! Carrying out effects: each goes to the actor it is for; what that actor answers, or that it died, is the
 //! next input.
-use super::{House, Out, TerminalActor};
+use super::{House, TerminalActor};
 use crate::{
     device::{AbortPin, AskPin, DeviceActor, Refresh},
     hostlink::{ForgetKeys, Transmit},
@@ -213,13 +213,10 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
     house.notices.send(notice).ok();
 }
 
-/// Outcomes that are durable now, with the journal's head at their record.
-pub(super) fn with_heads(out: &mut [Out], told: &[(u64, Head)]) {
-    for one in out {
-        if let Out::Effect(Effect::Tell(notice)) = one
-            && let Notice::Outcome { outcome } = &mut **notice
-            && let Some((_, head)) = told.iter().rev().find(|(txn, _)| *txn == outcome.txn)
-        {
+/// Gives outcomes that are to be told, for the first time or again, the journal's head at their record.
+pub(super) fn with_heads<'a>(outcomes: impl Iterator<Item = &'a mut Arc<Outcome>>, told: &[(u64, Head)]) {
+    for outcome in outcomes {
+        if let Some((_, head)) = told.iter().rev().find(|(txn, _)| *txn == outcome.txn) {
             Arc::make_mut(outcome).journal = Some(head.to_string());
         }
     }

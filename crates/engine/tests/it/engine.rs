@@ -9,7 +9,7 @@ use payterm_engine::{
     mishap::{Mishaps, Part},
 };
 use payterm_schema::{
-    Caller, DeviceState, Fault, Outcome, Request, RequestKey, Status, Terminal,
+    Caller, DeviceState, Fault, Notice, Outcome, Request, RequestKey, Status, Terminal,
     config::{Config, Language},
     request::RequestWire,
     terminal::Filter,
@@ -19,7 +19,7 @@ use payterm_vault::SealingKey;
 use std::{
     fs::File,
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -36,7 +36,7 @@ struct Up {
     thread: JoinHandle<()>,
 }
 impl Up {
-    fn start(config: Config, mishaps: Mishaps, log: Option<File>) -> Self {
+    fn start(config: Config, options: Options, log: Option<File>) -> Self {
         let (tx, rx) = mpsc::channel();
         let (leave, left) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -49,8 +49,7 @@ impl Up {
             actix::System::new().block_on(async move {
                 let key = SealingKey::from_file(config.vault.key_file.as_ref().unwrap()).unwrap();
                 let control = config.store.dir.join("virtual.sock");
-                let engine =
-                    Engine::start(config, key, Options { mishaps, ..Options::default() }).await.unwrap();
+                let engine = Engine::start(config, key, options).await.unwrap();
                 let _control = VirtualControlServer::start(engine.bench(), &control).unwrap();
                 tx.send(engine.terminal()).unwrap();
                 if left.await.unwrap_or(false) {
@@ -73,6 +72,7 @@ struct Rig {
     acquirer: Running,
     config: Config,
     mishaps: Mishaps,
+    journal: payterm_journal::Options,
     /// Where the next daemon writes its log.
     log: Option<File>,
     up: Option<Up>,
@@ -101,6 +101,7 @@ impl Rig {
             acquirer,
             config,
             mishaps: Mishaps::armed(),
+            journal: Default::default(),
             log: None,
             up: None,
             virtuals: None,
@@ -110,7 +111,9 @@ impl Rig {
         rig
     }
     fn start(&mut self) {
-        self.up = Some(Up::start(self.config.clone(), self.mishaps.clone(), self.log.take()));
+        let options =
+            Options { journal: self.journal.clone(), mishaps: self.mishaps.clone(), ..Options::default() };
+        self.up = Some(Up::start(self.config.clone(), options, self.log.take()));
         self.virtuals = Some(VirtualControl::connect(&self.config.store.dir.join("virtual.sock")).unwrap());
     }
     fn restart(&mut self) {
@@ -399,6 +402,77 @@ fn a_store_that_fails_at_each_commit_is_tried_ever_less_often() {
     sql("DROP TRIGGER planted");
     assert_eq!(rig.sale("again").status, Status::Approved);
     assert_eq!(rig.balance(), OPENING - 3 * 1234);
+}
+
+/// Each commit's answer frees what waits for it and for those before it, and only its own answer knows the
+/// head of its outcome: a paper is on its way to the disk before the outcome, and another one behind it.
+#[test]
+fn an_outcome_is_told_with_its_head_however_many_commits_wait() {
+    let mut rig = Rig::new(|_| ());
+    let gate = Arc::new(Mutex::new(()));
+    let at_gate = gate.clone();
+    rig.journal = payterm_journal::Options {
+        // The writer's thread writes, also on a quick disk.
+        quick: Duration::ZERO,
+        before_group: Some(Arc::new(move || drop(at_gate.lock()))),
+        ..Default::default()
+    };
+    rig.restart();
+    assert!(rig.sale("warm").journal.is_some());
+    rig.papers_done();
+    rig.acquirer.mishaps().next(Mishap::LateReply { ms: 1_000 }).unwrap();
+    let key = rig.begin_patiently(sale("a"));
+    let (t, me, own) = (rig.t(), caller(), key.clone());
+    let waits = std::thread::spawn(move || {
+        let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        run.block_on(async { tokio::time::timeout(SOON, t.wait(&me, &own, true)).await.unwrap().unwrap() })
+    });
+    rig.swipe_and_pin();
+    rig.virtuals().wait_screen("bank", SOON).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let shut = gate.lock().unwrap();
+    let language = |language| {
+        let (t, me) = (rig.t(), caller());
+        std::thread::spawn(move || {
+            let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            run.block_on(t.set_language(&me, language)).unwrap();
+        })
+    };
+    let before = language(Language::ZhCn);
+    std::thread::sleep(Duration::from_millis(1_500));
+    let behind = language(Language::En);
+    std::thread::sleep(Duration::from_millis(300));
+    drop(shut);
+    let told = waits.join().unwrap();
+    before.join().unwrap();
+    behind.join().unwrap();
+    assert!(told.journal.is_some(), "{told:?}");
+    assert_eq!(told.journal, rig.end(&key, true).journal);
+}
+
+/// Told again after a rebuild, listed and recalled: the same head.
+#[test]
+fn an_outcome_that_is_told_again_has_its_head() {
+    let mut rig = Rig::new(|_| ());
+    let o = rig.sale("a");
+    rig.papers_done();
+    let mut notices = rig.t().notices();
+    rig.mishaps.plant(Part::Terminal, 1);
+    let (t, me) = (rig.t(), caller());
+    rig.runtime.block_on(t.set_language(&me, Language::ZhCn)).ok();
+    let again = rig.runtime.block_on(async {
+        loop {
+            match tokio::time::timeout(SOON, futures_util::StreamExt::next(&mut notices)).await.unwrap() {
+                Some(Notice::Outcome { outcome }) => break outcome,
+                Some(_) => {}
+                None => panic!("the notices ended"),
+            }
+        }
+    });
+    assert!(o.journal.is_some());
+    assert_eq!((again.key.clone(), &again.journal), (o.key.clone(), &o.journal));
+    let listed = rig.runtime.block_on(rig.t().list(&caller(), Filter::default())).unwrap();
+    assert_eq!(listed[0].journal, o.journal);
 }
 
 #[test]

@@ -301,7 +301,7 @@ async fn a_grant_that_is_wrong_in_one_part_is_refused_whole() {
 
 #[tokio::test]
 async fn an_account_of_the_configuration_is_not_the_acquirers_to_change() {
-    let own = "id = \"bank\"\nprofile = \"unionpay\"\nmerchant = \"TESTMERCHANT001\"\nterminal = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+    let own = "id = \"bank\"\nprofile = \"unionpay\"\nmid = \"TESTMERCHANT001\"\ntid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
     let b = Bench::with(|c, _| c.accounts.push(toml::from_str(own).unwrap())).await;
     b.grants(|_| {});
     assert_eq!(problem(b.fetch().await), Problem::Malformed);
