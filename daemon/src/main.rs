@@ -116,12 +116,6 @@ fn fail_of(journal: &StoreError, e: &dyn std::error::Error) -> ExitCode {
 
 /// The whole chain of causes on one line.
 fn fail(e: &dyn std::error::Error) -> ExitCode {
-    let mut text = e.to_string();
-    let mut cause = e.source();
-    while let Some(c) = cause {
-        text = format!("{text}: {c}");
-        cause = c.source();
-    }
-    eprintln!("paytermd: {text}");
+    eprintln!("paytermd: {}", payterm_schema::fault::with_causes(e));
     ExitCode::FAILURE
 }

@@ -123,3 +123,8 @@ impl From<MoneyError> for Fault {
         Fault::invalid(field, rule)
     }
 }
+
+/// An error with all its causes, on one line.
+pub fn with_causes(e: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(e), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -9,6 +9,7 @@ use crate::{DeviceError, Driver, Env, PaperLevel, PrintJob, Printer, PrinterStat
 use payterm_schema::{
     DeviceKind,
     config::{DeviceConfig, PrinterConfirm},
+    fault::with_causes,
     paper::PrintResult,
 };
 use rustix::{
@@ -99,7 +100,7 @@ impl Printer for EscPos {
         match self.fresh_status(until).map(|s| s.problem()) {
             Ok(None) => {}
             Ok(Some(why)) => return PrintResult::NotStarted(why),
-            Err(e) => return PrintResult::NotStarted(chain(&e)),
+            Err(e) => return PrintResult::NotStarted(with_causes(&e)),
         }
         let Some(mut link) = self.link.take() else { return PrintResult::NotStarted("not connected".into()) };
         let id = process_id();
@@ -111,7 +112,7 @@ impl Printer for EscPos {
         }
         if let Err((sent, e)) = link.write(&bytes, until) {
             link.abandon();
-            let why = format!("{} after {sent} of {} bytes", chain(&e), bytes.len());
+            let why = format!("{} after {sent} of {} bytes", with_causes(&e), bytes.len());
             return if sent == 0 { PrintResult::NotStarted(why) } else { PrintResult::Unconfirmed(why) };
         }
         let confirmed = match self.confirm {
@@ -132,14 +133,10 @@ impl Printer for EscPos {
             }
             Err(e) => {
                 link.abandon();
-                PrintResult::Unconfirmed(chain(&e))
+                PrintResult::Unconfirmed(with_causes(&e))
             }
         }
     }
-}
-
-fn chain(e: &DeviceError) -> String {
-    std::error::Error::source(e).map_or_else(|| e.to_string(), |cause| format!("{e}: {cause}"))
 }
 
 impl EscPos {

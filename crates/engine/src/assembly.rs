@@ -12,8 +12,8 @@ use crate::{
     selftest::{self, Examiner},
     spooler::{Papers, Spooler},
     supervise::{self, Child},
-    terminal::{FromDevice, FromHost, House, Info, Look, TerminalActor},
-    terminal_service::Front,
+    terminal::{FromDevice, FromHost, Info, Look, Services, TerminalActor},
+    terminal_service::TerminalService,
     tms::{Tms, TmsError},
 };
 use actix::Actor;
@@ -81,7 +81,7 @@ pub struct Options {
 
 /// A running terminal inside an actix system.
 pub struct Engine {
-    front: Arc<Front>,
+    service: Arc<TerminalService>,
     store: Store,
     bench: VirtualBench,
     inhibited: watch::Receiver<BTreeSet<InhibitReason>>,
@@ -254,9 +254,9 @@ impl Engine {
         let (inhibits, inhibited) = watch::channel(Default::default());
         let shown = Arc::new(first_info(&config, &spoken));
         let (info, told) = watch::channel(Info { up: false, shown });
-        let house_settings = settings(&config, &profiles);
-        let house = Arc::new(House {
-            settings: house_settings.clone(),
+        let machine_settings = settings(&config, &profiles);
+        let services = Arc::new(Services {
+            settings: machine_settings.clone(),
             store: store.clone(),
             vault,
             clock: clock.clone(),
@@ -275,11 +275,11 @@ impl Engine {
             info,
         });
         let mut first = Some(loaded);
-        let left = house.clone();
-        let make = move |life| TerminalActor::new(life, house.clone(), first.take()).start();
+        let left = services.clone();
+        let make = move |life| TerminalActor::new(life, services.clone(), first.take()).start();
         supervise::keep("terminal".into(), terminal.clone(), make, move || TerminalActor::gone(&left));
 
-        let front = Arc::new(Front {
+        let service = Arc::new(TerminalService {
             terminal: terminal.clone(),
             store: store.clone(),
             spoken,
@@ -292,22 +292,22 @@ impl Engine {
             clock,
             config: config.clone(),
             log_lines: options.log_lines,
-            settings: house_settings,
+            settings: machine_settings,
             tms,
             info: told,
-            door: Default::default(),
+            submit_lock: Default::default(),
             stopping: Default::default(),
         });
-        front.booted(BOOT).await;
+        service.booted(BOOT).await;
         actix::spawn(selftest::keep(examiner));
-        actix::spawn(maintenance::check(front.clone()));
-        actix::spawn(maintenance::watch(front.clone()));
-        Ok(Self { front, store, bench, inhibited, renew })
+        actix::spawn(maintenance::check(service.clone()));
+        actix::spawn(maintenance::watch(service.clone()));
+        Ok(Self { service, store, bench, inhibited, renew })
     }
 
     /// The front door, in process.
     pub fn terminal(&self) -> Arc<dyn Terminal> {
-        self.front.clone()
+        self.service.clone()
     }
 
     /// The bench of the virtual devices.
@@ -321,7 +321,7 @@ impl Engine {
     }
 
     pub fn pulse(&self) -> Pulse {
-        Pulse(self.front.terminal.clone())
+        Pulse(self.service.terminal.clone())
     }
 
     /// Waits until the terminal was activated and is to be started again with its accounts.
@@ -332,7 +332,7 @@ impl Engine {
     /// Cancels a request whose frame has not left, and waits for one that has left, up to 20 s. Faces can
     /// still be told what becomes of it.
     pub async fn quiet(&self) {
-        self.front.quiet(SHUTDOWN).await;
+        self.service.quiet(SHUTDOWN).await;
     }
 
     /// Closes the journal; nothing is served any more.

@@ -18,6 +18,7 @@ use payterm_journal::Store;
 use payterm_schema::{
     HostEvent, HostMessage, Kind, Pan,
     config::AccountConfig,
+    fault::with_causes,
     host::{CardSecrets, FrameTrace, KeysVerdict, SecretsFrom},
 };
 use payterm_vault::Vault;
@@ -206,7 +207,7 @@ impl Line {
         {
             let (vault, account) = (self.vault.clone(), account.clone());
             let import = tokio::task::spawn_blocking(move || {
-                vault.import_working_keys(account.as_str(), &keys).map_err(|e| chain(&e))
+                vault.import_working_keys(account.as_str(), &keys).map_err(|e| with_causes(&e))
             });
             heard.answer.keys = match import.await {
                 Ok(Ok(())) => KeysVerdict::Loaded,
@@ -305,9 +306,4 @@ impl Line {
             }
         }
     }
-}
-
-fn chain(e: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(e), |e| e.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,6 +1,6 @@
 //! The store's care behind the payments: the full check with a backup, the reserve of the disk, and the look
 //! at the clock.
-use crate::{terminal::Tell, terminal_service::Front};
+use crate::{terminal::Tell, terminal_service::TerminalService};
 use payterm_core::Input;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -14,20 +14,20 @@ const AGAIN: Duration = Duration::from_secs(600);
 
 /// Full check and backup, after the start, every `store.check_every_hours`, and when a query has met damage;
 /// ends with the runtime, or with a damaged journal.
-pub async fn check(front: Arc<Front>) {
+pub async fn check(service: Arc<TerminalService>) {
     let pause = async |wait| {
         tokio::select! {
             () = sleep(wait) => {}
-            () = front.store.doubted() => {}
+            () = service.store.doubted() => {}
         }
     };
     pause(FIRST).await;
     loop {
-        let store = front.store.clone();
+        let store = service.store.clone();
         let done = tokio::task::spawn_blocking(move || {
             // On Linux this is the thread's own: customers go first.
             rustix::process::nice(10).ok();
-            store.care()
+            store.check_and_back_up()
         });
         let wait = match done.await {
             Ok(Ok(found)) => match found.broken {
@@ -35,7 +35,7 @@ pub async fn check(front: Arc<Front>) {
                     tracing::error!(
                         "the journal does not hold, no payments: {broken}; the next start restores the last backup"
                     );
-                    front.terminal.ask(Tell(Input::JournalDamaged { why: broken.to_string() })).await.ok();
+                    service.terminal.ask(Tell(Input::JournalDamaged { why: broken.to_string() })).await.ok();
                     return;
                 }
                 None => {
@@ -44,7 +44,7 @@ pub async fn check(front: Arc<Front>) {
                         head = found.head,
                         "the journal was checked and backed up"
                     );
-                    match front.config.store.check_every_hours {
+                    match service.config.store.check_every_hours {
                         0 => Duration::MAX,
                         hours => Duration::from_secs(u64::from(hours) * 3600),
                     }
@@ -61,15 +61,15 @@ pub async fn check(front: Arc<Front>) {
 }
 
 /// Reserve and clock; ends with the runtime.
-pub async fn watch(front: Arc<Front>) {
-    let floor = u64::from(front.config.store.free_mib) << 20;
+pub async fn watch(service: Arc<TerminalService>) {
+    let floor = u64::from(service.config.store.free_mib) << 20;
     loop {
-        if let Err(e) = front.store.keep_reserve(floor) {
+        if let Err(e) = service.store.keep_reserve(floor) {
             tracing::warn!("store: no reserve on the disk: {e}");
         }
-        if let Some(by) = front.clock.jumped() {
+        if let Some(by) = service.clock.jumped() {
             tracing::warn!(by_ms = by.0, "the system clock was set");
-            front.terminal.ask(Tell(Input::ClockJumped { by })).await.ok();
+            service.terminal.ask(Tell(Input::ClockJumped { by })).await.ok();
         }
         sleep(LOOK).await;
     }

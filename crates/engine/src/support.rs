@@ -3,7 +3,7 @@
 //! Invariant: no secret and no card data. Its parts hold none by their types; of a masked number the last
 //! four digits stay; what an app wrote, what passwords are checked against and the names of people are left
 //! out.
-use crate::terminal_service::Front;
+use crate::terminal_service::TerminalService;
 use flate2::{Compression, write::GzEncoder};
 use payterm_schema::{Caller, Entry, Fault, Terminal, config::Config, record::RECORD_VERSION};
 use serde::Serialize;
@@ -20,7 +20,7 @@ const LEFT_OUT: [&str; 7] = ["note", "page", "invoice", "verifier", "contact", "
 /// Its one folder.
 const FOLDER: &str = "payterm-support";
 
-impl Front {
+impl TerminalService {
     pub(crate) async fn bundle(&self) -> Result<Vec<u8>, Fault> {
         let me = Caller::payterm();
         let info = self.info().await?;

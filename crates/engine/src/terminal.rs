@@ -51,10 +51,10 @@ const STEPS: usize = 256;
 
 /// What comes with an outcome (its screen, its papers) begins so long after it. 1 ms: on its way to the
 /// caller it needs the processor itself.
-const REST: Duration = Duration::from_millis(1);
+const OUTCOME_PACING: Duration = Duration::from_millis(1);
 
 /// Everything that the terminal works with; outlives the actor.
-pub struct House {
+pub struct Services {
     pub settings: Settings,
     pub store: Store,
     pub vault: Arc<Vault>,
@@ -85,7 +85,7 @@ pub struct Info {
     pub shown: Arc<TerminalInfo>,
 }
 
-impl House {
+impl Services {
     pub(crate) fn show_info(&self, change: impl FnOnce(&mut TerminalInfo)) {
         self.info.send_modify(|info| {
             info.up = true;
@@ -131,7 +131,7 @@ pub struct Look;
 /// The daemon is about to close the store: the machine is put down as it is; the next start replays it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Rest;
+pub struct Stop;
 
 #[derive(Clone, Debug)]
 pub struct View {
@@ -170,7 +170,7 @@ impl Out {
 
 pub struct TerminalActor {
     pub(crate) life: Life,
-    pub(crate) house: Arc<House>,
+    pub(crate) services: Arc<Services>,
     machine: Option<Machine>,
     queue: CommitQueue<Out>,
     /// Rises with each rebuilt machine: what an earlier one waited for is not heard any more.
@@ -186,8 +186,8 @@ pub struct TerminalActor {
     /// Released, and not carried out yet: those who wait for an answer go first.
     outbox: VecDeque<Out>,
     yielding: bool,
-    /// The same, for [`REST`].
-    resting: bool,
+    /// The same, for [`OUTCOME_PACING`].
+    pacing: bool,
     /// What the machine was told of the devices.
     devices: Option<(Vec<Way>, bool, bool)>,
     /// Wait before the journal is opened again: none after a commit that worked.
@@ -239,17 +239,17 @@ impl Actor for TerminalActor {
 
 impl TerminalActor {
     /// The actor panicked: what it asked the customer is asked no more, until one is made anew.
-    pub fn gone(house: &House) {
-        house.hide_info();
-        effects::withdraw(house);
-        effects::show(house, &Screen::Trouble { what: "starting".into() });
+    pub fn gone(services: &Services) {
+        services.hide_info();
+        effects::withdraw(services);
+        effects::show(services, &Screen::Trouble { what: "starting".into() });
     }
 
-    pub fn new(life: Life, house: Arc<House>, first: Option<Loaded>) -> Self {
+    pub fn new(life: Life, services: Arc<Services>, first: Option<Loaded>) -> Self {
         let (commits, answers) = mpsc::unbounded_channel();
         Self {
             life,
-            house,
+            services,
             commits,
             answers: Some(answers),
             machine: None,
@@ -261,7 +261,7 @@ impl TerminalActor {
             timer: None,
             outbox: VecDeque::new(),
             yielding: false,
-            resting: false,
+            pacing: false,
             devices: None,
             again: Duration::ZERO,
             first,
@@ -273,31 +273,31 @@ impl TerminalActor {
     /// From what the disk holds.
     fn rebuild(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
         let Loaded { snapshot, tail, last_seq, restored, .. } = loaded;
-        let mut machine = match Machine::replay(self.house.settings.clone(), snapshot.as_deref(), tail) {
+        let mut machine = match Machine::replay(self.services.settings.clone(), snapshot.as_deref(), tail) {
             Ok(m) => m,
             // No retry mends a journal that does not add up: the terminal stays out of service and says why.
             Err(e) => {
                 tracing::error!("the journal cannot be replayed, the terminal takes no payments: {e}");
-                return effects::show(&self.house, &Screen::Trouble { what: "journal".into() });
+                return effects::show(&self.services, &Screen::Trouble { what: "journal".into() });
             }
         };
         self.queue = CommitQueue::new(last_seq);
         let keys: Vec<AccountId> = self
-            .house
+            .services
             .links
             .keys()
-            .filter(|a| self.house.vault.has_working_keys(a.as_str()))
+            .filter(|a| self.services.vault.has_working_keys(a.as_str()))
             .cloned()
             .collect();
-        effects::withdraw(&self.house);
+        effects::withdraw(&self.services);
         if let Some(restored) = restored {
-            let step = machine.restored(self.house.clock.now(), restored);
+            let step = machine.restored(self.services.clock.now(), restored);
             self.machine = Some(machine);
             self.take(step, ctx);
             let Some(m) = self.machine.take() else { return };
             machine = m;
         }
-        let step = machine.boot(self.house.clock.now(), env!("CARGO_PKG_VERSION"), &keys);
+        let step = machine.boot(self.services.clock.now(), env!("CARGO_PKG_VERSION"), &keys);
         self.machine = Some(machine);
         (self.devices, self.shown) = (None, None);
         self.take(step, ctx);
@@ -307,7 +307,7 @@ impl TerminalActor {
     /// Reads the journal back until that succeeds, with backoff. One that is read and then takes no commit is
     /// no success: the wait goes on to grow.
     fn recover(&mut self, ctx: &mut Context<Self>) {
-        let (store, mut wait, epoch) = (self.house.store.clone(), self.again, self.epoch);
+        let (store, mut wait, epoch) = (self.services.store.clone(), self.again, self.epoch);
         let read = async move {
             loop {
                 if !wait.is_zero() {
@@ -336,10 +336,10 @@ impl TerminalActor {
     /// Outcomes that became durable while the machine before was lost: those who wait for them were not told.
     /// The last of each request, so that none seems to change back.
     fn tell_again(&self, loaded: &Loaded) {
-        let mut again = commit::tell_again(&loaded.tail, self.house.clock.now());
+        let mut again = commit::tell_again(&loaded.tail, self.services.clock.now());
         effects::with_heads(again.iter_mut(), &loaded.told);
         for outcome in again {
-            effects::tell(&self.house, Notice::Outcome { outcome });
+            effects::tell(&self.services, Notice::Outcome { outcome });
         }
     }
 
@@ -360,15 +360,15 @@ impl TerminalActor {
         for (_, (id, answer)) in self.calls.drain() {
             answer.send(Err(Fault::StoreFailed { id, cause: cause.into() })).ok();
         }
-        self.house.hide_info();
-        effects::withdraw(&self.house);
-        effects::show(&self.house, &Screen::Trouble { what: "store".into() });
+        self.services.hide_info();
+        effects::withdraw(&self.services);
+        effects::show(&self.services, &Screen::Trouble { what: "store".into() });
         self.recover(ctx);
     }
 
     fn input(&mut self, input: Input, ctx: &mut Context<Self>) {
-        self.house.mishaps.pass(Part::Terminal);
-        let now = self.house.clock.now();
+        self.services.mishaps.pass(Part::Terminal);
+        let now = self.services.clock.now();
         let Some(machine) = &mut self.machine else { return };
         let step = machine.handle(input, now);
         self.take(step, ctx);
@@ -400,7 +400,7 @@ impl TerminalActor {
         );
         if last.is_some() {
             let seal = |(txn, pan): (u64, payterm_schema::Pan)| {
-                let blob = self.house.vault.seal(SEALED_PAN, &txn.to_be_bytes(), pan.reveal().as_bytes());
+                let blob = self.services.vault.seal(SEALED_PAN, &txn.to_be_bytes(), pan.reveal().as_bytes());
                 blob.map(|b| (txn, b))
             };
             let seal = match step.seal.into_iter().map(seal).collect::<Result<Vec<_>, _>>() {
@@ -416,17 +416,20 @@ impl TerminalActor {
             let awaited = ran || runs || step.effects.iter().any(|e| matches!(e, Effect::Answer { .. }));
             let beside = exchanges
                 .saturating_sub(step.effects.iter().filter(|e| matches!(e, Effect::Send(_))).count());
-            let company = if awaited { 0 } else { 1 + beside / 2 };
+            let expected_group = if awaited { 0 } else { 1 + beside / 2 };
             let commit = Commit {
                 records: step.records,
                 seal,
                 erase: step.erase,
                 erase_batch: step.erase_batch,
                 snapshot: step.snapshot,
-                company,
+                expected_group,
             };
-            let mut done =
-                if alone { self.house.store.commit_alone(commit) } else { self.house.store.commit(commit) };
+            let mut done = if alone {
+                self.services.store.commit_alone(commit)
+            } else {
+                self.services.store.commit(commit)
+            };
             match done.try_recv() {
                 Err(TryRecvError::Empty) => {
                     // The other end is in this actor.
@@ -480,10 +483,10 @@ impl TerminalActor {
         }
         let Some(at) = self.machine.as_ref().and_then(Machine::poll_timeout) else { return };
         // One millisecond at least: a deadline that stays due must not spin.
-        let wait = self.house.clock.until(at).max(Duration::from_millis(1));
+        let wait = self.services.clock.until(at).max(Duration::from_millis(1));
         self.timer = Some(ctx.run_later(wait, |act, ctx| {
             act.timer = None;
-            let now = act.house.clock.now();
+            let now = act.services.clock.now();
             let Some(machine) = &mut act.machine else { return };
             let step = machine.handle_timeout(now);
             act.take(step, ctx);
@@ -491,8 +494,8 @@ impl TerminalActor {
     }
 
     fn devices_changed(&mut self, ctx: &mut Context<Self>) {
-        let r = &self.house.registry;
-        let typed = self.house.settings.flow.typed_pan;
+        let r = &self.services.registry;
+        let typed = self.services.settings.flow.typed_pan;
         let readers = [
             DeviceKind::MagneticReader,
             DeviceKind::ChipReader,
@@ -521,9 +524,9 @@ impl TerminalActor {
     fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
         self.outbox.extend(out);
         if self.outbox.iter().any(Out::awaited) {
-            self.resting = false;
+            self.pacing = false;
         }
-        while !(self.yielding || self.resting)
+        while !(self.yielding || self.pacing)
             && let Some(one) = self.outbox.pop_front()
         {
             let (awaited, told) = (one.awaited(), one.is_outcome());
@@ -533,9 +536,9 @@ impl TerminalActor {
             }
             // The bus's own program wants this processor next: with an outcome nothing else is urgent.
             if told && !self.outbox.iter().any(Out::awaited) {
-                self.resting = true;
-                ctx.run_later(REST, |act, ctx| {
-                    act.resting = false;
+                self.pacing = true;
+                ctx.run_later(OUTCOME_PACING, |act, ctx| {
+                    act.pacing = false;
                     act.release(Vec::new(), ctx);
                 });
                 continue;
@@ -553,17 +556,17 @@ impl TerminalActor {
             Out::View(view, to) => drop(to.send(*view)),
             Out::Shown(shown) => {
                 let (running, screen) = *shown;
-                self.house.show_info(|info| (info.running, info.screen) = (running, screen));
+                self.services.show_info(|info| (info.running, info.screen) = (running, screen));
             }
             Out::Inhibits(now) => {
-                let changed = self.house.inhibits.send_if_modified(|was| {
+                let changed = self.services.inhibits.send_if_modified(|was| {
                     let other = *was != now;
                     was.clone_from(&now);
                     other
                 });
                 if changed {
-                    self.house.show_info(|info| info.inhibit_reasons = now.iter().copied().collect());
-                    effects::tell(&self.house, Notice::Inhibited { reasons: now.into_iter().collect() });
+                    self.services.show_info(|info| info.inhibit_reasons = now.iter().copied().collect());
+                    effects::tell(&self.services, Notice::Inhibited { reasons: now.into_iter().collect() });
                 }
             }
         }
@@ -601,7 +604,7 @@ impl Handler<Ask> for TerminalActor {
             return Box::pin(async move { Err(fault) });
         }
         if self.queue.is_empty() && self.machine.as_ref().is_some_and(|m| m.running().is_none()) {
-            self.house.clock.follow();
+            self.services.clock.follow();
         }
         self.last_call += 1;
         let call = self.last_call;
@@ -622,13 +625,13 @@ impl Handler<FromDevice> for TerminalActor {
                 // Read for what was asked before, or is still asked: it pays nothing else.
                 let txn = self.machine.as_ref().and_then(|m| m.state().running.as_ref()).map(|r| r.txn);
                 if !txn.is_some_and(|txn| {
-                    self.house.wanted.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)
+                    self.services.wanted.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)
                 }) {
                     return tracing::info!("a card or code was given that nobody asks for now");
                 }
                 let card = instrument.pan().and_then(|pan| {
                     CardToken::new(&hex::encode(
-                        &self.house.vault.keyed_hash("card", pan.reveal().as_bytes())[..16],
+                        &self.services.vault.keyed_hash("card", pan.reveal().as_bytes())[..16],
                     ))
                     .ok()
                 });
@@ -638,7 +641,7 @@ impl Handler<FromDevice> for TerminalActor {
             DeviceEvent::PinDigits { tag, digits } => self.input(Input::PinDigits { tag, digits }, ctx),
             DeviceEvent::PrinterReady => self.input(Input::PrinterReady, ctx),
             DeviceEvent::Changed(device) => {
-                self.house.notices.send(Notice::Device { device }).ok();
+                self.services.notices.send(Notice::Device { device }).ok();
                 self.devices_changed(ctx);
             }
         }
@@ -659,17 +662,17 @@ impl Handler<FromHost> for TerminalActor {
     }
 }
 
-impl Handler<Rest> for TerminalActor {
+impl Handler<Stop> for TerminalActor {
     type Result = ();
-    fn handle(&mut self, _: Rest, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
         self.flush(ctx);
-        self.house.hide_info();
+        self.services.hide_info();
         self.epoch += 1;
         self.machine = None;
         if let Some(t) = self.timer.take() {
             ctx.cancel_future(t);
         }
-        effects::withdraw(&self.house);
+        effects::withdraw(&self.services);
     }
 }
 

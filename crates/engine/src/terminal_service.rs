@@ -8,7 +8,7 @@ use crate::{
     selftest::Examiner,
     spooler::Papers,
     supervise::{Child, Gone},
-    terminal::{Ask, Info, Look, Rest, TerminalActor, View},
+    terminal::{Ask, Info, Look, Stop, TerminalActor, View},
     tms::{self, Tms},
 };
 use futures_util::stream;
@@ -53,7 +53,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const PAPERS: Duration = Duration::from_secs(5);
 mod papers;
 
-pub struct Front {
+pub struct TerminalService {
     pub terminal: Child<TerminalActor>,
     pub store: Store,
     pub spoken: Spoken,
@@ -71,7 +71,7 @@ pub struct Front {
     pub tms: Option<Arc<Tms>>,
     pub info: watch::Receiver<Info>,
     /// One request at a time is looked up and submitted: the same key cannot slip in between.
-    pub door: Mutex<()>,
+    pub submit_lock: Mutex<()>,
     pub stopping: AtomicBool,
 }
 
@@ -106,7 +106,7 @@ fn stuck(state: &State, o: &mut Outcome) {
     }
 }
 
-impl Front {
+impl TerminalService {
     async fn ask(&self, id: &str, input: impl FnOnce(Call) -> Input + Send + 'static) -> Result<(), Fault> {
         self.terminal.ask(Ask { id: id.into(), input: Box::new(input) }).await.map_err(gone)?
     }
@@ -155,7 +155,7 @@ impl Front {
     async fn submit(&self, caller: &Caller, request: Request) -> Result<RequestKey, Fault> {
         let key = RequestKey::new(&caller.app, &request.id)?;
         caller.may_start(&request)?;
-        let _one = self.door.lock().await;
+        let _one = self.submit_lock.lock().await;
         if self.store.knows(&key) != Some(false)
             && let Some(found) = self.store.by_key(&key).await.map_err(store_fault)?
         {
@@ -281,11 +281,11 @@ impl Front {
             tracing::warn!("a paper is still at the printer: it comes again at the next start");
         }
         // From here on nothing is begun: what the closed store would refuse is not asked of it.
-        self.terminal.ask(Rest).await.ok();
+        self.terminal.ask(Stop).await.ok();
     }
 }
 
-impl Terminal for Front {
+impl Terminal for TerminalService {
     fn start<'a>(&'a self, caller: &'a Caller, request: Request) -> Reply<'a, RequestKey> {
         boxed(self.submit(caller, request))
     }

@@ -16,6 +16,7 @@ use payterm_hosts::Profile;
 use payterm_schema::{
     Fault,
     config::{Config, TlsConfig, TmsConfig},
+    fault::with_causes,
     onboarding::{
         Draft, Grant, Offer, Onboarding, OnboardingStatus, Parameters, Problem, Signed, Submission,
         WrappedKey,
@@ -231,7 +232,7 @@ impl Tms {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, Trouble> {
-        let unreachable = |e: &dyn std::error::Error| trouble(Problem::Unreachable, chain(e));
+        let unreachable = |e: &dyn std::error::Error| trouble(Problem::Unreachable, with_causes(e));
         let (host, port) = &self.address;
         let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|e| unreachable(&e))?;
         let tls = self.tls.connect(self.name.clone(), tcp).await.map_err(|e| {
@@ -239,7 +240,7 @@ impl Tms {
                 .get_ref()
                 .and_then(|c| c.downcast_ref::<rustls::Error>())
                 .is_some_and(|c| matches!(c, rustls::Error::InvalidCertificate(_)));
-            trouble(if certificate { Problem::Untrusted } else { Problem::Unreachable }, chain(&e))
+            trouble(if certificate { Problem::Untrusted } else { Problem::Unreachable }, with_causes(&e))
         })?;
         let (mut send, connection) = http1::Builder::new()
             .max_buf_size(64 * 1024)
@@ -306,10 +307,5 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Trouble> {
     let done =
         tokio::task::spawn_blocking(work).await.map_err(|_| trouble(Problem::Keys, "the vault failed"))?;
-    done.map_err(|e| trouble(Problem::Keys, chain(&e)))
-}
-
-fn chain(e: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(e), |e| e.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    done.map_err(|e| trouble(Problem::Keys, with_causes(&e)))
 }

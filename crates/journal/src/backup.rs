@@ -11,8 +11,8 @@ impl Store {
     /// Checks everything ([`verify`]), and when it holds makes a backup. A journal that does not hold is put
     /// aside and restored by the next start. Blocks for seconds with a long history; to be called on a thread
     /// of its own.
-    pub fn care(&self) -> Result<Verified, StoreError> {
-        let (_lock, dir, key) = (self.lock()?, &self.0.desk.dir, &self.0.desk.key);
+    pub fn check_and_back_up(&self) -> Result<Verified, StoreError> {
+        let (_lock, dir, key) = (self.lock()?, &self.0.context.dir, &self.0.context.key);
         let which = files::which(dir);
         let db = files::open_reader(dir)?;
         let found = verify::of(&db, Some(key))?;
@@ -21,10 +21,13 @@ impl Store {
             cause: Arc::new(io::Error::other("it was restored while it was checked")),
         };
         if let Some(broken) = &found.broken {
-            self.0.desk.still(which, || restore::suspect(dir, &broken.to_string())).ok_or_else(aside)??;
+            self.0
+                .context
+                .still(which, || restore::suspect(dir, &broken.to_string()))
+                .ok_or_else(aside)??;
             return Ok(found);
         }
-        let [newest, older] = backups(dir, &self.0.desk.options);
+        let [newest, older] = backups(dir, &self.0.context.options);
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |cause: io::Error| StoreError::File { path, cause: Arc::new(cause) }
@@ -43,18 +46,19 @@ impl Store {
             std::fs::rename(&new, &newest).map_err(failed(&new))?;
             files::sync(&newest)
         };
-        self.0.desk.still(which, take).ok_or_else(aside)??;
+        self.0.context.still(which, take).ok_or_else(aside)??;
         Ok(found)
     }
 
     /// Bytes that this user may still write.
     pub fn free(&self) -> Result<u64, StoreError> {
-        free(&self.0.desk.dir)
+        free(&self.0.context.dir)
     }
 
     /// Takes the reserve of the disk (again) when that leaves `floor` bytes.
     pub fn keep_reserve(&self, floor: u64) -> Result<(), StoreError> {
-        let (_lock, path, bytes) = (self.lock()?, reserve(&self.0.desk.dir), self.0.desk.options.reserve);
+        let (_lock, path, bytes) =
+            (self.lock()?, reserve(&self.0.context.dir), self.0.context.options.reserve);
         if bytes == 0 || path.exists() || self.free()? < floor.saturating_add(bytes) {
             return Ok(());
         }

@@ -22,7 +22,7 @@ pub struct Health {
 impl Store {
     /// Blocks: reads the whole journal (0.2 s a million records), and waits for the disk once.
     pub fn health(&self) -> Result<Health, StoreError> {
-        let (_lock, dir) = (self.lock()?, &self.0.desk.dir);
+        let (_lock, dir) = (self.lock()?, &self.0.context.dir);
         let db = files::open_reader(dir)?;
         let said: String =
             db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(sql("quick_check"))?;

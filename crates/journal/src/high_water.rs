@@ -49,7 +49,7 @@ fn split(hash: [u8; 32]) -> [[u8; 16]; 2] {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Slot {
-    turn: u64,
+    generation: u64,
     /// A store has the journal open: its WAL must be there.
     open: bool,
     /// The journal's head when it was left in order.
@@ -64,11 +64,11 @@ pub(crate) struct Marks {
     keys: Arc<Keys>,
     key: KeyedHash,
     /// There were marks here before, or none of them could be read.
-    pub found: Found,
+    pub found: Opened,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Opened {
     /// A new directory.
     Nothing,
     Whole,
@@ -84,7 +84,7 @@ impl Marks {
         let mut bytes = vec![0; 2 * SLOT];
         let n = read_up_to(&file, &mut bytes).map_err(files::file_error(&path))?;
         let places = || bytes[..n].chunks(SLOT);
-        let slot = places().filter_map(parse).max_by_key(|s| s.turn).map(|mut s| {
+        let slot = places().filter_map(parse).max_by_key(|s| s.generation).map(|mut s| {
             // The other place cannot be read: it may have been the later one, a step ahead.
             if places().any(|p| parse(p).is_none() && p.iter().any(|b| *b != 0)) {
                 s.stans.values_mut().for_each(|mark| *mark = ahead(*mark));
@@ -93,9 +93,9 @@ impl Marks {
         });
         let keys = Keys::open(dir)?;
         let found = match &slot {
-            Some(_) => Found::Whole,
-            None if n == 0 && !others && keys.last().is_none() => Found::Nothing,
-            None => Found::Lost,
+            Some(_) => Opened::Whole,
+            None if n == 0 && !others && keys.last().is_none() => Opened::Nothing,
+            None => Opened::Lost,
         };
         Ok(Self { file, slot: slot.unwrap_or_default(), keys, key: key.clone(), found })
     }
@@ -157,8 +157,8 @@ impl Marks {
     }
     /// So many keys will find room.
     pub fn make_room(&self, many: usize) -> Result<(), StoreError> {
-        let mut at = self.keys.at.lock().unwrap_or_else(PoisonError::into_inner);
-        self.keys.grow(&mut at, many)
+        let mut tail = self.keys.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        self.keys.grow(&mut tail, many)
     }
     /// Waits until all keys are durable: before a frame may leave. They were written while the card was asked
     /// for.
@@ -172,10 +172,10 @@ impl Marks {
         if next == self.slot { Ok(()) } else { self.write(next) }
     }
     fn write(&mut self, mut next: Slot) -> Result<(), StoreError> {
-        next.turn += 1;
+        next.generation += 1;
         let mut bytes = frame(&next);
         bytes.resize(SLOT, 0);
-        let at = (next.turn % 2) * SLOT as u64;
+        let at = (next.generation % 2) * SLOT as u64;
         self.file
             .write_all_at(&bytes, at)
             .and_then(|()| self.file.sync_data())
@@ -216,10 +216,10 @@ fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
 /// `journal.keys`: entries of one size, then zeros.
 struct Keys {
     file: File,
-    at: Mutex<At>,
+    tail: Mutex<Tail>,
     moved: Condvar,
 }
-struct At {
+struct Tail {
     end: u64,
     /// Of the file.
     len: u64,
@@ -257,83 +257,83 @@ impl Keys {
         file.sync_data().map_err(failed())?;
         let last = if low == 0 { None } else { whole(low - 1).map_err(failed())? };
         let end = low * ENTRY as u64;
-        let at = Mutex::new(At { end, len, last, synced: end, failed: None, closed: false });
-        let keys = Arc::new(Self { file, at, moved: Condvar::new() });
+        let tail = Mutex::new(Tail { end, len, last, synced: end, failed: None, closed: false });
+        let keys = Arc::new(Self { file, tail, moved: Condvar::new() });
         let own = keys.clone();
         crate::spawn("payterm-keys", move || while own.sync_once() {})?;
         Ok(keys)
     }
 
     fn last(&self) -> Option<u64> {
-        self.at.lock().unwrap_or_else(PoisonError::into_inner).last
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner).last
     }
 
     fn append(&self, hash: KeyHash, txn: u64) -> Result<(), StoreError> {
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = || files::file_error(Path::new("journal.keys"));
-        self.grow(&mut at, 1)?;
+        self.grow(&mut tail, 1)?;
         let body = [&hash[..], &txn.to_be_bytes()].concat();
         let check = Sha256::digest(&body);
-        self.file.write_all_at(&[&body[..], &check[..8]].concat(), at.end).map_err(failed())?;
-        at.end += ENTRY as u64;
-        at.last = Some(txn);
-        drop(at);
+        self.file.write_all_at(&[&body[..], &check[..8]].concat(), tail.end).map_err(failed())?;
+        tail.end += ENTRY as u64;
+        tail.last = Some(txn);
+        drop(tail);
         self.moved.notify_all();
         Ok(())
     }
 
-    fn grow(&self, at: &mut At, many: usize) -> Result<(), StoreError> {
-        while at.end + (many * ENTRY) as u64 > at.len {
+    fn grow(&self, tail: &mut Tail, many: usize) -> Result<(), StoreError> {
+        while tail.end + (many * ENTRY) as u64 > tail.len {
             let grown =
-                self.file.write_all_at(&vec![0; GROW as usize], at.len).and_then(|()| self.file.sync_all());
+                self.file.write_all_at(&vec![0; GROW as usize], tail.len).and_then(|()| self.file.sync_all());
             grown.map_err(files::file_error(Path::new("journal.keys")))?;
-            at.len += GROW;
+            tail.len += GROW;
         }
         Ok(())
     }
 
     /// One round of the thread that brings keys to the disk; false: it is to end.
     fn sync_once(&self) -> bool {
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        while at.end == at.synced {
-            if at.closed {
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        while tail.end == tail.synced {
+            if tail.closed {
                 return false;
             }
-            at = self.moved.wait(at).unwrap_or_else(PoisonError::into_inner);
+            tail = self.moved.wait(tail).unwrap_or_else(PoisonError::into_inner);
         }
-        let end = at.end;
-        drop(at);
+        let end = tail.end;
+        drop(tail);
         let done = self.file.sync_data();
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         match done {
-            Ok(()) => at.synced = at.synced.max(end),
-            Err(e) => at.failed = Some(Arc::new(e)),
+            Ok(()) => tail.synced = tail.synced.max(end),
+            Err(e) => tail.failed = Some(Arc::new(e)),
         }
         self.moved.notify_all();
-        at.failed.is_none()
+        tail.failed.is_none()
     }
 
     fn wait(&self) -> Result<(), StoreError> {
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = at.end;
-        while at.synced < end {
-            if let Some(cause) = &at.failed {
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = tail.end;
+        while tail.synced < end {
+            if let Some(cause) = &tail.failed {
                 return Err(StoreError::File { path: "journal.keys".into(), cause: cause.clone() });
             }
-            at = self.moved.wait(at).unwrap_or_else(PoisonError::into_inner);
+            tail = self.moved.wait(tail).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(())
     }
 
     fn all(&self) -> Result<Vec<(KeyHash, u64)>, StoreError> {
-        let mut bytes = vec![0; self.at.lock().unwrap_or_else(PoisonError::into_inner).len as usize];
+        let mut bytes = vec![0; self.tail.lock().unwrap_or_else(PoisonError::into_inner).len as usize];
         let n = read_up_to(&self.file, &mut bytes).map_err(files::file_error(Path::new("journal.keys")))?;
         Ok(bytes[..n].chunks_exact(ENTRY).filter_map(entry).collect())
     }
 }
 impl Drop for Marks {
     fn drop(&mut self) {
-        self.keys.at.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.keys.tail.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.keys.moved.notify_all();
     }
 }

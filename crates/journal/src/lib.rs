@@ -38,7 +38,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::oneshot;
-use writer::{Desk, Pen};
+use writer::{ConnectionSlot, WriterContext};
 
 /// What is made durable together: all of it or nothing.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ pub struct Commit {
     pub snapshot: Option<(u64, String)>,
     /// Nobody waits for it, and so many commits like it are expected together: the writer has a moment for
     /// them. 0: it is written at once.
-    pub company: usize,
+    pub expected_group: usize,
 }
 
 /// What the machine is rebuilt from.
@@ -243,7 +243,7 @@ pub struct Counters {
 
 struct Writer {
     jobs: SyncSender<Job>,
-    pen: Arc<Pen>,
+    slot: Arc<ConnectionSlot>,
     thread: JoinHandle<()>,
 }
 struct Job {
@@ -263,7 +263,7 @@ pub fn hold(dir: &Path) -> Result<File, StoreError> {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    desk: Arc<Desk>,
+    context: Arc<WriterContext>,
     lock: Mutex<Option<Arc<File>>>,
     writer: Mutex<Option<Writer>>,
     reader: Mutex<Option<(SyncSender<Ask>, JoinHandle<()>)>>,
@@ -281,12 +281,12 @@ impl Store {
     ) -> Result<(Self, Loaded), StoreError> {
         let lock = Mutex::new(Some(Arc::new(held)));
         let store = Self(Arc::new(Inner {
-            desk: Arc::new(Desk {
+            context: Arc::new(WriterContext {
                 dir: dir.to_owned(),
                 key,
                 options,
                 counters: Arc::default(),
-                turn: Mutex::default(),
+                swap_lock: Mutex::default(),
             }),
             lock,
             writer: Mutex::new(None),
@@ -319,8 +319,8 @@ impl Store {
     pub fn commit_alone(&self, commit: Commit) -> oneshot::Receiver<Result<Durable, StoreError>> {
         let (done, heard) = oneshot::channel();
         let job = Job { commit: Box::new(commit), done };
-        let left = match self.pen() {
-            Some(pen) => writer::alone(&self.0.desk, &pen, job).err(),
+        let left = match self.connection() {
+            Some(slot) => writer::alone(&self.0.context, &slot, job).err(),
             None => Some(job),
         };
         if let Some(job) = left {
@@ -329,21 +329,21 @@ impl Store {
         heard
     }
 
-    fn pen(&self) -> Option<Arc<Pen>> {
-        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|w| w.pen.clone())
+    fn connection(&self) -> Option<Arc<ConnectionSlot>> {
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|w| w.slot.clone())
     }
 
     fn hand_over(&self, job: Job) {
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(w) = writer.as_ref() else { return drop(job.done.send(Err(StoreError::Stopped))) };
-        w.pen.handed();
+        w.slot.handed();
         let (job, why) = match w.jobs.try_send(job) {
             Ok(()) => return,
-            Err(TrySendError::Full(job)) => (job, StoreError::Full(self.0.desk.options.queue)),
+            Err(TrySendError::Full(job)) => (job, StoreError::Full(self.0.context.options.queue)),
             // The sender of the answer is dropped: the receiver hears that the writer is gone.
             Err(TrySendError::Disconnected(job)) => (job, StoreError::Stopped),
         };
-        w.pen.taken_back();
+        w.slot.taken_back();
         job.done.send(Err(why)).ok();
     }
 
@@ -383,12 +383,12 @@ impl Store {
         if e.damage().is_none() {
             return;
         }
-        let why = match verify::of(db, Some(&self.0.desk.key)) {
+        let why = match verify::of(db, Some(&self.0.context.key)) {
             Ok(found) => found.broken.map(|b| b.to_string()),
             Err(e) => e.damage(),
         };
         let Some(why) = why else { return };
-        match self.0.desk.still(which, || restore::suspect(&self.0.desk.dir, &why)) {
+        match self.0.context.still(which, || restore::suspect(&self.0.context.dir, &why)) {
             None => return tracing::warn!("the journal that was put aside is damaged: {why}"),
             Some(Ok(())) => tracing::error!("the journal is damaged: {why}; the next start restores it"),
             Some(Err(e)) => tracing::error!("the journal is damaged: {why}; store: {e}"),
@@ -405,17 +405,17 @@ impl Store {
     /// threads cost ten times as much). None: it could not be told at once, a commit is under way; ask
     /// [`Store::by_key`].
     pub fn knows(&self, key: &RequestKey) -> Option<bool> {
-        writer::look(&*self.pen()?, |db| queries::knows(db, key))
+        writer::look(&*self.connection()?, |db| queries::knows(db, key))
     }
 
     /// The request was started before the journal was restored, and the journal does not know it.
     pub async fn lost(&self, request: &RequestKey) -> Result<bool, StoreError> {
-        let (key, request) = (self.0.desk.key.clone(), request.clone());
+        let (key, request) = (self.0.context.key.clone(), request.clone());
         self.ask(move |db| restore::is_lost(db, &key, &request.app, &request.id)).await
     }
 
     pub fn counters(&self) -> &Counters {
-        &self.0.desk.counters
+        &self.0.context.counters
     }
 
     /// Waits until what was handed over is written, closes the connections and gives the directory free.
@@ -436,21 +436,21 @@ impl Store {
         &self,
         ready: impl FnOnce(Result<Loaded, StoreError>) + Send + 'static,
     ) -> Result<(), StoreError> {
-        let (jobs, rx) = sync_channel(self.0.desk.options.queue);
-        let mut slot = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let (jobs, rx) = sync_channel(self.0.context.options.queue);
+        let mut writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         // Dropping the old sender ends the old thread; the new one waits for it: two writers at once cannot
         // be.
-        let before = slot.take().map(|w| w.thread);
-        let (desk, pen, lock) = (self.0.desk.clone(), Arc::new(Pen::new()), self.lock()?);
-        let own = pen.clone();
+        let before = writer.take().map(|w| w.thread);
+        let (context, slot, lock) = (self.0.context.clone(), Arc::new(ConnectionSlot::new()), self.lock()?);
+        let own = slot.clone();
         let thread = spawn("payterm-store", move || {
             let _lock = lock;
             if let Some(old) = before {
                 old.join().ok();
             }
-            writer::run(&desk, &own, ready, &rx);
+            writer::run(&context, &own, ready, &rx);
         })?;
-        *slot = Some(Writer { jobs, pen, thread });
+        *writer = Some(Writer { jobs, slot, thread });
         Ok(())
     }
 
@@ -459,15 +459,15 @@ impl Store {
         let ask = match slot.as_ref().map(|(tx, _)| tx.clone()) {
             Some(tx) => match tx.try_send(ask) {
                 Ok(()) => return Ok(()),
-                Err(TrySendError::Full(_)) => return Err(StoreError::Full(self.0.desk.options.queries)),
+                Err(TrySendError::Full(_)) => return Err(StoreError::Full(self.0.context.options.queries)),
                 Err(TrySendError::Disconnected(ask)) => ask,
             },
             None => ask,
         };
         // The first query, or the reader has died: a new one.
-        let (tx, rx) = sync_channel::<Ask>(self.0.desk.options.queries);
+        let (tx, rx) = sync_channel::<Ask>(self.0.context.options.queries);
         tx.try_send(ask).map_err(|_| StoreError::Stopped)?;
-        let (dir, lock) = (self.0.desk.dir.clone(), self.lock()?);
+        let (dir, lock) = (self.0.context.dir.clone(), self.lock()?);
         let thread = spawn("payterm-query", move || {
             let _lock = lock;
             let which = files::which(&dir);

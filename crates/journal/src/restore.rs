@@ -11,7 +11,7 @@ use crate::{
     Loaded, Options, StoreError,
     chain::{self, Head, NOTHING, Row},
     files,
-    high_water::{self, Found, Marks},
+    high_water::{self, Marks},
     sql, verify, wal,
     writer::{self, Opened},
 };
@@ -59,7 +59,9 @@ pub(crate) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
             .and_then(|opened| Ok((judge(&opened, key, &marks)?, opened)))
         {
             Ok((behind, opened)) => behind.map_or(Ok(opened), Err),
-            Err(e @ StoreError::NotOurs { .. }) if marks.found == Found::Whole => Err(e.to_string()),
+            Err(e @ StoreError::NotOurs { .. }) if marks.found == high_water::Opened::Whole => {
+                Err(e.to_string())
+            }
             Err(e @ StoreError::Chain { .. }) if other_key(dir, key, options) => {
                 tracing::error!("{e}");
                 return Err(StoreError::OtherKey { path: files::journal(dir) });
@@ -125,11 +127,13 @@ fn doubt(dir: &Path, marks: &Marks) -> Result<Option<String>, StoreError> {
         Err(e) => return Ok(Some(format!("{SUSPECT}: {e}"))),
     }
     match marks.found {
-        Found::Nothing => return Ok(None),
+        high_water::Opened::Nothing => return Ok(None),
         // A journal of a version that kept no marks.
-        Found::Lost if size > 0 => return Ok(None),
-        Found::Whole | Found::Lost if size == 0 => return Ok(Some("the file is gone or empty".into())),
-        Found::Whole | Found::Lost => {}
+        high_water::Opened::Lost if size > 0 => return Ok(None),
+        high_water::Opened::Whole | high_water::Opened::Lost if size == 0 => {
+            return Ok(Some("the file is gone or empty".into()));
+        }
+        high_water::Opened::Whole | high_water::Opened::Lost => {}
     }
     if !marks.was_open() {
         return Ok(None);
@@ -284,7 +288,7 @@ fn build(
         salvaged,
         lost: 0,
         last_txn,
-        stans: (marks.found == Found::Whole).then(|| marks.stans()),
+        stans: (marks.found == high_water::Opened::Whole).then(|| marks.stans()),
     };
     for (hash, txn) in marks.keys()? {
         // Also what a restoring before this one has lost.

@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
-/// An armed reader says this often that it lives; one that is switched does so while it rests, too. A resting
+/// An armed reader says this often that it lives; one that is switched does so while it rests, too. A pacing
 /// printer is asked for its state.
 const POLL: Duration = Duration::from_secs(10);
 const SWITCHED: Duration = Duration::from_secs(3);
@@ -82,11 +82,7 @@ pub fn run(config: &DeviceConfig, env: &Env, orders: &Receiver<Command>, up: &Up
         Err(e) => Err(e),
     };
     if let Err(e) = ended {
-        let text = std::iter::successors(Some(&e as &dyn std::error::Error), |e| e.source())
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(": ");
-        up.send(Report::Failed(text)).ok();
+        up.send(Report::Failed(payterm_schema::fault::with_causes(&e))).ok();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Carrying out effects: each goes to the actor it is for; what that actor answers, or that it died, is the
 //! next input.
-use super::{House, TerminalActor};
+use super::{Services, TerminalActor};
 use crate::{
     device::{AbortPin, AskPin, DeviceActor, Refresh},
     hostlink::{ForgetKeys, Transmit},
@@ -29,25 +29,25 @@ use std::{
 
 impl TerminalActor {
     pub(super) fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
-        let house = self.house.clone();
+        let services = self.services.clone();
         match effect {
             Effect::Answer { call, result } => {
                 if let Some((_, answer)) = self.calls.remove(&call) {
                     answer.send(result).ok();
                 }
             }
-            Effect::Tell(notice) => tell(&house, *notice),
+            Effect::Tell(notice) => tell(&services, *notice),
             Effect::Speak(language) => {
-                house.spoken.set(language);
-                house.show_info(|info| info.language = language.tag().into());
+                services.spoken.set(language);
+                services.show_info(|info| info.language = language.tag().into());
             }
-            Effect::Show(screen) => show(&house, &screen),
-            Effect::Offer { txn, ways } => want(&house, Some(txn), ways),
-            Effect::Withdraw => want(&house, None, Vec::new()),
+            Effect::Show(screen) => show(&services, &screen),
+            Effect::Offer { txn, ways } => want(&services, Some(txn), ways),
+            Effect::Withdraw => want(&services, None, Vec::new()),
             Effect::AskPin { tag, account, pan, amount, timeout_ms } => {
-                house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
+                services.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
-                let pad = of_kind(&house, DeviceKind::PinPad).next();
+                let pad = of_kind(&services, DeviceKind::PinPad).next();
                 let asked = pad.map(|p| {
                     p.ask_patiently(
                         AskPin { tag, slot: account.as_str().into(), pan, amount, timeout },
@@ -62,11 +62,11 @@ impl TerminalActor {
                     Input::Pin { tag, entry }
                 });
             }
-            Effect::AbortPin { tag } => abort_pin(&house, |now| now == tag),
+            Effect::AbortPin { tag } => abort_pin(&services, |now| now == tag),
             Effect::Send(message) => {
                 let tag = message.tag;
                 let handed = Arc::new(AtomicBool::new(false));
-                let asked = house.links.get(&message.account).map(|l| {
+                let asked = services.links.get(&message.account).map(|l| {
                     l.ask_patiently(
                         Transmit { message, handed: handed.clone(), wanted: Arc::downgrade(&self.wants) },
                         PATIENCE,
@@ -89,7 +89,7 @@ impl TerminalActor {
                 });
             }
             Effect::ForgetKeys { account } => {
-                let Some(link) = house.links.get(&account).cloned() else { return };
+                let Some(link) = services.links.get(&account).cloned() else { return };
                 let asked = link.ask(ForgetKeys);
                 actix::spawn(async move {
                     if asked.await.is_err() {
@@ -101,7 +101,7 @@ impl TerminalActor {
             }
             Effect::Load { tag, query } => {
                 self.later(ctx, async move {
-                    let found = load(&house, query)
+                    let found = load(&services, query)
                         .await
                         .map_err(|e| Fault::StoreFailed { id: "query".into(), cause: e.to_string() });
                     Input::Loaded { tag, found }
@@ -109,13 +109,13 @@ impl TerminalActor {
             }
             Effect::Print { mut job, duplicate } => {
                 let id = job.id;
-                let here = house.spooler.addr().is_some();
+                let here = services.spooler.addr().is_some();
                 self.later(ctx, async move {
                     if job.kind == PaperKind::SettlementReport
                         && let Some(o) = job.outcome_mut()
                     {
                         // It comes without one rather than not at all.
-                        o.journal = house
+                        o.journal = services
                             .store
                             .by_txn(o.txn)
                             .await
@@ -123,7 +123,7 @@ impl TerminalActor {
                             .flatten()
                             .and_then(|found| found.outcome.journal);
                     }
-                    let result = match house.spooler.ask(Spool { job, duplicate }).await {
+                    let result = match services.spooler.ask(Spool { job, duplicate }).await {
                         Ok(result) => result,
                         // It died with the job: whether a byte left is not known.
                         Err(gone) if here => PrintResult::Unconfirmed(format!("spooler: {gone}")),
@@ -133,7 +133,8 @@ impl TerminalActor {
                 });
             }
             Effect::AskVault { tag, ask } => {
-                let asked = tokio::task::spawn_blocking(move || super::operators::answer(&house.vault, ask));
+                let asked =
+                    tokio::task::spawn_blocking(move || super::operators::answer(&services.vault, ask));
                 self.later(ctx, async move {
                     let answer =
                         asked.await.unwrap_or_else(|_| VaultAnswer::Failed("its thread ended".into()));
@@ -141,7 +142,7 @@ impl TerminalActor {
                 });
             }
             Effect::Tms { tag, ask } => {
-                let tms = house.tms.clone();
+                let tms = services.tms.clone();
                 self.later(ctx, async move {
                     let event = match tms {
                         Some(tms) => tms.answer(ask).await,
@@ -153,24 +154,24 @@ impl TerminalActor {
                     Input::Tms { tag, event }
                 });
             }
-            Effect::Renew => house.renew.notify_one(),
+            Effect::Renew => services.renew.notify_one(),
         }
     }
 }
 
-async fn load(house: &House, query: Query) -> Result<Vec<Outcome>, StoreError> {
+async fn load(services: &Services, query: Query) -> Result<Vec<Outcome>, StoreError> {
     let found: Vec<Found> = match query {
-        Query::Batch(batch) => return house.store.in_batch(batch).await,
-        Query::Key(key) => house.store.by_key(&key).await?.into_iter().collect(),
-        Query::AuthCode { code, date } => house.store.by_auth_code(&code, &date).await?,
-        Query::Rrn { rrn } => house.store.by_rrn(&rrn).await?,
-        Query::Stan { app, stan, batches } => house.store.by_stan(&app, stan, batches).await?,
+        Query::Batch(batch) => return services.store.in_batch(batch).await,
+        Query::Key(key) => services.store.by_key(&key).await?.into_iter().collect(),
+        Query::AuthCode { code, date } => services.store.by_auth_code(&code, &date).await?,
+        Query::Rrn { rrn } => services.store.by_rrn(&rrn).await?,
+        Query::Stan { app, stan, batches } => services.store.by_stan(&app, stan, batches).await?,
     };
     Ok(found.into_iter().map(|f| f.outcome).collect())
 }
 
-pub(super) fn tell(house: &House, mut notice: Notice) {
-    fill(house.spoken.texts(), &mut notice);
+pub(super) fn tell(services: &Services, mut notice: Notice) {
+    fill(services.spoken.texts(), &mut notice);
     match &notice {
         Notice::Started { key, txn, .. } => tracing::info!(request = %key, txn, "request started"),
         Notice::Phase { key, phase, .. } => tracing::debug!(request = %key, phase = phase.name(), "phase"),
@@ -195,8 +196,8 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
         Notice::Screen { .. } | Notice::Device { .. } | Notice::Paper { .. } | Notice::SelfTest { .. } => {}
     }
     match &notice {
-        Notice::Started { key, .. } => house.recent.started(key, house.clock.now()),
-        Notice::Outcome { outcome } => house.recent.ended(outcome),
+        Notice::Started { key, .. } => services.recent.started(key, services.clock.now()),
+        Notice::Outcome { outcome } => services.recent.ended(outcome),
         Notice::Phase { .. }
         | Notice::Screen { .. }
         | Notice::Device { .. }
@@ -210,7 +211,7 @@ pub(super) fn tell(house: &House, mut notice: Notice) {
         | Notice::Inhibited { .. } => {}
     }
     // Without a listener there is nobody to tell.
-    house.notices.send(notice).ok();
+    services.notices.send(notice).ok();
 }
 
 /// Gives outcomes that are to be told, for the first time or again, the journal's head at their record.
@@ -254,16 +255,16 @@ fn fill_reason(texts: Texts, outcome: &mut Arc<Outcome>) {
     }
 }
 
-pub(super) fn show(house: &House, screen: &Screen) {
-    house.wanted.lock().unwrap_or_else(PoisonError::into_inner).screen = Some(screen.clone());
-    of_kind(house, DeviceKind::Display).for_each(|d| d.nudge(Refresh));
+pub(super) fn show(services: &Services, screen: &Screen) {
+    services.wanted.lock().unwrap_or_else(PoisonError::into_inner).screen = Some(screen.clone());
+    of_kind(services, DeviceKind::Display).for_each(|d| d.nudge(Refresh));
 }
 
 /// What readers are to take from now on. Those that are not switched are told to look.
-fn want(house: &House, txn: Option<u64>, ways: Vec<Way>) {
-    let mut wanted = house.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+fn want(services: &Services, txn: Option<u64>, ways: Vec<Way>) {
+    let mut wanted = services.wanted.lock().unwrap_or_else(PoisonError::into_inner);
     wanted.ask(txn, ways);
-    let readers = house
+    let readers = services
         .devices
         .iter()
         .filter(|(name, kind, _)| crate::device::takes(*kind).is_some() && !wanted.is_switched(name));
@@ -271,20 +272,20 @@ fn want(house: &House, txn: Option<u64>, ways: Vec<Way>) {
 }
 
 /// Nobody is asked for anything any more.
-pub(super) fn withdraw(house: &House) {
-    want(house, None, Vec::new());
-    abort_pin(house, |_| true);
+pub(super) fn withdraw(services: &Services) {
+    want(services, None, Vec::new());
+    abort_pin(services, |_| true);
 }
 
-fn of_kind(house: &House, kind: DeviceKind) -> impl Iterator<Item = &Child<DeviceActor>> {
-    house.devices.iter().filter(move |(_, k, _)| *k == kind).map(|(_, _, d)| d)
+fn of_kind(services: &Services, kind: DeviceKind) -> impl Iterator<Item = &Child<DeviceActor>> {
+    services.devices.iter().filter(move |(_, k, _)| *k == kind).map(|(_, _, d)| d)
 }
 
-fn abort_pin(house: &House, which: impl Fn(u64) -> bool) {
+fn abort_pin(services: &Services, which: impl Fn(u64) -> bool) {
     let Some(tag) =
-        house.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin.take_if(|tag| which(*tag))
+        services.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin.take_if(|tag| which(*tag))
     else {
         return;
     };
-    of_kind(house, DeviceKind::PinPad).for_each(|d| d.nudge(AbortPin { tag }));
+    of_kind(services, DeviceKind::PinPad).for_each(|d| d.nudge(AbortPin { tag }));
 }

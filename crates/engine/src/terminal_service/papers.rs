@@ -1,5 +1,5 @@
 //! Papers of the apps' own, and reports.
-use super::{Front, LOOK_AGAIN, store_fault};
+use super::{LOOK_AGAIN, TerminalService, store_fault};
 use payterm_core::{Input, ReportHead};
 use payterm_schema::{
     Caller, DeviceKind, Fault, Notice, RequestKey,
@@ -10,7 +10,7 @@ use payterm_schema::{
 use std::sync::atomic::Ordering;
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
-impl Front {
+impl TerminalService {
     pub(super) async fn print_own(
         &self,
         caller: &Caller,
@@ -23,7 +23,7 @@ impl Front {
             payterm_texts::check_images(page, printer.and_then(|d| d.paper_mm).unwrap_or(58))?;
         }
         let hash = paper.content_hash();
-        let _one = self.door.lock().await;
+        let _one = self.submit_lock.lock().await;
         if let Some(found) = self.store.paper(&key).await.map_err(store_fault)? {
             return if found.hash == hash { Ok(found.job) } else { Err(Fault::KeyReused { id }) };
         }

@@ -117,7 +117,7 @@ fn sales(dir: &Path, backup: Option<u64>) -> Store {
     for txn in 1..=8 {
         sale(&store, txn).unwrap();
         if backup == Some(txn) {
-            assert_eq!(store.care().unwrap().broken, None);
+            assert_eq!(store.check_and_back_up().unwrap().broken, None);
         }
     }
     store
@@ -146,7 +146,7 @@ fn judge(dir: &Path, what: &str) -> Option<payterm_schema::record::Restored> {
     let (store, loaded) = open(dir).unwrap_or_else(|e| panic!("{what}: {e}"));
     let Some(restored) = loaded.restored.clone() else {
         assert_eq!(loaded.last_seq, 24, "{what}: records are gone, and nobody says so");
-        assert_eq!(store.care().unwrap().broken.map(|b| b.to_string()), None, "{what}");
+        assert_eq!(store.check_and_back_up().unwrap().broken.map(|b| b.to_string()), None, "{what}");
         for txn in 1..=8 {
             assert_eq!(
                 wait(store.by_key(&request_key(txn))).unwrap().unwrap().outcome.status.name(),
@@ -183,7 +183,7 @@ fn judge(dir: &Path, what: &str) -> Option<payterm_schema::record::Restored> {
         },
     )
     .unwrap();
-    assert_eq!(store.care().unwrap().broken.map(|b| b.to_string()), None, "{what}");
+    assert_eq!(store.check_and_back_up().unwrap().broken.map(|b| b.to_string()), None, "{what}");
     store.close();
     drop(store);
     let (store, third) = open(dir).unwrap();
@@ -246,7 +246,7 @@ fn a_flipped_bit_in_the_database() {
                 store.close();
             }
             Ok((store, _)) => {
-                let broken = store.care().unwrap_or_else(|e| panic!("{what}: {e}")).broken;
+                let broken = store.check_and_back_up().unwrap_or_else(|e| panic!("{what}: {e}")).broken;
                 store.close();
                 if broken.is_some() {
                     later += 1;
@@ -351,7 +351,7 @@ fn a_backup_that_is_damaged_itself() {
     for txn in 1..=8 {
         sale(&store, txn).unwrap();
         if txn == 2 || txn == 5 {
-            store.care().unwrap();
+            store.check_and_back_up().unwrap();
         }
     }
     store.close();
@@ -388,7 +388,7 @@ fn what_is_left_is_salvaged() {
     assert_eq!((restored.backup, restored.salvaged, restored.lost, loaded.last_seq), (Some(12), 12, 0, 24));
     assert_eq!(wait(store.sealed(7)).unwrap(), Some(vec![7; 40]));
     assert_eq!(wait(store.by_key(&request_key(8))).unwrap().unwrap().outcome.status.name(), "approved");
-    assert_eq!(store.care().unwrap().broken, None);
+    assert_eq!(store.check_and_back_up().unwrap().broken, None);
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -546,7 +546,7 @@ fn reopened<T>(store: &Store, dir: &Path, harm: &str, meanwhile: impl Future<Out
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
     db.execute_batch(harm).unwrap();
     drop(db);
-    assert!(store.care().unwrap().broken.is_some());
+    assert!(store.check_and_back_up().unwrap().broken.is_some());
     let gap = Entry { seq: 99, at: Time(1), txn: None, record: Record::Booted { version: "x".into() } };
     assert!(put(store, Commit { records: vec![gap], ..Commit::default() }).is_err());
     wait(async {
@@ -633,7 +633,7 @@ fn a_backup_that_is_one_payment_old() {
     for txn in 1..=7 {
         sale(&store, txn).unwrap();
     }
-    assert_eq!(store.care().unwrap().broken, None);
+    assert_eq!(store.check_and_back_up().unwrap().broken, None);
     sale(&store, 8).unwrap();
     store.close();
     fs::copy(dir.join("journal.backup.db"), journal(&dir)).unwrap();
@@ -668,7 +668,7 @@ fn a_backup_from_the_middle_of_the_last_payment() {
     let store = sales(&dir, None);
     let mut both = short(9, 25, "approved").records.into_iter();
     put(&store, Commit { records: both.next().into_iter().collect(), ..Commit::default() }).unwrap();
-    assert_eq!(store.care().unwrap().broken, None);
+    assert_eq!(store.check_and_back_up().unwrap().broken, None);
     put(&store, Commit { records: both.collect(), ..Commit::default() }).unwrap();
     store.close();
     fs::copy(dir.join("journal.backup.db"), journal(&dir)).unwrap();
@@ -777,7 +777,7 @@ fn what_the_backup_has_sealed_stays_when_the_journal_is_older() {
     for txn in 5..=8 {
         sale(&store, txn).unwrap();
     }
-    assert_eq!(store.care().unwrap().broken, None);
+    assert_eq!(store.check_and_back_up().unwrap().broken, None);
     store.close();
     drop(store);
     fs::copy(&old, journal(&dir)).unwrap();
@@ -825,7 +825,10 @@ fn a_page_of_zeros() {
             .unwrap();
         let (store, loaded) = open(&dir).unwrap_or_else(|e| panic!("{name}: {e}"));
         if loaded.restored.is_none() {
-            assert!(store.care().unwrap_or_else(|e| panic!("{name}: {e}")).broken.is_some(), "{name}");
+            assert!(
+                store.check_and_back_up().unwrap_or_else(|e| panic!("{name}: {e}")).broken.is_some(),
+                "{name}"
+            );
         }
         store.close();
         drop(store);
@@ -874,7 +877,7 @@ fn what_a_closed_batch_has_sealed_does_not_come_back() {
             vec![next(txn, started), next(txn, Record::Outcome { outcome: told.into(), papers: Vec::new() })];
         put(&store, Commit { records, seal: vec![(txn, vec![txn as u8; 40])], ..Commit::default() }).unwrap();
     }
-    assert_eq!(store.care().unwrap().broken, None);
+    assert_eq!(store.check_and_back_up().unwrap().broken, None);
     let closed = next(
         3,
         serde_json::from_value(
@@ -920,7 +923,7 @@ fn a_bad_copy_is_made_anew() {
     let dir = root.path().join("state");
     let store = sales(&dir, None);
     fs::write(dir.join("journal.backup.new.db"), [0x55; 8192]).unwrap();
-    assert_eq!(store.care().unwrap().broken, None);
+    assert_eq!(store.check_and_back_up().unwrap().broken, None);
     assert!(dir.join("journal.backup.db").exists());
     store.close();
 }

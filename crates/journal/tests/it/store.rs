@@ -142,16 +142,17 @@ fn the_wal_is_reserved_beside_a_caller_who_never_pauses() {
 /// What nobody waits for goes with those that are expected with it; without them it is written all the same,
 /// and whoever waits is not held up.
 #[test]
-fn what_nobody_waits_for_is_written_in_company() {
+fn what_nobody_waits_for_is_written_with_others() {
     const PAIRS: u64 = 100;
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     for n in 0..PAIRS {
-        let one = store.commit(Commit { records: vec![booted(2 * n + 1)], company: 2, ..Commit::default() });
+        let one =
+            store.commit(Commit { records: vec![booted(2 * n + 1)], expected_group: 2, ..Commit::default() });
         // Longer than those who were answered together are waited for.
         std::thread::sleep(Duration::from_micros(300));
         let other =
-            store.commit(Commit { records: vec![booted(2 * n + 2)], company: 2, ..Commit::default() });
+            store.commit(Commit { records: vec![booted(2 * n + 2)], expected_group: 2, ..Commit::default() });
         wait(one).unwrap().unwrap();
         wait(other).unwrap().unwrap();
     }
@@ -159,10 +160,12 @@ fn what_nobody_waits_for_is_written_in_company() {
     assert!(groups < PAIRS + PAIRS / 2, "{groups} groups for {PAIRS} pairs");
     let last = 2 * PAIRS;
     assert_eq!(
-        put(&store, Commit { records: vec![booted(last + 1)], company: 8, ..Commit::default() }).unwrap(),
+        put(&store, Commit { records: vec![booted(last + 1)], expected_group: 8, ..Commit::default() })
+            .unwrap(),
         last + 1
     );
-    let patient = store.commit(Commit { records: vec![booted(last + 2)], company: 8, ..Commit::default() });
+    let patient =
+        store.commit(Commit { records: vec![booted(last + 2)], expected_group: 8, ..Commit::default() });
     assert_eq!(put(&store, commit(vec![booted(last + 3)])).unwrap(), last + 3);
     assert_eq!(wait(patient).unwrap().unwrap().head.seq, last + 2);
 }
@@ -179,7 +182,7 @@ fn fail_point() -> (Option<Arc<dyn Fn() + Send + Sync>>, Arc<AtomicBool>) {
     (Some(Arc::new(move || assert!(!own.swap(false, Ordering::Relaxed), "planted panic"))), planted)
 }
 
-/// The writer's thread has put the pen back and reserved the WAL.
+/// The writer's thread has put the connection back and reserved the WAL.
 fn at_rest() {
     std::thread::sleep(Duration::from_millis(500));
 }
@@ -223,7 +226,7 @@ fn lone_commits_leave_checkpoints_to_the_writer() {
     // What is in the WAL only is not in it.
     let copied = || dir.path().join("journal.db").metadata().unwrap().len();
     let mut seq = 0;
-    // True: written here. The writer puts the pen back behind its answer: without a pause it is handed over
+    // True: written here. The writer puts the connection back behind its answer: without a pause it is handed over
     // again.
     let mut alone = |pause: u64| {
         seq += 1;
