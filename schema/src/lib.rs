@@ -42,7 +42,10 @@ pub use money::{Currency, Money};
 pub use notice::{Notice, Phase, Screen};
 pub use operator::{OperatorId, OperatorRequest};
 pub use outcome::{Authority, Class, Outcome, Status};
-pub use record::{Entry, Record};
+pub use record::{
+    AccountRecord, Entry, ObligationRecord, PaperRecord, Record, RequestRecord, SettlementRecord,
+    TerminalRecord,
+};
 pub use request::{Request, RequestKey};
 pub use sealed::{EraseBatch, SealedNeeds};
 pub use secret::{Mac, Pan, PaymentCode, PinBlock, PinPad, Tracks};

@@ -4,11 +4,13 @@ use crate::{
     ui::{Ui, block, rows},
 };
 use payterm_schema::{
-    AccountId, HostAnswer, Record,
+    AccountId, AccountRecord, HostAnswer, ObligationRecord, PaperRecord, Record, RequestRecord,
+    SettlementRecord, TerminalRecord,
     host::{FieldView, FrameTrace, KeysVerdict, MacVerdict, Plan},
     kind::Recovery,
     operator::OperatorEvent,
     paper::PrintResult,
+    record::ProvisionalOf,
     record::{ClockEvent, Ending, OutcomePaper},
     settlement::{BatchPart, Verdict},
     terminal::Explanation,
@@ -39,14 +41,16 @@ pub fn fields(all: &[FieldView]) -> String {
 fn describe(ui: &Ui, record: &Record) -> String {
     let say = |id: &str, args: &[(&str, &dyn Display)]| block(&ui.say(id, args));
     match record {
-        Record::Booted { version } => say("cli-explain-booted", &[("version", version)]),
-        Record::Started { txn, key, hash, request, view: _ } => {
+        Record::Terminal(TerminalRecord::Booted { version }) => {
+            say("cli-explain-booted", &[("version", version)])
+        }
+        Record::Request(RequestRecord::Started { txn, key, hash, request, view: _ }) => {
             let amount = request.amount.map(|m| ui.texts.amount_text(m)).unwrap_or_default();
             let kind = ui.texts.word(request.kind);
             say("cli-explain-started", &[("txn", txn), ("kind", &kind), ("amount", &amount), ("key", key)])
                 + &indent(&ui.say("cli-explain-content", &[("hash", hash)]))
         }
-        Record::Allowed { account, plan, owes, view, .. } => {
+        Record::Request(RequestRecord::Allowed { account, plan, owes, view, .. }) => {
             let numbers = numbers(ui, account, plan);
             let may = match (owes, plan.kind.row().recovery) {
                 (false, _) | (_, Recovery::AskAgain) => say("cli-explain-allowed", &[("numbers", &numbers)]),
@@ -58,28 +62,30 @@ fn describe(ui: &Ui, record: &Record) -> String {
             };
             may + &indent(view.masked_pan.as_deref().unwrap_or_default())
         }
-        Record::OfflineAllowed { account, plan, view, judgement, .. } => {
+        Record::Request(RequestRecord::OfflineAllowed { account, plan, view, judgement, .. }) => {
             let by = ui.texts.judgement(judgement, view.sums.currency);
             say("cli-explain-offline", &[("numbers", &numbers(ui, account, plan))]) + &indent(&by)
         }
-        Record::OfflineDenied { judgement, .. } => {
+        Record::Request(RequestRecord::OfflineDenied { judgement, .. }) => {
             say("cli-explain-offline-denied", &[("rule", &ui.texts.word(judgement.by.rule))])
         }
-        Record::ObligationHurried { stan, by, .. } => {
+        Record::Obligation(ObligationRecord::Hurried { stan, by, .. }) => {
             say("cli-explain-hurried", &[("stan", stan), ("by", by)])
         }
-        Record::ObligationHeld { stan, hold, by, .. } => {
+        Record::Obligation(ObligationRecord::Held { stan, hold, by, .. }) => {
             say(if *hold { "cli-explain-held" } else { "cli-explain-freed" }, &[("stan", stan), ("by", by)])
         }
-        Record::WrittenOff { stan, by, why, .. } => {
+        Record::Obligation(ObligationRecord::WrittenOff { stan, by, why, .. }) => {
             say("cli-explain-written-off", &[("stan", stan), ("by", by), ("why", why)])
         }
-        Record::NotSent { stan, why, .. } => say("cli-explain-not-sent", &[("stan", stan), ("why", why)]),
-        Record::NoReply { stan, why, reason, not_before, trace, .. } => {
+        Record::Request(RequestRecord::NotSent { stan, why, .. }) => {
+            say("cli-explain-not-sent", &[("stan", stan), ("why", why)])
+        }
+        Record::Request(RequestRecord::NoReply { stan, why, reason, not_before, trace, .. }) => {
             let due = ui.say("cli-explain-due", &[("code", &reason.code()), ("time", &ui.time(*not_before))]);
             say("cli-explain-no-reply", &[("stan", stan), ("why", why)]) + &indent(&due) + &frames(ui, trace)
         }
-        Record::Answered { stan, answer, due, trace, .. } => {
+        Record::Request(RequestRecord::Answered { stan, answer, due, trace, .. }) => {
             let due = due.as_ref().map(|d| {
                 ui.say(
                     "cli-explain-due-still",
@@ -91,12 +97,12 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 + &indent(&due.unwrap_or_default())
                 + &frames(ui, trace)
         }
-        Record::Disregarded { stan, why, answer, trace, .. } => {
+        Record::Request(RequestRecord::Disregarded { stan, why, answer, trace, .. }) => {
             say("cli-explain-disregarded", &[("stan", stan), ("why", why)])
                 + &answered(ui, answer)
                 + &frames(ui, trace)
         }
-        Record::Outcome { outcome, papers } => {
+        Record::Request(RequestRecord::Outcome { outcome, papers }) => {
             let o = outcome;
             let reason = show::reason(ui, o)
                 .map(|r| ui.say("reason-with-code", &[("text", &r.text), ("code", &r.code)]))
@@ -116,36 +122,45 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 + &indent(&by)
                 + &papers
         }
-        Record::Voided { by, .. } => say("cli-explain-voided", &[("txn", by)]),
-        Record::Completed { by, .. } => say("cli-explain-completed", &[("txn", by)]),
-        Record::Adjusted { by, .. } => say("cli-explain-adjusted", &[("txn", by)]),
-        Record::RefundHeld { by, minor, .. } => {
+        Record::Request(RequestRecord::Voided { by, .. }) => say("cli-explain-voided", &[("txn", by)]),
+        Record::Request(RequestRecord::Completed { by, .. }) => say("cli-explain-completed", &[("txn", by)]),
+        Record::Request(RequestRecord::Adjusted { by, .. }) => say("cli-explain-adjusted", &[("txn", by)]),
+        Record::Request(RequestRecord::RefundHeld { by, minor, .. }) => {
             say("cli-explain-refund-held", &[("txn", by), ("minor", minor)])
         }
-        Record::RefundFreed { by, minor, .. } => {
+        Record::Request(RequestRecord::RefundFreed { by, minor, .. }) => {
             say("cli-explain-refund-freed", &[("txn", by), ("minor", minor)])
         }
-        Record::Released { by, .. } => say("cli-explain-released", &[("txn", by)]),
-        Record::Pending { stan, answer, asking, trace, .. } => {
+        Record::Request(RequestRecord::Released { by, .. }) => say("cli-explain-released", &[("txn", by)]),
+        Record::Request(RequestRecord::Pending { stan, answer, asking, trace, .. }) => {
             say("cli-explain-pending", &[("stan", stan), ("time", &ui.time(asking.until))])
                 + &answered(ui, answer)
                 + &frames(ui, trace)
         }
-        Record::Queried { stan, plan, .. } => {
+        Record::Obligation(ObligationRecord::Queried { stan, plan, .. }) => {
             say("cli-explain-queried", &[("stan", stan), ("own", &plan.stan)])
         }
-        Record::AskedAnew { stan, asking, .. } => {
+        Record::Obligation(ObligationRecord::AskedAnew { stan, asking, .. }) => {
             say("cli-explain-asked-anew", &[("stan", stan), ("time", &ui.time(asking.until))])
         }
-        Record::Partial { stan, answer, trace, .. } => {
-            say("cli-explain-partial", &[("stan", stan)]) + &answered(ui, answer) + &frames(ui, trace)
+        Record::Request(RequestRecord::Provisional { stan, of, answer, trace, .. }) => {
+            let text = match of {
+                ProvisionalOf::Part => say("cli-explain-partial", &[("stan", stan)]),
+                ProvisionalOf::Card => say("cli-explain-card-decides", &[("stan", stan)]),
+            };
+            text + &answered(ui, answer) + &frames(ui, trace)
         }
-        Record::ObligationDue { stan, reason, not_before, .. } => {
+        Record::Obligation(ObligationRecord::Opened { obligation: o }) => {
+            say("cli-explain-opened", &[("stan", &o.plan.stan)])
+        }
+        Record::Obligation(ObligationRecord::Due { stan, reason, not_before, .. }) => {
             let due = ui.say("cli-explain-due", &[("code", &reason.code()), ("time", &ui.time(*not_before))]);
             say("cli-explain-unclear", &[("stan", stan)]) + &indent(&due)
         }
-        Record::ObligationTried { stan, .. } => say("cli-explain-tried", &[("stan", stan)]),
-        Record::ObligationFailed { stan, code, why, next_try, left, trace, .. } => {
+        Record::Obligation(ObligationRecord::Tried { stan, .. }) => {
+            say("cli-explain-tried", &[("stan", stan)])
+        }
+        Record::Obligation(ObligationRecord::Failed { stan, code, why, next_try, left, trace, .. }) => {
             let code = code.as_deref().map(|c| format!("F39 {c} · ")).unwrap_or_default();
             let sent = ui.say(
                 if *left { "cli-explain-left" } else { "cli-explain-not-left" },
@@ -155,17 +170,19 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 + &indent(&format!("{code}{sent}"))
                 + &frames(ui, trace)
         }
-        Record::ObligationEnded { stan, how, trace, .. } => {
+        Record::Obligation(ObligationRecord::Ended { stan, how, trace, .. }) => {
             say("cli-explain-ended", &[("stan", stan), ("how", &ending(ui, how))]) + &frames(ui, trace)
         }
-        Record::ObligationStuck { stan, .. } => say("cli-explain-stuck", &[("stan", stan)]),
-        Record::ObligationRetried { stan, by, .. } => {
+        Record::Obligation(ObligationRecord::Stuck { stan, .. }) => {
+            say("cli-explain-stuck", &[("stan", stan)])
+        }
+        Record::Obligation(ObligationRecord::Retried { stan, by, .. }) => {
             say("cli-explain-retried", &[("stan", stan), ("by", by)])
         }
-        Record::SettlementAsked { account, plan, .. } => {
+        Record::Settlement(SettlementRecord::Asked { account, plan, .. }) => {
             say("cli-explain-settlement-asked", &[("numbers", &numbers(ui, account, plan))])
         }
-        Record::SettlementJudged { stan, domestic, foreign, answer, trace, .. } => {
+        Record::Settlement(SettlementRecord::Judged { stan, domestic, foreign, answer, trace, .. }) => {
             let word = |v: &Verdict| ui.text(settlement_word(*v));
             say(
                 "cli-explain-settlement-judged",
@@ -173,21 +190,23 @@ fn describe(ui: &Ui, record: &Record) -> String {
             ) + &answered(ui, answer)
                 + &frames(ui, trace)
         }
-        Record::UploadAllowed { account, plan, .. } => match plan.settlement.as_deref() {
-            Some(BatchPart::End { records, .. }) => {
-                say("cli-explain-upload-end", &[("numbers", &numbers(ui, account, plan)), ("n", records)])
+        Record::Settlement(SettlementRecord::UploadAllowed { account, plan, .. }) => {
+            match plan.settlement.as_deref() {
+                Some(BatchPart::End { records, .. }) => {
+                    say("cli-explain-upload-end", &[("numbers", &numbers(ui, account, plan)), ("n", records)])
+                }
+                Some(BatchPart::List(list)) => {
+                    say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &list.len())])
+                }
+                Some(BatchPart::One { .. } | BatchPart::Totals(_)) | None => {
+                    say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &1)])
+                }
             }
-            Some(BatchPart::List(list)) => {
-                say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &list.len())])
-            }
-            Some(BatchPart::One { .. } | BatchPart::Totals(_)) | None => {
-                say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &1)])
-            }
-        },
-        Record::Uploaded { stan, code, trace, .. } => {
+        }
+        Record::Settlement(SettlementRecord::Uploaded { stan, code, trace, .. }) => {
             say("cli-explain-uploaded", &[("stan", stan), ("code", code)]) + &frames(ui, trace)
         }
-        Record::SettlementFailed { stan, code, why, next_try, hold, trace, .. } => {
+        Record::Settlement(SettlementRecord::Failed { stan, code, why, next_try, hold, trace, .. }) => {
             let code = code.as_deref().map(|c| format!("{c} · ")).unwrap_or_default();
             let next = if *hold {
                 ui.text("cli-explain-settlement-held")
@@ -198,40 +217,40 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 + &indent(&format!("{code}{next}"))
                 + &frames(ui, trace)
         }
-        Record::SettlementRetried { by, .. } => say("cli-explain-settlement-retried", &[("by", by)]),
-        Record::SettlementDropped { how, .. } => {
+        Record::Settlement(SettlementRecord::Retried { by, .. }) => {
+            say("cli-explain-settlement-retried", &[("by", by)])
+        }
+        Record::Settlement(SettlementRecord::Dropped { how, .. }) => {
             say("cli-explain-settlement-dropped", &[("how", &ending(ui, how))])
         }
-        Record::BatchClosed { account, next, how, trace, .. } => {
+        Record::Settlement(SettlementRecord::BatchClosed { account, next, how, trace, .. }) => {
             say(
                 "cli-explain-batch-closed",
                 &[("account", account), ("batch", next), ("how", &ending(ui, how))],
             ) + &frames(ui, trace)
         }
-        Record::ControlSent { account, plan } => say(
+        Record::Account(AccountRecord::ControlSent { account, plan }) => say(
             "cli-explain-control-sent",
             &[("kind", &ui.texts.word(plan.kind)), ("numbers", &numbers(ui, account, plan))],
         ),
-        Record::SignedIn { account, batch, answer, .. } => {
+        Record::Account(AccountRecord::SignedIn { account, batch, answer, .. }) => {
             say("cli-explain-signed-in", &[("account", account), ("batch", batch)]) + &answered(ui, answer)
         }
-        Record::SignInFailed { account, why } => {
+        Record::Account(AccountRecord::SignInFailed { account, why }) => {
             say("cli-explain-sign-in-failed", &[("account", account), ("why", why)])
         }
-        Record::SignedOut { account, why } => {
+        Record::Account(AccountRecord::SignedOut { account, why }) => {
             say("cli-explain-signed-out", &[("account", account), ("why", why)])
         }
-        Record::Requirement { account, digit } => {
+        Record::Account(AccountRecord::Requirement { account, digit }) => {
             say("cli-explain-requirement", &[("account", account), ("digit", digit)])
         }
-        Record::Onboarding { onboarding: a } => {
-            say("cli-explain-onboarding", &[("stage", &ui.texts.word(a.stage))])
-        }
-        Record::PaperQueued { job } => {
+        Record::Onboarding(a) => say("cli-explain-onboarding", &[("stage", &ui.texts.word(a.stage))]),
+        Record::Paper(PaperRecord::Queued { job }) => {
             say("cli-explain-paper-queued", &[("job", &job.id), ("kind", &ui.texts.word(job.kind))])
         }
-        Record::PaperStarted { job } => say("cli-explain-paper-started", &[("job", job)]),
-        Record::PaperEnded { job, result, hold } => {
+        Record::Paper(PaperRecord::Started { job }) => say("cli-explain-paper-started", &[("job", job)]),
+        Record::Paper(PaperRecord::Ended { job, result, hold }) => {
             let result = match result {
                 PrintResult::Confirmed => ui.text("cli-explain-print-confirmed"),
                 PrintResult::SentUnconfirmable => ui.text("cli-explain-print-sent"),
@@ -243,10 +262,10 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 &[("job", job), ("result", &result)],
             )
         }
-        Record::SelfTested { report } => {
+        Record::Terminal(TerminalRecord::SelfTested { report }) => {
             say("cli-explain-self-tested", &[("verdict", &ui.texts.word(report.verdict))])
         }
-        Record::Restored { restored } => {
+        Record::Terminal(TerminalRecord::Restored { restored }) => {
             let backup = restored.backup.map_or_else(|| ui.text("cli-none"), |n| n.to_string());
             say(
                 "cli-explain-restored",
@@ -258,8 +277,10 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 ],
             )
         }
-        Record::RecoveryEnded { by } => say("cli-explain-recovery-ended", &[("by", by)]),
-        Record::Clock { event } => {
+        Record::Terminal(TerminalRecord::RecoveryEnded { by }) => {
+            say("cli-explain-recovery-ended", &[("by", by)])
+        }
+        Record::Terminal(TerminalRecord::Clock { event }) => {
             let (what, by) = match event {
                 ClockEvent::Jumped { by } => ("jumped", by),
                 ClockEvent::Behind { by } => ("behind", by),
@@ -267,15 +288,15 @@ fn describe(ui: &Ui, record: &Record) -> String {
             };
             say("cli-explain-clock", &[("what", &what), ("seconds", &(by.0 / 1000))])
         }
-        Record::LanguageSet { language, by } => {
+        Record::Terminal(TerminalRecord::LanguageSet { language, by }) => {
             say("cli-explain-language-set", &[("language", &language.tag()), ("by", by)])
         }
-        Record::PaperReleased { job, print, by } => say(
+        Record::Paper(PaperRecord::Released { job, print, by }) => say(
             if *print { "cli-explain-paper-again" } else { "cli-explain-paper-dropped" },
             &[("job", job), ("by", by)],
         ),
         // Of all that happens to operators only the supervisor's word on this request is on its page.
-        Record::Operator { event } => match event {
+        Record::Operator(event) => match event {
             OperatorEvent::Right { operator, .. } => say("cli-explain-allowed-by", &[("operator", operator)]),
             OperatorEvent::Wrong { operator, .. } => {
                 say("cli-explain-wrong-password", &[("operator", operator)])

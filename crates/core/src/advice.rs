@@ -3,7 +3,7 @@
 //! never becomes nothing.
 use crate::{Machine, view};
 use payterm_schema::{
-    AccountId, HostAnswer, Kind, Record, Status,
+    AccountId, HostAnswer, Kind, ObligationRecord, RequestRecord, Status,
     host::{FrameTrace, HostRules, MacVerdict, RetryRule},
     outcome::{Authority, Class, Forwarding},
     record::{Ending, Obligation},
@@ -88,7 +88,7 @@ impl Machine {
             }
             self.record(
                 Some(txn),
-                Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace },
+                ObligationRecord::Ended { txn, stan, how: Ending::Answered(answer.code), trace },
             );
             self.finish(outcome);
             if let Some(sealed) = o.sealed {
@@ -99,13 +99,13 @@ impl Machine {
         // While the obligation is there, the fold knows that it was counted.
         if let Some(outcome) = outcome {
             if !done && let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
-                self.record(Some(original), Record::Released { txn: original, by: txn });
+                self.record(Some(original), RequestRecord::Released { txn: original, by: txn });
             }
             self.announce(outcome, !done);
         }
         self.record(
             Some(txn),
-            Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace },
+            ObligationRecord::Ended { txn, stan, how: Ending::Answered(answer.code), trace },
         );
         if let Some(sealed) = o.sealed {
             self.erase_when_done(sealed, voidable);

@@ -2,12 +2,12 @@
 //! approves.
 use crate::{Machine, flow::Stage, view};
 use payterm_schema::{
-    AccountId, HostAnswer, Kind, Money, Record, Status,
+    AccountId, HostAnswer, Kind, Money, ObligationRecord, RequestRecord, Status,
     account::Stan,
     host::{FrameTrace, ReversalReason},
     notice::Screen,
     outcome::{Authority, Class},
-    record::Ending,
+    record::{Ending, ProvisionalOf},
     time::Millis,
 };
 use std::sync::Arc;
@@ -73,10 +73,11 @@ impl Machine {
         let answer = Box::new(answer.clone());
         self.record(
             Some(txn),
-            Record::Partial {
+            RequestRecord::Provisional {
                 txn,
                 account: account.clone(),
                 stan,
+                of: ProvisionalOf::Part,
                 answer: answer.clone(),
                 trace: trace.clone(),
             },
@@ -98,7 +99,7 @@ impl Machine {
             self.approve(&mut outcome, Authority::Host);
             self.record(
                 Some(txn),
-                Record::ObligationEnded {
+                ObligationRecord::Ended {
                     txn,
                     stan,
                     how: Ending::RequestAnswered,
@@ -119,7 +120,7 @@ impl Machine {
         let not_before = self.undo_time(txn, stan);
         self.record(
             Some(txn),
-            Record::ObligationDue { txn, stan, reason: ReversalReason::Other, not_before },
+            ObligationRecord::Due { txn, stan, reason: ReversalReason::Other, not_before },
         );
     }
 }

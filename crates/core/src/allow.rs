@@ -6,7 +6,7 @@ use crate::{
     view,
 };
 use payterm_schema::{
-    AccountId, HostEvent, Kind, Record,
+    AccountId, HostEvent, Kind, RequestRecord,
     host::{CardSecrets, EntryMode, MessageKind, OriginalRef, Plan, SecretsFrom},
     kind::{CardRule, Recovery},
     notice::Screen,
@@ -96,7 +96,7 @@ impl Machine {
             && let (Kind::Refund, Some(original), Some(minor)) =
                 (kind, original.and_then(|o| o.txn), view.sums.amount)
         {
-            self.record(Some(original), Record::RefundHeld { txn: original, by: txn, minor });
+            self.record(Some(original), RequestRecord::RefundHeld { txn: original, by: txn, minor });
         }
         let owes = row.recovery != Recovery::AskAgain;
         let card = flow.presented.as_ref().and_then(|p| p.card.clone());
@@ -106,7 +106,7 @@ impl Machine {
         let queued = repeats && self.state.obligations.queued(&account, &place);
         self.record(
             Some(txn),
-            Record::Allowed {
+            RequestRecord::Allowed {
                 txn,
                 account: account.clone(),
                 plan: Box::new(plan.clone()),

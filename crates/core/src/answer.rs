@@ -5,7 +5,8 @@ use crate::{
     view,
 };
 use payterm_schema::{
-    AccountId, HostAnswer, HostEvent, Kind, Notice, Outcome, Record, Status, Time,
+    AccountId, AccountRecord, HostAnswer, HostEvent, Kind, Notice, ObligationRecord, Outcome, RequestRecord,
+    Status, Time,
     account::Stan,
     config::RefusalWithoutMac,
     host::{FrameTrace, MacVerdict, RetryRule, ReversalReason},
@@ -29,7 +30,7 @@ impl Machine {
             HostEvent::NotSent { why } => {
                 self.record(
                     Some(txn),
-                    Record::NotSent { txn, account: account.clone(), stan, why: why.clone() },
+                    RequestRecord::NotSent { txn, account: account.clone(), stan, why: why.clone() },
                 );
                 // An advice is accepted: it leaves when the line is there again.
                 if self.state.obligation(txn, stan).is_some() {
@@ -41,12 +42,12 @@ impl Machine {
                 }
             }
             HostEvent::Unbuildable { why } => {
-                self.record(Some(txn), Record::NotSent { txn, account: account.clone(), stan, why });
+                self.record(Some(txn), RequestRecord::NotSent { txn, account: account.clone(), stan, why });
                 // Whatever it owed is nothing: it cannot be told either.
                 if self.state.obligation(txn, stan).is_some() {
                     self.record(
                         Some(txn),
-                        Record::ObligationEnded {
+                        ObligationRecord::Ended {
                             txn,
                             stan,
                             how: Ending::NothingLeft,
@@ -79,7 +80,7 @@ impl Machine {
         let not_before = self.undo_time(txn, stan);
         self.record(
             Some(txn),
-            Record::NoReply { txn, account: account.clone(), stan, why, reason, not_before, trace },
+            RequestRecord::NoReply { txn, account: account.clone(), stan, why, reason, not_before, trace },
         );
         match self.state.obligation(txn, stan).map(|o| o.duty) {
             None => self.fail(code, Class::E),
@@ -123,7 +124,7 @@ impl Machine {
             let why = if answer.mac == MacVerdict::Wrong { "mac-wrong" } else { "mac-absent" };
             self.record(
                 Some(txn),
-                Record::Disregarded {
+                RequestRecord::Disregarded {
                     txn,
                     account: account.clone(),
                     stan,
@@ -175,7 +176,7 @@ impl Machine {
             let digit = answer.requirement;
             self.record(
                 Some(txn),
-                Record::NoReply {
+                RequestRecord::NoReply {
                     txn,
                     account: account.clone(),
                     stan,
@@ -201,7 +202,7 @@ impl Machine {
             let reason = ReversalReason::NoReply;
             self.record(
                 Some(txn),
-                Record::NoReply {
+                RequestRecord::NoReply {
                     txn,
                     account: account.clone(),
                     stan,
@@ -229,7 +230,14 @@ impl Machine {
         let code = answer.code.clone();
         self.record(
             Some(txn),
-            Record::Answered { txn, account: account.clone(), stan, answer: Box::new(answer), due, trace },
+            RequestRecord::Answered {
+                txn,
+                account: account.clone(),
+                stan,
+                answer: Box::new(answer),
+                due,
+                trace,
+            },
         );
         self.requirement(account, txn, digit);
         if pending {
@@ -283,7 +291,7 @@ impl Machine {
         let judged = if kind == Kind::SignIn { self.judge_sign_in(account, &answer) } else { Ok(()) };
         self.record(
             Some(txn),
-            Record::Answered {
+            RequestRecord::Answered {
                 txn,
                 account: account.clone(),
                 stan,
@@ -295,7 +303,7 @@ impl Machine {
         match (kind, judged) {
             (Kind::SignIn, Ok(())) => self.signed_in(account, answer),
             (Kind::SignIn, Err(why)) => {
-                self.record(Some(txn), Record::SignInFailed { account: account.clone(), why });
+                self.record(Some(txn), AccountRecord::SignInFailed { account: account.clone(), why });
                 let code = if class == Class::A { "keys-refused".into() } else { format!("host-{code}") };
                 view::ended(&mut outcome, Status::Declined, code, class.max_failure(), self.now);
                 return self.finish(outcome);
@@ -380,7 +388,7 @@ impl Machine {
         let approved = outcome.status == Status::Approved;
         let outcome = Arc::new(outcome);
         let papers = self.papers_of(&outcome);
-        self.record(Some(txn), Record::Outcome { outcome: Arc::clone(&outcome), papers });
+        self.record(Some(txn), RequestRecord::Outcome { outcome: Arc::clone(&outcome), papers });
         if let Some(original) = outcome.original.as_ref().and_then(|o| o.txn) {
             self.settle_original(original, &outcome);
         }

@@ -2,7 +2,7 @@
 //! time-out.
 use crate::{By, Effect, Machine, instrument, instrument::Presented, view};
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, Notice, Outcome, Record, Request, RequestKey, Status, Time,
+    AccountId, Fault, HostAnswer, Notice, Outcome, Request, RequestKey, RequestRecord, Status, Time,
     account::Stan,
     device::Key,
     kind::{CardRule, Kind, OriginalBy},
@@ -206,7 +206,7 @@ impl Machine {
         self.recent.push_back((key.clone(), hash.clone()));
         self.record(
             Some(txn),
-            Record::Started {
+            RequestRecord::Started {
                 txn,
                 key: key.clone(),
                 hash,

@@ -3,7 +3,8 @@
 //! allows for advices: forwarding never stands in a customer's way.
 use crate::{AccountSettings, Effect, Heard, Machine};
 use payterm_schema::{
-    AccountId, HostAnswer, HostEvent, HostMessage, Notice, Record, Time,
+    AccountId, AccountRecord, HostAnswer, HostEvent, HostMessage, Notice, RequestRecord, TerminalRecord,
+    Time,
     account::{Batch, Stan},
     host::{EntryMode, KeysVerdict, MessageKind, Plan, SecretsFrom},
     kind::Kind,
@@ -156,7 +157,7 @@ impl Machine {
             Purpose::SignIn => match event {
                 HostEvent::Reply { answer, .. } => self.sign_in_answer(account, *answer),
                 HostEvent::NotSent { why } => {
-                    self.record(None, Record::SignInFailed { account: account.clone(), why });
+                    self.record(None, AccountRecord::SignInFailed { account: account.clone(), why });
                     self.sign_in_waits(account);
                     if !self.line_is_down(account) {
                         self.fail_waiting(account, "not-sent");
@@ -205,7 +206,7 @@ impl Machine {
             Purpose::Request { txn, stan } => {
                 self.record(
                     Some(txn),
-                    Record::Disregarded {
+                    RequestRecord::Disregarded {
                         txn,
                         account: account.clone(),
                         stan,
@@ -374,7 +375,7 @@ impl Machine {
 
     fn send_sign_in(&mut self, id: &AccountId) {
         let plan = self.control_plan(id, Kind::SignIn);
-        self.record(None, Record::ControlSent { account: id.clone(), plan: Box::new(plan.clone()) });
+        self.record(None, AccountRecord::ControlSent { account: id.clone(), plan: Box::new(plan.clone()) });
         self.send(id, Purpose::SignIn, MessageKind::Request, plan, SecretsFrom::None, None);
     }
 
@@ -446,9 +447,15 @@ impl Machine {
             flow.pin = None;
         }
         let differs = self.heard.get(id).and_then(|h| h.off_by);
-        self.record(None, Record::SignedIn { account: id.clone(), batch, offset, answer: Box::new(answer) });
+        self.record(
+            None,
+            AccountRecord::SignedIn { account: id.clone(), batch, offset, answer: Box::new(answer) },
+        );
         if let Some(by) = differs {
-            self.record(None, Record::Clock { event: ClockEvent::HostDiffers { account: id.clone(), by } });
+            self.record(
+                None,
+                TerminalRecord::Clock { event: ClockEvent::HostDiffers { account: id.clone(), by } },
+            );
         }
         self.sign_in.insert(id.clone(), Default::default());
     }
@@ -470,7 +477,7 @@ impl Machine {
     }
 
     fn sign_in_failed(&mut self, id: &AccountId, why: String, code: &str) {
-        self.record(None, Record::SignInFailed { account: id.clone(), why });
+        self.record(None, AccountRecord::SignInFailed { account: id.clone(), why });
         self.sign_in_waits(id);
         self.fail_waiting(id, code);
     }
@@ -493,7 +500,7 @@ impl Machine {
         if digit == 0 {
             return;
         }
-        self.record(Some(txn), Record::Requirement { account: id.clone(), digit });
+        self.record(Some(txn), AccountRecord::Requirement { account: id.clone(), digit });
         if digit == 3 {
             self.sign_out(id, "the host asks for a sign-in (requirement 3)");
             self.sign_in.entry(id.clone()).or_default().wanted = true;
@@ -504,7 +511,7 @@ impl Machine {
 
     pub(crate) fn sign_out(&mut self, id: &AccountId, why: &str) {
         if self.state.ledger(id).signed_in {
-            self.record(None, Record::SignedOut { account: id.clone(), why: why.into() });
+            self.record(None, AccountRecord::SignedOut { account: id.clone(), why: why.into() });
         }
     }
 }

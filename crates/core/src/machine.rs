@@ -6,7 +6,7 @@ use crate::{
     state::State,
 };
 use payterm_schema::{
-    AccountId, Fault, Notice, Outcome, Record, RequestKey, Time,
+    AccountId, AccountRecord, Fault, Notice, Outcome, Record, RequestKey, TerminalRecord, Time,
     device::Way,
     notice::{Phase, Screen},
     onboarding::Problem,
@@ -133,7 +133,7 @@ impl Machine {
     /// To be called before [`Machine::boot`], once, when the store has put the journal back.
     pub fn restored(&mut self, now: Time, restored: Restored) -> Step {
         self.now = now;
-        self.record(None, Record::Restored { restored: Box::new(restored) });
+        self.record(None, TerminalRecord::Restored { restored: Box::new(restored) });
         // Nothing is driven: what is owed is left to people first, at the start.
         std::mem::take(&mut self.step)
     }
@@ -144,9 +144,9 @@ impl Machine {
         self.now = now;
         self.boot_operators();
         let behind = self.state.staff.seen.since(now);
-        self.record(None, Record::Booted { version: version.into() });
+        self.record(None, TerminalRecord::Booted { version: version.into() });
         if behind > CLOCK_SLACK {
-            self.record(None, Record::Clock { event: ClockEvent::Behind { by: behind } });
+            self.record(None, TerminalRecord::Clock { event: ClockEvent::Behind { by: behind } });
         }
         // Tags of different runs never meet: an answer to the last run's frame finds nobody here.
         self.tags = self.state.boots << 32;
@@ -156,7 +156,7 @@ impl Machine {
             if signed_in && !with_keys.contains(id) {
                 self.record(
                     None,
-                    Record::SignedOut { account: id.clone(), why: "the working keys are gone".into() },
+                    AccountRecord::SignedOut { account: id.clone(), why: "the working keys are gone".into() },
                 );
             }
             let signed_in = self.state.ledger(id).signed_in;
@@ -229,7 +229,7 @@ impl Machine {
             Input::Probe { call, account } => self.probe(call, &account),
             Input::JournalDamaged { why } => self.journal_damaged(why),
             Input::ClockJumped { by } => {
-                self.record(None, Record::Clock { event: ClockEvent::Jumped { by } })
+                self.record(None, TerminalRecord::Clock { event: ClockEvent::Jumped { by } })
             }
             Input::SetLanguage { call, language, by } => self.set_language(call, language, by),
             Input::Operators { call, request } => self.operators(call, request),
@@ -347,8 +347,8 @@ impl Machine {
 
     /// Journals and folds; a record that does not fit is our own mistake: the machine stops (and is rebuilt
     /// by replay).
-    pub(crate) fn record(&mut self, txn: Option<u64>, record: Record) {
-        let entry = Entry { seq: self.state.seq + 1, at: self.now, txn, record };
+    pub(crate) fn record(&mut self, txn: Option<u64>, record: impl Into<Record>) {
+        let entry = Entry { seq: self.state.seq + 1, at: self.now, txn, record: record.into() };
         let applied = self.state.apply(&entry);
         assert!(applied.is_ok(), "a record of this machine does not fit its state: {applied:?}");
         self.step.records.push(entry);

@@ -1,7 +1,7 @@
 //! Obligations: reversals and advices, driven until they are answered or Stuck.
 use crate::{AccountSettings, Machine, Settings, links::Purpose, recovery::recovery_first, view};
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, HostEvent, Notice, Outcome, Record, Screen, Status, Time,
+    AccountId, Fault, HostAnswer, HostEvent, Notice, ObligationRecord, Outcome, Screen, Status, Time,
     account::Stan,
     config::AccountConfig,
     host::{FrameTrace, MacVerdict, MessageKind, Plan, RetryRule, SecretsFrom},
@@ -74,7 +74,7 @@ impl Machine {
         else {
             return;
         };
-        self.record(Some(txn), Record::ObligationTried { txn, stan });
+        self.record(Some(txn), ObligationRecord::Tried { txn, stan });
         let secrets = o.sealed.map_or(SecretsFrom::None, SecretsFrom::Sealed);
         let (message_kind, purpose) = match o.duty {
             Duty::Repeat => (MessageKind::Repeat, Purpose::Advice { txn, stan }),
@@ -128,7 +128,7 @@ impl Machine {
             let voidable = o.sealed.is_some_and(|t| self.state.voidable.contains(&t));
             self.record(
                 Some(txn),
-                Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace },
+                ObligationRecord::Ended { txn, stan, how: Ending::Answered(answer.code), trace },
             );
             if let Some(sealed) = o.sealed {
                 self.erase_when_done(sealed, voidable);
@@ -165,7 +165,7 @@ impl Machine {
             (self.backoff(account, 1, txn), self.now.since(o.since), self.longest_wait(account));
         let next_try =
             self.now + if left { self.backoff(account, o.tries, txn) } else { waited.clamp(first, max) };
-        self.record(Some(txn), Record::ObligationFailed { txn, stan, code, why, next_try, left, trace });
+        self.record(Some(txn), ObligationRecord::Failed { txn, stan, code, why, next_try, left, trace });
         let max = self.account(account).map_or(1, |a| a.config.obligation_tries);
         if left && o.tries >= max && o.state == ObligationState::Due {
             return self.stuck(&o);
@@ -201,7 +201,7 @@ impl Machine {
     /// For a person: kept, shown, printed and told.
     pub(crate) fn stuck(&mut self, o: &Obligation) {
         let (txn, stan) = (o.txn, o.plan.stan);
-        self.record(Some(txn), Record::ObligationStuck { txn, stan });
+        self.record(Some(txn), ObligationRecord::Stuck { txn, stan });
         let running = self.state.running.as_ref().filter(|r| r.txn == txn).map(|r| &*r.view);
         if let Some(told) = self.state.owes(txn).or(running).cloned() {
             // The numbers of the message itself: another try of the same request has others.
@@ -272,7 +272,7 @@ impl Machine {
             );
         }
         for o in stuck {
-            self.record(Some(txn), Record::ObligationRetried { txn, stan: o.plan.stan, by: by.clone() });
+            self.record(Some(txn), ObligationRecord::Retried { txn, stan: o.plan.stan, by: by.clone() });
         }
         self.answer(call, Ok(()));
     }

@@ -5,7 +5,7 @@
 //! advice needs: the sealed PAN and the expiry.
 use crate::{AccountSettings, Heard, Machine, State, instrument::Presented, view};
 use payterm_schema::{
-    AccountId, Kind, Record, Time,
+    AccountId, Kind, RequestRecord, Time,
     config::in_bin_range,
     host::{EntryMode, Plan},
     offline::{Check, Judgement, OfflineAnswer, OfflineAuthority, OfflineRule},
@@ -161,7 +161,7 @@ impl Machine {
         }
         let txn = running.txn;
         if !judgement.allowed {
-            self.record(Some(txn), Record::OfflineDenied { txn, account: id.clone(), judgement });
+            self.record(Some(txn), RequestRecord::OfflineDenied { txn, account: id.clone(), judgement });
             return false;
         }
         let (stan, batch) = (self.state.next_stan(id), self.state.ledger(id).batch);
@@ -199,7 +199,7 @@ impl Machine {
         let mut outcome = view.clone();
         self.record(
             Some(txn),
-            Record::OfflineAllowed {
+            RequestRecord::OfflineAllowed {
                 txn,
                 account: id.clone(),
                 plan: Box::new(plan),

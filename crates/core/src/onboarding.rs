@@ -5,7 +5,7 @@
 //! only: after a restart the same question is asked again, under the same onboarding id and revision.
 use crate::{Call, Effect, Machine};
 use payterm_schema::{
-    Fault, Notice, Record, Screen, Time,
+    Fault, Notice, PaperRecord, Record, Screen, Time,
     onboarding::{
         Accepted, Draft, Offer, Onboarding, OnboardingSlip, OnboardingStatus, Parameters, Problem, Signed,
         Stage, Verdict,
@@ -207,12 +207,12 @@ impl Machine {
     }
 
     fn applied(&mut self, onboarding: Onboarding) {
-        self.record(None, Record::Onboarding { onboarding: Box::new(onboarding.clone()) });
+        self.record(None, Record::Onboarding(Box::new(onboarding.clone())));
         if self.settings.printer && onboarding.stage != Stage::Draft && onboarding.stage != Stage::InReview {
             let content =
                 PaperContent::Onboarding(Box::new(OnboardingSlip::new(&onboarding, self.settings.test)));
             let job = PaperJob::new(self.state.last_job + 1, PaperKind::OnboardingSlip, 0, content);
-            self.record(None, Record::PaperQueued { job: Box::new(job) });
+            self.record(None, PaperRecord::Queued { job: Box::new(job) });
         }
         self.tell(Notice::Onboarding { onboarding: Box::new(onboarding) });
         let rests = matches!(self.screen, Screen::Onboarding { .. } | Screen::SelfTest { .. })

@@ -304,7 +304,8 @@ mod tests {
 
     fn one(txn: u64, card: u8, duty: Duty, next: i64) -> Obligation {
         let json = format!(
-            r#"{{"txn":{txn},"account":"a","state":"due","duty":{duty},"reason":"no_reply","sealed":{txn},"tries":0,"next_try":{next},"last_code":null,
+            r#"{{"txn":{txn},"account":"a","state":"due","duty":{duty},"reason":"no_reply",
+            "sealed":{txn},"left":true,"had_left":true,"tries":0,"next_try":{next},"last_code":null,
             "since":{txn},"card":"{card:032x}","plan":{{"kind":"sale","stan":{txn},"batch":1,"amount":{{"amount":"1.00","currency":"CNY"}},"mode":"swipe",
             "pin":false,"track":false,"wallet":null,"expiry":null,"card_sequence":null,"original":null,"operator":"01","at":0,"auth_code":null,
             "offline_authority":"merchant"}}}}"#,

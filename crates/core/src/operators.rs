@@ -5,7 +5,7 @@ mod desk;
 use crate::{Effect, Machine};
 use desk::Session;
 use payterm_schema::{
-    Fault, Kind, Notice, Record, Screen, Time,
+    Fault, Kind, Notice, Screen, Time,
     kind::Right,
     operator::{
         LoggedOffWhy, OperatorEvent, OperatorId, OperatorInfo, Operators, Purpose, Role, TerminalLock,
@@ -248,14 +248,14 @@ impl Machine {
                 | OperatorEvent::Wrong { purpose: Purpose::Approve, .. }
         );
         let txn = self.state.running.as_ref().map(|r| r.txn).filter(|_| approval);
-        self.record(txn, Record::Operator { event });
+        self.record(txn, event);
         if told {
             let staff = &self.state.staff;
             self.tell(Notice::Operators { on_duty: staff.on_duty.clone(), locked: staff.locked.is_some() });
         }
     }
 
-    /// Before [`Record::Booted`]: who was on duty when the power went is not, when that is long ago.
+    /// Before [`Record::Terminal(TerminalRecord::Booted)`]: who was on duty when the power went is not, when that is long ago.
     pub(crate) fn boot_operators(&mut self) {
         self.desk.busy_at = self.now;
         let idle = self.idle_lock();

@@ -2,7 +2,7 @@
 //! duplicate.
 use crate::{Effect, Machine};
 use payterm_schema::{
-    Fault, Kind, Notice, Outcome, Record, Status, Time,
+    Fault, Kind, Notice, Outcome, PaperRecord, Record, Status, Time,
     caller::TERMINAL,
     config::DuplicatePolicy,
     paper::{PaperContent, PaperJob, PaperKind, PaperState, PrintResult, SlipCopy},
@@ -28,7 +28,7 @@ impl Machine {
             outcome.txn,
             PaperJob::new(self.state.last_job + 1, kind, attempts, PaperContent::Outcome(outcome)),
         );
-        self.record(Some(txn), Record::PaperQueued { job: Box::new(job) });
+        self.record(Some(txn), PaperRecord::Queued { job: Box::new(job) });
     }
 
     /// The papers that come with this outcome.
@@ -75,7 +75,7 @@ impl Machine {
         let Some(job) = self.next_paper().cloned() else { return };
         self.printing = Some(job.id);
         let txn = job.transaction();
-        self.record(txn, Record::PaperStarted { job: job.id });
+        self.record(txn, Record::Paper(PaperRecord::Started { job: job.id }));
         let duplicate = job.attempts > 0;
         self.effect(Effect::Print { job: Box::new(job), duplicate });
     }
@@ -97,13 +97,13 @@ impl Machine {
             PrintResult::NotStarted(why) | PrintResult::Unconfirmed(why) => Some(why.clone()),
             PrintResult::Confirmed | PrintResult::SentUnconfirmable => None,
         };
-        self.record(txn, Record::PaperEnded { job, result, hold });
+        self.record(txn, Record::Paper(PaperRecord::Ended { job, result, hold }));
         if done {
             self.paper_wait = Millis(i64::from(self.settings.paper.retry_ms));
             self.paper_not_before = self.now;
             self.tell(Notice::Paper { job: PaperJob { state: PaperState::Done, problem: None, ..ended } });
         } else if ended.at_most_once() {
-            self.record(txn, Record::PaperReleased { job, print: false, by: TERMINAL.into() });
+            self.record(txn, Record::Paper(PaperRecord::Released { job, print: false, by: TERMINAL.into() }));
             self.tell(Notice::Paper { job: PaperJob { state: PaperState::GivenUp, problem, ..ended } });
         } else {
             self.paper_not_before = self.now + self.paper_wait;
@@ -157,7 +157,7 @@ impl Machine {
     pub(crate) fn release_paper(&mut self, call: u64, job: u64, print: bool, by: String) {
         match self.state.papers.get(&job).map(|p| (p.state, p.clone())) {
             Some((PaperState::Held, paper)) => {
-                self.record(paper.transaction(), Record::PaperReleased { job, print, by });
+                self.record(paper.transaction(), Record::Paper(PaperRecord::Released { job, print, by }));
                 if !print {
                     self.tell(Notice::Paper { job: PaperJob { state: PaperState::GivenUp, ..paper } });
                 }

@@ -2,7 +2,7 @@
 //! the acquirer's word.
 use crate::Machine;
 use payterm_schema::{
-    Fault, Kind, Money, Record, Status,
+    Fault, Kind, Money, ObligationRecord, RequestRecord, Status,
     offline::QueueAct,
     outcome::{Class, Forwarding},
     record::{Duty, Obligation, ObligationState},
@@ -47,7 +47,7 @@ impl Machine {
             if o.next_try > self.now {
                 self.record(
                     Some(o.txn),
-                    Record::ObligationHurried { txn: o.txn, stan: o.plan.stan, by: by.to_owned() },
+                    ObligationRecord::Hurried { txn: o.txn, stan: o.plan.stan, by: by.to_owned() },
                 );
             }
         }
@@ -74,7 +74,7 @@ impl Machine {
         for o in all {
             self.record(
                 Some(txn),
-                Record::ObligationHeld { txn, stan: o.plan.stan, hold, by: by.to_owned() },
+                ObligationRecord::Held { txn, stan: o.plan.stan, hold, by: by.to_owned() },
             );
             self.tell_obligation(txn, o.plan.stan);
         }
@@ -142,14 +142,19 @@ impl Machine {
             if let (Duty::Repeat, Some(mut outcome)) = (o.duty, told.clone().filter(|t| t.status.is_final()))
             {
                 if let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
-                    self.record(Some(original), Record::Released { txn: original, by: txn });
+                    self.record(Some(original), RequestRecord::Released { txn: original, by: txn });
                 }
                 outcome.forwarding = Some(Forwarding::WrittenOff { by: by.to_owned(), why: why.to_owned() });
                 self.announce(outcome, true);
             }
             self.record(
                 Some(txn),
-                Record::WrittenOff { txn, stan: o.plan.stan, by: by.to_owned(), why: why.to_owned() },
+                ObligationRecord::WrittenOff {
+                    txn,
+                    stan: o.plan.stan,
+                    by: by.to_owned(),
+                    why: why.to_owned(),
+                },
             );
         }
         // Nobody knows whether the acquirer holds it: the shop has decided not to look any further.

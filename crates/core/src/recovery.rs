@@ -5,9 +5,9 @@ use crate::{
     view,
 };
 use payterm_schema::{
-    AccountId, Batch, Fault, Kind, Notice, Record, RequestKey, Stan, Status, Time,
+    AccountId, Batch, Fault, Kind, Notice, RequestKey, RequestRecord, Stan, Status, TerminalRecord, Time,
     outcome::Class,
-    record::{Obligation, ObligationState, Restored},
+    record::{Obligation, ObligationState, ProvisionalOf, Restored},
     settlement::{Halves, Settlement},
 };
 use serde::{Deserialize, Serialize};
@@ -73,9 +73,12 @@ impl Machine {
     /// have been told.
     pub(crate) fn cut_off(&mut self, running: Running) {
         let mut outcome = Arc::unwrap_or_clone(running.view);
-        if let Some(part) = &running.part {
-            view::with_answer(&mut outcome, part);
-            view::with_part(&mut outcome, part);
+        if let Some((of, answer)) = &running.provisional {
+            view::with_answer(&mut outcome, answer);
+            match of {
+                ProvisionalOf::Part => view::with_part(&mut outcome, answer),
+                ProvisionalOf::Card => {}
+            }
         }
         // Of a voice sale the issuer's word is the request's own.
         outcome.auth_code =
@@ -117,7 +120,7 @@ impl Machine {
             let hash = request.content_hash();
             self.record(
                 Some(txn),
-                Record::Started {
+                RequestRecord::Started {
                     txn,
                     key: key.clone(),
                     hash,
@@ -176,7 +179,7 @@ impl Machine {
     }
 
     pub(crate) fn recovery_ended(&mut self, by: String) {
-        self.record(None, Record::RecoveryEnded { by });
+        self.record(None, TerminalRecord::RecoveryEnded { by });
     }
 
     /// What runs goes on; nothing new begins.

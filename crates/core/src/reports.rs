@@ -1,7 +1,7 @@
 //! Reports of the totals, and papers that an app asks for.
 use crate::{Machine, State};
 use payterm_schema::{
-    Fault, Record, Time,
+    Fault, PaperRecord, Time,
     config::AccountConfig,
     page::Printable,
     paper::{PaperContent, PaperJob, PaperKind, PaperRequest},
@@ -117,7 +117,7 @@ impl Machine {
                 Err(Fault::WrongState { rule: format!("{WAITING_MAX} papers wait for the printer already") }),
             );
         }
-        self.record(None, Record::PaperQueued { job: Box::new(job) });
+        self.record(None, PaperRecord::Queued { job: Box::new(job) });
         self.answer(call, Ok(()));
     }
 }

@@ -1,7 +1,7 @@
 //! What a request does to its original, and what a person found out about one that is in doubt.
 use crate::{Machine, advice, view};
 use payterm_schema::{
-    Fault, Kind, Notice, Outcome, Record, Status,
+    Fault, Kind, Notice, ObligationRecord, Outcome, RequestRecord, Status,
     account::Stan,
     host::FrameTrace,
     outcome::{Authority, Class, Forwarding},
@@ -16,7 +16,7 @@ impl Machine {
         let (txn, approved) = (outcome.txn, outcome.status == Status::Approved);
         match outcome.kind {
             Kind::Void | Kind::CompletionCancel | Kind::PreAuthCancel if approved => {
-                self.record(Some(original), Record::Voided { txn: original, by: txn });
+                self.record(Some(original), RequestRecord::Voided { txn: original, by: txn });
                 self.erase_when_done(
                     original,
                     outcome.kind != Kind::PreAuthCancel && self.state.in_open_batch(outcome),
@@ -28,15 +28,15 @@ impl Machine {
                     .and_then(|o| o.of)
                     .filter(|_| outcome.kind == Kind::CompletionCancel)
                 {
-                    self.record(Some(hold), Record::Released { txn: hold, by: original });
+                    self.record(Some(hold), RequestRecord::Released { txn: hold, by: original });
                 }
             }
             Kind::Completion | Kind::CompletionAdvice if approved => {
-                self.record(Some(original), Record::Completed { txn: original, by: txn })
+                self.record(Some(original), RequestRecord::Completed { txn: original, by: txn })
             }
             Kind::TipAdjust if approved => self.record(
                 Some(original),
-                Record::Adjusted { txn: original, by: txn, tip: outcome.sums.tip.unwrap_or(0) },
+                RequestRecord::Adjusted { txn: original, by: txn, tip: outcome.sums.tip.unwrap_or(0) },
             ),
             // Held since before its frame left.
             Kind::Refund
@@ -44,7 +44,7 @@ impl Machine {
                     && outcome.stan.is_some() =>
             {
                 let minor = outcome.sums.amount.unwrap_or(0);
-                self.record(Some(original), Record::RefundFreed { txn: original, by: txn, minor });
+                self.record(Some(original), RequestRecord::RefundFreed { txn: original, by: txn, minor });
             }
             Kind::Sale
             | Kind::Void
@@ -71,7 +71,7 @@ impl Machine {
         let slip = OutcomePaper { job: self.state.last_job + 1, kind: PaperKind::StuckSlip };
         let papers = if look && self.settings.printer { vec![slip] } else { Vec::new() };
         let outcome = Arc::new(outcome);
-        self.record(Some(outcome.txn), Record::Outcome { outcome: Arc::clone(&outcome), papers });
+        self.record(Some(outcome.txn), RequestRecord::Outcome { outcome: Arc::clone(&outcome), papers });
         self.tell(Notice::Outcome { outcome });
     }
 
@@ -177,7 +177,7 @@ impl Machine {
             for o in &stuck {
                 self.record(
                     Some(txn),
-                    Record::ObligationEnded {
+                    ObligationRecord::Ended {
                         txn,
                         stan: o.plan.stan,
                         how: how.clone(),
@@ -192,7 +192,7 @@ impl Machine {
                     && let Some(mut outcome) = told.clone()
                 {
                     if !executed && let Some(original) = outcome.original.as_ref().and_then(|x| x.txn) {
-                        self.record(Some(original), Record::Released { txn: original, by: txn });
+                        self.record(Some(original), RequestRecord::Released { txn: original, by: txn });
                     }
                     outcome.forwarding =
                         Some(if executed { Forwarding::Forwarded } else { Forwarding::Refused("--".into()) });
@@ -200,7 +200,7 @@ impl Machine {
                 }
                 self.record(
                     Some(txn),
-                    Record::ObligationEnded {
+                    ObligationRecord::Ended {
                         txn,
                         stan: o.plan.stan,
                         how: how.clone(),

@@ -12,7 +12,8 @@ use crate::{
     view,
 };
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Outcome, Record, Screen, Status, Time,
+    AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Outcome, RequestRecord, Screen, SettlementRecord,
+    Status, Time,
     account::Stan,
     host::{EntryMode, FrameTrace, MessageKind, OriginalRef, Plan, RetryRule, SecretsFrom, Wallet},
     kind::Side,
@@ -75,7 +76,7 @@ impl Machine {
         // One that waits for a person: here is one.
         if let Some(txn) = self.settling(&account).filter(|s| s.hold).map(|s| s.txn) {
             let by = self.operator();
-            self.record(Some(txn), Record::SettlementRetried { txn, account, by });
+            self.record(Some(txn), SettlementRecord::Retried { txn, account, by });
         }
     }
 
@@ -174,7 +175,7 @@ impl Machine {
         view.settlement = Some(Box::new(settlement));
         self.record(
             Some(txn),
-            Record::SettlementAsked {
+            SettlementRecord::Asked {
                 txn,
                 account: id.clone(),
                 plan: Box::new(plan.clone()),
@@ -297,7 +298,7 @@ impl Machine {
                 };
                 self.record(
                     Some(s.txn),
-                    Record::UploadAllowed {
+                    SettlementRecord::UploadAllowed {
                         txn: s.txn,
                         account: id,
                         plan: Box::new(plan),
@@ -345,7 +346,7 @@ impl Machine {
         let plan = Plan { settlement: Some(Box::new(end)), ..self.control_plan(id, Kind::Settlement) };
         self.record(
             Some(s.txn),
-            Record::UploadAllowed {
+            SettlementRecord::UploadAllowed {
                 txn: s.txn,
                 account: id.clone(),
                 plan: Box::new(plan),
@@ -411,7 +412,7 @@ impl Machine {
                     let account = id.clone();
                     self.record(
                         Some(txn),
-                        Record::SettlementJudged {
+                        SettlementRecord::Judged {
                             txn,
                             account,
                             stan,
@@ -426,7 +427,7 @@ impl Machine {
                     let (account, why) = (id.clone(), code.to_owned());
                     self.record(
                         Some(txn),
-                        Record::Disregarded {
+                        RequestRecord::Disregarded {
                             txn,
                             account,
                             stan,
@@ -449,7 +450,7 @@ impl Machine {
             BatchPart::List(_) | BatchPart::One { .. } if done || known => {
                 self.record(
                     Some(txn),
-                    Record::Uploaded { txn, account: id.clone(), stan, code: answer.code, trace },
+                    SettlementRecord::Uploaded { txn, account: id.clone(), stan, code: answer.code, trace },
                 );
             }
             BatchPart::End { .. } if done || known => {
@@ -488,7 +489,7 @@ impl Machine {
                 let class = self.class(id, &answer.code).max_failure();
                 self.record(
                     Some(txn),
-                    Record::Disregarded {
+                    RequestRecord::Disregarded {
                         txn,
                         account: id.clone(),
                         stan,
@@ -527,7 +528,7 @@ impl Machine {
         let told = code.clone().unwrap_or_else(|| "no-reply".into());
         self.record(
             Some(txn),
-            Record::SettlementFailed {
+            SettlementRecord::Failed {
                 txn,
                 account: id.clone(),
                 stan,
@@ -568,7 +569,7 @@ impl Machine {
         class: Class,
     ) {
         let Some(mut outcome) = self.settlement_view(txn) else { return };
-        self.record(Some(txn), Record::SettlementDropped { txn, account: id.clone(), how });
+        self.record(Some(txn), SettlementRecord::Dropped { txn, account: id.clone(), how });
         view::ended(&mut outcome, status, code, class, self.now);
         self.finish(outcome);
     }
@@ -580,7 +581,7 @@ impl Machine {
         // A host that went on without us has named the next one.
         let theirs = self.state.batches_in_doubt().find(|(a, _)| *a == id).map(|(_, d)| d.theirs);
         let next = theirs.unwrap_or_else(|| batch.next());
-        self.record(Some(txn), Record::BatchClosed { txn, account: id.clone(), next, how, trace });
+        self.record(Some(txn), SettlementRecord::BatchClosed { txn, account: id.clone(), next, how, trace });
         self.step.erase_batch =
             Some(Box::new(payterm_schema::EraseBatch { account: id.clone(), batch, keep }));
         self.uploading.remove(id);
@@ -610,7 +611,7 @@ impl Machine {
             return self.answer(call, Err(Fault::not_found("settlement", id.as_str())));
         };
         let txn = s.txn;
-        self.record(Some(txn), Record::SettlementRetried { txn, account: id.clone(), by });
+        self.record(Some(txn), SettlementRecord::Retried { txn, account: id.clone(), by });
         self.answer(call, Ok(()));
     }
 

@@ -1,7 +1,7 @@
 //! The terminal's care for itself: the self-test's report, an echo to an idle account, the language.
 use crate::{Effect, Machine, links::Purpose};
 use payterm_schema::{
-    AccountId, Fault, HostEvent, Kind, Notice, Record, Screen, SelfTest,
+    AccountId, AccountRecord, Fault, HostEvent, Kind, Notice, PaperRecord, Screen, SelfTest, TerminalRecord,
     config::Language,
     host::{MessageKind, SecretsFrom},
     outcome::Class,
@@ -14,7 +14,7 @@ const PROBE_MS: u32 = 5_000;
 impl Machine {
     /// Shown for as long as a result, but to nobody's customer.
     pub(crate) fn self_tested(&mut self, call: u64, report: SelfTest, print: bool) {
-        self.record(None, Record::SelfTested { report: Box::new(report.clone()) });
+        self.record(None, TerminalRecord::SelfTested { report: Box::new(report.clone()) });
         if print && self.settings.printer && self.room_for_papers() {
             let job = PaperJob::new(
                 self.state.last_job + 1,
@@ -22,7 +22,7 @@ impl Machine {
                 0,
                 PaperContent::SelfTest(Box::new(report.clone())),
             );
-            self.record(None, Record::PaperQueued { job: Box::new(job) });
+            self.record(None, PaperRecord::Queued { job: Box::new(job) });
         }
         self.answer(call, Ok(()));
         self.tell(Notice::SelfTest { report: Box::new(report.clone()) });
@@ -42,7 +42,7 @@ impl Machine {
     }
 
     pub(crate) fn set_language(&mut self, call: u64, language: Language, by: String) {
-        self.record(None, Record::LanguageSet { language, by });
+        self.record(None, TerminalRecord::LanguageSet { language, by });
         self.answer(call, Ok(()));
         self.effect(Effect::Speak(language));
         self.tell(Notice::Language { language });
@@ -63,7 +63,7 @@ impl Machine {
             return self.answer(call, Err(Fault::Busy { running: None }));
         }
         let plan = self.control_plan(id, Kind::Echo);
-        self.record(None, Record::ControlSent { account: id.clone(), plan: Box::new(plan.clone()) });
+        self.record(None, AccountRecord::ControlSent { account: id.clone(), plan: Box::new(plan.clone()) });
         self.send_within(
             id,
             Purpose::Probe { call },

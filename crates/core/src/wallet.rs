@@ -3,7 +3,7 @@
 //! restart left behind.
 use crate::{Machine, flow::Stage, links::Purpose, view};
 use payterm_schema::{
-    AccountId, HostAnswer, HostEvent, Record, Status, Time,
+    AccountId, HostAnswer, HostEvent, ObligationRecord, RequestRecord, Status, Time,
     account::Stan,
     host::{
         FrameTrace, MacVerdict, MessageKind, OriginalRef, Plan, RetryRule, ReversalReason, SecretsFrom,
@@ -39,7 +39,7 @@ impl Machine {
         };
         let asking = self.asking(rule);
         let (account, answer, trace) = (account.clone(), Box::new(answer.clone()), trace.clone());
-        self.record(Some(txn), Record::Pending { txn, account, stan, answer, asking, trace });
+        self.record(Some(txn), RequestRecord::Pending { txn, account, stan, answer, asking, trace });
         self.set_stage(Stage::Asking, Screen::wait("wallet-pending", asking.until));
         true
     }
@@ -56,9 +56,8 @@ impl Machine {
         for o in open {
             let (txn, stan) = (o.txn, o.plan.stan);
             match self.query_rule(&o) {
-                Some(rule) => {
-                    self.record(Some(txn), Record::AskedAnew { txn, stan, asking: self.asking(rule) })
-                }
+                Some(rule) => self
+                    .record(Some(txn), ObligationRecord::AskedAnew { txn, stan, asking: self.asking(rule) }),
                 None => self.unclear(txn, stan),
             }
         }
@@ -118,7 +117,12 @@ impl Machine {
         };
         self.record(
             Some(txn),
-            Record::Queried { txn, stan, plan: Box::new(plan.clone()), next: self.now + rule.every },
+            ObligationRecord::Queried {
+                txn,
+                stan,
+                plan: Box::new(plan.clone()),
+                next: self.now + rule.every,
+            },
         );
         self.send(id, Purpose::Query { txn, stan }, MessageKind::Query, plan, SecretsFrom::None, None);
     }
@@ -140,7 +144,7 @@ impl Machine {
             let answer = Box::new(*answer);
             self.record(
                 Some(txn),
-                Record::Disregarded {
+                RequestRecord::Disregarded {
                     txn,
                     account: account.clone(),
                     stan: o.plan.stan,
@@ -175,7 +179,7 @@ impl Machine {
         let Some(mut outcome) = self.told(txn) else { return };
         view::with_answer(&mut outcome, answer);
         self.approve(&mut outcome, Authority::Host);
-        self.record(Some(txn), Record::ObligationEnded { txn, stan, how: Ending::RequestAnswered, trace });
+        self.record(Some(txn), ObligationRecord::Ended { txn, stan, how: Ending::RequestAnswered, trace });
         self.finish(outcome);
     }
 
@@ -195,7 +199,7 @@ impl Machine {
         view::ended(&mut outcome, Status::Declined, format!("host-{}", answer.code), class, self.now);
         self.record(
             Some(txn),
-            Record::ObligationEnded { txn, stan, how: Ending::Answered(answer.code), trace },
+            ObligationRecord::Ended { txn, stan, how: Ending::Answered(answer.code), trace },
         );
         self.finish(outcome);
     }
@@ -205,7 +209,7 @@ impl Machine {
         let not_before = self.undo_time(txn, stan);
         self.record(
             Some(txn),
-            Record::ObligationDue { txn, stan, reason: ReversalReason::NoReply, not_before },
+            ObligationRecord::Due { txn, stan, reason: ReversalReason::NoReply, not_before },
         );
         let waits = matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Asking))
             && self.state.running.as_ref().is_some_and(|r| r.txn == txn);

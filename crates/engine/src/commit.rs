@@ -4,7 +4,7 @@
 //! Invariant: effects leave in the order in which they came in, and none before every record up to and
 //! including those of its own step is durable. (What asks the customer is not given to the queue while it
 //! [`CommitQueue::is_durable`].)
-use payterm_schema::{Outcome, Record, Time, record::Entry, time::Millis};
+use payterm_schema::{Outcome, Record, RequestRecord, Time, record::Entry, time::Millis};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -92,7 +92,7 @@ impl<E> CommitQueue<E> {
 pub fn tell_again(tail: &[Entry], now: Time) -> Vec<Arc<Outcome>> {
     let mut last = BTreeMap::new();
     for e in tail {
-        if let Record::Outcome { outcome, .. } = &e.record {
+        if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &e.record {
             last.insert(outcome.txn, (e.at, outcome));
         }
     }

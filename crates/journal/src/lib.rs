@@ -519,7 +519,9 @@ mod tests {
             seq,
             at: payterm_schema::Time(1),
             txn: None,
-            record: payterm_schema::Record::Booted { version: "x".into() },
+            record: payterm_schema::Record::Terminal(payterm_schema::TerminalRecord::Booted {
+                version: "x".into(),
+            }),
         };
         let put = |seq| {
             store

@@ -171,10 +171,10 @@ fn walk(db: &Connection, key: Option<&KeyedHash>, first: u64) -> Result<Walked, 
 }
 /// The records that a transaction's row takes its outcome from: those of `writer::project`, and no others.
 const TELLING: [&str; 4] = [
-    r#"{"type":"started""#,
-    r#"{"type":"offline_allowed""#,
-    r#"{"type":"settlement_asked""#,
-    r#"{"type":"outcome""#,
+    r#"{"request":{"started""#,
+    r#"{"request":{"offline_allowed""#,
+    r#"{"settlement":{"asked""#,
+    r#"{"request":{"outcome""#,
 ];
 
 /// SHA-256 of the newest cipher text of each transaction, as the records up to `seq` have it.

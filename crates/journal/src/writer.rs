@@ -8,7 +8,8 @@ use crate::{
     restore, sql,
 };
 use payterm_schema::{
-    AccountId, Entry, Record,
+    RequestRecord,
+    AccountId, Entry, PaperRecord, Record, RequestRecord, SettlementRecord, TerminalRecord,
     paper::{PaperJob, PrintResult},
     record::{EncodingError, RECORD_VERSION},
 };
@@ -431,7 +432,7 @@ pub(crate) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
     while let Some(row) = rows.next().map_err(sql("load the journal"))? {
         head = chain::follow(key, first, &head, row)?;
         let entry = crate::queries::entry(row)?;
-        if let Record::Outcome { outcome, .. } = &entry.record {
+        if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &entry.record {
             told.push((outcome.txn, head));
         }
         tail.push(entry);
@@ -459,9 +460,13 @@ fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<Vec<Durable>
     });
     let entries = || group.iter().flat_map(|job| &job.commit.records);
     let begun: Vec<_> = entries()
-        .filter_map(
-            |e| if let Record::Started { key, txn, .. } = &e.record { Some((key, *txn)) } else { None },
-        )
+        .filter_map(|e| {
+            if let Record::Request(RequestRecord::Started { key, txn, .. }) = &e.record {
+                Some((key, *txn))
+            } else {
+                None
+            }
+        })
         .collect();
     // What could fail for want of room fails before.
     let written = written.and_then(|()| marks.make_room(begun.len()));
@@ -505,7 +510,7 @@ fn put(
         *head = Head { seq: entry.seq, hash: row.link(key, &head.hash) };
         mark(db, marks, entry)?;
         write_row(db, entry, &row, Some(head.hash))?;
-        if let Record::Outcome { outcome, .. } = &entry.record {
+        if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &entry.record {
             told.push((outcome.txn, *head));
         }
     }
@@ -583,11 +588,11 @@ fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreEr
 /// recorded. What is taken from a record here stands in `verify::TELLING` too.
 fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     let outcome = match &entry.record {
-        Record::Started { view, .. }
-        | Record::OfflineAllowed { view, .. }
-        | Record::SettlementAsked { view, .. } => view,
-        Record::Outcome { outcome, .. } => outcome,
-        Record::Voided { txn, by } => {
+        Record::Request(RequestRecord::Started { view, .. })
+        | Record::Request(RequestRecord::OfflineAllowed { view, .. })
+        | Record::Settlement(SettlementRecord::Asked { view, .. }) => view,
+        Record::Request(RequestRecord::Outcome { outcome, .. }) => outcome,
+        Record::Request(RequestRecord::Voided { txn, by }) => {
             return one(
                 entry.seq,
                 exec(
@@ -598,7 +603,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
                 )?,
             );
         }
-        Record::Completed { txn, by } => {
+        Record::Request(RequestRecord::Completed { txn, by }) => {
             return one(
                 entry.seq,
                 exec(
@@ -609,7 +614,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
                 )?,
             );
         }
-        Record::Adjusted { txn, by, tip } => {
+        Record::Request(RequestRecord::Adjusted { txn, by, tip }) => {
             return one(
                 entry.seq,
                 exec(
@@ -620,7 +625,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
                 )?,
             );
         }
-        Record::RefundHeld { txn, minor, .. } => {
+        Record::Request(RequestRecord::RefundHeld { txn, minor, .. }) => {
             return one(
                 entry.seq,
                 exec(
@@ -631,7 +636,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
                 )?,
             );
         }
-        Record::RefundFreed { txn, minor, .. } => {
+        Record::Request(RequestRecord::RefundFreed { txn, minor, .. }) => {
             return one(
                 entry.seq,
                 exec(
@@ -642,58 +647,54 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
                 )?,
             );
         }
-        Record::Released { txn, by } => {
+        Record::Request(RequestRecord::Released { txn, by }) => {
             let text = "UPDATE txn SET completed_by = nullif(completed_by, ?2), tip = CASE WHEN adjusted_by = ?2 THEN NULL ELSE tip END, adjusted_by = nullif(adjusted_by, ?2) WHERE txn = ?1";
             return one(entry.seq, exec(db, "release an original", text, params![txn, by])?);
         }
-        Record::Restored { .. } => return restore::on_record(db),
-        Record::PaperQueued { job } => return queue_paper(db, job),
-        Record::PaperEnded {
-            job, result: PrintResult::Confirmed | PrintResult::SentUnconfirmable, ..
-        } => return end_paper(db, *job, "done"),
-        Record::PaperReleased { job, print: false, .. } => return end_paper(db, *job, "given_up"),
+        Record::Terminal(TerminalRecord::Restored { .. }) => return restore::on_record(db),
+        Record::Paper(PaperRecord::Queued { job }) => return queue_paper(db, job),
+        Record::Paper(PaperRecord::Ended {
+            job,
+            result: PrintResult::Confirmed | PrintResult::SentUnconfirmable,
+            ..
+        }) => return end_paper(db, *job, "done"),
+        Record::Paper(PaperRecord::Released { job, print: false, .. }) => {
+            return end_paper(db, *job, "given_up");
+        }
         // What a running request has come to is asked of the machine: its row waits for the outcome.
-        Record::Allowed { .. }
-        | Record::Booted { .. }
-        | Record::Pending { .. }
-        | Record::Queried { .. }
-        | Record::AskedAnew { .. }
-        | Record::Partial { .. }
-        | Record::ObligationDue { .. }
-        | Record::NotSent { .. }
-        | Record::NoReply { .. }
-        | Record::Answered { .. }
-        | Record::Disregarded { .. }
-        | Record::ObligationTried { .. }
-        | Record::ObligationFailed { .. }
-        | Record::ObligationEnded { .. }
-        | Record::ObligationStuck { .. }
-        | Record::ObligationRetried { .. }
-        | Record::OfflineDenied { .. }
-        | Record::ObligationHurried { .. }
-        | Record::ObligationHeld { .. }
-        | Record::WrittenOff { .. }
-        | Record::ControlSent { .. }
-        | Record::SettlementJudged { .. }
-        | Record::UploadAllowed { .. }
-        | Record::Uploaded { .. }
-        | Record::SettlementFailed { .. }
-        | Record::SettlementRetried { .. }
-        | Record::SettlementDropped { .. }
-        | Record::BatchClosed { .. }
-        | Record::SignedIn { .. }
-        | Record::SignInFailed { .. }
-        | Record::SignedOut { .. }
-        | Record::Requirement { .. }
-        | Record::Onboarding { .. }
-        | Record::PaperStarted { .. }
-        | Record::PaperEnded { .. }
-        | Record::PaperReleased { .. }
-        | Record::SelfTested { .. }
-        | Record::LanguageSet { .. }
-        | Record::RecoveryEnded { .. }
-        | Record::Clock { .. }
-        | Record::Operator { .. } => return Ok(()),
+        Record::Request(
+            RequestRecord::Allowed { .. }
+            | RequestRecord::OfflineDenied { .. }
+            | RequestRecord::NotSent { .. }
+            | RequestRecord::NoReply { .. }
+            | RequestRecord::Answered { .. }
+            | RequestRecord::Disregarded { .. }
+            | RequestRecord::Pending { .. }
+            | RequestRecord::Provisional { .. },
+        )
+        | Record::Settlement(
+            SettlementRecord::Judged { .. }
+            | SettlementRecord::UploadAllowed { .. }
+            | SettlementRecord::Uploaded { .. }
+            | SettlementRecord::Failed { .. }
+            | SettlementRecord::Retried { .. }
+            | SettlementRecord::Dropped { .. }
+            | SettlementRecord::BatchClosed { .. },
+        )
+        | Record::Paper(
+            PaperRecord::Started { .. } | PaperRecord::Ended { .. } | PaperRecord::Released { .. },
+        )
+        | Record::Terminal(
+            TerminalRecord::Booted { .. }
+            | TerminalRecord::SelfTested { .. }
+            | TerminalRecord::RecoveryEnded { .. }
+            | TerminalRecord::Clock { .. }
+            | TerminalRecord::LanguageSet { .. },
+        )
+        | Record::Obligation(_)
+        | Record::Account(_)
+        | Record::Operator(_)
+        | Record::Onboarding(_) => return Ok(()),
     };
     let json =
         serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
@@ -712,7 +713,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         json,
         entry.seq
     ];
-    if let Record::Started { key, hash, .. } = &entry.record {
+    if let Record::Request(RequestRecord::Started { key, hash, .. }) = &entry.record {
         let first = params![o.kind.name(), o.started.0, key.app, key.id, hash];
         let text = "INSERT INTO txn (txn, status, account, amount, currency, masked_pan, stan, batch, rrn, ended, outcome, told, kind, started, app, id, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         return exec(db, "start a transaction's row", text, &[told, first].concat()).map(drop);

@@ -5,7 +5,8 @@ use payterm_devices::virtual_bench::When;
 use payterm_engine::commit::CommitQueue;
 use payterm_journal::{Commit, Loaded, Store};
 use payterm_schema::{
-    AccountId, Entry, Record, Request, RequestKey, Status, Terminal, Time, request::RequestWire,
+    AccountId, AccountRecord, Entry, Record, Request, RequestKey, RequestRecord, Status, Terminal,
+    TerminalRecord, Time, request::RequestWire,
 };
 use payterm_simulator::{Acquirer, Options, Running, World};
 use payterm_tests::real::{
@@ -373,7 +374,7 @@ fn measure_store() -> Result<Vec<Measured>> {
     raw.write_all(&vec![0; 1 << 20])?;
     raw.sync_all()?;
     let main = AccountId::new("main").map_err(|e| format!("account: {e}"))?;
-    let record = Record::SignInFailed { account: main, why: "x".repeat(240) };
+    let record = Record::Account(AccountRecord::SignInFailed { account: main, why: "x".repeat(240) });
     let row = "x".repeat(record.encode()?.len());
     let mut seq = 0;
     let mut entry = || {
@@ -565,7 +566,7 @@ fn fill(state: &Path, rows: u64) -> Result<()> {
     }
     let mut sale = None;
     for e in &loaded.tail {
-        if let Record::Started { hash, request, view, .. } = &e.record {
+        if let Record::Request(RequestRecord::Started { hash, request, view, .. }) = &e.record {
             sale = Some((hash.clone(), request.clone(), view.clone()));
         }
     }
@@ -581,19 +582,19 @@ fn fill(state: &Path, rows: u64) -> Result<()> {
         for step in 0..4u8 {
             seq += 1;
             let record = match step {
-                0 => Record::Started {
+                0 => Record::Request(RequestRecord::Started {
                     txn,
                     key: key.clone(),
                     hash: hash.clone(),
                     request: request.clone(),
                     view: view.clone().into(),
-                },
+                }),
                 3 => {
                     let mut told = view.clone();
                     (told.status, told.rrn) = (Status::Approved, Some(format!("{txn:012}")));
-                    Record::Outcome { outcome: told.into(), papers: Vec::new() }
+                    Record::Request(RequestRecord::Outcome { outcome: told.into(), papers: Vec::new() })
                 }
-                _ => Record::Booted { version: filler.clone() },
+                _ => Record::Terminal(TerminalRecord::Booted { version: filler.clone() }),
             };
             entries.push(Entry { seq, at: Time(1_795_000_000_000 + seq as i64), txn: Some(txn), record });
         }

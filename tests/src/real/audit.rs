@@ -9,7 +9,7 @@ use crate::{
     sim::checks,
 };
 use payterm_schema::{
-    AccountId, Entry, Kind, Outcome, Record, Status,
+    AccountId, Entry, Kind, Outcome, Record, RequestRecord, Status, TerminalRecord,
     host::Plan,
     kind::Side,
     outcome::Forwarding,
@@ -93,9 +93,13 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
         ));
     }
     // No blow of these damages a file: a restoring is an alarm about nothing.
-    let restored = journal
-        .iter()
-        .filter_map(|e| if let Record::Restored { restored } = &e.record { Some(restored) } else { None });
+    let restored = journal.iter().filter_map(|e| {
+        if let Record::Terminal(TerminalRecord::Restored { restored }) = &e.record {
+            Some(restored)
+        } else {
+            None
+        }
+    });
     v.unexplained.extend(restored.map(|r| format!("the journal was restored: {r:?}")));
     let books = books(stack)?;
     v.requests = issued.len();
@@ -104,8 +108,8 @@ pub fn judge(stack: &Stack, issued: &[Issued], said: &Said, v: &mut Verdict) -> 
     let outcomes = checks::outcomes(&journal);
     let mut frames: BTreeMap<At, u64> = BTreeMap::new();
     for e in &journal {
-        if let Record::Allowed { txn, account, plan, .. } | Record::OfflineAllowed { txn, account, plan, .. } =
-            &e.record
+        if let Record::Request(RequestRecord::Allowed { txn, account, plan, .. })
+        | Record::Request(RequestRecord::OfflineAllowed { txn, account, plan, .. }) = &e.record
             && frames.insert(at(account, plan), *txn).is_some()
         {
             v.double.push(format!("{account}: STAN {} of batch {} was used twice", plan.stan, plan.batch));
@@ -178,9 +182,9 @@ fn accepted_offline(journal: &[Entry], v: &mut Verdict, blamed: &mut BTreeSet<u6
     let mut left = BTreeSet::new();
     for e in journal {
         match &e.record {
-            Record::Allowed { txn, .. } => drop(left.insert(*txn)),
-            Record::NotSent { txn, .. } => drop(left.remove(txn)),
-            Record::OfflineAllowed { txn, .. } => {
+            Record::Request(RequestRecord::Allowed { txn, .. }) => drop(left.insert(*txn)),
+            Record::Request(RequestRecord::NotSent { txn, .. }) => drop(left.remove(txn)),
+            Record::Request(RequestRecord::OfflineAllowed { txn, .. }) => {
                 v.offline += 1;
                 if left.contains(txn) {
                     v.unexplained.push(format!(
@@ -424,7 +428,9 @@ fn papers(
 }
 
 fn story(journal: &[Entry], txn: u64) -> String {
-    let of = |e: &&Entry| e.txn == Some(txn) || matches!(&e.record, Record::Booted { .. });
+    let of = |e: &&Entry| {
+        e.txn == Some(txn) || matches!(&e.record, Record::Terminal(TerminalRecord::Booted { .. }))
+    };
     let mut lines: Vec<String> = journal
         .iter()
         .filter(of)

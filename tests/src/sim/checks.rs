@@ -7,7 +7,9 @@ use invariants::*;
 
 use crate::sim::world::World;
 use payterm_core::{Effect, Step, VaultAsk};
-use payterm_schema::{Outcome, Record, RequestKey, Screen, operator::OperatorEvent, record::Entry};
+use payterm_schema::{
+    Outcome, Record, RequestKey, RequestRecord, Screen, operator::OperatorEvent, record::Entry,
+};
 use std::collections::BTreeMap;
 
 /// The last outcome on disk of each transaction; running ones as they started.
@@ -18,23 +20,27 @@ pub fn outcomes(journal: &[Entry]) -> BTreeMap<u64, Outcome> {
     let mut tips: BTreeMap<u64, u64> = BTreeMap::new();
     for e in journal {
         match &e.record {
-            Record::Started { txn, view, .. } => {
+            Record::Request(RequestRecord::Started { txn, view, .. }) => {
                 out.insert(*txn, (**view).clone());
             }
-            Record::Outcome { outcome, .. } => {
+            Record::Request(RequestRecord::Outcome { outcome, .. }) => {
                 out.insert(outcome.txn, (**outcome).clone());
             }
-            Record::Voided { txn, by } => drop(touched.insert((*txn, *by, 0), ())),
-            Record::Completed { txn, by } => drop(touched.insert((*txn, *by, 1), ())),
-            Record::Adjusted { txn, by, tip } => {
+            Record::Request(RequestRecord::Voided { txn, by }) => drop(touched.insert((*txn, *by, 0), ())),
+            Record::Request(RequestRecord::Completed { txn, by }) => drop(touched.insert((*txn, *by, 1), ())),
+            Record::Request(RequestRecord::Adjusted { txn, by, tip }) => {
                 touched.insert((*txn, *by, 2), ());
                 tips.insert(*txn, *tip);
             }
-            Record::Released { txn, by } => {
+            Record::Request(RequestRecord::Released { txn, by }) => {
                 touched.retain(|(t, b, how), ()| (t, b) != (txn, by) || *how == 0)
             }
-            Record::RefundHeld { txn, minor, .. } => *refunded.entry(*txn).or_default() += minor,
-            Record::RefundFreed { txn, minor, .. } => *refunded.entry(*txn).or_default() -= minor,
+            Record::Request(RequestRecord::RefundHeld { txn, minor, .. }) => {
+                *refunded.entry(*txn).or_default() += minor
+            }
+            Record::Request(RequestRecord::RefundFreed { txn, minor, .. }) => {
+                *refunded.entry(*txn).or_default() -= minor
+            }
             _ => {}
         }
     }
@@ -59,10 +65,7 @@ pub fn outcome_of(journal: &[Entry], key: &RequestKey) -> Option<Outcome> {
 }
 
 pub fn wrong_passwords(journal: &[Entry]) -> usize {
-    journal
-        .iter()
-        .filter(|e| matches!(&e.record, Record::Operator { event: OperatorEvent::Wrong { .. } }))
-        .count()
+    journal.iter().filter(|e| matches!(&e.record, Record::Operator(OperatorEvent::Wrong { .. }))).count()
 }
 
 /// After each step of the machine.

@@ -336,16 +336,20 @@ pub fn one(seed: u64, seen: &mut BTreeMap<String, u64>) -> Result<u64, Box<Failu
 
 /// Names of all records, as the schema has them.
 pub fn record_names() -> Vec<String> {
-    let error =
-        serde_json::from_str::<Record>(r#"{"type":"?"}"#).map_or_else(|e| e.to_string(), |_| String::new());
-    error
-        .split_once("expected one of ")
-        .map_or("", |(_, names)| names)
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .map(ToOwned::to_owned)
-        .collect()
+    let known = |json: &str| {
+        let error = serde_json::from_str::<Record>(json).map_or_else(|e| e.to_string(), |_| String::new());
+        let names = error.split_once("expected one of ").map_or("", |(_, names)| names);
+        names.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let of = |family: String| match family.as_str() {
+        "operator" | "onboarding" => vec![family],
+        "request" | "account" | "terminal" => known(&format!(r#"{{"{family}":{{"?":{{}}}}}}"#)),
+        _ => known(&format!(r#"{{"{family}":{{"?":{{}}}}}}"#))
+            .iter()
+            .map(|r| format!("{family}_{r}"))
+            .collect(),
+    };
+    known(r#"{"?":{}}"#).into_iter().flat_map(of).collect()
 }
 
 /// Records that come from people at the keypad, from customer service or from terminal management; tests of

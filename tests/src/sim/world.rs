@@ -22,7 +22,8 @@ use disk::Disk;
 use payterm_core::{Effect, Input, Machine, Query, Settings, State, Step, VaultAnswer};
 use payterm_engine::commit::CommitQueue;
 use payterm_schema::{
-    AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Record, RequestKey, Screen, Time,
+    AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Record, RequestKey, RequestRecord, Screen,
+    Time,
     device::{Key, Way},
     host::KeysVerdict,
     offline::QueueAct,
@@ -428,7 +429,7 @@ impl World {
     /// Records of a kind, for flow tests: `["started", "allowed", ...]`.
     pub fn transcript(&self, id: &str) -> Vec<String> {
         let txn = self.journal.iter().find_map(|e| match &e.record {
-            Record::Started { txn, key: k, .. } if *k == key(id) => Some(*txn),
+            Record::Request(RequestRecord::Started { txn, key: k, .. }) if *k == key(id) => Some(*txn),
             _ => None,
         });
         self.journal
@@ -467,17 +468,25 @@ impl World {
 
 /// `started`, `allowed` ...
 pub fn name(record: &Record) -> String {
-    serde_json::to_value(record)
-        .ok()
-        .and_then(|v| Some(v.get("type")?.as_str()?.to_owned()))
-        .unwrap_or_default()
+    let json = serde_json::to_value(record).unwrap_or_default();
+    let one =
+        |v: &serde_json::Value| v.as_object().and_then(|o| o.keys().next().cloned()).unwrap_or_default();
+    let family = one(&json);
+    match family.as_str() {
+        "request" | "account" | "terminal" => one(&json[&family]),
+        "obligation" | "settlement" | "paper" => format!("{family}_{}", one(&json[&family])),
+        _ => family,
+    }
 }
 
 /// A record without its heavy parts.
 pub fn told_short(e: &Entry) -> String {
     let mut v = serde_json::to_value(&e.record).unwrap_or_default();
-    for heavy in ["trace", "view", "request", "job", "outcome", "answer"] {
-        v.as_object_mut().map(|o| o.remove(heavy));
+    let parts = v.as_object_mut().into_iter().flat_map(|family| family.values_mut());
+    for part in parts.filter_map(|r| r.as_object_mut()).flat_map(|record| record.values_mut()) {
+        for heavy in ["trace", "view", "request", "job", "outcome", "answer"] {
+            part.as_object_mut().map(|o| o.remove(heavy));
+        }
     }
     format!("{} {v}", e.at.0 - at_epoch().0)
 }

@@ -1,7 +1,7 @@
 //! The reserve of the disk: a commit that finds no room ends from it. On a small disk that something else
 //! fills; it needs root and mounts, and says so where there are none.
 use payterm_journal::{Commit, Options, Store, StoreError};
-use payterm_schema::{Entry, Record, Time};
+use payterm_schema::{Entry, Record, TerminalRecord, Time};
 use payterm_tests::real::disk::{self, LoopDisk, SmallDisk};
 use payterm_vault::SealingKey;
 use std::{path::Path, time::Duration};
@@ -24,7 +24,7 @@ fn open(dir: &Path, reserve: u64) -> Result<(Store, u64), StoreError> {
 }
 /// 64 records, some 16 KiB.
 async fn put(store: &Store, last: u64) -> Result<u64, StoreError> {
-    let record = || Record::Booted { version: "0123456789".repeat(20) };
+    let record = || Record::Terminal(TerminalRecord::Booted { version: "0123456789".repeat(20) });
     let records =
         (1..=64).map(|n| Entry { seq: last + n, at: Time(1_000), txn: None, record: record() }).collect();
     let done = store.commit(Commit { records, ..Commit::default() }).await;

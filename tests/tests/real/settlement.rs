@@ -184,11 +184,11 @@ fn kill_9_in_the_middle_of_the_upload() -> Done {
         let id = format!("z-{round}");
         assert_eq!(stack.ctl(&["settle", "--id", &id, "--no-wait"])?.status.code(), Some(14));
         let db = stack.state().join("journal.db");
-        let wanted = if mti == "0500" { "settlement_asked" } else { "upload_allowed" };
+        let wanted = if mti == "0500" { "asked" } else { "settlement_upload_allowed" };
         let mut last = String::new();
         until("the message to leave", || {
             let count = rusqlite::Connection::open(&db).and_then(|c| {
-                c.query_row("SELECT count(*) FROM record WHERE json ->> '$.type' = ?1 AND txn = (SELECT txn FROM txn WHERE id = ?2)", [wanted, &id], |r| {
+                c.query_row("SELECT count(*) FROM record WHERE json -> '$.settlement' -> ?1 IS NOT NULL AND txn = (SELECT txn FROM txn WHERE id = ?2)", [wanted, &id], |r| {
                     r.get::<_, i64>(0)
                 })
             });

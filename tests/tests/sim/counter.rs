@@ -269,7 +269,7 @@ fn a_busy_host_is_asked_again_with_a_new_stan() {
 fn a_wallet_is_asked_until_its_payer_confirms() {
     let w = run(script([scan("a")], [HostFault::Pending(3)]));
     assert_eq!(told(&w, "a"), approved(), "the customer is told once, when it is known");
-    assert_eq!(w.transcript("a").iter().filter(|r| *r == "queried").count(), 4);
+    assert_eq!(w.transcript("a").iter().filter(|r| *r == "obligation_queried").count(), 4);
     let w = run(script([scan("a"), sale("b")], [HostFault::Pending(99)]));
     assert_eq!(told(&w, "a"), [(Status::Unknown, "pending".into()), (Status::Declined, "reversed".into())]);
     assert_eq!(w.outcome("b").status, Status::Approved);
@@ -426,7 +426,7 @@ fn every_flow_survives_every_cut() {
         ),
         ("voice", vec![new(Kind::VoiceSale, "a"), sale("z")], vec![HostFault::NotSent]),
         (
-            "partial",
+            "provisional",
             vec![Order { customer: Customer::TakesPart, ..sale("a") }, sale("z")],
             vec![HostFault::Partial],
         ),

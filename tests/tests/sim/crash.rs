@@ -1,7 +1,7 @@
 //! The crash loop: for each script, cut the power before and after the Nth effect or disk write, for every N;
 //! restart, replay, let everything settle, check all invariants.
 use payterm_core::Settings;
-use payterm_schema::{Kind, Record, paper::PrintResult};
+use payterm_schema::{AccountRecord, Kind, Record, TerminalRecord, paper::PrintResult};
 use payterm_tests::sim::fixtures::*;
 use payterm_tests::sim::{
     bank::HostFault,
@@ -79,8 +79,14 @@ fn a_sign_off_holds() {
     for n in 1..=points {
         let mut w = World::new(settings(), script.clone(), [n]);
         w.run();
-        let off = w.journal.iter().rposition(|e| matches!(e.record, Record::SignedOut { .. }));
-        let booted = w.journal.iter().rposition(|e| matches!(e.record, Record::Booted { .. }));
+        let off = w
+            .journal
+            .iter()
+            .rposition(|e| matches!(e.record, Record::Account(AccountRecord::SignedOut { .. })));
+        let booted = w
+            .journal
+            .iter()
+            .rposition(|e| matches!(e.record, Record::Terminal(TerminalRecord::Booted { .. })));
         assert!(off.is_some() || n > 1);
         assert!(
             off < booted || !w.machine.state().ledger(&up()).signed_in,

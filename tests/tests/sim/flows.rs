@@ -1,7 +1,7 @@
 //! (request, scripted customer, scripted bank) -> transcript and outcome, for every kind of the sheet.
 use payterm_core::{Effect, Input, Machine};
 use payterm_schema::{
-    AccountId, Kind, Record, Screen, Status,
+    AccountId, Kind, Record, RequestRecord, Screen, Status,
     paper::{PaperKind, PrintResult},
     record::{Entry, ObligationState},
 };
@@ -297,7 +297,11 @@ fn new_keys_ask_the_pin_again() {
 #[test]
 fn an_obligation_of_a_removed_account_is_stuck() {
     let w = run(script([sale("a")], [HostFault::LoseReply]));
-    let due = w.journal.iter().position(|e| matches!(e.record, Record::NoReply { .. })).expect("no reply");
+    let due = w
+        .journal
+        .iter()
+        .position(|e| matches!(e.record, Record::Request(RequestRecord::NoReply { .. })))
+        .expect("no reply");
     let mut other = settings();
     other.accounts[0].config.id = AccountId::new("other").expect("id");
     let mut m = Machine::replay(other, None, w.journal[..=due + 1].iter().cloned()).expect("replay");
@@ -390,7 +394,11 @@ fn a_reversal_that_cannot_be_built_is_stuck_and_holds_nobody_up() {
 #[test]
 fn a_reversal_does_not_leave_under_another_terminal_number() {
     let w = run(script([sale("a")], [HostFault::LoseReply]));
-    let due = w.journal.iter().position(|e| matches!(e.record, Record::Outcome { .. })).expect("Unknown");
+    let due = w
+        .journal
+        .iter()
+        .position(|e| matches!(e.record, Record::Request(RequestRecord::Outcome { .. })))
+        .expect("Unknown");
     let mut changed = settings();
     changed.accounts[0].config.tid = "10000002".into();
     let mut machine = Machine::replay(changed, None, w.journal[..=due].to_vec()).expect("replay");

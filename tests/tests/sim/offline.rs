@@ -1,7 +1,7 @@
 //! Payments without the host: who may, by which rule, what is told, and how the queue goes out.
 use payterm_core::{Effect, Input, Machine};
 use payterm_schema::{
-    Fault, Kind, Record, Status, Time,
+    Fault, Kind, Record, RequestRecord, Status, Time,
     config::OfflineConfig,
     host::MessageKind,
     offline::{Judgement, OfflineAuthority, OfflineRule, QueueAct},
@@ -29,7 +29,7 @@ fn denied(w: &World) -> Vec<OfflineRule> {
     w.journal
         .iter()
         .filter_map(|e| {
-            if let Record::OfflineDenied { judgement, .. } = &e.record {
+            if let Record::Request(RequestRecord::OfflineDenied { judgement, .. }) = &e.record {
                 Some(judgement.by.rule)
             } else {
                 None
@@ -41,7 +41,11 @@ fn allowed(w: &World) -> Vec<Judgement> {
     w.journal
         .iter()
         .filter_map(|e| {
-            if let Record::OfflineAllowed { judgement, .. } = &e.record { Some(*judgement) } else { None }
+            if let Record::Request(RequestRecord::OfflineAllowed { judgement, .. }) = &e.record {
+                Some(*judgement)
+            } else {
+                None
+            }
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use crate::staff::*;
 use payterm_core::{Input, Machine, Settings};
 use payterm_schema::{
-    Entry, Fault, OperatorId, OperatorRequest, Record, Screen, Status, Time,
+    Entry, Fault, OperatorId, OperatorRequest, PaperRecord, Record, RequestRecord, Screen, Status, Time,
     operator::{LoggedOffWhy, OperatorEvent, Purpose},
     paper::PaperContent,
     totals::Scope,
@@ -73,7 +73,11 @@ fn the_operator_on_duty_stands_in_outcome_and_message() {
     let w = run(Script { noise, operator: Some((1, |_| None)), ..script([sale("a")], []) });
     assert!(problems(&w).contains(&"operator-unknown".into()));
     let plan = w.journal.iter().find_map(|e| {
-        if let Record::Allowed { plan, .. } = &e.record { Some(plan.operator.clone()) } else { None }
+        if let Record::Request(RequestRecord::Allowed { plan, .. }) = &e.record {
+            Some(plan.operator.clone())
+        } else {
+            None
+        }
     });
     assert_eq!((plan.as_deref(), w.outcome("a").operator.as_str()), (Some("01"), "01"));
 }
@@ -90,7 +94,7 @@ fn a_shift_is_a_cashiers_and_its_report_has_the_number() {
                 seq,
                 at: NOW,
                 txn: None,
-                record: Record::Operator { event: OperatorEvent::LoggedOn { operator: id(operator) } },
+                record: Record::Operator(OperatorEvent::LoggedOn { operator: id(operator) }),
             });
         }
         let m = Machine::replay(settings.clone(), None, journal).expect("a sound journal");
@@ -104,7 +108,7 @@ fn a_shift_is_a_cashiers_and_its_report_has_the_number() {
     assert_eq!(rows(&["02"]), (0, 1), "another cashier's shift begins at zero, the batch goes on");
     let step = w.machine.handle(Input::PrintReport { call: 1, app: "app".into(), scope: Scope::Shift }, NOW);
     let operator = step.records.iter().find_map(|e| {
-        let Record::PaperQueued { job } = &e.record else { return None };
+        let Record::Paper(PaperRecord::Queued { job }) = &e.record else { return None };
         if let PaperContent::Totals(t) = &job.content { Some(t.operator.clone()) } else { None }
     });
     assert_eq!(operator.as_deref(), Some("01"), "whoever is on duty");
@@ -346,7 +350,7 @@ fn a_locked_terminal_starts_nothing_and_lets_nobody_try_codes() {
         .journal
         .iter()
         .filter_map(|e| {
-            if let Record::Operator { event: OperatorEvent::CodeWrong { not_before } } = &e.record {
+            if let Record::Operator(OperatorEvent::CodeWrong { not_before }) = &e.record {
                 Some(not_before.since(e.at).0)
             } else {
                 None
@@ -371,14 +375,11 @@ fn nobody_at_the_terminal_is_logged_off_but_never_in_a_request() {
     let ended = w
         .journal
         .iter()
-        .rfind(|e| matches!(e.record, Record::Outcome { .. }))
+        .rfind(|e| matches!(e.record, Record::Request(RequestRecord::Outcome { .. })))
         .map(|e| e.at)
         .expect("an outcome");
     let off = w.journal.iter().find(|e| {
-        matches!(
-            &e.record,
-            Record::Operator { event: OperatorEvent::LoggedOff { why: LoggedOffWhy::Idle, .. } }
-        )
+        matches!(&e.record, Record::Operator(OperatorEvent::LoggedOff { why: LoggedOffWhy::Idle, .. }))
     });
     let off = off.expect("logged off").at;
     assert_eq!(off.since(ended).0 / 1_000, 60, "from the end of the request");

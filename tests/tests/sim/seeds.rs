@@ -286,8 +286,9 @@ fn swarm_seeds() {
     }
     // Some records and kinds come once in thousands; a mishap that never comes, or a person who does nothing,
     // is a defect of the swarm.
-    let people = ["obligation_hurried", "obligation_held", "written_off", "restored", "recovery_ended"]
-        .map(|r| format!("record {r}"));
+    let people =
+        ["obligation_hurried", "obligation_held", "obligation_written_off", "restored", "recovery_ended"]
+            .map(|r| format!("record {r}"));
     let missing = payterm_tests::sim::swarm::missing(&seen);
     println!("not met in {many} seeds: {missing:?}");
     let mishaps: Vec<&String> = missing

@@ -2,7 +2,7 @@
 //! what must not happen meanwhile. The bank's books prove that each record was uploaded once.
 use payterm_core::{By, Effect, Input, Machine};
 use payterm_schema::{
-    Authority, Kind, Notice, Record, Screen, Status,
+    Authority, Kind, Notice, Record, RequestRecord, Screen, SettlementRecord, Status,
     config::{AccountConfig, OfflineConfig},
     paper::PaperKind,
     settlement::{BatchPart, Half, Settlement, Verdict},
@@ -89,7 +89,14 @@ fn a_batch_that_balances_is_closed_and_the_next_one_opens() {
     assert_eq!(w.machine.state().ledger(&up()).debit_count, 1, "only what came after it");
     assert_eq!(
         w.transcript("z"),
-        ["started", "settlement_asked", "settlement_judged", "upload_allowed", "batch_closed", "outcome"]
+        [
+            "started",
+            "settlement_asked",
+            "settlement_judged",
+            "settlement_upload_allowed",
+            "settlement_batch_closed",
+            "outcome"
+        ]
     );
     assert_eq!(reports(&w), 1);
 }
@@ -123,7 +130,7 @@ fn lists_hold_eight() {
     let w = run(of_settlement(IDS.map(sale).to_vec(), [HostFault::Unbalanced]));
     assert_eq!(settlement(&w, "z").uploaded, 19);
     assert_eq!(
-        w.transcript("z").iter().filter(|r| *r == "upload_allowed").count(),
+        w.transcript("z").iter().filter(|r| *r == "settlement_upload_allowed").count(),
         4,
         "8, 8, 3, and the end"
     );
@@ -132,7 +139,7 @@ fn lists_hold_eight() {
 #[test]
 fn a_lost_answer_of_any_message_is_asked_for_again_with_the_same_message() {
     let quiet = run(of_settlement(full_batch(), [HostFault::Unbalanced]));
-    let messages = quiet.transcript("z").iter().filter(|r| *r == "upload_allowed").count() + 1;
+    let messages = quiet.transcript("z").iter().filter(|r| *r == "settlement_upload_allowed").count() + 1;
     for fate in [
         HostFault::LoseReply,
         HostFault::LoseRequest,
@@ -204,7 +211,10 @@ fn a_person_closes_or_drops_what_cannot_be_driven() {
             },
             w.now,
         );
-        let closed = step.records.iter().any(|e| matches!(e.record, Record::BatchClosed { .. }));
+        let closed = step
+            .records
+            .iter()
+            .any(|e| matches!(e.record, Record::Settlement(SettlementRecord::BatchClosed { .. })));
         assert_eq!((closed, step.erase_batch.is_some()), (executed, executed));
         assert!(m.state().ledger(&up()).settling.is_none());
         assert_eq!(m.state().ledger(&up()).debit_count, u64::from(!executed));
@@ -390,7 +400,7 @@ fn settles_by_itself_at_a_time_of_day() {
     let step = m.handle_timeout(late);
     assert!(
         step.records.iter().any(
-            |e| matches!(&e.record, Record::Started { request, .. } if request.kind == Kind::Settlement)
+            |e| matches!(&e.record, Record::Request(RequestRecord::Started { request, .. }) if request.kind == Kind::Settlement)
         ),
         "made up for at the start"
     );
@@ -454,7 +464,7 @@ fn the_time_of_day_is_told_some_minutes_before() {
         "once: then it is settled"
     );
     let started = |e: &payterm_schema::Entry| {
-        matches!(&e.record, Record::Started { request, .. } if request.kind == Kind::Settlement)
+        matches!(&e.record, Record::Request(RequestRecord::Started { request, .. }) if request.kind == Kind::Settlement)
             .then_some(e.at.since(at_epoch()).0)
     };
     assert_eq!(w.journal.iter().filter_map(started).collect::<Vec<_>>(), [due]);
@@ -547,13 +557,14 @@ fn one_that_came_to_nothing_is_tried_again() {
     keys.dedup();
     assert_eq!(keys.len(), 3, "{keys:?}");
     let at = |e: &payterm_schema::Entry| {
-        matches!(&e.record, Record::Started { key, .. } if key.app == "terminal").then_some((e.seq, e.at))
+        matches!(&e.record, Record::Request(RequestRecord::Started { key, .. }) if key.app == "terminal")
+            .then_some((e.seq, e.at))
     };
     for (seq, at) in w.journal.iter().filter_map(at) {
         assert!(
-            !w.journal
-                .iter()
-                .any(|e| e.seq + 1 == seq && e.at == at && matches!(e.record, Record::Outcome { .. })),
+            !w.journal.iter().any(|e| e.seq + 1 == seq
+                && e.at == at
+                && matches!(e.record, Record::Request(RequestRecord::Outcome { .. }))),
             "in one step with an outcome"
         );
     }
@@ -624,7 +635,11 @@ fn a_sale_without_the_host_is_uploaded_alone() {
     w.run();
     assert_eq!(settlement(&w, "z").uploaded, 2);
     let sent = w.journal.iter().filter_map(|e| {
-        if let Record::UploadAllowed { plan, .. } = &e.record { plan.settlement.as_deref() } else { None }
+        if let Record::Settlement(SettlementRecord::UploadAllowed { plan, .. }) = &e.record {
+            plan.settlement.as_deref()
+        } else {
+            None
+        }
     });
     let alone = |p: &BatchPart| match p {
         BatchPart::One { kind: Kind::Sale, record } => Some((true, record.txn)),

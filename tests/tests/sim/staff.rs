@@ -27,7 +27,7 @@ pub fn keys(noise: impl IntoIterator<Item = (i64, &'static str)>) -> Vec<(i64, S
 pub fn events(w: &World) -> Vec<OperatorEvent> {
     w.journal
         .iter()
-        .filter_map(|e| if let Record::Operator { event } = &e.record { Some(event.clone()) } else { None })
+        .filter_map(|e| if let Record::Operator(event) = &e.record { Some(event.clone()) } else { None })
         .collect()
 }
 

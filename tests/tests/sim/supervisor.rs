@@ -2,7 +2,7 @@
 //! Stuck. With a cashier on duty the keypad asks for it; what is on record names who gave it.
 use crate::staff::*;
 use payterm_schema::{
-    Fault, Kind, Money, Record, Screen, Status,
+    Fault, Kind, Money, ObligationRecord, Record, Screen, Status,
     offline::QueueAct,
     operator::{OperatorEvent, Purpose},
     outcome::Forwarding,
@@ -64,7 +64,11 @@ fn stuck_sale(noise: Vec<(i64, Scripted)>, types: Types) -> Script {
 /// Who wrote off what, and when in the journal.
 fn written_off(w: &World) -> Vec<(u64, String, String)> {
     let what = |r: &Record| {
-        if let Record::WrittenOff { by, why, .. } = r { Some((by.clone(), why.clone())) } else { None }
+        if let Record::Obligation(ObligationRecord::WrittenOff { by, why, .. }) = r {
+            Some((by.clone(), why.clone()))
+        } else {
+            None
+        }
     };
     w.journal.iter().filter_map(|e| what(&e.record).map(|(by, why)| (e.seq, by, why))).collect()
 }
@@ -73,7 +77,7 @@ fn allowed(w: &World, purpose: Purpose) -> Vec<u64> {
     let right = OperatorEvent::Right { operator: id("00"), purpose };
     w.journal
         .iter()
-        .filter(|e| matches!(&e.record, Record::Operator { event } if *event == right))
+        .filter(|e| matches!(&e.record, Record::Operator(event) if *event == right))
         .map(|e| e.seq)
         .collect()
 }

@@ -3,7 +3,8 @@ use futures_util::stream;
 use payterm_dbus::{Address, Server};
 use payterm_schema::{
     AccountId, Batch, Caller, Class, Currency, Device, DeviceKind, DeviceState, Fault, Kind, Money, Notice,
-    Outcome, Phase, Record, Request, RequestKey, Screen, SelfTest, Stan, Status, Terminal, Time,
+    Outcome, Phase, Record, Request, RequestKey, RequestRecord, Screen, SelfTest, Stan, Status, Terminal,
+    Time,
     config::{BusConfig, CallerConfig, Language},
     device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
@@ -263,19 +264,25 @@ impl Terminal for Fake {
         };
         let (txn, account, stan) = (7, AccountId::new("unionpay").unwrap(), Stan::new(118).unwrap());
         now(self.find(key).map(|o| {
-            let allowed = Record::Allowed {
+            let allowed = Record::Request(RequestRecord::Allowed {
                 txn,
                 account: account.clone(),
                 plan: Box::new(plan()),
                 view: Arc::new(o.clone()),
                 owes: true,
                 card: None,
-            };
-            let answered =
-                Record::Answered { txn, account, stan, answer: Box::new(answer), due: None, trace };
+            });
+            let answered = Record::Request(RequestRecord::Answered {
+                txn,
+                account,
+                stan,
+                answer: Box::new(answer),
+                due: None,
+                trace,
+            });
             let mut records: Vec<_> =
                 [allowed, answered].iter().map(|r| serde_json::to_value(r).unwrap()).collect();
-            records.push(serde_json::json!({"type":"of_a_newer_terminal","x":1}));
+            records.push(serde_json::json!({"of_a_newer_terminal":{"x":1}}));
             let entries = records
                 .into_iter()
                 .zip(1..)

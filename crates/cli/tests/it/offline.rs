@@ -4,7 +4,7 @@ use payterm_devices::{
     Driver, Env, PrintJob, SourceEvent, VirtualBench, virtual_control::VirtualControlServer,
 };
 use payterm_schema::{
-    DeviceKind, Instrument, Pan,
+    DeviceKind, Instrument, Pan, TerminalRecord,
     config::DeviceConfig,
     device::{Key, Way},
     paper::PrintResult,
@@ -554,7 +554,12 @@ async fn a_journal_is_verified_without_the_terminal() {
     let (store, _) =
         Store::open(payterm_journal::hold(&state).unwrap(), &state, key, payterm_journal::Options::default())
             .unwrap();
-    let booted = |seq| Entry { seq, at: Time(1), txn: None, record: Record::Booted { version: "1".into() } };
+    let booted = |seq| Entry {
+        seq,
+        at: Time(1),
+        txn: None,
+        record: Record::Terminal(TerminalRecord::Booted { version: "1".into() }),
+    };
     let durable = store
         .commit(Commit { records: vec![booted(1), booted(2)], ..Commit::default() })
         .await

@@ -33,7 +33,13 @@ async fn the_dispute_page_tells_decisions_frames_macs_and_slips() {
     assert!(zh.out.contains("MAC 正确") && zh.out.contains("报文获准发出"), "{}", zh.out);
     let raw = w.run(&["explain", "declined-1", "--json"]).await.json();
     assert_eq!(
-        (raw["entries"][1]["record"]["type"].as_str(), raw["slips"].as_array().unwrap().len()),
+        (
+            raw["entries"][1]["record"]["request"]
+                .as_object()
+                .and_then(|r| r.keys().next())
+                .map(String::as_str),
+            raw["slips"].as_array().unwrap().len()
+        ),
         (Some("answered"), 1)
     );
 }

@@ -2,8 +2,8 @@
 //! pending and for "the issuer may have debited" are nobody's usual ones.
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings};
 use payterm_schema::{
-    Class, HostAnswer, HostEvent, HostMessage, Instrument, Money, PaymentCode, RequestKey, Status, Time,
-    Tracks,
+    Class, HostAnswer, HostEvent, HostMessage, Instrument, Money, PaymentCode, RequestKey, RequestRecord,
+    Status, Time, Tracks,
     config::{Config, FlowConfig},
     device::Way,
     host::{CodeRule, HostRules, MessageKind, RetryRule, Wallet},
@@ -81,7 +81,7 @@ impl Till {
             }
         }
         for entry in step.records {
-            if let payterm_schema::Record::Outcome { outcome, .. } = entry.record {
+            if let payterm_schema::Record::Request(RequestRecord::Outcome { outcome, .. }) = entry.record {
                 self.ended.push((outcome.status, outcome.reason.as_ref().map(|r| r.class)));
             }
         }

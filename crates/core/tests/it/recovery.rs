@@ -2,7 +2,8 @@
 //! ended on record. And the clock that is doubted until a host confirms it.
 use payterm_core::{Effect, Input, Settings, Step};
 use payterm_schema::{
-    Batch, Fault, HostAnswer, HostEvent, Record, RequestKey, Screen, Stan, Status, Time,
+    AccountRecord, Batch, Fault, HostAnswer, HostEvent, Record, RequestKey, RequestRecord, Screen, Stan,
+    Status, TerminalRecord, Time,
     host::HostRules,
     operator::{OperatorId, OperatorRequest, Purpose},
     outcome::{Authority, Forwarding},
@@ -29,7 +30,7 @@ fn a_restored_journal_takes_no_payments_and_uses_no_number_again() {
     assert_eq!(open.state, ObligationState::Stuck);
     assert!(
         step.records.iter().any(
-            |e| matches!(&e.record, Record::Outcome { outcome, .. } if outcome.status == Status::Unknown)
+            |e| matches!(&e.record, Record::Request(RequestRecord::Outcome { outcome, .. }) if outcome.status == Status::Unknown)
         )
     );
     assert_eq!(till.machine.screen(), &Screen::Trouble { what: "recovering".into() });
@@ -56,7 +57,9 @@ fn a_restored_journal_takes_no_payments_and_uses_no_number_again() {
         answer(&till.input(Input::Operators { call: 3, request: OperatorRequest::EndRecovery })),
         Some(Ok(()))
     );
-    assert!(till.disk.iter().any(|e| matches!(&e.record, Record::RecoveryEnded { by } if by == "manager")));
+    assert!(till.disk.iter().any(
+        |e| matches!(&e.record, Record::Terminal(TerminalRecord::RecoveryEnded { by }) if by == "manager")
+    ));
     assert!(matches!(
         answer(&till.input(Input::Operators { call: 4, request: OperatorRequest::EndRecovery })),
         Some(Err(Fault::WrongState { .. }))
@@ -171,7 +174,7 @@ fn a_request_that_ran_ends_unknown() {
         }
         let step = till.boot(NOW);
         step.records.iter().find_map(|e| {
-            if let Record::Outcome { outcome, .. } = &e.record {
+            if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &e.record {
                 Some((outcome.status, outcome.reason.clone().unwrap().code))
             } else {
                 None
@@ -196,7 +199,11 @@ fn a_request_that_ran_ends_unknown() {
             by: "m".into(),
         });
         let outcome = step.records.iter().find_map(|e| {
-            if let Record::Outcome { outcome, .. } = &e.record { Some(outcome.status) } else { None }
+            if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &e.record {
+                Some(outcome.status)
+            } else {
+                None
+            }
         });
         (answer(&step), outcome)
     };
@@ -248,12 +255,12 @@ fn the_clock_is_doubted_until_a_host_confirms_it() {
     assert_eq!(answer(&till.input(start("sale", "one"))), Some(Ok(())));
     let answer = r#"{"code":"00","mac":"not_used","keys":"loaded","date":"0528","time":"203320","texts":[],"requirement":0}"#;
     let answer: HostAnswer = serde_json::from_str(answer).unwrap();
-    let signed_in = Record::SignedIn {
+    let signed_in = Record::Account(AccountRecord::SignedIn {
         account: account(),
         batch: Batch::FIRST,
         offset: Millis(0),
         answer: Box::new(answer),
-    };
+    });
     let mut state = till.machine.state().clone();
     state.apply(&Entry { seq: state.seq + 1, at: NOW, txn: None, record: signed_in }).unwrap();
     assert!(state.clock_trusted());
@@ -311,7 +318,11 @@ fn an_advice_that_was_out_ends_unknown() {
     };
     let last = |till: &Till| {
         till.disk.iter().rev().find_map(|e| {
-            if let Record::Outcome { outcome, .. } = &e.record { Some(outcome.clone()) } else { None }
+            if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &e.record {
+                Some(outcome.clone())
+            } else {
+                None
+            }
         })
     };
     for executed in [true, false] {
@@ -706,7 +717,11 @@ fn what_was_made_under_other_numbers_is_not_of_this_batch() {
         .disk
         .iter()
         .filter_map(|e| {
-            if let Record::Outcome { outcome, .. } = &e.record { Some((**outcome).clone()) } else { None }
+            if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &e.record {
+                Some((**outcome).clone())
+            } else {
+                None
+            }
         })
         .collect();
     all.retain(|o| o.status == Status::Approved);

@@ -3,7 +3,8 @@
 use crate::till::*;
 use payterm_core::{Effect, Input, Settings, Step};
 use payterm_schema::{
-    Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Outcome, PaymentCode, Record, Stan, Status, Time,
+    Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Outcome, PaymentCode, Record, RequestRecord,
+    Stan, Status, Time,
     config::OperatorsConfig,
     host::{CodeRule, HostRules, MessageKind, RetryRule, Wallet, WalletQuery},
     offline::QueueAct,
@@ -92,7 +93,11 @@ fn say(till: &mut Till, executed: bool, stan: Option<Stan>) -> (Result<(), Fault
         by: "m".into(),
     });
     let outcome = step.records.iter().find_map(|e| {
-        if let Record::Outcome { outcome, .. } = &e.record { Some((**outcome).clone()) } else { None }
+        if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &e.record {
+            Some((**outcome).clone())
+        } else {
+            None
+        }
     });
     (answer(&step).unwrap(), outcome)
 }
@@ -151,7 +156,7 @@ fn what_another_frame_was_answered_is_not_said_of_the_one_that_stands() {
     let torn = || {
         let (mut till, step) = two(&rules());
         till.answered(&step, r#""code":"00","amount":40,"rrn":"000000000040","auth_code":"A00040""#);
-        assert!(till.machine.state().running.as_ref().is_some_and(|r| r.part.is_some()));
+        assert!(till.machine.state().running.as_ref().is_some_and(|r| r.provisional.is_some()));
         till.restore(rules(), Some(200)).0
     };
     let mut till = torn();

@@ -1,8 +1,8 @@
 //! A machine with its journal and one account, for tests of what a person or a damaged journal does to it.
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step, VaultAnswer, VaultAsk};
 use payterm_schema::{
-    AccountId, Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Kind, Pan, Record, RequestKey, Stan,
-    Status, Time,
+    AccountId, Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Kind, Pan, Record, RequestKey,
+    RequestRecord, Stan, Status, TerminalRecord, Time,
     config::Config,
     device::{Key, Way},
     host::{CodeRule, HostRules, RetryRule},
@@ -72,7 +72,7 @@ pub fn tag_of(step: &Step) -> Option<u64> {
 }
 pub fn told(step: &Step) -> Vec<(Status, String)> {
     let told = |e: &Entry| {
-        if let Record::Outcome { outcome: o, .. } = &e.record {
+        if let Record::Request(RequestRecord::Outcome { outcome: o, .. }) = &e.record {
             Some((o.status, o.reason.clone().map_or("".into(), |r| r.code)))
         } else {
             None
@@ -135,10 +135,10 @@ impl Till {
     /// Of operators and the end of the recovery, from this record on.
     pub fn story(&self, from: usize) -> Vec<String> {
         let told = |e: &Entry| {
-            if let Record::RecoveryEnded { by } = &e.record {
+            if let Record::Terminal(TerminalRecord::RecoveryEnded { by }) = &e.record {
                 return Some(format!("ended by {by}"));
             }
-            let Record::Operator { event } = &e.record else { return None };
+            let Record::Operator(event) = &e.record else { return None };
             if let OperatorEvent::TerminalLocked { by } = event {
                 return Some(format!("locked by {by}"));
             }

@@ -3,7 +3,8 @@
 use crate::till::{self, NOW, account};
 use payterm_core::{Effect, Input, Machine, Settings, Step};
 use payterm_schema::{
-    Class, Fault, HostEvent, Kind, Notice, Record, RequestKey, Screen, SelfTest,
+    AccountRecord, Class, Fault, HostEvent, Kind, Notice, PaperRecord, Record, RequestKey, RequestRecord,
+    Screen, SelfTest, TerminalRecord,
     config::Language,
     device::Way,
     host::HostRules,
@@ -58,7 +59,11 @@ fn required_paper_is_asked_before_the_card() {
         let step = machine(required, printer).handle(sale(), NOW);
         let asked = step.effects.iter().any(|e| matches!(e, Effect::Offer { .. }));
         let code = step.records.iter().find_map(|e| {
-            if let Record::Outcome { outcome, .. } = &e.record { outcome.reason.clone() } else { None }
+            if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &e.record {
+                outcome.reason.clone()
+            } else {
+                None
+            }
         });
         (asked, code.map(|r| (r.code, r.class)))
     };
@@ -72,7 +77,10 @@ fn required_paper_is_asked_before_the_card() {
 fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
     let mut m = machine(false, true);
     let step = m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW);
-    assert!(matches!(&step.records[..], [Entry { record: Record::SelfTested { .. }, .. }]));
+    assert!(matches!(
+        &step.records[..],
+        [Entry { record: Record::Terminal(TerminalRecord::SelfTested { .. }), .. }]
+    ));
     assert_eq!(answers(&step), [Ok(())]);
     assert!(
         step.effects.iter().any(|e| matches!(e, Effect::Tell(n) if matches!(**n, Notice::SelfTest { .. })))
@@ -103,7 +111,11 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
     assert!(
         matches!(
             records[..],
-            [Record::SelfTested { .. }, Record::PaperQueued { .. }, Record::PaperStarted { .. }]
+            [
+                Record::Terminal(TerminalRecord::SelfTested { .. }),
+                Record::Paper(PaperRecord::Queued { .. }),
+                Record::Paper(PaperRecord::Started { .. })
+            ]
         ),
         "{records:?}"
     );
@@ -207,7 +219,7 @@ fn an_idle_account_is_sent_an_echo_within_a_bound() {
     assert_eq!(sent.plan.kind, Kind::Echo);
     assert!(sent.deadline.since(NOW).0 <= 5_000, "a customer would wait for it");
     assert!(
-        matches!(&step.records[..], [Entry { record: Record::ControlSent { plan, .. }, .. }] if plan.stan == sent.plan.stan),
+        matches!(&step.records[..], [Entry { record: Record::Account(AccountRecord::ControlSent { plan, .. }), .. }] if plan.stan == sent.plan.stan),
         "its STAN is on disk"
     );
     // One at a time.

@@ -3,7 +3,9 @@
 //! ever used again.
 use payterm_journal::{Commit, Loaded, Options, Store, StoreError};
 use payterm_schema::{
-    AccountId, Batch, Entry, Kind, Money, Outcome, Record, Request, RequestKey, Stan, Time,
+    TerminalRecord,
+    AccountId, Batch, Entry, Kind, Money, Outcome, Record, Request, RequestKey, RequestRecord, Stan,
+    TerminalRecord, Time,
     host::{EntryMode, Plan},
     request::RequestWire,
 };
@@ -85,22 +87,25 @@ fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
         offline_authority: Default::default(),
     };
     let records = [
-        Record::Started {
+        Record::Request(RequestRecord::Started {
             txn,
             key: request_key(txn),
             hash: request.content_hash(),
             request: Box::new(request),
             view: outcome(txn, "running").into(),
-        },
-        Record::Allowed {
+        }),
+        Record::Request(RequestRecord::Allowed {
             txn,
             account: main_account(),
             plan: Box::new(plan),
             view: outcome(txn, "running").into(),
             owes: false,
             card: None,
-        },
-        Record::Outcome { outcome: outcome(txn, "approved").into(), papers: Vec::new() },
+        }),
+        Record::Request(RequestRecord::Outcome {
+            outcome: outcome(txn, "approved").into(),
+            papers: Vec::new(),
+        }),
     ];
     for (n, record) in (1..).zip(records) {
         let seal = if n == 2 { vec![(txn, vec![txn as u8; 40])] } else { Vec::new() };
@@ -174,7 +179,7 @@ fn judge(dir: &Path, what: &str) -> Option<payterm_schema::record::Restored> {
     drop(store);
     let (store, again) = open(dir).unwrap();
     assert_eq!(again.restored.as_ref(), Some(&restored), "{what}");
-    let record = Record::Restored { restored: Box::new(restored.clone()) };
+    let record = Record::Terminal(TerminalRecord::Restored { restored: Box::new(restored.clone()) });
     put(
         &store,
         Commit {
@@ -523,14 +528,17 @@ fn short_sale(txn: u64, status: &str) -> [Record; 2] {
         ..RequestWire::default()
     };
     let request = Request::try_from(wire).unwrap();
-    let started = Record::Started {
+    let started = Record::Request(RequestRecord::Started {
         txn,
         key: request_key(txn),
         hash: request.content_hash(),
         request: Box::new(request),
         view: outcome(txn, "running").into(),
-    };
-    [started, Record::Outcome { outcome: outcome(txn, status).into(), papers: Vec::new() }]
+    });
+    [
+        started,
+        Record::Request(RequestRecord::Outcome { outcome: outcome(txn, status).into(), papers: Vec::new() }),
+    ]
 }
 fn short(txn: u64, seq: u64, status: &str) -> Commit {
     let records = (seq..)
@@ -547,7 +555,7 @@ fn reopened<T>(store: &Store, dir: &Path, harm: &str, meanwhile: impl Future<Out
     db.execute_batch(harm).unwrap();
     drop(db);
     assert!(store.check_and_back_up().unwrap().broken.is_some());
-    let gap = Entry { seq: 99, at: Time(1), txn: None, record: Record::Booted { version: "x".into() } };
+    let gap = Entry { seq: 99, at: Time(1), txn: None, record: Record::Terminal(TerminalRecord::Booted { version: "x".into() }) };
     assert!(put(store, Commit { records: vec![gap], ..Commit::default() }).is_err());
     wait(async {
         let mut again = Box::pin(store.reopen());
@@ -732,7 +740,12 @@ fn two_starts_in_a_group_that_failed() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let store = sales(&dir, None);
-    let booted = |seq| Entry { seq, at: Time(1), txn: None, record: Record::Booted { version: "x".into() } };
+    let booted = |seq| Entry {
+        seq,
+        at: Time(1),
+        txn: None,
+        record: Record::Terminal(TerminalRecord::Booted { version: "x".into() }),
+    };
     // The first keeps the writer busy until the others wait together.
     let heard = [
         store.commit(Commit { records: (25..4025).map(booted).collect(), ..Commit::default() }),
@@ -751,7 +764,12 @@ fn what_was_erased_stays_erased() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("state");
     let store = sales(&dir, Some(8));
-    let entry = Entry { seq: 25, at: Time(1), txn: Some(3), record: Record::Voided { txn: 3, by: 4 } };
+    let entry = Entry {
+        seq: 25,
+        at: Time(1),
+        txn: Some(3),
+        record: Record::Request(RequestRecord::Voided { txn: 3, by: 4 }),
+    };
     put(&store, Commit { records: vec![entry], erase: vec![3], ..Commit::default() }).unwrap();
     assert!(wait(store.sealed(3)).unwrap().is_none());
     store.close();
@@ -844,7 +862,12 @@ fn a_write_ahead_log_whose_head_is_zeros() {
     sales(&dir, Some(8)).close();
     // At the start all is copied back; then a sale is voided.
     let (store, _) = open(&dir).unwrap();
-    let entry = Entry { seq: 25, at: Time(1), txn: Some(3), record: Record::Voided { txn: 3, by: 4 } };
+    let entry = Entry {
+        seq: 25,
+        at: Time(1),
+        txn: Some(3),
+        record: Record::Request(RequestRecord::Voided { txn: 3, by: 4 }),
+    };
     put(&store, Commit { records: vec![entry], ..Commit::default() }).unwrap();
     let dir = killed(&store, &dir);
     fs::OpenOptions::new()
@@ -873,15 +896,17 @@ fn what_a_closed_batch_has_sealed_does_not_come_back() {
         let mut told = outcome(txn, "approved");
         told.batch = Some(Batch::FIRST);
         let [started, _] = short_sale(txn, "running");
-        let records =
-            vec![next(txn, started), next(txn, Record::Outcome { outcome: told.into(), papers: Vec::new() })];
+        let records = vec![
+            next(txn, started),
+            next(txn, Record::Request(RequestRecord::Outcome { outcome: told.into(), papers: Vec::new() })),
+        ];
         put(&store, Commit { records, seal: vec![(txn, vec![txn as u8; 40])], ..Commit::default() }).unwrap();
     }
     assert_eq!(store.check_and_back_up().unwrap().broken, None);
     let closed = next(
         3,
         serde_json::from_value(
-            json!({"type": "batch_closed", "txn": 3, "account": "main", "next": 2, "how": "nothing_left", "trace": {"sent": [], "received": []}}),
+            json!({"settlement": {"batch_closed": {"txn": 3, "account": "main", "next": 2, "how": "nothing_left", "trace": {"sent": [], "received": []}}}}),
         )
         .unwrap(),
     );

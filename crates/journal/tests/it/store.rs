@@ -1,7 +1,8 @@
 //! The store against a real disk: group commit, failures, reopening, modes, the projection.
 use payterm_journal::{Commit, Loaded, Options, Store, StoreError};
 use payterm_schema::{
-    Entry, Kind, Outcome, Record, Request, RequestKey, Status, Time, request::RequestWire, terminal::Filter,
+    Entry, Kind, Outcome, Record, Request, RequestKey, RequestRecord, Status, TerminalRecord, Time,
+    request::RequestWire, terminal::Filter,
 };
 use payterm_vault::{KeyedHash, SealingKey};
 use serde_json::json;
@@ -17,11 +18,16 @@ use std::{
 };
 
 fn booted(seq: u64) -> Entry {
-    Entry { seq, at: Time(1_000 + seq as i64), txn: None, record: Record::Booted { version: "test".into() } }
+    Entry {
+        seq,
+        at: Time(1_000 + seq as i64),
+        txn: None,
+        record: Record::Terminal(TerminalRecord::Booted { version: "test".into() }),
+    }
 }
 /// A page is full of two of them.
 fn booted_long(seq: u64) -> Entry {
-    Entry { record: Record::Booted { version: "x".repeat(1_500) }, ..booted(seq) }
+    Entry { record: Record::Terminal(TerminalRecord::Booted { version: "x".repeat(1_500) }), ..booted(seq) }
 }
 fn commit(records: Vec<Entry>) -> Commit {
     Commit { records, ..Commit::default() }
@@ -66,13 +72,13 @@ fn started(seq: u64, txn: u64, id: &str) -> Entry {
         ..RequestWire::default()
     };
     let request = Request::try_from(wire).unwrap();
-    let record = Record::Started {
+    let record = Record::Request(RequestRecord::Started {
         txn,
         key: RequestKey::new("pos", id).unwrap(),
         hash: request.content_hash(),
         request: Box::new(request),
         view: view(txn, id, "running").into(),
-    };
+    });
     Entry { seq, at: Time(1_000 + txn as i64), txn: Some(txn), record }
 }
 fn ended(seq: u64, txn: u64, id: &str) -> Entry {
@@ -87,7 +93,7 @@ fn ended(seq: u64, txn: u64, id: &str) -> Entry {
         seq,
         at: Time(9_000),
         txn: Some(txn),
-        record: Record::Outcome { outcome: outcome.into(), papers: Vec::new() },
+        record: Record::Request(RequestRecord::Outcome { outcome: outcome.into(), papers: Vec::new() }),
     }
 }
 
@@ -460,14 +466,21 @@ fn rows_are_found_by_key_rrn_stan_and_filters() {
         &store,
         commit(vec![
             started(next(), 6, "o6"),
-            Entry { seq: next(), at: Time(1), txn: Some(5), record: Record::Voided { txn: 5, by: 6 } },
+            Entry {
+                seq: next(),
+                at: Time(1),
+                txn: Some(5),
+                record: Record::Request(RequestRecord::Voided { txn: 5, by: 6 }),
+            },
         ]),
     )
     .unwrap();
     wait(async {
         let key = RequestKey::new("pos", "o3").unwrap();
         let found = store.by_key(&key).await.unwrap().unwrap();
-        let Record::Outcome { outcome, .. } = ended(0, 3, "o3").record else { unreachable!() };
+        let Record::Request(RequestRecord::Outcome { outcome, .. }) = ended(0, 3, "o3").record else {
+            unreachable!()
+        };
         let told = Outcome { journal: found.outcome.journal.clone(), ..(*outcome).clone() };
         assert_eq!((found.txn, found.outcome), (3, told));
         assert_eq!(store.by_key(&RequestKey::new("other", "o3").unwrap()).await.unwrap(), None);
@@ -562,8 +575,12 @@ fn lone_commit_against_bare() {
         bare.prepare_cached("INSERT INTO t (x) VALUES (?1)").unwrap().execute([&text]).unwrap();
         theirs.push(t.elapsed());
         seq += 1;
-        let entry =
-            Entry { seq, at: Time(1), txn: Some(seq), record: Record::Booted { version: version.clone() } };
+        let entry = Entry {
+            seq,
+            at: Time(1),
+            txn: Some(seq),
+            record: Record::Terminal(TerminalRecord::Booted { version: version.clone() }),
+        };
         let t = Instant::now();
         put(&store, commit(vec![entry])).unwrap();
         ours.push(t.elapsed());

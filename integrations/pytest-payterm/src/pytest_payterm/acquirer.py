@@ -125,7 +125,8 @@ class Acquirer:
 
     def _frames(self, request):
         """Account, batch and STAN of the request's own frames."""
-        allowed = [e["record"] for e in self._explain(request)["entries"] if e["record"]["type"] == "allowed"]
+        entries = [e["record"].get("request", {}) for e in self._explain(request)["entries"]]
+        allowed = [record["allowed"] for record in entries if "allowed" in record]
         return {(r["account"], r["plan"]["batch"], r["plan"]["stan"]) for r in allowed}
 
     def _standing(self, frames):

@@ -2,7 +2,7 @@
 use super::outcomes;
 use crate::sim::{model::given_up, world::World};
 use payterm_schema::{
-    AccountId, Entry, Kind, Outcome, Record, Status,
+    AccountId, Entry, Kind, ObligationRecord, Outcome, Record, RequestRecord, Status,
     outcome::Forwarding,
     record::{Obligation, ObligationState},
 };
@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn i1_i3_books(world: &World) {
     let mut frames: BTreeMap<u64, Vec<(AccountId, u32, u32)>> = BTreeMap::new();
     for e in &world.journal {
-        if let Record::Allowed { txn, account, plan, .. }
-        | Record::OfflineAllowed { txn, account, plan, .. } = &e.record
+        if let Record::Request(RequestRecord::Allowed { txn, account, plan, .. })
+        | Record::Request(RequestRecord::OfflineAllowed { txn, account, plan, .. }) = &e.record
         {
             frames.entry(*txn).or_default().push((account.clone(), plan.batch.get(), plan.stan.get()));
         }
@@ -25,8 +25,13 @@ pub fn i1_i3_books(world: &World) {
     // completion's cancel frees its hold.
     let original = |o: &Outcome| o.original.as_ref().and_then(|x| x.txn);
     // What was told as not taken stays so when its reversal is written off.
-    let written_off =
-        |e: &Entry| if let Record::WrittenOff { txn, .. } = &e.record { Some(*txn) } else { None };
+    let written_off = |e: &Entry| {
+        if let Record::Obligation(ObligationRecord::WrittenOff { txn, .. }) = &e.record {
+            Some(*txn)
+        } else {
+            None
+        }
+    };
     let written_off: BTreeSet<u64> = world.journal.iter().filter_map(written_off).collect();
     let on: BTreeSet<u64> = outcomes
         .values()

@@ -5,7 +5,8 @@ use super::{outcomes, wrong_passwords};
 use crate::sim::world::{CODE, PAN, PAN2, PASSWORD, PASSWORD_00, PIN, TRACK2, World};
 use payterm_core::{Machine, State, Step};
 use payterm_schema::{
-    HostMessage, Kind, Outcome, Record, Status,
+    AccountRecord, HostMessage, Kind, ObligationRecord, Outcome, Record, RequestRecord, SettlementRecord,
+    Status,
     host::MessageKind,
     kind::{Recovery, Side},
     outcome::Forwarding,
@@ -64,7 +65,13 @@ pub fn i7_replay(world: &mut World, step: &Step) {
 
 /// 5: a key is started once, ever.
 pub fn i5_started_once(world: &World, step: &Step) {
-    let key = |e: &Entry| if let Record::Started { key, .. } = &e.record { Some(key.clone()) } else { None };
+    let key = |e: &Entry| {
+        if let Record::Request(RequestRecord::Started { key, .. }) = &e.record {
+            Some(key.clone())
+        } else {
+            None
+        }
+    };
     for new in step.records.iter().filter_map(key) {
         let before = world.journal.iter().chain(world.pending()).any(|e| key(e).as_ref() == Some(&new));
         assert!(!before && !world.lost.contains(&new), "invariant 5: {new} is started again");
@@ -74,7 +81,7 @@ pub fn i5_started_once(world: &World, step: &Step) {
 /// 6: a batch that holds records keeps its number until it is settled.
 pub fn i6_batch_stays(world: &World, step: &Step) {
     for e in &step.records {
-        if let Record::SignedIn { account, batch, .. } = &e.record {
+        if let Record::Account(AccountRecord::SignedIn { account, batch, .. }) = &e.record {
             let ours = world.fold.ledger(account).batch;
             assert!(
                 *batch == ours || !world.fold.keeps_batch(account),
@@ -100,22 +107,26 @@ pub fn full_replay(world: &World) {
 /// it.
 pub fn i4_allowed_on_disk(world: &World, m: &HostMessage) {
     let allowed = world.journal.iter().rev().any(|e| match (&e.record, m.message_kind) {
-        (Record::Allowed { account, plan, owes, .. }, MessageKind::Request) => {
+        (Record::Request(RequestRecord::Allowed { account, plan, owes, .. }), MessageKind::Request) => {
             *account == m.account
                 && plan.stan == m.plan.stan
                 && (*owes || m.plan.kind.row().recovery == Recovery::AskAgain)
         }
-        (Record::ControlSent { account, plan }, MessageKind::Request) => {
+        (Record::Account(AccountRecord::ControlSent { account, plan }), MessageKind::Request) => {
             *account == m.account && plan.stan == m.plan.stan
         }
         (
-            Record::SettlementAsked { account, plan, .. } | Record::UploadAllowed { account, plan, .. },
+            Record::Settlement(SettlementRecord::Asked { account, plan, .. })
+            | Record::Settlement(SettlementRecord::UploadAllowed { account, plan, .. }),
             MessageKind::Request,
         ) => *account == m.account && **plan == m.plan,
-        (Record::ObligationTried { stan, .. }, MessageKind::Reversal(_) | MessageKind::Repeat) => {
-            *stan == m.plan.stan
+        (
+            Record::Obligation(ObligationRecord::Tried { stan, .. }),
+            MessageKind::Reversal(_) | MessageKind::Repeat,
+        ) => *stan == m.plan.stan,
+        (Record::Obligation(ObligationRecord::Queried { plan, .. }), MessageKind::Query) => {
+            plan.stan == m.plan.stan
         }
-        (Record::Queried { plan, .. }, MessageKind::Query) => plan.stan == m.plan.stan,
         _ => false,
     });
     assert!(allowed, "invariant 4: the record that allows {m:?} is not on disk");
@@ -163,7 +174,7 @@ pub fn offline(world: &World) {
     let mut left = BTreeSet::new();
     for e in &world.journal {
         match &e.record {
-            Record::Allowed { txn, plan, card, .. } => {
+            Record::Request(RequestRecord::Allowed { txn, plan, card, .. }) => {
                 left.insert(*txn);
                 if !matches!(plan.kind.row().recovery, Recovery::Repeat | Recovery::AskAgain)
                     && plan.wallet.is_none()
@@ -171,16 +182,16 @@ pub fn offline(world: &World) {
                     open.insert((*txn, plan.stan), card.clone());
                 }
             }
-            Record::NotSent { txn, stan, .. } => {
+            Record::Request(RequestRecord::NotSent { txn, stan, .. }) => {
                 left.remove(txn);
                 open.remove(&(*txn, *stan));
             }
-            Record::Answered { txn, stan, due: None, .. }
-            | Record::ObligationEnded { txn, stan, .. }
-            | Record::WrittenOff { txn, stan, .. } => {
+            Record::Request(RequestRecord::Answered { txn, stan, due: None, .. })
+            | Record::Obligation(ObligationRecord::Ended { txn, stan, .. })
+            | Record::Obligation(ObligationRecord::WrittenOff { txn, stan, .. }) => {
                 open.remove(&(*txn, *stan));
             }
-            Record::OfflineAllowed { txn, plan, card, view, .. } => {
+            Record::Request(RequestRecord::OfflineAllowed { txn, plan, card, view, .. }) => {
                 assert!(!left.contains(txn), "offline: a frame of {txn} may have left");
                 assert!(
                     !open.values().any(|c| c == card),
@@ -218,7 +229,7 @@ pub fn i12_told_after_disk(world: &World, outcome: &Outcome) {
         .journal
         .iter()
         .rev()
-        .any(|e| matches!(&e.record, Record::Outcome { outcome: o, .. } if **o == *outcome));
+        .any(|e| matches!(&e.record, Record::Request(RequestRecord::Outcome { outcome: o, .. }) if **o == *outcome));
     assert!(on_disk, "invariant 12: told before it is on disk: {outcome:?}");
     assert!(
         outcome.status != Status::Approved || outcome.authority.is_some(),
@@ -261,12 +272,12 @@ pub fn i8_all_settled(world: &World) {
 pub fn i8_forwarded_now(world: &World, step: &Step) {
     let state = world.machine.state();
     for e in &step.records {
-        let Record::ObligationHurried { txn, stan, .. } = &e.record else { continue };
+        let Record::Obligation(ObligationRecord::Hurried { txn, stan, .. }) = &e.record else { continue };
         let Some(o) = state.obligation(*txn, *stan).filter(|o| o.duty != Duty::ManualResolution) else {
             continue;
         };
         // As many as may be under way, not more.
-        let tried = |e: &Entry| matches!(&e.record, Record::ObligationTried { txn, stan } if state.obligation(*txn, *stan).is_some_and(|t| t.account == o.account));
+        let tried = |e: &Entry| matches!(&e.record, Record::Obligation(ObligationRecord::Tried { txn, stan }) if state.obligation(*txn, *stan).is_some_and(|t| t.account == o.account));
         let leaves = step.records.iter().any(tried);
         let earlier = |x: &payterm_schema::record::Obligation| {
             x.account == o.account
@@ -298,7 +309,7 @@ pub fn i5_outcomes_stay(world: &World) {
     let mut keys = BTreeSet::new();
     for e in &world.journal {
         match &e.record {
-            Record::Outcome { outcome, .. } => {
+            Record::Request(RequestRecord::Outcome { outcome, .. }) => {
                 let before = finals.insert(outcome.txn, outcome.status);
                 let gained = outcome.forwarding.is_some() && before == Some(outcome.status);
                 assert!(
@@ -308,7 +319,7 @@ pub fn i5_outcomes_stay(world: &World) {
                     outcome.status
                 );
             }
-            Record::Started { key, .. } => {
+            Record::Request(RequestRecord::Started { key, .. }) => {
                 assert!(keys.insert(key.clone()), "invariant 5: {key} was started twice")
             }
             _ => {}
@@ -321,14 +332,18 @@ pub fn i6_stans_once(world: &World) {
     let mut stans = BTreeSet::new();
     for e in &world.journal {
         let (account, plan) = match &e.record {
-            Record::Allowed { account, plan, .. }
-            | Record::OfflineAllowed { account, plan, .. }
-            | Record::ControlSent { account, plan }
-            | Record::SettlementAsked { account, plan, .. }
-            | Record::UploadAllowed { account, plan, .. } => (account.to_string(), plan),
-            Record::Queried { txn, stan, plan, .. } => {
+            Record::Request(RequestRecord::Allowed { account, plan, .. })
+            | Record::Request(RequestRecord::OfflineAllowed { account, plan, .. })
+            | Record::Account(AccountRecord::ControlSent { account, plan })
+            | Record::Settlement(SettlementRecord::Asked { account, plan, .. })
+            | Record::Settlement(SettlementRecord::UploadAllowed { account, plan, .. }) => {
+                (account.to_string(), plan)
+            }
+            Record::Obligation(ObligationRecord::Queried { txn, stan, plan, .. }) => {
                 let account = world.journal.iter().find_map(|e| match &e.record {
-                    Record::Allowed { txn: t, account, plan, .. } if t == txn && plan.stan == *stan => {
+                    Record::Request(RequestRecord::Allowed { txn: t, account, plan, .. })
+                        if t == txn && plan.stan == *stan =>
+                    {
                         Some(account.to_string())
                     }
                     _ => None,
@@ -382,10 +397,10 @@ pub fn batches(world: &World) {
     // The next one is not always the one behind it: the host may have gone on without us.
     let (mut open, mut closed) = (BTreeMap::new(), BTreeSet::new());
     for e in &world.journal {
-        if let Record::SignedIn { account, batch, .. } = &e.record {
+        if let Record::Account(AccountRecord::SignedIn { account, batch, .. }) = &e.record {
             open.insert(account, batch.get());
         }
-        if let Record::BatchClosed { account, next, .. } = &e.record {
+        if let Record::Settlement(SettlementRecord::BatchClosed { account, next, .. }) = &e.record {
             closed.insert((account.to_string(), open.insert(account, next.get()).unwrap_or(1)));
         }
     }

@@ -14,7 +14,7 @@ use crate::sim::{
 use payterm_core::{Input, Machine, Query, Step};
 use payterm_engine::commit::{CommitQueue, tell_again};
 use payterm_schema::{
-    Kind, Outcome, Record, Stan, Time,
+    Kind, ObligationRecord, Outcome, Record, RequestRecord, Stan, TerminalRecord, Time,
     record::{Entry, Restored},
 };
 use std::collections::BTreeMap;
@@ -73,15 +73,7 @@ impl World {
         let of_a_batch = |e: &Entry| {
             let name = super::name(&e.record);
             name.starts_with("settlement")
-                || matches!(
-                    name.as_str(),
-                    "upload_allowed"
-                        | "uploaded"
-                        | "batch_closed"
-                        | "signed_in"
-                        | "restored"
-                        | "recovery_ended"
-                )
+                || matches!(name.as_str(), "signed_in" | "restored" | "recovery_ended")
         };
         let floor = self.journal.iter().rev().find(|e| of_a_batch(e)).map_or(1, |e| e.seq);
         let end = self.journal.len() as u64;
@@ -98,8 +90,8 @@ impl World {
         self.count("mishap journal torn");
         let gone = self.journal.split_off(last as usize);
         let uses = |e: &Entry| match &e.record {
-            Record::Allowed { account, plan, view, .. }
-            | Record::OfflineAllowed { account, plan, view, .. } => Some((
+            Record::Request(RequestRecord::Allowed { account, plan, view, .. })
+            | Record::Request(RequestRecord::OfflineAllowed { account, plan, view, .. }) => Some((
                 (account.clone(), plan.batch.get(), plan.stan.get()),
                 view.original.as_ref().and_then(|o| o.txn),
             )),
@@ -108,7 +100,7 @@ impl World {
         let originals: BTreeMap<u64, u64> =
             self.journal.iter().chain(&gone).filter_map(|e| Some((e.txn?, uses(e)?.1?))).collect();
         for e in &gone {
-            if let Record::Started { key, .. } = &e.record {
+            if let Record::Request(RequestRecord::Started { key, .. }) = &e.record {
                 self.lost.insert(key.clone());
             }
             if let Some(txn) = e.txn {
@@ -141,7 +133,10 @@ impl World {
         self.snapshot = self.snapshot.take().filter(|(seq, _)| *seq <= last);
         self.durable = Default::default();
         self.journal.iter().for_each(|e| self.durable.apply(e).expect("the journal"));
-        let lost = gone.iter().filter(|e| matches!(e.record, Record::Started { .. })).count() as u64;
+        let lost = gone
+            .iter()
+            .filter(|e| matches!(e.record, Record::Request(RequestRecord::Started { .. })))
+            .count() as u64;
         let (why, kept) = ("it was torn".to_owned(), "journal.damaged-1.db".to_owned());
         self.restoring = Some(Restored {
             why,
@@ -274,12 +269,14 @@ impl World {
             self.sealed.remove(t);
         }
         for e in &step.records {
-            if matches!(e.record, Record::Restored { .. }) {
+            if matches!(e.record, Record::Terminal(TerminalRecord::Restored { .. })) {
                 self.restoring = None;
             }
             self.count(format!("record {}", super::name(&e.record)));
             self.durable.apply(e).expect("the journal");
-            if let (Record::ObligationStuck { .. }, Some(ms)) = (&e.record, self.script.asks_after) {
+            if let (Record::Obligation(ObligationRecord::Stuck { .. }), Some(ms)) =
+                (&e.record, self.script.asks_after)
+            {
                 self.later(ms, Event::Scripted(Scripted::Resolve));
             }
         }

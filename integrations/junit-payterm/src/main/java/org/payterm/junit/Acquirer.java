@@ -126,9 +126,11 @@ public final class Acquirer {
         Set<Frame> frames = new HashSet<>();
         for (var entry : payterm.explain(request).get("entries").asArray()) {
             var record = entry.asObject().get("record").asObject();
-            if (record.getString("type", "").equals("allowed")) {
-                var plan = record.get("plan").asObject();
-                frames.add(new Frame(record.getString("account", ""), plan.getInt("batch", 0), plan.getInt("stan", 0)));
+            var allowed = record.get("request") == null ? null : record.get("request").asObject().get("allowed");
+            if (allowed != null) {
+                var plan = allowed.asObject().get("plan").asObject();
+                var account = allowed.asObject().getString("account", "");
+                frames.add(new Frame(account, plan.getInt("batch", 0), plan.getInt("stan", 0)));
             }
         }
         var own = standing().values().stream().filter(r -> frames.contains(r.frame()));
