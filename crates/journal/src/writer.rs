@@ -572,7 +572,7 @@ fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreEr
         Some((Some(account), stan)) => marks.stan(account, stan),
         // A query: of the account that its payment has.
         Some((None, stan)) => {
-            let text = "SELECT json ->> '$.account' FROM record WHERE txn = ?1 AND json ->> '$.type' = 'allowed' ORDER BY seq DESC LIMIT 1";
+            let text = "SELECT json ->> '$.request.allowed.account' FROM record WHERE txn = ?1 AND json -> '$.request.allowed' IS NOT NULL ORDER BY seq DESC LIMIT 1";
             let account: Option<String> = db
                 .prepare_cached(text)
                 .and_then(|mut s| s.query_row([entry.txn], |r| r.get(0)).optional())
