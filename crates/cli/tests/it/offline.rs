@@ -583,8 +583,8 @@ async fn a_journal_is_verified_without_the_terminal() {
     store.close();
     let path = state.join("journal.db");
     let bytes = fs::read(&path).unwrap();
-    let at = bytes.windows(9).rposition(|w| w == b"\"booted\",").unwrap();
-    let changed = [&bytes[..at], b"\"Booted\",", &bytes[at + 9..]].concat();
+    let at = bytes.windows(9).rposition(|w| w == b"\"booted\":").unwrap();
+    let changed = [&bytes[..at], b"\"Booted\":", &bytes[at + 9..]].concat();
     let file = dir.path().join("copy.db");
     fs::write(&file, changed).unwrap();
     let d = verify(&["--key-file", key_text, "--file", file.to_str().unwrap(), "--lang", "en"]).await;
