@@ -113,7 +113,7 @@ impl Obligation {
 #[serde(rename_all = "snake_case")]
 pub enum ObligationState {
     /// The request may still be answered.
-    Standing,
+    Armed,
     /// No valid answer came: being driven.
     Due,
     /// Tries exhausted: kept, shown and printed for a person.
@@ -128,7 +128,7 @@ pub enum ObligationRecord {
     Queried { txn: u64, stan: Stan, plan: Box<Plan>, next: Time },
     /// The time of a wallet that is asked counts from a restart.
     AskedAnew { txn: u64, stan: Stan, asking: Asking },
-    /// A standing obligation is due now: the wallet's time is over, a provisional answer is not taken.
+    /// An armed obligation is due now: the wallet's time is over, a provisional answer is not taken.
     Due { txn: u64, stan: Stan, reason: ReversalReason, not_before: Time },
     /// A frame of the obligation is about to leave (again).
     Tried { txn: u64, stan: Stan },
