@@ -8,7 +8,6 @@ use crate::{
     restore, sql,
 };
 use payterm_schema::{
-    RequestRecord,
     AccountId, Entry, PaperRecord, Record, RequestRecord, SettlementRecord, TerminalRecord,
     paper::{PaperJob, PrintResult},
     record::{EncodingError, RECORD_VERSION},

@@ -184,7 +184,7 @@ fn kill_9_in_the_middle_of_the_upload() -> Done {
         let id = format!("z-{round}");
         assert_eq!(stack.ctl(&["settle", "--id", &id, "--no-wait"])?.status.code(), Some(14));
         let db = stack.state().join("journal.db");
-        let wanted = if mti == "0500" { "asked" } else { "settlement_upload_allowed" };
+        let wanted = if mti == "0500" { "asked" } else { "upload_allowed" };
         let mut last = String::new();
         until("the message to leave", || {
             let count = rusqlite::Connection::open(&db).and_then(|c| {

@@ -3,7 +3,6 @@
 //! ever used again.
 use payterm_journal::{Commit, Loaded, Options, Store, StoreError};
 use payterm_schema::{
-    TerminalRecord,
     AccountId, Batch, Entry, Kind, Money, Outcome, Record, Request, RequestKey, RequestRecord, Stan,
     TerminalRecord, Time,
     host::{EntryMode, Plan},
@@ -555,7 +554,12 @@ fn reopened<T>(store: &Store, dir: &Path, harm: &str, meanwhile: impl Future<Out
     db.execute_batch(harm).unwrap();
     drop(db);
     assert!(store.check_and_back_up().unwrap().broken.is_some());
-    let gap = Entry { seq: 99, at: Time(1), txn: None, record: Record::Terminal(TerminalRecord::Booted { version: "x".into() }) };
+    let gap = Entry {
+        seq: 99,
+        at: Time(1),
+        txn: None,
+        record: Record::Terminal(TerminalRecord::Booted { version: "x".into() }),
+    };
     assert!(put(store, Commit { records: vec![gap], ..Commit::default() }).is_err());
     wait(async {
         let mut again = Box::pin(store.reopen());
