@@ -1,4 +1,5 @@
 //! The configuration file: TOML into [`Config`]. Everything that is wrong is named with its key and its line.
+use payterm_devices::Drivers;
 use payterm_schema::{Fault, config::Config};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
@@ -23,14 +24,14 @@ pub enum ConfigError {
 }
 
 /// Reads and checks a file.
-pub fn load(path: &Path) -> Result<Config, ConfigError> {
+pub fn load(path: &Path, drivers: &Drivers) -> Result<Config, ConfigError> {
     let read = |cause| ConfigError::Read { path: path.to_owned(), cause };
     if std::fs::metadata(path).map_err(read)?.len() > MAX_BYTES {
         return Err(ConfigError::TooLong { path: path.to_owned() });
     }
     let text = std::fs::read_to_string(path).map_err(read)?;
-    let config = parse(path, &text)?;
-    match unknown(&config) {
+    let config = parse(path, &text, drivers)?;
+    match unknown_profile(&config) {
         None => Ok(config),
         Some((field, rule)) => Err(ConfigError::Invalid {
             path: path.to_owned(),
@@ -41,19 +42,20 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     }
 }
 
-/// The first profile or driver that this program does not have: its key and why.
-fn unknown(config: &Config) -> Option<(String, String)> {
-    for (i, a) in config.accounts.iter().enumerate() {
-        if let Err(e) = payterm_engine::profiles::load(a) {
-            return Some((format!("account[{i}].profile"), e.to_string()));
-        }
-    }
-    let driver = |(i, d)| {
-        payterm_devices::registered(d)
-            .err()
-            .map(|(key, rule)| (format!("device[{i}].{key}"), rule.to_owned()))
-    };
-    config.devices.iter().enumerate().find_map(driver)
+/// The first profile that this program does not have: its key and why.
+fn unknown_profile(config: &Config) -> Option<(String, String)> {
+    config.accounts.iter().enumerate().find_map(|(i, a)| {
+        let refused = payterm_engine::profiles::load(a).err()?;
+        Some((format!("account[{i}].profile"), refused.to_string()))
+    })
+}
+
+/// Keys of a device that were once the table's own, and are options of its driver.
+const MOVED: [&str; 2] = ["paper_mm", "confirm"];
+fn with_hint(message: &str) -> String {
+    let moved = MOVED.iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
+    let hint = moved.map(|key| format!("; {key} of a device is in [device.options] now"));
+    message.replace('\n', " ") + &hint.unwrap_or_default()
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -61,13 +63,13 @@ fn line_of(text: &str, at: usize) -> usize {
 }
 
 /// `path` only names the text in errors.
-pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+pub fn parse(path: &Path, text: &str, drivers: &Drivers) -> Result<Config, ConfigError> {
     let config: Config = toml::from_str(text).map_err(|e| ConfigError::Syntax {
         path: path.to_owned(),
         line: e.span().map_or(1, |s| line_of(text, s.start)),
-        rule: e.message().replace('\n', " "),
+        rule: with_hint(e.message()),
     })?;
-    match config.check() {
+    match config.check().and_then(|()| drivers.check(&config)) {
         Ok(()) => Ok(config),
         Err(Fault::Invalid { field, rule }) => {
             let line = span_of(text, &field).map(|at| line_of(text, at));
@@ -126,13 +128,13 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        parse(Path::new("p.toml"), text).err().map(|e| e.to_string()).unwrap_or_default()
+        parse(Path::new("p.toml"), text, &Drivers::default()).err().map(|e| e.to_string()).unwrap_or_default()
     }
     const ACCOUNT: &str = "[[account]]\nid = \"cup\"\nprofile = \"unionpay\"\nmerchant = \"TESTMERCHANT001\"\nterminal = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
 
     #[test]
     fn an_empty_file_is_good() {
-        assert_eq!(parse(Path::new("p.toml"), "").unwrap(), Config::default());
+        assert_eq!(parse(Path::new("p.toml"), "", &Drivers::default()).unwrap(), Config::default());
     }
 
     #[test]
@@ -172,12 +174,57 @@ mod tests {
     }
 
     #[test]
+    fn devices_are_refused_with_their_line() {
+        const PRINTER: &str =
+            "[[device]]\nname = \"p\"\nkind = \"printer\"\ndriver = \"escpos\"\naddress = \"tcp:h:1\"\n";
+        const VIRTUAL: &str = "[[device]]\nname = \"v\"\nkind = \"printer\"\ndriver = \"virtual\"\n";
+        let options =
+            |lines: &str| format!("{VIRTUAL}role = \"kitchen\"\n{PRINTER}[device.options]\n{lines}");
+        for (text, line, part) in [
+            (options("confirm = \"status\"\npaper_mm = 57\n"), 13, "device[1].options.paper_mm: 58 or 80"),
+            (options("confirm = \"maybe\"\n"), 12, "device[1].options.confirm: unknown variant `maybe`"),
+            (options("baud = 9600\n"), 12, "device[1].options.baud: unknown field `baud`"),
+            (format!("{PRINTER}paper_mm = 80\n"), 6, "paper_mm of a device is in [device.options] now"),
+            (PRINTER.replace("escpos", "epson"), 4, "device[0].driver: no registered driver has this name"),
+            (PRINTER.replace("printer", "keypad"), 3, "device[0].kind: this driver does not serve"),
+            (format!("{PRINTER}{VIRTUAL}"), 6, "device[1].role: another device of this kind has this role"),
+            (
+                format!("{PRINTER}role = \"kitchen\"\n{VIRTUAL}role = \"kitchen\"\n"),
+                11,
+                "device[1].role: another",
+            ),
+            (format!("{PRINTER}role = \"customer\"\n"), 6, "device[0].role: receipt or kitchen"),
+            (format!("{PRINTER}part_of = \"q\"\n"), 6, "device[0].part_of: names no device"),
+            (
+                format!("{PRINTER}{VIRTUAL}part_of = \"p\"\nrole = \"kitchen\"\n"),
+                10,
+                "device[1].part_of: names no",
+            ),
+            (
+                format!("{}{VIRTUAL}", ACCOUNT.replace("127.0.0.1", "192.0.2.1")),
+                7,
+                "account[0].address: not on",
+            ),
+        ] {
+            let e = refused(&text);
+            assert!(e.starts_with(&format!("p.toml, line {line}: ")) && e.contains(part), "{e}\n{text}");
+        }
+        assert_eq!(refused(&options("confirm = \"status\"\npaper_mm = 80\n")), "");
+        assert_eq!(
+            refused(&format!(
+                "{PRINTER}[[device]]\nname = \"k\"\nkind = \"printer\"\ndriver = \"escpos\"\nrole = \"kitchen\"\npart_of = \"p\"\n"
+            )),
+            ""
+        );
+    }
+
+    #[test]
     fn a_file_that_is_missing_or_too_long_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.toml");
-        assert!(matches!(load(&path), Err(ConfigError::Read { .. })));
+        assert!(matches!(load(&path, &Drivers::default()), Err(ConfigError::Read { .. })));
         std::fs::write(&path, "#".repeat(MAX_BYTES as usize + 1)).unwrap();
-        assert!(matches!(load(&path), Err(ConfigError::TooLong { .. })));
+        assert!(matches!(load(&path, &Drivers::default()), Err(ConfigError::TooLong { .. })));
     }
 
     /// Regenerate with `paytermd --print-schema > schema/json/config.schema.json`.

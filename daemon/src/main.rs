@@ -1,6 +1,7 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
 use payterm_daemon::{Ended, RunError, config, logging, run};
+use payterm_devices::Drivers;
 use payterm_engine::{EngineError, demo, templates};
 use payterm_journal::StoreError;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -45,10 +46,11 @@ fn main() -> ExitCode {
         print!("{}", config::json_schema());
         return ExitCode::SUCCESS;
     }
+    let drivers = Drivers::default();
     let loaded = if args.demo {
         Ok(demo::config(rustix::process::getuid().as_raw()))
     } else {
-        config::load(&args.config)
+        config::load(&args.config, &drivers)
     };
     let mut config = match loaded {
         Ok(config) => config,
@@ -76,7 +78,7 @@ fn main() -> ExitCode {
     {
         return if let demo::DemoError::Journal(journal) = &e { fail_of(journal, &e) } else { fail(&e) };
     }
-    match run(config) {
+    match run(config, drivers) {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,
         Ok(Ended::Renew) => renew(),
         Err(e) => {

@@ -1,7 +1,10 @@
 //! The program's parts put together around the engine.
 use crate::{logging, systemd};
 use payterm_dbus::{Address, BusError};
-use payterm_devices::virtual_control::{VirtualControlError, VirtualControlServer};
+use payterm_devices::{
+    Drivers,
+    virtual_control::{VirtualControlError, VirtualControlServer},
+};
 use payterm_engine::{Engine, EngineError, Options};
 use payterm_schema::config::Config;
 use payterm_vault::{SealingKey, SealingKeyError};
@@ -34,7 +37,7 @@ pub enum Ended {
 }
 
 /// Runs until SIGTERM or SIGINT, or until the terminal was activated. Tells systemd when it is ready.
-pub fn run(config: Config) -> Result<Ended, RunError> {
+pub fn run(config: Config, drivers: Drivers) -> Result<Ended, RunError> {
     actix::System::new().block_on(async {
         let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
         let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
@@ -42,10 +45,11 @@ pub fn run(config: Config) -> Result<Ended, RunError> {
             Some(file) => SealingKey::from_file(file),
             None => SealingKey::from_credentials(CREDENTIAL),
         };
-        let options = Options { log_lines: Some(logging::recent), ..Options::default() };
+        let is_virtual = drivers.any_virtual(&config.devices);
+        let options = Options { log_lines: Some(logging::recent), drivers, ..Options::default() };
         let engine = Engine::start(config.clone(), key?, options).await?;
         actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, engine.inhibited()));
-        let control = if config.has_virtual_device() {
+        let control = if is_virtual {
             Some(VirtualControlServer::start(engine.bench(), &config.store.dir.join("virtual.sock"))?)
         } else {
             None

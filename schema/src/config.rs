@@ -1,17 +1,18 @@
 //! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a
 //! default with a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules
 //! across keys are [`Config::check`].
+mod device;
 mod flow;
 mod offline;
 mod settlement;
 
+pub use device::{DeviceConfig, DeviceOptions, DeviceRole};
 pub use flow::{FlowConfig, NoCvmConfig};
 pub use offline::OfflineConfig;
 pub use settlement::SettlementConfig;
 
 use crate::{
     account::AccountId,
-    device::DeviceKind,
     fault::Fault,
     kind::Kind,
     money::Currency,
@@ -235,42 +236,6 @@ pub enum RouteInstrument {
     Wechat,
     Alipay,
     Unionpay,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DeviceConfig {
-    /// 1 to 32 of `a-z 0-9 - _`, unique.
-    pub name: String,
-    /// What it is; the driver must serve this kind.
-    pub kind: DeviceKind,
-    /// Registered driver name: `virtual`, `escpos` ...
-    pub driver: String,
-    /// Where it is, in the driver's own form: `tcp:127.0.0.1:9100`, `file:/dev/usb/lp0`.
-    #[serde(default)]
-    pub address: Option<String>,
-    /// Printers: paper width in mm, 58 or 80. Default 58.
-    #[serde(default)]
-    pub paper_mm: Option<u8>,
-    /// Printers: how it confirms. Default `process_id`.
-    #[serde(default)]
-    pub confirm: Option<PrinterConfirm>,
-    /// Greatest time of one command before the driver is abandoned. Default 30,000.
-    #[serde(default = "command_ms")]
-    pub command_timeout_ms: u32,
-}
-fn command_ms() -> u32 {
-    30_000
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PrinterConfirm {
-    /// ESC/POS `GS ( H` process id response.
-    ProcessId,
-    /// Good real-time status (`DLE EOT`) after the job.
-    Status,
-    /// The printer has no back-channel.
-    None,
 }
 
 /// Who may work at the terminal. Passwords are typed on its own keypad and never stand here.
@@ -588,11 +553,6 @@ impl AccountConfig {
 }
 
 impl Config {
-    /// A virtual device is configured: TEST on every screen and slip, header's terminal state 1.
-    pub fn has_virtual_device(&self) -> bool {
-        self.devices.iter().any(|d| d.driver == "virtual")
-    }
-
     /// Rules that one key alone cannot show. The first broken one is answered, with the key's path as the
     /// field.
     pub fn check(&self) -> Result<(), Fault> {
@@ -650,12 +610,6 @@ impl Config {
             if let Some(Err((key, rule))) = a.offline.as_ref().map(OfflineConfig::check) {
                 return bad(f(&format!("offline.{key}")), rule);
             }
-            if self.has_virtual_device() && !a.is_loopback() && !self.terminal.lab {
-                return bad(
-                    f("address"),
-                    "not on loopback although a virtual device is configured (terminal.lab = true allows it)",
-                );
-            }
         }
         for (i, r) in self.routes.iter().enumerate() {
             if !ids.contains(&r.account) {
@@ -670,18 +624,7 @@ impl Config {
                 );
             }
         }
-        let mut names = BTreeSet::new();
-        for (i, d) in self.devices.iter().enumerate() {
-            if AccountId::new(&d.name).is_err() || !names.insert(&d.name) {
-                return bad(format!("device[{i}].name"), "1 to 32 characters of a-z 0-9 - _, each once");
-            }
-            if !matches!(d.paper_mm, None | Some(58 | 80)) {
-                return bad(format!("device[{i}].paper_mm"), "58 or 80");
-            }
-            if d.command_timeout_ms == 0 {
-                return bad(format!("device[{i}].command_timeout_ms"), "more than zero");
-            }
-        }
+        device::check(&self.devices)?;
         let f = &self.flow;
         for (k, v) in [
             ("confirm_timeout_ms", f.confirm_timeout_ms),

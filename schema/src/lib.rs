@@ -6,6 +6,7 @@
 //! no `Display` and a masked `Debug` (see [`secret`]).
 pub mod account;
 pub mod caller;
+pub mod card;
 pub mod config;
 pub mod device;
 pub mod fault;

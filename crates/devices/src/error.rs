@@ -1,11 +1,11 @@
 //! What goes wrong with a device: names the device and the rule or the operating system's error, never data.
-use std::io;
+use std::{borrow::Cow, io};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// The device's config does not hold; the field is named as in the config file.
     #[error("device {device}: {field}: {rule}")]
-    Rule { device: String, field: &'static str, rule: &'static str },
+    Rule { device: String, field: Cow<'static, str>, rule: Cow<'static, str> },
     #[error("device {device}: {doing}")]
     Io {
         device: String,
@@ -25,10 +25,15 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
-    pub(crate) fn rule(device: &str, field: &'static str, rule: &'static str) -> Self {
-        Self::Rule { device: device.into(), field, rule }
+    /// For a driver's check of its config: `field` as in the file, below the device's table.
+    pub fn rule(
+        device: &str,
+        field: impl Into<Cow<'static, str>>,
+        rule: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::Rule { device: device.into(), field: field.into(), rule: rule.into() }
     }
-    pub(crate) fn io(device: &str, doing: impl Into<String>, source: io::Error) -> Self {
+    pub fn io(device: &str, doing: impl Into<String>, source: io::Error) -> Self {
         Self::Io { device: device.into(), doing: doing.into(), source }
     }
 }

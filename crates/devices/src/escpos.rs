@@ -5,75 +5,63 @@
 //! Invariant: `NotStarted` is said only when no byte of the job was handed to the operating system; after the
 //! first byte everything but the printer's own word is `Unconfirmed`. After any trouble the connection is
 //! closed, unsent bytes with it.
-use crate::{DeviceError, Driver, Env, PaperLevel, PrintJob, Printer, PrinterStatus};
-use payterm_schema::{
-    DeviceKind,
-    config::{DeviceConfig, PrinterConfirm},
-    fault::with_causes,
-    paper::PrintResult,
+use crate::{
+    DeviceError, Face, PaperLevel, PaperWidth, PrintJob, Printer, PrinterStatus, Registration, options,
 };
+use payterm_schema::{DeviceKind, config::DeviceConfig, fault::with_causes, paper::PrintResult};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags},
     io::Errno,
     termios,
 };
+use serde::Deserialize;
 use std::{
     hash::{BuildHasher, Hasher},
     io,
     net::{TcpStream, ToSocketAddrs},
     os::fd::OwnedFd,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
-
-pub const KINDS: &[DeviceKind] = &[DeviceKind::Printer];
 
 /// DLE EOT is answered at once even by a busy or offline printer; 3 s are for slow serial lines and networks.
 const STATUS_WAIT: Duration = Duration::from_secs(3);
 /// GS a 0: no automatic status back. Packets that come nevertheless are understood.
 const NO_AUTO_STATUS: [u8; 3] = [0x1d, b'a', 0];
 
-/// Checks the config. The connection is made when it is first needed: a printer that is off is no reason not
-/// to start.
-pub fn open(device: &DeviceConfig, _: &Env) -> Result<Driver, DeviceError> {
-    let name = &device.name;
-    let bad = |field, rule| DeviceError::rule(name, field, rule);
-    let text = device
-        .address
-        .as_deref()
-        .ok_or_else(|| bad("address", "needed: tcp:HOST:PORT, tty:/PATH or file:/PATH"))?;
-    let address = match text.split_once(':') {
-        Some(("tcp", to))
-            if to
-                .rsplit_once(':')
-                .is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok_and(|p| p > 0)) =>
-        {
-            Address::Tcp(to.into())
-        }
-        Some(("file", path)) if path.starts_with('/') => Address::File(path.into()),
-        Some(("tty", path)) if path.starts_with('/') => match path.rsplit_once('@') {
-            None => Address::Tty(path.into(), None),
-            Some((path, baud)) => Address::Tty(
-                path.into(),
-                Some(baud.parse().map_err(|_| bad("address", "after @: the baud rate"))?),
-            ),
-        },
-        Some(_) | None => return Err(bad("address", "tcp:HOST:PORT, tty:/PATH or file:/PATH")),
-    };
-    let confirm = match (&address, device.confirm) {
-        (Address::File(_), None | Some(PrinterConfirm::None)) => PrinterConfirm::None,
-        (Address::File(_), Some(_)) => {
-            return Err(bad("confirm", "none for file: (it is opened for writing only)"));
-        }
-        (Address::Tcp(_) | Address::Tty(..), confirm) => confirm.unwrap_or(PrinterConfirm::ProcessId),
-    };
-    // A tenth is left so that the driver's own answer comes before the daemon abandons it.
-    let budget = Duration::from_millis(u64::from(device.command_timeout_ms)) * 9 / 10;
-    Ok(Driver::Printer(Box::new(EscPos { name: name.clone(), address, confirm, budget, link: None })))
+pub(crate) fn registration() -> Registration {
+    Registration {
+        driver: "escpos".into(),
+        kinds: (&[DeviceKind::Printer]).into(),
+        is_virtual: false,
+        check: Arc::new(|device| EscPos::new(device).map(drop)),
+        // The connection is made when it is first needed: a printer that is off is no reason not to start.
+        open: Arc::new(|device, _| Ok(vec![Face::Printer(Box::new(EscPos::new(device)?))])),
+    }
+}
+
+/// How the printer says that a job is out. Default `process_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Confirm {
+    /// `GS ( H` process id response.
+    ProcessId,
+    /// Good real-time status (`DLE EOT`) after the job.
+    Status,
+    /// The printer has no back-channel.
+    None,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    #[serde(default)]
+    paper_mm: PaperWidth,
+    confirm: Option<Confirm>,
 }
 
 enum Address {
@@ -85,12 +73,54 @@ enum Address {
 struct EscPos {
     name: String,
     address: Address,
-    confirm: PrinterConfirm,
+    width: PaperWidth,
+    confirm: Confirm,
     budget: Duration,
     link: Option<Link>,
 }
 
+impl EscPos {
+    fn new(device: &DeviceConfig) -> Result<Self, DeviceError> {
+        let name = &device.name;
+        let bad = |field: &'static str, rule: &'static str| DeviceError::rule(name, field, rule);
+        let text = device
+            .address
+            .as_deref()
+            .ok_or_else(|| bad("address", "needed: tcp:HOST:PORT, tty:/PATH or file:/PATH"))?;
+        let port = |to: &str| {
+            let (host, port) = to.rsplit_once(':')?;
+            (!host.is_empty()).then(|| port.parse::<u16>().ok().filter(|p| *p > 0)).flatten()
+        };
+        let address = match text.split_once(':') {
+            Some(("tcp", to)) if port(to).is_some() => Address::Tcp(to.into()),
+            Some(("file", path)) if path.starts_with('/') => Address::File(path.into()),
+            Some(("tty", path)) if path.starts_with('/') => match path.rsplit_once('@') {
+                None => Address::Tty(path.into(), None),
+                Some((path, baud)) => Address::Tty(
+                    path.into(),
+                    Some(baud.parse().map_err(|_| bad("address", "after @: the baud rate"))?),
+                ),
+            },
+            Some(_) | None => return Err(bad("address", "tcp:HOST:PORT, tty:/PATH or file:/PATH")),
+        };
+        let Options { paper_mm: width, confirm } = options(device)?;
+        let confirm = match (&address, confirm) {
+            (Address::File(_), None | Some(Confirm::None)) => Confirm::None,
+            (Address::File(_), Some(_)) => {
+                return Err(bad("options.confirm", "none for file: (it is opened for writing only)"));
+            }
+            (Address::Tcp(_) | Address::Tty(..), confirm) => confirm.unwrap_or(Confirm::ProcessId),
+        };
+        // A tenth is left so that the driver's own answer comes before the engine abandons it.
+        let budget = Duration::from_millis(u64::from(device.command_timeout_ms)) * 9 / 10;
+        Ok(Self { name: name.clone(), address, width, confirm, budget, link: None })
+    }
+}
+
 impl Printer for EscPos {
+    fn paper_width(&self) -> PaperWidth {
+        self.width
+    }
     fn status(&mut self) -> Result<PrinterStatus, DeviceError> {
         self.fresh_status(Instant::now() + self.budget)
     }
@@ -105,7 +135,7 @@ impl Printer for EscPos {
         let Some(mut link) = self.link.take() else { return PrintResult::NotStarted("not connected".into()) };
         let id = process_id();
         let mut bytes = job.escpos.clone();
-        if self.confirm == PrinterConfirm::ProcessId {
+        if self.confirm == Confirm::ProcessId {
             // GS ( H pL pH fn=48 m=48 d1..d4
             bytes.extend([0x1d, b'(', b'H', 6, 0, 48, 48]);
             bytes.extend(id);
@@ -116,12 +146,12 @@ impl Printer for EscPos {
             return if sent == 0 { PrintResult::NotStarted(why) } else { PrintResult::Unconfirmed(why) };
         }
         let confirmed = match self.confirm {
-            PrinterConfirm::None => {
+            Confirm::None => {
                 self.link = Some(link);
                 return PrintResult::SentUnconfirmable;
             }
-            PrinterConfirm::ProcessId => link.confirmed(id, until),
-            PrinterConfirm::Status => link.status(until).and_then(|s| match s.problem() {
+            Confirm::ProcessId => link.confirmed(id, until),
+            Confirm::Status => link.status(until).and_then(|s| match s.problem() {
                 None => Ok(()),
                 Some(why) => Err(DeviceError::io(&self.name, "after the job", io::Error::other(why))),
             }),
@@ -158,14 +188,14 @@ impl EscPos {
     fn ask(&self, link: &mut Link, until: Instant) -> Result<PrinterStatus, DeviceError> {
         link.drain()?;
         match self.confirm {
-            PrinterConfirm::None => Ok(PrinterStatus {
+            Confirm::None => Ok(PrinterStatus {
                 online: true,
                 paper: PaperLevel::Enough,
                 cover_open: false,
                 error: None,
                 back_channel: false,
             }),
-            PrinterConfirm::ProcessId | PrinterConfirm::Status => link.status(until),
+            Confirm::ProcessId | Confirm::Status => link.status(until),
         }
     }
 
@@ -197,7 +227,7 @@ impl EscPos {
                 Link { device, fd, wire: Wire::Tty, heard: Vec::new() }
             }
         };
-        if self.confirm != PrinterConfirm::None {
+        if self.confirm != Confirm::None {
             link.write(&NO_AUTO_STATUS, until).map_err(|(_, e)| e)?;
         }
         Ok(link)

@@ -1,15 +1,15 @@
 //! The bench of the virtual devices: one a terminal, shared by the virtual drivers and the control socket.
 //!
-//! A driver waits on its device's condition variable and controllers wait on another: an event is handed over at
+//! A driver waits at its device's [`Switch`] and controllers wait at the bench: an event is handed over at
 //! once, nobody polls. Each device has a lock of its own, never held across a caller's code nor with another
 //! one's.
-use crate::{DeviceError, Interrupt, SourceEvent, Switch};
+use crate::{Armed, DeviceError, Interrupt, SourceEvent, Switch};
 use payterm_schema::{DeviceKind, Instrument, device::Way, secret::Pin, selftest::Finding};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -32,14 +32,17 @@ struct Shared {
     changes: Mutex<u64>,
 }
 
-struct Device {
-    slot: Mutex<Slot>,
-    /// Its driver waits here.
-    wake: Condvar,
-}
+struct Device(Mutex<Slot>);
 impl Device {
     fn lock(&self) -> MutexGuard<'_, Slot> {
-        lock(&self.slot)
+        lock(&self.0)
+    }
+    /// Changes the device and wakes its driver.
+    fn change<T>(&self, act: impl FnOnce(&mut Slot) -> T) -> T {
+        let mut slot = self.lock();
+        let done = act(&mut slot);
+        slot.switch.poke();
+        done
     }
 }
 
@@ -90,12 +93,14 @@ pub(crate) struct Slot {
     hang: Option<Duration>,
     panic: bool,
     interrupted: bool,
-    armed: Option<Vec<Way>>,
-    /// The instrument of this arming has been given.
-    served: bool,
+    /// Of the newest driver; what the device is to take stands in it.
+    switch: Arc<Switch>,
+    /// The offer whose instrument has been given.
+    served: Option<u64>,
     events: VecDeque<(SourceEvent, Keep)>,
     pin_asked: bool,
-    pins: VecDeque<(PinAct, Keep)>,
+    /// With whether it is kept for a later entry.
+    pins: VecDeque<(PinAct, bool)>,
     pub(crate) lines: Vec<String>,
     pub(crate) paper_out: bool,
     pub(crate) offline: bool,
@@ -106,11 +111,12 @@ pub(crate) struct Slot {
     printed: u64,
 }
 
-/// Does it survive a disarm?
+/// How long an event that nobody took is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Queued,
-    Live,
+    /// Until the device rests: it has done so this often.
+    Live(u64),
 }
 
 fn way_of(event: &SourceEvent) -> Option<Way> {
@@ -146,8 +152,8 @@ impl Slot {
             hang: None,
             panic: false,
             interrupted: false,
-            armed: None,
-            served: false,
+            switch: Arc::default(),
+            served: None,
             events: VecDeque::new(),
             pin_asked: false,
             pins: VecDeque::new(),
@@ -163,27 +169,41 @@ impl Slot {
     fn usable(&self) -> bool {
         self.open && !self.unplugged
     }
-    pub(crate) fn arm(&mut self, ways: &[Way]) {
-        self.armed = Some(ways.to_vec());
-        self.served = false;
+    pub(crate) fn set(&mut self, ways: Option<&[Way]>) {
+        self.switch.set(ways);
     }
-    pub(crate) fn disarm(&mut self) {
-        self.armed = None;
-        self.events.retain(|(_, keep)| *keep == Keep::Queued);
+    /// What it is to take now; what came before it last rested is forgotten.
+    fn armed(&mut self) -> Armed {
+        let armed = self.switch.now();
+        self.events.retain(|(_, keep)| match keep {
+            Keep::Queued => true,
+            Keep::Live(rests) => *rests == armed.rests(),
+        });
+        armed
     }
     /// Would the driver give this event to whoever armed it, now?
-    fn takes(&self, event: &SourceEvent) -> bool {
-        match (&self.armed, way_of(event)) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(ways), Some(way)) => !self.served && ways.contains(&way),
+    fn takes(&self, armed: Armed, event: &SourceEvent) -> bool {
+        match way_of(event) {
+            None => armed.is_armed(),
+            Some(way) => armed.takes(way) && self.served != Some(armed.offer()),
         }
     }
     pub(crate) fn take_event(&mut self) -> Option<SourceEvent> {
-        let at = self.events.iter().position(|(e, _)| self.takes(e))?;
+        let armed = self.armed();
+        let at = self.events.iter().position(|(e, _)| self.takes(armed, e))?;
         let (event, _) = self.events.remove(at)?;
-        self.served |= way_of(&event).is_some();
+        if way_of(&event).is_some() {
+            self.served = Some(armed.offer());
+        }
         Some(event)
+    }
+    /// Its driver is another one, or none any more.
+    fn leave(&mut self) {
+        self.switch.poke();
+        self.switch = Arc::default();
+        self.served = None;
+        self.events.retain(|(_, keep)| *keep == Keep::Queued);
+        self.end_pin();
     }
     pub(crate) fn begin_pin(&mut self) {
         self.pin_asked = true;
@@ -199,7 +219,7 @@ impl Slot {
     }
     pub(crate) fn end_pin(&mut self) {
         self.pin_asked = false;
-        self.pins.retain(|(_, keep)| *keep == Keep::Queued);
+        self.pins.retain(|(_, queued)| *queued);
     }
     pub(crate) fn probe(&self) -> Finding {
         if self.read_fault { Finding::failed("reads-nothing") } else { Finding::works() }
@@ -219,6 +239,9 @@ pub(crate) struct Port {
     name: String,
     generation: u64,
     device: Arc<Device>,
+    switch: Arc<Switch>,
+    /// The offer that those who wait for one were last told of.
+    told: AtomicU64,
 }
 
 impl Port {
@@ -236,20 +259,27 @@ impl Port {
         take: impl Fn(&mut Slot) -> Option<T>,
     ) -> Result<Option<T>, DeviceError> {
         loop {
+            let seen = self.switch.pokes();
+            // Before the look: what is armed behind it is not slept over.
+            let attending = self.switch.attend();
             let mut slot = self.ready()?;
             if std::mem::take(&mut slot.interrupted) {
                 return Ok(None);
             }
-            if let Some(taken) = take(&mut slot) {
-                drop(slot);
+            let offer = self.switch.now().offer();
+            let taken = take(&mut slot);
+            let waiting = !slot.events.is_empty();
+            drop(slot);
+            if taken.is_some() || self.told.swap(offer, Ordering::SeqCst) != offer {
                 self.bench.changed();
-                return Ok(Some(taken));
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(None);
+            if taken.is_some() || Instant::now() >= until {
+                return Ok(taken);
             }
-            drop(self.device.wake.wait_timeout(slot, left).unwrap_or_else(PoisonError::into_inner));
+            // Without an event that waits for it, being armed is nothing to wake up for.
+            let attending = waiting.then_some(attending);
+            self.switch.wait(seen, until);
+            drop(attending);
         }
     }
 
@@ -283,30 +313,13 @@ impl Port {
             let mut slot = device.lock();
             if slot.generation == generation {
                 slot.interrupted = true;
-                device.wake.notify_all();
+                slot.switch.poke();
             }
         })
     }
 
-    pub(crate) fn switch(&self) -> Switch {
-        let (bench, device, generation) = (self.bench.clone(), self.device.clone(), self.generation);
-        Arc::new(move |ways| {
-            let mut slot = device.lock();
-            if slot.generation != generation {
-                return;
-            }
-            match ways {
-                Some(ways) => slot.arm(ways),
-                None => slot.disarm(),
-            }
-            let waits = slot.events.iter().any(|(e, _)| slot.takes(e));
-            drop(slot);
-            // Its thread is woken for what waits for it only.
-            if waits {
-                device.wake.notify_all();
-            }
-            bench.changed();
-        })
+    pub(crate) fn switch(&self) -> Arc<Switch> {
+        self.switch.clone()
     }
 }
 
@@ -315,8 +328,7 @@ impl Drop for Port {
         let mut slot = self.device.lock();
         if slot.generation == self.generation {
             slot.open = false;
-            slot.disarm();
-            slot.end_pin();
+            slot.leave();
         }
     }
 }
@@ -349,7 +361,7 @@ impl VirtualBench {
     pub(crate) fn attach(&self, name: &str, kind: DeviceKind) -> Result<Port, DeviceError> {
         let device = lock(&self.0.devices)
             .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Device { slot: Mutex::new(Slot::new(kind)), wake: Condvar::new() }))
+            .or_insert_with(|| Arc::new(Device(Mutex::new(Slot::new(kind)))))
             .clone();
         let mut slot = device.lock();
         if slot.kind != kind {
@@ -361,24 +373,24 @@ impl VirtualBench {
         slot.generation += 1;
         slot.open = true;
         slot.interrupted = false;
-        slot.disarm();
-        slot.end_pin();
         // The driver that was here before ends its wait and learns that it was replaced.
-        device.wake.notify_all();
-        let generation = slot.generation;
+        slot.leave();
+        let (generation, switch) = (slot.generation, slot.switch.clone());
         drop(slot);
         self.changed();
-        Ok(Port { bench: self.clone(), name: name.to_owned(), generation, device })
+        let told = AtomicU64::new(switch.now().offer());
+        Ok(Port { bench: self.clone(), name: name.to_owned(), generation, device, switch, told })
     }
 
     /// Presents an instrument or presses a key. `device` names one of several of its kind.
     pub fn present(&self, device: Option<&str>, event: SourceEvent, when: When) -> Result<(), Refused> {
         let what = || way_of(&event).map_or("key", way_name);
-        let ready = |slot: &Slot| match when {
+        let ready = |slot: &mut Slot| match when {
             When::Queue => true,
             When::Now | When::Within(_) => {
-                slot.takes(&event)
-                    && (way_of(&event).is_none() || slot.events.iter().all(|(e, _)| !slot.takes(e)))
+                let armed = slot.armed();
+                let free = way_of(&event).is_none() || slot.events.iter().all(|(e, _)| !slot.takes(armed, e));
+                free && slot.takes(armed, &event)
             }
         };
         let idle = |slot: &Slot| {
@@ -387,7 +399,8 @@ impl VirtualBench {
                 format!("the {} is not armed: nobody is asked for this now", slot.kind.name()),
             )
         };
-        self.deliver(device, kind_of(&event), when, ready, idle, |slot, keep| {
+        self.deliver(device, kind_of(&event), when, ready, idle, |slot, queued| {
+            let keep = if queued { Keep::Queued } else { Keep::Live(slot.switch.now().rests()) };
             (slot.events.len() < QUEUE_MOST).then(|| slot.events.push_back((event.clone(), keep)))
         })
     }
@@ -401,9 +414,9 @@ impl VirtualBench {
             when,
             |slot| when == When::Queue || (slot.pin_asked && slot.pins.is_empty()),
             |_| Refused::new("pin", "nobody is asked for a PIN now"),
-            |slot, keep| {
+            |slot, queued| {
                 if slot.pins.len() < QUEUE_MOST {
-                    act.take().map(|act| slot.pins.push_back((act, keep)))
+                    act.take().map(|act| slot.pins.push_back((act, queued)))
                 } else {
                     None
                 }
@@ -416,19 +429,19 @@ impl VirtualBench {
         device: Option<&str>,
         kind: DeviceKind,
         when: When,
-        ready: impl Fn(&Slot) -> bool,
+        ready: impl Fn(&mut Slot) -> bool,
         idle: impl Fn(&Slot) -> Refused,
-        mut put: impl FnMut(&mut Slot, Keep) -> Option<()>,
+        mut put: impl FnMut(&mut Slot, bool) -> Option<()>,
     ) -> Result<(), Refused> {
         let wait = if let When::Within(wait) = when { wait } else { Duration::ZERO };
-        self.watch(Instant::now() + wait, || {
+        self.watch(Some(kind), Instant::now() + wait, || {
             let mut refused = None;
             for found in self.of_kind(kind, device) {
                 let mut slot = found.lock();
-                if slot.usable() && ready(&slot) {
-                    let keep = if when == When::Queue { Keep::Queued } else { Keep::Live };
-                    put(&mut slot, keep).ok_or_else(|| Refused::new("queue", "holds 64 already"))?;
-                    found.wake.notify_all();
+                if slot.usable() && ready(&mut slot) {
+                    put(&mut slot, when == When::Queue)
+                        .ok_or_else(|| Refused::new("queue", "holds 64 already"))?;
+                    slot.switch.poke();
                     return Ok(());
                 }
                 if slot.usable() && refused.is_none() {
@@ -441,14 +454,20 @@ impl VirtualBench {
         })
     }
 
-    /// Tries again after every change until `until`; then the last refusal stands.
+    /// Tries again after every change until `until`; then the last refusal stands. `arming`: it matters what
+    /// devices of this kind are armed for.
     fn watch<T>(
         &self,
+        arming: Option<DeviceKind>,
         until: Instant,
         mut attempt: impl FnMut() -> Result<T, Refused>,
     ) -> Result<T, Refused> {
         self.0.watching.fetch_add(1, Ordering::SeqCst);
         let done = loop {
+            let devices = arming.map(|kind| self.of_kind(kind, None)).unwrap_or_default();
+            let switches: Vec<_> = devices.iter().map(|d| d.lock().switch.clone()).collect();
+            // A driver that waits is woken when it is armed, and tells of it.
+            let _attending: Vec<_> = switches.iter().map(|s| s.attend()).collect();
             // Before the look: a change behind it is not slept over.
             let seen = *lock(&self.0.changes);
             let refused = match attempt() {
@@ -473,8 +492,7 @@ impl VirtualBench {
     fn change(&self, device: &str, act: impl FnOnce(&mut Slot)) -> Result<(), Refused> {
         let found = lock(&self.0.devices).get(device).cloned();
         let found = found.ok_or_else(|| Refused::new("device", "no virtual device has this name"))?;
-        act(&mut found.lock());
-        found.wake.notify_all();
+        found.change(act);
         self.changed();
         Ok(())
     }
@@ -484,8 +502,7 @@ impl VirtualBench {
             .into_iter()
             .next()
             .ok_or_else(|| Refused::new("device", "no such virtual printer"))?;
-        act(&mut found.lock());
-        found.wake.notify_all();
+        found.change(act);
         self.changed();
         Ok(())
     }
@@ -518,7 +535,7 @@ impl VirtualBench {
 
     /// The lines on a display, as soon as one of them contains `part` (at once with an empty one).
     pub fn screen(&self, device: Option<&str>, part: &str, wait: Duration) -> Result<Vec<String>, Refused> {
-        self.watch(Instant::now() + wait, || {
+        self.watch(None, Instant::now() + wait, || {
             let found = self
                 .of_kind(DeviceKind::Display, device)
                 .into_iter()
@@ -537,7 +554,7 @@ impl VirtualBench {
         count: u64,
         wait: Duration,
     ) -> Result<(u64, Vec<String>), Refused> {
-        self.watch(Instant::now() + wait, || {
+        self.watch(None, Instant::now() + wait, || {
             let found = self
                 .of_kind(DeviceKind::Printer, device)
                 .into_iter()

@@ -1,26 +1,30 @@
 //! The `virtual` driver of every kind: devices whose other side is the [`VirtualBench`].
 use crate::{
-    DeviceError, Display, Driver, Encipher, Env, Interrupt, PaperLevel, PrintJob, Printer, PrinterStatus,
-    Source, SourceEvent, Switch,
+    CardDevice, CardFault, CardReader, DeviceError, Display, Encipher, Env, Face, Interrupt, PaperLevel,
+    PaperWidth, PrintJob, Printer, PrinterStatus, Registration, Source, SourceEvent, Switch, options,
     virtual_bench::{PinAct, Port},
 };
 use payterm_schema::{
     DeviceKind, Money, Pan, PinPad,
+    card::Interface,
     config::DeviceConfig,
     device::Way,
     paper::PrintResult,
     secret::{Pin, PinEntry},
     selftest::Finding,
 };
+use serde::Deserialize;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
+use zeroize::Zeroizing;
 
-pub const KINDS: &[DeviceKind] = &[
+const KINDS: &[DeviceKind] = &[
     DeviceKind::MagneticReader,
     DeviceKind::ChipReader,
     DeviceKind::ContactlessReader,
@@ -31,58 +35,123 @@ pub const KINDS: &[DeviceKind] = &[
     DeviceKind::Printer,
 ];
 
+pub(crate) fn registration() -> Registration {
+    Registration {
+        driver: "virtual".into(),
+        kinds: KINDS.into(),
+        is_virtual: true,
+        check: Arc::new(|device| paper(device).map(drop)),
+        open: Arc::new(open),
+    }
+}
+
+/// Keys of a printer.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PaperOptions {
+    #[serde(default)]
+    paper_mm: PaperWidth,
+}
+/// Keys of every other kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoOptions {}
+
 /// Only a printer has an address: `file:PATH`, to which the text of every paper is appended (created with
-/// mode 0600).
-pub fn open(device: &DeviceConfig, env: &Env) -> Result<Driver, DeviceError> {
-    let file = match (&device.address, device.kind) {
-        (None, _) => None,
-        (Some(a), DeviceKind::Printer) => {
-            let path = a.strip_prefix("file:").filter(|p| p.starts_with('/'));
-            Some(PathBuf::from(
-                path.ok_or_else(|| DeviceError::rule(&device.name, "address", "file: and an absolute path"))?,
-            ))
-        }
-        (Some(_), _) => {
-            return Err(DeviceError::rule(&device.name, "address", "a virtual device of this kind has none"));
-        }
-    };
+/// mode 0600). Its width is the only option.
+fn paper(device: &DeviceConfig) -> Result<(Option<PathBuf>, PaperWidth), DeviceError> {
+    let bad = |rule: &'static str| DeviceError::rule(&device.name, "address", rule);
+    if device.kind != DeviceKind::Printer {
+        let NoOptions {} = options(device)?;
+        return match device.address {
+            None => Ok((None, PaperWidth::default())),
+            Some(_) => Err(bad("a virtual device of this kind has none")),
+        };
+    }
+    let path = device.address.as_ref().map(|a| {
+        let path = a.strip_prefix("file:").filter(|p| p.starts_with('/'));
+        path.map(PathBuf::from).ok_or_else(|| bad("file: and an absolute path"))
+    });
+    Ok((path.transpose()?, options::<PaperOptions>(device)?.paper_mm))
+}
+
+fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
+    let (file, width) = paper(device)?;
     let port = env.bench.attach(&device.name, device.kind)?;
-    Ok(match device.kind {
-        DeviceKind::PinPad => Driver::PinPad(Box::new(Pad { port, encipher: env.encipher.clone() })),
-        DeviceKind::Display => Driver::Display(Box::new(Screen { port })),
-        DeviceKind::Printer => Driver::Printer(Box::new(Paper { port, file })),
-        DeviceKind::MagneticReader
-        | DeviceKind::ChipReader
-        | DeviceKind::ContactlessReader
-        | DeviceKind::Scanner
-        | DeviceKind::Keypad => {
-            Driver::Source(Box::new(Reader { port, field: device.kind == DeviceKind::ContactlessReader }))
-        }
-    })
+    let card = |port, interface| CardDevice {
+        reader: Box::new(CardSlot { port, interface, looking: false }),
+        kernel: None,
+    };
+    Ok(vec![match device.kind {
+        DeviceKind::MagneticReader => Face::MagneticReader(Box::new(Reader { port })),
+        DeviceKind::Scanner => Face::Scanner(Box::new(Reader { port })),
+        DeviceKind::Keypad => Face::Keypad(Box::new(Reader { port })),
+        DeviceKind::ChipReader => Face::ChipReader(card(port, Interface::Contact)),
+        DeviceKind::ContactlessReader => Face::ContactlessReader(card(port, Interface::Contactless)),
+        DeviceKind::PinPad => Face::PinPad(Box::new(Pad { port, encipher: env.encipher.clone() })),
+        DeviceKind::Display => Face::Display(Box::new(Screen { port })),
+        DeviceKind::Printer => Face::Printer(Box::new(Paper { port, file, width })),
+    }])
 }
 
 struct Reader {
     port: Port,
-    /// It has a field, that goes on and off by command.
-    field: bool,
 }
 impl Source for Reader {
     fn arm(&mut self, ways: &[Way]) -> Result<(), DeviceError> {
-        self.port.now(|slot| slot.arm(ways))
+        self.port.now(|slot| slot.set(Some(ways)))
     }
     fn next(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, DeviceError> {
         self.port.wait(Instant::now() + timeout, |slot| slot.take_event())
     }
     fn disarm(&mut self) -> Result<(), DeviceError> {
-        self.port.now(|slot| slot.disarm())
+        self.port.now(|slot| slot.set(None))
     }
     fn interrupt(&self) -> Interrupt {
         self.port.interrupt()
     }
-    fn switch(&self) -> Option<Switch> {
-        (!self.field).then(|| self.port.switch())
+    fn switch(&self) -> Option<Arc<Switch>> {
+        Some(self.port.switch())
     }
     /// The device answers, and takes orders: it is armed as it was.
+    fn self_test(&mut self) -> Result<Finding, DeviceError> {
+        self.port.now(|slot| slot.probe())
+    }
+}
+
+/// Finds cards; they have no chip yet.
+struct CardSlot {
+    port: Port,
+    interface: Interface,
+    /// The field is on, for one card.
+    looking: bool,
+}
+impl CardReader for CardSlot {
+    fn wait(&mut self, timeout: Duration) -> Result<Option<Interface>, DeviceError> {
+        if self.interface == Interface::Contactless && !self.looking {
+            self.port.now(|slot| slot.set(Some(&[Way::Tap])))?;
+            self.looking = true;
+        }
+        let found = self.port.wait(Instant::now() + timeout, |slot| slot.take_event())?;
+        self.looking &= found.is_none();
+        Ok(found.map(|_| self.interface))
+    }
+    fn power(&mut self) -> Result<Vec<u8>, CardFault> {
+        Err(CardFault::Mute)
+    }
+    fn transmit(&mut self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, CardFault> {
+        Err(CardFault::Mute)
+    }
+    fn release(&mut self) -> Result<(), DeviceError> {
+        self.looking = false;
+        self.port.now(|slot| slot.set(None))
+    }
+    fn interrupt(&self) -> Interrupt {
+        self.port.interrupt()
+    }
+    fn switch(&self) -> Option<Arc<Switch>> {
+        (self.interface == Interface::Contact).then(|| self.port.switch())
+    }
     fn self_test(&mut self) -> Result<Finding, DeviceError> {
         self.port.now(|slot| slot.probe())
     }
@@ -106,6 +175,7 @@ impl Display for Screen {
 struct Paper {
     port: Port,
     file: Option<PathBuf>,
+    width: PaperWidth,
 }
 impl Paper {
     fn open(&self) -> io::Result<Option<File>> {
@@ -116,6 +186,9 @@ impl Paper {
     }
 }
 impl Printer for Paper {
+    fn paper_width(&self) -> PaperWidth {
+        self.width
+    }
     fn status(&mut self) -> Result<PrinterStatus, DeviceError> {
         self.port.now(|slot| PrinterStatus {
             online: !slot.offline,

@@ -1,7 +1,7 @@
 //! The engine put together, and left in order.
 use crate::{
     clock::Clock,
-    device::{DeviceActor, DeviceEvent, Post, Registry},
+    device::{DeviceEvent, Devices, Registry, Surroundings},
     granted::with_granted,
     hostlink::{self, HostLink, LateSink, Line, TlsError},
     language::Spoken,
@@ -18,12 +18,12 @@ use crate::{
 };
 use actix::Actor;
 use payterm_core::{AccountSettings, ReplayError, Settings, State, TmsSettings};
-use payterm_devices::{Env, VirtualBench};
+use payterm_devices::{Drivers, Env, VirtualBench};
 use payterm_hosts::{Profile, Station};
 use payterm_journal::{Store, StoreError};
 use payterm_schema::{
     AccountId, DeviceKind, Fault, InhibitReason, Screen, Terminal,
-    config::{AccountConfig, Config},
+    config::{AccountConfig, Config, DeviceRole},
     onboarding::Onboarding,
     outcome::Place,
     terminal::TerminalInfo,
@@ -77,6 +77,8 @@ pub struct Options {
     pub mishaps: Mishaps,
     /// The last lines of the process's log, for the support bundle. None: it has no log.
     pub log_lines: Option<fn() -> Vec<String>>,
+    /// The drivers that the configuration may name.
+    pub drivers: Drivers,
 }
 
 /// A running terminal inside an actix system.
@@ -118,15 +120,20 @@ impl Engine {
         };
         let (store, loaded) =
             Store::open(held, &config.store.dir, vault.hasher(payterm_journal::PURPOSE), own)?;
-        let tms =
-            config.tms.as_ref().map(|t| Tms::new(t, &config, vault.clone()).map(Arc::new)).transpose()?;
+        let drivers = options.drivers;
+        let tms = config
+            .tms
+            .as_ref()
+            .map(|t| Tms::new(t, &config, drivers.clone(), vault.clone()).map(Arc::new))
+            .transpose()?;
         let config = match State::onboarding_in(loaded.snapshot.as_deref(), &loaded.tail)? {
             Some(Onboarding { draft, parameters: Some(granted), .. }) => {
                 with_granted(&config, &draft, &granted)
             }
             Some(_) | None => config,
         };
-        config.check().map_err(EngineError::Granted)?;
+        config.check().and_then(|()| drivers.check(&config)).map_err(EngineError::Granted)?;
+        let test = config.terminal.lab || drivers.any_virtual(&config.devices);
         let renew = Arc::new(Notify::new());
         let mut profiles = BTreeMap::new();
         for a in &config.accounts {
@@ -146,7 +153,6 @@ impl Engine {
         }
         let papers = Arc::new(Papers::new(config.clone(), names, templates, spoken.clone()));
         let registry = Registry::default();
-        let wanted = Arc::default();
 
         let mut links = BTreeMap::new();
         for a in &config.accounts {
@@ -156,7 +162,7 @@ impl Engine {
             };
             let line = Line {
                 profile: profiles[&a.id].clone(),
-                station: station(a, &config),
+                station: station(a, test),
                 serial: format!("payterm-{}", a.tid),
                 tls: a
                     .tls
@@ -191,47 +197,29 @@ impl Engine {
                 }),
             }
         };
-        let mut devices: Vec<(String, DeviceKind, Child<DeviceActor>)> = Vec::new();
-        let mut printer = None;
-        for d in &config.devices {
-            registry.add(d);
-            let events = {
+        let around = Surroundings {
+            desired: Arc::default(),
+            registry: registry.clone(),
+            draw: {
+                let (page, spoken) = (screen(&config, test), spoken.clone());
+                Arc::new(move |s| spoken.texts().screen(s, &page))
+            },
+            events: {
                 let terminal = terminal.clone();
                 Arc::new(move |event: DeviceEvent| drop(tokio::spawn(terminal.ask(FromDevice(event)))))
-            };
-            let post = Arc::new(Post {
-                draw: {
-                    let (page, spoken) = (screen(&config), spoken.clone());
-                    Arc::new(move |s| spoken.texts().screen(s, &page))
-                },
-                config: d.clone(),
-                env: env.clone(),
-                wanted: Arc::clone(&wanted),
-                registry: registry.clone(),
-                events,
-                mishaps: mishaps.clone(),
-            });
-            let child = Child::default();
-            if d.kind == DeviceKind::Printer && printer.is_none() {
-                printer = Some((child.clone(), d.paper_mm.unwrap_or(58)));
-            }
-            let ended = post.clone();
-            supervise::keep(
-                format!("device {}", d.name),
-                child.clone(),
-                move |life| DeviceActor::new(life, post.clone()).start(),
-                move || ended.restarted(),
-            );
-            devices.push((d.name.clone(), d.kind, child));
-        }
+            },
+            mishaps: mishaps.clone(),
+        };
+        let devices = Devices::start(&config.devices, &drivers, &env, &around);
 
         let spooler = Child::default();
-        let (p, m) = (papers.clone(), mishaps.clone());
+        let (p, d, r, m) = (papers.clone(), devices.clone(), registry.clone(), mishaps.clone());
         supervise::keep(
             "spooler".into(),
             spooler.clone(),
             move |life| {
-                Spooler { life, papers: p.clone(), printer: printer.clone(), mishaps: m.clone() }.start()
+                let (papers, devices, registry, mishaps) = (p.clone(), d.clone(), r.clone(), m.clone());
+                Spooler { life, papers, devices, registry, mishaps }.start()
             },
             || (),
         );
@@ -242,6 +230,7 @@ impl Engine {
             vault: vault.clone(),
             clock: clock.clone(),
             config: config.clone(),
+            test,
             terminal: terminal.clone(),
             turn: Default::default(),
             last: Default::default(),
@@ -252,9 +241,9 @@ impl Engine {
             );
         }
         let (inhibits, inhibited) = watch::channel(Default::default());
-        let shown = Arc::new(first_info(&config, &spoken));
+        let shown = Arc::new(first_info(&config, &spoken, test));
         let (info, told) = watch::channel(Info { up: false, shown });
-        let machine_settings = settings(&config, &profiles);
+        let machine_settings = settings(&config, &profiles, test);
         let services = Arc::new(Services {
             settings: machine_settings.clone(),
             store: store.clone(),
@@ -262,8 +251,8 @@ impl Engine {
             clock: clock.clone(),
             spoken: spoken.clone(),
             registry: registry.clone(),
-            wanted,
-            devices,
+            desired: around.desired,
+            devices: devices.clone(),
             links,
             spooler,
             notices: notices.clone(),
@@ -289,6 +278,7 @@ impl Engine {
             notices,
             recent,
             registry,
+            devices,
             clock,
             config: config.clone(),
             log_lines: options.log_lines,
@@ -341,21 +331,11 @@ impl Engine {
     }
 }
 
-fn is_test(config: &Config) -> bool {
-    config.has_virtual_device() || config.terminal.lab
+fn station(a: &AccountConfig, test: bool) -> Station {
+    Station { mid: a.mid.clone(), tid: a.tid.clone(), currency: a.currency, nii: a.nii.clone(), test }
 }
 
-fn station(a: &AccountConfig, config: &Config) -> Station {
-    Station {
-        mid: a.mid.clone(),
-        tid: a.tid.clone(),
-        currency: a.currency,
-        nii: a.nii.clone(),
-        test: is_test(config),
-    }
-}
-
-fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Settings {
+fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test: bool) -> Settings {
     let account = |a: &AccountConfig| {
         let profile = &profiles[&a.id];
         AccountSettings {
@@ -374,8 +354,8 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Se
         operator: t.operator.clone(),
         operators: config.operators.clone(),
         settlement: config.settlement.clone(),
-        test: is_test(config),
-        printer: config.devices.iter().any(|d| d.kind == DeviceKind::Printer),
+        test,
+        printer: config.devices.iter().any(|d| d.role() == Some(DeviceRole::Receipt)),
         // The kernel comes with the chip issue.
         chip: false,
         snapshot_every: config.store.snapshot_every,
@@ -386,10 +366,10 @@ fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>) -> Se
     }
 }
 
-fn screen(config: &Config) -> ScreenContext {
+fn screen(config: &Config, test: bool) -> ScreenContext {
     let t = &config.terminal;
     ScreenContext {
-        test: is_test(config),
+        test,
         columns: COLUMNS,
         lines: LINES,
         utc_offset_minutes: t.utc_offset_minutes,
@@ -402,7 +382,7 @@ fn screen(config: &Config) -> ScreenContext {
 const API: u32 = 1;
 
 /// What the terminal is, before its machine has said anything.
-fn first_info(config: &Config, spoken: &Spoken) -> TerminalInfo {
+fn first_info(config: &Config, spoken: &Spoken, test: bool) -> TerminalInfo {
     let t = &config.terminal;
     TerminalInfo {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -410,7 +390,7 @@ fn first_info(config: &Config, spoken: &Spoken) -> TerminalInfo {
         language: spoken.language().tag().into(),
         shop: t.shop.clone(),
         service_phone: t.service_phone.clone(),
-        test: config.has_virtual_device() || t.lab,
+        test,
         accounts: config.accounts.iter().map(|a| a.id.clone()).collect(),
         running: None,
         screen: Screen::Idle,

@@ -53,7 +53,9 @@ mod tests {
     fn the_configuration_is_good() {
         let demo = config(1000);
         assert_eq!(demo.check(), Ok(()));
-        assert!(demo.has_virtual_device());
+        let drivers = payterm_devices::Drivers::default();
+        assert_eq!(drivers.check(&demo), Ok(()));
+        assert!(drivers.any_virtual(&demo.devices));
         assert_eq!(demo.bus.callers[0].uid, 1000);
     }
 }

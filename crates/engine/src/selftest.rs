@@ -5,7 +5,7 @@
 //! is a finding.
 use crate::{
     clock::Clock,
-    device::{DeviceActor, Examine},
+    device::Devices,
     supervise::Child,
     terminal::{Ask, Look, TerminalActor, View},
 };
@@ -46,11 +46,13 @@ const EPOCH: Time = Time(1_767_225_600_000);
 const SLACK: Millis = Millis::secs(60);
 
 pub struct Examiner {
-    pub devices: Vec<(String, DeviceKind, Child<DeviceActor>)>,
+    pub devices: Devices,
     pub store: Store,
     pub vault: Arc<Vault>,
     pub clock: Arc<Clock>,
     pub config: Config,
+    /// A test terminal: the report says so.
+    pub test: bool,
     pub terminal: Child<TerminalActor>,
     /// One test at a time.
     pub turn: Turn<()>,
@@ -93,8 +95,7 @@ impl Examiner {
             items.push(self.keys(&a.id).of(Part::Keys, a.id.as_str()));
             items.push(line.of(Part::HostLink, a.id.as_str()));
         }
-        let test = self.config.has_virtual_device() || self.config.terminal.lab;
-        let report = SelfTest { test, ..SelfTest::new(self.clock.now(), items) };
+        let report = SelfTest { test: self.test, ..SelfTest::new(self.clock.now(), items) };
         for i in report.items.iter().filter(|i| i.verdict > Verdict::Passed) {
             tracing::warn!(part = ?i.part, name = %i.name, verdict = ?i.verdict, code = %i.code, facts = ?i.facts, "self-test");
         }
@@ -127,20 +128,20 @@ impl Examiner {
     async fn devices(&self, view: Option<&View>) -> Vec<SelfTestItem> {
         let slots: Vec<String> = self.config.accounts.iter().map(|a| a.id.to_string()).collect();
         let customer = view.is_some_and(|v| v.running.is_some());
-        let all = self.devices.iter().map(|(name, kind, child)| {
-            let slots = slots.clone();
+        let all = self.devices.names().map(|(name, kind)| {
+            // A customer's page is not replaced by a pattern.
+            let asked =
+                (kind != DeviceKind::Display || !customer).then(|| self.devices.examine(name, &slots));
             async move {
-                // A customer's page is not replaced by a pattern.
-                let finding = if *kind == DeviceKind::Display && customer {
-                    Finding::new(Verdict::Passed, "busy")
-                } else {
-                    match timeout(DEVICE, child.ask(Examine { slots })).await {
+                let finding = match asked {
+                    None => Finding::new(Verdict::Passed, "busy"),
+                    Some(asked) => match timeout(DEVICE, asked).await {
                         Ok(Ok(finding)) => finding,
                         Ok(Err(gone)) => Finding::failed("device-failed").with("why", gone),
                         Err(_) => Finding::failed("no-answer"),
-                    }
+                    },
                 };
-                finding.of((*kind).into(), name)
+                finding.of(kind.into(), name)
             }
         });
         join_all(all).await

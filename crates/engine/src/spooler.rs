@@ -1,10 +1,10 @@
 //! The spooler: renders a paper and drives the printer, one job at a time. What is to be printed, and whether
 //! it was, is the machine's; this actor keeps nothing.
 use crate::{
-    device::{self, DeviceActor},
+    device::{Devices, Print, Registry},
     language::Spoken,
     mishap::{Mishaps, Part},
-    supervise::{Child, Life},
+    supervise::Life,
 };
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use payterm_devices::PrintJob;
@@ -60,8 +60,8 @@ impl Papers {
 pub struct Spooler {
     pub life: Life,
     pub papers: Arc<Papers>,
-    /// The printer, with its width in mm.
-    pub printer: Option<(Child<DeviceActor>, u8)>,
+    pub devices: Devices,
+    pub registry: Registry,
     pub mishaps: Mishaps,
 }
 
@@ -85,12 +85,13 @@ impl Handler<Spool> for Spooler {
     type Result = actix::AtomicResponse<Self, PrintResult>;
     fn handle(&mut self, m: Spool, _: &mut Self::Context) -> Self::Result {
         self.mishaps.pass(Part::Spooler);
-        let work: ResponseActFuture<Self, PrintResult> = match &self.printer {
+        let mm = self.devices.receipt_width(&self.registry).mm();
+        let work: ResponseActFuture<Self, PrintResult> = match self.devices.receipt_printer() {
             None => Box::pin(
                 async { PrintResult::NotStarted("no printer is configured".into()) }.into_actor(self),
             ),
-            Some((printer, mm)) => {
-                let (papers, printer, mm) = (self.papers.clone(), printer.clone(), *mm);
+            Some((_, printer)) => {
+                let (papers, printer) = (self.papers.clone(), printer.clone());
                 let answer = async move {
                     // Milliseconds of computing (templates, QR code): not on the thread that tells the
                     // outcome.
@@ -106,7 +107,7 @@ impl Handler<Spool> for Spooler {
                         return PrintResult::NotStarted("the paper could not be rendered".into());
                     };
                     let here = printer.addr().is_some();
-                    match printer.ask(device::Print(job)).await {
+                    match printer.ask(Print(job)).await {
                         Ok(result) => result,
                         // Nobody was there to take it, or it died with the job in its hands.
                         Err(gone) if here => PrintResult::Unconfirmed(gone.to_string()),

@@ -12,7 +12,7 @@ mod operators;
 use crate::{
     clock::Clock,
     commit::{self, CommitQueue},
-    device::{DeviceActor, DeviceEvent, Registry, Wanted, takes},
+    device::{DesiredState, DeviceEvent, Devices, Registry, entry_mode},
     hostlink::{HostLink, SEALED_PAN},
     language::Spoken,
     mishap::{Mishaps, Part},
@@ -61,9 +61,8 @@ pub struct Services {
     pub clock: Arc<Clock>,
     pub spoken: Spoken,
     pub registry: Registry,
-    pub wanted: Arc<Mutex<Wanted>>,
-    /// By their names.
-    pub devices: Vec<(String, DeviceKind, Child<DeviceActor>)>,
+    pub desired: Arc<Mutex<DesiredState>>,
+    pub devices: Devices,
     pub links: BTreeMap<AccountId, Child<HostLink>>,
     pub spooler: Child<Spooler>,
     pub notices: broadcast::Sender<Notice>,
@@ -506,7 +505,7 @@ impl TerminalActor {
         let ways: Vec<Way> = readers
             .into_iter()
             .filter(|k| r.works(*k))
-            .filter_map(takes)
+            .filter_map(entry_mode)
             .filter(|w| typed || *w != Way::Typed)
             .collect();
         let pin_pad = r.works(DeviceKind::PinPad);
@@ -625,7 +624,7 @@ impl Handler<FromDevice> for TerminalActor {
                 // Read for what was asked before, or is still asked: it pays nothing else.
                 let txn = self.machine.as_ref().and_then(|m| m.state().running.as_ref()).map(|r| r.txn);
                 if !txn.is_some_and(|txn| {
-                    self.services.wanted.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)
+                    self.services.desired.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)
                 }) {
                     return tracing::info!("a card or code was given that nobody asks for now");
                 }

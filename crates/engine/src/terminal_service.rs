@@ -2,7 +2,7 @@
 //! shows each caller only what is its own.
 use crate::{
     clock::Clock,
-    device::Registry,
+    device::{Devices, Registry},
     language::Spoken,
     recent::Recent,
     selftest::Examiner,
@@ -44,7 +44,7 @@ use tokio::{
     time::timeout,
 };
 
-/// How long the start waits for readers to open. 500 ms.
+/// How long the start waits for devices to open. 500 ms.
 const DEVICES_OPEN: Duration = Duration::from_millis(500);
 /// Who waits for an outcome looks at the store this often: a notice may be lost with the terminal actor that
 /// was to tell it. 10 s.
@@ -64,6 +64,7 @@ pub struct TerminalService {
     pub notices: broadcast::Sender<Notice>,
     pub recent: Recent,
     pub registry: Registry,
+    pub devices: Devices,
     pub clock: Arc<Clock>,
     pub config: Config,
     pub log_lines: Option<fn() -> Vec<String>>,
@@ -245,9 +246,9 @@ impl TerminalService {
         if timeout(within, up).await.is_err() {
             tracing::error!("the terminal does not come up");
         }
-        // The first request must not find a reader that is still being opened; one that is slow keeps nobody
+        // The first request must not find a device that is still being opened; one that is slow keeps nobody
         // waiting for long.
-        let opening = |d: &Device| d.state == DeviceState::Opening && d.kind != DeviceKind::Printer;
+        let opening = |d: &Device| d.state == DeviceState::Opening;
         for _ in 0..DEVICES_OPEN.as_millis() / 2 {
             if !self.registry.all().iter().any(opening) {
                 break;

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use payterm_core::{TmsAsk, TmsEvent};
+use payterm_devices::Drivers;
 use payterm_hosts::Profile;
 use payterm_schema::{
     Fault,
@@ -71,10 +72,16 @@ pub struct Tms {
     vault: Arc<Vault>,
     /// As in the file: its accounts are not the acquirer's to change.
     config: Config,
+    drivers: Drivers,
 }
 
 impl Tms {
-    pub fn new(tms: &TmsConfig, config: &Config, vault: Arc<Vault>) -> Result<Self, TmsError> {
+    pub fn new(
+        tms: &TmsConfig,
+        config: &Config,
+        drivers: Drivers,
+        vault: Arc<Vault>,
+    ) -> Result<Self, TmsError> {
         let (host, port) = tms.authority().ok_or(TmsError::Url)?;
         let pinned =
             TlsConfig { ca: tms.ca.clone(), server_name: tms.server_name.clone(), cert: None, key: None };
@@ -91,6 +98,7 @@ impl Tms {
             signing,
             vault,
             config: config.clone(),
+            drivers,
         })
     }
 
@@ -200,7 +208,8 @@ impl Tms {
             Profile::builtin(&a.profile)
                 .map_err(|e| Fault::Invalid { field: "accounts.profile".into(), rule: e.to_string() })?;
         }
-        with_granted(&self.config, draft, parameters).check()
+        let config = with_granted(&self.config, draft, parameters);
+        config.check().and_then(|()| self.drivers.check(&config))
     }
 
     async fn key(&self) -> Result<TerminalKey, Trouble> {

@@ -148,7 +148,7 @@ impl Evening {
             c.log.level = "warn".into();
             for d in c.devices.iter_mut().filter(|d| d.name == "printer") {
                 d.address = Some(format!("file:{}", dir.join("papers.txt").display()));
-                d.paper_mm = Some(80);
+                d.options.insert("paper_mm".into(), 80.into());
             }
         })?;
         let app = App::new(&stack, seed).await?;

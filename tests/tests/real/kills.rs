@@ -93,7 +93,8 @@ async fn the_judge_finds_what_is_lost_doubled_and_unexplained() -> Done {
     let mut stack = Stack::start_in(dir.path().to_owned(), None, |c, _| {
         c.terminal.language = payterm_schema::config::Language::En;
         for d in c.devices.iter_mut().filter(|d| d.name == "printer") {
-            (d.address, d.paper_mm) = (Some(format!("file:{}", paper.display())), Some(80));
+            d.address = Some(format!("file:{}", paper.display()));
+            d.options.insert("paper_mm".into(), 80.into());
         }
     })?;
     let client = stack.client().await?;

@@ -182,13 +182,9 @@ async fn the_printers_server_dies_in_the_middle_of_a_receipt() -> Done {
     let stack = Stack::start(|c, _| {
         c.devices.retain(|d| d.kind != DeviceKind::Printer);
         c.devices.push(DeviceConfig {
-            name: "paper".into(),
-            kind: DeviceKind::Printer,
-            driver: "escpos".into(),
             address: Some(address.clone()),
-            paper_mm: Some(58),
-            confirm: None,
             command_timeout_ms: 3_000,
+            ..DeviceConfig::new("paper", DeviceKind::Printer, "escpos")
         });
         c.paper.retry_ms = 200;
     })?;

@@ -221,7 +221,12 @@ fn the_example_config_is_taken_as_it_is_and_filled_in() {
     let check = |text: &str| {
         let config: Config = toml::from_str(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
         assert_eq!(config.check(), Ok(()));
-        assert!(!config.has_virtual_device() && !config.terminal.lab, "the example is no test bench");
+        let drivers = payterm_devices::Drivers::default();
+        assert_eq!(drivers.check(&config), Ok(()));
+        assert!(
+            !drivers.any_virtual(&config.devices) && !config.terminal.lab,
+            "the example is no test bench"
+        );
         config
     };
     check(&text);

@@ -1,10 +1,11 @@
 //! What needs no bus: completions, man pages, frames, the vault, the control of virtual devices.
 use crate::common::*;
 use payterm_devices::{
-    Driver, Env, PrintJob, SourceEvent, VirtualBench, virtual_control::VirtualControlServer,
+    Drivers, Env, Face, PrintJob, SourceEvent, VirtualBench, virtual_control::VirtualControlServer,
 };
 use payterm_schema::{
     DeviceKind, Instrument, Pan, TerminalRecord,
+    card::Interface,
     config::DeviceConfig,
     device::{Key, Way},
     paper::PrintResult,
@@ -358,17 +359,12 @@ impl Virtual {
         let _server = VirtualControlServer::start(env.bench.clone(), &socket).unwrap();
         Self { dir, env, socket, _server }
     }
-    fn open(&self, kind: DeviceKind) -> Driver {
+    fn open(&self, kind: DeviceKind) -> Face {
         let config = DeviceConfig {
-            name: kind.name().replace('_', "-"),
-            kind,
-            driver: "virtual".into(),
-            address: None,
-            paper_mm: None,
-            confirm: None,
             command_timeout_ms: 1_000,
+            ..DeviceConfig::new(&kind.name().replace('_', "-"), kind, "virtual")
         };
-        payterm_devices::open(&config, &self.env).unwrap()
+        Drivers::default().open(&config, &self.env).unwrap().remove(0)
     }
     async fn virtuals(&self, command: &[&str], input: &str) -> Done {
         run(&[&["virtual"], command, &["--socket", self.socket.to_str().unwrap()]].concat(), input).await
@@ -383,7 +379,7 @@ async fn commands_arrive_at_the_virtual_devices() {
     fs::write(&cards, format!("good = \"{TRACK}\"\n")).unwrap();
     let cards = cards.to_str().unwrap();
 
-    let Driver::Source(mut reader) = v.open(DeviceKind::MagneticReader) else { panic!() };
+    let Face::MagneticReader(mut reader) = v.open(DeviceKind::MagneticReader) else { panic!() };
     let raw = format!(";{TRACK}?");
     for (command, input) in [
         (&["swipe", TRACK][..], ""),
@@ -413,7 +409,7 @@ async fn commands_arrive_at_the_virtual_devices() {
     reader.disarm().unwrap();
     drop(reader);
 
-    let Driver::Source(mut keypad) = v.open(DeviceKind::Keypad) else { panic!() };
+    let Face::Keypad(mut keypad) = v.open(DeviceKind::Keypad) else { panic!() };
     keypad.arm(&[Way::Typed]).unwrap();
     assert_eq!(v.virtuals(&["key", "cancel"], "").await.code, 0);
     assert!(matches!(keypad.next(Duration::from_secs(5)).unwrap(), Some(SourceEvent::Key(Key::Cancel))));
@@ -438,7 +434,7 @@ async fn commands_arrive_at_the_virtual_devices() {
     };
     assert_eq!(expiry, "3012");
 
-    let Driver::Display(mut display) = v.open(DeviceKind::Display) else { panic!() };
+    let Face::Display(mut display) = v.open(DeviceKind::Display) else { panic!() };
     display.show(&["请刷卡".to_owned(), "CNY 12.34\u{1b}[2J".to_owned()]).unwrap();
     let d = v.virtuals(&["screen", "--contains", "请刷卡"], "").await;
     assert!(d.code == 0 && d.out.contains("CNY 12.34") && !d.out.contains('\u{1b}'), "{} {}", d.out, d.err);
@@ -453,7 +449,7 @@ async fn codes_chips_and_pins_arrive_at_the_virtual_devices() {
             other => panic!("{other:?}"),
         };
     const CODE: &str = "134567890123456789";
-    let Driver::Source(mut scanner) = v.open(DeviceKind::Scanner) else { panic!() };
+    let Face::Scanner(mut scanner) = v.open(DeviceKind::Scanner) else { panic!() };
     for (command, input) in [(&["scan", CODE][..], ""), (&["scan", "-", "--wait", "5"], CODE)] {
         scanner.arm(&[Way::Scan]).unwrap();
         let d = v.virtuals(command, input).await;
@@ -468,17 +464,19 @@ async fn codes_chips_and_pins_arrive_at_the_virtual_devices() {
     scanner.arm(&[Way::Scan]).unwrap();
     assert!(matches!(event(&mut scanner), Instrument::Scanned(code) if code.reveal() == CODE));
 
-    for (kind, way, command, arrives) in [
-        (DeviceKind::ChipReader, Way::Insert, "insert", Instrument::Inserted),
-        (DeviceKind::ContactlessReader, Way::Tap, "tap", Instrument::Tapped),
-    ] {
-        let Driver::Source(mut reader) = v.open(kind) else { panic!() };
-        reader.arm(&[way]).unwrap();
+    for (command, found) in [("insert", Interface::Contact), ("tap", Interface::Contactless)] {
+        let kind = if command == "tap" { DeviceKind::ContactlessReader } else { DeviceKind::ChipReader };
+        let (Face::ChipReader(card) | Face::ContactlessReader(card)) = v.open(kind) else { panic!() };
+        let mut reader = card.reader;
+        if let Some(switch) = reader.switch() {
+            switch.set(Some(&[Way::Insert]));
+        }
+        assert_eq!(reader.wait(Duration::ZERO).unwrap(), None);
         assert_eq!(v.virtuals(&[command], "").await.code, 0, "{command}");
-        assert_eq!(event(&mut reader), arrives);
+        assert_eq!(reader.wait(Duration::from_secs(5)).unwrap(), Some(found));
     }
 
-    let Driver::PinPad(mut pad) = v.open(DeviceKind::PinPad) else { panic!() };
+    let Face::PinPad(mut pad) = v.open(DeviceKind::PinPad) else { panic!() };
     let pan = Pan::parse("6228480402564890018").unwrap();
     for (typed, input, ends) in [
         ("-", "135790", PinEntry::Block(PinBlock::new(*b"enclosed"))),
@@ -508,7 +506,7 @@ async fn codes_chips_and_pins_arrive_at_the_virtual_devices() {
 #[tokio::test]
 async fn papers_come_out_of_a_virtual_printer() {
     let v = Virtual::new();
-    let Driver::Printer(mut printer) = v.open(DeviceKind::Printer) else { panic!() };
+    let Face::Printer(mut printer) = v.open(DeviceKind::Printer) else { panic!() };
     let mut print =
         |id: u64, text: &str| printer.print(&PrintJob { id, escpos: Vec::new(), text: text.into() });
     let d = v.virtuals(&["papers", "--json"], "").await;

@@ -1,14 +1,9 @@
 //! The ESC/POS driver against a printer in software, over TCP and over a pty.
 use payterm_devices::{
-    DeviceError, Driver, Env, PaperLevel, PrintJob, Printer, VirtualBench, open,
+    DeviceError, Drivers, Env, Face, PaperLevel, PrintJob, Printer, VirtualBench,
     soft_printer::{Mishap, SoftPrinter},
 };
-use payterm_schema::{
-    DeviceKind,
-    config::{DeviceConfig, PrinterConfirm},
-    paper::PrintResult,
-    selftest::Verdict,
-};
+use payterm_schema::{DeviceKind, config::DeviceConfig, paper::PrintResult, selftest::Verdict};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -16,25 +11,22 @@ use std::{
 
 const LONG: Duration = Duration::from_secs(10);
 
-fn config(address: &str, confirm: Option<PrinterConfirm>, ms: u32) -> DeviceConfig {
+fn config(address: &str, confirm: Option<&str>, ms: u32) -> DeviceConfig {
     DeviceConfig {
-        name: "printer".into(),
-        kind: DeviceKind::Printer,
-        driver: "escpos".into(),
         address: Some(address.into()),
-        paper_mm: None,
-        confirm,
         command_timeout_ms: ms,
+        options: confirm.map(|c| ("confirm".to_owned(), c.into())).into_iter().collect(),
+        ..DeviceConfig::new("printer", DeviceKind::Printer, "escpos")
     }
 }
 fn try_open(config: &DeviceConfig) -> Result<Box<dyn Printer>, DeviceError> {
     let env = Env { bench: VirtualBench::new(), encipher: Arc::new(|_, _, _| Err("no vault".into())) };
-    match open(config, &env)? {
-        Driver::Printer(p) => Ok(p),
-        Driver::Source(_) | Driver::Display(_) | Driver::PinPad(_) => panic!("not a printer"),
+    match Drivers::default().open(config, &env)?.pop() {
+        Some(Face::Printer(p)) => Ok(p),
+        _ => panic!("not a printer"),
     }
 }
-fn driver(printer: &SoftPrinter, confirm: Option<PrinterConfirm>, ms: u32) -> Box<dyn Printer> {
+fn driver(printer: &SoftPrinter, confirm: Option<&str>, ms: u32) -> Box<dyn Printer> {
     try_open(&config(&printer.address(), confirm, ms)).unwrap()
 }
 /// ESC @, a line of GB18030, graphics that look like commands, 200 lines, cut.
@@ -66,7 +58,7 @@ fn not_started(result: PrintResult) -> String {
 
 #[test]
 fn prints_and_is_confirmed() {
-    for (soft, confirm) in each_way().into_iter().zip([None, Some(PrinterConfirm::Status)]) {
+    for (soft, confirm) in each_way().into_iter().zip([None, Some("status")]) {
         let mut d = driver(&soft, confirm, 10_000);
         assert_eq!(d.print(&job(1)), PrintResult::Confirmed);
         assert_eq!(d.print(&job(2)), PrintResult::Confirmed);
@@ -129,7 +121,7 @@ fn killed_in_the_middle_of_a_job() {
 
 #[test]
 fn a_connection_that_died_between_jobs_is_made_anew() {
-    for confirm in [None, Some(PrinterConfirm::None)] {
+    for confirm in [None, Some("none")] {
         let soft = SoftPrinter::start().unwrap();
         let mut d = driver(&soft, confirm, 10_000);
         d.print(&job(1));
@@ -232,8 +224,8 @@ fn config_rules_are_named() {
         ("tty:/dev/ttyS0@fast", None, "device printer: address: after @: the baud rate"),
         (
             "file:/dev/usb/lp0",
-            Some(PrinterConfirm::Status),
-            "device printer: confirm: none for file: (it is opened for writing only)",
+            Some("status"),
+            "device printer: options.confirm: none for file: (it is opened for writing only)",
         ),
     ] {
         assert_eq!(try_open(&config(address, confirm, 1_000)).err().unwrap().to_string(), want);
@@ -267,7 +259,7 @@ fn the_self_test_says_what_stands_in_the_way() {
         assert!(soft.papers().is_empty(), "nothing is printed");
     }
     let soft = SoftPrinter::start().unwrap();
-    let mut d = driver(&soft, Some(PrinterConfirm::None), 1_000);
+    let mut d = driver(&soft, Some("none"), 1_000);
     assert_eq!(d.self_test().unwrap().code, "not-askable");
     soft.kill();
     let mut d = driver(&soft, None, 1_000);

@@ -1,4 +1,7 @@
 //! All integration tests of this crate, one program.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may stop anywhere")]
+mod control;
 mod escpos;
+mod options;
 mod virtuals;
+mod world;

@@ -2,16 +2,16 @@
 //! next input.
 use super::{Services, TerminalActor};
 use crate::{
-    device::{AbortPin, AskPin, DeviceActor, Refresh},
+    device::AskPin,
     hostlink::{ForgetKeys, Transmit},
     spooler::Spool,
-    supervise::{Child, PATIENCE},
+    supervise::PATIENCE,
 };
 use actix::Context;
 use payterm_core::{Effect, Input, Query, TmsEvent, VaultAnswer};
 use payterm_journal::{Found, Head, StoreError};
 use payterm_schema::{
-    DeviceKind, Fault, HostEvent, Notice, Outcome, Screen,
+    Fault, HostEvent, Notice, Outcome, Screen,
     device::Way,
     host::FrameTrace,
     onboarding::Problem,
@@ -45,10 +45,9 @@ impl TerminalActor {
             Effect::Offer { txn, ways } => want(&services, Some(txn), ways),
             Effect::Withdraw => want(&services, None, Vec::new()),
             Effect::AskPin { tag, account, pan, amount, timeout_ms } => {
-                services.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
+                services.desired.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
-                let pad = of_kind(&services, DeviceKind::PinPad).next();
-                let asked = pad.map(|p| {
+                let asked = services.devices.pin_pad().map(|p| {
                     p.ask_patiently(
                         AskPin { tag, slot: account.as_str().into(), pan, amount, timeout },
                         PATIENCE,
@@ -256,19 +255,15 @@ fn fill_reason(texts: Texts, outcome: &mut Arc<Outcome>) {
 }
 
 pub(super) fn show(services: &Services, screen: &Screen) {
-    services.wanted.lock().unwrap_or_else(PoisonError::into_inner).screen = Some(screen.clone());
-    of_kind(services, DeviceKind::Display).for_each(|d| d.nudge(Refresh));
+    services.desired.lock().unwrap_or_else(PoisonError::into_inner).screen = Some(screen.clone());
+    services.devices.draw();
 }
 
 /// What readers are to take from now on. Those that are not switched are told to look.
 fn want(services: &Services, txn: Option<u64>, ways: Vec<Way>) {
-    let mut wanted = services.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-    wanted.ask(txn, ways);
-    let readers = services
-        .devices
-        .iter()
-        .filter(|(name, kind, _)| crate::device::takes(*kind).is_some() && !wanted.is_switched(name));
-    readers.for_each(|(_, _, d)| d.nudge(Refresh));
+    let mut desired = services.desired.lock().unwrap_or_else(PoisonError::into_inner);
+    desired.ask(txn, ways);
+    services.devices.arm(&desired);
 }
 
 /// Nobody is asked for anything any more.
@@ -277,15 +272,11 @@ pub(super) fn withdraw(services: &Services) {
     abort_pin(services, |_| true);
 }
 
-fn of_kind(services: &Services, kind: DeviceKind) -> impl Iterator<Item = &Child<DeviceActor>> {
-    services.devices.iter().filter(move |(_, k, _)| *k == kind).map(|(_, _, d)| d)
-}
-
 fn abort_pin(services: &Services, which: impl Fn(u64) -> bool) {
     let Some(tag) =
-        services.wanted.lock().unwrap_or_else(PoisonError::into_inner).pin.take_if(|tag| which(*tag))
+        services.desired.lock().unwrap_or_else(PoisonError::into_inner).pin.take_if(|tag| which(*tag))
     else {
         return;
     };
-    of_kind(services, DeviceKind::PinPad).for_each(|d| d.nudge(AbortPin { tag }));
+    services.devices.abort_pin(tag);
 }

@@ -2,7 +2,7 @@
 use super::{LOOK_AGAIN, TerminalService, store_fault};
 use payterm_core::{Input, ReportHead};
 use payterm_schema::{
-    Caller, DeviceKind, Fault, Notice, RequestKey,
+    Caller, Fault, Notice, RequestKey,
     page::Printable,
     paper::{PaperRequest, PaperState, PaperStatus},
     totals::{Scope, TotalsReport},
@@ -19,8 +19,7 @@ impl TerminalService {
     ) -> Result<u64, Fault> {
         let key = RequestKey::new(&caller.app, &id)?;
         if let Printable::Page(page) = &paper {
-            let printer = self.config.devices.iter().find(|d| d.kind == DeviceKind::Printer);
-            payterm_texts::check_images(page, printer.and_then(|d| d.paper_mm).unwrap_or(58))?;
+            payterm_texts::check_images(page, self.devices.receipt_width(&self.registry).mm())?;
         }
         let hash = paper.content_hash();
         let _one = self.submit_lock.lock().await;
@@ -85,7 +84,7 @@ impl TerminalService {
             scope,
             shop: &t.shop,
             operator: &operator,
-            test: self.config.has_virtual_device() || t.lab,
+            test: self.settings.test,
             now: self.clock.now(),
         };
         Ok(state.report(&head, self.config.accounts.iter()))

@@ -4,3 +4,4 @@ mod engine;
 mod example;
 mod hostlink;
 mod tms;
+mod vendor;

@@ -129,7 +129,8 @@ impl Bench {
                 });
             }
         });
-        let tms = Arc::new(Tms::new(&t, &config, vault.clone()).unwrap());
+        let tms =
+            Arc::new(Tms::new(&t, &config, payterm_devices::Drivers::default(), vault.clone()).unwrap());
         Self {
             _dir: dir,
             tms,

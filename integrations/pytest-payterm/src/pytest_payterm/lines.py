@@ -1,4 +1,7 @@
-"""One JSON object a line over a Unix socket, one answer a line: how the virtual devices and the acquirer's control are spoken to."""
+"""One JSON object a line over a Unix socket, one answer a line.
+
+So the virtual devices and the acquirer's control are spoken to.
+"""
 
 import json
 import socket

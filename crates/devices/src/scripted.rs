@@ -1,0 +1,152 @@
+//! A card kernel that follows a script, for tests: it asks what it was told to, goes online, and says after
+//! the host's yes what the script says.
+use crate::{CardFault, CardKernel, CardReader, Interrupt};
+use payterm_schema::card::{CardDecision, CardRun, CardStep, CardWord, HostWord};
+use std::{collections::VecDeque, sync::Arc};
+
+/// Answer of the card to the host's yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterYes {
+    Yes,
+    No,
+    /// It is not heard of again.
+    Nothing,
+}
+
+/// A script, and how far it is.
+#[derive(Clone, Debug)]
+pub struct ScriptedCard {
+    /// Questions before it goes online: choices and PINs.
+    asks: VecDeque<CardStep>,
+    after_yes: AfterYes,
+    /// EMV tags of its messages.
+    icc: Vec<u8>,
+    left: VecDeque<CardStep>,
+    online: bool,
+}
+
+impl ScriptedCard {
+    pub fn new(asks: impl IntoIterator<Item = CardStep>, after_yes: AfterYes, icc: &[u8]) -> Self {
+        let asks = asks.into_iter().collect();
+        Self { asks, after_yes, icc: icc.to_vec(), left: VecDeque::new(), online: false }
+    }
+    fn done(&mut self, decision: CardDecision) -> Option<CardStep> {
+        self.end();
+        Some(CardStep::Done { decision, icc: self.icc.clone() })
+    }
+    fn next(&mut self) -> Option<CardStep> {
+        self.left.pop_front().or_else(|| {
+            self.online = true;
+            Some(CardStep::GoOnline { icc: self.icc.clone() })
+        })
+    }
+}
+
+impl CardKernel for ScriptedCard {
+    fn run(&mut self, _: &CardRun, _: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
+        (self.left, self.online) = (self.asks.clone(), false);
+        Ok(self.next())
+    }
+    fn tell(&mut self, word: CardWord, _: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
+        Ok(match word {
+            CardWord::Chosen(Some(_)) | CardWord::Pin(_) if !self.online => self.next(),
+            CardWord::Host(HostWord::Approved { .. }) if self.online => match self.after_yes {
+                AfterYes::Yes => self.done(CardDecision::Approved),
+                AfterYes::No => self.done(CardDecision::Declined),
+                AfterYes::Nothing => None,
+            },
+            CardWord::Host(_) if self.online => self.done(CardDecision::Declined),
+            CardWord::Chosen(None) => self.done(CardDecision::Declined),
+            // A word that answers no question ends the run and approves nothing.
+            CardWord::Chosen(Some(_)) | CardWord::Pin(_) | CardWord::Host(_) => {
+                self.done(CardDecision::Failed("out of order".into()))
+            }
+        })
+    }
+    fn end(&mut self) {
+        self.left.clear();
+        self.online = false;
+    }
+    fn interrupt(&self) -> Interrupt {
+        Arc::new(|| ())
+    }
+}
+
+/// A reader in which the card always lies; for a kernel that sends it nothing.
+#[derive(Debug, Default)]
+pub struct NoReader;
+impl CardReader for NoReader {
+    fn wait(
+        &mut self,
+        _: std::time::Duration,
+    ) -> Result<Option<payterm_schema::card::Interface>, crate::DeviceError> {
+        Ok(Some(payterm_schema::card::Interface::Contact))
+    }
+    fn power(&mut self) -> Result<Vec<u8>, CardFault> {
+        Ok(Vec::new())
+    }
+    fn transmit(&mut self, _: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, CardFault> {
+        Err(CardFault::Mute)
+    }
+    fn release(&mut self) -> Result<(), crate::DeviceError> {
+        Ok(())
+    }
+    fn interrupt(&self) -> Interrupt {
+        Arc::new(|| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use payterm_schema::{
+        Kind, Money,
+        card::{Interface, PinCheck, PinWord},
+    };
+
+    #[test]
+    fn a_card_says_yes_no_or_nothing_after_the_hosts_yes() {
+        let run = CardRun {
+            txn: 1,
+            kind: Kind::Sale,
+            amount: Money::new(1, "CNY".parse().unwrap()).unwrap(),
+            interface: Interface::Contact,
+        };
+        let online = Some(CardStep::GoOnline { icc: vec![0x9f] });
+        let over = |decision| Some(CardStep::Done { decision, icc: vec![0x9f] });
+        for (after, said) in [
+            (AfterYes::Yes, over(CardDecision::Approved)),
+            (AfterYes::No, over(CardDecision::Declined)),
+            (AfterYes::Nothing, None),
+        ] {
+            let asks = [CardStep::Choose(vec!["a".into()]), CardStep::NeedPin(PinCheck::Issuer)];
+            let mut card = ScriptedCard::new(asks.clone(), after, &[0x9f]);
+            let mut tell = |word| card.tell(word, &mut NoReader).unwrap();
+            assert_eq!(
+                tell(CardWord::Host(HostWord::NotSent)),
+                over(CardDecision::Failed("out of order".into()))
+            );
+            assert_eq!(card.run(&run, &mut NoReader).unwrap().as_ref(), Some(&asks[0]));
+            let mut tell = |word| card.tell(word, &mut NoReader).unwrap();
+            assert_eq!(tell(CardWord::Chosen(Some(0))).as_ref(), Some(&asks[1]));
+            assert_eq!(tell(CardWord::Pin(PinWord::Entered)), online);
+            assert_eq!(tell(CardWord::Host(HostWord::Approved { icc: Vec::new() })), said);
+        }
+    }
+
+    #[test]
+    fn without_the_hosts_yes_the_card_declines() {
+        for word in [HostWord::Declined { icc: Vec::new() }, HostWord::NotSent, HostWord::NoReply] {
+            let mut card = ScriptedCard::new([], AfterYes::Yes, &[]);
+            let run = CardRun {
+                txn: 1,
+                kind: Kind::Sale,
+                amount: Money::new(1, "CNY".parse().unwrap()).unwrap(),
+                interface: Interface::Contactless,
+            };
+            assert!(matches!(card.run(&run, &mut NoReader).unwrap(), Some(CardStep::GoOnline { .. })));
+            let said = card.tell(CardWord::Host(word), &mut NoReader).unwrap();
+            assert!(matches!(said, Some(CardStep::Done { decision: CardDecision::Declined, .. })));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the terminal wants of the devices now; shared by all of them.
+use payterm_devices::Switch;
+use payterm_schema::{DeviceKind, Screen, device::Way};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+#[derive(Default)]
+pub struct DesiredState {
+    /// Instruments that are asked for, and how often that was asked: each time one may be given.
+    modes: Vec<Way>,
+    offer: u64,
+    /// Readers that need no command, by their names: they are switched by whoever asks, once an offer.
+    switches: BTreeMap<String, (DeviceKind, Arc<Switch>)>,
+    /// The transaction that it is asked for, and since when.
+    txn: Option<u64>,
+    since: Option<Instant>,
+    /// The PIN entry that is asked for.
+    pub pin: Option<u64>,
+    pub screen: Option<Screen>,
+}
+
+impl DesiredState {
+    /// Readers that need a command look at it when they are told to ([`super::Devices::arm`]).
+    pub fn ask(&mut self, txn: Option<u64>, modes: Vec<Way>) {
+        // Asked again for the same (a reader came back, the customer chose a way), what was read just now is
+        // as good.
+        if self.txn != txn || txn.is_none() {
+            (self.txn, self.since) = (txn, Some(Instant::now()));
+        }
+        self.modes = modes;
+        self.offer += 1;
+        self.switches.values().for_each(|(kind, switch)| switch.set(self.of(*kind).as_deref()));
+    }
+    /// What was read then was given for this transaction: the machine may be further than what the customer
+    /// was asked.
+    pub fn was_for(&self, txn: u64, read: Instant) -> bool {
+        self.txn == Some(txn) && self.since.is_some_and(|since| since <= read)
+    }
+    /// From now on the reader is armed by its switch.
+    pub(super) fn switched(&mut self, name: &str, kind: DeviceKind, switch: Arc<Switch>) {
+        switch.set(self.of(kind).as_deref());
+        self.switches.insert(name.into(), (kind, switch));
+    }
+    /// Its driver is left: the thread may still be there, and would be given the next card.
+    pub(super) fn forget(&mut self, name: &str) {
+        if let Some((_, switch)) = self.switches.remove(name) {
+            switch.set(None);
+        }
+    }
+    pub(super) fn is_switched(&self, name: &str) -> bool {
+        self.switches.contains_key(name)
+    }
+    pub(super) fn offer(&self) -> u64 {
+        self.offer
+    }
+    /// What a reader of this kind is to take; None: it rests. A keypad always gives its keys.
+    pub(super) fn of(&self, kind: DeviceKind) -> Option<Vec<Way>> {
+        let mine: Vec<Way> = self.modes.iter().copied().filter(|m| entry_mode(kind) == Some(*m)).collect();
+        Some(mine).filter(|m| !m.is_empty() || kind == DeviceKind::Keypad)
+    }
+}
+
+/// Which instrument comes from a device.
+pub fn entry_mode(kind: DeviceKind) -> Option<Way> {
+    match kind {
+        DeviceKind::MagneticReader => Some(Way::Swipe),
+        DeviceKind::ChipReader => Some(Way::Insert),
+        DeviceKind::ContactlessReader => Some(Way::Tap),
+        DeviceKind::Scanner => Some(Way::Scan),
+        DeviceKind::Keypad => Some(Way::Typed),
+        DeviceKind::PinPad | DeviceKind::Display | DeviceKind::Printer => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_pays_nothing_that_is_asked_later() {
+        let mut desired = DesiredState::default();
+        assert!(!desired.was_for(1, Instant::now()), "nobody has asked for anything");
+        desired.ask(Some(1), vec![Way::Swipe, Way::Scan]);
+        let read = Instant::now();
+        assert!(desired.was_for(1, read));
+        assert!(
+            !desired.was_for(2, Instant::now()),
+            "the machine is at the next request, and the customer is still asked for this one"
+        );
+        desired.ask(Some(1), vec![Way::Swipe]);
+        assert!(desired.was_for(1, read), "the same request asks again");
+        desired.ask(Some(2), vec![Way::Swipe]);
+        assert!(!desired.was_for(2, read) && !desired.was_for(1, read));
+        assert!(desired.was_for(2, Instant::now()));
+        desired.ask(None, Vec::new());
+        desired.ask(Some(1), vec![Way::Swipe]);
+        assert!(!desired.was_for(1, read), "of a machine that was discarded");
+    }
+
+    #[test]
+    fn a_switched_reader_is_switched_once_an_offer() {
+        let (swipe, keypad) = (Arc::new(Switch::default()), Arc::new(Switch::default()));
+        let mut desired = DesiredState::default();
+        desired.switched("swipe", DeviceKind::MagneticReader, swipe.clone());
+        desired.switched("keypad", DeviceKind::Keypad, keypad.clone());
+        assert!(!swipe.now().is_armed() && keypad.now().is_armed(), "a keypad always gives its keys");
+        let before = swipe.now().offer();
+        desired.ask(Some(1), vec![Way::Scan, Way::Swipe]);
+        assert!(swipe.now().takes(Way::Swipe) && !swipe.now().takes(Way::Scan));
+        assert_eq!(swipe.now().offer(), before + 1);
+        assert!(keypad.now().is_armed() && !keypad.now().takes(Way::Typed));
+        desired.ask(Some(1), vec![Way::Swipe, Way::Typed]);
+        desired.forget("swipe");
+        assert!(!swipe.now().is_armed(), "its thread may still be there");
+        assert!(keypad.now().takes(Way::Typed));
+        desired.ask(Some(2), vec![Way::Swipe]);
+        assert!(!swipe.now().is_armed());
+    }
+}

@@ -1,0 +1,102 @@
+//! Displays: a screen is drawn a moment after it was asked for.
+use super::shell::{Port, Shell, Told, Up};
+use actix::{AsyncContext, Context};
+use payterm_devices::{DeviceError, Face, Interrupt};
+use payterm_schema::selftest::Finding;
+use std::{convert::Infallible, sync::mpsc::Receiver, time::Duration};
+
+/// A screen is drawn this long after it was asked for: one that is replaced before then never flickers past.
+/// 5 ms: no eye sees it.
+pub const DRAW: Duration = Duration::from_millis(5);
+
+#[derive(Default)]
+pub struct Display {
+    drawn: Option<Vec<String>>,
+    /// A screen will be drawn soon.
+    drawing: bool,
+    showing: bool,
+}
+
+pub enum Order {
+    Show(Vec<String>),
+    SelfTest,
+}
+
+impl Port for Display {
+    type Driver = Box<dyn payterm_devices::Display>;
+    type Order = Order;
+    type Report = Infallible;
+    type Opened = ();
+
+    fn driver(face: Face) -> Option<Self::Driver> {
+        match face {
+            Face::Display(display) => Some(display),
+            Face::MagneticReader(_)
+            | Face::Scanner(_)
+            | Face::Keypad(_)
+            | Face::ChipReader(_)
+            | Face::ContactlessReader(_)
+            | Face::PinPad(_)
+            | Face::Printer(_) => None,
+        }
+    }
+    fn open(_: &Self::Driver) -> (Option<Interrupt>, ()) {
+        (None, ())
+    }
+    fn run(mut display: Self::Driver, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
+        for order in orders {
+            match order {
+                Order::Show(lines) => {
+                    display.show(&lines)?;
+                    up.tell(Told::Done);
+                }
+                Order::SelfTest => up.tested(display.self_test()?),
+            }
+        }
+        Ok(())
+    }
+    fn self_test(_: Vec<String>) -> Order {
+        Order::SelfTest
+    }
+
+    fn opened(shell: &mut Shell<Self>, (): (), ctx: &mut Context<Shell<Self>>) {
+        Self::refresh(shell, ctx);
+    }
+    fn left(&mut self, _: &str) {
+        (self.drawn, self.showing) = (None, false);
+    }
+    fn report(_: &mut Shell<Self>, report: Infallible, _: &mut Context<Shell<Self>>) {
+        match report {}
+    }
+    fn refresh(shell: &mut Shell<Self>, ctx: &mut Context<Shell<Self>>) {
+        if !shell.port.drawing && !shell.port.showing {
+            shell.port.drawing = true;
+            ctx.run_later(DRAW, |shell, ctx| {
+                shell.port.drawing = false;
+                draw(shell, ctx);
+            });
+        }
+    }
+    fn done(shell: &mut Shell<Self>, ctx: &mut Context<Shell<Self>>) {
+        shell.port.showing = false;
+        Self::refresh(shell, ctx);
+    }
+    fn tested(shell: &mut Shell<Self>, _: &Finding, ctx: &mut Context<Shell<Self>>) {
+        // The pattern makes room for what is to be shown.
+        shell.port.drawn = None;
+        Self::refresh(shell, ctx);
+    }
+}
+
+/// The display shows what is wanted now.
+fn draw(shell: &mut Shell<Display>, ctx: &mut Context<Shell<Display>>) {
+    let screen = shell.context.desired().screen.clone();
+    let Some(screen) = screen.filter(|_| shell.is_open() && !shell.port.showing) else { return };
+    // The lines count: the language may have changed.
+    let lines = (shell.context.around.draw)(&screen);
+    if shell.port.drawn.as_ref() != Some(&lines) {
+        shell.port.drawn = Some(lines.clone());
+        let time = shell.command_time();
+        shell.port.showing = shell.order(Order::Show(lines), time, ctx);
+    }
+}

@@ -1,0 +1,157 @@
+//! Printers: one job at a time; while there is none, their state is asked for.
+use super::{
+    DeviceEvent,
+    shell::{Port, Shell, Told, Up},
+};
+use actix::{Context, Handler, Message, ResponseFuture};
+use payterm_devices::{DeviceError, Face, Interrupt, PaperWidth, PrintJob};
+use payterm_schema::{
+    DeviceState,
+    config::DeviceRole,
+    paper::PrintResult,
+    selftest::{Finding, Verdict},
+};
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// A resting printer is asked for its state this often.
+const STATUS: Duration = Duration::from_secs(3);
+
+#[derive(Message)]
+#[rtype(result = "PrintResult")]
+pub struct Print(pub PrintJob);
+
+#[derive(Default)]
+pub struct Printer {
+    printing: Option<oneshot::Sender<PrintResult>>,
+}
+
+pub enum Order {
+    Print(PrintJob),
+    SelfTest,
+}
+pub enum Report {
+    Printed(PrintResult),
+    /// Why it cannot print, if so.
+    Problem(Option<String>),
+}
+
+impl Port for Printer {
+    type Driver = Box<dyn payterm_devices::Printer>;
+    type Order = Order;
+    type Report = Report;
+    type Opened = PaperWidth;
+
+    fn driver(face: Face) -> Option<Self::Driver> {
+        match face {
+            Face::Printer(printer) => Some(printer),
+            Face::MagneticReader(_)
+            | Face::Scanner(_)
+            | Face::Keypad(_)
+            | Face::ChipReader(_)
+            | Face::ContactlessReader(_)
+            | Face::PinPad(_)
+            | Face::Display(_) => None,
+        }
+    }
+    fn open(driver: &Self::Driver) -> (Option<Interrupt>, PaperWidth) {
+        (None, driver.paper_width())
+    }
+    fn run(mut printer: Self::Driver, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
+        loop {
+            match orders.recv_timeout(STATUS) {
+                Ok(Order::Print(job)) => {
+                    up.report(Report::Printed(printer.print(&job)));
+                }
+                Ok(Order::SelfTest) => up.tested(printer.self_test()?),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    up.tell(Told::Waiting(Duration::ZERO));
+                    let status = printer.status()?;
+                    if !up.report(Report::Problem(status.problem())) {
+                        return Ok(());
+                    }
+                    up.tell(Told::Done);
+                }
+            }
+        }
+    }
+    fn self_test(_: Vec<String>) -> Order {
+        Order::SelfTest
+    }
+
+    fn is_busy(&self) -> bool {
+        self.printing.is_some()
+    }
+    fn opened(shell: &mut Shell<Self>, width: PaperWidth, _: &mut Context<Shell<Self>>) {
+        shell.context.around.registry.set_paper_width(&shell.context.config.name, width);
+        ready(shell);
+    }
+    fn left(&mut self, why: &str) {
+        if let Some(done) = self.printing.take() {
+            // Whether a byte left is not known.
+            done.send(PrintResult::Unconfirmed(why.into())).ok();
+        }
+    }
+    fn report(shell: &mut Shell<Self>, report: Report, ctx: &mut Context<Shell<Self>>) {
+        match report {
+            Report::Printed(result) => {
+                shell.relax(ctx);
+                match &result {
+                    // What needs a printer is told at once, not with the next look at its state.
+                    PrintResult::NotStarted(why) => shell.state(DeviceState::Degraded, why),
+                    PrintResult::Confirmed | PrintResult::SentUnconfirmable | PrintResult::Unconfirmed(_) => {
+                        shell.state(DeviceState::Idle, "")
+                    }
+                }
+                if let Some(done) = shell.port.printing.take() {
+                    done.send(result).ok();
+                }
+            }
+            Report::Problem(_) if shell.port.is_busy() => {}
+            Report::Problem(Some(problem)) => shell.state(DeviceState::Degraded, &problem),
+            Report::Problem(None) => {
+                let before = shell.now().map(|d| d.state);
+                shell.state(DeviceState::Idle, "");
+                if before == Some(DeviceState::Degraded) {
+                    ready(shell);
+                }
+            }
+        }
+    }
+    fn tested(shell: &mut Shell<Self>, finding: &Finding, _: &mut Context<Shell<Self>>) {
+        // It cannot print; its next look at its state says when it can again.
+        if !shell.port.is_busy() && finding.verdict == Verdict::Failed {
+            shell.state(DeviceState::Degraded, finding.facts.get("why").unwrap_or(&finding.code));
+        }
+    }
+}
+
+/// What waits for paper may come.
+fn ready(shell: &Shell<Printer>) {
+    if shell.context.config.role() == Some(DeviceRole::Receipt) {
+        shell.context.event(DeviceEvent::PrinterReady);
+    }
+}
+
+impl Handler<Print> for Shell<Printer> {
+    type Result = ResponseFuture<PrintResult>;
+    fn handle(&mut self, m: Print, ctx: &mut Context<Self>) -> Self::Result {
+        self.pass();
+        if !self.is_open() || self.port.is_busy() {
+            let why = if self.is_open() { "the printer is busy" } else { "the printer does not work" };
+            return Box::pin(async move { PrintResult::NotStarted(why.into()) });
+        }
+        let (done, result) = oneshot::channel();
+        self.port.printing = Some(done);
+        self.state(DeviceState::Busy, "");
+        let time = self.command_time();
+        self.order(Order::Print(m.0), time, ctx);
+        Box::pin(async move {
+            result.await.unwrap_or_else(|_| PrintResult::Unconfirmed("the printer is being restarted".into()))
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! The devices as they are now, for everybody who asks.
+use payterm_devices::PaperWidth;
+use payterm_schema::{
+    Device, DeviceKind, DeviceState,
+    config::{DeviceConfig, DeviceRole},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+struct Entry {
+    device: Device,
+    /// It is the one of its kind that customers and slips use.
+    main: bool,
+    /// Of a printer.
+    width: PaperWidth,
+}
+
+/// The devices as they are now.
+#[derive(Clone, Default)]
+pub struct Registry(Arc<Mutex<BTreeMap<String, Entry>>>);
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub fn all(&self) -> Vec<Device> {
+        self.lock().values().map(|e| e.device.clone()).collect()
+    }
+    pub(super) fn get(&self, name: &str) -> Option<Device> {
+        self.lock().get(name).map(|e| e.device.clone())
+    }
+    /// A device of this kind works; of several with roles, the one for customers and slips.
+    pub fn works(&self, kind: DeviceKind) -> bool {
+        self.any(|d| d.kind == kind && d.state != DeviceState::Failed && d.state != DeviceState::Opening)
+    }
+    /// Slips can be printed now: their printer does: it does, or is free to.
+    pub fn prints(&self) -> bool {
+        self.any(|d| {
+            d.kind == DeviceKind::Printer && matches!(d.state, DeviceState::Idle | DeviceState::Busy)
+        })
+    }
+    fn any(&self, is: impl Fn(&Device) -> bool) -> bool {
+        self.lock().values().any(|e| e.main && is(&e.device))
+    }
+    /// Width of a printer's paper, as far as it is known.
+    pub(super) fn paper_width(&self, name: &str) -> PaperWidth {
+        self.lock().get(name).map(|e| e.width).unwrap_or_default()
+    }
+    pub(super) fn set_paper_width(&self, name: &str, width: PaperWidth) {
+        if let Some(entry) = self.lock().get_mut(name) {
+            entry.width = width;
+        }
+    }
+    pub(super) fn change(&self, name: &str, change: impl FnOnce(&mut Device)) -> Option<Device> {
+        let mut all = self.lock();
+        let device = &mut all.get_mut(name)?.device;
+        let before = device.clone();
+        change(device);
+        (*device != before).then(|| device.clone())
+    }
+    pub(super) fn add(&self, config: &DeviceConfig, is_virtual: bool) {
+        let device = Device {
+            name: config.name.clone(),
+            kind: config.kind,
+            driver: config.driver.clone(),
+            state: DeviceState::Opening,
+            health: String::new(),
+            restarts: 0,
+            is_virtual,
+        };
+        let main = config.role() == DeviceRole::of(config.kind).first().copied();
+        let entry = Entry { device, main, width: PaperWidth::default() };
+        self.lock().insert(config.name.clone(), entry);
+    }
+}

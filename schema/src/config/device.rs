@@ -1,0 +1,131 @@
+//! Devices: which there are, what serves each, and what each is for.
+use crate::{AccountId, Fault, device::DeviceKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Keys of a driver's own, as they stand in the file; the driver checks them.
+pub type DeviceOptions = BTreeMap<String, serde_json::Value>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceConfig {
+    /// 1 to 32 of `a-z 0-9 - _`, unique.
+    pub name: String,
+    /// What it is; the driver must serve this kind.
+    pub kind: DeviceKind,
+    /// Registered driver name: `virtual`, `escpos` ...
+    pub driver: String,
+    /// What it is for, where there are several of its kind. A printer: `receipt` (default) or `kitchen`; a
+    /// display or PIN pad: `customer` (default) or `cashier`. Each role at most once a kind.
+    #[serde(default)]
+    pub role: Option<DeviceRole>,
+    /// Name of another device of the same driver: both are faces of one unit, which is opened once, with the
+    /// address and the options of the other one. Default: a unit of its own.
+    #[serde(default)]
+    pub part_of: Option<String>,
+    /// Where it is, in the driver's own form: `tcp:127.0.0.1:9100`, `file:/dev/usb/lp0`.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// Greatest time of one command before the driver is abandoned. Default 30,000.
+    #[serde(default = "command_ms")]
+    pub command_timeout_ms: u32,
+    /// `[device.options]`: keys of the driver's own (docs/vendors.md).
+    #[serde(default)]
+    pub options: DeviceOptions,
+}
+fn command_ms() -> u32 {
+    30_000
+}
+
+/// Purpose of a device among several of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceRole {
+    /// Prints slips, reports and the apps' papers.
+    Receipt,
+    /// Is there for orders; no slip comes out of it.
+    Kitchen,
+    /// Faces the customer; PINs are entered at this one.
+    Customer,
+    /// Faces the cashier.
+    Cashier,
+}
+impl DeviceRole {
+    /// Roles that a kind of device knows, the default first; none: devices of this kind need no role.
+    pub const fn of(kind: DeviceKind) -> &'static [DeviceRole] {
+        match kind {
+            DeviceKind::Printer => &[Self::Receipt, Self::Kitchen],
+            DeviceKind::Display | DeviceKind::PinPad => &[Self::Customer, Self::Cashier],
+            DeviceKind::MagneticReader
+            | DeviceKind::ChipReader
+            | DeviceKind::ContactlessReader
+            | DeviceKind::Scanner
+            | DeviceKind::Keypad => &[],
+        }
+    }
+}
+
+impl DeviceConfig {
+    /// With the default of every other key.
+    pub fn new(name: &str, kind: DeviceKind, driver: &str) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            driver: driver.into(),
+            role: None,
+            part_of: None,
+            address: None,
+            command_timeout_ms: command_ms(),
+            options: DeviceOptions::new(),
+        }
+    }
+    /// The role that is configured, or the default of its kind.
+    pub fn role(&self) -> Option<DeviceRole> {
+        self.role.or(DeviceRole::of(self.kind).first().copied())
+    }
+}
+
+/// Rules that hold for every driver.
+pub(super) fn check(devices: &[DeviceConfig]) -> Result<(), Fault> {
+    let bad = |i: usize, key: &str, rule: &str| {
+        Err(Fault::Invalid { field: format!("device[{i}].{key}"), rule: rule.into() })
+    };
+    let (mut names, mut roles) = (BTreeSet::new(), BTreeSet::new());
+    for (i, d) in devices.iter().enumerate() {
+        if AccountId::new(&d.name).is_err() || !names.insert(&d.name) {
+            return bad(i, "name", "1 to 32 characters of a-z 0-9 - _, each once");
+        }
+        if d.command_timeout_ms == 0 {
+            return bad(i, "command_timeout_ms", "more than zero");
+        }
+        let known = DeviceRole::of(d.kind);
+        if d.role.is_some_and(|r| !known.contains(&r)) {
+            let words = match d.kind {
+                DeviceKind::Printer => "receipt or kitchen",
+                DeviceKind::Display | DeviceKind::PinPad => "customer or cashier",
+                DeviceKind::MagneticReader
+                | DeviceKind::ChipReader
+                | DeviceKind::ContactlessReader
+                | DeviceKind::Scanner
+                | DeviceKind::Keypad => "devices of this kind have none",
+            };
+            return bad(i, "role", words);
+        }
+        if let Some(role) = d.role()
+            && !roles.insert((d.kind, role))
+        {
+            return bad(i, "role", "another device of this kind has this role (without one, the default)");
+        }
+        let Some(unit) = &d.part_of else { continue };
+        let main = devices.iter().find(|other| other.name == *unit && other.part_of.is_none());
+        if main.is_none_or(|m| m.driver != d.driver) {
+            return bad(i, "part_of", "names no device of this driver that is a unit of its own");
+        }
+        if d.address.is_some() || !d.options.is_empty() {
+            let key = if d.address.is_some() { "address" } else { "options" };
+            return bad(i, key, "stands at the device that part_of names");
+        }
+    }
+    Ok(())
+}
