@@ -6,6 +6,7 @@ missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need dbus-daemon dbus
 need busctl systemd
+need gdbus libglib2.0-bin
 need systemd-analyze systemd
 need strace strace
 need python3 python3

@@ -1,6 +1,5 @@
 """What both Python examples share: the bus, one call, and plain values."""
 
-import json
 import os
 
 from dbus_fast import Message, MessageType, Variant
@@ -18,7 +17,7 @@ GONE = {"org.freedesktop.DBus.Error." + e for e in ("NoReply", "ServiceUnknown",
 
 
 class Fault(Exception):
-    """An error of a call: name, text for people, and the fault as data. It never says what became of the money."""
+    """An error of a call: its name, which decides, a text for people, and data. It never says what became of the money."""
 
     def __init__(self, name, text, data):
         super().__init__(f"{name}: {text}")
@@ -59,10 +58,13 @@ async def call(bus, member, signature="", *body, name=NAME, path=ROOT, interface
     except (OSError, EOFError) as e:
         raise unreachable(str(e) or "the connection was lost") from e
     if reply.message_type == MessageType.ERROR:
-        text, data, *_ = list(reply.body) + ["", ""]
+        text = str(reply.body[0]) if reply.body else reply.error_name
         if reply.error_name in GONE:
-            raise unreachable(text or reply.error_name)
-        raise Fault(reply.error_name.rsplit(".", 1)[-1], text, json.loads(data) if data else {})
+            raise unreachable(text)
+        # The name decides; what else there is to know, the terminal tells when it is asked.
+        ours = reply.error_name.startswith(NAME + ".Error.")
+        data = await call(bus, "LastFault", name=name) if ours and member != "LastFault" else {}
+        raise Fault(reply.error_name.rsplit(".", 1)[-1], text, data)
     return plain(reply.body[0]) if reply.body else None
 
 

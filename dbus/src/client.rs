@@ -151,11 +151,26 @@ impl Client {
     ) -> Result<Message, Fault> {
         let (interface, member) = (C::INTERFACE, C::METHOD.name);
         let call = self.conn.call_method(self.name.as_deref(), ROOT, Some(interface), member, body);
-        match within {
+        let answer = match within {
             Some(t) => tokio::time::timeout(t, call).await.map_err(|_| late(t))?,
             None => call.await,
+        };
+        match answer {
+            Err(error @ zbus::Error::MethodError(..)) => Err(self.with_data(error).await),
+            answer => answer.map_err(fault_of),
         }
-        .map_err(fault_of)
+    }
+    /// The fault with its data, when no other call of this connection has failed since.
+    async fn with_data(&self, error: zbus::Error) -> Fault {
+        let told = if let zbus::Error::MethodError(_, text, _) = &error { text.clone() } else { None };
+        let fault = fault_of(error);
+        let (interface, member) = (manager::LastFault::INTERFACE, manager::LastFault::METHOD.name);
+        let call = self.conn.call_method(self.name.as_deref(), ROOT, Some(interface), member, &());
+        let Ok(Ok(answer)) = tokio::time::timeout(ANSWER_WITHIN, call).await else { return fault };
+        match <manager::LastFault as Call>::Gives::read(&answer) {
+            Ok(Some(last)) if told == Some(last.to_string()) => last,
+            Ok(_) | Err(_) => fault,
+        }
     }
 }
 

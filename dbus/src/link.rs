@@ -1,7 +1,7 @@
 //! One connection: to a bus with many callers, or to one peer. Receives calls, finds out who calls, answers
 //! each in its own task, and tells the terminal when the starter of a request is gone.
 use crate::{
-    error::reply_of,
+    error::{ARGUMENTS, OBJECT, reply_of},
     interfaces::{self, transaction},
     path::key_of,
     peer::Peer,
@@ -217,8 +217,9 @@ impl Link {
             Ok(Answer::Object(object)) => self.conn.reply(&header, &object).await,
             Ok(Answer::Objects(objects)) => self.conn.reply(&header, &objects).await,
             Err(fault) => {
-                let (name, body) = reply_of(&fault);
-                self.conn.reply_error(&header, name, &body).await
+                let (name, text) = reply_of(&fault);
+                peer.failed(fault);
+                self.conn.reply_error(&header, name, &text).await
             }
         };
         if let Err(cause) = sent {
@@ -243,8 +244,15 @@ impl Link {
             May::Managers | May::Supervised => drop(caller.manage()?),
         }
         let own = interfaces::at(path) == [transaction::NAME] && method.whose == Whose::Own;
-        let object = own.then(|| key_of(&caller, path)).transpose()?;
+        let no_object = || Fault::not_found(OBJECT, &path.chars().take(128).collect::<String>());
+        let object = own.then(|| key_of(&caller, path)).transpose().map_err(|_| no_object())?;
         let run = (method.run)(Asked { link: self, peer, caller: &caller, path, object }, arguments);
+        let run = async {
+            match run.await {
+                Err(Fault::NotFound { what, .. }) if own && what == "request" => Err(no_object()),
+                answer => answer,
+            }
+        };
         match method.patience {
             Patience::Moment | Patience::Test => run.await,
             // When the caller has left nobody is there to hear it.
@@ -289,7 +297,7 @@ impl Link {
 fn arguments<'b>(interface: &str, method: &Method, body: &'b Body) -> Result<Vec<Variant<'b>>, Fault> {
     let wanted = method.takes.iter().map(|(_, s)| *s).collect::<String>();
     let short = interface.rsplit('.').next().unwrap_or(interface);
-    let invalid = |rule: String| Fault::Invalid { field: "arguments".into(), rule };
+    let invalid = |rule: String| Fault::invalid(ARGUMENTS, &rule);
     let found = body.signature().to_string_no_parens();
     if found != wanted {
         return Err(invalid(format!(

@@ -1,6 +1,7 @@
 //! The objects as properties, tree and object manager show them to a caller: only what that caller may
 //! recall. zbus's own object server knows no callers, so it would show one app's order numbers to the next.
 use crate::{
+    error,
     interfaces::{
         self, batch, device,
         manager::{self, Shown},
@@ -76,7 +77,7 @@ impl Face {
     }
     async fn device(&self, path: &str) -> Result<Device, Fault> {
         let found = self.terminal.devices().await?.into_iter().find(|d| path::device_path(&d.name) == path);
-        found.ok_or_else(|| Fault::not_found("object", &path.chars().take(128).collect::<String>()))
+        found.ok_or_else(|| Fault::not_found(error::OBJECT, &path.chars().take(128).collect::<String>()))
     }
 }
 
@@ -101,7 +102,7 @@ impl Asked<'_> {
             (queue::NAME | batch::NAME | setup::NAME | onboarding::NAME, [manager::NAME, ..])
             | (standard::OBJECT_MANAGER, [manager::NAME, ..])
             | (standard::PROPERTIES | standard::INTROSPECTABLE | standard::PEER, _) => Ok(BTreeMap::new()),
-            _ => Err(Fault::not_found("interface", &interface.chars().take(128).collect::<String>())),
+            _ => Err(Fault::not_found(error::INTERFACE, &interface.chars().take(128).collect::<String>())),
         }
     }
 
@@ -146,7 +147,7 @@ impl Asked<'_> {
             .map(str::to_owned)
             .collect();
         if children.is_empty() && interfaces::at(path).is_empty() {
-            return Err(Fault::not_found("object", &path.chars().take(128).collect::<String>()));
+            return Err(Fault::not_found(error::OBJECT, &path.chars().take(128).collect::<String>()));
         }
         Ok(interfaces::introspection(path, &children.into_iter().collect::<Vec<_>>()))
     }

@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     started: Mutex<Vec<RequestKey>>,
     gone: watch::Sender<bool>,
     follows: AtomicBool,
+    /// What the last call that failed came to: `Manager.LastFault`.
+    fault: Mutex<Option<Fault>>,
     pub calls: Arc<Semaphore>,
     /// Refusals that wait to be written: more than that and the peer reads nothing.
     pub refusals: Arc<Semaphore>,
@@ -33,6 +35,7 @@ impl Peer {
             started: Mutex::default(),
             gone: watch::Sender::new(false),
             follows: AtomicBool::new(false),
+            fault: Mutex::default(),
             calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             refusals: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
         })
@@ -63,6 +66,12 @@ impl Peer {
         } else {
             None
         }
+    }
+    pub fn last_fault(&self) -> Option<Fault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    pub fn failed(&self, fault: Fault) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
     pub fn follow(&self) {
         self.follows.store(true, Ordering::Relaxed);

@@ -1,5 +1,5 @@
 //! JSON of the schema's types <-> D-Bus values. An object is `a{sv}`; a text `s`; a bool `b`; a whole number
-//! `t`, a negative one `x`; an array of texts `as`, of numbers `at`, of objects `aa{sv}`, any other (and an
+//! `t`, a negative one `x`, a count, STAN or batch `u`; an array of texts `as`, of numbers `at`, of objects `aa{sv}`, any other (and an
 //! empty one) `av`. A field that is null is left out. Coming in, every D-Bus integer type, `o` and nested
 //! variants are understood; a double is refused: money is never a floating-point number.
 use payterm_schema::Fault;
@@ -26,7 +26,7 @@ pub const ANSWER: Limits = Limits { items: 100_000, text: 16 << 20, depth: 24 };
 /// A schema value as a D-Bus value; a struct becomes `a{sv}`.
 pub fn encode<T: Serialize>(value: &T) -> Result<Variant<'static>, Fault> {
     let json = serde_json::to_value(value).map_err(|e| Fault::invalid("value", &e.to_string()))?;
-    to_variant(json).ok_or_else(unsound)
+    to_variant("", json).ok_or_else(unsound)
 }
 
 /// A schema's struct, written as `a{sv}` without the tree that a [`Variant`] of it is: what is told of a
@@ -45,7 +45,7 @@ impl zbus::Type for Object {
 }
 impl Serialize for Object {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        Plain(&self.0).serialize(out)
+        Plain("", &self.0).serialize(out)
     }
 }
 
@@ -64,45 +64,86 @@ fn sound(json: &Value) -> bool {
     }
 }
 
-/// The D-Bus type of what is [`sound`].
-fn signature(json: &Value) -> Cow<'static, str> {
+/// Fields that hold a count, a STAN or a batch: `u`. All other whole numbers (amounts, times, numbers of
+/// transactions and papers) do not fit one.
+const COUNTS: [&str; 26] = [
+    "agree",
+    "attempts",
+    "basis_points",
+    "batch",
+    "card_sequence",
+    "count",
+    "credit_count",
+    "debit_count",
+    "digit",
+    "digits",
+    "left",
+    "lines",
+    "more",
+    "open_obligations",
+    "original_stan",
+    "records",
+    "restarts",
+    "revision",
+    "stan",
+    "stuck_more",
+    "tries",
+    "typed",
+    "unpaid_more",
+    "uploaded",
+    "width",
+    "wrong",
+];
+fn is_count(field: &str, n: &Number) -> bool {
+    COUNTS.contains(&field) && n.as_u64().is_some_and(|n| u32::try_from(n).is_ok())
+}
+
+/// The D-Bus type of a field's value that is [`sound`].
+fn signature(field: &str, json: &Value) -> Cow<'static, str> {
     match json {
         Value::Bool(_) => "b".into(),
+        Value::Number(n) if is_count(field, n) => "u".into(),
         Value::Number(n) if n.is_u64() => "t".into(),
         Value::Number(_) => "x".into(),
         Value::String(_) | Value::Null => "s".into(),
         Value::Object(_) => "a{sv}".into(),
-        Value::Array(items) => same(items).map_or("av".into(), |s| format!("a{s}").into()),
+        Value::Array(items) => same(field, items).map_or("av".into(), |s| format!("a{s}").into()),
     }
 }
 /// The one type of all items, where there is one.
-fn same(items: &[Value]) -> Option<Cow<'static, str>> {
-    let first = signature(items.first()?);
-    items.iter().all(|i| signature(i) == first).then_some(first)
+fn same(field: &str, items: &[Value]) -> Option<Cow<'static, str>> {
+    let first = signature(field, items.first()?);
+    items.iter().all(|i| signature(field, i) == first).then_some(first)
 }
 
-/// By its own type.
-struct Plain<'a>(&'a Value);
+/// By its own type; with the name of its field.
+struct Plain<'a>(&'a str, &'a Value);
 impl Serialize for Plain<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
+        let field = self.0;
+        match self.1 {
             Value::Object(map) => {
-                out.collect_map(map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, Boxed(v))))
+                out.collect_map(map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, Boxed(k, v))))
             }
-            Value::Array(items) if same(items).is_some() => out.collect_seq(items.iter().map(Plain)),
-            Value::Array(items) => out.collect_seq(items.iter().map(Boxed)),
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Null => self.0.serialize(out),
+            Value::Array(items) if same(field, items).is_some() => {
+                out.collect_seq(items.iter().map(|i| Plain(field, i)))
+            }
+            Value::Array(items) => out.collect_seq(items.iter().map(|i| Boxed(field, i))),
+            Value::Number(n) if is_count(field, n) => {
+                out.serialize_u32(n.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default())
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Null => self.1.serialize(out),
         }
     }
 }
 
 /// As a variant: its type before it (the form in which zbus itself writes one).
-struct Boxed<'a>(&'a Value);
+struct Boxed<'a>(&'a str, &'a Value);
 impl Serialize for Boxed<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let mut both = out.serialize_struct("Variant", 2)?;
-        both.serialize_field("signature", &*signature(self.0))?;
-        both.serialize_field("value", &Plain(self.0))?;
+        both.serialize_field("signature", &*signature(self.0, self.1))?;
+        both.serialize_field("value", &Plain(self.0, self.1))?;
         both.end()
     }
 }
@@ -110,7 +151,32 @@ impl Serialize for Boxed<'_> {
 /// A D-Bus value as a schema value; `what` names it in the fault.
 pub fn decode<T: DeserializeOwned>(what: &str, value: &Variant<'_>, limits: Limits) -> Result<T, Fault> {
     let json = to_json(what, value, limits, 0)?;
-    serde_json::from_value(json).map_err(|e| invalid_from(what, &e.to_string()))
+    serde_path_to_error::deserialize(json).map_err(|e| {
+        let (path, text) = (e.path().to_string(), e.inner().to_string());
+        match text.strip_prefix("invalid type: ").and_then(|t| t.rsplit_once(", expected ")) {
+            Some((_, expected)) => {
+                let field = if path == "." { what } else { path.as_str() };
+                Fault::invalid(
+                    field,
+                    &format!("{expected} is needed, not D-Bus type {}", type_at(value, &path)),
+                )
+            }
+            None => invalid_from(what, &text),
+        }
+    })
+}
+
+/// D-Bus type of a field.
+fn type_at(value: &Variant<'_>, path: &str) -> String {
+    let (field, rest) = path.split_once('.').unwrap_or((path, ""));
+    match value {
+        Variant::Variant(inner) => type_at(inner, path),
+        Variant::Dict(all) if !field.is_empty() => all
+            .iter()
+            .find(|(k, _)| matches!(k, Variant::Str(k) if k.as_str() == field))
+            .map_or_else(|| value.value_signature().to_string(), |(_, v)| type_at(v, rest)),
+        _ => value.value_signature().to_string(),
+    }
 }
 
 /// serde says "unknown field `x`, expected ..." or "missing field `x`": the field it names becomes the
@@ -129,10 +195,11 @@ fn invalid_from(what: &str, text: &str) -> Fault {
     Fault::Invalid { field: field.chars().take(64).collect(), rule: rule.chars().take(400).collect() }
 }
 
-fn to_variant(json: Value) -> Option<Variant<'static>> {
+fn to_variant(field: &str, json: Value) -> Option<Variant<'static>> {
     Some(match json {
         Value::Null => return None,
         Value::Bool(b) => Variant::Bool(b),
+        Value::Number(n) if is_count(field, &n) => Variant::U32(u32::try_from(n.as_u64()?).ok()?),
         Value::Number(n) => match (n.as_u64(), n.as_i64()) {
             (Some(n), _) => Variant::U64(n),
             (None, Some(n)) => Variant::I64(n),
@@ -140,7 +207,7 @@ fn to_variant(json: Value) -> Option<Variant<'static>> {
         },
         Value::String(s) => Variant::Str(Str::from(s)),
         Value::Array(items) => {
-            let items = items.into_iter().map(to_variant).collect::<Option<Vec<_>>>()?;
+            let items = items.into_iter().map(|i| to_variant(field, i)).collect::<Option<Vec<_>>>()?;
             let same = items
                 .first()
                 .map(|f| f.value_signature().clone())
@@ -154,7 +221,8 @@ fn to_variant(json: Value) -> Option<Variant<'static>> {
         Value::Object(map) => {
             let mut out = Dict::new(&Signature::Str, &Signature::Variant);
             for (k, v) in map.into_iter().filter(|(_, v)| !v.is_null()) {
-                out.append(Variant::Str(Str::from(k)), Variant::Variant(Box::new(to_variant(v)?))).ok()?;
+                let value = Variant::Variant(Box::new(to_variant(&k, v)?));
+                out.append(Variant::Str(Str::from(k)), value).ok()?;
             }
             Variant::Dict(out)
         }
@@ -245,11 +313,74 @@ mod tests {
         assert!(encode(&1.5).is_err() && encode(&serde_json::json!([null])).is_err());
     }
 
+    /// Names of integers in the schemas of what is told, with their formats.
+    fn integers(node: &Value, name: &str, out: &mut BTreeMap<String, Vec<String>>) {
+        let kind = |k: &Value| k == "integer" || k.as_array().is_some_and(|a| a.contains(&"integer".into()));
+        if node.get("type").is_some_and(kind) {
+            out.entry(name.into()).or_default().push(node["format"].as_str().unwrap_or_default().into());
+        }
+        if let Some(map) = node.as_object() {
+            for (k, v) in map {
+                let inner = match k.as_str() {
+                    "items" | "anyOf" | "oneOf" => name,
+                    named => named,
+                };
+                integers(v, inner, out);
+            }
+        }
+        node.as_array().into_iter().flatten().for_each(|v| integers(v, name, out));
+    }
+
+    #[test]
+    fn counts_are_those_of_the_schemas() {
+        let mut all = BTreeMap::new();
+        let told = ["outcome", "notice", "obligation", "paper_job", "batch_totals", "operators", "self_test"];
+        for name in told {
+            let file = format!("{}/../schema/json/{name}.schema.json", env!("CARGO_MANIFEST_DIR"));
+            integers(&serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap(), "", &mut all);
+        }
+        assert!(all.len() > 30, "{all:?}");
+        for (name, formats) in &all {
+            // The definitions of the schemas themselves.
+            if name.starts_with(char::is_uppercase) {
+                continue;
+            }
+            let small = formats.iter().any(|f| matches!(f.as_str(), "uint8" | "uint16" | "uint32"));
+            if small || name.ends_with("count") {
+                assert!(COUNTS.contains(&name.as_str()), "{name} is missing among the counts");
+            }
+            assert!(!COUNTS.contains(&name.as_str()) || !formats.iter().any(|f| f == "int64"), "{name}");
+        }
+        for name in ["stan", "batch", "count"] {
+            let one = serde_json::json!({ name: 7, "txn": 7 });
+            let Variant::Dict(d) = encode(&one).unwrap() else { panic!() };
+            assert_eq!(d.get::<&str, Variant<'_>>(&name).unwrap(), Some(Variant::U32(7)));
+            assert_eq!(d.get::<&str, Variant<'_>>(&"txn").unwrap(), Some(Variant::U64(7)));
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_names_field_and_type() {
+        let fault = |field: &str, v: Variant<'static>| {
+            let all = [("id", Variant::from("a")), ("kind", Variant::from("sale")), (field, v)];
+            let all: BTreeMap<String, Variant<'_>> =
+                all.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+            decode::<RequestWire>("request", &Variant::from(all), CALLER).unwrap_err().to_string()
+        };
+        assert_eq!(fault("amount", Variant::U32(12)), "amount: a string is needed, not D-Bus type u");
+        assert_eq!(fault("confirm", Variant::from("yes")), "confirm: a boolean is needed, not D-Bus type s");
+        assert_eq!(
+            fault("original_stan", Variant::from("7")),
+            "original_stan: u32 is needed, not D-Bus type s"
+        );
+    }
+
     #[test]
     fn an_object_is_written_like_its_tree() {
         let context = zbus::wire::serialized::Context::new(zbus::wire::Endian::Little, 0);
         for json in [
             serde_json::json!({"a":"text","b":true,"n":18446744073709551615u64,"m":-9223372036854775808i64,"o":{"x":{"y":{"z":[1,2]}}}}),
+            serde_json::json!({"stan":1,"batch":[1,2],"o":{"count":3,"txn":4}}),
             serde_json::json!({"as":["x","y"],"at":[1,2],"aa":[{"k":1},{"k":null}],"av":["x",1,true],"aas":[["a"],["b"]],"mixed":[["a"],[1]],"empty":[],"none":{}}),
         ] {
             let object = zbus::wire::to_bytes(context, &Object::of(&json).unwrap()).unwrap();

@@ -22,7 +22,13 @@ pub enum Fault {
     /// The caller may not do this.
     #[error("not allowed: {rule}")]
     NotAllowed { rule: String },
-    /// It is too late (a cancel after the frame left) or too early.
+    /// The frame may have left, or the request has ended: its outcome tells what became of it.
+    #[error("too late: {rule}")]
+    TooLate { rule: String },
+    /// The terminal has no account yet: no request is taken before it is activated.
+    #[error("the terminal is not activated: apply for an account, or configure one")]
+    NotActivated,
+    /// What was asked for does not fit what is there: a paper that is not held, a batch that is open.
     #[error("wrong state: {rule}")]
     WrongState { rule: String },
     /// No account takes this currency or instrument.
@@ -47,14 +53,13 @@ pub enum Fault {
     /// The store could not make the request durable; nothing was sent for it.
     #[error("the store failed, request {id} was not recorded: {cause}")]
     StoreFailed { id: String, cause: String },
-    /// The journal was restored after damage, and this request is not in it.
-    #[error("the journal was restored: {}", restored(.id, *.lost))]
-    JournalRestored {
-        id: String,
-        /// True: it was begun in what is lost. Ask the acquirer; this id is never started again. False:
-        /// nothing is started until the supervisor ends the recovery; then start it again with the same id.
-        lost: bool,
-    },
+    /// The journal was restored after damage: nothing is started until the supervisor ends the recovery; then
+    /// start it again with the same id.
+    #[error("the journal was restored: request {id} can be started once the recovery has been ended")]
+    JournalRestored { id: String },
+    /// The request was begun in what a damaged journal lost. Ask the acquirer; this id is never started again.
+    #[error("the journal was restored: whether request {id} was made before is not known here")]
+    RequestLost { id: String },
     /// The check of the journal failed: no payments until the terminal is started again, which restores it.
     #[error("the journal is damaged: {cause}")]
     JournalDamaged { cause: String },
@@ -75,13 +80,6 @@ pub enum Fault {
     Unreachable { cause: String },
 }
 
-fn restored(id: &str, lost: bool) -> String {
-    match lost {
-        true => format!("whether request {id} was made before is not known here"),
-        false => format!("request {id} can be started once the recovery has been ended"),
-    }
-}
-
 impl Fault {
     pub fn invalid(field: &str, rule: &str) -> Self {
         Fault::Invalid { field: field.into(), rule: rule.into() }
@@ -97,6 +95,8 @@ impl Fault {
             Fault::KeyReused { .. } => "KeyReused",
             Fault::NotFound { .. } => "NotFound",
             Fault::NotAllowed { .. } => "NotAllowed",
+            Fault::TooLate { .. } => "TooLate",
+            Fault::NotActivated => "NotActivated",
             Fault::WrongState { .. } => "WrongState",
             Fault::NoAccount { .. } => "NoAccount",
             Fault::Original { .. } => "Original",
@@ -106,6 +106,7 @@ impl Fault {
             Fault::NotDone { .. } => "NotDone",
             Fault::StoreFailed { .. } => "StoreFailed",
             Fault::JournalRestored { .. } => "JournalRestored",
+            Fault::RequestLost { .. } => "RequestLost",
             Fault::JournalDamaged { .. } => "JournalDamaged",
             Fault::DiskFull { .. } => "DiskFull",
             Fault::Restarting { .. } => "Restarting",

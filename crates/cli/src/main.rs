@@ -84,6 +84,8 @@ impl Failure {
                     | Fault::KeyReused { .. }
                     | Fault::NotFound { .. }
                     | Fault::NotAllowed { .. }
+                    | Fault::TooLate { .. }
+                    | Fault::NotActivated
                     | Fault::WrongState { .. }
                     | Fault::NoAccount { .. }
                     | Fault::Original { .. }
@@ -94,6 +96,7 @@ impl Failure {
                     | Fault::Management { .. }
                     | Fault::StoreFailed { .. }
                     | Fault::JournalRestored { .. }
+                    | Fault::RequestLost { .. }
                     | Fault::JournalDamaged { .. }
                     | Fault::DiskFull { .. }
                     | Fault::Restarting { .. }

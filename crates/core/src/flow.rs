@@ -182,8 +182,7 @@ impl Machine {
             return self.answer(call, if same { Ok(()) } else { Err(Fault::KeyReused { id: key.id }) });
         }
         if self.settings.accounts.is_empty() {
-            let rule = "the terminal is not activated: apply for an account, or configure one";
-            return self.answer(call, Err(Fault::WrongState { rule: rule.into() }));
+            return self.answer(call, Err(Fault::NotActivated));
         }
         let own = key.app == payterm_schema::caller::TERMINAL;
         if let Err(fault) = self
@@ -453,7 +452,7 @@ impl Machine {
 
     pub(crate) fn cancel(&mut self, call: u64, key: &RequestKey, by: By) {
         let Some(running) = self.state.running.as_ref().filter(|r| r.key == *key) else {
-            return self.answer(call, Err(Fault::WrongState { rule: "the request has ended".into() }));
+            return self.answer(call, Err(Fault::TooLate { rule: "the request has ended".into() }));
         };
         let code = match by {
             By::Customer => "cancelled-by-customer",
@@ -470,9 +469,7 @@ impl Machine {
             }
             Some(Stage::Sent | Stage::Settling | Stage::Asking) | None => self.answer(
                 call,
-                Err(Fault::WrongState {
-                    rule: "too late: the message may have left; wait for the outcome".into(),
-                }),
+                Err(Fault::TooLate { rule: "the message may have left; wait for the outcome".into() }),
             ),
             Some(
                 Stage::Supervisor

@@ -55,7 +55,7 @@ impl Machine {
         match (&self.damaged, &self.state.recovering) {
             _ if moves_none(kind) => Ok(()),
             (Some(cause), _) => Err(Fault::JournalDamaged { cause: cause.clone() }),
-            (None, Some(_)) => Err(Fault::JournalRestored { id: key.id.clone(), lost: false }),
+            (None, Some(_)) => Err(Fault::JournalRestored { id: key.id.clone() }),
             (None, None) => Ok(()),
         }
     }

@@ -123,11 +123,7 @@ impl TerminalService {
             if caller.sees(&key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
         let Some(mut found) = found else {
             let lost = caller.sees(&key.app) && self.store.lost(key).await.map_err(store_fault)?;
-            return Err(if lost {
-                Fault::JournalRestored { id: key.id.clone(), lost }
-            } else {
-                no_such(key)
-            });
+            return Err(if lost { Fault::RequestLost { id: key.id.clone() } } else { no_such(key) });
         };
         self.complete(std::slice::from_mut(&mut found.outcome)).await;
         Ok(found)
@@ -167,7 +163,7 @@ impl TerminalService {
             };
         }
         if self.store.knows(&key) != Some(false) && self.store.lost(&key).await.map_err(store_fault)? {
-            return Err(Fault::JournalRestored { id: key.id, lost: true });
+            return Err(Fault::RequestLost { id: key.id });
         }
         let (free, floor) =
             (self.store.free().map_err(store_fault)?, u64::from(self.config.store.free_mib) << 20);
@@ -342,7 +338,7 @@ impl Terminal for TerminalService {
             let (id, key) = (key.id.clone(), key.clone());
             match self.ask(&id, move |call| Input::Cancel { call, key, by: By::CallerLost }).await {
                 // Too late, or the request wants to go on: both are as they should be.
-                Ok(()) | Err(Fault::WrongState { .. }) => Ok(()),
+                Ok(()) | Err(Fault::TooLate { .. }) => Ok(()),
                 Err(fault) => Err(fault),
             }
         })

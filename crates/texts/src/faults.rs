@@ -19,6 +19,8 @@ impl Texts {
                 get("fault-not-found", &[("what", &what), ("name", &clean(name))])
             }
             Fault::NotAllowed { rule: r } => get("fault-not-allowed", &[("rule", &rule(r))]),
+            Fault::TooLate { rule: r } => get("fault-too-late", &[("rule", &rule(r))]),
+            Fault::NotActivated => get("fault-not-activated", &[]),
             Fault::WrongState { rule: r } => get("fault-wrong-state", &[("rule", &rule(r))]),
             Fault::NoAccount { currency } => get("fault-no-account", &[("currency", &clean(currency))]),
             Fault::Original { rule: r } => get("fault-original", &[("rule", &rule(r))]),
@@ -31,12 +33,8 @@ impl Texts {
             Fault::StoreFailed { id, cause } => {
                 get("fault-store-failed", &[("id", &clean(id)), ("cause", &rule(cause))])
             }
-            Fault::JournalRestored { id, lost: false } => {
-                get("fault-journal-restored", &[("id", &clean(id))])
-            }
-            Fault::JournalRestored { id, lost: true } => {
-                get("fault-journal-restored-lost", &[("id", &clean(id))])
-            }
+            Fault::JournalRestored { id } => get("fault-journal-restored", &[("id", &clean(id))]),
+            Fault::RequestLost { id } => get("fault-journal-restored-lost", &[("id", &clean(id))]),
             Fault::JournalDamaged { cause } => get("fault-journal-damaged", &[("cause", &clean(cause))]),
             Fault::DiskFull { free_mib, needed_mib } => get(
                 "fault-disk-full",

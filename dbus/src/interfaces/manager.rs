@@ -2,7 +2,7 @@
 use crate::{
     objects::{dict, object_path_or_root, texts},
     row::{Asked, Interface, methods, properties, signal},
-    types::{Dict, Dicts, History, Json, Name, Path, Start as StartRequest, Text},
+    types::{Dict, Dicts, History, Json, Maybe, Name, Path, Start as StartRequest, Text},
     wire,
 };
 use payterm_schema::{
@@ -47,7 +47,7 @@ methods! { NAME;
     /// app/id.
     Recall(request: Name) -> transaction: Dict<Transaction> [Apps, Own, Moment]
         |asked| asked.terminal().recall(asked.caller, &request).await;
-    /// Cancels while the frame has not left; WrongState afterwards.
+    /// Cancels while the frame has not left; TooLate afterwards.
     Cancel(transaction: Path) [Apps, Own, Moment]
         |asked| asked.terminal().cancel(asked.caller, &transaction).await;
     /// Answers the prompt of phase confirming.
@@ -84,6 +84,9 @@ methods! { NAME;
     /// The devices, in the order of the configuration.
     Devices() -> devices: Dicts<Device> [Apps, Nobodys, Moment]
         |asked| asked.terminal().devices().await;
+    /// The fault of this connection's last call that failed, with its data: fault is the name, and its
+    /// fields are those of fault.schema.json. Empty before the first.
+    LastFault() -> fault: Maybe<Fault> [Apps, Nobodys, Moment] |asked| Ok(asked.peer.last_fault());
     /// From now on this connection is sent signals. Properties.GetAll and GetManagedObjects do the same.
     Subscribe() [Apps, Nobodys, Moment] |asked| {
         asked.peer.follow();

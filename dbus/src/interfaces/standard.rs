@@ -33,6 +33,7 @@ pub(crate) const OBJECT_MANAGER_INTERFACE: Interface = Interface {
 pub(crate) mod properties {
     use super::PROPERTIES;
     use crate::{
+        error::{PROPERTY, WRITABLE},
         objects::dict,
         row::methods,
         types::{AllProperties, Any},
@@ -48,13 +49,13 @@ pub(crate) mod properties {
             let shown = || property_name.chars().take(64).collect::<String>();
             found
                 .map(|value| Variant::Variant(Box::new(value)))
-                .ok_or_else(|| Fault::not_found("property", &shown()))
+                .ok_or_else(|| Fault::not_found(PROPERTY, &shown()))
         };
         /// Refuses: every property is read-only.
         Set(interface_name: String, property_name: String, value: Any) [Apps, Own, Moment] |_| {
             let ((), _) = (value, interface_name);
             let shown = property_name.chars().take(64).collect::<String>();
-            Err(Fault::not_found("writable property", &shown))
+            Err(Fault::not_found(WRITABLE, &shown))
         };
         /// All properties of an interface.
         GetAll(interface_name: String) -> properties: AllProperties [Apps, Own, Moment] |asked| {

@@ -107,6 +107,8 @@ pub fn faults() -> Vec<Fault> {
         Fault::KeyReused { id: s() },
         Fault::NotFound { what: "transaction".into(), name: s() },
         Fault::NotAllowed { rule: s() },
+        Fault::TooLate { rule: s() },
+        Fault::NotActivated,
         Fault::WrongState { rule: s() },
         Fault::NoAccount { currency: "JPY".into() },
         Fault::Original { rule: s() },
@@ -116,8 +118,8 @@ pub fn faults() -> Vec<Fault> {
         Fault::NotDone { rule: s() },
         Fault::Management { problem: Problem::Signature, cause: s() },
         Fault::StoreFailed { id: "a".into(), cause: s() },
-        Fault::JournalRestored { id: "a".into(), lost: false },
-        Fault::JournalRestored { id: "a".into(), lost: true },
+        Fault::JournalRestored { id: "a".into() },
+        Fault::RequestLost { id: "a".into() },
         Fault::JournalDamaged { cause: s() },
         Fault::DiskFull { free_mib: 1, needed_mib: 2 },
         Fault::Restarting { part: "store".into() },
@@ -299,7 +301,7 @@ impl Terminal for Fake {
     fn cancel<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
         Box::pin(async move {
             if !self.recall(caller, key).await?.can_cancel {
-                return Err(Fault::WrongState { rule: "the frame has left".into() });
+                return Err(Fault::TooLate { rule: "the frame has left".into() });
             }
             self.finish(key, Status::Cancelled);
             Ok(())

@@ -367,6 +367,100 @@ async fn busctl_is_enough_for_a_sale() {
     assert!(!refused.status.success() && out(&refused).contains("decimal text"), "{}", out(&refused));
 }
 
+/// Each fault has a name that decides and one text that every D-Bus program shows; its data is told when it is
+/// asked for.
+#[tokio::test]
+async fn an_error_is_a_name_and_a_text_and_the_data_can_be_asked_for() {
+    let w = World::start(vec![caller("till", false)]).await;
+    let c = w.raw().await;
+    let manager = Some("org.payterm.Terminal1.Manager");
+    let mut names = std::collections::BTreeMap::new();
+    for (n, fault) in faults().into_iter().enumerate() {
+        let e = c.call_method(NAME, ROOT, manager, "Recall", &format!("fault-{n}")).await.unwrap_err();
+        let zbus::Error::MethodError(name, text, message) = e else { panic!("{e:?}") };
+        assert_eq!(message.body().signature().to_string_no_parens(), "s");
+        assert_eq!(text.as_deref(), Some(fault.to_string().as_str()));
+        assert_eq!(name.as_str(), format!("{}{}", payterm_dbus::ERROR_PREFIX, fault.name()));
+        let last = c.call_method(NAME, ROOT, manager, "LastFault", &()).await.unwrap();
+        let last: HashMap<String, OwnedVariant> = last.body().deserialize().unwrap();
+        assert_eq!(*last["fault"], Variant::from(fault.name()));
+        names.insert(fault.name(), ());
+    }
+    assert!(names.contains_key("JournalRestored") && names.contains_key("RequestLost"));
+    let mute = w.raw().await;
+    let none = mute.call_method(NAME, ROOT, manager, "LastFault", &()).await.unwrap();
+    assert!(
+        none.body().deserialize::<HashMap<String, OwnedVariant>>().unwrap().is_empty(),
+        "of another connection"
+    );
+}
+
+/// What the bus itself has a name for has that name.
+#[tokio::test]
+async fn the_names_of_the_bus_are_used() {
+    let w = World::start(vec![caller("till", false)]).await;
+    let c = w.raw().await;
+    let manager = "org.payterm.Terminal1.Manager";
+    let foreign = path(&key("other", "secret-1"));
+    let set = c.call_method(NAME, ROOT, Some(PROPERTIES), "Set", &(manager, "Shop", Variant::U8(1))).await;
+    let device = "/org/payterm/Terminal1/device/none";
+    let calls = [
+        ("PropertyReadOnly", set),
+        ("UnknownProperty", c.call_method(NAME, ROOT, Some(PROPERTIES), "Get", &(manager, "Theft")).await),
+        ("UnknownInterface", c.call_method(NAME, ROOT, Some(PROPERTIES), "GetAll", &"org.x.Y").await),
+        ("UnknownObject", c.call_method(NAME, foreign.as_str(), Some(TRANSACTION), "Cancel", &()).await),
+        (
+            "UnknownObject",
+            c.call_method(NAME, foreign.as_str(), Some(PROPERTIES), "GetAll", &TRANSACTION).await,
+        ),
+        (
+            "UnknownObject",
+            c.call_method(NAME, device, Some(PROPERTIES), "GetAll", &"org.payterm.Terminal1.Device").await,
+        ),
+        ("UnknownMethod", c.call_method(NAME, ROOT, Some(manager), "Steal", &()).await),
+        ("InvalidArgs", c.call_method(NAME, ROOT, Some(manager), "Start", &"sale").await),
+    ];
+    for (name, answer) in calls {
+        let told = match answer.unwrap_err() {
+            zbus::Error::FDO(e) => zbus::DBusError::name(&*e).to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(told, format!("org.freedesktop.DBus.Error.{name}"));
+    }
+}
+
+/// GLib, and all that is built on it, shows the text.
+#[tokio::test]
+async fn gdbus_and_busctl_show_name_and_text() {
+    let w = World::start(vec![caller("till", false)]).await;
+    let manager = "org.payterm.Terminal1.Manager";
+    let address = w.bus.address.clone();
+    let gdbus = async |member: &str, rest: &[&str]| {
+        let mut c = std::process::Command::new("gdbus");
+        c.args(["call", "--address", &address, "--dest", "org.payterm.Terminal1", "--object-path", ROOT]);
+        c.args(["--method", &format!("{manager}.{member}")]).args(rest);
+        let o = tokio::task::spawn_blocking(move || c.output()).await.unwrap();
+        out(&o.expect("gdbus is installed (packaging/setup.sh)"))
+    };
+    let said = gdbus("Recall", &["none"]).await;
+    assert!(said.contains("org.payterm.Terminal1.Error.NotFound: transaction none: not found"), "{said}");
+    let sale = "{'id': <'g-1'>, 'kind': <'sale'>, 'amount': <uint32 12>, 'currency': <'CNY'>}";
+    let said = gdbus("Start", &[sale]).await;
+    assert!(said.contains("Error.Invalid: amount: a string is needed, not D-Bus type u"), "{said}");
+    let call = ["call", "org.payterm.Terminal1", ROOT, manager];
+    let said = out(&w.bus.busctl(&[&call[..], &["Recall", "s", "none"]].concat()).await);
+    assert!(said.contains("transaction none: not found"), "{said}");
+    // Counts are what their names say.
+    let shown = out(&w.bus.busctl(&[&call[..], &["Recall", "s", "other/secret-1"]].concat()).await);
+    assert!(shown.contains("not found"), "{shown}");
+    gdbus("Start", &["{'id': <'g-2'>, 'kind': <'sale'>, 'amount': <'12.34'>, 'currency': <'CNY'>}"]).await;
+    let shown = out(&w.bus.busctl(&[&call[..], &["Recall", "s", "g-2"]].concat()).await);
+    assert!(
+        shown.contains("\"stan\" u 17") && shown.contains("\"batch\" u 3") && shown.contains("\"txn\" t 2"),
+        "{shown}"
+    );
+}
+
 /// A real second user. Only root can become one; the same rules with one user are in the other tests.
 #[tokio::test]
 async fn another_user_is_another_app() {

@@ -413,7 +413,7 @@ impl Evening {
                 };
                 match done {
                     // Answered meanwhile, or resolved with another frame of its request.
-                    Ok(()) | Err(Fault::NotFound { .. } | Fault::WrongState { .. }) => {}
+                    Ok(()) | Err(Fault::NotFound { .. } | Fault::TooLate { .. }) => {}
                     Err(e) => return Err(e.into()),
                 }
             }
@@ -470,7 +470,7 @@ impl Evening {
                     break;
                 }
                 match self.app.client.retry_obligation(&me, now.txn).await {
-                    Ok(()) | Err(Fault::NotFound { .. } | Fault::WrongState { .. }) => {}
+                    Ok(()) | Err(Fault::NotFound { .. } | Fault::TooLate { .. }) => {}
                     Err(e) => return Err(e.into()),
                 }
                 tokio::time::sleep(Duration::from_millis(300)).await;

@@ -288,7 +288,7 @@ impl App {
             Manner::Cancels => {
                 tokio::time::sleep(Duration::from_millis(self.dice.roll(30))).await;
                 match self.client.cancel(&caller(), &key).await {
-                    Err(Fault::WrongState { .. }) | Ok(()) => {}
+                    Err(Fault::TooLate { .. }) | Ok(()) => {}
                     Err(e) => return Err(e.into()),
                 }
             }

@@ -215,7 +215,7 @@ impl Terminal for Fake {
     fn cancel<'a>(&'a self, _: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
         let _ = self.did(format!("cancel {key}"));
         if key.id.starts_with("sent") {
-            return now(Err(Fault::WrongState { rule: "the frame has left".into() }));
+            return now(Err(Fault::TooLate { rule: "the frame has left".into() }));
         }
         self.settle(key, Status::Cancelled);
         now(Ok(()))

@@ -41,7 +41,7 @@ fn a_restored_journal_takes_no_payments_and_uses_no_number_again() {
         assert_eq!(sent(&till.keep(later)), None);
         assert_eq!(
             answer(&till.input(start("sale", "two"))),
-            Some(Err(Fault::JournalRestored { id: "two".into(), lost: false }))
+            Some(Err(Fault::JournalRestored { id: "two".into() }))
         );
         assert!(matches!(
             answer(&till.input(Input::RetryObligation { call: 2, txn: 1, by: "m".into() })),
@@ -109,7 +109,7 @@ fn where_there_are_operators_the_supervisor_ends_a_recovery() {
     assert!(till.machine.state().recovering.is_some());
     assert_eq!(
         answer(&till.input(start("sale", "one"))),
-        Some(Err(Fault::JournalRestored { id: "one".into(), lost: false }))
+        Some(Err(Fault::JournalRestored { id: "one".into() }))
     );
 
     // The supervisor, whose first password has to be changed before it is good for anything.

@@ -733,13 +733,19 @@ fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
     assert_eq!(rig.begin(sale("a1")).unwrap(), kept.key);
     assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
     for (id, lost) in [("a2", true), ("a3", false)] {
-        assert_eq!(rig.begin(sale(id)), Err(Fault::JournalRestored { id: id.into(), lost }));
+        let id = String::from(id);
+        let fault = if lost {
+            Fault::RequestLost { id: id.clone() }
+        } else {
+            Fault::JournalRestored { id: id.clone() }
+        };
+        assert_eq!(rig.begin(sale(&id)), Err(fault));
     }
     let recalled =
         |key: &RequestKey| rig.runtime.block_on(rig.t().recall(&caller(), key)).map(|t| t.outcome.status);
     assert_eq!(
         recalled(&lost.key),
-        Err(Fault::JournalRestored { id: "a2".into(), lost: true }),
+        Err(Fault::RequestLost { id: "a2".into() }),
         "charged, and not known here"
     );
     assert!(matches!(
@@ -750,7 +756,7 @@ fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
     let info = rig.runtime.block_on(t.info()).unwrap();
     assert_eq!(info.screen, payterm_schema::Screen::Trouble { what: "recovering".into() });
     rig.restart();
-    assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into(), lost: false }));
+    assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into() }));
     let t = rig.t();
     // Not before the acquirer was heard.
     let ended = |r: &Rig| {
@@ -767,11 +773,7 @@ fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
         lost.stan,
         lost.txn
     );
-    assert_eq!(
-        rig.begin(sale("a2")),
-        Err(Fault::JournalRestored { id: "a2".into(), lost: true }),
-        "for ever"
-    );
+    assert_eq!(rig.begin(sale("a2")), Err(Fault::RequestLost { id: "a2".into() }), "for ever");
     assert_eq!(rig.balance(), OPENING - 3 * 1234, "each charged once");
     let names = std::fs::read_dir(rig.state())
         .unwrap()
@@ -800,7 +802,7 @@ fn a_check_that_fails_stops_new_payments_only() {
     drop(t);
     rig.restart();
     // The next start put it back; what was approved is approved.
-    assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into(), lost: false }));
+    assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into() }));
     assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
 }
 
@@ -822,7 +824,7 @@ fn a_query_that_meets_damage_has_the_next_start_restore() {
     rig.until("payments to be stopped", |r| r.runtime.block_on(t.info()).unwrap().screen == damaged);
     drop(t);
     rig.restart();
-    assert_eq!(rig.begin(sale("a2")), Err(Fault::JournalRestored { id: "a2".into(), lost: false }));
+    assert_eq!(rig.begin(sale("a2")), Err(Fault::JournalRestored { id: "a2".into() }));
     assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
 }
 
