@@ -139,7 +139,7 @@ impl Client {
             (Some(Answer::Object(only)), true) => self.send::<C, _>(&only, within).await,
             (Some(last), _) => {
                 let values = arguments.into_iter().chain([last]).map(Answer::into_value);
-                let body = wire::arguments(values.collect::<Result<_, _>>()?).map_err(fault_of)?;
+                let body = wire::arguments(values.collect()).map_err(fault_of)?;
                 self.send::<C, _>(&body, within).await
             }
         }

@@ -21,14 +21,11 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// One of several arguments.
-    pub fn into_value(self) -> Result<Variant<'static>, Fault> {
-        match self {
-            Answer::Value(value) => Ok(value),
-            Answer::Nothing | Answer::Object(_) | Answer::Objects(_) => {
-                Err(Fault::invalid("arguments", "a struct comes alone"))
-            }
-        }
+    /// One of several arguments: a method that takes a struct takes nothing else.
+    pub fn into_value(self) -> Variant<'static> {
+        let value = if let Answer::Value(value) = self { Some(value) } else { None };
+        assert!(value.is_some(), "a struct is the only argument of its method");
+        value.unwrap_or(Variant::Bool(false))
     }
 }
 

@@ -10,7 +10,7 @@ use payterm_schema::{
 };
 use payterm_simulator::{Acquirer, Options, Running, World};
 use payterm_tests::real::{
-    drain,
+    bus_load, drain,
     stack::{Result, Stack, caller, programs},
 };
 use payterm_vault::SealingKey;
@@ -67,11 +67,18 @@ impl Report {
 }
 
 fn main() -> std::process::ExitCode {
-    let done = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Into::into)
-        .and_then(|rt| rt.block_on(bench()));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = built.map_err(Into::into).and_then(|rt| {
+        rt.block_on(async {
+            match arguments[..] {
+                ["till", socket] => bus_load::till(Path::new(socket)).await,
+                ["ask", bus, id] => bus_load::ask(bus, id).await,
+                _ => bench().await,
+            }
+        })
+    });
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(e) => {
@@ -91,6 +98,14 @@ async fn bench() -> Result<()> {
     }
     if wanted("sale") {
         sale(&mut report).await?;
+    }
+    if wanted("notice") {
+        notice(&mut report)?;
+    }
+    if wanted("p99") {
+        let host = host()?;
+        let (with, alone) = bus_load::slowest(host_address(&host)?, 150).await?;
+        report.against("sale.p99", "ms", with, "the same without 8 callers that list and recall", alone);
     }
     if wanted("store") {
         std::thread::spawn(store_commits)
@@ -237,9 +252,32 @@ fn host() -> Result<Running> {
     Ok(std::thread::spawn(start).join().map_err(|_| "the acquirer panicked")??)
 }
 
+fn host_address(host: &Running) -> Result<String> {
+    Ok(host.addr("unionpay").ok_or("no listener")?.to_string())
+}
+
+/// CPU of the daemon for a sale beside connections of apps that may see nothing of it, and for each signal to
+/// those of managers.
+fn notice(report: &mut Report) -> Result<()> {
+    let host = host()?;
+    let blind = bus_load::listeners(host_address(&host)?, false, 100, 40)?;
+    println!("bus.notice: {} signals for {} sales of another app", blind.signals, blind.sales);
+    report.against(
+        "bus.notice",
+        "ms",
+        blind.with,
+        "CPU of the same sale without 100 connections of another app",
+        blind.alone,
+    );
+    let seeing = bus_load::listeners(host_address(&host)?, true, 20, 40)?;
+    let more = (seeing.with - seeing.alone) * seeing.sales as f64;
+    report.one("bus.signal", "us", more * 1e3 / seeing.signals as f64);
+    Ok(())
+}
+
 async fn sale(report: &mut Report) -> Result<()> {
     let host = host()?;
-    let address = host.addr("unionpay").ok_or("no listener")?.to_string();
+    let address = host_address(&host)?;
     let stack = Stack::start(move |c, _| {
         c.accounts[0].address = address;
         c.accounts[0].persistent = true;
