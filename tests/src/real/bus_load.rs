@@ -2,7 +2,7 @@
 use super::stack::{Result, Stack, caller};
 use futures_util::StreamExt;
 use payterm_dbus::{Address, Client};
-use payterm_devices::virtual_bench::{VirtualControl, When};
+use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{
     Kind, Request, RequestKey, Status, Terminal, config::CallerConfig, request::RequestWire, terminal::Filter,
 };
@@ -17,6 +17,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
 use zbus::MessageStream;
 
 /// User of the app whose payments the listeners may not see: `nobody` everywhere.
@@ -143,36 +144,50 @@ impl Drop for Shop {
     }
 }
 
-/// Connections that asked for signals, and how many came.
+/// Connections that asked for signals, and how many came; they read on a thread of their own.
 struct Listeners {
     heard: Arc<AtomicU64>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    stop: Option<oneshot::Sender<()>>,
 }
 impl Listeners {
-    async fn connect(bus: &str, count: usize) -> Result<Self> {
-        let heard = Arc::new(AtomicU64::new(0));
-        let mut tasks = Vec::new();
-        for _ in 0..count {
-            let conn = zbus::connection::Builder::address(bus).build().await?;
-            let mut stream = MessageStream::from(&conn);
-            let (name, root) = (Some(payterm_dbus::BUS_NAME), payterm_dbus::ROOT);
-            let manager = Some("org.payterm.Terminal1.Manager");
-            conn.call_method(name, root, manager, "Subscribe", &()).await?;
-            let heard = heard.clone();
-            tasks.push(tokio::spawn(async move {
-                while let Some(Ok(m)) = stream.next().await {
-                    let ours = m.header().path().is_some_and(|p| p.as_str().starts_with(payterm_dbus::ROOT));
-                    heard.fetch_add(u64::from(ours), Ordering::Relaxed);
+    fn connect(bus: &str, count: usize) -> Result<Self> {
+        let (heard, bus) = (Arc::new(AtomicU64::new(0)), bus.to_owned());
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let told = heard.clone();
+        std::thread::spawn(move || -> std::result::Result<(), String> {
+            let read = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            read.map_err(|e| e.to_string())?.block_on(async {
+                for _ in 0..count {
+                    listen(&bus, told.clone()).await.map_err(|e| e.to_string())?;
                 }
-            }));
-        }
-        Ok(Self { heard, tasks })
+                ready.send(()).map_err(|e| e.to_string())?;
+                let _ = stopped.await;
+                Ok(())
+            })
+        });
+        is_ready.recv_timeout(Duration::from_secs(30))?;
+        Ok(Self { heard, stop: Some(stop) })
     }
 }
 impl Drop for Listeners {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        self.stop.take().map(|stop| stop.send(()));
     }
+}
+
+async fn listen(bus: &str, heard: Arc<AtomicU64>) -> Result<()> {
+    let conn = zbus::connection::Builder::address(bus).build().await?;
+    let mut stream = MessageStream::from(&conn);
+    let (name, root) = (Some(payterm_dbus::BUS_NAME), payterm_dbus::ROOT);
+    conn.call_method(name, root, Some("org.payterm.Terminal1.Manager"), "Subscribe", &()).await?;
+    tokio::spawn(async move {
+        while let Some(Ok(m)) = stream.next().await {
+            let ours = m.header().path().is_some_and(|p| p.as_str().starts_with(payterm_dbus::ROOT));
+            heard.fetch_add(u64::from(ours), Ordering::Relaxed);
+        }
+    });
+    Ok(())
 }
 
 /// CPU of the daemon in milliseconds a sale, beside listeners and alone, and the signals that they got.
@@ -183,18 +198,13 @@ pub struct Beside {
     pub sales: usize,
 }
 
-/// Sales in turns with and without listeners. `manager`: they may see all of it, else nothing. The listeners
-/// read on threads of their own.
+/// Sales in turns with and without listeners. `manager`: they may see all of it, else nothing.
 pub fn listeners(host: String, manager: bool, count: usize, sales: usize) -> Result<Beside> {
-    let read = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut shop = Shop::open(manager, host)?;
     let (mut with, mut alone, mut signals, turns) = (Duration::ZERO, Duration::ZERO, 0, 5);
     for turn in 0..turns {
         alone += shop.sales(&format!("alone-{turn}"), sales)?;
-        let bus = shop.stack.bus.clone();
-        let connect = async move { Listeners::connect(&bus, count).await.map_err(|e| e.to_string()) };
-        let listeners = std::thread::scope(|s| s.spawn(|| read.block_on(connect)).join())
-            .map_err(|_| "connecting panicked")??;
+        let listeners = Listeners::connect(&shop.stack.bus, count)?;
         with += shop.sales(&format!("with-{turn}"), sales)?;
         signals += listeners.heard.load(Ordering::Relaxed);
     }
