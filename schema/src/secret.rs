@@ -135,15 +135,78 @@ impl fmt::Debug for PaymentCode {
     }
 }
 
-/// An enciphered PIN block, F52: 8 bytes under the account's PIK (ISO 9564-1 format 0).
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct PinBlock([u8; 8]);
-impl PinBlock {
-    pub fn new(enciphered: [u8; 8]) -> Self {
-        Self(enciphered)
+/// Format of a PIN block, ISO 9564-1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinFormat {
+    /// 8 bytes, bound to the PAN, filled with F (ANSI X9.8).
+    Iso0,
+    /// 8 bytes, not bound to a PAN.
+    Iso1,
+    /// 8 bytes, bound to the PAN, filled at random.
+    Iso3,
+    /// 16 bytes under a cipher of 16-byte blocks, bound to the PAN.
+    Iso4,
+}
+impl PinFormat {
+    /// Bytes of an enciphered block.
+    pub const fn size(self) -> usize {
+        match self {
+            PinFormat::Iso0 | PinFormat::Iso1 | PinFormat::Iso3 => 8,
+            PinFormat::Iso4 => 16,
+        }
     }
-    pub fn reveal(&self) -> &[u8; 8] {
+}
+
+/// Key serial number of DUKPT: names device and transaction, and so the key. It is no secret. 10 bytes with
+/// triple DES (ANSI X9.24-1), 12 with AES (ANSI X9.24-3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ksn(Vec<u8>);
+impl Ksn {
+    /// Of 10 or 12 bytes.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        matches!(bytes.len(), 10 | 12).then(|| Self(bytes.to_vec()))
+    }
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// An enciphered PIN block, F52, under the account's PIN key or under the DUKPT key of its serial number.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct PinBlock {
+    bytes: SecretBytes,
+    #[zeroize(skip)]
+    format: PinFormat,
+    #[zeroize(skip)]
+    ksn: Option<Ksn>,
+}
+impl PinBlock {
+    /// A block of the format's size, under the account's PIN key.
+    pub fn new(format: PinFormat, enciphered: &[u8]) -> Option<Self> {
+        (enciphered.len() == format.size()).then(|| Self {
+            bytes: SecretBytes::new(enciphered.to_vec()),
+            format,
+            ksn: None,
+        })
+    }
+    /// A block of format 0, which today's profiles send.
+    pub fn iso0(enciphered: [u8; 8]) -> Self {
+        Self { bytes: SecretBytes::new(enciphered.to_vec()), format: PinFormat::Iso0, ksn: None }
+    }
+    /// The same block, under the DUKPT key of `ksn`.
+    #[must_use]
+    pub fn with_ksn(mut self, ksn: Ksn) -> Self {
+        self.ksn = Some(ksn);
+        self
+    }
+    pub fn format(&self) -> PinFormat {
+        self.format
+    }
+    pub fn ksn(&self) -> Option<&Ksn> {
+        self.ksn.as_ref()
+    }
+    pub fn reveal(&self) -> &[u8] {
+        self.bytes.reveal()
     }
 }
 impl fmt::Debug for PinBlock {
@@ -295,7 +358,7 @@ pub trait PinPad: Send {
     }
 }
 
-/// What came of a PIN entry.
+/// Result of a PIN entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PinEntry {
     Block(PinBlock),
@@ -307,11 +370,26 @@ pub enum PinEntry {
     Failed(String),
 }
 
+/// A message's MAC as its algorithm gives it: 8 bytes with DES, 16 with AES-CMAC or SM4.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct MacValue(SecretBytes);
+impl MacValue {
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(SecretBytes::new(bytes.to_vec()))
+    }
+    pub fn reveal(&self) -> &[u8] {
+        self.0.reveal()
+    }
+}
+impl fmt::Debug for MacValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MacValue({} bytes)", self.reveal().len())
+    }
+}
+
 /// Makes and verifies message MACs (F64). Hosts get this, never a key.
 pub trait Mac {
-    /// Key length in bytes: 8 single DES, 16 two-key triple DES.
-    fn key_len(&self) -> Result<usize, MacError>;
-    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<[u8; 8], MacError>;
+    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<MacValue, MacError>;
     /// Constant-time comparison against the MAC of `data`.
     fn verify(&self, algorithm: MacAlgorithm, data: &[u8], mac: &[u8]) -> Result<bool, MacError>;
 }
@@ -355,6 +433,41 @@ mod tests {
         }
         let shown = format!("{:?} {:?}", Password::parse("908172"), ServiceCode::parse("90817263"));
         assert!(!shown.contains("9081"), "{shown}");
+    }
+
+    #[test]
+    fn a_pin_block_has_the_size_of_its_format_and_shows_nothing() {
+        for (format, right) in
+            [(PinFormat::Iso0, 8), (PinFormat::Iso1, 8), (PinFormat::Iso3, 8), (PinFormat::Iso4, 16)]
+        {
+            for size in 0..=24 {
+                let block = PinBlock::new(format, &vec![0xAB; size]);
+                assert_eq!(
+                    block.map(|b| b.reveal().len()),
+                    (size == right).then_some(right),
+                    "{format:?} {size}"
+                );
+            }
+        }
+        for (size, good) in [(8, false), (10, true), (11, false), (12, true), (13, false)] {
+            assert_eq!(Ksn::new(&vec![1; size]).is_some(), good, "{size}");
+        }
+        let block = Ksn::new(&[0xCD; 12])
+            .zip(PinBlock::new(PinFormat::Iso4, &[0xAB; 16]))
+            .map(|(ksn, block)| block.with_ksn(ksn))
+            .unwrap();
+        assert_eq!((block.format(), block.ksn().map(|k| k.as_bytes().len())), (PinFormat::Iso4, Some(12)));
+        assert_ne!(block, PinBlock::new(PinFormat::Iso4, &[0xAB; 16]).unwrap(), "the serial number is of it");
+        let shown = format!("{block:?} {:?} {:?}", Some(&block), MacValue::new(&[0xAB; 16]));
+        assert_eq!(shown, "PinBlock(..) Some(PinBlock(..)) MacValue(16 bytes)");
+    }
+
+    #[test]
+    fn a_wiped_block_and_mac_hold_nothing() {
+        let (mut block, mut mac) = (PinBlock::iso0([0xAB; 8]), MacValue::new(&[0xAB; 16]));
+        block.zeroize();
+        mac.zeroize();
+        assert_eq!((block.reveal(), mac.reveal()), (&[][..], &[][..]));
     }
 
     #[test]

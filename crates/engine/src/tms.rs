@@ -23,7 +23,7 @@ use payterm_schema::{
         WrappedKey,
     },
 };
-use payterm_vault::{TerminalKey, Vault, VaultError, WrappedTmk, primitives::signature::Verifier};
+use payterm_vault::{SignatureVerifier, TerminalKey, Vault, VaultError, WrappedTmk};
 use rustls_pki_types::{ServerName, SubjectPublicKeyInfoDer, pem::PemObject};
 use serde::de::DeserializeOwned;
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -68,7 +68,7 @@ pub struct Tms {
     timeout: Duration,
     tls: TlsConnector,
     name: ServerName<'static>,
-    signing: Verifier,
+    signing: SignatureVerifier,
     vault: Arc<Vault>,
     /// As in the file: its accounts are not the acquirer's to change.
     config: Config,
@@ -88,7 +88,8 @@ impl Tms {
         let (tls, name) = hostlink::connector(&pinned, &format!("{host}:{port}"))?;
         let key = SubjectPublicKeyInfoDer::from_pem_file(&tms.signing_key)
             .map_err(|cause| TmsError::Pem { path: tms.signing_key.clone(), cause })?;
-        let signing = Verifier::from_spki(&key).ok_or_else(|| TmsError::Kind(tms.signing_key.clone()))?;
+        let signing =
+            SignatureVerifier::from_spki(&key).ok_or_else(|| TmsError::Kind(tms.signing_key.clone()))?;
         let timeout = Duration::from_millis(u64::from(tms.timeout_ms));
         Ok(Self {
             address: (host.to_owned(), port),

@@ -1,9 +1,8 @@
 //! The frame around a message: length prefix, TPDU, header, and the MAC in F64 (host-protocol §1, §5).
 use crate::iso8583::{IsoError, Message, Unpacked};
 use crate::profile::{LengthPrefix, MacForm, Profile, field};
-use crate::template::{Template, Var};
 use payterm_schema::host::MacVerdict;
-use payterm_schema::secret::{Mac, MacError, SecretBytes};
+use payterm_schema::secret::{Mac, MacError, MacValue, SecretBytes};
 use zeroize::Zeroizing;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,20 +47,6 @@ impl Envelope {
         let digit =
             profile.frame.requirement_digit.and_then(|at| self.header.as_ref()?.get(at.wrapping_sub(1)));
         digit.map_or(0, |d| d.wrapping_sub(b'0'))
-    }
-}
-
-/// The header's digits for this terminal state.
-pub(crate) fn header_digits(template: &Template, test: bool) -> Result<Vec<u8>, String> {
-    let mut digits = Vec::new();
-    let all = template.fill(&mut digits, |var, out| {
-        out.push(if test { b'1' } else { b'0' });
-        Ok::<_, String>(var == Var::State)
-    })?;
-    if all && digits.len().is_multiple_of(2) && digits.len() <= 32 && digits.iter().all(u8::is_ascii_digit) {
-        Ok(digits)
-    } else {
-        Err("an even number of digits up to 32, with no variable but {state}".into())
     }
 }
 
@@ -121,8 +106,8 @@ impl Decoded {
             MacForm::Whole => mac.verify(profile.mac.algorithm, input, given),
             // Constant time: every byte is compared.
             MacForm::Hex => make_mac(profile, mac, input).map(|want| {
-                want.len() == given.len()
-                    && want.iter().zip(given).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+                want.reveal().len() == given.len()
+                    && want.reveal().iter().zip(given).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
             }),
         };
         match good {
@@ -133,16 +118,14 @@ impl Decoded {
     }
 }
 
-fn make_mac(profile: &Profile, mac: &dyn Mac, input: &[u8]) -> Result<[u8; 8], MacError> {
+fn make_mac(profile: &Profile, mac: &dyn Mac, input: &[u8]) -> Result<MacValue, MacError> {
     let whole = mac.mac(profile.mac.algorithm, input)?;
     Ok(match profile.mac.form {
         MacForm::Whole => whole,
         MacForm::Hex => {
-            let mut text = [0; 8];
-            for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(whole) {
-                *pair = [byte >> 4, byte & 15].map(|n| if n < 10 { b'0' + n } else { b'A' + n - 10 });
-            }
-            text
+            let digit = |n: u8| if n < 10 { b'0' + n } else { b'A' + n - 10 };
+            let first = whole.reveal().iter().take(4);
+            MacValue::new(&first.flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect::<Vec<u8>>())
         }
     })
 }
@@ -164,7 +147,7 @@ pub fn decode(profile: &Profile, frame: &[u8]) -> Result<Decoded, FrameError> {
         (envelope.tpdu, rest) = (Some(*tpdu), tail);
     }
     if let Some(template) = &profile.header {
-        let len = header_digits(template, false).map_or(0, |d| d.len() / 2);
+        let len = template.header_digits(false).map_or(0, |d| d.len() / 2);
         let (header, tail) = rest.split_at_checked(len).ok_or(FrameError::Header)?;
         let digits = hex::encode(header).into_bytes();
         if !digits.iter().all(u8::is_ascii_digit) {
@@ -206,8 +189,8 @@ pub fn encode(
         let end = out.len() - 8;
         let value = make_mac(profile, mac, out.get(start..end).unwrap_or_default())?;
         out.truncate(end);
-        out.extend_from_slice(&value);
-        message.set(field::MAC, value)?;
+        out.extend_from_slice(value.reveal());
+        message.set(field::MAC, value.reveal())?;
     }
     let found = out.len() - prefix;
     if found > profile.frame.max {

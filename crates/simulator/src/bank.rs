@@ -4,17 +4,19 @@
 //! Invariant: an answer and its posting are one SQLite transaction; for each (account, batch, STAN, MTI)
 //! there is at most one approval, whatever is repeated, reordered or reversed (host-protocol §3, §6).
 use crate::{
+    ask::{Ask, PinGiven, What},
+    keys::Session,
     ledger::{self, LedgerError},
     world::{Account, CardStatus, CodeAnswer, World},
 };
 use payterm_schema::{
-    HostAnswer, Kind, Money, Pan, PaymentCode, Time,
+    HostAnswer, Kind, Money, Time,
     account::Batch,
     host::{KeysVerdict, MacVerdict, Wallet},
-    secret::{Pin, PinBlock, SecretBytes},
+    secret::SecretBytes,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use std::{collections::BTreeSet, fmt, path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS session(account TEXT PRIMARY KEY, batch INTEGER NOT NULL, signed_in INTEGER NOT NULL DEFAULT 0, pik TEXT, mak TEXT) STRICT;
@@ -54,76 +56,6 @@ pub enum BankError {
     Keys(#[from] crate::keys::KeyError),
 }
 
-/// What a message asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    Do(Kind),
-    /// State of a payment-code sale (F3 310000, 60.1 01, F61).
-    Query,
-    Reversal,
-}
-
-/// The PIN of a request.
-#[derive(Clone, Default)]
-pub enum PinGiven {
-    #[default]
-    None,
-    /// As it came; none when F52 is no PIN block. The bank wants it opened.
-    Sealed(Option<PinBlock>),
-    Clear(Pin),
-    /// The block does not decode under this session's PIK.
-    Malformed,
-}
-
-/// How a message names its original: all that is given must agree.
-#[derive(Clone, Debug, Default)]
-pub struct Named {
-    pub batch: Option<u32>,
-    pub stan: Option<u32>,
-    /// MMDD.
-    pub date: Option<String>,
-}
-
-/// A request, decoded. Card data is masked in `Debug`.
-#[derive(Clone)]
-pub struct Ask {
-    /// Tells of a sale that the merchant has accepted: its card was there, its PIN is not asked for.
-    pub advice: bool,
-    pub what: What,
-    /// With the repeat digit cleared.
-    pub mti: String,
-    pub f3: Option<String>,
-    pub f25: Option<String>,
-    /// F60.1
-    pub type60: Option<String>,
-    pub batch: u32,
-    pub stan: u32,
-    /// F4, minor units.
-    pub amount: Option<u64>,
-    /// F49 numeric.
-    pub currency: Option<u16>,
-    pub pan: Option<Pan>,
-    /// YYMM of F14 or the track.
-    pub expiry: Option<String>,
-    pub pin: PinGiven,
-    pub code: Option<PaymentCode>,
-    /// F48 of a tip adjustment, minor units.
-    pub tip: Option<u64>,
-    pub rrn: Option<String>,
-    /// F38: the original's; of a voice sale its own.
-    pub auth: Option<String>,
-    pub named: Option<Named>,
-}
-impl fmt::Debug for Ask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Ask({:?} {} batch {} stan {} {:?} {:?})",
-            self.what, self.mti, self.batch, self.stan, self.pan, self.code
-        )
-    }
-}
-
 /// When an answer is made, and how far the profile's clock is from UTC (F12, F13, F15).
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -139,13 +71,6 @@ impl Clock {
             format!("{:02}{:02}", u8::from(t.month()), t.day()),
         )
     }
-}
-
-/// The working keys of a signed-in terminal.
-#[derive(Clone, Debug)]
-pub struct Session {
-    pub pik: SecretBytes,
-    pub mak: SecretBytes,
 }
 
 /// A stored transaction that a void, reversal or query refers to. `state`: declined, pending, approved,
@@ -361,12 +286,12 @@ impl Bank {
         let acquirer = Some(account.acquirer_id.as_str());
         let world = Arc::clone(&self.world);
         let tx = self.db.transaction()?;
-        let desk = Desk { world: &world, tx: &tx, account, ask, clock };
+        let case = Case { world: &world, tx: &tx, account, ask, clock };
         let answer = match (ask.what, forced) {
             (What::Reversal | What::Query, Some(code)) => answer(acquirer, code, clock),
-            (What::Reversal, None) => desk.reversal()?,
-            (What::Query, None) => desk.query()?,
-            (What::Do(kind), _) if kind.row().authorisation => desk.request(forced)?,
+            (What::Reversal, None) => case.reversal()?,
+            (What::Query, None) => case.query()?,
+            (What::Do(kind), _) if kind.row().authorisation => case.request(forced)?,
             (What::Do(_), _) => answer(acquirer, forced.unwrap_or("00"), clock),
         };
         tx.commit()?;
@@ -457,6 +382,7 @@ pub fn answer(acquirer_id: Option<&str>, code: &str, clock: Clock) -> HostAnswer
         fee: None,
         parameters: Vec::new(),
         settlement: None,
+        icc: None,
         requirement: 0,
     }
 }
@@ -490,8 +416,8 @@ fn post_payment(
     )
 }
 
+mod case;
 mod decide;
-mod desk;
 pub mod settlement;
 mod undo;
-use desk::Desk;
+use case::Case;

@@ -1,9 +1,9 @@
 //! The control socket `STATE/control.sock` (mode 0600): one JSON object a line, one answer a line. It is how
 //! mishaps are ordered while the acquirer runs.
 use crate::{
-    acquirer::Shared,
     mishap,
-    tms::{Decision, Desk, Held},
+    shared::Shared,
+    tms::{Decision, Held, Registry},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -56,7 +56,7 @@ pub struct Reply {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleared: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stats: Option<crate::acquirer::Stats>,
+    pub stats: Option<crate::shared::Stats>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onboardings: Option<Vec<Held>>,
 }
@@ -135,19 +135,20 @@ fn run(shared: &Shared, command: Command) -> Reply {
             Ok(false) => Reply::error(format!("card {card}: no wrong PIN is counted")),
             Err(e) => Reply::error(e),
         },
-        Command::Onboardings => desk(shared)
+        Command::Onboardings => registry(shared)
             .map_or_else(Reply::error, |d| Reply { onboardings: Some(d.all().cloned().collect()), ..ok }),
         Command::Decide { id, decision } => {
-            let decided = desk(shared).and_then(|mut d| d.decide(&id, decision).map_err(|e| e.to_string()));
+            let decided =
+                registry(shared).and_then(|mut d| d.decide(&id, decision).map_err(|e| e.to_string()));
             decided.map_or_else(Reply::error, |held| Reply { onboardings: Some(vec![held]), ..ok })
         }
         Command::Stats => Reply { stats: Some(shared.stats()), ..ok },
     }
 }
 
-fn desk(shared: &Shared) -> Result<MutexGuard<'_, Desk>, String> {
-    let desk = shared.tms.as_ref().ok_or("there is no terminal management here: serve --tms")?;
-    Ok(desk.lock().unwrap_or_else(PoisonError::into_inner))
+fn registry(shared: &Shared) -> Result<MutexGuard<'_, Registry>, String> {
+    let registry = shared.tms.as_ref().ok_or("there is no terminal management here: serve --tms")?;
+    Ok(registry.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Sends one command to the acquirer that runs on this state directory.

@@ -1,7 +1,7 @@
 //! Keys at the acquirer's end: test TMKs, working keys, MACs.
-use crate::{bank::Session, world::Account};
-use payterm_schema::secret::{Mac, MacAlgorithm, MacError, SecretBytes};
-use payterm_vault::primitives::{self, DesKey, KeySet, PrimitiveError, f62::F62Error};
+use crate::world::Account;
+use payterm_primitives::{self as primitives, Algorithm, DesKey, Key, KeySet, PrimitiveError, f62::F62Error};
+use payterm_schema::secret::{Mac, MacAlgorithm, MacError, MacValue, SecretBytes};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -47,9 +47,16 @@ pub fn components(account: &Account) -> Result<Components, KeyError> {
     })
 }
 
+/// The working keys of a signed-in terminal.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub pik: SecretBytes,
+    pub mak: SecretBytes,
+}
+
 /// Fresh working keys of `pik` and `mak` bytes, and F62 of the sign-in reply.
 pub fn fresh(account: &Account, pik: usize, mak: usize) -> Result<(Session, SecretBytes), KeyError> {
-    let keys = KeySet { pik: DesKey::generate(pik)?, mak: DesKey::generate(mak)?, tdk: None };
+    let keys = KeySet { pik: DesKey::generate(pik)?.into(), mak: DesKey::generate(mak)?.into(), tdk: None };
     let f62 = primitives::build_f62(&DesKey::new(account.tmk.reveal())?, &keys)?;
     Ok((
         Session {
@@ -61,21 +68,18 @@ pub fn fresh(account: &Account, pik: usize, mak: usize) -> Result<(Session, Secr
 }
 
 /// A MAK as hosts wants it.
-pub struct Mak(DesKey);
+pub struct Mak(Key);
 impl Mak {
     pub fn new(session: &Session) -> Result<Self, KeyError> {
-        Ok(Self(DesKey::new(session.mak.reveal())?))
+        Ok(Self(Key::new(Algorithm::Des, session.mak.reveal())?))
     }
 }
 impl Mac for Mak {
-    fn key_len(&self) -> Result<usize, MacError> {
-        Ok(self.0.key_len())
-    }
-    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<[u8; 8], MacError> {
+    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<MacValue, MacError> {
         primitives::mac(algorithm, &self.0, data).map_err(|e| MacError::Store(e.to_string()))
     }
     fn verify(&self, algorithm: MacAlgorithm, data: &[u8], mac: &[u8]) -> Result<bool, MacError> {
         // The acquirer's side of a test bench: no timing secret here.
-        Ok(self.mac(algorithm, data)?.as_slice() == mac)
+        Ok(self.mac(algorithm, data)?.reveal() == mac)
     }
 }

@@ -5,7 +5,9 @@
 //! Invariant: an approval is one balanced posting; whatever is repeated, reordered, lost or reversed, the sum
 //! over all ledger accounts is zero and a request that was reversed leaves nothing.
 pub mod acquirer;
+pub mod ask;
 pub mod bank;
+pub mod code;
 pub mod control;
 pub mod journal;
 pub mod keys;
@@ -13,6 +15,7 @@ pub mod ledger;
 pub mod mishap;
 mod server;
 mod service;
+mod shared;
 pub mod tms;
 pub mod wire;
 pub mod world;

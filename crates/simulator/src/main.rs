@@ -1,17 +1,19 @@
 //! `payterm-acquirer`: the acquirer for demos and tests.
+mod show;
+
 use clap::{Args, Parser, Subcommand};
 use payterm_schema::Kind;
 use payterm_simulator::{
     acquirer::{self, Acquirer, Listen, Options},
     bank::settlement,
+    code::Code,
     control::{self, Command},
     journal, keys, ledger,
     mishap::{Mishap, Plan},
     tms::Decision,
-    world::{Code, World},
+    world::World,
 };
 use rusqlite::{Connection, OpenFlags};
-use serde::Serialize;
 use std::{
     error::Error,
     io::Write,
@@ -321,95 +323,14 @@ fn run(run: Run) -> Result<ExitCode> {
         }
         Run::Stats(at) => reply(&mut out, &at, &Command::Stats)?,
         Run::Ledger(at) => {
-            let all = ledger::postings(&open(&at.state)?)?;
-            if at.json {
-                json(&mut out, &all)?;
-            } else {
-                for p in all {
-                    let of = p.account.as_deref().map(|a| {
-                        format!(
-                            " {a} batch {:06} stan {:06} rrn {}",
-                            p.batch.unwrap_or(0),
-                            p.stan.unwrap_or(0),
-                            p.rrn.as_deref().unwrap_or("-")
-                        )
-                    });
-                    let undoes = p.undoes.map(|u| format!(" undoes {u}")).unwrap_or_default();
-                    writeln!(
-                        out,
-                        "{:>6}  {}  {}{}{undoes}",
-                        p.id,
-                        payterm_schema::Time(p.at).text(480),
-                        p.kind,
-                        of.unwrap_or_default()
-                    )?;
-                    for (account, amount) in p.lines {
-                        writeln!(
-                            out,
-                            "        {account:<28} {:>16} {}",
-                            decimal(amount, &p.currency),
-                            p.currency
-                        )?;
-                    }
-                }
-            }
+            show::rows(&mut out, at.json, ledger::postings(&open(&at.state)?)?, show::posting)?
         }
         Run::Balances(at) => {
-            let all = ledger::balances(&open(&at.state)?)?;
-            if at.json {
-                json(&mut out, &all)?;
-            } else {
-                for b in all {
-                    writeln!(
-                        out,
-                        "{:<28} {:>18} {}",
-                        b.account,
-                        decimal(b.balance, &b.currency),
-                        b.currency
-                    )?;
-                }
-            }
+            show::rows(&mut out, at.json, ledger::balances(&open(&at.state)?)?, show::balance)?;
         }
-        Run::Holds(at) => {
-            let all = ledger::holds(&open(&at.state)?)?;
-            if at.json {
-                json(&mut out, &all)?;
-            } else {
-                for h in all {
-                    let (amount, auth) = (decimal(h.amount, &h.currency), h.auth.as_deref().unwrap_or("-"));
-                    writeln!(
-                        out,
-                        "{:<28} {amount:>16} {} auth {auth} date {} {} batch {:06} stan {:06}",
-                        h.payer, h.currency, h.date, h.account, h.batch, h.stan
-                    )?;
-                }
-            }
-        }
+        Run::Holds(at) => show::rows(&mut out, at.json, ledger::holds(&open(&at.state)?)?, show::hold)?,
         Run::Settlements(at) => {
-            let all = settlement::settlements(&open(&at.state)?)?;
-            if at.json {
-                json(&mut out, &all)?;
-            } else {
-                let word = |digit| {
-                    ["", "balanced", "not balanced", "error"].get(usize::from(digit)).copied().unwrap_or("?")
-                };
-                for s in all {
-                    let state = if s.closed { "closed" } else { "open" };
-                    let at = payterm_schema::Time(s.at).text(480);
-                    writeln!(
-                        out,
-                        "{at}  {:<10} batch {:06} {state}, domestic {}, foreign {}, {} uploaded",
-                        s.account,
-                        s.batch,
-                        word(s.domestic),
-                        word(s.foreign),
-                        s.uploaded
-                    )?;
-                    if !s.difference.is_empty() {
-                        writeln!(out, "        {}", s.difference)?;
-                    }
-                }
-            }
+            show::rows(&mut out, at.json, settlement::settlements(&open(&at.state)?)?, show::settlement)?;
         }
         Run::Reconciliation { state, world, account, batch } => {
             let world = world.world()?;
@@ -417,77 +338,22 @@ fn run(run: Run) -> Result<ExitCode> {
             write!(out, "{}", settlement::file(&open(&state)?, &world, account, batch)?)?;
         }
         Run::Statuses(at) => {
-            let all = ledger::statuses(&open(&at.state)?)?;
-            if at.json {
-                json(&mut out, &all)?;
-            } else {
-                for (account, at, text) in all {
-                    writeln!(out, "{}  {account:<10} {text}", payterm_schema::Time(at).text(480))?;
-                }
-            }
+            show::rows(&mut out, at.json, ledger::statuses(&open(&at.state)?)?, show::status)?;
         }
         Run::Check(at) => {
             let report = ledger::check(&open(&at.state)?)?;
-            if at.json {
-                json(&mut out, &report)?;
-            } else {
-                writeln!(out, "{} postings, {} entries", report.postings, report.entries)?;
-                for (currency, sum) in &report.sums {
-                    writeln!(out, "sum {currency} {}", decimal(*sum, currency))?;
-                }
-                for b in &report.broken {
-                    writeln!(out, "BROKEN: {b}")?;
-                }
-                writeln!(out, "{}", if report.broken.is_empty() { "sound" } else { "NOT SOUND" })?;
-            }
+            show::check(&mut out, at.json, &report)?;
             return Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Run::Log { at, fields } => {
             let all = journal::read(&open(&at.state)?)?;
-            if at.json {
-                json(&mut out, &all)?;
-            } else {
-                for m in all {
-                    let (account, code, mishap) = (
-                        m.account.as_deref().unwrap_or("-"),
-                        m.code.as_deref().unwrap_or("--"),
-                        m.mishap.unwrap_or_default(),
-                    );
-                    writeln!(
-                        out,
-                        "{}  {account:<10} {} {:06} -> {code} {mishap}",
-                        payterm_schema::Time(m.at).text(480),
-                        m.mti,
-                        m.stan.unwrap_or(0)
-                    )?;
-                    for (mark, f) in m
-                        .request
-                        .iter()
-                        .map(|f| ('>', f))
-                        .chain(m.reply.iter().map(|f| ('<', f)))
-                        .filter(|_| fields)
-                    {
-                        writeln!(out, "    {mark} {:<6} {:<26} {}", f.field, f.name, f.value)?;
-                    }
-                }
-            }
+            show::rows(&mut out, at.json, all, |out, m| show::message(out, m, fields))?;
         }
-        Run::Cards { world, reveal } => cards(&mut out, &world, reveal)?,
+        Run::Cards { world, reveal } => show::cards(&mut out, &world.world()?, world.json, reveal)?,
         Run::Tmk { world, account } => {
             let w = world.world()?;
             let a = w.account(&account).ok_or_else(|| format!("account {account}: not in this world"))?;
-            let parts = keys::components(a)?;
-            if world.json {
-                json(&mut out, &parts)?;
-            } else {
-                writeln!(
-                    out,
-                    "TEST KEY of account {account}; never load a real key here, never use this one for real money"
-                )?;
-                writeln!(out, "component 1  {}  KCV {}", parts.component_1, parts.kcv_1)?;
-                writeln!(out, "component 2  {}  KCV {}", parts.component_2, parts.kcv_2)?;
-                writeln!(out, "TMK = 1 xor 2                                  KCV {}", parts.kcv)?;
-            }
+            show::components(&mut out, world.json, &keys::components(a)?)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -496,7 +362,7 @@ fn run(run: Run) -> Result<ExitCode> {
 fn onboardings(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
     let all = control::send(&at.state, command)?.onboardings.unwrap_or_default();
     if at.json {
-        return json(out, &all);
+        return show::json(out, &all);
     }
     for h in all {
         let (s, word) = (&h.submission, format!("{:?}", h.verdict));
@@ -518,10 +384,10 @@ fn onboardings(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
 fn reply(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
     let r = control::send(&at.state, command)?;
     if at.json {
-        return json(out, &r);
+        return show::json(out, &r);
     }
     for p in r.mishaps.iter().flatten() {
-        json(out, p)?;
+        show::json(out, p)?;
     }
     if let Some(n) = r.cleared {
         writeln!(out, "{n} forgotten")?;
@@ -536,55 +402,6 @@ fn reply(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
     Ok(())
 }
 
-#[derive(Serialize)]
-struct CardShown<'a> {
-    name: &'a str,
-    pan: String,
-    status: payterm_simulator::world::CardStatus,
-    currency: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expiry: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    track2: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pin: Option<String>,
-}
-
-fn cards(out: &mut impl Write, rules: &Rules, reveal: bool) -> Result<()> {
-    let world = rules.world()?;
-    for c in &world.cards {
-        let shown = CardShown {
-            name: &c.name,
-            pan: if reveal { c.pan().to_owned() } else { c.masked() },
-            status: c.status,
-            currency: c.currency.code(),
-            expiry: reveal.then_some(c.expiry.as_str()),
-            track2: reveal.then(|| c.track2()),
-            pin: if reveal { c.pin().map(|p| p.reveal().to_owned()) } else { None },
-        };
-        if rules.json {
-            json(out, &shown)?;
-        } else {
-            let secret = shown
-                .track2
-                .map(|t| format!("  {t}  PIN {}", shown.pin.as_deref().unwrap_or("none")))
-                .unwrap_or_default();
-            writeln!(
-                out,
-                "{:<18} {:<20} {} {:?}{secret}",
-                shown.name, shown.pan, shown.currency, shown.status
-            )?;
-        }
-    }
-    Ok(())
-}
-
-fn json(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    writeln!(out)?;
-    Ok(())
-}
-
 /// The state of an acquirer, running or not, for reading.
 fn open(state: &Path) -> Result<Connection> {
     let file = acquirer::database(state);
@@ -592,11 +409,4 @@ fn open(state: &Path) -> Result<Connection> {
         .map_err(|e| format!("{}: {e}", file.display()))?;
     c.pragma_update(None, "query_only", true)?;
     Ok(c)
-}
-
-fn decimal(minor: i64, currency: &str) -> String {
-    let digits = currency.parse::<payterm_schema::Currency>().map_or(2, |c| usize::from(c.digits()));
-    let text = format!("{:0>width$}", minor.unsigned_abs(), width = digits + 1);
-    let (whole, frac) = text.split_at(text.len() - digits);
-    format!("{}{whole}{}{frac}", if minor < 0 { "-" } else { "" }, if digits > 0 { "." } else { "" })
 }

@@ -1,5 +1,5 @@
 //! Injected trouble: what goes wrong with the next messages, on demand.
-use crate::world::Code;
+use crate::code::Code;
 use payterm_schema::Kind;
 use serde::{Deserialize, Serialize};
 use std::{

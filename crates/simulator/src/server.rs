@@ -1,9 +1,9 @@
-//! TCP, with or without TLS: reads frames, hands them to the desk, writes what comes back. Every wait and
+//! TCP, with or without TLS: reads frames, hands them to the service, writes what comes back. Every wait and
 //! every size is bounded; bytes that are no frame close the connection and are counted.
 use crate::{
-    acquirer::{AcquirerError, Shared},
     mishap::Mishap,
     service::{self, Heard, Reply},
+    shared::Shared,
     wire::Wire,
 };
 use std::{
@@ -26,9 +26,17 @@ use tokio_rustls::{
 };
 use tracing::{debug, info, warn};
 
+/// Why certificate chain and key are of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("tls {path}: {rule}")]
+pub struct TlsError {
+    path: String,
+    rule: String,
+}
+
 /// Reads certificate chain and key.
-pub fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor, AcquirerError> {
-    let fail = |path: &Path, rule: String| AcquirerError::Tls { path: path.display().to_string(), rule };
+pub fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+    let fail = |path: &Path, rule: String| TlsError { path: path.display().to_string(), rule };
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| fail(cert, e.to_string()))?;

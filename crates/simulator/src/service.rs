@@ -1,17 +1,18 @@
 //! One request from its frame to its reply: who sends it, what befalls it, is it signed in, is its MAC right,
 //! what does the bank say.
 use crate::{
-    acquirer::Shared,
-    bank::{self, Ask, BankError, Clock, PinGiven, Session, What},
+    ask::{Ask, PinGiven, What},
+    bank::{self, BankError, Clock},
     journal::{self, Seen},
-    keys::{self, Mak},
+    keys::{self, Mak, Session},
     mishap::Mishap,
+    shared::Shared,
     wire::{Demand, Wire},
     world::Account,
 };
 use payterm_hosts::Decoded;
+use payterm_primitives::{Algorithm, Key, decode_pin_block};
 use payterm_schema::{HostAnswer, Kind, host::MacVerdict, secret::SecretBytes};
-use payterm_vault::primitives::{DesKey, decode_pin_block};
 use std::sync::atomic::Ordering;
 use tracing::{info, warn};
 
@@ -268,7 +269,8 @@ fn network(
 /// Opens the PIN block under the session's PIK.
 fn decipher(ask: &mut Ask, session: &Session) -> Result<(), BankError> {
     if let PinGiven::Sealed(block) = &ask.pin {
-        let pik = DesKey::new(session.pik.reveal()).map_err(|e| BankError::Crypto(e.to_string()))?;
+        let pik =
+            Key::new(Algorithm::Des, session.pik.reveal()).map_err(|e| BankError::Crypto(e.to_string()))?;
         let pin =
             block.as_ref().zip(ask.pan.as_ref()).and_then(|(b, pan)| decode_pin_block(&pik, b, pan).ok());
         ask.pin = pin.map_or(PinGiven::Malformed, PinGiven::Clear);

@@ -1,9 +1,7 @@
 //! Frames of one profile, by the codec of `payterm-hosts`.
 use crate::{
-    bank::{
-        Ask, Named, PinGiven, What,
-        settlement::{BatchAsk, BatchWhat},
-    },
+    ask::{Ask, Named, PinGiven, What},
+    bank::settlement::{BatchAsk, BatchWhat},
     keys::Mak,
     mishap::Mishap,
 };

@@ -3,8 +3,11 @@
 //!
 //! Everything in a world is **test data**: PANs and PINs stand in it in clear, and so does the test TMK of
 //! each account. `Debug` of the types here masks them all the same.
+mod check;
+
 use crate::{
-    bank::{Ask, What},
+    ask::{Ask, What},
+    code::Code,
     mishap::Mishap,
 };
 use payterm_schema::{
@@ -54,29 +57,6 @@ pub struct World {
 }
 fn pin_limit_code() -> Code {
     Code("75".into())
-}
-
-/// A response code F39: two letters or digits.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Code(pub String);
-impl TryFrom<String> for Code {
-    type Error = String;
-    fn try_from(s: String) -> Result<Self, String> {
-        let ok = s.len() == 2 && s.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-        if ok { Ok(Self(s)) } else { Err("a response code is two of 0-9 A-Z (F39)".into()) }
-    }
-}
-impl std::str::FromStr for Code {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        Code::try_from(s.to_owned())
-    }
-}
-impl serde::Serialize for Code {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&self.0)
-    }
 }
 
 /// A 16-byte test TMK (two-key triple DES), 32 hex digits in the file.
@@ -435,183 +415,6 @@ impl World {
             .iter()
             .find(|t| t.profile == profile && t.from.0 == code && (reversal || !t.reversal));
         row.map_or(code, |t| &t.to.0)
-    }
-
-    fn check(&self) -> Result<(), WorldError> {
-        let bad = |field: String, rule: &str| Err(WorldError::Invalid { field, rule: rule.into() });
-        let digits = |s: &str, r: std::ops::RangeInclusive<usize>| {
-            r.contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit())
-        };
-        if self.accounts.is_empty() {
-            return bad("account".into(), "at least one");
-        }
-        let (mut names, mut terminals) = (BTreeSet::new(), BTreeSet::new());
-        for (i, a) in self.accounts.iter().enumerate() {
-            let f = |k: &str| format!("account[{i}].{k}");
-            let printable = |s: &str, n| s.len() == n && s.bytes().all(|b| b.is_ascii_graphic());
-            if !names.insert(&a.name) {
-                return bad(f("name"), "each once");
-            }
-            if !printable(&a.mid, 15) {
-                return bad(f("mid"), "15 printable characters (F42)");
-            }
-            if !printable(&a.tid, 8) || !terminals.insert((&a.profile, &a.mid, &a.tid)) {
-                return bad(f("tid"), "8 printable characters (F41), each once per profile and merchant");
-            }
-            if !matches!(a.mak_bytes, 8 | 16) {
-                return bad(f("mak_bytes"), "8 or 16");
-            }
-            if !digits(&a.acquirer_id, 1..=11) {
-                return bad(f("acquirer_id"), "1 to 11 digits (F32)");
-            }
-            if !(1..=999_999).contains(&a.first_batch) {
-                return bad(f("first_batch"), "1 to 999999");
-            }
-            if !(100..=200).contains(&a.completion_percent) {
-                return bad(f("completion_percent"), "100 to 200");
-            }
-            if a.tip_percent > 100 {
-                return bad(f("tip_percent"), "0 to 100");
-            }
-            if a.fee_bp > 10_000 || a.fee_max.as_deref().is_some_and(|t| Money::parse(t, a.currency).is_err())
-            {
-                return bad(f("fee_bp"), "at most 10000, and fee_max a decimal amount of the currency");
-            }
-        }
-        let (mut names, mut pans) = (BTreeSet::new(), BTreeSet::new());
-        for (i, c) in self.cards.iter().enumerate() {
-            let f = |k: &str| format!("card[{i}].{k}");
-            if AccountId::new(&c.name).is_err() || !names.insert(c.name.as_str()) {
-                return bad(f("name"), "1 to 32 of a-z 0-9 - _, each once");
-            }
-            if !Pan::parse(&c.pan).is_ok_and(|p| p.luhn()) || !pans.insert(c.pan.as_str()) {
-                return bad(f("pan"), "12 to 19 digits with a right check digit, each once");
-            }
-            if !digits(&c.expiry, 4..=4) || !("01"..="12").contains(&&c.expiry[2..]) {
-                return bad(f("expiry"), "YYMM");
-            }
-            if c.pin.as_deref().is_some_and(|p| Pin::parse(p).is_none()) {
-                return bad(f("pin"), "4 to 12 digits");
-            }
-            if c.pin_limit == 0 {
-                return bad(f("pin_limit"), "at least 1");
-            }
-            if Money::parse(&c.balance, c.currency).is_err() {
-                return bad(f("balance"), "a decimal amount of the currency");
-            }
-            if c.scheme.len() != 3 || !c.scheme.bytes().all(|b| b.is_ascii_uppercase()) {
-                return bad(f("scheme"), "three capital letters");
-            }
-            if c.issuer.chars().count() > 10 && !c.issuer.is_ascii()
-                || c.issuer.len() > 30
-                || c.issuer.is_ascii() && c.issuer.len() > 20
-            {
-                return bad(f("issuer"), "up to 20 ASCII or 10 Chinese characters");
-            }
-            if !digits(&c.issuer_id, 1..=11) {
-                return bad(f("issuer_id"), "1 to 11 digits");
-            }
-        }
-        let mut names = BTreeSet::new();
-        for (i, w) in self.wallets.iter().enumerate() {
-            if !names.insert(w.name) {
-                return bad(format!("wallet[{i}].name"), "each once");
-            }
-            if w.prefixes.is_empty()
-                || !w.prefixes.iter().all(|p| digits(p, 1..=8))
-                || !w.lengths.iter().all(|l| (16..=24).contains(l))
-            {
-                return bad(
-                    format!("wallet[{i}].prefixes"),
-                    "prefixes of 1 to 8 digits, lengths of 16 to 24",
-                );
-            }
-            if Money::parse(&w.balance, Currency::CNY).is_err() {
-                return bad(format!("wallet[{i}].balance"), "a decimal amount in CNY");
-            }
-        }
-        for (i, c) in self.codes.iter().enumerate() {
-            if !digits(&c.prefix, 1..=24) {
-                return bad(format!("code[{i}].prefix"), "1 to 24 digits");
-            }
-            let refusal = c.code.as_ref().is_some_and(|c| c.0 != "00" && c.0 != "09");
-            let ok = match c.answer {
-                CodeAnswer::Paid | CodeAnswer::Never => c.code.is_none(),
-                CodeAnswer::Refused => refusal,
-                CodeAnswer::Pending => c.code.is_none() || refusal,
-            };
-            if !ok {
-                return bad(
-                    format!("code[{i}].code"),
-                    "refused needs a code, pending may have one, not 00 or 09; the others have none",
-                );
-            }
-        }
-        for (i, p) in self.parameters.iter().enumerate() {
-            let key = |k: &str| {
-                (1..=32).contains(&k.len())
-                    && k.bytes().all(|b| {
-                        b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
-                    })
-            };
-            if !key(&p.key) || p.value.len() > 128 || !p.value.bytes().all(|b| (0x20..=0x7E).contains(&b)) {
-                return bad(
-                    format!("parameter[{i}].key"),
-                    "1 to 32 of a-z 0-9 . _ - with a value of up to 128 printable ASCII characters",
-                );
-            }
-            if p.account.as_ref().is_some_and(|n| self.account(n.as_str()).is_none()) {
-                return bad(format!("parameter[{i}].account"), "names no account");
-            }
-        }
-        for a in &self.accounts {
-            // What one F62 holds, with a line end for each.
-            let fits = self.parameters.iter().filter(|p| p.account.as_ref().is_none_or(|n| *n == a.name));
-            if fits.clone().count() > payterm_schema::HostAnswer::MAX_PARAMETERS
-                || fits.map(|p| p.key.len() + p.value.len() + 2).sum::<usize>() > 512
-            {
-                return bad("parameter".into(), "at most 64 and 512 bytes for one account");
-            }
-        }
-        for (i, r) in self.rules.iter().enumerate() {
-            let effects = [r.code.is_some(), r.mishap.is_some(), r.partial.is_some()];
-            if effects.into_iter().filter(|e| *e).count() != 1 || r.code.as_ref().is_some_and(|c| c.0 == "00")
-            {
-                return bad(
-                    format!("rule[{i}].code"),
-                    "one of a code other than 00, a mishap and a partial amount",
-                );
-            }
-            if r.times.is_some_and(|t| t == 0 || r.mishap.is_none()) {
-                return bad(format!("rule[{i}].times"), "at least 1, and only with a mishap");
-            }
-            if r.partial
-                .as_deref()
-                .is_some_and(|t| Money::parse(t, Currency::CNY).is_ok_and(|m| m.minor() == 0))
-            {
-                return bad(format!("rule[{i}].partial"), "more than zero");
-            }
-            if let Some(Err(rule)) = r.mishap.as_ref().map(Mishap::check) {
-                return bad(format!("rule[{i}].mishap"), rule);
-            }
-            if r.card.as_deref().is_some_and(|n| !self.cards.iter().any(|c| c.name == n)) {
-                return bad(format!("rule[{i}].card"), "names no card");
-            }
-            let account = r.account.as_ref().map(|n| self.account(n.as_str()));
-            if matches!(account, Some(None)) {
-                return bad(format!("rule[{i}].account"), "names no account");
-            }
-            let currency = account.flatten().map_or(Currency::CNY, |a| a.currency);
-            for t in [&r.amount, &r.amount_from, &r.amount_to, &r.partial].into_iter().flatten() {
-                if Money::parse(t, currency).is_err() {
-                    return bad(
-                        format!("rule[{i}].amount"),
-                        "a decimal amount of the account's currency (CNY when no account is named)",
-                    );
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The keys of each account, and their bytes inside the sealed file.
-use crate::primitives::{
-    DesKey, KeySet,
+use payterm_primitives::{
+    Algorithm, DesKey, Key, KeySet,
     tr31::{Kbpk, KbpkAlgorithm},
 };
 use payterm_schema::secret::SecretBytes;
@@ -30,6 +30,10 @@ const MAK: u8 = 5;
 const TDK: u8 = 6;
 const SERVICE: u8 = 7;
 
+/// The upper half of a slot's byte: the key's algorithm. DES is 0, as it always was.
+const AES: u8 = 1 << 4;
+const SM4: u8 = 2 << 4;
+
 /// For each key: length of the account's name u8, name, slot u8, length of the key u8, key.
 pub(crate) fn encode(keys: &Keys) -> Zeroizing<Vec<u8>> {
     let entries =
@@ -54,13 +58,30 @@ fn slots(k: &AccountKeys) -> Vec<(u8, &[u8])> {
     let working = k
         .working
         .iter()
-        .flat_map(|w| [Some((PIK, &w.pik)), Some((MAK, &w.mak)), w.tdk.as_ref().map(|k| (TDK, k))]);
+        .flat_map(|w| [Some((PIK, &w.pik)), Some((MAK, &w.mak)), w.tdk.as_ref().map(|k| (TDK, k))])
+        .flatten()
+        .map(|(slot, k)| (slot | of(k.algorithm()), k.reveal()));
     let service = k.service.as_ref().map(|k| (SERVICE, k.reveal()));
-    kbpk.into_iter()
-        .chain(tmk)
-        .chain(service)
-        .chain(working.flatten().map(|(slot, k)| (slot, k.reveal())))
-        .collect()
+    kbpk.into_iter().chain(tmk).chain(service).chain(working).collect()
+}
+
+const fn of(algorithm: Algorithm) -> u8 {
+    match algorithm {
+        Algorithm::Des => 0,
+        Algorithm::Aes => AES,
+        Algorithm::Sm4 => SM4,
+    }
+}
+
+/// A working key and the slot that it stands in.
+fn working_key(slot: u8, key: &[u8]) -> Option<(u8, Key)> {
+    let algorithm = match slot & 0xF0 {
+        0 => Algorithm::Des,
+        AES => Algorithm::Aes,
+        SM4 => Algorithm::Sm4,
+        _ => return None,
+    };
+    Some((slot & 0x0F, Key::new(algorithm, key).ok()?))
 }
 
 /// `None`: not what `encode` writes.
@@ -76,21 +97,22 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Keys> {
             KBPK_AES => account.kbpk = Some(Kbpk::new(KbpkAlgorithm::Aes, key).ok()?),
             KBPK_TDES => account.kbpk = Some(Kbpk::new(KbpkAlgorithm::Tdes, key).ok()?),
             TMK => account.tmk = Some(DesKey::new(key).ok()?),
-            PIK => {
-                let pik = DesKey::new(key).ok()?;
-                // `encode` writes the MAK right after its PIK.
-                let next = std::str::from_utf8(take(&mut bytes)?).ok()?;
-                let (slot, rest) = bytes.split_first()?;
-                bytes = rest;
-                let mak = DesKey::new(take(&mut bytes)?).ok()?;
-                account.working = (next == name && *slot == MAK).then_some(KeySet { pik, mak, tdk: None });
-                account.working.as_ref()?;
-            }
             SERVICE if matches!(key.len(), 16 | 24 | 32) => {
                 account.service = Some(SecretBytes::new(key.to_vec()))
             }
-            TDK => account.working.as_mut()?.tdk = Some(DesKey::new(key).ok()?),
-            _ => return None,
+            slot => match working_key(slot, key)? {
+                (PIK, pik) => {
+                    // `encode` writes the MAK right after its PIK.
+                    let next = std::str::from_utf8(take(&mut bytes)?).ok()?;
+                    let (slot, rest) = bytes.split_first()?;
+                    bytes = rest;
+                    let (MAK, mak) = working_key(*slot, take(&mut bytes)?)? else { return None };
+                    account.working = (next == name).then_some(KeySet { pik, mak, tdk: None });
+                    account.working.as_ref()?;
+                }
+                (TDK, tdk) => account.working.as_mut()?.tdk = Some(tdk),
+                _ => return None,
+            },
         }
     }
     Some(keys)
@@ -126,8 +148,23 @@ mod tests {
                 AccountKeys {
                     kbpk: Kbpk::new(KbpkAlgorithm::Aes, &[8; 32]).ok(),
                     tmk: Some(k(16, 2)),
-                    working: Some(KeySet { pik: k(16, 3), mak: k(8, 4), tdk: Some(k(16, 5)) }),
+                    working: Some(KeySet {
+                        pik: k(16, 3).into(),
+                        mak: k(8, 4).into(),
+                        tdk: Some(k(16, 5).into()),
+                    }),
                     service: None,
+                },
+            ),
+            (
+                "west".into(),
+                AccountKeys {
+                    working: Some(KeySet {
+                        pik: Key::new(Algorithm::Aes, &[3; 32]).unwrap(),
+                        mak: Key::new(Algorithm::Sm4, &[4; 16]).unwrap(),
+                        tdk: Some(Key::new(Algorithm::Aes, &[5; 16]).unwrap()),
+                    }),
+                    ..AccountKeys::default()
                 },
             ),
         ]);
@@ -135,6 +172,7 @@ mod tests {
         let back = decode(&bytes).unwrap();
         assert_eq!(*encode(&back), *bytes);
         assert_eq!(back["visa_2"].working, keys["visa_2"].working);
+        assert_eq!(back["west"].working, keys["west"].working);
         assert_eq!(back["a"].service, keys["a"].service);
         assert_eq!(back["a"].kbpk.as_ref().map(Kbpk::algorithm), Some(KbpkAlgorithm::Tdes));
         for n in 0..bytes.len() {
@@ -146,6 +184,18 @@ mod tests {
             decode(&[1, b'a', 99, 1, 0]).is_none()
                 && decode(&[1, b'a', TMK, 3, 0, 0, 0]).is_none()
                 && decode(&[0, TMK, 8]).is_none()
+                && decode(&[1, b'a', PIK | 3 << 4, 1, 0]).is_none()
         );
+    }
+
+    /// Bytes of a file from before keys had an algorithm.
+    #[test]
+    fn des_keys_stand_as_they_always_did() {
+        let entry = |slot: u8, key: &[u8]| [&[1, b'a', slot, key.len() as u8], key].concat();
+        let old = [entry(3, &[1; 16]), entry(4, &[2; 16]), entry(5, &[3; 8]), entry(6, &[4; 16])].concat();
+        let keys = decode(&old).unwrap();
+        let working = keys["a"].working.as_ref().unwrap();
+        assert_eq!((working.pik.algorithm(), working.mak.reveal()), (Algorithm::Des, &[3; 8][..]));
+        assert_eq!(*encode(&keys), old);
     }
 }

@@ -8,11 +8,11 @@ mod file;
 mod keys;
 mod load;
 mod operators;
-pub mod primitives;
 mod sealing;
 mod terminal;
 mod vault;
 
+pub use payterm_primitives::signature::Verifier as SignatureVerifier;
 pub use sealing::{KeyedHash, SealingKey, SealingKeyError};
 pub use terminal::{TerminalKey, WrappedTmk};
 pub use vault::{AccountMac, KeysRefused, Vault, VaultError};

@@ -1,12 +1,9 @@
 //! Loading of key block protection keys and terminal master keys: components with check values, or a key
 //! block. A clear whole key has no way in.
-use crate::{
-    Vault, VaultError,
-    primitives::{
-        DesKey,
-        tr31::{self, Header, Kbpk, KbpkAlgorithm, Tr31Error},
-    },
-    vault::no_key,
+use crate::{Vault, VaultError, vault::no_key};
+use payterm_primitives::{
+    DesKey,
+    tr31::{self, Header, Kbpk, KbpkAlgorithm, Tr31Error},
 };
 use payterm_schema::secret::SecretBytes;
 use subtle::ConstantTimeEq;

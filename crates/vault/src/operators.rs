@@ -3,14 +3,12 @@
 //! A password is 6 digits: a million guesses. So its verifier is worth nothing without this vault: the digits
 //! first go through HMAC-SHA-256 under a key derived from the sealing key, then through argon2id (RFC 9106),
 //! which makes each guess cost time also where the sealing key was stolen.
-use crate::{
-    Vault, VaultError,
-    primitives::tr31::{Kbpk, KbpkAlgorithm},
-};
+use crate::{Vault, VaultError};
 use argon2::{
     Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
     password_hash::{Error, phc::PasswordHash},
 };
+use payterm_primitives::tr31::{Kbpk, KbpkAlgorithm};
 use payterm_schema::{
     operator::OperatorId,
     secret::{Password, SecretBytes, ServiceCode, Verifier},

@@ -3,9 +3,9 @@
 use crate::{
     Vault, VaultError, file,
     load::{TMK, not_degenerate},
-    primitives::{DesKey, PrimitiveError, wrap},
 };
 use getrandom::SysRng;
+use payterm_primitives::{DesKey, PrimitiveError, wrap};
 use payterm_schema::AccountId;
 use rsa::{
     PrivateKey,

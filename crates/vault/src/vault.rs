@@ -2,12 +2,12 @@
 use crate::{
     KeyedHash, SealingKey, file,
     keys::{self, AccountKeys, Keys},
-    primitives::{self, PrimitiveError, f62::F62Error, tr31::Tr31Error},
     sealing,
 };
+use payterm_primitives::{self as primitives, PrimitiveError, f62::F62Error, tr31::Tr31Error};
 use payterm_schema::{
     AccountId,
-    secret::{Mac, MacAlgorithm, MacError, Pan, Pin, PinBlock, SecretBytes},
+    secret::{Mac, MacAlgorithm, MacError, MacValue, Pan, Pin, PinBlock, SecretBytes},
 };
 use std::{
     fmt, io,
@@ -164,10 +164,10 @@ impl Vault {
     }
 
     /// One track for F35 or F36 under the account's TDK: upper-case hex digits, one a nibble (see
-    /// [`primitives::encipher_track`]).
+    /// [`payterm_primitives::encipher_track`]).
     pub fn encipher_track(&self, account: &str, track: &str) -> Result<Zeroizing<String>, VaultError> {
         let tdk = self.working(account, "TDK")?.tdk.ok_or_else(|| no_key(account, "TDK"))?;
-        Ok(primitives::encipher_track(&tdk, track)?)
+        Ok(primitives::encipher_track(&tdk.des()?, track)?)
     }
 
     /// Seals a value for the store: AES-256-GCM under a key of this `purpose`, bound to `context` (the row it
@@ -282,19 +282,16 @@ pub struct AccountMac {
 }
 
 impl AccountMac {
-    fn key(&self) -> Result<primitives::DesKey, MacError> {
+    fn key(&self) -> Result<primitives::Key, MacError> {
         self.vault.working(&self.account, "MAK").map(|k| k.mak).map_err(|_| MacError::NoKey)
     }
 }
 
 impl Mac for AccountMac {
-    fn key_len(&self) -> Result<usize, MacError> {
-        Ok(self.key()?.key_len())
-    }
-    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<[u8; 8], MacError> {
+    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<MacValue, MacError> {
         primitives::mac(algorithm, &self.key()?, data).map_err(|e| MacError::Store(e.to_string()))
     }
     fn verify(&self, algorithm: MacAlgorithm, data: &[u8], mac: &[u8]) -> Result<bool, MacError> {
-        Ok(self.mac(algorithm, data)?.as_slice().ct_eq(mac).into())
+        Ok(self.mac(algorithm, data)?.reveal().ct_eq(mac).into())
     }
 }

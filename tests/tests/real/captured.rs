@@ -2,10 +2,10 @@
 use crate::common::*;
 use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_hosts::{Profile, decode};
+use payterm_primitives::{DesKey, KeySet, f62::parse_f62};
 use payterm_schema::{AccountId, Outcome, Status, request::RequestWire};
 use payterm_simulator::World;
 use payterm_tests::real::{stack::Stack, tap::Tap};
-use payterm_vault::primitives::{DesKey, KeySet, f62::parse_f62};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,

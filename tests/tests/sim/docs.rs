@@ -507,6 +507,19 @@ fn the_map_has_every_crate() {
 }
 
 #[test]
+fn nothing_shipped_computes_with_keys_but_the_vault() {
+    let manifest = read("Cargo.toml").parse::<toml::Table>().unwrap();
+    let members = manifest["workspace"]["members"].as_array().unwrap().iter().filter_map(|m| m.as_str());
+    let depends = |member: &&str| {
+        let of = read(&format!("{member}/Cargo.toml")).parse::<toml::Table>().unwrap();
+        of.get("dependencies").is_some_and(|d| d.get("payterm-primitives").is_some())
+    };
+    let mut who: Vec<&str> = members.filter(depends).collect();
+    who.sort_unstable();
+    assert_eq!(who, ["crates/simulator", "crates/vault", "tests"]);
+}
+
+#[test]
 fn the_glossary_has_every_word_of_the_closed_enums() {
     fn missing<T: Word>(page: &str) -> Vec<String> {
         let names = T::ALL.iter().map(|w| w.id().to_owned());

@@ -159,6 +159,7 @@ fn plan() -> Plan {
         scheme: None,
         settlement: None,
         offline_authority: None,
+        icc: None,
     }
 }
 
@@ -256,6 +257,7 @@ impl Terminal for Fake {
             fee: None,
             parameters: Vec::new(),
             settlement: None,
+            icc: None,
             requirement: 0,
         };
         let trace = FrameTrace {

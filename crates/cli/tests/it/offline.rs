@@ -3,6 +3,10 @@ use crate::common::*;
 use payterm_devices::{
     Drivers, Env, Face, PrintJob, SourceEvent, VirtualBench, virtual_control::VirtualControlServer,
 };
+use payterm_primitives::{
+    DesKey,
+    tr31::{Header, Kbpk, KbpkAlgorithm, wrap},
+};
 use payterm_schema::{
     DeviceKind, Instrument, Pan, TerminalRecord,
     card::Interface,
@@ -10,10 +14,6 @@ use payterm_schema::{
     device::{Key, Way},
     paper::PrintResult,
     secret::{Pin, PinBlock, PinEntry},
-};
-use payterm_vault::primitives::{
-    DesKey,
-    tr31::{Header, Kbpk, KbpkAlgorithm, wrap},
 };
 use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
@@ -106,7 +106,7 @@ impl Vaulted {
     }
 }
 
-// Their check values are made by payterm_vault::primitives, which crates/vault tests against vectors of other
+// Their check values are made by payterm_primitives, which crates/vault tests against vectors of other
 // makers.
 const C1: &str = "0123456789ABCDEFFEDCBA9876543210";
 const C2: &str = "1111111111111111222222222222222F";
@@ -352,7 +352,7 @@ impl Virtual {
         // The block tells which digits came for which card.
         let encipher = |_: &str, pin: &Pin, pan: &Pan| {
             assert_eq!((pin.reveal(), pan.reveal()), ("135790", "6228480402564890018"));
-            Ok(PinBlock::new(*b"enclosed"))
+            Ok(PinBlock::iso0(*b"enclosed"))
         };
         let env = Env { bench: VirtualBench::default(), encipher: Arc::new(encipher) };
         let socket = dir.path().join("virtual.sock");
@@ -479,8 +479,8 @@ async fn codes_chips_and_pins_arrive_at_the_virtual_devices() {
     let Face::PinPad(mut pad) = v.open(DeviceKind::PinPad) else { panic!() };
     let pan = Pan::parse("6228480402564890018").unwrap();
     for (typed, input, ends) in [
-        ("-", "135790", PinEntry::Block(PinBlock::new(*b"enclosed"))),
-        ("135790", "", PinEntry::Block(PinBlock::new(*b"enclosed"))),
+        ("-", "135790", PinEntry::Block(PinBlock::iso0(*b"enclosed"))),
+        ("135790", "", PinEntry::Block(PinBlock::iso0(*b"enclosed"))),
         ("cancel", "", PinEntry::Cancelled),
         ("bypass", "", PinEntry::Bypassed),
     ] {

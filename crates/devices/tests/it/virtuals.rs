@@ -480,7 +480,7 @@ fn every_virtual_device_tests_itself() {
     // A pad without the key of an account says which.
     let encipher = Arc::new(
         |slot: &str, _: &payterm_schema::secret::Pin, _: &Pan| {
-            if slot == "b" { Err("no key".into()) } else { Ok(PinBlock::new([0; 8])) }
+            if slot == "b" { Err("no key".into()) } else { Ok(PinBlock::iso0([0; 8])) }
         },
     );
     let w = World { env: Env { bench: VirtualBench::new(), encipher }, server: None, ..w };

@@ -61,7 +61,7 @@ impl Rig {
                     mid: self.config.mid.clone(),
                     tid: self.config.tid.clone(),
                     currency: self.config.currency,
-                    nii: self.config.nii.clone(),
+                    nii: self.config.nii,
                     test: true,
                 },
                 serial: "payterm-test".into(),
@@ -122,6 +122,7 @@ impl Link {
             scheme: None,
             settlement: None,
             offline_authority: None,
+            icc: None,
         };
         let account = payterm_schema::AccountId::new("cup").unwrap();
         let message = HostMessage {

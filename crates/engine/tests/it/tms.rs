@@ -1,6 +1,7 @@
 //! The terminal management's client against hostile answers: of each, nothing is taken.
 use payterm_core::{TmsAsk, TmsEvent};
 use payterm_engine::tms::{Tms, Trouble};
+use payterm_primitives::{DesKey, signature::Signer, wrap::wrap};
 use payterm_schema::{
     AccountId, Currency, Time,
     config::{Config, TmsConfig},
@@ -10,10 +11,7 @@ use payterm_schema::{
     },
 };
 use payterm_simulator::tms;
-use payterm_vault::{
-    SealingKey, Vault,
-    primitives::{DesKey, signature::Signer, wrap::wrap},
-};
+use payterm_vault::{SealingKey, Vault};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex},

@@ -1,6 +1,7 @@
 //! All integration tests of this crate, one program.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 mod golden;
+mod icc;
 mod messages;
 mod random;
 mod support;

@@ -6,7 +6,7 @@ use payterm_schema::host::{
     ReversalReason, Wallet,
 };
 use payterm_schema::kind::AmountRule;
-use payterm_schema::secret::{MacAlgorithm, MacError, Pan, PaymentCode, PinBlock, Tracks};
+use payterm_schema::secret::{MacAlgorithm, MacError, MacValue, Pan, PaymentCode, PinBlock, Tracks};
 use payterm_schema::settlement::{BatchPart, Half, Halves, UploadRecord};
 use payterm_schema::{Currency, Kind, Mac, Money, Time};
 
@@ -50,14 +50,11 @@ impl TestMac {
     }
 }
 impl Mac for TestMac {
-    fn key_len(&self) -> Result<usize, MacError> {
-        Ok(self.0.len())
-    }
-    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<[u8; 8], MacError> {
+    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<MacValue, MacError> {
         let mut padded = data.to_vec();
         padded.resize(data.len().div_ceil(8) * 8, 0);
         let blocks = padded.as_chunks::<8>().0;
-        Ok(match algorithm {
+        let value: [u8; 8] = match algorithm {
             MacAlgorithm::UnionpayEcb => {
                 let r = hex::encode_upper(blocks.iter().fold([0; 8], |r, b| xor(r, *b)));
                 let half = |i: usize| bytes::<8>(&r.as_bytes()[i..i + 8]);
@@ -69,18 +66,16 @@ impl Mac for TestMac {
                 let r = blocks.iter().fold([0; 8], |r, b| encrypt(&self.0[..8], xor(r, *b)));
                 encrypt(&self.0[..8], decrypt8(&self.0[8..], r))
             }
-        })
+        };
+        Ok(MacValue::new(&value))
     }
     fn verify(&self, algorithm: MacAlgorithm, data: &[u8], mac: &[u8]) -> Result<bool, MacError> {
-        Ok(self.mac(algorithm, data)? == mac)
+        Ok(self.mac(algorithm, data)?.reveal() == mac)
     }
 }
 pub struct NoKey;
 impl Mac for NoKey {
-    fn key_len(&self) -> Result<usize, MacError> {
-        Err(MacError::NoKey)
-    }
-    fn mac(&self, _: MacAlgorithm, _: &[u8]) -> Result<[u8; 8], MacError> {
+    fn mac(&self, _: MacAlgorithm, _: &[u8]) -> Result<MacValue, MacError> {
         Err(MacError::NoKey)
     }
     fn verify(&self, _: MacAlgorithm, _: &[u8], _: &[u8]) -> Result<bool, MacError> {
@@ -92,7 +87,7 @@ impl Mac for NoKey {
 pub fn pin_block(pin: &str, pan: &str) -> PinBlock {
     let p = bytes::<8>(&hex::decode(format!("{:02}{pin:F<14}", pin.len())).unwrap());
     let a = bytes::<8>(&hex::decode(format!("0000{}", &pan[pan.len() - 13..pan.len() - 1])).unwrap());
-    PinBlock::new(encrypt(&hex::decode(PIK).unwrap(), xor(p, a)))
+    PinBlock::iso0(encrypt(&hex::decode(PIK).unwrap(), xor(p, a)))
 }
 
 pub fn station(test: bool) -> payterm_hosts::Station {
@@ -100,7 +95,7 @@ pub fn station(test: bool) -> payterm_hosts::Station {
         mid: "104110045110012".into(),
         tid: "00008888".into(),
         currency: Currency::CNY,
-        nii: "0003".into(),
+        nii: Default::default(),
         test,
     }
 }
@@ -128,6 +123,7 @@ pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
         scheme: None,
         settlement: None,
         offline_authority: None,
+        icc: None,
     }
 }
 
@@ -404,6 +400,7 @@ pub fn answer(code: &str) -> HostAnswer {
         fee: None,
         parameters: Vec::new(),
         settlement: None,
+        icc: None,
         requirement: 0,
     }
 }

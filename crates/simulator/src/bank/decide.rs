@@ -1,7 +1,7 @@
 //! What an acquirer and the issuer behind it say to a request; nothing is written here but the count of wrong
 //! PINs.
 use super::{
-    BankError, CardStatus, CodeAnswer, Kind, LedgerError, OptionalExtension, PinGiven, Txn, What, desk::Desk,
+    BankError, CardStatus, CodeAnswer, Kind, LedgerError, OptionalExtension, PinGiven, Txn, What, case::Case,
     held, ledger, params, wallet_account,
 };
 use crate::world::Card;
@@ -52,7 +52,7 @@ impl Verdict<'_> {
 
 const PAYMENTS: [Kind; 4] = [Kind::Sale, Kind::VoiceSale, Kind::Completion, Kind::CompletionAdvice];
 
-impl<'a> Desk<'a> {
+impl<'a> Case<'a> {
     pub(super) fn decide(&self) -> Result<Verdict<'a>, BankError> {
         let (a, ask) = (self.account, self.ask);
         let What::Do(kind) = ask.what else { return Ok(refused("12")) };

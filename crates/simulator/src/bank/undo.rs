@@ -1,8 +1,8 @@
 //! Reversals (host-protocol §6) and the query of a payment by code (§8).
-use super::{BankError, HostAnswer, Kind, Txn, desk::Desk, ledger, params};
+use super::{BankError, HostAnswer, Kind, Txn, case::Case, ledger, params};
 use payterm_schema::kind::Recovery;
 
-impl Desk<'_> {
+impl Case<'_> {
     /// 00 done (and done again), 25 not found and remembered, 12 cannot be reversed. A reversal whose F4
     /// differs is refused with 64, one that differs in F2, F3, F25, F38, F60.1 or F61 with 22: neither ends
     /// it, a terminal that reverses what it did not send must notice.

@@ -1,8 +1,8 @@
-//! The HTTPS face of the desk: GET /v1/offer, PUT and GET /v1/onboardings/ID, GET
+//! The HTTPS face of the registry: GET /v1/offer, PUT and GET /v1/onboardings/ID, GET
 //! /v1/onboardings/ID/parameters?nonce=N. Every answer is signed JSON; an error is a status and a line of
 //! text.
-use super::{Desk, DeskError};
-use crate::acquirer::now;
+use super::{Registry, RegistryError};
+use crate::shared::now;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -27,7 +27,7 @@ const MAX_BODY: usize = 32 * 1024;
 const CONNECTIONS: usize = 64;
 const WITHIN: Duration = Duration::from_secs(30);
 
-pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<Mutex<Desk>>) {
+pub async fn serve(listener: TcpListener, tls: TlsAcceptor, registry: Arc<Mutex<Registry>>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
@@ -35,12 +35,12 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<Mutex<Desk
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (tls, desk) = (tls.clone(), Arc::clone(&desk));
+        let (tls, registry) = (tls.clone(), Arc::clone(&registry));
         tokio::spawn(async move {
             let _permit = permit;
             let talk = async {
                 let Ok(stream) = tls.accept(tcp).await else { return };
-                let answer = service_fn(|request| answer(Arc::clone(&desk), request));
+                let answer = service_fn(|request| answer(Arc::clone(&registry), request));
                 if let Err(e) = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(stream), answer)
@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<Mutex<Desk
 }
 
 async fn answer(
-    desk: Arc<Mutex<Desk>>,
+    registry: Arc<Mutex<Registry>>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -65,7 +65,7 @@ async fn answer(
         Ok(Bytes::new())
     };
     let done = match body {
-        Ok(body) => route(&desk, &method, uri.path(), uri.query().unwrap_or_default(), &body),
+        Ok(body) => route(&registry, &method, uri.path(), uri.query().unwrap_or_default(), &body),
         Err(_) => Err((StatusCode::PAYLOAD_TOO_LARGE, format!("a body of up to {MAX_BODY} bytes"))),
     };
     tracing::info!(%method, path = uri.path(), ok = done.is_ok(), "terminal management");
@@ -82,36 +82,37 @@ async fn answer(
 }
 
 fn route(
-    desk: &Mutex<Desk>,
+    registry: &Mutex<Registry>,
     method: &Method,
     path: &str,
     query: &str,
     body: &[u8],
 ) -> Result<Signed, (StatusCode, String)> {
-    let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
     let done = match path.split('/').collect::<Vec<_>>()[..] {
-        ["", "v1", "offer"] if method == Method::GET => Ok(desk.offer().clone()),
-        ["", "v1", "onboardings", id] if method == Method::GET => desk.status(id),
+        ["", "v1", "offer"] if method == Method::GET => Ok(registry.offer().clone()),
+        ["", "v1", "onboardings", id] if method == Method::GET => registry.status(id),
         ["", "v1", "onboardings", id] if method == Method::PUT => {
             let submission: Submission =
                 serde_json::from_slice(body).map_err(|e| (StatusCode::BAD_REQUEST, e.to_string()))?;
             if submission.onboarding != id {
                 return Err((StatusCode::BAD_REQUEST, "the path names another onboarding".into()));
             }
-            desk.submit(submission, now())
+            registry.submit(submission, now())
         }
         ["", "v1", "onboardings", id, "parameters"] if method == Method::GET => {
-            desk.grant(id, query.strip_prefix("nonce=").unwrap_or_default())
+            registry.grant(id, query.strip_prefix("nonce=").unwrap_or_default())
         }
         _ => return Err((StatusCode::NOT_FOUND, "no such resource".into())),
     };
     done.map_err(|e| {
         let status = match &e {
-            DeskError::NotFound(_) => StatusCode::NOT_FOUND,
-            DeskError::Refused { .. } => StatusCode::CONFLICT,
-            DeskError::File { .. } | DeskError::Sign | DeskError::Json(_) | DeskError::Key(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            RegistryError::NotFound(_) => StatusCode::NOT_FOUND,
+            RegistryError::Refused { .. } => StatusCode::CONFLICT,
+            RegistryError::File { .. }
+            | RegistryError::Sign
+            | RegistryError::Json(_)
+            | RegistryError::Key(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, e.to_string())
     })

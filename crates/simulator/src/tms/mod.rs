@@ -4,13 +4,13 @@
 //! `onboardings.json`.
 //!
 //! **Test keys and test data only.**
-mod desk;
 mod http;
+mod registry;
 
-pub use desk::{Decision, Desk, DeskError, Held};
 pub use http::serve;
+pub use registry::{Decision, Held, Registry, RegistryError};
 
-use payterm_vault::primitives::signature::Signer;
+use payterm_primitives::signature::Signer;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -39,7 +39,7 @@ pub enum TmsError {
     #[error("{0}: not a signing key of mine")]
     Signing(PathBuf),
     #[error(transparent)]
-    Desk(#[from] DeskError),
+    Registry(#[from] RegistryError),
 }
 
 /// Directory of the terminal management in an acquirer's state directory.
@@ -72,8 +72,11 @@ pub fn identity(state: &Path) -> Result<(TlsAcceptor, Signer), TmsError> {
     }
     let der =
         fs::read(&signing_file).map_err(|cause| TmsError::File { path: signing_file.clone(), cause })?;
-    let signer = Signer::from_pkcs8(&der).ok_or_else(|| TmsError::Signing(signing_file))?;
-    write(&dir.join("signing.pem"), 0o644, public_pem(&signer).as_bytes())?;
+    let signer = Signer::from_pkcs8(&der);
+    let (signer, public) = signer
+        .and_then(|s| s.spki_pem().map(|pem| (s, pem)))
+        .ok_or_else(|| TmsError::Signing(signing_file))?;
+    write(&dir.join("signing.pem"), 0o644, public.as_bytes())?;
 
     let key = KeyPair::generate()?;
     let names = ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
@@ -86,18 +89,6 @@ pub fn identity(state: &Path) -> Result<(TlsAcceptor, Signer), TmsError> {
             PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
         )?;
     Ok((TlsAcceptor::from(Arc::new(config)), signer))
-}
-
-/// SubjectPublicKeyInfo in PEM (RFC 7468).
-pub fn public_pem(signer: &Signer) -> String {
-    let body = base64_lines(&signer.spki());
-    format!("-----BEGIN PUBLIC KEY-----\n{body}-----END PUBLIC KEY-----\n")
-}
-
-fn base64_lines(der: &[u8]) -> String {
-    use base64::{Engine, prelude::BASE64_STANDARD};
-    let text = BASE64_STANDARD.encode(der);
-    text.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect()
 }
 
 fn text(path: &Path) -> Result<String, TmsError> {

@@ -1,31 +1,28 @@
 //! A terminal for the tests: built on `payterm-hosts` and the vault's primitives, it shares no code with the
 //! acquirer but these. `tests/` of the workspace judge both with independent programs.
 use payterm_hosts::{Built, Profile, Reply, Station, build, frame_len, read};
+use payterm_primitives::{DesKey, Key as VaultKey, KeySet, encode_pin_block, mac, parse_f62};
 use payterm_schema::{
     HostAnswer, Kind, Money, Pan, PaymentCode, Time, Tracks,
     account::{Batch, Stan},
     host::{CardSecrets, EntryMode, MessageKind, OriginalRef, Plan, ReversalReason, Wallet},
-    secret::{Mac, MacAlgorithm, MacError, Pin},
+    secret::{Mac, MacAlgorithm, MacError, MacValue, Pin},
 };
 use payterm_simulator::{Running, World};
-use payterm_vault::primitives::{DesKey, KeySet, encode_pin_block, mac, parse_f62};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
 
-pub struct Key(pub Option<DesKey>);
+pub struct Key(pub Option<VaultKey>);
 impl Mac for Key {
-    fn key_len(&self) -> Result<usize, MacError> {
-        self.0.as_ref().map(DesKey::key_len).ok_or(MacError::NoKey)
-    }
-    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<[u8; 8], MacError> {
+    fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<MacValue, MacError> {
         mac(algorithm, self.0.as_ref().ok_or(MacError::NoKey)?, data)
             .map_err(|e| MacError::Store(e.to_string()))
     }
     fn verify(&self, algorithm: MacAlgorithm, data: &[u8], given: &[u8]) -> Result<bool, MacError> {
-        Ok(self.mac(algorithm, data)?.as_slice() == given)
+        Ok(self.mac(algorithm, data)?.reveal() == given)
     }
 }
 
@@ -71,7 +68,7 @@ impl Till {
                 mid: a.mid.clone(),
                 tid: a.tid.clone(),
                 currency: a.currency,
-                nii: "0003".into(),
+                nii: Default::default(),
                 test: true,
             },
             addr,
@@ -114,6 +111,7 @@ impl Till {
             scheme: None,
             settlement: None,
             offline_authority: None,
+            icc: None,
         }
     }
     pub fn build(&self, message_kind: MessageKind, plan: &Plan, secrets: &CardSecrets) -> Built {

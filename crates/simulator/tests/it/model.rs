@@ -4,7 +4,8 @@
 use payterm_schema::{Kind, Pan, Time, secret::Pin};
 use payterm_simulator::{
     World,
-    bank::{Ask, Bank, Clock, Named, PinGiven, What},
+    ask::{Ask, Named, PinGiven, What},
+    bank::{Bank, Clock},
     ledger,
 };
 use proptest::prelude::*;

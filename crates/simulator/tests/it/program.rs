@@ -1,9 +1,9 @@
 //! `payterm-acquirer` as its own process: start, ready file, control socket, kill -9, TLS, listings, no
 //! secret in log or output.
 use crate::common::{Till, soon};
+use payterm_primitives::DesKey;
 use payterm_schema::host::{CardSecrets, MessageKind};
 use payterm_simulator::{Acquirer, Options, World, acquirer::AcquirerError};
-use payterm_vault::primitives::DesKey;
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read},

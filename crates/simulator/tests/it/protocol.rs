@@ -31,7 +31,7 @@ fn a_sale_moves_money_and_carries_everything_in_both_profiles() {
         let mut t = Till::new(&r, account);
         let got = t.sign_in();
         assert_eq!(t.batch.get(), if account == "x919" { 101 } else { 1 });
-        assert_eq!(t.keys.as_ref().unwrap().mak.key_len(), if account == "cup" { 8 } else { 16 });
+        assert_eq!(t.keys.as_ref().unwrap().mak.reveal().len(), if account == "cup" { 8 } else { 16 });
         assert_eq!(
             (got.answer().mac, got.answer().time.as_ref().map(String::len)),
             (MacVerdict::NotUsed, Some(6))
@@ -98,8 +98,8 @@ fn a_wrong_pin_is_55_then_the_right_one_clears_the_count_and_the_limit_is_75() {
     assert_eq!(t.sale("grace-no-pin", 100, None).code(), "00");
     assert_eq!(alice(&r), OPENING - 100);
     // Under another PIK the block is no PIN block.
-    let pik = payterm_vault::primitives::DesKey::generate(16).unwrap();
-    t.keys.as_mut().unwrap().pik = pik;
+    let pik = payterm_primitives::DesKey::generate(16).unwrap();
+    t.keys.as_mut().unwrap().pik = pik.into();
     assert_eq!(t.sale("judy-usd", 100, Some("8642")).code(), "57");
     assert_eq!(t.sale("frank-poor", 100, PIN).code(), "99");
     sound(&r);
@@ -332,7 +332,7 @@ fn who_may_speak_session_mac_and_names() {
         let (plan, secrets) = (t.sale_plan(100, true), t.card("alice", PIN));
         let right = std::mem::replace(
             &mut t.mak,
-            crate::common::Key(Some(payterm_vault::primitives::DesKey::generate(16).unwrap())),
+            crate::common::Key(Some(payterm_primitives::DesKey::generate(16).unwrap().into())),
         );
         let wrong = t.exchange(MessageKind::Request, plan, &secrets);
         assert_eq!(
@@ -581,6 +581,7 @@ impl Till {
             scheme: None,
             settlement: None,
             offline_authority: None,
+            icc: None,
         }
     }
 }

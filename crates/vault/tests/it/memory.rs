@@ -1,8 +1,9 @@
 //! What the enciphering of a PIN leaves in the memory of this process: read from /proc/self/mem, while the
 //! thread that did it still has its stack. One test only: what the search of another one reads would be in
 //! memory too.
+use payterm_primitives as primitives;
 use payterm_schema::secret::{Pan, Pin, SecretBytes};
-use payterm_vault::{SealingKey, Vault, primitives};
+use payterm_vault::{SealingKey, Vault};
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
@@ -67,7 +68,7 @@ fn no_clear_pin_block_stays_on_the_stack() {
             &tmk.kcv(),
         )
         .unwrap();
-    let key = || primitives::DesKey::generate(16).unwrap();
+    let key = || primitives::Key::from(primitives::DesKey::generate(16).unwrap());
     let keys = primitives::KeySet { pik: key(), mak: key(), tdk: None };
     vault.import_working_keys("a", &primitives::build_f62(&tmk, &keys).unwrap()).unwrap();
 

@@ -1,9 +1,7 @@
 //! The terminal's own key and master keys wrapped to it.
+use payterm_primitives::{DesKey, wrap::wrap};
 use payterm_schema::AccountId;
-use payterm_vault::{
-    SealingKey, Vault, VaultError, WrappedTmk,
-    primitives::{DesKey, wrap::wrap},
-};
+use payterm_vault::{SealingKey, Vault, VaultError, WrappedTmk};
 use std::path::Path;
 
 fn open(dir: &Path, seed: u8) -> Vault {

@@ -12,7 +12,7 @@ use payterm_schema::{
     outcome::{Class, Status},
     paper::PaperJob,
     record::ObligationState,
-    secret::{Mac, MacAlgorithm, MacError},
+    secret::{Mac, MacAlgorithm, MacError, MacValue},
 };
 use payterm_texts::{ScreenContext, SlipContext, Templates, Texts, slip};
 use std::sync::LazyLock;
@@ -20,12 +20,9 @@ use std::sync::LazyLock;
 /// A MAC that depends on every byte, without a key.
 struct Sum;
 impl Mac for Sum {
-    fn key_len(&self) -> Result<usize, MacError> {
-        Ok(16)
-    }
-    fn mac(&self, _: MacAlgorithm, data: &[u8]) -> Result<[u8; 8], MacError> {
+    fn mac(&self, _: MacAlgorithm, data: &[u8]) -> Result<MacValue, MacError> {
         let sum = data.iter().fold(0u64, |s, b| s.rotate_left(5) ^ u64::from(*b));
-        Ok(format!("{:08X}", sum as u32 ^ (sum >> 32) as u32).into_bytes().try_into().expect("8 digits"))
+        Ok(MacValue::new(format!("{:08X}", sum as u32 ^ (sum >> 32) as u32).as_bytes()))
     }
     fn verify(&self, _: MacAlgorithm, _: &[u8], _: &[u8]) -> Result<bool, MacError> {
         Ok(true)
@@ -46,7 +43,7 @@ fn frame(world: &World, m: &HostMessage) -> Vec<u8> {
         mid: account.config.mid.clone(),
         tid: account.config.tid.clone(),
         currency: account.config.currency,
-        nii: "0003".into(),
+        nii: Default::default(),
         test: false,
     };
     let secrets = match &m.secrets {

@@ -69,7 +69,7 @@ impl World {
             Some(Customer::Bypasses) => (900, PinEntry::Bypassed),
             Some(Customer::PadFails) => (900, PinEntry::Failed("cable".into())),
             Some(Customer::FallsAsleep) => (60_000, PinEntry::TimedOut),
-            Some(_) | None => (900, PinEntry::Block(PinBlock::new([7; 8]))),
+            Some(_) | None => (900, PinEntry::Block(PinBlock::iso0([7; 8]))),
         };
         self.later(ms, Event::Customer(Input::Pin { tag, entry }));
     }
@@ -80,7 +80,7 @@ impl World {
         match input {
             // The pad enciphers it under the keys of this moment.
             Input::Pin { tag, entry: PinEntry::Block(_) } => {
-                let entry = PinEntry::Block(PinBlock::new([self.generation(self.pin_of.as_ref()); 8]));
+                let entry = PinEntry::Block(PinBlock::iso0([self.generation(self.pin_of.as_ref()); 8]));
                 self.input(Input::Pin { tag, entry });
             }
             input => self.input(input),

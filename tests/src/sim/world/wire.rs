@@ -16,7 +16,7 @@ impl World {
         if let SecretsFrom::Memory(CardSecrets { pin_block: Some(block), .. }) = &m.secrets {
             assert_eq!(
                 block,
-                &PinBlock::new([self.generation(Some(&m.account)); 8]),
+                &PinBlock::iso0([self.generation(Some(&m.account)); 8]),
                 "a PIN block under keys that are no more: the issuer would count a wrong PIN"
             );
         }

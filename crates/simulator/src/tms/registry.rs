@@ -1,6 +1,7 @@
-//! The desk that judges onboardings. What it holds is one file, written whole after each change.
+//! The registry that judges onboardings. What it holds is one file, written whole after each change.
 use super::write;
 use crate::world::{Account, World};
+use payterm_primitives::{DesKey, PrimitiveError, signature::Signer, wrap::wrap};
 use payterm_schema::{
     Time,
     onboarding::{
@@ -8,7 +9,6 @@ use payterm_schema::{
         Settlement, Signed, Submission, Verdict, WrappedKey,
     },
 };
-use payterm_vault::primitives::{DesKey, PrimitiveError, signature::Signer, wrap::wrap};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -23,7 +23,7 @@ const MOST: usize = 1_000;
 const REASON: usize = 200;
 
 #[derive(Debug, thiserror::Error)]
-pub enum DeskError {
+pub enum RegistryError {
     #[error("{path}: {cause}")]
     File { path: PathBuf, cause: String },
     #[error("onboarding {0}: not here")]
@@ -61,7 +61,7 @@ pub enum Decision {
     },
 }
 
-pub struct Desk {
+pub struct Registry {
     world: Arc<World>,
     signer: Signer,
     file: PathBuf,
@@ -71,19 +71,19 @@ pub struct Desk {
     offer: Signed,
 }
 
-impl Desk {
+impl Registry {
     /// `hosts`: where each profile's host listens, for the accounts that are given.
     pub fn open(
         dir: &Path,
         world: Arc<World>,
         signer: Signer,
         hosts: BTreeMap<String, SocketAddr>,
-    ) -> Result<Self, DeskError> {
+    ) -> Result<Self, RegistryError> {
         let file = dir.join("onboardings.json");
         let all = match std::fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(e) => return Err(DeskError::File { path: file, cause: e.to_string() }),
+            Err(e) => return Err(RegistryError::File { path: file, cause: e.to_string() }),
         };
         let offer = sign(&signer, &offer(&world))?;
         Ok(Self { world, signer, file, hosts, all, offer })
@@ -98,9 +98,9 @@ impl Desk {
 
     /// The same id, revision and content again is the same onboarding; a rejected one may come again as its
     /// next revision.
-    pub fn submit(&mut self, s: Submission, now: Time) -> Result<Signed, DeskError> {
+    pub fn submit(&mut self, s: Submission, now: Time) -> Result<Signed, RegistryError> {
         let id = s.onboarding.clone();
-        let refuse = |rule: &str| Err(DeskError::Refused { id: id.clone(), rule: rule.into() });
+        let refuse = |rule: &str| Err(RegistryError::Refused { id: id.clone(), rule: rule.into() });
         if id.len() != 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return refuse("the id must be 32 hex digits");
         }
@@ -138,7 +138,7 @@ impl Desk {
         self.status(&id)
     }
 
-    pub fn status(&self, id: &str) -> Result<Signed, DeskError> {
+    pub fn status(&self, id: &str) -> Result<Signed, RegistryError> {
         let held = self.held(id)?;
         let s = &held.submission;
         let standing = OnboardingStatus {
@@ -152,9 +152,9 @@ impl Desk {
     }
 
     /// Parameters and master key of an approved onboarding, for this question alone.
-    pub fn grant(&self, id: &str, nonce: &str) -> Result<Signed, DeskError> {
+    pub fn grant(&self, id: &str, nonce: &str) -> Result<Signed, RegistryError> {
         let held = self.held(id)?;
-        let refuse = |rule: &str| DeskError::Refused { id: id.into(), rule: rule.into() };
+        let refuse = |rule: &str| RegistryError::Refused { id: id.into(), rule: rule.into() };
         if nonce.len() != 32 || !nonce.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(refuse("the nonce must be 32 hex digits"));
         }
@@ -195,8 +195,8 @@ impl Desk {
     }
 
     /// A person's word.
-    pub fn decide(&mut self, id: &str, decision: Decision) -> Result<Held, DeskError> {
-        let refuse = |rule: String| DeskError::Refused { id: id.into(), rule };
+    pub fn decide(&mut self, id: &str, decision: Decision) -> Result<Held, RegistryError> {
+        let refuse = |rule: String| RegistryError::Refused { id: id.into(), rule };
         let held = self.held(id)?;
         if held.verdict != Verdict::InReview {
             return Err(refuse("is not in review".into()));
@@ -222,20 +222,20 @@ impl Desk {
             }
             Decision::Reject { .. } => return Err(refuse(format!("a reason has 1 to {REASON} characters"))),
         };
-        let held = self.all.get_mut(id).ok_or_else(|| DeskError::NotFound(id.into()))?;
+        let held = self.all.get_mut(id).ok_or_else(|| RegistryError::NotFound(id.into()))?;
         (held.verdict, held.reason, held.account) = (verdict, reason, account);
         let done = held.clone();
         self.save()?;
         Ok(done)
     }
 
-    fn held(&self, id: &str) -> Result<&Held, DeskError> {
-        self.all.get(id).ok_or_else(|| DeskError::NotFound(id.chars().take(40).collect()))
+    fn held(&self, id: &str) -> Result<&Held, RegistryError> {
+        self.all.get(id).ok_or_else(|| RegistryError::NotFound(id.chars().take(40).collect()))
     }
 
-    fn save(&self) -> Result<(), DeskError> {
+    fn save(&self) -> Result<(), RegistryError> {
         write(&self.file, 0o600, &serde_json::to_vec_pretty(&self.all)?)
-            .map_err(|e| DeskError::File { path: self.file.clone(), cause: e.to_string() })
+            .map_err(|e| RegistryError::File { path: self.file.clone(), cause: e.to_string() })
     }
 }
 
@@ -274,8 +274,8 @@ fn offer(world: &World) -> Offer {
     }
 }
 
-fn sign(signer: &Signer, value: &impl Serialize) -> Result<Signed, DeskError> {
+fn sign(signer: &Signer, value: &impl Serialize) -> Result<Signed, RegistryError> {
     let text = serde_json::to_string(value)?;
-    let signature = hex::encode(signer.sign(text.as_bytes()).ok_or(DeskError::Sign)?);
+    let signature = hex::encode(signer.sign(text.as_bytes()).ok_or(RegistryError::Sign)?);
     Ok(Signed { text, signature })
 }

@@ -1,54 +1,52 @@
 //! Signatures of the terminal management: ECDSA on P-256 with SHA-256 (FIPS 186-5), in ASN.1.
-use ring::{
-    rand::SystemRandom,
-    signature::{
-        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+use p256::{
+    ecdsa::{
+        DerSignature, SigningKey, VerifyingKey,
+        signature::{Signer as _, Verifier as _},
     },
+    elliptic_curve::Generate,
+    pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding},
 };
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// SubjectPublicKeyInfo of a P-256 key up to the point (RFC 5480): all of them begin with these bytes.
-const SPKI: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86,
-    0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
-const POINT: usize = 65;
-
 /// The public key that signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verifier([u8; POINT]);
+pub struct Verifier(VerifyingKey);
 
 impl Verifier {
     /// From SubjectPublicKeyInfo in DER; none for any other kind of key.
     pub fn from_spki(der: &[u8]) -> Option<Self> {
-        let point: [u8; POINT] = der.strip_prefix(&SPKI)?.try_into().ok()?;
-        (point[0] == 4).then_some(Self(point))
+        VerifyingKey::from_public_key_der(der).ok().map(Self)
     }
     pub fn good(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.0).verify(message, signature).is_ok()
+        DerSignature::try_from(signature).is_ok_and(|s| self.0.verify(message, &s).is_ok())
     }
 }
 
 /// The key that signs: for the acquirer simulator and tests.
-pub struct Signer(EcdsaKeyPair);
+pub struct Signer(SigningKey);
 
 impl Signer {
     /// A new key as PKCS#8 in DER.
     pub fn generate() -> Option<Zeroizing<Vec<u8>>> {
-        let made =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).ok()?;
-        Some(Zeroizing::new(made.as_ref().to_vec()))
+        let key = SigningKey::try_generate().ok()?;
+        Some(key.to_pkcs8_der().ok()?.to_bytes())
     }
     pub fn from_pkcs8(der: &[u8]) -> Option<Self> {
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der, &SystemRandom::new()).ok().map(Self)
+        SigningKey::from_pkcs8_der(der).ok().map(Self)
     }
     pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
-        Some(self.0.sign(&SystemRandom::new(), message).ok()?.as_ref().to_vec())
+        let signature: DerSignature = self.0.try_sign(message).ok()?;
+        Some(signature.as_bytes().to_vec())
     }
     /// SubjectPublicKeyInfo in DER.
-    pub fn spki(&self) -> Vec<u8> {
-        [&SPKI[..], self.0.public_key().as_ref()].concat()
+    pub fn spki(&self) -> Option<Vec<u8>> {
+        Some(self.0.verifying_key().to_public_key_der().ok()?.into_vec())
+    }
+    /// SubjectPublicKeyInfo in PEM (RFC 7468).
+    pub fn spki_pem(&self) -> Option<String> {
+        self.0.verifying_key().to_public_key_pem(LineEnding::LF).ok()
     }
 }
 impl fmt::Debug for Signer {
@@ -65,7 +63,7 @@ mod tests {
     fn signs_and_refuses_what_was_changed() {
         let signer = Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap();
         let other = Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap();
-        let public = Verifier::from_spki(&signer.spki()).unwrap();
+        let public = Verifier::from_spki(&signer.spki().unwrap()).unwrap();
         let signature = signer.sign(b"words").unwrap();
         assert!(public.good(b"words", &signature));
         assert!(
@@ -73,9 +71,16 @@ mod tests {
                 && !public.good(b"words", &other.sign(b"words").unwrap())
                 && !public.good(b"words", &[])
         );
+        let spki = signer.spki().unwrap();
         for cut in [0, 26, 90] {
-            assert!(Verifier::from_spki(&signer.spki()[..cut]).is_none());
+            assert!(Verifier::from_spki(&spki[..cut]).is_none());
         }
+        let p384 =
+            [&hex::decode("3076301006072a8648ce3d020106052b81040022036200").unwrap()[..], &[4; 97]].concat();
+        assert!(Verifier::from_spki(&p384).is_none(), "another curve");
+        let mut off = spki;
+        off[40] ^= 1;
+        assert!(Verifier::from_spki(&off).is_none(), "a point beside the curve");
     }
 
     /// Made by `openssl ecparam -name prime256v1 -genkey`, `openssl ec -pubout -outform DER`, `openssl dgst

@@ -1,6 +1,6 @@
 //! F62 of a sign-in reply: working keys under the TMK, each followed by its 4-byte check value (host-protocol
 //! §4).
-use super::DesKey;
+use super::{DesKey, Key};
 use payterm_schema::secret::SecretBytes;
 use zeroize::Zeroizing;
 
@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySet {
     /// PIN key 工作密钥 PIK.
-    pub pik: DesKey,
+    pub pik: Key,
     /// MAC key MAK.
-    pub mak: DesKey,
+    pub mak: Key,
     /// Track key TDK.
-    pub tdk: Option<DesKey>,
+    pub tdk: Option<Key>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum F62Error {
     #[error("TMK: {0} bytes, must be 16")]
     Tmk(usize),
     #[error(
-        "key set: PIK and MAK of 8 bytes, or PIK of 16 with MAK of 8 or 16, and then a TDK of 16 or none"
+        "key set: DES keys, PIK and MAK of 8 bytes, or PIK of 16 with MAK of 8 or 16, and then a TDK of 16 or none"
     )]
     Form,
 }
@@ -47,7 +47,11 @@ pub fn parse_f62(tmk: &DesKey, f62: &[u8]) -> Result<KeySet, F62Error> {
             .decrypt_ecb(&cipher_text[..used])
             .and_then(|k| DesKey::new(k.reveal()))
             .map_err(|_| F62Error::Form)?;
-        if clear.kcv_fits(&f62[at + len..at + len + 4]) { Ok(clear) } else { Err(F62Error::CheckValue(name)) }
+        if clear.kcv_fits(&f62[at + len..at + len + 4]) {
+            Ok(Key::from(clear))
+        } else {
+            Err(F62Error::CheckValue(name))
+        }
     };
     match f62.len() {
         24 => Ok(KeySet { pik: key("PIK", 0, 8)?, mak: key("MAK", 12, 8)?, tdk: None }),
@@ -66,13 +70,15 @@ pub fn build_f62(tmk: &DesKey, keys: &KeySet) -> Result<SecretBytes, F62Error> {
     if tmk.key_len() != 16 {
         return Err(F62Error::Tmk(tmk.key_len()));
     }
-    let fixed = match (keys.pik.key_len(), keys.mak.key_len(), keys.tdk.as_ref().map(DesKey::key_len)) {
+    let des = |key: &Key| key.des().map_err(|_| F62Error::Form);
+    let (pik, mak, tdk) = (des(&keys.pik)?, des(&keys.mak)?, keys.tdk.as_ref().map(des).transpose()?);
+    let fixed = match (pik.key_len(), mak.key_len(), tdk.as_ref().map(DesKey::key_len)) {
         (8, 8, None) => 8,
         (16, 8 | 16, None | Some(16)) => 16,
         _ => return Err(F62Error::Form),
     };
     let mut out = Zeroizing::new(Vec::with_capacity(60));
-    for key in [Some(&keys.pik), Some(&keys.mak), keys.tdk.as_ref()].into_iter().flatten() {
+    for key in [Some(&pik), Some(&mak), tdk.as_ref()].into_iter().flatten() {
         let cipher_text = tmk.encrypt_ecb(key.reveal()).map_err(|_| F62Error::Form)?;
         out.extend_from_slice(&cipher_text);
         out.extend(std::iter::repeat_n(0, fixed - cipher_text.len()));
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn sets_that_have_no_form_are_not_built() {
-        let k = |n| DesKey::generate(n).unwrap();
+        let k = |n| Key::from(DesKey::generate(n).unwrap());
         for (pik, mak, tdk) in [(8, 16, None), (8, 8, Some(16)), (16, 16, Some(8)), (24, 16, None)] {
             assert_eq!(
                 build_f62(&tmk(), &KeySet { pik: k(pik), mak: k(mak), tdk: tdk.map(k) }).err(),

@@ -1,12 +1,12 @@
 //! PIN block format 0 of ISO 9564-1 (ANSI X9.8): `0 L PIN F..F` XOR `0000` + the 12 rightmost PAN digits
 //! without the check digit.
-use super::{DesKey, PrimitiveError, xor};
-use payterm_schema::secret::{Pan, Pin, PinBlock};
+use super::{DesKey, Key, PrimitiveError, xor};
+use payterm_schema::secret::{Pan, Pin, PinBlock, PinFormat};
 use zeroize::Zeroizing;
 
-/// The PIN of `pin` for `pan`, enciphered under `pik` (8 or 16 bytes).
-pub fn encode_pin_block(pik: &DesKey, pin: &Pin, pan: &Pan) -> Result<PinBlock, PrimitiveError> {
-    check(pik)?;
+/// The PIN of `pin` for `pan`, enciphered under `pik` (DES, 8 or 16 bytes).
+pub fn encode_pin_block(pik: &Key, pin: &Pin, pan: &Pan) -> Result<PinBlock, PrimitiveError> {
+    let pik = des(pik)?;
     let digits = pin.reveal().as_bytes();
     // In place, digit by digit: a block that is passed by value leaves its clear PIN on the stack.
     let mut block = Zeroizing::new([0; 8]);
@@ -20,13 +20,17 @@ pub fn encode_pin_block(pik: &DesKey, pin: &Pin, pan: &Pan) -> Result<PinBlock, 
         *byte = (mixed(2 * i) << 4) | mixed(2 * i + 1);
     }
     pik.encrypt_in_place(&mut block);
-    Ok(PinBlock::new(*block))
+    Ok(PinBlock::iso0(*block))
 }
 
 /// The other way, for the acquirer's side.
-pub fn decode_pin_block(pik: &DesKey, block: &PinBlock, pan: &Pan) -> Result<Pin, PrimitiveError> {
-    check(pik)?;
-    let clear = Zeroizing::new(xor(*Zeroizing::new(pik.decrypt_block(*block.reveal())), *pan_part(pan)));
+pub fn decode_pin_block(pik: &Key, block: &PinBlock, pan: &Pan) -> Result<Pin, PrimitiveError> {
+    let pik = des(pik)?;
+    let given = match (block.format(), block.ksn(), block.reveal().try_into()) {
+        (PinFormat::Iso0, None, Ok(bytes)) => bytes,
+        _ => return Err(PrimitiveError::PinBlock("must be of format 0 and under the account's PIK")),
+    };
+    let clear = Zeroizing::new(xor(*Zeroizing::new(pik.decrypt_block(given)), *pan_part(pan)));
     let text = Zeroizing::new(hex::encode(*clear));
     let (head, rest) = text.split_at(2);
     if !head.starts_with('0') {
@@ -43,10 +47,11 @@ pub fn decode_pin_block(pik: &DesKey, block: &PinBlock, pan: &Pan) -> Result<Pin
     Pin::parse(digits).ok_or(PrimitiveError::PinBlock("a PIN digit is not decimal"))
 }
 
-fn check(pik: &DesKey) -> Result<(), PrimitiveError> {
-    match pik.key_len() {
+fn des(pik: &Key) -> Result<DesKey, PrimitiveError> {
+    let key = pik.des()?;
+    match key.key_len() {
         24 => Err(PrimitiveError::KeyLength { got: 24, rule: "8 or 16 for a PIK" }),
-        _ => Ok(()),
+        _ => Ok(key),
     }
 }
 
@@ -67,13 +72,19 @@ fn pan_part(pan: &Pan) -> Zeroizing<[u8; 8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Algorithm;
+    use payterm_schema::secret::Ksn;
     use proptest::prelude::*;
+
+    fn key(bytes: &[u8]) -> Key {
+        Key::new(Algorithm::Des, bytes).unwrap()
+    }
 
     /// By psec 1.3.0: `des.encrypt_tdes_ecb(pik, pinblock.encode_pinblock_iso_0(pin, pan))`.
     #[test]
     fn as_psec_has_them() {
-        let single = DesKey::new(&hex::decode("5BB5C72CD00B7338").unwrap()).unwrap();
-        let double = DesKey::new(&hex::decode("807A23AD32B36D457AE91FDF927570EA").unwrap()).unwrap();
+        let single = key(&hex::decode("5BB5C72CD00B7338").unwrap());
+        let double = key(&hex::decode("807A23AD32B36D457AE91FDF927570EA").unwrap());
         for (pin, pan, by_double, by_single) in [
             ("1234", "6225881234567890", "e4c5071641926d0f", "b12dffbac2cef2b9"),
             ("123456", "6222021234567890123", "bdfd42dcf960c8b6", "3f61743c67558574"),
@@ -92,11 +103,12 @@ mod tests {
 
     #[test]
     fn each_rule_of_the_block_is_checked() {
-        let k = DesKey::new(&[0x25; 16]).unwrap();
+        let k = key(&[0x25; 16]);
+        let des = k.des().unwrap();
         let pan = Pan::parse("6225881234567890").unwrap();
         let decode = |clear: &str| {
             let clear: [u8; 8] = hex::decode(clear).unwrap().try_into().unwrap();
-            decode_pin_block(&k, &PinBlock::new(k.encrypt_block(xor(clear, *pan_part(&pan)))), &pan)
+            decode_pin_block(&k, &PinBlock::iso0(des.encrypt_block(xor(clear, *pan_part(&pan)))), &pan)
                 .map(|p| p.reveal().to_owned())
         };
         assert_eq!(decode("041234ffffffffff"), Ok("1234".into()));
@@ -110,14 +122,26 @@ mod tests {
         ] {
             assert!(matches!(decode(bad), Err(PrimitiveError::PinBlock(_))), "{bad}");
         }
-        let triple = DesKey::new(&[1; 24]).unwrap();
-        assert!(encode_pin_block(&triple, &Pin::parse("1234").unwrap(), &pan).is_err());
+        let pin = Pin::parse("1234").unwrap();
+        assert_eq!(
+            encode_pin_block(&key(&[1; 24]), &pin, &pan),
+            Err(PrimitiveError::KeyLength { got: 24, rule: "8 or 16 for a PIK" })
+        );
+        let aes = Key::new(Algorithm::Aes, &[1; 16]).unwrap();
+        let other = PrimitiveError::Algorithm { got: Algorithm::Aes, need: Algorithm::Des };
+        assert_eq!(encode_pin_block(&aes, &pin, &pan), Err(other));
+        let (format_4, ksn) =
+            (PinBlock::new(PinFormat::Iso4, &[0; 16]).unwrap(), Ksn::new(&[0; 10]).unwrap());
+        for block in [format_4, encode_pin_block(&k, &pin, &pan).unwrap().with_ksn(ksn)] {
+            let refused = decode_pin_block(&k, &block, &pan).map(|p| p.reveal().to_owned());
+            assert!(matches!(refused, Err(PrimitiveError::PinBlock(_))), "{:?}", block.format());
+        }
     }
 
     proptest! {
         #[test]
         fn comes_back(pin in "[0-9]{4,12}", pan in "[0-9]{12,19}", key in prop::collection::vec(any::<u8>(), 16), single: bool) {
-            let k = DesKey::new(&key[..if single { 8 } else { 16 }]).unwrap();
+            let k = self::key(&key[..if single { 8 } else { 16 }]);
             let p = Pan::parse(&pan).unwrap();
             let block = encode_pin_block(&k, &Pin::parse(&pin).unwrap(), &p).unwrap();
             let back = decode_pin_block(&k, &block, &p).unwrap();

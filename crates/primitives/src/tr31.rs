@@ -6,7 +6,9 @@
 //! padding, CBC-enciphered with the MAC as the initial vector.
 use super::{DesKey, PrimitiveError};
 use aes::{Aes128, Aes192, Aes256};
-use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use cipher::{
+    Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, KeyInit, KeyIvInit,
+};
 use cmac::{Cmac, Mac, block_api::CmacCipher};
 use des::{TdesEde2, TdesEde3};
 use payterm_schema::secret::SecretBytes;
@@ -269,25 +271,15 @@ fn cbc<C: BlockCipherEncrypt + BlockCipherDecrypt + KeyInit>(
     iv: &[u8],
     data: &mut [u8],
 ) {
-    let cipher = C::new_from_slice(key).expect("the length was chosen by the key's own");
-    let mut chain = iv.to_vec();
-    for chunk in data.chunks_exact_mut(iv.len()) {
-        let mut block = Block::<C>::default();
-        match way {
-            Way::Encrypt => {
-                block.iter_mut().zip(chunk.iter().zip(&chain)).for_each(|(b, (d, c))| *b = d ^ c);
-                cipher.encrypt_block(&mut block);
-                chain.copy_from_slice(&block);
-            }
-            Way::Decrypt => {
-                block.copy_from_slice(chunk);
-                cipher.decrypt_block(&mut block);
-                block.iter_mut().zip(&chain).for_each(|(b, c)| *b ^= c);
-                chain.copy_from_slice(chunk);
-            }
+    const LENGTHS: &str = "the length was chosen by the key's own";
+    let (blocks, _) = Block::<C>::slice_as_chunks_mut(data);
+    match way {
+        Way::Encrypt => {
+            cbc::Encryptor::<C>::new_from_slices(key, iv).expect(LENGTHS).encrypt_blocks(blocks);
         }
-        chunk.copy_from_slice(&block);
-        zeroize::Zeroize::zeroize(block.as_mut_slice());
+        Way::Decrypt => {
+            cbc::Decryptor::<C>::new_from_slices(key, iv).expect(LENGTHS).decrypt_blocks(blocks);
+        }
     }
 }
 

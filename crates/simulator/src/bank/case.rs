@@ -1,4 +1,4 @@
-//! One request at the acquirer's desk, inside one SQLite transaction: new, repeated, or overtaken by its
+//! One request at the acquirer's case, inside one SQLite transaction: new, repeated, or overtaken by its
 //! reversal; what it leaves behind and what it is answered.
 use super::decide::{Verdict, refused};
 use super::{
@@ -6,7 +6,7 @@ use super::{
     answer, auth_code, ledger, params, rrn, txn_row,
 };
 
-pub(super) struct Desk<'a> {
+pub(super) struct Case<'a> {
     pub world: &'a World,
     pub tx: &'a Transaction<'a>,
     pub account: &'a Account,
@@ -21,7 +21,7 @@ fn content(ask: &Ask) -> String {
     format!("{code} {:?} {:?} {:?}", ask.named, ask.tip, ask.auth)
 }
 
-impl<'a> Desk<'a> {
+impl<'a> Case<'a> {
     pub(super) fn all(&self, clause: &str, p: impl rusqlite::Params) -> Result<Vec<Txn>, BankError> {
         Ok(self
             .tx

@@ -26,11 +26,7 @@ pub fn wrap(public: &[u8], label: &str, key: &[u8]) -> Result<Vec<u8>, Primitive
 }
 
 /// Blinded, and one answer for everything that is wrong.
-pub(crate) fn unwrap(
-    private: PrivateKey,
-    label: &str,
-    wrapped: &[u8],
-) -> Result<SecretBytes, PrimitiveError> {
+pub fn unwrap(private: PrivateKey, label: &str, wrapped: &[u8]) -> Result<SecretBytes, PrimitiveError> {
     let key = DecryptingKey::<Sha256>::new_with_label(private, label.as_bytes());
     let clear = key.decrypt_with_rng(&mut SysRng, wrapped);
     clear.map(SecretBytes::new).map_err(|_| PrimitiveError::Wrap("it does not unwrap"))

@@ -1,7 +1,9 @@
-//! DES, check values, MACs, PIN blocks, track encipherment, F62 and key blocks on keys in hand. Inside this
-//! crate they serve [`crate::Vault`]; outside only the acquirer simulator and tests may call them: a terminal
-//! has its keys in the vault.
+//! DES, check values, MACs, PIN blocks, track encipherment, F62, key blocks and signatures on keys in hand.
+//!
+//! Invariant: of the terminal only the vault depends on this crate; beside it the acquirer simulator and
+//! tests do. A terminal has its keys in the vault.
 pub mod f62;
+mod key;
 pub mod mac;
 pub mod pin;
 pub mod signature;
@@ -17,6 +19,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 pub use f62::{KeySet, build_f62, parse_f62};
+pub use key::{Algorithm, Key};
 pub use mac::mac;
 pub use pin::{decode_pin_block, encode_pin_block};
 pub use track::{decipher_track, encipher_track};
@@ -26,6 +29,8 @@ pub use track::{decipher_track, encipher_track};
 pub enum PrimitiveError {
     #[error("key: {got} bytes, must be {rule}")]
     KeyLength { got: usize, rule: &'static str },
+    #[error("key: it is for {got:?}, {need:?} is needed here")]
+    Algorithm { got: Algorithm, need: Algorithm },
     #[error("data: {0} bytes, must be a multiple of 8")]
     DataLength(usize),
     #[error("pin block: {0}")]
@@ -65,6 +70,9 @@ impl DesKey {
     }
     pub fn reveal(&self) -> &[u8] {
         self.0.reveal()
+    }
+    fn into_bytes(self) -> SecretBytes {
+        self.0
     }
     pub fn encrypt_block(&self, block: [u8; 8]) -> [u8; 8] {
         let mut b = Array(block);
