@@ -1,7 +1,10 @@
 //! The configuration file: TOML into [`Config`]. Everything that is wrong is named with its key and its line.
 use payterm_devices::Drivers;
 use payterm_schema::{Fault, config::Config};
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 use toml::de::{DeTable, DeValue};
 
 /// Where the configuration is without `--config`.
@@ -15,10 +18,10 @@ pub enum ConfigError {
     Read { path: PathBuf, cause: std::io::Error },
     #[error("{path}: more than {MAX_BYTES} bytes")]
     TooLong { path: PathBuf },
-    /// Not TOML, an unknown key, or a value of the wrong type.
+    /// Not TOML, or an unknown key.
     #[error("{path}, line {line}: {rule}")]
     Syntax { path: PathBuf, line: usize, rule: String },
-    /// A value breaks a rule. Without a line, the key is not in the file and its default breaks it.
+    /// A value is of the wrong type or breaks a rule. Without a line, the key is not in the file and its default breaks it.
     #[error("{path}{}: {field}: {rule}", .line.map(|l| format!(", line {l}")).unwrap_or_default())]
     Invalid { path: PathBuf, line: Option<usize>, field: String, rule: String },
 }
@@ -64,10 +67,13 @@ fn line_of(text: &str, at: usize) -> usize {
 
 /// `path` only names the text in errors.
 pub fn parse(path: &Path, text: &str, drivers: &Drivers) -> Result<Config, ConfigError> {
-    let config: Config = toml::from_str(text).map_err(|e| ConfigError::Syntax {
-        path: path.to_owned(),
-        line: e.span().map_or(1, |s| line_of(text, s.start)),
-        rule: with_hint(e.message()),
+    let config: Config = toml::from_str(text).map_err(|e| {
+        let (path, rule) = (path.to_owned(), with_hint(e.message()));
+        let line = e.span().map_or(1, |s| line_of(text, s.start));
+        match e.span().and_then(|s| field_at(text, s.start)) {
+            Some(field) => ConfigError::Invalid { path, line: Some(line), field, rule },
+            None => ConfigError::Syntax { path, line, rule },
+        }
     })?;
     match config.check().and_then(|()| drivers.check(&config)) {
         Ok(()) => Ok(config),
@@ -81,6 +87,32 @@ pub fn parse(path: &Path, text: &str, drivers: &Drivers) -> Result<Config, Confi
             field: "config".into(),
             rule: other.to_string(),
         }),
+    }
+}
+
+/// The key of the value that stands there: `account[1].mid`; none where a key or a table stands.
+fn field_at(text: &str, at: usize) -> Option<String> {
+    let root = DeTable::parse(text).ok()?;
+    field_in(root.get_ref(), at)
+}
+
+fn field_in(table: &DeTable<'_>, at: usize) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        place_in(value.get_ref(), value.span(), at).map(|place| format!("{}{place}", key.get_ref()))
+    })
+}
+
+fn place_in(value: &DeValue<'_>, span: Range<usize>, at: usize) -> Option<String> {
+    match value {
+        DeValue::Table(inner) => field_in(inner, at).map(|field| format!(".{field}")),
+        DeValue::Array(rows) => rows.iter().enumerate().find_map(|(i, row)| {
+            place_in(row.get_ref(), row.span(), at).map(|place| format!("[{i}]{place}"))
+        }),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => span.contains(&at).then(String::new),
     }
 }
 
@@ -154,7 +186,16 @@ mod tests {
     #[test]
     fn a_wrong_value_is_refused_with_its_line() {
         for (text, line, part) in [
-            ("[terminal]\noperator = 1\n", 2, "string"),
+            ("[terminal]\noperator = 1\n", 2, "terminal.operator: invalid type: integer"),
+            (&format!("{ACCOUNT}nii = \"xyz\"\n"), 8, "account[0].nii: 4 hex digits"),
+            (
+                "[[route]]\naccount = \"a\"\nbin = \"62-6\"\n",
+                3,
+                "route[0].bin: from-to, both of the same 1 to 12 digits, from not above to",
+            ),
+            ("[flow]\nrefused_bins = [\"40-49\",\n\"5\"]\n", 3, "flow.refused_bins[1]: from-to, both"),
+            ("[flow]\ntip_percent = 1001\n", 2, "flow.tip_percent: 0 to 1000 percent"),
+            ("[settlement]\nat = \"24:00\"\n", 2, "settlement.at: a time of day HH:MM"),
             ("[terminal]\nlanguage = \"fr\"\n", 2, "zh-CN"),
             ("[terminal]\n\noperator = \"1\"\n", 3, "terminal.operator: two digits"),
             (&ACCOUNT.replace("TEST0001", "T"), 5, "account[0].tid: 8 characters (F41)"),

@@ -3,7 +3,7 @@
 //! The messages are in docs/apply.md.
 use crate::{
     account::AccountId,
-    config::{AccountConfig, TlsConfig, TmsConfig},
+    config::{AccountConfig, Nii, TlsConfig, TmsConfig},
     fault::Fault,
     host::Wallet,
     money::{Currency, MAX_MINOR},
@@ -439,7 +439,7 @@ pub struct AccountParameters {
     /// `host:port`.
     pub address: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nii: Option<String>,
+    pub nii: Option<Nii>,
     /// TLS to the host, under the CA of `[tms]`.
     #[serde(default)]
     pub tls: bool,
@@ -478,7 +478,7 @@ impl AccountParameters {
             self.currency,
             &self.address,
         );
-        config.nii = self.nii.clone().unwrap_or(config.nii);
+        config.nii = self.nii.unwrap_or(config.nii);
         config.amount_limit = self.amount_limit.unwrap_or(config.amount_limit);
         config.tls = tls;
         config.fees = self.fees.clone();

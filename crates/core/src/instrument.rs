@@ -2,7 +2,7 @@
 use crate::{AccountSettings, Settings};
 use payterm_schema::{
     CardToken, Instrument, Kind, Money, PaymentCode, Request,
-    config::{RouteConfig, RouteInstrument, in_bin_range},
+    config::{RouteConfig, RouteInstrument},
     device::Way,
     host::{CardSecrets, EntryMode, Wallet},
 };
@@ -134,10 +134,8 @@ fn matches(route: &RouteConfig, amount: Option<Money>, presented: &Presented) ->
         Some(RouteInstrument::Alipay) => presented.wallet == Some(Wallet::Alipay),
         Some(RouteInstrument::Unionpay) => presented.wallet == Some(Wallet::Unionpay),
     };
-    let bin = route
-        .bin
-        .as_deref()
-        .is_none_or(|b| presented.secrets.pan.as_ref().is_some_and(|p| in_bin_range(b, p)));
+    let bin =
+        route.bin.as_ref().is_none_or(|b| presented.secrets.pan.as_ref().is_some_and(|p| b.contains(p)));
     let currency = route.currency.is_none_or(|c| amount.is_none_or(|m| m.currency == c));
     instrument && bin && currency
 }

@@ -186,7 +186,7 @@ impl Machine {
         if o.wallet.is_some() {
             return Some("tip-card-only");
         }
-        if tip > sale.saturating_mul(u64::from(self.settings.flow.tip_percent)) / 100 {
+        if tip > self.settings.flow.tip_percent.of(sale) {
             return Some("tip-too-high");
         }
         (sale + tip > limit).then_some("amount-limit")

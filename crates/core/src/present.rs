@@ -5,8 +5,8 @@ use crate::{
     instrument::{self, Presented},
 };
 use payterm_schema::{
-    CardToken, Instrument, Kind, config::in_bin_range, device::Way, host::EntryMode, kind::CardRule,
-    notice::Screen, outcome::Class, request::Method,
+    CardToken, Instrument, Kind, device::Way, host::EntryMode, kind::CardRule, notice::Screen,
+    outcome::Class, request::Method,
 };
 
 impl Machine {
@@ -104,7 +104,7 @@ impl Machine {
             .secrets
             .pan
             .as_ref()
-            .is_some_and(|pan| self.settings.flow.refused_bins.iter().any(|r| in_bin_range(r, pan)));
+            .is_some_and(|pan| self.settings.flow.refused_bins.iter().any(|r| r.contains(pan)));
         let ours = self
             .flow
             .as_ref()
@@ -160,7 +160,7 @@ impl Machine {
             EntryMode::Manual | EntryMode::Code | EntryMode::None => return None,
         };
         let pan = presented.secrets.pan.as_ref()?;
-        let card = rule.bins.is_empty() || rule.bins.iter().any(|r| in_bin_range(r, pan));
+        let card = rule.bins.is_empty() || rule.bins.iter().any(|r| r.contains(pan));
         let small = request.amount.is_some_and(|m| m.minor() <= rule.limit);
         (request.kind == Kind::Sale && small && card && rule.ways.contains(&way)).then_some(rule.limit)
     }

@@ -1,6 +1,6 @@
 //! The configuration with what the acquirer has granted.
 use payterm_schema::{
-    config::{Config, FlowConfig, TerminalConfig},
+    config::{BinRange, Config, FlowConfig, TerminalConfig},
     onboarding::{BinLists, Draft, Parameters},
 };
 
@@ -26,7 +26,8 @@ pub fn with_granted(config: &Config, draft: &Draft, granted: &Parameters) -> Con
 }
 
 fn with_bins(flow: &mut FlowConfig, bins: &BinLists) {
-    let ranges = |list: &[String]| list.iter().map(|b| format!("{b}-{b}")).collect::<Vec<_>>();
+    // `Parameters::check` has judged their form.
+    let ranges = |list: &[String]| list.iter().filter_map(|b| BinRange::of(b)).collect::<Vec<_>>();
     flow.refused_bins.extend(ranges(&bins.blocked));
     // Whether small amounts go without a PIN, and up to which, is the shop's own rule; the acquirer says for
     // which cards.
@@ -42,6 +43,7 @@ mod tests {
     #[test]
     fn the_acquirers_card_lists_are_taken_over() {
         let bins = BinLists { no_pin: vec!["6212".into()], blocked: vec!["40".into()] };
+        let range = |text: &str| text.parse::<BinRange>().unwrap();
         let rule = |text: &str| {
             let mut flow = toml::from_str::<Config>(text).unwrap().flow;
             with_bins(&mut flow, &bins);
@@ -50,13 +52,13 @@ mod tests {
         let flow = rule("[flow.no_cvm]\nlimit = 1000\n");
         assert_eq!(
             (flow.refused_bins, flow.no_cvm.map(|r| r.bins)),
-            (vec!["40-40".to_owned()], Some(vec!["6212-6212".to_owned()]))
+            (vec![range("40-40")], Some(vec![range("6212-6212")]))
         );
         let flow =
             rule("[flow]\nrefused_bins = [\"30-39\"]\n[flow.no_cvm]\nlimit = 1000\nbins = [\"62-62\"]\n");
         assert_eq!(
             (flow.refused_bins.len(), flow.no_cvm.map(|r| r.bins)),
-            (2, Some(vec!["62-62".to_owned()])),
+            (2, Some(vec![range("62-62")])),
             "what the file says wins"
         );
         assert_eq!(rule("").no_cvm, None, "the limit is the shop's");

@@ -12,7 +12,7 @@ use crate::{
     tms::{self, Tms},
 };
 use futures_util::stream;
-use payterm_core::{AccountSettings, Apply, By, Call, Input, Settings, State};
+use payterm_core::{AccountSettings, Apply, By, Call, Input, Settings, State, reconciliation};
 use payterm_journal::{Found, Store, StoreError};
 use payterm_schema::{
     AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Request, RequestKey,
@@ -26,7 +26,7 @@ use payterm_schema::{
     outcome::{Class, Reason},
     page::Printable,
     paper::{PaperJob, PaperState, PaperStatus, SlipCopy},
-    reconciliation::{self, Reconciliation},
+    reconciliation::Reconciliation,
     record::{Duty, Obligation, ObligationState},
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
     time::Millis,

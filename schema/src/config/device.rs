@@ -12,7 +12,7 @@ pub type DeviceOptions = BTreeMap<String, serde_json::Value>;
 pub struct DeviceConfig {
     /// 1 to 32 of `a-z 0-9 - _`, unique.
     pub name: String,
-    /// What it is; the driver must serve this kind.
+    /// Kind of device; the driver must serve it.
     pub kind: DeviceKind,
     /// Registered driver name: `virtual`, `escpos` ...
     pub driver: String,

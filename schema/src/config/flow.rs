@@ -1,4 +1,6 @@
 //! `[flow]`: times and rules of a payment.
+use super::{BinRange, Percent, not_zero};
+use crate::fault::Fault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,9 +44,9 @@ pub struct FlowConfig {
     /// true.
     pub chip_first: bool,
     /// Ranges of PANs that are refused before the host is asked: first digits, from-to, as in a route.
-    pub refused_bins: Vec<String>,
+    pub refused_bins: Vec<BinRange>,
     /// Greatest tip in percent of the sale. Default 20.
-    pub tip_percent: u32,
+    pub tip_percent: Percent,
     /// Small amounts without PIN and signature 免密免签. None (default): never.
     pub no_cvm: Option<NoCvmConfig>,
 }
@@ -57,7 +59,7 @@ pub struct NoCvmConfig {
     pub limit: u64,
     /// Only cards in these ranges; empty (default) = all.
     #[serde(default)]
-    pub bins: Vec<String>,
+    pub bins: Vec<BinRange>,
     /// How the card may have come in. Default: contactless only, as UnionPay has it.
     #[serde(default = "tap")]
     pub ways: Vec<crate::device::Way>,
@@ -65,6 +67,7 @@ pub struct NoCvmConfig {
 fn tap() -> Vec<crate::device::Way> {
     vec![crate::device::Way::Tap]
 }
+const TIP_PERCENT: Percent = Percent::new(20).expect("below 1000");
 impl Default for FlowConfig {
     fn default() -> Self {
         Self {
@@ -84,8 +87,31 @@ impl Default for FlowConfig {
             confirm_above: None,
             chip_first: true,
             refused_bins: Vec::new(),
-            tip_percent: 20,
+            tip_percent: TIP_PERCENT,
             no_cvm: None,
         }
+    }
+}
+
+impl FlowConfig {
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        not_zero(
+            "flow",
+            [
+                ("confirm_timeout_ms", self.confirm_timeout_ms),
+                ("present_timeout_ms", self.present_timeout_ms),
+                ("pin_timeout_ms", self.pin_timeout_ms),
+                ("prepare_timeout_ms", self.prepare_timeout_ms),
+                ("answer_within_ms", self.answer_within_ms),
+            ],
+        )?;
+        if !(1..=9).contains(&self.present_tries) || !(1..=9).contains(&self.pin_tries) {
+            return Err(Fault::invalid("flow.present_tries", "present_tries and pin_tries are 1 to 9"));
+        }
+        if self.busy_wait_ms == 0 || self.busy_tries > 9 {
+            let rule = "up to 9, and flow.busy_wait_ms more than zero";
+            return Err(Fault::invalid("flow.busy_tries", rule));
+        }
+        Ok(())
     }
 }

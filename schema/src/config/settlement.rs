@@ -1,4 +1,5 @@
 //! `[settlement]`: when batches are closed, and how large they get.
+use super::TimeOfDay;
 use crate::fault::Fault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct SettlementConfig {
     /// Time of day `HH:MM`, by the host's clock, at which each account whose batch holds records is settled
     /// by itself; a time that passed without power is made up for. Default none: somebody settles.
-    pub at: Option<String>,
+    pub at: Option<TimeOfDay>,
     /// Reminder so many minutes before `at`. Default 10; 0 = none.
     pub remind_minutes: u32,
     /// Reminder of a batch that is open for so many hours. Default 24: acquirers want one settlement a day; 0
@@ -35,20 +36,8 @@ impl Default for SettlementConfig {
 }
 
 impl SettlementConfig {
-    /// Minutes after midnight.
-    pub fn minute(&self) -> Option<i64> {
-        let (h, m) = self.at.as_deref()?.split_once(':')?;
-        let two = |t: &str| {
-            (t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse::<i64>().ok()).flatten()
-        };
-        two(h).zip(two(m)).filter(|(h, m)| *h < 24 && *m < 60).map(|(h, m)| h * 60 + m)
-    }
-
     pub(super) fn check(&self) -> Result<(), Fault> {
         let bad = |key: &str, rule: &str| Err(Fault::invalid(&format!("settlement.{key}"), rule));
-        if self.at.is_some() && self.minute().is_none() {
-            return bad("at", "a time of day HH:MM");
-        }
         if self.remind_minutes >= 24 * 60 {
             return bad("remind_minutes", "0 to 1439");
         }

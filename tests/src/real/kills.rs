@@ -125,7 +125,7 @@ impl Evening {
             c.routes.push(RouteConfig {
                 account: own_id,
                 instrument: None,
-                bin: Some("97051234-97051234".into()),
+                bin: "97051234-97051234".parse().ok(),
                 currency: None,
             });
             for (account, proxy) in c.accounts.iter_mut().zip([&proxy, &own]) {

@@ -656,7 +656,7 @@ fn accounts(dice: &mut Rng) -> Settings {
         s.routes = vec![RouteConfig {
             account: second.config.id.clone(),
             instrument: None,
-            bin: Some("4096-4099".into()),
+            bin: "4096-4099".parse().ok(),
             currency: None,
         }];
         s.accounts.push(second);

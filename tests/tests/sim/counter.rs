@@ -523,7 +523,7 @@ fn a_chip_card_is_asked_for_its_chip_where_chips_can_be_read() {
 
 #[test]
 fn refused_ranges_and_large_amounts() {
-    let mut m = machine(|s| s.flow.refused_bins = vec!["622570-622579".into()]);
+    let mut m = machine(|s| s.flow.refused_bins = vec!["622570-622579".parse().unwrap()]);
     start(&mut m, 100);
     assert_eq!(
         reason(&swipe(&mut m, "6225768317945678=30121010000012300000")).as_deref(),
@@ -539,8 +539,9 @@ fn refused_ranges_and_large_amounts() {
 
 #[test]
 fn small_amounts_need_no_pin_where_the_shop_says_so() {
-    let rule =
-        |limit| Some(NoCvmConfig { limit, bins: vec!["622576-622576".into()], ways: vec![Way::Swipe] });
+    let rule = |limit| {
+        Some(NoCvmConfig { limit, bins: vec!["622576-622576".parse().unwrap()], ways: vec![Way::Swipe] })
+    };
     let pin = |m: &Machine| m.phase() == payterm_schema::Phase::PinEntry;
     for (limit, minor, track, asks) in [
         (1000, 1000, "6225768317945678=30121010000012300000", false),

@@ -145,12 +145,12 @@ fn each_rule_is_named() {
         OfflineRule::TotalSum,
     );
     refuse(
-        OfflineConfig { bins: vec!["40-49".into()], ..policy() },
+        OfflineConfig { bins: vec!["40-49".parse().unwrap()], ..policy() },
         vec![plain("a", 0)],
         OfflineRule::Listed,
     );
     refuse(
-        OfflineConfig { refused_bins: vec!["622500-622599".into()], ..policy() },
+        OfflineConfig { refused_bins: vec!["622500-622599".parse().unwrap()], ..policy() },
         vec![plain("a", 0)],
         OfflineRule::Refused,
     );

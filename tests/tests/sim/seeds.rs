@@ -178,7 +178,7 @@ fn two_accounts(few: u64, trust: bool) -> Settings {
     s.routes = vec![RouteConfig {
         account: second.config.id,
         instrument: None,
-        bin: Some("4096-4099".into()),
+        bin: "4096-4099".parse().ok(),
         currency: None,
     }];
     s.snapshot_every = [1, 2, 7, 10_000][few as usize];

@@ -373,7 +373,7 @@ fn cut_at_every_effect_and_write() {
 #[test]
 fn settles_by_itself_at_a_time_of_day() {
     let mut s = settings();
-    s.settlement.at = Some("00:30".into());
+    s.settlement.at = "00:30".parse().ok();
     let w0 = World::new(s.clone(), Script::default(), None);
     let start = w0.now.local(480);
     let to_due = ((24 + 24 - i64::from(start.hour())) % 24 * 60 + 30 - i64::from(start.minute()))
@@ -451,7 +451,7 @@ fn a_batch_that_stays_open_is_reminded_of_until_it_is_settled() {
 #[test]
 fn the_time_of_day_is_told_some_minutes_before() {
     let mut s = settings();
-    (s.settlement.at, s.settlement.remind_minutes) = (Some("00:30".into()), 15);
+    (s.settlement.at, s.settlement.remind_minutes) = ("00:30".parse().ok(), 15);
     let day = 24 * HOUR;
     // By the host's clock (China).
     let local = at_epoch().0 + 8 * HOUR;
@@ -536,7 +536,7 @@ fn a_sign_in_that_names_another_batch_changes_ours_when_it_is_empty_only() {
 #[test]
 fn one_that_came_to_nothing_is_tried_again() {
     let mut s = settings();
-    s.settlement.at = Some("00:30".into());
+    s.settlement.at = "00:30".parse().ok();
     let start = World::new(s.clone(), Script::default(), None).now.local(480);
     let to_due =
         ((48 - i64::from(start.hour())) % 24 * 60 + 30 - i64::from(start.minute())).rem_euclid(1440) * 60_000;

@@ -271,7 +271,7 @@ fn nobody_is_asked_when_nothing_is_stuck_or_the_supervisor_is_on_duty() {
 #[test]
 fn an_automatic_settlement_beside_something_stuck_waits_for_the_supervisor() {
     let mut s = staffed();
-    s.settlement.at = Some("00:30".into());
+    s.settlement.at = "00:30".parse().ok();
     let mut fates = vec![HostFault::Answer, HostFault::LoseReply];
     fates.extend(vec![HostFault::LoseReply; 4]);
     let noise = vec![(40 * LATER, write_off(2))];

@@ -10,7 +10,7 @@ const AGAIN_DOUBLED: u32 = 4;
 impl Machine {
     /// The last time of day before now at which the account is settled by itself.
     fn last_time(&self, a: &AccountSettings) -> Option<Time> {
-        let at = self.settings.settlement.minute()? * 60_000;
+        let at = self.settings.settlement.at?.minute() * 60_000;
         let offset = self.state.ledger(&a.config.id).offset.0 + i64::from(a.host_offset_minutes) * 60_000;
         let local = self.now.0 + offset;
         let today = local.div_euclid(DAY) * DAY + at;

@@ -99,7 +99,7 @@ impl Till {
         self.input(Input::Start { call: 1, key: RequestKey::new("app", "s").unwrap(), request });
         self.input(Input::Instrument { instrument: with, card: None });
         if let Some(tag) = self.pin.take() {
-            self.input(Input::Pin { tag, entry: PinEntry::Block(PinBlock::new([1; 8])) });
+            self.input(Input::Pin { tag, entry: PinEntry::Block(PinBlock::iso0([1; 8])) });
         }
         let message = self.sent.take().unwrap();
         assert_eq!(message.plan.amount, Money::new(10_000, "CNY".parse().unwrap()).ok());

@@ -657,7 +657,7 @@ fn an_account_that_comes_back_after_a_recovery() {
 #[test]
 fn nothing_is_settled_by_itself_while_the_journal_is_not_to_be_trusted() {
     let mut s = settings();
-    s.settlement.at = Some("00:30".into());
+    s.settlement.at = "00:30".parse().ok();
     let before = || {
         let mut before = Till::with(s.clone(), Vec::new());
         before.boot(NOW);

@@ -28,7 +28,7 @@ impl World {
             if slot == "locked" {
                 Err("no key in slot locked".to_owned())
             } else {
-                Ok(PinBlock::new([
+                Ok(PinBlock::iso0([
                     digits.len() as u8,
                     digits[digits.len() - 1],
                     slot.len() as u8,

@@ -416,7 +416,9 @@ fn every_fault_is_told_in_both_languages() {
     let [zh, en] = LANGUAGES.map(Texts::new);
     let chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
     let (mut rules, mut missing) = (BTreeSet::new(), Vec::new());
-    for (file, code) in shipped_code().into_iter().filter(|(f, _)| !f.ends_with("schema/src/config.rs")) {
+    // The configuration's rules are told to who writes the file, in English.
+    let of_config = |f: &Path| f.to_string_lossy().contains("schema/src/config");
+    for (file, code) in shipped_code().into_iter().filter(|(f, _)| !of_config(f)) {
         let flat = code.split_whitespace().collect::<Vec<_>>().join(" ");
         let invalid = ["Fault::invalid(", "refuse(\""]
             .into_iter()

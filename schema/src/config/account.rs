@@ -1,0 +1,227 @@
+//! Tables `[[account]]` and `[[route]]`.
+use super::{BinRange, Nii, OfflineConfig, not_zero};
+use crate::{
+    account::AccountId,
+    fault::Fault,
+    money::Currency,
+    onboarding::{FeeRow, check_fees},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// An acquirer account: profile + merchant + terminal + currency + address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountConfig {
+    pub id: AccountId,
+    /// Name of a built-in profile (`unionpay`, `demo-x919`) or path of a profile file.
+    pub profile: String,
+    /// F42, 15 characters.
+    pub mid: String,
+    /// F41, 8 characters.
+    pub tid: String,
+    pub currency: Currency,
+    /// `host:port`.
+    pub address: String,
+    /// TPDU destination NII, 4 hex digits. Default "0003".
+    #[serde(default)]
+    pub nii: Nii,
+    /// One TCP connection kept open (true), or one per transaction (false, default: what POS hosts expect).
+    #[serde(default)]
+    pub persistent: bool,
+    /// TLS to this host. Default: plain TCP.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// Time to connect, TLS handshake included. Default 10,000.
+    #[serde(default = "connect_ms")]
+    pub connect_timeout_ms: u32,
+    /// Time from the frame's departure to its answer. Default 60,000 (custom on UnionPay terminals).
+    #[serde(default = "reply_ms")]
+    pub reply_timeout_ms: u32,
+    /// Sign in by itself when needed. Default true.
+    #[serde(default = "yes")]
+    pub auto_sign_in: bool,
+    /// Tries of a reversal before it is Stuck. Default 10 (over about an hour with the backoff). A try that
+    /// could not leave does not count: while the line is down it stays unknown for as long as that.
+    #[serde(default = "tries")]
+    pub obligation_tries: u32,
+    /// First wait between tries; doubles each time. Default 5,000.
+    #[serde(default = "backoff_first")]
+    pub obligation_backoff_ms: u32,
+    /// Greatest wait between tries. Default 600,000.
+    #[serde(default = "backoff_max")]
+    pub obligation_backoff_max_ms: u32,
+    /// What a refusal without F64 means (host-protocol §5). Default: `reverse` on plain TCP, `trust` over
+    /// TLS.
+    #[serde(default)]
+    pub refusal_without_mac: Option<RefusalWithoutMac>,
+    /// Greatest amount of one payment, minor units. Default 5,000,000 (50,000.00).
+    #[serde(default = "amount_limit")]
+    pub amount_limit: u64,
+    /// The merchant's fee table, for a host that names no fee; the first row that fits is taken. Default
+    /// empty: no fee is shown.
+    #[serde(default, rename = "fee")]
+    pub fees: Vec<FeeRow>,
+    /// Payments while the host cannot be reached. Default: none is accepted.
+    #[serde(default)]
+    pub offline: Option<OfflineConfig>,
+}
+fn connect_ms() -> u32 {
+    10_000
+}
+fn reply_ms() -> u32 {
+    60_000
+}
+fn yes() -> bool {
+    true
+}
+fn tries() -> u32 {
+    10
+}
+pub(super) fn backoff_first() -> u32 {
+    5_000
+}
+pub(super) fn backoff_max() -> u32 {
+    600_000
+}
+fn amount_limit() -> u64 {
+    5_000_000
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalWithoutMac {
+    /// Told as refused only with a reversal on disk.
+    Reverse,
+    Trust,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file of the CAs that may sign the host's certificate; no system roots are used.
+    pub ca: PathBuf,
+    /// Name in the certificate; default: the host part of `address`.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// PEM files of the terminal's own certificate and key, when the host asks for one.
+    #[serde(default)]
+    pub cert: Option<PathBuf>,
+    /// Goes with `cert`: the private key, PEM.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+}
+
+impl AccountConfig {
+    /// With the default of every other key.
+    pub fn new(
+        id: AccountId,
+        profile: &str,
+        mid: &str,
+        tid: &str,
+        currency: Currency,
+        address: &str,
+    ) -> Self {
+        Self {
+            id,
+            profile: profile.into(),
+            mid: mid.into(),
+            tid: tid.into(),
+            currency,
+            address: address.into(),
+            nii: Nii::default(),
+            persistent: false,
+            tls: None,
+            connect_timeout_ms: connect_ms(),
+            reply_timeout_ms: reply_ms(),
+            auto_sign_in: yes(),
+            obligation_tries: tries(),
+            obligation_backoff_ms: backoff_first(),
+            obligation_backoff_max_ms: backoff_max(),
+            refusal_without_mac: None,
+            amount_limit: amount_limit(),
+            fees: Vec::new(),
+            offline: None,
+        }
+    }
+    /// What a refusal without F64 means for this account.
+    pub fn refusal_without_mac(&self) -> RefusalWithoutMac {
+        self.refusal_without_mac.unwrap_or(if self.tls.is_some() {
+            RefusalWithoutMac::Trust
+        } else {
+            RefusalWithoutMac::Reverse
+        })
+    }
+    /// The address is on the loopback interface.
+    pub fn is_loopback(&self) -> bool {
+        let host =
+            self.address.rsplit_once(':').map_or(self.address.as_str(), |(h, _)| h).trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+/// Which account takes which instrument; all given keys must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    pub account: AccountId,
+    /// `card` or a wallet: `wechat`, `alipay`, `unionpay`.
+    #[serde(default)]
+    pub instrument: Option<RouteInstrument>,
+    /// First digits of the PAN, from-to inclusive, same length: "620000-629999".
+    #[serde(default)]
+    pub bin: Option<BinRange>,
+    #[serde(default)]
+    pub currency: Option<Currency>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteInstrument {
+    Card,
+    Wechat,
+    Alipay,
+    Unionpay,
+}
+
+impl AccountConfig {
+    /// Rules of one account; `path` is its place, `account[0]`.
+    pub(super) fn check(&self, path: &str) -> Result<(), Fault> {
+        let key = |k: &str| format!("{path}.{k}");
+        let printable = |s: &str| s.bytes().all(|b| b.is_ascii_graphic());
+        if self.mid.len() != 15 || !printable(&self.mid) {
+            return Err(Fault::invalid(&key("mid"), "15 characters (F42)"));
+        }
+        if self.tid.len() != 8 || !printable(&self.tid) {
+            return Err(Fault::invalid(&key("tid"), "8 characters (F41)"));
+        }
+        let port = self
+            .address
+            .rsplit_once(':')
+            .and_then(|(h, p)| (!h.is_empty()).then(|| p.parse::<u16>().ok()).flatten());
+        if port.is_none_or(|p| p == 0) {
+            return Err(Fault::invalid(&key("address"), "host:port"));
+        }
+        not_zero(
+            path,
+            [
+                ("connect_timeout_ms", self.connect_timeout_ms),
+                ("reply_timeout_ms", self.reply_timeout_ms),
+                ("obligation_tries", self.obligation_tries),
+                ("obligation_backoff_ms", self.obligation_backoff_ms),
+            ],
+        )?;
+        if self.obligation_backoff_max_ms < self.obligation_backoff_ms {
+            let rule = "not less than obligation_backoff_ms";
+            return Err(Fault::invalid(&key("obligation_backoff_max_ms"), rule));
+        }
+        if self.amount_limit == 0 || self.amount_limit > crate::money::MAX_MINOR {
+            return Err(Fault::invalid(&key("amount_limit"), "1 to 999999999999"));
+        }
+        check_fees(&key("fee"), &self.fees)?;
+        match self.offline.as_ref().map(OfflineConfig::check) {
+            Some(Err((k, rule))) => Err(Fault::invalid(&key(&format!("offline.{k}")), rule)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+}

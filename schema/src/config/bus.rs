@@ -1,0 +1,68 @@
+//! Table `[bus]`.
+use crate::{account::AccountId, fault::Fault, kind::Kind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, path::PathBuf};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusConfig {
+    /// Default `system`.
+    pub bus: BusKind,
+    /// Lane suffix of the bus name: `lane2` gives `org.payterm.Terminal1.lane2`. Empty = none.
+    pub lane: String,
+    /// Unix socket for peer-to-peer callers; none = off. Only uids that `callers` names may use it.
+    pub peer_socket: Option<PathBuf>,
+    #[serde(rename = "caller")]
+    pub callers: Vec<CallerConfig>,
+}
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self { bus: BusKind::System, lane: String::new(), peer_socket: None, callers: Vec::new() }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BusKind {
+    System,
+    Session,
+    /// Only the peer socket.
+    None,
+}
+/// Maps a uid to an app. A uid without a row is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallerConfig {
+    /// User id of the calling process; each uid has at most one row.
+    pub uid: u32,
+    /// App name, 1 to 32 of `a-z 0-9 - _`: the first half of each of its request keys.
+    pub app: String,
+    /// Sees every app's transactions, releases held papers, tries Stuck obligations again. Default false.
+    #[serde(default)]
+    pub manager: bool,
+    /// Kinds it may start; empty = all.
+    #[serde(default)]
+    pub kinds: Vec<Kind>,
+    /// Greatest amount per request, minor units.
+    #[serde(default)]
+    pub limit: Option<u64>,
+}
+
+impl BusConfig {
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let mut uids = BTreeSet::new();
+        for (i, c) in self.callers.iter().enumerate() {
+            if AccountId::new(&c.app).is_err() || c.app == crate::caller::TERMINAL {
+                let rule = "1 to 32 characters of a-z 0-9 - _, and not terminal";
+                return Err(Fault::invalid(&format!("bus.caller[{i}].app"), rule));
+            }
+            if !uids.insert(c.uid) {
+                return Err(Fault::invalid(&format!("bus.caller[{i}].uid"), "each uid once"));
+            }
+        }
+        if !self.lane.is_empty() && !self.lane.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(Fault::invalid("bus.lane", "letters and digits"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Tables `[terminal]` and `[operators]`.
+use crate::fault::Fault;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Language {
+    #[serde(rename = "zh-CN")]
+    ZhCn,
+    #[serde(rename = "en")]
+    En,
+}
+impl std::str::FromStr for Language {
+    type Err = Fault;
+    fn from_str(tag: &str) -> Result<Self, Fault> {
+        let known = [Language::ZhCn, Language::En].into_iter().find(|l| l.tag() == tag);
+        known.ok_or_else(|| Fault::invalid("language", "zh-CN or en"))
+    }
+}
+impl Language {
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Language::ZhCn => "zh-CN",
+            Language::En => "en",
+        }
+    }
+}
+
+/// The shop and the terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TerminalConfig {
+    /// Shop name on screens and slips, up to 40 characters.
+    pub shop: String,
+    /// Address of the shop on slips and in outcomes. Default empty.
+    pub address: String,
+    /// City of the shop on slips and in outcomes. Default empty.
+    pub city: String,
+    /// Screens, slips and texts, until a person chooses another at run time. Default zh-CN: the first users
+    /// are Chinese counters.
+    pub language: Language,
+    /// Two digits on records and slips while no operator is on duty. Default "01".
+    pub operator: String,
+    /// Shown with every failure.
+    pub service_phone: String,
+    /// Minutes east of UTC for slips and screens. Default 480 (China).
+    pub utc_offset_minutes: i32,
+    /// A laboratory: virtual devices may speak to accounts that are not on loopback. Default false.
+    pub lab: bool,
+}
+impl Default for TerminalConfig {
+    fn default() -> Self {
+        Self {
+            shop: "payterm".into(),
+            address: String::new(),
+            city: String::new(),
+            language: Language::ZhCn,
+            operator: "01".into(),
+            service_phone: String::new(),
+            utc_offset_minutes: 480,
+            lab: false,
+        }
+    }
+}
+
+/// Who may work at the terminal. Passwords are typed on its own keypad and never stand here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OperatorsConfig {
+    /// Without an operator on duty only sign-in, sign-off and echo start. Default true; false: every record
+    /// and slip has `terminal.operator`, and nobody is asked for a password.
+    pub required: bool,
+    /// Wrong passwords in a row that lock an operator, 1 to 9. Default 3.
+    pub max_wrong: u8,
+    /// The operator on duty is logged off after so much time without request or key. Default 1,800,000 (half
+    /// an hour); 0 = never.
+    pub idle_lock_ms: u32,
+    /// Waiting for number, password or code at the keypad. Default 60,000.
+    pub prompt_timeout_ms: u32,
+}
+impl Default for OperatorsConfig {
+    fn default() -> Self {
+        Self { required: true, max_wrong: 3, idle_lock_ms: 1_800_000, prompt_timeout_ms: 60_000 }
+    }
+}
+
+impl TerminalConfig {
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        if self.operator.len() != 2 || !self.operator.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(Fault::invalid("terminal.operator", "two digits"));
+        }
+        if self.shop.chars().count() > 40 {
+            return Err(Fault::invalid("terminal.shop", "up to 40 characters"));
+        }
+        if !(-14 * 60..=14 * 60).contains(&self.utc_offset_minutes) {
+            return Err(Fault::invalid("terminal.utc_offset_minutes", "-840 to 840"));
+        }
+        Ok(())
+    }
+}
+
+impl OperatorsConfig {
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        if !(1..=9).contains(&self.max_wrong) {
+            return Err(Fault::invalid("operators.max_wrong", "1 to 9"));
+        }
+        super::not_zero("operators", [("prompt_timeout_ms", self.prompt_timeout_ms)])
+    }
+}
