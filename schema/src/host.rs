@@ -2,6 +2,7 @@
 //! `vault`.
 use crate::{
     account::{AccountId, Batch, Stan},
+    icc::Icc,
     kind::Kind,
     money::Money,
     secret::{Pan, PaymentCode, PinBlock, Tracks},
@@ -120,6 +121,9 @@ pub struct Plan {
     /// The advice of a payment that was accepted without the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline_authority: Option<crate::offline::OfflineAuthority>,
+    /// F55 of a chip's payment; without card data, so that a reversal from disk has it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icc: Option<Icc>,
 }
 
 /// What a message says of its original (F37, F38, F61).
@@ -262,6 +266,9 @@ pub struct HostAnswer {
     /// F48 of a settlement's reply; none when it is not there or is not made of 62 digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<SettlementReply>,
+    /// F55 for the chip: the issuer's authentication (91) and scripts (71, 72).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icc: Option<Icc>,
     /// Processing requirement of the header (0 none, 3 sign in again ...).
     pub requirement: u8,
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod device;
 pub mod fault;
 pub mod host;
+pub mod icc;
 pub mod inhibit;
 pub mod kind;
 pub mod money;

@@ -221,7 +221,8 @@ pub enum Command {
     /// After a damaged journal was restored, until `journal recovered`, it takes the file of the open batch
     /// too.
     Reconcile {
-        /// CSV with the columns batch,stan,kind,amount,currency,status,rrn; - = stdin.
+        /// CSV (UTF-8, GBK or GB18030) with the columns batch,stan,kind,amount,currency,status,rrn in any order;
+        /// - = stdin.
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
         /// Needed when there are several accounts.

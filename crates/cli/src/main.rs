@@ -3,6 +3,7 @@
 //!
 //! Invariant: an exit status of 0 after a payment means approved, and nothing else does; no secret is ever
 //! printed, and none has to stand on the command line.
+mod acquirer_file;
 mod apply;
 mod args;
 mod bus;
@@ -209,12 +210,8 @@ async fn run(global: &Global, ui: &Ui, command: Command) -> Result<u8, Failure> 
                 .map(|a| AccountId::new(&a))
                 .transpose()
                 .map_err(|rule| Fault::invalid("account", &rule))?;
-            let text = if file.as_os_str() == "-" {
-                std::io::read_to_string(std::io::stdin())
-            } else {
-                std::fs::read_to_string(&file)
-            };
-            let text = text.map_err(|e| Failure::Local(format!("{}: {e}", file.display())))?;
+            let text =
+                acquirer_file::read(&file).map_err(|e| Failure::Local(format!("{}: {e}", file.display())))?;
             let bus = Bus::connect(global).await?;
             let result = bus.client.reconcile(&bus.caller, account, text).await?;
             ui.result(&result, || show::reconciliation(ui, &result));

@@ -77,6 +77,7 @@ impl Machine {
             scheme: (kind == Kind::Refund).then(|| view.scheme.clone().unwrap_or_else(|| "000".into())),
             settlement: None,
             offline_authority: view.offline_authority,
+            icc: None,
         };
         let secrets = match (&flow.presented, original.and_then(|o| o.txn)) {
             (Some(p), _) if repeats => {

@@ -25,6 +25,7 @@ mod original;
 mod papers;
 mod present;
 mod queue;
+pub mod reconciliation;
 mod recovery;
 mod reports;
 mod resolve;

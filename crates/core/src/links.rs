@@ -399,6 +399,7 @@ impl Machine {
             scheme: None,
             settlement: None,
             offline_authority: None,
+            icc: None,
         }
     }
 

@@ -6,7 +6,7 @@
 use crate::{AccountSettings, Heard, Machine, State, instrument::Presented, view};
 use payterm_schema::{
     AccountId, Kind, RequestRecord, Time,
-    config::in_bin_range,
+    config::BinRange,
     host::{EntryMode, Plan},
     offline::{Check, Judgement, OfflineAnswer, OfflineAuthority, OfflineRule},
     outcome::{Authority, Forwarding},
@@ -44,8 +44,8 @@ fn checks(
     ];
     let mut of_card = None;
     if let Some(Sale { kind, presented, pin }) = sale {
-        let listed = |bins: &[String]| {
-            presented.secrets.pan.as_ref().is_some_and(|pan| bins.iter().any(|b| in_bin_range(b, pan)))
+        let listed = |bins: &[BinRange]| {
+            presented.secrets.pan.as_ref().is_some_and(|pan| bins.iter().any(|b| b.contains(pan)))
         };
         let card = presented.card.as_ref();
         // Of an older journal a frame may not tell its card: then it may be this one.
@@ -191,6 +191,7 @@ impl Machine {
             scheme: None,
             settlement: None,
             offline_authority: Some(OfflineAuthority::Merchant),
+            icc: None,
         };
         if let Some(pan) = presented.secrets.pan.clone() {
             self.step.seal.push((txn, pan));

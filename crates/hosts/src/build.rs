@@ -1,14 +1,16 @@
 //! From a plan and the card's secrets to the frame that leaves (host-protocol §3, §6).
-use crate::frame::{Envelope, FrameError, encode, header_digits};
+use crate::frame::{Envelope, FrameError, encode};
 use crate::iso8583::{IsoError, Message};
 use crate::mask::trace;
+use crate::mti::reply_mti;
 use crate::profile::{MessageRow, Profile, QUERY, field};
-use crate::reply::reply_mti;
+use crate::reply::Expect;
 use crate::settlement::{self, Upload};
 use crate::template::{Template, Var};
 use payterm_schema::Currency;
-use payterm_schema::account::Batch;
+use payterm_schema::config::Nii;
 use payterm_schema::host::{CardSecrets, EntryMode, FieldView, MessageKind, Plan};
+use payterm_schema::icc::Tag;
 use payterm_schema::kind::Kind;
 use payterm_schema::offline::OfflineAuthority;
 use payterm_schema::secret::{CardError, Mac, SecretBytes};
@@ -23,8 +25,8 @@ pub struct Station {
     /// F41, up to 8 characters.
     pub tid: String,
     pub currency: Currency,
-    /// TPDU destination, 4 hex digits.
-    pub nii: String,
+    /// TPDU destination.
+    pub nii: Nii,
     /// Terminal state 1 in the header.
     pub test: bool,
 }
@@ -37,8 +39,6 @@ pub enum BuildError {
     Missing { field: u8, what: &'static str },
     #[error("currency: the account takes {account}, the amount is in {amount}")]
     Currency { account: Currency, amount: Currency },
-    #[error("nii: 4 hex digits")]
-    Nii,
     #[error("serial: 1 to 50 printable characters")]
     Serial,
     #[error("operator: 2 digits")]
@@ -60,16 +60,6 @@ impl From<IsoError> for BuildError {
     fn from(e: IsoError) -> Self {
         BuildError::Frame(FrameError::Iso(e))
     }
-}
-
-/// What the reply must agree with; holds no card data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expect {
-    pub(crate) mti: String,
-    pub(crate) same: Vec<(u8, Vec<u8>)>,
-    pub(crate) amount: Option<Vec<u8>>,
-    pub(crate) batch: Option<Batch>,
-    pub(crate) partial: Vec<String>,
 }
 
 /// A frame ready to leave.
@@ -122,7 +112,8 @@ pub fn build(
         MessageKind::Reversal(_) => (profile.reversal.mti.clone(), &row.reversal),
     };
     let track = slots.iter().flat_map(|s| &s.value).flat_map(Template::vars).any(|v| v == Var::Track2);
-    let source = Source { profile, station, message_kind, plan, secrets, serial, track };
+    let icc = if matches!(message_kind, MessageKind::Reversal(_)) { &row.reversal_icc } else { &row.icc };
+    let source = Source { profile, station, message_kind, plan, secrets, serial, track, icc };
     source.check()?;
     let mut message = Message::new(&mti)?;
     let mut value = Zeroizing::new(Vec::with_capacity(1024));
@@ -167,6 +158,8 @@ struct Source<'a> {
     serial: &'a str,
     /// The message has a place for the track.
     track: bool,
+    /// EMV elements of this message.
+    icc: &'a [Tag],
 }
 
 impl Source<'_> {
@@ -226,16 +219,16 @@ impl Source<'_> {
         let tpdu = match &self.profile.frame.tpdu {
             None => None,
             Some(id) => {
-                let bytes =
-                    hex::decode(format!("{id}{}0000", self.station.nii)).map_err(|_| BuildError::Nii)?;
-                Some(bytes.try_into().map_err(|_| BuildError::Nii)?)
+                let id = u8::from_str_radix(id, 16).map_err(|_| FrameError::Tpdu)?;
+                let [high, low] = self.station.nii.bytes();
+                Some([id, high, low, 0, 0])
             }
         };
         let header = self
             .profile
             .header
             .as_ref()
-            .map(|t| header_digits(t, self.station.test))
+            .map(|t| t.header_digits(self.station.test))
             .transpose()
             .map_err(|_| FrameError::Header)?;
         Ok(Envelope { tpdu, header })
@@ -320,6 +313,11 @@ impl Source<'_> {
                 put(if request { of_original } else { plan.auth_code.as_deref().or(of_original) })
             }
             Var::VoiceCode => put(plan.auth_code.as_deref()),
+            Var::Icc => {
+                let picked = plan.icc.as_ref().map(|icc| icc.pick(self.icc)).unwrap_or_default();
+                out.extend_from_slice(&picked);
+                Ok(!picked.is_empty())
+            }
             Var::Tip => put(plan.tip.map(|t| format!("{t:012}")).as_deref()),
             Var::Scheme => put(plan.scheme.as_deref()),
             // Fixed fields are filled up here too, so that the reply's echo compares equal.
@@ -357,6 +355,7 @@ const fn what(var: Var) -> &'static str {
         Var::Expiry => "the expiry",
         Var::Entry => "the entry mode",
         Var::AuthCode | Var::VoiceCode => "the authorisation code",
+        Var::Icc => "the chip's data",
         Var::Tip => "the tip",
         Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => "the settlement",
         Var::Scheme => "the card scheme",

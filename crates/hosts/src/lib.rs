@@ -8,19 +8,20 @@ mod build;
 mod frame;
 pub mod iso8583;
 mod mask;
+mod mti;
 mod profile;
 mod reply;
 mod request;
 mod settlement;
 mod template;
 
-pub use build::{BuildError, Built, Expect, Station, build};
+pub use build::{BuildError, Built, Station, build};
 pub use frame::{Decoded, Envelope, FrameError, decode, encode, frame_len};
 pub use mask::trace;
 pub use profile::{
     Frame, Keys, LengthPrefix, MacForm, MacRule, Mask, Profile, ProfileError, ReplyRow, Slice,
 };
-pub use reply::{Mismatch, ReadError, Reply, read, reply_message};
+pub use reply::{Expect, Mismatch, ReadError, Reply, read, reply_message};
 pub use request::{RequestError, RequestView};
 pub use settlement::{RecordView, Upload};
 pub use template::Var;

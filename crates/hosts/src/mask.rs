@@ -6,6 +6,7 @@ use crate::profile::{Mask, Profile, Show};
 use crate::template::Var;
 use encoding_rs::GBK;
 use payterm_schema::host::FieldView;
+use payterm_schema::icc::{IccError, Tag, elements};
 use std::sync::{Arc, LazyLock};
 
 /// One line a part of the frame.
@@ -77,39 +78,16 @@ fn code(profile: &Profile, n: u8, value: &[u8]) -> Option<String> {
     Some(ends(code, 2, 4))
 }
 
-/// EMV data elements that are the card's own data (EMV Book 3 annex A): 56 and 57 tracks, 5A PAN, 5F20 name,
-/// 5F24 expiry, 99 PIN data, 9F1F and 9F20 discretionary data, 9F6B track 2 of contactless magnetic mode.
-const CARD_DATA: [u16; 9] = [0x56, 0x57, 0x5A, 0x5F20, 0x5F24, 0x99, 0x9F1F, 0x9F20, 0x9F6B];
-
-/// BER-TLV (EMV Book 3 annex B) as `tag=value`; `None` when it is malformed or has templates.
-fn icc(mut value: &[u8]) -> Option<String> {
+/// EMV data as `tag=value`, card data and scripts hidden; `None` when it is malformed or has a template that
+/// may hold card data.
+fn icc(value: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
-    while let [first, rest @ ..] = value {
-        let (tag, rest) = match (first & 0x1F == 0x1F, rest) {
-            (true, [second, rest @ ..]) if second & 0x80 == 0 => {
-                (u16::from(*first) << 8 | u16::from(*second), rest)
-            }
-            (true, _) => return None,
-            (false, rest) => (u16::from(*first), rest),
-        };
-        // A template (constructed) may hold card data: only issuer scripts are known not to, and all are
-        // hidden.
-        if first & 0x20 != 0 && !matches!(tag, 0x71 | 0x72) {
-            return None;
-        }
-        let (length, rest) = match rest {
-            [0x81, n, rest @ ..] => (usize::from(*n), rest),
-            [n, rest @ ..] if *n < 0x80 => (usize::from(*n), rest),
-            _ => return None,
-        };
-        let (data, rest) = rest.split_at_checked(length)?;
-        let hide = CARD_DATA.contains(&tag) || first & 0x20 != 0;
-        parts.push(if hide {
-            format!("{tag:X}=({length} hidden)")
-        } else {
-            format!("{tag:X}={}", hex::encode_upper(data))
+    for (tag, value) in elements(value).ok()? {
+        parts.push(match tag.check() {
+            Ok(()) if !Tag::SCRIPTS.contains(&tag) => format!("{tag}={}", hex::encode_upper(value)),
+            Ok(()) | Err(IccError::CardData(_)) => format!("{tag}=({} hidden)", value.len()),
+            Err(_) => return None,
         });
-        value = rest;
     }
     Some(parts.join(" "))
 }

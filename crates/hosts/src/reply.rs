@@ -1,13 +1,14 @@
 //! Replies: read by the terminal, made by the other side (host-protocol §3 "A reply echoes", "Matching").
-use crate::build::Expect;
 use crate::frame::{FrameError, decode};
 use crate::iso8583::{IsoError, Message};
 use crate::mask::trace;
-use crate::profile::{Profile, Slice, field, first_mti};
+use crate::mti::{first_mti, reply_mti};
+use crate::profile::{Profile, Slice, field};
 use crate::settlement::{read_totals, set_reply};
 use encoding_rs::GBK;
 use payterm_schema::account::Batch;
 use payterm_schema::host::{FieldView, HostAnswer, KeysVerdict};
+use payterm_schema::icc::Icc;
 use payterm_schema::kind::Kind;
 use payterm_schema::outcome::Class;
 use payterm_schema::secret::{Mac, MacError, SecretBytes};
@@ -35,6 +36,16 @@ pub enum Mismatch {
     Batch,
 }
 
+/// What the reply must agree with; holds no card data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expect {
+    pub(crate) mti: String,
+    pub(crate) same: Vec<(u8, Vec<u8>)>,
+    pub(crate) amount: Option<Vec<u8>>,
+    pub(crate) batch: Option<Batch>,
+    pub(crate) partial: Vec<String>,
+}
+
 /// A reply, decoded.
 #[derive(Debug)]
 pub struct Reply {
@@ -48,17 +59,8 @@ pub struct Reply {
     message: Message,
 }
 
-/// MTI of the reply: the request's with the repeat digit cleared, + 10.
-pub(crate) fn reply_mti(mti: &str) -> String {
-    let mut digits = first_mti(mti).into_bytes();
-    if let Some(third) = digits.get_mut(2) {
-        *third += 1;
-    }
-    String::from_utf8(digits).unwrap_or_default()
-}
-
 /// Decodes a whole frame and judges its MAC; whether it answers a request is for [`Reply::matches`]. Parts
-/// that only inform (F44, F54, F63) and do not have the profile's form are left out, they do not spoil the
+/// that only inform (F44, F54, F55, F63) and do not have the profile's form are left out, they do not spoil the
 /// reply.
 pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, ReadError> {
     let decoded = decode(profile, frame)?;
@@ -109,6 +111,7 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
             .text(r.settlement)
             .filter(|_| success && answers(profile, Kind::Settlement, m, true))
             .and_then(read_totals),
+        icc: r.icc.and_then(|n| m.get(n)).and_then(|v| Icc::parse(v).ok()),
         requirement: decoded.envelope.requirement(profile),
     };
     Ok(Reply { answer, keys, trace: trace(profile, &decoded.envelope, m), message: decoded.message })
@@ -246,6 +249,9 @@ pub fn reply_message(
     }
     if let Some(totals) = set_reply(answer) {
         m.set(r.settlement, totals)?;
+    }
+    if let (Some(n), Some(icc)) = (r.icc, &answer.icc) {
+        m.set(n, icc.bytes())?;
     }
     if let Some(batch) = answer.batch {
         put(&mut m, r.batch, &batch.to_string())?;

@@ -1,10 +1,12 @@
 //! The acquirer's side: what a request says, read by the same templates that build it.
 use crate::iso8583::Message;
-use crate::profile::{MessageRow, OFFLINE, Profile, QUERY, Slot, first_mti, kind_of};
+use crate::mti::first_mti;
+use crate::profile::{MessageRow, OFFLINE, Profile, QUERY, Slot, kind_of};
 use crate::settlement::{RecordView, Upload, read_records, read_totals};
 use crate::template::Var;
 use payterm_schema::account::{Batch, Stan};
 use payterm_schema::host::{EntryMode, ReversalReason};
+use payterm_schema::icc::Icc;
 use payterm_schema::kind::Kind;
 use payterm_schema::secret::{Pan, PaymentCode, PinBlock, Tracks};
 use payterm_schema::settlement::Halves;
@@ -142,8 +144,12 @@ impl RequestView {
     pub fn code(&self) -> Option<PaymentCode> {
         PaymentCode::parse(self.text(Var::Code)?).ok()
     }
+    /// Elements of the chip; none where there are none or they are malformed.
+    pub fn icc(&self) -> Option<Icc> {
+        Icc::parse(self.bytes(Var::Icc)?).ok()
+    }
     pub fn pin_block(&self) -> Option<PinBlock> {
-        self.bytes(Var::PinBlock)?.try_into().ok().map(PinBlock::new)
+        self.bytes(Var::PinBlock)?.try_into().ok().map(PinBlock::iso0)
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Var {
     OriginalDate,
     /// The code that the issuer gave by telephone: F38 of the request itself.
     VoiceCode,
+    /// EMV elements of the chip, those of the message's `icc` list.
+    Icc,
     /// Minor units, twelve digits.
     Tip,
     /// The totals of a batch, 62 digits.
@@ -87,7 +89,7 @@ impl Var {
             Var::SerialLength | Var::RecordCount | Var::Operator | Var::Reason => Some(2),
             Var::State => Some(1),
             Var::IfPin => Some(0),
-            Var::Pan | Var::Track2 | Var::Track3 | Var::Code | Var::Serial | Var::Records => None,
+            Var::Pan | Var::Icc | Var::Track2 | Var::Track3 | Var::Code | Var::Serial | Var::Records => None,
         }
     }
 }
@@ -174,5 +176,23 @@ impl Template {
             }
         }
         field.is_empty().then_some(found)
+    }
+
+    /// Digits of a frame's header for this terminal state.
+    pub(crate) fn header_digits(&self, test: bool) -> Result<Vec<u8>, String> {
+        let mut digits = Vec::new();
+        let all = self.fill(&mut digits, |var, out| {
+            out.push(if test { b'1' } else { b'0' });
+            Ok::<_, String>(var == Var::State)
+        })?;
+        if all
+            && digits.len().is_multiple_of(2)
+            && digits.len() <= 32
+            && digits.iter().all(u8::is_ascii_digit)
+        {
+            Ok(digits)
+        } else {
+            Err("an even number of digits up to 32, with no variable but {state}".into())
+        }
     }
 }

@@ -209,6 +209,7 @@ impl Fake {
             scheme: None,
             settlement: None,
             offline_authority: None,
+            icc: None,
         };
         Obligation {
             txn: 1,

@@ -303,13 +303,8 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
     let mac = vault.account_mac(ACCOUNT);
     let profile = Profile::builtin("private-label")?;
     let a = &stack.config.accounts[0];
-    let station = Station {
-        mid: a.mid.clone(),
-        tid: a.tid.clone(),
-        currency: a.currency,
-        nii: a.nii.clone(),
-        test: true,
-    };
+    let station =
+        Station { mid: a.mid.clone(), tid: a.tid.clone(), currency: a.currency, nii: a.nii, test: true };
     let frame = |i: usize| -> Result<Vec<u8>> {
         let plan = Plan {
             kind: payterm_schema::Kind::Sale,
@@ -330,6 +325,7 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
             scheme: None,
             settlement: None,
             offline_authority: Some(OfflineAuthority::Merchant),
+            icc: None,
         };
         let secrets = CardSecrets { pan: Some(Pan::parse(&pan(i % cards))?), ..CardSecrets::default() };
         Ok(build(&profile, &station, MessageKind::Repeat, &plan, &secrets, "1", &mac)?

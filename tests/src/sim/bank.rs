@@ -490,6 +490,7 @@ impl Bank {
             fee: None,
             parameters: Vec::new(),
             settlement: None,
+            icc: None,
             requirement: 0,
         }
     }

@@ -84,6 +84,7 @@ fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
         scheme: None,
         settlement: None,
         offline_authority: Default::default(),
+        icc: None,
     };
     let records = [
         Record::Request(RequestRecord::Started {
