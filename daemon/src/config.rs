@@ -198,7 +198,7 @@ mod tests {
             ("[settlement]\nat = \"24:00\"\n", 2, "settlement.at: a time of day HH:MM"),
             ("[terminal]\nlanguage = \"fr\"\n", 2, "zh-CN"),
             ("[terminal]\n\noperator = \"1\"\n", 3, "terminal.operator: two digits"),
-            (&ACCOUNT.replace("TEST0001", "T"), 5, "account[0].tid: 8 characters (F41)"),
+            (&ACCOUNT.replace("TEST0001", "T"), 5, "account[0].tid: 8 printable ASCII characters"),
             (&format!("{ACCOUNT}{ACCOUNT}"), 9, "account[1].id: each account has its own id"),
             (&ACCOUNT.replace("\"CNY\"", "\"XAU\""), 6, "XAU"),
             ("[flow]\npin_tries = 300\n", 2, "300"),

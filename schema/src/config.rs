@@ -23,7 +23,7 @@ pub use paper::{DuplicatePolicy, PaperConfig, SelfTestConfig, SelfTestPrint};
 pub use settlement::SettlementConfig;
 pub use terminal::{Language, OperatorsConfig, TerminalConfig};
 pub use tms::TmsConfig;
-pub use values::{BinRange, Nii, Percent, TimeOfDay};
+pub use values::{BinRange, Mid, Nii, Percent, Printable, Tid, TimeOfDay};
 
 use crate::fault::Fault;
 use schemars::JsonSchema;

@@ -3,7 +3,7 @@
 //! The messages are in docs/apply.md.
 use crate::{
     account::AccountId,
-    config::{AccountConfig, Nii, TlsConfig, TmsConfig},
+    config::{AccountConfig, Mid, Nii, Tid, TlsConfig, TmsConfig},
     fault::Fault,
     host::Wallet,
     money::{Currency, MAX_MINOR},
@@ -433,8 +433,8 @@ pub struct AccountParameters {
     pub id: AccountId,
     /// Name of a built-in profile, never a path.
     pub profile: String,
-    pub mid: String,
-    pub tid: String,
+    pub mid: Mid,
+    pub tid: Tid,
     pub currency: Currency,
     /// `host:port`.
     pub address: String,
@@ -473,8 +473,8 @@ impl AccountParameters {
         let mut config = AccountConfig::new(
             self.id.clone(),
             &self.profile,
-            &self.mid,
-            &self.tid,
+            self.mid,
+            self.tid,
             self.currency,
             &self.address,
         );
@@ -642,8 +642,8 @@ mod tests {
         let account = AccountParameters {
             id: AccountId::new("bank").unwrap(),
             profile: "unionpay".into(),
-            mid: "TESTMERCHANT001".into(),
-            tid: "TEST0002".into(),
+            mid: "TESTMERCHANT001".parse().unwrap(),
+            tid: "TEST0002".parse().unwrap(),
             currency: Currency::CNY,
             address: "127.0.0.1:1".into(),
             nii: None,
@@ -652,6 +652,10 @@ mod tests {
             settlement: Settlement::T1,
             fees: Vec::new(),
         };
+        let mut json = serde_json::to_value(&account).unwrap();
+        assert!(serde_json::from_value::<AccountParameters>(json.clone()).is_ok());
+        json["mid"] = "short".into();
+        assert!(serde_json::from_value::<AccountParameters>(json).is_err(), "a merchant number has 15");
         let good = Parameters { accounts: vec![account.clone()], bins: BinLists::default() };
         assert_eq!(good.check(), Ok(()));
         let path = AccountParameters { profile: "/etc/passwd".into(), ..account };

@@ -230,7 +230,7 @@ impl Machine {
     pub(crate) fn renumbered(&self, id: &AccountId) -> bool {
         let l = self.state.ledger(id);
         let same = |a: &AccountSettings| {
-            l.opened_as.as_ref().is_none_or(|(m, t)| (m, t) == (&a.config.mid, &a.config.tid))
+            l.opened_as.as_ref().is_none_or(|(m, t)| a.config.mid == **m && a.config.tid == **t)
         };
         l.holds_records() && !self.account(id).is_some_and(same)
     }

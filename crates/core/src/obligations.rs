@@ -53,7 +53,7 @@ impl Machine {
     pub(crate) fn backoff(&self, account: &AccountId, tries: u32, salt: u64) -> Millis {
         let wait = self.longest_backoff(account, tries).0;
         let terminal = self.account(account).map_or(0, |a| {
-            a.config.tid.bytes().fold(0u64, |h, b| h.wrapping_mul(257).wrapping_add(u64::from(b)))
+            a.config.tid.as_str().bytes().fold(0u64, |h, b| h.wrapping_mul(257).wrapping_add(u64::from(b)))
         });
         let part = mixed(terminal.wrapping_add(salt.rotate_left(32)).wrapping_add(u64::from(tries))) % 1024;
         Millis(wait - wait / 4 * i64::try_from(part).unwrap_or(0) / 1024)
@@ -218,7 +218,9 @@ impl Machine {
     fn drivable(&self, o: &Obligation) -> bool {
         let told = self.state.owes(o.txn);
         let same = |c: &AccountConfig| {
-            told.is_none_or(|t| t.mid.as_ref() == Some(&c.mid) && t.tid.as_ref() == Some(&c.tid))
+            told.is_none_or(|t| {
+                t.mid.as_deref() == Some(c.mid.as_str()) && t.tid.as_deref() == Some(c.tid.as_str())
+            })
         };
         self.account(&o.account).is_some_and(|a| same(&a.config))
     }

@@ -68,8 +68,8 @@ pub fn first(
 
 pub fn with_account(view: &mut Outcome, account: &AccountSettings) {
     view.account = Some(account.config.id.clone());
-    view.mid = Some(account.config.mid.clone());
-    view.tid = Some(account.config.tid.clone());
+    view.mid = Some(account.config.mid.to_string());
+    view.tid = Some(account.config.tid.to_string());
     view.sums.currency = account.config.currency;
 }
 

@@ -332,7 +332,7 @@ impl Engine {
 }
 
 fn station(a: &AccountConfig, test: bool) -> Station {
-    Station { mid: a.mid.clone(), tid: a.tid.clone(), currency: a.currency, nii: a.nii, test }
+    Station { mid: a.mid.to_string(), tid: a.tid.to_string(), currency: a.currency, nii: a.nii, test }
 }
 
 fn settings(config: &Config, profiles: &BTreeMap<AccountId, Arc<Profile>>, test: bool) -> Settings {

@@ -43,10 +43,10 @@ pub(crate) fn meet(shared: &Shared, wire: &Wire, decoded: Decoded) -> Heard {
         .accounts
         .iter()
         .enumerate()
-        .filter(|(_, a)| a.profile == wire.name() && a.mid == merchant)
+        .filter(|(_, a)| a.profile == wire.name() && a.mid == *merchant)
         .peekable();
     let known_merchant = ours.peek().is_some();
-    let account = ours.find(|(_, a)| a.tid == terminal);
+    let account = ours.find(|(_, a)| a.tid == *terminal);
     let demand = match (account, known_merchant) {
         (Some(_), _) => wire.understand(&decoded.message),
         (None, true) => Demand::Refused("97"),

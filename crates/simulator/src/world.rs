@@ -11,7 +11,11 @@ use crate::{
     mishap::Mishap,
 };
 use payterm_schema::{
-    Currency, Kind, Money, Pan, PaymentCode, account::AccountId, host::Wallet, secret::Pin,
+    Currency, Kind, Money, Pan, PaymentCode,
+    account::AccountId,
+    config::{Mid, Tid},
+    host::Wallet,
+    secret::Pin,
 };
 use serde::Deserialize;
 use std::{collections::BTreeSet, fmt, path::Path};
@@ -89,10 +93,10 @@ pub struct Account {
     pub name: AccountId,
     /// Name of a built-in profile of `payterm-hosts`, or the path of a profile file.
     pub profile: String,
-    /// F42, 15 characters.
-    pub mid: String,
-    /// F41, 8 characters.
-    pub tid: String,
+    /// F42.
+    pub mid: Mid,
+    /// F41.
+    pub tid: Tid,
     /// F49.
     pub currency: Currency,
     /// F32, up to 11 digits.
@@ -448,10 +452,7 @@ mod tests {
             "world, card[0].pan: 12 to 19 digits with a right check digit, each once"
         );
         assert_eq!(card("\"3012\"", "\"3013\""), "world, card[0].expiry: YYMM");
-        assert_eq!(
-            card("TEST0001", "TEST001"),
-            "world, account[0].tid: 8 printable characters (F41), each once per profile and merchant"
-        );
+        assert_eq!(card("TEST0001", "TEST001"), "world, line 9: 8 printable ASCII characters");
         assert!(card("fee_bp = 60", "fee_pb = 60").contains("unknown field `fee_pb`"));
         assert!(card("0123456789ABCDEFFEDCBA9876543210", "0123").contains("a TMK is 32 hex digits"));
         assert!(!card("0123456789ABCDEFFEDCBA9876543210", "CANARY99").contains("CANARY99"));

@@ -1,5 +1,5 @@
 //! Tables `[[account]]` and `[[route]]`.
-use super::{BinRange, Nii, OfflineConfig, not_zero};
+use super::{BinRange, Mid, Nii, OfflineConfig, Tid, not_zero};
 use crate::{
     account::AccountId,
     fault::Fault,
@@ -18,9 +18,9 @@ pub struct AccountConfig {
     /// Name of a built-in profile (`unionpay`, `demo-x919`) or path of a profile file.
     pub profile: String,
     /// F42, 15 characters.
-    pub mid: String,
+    pub mid: Mid,
     /// F41, 8 characters.
-    pub tid: String,
+    pub tid: Tid,
     pub currency: Currency,
     /// `host:port`.
     pub address: String,
@@ -115,19 +115,12 @@ pub struct TlsConfig {
 
 impl AccountConfig {
     /// With the default of every other key.
-    pub fn new(
-        id: AccountId,
-        profile: &str,
-        mid: &str,
-        tid: &str,
-        currency: Currency,
-        address: &str,
-    ) -> Self {
+    pub fn new(id: AccountId, profile: &str, mid: Mid, tid: Tid, currency: Currency, address: &str) -> Self {
         Self {
             id,
             profile: profile.into(),
-            mid: mid.into(),
-            tid: tid.into(),
+            mid,
+            tid,
             currency,
             address: address.into(),
             nii: Nii::default(),
@@ -188,13 +181,6 @@ impl AccountConfig {
     /// Rules of one account; `path` is its place, `account[0]`.
     pub(super) fn check(&self, path: &str) -> Result<(), Fault> {
         let key = |k: &str| format!("{path}.{k}");
-        let printable = |s: &str| s.bytes().all(|b| b.is_ascii_graphic());
-        if self.mid.len() != 15 || !printable(&self.mid) {
-            return Err(Fault::invalid(&key("mid"), "15 characters (F42)"));
-        }
-        if self.tid.len() != 8 || !printable(&self.tid) {
-            return Err(Fault::invalid(&key("tid"), "8 characters (F41)"));
-        }
         let port = self
             .address
             .rsplit_once(':')

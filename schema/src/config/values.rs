@@ -79,6 +79,57 @@ impl From<Percent> for u32 {
     }
 }
 
+/// Exactly `N` printable ASCII characters, none of them a space.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Printable<const N: usize>([u8; N]);
+
+/// Merchant number, F42.
+pub type Mid = Printable<15>;
+/// Terminal number, F41.
+pub type Tid = Printable<8>;
+
+impl<const N: usize> Printable<N> {
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("ASCII by its constructor")
+    }
+}
+impl<const N: usize> TryFrom<String> for Printable<N> {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+impl<const N: usize> FromStr for Printable<N> {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes: Option<[u8; N]> = text.as_bytes().try_into().ok();
+        let good = bytes.filter(|b| b.iter().all(u8::is_ascii_graphic));
+        good.map(Self).ok_or_else(|| format!("{N} printable ASCII characters"))
+    }
+}
+impl<const N: usize> From<Printable<N>> for String {
+    fn from(text: Printable<N>) -> Self {
+        text.as_str().to_owned()
+    }
+}
+impl<const N: usize> fmt::Display for Printable<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+impl<const N: usize> fmt::Debug for Printable<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+impl<const N: usize> PartialEq<str> for Printable<N> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
 /// TPDU destination: 4 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -169,6 +220,17 @@ mod tests {
         }
         assert_eq!(range("40-49").map(String::from), Ok("40-49".into()));
         assert_eq!(BinRange::of("6212").map(String::from).as_deref(), Some("6212-6212"));
+    }
+
+    #[test]
+    fn a_number_of_merchant_or_terminal_has_its_length() {
+        assert_eq!("TEST0001".parse::<Tid>().map(|t| t.to_string()), Ok("TEST0001".into()));
+        for bad in ["", "TEST001", "TEST00011", "TEST 001", "TEST000\u{e9}", "TEST000\n"] {
+            assert_eq!(bad.parse::<Tid>().err(), Some("8 printable ASCII characters".into()), "{bad}");
+        }
+        let json = serde_json::to_string(&"TESTMERCHANT001".parse::<Mid>().unwrap()).unwrap();
+        assert_eq!(json, "\"TESTMERCHANT001\"");
+        assert!(serde_json::from_str::<Tid>(&json).is_err());
     }
 
     #[test]

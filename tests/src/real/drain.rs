@@ -69,14 +69,10 @@ pub fn world(cards: usize) -> String {
 
 fn configure(config: &mut Config, address: &str) {
     let id = AccountId::new(ACCOUNT).unwrap_or_else(|e| unreachable!("{e}"));
-    let mut account = AccountConfig::new(
-        id,
-        "private-label",
-        "TESTMERCHANT800",
-        "TEST0800",
-        payterm_schema::Currency::CNY,
-        address,
-    );
+    let (mid, tid) = ("TESTMERCHANT800".parse(), "TEST0800".parse());
+    let (mid, tid) = mid.ok().zip(tid.ok()).unwrap_or_else(|| unreachable!("of 15 and 8 characters"));
+    let mut account =
+        AccountConfig::new(id, "private-label", mid, tid, payterm_schema::Currency::CNY, address);
     account.persistent = true;
     (account.connect_timeout_ms, account.reply_timeout_ms) = (2_000, 10_000);
     (account.obligation_tries, account.obligation_backoff_ms, account.obligation_backoff_max_ms) =
@@ -303,8 +299,13 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
     let mac = vault.account_mac(ACCOUNT);
     let profile = Profile::builtin("private-label")?;
     let a = &stack.config.accounts[0];
-    let station =
-        Station { mid: a.mid.clone(), tid: a.tid.clone(), currency: a.currency, nii: a.nii, test: true };
+    let station = Station {
+        mid: a.mid.to_string(),
+        tid: a.tid.to_string(),
+        currency: a.currency,
+        nii: a.nii,
+        test: true,
+    };
     let frame = |i: usize| -> Result<Vec<u8>> {
         let plan = Plan {
             kind: payterm_schema::Kind::Sale,

@@ -111,7 +111,10 @@ impl Evening {
                 .and_then(|p| proxy_to(p, hosts.get("private-label"), of_own));
             let (mut second, limit) = (c.accounts[0].clone(), 1_000_000);
             (second.id, second.profile) = (own_id.clone(), "private-label".into());
-            (second.mid, second.tid) = ("TESTMERCHANT800".into(), "TEST0800".into());
+            (second.mid, second.tid) = (
+                "TESTMERCHANT800".parse().expect("15 characters"),
+                "TEST0800".parse().expect("8 characters"),
+            );
             second.offline = Some(OfflineConfig {
                 merchant: true,
                 per_card: limit,

@@ -400,7 +400,7 @@ fn a_reversal_does_not_leave_under_another_terminal_number() {
         .position(|e| matches!(e.record, Record::Request(RequestRecord::Outcome { .. })))
         .expect("Unknown");
     let mut changed = settings();
-    changed.accounts[0].config.tid = "10000002".into();
+    changed.accounts[0].config.tid = "10000002".parse().unwrap();
     let mut machine = Machine::replay(changed, None, w.journal[..=due].to_vec()).expect("replay");
     machine.boot(w.now, "test", &[up()]);
     assert_eq!(machine.obligations().iter().map(|o| o.state).collect::<Vec<_>>(), [ObligationState::Stuck]);

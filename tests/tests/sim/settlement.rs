@@ -692,8 +692,8 @@ fn numbers_that_change_before_the_settlement_hold_the_account() {
     };
     assert_eq!(try_with(w.settings.clone()), (true, None));
     for change in [
-        |c: &mut AccountConfig| c.mid = "898000000000002".into(),
-        |c: &mut AccountConfig| c.tid = "00000009".into(),
+        |c: &mut AccountConfig| c.mid = "898000000000002".parse().unwrap(),
+        |c: &mut AccountConfig| c.tid = "00000009".parse().unwrap(),
     ] {
         let mut settings = w.settings.clone();
         change(&mut settings.accounts[0].config);

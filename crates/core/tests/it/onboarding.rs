@@ -69,8 +69,8 @@ fn parameters() -> Parameters {
     let account = AccountParameters {
         id: payterm_schema::AccountId::new("bank").unwrap(),
         profile: "unionpay".into(),
-        mid: "TESTMERCHANT001".into(),
-        tid: "TEST0002".into(),
+        mid: "TESTMERCHANT001".parse().unwrap(),
+        tid: "TEST0002".parse().unwrap(),
         currency: "CNY".parse().unwrap(),
         address: "127.0.0.1:1".into(),
         nii: None,

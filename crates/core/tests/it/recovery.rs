@@ -685,7 +685,7 @@ fn a_payment_in_doubt_keeps_its_batch() {
     till.sale("one");
     // Other numbers by now: nobody can drive its reversal.
     let mut s = settings();
-    s.accounts[0].config.tid = "20000002".into();
+    s.accounts[0].config.tid = "20000002".parse().unwrap();
     let mut till = Till::with(s, till.disk);
     till.boot(NOW);
     assert_eq!(
@@ -706,7 +706,7 @@ fn what_was_made_under_other_numbers_is_not_of_this_batch() {
     till.boot(NOW);
     till.sale("one");
     let mut s = settings();
-    s.accounts[0].config.tid = "20000002".into();
+    s.accounts[0].config.tid = "20000002".parse().unwrap();
     let mut till = Till::with(s, till.disk);
     till.boot(NOW);
     till.paid("two");
@@ -772,7 +772,7 @@ fn a_recovery_of_an_account_under_new_numbers_can_be_ended() {
         before.boot(NOW);
         before.paid("one");
         let mut s = settings();
-        s.accounts[0].config.tid = "20000002".into();
+        s.accounts[0].config.tid = "20000002".parse().unwrap();
         s.accounts[0].rules = HostRules { sign_in: true, ..(*s.accounts[0].rules).clone() }.into();
         let (mut till, step) = before.restore(s, Some(200));
         assert_eq!((told(&step), sent(&step)), (unknown(), None));

@@ -307,7 +307,7 @@ fn what_is_resolved_under_other_numbers_opens_no_batch() {
     let step = host(&mut till, tag_of(&step).unwrap(), unanswered());
     host(&mut till, tag_of(&step).unwrap(), unanswered());
     let mut s = settings();
-    s.accounts[0].config.tid = "20000002".into();
+    s.accounts[0].config.tid = "20000002".parse().unwrap();
     let mut till = Till::with(s, till.disk);
     till.boot(NOW);
     assert_eq!(frames(&till)[0].1, ObligationState::Stuck);

@@ -58,8 +58,8 @@ impl Rig {
             let line = Arc::new(Line {
                 profile: Arc::new(Profile::builtin(self.profile).unwrap()),
                 station: Station {
-                    mid: self.config.mid.clone(),
-                    tid: self.config.tid.clone(),
+                    mid: self.config.mid.to_string(),
+                    tid: self.config.tid.to_string(),
                     currency: self.config.currency,
                     nii: self.config.nii,
                     test: true,

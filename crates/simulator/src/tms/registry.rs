@@ -174,8 +174,8 @@ impl Registry {
         let parameters = AccountParameters {
             id: account.name.clone(),
             profile: account.profile.clone(),
-            mid: account.mid.clone(),
-            tid: account.tid.clone(),
+            mid: account.mid,
+            tid: account.tid,
             currency: account.currency,
             address: host.to_string(),
             nii: None,

@@ -30,15 +30,11 @@ impl World {
         let (mut names, mut terminals) = (BTreeSet::new(), BTreeSet::new());
         for (i, a) in self.accounts.iter().enumerate() {
             let f = |k: &str| format!("account[{i}].{k}");
-            let printable = |s: &str, n| s.len() == n && s.bytes().all(|b| b.is_ascii_graphic());
             if !names.insert(&a.name) {
                 return bad(f("name"), "each once");
             }
-            if !printable(&a.mid, 15) {
-                return bad(f("mid"), "15 printable characters (F42)");
-            }
-            if !printable(&a.tid, 8) || !terminals.insert((&a.profile, &a.mid, &a.tid)) {
-                return bad(f("tid"), "8 printable characters (F41), each once per profile and merchant");
+            if !terminals.insert((&a.profile, a.mid.as_str(), a.tid.as_str())) {
+                return bad(f("tid"), "each once per profile and merchant");
             }
             if !matches!(a.mak_bytes, 8 | 16) {
                 return bad(f("mak_bytes"), "8 or 16");

@@ -65,8 +65,8 @@ impl Till {
         Self {
             profile: Profile::builtin(&a.profile).unwrap(),
             station: Station {
-                mid: a.mid.clone(),
-                tid: a.tid.clone(),
+                mid: a.mid.to_string(),
+                tid: a.tid.to_string(),
                 currency: a.currency,
                 nii: Default::default(),
                 test: true,

@@ -40,8 +40,8 @@ fn frame(world: &World, m: &HostMessage) -> Vec<u8> {
         return Vec::new();
     };
     let station = Station {
-        mid: account.config.mid.clone(),
-        tid: account.config.tid.clone(),
+        mid: account.config.mid.to_string(),
+        tid: account.config.tid.to_string(),
         currency: account.config.currency,
         nii: Default::default(),
         test: false,
