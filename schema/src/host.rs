@@ -1,4 +1,4 @@
-//! What the core asks a host link to send, and what it hears. The clear message is made by `hosts`, keys by
+//! Messages that the core asks a host link to send, and their answers. The clear message is made by `hosts`, keys by
 //! `vault`.
 use crate::{
     account::{AccountId, Batch, Stan},
@@ -53,7 +53,7 @@ pub enum MessageKind {
     /// An advice once more: the same message with the same STAN (MTI xxx1 where the profile's `repeat_mti`
     /// says so).
     Repeat,
-    /// What became of a payment by code (host-protocol §8): `plan.stan` is the query's own, `plan.original`
+    /// Query for the result of a payment by code (host-protocol §8): `plan.stan` is the query's own, `plan.original`
     /// names the payment.
     Query,
     /// Its reversal 冲正 (0400), with F39 of [`ReversalReason`].
@@ -126,7 +126,7 @@ pub struct Plan {
     pub icc: Option<Icc>,
 }
 
-/// What a message says of its original (F37, F38, F61).
+/// Names of an original in a message (F37, F38, F61).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OriginalRef {
     /// Batch and STAN; none (zeros in F61) when the original is not in our journal.
@@ -161,7 +161,7 @@ pub enum SecretsFrom {
     None,
 }
 
-/// What the core asks a host link to send.
+/// Message that the core asks a host link to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostMessage {
     pub account: AccountId,
@@ -216,7 +216,7 @@ pub enum MacVerdict {
     NotUsed,
 }
 
-/// What came of the working keys of a sign-in reply (host-protocol §4); the keys themselves went into the
+/// Verdict on the working keys of a sign-in reply (host-protocol §4); the keys themselves went into the
 /// vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -294,7 +294,7 @@ pub struct FieldView {
     pub value: String,
 }
 
-/// What the terminal may do by itself in the same request after this code (host-protocol §9).
+/// Further try that the terminal may make by itself in the same request after a code (host-protocol §9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryRule {
@@ -331,7 +331,7 @@ pub struct WalletQuery {
     pub until: crate::time::Millis,
 }
 
-/// What the core needs to know of an acquirer's profile; made by `hosts` from the profile's TOML.
+/// Rules of an acquirer's profile that the core needs; made by `hosts` from the profile's TOML.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostRules {
     /// By F39; a code that is not here is a failure of class C, `Never`.

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(u32);
 
-/// What makes [`Icc`] refuse its bytes; it holds no value.
+/// Fault of EMV data; it holds no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IccError {
     #[error("byte {0}: the data ends inside an element")]

@@ -85,7 +85,7 @@ pub enum Right {
     Supervisor,
 }
 
-/// What a frame that left owes when no answer came (host-protocol §3).
+/// Debt of a frame that left and was not answered (host-protocol §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Recovery {
@@ -108,7 +108,7 @@ pub enum Side {
     None,
 }
 
-/// What an approval writes on its original.
+/// Mark that an approval leaves on its original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
@@ -146,7 +146,7 @@ pub struct KindRow {
     pub slip: bool,
     /// An authorisation: waits for the account's obligations and a sign-in.
     pub authorisation: bool,
-    /// What a second try under a new request id does.
+    /// Effect of a second try under a new request id.
     pub second: &'static str,
 }
 
@@ -171,7 +171,7 @@ const fn row(kind: Kind) -> KindRow {
     }
 }
 
-/// What the customer pays for: amount, slip, authorisation.
+/// Row of a kind with slip and authorisation.
 const fn financial(kind: Kind) -> KindRow {
     KindRow { slip: true, authorisation: true, ..row(kind) }
 }

@@ -52,7 +52,7 @@ pub struct Difference {
     pub here: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub there: Option<u64>,
-    /// What to do, in the terminal's language.
+    /// Advice to the person, in the terminal's language.
     #[serde(default)]
     pub next: String,
 }

@@ -79,7 +79,7 @@ impl fmt::Debug for Pan {
     }
 }
 
-/// What a swipe gave, without sentinels and LRC. Track 2 is `PAN=YYMMSSS...` ('=' as the separator), ISO/IEC
+/// Tracks of a swipe, without sentinels and LRC. Track 2 is `PAN=YYMMSSS...` ('=' as the separator), ISO/IEC
 /// 7813; track 3 as ISO/IEC 4909; track 1 as ISO/IEC 7813 format B.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Default)]
 pub struct Tracks {
@@ -313,7 +313,7 @@ impl fmt::Debug for ServiceCode {
     }
 }
 
-/// What a password is checked against: a PHC string (argon2id over a keyed hash). Not a secret that opens
+/// Text that a password is checked against: a PHC string (argon2id over a keyed hash). Not a secret that opens
 /// anything without the vault's key, and of no use to any reader: it is kept, and not shown.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]

@@ -17,7 +17,7 @@ use payterm_schema::secret::{CardError, Mac, SecretBytes};
 use payterm_schema::settlement::BatchPart;
 use zeroize::Zeroizing;
 
-/// Who sends: the account's part of a message.
+/// The account's part of a message: the numbers of its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Station {
     /// F42, up to 15 characters.
@@ -194,7 +194,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// What a message of a settlement says beside its numbers.
+    /// Appends a part of a settlement: totals, records or their number.
     fn part(&self, var: Var, out: &mut Vec<u8>) -> Result<bool, BuildError> {
         let text = match (var, self.plan.settlement.as_deref()) {
             (Var::Totals, Some(BatchPart::Totals(halves))) => settlement::totals(halves),
@@ -342,7 +342,7 @@ impl Source<'_> {
     }
 }
 
-/// What a variable is, for error texts.
+/// Name of a variable in error texts.
 const fn what(var: Var) -> &'static str {
     match var {
         Var::Pan => "the PAN",

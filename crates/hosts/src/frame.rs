@@ -23,7 +23,7 @@ pub enum FrameError {
     Mac(#[from] MacError),
 }
 
-/// What stands before the message.
+/// Part of a frame before the message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
     /// Id, destination NII, source NII.
@@ -58,7 +58,7 @@ const fn prefix_len(profile: &Profile) -> usize {
     }
 }
 
-/// Whole length of the frame that starts here, its prefix included; `None` until the prefix is there.
+/// Length of the whole frame that starts here, its prefix included; `None` until the prefix is there.
 pub fn frame_len(profile: &Profile, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
     let prefix = prefix_len(profile);
     let Some(raw) = bytes.get(..prefix) else { return Ok(None) };
@@ -89,7 +89,7 @@ pub struct Decoded {
     mac_input: Option<SecretBytes>,
 }
 impl Decoded {
-    /// What the MAC covers; `None` without F64.
+    /// Bytes that the MAC covers; `None` without F64.
     pub fn mac_input(&self) -> Option<&[u8]> {
         self.mac_input.as_ref().map(SecretBytes::reveal)
     }

@@ -17,7 +17,7 @@ use payterm_schema::kind::Kind;
 use rows::{Entry, Security};
 use std::collections::BTreeMap;
 
-/// What is wrong with a profile file: `profile: message.sale.fields: F7 is not in [fields]`.
+/// Fault of a profile file: `profile: message.sale.fields: F7 is not in [fields]`.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     #[error("profile: there is no built-in profile '{0}' (unionpay, demo-x919, private-label)")]
@@ -78,7 +78,7 @@ impl Profile {
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
         toml::from_str::<File>(text)?.check()
     }
-    /// What the core needs to know of it.
+    /// Rules of the profile that the core needs.
     pub fn rules(&self) -> HostRules {
         self.rules.clone()
     }

@@ -36,7 +36,7 @@ pub enum Mismatch {
     Batch,
 }
 
-/// What the reply must agree with; holds no card data.
+/// Values of a request that its reply must agree with; holds no card data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expect {
     pub(crate) mti: String,

@@ -132,7 +132,7 @@ impl RequestView {
     pub fn uploaded(&self) -> Option<u32> {
         self.text(Var::Uploaded)?.parse().ok()
     }
-    /// From F2, else from track 2.
+    /// PAN of F2, else of track 2.
     pub fn pan(&self) -> Option<Pan> {
         if let Some(pan) = self.text(Var::Pan) {
             return Pan::parse(pan).ok();

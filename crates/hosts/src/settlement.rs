@@ -144,7 +144,7 @@ pub(crate) fn read_records(digits: &str) -> Option<Vec<RecordView>> {
     digits.as_bytes().chunks(40).map(chunk).collect()
 }
 
-/// What an answer says of a settlement.
+/// F48 of an answer to a settlement.
 pub(crate) fn set_reply(answer: &HostAnswer) -> Option<String> {
     answer.settlement.as_ref().and_then(reply_totals)
 }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 pub struct Verifier(VerifyingKey);
 
 impl Verifier {
-    /// From SubjectPublicKeyInfo in DER; none for any other kind of key.
+    /// Reads SubjectPublicKeyInfo in DER; none for any other kind of key.
     pub fn from_spki(der: &[u8]) -> Option<Self> {
         VerifyingKey::from_public_key_der(der).ok().map(Self)
     }

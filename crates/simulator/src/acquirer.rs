@@ -200,7 +200,7 @@ impl Running {
     pub fn balance(&self, account: &str) -> Result<i64, BankError> {
         self.read(|c| ledger::balance(c, account))
     }
-    /// What is set aside on cards, oldest first.
+    /// Holds on cards, oldest first.
     pub fn holds(&self) -> Result<Vec<ledger::Hold>, BankError> {
         self.read(ledger::holds)
     }

@@ -5,7 +5,7 @@ use payterm_schema::{
 };
 use std::fmt;
 
-/// What a message asks for.
+/// Purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     Do(Kind),

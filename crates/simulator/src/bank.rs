@@ -148,7 +148,7 @@ impl Txn {
     }
 }
 
-/// What the pre-authorisations of a payer set aside.
+/// Amount that the pre-authorisations of a payer set aside.
 fn held(tx: &Transaction<'_>, payer: &str) -> Result<i64, BankError> {
     let sql = "SELECT coalesce(sum(total), 0) FROM txn WHERE kind = 'pre_auth' AND state = 'approved' AND payer = ?";
     Ok(tx.prepare_cached(sql)?.query_row([payer], |r| r.get(0))?)

@@ -31,7 +31,7 @@ const MAX_CLIENTS: usize = 16;
 pub enum Command {
     /// Trouble for the next messages.
     Mishap(mishap::Plan),
-    /// What waits.
+    /// Mishaps that wait.
     Mishaps,
     /// Forget what waits.
     Clear,

@@ -214,13 +214,13 @@ pub fn holds(c: &Connection) -> Result<Vec<Hold>, LedgerError> {
     Ok(s.query_map([], hold)?.collect::<Result<_, _>>()?)
 }
 
-/// What a terminal said of itself (status upload): account, milliseconds since 1970, text.
+/// Status uploads of the terminals: account, milliseconds since 1970, text.
 pub fn statuses(c: &Connection) -> Result<Vec<(String, i64, String)>, LedgerError> {
     let mut s = c.prepare("SELECT account, at, text FROM terminal_status ORDER BY id")?;
     Ok(s.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect::<Result<_, _>>()?)
 }
 
-/// What [`check`] found.
+/// Result of [`check`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub postings: u64,

@@ -61,7 +61,7 @@ enum Run {
     Ledger(At),
     /// Balances of all ledger accounts.
     Balances(At),
-    /// What is set aside on cards: pre-authorisations that are neither completed nor cancelled.
+    /// Holds on cards: pre-authorisations that are neither completed nor cancelled.
     Holds(At),
     /// Settlements of the terminals' batches.
     Settlements(At),
@@ -76,7 +76,7 @@ enum Run {
         #[arg(long)]
         batch: u32,
     },
-    /// What the terminals said of themselves (status uploads).
+    /// Status uploads of the terminals.
     Statuses(At),
     /// Check the ledger; exits 1 when a rule does not hold.
     Check(At),

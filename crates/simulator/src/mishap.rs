@@ -97,7 +97,7 @@ impl Plan {
     }
 }
 
-/// What stands in the queue of mishaps at most.
+/// Greatest number of mishaps in the queue.
 pub const MAX_PLANS: usize = 1_000;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -128,7 +128,7 @@ enum Out {
 /// Replies of one connection that wait to be written at most.
 const OUT_ROOM: usize = 64;
 
-/// What is queued has so long to go out when a connection ends in an error.
+/// Time that queued bytes have to go out when a connection ends in an error.
 const LINGER: Duration = Duration::from_millis(200);
 
 async fn serve(

@@ -25,7 +25,7 @@ pub struct Heard {
     account: Option<usize>,
 }
 
-/// What the connection does now.
+/// Next act of the connection.
 pub enum Reply {
     Nothing,
     Now(Vec<u8>),

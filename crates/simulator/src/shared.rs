@@ -105,7 +105,7 @@ pub(crate) struct Counters {
     pub mishaps: AtomicU64,
     pub busy_ns: AtomicU64,
 }
-/// What connections, control socket and handles share.
+/// State that connections, control socket and handles share.
 pub(crate) struct Shared {
     pub world: Arc<World>,
     pub options: Options,

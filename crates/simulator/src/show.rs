@@ -1,4 +1,4 @@
-//! What the program prints: JSON, one value a line or one list, or text for people.
+//! Output of the program: JSON, one value a line or one list, or text for people.
 use payterm_schema::Time;
 use payterm_simulator::{
     World,

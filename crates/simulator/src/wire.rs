@@ -45,7 +45,7 @@ pub enum Demand {
     Refused(&'static str),
 }
 
-/// What a message of a settlement says; none when its form is wrong.
+/// Content of a settlement message; none when its form is wrong.
 fn settlement(view: &RequestView) -> Option<BatchAsk> {
     let what = match view.upload {
         None => BatchWhat::Totals(view.totals()?),
@@ -100,7 +100,7 @@ impl Wire {
         trace(&self.profile, envelope, message)
     }
 
-    /// What the message asks for; everything but the PIN, which needs the session's key.
+    /// Reads the request; everything but the PIN, which needs the session's key.
     pub fn understand(&self, m: &Message) -> Demand {
         let view = match RequestView::read(&self.profile, m) {
             Ok(v) => v,

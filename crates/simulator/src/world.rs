@@ -52,7 +52,7 @@ pub struct World {
     pub translations: Vec<Translation>,
     #[serde(rename = "parameter", default)]
     pub parameters: Vec<Parameter>,
-    /// What a repeated request is answered: as before (default), or this F39.
+    /// Answer to a repeated request: as before (default), or this F39.
     #[serde(default)]
     pub duplicate_code: Option<Code>,
     /// F39 when the wrong-PIN limit is reached. Default 75; 38 keeps the card.
@@ -256,7 +256,7 @@ pub enum CodeAnswer {
     Refused,
 }
 
-/// What a payment code does, by its first digits.
+/// Fate of a payment code, by its first digits.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeRow {
@@ -315,7 +315,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// What is approved of a sale, minor units.
+    /// Part of a sale that is approved, minor units.
     pub fn part(&self, account: &Account) -> Option<i64> {
         self.partial
             .as_deref()

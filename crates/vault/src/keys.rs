@@ -12,14 +12,14 @@ pub(crate) struct AccountKeys {
     pub kbpk: Option<Kbpk>,
     pub tmk: Option<DesKey>,
     pub working: Option<KeySet>,
-    /// Only in the entry of [`TERMINAL`].
+    /// Service key; only in the entry of [`TERMINAL`].
     pub service: Option<SecretBytes>,
 }
 
 /// The entry of the terminal's own keys; no account can have this name.
 pub(crate) const TERMINAL: &str = "@terminal";
 
-/// By the name of the account.
+/// Keys of all accounts, by the name of the account.
 pub(crate) type Keys = BTreeMap<String, AccountKeys>;
 
 const KBPK_AES: u8 = 1;
@@ -84,7 +84,7 @@ fn working_key(slot: u8, key: &[u8]) -> Option<(u8, Key)> {
     Some((slot & 0x0F, Key::new(algorithm, key).ok()?))
 }
 
-/// `None`: not what `encode` writes.
+/// Reads what `encode` wrote; `None` for anything else.
 pub(crate) fn decode(mut bytes: &[u8]) -> Option<Keys> {
     let mut keys = Keys::new();
     while !bytes.is_empty() {

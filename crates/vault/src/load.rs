@@ -111,7 +111,7 @@ pub(crate) fn combine_service_key(
     combine(&SERVICE, components, kcv, &|k| Ok(Kbpk::new(KbpkAlgorithm::Aes, k)?.kcv()))
 }
 
-/// What one kind of key may look like, and how it is named in errors.
+/// Form of one kind of key, and its name in errors.
 pub(crate) struct Rules {
     key: &'static str,
     lengths: &'static [usize],

@@ -29,7 +29,7 @@ const SALT: usize = 16;
 const PURPOSE: &str = "operator password";
 
 impl Vault {
-    /// What [`Vault::password_fits`] compares with; another each time. Takes its time: not for an event
+    /// Verifier for [`Vault::password_fits`]; another each time. Takes its time: not for an event
     /// loop's thread.
     pub fn password_verifier(
         &self,

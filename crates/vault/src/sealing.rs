@@ -54,7 +54,7 @@ pub enum SealingKeyError {
 const MAX_FILE: usize = 66;
 
 impl SealingKey {
-    /// From bytes that another key store gave.
+    /// Takes the bytes that another key store gave.
     pub fn new(key: [u8; 32]) -> Self {
         Self(Zeroizing::new(key))
     }

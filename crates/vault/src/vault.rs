@@ -129,7 +129,7 @@ impl Vault {
         }
     }
 
-    /// At sign-off, or when the host says that the keys are wrong. On an error they are gone from memory, but
+    /// Removes the working keys: at sign-off, or when the host says that they are wrong. On an error they are gone from memory, but
     /// may come back with a restart.
     pub fn clear_working_keys(&self, account: &str) -> Result<(), VaultError> {
         let mut keys = self.lock();
@@ -178,7 +178,7 @@ impl Vault {
         Ok([&[SEAL_VERSION], &*body].concat())
     }
 
-    /// What [`Vault::seal`] made with the same purpose and context.
+    /// Opens a value that [`Vault::seal`] made with the same purpose and context.
     pub fn unseal(&self, purpose: &str, context: &[u8], sealed: &[u8]) -> Result<SecretBytes, VaultError> {
         let body = sealed.strip_prefix(&[SEAL_VERSION]).ok_or(VaultError::Unseal)?;
         sealing::unseal(&self.seal_key(purpose), &aad(purpose, context), body).ok_or(VaultError::Unseal)

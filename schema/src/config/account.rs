@@ -52,7 +52,7 @@ pub struct AccountConfig {
     /// Greatest wait between tries. Default 600,000.
     #[serde(default = "backoff_max")]
     pub obligation_backoff_max_ms: u32,
-    /// What a refusal without F64 means (host-protocol §5). Default: `reverse` on plain TCP, `trust` over
+    /// Meaning of a refusal without F64 (host-protocol §5). Default: `reverse` on plain TCP, `trust` over
     /// TLS.
     #[serde(default)]
     pub refusal_without_mac: Option<RefusalWithoutMac>,
@@ -138,7 +138,7 @@ impl AccountConfig {
             offline: None,
         }
     }
-    /// What a refusal without F64 means for this account.
+    /// Meaning of a refusal without F64 for this account.
     pub fn refusal_without_mac(&self) -> RefusalWithoutMac {
         self.refusal_without_mac.unwrap_or(if self.tls.is_some() {
             RefusalWithoutMac::Trust

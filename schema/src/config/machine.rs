@@ -55,7 +55,7 @@ impl Default for LogConfig {
     }
 }
 
-/// What keeps the machine from going down under a payment (docs/updates.md).
+/// Locks that keep the machine from going down under a payment (docs/updates.md).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InhibitConfig {

@@ -63,7 +63,7 @@ impl Default for TerminalConfig {
     }
 }
 
-/// Who may work at the terminal. Passwords are typed on its own keypad and never stand here.
+/// Rules for who may work at the terminal. Passwords are typed on its own keypad and never stand here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OperatorsConfig {

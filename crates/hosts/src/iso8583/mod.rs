@@ -16,7 +16,7 @@ pub const FIELDS: usize = 64;
 /// holds.
 pub const MAX_MESSAGE: usize = 8192;
 
-/// What a field may hold and, with [`Table`], how it is written. The decoded form in a [`Message`] is in
+/// Content of a field and, with [`Table`], how it is written. The decoded form in a [`Message`] is in
 /// brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,7 +144,7 @@ pub enum Rule {
     FieldNumber,
 }
 
-/// What is wrong with a message and where: `F4: a character or nibble is no digit`.
+/// Fault of a message and its place: `F4: a character or nibble is no digit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{part}: {rule}")]
 pub struct IsoError {

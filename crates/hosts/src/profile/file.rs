@@ -359,7 +359,7 @@ impl File {
         Ok(codes)
     }
 
-    /// What the core needs to know of the profile.
+    /// Rules of the profile that the core needs.
     fn check_rules(
         &self,
         codes: BTreeMap<String, CodeRule>,

@@ -62,7 +62,7 @@ pub enum Mask {
     Show,
     /// First six and last four digits.
     Pan,
-    /// Only its length.
+    /// The length alone is shown.
     Hide,
     /// A payment code in it: first two and last four digits.
     Code,

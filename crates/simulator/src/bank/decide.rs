@@ -150,7 +150,7 @@ impl<'a> Case<'a> {
     fn card(&self) -> Option<&'a Card> {
         self.ask.pan.as_ref().and_then(|p| self.world.card_by_pan(p.reveal()))
     }
-    /// What a payer can spend: the balance without what is set aside.
+    /// Amount that a payer can spend: the balance without what is set aside.
     fn available(&self, payer: &str) -> Result<i64, BankError> {
         Ok(ledger::balance(self.tx, payer)? - held(self.tx, payer)?)
     }

@@ -51,7 +51,7 @@ pub struct Settled {
     pub foreign: u8,
     pub uploaded: u32,
     pub closed: bool,
-    /// What the upload and the books do not agree on; empty = nothing.
+    /// Difference between the upload and the books; empty = none.
     pub difference: String,
 }
 
@@ -72,7 +72,7 @@ pub struct Line {
 /// Columns of the file.
 pub const COLUMNS: &str = "batch,stan,kind,amount,currency,status,rrn";
 
-/// What stands in a batch, and what was taken back by a reversal.
+/// Records of a batch: those that count, and those that a reversal took back.
 pub fn lines(db: &Connection, world: &World, account: &str, batch: u32) -> Result<Vec<Line>, BankError> {
     let sql = "SELECT stan, kind, coalesce(total, amount, 0), state, rrn, pan FROM txn WHERE account = ? AND batch = ? AND code = '00'
                AND kind IN ('sale', 'voice_sale', 'completion', 'completion_advice', 'void', 'refund', 'completion_cancel') ORDER BY stan";

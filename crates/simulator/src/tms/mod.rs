@@ -47,7 +47,7 @@ pub fn dir(state: &Path) -> PathBuf {
     state.join("tms")
 }
 
-/// What it speaks and signs with. CA and signing key are made once and stay; the certificate, for
+/// Certificate, CA and signing key of the terminal management. CA and signing key are made once and stay; the certificate, for
 /// `localhost`, 127.0.0.1 and ::1, is made at each start.
 pub fn identity(state: &Path) -> Result<(TlsAcceptor, Signer), TmsError> {
     let dir = dir(state);
@@ -95,7 +95,7 @@ fn text(path: &Path) -> Result<String, TmsError> {
     fs::read_to_string(path).map_err(|cause| TmsError::File { path: path.into(), cause })
 }
 
-/// Whole or not at all.
+/// Writes a file as a whole or not at all.
 pub(crate) fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), TmsError> {
     let part = path.with_extension("part");
     let _ = fs::remove_file(&part);

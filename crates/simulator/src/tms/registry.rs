@@ -249,7 +249,7 @@ fn same_offer(world: &World, a: &Account) -> bool {
     })
 }
 
-/// What the acquirer books as its fee is what the table says.
+/// The fee table of the offer: the one by which the acquirer books.
 fn fees(account: &Account) -> Vec<FeeRow> {
     let max = account
         .fee_max
