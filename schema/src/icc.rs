@@ -332,7 +332,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken_or_refused_and_what_is_taken_comes_back(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_taken_or_refused_and_what_is_taken_comes_back(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
             if let Ok(icc) = Icc::parse(&bytes) {
                 prop_assert_eq!(Icc::parse(&icc.bytes()), Ok(icc.clone()));
                 prop_assert!(icc.iter().all(|(t, _)| !Tag::CARD_DATA.contains(&t)));
@@ -340,7 +342,13 @@ mod tests {
         }
 
         #[test]
-        fn elements_of_any_length_come_back(values in prop::collection::btree_map(0x9F01u32..0x9F7F, prop::collection::vec(any::<u8>(), 0..300), 0..4)) {
+        fn elements_of_any_length_come_back(
+            values in prop::collection::btree_map(
+                0x9F01u32..0x9F7F,
+                prop::collection::vec(any::<u8>(), 0..300),
+                0..4,
+            ),
+        ) {
             let elements = values.into_iter().filter_map(|(n, v)| Some((Tag::new(n)?, v)));
             let elements: Vec<_> = elements.filter(|(t, _)| t.check().is_ok()).collect();
             let mut bytes = Vec::new();

@@ -240,8 +240,11 @@ mod tests {
 
     fn outcome(stan: u32, status: Status, code: Option<&str>, forwarding: Option<Forwarding>) -> Outcome {
         let json = serde_json::json!({
-            "app": "till", "id": format!("o-{stan}"), "txn": stan, "kind": "sale", "status": status, "currency": "CNY", "amount": "41.00", "started": 0,
-            "place": {"shop": "", "address": "", "city": ""}, "operator": "01", "stan": stan, "batch": 7, "test": false, "forwarding": forwarding,
+            "app": "till", "id": format!("o-{stan}"), "txn": stan,
+            "kind": "sale", "status": status, "currency": "CNY", "amount": "41.00",
+            "started": 0,
+            "place": {"shop": "", "address": "", "city": ""}, "operator": "01",
+            "stan": stan, "batch": 7, "test": false, "forwarding": forwarding,
             "reason": code.map(|code| serde_json::json!({"code": code, "class": "D"})),
         });
         serde_json::from_value(json).expect("an outcome")
@@ -319,7 +322,8 @@ mod tests {
     fn cells_in_quotes_hold_commas_quotes_and_line_ends() {
         let text = concat!(
             "shop,stan,batch,kind,currency,amount,status,note,rrn\r\n",
-            "\"Tea, Coffee & \"\"More\"\"\",1,7,sale,CNY,\"12.34\",approved,\"first\r\nsecond\",231123000099\r\n",
+            "\"Tea, Coffee & \"\"More\"\"\",1,7,sale,CNY,\"12.34\",approved,",
+            "\"first\r\nsecond\",231123000099\r\n",
             "\r\n",
             " plain , 2 , 7 , void , CNY , 1.00 , reversed , ,\r\n",
             "plain,x,7,sale,CNY,1.00,approved,,\r\n",
@@ -338,7 +342,8 @@ mod tests {
         assert_eq!(err(&text.replace(",,\r\n", "\r\n")), "line 6: rrn: the line ends before it");
         let cut = "batch,stan,kind,amount,currency,status,rrn,shop\n7,1,sale,1.00,CNY,approved,\n";
         assert_eq!(err(cut), "line 2: column 8: the line ends before it");
-        let open = "batch,stan,kind,amount,currency,status,rrn\n7,1,\"sale,1.00,CNY,approved,\n7,2,sale,1.00,CNY,approved,\n";
+        let open = "batch,stan,kind,amount,currency,status,rrn\n\
+             7,1,\"sale,1.00,CNY,approved,\n7,2,sale,1.00,CNY,approved,\n";
         assert_eq!(err(open), "line 2: kind: the line ends before it", "a quote that is never closed");
     }
 

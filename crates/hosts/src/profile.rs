@@ -113,11 +113,11 @@ impl Profile {
     }
 }
 
-/// The message that asks what became of a payment by code ([`payterm_schema::host::MessageKind::Query`]); it is of no
-/// kind.
+/// Name of the message that asks for the result of a payment by code
+/// ([`payterm_schema::host::MessageKind::Query`]); it is of no kind.
 pub(crate) const QUERY: &str = "query";
 
-/// The advice of a sale that was accepted at the merchant's risk ([`OfflineAuthority::Merchant`]); its kind is the sale.
+/// Name of the advice of a sale that was accepted at the merchant's risk; its kind is the sale.
 pub(crate) const OFFLINE: &str = "offline_sale";
 
 /// The kind of a message's name; a payment code may have a row of its own, `sale_code`.

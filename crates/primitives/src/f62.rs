@@ -29,7 +29,7 @@ pub enum F62Error {
     #[error("TMK: {0} bytes, must be 16")]
     Tmk(usize),
     #[error(
-        "key set: DES keys, PIK and MAK of 8 bytes, or PIK of 16 with MAK of 8 or 16, and then a TDK of 16 or none"
+        "key set: DES keys, PIK and MAK of 8 bytes, or PIK of 16 with MAK of 8 or 16, then a TDK of 16 or none"
     )]
     Form,
 }
@@ -101,7 +101,8 @@ mod tests {
     /// key.
     const F62_40: &str = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B8B651F9E9BACE9AE10000000000000000AB7153CA";
     const F62_24: &str = "B651F9E9BACE9AE1AB7153CAEEB761A274A250BF6FB23EAD";
-    const F62_60: &str = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B86378DAEF9206BFCAD7750B588D0BD926819DB1148F07C658AC49CC831240C055597B73EFFB097599";
+    const F62_60: &str = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B86378DAEF9206BFCAD7750B588D0BD926819DB1148F0\
+    7C658AC49CC831240C055597B73EFFB097599";
 
     #[test]
     fn the_three_forms() {

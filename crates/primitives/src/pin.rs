@@ -140,7 +140,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn comes_back(pin in "[0-9]{4,12}", pan in "[0-9]{12,19}", key in prop::collection::vec(any::<u8>(), 16), single: bool) {
+        fn comes_back(
+            pin in "[0-9]{4,12}",
+            pan in "[0-9]{12,19}",
+            key in prop::collection::vec(any::<u8>(), 16),
+            single: bool,
+        ) {
             let k = self::key(&key[..if single { 8 } else { 16 }]);
             let p = Pan::parse(&pan).unwrap();
             let block = encode_pin_block(&k, &Pin::parse(&pin).unwrap(), &p).unwrap();

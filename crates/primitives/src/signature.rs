@@ -87,9 +87,15 @@ mod tests {
     /// -sha256 -sign`.
     #[test]
     fn a_signature_of_openssl_is_good() {
-        let spki = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200043e0e12654be27fbbcce23aeb626e14964d0c61a4b269d71bd518a1f1ff230fe60739656d83c799862c8380eafd1ef927f295d5a72f6fdf0c45cc76cb5804e636").unwrap();
+        let spki = hex::decode(
+            "3059301306072a8648ce3d020106082a8648ce3d030107034200043e0e12654be27fbbcce23ae\
+        b626e14964d0c61a4b269d71bd518a1f1ff230fe60739656d83c799862c8380eafd1ef927f295d5a72f6fdf0c45cc76cb5804\
+        e636",
+        )
+        .unwrap();
         let signature = hex::decode(
-            "304502203c15b992eacfa09f08f70cc0b520f7f56da6ec0218063e598d89d0644ec96c41022100e351562a27029f5b891a0fee7ac3c6d1269dbdefb04b5a0d3467a52bf2f50989",
+            "304502203c15b992eacfa09f08f70cc0b520f7f56da6ec0218063e598d89d0644ec96c41022100e351562a27029f5b89\
+            1a0fee7ac3c6d1269dbdefb04b5a0d3467a52bf2f50989",
         )
         .unwrap();
         assert!(Verifier::from_spki(&spki).unwrap().good(b"payterm", &signature));

@@ -19,20 +19,28 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS session(account TEXT PRIMARY KEY, batch INTEGER NOT NULL, signed_in INTEGER NOT NULL DEFAULT 0, pik TEXT, mak TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS session(account TEXT PRIMARY KEY, batch INTEGER NOT NULL, signed_in INTEGER NOT
+  NULL DEFAULT 0, pik TEXT, mak TEXT) STRICT;
 CREATE TABLE IF NOT EXISTS wrong_pin(card TEXT PRIMARY KEY, tries INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS txn(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, mti TEXT NOT NULL,
-  kind TEXT NOT NULL, f3 TEXT, f25 TEXT, type60 TEXT, amount INTEGER, total INTEGER, refunded INTEGER NOT NULL DEFAULT 0, adjusted INTEGER NOT NULL DEFAULT 0, payer TEXT, pan TEXT, wallet TEXT, original INTEGER REFERENCES txn, content TEXT NOT NULL,
-  rrn TEXT NOT NULL, auth TEXT, date TEXT NOT NULL, state TEXT NOT NULL, code TEXT NOT NULL, due INTEGER, due_code TEXT, posting INTEGER REFERENCES posting,
+CREATE TABLE IF NOT EXISTS txn(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT NULL, batch
+  INTEGER NOT NULL, stan INTEGER NOT NULL, mti TEXT NOT NULL,
+  kind TEXT NOT NULL, f3 TEXT, f25 TEXT, type60 TEXT, amount INTEGER, total INTEGER, refunded INTEGER NOT
+   NULL DEFAULT 0, adjusted INTEGER NOT NULL DEFAULT 0, payer TEXT, pan TEXT, wallet TEXT, original INTEGER
+   REFERENCES txn, content TEXT NOT NULL,
+  rrn TEXT NOT NULL, auth TEXT, date TEXT NOT NULL, state TEXT NOT NULL, code TEXT NOT NULL, due INTEGER,
+   due_code TEXT, posting INTEGER REFERENCES posting,
   answer TEXT NOT NULL, UNIQUE(account, batch, stan, mti)) STRICT;
 CREATE INDEX IF NOT EXISTS txn_due ON txn(due) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS txn_rrn ON txn(rrn);
 CREATE INDEX IF NOT EXISTS txn_auth ON txn(auth);
 CREATE INDEX IF NOT EXISTS txn_original ON txn(original) WHERE original IS NOT NULL;
 CREATE INDEX IF NOT EXISTS txn_hold ON txn(payer) WHERE kind = 'pre_auth' AND state = 'approved';
-CREATE TABLE IF NOT EXISTS terminal_status(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT NULL, text TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS unmatched_reversal(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(account, batch, stan)) STRICT;
-CREATE TABLE IF NOT EXISTS message(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT, mti TEXT NOT NULL, stan INTEGER, code TEXT, mishap TEXT, request TEXT NOT NULL, reply TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS terminal_status(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT NOT
+  NULL, text TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS unmatched_reversal(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER
+  NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(account, batch, stan)) STRICT;
+CREATE TABLE IF NOT EXISTS message(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, account TEXT, mti TEXT NOT
+  NULL, stan INTEGER, code TEXT, mishap TEXT, request TEXT NOT NULL, reply TEXT NOT NULL) STRICT;
 ";
 
 /// Version of the state file. A test bench does not migrate: another version is refused.
@@ -106,7 +114,8 @@ struct Txn {
     content: String,
 }
 const TXN: &str =
-    "SELECT id, at, kind, state, code, f3, f25, type60, amount, payer, pan, wallet, original, batch, stan, rrn, auth, date, posting, answer, content,
+    "SELECT id, at, kind, state, code, f3, f25, type60, amount, payer, pan, wallet, original, batch, stan,
+     rrn, auth, date, posting, answer, content,
      account, total, refunded, adjusted FROM txn ";
 fn txn_row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Txn> {
     Ok(Txn {
@@ -150,7 +159,8 @@ impl Txn {
 
 /// Amount that the pre-authorisations of a payer set aside.
 fn held(tx: &Transaction<'_>, payer: &str) -> Result<i64, BankError> {
-    let sql = "SELECT coalesce(sum(total), 0) FROM txn WHERE kind = 'pre_auth' AND state = 'approved' AND payer = ?";
+    let sql = "SELECT coalesce(sum(total), 0) FROM txn WHERE kind = 'pre_auth' AND state = 'approved' AND
+     payer = ?";
     Ok(tx.prepare_cached(sql)?.query_row([payer], |r| r.get(0))?)
 }
 

@@ -27,7 +27,11 @@ pub struct Seen {
 /// Writes a message down; `id` is ignored.
 pub fn write(c: &Connection, at: Time, s: &Seen) -> rusqlite::Result<()> {
     let json = |v: &[FieldView]| serde_json::to_string(v).unwrap_or_default();
-    c.prepare_cached("INSERT INTO message(at, account, mti, stan, code, mishap, request, reply) VALUES(?, ?, ?, ?, ?, ?, ?, ?)")?.execute(params![
+    c.prepare_cached(
+        "INSERT INTO message(at, account, mti, stan, code, mishap, request, reply) VALUES(?, ?,
+     ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
         at.0,
         s.account,
         s.mti,

@@ -21,15 +21,22 @@ pub enum LedgerError {
 }
 
 pub const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS ledger_account(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, currency TEXT NOT NULL, balance INTEGER NOT NULL DEFAULT 0) STRICT;
-CREATE TABLE IF NOT EXISTS posting(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, txn INTEGER, undoes INTEGER UNIQUE REFERENCES posting) STRICT;
-CREATE TABLE IF NOT EXISTS entry(posting INTEGER NOT NULL REFERENCES posting, account INTEGER NOT NULL REFERENCES ledger_account,
+CREATE TABLE IF NOT EXISTS ledger_account(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, currency TEXT
+  NOT NULL, balance INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE IF NOT EXISTS posting(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, txn
+  INTEGER, undoes INTEGER UNIQUE REFERENCES posting) STRICT;
+CREATE TABLE IF NOT EXISTS entry(posting INTEGER NOT NULL REFERENCES posting, account INTEGER NOT NULL
+  REFERENCES ledger_account,
   amount INTEGER NOT NULL CHECK(amount <> 0)) STRICT;
 CREATE INDEX IF NOT EXISTS entry_posting ON entry(posting);
-CREATE TRIGGER IF NOT EXISTS entry_stays BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'entries are never changed'); END;
-CREATE TRIGGER IF NOT EXISTS entry_kept BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
-CREATE TRIGGER IF NOT EXISTS posting_stays BEFORE UPDATE ON posting BEGIN SELECT RAISE(ABORT, 'postings are never changed'); END;
-CREATE TRIGGER IF NOT EXISTS posting_kept BEFORE DELETE ON posting BEGIN SELECT RAISE(ABORT, 'postings are never deleted'); END;
+CREATE TRIGGER IF NOT EXISTS entry_stays BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT,
+  'entries are never changed'); END;
+CREATE TRIGGER IF NOT EXISTS entry_kept BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT,
+  'entries are never deleted'); END;
+CREATE TRIGGER IF NOT EXISTS posting_stays BEFORE UPDATE ON posting BEGIN SELECT RAISE(ABORT,
+  'postings are never changed'); END;
+CREATE TRIGGER IF NOT EXISTS posting_kept BEFORE DELETE ON posting BEGIN SELECT RAISE(ABORT,
+  'postings are never deleted'); END;
 ";
 
 /// Makes the account if it is new; answers true then.
@@ -71,7 +78,10 @@ pub fn undo(
         return Err(LedgerError::Undone(posting));
     }
     let lines: Vec<(String, i64)> = tx
-        .prepare_cached("SELECT a.name, -e.amount FROM entry e JOIN ledger_account a ON a.id = e.account WHERE e.posting = ? ORDER BY e.rowid")?
+        .prepare_cached(
+            "SELECT a.name, -e.amount FROM entry e JOIN ledger_account a ON a.id = e.account
+         WHERE e.posting = ? ORDER BY e.rowid",
+        )?
         .query_map([posting], |r| Ok((r.get(0)?, r.get(1)?)))?
         .collect::<Result<_, _>>()?;
     if lines.is_empty() {
@@ -195,7 +205,8 @@ pub struct Hold {
 
 pub fn holds(c: &Connection) -> Result<Vec<Hold>, LedgerError> {
     let mut s = c.prepare(
-        "SELECT t.payer, a.currency, t.total, t.account, t.batch, t.stan, t.rrn, t.auth, t.date FROM txn t JOIN ledger_account a ON a.name = t.payer
+        "SELECT t.payer, a.currency, t.total, t.account, t.batch, t.stan, t.rrn, t.auth, t.date FROM txn t
+         JOIN ledger_account a ON a.name = t.payer
          WHERE t.kind = 'pre_auth' AND t.state = 'approved' ORDER BY t.id",
     )?;
     let hold = |r: &rusqlite::Row<'_>| {
@@ -251,20 +262,25 @@ pub fn check(c: &Connection) -> Result<Report, LedgerError> {
         r.sums.insert(currency, sum);
     }
     let rules: [(&str, &str); 8] = [
-        ("posting does not sum to zero", "SELECT CAST(posting AS TEXT) FROM entry GROUP BY posting HAVING sum(amount) <> 0"),
+        ("posting does not sum to zero", "SELECT CAST(posting AS TEXT) FROM entry GROUP BY posting HAVING
+         sum(amount) <> 0"),
         (
             "balance is not the sum of the entries",
-            "SELECT a.name FROM ledger_account a WHERE a.balance <> (SELECT coalesce(sum(amount), 0) FROM entry e WHERE e.account = a.id)",
+            "SELECT a.name FROM ledger_account a WHERE a.balance <> (SELECT coalesce(sum(amount), 0) FROM
+             entry e WHERE e.account = a.id)",
         ),
-        ("payer is overdrawn", "SELECT name FROM ledger_account WHERE balance < 0 AND (name LIKE 'card:%' OR name LIKE 'wallet:%')"),
+        ("payer is overdrawn", "SELECT name FROM ledger_account WHERE balance < 0 AND (name LIKE 'card:%' OR
+         name LIKE 'wallet:%')"),
         (
             "approved payment or refund without a standing posting, or another state with one",
-            "SELECT rrn FROM txn t WHERE kind IN ('sale', 'voice_sale', 'completion', 'completion_advice', 'refund')
+            "SELECT rrn FROM txn t WHERE kind IN ('sale', 'voice_sale', 'completion', 'completion_advice',
+             'refund')
              AND (state = 'approved') <> (posting IS NOT NULL AND NOT EXISTS (SELECT 1 FROM posting u WHERE u.undoes = t.posting))",
         ),
         (
             "the standing posting of a payment takes another amount from the payer",
-            "SELECT rrn FROM txn t WHERE kind IN ('sale', 'voice_sale', 'completion', 'completion_advice') AND state = 'approved'
+            "SELECT rrn FROM txn t WHERE kind IN ('sale', 'voice_sale', 'completion', 'completion_advice')
+             AND state = 'approved'
              AND total <> (SELECT -sum(e.amount) FROM entry e JOIN ledger_account a ON a.id = e.account WHERE e.posting = t.posting AND a.name = t.payer)",
         ),
         (
@@ -279,7 +295,8 @@ pub fn check(c: &Connection) -> Result<Report, LedgerError> {
         ),
         (
             "more than one approval for one batch and STAN",
-            "SELECT account || ' ' || batch || ' ' || stan FROM txn WHERE state = 'approved' AND kind <> 'balance' GROUP BY account, batch, stan HAVING count(*) > 1",
+            "SELECT account || ' ' || batch || ' ' || stan FROM txn WHERE state = 'approved' AND kind <>
+             'balance' GROUP BY account, batch, stan HAVING count(*) > 1",
         ),
     ];
     for (rule, sql) in rules {

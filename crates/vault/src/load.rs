@@ -10,8 +10,8 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 impl Vault {
-    /// The TMK 终端主密钥 as the XOR of two components of 16 bytes; check values of 3 or 4 bytes, 3DES-ECB over 8
-    /// zero bytes.
+    /// Loads the TMK 终端主密钥 as the XOR of two components of 16 bytes; check values of 3 or 4 bytes, 3DES-ECB
+    /// over 8 zero bytes.
     ///
     /// Parity is not enforced. Refused: a component or key of zeros, equal components, a key with equal
     /// halves. The account's working keys are removed: they came under the former TMK.

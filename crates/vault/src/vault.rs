@@ -129,8 +129,8 @@ impl Vault {
         }
     }
 
-    /// Removes the working keys: at sign-off, or when the host says that they are wrong. On an error they are gone from memory, but
-    /// may come back with a restart.
+    /// Removes the working keys: at sign-off, or when the host says that they are wrong. On an error they are
+    /// gone from memory, but may come back with a restart.
     pub fn clear_working_keys(&self, account: &str) -> Result<(), VaultError> {
         let mut keys = self.lock();
         match keys.get_mut(account).and_then(|k| k.working.take()) {

@@ -122,7 +122,8 @@ impl<'a> Case<'a> {
         let date = reply.date.clone().unwrap_or_default();
         self.tx
             .prepare_cached(
-                "INSERT INTO txn(at, account, batch, stan, mti, kind, f3, f25, type60, amount, total, payer, pan, wallet, original, content, rrn, date, state, code, due, due_code, answer)
+                "INSERT INTO txn(at, account, batch, stan, mti, kind, f3, f25, type60, amount, total, payer,
+                 pan, wallet, original, content, rrn, date, state, code, due, due_code, answer)
                  VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, '')",
             )?
             .execute(params![

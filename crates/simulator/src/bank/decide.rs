@@ -179,7 +179,12 @@ impl<'a> Case<'a> {
             }
             return Ok(None);
         }
-        self.tx.prepare_cached("INSERT INTO wrong_pin(card, tries) VALUES(?, 1) ON CONFLICT(card) DO UPDATE SET tries = tries + 1")?.execute([&card.name])?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO wrong_pin(card, tries) VALUES(?, 1) ON CONFLICT(card) DO UPDATE
+         SET tries = tries + 1",
+            )?
+            .execute([&card.name])?;
         Ok(Some(if tries + 1 >= card.pin_limit { self.world.pin_limit_code.0.clone() } else { "55".into() }))
     }
     /// A PIN that is given must be right; none is asked for.

@@ -12,12 +12,16 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 pub const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS settlement(account TEXT NOT NULL, batch INTEGER NOT NULL, at INTEGER NOT NULL, told TEXT NOT NULL, ours TEXT NOT NULL,
-  domestic INTEGER NOT NULL, foreign_cards INTEGER NOT NULL, uploaded INTEGER NOT NULL DEFAULT 0, closed INTEGER NOT NULL DEFAULT 0, difference TEXT NOT NULL DEFAULT '',
+CREATE TABLE IF NOT EXISTS settlement(account TEXT NOT NULL, batch INTEGER NOT NULL, at INTEGER NOT NULL,
+ told TEXT NOT NULL, ours TEXT NOT NULL,
+  domestic INTEGER NOT NULL, foreign_cards INTEGER NOT NULL, uploaded INTEGER NOT NULL DEFAULT 0, closed
+   INTEGER NOT NULL DEFAULT 0, difference TEXT NOT NULL DEFAULT '',
   PRIMARY KEY(account, batch)) STRICT;
-CREATE TABLE IF NOT EXISTS upload(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, minor INTEGER NOT NULL, times INTEGER NOT NULL DEFAULT 1,
+CREATE TABLE IF NOT EXISTS upload(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL,
+ minor INTEGER NOT NULL, times INTEGER NOT NULL DEFAULT 1,
   PRIMARY KEY(account, batch, stan)) STRICT;
-CREATE TABLE IF NOT EXISTS upload_message(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT NULL, PRIMARY KEY(account, batch, stan)) STRICT;
+CREATE TABLE IF NOT EXISTS upload_message(account TEXT NOT NULL, batch INTEGER NOT NULL, stan INTEGER NOT
+ NULL, PRIMARY KEY(account, batch, stan)) STRICT;
 ";
 
 /// A message of a settlement, decoded.
@@ -74,7 +78,8 @@ pub const COLUMNS: &str = "batch,stan,kind,amount,currency,status,rrn";
 
 /// Records of a batch: those that count, and those that a reversal took back.
 pub fn lines(db: &Connection, world: &World, account: &str, batch: u32) -> Result<Vec<Line>, BankError> {
-    let sql = "SELECT stan, kind, coalesce(total, amount, 0), state, rrn, pan FROM txn WHERE account = ? AND batch = ? AND code = '00'
+    let sql = "SELECT stan, kind, coalesce(total, amount, 0), state, rrn, pan FROM txn WHERE account = ? AND
+     batch = ? AND code = '00'
                AND kind IN ('sale', 'voice_sale', 'completion', 'completion_advice', 'void', 'refund', 'completion_cancel') ORDER BY stan";
     let mut select = db.prepare_cached(sql)?;
     let mut rows = select.query(params![account, batch])?;
@@ -130,8 +135,10 @@ fn sums(lines: &[Line]) -> Halves {
 
 /// All settlements, in order.
 pub fn settlements(db: &Connection) -> Result<Vec<Settled>, BankError> {
-    let mut s =
-        db.prepare("SELECT account, batch, at, told, ours, domestic, foreign_cards, uploaded, closed, difference FROM settlement ORDER BY at, account, batch")?;
+    let mut s = db.prepare(
+        "SELECT account, batch, at, told, ours, domestic, foreign_cards, uploaded, closed,
+         difference FROM settlement ORDER BY at, account, batch",
+    )?;
     let mut rows = s.query([])?;
     let mut all = Vec::new();
     while let Some(r) = rows.next()? {
@@ -189,8 +196,13 @@ fn totals(
     clock: Clock,
 ) -> Result<Option<SettlementReply>, BankError> {
     let closed: Option<(String, String, u8, u8)> = tx
-        .prepare_cached("SELECT told, ours, domestic, foreign_cards FROM settlement WHERE account = ? AND batch = ? AND closed")?
-        .query_row(params![account.name.as_str(), batch], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+        .prepare_cached(
+            "SELECT told, ours, domestic, foreign_cards FROM settlement WHERE account = ? AND
+         batch = ? AND closed",
+        )?
+        .query_row(params![account.name.as_str(), batch], |r| {
+            Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
+        })
         .optional()?;
     // As it was answered before; the books of a closed batch do not change any more.
     if let Some((before, ours, domestic, foreign)) = closed {
@@ -216,7 +228,8 @@ fn totals(
         (_, Some(_) | None) => (judge(&told.domestic, &ours.domestic), judge(&told.foreign, &ours.foreign)),
     };
     tx.prepare_cached(
-        "INSERT INTO settlement(account, batch, at, told, ours, domestic, foreign_cards) VALUES(?, ?, ?, ?, ?, ?, ?)
+        "INSERT INTO settlement(account, batch, at, told, ours, domestic, foreign_cards) VALUES(?, ?, ?, ?,
+         ?, ?, ?)
          ON CONFLICT(account, batch) DO UPDATE SET told = excluded.told, ours = excluded.ours, domestic = excluded.domestic, foreign_cards = excluded.foreign_cards",
     )?
     .execute(params![account.name.as_str(), batch, clock.now.0, serde_json::to_string(told)?, serde_json::to_string(&ours)?, domestic, foreign])?;
@@ -250,8 +263,11 @@ fn records(
     }
     for (stan, minor) in list {
         let minor = i64::try_from(*minor).unwrap_or(i64::MAX);
-        tx.prepare_cached("INSERT INTO upload(account, batch, stan, minor) VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET times = times + 1")?
-            .execute(params![name, ask.batch, stan, minor])?;
+        tx.prepare_cached(
+            "INSERT INTO upload(account, batch, stan, minor) VALUES(?, ?, ?, ?) ON CONFLICT DO
+         UPDATE SET times = times + 1",
+        )?
+        .execute(params![name, ask.batch, stan, minor])?;
     }
     tx.prepare_cached("UPDATE settlement SET uploaded = uploaded + ? WHERE account = ? AND batch = ?")?
         .execute(params![list.len(), name, ask.batch])?;
@@ -268,7 +284,10 @@ fn end(
 ) -> Result<&'static str, BankError> {
     let name = account.name.as_str();
     let row: Option<(u8, u8, u32, bool)> = tx
-        .prepare_cached("SELECT domestic, foreign_cards, uploaded, closed FROM settlement WHERE account = ? AND batch = ?")?
+        .prepare_cached(
+            "SELECT domestic, foreign_cards, uploaded, closed FROM settlement WHERE account = ?
+         AND batch = ?",
+        )?
         .query_row(params![name, ask.batch], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
         .optional()?;
     let (domestic, foreign, uploaded) = match row {
@@ -314,7 +333,8 @@ fn end(
 
 /// The STAN of the tip of each sale that has one.
 fn tips(tx: &Transaction<'_>, account: &str, batch: u32) -> Result<BTreeMap<u32, u32>, BankError> {
-    let sql = "SELECT s.stan, t.stan FROM txn t JOIN txn s ON s.id = t.original WHERE t.kind = 'tip_adjust' AND t.state = 'approved' AND t.account = ? AND t.batch = ?";
+    let sql = "SELECT s.stan, t.stan FROM txn t JOIN txn s ON s.id = t.original WHERE t.kind = 'tip_adjust'
+     AND t.state = 'approved' AND t.account = ? AND t.batch = ?";
     Ok(tx
         .prepare_cached(sql)?
         .query_map(params![account, batch], |r| Ok((r.get(0)?, r.get(1)?)))?
