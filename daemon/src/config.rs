@@ -162,7 +162,7 @@ mod tests {
     fn refused(text: &str) -> String {
         parse(Path::new("p.toml"), text, &Drivers::default()).err().map(|e| e.to_string()).unwrap_or_default()
     }
-    const ACCOUNT: &str = "[[account]]\nid = \"cup\"\nprofile = \"unionpay\"\nmerchant = \"TESTMERCHANT001\"\nterminal = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+    const ACCOUNT: &str = "[[account]]\nid = \"cup\"\nprofile = \"unionpay\"\nmid = \"TESTMERCHANT001\"\ntid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
 
     #[test]
     fn an_empty_file_is_good() {

@@ -54,11 +54,13 @@ pub fn read(file: &str, currency: Currency) -> Result<BatchFile, FileError> {
     if file.len() > FILE_MAX {
         return Err(whole("at most 1 MiB"));
     }
+    // The reader counts a line only when it takes the LF, after the record that a CR has ended.
+    let text = file.replace("\r\n", "\n");
     let mut rows = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
-        .from_reader(file.strip_prefix('\u{feff}').unwrap_or(file).as_bytes());
+        .from_reader(text.strip_prefix('\u{feff}').unwrap_or(&text).as_bytes());
     let (mut names, mut batch, mut records) = (None, None, Vec::new());
     for row in rows.records() {
         // A text in memory has no I/O error and no wrong encoding, and rows of any length are taken.

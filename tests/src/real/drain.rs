@@ -50,7 +50,7 @@ pub fn pan(n: usize) -> String {
 /// What the acquirer must know of them.
 pub fn world(cards: usize) -> String {
     let mut text = format!(
-        "[[account]]\nname = \"own\"\nprofile = \"private-label\"\nmerchant = \"TESTMERCHANT800\"\nterminal = \"TEST0800\"\ncurrency = \"CNY\"\nacquirer_id = \"09190000\"\n\
+        "[[account]]\nname = \"own\"\nprofile = \"private-label\"\nmid = \"TESTMERCHANT800\"\ntid = \"TEST0800\"\ncurrency = \"CNY\"\nacquirer_id = \"09190000\"\n\
          tmk = \"1032547698BADCFEEFCDAB8967452301\"\n\
          [[translate]]\nprofile = \"private-label\"\nfrom = \"77\"\nto = \"88\"\n[[translate]]\nprofile = \"private-label\"\nfrom = \"A0\"\nto = \"88\"\n\
          [[rule]]\naccount = \"own\"\namount = \"{}.{:02}\"\ncode = \"96\"\n",
