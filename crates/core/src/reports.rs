@@ -49,8 +49,8 @@ impl State {
             AccountTotals {
                 account: a.id.clone(),
                 currency: a.currency,
-                mid: a.mid.clone(),
-                tid: a.tid.clone(),
+                mid: a.mid.to_string(),
+                tid: a.tid.to_string(),
                 batch: self.accounts.get(&a.id).map(|l| l.batch),
                 since,
                 rows,

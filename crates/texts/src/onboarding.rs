@@ -73,8 +73,8 @@ pub(crate) fn slip(slip: &OnboardingSlip, ctx: &SlipContext) -> Paper {
     for account in a.parameters.iter().flat_map(|p| &p.accounts) {
         lines.extend([
             row("apply-label-account", account.id.to_string()),
-            row("slip-mid", account.mid.clone()),
-            row("slip-tid", account.tid.clone()),
+            row("slip-mid", account.mid.to_string()),
+            row("slip-tid", account.tid.to_string()),
             Line::Rule,
         ]);
     }

@@ -210,8 +210,8 @@ async fn two_accounts_of_two_profiles_at_once() -> Done {
         let mut second = c.accounts[0].clone();
         second.id = payterm_schema::AccountId::new("x919").expect("id");
         second.profile = "demo-x919".into();
-        second.mid = "TESTMERCHANT919".parse()?;
-        second.tid = "TEST0919".parse()?;
+        second.mid = "TESTMERCHANT919".parse().unwrap();
+        second.tid = "TEST0919".parse().unwrap();
         second.address = hosts["demo-x919"].clone();
         second.reply_timeout_ms = 700;
         c.accounts.push(second);
