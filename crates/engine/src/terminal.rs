@@ -7,12 +7,17 @@
 //! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of
 //! its unreleased effects is ever carried out.
 mod effects;
+mod messages;
 mod operators;
+mod pacing;
+
+pub use messages::{Ask, FromDevice, FromHost, Look, Stop, Tell};
+use pacing::Out;
 
 use crate::{
     clock::Clock,
     commit::{self, CommitQueue},
-    device::{DesiredState, DeviceEvent, Devices, Registry, entry_mode},
+    device::{DesiredState, Devices, Registry, entry_mode},
     hostlink::{HostLink, SEALED_PAN},
     language::Spoken,
     mishap::{Mishaps, Part},
@@ -22,20 +27,19 @@ use crate::{
     tms::Tms,
 };
 use actix::{
-    Actor, ActorFutureExt, ActorStreamExt, AsyncContext, Context, Handler, Message, ResponseFuture,
-    SpawnHandle, WrapFuture, WrapStream,
+    Actor, ActorFutureExt, ActorStreamExt, AsyncContext, Context, SpawnHandle, WrapFuture, WrapStream,
 };
 use futures_util::{Stream, stream};
 use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_journal::{Commit, Durable, Loaded, Store, StoreError};
 use payterm_schema::{
-    AccountId, CardToken, DeviceKind, Fault, HostEvent, InhibitReason, Notice, Outcome, RequestKey, Screen,
-    device::Way, notice::Phase, onboarding::Problem, terminal::TerminalInfo,
+    AccountId, DeviceKind, Fault, InhibitReason, Notice, RequestKey, Screen, device::Way, notice::Phase,
+    onboarding::Problem, terminal::TerminalInfo,
 };
 use payterm_vault::Vault;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::sync::{
@@ -48,10 +52,6 @@ use tokio::sync::{
 const MAILBOX: usize = 256;
 /// Steps that may wait for the disk before new requests are refused. 256.
 const STEPS: usize = 256;
-
-/// What comes with an outcome (its screen, its papers) begins so long after it. 1 ms: on its way to the
-/// caller it needs the processor itself.
-const OUTCOME_PACING: Duration = Duration::from_millis(1);
 
 /// Everything that the terminal works with; outlives the actor.
 pub struct Services {
@@ -96,42 +96,6 @@ impl Services {
     }
 }
 
-/// A question of a caller: the machine answers it when it is durable.
-#[derive(Message)]
-#[rtype(result = "Result<(), Fault>")]
-pub struct Ask {
-    /// For the fault that names it.
-    pub id: String,
-    pub input: Box<dyn FnOnce(Call) -> Input + Send>,
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct FromDevice(pub DeviceEvent);
-
-/// A late answer of a host.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct FromHost {
-    pub tag: u64,
-    pub event: HostEvent,
-}
-
-/// Something happened that nobody waits for an answer to.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Tell(pub Input);
-
-/// The machine as far as it is durable.
-#[derive(Message)]
-#[rtype(result = "Result<View, Fault>")]
-pub struct Look;
-
-/// The daemon is about to close the store: the machine is put down as it is; the next start replays it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Stop;
-
 #[derive(Clone, Debug)]
 pub struct View {
     pub state: State,
@@ -139,32 +103,6 @@ pub struct View {
     pub phase: Phase,
     pub heard: BTreeMap<AccountId, Heard>,
     pub onboarding_problem: Option<Problem>,
-}
-
-/// What waits for the disk.
-pub(crate) enum Out {
-    Effect(Effect),
-    View(Box<View>, oneshot::Sender<View>),
-    Inhibits(BTreeSet<InhibitReason>),
-    Shown(Box<(Option<RequestKey>, Screen)>),
-}
-
-impl Out {
-    /// Somebody waits for it.
-    fn awaited(&self) -> bool {
-        matches!(self, Self::Effect(Effect::Answer { .. } | Effect::Send(_))) || self.is_outcome()
-    }
-    fn is_outcome(&self) -> bool {
-        matches!(self, Self::Effect(Effect::Tell(n)) if matches!(**n, Notice::Outcome { .. }))
-    }
-    fn outcome_mut(&mut self) -> Option<&mut Arc<Outcome>> {
-        if let Self::Effect(Effect::Tell(notice)) = self
-            && let Notice::Outcome { outcome } = &mut **notice
-        {
-            return Some(outcome);
-        }
-        None
-    }
 }
 
 pub struct TerminalActor {
@@ -518,65 +456,6 @@ impl TerminalActor {
         }
     }
 
-    /// Carries out in order. After what somebody waits for (an answer, a frame, an outcome) that somebody
-    /// goes on first: the screens and papers of the same step come when the executor is back here.
-    fn release(&mut self, out: Vec<Out>, ctx: &mut Context<Self>) {
-        self.outbox.extend(out);
-        if self.outbox.iter().any(Out::awaited) {
-            self.pacing = false;
-        }
-        while !(self.yielding || self.pacing)
-            && let Some(one) = self.outbox.pop_front()
-        {
-            let (awaited, told) = (one.awaited(), one.is_outcome());
-            self.one(one, ctx);
-            if !awaited || self.outbox.is_empty() {
-                continue;
-            }
-            // The bus's own program wants this processor next: with an outcome nothing else is urgent.
-            if told && !self.outbox.iter().any(Out::awaited) {
-                self.pacing = true;
-                ctx.run_later(OUTCOME_PACING, |act, ctx| {
-                    act.pacing = false;
-                    act.release(Vec::new(), ctx);
-                });
-                continue;
-            }
-            self.yielding = true;
-            ctx.spawn(tokio::task::yield_now().into_actor(self).map(|(), act, ctx| {
-                act.yielding = false;
-                act.release(Vec::new(), ctx);
-            }));
-        }
-    }
-    fn one(&mut self, out: Out, ctx: &mut Context<Self>) {
-        match out {
-            Out::Effect(effect) => self.carry_out(effect, ctx),
-            Out::View(view, to) => drop(to.send(*view)),
-            Out::Shown(shown) => {
-                let (running, screen) = *shown;
-                self.services.show_info(|info| (info.running, info.screen) = (running, screen));
-            }
-            Out::Inhibits(now) => {
-                let changed = self.services.inhibits.send_if_modified(|was| {
-                    let other = *was != now;
-                    was.clone_from(&now);
-                    other
-                });
-                if changed {
-                    self.services.show_info(|info| info.inhibit_reasons = now.iter().copied().collect());
-                    effects::tell(&self.services, Notice::Inhibited { reasons: now.into_iter().collect() });
-                }
-            }
-        }
-    }
-    /// What is released is done now.
-    fn flush(&mut self, ctx: &mut Context<Self>) {
-        while let Some(one) = self.outbox.pop_front() {
-            self.one(one, ctx);
-        }
-    }
-
     /// The future of an effect; its answer is an input, unless the machine that asked is gone.
     fn later(&self, ctx: &mut Context<Self>, work: impl Future<Output = Input> + 'static) {
         let epoch = self.epoch;
@@ -585,113 +464,5 @@ impl TerminalActor {
                 act.input(input, ctx);
             }
         }));
-    }
-}
-
-impl Handler<Ask> for TerminalActor {
-    type Result = ResponseFuture<Result<(), Fault>>;
-    fn handle(&mut self, m: Ask, ctx: &mut Self::Context) -> Self::Result {
-        let refused = match &self.machine {
-            None => Some(Fault::StoreFailed {
-                id: m.id.clone(),
-                cause: "the journal is being opened again".into(),
-            }),
-            Some(_) if self.queue.len() >= STEPS => Some(Fault::Restarting { part: "store".into() }),
-            Some(_) => None,
-        };
-        if let Some(fault) = refused {
-            return Box::pin(async move { Err(fault) });
-        }
-        if self.queue.is_empty() && self.machine.as_ref().is_some_and(|m| m.running().is_none()) {
-            self.services.clock.follow();
-        }
-        self.last_call += 1;
-        let call = self.last_call;
-        let (answer, heard) = oneshot::channel();
-        self.calls.insert(call, (m.id, answer));
-        self.input((m.input)(call), ctx);
-        Box::pin(
-            async move { heard.await.unwrap_or_else(|_| Err(Fault::Restarting { part: "terminal".into() })) },
-        )
-    }
-}
-
-impl Handler<FromDevice> for TerminalActor {
-    type Result = ();
-    fn handle(&mut self, m: FromDevice, ctx: &mut Self::Context) {
-        match m.0 {
-            DeviceEvent::Instrument(instrument, read) => {
-                // Read for what was asked before, or is still asked: it pays nothing else.
-                let txn = self.machine.as_ref().and_then(|m| m.state().running.as_ref()).map(|r| r.txn);
-                if !txn.is_some_and(|txn| {
-                    self.services.desired.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)
-                }) {
-                    return tracing::info!("a card or code was given that nobody asks for now");
-                }
-                let card = instrument.pan().and_then(|pan| {
-                    CardToken::new(&hex::encode(
-                        &self.services.vault.keyed_hash("card", pan.reveal().as_bytes())[..16],
-                    ))
-                    .ok()
-                });
-                self.input(Input::Instrument { instrument, card }, ctx);
-            }
-            DeviceEvent::Key(k) => self.input(Input::Key(k), ctx),
-            DeviceEvent::PinDigits { tag, digits } => self.input(Input::PinDigits { tag, digits }, ctx),
-            DeviceEvent::PrinterReady => self.input(Input::PrinterReady, ctx),
-            DeviceEvent::Changed(device) => {
-                self.services.notices.send(Notice::Device { device }).ok();
-                self.devices_changed(ctx);
-            }
-        }
-    }
-}
-
-impl Handler<Tell> for TerminalActor {
-    type Result = ();
-    fn handle(&mut self, m: Tell, ctx: &mut Self::Context) {
-        self.input(m.0, ctx);
-    }
-}
-
-impl Handler<FromHost> for TerminalActor {
-    type Result = ();
-    fn handle(&mut self, m: FromHost, ctx: &mut Self::Context) {
-        self.input(Input::Host { tag: m.tag, event: m.event }, ctx);
-    }
-}
-
-impl Handler<Stop> for TerminalActor {
-    type Result = ();
-    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.flush(ctx);
-        self.services.hide_info();
-        self.epoch += 1;
-        self.machine = None;
-        if let Some(t) = self.timer.take() {
-            ctx.cancel_future(t);
-        }
-        effects::withdraw(&self.services);
-    }
-}
-
-impl Handler<Look> for TerminalActor {
-    type Result = ResponseFuture<Result<View, Fault>>;
-    fn handle(&mut self, _: Look, ctx: &mut Self::Context) -> Self::Result {
-        let Some(m) = &self.machine else {
-            return Box::pin(async { Err(Fault::Restarting { part: "terminal".into() }) });
-        };
-        let view = View {
-            state: m.state().clone(),
-            running: m.running().map(|(k, _)| k.clone()),
-            phase: m.phase(),
-            heard: m.heard().clone(),
-            onboarding_problem: m.onboarding_problem(),
-        };
-        let (to, heard) = oneshot::channel();
-        // The machine may be ahead of the disk: what it says waits like an effect.
-        let out = self.queue.push(None, vec![Out::View(Box::new(view), to)]);
-        self.release(out, ctx);
-        Box::pin(async move { heard.await.map_err(|_| Fault::Restarting { part: "terminal".into() }) })
     }
 }

@@ -6,6 +6,7 @@
 mod backup;
 mod chain;
 mod files;
+mod group_commit;
 mod health;
 mod high_water;
 mod queries;
@@ -19,6 +20,7 @@ pub use health::{Health, SCHEMA};
 pub use queries::{Found, FoundPaper};
 pub use verify::{Broken, Verified, verify};
 
+use group_commit::{ConnectionSlot, WriterContext};
 use payterm_schema::{
     Entry, EraseBatch, RequestKey, SealedNeeds,
     record::{EncodingError, Restored},
@@ -38,7 +40,6 @@ use std::{
     time::Duration,
 };
 use tokio::sync::oneshot;
-use writer::{ConnectionSlot, WriterContext};
 
 /// What is made durable together: all of it or nothing.
 #[derive(Clone, Debug, Default)]
@@ -187,6 +188,9 @@ fn sql(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
     move |cause| StoreError::Sql { what, cause: Arc::new(cause) }
 }
 
+/// What a test has called at a place of the store.
+pub type FailPoint = Arc<dyn Fn() + Send + Sync>;
+
 /// Bounds of the store. The defaults are what the daemon uses.
 #[derive(Clone)]
 pub struct Options {
@@ -213,7 +217,7 @@ pub struct Options {
     /// erases all others, and without an answer none.
     pub sealed_needs: fn(Option<&str>, &[Entry]) -> Option<SealedNeeds>,
     /// Called before each group is written; a panic in it is the writer's. For tests of supervision.
-    pub before_group: Option<Arc<dyn Fn() + Send + Sync>>,
+    pub before_group: Option<FailPoint>,
 }
 impl Default for Options {
     fn default() -> Self {
@@ -320,7 +324,7 @@ impl Store {
         let (done, heard) = oneshot::channel();
         let job = Job { commit: Box::new(commit), done };
         let left = match self.connection() {
-            Some(slot) => writer::alone(&self.0.context, &slot, job).err(),
+            Some(slot) => group_commit::alone(&self.0.context, &slot, job).err(),
             None => Some(job),
         };
         if let Some(job) = left {
@@ -405,7 +409,7 @@ impl Store {
     /// threads cost ten times as much). None: it could not be told at once, a commit is under way; ask
     /// [`Store::by_key`].
     pub fn knows(&self, key: &RequestKey) -> Option<bool> {
-        writer::look(&*self.connection()?, |db| queries::knows(db, key))
+        group_commit::look(&*self.connection()?, |db| queries::knows(db, key))
     }
 
     /// The request was started before the journal was restored, and the journal does not know it.
@@ -448,7 +452,7 @@ impl Store {
             if let Some(old) = before {
                 old.join().ok();
             }
-            writer::run(&context, &own, ready, &rx);
+            group_commit::run(&context, &own, ready, &rx);
         })?;
         *writer = Some(Writer { jobs, slot, thread });
         Ok(())

@@ -182,7 +182,7 @@ fn quick() -> Options {
 }
 
 /// Panics once at the next group after it was planted.
-fn fail_point() -> (Option<Arc<dyn Fn() + Send + Sync>>, Arc<AtomicBool>) {
+fn fail_point() -> (Option<payterm_journal::FailPoint>, Arc<AtomicBool>) {
     let planted = Arc::new(AtomicBool::new(false));
     let own = planted.clone();
     (Some(Arc::new(move || assert!(!own.swap(false, Ordering::Relaxed), "planted panic"))), planted)

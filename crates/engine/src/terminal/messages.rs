@@ -1,0 +1,152 @@
+//! What the terminal is told and asked.
+use super::{STEPS, TerminalActor, View, effects, pacing::Out};
+use crate::device::DeviceEvent;
+use actix::{AsyncContext, Handler, Message, ResponseFuture};
+use payterm_core::{Call, Input};
+use payterm_schema::{CardToken, Fault, HostEvent, Notice};
+use std::sync::PoisonError;
+use tokio::sync::oneshot;
+
+/// A question of a caller: the machine answers it when it is durable.
+#[derive(Message)]
+#[rtype(result = "Result<(), Fault>")]
+pub struct Ask {
+    /// For the fault that names it.
+    pub id: String,
+    pub input: Box<dyn FnOnce(Call) -> Input + Send>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FromDevice(pub DeviceEvent);
+
+/// A late answer of a host.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FromHost {
+    pub tag: u64,
+    pub event: HostEvent,
+}
+
+/// Something happened that nobody waits for an answer to.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Tell(pub Input);
+
+/// The machine as far as it is durable.
+#[derive(Message)]
+#[rtype(result = "Result<View, Fault>")]
+pub struct Look;
+
+/// The daemon is about to close the store: the machine is put down as it is; the next start replays it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+impl Handler<Ask> for TerminalActor {
+    type Result = ResponseFuture<Result<(), Fault>>;
+    fn handle(&mut self, m: Ask, ctx: &mut Self::Context) -> Self::Result {
+        let refused = match &self.machine {
+            None => Some(Fault::StoreFailed {
+                id: m.id.clone(),
+                cause: "the journal is being opened again".into(),
+            }),
+            Some(_) if self.queue.len() >= STEPS => Some(Fault::Restarting { part: "store".into() }),
+            Some(_) => None,
+        };
+        if let Some(fault) = refused {
+            return Box::pin(async move { Err(fault) });
+        }
+        if self.queue.is_empty() && self.machine.as_ref().is_some_and(|m| m.running().is_none()) {
+            self.services.clock.follow();
+        }
+        self.last_call += 1;
+        let call = self.last_call;
+        let (answer, heard) = oneshot::channel();
+        self.calls.insert(call, (m.id, answer));
+        self.input((m.input)(call), ctx);
+        Box::pin(
+            async move { heard.await.unwrap_or_else(|_| Err(Fault::Restarting { part: "terminal".into() })) },
+        )
+    }
+}
+
+impl Handler<FromDevice> for TerminalActor {
+    type Result = ();
+    fn handle(&mut self, m: FromDevice, ctx: &mut Self::Context) {
+        match m.0 {
+            DeviceEvent::Instrument(instrument, read) => {
+                // Read for what was asked before, or is still asked: it pays nothing else.
+                let txn = self.machine.as_ref().and_then(|m| m.state().running.as_ref()).map(|r| r.txn);
+                if !txn.is_some_and(|txn| {
+                    self.services.desired.lock().unwrap_or_else(PoisonError::into_inner).was_for(txn, read)
+                }) {
+                    return tracing::info!("a card or code was given that nobody asks for now");
+                }
+                let card = instrument.pan().and_then(|pan| {
+                    CardToken::new(&hex::encode(
+                        &self.services.vault.keyed_hash("card", pan.reveal().as_bytes())[..16],
+                    ))
+                    .ok()
+                });
+                self.input(Input::Instrument { instrument, card }, ctx);
+            }
+            DeviceEvent::Key(k) => self.input(Input::Key(k), ctx),
+            DeviceEvent::PinDigits { tag, digits } => self.input(Input::PinDigits { tag, digits }, ctx),
+            DeviceEvent::PrinterReady => self.input(Input::PrinterReady, ctx),
+            DeviceEvent::Changed(device) => {
+                self.services.notices.send(Notice::Device { device }).ok();
+                self.devices_changed(ctx);
+            }
+        }
+    }
+}
+
+impl Handler<Tell> for TerminalActor {
+    type Result = ();
+    fn handle(&mut self, m: Tell, ctx: &mut Self::Context) {
+        self.input(m.0, ctx);
+    }
+}
+
+impl Handler<FromHost> for TerminalActor {
+    type Result = ();
+    fn handle(&mut self, m: FromHost, ctx: &mut Self::Context) {
+        self.input(Input::Host { tag: m.tag, event: m.event }, ctx);
+    }
+}
+
+impl Handler<Stop> for TerminalActor {
+    type Result = ();
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.flush(ctx);
+        self.services.hide_info();
+        self.epoch += 1;
+        self.machine = None;
+        if let Some(t) = self.timer.take() {
+            ctx.cancel_future(t);
+        }
+        effects::withdraw(&self.services);
+    }
+}
+
+impl Handler<Look> for TerminalActor {
+    type Result = ResponseFuture<Result<View, Fault>>;
+    fn handle(&mut self, _: Look, ctx: &mut Self::Context) -> Self::Result {
+        let Some(m) = &self.machine else {
+            return Box::pin(async { Err(Fault::Restarting { part: "terminal".into() }) });
+        };
+        let view = View {
+            state: m.state().clone(),
+            running: m.running().map(|(k, _)| k.clone()),
+            phase: m.phase(),
+            heard: m.heard().clone(),
+            onboarding_problem: m.onboarding_problem(),
+        };
+        let (to, heard) = oneshot::channel();
+        // The machine may be ahead of the disk: what it says waits like an effect.
+        let out = self.queue.push(None, vec![Out::View(Box::new(view), to)]);
+        self.release(out, ctx);
+        Box::pin(async move { heard.await.map_err(|_| Fault::Restarting { part: "terminal".into() }) })
+    }
+}
