@@ -105,6 +105,8 @@ fn field_in(table: &DeTable<'_>, at: usize) -> Option<String> {
 fn place_in(value: &DeValue<'_>, span: Range<usize>, at: usize) -> Option<String> {
     match value {
         DeValue::Table(inner) => field_in(inner, at).map(|field| format!(".{field}")),
+        // What is wrong with an item may be told of the whole list.
+        DeValue::Array(_) if span.start == at => Some(String::new()),
         DeValue::Array(rows) => rows.iter().enumerate().find_map(|(i, row)| {
             place_in(row.get_ref(), row.span(), at).map(|place| format!("[{i}]{place}"))
         }),
@@ -193,7 +195,7 @@ mod tests {
                 3,
                 "route[0].bin: from-to, both of the same 1 to 12 digits, from not above to",
             ),
-            ("[flow]\nrefused_bins = [\"40-49\",\n\"5\"]\n", 3, "flow.refused_bins[1]: from-to, both"),
+            ("[flow]\nrefused_bins = [\"40-49\", \"5\"]\n", 2, "flow.refused_bins: from-to, both"),
             ("[flow]\ntip_percent = 1001\n", 2, "flow.tip_percent: 0 to 1000 percent"),
             ("[settlement]\nat = \"24:00\"\n", 2, "settlement.at: a time of day HH:MM"),
             ("[terminal]\nlanguage = \"fr\"\n", 2, "zh-CN"),

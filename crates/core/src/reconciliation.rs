@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(err(cut), "line 2: column 8: the line ends before it");
         let open = "batch,stan,kind,amount,currency,status,rrn\n\
              7,1,\"sale,1.00,CNY,approved,\n7,2,sale,1.00,CNY,approved,\n";
-        assert_eq!(err(open), "line 2: kind: the line ends before it", "a quote that is never closed");
+        assert_eq!(err(open), "line 2: amount: the line ends before it", "a quote that is never closed");
     }
 
     #[test]
