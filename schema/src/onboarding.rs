@@ -629,16 +629,20 @@ mod tests {
             max: Some(8000),
         };
         assert_eq!(check_fees("fee", std::slice::from_ref(&row)), Ok(()));
-        for bad in [
-            FeeRow { basis_points: 10_001, ..row.clone() },
-            FeeRow { min: 9000, ..row.clone() },
-            FeeRow { scheme: Some("cup".into()), ..row.clone() },
-            FeeRow { wallet: Some(Wallet::Alipay), scheme: None, ..row.clone() },
-            FeeRow { product: Product::Scan, ..row.clone() },
+        let field = |checked| match checked {
+            Err(Fault::Invalid { field, .. }) => field,
+            other => panic!("{other:?}"),
+        };
+        for (key, bad) in [
+            ("basis_points", FeeRow { basis_points: 10_001, ..row.clone() }),
+            ("max", FeeRow { min: 9000, ..row.clone() }),
+            ("scheme", FeeRow { scheme: Some("cup".into()), ..row.clone() }),
+            ("product", FeeRow { wallet: Some(Wallet::Alipay), scheme: None, ..row.clone() }),
+            ("product", FeeRow { product: Product::Scan, ..row.clone() }),
         ] {
-            assert!(check_fees("fee", std::slice::from_ref(&bad)).is_err(), "{bad:?}");
+            assert_eq!(field(check_fees("fee", &[bad])), format!("fee[0].{key}"));
         }
-        assert!(check_fees("fee", &vec![row; MAX_FEES + 1]).is_err());
+        assert_eq!(field(check_fees("fee", &vec![row; MAX_FEES + 1])), "fee");
         let account = AccountParameters {
             id: AccountId::new("bank").unwrap(),
             profile: "unionpay".into(),

@@ -1,23 +1,15 @@
 //! A counter under random traffic: every kind that moves money, through the bus, against the acquirer's
 //! ledger.
-use crate::real::stack::{Result, Stack, caller};
+use crate::{
+    real::stack::{Result, Stack, caller},
+    sim::rng::Rng,
+};
 use payterm_dbus::Client;
 use payterm_devices::virtual_bench::When;
 use payterm_schema::{Kind, Outcome, Request, Status, Terminal, request::RequestWire};
 
 const CARD: (&str, &str) = ("6212345678900000003", "3012");
 const PIN: &str = "123456";
-
-/// xorshift64*.
-pub struct Rng(pub u64);
-impl Rng {
-    pub fn roll(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % n
-    }
-}
 
 /// What the terminal and the acquirer hold in the end.
 #[derive(Debug)]
@@ -44,7 +36,7 @@ pub async fn run(count: u32, seed: u64) -> Result<Books> {
         c.paper.customer_copy = false;
     })?;
     let client = stack.client().await?;
-    let mut dice = Rng(seed | 1);
+    let mut rng = Rng::salted(seed, 1);
     let (mut sales, mut holds, mut completions) =
         (Vec::<String>::new(), Vec::<String>::new(), Vec::<String>::new());
     let mut books =
@@ -52,24 +44,24 @@ pub async fn run(count: u32, seed: u64) -> Result<Books> {
     for n in 0..count {
         let id = format!("r-{n}");
         let pick =
-            |all: &[String], dice: &mut Rng| all.get(dice.roll(all.len().max(1) as u64) as usize).cloned();
-        let small = 100 + dice.roll(900);
-        let (kind, original, amount) = match dice.roll(14) {
-            0 => (Kind::Void, pick(&sales, &mut dice), None),
-            1 | 2 => (Kind::Refund, pick(&sales, &mut dice), Some(50 + dice.roll(100))),
-            3 => (Kind::TipAdjust, pick(&sales, &mut dice), Some(1 + dice.roll(20))),
+            |all: &[String], rng: &mut Rng| all.get(rng.roll(all.len().max(1) as u64) as usize).cloned();
+        let small = 100 + rng.roll(900);
+        let (kind, original, amount) = match rng.roll(14) {
+            0 => (Kind::Void, pick(&sales, &mut rng), None),
+            1 | 2 => (Kind::Refund, pick(&sales, &mut rng), Some(50 + rng.roll(100))),
+            3 => (Kind::TipAdjust, pick(&sales, &mut rng), Some(1 + rng.roll(20))),
             4 | 5 => (Kind::PreAuth, None, Some(small)),
-            6 => (Kind::Completion, pick(&holds, &mut dice), Some(small / 2)),
-            7 => (Kind::CompletionAdvice, pick(&holds, &mut dice), Some(small / 2)),
-            8 => (Kind::CompletionCancel, pick(&completions, &mut dice), None),
-            9 => (Kind::PreAuthCancel, pick(&holds, &mut dice), None),
+            6 => (Kind::Completion, pick(&holds, &mut rng), Some(small / 2)),
+            7 => (Kind::CompletionAdvice, pick(&holds, &mut rng), Some(small / 2)),
+            8 => (Kind::CompletionCancel, pick(&completions, &mut rng), None),
+            9 => (Kind::PreAuthCancel, pick(&holds, &mut rng), None),
             10 => (Kind::VoiceSale, None, Some(small)),
             _ => (Kind::Sale, None, Some(small)),
         };
         if kind.row().original != payterm_schema::kind::OriginalBy::None && original.is_none() {
             continue;
         }
-        let by_code = kind == Kind::Sale && dice.roll(4) == 0;
+        let by_code = kind == Kind::Sale && rng.roll(4) == 0;
         let outcome = one(&stack, &client, &id, kind, original, amount, by_code, n).await?;
         if outcome.status == Status::Approved {
             books.approved += 1;

@@ -1,5 +1,5 @@
 //! Disks that fail on purpose, for the state directory of a real daemon. They need root and mounts;
-//! [`why_not`] says when there are none.
+//! [`why_not`] says when there are none, [`mounts`] whether a test has to do without.
 //!
 //! Mishap models. [`LoopDisk`], a *power cut*: what was synced is there afterwards; of what was not, nothing
 //! needs to be (ext4 is shut down by FS_IOC_SHUTDOWN without flushing its log, unmounted and mounted again).
@@ -42,6 +42,18 @@ pub fn why_not() -> Option<String> {
         Ok(())
     };
     tried().err().map(|e| e.to_string())
+}
+
+/// Whether disks can be mounted here. Where they cannot, a test says so and is skipped; with
+/// `PAYTERM_MUST=mounts` it fails.
+pub fn mounts() -> bool {
+    let why = why_not();
+    if let Some(why) = &why {
+        let must = std::env::var("PAYTERM_MUST").is_ok_and(|m| m == "mounts");
+        assert!(!must, "no disk can be mounted here: {why}");
+        println!("skipped: no disk can be mounted here: {why}");
+    }
+    why.is_none()
 }
 
 /// An ext4 file system in a file, mounted on `DIR/state`.

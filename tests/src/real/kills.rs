@@ -81,7 +81,7 @@ pub struct Evening {
     /// Of the shop's own cards; it is down for some requests now and then.
     own: Proxy,
     down_for: u64,
-    dice: Rng,
+    rng: Rng,
     dir: Option<tempfile::TempDir>,
     /// ERROR lines in the log are the blow's own.
     errors_expected: bool,
@@ -163,7 +163,7 @@ impl Evening {
             proxy: proxy?,
             own: own?,
             down_for: 0,
-            dice: Rng::new(seed ^ 0x5EED),
+            rng: Rng::new(seed ^ 0x5EED),
             dir: None,
             errors_expected: false,
         })
@@ -213,15 +213,15 @@ impl Evening {
         if self.proxy.is_good() {
             return Ok(());
         }
-        if self.dice.roll(70) == 0 {
+        if self.rng.roll(70) == 0 {
             self.stack.kill_acquirer();
             self.verdict.acquirer_restarts += 1;
             // The terminal meets a closed port for a while.
-            std::thread::sleep(Duration::from_millis(self.dice.roll(60)));
+            std::thread::sleep(Duration::from_millis(self.rng.roll(60)));
             self.start_acquirer()?;
         }
-        self.down_for = if self.down_for == 0 && self.dice.roll(20) == 0 {
-            2 + self.dice.roll(8)
+        self.down_for = if self.down_for == 0 && self.rng.roll(20) == 0 {
+            2 + self.rng.roll(8)
         } else {
             self.down_for.saturating_sub(1)
         };
@@ -229,12 +229,12 @@ impl Evening {
             self.app.down = self.down_for > 0;
             self.own.down(self.app.down);
         }
-        if self.dice.roll(40) == 0 {
+        if self.rng.roll(40) == 0 {
             // Paper runs out, and somebody brings a roll.
-            let out = self.dice.roll(3) == 0;
+            let out = self.rng.roll(3) == 0;
             let _ = self.app.virtuals.paper_out(out);
         }
-        if self.dice.roll(12) == 0 {
+        if self.rng.roll(12) == 0 {
             let all = [
                 Mishap::DropReply,
                 Mishap::DropRequest,
@@ -249,8 +249,8 @@ impl Evening {
                 &[Mishap::Delay { ms: 150 }, Mishap::LateReply { ms: 600 }, Mishap::Requirement { digit: 3 }],
             ]
             .concat();
-            let mishap = self.dice.one(&all).cloned().unwrap_or(Mishap::DropReply);
-            let mti = self.dice.one(&[None, Some("0200"), Some("0220"), Some("0400")]).copied().flatten();
+            let mishap = self.rng.one(&all).cloned().unwrap_or(Mishap::DropReply);
+            let mti = self.rng.one(&[None, Some("0200"), Some("0220"), Some("0400")]).copied().flatten();
             // The queue of mishaps may be full; then there is trouble enough.
             let _ = control::send(
                 &self.stack.acquirer_state(),
@@ -277,7 +277,7 @@ impl Evening {
         self.verdict.under_way += u32::from(open);
         self.stack.kill_daemon();
         // One connection a transaction, or one that is kept.
-        let keep = self.dice.roll(2) == 0;
+        let keep = self.rng.roll(2) == 0;
         self.stack.reconfigure(|c| c.accounts.iter_mut().for_each(|a| a.persistent = keep))?;
         self.stack.start_daemon(wrapper)?;
         self.come_back().await
@@ -294,9 +294,9 @@ impl Evening {
 
     /// kill -9 at a random moment; now and then it is asked to stop instead.
     pub async fn kill(&mut self) -> Result<()> {
-        let moment = Duration::from_millis(self.dice.roll(MOMENT_MOST_MS));
+        let moment = Duration::from_millis(self.rng.roll(MOMENT_MOST_MS));
         let pid = self.stack.daemon_process().ok_or("no daemon")?;
-        let signal = if self.dice.roll(12) == 0 { Signal::TERM } else { Signal::KILL };
+        let signal = if self.rng.roll(12) == 0 { Signal::TERM } else { Signal::KILL };
         // The process is not reaped before the thread has ended, so that the id stays its own.
         let killer = std::thread::spawn(move || {
             std::thread::sleep(moment);
@@ -408,7 +408,7 @@ impl Evening {
                         i.told.as_ref().is_some_and(|t| t.txn == o.txn && t.status == Status::Unknown)
                     });
                 let again = o.duty != Duty::ManualResolution
-                    && (self.dice.roll(2) == 0 || (o.duty == Duty::Reverse && executed && !unknown));
+                    && (self.rng.roll(2) == 0 || (o.duty == Duty::Reverse && executed && !unknown));
                 let done = if again {
                     client.retry_obligation(&me, o.txn).await
                 } else {
@@ -508,7 +508,7 @@ pub async fn failing_calls(nths: impl IntoIterator<Item = u32>, seed: u64) -> Re
         for (call, how) in
             [("fdatasync", "error=EIO"), ("pwrite64", "error=EIO"), ("pwrite64", "error=ENOSPC")]
         {
-            let ever_after = evening.dice.roll(3) == 0;
+            let ever_after = evening.rng.roll(3) == 0;
             evening.broken(&Broken { call, how, nth, ever_after }).await?;
         }
     }
@@ -534,7 +534,7 @@ async fn cuts_under(cuts: u32, seed: u64, wrapper: &[&str]) -> Result<Verdict> {
         evening.come_back().await?;
     }
     for _ in 0..cuts {
-        let moment = Duration::from_millis(evening.dice.roll(MOMENT_MOST_MS));
+        let moment = Duration::from_millis(evening.rng.roll(MOMENT_MOST_MS));
         let pid = evening.stack.daemon_process().ok_or("no daemon")?;
         let switch = disk.switch()?;
         let power = std::thread::spawn(move || -> std::result::Result<(), String> {

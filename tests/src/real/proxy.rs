@@ -154,10 +154,10 @@ impl Shared {
     fn did(&self, mishap: Mishap) {
         *Self::lock(&self.done).entry(mishap.name()).or_default() += 1;
     }
-    fn draw(&self, dice: &mut Rng, permille: u64, of: &[Mishap]) -> Option<Mishap> {
+    fn draw(&self, rng: &mut Rng, permille: u64, of: &[Mishap]) -> Option<Mishap> {
         // Rolled on a calm line too: what befalls a later frame does not depend on when it became calm.
-        let meets = dice.permille(permille);
-        let which = dice.one(of).copied();
+        let meets = rng.permille(permille);
+        let which = rng.one(of).copied();
         which.filter(|_| meets && !self.calm.load(Ordering::SeqCst))
     }
 }
@@ -275,11 +275,11 @@ fn will_reset(stream: &TcpStream) {
 
 async fn connection(shared: Arc<Shared>, mut daemon: TcpStream, number: u64) {
     let seed = shared.plan.seed ^ number.wrapping_mul(0xA076_1D64_78BD_642F);
-    let mut dice = Rng::new(seed);
+    let mut rng = Rng::new(seed);
     // Before the draw: a line that becomes calm in between is heard.
     let (over, fell) = (shared.over.notified(), shared.fell.notified());
-    let mishap = shared.draw(&mut dice, shared.plan.connections, &shared.plan.of_connection);
-    let lost_from = dice.roll(3);
+    let mishap = shared.draw(&mut rng, shared.plan.connections, &shared.plan.of_connection);
+    let lost_from = rng.roll(3);
     match mishap {
         Some(Mishap::Refused) => {
             shared.did(Mishap::Refused);
@@ -306,13 +306,13 @@ async fn connection(shared: Arc<Shared>, mut daemon: TcpStream, number: u64) {
         let up = Way {
             shared: &shared,
             torn: &torn,
-            dice: Rng::new(seed ^ 1),
+            rng: Rng::new(seed ^ 1),
             lost: lost_up.then_some((Mishap::LostUp, lost_from)),
         };
         let down = Way {
             shared: &shared,
             torn: &torn,
-            dice: Rng::new(seed ^ 2),
+            rng: Rng::new(seed ^ 2),
             lost: lost_down.then_some((Mishap::LostDown, lost_from)),
         };
         // One direction ends by itself, the other goes on: a frame of a daemon that died arrives.
@@ -336,7 +336,7 @@ async fn connection(shared: Arc<Shared>, mut daemon: TcpStream, number: u64) {
 struct Way<'a> {
     shared: &'a Shared,
     torn: &'a Notify,
-    dice: Rng,
+    rng: Rng,
     /// All frames from this one on.
     lost: Option<(Mishap, u64)>,
 }
@@ -370,7 +370,7 @@ impl Way<'_> {
 
     async fn pass(&mut self, mut frame: Vec<u8>, to: &mut WriteHalf<'_>) -> io::Result<()> {
         let plan = &self.shared.plan;
-        let mishap = self.shared.draw(&mut self.dice, plan.frames, &plan.of_frame);
+        let mishap = self.shared.draw(&mut self.rng, plan.frames, &plan.of_frame);
         let Some(mishap) = mishap else { return to.write_all(&frame).await };
         let covered = || decode(&self.shared.profile, &frame).is_ok_and(|d| d.mac_input().is_some());
         if mishap == Mishap::Corrupt && !covered() {
@@ -378,19 +378,19 @@ impl Way<'_> {
         }
         self.shared.did(mishap);
         match mishap {
-            Mishap::Delay => sleep(Duration::from_millis(self.dice.between(20, 250))).await,
+            Mishap::Delay => sleep(Duration::from_millis(self.rng.between(20, 250))).await,
             Mishap::Late => {
-                sleep(Duration::from_millis(self.dice.between(plan.late_ms.0, plan.late_ms.1))).await
+                sleep(Duration::from_millis(self.rng.between(plan.late_ms.0, plan.late_ms.1))).await
             }
             Mishap::Jitter | Mishap::Split => {
                 let most = if mishap == Mishap::Split { 1 } else { 60 };
                 let mut alone = 0;
                 while !frame.is_empty() {
-                    let rest = frame.split_off((self.dice.between(1, most) as usize).min(frame.len()));
+                    let rest = frame.split_off((self.rng.between(1, most) as usize).min(frame.len()));
                     to.write_all(&std::mem::replace(&mut frame, rest)).await?;
                     alone += 1;
                     match mishap {
-                        Mishap::Jitter => sleep(Duration::from_millis(self.dice.roll(12))).await,
+                        Mishap::Jitter => sleep(Duration::from_millis(self.rng.roll(12))).await,
                         // Length and header come byte by byte for certain; what follows, as TCP puts it
                         // together.
                         _ if alone <= 8 => sleep(Duration::from_millis(1)).await,
@@ -401,8 +401,8 @@ impl Way<'_> {
             Mishap::Duplicate => to.write_all(&frame).await?,
             Mishap::Drop => return Ok(()),
             Mishap::Corrupt => {
-                let at = self.dice.between(2, frame.len() as u64 - 1) as usize;
-                let bit = 1 << self.dice.roll(8);
+                let at = self.rng.between(2, frame.len() as u64 - 1) as usize;
+                let bit = 1 << self.rng.roll(8);
                 frame.iter_mut().skip(at).take(1).for_each(|b| *b ^= bit);
             }
             Mishap::Cut => {

@@ -169,7 +169,7 @@ enum Manner {
 }
 
 pub struct App {
-    pub dice: Rng,
+    pub rng: Rng,
     pub client: Client,
     pub virtuals: VirtualControl,
     /// Names the bus: callers come and go.
@@ -182,7 +182,7 @@ pub struct App {
 impl App {
     pub async fn new(stack: &Stack, seed: u64) -> Result<Self> {
         Ok(Self {
-            dice: Rng::new(seed),
+            rng: Rng::new(seed),
             client: stack.client().await?,
             virtuals: stack.virtuals()?,
             bus: stack.bus.clone(),
@@ -206,18 +206,18 @@ impl App {
         let id = format!("r-{}", self.issued.len() + 1);
         let row = deed.kind.row();
         let minor = match (deed.kind, row.amount) {
-            (Kind::TipAdjust, _) => Some(self.dice.between(1, 20)),
+            (Kind::TipAdjust, _) => Some(self.rng.between(1, 20)),
             // Without one, all that is left.
-            (_, AmountRule::Optional) if deed.kind != Kind::Refund || self.dice.roll(3) == 0 => None,
+            (_, AmountRule::Optional) if deed.kind != Kind::Refund || self.rng.roll(3) == 0 => None,
             (_, AmountRule::None) => None,
-            (Kind::Refund, _) => Some(self.dice.between(1, 60)),
-            (Kind::Completion | Kind::CompletionAdvice, _) => Some(self.dice.between(50, 110)),
+            (Kind::Refund, _) => Some(self.rng.between(1, 60)),
+            (Kind::Completion | Kind::CompletionAdvice, _) => Some(self.rng.between(50, 110)),
             // Some amounts below 2.00 meet the same trouble for ever in the demo world, and an advice comes
             // again as it is.
-            _ if deed.pays == Pays::Own => Some(self.dice.between(200, 300)),
-            (_, AmountRule::Needed | AmountRule::Optional) => Some(self.dice.between(100, 300)),
+            _ if deed.pays == Pays::Own => Some(self.rng.between(200, 300)),
+            (_, AmountRule::Needed | AmountRule::Optional) => Some(self.rng.between(100, 300)),
         };
-        let manner = match self.dice.roll(100) {
+        let manner = match self.rng.roll(100) {
             0..=5 => Manner::Cancels,
             6..=13 => Manner::Twice,
             14..=19 => Manner::Vanishes,
@@ -231,25 +231,25 @@ impl App {
             currency: minor.map(|_| "CNY".into()),
             // Both accounts are signed in, asked and settled.
             account: (!row.authorisation)
-                .then(|| if self.dice.roll(3) == 0 { drain::ACCOUNT } else { "cup" }.into()),
+                .then(|| if self.rng.roll(3) == 0 { drain::ACCOUNT } else { "cup" }.into()),
             original_id: original.as_ref().map(|o| o.wire.id.clone()),
             auth_code: row.voice.then(|| "V12345".into()),
-            cancel_on_caller_lost: (self.dice.roll(3) > 0).then_some(false),
+            cancel_on_caller_lost: (self.rng.roll(3) > 0).then_some(false),
             // On every slip: by it a paper is known.
             note: Some(id),
             ..RequestWire::default()
         };
         let (first, many) = if deed.pays == Pays::Own { (CARDS.len(), OWN_CARDS) } else { (0, CARDS.len()) };
-        let card = original.map_or_else(|| first + self.dice.roll(many as u64) as usize, |o| o.card);
+        let card = original.map_or_else(|| first + self.rng.roll(many as u64) as usize, |o| o.card);
         self.issued.push(Issued { wire, card, started: false, told: None });
         self.go(deed, manner).await
     }
 
     fn draw(&mut self) -> Deed {
-        if self.down && self.dice.roll(2) == 0 {
+        if self.down && self.rng.roll(2) == 0 {
             return deed(1, Kind::Sale, Pays::Own);
         }
-        let mut at = self.dice.roll(MIX.iter().map(|d| d.share).sum());
+        let mut at = self.rng.roll(MIX.iter().map(|d| d.share).sum());
         let hit = |d: &&Deed| {
             let here = at < d.share;
             at = at.saturating_sub(d.share);
@@ -265,7 +265,7 @@ impl App {
             i.told.as_ref().is_some_and(|o| o.status == Status::Approved && kinds.contains(&o.kind))
         };
         let late: Vec<Issued> = self.issued.iter().rev().take(LOOK_BACK).filter(fits).cloned().collect();
-        self.dice.one(&late).cloned()
+        self.rng.one(&late).cloned()
     }
 
     async fn go(&mut self, deed: Deed, manner: Manner) -> Went {
@@ -286,7 +286,7 @@ impl App {
         self.customer(deed, &key).await?;
         match manner {
             Manner::Cancels => {
-                tokio::time::sleep(Duration::from_millis(self.dice.roll(30))).await;
+                tokio::time::sleep(Duration::from_millis(self.rng.roll(30))).await;
                 match self.client.cancel(&caller(), &key).await {
                     Err(Fault::TooLate { .. }) | Ok(()) => {}
                     Err(e) => return Err(e.into()),
@@ -329,7 +329,7 @@ impl App {
         let pins: &[&str] = if pin == "bypass" { &["bypass"] } else { &["123456"] };
         match deed.pays {
             Pays::Code(codes) => {
-                let code = self.dice.one(codes).copied().unwrap_or_default();
+                let code = self.rng.one(codes).copied().unwrap_or_default();
                 self.virtuals.scan(code, When::Queue).map(drop).or_else(full)
             }
             Pays::WrongPinFirst if pin != "bypass" => self.swipe(pan, &["000000", pin]),
@@ -391,7 +391,7 @@ impl App {
     /// then for anything.
     pub async fn come_back(&mut self, unexplained: &mut Vec<String>, lost: &mut Vec<String>) -> Result<()> {
         let last = self.issued.len().saturating_sub(3)..self.issued.len();
-        let some = (0..8).map(|_| self.dice.roll(self.issued.len() as u64) as usize).collect::<Vec<_>>();
+        let some = (0..8).map(|_| self.rng.roll(self.issued.len() as u64) as usize).collect::<Vec<_>>();
         for at in last.clone().chain(some) {
             let Some(i) = self.issued.get(at).cloned() else { continue };
             let key = i.key();
@@ -405,7 +405,7 @@ impl App {
             }
         }
         let Some(i) = self.issued.last().cloned() else { return Ok(()) };
-        if self.dice.roll(2) == 0 {
+        if self.rng.roll(2) == 0 {
             return Ok(());
         }
         // The same id must meet the same transaction.

@@ -165,8 +165,8 @@ impl Bank {
         }
     }
 
-    pub fn process(&mut self, m: &HostMessage, fate: &HostFault) -> HostAnswer {
-        let mut answer = match (fate, m.message_kind) {
+    pub fn process(&mut self, m: &HostMessage, fault: &HostFault) -> HostAnswer {
+        let mut answer = match (fault, m.message_kind) {
             // The codes that end a reversal are never a refusal of it: they would be the bank's lie.
             (
                 HostFault::Refuse("12" | "25") | HostFault::SlowRefuse(_, "12" | "25"),
@@ -199,7 +199,7 @@ impl Bank {
             }
             (HostFault::Refuse(code) | HostFault::RefuseNoMac(code) | HostFault::SlowRefuse(_, code), _) => {
                 // Without a MAC it is not his word.
-                let his = !matches!(fate, HostFault::RefuseNoMac(_));
+                let his = !matches!(fault, HostFault::RefuseNoMac(_));
                 let advice = his
                     && m.message_kind == MessageKind::Request
                     && m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Repeat;
@@ -236,7 +236,7 @@ impl Bank {
                 }
                 answer
             }
-            (_, MessageKind::Request) if m.plan.settlement.is_some() => self.settlement(m, fate),
+            (_, MessageKind::Request) if m.plan.settlement.is_some() => self.settlement(m, fault),
             (_, MessageKind::Request | MessageKind::Repeat) => self.request(m),
             (_, MessageKind::Reversal(_)) => self.reversal(m),
             // As if another payment were meant.
@@ -248,7 +248,7 @@ impl Bank {
             }
             (_, MessageKind::Query) => self.query(m),
         };
-        match fate {
+        match fault {
             HostFault::Require(digit) => answer.requirement = *digit,
             HostFault::BadMac => answer.mac = MacVerdict::Wrong,
             HostFault::NoMac | HostFault::RefuseNoMac(_) => answer.mac = MacVerdict::Absent,

@@ -142,8 +142,8 @@ pub fn new(kind: Kind, id: &'static str) -> Order {
 pub fn control(id: &'static str, kind: Kind) -> Order {
     Order { kind, amount: None, customer: Customer::Walks, ..sale(id) }
 }
-pub fn script(orders: impl Into<Vec<Order>>, fates: impl Into<Vec<HostFault>>) -> Script {
-    Script { orders: orders.into(), fates: fates.into(), digested: true, ..Script::default() }
+pub fn script(orders: impl Into<Vec<Order>>, faults: impl Into<Vec<HostFault>>) -> Script {
+    Script { orders: orders.into(), faults: faults.into(), digested: true, ..Script::default() }
 }
 
 pub fn run(script: Script) -> World {

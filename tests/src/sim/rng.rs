@@ -1,10 +1,14 @@
 //! The seeded choices of harnesses.
 
-/// xorshift64*.
+/// The generator of all of them: xorshift64*.
 pub struct Rng(u64);
 impl Rng {
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+        Self::salted(seed, 0x9E37_79B9_7F4A_7C15)
+    }
+    /// Another sequence of the same seed.
+    pub fn salted(seed: u64, salt: u64) -> Self {
+        Self(seed.wrapping_mul(salt) | 1)
     }
     /// 0 to `n` - 1.
     pub fn roll(&mut self, n: u64) -> u64 {

@@ -1,5 +1,5 @@
 //! What a run of the world is made of: the app's orders, the customer, what happens to messages and papers,
-//! and noise.
+//! and inputs at set times.
 use crate::sim::bank::HostFault;
 use payterm_core::By;
 use payterm_schema::{
@@ -183,13 +183,13 @@ pub struct Script {
     /// What the run lets be seen is compared with what is on file (`digest.rs`).
     pub digested: bool,
     pub orders: Vec<Order>,
-    pub fates: Vec<HostFault>,
+    pub faults: Vec<HostFault>,
     /// How the first prints end; then all are confirmed.
     pub prints: Vec<PrintResult>,
     /// What happens to the first sign-ins of the terminal's own; then all are answered.
     pub sign_ins: Vec<HostFault>,
-    /// At these times (ms after the start).
-    pub noise: Vec<(i64, Scripted)>,
+    /// Each at its time (ms after the start).
+    pub inputs: Vec<(i64, Scripted)>,
     /// What the clock reads more (or less) after each power cut, ms.
     pub skews: Vec<i64>,
     /// What the operator types when a screen comes up: digits, `c`, `x`; and how often at most.

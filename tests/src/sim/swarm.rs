@@ -56,13 +56,13 @@ pub fn invariant(why: &str) -> u8 {
 
 /// How often a family of mishaps comes, against 200 to 1,000 for none; zero where it is off in this seed: one
 /// of `off` is on.
-fn rate(dice: &mut Rng, off: u64) -> u64 {
-    if dice.roll(off) > 0 { 0 } else { [10, 30, 100, 250][dice.roll(4) as usize] }
+fn rate(rng: &mut Rng, off: u64) -> u64 {
+    if rng.roll(off) > 0 { 0 } else { [10, 30, 100, 250][rng.roll(4) as usize] }
 }
 
 /// Picks by weight.
-fn weighted<T: Clone>(dice: &mut Rng, of: &[(u64, T)]) -> T {
-    let mut at = dice.roll(of.iter().map(|(w, _)| w).sum::<u64>().max(1));
+fn weighted<T: Clone>(rng: &mut Rng, of: &[(u64, T)]) -> T {
+    let mut at = rng.roll(of.iter().map(|(w, _)| w).sum::<u64>().max(1));
     for (w, what) in of {
         if at < *w {
             return what.clone();
@@ -74,39 +74,39 @@ fn weighted<T: Clone>(dice: &mut Rng, of: &[(u64, T)]) -> T {
 
 impl Case {
     pub fn draw(seed: u64) -> Case {
-        let mut dice = Rng::new(seed);
+        let mut rng = Rng::new(seed);
         // The first numbers of neighbouring seeds are alike.
         for _ in 0..4 {
-            dice.roll(2);
+            rng.roll(2);
         }
-        let many = 3 + dice.roll(14) as usize;
+        let many = 3 + rng.roll(14) as usize;
         // Some seeds are calm: what needs three good answers in a row is met there.
-        let off = [2, 4, 8, 20][dice.roll(4) as usize];
-        let settings = accounts(&mut dice);
+        let off = [2, 4, 8, 20][rng.roll(4) as usize];
+        let settings = accounts(&mut rng);
         let offline = settings.accounts[0].config.offline.is_some();
         let mut script = Script {
-            orders: orders(&mut dice, many, offline),
-            fates: fates(&mut dice, off, 10 + 6 * many),
-            sign_ins: fates(&mut dice, off.max(4), 8),
-            prints: prints(&mut dice),
-            noise: noise(&mut dice, many),
+            orders: orders(&mut rng, many, offline),
+            faults: faults(&mut rng, off, 10 + 6 * many),
+            sign_ins: faults(&mut rng, off.max(4), 8),
+            prints: prints(&mut rng),
+            inputs: inputs(&mut rng, many),
             skews: (0..4)
                 .map(|_| {
-                    [0, 0, -3_600_000, 3_600_000, -40 * 365 * 86_400_000, 86_400_000][dice.roll(6) as usize]
+                    [0, 0, -3_600_000, 3_600_000, -40 * 365 * 86_400_000, 86_400_000][rng.roll(6) as usize]
                 })
                 .collect(),
-            disk: disk(&mut dice, many),
-            calm_after: Some(20_000 + dice.roll(1_200_000) as i64),
+            disk: disk(&mut rng, many),
+            calm_after: Some(20_000 + rng.roll(1_200_000) as i64),
             settle: true,
             moves_batch: true,
-            disputes: dice.roll(3) == 0,
-            down: down(&mut dice, many),
+            disputes: rng.roll(3) == 0,
+            down: down(&mut rng, many),
             ..Script::default()
         };
-        let cuts = [0, 0, 1, 2, 4][dice.roll(5) as usize];
-        let cuts = (0..cuts).map(|_| 1 + dice.roll(60 * many as u64) as usize).collect();
+        let cuts = [0, 0, 1, 2, 4][rng.roll(5) as usize];
+        let cuts = (0..cuts).map(|_| 1 + rng.roll(60 * many as u64) as usize).collect();
         // Two frames of one payment, the first one Stuck: whoever asks the acquirer at once comes too early.
-        let two = dice.roll(8) == 0;
+        let two = rng.roll(8) == 0;
         if two {
             let second = [
                 HostFault::LoseReply,
@@ -114,9 +114,9 @@ impl Case {
                 HostFault::LateReply,
                 HostFault::Pending(3),
                 HostFault::Answer,
-            ][dice.roll(5) as usize]
+            ][rng.roll(5) as usize]
                 .clone();
-            script.fates.splice(
+            script.faults.splice(
                 0..0,
                 [
                     HostFault::RefuseNoMac("77"),
@@ -128,8 +128,8 @@ impl Case {
             );
         }
         script.asks_after = [Some(1_000), Some(20_000), Some(90_000), None, None]
-            [dice.roll(if two { 3 } else { 5 }) as usize]
-            .map(|ms| ms + dice.roll(10_000) as i64);
+            [rng.roll(if two { 3 } else { 5 }) as usize]
+            .map(|ms| ms + rng.roll(10_000) as i64);
         Case { seed, settings, script, cuts }
     }
 
@@ -192,10 +192,10 @@ impl Case {
         let prints = s.prints.iter().filter(|p| **p != PrintResult::Confirmed).count() + s.prints.len();
         usize::from(s.asks_after.is_some())
             + 2 * s.orders.len()
-            + mishaps(&s.fates)
+            + mishaps(&s.faults)
             + mishaps(&s.sign_ins)
             + prints
-            + s.noise.len()
+            + s.inputs.len()
             + s.skews.len()
             + s.disk.len()
             + s.down.len()
@@ -218,13 +218,13 @@ impl Case {
         }
         let mut all: Vec<Change> = Vec::new();
         let s = &self.script;
-        for half in [0, s.fates.len() / 4, s.fates.len() / 2] {
-            all.push(Box::new(move |c| cut_to(&mut c.script.fates, half)));
+        for half in [0, s.faults.len() / 4, s.faults.len() / 2] {
+            all.push(Box::new(move |c| cut_to(&mut c.script.faults, half)));
         }
         all.push(Box::new(|c| cut_to(&mut c.script.sign_ins, 0)));
         all.push(Box::new(|c| c.script.asks_after.take().is_some()));
         all.push(Box::new(|c| cut_to(&mut c.script.prints, 0)));
-        all.push(Box::new(|c| cut_to(&mut c.script.noise, 0)));
+        all.push(Box::new(|c| cut_to(&mut c.script.inputs, 0)));
         all.push(Box::new(|c| cut_to(&mut c.script.skews, 0)));
         all.push(Box::new(|c| cut_to(&mut c.script.disk, 0)));
         all.push(Box::new(|c| cut_to(&mut c.cuts, 0)));
@@ -232,8 +232,8 @@ impl Case {
         for i in (0..s.orders.len()).rev() {
             all.push(Box::new(move |c| without(&mut c.script.orders, i)));
         }
-        for i in (0..s.noise.len()).rev() {
-            all.push(Box::new(move |c| without(&mut c.script.noise, i)));
+        for i in (0..s.inputs.len()).rev() {
+            all.push(Box::new(move |c| without(&mut c.script.inputs, i)));
         }
         for i in (0..s.disk.len()).rev() {
             all.push(Box::new(move |c| without(&mut c.script.disk, i)));
@@ -241,11 +241,11 @@ impl Case {
         for i in (0..self.cuts.len()).rev() {
             all.push(Box::new(move |c| without(&mut c.cuts, i)));
         }
-        for i in (0..s.fates.len()).rev() {
-            all.push(Box::new(move |c| without(&mut c.script.fates, i)));
+        for i in (0..s.faults.len()).rev() {
+            all.push(Box::new(move |c| without(&mut c.script.faults, i)));
             all.push(Box::new(move |c| {
                 c.script
-                    .fates
+                    .faults
                     .get_mut(i)
                     .is_some_and(|f| std::mem::replace(f, HostFault::Answer) != HostFault::Answer)
             }));
@@ -279,7 +279,7 @@ impl Case {
             let original = o.original.map(|x| format!(" of {x}")).unwrap_or_default();
             line("order", format!("{} {}{amount}{original}, {:?}", o.id, o.kind.name(), o.customer));
         }
-        line("messages", format!("{:?}, line down {:?}", s.fates, s.down));
+        line("messages", format!("{:?}, line down {:?}", s.faults, s.down));
         for (what, of) in [
             ("sign-ins", format!("{:?}", s.sign_ins)),
             ("papers", format!("{:?}", s.prints)),
@@ -287,7 +287,7 @@ impl Case {
         ] {
             line(what, of);
         }
-        s.noise.iter().for_each(|(ms, n)| line("noise", format!("at {ms} ms {n:?}")));
+        s.inputs.iter().for_each(|(ms, n)| line("inputs", format!("at {ms} ms {n:?}")));
         line("cuts at points", format!("{:?}, clock then {:?}", self.cuts, s.skews));
         line(
             "calm after",
@@ -356,8 +356,8 @@ pub fn record_names() -> Vec<String> {
 /// their own write them (`operators.rs`, `selftest.rs`, `apply.rs`).
 pub const NOT_HERE: [&str; 4] = ["onboarding", "self_tested", "language_set", "operator"];
 
-/// What the swarm must meet in enough runs, and has not: every kind approved, every fate of every message_kind that
-/// knows it, every record.
+/// What the swarm must meet in enough runs, and has not: every kind approved, every fault of every kind of message
+/// that knows it, every record.
 pub fn missing(seen: &BTreeMap<String, u64>) -> Vec<String> {
     let records =
         record_names().into_iter().filter(|n| !NOT_HERE.contains(&n.as_str())).map(|n| format!("record {n}"));
@@ -370,18 +370,18 @@ pub fn missing(seen: &BTreeMap<String, u64>) -> Vec<String> {
         "mishap terminal died",
         "mishap spooler died with a job",
     ];
-    let fates = WIRE.iter().map(|(_, f)| format!("fate request: {}", f.name()));
-    let all = records.chain(kinds).chain(disk.map(ToOwned::to_owned)).chain(fates);
+    let faults = WIRE.iter().map(|(_, f)| format!("fault request: {}", f.name()));
+    let all = records.chain(kinds).chain(disk.map(ToOwned::to_owned)).chain(faults);
     all.filter(|what| !seen.contains_key(what)).collect()
 }
 
 /// `offline`: the merchant accepts what cannot be sent, and cards that may be accepted so come often.
-fn orders(dice: &mut Rng, many: usize, offline: bool) -> Vec<Order> {
+fn orders(rng: &mut Rng, many: usize, offline: bool) -> Vec<Order> {
     // Which kinds of order this seed knows, and how much it likes them.
-    let like = |dice: &mut Rng| dice.roll(3) * dice.roll(5);
+    let like = |rng: &mut Rng| rng.roll(3) * rng.roll(5);
     let (voids, scans, controls, later, holds, others, queries) =
-        (like(dice), like(dice), like(dice), like(dice), like(dice), like(dice), like(dice));
-    let settlements = like(dice) / 2;
+        (like(rng), like(rng), like(rng), like(rng), like(rng), like(rng), like(rng));
+    let settlements = like(rng) / 2;
     let weights = [
         (4, 0),
         (voids, 1),
@@ -413,17 +413,17 @@ fn orders(dice: &mut Rng, many: usize, offline: bool) -> Vec<Order> {
     let mut orders: Vec<Order> = Vec::new();
     for (i, id) in IDS.into_iter().take(many).enumerate() {
         // Of what came before, seldom of itself or of nothing.
-        let original = IDS[dice.roll(i as u64 + 1) as usize];
-        let amount = 1_000 + 2 * dice.roll(50);
-        orders.push(match weighted(dice, &weights) {
+        let original = IDS[rng.roll(i as u64 + 1) as usize];
+        let amount = 1_000 + 2 * rng.roll(50);
+        orders.push(match weighted(rng, &weights) {
             1 => {
                 let sales: Vec<&str> = orders.iter().filter(|o| o.kind == Kind::Sale).map(|o| o.id).collect();
                 void(
                     id,
-                    if sales.is_empty() || dice.roll(3) == 0 {
+                    if sales.is_empty() || rng.roll(3) == 0 {
                         original
                     } else {
-                        sales[dice.roll(sales.len() as u64) as usize]
+                        sales[rng.roll(sales.len() as u64) as usize]
                     },
                 )
             }
@@ -437,7 +437,7 @@ fn orders(dice: &mut Rng, many: usize, offline: bool) -> Vec<Order> {
                     Kind::Parameters,
                     Kind::StatusUpload,
                     Kind::Settlement,
-                ][dice.roll(6) as usize],
+                ][rng.roll(6) as usize],
             ),
             4 => {
                 // Mostly one that something before it fits; where nothing does, what would.
@@ -448,7 +448,7 @@ fn orders(dice: &mut Rng, many: usize, offline: bool) -> Vec<Order> {
                     Kind::PreAuthCancel,
                     Kind::TipAdjust,
                 ];
-                let kind = if dice.roll(3) == 0 { Kind::Refund } else { kinds[dice.roll(5) as usize] };
+                let kind = if rng.roll(3) == 0 { Kind::Refund } else { kinds[rng.roll(5) as usize] };
                 let of: &[Kind] = match kind {
                     Kind::Completion | Kind::CompletionAdvice | Kind::PreAuthCancel => &[Kind::PreAuth],
                     Kind::CompletionCancel => &[Kind::Completion, Kind::CompletionAdvice],
@@ -456,36 +456,32 @@ fn orders(dice: &mut Rng, many: usize, offline: bool) -> Vec<Order> {
                 };
                 let fitting: Vec<&str> =
                     orders.iter().filter(|o| of.contains(&o.kind)).map(|o| o.id).collect();
-                if fitting.is_empty() && of[0] != Kind::Completion && dice.roll(4) > 0 {
+                if fitting.is_empty() && of[0] != Kind::Completion && rng.roll(4) > 0 {
                     orders.push(Order { amount: Some(amount), ..new(of[0], id) });
                     continue;
                 }
                 let original = if fitting.is_empty() {
                     original
                 } else {
-                    fitting[dice.roll(fitting.len() as u64) as usize]
+                    fitting[rng.roll(fitting.len() as u64) as usize]
                 };
                 let amount = match kind.row().amount {
                     AmountRule::None => None,
-                    AmountRule::Needed | AmountRule::Optional => {
-                        Some([30, 400, 1_000][dice.roll(3) as usize])
-                    }
+                    AmountRule::Needed | AmountRule::Optional => Some([30, 400, 1_000][rng.roll(3) as usize]),
                 };
                 Order { amount, ..on(kind, id, original) }
             }
             5 => Order {
                 amount: Some(amount),
-                ..new([Kind::PreAuth, Kind::PreAuth, Kind::VoiceSale][dice.roll(3) as usize], id)
+                ..new([Kind::PreAuth, Kind::PreAuth, Kind::VoiceSale][rng.roll(3) as usize], id)
             },
-            6 => Order {
-                amount: Some(amount),
-                customer: customers[dice.roll(15) as usize].clone(),
-                ..sale(id)
-            },
+            6 => {
+                Order { amount: Some(amount), customer: customers[rng.roll(15) as usize].clone(), ..sale(id) }
+            }
             8 => control(id, Kind::Settlement),
             7 => Order { kind: Kind::Balance, amount: None, ..sale(id) },
-            _ if offline && dice.roll(2) == 0 => {
-                Order { amount: Some(amount), ..plain(id, dice.roll(2) as u8) }
+            _ if offline && rng.roll(2) == 0 => {
+                Order { amount: Some(amount), ..plain(id, rng.roll(2) as u8) }
             }
             _ => Order { amount: Some(amount), ..sale(id) },
         });
@@ -493,7 +489,7 @@ fn orders(dice: &mut Rng, many: usize, offline: bool) -> Vec<Order> {
     orders
 }
 
-/// Every fate, and how many of 1,000 of a message's family it is.
+/// Every fault, and how many of 1,000 of a message's family it is.
 const WIRE: [(u64, HostFault); 26] = [
     (1, HostFault::NotSent),
     (1, HostFault::LoseRequest),
@@ -523,136 +519,136 @@ const WIRE: [(u64, HostFault); 26] = [
     (1, HostFault::Answer),
 ];
 
-fn fates(dice: &mut Rng, off: u64, many: usize) -> Vec<HostFault> {
+fn faults(rng: &mut Rng, off: u64, many: usize) -> Vec<HostFault> {
     let rates: Vec<(u64, HostFault)> = WIRE
         .iter()
         .map(|(_, f)| match f {
-            HostFault::Answer => (200 + dice.roll(800), f.clone()),
+            HostFault::Answer => (200 + rng.roll(800), f.clone()),
             // Whoever cannot build a message must be called: seldom.
-            HostFault::Unbuildable => (rate(dice, off) / 10, f.clone()),
+            HostFault::Unbuildable => (rate(rng, off) / 10, f.clone()),
             // To whatever is no payment by code it is an answer like any other.
-            HostFault::Pending(_) => (4 * rate(dice, off), f.clone()),
-            f => (rate(dice, off), f.clone()),
+            HostFault::Pending(_) => (4 * rate(rng, off), f.clone()),
+            f => (rate(rng, off), f.clone()),
         })
         .collect();
     (0..many)
-        .map(|_| match weighted(dice, &rates) {
-            HostFault::Refuse(_) => HostFault::Refuse(REFUSALS[dice.roll(9) as usize]),
-            HostFault::RefuseNoMac(_) => HostFault::RefuseNoMac(REFUSALS[dice.roll(9) as usize]),
+        .map(|_| match weighted(rng, &rates) {
+            HostFault::Refuse(_) => HostFault::Refuse(REFUSALS[rng.roll(9) as usize]),
+            HostFault::RefuseNoMac(_) => HostFault::RefuseNoMac(REFUSALS[rng.roll(9) as usize]),
             HostFault::SlowRefuse(..) => {
-                HostFault::SlowRefuse(dice.roll(60_000) as i64, REFUSALS[dice.roll(9) as usize])
+                HostFault::SlowRefuse(rng.roll(60_000) as i64, REFUSALS[rng.roll(9) as usize])
             }
-            HostFault::Require(_) => HostFault::Require([3, 3, 1, 6][dice.roll(4) as usize]),
-            HostFault::Pending(_) => HostFault::Pending(dice.roll(12) as u32),
-            HostFault::Slow(_) => HostFault::Slow(100 + dice.roll(50_000) as i64),
+            HostFault::Require(_) => HostFault::Require([3, 3, 1, 6][rng.roll(4) as usize]),
+            HostFault::Pending(_) => HostFault::Pending(rng.roll(12) as u32),
+            HostFault::Slow(_) => HostFault::Slow(100 + rng.roll(50_000) as i64),
             other => other,
         })
         .collect()
 }
 
 /// When the line is down, from and to.
-fn down(dice: &mut Rng, many: usize) -> Vec<(i64, i64)> {
+fn down(rng: &mut Rng, many: usize) -> Vec<(i64, i64)> {
     let span = 8_000 * many as u64;
-    (0..[0, 0, 1, 3][dice.roll(4) as usize])
+    (0..[0, 0, 1, 3][rng.roll(4) as usize])
         .map(|_| {
-            let from = dice.roll(span) as i64;
-            (from, from + dice.roll(span / 2) as i64)
+            let from = rng.roll(span) as i64;
+            (from, from + rng.roll(span / 2) as i64)
         })
         .collect()
 }
 
-fn prints(dice: &mut Rng) -> Vec<PrintResult> {
+fn prints(rng: &mut Rng) -> Vec<PrintResult> {
     let of = [
         (200, PrintResult::Confirmed),
-        (rate(dice, 2), PrintResult::NotStarted("out of paper".into())),
-        (rate(dice, 2), PrintResult::Unconfirmed("line".into())),
-        (rate(dice, 2) / 2, PrintResult::SentUnconfirmable),
+        (rate(rng, 2), PrintResult::NotStarted("out of paper".into())),
+        (rate(rng, 2), PrintResult::Unconfirmed("line".into())),
+        (rate(rng, 2) / 2, PrintResult::SentUnconfirmable),
     ];
-    (0..16).map(|_| weighted(dice, &of)).collect()
+    (0..16).map(|_| weighted(rng, &of)).collect()
 }
 
-fn noise(dice: &mut Rng, many: usize) -> Vec<(i64, Scripted)> {
+fn inputs(rng: &mut Rng, many: usize) -> Vec<(i64, Scripted)> {
     let bys = [By::Caller, By::CallerLost, By::Customer, By::Cashier, By::Shutdown];
     let kinds = [
-        (rate(dice, 2), Scripted::StartAgain { same: true }),
-        (rate(dice, 2), Scripted::StartAgain { same: false }),
-        (rate(dice, 2), Scripted::CancelKey),
-        (rate(dice, 2), Scripted::Cancel(bys[dice.roll(5) as usize])),
-        (rate(dice, 2), Scripted::Retry),
-        (rate(dice, 2), Scripted::Devices(false)),
-        (rate(dice, 2), Scripted::Devices(true)),
-        (rate(dice, 2), Scripted::PrinterReady),
-        (rate(dice, 2), Scripted::Stale(0, HostEvent::NotSent { why: "stale".into() })),
-        (rate(dice, 2), Scripted::Clock(0)),
-        (rate(dice, 2), Scripted::TerminalDies),
-        (rate(dice, 2), Scripted::SpoolerDies),
-        (rate(dice, 4), Scripted::Reprint),
-        (rate(dice, 4), Scripted::Report(Scope::Shift)),
-        (rate(dice, 4), Scripted::Report(Scope::Batch)),
-        (rate(dice, 4), Scripted::Probe),
-        (rate(dice, 3), Scripted::Press(Press::ForwardAll, 0)),
-        (rate(dice, 3), Scripted::Press(Press::Forward, 0)),
-        (rate(dice, 3), Scripted::Press(Press::Hold, 0)),
-        (rate(dice, 3), Scripted::Press(Press::Release, 0)),
-        (rate(dice, 3), Scripted::Press(Press::WriteOff, 0)),
+        (rate(rng, 2), Scripted::StartAgain { same: true }),
+        (rate(rng, 2), Scripted::StartAgain { same: false }),
+        (rate(rng, 2), Scripted::CancelKey),
+        (rate(rng, 2), Scripted::Cancel(bys[rng.roll(5) as usize])),
+        (rate(rng, 2), Scripted::Retry),
+        (rate(rng, 2), Scripted::Devices(false)),
+        (rate(rng, 2), Scripted::Devices(true)),
+        (rate(rng, 2), Scripted::PrinterReady),
+        (rate(rng, 2), Scripted::Stale(0, HostEvent::NotSent { why: "stale".into() })),
+        (rate(rng, 2), Scripted::Clock(0)),
+        (rate(rng, 2), Scripted::TerminalDies),
+        (rate(rng, 2), Scripted::SpoolerDies),
+        (rate(rng, 4), Scripted::Reprint),
+        (rate(rng, 4), Scripted::Report(Scope::Shift)),
+        (rate(rng, 4), Scripted::Report(Scope::Batch)),
+        (rate(rng, 4), Scripted::Probe),
+        (rate(rng, 3), Scripted::Press(Press::ForwardAll, 0)),
+        (rate(rng, 3), Scripted::Press(Press::Forward, 0)),
+        (rate(rng, 3), Scripted::Press(Press::Hold, 0)),
+        (rate(rng, 3), Scripted::Press(Press::Release, 0)),
+        (rate(rng, 3), Scripted::Press(Press::WriteOff, 0)),
         (1, Scripted::PrinterReady),
     ];
-    let count = dice.roll(2 * many as u64 + 1);
+    let count = rng.roll(2 * many as u64 + 1);
     let span = 5_000 + 8_000 * many as u64;
     // Once in a life, and a person ends it sooner or later.
     let mut torn = Vec::new();
-    if dice.roll(6) == 0 {
-        let at = dice.roll(span) as i64;
+    if rng.roll(6) == 0 {
+        let at = rng.roll(span) as i64;
         torn.push((
             at,
-            Scripted::JournalTorn { records: [0, 3, 12, 40][dice.roll(4) as usize], marks: dice.roll(4) > 0 },
+            Scripted::JournalTorn { records: [0, 3, 12, 40][rng.roll(4) as usize], marks: rng.roll(4) > 0 },
         ));
-        torn.push((at + 100 + dice.roll(60_000) as i64, Scripted::EndRecovery));
+        torn.push((at + 100 + rng.roll(60_000) as i64, Scripted::EndRecovery));
     }
-    let noise = (0..count)
+    let inputs = (0..count)
         .map(|_| {
-            let what = match weighted(dice, &kinds) {
-                Scripted::Press(press, _) => Scripted::Press(press, dice.roll(4) as usize),
+            let what = match weighted(rng, &kinds) {
+                Scripted::Press(press, _) => Scripted::Press(press, rng.roll(4) as usize),
                 // Tags of no run of this journal, or of this one's past.
                 Scripted::Stale(_, event) => {
-                    Scripted::Stale(((dice.roll(2) * 900) << 32) + dice.roll(20), event)
+                    Scripted::Stale(((rng.roll(2) * 900) << 32) + rng.roll(20), event)
                 }
                 Scripted::Clock(_) => {
-                    Scripted::Clock([1_000, 60_000, 3_600_000, 86_400_000, -3_600_000][dice.roll(5) as usize])
+                    Scripted::Clock([1_000, 60_000, 3_600_000, 86_400_000, -3_600_000][rng.roll(5) as usize])
                 }
                 other => other,
             };
-            (dice.roll(span) as i64, what)
+            (rng.roll(span) as i64, what)
         })
         .collect::<Vec<_>>();
-    noise.into_iter().chain(torn).collect()
+    inputs.into_iter().chain(torn).collect()
 }
 
-fn disk(dice: &mut Rng, many: usize) -> Vec<(u32, DiskFault)> {
-    let count = [0, 0, 1, 2, 5][dice.roll(5) as usize];
+fn disk(rng: &mut Rng, many: usize) -> Vec<(u32, DiskFault)> {
+    let count = [0, 0, 1, 2, 5][rng.roll(5) as usize];
     (0..count)
         .map(|_| {
-            let at = 1 + dice.roll(12 * many as u64) as u32;
-            let fate = match dice.roll(4) {
+            let at = 1 + rng.roll(12 * many as u64) as u32;
+            let fault = match rng.roll(4) {
                 0 | 1 => DiskFault::Fails,
                 2 => DiskFault::FailsKept,
-                _ => DiskFault::Full(dice.roll(120_000) as i64),
+                _ => DiskFault::Full(rng.roll(120_000) as i64),
             };
-            (at, fate)
+            (at, fault)
         })
         .collect()
 }
 
 /// One account or two (the second takes the cards of 4096.. and Alipay), what is trusted, how patient, how
 /// often a snapshot is made.
-fn accounts(dice: &mut Rng) -> Settings {
+fn accounts(rng: &mut Rng) -> Settings {
     // The merchant's own risk, within limits, where the line is down.
-    let mut s = if dice.roll(3) == 0 { offline_settings() } else { settings() };
-    s.accounts[0].config.obligation_tries = 1 + dice.roll(4) as u32;
-    if dice.roll(2) == 0 {
+    let mut s = if rng.roll(3) == 0 { offline_settings() } else { settings() };
+    s.accounts[0].config.obligation_tries = 1 + rng.roll(4) as u32;
+    if rng.roll(2) == 0 {
         let mut second = s.accounts[0].clone();
         second.config.id = payterm_schema::AccountId::new("second").expect("id");
-        second.config.refusal_without_mac = (dice.roll(2) == 0).then_some(RefusalWithoutMac::Trust);
+        second.config.refusal_without_mac = (rng.roll(2) == 0).then_some(RefusalWithoutMac::Trust);
         s.routes = vec![RouteConfig {
             account: second.config.id.clone(),
             instrument: None,
@@ -661,10 +657,10 @@ fn accounts(dice: &mut Rng) -> Settings {
         }];
         s.accounts.push(second);
     }
-    s.flow.pin_bypass = dice.roll(2) == 0;
-    s.flow.partial_approval = dice.roll(2) == 0;
-    s.snapshot_every = [1, 2, 7, 30, 10_000][dice.roll(5) as usize];
-    if dice.roll(3) == 0 { held(s) } else { s }
+    s.flow.pin_bypass = rng.roll(2) == 0;
+    s.flow.partial_approval = rng.roll(2) == 0;
+    s.snapshot_every = [1, 2, 7, 30, 10_000][rng.roll(5) as usize];
+    if rng.roll(3) == 0 { held(s) } else { s }
 }
 
 /// For a failed seed in a test.

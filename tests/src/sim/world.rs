@@ -84,7 +84,7 @@ pub struct World {
     pub now: Time,
     run: u64,
     script: Script,
-    fates: VecDeque<HostFault>,
+    faults: VecDeque<HostFault>,
     prints: VecDeque<PrintResult>,
     next_order: usize,
     /// Orders whose Start was answered.
@@ -149,7 +149,7 @@ pub struct World {
     pub(crate) fold: State,
     /// The fold of what is on disk.
     pub(crate) durable: State,
-    /// How often what has happened: kinds, fates, records, mishaps.
+    /// How often what has happened: kinds, faults, records, mishaps.
     pub seen: BTreeMap<String, u64>,
     /// Of what the run lets be seen, where its script asks for it.
     pub digest: Option<Digest>,
@@ -187,7 +187,7 @@ impl World {
             next_id: 0,
             now: at_epoch(),
             run: 0,
-            fates: script.fates.iter().cloned().collect(),
+            faults: script.faults.iter().cloned().collect(),
             prints: script.prints.iter().cloned().collect(),
             sign_ins: script.sign_ins.iter().cloned().collect(),
             skews: script.skews.iter().copied().collect(),
@@ -231,8 +231,8 @@ impl World {
             digest,
         };
         world.boot();
-        for (ms, noise) in world.script.noise.clone() {
-            world.later(ms, Event::Scripted(noise));
+        for (ms, input) in world.script.inputs.clone() {
+            world.later(ms, Event::Scripted(input));
         }
         if let Some(ms) = world.script.calm_after {
             world.later(ms, Event::Calm);
@@ -351,7 +351,7 @@ impl World {
                     && self.bank.closing.contains_key(&(m.account.clone(), m.plan.batch.get())) => {}
             Event::AtBank(message) => drop(self.at_bank(&message, &HostFault::Answer)),
             Event::Customer(input) => self.customer(input),
-            Event::Scripted(noise) => self.noise(noise),
+            Event::Scripted(input) => self.scripted(input),
             Event::Key(key) => self.input(Input::Key(key)),
             Event::Vault { tag, answer } => {
                 self.wrong_told += usize::from(

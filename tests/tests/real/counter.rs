@@ -1,7 +1,7 @@
 //! The counter on real parts: wallets that wait for their payer, a refund that nobody answered, the books
 //! after random traffic.
 use crate::common::*;
-use payterm_schema::{Status, Terminal, record::ObligationState, request::RequestWire};
+use payterm_schema::{Fault, Status, Terminal, record::ObligationState, request::RequestWire};
 use payterm_tests::real::{
     counter,
     stack::{Stack, caller},
@@ -121,7 +121,8 @@ async fn a_refund_that_nobody_answered_is_stuck_until_a_person_settles_it() -> D
     is(&client.wait(&caller(), &key, false).await?, Status::Unknown);
     let stuck = client.obligations(&caller()).await?;
     assert!(matches!(stuck.as_slice(), [o] if o.state == ObligationState::Stuck), "{stuck:?}");
-    assert!(client.retry_obligation(&caller(), stuck[0].txn).await.is_err(), "never sent again");
+    let again = client.retry_obligation(&caller(), stuck[0].txn).await;
+    assert!(matches!(again, Err(Fault::WrongState { .. })), "never sent again: {again:?}");
     let o = pay(&client, refund("c")).await;
     assert_eq!(
         o.reason.map(|r| r.code).as_deref(),

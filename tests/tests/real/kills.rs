@@ -42,18 +42,9 @@ async fn a_sync_or_a_write_that_fails_loses_nothing() -> Done {
     Ok(())
 }
 
-/// False, and said, where no disk can be mounted.
-fn mounts() -> bool {
-    let why = disk::why_not();
-    if let Some(why) = &why {
-        println!("skipped: no loop mounts here: {why}");
-    }
-    why.is_none()
-}
-
 #[tokio::test]
 async fn a_power_cut_loses_nothing() -> Done {
-    if mounts() {
+    if disk::mounts() {
         good(&kills::power_cuts(5, 6).await?);
     }
     Ok(())
@@ -62,7 +53,7 @@ async fn a_power_cut_loses_nothing() -> Done {
 /// A planted bug, so that the cut is known to be one.
 #[tokio::test]
 async fn a_daemon_that_does_not_sync_is_found_out_by_a_power_cut() -> Done {
-    if mounts() {
+    if disk::mounts() {
         let found = kills::power_cuts_without_syncs(3, 8).await;
         assert!(found.as_ref().map_or(true, |v| !v.lost.is_empty()), "{found:?}");
         if let Ok(v) = found
@@ -76,7 +67,7 @@ async fn a_daemon_that_does_not_sync_is_found_out_by_a_power_cut() -> Done {
 
 #[tokio::test]
 async fn a_disk_that_is_full_and_freed_loses_nothing() -> Done {
-    if mounts() {
+    if disk::mounts() {
         good(&kills::full_disk(3, 7).await?);
     }
     Ok(())

@@ -65,7 +65,7 @@ fn what_a_refused_refund_held_is_free_again() {
 
 #[test]
 fn a_refund_without_an_answer_is_stuck_and_a_person_settles_it() {
-    for fate in [
+    for fault in [
         HostFault::LoseReply,
         HostFault::LoseRequest,
         HostFault::BadMac,
@@ -74,26 +74,26 @@ fn a_refund_without_an_answer_is_stuck_and_a_person_settles_it() {
         HostFault::Refuse("96"),
     ] {
         let executed =
-            !matches!(fate, HostFault::LoseRequest | HostFault::RefuseNoMac(_) | HostFault::Refuse(_));
+            !matches!(fault, HostFault::LoseRequest | HostFault::RefuseNoMac(_) | HostFault::Refuse(_));
         let orders =
             [sale("a"), part(Kind::Refund, "b", "a", 1000), part(Kind::Refund, "c", "a", 1000), sale("d")];
-        let mut w = World::new(settings(), script(orders.clone(), [HostFault::Answer, fate.clone()]), None);
+        let mut w = World::new(settings(), script(orders.clone(), [HostFault::Answer, fault.clone()]), None);
         w.run();
         let first = told(&w, "b");
-        assert_eq!((first.len(), first[0].0), (1, Status::Unknown), "{fate:?}");
+        assert_eq!((first.len(), first[0].0), (1, Status::Unknown), "{fault:?}");
         assert_eq!(told(&w, "c"), failed("refund-above-original"), "in doubt counts as taken");
         assert_eq!(told(&w, "d"), approved(), "it holds nobody up");
         assert!(
             matches!(w.machine.obligations().to_vec().as_slice(), [o] if o.state == ObligationState::Stuck)
         );
         assert_eq!(w.queued().filter(|job| job.kind == PaperKind::StuckSlip).count(), 1);
-        let w = run(Script { settle: true, ..script(orders, [HostFault::Answer, fate.clone()]) });
+        let w = run(Script { settle: true, ..script(orders, [HostFault::Answer, fault.clone()]) });
         let last = if executed {
             (Status::Approved, String::new())
         } else {
             (Status::Declined, "resolved-not-executed".into())
         };
-        assert_eq!(told(&w, "b").last(), Some(&last), "{fate:?}");
+        assert_eq!(told(&w, "b").last(), Some(&last), "{fault:?}");
         assert!(w.machine.obligations().is_empty());
     }
 }
@@ -161,7 +161,7 @@ fn advices_are_told_until_they_are_answered() {
     for kind in [Kind::CompletionAdvice, Kind::VoiceSale, Kind::TipAdjust] {
         let first = if kind == Kind::TipAdjust { sale("p") } else { new(Kind::PreAuth, "p") };
         let advice = if kind == Kind::VoiceSale { new(kind, "c") } else { part(kind, "c", "p", 200) };
-        for fate in [
+        for fault in [
             HostFault::LoseReply,
             HostFault::LoseRequest,
             HostFault::NotSent,
@@ -173,7 +173,7 @@ fn advices_are_told_until_they_are_answered() {
         ] {
             let w = run(script(
                 [first.clone(), advice.clone(), sale("z")],
-                [HostFault::Answer, fate.clone(), HostFault::LoseReply],
+                [HostFault::Answer, fault.clone(), HostFault::LoseReply],
             ));
             let steps: Vec<_> =
                 w.told.iter().filter(|o| o.key.id == "c").map(|o| (o.status, o.forwarding.clone())).collect();
@@ -181,7 +181,7 @@ fn advices_are_told_until_they_are_answered() {
                 (Status::Approved, Some(Forwarding::Pending)),
                 (Status::Approved, Some(Forwarding::Forwarded)),
             ];
-            assert_eq!(steps, both, "{kind:?} {fate:?}");
+            assert_eq!(steps, both, "{kind:?} {fault:?}");
             assert!(w.outcome("z").status.is_final());
             let by = if kind == Kind::VoiceSale { Authority::Voice } else { Authority::Host };
             assert_eq!(w.outcome("c").authority, Some(by));
@@ -432,10 +432,13 @@ fn every_flow_survives_every_cut() {
         ),
         ("busy", vec![sale("a"), sale("z")], vec![HostFault::Refuse("91")]),
     ];
-    for (name, orders, fates) in flows {
+    for (name, orders, faults) in flows {
         let go = |cut: Option<usize>| {
-            let mut w =
-                World::new(settings(), Script { settle: true, ..script(orders.clone(), fates.clone()) }, cut);
+            let mut w = World::new(
+                settings(),
+                Script { settle: true, ..script(orders.clone(), faults.clone()) },
+                cut,
+            );
             w.run()
         };
         let points = go(None);

@@ -34,7 +34,7 @@ fn sale_cut_at_every_effect_and_write() {
 
 #[test]
 fn sale_with_mishaps_cut_at_every_effect_and_write() {
-    for fate in [
+    for fault in [
         HostFault::Refuse("51"),
         HostFault::LoseReply,
         HostFault::LoseRequest,
@@ -47,7 +47,7 @@ fn sale_with_mishaps_cut_at_every_effect_and_write() {
         HostFault::Refuse("55"),
         HostFault::Refuse("77"),
     ] {
-        everywhere(&format!("sale, {fate:?}"), &script([sale("a"), sale("b")], [fate.clone()]), 10_000);
+        everywhere(&format!("sale, {fault:?}"), &script([sale("a"), sale("b")], [fault.clone()]), 10_000);
     }
     everywhere(
         "reversal lost too",
@@ -132,7 +132,7 @@ fn offline_sales_cut_at_every_effect_and_write() {
         everywhere_with("offline", offline_settings(), &two, every);
     }
     let lost = Script {
-        fates: [HostFault::Answer, HostFault::Answer]
+        faults: [HostFault::Answer, HostFault::Answer]
             .into_iter()
             .chain([HostFault::LoseReply, HostFault::LoseRequest, HostFault::LateReply])
             .collect(),

@@ -29,12 +29,12 @@ fn a_sale_is_three_records_and_its_papers() {
 fn a_void_that_is_written_off_leaves_its_sale_as_it_was() {
     let mut s = settings();
     s.accounts[0].config.obligation_tries = 1;
-    let noise = vec![(300_000, Scripted::Press(Press::WriteOff, 0))];
+    let inputs = vec![(300_000, Scripted::Press(Press::WriteOff, 0))];
     let orders = [sale("a"), void("b", "a")];
     let mut w = World::new(
         s,
         Script {
-            noise,
+            inputs,
             ..script(orders, [HostFault::Answer, HostFault::LoseRequest, HostFault::LoseRequest])
         },
         None,
@@ -56,7 +56,7 @@ fn what_a_person_holds_goes_when_they_release_it() {
     let down = vec![(1_100, 20_000)];
     let held = vec![(10_000, Scripted::Press(Press::Hold, 0)), (500_000, Scripted::Press(Press::Release, 0))];
     let voice = || script([new(Kind::VoiceSale, "a")], []);
-    let run = |noise| run(Script { noise, down: down.clone(), settle: true, ..voice() });
+    let run = |inputs| run(Script { inputs, down: down.clone(), settle: true, ..voice() });
     let w = run(held);
     assert_eq!(at(&w, "a", "obligation_tried"), Some(500_000));
     // By itself it would wait longer.
@@ -93,14 +93,15 @@ fn a_wrong_pin_is_typed_again_in_the_same_request() {
 
 #[test]
 fn a_lost_reply_is_unknown_then_reversed_before_the_next_sale() {
-    for fate in [HostFault::LoseReply, HostFault::LoseRequest, HostFault::LateReply, HostFault::LateRequest] {
-        let w = run(script([sale("a"), sale("b")], [fate.clone()]));
+    for fault in [HostFault::LoseReply, HostFault::LoseRequest, HostFault::LateReply, HostFault::LateRequest]
+    {
+        let w = run(script([sale("a"), sale("b")], [fault.clone()]));
         assert_eq!(
             told(&w, "a"),
             [(Status::Unknown, "no-reply".into()), (Status::Declined, "reversed".into())],
-            "{fate:?}"
+            "{fault:?}"
         );
-        assert_eq!(told(&w, "b"), [(Status::Approved, String::new())], "{fate:?}");
+        assert_eq!(told(&w, "b"), [(Status::Approved, String::new())], "{fault:?}");
     }
 }
 
@@ -168,8 +169,8 @@ fn not_sent_costs_nothing() {
 
 #[test]
 fn a_reply_without_a_good_mac_is_discarded_and_reversed() {
-    for (fate, code) in [(HostFault::BadMac, "mac-wrong"), (HostFault::NoMac, "mac-absent")] {
-        let w = run(script([sale("a"), sale("b")], [fate]));
+    for (fault, code) in [(HostFault::BadMac, "mac-wrong"), (HostFault::NoMac, "mac-absent")] {
+        let w = run(script([sale("a"), sale("b")], [fault]));
         assert_eq!(told(&w, "a"), [(Status::Unknown, code.into()), (Status::Declined, "reversed".into())]);
         assert!(w.transcript("a").contains(&"disregarded".to_owned()));
         assert_eq!(w.outcome("b").status, Status::Approved);
@@ -239,10 +240,10 @@ fn a_void_takes_back_one_sale_once() {
 /// can still be built.
 #[test]
 fn a_sealed_pan_lives_as_long_as_anything_needs_it() {
-    let mut fates = vec![HostFault::Answer, HostFault::LoseRequest];
-    fates.extend(vec![HostFault::LoseRequest; 4]);
+    let mut faults = vec![HostFault::Answer, HostFault::LoseRequest];
+    faults.extend(vec![HostFault::LoseRequest; 4]);
     let orders = [sale("a"), void("v", "a"), void("w", "a"), void("x", "a"), void("y", "a"), void("z", "a")];
-    let w = run(Script { settle: true, ..script(orders, fates) });
+    let w = run(Script { settle: true, ..script(orders, faults) });
     assert!(!w.outcome("a").voided && w.sealed.len() == 1);
     assert_eq!(told(&w, "z"), [(Status::Failed, "original-in-doubt".into())]);
     assert_eq!(told(&w, "v"), [(Status::Unknown, "no-reply".into()), (Status::Declined, "reversed".into())]);
@@ -250,8 +251,8 @@ fn a_sealed_pan_lives_as_long_as_anything_needs_it() {
     // The reversal of a refused try ends after the next try was approved: a void can still be built.
     let mut s = settings();
     s.accounts[0].config.obligation_tries = 1;
-    let fates = [HostFault::RefuseNoMac("55"), HostFault::LoseRequest];
-    let mut w = World::new(s, Script { settle: true, ..script([sale("a")], fates) }, None);
+    let faults = [HostFault::RefuseNoMac("55"), HostFault::LoseRequest];
+    let mut w = World::new(s, Script { settle: true, ..script([sale("a")], faults) }, None);
     w.run();
     assert_eq!(w.outcome("a").status, Status::Approved);
     assert_eq!(w.transcript("a").last().map(String::as_str), Some("obligation_ended"));
@@ -259,9 +260,9 @@ fn a_sealed_pan_lives_as_long_as_anything_needs_it() {
 
 #[test]
 fn what_is_stuck_is_printed_whatever_was_told() {
-    let mut fates = vec![HostFault::RefuseNoMac("51")];
-    fates.extend(vec![HostFault::LoseReply; 4]);
-    let w = run(script([sale("a")], fates));
+    let mut faults = vec![HostFault::RefuseNoMac("51")];
+    faults.extend(vec![HostFault::LoseReply; 4]);
+    let w = run(script([sale("a")], faults));
     assert_eq!(w.machine.obligations().to_vec()[0].state, ObligationState::Stuck);
     assert!(
         w.queued()
@@ -286,10 +287,10 @@ fn new_keys_ask_the_pin_again() {
     // Steps small enough that in one of them the wallet's reversal is under way while the PIN is typed; it
     // asks for a sign-in.
     for wait in (8_000..15_000).step_by(300) {
-        let fates =
+        let faults =
             [HostFault::Refuse("09"), HostFault::SlowRefuse(wait, "51"), HostFault::SlowRefuse(4_000, "A0")];
         let orders = [scan("a"), Order { kind: Kind::Balance, amount: None, ..sale("x") }, sale("b")];
-        assert_eq!(run(script(orders, fates)).outcome("b").status, Status::Approved, "{wait}");
+        assert_eq!(run(script(orders, faults)).outcome("b").status, Status::Approved, "{wait}");
     }
 }
 
@@ -374,9 +375,9 @@ fn a_paper_that_is_never_confirmed_is_held_for_a_person() {
 /// A host that cannot be reached costs some records an hour, not some a second.
 #[test]
 fn what_cannot_be_sent_is_tried_less_and_less_often() {
-    let mut fates = vec![HostFault::LoseReply];
-    fates.extend(vec![HostFault::NotSent; 15]);
-    let w = run(script([sale("a")], fates));
+    let mut faults = vec![HostFault::LoseReply];
+    faults.extend(vec![HostFault::NotSent; 15]);
+    let w = run(script([sale("a")], faults));
     assert_eq!(told(&w, "a").last(), Some(&(Status::Declined, "reversed".into())), "and never Stuck for it");
     assert!(w.now.since(w.told[0].started).0 > 3_600_000, "15 tries take more than an hour");
 }

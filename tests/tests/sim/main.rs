@@ -11,6 +11,7 @@ mod planted;
 mod proxy;
 mod seeds;
 mod settlement;
+mod source;
 mod staff;
 mod supervisor;
 mod table;

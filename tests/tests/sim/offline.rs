@@ -81,7 +81,7 @@ fn what_could_not_leave_is_accepted_and_told_later() {
 
 #[test]
 fn what_may_have_left_is_never_accepted_offline() {
-    for fate in [
+    for fault in [
         HostFault::LoseRequest,
         HostFault::LoseReply,
         HostFault::LateReply,
@@ -89,8 +89,8 @@ fn what_may_have_left_is_never_accepted_offline() {
         HostFault::Refuse("91"),
         HostFault::Refuse("51"),
     ] {
-        let w = with(policy(), script([plain("a", 0)], [fate.clone()]));
-        assert!(allowed(&w).is_empty() && denied(&w).is_empty(), "{fate:?}");
+        let w = with(policy(), script([plain("a", 0)], [fault.clone()]));
+        assert!(allowed(&w).is_empty() && denied(&w).is_empty(), "{fault:?}");
     }
     // Asked again after a refusal, and then not sent: the line was there a moment ago, the host has said no.
     let w = with(policy(), script([plain("a", 0)], [HostFault::Refuse("91"), HostFault::NotSent]));
@@ -283,10 +283,10 @@ fn a_refusal_on_forwarding_is_listed_on_the_settlement() {
 #[test]
 fn more_refusals_than_a_report_has_room_for_are_counted() {
     let n = Settlement::ROWS + 3;
-    let fates = vec![HostFault::Refuse("51"); 10 * n];
+    let faults = vec![HostFault::Refuse("51"); 10 * n];
     let mut w = World::new(
         offline_settings(),
-        Script { down: vec![(1_500, n as i64 * 4_000)], ..script(many(n), fates) },
+        Script { down: vec![(1_500, n as i64 * 4_000)], ..script(many(n), faults) },
         None,
     );
     w.run();
@@ -368,10 +368,8 @@ fn hold_release_and_write_off() {
     };
     let under_way = m.obligations().iter().find(|o| o.tries > 0).map(|o| o.txn);
     if let Some(txn) = under_way {
-        assert!(
-            act(&mut m, now, QueueAct::WriteOff { txn, why: "lost".into() }).is_err(),
-            "what is under way is not written off"
-        );
+        let refused = act(&mut m, now, QueueAct::WriteOff { txn, why: "lost".into() });
+        assert!(matches!(refused, Err(Fault::WrongState { .. })), "it is under way: {refused:?}");
     }
     let idle = m.obligations().iter().find(|o| Some(o.txn) != under_way).map(|o| o.txn).expect("one waits");
     assert!(act(&mut m, now, QueueAct::Hold { txn: idle }).is_ok());
@@ -399,7 +397,8 @@ fn hold_release_and_write_off() {
         assert_eq!(rule(act(&mut m, now, QueueAct::Release { txn })), "it is not held");
     }
     assert!(matches!(act(&mut m, now, QueueAct::Hold { txn: 99 }), Err(Fault::NotFound { .. })));
-    assert!(act(&mut m, now, QueueAct::WriteOff { txn: idle, why: String::new() }).is_err(), "why is needed");
+    let refused = act(&mut m, now, QueueAct::WriteOff { txn: idle, why: String::new() });
+    assert!(matches!(&refused, Err(Fault::Invalid { field, .. }) if field == "why"), "{refused:?}");
     let exposure = m.obligations().exposure(&up()).count;
     let debit = m.state().ledger(&up()).debit_minor;
     now = Time(now.0 + 1_000);

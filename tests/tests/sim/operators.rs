@@ -9,7 +9,10 @@ use payterm_schema::{
     totals::Scope,
 };
 use payterm_tests::sim::fixtures::*;
-use payterm_tests::sim::world::{Script, Scripted, Types, World, service_code};
+use payterm_tests::sim::{
+    rng::Rng,
+    world::{Script, Scripted, Types, World, key, service_code},
+};
 
 const NOW: Time = Time(2_000_000_000_000);
 
@@ -36,7 +39,7 @@ fn on_duty(w: &World) -> Option<String> {
 #[test]
 fn nothing_is_sold_before_somebody_logs_on() {
     let w = run(script([sale("a"), control("b", payterm_schema::Kind::Echo)], []));
-    assert_eq!(w.answered[&payterm_tests::sim::world::key("a")], Err(Fault::NotLoggedOn));
+    assert_eq!(w.answered[&key("a")], Err(Fault::NotLoggedOn));
     assert!(w.transcript("a").is_empty(), "refused before anything is journalled");
     assert_eq!(w.outcome("b").status, Status::Approved, "the line can be tested");
     assert_eq!(w.machine.screen(), &Screen::LogOn);
@@ -68,9 +71,9 @@ fn a_new_terminal_has_three_operators_whose_passwords_must_be_changed() {
 
 #[test]
 fn the_operator_on_duty_stands_in_outcome_and_message() {
-    let mut noise = keys([(100, "07c")]); // There is no 07: the number is asked for again.
-    noise.extend(keys([(300, "01c"), (400, "111111c"), (700, "482915c"), (1_000, "482915c")]));
-    let w = run(Script { noise, operator: Some((1, |_| None)), ..script([sale("a")], []) });
+    let mut inputs = keys([(100, "07c")]); // There is no 07: the number is asked for again.
+    inputs.extend(keys([(300, "01c"), (400, "111111c"), (700, "482915c"), (1_000, "482915c")]));
+    let w = run(Script { inputs, operator: Some((1, |_| None)), ..script([sale("a")], []) });
     assert!(problems(&w).contains(&"operator-unknown".into()));
     let plan = w.journal.iter().find_map(|e| {
         if let Record::Request(RequestRecord::Allowed { plan, .. }) = &e.record {
@@ -130,10 +133,10 @@ fn new_passwords_are_judged() {
         (3_000, "01c"), // on duty: logs on again
         (3_200, "482915c"),
     ]);
-    let mut noise = tries;
-    noise.push((3_600, Scripted::Operators(OperatorRequest::ChangePassword)));
-    noise.extend(keys([(3_700, "482915c"), (4_000, "482915c"), (4_300, "x")]));
-    let w = run(Script { noise, ..script([], []) });
+    let mut inputs = tries;
+    inputs.push((3_600, Scripted::Operators(OperatorRequest::ChangePassword)));
+    inputs.extend(keys([(3_700, "482915c"), (4_000, "482915c"), (4_300, "x")]));
+    let w = run(Script { inputs, ..script([], []) });
     assert_eq!(
         problems(&w),
         ["six-digits", "six-digits", "password-weak", "password-weak", "passwords-differ", "password-same"]
@@ -146,13 +149,13 @@ fn new_passwords_are_judged() {
 fn three_wrong_passwords_lock_a_cashier_until_the_supervisor_unlocks() {
     let log_on = || Scripted::Operators(OperatorRequest::LogOn { operator: id("01") });
     let unlock = || Scripted::Operators(OperatorRequest::Unlock { operator: id("01") });
-    let mut noise = vec![(100, log_on())];
-    noise.extend(keys([(200, "482910c"), (500, "482911c"), (800, "482912c")]));
-    noise.extend([(1_200, log_on()), (1_300, unlock())]);
-    noise.extend(keys([(1_400, "000000c"), (1_700, "739164c"), (2_000, "739164c")]));
-    noise.push((2_400, log_on()));
-    noise.extend(keys([(2_500, "111111c"), (2_800, "482915c"), (3_100, "482915c")]));
-    let w = run(Script { noise, ..script([], []) });
+    let mut inputs = vec![(100, log_on())];
+    inputs.extend(keys([(200, "482910c"), (500, "482911c"), (800, "482912c")]));
+    inputs.extend([(1_200, log_on()), (1_300, unlock())]);
+    inputs.extend(keys([(1_400, "000000c"), (1_700, "739164c"), (2_000, "739164c")]));
+    inputs.push((2_400, log_on()));
+    inputs.extend(keys([(2_500, "111111c"), (2_800, "482915c"), (3_100, "482915c")]));
+    let w = run(Script { inputs, ..script([], []) });
     let locked = || Err(Fault::OperatorLocked { operator: "01".into() });
     assert_eq!(w.sessions, [locked(), locked(), Ok(()), Ok(())]);
     let told: Vec<_> = events(&w)
@@ -171,7 +174,7 @@ fn three_wrong_passwords_lock_a_cashier_until_the_supervisor_unlocks() {
 
 #[test]
 fn a_right_password_in_between_starts_the_count_again() {
-    let mut noise = keys([
+    let mut inputs = keys([
         (100, "01c"),
         (200, "482910c"),
         (500, "482911c"),
@@ -179,8 +182,8 @@ fn a_right_password_in_between_starts_the_count_again() {
         (1_100, "482915c"),
         (1_400, "482915c"),
     ]);
-    noise.extend(keys([(1_800, "01c"), (1_900, "482910c"), (2_200, "482911c"), (2_500, "482915c")]));
-    let w = run(Script { noise, ..script([], []) });
+    inputs.extend(keys([(1_800, "01c"), (1_900, "482910c"), (2_200, "482911c"), (2_500, "482915c")]));
+    let w = run(Script { inputs, ..script([], []) });
     assert_eq!(w.machine.state().staff.operators[&id("01")].wrong, 0);
     assert_eq!(on_duty(&w), Some("01".into()));
 }
@@ -188,26 +191,26 @@ fn a_right_password_in_between_starts_the_count_again() {
 #[test]
 fn cashiers_come_and_go_by_the_supervisor() {
     let ask = |r| Scripted::Operators(r);
-    let mut noise = vec![(100, ask(OperatorRequest::Add { operator: id("02") }))];
+    let mut inputs = vec![(100, ask(OperatorRequest::Add { operator: id("02") }))];
     // The supervisor's first password has to go before it opens anything; then the cashier's first one,
     // twice.
-    noise.extend(keys([
+    inputs.extend(keys([
         (200, "000000c"),
         (500, "739164c"),
         (800, "739164c"),
         (1_100, "482915c"),
         (1_400, "482915c"),
     ]));
-    noise.push((1_800, ask(OperatorRequest::Add { operator: id("02") })));
-    noise.push((1_900, ask(OperatorRequest::Add { operator: id("99") })));
-    noise.push((2_000, ask(OperatorRequest::LogOn { operator: id("02") })));
-    noise.extend(keys([(2_100, "482915c"), (2_400, "640182c"), (2_700, "640182c")]));
-    noise.push((3_000, ask(OperatorRequest::Remove { operator: id("02") })));
-    noise.push((3_100, ask(OperatorRequest::Remove { operator: id("01") })));
-    noise.extend(keys([(3_200, "739164c")]));
-    noise.push((3_600, ask(OperatorRequest::LogOff)));
-    noise.push((3_700, ask(OperatorRequest::LogOn { operator: id("01") })));
-    let w = run(Script { noise, ..script([], []) });
+    inputs.push((1_800, ask(OperatorRequest::Add { operator: id("02") })));
+    inputs.push((1_900, ask(OperatorRequest::Add { operator: id("99") })));
+    inputs.push((2_000, ask(OperatorRequest::LogOn { operator: id("02") })));
+    inputs.extend(keys([(2_100, "482915c"), (2_400, "640182c"), (2_700, "640182c")]));
+    inputs.push((3_000, ask(OperatorRequest::Remove { operator: id("02") })));
+    inputs.push((3_100, ask(OperatorRequest::Remove { operator: id("01") })));
+    inputs.extend(keys([(3_200, "739164c")]));
+    inputs.push((3_600, ask(OperatorRequest::LogOff)));
+    inputs.push((3_700, ask(OperatorRequest::LogOn { operator: id("01") })));
+    let w = run(Script { inputs, ..script([], []) });
     let wrong_state = |rule: &str| Err(Fault::WrongState { rule: rule.into() });
     assert_eq!(
         w.sessions,
@@ -228,9 +231,9 @@ fn cashiers_come_and_go_by_the_supervisor() {
 
 #[test]
 fn a_supervisor_on_duty_is_not_asked_again() {
-    let mut noise = keys([(100, "00c"), (200, "000000c"), (500, "739164c"), (800, "739164c")]);
-    noise.push((970, Scripted::Operators(OperatorRequest::Remove { operator: id("01") })));
-    let w = run(Script { noise, operator: Some((1, |_| None)), ..script([sale("a"), void("b", "a")], []) });
+    let mut inputs = keys([(100, "00c"), (200, "000000c"), (500, "739164c"), (800, "739164c")]);
+    inputs.push((970, Scripted::Operators(OperatorRequest::Remove { operator: id("01") })));
+    let w = run(Script { inputs, operator: Some((1, |_| None)), ..script([sale("a"), void("b", "a")], []) });
     assert_eq!(w.sessions, [Ok(())]);
     let o = w.outcome("b");
     assert_eq!((o.status, o.operator.as_str(), o.approved_by), (Status::Approved, "00", None));
@@ -320,24 +323,20 @@ fn a_locked_supervisor_locks_the_terminal_and_the_service_code_opens_it_once() {
 #[test]
 fn a_locked_terminal_starts_nothing_and_lets_nobody_try_codes() {
     let log_on = Scripted::Operators(OperatorRequest::LogOn { operator: id("99") });
-    let mut noise = vec![(100, log_on)];
-    noise.extend(keys([(200, "482910c"), (400, "482911c"), (600, "482912c")]));
+    let mut inputs = vec![(100, log_on)];
+    inputs.extend(keys([(200, "482910c"), (400, "482911c"), (600, "482912c")]));
     // Too short, wrong, too soon, too soon, wrong after the wait.
-    noise.extend(keys([
+    inputs.extend(keys([
         (1_800, "1234c"),
         (2_100, "12345678c"),
         (3_000, "12345678c"),
         (20_000, "12345678c"),
         (33_000, "87654321c"),
     ]));
-    noise.push((34_000, Scripted::Operators(OperatorRequest::LogOn { operator: id("01") })));
-    let w = run(Script { noise, ..script([sale("a"), control("b", payterm_schema::Kind::Echo)], []) });
-    assert_eq!(w.answered[&payterm_tests::sim::world::key("a")], Err(Fault::TerminalLocked));
-    assert_eq!(
-        w.answered[&payterm_tests::sim::world::key("b")],
-        Err(Fault::TerminalLocked),
-        "not even a test of the line"
-    );
+    inputs.push((34_000, Scripted::Operators(OperatorRequest::LogOn { operator: id("01") })));
+    let w = run(Script { inputs, ..script([sale("a"), control("b", payterm_schema::Kind::Echo)], []) });
+    assert_eq!(w.answered[&key("a")], Err(Fault::TerminalLocked));
+    assert_eq!(w.answered[&key("b")], Err(Fault::TerminalLocked), "not even a test of the line");
     assert_eq!(w.sessions, [Err(Fault::TerminalLocked), Err(Fault::TerminalLocked)]);
     assert_eq!(problems(&w)[..2], ["password-wrong", "last-try"]);
     assert_eq!(
@@ -388,12 +387,12 @@ fn nobody_at_the_terminal_is_logged_off_but_never_in_a_request() {
 
 #[test]
 fn a_session_that_nobody_goes_on_with_ends() {
-    let noise = vec![
+    let inputs = vec![
         (100, Scripted::Operators(OperatorRequest::LogOn { operator: id("01") })),
         (50_000, Scripted::Keys("11")),
         (55_000, Scripted::Operators(OperatorRequest::LogOff)),
     ];
-    let w = run(Script { noise, ..script([], []) });
+    let w = run(Script { inputs, ..script([], []) });
     assert_eq!(
         w.sessions,
         [
@@ -405,16 +404,16 @@ fn a_session_that_nobody_goes_on_with_ends() {
 
 #[test]
 fn a_number_that_nobody_finishes_keeps_no_customer_waiting() {
-    let noise = keys([(900, "0")]);
-    let w = run(Script { noise, operator: Some((4, good)), ..script([sale("a")], []) });
+    let inputs = keys([(900, "0")]);
+    let w = run(Script { inputs, operator: Some((4, good)), ..script([sale("a")], []) });
     assert!(w.shown.iter().any(|s| matches!(s, Screen::OperatorNumber { typed, .. } if typed == "0")));
     assert_eq!(w.outcome("a").status, Status::Approved);
     // Asked for in vain on the bus, the display is at rest again.
-    let noise = [
+    let inputs = [
         (100, Scripted::Keys("0")),
         (200, Scripted::Operators(OperatorRequest::LogOn { operator: id("55") })),
     ];
-    let w = run(Script { noise: noise.to_vec(), ..script([], []) });
+    let w = run(Script { inputs: inputs.to_vec(), ..script([], []) });
     assert_eq!(
         (&w.sessions[..], w.machine.screen()),
         (&[Err(Fault::not_found("operator", "55"))][..], &Screen::LogOn)
@@ -423,9 +422,9 @@ fn a_number_that_nobody_finishes_keeps_no_customer_waiting() {
 
 #[test]
 fn without_operators_the_keypad_and_the_bus_change_nothing() {
-    let noise =
+    let inputs =
         vec![(100, Scripted::Keys("01c111111c")), (500, Scripted::Operators(OperatorRequest::LogOff))];
-    let w = run_with(settings(), Script { noise, ..script([sale("a"), void("b", "a")], []) });
+    let w = run_with(settings(), Script { inputs, ..script([sale("a"), void("b", "a")], []) });
     assert!(matches!(w.sessions[..], [Err(Fault::WrongState { .. })]) && events(&w).is_empty());
     assert_eq!((w.outcome("b").status, w.outcome("b").operator.as_str()), (Status::Approved, "01"));
 }
@@ -465,15 +464,10 @@ fn whatever_is_typed_nobody_gets_a_try_too_many() {
     ];
     let (mut locks, mut opened, mut logons, mut voids) = (0, 0, 0, 0);
     for seed in 0..100u64 {
-        let mut dice = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let mut pick = |n: u64| {
-            dice ^= dice << 13;
-            dice ^= dice >> 7;
-            dice ^= dice << 17;
-            dice % n
-        };
+        let mut rng = Rng::new(seed);
+        let mut pick = |n: u64| rng.roll(n);
         let who = [id("01"), id("00"), id("99"), id("02")];
-        let noise = (1..60)
+        let inputs = (1..60)
             .map(|i| {
                 let one = || who.clone();
                 let what = match pick(12) {
@@ -493,7 +487,7 @@ fn whatever_is_typed_nobody_gets_a_try_too_many() {
             })
             .collect();
         let orders = [sale("a"), void("b", "a"), sale("c")];
-        let script = Script { noise, operator: Some((pick(30) as u32, guesses)), ..script(orders, []) };
+        let script = Script { inputs, operator: Some((pick(30) as u32, guesses)), ..script(orders, []) };
         let mut w = World::new(staffed(), script, [pick(300) as usize + 1, pick(600) as usize + 1]);
         w.run();
         let mut wrong = std::collections::BTreeMap::new();

@@ -11,6 +11,7 @@ use payterm_schema::{
 use payterm_tests::sim::fixtures::*;
 use payterm_tests::sim::{
     bank::HostFault,
+    rng::Rng,
     world::{Customer, Order, Script, Scripted, World, at_epoch},
 };
 
@@ -43,10 +44,10 @@ fn full_batch() -> Vec<Order> {
     ]
 }
 
-/// What comes before the totals is answered; the fates are those of the settlement.
-fn of_settlement(orders: Vec<Order>, fates: impl IntoIterator<Item = HostFault>) -> Script {
+/// What comes before the totals is answered; the faults are those of the settlement.
+fn of_settlement(orders: Vec<Order>, faults: impl IntoIterator<Item = HostFault>) -> Script {
     let before = orders.len();
-    let all = vec![HostFault::Answer; before].into_iter().chain(fates).collect::<Vec<_>>();
+    let all = vec![HostFault::Answer; before].into_iter().chain(faults).collect::<Vec<_>>();
     let orders: Vec<Order> = orders.into_iter().chain([settle("z"), sale("y")]).collect();
     Script { settle: true, ..script(orders, all) }
 }
@@ -140,7 +141,7 @@ fn lists_hold_eight() {
 fn a_lost_answer_of_any_message_is_asked_for_again_with_the_same_message() {
     let quiet = run(of_settlement(full_batch(), [HostFault::Unbalanced]));
     let messages = quiet.transcript("z").iter().filter(|r| *r == "settlement_upload_allowed").count() + 1;
-    for fate in [
+    for fault in [
         HostFault::LoseReply,
         HostFault::LoseRequest,
         HostFault::LateReply,
@@ -151,17 +152,17 @@ fn a_lost_answer_of_any_message_is_asked_for_again_with_the_same_message() {
         HostFault::Refuse("91"),
     ] {
         for n in 0..messages {
-            let mut fates = vec![HostFault::Unbalanced; n];
-            fates.extend([fate.clone(), HostFault::Unbalanced]);
-            let w = run(of_settlement(full_batch(), fates));
-            let dropped = n == 0 && fate == HostFault::NotSent;
+            let mut faults = vec![HostFault::Unbalanced; n];
+            faults.extend([fault.clone(), HostFault::Unbalanced]);
+            let w = run(of_settlement(full_batch(), faults));
+            let dropped = n == 0 && fault == HostFault::NotSent;
             let want = if dropped { vec![Status::Failed] } else { vec![Status::Unknown, Status::Approved] };
             assert_eq!(
                 told(&w, "z").into_iter().map(|t| t.0).collect::<Vec<_>>(),
                 want,
-                "{fate:?} of message {n}"
+                "{fault:?} of message {n}"
             );
-            assert_eq!(w.outcome("y").status, Status::Approved, "{fate:?} of message {n}");
+            assert_eq!(w.outcome("y").status, Status::Approved, "{fault:?} of message {n}");
             assert_eq!(
                 w.outcome("y").batch.map(|b| b.get()),
                 Some(7 + u32::from(!dropped)),
@@ -173,12 +174,12 @@ fn a_lost_answer_of_any_message_is_asked_for_again_with_the_same_message() {
 
 #[test]
 fn what_cannot_be_is_named_and_waits_for_a_person() {
-    for (fate, code) in [
+    for (fault, code) in [
         (HostFault::ImpossibleDigit, "settlement-malformed"),
         (HostFault::Garbage, "settlement-malformed"),
         (HostFault::Contradiction, "settlement-contradiction"),
     ] {
-        let script = Script { settle: false, ..of_settlement(full_batch(), [fate]) };
+        let script = Script { settle: false, ..of_settlement(full_batch(), [fault]) };
         let w = run(script.clone());
         assert_eq!(told(&w, "z"), [(Status::Unknown, code.into())]);
         assert_eq!(told(&w, "y"), [(Status::Failed, "settlement-open".into())], "told why it waits");
@@ -224,8 +225,8 @@ fn a_person_closes_or_drops_what_cannot_be_driven() {
 #[test]
 fn what_is_owed_is_driven_first() {
     // The reversal of a: lost twice more, then answered.
-    let fates = [HostFault::LoseReply, HostFault::LoseReply, HostFault::LoseReply];
-    let w = run(script([sale("a"), sale("b"), settle("z")], fates));
+    let faults = [HostFault::LoseReply, HostFault::LoseReply, HostFault::LoseReply];
+    let w = run(script([sale("a"), sale("b"), settle("z")], faults));
     assert_eq!(w.outcome("z").status, Status::Failed, "nothing to settle yet");
     let w = run(script(
         [sale("b"), sale("a"), settle("z")],
@@ -246,9 +247,9 @@ fn what_is_owed_is_driven_first() {
 
 #[test]
 fn what_is_stuck_is_listed_and_not_settled() {
-    let mut fates = vec![HostFault::Answer, HostFault::LoseReply];
-    fates.extend(vec![HostFault::LoseReply; 4]);
-    let w = run(script([sale("b"), sale("a"), sale("c"), sale("d"), settle("z"), sale("e")], fates));
+    let mut faults = vec![HostFault::Answer, HostFault::LoseReply];
+    faults.extend(vec![HostFault::LoseReply; 4]);
+    let w = run(script([sale("b"), sale("a"), sale("c"), sale("d"), settle("z"), sale("e")], faults));
     let s = settlement(&w, "z");
     assert_eq!((s.stuck.len(), s.domestic_verdict), (1, Some(Verdict::Balanced)), "its reversal had arrived");
     assert_eq!(s.stuck[0].batch.get(), 7);
@@ -342,9 +343,9 @@ fn cut_at_every_effect_and_write() {
             Script {
                 settle: true,
                 ..script([sale("b"), new(Kind::VoiceSale, "v"), sale("c"), settle("z"), sale("y")], {
-                    let mut fates = vec![HostFault::Answer];
-                    fates.extend(vec![HostFault::LoseRequest; 5]);
-                    fates
+                    let mut faults = vec![HostFault::Answer];
+                    faults.extend(vec![HostFault::LoseRequest; 5]);
+                    faults
                 })
             },
         ),
@@ -479,8 +480,8 @@ fn the_time_of_day_is_told_some_minutes_before() {
 fn a_sign_in_that_names_another_batch_changes_ours_when_it_is_empty_only() {
     let batch = |w: &World, id: &str| w.outcome(id).batch.map(|b| b.get());
     let sign_in = |id| control(id, Kind::SignIn);
-    let moves = |orders: Vec<Order>, fates: Vec<HostFault>| {
-        run(Script { moves_batch: true, ..script(orders, fates) })
+    let moves = |orders: Vec<Order>, faults: Vec<HostFault>| {
+        run(Script { moves_batch: true, ..script(orders, faults) })
     };
     // Nothing stands in ours.
     let w = moves(vec![sign_in("s"), sign_in("t"), sale("a")], vec![]);
@@ -600,9 +601,9 @@ fn a_settlement_that_cannot_sign_in_goes_on_behind() {
 /// Never answered: after as many tries as a reversal has, a person asks the acquirer.
 #[test]
 fn a_settlement_that_is_never_answered_waits_for_a_person() {
-    let mut fates = vec![HostFault::Answer];
-    fates.extend(vec![HostFault::LoseRequest; 40]);
-    let w = run(Script { settle: false, ..script([sale("a"), settle("z")], fates) });
+    let mut faults = vec![HostFault::Answer];
+    faults.extend(vec![HostFault::LoseRequest; 40]);
+    let w = run(Script { settle: false, ..script([sale("a"), settle("z")], faults) });
     let settling = w.machine.state().ledger(&up()).settling.as_deref();
     assert!(settling.is_some_and(|s| s.hold && s.tries == 4), "{settling:?}");
 }
@@ -703,20 +704,15 @@ fn numbers_that_change_before_the_settlement_hold_the_account() {
 
 #[test]
 fn a_settlement_under_way_is_not_cancelled() {
-    let noise = vec![(12_000, Scripted::Cancel(By::Caller)), (12_040, Scripted::CancelKey)];
-    let w = run(Script { noise, ..of_settlement(vec![sale("a")], [HostFault::SlowRefuse(20_000, "96")]) });
+    let inputs = vec![(12_000, Scripted::Cancel(By::Caller)), (12_040, Scripted::CancelKey)];
+    let w = run(Script { inputs, ..of_settlement(vec![sale("a")], [HostFault::SlowRefuse(20_000, "96")]) });
     assert_eq!(w.outcome("z").status, Status::Approved);
 }
 
-/// Any orders, any fates, settlements between them, two power cuts: the bank's books prove each batch.
+/// Any orders, any faults, settlements between them, two power cuts: the bank's books prove each batch.
 fn random(seed: u64) {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut pick = |n: u64| {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % n
-    };
+    let mut rng = Rng::new(seed);
+    let mut pick = |n: u64| rng.roll(n);
     const IDS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     let orders: Vec<Order> = (0..IDS.len())
         .map(|i| {
@@ -739,7 +735,7 @@ fn random(seed: u64) {
         })
         .collect();
     let refusals = ["51", "77", "96", "A0", "91", "25"];
-    let fates: Vec<HostFault> = (0..24)
+    let faults: Vec<HostFault> = (0..24)
         .map(|_| match pick(26) {
             0 => HostFault::LoseReply,
             1 => HostFault::LoseRequest,
@@ -762,9 +758,9 @@ fn random(seed: u64) {
     let mut s = settings();
     s.accounts[0].config.obligation_tries = 2;
     s.snapshot_every = [1, 7, 10_000][pick(3) as usize];
-    let script = Script { settle: true, ..script(orders, fates) };
+    let script = Script { settle: true, ..script(orders, faults) };
     if std::env::var_os("PAYTERM_TELL").is_some() {
-        println!("{:?}\n{:?}\n{cuts:?}", script.orders, script.fates);
+        println!("{:?}\n{:?}\n{cuts:?}", script.orders, script.faults);
         let mut w = World::new(s.clone(), script.clone(), cuts);
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.run()));
         for e in &w.journal {

@@ -21,8 +21,8 @@ pub fn run_with(settings: Settings, script: Script) -> World {
     world.run();
     world
 }
-pub fn keys(noise: impl IntoIterator<Item = (i64, &'static str)>) -> Vec<(i64, Scripted)> {
-    noise.into_iter().map(|(at, k)| (at, Scripted::Keys(k))).collect()
+pub fn keys(inputs: impl IntoIterator<Item = (i64, &'static str)>) -> Vec<(i64, Scripted)> {
+    inputs.into_iter().map(|(at, k)| (at, Scripted::Keys(k))).collect()
 }
 pub fn events(w: &World) -> Vec<OperatorEvent> {
     w.journal

@@ -56,10 +56,10 @@ fn refusals() -> [(&'static str, Types, Fault); 3] {
 }
 
 /// A sale of which nobody knows whether it was executed: its answer and all its reversals are lost.
-fn stuck_sale(noise: Vec<(i64, Scripted)>, types: Types) -> Script {
-    let mut fates = vec![HostFault::LoseReply];
-    fates.extend(vec![HostFault::LoseRequest; 4]);
-    Script { noise, operator: Some((20, types)), ..script([sale("a")], fates) }
+fn stuck_sale(inputs: Vec<(i64, Scripted)>, types: Types) -> Script {
+    let mut faults = vec![HostFault::LoseReply];
+    faults.extend(vec![HostFault::LoseRequest; 4]);
+    Script { inputs, operator: Some((20, types)), ..script([sale("a")], faults) }
 }
 /// Who wrote off what, and when in the journal.
 fn written_off(w: &World) -> Vec<(u64, String, String)> {
@@ -115,7 +115,7 @@ fn a_write_off_asks_for_the_supervisor_and_names_who_asked_and_who_allowed() {
 fn an_advice_is_written_off_on_its_outcome() {
     let script = Script {
         never: Some(1),
-        noise: vec![(LATER * 24, write_off(1))],
+        inputs: vec![(LATER * 24, write_off(1))],
         operator: Some((20, good)),
         ..script([new(Kind::VoiceSale, "v")], [HostFault::LoseRequest])
     };
@@ -132,8 +132,8 @@ fn an_advice_is_written_off_on_its_outcome() {
 fn what_the_supervisor_does_not_allow_is_not_written_off() {
     for (name, types, fault) in refusals() {
         // Asked for twice: the second one is refused as the first.
-        let noise = vec![(LATER, write_off(1)), (2 * LATER, write_off(1))];
-        let w = run_with(staffed(), stuck_sale(noise, types));
+        let inputs = vec![(LATER, write_off(1)), (2 * LATER, write_off(1))];
+        let w = run_with(staffed(), stuck_sale(inputs, types));
         assert_eq!(w.sessions, [Err(fault.clone()), Err(fault.clone())], "{name}");
         assert_eq!((written_off(&w), allowed(&w, Purpose::WriteOff)), (vec![], vec![]), "{name}");
         assert_eq!(
@@ -154,16 +154,16 @@ fn what_the_supervisor_does_not_allow_is_not_written_off() {
 #[test]
 fn a_write_off_waits_for_nobody_and_a_supervisor_on_duty_is_not_asked_again() {
     // Another one while the password is asked for.
-    let noise = vec![(LATER, write_off(1)), (LATER + 10, write_off(1))];
-    let w = run_with(staffed(), stuck_sale(noise, good));
+    let inputs = vec![(LATER, write_off(1)), (LATER + 10, write_off(1))];
+    let w = run_with(staffed(), stuck_sale(inputs, good));
     assert_eq!(
         (w.sessions.as_slice(), written_off(&w).len()),
         ([Err(Fault::Busy { running: None }), Ok(())].as_slice(), 1)
     );
 
-    let mut noise = keys([(100, "00c"), (200, "000000c"), (500, "739164c"), (800, "739164c")]);
-    noise.push((LATER, write_off(1)));
-    let w = run_with(staffed(), stuck_sale(noise, |_| None));
+    let mut inputs = keys([(100, "00c"), (200, "000000c"), (500, "739164c"), (800, "739164c")]);
+    inputs.push((LATER, write_off(1)));
+    let w = run_with(staffed(), stuck_sale(inputs, |_| None));
     assert_eq!((w.sessions.as_slice(), asked(&w, Purpose::WriteOff, Kind::Sale)), ([Ok(())].as_slice(), 0));
     assert_eq!(written_off(&w).iter().map(|(_, by, _)| by.as_str()).collect::<Vec<_>>(), ["00 (shop)"]);
 }
@@ -193,11 +193,11 @@ fn the_power_is_cut_at_every_point_of_a_write_off() {
 
 /// One sale of the batch, and one that is Stuck (its reversals arrive, their answers do not); the two behind
 /// it wait for that in vain.
-fn settles_with_stuck(types: Types, noise: Vec<(i64, Scripted)>) -> World {
-    let mut fates = vec![HostFault::Answer, HostFault::LoseReply];
-    fates.extend(vec![HostFault::LoseReply; 4]);
+fn settles_with_stuck(types: Types, inputs: Vec<(i64, Scripted)>) -> World {
+    let mut faults = vec![HostFault::Answer, HostFault::LoseReply];
+    faults.extend(vec![HostFault::LoseReply; 4]);
     let orders = [sale("b"), sale("a"), sale("c"), sale("d"), control("z", Kind::Settlement)];
-    run_with(staffed(), Script { noise, operator: Some((20, types)), ..script(orders, fates) })
+    run_with(staffed(), Script { inputs, operator: Some((20, types)), ..script(orders, faults) })
 }
 
 #[test]
@@ -272,12 +272,12 @@ fn nobody_is_asked_when_nothing_is_stuck_or_the_supervisor_is_on_duty() {
 fn an_automatic_settlement_beside_something_stuck_waits_for_the_supervisor() {
     let mut s = staffed();
     s.settlement.at = "00:30".parse().ok();
-    let mut fates = vec![HostFault::Answer, HostFault::LoseReply];
-    fates.extend(vec![HostFault::LoseReply; 4]);
-    let noise = vec![(40 * LATER, write_off(2))];
+    let mut faults = vec![HostFault::Answer, HostFault::LoseReply];
+    faults.extend(vec![HostFault::LoseReply; 4]);
+    let inputs = vec![(40 * LATER, write_off(2))];
     let mut w = World::new(
         s,
-        Script { noise, operator: Some((20, good)), ..script([sale("b"), sale("a")], fates) },
+        Script { inputs, operator: Some((20, good)), ..script([sale("b"), sale("a")], faults) },
         None,
     );
     let own = |w: &World| -> Vec<(Status, Option<String>)> {

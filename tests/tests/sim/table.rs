@@ -72,28 +72,28 @@ fn orders(kind: Kind) -> Vec<Order> {
 fn run(kind: Kind, case: Case) -> World {
     let mut orders = orders(kind);
     let before = orders.len() - 1;
-    let mut fates = vec![HostFault::Answer; before];
+    let mut faults = vec![HostFault::Answer; before];
     match case {
         Case::Approved | Case::Cancelled | Case::DeviceLost => {}
-        Case::Refused => fates.push(HostFault::Refuse("51")),
-        Case::Busy => fates.push(HostFault::Refuse("91")),
-        Case::NoReply => fates.push(HostFault::LoseReply),
-        Case::LateReply => fates.push(HostFault::LateReply),
-        Case::BadMac => fates.push(HostFault::BadMac),
-        Case::ClosedHalfWay => fates.push(HostFault::LoseRequest),
+        Case::Refused => faults.push(HostFault::Refuse("51")),
+        Case::Busy => faults.push(HostFault::Refuse("91")),
+        Case::NoReply => faults.push(HostFault::LoseReply),
+        Case::LateReply => faults.push(HostFault::LateReply),
+        Case::BadMac => faults.push(HostFault::BadMac),
+        Case::ClosedHalfWay => faults.push(HostFault::LoseRequest),
     }
     let presents = kind.row().card != CardRule::None;
-    let mut noise = Vec::new();
+    let mut inputs = Vec::new();
     if case == Case::Cancelled && presents {
         orders[before].customer = Customer::Walks;
         // When it waits for the card: each order before it takes less than ten seconds.
-        noise.push((1_000 + 10_000 * before as i64 + 5_000, Scripted::CancelKey));
+        inputs.push((1_000 + 10_000 * before as i64 + 5_000, Scripted::CancelKey));
     }
     if case == Case::DeviceLost && presents {
         orders[before].customer = Customer::Walks;
-        noise.push((1_000 + 10_000 * before as i64 + 5_000, Scripted::Devices(false)));
+        inputs.push((1_000 + 10_000 * before as i64 + 5_000, Scripted::Devices(false)));
     }
-    let mut world = World::new(settings(), Script { noise, ..script(orders, fates) }, None);
+    let mut world = World::new(settings(), Script { inputs, ..script(orders, faults) }, None);
     world.run();
     world
 }
@@ -233,23 +233,23 @@ fn every_kind_meets_every_case() {
     }
 }
 
-/// The power is cut at every point of every kind, with each fate that its message may have; the checkers see
+/// The power is cut at every point of every kind, with each fault that its message may have; the checkers see
 /// to the rest. A new kind is in `orders`, or this does not compile.
 #[test]
 fn every_kind_is_cut_everywhere() {
-    let fates = [HostFault::Answer, HostFault::Refuse("51"), HostFault::LoseReply, HostFault::NotSent];
-    let cut_everywhere = |kind: Kind, fate: &HostFault| {
+    let faults = [HostFault::Answer, HostFault::Refuse("51"), HostFault::LoseReply, HostFault::NotSent];
+    let cut_everywhere = |kind: Kind, fault: &HostFault| {
         let orders = orders(kind);
-        let fates: Vec<HostFault> =
-            vec![HostFault::Answer; orders.len() - 1].into_iter().chain([fate.clone()]).collect();
+        let faults: Vec<HostFault> =
+            vec![HostFault::Answer; orders.len() - 1].into_iter().chain([fault.clone()]).collect();
         let go = |cut: Option<usize>| {
-            World::new(settings(), Script { settle: true, ..script(orders.clone(), fates.clone()) }, cut)
+            World::new(settings(), Script { settle: true, ..script(orders.clone(), faults.clone()) }, cut)
                 .run()
         };
         let points = go(None);
         for cut in 1..=points {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| go(Some(cut))));
-            assert!(result.is_ok(), "{} {fate:?}: cut at {cut} of {points}", kind.name());
+            assert!(result.is_ok(), "{} {fault:?}: cut at {cut} of {points}", kind.name());
         }
         points
     };
@@ -257,13 +257,13 @@ fn every_kind_is_cut_everywhere() {
     let cuts: usize = std::thread::scope(|s| {
         let shares: Vec<_> = (0..threads)
             .map(|t| {
-                let (fates, cut) = (&fates, &cut_everywhere);
+                let (faults, cut) = (&faults, &cut_everywhere);
                 s.spawn(move || {
                     Kind::ALL
                         .into_iter()
                         .skip(t)
                         .step_by(threads)
-                        .flat_map(|k| fates.iter().map(move |f| cut(k, f)))
+                        .flat_map(|k| faults.iter().map(move |f| cut(k, f)))
                         .sum::<usize>()
                 })
             })

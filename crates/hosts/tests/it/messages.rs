@@ -638,9 +638,14 @@ fn each_wire_rule_has_its_error() {
     assert_eq!(bad("020000000000020000004107"), at(39, Rule::NotAlnum));
     assert_eq!(bad("02000000000000800000410707070707070707"), at(41, Rule::NotText));
     let mut m = Message::new("0200").unwrap();
-    assert!(m.set(1, "x").is_err() && m.set(65, "x").is_err() && m.set(0, "x").is_err());
+    for n in [0, 1, 65] {
+        assert_eq!(m.set(n, "x"), Err(at(n, Rule::FieldNumber)));
+    }
     m.set(4, "12").unwrap();
     assert_eq!(p.table.pack(&m, &mut Vec::new()), Err(at(4, Rule::WrongLength { want: 12, found: 2 })));
-    assert!(Message::new("020").is_err() && Message::new("02x0").is_err());
-    assert!(m.set(55, vec![0; 40_000]).is_err());
+    let mti = |rule| Some(IsoError { part: Part::Mti, rule });
+    assert_eq!(Message::new("020").err(), mti(Rule::WrongLength { want: 4, found: 3 }));
+    assert_eq!(Message::new("02x0").err(), mti(Rule::NotDigit));
+    let long = m.set(55, vec![0; 40_000]);
+    assert!(matches!(long, Err(IsoError { rule: Rule::TooLong { found: 40_000, .. }, .. })), "{long:?}");
 }

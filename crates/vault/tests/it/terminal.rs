@@ -46,21 +46,23 @@ fn a_wrapped_key_is_taken_over_and_nothing_else() {
     };
     let mut torn = good("b");
     torn.wrapped[100] ^= 1;
+    let (check, wrap) = ("TMK: the check value is wrong", "wrapped key: it does not unwrap");
+    let length = "TMK: must be 16 bytes";
     let bad = [
-        WrappedTmk { check_value: vec![1, 2, 3], ..good("b") },
-        WrappedTmk { check_value: vec![], ..good("b") },
-        WrappedTmk { label: "another label".into(), ..good("b") },
-        WrappedTmk { wrapped: vec![0; 256], ..good("b") },
-        WrappedTmk { wrapped: Vec::new(), ..good("b") },
-        torn,
-        wrapped(&other.public, "b", "label", &tmk()),
-        wrapped(&key.public, "b", "label", &[7; 16]),
-        wrapped(&key.public, "b", "label", &tmk()[..8]),
-        wrapped(&key.public, "b", "label", &[tmk(), tmk()].concat()),
+        (WrappedTmk { check_value: vec![1, 2, 3], ..good("b") }, check),
+        (WrappedTmk { check_value: vec![], ..good("b") }, check),
+        (WrappedTmk { label: "another label".into(), ..good("b") }, wrap),
+        (WrappedTmk { wrapped: vec![0; 256], ..good("b") }, wrap),
+        (WrappedTmk { wrapped: Vec::new(), ..good("b") }, wrap),
+        (torn, wrap),
+        (wrapped(&other.public, "b", "label", &tmk()), wrap),
+        (wrapped(&key.public, "b", "label", &[7; 16]), "TMK: must not have equal halves"),
+        (wrapped(&key.public, "b", "label", &tmk()[..8]), length),
+        (wrapped(&key.public, "b", "label", &[tmk(), tmk()].concat()), length),
     ];
-    for one in bad {
-        let why = v.load_tmks_wrapped(&[good("a"), one.clone()]);
-        assert!(why.is_err(), "{one:?}");
+    for (one, why) in bad {
+        let refused = v.load_tmks_wrapped(&[good("a"), one.clone()]);
+        assert_eq!(refused.map_err(|e| e.to_string()), Err(why.into()), "{one:?}");
         assert_eq!((v.tmk_check_value("a"), v.tmk_check_value("b")), (None, None), "{one:?}");
     }
     v.load_tmks_wrapped(&[good("a"), good("b")]).unwrap();

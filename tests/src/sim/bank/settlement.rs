@@ -44,11 +44,11 @@ impl Bank {
         halves
     }
 
-    pub(super) fn settlement(&mut self, m: &HostMessage, fate: &HostFault) -> HostAnswer {
+    pub(super) fn settlement(&mut self, m: &HostMessage, fault: &HostFault) -> HostAnswer {
         let at = (m.account.clone(), m.plan.batch.get());
         let part = m.plan.settlement.as_deref().expect("a message of a settlement says which");
         if let BatchPart::Totals(told) = part {
-            return self.totals(m, &at, told, fate);
+            return self.totals(m, &at, told, fault);
         }
         let Some(closing) = self.closing.get_mut(&at) else { return self.answer("25", m) };
         if closing.closed || !closing.messages.insert(m.plan.stan.get()) {
@@ -115,7 +115,7 @@ impl Bank {
         m: &HostMessage,
         at: &(AccountId, u32),
         told: &Halves,
-        fate: &HostFault,
+        fault: &HostFault,
     ) -> HostAnswer {
         let ours = self.sums(&at.0, at.1);
         let judge = |told: &Half, ours: &Half| if told == ours { 1 } else { 2 };
@@ -123,7 +123,7 @@ impl Bank {
         if self.disputes {
             verdict = (2, 2);
         }
-        match fate {
+        match fault {
             HostFault::Unbalanced => verdict.0 = 2,
             HostFault::UnbalancedForeign => verdict.1 = 2,
             HostFault::SettleError => verdict = (3, 3),
@@ -142,7 +142,7 @@ impl Bank {
             (closing.told, closing.verdict) = (*told, verdict);
         }
         closing.heard |= !matches!(
-            fate,
+            fault,
             HostFault::SettleError
                 | HostFault::LoseReply
                 | HostFault::ImpossibleDigit
@@ -154,14 +154,14 @@ impl Bank {
             foreign: (closing.told.foreign, closing.verdict.1),
         };
         let mut answer = self.answer("00", m);
-        match fate {
+        match fault {
             HostFault::ImpossibleDigit => reply.foreign.1 = 7,
             HostFault::Contradiction => {
                 (reply.domestic.0.debit_minor, reply.domestic.1) = (reply.domestic.0.debit_minor + 1, 1)
             }
             _ => {}
         }
-        answer.settlement = Some(reply).filter(|_| *fate != HostFault::Garbage);
+        answer.settlement = Some(reply).filter(|_| *fault != HostFault::Garbage);
         answer
     }
 

@@ -24,27 +24,27 @@ const REOPEN: i64 = 1_000;
 
 pub(super) struct Disk {
     commits: u32,
-    fates: BTreeMap<u32, DiskFault>,
+    faults: BTreeMap<u32, DiskFault>,
     full_until: Time,
     /// The store is being opened again: there is no machine.
     pub down: bool,
 }
 
 impl Disk {
-    pub fn new(fates: &[(u32, DiskFault)]) -> Self {
-        Self { commits: 0, fates: fates.iter().cloned().collect(), full_until: Time(i64::MIN), down: false }
+    pub fn new(faults: &[(u32, DiskFault)]) -> Self {
+        Self { commits: 0, faults: faults.iter().cloned().collect(), full_until: Time(i64::MIN), down: false }
     }
     pub fn calm(&mut self) {
-        self.fates.clear();
+        self.faults.clear();
         self.full_until = Time(i64::MIN);
     }
-    fn fate(&mut self, now: Time) -> Option<DiskFault> {
+    fn fault(&mut self, now: Time) -> Option<DiskFault> {
         self.commits += 1;
-        let fate = self.fates.remove(&self.commits);
-        if let Some(DiskFault::Full(ms)) = fate {
+        let fault = self.faults.remove(&self.commits);
+        if let Some(DiskFault::Full(ms)) = fault {
             self.full_until = Time(now.0 + ms);
         }
-        if now < self.full_until { Some(DiskFault::Full(0)) } else { fate }
+        if now < self.full_until { Some(DiskFault::Full(0)) } else { fault }
     }
 }
 
@@ -242,9 +242,9 @@ impl World {
             return;
         }
         if self.handed.front().is_some_and(|s| s.records.last().is_some_and(|e| e.seq <= seq))
-            && let Some(fate) = self.disk.fate(self.now)
+            && let Some(fault) = self.disk.fault(self.now)
         {
-            return self.commit_fails(&fate, seq);
+            return self.commit_fails(&fault, seq);
         }
         self.keep_up_to(seq);
         if self.point() {
@@ -300,9 +300,9 @@ impl World {
         }
     }
 
-    fn commit_fails(&mut self, fate: &DiskFault, seq: u64) {
-        self.count(format!("disk {}", fate.name()));
-        if *fate == DiskFault::FailsKept {
+    fn commit_fails(&mut self, fault: &DiskFault, seq: u64) {
+        self.count(format!("disk {}", fault.name()));
+        if *fault == DiskFault::FailsKept {
             self.keep_up_to(seq);
         }
         self.handed.clear();

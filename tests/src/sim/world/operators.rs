@@ -67,7 +67,7 @@ impl World {
             self.machine.obligations()
         );
         if recovering {
-            self.noise(Scripted::EndRecovery);
+            self.scripted(Scripted::EndRecovery);
         }
         for txn in unnamed {
             let undone = self.undone_at_the_acquirer(txn, None);
@@ -250,7 +250,7 @@ impl World {
     /// The mishaps are over.
     pub(super) fn calm(&mut self) {
         self.calm_since = self.now;
-        self.fates.clear();
+        self.faults.clear();
         self.sign_ins.clear();
         self.prints.clear();
         self.cut_at.clear();
@@ -264,10 +264,10 @@ impl World {
         });
     }
 
-    pub(super) fn noise(&mut self, noise: Scripted) {
-        self.count(format!("noise {}", noise.name()));
+    pub(super) fn scripted(&mut self, input: Scripted) {
+        self.count(format!("scripted {}", input.name()));
         let running = self.machine.state().running.clone();
-        match (noise, running) {
+        match (input, running) {
             // The front door answers those that are known from the store; the machine hears the others.
             (Scripted::StartAgain { same }, Some(r))
                 if checks::outcome_of(&self.journal, &r.key).is_none() || !same =>

@@ -43,7 +43,7 @@ impl World {
         self.messages.insert(m.tag, m.clone());
         let own_sign_in =
             m.plan.kind == Kind::SignIn && m.message_kind == MessageKind::Request && m.log.is_none();
-        let fate = if own_sign_in { self.sign_ins.pop_front() } else { self.fates.pop_front() }
+        let fault = if own_sign_in { self.sign_ins.pop_front() } else { self.faults.pop_front() }
             .unwrap_or(HostFault::Answer);
         let since = self.now.since(crate::sim::script::at_epoch()).0;
         let down = self.script.down.iter().any(|(from, to)| (*from..*to).contains(&since));
@@ -51,10 +51,10 @@ impl World {
             m.message_kind == MessageKind::Repeat
                 && self.machine.state().obligation(txn, m.plan.stan).is_some()
         });
-        let fate = match (down, never) {
+        let fault = match (down, never) {
             (true, _) => HostFault::NotSent,
             (false, true) => HostFault::LoseRequest,
-            (false, false) => fate,
+            (false, false) => fault,
         };
         let message_kind = match m.message_kind {
             MessageKind::Request => "request",
@@ -62,11 +62,11 @@ impl World {
             MessageKind::Query => "query",
             MessageKind::Reversal(_) => "reversal",
         };
-        self.count(format!("fate {message_kind}: {}", fate.name()));
+        self.count(format!("fault {message_kind}: {}", fault.name()));
         let (tag, gone) = (m.tag, m.deadline.0 - self.clock().0);
         let reply = |answer| HostEvent::Reply { answer: Box::new(answer), trace: FrameTrace::default() };
         let silence = |why: &str| HostEvent::NoReply { why: why.into(), trace: FrameTrace::default() };
-        match fate {
+        match fault {
             HostFault::Unbuildable => {
                 self.later(50, Event::Host { tag, event: HostEvent::Unbuildable { why: "no PAN".into() } })
             }
@@ -75,11 +75,11 @@ impl World {
             }
             HostFault::LoseRequest => self.later(gone, Event::Host { tag, event: silence("time-out") }),
             HostFault::LoseReply => {
-                self.at_bank(&m, &fate);
+                self.at_bank(&m, &fault);
                 self.later(gone, Event::Host { tag, event: silence("time-out") });
             }
             HostFault::LateReply => {
-                let answer = Box::new(self.at_bank(&m, &fate));
+                let answer = Box::new(self.at_bank(&m, &fault));
                 self.later(gone, Event::Host { tag, event: silence("time-out") });
                 self.later(
                     gone + 20,
@@ -91,25 +91,25 @@ impl World {
                 self.later(gone + 120_000, Event::AtBank(Box::new(m)));
             }
             HostFault::SlowRefuse(ms, _) | HostFault::Slow(ms) => {
-                let answer = self.at_bank(&m, &fate);
+                let answer = self.at_bank(&m, &fault);
                 // Past its deadline the link has said so.
                 let event = if ms < gone { reply(answer) } else { silence("time-out") };
                 self.later(ms.min(gone), Event::Host { tag, event });
             }
             HostFault::Twice => {
-                let answer = self.at_bank(&m, &fate);
+                let answer = self.at_bank(&m, &fault);
                 self.later(30, Event::Host { tag, event: reply(answer.clone()) });
                 self.later(35, Event::Host { tag, event: reply(answer) });
             }
             HostFault::Damaged => {
-                self.at_bank(&m, &fate);
+                self.at_bank(&m, &fault);
                 self.later(30, Event::Host { tag, event: silence("the frame is malformed") });
             }
             HostFault::LinkDied => {
-                self.at_bank(&m, &fate);
+                self.at_bank(&m, &fault);
                 self.later(10, Event::Host { tag, event: silence("host link: gone") });
             }
-            HostFault::LinkSilent => drop(self.at_bank(&m, &fate)),
+            HostFault::LinkSilent => drop(self.at_bank(&m, &fault)),
             HostFault::Unbalanced
             | HostFault::UnbalancedForeign
             | HostFault::SettleError
@@ -124,14 +124,14 @@ impl World {
             | HostFault::RefuseNoMac(_)
             | HostFault::Partial
             | HostFault::Require(_) => {
-                let answer = self.at_bank(&m, &fate);
+                let answer = self.at_bank(&m, &fault);
                 self.later(30, Event::Host { tag, event: reply(answer) });
             }
         }
     }
 
-    pub(super) fn at_bank(&mut self, m: &HostMessage, fate: &HostFault) -> HostAnswer {
-        let answer = self.bank.process(m, fate);
+    pub(super) fn at_bank(&mut self, m: &HostMessage, fault: &HostFault) -> HostAnswer {
+        let answer = self.bank.process(m, fault);
         self.model.at_bank(m, &answer);
         answer
     }
