@@ -96,7 +96,7 @@ pub fn check_fees(at: &str, rows: &[FeeRow]) -> Result<(), Fault> {
         if (r.wallet.is_some() && r.product != Product::Scan)
             || (r.scheme.is_some() && r.product != Product::Card)
         {
-            return bad(f("product"), "a wallet goes with scan, an scheme with card");
+            return bad(f("product"), "a wallet goes with scan, a scheme with card");
         }
     }
     Ok(())

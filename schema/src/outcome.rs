@@ -334,6 +334,54 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Of a request that was just begun: nothing more is known of it.
+    pub fn running(key: RequestKey, txn: u64, kind: Kind, sums: Sums, started: Time) -> Self {
+        Self {
+            key,
+            txn,
+            kind,
+            status: Status::Running,
+            authority: None,
+            reason: None,
+            sums,
+            started,
+            ended: None,
+            answer_by: None,
+            place: Place::default(),
+            account: None,
+            mid: None,
+            tid: None,
+            operator: String::new(),
+            approved_by: None,
+            entry: None,
+            wallet: None,
+            masked_pan: None,
+            stan: None,
+            batch: None,
+            rrn: None,
+            auth_code: None,
+            host_date: None,
+            host_time: None,
+            scheme: None,
+            issuer: None,
+            acquirer: None,
+            host_texts: Vec::new(),
+            pin: false,
+            original: None,
+            voided: false,
+            completed: false,
+            adjusted: false,
+            forwarding: None,
+            offline_authority: None,
+            offline: None,
+            no_cvm: None,
+            note: None,
+            settlement: None,
+            journal: None,
+            test: false,
+        }
+    }
+
     /// What customer service asks for: `R`, the last four characters of the terminal number (F41) when an
     /// account is known, `-`, and the transaction's number: `R0001-17`.
     pub fn reference(&self) -> String {

@@ -22,49 +22,11 @@ pub(crate) fn context() -> SlipContext {
 }
 
 fn bare(kind: Kind, status: Status) -> Outcome {
+    let key = RequestKey { app: "till".into(), id: "order-17".into() };
     Outcome {
-        key: RequestKey { app: "till".into(), id: "order-17".into() },
-        txn: 17,
-        kind,
         status,
-        authority: None,
-        reason: None,
-        sums: Sums::new(Currency::CNY, None),
-        started: Time(1_772_692_200_000),
-        ended: None,
-        answer_by: None,
-        place: Place::default(),
-        account: None,
-        mid: None,
-        tid: None,
         operator: "01".into(),
-        approved_by: None,
-        entry: None,
-        wallet: None,
-        masked_pan: None,
-        stan: None,
-        batch: None,
-        rrn: None,
-        auth_code: None,
-        host_date: None,
-        host_time: None,
-        scheme: None,
-        issuer: None,
-        acquirer: None,
-        host_texts: Vec::new(),
-        pin: false,
-        original: None,
-        voided: false,
-        completed: false,
-        adjusted: false,
-        forwarding: None,
-        offline_authority: None,
-        offline: None,
-        no_cvm: None,
-        settlement: None,
-        note: None,
-        journal: None,
-        test: false,
+        ..Outcome::running(key, 17, kind, Sums::new(Currency::CNY, None), Time(1_772_692_200_000))
     }
 }
 

@@ -582,49 +582,13 @@ mod tests {
     use payterm_schema::{Currency, RequestKey, outcome::Sums};
 
     fn outcome() -> Outcome {
+        let key = RequestKey { app: "till".into(), id: "order-17".into() };
         Outcome {
-            key: RequestKey { app: "till".into(), id: "order-17".into() },
-            txn: 1,
-            kind: Kind::Sale,
             status: Status::Unknown,
-            authority: None,
-            reason: None,
-            sums: Sums::new(Currency::CNY, Some(1234)),
-            started: Time(0),
-            ended: None,
-            answer_by: None,
-            place: payterm_schema::outcome::Place::default(),
-            account: None,
-            mid: None,
-            tid: None,
             operator: "01".into(),
-            approved_by: None,
-            entry: None,
-            wallet: None,
-            masked_pan: None,
-            stan: None,
-            batch: None,
             rrn: Some("606414000118".into()),
-            auth_code: None,
-            host_date: None,
-            host_time: None,
-            scheme: None,
-            issuer: None,
-            acquirer: None,
-            host_texts: Vec::new(),
-            pin: false,
-            original: None,
-            voided: false,
-            completed: false,
-            adjusted: false,
-            forwarding: None,
-            offline_authority: None,
-            offline: None,
-            no_cvm: None,
-            settlement: None,
-            note: None,
-            journal: None,
             test: true,
+            ..Outcome::running(key, 1, Kind::Sale, Sums::new(Currency::CNY, Some(1234)), Time(0))
         }
     }
 

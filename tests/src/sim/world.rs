@@ -300,16 +300,6 @@ impl World {
         self.messages.values().any(|m| m.account == *account && m.deadline.0 + 60_000 >= self.clock().0)
     }
 
-    fn later(&mut self, ms: i64, event: Event) {
-        self.next_id += 1;
-        self.heap.push(Reverse((self.now.0 + ms, self.next_id)));
-        self.events.insert(self.next_id, event);
-    }
-
-    pub(crate) fn count(&mut self, what: impl Into<String>) {
-        *self.seen.entry(what.into()).or_default() += 1;
-    }
-
     fn boot(&mut self) {
         self.run += 1;
         let keys: Vec<AccountId> = self.settings.accounts.iter().map(|a| a.config.id.clone()).collect();
@@ -325,6 +315,11 @@ impl World {
             printer: true,
         });
         self.later(1_000, Event::Next);
+    }
+
+    fn time_is_up(&mut self) {
+        let step = self.machine.handle_timeout(self.clock());
+        self.took(step);
     }
 
     fn happen(&mut self, event: Event) {
@@ -350,7 +345,10 @@ impl World {
                 if m.plan.settlement.is_some()
                     && self.bank.closing.contains_key(&(m.account.clone(), m.plan.batch.get())) => {}
             Event::AtBank(message) => drop(self.at_bank(&message, &HostFault::Answer)),
-            Event::Customer(input) => self.customer(input),
+            Event::Customer(input) => {
+                let input = self.customer(input);
+                self.input(input);
+            }
             Event::Scripted(input) => self.scripted(input),
             Event::Key(key) => self.input(Input::Key(key)),
             Event::Vault { tag, answer } => {

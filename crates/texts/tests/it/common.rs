@@ -21,16 +21,10 @@ pub fn key(id: &str) -> RequestKey {
 /// A swiped sale with a PIN, approved.
 pub fn sale() -> Outcome {
     Outcome {
-        key: key("order-17"),
-        txn: 42,
-        kind: Kind::Sale,
         status: Status::Approved,
         authority: Some(Authority::Host),
-        reason: None,
         sums: Sums { fee: Some(741), balance: None, ..Sums::new(Currency::CNY, Some(123_450)) },
-        started: AT,
         ended: Some(Time(AT.0 + 21_000)),
-        answer_by: None,
         place: Place {
             shop: "\u{8001}\u{738b}\u{9762}\u{9986}".into(),
             address: "Nanjing Road 100".into(),
@@ -40,9 +34,7 @@ pub fn sale() -> Outcome {
         mid: Some("898310058120001".into()),
         tid: Some("20260001".into()),
         operator: "01".into(),
-        approved_by: None,
         entry: Some(EntryMode::Swipe),
-        wallet: None,
         masked_pan: Some("622848******1234".into()),
         stan: Stan::new(118),
         batch: Batch::new(7),
@@ -53,20 +45,9 @@ pub fn sale() -> Outcome {
         scheme: Some("CUP".into()),
         issuer: Some("01030000".into()),
         acquirer: Some("48023100".into()),
-        host_texts: Vec::new(),
         pin: true,
-        original: None,
-        voided: false,
-        completed: false,
-        adjusted: false,
-        forwarding: None,
-        offline_authority: None,
-        offline: None,
-        no_cvm: None,
-        settlement: None,
         note: Some("table 4".into()),
-        journal: None,
-        test: false,
+        ..Outcome::running(key("order-17"), 42, Kind::Sale, Sums::new(Currency::CNY, None), AT)
     }
 }
 

@@ -2,8 +2,9 @@
 //! on, the daemon's clock is monotonic (`crates/engine/src/clock.rs`): it takes a step forward over when the next
 //! request comes, and none back. It is never slower or faster than the world's, and no two events have a
 //! negative time between them in one run.
-use super::World;
+use super::{Event, World};
 use payterm_schema::Time;
+use std::cmp::Reverse;
 
 impl World {
     /// What the terminal's clock reads.
@@ -16,9 +17,15 @@ impl World {
         self.machine.poll_timeout().filter(|_| !self.disk.down).map(|t| Time(t.0.saturating_sub(self.skew)))
     }
 
-    pub(super) fn time_is_up(&mut self) {
-        let step = self.machine.handle_timeout(self.clock());
-        self.took(step);
+    /// Has it happen so many ms from now.
+    pub(super) fn later(&mut self, ms: i64, event: Event) {
+        self.next_id += 1;
+        self.heap.push(Reverse((self.now.0 + ms, self.next_id)));
+        self.events.insert(self.next_id, event);
+    }
+
+    pub(crate) fn count(&mut self, what: impl Into<String>) {
+        *self.seen.entry(what.into()).or_default() += 1;
     }
 
     /// The system's clock was set while the power is on. True = the daemon has taken it over: it does where

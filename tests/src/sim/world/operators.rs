@@ -11,7 +11,7 @@ use crate::sim::{
     bank::Posting,
     checks,
     model::{self, Place},
-    script::{Customer, Order, Press, Scripted},
+    script::{Customer, Press, Scripted},
 };
 use payterm_core::{Input, VaultAnswer, VaultAsk};
 use payterm_schema::{
@@ -451,10 +451,6 @@ impl World {
         for call in self.calls.keys().copied().collect::<Vec<_>>() {
             self.call_answered(call, Err(Fault::StoreFailed { id: String::new(), cause: "disk".into() }));
         }
-    }
-
-    pub(super) fn order(&self) -> Option<&Order> {
-        self.script.orders.get(self.next_order)
     }
 
     pub(super) fn show(&mut self, screen: Screen) {

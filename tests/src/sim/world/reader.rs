@@ -4,7 +4,7 @@
 //! reader never gives another number than the card's. (A card that is pulled in the middle of a chip
 //! transaction comes with the chip.)
 use super::{Event, World};
-use crate::sim::script::{CODE, Customer, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN};
+use crate::sim::script::{CODE, Customer, Order, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN};
 use payterm_core::Input;
 use payterm_schema::{
     AccountId, CardToken, Instrument, PaymentCode, PinBlock, RequestKey, Tracks,
@@ -21,6 +21,10 @@ fn swipe(track: &str) -> Input {
 }
 
 impl World {
+    pub(super) fn order(&self) -> Option<&Order> {
+        self.script.orders.get(self.next_order)
+    }
+
     pub(super) fn offer(&mut self) {
         self.armed = true;
         let Some(customer) = self.order().map(|o| o.customer.clone()) else { return };
@@ -74,16 +78,17 @@ impl World {
         self.later(ms, Event::Customer(Input::Pin { tag, entry }));
     }
 
-    pub(super) fn customer(&mut self, input: Input) {
+    /// What a customer's act is to the machine at this moment.
+    pub(super) fn customer(&mut self, input: Input) -> Input {
         // The pad is idle once it has answered.
         self.pin_asked &= !matches!(input, Input::Pin { .. });
         match input {
             // The pad enciphers it under the keys of this moment.
             Input::Pin { tag, entry: PinEntry::Block(_) } => {
                 let entry = PinEntry::Block(PinBlock::iso0([self.generation(self.pin_of.as_ref()); 8]));
-                self.input(Input::Pin { tag, entry });
+                Input::Pin { tag, entry }
             }
-            input => self.input(input),
+            input => input,
         }
     }
 
