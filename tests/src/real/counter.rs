@@ -114,7 +114,7 @@ async fn one(
     };
     let key = client.start(&caller(), Request::try_from(wire)?).await?;
     let presents = kind.row().card != payterm_schema::kind::CardRule::None;
-    let soon = When::Within(std::time::Duration::from_secs(5));
+    let soon = When::Within(std::time::Duration::from_secs(60));
     // What is refused before the card is asked for has ended by then.
     let shown = if by_code {
         virtuals.scan(&format!("13{:016}", u64::from(n) + 5_000_000_000_000_000), soon).is_ok()

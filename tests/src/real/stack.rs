@@ -21,7 +21,7 @@ use std::{
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// How long anything may take to get ready.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The directory of the built programs: the one of this test or program.
 pub fn programs() -> Result<PathBuf> {

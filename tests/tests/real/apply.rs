@@ -97,7 +97,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     stack.acquirer(&["onboardings", "reject", &id, "--reason", "执照照片不清楚"])?;
     reach(&stack, "rejected")?;
     stack.virtuals()?.wait_screen("执照照片不清楚", PAGE)?;
-    let slips = stack.virtuals()?.wait_papers(2, Duration::from_secs(5))?.1;
+    let slips = stack.virtuals()?.wait_papers(2, Duration::from_secs(60))?.1;
     assert!(
         slips[0].contains("终端申请单") && slips[0].contains("已提交") && slips[1].contains("执照照片不清楚"),
         "{slips:?}"
@@ -137,7 +137,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
         (Some(7), Some("TEST0002"), "便民超市")
     );
     assert_eq!(stack.balance("fees:cup2")?, 7, "what the acquirer takes");
-    stack.virtuals()?.wait_screen("商户手续费 0.07", Duration::from_secs(5))?;
+    stack.virtuals()?.wait_screen("商户手续费 0.07", Duration::from_secs(60))?;
     until("no paper left", || {
         stack.ctl(&["papers", "--json"]).is_ok_and(|o| o.stdout.trim_ascii() == b"[]")
     })?;

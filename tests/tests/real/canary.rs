@@ -146,7 +146,7 @@ async fn canaries_are_nowhere() -> Result<(), Box<dyn std::error::Error>> {
         has(b"***4801") && !has(b"621234*") && !has(&hex::decode("0123456789ABCDEFFEDCBA9876543210")?),
         "the last four, no key"
     );
-    let (_, papers) = virtuals.wait_papers(10, Duration::from_secs(10))?;
+    let (_, papers) = virtuals.wait_papers(10, Duration::from_secs(60))?;
     search(Path::new("papers"), papers.join("\n").as_bytes());
     // A crash in the middle of a sale leaves no core file.
     swipe(&mut virtuals, &[PIN]);

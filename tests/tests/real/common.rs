@@ -5,7 +5,7 @@ use payterm_schema::{Outcome, Request, RequestKey, Terminal, request::RequestWir
 use payterm_tests::real::stack::{Stack, caller};
 use std::{process::Command, time::Duration};
 
-pub const SOON: When = When::Within(Duration::from_secs(10));
+pub const SOON: When = When::Within(Duration::from_secs(60));
 pub const ALICE: (&str, &str) = ("6212345678900000003", "3012");
 pub const PIN: &str = "123456";
 

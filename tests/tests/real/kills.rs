@@ -98,7 +98,7 @@ async fn the_judge_finds_what_is_lost_doubled_and_unexplained() -> Done {
         let told = pay(&client, wire.clone()).await;
         issued.push(Issued { started: true, told: Some(told), ..Issued::new(wire) });
     }
-    virtuals.wait_papers(4, std::time::Duration::from_secs(10))?;
+    virtuals.wait_papers(4, std::time::Duration::from_secs(60))?;
     while !client.papers(&caller()).await?.is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }

@@ -38,7 +38,7 @@ fn keys(virtuals: &mut VirtualControl, text: &str) {
 }
 /// Types as soon as the display asks for it.
 fn answers(virtuals: &mut VirtualControl, asked: &str, text: &str) {
-    let shown = virtuals.wait_screen(asked, Duration::from_secs(10));
+    let shown = virtuals.wait_screen(asked, Duration::from_secs(60));
     assert!(shown.as_ref().is_ok_and(|lines| lines.iter().any(|l| l.contains(asked))), "{asked}: {shown:?}");
     keys(virtuals, text);
 }
@@ -235,7 +235,7 @@ async fn passwords_locks_restarts_and_the_service_code() -> Result<()> {
         assert_eq!(refused(client.start(&caller(), wire(sale("o-3", "1.00"))).await), Fault::TerminalLocked);
         is_so(&client, "a challenge", |o| o.locked.as_ref().is_some_and(|l| l.challenge.is_some())).await;
         let challenge = operators(&client).await.locked.and_then(|l| l.challenge).ok_or("no challenge")?;
-        let screen = virtuals.wait_screen(&challenge, Duration::from_secs(5))?.join("|");
+        let screen = virtuals.wait_screen(&challenge, Duration::from_secs(60))?.join("|");
         assert!(screen.contains(&challenge) && screen.contains("400-000-0000"), "{screen}");
         if let Some(old) = last.replace(service.code(&challenge)?) {
             // Yesterday's code opens nothing today.
@@ -345,14 +345,14 @@ async fn the_shell_asks_and_the_keypad_answers() -> Result<()> {
     assert_eq!((named, all["on_duty"].as_str()), (vec!["00", "01", "02", "99"], Some("01")));
     // The keys go through the shell as well: what a person tries by hand.
     let remove = spawn(&["operators", "remove", "02"])?;
-    virtuals.wait_screen("Supervisor's password", Duration::from_secs(10))?;
+    virtuals.wait_screen("Supervisor's password", Duration::from_secs(60))?;
     let typed = spawn(&["virtual", "keys", SUPERVISOR, "confirm"])?.wait_with_output()?;
     assert!(typed.status.success(), "{}", String::from_utf8_lossy(&typed.stderr));
     assert!(remove.wait_with_output()?.status.success());
     assert_eq!(operators(&client).await.operators.len(), 3);
     // Cancelled at the keypad, and refused for what it is.
     let password = spawn(&["--json", "operators", "password"])?;
-    virtuals.wait_screen("present password", Duration::from_secs(10))?;
+    virtuals.wait_screen("present password", Duration::from_secs(60))?;
     virtuals.key("cancel", When::Now)?;
     let out = password.wait_with_output()?;
     assert_eq!(out.status.code(), Some(3));

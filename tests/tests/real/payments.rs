@@ -131,7 +131,7 @@ async fn a_lost_reply_is_unknown_then_reversed() -> Done {
     alice(&mut virtuals);
     assert_eq!(pay(&client, sale("u-2", "1.00")).await.status, Status::Approved);
     assert_eq!(stack.net("cup")?, 100);
-    let (_, slips) = virtuals.wait_papers(3, Duration::from_secs(10))?;
+    let (_, slips) = virtuals.wait_papers(3, Duration::from_secs(60))?;
     assert!(slips[0].contains("不要重复收款") || slips[0].contains("请勿"), "{}", slips[0]);
     Ok(())
 }
@@ -362,7 +362,7 @@ async fn no_paper() -> Done {
     assert_eq!(pay(&client, sale("o-1", "1.00")).await.status, Status::Approved);
     assert_eq!(client.papers(&caller()).await?.len(), 2);
     virtuals.paper_out(false)?;
-    let (_, papers) = virtuals.wait_papers(2, Duration::from_secs(10))?;
+    let (_, papers) = virtuals.wait_papers(2, Duration::from_secs(60))?;
     assert!(papers.iter().all(|p| !p.contains("重打印")), "no byte had left: originals");
     Ok(())
 }

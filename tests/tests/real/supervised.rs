@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn device(client: &Client, name: &str) -> Done<Device> {
     Ok(client.devices().await?.into_iter().find(|d| d.name == name).ok_or("no such device")?)

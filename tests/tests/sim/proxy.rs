@@ -54,7 +54,7 @@ fn a_line_that_is_down_refuses() -> Done {
     assert!(l.back().1, "what stands is not reset");
     let began = Instant::now();
     while TcpStream::connect(&l.proxy.address).is_ok() {
-        assert!(began.elapsed() < Duration::from_secs(5), "somebody listens");
+        assert!(began.elapsed() < Duration::from_secs(60), "somebody listens");
     }
     assert!(
         matches!(TcpStream::connect(&l.proxy.address), Err(e) if e.kind() == ErrorKind::ConnectionRefused)
@@ -63,7 +63,7 @@ fn a_line_that_is_down_refuses() -> Done {
     l.daemon = loop {
         match TcpStream::connect(&l.proxy.address) {
             Ok(daemon) => break daemon,
-            Err(e) if began.elapsed() > Duration::from_secs(5) => return Err(e.into()),
+            Err(e) if began.elapsed() > Duration::from_secs(60) => return Err(e.into()),
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     };
@@ -206,7 +206,7 @@ fn a_calm_line_is_good_and_leads_elsewhere() -> Done {
     let (elsewhere, heard) = echo()?;
     l.proxy.lead_to(&elsewhere);
     TcpStream::connect(&l.proxy.address)?.write_all(&frame())?;
-    assert_eq!(heard.recv_timeout(Duration::from_secs(5))?, Some(frame()));
+    assert_eq!(heard.recv_timeout(Duration::from_secs(60))?, Some(frame()));
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const CARD: &str = "6212345678900000003";
 const OPENING: i64 = 1_000_000;
 

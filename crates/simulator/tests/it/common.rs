@@ -131,7 +131,7 @@ impl Till {
         Some(frame)
     }
     pub fn hear(&mut self) -> Reply {
-        let frame = self.frame(Duration::from_secs(10)).expect("a reply");
+        let frame = self.frame(Duration::from_secs(60)).expect("a reply");
         read(&self.profile, &frame, &self.mak).unwrap()
     }
     pub fn silent(&mut self) -> bool {
@@ -278,7 +278,7 @@ fn connect(addr: SocketAddr) -> TcpStream {
 }
 
 pub fn soon(what: &str, mut done: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + Duration::from_secs(10);
+    let end = std::time::Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(std::time::Instant::now() < end, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(5));
