@@ -527,11 +527,13 @@ pub async fn power_cuts_without_syncs(cuts: u32, seed: u64) -> Result<Verdict> {
 async fn cuts_under(cuts: u32, seed: u64, wrapper: &[&str]) -> Result<Verdict> {
     let dir = tempfile::Builder::new().prefix("payterm-power-").tempdir()?;
     let mut disk = LoopDisk::new(dir.path())?;
-    let mut evening = Evening::begin(dir.path(), seed, wrapper.is_empty()).await?;
+    // A failure before the first cut is none that a cut has made.
+    let uncut = |e: Box<dyn std::error::Error>| format!("before a cut: {e}");
+    let mut evening = Evening::begin(dir.path(), seed, wrapper.is_empty()).await.map_err(uncut)?;
     if !wrapper.is_empty() {
         evening.stack.kill_daemon();
-        evening.stack.start_daemon(wrapper)?;
-        evening.come_back().await?;
+        evening.stack.start_daemon(wrapper).map_err(uncut)?;
+        evening.come_back().await.map_err(uncut)?;
     }
     for _ in 0..cuts {
         let moment = Duration::from_millis(evening.rng.roll(MOMENT_MOST_MS));

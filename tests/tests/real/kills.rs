@@ -54,12 +54,15 @@ async fn a_power_cut_loses_nothing() -> Done {
 #[tokio::test]
 async fn a_daemon_that_does_not_sync_is_found_out_by_a_power_cut() -> Done {
     if disk::mounts() {
-        let found = kills::power_cuts_without_syncs(3, 8).await;
-        assert!(found.as_ref().map_or(true, |v| !v.lost.is_empty()), "{found:?}");
-        if let Ok(v) = found
-            && let Some(kept) = v.kept
-        {
-            std::fs::remove_dir_all(kept)?;
+        match kills::power_cuts_without_syncs(3, 8).await {
+            Ok(v) => {
+                assert!(!v.lost.is_empty(), "{v:?}");
+                if let Some(kept) = v.kept {
+                    std::fs::remove_dir_all(kept)?;
+                }
+            }
+            // So much is gone that it does not start on what is left. A harness that fails proves nothing.
+            Err(e) => assert!(e.to_string().starts_with("paytermd ended before it was ready"), "{e}"),
         }
     }
     Ok(())

@@ -652,8 +652,8 @@ fn a_backup_that_is_one_payment_old() {
     store.close();
     fs::copy(dir.join("journal.backup.db"), journal(&dir)).unwrap();
     let restored = judge(&dir, "a backup without the last payment").expect("payment 8 is gone");
-    let stans = restored.stans.expect("what the marks say of the STANs");
-    assert_eq!((restored.lost, restored.last_txn, stans[&main_account()]), (1, 8, Stan::new(8).unwrap()));
+    assert_eq!((restored.lost, restored.last_txn), (1, 8), "{restored:?}");
+    assert!(restored.stans.is_some(), "the marks know which STANs may have been used: {restored:?}");
 }
 
 /// The same for queries: uploads, reversals and look-ups.
