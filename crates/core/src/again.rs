@@ -5,7 +5,6 @@ use payterm_schema::{
     AccountId, HostAnswer, Kind, Money, ObligationRecord, RequestRecord, Status,
     account::Stan,
     host::{FrameTrace, ReversalReason},
-    notice::Screen,
     outcome::{Authority, Class},
     record::{Ending, ProvisionalOf},
     time::Millis,
@@ -44,7 +43,7 @@ impl Machine {
         let until = self.now + wait;
         let Some(flow) = self.flow.as_mut().filter(|f| f.busy_tries < tries) else { return false };
         flow.busy_tries += 1;
-        self.set_stage(Stage::Busy { until }, Screen::wait("host-busy", until));
+        self.set_stage(Stage::Busy { until });
         true
     }
 
@@ -83,10 +82,7 @@ impl Machine {
             },
         );
         let until = self.after(self.settings.flow.confirm_timeout_ms);
-        self.set_stage(
-            Stage::Partial { until, account: account.clone(), stan, answer },
-            Screen::ConfirmPartial { asked, approved },
-        );
+        self.set_stage(Stage::Partial { until, account: account.clone(), stan, answer, asked, approved });
         true
     }
 

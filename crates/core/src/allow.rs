@@ -9,7 +9,6 @@ use payterm_schema::{
     AccountId, HostEvent, Kind, RequestRecord,
     host::{CardSecrets, EntryMode, MessageKind, OriginalRef, Plan, SecretsFrom},
     kind::{CardRule, Recovery},
-    notice::Screen,
     offline::OfflineAuthority,
 };
 use std::sync::Arc;
@@ -127,6 +126,6 @@ impl Machine {
         let log = Some(running.key.to_string());
         self.send(&account, Purpose::Request { txn, stan }, MessageKind::Request, plan, secrets, log);
         let until = self.in_front(&account).map_or(self.now, |l| l.until);
-        self.set_stage(Stage::Sent, Screen::wait("sending", until));
+        self.set_stage(Stage::Sent { until });
     }
 }

@@ -397,10 +397,12 @@ impl Machine {
         let foreground = self.state.running.is_none() && self.flow.take().is_some();
         self.tell(Notice::Outcome { outcome: Arc::clone(&outcome) });
         // The customer's own last result still stands there: it has become another one.
-        let shown = matches!(&self.screen, Screen::Result { outcome: o } if o.txn == txn);
+        let shown = self
+            .timed
+            .as_ref()
+            .is_some_and(|t| matches!(&t.screen, Screen::Result { outcome: o } if o.txn == txn));
         if foreground || (shown && self.state.running.is_none()) {
-            self.screen_until = Some(self.after(self.settings.flow.result_ms));
-            self.show(Screen::Result { outcome });
+            self.show_result(Screen::Result { outcome });
         }
     }
 

@@ -1,12 +1,12 @@
 //! The foreground request up to the moment when its frame may leave: one stage at a time, each with its own
 //! time-out.
-use crate::{By, Effect, Machine, instrument, instrument::Presented, view};
+use crate::{Ask, By, Machine, instrument, instrument::Presented, view};
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, Notice, Outcome, Request, RequestKey, RequestRecord, Status, Time,
+    AccountId, Fault, HostAnswer, Money, Notice, Outcome, Request, RequestKey, RequestRecord, Status, Time,
     account::Stan,
     device::Key,
     kind::{CardRule, Kind, OriginalBy},
-    notice::{Phase, Screen},
+    notice::{Owed, Phase},
     outcome::Class,
     request::Method,
     secret::{PinBlock, PinEntry},
@@ -57,31 +57,46 @@ pub(crate) enum Stage {
     /// Waits until the account is signed in and owes nothing.
     Preparing {
         until: Time,
+        /// What the customer has to wait for; none where nothing stands in the way.
+        what: Option<&'static str>,
+        owed: Option<Owed>,
     },
     Pin {
         tag: u64,
         until: Time,
+        /// Typed so far.
+        digits: u8,
     },
     /// A settlement waits until the account owes nothing and is signed in.
     Clearing {
         until: Time,
+        owed: Option<Owed>,
     },
     /// The batch is being closed.
-    Settling,
+    Settling {
+        what: &'static str,
+        until: Time,
+    },
     /// The frame may leave at any moment.
-    Sent,
+    Sent {
+        until: Time,
+    },
     /// The host is busy and nothing reached the issuer: another try after a countdown.
     Busy {
         until: Time,
     },
     /// The payer has not confirmed on the phone yet: the wallet is asked.
-    Asking,
+    Asking {
+        until: Time,
+    },
     /// A part of the amount is approved: the cashier decides.
     Partial {
         until: Time,
         account: AccountId,
         stan: Stan,
         answer: Box<HostAnswer>,
+        asked: Money,
+        approved: Money,
     },
 }
 
@@ -112,7 +127,7 @@ impl Stage {
             Stage::Preparing { .. } | Stage::Clearing { .. } | Stage::Busy { .. } => Phase::Preparing,
             Stage::Partial { .. } => Phase::Confirming,
             Stage::Pin { .. } => Phase::PinEntry,
-            Stage::Sent | Stage::Settling | Stage::Asking => Phase::Sending,
+            Stage::Sent { .. } | Stage::Settling { .. } | Stage::Asking { .. } => Phase::Sending,
         }
     }
 }
@@ -141,12 +156,12 @@ impl Flow {
             Stage::Confirming { until }
             | Stage::Loading { until, .. }
             | Stage::Presenting { until, .. }
-            | Stage::Preparing { until }
-            | Stage::Clearing { until }
+            | Stage::Preparing { until, .. }
+            | Stage::Clearing { until, .. }
             | Stage::Busy { until }
             | Stage::Partial { until, .. }
             | Stage::Pin { until, .. } => Some(*until),
-            Stage::Supervisor | Stage::Sent | Stage::Settling | Stage::Asking => None,
+            Stage::Supervisor | Stage::Sent { .. } | Stage::Settling { .. } | Stage::Asking { .. } => None,
         }
     }
     /// A PIN that was typed and has not left.
@@ -215,7 +230,7 @@ impl Machine {
         );
         self.answer(call, Ok(()));
         self.tell(Notice::Started { key, txn, outcome: view });
-        self.screen_until = None;
+        self.timed = None;
         if account.config.auto_sign_in && request.kind.row().authorisation {
             self.sign_in.entry(account.config.id.clone()).or_default().wanted |=
                 !self.state.ledger(&account.config.id).signed_in && account.rules.sign_in;
@@ -247,7 +262,7 @@ impl Machine {
         let large =
             self.settings.flow.confirm_above.zip(request.amount).is_some_and(|(above, m)| m.minor() > above);
         if request.confirm || large {
-            self.enter(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
+            self.set_stage(Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) });
         } else {
             self.begin();
         }
@@ -304,7 +319,7 @@ impl Machine {
         let until = self.after(self.settings.flow.prepare_timeout_ms);
         let Some(flow) = self.flow.as_mut() else { return };
         let Some(account) = flow.account.clone() else { return };
-        flow.stage = Stage::Preparing { until };
+        flow.stage = Stage::Preparing { until, what: None, owed: None };
         if self.batch_full(&account) {
             return self.fail("batch-full", Class::D);
         }
@@ -317,7 +332,7 @@ impl Machine {
                 None => "signing-in",
             };
             let owed = self.owed(&account);
-            self.set_stage(Stage::Preparing { until }, Screen::Wait { what: what.into(), until, owed });
+            self.set_stage(Stage::Preparing { until, what: Some(what), owed });
             // The customer does not pay for an earlier failure's backoff.
             self.sign_in.entry(account).or_default().not_before = self.now;
         }
@@ -352,16 +367,12 @@ impl Machine {
                 if !self.pin_pad {
                     return self.fail("pin-pad-unavailable", Class::D);
                 }
-                let wrong = flow.pin_tries > 0;
                 let tag = self.tag();
                 let timeout_ms = self.settings.flow.pin_timeout_ms;
                 // The pad's own time-out comes first; ours is for a pad that says nothing.
                 let until = self.after(timeout_ms.saturating_add(5_000));
-                self.set_stage(
-                    Stage::Pin { tag, until },
-                    Screen::Pin { kind, amount, masked_pan: pan.masked(), digits: 0, wrong },
-                );
-                self.effect(Effect::AskPin { tag, account, pan, amount, timeout_ms });
+                self.set_stage(Stage::Pin { tag, until, digits: 0 });
+                self.ask(Ask::Pin { tag, account, pan, amount, timeout_ms });
             }
             (_, _, Some(account)) => self.allow(account),
             (_, _, None) => {}
@@ -377,10 +388,10 @@ impl Machine {
     }
 
     pub(crate) fn pin_digits(&mut self, tag: u64, digits: u8) {
-        if matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Pin { tag: t, .. }) if *t == tag)
-            && let Screen::Pin { kind, amount, masked_pan, wrong, .. } = self.screen.clone()
+        if let Some(Stage::Pin { tag: t, digits: typed, .. }) = self.flow.as_mut().map(|f| &mut f.stage)
+            && *t == tag
         {
-            self.show(Screen::Pin { kind, amount, masked_pan, digits, wrong });
+            *typed = digits;
         }
     }
 
@@ -467,7 +478,7 @@ impl Machine {
                 self.answer(call, Ok(()));
                 self.confirmed(false);
             }
-            Some(Stage::Sent | Stage::Settling | Stage::Asking) | None => self.answer(
+            Some(Stage::Sent { .. } | Stage::Settling { .. } | Stage::Asking { .. }) | None => self.answer(
                 call,
                 Err(Fault::TooLate { rule: "the message may have left; wait for the outcome".into() }),
             ),
@@ -509,42 +520,20 @@ impl Machine {
             Some(Stage::Pin { .. }) => self.end(Status::Cancelled, "pin-timeout", Class::B),
             Some(Stage::Busy { .. }) => self.prepare(),
             Some(Stage::Partial { .. }) => self.confirmed(false),
-            Some(Stage::Supervisor | Stage::Sent | Stage::Settling | Stage::Asking) | None => {}
+            Some(Stage::Supervisor | Stage::Sent { .. } | Stage::Settling { .. } | Stage::Asking { .. })
+            | None => {}
         }
     }
 
-    pub(crate) fn enter(&mut self, stage: Stage) {
-        let Some((kind, amount)) = self.state.running.as_ref().map(|r| (r.request.kind, r.request.amount))
-        else {
-            return;
-        };
-        let screen = match &stage {
-            Stage::Confirming { .. } => Screen::Confirm { kind, amount },
-            Stage::Loading { until, .. } => Screen::wait("looking-up", *until),
-            Stage::Supervisor
-            | Stage::Presenting { .. }
-            | Stage::Preparing { .. }
-            | Stage::Clearing { .. }
-            | Stage::Settling
-            | Stage::Pin { .. }
-            | Stage::Sent
-            | Stage::Busy { .. }
-            | Stage::Asking
-            | Stage::Partial { .. } => self.screen.clone(),
-        };
-        self.set_stage(stage, screen);
-    }
-
-    /// New stage, its screen, and a notice of both.
-    pub(crate) fn set_stage(&mut self, stage: Stage, screen: Screen) {
+    /// New stage, and a notice of it with its screen.
+    pub(crate) fn set_stage(&mut self, stage: Stage) {
         let phase = stage.phase();
         if let Some(flow) = self.flow.as_mut() {
             flow.stage = stage;
         }
         if let Some(key) = self.state.running.as_ref().map(|r| r.key.clone()) {
-            self.tell(Notice::Phase { key, phase, screen: screen.clone() });
+            self.tell(Notice::Phase { key, phase, screen: self.screen() });
         }
-        self.show(screen);
     }
 
     /// Ended before a frame left, or with nothing owed.
@@ -558,17 +547,17 @@ impl Machine {
         self.approval_gone();
         if let Some(flow) = &self.flow {
             match flow.stage {
-                Stage::Presenting { .. } => self.step.effects.push(Effect::Withdraw),
-                Stage::Pin { tag, .. } => self.step.effects.push(Effect::AbortPin { tag }),
+                Stage::Presenting { .. } => self.step.asks.push(Ask::Withdraw),
+                Stage::Pin { tag, .. } => self.step.asks.push(Ask::AbortPin { tag }),
                 Stage::Supervisor
                 | Stage::Confirming { .. }
                 | Stage::Loading { .. }
                 | Stage::Preparing { .. }
                 | Stage::Clearing { .. }
-                | Stage::Settling
-                | Stage::Sent
+                | Stage::Settling { .. }
+                | Stage::Sent { .. }
                 | Stage::Busy { .. }
-                | Stage::Asking
+                | Stage::Asking { .. }
                 | Stage::Partial { .. } => {}
             }
             if let Some(p) = &flow.presented {

@@ -28,7 +28,7 @@ impl Machine {
     /// begun.
     pub(crate) fn free_places(&self, id: &AccountId) -> usize {
         let served = self.flow.as_ref().is_some_and(|f| {
-            f.account.as_ref() == Some(id) && matches!(f.stage, Stage::Preparing { .. } | Stage::Sent)
+            f.account.as_ref() == Some(id) && matches!(f.stage, Stage::Preparing { .. } | Stage::Sent { .. })
         });
         let all = self.account(id).map_or(1, |a| a.rules.advices_in_flight.max(1));
         let places = if self.forwarding.contains_key(id) { 1 } else { all as usize };

@@ -257,15 +257,12 @@ pub enum Query {
     },
 }
 
-/// What the daemon is to do, only after the step's records are durable; but for what asks the customer
-/// ([`Step::take_asks`]).
+/// What the customer is asked, or asked no more. It does not wait for the records of its own step (of earlier ones
+/// it does): it moves no money and tells no app anything, and where the record fails, or the power goes, nobody is
+/// asked any more. So the card is read and the PIN typed while the disk syncs; what comes of them waits in its turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    Answer {
-        call: Call,
-        result: Result<(), Fault>,
-    },
-    Tell(Box<Notice>),
+pub enum Ask {
+    /// The prompt, before its readers or the PIN pad: nobody pays what the display does not show.
     Show(Screen),
     /// Arm the readers, the scanner and (for [`Way::Typed`]) the keypad, for this transaction.
     Offer {
@@ -273,10 +270,8 @@ pub enum Effect {
         ways: Vec<Way>,
     },
     Withdraw,
-    /// Screens, papers and texts are in this language from here on.
-    Speak(Language),
     /// Ask the PIN pad; answered by [`Input::Pin`] with the same tag.
-    AskPin {
+    Pin {
         tag: u64,
         account: AccountId,
         pan: Pan,
@@ -287,6 +282,19 @@ pub enum Effect {
     AbortPin {
         tag: u64,
     },
+}
+
+/// What the engine is to do, only after the step's records are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Answer {
+        call: Call,
+        result: Result<(), Fault>,
+    },
+    Tell(Box<Notice>),
+    Show(Screen),
+    /// Screens, papers and texts are in this language from here on.
+    Speak(Language),
     Send(Box<HostMessage>),
     /// Forget the account's working keys.
     ForgetKeys {
@@ -314,8 +322,8 @@ pub enum Effect {
     Renew,
 }
 
-/// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the
-/// effects are released when it is durable, in order; [`Self::take_asks`] needs earlier records only.
+/// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are
+/// released when it is durable, in order; the asks need earlier records only.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     pub records: Vec<Entry>,
@@ -327,52 +335,13 @@ pub struct Step {
     pub erase_batch: Option<Box<payterm_schema::EraseBatch>>,
     /// State after the step's last record, when a snapshot is due: (seq, JSON).
     pub snapshot: Option<(u64, String)>,
+    pub asks: Vec<Ask>,
     pub effects: Vec<Effect>,
 }
 
-impl Effect {
-    /// Asks the customer for a card, a code or a PIN, or asks no more.
-    fn asks(&self) -> bool {
-        match self {
-            Self::Offer { .. } | Self::Withdraw | Self::AskPin { .. } | Self::AbortPin { .. } => true,
-            Self::Answer { .. }
-            | Self::Tell(_)
-            | Self::Show(_)
-            | Self::Speak(_)
-            | Self::Send(_)
-            | Self::ForgetKeys { .. }
-            | Self::Load { .. }
-            | Self::Print { .. }
-            | Self::AskVault { .. }
-            | Self::Tms { .. }
-            | Self::Renew => false,
-        }
-    }
-}
-
 impl Step {
-    /// What asks the customer does not wait for the records of its own step (of earlier ones it does): it
-    /// moves no money and tells no app anything, and where the record fails, or the power goes, nobody is
-    /// asked any more. So the card is read and the PIN typed while the disk syncs; what comes of them waits
-    /// in its turn. Its screen comes with it: nobody pays what the display does not show.
-    pub fn take_asks(&mut self) -> Vec<Effect> {
-        if !self.effects.iter().any(Effect::asks) {
-            return Vec::new();
-        }
-        let last = self.effects.iter().rposition(|e| matches!(e, Effect::Show(_)));
-        if last.is_some_and(|i| {
-            matches!(&self.effects[i], Effect::Show(Screen::Present { .. } | Screen::Pin { .. }))
-        }) {
-            // The step's other screens are over before anybody sees them.
-            let mut at = 0..;
-            self.effects.retain(|e| at.next() == last || !matches!(e, Effect::Show(_)));
-            return self.effects.extract_if(.., |e| e.asks() || matches!(e, Effect::Show(_))).collect();
-        }
-        self.effects.extract_if(.., |e| e.asks()).collect()
-    }
-
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.effects.is_empty()
+        self.records.is_empty() && self.asks.is_empty() && self.effects.is_empty()
     }
 }
 
@@ -385,47 +354,4 @@ pub enum ReplayError {
     Gap { after: u64, found: u64 },
     #[error("record {seq}: {rule}")]
     Inconsistent { seq: u64, rule: &'static str },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn asks_go_first_and_in_order_the_others_stay_in_theirs() {
-        let answer = |call| Effect::Answer { call, result: Ok(()) };
-        let offer = Effect::Offer { txn: 5, ways: vec![Way::Swipe] };
-        let effects = vec![
-            answer(1),
-            Effect::Withdraw,
-            Effect::Renew,
-            Effect::AbortPin { tag: 7 },
-            offer.clone(),
-            answer(2),
-        ];
-        let mut step = Step { effects, ..Step::default() };
-        assert_eq!(step.take_asks(), [Effect::Withdraw, Effect::AbortPin { tag: 7 }, offer.clone()]);
-        assert_eq!(step.effects, [answer(1), Effect::Renew, answer(2)]);
-        assert!(step.take_asks().is_empty());
-        // With the screen that they belong to, and none that comes before it.
-        let prompt = Effect::Show(Screen::Present {
-            kind: payterm_schema::Kind::Sale,
-            amount: None,
-            ways: vec![Way::Swipe],
-            problem: None,
-        });
-        let trouble = Effect::Show(Screen::Trouble { what: "store".into() });
-        let mut step = Step {
-            effects: vec![trouble.clone(), answer(1), prompt.clone(), offer.clone()],
-            ..Step::default()
-        };
-        assert_eq!((step.take_asks(), step.effects), (vec![prompt.clone(), offer.clone()], vec![answer(1)]));
-        let mut step =
-            Step { effects: vec![prompt.clone(), offer.clone(), trouble.clone()], ..Step::default() };
-        assert_eq!((step.take_asks(), step.effects), (vec![offer], vec![prompt.clone(), trouble]));
-        // The language is spoken first.
-        let effects = vec![Effect::Speak(Language::En), prompt];
-        let mut step = Step { effects: effects.clone(), ..Step::default() };
-        assert_eq!((step.take_asks(), step.effects), (vec![], effects));
-    }
 }

@@ -29,6 +29,7 @@ pub mod reconciliation;
 mod recovery;
 mod reports;
 mod resolve;
+mod screen;
 mod sealed;
 mod settlement;
 mod state;

@@ -1,9 +1,9 @@
 //! The machine: one request in the foreground, any number of obligations and papers behind it. `handle` never
 //! waits.
 use crate::{
-    AccountSettings, Effect, Heard, Input, Obligations, ReplayError, Settings, Step, flow::Flow,
-    forward::Trouble, links::InFlight, onboarding::Applying, operators::Desk, settlement::Loading,
-    state::State,
+    AccountSettings, Ask, Effect, Heard, Input, Obligations, ReplayError, Settings, Step, flow::Flow,
+    forward::Trouble, links::InFlight, onboarding::Applying, operators::Desk, screen::Timed,
+    settlement::Loading, state::State,
 };
 use payterm_schema::{
     AccountId, AccountRecord, Fault, Notice, Outcome, Record, RequestKey, TerminalRecord, Time,
@@ -77,9 +77,12 @@ pub struct Machine {
     pub(crate) printer: bool,
     pub(crate) heard: BTreeMap<AccountId, Heard>,
     pub(crate) tags: u64,
-    pub(crate) screen: Screen,
-    /// When the result leaves the screen.
-    pub(crate) screen_until: Option<Time>,
+    /// The screen that was drawn last.
+    pub(crate) drawn: Screen,
+    /// It is drawn again although nothing has changed: at a start, and in another language.
+    pub(crate) redraw: bool,
+    /// What is shown for a time when nobody is served.
+    pub(crate) timed: Option<Timed>,
     /// Troubles that wait for a free display; each once.
     pub(crate) troubles: VecDeque<&'static str>,
     pub(crate) desk: Desk,
@@ -121,8 +124,9 @@ impl Machine {
             printer: false,
             heard: BTreeMap::new(),
             tags: 0,
-            screen: Screen::Idle,
-            screen_until: None,
+            drawn: Screen::Idle,
+            redraw: false,
+            timed: None,
             troubles: VecDeque::new(),
             desk: Desk::default(),
             applying: Applying::default(),
@@ -175,7 +179,7 @@ impl Machine {
         if let Some(language) = self.state.language {
             self.effect(Effect::Speak(language));
         }
-        self.show(self.rest_screen());
+        self.redraw = true;
         if accounts.iter().any(|id| self.renumbered(id)) {
             self.trouble("account-renumbered");
         }
@@ -251,7 +255,7 @@ impl Machine {
             links,
             papers,
             accounts,
-            self.screen_until,
+            self.timed.as_ref().map(|t| t.until),
             self.operators_due(),
             self.onboarding_due(),
             self.settlement_due(),
@@ -263,10 +267,7 @@ impl Machine {
 
     pub fn handle_timeout(&mut self, now: Time) -> Step {
         self.now = self.now.max(now);
-        if self.screen_until.is_some_and(|t| t <= self.now) {
-            self.screen_until = None;
-            self.show(self.rest_screen());
-        }
+        self.timed.take_if(|t| t.until <= self.now);
         self.operators_timeout();
         self.silent_links();
         if self.flow.as_ref().and_then(Flow::until).is_some_and(|t| t <= self.now) {
@@ -294,15 +295,16 @@ impl Machine {
         for id in ids {
             self.drive_account(&id);
         }
-        self.drive_papers();
         self.drive_operators();
         self.drive_onboarding();
         self.drive_troubles();
+        self.draw();
+        self.drive_papers();
     }
 
     /// Whoever stands at the counter next sees it, when nobody is served and nothing else is shown.
     fn drive_troubles(&mut self) {
-        if self.screen_until.is_none()
+        if self.timed.is_none()
             && self.idle()
             && let Some(what) = self.troubles.pop_front()
         {
@@ -322,9 +324,6 @@ impl Machine {
     }
     pub fn phase(&self) -> Phase {
         self.flow.as_ref().map_or(Phase::Ended, |f| f.stage.phase())
-    }
-    pub fn screen(&self) -> &Screen {
-        &self.screen
     }
     /// The accounts whose hosts answered in this run.
     pub fn heard(&self) -> &BTreeMap<AccountId, Heard> {
@@ -363,9 +362,8 @@ impl Machine {
     pub(crate) fn answer(&mut self, call: u64, result: Result<(), Fault>) {
         self.effect(Effect::Answer { call, result });
     }
-    pub(crate) fn show(&mut self, screen: Screen) {
-        self.screen = screen.clone();
-        self.effect(Effect::Show(screen));
+    pub(crate) fn ask(&mut self, ask: Ask) {
+        self.step.asks.push(ask);
     }
     /// Apps hear of it at once, the display shows it when it is free ([`Machine::drive_troubles`]).
     pub(crate) fn trouble(&mut self, what: &'static str) {
@@ -376,8 +374,7 @@ impl Machine {
     }
     /// For as long as a result is shown.
     pub(crate) fn show_trouble(&mut self, what: &str) {
-        self.screen_until = Some(self.after(self.settings.flow.result_ms));
-        self.show(Screen::Trouble { what: what.into() });
+        self.show_result(Screen::Trouble { what: what.into() });
     }
     pub(crate) fn tag(&mut self) -> u64 {
         self.tags += 1;

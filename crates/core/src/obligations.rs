@@ -1,7 +1,9 @@
 //! Obligations: reversals and advices, driven until they are answered or Stuck.
-use crate::{AccountSettings, Machine, Settings, links::Purpose, recovery::recovery_first, view};
+use crate::{
+    AccountSettings, Machine, Settings, flow::Stage, links::Purpose, recovery::recovery_first, view,
+};
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, HostEvent, Notice, ObligationRecord, Outcome, Screen, Status, Time,
+    AccountId, Fault, HostAnswer, HostEvent, Notice, ObligationRecord, Outcome, Status, Time,
     account::Stan,
     config::AccountConfig,
     host::{FrameTrace, MacVerdict, MessageKind, Plan, RetryRule, SecretsFrom},
@@ -190,11 +192,12 @@ impl Machine {
 
     /// Whoever waits for it sees how far it is.
     fn show_owed(&mut self, account: &AccountId) {
-        let waits = self.flow.as_ref().is_some_and(|f| f.waits_for(account) || f.clears(account));
         let now = self.owed(account);
-        let Screen::Wait { what, until, owed } = &self.screen else { return };
-        if waits && *owed != now {
-            self.show(Screen::Wait { what: what.clone(), until: *until, owed: now });
+        let waits = self.flow.as_mut().filter(|f| f.waits_for(account) || f.clears(account));
+        if let Some(Stage::Preparing { owed, what: Some(_), .. } | Stage::Clearing { owed, .. }) =
+            waits.map(|f| &mut f.stage)
+        {
+            *owed = now;
         }
     }
 

@@ -215,11 +215,10 @@ impl Machine {
             self.record(None, PaperRecord::Queued { job: Box::new(job) });
         }
         self.tell(Notice::Onboarding { onboarding: Box::new(onboarding) });
-        let rests = matches!(self.screen, Screen::Onboarding { .. } | Screen::SelfTest { .. })
+        let rests = matches!(self.drawn, Screen::Onboarding { .. } | Screen::SelfTest { .. })
             && self.settings.accounts.is_empty();
         if rests && self.flow.is_none() {
-            self.screen_until = None;
-            self.show(self.rest_screen());
+            self.timed = None;
         }
     }
 

@@ -226,10 +226,8 @@ impl Machine {
 
     /// The rest screen, unless a result still stands there or somebody is being served.
     pub(crate) fn rest(&mut self) {
-        if self.screen_until.is_none() && self.flow.is_none() && self.desk.session.is_none() {
-            let screen = self.rest_screen();
-            self.tell(Notice::Screen { screen: screen.clone() });
-            self.show(screen);
+        if self.timed.is_none() && self.flow.is_none() && self.desk.session.is_none() {
+            self.tell(Notice::Screen { screen: self.rest_screen() });
         }
     }
 

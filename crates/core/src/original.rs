@@ -15,7 +15,7 @@ impl Machine {
     pub(crate) fn load_original(&mut self, request: &Request) {
         let tag = self.tag();
         let until = self.after(self.settings.flow.prepare_timeout_ms);
-        self.enter(Stage::Loading { tag, until });
+        self.set_stage(Stage::Loading { tag, until });
         let app = self.state.running.as_ref().map(|r| r.key.app.clone()).unwrap_or_default();
         let query = match request.original.clone() {
             Some(Original::Id(id)) => Query::Key(RequestKey { app, id }),

@@ -1,17 +1,17 @@
 //! The customer presents a card or a code.
 use crate::{
-    Effect, Machine,
+    Ask, Machine,
     flow::{FlowOriginal, Stage},
     instrument::{self, Presented},
 };
 use payterm_schema::{
-    CardToken, Instrument, Kind, device::Way, host::EntryMode, kind::CardRule, notice::Screen,
-    outcome::Class, request::Method,
+    CardToken, Instrument, Kind, device::Way, host::EntryMode, kind::CardRule, outcome::Class,
+    request::Method,
 };
 
 impl Machine {
     /// What can be presented now: working devices, the kind's rule, the customer's choice.
-    fn ways(&self, kind: Kind) -> Vec<Way> {
+    pub(crate) fn ways(&self, kind: Kind) -> Vec<Way> {
         let row = kind.row();
         let method = self.flow.as_ref().and_then(|f| f.method);
         let allowed = |w: &Way| match w {
@@ -26,7 +26,6 @@ impl Machine {
 
     pub(crate) fn present(&mut self, problem: Option<&'static str>) {
         let Some((txn, kind)) = self.state.running.as_ref().map(|r| (r.txn, r.request.kind)) else { return };
-        let amount = self.amount();
         let ways = self.ways(kind);
         if ways.is_empty() {
             return self.fail("reader-unavailable", Class::D);
@@ -35,11 +34,8 @@ impl Machine {
             Some(Stage::Presenting { until, .. }) => *until,
             Some(_) | None => self.after(self.settings.flow.present_timeout_ms),
         };
-        self.set_stage(
-            Stage::Presenting { until, problem },
-            Screen::Present { kind, amount, ways: ways.clone(), problem: problem.map(Into::into) },
-        );
-        self.effect(Effect::Offer { txn, ways });
+        self.set_stage(Stage::Presenting { until, problem });
+        self.ask(Ask::Offer { txn, ways });
     }
 
     /// A digit of the keypad: 1 = bank card, 2 = payment code, any other offers both again. The choice only
@@ -122,7 +118,7 @@ impl Machine {
             flow.presented = Some(presented);
             flow.account = account.as_ref().map(|(id, ..)| id.clone());
         }
-        self.effect(Effect::Withdraw);
+        self.ask(Ask::Withdraw);
         match (account, self.amount()) {
             (_, _) if refused => self.fail("card-refused", Class::C),
             (None, _) => self.fail("no-account", Class::C),

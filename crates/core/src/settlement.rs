@@ -12,8 +12,8 @@ use crate::{
     view,
 };
 use payterm_schema::{
-    AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Outcome, RequestRecord, Screen, SettlementRecord,
-    Status, Time,
+    AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Outcome, RequestRecord, SettlementRecord, Status,
+    Time,
     account::Stan,
     host::{EntryMode, FrameTrace, MessageKind, OriginalRef, Plan, RetryRule, SecretsFrom, Wallet},
     kind::Side,
@@ -70,7 +70,7 @@ impl Machine {
         let Some(account) = self.flow.as_ref().and_then(|f| f.account.clone()) else { return };
         self.sign_in.entry(account.clone()).or_default().not_before = self.now;
         let owed = self.owed(&account);
-        self.set_stage(Stage::Clearing { until }, Screen::Wait { what: "clearing".into(), until, owed });
+        self.set_stage(Stage::Clearing { until, owed });
         // The line gets another chance for what waits to be told.
         self.forwarding.remove(&account);
         // One that waits for a person: here is one.
@@ -183,7 +183,7 @@ impl Machine {
             },
         );
         if let Some(flow) = self.flow.as_mut() {
-            flow.stage = Stage::Settling;
+            flow.stage = Stage::Settling { what: "settling", until: self.now };
         }
         self.send_settlement(id, txn, plan);
     }
@@ -211,7 +211,7 @@ impl Machine {
         );
         if foreground {
             let until = self.in_front(id).map_or(self.now, |l| l.until);
-            self.set_stage(Stage::Settling, Screen::wait(what, until));
+            self.set_stage(Stage::Settling { what, until });
         }
     }
 
@@ -550,7 +550,7 @@ impl Machine {
 
     /// It cannot go on now: whoever waits for it is told so, and it goes on behind other requests.
     pub(crate) fn settle_behind(&mut self, id: &AccountId) {
-        let front = matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Settling));
+        let front = matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Settling { .. }));
         if front
             && self.settling(id).is_some_and(|s| self.state.running.as_ref().is_some_and(|r| r.txn == s.txn))
         {

@@ -28,7 +28,7 @@ impl Machine {
         self.tell(Notice::SelfTest { report: Box::new(report.clone()) });
         if self.state.running.is_none()
             && matches!(
-                self.screen,
+                self.screen(),
                 Screen::Idle
                     | Screen::LogOn
                     | Screen::Onboarding { .. }
@@ -36,8 +36,7 @@ impl Machine {
                     | Screen::Trouble { .. }
             )
         {
-            self.screen_until = Some(self.after(self.settings.flow.result_ms));
-            self.show(Screen::SelfTest { report: Box::new(report) });
+            self.show_result(Screen::SelfTest { report: Box::new(report) });
         }
     }
 
@@ -46,9 +45,8 @@ impl Machine {
         self.answer(call, Ok(()));
         self.effect(Effect::Speak(language));
         self.tell(Notice::Language { language });
-        let screen = self.screen.clone();
-        self.tell(Notice::Screen { screen: screen.clone() });
-        self.show(screen);
+        self.tell(Notice::Screen { screen: self.screen() });
+        self.redraw = true;
     }
 
     /// An echo, when nothing else goes on: `Busy` says that the account has better to do, `WrongState` that

@@ -9,7 +9,6 @@ use payterm_schema::{
         FrameTrace, MacVerdict, MessageKind, OriginalRef, Plan, RetryRule, ReversalReason, SecretsFrom,
         WalletQuery,
     },
-    notice::Screen,
     outcome::{Authority, Class},
     record::{Asking, Ending, Obligation, ObligationState},
 };
@@ -40,7 +39,7 @@ impl Machine {
         let asking = self.asking(rule);
         let (account, answer, trace) = (account.clone(), Box::new(answer.clone()), trace.clone());
         self.record(Some(txn), RequestRecord::Pending { txn, account, stan, answer, asking, trace });
-        self.set_stage(Stage::Asking, Screen::wait("wallet-pending", asking.until));
+        self.set_stage(Stage::Asking { until: asking.until });
         true
     }
 
@@ -211,7 +210,7 @@ impl Machine {
             Some(txn),
             ObligationRecord::Due { txn, stan, reason: ReversalReason::NoReply, not_before },
         );
-        let waits = matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Asking))
+        let waits = matches!(self.flow.as_ref().map(|f| &f.stage), Some(Stage::Asking { .. }))
             && self.state.running.as_ref().is_some_and(|r| r.txn == txn);
         if let Some(account) = self.state.obligation(txn, stan).map(|o| o.account.clone()).filter(|_| waits) {
             self.end_unknown(&account, "pending", Class::P);

@@ -7,7 +7,7 @@ use crate::{
     clock::Clock,
     device::Devices,
     supervise::Child,
-    terminal::{Ask, Look, TerminalActor, View},
+    terminal::{Look, Question, TerminalActor, View},
 };
 use futures_util::future::join_all;
 use payterm_core::Input;
@@ -103,7 +103,7 @@ impl Examiner {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
         let (told, print) = (Box::new(report.clone()), print(report.verdict));
         let input = Box::new(move |call| Input::SelfTested { call, report: told, print });
-        if !matches!(self.terminal.ask(Ask { id: "self-test".into(), input }).await, Ok(Ok(()))) {
+        if !matches!(self.terminal.ask(Question { id: "self-test".into(), input }).await, Ok(Ok(()))) {
             tracing::warn!("the self-test's report could not be recorded: the terminal is being rebuilt");
         }
         report
@@ -215,7 +215,7 @@ impl Examiner {
         if !self.config.self_test.host {
             return unasked;
         }
-        let asked = self.terminal.ask(Ask {
+        let asked = self.terminal.ask(Question {
             id: "self-test".into(),
             input: Box::new(move |call| Input::Probe { call, account: id }),
         });

@@ -2,7 +2,7 @@
 //! store, the next input is taken; effects are released when their records are durable. But on a disk that
 //! answered the last commit within a millisecond, with at most one exchange under way, it writes the commit
 //! itself ([`Store::commit_alone`]): two hand-overs between threads would take longer. What asks the customer
-//! for a card or a PIN does not wait for the record of its own step ([`Step::take_asks`]).
+//! for a card or a PIN does not wait for the record of its own step ([`payterm_core::Ask`]).
 //!
 //! Invariant: after a failed commit (or a panic) the machine is rebuilt from what the disk holds, and none of
 //! its unreleased effects is ever carried out.
@@ -11,7 +11,7 @@ mod messages;
 mod operators;
 mod pacing;
 
-pub use messages::{Ask, FromDevice, FromHost, Look, Stop, Tell};
+pub use messages::{FromDevice, FromHost, Look, Question, Stop, Tell};
 use pacing::Out;
 
 use crate::{
@@ -319,12 +319,11 @@ impl TerminalActor {
             .and_then(|m| m.running())
             .map(|(key, _)| tracing::info_span!("txn", request = %key));
         let _in = span.as_ref().map(|s| s.enter());
-        let asks = if self.queue.is_durable() { step.take_asks() } else { Vec::new() };
-        if !asks.is_empty() {
+        if self.queue.is_durable() && !step.asks.is_empty() {
             // What is released and waits for its turn comes first: a screen of before would stand over this
             // one.
             self.flush(ctx);
-            asks.into_iter().for_each(|e| self.carry_out(e, ctx));
+            std::mem::take(&mut step.asks).into_iter().for_each(|a| self.ask(a, ctx));
         }
         let last = step.records.last().map(|e| e.seq);
         let mut written = None;
@@ -378,8 +377,9 @@ impl TerminalActor {
         // Before the effects: the lock is asked for when the frame goes.
         let inhibits =
             self.machine.as_ref().filter(|_| last.is_some()).map(|m| Out::Inhibits(m.state().inhibits()));
-        let first = self.shown().into_iter().chain(inhibits);
-        let out = self.queue.push(last, first.chain(step.effects.into_iter().map(Out::Effect)).collect());
+        let out = self.shown().into_iter().chain(inhibits);
+        let out = out.chain(step.asks.into_iter().map(Out::Ask));
+        let out = self.queue.push(last, out.chain(step.effects.into_iter().map(Out::Effect)).collect());
         self.release(out, ctx);
         if let Some(done) = written {
             self.committed(done, ctx);
@@ -391,10 +391,10 @@ impl TerminalActor {
     fn shown(&mut self) -> Option<Out> {
         let m = self.machine.as_ref()?;
         let (running, screen) = (m.running().map(|(key, _)| key), m.screen());
-        if self.shown.as_ref().is_some_and(|(k, s)| k.as_ref() == running && s == screen) {
+        if self.shown.as_ref().is_some_and(|(k, s)| k.as_ref() == running && *s == screen) {
             return None;
         }
-        let now = (running.cloned(), screen.clone());
+        let now = (running.cloned(), screen);
         self.shown = Some(now.clone());
         Some(Out::Shown(Box::new(now)))
     }

@@ -8,7 +8,7 @@ use crate::{
     selftest::Examiner,
     spooler::Papers,
     supervise::{Child, Gone},
-    terminal::{Ask, Info, Look, Stop, TerminalActor, View},
+    terminal::{Info, Look, Question, Stop, TerminalActor, View},
     tms::{self, Tms},
 };
 use futures_util::stream;
@@ -109,7 +109,7 @@ fn stuck(state: &State, o: &mut Outcome) {
 
 impl TerminalService {
     async fn ask(&self, id: &str, input: impl FnOnce(Call) -> Input + Send + 'static) -> Result<(), Fault> {
-        self.terminal.ask(Ask { id: id.into(), input: Box::new(input) }).await.map_err(gone)?
+        self.terminal.ask(Question { id: id.into(), input: Box::new(input) }).await.map_err(gone)?
     }
     async fn view(&self) -> Result<View, Fault> {
         self.terminal.ask(Look).await.map_err(gone)?

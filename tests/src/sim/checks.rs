@@ -6,7 +6,7 @@ pub use invariants::full_replay;
 use invariants::*;
 
 use crate::sim::world::World;
-use payterm_core::{Effect, Step, VaultAsk};
+use payterm_core::{Ask, Effect, Step, VaultAsk};
 use payterm_schema::{
     Outcome, Record, RequestKey, RequestRecord, Screen, operator::OperatorEvent, record::Entry,
 };
@@ -77,6 +77,15 @@ pub fn step(world: &mut World, step: &Step) {
     i8_forwarded_now(world, step);
 }
 
+/// What leaves before its step's records: the prompts of a request, and no other screen.
+pub fn ask(world: &World, ask: &Ask) {
+    if let Ask::Show(Screen::Result { outcome }) = ask {
+        i12_told_after_disk(world, outcome);
+    }
+    let tells = matches!(ask, Ask::Show(s) if !matches!(s, Screen::Present { .. } | Screen::Pin { .. }));
+    assert!(!tells, "invariant 12: {ask:?} is shown before its records are on disk");
+}
+
 /// Before each effect is carried out: what must be on disk by then.
 pub fn effect(world: &World, effect: &Effect) {
     match effect {
@@ -100,10 +109,6 @@ pub fn effect(world: &World, effect: &Effect) {
         | Effect::Show(_)
         | Effect::Speak(_)
         | Effect::AskVault { .. }
-        | Effect::Offer { .. }
-        | Effect::Withdraw
-        | Effect::AskPin { .. }
-        | Effect::AbortPin { .. }
         | Effect::ForgetKeys { .. }
         | Effect::Load { .. }
         | Effect::Print { .. }

@@ -19,7 +19,7 @@ use crate::sim::{
     model::Model,
 };
 use disk::Disk;
-use payterm_core::{Effect, Input, Machine, Query, Settings, State, Step, VaultAnswer};
+use payterm_core::{Ask, Effect, Input, Machine, Query, Settings, State, Step, VaultAnswer};
 use payterm_engine::commit::CommitQueue;
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Record, RequestKey, RequestRecord, Screen,
@@ -65,10 +65,17 @@ enum Event {
     Calm,
 }
 
+/// What leaves the machine, in the order in which it does.
+#[derive(Debug)]
+enum Out {
+    Ask(Ask),
+    Effect(Effect),
+}
+
 pub struct World {
     pub settings: Settings,
     pub machine: Machine,
-    queue: CommitQueue<Effect>,
+    queue: CommitQueue<Out>,
     pub bank: Bank,
     /// What app, shopkeeper and acquirer may see, judged by a model that shares no code with the machine.
     pub model: Model,
@@ -372,21 +379,40 @@ impl World {
         self.took(step);
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    fn carry_out(&mut self, released: Vec<Out>) {
         let run = self.run;
-        for effect in effects {
+        for out in released {
             // How often the display is written is no matter of a digest: the power goes at other effects.
-            let counts = self.digest.is_none() || !matches!(effect, Effect::Show(_));
+            let drawn = matches!(out, Out::Ask(Ask::Show(_)) | Out::Effect(Effect::Show(_)));
+            let counts = self.digest.is_none() || !drawn;
             if (counts && self.point()) || self.run != run {
                 return;
             }
-            checks::effect(self, &effect);
-            self.effect(effect);
+            match out {
+                Out::Ask(ask) => {
+                    checks::ask(self, &ask);
+                    self.ask(ask);
+                }
+                Out::Effect(effect) => {
+                    checks::effect(self, &effect);
+                    self.effect(effect);
+                }
+            }
             if (counts && self.point()) || self.run != run {
                 return;
             }
         }
         checks::released(self);
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Show(screen) => self.show(screen),
+            Ask::Offer { .. } => self.offer(),
+            Ask::Withdraw => self.armed = false,
+            Ask::Pin { tag, account, .. } => self.ask_pin(tag, account),
+            Ask::AbortPin { .. } => self.pin_asked = false,
+        }
     }
 
     fn effect(&mut self, effect: Effect) {
@@ -409,10 +435,6 @@ impl World {
                 let answer = operators::vault(tag, ask);
                 self.later(5, Event::Vault { tag, answer });
             }
-            Effect::Offer { .. } => self.offer(),
-            Effect::Withdraw => self.armed = false,
-            Effect::AskPin { tag, account, .. } => self.ask_pin(tag, account),
-            Effect::AbortPin { .. } => self.pin_asked = false,
             Effect::Send(message) => self.wire(*message),
             Effect::Load { tag, query } => {
                 let found =

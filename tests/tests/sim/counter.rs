@@ -1,6 +1,6 @@
 //! The flows of the counter: refund, pre-authorisation, completion, tip, voice sale, partial approval, busy
 //! host, wallet queries.
-use payterm_core::{Effect, Input, Machine};
+use payterm_core::{Ask, Effect, Input, Machine, Step};
 use payterm_schema::{
     Kind, Status,
     config::NoCvmConfig,
@@ -460,7 +460,7 @@ fn machine(change: impl FnOnce(&mut payterm_core::Settings)) -> Machine {
     );
     m
 }
-fn start(m: &mut Machine, minor: u64) -> Vec<Effect> {
+fn start(m: &mut Machine, minor: u64) -> Step {
     let wire = payterm_schema::request::RequestWire {
         id: "a".into(),
         kind: "sale".into(),
@@ -473,27 +473,25 @@ fn start(m: &mut Machine, minor: u64) -> Vec<Effect> {
         Input::Start { call: 1, key: payterm_tests::sim::world::key("a"), request },
         payterm_tests::sim::world::at_epoch(),
     )
-    .effects
 }
-fn swipe(m: &mut Machine, track2: &str) -> Vec<Effect> {
+fn swipe(m: &mut Machine, track2: &str) -> Step {
     let tracks = payterm_schema::Tracks { track1: None, track2: Some(track2.into()), track3: None };
     m.handle(
         Input::Instrument { instrument: payterm_schema::Instrument::Swiped(tracks), card: None },
         payterm_tests::sim::world::at_epoch(),
     )
-    .effects
 }
-fn problem(effects: &[Effect]) -> Option<String> {
-    effects.iter().find_map(|e| {
-        if let Effect::Show(payterm_schema::Screen::Present { problem, .. }) = e {
+fn problem(step: &Step) -> Option<String> {
+    step.asks.iter().find_map(|a| {
+        if let Ask::Show(payterm_schema::Screen::Present { problem, .. }) = a {
             problem.clone()
         } else {
             None
         }
     })
 }
-fn reason(effects: &[Effect]) -> Option<String> {
-    effects.iter().find_map(|e| {
+fn reason(step: &Step) -> Option<String> {
+    step.effects.iter().find_map(|e| {
         if let Effect::Tell(n) = e
             && let payterm_schema::Notice::Outcome { outcome } = &**n
         {
@@ -533,8 +531,9 @@ fn refused_ranges_and_large_amounts() {
         Some("card-refused")
     );
     let mut m = machine(|s| s.flow.confirm_above = Some(10_000));
-    let asked =
-        |e: &[Effect]| e.iter().any(|e| matches!(e, Effect::Show(payterm_schema::Screen::Confirm { .. })));
+    let asked = |s: &Step| {
+        s.effects.iter().any(|e| matches!(e, Effect::Show(payterm_schema::Screen::Confirm { .. })))
+    };
     assert!(!asked(&start(&mut m, 10_000)));
     let mut m = machine(|s| s.flow.confirm_above = Some(10_000));
     assert!(asked(&start(&mut m, 10_001)));
@@ -556,10 +555,10 @@ fn small_amounts_need_no_pin_where_the_shop_says_so() {
             Arc::make_mut(&mut s.accounts[0].rules).sign_in = false;
         });
         start(&mut m, minor);
-        let effects = swipe(&mut m, track);
+        let step = swipe(&mut m, track);
         assert_eq!(pin(&m), asks, "{minor} {track}");
         if !asks {
-            let sent = effects.iter().find_map(|e| {
+            let sent = step.effects.iter().find_map(|e| {
                 if let Effect::Send(m) = e { Some((m.message_kind, m.plan.pin)) } else { None }
             });
             assert_eq!(sent, Some((MessageKind::Request, false)));
@@ -572,8 +571,8 @@ fn small_amounts_need_no_pin_where_the_shop_says_so() {
 fn a_key_narrows_what_is_offered() {
     let mut m = machine(|_| ());
     start(&mut m, 100);
-    let ways = |e: Vec<Effect>| {
-        e.into_iter().find_map(|e| if let Effect::Offer { ways, .. } = e { Some(ways) } else { None })
+    let ways = |asks: Vec<Ask>| {
+        asks.into_iter().find_map(|a| if let Ask::Offer { ways, .. } = a { Some(ways) } else { None })
     };
     let mut press = |d| {
         ways(
@@ -581,7 +580,7 @@ fn a_key_narrows_what_is_offered() {
                 Input::Key(payterm_schema::device::Key::Digit(d)),
                 payterm_tests::sim::world::at_epoch(),
             )
-            .effects,
+            .asks,
         )
     };
     assert_eq!(press(b'1'), Some(vec![Way::Swipe, Way::Insert]));

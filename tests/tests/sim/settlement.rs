@@ -426,7 +426,7 @@ fn a_batch_that_stays_open_is_reminded_of_until_it_is_settled() {
     let since = w.machine.state().ledger(&up()).totals_since.expect("an open batch").since(at_epoch()).0;
     let days = [24, 48, 72].map(|h| since + h * HOUR);
     assert_eq!((notices(&w, "settlement-overdue"), shown(&w, "settlement-overdue")), (days.to_vec(), 3));
-    assert_eq!(w.machine.screen(), &Screen::Idle, "the display does not stay with it");
+    assert_eq!(w.machine.screen(), Screen::Idle, "the display does not stay with it");
     // Nothing to settle, or settled: nobody is reminded.
     for orders in [vec![], vec![sale("a"), settle("z")]] {
         let mut w = World::new(s.clone(), script(orders, []), None);

@@ -24,6 +24,8 @@ pub(super) struct Session {
     until: Time,
     /// Text id of the last failed try.
     problem: Option<&'static str>,
+    /// The last prompt; none before the first one.
+    prompt: Option<Screen>,
 }
 
 #[derive(Clone, Debug)]
@@ -229,9 +231,16 @@ impl Machine {
         self.go(at);
     }
     fn sit_down(&mut self, call: Option<Call>, task: Task) {
-        self.screen_until = None;
-        self.desk.session =
-            Some(Session { call, task, at: At::Number, typed: Typed::new(), until: self.now, problem: None });
+        self.timed = None;
+        self.desk.session = Some(Session {
+            call,
+            task,
+            at: At::Number,
+            typed: Typed::new(),
+            until: self.now,
+            problem: None,
+            prompt: None,
+        });
     }
 
     /// The next prompt.
@@ -250,8 +259,19 @@ impl Machine {
                 Some(key) => self.tell(Notice::Phase { key, phase: self.phase(), screen: screen.clone() }),
                 None => self.tell(Notice::Screen { screen: screen.clone() }),
             }
-            self.show(screen);
+            self.prompt(screen);
         }
+    }
+
+    fn prompt(&mut self, screen: Screen) {
+        if let Some(s) = self.desk.session.as_mut() {
+            s.prompt = Some(screen);
+        }
+    }
+
+    /// What is asked at the keypad. While the vault works it stays as it was typed.
+    pub(crate) fn keypad_screen(&self) -> Option<Screen> {
+        self.desk.session.as_ref()?.prompt.clone()
     }
 
     fn session_screen(&self) -> Option<Screen> {
@@ -319,7 +339,7 @@ impl Machine {
             (At::Number | At::Password { .. } | At::New(_) | At::Code, Key::Digit(d)) => {
                 s.typed.push(d);
                 if let Some(screen) = self.session_screen() {
-                    self.show(screen);
+                    self.prompt(screen);
                 }
             }
         }

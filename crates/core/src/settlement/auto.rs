@@ -52,7 +52,7 @@ impl Machine {
         let overdue = (every.0 > 0)
             .then(|| ((since + every).max(Time(before.0.saturating_add(every.0))), "settlement-overdue"));
         let (at, what) = soon.into_iter().chain(overdue).min_by_key(|(t, _)| *t)?;
-        Some((self.screen_until.map_or(at, |free| at.max(free)), what))
+        Some((self.timed.as_ref().map_or(at, |t| at.max(t.until)), what))
     }
 
     /// When [`Machine::drive_auto`] has something to do next.

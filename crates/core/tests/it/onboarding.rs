@@ -177,10 +177,6 @@ impl Bench {
                 | Effect::Show(_)
                 | Effect::Speak(_)
                 | Effect::AskVault { .. }
-                | Effect::Offer { .. }
-                | Effect::Withdraw
-                | Effect::AskPin { .. }
-                | Effect::AbortPin { .. }
                 | Effect::Send(_)
                 | Effect::ForgetKeys { .. }
                 | Effect::Load { .. }
@@ -379,7 +375,7 @@ fn what_comes_out_of_turn_is_refused_and_changes_nothing() {
 #[test]
 fn a_terminal_without_an_account_takes_no_payment_and_shows_its_onboarding() {
     let mut b = Bench::new(None);
-    assert_eq!(*b.machine.screen(), Screen::Onboarding { stage: None, reason: None });
+    assert_eq!(b.machine.screen(), Screen::Onboarding { stage: None, reason: None });
     let wire = RequestWire {
         id: "r-1".into(),
         kind: "sale".into(),
@@ -393,12 +389,13 @@ fn a_terminal_without_an_account_takes_no_payment_and_shows_its_onboarding() {
     b.take(step);
     assert_eq!(b.answers.remove(&77), Some(Err(Fault::NotActivated)));
     whole_way(&mut b);
-    assert_eq!(*b.machine.screen(), Screen::Onboarding { stage: Some(Stage::Activated), reason: None });
+    assert_eq!(b.machine.screen(), Screen::Onboarding { stage: Some(Stage::Activated), reason: None });
 }
 
 #[test]
 fn without_a_terminal_management_there_is_no_onboarding() {
     let mut machine = Machine::replay(Settings { tms: None, ..settings() }, None, []).unwrap();
+    machine.boot(Time(4), "test", &[]);
     let step = machine.handle(Input::Apply { call: 1, by: "owner".into(), step: Apply::Submit }, Time(5));
     assert_eq!(step.effects, [Effect::Answer { call: 1, result: Err(Fault::not_found("setting", "tms")) }]);
 }

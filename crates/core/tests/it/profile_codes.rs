@@ -1,6 +1,6 @@
 //! What a response code means is the profile's to say: a profile whose codes for a partial approval, for
 //! pending and for "the issuer may have debited" are nobody's usual ones.
-use payterm_core::{AccountSettings, Effect, Input, Machine, Settings};
+use payterm_core::{AccountSettings, Ask, Effect, Input, Machine, Settings};
 use payterm_schema::{
     Class, HostAnswer, HostEvent, HostMessage, Instrument, Money, PaymentCode, RequestKey, RequestRecord,
     Status, Time, Tracks,
@@ -73,10 +73,13 @@ impl Till {
     }
     fn input(&mut self, input: Input) {
         let step = self.machine.handle(input, NOW);
-        for effect in step.effects {
-            if let Effect::AskPin { tag, .. } = effect {
+        for ask in step.asks {
+            if let Ask::Pin { tag, .. } = ask {
                 self.pin = Some(tag);
-            } else if let Effect::Send(m) = effect {
+            }
+        }
+        for effect in step.effects {
+            if let Effect::Send(m) = effect {
                 self.sent = Some(m);
             }
         }

@@ -33,7 +33,7 @@ fn a_restored_journal_takes_no_payments_and_uses_no_number_again() {
             |e| matches!(&e.record, Record::Request(RequestRecord::Outcome { outcome, .. }) if outcome.status == Status::Unknown)
         )
     );
-    assert_eq!(till.machine.screen(), &Screen::Trouble { what: "recovering".into() });
+    assert_eq!(till.machine.screen(), Screen::Trouble { what: "recovering".into() });
     assert!(till.machine.state().inhibits().contains(&payterm_schema::inhibit::InhibitReason::Restoring));
     // Later too, and after another start.
     for _ in 0..2 {
@@ -95,12 +95,12 @@ fn where_there_are_operators_the_supervisor_ends_a_recovery() {
     let from = till.disk.len();
     till.ends_recovery();
     let asked = |s: &Screen| matches!(s, Screen::Password { operator, purpose: Purpose::Manage, .. } if *operator == OperatorId::supervisor());
-    assert!(asked(till.machine.screen()) && till.ended.is_empty(), "{:?}", till.machine.screen());
+    assert!(asked(&till.machine.screen()) && till.ended.is_empty(), "{:?}", till.machine.screen());
     // Cancelled; the cashier's own password, and then nobody.
     till.types("x");
     till.ends_recovery();
     till.types("482915c");
-    assert!(asked(till.machine.screen()));
+    assert!(asked(&till.machine.screen()));
     let step = till.machine.handle_timeout(NOW + Millis::secs(3_600));
     till.keep(step);
     let not_done = |rule: &str| Err(Fault::NotDone { rule: rule.into() });
@@ -229,7 +229,7 @@ fn a_damaged_journal_begins_nothing_new() {
     let mut till = Till::new(Vec::new());
     till.boot(NOW);
     till.input(Input::JournalDamaged { why: "record 7: gone".into() });
-    assert_eq!(till.machine.screen(), &Screen::Trouble { what: "journal-damaged".into() });
+    assert_eq!(till.machine.screen(), Screen::Trouble { what: "journal-damaged".into() });
     assert_eq!(
         answer(&till.input(start("sale", "one"))),
         Some(Err(Fault::JournalDamaged { cause: "record 7: gone".into() }))

@@ -1,7 +1,7 @@
 //! What a person says became of what is Stuck: of several frames of one request, and not before the last of
 //! them is a person's.
 use crate::till::*;
-use payterm_core::{Effect, Input, Settings, Step};
+use payterm_core::{Ask, Effect, Input, Settings, Step};
 use payterm_schema::{
     Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Outcome, PaymentCode, Record, RequestRecord,
     Stan, Status, Time,
@@ -224,8 +224,7 @@ fn what_was_told_does_not_become_another_frames() {
     let step = till.answered(&step, r#""code":"77""#);
     let step = host(&mut till, tag_of(&step).unwrap(), reply(in_batch()));
     let step = host(&mut till, tag_of(&step).unwrap(), unbuildable());
-    let pin =
-        step.effects.iter().find_map(|e| if let Effect::AskPin { tag, .. } = e { Some(*tag) } else { None });
+    let pin = step.asks.iter().find_map(|a| if let Ask::Pin { tag, .. } = a { Some(*tag) } else { None });
     let step = pin.map_or(step, |tag| till.input(Input::Pin { tag, entry: PinEntry::Bypassed }));
     let step = till.answered(&step, r#""code":"00","amount":100"#);
     assert_eq!(told(&step), [(Status::Approved, String::new())]);

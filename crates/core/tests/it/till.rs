@@ -1,5 +1,5 @@
 //! A machine with its journal and one account, for tests of what a person or a damaged journal does to it.
-use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step, VaultAnswer, VaultAsk};
+use payterm_core::{AccountSettings, Ask, Effect, Input, Machine, Settings, Step, VaultAnswer, VaultAsk};
 use payterm_schema::{
     AccountId, Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Kind, Pan, Record, RequestKey,
     RequestRecord, Stan, Status, TerminalRecord, Time,
@@ -183,10 +183,7 @@ impl Till {
         if sent(&step).is_some() {
             return step;
         }
-        let tag = step
-            .effects
-            .iter()
-            .find_map(|e| if let Effect::AskPin { tag, .. } = e { Some(*tag) } else { None });
+        let tag = step.asks.iter().find_map(|a| if let Ask::Pin { tag, .. } = a { Some(*tag) } else { None });
         tag.map_or(step, |tag| self.input(Input::Pin { tag, entry: PinEntry::Bypassed }))
     }
     /// The answer to what this step sent.

@@ -1,7 +1,7 @@
 //! The self-test's report, the echo to an idle account, the language and required paper, on the machine
 //! alone.
 use crate::till::{self, NOW, account};
-use payterm_core::{Effect, Input, Machine, Settings, Step};
+use payterm_core::{Ask, Effect, Input, Machine, Settings, Step};
 use payterm_schema::{
     AccountRecord, Class, Fault, HostEvent, Kind, Notice, PaperRecord, Record, RequestKey, RequestRecord,
     Screen, SelfTest, TerminalRecord,
@@ -47,7 +47,10 @@ fn answers(step: &Step) -> Vec<Result<(), Fault>> {
         .collect()
 }
 fn shown(step: &Step) -> Vec<&Screen> {
-    step.effects.iter().filter_map(|e| if let Effect::Show(s) = e { Some(s) } else { None }).collect()
+    let asked = step.asks.iter().filter_map(|a| if let Ask::Show(s) = a { Some(s) } else { None });
+    asked
+        .chain(step.effects.iter().filter_map(|e| if let Effect::Show(s) = e { Some(s) } else { None }))
+        .collect()
 }
 fn report() -> Box<SelfTest> {
     Box::new(SelfTest::new(NOW, vec![Finding::failed("paper-out").of(Part::Printer, "p")]))
@@ -57,7 +60,7 @@ fn report() -> Box<SelfTest> {
 fn required_paper_is_asked_before_the_card() {
     let ended = |required, printer| {
         let step = machine(required, printer).handle(sale(), NOW);
-        let asked = step.effects.iter().any(|e| matches!(e, Effect::Offer { .. }));
+        let asked = step.asks.iter().any(|a| matches!(a, Ask::Offer { .. }));
         let code = step.records.iter().find_map(|e| {
             if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &e.record {
                 outcome.reason.clone()
@@ -203,7 +206,7 @@ fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
     );
     assert!(told(&step) == 0 && matches!(m.screen(), Screen::Result { .. }), "{:?}", m.screen());
     let step = timeout(&mut m);
-    assert_eq!((told(&step), m.screen()), (0, &trouble()));
+    assert_eq!((told(&step), m.screen()), (0, trouble()));
     assert_eq!(shown(&timeout(&mut m)), [&Screen::Idle], "once");
 }
 

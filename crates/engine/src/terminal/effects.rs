@@ -8,7 +8,7 @@ use crate::{
     supervise::PATIENCE,
 };
 use actix::Context;
-use payterm_core::{Effect, Input, Query, TmsEvent, VaultAnswer};
+use payterm_core::{Ask, Effect, Input, Query, TmsEvent, VaultAnswer};
 use payterm_journal::{Found, Head, StoreError};
 use payterm_schema::{
     Fault, HostEvent, Notice, Outcome, Screen,
@@ -28,23 +28,13 @@ use std::{
 };
 
 impl TerminalActor {
-    pub(super) fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+    pub(super) fn ask(&mut self, ask: Ask, ctx: &mut Context<Self>) {
         let services = self.services.clone();
-        match effect {
-            Effect::Answer { call, result } => {
-                if let Some((_, answer)) = self.calls.remove(&call) {
-                    answer.send(result).ok();
-                }
-            }
-            Effect::Tell(notice) => tell(&services, *notice),
-            Effect::Speak(language) => {
-                services.spoken.set(language);
-                services.show_info(|info| info.language = language.tag().into());
-            }
-            Effect::Show(screen) => show(&services, &screen),
-            Effect::Offer { txn, ways } => want(&services, Some(txn), ways),
-            Effect::Withdraw => want(&services, None, Vec::new()),
-            Effect::AskPin { tag, account, pan, amount, timeout_ms } => {
+        match ask {
+            Ask::Show(screen) => show(&services, &screen),
+            Ask::Offer { txn, ways } => want(&services, Some(txn), ways),
+            Ask::Withdraw => want(&services, None, Vec::new()),
+            Ask::Pin { tag, account, pan, amount, timeout_ms } => {
                 services.desired.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
                 let timeout = Duration::from_millis(u64::from(timeout_ms));
                 let asked = services.devices.pin_pad().map(|p| {
@@ -61,7 +51,24 @@ impl TerminalActor {
                     Input::Pin { tag, entry }
                 });
             }
-            Effect::AbortPin { tag } => abort_pin(&services, |now| now == tag),
+            Ask::AbortPin { tag } => abort_pin(&services, |now| now == tag),
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        let services = self.services.clone();
+        match effect {
+            Effect::Answer { call, result } => {
+                if let Some((_, answer)) = self.calls.remove(&call) {
+                    answer.send(result).ok();
+                }
+            }
+            Effect::Tell(notice) => tell(&services, *notice),
+            Effect::Speak(language) => {
+                services.spoken.set(language);
+                services.show_info(|info| info.language = language.tag().into());
+            }
+            Effect::Show(screen) => show(&services, &screen),
             Effect::Send(message) => {
                 let tag = message.tag;
                 let handed = Arc::new(AtomicBool::new(false));

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 /// A question of a caller: the machine answers it when it is durable.
 #[derive(Message)]
 #[rtype(result = "Result<(), Fault>")]
-pub struct Ask {
+pub struct Question {
     /// For the fault that names it.
     pub id: String,
     pub input: Box<dyn FnOnce(Call) -> Input + Send>,
@@ -43,9 +43,9 @@ pub struct Look;
 #[rtype(result = "()")]
 pub struct Stop;
 
-impl Handler<Ask> for TerminalActor {
+impl Handler<Question> for TerminalActor {
     type Result = ResponseFuture<Result<(), Fault>>;
-    fn handle(&mut self, m: Ask, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, m: Question, ctx: &mut Self::Context) -> Self::Result {
         let refused = match &self.machine {
             None => Some(Fault::StoreFailed {
                 id: m.id.clone(),

@@ -1,7 +1,7 @@
 //! What is released and not carried out yet: in order, but those who wait for an answer go first.
 use super::{TerminalActor, View, effects};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use payterm_core::Effect;
+use payterm_core::{Ask, Effect};
 use payterm_schema::{InhibitReason, Notice, Outcome, RequestKey, Screen};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
@@ -12,6 +12,7 @@ const OUTCOME_PACING: Duration = Duration::from_millis(1);
 
 /// What waits for the disk.
 pub(crate) enum Out {
+    Ask(Ask),
     Effect(Effect),
     View(Box<View>, oneshot::Sender<View>),
     Inhibits(BTreeSet<InhibitReason>),
@@ -70,6 +71,7 @@ impl TerminalActor {
     }
     fn one(&mut self, out: Out, ctx: &mut Context<Self>) {
         match out {
+            Out::Ask(ask) => self.ask(ask, ctx),
             Out::Effect(effect) => self.carry_out(effect, ctx),
             Out::View(view, to) => drop(to.send(*view)),
             Out::Shown(shown) => {

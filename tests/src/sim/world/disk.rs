@@ -6,7 +6,7 @@
 //! start, its last commits are gone, and the store puts back what it can prove. Then it knows which keys were
 //! used and which numbers may have been, or (marks lost too) the keys only. No record of a settlement is ever
 //! lost so; how a file is torn is the store's own matter (`daemon/tests`).
-use super::{Event, World};
+use super::{Event, Out, World};
 use crate::sim::{
     checks,
     script::{DiskFault, Scripted},
@@ -221,15 +221,18 @@ impl World {
         let mut step = step;
         checks::step(self, &step);
         self.observe(&step);
-        let (run, asks) = (self.run, if self.queue.is_durable() { step.take_asks() } else { Vec::new() });
-        self.carry_out(asks);
+        let run = self.run;
+        let mut out: Vec<Out> = std::mem::take(&mut step.asks).into_iter().map(Out::Ask).collect();
+        if self.queue.is_durable() {
+            self.carry_out(std::mem::take(&mut out));
+        }
         // The power went meanwhile.
         if self.run != run {
             return;
         }
         let last = step.records.last().map(|e| e.seq);
-        let effects = std::mem::take(&mut step.effects);
-        let out = self.queue.push(last, effects);
+        out.extend(std::mem::take(&mut step.effects).into_iter().map(Out::Effect));
+        let out = self.queue.push(last, out);
         if let Some(seq) = last {
             self.handed.push_back(step);
             self.later(1, Event::Committed { run: self.run, seq });

@@ -2,7 +2,7 @@
 //! digest's numbers.
 use super::World;
 use crate::sim::digest::Observed;
-use payterm_core::{Effect, Step};
+use payterm_core::{Ask, Effect, Step};
 use payterm_hosts::{Profile, Station, build};
 use payterm_schema::{
     HostMessage, Kind, Notice, Outcome, Pan, Screen,
@@ -129,6 +129,27 @@ impl World {
         if !step.erase.is_empty() {
             done.push(Observed::Erased { txns: step.erase.clone() });
         }
+        for ask in &step.asks {
+            match ask {
+                Ask::Show(page) => shown = Some(page),
+                Ask::Offer { txn, ways } => {
+                    let reader = |w: &Way| match w {
+                        Way::Swipe => 0,
+                        Way::Insert => 1,
+                        Way::Tap => 2,
+                        Way::Scan => 3,
+                        Way::Typed => 4,
+                    };
+                    asked.push(Observed::Offered { txn: *txn, readers: ways.iter().map(reader).collect() });
+                }
+                Ask::Withdraw => asked.push(Observed::Withdrawn),
+                Ask::Pin { pan, amount, .. } => asked.push(Observed::PinAsked {
+                    amount: amount.map(|m| m.minor()),
+                    pan: pan.masked().to_string(),
+                }),
+                Ask::AbortPin { .. } => asked.push(Observed::PinAborted),
+            }
+        }
         for effect in &step.effects {
             match effect {
                 Effect::Answer { result, .. } => done.push(Observed::Answered { ok: result.is_ok() }),
@@ -146,22 +167,6 @@ impl World {
                     _ => {}
                 },
                 Effect::Show(page) => shown = Some(page),
-                Effect::Offer { txn, ways } => {
-                    let reader = |w: &Way| match w {
-                        Way::Swipe => 0,
-                        Way::Insert => 1,
-                        Way::Tap => 2,
-                        Way::Scan => 3,
-                        Way::Typed => 4,
-                    };
-                    asked.push(Observed::Offered { txn: *txn, readers: ways.iter().map(reader).collect() });
-                }
-                Effect::Withdraw => asked.push(Observed::Withdrawn),
-                Effect::AskPin { pan, amount, .. } => asked.push(Observed::PinAsked {
-                    amount: amount.map(|m| m.minor()),
-                    pan: pan.masked().to_string(),
-                }),
-                Effect::AbortPin { .. } => asked.push(Observed::PinAborted),
                 Effect::Send(m) => done.push(Observed::Frame { bytes: frame(self, m) }),
                 Effect::ForgetKeys { .. } => done.push(Observed::KeysForgotten),
                 Effect::Print { job, duplicate } => done.push(paper(job, *duplicate)),
