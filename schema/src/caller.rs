@@ -135,7 +135,7 @@ mod tests {
             account: None,
             original: None,
             auth_code: None,
-            method: None,
+            modes: Vec::new(),
             confirm: false,
             cancel_on_caller_lost: true,
             note: None,

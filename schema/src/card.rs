@@ -5,7 +5,7 @@
 //! Invariant: no card number, track or PIN stands in any of these.
 use crate::{Kind, Money};
 
-/// Way in which a card is spoken to.
+/// EntryMode in which a card is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Interface {
     Contact,

@@ -1,5 +1,8 @@
 //! Devices as the flow sees them.
-use crate::secret::{Pan, PaymentCode, Tracks};
+use crate::{
+    host::EntryMode,
+    secret::{Pan, PaymentCode, Tracks},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -59,18 +62,7 @@ pub struct Device {
     pub is_virtual: bool,
 }
 
-/// How a customer may pay; offered at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Way {
-    Swipe,
-    Insert,
-    Tap,
-    Scan,
-    Typed,
-}
-
-/// What a customer presented, from any reader.
+/// Card or code that a customer presented, from any reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instrument {
     Swiped(Tracks),
@@ -86,12 +78,23 @@ pub enum Instrument {
     },
     /// The reader saw something that it could not read; the text names track and rule, never data.
     Unreadable {
-        way: Way,
+        mode: EntryMode,
         why: String,
     },
 }
 
 impl Instrument {
+    /// EntryMode in which it came in.
+    pub const fn mode(&self) -> EntryMode {
+        match self {
+            Instrument::Swiped(_) => EntryMode::Swipe,
+            Instrument::Inserted => EntryMode::Chip,
+            Instrument::Tapped => EntryMode::Contactless,
+            Instrument::Scanned(_) => EntryMode::Code,
+            Instrument::Typed { .. } => EntryMode::Manual,
+            Instrument::Unreadable { mode, .. } => *mode,
+        }
+    }
     /// The card's number, where it can be read.
     pub fn pan(&self) -> Option<Pan> {
         match self {

@@ -2,6 +2,7 @@
 //! `vault`.
 use crate::{
     account::{AccountId, Batch, Stan},
+    device::DeviceKind,
     icc::Icc,
     kind::Kind,
     money::Money,
@@ -13,17 +14,64 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// How the instrument came in: the first two digits of F22 are in the profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// EntryMode in which an instrument comes in; the digits of F22 for each are in the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryMode {
+    /// Number and expiry typed on the keypad.
     Manual,
+    /// Magnetic stripe.
     Swipe,
+    /// Payment code, scanned.
     Code,
+    /// Chip card, inserted.
     Chip,
+    /// Card held to the reader.
     Contactless,
-    /// No instrument (sign-in, echo).
-    None,
+}
+
+/// Row of an entry mode.
+pub struct EntryModeRow {
+    pub mode: EntryMode,
+    pub name: &'static str,
+    /// Kind of the device that it comes from.
+    pub device: DeviceKind,
+    /// Comes from a card; else from a payment code.
+    pub card: bool,
+}
+
+/// Entry modes in the order in which they are offered.
+pub const ENTRY_MODES: [EntryModeRow; 5] = [
+    EntryModeRow { mode: EntryMode::Swipe, name: "swipe", device: DeviceKind::MagneticReader, card: true },
+    EntryModeRow { mode: EntryMode::Chip, name: "chip", device: DeviceKind::ChipReader, card: true },
+    EntryModeRow {
+        mode: EntryMode::Contactless,
+        name: "contactless",
+        device: DeviceKind::ContactlessReader,
+        card: true,
+    },
+    EntryModeRow { mode: EntryMode::Code, name: "code", device: DeviceKind::Scanner, card: false },
+    EntryModeRow { mode: EntryMode::Manual, name: "manual", device: DeviceKind::Keypad, card: true },
+];
+
+impl EntryMode {
+    pub const fn row(self) -> &'static EntryModeRow {
+        &ENTRY_MODES[match self {
+            EntryMode::Swipe => 0,
+            EntryMode::Chip => 1,
+            EntryMode::Contactless => 2,
+            EntryMode::Code => 3,
+            EntryMode::Manual => 4,
+        }]
+    }
+    /// Mode of what a device of this kind reads; none of a device that reads no instrument.
+    pub fn of(device: DeviceKind) -> Option<EntryMode> {
+        ENTRY_MODES.iter().find(|r| r.device == device).map(|r| r.mode)
+    }
+    /// Modes of cards (true) or of payment codes.
+    pub fn of_cards(card: bool) -> Vec<EntryMode> {
+        ENTRY_MODES.iter().filter(|r| r.card == card).map(|r| r.mode).collect()
+    }
 }
 
 /// Which wallet a payment code belongs to (host-protocol §8).
@@ -92,7 +140,8 @@ pub struct Plan {
     pub stan: Stan,
     pub batch: Batch,
     pub amount: Option<Money>,
-    pub mode: EntryMode,
+    /// None without an instrument (sign-in, echo).
+    pub mode: Option<EntryMode>,
     /// A PIN block is in the request (third digit of F22, F26, F53).
     pub pin: bool,
     /// F53's "a track is present".

@@ -1,7 +1,8 @@
 //! What the terminal tells while it works: screens for the display, notices for bus, agents and operator
 //! page.
 use crate::{
-    device::{Device, Way},
+    device::Device,
+    host::EntryMode,
     kind::Kind,
     money::Money,
     onboarding::{Onboarding, Stage},
@@ -90,7 +91,7 @@ pub enum Screen {
     Present {
         kind: Kind,
         amount: Option<Money>,
-        ways: Vec<Way>,
+        modes: Vec<EntryMode>,
         problem: Option<String>,
     },
     /// `digits` typed so far; `wrong` = the last PIN was wrong, `left` tries are left.

@@ -2,6 +2,7 @@
 use crate::{
     account::AccountId,
     fault::Fault,
+    host::EntryMode,
     kind::{AmountRule, CardRule, Kind, OriginalBy},
     money::{Currency, Money},
 };
@@ -49,22 +50,6 @@ pub enum Original {
     AuthCode { code: String, date: String },
 }
 
-/// How the customer pays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    Card,
-    Code,
-}
-impl Method {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Method::Card => "card",
-            Method::Code => "code",
-        }
-    }
-}
-
 /// A request as the core runs it. On the wire (JSON, D-Bus `a{sv}`) it is [`RequestWire`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RequestWire", into = "RequestWire")]
@@ -78,8 +63,8 @@ pub struct Request {
     pub original: Option<Original>,
     /// Of a voice sale: the code that the issuer gave by telephone, 6 letters or digits.
     pub auth_code: Option<String>,
-    /// The customer was asked already: only cards, or only payment codes, are offered.
-    pub method: Option<Method>,
+    /// Entry modes that are offered, when the customer was asked already; empty: all that the kind allows.
+    pub modes: Vec<EntryMode>,
     /// The cashier must confirm on the terminal or through an agent before the card is asked for.
     pub confirm: bool,
     /// What happens when the caller leaves the bus before the frame left: true = cancelled (default).
@@ -169,10 +154,10 @@ impl TryFrom<RequestWire> for Request {
             (Some(_), false) => return Err(Fault::invalid("auth_code", "not allowed for this kind")),
             (Some(_), true) | (None, false) => {}
         }
-        let method = match w.method.as_deref() {
-            None => None,
-            Some("card") if row.card == CardRule::Needed => Some(Method::Card),
-            Some("code") if row.code => Some(Method::Code),
+        let modes = match w.method.as_deref() {
+            None => Vec::new(),
+            Some("card") if row.card == CardRule::Needed => EntryMode::of_cards(true),
+            Some("code") if row.code => EntryMode::of_cards(false),
             Some("card" | "code") => return Err(Fault::invalid("method", "not offered by this kind")),
             Some(_) => return Err(Fault::invalid("method", "card or code")),
         };
@@ -193,7 +178,7 @@ impl TryFrom<RequestWire> for Request {
             account,
             original,
             auth_code: w.auth_code,
-            method,
+            modes,
             confirm: w.confirm.unwrap_or(false),
             cancel_on_caller_lost: w.cancel_on_caller_lost.unwrap_or(true),
             note: w.note,
@@ -304,7 +289,7 @@ impl From<Request> for RequestWire {
             cancel_on_caller_lost: (!r.cancel_on_caller_lost).then_some(false),
             note: r.note,
             auth_code: r.auth_code,
-            method: r.method.map(|m| m.name().into()),
+            method: r.modes.first().map(|m| if m.row().card { "card" } else { "code" }.into()),
             ..RequestWire::default()
         };
         match r.original {

@@ -7,7 +7,7 @@ use crate::{
 };
 use payterm_schema::{
     AccountId, HostEvent, Kind, RequestRecord,
-    host::{CardSecrets, EntryMode, MessageKind, OriginalRef, Plan, SecretsFrom},
+    host::{CardSecrets, MessageKind, OriginalRef, Plan, SecretsFrom},
     kind::{CardRule, Recovery},
     offline::OfflineAuthority,
 };
@@ -54,7 +54,7 @@ impl Machine {
             stan,
             batch,
             amount,
-            mode: view.entry.unwrap_or(EntryMode::None),
+            mode: view.entry,
             pin: pin_block.is_some(),
             track: !repeats && flow.presented.as_ref().is_some_and(|p| p.secrets.tracks.is_some()),
             wallet: view.wallet,

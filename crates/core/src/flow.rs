@@ -5,10 +5,10 @@ use payterm_schema::{
     AccountId, Fault, HostAnswer, Money, Notice, Outcome, Request, RequestKey, RequestRecord, Status, Time,
     account::Stan,
     device::Key,
+    host::EntryMode,
     kind::{CardRule, Kind, OriginalBy},
     notice::{Owed, Phase},
     outcome::Class,
-    request::Method,
     secret::{PinBlock, PinEntry},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -21,7 +21,7 @@ pub(crate) struct Flow {
     pub presented: Option<Presented>,
     pub original: Option<FlowOriginal>,
     /// Only this is offered: the caller's word, or a key of the keypad.
-    pub method: Option<Method>,
+    pub modes: Vec<EntryMode>,
     pub present_tries: u8,
     /// None: not asked yet; Some(None): the customer confirmed without a PIN.
     pub pin: Option<Option<PinBlock>>,
@@ -133,13 +133,13 @@ impl Stage {
 }
 
 impl Flow {
-    fn new(stage: Stage, method: Option<Method>) -> Self {
+    fn new(stage: Stage, modes: Vec<EntryMode>) -> Self {
         Self {
             stage,
             account: None,
             presented: None,
             original: None,
-            method,
+            modes,
             present_tries: 0,
             pin: None,
             pin_tries: 0,
@@ -237,7 +237,7 @@ impl Machine {
         }
         let mut flow = Flow::new(
             Stage::Confirming { until: self.after(self.settings.flow.confirm_timeout_ms) },
-            request.method,
+            request.modes.clone(),
         );
         if !request.kind.row().authorisation {
             flow.account = Some(account.config.id);

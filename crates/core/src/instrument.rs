@@ -2,8 +2,7 @@
 use crate::{AccountSettings, Settings};
 use payterm_schema::{
     CardToken, Instrument, Kind, Money, PaymentCode, Request,
-    config::{RouteConfig, RouteInstrument},
-    device::Way,
+    config::RouteConfig,
     host::{CardSecrets, EntryMode, Wallet},
 };
 
@@ -94,8 +93,10 @@ pub fn check(instrument: Instrument, kind: Kind, settings: &Settings) -> Result<
                 secrets: CardSecrets { pan: Some(pan), ..CardSecrets::default() },
             })
         }
-        Instrument::Unreadable { way: Way::Swipe, why } if why.contains("direction") => Err("card-wrong-way"),
-        Instrument::Unreadable { way: Way::Scan, .. } => Err("code-unknown"),
+        Instrument::Unreadable { mode: EntryMode::Swipe, why } if why.contains("direction") => {
+            Err("card-wrong-way")
+        }
+        Instrument::Unreadable { mode: EntryMode::Code, .. } => Err("code-unknown"),
         Instrument::Unreadable { .. } => Err("card-unreadable"),
     }
 }
@@ -127,17 +128,12 @@ pub fn route<'a>(
 }
 
 fn matches(route: &RouteConfig, amount: Option<Money>, presented: &Presented) -> bool {
-    let instrument = match route.instrument {
-        None => true,
-        Some(RouteInstrument::Card) => presented.wallet.is_none(),
-        Some(RouteInstrument::Wechat) => presented.wallet == Some(Wallet::Wechat),
-        Some(RouteInstrument::Alipay) => presented.wallet == Some(Wallet::Alipay),
-        Some(RouteInstrument::Unionpay) => presented.wallet == Some(Wallet::Unionpay),
-    };
+    let mode = route.modes.is_empty() || route.modes.contains(&presented.mode);
+    let wallet = route.wallet.is_none() || route.wallet == presented.wallet;
     let bin =
         route.bin.as_ref().is_none_or(|b| presented.secrets.pan.as_ref().is_some_and(|p| b.contains(p)));
     let currency = route.currency.is_none_or(|c| amount.is_none_or(|m| m.currency == c));
-    instrument && bin && currency
+    mode && wallet && bin && currency
 }
 
 #[cfg(test)]

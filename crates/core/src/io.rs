@@ -8,7 +8,8 @@ use payterm_schema::{
     config::{
         AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig, SettlementConfig,
     },
-    device::{Key, Way},
+    device::Key,
+    host::EntryMode,
     host::HostRules,
     notice::Screen,
     offline::QueueAct,
@@ -103,7 +104,7 @@ pub enum Input {
     },
     /// Which instruments can be presented now, whether a PIN pad works, and whether a printer can print.
     Devices {
-        ways: Vec<Way>,
+        modes: Vec<EntryMode>,
         pin_pad: bool,
         printer: bool,
     },
@@ -264,10 +265,10 @@ pub enum Query {
 pub enum Ask {
     /// The prompt, before its readers or the PIN pad: nobody pays what the display does not show.
     Show(Screen),
-    /// Arm the readers, the scanner and (for [`Way::Typed`]) the keypad, for this transaction.
+    /// Arm the readers, the scanner and (for [`EntryMode::Manual`]) the keypad, for this transaction.
     Offer {
         txn: u64,
-        ways: Vec<Way>,
+        modes: Vec<EntryMode>,
     },
     Withdraw,
     /// Ask the PIN pad; answered by [`Input::Pin`] with the same tag.

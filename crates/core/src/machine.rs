@@ -7,7 +7,7 @@ use crate::{
 };
 use payterm_schema::{
     AccountId, AccountRecord, Fault, Notice, Outcome, Record, RequestKey, TerminalRecord, Time,
-    device::Way,
+    host::EntryMode,
     notice::{Phase, Screen},
     onboarding::Problem,
     outcome::Class,
@@ -71,7 +71,7 @@ pub struct Machine {
     pub(crate) printing: Option<u64>,
     pub(crate) paper_not_before: Time,
     pub(crate) paper_wait: Millis,
-    pub(crate) ways: Vec<Way>,
+    pub(crate) modes: Vec<EntryMode>,
     pub(crate) pin_pad: bool,
     /// A printer that can print.
     pub(crate) printer: bool,
@@ -119,7 +119,7 @@ impl Machine {
             printing: None,
             paper_not_before: Time(i64::MIN),
             paper_wait,
-            ways: Vec::new(),
+            modes: Vec::new(),
             pin_pad: false,
             printer: false,
             heard: BTreeMap::new(),
@@ -210,7 +210,7 @@ impl Machine {
             Input::Start { call, key, request } => self.start(call, key, *request),
             Input::Cancel { call, key, by } => self.cancel(call, &key, by),
             Input::Confirm { call, key, yes } => self.confirm(call, &key, yes),
-            Input::Devices { ways, pin_pad, printer } => self.devices(ways, pin_pad, printer),
+            Input::Devices { modes, pin_pad, printer } => self.devices(modes, pin_pad, printer),
             Input::Instrument { instrument, card } => self.instrument(instrument, card),
             Input::Key(key) if self.desk_key(key) => {}
             Input::Key(key) => self.key(key),

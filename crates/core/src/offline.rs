@@ -177,7 +177,7 @@ impl Machine {
             stan,
             batch,
             amount: Some(amount),
-            mode: presented.mode,
+            mode: Some(presented.mode),
             pin: false,
             track: false,
             wallet: None,

@@ -4,30 +4,25 @@ use crate::{
     flow::{FlowOriginal, Stage},
     instrument::{self, Presented},
 };
-use payterm_schema::{
-    CardToken, Instrument, Kind, device::Way, host::EntryMode, kind::CardRule, outcome::Class,
-    request::Method,
-};
+use payterm_schema::{CardToken, Instrument, Kind, host::EntryMode, kind::CardRule, outcome::Class};
 
 impl Machine {
     /// What can be presented now: working devices, the kind's rule, the customer's choice.
-    pub(crate) fn ways(&self, kind: Kind) -> Vec<Way> {
+    pub(crate) fn modes(&self, kind: Kind) -> Vec<EntryMode> {
         let row = kind.row();
-        let method = self.flow.as_ref().and_then(|f| f.method);
-        let allowed = |w: &Way| match w {
-            Way::Scan => row.code && method != Some(Method::Card),
-            Way::Typed => {
-                self.settings.flow.typed_pan && row.card != CardRule::None && method != Some(Method::Code)
-            }
-            Way::Swipe | Way::Insert | Way::Tap => row.card != CardRule::None && method != Some(Method::Code),
+        let chosen = self.flow.as_ref().map_or(&[][..], |f| &f.modes);
+        let allowed = |m: &EntryMode| {
+            (chosen.is_empty() || chosen.contains(m))
+                && (if m.row().card { row.card != CardRule::None } else { row.code })
+                && (*m != EntryMode::Manual || self.settings.flow.typed_pan)
         };
-        self.ways.iter().copied().filter(allowed).collect()
+        self.modes.iter().copied().filter(allowed).collect()
     }
 
     pub(crate) fn present(&mut self, problem: Option<&'static str>) {
         let Some((txn, kind)) = self.state.running.as_ref().map(|r| (r.txn, r.request.kind)) else { return };
-        let ways = self.ways(kind);
-        if ways.is_empty() {
+        let modes = self.modes(kind);
+        if modes.is_empty() {
             return self.fail("reader-unavailable", Class::D);
         }
         let until = match self.flow.as_ref().map(|f| &f.stage) {
@@ -35,7 +30,7 @@ impl Machine {
             Some(_) | None => self.after(self.settings.flow.present_timeout_ms),
         };
         self.set_stage(Stage::Presenting { until, problem });
-        self.ask(Ask::Offer { txn, ways });
+        self.ask(Ask::Offer { txn, modes });
     }
 
     /// A digit of the keypad: 1 = bank card, 2 = payment code, any other offers both again. The choice only
@@ -44,28 +39,29 @@ impl Machine {
         let Some(kind) = self.state.running.as_ref().map(|r| r.request.kind).filter(|k| k.row().code) else {
             return;
         };
-        let before = self.flow.as_ref().and_then(|f| f.method);
-        let method = match digit {
-            b'1' => Some(Method::Card),
-            b'2' => Some(Method::Code),
-            _ => None,
+        let before = self.flow.as_ref().map(|f| f.modes.clone()).unwrap_or_default();
+        let modes = match digit {
+            b'1' => EntryMode::of_cards(true),
+            b'2' => EntryMode::of_cards(false),
+            _ => Vec::new(),
         };
+        let changed = modes != before;
         if let Some(flow) = self.flow.as_mut() {
-            flow.method = method;
+            flow.modes = modes;
         }
-        if self.ways(kind).is_empty() {
+        if self.modes(kind).is_empty() {
             // Nothing that works would be left.
             if let Some(flow) = self.flow.as_mut() {
-                flow.method = before;
+                flow.modes = before;
             }
-        } else if method != before {
+        } else if changed {
             self.present(None);
         }
     }
 
-    pub(crate) fn devices(&mut self, ways: Vec<Way>, pin_pad: bool, printer: bool) {
-        let changed = self.ways != ways;
-        self.ways = ways;
+    pub(crate) fn devices(&mut self, modes: Vec<EntryMode>, pin_pad: bool, printer: bool) {
+        let changed = self.modes != modes;
+        self.modes = modes;
         self.pin_pad = pin_pad;
         self.printer = printer;
         if changed
@@ -134,7 +130,7 @@ impl Machine {
             && presented.chip
             && self.settings.chip
             && self.settings.flow.chip_first;
-        if chip && self.ways.contains(&Way::Insert) {
+        if chip && self.modes.contains(&EntryMode::Chip) {
             return Err("insert-chip");
         }
         let original = self.flow.as_ref().and_then(|f| f.original.as_ref()).and_then(FlowOriginal::ours);
@@ -149,15 +145,10 @@ impl Machine {
         let rule = self.settings.flow.no_cvm.as_ref()?;
         let request = &self.state.running.as_ref()?.request;
         let presented = self.flow.as_ref()?.presented.as_ref()?;
-        let way = match presented.mode {
-            EntryMode::Swipe => Way::Swipe,
-            EntryMode::Chip => Way::Insert,
-            EntryMode::Contactless => Way::Tap,
-            EntryMode::Manual | EntryMode::Code | EntryMode::None => return None,
-        };
         let pan = presented.secrets.pan.as_ref()?;
         let card = rule.bins.is_empty() || rule.bins.iter().any(|r| r.contains(pan));
         let small = request.amount.is_some_and(|m| m.minor() <= rule.limit);
-        (request.kind == Kind::Sale && small && card && rule.ways.contains(&way)).then_some(rule.limit)
+        (request.kind == Kind::Sale && small && card && rule.modes.contains(&presented.mode))
+            .then_some(rule.limit)
     }
 }

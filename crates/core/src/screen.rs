@@ -32,7 +32,7 @@ impl Machine {
             Stage::Presenting { problem, .. } => Screen::Present {
                 kind,
                 amount: self.amount(),
-                ways: self.ways(kind),
+                modes: self.modes(kind),
                 problem: problem.map(Into::into),
             },
             Stage::Preparing { until, what, owed } => {

@@ -15,7 +15,7 @@ use payterm_schema::{
     AccountId, Fault, HostAnswer, HostEvent, Kind, Money, Outcome, RequestRecord, SettlementRecord, Status,
     Time,
     account::Stan,
-    host::{EntryMode, FrameTrace, MessageKind, OriginalRef, Plan, RetryRule, SecretsFrom, Wallet},
+    host::{FrameTrace, MessageKind, OriginalRef, Plan, RetryRule, SecretsFrom, Wallet},
     kind::Side,
     money::MAX_MINOR,
     operator::{OperatorId, Role},
@@ -326,7 +326,7 @@ impl Machine {
         let part = record_of(o).map(|record| Box::new(BatchPart::One { kind: o.kind, record }));
         Plan {
             amount: o.sums.amount_money(),
-            mode: o.entry.unwrap_or(EntryMode::None),
+            mode: o.entry,
             wallet: o.wallet,
             original: Some(OriginalRef {
                 batch: o.batch,

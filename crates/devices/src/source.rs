@@ -1,10 +1,6 @@
 //! Stripe readers, scanners and keypads: devices that give one instrument an offer, and keys.
 use crate::{DeviceError, Interrupt, Switch};
-use payterm_schema::{
-    Instrument,
-    device::{Key, Way},
-    selftest::Finding,
-};
+use payterm_schema::{Instrument, device::Key, host::EntryMode, selftest::Finding};
 use std::{sync::Arc, time::Duration};
 
 /// Event of a reader, scanner or keypad.
@@ -18,7 +14,7 @@ pub enum SourceEvent {
 pub trait Source: Send {
     /// Starts to take instruments of these ways (those that the device does not know are ignored) and keys.
     /// One [`Instrument`] is given per `arm`; arming again asks for the next one.
-    fn arm(&mut self, ways: &[Way]) -> Result<(), DeviceError>;
+    fn arm(&mut self, modes: &[EntryMode]) -> Result<(), DeviceError>;
     /// The next event of an armed device, or `None` when `timeout` ran out or [`Source::interrupt`] was used.
     fn next(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, DeviceError>;
     /// Stops. What was presented and not yet taken is forgotten.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: setting it runs no code of the driver and takes no lock of it; a thread is woken only when it
 //! said that something waits for that.
-use payterm_schema::device::Way;
+use payterm_schema::host::EntryMode;
 use std::{
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
@@ -17,13 +17,13 @@ const ARMED: u64 = 1 << 15;
 const REST: u64 = 1 << 16;
 const OFFER: u64 = 1 << 40;
 
-const fn bit(way: Way) -> u64 {
-    match way {
-        Way::Swipe => 1,
-        Way::Insert => 1 << 1,
-        Way::Tap => 1 << 2,
-        Way::Scan => 1 << 3,
-        Way::Typed => 1 << 4,
+const fn bit(mode: EntryMode) -> u64 {
+    match mode {
+        EntryMode::Swipe => 1,
+        EntryMode::Chip => 1 << 1,
+        EntryMode::Contactless => 1 << 2,
+        EntryMode::Code => 1 << 3,
+        EntryMode::Manual => 1 << 4,
     }
 }
 
@@ -36,8 +36,8 @@ impl Armed {
         self.0 & ARMED != 0
     }
     /// It is armed for these instruments.
-    pub const fn takes(self, way: Way) -> bool {
-        self.is_armed() && self.0 & bit(way) != 0
+    pub const fn takes(self, mode: EntryMode) -> bool {
+        self.is_armed() && self.0 & bit(mode) != 0
     }
     /// Number of the offer: one instrument is given for each.
     pub const fn offer(self) -> u64 {
@@ -60,11 +60,11 @@ pub struct Switch {
 
 impl Switch {
     /// Arms the device for these instruments, or lets it rest. Called by one thread at a time.
-    pub fn set(&self, ways: Option<&[Way]>) {
+    pub fn set(&self, modes: Option<&[EntryMode]>) {
         let old = self.word.load(Ordering::SeqCst);
         let counted = (old & !(REST - 1)).wrapping_add(OFFER);
-        let new = match ways {
-            Some(ways) => ways.iter().fold(counted | ARMED, |word, way| word | bit(*way)),
+        let new = match modes {
+            Some(modes) => modes.iter().fold(counted | ARMED, |word, way| word | bit(*way)),
             None => {
                 let rests = counted.wrapping_add(REST) & (OFFER - REST);
                 (counted & !(OFFER - REST)) | rests
@@ -118,12 +118,16 @@ mod tests {
     fn it_counts_offers_and_rests() {
         let switch = Switch::default();
         assert!(!switch.now().is_armed());
-        switch.set(Some(&[Way::Swipe, Way::Typed]));
+        switch.set(Some(&[EntryMode::Swipe, EntryMode::Manual]));
         let first = switch.now();
-        assert!(first.takes(Way::Swipe) && first.takes(Way::Typed) && !first.takes(Way::Tap));
+        assert!(
+            first.takes(EntryMode::Swipe)
+                && first.takes(EntryMode::Manual)
+                && !first.takes(EntryMode::Contactless)
+        );
         switch.set(Some(&[]));
         let keys = switch.now();
-        assert!(keys.is_armed() && !keys.takes(Way::Swipe));
+        assert!(keys.is_armed() && !keys.takes(EntryMode::Swipe));
         assert_eq!((keys.offer(), keys.rests()), (first.offer() + 1, first.rests()));
         switch.word.store(u64::MAX, Ordering::SeqCst);
         switch.set(None);
@@ -138,7 +142,7 @@ mod tests {
     fn nobody_is_woken_but_who_attends() {
         let switch = Switch::default();
         let seen = switch.pokes();
-        switch.set(Some(&[Way::Swipe]));
+        switch.set(Some(&[EntryMode::Swipe]));
         assert_eq!(switch.pokes(), seen);
         let attending = switch.attend();
         switch.set(None);

@@ -4,7 +4,7 @@
 //! once, nobody polls. Each device has a lock of its own, never held across a caller's code nor with another
 //! one's.
 use crate::{Armed, DeviceError, Interrupt, SourceEvent, Switch};
-use payterm_schema::{DeviceKind, Instrument, device::Way, secret::Pin, selftest::Finding};
+use payterm_schema::{DeviceKind, host::EntryMode, secret::Pin, selftest::Finding};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -119,27 +119,14 @@ enum Keep {
     Live(u64),
 }
 
-fn way_of(event: &SourceEvent) -> Option<Way> {
+fn mode_of(event: &SourceEvent) -> Option<EntryMode> {
     match event {
         SourceEvent::Key(_) => None,
-        SourceEvent::Instrument(i) => Some(match i {
-            Instrument::Swiped(_) => Way::Swipe,
-            Instrument::Inserted => Way::Insert,
-            Instrument::Tapped => Way::Tap,
-            Instrument::Scanned(_) => Way::Scan,
-            Instrument::Typed { .. } => Way::Typed,
-            Instrument::Unreadable { way, .. } => *way,
-        }),
+        SourceEvent::Instrument(i) => Some(i.mode()),
     }
 }
 fn kind_of(event: &SourceEvent) -> DeviceKind {
-    match way_of(event) {
-        Some(Way::Swipe) => DeviceKind::MagneticReader,
-        Some(Way::Insert) => DeviceKind::ChipReader,
-        Some(Way::Tap) => DeviceKind::ContactlessReader,
-        Some(Way::Scan) => DeviceKind::Scanner,
-        Some(Way::Typed) | None => DeviceKind::Keypad,
-    }
+    mode_of(event).map_or(DeviceKind::Keypad, |m| m.row().device)
 }
 
 impl Slot {
@@ -169,8 +156,8 @@ impl Slot {
     fn usable(&self) -> bool {
         self.open && !self.unplugged
     }
-    pub(crate) fn set(&mut self, ways: Option<&[Way]>) {
-        self.switch.set(ways);
+    pub(crate) fn set(&mut self, modes: Option<&[EntryMode]>) {
+        self.switch.set(modes);
     }
     /// What it is to take now; what came before it last rested is forgotten.
     fn armed(&mut self) -> Armed {
@@ -183,16 +170,16 @@ impl Slot {
     }
     /// Would the driver give this event to whoever armed it, now?
     fn takes(&self, armed: Armed, event: &SourceEvent) -> bool {
-        match way_of(event) {
+        match mode_of(event) {
             None => armed.is_armed(),
-            Some(way) => armed.takes(way) && self.served != Some(armed.offer()),
+            Some(mode) => armed.takes(mode) && self.served != Some(armed.offer()),
         }
     }
     pub(crate) fn take_event(&mut self) -> Option<SourceEvent> {
         let armed = self.armed();
         let at = self.events.iter().position(|(e, _)| self.takes(armed, e))?;
         let (event, _) = self.events.remove(at)?;
-        if way_of(&event).is_some() {
+        if mode_of(&event).is_some() {
             self.served = Some(armed.offer());
         }
         Some(event)
@@ -384,12 +371,13 @@ impl VirtualBench {
 
     /// Presents an instrument or presses a key. `device` names one of several of its kind.
     pub fn present(&self, device: Option<&str>, event: SourceEvent, when: When) -> Result<(), Refused> {
-        let what = || way_of(&event).map_or("key", way_name);
+        let what = || mode_of(&event).map_or("key", |m| m.row().name);
         let ready = |slot: &mut Slot| match when {
             When::Queue => true,
             When::Now | When::Within(_) => {
                 let armed = slot.armed();
-                let free = way_of(&event).is_none() || slot.events.iter().all(|(e, _)| !slot.takes(armed, e));
+                let free =
+                    mode_of(&event).is_none() || slot.events.iter().all(|(e, _)| !slot.takes(armed, e));
                 free && slot.takes(armed, &event)
             }
         };
@@ -575,16 +563,6 @@ impl VirtualBench {
             (name, slot.kind, slot.usable())
         };
         self.all().into_iter().map(shown).collect()
-    }
-}
-
-const fn way_name(way: Way) -> &'static str {
-    match way {
-        Way::Swipe => "swipe",
-        Way::Insert => "insert",
-        Way::Tap => "tap",
-        Way::Scan => "scan",
-        Way::Typed => "type",
     }
 }
 

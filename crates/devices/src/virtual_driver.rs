@@ -8,7 +8,7 @@ use payterm_schema::{
     DeviceKind, Money, Pan, PinPad,
     card::Interface,
     config::DeviceConfig,
-    device::Way,
+    host::EntryMode,
     paper::PrintResult,
     secret::{Pin, PinEntry},
     selftest::Finding,
@@ -98,8 +98,8 @@ struct Reader {
     port: Port,
 }
 impl Source for Reader {
-    fn arm(&mut self, ways: &[Way]) -> Result<(), DeviceError> {
-        self.port.now(|slot| slot.set(Some(ways)))
+    fn arm(&mut self, modes: &[EntryMode]) -> Result<(), DeviceError> {
+        self.port.now(|slot| slot.set(Some(modes)))
     }
     fn next(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, DeviceError> {
         self.port.wait(Instant::now() + timeout, |slot| slot.take_event())
@@ -129,7 +129,7 @@ struct CardSlot {
 impl CardReader for CardSlot {
     fn wait(&mut self, timeout: Duration) -> Result<Option<Interface>, DeviceError> {
         if self.interface == Interface::Contactless && !self.looking {
-            self.port.now(|slot| slot.set(Some(&[Way::Tap])))?;
+            self.port.now(|slot| slot.set(Some(&[EntryMode::Contactless])))?;
             self.looking = true;
         }
         let found = self.port.wait(Instant::now() + timeout, |slot| slot.take_event())?;

@@ -14,7 +14,7 @@ mod shell;
 mod source;
 mod unit;
 
-pub use desired::{DesiredState, entry_mode};
+pub use desired::DesiredState;
 pub use display::Display;
 pub use pad::{AbortPin, AskPin, PinPad};
 pub use printer::{Print, Printer};
@@ -32,7 +32,8 @@ use payterm_devices::{Drivers, Env, PaperWidth};
 use payterm_schema::{
     Device, DeviceKind, DeviceState, Instrument, Screen,
     config::{DeviceConfig, DeviceRole},
-    device::{Key, Way},
+    device::Key,
+    host::EntryMode,
     selftest::Finding,
 };
 use source::Source;
@@ -84,7 +85,7 @@ impl DeviceContext {
         self.around.desired.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Offer of now, and what this reader is to take; none: whoever offers has switched it.
-    fn orders(&self) -> Option<(u64, Option<Vec<Way>>)> {
+    fn orders(&self) -> Option<(u64, Option<Vec<EntryMode>>)> {
         let desired = self.desired();
         let orders = (desired.offer(), desired.of(self.config.kind));
         (!desired.is_switched(&self.config.name)).then_some(orders)

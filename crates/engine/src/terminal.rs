@@ -17,7 +17,7 @@ use pacing::Out;
 use crate::{
     clock::Clock,
     commit::{self, CommitQueue},
-    device::{DesiredState, Devices, Registry, entry_mode},
+    device::{DesiredState, Devices, Registry},
     hostlink::{HostLink, SEALED_PAN},
     language::Spoken,
     mishap::{Mishaps, Part},
@@ -33,8 +33,11 @@ use futures_util::{Stream, stream};
 use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
 use payterm_journal::{Commit, Durable, Loaded, Store, StoreError};
 use payterm_schema::{
-    AccountId, DeviceKind, Fault, InhibitReason, Notice, RequestKey, Screen, device::Way, notice::Phase,
-    onboarding::Problem, terminal::TerminalInfo,
+    AccountId, DeviceKind, Fault, InhibitReason, Notice, RequestKey, Screen,
+    host::{ENTRY_MODES, EntryMode, EntryModeRow},
+    notice::Phase,
+    onboarding::Problem,
+    terminal::TerminalInfo,
 };
 use payterm_vault::Vault;
 use std::{
@@ -126,7 +129,7 @@ pub struct TerminalActor {
     /// The same, for [`OUTCOME_PACING`].
     pacing: bool,
     /// What the machine was told of the devices.
-    devices: Option<(Vec<Way>, bool, bool)>,
+    devices: Option<(Vec<EntryMode>, bool, bool)>,
     /// Wait before the journal is opened again: none after a commit that worked.
     again: Duration,
     /// What the store loaded when it was opened.
@@ -433,26 +436,15 @@ impl TerminalActor {
     fn devices_changed(&mut self, ctx: &mut Context<Self>) {
         let r = &self.services.registry;
         let typed = self.services.settings.flow.typed_pan;
-        let readers = [
-            DeviceKind::MagneticReader,
-            DeviceKind::ChipReader,
-            DeviceKind::ContactlessReader,
-            DeviceKind::Scanner,
-            DeviceKind::Keypad,
-        ];
-        let ways: Vec<Way> = readers
-            .into_iter()
-            .filter(|k| r.works(*k))
-            .filter_map(entry_mode)
-            .filter(|w| typed || *w != Way::Typed)
-            .collect();
+        let works = |row: &&EntryModeRow| r.works(row.device) && (typed || row.mode != EntryMode::Manual);
+        let modes: Vec<EntryMode> = ENTRY_MODES.iter().filter(works).map(|row| row.mode).collect();
         let pin_pad = r.works(DeviceKind::PinPad);
         let printer = r.prints();
         // That one is busy or idle is nothing to it.
-        let now = Some((ways.clone(), pin_pad, printer));
+        let now = Some((modes.clone(), pin_pad, printer));
         if self.machine.is_some() && self.devices != now {
             self.devices = now;
-            self.input(Input::Devices { ways, pin_pad, printer }, ctx);
+            self.input(Input::Devices { modes, pin_pad, printer }, ctx);
         }
     }
 

@@ -180,7 +180,7 @@ impl Source<'_> {
         {
             return Err(BuildError::Scheme);
         }
-        if plan.mode == EntryMode::Code
+        if plan.mode == Some(EntryMode::Code)
             && plan.wallet.is_none_or(|w| !self.profile.rules.wallets.contains(&w))
         {
             return Err(BuildError::Wallet);
@@ -251,14 +251,14 @@ impl Source<'_> {
                 .pans
                 .first()
                 .and_then(|p| p.as_ref())
-                .filter(|_| plan.mode != EntryMode::Code)
+                .filter(|_| plan.mode != Some(EntryMode::Code))
                 .map(|p| p.reveal())),
             Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => self.part(var, out),
             Var::Pan => {
                 // F2 is sent with typed and chip data; a swipe's request has its track instead (host-protocol
                 // §3), where it has one.
-                if matches!(plan.mode, EntryMode::Code | EntryMode::None)
-                    || (request && self.track && plan.track && plan.mode == EntryMode::Swipe)
+                if matches!(plan.mode, Some(EntryMode::Code) | None)
+                    || (request && self.track && plan.track && plan.mode == Some(EntryMode::Swipe))
                 {
                     return Ok(false);
                 }
@@ -298,7 +298,7 @@ impl Source<'_> {
             Var::Stan => put(Some(&plan.stan.to_string())),
             Var::Batch => put(Some(&plan.batch.to_string())),
             Var::Expiry => put(plan.expiry.as_deref()),
-            Var::Entry => put(self.profile.entry.digits(plan.mode, plan.pin)),
+            Var::Entry => put(plan.mode.map(|m| self.profile.entry.digits(m, plan.pin))),
             Var::CardSequence => put(plan.card_sequence.map(|n| format!("{n:03}")).as_deref()),
             Var::OriginalRrn => put(original.and_then(|o| o.rrn.as_deref())),
             Var::OriginalBatch => {

@@ -95,9 +95,12 @@ impl Profile {
         self.messages.get(OFFLINE)
     }
     /// The row of a kind; a payment code may have its own.
-    pub(crate) fn message(&self, kind: Kind, mode: EntryMode) -> Option<&MessageRow> {
-        let code =
-            if mode == EntryMode::Code { self.messages.get(&format!("{}_code", kind.name())) } else { None };
+    pub(crate) fn message(&self, kind: Kind, mode: Option<EntryMode>) -> Option<&MessageRow> {
+        let code = if mode == Some(EntryMode::Code) {
+            self.messages.get(&format!("{}_code", kind.name()))
+        } else {
+            None
+        };
         code.or_else(|| self.messages.get(kind.name()))
     }
     /// MTI of a repeat: the same, or with the repeat digit set.

@@ -5,7 +5,7 @@ use crate::profile::{MessageRow, OFFLINE, Profile, QUERY, Slot, kind_of};
 use crate::settlement::{RecordView, Upload, read_records, read_totals};
 use crate::template::Var;
 use payterm_schema::account::{Batch, Stan};
-use payterm_schema::host::{EntryMode, ReversalReason};
+use payterm_schema::host::{ENTRY_MODES, EntryMode, ReversalReason};
 use payterm_schema::icc::Icc;
 use payterm_schema::kind::Kind;
 use payterm_schema::secret::{Pan, PaymentCode, PinBlock, Tracks};
@@ -72,11 +72,9 @@ impl RequestView {
     ) -> Result<Self, RequestError> {
         let mut view =
             Self { kind, reversal: None, query: false, offline: false, upload: None, entry: None, vars };
-        let modes =
-            [EntryMode::Manual, EntryMode::Swipe, EntryMode::Code, EntryMode::Chip, EntryMode::Contactless];
         if let Some(digits) = view.text(Var::Entry) {
-            let all = modes.into_iter().flat_map(|mode| [(mode, true), (mode, false)]);
-            let entry = all.into_iter().find(|(mode, pin)| profile.entry.digits(*mode, *pin) == Some(digits));
+            let all = ENTRY_MODES.iter().flat_map(|row| [(row.mode, true), (row.mode, false)]);
+            let entry = all.into_iter().find(|(mode, pin)| profile.entry.digits(*mode, *pin) == digits);
             view.entry = Some(entry.ok_or(RequestError::Form(22))?);
         }
         if let Some(code) = view.text(Var::Reason) {

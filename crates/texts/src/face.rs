@@ -118,7 +118,7 @@ impl Texts {
         let currency = o.sums.currency;
         let place = [&o.place.shop, &o.place.address, &o.place.city].into_iter().filter(|p| !p.is_empty());
         let place = place.cloned().reduce(|a, b| self.get("pair", &[("a", &a), ("b", &b)]));
-        let entry = o.entry.filter(|e| *e != EntryMode::None).map(|e| {
+        let entry = o.entry.map(|e| {
             let entry = o.wallet.map_or_else(|| self.word(e), |w| self.word(w));
             if o.pin { self.get("pair", &[("a", &entry), ("b", &text("pin-used"))]) } else { entry }
         });

@@ -2,7 +2,7 @@
 use crate::{Texts, clean};
 use payterm_schema::{
     Kind, Money, Outcome, Screen, Status, Time,
-    device::Way,
+    host::EntryMode,
     kind::{Mark, Recovery},
     onboarding::Stage,
     operator::{Purpose, Role, TerminalLock},
@@ -72,13 +72,13 @@ impl Texts {
                 ),
                 t("confirm-partial-keys"),
             ],
-            Screen::Present { kind, amount, ways, problem } => {
+            Screen::Present { kind, amount, modes, problem } => {
                 // Both at once: presenting something is the choice; the keys only narrow what is offered.
-                let both = ways.contains(&Way::Scan) && ways.len() > 1;
+                let both = modes.contains(&EntryMode::Code) && modes.len() > 1;
                 let choice = if both { [t("choose-card"), t("choose-code")] } else { Default::default() };
                 let mut page = vec![
                     problem.as_deref().map(|p| self.problem(p)).unwrap_or_default(),
-                    self.ways(ways),
+                    self.modes(modes),
                     what(*kind, *amount),
                 ];
                 page.extend(choice);
@@ -269,16 +269,16 @@ impl Texts {
         own.unwrap_or_else(|| self.get("problem-unknown", &[]))
     }
 
-    fn ways(self, ways: &[Way]) -> String {
-        let words: Vec<String> = ways
+    fn modes(self, modes: &[EntryMode]) -> String {
+        let words: Vec<String> = modes
             .iter()
-            .map(|way| {
-                let id = match way {
-                    Way::Swipe => "present-way-swipe",
-                    Way::Insert => "present-way-insert",
-                    Way::Tap => "present-way-tap",
-                    Way::Scan => "present-way-scan",
-                    Way::Typed => "present-way-typed",
+            .map(|mode| {
+                let id = match mode {
+                    EntryMode::Swipe => "present-mode-swipe",
+                    EntryMode::Chip => "present-mode-chip",
+                    EntryMode::Contactless => "present-mode-contactless",
+                    EntryMode::Code => "present-mode-code",
+                    EntryMode::Manual => "present-mode-manual",
                 };
                 self.get(id, &[])
             })
@@ -290,7 +290,7 @@ impl Texts {
                 .map(String::as_str)
                 .concat(),
         };
-        self.get("present-ways", &[("ways", &joined)])
+        self.get("present-modes", &[("modes", &joined)])
     }
 
     /// Whom to call, and what to name there.

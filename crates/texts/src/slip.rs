@@ -492,7 +492,7 @@ fn entry_letter(mode: EntryMode) -> &'static str {
         EntryMode::Chip => " /I",
         EntryMode::Contactless => " /C",
         EntryMode::Manual => " /M",
-        EntryMode::Code | EntryMode::None => "",
+        EntryMode::Code => "",
     }
 }
 

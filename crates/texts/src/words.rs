@@ -2,7 +2,6 @@
 use crate::Texts;
 use payterm_schema::{
     DeviceKind, DeviceState, InhibitReason, Kind, Phase, Status,
-    device::Way,
     host::{EntryMode, Wallet},
     offline::{OfflineAuthority, OfflineRule},
     onboarding::{Problem, Product, Stage},
@@ -61,7 +60,7 @@ words! {
     }
     EntryMode {
         Manual => "entry-manual", Swipe => "entry-swipe", Code => "entry-code",
-        Chip => "entry-chip", Contactless => "entry-contactless", None => "entry-none",
+        Chip => "entry-chip", Contactless => "entry-contactless",
     }
     Role { Cashier => "role-cashier", Supervisor => "role-supervisor", Administrator => "role-administrator" }
     Purpose {
@@ -69,7 +68,6 @@ words! {
         New => "purpose-new", NewAgain => "purpose-new_again",
     }
     Wallet { Wechat => "wallet-wechat", Alipay => "wallet-alipay", Unionpay => "wallet-unionpay" }
-    Way { Swipe => "way-swipe", Insert => "way-insert", Tap => "way-tap", Scan => "way-scan", Typed => "way-typed" }
     Authority { Host => "authority-host", Card => "authority-card", Merchant => "authority-merchant", Voice => "authority-voice" }
     OfflineAuthority { Card => "offline_authority-card", CardUnableOnline => "offline_authority-card_unable_online", Voice => "offline_authority-voice", Merchant => "offline_authority-merchant" }
     OfflineRule {

@@ -195,7 +195,7 @@ impl Fake {
             stan: Stan::FIRST,
             batch: Batch::FIRST,
             amount: Money::new(1234, Currency::CNY).ok(),
-            mode: EntryMode::Code,
+            mode: Some(EntryMode::Code),
             pin: false,
             track: true,
             wallet: Some(payterm_schema::host::Wallet::Wechat),
@@ -241,7 +241,7 @@ pub fn request(id: &str) -> Request {
         auth_code: None,
         account: None,
         original: None,
-        method: None,
+        modes: Vec::new(),
         confirm: false,
         cancel_on_caller_lost: true,
         note: None,
@@ -550,7 +550,7 @@ pub fn present() -> Screen {
     Screen::Present {
         kind: Kind::Sale,
         amount: Money::new(1234, Currency::CNY).ok(),
-        ways: vec![payterm_schema::device::Way::Swipe],
+        modes: vec![payterm_schema::host::EntryMode::Swipe],
         problem: None,
     }
 }

@@ -3,6 +3,7 @@ use super::{BinRange, Mid, Nii, OfflineConfig, Tid, not_zero};
 use crate::{
     account::AccountId,
     fault::Fault,
+    host::{EntryMode, Wallet},
     money::Currency,
     onboarding::{FeeRow, check_fees},
 };
@@ -159,22 +160,17 @@ impl AccountConfig {
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
     pub account: AccountId,
-    /// `card` or a wallet: `wechat`, `alipay`, `unionpay`.
+    /// Entry modes of the instrument. Default: all.
     #[serde(default)]
-    pub instrument: Option<RouteInstrument>,
+    pub modes: Vec<EntryMode>,
+    /// Only this wallet's codes.
+    #[serde(default)]
+    pub wallet: Option<Wallet>,
     /// First digits of the PAN, from-to inclusive, same length: "620000-629999".
     #[serde(default)]
     pub bin: Option<BinRange>,
     #[serde(default)]
     pub currency: Option<Currency>,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RouteInstrument {
-    Card,
-    Wechat,
-    Alipay,
-    Unionpay,
 }
 
 impl AccountConfig {

@@ -61,11 +61,11 @@ pub struct NoCvmConfig {
     #[serde(default)]
     pub bins: Vec<BinRange>,
     /// How the card may have come in. Default: contactless only, as UnionPay has it.
-    #[serde(default = "tap")]
-    pub ways: Vec<crate::device::Way>,
+    #[serde(default = "contactless")]
+    pub modes: Vec<crate::host::EntryMode>,
 }
-fn tap() -> Vec<crate::device::Way> {
-    vec![crate::device::Way::Tap]
+fn contactless() -> Vec<crate::host::EntryMode> {
+    vec![crate::host::EntryMode::Contactless]
 }
 const TIP_PERCENT: Percent = Percent::new(20).expect("below 1000");
 impl Default for FlowConfig {

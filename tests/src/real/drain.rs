@@ -10,7 +10,6 @@ use payterm_schema::{
     AccountId, CardToken, HostEvent, Instrument, Pan, Request, RequestKey, Terminal, Time, Tracks,
     account::Stan,
     config::{AccountConfig, Config, OfflineConfig, SettlementConfig},
-    device::Way,
     host::{CardSecrets, EntryMode, MessageKind, Plan},
     money::Money,
     offline::OfflineAuthority,
@@ -147,7 +146,7 @@ pub async fn filled(amounts: &[u64], cards: usize) -> Result<Stack> {
     effects.extend(take(
         &mut commit,
         &vault,
-        machine.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer: false }, now),
+        machine.handle(Input::Devices { modes: vec![EntryMode::Swipe], pin_pad: true, printer: false }, now),
     )?);
     for (i, amount) in amounts.iter().enumerate() {
         let wire = RequestWire {
@@ -312,7 +311,7 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
             stan: Stan::new(BARE + u32::try_from(i)?).ok_or("stan")?,
             batch,
             amount: Some(Money::new(AMOUNT, a.currency)?),
-            mode: EntryMode::Swipe,
+            mode: Some(EntryMode::Swipe),
             pin: false,
             track: false,
             wallet: None,

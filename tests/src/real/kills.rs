@@ -127,7 +127,8 @@ impl Evening {
             c.accounts.push(second);
             c.routes.push(RouteConfig {
                 account: own_id,
-                instrument: None,
+                modes: Vec::new(),
+                wallet: None,
                 bin: "97051234-97051234".parse().ok(),
                 currency: None,
             });

@@ -651,7 +651,8 @@ fn accounts(rng: &mut Rng) -> Settings {
         second.config.refusal_without_mac = (rng.roll(2) == 0).then_some(RefusalWithoutMac::Trust);
         s.routes = vec![RouteConfig {
             account: second.config.id.clone(),
-            instrument: None,
+            modes: Vec::new(),
+            wallet: None,
             bin: "4096-4099".parse().ok(),
             currency: None,
         }];

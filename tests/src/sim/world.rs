@@ -24,7 +24,8 @@ use payterm_engine::commit::CommitQueue;
 use payterm_schema::{
     AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Record, RequestKey, RequestRecord, Screen,
     Time,
-    device::{Key, Way},
+    device::Key,
+    host::EntryMode,
     host::KeysVerdict,
     offline::QueueAct,
     paper::{PaperJob, PrintResult},
@@ -317,7 +318,7 @@ impl World {
         let step = self.machine.boot(self.clock(), "test", &keys);
         self.took(step);
         self.input(Input::Devices {
-            ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan],
+            modes: vec![EntryMode::Swipe, EntryMode::Chip, EntryMode::Contactless, EntryMode::Code],
             pin_pad: true,
             printer: true,
         });

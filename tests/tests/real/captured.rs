@@ -107,7 +107,7 @@ async fn every_kind_from_the_running_daemon_is_judged_by_others() -> Done {
         let route = |r: &str| toml::from_str(r).expect("route");
         c.routes = vec![
             route("account = \"x919\"\nbin = \"400000-400000\""),
-            route("account = \"x919\"\ninstrument = \"alipay\""),
+            route("account = \"x919\"\nwallet = \"alipay\""),
         ];
         lines = Some(taps);
     })?;

@@ -4,7 +4,7 @@ use payterm_core::{Ask, Effect, Input, Machine, Step};
 use payterm_schema::{
     Kind, Status,
     config::NoCvmConfig,
-    device::Way,
+    host::EntryMode,
     host::MessageKind,
     outcome::{Authority, Forwarding},
     paper::PaperKind,
@@ -455,7 +455,11 @@ fn machine(change: impl FnOnce(&mut payterm_core::Settings)) -> Machine {
     let mut m = Machine::replay(s, None, []).expect("an empty journal");
     m.boot(payterm_tests::sim::world::at_epoch(), "test", &[up()]);
     m.handle(
-        Input::Devices { ways: vec![Way::Swipe, Way::Insert, Way::Scan], pin_pad: true, printer: true },
+        Input::Devices {
+            modes: vec![EntryMode::Swipe, EntryMode::Chip, EntryMode::Code],
+            pin_pad: true,
+            printer: true,
+        },
         payterm_tests::sim::world::at_epoch(),
     );
     m
@@ -542,7 +546,11 @@ fn refused_ranges_and_large_amounts() {
 #[test]
 fn small_amounts_need_no_pin_where_the_shop_says_so() {
     let rule = |limit| {
-        Some(NoCvmConfig { limit, bins: vec!["622576-622576".parse().unwrap()], ways: vec![Way::Swipe] })
+        Some(NoCvmConfig {
+            limit,
+            bins: vec!["622576-622576".parse().unwrap()],
+            modes: vec![EntryMode::Swipe],
+        })
     };
     let pin = |m: &Machine| m.phase() == payterm_schema::Phase::PinEntry;
     for (limit, minor, track, asks) in [
@@ -571,11 +579,11 @@ fn small_amounts_need_no_pin_where_the_shop_says_so() {
 fn a_key_narrows_what_is_offered() {
     let mut m = machine(|_| ());
     start(&mut m, 100);
-    let ways = |asks: Vec<Ask>| {
-        asks.into_iter().find_map(|a| if let Ask::Offer { ways, .. } = a { Some(ways) } else { None })
+    let modes = |asks: Vec<Ask>| {
+        asks.into_iter().find_map(|a| if let Ask::Offer { modes, .. } = a { Some(modes) } else { None })
     };
     let mut press = |d| {
-        ways(
+        modes(
             m.handle(
                 Input::Key(payterm_schema::device::Key::Digit(d)),
                 payterm_tests::sim::world::at_epoch(),
@@ -583,8 +591,8 @@ fn a_key_narrows_what_is_offered() {
             .asks,
         )
     };
-    assert_eq!(press(b'1'), Some(vec![Way::Swipe, Way::Insert]));
-    assert_eq!(press(b'2'), Some(vec![Way::Scan]));
+    assert_eq!(press(b'1'), Some(vec![EntryMode::Swipe, EntryMode::Chip]));
+    assert_eq!(press(b'2'), Some(vec![EntryMode::Code]));
     assert_eq!(press(b'2'), None);
-    assert_eq!(press(b'0'), Some(vec![Way::Swipe, Way::Insert, Way::Scan]));
+    assert_eq!(press(b'0'), Some(vec![EntryMode::Swipe, EntryMode::Chip, EntryMode::Code]));
 }

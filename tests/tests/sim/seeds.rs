@@ -135,7 +135,8 @@ fn two_accounts(few: u64, trust: bool) -> Settings {
     s.accounts.push(second.clone());
     s.routes = vec![RouteConfig {
         account: second.config.id,
-        instrument: None,
+        modes: Vec::new(),
+        wallet: None,
         bin: "4096-4099".parse().ok(),
         currency: None,
     }];

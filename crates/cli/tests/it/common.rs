@@ -6,7 +6,6 @@ use payterm_schema::{
     Outcome, Phase, Record, Request, RequestKey, RequestRecord, Screen, SelfTest, Stan, Status, Terminal,
     Time,
     config::{BusConfig, CallerConfig, Language},
-    device::Way,
     host::{EntryMode, FieldView, FrameTrace, HostAnswer, KeysVerdict, MacVerdict, Plan, ReversalReason},
     offline::{Check, Exposure, Judgement, OfflineAnswer, OfflineAuthority, OfflineRule, QueueAct},
     onboarding::{OfferShown, OnboardingShown, Problem, Step},
@@ -145,7 +144,7 @@ fn plan() -> Plan {
         stan: Stan::new(118).unwrap(),
         batch: Batch::new(7).unwrap(),
         amount: Money::new(1234, Currency::CNY).ok(),
-        mode: EntryMode::Swipe,
+        mode: Some(EntryMode::Swipe),
         pin: true,
         track: true,
         wallet: None,
@@ -181,7 +180,7 @@ impl Terminal for Fake {
         let screen = Screen::Present {
             kind: request.kind,
             amount: request.amount,
-            ways: vec![Way::Swipe, Way::Scan],
+            modes: vec![EntryMode::Swipe, EntryMode::Code],
             problem: None,
         };
         self.requests.lock().unwrap().push(request);

@@ -11,7 +11,8 @@ use payterm_schema::{
     DeviceKind, Instrument, Pan, TerminalRecord,
     card::Interface,
     config::DeviceConfig,
-    device::{Key, Way},
+    device::Key,
+    host::EntryMode,
     paper::PrintResult,
     secret::{Pin, PinBlock, PinEntry},
 };
@@ -388,7 +389,7 @@ async fn commands_arrive_at_the_virtual_devices() {
         (&["swipe", "-", "--cards", cards], "good"),
         (&["swipe", &raw], ""),
     ] {
-        reader.arm(&[Way::Swipe]).unwrap();
+        reader.arm(&[EntryMode::Swipe]).unwrap();
         let d = v.virtuals(command, input).await;
         assert_eq!((d.code, d.out.trim()), (0, "ok"), "{command:?} {}", d.err);
         let Some(SourceEvent::Instrument(Instrument::Swiped(tracks))) =
@@ -398,7 +399,7 @@ async fn commands_arrive_at_the_virtual_devices() {
         };
         assert_eq!(tracks.track2.as_deref(), Some(TRACK));
     }
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
     let d = v.virtuals(&["swipe", ";6228x", "--json"], "").await;
     assert!(
         d.code == 0 && d.json()["unreadable"].is_string() && !d.out.contains("6228"),
@@ -410,7 +411,7 @@ async fn commands_arrive_at_the_virtual_devices() {
     drop(reader);
 
     let Face::Keypad(mut keypad) = v.open(DeviceKind::Keypad) else { panic!() };
-    keypad.arm(&[Way::Typed]).unwrap();
+    keypad.arm(&[EntryMode::Manual]).unwrap();
     assert_eq!(v.virtuals(&["key", "cancel"], "").await.code, 0);
     assert!(matches!(keypad.next(Duration::from_secs(5)).unwrap(), Some(SourceEvent::Key(Key::Cancel))));
     assert_eq!(v.virtuals(&["keys", "01", "confirm", "-", "cancel"], "40\n").await.code, 0);
@@ -451,7 +452,7 @@ async fn codes_chips_and_pins_arrive_at_the_virtual_devices() {
     const CODE: &str = "134567890123456789";
     let Face::Scanner(mut scanner) = v.open(DeviceKind::Scanner) else { panic!() };
     for (command, input) in [(&["scan", CODE][..], ""), (&["scan", "-", "--wait", "5"], CODE)] {
-        scanner.arm(&[Way::Scan]).unwrap();
+        scanner.arm(&[EntryMode::Code]).unwrap();
         let d = v.virtuals(command, input).await;
         assert_eq!((d.code, d.out.trim()), (0, "ok"), "{command:?} {}", d.err);
         let Instrument::Scanned(code) = event(&mut scanner) else { panic!("{command:?}") };
@@ -461,7 +462,7 @@ async fn codes_chips_and_pins_arrive_at_the_virtual_devices() {
     // Nobody asks: refused, or kept for the next time.
     assert_eq!(v.virtuals(&["scan", CODE], "").await.code, 3);
     assert_eq!(v.virtuals(&["scan", CODE, "--queue"], "").await.code, 0);
-    scanner.arm(&[Way::Scan]).unwrap();
+    scanner.arm(&[EntryMode::Code]).unwrap();
     assert!(matches!(event(&mut scanner), Instrument::Scanned(code) if code.reveal() == CODE));
 
     for (command, found) in [("insert", Interface::Contact), ("tap", Interface::Contactless)] {
@@ -469,7 +470,7 @@ async fn codes_chips_and_pins_arrive_at_the_virtual_devices() {
         let (Face::ChipReader(card) | Face::ContactlessReader(card)) = v.open(kind) else { panic!() };
         let mut reader = card.reader;
         if let Some(switch) = reader.switch() {
-            switch.set(Some(&[Way::Insert]));
+            switch.set(Some(&[EntryMode::Chip]));
         }
         assert_eq!(reader.wait(Duration::ZERO).unwrap(), None);
         assert_eq!(v.virtuals(&[command], "").await.code, 0, "{command}");

@@ -88,7 +88,7 @@ impl Machine {
             account: Some(account),
             original: None,
             auth_code: None,
-            method: None,
+            modes: Vec::new(),
             confirm: false,
             cancel_on_caller_lost: false,
             note: None,

@@ -5,7 +5,7 @@ use payterm_schema::{
     Class, HostAnswer, HostEvent, HostMessage, Instrument, Money, PaymentCode, RequestKey, RequestRecord,
     Status, Time, Tracks,
     config::{Config, FlowConfig},
-    device::Way,
+    host::EntryMode,
     host::{CodeRule, HostRules, MessageKind, RetryRule, Wallet},
     outcome::Place,
     request::RequestWire,
@@ -68,7 +68,11 @@ impl Till {
             pin: None,
         };
         till.machine.boot(NOW, "test", &[]);
-        till.input(Input::Devices { ways: vec![Way::Swipe, Way::Scan], pin_pad: true, printer: true });
+        till.input(Input::Devices {
+            modes: vec![EntryMode::Swipe, EntryMode::Code],
+            pin_pad: true,
+            printer: true,
+        });
         till
     }
     fn input(&mut self, input: Input) {

@@ -4,7 +4,8 @@ use payterm_schema::{
     AccountId, Batch, Class, Fault, HostAnswer, HostEvent, Instrument, Kind, Pan, Record, RequestKey,
     RequestRecord, Stan, Status, TerminalRecord, Time,
     config::Config,
-    device::{Key, Way},
+    device::Key,
+    host::EntryMode,
     host::{CodeRule, HostRules, RetryRule},
     operator::{OperatorEvent, OperatorId, OperatorRequest},
     outcome::Place,
@@ -157,7 +158,7 @@ impl Till {
         let step = self.machine.boot(now, "test", &[]);
         let step = self.keep(step);
         self.input(Input::Devices {
-            ways: vec![Way::Swipe, Way::Scan, Way::Typed],
+            modes: vec![EntryMode::Swipe, EntryMode::Code, EntryMode::Manual],
             pin_pad: true,
             printer: true,
         });

@@ -6,7 +6,7 @@ use payterm_schema::{
     AccountRecord, Class, Fault, HostEvent, Kind, Notice, PaperRecord, Record, RequestKey, RequestRecord,
     Screen, SelfTest, TerminalRecord,
     config::Language,
-    device::Way,
+    host::EntryMode,
     host::HostRules,
     paper::PaperKind,
     record::Entry,
@@ -23,7 +23,7 @@ fn settings(required: bool) -> Settings {
 fn machine(required: bool, printer: bool) -> Machine {
     let mut m = Machine::replay(settings(required), None, []).unwrap();
     m.boot(NOW, "test", &[]);
-    m.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer }, NOW);
+    m.handle(Input::Devices { modes: vec![EntryMode::Swipe], pin_pad: true, printer }, NOW);
     m
 }
 fn sale() -> Input {
@@ -176,7 +176,7 @@ fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
             .iter()
             .find_map(|e| if let Effect::Send(m) = e { Some(m.tag) } else { None })
             .unwrap();
-        m.handle(Input::Devices { ways: vec![Way::Swipe], pin_pad: true, printer: true }, NOW);
+        m.handle(Input::Devices { modes: vec![EntryMode::Swipe], pin_pad: true, printer: true }, NOW);
         (m, tag)
     };
     let answer = r#"{"code":"00","mac":"not_used","keys":"none","date":"0528","time":"212640","texts":[],"requirement":0}"#;

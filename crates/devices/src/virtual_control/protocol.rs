@@ -7,7 +7,8 @@ use crate::{
 };
 use payterm_schema::{
     Instrument, Pan, PaymentCode, Tracks,
-    device::{Key, Way},
+    device::Key,
+    host::EntryMode,
     secret::{CardError, Pin},
 };
 use serde::{Deserialize, Serialize};
@@ -100,7 +101,7 @@ impl Line<'_> {
         };
         Ok(match read {
             Ok(tracks) => Instrument::Swiped(tracks),
-            Err(e) => Instrument::Unreadable { way: Way::Swipe, why: e.to_string() },
+            Err(e) => Instrument::Unreadable { mode: EntryMode::Swipe, why: e.to_string() },
         })
     }
 
@@ -126,7 +127,7 @@ impl Line<'_> {
                 Ok(code) => present(Instrument::Scanned(code)).map(|()| done),
                 Err(e) => {
                     let why = e.to_string();
-                    present(Instrument::Unreadable { way: Way::Scan, why: why.clone() })?;
+                    present(Instrument::Unreadable { mode: EntryMode::Code, why: why.clone() })?;
                     Ok(json!({"ok": true, "unreadable": why}))
                 }
             },

@@ -7,13 +7,8 @@ use payterm_devices::{
     virtual_control::VirtualControl,
 };
 use payterm_schema::{
-    DeviceKind, Instrument, Pan, PaymentCode, PinBlock, Tracks,
-    card::Interface,
-    config::DeviceConfig,
-    device::{Key, Way},
-    paper::PrintResult,
-    secret::PinEntry,
-    selftest::Finding,
+    DeviceKind, Instrument, Pan, PaymentCode, PinBlock, Tracks, card::Interface, config::DeviceConfig,
+    device::Key, host::EntryMode, paper::PrintResult, secret::PinEntry, selftest::Finding,
 };
 use std::{
     io::{BufRead, BufReader, Write},
@@ -45,12 +40,12 @@ fn a_swipe_is_refused_queued_or_waited_for() {
     // Two cards ahead: one for each arming, however often `next` is called.
     virtuals.swipe(PAN, "3012", When::Queue).unwrap();
     virtuals.swipe_tracks(";6222=3101?\r\n", false, When::Queue).unwrap();
-    reader.arm(&[Way::Swipe, Way::Tap]).unwrap();
+    reader.arm(&[EntryMode::Swipe, EntryMode::Contactless]).unwrap();
     let Instrument::Swiped(t) = instrument(&mut *reader) else { panic!() };
     assert_eq!(t.track2.as_deref(), Some(format!("{PAN}=3012120").as_str()));
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None);
     reader.disarm().unwrap();
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
     let Instrument::Swiped(t) = instrument(&mut *reader) else { panic!() };
     assert_eq!(t.track2.as_deref(), Some("6222=3101"));
     reader.disarm().unwrap();
@@ -58,12 +53,12 @@ fn a_swipe_is_refused_queued_or_waited_for() {
     // Track 1 may hold what JSON would escape; typed by a person, tracks go as they are.
     let t1 = Tracks { track1: Some("B6222^A\\\"B^3012".into()), track2: None, track3: None };
     virtuals.swipe_tracks(&track::compose(&t1, Lrc::Follows), true, When::Queue).unwrap();
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
     assert_eq!(instrument(&mut *reader), Instrument::Swiped(t1));
     let mut raw = UnixStream::connect(w.path()).unwrap();
     raw.write_all(b"{\"do\":\"swipe\",\"tracks\":\"%B6222^A^?;6222=3012?\",\"queue\":true}\n").unwrap();
     assert_eq!(BufReader::new(raw).lines().next().unwrap().unwrap(), r#"{"ok":true}"#);
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
     let Instrument::Swiped(t) = instrument(&mut *reader) else { panic!() };
     assert_eq!((t.track1.as_deref(), t.track2.as_deref()), (Some("B6222^A^"), Some("6222=3012")));
     reader.disarm().unwrap();
@@ -74,18 +69,18 @@ fn a_swipe_is_refused_queued_or_waited_for() {
         std::thread::spawn(move || VirtualControl::connect(&path).unwrap().swipe(PAN, "3012", WITHIN));
     std::thread::sleep(Duration::from_millis(50));
     assert!(!customer.is_finished());
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
     assert!(matches!(instrument(&mut *reader), Instrument::Swiped(_)));
     assert_eq!(customer.join().unwrap().unwrap(), None);
 
     // Swiped live and not taken: forgotten with the disarming, and not there for the next sale.
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
     virtuals.swipe(PAN, "3012", When::Now).unwrap();
     reader.disarm().unwrap();
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None);
     // Armed for other ways only.
-    reader.arm(&[Way::Scan]).unwrap();
+    reader.arm(&[EntryMode::Code]).unwrap();
     assert!(refused(virtuals.swipe(PAN, "3012", When::Now)).starts_with("swipe: "));
 }
 
@@ -98,17 +93,20 @@ fn what_a_reader_cannot_read_is_told() {
         (";6222=3012?x", true, "track 2: LRC wrong"),
         ("?2103=2226;", false, "track 2: swiped in the wrong direction"),
     ] {
-        reader.arm(&[Way::Swipe]).unwrap();
+        reader.arm(&[EntryMode::Swipe]).unwrap();
         assert_eq!(virtuals.swipe_tracks(raw, lrc, When::Now).unwrap().as_deref(), Some(want));
-        assert_eq!(instrument(&mut *reader), Instrument::Unreadable { way: Way::Swipe, why: want.into() });
+        assert_eq!(
+            instrument(&mut *reader),
+            Instrument::Unreadable { mode: EntryMode::Swipe, why: want.into() }
+        );
     }
-    scanner.arm(&[Way::Scan]).unwrap();
+    scanner.arm(&[EntryMode::Code]).unwrap();
     assert_eq!(
         virtuals.scan("6901234567892", When::Now).unwrap().as_deref(),
         Some("payment code: 16 to 24 digits")
     );
-    assert!(matches!(instrument(&mut *scanner), Instrument::Unreadable { way: Way::Scan, .. }));
-    scanner.arm(&[Way::Scan]).unwrap();
+    assert!(matches!(instrument(&mut *scanner), Instrument::Unreadable { mode: EntryMode::Code, .. }));
+    scanner.arm(&[EntryMode::Code]).unwrap();
     assert_eq!(virtuals.scan("134567890123456789", When::Now).unwrap(), None);
     let Instrument::Scanned(code) = instrument(&mut *scanner) else { panic!() };
     assert_eq!(code.reveal(), "134567890123456789");
@@ -125,12 +123,12 @@ fn chip_and_contactless_cards_are_found() {
     // A slot sees cards all the time, and gives one when it is asked for.
     let switch = chip.switch().unwrap();
     assert!(refused(virtuals.insert(When::Now)).starts_with("insert: the chip_reader is not armed"));
-    switch.set(Some(&[Way::Insert]));
+    switch.set(Some(&[EntryMode::Chip]));
     virtuals.insert(When::Now).unwrap();
     assert_eq!(chip.wait(LONG).unwrap(), Some(Interface::Contact));
     virtuals.insert(When::Queue).unwrap();
     assert_eq!(chip.wait(short).unwrap(), None, "one an offer");
-    switch.set(Some(&[Way::Insert]));
+    switch.set(Some(&[EntryMode::Chip]));
     assert_eq!(chip.wait(LONG).unwrap(), Some(Interface::Contact));
 
     // The field is on while somebody waits for a card.
@@ -158,8 +156,8 @@ fn keys_and_typed_cards() {
     let heard: Vec<_> = (0..3).map(|_| keys.next(LONG).unwrap()).collect();
     assert_eq!(heard, [Key::Digit(b'1'), Key::Confirm, Key::Cancel].map(|k| Some(SourceEvent::Key(k))));
     // A PAN is not taken where typing is not allowed.
-    assert!(refused(virtuals.type_card(PAN, "3012", When::Now)).starts_with("type: "));
-    keys.arm(&[Way::Typed]).unwrap();
+    assert!(refused(virtuals.type_card(PAN, "3012", When::Now)).starts_with("manual: "));
+    keys.arm(&[EntryMode::Manual]).unwrap();
     virtuals.type_card(PAN, "3012", When::Now).unwrap();
     assert_eq!(
         instrument(&mut *keys),
@@ -171,7 +169,7 @@ fn keys_and_typed_cards() {
 fn next_ends_by_its_time_out_or_by_an_interrupt() {
     let w = World::new();
     let mut reader = w.source(DeviceKind::MagneticReader);
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
     let began = Instant::now();
     assert_eq!(reader.next(Duration::from_millis(80)).unwrap(), None);
     assert!((80..1_000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
@@ -200,7 +198,7 @@ fn a_queued_card_is_handed_over_at_once() {
         .map(|_| {
             virtuals.swipe(PAN, "3012", When::Queue).unwrap();
             let began = Instant::now();
-            reader.arm(&[Way::Swipe]).unwrap();
+            reader.arm(&[EntryMode::Swipe]).unwrap();
             assert!(reader.next(LONG).unwrap().is_some());
             reader.disarm().unwrap();
             began.elapsed()
@@ -220,14 +218,14 @@ fn a_switched_reader_gives_what_is_asked_for_and_nothing_else() {
     // Its thread waits already when it is switched on.
     let thread = std::thread::spawn(move || (instrument(&mut *reader), reader));
     std::thread::sleep(Duration::from_millis(50));
-    switch.set(Some(&[Way::Swipe]));
+    switch.set(Some(&[EntryMode::Swipe]));
     let (card, mut reader) = thread.join().unwrap();
     assert!(matches!(card, Instrument::Swiped(_)));
     virtuals.swipe(PAN, "3012", When::Queue).unwrap();
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None, "one an offer");
-    switch.set(Some(&[Way::Tap]));
+    switch.set(Some(&[EntryMode::Contactless]));
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None, "of another way");
-    switch.set(Some(&[Way::Swipe]));
+    switch.set(Some(&[EntryMode::Swipe]));
     assert!(matches!(instrument(&mut *reader), Instrument::Swiped(_)));
     // Who waits for the reader to be asked hears of it, from the thread that waits in it.
     switch.set(None);
@@ -238,26 +236,26 @@ fn a_switched_reader_gives_what_is_asked_for_and_nothing_else() {
     });
     std::thread::sleep(Duration::from_millis(50));
     assert!(!late.is_finished());
-    switch.set(Some(&[Way::Swipe]));
+    switch.set(Some(&[EntryMode::Swipe]));
     assert_eq!(late.join().unwrap().unwrap(), None);
     let (card, mut reader) = thread.join().unwrap();
     assert!(matches!(card, Instrument::Swiped(_)));
     // A card that nobody took is forgotten, even when the reader is asked again before its thread looked.
-    switch.set(Some(&[Way::Swipe]));
+    switch.set(Some(&[EntryMode::Swipe]));
     virtuals.swipe(PAN, "3012", When::Now).unwrap();
     switch.set(None);
-    switch.set(Some(&[Way::Swipe]));
+    switch.set(Some(&[EntryMode::Swipe]));
     assert_eq!(reader.next(Duration::from_millis(30)).unwrap(), None);
     // Asked again without a rest, it is as good as before.
     virtuals.swipe(PAN, "3012", When::Now).unwrap();
-    switch.set(Some(&[Way::Swipe]));
+    switch.set(Some(&[EntryMode::Swipe]));
     assert!(matches!(instrument(&mut *reader), Instrument::Swiped(_)));
     // The switch of a driver that was replaced does nothing.
     let mut successor = w.source(DeviceKind::MagneticReader);
-    switch.set(Some(&[Way::Swipe]));
+    switch.set(Some(&[EntryMode::Swipe]));
     virtuals.swipe(PAN, "3012", When::Queue).unwrap();
     assert_eq!(successor.next(Duration::from_millis(30)).unwrap(), None);
-    successor.arm(&[Way::Swipe]).unwrap();
+    successor.arm(&[EntryMode::Swipe]).unwrap();
     assert!(matches!(instrument(&mut *successor), Instrument::Swiped(_)));
 }
 
@@ -359,7 +357,7 @@ fn screens_and_papers_are_waited_for() {
 fn unplugged_hung_and_panicking_drivers() {
     let w = World::new();
     let (mut virtuals, mut reader) = (w.virtuals(), w.source(DeviceKind::MagneticReader));
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
     virtuals.plug("magnetic-reader", false).unwrap();
     assert!(matches!(reader.next(LONG), Err(DeviceError::Gone { .. })));
     assert!(matches!(w.open(DeviceKind::MagneticReader, None), Err(DeviceError::Gone { .. })));
@@ -368,7 +366,7 @@ fn unplugged_hung_and_panicking_drivers() {
         "device: no virtual magnetic_reader is plugged in and open"
     );
     virtuals.plug("magnetic-reader", true).unwrap();
-    reader.arm(&[Way::Swipe]).unwrap();
+    reader.arm(&[EntryMode::Swipe]).unwrap();
 
     // The hung driver is abandoned; its successor gets the card, the late one gets nothing.
     virtuals.hang("magnetic-reader", Duration::from_millis(400)).unwrap();
@@ -376,7 +374,7 @@ fn unplugged_hung_and_panicking_drivers() {
     let hung = std::thread::spawn(move || (reader.next(Duration::from_millis(10)), began.elapsed()));
     std::thread::sleep(Duration::from_millis(50));
     let mut successor = w.source(DeviceKind::MagneticReader);
-    successor.arm(&[Way::Swipe]).unwrap();
+    successor.arm(&[EntryMode::Swipe]).unwrap();
     let (late, after) = hung.join().unwrap();
     assert!(matches!(late, Err(DeviceError::Replaced { .. })), "{late:?}");
     assert!(after >= Duration::from_millis(400));
@@ -390,7 +388,7 @@ fn unplugged_hung_and_panicking_drivers() {
     assert!(thread.join().is_err());
     let mut third = w.source(DeviceKind::MagneticReader);
     virtuals.swipe(PAN, "3012", When::Queue).unwrap();
-    third.arm(&[Way::Swipe]).unwrap();
+    third.arm(&[EntryMode::Swipe]).unwrap();
     assert!(matches!(instrument(&mut *third), Instrument::Swiped(_)));
     assert_eq!(
         virtuals.devices().unwrap(),
@@ -414,13 +412,13 @@ fn one_of_several_devices_is_chosen() {
     };
     let code = || SourceEvent::Instrument(Instrument::Scanned(PaymentCode::parse(CODE).unwrap()));
     let scanned = |s: &mut dyn Source| matches!(instrument(s), Instrument::Scanned(_));
-    b.arm(&[Way::Scan]).unwrap();
+    b.arm(&[EntryMode::Code]).unwrap();
     // The armed one takes it.
     w.env.bench.present(None, code(), When::Now).unwrap();
     assert!(scanned(&mut *b));
-    b.arm(&[Way::Scan]).unwrap();
+    b.arm(&[EntryMode::Code]).unwrap();
     assert!(w.env.bench.present(Some("a"), code(), When::Now).is_err());
-    a.arm(&[Way::Scan]).unwrap();
+    a.arm(&[EntryMode::Code]).unwrap();
     w.env.bench.present(Some("a"), code(), When::Now).unwrap();
     assert!(scanned(&mut *a));
     assert_eq!(b.next(Duration::from_millis(20)).unwrap(), None);
@@ -446,7 +444,7 @@ fn every_virtual_device_tests_itself() {
     for kind in kinds {
         let name = kind.name().replace('_', "-");
         let mut s = w.source(kind);
-        s.arm(&[Way::Swipe, Way::Scan]).unwrap();
+        s.arm(&[EntryMode::Swipe, EntryMode::Code]).unwrap();
         assert_eq!(s.self_test().unwrap(), Finding::works(), "{name}");
         virtuals.read_fault(&name, true).unwrap();
         assert_eq!(s.self_test().unwrap(), Finding::failed("reads-nothing"), "{name}");

@@ -1,12 +1,12 @@
 //! What the terminal wants of the devices now; shared by all of them.
 use payterm_devices::Switch;
-use payterm_schema::{DeviceKind, Screen, device::Way};
+use payterm_schema::{DeviceKind, Screen, host::EntryMode};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 #[derive(Default)]
 pub struct DesiredState {
     /// Instruments that are asked for, and how often that was asked: each time one may be given.
-    modes: Vec<Way>,
+    modes: Vec<EntryMode>,
     offer: u64,
     /// Readers that need no command, by their names: they are switched by whoever asks, once an offer.
     switches: BTreeMap<String, (DeviceKind, Arc<Switch>)>,
@@ -20,7 +20,7 @@ pub struct DesiredState {
 
 impl DesiredState {
     /// Readers that need a command look at it when they are told to ([`super::Devices::arm`]).
-    pub fn ask(&mut self, txn: Option<u64>, modes: Vec<Way>) {
+    pub fn ask(&mut self, txn: Option<u64>, modes: Vec<EntryMode>) {
         // Asked again for the same (a reader came back, the customer chose a way), what was read just now is
         // as good.
         if self.txn != txn || txn.is_none() {
@@ -53,21 +53,9 @@ impl DesiredState {
         self.offer
     }
     /// What a reader of this kind is to take; None: it rests. A keypad always gives its keys.
-    pub(super) fn of(&self, kind: DeviceKind) -> Option<Vec<Way>> {
-        let mine: Vec<Way> = self.modes.iter().copied().filter(|m| entry_mode(kind) == Some(*m)).collect();
+    pub(super) fn of(&self, kind: DeviceKind) -> Option<Vec<EntryMode>> {
+        let mine: Vec<EntryMode> = self.modes.iter().copied().filter(|m| m.row().device == kind).collect();
         Some(mine).filter(|m| !m.is_empty() || kind == DeviceKind::Keypad)
-    }
-}
-
-/// Which instrument comes from a device.
-pub fn entry_mode(kind: DeviceKind) -> Option<Way> {
-    match kind {
-        DeviceKind::MagneticReader => Some(Way::Swipe),
-        DeviceKind::ChipReader => Some(Way::Insert),
-        DeviceKind::ContactlessReader => Some(Way::Tap),
-        DeviceKind::Scanner => Some(Way::Scan),
-        DeviceKind::Keypad => Some(Way::Typed),
-        DeviceKind::PinPad | DeviceKind::Display | DeviceKind::Printer => None,
     }
 }
 
@@ -79,20 +67,20 @@ mod tests {
     fn what_was_read_before_pays_nothing_that_is_asked_later() {
         let mut desired = DesiredState::default();
         assert!(!desired.was_for(1, Instant::now()), "nobody has asked for anything");
-        desired.ask(Some(1), vec![Way::Swipe, Way::Scan]);
+        desired.ask(Some(1), vec![EntryMode::Swipe, EntryMode::Code]);
         let read = Instant::now();
         assert!(desired.was_for(1, read));
         assert!(
             !desired.was_for(2, Instant::now()),
             "the machine is at the next request, and the customer is still asked for this one"
         );
-        desired.ask(Some(1), vec![Way::Swipe]);
+        desired.ask(Some(1), vec![EntryMode::Swipe]);
         assert!(desired.was_for(1, read), "the same request asks again");
-        desired.ask(Some(2), vec![Way::Swipe]);
+        desired.ask(Some(2), vec![EntryMode::Swipe]);
         assert!(!desired.was_for(2, read) && !desired.was_for(1, read));
         assert!(desired.was_for(2, Instant::now()));
         desired.ask(None, Vec::new());
-        desired.ask(Some(1), vec![Way::Swipe]);
+        desired.ask(Some(1), vec![EntryMode::Swipe]);
         assert!(!desired.was_for(1, read), "of a machine that was discarded");
     }
 
@@ -104,15 +92,15 @@ mod tests {
         desired.switched("keypad", DeviceKind::Keypad, keypad.clone());
         assert!(!swipe.now().is_armed() && keypad.now().is_armed(), "a keypad always gives its keys");
         let before = swipe.now().offer();
-        desired.ask(Some(1), vec![Way::Scan, Way::Swipe]);
-        assert!(swipe.now().takes(Way::Swipe) && !swipe.now().takes(Way::Scan));
+        desired.ask(Some(1), vec![EntryMode::Code, EntryMode::Swipe]);
+        assert!(swipe.now().takes(EntryMode::Swipe) && !swipe.now().takes(EntryMode::Code));
         assert_eq!(swipe.now().offer(), before + 1);
-        assert!(keypad.now().is_armed() && !keypad.now().takes(Way::Typed));
-        desired.ask(Some(1), vec![Way::Swipe, Way::Typed]);
+        assert!(keypad.now().is_armed() && !keypad.now().takes(EntryMode::Manual));
+        desired.ask(Some(1), vec![EntryMode::Swipe, EntryMode::Manual]);
         desired.forget("swipe");
         assert!(!swipe.now().is_armed(), "its thread may still be there");
-        assert!(keypad.now().takes(Way::Typed));
-        desired.ask(Some(2), vec![Way::Swipe]);
+        assert!(keypad.now().takes(EntryMode::Manual));
+        desired.ask(Some(2), vec![EntryMode::Swipe]);
         assert!(!swipe.now().is_armed());
     }
 }

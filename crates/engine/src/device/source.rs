@@ -5,7 +5,7 @@ use super::{
 };
 use actix::Context;
 use payterm_devices::{DeviceError, Face, Interrupt, SourceEvent, Switch};
-use payterm_schema::device::Way;
+use payterm_schema::host::EntryMode;
 use std::{
     sync::{
         Arc,
@@ -24,11 +24,11 @@ pub struct Source {
     armed: bool,
     offer_seen: Option<u64>,
     /// What the driver was last armed for.
-    armed_for: Vec<Way>,
+    armed_for: Vec<EntryMode>,
 }
 
 pub enum Order {
-    Arm(Vec<Way>),
+    Arm(Vec<EntryMode>),
     Disarm,
     SelfTest,
 }

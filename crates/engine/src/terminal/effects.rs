@@ -12,7 +12,7 @@ use payterm_core::{Ask, Effect, Input, Query, TmsEvent, VaultAnswer};
 use payterm_journal::{Found, Head, StoreError};
 use payterm_schema::{
     Fault, HostEvent, Notice, Outcome, Screen,
-    device::Way,
+    host::EntryMode,
     host::FrameTrace,
     onboarding::Problem,
     paper::{PaperKind, PrintResult},
@@ -32,7 +32,7 @@ impl TerminalActor {
         let services = self.services.clone();
         match ask {
             Ask::Show(screen) => show(&services, &screen),
-            Ask::Offer { txn, ways } => want(&services, Some(txn), ways),
+            Ask::Offer { txn, modes } => want(&services, Some(txn), modes),
             Ask::Withdraw => want(&services, None, Vec::new()),
             Ask::Pin { tag, account, pan, amount, timeout_ms } => {
                 services.desired.lock().unwrap_or_else(PoisonError::into_inner).pin = Some(tag);
@@ -267,9 +267,9 @@ pub(super) fn show(services: &Services, screen: &Screen) {
 }
 
 /// What readers are to take from now on. Those that are not switched are told to look.
-fn want(services: &Services, txn: Option<u64>, ways: Vec<Way>) {
+fn want(services: &Services, txn: Option<u64>, modes: Vec<EntryMode>) {
     let mut desired = services.desired.lock().unwrap_or_else(PoisonError::into_inner);
-    desired.ask(txn, ways);
+    desired.ask(txn, modes);
     services.devices.arm(&desired);
 }
 

@@ -108,7 +108,7 @@ impl Link {
             // Odd tags of a sale lack what every sale carries.
             amount: (kind == Kind::Sale && tag.is_multiple_of(2))
                 .then(|| payterm_schema::Money::new(100, payterm_schema::Currency::CNY).unwrap()),
-            mode: if kind == Kind::Sale { EntryMode::Manual } else { EntryMode::None },
+            mode: (kind == Kind::Sale).then_some(EntryMode::Manual),
             pin: false,
             track: false,
             wallet: None,

@@ -93,16 +93,15 @@ pub(super) struct EntryRow {
 }
 impl Entry {
     /// F22.
-    pub fn digits(&self, mode: EntryMode, pin: bool) -> Option<&str> {
+    pub fn digits(&self, mode: EntryMode, pin: bool) -> &str {
         let row = match mode {
             EntryMode::Manual => &self.manual,
             EntryMode::Swipe => &self.swipe,
             EntryMode::Code => &self.code,
             EntryMode::Chip => &self.chip,
             EntryMode::Contactless => &self.contactless,
-            EntryMode::None => return None,
         };
-        Some(if pin { &row.pin } else { &row.no_pin })
+        if pin { &row.pin } else { &row.no_pin }
     }
 }
 #[derive(Clone, Debug, Deserialize)]

@@ -56,7 +56,7 @@ fn working_keys_vector() {
         &p,
         &station(false),
         MessageKind::Request,
-        &plan(Kind::SignIn, EntryMode::None),
+        &plan(Kind::SignIn, None),
         &CardSecrets::default(),
         "S1",
         &NoKey,
@@ -334,16 +334,8 @@ fn what_a_plan_promises_and_the_secrets_lack_is_named() {
         .map_err(|e| e.to_string());
     assert_eq!(e, Err("F42: length 16, but it is fixed at 15".into()));
     for kind in [Kind::SignIn, Kind::StatusUpload] {
-        let e = build(
-            &p,
-            &station(false),
-            MessageKind::Request,
-            &plan(kind, EntryMode::None),
-            &secrets,
-            "",
-            &mac,
-        )
-        .map(|_| ());
+        let e = build(&p, &station(false), MessageKind::Request, &plan(kind, None), &secrets, "", &mac)
+            .map(|_| ());
         assert_eq!(e, Err(BuildError::Serial));
     }
 }
@@ -370,7 +362,7 @@ fn keys_only_from_a_successful_sign_in_of_an_allowed_length() {
         &p,
         &station(false),
         MessageKind::Request,
-        &plan(Kind::SignIn, EntryMode::None),
+        &plan(Kind::SignIn, None),
         &CardSecrets::default(),
         "S1",
         &NoKey,
@@ -537,7 +529,7 @@ fn parameters_that_are_malformed_are_left_out() {
             &p,
             &station(false),
             MessageKind::Request,
-            &plan(Kind::Parameters, EntryMode::None),
+            &plan(Kind::Parameters, None),
             &CardSecrets::default(),
             "S1",
             &NoKey,

@@ -103,7 +103,8 @@ pub fn key(profile: &str) -> &'static str {
     if profile == "unionpay" { MAK } else { MAK16 }
 }
 
-pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
+pub fn plan(kind: Kind, mode: impl Into<Option<EntryMode>>) -> Plan {
+    let mode = mode.into();
     Plan {
         kind,
         stan: Stan::new(123).unwrap(),
@@ -112,7 +113,7 @@ pub fn plan(kind: Kind, mode: EntryMode) -> Plan {
         mode,
         pin: false,
         track: false,
-        wallet: (mode == EntryMode::Code).then_some(Wallet::Wechat),
+        wallet: (mode == Some(EntryMode::Code)).then_some(Wallet::Wechat),
         expiry: None,
         card_sequence: None,
         original: None,
@@ -283,7 +284,7 @@ pub fn cases() -> Vec<Case> {
     let refund = Plan { scheme: Some("CUP".into()), ..of(Kind::Refund, false) };
     add("refund", None, refund.clone(), no_pin.clone(), Some(PAN), None);
     let refund_code = Plan {
-        mode: EntryMode::Code,
+        mode: Some(EntryMode::Code),
         track: false,
         scheme: Some("000".into()),
         wallet: Some(Wallet::Wechat),
@@ -315,7 +316,7 @@ pub fn cases() -> Vec<Case> {
             pin: None,
         });
     }
-    let part = |part| Plan { settlement: Some(Box::new(part)), ..plan(Kind::Settlement, EntryMode::None) };
+    let part = |part| Plan { settlement: Some(Box::new(part)), ..plan(Kind::Settlement, None) };
     let half = |minor| Half { debit_minor: minor, debit_count: 3, credit_minor: 100, credit_count: 1 };
     let halves = Halves { domestic: half(123_456), foreign: half(7_000) };
     add("settlement", None, part(BatchPart::Totals(halves)), CardSecrets::default(), None, None);
@@ -338,7 +339,7 @@ pub fn cases() -> Vec<Case> {
     ] {
         let one = Plan {
             amount: Some(Money::new(123_456, Currency::CNY).unwrap()),
-            mode: EntryMode::Swipe,
+            mode: Some(EntryMode::Swipe),
             original: Some(original.clone()),
             scheme: Some("CUP".into()),
             ..part(BatchPart::One { kind, record: record(99, Some(99)) })
@@ -370,11 +371,11 @@ pub fn cases() -> Vec<Case> {
         pan: None,
         pin: None,
     });
-    add("parameters", None, plan(Kind::Parameters, EntryMode::None), CardSecrets::default(), None, None);
-    add("status-upload", None, plan(Kind::StatusUpload, EntryMode::None), CardSecrets::default(), None, None);
-    add("sign-in", None, plan(Kind::SignIn, EntryMode::None), CardSecrets::default(), None, None);
-    add("sign-off", None, plan(Kind::SignOff, EntryMode::None), CardSecrets::default(), None, None);
-    add("echo", None, plan(Kind::Echo, EntryMode::None), CardSecrets::default(), None, None);
+    add("parameters", None, plan(Kind::Parameters, None), CardSecrets::default(), None, None);
+    add("status-upload", None, plan(Kind::StatusUpload, None), CardSecrets::default(), None, None);
+    add("sign-in", None, plan(Kind::SignIn, None), CardSecrets::default(), None, None);
+    add("sign-off", None, plan(Kind::SignOff, None), CardSecrets::default(), None, None);
+    add("echo", None, plan(Kind::Echo, None), CardSecrets::default(), None, None);
     all.extend(all_legs);
     all
 }

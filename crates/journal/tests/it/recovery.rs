@@ -70,7 +70,7 @@ fn sale(store: &Store, txn: u64) -> Result<(), StoreError> {
         stan: Stan::new(txn as u32).unwrap(),
         batch: Batch::FIRST,
         amount: Some(Money::new(1234, "CNY".parse().unwrap()).unwrap()),
-        mode: EntryMode::Swipe,
+        mode: Some(EntryMode::Swipe),
         pin: false,
         track: false,
         wallet: None,

@@ -97,7 +97,7 @@ impl Till {
             stan: Stan::new(self.stan).unwrap(),
             batch: self.batch,
             amount: None,
-            mode: EntryMode::None,
+            mode: None,
             pin: false,
             track: false,
             wallet: None,
@@ -176,7 +176,7 @@ impl Till {
     pub fn sale_plan(&mut self, minor: u64, pin: bool) -> Plan {
         Plan {
             amount: Some(self.money(minor)),
-            mode: EntryMode::Swipe,
+            mode: Some(EntryMode::Swipe),
             pin,
             track: true,
             ..self.plan(Kind::Sale)
@@ -192,7 +192,7 @@ impl Till {
     pub fn code_plan(&mut self, minor: u64) -> Plan {
         Plan {
             amount: Some(self.money(minor)),
-            mode: EntryMode::Code,
+            mode: Some(EntryMode::Code),
             wallet: Some(Wallet::Wechat),
             ..self.plan(Kind::Sale)
         }
@@ -207,8 +207,12 @@ impl Till {
     }
     pub fn balance(&mut self, card: &str, pin: Option<&str>) -> Got {
         let secrets = self.card(card, pin);
-        let plan =
-            Plan { mode: EntryMode::Swipe, pin: pin.is_some(), track: true, ..self.plan(Kind::Balance) };
+        let plan = Plan {
+            mode: Some(EntryMode::Swipe),
+            pin: pin.is_some(),
+            track: true,
+            ..self.plan(Kind::Balance)
+        };
         self.exchange(MessageKind::Request, plan, &secrets)
     }
     /// What the original's answer says of it.
@@ -225,7 +229,7 @@ impl Till {
     pub fn void_plan(&mut self, minor: u64, original: OriginalRef) -> Plan {
         Plan {
             amount: Some(self.money(minor)),
-            mode: EntryMode::Swipe,
+            mode: Some(EntryMode::Swipe),
             track: true,
             original: Some(original),
             ..self.plan(Kind::Void)
@@ -239,7 +243,7 @@ impl Till {
     pub fn swiped(&mut self, kind: Kind, minor: u64, of: Option<OriginalRef>) -> Plan {
         Plan {
             amount: Some(self.money(minor)),
-            mode: EntryMode::Swipe,
+            mode: Some(EntryMode::Swipe),
             track: true,
             original: of,
             ..self.plan(kind)

@@ -324,7 +324,7 @@ fn a_payment_by_code_is_refunded_to_its_wallet() {
     let paid = t.code_sale("130000000000000001", 2_000);
     let refund = |t: &mut Till, minor| {
         let plan = Plan {
-            mode: EntryMode::Code,
+            mode: Some(EntryMode::Code),
             track: false,
             wallet: paid.plan.wallet,
             scheme: Some("000".into()),
@@ -344,7 +344,7 @@ fn a_payment_by_code_is_refunded_to_its_wallet() {
     let plan = t.code_plan(100);
     let pending = t.exchange(MessageKind::Request, plan, &code);
     let plan = Plan {
-        mode: EntryMode::Code,
+        mode: Some(EntryMode::Code),
         track: false,
         wallet: pending.plan.wallet,
         scheme: Some("000".into()),

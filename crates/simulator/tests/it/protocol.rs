@@ -128,7 +128,7 @@ fn cards_and_rules_answer_with_their_codes() {
     assert_eq!((ivan.code(), ivan.answer().scheme.as_deref()), ("00", Some("VIS")));
     // A PAN that is not of this world, and an expiry that is not the card's.
     let plan = Plan {
-        mode: EntryMode::Manual,
+        mode: Some(EntryMode::Manual),
         expiry: Some("3012".into()),
         track: false,
         ..t.sale_plan(100, false)
@@ -137,7 +137,7 @@ fn cards_and_rules_answer_with_their_codes() {
         |p: &str| CardSecrets { pan: Some(payterm_schema::Pan::parse(p).unwrap()), ..CardSecrets::default() };
     assert_eq!(t.exchange(MessageKind::Request, plan, &pan("6212345678900001001")).code(), "14");
     let plan = Plan {
-        mode: EntryMode::Manual,
+        mode: Some(EntryMode::Manual),
         expiry: Some("3101".into()),
         track: false,
         ..t.sale_plan(100, false)
@@ -374,7 +374,7 @@ const NOW: &str = "130000000000000001";
 fn query(t: &mut Till, original: &OriginalRef) -> payterm_hosts::Reply {
     let plan = Plan {
         original: Some(original.clone()),
-        mode: EntryMode::Code,
+        mode: Some(EntryMode::Code),
         wallet: Some(Wallet::Wechat),
         ..t.plan(Kind::Sale)
     };
@@ -567,7 +567,7 @@ impl Till {
             stan: Stan::new(900_000).unwrap(),
             batch: self.batch,
             amount: Some(self.money(4_200)),
-            mode: EntryMode::Swipe,
+            mode: Some(EntryMode::Swipe),
             pin: true,
             track: true,
             wallet: None,

@@ -90,7 +90,7 @@ fn single(t: &mut Till, row: &Row) -> Got {
     let secrets = pans(t, std::slice::from_ref(row));
     let plan = Plan {
         amount: Some(t.money(row.minor)),
-        mode: EntryMode::Swipe,
+        mode: Some(EntryMode::Swipe),
         original: Some(row.original.clone()),
         scheme: Some("CUP".into()),
         ..message(t, BatchPart::One { kind: row.kind, record: row.record() })

@@ -3,7 +3,7 @@ use crate::common::*;
 use payterm_schema::{
     Money, Outcome, Screen, Status, Time,
     config::Language,
-    device::Way,
+    host::EntryMode,
     notice::Owed,
     onboarding::Stage,
     operator::{OperatorId, Purpose, TerminalLock},
@@ -66,7 +66,8 @@ fn locked(challenge: Option<&str>, problem: Option<&str>, wrong: u32) -> Screen 
 }
 
 fn pages() -> Vec<Screen> {
-    let all = vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan, Way::Typed];
+    let all =
+        vec![EntryMode::Swipe, EntryMode::Chip, EntryMode::Contactless, EntryMode::Code, EntryMode::Manual];
     let mut pages = vec![
         Screen::Idle,
         Screen::Confirm { kind: payterm_schema::Kind::Sale, amount: amount() },
@@ -74,19 +75,19 @@ fn pages() -> Vec<Screen> {
         Screen::Present {
             kind: payterm_schema::Kind::Sale,
             amount: amount(),
-            ways: all.clone(),
+            modes: all.clone(),
             problem: None,
         },
         Screen::Present {
             kind: payterm_schema::Kind::Sale,
             amount: None,
-            ways: vec![Way::Scan],
+            modes: vec![EntryMode::Code],
             problem: Some("chip-not-supported".into()),
         },
         Screen::Present {
             kind: payterm_schema::Kind::Sale,
             amount: amount(),
-            ways: vec![],
+            modes: vec![],
             problem: Some("no-such-problem".into()),
         },
         Screen::Pin {
@@ -206,7 +207,7 @@ fn the_words_that_matter_most() {
     let present = Screen::Present {
         kind: payterm_schema::Kind::Sale,
         amount: amount(),
-        ways: vec![Way::Swipe, Way::Insert, Way::Scan],
+        modes: vec![EntryMode::Swipe, EntryMode::Chip, EntryMode::Code],
         problem: Some("swipe-again".into()),
     };
     assert_eq!(
@@ -220,7 +221,7 @@ fn the_words_that_matter_most() {
     let refund = Screen::Present {
         kind: payterm_schema::Kind::Refund,
         amount: amount(),
-        ways: vec![Way::Swipe],
+        modes: vec![EntryMode::Swipe],
         problem: None,
     };
     assert!(
@@ -240,7 +241,7 @@ fn the_words_that_matter_most() {
     let card = Screen::Present {
         kind: payterm_schema::Kind::Sale,
         amount: amount(),
-        ways: vec![Way::Swipe],
+        modes: vec![EntryMode::Swipe],
         problem: None,
     };
     assert!(!show(en, &card, &big).contains("2 Code"), "no choice where there is none");

@@ -3,7 +3,7 @@ use crate::common::*;
 use payterm_schema::{
     Batch, Class, Currency, Fault, Kind, Outcome, Phase, Stan, Status,
     config::Language,
-    device::{DeviceKind, DeviceState, Way},
+    device::{DeviceKind, DeviceState},
     host::{EntryMode, Wallet},
     offline::{Check, OfflineRule},
     onboarding::{Problem, Product, Stage},
@@ -225,7 +225,7 @@ fn every_word_is_there() {
         all::<Wallet>(),
         all::<Role>(),
         all::<Purpose>(),
-        all::<Way>(),
+        all::<EntryMode>(),
         all::<Authority>(),
         all::<Class>(),
         all::<DeviceKind>(),

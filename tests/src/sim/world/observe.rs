@@ -7,7 +7,7 @@ use payterm_hosts::{Profile, Station, build};
 use payterm_schema::{
     HostMessage, Kind, Notice, Outcome, Pan, Screen,
     config::Language,
-    device::Way,
+    host::EntryMode,
     host::{CardSecrets, SecretsFrom},
     outcome::{Class, Status},
     paper::PaperJob,
@@ -132,15 +132,15 @@ impl World {
         for ask in &step.asks {
             match ask {
                 Ask::Show(page) => shown = Some(page),
-                Ask::Offer { txn, ways } => {
-                    let reader = |w: &Way| match w {
-                        Way::Swipe => 0,
-                        Way::Insert => 1,
-                        Way::Tap => 2,
-                        Way::Scan => 3,
-                        Way::Typed => 4,
+                Ask::Offer { txn, modes } => {
+                    let reader = |w: &EntryMode| match w {
+                        EntryMode::Swipe => 0,
+                        EntryMode::Chip => 1,
+                        EntryMode::Contactless => 2,
+                        EntryMode::Code => 3,
+                        EntryMode::Manual => 4,
                     };
-                    asked.push(Observed::Offered { txn: *txn, readers: ways.iter().map(reader).collect() });
+                    asked.push(Observed::Offered { txn: *txn, readers: modes.iter().map(reader).collect() });
                 }
                 Ask::Withdraw => asked.push(Observed::Withdrawn),
                 Ask::Pin { pan, amount, .. } => asked.push(Observed::PinAsked {

@@ -16,7 +16,8 @@ use crate::sim::{
 use payterm_core::{Input, VaultAnswer, VaultAsk};
 use payterm_schema::{
     Fault, Kind, Money, OperatorId, OperatorRequest, Outcome, Request, Screen, Status,
-    device::{Key, Way},
+    device::Key,
+    host::EntryMode,
     offline::QueueAct,
     paper::PaperState,
     record::{Duty, Obligation, ObligationState},
@@ -258,7 +259,7 @@ impl World {
         self.disk.calm();
         self.events.retain(|_, e| !matches!(e, Event::Scripted(_)));
         self.input(Input::Devices {
-            ways: vec![Way::Swipe, Way::Insert, Way::Tap, Way::Scan],
+            modes: vec![EntryMode::Swipe, EntryMode::Chip, EntryMode::Contactless, EntryMode::Code],
             pin_pad: true,
             printer: true,
         });
@@ -302,8 +303,8 @@ impl World {
                 stuck.into_iter().for_each(|txn| self.ask_the_acquirer(txn));
             }
             (Scripted::Devices(there), _) => {
-                let ways = if there { vec![Way::Swipe, Way::Scan] } else { Vec::new() };
-                self.input(Input::Devices { ways, pin_pad: there, printer: true });
+                let modes = if there { vec![EntryMode::Swipe, EntryMode::Code] } else { Vec::new() };
+                self.input(Input::Devices { modes, pin_pad: there, printer: true });
             }
             (Scripted::Keys(keys), _) => self.keys(keys),
             (Scripted::Operators(request), _) => {

@@ -7,9 +7,8 @@ use super::{Event, World};
 use crate::sim::script::{CODE, Customer, Order, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN};
 use payterm_core::Input;
 use payterm_schema::{
-    AccountId, CardToken, Instrument, PaymentCode, PinBlock, RequestKey, Tracks,
-    device::{Key, Way},
-    secret::PinEntry,
+    AccountId, CardToken, Instrument, PaymentCode, PinBlock, RequestKey, Tracks, device::Key,
+    host::EntryMode, secret::PinEntry,
 };
 
 pub fn key(id: &str) -> RequestKey {
@@ -47,7 +46,7 @@ impl World {
                     .get(self.next_order)
                     .map(|o| o.id)
                     .is_some_and(|id| self.fumbled.insert(id.to_owned()));
-                let bad = presented(Instrument::Unreadable { way: Way::Swipe, why: "LRC".into() });
+                let bad = presented(Instrument::Unreadable { mode: EntryMode::Swipe, why: "LRC".into() });
                 self.later(700, Event::Customer(if first { bad } else { swipe(TRACK2) }));
             }
             Customer::SwipesTwice => {

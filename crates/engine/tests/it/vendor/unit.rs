@@ -7,7 +7,7 @@ use payterm_devices::{
 use payterm_schema::{
     DeviceKind, Instrument, Money, Pan, PinPad,
     config::DeviceConfig,
-    device::Way,
+    host::EntryMode,
     paper::PrintResult,
     secret::{Pin, PinEntry},
 };
@@ -116,8 +116,8 @@ struct Reader {
     armed: bool,
 }
 impl Source for Reader {
-    fn arm(&mut self, modes: &[Way]) -> Result<(), DeviceError> {
-        self.armed = modes.contains(&Way::Swipe);
+    fn arm(&mut self, modes: &[EntryMode]) -> Result<(), DeviceError> {
+        self.armed = modes.contains(&EntryMode::Swipe);
         self.handle.live().map(drop)
     }
     fn next(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, DeviceError> {
@@ -132,7 +132,7 @@ impl Source for Reader {
                 self.armed = false;
                 return Ok(Some(SourceEvent::Instrument(match track::parse(raw, track::Lrc::Absent) {
                     Ok(tracks) => Instrument::Swiped(tracks),
-                    Err(e) => Instrument::Unreadable { way: Way::Swipe, why: e.to_string() },
+                    Err(e) => Instrument::Unreadable { mode: EntryMode::Swipe, why: e.to_string() },
                 })));
             }
             let left = until.saturating_duration_since(Instant::now());
