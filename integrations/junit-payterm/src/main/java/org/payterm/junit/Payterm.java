@@ -337,7 +337,7 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
         toml.append("[store]\ndir = \"").append(state).append("\"\n[vault]\nkey_file = \"").append(key).append("\"\n");
         toml.append("[bus]\nbus = \"system\"\n[[bus.caller]]\nuid = ").append(Files.getAttribute(dir, "unix:uid"));
         toml.append("\napp = \"").append(options.app).append("\"\nmanager = true\n");
-        toml.append("[[account]]\nid = \"").append(ACCOUNT).append("\"\nprofile = \"unionpay\"\nmerchant = \"TESTMERCHANT001\"\n");
+        toml.append("[[account]]\nid = \"").append(ACCOUNT).append("\"\nprofile = \"unionpay\"\nmid = \"TESTMERCHANT001\"\n");
         toml.append("tid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:").append(port).append("\"\n");
         toml.append("connect_timeout_ms = 2000\nreply_timeout_ms = ").append(options.replyTimeoutMs).append("\n");
         toml.append("obligation_backoff_ms = ").append(options.backoffMs).append("\nobligation_backoff_max_ms = 1000\n");
