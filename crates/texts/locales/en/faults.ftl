@@ -163,3 +163,4 @@ rule-it-is-not-held = it is not held
 rule-it-is-not-stuck-forward-has-it-tried-now = it is not stuck: forward has it tried now
 what-obligation = obligation
 rule-it-is-not-stuck-it-ends-by-itself = it is not stuck: it ends by itself
+rule-a-struct-comes-alone = a struct comes alone

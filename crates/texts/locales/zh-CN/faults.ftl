@@ -163,3 +163,4 @@ rule-it-is-not-held = 未暂缓
 rule-it-is-not-stuck-forward-has-it-tried-now = 不在待人工处理之列:可用 forward 立即发送
 what-obligation = 待处理事项
 rule-it-is-not-stuck-it-ends-by-itself = 不在待人工处理之列:会自动处理完毕
+rule-a-struct-comes-alone = 结构参数须单独传入
