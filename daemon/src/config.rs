@@ -56,10 +56,25 @@ fn unknown_profile(config: &Config) -> Option<(String, String)> {
 /// Keys of a device that were once the table's own, and are options of its driver.
 const MOVED: [&str; 2] = ["paper_mm", "confirm"];
 fn with_hint(message: &str) -> String {
-    let moved = MOVED.iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
-    let hint = moved.map(|key| format!("; {key} of a device is in [device.options] now"));
-    message.replace('\n', " ") + &hint.unwrap_or_default()
+    let unknown = |key: &str| message.starts_with(&format!("unknown field `{key}`"));
+    let moved = MOVED.iter().find(|key| unknown(key));
+    let renamed = RENAMED.iter().find(|(old, new)| unknown(old) && message.contains(&format!("`{new}`")));
+    let hint = match (moved, renamed) {
+        (_, Some((old, new))) => format!("; {new} was called {old}"),
+        (Some(key), None) => format!("; {key} of a device is in [device.options] now"),
+        (None, None) => String::new(),
+    };
+    message.replace('\n', " ") + &hint
 }
+
+/// Keys with another name now: old, new.
+const RENAMED: [(&str, &str); 5] = [
+    ("terminal", "tid"),
+    ("merchant", "mid"),
+    ("organisation", "scheme"),
+    ("instrument", "wallet"),
+    ("ways", "modes"),
+];
 
 fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
@@ -165,6 +180,18 @@ mod tests {
         parse(Path::new("p.toml"), text, &Drivers::default()).err().map(|e| e.to_string()).unwrap_or_default()
     }
     const ACCOUNT: &str = "[[account]]\nid = \"cup\"\nprofile = \"unionpay\"\nmid = \"TESTMERCHANT001\"\ntid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+
+    #[test]
+    fn a_key_of_before_is_refused_with_its_new_name() {
+        for (old, new) in [("terminal", "tid"), ("merchant", "mid")] {
+            let text = ACCOUNT.replace(&format!("{new} ="), &format!("{old} ="));
+            let told = with_hint(toml::from_str::<Config>(&text).unwrap_err().message());
+            assert!(told.ends_with(&format!("; {new} was called {old}")), "{told}");
+        }
+        // A table that never had the new name gets no hint.
+        let other = toml::from_str::<Config>("[paper]\nterminal = \"1\"\n").unwrap_err();
+        assert!(!with_hint(other.message()).contains("was called"), "{other}");
+    }
 
     #[test]
     fn an_empty_file_is_good() {
