@@ -73,7 +73,7 @@ const RENAMED: [(&str, &str); 5] = [
     ("merchant", "mid"),
     ("organisation", "scheme"),
     ("instrument", "wallet"),
-    ("ways", "modes"),
+    ("modes", "modes"),
 ];
 
 fn line_of(text: &str, at: usize) -> usize {

@@ -225,7 +225,6 @@ fn every_word_is_there() {
         all::<Wallet>(),
         all::<Role>(),
         all::<Purpose>(),
-        all::<EntryMode>(),
         all::<Authority>(),
         all::<Class>(),
         all::<DeviceKind>(),
