@@ -23,6 +23,7 @@ const BUS_NAMES: [(&str, &str); 5] = [
 ];
 
 /// Error name and text of a fault.
+#[allow(clippy::wildcard_enum_match_arm, reason = "two of the faults have names of the bus's own")]
 pub(crate) fn reply_of(fault: &Fault) -> (String, String) {
     let what = match fault {
         Fault::NotFound { what, .. } => what.as_str(),
@@ -38,6 +39,7 @@ pub(crate) fn reply_of(fault: &Fault) -> (String, String) {
 
 /// The fault in an error reply, as far as name and text tell it. Every other failure of a call is
 /// [`Fault::Unreachable`], but a refusal by the bus policy ([`Fault::NotAllowed`]).
+#[allow(clippy::wildcard_enum_match_arm, reason = "zbus's errors are open")]
 pub fn fault_of(error: zbus::Error) -> Fault {
     let unreachable = |cause: String| Fault::Unreachable { cause };
     match &error {

@@ -421,11 +421,9 @@ async fn the_names_of_the_bus_are_used() {
         ("InvalidArgs", c.call_method(NAME, ROOT, Some(manager), "Start", &"sale").await),
     ];
     for (name, answer) in calls {
-        let told = match answer.unwrap_err() {
-            zbus::Error::FDO(e) => zbus::DBusError::name(&*e).to_string(),
-            other => format!("{other:?}"),
-        };
-        assert_eq!(told, format!("org.freedesktop.DBus.Error.{name}"));
+        let error = answer.unwrap_err();
+        let zbus::Error::FDO(e) = &error else { panic!("{name}: {error:?}") };
+        assert_eq!(zbus::DBusError::name(&**e).as_str(), format!("org.freedesktop.DBus.Error.{name}"));
     }
 }
 
