@@ -258,9 +258,10 @@ pub enum Query {
     },
 }
 
-/// What the customer is asked, or asked no more. It does not wait for the records of its own step (of earlier ones
-/// it does): it moves no money and tells no app anything, and where the record fails, or the power goes, nobody is
-/// asked any more. So the card is read and the PIN typed while the disk syncs; what comes of them waits in its turn.
+/// What the customer is asked, or asked no more. It does not wait for the records of its own step (of earlier
+/// ones it does): it moves no money and tells no app anything, and where the record fails, or the power goes,
+/// nobody is asked any more. So the card is read and the PIN typed while the disk syncs; what comes of them
+/// waits in its turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// The prompt, before its readers or the PIN pad: nobody pays what the display does not show.
@@ -323,8 +324,8 @@ pub enum Effect {
     Renew,
 }
 
-/// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the effects are
-/// released when it is durable, in order; the asks need earlier records only.
+/// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the
+/// effects are released when it is durable, in order; the asks need earlier records only.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     pub records: Vec<Entry>,

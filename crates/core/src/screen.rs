@@ -1,5 +1,5 @@
-//! The screen, derived from the state: the keypad's prompt, what the customer at the counter is in, what is shown
-//! for a time, rest; in that order.
+//! The screen, derived from the state: the keypad's prompt, what the customer at the counter is in, what is
+//! shown for a time, rest; in that order.
 use crate::{
     Ask, Effect, Machine,
     flow::{Flow, Stage},
@@ -63,8 +63,8 @@ impl Machine {
         self.timed = Some(Timed { screen, until: self.after(self.settings.flow.result_ms) });
     }
 
-    /// At the end of a step: the screen, where it is another one. A prompt goes with what it asks for; every other
-    /// screen waits for the step's records.
+    /// At the end of a step: the screen, where it is another one. A prompt goes with what it asks for; every
+    /// other screen waits for the step's records.
     pub(crate) fn draw(&mut self) {
         let screen = self.screen();
         if screen == self.drawn && !self.redraw {

@@ -195,9 +195,9 @@ impl Devices {
             | FaceActor::PinPad(_) => None,
         })
     }
-    /// Width of the paper on which slips come out; the default until its printer was opened.
-    pub fn receipt_width(&self, registry: &Registry) -> PaperWidth {
-        self.receipt_printer().map(|(name, _)| registry.paper_width(name)).unwrap_or_default()
+    /// Width of the paper on which slips come out; none until their printer was opened.
+    pub fn receipt_width(&self, registry: &Registry) -> Option<PaperWidth> {
+        registry.paper_width(self.receipt_printer()?.0)
     }
 
     /// The screen has changed.

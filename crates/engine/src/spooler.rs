@@ -7,7 +7,7 @@ use crate::{
     supervise::Life,
 };
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
-use payterm_devices::PrintJob;
+use payterm_devices::{PaperWidth, PrintJob};
 use payterm_schema::{
     AccountId,
     config::Config,
@@ -57,6 +57,10 @@ impl Papers {
     }
 }
 
+/// A printer that is being opened is looked at so often, every so many milliseconds.
+const OPENING_LOOKS: u32 = 100;
+const OPENING_EVERY: std::time::Duration = std::time::Duration::from_millis(10);
+
 pub struct Spooler {
     pub life: Life,
     pub papers: Arc<Papers>,
@@ -85,14 +89,18 @@ impl Handler<Spool> for Spooler {
     type Result = actix::AtomicResponse<Self, PrintResult>;
     fn handle(&mut self, m: Spool, _: &mut Self::Context) -> Self::Result {
         self.mishaps.pass(Part::Spooler);
-        let mm = self.devices.receipt_width(&self.registry).mm();
         let work: ResponseActFuture<Self, PrintResult> = match self.devices.receipt_printer() {
             None => Box::pin(
                 async { PrintResult::NotStarted("no printer is configured".into()) }.into_actor(self),
             ),
             Some((_, printer)) => {
                 let (papers, printer) = (self.papers.clone(), printer.clone());
+                let (devices, registry) = (self.devices.clone(), self.registry.clone());
                 let answer = async move {
+                    let Some(width) = opened(&devices, &registry).await else {
+                        return PrintResult::NotStarted("the printer is not open yet".into());
+                    };
+                    let mm = width.mm();
                     // Milliseconds of computing (templates, QR code): not on the thread that tells the
                     // outcome.
                     let rendered = tokio::task::spawn_blocking(move || {
@@ -119,4 +127,16 @@ impl Handler<Spool> for Spooler {
         };
         actix::AtomicResponse::new(work)
     }
+}
+
+/// Width of the slips' paper once their printer is open: at another width a slip would come out wrong. A
+/// printer that takes longer says itself when it is there.
+async fn opened(devices: &Devices, registry: &Registry) -> Option<PaperWidth> {
+    for _ in 0..OPENING_LOOKS {
+        if let Some(width) = devices.receipt_width(registry) {
+            return Some(width);
+        }
+        tokio::time::sleep(OPENING_EVERY).await;
+    }
+    None
 }

@@ -184,7 +184,10 @@ impl TerminalService {
         // First the ear, then the look: an outcome in between is heard.
         let mut notices = self.notices.subscribe();
         let answers = |o: &Outcome| o.status.is_final() || (!final_only && o.status == Status::Unknown);
-        let mut recent = self.recent.of(key).filter(|_| caller.sees(&key.app));
+        // Of what is unknown the machine knows more than was told: that it is stuck by now.
+        let unknown = |o: &Arc<Outcome>| o.status == Status::Unknown;
+        let mut recent =
+            self.recent.of(key).filter(|r| caller.sees(&key.app) && !r.outcome.as_ref().is_some_and(unknown));
         loop {
             let (started, now) = match recent.take() {
                 Some(r) => (r.started, r.outcome.map(Arc::unwrap_or_clone)),

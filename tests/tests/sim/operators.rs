@@ -463,7 +463,7 @@ fn whatever_is_typed_nobody_gets_a_try_too_many() {
         "x", "55512c",
     ];
     let (mut locks, mut opened, mut logons, mut voids) = (0, 0, 0, 0);
-    for seed in 0..100u64 {
+    for seed in 0..150u64 {
         let mut rng = Rng::new(seed);
         let mut pick = |n: u64| rng.roll(n);
         let who = [id("01"), id("00"), id("99"), id("02")];

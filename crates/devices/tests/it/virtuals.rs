@@ -122,7 +122,7 @@ fn chip_and_contactless_cards_are_found() {
     assert!(tap.switch().is_none(), "its field goes on by command");
     // A slot sees cards all the time, and gives one when it is asked for.
     let switch = chip.switch().unwrap();
-    assert!(refused(virtuals.insert(When::Now)).starts_with("insert: the chip_reader is not armed"));
+    assert!(refused(virtuals.insert(When::Now)).starts_with("chip: the chip_reader is not armed"));
     switch.set(Some(&[EntryMode::Chip]));
     virtuals.insert(When::Now).unwrap();
     assert_eq!(chip.wait(LONG).unwrap(), Some(Interface::Contact));
@@ -132,7 +132,7 @@ fn chip_and_contactless_cards_are_found() {
     assert_eq!(chip.wait(LONG).unwrap(), Some(Interface::Contact));
 
     // The field is on while somebody waits for a card.
-    assert!(refused(virtuals.tap(When::Now)).starts_with("tap: the contactless_reader is not armed"));
+    assert!(refused(virtuals.tap(When::Now)).starts_with("contactless: the contactless_reader is not armed"));
     assert_eq!(tap.wait(short).unwrap(), None);
     virtuals.tap(When::Now).unwrap();
     assert_eq!(tap.wait(LONG).unwrap(), Some(Interface::Contactless));

@@ -14,7 +14,8 @@ struct Entry {
     /// It is the one of its kind that customers and slips use.
     main: bool,
     /// Of a printer.
-    width: PaperWidth,
+    /// Of a printer, from its first opening on.
+    width: Option<PaperWidth>,
 }
 
 /// The devices as they are now.
@@ -43,13 +44,13 @@ impl Registry {
     fn any(&self, is: impl Fn(&Device) -> bool) -> bool {
         self.lock().values().any(|e| e.main && is(&e.device))
     }
-    /// Width of a printer's paper, as far as it is known.
-    pub(super) fn paper_width(&self, name: &str) -> PaperWidth {
-        self.lock().get(name).map(|e| e.width).unwrap_or_default()
+    /// Width of a printer's paper; none until it was opened.
+    pub(super) fn paper_width(&self, name: &str) -> Option<PaperWidth> {
+        self.lock().get(name)?.width
     }
     pub(super) fn set_paper_width(&self, name: &str, width: PaperWidth) {
         if let Some(entry) = self.lock().get_mut(name) {
-            entry.width = width;
+            entry.width = Some(width);
         }
     }
     pub(super) fn change(&self, name: &str, change: impl FnOnce(&mut Device)) -> Option<Device> {
@@ -70,7 +71,7 @@ impl Registry {
             is_virtual,
         };
         let main = config.role() == DeviceRole::of(config.kind).first().copied();
-        let entry = Entry { device, main, width: PaperWidth::default() };
+        let entry = Entry { device, main, width: None };
         self.lock().insert(config.name.clone(), entry);
     }
 }

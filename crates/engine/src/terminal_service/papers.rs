@@ -19,7 +19,10 @@ impl TerminalService {
     ) -> Result<u64, Fault> {
         let key = RequestKey::new(&caller.app, &id)?;
         if let Printable::Page(page) = &paper {
-            payterm_texts::check_images(page, self.devices.receipt_width(&self.registry).mm())?;
+            payterm_texts::check_images(
+                page,
+                self.devices.receipt_width(&self.registry).unwrap_or_default().mm(),
+            )?;
         }
         let hash = paper.content_hash();
         let _one = self.submit_lock.lock().await;
