@@ -61,8 +61,8 @@ async fn a_daemon_that_does_not_sync_is_found_out_by_a_power_cut() -> Done {
                     std::fs::remove_dir_all(kept)?;
                 }
             }
-            // So much is gone that it does not start on what is left, or that the round is given up. A harness
-            // that fails proves nothing.
+            // So much is gone that it does not start on what is left, or that the round is given up. A
+            // harness that fails proves nothing.
             Err(e) => {
                 let found = ["paytermd ended before it was ready", "too much is wrong to go on"];
                 assert!(found.iter().any(|f| e.to_string().starts_with(f)), "{e}");
