@@ -90,13 +90,14 @@ impl Caller {
             }
             Screen::LogOn
             | Screen::OperatorNumber { .. }
-            | Screen::Password { .. }
+            | Screen::Password { kind: None, amount: None, .. }
             | Screen::Locked { .. } => true,
             Screen::Result { outcome } => self.sees(&outcome.key.app),
             Screen::Confirm { .. }
             | Screen::ConfirmPartial { .. }
             | Screen::Present { .. }
             | Screen::Pin { .. }
+            | Screen::Password { .. }
             | Screen::Wait { .. } => self.manager || running.is_some_and(|k| self.sees(&k.app)),
         }
     }
@@ -174,5 +175,23 @@ mod tests {
         assert_eq!(Caller::payterm().own(other.clone()), Ok(other));
         assert!(till().sees("till") && !till().sees("other") && Caller::payterm().sees("other"));
         assert!(till().manage().is_err() && Caller::payterm().manage().is_ok());
+    }
+
+    /// The supervisor's prompt says what is to be allowed: another app's amount is not for this one.
+    #[test]
+    fn an_approval_of_another_apps_payment_is_not_shown() {
+        let prompt = |amount: Option<u64>| Screen::Password {
+            operator: crate::operator::OperatorId::supervisor(),
+            purpose: crate::operator::Purpose::Approve,
+            kind: amount.map(|_| Kind::Refund),
+            amount: amount.and_then(|m| Money::new(m, Currency::CNY).ok()),
+            digits: 0,
+            problem: None,
+        };
+        let (own, other) = (RequestKey::new("till", "1").unwrap(), RequestKey::new("kiosk", "1").unwrap());
+        assert!(till().sees_screen(&prompt(Some(1_234)), Some(&own)));
+        assert!(!till().sees_screen(&prompt(Some(1_234)), Some(&other)));
+        assert!(!till().sees_screen(&prompt(Some(1_234)), None), "a payment that is written off");
+        assert!(till().sees_screen(&prompt(None), None), "who logs on is no secret");
     }
 }
