@@ -16,16 +16,21 @@ const LINES: usize = 700;
 const FUNCTION: usize = 100;
 /// Files that may call one another's methods in a ring.
 const RING: usize = 3;
-const KINDS: [&str; 9] = ["rs", "py", "java", "sh", "sql", "toml", "jinja", "service", "Makefile"];
+/// Ends of the names of files that a person writes in a language. Not prose, nor what is made from code.
+const KINDS: [&str; 18] = [
+    "rs", "py", "java", "kt", "aidl", "c", "h", "js", "css", "html", "sh", "sql", "toml", "jinja", "rules",
+    "service", "Makefile", "run",
+];
 
-/// Path and text of each file that a person writes.
+/// Path and text of each file that a person writes, those that git does not know yet too.
 fn source() -> Vec<(String, String)> {
-    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(ROOT).output().expect("git");
+    let args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let listed = Command::new("git").args(args).current_dir(ROOT).output().expect("git");
     let names = String::from_utf8(listed.stdout).expect("names");
     let kind = |name: &str| name.rsplit(['.', '/']).next().unwrap_or_default().to_owned();
     let all: Vec<(String, String)> = names
         .split('\0')
-        .filter(|n| KINDS.contains(&&*kind(n)) || *n == ".ci/run")
+        .filter(|n| KINDS.contains(&&*kind(n)))
         // One that was taken away and not yet committed is still listed.
         .filter_map(|n| Some((n.to_owned(), fs::read_to_string(Path::new(ROOT).join(n)).ok()?)))
         .collect();
@@ -49,7 +54,7 @@ fn function(line: &str) -> Option<&str> {
     if let Some(public) = rest.strip_prefix("pub") {
         rest = public.strip_prefix('(').and_then(|p| p.split_once(')')).map_or(public, |p| p.1).trim_start();
     }
-    for word in ["const ", "async ", "unsafe "] {
+    for word in ["const ", "async ", "unsafe ", "extern \"C\" ", "extern \"system\" "] {
         rest = rest.strip_prefix(word).unwrap_or(rest);
     }
     rest.strip_prefix("fn ")?.split(|c: char| !is_word(c)).next()
@@ -60,9 +65,11 @@ fn functions(text: &str) -> Vec<(&str, usize)> {
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
         let Some(name) = function(line) else { continue };
-        let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let (end, declared) = (format!("{indent}}}"), format!("{indent})"));
         let one = line.ends_with(['}', ';']);
-        let length = lines[at..].iter().position(|l| one || *l == end).unwrap_or_default();
+        let ends = |l: &str| one || l == end || l.starts_with(&declared) && l.ends_with(';');
+        let length = lines[at..].iter().position(|l| ends(l)).unwrap_or_default();
         found.push((name, length + 1));
     }
     found
@@ -71,13 +78,18 @@ fn functions(text: &str) -> Vec<(&str, usize)> {
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
-/// Type of a line that begins an `impl`.
+/// Type of a line that begins an `impl`, without its path.
 fn implemented(line: &str) -> Option<&str> {
-    let rest = line.strip_prefix("impl")?;
-    let rest = rest.strip_prefix('<').and_then(|r| r.split_once('>')).map_or(rest, |r| r.1);
-    let kind = rest.rsplit(" for ").next()?.trim_start();
-    let name = kind.split(|c: char| !is_word(c)).next()?;
-    name.starts_with(char::is_uppercase).then_some(name)
+    let rest = line.strip_prefix("unsafe ").unwrap_or(line).strip_prefix("impl")?;
+    let mut open = 0;
+    let after_generics = |c: char| {
+        open += i32::from(c == '<') - i32::from(c == '>');
+        open == 0
+    };
+    let end = rest.find(after_generics).unwrap_or_default();
+    let kind = rest[end..].trim_start_matches('>').rsplit(" for ").next()?.trim_start();
+    let path = kind.split(|c: char| !is_word(c) && c != ':').next()?;
+    path.rsplit(':').next().filter(|name| name.starts_with(char::is_uppercase))
 }
 /// Names of the methods that are called on `self`.
 fn called(text: &str) -> BTreeSet<&str> {
@@ -85,7 +97,7 @@ fn called(text: &str) -> BTreeSet<&str> {
     let names = after.filter_map(|(at, found)| {
         let rest = &text[at + found.len()..];
         let end = rest.find(|c: char| !is_word(c))?;
-        rest[end..].starts_with('(').then_some(&rest[..end])
+        (rest[end..].starts_with('(') || rest[end..].starts_with("::<")).then_some(&rest[..end])
     });
     names.collect()
 }
@@ -104,7 +116,7 @@ fn rings(files: &[(&str, &str)]) -> Vec<BTreeSet<String>> {
     for (path, text) in files {
         let mut of = None;
         for line in shipped(text).lines() {
-            of = implemented(line).or(of);
+            of = if line == "}" { None } else { implemented(line).or(of) };
             let Some(of) = of else { continue };
             types.entry(path).or_default().insert(of);
             if let Some(name) = function(line).filter(|_| line.starts_with(' ')) {
@@ -136,17 +148,20 @@ fn beyond(source: &[(String, String)]) -> BTreeSet<String> {
         if text.lines().count() > LINES {
             found.insert(format!("long {path}"));
         }
-        if !path.ends_with(".rs") || is_test(path) {
+        if !path.ends_with(".rs") {
             continue;
         }
-        let long = functions(shipped(text)).into_iter().filter(|(_, length)| *length > FUNCTION);
-        found.extend(long.map(|(name, _)| format!("function {path} {name}")));
-        if let Some((name, _)) = path.split_once("/src/") {
-            crates.entry(name).or_default().push((path, text));
+        let room = if is_test(path) { "/tests/" } else { "/src/" };
+        if let Some(at) = path.find(room) {
+            crates.entry(&path[..at + room.len() - 1]).or_default().push((path, text));
+        }
+        if !is_test(path) {
+            let long = functions(shipped(text)).into_iter().filter(|(_, length)| *length > FUNCTION);
+            found.extend(long.map(|(name, _)| format!("function {path} {name}")));
         }
     }
     let knotted = crates.iter().filter(|(_, files)| rings(files).iter().any(|r| r.len() > RING));
-    found.extend(knotted.map(|(name, _)| format!("ring {name}")));
+    found.extend(knotted.map(|(name, _)| format!("ring {}", name.trim_end_matches("/src"))));
     found
 }
 
@@ -172,25 +187,57 @@ fn the_source_keeps_its_measure() {
     );
 }
 
+/// A file of one `impl` whose method `own` calls `next` on itself.
+fn calls(head: &str, own: &str, next: &str) -> String {
+    format!("{head} {{\n    fn {own}(&self) {{\n        self.{next}(1);\n    }}\n}}\n")
+}
+
 #[test]
 fn each_measure_finds_what_is_beyond_it() {
-    assert!(is_wide(&"宽".repeat(COLUMNS + 1)) && !is_wide(&"宽".repeat(COLUMNS)));
     let body = "    let _ = 1;\n".repeat(FUNCTION - 1);
     let long = format!(
         "impl A {{\n    pub(super) async fn long(&self) {{\n{body}    }}\n    fn short(&self) {{}}\n}}\n"
     );
-    assert_eq!(functions(&long), [("long", FUNCTION + 1), ("short", 1)]);
     let tested = format!("fn a() {{}}\n\n#[cfg(test)]\nmod tests {{\n{long}}}\n");
-    assert_eq!(functions(shipped(&tested)), [("a", 1)]);
-    let calls = |own: &str, next: &str| {
-        format!(
-            "impl<'a> From<B> for A<'a> {{\n    fn {own}(&self) {{\n        self.{next}(1);\n    }}\n}}\n"
-        )
+    let heads =
+        ["impl A", "impl<'a, T: Into<B<T>>> From<B> for super::A<'a>", "unsafe impl Send for A", "impl A"];
+    let ring = |to: &str, names: [&str; 5]| -> Vec<(String, String)> {
+        let arrows = names.windows(2).zip(heads);
+        arrows.map(|(n, head)| (format!("{to}/{}.rs", n[0]), calls(head, n[0], n[1]))).collect()
     };
-    let (a, b, c) = (calls("a", "b"), calls("b", "c"), calls("c", "a"));
-    let ring = rings(&[("a.rs", &a), ("b.rs", &b), ("c.rs", &c)]);
-    assert_eq!(ring, [["a.rs", "b.rs", "c.rs"].map(ToOwned::to_owned).into()]);
-    assert_eq!(rings(&[("a.rs", &a), ("b.rs", &b), ("c.rs", "impl A {\n    fn c() {}\n}\n")]), []);
+    let mut source = vec![
+        ("a.rs".to_owned(), "宽".repeat(COLUMNS + 1)),
+        ("b.rs".to_owned(), "宽".repeat(COLUMNS)),
+        ("c.py".to_owned(), "#\n".repeat(LINES + 1)),
+        ("d.py".to_owned(), "#\n".repeat(LINES)),
+        ("crates/e/src/e.rs".to_owned(), long.clone()),
+        ("crates/e/src/f.rs".to_owned(), tested),
+        ("crates/e/tests/it/g.rs".to_owned(), long),
+    ];
+    source.extend(ring("crates/h/src", ["a", "b", "c", "d", "a"]));
+    source.extend(ring("crates/i/src", ["a", "b", "c", "a", "a"]));
+    source.extend(ring("tests/src/sim", ["a", "b", "c", "d::<u8>", "a"]));
+    source.extend(ring("tests/tests/sim", ["a", "b", "c", "d", "a"]));
+    let found: Vec<String> = beyond(&source).into_iter().collect();
+    let expected = [
+        "function crates/e/src/e.rs long",
+        "long c.py",
+        "ring crates/h",
+        "ring tests",
+        "ring tests/tests",
+        "wide a.rs",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_declaration_over_some_lines_is_no_function_without_end() {
+    let text = "trait A {\n    fn a(\n        &self,\n    ) -> B;\n    fn b(&self) {\n    }\n}\n";
+    assert_eq!(functions(text), [("a", 3), ("b", 2)]);
+    // What stands after an `impl` is no method of its type.
+    let (a, b, c) =
+        (calls("impl A", "a", "b"), calls("impl A", "b", "c"), "impl A {\n}\nmod m {\n    fn c() {}\n}\n");
+    assert_eq!(rings(&[("a.rs", &a), ("b.rs", &b), ("c.rs", c)]), []);
 }
 
 /// The arrows of README's map: `a, b  ->  c, d`, each of the left depends on each of the right.
