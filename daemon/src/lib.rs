@@ -5,4 +5,4 @@ pub mod logging;
 mod run;
 mod systemd;
 
-pub use run::{Ended, RunError, run};
+pub use run::{RunError, run};

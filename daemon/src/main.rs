@@ -1,16 +1,11 @@
 //! `paytermd`: the command line around [`payterm_daemon`].
 use clap::Parser;
-use payterm_daemon::{Ended, RunError, config, logging, run};
+use payterm_daemon::{RunError, config, logging, run};
 use payterm_devices::Drivers;
 use payterm_engine::{EngineError, demo, templates};
 use payterm_journal::StoreError;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use std::{
-    io,
-    os::unix::process::CommandExt,
-    path::PathBuf,
-    process::{self, ExitCode},
-};
+use std::{io, path::PathBuf, process::ExitCode};
 
 /// Exit status: the state directory holds a journal of an earlier format.
 const EARLIER_FORMAT: u8 = 3;
@@ -79,8 +74,7 @@ fn main() -> ExitCode {
         return if let demo::DemoError::Journal(journal) = &e { fail_of(journal, &e) } else { fail(&e) };
     }
     match run(config, drivers) {
-        Ok(Ended::Stopped) => ExitCode::SUCCESS,
-        Ok(Ended::Renew) => renew(),
+        Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             if let RunError::Engine(EngineError::Store(journal)) = &e {
                 return fail_of(journal, &e);
@@ -88,14 +82,6 @@ fn main() -> ExitCode {
             fail(&e)
         }
     }
-}
-
-/// The same program in the same process, from its first line: nothing of the run before is left, and no
-/// supervisor is needed. Comes back only when that fails; systemd then starts it (`Restart=on-failure`).
-fn renew() -> ExitCode {
-    let mut args = std::env::args_os();
-    let name = args.next().unwrap_or_else(|| "paytermd".into());
-    fail(&process::Command::new("/proc/self/exe").arg0(name).args(args).exec())
 }
 
 /// Keys, tracks and PINs stand in this process's memory. No core file is written; a collector that

@@ -27,17 +27,8 @@ pub enum RunError {
     Signals(std::io::Error),
 }
 
-/// Why [`run`] returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// By SIGTERM or SIGINT.
-    Stopped,
-    /// The journal holds new accounts: the program is to be started again, on the same configuration.
-    Renew,
-}
-
-/// Runs until SIGTERM or SIGINT, or until the terminal was activated. Tells systemd when it is ready.
-pub fn run(config: Config, drivers: Drivers) -> Result<Ended, RunError> {
+/// Runs until SIGTERM or SIGINT. Tells systemd when it is ready.
+pub fn run(config: Config, drivers: Drivers) -> Result<(), RunError> {
     actix::System::new().block_on(async {
         let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
         let mut int = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
@@ -47,7 +38,7 @@ pub fn run(config: Config, drivers: Drivers) -> Result<Ended, RunError> {
         };
         let is_virtual = drivers.any_virtual(&config.devices);
         let options = Options { log_lines: Some(logging::recent), drivers, ..Options::default() };
-        let engine = Engine::start(config.clone(), key?, options).await?;
+        let mut engine = Engine::start(config.clone(), key?, options).await?;
         actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, engine.inhibited()));
         let control = if is_virtual {
             Some(VirtualControlServer::start(engine.bench(), &config.store.dir.join("virtual.sock"))?)
@@ -59,21 +50,16 @@ pub fn run(config: Config, drivers: Drivers) -> Result<Ended, RunError> {
         systemd::ready();
         tracing::info!("ready");
         let ended = tokio::select! {
-            _ = term.recv() => Ended::Stopped,
-            _ = int.recv() => Ended::Stopped,
-            () = engine.activated() => Ended::Renew,
+            _ = term.recv() => Ok(()),
+            _ = int.recv() => Ok(()),
+            error = engine.failed() => Err(error.into()),
         };
-        match ended {
-            Ended::Stopped => {
-                systemd::stopping();
-                tracing::info!("shutting down");
-            }
-            Ended::Renew => tracing::info!("the terminal was activated: starting anew with its accounts"),
-        }
+        systemd::stopping();
+        tracing::info!("shutting down");
         engine.quiet().await;
         drop(server);
         drop(control);
         engine.close().await;
-        Ok(ended)
+        ended
     })
 }

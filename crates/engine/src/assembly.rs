@@ -1,9 +1,10 @@
-//! The engine put together, and left in order.
+//! One incarnation of the terminal put together: actors, tasks and the service over what is kept.
 use crate::{
     clock::Clock,
     device::{DeviceEvent, Devices, Registry, Surroundings},
+    engine::{EngineError, Options},
     granted::with_granted,
-    hostlink::{self, HostLink, LateSink, Line, TlsError},
+    hostlink::{self, HostLink, LateSink, Line},
     language::Spoken,
     maintenance,
     mishap::{Mishaps, Part},
@@ -11,26 +12,26 @@ use crate::{
     recent::Recent,
     selftest::{self, Examiner},
     spooler::{Papers, Spooler},
-    supervise::{self, Child},
-    terminal::{FromDevice, FromHost, Info, Look, Services, TerminalActor},
+    supervise::{self, Child, Tasks},
+    terminal::{FromDevice, FromHost, Info, Services, TerminalActor},
     terminal_service::TerminalService,
-    tms::{Tms, TmsError},
+    tms::Tms,
 };
 use actix::Actor;
-use payterm_core::{AccountSettings, ReplayError, Settings, State, TmsSettings};
+use payterm_core::{AccountSettings, Settings, State, TmsSettings};
 use payterm_devices::{Drivers, Env, VirtualBench};
 use payterm_hosts::{Profile, Station};
-use payterm_journal::{Store, StoreError};
+use payterm_journal::{Loaded, Store};
 use payterm_schema::{
-    AccountId, DeviceKind, Fault, InhibitReason, Screen, Terminal,
+    AccountId, DeviceKind, InhibitReason, Notice, Screen,
     config::{AccountConfig, Config, DeviceRole},
     onboarding::Onboarding,
     outcome::Place,
     terminal::TerminalInfo,
     time::Millis,
 };
-use payterm_texts::ScreenContext;
-use payterm_vault::{SealingKey, Vault, VaultError};
+use payterm_texts::{ScreenContext, TemplateFault, Templates};
+use payterm_vault::{SealingKey, Vault};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -40,9 +41,6 @@ use tokio::sync::{Notify, broadcast, watch};
 
 /// Notices that a slow listener may be behind. 1,024: some transactions.
 const NOTICES: usize = 1024;
-/// How long a shutdown waits for a frame that has left. 20 s: below the 90 s of service managers; what is open then is
-/// recovered at the next start.
-const SHUTDOWN: Duration = Duration::from_secs(20);
 /// How long the start waits for the terminal's first record to be on disk. 5 s; then calls are taken, and
 /// told what is wrong.
 const BOOT: Duration = Duration::from_secs(5);
@@ -50,285 +48,266 @@ const BOOT: Duration = Duration::from_secs(5);
 const COLUMNS: usize = 40;
 const LINES: usize = 8;
 
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    #[error(transparent)]
-    Profile(#[from] profiles::LoadError),
-    #[error("account {account}: {cause}")]
-    Tls { account: AccountId, cause: TlsError },
-    #[error(transparent)]
-    Tms(#[from] TmsError),
-    #[error("the journal cannot be read: {0}")]
-    Journal(#[from] ReplayError),
-    /// The configuration and the accounts that were granted do not go together.
-    #[error("with the accounts of the onboarding: {0}")]
-    Granted(Fault),
+/// What goes on through all incarnations: the journal with its lock, the vault, the clock, and what others
+/// listen to.
+pub struct Kept {
+    /// As in the file.
+    config: Config,
+    drivers: Drivers,
+    log_lines: Option<fn() -> Vec<String>>,
+    mishaps: Mishaps,
+    vault: Arc<Vault>,
+    pub store: Store,
+    tms: Option<Arc<Tms>>,
+    clock: Arc<Clock>,
+    pub bench: VirtualBench,
+    pub notices: broadcast::Sender<Notice>,
+    recent: Recent,
+    info: watch::Sender<Info>,
+    pub inhibits: watch::Sender<BTreeSet<InhibitReason>>,
+    pub renew: Arc<Notify>,
 }
 
-/// What is not configuration.
-#[derive(Clone, Default)]
-pub struct Options {
-    pub journal: payterm_journal::Options,
-    /// Panics planted by tests of supervision.
-    pub mishaps: Mishaps,
-    /// The last lines of the process's log, for the support bundle. None: it has no log.
-    pub log_lines: Option<fn() -> Vec<String>>,
-    /// The drivers that the configuration may name.
-    pub drivers: Drivers,
-}
-
-/// A running terminal inside an actix system.
-pub struct Engine {
-    service: Arc<TerminalService>,
-    store: Store,
-    bench: VirtualBench,
-    inhibited: watch::Receiver<BTreeSet<InhibitReason>>,
-    renew: Arc<Notify>,
-}
-
-/// Tells whether the terminal lives.
-#[derive(Clone)]
-pub struct Pulse(Child<TerminalActor>);
-
-impl Pulse {
-    /// Whether the terminal answers in time. While it is rebuilt it counts as living: a disk that is full is
-    /// not mended by a restart.
-    pub async fn beats(&self, within: Duration) -> bool {
-        match self.0.addr() {
-            Some(addr) => tokio::time::timeout(within, addr.send(Look)).await.is_ok(),
-            None => true,
-        }
-    }
-}
-
-impl Engine {
-    /// Opens the journal and the vault, and starts the actors; answers when calls can be answered.
-    pub async fn start(config: Config, key: SealingKey, options: Options) -> Result<Self, EngineError> {
-        let mishaps = options.mishaps.clone();
+impl Kept {
+    /// Opens the vault and the journal, and answers what the first incarnation begins with.
+    pub fn open(config: Config, key: SealingKey, options: Options) -> Result<(Self, Loaded), EngineError> {
+        let Options { journal, mishaps, log_lines, drivers } = options;
         let held = payterm_journal::hold(&config.store.dir)?;
         let vault = Arc::new(Vault::open(&config.store.dir, key)?);
         let at_store = mishaps.clone();
         let own = payterm_journal::Options {
             backups: config.store.backup_dir.clone(),
             sealed_needs: payterm_core::sealed_needs,
-            before_group: options.journal.before_group.or(Some(Arc::new(move || at_store.pass(Part::Store)))),
-            ..options.journal
+            before_group: journal.before_group.or(Some(Arc::new(move || at_store.pass(Part::Store)))),
+            ..journal
         };
         let (store, loaded) =
             Store::open(held, &config.store.dir, vault.hasher(payterm_journal::PURPOSE), own)?;
-        let drivers = options.drivers;
         let tms = config
             .tms
             .as_ref()
             .map(|t| Tms::new(t, &config, drivers.clone(), vault.clone()).map(Arc::new))
             .transpose()?;
+        let shown = Arc::new(first_info(&config, is_test(&config, &drivers)));
+        let kept = Self {
+            drivers,
+            log_lines,
+            mishaps,
+            vault,
+            store,
+            tms,
+            clock: Arc::new(Clock::start()),
+            bench: VirtualBench::new(),
+            notices: broadcast::Sender::new(NOTICES),
+            recent: Recent::default(),
+            info: watch::Sender::new(Info { up: false, shown }),
+            inhibits: watch::Sender::default(),
+            renew: Arc::default(),
+            config,
+        };
+        Ok((kept, loaded))
+    }
+
+    /// The configuration with the accounts that the journal holds.
+    fn with_accounts(&self, loaded: &Loaded) -> Result<Config, EngineError> {
         let config = match State::onboarding_in(loaded.snapshot.as_deref(), &loaded.tail)? {
             Some(Onboarding { draft, parameters: Some(granted), .. }) => {
-                with_granted(&config, &draft, &granted)
+                with_granted(&self.config, &draft, &granted)
             }
-            Some(_) | None => config,
+            Some(_) | None => self.config.clone(),
         };
-        config.check().and_then(|()| drivers.check(&config)).map_err(EngineError::Granted)?;
-        let test = config.terminal.lab || drivers.any_virtual(&config.devices);
-        let renew = Arc::new(Notify::new());
-        let mut profiles = BTreeMap::new();
-        for a in &config.accounts {
-            profiles.insert(a.id.clone(), Arc::new(profiles::load(a)?));
-        }
+        config.check().and_then(|()| self.drivers.check(&config)).map_err(EngineError::Granted)?;
+        Ok(config)
+    }
+}
 
-        let clock = Arc::new(Clock::start());
-        let bench = VirtualBench::new();
-        let (notices, _) = broadcast::channel(NOTICES);
-        let recent = Recent::default();
-        let terminal: Child<TerminalActor> = Child::default();
-        let spoken = Spoken::new(config.terminal.language);
-        let names = profiles.iter().map(|(a, p)| (a.clone(), p.title.clone())).collect();
-        let (templates, template_faults) = crate::templates::load(config.paper.templates.as_deref());
-        for fault in &template_faults {
-            tracing::warn!(%fault, "a template is not used: the built-in one serves");
-        }
-        let papers = Arc::new(Papers::new(config.clone(), names, templates, spoken.clone()));
-        let registry = Registry::default();
+/// What the parts of one incarnation share.
+struct Frame<'a> {
+    kept: &'a Kept,
+    config: Config,
+    test: bool,
+    profiles: BTreeMap<AccountId, Arc<Profile>>,
+    spoken: Spoken,
+    terminal: Child<TerminalActor>,
+    registry: Registry,
+    tasks: Tasks,
+}
 
-        let mut links = BTreeMap::new();
-        for a in &config.accounts {
-            let late: LateSink = {
-                let terminal = terminal.clone();
-                Arc::new(move |tag, event| drop(tokio::spawn(terminal.ask(FromHost { tag, event }))))
-            };
-            let line = Line {
-                profile: profiles[&a.id].clone(),
-                station: station(a, test),
-                serial: format!("payterm-{}", a.tid),
-                tls: a
-                    .tls
-                    .as_ref()
-                    .map(|t| hostlink::connector(t, &a.address))
-                    .transpose()
-                    .map_err(|cause| EngineError::Tls { account: a.id.clone(), cause })?,
-                vault: vault.clone(),
-                store: store.clone(),
-                clock: clock.clone(),
-                late,
-                mishaps: mishaps.clone(),
-                kept: Default::default(),
-                config: a.clone(),
-            };
-            let (line, child) = (Arc::new(line), Child::default());
-            supervise::keep(
-                format!("host link {}", a.id),
-                child.clone(),
-                move |life| HostLink { life, line: line.clone() }.start(),
-                || (),
-            );
-            links.insert(a.id.clone(), child);
-        }
+/// Puts an incarnation together and starts it; answers when calls can be answered.
+pub async fn build(kept: &Kept, loaded: Loaded) -> Result<Arc<TerminalService>, EngineError> {
+    let config = kept.with_accounts(&loaded)?;
+    let mut profiles = BTreeMap::new();
+    for a in &config.accounts {
+        profiles.insert(a.id.clone(), Arc::new(profiles::load(a)?));
+    }
+    let frame = Frame {
+        kept,
+        test: is_test(&config, &kept.drivers),
+        profiles,
+        spoken: Spoken::new(config.terminal.language),
+        terminal: Child::default(),
+        registry: Registry::default(),
+        tasks: Tasks::default(),
+        config,
+    };
+    let service = frame.start(loaded)?;
+    service.booted(BOOT).await;
+    service.tasks.spawn(selftest::keep(service.examiner.clone()));
+    service.tasks.spawn(maintenance::check(service.clone()));
+    service.tasks.spawn(maintenance::watch(service.clone()));
+    Ok(service)
+}
 
-        let env = {
-            let vault = vault.clone();
-            Env {
-                bench: bench.clone(),
-                encipher: Arc::new(move |slot, pin, pan| {
-                    vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())
-                }),
-            }
-        };
-        let around = Surroundings {
-            desired: Arc::default(),
-            registry: registry.clone(),
-            draw: {
-                let (page, spoken) = (screen(&config, test), spoken.clone());
-                Arc::new(move |s| spoken.texts().screen(s, &page))
-            },
-            events: {
-                let terminal = terminal.clone();
-                Arc::new(move |event: DeviceEvent| drop(tokio::spawn(terminal.ask(FromDevice(event)))))
-            },
-            mishaps: mishaps.clone(),
-        };
-        let devices = Devices::start(&config.devices, &drivers, &env, &around);
-
-        let spooler = Child::default();
-        let (p, d, r, m) = (papers.clone(), devices.clone(), registry.clone(), mishaps.clone());
-        supervise::keep(
-            "spooler".into(),
-            spooler.clone(),
-            move |life| {
-                let (papers, devices, registry, mishaps) = (p.clone(), d.clone(), r.clone(), m.clone());
-                Spooler { life, papers, devices, registry, mishaps }.start()
-            },
-            || (),
-        );
-
-        let examiner = Arc::new(Examiner {
-            devices: devices.clone(),
-            store: store.clone(),
-            vault: vault.clone(),
-            clock: clock.clone(),
-            config: config.clone(),
-            test,
-            terminal: terminal.clone(),
-            turn: Default::default(),
-            last: Default::default(),
-        });
+impl Frame<'_> {
+    fn start(&self, loaded: Loaded) -> Result<Arc<TerminalService>, EngineError> {
+        let (kept, config) = (self.kept, &self.config);
+        // The last that can fail, and before anything runs.
+        let lines = config.accounts.iter().map(|a| self.line(a)).collect::<Result<Vec<_>, _>>()?;
         if config.operators.required && !config.devices.iter().any(|d| d.kind == DeviceKind::Keypad) {
             tracing::warn!(
                 "operators.required, and no keypad is configured: nobody can log on, nothing is sold"
             );
         }
-        let (inhibits, inhibited) = watch::channel(Default::default());
-        let shown = Arc::new(first_info(&config, &spoken, test));
-        let (info, told) = watch::channel(Info { up: false, shown });
-        let machine_settings = settings(&config, &profiles, test);
+        let (templates, template_faults) = self.templates();
+        let around = self.surroundings();
+        let vault = kept.vault.clone();
+        let env = Env {
+            bench: kept.bench.clone(),
+            encipher: Arc::new(move |slot, pin, pan| {
+                vault.pin_block(slot, pin, pan).map_err(|e| e.to_string())
+            }),
+        };
+        let devices = Devices::start(&config.devices, &kept.drivers, &env, &around);
+        let names = self.profiles.iter().map(|(a, p)| (a.clone(), p.title.clone())).collect();
+        let papers = Arc::new(Papers::new(config.clone(), names, templates, self.spoken.clone()));
+        kept.info.send_replace(Info { up: false, shown: Arc::new(first_info(config, self.test)) });
         let services = Arc::new(Services {
-            settings: machine_settings.clone(),
-            store: store.clone(),
-            vault,
-            clock: clock.clone(),
-            spoken: spoken.clone(),
-            registry: registry.clone(),
+            settings: settings(config, &self.profiles, self.test),
+            store: kept.store.clone(),
+            vault: kept.vault.clone(),
+            clock: kept.clock.clone(),
+            spoken: self.spoken.clone(),
+            registry: self.registry.clone(),
             desired: around.desired,
             devices: devices.clone(),
-            links,
-            spooler,
-            notices: notices.clone(),
-            recent: recent.clone(),
-            mishaps,
-            tms: tms.clone(),
-            renew: renew.clone(),
-            inhibits,
-            info,
+            links: lines.into_iter().map(|line| self.link(line)).collect(),
+            spooler: self.spooler(&papers, &devices),
+            notices: kept.notices.clone(),
+            recent: kept.recent.clone(),
+            mishaps: kept.mishaps.clone(),
+            tms: kept.tms.clone(),
+            renew: kept.renew.clone(),
+            inhibits: kept.inhibits.clone(),
+            info: kept.info.clone(),
         });
-        let mut first = Some(loaded);
-        let left = services.clone();
+        let (mut first, left, settings) = (Some(loaded), services.clone(), services.settings.clone());
         let make = move |life| TerminalActor::new(life, services.clone(), first.take()).start();
-        supervise::keep("terminal".into(), terminal.clone(), make, move || TerminalActor::gone(&left));
-
-        let service = Arc::new(TerminalService {
-            terminal: terminal.clone(),
-            store: store.clone(),
-            spoken,
-            examiner: examiner.clone(),
+        let gone = move || TerminalActor::gone(&left);
+        supervise::keep(&self.tasks, "terminal".into(), self.terminal.clone(), make, gone);
+        Ok(Arc::new(TerminalService {
+            terminal: self.terminal.clone(),
+            store: kept.store.clone(),
+            spoken: self.spoken.clone(),
+            examiner: self.examiner(&devices),
             papers,
             template_faults,
-            notices,
-            recent,
-            registry,
+            notices: kept.notices.clone(),
+            recent: kept.recent.clone(),
+            registry: self.registry.clone(),
             devices,
-            clock,
+            clock: kept.clock.clone(),
             config: config.clone(),
-            log_lines: options.log_lines,
-            settings: machine_settings,
-            tms,
-            info: told,
+            log_lines: kept.log_lines,
+            settings,
+            tms: kept.tms.clone(),
+            info: kept.info.subscribe(),
+            tasks: self.tasks.clone(),
             submit_lock: Default::default(),
             stopping: Default::default(),
-        });
-        service.booted(BOOT).await;
-        actix::spawn(selftest::keep(examiner));
-        actix::spawn(maintenance::check(service.clone()));
-        actix::spawn(maintenance::watch(service.clone()));
-        Ok(Self { service, store, bench, inhibited, renew })
+        }))
     }
 
-    /// The front door, in process.
-    pub fn terminal(&self) -> Arc<dyn Terminal> {
-        self.service.clone()
+    fn templates(&self) -> (Templates, Vec<TemplateFault>) {
+        let (templates, faults) = crate::templates::load(self.config.paper.templates.as_deref());
+        for fault in &faults {
+            tracing::warn!(%fault, "a template is not used: the built-in one serves");
+        }
+        (templates, faults)
     }
 
-    /// The bench of the virtual devices.
-    pub fn bench(&self) -> VirtualBench {
-        self.bench.clone()
+    fn line(&self, account: &AccountConfig) -> Result<Line, EngineError> {
+        let (kept, terminal) = (self.kept, self.terminal.clone());
+        let late: LateSink =
+            Arc::new(move |tag, event| drop(tokio::spawn(terminal.ask(FromHost { tag, event }))));
+        let connector = |t| hostlink::connector(t, &account.address);
+        let tls = account.tls.as_ref().map(connector).transpose();
+        Ok(Line {
+            profile: self.profiles[&account.id].clone(),
+            station: station(account, self.test),
+            serial: format!("payterm-{}", account.tid),
+            tls: tls.map_err(|cause| EngineError::Tls { account: account.id.clone(), cause })?,
+            vault: kept.vault.clone(),
+            store: kept.store.clone(),
+            clock: kept.clock.clone(),
+            late,
+            mishaps: kept.mishaps.clone(),
+            kept: Default::default(),
+            tasks: self.tasks.clone(),
+            config: account.clone(),
+        })
     }
 
-    /// Why the machine must not go down, as far as that is durable.
-    pub fn inhibited(&self) -> watch::Receiver<BTreeSet<InhibitReason>> {
-        self.inhibited.clone()
+    fn link(&self, line: Line) -> (AccountId, Child<HostLink>) {
+        let (account, line, child) = (line.config.id.clone(), Arc::new(line), Child::default());
+        let make = move |life| HostLink { life, line: line.clone() }.start();
+        supervise::keep(&self.tasks, format!("host link {account}"), child.clone(), make, || ());
+        (account, child)
     }
 
-    pub fn pulse(&self) -> Pulse {
-        Pulse(self.service.terminal.clone())
+    fn surroundings(&self) -> Surroundings {
+        let (page, spoken) = (screen(&self.config, self.test), self.spoken.clone());
+        let terminal = self.terminal.clone();
+        Surroundings {
+            desired: Arc::default(),
+            registry: self.registry.clone(),
+            draw: Arc::new(move |s| spoken.texts().screen(s, &page)),
+            events: Arc::new(move |event: DeviceEvent| drop(tokio::spawn(terminal.ask(FromDevice(event))))),
+            mishaps: self.kept.mishaps.clone(),
+            tasks: self.tasks.clone(),
+        }
     }
 
-    /// Waits until the terminal was activated and is to be started again with its accounts.
-    pub async fn activated(&self) {
-        self.renew.notified().await;
+    fn spooler(&self, papers: &Arc<Papers>, devices: &Devices) -> Child<Spooler> {
+        let child = Child::default();
+        let (papers, devices) = (papers.clone(), devices.clone());
+        let (registry, mishaps) = (self.registry.clone(), self.kept.mishaps.clone());
+        let make = move |life| {
+            let (papers, devices) = (papers.clone(), devices.clone());
+            let (registry, mishaps) = (registry.clone(), mishaps.clone());
+            Spooler { life, papers, devices, registry, mishaps }.start()
+        };
+        supervise::keep(&self.tasks, "spooler".into(), child.clone(), make, || ());
+        child
     }
 
-    /// Cancels a request whose frame has not left, and waits for one that has left, up to 20 s. Faces can
-    /// still be told what becomes of it.
-    pub async fn quiet(&self) {
-        self.service.quiet(SHUTDOWN).await;
+    fn examiner(&self, devices: &Devices) -> Arc<Examiner> {
+        Arc::new(Examiner {
+            devices: devices.clone(),
+            store: self.kept.store.clone(),
+            vault: self.kept.vault.clone(),
+            clock: self.kept.clock.clone(),
+            config: self.config.clone(),
+            test: self.test,
+            terminal: self.terminal.clone(),
+            turn: Default::default(),
+            last: Default::default(),
+        })
     }
+}
 
-    /// Closes the journal; nothing is served any more.
-    pub async fn close(self) {
-        tokio::task::spawn_blocking(move || self.store.close()).await.ok();
-    }
+/// Nothing is sold on it in earnest.
+fn is_test(config: &Config, drivers: &Drivers) -> bool {
+    config.terminal.lab || drivers.any_virtual(&config.devices)
 }
 
 fn station(a: &AccountConfig, test: bool) -> Station {
@@ -382,12 +361,12 @@ fn screen(config: &Config, test: bool) -> ScreenContext {
 const API: u32 = 1;
 
 /// What the terminal is, before its machine has said anything.
-fn first_info(config: &Config, spoken: &Spoken, test: bool) -> TerminalInfo {
+fn first_info(config: &Config, test: bool) -> TerminalInfo {
     let t = &config.terminal;
     TerminalInfo {
         version: env!("CARGO_PKG_VERSION").into(),
         api: API,
-        language: spoken.language().tag().into(),
+        language: config.terminal.language.tag().into(),
         shop: t.shop.clone(),
         service_phone: t.service_phone.clone(),
         test,

@@ -23,7 +23,7 @@ pub use shell::{Examine, Refresh, Shell};
 
 use crate::{
     mishap::Mishaps,
-    supervise::{self, Child, Gone},
+    supervise::{self, Child, Gone, Tasks},
 };
 use actix::Actor;
 use card::CardReader;
@@ -71,6 +71,8 @@ pub struct Surroundings {
     pub draw: Draw,
     pub events: Arc<dyn Fn(DeviceEvent) + Send + Sync>,
     pub mishaps: Mishaps,
+    /// Whatever serves the devices belongs to it.
+    pub tasks: Tasks,
 }
 
 /// What the actor of one face needs; outlives it.
@@ -160,8 +162,10 @@ impl Devices {
                 drivers: drivers.clone(),
                 env: env.clone(),
                 seats,
+                tasks: around.tasks.clone(),
             });
             supervise::keep(
+                &around.tasks,
                 format!("unit {}", main.name),
                 unit,
                 move |life| Unit::new(life, context.clone()).start(),
@@ -252,6 +256,7 @@ fn face(seat: usize, context: Arc<DeviceContext>) -> (FaceActor, Arc<dyn Fn(ToFa
     ) -> (FaceActor, Arc<dyn Fn(ToFace) + Send + Sync>) {
         let (child, ended) = (Child::default(), context.clone());
         supervise::keep(
+            &context.clone().around.tasks,
             format!("device {}", context.config.name),
             child.clone(),
             move |life| Shell::<P>::new(life, seat, context.clone()).start(),

@@ -10,7 +10,7 @@ pub use tls::{TlsError, connector};
 use crate::{
     clock::Clock,
     mishap::{Mishaps, Part},
-    supervise::Life,
+    supervise::{Life, Tasks},
 };
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use payterm_hosts::{BuildError, FrameError, Profile, Station, build};
@@ -61,6 +61,7 @@ pub struct Line {
     pub mishaps: Mishaps,
     /// The connection that is kept open, for `persistent = true`.
     pub kept: Mutex<Option<Arc<Session>>>,
+    pub tasks: Tasks,
 }
 
 pub struct HostLink {
@@ -89,7 +90,7 @@ impl Actor for HostLink {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        let _ = &self.life;
+        self.life.begin(ctx);
     }
 }
 
@@ -99,21 +100,37 @@ impl Handler<Transmit> for HostLink {
         self.line.mishaps.pass(Part::HostLink);
         let line = self.line.clone();
         let span = tracing::info_span!("txn", request = m.message.log.as_deref().unwrap_or("-"));
-        Box::pin(async move { line.transmit(*m.message, &m.handed, &m.wanted).await }.instrument(span))
+        let answer = async move {
+            let ended =
+                line.tasks.unless_ended(line.clone().transmit(*m.message, &m.handed, &m.wanted)).await;
+            ended.unwrap_or_else(|| not_awaited(&m.handed))
+        };
+        Box::pin(answer.instrument(span))
     }
 }
 
 impl Handler<ForgetKeys> for HostLink {
     type Result = ();
     fn handle(&mut self, _: ForgetKeys, ctx: &mut Self::Context) {
-        let line = self.line.clone();
+        let (line, running) = (self.line.clone(), self.line.tasks.token());
         // The next message waits: a sign-in that follows must not lose its keys to this.
         let forget = tokio::task::spawn_blocking(move || {
+            let _running = running;
             if let Err(e) = line.vault.clear_working_keys(line.config.id.as_str()) {
                 tracing::error!(account = %line.config.id, "working keys could not be removed: {e}");
             }
         });
         ctx.wait(async move { drop(forget.await) }.into_actor(self));
+    }
+}
+
+/// The machine that waited for the answer is gone with all the rest; the next one reverses what has left.
+fn not_awaited(handed: &AtomicBool) -> HostEvent {
+    let why = "the terminal is being built anew".into();
+    if handed.load(Ordering::SeqCst) {
+        HostEvent::NoReply { why, trace: FrameTrace::default() }
+    } else {
+        HostEvent::NotSent { why }
     }
 }
 
@@ -205,8 +222,9 @@ impl Line {
         if let Some(keys) =
             heard.keys.take().filter(|_| message.plan.kind == Kind::SignIn && wanted.strong_count() > 0)
         {
-            let (vault, account) = (self.vault.clone(), account.clone());
+            let (vault, account, running) = (self.vault.clone(), account.clone(), self.tasks.token());
             let import = tokio::task::spawn_blocking(move || {
+                let _running = running;
                 vault.import_working_keys(account.as_str(), &keys).map_err(|e| with_causes(&e))
             });
             heard.answer.keys = match import.await {
@@ -226,7 +244,7 @@ impl Line {
         if kept.as_ref().is_some_and(|k| Arc::ptr_eq(k, &session)) {
             *kept = None;
         }
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             tokio::time::sleep(LATE).await;
             session.close();
         });

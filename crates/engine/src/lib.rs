@@ -1,5 +1,5 @@
-//! The engine of a terminal: actors around the sans-IO machine of `core`, the commit rule, supervision, and the
-//! front door [`Terminal`](payterm_schema::Terminal) that a program or an app serves.
+//! The engine of a terminal: actors around the sans-IO machine of `core`, the commit rule, supervision, and
+//! the front door [`Terminal`](payterm_schema::Terminal) that a program or an app serves.
 //!
 //! Invariant: nothing leaves (no frame, paper, answer, notice) before the records that allow it are on disk
 //! (`commit`). No bus, no signals, no service manager: those are the program's.
@@ -8,6 +8,8 @@ pub mod clock;
 pub mod commit;
 pub mod demo;
 pub mod device;
+mod engine;
+mod front_door;
 mod granted;
 pub mod hostlink;
 mod language;
@@ -24,4 +26,4 @@ mod terminal;
 mod terminal_service;
 pub mod tms;
 
-pub use assembly::{Engine, EngineError, Options, Pulse};
+pub use engine::{Engine, EngineError, Options, Pulse};

@@ -13,7 +13,7 @@ const LOOK: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(600);
 
 /// Full check and backup, after the start, every `store.check_every_hours`, and when a query has met damage;
-/// ends with the runtime, or with a damaged journal.
+/// ends with a damaged journal.
 pub async fn check(service: Arc<TerminalService>) {
     let pause = async |wait| {
         tokio::select! {
@@ -23,8 +23,9 @@ pub async fn check(service: Arc<TerminalService>) {
     };
     pause(FIRST).await;
     loop {
-        let store = service.store.clone();
+        let (store, running) = (service.store.clone(), service.tasks.token());
         let done = tokio::task::spawn_blocking(move || {
+            let _running = running;
             // On Linux this is the thread's own: customers go first.
             rustix::process::nice(10).ok();
             store.check_and_back_up()
@@ -33,7 +34,8 @@ pub async fn check(service: Arc<TerminalService>) {
             Ok(Ok(found)) => match found.broken {
                 Some(broken) => {
                     tracing::error!(
-                        "the journal does not hold, no payments: {broken}; the next start restores the last backup"
+                        "the journal does not hold, no payments: {broken}; the next start restores the last \
+                         backup"
                     );
                     service.terminal.ask(Tell(Input::JournalDamaged { why: broken.to_string() })).await.ok();
                     return;
@@ -60,7 +62,7 @@ pub async fn check(service: Arc<TerminalService>) {
     }
 }
 
-/// Reserve and clock; ends with the runtime.
+/// Reserve and clock, without an end.
 pub async fn watch(service: Arc<TerminalService>) {
     let floor = u64::from(service.config.store.free_mib) << 20;
     loop {

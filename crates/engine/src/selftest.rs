@@ -59,7 +59,7 @@ pub struct Examiner {
     pub last: Mutex<Option<SelfTest>>,
 }
 
-/// After the start, and then every `self_test.every_hours`; ends with the runtime.
+/// Self-test after the start, and then every `self_test.every_hours`.
 pub async fn keep(examiner: Arc<Examiner>) {
     let wanted = examiner.config.self_test.print;
     let print = |v: Verdict| match wanted {

@@ -80,7 +80,7 @@ impl Actor for Spooler {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        let _ = &self.life;
+        self.life.begin(ctx);
     }
 }
 

@@ -3,7 +3,10 @@
 //! actix's own `Supervisor` does not restart an actor that panicked: its task ends and its mailbox is closed.
 //! Here the child carries a [`Life`]; when the child is dropped, its keeper hears it and starts the next one
 //! with backoff.
-use actix::{Actor, Addr, Message, dev::ToEnvelope};
+//!
+//! Everything that serves one set of accounts belongs to one [`Tasks`]: it ends together, and what comes after
+//! it begins when the last of it is gone.
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Message, dev::ToEnvelope};
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
@@ -11,7 +14,11 @@ use std::{
 };
 use tokio::{
     sync::oneshot,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
 /// First wait before a child is made anew; doubles up to [`WAIT_MAX`].
@@ -27,9 +34,72 @@ pub fn backoff(wait: Duration) -> Duration {
     (wait * 2).min(WAIT_MAX)
 }
 
-/// Part of a supervised actor: dropped with it.
+/// How long the end of an incarnation waits for the threads of its drivers. 3 s: one that hangs longer is left
+/// to itself, as it is when its device is opened again.
+const DRIVERS: Duration = Duration::from_secs(3);
+
+/// All that runs for one incarnation of the terminal: actors, tasks, threads. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    ending: CancellationToken,
+    running: TaskTracker,
+    drivers: TaskTracker,
+}
+
+impl Tasks {
+    /// Runs the future on this arbiter until it is over or the incarnation ends.
+    pub fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        let tasks = self.clone();
+        self.running.spawn_local(async move {
+            let _ = tasks.unless_ended(work).await;
+        });
+    }
+    /// Answer of the future; none when the incarnation ended first.
+    pub async fn unless_ended<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.ending.cancelled() => None,
+        }
+    }
+    /// Held by work that cannot be interrupted: the end waits until it is dropped.
+    pub fn token(&self) -> TaskTrackerToken {
+        self.running.token()
+    }
+    /// Held by the thread of a device's driver: the end waits for it, up to 3 s.
+    pub fn driver_token(&self) -> TaskTrackerToken {
+        self.drivers.token()
+    }
+    /// Ends everything, and answers when the last of it is gone.
+    pub async fn end(&self) {
+        self.ending.cancel();
+        self.running.close();
+        self.running.wait().await;
+        self.drivers.close();
+        if timeout(DRIVERS, self.drivers.wait()).await.is_err() {
+            tracing::error!(
+                threads = self.drivers.len(),
+                "a device's driver does not end: it is left to itself"
+            );
+        }
+    }
+}
+
+/// Part of a supervised actor: dropped with it, and the end of its incarnation.
 #[derive(Debug)]
-pub struct Life(#[allow(dead_code, reason = "its drop is what counts")] oneshot::Sender<Infallible>);
+pub struct Life {
+    #[allow(dead_code, reason = "its drop is what counts")]
+    over: oneshot::Sender<Infallible>,
+    ending: CancellationToken,
+}
+impl Life {
+    /// The actor ends with its incarnation from now on. To be called when it starts.
+    pub fn begin<A: Actor<Context = Context<A>>>(&self, ctx: &mut Context<A>) {
+        let ending = self.ending.clone();
+        let ended = actix::fut::wrap_future::<_, A>(async move { ending.cancelled().await });
+        ctx.spawn(ended.map(|(), _, ctx| ctx.terminate()));
+    }
+}
 
 /// Where the others find the child that lives now. Clones share it.
 pub struct Child<A: Actor>(Arc<Mutex<Option<Addr<A>>>>);
@@ -112,29 +182,40 @@ impl<A: Actor> Child<A> {
     }
 }
 
-/// Keeps a child alive on this arbiter for as long as the arbiter runs. `make` starts it; `ended` hears of
-/// each restart.
+/// Keeps a child alive on this arbiter until its incarnation ends. `make` starts it; `ended` hears of each
+/// restart.
 pub fn keep<A: Actor>(
+    tasks: &Tasks,
     name: String,
     child: Child<A>,
     mut make: impl FnMut(Life) -> Addr<A> + 'static,
     mut ended: impl FnMut() + 'static,
 ) {
-    actix::spawn(async move {
+    let all = tasks.clone();
+    tasks.running.spawn_local(async move {
         let mut wait = WAIT_FIRST;
         loop {
-            let (life, over) = oneshot::channel();
+            let (over, dropped) = oneshot::channel();
             let born = Instant::now();
-            child.set(Some(make(Life(life))));
+            child.set(Some(make(Life { over, ending: all.ending.clone() })));
             // Nothing is ever sent: this is the drop.
-            over.await.ok();
+            dropped.await.ok();
             child.set(None);
+            if all.ending.is_cancelled() {
+                return;
+            }
             if born.elapsed() >= WELL_AFTER {
                 wait = WAIT_FIRST;
             }
-            tracing::error!(part = %name, again_in_ms = wait.as_millis(), "a part of the daemon ended and is made anew");
+            tracing::error!(
+                part = %name,
+                again_in_ms = wait.as_millis(),
+                "a part of the daemon ended and is made anew"
+            );
             ended();
-            sleep(wait).await;
+            if all.unless_ended(sleep(wait)).await.is_none() {
+                return;
+            }
             wait = backoff(wait);
         }
     });
@@ -143,14 +224,17 @@ pub fn keep<A: Actor>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix::{Context, Handler};
+    use actix::Handler;
 
     struct Fragile {
-        _life: Life,
+        life: Life,
         n: u32,
     }
     impl Actor for Fragile {
         type Context = Context<Self>;
+        fn started(&mut self, ctx: &mut Self::Context) {
+            self.life.begin(ctx);
+        }
     }
     #[derive(Message)]
     #[rtype(u32)]
@@ -172,9 +256,10 @@ mod tests {
             let mut n = 0;
             let make = move |life| {
                 n += 1;
-                Fragile { _life: life, n }.start()
+                Fragile { life, n }.start()
             };
-            keep("fragile".into(), child.clone(), make, || ());
+            let tasks = Tasks::default();
+            keep(&tasks, "fragile".into(), child.clone(), make, || ());
             tokio::task::yield_now().await;
             assert_eq!(child.ask(Which { panic: false }).await, Ok(1));
             assert_eq!(child.ask(Which { panic: true }).await, Err(Gone));
@@ -187,6 +272,39 @@ mod tests {
             };
             assert_eq!(again, 2);
             assert!(since.elapsed() >= WAIT_FIRST && since.elapsed() < WAIT_FIRST * 20);
+        });
+    }
+
+    #[test]
+    fn the_end_waits_for_actors_tasks_and_threads() {
+        /// Dropped with what holds it.
+        struct Held(#[allow(dead_code)] Arc<()>);
+        actix::System::new().block_on(async {
+            let (tasks, child, held) = (Tasks::default(), Child::default(), Arc::new(()));
+            let of_actor = held.clone();
+            let make = move |life| {
+                let _of_actor = &of_actor;
+                Fragile { life, n: 1 }.start()
+            };
+            keep(&tasks, "fragile".into(), child.clone(), make, || ());
+            let of_task = Held(held.clone());
+            tasks.spawn(async move {
+                let _of_task = of_task;
+                std::future::pending().await
+            });
+            let (of_thread, token) = (Held(held.clone()), tasks.driver_token());
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(100));
+                drop(of_thread);
+                drop(token);
+            });
+            tokio::task::yield_now().await;
+            let addr = child.addr().unwrap();
+            assert_eq!((child.ask(Which { panic: false }).await, Arc::strong_count(&held)), (Ok(1), 4));
+            tasks.end().await;
+            assert_eq!(Arc::strong_count(&held), 1, "something of it is still there");
+            assert!(!addr.connected() && child.addr().is_none());
+            assert_eq!(child.ask(Which { panic: false }).await, Err(Gone), "it is not made anew");
         });
     }
 

@@ -72,7 +72,7 @@ pub struct Services {
     pub recent: Recent,
     pub mishaps: Mishaps,
     pub tms: Option<Arc<Tms>>,
-    /// Told when the daemon is to start over.
+    /// Told when the terminal is to be built anew, with other accounts.
     pub renew: Arc<Notify>,
     /// Why the machine must not go down, as far as that is durable.
     pub inhibits: watch::Sender<BTreeSet<InhibitReason>>,
@@ -157,7 +157,7 @@ impl Actor for TerminalActor {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        let _ = &self.life;
+        self.life.begin(ctx);
         if let Some(commits) = self.answers.take() {
             ctx.spawn(
                 in_order(commits)

@@ -3,15 +3,15 @@
 use crate::{
     clock::Clock,
     device::{Devices, Registry},
+    front_door::{heard, restarting},
     language::Spoken,
     recent::Recent,
     selftest::Examiner,
     spooler::Papers,
-    supervise::{Child, Gone},
+    supervise::{Child, Gone, Tasks},
     terminal::{Info, Look, Question, Stop, TerminalActor, View},
     tms::{self, Tms},
 };
-use futures_util::stream;
 use payterm_core::{AccountSettings, Apply, By, Call, Input, Settings, State, reconciliation};
 use payterm_journal::{Found, Store, StoreError};
 use payterm_schema::{
@@ -33,10 +33,7 @@ use payterm_schema::{
     totals::{Scope, TotalsReport},
 };
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio::{
@@ -71,13 +68,16 @@ pub struct TerminalService {
     pub settings: Settings,
     pub tms: Option<Arc<Tms>>,
     pub info: watch::Receiver<Info>,
+    /// All that runs for this incarnation.
+    pub tasks: Tasks,
     /// One request at a time is looked up and submitted: the same key cannot slip in between.
     pub submit_lock: Mutex<()>,
-    pub stopping: AtomicBool,
+    /// Why nothing new is begun; set by [`TerminalService::quiet`].
+    pub stopping: OnceLock<Fault>,
 }
 
 fn gone(_: Gone) -> Fault {
-    Fault::Restarting { part: "terminal".into() }
+    restarting()
 }
 fn store_fault(e: StoreError) -> Fault {
     tracing::error!("query: {e}");
@@ -171,9 +171,7 @@ impl TerminalService {
             return Err(Fault::DiskFull { free_mib: free >> 20, needed_mib: floor >> 20 });
         }
         // A repeated request is recalled while shutting down, a new one is not begun.
-        if self.stopping.load(Ordering::SeqCst) {
-            return Err(Fault::ShuttingDown);
-        }
+        self.begins()?;
         let start = key.clone();
         self.ask(&key.id, move |call| Input::Start { call, key: start, request: Box::new(request) }).await?;
         Ok(key)
@@ -256,9 +254,15 @@ impl TerminalService {
         }
     }
 
-    /// Cancels what can be cancelled and waits for the rest, at most `within`.
-    pub async fn quiet(&self, within: Duration) {
-        self.stopping.store(true, Ordering::SeqCst);
+    /// Something new may be begun.
+    fn begins(&self) -> Result<(), Fault> {
+        self.stopping.get().cloned().map_or(Ok(()), Err)
+    }
+
+    /// Cancels what can be cancelled and waits for the rest, at most `within`; what would be begun meanwhile
+    /// is answered with `why`.
+    pub async fn quiet(&self, within: Duration, why: Fault) {
+        self.stopping.set(why).ok();
         let Ok(view) = self.view().await else { return };
         if let Some(key) = view.running {
             let me = Caller::payterm();
@@ -600,9 +604,7 @@ impl Terminal for TerminalService {
             if request.manages() {
                 caller.manage()?;
             }
-            if self.stopping.load(Ordering::SeqCst) {
-                return Err(Fault::ShuttingDown);
-            }
+            self.begins()?;
             let silent = request == OperatorRequest::LogOff
                 || (request == OperatorRequest::EndRecovery && !self.config.operators.required);
             if !silent && !self.registry.works(DeviceKind::Keypad) {
@@ -702,17 +704,6 @@ impl Terminal for TerminalService {
     }
 
     fn notices(&self) -> Notices {
-        // Who lags behind misses the oldest; what counts can be recalled.
-        Box::pin(stream::unfold(self.notices.subscribe(), |mut heard| async move {
-            loop {
-                match heard.recv().await {
-                    Ok(notice) => return Some((notice, heard)),
-                    Err(RecvError::Lagged(n)) => {
-                        tracing::warn!(missed = n, "a face is too slow for the notices")
-                    }
-                    Err(RecvError::Closed) => return None,
-                }
-            }
-        }))
+        heard(&self.notices)
     }
 }

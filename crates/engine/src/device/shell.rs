@@ -105,14 +105,31 @@ impl<P: Port> Up<P> {
     }
 }
 
-/// The driver's thread while it is ours.
+/// The driver's thread while it is ours. Dropped, it takes no more orders, and then its wait ends: the thread
+/// finds that it is left.
 struct Running<O> {
     /// Opening of the unit that it comes from.
     opening: u64,
     orders: SyncSender<O>,
+    /// Dropped behind the orders.
+    wait: Wait,
     reports: SpawnHandle,
-    interrupt: Option<Interrupt>,
     is_open: bool,
+}
+/// What ends a wait of the driver, once it is open.
+#[derive(Default)]
+struct Wait(Option<Interrupt>);
+impl Wait {
+    fn end(&self) {
+        if let Some(interrupt) = &self.0 {
+            interrupt();
+        }
+    }
+}
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 pub struct Shell<P: Port> {
@@ -132,7 +149,7 @@ impl<P: Port> Actor for Shell<P> {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        let _ = &self.life;
+        self.life.begin(ctx);
         self.here();
     }
 }
@@ -175,8 +192,8 @@ impl<P: Port> Shell<P> {
     }
     /// Ends the wait of the driver.
     pub fn interrupt(&self) {
-        if let Some(interrupt) = self.running.as_ref().and_then(|r| r.interrupt.as_ref()) {
-            interrupt();
+        if let Some(running) = &self.running {
+            running.wait.end();
         }
     }
 
@@ -184,8 +201,10 @@ impl<P: Port> Shell<P> {
     fn take(&mut self, opening: u64, driver: P::Driver, ctx: &mut Context<Self>) {
         let (orders, taken) = sync_channel(ORDERS);
         let (up, mut down) = mpsc::unbounded_channel();
+        let running = self.context.around.tasks.driver_token();
         let thread =
             std::thread::Builder::new().name(format!("dev-{}", self.context.config.name)).spawn(move || {
+                let _running = running;
                 let up = Up::<P>(up);
                 let (interrupt, opened) = P::open(&driver);
                 up.tell(Told::Opened(interrupt, opened));
@@ -194,7 +213,7 @@ impl<P: Port> Shell<P> {
                 }
             });
         let reports = ctx.add_stream(futures_util::stream::poll_fn(move |cx| down.poll_recv(cx)));
-        self.running = Some(Running { opening, orders, reports, interrupt: None, is_open: false });
+        self.running = Some(Running { opening, orders, wait: Wait::default(), reports, is_open: false });
         match thread {
             Ok(_) => self.expect_within(self.command_time(), ctx),
             Err(e) => self.failed(&format!("its thread could not be started: {e}"), ctx),
@@ -221,9 +240,6 @@ impl<P: Port> Shell<P> {
         self.context.failed(why);
         if let Some(running) = self.running.take() {
             ctx.cancel_future(running.reports);
-            if let Some(interrupt) = running.interrupt {
-                interrupt();
-            }
         }
         if let Some(found) = self.testing.take() {
             found.send(Finding::failed("device-failed").with("why", why)).ok();
@@ -269,7 +285,7 @@ impl<P: Port> StreamHandler<Told<P>> for Shell<P> {
             Told::Opened(interrupt, opened) => {
                 self.relax(ctx);
                 if let Some(running) = &mut self.running {
-                    (running.interrupt, running.is_open) = (interrupt, true);
+                    (running.wait, running.is_open) = (Wait(interrupt), true);
                 }
                 self.state(DeviceState::Idle, "");
                 P::opened(self, opened, ctx);

@@ -1,7 +1,7 @@
 //! The actor of a unit: opens its driver on a thread of its own and gives each face to its actor. When one
 //! face fails, all are left, and the unit is opened again with backoff: they share a handle.
 use super::shell::{Leave, Take};
-use crate::supervise::{self, Life};
+use crate::supervise::{self, Life, Tasks};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use payterm_devices::{DeviceError, Drivers, Env, Face};
 use payterm_schema::{DeviceKind, config::DeviceConfig, fault::with_causes};
@@ -36,6 +36,7 @@ pub struct UnitContext {
     pub drivers: Drivers,
     pub env: Env,
     pub seats: Vec<Seat>,
+    pub tasks: Tasks,
 }
 
 /// News of a face for its unit.
@@ -73,7 +74,7 @@ impl Actor for Unit {
     type Context = Context<Self>;
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        let _ = &self.life;
+        self.life.begin(ctx);
         // Each answers that it is there.
         self.context.seats.iter().for_each(|s| (s.to_face)(ToFace::Renewed));
     }
@@ -105,9 +106,12 @@ impl Unit {
         self.opening += 1;
         let (opening, context) = (self.opening, self.context.clone());
         let (done, opened) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name(format!("open-{}", context.config.name))
-            .spawn(move || done.send(context.drivers.open(&context.config, &context.env)).ok());
+        let running = context.tasks.driver_token();
+        let thread =
+            std::thread::Builder::new().name(format!("open-{}", context.config.name)).spawn(move || {
+                let _running = running;
+                done.send(context.drivers.open(&context.config, &context.env)).ok();
+            });
         if let Err(e) = thread {
             return self.failed(&format!("its thread could not be started: {e}"), None, ctx);
         }

@@ -7,7 +7,6 @@ use payterm_schema::{
     paper::{PaperRequest, PaperState, PaperStatus},
     totals::{Scope, TotalsReport},
 };
-use std::sync::atomic::Ordering;
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
 impl TerminalService {
@@ -29,9 +28,7 @@ impl TerminalService {
         if let Some(found) = self.store.paper(&key).await.map_err(store_fault)? {
             return if found.hash == hash { Ok(found.job) } else { Err(Fault::KeyReused { id }) };
         }
-        if self.stopping.load(Ordering::SeqCst) {
-            return Err(Fault::ShuttingDown);
-        }
+        self.begins()?;
         let (app, request) = (caller.app.clone(), PaperRequest { id: id.clone(), hash });
         self.ask(&id, move |call| Input::Print { call, app, request, content: Box::new(paper) }).await?;
         let found = self.store.paper(&key).await.map_err(store_fault)?;

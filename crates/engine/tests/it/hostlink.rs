@@ -4,7 +4,7 @@ use payterm_engine::{
     clock::Clock,
     hostlink::{HostLink, Line, Transmit, connector},
     mishap::Mishaps,
-    supervise::{Child, keep},
+    supervise::{Child, Tasks, keep},
 };
 use payterm_hosts::{Profile, Station};
 use payterm_journal::Store;
@@ -72,10 +72,12 @@ impl Rig {
                 late: Arc::new(move |tag, event| late.lock().unwrap().push((tag, event))),
                 mishaps: Mishaps::default(),
                 kept: Default::default(),
+                tasks: Tasks::default(),
                 config: self.config,
             });
             let child = Child::default();
             keep(
+                &line.tasks.clone(),
                 "link".into(),
                 child.clone(),
                 move |life| HostLink { life, line: line.clone() }.start(),

@@ -1,7 +1,12 @@
 //! All integration tests of this crate, one program.
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
-mod engine;
 mod example;
 mod hostlink;
+mod papers;
+mod renew;
+mod requests;
+mod rig;
+mod store;
+mod supervision;
 mod tms;
 mod vendor;

@@ -1,0 +1,130 @@
+//! Slips, papers of the apps, reports and the drawer, in process.
+use crate::rig::{Rig, SOON, caller, sale};
+use payterm_schema::{Caller, DeviceState, Fault, RequestKey, Status};
+use std::time::Duration;
+
+#[test]
+fn a_printer_out_of_paper_holds_up_nothing() {
+    let mut rig = Rig::new(|_| ());
+    rig.virtuals().paper_out(true).unwrap();
+    assert_eq!(rig.sale("a").status, Status::Approved);
+    let (t, me) = (rig.t(), caller());
+    let jobs = rig.runtime.block_on(t.papers(&me)).unwrap();
+    assert_eq!(jobs.len(), 2, "{jobs:?}");
+    rig.virtuals().paper_out(false).unwrap();
+    let (_, papers) = rig.virtuals().wait_papers(2, SOON).unwrap();
+    assert!(papers.iter().all(|p| !p.contains("DUPLICATE")), "no byte of it had been sent");
+    rig.until("the papers are done", |r| r.runtime.block_on(t.papers(&me)).unwrap().is_empty());
+}
+
+#[test]
+fn an_apps_paper_is_printed_once_and_a_shift_report_ends_the_shift() {
+    use payterm_schema::{page::Printable, paper::PaperState, totals::Scope};
+    let mut rig = Rig::new(|_| {});
+    let page = |text: &str| {
+        Printable::parse(&format!(r#"{{"page":{{"lines":[{{"type":"text","text":"{text}"}}]}}}}"#)).unwrap()
+    };
+    let print =
+        |rig: &Rig, text: &str| rig.runtime.block_on(rig.t().print(&caller(), "p1".into(), page(text)));
+    let key = RequestKey::new(&caller().app, "p1").unwrap();
+    let job = print(&rig, "table 4").unwrap();
+    let status = rig.runtime.block_on(rig.t().paper(&caller(), &key, true)).unwrap();
+    assert_eq!((status.job, status.state), (job, PaperState::Done));
+    assert_eq!(print(&rig, "table 4"), Ok(job));
+    assert!(matches!(print(&rig, "table 5"), Err(Fault::KeyReused { .. })));
+    rig.restart();
+    assert_eq!(print(&rig, "table 4"), Ok(job), "for ever");
+    assert_eq!(rig.runtime.block_on(rig.t().paper(&caller(), &key, false)).unwrap().state, PaperState::Done);
+    let stranger = Caller { app: "other".into(), manager: false, ..caller() };
+    assert!(matches!(
+        rig.runtime.block_on(rig.t().paper(&stranger, &key, false)),
+        Err(Fault::NotFound { .. })
+    ));
+    assert!(matches!(
+        rig.runtime.block_on(rig.t().report(&stranger, Scope::Batch)),
+        Err(Fault::NotAllowed { .. })
+    ));
+
+    let sale = rig.begin_patiently(sale("s1"));
+    rig.swipe_and_pin();
+    assert_eq!(rig.end(&sale, true).status, Status::Approved);
+    let report = |rig: &Rig, scope| rig.runtime.block_on(rig.t().report(&caller(), scope)).unwrap();
+    let (batch, totals) =
+        (report(&rig, Scope::Batch), rig.runtime.block_on(rig.t().totals(&caller())).unwrap());
+    assert_eq!((batch.accounts[0].debit_count, batch.accounts[0].debit_minor), (1, totals[0].debit_minor));
+    assert_eq!(report(&rig, Scope::Shift).accounts[0].rows, batch.accounts[0].rows);
+    rig.runtime.block_on(rig.t().print_report(&caller(), Scope::Shift)).unwrap();
+    assert!(report(&rig, Scope::Shift).accounts[0].rows.is_empty());
+    rig.restart();
+    assert!(report(&rig, Scope::Shift).accounts[0].rows.is_empty());
+    assert_eq!(report(&rig, Scope::Batch).accounts[0].rows, batch.accounts[0].rows);
+}
+
+#[test]
+fn a_drawer_opens_once_an_id_and_now_or_never() {
+    use payterm_schema::{
+        page::{Drawer, Printable},
+        paper::PaperState,
+    };
+    let mut rig = Rig::new(|_| {});
+    let print = |rig: &Rig, id: &str, what| rig.runtime.block_on(rig.t().print(&caller(), id.into(), what));
+    let open = |rig: &Rig, id: &str| print(rig, id, Printable::Drawer(Drawer {}));
+    let came = |rig: &Rig, id: &str| {
+        let key = RequestKey::new(&caller().app, id).unwrap();
+        rig.runtime.block_on(async {
+            tokio::time::timeout(SOON, rig.t().paper(&caller(), &key, true)).await.unwrap().unwrap().state
+        })
+    };
+    let job = open(&rig, "d1").unwrap();
+    assert_eq!(came(&rig, "d1"), PaperState::Done);
+    assert_eq!(open(&rig, "d1"), Ok(job));
+    let page = Printable::parse(r#"{"page":{"lines":[{"type":"rule"}]}}"#).unwrap();
+    assert!(matches!(print(&rig, "d1", page), Err(Fault::KeyReused { .. })));
+
+    // A paper that waits for the printer does not hold it up; nor is it kept like one.
+    rig.virtuals().printer_online(false).unwrap();
+    let page = Printable::parse(r#"{"page":{"lines":[{"type":"text","text":"table 4"}]}}"#).unwrap();
+    print(&rig, "p1", page).unwrap();
+    let second = open(&rig, "d2").unwrap();
+    assert_eq!(came(&rig, "d2"), PaperState::GivenUp);
+    rig.virtuals().printer_online(true).unwrap();
+    assert_eq!(came(&rig, "p1"), PaperState::Done);
+    assert_eq!((open(&rig, "d2"), came(&rig, "d2")), (Ok(second), PaperState::GivenUp));
+    let (total, papers) = rig.virtuals().wait_papers(2, SOON).unwrap();
+    assert_eq!((total, papers[0].as_str(), papers[1].trim()), (2, "[cash drawer]\n", "table 4"));
+
+    // At the printer when the power goes: nobody knows, and it is not done again.
+    rig.virtuals().hang("printer", Duration::from_secs(2)).unwrap();
+    let third = open(&rig, "d3").unwrap();
+    rig.until("it is at the printer", |r| {
+        let key = RequestKey::new(&caller().app, "d3").unwrap();
+        r.runtime.block_on(r.t().paper(&caller(), &key, false)).unwrap().state == PaperState::Printing
+    });
+    let fourth = open(&rig, "d4").unwrap();
+    rig.crash();
+    assert_eq!(
+        (open(&rig, "d3"), came(&rig, "d3"), came(&rig, "d1")),
+        (Ok(third), PaperState::GivenUp, PaperState::Done)
+    );
+    assert_eq!(
+        (open(&rig, "d4"), came(&rig, "d4")),
+        (Ok(fourth), PaperState::GivenUp),
+        "it waited behind the other"
+    );
+    assert_eq!(rig.virtuals().wait_papers(0, SOON).unwrap().0, 0, "nothing came out in this run");
+}
+
+#[test]
+fn a_broken_template_is_shown_and_the_built_in_one_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("payment.jinja"), "rule\n{{ no_such }}").unwrap();
+    let path = dir.path().to_owned();
+    let rig = Rig::new(move |c| c.paper.templates = Some(path));
+    let devices = rig.runtime.block_on(rig.t().devices()).unwrap();
+    let printer = devices.iter().find(|d| d.kind == payterm_schema::DeviceKind::Printer).unwrap();
+    assert!(
+        printer.health.contains("payment.jinja, line 2: undefined value")
+            && printer.state == DeviceState::Degraded,
+        "{printer:?}"
+    );
+}

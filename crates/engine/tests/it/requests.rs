@@ -1,0 +1,106 @@
+//! Requests through the whole engine: sold, lost, cancelled, and seen by their own app only.
+use crate::rig::{CARD, OPENING, Rig, SOON, caller, sale};
+use payterm_devices::virtual_bench::When;
+use payterm_schema::{Caller, Fault, Request, Status, request::RequestWire, terminal::Filter};
+use payterm_simulator::Mishap;
+use std::time::Duration;
+
+#[test]
+fn a_sale_is_approved_printed_and_recalled_after_a_restart() {
+    let mut rig = Rig::new(|_| ());
+    let o = rig.sale("a1");
+    assert_eq!((o.status, o.sums.amount), (Status::Approved, Some(1234)), "{o:?}");
+    assert_eq!(rig.balance(), OPENING - 1234);
+    let (_, papers) = rig.virtuals().wait_papers(2, SOON).unwrap();
+    assert!(papers[0].contains("12.34") && papers[0].contains("621234*********0003"), "{}", papers[0]);
+    // The same id again meets the same transaction; with other content it is a fault.
+    assert_eq!(rig.begin(sale("a1")).unwrap().id, "a1");
+    let other = RequestWire { amount: Some("99.00".into()), ..sale("a1") };
+    assert!(matches!(rig.begin(other), Err(Fault::KeyReused { .. })));
+    let before = o;
+    rig.restart();
+    let again = rig.end(&before.key, true);
+    assert_eq!(again, before);
+    assert_eq!(rig.begin(sale("a1")).unwrap().id, "a1");
+    let (t, me) = (rig.t(), caller());
+    let explained = rig.runtime.block_on(t.explain(&me, &before.key)).unwrap();
+    assert_eq!(explained.slips.len(), 2);
+    assert!(explained.entries.iter().any(|e| e.record["request"]["answered"].is_object()));
+    let totals = rig.runtime.block_on(t.totals(&me)).unwrap();
+    assert_eq!((totals[0].debit_count, totals[0].debit.as_str(), totals[0].signed_in), (1, "12.34", true));
+    assert_eq!(rig.balance(), OPENING - 1234, "nothing was sent again");
+}
+
+#[test]
+fn a_lost_reply_is_unknown_then_reversed_and_final() {
+    let mut rig = Rig::new(|_| ());
+    let first = rig.sale("first");
+    assert_eq!(first.status, Status::Approved, "{first:?}");
+    rig.acquirer.mishaps().next(Mishap::DropReply).unwrap();
+    let o = rig.sale("lost");
+    assert_eq!(o.status, Status::Unknown, "{o:?}");
+    let end = rig.end(&o.key, true);
+    assert_eq!(end.status, Status::Declined, "{end:?}");
+    assert_eq!(rig.balance(), OPENING - 1234);
+}
+
+#[test]
+fn another_app_sees_nothing() {
+    let mut rig = Rig::new(|_| ());
+    let o = rig.sale("mine");
+    let other = Caller { app: "other".into(), manager: false, ..caller() };
+    let t = rig.t();
+    rig.runtime.block_on(async {
+        assert!(matches!(t.recall(&other, &o.key).await, Err(Fault::NotFound { .. })));
+        assert!(matches!(t.cancel(&other, &o.key).await, Err(Fault::NotFound { .. })));
+        assert!(matches!(t.explain(&other, &o.key).await, Err(Fault::NotFound { .. })));
+        assert_eq!(t.list(&other, Filter::default()).await.unwrap(), []);
+        assert!(matches!(
+            t.list(&other, Filter { app: Some("demo".into()), ..Filter::default() }).await,
+            Err(Fault::NotAllowed { .. })
+        ));
+        let limited = Caller { limit: Some(1000), ..caller() };
+        assert!(matches!(
+            t.start(&limited, Request::try_from(sale("big")).unwrap()).await,
+            Err(Fault::NotAllowed { .. })
+        ));
+        assert!(matches!(
+            t.list(&caller(), Filter { limit: Some(0), ..Filter::default() }).await,
+            Err(Fault::Invalid { .. })
+        ));
+    });
+}
+
+#[test]
+fn a_request_is_cancelled_while_the_card_is_asked_for() {
+    let mut rig = Rig::new(|_| ());
+    let key = rig.begin_patiently(sale("c"));
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
+    let (t, me) = (rig.t(), caller());
+    let now = rig.runtime.block_on(t.recall(&me, &key)).unwrap();
+    assert!(now.can_cancel, "{now:?}");
+    rig.runtime.block_on(t.cancel(&me, &key)).unwrap();
+    assert_eq!(rig.end(&key, true).status, Status::Cancelled);
+    // The outcome is told first, the reader is put to rest beside it.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(rig.virtuals().swipe(CARD, "3012", When::Now).is_err(), "the reader is idle again");
+}
+
+/// The screen and the papers of an outcome come behind it; the next request is asked before its record is
+/// there. Its screen stands all the same.
+#[test]
+fn the_next_customer_sees_the_next_amount() {
+    let mut rig = Rig::new(|_| ());
+    for n in 0..5 {
+        let key = rig.begin_patiently(sale(&format!("first-{n}")));
+        rig.swipe_and_pin();
+        rig.end(&key, false);
+        let next =
+            rig.begin_patiently(RequestWire { amount: Some("55.00".into()), ..sale(&format!("next-{n}")) });
+        rig.virtuals().wait_screen("55.00", SOON).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        rig.virtuals().wait_screen("55.00", Duration::from_millis(1)).expect("the one before stands over it");
+        rig.swipe_and_pin();
+        assert_eq!(rig.end(&next, false).status, Status::Approved);
+    }
+}

@@ -1,0 +1,292 @@
+//! The disk under the engine: commits that fail, a journal that is damaged, a disk that is full.
+use crate::rig::{CARD, OPENING, Rig, SOON, caller, sale};
+use payterm_devices::virtual_bench::When;
+use payterm_engine::mishap::Part;
+use payterm_schema::{Fault, RequestKey, Status, config::Language};
+use payterm_simulator::Mishap;
+use std::{
+    fs::File,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+/// The customer is asked before the request is on record. When that fails, what was read for it pays nothing
+/// that comes next.
+#[test]
+fn a_card_that_was_read_for_a_request_that_never_began_pays_nothing() {
+    let mut rig = Rig::new(|_| ());
+    rig.sale("before");
+    rig.virtuals().wait_papers(2, SOON).unwrap();
+    rig.papers_done();
+    rig.virtuals().swipe(CARD, "3012", When::Queue).unwrap();
+    // Meanwhile it is read.
+    rig.mishaps.plant_slow(Part::Store, 1, Duration::from_millis(500));
+    let failed = rig.begin(sale("during"));
+    assert!(matches!(&failed, Err(Fault::StoreFailed { .. })), "{failed:?}");
+    let key = rig.begin_patiently(sale("after"));
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
+    assert!(
+        rig.virtuals().pin("123456", When::Within(Duration::from_millis(300))).is_err(),
+        "nobody has given a card for this one"
+    );
+    assert_eq!(rig.balance(), OPENING - 1234);
+    rig.swipe_and_pin();
+    assert_eq!(rig.end(&key, false).status, Status::Approved);
+    assert_eq!(rig.balance(), OPENING - 2 * 1234);
+}
+
+#[test]
+fn a_store_that_fails_before_the_frame_lets_no_frame_out() {
+    let mut rig = Rig::new(|_| ());
+    rig.sale("before");
+    rig.virtuals().wait_papers(2, SOON).unwrap();
+    rig.papers_done();
+    let key = rig.begin_patiently(sale("during"));
+    rig.virtuals().wait_screen("12.34", SOON).unwrap();
+    let frames = rig.acquirer.stats().frames;
+    rig.mishaps.plant(Part::Store, 1);
+    rig.swipe_and_pin();
+    let end = rig.end(&key, true);
+    assert_eq!(end.status, Status::Failed, "{end:?}");
+    assert_eq!((rig.balance(), rig.acquirer.stats().frames), (OPENING - 1234, frames));
+    assert_eq!(rig.sale("after").status, Status::Approved);
+}
+
+/// The journal can be read each time, and takes nothing: each try comes later than the one before, until a
+/// commit works.
+#[test]
+fn a_store_that_fails_at_each_commit_is_tried_ever_less_often() {
+    let mut rig = Rig::new(|_| ());
+    let log = rig.dir.path().join("daemon.log");
+    rig.log = Some(File::create(&log).unwrap());
+    rig.restart();
+    rig.sale("before");
+    rig.virtuals().wait_papers(2, SOON).unwrap();
+    let journal = rig.state().join("journal.db");
+    let sql = |text: &str| {
+        let db = rusqlite::Connection::open(&journal).unwrap();
+        db.busy_timeout(SOON).unwrap();
+        db.execute_batch(text).unwrap();
+    };
+    let rebuilt =
+        || std::fs::read_to_string(&log).unwrap().matches("the terminal is rebuilt from disk").count();
+    let plant = "CREATE TRIGGER planted BEFORE INSERT ON record BEGIN SELECT RAISE(ABORT, 'planted'); END";
+
+    sql(plant);
+    assert!(matches!(rig.begin(sale("during")), Err(Fault::StoreFailed { .. })));
+    // At once, then after 100, 200, 400, 800 and 1,600 ms.
+    std::thread::sleep(Duration::from_millis(2_000));
+    let tries = rebuilt();
+    assert!((3..=6).contains(&tries), "{tries} in two seconds");
+    sql("DROP TRIGGER planted");
+    assert_eq!(rig.sale("during").status, Status::Approved);
+
+    // A commit has worked: the waits begin anew, where the next one would have been of more than three
+    // seconds.
+    sql(plant);
+    let (before, began) = (rebuilt(), Instant::now());
+    assert!(matches!(rig.begin(sale("again")), Err(Fault::StoreFailed { .. })));
+    rig.until("three tries", |_| rebuilt() >= before + 3);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    sql("DROP TRIGGER planted");
+    assert_eq!(rig.sale("again").status, Status::Approved);
+    assert_eq!(rig.balance(), OPENING - 3 * 1234);
+}
+
+/// Each commit's answer frees what waits for it and for those before it, and only its own answer knows the
+/// head of its outcome: a paper is on its way to the disk before the outcome, and another one behind it.
+#[test]
+fn an_outcome_is_told_with_its_head_however_many_commits_wait() {
+    let mut rig = Rig::new(|_| ());
+    let gate = Arc::new(Mutex::new(()));
+    let at_gate = gate.clone();
+    rig.journal = payterm_journal::Options {
+        // The writer's thread writes, also on a quick disk.
+        quick: Duration::ZERO,
+        before_group: Some(Arc::new(move || drop(at_gate.lock()))),
+        ..Default::default()
+    };
+    rig.restart();
+    assert!(rig.sale("warm").journal.is_some());
+    rig.papers_done();
+    rig.acquirer.mishaps().next(Mishap::LateReply { ms: 1_000 }).unwrap();
+    let key = rig.begin_patiently(sale("a"));
+    let (t, me, own) = (rig.t(), caller(), key.clone());
+    let waits = std::thread::spawn(move || {
+        let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        run.block_on(async { tokio::time::timeout(SOON, t.wait(&me, &own, true)).await.unwrap().unwrap() })
+    });
+    rig.swipe_and_pin();
+    rig.virtuals().wait_screen("bank", SOON).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let shut = gate.lock().unwrap();
+    let language = |language| {
+        let (t, me) = (rig.t(), caller());
+        std::thread::spawn(move || {
+            let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            run.block_on(t.set_language(&me, language)).unwrap();
+        })
+    };
+    let before = language(Language::ZhCn);
+    std::thread::sleep(Duration::from_millis(1_500));
+    let behind = language(Language::En);
+    std::thread::sleep(Duration::from_millis(300));
+    drop(shut);
+    let told = waits.join().unwrap();
+    before.join().unwrap();
+    behind.join().unwrap();
+    assert!(told.journal.is_some(), "{told:?}");
+    assert_eq!(told.journal, rig.end(&key, true).journal);
+}
+
+#[test]
+fn canaries_are_nowhere_on_disk() {
+    let mut rig = Rig::new(|_| ());
+    assert_eq!(rig.sale("a").status, Status::Approved);
+    rig.virtuals().wait_papers(2, SOON).unwrap();
+    let state = rig.state();
+    let bcd: Vec<u8> =
+        format!("{CARD}0").as_bytes().chunks(2).map(|d| (d[0] - b'0') << 4 | (d[1] - b'0')).collect();
+    let shifted: Vec<u8> =
+        CARD.as_bytes()[1..].chunks(2).map(|d| (d[0] - b'0') << 4 | (d[1] - b'0')).collect();
+    rig.restart();
+    for file in std::fs::read_dir(&state).unwrap() {
+        let path = file.unwrap().path();
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        for (what, needle) in [
+            ("PAN", CARD.as_bytes()),
+            ("packed PAN", &bcd[..9]),
+            ("packed PAN", &shifted[..]),
+            ("PIN", b"\"123456\""),
+        ] {
+            assert!(!bytes.windows(needle.len()).any(|w| w == needle), "{what} in {}", path.display());
+        }
+    }
+}
+
+/// The journal is torn behind the backup: what the backup has is answered as ever, what is lost is never
+/// charged again, and nothing is sold before a person says that it is reconciled.
+#[test]
+fn a_torn_journal_is_restored_into_a_recovery_that_a_person_ends() {
+    let mut rig = Rig::new(|_| ());
+    let kept = rig.sale("a1");
+    let backup = rig.state().join("journal.backup.db");
+    rig.until("the backup after the start", |_| backup.exists());
+    let lost = rig.sale("a2");
+    assert_eq!((kept.status, lost.status), (Status::Approved, Status::Approved));
+    rig.virtuals = None;
+    rig.up.take().unwrap().stop();
+    std::fs::write(rig.state().join("journal.db"), "torn".repeat(5_000)).unwrap();
+    // A WAL that a reader held open would still have all of it.
+    std::fs::remove_file(rig.state().join("journal.db-wal")).ok();
+    rig.start();
+    assert_eq!(rig.begin(sale("a1")).unwrap(), kept.key);
+    assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
+    for (id, lost) in [("a2", true), ("a3", false)] {
+        let id = String::from(id);
+        let fault = if lost {
+            Fault::RequestLost { id: id.clone() }
+        } else {
+            Fault::JournalRestored { id: id.clone() }
+        };
+        assert_eq!(rig.begin(sale(&id)), Err(fault));
+    }
+    let recalled =
+        |key: &RequestKey| rig.runtime.block_on(rig.t().recall(&caller(), key)).map(|t| t.outcome.status);
+    assert_eq!(
+        recalled(&lost.key),
+        Err(Fault::RequestLost { id: "a2".into() }),
+        "charged, and not known here"
+    );
+    assert!(matches!(
+        recalled(&RequestKey { id: "a9".into(), ..lost.key.clone() }),
+        Err(Fault::NotFound { .. })
+    ));
+    let (t, me) = (rig.t(), caller());
+    let info = rig.runtime.block_on(t.info()).unwrap();
+    assert_eq!(info.screen, payterm_schema::Screen::Trouble { what: "recovering".into() });
+    rig.restart();
+    assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into() }));
+    let t = rig.t();
+    // Not before the acquirer was heard.
+    let ended = |r: &Rig| {
+        r.runtime.block_on(t.operator_session(&me, payterm_schema::OperatorRequest::EndRecovery)).is_ok()
+    };
+    rig.until("the sign-in, then the end of the recovery", ended);
+    let next = rig.sale("a3");
+    assert_eq!(next.status, Status::Approved, "{next:?}");
+    assert!(
+        next.stan > lost.stan && next.txn > lost.txn,
+        "{:?} {:?} after {:?} {:?}",
+        next.stan,
+        next.txn,
+        lost.stan,
+        lost.txn
+    );
+    assert_eq!(rig.begin(sale("a2")), Err(Fault::RequestLost { id: "a2".into() }), "for ever");
+    assert_eq!(rig.balance(), OPENING - 3 * 1234, "each charged once");
+    let names = std::fs::read_dir(rig.state())
+        .unwrap()
+        .flatten()
+        .map(|f| f.file_name().to_string_lossy().into_owned());
+    // The file, and what lay beside it (-wal, -shm).
+    let aside: Vec<_> = names.filter(|n| n.starts_with("journal.damaged-")).collect();
+    assert_eq!(aside.iter().filter(|n| n.ends_with(".db")).count(), 1, "put aside, not deleted: {aside:?}");
+}
+
+/// The full check finds what no start looks at: nothing new begins, the daemon stays up and says why.
+#[test]
+fn a_check_that_fails_stops_new_payments_only() {
+    let mut rig = Rig::new(|_| ());
+    let kept = rig.sale("a1");
+    rig.virtuals = None;
+    rig.up.take().unwrap().stop();
+    let db = rusqlite::Connection::open(rig.state().join("journal.db")).unwrap();
+    db.execute_batch("UPDATE txn SET outcome = replace(outcome, 'approved', 'declined') WHERE txn = 1")
+        .unwrap();
+    drop(db);
+    rig.start();
+    let (t, damaged) = (rig.t(), payterm_schema::Screen::Trouble { what: "journal-damaged".into() });
+    rig.until("the check after the start", |r| r.runtime.block_on(t.info()).unwrap().screen == damaged);
+    assert!(matches!(rig.begin(sale("a2")), Err(Fault::JournalDamaged { .. })));
+    drop(t);
+    rig.restart();
+    // The next start put it back; what was approved is approved.
+    assert_eq!(rig.begin(sale("a3")), Err(Fault::JournalRestored { id: "a3".into() }));
+    assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
+}
+
+/// A query meets it before the check does, maybe while the daemon comes up: the next start restores.
+#[test]
+fn a_query_that_meets_damage_has_the_next_start_restore() {
+    let mut rig = Rig::new(|_| ());
+    let kept = rig.sale("a1");
+    rig.virtuals = None;
+    rig.up.take().unwrap().stop();
+    let db = rusqlite::Connection::open(rig.state().join("journal.db")).unwrap();
+    db.execute_batch("UPDATE txn SET outcome = 'torn' WHERE txn = 1").unwrap();
+    drop(db);
+    rig.start();
+    let (t, me) = (rig.t(), caller());
+    assert!(rig.runtime.block_on(t.list(&me, Default::default())).is_err());
+    assert!(rig.state().join("journal.suspect").exists());
+    let damaged = payterm_schema::Screen::Trouble { what: "journal-damaged".into() };
+    rig.until("payments to be stopped", |r| r.runtime.block_on(t.info()).unwrap().screen == damaged);
+    drop(t);
+    rig.restart();
+    assert_eq!(rig.begin(sale("a2")), Err(Fault::JournalRestored { id: "a2".into() }));
+    assert_eq!(rig.end(&kept.key, true).status, Status::Approved);
+}
+
+#[test]
+fn a_full_disk_refuses_new_payments_by_name() {
+    let mut rig = Rig::new(|_| ());
+    assert_eq!(rig.sale("a1").status, Status::Approved);
+    rig.config.store.free_mib = 1 << 31;
+    rig.restart();
+    assert!(matches!(rig.begin(sale("a2")), Err(Fault::DiskFull { .. })));
+    assert_eq!(rig.begin(sale("a1")).unwrap().id, "a1", "what is known is answered");
+    rig.config.store.free_mib = 1;
+    rig.restart();
+    assert_eq!(rig.sale("a2").status, Status::Approved);
+}
