@@ -124,7 +124,7 @@ impl Kept {
 /// What the parts of one incarnation share.
 struct Frame<'a> {
     kept: &'a Kept,
-    config: Config,
+    config: Arc<Config>,
     test: bool,
     profiles: BTreeMap<AccountId, Arc<Profile>>,
     spoken: Spoken,
@@ -148,7 +148,7 @@ pub async fn build(kept: &Kept, loaded: Loaded) -> Result<Arc<TerminalService>, 
         terminal: Child::default(),
         registry: Registry::default(),
         tasks: Tasks::default(),
-        config,
+        config: Arc::new(config),
     };
     let service = frame.start(loaded)?;
     service.booted(BOOT).await;
@@ -182,7 +182,7 @@ impl Frame<'_> {
         let papers = Arc::new(Papers::new(config.clone(), names, templates, self.spoken.clone()));
         kept.info.send_replace(Info { up: false, shown: Arc::new(first_info(config, self.test)) });
         let services = Arc::new(Services {
-            settings: settings(config, &self.profiles, self.test),
+            settings: Arc::new(settings(config, &self.profiles, self.test)),
             store: kept.store.clone(),
             vault: kept.vault.clone(),
             clock: kept.clock.clone(),

@@ -75,7 +75,7 @@ impl Pulse {
     /// not mended by a restart.
     pub async fn beats(&self, within: Duration) -> bool {
         match self.0.now().and_then(|service| service.terminal.addr()) {
-            Some(addr) => timeout(within, addr.send(Look)).await.is_ok(),
+            Some(addr) => timeout(within, addr.send(Look(Box::new(|_| ())))).await.is_ok(),
             None => true,
         }
     }

@@ -7,10 +7,10 @@ use crate::{
     clock::Clock,
     device::Devices,
     supervise::Child,
-    terminal::{Look, Question, TerminalActor, View},
+    terminal::{Look, Question, TerminalActor},
 };
 use futures_util::future::join_all;
-use payterm_core::Input;
+use payterm_core::{Heard, Input, Machine};
 use payterm_journal::Store;
 use payterm_schema::{
     AccountId, DeviceKind, Fault, SelfTest, Time,
@@ -20,6 +20,7 @@ use payterm_schema::{
 };
 use payterm_vault::Vault;
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -45,12 +46,20 @@ const EPOCH: Time = Time(1_767_225_600_000);
 /// Times of records may be this far ahead of the clock that is asked: 1 min.
 const SLACK: Millis = Millis::secs(60);
 
+/// What the self-test knows of the machine.
+struct Seen {
+    /// A customer is being served.
+    serves: bool,
+    heard: BTreeMap<AccountId, Heard>,
+    signed_in: BTreeSet<AccountId>,
+}
+
 pub struct Examiner {
     pub devices: Devices,
     pub store: Store,
     pub vault: Arc<Vault>,
     pub clock: Arc<Clock>,
-    pub config: Config,
+    pub config: Arc<Config>,
     /// A test terminal: the report says so.
     pub test: bool,
     pub terminal: Child<TerminalActor>,
@@ -85,12 +94,12 @@ impl Examiner {
     /// Tests everything; the report is recorded, told and shown.
     pub async fn run(&self, print: impl Fn(Verdict) -> bool) -> SelfTest {
         let _turn = self.turn.lock().await;
-        let view = self.view().await;
+        let seen = self.look().await;
         let (devices, store, clock) =
-            tokio::join!(self.devices(view.as_ref()), self.check_store(), self.check_clock(view.as_ref()));
+            tokio::join!(self.devices(seen.as_ref()), self.check_store(), self.check_clock(seen.as_ref()));
         let mut items = devices;
         items.extend([store.of(Part::Store, ""), clock.of(Part::Clock, "")]);
-        let lines = join_all(self.config.accounts.iter().map(|a| self.line(a, view.as_ref()))).await;
+        let lines = join_all(self.config.accounts.iter().map(|a| self.line(a, seen.as_ref()))).await;
         for (a, line) in self.config.accounts.iter().zip(lines) {
             items.push(self.keys(&a.id).of(Part::Keys, a.id.as_str()));
             items.push(line.of(Part::HostLink, a.id.as_str()));
@@ -109,25 +118,36 @@ impl Examiner {
         report
     }
 
-    async fn view(&self) -> Option<View> {
-        self.terminal.ask(Look).await.ok().and_then(Result::ok)
+    async fn look(&self) -> Option<Seen> {
+        let look = |m: &Machine| Seen {
+            serves: m.running().is_some(),
+            heard: m.heard().clone(),
+            signed_in: m
+                .state()
+                .accounts
+                .iter()
+                .filter(|(_, l)| l.signed_in)
+                .map(|(a, _)| a.clone())
+                .collect(),
+        };
+        self.terminal.ask(Look(Box::new(look))).await.ok().and_then(Result::ok)
     }
 
     async fn settle(&self) {
         let own = |a: &&AccountConfig| a.auto_sign_in;
-        let signed_in =
-            |v: &View| self.config.accounts.iter().filter(own).all(|a| v.state.ledger(&a.id).signed_in);
+        let all =
+            |seen: Seen| self.config.accounts.iter().filter(own).all(|a| seen.signed_in.contains(&a.id));
         let waits = async {
-            while !self.view().await.is_some_and(|v| signed_in(&v)) {
+            while !self.look().await.is_some_and(all) {
                 sleep(Duration::from_millis(100)).await;
             }
         };
         timeout(SETTLE, waits).await.ok();
     }
 
-    async fn devices(&self, view: Option<&View>) -> Vec<SelfTestItem> {
+    async fn devices(&self, seen: Option<&Seen>) -> Vec<SelfTestItem> {
         let slots: Vec<String> = self.config.accounts.iter().map(|a| a.id.to_string()).collect();
-        let customer = view.is_some_and(|v| v.running.is_some());
+        let customer = seen.is_some_and(|s| s.serves);
         let all = self.devices.names().map(|(name, kind)| {
             // A customer's page is not replaced by a pattern.
             let asked =
@@ -168,7 +188,7 @@ impl Examiner {
         }
     }
 
-    async fn check_clock(&self, view: Option<&View>) -> Finding {
+    async fn check_clock(&self, seen: Option<&Seen>) -> Finding {
         let now = self.clock.now();
         if now < EPOCH {
             return Finding::failed("clock-not-set");
@@ -180,7 +200,7 @@ impl Examiner {
             Ok(_) => {}
             Err(e) => tracing::warn!("self-test: the newest time: {e}"),
         }
-        let off = view.into_iter().flat_map(|v| &v.heard).find_map(|(a, h)| Some((a, h.off_by?)));
+        let off = seen.into_iter().flat_map(|s| &s.heard).find_map(|(a, h)| Some((a, h.off_by?)));
         match off {
             Some((account, off)) => Finding::degraded("clock-host")
                 .with("account", account)
@@ -200,10 +220,10 @@ impl Examiner {
         }
     }
 
-    async fn line(&self, account: &AccountConfig, view: Option<&View>) -> Finding {
+    async fn line(&self, account: &AccountConfig, seen: Option<&Seen>) -> Finding {
         let id = account.id.clone();
-        let ago = view.and_then(|v| v.heard.get(&id)).map(|h| self.clock.now().since(h.at));
-        let signed_in = view.is_some_and(|v| v.state.ledger(&id).signed_in);
+        let ago = seen.and_then(|s| s.heard.get(&id)).map(|h| self.clock.now().since(h.at));
+        let signed_in = seen.is_some_and(|s| s.signed_in.contains(&id));
         if let Some(ago) = ago.filter(|a| *a < FRESH) {
             return Finding::new(Verdict::Passed, "host-answered").with("seconds", ago.0.max(0) / 1000);
         }

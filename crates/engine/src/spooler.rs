@@ -21,7 +21,7 @@ const MAILBOX: usize = 16;
 
 /// How papers look; also for the dispute page.
 pub struct Papers {
-    config: Config,
+    config: Arc<Config>,
     /// Names of the acquirers by their profiles.
     acquirers: BTreeMap<AccountId, String>,
     templates: Templates,
@@ -29,7 +29,7 @@ pub struct Papers {
 }
 impl Papers {
     pub fn new(
-        config: Config,
+        config: Arc<Config>,
         acquirers: BTreeMap<AccountId, String>,
         templates: Templates,
         spoken: Spoken,

@@ -30,13 +30,11 @@ use actix::{
     Actor, ActorFutureExt, ActorStreamExt, AsyncContext, Context, SpawnHandle, WrapFuture, WrapStream,
 };
 use futures_util::{Stream, stream};
-use payterm_core::{Call, Effect, Heard, Input, Machine, Settings, State, Step};
+use payterm_core::{Call, Effect, Input, Machine, Settings, Step};
 use payterm_journal::{Commit, Durable, Loaded, Store, StoreError};
 use payterm_schema::{
     AccountId, DeviceKind, Fault, InhibitReason, Notice, RequestKey, Screen,
     host::{ENTRY_MODES, EntryMode, EntryModeRow},
-    notice::Phase,
-    onboarding::Problem,
     terminal::TerminalInfo,
 };
 use payterm_vault::Vault;
@@ -58,7 +56,7 @@ const STEPS: usize = 256;
 
 /// Everything that the terminal works with; outlives the actor.
 pub struct Services {
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub store: Store,
     pub vault: Arc<Vault>,
     pub clock: Arc<Clock>,
@@ -97,15 +95,6 @@ impl Services {
     fn hide_info(&self) {
         self.info.send_modify(|info| info.up = false);
     }
-}
-
-#[derive(Clone, Debug)]
-pub struct View {
-    pub state: State,
-    pub running: Option<RequestKey>,
-    pub phase: Phase,
-    pub heard: BTreeMap<AccountId, Heard>,
-    pub onboarding_problem: Option<Problem>,
 }
 
 pub struct TerminalActor {
@@ -213,7 +202,8 @@ impl TerminalActor {
     /// From what the disk holds.
     fn rebuild(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
         let Loaded { snapshot, tail, last_seq, restored, .. } = loaded;
-        let mut machine = match Machine::replay(self.services.settings.clone(), snapshot.as_deref(), tail) {
+        let mut machine = match Machine::replay((*self.services.settings).clone(), snapshot.as_deref(), tail)
+        {
             Ok(m) => m,
             // No retry mends a journal that does not add up: the terminal stays out of service and says why.
             Err(e) => {

@@ -8,28 +8,26 @@ use crate::{
     recent::Recent,
     selftest::Examiner,
     spooler::Papers,
-    supervise::{Child, Gone, Tasks},
-    terminal::{Info, Look, Question, Stop, TerminalActor, View},
+    supervise::{Child, Tasks},
+    terminal::{Info, Stop, TerminalActor},
     tms::{self, Tms},
 };
-use payterm_core::{AccountSettings, Apply, By, Call, Input, Settings, State, reconciliation};
-use payterm_journal::{Found, Store, StoreError};
+use machine::store_fault;
+use payterm_core::{Apply, By, Input, Machine, Settings};
+use payterm_journal::Store;
 use payterm_schema::{
     AccountId, Caller, Device, DeviceKind, DeviceState, Fault, Money, Notice, Outcome, Request, RequestKey,
-    SelfTest, Status, Terminal,
+    SelfTest, Terminal,
     account::Stan,
     config::{Config, Language},
-    notice::Phase,
     offline::{OfflineAnswer, QueueAct},
     onboarding::{OfferShown, OnboardingShown, Step},
     operator::{OperatorRequest, Operators},
-    outcome::{Class, Reason},
     page::Printable,
     paper::{PaperJob, PaperState, PaperStatus, SlipCopy},
     reconciliation::Reconciliation,
-    record::{Duty, Obligation, ObligationState},
+    record::Obligation,
     terminal::{BatchTotals, ExplainedEntry, Explanation, Filter, Notices, Reply, TerminalInfo, Transaction},
-    time::Millis,
     totals::{Scope, TotalsReport},
 };
 use std::{
@@ -37,7 +35,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Mutex, broadcast, broadcast::error::RecvError, watch},
+    sync::{Mutex, broadcast, watch},
     time::timeout,
 };
 
@@ -48,7 +46,10 @@ const DEVICES_OPEN: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for papers at the printer. 5 s: two slips.
 const PAPERS: Duration = Duration::from_secs(5);
+mod accounts;
+mod machine;
 mod papers;
+mod requests;
 
 pub struct TerminalService {
     pub terminal: Child<TerminalActor>,
@@ -63,9 +64,9 @@ pub struct TerminalService {
     pub registry: Registry,
     pub devices: Devices,
     pub clock: Arc<Clock>,
-    pub config: Config,
+    pub config: Arc<Config>,
     pub log_lines: Option<fn() -> Vec<String>>,
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub tms: Option<Arc<Tms>>,
     pub info: watch::Receiver<Info>,
     /// All that runs for this incarnation.
@@ -76,167 +77,18 @@ pub struct TerminalService {
     pub stopping: OnceLock<Fault>,
 }
 
-fn gone(_: Gone) -> Fault {
-    restarting()
-}
-fn store_fault(e: StoreError) -> Fault {
-    tracing::error!("query: {e}");
-    Fault::Restarting { part: "store".into() }
-}
 fn boxed<'a, T>(f: impl Future<Output = Result<T, Fault>> + Send + 'a) -> Reply<'a, T> {
     Box::pin(f)
 }
-fn no_such(key: &RequestKey) -> Fault {
-    Fault::not_found("request", &key.id)
-}
-
-/// Whoever recalls it is sent to the acquirer, and waits for nothing.
-fn stuck(state: &State, o: &mut Outcome) {
-    let Some(obligation) = state.obligations.of(o.txn).find(|x| x.state == ObligationState::Stuck) else {
-        return;
-    };
-    if o.status != Status::Unknown {
-        return;
-    }
-    o.answer_by = None;
-    // A refund, and what was restored, have advice of their own.
-    if let Some(reason) =
-        o.reason.as_mut().filter(|r| obligation.duty == Duty::Reverse && r.code != "journal-restored")
-    {
-        reason.code = "stuck".into();
-    }
-}
 
 impl TerminalService {
-    async fn ask(&self, id: &str, input: impl FnOnce(Call) -> Input + Send + 'static) -> Result<(), Fault> {
-        self.terminal.ask(Question { id: id.into(), input: Box::new(input) }).await.map_err(gone)?
-    }
-    async fn view(&self) -> Result<View, Fault> {
-        self.terminal.ask(Look).await.map_err(gone)?
-    }
     fn management(&self) -> Result<&Tms, Fault> {
         self.tms.as_deref().ok_or_else(|| Fault::not_found("setting", "tms"))
     }
-    /// What the store knows of a request that this caller may see; to others it does not exist.
-    async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
-        let found =
-            if caller.sees(&key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
-        let Some(mut found) = found else {
-            let lost = caller.sees(&key.app) && self.store.lost(key).await.map_err(store_fault)?;
-            return Err(if lost { Fault::RequestLost { id: key.id.clone() } } else { no_such(key) });
-        };
-        self.complete(std::slice::from_mut(&mut found.outcome)).await;
-        Ok(found)
-    }
-
-    /// Completes outcomes as the store has them: the words of their reasons, and what the machine knows
-    /// beyond the row, what a request that runs has come to and that no answer comes by itself to one that is
-    /// Stuck.
-    async fn complete(&self, outcomes: &mut [Outcome]) {
-        outcomes.iter_mut().for_each(|o| self.spoken.texts().fill(o));
-        let open = |o: &&mut Outcome| matches!(o.status, Status::Running | Status::Unknown);
-        let mut shown = outcomes.iter_mut().filter(open).peekable();
-        if shown.peek().is_none() {
-            return;
-        }
-        let Ok(View { state, .. }) = self.view().await else { return };
-        for o in shown {
-            match &state.running {
-                Some(r) if r.txn == o.txn && o.status == Status::Running => *o = (*r.view).clone(),
-                Some(_) | None => stuck(&state, o),
-            }
-            self.spoken.texts().fill(o);
-        }
-    }
-
-    async fn submit(&self, caller: &Caller, request: Request) -> Result<RequestKey, Fault> {
-        let key = RequestKey::new(&caller.app, &request.id)?;
-        caller.may_start(&request)?;
-        let _one = self.submit_lock.lock().await;
-        if self.store.knows(&key) != Some(false)
-            && let Some(found) = self.store.by_key(&key).await.map_err(store_fault)?
-        {
-            return if found.hash == request.content_hash() {
-                Ok(key)
-            } else {
-                Err(Fault::KeyReused { id: key.id })
-            };
-        }
-        if self.store.knows(&key) != Some(false) && self.store.lost(&key).await.map_err(store_fault)? {
-            return Err(Fault::RequestLost { id: key.id });
-        }
-        let (free, floor) =
-            (self.store.free().map_err(store_fault)?, u64::from(self.config.store.free_mib) << 20);
-        if free < floor {
-            return Err(Fault::DiskFull { free_mib: free >> 20, needed_mib: floor >> 20 });
-        }
-        // A repeated request is recalled while shutting down, a new one is not begun.
-        self.begins()?;
-        let start = key.clone();
-        self.ask(&key.id, move |call| Input::Start { call, key: start, request: Box::new(request) }).await?;
-        Ok(key)
-    }
-
-    /// Final, or `Unknown` told by the machine, or what is known when the time to answer is over.
-    async fn outcome(&self, caller: &Caller, key: &RequestKey, final_only: bool) -> Result<Outcome, Fault> {
-        // First the ear, then the look: an outcome in between is heard.
-        let mut notices = self.notices.subscribe();
-        let answers = |o: &Outcome| o.status.is_final() || (!final_only && o.status == Status::Unknown);
-        // Of what is unknown the machine knows more than was told: that it is stuck by now.
-        let unknown = |o: &Arc<Outcome>| o.status == Status::Unknown;
-        let mut recent =
-            self.recent.of(key).filter(|r| caller.sees(&key.app) && !r.outcome.as_ref().is_some_and(unknown));
-        loop {
-            let (started, now) = match recent.take() {
-                Some(r) => (r.started, r.outcome.map(Arc::unwrap_or_clone)),
-                None => {
-                    let now = self.found(caller, key).await?.outcome;
-                    (now.started, Some(now))
-                }
-            };
-            if let Some(now) = now.clone().filter(answers) {
-                return Ok(now);
-            }
-            let by = started + Millis(i64::from(self.config.flow.answer_within_ms));
-            let wait = if final_only { Duration::MAX } else { self.clock.until(by) };
-            if wait.is_zero() {
-                match now {
-                    Some(now) => return Ok(self.not_yet(now)),
-                    None => continue,
-                }
-            }
-            let heard = timeout(wait.min(LOOK_AGAIN), async {
-                loop {
-                    match notices.recv().await {
-                        // Told when it was durable, texts and all: no need to ask the store.
-                        Ok(Notice::Outcome { outcome }) if outcome.key == *key && answers(&outcome) => {
-                            return Ok(Some(Arc::unwrap_or_clone(outcome)));
-                        }
-                        Ok(_) => {}
-                        // Some were missed: look again.
-                        Err(RecvError::Lagged(_)) => return Ok(None),
-                        Err(RecvError::Closed) => return Err(Fault::ShuttingDown),
-                    }
-                }
-            });
-            if let Some(outcome) = heard.await.unwrap_or(Ok(None))? {
-                return Ok(outcome);
-            }
-        }
-    }
-
-    /// The caller's time is over while the request still runs: for the caller it is unknown.
-    fn not_yet(&self, mut outcome: Outcome) -> Outcome {
-        outcome.status = Status::Unknown;
-        outcome.reason = Some(Reason::new("still-running", Class::P));
-        self.spoken.texts().fill(&mut outcome);
-        outcome
-    }
-
     /// Waits until the terminal has booted: its first record is on disk.
     pub async fn booted(&self, within: Duration) {
         let up = async {
-            while self.view().await.is_err() {
+            while self.look(|_| ()).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
@@ -254,17 +106,12 @@ impl TerminalService {
         }
     }
 
-    /// Something new may be begun.
-    fn begins(&self) -> Result<(), Fault> {
-        self.stopping.get().cloned().map_or(Ok(()), Err)
-    }
-
     /// Cancels what can be cancelled and waits for the rest, at most `within`; what would be begun meanwhile
     /// is answered with `why`.
     pub async fn quiet(&self, within: Duration, why: Fault) {
         self.stopping.set(why).ok();
-        let Ok(view) = self.view().await else { return };
-        if let Some(key) = view.running {
+        let Ok(running) = self.look(|m| m.running().map(|(key, _)| key.clone())).await else { return };
+        if let Some(key) = running {
             let me = Caller::payterm();
             let stop = key.clone();
             let cancelled =
@@ -275,9 +122,9 @@ impl TerminalService {
             }
         }
         // A paper that is cut off would come again as a duplicate.
-        let printing = |v: &View| v.state.papers.values().any(|p| p.state == PaperState::Printing);
+        let printing = |m: &Machine| m.state().papers.values().any(|p| p.state == PaperState::Printing);
         let done = async {
-            while self.view().await.is_ok_and(|v| printing(&v)) {
+            while self.look(printing).await == Ok(true) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -299,29 +146,7 @@ impl Terminal for TerminalService {
     }
 
     fn recall<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Transaction> {
-        boxed(async move {
-            let found = self.found(caller, key).await?;
-            let phase = match found.outcome.status {
-                Status::Running => self
-                    .view()
-                    .await
-                    .ok()
-                    .filter(|v| v.running.as_ref() == Some(key))
-                    .map_or(Phase::Ended, |v| v.phase),
-                Status::Approved
-                | Status::Declined
-                | Status::Cancelled
-                | Status::Failed
-                | Status::Unknown => Phase::Ended,
-            };
-            // It may have ended between the two looks.
-            let found = if phase == Phase::Ended && found.outcome.status == Status::Running {
-                self.found(caller, key).await?
-            } else {
-                found
-            };
-            Ok(Transaction { outcome: found.outcome, phase, can_cancel: phase.can_cancel() })
-        })
+        boxed(self.recalled(caller, key))
     }
 
     fn cancel<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()> {
@@ -425,26 +250,7 @@ impl Terminal for TerminalService {
     }
 
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>> {
-        boxed(async move {
-            let state = self.view().await?.state;
-            let mut own = Vec::new();
-            for o in state.obligations.iter() {
-                let mine = match state.owes(o.txn) {
-                    _ if caller.manager => true,
-                    Some(told) => caller.sees(&told.key.app),
-                    None => self
-                        .store
-                        .by_txn(o.txn)
-                        .await
-                        .map_err(store_fault)?
-                        .is_some_and(|f| caller.sees(&f.outcome.key.app)),
-                };
-                if mine {
-                    own.push(self.settings.shown(o, self.clock.now()));
-                }
-            }
-            Ok(own)
-        })
+        boxed(self.owed(caller))
     }
 
     fn retry_obligation<'a>(&'a self, caller: &'a Caller, txn: u64) -> Reply<'a, ()> {
@@ -492,41 +298,11 @@ impl Terminal for TerminalService {
         amount: Money,
         account: Option<AccountId>,
     ) -> Reply<'a, OfflineAnswer> {
-        boxed(async move {
-            let fits = |a: &&AccountSettings| {
-                a.config.currency == amount.currency && account.as_ref().is_none_or(|id| *id == a.config.id)
-            };
-            let of = self
-                .settings
-                .accounts
-                .iter()
-                .find(fits)
-                .ok_or_else(|| Fault::NoAccount { currency: amount.currency.to_string() })?;
-            let view = self.view().await?;
-            let answer = payterm_core::offline::beforehand(
-                of,
-                &view.state,
-                view.heard.get(&of.config.id),
-                self.clock.now(),
-                amount.minor(),
-            );
-            answer.ok_or_else(|| Fault::not_found("offline policy", of.config.id.as_str()))
-        })
+        boxed(self.offline_answer(amount, account))
     }
 
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>> {
-        boxed(async move {
-            let mut jobs: Vec<PaperJob> = self
-                .view()
-                .await?
-                .state
-                .papers
-                .into_values()
-                .filter(|j| caller.manager || j.owner().is_some_and(|app| caller.sees(app)))
-                .collect();
-            jobs.iter_mut().filter_map(PaperJob::outcome_mut).for_each(|o| self.spoken.texts().fill(o));
-            Ok(jobs)
-        })
+        boxed(self.own_papers(caller))
     }
 
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()> {
@@ -543,60 +319,11 @@ impl Terminal for TerminalService {
         account: Option<AccountId>,
         file: String,
     ) -> Reply<'a, Reconciliation> {
-        boxed(async move {
-            caller.manage()?;
-            let config = match (&account, self.config.accounts.as_slice()) {
-                (None, [only]) => only,
-                (None, _) => return Err(Fault::invalid("account", "needed: there are several accounts")),
-                (Some(id), all) => all
-                    .iter()
-                    .find(|a| a.id == *id)
-                    .ok_or_else(|| Fault::not_found("account", id.as_str()))?,
-            };
-            let file = reconciliation::read(&file, config.currency)
-                .map_err(|e| Fault::invalid("file", &e.to_string()))?;
-            let state = self.view().await?.state;
-            // In a restored journal it may have been settled in what was lost: the file is what a person
-            // decides by.
-            if state.ledger(&config.id).batch == file.batch && state.recovering.is_none() {
-                return Err(Fault::WrongState { rule: "this batch is open: settle it first".into() });
-            }
-            let ours = self.store.of_batch(&config.id, file.batch).await.map_err(store_fault)?;
-            let mut result = reconciliation::compare(config.id.clone(), config.currency, &file, &ours);
-            let texts = self.spoken.texts();
-            result
-                .differences
-                .iter_mut()
-                .for_each(|d| d.next = texts.get(&format!("next-reconcile-{}", d.differs.name()), &[]));
-            Ok(result)
-        })
+        boxed(self.reconciled(caller, account, file))
     }
 
     fn totals<'a>(&'a self, _: &'a Caller) -> Reply<'a, Vec<BatchTotals>> {
-        boxed(async move {
-            let state = self.view().await?.state;
-            let totals = self.config.accounts.iter().map(|a| {
-                let ledger = state.ledger(&a.id);
-                // Sums beyond N12 cannot be shown as an amount of a message; the minor units are given all
-                // the same.
-                let text = |minor| Money::new(minor, a.currency).map(Money::value).unwrap_or_default();
-                BatchTotals {
-                    account: a.id.clone(),
-                    currency: a.currency,
-                    batch: state.accounts.contains_key(&a.id).then_some(ledger.batch),
-                    signed_in: ledger.signed_in,
-                    debit_count: ledger.debit_count,
-                    debit_minor: ledger.debit_minor,
-                    credit_count: ledger.credit_count,
-                    credit_minor: ledger.credit_minor,
-                    open_obligations: u32::try_from(state.obligations.count(&a.id)).unwrap_or(u32::MAX),
-                    settling: ledger.settling.is_some(),
-                    debit: text(ledger.debit_minor),
-                    credit: text(ledger.credit_minor),
-                }
-            });
-            Ok(totals.collect())
-        })
+        boxed(self.batch_totals())
     }
 
     fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()> {
@@ -617,12 +344,13 @@ impl Terminal for TerminalService {
     }
 
     fn operators<'a>(&'a self, _: &'a Caller) -> Reply<'a, Operators> {
-        boxed(async move { Ok(self.view().await?.state.staff.view(self.config.operators.required)) })
+        let required = self.config.operators.required;
+        boxed(self.look(move |m| m.state().staff.view(required)))
     }
 
     fn info(&self) -> Reply<'_, Arc<TerminalInfo>> {
         let now = self.info.borrow();
-        let shown = if now.up { Ok(Arc::clone(&now.shown)) } else { Err(gone(Gone)) };
+        let shown = if now.up { Ok(Arc::clone(&now.shown)) } else { Err(restarting()) };
         boxed(std::future::ready(shown))
     }
 
@@ -668,11 +396,11 @@ impl Terminal for TerminalService {
     fn onboarding<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OnboardingShown> {
         boxed(async move {
             caller.manage()?;
-            let view = self.view().await?;
-            let onboarding = view.state.onboarding.map(|a| (*a).clone());
+            let shown = self.look(|m| (m.state().onboarding.clone(), m.onboarding_problem())).await?;
+            let (onboarding, problem) = shown;
             Ok(OnboardingShown {
-                onboarding,
-                problem: view.onboarding_problem,
+                onboarding: onboarding.map(Arc::unwrap_or_clone),
+                problem,
                 in_service: !self.config.accounts.is_empty(),
             })
         })

@@ -1,8 +1,8 @@
 //! What the terminal is told and asked.
-use super::{STEPS, TerminalActor, View, effects, pacing::Out};
-use crate::device::DeviceEvent;
+use super::{STEPS, TerminalActor, effects, pacing::Out};
+use crate::{device::DeviceEvent, front_door::restarting};
 use actix::{AsyncContext, Handler, Message, ResponseFuture};
-use payterm_core::{Call, Input};
+use payterm_core::{Call, Input, Machine};
 use payterm_schema::{CardToken, Fault, HostEvent, Notice};
 use std::sync::PoisonError;
 use tokio::sync::oneshot;
@@ -33,10 +33,11 @@ pub struct FromHost {
 #[rtype(result = "()")]
 pub struct Tell(pub Input);
 
-/// The machine as far as it is durable.
-#[derive(Message)]
-#[rtype(result = "Result<View, Fault>")]
-pub struct Look;
+/// A look at the machine as far as it is durable: it copies what it answers with and nothing else.
+pub struct Look<T>(pub Box<dyn FnOnce(&Machine) -> T + Send>);
+impl<T: Send + 'static> Message for Look<T> {
+    type Result = Result<T, Fault>;
+}
 
 /// The daemon is about to close the store: the machine is put down as it is; the next start replays it.
 #[derive(Message)]
@@ -65,9 +66,7 @@ impl Handler<Question> for TerminalActor {
         let (answer, heard) = oneshot::channel();
         self.calls.insert(call, (m.id, answer));
         self.input((m.input)(call), ctx);
-        Box::pin(
-            async move { heard.await.unwrap_or_else(|_| Err(Fault::Restarting { part: "terminal".into() })) },
-        )
+        Box::pin(async move { heard.await.unwrap_or_else(|_| Err(restarting())) })
     }
 }
 
@@ -130,23 +129,15 @@ impl Handler<Stop> for TerminalActor {
     }
 }
 
-impl Handler<Look> for TerminalActor {
-    type Result = ResponseFuture<Result<View, Fault>>;
-    fn handle(&mut self, _: Look, ctx: &mut Self::Context) -> Self::Result {
-        let Some(m) = &self.machine else {
-            return Box::pin(async { Err(Fault::Restarting { part: "terminal".into() }) });
-        };
-        let view = View {
-            state: m.state().clone(),
-            running: m.running().map(|(k, _)| k.clone()),
-            phase: m.phase(),
-            heard: m.heard().clone(),
-            onboarding_problem: m.onboarding_problem(),
-        };
+impl<T: Send + 'static> Handler<Look<T>> for TerminalActor {
+    type Result = ResponseFuture<Result<T, Fault>>;
+    fn handle(&mut self, Look(look): Look<T>, ctx: &mut Self::Context) -> Self::Result {
+        let Some(machine) = &self.machine else { return Box::pin(async { Err(restarting()) }) };
+        let seen = look(machine);
         let (to, heard) = oneshot::channel();
         // The machine may be ahead of the disk: what it says waits like an effect.
-        let out = self.queue.push(None, vec![Out::View(Box::new(view), to)]);
+        let out = self.queue.push(None, vec![Out::Seen(Box::new(move || drop(to.send(seen))))]);
         self.release(out, ctx);
-        Box::pin(async move { heard.await.map_err(|_| Fault::Restarting { part: "terminal".into() }) })
+        Box::pin(async move { heard.await.map_err(|_| restarting()) })
     }
 }

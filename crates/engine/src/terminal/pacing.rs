@@ -1,10 +1,9 @@
 //! What is released and not carried out yet: in order, but those who wait for an answer go first.
-use super::{TerminalActor, View, effects};
+use super::{TerminalActor, effects};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use payterm_core::{Ask, Effect};
 use payterm_schema::{InhibitReason, Notice, Outcome, RequestKey, Screen};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::sync::oneshot;
 
 /// What comes with an outcome (its screen, its papers) begins so long after it. 1 ms: on its way to the
 /// caller it needs the processor itself.
@@ -14,7 +13,8 @@ const OUTCOME_PACING: Duration = Duration::from_millis(1);
 pub(crate) enum Out {
     Ask(Ask),
     Effect(Effect),
-    View(Box<View>, oneshot::Sender<View>),
+    /// Hands over what a caller saw of the machine.
+    Seen(Box<dyn FnOnce() + Send>),
     Inhibits(BTreeSet<InhibitReason>),
     Shown(Box<(Option<RequestKey>, Screen)>),
 }
@@ -73,7 +73,7 @@ impl TerminalActor {
         match out {
             Out::Ask(ask) => self.ask(ask, ctx),
             Out::Effect(effect) => self.carry_out(effect, ctx),
-            Out::View(view, to) => drop(to.send(*view)),
+            Out::Seen(hand_over) => hand_over(),
             Out::Shown(shown) => {
                 let (running, screen) = *shown;
                 self.services.show_info(|info| (info.running, info.screen) = (running, screen));

@@ -1,12 +1,13 @@
 //! Papers of the apps' own, and reports.
-use super::{LOOK_AGAIN, TerminalService, store_fault};
-use payterm_core::{Input, ReportHead};
+use super::{LOOK_AGAIN, TerminalService, machine::store_fault};
+use payterm_core::{Input, Machine, ReportHead};
 use payterm_schema::{
     Caller, Fault, Notice, RequestKey,
     page::Printable,
-    paper::{PaperRequest, PaperState, PaperStatus},
+    paper::{PaperJob, PaperRequest, PaperState, PaperStatus},
     totals::{Scope, TotalsReport},
 };
+use std::sync::Arc;
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
 impl TerminalService {
@@ -47,11 +48,15 @@ impl TerminalService {
             let found =
                 if caller.sees(&key.app) { self.store.paper(key).await.map_err(store_fault)? } else { None };
             let found = found.ok_or_else(|| Fault::not_found("paper", &key.id))?;
-            let open =
-                if found.ended.is_none() { self.view().await?.state.papers.remove(&found.job) } else { None };
+            let job = found.job;
+            let open = if found.ended.is_none() {
+                self.look(move |m| m.state().papers.get(&job).map(|p| (p.state, p.problem.clone()))).await?
+            } else {
+                None
+            };
             let (state, problem) = match (found.ended, open) {
                 (Some(ended), _) => (Some(ended), None),
-                (None, Some(job)) => (Some(job.state), job.problem),
+                (None, Some((state, problem))) => (Some(state), problem),
                 // It ended between the two looks.
                 (None, None) => (None, None),
             };
@@ -77,16 +82,25 @@ impl TerminalService {
 
     pub(super) async fn totals_report(&self, caller: &Caller, scope: Scope) -> Result<TotalsReport, Fault> {
         caller.manage()?;
-        let t = &self.config.terminal;
-        let state = self.view().await?.state;
-        let operator = state.staff.number(self.config.operators.required, &t.operator);
-        let head = ReportHead {
-            scope,
-            shop: &t.shop,
-            operator: &operator,
-            test: self.settings.test,
-            now: self.clock.now(),
+        let (config, test, now) = (Arc::clone(&self.config), self.settings.test, self.clock.now());
+        let report = move |m: &Machine| {
+            let (t, state) = (&config.terminal, m.state());
+            let operator = state.staff.number(config.operators.required, &t.operator);
+            let head = ReportHead { scope, shop: &t.shop, operator: &operator, test, now };
+            state.report(&head, config.accounts.iter())
         };
-        Ok(state.report(&head, self.config.accounts.iter()))
+        self.look(report).await
+    }
+
+    /// Open papers that this caller may see.
+    pub(super) async fn own_papers(&self, caller: &Caller) -> Result<Vec<PaperJob>, Fault> {
+        let caller = caller.clone();
+        let own = move |m: &Machine| {
+            let sees = |j: &&PaperJob| caller.manager || j.owner().is_some_and(|app| caller.sees(app));
+            m.state().papers.values().filter(sees).cloned().collect::<Vec<_>>()
+        };
+        let mut jobs = self.look(own).await?;
+        jobs.iter_mut().filter_map(PaperJob::outcome_mut).for_each(|o| self.spoken.texts().fill(o));
+        Ok(jobs)
     }
 }
