@@ -3,13 +3,15 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
 VENV := .venv
-# The tests of the real programs too; `cargo test -p payterm-tests` alone is the deterministic world, in less than two minutes.
+# The tests of the real programs too; `cargo test -p payterm-tests` alone is the deterministic world, in less
+# than two minutes.
 REAL = --features payterm-tests/real
 # What a test may not do without; where nothing can be mounted, `make test PAYTERM_MUST=` skips what needs it.
 export PAYTERM_MUST ?= mounts
 BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
-.PHONY: demo run test test-integrations prove planted soak bench bench-peers install setup setup-integrations clean
+.PHONY: demo run test test-integrations prove planted soak bench bench-peers install setup setup-integrations
+.PHONY: clean
 
 ## A session that a person can follow; exits 0 only if all of it really happened.
 demo: setup
@@ -34,7 +36,8 @@ test: setup $(VENV)/done
 
 ## The pytest fixture and the JUnit extension, with programs that are built.
 test-integrations: setup-integrations $(VENV)/done
-	PAYTERM_BIN=$(BUILT) PYTHONPATH=integrations/pytest-payterm/src $(VENV)/bin/python -m pytest -q -p pytest_payterm.plugin -p no:cacheprovider integrations/pytest-payterm
+	PAYTERM_BIN=$(BUILT) PYTHONPATH=integrations/pytest-payterm/src $(VENV)/bin/python -m pytest -q \
+		-p pytest_payterm.plugin -p no:cacheprovider integrations/pytest-payterm
 	PAYTERM_BIN=$(BUILT) integrations/junit-payterm/test.sh
 
 ## The big numbers of the issues; writes target/proof.json.
@@ -53,7 +56,8 @@ soak: setup
 
 ## A table, and target/bench.json.
 bench: setup
-	$(CARGO) build --release --workspace --bin paytermd --bin payterm-acquirer --bin payterm-bench --example bench_iso8583
+	$(CARGO) build --release --workspace --bin paytermd --bin payterm-acquirer --bin payterm-bench \
+		--example bench_iso8583
 	$${CARGO_TARGET_DIR:-target}/release/payterm-bench
 
 ## The codec beside jPOS and pyiso8583.

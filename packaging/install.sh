@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what `cargo build --release` made: install.sh DESTDIR PREFIX. Both may be "" (nothing before, /usr/local).
+# Installs what `cargo build --release` made: install.sh DESTDIR PREFIX.
+# Both may be "" (nothing before, /usr/local).
 # PAYTERM_BIN names another directory of the programs. It may be run again; it never touches /etc/payterm.
 set -eu
 umask 022
@@ -7,15 +8,20 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 destdir=${1-}
 prefix=${2:-/usr/local}
 bin=${PAYTERM_BIN:-${CARGO_TARGET_DIR:-$here/target}/release}
+refuse() { # STATUS TEXT
+    echo "install.sh: $2" >&2
+    exit "$1"
+}
 case $prefix in
     /*) ;;
-    *) echo "install.sh: PREFIX: an absolute path, not '$prefix'" >&2; exit 2 ;;
+    *) refuse 2 "PREFIX: an absolute path, not '$prefix'" ;;
 esac
 case $prefix in
-    *[!A-Za-z0-9/._+-]*) echo "install.sh: PREFIX: only A-Z a-z 0-9 / . _ + - (it stands in unit files)" >&2; exit 2 ;;
+    *[!A-Za-z0-9/._+-]*) refuse 2 "PREFIX: only A-Z a-z 0-9 / . _ + - (it stands in unit files)" ;;
 esac
 for program in paytermd paytermctl payterm-acquirer; do
-    [ -x "$bin/$program" ] || { echo "install.sh: $bin/$program is not there: cargo build --release --workspace --bins" >&2; exit 1; }
+    [ -x "$bin/$program" ] ||
+        refuse 1 "$bin/$program is not there: cargo build --release --workspace --bins"
 done
 
 to=$destdir$prefix
@@ -64,10 +70,10 @@ put 0644 share/doc/payterm "$here"/docs/*.md "$here/README.md" "$here/LICENSE-MI
 
 # dbus-daemon and polkit read policies in /usr/share and /etc only.
 if [ "$prefix" != /usr ]; then
-    install -d -m 0755 "$destdir/etc/polkit-1/rules.d"
-    ln -sfn "$prefix/share/polkit-1/rules.d/50-payterm.rules" "$destdir/etc/polkit-1/rules.d/50-payterm.rules"
-    install -d -m 0755 "$destdir/etc/dbus-1/system.d"
-    ln -sfn "$prefix/share/dbus-1/system.d/org.payterm.Terminal1.conf" "$destdir/etc/dbus-1/system.d/org.payterm.Terminal1.conf"
+    for policy in polkit-1/rules.d/50-payterm.rules dbus-1/system.d/org.payterm.Terminal1.conf; do
+        install -d -m 0755 "$destdir/etc/${policy%/*}"
+        ln -sfn "$prefix/share/$policy" "$destdir/etc/$policy"
+    done
 fi
 
 echo "installed in $to"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# System packages that build, demo and tests need; does nothing when all are there. `setup.sh integrations`: those of the
-# extensions for integrators too.
+# Installs the system packages that build, demo and tests need; does nothing when all are there.
+# `setup.sh integrations`: those of the extensions for integrators too.
 set -eu
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }

@@ -57,7 +57,8 @@ pub enum Fault {
     /// start it again with the same id.
     #[error("the journal was restored: request {id} can be started once the recovery has been ended")]
     JournalRestored { id: String },
-    /// The request was begun in what a damaged journal lost. Ask the acquirer; this id is never started again.
+    /// The request was begun in what a damaged journal lost. Ask the acquirer; this id is never started
+    /// again.
     #[error("the journal was restored: whether request {id} was made before is not known here")]
     RequestLost { id: String },
     /// The check of the journal failed: no payments until the terminal is started again, which restores it.

@@ -1,5 +1,5 @@
-//! Messages that the core asks a host link to send, and their answers. The clear message is made by `hosts`, keys by
-//! `vault`.
+//! Messages that the core asks a host link to send, and their answers. The clear message is made by `hosts`,
+//! keys by `vault`.
 use crate::{
     account::{AccountId, Batch, Stan},
     device::DeviceKind,
@@ -101,8 +101,8 @@ pub enum MessageKind {
     /// An advice once more: the same message with the same STAN (MTI xxx1 where the profile's `repeat_mti`
     /// says so).
     Repeat,
-    /// Query for the result of a payment by code (host-protocol §8): `plan.stan` is the query's own, `plan.original`
-    /// names the payment.
+    /// Query for the result of a payment by code (host-protocol §8): `plan.stan` is the query's own,
+    /// `plan.original` names the payment.
     Query,
     /// Its reversal 冲正 (0400), with F39 of [`ReversalReason`].
     Reversal(ReversalReason),

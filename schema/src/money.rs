@@ -88,7 +88,11 @@ impl JsonSchema for Currency {
         "Currency".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type":"string","pattern":"^[A-Z]{3}$","description":"ISO 4217 alphabetic code, e.g. CNY"})
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^[A-Z]{3}$",
+            "description": "ISO 4217 alphabetic code, e.g. CNY"
+        })
     }
 }
 
@@ -215,7 +219,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_minor_units_agree(minor in 0..=MAX_MINOR, c in prop::sample::select(vec!["CNY", "JPY", "KWD", "USD"])) {
+        fn text_and_minor_units_agree(
+            minor in 0..=MAX_MINOR,
+            c in prop::sample::select(vec!["CNY", "JPY", "KWD", "USD"]),
+        ) {
             let m = Money::new(minor, c.parse().unwrap_or(Currency::CNY)).ok();
             let back = m.map(|m| Money::parse(&m.value(), m.currency));
             prop_assert_eq!(back, m.map(Ok));

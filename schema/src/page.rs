@@ -342,7 +342,8 @@ mod tests {
     fn an_invoice_adds_up() {
         let invoice = |total: &str, tax: &str, number: &str| {
             fault(&format!(
-                r#"{{"invoice":{{"title":"某某公司","tax_number":"{number}","currency":"CNY","total":"{total}","tax":"{tax}",
+                r#"{{"invoice":{{"title":"某某公司","tax_number":"{number}","currency":"CNY",
+                "total":"{total}","tax":"{tax}",
                 "lines":[{{"name":"面","quantity":"2","amount":"30.00"}},{{"name":"茶","amount":"4.50"}}]}}}}"#
             ))
         };

@@ -216,9 +216,11 @@ mod tests {
 
     #[test]
     fn a_job_of_an_earlier_version_still_loads() {
-        let old = r#"{"id":7,"kind":"customer_copy","state":"held","attempts":1,"problem":null,"outcome":{"app":"till","id":"order-17","txn":42,
+        let old = r#"{"id":7,"kind":"customer_copy","state":"held","attempts":1,"problem":null,
+            "outcome":{"app":"till","id":"order-17","txn":42,
             "kind":"sale","status":"approved","currency":"CNY","amount":"12.34","fee":"0.07","started":1000,
-            "place":{"shop":"s","address":"","city":""},"operator":"01","pin":true,"voided":false,"test":false}}"#;
+            "place":{"shop":"s","address":"","city":""},"operator":"01","pin":true,"voided":false,
+            "test":false}}"#;
         let job: PaperJob = serde_json::from_str(old).expect("loads");
         assert_eq!((job.owner(), job.transaction(), job.state), (Some("till"), Some(42), PaperState::Held));
         assert_eq!(job.outcome().and_then(|o| o.sums.amount), Some(1234));

@@ -51,8 +51,8 @@ pub enum EncodingError {
     Malformed { seq: u64, cause: serde_json::Error },
 }
 
-/// What happened, by family: each has its fold beside its state in `core`. The masked PAN is the only form of a
-/// card number in here.
+/// What happened, by family: each has its fold beside its state in `core`. The masked PAN is the only form of
+/// a card number in here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
@@ -114,8 +114,8 @@ impl Record {
         }
     }
 
-    /// The stored form: JSON of the record, `{"family":{"record":{..}}}`. Its version stands in a column of its
-    /// own.
+    /// The stored form: JSON of the record, `{"family":{"record":{..}}}`. Its version stands in a column of
+    /// its own.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }

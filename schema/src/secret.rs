@@ -313,8 +313,8 @@ impl fmt::Debug for ServiceCode {
     }
 }
 
-/// Text that a password is checked against: a PHC string (argon2id over a keyed hash). Not a secret that opens
-/// anything without the vault's key, and of no use to any reader: it is kept, and not shown.
+/// Text that a password is checked against: a PHC string (argon2id over a keyed hash). Not a secret that
+/// opens anything without the vault's key, and of no use to any reader: it is kept, and not shown.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Verifier(String);

@@ -212,7 +212,8 @@ pub trait Terminal: Send + Sync {
     /// only.
     fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()>;
     fn operators<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Operators>;
-    /// What the terminal is and shows, as far as it is durable: a value that is kept, and shared by all who ask.
+    /// What the terminal is and shows, as far as it is durable: a value that is kept, and shared by all who
+    /// ask.
     fn info(&self) -> Reply<'_, Arc<TerminalInfo>>;
     /// Tests devices, store, clock, keys and lines now, and answers the report; `print`: on paper too. One at
     /// a time: a second caller waits for its own. Takes some seconds when something does not answer.

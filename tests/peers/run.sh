@@ -8,7 +8,8 @@ out=${CARGO_TARGET_DIR:-$root/target}/peers
 mkdir -p "$out"
 cd "$root"
 [ -x .venv/bin/python ] || python3 -m venv .venv
-.venv/bin/python -c 'import iso8583, psec' 2>/dev/null || .venv/bin/pip install -q -r tests/frames/requirements.txt
+.venv/bin/python -c 'import iso8583, psec' 2>/dev/null ||
+    .venv/bin/pip install -q -r tests/frames/requirements.txt
 cargo build -q --release -p payterm-hosts --example bench_iso8583
 bench=${CARGO_TARGET_DIR:-$root/target}/release/examples/bench_iso8583
 if [ ! -d "$out/lib" ]; then

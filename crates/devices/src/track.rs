@@ -233,7 +233,12 @@ mod tests {
     }
 
     prop_compose! {
-        fn tracks()(one in "[ !-$&->@-_]{2,76}", two in "[0-9=]{1,37}", three in "[0-9=]{1,104}", which in 1u8..8) -> Tracks {
+        fn tracks()(
+            one in "[ !-$&->@-_]{2,76}",
+            two in "[0-9=]{1,37}",
+            three in "[0-9=]{1,104}",
+            which in 1u8..8,
+        ) -> Tracks {
             let on = |bit: u8, text: String| (which & bit != 0).then_some(text);
             Tracks { track1: on(1, one), track2: on(2, two), track3: on(4, three) }
         }
@@ -253,8 +258,13 @@ mod tests {
             }
         }
         #[test]
-        fn one_changed_character_is_caught(two in "[0-9=]{4,37}", at in any::<prop::sample::Index>(), to in "[0-9:-?]") {
-            let mut raw = compose(&Tracks { track1: None, track2: Some(two), track3: None }, Lrc::Follows).to_string();
+        fn one_changed_character_is_caught(
+            two in "[0-9=]{4,37}",
+            at in any::<prop::sample::Index>(),
+            to in "[0-9:-?]",
+        ) {
+            let tracks = Tracks { track1: None, track2: Some(two), track3: None };
+            let mut raw = compose(&tracks, Lrc::Follows).to_string();
             let at = at.index(raw.len());
             prop_assume!(raw[at..=at] != to);
             raw.replace_range(at..=at, &to);

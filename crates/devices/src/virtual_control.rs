@@ -6,7 +6,7 @@
 //!
 //! | `do` | members |
 //! |---|---|
-//! | `swipe` | `tracks` (raw reader output; `hex`: in hexadecimal; `lrc`: with LRCs) or `pan`, `expiry`, `service` |
+//! | `swipe` | `tracks` (raw output; `hex`: hexadecimal; `lrc`: with LRCs) or `pan`, `expiry`, `service` |
 //! | `insert`, `tap` | |
 //! | `scan` | `code` |
 //! | `type` | `pan`, `expiry` |

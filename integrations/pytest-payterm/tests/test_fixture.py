@@ -97,7 +97,13 @@ def test_a_mishap_that_does_not_happen_fails_the_test(payterm):
                 pass
         waiting = payterm.acquirer._control({"cmd": "mishaps"})["mishaps"]
         assert [p["mishap"]["type"] for p in waiting] == ["busy"], "the outer one is left"
-    for wrong in ({"name": "drop-replies"}, {"name": "delay"}, {"name": "delay", "ms": "soon"}, {"name": "busy", "ms": 5}, {"name": "code", "code": "00"}):
+    for wrong in (
+        {"name": "drop-replies"},
+        {"name": "delay"},
+        {"name": "delay", "ms": "soon"},
+        {"name": "busy", "ms": 5},
+        {"name": "code", "code": "00"},
+    ):
         with pytest.raises(MishapError):
             with payterm.mishap(**wrong):
                 pass
@@ -111,7 +117,8 @@ def test_the_acquirer_knows_every_name(payterm):
 
 
 def test_names_and_numbers_may_be_written_as_on_the_command_line(payterm):
-    with payterm.mishap("late-reply", ms="5", must_happen=False), payterm.mishap("code", code="51", must_happen=False):
+    late = payterm.mishap("late-reply", ms="5", must_happen=False)
+    with late, payterm.mishap("code", code="51", must_happen=False):
         waiting = payterm.acquirer._control({"cmd": "mishaps"})["mishaps"]
     assert [p["mishap"] for p in waiting] == [{"type": "late-reply", "ms": 5}, {"type": "code", "code": "51"}]
 

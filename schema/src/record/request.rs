@@ -91,8 +91,8 @@ pub enum RequestRecord {
         asking: Asking,
         trace: FrameTrace,
     },
-    /// The host said yes, and that is not ours yet: card or cashier must agree. The obligation stays armed until
-    /// then; a restart reverses it.
+    /// The host said yes, and that is not ours yet: card or cashier must agree. The obligation stays armed
+    /// until then; a restart reverses it.
     Provisional {
         txn: u64,
         account: AccountId,

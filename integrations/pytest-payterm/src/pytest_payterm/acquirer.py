@@ -34,25 +34,30 @@ class MishapError(AssertionError):
 
 class Acquirer:
     def __init__(self, state, account, start, stop, explain):
-        self._state, self._account, self._start, self._stop, self._explain = state, account, start, stop, explain
+        self._state, self._account = state, account
+        self._start, self._stop, self._explain = start, stop, explain
 
     # ---- Mishaps
 
     @contextlib.contextmanager
     def mishap(self, name, *, kind="sale", mti=None, next=1, must_happen=True, **value):
-        """Trouble for the `next` messages that fit: requests of this `kind` (not their reversals), or messages with this `mti`
-        (`"0400"` is a reversal), or with `kind=None` any. What was not used is forgotten at the end. A mishap that never came to
-        pass fails the test, because that test has shown nothing; `must_happen=False` lets it be. `drop-reply` is `drop_reply`, as the
-        acquirer's own command has it.
+        """Trouble for the `next` messages that fit: requests of this `kind` (not their reversals), or
+        messages with this `mti` (`"0400"` is a reversal), or with `kind=None` any. What was not used is
+        forgotten at the end. A mishap that never came to pass fails the test, because that test has shown
+        nothing; `must_happen=False` lets it be. `drop-reply` is `drop_reply`, as the acquirer's own command
+        has it.
         """
         name = name.replace("-", "_")
         takes = MISHAPS.get(name, MishapError)
         if takes is MishapError:
             raise MishapError(f"there is no mishap {name!r}; there are: {' '.join(MISHAPS)}")
         if set(value) != ({takes} if takes else set()):
-            raise MishapError(f"{name} takes {takes + '=...' if takes else 'no value'}, not {', '.join(value) or 'nothing'}")
+            wanted, given = f"{takes}=..." if takes else "no value", ", ".join(value) or "nothing"
+            raise MishapError(f"{name} takes {wanted}, not {given}")
         # A number may come as text, a code stays one: "05".
-        value = {k: int(v) if k != "code" and isinstance(v, str) and v.isdecimal() else v for k, v in value.items()}
+        for key, given in value.items():
+            if key != "code" and isinstance(given, str) and given.isdecimal():
+                value[key] = int(given)
         plan = {"mishap": {"type": name.replace("_", "-"), **value}, "next": next}
         plan.update({"mti": mti} if mti else {"kind": kind} if kind else {})
         self._control({"cmd": "mishap", **plan})
@@ -105,8 +110,8 @@ class Acquirer:
         return sum((s["amount"] for s in self._standing(frames)), Decimal("0.00"))
 
     def charges(self):
-        """The payments that stand at the acquirer, in their order: Decimals. One that was reversed or voided does not stand; a refund
-        is one of its own, below zero."""
+        """The payments that stand at the acquirer, in their order: Decimals. One that was reversed or voided
+        does not stand; a refund is one of its own, below zero."""
         return [s["amount"] for s in self._standing(None) if s["amount"]]
 
     def messages(self):
@@ -120,7 +125,8 @@ class Acquirer:
 
     def check(self):
         """Asserts that the ledger is sound: every posting sums to zero, nothing is overdrawn."""
-        report = json.loads(run("payterm-acquirer", "check", "--json", "--state", self._state, check=False).stdout)
+        done = run("payterm-acquirer", "check", "--json", "--state", self._state, check=False)
+        report = json.loads(done.stdout)
         assert not report["broken"], report["broken"]
 
     def _frames(self, request):
@@ -138,6 +144,7 @@ class Acquirer:
                 continue
             root = undone.get(p["undoes"], p["undoes"]) or p["id"]
             undone[p["id"]] = root
-            row = rows.setdefault(root, {"frame": (p["account"], p["batch"], p["stan"]), "amount": Decimal("0.00")})
+            frame = p["account"], p["batch"], p["stan"]
+            row = rows.setdefault(root, {"frame": frame, "amount": Decimal("0.00")})
             row["amount"] += sum(Decimal(minor) / 100 for name, minor in p["lines"] if name in ours)
         return [r for r in rows.values() if frames is None or r["frame"] in frames]

@@ -13,8 +13,9 @@ class Refused(Exception):
 
 
 class Customer:
-    """What the customer does is kept until the terminal asks for it, so it can stand before the app's call; with `wait` seconds it
-    is done in this moment, and refused when the terminal does not ask for it until then."""
+    """What the customer does is kept until the terminal asks for it, so it can stand before the app's call;
+    with `wait` seconds it is done in this moment, and refused when the terminal does not ask for it until
+    then."""
 
     def __init__(self, socket, cards, page):
         self._socket, self._page = socket, page
@@ -58,7 +59,8 @@ class Customer:
 
     def screen(self, contains="", wait=WAIT):
         """The lines of the display, as soon as this text is on it."""
-        return self._ask({"do": "screen", "contains": contains, "timeout_ms": int(wait * 1000)}, wait)["lines"]
+        timeout = int(wait * 1000)
+        return self._ask({"do": "screen", "contains": contains, "timeout_ms": timeout}, wait)["lines"]
 
     def papers(self, count=0, wait=WAIT):
         """The papers that came out, as soon as there are that many."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 
 def find(name):
-    """The program in PAYTERM_BIN, else in PATH, else the newest in `target` of the checkout that this package stands in."""
+    """The program in PAYTERM_BIN, else in PATH, else the newest in `target` of the checkout that this package
+    stands in."""
     looked = []
     chosen = os.environ.get("PAYTERM_BIN")
     if chosen:
@@ -20,7 +21,8 @@ def find(name):
         return found
     looked.append("PATH")
     for parent in Path(__file__).resolve().parents:
-        built = [p for p in (parent / "target" / kind / name for kind in ("debug", "release", "prove")) if os.access(p, os.X_OK)]
+        places = (parent / "target" / kind / name for kind in ("debug", "release", "prove"))
+        built = [p for p in places if os.access(p, os.X_OK)]
         if built:
             return str(max(built, key=lambda p: p.stat().st_mtime))
         if (parent / "Cargo.toml").exists():
@@ -34,10 +36,16 @@ def find(name):
 def run(name, *args, stdin=None, env=None, timeout=60, check=True):
     """Runs a program to its end; what it wrote to stdout, or with `check=False` its CompletedProcess."""
     done = subprocess.run(
-        [find(name), *map(str, args)], input=stdin, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout
+        [find(name), *map(str, args)],
+        input=stdin,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
     if not check:
         return done
     if done.returncode:
-        raise RuntimeError(f"{name} {' '.join(map(str, args))}: exit status {done.returncode}: {(done.stderr or done.stdout).strip()}")
+        command, said = " ".join([name, *map(str, args)]), (done.stderr or done.stdout).strip()
+        raise RuntimeError(f"{command}: exit status {done.returncode}: {said}")
     return done.stdout

@@ -37,8 +37,11 @@ class NotReady(Exception):
 class Payterm:
     """`with Payterm() as payterm:` is a terminal in service. The fixture `payterm` is one a test."""
 
-    def __init__(self, *, app="shop", language="en", reply_timeout_ms=2000, obligation_backoff_ms=200, config=""):
-        """`app`: what the tests' own user is called, a manager. `config`: TOML that is appended to the terminal's configuration."""
+    def __init__(
+        self, *, app="shop", language="en", reply_timeout_ms=2000, obligation_backoff_ms=200, config=""
+    ):
+        """`app`: what the tests' own user is called, a manager. `config`: TOML that is appended to the
+        terminal's configuration."""
         self.app = app
         self._language, self._more = language, config
         self._account = {"reply_timeout_ms": reply_timeout_ms, "obligation_backoff_ms": obligation_backoff_ms}
@@ -53,10 +56,12 @@ class Payterm:
             self._start_bus()
             self._start_acquirer()
             self._provision()
-            cards = (json.loads(line) for line in run("payterm-acquirer", "cards", "--json", "--reveal").splitlines())
+            cards = map(json.loads, run("payterm-acquirer", "cards", "--json", "--reveal").splitlines())
             cards = {c["name"]: {"pin": None, "track2": None, **c} for c in cards}
             self.customer = Customer(self.dir / "state" / "virtual.sock", cards, self._page)
-            self.acquirer = Acquirer(self.dir / "acquirer", ACCOUNT, self._start_acquirer, self._stop_acquirer, self.explain)
+            self.acquirer = Acquirer(
+                self.dir / "acquirer", ACCOUNT, self._start_acquirer, self._stop_acquirer, self.explain
+            )
             self.start()
             self._in_service()
         except BaseException:
@@ -80,7 +85,8 @@ class Payterm:
             path.unlink(missing_ok=True)
             notify.bind(str(path))
             notify.settimeout(0.05)
-            self._daemon = self._spawn("paytermd", "--config", self.dir / "payterm.toml", env={"NOTIFY_SOCKET": str(path)})
+            config, env = self.dir / "payterm.toml", {"NOTIFY_SOCKET": str(path)}
+            self._daemon = self._spawn("paytermd", "--config", config, env=env)
             until = time.monotonic() + READY
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -114,12 +120,13 @@ class Payterm:
         return self.acquirer.mishap(name, **how)
 
     def settle(self, timeout=30):
-        """The trouble is over: mishaps are forgotten, a terminal that was killed is started, and nothing is owed or running when this
-        returns. What is stuck waits for a person, and is left."""
+        """The trouble is over: mishaps are forgotten, a terminal that was killed is started, and nothing is
+        owed or running when this returns. What is stuck waits for a person, and is left."""
         self.acquirer.clear_mishaps()
         if self._daemon.poll() is not None:
             self.start()
-        done = self._ctl("inhibited", "--wait", timeout, "--except", "stuck", timeout=timeout + 30, check=False)
+        wait = "--wait", timeout, "--except", "stuck"
+        done = self._ctl("inhibited", *wait, timeout=timeout + 30, check=False)
         if done.returncode:
             raise AssertionError(f"after {timeout} s the terminal still says: {done.stdout}{done.stderr}")
 
@@ -127,7 +134,8 @@ class Payterm:
 
     def environment(self):
         """What a process needs to find this terminal; the fixture sets it in the test's own."""
-        return {"DBUS_SYSTEM_BUS_ADDRESS": self.bus, "PAYTERM_BUS": self.bus, "PAYTERM_STATE": str(self.dir / "state")}
+        state = str(self.dir / "state")
+        return {"DBUS_SYSTEM_BUS_ADDRESS": self.bus, "PAYTERM_BUS": self.bus, "PAYTERM_STATE": state}
 
     def outcome(self, request):
         """The outcome of a request by its id, as a dict."""
@@ -152,7 +160,8 @@ class Payterm:
     # ---- Inside
 
     def _ctl(self, *args, **how):
-        return run("paytermctl", "--bus", self.bus, *args, env={"PAYTERM_STATE": str(self.dir / "state")}, **how)
+        env = {"PAYTERM_STATE": str(self.dir / "state")}
+        return run("paytermctl", "--bus", self.bus, *args, env=env, **how)
 
     def _ctl_json(self, *args):
         # `recall` tells the status by its exit status.
@@ -173,9 +182,10 @@ class Payterm:
             )
 
     def _start_bus(self):
+        address = "--print-address=1", f"--address=unix:dir={self.dir}"
         try:
             self._bus_daemon = subprocess.Popen(
-                ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=1", f"--address=unix:dir={self.dir}"],
+                ["dbus-daemon", "--session", "--nofork", "--nopidfile", *address],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -188,14 +198,14 @@ class Payterm:
     def _start_acquirer(self):
         ready = self.dir / "acquirer.ready"
         ready.unlink(missing_ok=True)
-        self._acquirer = self._spawn(
-            "payterm-acquirer", "serve", "--listen", f"unionpay=127.0.0.1:{self._port}", "--listen", "demo-x919=127.0.0.1:0",
-            "--state", self.dir / "acquirer", "--ready-file", ready
-        )
+        listen = "--listen", f"unionpay=127.0.0.1:{self._port}", "--listen", "demo-x919=127.0.0.1:0"
+        state = "--state", self.dir / "acquirer"
+        self._acquirer = self._spawn("payterm-acquirer", "serve", *listen, *state, "--ready-file", ready)
         until = time.monotonic() + READY
         while not ready.exists():
             if self._acquirer.poll() is not None or time.monotonic() > until:
-                raise NotReady("payterm-acquirer did not start:\n" + (self.dir / "payterm-acquirer.log").read_text(errors="replace")[-2000:])
+                log = (self.dir / "payterm-acquirer.log").read_text(errors="replace")
+                raise NotReady("payterm-acquirer did not start:\n" + log[-2000:])
             time.sleep(0.005)
         self._port = int(json.loads(ready.read_text())["unionpay"].rsplit(":", 1)[1])
 
@@ -226,11 +236,14 @@ class Payterm:
             ("[bus]", {"bus": "system"}),
             ("[[bus.caller]]", {"uid": os.getuid(), "app": self.app, "manager": True}),
             ("[[account]]", account),
-            *(("[[device]]", {"name": name, "kind": kind, "driver": "virtual"}) for name, kind in DEVICES.items()),
         ]
-        # A JSON text, number or boolean is one of TOML too.
-        text = "\n".join("\n".join([head, *(f"{k} = {json.dumps(v)}" for k, v in table.items())]) for head, table in tables)
-        (self.dir / "payterm.toml").write_text(f"{text}\n{self._more}\n")
+        for name, kind in DEVICES.items():
+            tables.append(("[[device]]", {"name": name, "kind": kind, "driver": "virtual"}))
+        lines = []
+        for head, table in tables:
+            # A JSON text, number or boolean is one of TOML too.
+            lines += [head, *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+        (self.dir / "payterm.toml").write_text("\n".join([*lines, self._more, ""]))
         at = ["--state", state, "--key-file", key]
         run("paytermctl", "vault", "init", *at)
         parts = json.loads(run("payterm-acquirer", "tmk", "--json", "--account", ACCOUNT))

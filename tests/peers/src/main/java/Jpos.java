@@ -7,7 +7,10 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jpos.iso.*;
 
-/** Packs and unpacks message.json with jPOS and the same field table; prints the bytes and one JSON object a line. */
+/**
+ * Packs and unpacks message.json with jPOS and the same field table; prints the bytes and one JSON object a
+ * line.
+ */
 public class Jpos {
     static final int RUNS = 61, TIMES = 20_000;
 

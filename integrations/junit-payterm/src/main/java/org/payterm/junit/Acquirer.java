@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /** The acquirer: its mishaps, and its ledger for assertions. */
 public final class Acquirer {
@@ -26,7 +27,10 @@ public final class Acquirer {
         this.state = state;
     }
 
-    /** Something that ends with the block of a try: {@code try (var lost = payterm.mishap("drop_reply")) { ... }}. */
+    /**
+     * Something that ends with the block of a try:
+     * {@code try (var lost = payterm.mishap("drop_reply")) { ... }}.
+     */
     public interface Open extends AutoCloseable {
         @Override
         void close();
@@ -35,15 +39,16 @@ public final class Acquirer {
     // ---- Mishaps
 
     /**
-     * From now on to the end of the block. What was not used then is forgotten; a mishap that never came to pass fails the test,
-     * because that test has shown nothing.
+     * Plans a mishap from now to the end of the block. What was not used by then is forgotten; a mishap that
+     * never came to pass fails the test, because that test has shown nothing.
      */
     public Open mishap(Mishap mishap) {
         var plan = mishap.plan();
         order(plan);
         return () -> {
             if (forget(plan) == mishap.next() && mishap.mustHappen()) {
-                throw new AssertionError("the mishap " + mishap + " never came to pass: no such message reached the acquirer");
+                throw new AssertionError(
+                        "the mishap " + mishap + " never came to pass: no such message reached the acquirer");
             }
         };
     }
@@ -118,7 +123,7 @@ public final class Acquirer {
 
     /** What the shop (with the acquirer's fee) holds of all requests. */
     public BigDecimal net() throws IOException {
-        return standing().values().stream().map(Row::amount).reduce(BigDecimal.ZERO.setScale(2), BigDecimal::add);
+        return sum(standing().values().stream());
     }
 
     /** The same of one request, by its id. */
@@ -126,20 +131,20 @@ public final class Acquirer {
         Set<Frame> frames = new HashSet<>();
         for (var entry : payterm.explain(request).get("entries").asArray()) {
             var record = entry.asObject().get("record").asObject();
-            var allowed = record.get("request") == null ? null : record.get("request").asObject().get("allowed");
+            var own = record.get("request");
+            var allowed = own == null ? null : own.asObject().get("allowed");
             if (allowed != null) {
                 var plan = allowed.asObject().get("plan").asObject();
                 var account = allowed.asObject().getString("account", "");
                 frames.add(new Frame(account, plan.getInt("batch", 0), plan.getInt("stan", 0)));
             }
         }
-        var own = standing().values().stream().filter(r -> frames.contains(r.frame()));
-        return own.map(Row::amount).reduce(BigDecimal.ZERO.setScale(2), BigDecimal::add);
+        return sum(standing().values().stream().filter(r -> frames.contains(r.frame())));
     }
 
     /**
-     * The payments that stand, in their order. One that was reversed or voided does not stand; a refund is one of its own, below
-     * zero.
+     * The payments that stand, in their order. One that was reversed or voided does not stand; a refund is
+     * one of its own, below zero.
      */
     public List<BigDecimal> charges() throws IOException {
         return standing().values().stream().map(Row::amount).filter(a -> a.signum() != 0).toList();
@@ -169,8 +174,13 @@ public final class Acquirer {
 
     private record Row(Frame frame, BigDecimal amount) {}
 
+    private static BigDecimal sum(Stream<Row> rows) {
+        return rows.map(Row::amount).reduce(BigDecimal.ZERO.setScale(2), BigDecimal::add);
+    }
+
     private JsonArray read(String command) throws IOException {
-        return Json.parse(Programs.output("payterm-acquirer", List.of(command, "--json", "--state", state.toString()), null)).asArray();
+        var arguments = List.of(command, "--json", "--state", state.toString());
+        return Json.parse(Programs.output("payterm-acquirer", arguments, null)).asArray();
     }
 
     /** One row a payment, with what is left of it. */

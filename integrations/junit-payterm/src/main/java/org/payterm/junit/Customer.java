@@ -1,6 +1,7 @@
 package org.payterm.junit;
 
 import com.eclipsesource.json.JsonObject;
+import com.eclipsesource.json.JsonValue;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
@@ -9,8 +10,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The customer at the virtual devices. What the customer does is kept until the terminal asks for it, so it can stand
- * before the app's call.
+ * The customer at the virtual devices. What the customer does is kept until the terminal asks for it, so it
+ * can stand before the app's call.
  */
 public final class Customer {
     private static final Duration WAIT = Duration.ofSeconds(10);
@@ -83,7 +84,8 @@ public final class Customer {
                 return;
             }
             if (System.nanoTime() > until) {
-                throw new Refused("cancel: the customer is not asked for anything within " + WAIT.toSeconds() + " s");
+                var seconds = WAIT.toSeconds();
+                throw new Refused("cancel: the customer is not asked for anything within " + seconds + " s");
             }
             Thread.sleep(20);
         }
@@ -91,14 +93,12 @@ public final class Customer {
 
     /** The lines of the display, as soon as this text is on it. */
     public List<String> screen(String contains) {
-        var command = new JsonObject().add("do", "screen").add("contains", contains).add("timeout_ms", WAIT.toMillis());
-        return ask(command).get("lines").asArray().values().stream().map(l -> l.asString()).toList();
+        return texts(new JsonObject().add("do", "screen").add("contains", contains), "lines");
     }
 
     /** The papers that came out, as soon as there are that many. */
     public List<String> papers(int count) {
-        var command = new JsonObject().add("do", "papers").add("count", count).add("timeout_ms", WAIT.toMillis());
-        return ask(command).get("papers").asArray().values().stream().map(p -> p.asString()).toList();
+        return texts(new JsonObject().add("do", "papers").add("count", count), "papers");
     }
 
     /** Switches the printer on or off. */
@@ -109,9 +109,16 @@ public final class Customer {
     private JsonObject card(String name) {
         var card = cards.get(name);
         if (card == null) {
-            throw new IllegalArgumentException("no test card '" + name + "'; there are: " + String.join(" ", cards.keySet()));
+            var there = String.join(" ", cards.keySet());
+            throw new IllegalArgumentException("no test card '" + name + "'; there are: " + there);
         }
         return card;
+    }
+
+    /** A list of texts that the devices answer with, within {@link #WAIT}. */
+    private List<String> texts(JsonObject command, String field) {
+        var answer = ask(command.add("timeout_ms", WAIT.toMillis()));
+        return answer.get(field).asArray().values().stream().map(JsonValue::asString).toList();
     }
 
     private void queue(JsonObject command) {
@@ -125,7 +132,8 @@ public final class Customer {
             if (error != null) {
                 // What was typed or swiped is not repeated: it may be a card number.
                 var e = error.asObject();
-                throw new Refused(command.getString("do", "") + ": " + e.getString("field", "") + ": " + e.getString("rule", ""));
+                var where = command.getString("do", "") + ": " + e.getString("field", "");
+                throw new Refused(where + ": " + e.getString("rule", ""));
             }
             return answer;
         } catch (IOException e) {

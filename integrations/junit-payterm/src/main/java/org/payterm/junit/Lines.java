@@ -12,8 +12,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 
 /**
- * One JSON object a line over a Unix socket, one answer a line: so the virtual devices and the acquirer's control
- * are spoken to.
+ * One JSON object a line over a Unix socket, one answer a line: so the virtual devices and the acquirer's
+ * control are spoken to.
  */
 final class Lines {
     private Lines() {}

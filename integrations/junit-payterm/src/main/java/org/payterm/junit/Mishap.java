@@ -43,7 +43,8 @@ public final class Mishap {
         // As the acquirer's own command has it: drop-reply.
         String name = written.replace('-', '_');
         if (!NAMES.containsKey(name)) {
-            throw new IllegalArgumentException("there is no mishap '" + name + "'; there are: " + String.join(" ", NAMES.keySet()));
+            var there = String.join(" ", NAMES.keySet());
+            throw new IllegalArgumentException("there is no mishap '" + name + "'; there are: " + there);
         }
         this.name = name;
         type = new JsonObject().add("type", name.replace('_', '-'));
@@ -71,13 +72,17 @@ public final class Mishap {
     private String takes(String not) {
         var field = NAMES.get(name);
         if (field == null || field.equals(not) || valued) {
-            throw new IllegalArgumentException(name + (field == null ? " takes no value" : " takes one " + field));
+            var takes = field == null ? " takes no value" : " takes one " + field;
+            throw new IllegalArgumentException(name + takes);
         }
         valued = true;
         return field;
     }
 
-    /** Requests of this kind (not their reversals): {@code sale}, which it is without a word, {@code void}, {@code refund} ... */
+    /**
+     * For requests of this kind (not their reversals): {@code sale}, which it is without a word, {@code
+     * void}, {@code refund} ...
+     */
     public Mishap kind(String kind) {
         this.kind = kind;
         this.mti = null;
@@ -133,6 +138,7 @@ public final class Mishap {
 
     @Override
     public String toString() {
-        return name + " (" + (mti != null ? "message " + mti : kind != null ? kind + " request" : "any message") + ")";
+        var what = mti != null ? "message " + mti : kind != null ? kind + " request" : "any message";
+        return name + " (" + what + ")";
     }
 }

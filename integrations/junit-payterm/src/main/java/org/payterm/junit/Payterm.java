@@ -3,9 +3,7 @@ package org.payterm.junit;
 import com.eclipsesource.json.Json;
 import com.eclipsesource.json.JsonObject;
 import com.eclipsesource.json.JsonValue;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
 import java.lang.ProcessBuilder.Redirect;
 import java.nio.charset.StandardCharsets;
@@ -25,8 +23,9 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
     static final String ACCOUNT = "cup";
     private static final long READY_SECONDS = 20;
     private static final String[][] DEVICES = {
-        {"swipe", "magnetic_reader"}, {"chip", "chip_reader"}, {"tap", "contactless_reader"}, {"scanner", "scanner"},
-        {"keypad", "keypad"}, {"pinpad", "pin_pad"}, {"display", "display"}, {"printer", "printer"},
+        {"swipe", "magnetic_reader"}, {"chip", "chip_reader"}, {"tap", "contactless_reader"},
+        {"scanner", "scanner"}, {"keypad", "keypad"}, {"pinpad", "pin_pad"},
+        {"display", "display"}, {"printer", "printer"},
     };
 
     /** What a test may set. */
@@ -107,7 +106,8 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
         startAcquirer();
         provision();
         Map<String, JsonObject> cards = new LinkedHashMap<>();
-        for (var line : Programs.output("payterm-acquirer", List.of("cards", "--json", "--reveal"), null).split("\n")) {
+        var told = Programs.output("payterm-acquirer", List.of("cards", "--json", "--reveal"), null);
+        for (var line : told.split("\n")) {
             var card = Json.parse(line).asObject();
             cards.put(card.getString("name", ""), card);
         }
@@ -141,7 +141,7 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
         });
     }
 
-    /** kill -9 of the terminal: a power cut, but for the machine's memory. {@link #start()} brings it back. */
+    /** Kills the terminal: a power cut, but for the machine's memory. {@link #start()} brings it back. */
     public void kill() {
         end(daemon);
     }
@@ -173,8 +173,8 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
     }
 
     /**
-     * The trouble is over: mishaps are forgotten, a terminal that was killed is started, and nothing is owed or running when this
-     * returns. What is stuck waits for a person, and is left.
+     * The trouble is over: mishaps are forgotten, a terminal that was killed is started, and nothing is owed
+     * or running when this returns. What is stuck waits for a person, and is left.
      */
     public void settle() throws IOException {
         acquirer.clearMishaps();
@@ -226,7 +226,8 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
 
     /** What a process needs to find this terminal: DBUS_SYSTEM_BUS_ADDRESS, PAYTERM_BUS, PAYTERM_STATE. */
     public Map<String, String> environment() {
-        return Map.of("DBUS_SYSTEM_BUS_ADDRESS", bus, "PAYTERM_BUS", bus, "PAYTERM_STATE", dir.resolve("state").toString());
+        var state = dir.resolve("state").toString();
+        return Map.of("DBUS_SYSTEM_BUS_ADDRESS", bus, "PAYTERM_BUS", bus, "PAYTERM_STATE", state);
     }
 
     /** The command line of paytermctl for this terminal, to be run with {@link #environment()}. */
@@ -266,7 +267,7 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
         return told.toString();
     }
 
-    /** Which page the screen shows: {@code idle}, {@code present}, {@code pin}, {@code wait}, {@code result} ... */
+    /** Page on the screen: {@code idle}, {@code present}, {@code pin}, {@code wait}, {@code result} ... */
     String page() throws IOException {
         return ctlJson("info").asObject().get("screen").asObject().getString("page", "");
     }
@@ -284,7 +285,8 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
         var answer = ctl(all.toArray(String[]::new));
         var json = answer.out().isBlank() ? Json.NULL : Json.parse(answer.out());
         if (json.isNull() || (json.isObject() && json.asObject().get("fault") != null)) {
-            throw new IOException("paytermctl " + String.join(" ", arguments) + ": " + (answer.out() + answer.err()).strip());
+            var said = (answer.out() + answer.err()).strip();
+            throw new IOException("paytermctl " + String.join(" ", arguments) + ": " + said);
         }
         return json;
     }
@@ -299,9 +301,11 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
     }
 
     private void startBus() throws IOException {
-        var command = List.of("dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=1", "--address=unix:dir=" + dir);
+        var command = List.of(
+                "dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=1",
+                "--address=unix:dir=" + dir);
         busDaemon = new ProcessBuilder(command).redirectError(Redirect.DISCARD).start();
-        bus = new BufferedReader(new InputStreamReader(busDaemon.getInputStream(), StandardCharsets.UTF_8)).readLine();
+        bus = busDaemon.inputReader(StandardCharsets.UTF_8).readLine();
         if (bus == null) {
             throw new IOException("dbus-daemon did not start");
         }
@@ -311,11 +315,13 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
         var ready = dir.resolve("acquirer.ready");
         Files.deleteIfExists(ready);
         acquirerProcess = spawn(
-                "payterm-acquirer", "serve", "--listen", "unionpay=127.0.0.1:" + port, "--listen", "demo-x919=127.0.0.1:0",
+                "payterm-acquirer", "serve",
+                "--listen", "unionpay=127.0.0.1:" + port, "--listen", "demo-x919=127.0.0.1:0",
                 "--state", dir.resolve("acquirer").toString(), "--ready-file", ready.toString());
         until("payterm-acquirer to be ready", () -> {
             if (!acquirerProcess.isAlive()) {
-                throw new IllegalStateException("payterm-acquirer did not start:\n" + Files.readString(dir.resolve("payterm-acquirer.log")));
+                var log = Files.readString(dir.resolve("payterm-acquirer.log"));
+                throw new IllegalStateException("payterm-acquirer did not start:\n" + log);
             }
             return Files.exists(ready);
         });
@@ -327,31 +333,68 @@ public final class Payterm implements ExtensionContext.Store.CloseableResource {
         end(acquirerProcess);
     }
 
-    /** Configuration and keys, as an engineer would fill them in. */
+    /** Configuration of the terminal, as an engineer would fill it in. */
+    private String configuration(String state, String key) throws IOException {
+        var toml = new StringBuilder();
+        toml.append("""
+                [terminal]
+                shop = "JUnit shop"
+                language = "%s"
+                [operators]
+                required = false
+                [inhibit]
+                logind = "off"
+                [store]
+                dir = "%s"
+                [vault]
+                key_file = "%s"
+                """.formatted(options.language, state, key));
+        toml.append("""
+                [bus]
+                bus = "system"
+                [[bus.caller]]
+                uid = %s
+                app = "%s"
+                manager = true
+                """.formatted(Files.getAttribute(dir, "unix:uid"), options.app));
+        toml.append("""
+                [[account]]
+                id = "%s"
+                profile = "unionpay"
+                mid = "TESTMERCHANT001"
+                tid = "TEST0001"
+                currency = "CNY"
+                address = "127.0.0.1:%d"
+                connect_timeout_ms = 2000
+                reply_timeout_ms = %d
+                obligation_backoff_ms = %d
+                obligation_backoff_max_ms = 1000
+                """.formatted(ACCOUNT, port, options.replyTimeoutMs, options.backoffMs));
+        for (var device : DEVICES) {
+            toml.append("""
+                    [[device]]
+                    name = "%s"
+                    kind = "%s"
+                    driver = "virtual"
+                    """.formatted((Object[]) device));
+        }
+        return toml.append(options.more).append("\n").toString();
+    }
+
+    /** Configuration and keys, as an engineer would bring them. */
     private void provision() throws IOException {
         var state = dir.resolve("state").toString();
         var key = dir.resolve("vault.key").toString();
-        var toml = new StringBuilder();
-        toml.append("[terminal]\nshop = \"JUnit shop\"\nlanguage = \"").append(options.language).append("\"\n");
-        toml.append("[operators]\nrequired = false\n[inhibit]\nlogind = \"off\"\n");
-        toml.append("[store]\ndir = \"").append(state).append("\"\n[vault]\nkey_file = \"").append(key).append("\"\n");
-        toml.append("[bus]\nbus = \"system\"\n[[bus.caller]]\nuid = ").append(Files.getAttribute(dir, "unix:uid"));
-        toml.append("\napp = \"").append(options.app).append("\"\nmanager = true\n");
-        toml.append("[[account]]\nid = \"").append(ACCOUNT).append("\"\nprofile = \"unionpay\"\nmid = \"TESTMERCHANT001\"\n");
-        toml.append("tid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:").append(port).append("\"\n");
-        toml.append("connect_timeout_ms = 2000\nreply_timeout_ms = ").append(options.replyTimeoutMs).append("\n");
-        toml.append("obligation_backoff_ms = ").append(options.backoffMs).append("\nobligation_backoff_max_ms = 1000\n");
-        for (var device : DEVICES) {
-            toml.append("[[device]]\nname = \"").append(device[0]).append("\"\nkind = \"").append(device[1]).append("\"\ndriver = \"virtual\"\n");
-        }
-        Files.writeString(dir.resolve("payterm.toml"), toml.append(options.more).append("\n"));
+        Files.writeString(dir.resolve("payterm.toml"), configuration(state, key));
         Programs.output("paytermctl", List.of("vault", "init", "--state", state, "--key-file", key), null);
-        var parts = Json.parse(Programs.output("payterm-acquirer", List.of("tmk", "--json", "--account", ACCOUNT), null)).asObject();
+        var tmk = Programs.output("payterm-acquirer", List.of("tmk", "--json", "--account", ACCOUNT), null);
+        var parts = Json.parse(tmk).asObject();
         var lines = new StringBuilder();
         for (var part : List.of("component_1", "kcv_1", "component_2", "kcv_2", "kcv")) {
             lines.append(parts.getString(part, "")).append("\n");
         }
-        var load = List.of("vault", "tmk-components", "--state", state, "--key-file", key, "--account", ACCOUNT);
+        var load = List.of(
+                "vault", "tmk-components", "--state", state, "--key-file", key, "--account", ACCOUNT);
         Programs.output("paytermctl", load, lines.toString());
     }
 

@@ -12,7 +12,8 @@ import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
  * A terminal in service a test, as a parameter of type {@link Payterm}; or, to set something,
  * {@code @RegisterExtension PaytermExtension terminal = new PaytermExtension(o -> o.replyTimeoutMs(5000));}.
  */
-public final class PaytermExtension implements BeforeEachCallback, ParameterResolver, TestExecutionExceptionHandler {
+public final class PaytermExtension
+        implements BeforeEachCallback, ParameterResolver, TestExecutionExceptionHandler {
     private static final Namespace OURS = Namespace.create(PaytermExtension.class);
 
     private final Consumer<Payterm.Options> change;
@@ -55,7 +56,8 @@ public final class PaytermExtension implements BeforeEachCallback, ParameterReso
 
     /** Closed by JUnit at the end of the test. */
     private Payterm of(ExtensionContext context) {
-        return context.getStore(OURS).getOrComputeIfAbsent(Payterm.class, key -> Payterm.start(change), Payterm.class);
+        var store = context.getStore(OURS);
+        return store.getOrComputeIfAbsent(Payterm.class, key -> Payterm.start(change), Payterm.class);
     }
 
     /** No failure of its own: the terminal's log and the acquirer's messages. */

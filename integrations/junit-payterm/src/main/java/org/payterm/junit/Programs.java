@@ -19,7 +19,10 @@ final class Programs {
     /** What a program answered. */
     record Answer(int status, String out, String err) {}
 
-    /** The program in PAYTERM_BIN, else in PATH, else the newest in {@code target} of the checkout that the tests run in. */
+    /**
+     * The program in PAYTERM_BIN, else in PATH, else the newest in {@code target} of the checkout that the
+     * tests run in.
+     */
     static String find(String name) throws IOException {
         var chosen = System.getenv("PAYTERM_BIN");
         if (chosen != null && !chosen.isEmpty()) {
@@ -39,8 +42,7 @@ final class Programs {
             Path newest = null;
             for (var kind : List.of("debug", "release", "prove")) {
                 var path = at.resolve("target").resolve(kind).resolve(name);
-                if (Files.isExecutable(path)
-                        && (newest == null || Files.getLastModifiedTime(path).compareTo(Files.getLastModifiedTime(newest)) > 0)) {
+                if (Files.isExecutable(path) && (newest == null || isNewer(path, newest))) {
                     newest = path;
                 }
             }
@@ -48,19 +50,25 @@ final class Programs {
                 return newest.toString();
             }
         }
-        throw new IOException(
-                name + ": neither in PATH nor built here; install payterm, or set PAYTERM_BIN to the directory of its programs");
+        throw new IOException(name + ": neither in PATH nor built here; install payterm,"
+                + " or set PAYTERM_BIN to the directory of its programs");
+    }
+
+    private static boolean isNewer(Path path, Path other) throws IOException {
+        return Files.getLastModifiedTime(path).compareTo(Files.getLastModifiedTime(other)) > 0;
     }
 
     /** Runs it whatever its exit status; {@code stdin} may be null. */
-    static Answer run(String name, List<String> arguments, String stdin, Map<String, String> env) throws IOException {
+    static Answer run(String name, List<String> arguments, String stdin, Map<String, String> env)
+            throws IOException {
         var command = new ArrayList<String>();
         command.add(find(name));
         command.addAll(arguments);
         var out = Files.createTempFile("payterm-out", "");
         var err = Files.createTempFile("payterm-err", "");
         try {
-            var builder = new ProcessBuilder(command).redirectOutput(out.toFile()).redirectError(err.toFile());
+            var builder = new ProcessBuilder(command);
+            builder.redirectOutput(out.toFile()).redirectError(err.toFile());
             builder.environment().putAll(env);
             var process = builder.start();
             try (var to = process.getOutputStream()) {
@@ -70,7 +78,8 @@ final class Programs {
             }
             if (!process.waitFor(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
                 process.destroyForcibly();
-                throw new IOException(name + " " + String.join(" ", arguments) + ": no end within " + PATIENCE_SECONDS + " s");
+                var told = name + " " + String.join(" ", arguments);
+                throw new IOException(told + ": no end within " + PATIENCE_SECONDS + " s");
             }
             return new Answer(process.exitValue(), Files.readString(out), Files.readString(err));
         } catch (InterruptedException e) {
@@ -86,8 +95,8 @@ final class Programs {
     static String output(String name, List<String> arguments, String stdin) throws IOException {
         var answer = run(name, arguments, stdin, Map.of());
         if (answer.status() != 0) {
-            throw new IOException(
-                    name + " " + String.join(" ", arguments) + ": exit status " + answer.status() + ": " + answer.err().strip());
+            var why = "exit status " + answer.status() + ": " + answer.err().strip();
+            throw new IOException(name + " " + String.join(" ", arguments) + ": " + why);
         }
         return answer.out();
     }

@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.platform.engine.TestExecutionResult;
 import org.junit.platform.testkit.engine.EngineTestKit;
 
 /** The extension, proven with a shop app that is right and one that is not. */
@@ -58,7 +59,8 @@ class PaytermExtensionTest {
     @Test
     void aLostAnswerIsReversed(Payterm payterm) throws Exception {
         payterm.customer().pays("alice");
-        try (var lost = payterm.mishap("drop_reply"); var again = payterm.mishap(Mishap.of("drop_request").mti("0400"))) {
+        var reversal = Mishap.of("drop_request").mti("0400");
+        try (var lost = payterm.mishap("drop_reply"); var again = payterm.mishap(reversal)) {
             assertEquals("declined", Tills.careful(payterm, "order-4", "12.34").getString("status", ""));
         }
         payterm.settle();
@@ -114,13 +116,15 @@ class PaytermExtensionTest {
     @Test
     void aMishapThatDoesNotHappenFailsTheTest(Payterm payterm) {
         var unused = payterm.mishap("drop_reply");
-        assertTrue(assertThrows(AssertionError.class, unused::close).getMessage().contains("never came to pass"));
+        var failure = assertThrows(AssertionError.class, unused::close);
+        assertTrue(failure.getMessage().contains("never came to pass"));
         try (var perhaps = payterm.mishap(Mishap.of("busy").mti("0400").perhaps())) {
             var inner = payterm.mishap(Mishap.of("bad_mac").kind("refund"));
             assertThrows(AssertionError.class, inner::close);
             assertEquals(1, payterm.acquirer().waiting().size(), "the outer one is left");
         }
-        assertTrue(assertThrows(IllegalArgumentException.class, () -> Mishap.of("drop-replies")).getMessage().contains("drop_reply"));
+        var unknown = assertThrows(IllegalArgumentException.class, () -> Mishap.of("drop-replies"));
+        assertTrue(unknown.getMessage().contains("drop_reply"));
         assertThrows(IllegalArgumentException.class, () -> payterm.mishap("delay"));
         try (var asTheAcquirerHasIt = payterm.mishap(Mishap.of("drop-reply").perhaps())) {
             assertEquals(1, payterm.acquirer().waiting().size());
@@ -158,13 +162,15 @@ class PaytermExtensionTest {
 
     @Test
     void aFailureHasTheTerminalsStory() {
-        var results = EngineTestKit.engine("junit-jupiter").selectors(selectClass(Failing.class)).execute().testEvents();
+        var engine = EngineTestKit.engine("junit-jupiter").selectors(selectClass(Failing.class));
+        var results = engine.execute().testEvents();
         results.assertStatistics(s -> s.failed(1));
-        var failed = results.failed().list().get(0);
-        var failure = failed.getRequiredPayload(org.junit.platform.engine.TestExecutionResult.class).getThrowable().orElseThrow();
+        var failed = results.failed().list().get(0).getRequiredPayload(TestExecutionResult.class);
+        var failure = failed.getThrowable().orElseThrow();
         assertEquals("app till", failure.getMessage());
         var story = failure.getSuppressed()[0].getMessage();
-        assertTrue(story.contains("request started request=till/order-9") && story.contains("\"0200\""), story);
+        assertTrue(story.contains("request started request=till/order-9"), story);
+        assertTrue(story.contains("\"0200\""), story);
         assertFalse(Files.exists(Failing.directory), "torn down");
     }
 

@@ -4,7 +4,7 @@ import com.eclipsesource.json.Json;
 import com.eclipsesource.json.JsonObject;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.util.List;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 
@@ -12,6 +12,7 @@ import java.util.function.Supplier;
 final class Tills {
     /** After so long both ask again: far too soon, which is what makes the difference between them. */
     private static final long PATIENCE_MS = 700;
+    private static final Set<String> FINAL = Set.of("approved", "declined", "cancelled", "failed");
 
     private Tills() {}
 
@@ -26,10 +27,11 @@ final class Tills {
         return keepAsking(terminal, () -> order + "-" + ++tries[0], amount);
     }
 
-    private static JsonObject keepAsking(Payterm terminal, Supplier<String> id, String amount) throws Exception {
+    private static JsonObject keepAsking(Payterm terminal, Supplier<String> id, String amount)
+            throws Exception {
         for (int i = 0; i < 200; i++) {
             var outcome = once(terminal, id.get(), amount);
-            if (outcome != null && List.of("approved", "declined", "cancelled", "failed").contains(outcome.getString("status", ""))) {
+            if (outcome != null && FINAL.contains(outcome.getString("status", ""))) {
                 return outcome;
             }
             Thread.sleep(50);
@@ -38,8 +40,10 @@ final class Tills {
     }
 
     /** None when the till's patience is over, or the terminal refused. */
-    private static JsonObject once(Payterm terminal, String id, String amount) throws IOException, InterruptedException {
-        var command = terminal.paytermctl("sale", "--id", id, "--amount", amount, "--currency", "CNY", "--final", "--json", "--quiet");
+    private static JsonObject once(Payterm terminal, String id, String amount)
+            throws IOException, InterruptedException {
+        var command = terminal.paytermctl(
+                "sale", "--id", id, "--amount", amount, "--currency", "CNY", "--final", "--json", "--quiet");
         var builder = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD);
         builder.environment().putAll(terminal.environment());
         var process = builder.start();
