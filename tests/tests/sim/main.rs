@@ -15,3 +15,4 @@ mod source;
 mod staff;
 mod supervisor;
 mod table;
+mod words;
