@@ -10,6 +10,7 @@ use std::{fmt, sync::Arc};
 pub struct AccountId(Arc<str>);
 
 impl AccountId {
+    /// Checks the form; the error text names it.
     pub fn new(name: &str) -> Result<Self, String> {
         let ok = (1..=32).contains(&name.len())
             && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
@@ -37,6 +38,7 @@ impl<'de> Deserialize<'de> for AccountId {
 pub struct CardToken(Arc<str>);
 
 impl CardToken {
+    /// Checks the form; the error text names it.
     pub fn new(text: &str) -> Result<Self, String> {
         let ok = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if ok { Ok(Self(text.into())) } else { Err("card: 32 lower-case hex digits".into()) }
@@ -63,13 +65,14 @@ macro_rules! six_digits {
         impl $name {
             pub const FIRST: $name = $name(1);
             pub const LAST: $name = $name(999_999);
+            /// Number of this value; none outside 1 to 999999.
             pub fn new(n: u32) -> Option<Self> {
                 (1..=999_999).contains(&n).then_some(Self(n))
             }
             pub fn get(self) -> u32 {
                 self.0
             }
-            /// The next number; 999999 is followed by 1.
+            /// Number after this one; 999999 is followed by 1.
             pub fn next(self) -> Self {
                 if self.0 == 999_999 { Self(1) } else { Self(self.0 + 1) }
             }

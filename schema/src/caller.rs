@@ -1,4 +1,4 @@
-//! Who calls, and all that a caller may do and see. Every face asks here.
+//! Callers: what a program that calls the terminal may do and see. Every face decides by these functions.
 use crate::{
     config::CallerConfig,
     fault::Fault,
@@ -8,20 +8,23 @@ use crate::{
     terminal::Filter,
 };
 
-/// App of what the terminal asks of itself; no caller has this name.
+/// App name of the requests that the terminal makes itself, such as an automatic settlement; no caller may
+/// have it.
 pub const TERMINAL: &str = "terminal";
 
-/// Who calls, as the face found out (bus credentials mapped by the config).
+/// Program that calls the terminal, as the face identified it: its user id, mapped to an app by a row
+/// `[[bus.caller]]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// App name; the first half of every request key.
     pub app: String,
+    /// User id of the calling process.
     pub uid: u32,
-    /// Sees every app's transactions, obligations, and may release papers and retry obligations.
+    /// Sees every app's transactions and obligations; may release papers and try obligations again.
     pub manager: bool,
-    /// Kinds it may start; empty = all.
+    /// Kinds of request that it may start; empty = all.
     pub kinds: Vec<Kind>,
-    /// Greatest amount per request in minor units of the request's currency.
+    /// Greatest amount of one request, in minor units of its currency; none: no limit.
     pub limit: Option<u64>,
 }
 
@@ -41,17 +44,19 @@ impl Caller {
         Caller { app: "payterm".into(), uid: 0, manager: true, kinds: Vec::new(), limit: None }
     }
 
-    /// Tells whether what belongs to this app is shown. To everybody else it does not exist.
+    /// Tells whether the requests, outcomes and papers of this app are shown. To everybody else they do not
+    /// exist.
     pub fn sees(&self, app: &str) -> bool {
         self.manager || self.app == app
     }
 
-    /// Refuses everybody but managers.
+    /// Refuses everybody but managers with `NotAllowed`.
     pub fn manage(&self) -> Result<&Self, Fault> {
         if self.manager { Ok(self) } else { Err(Fault::NotAllowed { rule: "managers only".into() }) }
     }
 
-    /// Refuses a request that is not among the kinds or is above the limit.
+    /// Refuses a request whose kind is not among the caller's, or whose amount is above its limit, with
+    /// `NotAllowed`.
     pub fn may_start(&self, request: &Request) -> Result<(), Fault> {
         let refused = |rule| Err(Fault::NotAllowed { rule });
         if !self.kinds.is_empty() && !self.kinds.contains(&request.kind) {
@@ -68,7 +73,8 @@ impl Caller {
         }
     }
 
-    /// Checks a filter of the history and narrows it to what is the caller's own.
+    /// Checks a filter of the history and narrows it to the caller's own transactions. `Invalid` for a value
+    /// out of range; `NotAllowed` for another app's transactions, unless the caller is a manager.
     pub fn own(&self, mut filter: Filter) -> Result<Filter, Fault> {
         filter.check()?;
         if !self.manager {
@@ -82,7 +88,8 @@ impl Caller {
         Ok(filter)
     }
 
-    /// Tells whether this screen is shown: a page with another app's amount or card is not.
+    /// Tells whether this screen is shown to the caller; `running` is the request under way. A page with
+    /// another app's amount or card is not.
     pub fn sees_screen(&self, screen: &Screen, running: Option<&RequestKey>) -> bool {
         match screen {
             Screen::Idle | Screen::Trouble { .. } | Screen::SelfTest { .. } | Screen::Onboarding { .. } => {
@@ -102,7 +109,7 @@ impl Caller {
         }
     }
 
-    /// Tells whether this notice is told; `running` is the request that runs.
+    /// Tells whether this notice is sent to the caller; `running` is the request under way.
     pub fn hears(&self, notice: &Notice, running: Option<&RequestKey>) -> bool {
         match notice {
             Notice::Started { key, .. } | Notice::Phase { key, .. } => self.sees(&key.app),
@@ -177,7 +184,7 @@ mod tests {
         assert!(till().manage().is_err() && Caller::payterm().manage().is_ok());
     }
 
-    /// The supervisor's prompt says what is to be allowed: another app's amount is not for this one.
+    /// The supervisor's prompt shows kind and amount of the request: another app does not see them.
     #[test]
     fn an_approval_of_another_apps_payment_is_not_shown() {
         let prompt = |amount: Option<u64>| Screen::Password {

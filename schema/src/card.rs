@@ -1,11 +1,11 @@
-//! Words between the terminal and a card kernel: a run is begun, the kernel asks step by step, each question
-//! is answered by one word, and the run ends with a decision. Only what a scripted card needs; the chip issue
-//! adds to it.
+//! Messages between the terminal and a card kernel: a run is begun, the kernel asks step by step, each
+//! question gets one answer, and the run ends with a decision. Only what a scripted card needs; real chip
+//! cards will add to it.
 //!
 //! Invariant: no card number, track or PIN stands in any of these.
 use crate::{Kind, Money};
 
-/// EntryMode in which a card is spoken to.
+/// Interface of a card reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Interface {
     Contact,
@@ -21,25 +21,25 @@ pub struct CardRun {
     pub interface: Interface,
 }
 
-/// Next step of a run, said by the kernel. All but the last wait for a [`CardWord`].
+/// Next step of a run, as the kernel reports it. All but `Done` wait for a [`CardWord`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardStep {
-    /// The customer chooses one of these applications, by its label.
+    /// The customer is to choose one of these applications, given by their labels (EMV Book 1 §12.4).
     Choose(Vec<String>),
     /// The customer's PIN is needed.
     NeedPin(PinCheck),
-    /// The host is to be asked, with these EMV tags.
+    /// The host is to be asked; `icc` holds the EMV data elements for F55, BER-TLV.
     GoOnline { icc: Vec<u8> },
-    /// The run is over.
+    /// The run is over; `icc` holds the EMV data elements of its end, BER-TLV.
     Done { decision: CardDecision, icc: Vec<u8> },
 }
 
-/// Who checks the PIN.
+/// Party that checks the PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinCheck {
-    /// The issuer: the pad gives an enciphered block for the host.
+    /// The issuer: the pad gives an enciphered block, which the host gets (online PIN).
     Issuer,
-    /// The card. How the pad hands it over (`PinPad::verify`) is the chip issue's.
+    /// The card itself (offline PIN). How the pad hands it over is not defined yet.
     Card,
 }
 
@@ -48,14 +48,15 @@ pub enum PinCheck {
 pub enum CardDecision {
     Approved,
     Declined,
-    /// The card was removed or does not answer, or the kernel failed; the text holds no card data.
+    /// Failure before a decision: the card was removed or does not answer, or the kernel failed. The text
+    /// holds no card data.
     Failed(String),
 }
 
-/// Answer to the last step.
+/// Answer to the last [`CardStep`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardWord {
-    /// Index into the choices; none: the customer wants none of them.
+    /// Index of the application that the customer chose; none: none of them.
     Chosen(Option<usize>),
     Pin(PinWord),
     Host(HostWord),
@@ -66,13 +67,13 @@ pub enum CardWord {
 pub enum PinWord {
     Entered,
     Bypassed,
-    /// By the customer, or its time ran out.
+    /// Cancelled by the customer, or timed out.
     Cancelled,
-    /// No pad, or it failed.
+    /// PIN pad is missing, or failed.
     Failed,
 }
 
-/// Answer of the host to a card that went online, with the issuer's EMV tags.
+/// Answer of the host to a card that went online, with the EMV data elements of the issuer (F55), BER-TLV.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostWord {
     Approved {
@@ -81,8 +82,9 @@ pub enum HostWord {
     Declined {
         icc: Vec<u8>,
     },
-    /// Unable to go online: no byte left.
+    /// No byte left: unable to go online (EMV Book 3 §10.11).
     NotSent,
-    /// What the host decided is not known: the card is asked to decline.
+    /// A frame left and no valid answer came, so the decision of the host is not known: the card is asked to
+    /// decline.
     NoReply,
 }

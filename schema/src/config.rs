@@ -1,6 +1,6 @@
-//! The configuration, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or doc and a
-//! default with a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's; rules
-//! across keys are [`Config::check`].
+//! Configuration of a terminal, `/etc/payterm/payterm.toml`. Every key is typed, has its unit in its name or
+//! doc and a default with a reason; unknown keys are refused. Parsing TOML with line numbers is the daemon's;
+//! rules across keys are [`Config::check`].
 mod account;
 mod bus;
 mod device;
@@ -30,6 +30,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+/// Configuration of a terminal: one field a table of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
@@ -37,8 +38,8 @@ pub struct Config {
     pub terminal: TerminalConfig,
     #[serde(rename = "account")]
     pub accounts: Vec<AccountConfig>,
-    /// Tried in order; the first that matches wins. Without a match: the first account of the request's
-    /// currency.
+    /// Routes, tried in order; the first that matches wins. Without a match: the first account of the
+    /// request's currency.
     #[serde(rename = "route")]
     pub routes: Vec<RouteConfig>,
     #[serde(rename = "device")]
@@ -58,8 +59,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Rules that one key alone cannot show. The first broken one is answered, with the key's path as the
-    /// field.
+    /// Checks the rules that one key alone cannot show. The error is the first broken one, with the path of
+    /// its key as the field: `account[0].address`.
     pub fn check(&self) -> Result<(), Fault> {
         self.terminal.check()?;
         let mut ids = BTreeSet::new();

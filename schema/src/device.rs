@@ -1,4 +1,4 @@
-//! Devices as the flow sees them.
+//! Devices as the payment flow sees them: kinds, states, and the instruments and keys that they give.
 use crate::{
     host::EntryMode,
     secret::{Pan, PaymentCode, Tracks},
@@ -6,6 +6,7 @@ use crate::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Kind of device; the traits of their drivers are in `crates/devices`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceKind {
@@ -19,6 +20,7 @@ pub enum DeviceKind {
     Printer,
 }
 impl DeviceKind {
+    /// Name in configuration, JSON and D-Bus.
     pub const fn name(self) -> &'static str {
         match self {
             DeviceKind::MagneticReader => "magnetic_reader",
@@ -33,50 +35,54 @@ impl DeviceKind {
     }
 }
 
+/// State of a device, as faces show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceState {
-    /// Being opened.
+    /// Driver is being opened.
     Opening,
+    /// Ready, and nothing is asked of it.
     Idle,
+    /// Carries out a command.
     Busy,
-    /// Works but needs attention (paper near its end).
+    /// Works and needs attention: paper near its end.
     Degraded,
-    /// Not usable; reopened with backoff.
+    /// Not usable; opened again with growing waits.
     Failed,
 }
 
-/// A device as listed on D-Bus and in `paytermctl devices`.
+/// Device as it is listed on D-Bus and by `paytermctl devices`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Device {
     /// Name in the config: 1 to 32 of `a-z 0-9 - _`.
     pub name: String,
     pub kind: DeviceKind,
+    /// Name of its driver in the config.
     pub driver: String,
     pub state: DeviceState,
-    /// Why it is degraded or failed, or what it is; no card data.
+    /// Reason why it is degraded or failed, or a word on what the device is; no card data.
     pub health: String,
-    /// How often it was restarted since the daemon started.
+    /// Number of times that its driver was opened again since the daemon started.
     pub restarts: u32,
-    /// A virtual device: every screen and slip says TEST.
+    /// Virtual device: every screen and slip of the terminal says TEST.
     pub is_virtual: bool,
 }
 
-/// Card or code that a customer presented, from any reader.
+/// Card or payment code that a customer presented, from any reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instrument {
     Swiped(Tracks),
-    /// A chip card was inserted.
+    /// Chip card, inserted; its number is not known yet.
     Inserted,
-    /// A contactless card was presented.
+    /// Contactless card, held to the reader; its number is not known yet.
     Tapped,
     Scanned(PaymentCode),
-    /// PAN and expiry (YYMM) typed on the terminal's keypad.
+    /// PAN and expiry (YYMM), typed on the terminal's keypad.
     Typed {
         pan: Pan,
         expiry: String,
     },
-    /// The reader saw something that it could not read; the text names track and rule, never data.
+    /// Card or code that the reader could not read; the text names track and rule, never data.
     Unreadable {
         mode: EntryMode,
         why: String,
@@ -84,7 +90,7 @@ pub enum Instrument {
 }
 
 impl Instrument {
-    /// EntryMode in which it came in.
+    /// Entry mode in which it was presented.
     pub const fn mode(&self) -> EntryMode {
         match self {
             Instrument::Swiped(_) => EntryMode::Swipe,
@@ -95,7 +101,7 @@ impl Instrument {
             Instrument::Unreadable { mode, .. } => *mode,
         }
     }
-    /// The card's number, where it can be read.
+    /// Card number, where it is known: not that of a chip, and no payment code.
     pub fn pan(&self) -> Option<Pan> {
         match self {
             Instrument::Swiped(tracks) => tracks.track2_parts().ok().map(|(pan, ..)| pan),
@@ -108,7 +114,7 @@ impl Instrument {
     }
 }
 
-/// A key of the terminal's keypad outside PIN entry and PAN typing. Passwords are typed with these: no
+/// Key of the keypad, outside PIN entry and card number typing. Passwords are typed with these: no
 /// `Serialize`, and the debug text does not tell the digit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Key {

@@ -4,91 +4,97 @@ use crate::{money::MoneyError, onboarding::Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Serialised with its name under `fault`; on D-Bus the error name is `org.payterm.Terminal1.Error.<Name>`.
+/// Error of the software. Serialised as JSON with its name under `fault` and its fields beside it; the D-Bus
+/// error name is `org.payterm.Terminal1.Error.<Name>`, unless the bus has a name of its own for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "fault")]
 pub enum Fault {
-    /// A field of a request, argument or file breaks a rule.
+    /// A field of a request, argument or configuration file breaks a rule.
     #[error("{field}: {rule}")]
     Invalid { field: String, rule: String },
-    /// The terminal serves another customer; `running` is that request when it is the caller's own.
+    /// The terminal serves another customer; `running` is the id of that request when it is the caller's own.
     #[error("busy: another transaction is running")]
     Busy { running: Option<String> },
-    /// The same key came with another content.
+    /// A request with this id exists, and its content is another one.
     #[error("id: request {id} exists with other content")]
     KeyReused { id: String },
+    /// Nothing has this name, or the caller may not see it.
     #[error("{what} {name}: not found")]
     NotFound { what: String, name: String },
-    /// The caller may not do this.
+    /// The caller may not do this: its kinds, its limit, or it is no manager.
     #[error("not allowed: {rule}")]
     NotAllowed { rule: String },
-    /// The frame may have left, or the request has ended: its outcome tells what became of it.
+    /// The request cannot be cancelled any more: its frame may have left, or it has ended. The outcome tells
+    /// what became of it.
     #[error("too late: {rule}")]
     TooLate { rule: String },
-    /// The terminal has no account yet: no request is taken before it is activated.
+    /// The terminal has no account yet: no request is taken before one is configured or an onboarding is
+    /// activated.
     #[error("the terminal is not activated: apply for an account, or configure one")]
     NotActivated,
-    /// What was asked for does not fit what is there: a paper that is not held, a batch that is open.
+    /// The call does not fit the present state: a paper that is not held, a batch that is open.
     #[error("wrong state: {rule}")]
     WrongState { rule: String },
     /// No account takes this currency or instrument.
     #[error("currency: no account for {currency}")]
     NoAccount { currency: String },
-    /// The original cannot be undone: settled, voided, not approved.
+    /// The original of the request cannot be undone: settled, voided, not approved.
     #[error("original: {rule}")]
     Original { rule: String },
-    /// Nobody is logged on (`operators.required`): an operator types number and password on the terminal.
+    /// No operator is logged on (`operators.required`): one types number and password at the terminal.
     #[error("no operator is logged on")]
     NotLoggedOn,
-    /// Wrong passwords of supervisor or administrator locked the terminal; customer service has the code that
-    /// opens it.
+    /// The terminal is locked after wrong passwords of supervisor or administrator; customer service has the
+    /// code that unlocks it.
     #[error("the terminal is locked: customer service opens it")]
     TerminalLocked,
-    /// Too many wrong passwords; the supervisor unlocks.
+    /// The operator is locked after too many wrong passwords; the supervisor unlocks.
     #[error("operator {operator} is locked")]
     OperatorLocked { operator: String },
-    /// What was asked for at the keypad did not come about: cancelled, out of time.
+    /// The session at the keypad came to nothing: cancelled, or timed out.
     #[error("not done: {rule}")]
     NotDone { rule: String },
-    /// The store could not make the request durable; nothing was sent for it.
+    /// The journal could not make the request durable; nothing was sent for it.
     #[error("the store failed, request {id} was not recorded: {cause}")]
     StoreFailed { id: String, cause: String },
-    /// The journal was restored after damage: nothing is started until the supervisor ends the recovery; then
-    /// start it again with the same id.
+    /// The journal was restored after damage: nothing starts until the supervisor ends the recovery. Then
+    /// start again with the same id.
     #[error("the journal was restored: request {id} can be started once the recovery has been ended")]
     JournalRestored { id: String },
-    /// The request was begun in what a damaged journal lost. Ask the acquirer; this id is never started
-    /// again.
+    /// The request was begun in a part of the journal that damage has destroyed. Ask the acquirer; this id is
+    /// never started again.
     #[error("the journal was restored: whether request {id} was made before is not known here")]
     RequestLost { id: String },
     /// The check of the journal failed: no payments until the terminal is started again, which restores it.
     #[error("the journal is damaged: {cause}")]
     JournalDamaged { cause: String },
-    /// New payments wait until there is room; what has begun ends.
+    /// The disk is full: no new payment begins until there is room (`store.free_mib`); what has begun ends.
     #[error("the disk is full: {free_mib} MiB are free, {needed_mib} are needed")]
     DiskFull { free_mib: u64, needed_mib: u64 },
-    /// A part of the daemon is restarting; the call can be repeated with the same id.
+    /// A part of the terminal is being restarted; the call can be repeated with the same id.
     #[error("{part} is restarting: try again with the same id")]
     Restarting { part: String },
-    /// The daemon is shutting down.
+    /// The terminal is being shut down.
     #[error("shutting down")]
     ShuttingDown,
     /// The acquirer's terminal management gave nothing that can be used.
     #[error("terminal management: {problem}: {cause}")]
     Management { problem: Problem, cause: String },
-    /// The daemon could not be reached, or the connection was lost (client side).
+    /// The terminal could not be reached, or the connection was lost (told by the client).
     #[error("terminal unreachable: {cause}")]
     Unreachable { cause: String },
 }
 
 impl Fault {
+    /// `Invalid` of a field.
     pub fn invalid(field: &str, rule: &str) -> Self {
         Fault::Invalid { field: field.into(), rule: rule.into() }
     }
+    /// `NotFound` of a thing and its name.
     pub fn not_found(what: &str, name: &str) -> Self {
         Fault::NotFound { what: what.into(), name: name.into() }
     }
-    /// The last part of the D-Bus error name.
+    /// Last part of the D-Bus error name.
     pub fn name(&self) -> &'static str {
         match self {
             Fault::Invalid { .. } => "Invalid",
@@ -126,7 +132,7 @@ impl From<MoneyError> for Fault {
     }
 }
 
-/// An error with all its causes, on one line.
+/// Text of an error with all its causes, on one line: `connecting to bank: connection refused`.
 pub fn with_causes(e: &dyn std::error::Error) -> String {
     std::iter::successors(Some(e), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

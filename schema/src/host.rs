@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// EntryMode in which an instrument comes in; the digits of F22 for each are in the profile.
+/// Entry mode: how a card or payment code is presented. The digits of F22 for each are in the profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryMode {
@@ -22,21 +22,22 @@ pub enum EntryMode {
     Manual,
     /// Magnetic stripe.
     Swipe,
-    /// Payment code, scanned.
+    /// Payment code of a wallet, scanned.
     Code,
     /// Chip card, inserted.
     Chip,
-    /// Card held to the reader.
+    /// Contactless card, held to the reader.
     Contactless,
 }
 
-/// Row of an entry mode.
+/// Row of [`ENTRY_MODES`].
 pub struct EntryModeRow {
     pub mode: EntryMode,
+    /// Name in configuration, JSON and D-Bus.
     pub name: &'static str,
-    /// Kind of the device that it comes from.
+    /// Kind of device that reads it.
     pub device: DeviceKind,
-    /// Comes from a card; else from a payment code.
+    /// Card (true) or payment code.
     pub card: bool,
 }
 
@@ -55,6 +56,7 @@ pub const ENTRY_MODES: [EntryModeRow; 5] = [
 ];
 
 impl EntryMode {
+    /// Row of this mode.
     pub const fn row(self) -> &'static EntryModeRow {
         &ENTRY_MODES[match self {
             EntryMode::Swipe => 0,
@@ -64,17 +66,17 @@ impl EntryMode {
             EntryMode::Manual => 4,
         }]
     }
-    /// Mode of what a device of this kind reads; none of a device that reads no instrument.
+    /// Mode of what devices of this kind read; none of a device that reads no card and no code.
     pub fn of(device: DeviceKind) -> Option<EntryMode> {
         ENTRY_MODES.iter().find(|r| r.device == device).map(|r| r.mode)
     }
-    /// Modes of cards (true) or of payment codes.
+    /// Modes of cards (true) or of payment codes (false).
     pub fn of_cards(card: bool) -> Vec<EntryMode> {
         ENTRY_MODES.iter().filter(|r| r.card == card).map(|r| r.mode).collect()
     }
 }
 
-/// Which wallet a payment code belongs to (host-protocol §8).
+/// Wallet to which a payment code belongs (host-protocol §8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Wallet {
@@ -92,36 +94,37 @@ impl Wallet {
     }
 }
 
-/// Which message of a kind.
+/// Message of a kind: the request, or one about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageKind {
     /// The request itself.
     Request,
-    /// An advice once more: the same message with the same STAN (MTI xxx1 where the profile's `repeat_mti`
-    /// says so).
+    /// An advice again: the same message with the same STAN (MTI xxx1 where the profile's `repeat_mti` says
+    /// so).
     Repeat,
     /// Query for the result of a payment by code (host-protocol §8): `plan.stan` is the query's own,
     /// `plan.original` names the payment.
     Query,
-    /// Its reversal 冲正 (0400), with F39 of [`ReversalReason`].
+    /// Reversal 冲正 of the request (0400), with F39 of [`ReversalReason`].
     Reversal(ReversalReason),
 }
 
-/// F39 of a reversal (host-protocol §6).
+/// Reason of a reversal: its F39 (host-protocol §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReversalReason {
-    /// 98: no reply.
+    /// 98: no reply came.
     NoReply,
-    /// A0: reply with a bad MAC.
+    /// A0: the reply had a bad MAC.
     BadMac,
-    /// 06: other.
+    /// 06: another reason.
     Other,
-    /// 96: terminal fault.
+    /// 96: a fault of the terminal.
     TerminalFault,
 }
 impl ReversalReason {
+    /// F39, two characters.
     pub const fn code(self) -> &'static str {
         match self {
             ReversalReason::NoReply => "98",
@@ -132,80 +135,86 @@ impl ReversalReason {
     }
 }
 
-/// The part of a message that is no secret: it stands in the record that allows the frame to leave, so that a
-/// reversal can be rebuilt from disk.
+/// Part of a message that is no secret. It is in the record that allows the frame to leave, so that a
+/// reversal can be built from disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     pub kind: Kind,
     pub stan: Stan,
     pub batch: Batch,
+    /// F4, and F49 for its currency.
     pub amount: Option<Money>,
-    /// None without an instrument (sign-in, echo).
+    /// Entry mode (F22); none without card or code (sign-in, echo).
     pub mode: Option<EntryMode>,
-    /// A PIN block is in the request (third digit of F22, F26, F53).
+    /// A PIN block goes with the request (third digit of F22, F26, F53).
     pub pin: bool,
-    /// F53's "a track is present".
+    /// A track goes with the request (F53).
     pub track: bool,
     pub wallet: Option<Wallet>,
-    /// F14 YYMM when it was typed or comes from the chip.
+    /// Expiry (F14), YYMM, when it was typed or comes from the chip.
     pub expiry: Option<String>,
-    /// F23.
+    /// Card sequence number (F23).
     pub card_sequence: Option<u8>,
+    /// Original of a void, refund, completion ...
     pub original: Option<OriginalRef>,
-    /// Two digits, F63 用户号 "01".
+    /// Operator number, two digits (F63 用户号).
     pub operator: String,
-    /// When the plan was made (F12, F13 where the terminal sends them).
+    /// Time at which the plan was made (F12, F13 where the terminal sends them).
     pub at: Time,
-    /// F38 when known (reversal of an answered request); of a voice sale the issuer's code.
+    /// Authorisation code (F38) where it is known: of the answered request that is reversed; of a voice sale
+    /// the issuer's code.
     pub auth_code: Option<String>,
-    /// F48 of a tip adjustment, minor units; `amount` is the new total then.
+    /// Tip of a tip adjustment (F48), minor units; `amount` is the new total then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tip: Option<u64>,
-    /// F63 of a refund: the card scheme of the original, "000" when it is not known.
+    /// Card scheme of the original of a refund (F63), "000" when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
-    /// Of a settlement: which of its messages this is.
+    /// Content of a settlement's message (F48).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Box<BatchPart>>,
-    /// The advice of a payment that was accepted without the host.
+    /// Authority of a payment that was accepted without the host; the message is its advice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline_authority: Option<crate::offline::OfflineAuthority>,
-    /// F55 of a chip's payment; without card data, so that a reversal from disk has it too.
+    /// EMV data elements of a chip's payment (F55); without card data, so that a reversal from disk has them
+    /// too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icc: Option<Icc>,
 }
 
-/// Names of an original in a message (F37, F38, F61).
+/// Original as a message names it (F37, F38, F61).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OriginalRef {
-    /// Batch and STAN; none (zeros in F61) when the original is not in our journal.
+    /// Batch, with `stan`; none (zeros in F61) when the original is not in our journal.
     pub batch: Option<Batch>,
     pub stan: Option<Stan>,
-    /// MMDD as the host gave it (F13).
+    /// Date as the host gave it (F13), MMDD.
     pub date: Option<String>,
     pub rrn: Option<String>,
     pub auth_code: Option<String>,
 }
 
-/// The secret part; lives in memory only, but for the PAN, which the store keeps sealed while an obligation
-/// or an open batch needs it.
+/// Secret part of a message. It is in memory only, but for the card number, which the journal keeps sealed
+/// while an obligation or an open batch needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CardSecrets {
     pub pan: Option<Pan>,
     pub tracks: Option<Tracks>,
     pub pin_block: Option<PinBlock>,
     pub code: Option<PaymentCode>,
-    /// Of an upload, in the order of its records; none where there is none any more.
+    /// Card numbers of an upload, in the order of its records; none for a record without one.
     pub pans: Vec<Option<Pan>>,
 }
 
-/// Where the host link takes the secret part from.
+/// Source of the secret part of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretsFrom {
+    /// Secrets are given with the message.
     Memory(CardSecrets),
-    /// The sealed PAN of this transaction.
+    /// The sealed card number of this transaction.
     Sealed(u64),
-    /// Those of an upload; one that is not there is no reason not to upload the rest.
+    /// The sealed card numbers of these transactions, for an upload; one that is not there is no reason not
+    /// to upload the rest.
     SealedMany(Vec<Option<u64>>),
     None,
 }
@@ -214,54 +223,43 @@ pub enum SecretsFrom {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostMessage {
     pub account: AccountId,
-    /// Correlates the [`HostEvent`]; unique for each message of this run of the daemon.
+    /// Number that the [`HostEvent`]s of this message carry; unique in this run of the terminal.
     pub tag: u64,
     pub message_kind: MessageKind,
     pub plan: Plan,
     pub secrets: SecretsFrom,
-    /// The answer must be there by then, else [`HostEvent::NoReply`] (or `NotSent`).
+    /// Time until which the answer must be there, else [`HostEvent::NoReply`] (or `NotSent`).
     pub deadline: Time,
-    /// Request id for the log, none for messages of the terminal itself.
+    /// Request id for the log; none for messages of the terminal itself.
     pub log: Option<String>,
 }
 
-/// Exactly one of `NotSent`, `Unbuildable`, `NoReply`, `Reply` follows each message; `Late` may follow
-/// `NoReply`.
+/// Event of a message. Exactly one of `NotSent`, `Unbuildable`, `NoReply`, `Reply` follows each message;
+/// `Late` may follow `NoReply`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostEvent {
     /// No byte of the frame was handed to the socket.
-    NotSent {
-        why: String,
-    },
-    /// No byte left, and none ever can: the message cannot be built (its sealed PAN is gone, the profile
-    /// refuses it).
-    Unbuildable {
-        why: String,
-    },
-    /// The frame, or a part of it, may have left; no valid answer came.
-    NoReply {
-        why: String,
-        trace: FrameTrace,
-    },
-    Reply {
-        answer: Box<HostAnswer>,
-        trace: FrameTrace,
-    },
-    Late {
-        answer: Box<HostAnswer>,
-        trace: FrameTrace,
-    },
+    NotSent { why: String },
+    /// No byte left, and none ever can: the message cannot be built (its sealed card number is gone, the
+    /// profile refuses it).
+    Unbuildable { why: String },
+    /// The frame or a part of it may have left, and no valid answer came.
+    NoReply { why: String, trace: FrameTrace },
+    /// A valid answer came in time.
+    Reply { answer: Box<HostAnswer>, trace: FrameTrace },
+    /// A valid answer came after `NoReply` was told.
+    Late { answer: Box<HostAnswer>, trace: FrameTrace },
 }
 
-/// The verdict on F64 of a reply.
+/// Verdict on the MAC (F64) of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MacVerdict {
     Good,
     Wrong,
-    /// The reply carries none.
+    /// The reply carries no MAC.
     Absent,
-    /// This message type carries none by the profile.
+    /// Replies of this type carry no MAC by the profile.
     NotUsed,
 }
 
@@ -270,55 +268,60 @@ pub enum MacVerdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeysVerdict {
-    /// The reply held none.
+    /// The reply held no keys.
     None,
+    /// All keys are in the vault, their check values are right.
     Loaded,
-    /// A check value failed or the form was refused; none of the message's keys is kept.
+    /// A check value is wrong or the form was refused; none of the message's keys is kept. The text holds no
+    /// key.
     Refused(String),
 }
 
-/// A matched reply, decoded; holds no card data.
+/// Reply that belongs to its message, decoded; holds no card data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostAnswer {
-    /// F39.
+    /// Response code (F39), two characters.
     pub code: String,
     pub mac: MacVerdict,
     pub keys: KeysVerdict,
-    /// F4 of the reply, minor units.
+    /// Amount of the reply (F4), minor units.
     pub amount: Option<u64>,
-    /// F12 hhmmss and F13 MMDD, host time.
+    /// Host time (F12), hhmmss.
     pub time: Option<String>,
+    /// Host date (F13), MMDD.
     pub date: Option<String>,
-    /// F15 MMDD.
+    /// Settlement date (F15), MMDD.
     pub settlement_date: Option<String>,
-    /// F32.
+    /// Acquirer (F32).
     pub acquirer: Option<String>,
-    /// F37.
+    /// Reference number of the host, RRN (F37), 12 characters.
     pub rrn: Option<String>,
-    /// F38.
+    /// Authorisation code (F38), 6 characters.
     pub auth_code: Option<String>,
-    /// F44: issuer 11 + acquirer 11, trimmed.
+    /// Issuer of the card (first 11 characters of F44), trimmed.
     pub issuer_id: Option<String>,
+    /// Acquirer (last 11 characters of F44), trimmed.
     pub acquirer_id: Option<String>,
-    /// F54: amount type 02 available balance; minor units, negative for D.
+    /// Available balance (F54, amount type 02), minor units; negative when the account is overdrawn.
     pub balance: Option<i64>,
-    /// F60.2.
+    /// Settlement batch of the host (F60.2).
     pub batch: Option<Batch>,
-    /// F63: card scheme (CUP = domestic) and the texts of issuer, UnionPay and acquirer, trimmed.
+    /// Card scheme (F63): `CUP` = domestic.
     pub scheme: Option<String>,
+    /// Texts of issuer, UnionPay and acquirer (F63), trimmed.
     pub texts: Vec<String>,
-    /// Merchant's fee in minor units, where the profile says where it is.
+    /// Merchant's fee, minor units, where the profile says where it is.
     pub fee: Option<u64>,
-    /// F62 of a parameters reply: `key=value` pairs, at most [`HostAnswer::MAX_PARAMETERS`].
+    /// Parameters of a parameters reply (F62): pairs of `key=value`, at most [`HostAnswer::MAX_PARAMETERS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<(String, String)>,
-    /// F48 of a settlement's reply; none when it is not there or is not made of 62 digits.
+    /// Totals of a settlement's reply (F48); none when they are absent or not made of 62 digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<SettlementReply>,
-    /// F55 for the chip: the issuer's authentication (91) and scripts (71, 72).
+    /// EMV data elements for the chip (F55): the issuer's authentication data (91) and scripts (71, 72).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icc: Option<Icc>,
-    /// Processing requirement of the header (0 none, 3 sign in again ...).
+    /// Processing requirement of the header (0 none, 3 sign in again ...; host-protocol §1).
     pub requirement: u8,
 }
 
@@ -327,91 +330,94 @@ impl HostAnswer {
     pub const MAX_PARAMETERS: usize = 64;
 }
 
-/// A frame as the dispute page shows it; masked when made, never holds a secret.
+/// Frames of an exchange as the dispute page shows them; masked when made, never hold a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameTrace {
     pub sent: Arc<[FieldView]>,
     pub received: Vec<FieldView>,
 }
 
-/// One line of a masked frame: `F2 PAN 623456******1234`.
+/// Line of a masked frame: `F2 PAN 623456******1234`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldView {
-    /// `MTI`, `TPDU`, `HEADER`, `F2` ... Shared with the profile, as the name is.
+    /// Field: `MTI`, `TPDU`, `HEADER`, `F2` ... Shared with the profile, as the name is.
     pub field: Arc<str>,
     pub name: Arc<str>,
     pub value: String,
 }
 
-/// Further try that the terminal may make by itself in the same request after a code (host-protocol §9).
+/// Further try that the terminal may make by itself in the same request, after a response code (host-protocol
+/// §9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryRule {
     Never,
-    /// Nothing reached the issuer: a new try with a new STAN.
+    /// Try again with a new STAN: nothing reached the issuer.
     Now,
-    /// Ask the PIN again.
+    /// Ask for the PIN again.
     Pin,
-    /// Sign in, then again.
+    /// Sign in, then try again.
     SignIn,
-    /// 94: ends advices and reversals; stops authorisations.
+    /// No further try, the host has had the message (94): ends advices and reversals, stops authorisations.
     Done,
 }
 
-/// One row of a profile's response code table.
+/// Row of a profile's table of response codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CodeRule {
+    /// Class of the code, for texts and advice.
     pub class: crate::outcome::Class,
+    /// Further try that the terminal makes by itself.
     pub retry: RetryRule,
-    /// The issuer may have debited: reverse although it was answered (`reverse_on`).
+    /// The request is reversed although it was answered: the issuer may have debited.
     #[serde(default)]
     pub reverse: bool,
 }
 
-/// When a pending payment by code is asked for (host-protocol §8), counted from its answer.
+/// Times at which the wallet of a pending payment by code is asked (host-protocol §8), counted from the
+/// pending answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalletQuery {
-    /// The first query.
+    /// Time of the first query.
     pub first: crate::time::Millis,
-    /// From one query to the next.
+    /// Time from one query to the next.
     pub every: crate::time::Millis,
-    /// Then the payment is reversed.
+    /// Time after which the payment is reversed.
     pub until: crate::time::Millis,
 }
 
 /// Rules of an acquirer's profile that the core needs; made by `hosts` from the profile's TOML.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostRules {
-    /// By F39; a code that is not here is a failure of class C, `Never`.
+    /// Rules by response code; a code that is not here is a failure of class C, `Never`.
     pub codes: std::collections::BTreeMap<String, CodeRule>,
-    /// Codes that end a reversal (00, 12, 25).
+    /// Response codes that end a reversal (00, 12, 25).
     pub reversal_ends: Vec<String>,
     /// The account must be signed in before financial messages.
     pub sign_in: bool,
     /// A class A reply of a financial message must carry a good MAC.
     pub mac_on_replies: bool,
-    /// Time after the request before which an undo of a wallet payment is not sent (WeChat 15 s).
+    /// Time after a wallet payment before which it is not undone, by wallet (WeChat 15 s).
     pub wallet_undo_after: std::collections::BTreeMap<Wallet, crate::time::Millis>,
-    /// Wallets this profile can take.
+    /// Wallets that the acquirer takes.
     pub wallets: Vec<Wallet>,
-    /// Codes that end an advice (00, 94).
+    /// Response codes that end an advice (00, 94).
     pub advice_ends: Vec<String>,
     /// The profile has a query message ([`MessageKind::Query`]).
     pub query: bool,
-    /// When to query, by wallet; a wallet that is not here is not queried.
+    /// Times of the queries by wallet; a wallet that is not here is not queried.
     pub wallet_query: std::collections::BTreeMap<Wallet, WalletQuery>,
-    /// Codes of a success by another amount (10): F4 of the answer is what was approved.
+    /// Response codes of a success by another amount (10): F4 of the answer is what was approved.
     pub partial: Vec<String>,
-    /// Greatest completion in percent of its pre-authorisation (115).
+    /// Greatest completion of a pre-authorisation, in percent of it (115).
     pub completion_percent: u32,
     /// Kinds that this profile has a message for.
     pub kinds: Vec<Kind>,
-    /// Advices that may be under way at the same time, beside what is under way for a customer; 0 stands for
-    /// 1.
+    /// Advices that may be under way at the same time, beside what is under way for a customer; 0 means 1.
     pub advices_in_flight: u32,
-    /// Ways of accepting a payment without the host that the acquirer knows.
+    /// Authorities without the host that the acquirer has messages for.
     pub offline_authorities: Vec<crate::offline::OfflineAuthority>,
-    /// Kinds whose message has no place for a PIN: none is asked for.
+    /// Kinds whose message has no place for a PIN: the customer is not asked for one.
     pub no_pin: Vec<Kind>,
 }

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(u32);
 
-/// Fault of EMV data; it holds no value.
+/// Error in EMV data; it names byte or tag and holds no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IccError {
     #[error("byte {0}: the data ends inside an element")]
@@ -27,9 +27,8 @@ pub enum IccError {
 }
 
 impl Tag {
-    /// Elements that are the card's own data (EMV Book 3 annex A): 56 and 57 tracks, 5A PAN, 5F20 name, 5F24
-    /// expiry, 99 PIN data, 9F0B name, 9F1F and 9F20 discretionary data, 9F6B track 2 of contactless magnetic
-    /// mode.
+    /// Tags of the card's own data (EMV Book 3 annex A): 56 and 57 tracks, 5A PAN, 5F20 name, 5F24 expiry, 99
+    /// PIN data, 9F0B name, 9F1F and 9F20 discretionary data, 9F6B track 2 of contactless magnetic mode.
     pub const CARD_DATA: [Tag; 10] = [
         Tag(0x56),
         Tag(0x57),
@@ -42,10 +41,10 @@ impl Tag {
         Tag(0x9F20),
         Tag(0x9F6B),
     ];
-    /// Issuer script templates, before and after the final cryptogram.
+    /// Tags of the issuer script templates, before and after the final cryptogram.
     pub const SCRIPTS: [Tag; 2] = [Tag(0x71), Tag(0x72)];
 
-    /// A tag of its bytes as a number: `Tag::new(0x9F26)`.
+    /// Tag of its bytes as a number, `Tag::new(0x9F26)`; none for what is no tag of one to three bytes.
     pub fn new(bytes: u32) -> Option<Self> {
         let all = bytes.to_be_bytes();
         let skip = all.iter().take_while(|b| **b == 0).count();
@@ -56,7 +55,7 @@ impl Tag {
         let first = self.0.to_be_bytes().into_iter().find(|b| *b != 0);
         first.is_some_and(|b| b & 0x20 != 0)
     }
-    /// Whether an [`Icc`] may hold an element of this tag.
+    /// Refuses tags that no [`Icc`] may hold: card data, and templates other than issuer scripts.
     pub fn check(self) -> Result<(), IccError> {
         if Tag::CARD_DATA.contains(&self) {
             return Err(IccError::CardData(self));
@@ -95,17 +94,17 @@ impl<'de> Deserialize<'de> for Tag {
     }
 }
 
-/// Elements of one message, in their order. No tag of [`Tag::CARD_DATA`] is among them, so that it may be
-/// written down where no card data may be; a template is an issuer script and well-formed, any other element
-/// stands once.
+/// EMV data elements of one message, in their order. No tag of [`Tag::CARD_DATA`] is among them, so that it
+/// may be written where no card data may be; a template is a well-formed issuer script; any other tag occurs
+/// once.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Icc(Vec<(Tag, Vec<u8>)>);
 
 impl Icc {
-    /// Greatest size in bytes: F55 holds 255, a script and its results fit too.
+    /// Greatest size, in bytes: F55 holds 255, and a script with its results fits too.
     pub const MAX: usize = 1_024;
 
-    /// Takes a message's elements; refuses what none of them may be.
+    /// Parses the elements of a message from BER-TLV, and refuses what an [`Icc`] may not hold.
     pub fn parse(bytes: &[u8]) -> Result<Self, IccError> {
         if bytes.len() > Icc::MAX {
             return Err(IccError::Long);
@@ -124,10 +123,11 @@ impl Icc {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+    /// Elements in their order.
     pub fn iter(&self) -> impl Iterator<Item = (Tag, &[u8])> {
         self.0.iter().map(|(tag, value)| (*tag, value.as_slice()))
     }
-    /// Values of a tag; a script may be there several times.
+    /// Values of a tag; a script may occur several times.
     pub fn values(&self, tag: Tag) -> impl Iterator<Item = &[u8]> {
         self.0.iter().filter(move |(t, _)| *t == tag).map(|(_, value)| value.as_slice())
     }
@@ -147,7 +147,7 @@ impl Icc {
     }
 }
 
-/// Elements of an issuer script: its number and its commands, and no card data.
+/// Checks an issuer script: elements that are no templates and no card data.
 fn script(value: &[u8]) -> Result<(), IccError> {
     for (tag, _) in elements(value)? {
         if tag.is_template() {
@@ -158,7 +158,7 @@ fn script(value: &[u8]) -> Result<(), IccError> {
     Ok(())
 }
 
-/// Takes any BER-TLV apart, of whatever tags; zeros between elements are filling (EMV Book 3 annex B1).
+/// Parses any BER-TLV, whatever its tags; zeros between elements are filling (EMV Book 3 annex B1).
 pub fn elements(bytes: &[u8]) -> Result<Vec<(Tag, Vec<u8>)>, IccError> {
     let mut found = Vec::new();
     let mut rest = bytes;
@@ -184,7 +184,7 @@ pub fn elements(bytes: &[u8]) -> Result<Vec<(Tag, Vec<u8>)>, IccError> {
     Ok(found)
 }
 
-/// The tag at the beginning, and its number of bytes.
+/// Tag at the beginning, and its length in bytes.
 fn read_tag(bytes: &[u8]) -> Option<(Tag, usize)> {
     let number = |bytes: &[u8]| Tag(bytes.iter().fold(0, |n, b| n << 8 | u32::from(*b)));
     match bytes {
@@ -209,14 +209,14 @@ fn put((tag, value): &(Tag, Vec<u8>), out: &mut Vec<u8>) {
     out.extend_from_slice(value);
 }
 
-/// The tags and lengths: a value says nothing to who reads a log.
+/// Shows tags and lengths only: a value is of no use to a reader of logs.
 impl fmt::Debug for Icc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(tag, v)| format!("{tag} {} bytes", v.len()))).finish()
     }
 }
 
-/// As hex digits of the BER-TLV.
+/// Serialised as the hex digits of its BER-TLV.
 impl Serialize for Icc {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut text = String::new();

@@ -1,8 +1,8 @@
-//! Why the terminal must not be updated or restarted now.
+//! Reasons not to update or restart the terminal now.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One reason; several may hold at a time.
+/// Reason not to update or restart the terminal now; several may hold at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InhibitReason {
@@ -12,11 +12,11 @@ pub enum InhibitReason {
     Unknown,
     /// A frame that left is being reversed.
     Obligation,
-    /// The acquirer has not been told of everything yet.
+    /// The acquirer has not been told of every payment yet.
     Queue,
     /// A batch is being settled.
     Settlement,
-    /// Something is stuck: a person must ask the acquirer.
+    /// An obligation is Stuck: a person must ask the acquirer.
     Stuck,
     /// The journal was restored from a backup, and the supervisor has not ended the recovery.
     Restoring,
@@ -31,7 +31,7 @@ impl InhibitReason {
         InhibitReason::Stuck,
         InhibitReason::Restoring,
     ];
-    /// On bus and command line.
+    /// Name on D-Bus and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             InhibitReason::Payment => "payment",
@@ -43,10 +43,12 @@ impl InhibitReason {
             InhibitReason::Restoring => "restoring",
         }
     }
+    /// Reason of this name, or none.
     pub fn named(name: &str) -> Option<InhibitReason> {
         Self::ALL.into_iter().find(|r| r.name() == name)
     }
-    /// It may last for days: it is shown, and does not keep the machine from shutting down.
+    /// Tells whether it ends only when a person acts, which may take days: it is shown, and does not keep the
+    /// machine from shutting down.
     pub const fn waits_for_a_person(self) -> bool {
         match self {
             InhibitReason::Stuck | InhibitReason::Restoring => true,

@@ -1,19 +1,19 @@
-//! The kind sheet: one row per transaction kind. Flow, tests and documentation come from it; the acquirer's
+//! Kind sheet: one row per transaction kind. Flow, tests and documentation come from it; the acquirer's
 //! profile fills in message values.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A kind of transaction that an app may request.
+/// Kind of transaction that an app may request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// 消费
+    /// 消费: takes money.
     Sale,
     /// 消费撤销: takes back a sale of the open batch.
     Void,
     /// 退货: gives back a payment of any batch, the whole or a part.
     Refund,
-    /// 余额查询
+    /// 余额查询: asks what is left on the card.
     Balance,
     /// 预授权: sets an amount of the card aside; nothing is paid.
     PreAuth,
@@ -35,49 +35,56 @@ pub enum Kind {
     StatusUpload,
     /// 批结算: closes the batch of an account with the acquirer.
     Settlement,
-    /// 签到
+    /// 签到: gets working keys and the batch number.
     SignIn,
-    /// 签退
+    /// 签退: gives the working keys up.
     SignOff,
-    /// 回响
+    /// 回响: asks whether the host answers.
     Echo,
 }
 
-/// Whether the request names an amount.
+/// Rule for the amount of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AmountRule {
+    /// No amount is given.
     None,
+    /// An amount is needed.
     Needed,
-    /// Without one: all that is left of the original; needed where the original is not in our journal.
+    /// An amount may be given; without one: all that is left of the original. Needed where the original is
+    /// not in our journal.
     Optional,
 }
 
-/// How the original transaction is found.
+/// Rule for the way in which a request names its original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OriginalBy {
+    /// No original is named.
     None,
-    /// By the original's request id, or by STAN or RRN in the open batch.
+    /// Original is named by its request id, or by STAN or RRN in the open batch.
     OpenBatch,
-    /// By the original's request id, or by RRN and date; it need not be in our journal.
+    /// Original is named by its request id, or by RRN and date; it need not be in our journal.
     AnyBatch,
-    /// The pre-authorisation: by its request id, or by authorisation code (F38) and date; it need not be in
-    /// our journal.
+    /// Pre-authorisation is named by its request id, or by authorisation code (F38) and date; it need not be
+    /// in our journal.
     Authorisation,
 }
 
-/// Whether the customer presents a card.
+/// Rule for the card: whether the customer presents one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CardRule {
+    /// No card is asked for.
     None,
+    /// A card (or, with [`KindRow::code`], a payment code) is asked for.
     Needed,
-    /// The card again when the original was paid by card or is not known; nothing for a wallet's.
+    /// The card is asked for again when the original was paid by card or is not known; nothing for a
+    /// wallet's.
     AsOriginal,
 }
 
-/// Which operator may do it.
+/// Operator who may do it, from the least right on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Right {
@@ -85,21 +92,21 @@ pub enum Right {
     Supervisor,
 }
 
-/// Debt of a frame that left and was not answered (host-protocol §3).
+/// Recovery: what is owed after a frame that left and was not answered (host-protocol §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Recovery {
-    /// Send a reversal until 00, 12 or 25.
+    /// A reversal is sent until 00, 12 or 25.
     Reverse,
-    /// Send the same message again, with the same STAN, until 00 or 94.
+    /// The same message is sent again, with the same STAN, until 00 or 94.
     Repeat,
-    /// Never reversed, never sent again: a person asks the acquirer.
+    /// The message is never reversed and never sent again: a person asks the acquirer.
     ManualResolution,
-    /// Nothing is owed: ask again.
+    /// Nothing is owed: whoever wants it asks again.
     AskAgain,
 }
 
-/// Which side of the settlement totals an approval counts on; a tip adjustment counts by its tip only.
+/// Side of the settlement totals on which an approval counts; a tip adjustment counts by its tip only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -113,40 +120,43 @@ pub enum Side {
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     None,
-    /// Taken back as a whole.
+    /// Original is taken back as a whole.
     Voided,
-    /// A part of it, or the whole, given back.
+    /// Original is given back, in part or as a whole.
     Refunded,
-    /// The pre-authorisation is paid out of.
+    /// Pre-authorisation is paid out of.
     Completed,
-    /// A tip was added.
+    /// Original gets a tip.
     Adjusted,
 }
 
+/// Row of the kind sheet: the rules of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KindRow {
     pub kind: Kind,
-    /// Of a tip adjustment: the tip.
+    /// Rule for the amount; of a tip adjustment it is the tip.
     pub amount: AmountRule,
     pub original: OriginalBy,
-    /// Kinds that the original may be of.
+    /// Kinds of which the original may be.
     pub originals: &'static [Kind],
     pub marks_original: Mark,
     pub card: CardRule,
     /// A payment code may be presented in place of a card.
     pub code: bool,
+    /// The customer's PIN is asked for, unless the profile has no place for one.
     pub pin: bool,
     /// The request names the authorisation code that the issuer gave by telephone.
     pub voice: bool,
     pub right: Right,
     pub recovery: Recovery,
-    /// May be accepted without the host, by policy.
+    /// Acceptance without the host is possible, by the merchant's offline policy.
     pub offline: bool,
     pub side: Side,
+    /// A slip is printed after an approval.
     pub slip: bool,
-    /// An authorisation: waits for the account's obligations and a sign-in.
+    /// Authorisation: waits until the account is signed in and owes nothing.
     pub authorisation: bool,
-    /// Effect of a second try under a new request id.
+    /// Effect of a second try under a new request id, in words for docs/kinds.md.
     pub second: &'static str,
 }
 
@@ -171,7 +181,7 @@ const fn row(kind: Kind) -> KindRow {
     }
 }
 
-/// Row of a kind with slip and authorisation.
+/// Row of a kind that is an authorisation and prints a slip.
 const fn financial(kind: Kind) -> KindRow {
     KindRow { slip: true, authorisation: true, ..row(kind) }
 }
@@ -197,6 +207,7 @@ impl Kind {
         Kind::Echo,
     ];
 
+    /// Row of this kind.
     pub const fn row(self) -> KindRow {
         match self {
             Kind::Sale => KindRow {
@@ -293,7 +304,7 @@ impl Kind {
             Kind::StatusUpload | Kind::SignIn | Kind::SignOff | Kind::Echo => row(self),
         }
     }
-    /// The name in config, JSON, SQL and D-Bus.
+    /// Name in configuration, JSON, SQL and D-Bus.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Sale => "sale",
@@ -315,24 +326,25 @@ impl Kind {
             Kind::Echo => "echo",
         }
     }
-    /// Its PAN is kept, sealed, while its batch is open: a void or cancel needs it, and the upload of the
-    /// batch.
+    /// Tells whether the card number is kept, sealed, while the batch is open: a void or cancel needs it, and
+    /// the upload of the batch.
     pub const fn keeps_pan(self) -> bool {
         matches!(
             self,
             Kind::Sale | Kind::Completion | Kind::CompletionAdvice | Kind::Refund | Kind::VoiceSale
         )
     }
-    /// The kind of this name, or none.
+    /// Kind of this name, or none.
     pub fn named(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|k| k.name() == name)
     }
-    /// All names, for a fault's rule: `sale, void, ...`.
+    /// Names of all kinds, for a fault's rule: `sale, void, ...`.
     pub fn names() -> String {
         Kind::ALL.map(Kind::name).join(", ")
     }
 }
 
+/// Row that both completions share.
 const fn completion(kind: Kind) -> KindRow {
     KindRow {
         amount: AmountRule::Needed,

@@ -1,4 +1,4 @@
-//! The words every payterm crate speaks: money, account, request, outcome, notice, fault, secret, device,
+//! Vocabulary that all payterm crates share: money, account, request, outcome, notice, fault, secret, device,
 //! kind, host message, record, config, and the traits [`Terminal`] (the front door), [`PinPad`] and [`Mac`].
 //! No runtime, no I/O.
 //!

@@ -3,13 +3,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
 
-/// The greatest amount a message carries: F4 is N12.
+/// Greatest amount of a message, in minor units: F4 has 12 digits.
 pub const MAX_MINOR: u64 = 999_999_999_999;
 
-/// An ISO 4217 currency that has a minor unit (funds codes and metals have none and are refused).
+/// Currency of ISO 4217 that has a minor unit; funds codes and metals have none and are refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(iso_currency::Currency);
 
+/// Error in an amount or currency; the text begins with the field's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     #[error("currency: '{0}' is no ISO 4217 code with a minor unit")]
@@ -25,16 +26,18 @@ pub enum MoneyError {
 impl Currency {
     pub const CNY: Currency = Currency(iso_currency::Currency::CNY);
 
-    /// By ISO 4217 numeric code, as F49 carries it.
+    /// Currency of an ISO 4217 numeric code, as F49 carries it.
     pub fn from_numeric(n: u16) -> Result<Self, MoneyError> {
         iso_currency::Currency::from_numeric(n)
             .filter(|c| c.exponent().is_some())
             .map(Self)
             .ok_or_else(|| MoneyError::Currency(format!("{n:03}")))
     }
+    /// Alphabetic code: `CNY`.
     pub fn code(self) -> &'static str {
         self.0.code()
     }
+    /// Numeric code: 156.
     pub fn numeric(self) -> u16 {
         self.0.numeric()
     }
@@ -96,7 +99,7 @@ impl JsonSchema for Currency {
     }
 }
 
-/// An amount. `minor` counts the currency's minor unit (1234 CNY = 12.34 yuan), at most [`MAX_MINOR`].
+/// Amount of money, in the minor unit of its currency (1234 CNY = 12.34 yuan), at most [`MAX_MINOR`].
 /// Serialised as `{"amount":"12.34","currency":"CNY"}`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Money {
@@ -105,12 +108,14 @@ pub struct Money {
 }
 
 impl Money {
+    /// Amount of so many minor units; `TooLarge` above [`MAX_MINOR`].
     pub fn new(minor: u64, currency: Currency) -> Result<Self, MoneyError> {
         if minor > MAX_MINOR {
             return Err(MoneyError::TooLarge(minor.to_string()));
         }
         Ok(Self { minor, currency })
     }
+    /// Minor units.
     pub fn minor(self) -> u64 {
         self.minor
     }
@@ -140,13 +145,13 @@ impl Money {
         Self::new(minor.map_err(|_| MoneyError::TooLarge(shown()))?, currency)
             .map_err(|_| MoneyError::TooLarge(shown()))
     }
-    /// The value without the currency: `12.34`.
+    /// Decimal text without the currency: `12.34`.
     pub fn value(self) -> String {
         decimal(self.minor, self.currency)
     }
 }
 
-/// Minor units as a decimal text without the currency: `12.34`.
+/// Decimal text of an amount in minor units, without the currency: `12.34`.
 pub fn decimal(minor: u64, currency: Currency) -> String {
     let d = usize::from(currency.digits());
     if d == 0 {

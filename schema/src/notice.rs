@@ -1,4 +1,4 @@
-//! What the terminal tells while it works: screens for the display, notices for bus, agents and operator
+//! Messages of the terminal while it works: screens for the display, notices for bus, agents and operator
 //! page.
 use crate::{
     device::Device,
@@ -15,25 +15,29 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Where a running request stands.
+/// Phase of a running request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    /// Accepted and on disk; its original, if it has one, is looked up.
     Started,
-    /// Waiting for a confirmation by cashier or agent.
+    /// Waits for a confirmation by the cashier or an agent.
     Confirming,
-    /// The supervisor is asked to allow it.
+    /// Waits for the supervisor, who allows it at the keypad.
     Approving,
-    /// Waiting for obligations of the account or a sign-in.
+    /// Waits for a sign-in, or until the account owes nothing.
     Preparing,
-    /// Waiting for a card or a code.
+    /// Waits for a card or a code.
     Presenting,
+    /// Waits for the customer's PIN.
     PinEntry,
-    /// The frame may leave at any moment: too late to cancel.
+    /// Sends its frame, which may leave at any moment or has left: too late to cancel.
     Sending,
+    /// Has its outcome.
     Ended,
 }
 impl Phase {
+    /// Name in JSON and D-Bus.
     pub const fn name(self) -> &'static str {
         match self {
             Phase::Started => "started",
@@ -60,49 +64,34 @@ impl Phase {
     }
 }
 
-/// How far an obligation is that holds up somebody else's request: nothing of whose it is.
+/// Progress of an obligation that holds up another request; tells nothing of whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Owed {
+    /// Tries that left.
     pub tries: u32,
-    /// F39 of the last answer; none when no try was answered.
+    /// Response code (F39) of the last try; none when no try was answered.
     pub last_code: Option<String>,
     pub next_try: Time,
-    /// From then on a person must see to it.
+    /// Time from which on a person must see to it; none: that is not known.
     pub deadline: Option<Time>,
 }
 
-/// A page of the display; `texts` turns it into lines in the terminal's language. Holds no secret.
+/// Page of the display; `texts` turns it into lines in the terminal's language. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "page")]
 pub enum Screen {
+    /// Shows that nobody is served.
     Idle,
-    /// Asks the cashier (or an agent) to confirm.
-    Confirm {
-        kind: Kind,
-        amount: Option<Money>,
-    },
-    /// The host approved less than was asked for: the cashier takes it, or not.
-    ConfirmPartial {
-        asked: Money,
-        approved: Money,
-    },
-    /// "Swipe, insert or tap the card, or scan the code"; `problem` is a text id of the last failed try
-    /// (`swipe-again`, `chip-not-supported`, `code-unknown`...).
-    Present {
-        kind: Kind,
-        amount: Option<Money>,
-        modes: Vec<EntryMode>,
-        problem: Option<String>,
-    },
-    /// `digits` typed so far; `wrong` = the last PIN was wrong, `left` tries are left.
-    Pin {
-        kind: Kind,
-        amount: Option<Money>,
-        masked_pan: String,
-        digits: u8,
-        wrong: bool,
-    },
-    /// Being worked on; `what` is a text id (`signing-in`, `reversing`, `sending`). `owed`: the earlier
+    /// Asks the cashier or an agent to confirm the request.
+    Confirm { kind: Kind, amount: Option<Money> },
+    /// Asks the cashier whether the part that the host approved is taken.
+    ConfirmPartial { asked: Money, approved: Money },
+    /// Asks for a card or code; `problem` is the text id of the last failed try (`swipe-again`,
+    /// `chip-not-supported`, `code-unknown` ...).
+    Present { kind: Kind, amount: Option<Money>, modes: Vec<EntryMode>, problem: Option<String> },
+    /// Asks for the PIN; `digits` are typed so far, `wrong`: the last PIN was wrong.
+    Pin { kind: Kind, amount: Option<Money>, masked_pan: String, digits: u8, wrong: bool },
+    /// Asks for patience; `what` is a text id (`signing-in`, `reversing`, `sending`). `owed`: the earlier
     /// payment that must be answered first.
     Wait {
         what: String,
@@ -110,21 +99,17 @@ pub enum Screen {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owed: Option<Owed>,
     },
-    Result {
-        outcome: Arc<Outcome>,
-    },
-    /// At rest, and nobody is logged on.
+    /// Shows the outcome of a request.
+    Result { outcome: Arc<Outcome> },
+    /// Shows that nobody is served, and that no operator is on duty.
     LogOn,
-    /// An operator's number is asked for; `typed` so far.
-    OperatorNumber {
-        typed: String,
-        problem: Option<String>,
-    },
-    /// A password is asked for; `digits` typed so far, `problem` is a text id of the last failed try.
+    /// Asks for an operator's number; `typed` are its digits so far.
+    OperatorNumber { typed: String, problem: Option<String> },
+    /// Asks for a password; `digits` are typed so far, `problem` is the text id of the last failed try.
     Password {
         operator: OperatorId,
         purpose: Purpose,
-        /// Of an approval: what is to be allowed.
+        /// Kind of the request that is to be allowed; none: the password is for something else.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         kind: Option<Kind>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,88 +117,52 @@ pub enum Screen {
         digits: u8,
         problem: Option<String>,
     },
-    /// Locked until customer service's code is typed; `digits` of it so far.
-    Locked {
-        lock: TerminalLock,
-        digits: u8,
-        problem: Option<String>,
-    },
-    /// A terminal without an account: how far its onboarding is, and why it was rejected.
-    Onboarding {
-        stage: Option<Stage>,
-        reason: Option<String>,
-    },
-    /// Something stands in the way; `what` is a text id.
-    Trouble {
-        what: String,
-    },
-    /// What the self-test found; until the result's time is over or a customer comes.
-    SelfTest {
-        report: Box<crate::SelfTest>,
-    },
+    /// Shows that the terminal is locked until customer service's code is typed; `digits` of it are typed so
+    /// far.
+    Locked { lock: TerminalLock, digits: u8, problem: Option<String> },
+    /// Shows a terminal without an account: how far its onboarding is, and why it was rejected.
+    Onboarding { stage: Option<Stage>, reason: Option<String> },
+    /// Shows a trouble; `what` is a text id.
+    Trouble { what: String },
+    /// Shows the report of a self-test, until its time is over or a customer comes.
+    SelfTest { report: Box<crate::SelfTest> },
 }
 
-/// Told to every face. Nothing is told before it has happened (the ordering rule).
+/// Event that every face is told. Nothing is told before it has happened (the ordering rule).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "notice")]
 pub enum Notice {
     /// A request is on disk; `outcome` is what is known of it.
-    Started {
-        key: RequestKey,
-        txn: u64,
-        outcome: Arc<Outcome>,
-    },
-    Phase {
-        key: RequestKey,
-        phase: Phase,
-        screen: Screen,
-    },
-    /// The outcome: `Unknown` may be followed once by a final one.
-    Outcome {
-        outcome: Arc<Outcome>,
-    },
-    /// The terminal's own screen outside a request.
-    Screen {
-        screen: Screen,
-    },
-    Device {
-        device: Device,
-    },
-    Obligation {
-        obligation: Box<crate::record::Obligation>,
-    },
-    Paper {
-        job: crate::paper::PaperJob,
-    },
-    /// Another operator is on duty, or none; the terminal was locked or unlocked.
-    Operators {
-        on_duty: Option<OperatorId>,
-        locked: bool,
-    },
-    /// The onboarding for a terminal changed. For managers.
-    Onboarding {
-        onboarding: Box<Onboarding>,
-    },
-    /// The host asked for something that this terminal does not do by itself (requirement digit 1, 2, 4-8).
-    Requirement {
-        account: crate::account::AccountId,
-        digit: u8,
-    },
+    Started { key: RequestKey, txn: u64, outcome: Arc<Outcome> },
+    /// A running request is in another phase, or its screen has changed.
+    Phase { key: RequestKey, phase: Phase, screen: Screen },
+    /// A request has its outcome: final, or `Unknown`, which one final outcome may follow.
+    Outcome { outcome: Arc<Outcome> },
+    /// The screen has changed outside a request.
+    Screen { screen: Screen },
+    /// A device is in another state.
+    Device { device: Device },
+    /// An obligation was opened, has changed or has ended.
+    Obligation { obligation: Box<crate::record::Obligation> },
+    /// A paper was queued or has changed.
+    Paper { job: crate::paper::PaperJob },
+    /// Another operator is on duty, or none; or the terminal was locked or unlocked.
+    Operators { on_duty: Option<OperatorId>, locked: bool },
+    /// The onboarding of the terminal has changed. Told to managers only.
+    Onboarding { onboarding: Box<Onboarding> },
+    /// The host asked in a header for something that the terminal does not do by itself (processing
+    /// requirement 1, 2, 4 to 8).
+    Requirement { account: crate::account::AccountId, digit: u8 },
     /// A self-test has ended.
-    SelfTest {
-        report: Box<crate::SelfTest>,
-    },
+    SelfTest { report: Box<crate::SelfTest> },
     /// Screens, papers and texts are in this language from now on.
-    Language {
-        language: crate::config::Language,
-    },
-    /// Other reasons hold why the terminal must not be updated or restarted now, or none does.
-    Inhibited {
-        reasons: Vec<crate::InhibitReason>,
-    },
+    Language { language: crate::config::Language },
+    /// The reasons not to update or restart the terminal have changed; empty: none holds.
+    Inhibited { reasons: Vec<crate::InhibitReason> },
 }
 
 impl Screen {
+    /// A `Wait` without an obligation that holds it up.
     pub fn wait(what: impl Into<String>, until: Time) -> Self {
         Screen::Wait { what: what.into(), until, owed: None }
     }

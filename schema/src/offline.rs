@@ -1,21 +1,23 @@
-//! Payments without the host: the roads by which one may be accepted, and what it is judged by.
+//! Payments without the host: by whose authority they are accepted, and by which rules the merchant's policy
+//! judges them.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a payment was accepted without the host.
+/// Authority by which a payment was accepted without the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OfflineAuthority {
-    /// The chip approved it by itself (TC).
+    /// The chip approved it by itself (TC, EMV Book 3 §10.11).
     Card,
     /// The chip approved it at the second GENERATE AC, because the terminal could not go online.
     CardUnableOnline,
-    /// The issuer's authorisation code was given by telephone.
+    /// The issuer approved it by telephone and gave an authorisation code.
     Voice,
-    /// The merchant takes the risk; the acquirer is told later.
+    /// The merchant took the risk; the acquirer is told later.
     Merchant,
 }
 impl OfflineAuthority {
+    /// Name in JSON and D-Bus.
     pub const fn name(self) -> &'static str {
         match self {
             OfflineAuthority::Card => "card",
@@ -26,16 +28,17 @@ impl OfflineAuthority {
     }
 }
 
-/// What was accepted at the merchant's risk and is not settled with the acquirer yet: neither forwarded, nor
-/// refused, nor written off.
+/// Exposure: payments that were accepted at the merchant's risk and are neither forwarded, nor refused, nor
+/// written off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exposure {
+    /// Number of payments.
     pub count: u64,
-    /// Minor units.
+    /// Sum, minor units.
     pub minor: u64,
 }
 impl Exposure {
-    /// With one payment more, or one less.
+    /// Exposure with one payment more (`more`) or one less.
     #[must_use]
     pub const fn with(self, minor: u64, more: bool) -> Self {
         if more {
@@ -46,49 +49,49 @@ impl Exposure {
     }
 }
 
-/// Why a payment may be accepted at the merchant's risk, or not; a payment is judged by all of them, in this
-/// order.
+/// Rule of the merchant's offline policy. A payment is judged by all of them, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OfflineRule {
-    /// The account's `offline.mid` is off.
+    /// The account's `offline.merchant` is on.
     Off,
-    /// The acquirer's profile has no message for it.
+    /// The acquirer's profile has a message for it.
     Profile,
-    /// The batch is being settled: its totals are told already.
+    /// The batch is not being settled: its totals are told then.
     Settlement,
-    /// Only a sale may be.
+    /// The kind is a sale.
     Kind,
-    /// Only a swiped card may be: a payment code and a typed number never are.
+    /// A card was swiped: a payment code and a typed number are never accepted.
     Instrument,
-    /// The stripe says that the card has a chip, which is to be read instead (and would be a fallback).
+    /// The stripe does not say that the card has a chip, which would have to be read.
     Chip,
-    /// The card is verified by online PIN.
+    /// The card needs no PIN, which only the issuer could check.
     Pin,
-    /// The card's own expiry is over, or cannot be read.
+    /// The card's own expiry can be read and is not over.
     Expired,
-    /// `offline.bins` does not list the card.
+    /// `offline.bins` lists the card, or is empty.
     Listed,
-    /// `offline.refused_bins` lists it.
+    /// `offline.refused_bins` does not list the card.
     Refused,
-    /// A payment of this card may have been executed and is not yet taken back.
+    /// No payment of this card may have been executed and waits to be taken back.
     Reversal,
-    /// The clock went back, or the host's says something else.
+    /// The clock is trusted: it did not go back, and the host's agrees.
     Clock,
-    /// Hours since the host was last heard.
+    /// Hours since the host was last heard are within `offline.contact_hours`.
     Contact,
-    /// Minor units of one payment.
+    /// The amount, minor units, is within `offline.per_transaction`.
     Transaction,
-    /// Payments of this card that are at risk.
+    /// Payments of this card at risk are within `offline.per_card_count`.
     CardCount,
-    /// Their sum, minor units.
+    /// Sum of the payments of this card at risk, minor units, is within `offline.per_card`.
     CardSum,
-    /// Payments of the account that are at risk.
+    /// Payments of the account at risk are within `offline.total_count`.
     TotalCount,
-    /// Their sum, minor units.
+    /// Sum of the payments of the account at risk, minor units, is within `offline.total`.
     TotalSum,
 }
 impl OfflineRule {
+    /// Name in JSON and D-Bus.
     pub const fn name(self) -> &'static str {
         match self {
             OfflineRule::Off => "off",
@@ -113,32 +116,32 @@ impl OfflineRule {
     }
 }
 
-/// One rule's word on a payment.
+/// Result of one rule for one payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     pub rule: OfflineRule,
     pub passed: bool,
-    /// In the unit of the rule, where it has one.
+    /// Limit, in the unit of the rule; none for a rule without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
-    /// What it would be with this payment.
+    /// Value with this payment, in the unit of the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<u64>,
 }
 
-/// The decision on one payment.
+/// Decision on one payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Judgement {
     pub offline_authority: OfflineAuthority,
     pub allowed: bool,
-    /// The first that was broken; of an allowed one, the limit that is nearest.
+    /// Rule that decided: the first that was broken; of an allowed payment, the one whose limit is nearest.
     #[serde(flatten)]
     pub by: Check,
-    /// At risk in the account before this payment.
+    /// Exposure of the account before this payment.
     pub exposure: Exposure,
 }
 impl Judgement {
-    /// Of the checks of one payment, in their order.
+    /// Decides by the checks of one payment, in their order; none without a check.
     pub fn of(checks: &[Check], exposure: Exposure) -> Option<Self> {
         let part = |c: &&Check| {
             c.now
@@ -151,33 +154,25 @@ impl Judgement {
     }
 }
 
-/// The answer to "would it be accepted?", before a card is there.
+/// Answer to "would a payment be accepted now?", before a card is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OfflineAnswer {
     pub account: crate::AccountId,
     #[serde(flatten)]
     pub judgement: Judgement,
-    /// Every rule that needs no card. The others are judged when the card is there.
+    /// Results of the rules that need no card. The others are judged when the card is there.
     pub checks: Vec<Check>,
 }
 
-/// What a person does to the queue.
+/// Act of a person on the queue of what the acquirer is owed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueAct {
-    /// Have it (or all that wait) tried now.
-    Forward {
-        txn: Option<u64>,
-    },
-    /// Keep an advice back.
-    Hold {
-        txn: u64,
-    },
-    Release {
-        txn: u64,
-    },
-    /// The supervisor gives it up, and says why: 1 to 80 printable characters.
-    WriteOff {
-        txn: u64,
-        why: String,
-    },
+    /// Has this transaction's obligation (none: all that wait) tried now.
+    Forward { txn: Option<u64> },
+    /// Keeps an advice back.
+    Hold { txn: u64 },
+    /// Lets an advice go that was kept back.
+    Release { txn: u64 },
+    /// Gives an obligation up, by the supervisor; `why`: 1 to 80 printable characters.
+    WriteOff { txn: u64, why: String },
 }

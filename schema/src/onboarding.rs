@@ -1,6 +1,6 @@
-//! Applying for a terminal 终端申请: what a merchant tells the acquirer's terminal management before the terminal
-//! has a merchant and a terminal number, what the acquirer offers, and what an approved terminal is given.
-//! The messages are in docs/apply.md.
+//! Onboarding 终端申请, applying for a terminal: what a merchant tells the acquirer's terminal management before
+//! the terminal has a merchant and a terminal number, what the acquirer offers, and what an approved terminal
+//! is given. The messages are in docs/apply.md.
 use crate::{
     account::AccountId,
     config::{AccountConfig, Mid, Nii, Tid, TlsConfig, TmsConfig},
@@ -16,12 +16,14 @@ use std::{collections::BTreeSet, fmt};
 
 /// Greatest length of an offer's words in characters.
 pub const MAX_TERMS: usize = 8_000;
-/// Greatest number of fee rows of an account, of accounts of a grant, and of entries of a BIN list.
+/// Greatest number of fee rows of an account.
 pub const MAX_FEES: usize = 64;
+/// Greatest number of accounts of a grant.
 pub const MAX_ACCOUNTS: usize = 8;
+/// Greatest number of entries of a BIN list.
 pub const MAX_BINS: usize = 2_000;
 
-/// What the merchant wants to take.
+/// Product that the merchant takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Product {
@@ -31,7 +33,7 @@ pub enum Product {
     Scan,
 }
 
-/// When the merchant gets the money: T counts working days, D calendar days.
+/// Settlement cycle: when the merchant gets the money. T counts working days, D calendar days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Settlement {
     #[serde(rename = "T+0")]
@@ -42,6 +44,7 @@ pub enum Settlement {
     D1,
 }
 impl Settlement {
+    /// Name as it is written: `T+1`.
     pub const fn name(self) -> &'static str {
         match self {
             Settlement::T0 => "T+0",
@@ -51,29 +54,29 @@ impl Settlement {
     }
 }
 
-/// A row of a fee table; the first whose conditions all hold is taken. Sums in minor units of the account's
+/// Row of a fee table; the first whose conditions all hold is taken. Sums in minor units of the account's
 /// currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeeRow {
     pub product: Product,
-    /// Only this wallet's codes.
+    /// Only payment codes of this wallet. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wallet: Option<Wallet>,
-    /// Only cards of this scheme, as F63 names it: `CUP`, `VIS`.
+    /// Only cards of this scheme, as F63 names it: `CUP`, `VIS`. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
-    /// Hundredths of a percent of the amount, 0 to 10,000; rounded half up to the minor unit.
+    /// Fee in hundredths of a percent of the amount, 0 to 10,000; rounded half up to the minor unit.
     pub basis_points: u32,
-    /// Least fee. Default 0.
+    /// Least fee, minor units. Default 0.
     #[serde(default)]
     pub min: u64,
-    /// Greatest fee 封顶. Default: none.
+    /// Greatest fee 封顶, minor units. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u64>,
 }
 
-/// The rules of a fee table; `at` is its place in a message, `account[0].fee`.
+/// Checks the rules of a fee table; `at` is its place in a message, `account[0].fee`.
 pub fn check_fees(at: &str, rows: &[FeeRow]) -> Result<(), Fault> {
     let bad = |field: String, rule: &str| Err(Fault::Invalid { field, rule: rule.into() });
     if rows.len() > MAX_FEES {
@@ -102,7 +105,7 @@ pub fn check_fees(at: &str, rows: &[FeeRow]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What the merchant tells. Lengths count characters.
+/// Data of the merchant. Lengths count characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Draft {
@@ -112,25 +115,25 @@ pub struct Draft {
     pub legal_name: String,
     /// Number of the business licence 统一社会信用代码, 5 to 32 of `A-Z 0-9 -`.
     pub licence: String,
-    /// 1 to 80.
+    /// Address of the shop, 1 to 80.
     pub address: String,
-    /// 1 to 40.
+    /// City of the shop, 1 to 40.
     pub city: String,
     /// Merchant category code (ISO 18245), 4 digits.
     pub category: String,
-    /// Name of the person to talk to, 1 to 40.
+    /// Name of the contact person, 1 to 40.
     pub contact: String,
-    /// 5 to 20 of `0-9 + -` and space.
+    /// Telephone number, 5 to 20 of `0-9 + -` and space.
     pub phone: String,
-    /// Up to 80, with one `@`.
+    /// E-mail address, up to 80, with one `@`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// `card`, `scan` or both.
+    /// Products that the merchant takes: `card`, `scan` or both, each once.
     pub products: Vec<Product>,
 }
 
 impl Draft {
-    /// The first field that breaks its rule.
+    /// Checks each field; the error is the first that breaks its rule.
     pub fn check(&self) -> Result<(), Fault> {
         for (field, value, max) in [
             ("name", &self.name, 40),
@@ -178,20 +181,21 @@ impl Draft {
     }
 }
 
-/// What the acquirer offers: shown to the merchant and accepted before the onboarding is sent.
+/// Offer of the acquirer, which the merchant sees and accepts before the onboarding is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
-    /// The acquirer's name of it, 1 to 32 of `A-Z a-z 0-9 - _ .`.
+    /// Name that the acquirer gives it, 1 to 32 of `A-Z a-z 0-9 - _ .`.
     pub id: String,
     pub products: Vec<Product>,
     pub currency: Currency,
     pub fees: Vec<FeeRow>,
     pub settlement: Settlement,
-    /// The conditions in words, up to 8,000 characters.
+    /// Conditions in words, up to 8,000 characters.
     pub text: String,
 }
 impl Offer {
+    /// Checks each field; the error is the first that breaks its rule.
     pub fn check(&self) -> Result<(), Fault> {
         let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if !(1..=32).contains(&self.id.len()) || !self.id.bytes().all(word) {
@@ -207,7 +211,7 @@ impl Offer {
     }
 }
 
-/// A text of the terminal management with its signature: ECDSA on P-256 with SHA-256 over the text's bytes,
+/// Text of the terminal management with its signature: ECDSA on P-256 with SHA-256 over the text's bytes,
 /// ASN.1 in hex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -222,7 +226,7 @@ impl Signed {
     }
 }
 
-/// An offer as a face shows it: `hash` is what [`Step::Accept`] names.
+/// Offer as a face shows it; `hash` is what [`Step::Accept`] names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OfferShown {
     pub hash: String,
@@ -230,26 +234,27 @@ pub struct OfferShown {
     pub offer: Offer,
 }
 
-/// Durable: a change is one record.
+/// Stage of an onboarding; a change is one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Being filled in, here only.
+    /// Being filled in, on this terminal only.
     Draft,
     /// Sent, or about to be: repeated until the acquirer has answered.
     Submitted,
-    /// The acquirer has it.
+    /// In review: the acquirer has it and has not decided.
     InReview,
-    /// Parameters and key can be fetched.
+    /// Approved: parameters and key can be fetched.
     Approved,
-    /// Can be edited and submitted again, as the next revision.
+    /// Rejected: can be edited and submitted again, as the next revision.
     Rejected,
-    /// Parameters and key are here.
+    /// In service: parameters and key are on the terminal.
     Activated,
 }
 impl Stage {
     pub const ALL: [Stage; 6] =
         [Stage::Draft, Stage::Submitted, Stage::InReview, Stage::Approved, Stage::Rejected, Stage::Activated];
+    /// Name in JSON, D-Bus and text ids.
     pub const fn name(self) -> &'static str {
         match self {
             Stage::Draft => "draft",
@@ -262,48 +267,52 @@ impl Stage {
     }
 }
 
-/// The merchant's agreement: to which words, when, by which app.
+/// Agreement of the merchant to an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Accepted {
     /// [`Signed::hash`] of `terms`.
     pub hash: String,
+    /// Time of the acceptance.
     pub at: Time,
+    /// App that accepted for the merchant.
     pub by: String,
     pub offer: Offer,
-    /// The offer as it was signed, so that what was accepted can be proved.
+    /// Offer as it was signed, so that what was accepted can be proved.
     pub terms: Signed,
 }
 
-/// The onboarding of this terminal.
+/// Onboarding of this terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Onboarding {
-    /// 32 hex digits, the terminal's own; the same in all revisions.
+    /// Identity that the terminal gives it, 32 hex digits; the same in all revisions.
     pub id: String,
-    /// 1, and one more each time that a rejected onboarding is taken up again.
+    /// Revision: 1, and one more each time that a rejected onboarding is taken up again.
     pub revision: u32,
     pub stage: Stage,
-    /// Since when it is in this stage.
+    /// Time at which it came into this stage.
     pub since: Time,
     pub draft: Draft,
+    /// Agreement of the merchant; none before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
-    /// The acquirer's reason of a rejection.
+    /// Reason that the acquirer gave for a rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What an activated terminal was given.
+    /// Parameters that an activated terminal was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Parameters>,
 }
 
-/// The onboarding as it stands on paper.
+/// Onboarding as it is printed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OnboardingSlip {
     pub onboarding: Onboarding,
-    /// As on a payment's slip.
+    /// Test: printed as on a payment's slip.
     pub test: bool,
 }
 impl OnboardingSlip {
-    /// Without what is too long for a paper: the words of the offer (their hash stays) and the BIN lists.
+    /// Copies the onboarding without what is too long for a paper: the words of the offer (their hash stays)
+    /// and the BIN lists.
     pub fn new(onboarding: &Onboarding, test: bool) -> Self {
         let mut onboarding = onboarding.clone();
         if let Some(a) = &mut onboarding.accepted {
@@ -317,52 +326,54 @@ impl OnboardingSlip {
     }
 }
 
-/// The onboarding as a face shows it.
+/// Onboarding as a face shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OnboardingShown {
-    /// None: nobody has applied.
+    /// The onboarding; none: nobody has applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onboarding: Option<Onboarding>,
-    /// What the last try to reach the terminal management came to, while it failed.
+    /// Problem of the last try to reach the terminal management, while it fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// The terminal works under an account, applied for or configured.
+    /// The terminal has an account, applied for or configured.
     #[serde(default)]
     pub in_service: bool,
 }
 
-/// What a face asks for.
+/// Step of an onboarding that a face asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Fills the draft in, anew each time.
+    /// Fills the draft in; a previous one is replaced.
     Draft(Box<Draft>),
     /// Accepts the offer with this hash.
     Accept { hash: String },
-    /// Sends it. A repeated call does nothing again.
+    /// Sends the onboarding. A repeated call does nothing again.
     Submit,
-    /// Asks for the state now.
+    /// Asks the acquirer for its decision now.
     Refresh,
     /// Fetches parameters and key, and goes into service. A repeated call does nothing again.
     Activate,
 }
 
-/// PUT of an onboarding. The same id, revision and content any number of times is one onboarding.
+/// Body of the PUT of an onboarding. The same id, revision and content any number of times is one onboarding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
+    /// [`Onboarding::id`].
     pub onboarding: String,
     pub revision: u32,
     pub draft: Draft,
-    /// Of the offer that was accepted, and when.
+    /// [`Accepted::hash`] of the offer that was accepted.
     pub offer: String,
+    /// Time at which the offer was accepted.
     pub accepted_at: Time,
-    /// SHA-256 of the public key's DER, 64 hex digits: the terminal's name before it has a number.
+    /// Name of the terminal before it has a number: SHA-256 of the public key's DER, 64 hex digits.
     pub terminal: String,
-    /// RSA-2048, SubjectPublicKeyInfo as DER in hex.
+    /// Public key of the terminal: RSA-2048, SubjectPublicKeyInfo as DER in hex.
     pub public_key: String,
 }
 
-/// The acquirer's word on an onboarding.
+/// Decision of the acquirer on an onboarding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OnboardingStatus {
@@ -370,10 +381,11 @@ pub struct OnboardingStatus {
     pub revision: u32,
     pub terminal: String,
     pub verdict: Verdict,
-    /// Up to 200 characters.
+    /// Reason of a rejection, up to 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
+/// Decision of the acquirer on an onboarding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -382,8 +394,8 @@ pub enum Verdict {
     Rejected,
 }
 
-/// What an approved terminal fetches. `nonce` is the terminal's own, of this fetch: an answer of yesterday is
-/// of no use today.
+/// Grant, which an approved terminal fetches. `nonce` is the terminal's own, for this fetch: a recorded
+/// answer to an earlier one is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
@@ -394,30 +406,31 @@ pub struct Grant {
     #[serde(default)]
     pub bins: BinLists,
 }
+/// Account of a grant, with its terminal master key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantedAccount {
     pub account: AccountParameters,
     pub key: WrappedKey,
 }
-/// A terminal master key under the terminal's public key: RSA-OAEP with SHA-256 and the label of
+/// Terminal master key, enciphered under the terminal's public key: RSA-OAEP with SHA-256 and the label of
 /// [`WrappedKey::label`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WrappedKey {
-    /// 512 hex digits.
+    /// Cipher text, 512 hex digits.
     pub wrapped: String,
-    /// First 3 bytes of enciphering 8 zero bytes under it, 6 hex digits.
+    /// Check value of the key: the first 3 bytes of 8 zero bytes enciphered under it, 6 hex digits.
     pub check_value: String,
 }
 impl WrappedKey {
-    /// Binds the cipher text to onboarding, terminal, fetch and account.
+    /// Label of the cipher text, which binds it to onboarding, terminal, fetch and account.
     pub fn label(onboarding: &str, terminal: &str, nonce: &str, account: &AccountId) -> String {
         format!("payterm-tmk|{onboarding}|{terminal}|{nonce}|{account}")
     }
 }
 
-/// What an activated terminal keeps: everything of the grant but the keys.
+/// Parameters that an activated terminal keeps: everything of the grant but the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -426,24 +439,27 @@ pub struct Parameters {
     pub bins: BinLists,
 }
 
-/// An account as the acquirer gives it.
+/// Account as the acquirer gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountParameters {
     pub id: AccountId,
     /// Name of a built-in profile, never a path.
     pub profile: String,
+    /// Merchant number (F42).
     pub mid: Mid,
+    /// Terminal number (F41).
     pub tid: Tid,
     pub currency: Currency,
-    /// `host:port`.
+    /// Address of the acquirer's host, `host:port`.
     pub address: String,
+    /// Destination in the TPDU (NII), 4 hex digits; none: the default of a configured account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nii: Option<Nii>,
     /// TLS to the host, under the CA of `[tms]`.
     #[serde(default)]
     pub tls: bool,
-    /// Greatest amount of one payment, minor units.
+    /// Greatest amount of one payment, minor units; none: the default of a configured account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_limit: Option<u64>,
     pub settlement: Settlement,
@@ -451,18 +467,18 @@ pub struct AccountParameters {
     pub fees: Vec<FeeRow>,
 }
 
-/// First digits of card numbers, 2 to 12 each.
+/// Lists of first digits of card numbers, 2 to 12 each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BinLists {
-    /// Small amounts of these cards need no PIN and no signature 免密免签.
+    /// Cards whose small amounts need no PIN and no signature 免密免签.
     pub no_pin: Vec<String>,
-    /// Not taken 黑名单.
+    /// Cards that are not taken 黑名单.
     pub blocked: Vec<String>,
 }
 
 impl AccountParameters {
-    /// As an account of the configuration; `tms` gives the CA.
+    /// Account as one of the configuration; `tms` gives the CA for TLS.
     pub fn config(&self, tms: Option<&TmsConfig>) -> AccountConfig {
         let tls = tms.filter(|_| self.tls).map(|t| TlsConfig {
             ca: t.ca.clone(),
@@ -487,7 +503,7 @@ impl AccountParameters {
 }
 
 impl Parameters {
-    /// The rules of its own; those of the configuration are checked with the accounts in it.
+    /// Checks the rules of the grant; those of the configuration are checked with the accounts in it.
     pub fn check(&self) -> Result<(), Fault> {
         if !(1..=MAX_ACCOUNTS).contains(&self.accounts.len()) {
             return Err(Fault::invalid("accounts", "1 to 8"));
@@ -506,25 +522,25 @@ impl Parameters {
     }
 }
 
-/// Why the terminal management gave nothing that can be used. Texts: `apply-problem-<name>`.
+/// Problem for which the terminal management gave nothing that can be used. Texts: `apply-problem-<name>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Problem {
-    /// No connection, or no answer in time.
+    /// Connection or answer did not come in time.
     Unreachable,
-    /// It is not the one of the pinned CA.
+    /// Certificate is not of the configured CA.
     Untrusted,
-    /// It answered with an error.
+    /// Answer is an error.
     Refused,
-    /// More bytes than any answer has.
+    /// Answer has more bytes than any may have.
     TooLong,
-    /// Not what the messages look like, or against their rules.
+    /// Answer is no message of this protocol, or breaks a rule.
     Malformed,
-    /// Not signed by the pinned key.
+    /// Answer is not signed by the configured key.
     Signature,
-    /// Of another onboarding, another terminal or an earlier question.
+    /// Answer is for another onboarding, another terminal or an earlier question.
     NotForUs,
-    /// The key cannot be unwrapped, its check value is wrong, or it could not be stored.
+    /// Wrapped key cannot be unwrapped, its check value is wrong, or it could not be stored.
     Keys,
 }
 impl Problem {

@@ -4,13 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::fmt;
 
-/// Two digits: `99` the administrator, `00` the supervisor, `01` to `89` cashiers.
+/// Number of an operator, two digits: `99` the administrator, `00` the supervisor, `01` to `89` cashiers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct OperatorId(String);
 
 impl OperatorId {
-    /// The fault names `operator`.
+    /// Checks the number; the fault names the field `operator`.
     pub fn new(text: &str) -> Result<Self, Fault> {
         let number = (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit()))
             .then(|| text.parse::<u8>().ok())
@@ -26,7 +26,7 @@ impl OperatorId {
     pub fn supervisor() -> Self {
         Self("00".into())
     }
-    /// The cashier that a new terminal has.
+    /// Cashier that a new terminal has: 01.
     pub fn first_cashier() -> Self {
         Self("01".into())
     }
@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for OperatorId {
     }
 }
 
-/// In the order of their rights: each may do what those before it may.
+/// Role of an operator, in the order of their rights: each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -61,52 +61,50 @@ pub enum Role {
     Administrator,
 }
 
-/// What a password is typed for; tells the prompt, and stands on record with a right or wrong password.
+/// Purpose for which a password is typed; the prompt tells it, and the record of a right or wrong password
+/// holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
+    /// Logs on.
     LogOn,
-    /// The present password, before a new one.
+    /// Proves the present password, before a new one is set.
     Change,
-    /// The supervisor allows a change of the operators.
+    /// Allows a change of the operators, by the supervisor.
     Manage,
-    /// The supervisor allows the request on the screen.
+    /// Allows the request on the screen, by the supervisor.
     Approve,
-    /// The supervisor gives up a payment that waits.
+    /// Gives up a payment that waits, by the supervisor.
     WriteOff,
-    /// A new password, and the same once more.
+    /// Sets a new password.
     New,
+    /// Types the new password a second time.
     NewAgain,
 }
 
-/// What the terminal is asked to do with its operators. Numbers only: passwords are typed on the terminal's
+/// Request to the terminal about its operators. It holds numbers only: passwords are typed on the terminal's
 /// own keypad.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum OperatorRequest {
-    LogOn {
-        operator: OperatorId,
-    },
+    /// Logs an operator on, at the keypad.
+    LogOn { operator: OperatorId },
+    /// Logs the operator on duty off.
     LogOff,
-    /// Of the operator on duty.
+    /// Changes the password of the operator on duty.
     ChangePassword,
-    /// A cashier, whose first password is typed at the keypad and has to be changed at the first logon.
-    Add {
-        operator: OperatorId,
-    },
-    Remove {
-        operator: OperatorId,
-    },
-    /// A cashier who typed too many wrong passwords.
-    Unlock {
-        operator: OperatorId,
-    },
-    /// The restored journal is reconciled with the acquirer: payments may go on.
+    /// Adds a cashier, whose first password is typed at the keypad and has to be changed at the first log-on.
+    Add { operator: OperatorId },
+    /// Removes a cashier.
+    Remove { operator: OperatorId },
+    /// Unlocks a cashier who typed too many wrong passwords.
+    Unlock { operator: OperatorId },
+    /// Ends the recovery: the restored journal is reconciled with the acquirer, and payments may start again.
     EndRecovery,
 }
 impl OperatorRequest {
-    /// It changes other operators, or what payments depend on: for managers on the bus and the supervisor at
-    /// the keypad.
+    /// Tells whether it changes other operators, or what payments depend on: such a request is for managers
+    /// on the bus and the supervisor at the keypad.
     pub fn manages(&self) -> bool {
         match self {
             OperatorRequest::Add { .. }
@@ -120,37 +118,37 @@ impl OperatorRequest {
     }
 }
 
-/// An operator as listed.
+/// Operator as faces list it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperatorInfo {
     pub operator: OperatorId,
     pub role: Role,
     pub on_duty: bool,
     pub locked: bool,
-    /// A new password is asked for at the next logon.
+    /// The operator has to set a new password at the next log-on.
     pub must_change: bool,
     /// Wrong passwords in a row.
     pub wrong: u8,
 }
 
-/// The terminal is locked until customer service's code is typed.
+/// Lock of the terminal, until customer service's code is typed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TerminalLock {
     pub since: Time,
-    /// Whose wrong passwords locked it.
+    /// Operator in whose name wrong passwords were typed.
     pub by: OperatorId,
-    /// 8 digits for customer service; none while they are being made.
+    /// Challenge for customer service, 8 digits; none while it is being made.
     pub challenge: Option<String>,
     /// Wrong codes in a row.
     pub wrong: u32,
-    /// No code is taken before then.
+    /// Time before which no code is taken.
     pub not_before: Time,
 }
 
-/// The operators and what they are about.
+/// Operators of the terminal, who is on duty, and the terminal's lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Operators {
-    /// `operators.required` of the configuration: without an operator on duty nothing is sold.
+    /// Requests need an operator on duty (`operators.required` of the configuration).
     pub required: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_duty: Option<OperatorId>,
@@ -159,24 +157,25 @@ pub struct Operators {
     pub operators: Vec<OperatorInfo>,
 }
 
-/// Why an operator is not on duty any more.
+/// Reason why an operator is not on duty any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoggedOffWhy {
+    /// The operator, or a caller, asked for it.
     Asked,
     /// Another operator logged on.
     Relieved,
-    /// Neither request nor key for `operators.idle_lock_ms`.
+    /// Neither request nor key came for `operators.idle_lock_ms`.
     Idle,
-    /// Too many wrong passwords, also in the name of the operator on duty.
+    /// Too many wrong passwords were typed in this operator's name.
     Locked,
 }
 
-/// What happened to an operator; stands in the journal.
+/// Event of an operator; a record of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum OperatorEvent {
-    /// A new operator, or a new password. `by`: none for the first operators of a terminal.
+    /// An operator is added, or has a new password. `by`: none for the first operators of a terminal.
     Set {
         operator: OperatorId,
         verifier: Verifier,
@@ -187,10 +186,12 @@ pub enum OperatorEvent {
         operator: OperatorId,
         by: OperatorId,
     },
+    /// A wrong password was typed.
     Wrong {
         operator: OperatorId,
         purpose: Purpose,
     },
+    /// The right password was typed; the count of wrong ones begins again.
     Right {
         operator: OperatorId,
         purpose: Purpose,
@@ -209,17 +210,19 @@ pub enum OperatorEvent {
         operator: OperatorId,
         why: LoggedOffWhy,
     },
+    /// Wrong passwords in the name of this operator have locked the terminal.
     TerminalLocked {
         by: OperatorId,
     },
+    /// The terminal is locked and shows this challenge for customer service.
     Challenged {
         challenge: String,
     },
-    /// Customer service's code was wrong; none is taken before `not_before`.
+    /// A wrong code of customer service was typed; none is taken before `not_before`.
     CodeWrong {
         not_before: Time,
     },
-    /// Customer service's code was right: its operator is unlocked and needs a new password.
+    /// The right code of customer service was typed: the operator is unlocked and needs a new password.
     TerminalUnlocked {
         by: OperatorId,
     },

@@ -1,4 +1,4 @@
-//! What came of a request: the answer to the app, the screen and the slip.
+//! Outcome of a request: the answer to the app, the content of result screen and slip.
 use crate::{
     account::{AccountId, Batch, Stan},
     host::{EntryMode, Wallet},
@@ -11,20 +11,21 @@ use crate::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+/// Status of an outcome. All but `Running` and `Unknown` are final: they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Under way.
+    /// The request is under way.
     Running,
-    /// The money moved (or the query was answered).
+    /// The money moved, or the question was answered.
     Approved,
     /// The host refused; the acquirer's net for this request is zero.
     Declined,
-    /// Ended before a frame left, by customer, cashier, caller or time-out.
+    /// The request ended before a frame left, by customer, cashier, caller or time-out; nothing was charged.
     Cancelled,
-    /// Ended before a frame left, by a fault of terminal or line; nothing was charged.
+    /// The request ended before a frame left, by a fault of terminal or line; nothing was charged.
     Failed,
-    /// The frame left and no valid answer came: do not take the money again; final by `answer_by`.
+    /// A frame left and no valid answer came: do not take the money again; final by `answer_by`.
     Unknown,
 }
 impl Status {
@@ -34,6 +35,7 @@ impl Status {
             Status::Approved | Status::Declined | Status::Cancelled | Status::Failed => true,
         }
     }
+    /// Name in JSON, SQL and D-Bus.
     pub const fn name(self) -> &'static str {
         match self {
             Status::Running => "running",
@@ -46,34 +48,35 @@ impl Status {
     }
 }
 
-/// Who said "approved".
+/// Authority of an approval: who said yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Authority {
+    /// The host.
     Host,
+    /// The chip card, by itself (TC).
     Card,
+    /// The merchant, at its own risk, while the host could not be reached.
     Merchant,
-    /// The issuer's authorisation code, given by telephone.
+    /// The issuer, whose authorisation code was given by telephone.
     Voice,
 }
 
-/// An advice that is told to the acquirer afterwards: how far that is.
+/// Forwarding of an advice 上送: how far the acquirer has been told of what was already decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Forwarding {
-    /// Kept, and repeated until it is answered.
+    /// The advice is kept, and repeated until it is answered.
     Pending,
+    /// The acquirer has accepted the advice.
     Forwarded,
-    /// The acquirer refused it with this code (F39): a person must look.
+    /// The acquirer refused the advice with this code (F39): a person must look.
     Refused(String),
-    /// The supervisor gave it up: nothing more is sent, and it does not count.
-    WrittenOff {
-        by: String,
-        why: String,
-    },
+    /// The supervisor gave the advice up: nothing more is sent, and it does not count in the totals.
+    WrittenOff { by: String, why: String },
 }
 impl Forwarding {
-    /// The acquirer will not pay it.
+    /// Tells whether the acquirer will not pay it.
     pub const fn is_lost(&self) -> bool {
         match self {
             Forwarding::Refused(_) | Forwarding::WrittenOff { .. } => true,
@@ -100,7 +103,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The class of a failure although the code was a success (bad keys in a good reply).
+    /// Class of a failure although the code was a success (bad keys in a good reply).
     pub const fn max_failure(self) -> Class {
         match self {
             Class::A => Class::E,
@@ -109,21 +112,22 @@ impl Class {
     }
 }
 
-/// Why it was not approved and what to do next. Texts are in `crates/texts` under `reason-<code>` and
-/// `next-<code>`.
+/// Reason why a request was not approved, and what to do next. Texts are in `crates/texts` under
+/// `reason-<code>` and `next-<code>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
-    /// `host-51` for a host's F39, else a word of the terminal's own such as `cancelled-by-customer`.
+    /// Code: `host-51` for a host's F39, else a word of the terminal's own such as `cancelled-by-customer`.
     pub code: String,
     pub class: Class,
-    /// In the terminal's language, filled in by the faces; empty in records.
+    /// Text in the terminal's language, filled in by the faces; empty in records.
     #[serde(default)]
     pub text: String,
-    /// What to do next, in the terminal's language; empty in records.
+    /// Advice what to do next, in the terminal's language; empty in records.
     #[serde(default)]
     pub next: String,
 }
 impl Reason {
+    /// Reason without its texts.
     pub fn new(code: impl Into<String>, class: Class) -> Self {
         Self { code: code.into(), class, text: String::new(), next: String::new() }
     }
@@ -133,17 +137,18 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums {
     pub currency: Currency,
-    /// What was approved or asked for; minor units.
+    /// Amount that was approved, or is asked for; minor units.
     pub amount: Option<u64>,
+    /// Merchant's fee, minor units.
     pub fee: Option<u64>,
-    /// Negative when overdrawn.
+    /// Available balance of a balance inquiry, minor units; negative when overdrawn.
     pub balance: Option<i64>,
-    /// Of a tip adjustment: the part of `amount` that is the tip. Of a sale: what an adjustment added to
-    /// `amount`.
+    /// Tip, minor units. Of a tip adjustment: the part of `amount` that is the tip. Of a sale: what an
+    /// adjustment added to `amount`.
     pub tip: Option<u64>,
-    /// What was asked for, where the host approved another amount.
+    /// Amount that was asked for, minor units, where the host approved another one.
     pub asked: Option<u64>,
-    /// What refunds have taken of it, those that may have left included.
+    /// Sum that refunds have taken, minor units, including refunds whose frame may have left.
     pub refunded: Option<u64>,
 }
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -166,21 +171,23 @@ impl Sums {
     pub const fn new(currency: Currency, amount: Option<u64>) -> Self {
         Sums { currency, amount, fee: None, balance: None, tip: None, asked: None, refunded: None }
     }
-    /// What is left of a payment to refund, minor units.
+    /// Sum that is left of a payment to refund, minor units.
     pub fn left(&self) -> u64 {
         self.amount
             .unwrap_or(0)
             .saturating_add(self.tip.unwrap_or(0))
             .saturating_sub(self.refunded.unwrap_or(0))
     }
+    /// Amount with its currency.
     pub fn amount_money(&self) -> Option<Money> {
         self.amount.and_then(|m| Money::new(m, self.currency).ok())
     }
-    /// The balance as a signed decimal text.
+    /// Balance as a signed decimal text: `-12.34`.
     pub fn balance_text(&self) -> Option<String> {
         self.balance
             .map(|b| format!("{}{}", if b < 0 { "-" } else { "" }, decimal(b.unsigned_abs(), self.currency)))
     }
+    /// Fee as a decimal text.
     pub fn fee_text(&self) -> Option<String> {
         self.fee.map(|f| decimal(f, self.currency))
     }
@@ -223,7 +230,7 @@ impl JsonSchema for Sums {
     }
 }
 
-/// Where it happened.
+/// Place of a transaction, as slips show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     pub shop: String,
@@ -231,18 +238,20 @@ pub struct Place {
     pub city: String,
 }
 
-/// The state or the end of a request. All times are UTC milliseconds; `host_date`/`host_time` are as the host
-/// gave them.
+/// Outcome of a request: its state while it runs, and its end. All times are UTC milliseconds; `host_date`
+/// and `host_time` are as the host gave them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     #[serde(flatten)]
     pub key: RequestKey,
-    /// The terminal's own number of the transaction: 1, 2, 3 ...
+    /// Number that the terminal gave the transaction: 1, 2, 3 ...
     pub txn: u64,
     pub kind: Kind,
     pub status: Status,
+    /// Authority of an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<Authority>,
+    /// Reason of every other end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     #[serde(flatten)]
@@ -250,91 +259,103 @@ pub struct Outcome {
     pub started: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Time>,
-    /// For `Unknown`: when the final outcome is known at the latest, as far as the terminal can tell.
+    /// Time by which the outcome is final, as far as the terminal can tell; only of `Unknown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_by: Option<Time>,
     pub place: Place,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
-    /// F42 and F41.
+    /// Merchant number (F42).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mid: Option<String>,
+    /// Terminal number (F41).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tid: Option<String>,
+    /// Operator on duty, two digits.
     pub operator: String,
-    /// The supervisor who allowed it, where the operator alone may not.
+    /// Supervisor who allowed it, where the operator alone may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
+    /// Entry mode of the card or code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<EntryMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wallet: Option<Wallet>,
-    /// First six and last four digits (cards), first two and last four (codes).
+    /// Masked number: first six and last four digits of a card, first two and last four of a payment code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked_pan: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stan: Option<Stan>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
+    /// Reference number of the host (F37).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rrn: Option<String>,
+    /// Authorisation code (F38).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_code: Option<String>,
+    /// Date of the host (F13), MMDD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_date: Option<String>,
+    /// Time of the host (F12), hhmmss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_time: Option<String>,
+    /// Card scheme (F63).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
+    /// Issuer of the card (F44).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
+    /// Acquirer (F44).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acquirer: Option<String>,
+    /// Texts of issuer, UnionPay and acquirer (F63).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_texts: Vec<String>,
     /// The customer's PIN was sent.
     #[serde(default)]
     pub pin: bool,
-    /// For a void: the original's request key, STAN and RRN; for a voided sale: true.
+    /// Original of a void, refund, completion ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<OriginalShown>,
-    /// For a pre-authorisation: it was cancelled.
+    /// A sale was voided, or a pre-authorisation or completion cancelled.
     #[serde(default)]
     pub voided: bool,
-    /// For a pre-authorisation: a completion took it up.
+    /// A pre-authorisation was completed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub completed: bool,
-    /// For a sale: a tip was added.
+    /// A tip was added to a sale.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adjusted: bool,
-    /// For an advice.
+    /// Forwarding of an advice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarding: Option<Forwarding>,
-    /// How it was accepted without the host.
+    /// Authority by which it was accepted without the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline_authority: Option<crate::offline::OfflineAuthority>,
-    /// What the merchant's offline policy said: the rule, its limit, and what was at risk.
+    /// Decision of the merchant's offline policy: the rule, its limit, and the exposure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline: Option<crate::offline::Judgement>,
-    /// Neither PIN nor signature was asked for 免密免签: the limit in minor units.
+    /// Limit, minor units, below which neither PIN nor signature was asked for 免密免签; none: it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_cvm: Option<u64>,
+    /// Note of the app, from the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// For a settlement, from the moment when it is asked for.
+    /// Totals and verdicts of a settlement, from the moment when it is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Box<Settlement>>,
     /// Head of the journal's hash chain at the record of this outcome, `17:9f…`: filled in by the faces and
-    /// on the settlement's report, empty in records. Who keeps it can have it proved that the journal still
-    /// holds this outcome and all before it (`paytermctl journal verify`).
+    /// on the settlement's report, empty in records. Whoever keeps it can have it proved that the journal
+    /// still holds this outcome and all before it (`paytermctl journal verify`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<String>,
-    /// A virtual device took part, or the account is a laboratory's.
+    /// A virtual device is configured, or the terminal is a laboratory's.
     pub test: bool,
 }
 
 impl Outcome {
-    /// Of a request that was just begun: nothing more is known of it.
+    /// Outcome of a request that was just started: nothing more is known of it.
     pub fn running(key: RequestKey, txn: u64, kind: Kind, sums: Sums, started: Time) -> Self {
         Self {
             key,
@@ -382,39 +403,41 @@ impl Outcome {
         }
     }
 
-    /// What customer service asks for: `R`, the last four characters of the terminal number (F41) when an
-    /// account is known, `-`, and the transaction's number: `R0001-17`.
+    /// Reference that customer service asks for: `R`, the last four characters of the terminal number (F41)
+    /// when an account is known, `-`, and the transaction's number: `R0001-17`.
     pub fn reference(&self) -> String {
         let tid = self.tid.as_deref().unwrap_or_default();
         let last4: String = tid.chars().skip(tid.chars().count().saturating_sub(4)).collect();
         format!("R{last4}-{}", self.txn)
     }
-    /// A failure: the service number and the reference stand with it.
+    /// Tells whether it is a failure, with which the service number and the reference are shown.
     pub fn needs_service(&self) -> bool {
         match self.status {
             Status::Declined | Status::Failed | Status::Unknown => true,
             Status::Running | Status::Approved | Status::Cancelled => false,
         }
     }
-    /// Given up by the supervisor: an advice, or the reversal of a payment, which the acquirer may then hold.
+    /// Tells whether the supervisor gave it up: an advice, or the reversal of a payment, which the acquirer
+    /// may then hold.
     pub fn written_off(&self) -> bool {
         matches!(self.forwarding, Some(Forwarding::WrittenOff { .. }))
             || self.reason.as_ref().is_some_and(|r| r.code == "written-off")
     }
-    /// The transaction's number in a reference; none when the text is no reference.
+    /// Number of the transaction in a reference; none when the text is no reference.
     pub fn txn_of(reference: &str) -> Option<u64> {
         let (_, txn) = reference.strip_prefix(['R', 'r'])?.rsplit_once('-')?;
         txn.parse().ok().filter(|_| !txn.starts_with('+'))
     }
 }
 
-/// The original of a void, refund, completion ..., as shown. One that is not in this journal has neither
-/// number nor key.
+/// Original of a void, refund, completion ..., as shown. One that is not in this journal has neither number
+/// nor key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OriginalShown {
+    /// Number of the original transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txn: Option<u64>,
-    /// The transaction that the original itself belongs to: a completion's pre-authorisation.
+    /// Number of the transaction to which the original itself belongs: a completion's pre-authorisation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<u64>,
     #[serde(flatten)]
@@ -427,6 +450,7 @@ pub struct OriginalShown {
     pub rrn: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_code: Option<String>,
+    /// Date of the host (F13), MMDD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
 }

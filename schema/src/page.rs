@@ -8,19 +8,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Lines of one page.
+/// Greatest number of lines of a page.
 pub const LINES_MAX: usize = 200;
-/// Bytes of the JSON of one page or invoice.
+/// Greatest size of the JSON of a page or invoice, in bytes.
 pub const JSON_MAX: usize = 192 * 1024;
-/// Characters of one text.
+/// Greatest number of characters of a text.
 const TEXT_MAX: usize = 200;
-/// Bytes of one image's PNG, and images of one page.
+/// Greatest size of an image's PNG, in bytes.
 pub const IMAGE_MAX: usize = 64 * 1024;
+/// Greatest number of images of a page.
 const IMAGES_MAX: usize = 2;
-/// Lines of one invoice.
+/// Greatest number of lines of an invoice.
 const ITEMS_MAX: usize = 50;
 
-/// What an app may have printed.
+/// Paper that an app may have printed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Printable {
@@ -29,18 +30,21 @@ pub enum Printable {
     Drawer(Drawer),
 }
 
-/// The cash drawer at the receipt printer's port is opened: at once or not at all, and never twice.
+/// Order to open the cash drawer at the receipt printer's port: it is opened at once or not at all, and never
+/// twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drawer {}
 
+/// Page of lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// 1 to 200.
+    /// Lines, 1 to 200.
     pub lines: Vec<PageLine>,
 }
 
+/// Alignment of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PageAlign {
@@ -49,14 +53,16 @@ pub enum PageAlign {
     Center,
     Right,
 }
+/// Size of the characters of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PageSize {
     #[default]
     Normal,
-    /// Twice as wide and high.
+    /// Twice as wide and high as normal.
     Double,
 }
+/// Kind of barcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Symbology {
@@ -66,7 +72,7 @@ pub enum Symbology {
     Ean13,
 }
 
-/// One line of a page; texts are one line each, up to 200 characters, and are wrapped.
+/// Line of a page; texts are one line each, up to 200 printable characters, and are wrapped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "type", deny_unknown_fields)]
 pub enum PageLine {
@@ -79,41 +85,35 @@ pub enum PageLine {
         #[serde(default)]
         bold: bool,
     },
-    /// 2 to 6 cells side by side, one space between them.
+    /// Cells side by side, 2 to 6, one space between them.
     Columns {
         cells: Vec<Cell>,
         #[serde(default)]
         bold: bool,
     },
-    /// A line across.
+    /// Rule across the paper.
     Rule,
-    Barcode {
-        symbology: Symbology,
-        content: String,
-    },
-    /// Printable ASCII, up to 256 bytes.
-    Qr {
-        content: String,
-    },
-    /// A PNG in base64: 1-bit greyscale, up to 64 KiB, up to 384 dots wide at 58 mm and 576 at 80 mm, up to
-    /// 800 high; two a page.
-    Image {
-        png: String,
-    },
-    /// 1 to 20 empty lines.
-    Feed {
-        lines: u8,
-    },
+    /// Barcode of the content.
+    Barcode { symbology: Symbology, content: String },
+    /// QR code of printable ASCII, up to 256 bytes.
+    Qr { content: String },
+    /// Image: a PNG in base64, 1-bit greyscale, up to 64 KiB, up to 384 dots wide at 58 mm and 576 at 80 mm,
+    /// up to 800 high; two a page.
+    Image { png: String },
+    /// Empty lines, 1 to 20.
+    Feed { lines: u8 },
+    /// Cut of the paper.
     Cut,
 }
 
+/// Cell of a line of columns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     pub text: String,
     #[serde(default)]
     pub align: PageAlign,
-    /// Share of the width, 1 to 12. Default 1.
+    /// Share of the paper's width, 1 to 12. Default 1.
     #[serde(default = "one")]
     pub width: u8,
 }
@@ -121,43 +121,47 @@ fn one() -> u8 {
     1
 }
 
-/// An invoice slip 开票单: what the customer needs to ask for the tax invoice. Amounts are decimal texts of
+/// Invoice slip 开票单: what the customer needs to ask for the tax invoice. Amounts are decimal texts of
 /// `currency`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Invoice {
-    /// 发票抬头: whom the invoice is made out to, up to 100 characters.
+    /// Name to which the invoice is made out 发票抬头, up to 100 characters.
     pub title: String,
-    /// 纳税人识别号: 15 to 20 capital letters or digits; absent for a private person.
+    /// Tax number 纳税人识别号, 15 to 20 capital letters or digits; absent for a private person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax_number: Option<String>,
     pub currency: Currency,
-    /// 1 to 50.
+    /// Lines, 1 to 50.
     pub lines: Vec<InvoiceLine>,
-    /// The tax that `total` holds.
+    /// Tax that `total` includes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax: Option<String>,
-    /// Tax included; the sum of the lines.
+    /// Sum of the lines, tax included.
     pub total: String,
-    /// The app's id of the payment.
+    /// Id that the app gave the payment, up to 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<String>,
+    /// Note, up to 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
+/// Line of an invoice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InvoiceLine {
+    /// Name of the goods, 1 to 60 characters.
     pub name: String,
-    /// As it is to be read: `2`, `0.5 kg`.
+    /// Quantity as it is to be printed: `2`, `0.5 kg`; up to 16 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<String>,
-    /// Tax included.
+    /// Amount of the line, tax included.
     pub amount: String,
 }
 
 impl Printable {
-    /// From an app's JSON; checked but for the images, which only a printer's width can tell.
+    /// Parses an app's JSON and checks it, but for the images, which only a printer's width can tell. The
+    /// error is `Invalid` with the path of the field: `page.lines[3].text`.
     pub fn parse(json: &str) -> Result<Self, Fault> {
         if json.len() > JSON_MAX {
             return Err(Fault::invalid("paper", &format!("up to {JSON_MAX} bytes")));
@@ -172,7 +176,8 @@ impl Printable {
         Ok(made)
     }
 
-    /// SHA-256 (hex) over its canonical JSON: the same id with another hash is a fault.
+    /// Hash of the content: SHA-256 over its canonical JSON, in hex. The same id with another hash is a
+    /// fault.
     pub fn content_hash(&self) -> String {
         hex::encode(Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
@@ -235,7 +240,8 @@ impl PageLine {
     }
 }
 
-/// GS1 General Specifications, section 7.9: weights 1 and 3 in turn, the sum is a multiple of ten.
+/// Tells whether it is an EAN-13 with a right check digit (GS1 General Specifications, section 7.9: weights 1
+/// and 3 in turn, the sum is a multiple of ten).
 fn is_ean13(content: &str) -> bool {
     let sum: u32 = content
         .bytes()

@@ -1,4 +1,4 @@
-//! Papers: what is to be printed, durable until the printer confirmed it.
+//! Papers: what is to be printed, durable until the printer has confirmed it.
 use crate::{
     onboarding::OnboardingSlip,
     outcome::Outcome,
@@ -9,91 +9,93 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Which paper of a transaction.
+/// Kind of a paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaperKind {
-    /// 商户存根
+    /// 商户存根: the merchant's copy of a slip.
     MerchantCopy,
-    /// 持卡人存根
+    /// 持卡人存根: the customer's copy of a slip.
     CustomerCopy,
-    /// "Do not take the money again".
+    /// Notice to the shop that an outcome is unknown: "do not take the money again".
     UnknownSlip,
-    /// An obligation is Stuck: for a person.
+    /// Notice to a person that an obligation is Stuck.
     StuckSlip,
-    /// 余额
+    /// 余额: the balance of a card.
     BalanceSlip,
-    /// Totals of the open batch.
+    /// Totals of the open batches.
     TotalsReport,
     /// Totals of the shift.
     ShiftReport,
-    /// 结算单: what came of a settlement.
+    /// 结算单: the report of a settlement.
     SettlementReport,
-    /// Composed by an app.
+    /// Page that an app composed.
     Page,
-    /// 开票单
+    /// 开票单: an invoice slip that an app composed.
     InvoiceSlip,
-    /// 自检
+    /// 自检: the report of a self-test.
     SelfTestSlip,
-    /// 终端申请单
+    /// 终端申请单: the onboarding of the terminal.
     OnboardingSlip,
-    /// 开钱箱; no paper at all.
+    /// 开钱箱: no paper, the cash drawer is opened.
     Drawer,
 }
 
+/// State of a paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaperState {
     /// Waits for the printer; `attempts` = 0 means that no byte of it was ever sent.
     Waiting,
-    /// Bytes may have left.
+    /// Is being printed: bytes of it may have left.
     Printing,
-    /// Confirmed by the printer (or sent, for a printer without a back-channel).
+    /// Was confirmed by the printer; or was sent, to a printer that cannot answer.
     Done,
-    /// Unconfirmed; offered to the cashier because the config says `duplicate = "ask"`.
+    /// Was not confirmed; the cashier decides (`paper.duplicate = "ask"`).
     Held,
-    /// A person gave it up.
+    /// Was given up, by a person or by the terminal itself.
     GivenUp,
 }
 
-/// One paper. A job that may have reached the paper is printed again only from its start, headed 重打印 /
-/// DUPLICATE.
+/// Job of printing one paper. A job that may have reached the paper is printed again only from its start,
+/// headed 重打印 / DUPLICATE.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaperJob {
     pub id: u64,
     pub kind: PaperKind,
     pub state: PaperState,
+    /// Attempts so far in which bytes may have left.
     pub attempts: u32,
-    /// Why it is not printed yet.
+    /// Problem for which it is not printed yet; none: there is none.
     pub problem: Option<String>,
-    /// The app that sees it; absent for an outcome's paper, which its request's app sees.
+    /// App that sees it; absent for an outcome's paper, which its request's app sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
-    /// The app's own name for it, with the hash of what it asked for; none = not asked for by an app.
+    /// Name that the app gave it, with the hash of what it asked for; none: no app asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<PaperRequest>,
-    /// The transaction it belongs to, when that is not its outcome's.
+    /// Transaction to which it belongs, when that is not its outcome's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txn: Option<u64>,
-    /// One key beside the others, named as the content: `"outcome":{...}`.
+    /// Content: one key beside the others, named as the content is: `"outcome":{...}`.
     #[serde(flatten)]
     pub content: PaperContent,
 }
 
-/// What is on a paper; kept with the job, so that it is the same at every try.
+/// Content of a paper; kept with the job, so that it is the same at every try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaperContent {
-    /// A transaction's slip.
+    /// Slip of a transaction.
     Outcome(Arc<Outcome>),
     Totals(Box<TotalsReport>),
     Page(Box<Page>),
     Invoice(Box<Invoice>),
-    /// The report of a self-test.
+    /// Report of a self-test.
     SelfTest(Box<crate::SelfTest>),
-    /// The onboarding for a terminal.
+    /// Onboarding of the terminal.
     Onboarding(Box<OnboardingSlip>),
-    /// The pulse that opens the cash drawer.
+    /// Pulse that opens the cash drawer.
     Drawer(Drawer),
 }
 
@@ -107,25 +109,25 @@ impl From<Printable> for PaperContent {
     }
 }
 
-/// How an app names a paper that it asked for: the same id with the same hash is the same paper.
+/// Name that an app gives a paper: the same id with the same hash is the same paper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaperRequest {
     pub id: String,
     pub hash: String,
 }
 
-/// Where a paper stands that an app asked for.
+/// Status of a paper that an app asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaperStatus {
     pub id: String,
     pub job: u64,
     pub state: PaperState,
-    /// Why it is not printed yet.
+    /// Problem for which it is not printed yet; none: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// Which copy of a slip.
+/// Copy of a slip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SlipCopy {
@@ -139,14 +141,14 @@ impl SlipCopy {
             SlipCopy::Customer => "customer",
         }
     }
-    /// The copy of this name, or none.
+    /// Copy of this name, or none.
     pub fn named(name: &str) -> Option<SlipCopy> {
         [SlipCopy::Merchant, SlipCopy::Customer].into_iter().find(|c| c.name() == name)
     }
 }
 
 impl PaperJob {
-    /// A job that waits; `attempts` = 1 for a copy, which is never headed as an original.
+    /// Job that waits; `attempts` = 1 for a reprint, which is never headed as an original.
     pub fn new(id: u64, kind: PaperKind, attempts: u32, content: PaperContent) -> Self {
         Self {
             id,
@@ -160,6 +162,7 @@ impl PaperJob {
             content,
         }
     }
+    /// Outcome of a transaction's slip.
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.content {
             PaperContent::Outcome(o) => Some(o),
@@ -171,6 +174,7 @@ impl PaperJob {
             | PaperContent::Drawer(_) => None,
         }
     }
+    /// Outcome of a transaction's slip, to be changed.
     pub fn outcome_mut(&mut self) -> Option<&mut Outcome> {
         match &mut self.content {
             PaperContent::Outcome(o) => Some(Arc::make_mut(o)),
@@ -182,29 +186,31 @@ impl PaperJob {
             | PaperContent::Drawer(_) => None,
         }
     }
-    /// Done at once or not at all: a drawer that opens later, or once more, opens before nobody.
+    /// Tells whether it is done at once or not at all: a drawer that opens later, or twice, opens before
+    /// nobody.
     pub fn at_most_once(&self) -> bool {
         matches!(self.content, PaperContent::Drawer(_))
     }
-    /// The app that sees it beside the managers; none = only they do.
+    /// App that sees it beside the managers; none: only they do.
     pub fn owner(&self) -> Option<&str> {
         self.app.as_deref().or_else(|| self.outcome().map(|o| o.key.app.as_str()))
     }
-    /// The transaction it belongs to.
+    /// Number of the transaction to which it belongs.
     pub fn transaction(&self) -> Option<u64> {
         self.txn.or_else(|| self.outcome().map(|o| o.txn))
     }
 }
 
-/// What a printer driver answers for one job.
+/// Result that a printer driver answers for a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PrintResult {
-    /// The printer said that the paper is out of it (process id answered, or good status after the job).
+    /// The printer said that the paper is out of it: it answered the process id, or reported a good status
+    /// after the job.
     Confirmed,
-    /// All bytes were taken by a printer that cannot answer.
+    /// All bytes were taken, by a printer that cannot answer.
     SentUnconfirmable,
-    /// No byte of the job was sent (no paper, cover open, not reachable).
+    /// No byte of the job was sent: no paper, cover open, not reachable.
     NotStarted(String),
     /// Bytes were sent and no confirmation came.
     Unconfirmed(String),

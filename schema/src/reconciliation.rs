@@ -1,4 +1,4 @@
-//! Words of a reconciliation 对账: how the acquirer's file of a batch differs from our journal.
+//! Reconciliation 对账: how the acquirer's file of a batch differs from our journal.
 use crate::{
     account::{AccountId, Batch, Stan},
     kind::Kind,
@@ -7,23 +7,25 @@ use crate::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the two sides differ.
+/// Difference between the two sides, by its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Differs {
-    /// The acquirer has it, the terminal has not.
+    /// The acquirer has the record, the terminal has not.
     MissingHere,
-    /// The terminal has it, the acquirer has not.
+    /// The terminal has the record, the acquirer has not.
     MissingThere,
+    /// The amounts differ.
     Amount,
-    /// Approved on one side, taken back or refused on the other.
+    /// The record is approved on one side, taken back or refused on the other.
     Status,
-    /// The acquirer counts what was written off here.
+    /// The record was written off here, and the acquirer counts it.
     WrittenOff,
-    /// The acquirer counts what is unknown here.
+    /// The record is unknown here, and the acquirer counts it.
     Unknown,
 }
 impl Differs {
+    /// Name in JSON, D-Bus and text ids.
     pub const fn name(self) -> &'static str {
         match self {
             Differs::MissingHere => "missing_here",
@@ -36,23 +38,24 @@ impl Differs {
     }
 }
 
-/// A record on which the two sides do not agree.
+/// Record on which the two sides do not agree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     pub differs: Differs,
     pub stan: Stan,
     pub kind: Kind,
-    /// The transaction on the terminal, where there is one.
+    /// Number of the transaction on the terminal, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txn: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rrn: Option<String>,
-    /// Minor units on the terminal and at the acquirer.
+    /// Amount on the terminal, minor units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub here: Option<u64>,
+    /// Amount at the acquirer, minor units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub there: Option<u64>,
-    /// Advice to the person, in the terminal's language.
+    /// Advice to the person, in the terminal's language; filled in by the faces.
     #[serde(default)]
     pub next: String,
 }
@@ -63,10 +66,10 @@ pub struct Reconciliation {
     pub account: AccountId,
     pub batch: Batch,
     pub currency: Currency,
-    /// Records that both sides have, and agree on.
+    /// Number of records that both sides have, and agree on.
     pub agree: u32,
     pub differences: Vec<Difference>,
-    /// Further differences that are not listed.
+    /// Number of further differences, which are not listed.
     #[serde(default)]
     pub more: u32,
 }

@@ -1,4 +1,5 @@
-//! The journal: what happened, in order. The machine's durable state is a fold over these.
+//! Records: what happened, in order; together they are the journal. The machine's durable state is a fold
+//! over them.
 mod account;
 mod obligation;
 mod paper;
@@ -26,21 +27,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Version of the record encoding; a journal with a newer one is refused by name, never guessed at.
-/// 3 is the first that is read.
+/// Version of the record encoding. A journal with a newer one is refused by name, never guessed at; 3 is the
+/// first that is read.
 pub const RECORD_VERSION: u32 = 3;
 const FIRST_VERSION: u32 = 3;
 
-/// A record with its place in the journal. `seq` starts at 1 and has no gaps.
+/// Record with its place in the journal. `seq` starts at 1 and has no gaps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub seq: u64,
+    /// Time at which it was made.
     pub at: Time,
-    /// The transaction it belongs to, if any.
+    /// Number of the transaction to which it belongs; none: to none.
     pub txn: Option<u64>,
     pub record: Record,
 }
 
+/// Error of a record that cannot be read; `seq` is its place in the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodingError {
     #[error("record {seq}: version {found} is newer than {RECORD_VERSION}, which this program knows")]
@@ -51,8 +54,8 @@ pub enum EncodingError {
     Malformed { seq: u64, cause: serde_json::Error },
 }
 
-/// What happened, by family: each has its fold beside its state in `core`. The masked PAN is the only form of
-/// a card number in here.
+/// Record of something that happened, by family. Each family has its fold beside its state in `core`. The
+/// masked card number is the only form of a card number in a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
@@ -61,15 +64,16 @@ pub enum Record {
     Settlement(SettlementRecord),
     Account(AccountRecord),
     Paper(PaperRecord),
-    /// With a transaction, the supervisor was asked to allow it.
+    /// Event of an operator. In a transaction: the supervisor was asked to allow it.
     Operator(OperatorEvent),
-    /// The onboarding for a terminal, as it stands from here on.
+    /// Onboarding of the terminal, as it is from here on.
     Onboarding(Box<Onboarding>),
     Terminal(TerminalRecord),
 }
 
 impl Record {
-    /// The STAN that a message uses which this record allows; without an account, that of its transaction.
+    /// STAN that is used by the message which this record allows; without an account, that of its
+    /// transaction.
     pub fn uses(&self) -> Option<(Option<&AccountId>, Stan)> {
         match self {
             Record::Request(
@@ -96,7 +100,7 @@ impl Record {
         }
     }
 
-    /// The papers that it queues, as they are printed.
+    /// Papers that it queues, as they are printed.
     pub fn queues(&self) -> Vec<PaperJob> {
         match self {
             Record::Paper(PaperRecord::Queued { job }) => vec![(**job).clone()],
@@ -114,11 +118,11 @@ impl Record {
         }
     }
 
-    /// The stored form: JSON of the record, `{"family":{"record":{..}}}`. Its version stands in a column of
-    /// its own.
+    /// Stored form: JSON `{"family":{"record":{..}}}`. The version is in a column of its own.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
+    /// Reads the stored form; an error names the record.
     pub fn decode(seq: u64, version: u32, json: &str) -> Result<Self, EncodingError> {
         if version > RECORD_VERSION {
             return Err(EncodingError::Newer { seq, found: version });
@@ -149,53 +153,54 @@ families!(
     Terminal(TerminalRecord)
 );
 
-/// When and why an answered request is reversed all the same.
+/// Reversal that is due although the request was answered: when and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
     pub reason: ReversalReason,
+    /// Time before which it is not sent.
     pub not_before: Time,
 }
 
-/// A paper of an outcome; what is on it is the outcome.
+/// Paper that comes with an outcome; its content is the outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutcomePaper {
     pub job: u64,
     pub kind: PaperKind,
 }
 impl OutcomePaper {
-    /// The job that it queues.
+    /// Job that it queues.
     pub fn of(&self, outcome: &Arc<Outcome>) -> PaperJob {
         PaperJob::new(self.job, self.kind, 0, PaperContent::Outcome(Arc::clone(outcome)))
     }
 }
 
-/// The journal was damaged, torn or gone, and was put back.
+/// Restoring of a journal that was damaged, torn or gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Restored {
-    /// What was wrong with it.
+    /// Damage that was found.
     pub why: String,
-    /// The damaged file beside the journal; empty when there was none.
+    /// Name of the damaged file, which is kept beside the journal; empty when there was none.
     pub kept: String,
-    /// The last record of the backup that was taken; none: there was no backup that holds.
+    /// Last record of the backup that was taken; none: no backup verified.
     pub backup: Option<u64>,
-    /// Records behind it that the damaged file still proved.
+    /// Number of records after the backup that the damaged file still proved.
     pub salvaged: u64,
-    /// Requests that were started and are not in the journal any more.
+    /// Number of requests that were started and are not in the journal any more.
     pub lost: u64,
-    /// No transaction has a greater number, the lost ones included.
+    /// Greatest number of a transaction, the lost ones included.
     pub last_txn: u64,
-    /// STANs up to and including these may have been used; none: that is not known.
+    /// Greatest STAN of each account that may have been used; none: that is not known.
     pub stans: Option<BTreeMap<AccountId, Stan>>,
 }
 
-/// Something about the terminal's clock that makes its time doubtful.
+/// Event of the terminal's clock that makes its time doubtful.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum ClockEvent {
-    /// It was set while the terminal ran: against the time that passed by so many milliseconds.
+    /// The clock was set while the terminal ran, by so many milliseconds against the time that passed.
     Jumped { by: Millis },
-    /// At a start it was so many milliseconds behind the last record.
+    /// The clock was so many milliseconds behind the last record at a start.
     Behind { by: Millis },
-    /// The host's is so many milliseconds ahead of it (behind: negative), too much to be believed.
+    /// The host's clock is so many milliseconds ahead of it (behind: negative), too many to be believed.
     HostDiffers { account: AccountId, by: Millis },
 }

@@ -1,4 +1,4 @@
-//! What an app asks for.
+//! Requests: what an app asks for.
 use crate::{
     account::AccountId,
     fault::Fault,
@@ -10,15 +10,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The identity of a request, for ever: the app (mapped from the caller by config) and the app's own id.
-/// The same key always meets the same transaction.
+/// Identity of a request, for ever: the app (mapped from the caller by config) and the app's own id. The same
+/// key always meets the same transaction.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct RequestKey {
     pub app: String,
     pub id: String,
 }
 impl RequestKey {
-    /// `app`: 1 to 32 of `a-z 0-9 - _`; `id`: 1 to 64 of `A-Z a-z 0-9 - _ .`
+    /// Checks both parts: `app` 1 to 32 of `a-z 0-9 - _`; `id` 1 to 64 of `A-Z a-z 0-9 - _ .` The fault names
+    /// the part.
     pub fn new(app: &str, id: &str) -> Result<Self, Fault> {
         crate::account::AccountId::new(app)
             .map_err(|_| Fault::invalid("app", "1 to 32 characters of a-z 0-9 - _"))?;
@@ -36,13 +37,13 @@ impl std::fmt::Display for RequestKey {
     }
 }
 
-/// How the original is named; exactly one of them. Dates are MMDD in the host's time zone (F13).
+/// Name of an original. Dates are MMDD in the host's time zone (F13).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Original {
-    /// The original's request id (same app).
+    /// Request id of the original, of the same app.
     Id(String),
-    /// RRN 检索参考号: 12 characters (F37). A refund names the original's date with it.
+    /// RRN 检索参考号: 12 characters (F37). A refund gives the original's date with it.
     Rrn { rrn: String, date: Option<String> },
     /// STAN 凭证号 in the open batch.
     Stan(crate::account::Stan),
@@ -50,61 +51,75 @@ pub enum Original {
     AuthCode { code: String, date: String },
 }
 
-/// A request as the core runs it. On the wire (JSON, D-Bus `a{sv}`) it is [`RequestWire`].
+/// Request as the core runs it. In JSON and on D-Bus (`a{sv}`) it is a [`RequestWire`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RequestWire", into = "RequestWire")]
 pub struct Request {
     pub id: String,
     pub kind: Kind,
     pub amount: Option<Money>,
-    /// Needed for messages of the terminal itself (sign-in, echo ...) when there are several accounts; else
+    /// Account; needed for messages of the terminal itself (sign-in, echo ...) when there are several; else
     /// routing decides.
     pub account: Option<AccountId>,
     pub original: Option<Original>,
-    /// Of a voice sale: the code that the issuer gave by telephone, 6 letters or digits.
+    /// Authorisation code of a voice sale, which the issuer gave by telephone: 6 letters or digits.
     pub auth_code: Option<String>,
     /// Entry modes that are offered, when the customer was asked already; empty: all that the kind allows.
     pub modes: Vec<EntryMode>,
-    /// The cashier must confirm on the terminal or through an agent before the card is asked for.
+    /// The cashier confirms on the terminal, or an agent does, before the card is asked for.
     pub confirm: bool,
-    /// What happens when the caller leaves the bus before the frame left: true = cancelled (default).
+    /// The request is cancelled when the caller leaves the bus before the frame left. Default true.
     pub cancel_on_caller_lost: bool,
-    /// Free text of the app, up to 40 characters, printed on the slip ("order 17").
+    /// Note of the app, up to 40 characters, printed on the slip ("order 17").
     pub note: Option<String>,
 }
 
-/// The request as an app writes it: `{"id":"order-1","kind":"sale","amount":"12.34","currency":"CNY"}`.
+/// Request as an app writes it: `{"id":"order-1","kind":"sale","amount":"12.34","currency":"CNY"}`. Which
+/// fields a kind needs: docs/kinds.md.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestWire {
+    /// Id that the app gives it: 1 to 64 of `A-Z a-z 0-9 - _ .`; the same id is the same request for ever.
     pub id: String,
+    /// Kind: `sale`, `void` ...
     pub kind: String,
+    /// Amount as a decimal text without sign: `12.34`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<String>,
+    /// ISO 4217 alphabetic code; goes with `amount`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
+    /// Account; needed for messages of the terminal itself when there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Request id of the original, of the same app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_id: Option<String>,
+    /// RRN of the original (F37), 12 letters or digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_rrn: Option<String>,
+    /// STAN of the original in the open batch (F11), 1 to 999999.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_stan: Option<u32>,
-    /// MMDD.
+    /// Date of the original in the host's time zone (F13), MMDD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_date: Option<String>,
+    /// Authorisation code of a pre-authorisation (F38), 6 letters or digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_auth_code: Option<String>,
+    /// Authorisation code of a voice sale, which the issuer gave by telephone: 6 letters or digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_code: Option<String>,
-    /// `card` or `code`.
+    /// Method that the customer has chosen already: `card` or `code`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// The cashier confirms before the card is asked for. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<bool>,
+    /// The request is cancelled when the caller leaves the bus before the frame left. Default true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_on_caller_lost: Option<bool>,
+    /// Note that is printed on the slip, up to 40 printable characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -186,7 +201,7 @@ impl TryFrom<RequestWire> for Request {
     }
 }
 
-/// The fields that name an original, as they came.
+/// Fields of a request that name its original, as they came.
 struct Named {
     id: Option<String>,
     rrn: Option<String>,
@@ -196,7 +211,7 @@ struct Named {
 }
 
 impl Named {
-    /// The original by the kind's rule: exactly one way, and the date where the way needs one.
+    /// Original by the rule of the kind: exactly one name, and the date where that name needs one.
     fn original(self, by: OriginalBy) -> Result<Option<Original>, Fault> {
         let refuse = |field: &str, rule: &str| Err(Fault::invalid(field, rule));
         let Named { id, rrn, stan, auth_code, date } = self;
@@ -263,7 +278,7 @@ fn is_auth_code(code: &str) -> bool {
     code.len() == 6 && code.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// MMDD; February has 29 days, as the year is not known.
+/// Tells whether it is a date MMDD; February has 29 days, as the year is not known.
 fn is_date(text: &str) -> bool {
     let two = |at: std::ops::Range<usize>| text.get(at).and_then(|t| t.parse::<u8>().ok());
     let days = match two(0..2) {
@@ -306,7 +321,8 @@ impl From<Request> for RequestWire {
 }
 
 impl Request {
-    /// SHA-256 (hex) over the canonical JSON of the request: the same key with another hash is a fault.
+    /// Hash of the content: SHA-256 over its canonical JSON, in hex. The same key with another hash is a
+    /// fault.
     pub fn content_hash(&self) -> String {
         let json = serde_json::to_vec(&RequestWire::from(self.clone())).unwrap_or_default();
         hex::encode(Sha256::digest(json))

@@ -1,15 +1,17 @@
-//! Secrets by type: no `Display`, no `Serialize`, masked `Debug`, zeroised on drop; `reveal()` is greppable.
+//! Secrets by type: no `Display`, no `Serialize`, masked `Debug`, zeroised on drop; `reveal()` can be found
+//! by grep.
 use crate::money::Money;
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Bytes that nobody prints.
+/// Secret bytes; the debug text gives their number only.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct SecretBytes(Vec<u8>);
 impl SecretBytes {
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
+    /// Clear bytes.
     pub fn reveal(&self) -> &[u8] {
         &self.0
     }
@@ -24,6 +26,7 @@ impl fmt::Debug for SecretBytes {
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Pan(String);
 
+/// Error in card data or a payment code; it names field and rule, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CardError {
     #[error("pan: 12 to 19 digits")]
@@ -39,26 +42,28 @@ pub enum CardError {
 }
 
 impl Pan {
+    /// Checks the form: 12 to 19 digits. The check digit is not judged, see [`Pan::luhn`].
     pub fn parse(digits: &str) -> Result<Self, CardError> {
         let ok = (12..=19).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
         if ok { Ok(Self(digits.into())) } else { Err(CardError::Pan) }
     }
+    /// Clear digits.
     pub fn reveal(&self) -> &str {
         &self.0
     }
-    /// First six and last four digits with stars between: the only form that leaves the terminal. Of fewer
-    /// than 15 digits the first are fewer, so that five are hidden: with six shown, the check digit would
-    /// leave ten candidates of a PAN of 12.
+    /// Masked form, the only one that leaves the terminal: first six and last four digits with stars between.
+    /// Of fewer than 15 digits the first are fewer, so that five are hidden: with six shown, the check digit
+    /// would leave ten candidates of a number of 12.
     pub fn masked(&self) -> String {
         let n = self.0.len();
         let first = 6.min(n - 9);
         format!("{}{}{}", &self.0[..first], "*".repeat(n - first - 4), &self.0[n - 4..])
     }
-    /// The first six digits (issuer identification number).
+    /// First six digits (issuer identification number, ISO/IEC 7812-1).
     pub fn bin(&self) -> &str {
         &self.0[..6]
     }
-    /// ISO/IEC 7812-1 annex B.
+    /// Tells whether the check digit is right (Luhn, ISO/IEC 7812-1 annex B).
     pub fn luhn(&self) -> bool {
         let sum: u32 = self
             .0
@@ -79,8 +84,8 @@ impl fmt::Debug for Pan {
     }
 }
 
-/// Tracks of a swipe, without sentinels and LRC. Track 2 is `PAN=YYMMSSS...` ('=' as the separator), ISO/IEC
-/// 7813; track 3 as ISO/IEC 4909; track 1 as ISO/IEC 7813 format B.
+/// Tracks of a swipe, without sentinels and LRC. Track 1 as ISO/IEC 7813 format B; track 2 `PAN=YYMMSSS...`
+/// (`=` as the separator), ISO/IEC 7813; track 3 as ISO/IEC 4909.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Default)]
 pub struct Tracks {
     pub track1: Option<String>,
@@ -88,8 +93,8 @@ pub struct Tracks {
     pub track3: Option<String>,
 }
 impl Tracks {
-    /// PAN, expiry (YYMM) and service code of track 2. A swipe's expiry is sent, not judged; both may be `=`
-    /// on old cards.
+    /// Parts of track 2: card number, expiry (YYMM) and service code. An expiry is sent and not judged;
+    /// expiry and service code are none where old cards have `=` in their place.
     pub fn track2_parts(&self) -> Result<(Pan, Option<String>, Option<String>), CardError> {
         let t = self.track2.as_deref().ok_or(CardError::Track(2, "missing"))?;
         let (pan, rest) = t.split_once('=').ok_or(CardError::Track(2, "no field separator"))?;
@@ -112,11 +117,11 @@ impl fmt::Debug for Tracks {
     }
 }
 
-/// A wallet's payment code: a bearer credential. The journal keeps its first 2 and last 4 digits.
+/// Payment code of a wallet: whoever has it can pay with it. The journal keeps its first 2 and last 4 digits.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct PaymentCode(String);
 impl PaymentCode {
-    /// 16 to 24 digits; which wallet it belongs to is judged by `core`.
+    /// Checks the form: 16 to 24 digits. `core` judges to which wallet it belongs.
     pub fn parse(text: &str) -> Result<Self, CardError> {
         let ok = (16..=24).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         if ok { Ok(Self(text.into())) } else { Err(CardError::Code("16 to 24 digits")) }
@@ -124,6 +129,7 @@ impl PaymentCode {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+    /// Masked form: first two and last four digits.
     pub fn masked(&self) -> String {
         let n = self.0.len();
         format!("{}{}{}", &self.0[..2], "*".repeat(n - 6), &self.0[n - 4..])
@@ -157,12 +163,12 @@ impl PinFormat {
     }
 }
 
-/// Key serial number of DUKPT: names device and transaction, and so the key. It is no secret. 10 bytes with
+/// Key serial number of DUKPT: names device and transaction, and so the key; it is no secret. 10 bytes with
 /// triple DES (ANSI X9.24-1), 12 with AES (ANSI X9.24-3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ksn(Vec<u8>);
 impl Ksn {
-    /// Of 10 or 12 bytes.
+    /// Serial number of 10 or 12 bytes; none for another length.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         matches!(bytes.len(), 10 | 12).then(|| Self(bytes.to_vec()))
     }
@@ -171,7 +177,7 @@ impl Ksn {
     }
 }
 
-/// An enciphered PIN block, F52, under the account's PIN key or under the DUKPT key of its serial number.
+/// Enciphered PIN block (F52), under the account's PIN key or under the DUKPT key of its serial number.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct PinBlock {
     bytes: SecretBytes,
@@ -181,7 +187,7 @@ pub struct PinBlock {
     ksn: Option<Ksn>,
 }
 impl PinBlock {
-    /// A block of the format's size, under the account's PIN key.
+    /// Block under the account's PIN key; none when the bytes have not the size of the format.
     pub fn new(format: PinFormat, enciphered: &[u8]) -> Option<Self> {
         (enciphered.len() == format.size()).then(|| Self {
             bytes: SecretBytes::new(enciphered.to_vec()),
@@ -189,11 +195,11 @@ impl PinBlock {
             ksn: None,
         })
     }
-    /// A block of format 0, which today's profiles send.
+    /// Block of format 0, which today's profiles send, under the account's PIN key.
     pub fn iso0(enciphered: [u8; 8]) -> Self {
         Self { bytes: SecretBytes::new(enciphered.to_vec()), format: PinFormat::Iso0, ksn: None }
     }
-    /// The same block, under the DUKPT key of `ksn`.
+    /// Same block, marked as enciphered under the DUKPT key of `ksn`.
     #[must_use]
     pub fn with_ksn(mut self, ksn: Ksn) -> Self {
         self.ksn = Some(ksn);
@@ -205,6 +211,7 @@ impl PinBlock {
     pub fn ksn(&self) -> Option<&Ksn> {
         self.ksn.as_ref()
     }
+    /// Enciphered bytes.
     pub fn reveal(&self) -> &[u8] {
         self.bytes.reveal()
     }
@@ -215,10 +222,11 @@ impl fmt::Debug for PinBlock {
     }
 }
 
-/// A clear PIN, 4 to 12 digits (ISO 9564-1). It exists only inside a PIN pad driver and the vault.
+/// Clear PIN, 4 to 12 digits (ISO 9564-1). It exists only inside a PIN pad driver and the vault.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Pin(String);
 impl Pin {
+    /// PIN of these digits; none for what is not 4 to 12 digits.
     pub fn parse(digits: &str) -> Option<Self> {
         ((4..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
             .then(|| Self(digits.into()))
@@ -233,18 +241,19 @@ impl fmt::Debug for Pin {
     }
 }
 
-/// Digits being typed at the terminal's keypad: a password or customer service's code.
+/// Digits that are being typed at the terminal's keypad: a password or customer service's code.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Typed(Vec<u8>);
 impl Typed {
-    /// Digits that are kept; more are counted as wrong, not cut off.
+    /// Greatest number of digits that are kept; further ones are dropped, and what was typed is then too long
+    /// for any password or code.
     const MOST: usize = 12;
 
-    /// Room for all of it at once: a buffer that grows would leave digits behind.
+    /// Empty buffer with room for all digits: one that grew would leave digits behind in memory.
     pub fn new() -> Self {
         Self(Vec::with_capacity(Self::MOST))
     }
-    /// An ASCII digit; what is beyond 12 of them is dropped (neither a password nor a code is that long).
+    /// Adds an ASCII digit; what is beyond the twelfth is dropped.
     pub fn push(&mut self, digit: u8) {
         if digit.is_ascii_digit() && self.0.len() < Self::MOST {
             self.0.push(digit);
@@ -253,10 +262,11 @@ impl Typed {
     pub fn clear(&mut self) {
         self.0.zeroize();
     }
+    /// Number of digits so far.
     pub fn count(&self) -> u8 {
         self.0.len() as u8 // at most 12
     }
-    /// As text; all are ASCII digits.
+    /// Digits as text.
     pub fn reveal(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -272,17 +282,19 @@ impl fmt::Debug for Typed {
     }
 }
 
-/// An operator's password: exactly 6 digits, typed on the terminal's own keypad.
+/// Password of an operator: exactly 6 digits, typed on the terminal's own keypad.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Password(String);
 impl Password {
+    /// Password of these digits; none for what is not 6 digits.
     pub fn parse(digits: &str) -> Option<Self> {
         (digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| Self(digits.into()))
     }
     pub fn reveal(&self) -> &str {
         &self.0
     }
-    /// Six equal digits, or six that follow one another up or down (123456, 987654).
+    /// Tells whether it is too easy to guess: six equal digits, or six that follow one another up or down
+    /// (123456, 987654).
     pub fn is_weak(&self) -> bool {
         let digits = self.0.as_bytes();
         [0, 1, -1]
@@ -296,10 +308,11 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Customer service's one-time code: 8 digits.
+/// One-time code of customer service: 8 digits.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct ServiceCode(String);
 impl ServiceCode {
+    /// Code of these digits; none for what is not 8 digits.
     pub fn parse(digits: &str) -> Option<Self> {
         (digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| Self(digits.into()))
     }
@@ -313,8 +326,8 @@ impl fmt::Debug for ServiceCode {
     }
 }
 
-/// Text that a password is checked against: a PHC string (argon2id over a keyed hash). Not a secret that
-/// opens anything without the vault's key, and of no use to any reader: it is kept, and not shown.
+/// Verifier that a password is checked against: a PHC string (argon2id over a keyed hash). It opens nothing
+/// without the vault's key and is of no use to a reader: it is kept, and not shown.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Verifier(String);
@@ -332,11 +345,11 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// A PIN pad: takes a PIN from the customer and gives it back enciphered. A hardware pad enciphers inside
-/// itself; the software pad asks the vault. `slot` names the account's PIK.
+/// PIN pad: takes a PIN from the customer and gives it back enciphered. A hardware pad enciphers inside
+/// itself; the software pad asks the vault. `slot` names the account whose PIN key is used.
 pub trait PinPad: Send {
-    /// Blocks until the customer confirmed, cancelled, or `deadline` ran out. `progress` hears the number of
-    /// digits typed.
+    /// Asks for a PIN, and blocks until the customer confirmed or cancelled, or `timeout` is over. `progress`
+    /// is called with the number of digits typed.
     fn enter(
         &mut self,
         slot: &str,
@@ -345,14 +358,14 @@ pub trait PinPad: Send {
         timeout: std::time::Duration,
         progress: &mut dyn FnMut(usize),
     ) -> PinEntry;
-    /// Ends the entry under way as `Cancelled`, from any thread, without blocking; without one it does
+    /// Ends the entry under way as `Cancelled`, from any thread, without blocking; without an entry it does
     /// nothing. An entry calls `progress(0)` as soon as it can be interrupted, so a canceller that was too
     /// early tries again from there.
     fn interrupt(&self) -> std::sync::Arc<dyn Fn() + Send + Sync> {
         std::sync::Arc::new(|| ())
     }
-    /// Whether it could take a PIN for each of these accounts. Without a customer, and without a wait.
-    /// Default: the pad is there.
+    /// Tests whether the pad could take a PIN for each of these accounts, without a customer and without a
+    /// wait. Default: the pad is there.
     fn self_test(&mut self, _slots: &[String]) -> crate::selftest::Finding {
         crate::selftest::Finding::works()
     }
@@ -362,15 +375,16 @@ pub trait PinPad: Send {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PinEntry {
     Block(PinBlock),
-    /// The customer confirmed without digits (no PIN).
+    /// The customer confirmed without digits: no PIN.
     Bypassed,
+    /// The customer cancelled, or the entry was interrupted.
     Cancelled,
     TimedOut,
-    /// The pad is not working; the text names the fault and holds no digit.
+    /// The pad does not work; the text names the fault and holds no digit.
     Failed(String),
 }
 
-/// A message's MAC as its algorithm gives it: 8 bytes with DES, 16 with AES-CMAC or SM4.
+/// MAC of a message as its algorithm gives it: 8 bytes with DES, 16 with AES-CMAC or SM4.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct MacValue(SecretBytes);
 impl MacValue {
@@ -387,13 +401,15 @@ impl fmt::Debug for MacValue {
     }
 }
 
-/// Makes and verifies message MACs (F64). Hosts get this, never a key.
+/// Maker and verifier of message MACs (F64). Host codecs get this, never a key.
 pub trait Mac {
+    /// MAC of `data` under the account's MAC key; `NoKey` before a sign-in.
     fn mac(&self, algorithm: MacAlgorithm, data: &[u8]) -> Result<MacValue, MacError>;
-    /// Constant-time comparison against the MAC of `data`.
+    /// Compares `mac` with the MAC of `data`, in constant time.
     fn verify(&self, algorithm: MacAlgorithm, data: &[u8], mac: &[u8]) -> Result<bool, MacError>;
 }
 
+/// Error of making a MAC.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MacError {
     #[error("no MAC key: sign in first")]
@@ -402,7 +418,7 @@ pub enum MacError {
     Store(String),
 }
 
-/// MAC algorithms an acquirer's profile may name.
+/// MAC algorithm that an acquirer's profile may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MacAlgorithm {

@@ -1,13 +1,14 @@
-//! The self-test: what was looked at, what was found, and what a shopkeeper does about it.
+//! Self-test: what was looked at, what was found, and what a shopkeeper does about it.
 use crate::{device::DeviceKind, time::Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What came of a test, best first: of several the worst counts.
+/// Verdict of a test, the best first: of several the worst counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
+    /// Works.
     Passed,
     /// Works, and needs attention: paper near its end, little disk space, no sign-in yet.
     Degraded,
@@ -15,7 +16,7 @@ pub enum Verdict {
     Failed,
 }
 
-/// What a test is about: a device by its kind, or a part of the terminal itself.
+/// Part of the terminal that a test is about: a device by its kind, or a part of the terminal itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -27,12 +28,12 @@ pub enum Part {
     Display,
     Printer,
     PinPad,
-    /// The journal: soundness, space, a write that reaches the disk.
+    /// Journal: soundness, space, a write that reaches the disk.
     Store,
     Clock,
-    /// An account's master and working keys.
+    /// Master and working keys of an account.
     Keys,
-    /// An account's line to its acquirer.
+    /// Line of an account to its acquirer.
     HostLink,
 }
 impl From<DeviceKind> for Part {
@@ -50,19 +51,20 @@ impl From<DeviceKind> for Part {
     }
 }
 
-/// What one test found. Its texts are in `crates/texts` under `found-<code>` and `remedy-<code>`.
+/// Finding of one test. Its texts are in `crates/texts` under `found-<code>` and `remedy-<code>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub verdict: Verdict,
-    /// A word: `works`, `paper-out`, `host-silent` ...
+    /// Code: a word such as `works`, `paper-out`, `host-silent`.
     pub code: String,
-    /// Values for the text's places: `free`, `why`, `account`. No card data, no secret.
+    /// Values for the places of its text: `free`, `why`, `account`. No card data, no secret.
     pub facts: BTreeMap<String, String>,
 }
 impl Finding {
     pub fn new(verdict: Verdict, code: &str) -> Self {
         Self { verdict, code: code.into(), facts: BTreeMap::new() }
     }
+    /// Finding that everything works.
     pub fn works() -> Self {
         Self::new(Verdict::Passed, "works")
     }
@@ -72,10 +74,12 @@ impl Finding {
     pub fn degraded(code: &str) -> Self {
         Self::new(Verdict::Degraded, code)
     }
+    /// Finding with a value for a place of its text.
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.facts.insert(name.into(), value.to_string());
         self
     }
+    /// Line of the report: the finding of this part; `name` is that of the device or account.
     pub fn of(self, part: Part, name: &str) -> SelfTestItem {
         let Finding { verdict, code, facts } = self;
         SelfTestItem {
@@ -90,7 +94,7 @@ impl Finding {
     }
 }
 
-/// One line of the report.
+/// Line of the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SelfTestItem {
     pub part: Part,
@@ -98,32 +102,33 @@ pub struct SelfTestItem {
     #[serde(default)]
     pub name: String,
     pub verdict: Verdict,
-    /// Text id of the reason, without its prefix.
+    /// Code of the [`Finding`].
     pub code: String,
-    /// Values that stand in the texts.
+    /// Values for the places of the texts.
     #[serde(default)]
     pub facts: BTreeMap<String, String>,
-    /// In the terminal's language, filled in by the faces; empty in records.
+    /// Text of the finding in the terminal's language, filled in by the faces; empty in records.
     #[serde(default)]
     pub reason: String,
-    /// What a shopkeeper does about it; empty when nothing is to be done, and in records.
+    /// Advice to the shopkeeper; empty when nothing is to be done, and in records.
     #[serde(default)]
     pub remedy: String,
 }
 
-/// The report of one self-test.
+/// Report of one self-test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SelfTest {
     pub at: Time,
-    /// In the order of the configuration: devices, store, clock, then keys and line of each account.
+    /// Lines in the order of the configuration: devices, store, clock, then keys and line of each account.
     pub items: Vec<SelfTestItem>,
-    /// The worst of the items.
+    /// Worst verdict of the lines.
     pub verdict: Verdict,
     /// A virtual device is configured, or the terminal is a laboratory's.
     #[serde(default)]
     pub test: bool,
 }
 impl SelfTest {
+    /// Report of these lines.
     pub fn new(at: Time, items: Vec<SelfTestItem>) -> Self {
         let verdict = items.iter().map(|i| i.verdict).max().unwrap_or(Verdict::Passed);
         Self { at, items, verdict, test: false }

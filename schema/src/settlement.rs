@@ -1,5 +1,4 @@
-//! Settlement 批结算 of an account's batch (host-protocol §7): what is told to the acquirer, and what came of
-//! it.
+//! Settlement 批结算 of an account's batch (host-protocol §7): what the acquirer is told, and what it answers.
 use crate::{
     account::{Batch, Stan},
     host::Wallet,
@@ -12,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Sums of the cards of one side; the two sides are judged apart. Minor units.
+/// Totals of one half, domestic or foreign; the two are judged apart. Sums in minor units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Half {
     pub debit_minor: u64,
@@ -21,12 +20,13 @@ pub struct Half {
     pub credit_count: u32,
 }
 impl Half {
-    /// Greatest count and sum that F48 has digits for.
+    /// Greatest count that F48 has digits for.
     pub const COUNT_MAX: u32 = 999;
 
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+    /// Number of its records.
     pub fn records(&self) -> u32 {
         self.debit_count.saturating_add(self.credit_count)
     }
@@ -41,25 +41,26 @@ impl Half {
     }
 }
 
-/// Domestic cards 内卡 (scheme CUP, wallets, and what named none) and foreign ones 外卡.
+/// Both halves: domestic cards 内卡 (scheme CUP, wallets, and what named none) and foreign ones 外卡.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Halves {
     pub domestic: Half,
     pub foreign: Half,
 }
 
-/// What no row of totals of its own could be kept for, by half.
+/// Scheme under which is counted what no row of totals of its own could be kept for.
 pub const OTHER: &str = "*";
+/// Scheme under which the same is counted of foreign cards.
 pub const OTHER_FOREIGN: &str = "**";
 
-/// A card scheme as the host names it (F63), or a wallet, counts on the foreign half.
+/// Tells whether a scheme as the host names it (F63), or a wallet, counts on the foreign half.
 pub fn is_foreign(scheme: &str) -> bool {
     let wallet = [Wallet::Wechat, Wallet::Alipay, Wallet::Unionpay].map(Wallet::name);
     !(scheme.is_empty() || scheme == "CUP" || scheme == OTHER || wallet.contains(&scheme))
 }
 
 impl Halves {
-    /// Of a batch's rows. A tip is a part of its sale: its sum counts, it is no record of its own.
+    /// Halves of a batch's rows. A tip is a part of its sale: its sum counts, it is no record of its own.
     pub fn of(rows: &[Total]) -> Self {
         let mut halves = Self::default();
         for t in rows {
@@ -71,25 +72,26 @@ impl Halves {
     fn of_mut(&mut self, foreign: bool) -> &mut Half {
         if foreign { &mut self.foreign } else { &mut self.domestic }
     }
+    /// Number of the records of both halves.
     pub fn records(&self) -> u32 {
         self.domestic.records().saturating_add(self.foreign.records())
     }
 }
 
-/// The half of an outcome.
+/// Tells whether an outcome counts on the foreign half.
 pub fn foreign(o: &Outcome) -> bool {
     is_foreign(o.scheme.as_deref().or(o.wallet.map(Wallet::name)).unwrap_or_default())
 }
 
-/// The acquirer's word on a half 对账应答 (last digit of each half of F48).
+/// Verdict of the acquirer on a half 对账应答 (last digit of each half of F48).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// 1 平
+    /// 1 平: the totals agree.
     Balanced,
-    /// 2 不平
+    /// 2 不平: the totals differ.
     NotBalanced,
-    /// 3: it could not compare.
+    /// 3: the acquirer could not compare.
     Error,
 }
 impl Verdict {
@@ -100,9 +102,11 @@ impl Verdict {
             Verdict::Error => 3,
         }
     }
+    /// Verdict of this digit of F48, or none.
     pub fn of_digit(digit: u8) -> Option<Self> {
         [Verdict::Balanced, Verdict::NotBalanced, Verdict::Error].into_iter().find(|v| v.digit() == digit)
     }
+    /// Name in JSON and D-Bus.
     pub const fn name(self) -> &'static str {
         match self {
             Verdict::Balanced => "balanced",
@@ -112,43 +116,44 @@ impl Verdict {
     }
 }
 
-/// F48 of the answer: the two halves as the acquirer has them, each with its result digit as it came.
+/// Totals of a settlement's answer (F48): the two halves as the acquirer has them, each with its verdict
+/// digit as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SettlementReply {
     pub domestic: (Half, u8),
     pub foreign: (Half, u8),
 }
 
-/// What a message of a settlement says in F48.
+/// Content of a settlement's message (F48).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchPart {
-    /// 0500: the totals.
+    /// Totals (0500).
     Totals(Halves),
-    /// 0320/201: up to [`LIST_MAX`] records.
+    /// Up to [`LIST_MAX`] records (0320/201).
     List(Vec<UploadRecord>),
-    /// 0320 of one refund, offline or voice sale, tip or completion advice; the plan says the rest.
+    /// One refund, offline or voice sale, tip or completion advice (0320); the plan says the rest.
     One { kind: Kind, record: UploadRecord },
-    /// 207 or 202: so many records were uploaded.
+    /// End of the upload: so many records were told (207 or 202).
     End { records: u32, balanced: bool },
 }
 
-/// Records in one list.
+/// Greatest number of records of one list.
 pub const LIST_MAX: usize = 8;
 
-/// One record of an upload, 40 digits: card type, STAN, PAN, amount.
+/// Record of an upload, 40 digits: card type, STAN, card number, amount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UploadRecord {
     pub txn: u64,
     pub stan: Stan,
     pub foreign: bool,
-    /// Minor units; with a tip the new total.
+    /// Amount, minor units; with a tip the new total.
     pub minor: u64,
-    /// Under which transaction its PAN is sealed; none for wallets.
+    /// Transaction under which its card number is sealed; none for wallets.
     pub sealed: Option<u64>,
 }
 
-/// In which order records are uploaded (host-protocol §7).
+/// Group of records of an upload, in the order in which they are told (host-protocol §7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadGroup {
@@ -159,6 +164,7 @@ pub enum UploadGroup {
     Advices,
 }
 impl UploadGroup {
+    /// Group after this one.
     pub const fn next(self) -> Option<Self> {
         match self {
             UploadGroup::Offline => Some(UploadGroup::Magnetic),
@@ -167,7 +173,7 @@ impl UploadGroup {
             UploadGroup::Advices => None,
         }
     }
-    /// What may be of this group; [`UploadGroup::has`] says whether a record is.
+    /// Kinds of which records of this group may be; [`UploadGroup::has`] says whether a record is.
     pub const fn kinds(self) -> &'static [Kind] {
         match self {
             UploadGroup::Offline => &[Kind::Sale, Kind::VoiceSale, Kind::TipAdjust],
@@ -176,12 +182,13 @@ impl UploadGroup {
             UploadGroup::Advices => &[Kind::CompletionAdvice],
         }
     }
-    /// A sale that was accepted offline went to the acquirer as an advice: it goes alone, like them.
+    /// Tells whether a record is of this group. A sale that was accepted offline went to the acquirer as an
+    /// advice: it is told alone, as they are.
     pub fn has(self, o: &Outcome) -> bool {
         self.kinds().contains(&o.kind)
             && (o.kind != Kind::Sale || (self == UploadGroup::Offline) == o.forwarding.is_some())
     }
-    /// Records of one message.
+    /// Number of records of one message.
     pub const fn many(self) -> usize {
         match self {
             UploadGroup::Magnetic => LIST_MAX,
@@ -190,7 +197,7 @@ impl UploadGroup {
     }
 }
 
-/// Records of a batch that stand in its totals, in the order of their numbers.
+/// Query for the records of a batch that are in its totals, in the order of their numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchQuery {
     pub account: crate::AccountId,
@@ -198,14 +205,15 @@ pub struct BatchQuery {
     pub group: UploadGroup,
     pub domestic: bool,
     pub foreign: bool,
-    /// Sales that are uploaded without their tip.
+    /// Sales that are told without their tip.
     pub untipped: BTreeSet<u64>,
-    /// Transactions after this one.
+    /// Only transactions after this one.
     pub after: u64,
     pub limit: usize,
 }
 impl BatchQuery {
-    /// A sale with a tip is uploaded by its tip's record, which has the new total.
+    /// Tells whether a record answers the query. A sale with a tip is told by its tip's record, which has the
+    /// new total.
     pub fn wants(&self, o: &Outcome) -> bool {
         let settled = o.status == Status::Approved
             && matches!(o.forwarding, None | Some(Forwarding::Forwarded))
@@ -221,7 +229,8 @@ impl BatchQuery {
     }
 }
 
-/// Under which transaction the PAN of this one is sealed while its batch is open.
+/// Transaction under which the card number of this one is sealed while its batch is open; none for a
+/// wallet's.
 pub fn sealed_under(o: &Outcome) -> Option<u64> {
     if o.wallet.is_some() {
         return None;
@@ -230,7 +239,7 @@ pub fn sealed_under(o: &Outcome) -> Option<u64> {
     if o.kind.row().card == CardRule::None { o.original.as_ref().and_then(|x| x.txn) } else { Some(o.txn) }
 }
 
-/// What a settlement came to; on its outcome and its report.
+/// Settlement as its outcome and report have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Settlement {
     pub domestic: Half,
@@ -239,26 +248,27 @@ pub struct Settlement {
     pub domestic_verdict: Option<Verdict>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign_verdict: Option<Verdict>,
-    /// Records told to the acquirer one by one, because a half did not balance.
+    /// Number of records that were told to the acquirer one by one, because a half did not balance.
     #[serde(default)]
     pub uploaded: u32,
-    /// When the first of the batch was approved.
+    /// Time at which the first payment of the batch was approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// By card scheme or wallet, at most [`Settlement::ROWS`]; what is beyond is put together under
+    /// Totals by card scheme or wallet, at most [`Settlement::ROWS`]; further ones are put together under
     /// `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schemes: Vec<Scheme>,
-    /// What is Stuck: not in the totals, it keeps its own batch and STAN. At most [`Settlement::ROWS`].
+    /// Stuck obligations, at most [`Settlement::ROWS`]: they are not in the totals and keep their own batch
+    /// and STAN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<StuckLine>,
-    /// Further ones.
+    /// Number of further Stuck obligations.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub stuck_more: u32,
-    /// What was refused or written off since the settlement before; at most [`Settlement::ROWS`].
+    /// Advices that were refused or written off since the previous settlement, at most [`Settlement::ROWS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpaid: Vec<UnpaidLine>,
-    /// Further ones.
+    /// Number of further such advices.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unpaid_more: u32,
 }
@@ -266,7 +276,7 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// Sums of a card scheme or a wallet.
+/// Totals of a card scheme or a wallet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Scheme {
     pub scheme: String,
@@ -274,20 +284,20 @@ pub struct Scheme {
     pub sums: Half,
 }
 
-/// A Stuck obligation as the report lists it.
+/// Stuck obligation as the report lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StuckLine {
     pub txn: u64,
     pub kind: Kind,
     pub batch: Batch,
     pub stan: Stan,
-    /// Minor units.
+    /// Amount, minor units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minor: Option<u64>,
 }
 
-/// An advice that is in no totals any more, as the report lists it: the acquirer refused it, or the
-/// supervisor wrote it off.
+/// Advice that is in no totals any more, as the report lists it: the acquirer refused it, or the supervisor
+/// wrote it off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnpaidLine {
     pub txn: u64,
@@ -298,14 +308,14 @@ pub struct UnpaidLine {
     pub stan: Option<Stan>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked_pan: Option<String>,
-    /// Minor units.
+    /// Amount, minor units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minor: Option<u64>,
-    /// Refused, with the acquirer's code, or written off, by whom and why.
+    /// Refusal, with the acquirer's code, or write-off, by whom and why.
     pub forwarding: Forwarding,
 }
 impl UnpaidLine {
-    /// None: it was neither refused nor written off.
+    /// Line of an outcome; none: it was neither refused nor written off.
     pub fn of(o: &Outcome) -> Option<Self> {
         let forwarding = o.forwarding.clone().filter(Forwarding::is_lost)?;
         let minor = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount };
@@ -322,8 +332,10 @@ impl UnpaidLine {
 }
 
 impl Settlement {
+    /// Greatest number of rows of each list.
     pub const ROWS: usize = 32;
 
+    /// Settlement of these totals, before the acquirer has judged them.
     pub fn new(halves: Halves, rows: &[Total], since: Option<Time>) -> Self {
         let mut schemes: Vec<Scheme> = Vec::new();
         for t in rows {
@@ -347,11 +359,11 @@ impl Settlement {
     pub fn halves(&self) -> Halves {
         Halves { domestic: self.domestic, foreign: self.foreign }
     }
-    /// Both halves balance.
+    /// Tells whether both halves balance.
     pub fn balanced(&self) -> bool {
         [self.domestic_verdict, self.foreign_verdict] == [Some(Verdict::Balanced); 2]
     }
-    /// The worse of the two words; none while there is none.
+    /// Worse of the two verdicts; none while one of them is missing.
     pub fn verdict(&self) -> Option<Verdict> {
         let (d, f) = self.domestic_verdict.zip(self.foreign_verdict)?;
         Some(if d.digit() > f.digit() { d } else { f })

@@ -1,4 +1,5 @@
-//! The front door: what every face (D-Bus, JNI, web) calls. Implemented by the daemon and by the bus client.
+//! Front door of a terminal: what every face (D-Bus, JNI, web) calls. The engine and the bus client implement
+//! it.
 use crate::{
     account::{AccountId, Stan},
     caller::Caller,
@@ -26,19 +27,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{future::Future, pin::Pin, sync::Arc};
 
+/// Answer of the front door: a future that may be dropped without changing anything.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+/// Stream of everything that the terminal tells.
 pub type Notices = Pin<Box<dyn Stream<Item = Notice> + Send>>;
 
-/// A transaction as recalled or listed.
+/// Transaction as it is recalled or listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transaction {
     pub outcome: Outcome,
     pub phase: Phase,
-    /// It can still be cancelled.
+    /// The request can still be cancelled.
     pub can_cancel: bool,
 }
 
-/// Filters of the history; all that are given must hold. `before` is a txn number: the page ends before it.
+/// Filter of the history; all fields that are given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
@@ -50,26 +53,29 @@ pub struct Filter {
     pub status: Option<crate::outcome::Status>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
+    /// Only transactions that started at this time or later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+    /// Only transactions that started before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-    /// Last four digits of the PAN or code.
+    /// Last four digits of the card number or payment code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last4: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rrn: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stan: Option<crate::account::Stan>,
+    /// Number of a transaction: only those with a smaller number, for the next page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
-    /// 1 to 200; default 50.
+    /// Greatest number of transactions, 1 to 200; default 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 
 impl Filter {
-    /// Checks what a caller may have got wrong.
+    /// Checks the values that a caller may get wrong.
     pub fn check(&self) -> Result<(), Fault> {
         if self.limit.is_some_and(|n| !(1..=200).contains(&n)) {
             return Err(Fault::invalid("limit", "1 to 200"));
@@ -81,18 +87,20 @@ impl Filter {
     }
 }
 
-/// The dispute page: everything about one transaction, in order. Each entry is a journal record as JSON.
+/// Dispute page: everything about one transaction, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     pub outcome: Outcome,
     pub entries: Vec<ExplainedEntry>,
-    /// The slips as plain text.
+    /// Slips as plain text.
     pub slips: Vec<String>,
 }
+/// Record of the journal on the dispute page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainedEntry {
     pub seq: u64,
     pub at: Time,
+    /// The record as JSON, in its stored form.
     pub record: serde_json::Value,
 }
 
@@ -104,17 +112,19 @@ pub struct BatchTotals {
     pub batch: Option<crate::account::Batch>,
     pub signed_in: bool,
     pub debit_count: u64,
-    /// Minor units.
+    /// Sum of the debits, minor units.
     pub debit_minor: u64,
     pub credit_count: u64,
+    /// Sum of the credits, minor units.
     pub credit_minor: u64,
-    /// Obligations not yet ended.
+    /// Number of open obligations.
     pub open_obligations: u32,
-    /// The batch is being closed: no payment of the account until it is.
+    /// The batch is being closed: no payment of the account starts until it is.
     #[serde(default)]
     pub settling: bool,
-    /// Decimal texts of the sums.
+    /// Sum of the debits as a decimal text.
     pub debit: String,
+    /// Sum of the credits as a decimal text.
     pub credit: String,
 }
 
@@ -122,36 +132,42 @@ pub struct BatchTotals {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TerminalInfo {
     pub version: String,
+    /// Version of the D-Bus API.
     pub api: u32,
+    /// BCP 47 tag: `zh-CN` or `en`.
     pub language: String,
     pub shop: String,
     pub service_phone: String,
-    /// A virtual device is configured, or `lab = true`.
+    /// Test terminal: a virtual device is configured, or `terminal.lab` is true.
     pub test: bool,
     pub accounts: Vec<AccountId>,
+    /// Request that is being served.
     pub running: Option<RequestKey>,
     pub screen: Screen,
-    /// Why it must not be updated or restarted now; empty: it may be.
+    /// Reasons not to update or restart the terminal now; empty: none.
     pub inhibit_reasons: Vec<InhibitReason>,
 }
 
-/// The front door. Every method may be called from any thread; none blocks; futures may be dropped at any
-/// point without changing the state of money.
+/// Front door of a terminal. Every method may be called from any thread; none blocks; futures may be dropped
+/// at any point without changing the state of money. Each answers what the caller may see and refuses the
+/// rest with `NotAllowed` or, for what is another app's, with `NotFound`.
 pub trait Terminal: Send + Sync {
-    /// Answers when the request is durable (or was already: same key, same content).
+    /// Starts a request; answers when it is durable (or was already: same key, same content).
     fn start<'a>(&'a self, caller: &'a Caller, request: Request) -> Reply<'a, RequestKey>;
-    /// Answers with the outcome: final, or `Unknown` at `answer_by` (then wait again for the final one with
+    /// Waits for the outcome: final, or `Unknown` at `answer_by` (then wait again for the final one, with
     /// `final_only`).
     fn wait<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, final_only: bool) -> Reply<'a, Outcome>;
+    /// Recalls a transaction, whatever its status.
     fn recall<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Transaction>;
-    /// Cancels while the frame has not left, else `WrongState`.
+    /// Cancels the request while its frame has not left, else `TooLate`.
     fn cancel<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, ()>;
-    /// Answers the prompt of [`Phase::Confirming`].
+    /// Answers the prompt of [`Phase::Confirming`]; `WrongState` when there is none.
     fn confirm<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, yes: bool) -> Reply<'a, ()>;
-    /// The caller has left the bus.
+    /// Tells that the caller of this request has left the bus.
     fn caller_lost<'a>(&'a self, key: &'a RequestKey) -> Reply<'a, ()>;
-    /// Newest first.
+    /// Lists the history, the newest first.
     fn list<'a>(&'a self, caller: &'a Caller, filter: Filter) -> Reply<'a, Vec<Outcome>>;
+    /// Explains a transaction: its records, and its slips.
     fn explain<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey) -> Reply<'a, Explanation>;
     /// Queues a copy of the slip, headed 重打印 / DUPLICATE; without `copy` the customer's.
     fn reprint<'a>(
@@ -160,22 +176,24 @@ pub trait Terminal: Send + Sync {
         key: &'a RequestKey,
         copy: Option<SlipCopy>,
     ) -> Reply<'a, ()>;
-    /// Has a paper of the app's own printed; answers with its job when it is durable (or was already: same
-    /// id, same content).
+    /// Prints a paper of the app's own; answers with its job when that is durable (or was already: same id,
+    /// same content).
     fn print<'a>(&'a self, caller: &'a Caller, id: String, paper: Printable) -> Reply<'a, u64>;
-    /// Where such a paper stands; with `wait` not before it is printed, held or given up.
+    /// Tells the state of such a paper; with `wait` not before it is printed, held or given up.
     fn paper<'a>(&'a self, caller: &'a Caller, key: &'a RequestKey, wait: bool) -> Reply<'a, PaperStatus>;
-    /// Totals of the open batches or of the shift, by account, scheme, kind and operator. Managers
-    /// only: they are of all apps.
+    /// Reports the totals of the open batches or of the shift, by account, scheme, kind and operator.
+    /// Managers only: they are of all apps.
     fn report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, TotalsReport>;
     /// Queues the report for printing; a shift's ends the shift. Managers only.
     fn print_report<'a>(&'a self, caller: &'a Caller, scope: Scope) -> Reply<'a, ()>;
+    /// Lists the devices and their states.
     fn devices(&self) -> Reply<'_, Vec<Device>>;
+    /// Lists the open obligations of the caller's own requests; a manager sees all.
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>>;
     /// Tries a Stuck obligation again. Managers only.
     fn retry_obligation<'a>(&'a self, caller: &'a Caller, txn: u64) -> Reply<'a, ()>;
-    /// A person asked the acquirer what became of what is Stuck: it was `executed` and stands, or not; of
-    /// several frames that of `stan` stands and no other; with the acquirer's reference, 1 to 40 characters.
+    /// Resolves what is Stuck, after a person asked the acquirer: it was `executed` and stands, or not; of
+    /// several frames that of `stan` stands and no other. `reference` is the acquirer's, 1 to 40 characters.
     /// Managers only.
     fn resolve_obligation<'a>(
         &'a self,
@@ -185,17 +203,18 @@ pub trait Terminal: Send + Sync {
         stan: Option<Stan>,
         reference: &'a str,
     ) -> Reply<'a, ()>;
-    /// Forward now, hold, release, write off. Managers only; to write off, the supervisor is asked at the
-    /// keypad as well.
+    /// Forwards, holds, releases or writes off what waits in the queue. Managers only; to write off, the
+    /// supervisor is asked at the keypad as well.
     fn queue<'a>(&'a self, caller: &'a Caller, act: QueueAct) -> Reply<'a, ()>;
-    /// Would a sale of this amount be accepted while the host cannot be reached? As far as that can be told
-    /// before the card is there.
+    /// Tells whether a sale of this amount would be accepted while the host cannot be reached, as far as that
+    /// can be told before the card is there.
     fn offline_why<'a>(
         &'a self,
         caller: &'a Caller,
         amount: Money,
         account: Option<AccountId>,
     ) -> Reply<'a, OfflineAnswer>;
+    /// Lists the papers that are not done.
     fn papers<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<PaperJob>>;
     /// Prints a held paper again (as a duplicate) or gives it up. Managers only.
     fn release_paper<'a>(&'a self, caller: &'a Caller, job: u64, print: bool) -> Reply<'a, ()>;
@@ -207,29 +226,31 @@ pub trait Terminal: Send + Sync {
         account: Option<AccountId>,
         file: String,
     ) -> Reply<'a, Reconciliation>;
+    /// Lists the totals of the open batches.
     fn totals<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<BatchTotals>>;
-    /// Answers when the operator's session at the keypad has ended. `Add`, `Remove` and `Unlock`: managers
-    /// only.
+    /// Runs a session of an operator at the keypad; answers when it has ended. `Add`, `Remove`, `Unlock` and
+    /// `EndRecovery`: managers only.
     fn operator_session<'a>(&'a self, caller: &'a Caller, request: OperatorRequest) -> Reply<'a, ()>;
+    /// Lists the operators.
     fn operators<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Operators>;
-    /// What the terminal is and shows, as far as it is durable: a value that is kept, and shared by all who
-    /// ask.
+    /// Facts about the terminal, as far as they are durable: one value, which all who ask share.
     fn info(&self) -> Reply<'_, Arc<TerminalInfo>>;
-    /// Tests devices, store, clock, keys and lines now, and answers the report; `print`: on paper too. One at
-    /// a time: a second caller waits for its own. Takes some seconds when something does not answer.
+    /// Tests devices, store, clock, keys and lines now, and answers the report; `print`: on paper too. One
+    /// test at a time: a second caller waits for its own. Takes some seconds when something does not answer.
     fn self_test<'a>(&'a self, caller: &'a Caller, print: bool) -> Reply<'a, SelfTest>;
-    /// The last report of this run of the daemon; none before the first has ended.
+    /// Last report of this run of the terminal; none before the first has ended.
     fn last_self_test(&self) -> Reply<'_, Option<SelfTest>>;
-    /// Screens, papers and texts from now on, also after a restart. Managers only.
+    /// Sets the language of screens, papers and texts, also after a restart. Managers only.
     fn set_language<'a>(&'a self, caller: &'a Caller, language: Language) -> Reply<'a, ()>;
-    /// What customer service needs, as a tar.gz of up to 2 MiB without secrets and card data. Managers only.
+    /// Bundle for customer service: a tar.gz of up to 2 MiB without secrets and card data. Managers only.
     fn support_bundle<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<u8>>;
-    /// What the acquirer offers to who applies for a terminal. Managers only, as all of the onboarding.
+    /// Fetches what the acquirer offers a merchant who applies for a terminal. Managers only, as all of the
+    /// onboarding.
     fn offer<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OfferShown>;
-    /// How far the onboarding for a terminal is.
+    /// Tells how far the onboarding of the terminal is. Managers only.
     fn onboarding<'a>(&'a self, caller: &'a Caller) -> Reply<'a, OnboardingShown>;
-    /// Takes the onboarding a step further; answers when that is durable, or was already.
+    /// Takes the onboarding a step further; answers when that is durable, or was already. Managers only.
     fn apply<'a>(&'a self, caller: &'a Caller, step: Step) -> Reply<'a, ()>;
-    /// Everything that is told from now on.
+    /// Subscribes to everything that is told from now on.
     fn notices(&self) -> Notices;
 }

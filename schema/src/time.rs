@@ -1,17 +1,16 @@
-//! The instant type of records, timers and outcomes. Only the daemon reads a clock; everybody else is told
-//! the time.
+//! Time of records, timers and outcomes. Only the engine reads a clock; everybody else is told the time.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Add;
 
-/// Milliseconds since 1970-01-01T00:00:00Z.
+/// Instant: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(transparent)]
 pub struct Time(pub i64);
 
-/// A span in milliseconds.
+/// Span of time in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Millis(pub i64);
@@ -46,7 +45,7 @@ impl Time {
         utc.to_offset(offset)
     }
 
-    /// The instant of a host's F13 (MMDD) and F12 (hhmmss) at `offset_minutes`: they have no year, so the one
+    /// Instant of a host's F13 (MMDD) and F12 (hhmmss) at `offset_minutes`. They have no year: it is the one
     /// that makes the date nearest to `now`. None when they are no date and time.
     pub fn nearest(now: Time, mmdd: &str, hhmmss: &str, offset_minutes: i32) -> Option<Time> {
         let two = |s: &str, at: usize| s.get(at..at + 2)?.parse::<u8>().ok();
@@ -68,7 +67,7 @@ impl Time {
         (year - 1..=year + 1).filter_map(at).min_by_key(|t| t.since(now).0.unsigned_abs())
     }
 
-    /// `YYYY-MM-DD HH:MM:SS` at that offset: the form of slips and screens.
+    /// Text `YYYY-MM-DD HH:MM:SS` at that offset: the form of slips and screens.
     pub fn text(self, offset_minutes: i32) -> String {
         let t = self.local(offset_minutes);
         format!(

@@ -9,30 +9,30 @@ use crate::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Approved transactions that have scheme, kind and operator in common. A tip adjustment counts by its
-/// tip.
+/// Total of the approved transactions that have scheme, kind and operator in common. A tip adjustment counts
+/// by its tip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Total {
-    /// Card scheme as the host names it (F63), else the wallet; `*` = what no row of its own could be
-    /// kept for, `**` = of foreign cards.
+    /// Card scheme as the host names it (F63), else the wallet; `*` = what no row of its own could be kept
+    /// for, `**` = the same of foreign cards.
     pub scheme: String,
     pub kind: Kind,
     pub operator: String,
     pub count: u64,
-    /// Minor units.
+    /// Sum, minor units.
     pub minor: u64,
 }
 
-/// Rows of an account; what comes after them is counted under scheme and operator `*`, by kind.
+/// Greatest number of rows of an account; further ones are counted under scheme and operator `*`, by kind.
 pub const TOTALS_MAX: usize = 500;
 
-/// What a report covers.
+/// Scope of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// The open batch of each account.
     Batch,
-    /// Since the last shift report that was queued for printing.
+    /// The shift: everything since the last shift report that was queued for printing.
     Shift,
 }
 impl Scope {
@@ -42,44 +42,51 @@ impl Scope {
             Scope::Shift => "shift",
         }
     }
-    /// The scope of this name, or none.
+    /// Scope of this name, or none.
     pub fn named(name: &str) -> Option<Scope> {
         [Scope::Batch, Scope::Shift].into_iter().find(|s| s.name() == name)
     }
 }
 
+/// Report of totals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TotalsReport {
     pub scope: Scope,
     pub shop: String,
-    /// Who has it made.
+    /// Operator for whom it is made.
     pub operator: String,
+    /// Time at which it was made.
     pub until: Time,
     pub accounts: Vec<AccountTotals>,
     /// A virtual device is configured, or the terminal is a laboratory's.
     pub test: bool,
 }
 
+/// Totals of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountTotals {
     pub account: AccountId,
     pub currency: Currency,
-    /// F42 and F41.
+    /// Merchant number (F42).
     pub mid: String,
+    /// Terminal number (F41).
     pub tid: String,
     pub batch: Option<Batch>,
-    /// When the first of them was approved; none when there is none.
+    /// Time at which the first of them was approved; none when there is none.
     pub since: Option<Time>,
-    /// By scheme, kind and operator.
+    /// Totals by scheme, kind and operator.
     pub rows: Vec<Total>,
-    /// Sums of the settlement's two sides; minor units.
+    /// Number of approvals on the debit side.
     pub debit_count: u64,
+    /// Sum of the debit side, minor units.
     pub debit_minor: u64,
+    /// Number of approvals on the credit side.
     pub credit_count: u64,
+    /// Sum of the credit side, minor units.
     pub credit_minor: u64,
 }
 
-/// By what rows are put together.
+/// Key by which rows are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Scheme,
@@ -116,8 +123,8 @@ impl Total {
 }
 
 impl Total {
-    /// Takes back what was added: the row, or the rows that it was put together with. A shift that began
-    /// since has none.
+    /// Takes an approval back: from its row, or from the row that it was put together with. A shift that
+    /// began since has none.
     pub fn take(rows: &mut Vec<Total>, scheme: &str, kind: Kind, operator: &str, minor: u64) {
         let own = |t: &Total| t.kind == kind && t.scheme == scheme && t.operator == operator;
         let Some(i) = rows.iter().position(own).or_else(|| {
@@ -136,8 +143,8 @@ impl Total {
 }
 
 impl AccountTotals {
-    /// Rows put together by one of their keys and by the kind, in order: (scheme or operator, kind,
-    /// count, minor units).
+    /// Rows put together by one of their keys and by the kind, in order: (scheme or operator, kind, count,
+    /// minor units).
     pub fn by(&self, by: By) -> Vec<(String, Kind, u64, u64)> {
         let mut all: std::collections::BTreeMap<(String, Kind), (u64, u64)> = Default::default();
         for t in &self.rows {

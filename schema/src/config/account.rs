@@ -11,46 +11,47 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// An acquirer account: profile + merchant + terminal + currency + address.
+/// Account at an acquirer: profile + merchant + terminal + currency + address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountConfig {
     pub id: AccountId,
-    /// Name of a built-in profile (`unionpay`, `demo-x919`) or path of a profile file.
+    /// Name of a built-in profile (`unionpay`, `demo-x919`, `private-label`) or path of a profile file.
     pub profile: String,
-    /// F42, 15 characters.
+    /// Merchant number (F42), 15 characters.
     pub mid: Mid,
-    /// F41, 8 characters.
+    /// Terminal number (F41), 8 characters.
     pub tid: Tid,
     pub currency: Currency,
-    /// `host:port`.
+    /// Address of the acquirer's host, `host:port`.
     pub address: String,
-    /// TPDU destination NII, 4 hex digits. Default "0003".
+    /// Destination in the TPDU (NII), 4 hex digits. Default "0003".
     #[serde(default)]
     pub nii: Nii,
-    /// One TCP connection kept open (true), or one per transaction (false, default: what POS hosts expect).
+    /// Connection is kept open (true), or opened for each transaction (false, default: what POS hosts
+    /// expect).
     #[serde(default)]
     pub persistent: bool,
-    /// TLS to this host. Default: plain TCP.
+    /// TLS to the host. Default: plain TCP.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
-    /// Time to connect, TLS handshake included. Default 10,000.
+    /// Greatest time to connect, TLS handshake included. Default 10,000.
     #[serde(default = "connect_ms")]
     pub connect_timeout_ms: u32,
-    /// Time from the frame's departure to its answer. Default 60,000 (custom on UnionPay terminals).
+    /// Greatest time from the frame's departure to its answer. Default 60,000 (custom on UnionPay terminals).
     #[serde(default = "reply_ms")]
     pub reply_timeout_ms: u32,
-    /// Sign in by itself when needed. Default true.
+    /// The terminal signs in by itself when that is needed. Default true.
     #[serde(default = "yes")]
     pub auto_sign_in: bool,
-    /// Tries of a reversal before it is Stuck. Default 10 (over about an hour with the backoff). A try that
-    /// could not leave does not count: while the line is down it stays unknown for as long as that.
+    /// Tries of a reversal before it is Stuck. Default 10 (about an hour, with their waits). A try that could
+    /// not leave does not count: while the line is down, tries go on.
     #[serde(default = "tries")]
     pub obligation_tries: u32,
-    /// First wait between tries; doubles each time. Default 5,000.
+    /// First wait between two tries of a reversal; doubles each time. Default 5,000.
     #[serde(default = "backoff_first")]
     pub obligation_backoff_ms: u32,
-    /// Greatest wait between tries. Default 600,000.
+    /// Greatest wait between two tries of a reversal. Default 600,000.
     #[serde(default = "backoff_max")]
     pub obligation_backoff_max_ms: u32,
     /// Meaning of a refusal without F64 (host-protocol §5). Default: `reverse` on plain TCP, `trust` over
@@ -90,32 +91,36 @@ fn amount_limit() -> u64 {
     5_000_000
 }
 
+/// Meaning of a refusal without F64 (host-protocol §5): who refused is not proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalWithoutMac {
-    /// Told as refused only with a reversal on disk.
+    /// The payment is told as refused once its reversal is on disk.
     Reverse,
+    /// The payment is told as refused, nothing is reversed.
     Trust,
 }
 
+/// TLS to a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// PEM file of the CAs that may sign the host's certificate; no system roots are used.
     pub ca: PathBuf,
-    /// Name in the certificate; default: the host part of `address`.
+    /// Name in the host's certificate. Default: the host part of `address`.
     #[serde(default)]
     pub server_name: Option<String>,
-    /// PEM files of the terminal's own certificate and key, when the host asks for one.
+    /// PEM file of the terminal's own certificate, when the host asks for one; goes with `key`. Default:
+    /// none.
     #[serde(default)]
     pub cert: Option<PathBuf>,
-    /// Goes with `cert`: the private key, PEM.
+    /// PEM file of the private key of `cert`. Default: none.
     #[serde(default)]
     pub key: Option<PathBuf>,
 }
 
 impl AccountConfig {
-    /// With the default of every other key.
+    /// Account with the default of every other key.
     pub fn new(id: AccountId, profile: &str, mid: Mid, tid: Tid, currency: Currency, address: &str) -> Self {
         Self {
             id,
@@ -139,7 +144,7 @@ impl AccountConfig {
             offline: None,
         }
     }
-    /// Meaning of a refusal without F64 for this account.
+    /// Meaning of a refusal without F64: the configured one, or the default of this transport.
     pub fn refusal_without_mac(&self) -> RefusalWithoutMac {
         self.refusal_without_mac.unwrap_or(if self.tls.is_some() {
             RefusalWithoutMac::Trust
@@ -147,7 +152,7 @@ impl AccountConfig {
             RefusalWithoutMac::Reverse
         })
     }
-    /// The address is on the loopback interface.
+    /// Tells whether the address is on the loopback interface.
     pub fn is_loopback(&self) -> bool {
         let host =
             self.address.rsplit_once(':').map_or(self.address.as_str(), |(h, _)| h).trim_matches(['[', ']']);
@@ -155,7 +160,7 @@ impl AccountConfig {
     }
 }
 
-/// Which account takes which instrument; all given keys must hold.
+/// Route of an instrument to an account; all given keys must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
@@ -163,10 +168,11 @@ pub struct RouteConfig {
     /// Entry modes of the instrument. Default: all.
     #[serde(default)]
     pub modes: Vec<EntryMode>,
-    /// Only this wallet's codes.
+    /// Only payment codes of this wallet. Default: all.
     #[serde(default)]
     pub wallet: Option<Wallet>,
-    /// First digits of the PAN, from-to inclusive, same length: "620000-629999".
+    /// Only cards whose number begins so: first digits, from-to inclusive, both of the same length:
+    /// "620000-629999". Default: all.
     #[serde(default)]
     pub bin: Option<BinRange>,
     #[serde(default)]
@@ -174,7 +180,7 @@ pub struct RouteConfig {
 }
 
 impl AccountConfig {
-    /// Rules of one account; `path` is its place, `account[0]`.
+    /// Checks the rules of one account; `path` is its place, `account[0]`.
     pub(super) fn check(&self, path: &str) -> Result<(), Fault> {
         let key = |k: &str| format!("{path}.{k}");
         let port = self

@@ -4,14 +4,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, path::PathBuf};
 
+/// D-Bus: where the terminal is served, and who may call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusConfig {
-    /// Default `system`.
+    /// Bus on which the terminal is served. Default `system`.
     pub bus: BusKind,
-    /// Lane suffix of the bus name: `lane2` gives `org.payterm.Terminal1.lane2`. Empty = none.
+    /// Suffix of the bus name for a second terminal on this machine: `lane2` gives
+    /// `org.payterm.Terminal1.lane2`. Letters and digits; default empty = none.
     pub lane: String,
-    /// Unix socket for peer-to-peer callers; none = off. Only uids that `callers` names may use it.
+    /// Path of a Unix socket for callers without a bus. Only user ids with a row `[[bus.caller]]` may use it.
+    /// Default: none.
     pub peer_socket: Option<PathBuf>,
     #[serde(rename = "caller")]
     pub callers: Vec<CallerConfig>,
@@ -21,29 +24,32 @@ impl Default for BusConfig {
         Self { bus: BusKind::System, lane: String::new(), peer_socket: None, callers: Vec::new() }
     }
 }
+/// Bus on which the terminal is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BusKind {
+    /// The system bus.
     System,
+    /// The session bus of the user who runs the daemon.
     Session,
-    /// Only the peer socket.
+    /// No bus: only `peer_socket`.
     None,
 }
-/// Maps a uid to an app. A uid without a row is refused.
+/// Caller: maps a user of this machine to an app. A user without a row is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallerConfig {
-    /// User id of the calling process; each uid has at most one row.
+    /// User id of the calling process; each has at most one row.
     pub uid: u32,
     /// App name, 1 to 32 of `a-z 0-9 - _`: the first half of each of its request keys.
     pub app: String,
     /// Sees every app's transactions, releases held papers, tries Stuck obligations again. Default false.
     #[serde(default)]
     pub manager: bool,
-    /// Kinds it may start; empty = all.
+    /// Kinds of request that it may start. Default empty = all.
     #[serde(default)]
     pub kinds: Vec<Kind>,
-    /// Greatest amount per request, minor units.
+    /// Greatest amount of one request, minor units. Default: no limit.
     #[serde(default)]
     pub limit: Option<u64>,
 }

@@ -1,36 +1,38 @@
-//! Devices: which there are, what serves each, and what each is for.
+//! Table `[[device]]`: which devices there are, what serves each, and what each is for.
 use crate::{AccountId, Fault, device::DeviceKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Keys of a driver's own, as they stand in the file; the driver checks them.
+/// Keys of `[device.options]` as they are in the file; the driver checks them.
 pub type DeviceOptions = BTreeMap<String, serde_json::Value>;
 
+/// Device of the terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceConfig {
-    /// 1 to 32 of `a-z 0-9 - _`, unique.
+    /// Name of the device, 1 to 32 of `a-z 0-9 - _`, unique.
     pub name: String,
     /// Kind of device; the driver must serve it.
     pub kind: DeviceKind,
-    /// Registered driver name: `virtual`, `escpos` ...
+    /// Name of a registered driver: `virtual`, `escpos` ...
     pub driver: String,
-    /// What it is for, where there are several of its kind. A printer: `receipt` (default) or `kitchen`; a
-    /// display or PIN pad: `customer` (default) or `cashier`. Each role at most once a kind.
+    /// Purpose of the device, where there are several of its kind. A printer: `receipt` (default) or
+    /// `kitchen`; a display or PIN pad: `customer` (default) or `cashier`. Each role at most once a kind.
     #[serde(default)]
     pub role: Option<DeviceRole>,
     /// Name of another device of the same driver: both are faces of one unit, which is opened once, with the
     /// address and the options of the other one. Default: a unit of its own.
     #[serde(default)]
     pub part_of: Option<String>,
-    /// Where it is, in the driver's own form: `tcp:127.0.0.1:9100`, `file:/dev/usb/lp0`.
+    /// Address of the device, in the driver's own form: `tcp:127.0.0.1:9100`, `file:/dev/usb/lp0`. Default:
+    /// none.
     #[serde(default)]
     pub address: Option<String>,
-    /// Greatest time of one command before the driver is abandoned. Default 30,000.
+    /// Greatest time of one command; then the driver is abandoned and opened again. Default 30,000.
     #[serde(default = "command_ms")]
     pub command_timeout_ms: u32,
-    /// `[device.options]`: keys of the driver's own (docs/vendors.md).
+    /// Keys of the driver's own (docs/vendors.md). Default: none.
     #[serde(default)]
     pub options: DeviceOptions,
 }
@@ -44,7 +46,7 @@ fn command_ms() -> u32 {
 pub enum DeviceRole {
     /// Prints slips, reports and the apps' papers.
     Receipt,
-    /// Is there for orders; no slip comes out of it.
+    /// Prints orders; no slip comes out of it.
     Kitchen,
     /// Faces the customer; PINs are entered at this one.
     Customer,
@@ -52,7 +54,7 @@ pub enum DeviceRole {
     Cashier,
 }
 impl DeviceRole {
-    /// Roles that a kind of device knows, the default first; none: devices of this kind need no role.
+    /// Roles that a kind of device knows, the default first; empty: devices of this kind need no role.
     pub const fn of(kind: DeviceKind) -> &'static [DeviceRole] {
         match kind {
             DeviceKind::Printer => &[Self::Receipt, Self::Kitchen],
@@ -67,7 +69,7 @@ impl DeviceRole {
 }
 
 impl DeviceConfig {
-    /// With the default of every other key.
+    /// Device with the default of every other key.
     pub fn new(name: &str, kind: DeviceKind, driver: &str) -> Self {
         Self {
             name: name.into(),
@@ -80,13 +82,13 @@ impl DeviceConfig {
             options: DeviceOptions::new(),
         }
     }
-    /// The role that is configured, or the default of its kind.
+    /// Role that is configured, or the default of its kind.
     pub fn role(&self) -> Option<DeviceRole> {
         self.role.or(DeviceRole::of(self.kind).first().copied())
     }
 }
 
-/// Rules that hold for every driver.
+/// Checks the rules that hold for every driver.
 pub(super) fn check(devices: &[DeviceConfig]) -> Result<(), Fault> {
     let bad = |i: usize, key: &str, rule: &str| {
         Err(Fault::Invalid { field: format!("device[{i}].{key}"), rule: rule.into() })

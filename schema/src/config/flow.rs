@@ -4,63 +4,65 @@ use crate::fault::Fault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Times and rules of the flow; milliseconds.
+/// Times and rules of a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowConfig {
-    /// Waiting for the cashier's confirmation. Default 60,000.
+    /// Greatest wait for the cashier's confirmation. Default 60,000.
     pub confirm_timeout_ms: u32,
-    /// Waiting for a card or code. Default 60,000.
+    /// Greatest wait for a card or code. Default 60,000.
     pub present_timeout_ms: u32,
-    /// Waiting for the PIN. Default 60,000.
+    /// Greatest wait for the PIN. Default 60,000.
     pub pin_timeout_ms: u32,
-    /// Waiting for obligations and sign-in before the card is asked for. Default 90,000.
+    /// Greatest wait for a sign-in or for earlier obligations of the account, before the frame may leave.
+    /// Default 90,000.
     pub prepare_timeout_ms: u32,
-    /// How long the result stays on the screen. Default 10,000: then PAN and amount leave the customer's
-    /// screen.
+    /// Time for which the result stays on the screen. Default 10,000: then card number and amount leave the
+    /// customer's screen.
     pub result_ms: u32,
-    /// Unreadable or refused instruments before the request fails. Default 3.
+    /// Cards or codes that cannot be read or are refused before the request fails, 1 to 9. Default 3.
     pub present_tries: u8,
-    /// PIN tries of one request. Default 3; the host's 38 or 75 ends them sooner.
+    /// PIN tries of one request, 1 to 9. Default 3; the host's 38 or 75 ends them sooner.
     pub pin_tries: u8,
     /// The customer may confirm without a PIN (credit cards; the issuer decides). Default true.
     pub pin_bypass: bool,
-    /// A PAN may be typed on the terminal's keypad. Default false: most acquirers forbid it.
+    /// A card number may be typed on the terminal's keypad. Default false: most acquirers forbid it.
     pub typed_pan: bool,
-    /// `Pay` answers at the latest this long after its start, if need be with `Unknown`. Default 180,000.
+    /// Greatest time from the start of `Pay` to its answer, which is then `unknown`. Default 180,000.
     pub answer_within_ms: u32,
-    /// Further tries when the host answers that it is busy and nothing reached the issuer (`again = now`).
-    /// Default 2.
+    /// Further tries when the host answers that it is busy and nothing reached the issuer (retry `now` in
+    /// docs/codes.md), 0 to 9. Default 2.
     pub busy_tries: u8,
-    /// Countdown before each of them. Default 5,000.
+    /// Countdown before each further try on a busy host. Default 5,000.
     pub busy_wait_ms: u32,
     /// A part of the amount that the host approves (code 10) is offered to the cashier; false: reversed at
     /// once. Default true.
     pub partial_approval: bool,
-    /// Amounts above this many minor units are confirmed by the cashier, written out in words. None
-    /// (default): never.
+    /// Amounts above this many minor units are confirmed by the cashier, written out in words. Default: none
+    /// are.
     pub confirm_above: Option<u64>,
-    /// A swiped chip card (service code 2.. or 6..) is asked for its chip, where chips can be read. Default
-    /// true.
+    /// A swiped card that has a chip (service code 2.. or 6..) is asked for its chip, where chips can be
+    /// read. Default true.
     pub chip_first: bool,
-    /// Ranges of PANs that are refused before the host is asked: first digits, from-to, as in a route.
+    /// Ranges of card numbers that are refused before the host is asked, from-to as in `route.bin`. Default
+    /// empty.
     pub refused_bins: Vec<BinRange>,
     /// Greatest tip in percent of the sale. Default 20.
     pub tip_percent: Percent,
-    /// Small amounts without PIN and signature 免密免签. None (default): never.
+    /// Small amounts without PIN and signature 免密免签. Default: none.
     pub no_cvm: Option<NoCvmConfig>,
 }
 
-/// Small amounts without PIN and signature.
+/// Small amounts that need neither PIN nor signature 免密免签.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoCvmConfig {
-    /// Amounts up to this many minor units.
+    /// Greatest amount without PIN and signature, minor units.
     pub limit: u64,
-    /// Only cards in these ranges; empty (default) = all.
+    /// Only cards in these ranges, from-to as in `route.bin`. Default empty = all.
     #[serde(default)]
     pub bins: Vec<BinRange>,
-    /// How the card may have come in. Default: contactless only, as UnionPay has it.
+    /// Entry modes of the card. Default: contactless only, as UnionPay has it.
     #[serde(default = "contactless")]
     pub modes: Vec<crate::host::EntryMode>,
 }

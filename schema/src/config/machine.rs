@@ -3,10 +3,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// Journal on disk, its checks and its backups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
-    /// State directory. Default /var/lib/payterm (systemd's StateDirectory).
+    /// State directory: journal, sealed keys, sockets. Default /var/lib/payterm (systemd's StateDirectory).
     pub dir: PathBuf,
     /// Records between snapshots. Default 10,000.
     pub snapshot_every: u32,
@@ -14,10 +15,10 @@ pub struct StoreConfig {
     /// = only that one. Default 24: a restored journal lacks a day at most, and of that only what the damaged
     /// file no longer proves.
     pub check_every_hours: u32,
-    /// Where the two last backups are kept, better on another disk. Default: the state directory.
+    /// Directory of the last two backups, better on another disk. Default: the state directory.
     pub backup_dir: Option<PathBuf>,
-    /// MiB that must be free before a new payment begins; what has begun ends. Default 32: some thousand
-    /// payments and their checks.
+    /// Space that must be free before a new payment begins, MiB; what has begun ends. Default 32: some
+    /// thousand payments and their checks.
     pub free_mib: u32,
 }
 impl Default for StoreConfig {
@@ -32,21 +33,24 @@ impl Default for StoreConfig {
     }
 }
 
+/// Vault: where its sealing key comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub struct VaultConfig {
-    /// File with the 32-byte sealing key (raw or 64 hex digits), mode 0600. Default:
+    /// File with the sealing key: 32 bytes, or 64 hex digits; mode 0600. Default:
     /// `$CREDENTIALS_DIRECTORY/payterm-vault-key`.
     pub key_file: Option<PathBuf>,
 }
 
+/// Log on stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// `error`, `warn`, `info` (default), `debug`, or a tracing filter.
+    /// Level from which on lines are logged: `error`, `warn`, `info` (default), `debug`, or a filter of the
+    /// crate `tracing-subscriber`.
     pub level: String,
-    /// One JSON object a line. Default false.
+    /// Lines are JSON objects. Default false: text.
     pub json: bool,
 }
 impl Default for LogConfig {
@@ -55,12 +59,12 @@ impl Default for LogConfig {
     }
 }
 
-/// Locks that keep the machine from going down under a payment (docs/updates.md).
+/// Locks that keep the machine from going down during a payment (docs/updates.md).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InhibitConfig {
-    /// The lock that is taken from systemd-logind while a payment runs or something is owed. Default `block`:
-    /// a shutdown may wait, a customer may not.
+    /// Lock that is taken from systemd-logind while a payment runs or something is owed. Default `block`: a
+    /// shutdown may wait, a customer may not.
     pub logind: LogindLock,
 }
 impl Default for InhibitConfig {
@@ -68,13 +72,14 @@ impl Default for InhibitConfig {
         Self { logind: LogindLock::Block }
     }
 }
+/// Lock of systemd-logind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogindLock {
     /// Shutdown and sleep are refused; an administrator may force them.
     Block,
-    /// They are held up for as long as logind allows (`InhibitDelayMaxSec`, 5 s).
+    /// Shutdown and sleep are held up for as long as logind allows (`InhibitDelayMaxSec`, 5 s).
     Delay,
-    /// None is taken.
+    /// No lock is taken.
     Off,
 }

@@ -3,13 +3,13 @@ use super::BinRange;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// All limits are of what is at risk at one time: an entry that was forwarded, refused or written off counts
-/// no more.
+/// Payments at the merchant's risk. All limits are of what is at risk at one time: a payment that was
+/// forwarded, refused or written off counts no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OfflineConfig {
     /// A swiped sale whose message could not leave is accepted, and told to the acquirer later; not one whose
-    /// PIN is asked for, which without `[flow.no_cvm]` (`ways` with `swipe`) is every card. Default false:
+    /// PIN is asked for, which without `[flow.no_cvm]` (`modes` with `swipe`) is every card. Default false:
     /// the merchant bears what the acquirer then refuses.
     pub merchant: bool,
     /// Greatest amount of one payment, minor units. Default 10,000 (100.00): what a shop can bear to lose at
@@ -26,9 +26,9 @@ pub struct OfflineConfig {
     /// Hours since the host was last heard, 1 to 720; after that nothing is accepted. Default 24: a terminal
     /// that is cut off for long may be stolen.
     pub contact_hours: u32,
-    /// Only cards that begin so, from-to as in `route.bin`. Default empty: all.
+    /// Only cards in these ranges, from-to as in `route.bin`. Default empty: all.
     pub bins: Vec<BinRange>,
-    /// Never cards that begin so. Default empty.
+    /// Never cards in these ranges, from-to as in `route.bin`. Default empty.
     pub refused_bins: Vec<BinRange>,
 }
 impl Default for OfflineConfig {
@@ -47,7 +47,7 @@ impl Default for OfflineConfig {
     }
 }
 impl OfflineConfig {
-    /// The key that is wrong, and the rule.
+    /// Checks the limits; the error is the key and the rule.
     pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
         if !(1..=720).contains(&self.contact_hours) {
             return Err(("contact_hours", "1 to 720"));

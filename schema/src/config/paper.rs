@@ -4,34 +4,37 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// Slips and the printer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PaperConfig {
-    /// Print the merchant's copy 商户存根. Default true.
+    /// The merchant's copy 商户存根 is printed. Default true.
     pub merchant_copy: bool,
-    /// Print the customer's copy 持卡人存根. Default true.
+    /// The customer's copy 持卡人存根 is printed. Default true.
     pub customer_copy: bool,
-    /// An unconfirmed slip is printed again as a duplicate (`print`, default), or held for the cashier
-    /// (`ask`).
+    /// Treatment of a slip that the printer did not confirm. Default `print`.
     pub duplicate: DuplicatePolicy,
-    /// First wait before an unprinted job is tried again; doubles up to 60 s. Default 2,000.
+    /// First wait before a paper that could not be printed is tried again; doubles up to 60 s. Default 2,000.
     pub retry_ms: u32,
     /// A payment that ends with a slip is refused before the card is asked for while the printer cannot
     /// print. Default false: the payment is taken and its slip waits.
     pub required: bool,
-    /// Content of the slip's QR code with `{rrn}`, `{stan}`, `{batch}`, `{mid}`, `{tid}`,
+    /// Content of the QR code on slips, with the places `{rrn}`, `{stan}`, `{batch}`, `{mid}`, `{tid}`,
     /// `{amount}`; empty = none.
     pub qr: String,
-    /// Content of the code by which the customer asks for an invoice 扫码开票, on the customer's copy; places as
-    /// in `qr`. Default empty = none.
+    /// Content of the QR code by which the customer asks for an invoice 扫码开票, on the customer's copy; places
+    /// as in `qr`. Default empty = none.
     pub invoice_qr: String,
     /// Directory of the shop's own templates (docs/templates.md). Default none: the built-in ones.
     pub templates: Option<PathBuf>,
 }
+/// Treatment of a slip that the printer did not confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DuplicatePolicy {
+    /// Slip is printed again, headed 重打印 / DUPLICATE.
     Print,
+    /// Slip is held until the cashier has it printed or gives it up.
     Ask,
 }
 impl Default for PaperConfig {
@@ -49,28 +52,31 @@ impl Default for PaperConfig {
     }
 }
 
-/// The self-test: always run after the start, on demand, and on a schedule.
+/// Self-test of devices, journal, clock, keys and lines: after the start, on demand, and on a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelfTestConfig {
-    /// Run again after this many hours, 0 to 168; 0 = never. Default 24: once a day of a shop that never
-    /// closes.
+    /// Hours between two self-tests, 0 to 168; 0 = only after the start and on demand. Default 24: once a day
+    /// of a shop that never closes.
     pub every_hours: u16,
-    /// Which reports of the start and the schedule go on paper: `never` (default), `failures`, `always`.
+    /// Reports of the start and the schedule that are printed. Default `never`.
     pub print: SelfTestPrint,
-    /// Send an echo to each account that has nothing else to do. Default true; false where the acquirer
+    /// An echo is sent to each account that has nothing else to do. Default true; false where the acquirer
     /// forbids it.
     pub host: bool,
-    /// Free space beside the journal below which the store is degraded, MiB. Default 100: some hundred
-    /// thousand transactions.
+    /// Free space beside the journal, MiB, below which the store counts as degraded. Default 100: some
+    /// hundred thousand transactions.
     pub free_mib: u32,
 }
+/// Reports of the self-test that are printed without being asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SelfTestPrint {
+    /// No report.
     Never,
-    /// Those in which something is degraded or failed.
+    /// Reports in which something is degraded or failed.
     Failures,
+    /// Every report.
     Always,
 }
 impl Default for SelfTestConfig {

@@ -1,4 +1,4 @@
-//! `[settlement]`: when batches are closed, and how large they get.
+//! Table `[settlement]`: when batches are closed, and how large they get.
 use super::TimeOfDay;
 use crate::fault::Fault;
 use schemars::JsonSchema;
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct SettlementConfig {
     /// Time of day `HH:MM`, by the host's clock, at which each account whose batch holds records is settled
-    /// by itself; a time that passed without power is made up for. Default none: somebody settles.
+    /// by itself; a time that passed without power is made up for. Default none: a person settles.
     pub at: Option<TimeOfDay>,
-    /// Reminder so many minutes before `at`. Default 10; 0 = none.
+    /// Minutes before `at` at which a person is reminded, 0 to 1439; 0 = never. Default 10.
     pub remind_minutes: u32,
-    /// Reminder of a batch that is open for so many hours. Default 24: acquirers want one settlement a day; 0
-    /// = none.
+    /// Hours for which a batch may be open before a person is reminded, 0 to 720; 0 = never. Default 24:
+    /// acquirers want one settlement a day.
     pub remind_after_hours: u32,
     /// Records of a batch, 1 to 900; then nothing is taken that would add one. Default 500: what POS hosts
     /// take in one batch by custom; the totals have room for 999 of each side.
     pub batch_max: u32,
-    /// Waiting until everything that the account owes is answered or Stuck. Default 180,000: three answers
-    /// that do not come.
+    /// Greatest wait until everything that the account owes is answered or Stuck, before the totals are sent.
+    /// Default 180,000: three answers that do not come.
     pub clear_timeout_ms: u32,
 }
 impl Default for SettlementConfig {

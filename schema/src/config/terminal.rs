@@ -3,6 +3,7 @@ use crate::fault::Fault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Language of screens, slips and texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Language {
     #[serde(rename = "zh-CN")]
@@ -18,6 +19,7 @@ impl std::str::FromStr for Language {
     }
 }
 impl Language {
+    /// BCP 47 tag, as in the configuration.
     pub const fn tag(self) -> &'static str {
         match self {
             Language::ZhCn => "zh-CN",
@@ -26,7 +28,7 @@ impl Language {
     }
 }
 
-/// The shop and the terminal.
+/// Shop and terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TerminalConfig {
@@ -36,16 +38,16 @@ pub struct TerminalConfig {
     pub address: String,
     /// City of the shop on slips and in outcomes. Default empty.
     pub city: String,
-    /// Screens, slips and texts, until a person chooses another at run time. Default zh-CN: the first users
-    /// are Chinese counters.
+    /// Language of screens, slips and texts, until a person chooses another at run time. Default zh-CN: the
+    /// first users are Chinese counters.
     pub language: Language,
-    /// Two digits on records and slips while no operator is on duty. Default "01".
+    /// Operator number on records and slips while no operator is on duty, two digits. Default "01".
     pub operator: String,
-    /// Shown with every failure.
+    /// Telephone number of customer service, shown with every failure. Default empty.
     pub service_phone: String,
-    /// Minutes east of UTC for slips and screens. Default 480 (China).
+    /// Time zone of slips and screens, minutes east of UTC, -840 to 840. Default 480 (China).
     pub utc_offset_minutes: i32,
-    /// A laboratory: virtual devices may speak to accounts that are not on loopback. Default false.
+    /// Laboratory: virtual devices may be used with accounts that are not on loopback. Default false.
     pub lab: bool,
 }
 impl Default for TerminalConfig {
@@ -63,19 +65,19 @@ impl Default for TerminalConfig {
     }
 }
 
-/// Rules for who may work at the terminal. Passwords are typed on its own keypad and never stand here.
+/// Operators: who may work at the terminal. Passwords are typed on its own keypad and are never in this file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OperatorsConfig {
-    /// Without an operator on duty only sign-in, sign-off and echo start. Default true; false: every record
-    /// and slip has `terminal.operator`, and nobody is asked for a password.
+    /// Operators log on: without one on duty only sign-in, sign-off and echo start. Default true; false:
+    /// every record and slip has `terminal.operator`, and nobody is asked for a password.
     pub required: bool,
-    /// Wrong passwords in a row that lock an operator, 1 to 9. Default 3.
+    /// Wrong passwords in a row after which an operator is locked, 1 to 9. Default 3.
     pub max_wrong: u8,
-    /// The operator on duty is logged off after so much time without request or key. Default 1,800,000 (half
-    /// an hour); 0 = never.
+    /// Time without request or key after which the operator on duty is logged off; 0 = never. Default
+    /// 1,800,000 (half an hour).
     pub idle_lock_ms: u32,
-    /// Waiting for number, password or code at the keypad. Default 60,000.
+    /// Greatest wait for number, password or code at the keypad. Default 60,000.
     pub prompt_timeout_ms: u32,
 }
 impl Default for OperatorsConfig {

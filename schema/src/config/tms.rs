@@ -8,30 +8,30 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The acquirer's terminal management. Nothing of it is believed that is not of `ca` and, for what counts,
-/// signed by `signing_key`.
+/// Terminal management (TMS) of the acquirer. Only the CA in `ca` is believed and, for everything that
+/// counts, only what `signing_key` has signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TmsConfig {
-    /// `https://host:port`, without a path.
+    /// Address of the terminal management: `https://host:port`, without a path; without a port 443.
     pub url: String,
     /// PEM file of the only CA that may sign its certificate.
     pub ca: PathBuf,
     /// PEM file of the public key (ECDSA, P-256) that signs its answers.
     pub signing_key: PathBuf,
-    /// Name in the certificate; default: the host of `url`.
+    /// Name in its certificate. Default: the host of `url`.
     #[serde(default)]
     pub server_name: Option<String>,
-    /// Time of one question and its answer. Default 15,000: an app that waits gives up after 30 s.
+    /// Greatest time of one question and its answer. Default 15,000: an app that waits gives up after 30 s.
     #[serde(default = "tms_timeout_ms")]
     pub timeout_ms: u32,
-    /// An onboarding in review is asked for this often. Default 60,000.
+    /// Time between two questions about an onboarding in review. Default 60,000.
     #[serde(default = "tms_poll_ms")]
     pub poll_ms: u32,
     /// First wait after a question that failed; doubles each time. Default 5,000.
     #[serde(default = "backoff_first")]
     pub retry_ms: u32,
-    /// Greatest wait between tries. Default 600,000.
+    /// Greatest wait after a question that failed. Default 600,000.
     #[serde(default = "backoff_max")]
     pub retry_max_ms: u32,
 }
@@ -42,7 +42,7 @@ fn tms_poll_ms() -> u32 {
     60_000
 }
 impl TmsConfig {
-    /// `host:port` of the address; without a port 443.
+    /// Host and port of the address; without a port 443. None: it is no such address.
     pub fn authority(&self) -> Option<(&str, u16)> {
         let rest = self.url.strip_prefix("https://")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);

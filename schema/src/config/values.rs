@@ -1,10 +1,11 @@
-//! Values of the configuration that have a form of their own: parsed once, when they are read.
+//! Values of the configuration that have a form of their own, parsed once when the file is read.
 use crate::secret::Pan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// First digits of PANs, from-to inclusive, both of the same 1 to 12 digits: `620000-629999`.
+/// Range of card numbers by their first digits, from-to inclusive, both of the same 1 to 12 digits:
+/// `620000-629999`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
@@ -14,11 +15,12 @@ pub struct BinRange {
 }
 
 impl BinRange {
-    /// The range of one beginning; none for what is not 1 to 12 digits.
+    /// Range of all card numbers that begin with these digits; none for what is not 1 to 12 digits.
     pub fn of(digits: &str) -> Option<Self> {
         let good = (1..=12).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
         good.then(|| Self { from: digits.into(), to: digits.into() })
     }
+    /// Tells whether this card number is in the range.
     pub fn contains(&self, pan: &Pan) -> bool {
         let first = pan.reveal().get(..self.from.len());
         first.is_some_and(|p| self.from.as_str() <= p && p <= self.to.as_str())
@@ -58,11 +60,11 @@ impl fmt::Debug for BinRange {
 pub struct Percent(u16);
 
 impl Percent {
-    /// None above 1000.
+    /// Percent of this value; none above 1000.
     pub const fn new(percent: u32) -> Option<Self> {
         if percent <= 1_000 { Some(Self(percent as u16)) } else { None }
     }
-    /// So much of an amount in minor units, rounded down.
+    /// Part of an amount in minor units, rounded down.
     pub fn of(self, minor: u64) -> u64 {
         minor.saturating_mul(u64::from(self.0)) / 100
     }
@@ -79,15 +81,15 @@ impl From<Percent> for u32 {
     }
 }
 
-/// Exactly `N` printable ASCII characters, none of them a space.
+/// Text of exactly `N` printable ASCII characters, none of them a space.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Printable<const N: usize>([u8; N]);
 
-/// Merchant number, F42.
+/// Merchant number, F42: 15 characters.
 pub type Mid = Printable<15>;
-/// Terminal number, F41.
+/// Terminal number, F41: 8 characters.
 pub type Tid = Printable<8>;
 
 impl<const N: usize> Printable<N> {
@@ -130,13 +132,14 @@ impl<const N: usize> PartialEq<str> for Printable<N> {
     }
 }
 
-/// TPDU destination: 4 hex digits.
+/// Destination in the TPDU (network international identifier), 4 hex digits; default `0003`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Nii([u8; 2]);
 
 impl Nii {
+    /// Two bytes as they are in the TPDU.
     pub const fn bytes(self) -> [u8; 2] {
         self.0
     }

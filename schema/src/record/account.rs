@@ -6,18 +6,19 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What happens to an acquirer account beside its payments.
+/// Record of an acquirer account beside its payments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountRecord {
-    /// Control messages of the terminal itself (automatic sign-in) take STANs too.
+    /// A message of the terminal itself (automatic sign-in) is about to leave; its STAN is used.
     ControlSent { account: AccountId, plan: Box<Plan> },
-    /// Working keys are loaded and the host's batch is known. `offset`: host time minus the terminal's.
+    /// The account is signed in: working keys are loaded and the host's batch is known. `offset`: host time
+    /// minus the terminal's.
     SignedIn { account: AccountId, batch: Batch, offset: Millis, answer: Box<HostAnswer> },
-    /// A sign-in came to nothing.
+    /// A sign-in failed.
     SignInFailed { account: AccountId, why: String },
-    /// A sign-in is needed before the next financial message.
+    /// The account is signed out: a sign-in is needed before the next financial message.
     SignedOut { account: AccountId, why: String },
-    /// The host asks for something in the header of a reply (host-protocol §1).
+    /// The host asks for something in the header of a reply (processing requirement, host-protocol §1).
     Requirement { account: AccountId, digit: u8 },
 }

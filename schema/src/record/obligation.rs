@@ -7,81 +7,86 @@ use crate::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How an obligation ended.
+/// Ending of an obligation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// The host answered with this code (00, 12, 25 for a reversal).
+    /// The host answered with this code (00, 12, 25 end a reversal).
     Answered(String),
-    /// Nothing had left after all (NotSent).
+    /// No byte of the frame had left (NotSent): nothing is owed.
     NothingLeft,
     /// A valid answer to the request itself came.
     RequestAnswered,
-    /// Resolved by a person, with their reference.
+    /// A person resolved it, with this reference of the acquirer.
     ByPerson(String),
 }
 
-/// What is done about it.
+/// Duty of an obligation: what the terminal does about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Duty {
-    /// A reversal 冲正.
+    /// A reversal 冲正 is sent.
     #[default]
     Reverse,
-    /// The same message again: an advice.
+    /// The same message is sent again: an advice.
     Repeat,
-    /// Nothing by itself: a person asks the acquirer.
+    /// The terminal does nothing by itself: a person asks the acquirer.
     ManualResolution,
 }
 
-/// A payment by code that its payer has not confirmed yet: it is asked for until then (host-protocol §8).
+/// Asking of a wallet whose payer has not confirmed the payment yet (host-protocol §8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Asking {
+    /// Time of the next query.
     pub next: Time,
-    /// Then it is reversed.
+    /// Time after which the payment is reversed.
     pub until: Time,
 }
 
-/// What a frame that left owes until it is answered (architecture §2).
+/// Obligation: what a frame that left owes until it is answered (architecture §2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Obligation {
-    /// The transaction that owes it; with `plan.stan` its identity.
+    /// Transaction that owes it; with `plan.stan` the obligation's identity.
     pub txn: u64,
     pub account: AccountId,
     pub state: ObligationState,
-    /// The frame to reverse.
+    /// Message that is to be reversed or repeated.
     pub plan: Plan,
+    /// F39 of its reversal.
     pub reason: ReversalReason,
     pub duty: Duty,
-    /// While `state` is armed: the wallet is being asked.
+    /// Times of the wallet that is being asked, while `state` is armed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asking: Option<Asking>,
-    /// A byte of it has left, or may have. An advice that waits for the line has not: it holds nobody up.
+    /// A byte of it has left, or may have. An advice that waits for the line has not left: it holds up no
+    /// other payment.
     pub left: bool,
-    /// The same before the try under way.
+    /// Value of `left` before the try under way.
     pub had_left: bool,
-    /// Under which transaction the PAN is sealed that the reversal needs; none for payment codes.
+    /// Transaction under which the card number is sealed that the message needs; none for payment codes.
     pub sealed: Option<u64>,
-    /// Tries that left.
+    /// Number of tries that left.
     pub tries: u32,
-    /// Not sent before then.
+    /// Time before which it is not tried.
     pub next_try: Time,
+    /// Response code (F39) of the last try; none when no try was answered.
     pub last_code: Option<String>,
+    /// Time at which it was opened.
     pub since: Time,
-    /// The card, where one was presented: its advices go one after the other.
+    /// Card, where one was presented: the advices of a card are sent one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<crate::account::CardToken>,
-    /// Who keeps it back; it goes when that person releases it.
+    /// App of the person who keeps it back, until a person releases it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
-    /// When it is Stuck at the latest, if every try leaves and none is answered. Worked out when it is shown,
-    /// not on record.
+    /// Time at which it is Stuck at the latest, if every try leaves and none is answered. Computed when it is
+    /// shown, not on record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
 }
 
 impl Obligation {
-    /// Of a frame that may leave from now on.
+    /// Obligation of a frame that may leave from now on.
     pub fn new(txn: u64, account: AccountId, plan: Plan, duty: Duty, sealed: Option<u64>, at: Time) -> Self {
         Self {
             txn,
@@ -103,34 +108,36 @@ impl Obligation {
             deadline: None,
         }
     }
-    /// Accepted at the merchant's risk, and not yet the acquirer's word on it.
+    /// Tells whether it is the advice of a payment at the merchant's risk, which the acquirer has not
+    /// answered yet.
     pub fn at_risk(&self) -> bool {
         self.plan.offline_authority == Some(crate::offline::OfflineAuthority::Merchant)
     }
 }
 
+/// State of an obligation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ObligationState {
-    /// The request may still be answered.
+    /// Armed: the request may still be answered.
     Armed,
-    /// No valid answer came: being driven.
+    /// Due: no valid answer came; tried with growing waits.
     Due,
-    /// Tries exhausted: kept, shown and printed for a person.
+    /// Stuck: tries are used up; kept, shown and printed for a person.
     Stuck,
 }
 
-/// What becomes of an obligation.
+/// Record of an obligation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObligationRecord {
-    /// A query is about to leave; it has a STAN of its own.
+    /// A query of a wallet is about to leave; it has a STAN of its own.
     Queried { txn: u64, stan: Stan, plan: Box<Plan>, next: Time },
-    /// The time of a wallet that is asked counts from a restart.
+    /// The times of a wallet that is being asked begin again, after a restart.
     AskedAnew { txn: u64, stan: Stan, asking: Asking },
-    /// An armed obligation is due now: the wallet's time is over, a provisional answer is not taken.
+    /// An armed obligation is due: the wallet's time is over, or a provisional answer is not taken.
     Due { txn: u64, stan: Stan, reason: ReversalReason, not_before: Time },
-    /// A frame of the obligation is about to leave (again).
+    /// A frame of the obligation is about to leave.
     Tried { txn: u64, stan: Stan },
     /// A try was not answered, or with a code that does not end the obligation. `left` = false: no byte left,
     /// the try does not count.
@@ -143,19 +150,19 @@ pub enum ObligationRecord {
         left: bool,
         trace: FrameTrace,
     },
-    /// Nothing is owed any more.
+    /// The obligation has ended: nothing is owed any more.
     Ended { txn: u64, stan: Stan, how: Ending, trace: FrameTrace },
-    /// Its tries are exhausted, or none can help: a person must see to it.
+    /// The obligation is Stuck: its tries are used up, or none can help.
     Stuck { txn: u64, stan: Stan },
     /// A person has a Stuck obligation tried again.
     Retried { txn: u64, stan: Stan, by: String },
-    /// A person has an obligation tried now, whatever its wait.
+    /// A person has an obligation tried now, without waiting for `next_try`.
     Hurried { txn: u64, stan: Stan, by: String },
-    /// A person keeps an advice back, or lets it go again.
+    /// A person keeps an advice back (`hold`), or releases it.
     Held { txn: u64, stan: Stan, hold: bool, by: String },
-    /// The supervisor gives an obligation up: nothing more is sent. The transaction's outcome says so.
+    /// The supervisor gives an obligation up: nothing more is sent. The outcome of its transaction says so.
     WrittenOff { txn: u64, stan: Stan, by: String, why: String },
-    /// An obligation that is not the request's own frame: the result of an issuer script, a completed chip
-    /// transaction's advice. Its STAN is used from here on.
+    /// An obligation is opened that is not of the request's own frame: the result of an issuer script, the
+    /// advice of a completed chip transaction. Its STAN is used from here on.
     Opened { obligation: Box<Obligation> },
 }

@@ -2,16 +2,16 @@
 use crate::paper::{PaperJob, PrintResult};
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a paper.
+/// Record of a paper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaperRecord {
-    /// A paper waits for the printer.
+    /// A paper is queued for the printer.
     Queued { job: Box<PaperJob> },
-    /// Bytes of the job may leave from here on.
+    /// A print job starts: bytes of it may leave from here on.
     Started { job: u64 },
-    /// A print job is over. `hold`: unconfirmed, and offered to the cashier instead of printed again.
+    /// A print job has ended. `hold`: it is unconfirmed, and offered to the cashier instead of printed again.
     Ended { job: u64, result: PrintResult, hold: bool },
-    /// A held job is released by a person: print again as a duplicate, or give it up.
+    /// A person releases a held job: it is printed as a duplicate, or given up.
     Released { job: u64, print: bool, by: String },
 }

@@ -11,36 +11,36 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Whose word a provisional approval waits for.
+/// Party whose word a provisional approval waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProvisionalOf {
-    /// The host approved a part of the amount: the cashier decides.
+    /// The cashier: the host approved a part of the amount.
     Part,
-    /// The chip card has the last word (EMV 4.3 Book 3 §10.11).
+    /// The chip card, which has the last word (EMV 4.3 Book 3 §10.11).
     Card,
 }
 
-/// What became of a request, and of the original that it changed.
+/// Record of a request, or of an original that a request changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestRecord {
-    /// A request was accepted; `view` is its outcome as far as it is known.
+    /// A request was accepted: from here on it is on disk. `view` is its outcome as far as it is known.
     Started { txn: u64, key: RequestKey, hash: String, request: Box<Request>, view: Arc<Outcome> },
-    /// The frame may leave: the STAN is used, its obligation (if the kind has one) stands. `view` is the
-    /// outcome as far as it is known (card, account, STAN).
+    /// The frame may leave: its STAN is used, and (`owes`) its obligation exists. `view` is the outcome as
+    /// far as it is known (card, account, STAN).
     Allowed {
         txn: u64,
         account: AccountId,
         plan: Box<Plan>,
         view: Arc<Outcome>,
         owes: bool,
-        /// The card that was presented.
+        /// Card that was presented.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         card: Option<crate::account::CardToken>,
     },
-    /// Nothing left, the line is down, and the merchant's policy accepts the sale: `plan` is its advice,
-    /// which is owed from here on.
+    /// The merchant's policy accepts a sale that could not be sent: `plan` is its advice, which is owed from
+    /// here on.
     OfflineAllowed {
         txn: u64,
         account: AccountId,
@@ -49,11 +49,11 @@ pub enum RequestRecord {
         card: Option<crate::account::CardToken>,
         judgement: crate::offline::Judgement,
     },
-    /// The merchant's policy does not accept the sale that could not be sent.
+    /// The merchant's policy does not accept a sale that could not be sent.
     OfflineDenied { txn: u64, account: AccountId, judgement: crate::offline::Judgement },
-    /// No byte left: the obligation of `stan` is void.
+    /// No byte of the frame left: the obligation of `stan` is void.
     NotSent { txn: u64, account: AccountId, stan: Stan, why: String },
-    /// A frame left and no valid answer came in time; the obligation is due.
+    /// A frame left and no valid answer came in time: its obligation is due.
     NoReply {
         txn: u64,
         account: AccountId,
@@ -63,8 +63,8 @@ pub enum RequestRecord {
         not_before: Time,
         trace: FrameTrace,
     },
-    /// A valid answer came. `due`: it must be reversed all the same (refusal without F64, partial approval,
-    /// `reverse` of the code table, a wallet's pending).
+    /// A valid answer came. `due`: the request is reversed all the same (refusal without F64, partial
+    /// approval, `reverse` in the code table, a wallet's pending payment).
     Answered {
         txn: u64,
         account: AccountId,
@@ -73,7 +73,7 @@ pub enum RequestRecord {
         due: Option<Due>,
         trace: FrameTrace,
     },
-    /// An answer was discarded (MAC) or came late; kept for the dispute page.
+    /// An answer was discarded because of its MAC, or came late; it is kept for the dispute page.
     Disregarded {
         txn: u64,
         account: AccountId,
@@ -91,8 +91,8 @@ pub enum RequestRecord {
         asking: Asking,
         trace: FrameTrace,
     },
-    /// The host said yes, and that is not ours yet: card or cashier must agree. The obligation stays armed
-    /// until then; a restart reverses it.
+    /// The host said yes, and card or cashier must agree. The obligation stays armed until then; a restart
+    /// reverses it.
     Provisional {
         txn: u64,
         account: AccountId,
@@ -101,23 +101,22 @@ pub enum RequestRecord {
         answer: Box<HostAnswer>,
         trace: FrameTrace,
     },
-    /// The request has this outcome: final, or `Unknown`. `papers`: its own, which are queued with it.
+    /// The request has this outcome: final, or `Unknown`. `papers`: its papers, which are queued with it.
     Outcome {
         outcome: Arc<Outcome>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         papers: Vec<OutcomePaper>,
     },
-    /// The sale `txn` is undone by the void `by`; a completion by its cancel, a pre-authorisation by its
-    /// cancel.
+    /// The sale `txn` is voided by `by`; or the completion or pre-authorisation `txn` is cancelled by `by`.
     Voided { txn: u64, by: u64 },
-    /// The pre-authorisation `txn` is taken up by the completion `by`.
+    /// The pre-authorisation `txn` is paid out of by the completion `by`.
     Completed { txn: u64, by: u64 },
-    /// The sale `txn` has a tip by `by`, minor units.
+    /// The sale `txn` has a tip by the adjustment `by`, minor units.
     Adjusted { txn: u64, by: u64, tip: u64 },
-    /// The refund `by` may take so much of `txn`: before its frame leaves.
+    /// The refund `by` may take this sum of `txn`, minor units; written before its frame leaves.
     RefundHeld { txn: u64, by: u64, minor: u64 },
     /// Gives back what `RefundHeld` took: the refund was not executed.
     RefundFreed { txn: u64, by: u64, minor: u64 },
-    /// The acquirer refused the advice `by`: what it did to `txn` does not hold.
+    /// The acquirer refused the advice `by`: its effect on `txn` is taken back.
     Released { txn: u64, by: u64 },
 }

@@ -10,15 +10,15 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The closing of a batch (host-protocol §7).
+/// Record of the settlement of a batch (host-protocol §7).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SettlementRecord {
-    /// The totals of the batch may leave (0500): from here on no authorisation of the account does, until the
-    /// batch is closed or nothing had left. `view` is the settlement's outcome as far as it is known, with
-    /// its totals.
+    /// The totals of the batch may leave (0500). No authorisation of the account leaves from here on until
+    /// the batch is closed, or no byte had left. `view` is the settlement's outcome as far as it is known,
+    /// with its totals.
     Asked { txn: u64, account: AccountId, plan: Box<Plan>, view: Arc<Outcome> },
-    /// The acquirer's word on both halves.
+    /// The acquirer has judged both halves.
     Judged {
         txn: u64,
         account: AccountId,
@@ -28,19 +28,19 @@ pub enum SettlementRecord {
         answer: Box<HostAnswer>,
         trace: FrameTrace,
     },
-    /// Records of the batch, or its end, may leave.
+    /// Records of the batch, or the end of the upload, may leave.
     UploadAllowed {
         txn: u64,
         account: AccountId,
         plan: Box<Plan>,
         group: UploadGroup,
-        /// The last transaction in it.
+        /// Last transaction in the message.
         after: u64,
     },
-    /// The acquirer has the records.
+    /// The acquirer has these records.
     Uploaded { txn: u64, account: AccountId, stan: Stan, code: String, trace: FrameTrace },
-    /// A message of the settlement was not answered, or not as it must be; the same one leaves again, not
-    /// before `next_try`. `hold`: not by itself, a person has it tried again.
+    /// A message of the settlement was not answered, or not as it must be. The same message leaves again, not
+    /// before `next_try`; `hold`: only when a person has it tried again.
     Failed {
         txn: u64,
         account: AccountId,
@@ -52,10 +52,10 @@ pub enum SettlementRecord {
         hold: bool,
         trace: FrameTrace,
     },
-    /// A person had the settlement tried again.
+    /// A person has the settlement tried again.
     Retried { txn: u64, account: AccountId, by: String },
-    /// The settlement came to nothing; the batch stays open.
+    /// The settlement has ended without closing the batch, which stays open.
     Dropped { txn: u64, account: AccountId, how: Ending },
-    /// The batch is closed at the acquirer; `next` is open, and empty.
+    /// The batch is closed at the acquirer; the empty batch `next` is open.
     BatchClosed { txn: u64, account: AccountId, next: Batch, how: Ending, trace: FrameTrace },
 }

@@ -2,13 +2,13 @@
 use super::{ClockEvent, Restored};
 use serde::{Deserialize, Serialize};
 
-/// What happens to the terminal as a whole.
+/// Record of the terminal as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TerminalRecord {
     /// The daemon started on this journal.
     Booted { version: String },
-    /// What a self-test found; for customer service.
+    /// A self-test has ended; its report is kept for customer service.
     SelfTested { report: Box<crate::SelfTest> },
     /// The journal was restored: payments are stopped until the supervisor ends the recovery.
     Restored { restored: Box<Restored> },
