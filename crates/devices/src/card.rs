@@ -1,6 +1,6 @@
 //! Chip cards: a reader that finds a card and speaks to it, and a kernel that runs a card transaction. Shape
-//! only as far as a scripted card needs; the chip issue may change both. Offline PINs (`PinPad::verify`) are
-//! left to it, too.
+//! only as far as a scripted card needs; real chip cards may change both, and will add offline PINs
+//! (`PinPad::verify`).
 use crate::{DeviceError, Interrupt, Switch};
 use payterm_schema::{
     card::{CardRun, CardStep, CardWord, Interface},
@@ -9,58 +9,62 @@ use payterm_schema::{
 use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
-/// End of the talk with a card.
+/// Fault that ends the talk with a card.
 #[derive(Debug, thiserror::Error)]
 pub enum CardFault {
     #[error("the card was removed")]
     Removed,
     #[error("the card does not answer")]
     Mute,
-    /// The reader works no more.
+    /// The reader does not work any more.
     #[error(transparent)]
     Reader(#[from] DeviceError),
 }
 
-/// A chip reader, contact or contactless: unlike a `Source` it goes on with the card that it found.
+/// Chip reader, contact or contactless. Unlike a `Source` it keeps the card that it found, and speaks to it.
 pub trait CardReader: Send {
-    /// Waits for a card; `None` when `timeout` ran out or [`CardReader::interrupt`] was used. A contactless
+    /// Waits for a card; `None` when `timeout` is over or [`CardReader::interrupt`] was used. A contactless
     /// reader has its field on while it waits.
     fn wait(&mut self, timeout: Duration) -> Result<Option<Interface>, DeviceError>;
-    /// Powers the card that was found; its answer to reset, or what takes its place.
+    /// Powers the card that was found; gives its answer to reset (ISO/IEC 7816-3) or, of a contactless card,
+    /// what takes its place.
     fn power(&mut self) -> Result<Vec<u8>, CardFault>;
-    /// One command and its answer, status word included. Either may hold a card number.
+    /// Sends one command and gives its answer, status word included (ISO/IEC 7816-4). Either may hold a card
+    /// number.
     fn transmit(&mut self, command: &[u8]) -> Result<Zeroizing<Vec<u8>>, CardFault>;
-    /// Lets go of the card and takes the field off; a card that nobody took is forgotten.
+    /// Lets go of the card and switches the field off; a card that nobody took is forgotten.
     fn release(&mut self) -> Result<(), DeviceError>;
-    /// Makes the `wait` under way (or, without one, the following one) return `Ok(None)` at once.
+    /// Callback that makes the `wait` under way (or, without one, the following one) return `Ok(None)` at
+    /// once.
     fn interrupt(&self) -> Interrupt;
-    /// As [`crate::Source::switch`]: for a reader that sees a card without being told to look. Its thread
-    /// waits in [`CardReader::wait`] all the time.
+    /// Switch of a reader that sees a card without being told to look, as [`crate::Source::switch`]. Its
+    /// thread waits in [`CardReader::wait`] all the time. Default: the device needs commands.
     fn switch(&self) -> Option<Arc<Switch>> {
         None
     }
-    /// Looks whether the device works, without a customer. Default: it is open.
+    /// Tests whether the device works, without a customer. Default: it is open.
     fn self_test(&mut self) -> Result<Finding, DeviceError> {
         Ok(Finding::works())
     }
 }
 
-/// A card kernel, ours or a vendor's: runs a whole card transaction on the reader's thread, in lock-step.
-/// Each call goes on to the next question or to the end; `None` when it was interrupted or the card says
-/// nothing more.
+/// Card kernel, ours or a vendor's: runs a whole card transaction on the reader's thread, in lock-step. Each
+/// call runs to the next question or to the end; it gives `None` when it was interrupted or the card does not
+/// answer any more.
 pub trait CardKernel: Send {
+    /// Begins a card transaction.
     fn run(&mut self, run: &CardRun, card: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault>;
     /// Answers the last step.
     fn tell(&mut self, word: CardWord, card: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault>;
     /// Ends the run, wherever it is. The reader lets go of the card afterwards.
     fn end(&mut self);
-    /// Makes the call under way return `Ok(None)` at once, from any thread.
+    /// Callback that makes the call under way return `Ok(None)` at once, from any thread.
     fn interrupt(&self) -> Interrupt;
 }
 
-/// A reader, with the kernel that its vendor brings.
+/// Chip reader, with the kernel that its vendor brings.
 pub struct CardDevice {
     pub reader: Box<dyn CardReader>,
-    /// None: nothing runs on it yet (our own kernel comes with the chip issue).
+    /// Kernel of the vendor; none: no card transaction runs on this reader yet.
     pub kernel: Option<Box<dyn CardKernel>>,
 }

@@ -1,19 +1,20 @@
-//! Displays: whole pages of lines.
+//! Displays: they show whole pages of lines.
 use crate::DeviceError;
 use payterm_schema::selftest::Finding;
 
-/// A customer's or cashier's display.
+/// Display of the customer or the cashier.
 pub trait Display: Send {
-    /// Replaces what is shown.
+    /// Shows these lines in place of the previous ones.
     fn show(&mut self, lines: &[String]) -> Result<(), DeviceError>;
-    /// Shows a pattern; what was shown before is shown again by the caller. Default: only that.
+    /// Shows [`pattern`] as a test; the caller shows the previous page again. Default: nothing else is
+    /// tested.
     fn self_test(&mut self) -> Result<Finding, DeviceError> {
         self.show(&pattern())?;
         Ok(Finding::works())
     }
 }
 
-/// What a display shows in its self-test: every ASCII character, and some that take two columns.
+/// Test pattern: every ASCII character, and some that take two columns.
 pub fn pattern() -> Vec<String> {
     let ascii: Vec<u8> = (b' '..=b'~').collect();
     let mut lines: Vec<String> =

@@ -1,4 +1,4 @@
-//! The register of drivers, a value: the engine is given one, and whoever makes it may enter drivers of their
+//! Register of drivers, a value: the engine is given one, and whoever makes it may enter drivers of their
 //! own.
 use crate::{CardDevice, DeviceError, Display, Printer, Source, VirtualBench, escpos, virtual_driver};
 use payterm_schema::{
@@ -8,7 +8,7 @@ use payterm_schema::{
 };
 use std::{borrow::Cow, sync::Arc};
 
-/// One face of an opened unit.
+/// Face of an opened unit: one device of it.
 pub enum Face {
     MagneticReader(Box<dyn Source>),
     Scanner(Box<dyn Source>),
@@ -34,41 +34,43 @@ impl Face {
     }
 }
 
-/// Enciphers a PIN under the PIK of a slot; the vault's, given to the software PIN pad. The error text holds
-/// no digit.
+/// Function of the vault that enciphers a PIN under the PIN key of an account; the software PIN pad is given
+/// it. The error text holds no digit.
 pub type Encipher = Arc<dyn Fn(&str, &Pin, &Pan) -> Result<PinBlock, String> + Send + Sync>;
 
-/// What drivers need from the house.
+/// Environment that drivers are opened with.
 #[derive(Clone)]
 pub struct Env {
-    /// Bench that the virtual devices stand on.
+    /// Bench of the virtual devices.
     pub bench: VirtualBench,
+    /// PIN encipherment, for software PIN pads only.
     pub encipher: Encipher,
 }
 
-/// Check of the keys of a device that are the driver's: address and options. Opens nothing.
+/// Check of the keys of a device that are the driver's: address and options. It opens nothing.
 pub type Check = Arc<dyn Fn(&DeviceConfig) -> Result<(), DeviceError> + Send + Sync>;
-/// Opens a unit. It answers all the faces that the unit has; those that are not configured are dropped.
+/// Function that opens a unit. It gives all the faces that the unit has; those that are not configured are
+/// dropped.
 pub type Open = Arc<dyn Fn(&DeviceConfig, &Env) -> Result<Vec<Face>, DeviceError> + Send + Sync>;
 
-/// A driver's row in the register.
+/// Row of a driver in the register.
 #[derive(Clone)]
 pub struct Registration {
-    /// As `driver = "..."` in the config.
+    /// Name, as `driver = "..."` in the config.
     pub driver: Cow<'static, str>,
-    /// Kinds that its faces may be.
+    /// Kinds of which its faces may be.
     pub kinds: Cow<'static, [DeviceKind]>,
-    /// Its devices are played: every screen and slip says TEST, and only accounts on this machine are served.
+    /// Virtual: every screen and slip says TEST, and only accounts on this machine are served.
     pub is_virtual: bool,
     pub check: Check,
     pub open: Open,
 }
 
-/// The drivers that a terminal has.
+/// Drivers that a terminal has.
 #[derive(Clone)]
 pub struct Drivers(Vec<Registration>);
 
-/// Those that come with payterm.
+/// The drivers that come with payterm.
 impl Default for Drivers {
     fn default() -> Self {
         Self(vec![virtual_driver::registration(), escpos::registration()])
@@ -76,14 +78,15 @@ impl Default for Drivers {
 }
 
 impl Drivers {
-    /// With one more driver; one of the same name is replaced.
+    /// Register with one more driver; one of the same name is replaced.
     pub fn with(mut self, driver: Registration) -> Self {
         self.0.retain(|old| old.driver != driver.driver);
         self.0.push(driver);
         self
     }
 
-    /// The driver that `device.driver` names, if it serves such devices.
+    /// Driver that `device.driver` names; an error when there is none, or it does not serve devices of this
+    /// kind.
     pub fn find(&self, device: &DeviceConfig) -> Result<&Registration, DeviceError> {
         let found = self.0.iter().find(|r| r.driver == device.driver);
         let row = found
@@ -94,7 +97,8 @@ impl Drivers {
         Err(DeviceError::rule(&device.name, "kind", "this driver does not serve devices of this kind"))
     }
 
-    /// Rules of the configuration that depend on the drivers; the error's field is the key's path.
+    /// Checks the rules of the configuration that depend on the drivers; the field of the error is the path
+    /// of the key.
     pub fn check(&self, config: &Config) -> Result<(), Fault> {
         for (i, device) in config.devices.iter().enumerate() {
             let checked = self.find(device).and_then(|row| match &device.part_of {
@@ -124,12 +128,12 @@ impl Drivers {
         }
     }
 
-    /// It is played, not real.
+    /// Tells whether the device is virtual.
     pub fn is_virtual(&self, device: &DeviceConfig) -> bool {
         self.0.iter().any(|r| r.driver == device.driver && r.is_virtual)
     }
 
-    /// One of them is played: this is a test terminal.
+    /// Tells whether one of them is virtual: then this is a test terminal.
     pub fn any_virtual(&self, devices: &[DeviceConfig]) -> bool {
         devices.iter().any(|d| self.is_virtual(d))
     }

@@ -1,22 +1,23 @@
-//! What goes wrong with a device: names the device and the rule or the operating system's error, never data.
+//! Errors of devices: they name the device and the rule or the operating system's error, never data.
 use std::{borrow::Cow, io};
 
+/// Error of a device.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// The device's config does not hold; the field is named as in the config file.
+    /// The device's configuration breaks a rule; the field is named as in the file.
     #[error("device {device}: {field}: {rule}")]
     Rule { device: String, field: Cow<'static, str>, rule: Cow<'static, str> },
     #[error("device {device}: {doing}")]
     Io {
         device: String,
-        /// What was being done: "connecting", "opening /dev/ttyS0".
+        /// Action that failed: "connecting", "opening /dev/ttyS0".
         doing: String,
         source: io::Error,
     },
-    /// It is not plugged in, switched off, or closed the connection.
+    /// The device is not plugged in, is switched off, or closed the connection.
     #[error("device {device}: not connected")]
     Gone { device: String },
-    /// It did not answer in time.
+    /// The device did not answer in time.
     #[error("device {device}: no answer while {doing}")]
     Silent { device: String, doing: &'static str },
     /// A newer instance of the driver has taken the device over.
@@ -25,7 +26,8 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
-    /// For a driver's check of its config: `field` as in the file, below the device's table.
+    /// Error of a driver's check of its configuration: `field` as in the file, below the device's table
+    /// (`options.unit`).
     pub fn rule(
         device: &str,
         field: impl Into<Cow<'static, str>>,

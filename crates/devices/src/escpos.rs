@@ -1,6 +1,7 @@
-//! ESC/POS printers: `tcp:HOST:PORT` (usually 9100), `tty:/dev/ttyS0` or `tty:/dev/ttyS0@BAUD` (8 N 1),
-//! `file:/dev/usb/lp0` (write only: no back-channel). Commands and answers as in Epson's ESC/POS reference:
-//! DLE EOT (real-time status), GS a (automatic status back), GS ( H function 48 (process id response).
+//! Driver of ESC/POS printers at `tcp:HOST:PORT` (usually 9100), `tty:/dev/ttyS0` or `tty:/dev/ttyS0@BAUD` (8
+//! N 1), `file:/dev/usb/lp0` (write only: no back-channel). Commands and answers as in Epson's ESC/POS
+//! reference: DLE EOT (real-time status), GS a (automatic status back), GS ( H function 48 (process id
+//! response).
 //!
 //! Invariant: `NotStarted` is said only when no byte of the job was handed to the operating system; after the
 //! first byte everything but the printer's own word is `Unconfirmed`. After any trouble the connection is
@@ -28,11 +29,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// DLE EOT is answered at once even by a busy or offline printer; 3 s are for slow serial lines and networks.
+/// Greatest wait for an answer to DLE EOT, which even a busy or offline printer gives at once. 3 s are for
+/// slow serial lines and networks.
 const STATUS_WAIT: Duration = Duration::from_secs(3);
-/// GS a 0: no automatic status back. Packets that come nevertheless are understood.
+/// Command GS a 0: no automatic status back. Packets that come nevertheless are understood.
 const NO_AUTO_STATUS: [u8; 3] = [0x1d, b'a', 0];
 
+/// Row of this driver in the register.
 pub(crate) fn registration() -> Registration {
     Registration {
         driver: "escpos".into(),
@@ -44,7 +47,7 @@ pub(crate) fn registration() -> Registration {
     }
 }
 
-/// How the printer says that a job is out. Default `process_id`.
+/// Way in which the printer says that a job is out. Default `process_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Confirm {
@@ -56,6 +59,7 @@ enum Confirm {
     None,
 }
 
+/// Keys of `[device.options]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
@@ -70,11 +74,13 @@ enum Address {
     Tty(String, Option<u32>),
 }
 
+/// ESC/POS printer; its connection is made when it is first needed.
 struct EscPos {
     name: String,
     address: Address,
     width: PaperWidth,
     confirm: Confirm,
+    /// Greatest time of one command.
     budget: Duration,
     link: Option<Link>,
 }
@@ -170,8 +176,8 @@ impl Printer for EscPos {
 }
 
 impl EscPos {
-    /// Status over a connection that is known to live: one that broke since it was last used is made anew,
-    /// once.
+    /// Asks for the status over a connection that is known to live: one that broke since it was last used is
+    /// made again, once.
     fn fresh_status(&mut self, until: Instant) -> Result<PrinterStatus, DeviceError> {
         if let Some(mut link) = self.link.take() {
             if let Ok(status) = self.ask(&mut link, until) {
@@ -185,6 +191,7 @@ impl EscPos {
         self.link = Some(link);
         Ok(status)
     }
+    /// Asks for the status; late answers to earlier questions are forgotten first.
     fn ask(&self, link: &mut Link, until: Instant) -> Result<PrinterStatus, DeviceError> {
         link.drain()?;
         match self.confirm {
@@ -234,7 +241,8 @@ impl EscPos {
     }
 }
 
-/// Raw, 8 N 1, ours alone; what an earlier owner left in the buffers is thrown away.
+/// Sets the line up: raw, 8 N 1, for this process alone; what an earlier owner left in the buffers is thrown
+/// away.
 fn serial_line(fd: &OwnedFd, baud: Option<u32>) -> Result<(), Errno> {
     let mut mode = termios::tcgetattr(fd)?;
     mode.make_raw();
@@ -247,8 +255,8 @@ fn serial_line(fd: &OwnedFd, baud: Option<u32>) -> Result<(), Errno> {
     termios::tcflush(fd, termios::QueueSelector::IOFlush)
 }
 
-/// Four characters (33 to 126) that no earlier job or attempt of this process had; the first is random, so
-/// that an answer to a job of an earlier process is not taken for one of ours.
+/// Process id of a job: four characters (33 to 126) that no earlier job or attempt of this process had. The
+/// first is random, so that an answer to a job of an earlier process is not taken for one of ours.
 fn process_id() -> [u8; 4] {
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
     let random =
@@ -261,6 +269,7 @@ fn process_id() -> [u8; 4] {
     })
 }
 
+/// Kind of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wire {
     Socket,
@@ -268,7 +277,7 @@ enum Wire {
     WriteOnly,
 }
 
-/// An open connection; the file descriptor does not block.
+/// Open connection; its file descriptor does not block.
 struct Link {
     device: String,
     fd: OwnedFd,
@@ -295,7 +304,7 @@ impl Link {
         }
     }
 
-    /// All bytes, or how many were taken before the trouble.
+    /// Writes all bytes; the error tells how many were taken before the trouble.
     fn write(&mut self, bytes: &[u8], until: Instant) -> Result<(), (usize, DeviceError)> {
         let mut sent = 0;
         while sent < bytes.len() {
@@ -323,7 +332,7 @@ impl Link {
         Ok(())
     }
 
-    /// Hears what has come; false when nothing did until the end of the time.
+    /// Reads what has come; false when nothing came until the time was over.
     fn hear(&mut self, until: Instant) -> Result<bool, DeviceError> {
         if !self.ready(PollFlags::IN, until).map_err(|e| self.error("listening", e))? {
             return Ok(false);
@@ -352,6 +361,7 @@ impl Link {
         Ok(())
     }
 
+    /// Waits for the next whole answer; none when the time is over.
     fn reply(&mut self, until: Instant) -> Result<Option<Reply>, DeviceError> {
         loop {
             if let Some(reply) = Reply::take(&mut self.heard) {
@@ -363,7 +373,7 @@ impl Link {
         }
     }
 
-    /// DLE EOT n; the byte answered.
+    /// Sends DLE EOT n and gives the byte that answers it.
     fn real_time(&mut self, n: u8, until: Instant) -> Result<u8, DeviceError> {
         let until = until.min(Instant::now() + STATUS_WAIT);
         self.write(&[0x10, 0x04, n], until).map_err(|(_, e)| e)?;
@@ -376,6 +386,7 @@ impl Link {
         Err(DeviceError::Silent { device: self.device.clone(), doing: "asked for its status (DLE EOT)" })
     }
 
+    /// Asks for the four real-time statuses (DLE EOT 1 to 4).
     fn status(&mut self, until: Instant) -> Result<PrinterStatus, DeviceError> {
         let [printer, offline, error, paper] = [
             self.real_time(1, until)?,
@@ -401,7 +412,7 @@ impl Link {
         })
     }
 
-    /// Waits for the answer with this id; others belong to earlier attempts.
+    /// Waits for the process id response with this id; others belong to earlier attempts.
     fn confirmed(&mut self, id: [u8; 4], until: Instant) -> Result<(), DeviceError> {
         // At the end there is time left to ask what stands in the way.
         let reserve = (until.saturating_duration_since(Instant::now()) / 10).min(Duration::from_millis(500));
@@ -419,7 +430,7 @@ impl Link {
         }
     }
 
-    /// Closes at once: a serial line would first wait for a printer that does not read.
+    /// Closes the connection at once: a serial line would first wait for a printer that does not read.
     fn abandon(self) {
         if self.wire == Wire::Tty {
             let _ = termios::tcflush(&self.fd, termios::QueueSelector::IOFlush);
@@ -427,7 +438,7 @@ impl Link {
     }
 }
 
-/// What a printer sends, told apart by its fixed bits.
+/// Answer of a printer; its kind shows in its fixed bits.
 #[derive(Debug, PartialEq, Eq)]
 enum Reply {
     /// DLE EOT: 0xx1xx10.

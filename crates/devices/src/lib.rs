@@ -1,8 +1,8 @@
 //! Device drivers: a trait a kind of device, the drivers that come with payterm, and the register in which
 //! others enter theirs ([`Drivers`]).
 //!
-//! Drivers block. The daemon runs each on a thread of its own and sets a deadline on every command; a driver
-//! that does not come back is abandoned with its thread and opened anew. So a driver keeps no state that a
+//! Drivers block. The engine runs each on a thread of its own and sets a deadline on every command; a driver
+//! that does not come back is abandoned with its thread and opened again. So a driver keeps no state that a
 //! second instance could not share or take over, and every wait in here is bounded by an argument or by
 //! `command_timeout_ms`.
 //!
@@ -35,5 +35,5 @@ pub use virtual_bench::VirtualBench;
 
 use std::sync::Arc;
 
-/// Ends a wait of the driver that made it, from any thread; never blocks.
+/// Callback that ends a wait of the driver that made it, from any thread; never blocks.
 pub type Interrupt = Arc<dyn Fn() + Send + Sync>;

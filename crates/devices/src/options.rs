@@ -1,10 +1,10 @@
-//! `[device.options]`: a driver's own keys, read into a type of its own.
+//! Options of a device, `[device.options]`: a driver's own keys, read into a type of its own.
 use crate::DeviceError;
 use payterm_schema::config::DeviceConfig;
 use serde::de::{DeserializeOwned, value::MapDeserializer};
 use std::cell::Cell;
 
-/// Reads the device's options into the driver's type, best with `deny_unknown_fields`; an error names the
+/// Reads the device's options into the driver's type, best with `deny_unknown_fields`; the error names the
 /// key.
 pub fn options<T: DeserializeOwned>(device: &DeviceConfig) -> Result<T, DeviceError> {
     let key = Cell::new(None);

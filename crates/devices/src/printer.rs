@@ -5,6 +5,7 @@ use payterm_schema::{
     selftest::{Finding, Verdict},
 };
 
+/// Paper that is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaperLevel {
     Enough,
@@ -12,19 +13,19 @@ pub enum PaperLevel {
     Out,
 }
 
-/// State of a printer. One without a back-channel is always reported as working.
+/// State of a printer. A printer without a back-channel is always reported as working.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrinterStatus {
     pub online: bool,
     pub paper: PaperLevel,
     pub cover_open: bool,
-    /// Cutter, temperature or another fault, in words.
+    /// Fault of cutter, temperature or another part, in words.
     pub error: Option<String>,
-    /// False: the printer cannot answer, all of the above is assumed.
+    /// The printer can answer; false: all of the above is assumed.
     pub back_channel: bool,
 }
 impl PrinterStatus {
-    /// Why nothing can be printed now.
+    /// Problem for which nothing can be printed now.
     pub fn problem(&self) -> Option<String> {
         match self {
             Self { cover_open: true, .. } => Some("cover open".into()),
@@ -34,7 +35,7 @@ impl PrinterStatus {
             Self { .. } => None,
         }
     }
-    /// The same as a finding; paper near its end is one too.
+    /// State as a finding of the self-test; paper near its end is one too.
     pub fn finding(&self) -> Finding {
         match self {
             Self { cover_open: true, .. } => Finding::failed("cover-open"),
@@ -50,12 +51,13 @@ impl PrinterStatus {
     }
 }
 
-/// One paper in both forms; a driver takes the one that its device understands.
+/// Paper in both forms; a driver takes the one that its device understands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrintJob {
     pub id: u64,
-    /// ESC/POS bytes, cut included.
+    /// Bytes of ESC/POS, cut included.
     pub escpos: Vec<u8>,
+    /// Lines of text.
     pub text: String,
 }
 
@@ -80,16 +82,18 @@ impl TryFrom<u8> for PaperWidth {
     }
 }
 
+/// Printer. Every wait is bounded by `command_timeout_ms` of the device.
 pub trait Printer: Send {
-    /// Jobs are laid out for this width. It does not change while the driver is open.
+    /// Width for which jobs are laid out. It does not change while the driver is open.
     fn paper_width(&self) -> PaperWidth {
         PaperWidth::default()
     }
+    /// State of the printer now.
     fn status(&mut self) -> Result<PrinterStatus, DeviceError>;
-    /// Prints and waits for the confirmation. Every call is an attempt of its own: an answer to an earlier
+    /// Prints, and waits for the confirmation. Every call is an attempt of its own: an answer to an earlier
     /// one is never taken for this one's. Returns within the device's `command_timeout_ms`.
     fn print(&mut self, job: &PrintJob) -> PrintResult;
-    /// What [`Printer::status`] says; nothing is printed.
+    /// Tests the printer without printing. Default: what [`Printer::status`] says.
     fn self_test(&mut self) -> Result<Finding, DeviceError> {
         self.status().map(|s| s.finding())
     }

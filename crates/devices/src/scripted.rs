@@ -1,5 +1,5 @@
-//! A card kernel that follows a script, for tests: it asks what it was told to, goes online, and says after
-//! the host's yes what the script says.
+//! Card kernel that follows a script, for tests: it asks what it was told to, goes online, and says after the
+//! host's yes what the script says.
 use crate::{CardFault, CardKernel, CardReader, Interrupt};
 use payterm_schema::card::{CardDecision, CardRun, CardStep, CardWord, HostWord};
 use std::{collections::VecDeque, sync::Arc};
@@ -9,18 +9,19 @@ use std::{collections::VecDeque, sync::Arc};
 pub enum AfterYes {
     Yes,
     No,
-    /// It is not heard of again.
+    /// No answer: the card is silent from then on.
     Nothing,
 }
 
-/// A script, and how far it is.
+/// Scripted card: a script, and how far it is.
 #[derive(Clone, Debug)]
 pub struct ScriptedCard {
     /// Questions before it goes online: choices and PINs.
     asks: VecDeque<CardStep>,
     after_yes: AfterYes,
-    /// EMV tags of its messages.
+    /// EMV data elements of its messages, BER-TLV.
     icc: Vec<u8>,
+    /// Questions that are left in this run.
     left: VecDeque<CardStep>,
     online: bool,
 }
@@ -72,7 +73,7 @@ impl CardKernel for ScriptedCard {
     }
 }
 
-/// A reader in which the card always lies; for a kernel that sends it nothing.
+/// Reader in which a card always is; for a kernel that sends it nothing.
 #[derive(Debug, Default)]
 pub struct NoReader;
 impl CardReader for NoReader {

@@ -1,4 +1,4 @@
-//! A printer in software for tests and the demo: takes ESC/POS over TCP or a pty, answers DLE EOT and GS ( H,
+//! Printer in software, for tests and the demo: takes ESC/POS over TCP or a pty, answers DLE EOT and GS ( H,
 //! records what came out on paper, and fails on demand: no paper, deaf, mute, killed in the middle of a job.
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
@@ -17,26 +17,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What came out: the bytes up to a cut, or up to the printer's death.
+/// Paper that came out: the bytes up to a cut, or up to the printer's death.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoftPaper {
     pub bytes: Vec<u8>,
-    /// The characters on it (GB18030), without commands and graphics.
+    /// Characters on it (GB18030), without commands and graphics.
     pub text: String,
-    /// False: the printer died before it cut.
+    /// The paper was cut; false: the printer died before.
     pub whole: bool,
 }
 
-/// What happens after some more bytes have been printed.
+/// Mishap that comes after some more bytes have been printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mishap {
-    /// The connection is closed and no other is taken.
+    /// The printer is switched off: the connection is closed and no other is taken.
     Killed,
-    /// It reads no more.
+    /// The printer reads nothing any more.
     Deaf,
     PaperOut,
 }
 
+/// Printer in software, on a thread of its own; dropping it ends it.
 pub struct SoftPrinter {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -51,7 +52,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     closing: bool,
-    /// Wanted to listen, and doing so.
+    /// Switched on; and listening, which follows.
     alive: bool,
     listening: bool,
     deaf: bool,
@@ -60,10 +61,10 @@ struct State {
     near_end: bool,
     cover_open: bool,
     mishap: Option<(usize, Mishap)>,
-    /// Confirmations held back, to be sent late.
+    /// Confirmations are held back, to be sent late.
     holding: bool,
     held: Vec<u8>,
-    /// Received and not yet printed; the last bytes seen by the real-time scanner.
+    /// Bytes received and not yet printed; and the last two that the real-time scanner saw.
     pending: Vec<u8>,
     scanned: [u8; 2],
     answers: Vec<u8>,
@@ -74,13 +75,13 @@ struct State {
 }
 
 impl SoftPrinter {
-    /// On a free port of the loopback.
+    /// Starts a printer on a free port of the loopback interface.
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
         Self::run(Some(listener), None, address, None)
     }
-    /// On a pty; [`SoftPrinter::address`] names its other side.
+    /// Starts a printer on a pty; [`SoftPrinter::address`] names its other side.
     pub fn on_pty() -> io::Result<Self> {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&master)?;
@@ -107,29 +108,31 @@ impl SoftPrinter {
         Ok(Self { shared, address, tty, thread: Some(thread) })
     }
 
-    /// As in `address = "..."` of a device with the driver `escpos`.
+    /// Address as in `address = "..."` of a device with the driver `escpos`.
     pub fn address(&self) -> String {
         self.tty.as_ref().map_or_else(|| format!("tcp:{}", self.address), |p| format!("tty:{}", p.display()))
     }
-    /// Printing stops while there is no paper and goes on when there is some.
+    /// Takes the paper out, or puts some in: printing stops while there is none.
     pub fn paper_out(&self, out: bool) {
         self.change(|s| s.paper_out = out);
     }
+    /// Sets whether the paper is near its end.
     pub fn near_end(&self, near: bool) {
         self.change(|s| s.near_end = near);
     }
+    /// Opens or closes the cover.
     pub fn cover_open(&self, open: bool) {
         self.change(|s| s.cover_open = open);
     }
-    /// It reads no more, or reads again.
+    /// Makes it read nothing, or read again.
     pub fn deaf(&self, deaf: bool) {
         self.change(|s| s.deaf = deaf);
     }
-    /// It prints and answers nothing, not even its status.
+    /// Makes it print and answer nothing, not even its status; or answer again.
     pub fn mute(&self, mute: bool) {
         self.change(|s| s.mute = mute);
     }
-    /// From now on confirmations are held back.
+    /// Holds confirmations back from now on.
     pub fn hold_confirmations(&self) {
         self.change(|s| s.holding = true);
     }
@@ -143,33 +146,35 @@ impl SoftPrinter {
         });
         any
     }
-    /// The mishap comes when that many bytes more have been printed (commands count).
+    /// Plans a mishap for when that many bytes more have been printed (commands count).
     pub fn after(&self, bytes: usize, mishap: Mishap) {
         self.change(|s| s.mishap = Some((bytes, mishap)));
     }
-    /// Power off: closes the connection and the port; what was not printed is lost. Returns when it has
-    /// happened.
+    /// Switches the power off: closes the connection and the port; what was not printed is lost. Returns when
+    /// it has happened.
     pub fn kill(&self) {
         self.change(|s| s.alive = false);
         self.wait(Duration::from_secs(5), |s| !s.listening);
     }
-    /// Power on again, on the same port. Not for a pty.
+    /// Switches the power on again, on the same port. Not for a pty.
     pub fn revive(&self) {
         self.change(|s| s.alive = true);
         self.wait(Duration::from_secs(5), |s| s.listening);
     }
+    /// Papers that have come out.
     pub fn papers(&self) -> Vec<SoftPaper> {
         self.shared.lock().papers.clone()
     }
-    /// The papers, as soon as there are `count` of them or the time is over.
+    /// Waits until `count` papers have come out or the time is over, and gives all.
     pub fn wait_papers(&self, count: usize, timeout: Duration) -> Vec<SoftPaper> {
         self.wait(timeout, |s| s.papers.len() >= count);
         self.papers()
     }
-    /// Waits until it is dead (by a mishap); false when it is not in time.
+    /// Waits until it is dead, by a mishap; false when it is not in time.
     pub fn wait_dead(&self, timeout: Duration) -> bool {
         self.wait(timeout, |s| !s.listening)
     }
+    /// Number of connections so far.
     pub fn connections(&self) -> u64 {
         self.shared.lock().connections
     }
@@ -208,7 +213,7 @@ impl Shared {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
-    /// `line` is the connection: one at a time, as real printers have.
+    /// Runs the printer. `line` is the connection: one at a time, as real printers have.
     fn work(&self, mut listener: Option<TcpListener>, mut line: Option<OwnedFd>, address: SocketAddr) {
         let pty = line.is_some();
         loop {
@@ -343,7 +348,7 @@ impl State {
         self.papers.push(SoftPaper { bytes: std::mem::take(&mut self.paper), text, whole });
         self.ink.clear();
     }
-    /// The other end closed: what it sent is still printed, answers have nowhere to go.
+    /// Handles a hang-up: what was sent is still printed, answers have nowhere to go.
     fn hung_up(&mut self) {
         self.print();
         (self.answers, self.scanned) = (Vec::new(), [0; 2]);
@@ -359,7 +364,7 @@ impl State {
     }
 }
 
-/// Length of the command or character at the start; `None` when it is not complete.
+/// Length of the command or character at the start; none when it is not complete.
 fn command_len(b: &[u8]) -> Option<usize> {
     let at = |i: usize| b.get(i).copied().map(usize::from);
     let word = |i: usize| Some(at(i)? + (at(i + 1)? << 8));

@@ -10,25 +10,27 @@ pub enum SourceEvent {
     Key(Key),
 }
 
-/// A reader, scanner or keypad.
+/// Stripe reader, scanner or keypad.
 pub trait Source: Send {
-    /// Starts to take instruments of these ways (those that the device does not know are ignored) and keys.
-    /// One [`Instrument`] is given per `arm`; arming again asks for the next one.
+    /// Starts to take instruments of these entry modes (those that the device does not know are ignored) and
+    /// keys. One [`Instrument`] is given per `arm`; arming again asks for the next one.
     fn arm(&mut self, modes: &[EntryMode]) -> Result<(), DeviceError>;
-    /// The next event of an armed device, or `None` when `timeout` ran out or [`Source::interrupt`] was used.
+    /// Waits for the next event of an armed device; `None` when `timeout` is over or [`Source::interrupt`]
+    /// was used.
     fn next(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, DeviceError>;
-    /// Stops. What was presented and not yet taken is forgotten.
+    /// Stops taking instruments. What was presented and not yet taken is forgotten.
     fn disarm(&mut self) -> Result<(), DeviceError>;
-    /// Makes the `next` under way (or, without one, the following `next`) return `Ok(None)` at once.
+    /// Callback that makes the `next` under way (or, without one, the following one) return `Ok(None)` at
+    /// once.
     fn interrupt(&self) -> Interrupt;
-    /// Cell that stands in for [`Source::arm`] and [`Source::disarm`]: for a device that needs no command
-    /// for them, since it reads all the time. The engine sets it, the driver looks at it when something was
-    /// presented. Nothing is woken, so it is quicker; its thread waits in `next` while the device rests,
-    /// too. Default: the device needs commands.
+    /// Switch in place of [`Source::arm`] and [`Source::disarm`], for a device that needs no command for
+    /// them, since it reads all the time. The engine sets it, the driver looks at it when something was
+    /// presented. No thread is woken, so it is quicker; the driver's thread waits in `next` while the device
+    /// rests, too. Default: the device needs commands.
     fn switch(&self) -> Option<Arc<Switch>> {
         None
     }
-    /// Looks whether the device works, armed or not, without a customer. Default: it is open.
+    /// Tests whether the device works, armed or not, without a customer. Default: it is open.
     fn self_test(&mut self) -> Result<Finding, DeviceError> {
         Ok(Finding::works())
     }

@@ -1,4 +1,5 @@
-//! The cell by which readers that need no command are armed: set by the engine, looked at by the driver.
+//! Switch: the cell by which readers that need no command are armed. The engine sets it, the driver looks at
+//! it.
 //!
 //! Invariant: setting it runs no code of the driver and takes no lock of it; a thread is woken only when it
 //! said that something waits for that.
@@ -11,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Parts of the word: modes (15 bits), armed, how often it was put to rest and how often it was set (24
-/// each).
+/// Parts of the word: modes (15 bits), armed (1 bit), how often the device was put to rest and how often the
+/// switch was set (24 bits each).
 const ARMED: u64 = 1 << 15;
 const REST: u64 = 1 << 16;
 const OFFER: u64 = 1 << 40;
@@ -31,11 +32,11 @@ const fn bit(mode: EntryMode) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Armed(u64);
 impl Armed {
-    /// It is armed, be it for keys alone.
+    /// Tells whether the device is armed, be it for keys alone.
     pub const fn is_armed(self) -> bool {
         self.0 & ARMED != 0
     }
-    /// It is armed for these instruments.
+    /// Tells whether the device is armed for instruments of this mode.
     pub const fn takes(self, mode: EntryMode) -> bool {
         self.is_armed() && self.0 & bit(mode) != 0
     }
@@ -43,28 +44,30 @@ impl Armed {
     pub const fn offer(self) -> u64 {
         self.0 >> 40
     }
-    /// How often it was put to rest: what was presented before the last time is forgotten.
+    /// Number of times that the device was put to rest: what was presented before the last time is forgotten.
     pub const fn rests(self) -> u64 {
         (self.0 >> 16) & 0xff_ffff
     }
 }
 
+/// Switch of one reader: modes and counters in one atomic word.
 #[derive(Debug, Default)]
 pub struct Switch {
     word: AtomicU64,
-    /// Threads that want to be woken when it is set.
+    /// Number of threads that want to be woken when it is set.
     attending: AtomicUsize,
     pokes: Mutex<u64>,
     poked: Condvar,
 }
 
 impl Switch {
-    /// Arms the device for these instruments, or lets it rest. Called by one thread at a time.
+    /// Arms the device for instruments of these modes, or (`None`) puts it to rest. Called by one thread at a
+    /// time.
     pub fn set(&self, modes: Option<&[EntryMode]>) {
         let old = self.word.load(Ordering::SeqCst);
         let counted = (old & !(REST - 1)).wrapping_add(OFFER);
         let new = match modes {
-            Some(modes) => modes.iter().fold(counted | ARMED, |word, way| word | bit(*way)),
+            Some(modes) => modes.iter().fold(counted | ARMED, |word, mode| word | bit(*mode)),
             None => {
                 let rests = counted.wrapping_add(REST) & (OFFER - REST);
                 (counted & !(OFFER - REST)) | rests
@@ -75,6 +78,7 @@ impl Switch {
             self.poke();
         }
     }
+    /// State now.
     pub fn now(&self) -> Armed {
         Armed(self.word.load(Ordering::SeqCst))
     }
@@ -82,27 +86,29 @@ impl Switch {
     fn lock(&self) -> MutexGuard<'_, u64> {
         self.pokes.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Wakes all that wait at it.
+    /// Wakes all threads that wait at it.
     pub(crate) fn poke(&self) {
         *self.lock() += 1;
         self.poked.notify_all();
     }
+    /// Number of times that it was poked.
     pub(crate) fn pokes(&self) -> u64 {
         *self.lock()
     }
-    /// Until it is dropped, [`Switch::set`] wakes who waits. To be held before the state is looked at.
+    /// Guard that makes [`Switch::set`] wake who waits. To be taken before the state is looked at, or a
+    /// change in between would be slept over.
     pub(crate) fn attend(&self) -> Attending<'_> {
         self.attending.fetch_add(1, Ordering::SeqCst);
         Attending(self)
     }
-    /// Waits until it was poked since `seen`, or until the end of the time.
+    /// Waits until it was poked since `seen`, or until the time is over.
     pub(crate) fn wait(&self, seen: u64, until: Instant) {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
         drop(self.poked.wait_timeout_while(self.lock(), left, |now| *now == seen));
     }
 }
 
-/// See [`Switch::attend`].
+/// Guard of [`Switch::attend`].
 pub(crate) struct Attending<'a>(&'a Switch);
 impl Drop for Attending<'_> {
     fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! Parser of what a magnetic reader delivers: the characters of the tracks with their sentinels,
+//! Parser of the output of a magnetic reader: the characters of the tracks with their sentinels,
 //! `%...?L;...?L+...?L`.
 //!
 //! Track 1 is written in 6-bit code (ISO/IEC 7811-2 table 3: ASCII less 0x20), tracks 2 and 3 in 4-bit code
@@ -8,18 +8,18 @@
 use payterm_schema::{Tracks, secret::CardError};
 use zeroize::Zeroizing;
 
-/// The rule of a [`CardError::Track`] for a card that was swiped backwards: swiping again the other way round
+/// Rule of a [`CardError::Track`] for a card that was swiped backwards: swiping it again the other way round
 /// helps.
 pub const WRONG_DIRECTION: &str = "swiped in the wrong direction";
 
-/// Does the reader pass the LRC characters on, or has it checked and removed them?
+/// LRC characters in the output: passed on, or checked and removed by the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lrc {
     Follows,
     Absent,
 }
 
-/// A track's code.
+/// Code of a track.
 struct Code {
     track: u8,
     start: u8,
@@ -36,6 +36,7 @@ const CODES: [Code; 3] = [
 const END: u8 = b'?';
 
 impl Code {
+    /// LRC character of this data.
     fn lrc(&self, data: &[u8]) -> u8 {
         // The start sentinels '+' and ';' are both 1011 in 4-bit code: '+' is only how readers show that it
         // is track 3.
@@ -43,6 +44,7 @@ impl Code {
         let bits = if self.track == 1 { 0x3f } else { 0x0f };
         ([start, END].iter().chain(data).fold(0, |sum, c| sum ^ c.wrapping_sub(self.base)) & bits) + self.base
     }
+    /// Tells whether the code has this character for data.
     fn holds(&self, c: u8) -> bool {
         if self.track == 1 {
             (0x20..=0x5f).contains(&c) && c != b'%' && c != END
@@ -52,9 +54,9 @@ impl Code {
     }
 }
 
-/// Tracks of a reader's raw output; carriage return and line feed at its end are ignored. An empty track and
-/// the mark `E` of a reader that saw a track and could not decode it count as missing, on track 2 as an
-/// error.
+/// Parses a reader's raw output; carriage return and line feed at its end are ignored. An empty track and the
+/// mark `E` of a reader that saw a track and could not decode it count as missing; on track 2 they are an
+/// error. An error names track and rule, never data.
 pub fn parse(raw: &str, lrc: Lrc) -> Result<Tracks, CardError> {
     let raw = raw.trim_end_matches(['\r', '\n']).as_bytes();
     read(raw, lrc, true).map_err(|wrong| {
@@ -66,8 +68,8 @@ pub fn parse(raw: &str, lrc: Lrc) -> Result<Tracks, CardError> {
     })
 }
 
-/// `ordered`: tracks come in ascending order. Read backwards, each track is turned by itself or all of them
-/// together.
+/// Reads the tracks; `ordered`: they must come in ascending order. Read backwards, each track is turned by
+/// itself, or all of them together.
 fn read(raw: &[u8], lrc: Lrc, ordered: bool) -> Result<Tracks, CardError> {
     let mut tracks = Tracks::default();
     let mut seen = [false; 3];
@@ -134,7 +136,7 @@ fn read(raw: &[u8], lrc: Lrc, ordered: bool) -> Result<Tracks, CardError> {
     Ok(tracks)
 }
 
-/// The raw output of a reader for these tracks: what [`parse`] takes.
+/// Raw output of a reader for these tracks: what [`parse`] takes.
 pub fn compose(tracks: &Tracks, lrc: Lrc) -> Zeroizing<String> {
     let mut raw = Zeroizing::new(String::with_capacity(79 + 40 + 107));
     for (code, data) in CODES.iter().zip([&tracks.track1, &tracks.track2, &tracks.track3]) {

@@ -1,8 +1,8 @@
-//! The bench of the virtual devices: one a terminal, shared by the virtual drivers and the control socket.
+//! Bench of the virtual devices: one a terminal, shared by the virtual drivers and the control socket.
 //!
 //! A driver waits at its device's [`Switch`] and controllers wait at the bench: an event is handed over at
-//! once, nobody polls. Each device has a lock of its own, never held across a caller's code nor with another
-//! one's.
+//! once, nobody polls. Each device has a lock of its own, never held across a caller's code nor together with
+//! another one's.
 use crate::{Armed, DeviceError, Interrupt, SourceEvent, Switch};
 use payterm_schema::{DeviceKind, host::EntryMode, secret::Pin, selftest::Finding};
 use std::{
@@ -14,21 +14,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Papers that a virtual printer keeps in memory; older ones are forgotten.
+/// Number of papers that a virtual printer keeps in memory; older ones are forgotten.
 const PAPERS_KEPT: usize = 200;
-/// Events queued ahead for one device.
+/// Greatest number of events that are queued ahead for one device.
 const QUEUE_MOST: usize = 64;
 
+/// Bench of the virtual devices of one terminal; clones share it.
 #[derive(Clone, Default)]
 pub struct VirtualBench(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     devices: Mutex<BTreeMap<String, Arc<Device>>>,
-    /// Controllers wait here for what drivers do, so many of them: nobody is woken for nothing.
+    /// Condition at which controllers wait for what drivers do; `watching` counts them, so that nobody is
+    /// woken for nothing.
     watch: Condvar,
     watching: AtomicUsize,
-    /// Counts what drivers did while somebody watched.
+    /// Number of things that drivers did while somebody watched.
     changes: Mutex<u64>,
 }
 
@@ -59,14 +61,14 @@ pub enum PinAct {
     Cancel,
 }
 
-/// What happens when nobody asks for it yet.
+/// Time of an act, for when nobody asks for it yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Refused.
+    /// Act is refused.
     Now,
-    /// Kept for the next time that the device is armed.
+    /// Act is kept for the next time that the device is armed.
     Queue,
-    /// Refused after this time.
+    /// Act waits, and is refused after this time.
     Within(Duration),
 }
 
@@ -83,39 +85,39 @@ impl Refused {
     }
 }
 
-/// One virtual device.
+/// Virtual device.
 pub(crate) struct Slot {
     kind: DeviceKind,
-    /// Counts drivers: only the newest has the device, one that hung and comes back late gets nothing.
+    /// Number of the driver: only the newest has the device; one that hung and comes back late gets nothing.
     generation: u64,
     open: bool,
     unplugged: bool,
     hang: Option<Duration>,
     panic: bool,
     interrupted: bool,
-    /// Of the newest driver; what the device is to take stands in it.
+    /// Switch of the newest driver: what the device is to take.
     switch: Arc<Switch>,
-    /// The offer whose instrument has been given.
+    /// Offer whose instrument has been given.
     served: Option<u64>,
     events: VecDeque<(SourceEvent, Keep)>,
     pin_asked: bool,
-    /// With whether it is kept for a later entry.
+    /// Acts at the PIN pad, each with whether it is kept for a later entry.
     pins: VecDeque<(PinAct, bool)>,
     pub(crate) lines: Vec<String>,
     pub(crate) paper_out: bool,
     pub(crate) offline: bool,
     pub(crate) cover_open: bool,
-    /// The reader answers and reads nothing: a worn head, a covered window.
+    /// Fault of a reader that answers and reads nothing: a worn head, a covered window.
     read_fault: bool,
     papers: VecDeque<String>,
     printed: u64,
 }
 
-/// How long an event that nobody took is kept.
+/// Time for which an event is kept that nobody took.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Queued,
-    /// Until the device rests: it has done so this often.
+    /// Until the device rests again; it has rested this often.
     Live(u64),
 }
 
@@ -159,7 +161,7 @@ impl Slot {
     pub(crate) fn set(&mut self, modes: Option<&[EntryMode]>) {
         self.switch.set(modes);
     }
-    /// What it is to take now; what came before it last rested is forgotten.
+    /// State of the switch now; events that came before the device last rested are forgotten.
     fn armed(&mut self) -> Armed {
         let armed = self.switch.now();
         self.events.retain(|(_, keep)| match keep {
@@ -168,7 +170,7 @@ impl Slot {
         });
         armed
     }
-    /// Would the driver give this event to whoever armed it, now?
+    /// Tells whether the driver would give this event, now, to whoever armed it.
     fn takes(&self, armed: Armed, event: &SourceEvent) -> bool {
         match mode_of(event) {
             None => armed.is_armed(),
@@ -184,7 +186,7 @@ impl Slot {
         }
         Some(event)
     }
-    /// Its driver is another one, or none any more.
+    /// Handles that the driver is another one, or gone.
     fn leave(&mut self) {
         self.switch.poke();
         self.switch = Arc::default();
@@ -220,26 +222,26 @@ impl Slot {
     }
 }
 
-/// A driver's hold on its device.
+/// Hold of a driver on its device.
 pub(crate) struct Port {
     bench: VirtualBench,
     name: String,
     generation: u64,
     device: Arc<Device>,
     switch: Arc<Switch>,
-    /// The offer that those who wait for one were last told of.
+    /// Offer that waiting controllers were last told of.
     told: AtomicU64,
 }
 
 impl Port {
-    /// Does it at once.
+    /// Acts on the device at once.
     pub(crate) fn now<T>(&self, act: impl FnOnce(&mut Slot) -> T) -> Result<T, DeviceError> {
         let done = act(&mut *self.ready()?);
         self.bench.changed();
         Ok(done)
     }
 
-    /// Waits until `take` gives something, until `until`, or for an interrupt.
+    /// Waits until `take` gives something, until the time is over, or for an interrupt.
     pub(crate) fn wait<T>(
         &self,
         until: Instant,
@@ -270,7 +272,7 @@ impl Port {
         }
     }
 
-    /// The slot, after the device's planted mishaps have had their way.
+    /// Device of this hold, after its planted mishaps have happened.
     fn ready(&self) -> Result<MutexGuard<'_, Slot>, DeviceError> {
         loop {
             let mut slot = self.device.lock();
@@ -325,7 +327,7 @@ impl VirtualBench {
         Self::default()
     }
 
-    /// By their names.
+    /// Devices by their names.
     fn all(&self) -> Vec<(String, Arc<Device>)> {
         lock(&self.0.devices).iter().map(|(n, d)| (n.clone(), d.clone())).collect()
     }
@@ -337,7 +339,7 @@ impl VirtualBench {
             .collect()
     }
 
-    /// Wakes the controllers that wait for a change; called after it.
+    /// Wakes the controllers that wait for a change; to be called after it.
     fn changed(&self) {
         if self.0.watching.load(Ordering::SeqCst) > 0 {
             *lock(&self.0.changes) += 1;
@@ -345,6 +347,7 @@ impl VirtualBench {
         }
     }
 
+    /// Opens a device for a new driver; the previous driver loses it.
     pub(crate) fn attach(&self, name: &str, kind: DeviceKind) -> Result<Port, DeviceError> {
         let device = lock(&self.0.devices)
             .entry(name.to_owned())
@@ -442,8 +445,8 @@ impl VirtualBench {
         })
     }
 
-    /// Tries again after every change until `until`; then the last refusal stands. `arming`: it matters what
-    /// devices of this kind are armed for.
+    /// Tries again after every change until `until`; then the last refusal counts. `arming`: what devices of
+    /// this kind are armed for matters.
     fn watch<T>(
         &self,
         arming: Option<DeviceKind>,
@@ -495,33 +498,36 @@ impl VirtualBench {
         Ok(())
     }
 
+    /// Takes the paper out of a printer, or puts some in.
     pub fn paper_out(&self, device: Option<&str>, out: bool) -> Result<(), Refused> {
         self.change_printer(device, |slot| slot.paper_out = out)
     }
+    /// Switches a printer on or off.
     pub fn printer_online(&self, device: Option<&str>, online: bool) -> Result<(), Refused> {
         self.change_printer(device, |slot| slot.offline = !online)
     }
+    /// Opens or closes the cover of a printer.
     pub fn cover_open(&self, device: Option<&str>, open: bool) -> Result<(), Refused> {
         self.change_printer(device, |slot| slot.cover_open = open)
     }
-    /// The device's self-test finds that it reads nothing.
+    /// Makes the device's self-test find that it reads nothing, or that it reads again.
     pub fn read_fault(&self, device: &str, read_fault: bool) -> Result<(), Refused> {
         self.change(device, |slot| slot.read_fault = read_fault)
     }
-    /// Unplugged, every command of the device fails and it cannot be opened.
+    /// Plugs a device in or out: unplugged, every command of it fails and it cannot be opened.
     pub fn plug(&self, device: &str, plugged: bool) -> Result<(), Refused> {
         self.change(device, |slot| slot.unplugged = !plugged)
     }
-    /// The driver's command under way or its next one takes this much longer, whatever its time-out.
+    /// Makes the driver's command under way, or its next one, take this much longer, whatever its time-out.
     pub fn hang(&self, device: &str, time: Duration) -> Result<(), Refused> {
         self.change(device, |slot| slot.hang = Some(time))
     }
-    /// The driver's command under way or its next one panics.
+    /// Makes the driver's command under way, or its next one, panic.
     pub fn panic(&self, device: &str) -> Result<(), Refused> {
         self.change(device, |slot| slot.panic = true)
     }
 
-    /// The lines on a display, as soon as one of them contains `part` (at once with an empty one).
+    /// Waits until a line on a display contains `part` (at once with an empty one), and gives all lines.
     pub fn screen(&self, device: Option<&str>, part: &str, wait: Duration) -> Result<Vec<String>, Refused> {
         self.watch(None, Instant::now() + wait, || {
             let found = self
@@ -535,7 +541,7 @@ impl VirtualBench {
         })
     }
 
-    /// How many papers have come out so far and the last 200 of them, as soon as there are `count`.
+    /// Waits until `count` papers have come out; gives their number and the last 200 of them.
     pub fn papers(
         &self,
         device: Option<&str>,
@@ -556,7 +562,7 @@ impl VirtualBench {
         })
     }
 
-    /// Names and kinds of the virtual devices that have been opened.
+    /// Virtual devices that have been opened: name, kind, and whether it is plugged in and open.
     pub fn devices(&self) -> Vec<(String, DeviceKind, bool)> {
         let shown = |(name, device): (String, Arc<Device>)| {
             let slot = device.lock();

@@ -42,6 +42,7 @@ pub const LINE_MOST: usize = 4096;
 /// Longest wait that a command may ask for.
 pub const WAIT_MOST: Duration = Duration::from_secs(600);
 
+/// Error of the control socket, on either side.
 #[derive(Debug, thiserror::Error)]
 pub enum VirtualControlError {
     #[error("virtual control socket: {0}")]

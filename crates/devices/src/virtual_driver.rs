@@ -1,4 +1,4 @@
-//! The `virtual` driver of every kind: devices whose other side is the [`VirtualBench`].
+//! Driver `virtual`, of every kind: devices whose other side is the [`VirtualBench`](crate::VirtualBench).
 use crate::{
     CardDevice, CardFault, CardReader, DeviceError, Display, Encipher, Env, Face, Interrupt, PaperLevel,
     PaperWidth, PrintJob, Printer, PrinterStatus, Registration, Source, SourceEvent, Switch, options,
@@ -35,6 +35,7 @@ const KINDS: &[DeviceKind] = &[
     DeviceKind::Printer,
 ];
 
+/// Row of this driver in the register.
 pub(crate) fn registration() -> Registration {
     Registration {
         driver: "virtual".into(),
@@ -45,20 +46,20 @@ pub(crate) fn registration() -> Registration {
     }
 }
 
-/// Keys of a printer.
+/// Options of a printer.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PaperOptions {
     #[serde(default)]
     paper_mm: PaperWidth,
 }
-/// Keys of every other kind.
+/// Options of every other kind: none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoOptions {}
 
-/// Only a printer has an address: `file:PATH`, to which the text of every paper is appended (created with
-/// mode 0600). Its width is the only option.
+/// Checks address and options. Only a printer has an address: `file:PATH`, to which the text of every paper
+/// is appended (created with mode 0600). Its width is the only option.
 fn paper(device: &DeviceConfig) -> Result<(Option<PathBuf>, PaperWidth), DeviceError> {
     let bad = |rule: &'static str| DeviceError::rule(&device.name, "address", rule);
     if device.kind != DeviceKind::Printer {
@@ -94,6 +95,7 @@ fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
     }])
 }
 
+/// Stripe reader, scanner or keypad.
 struct Reader {
     port: Port,
 }
@@ -113,17 +115,17 @@ impl Source for Reader {
     fn switch(&self) -> Option<Arc<Switch>> {
         Some(self.port.switch())
     }
-    /// The device answers, and takes orders: it is armed as it was.
+    /// Tests that the device answers; it stays armed as it was.
     fn self_test(&mut self) -> Result<Finding, DeviceError> {
         self.port.now(|slot| slot.probe())
     }
 }
 
-/// Finds cards; they have no chip yet.
+/// Chip reader, contact or contactless: finds cards that have no chip yet.
 struct CardSlot {
     port: Port,
     interface: Interface,
-    /// The field is on, for one card.
+    /// The field is on, until a card is found.
     looking: bool,
 }
 impl CardReader for CardSlot {
@@ -259,8 +261,8 @@ impl PinPad for Pad {
     fn interrupt(&self) -> Interrupt {
         self.port.interrupt()
     }
-    /// A made-up PIN is enciphered for each account and thrown away: that its key is there, only its use
-    /// shows.
+    /// Tests the PIN keys: a made-up PIN is enciphered for each account and thrown away. That a key is there,
+    /// only its use shows.
     fn self_test(&mut self, slots: &[String]) -> Finding {
         if let Err(e) = self.port.now(|_| ()) {
             return Finding::failed("device-failed").with("why", e);

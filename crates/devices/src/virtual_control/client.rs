@@ -1,4 +1,4 @@
-//! The other end of the control socket.
+//! Client of the control socket.
 use super::{LINE_MOST, VirtualControlError, doing, protocol::Line};
 use crate::virtual_bench::{Refused, When};
 use serde_json::Value;
@@ -38,7 +38,8 @@ impl VirtualControl {
         }
         Ok(reply)
     }
-    /// With what the customer does, and when. Answers why the reader could not read it, if so.
+    /// Sends an act of the customer, and when it is done. Gives the reason why the reader could not read it,
+    /// if so.
     fn act(&mut self, line: Line<'_>, when: When) -> Result<Option<String>, VirtualControlError> {
         let line = match when {
             When::Now => line,
@@ -48,7 +49,8 @@ impl VirtualControl {
         Ok(self.ask(&line)?.get("unreadable").and_then(Value::as_str).map(str::to_owned))
     }
 
-    /// Raw reader output: `%B...?;...?+...?`, with LRC characters after each `?` when `lrc`.
+    /// Swipes a card with this raw reader output: `%B...?;...?+...?`, with LRC characters after each `?` when
+    /// `lrc`.
     pub fn swipe_tracks(
         &mut self,
         tracks: &str,
@@ -62,7 +64,7 @@ impl VirtualControl {
         }
         self.act(Line { verb: "swipe", tracks: Some(&hex), hex: true, lrc, ..Line::default() }, when)
     }
-    /// A card with a track 2 made of PAN, expiry (YYMM) and service code 120.
+    /// Swipes a card with a track 2 made of card number, expiry (YYMM) and service code 120.
     pub fn swipe(
         &mut self,
         pan: &str,
@@ -84,11 +86,11 @@ impl VirtualControl {
         self.act(Line { verb: "type", pan: Some(pan), expiry: Some(expiry), ..Line::default() }, when)
             .map(drop)
     }
-    /// Digits, `cancel` or `bypass`.
+    /// Works the PIN pad: digits, `cancel` or `bypass`.
     pub fn pin(&mut self, pin: &str, when: When) -> Result<(), VirtualControlError> {
         self.act(Line { verb: "pin", pin: Some(pin), ..Line::default() }, when).map(drop)
     }
-    /// `confirm`, `cancel` or a digit.
+    /// Presses a key: `confirm`, `cancel` or a digit.
     pub fn key(&mut self, key: &str, when: When) -> Result<(), VirtualControlError> {
         self.act(Line { verb: "key", key: Some(key), ..Line::default() }, when).map(drop)
     }
@@ -123,7 +125,7 @@ impl VirtualControl {
     pub fn screen(&mut self) -> Result<Vec<String>, VirtualControlError> {
         self.wait_screen("", Duration::ZERO)
     }
-    /// The lines on the display, as soon as one of them contains `part`.
+    /// Waits until a line on the display contains `part`, and gives all lines.
     pub fn wait_screen(&mut self, part: &str, timeout: Duration) -> Result<Vec<String>, VirtualControlError> {
         let reply = self.ask(&Line {
             verb: "screen",
@@ -133,11 +135,12 @@ impl VirtualControl {
         })?;
         texts(&reply, "lines")
     }
-    /// How many papers have come out, and the last 200 of them.
+    /// Number of papers that have come out since the daemon started, and the last 200 of them.
     pub fn papers(&mut self) -> Result<(u64, Vec<String>), VirtualControlError> {
         self.wait_papers(0, Duration::ZERO)
     }
-    /// The same as soon as `count` have come out since the daemon started.
+    /// Waits until `count` papers have come out since the daemon started; gives their number and the last 200
+    /// of them.
     pub fn wait_papers(
         &mut self,
         count: u64,
@@ -154,7 +157,7 @@ impl VirtualControl {
             texts(&reply, "papers")?,
         ))
     }
-    /// Name, kind, and whether it is plugged in and open.
+    /// Devices of the bench: name, kind, and whether it is plugged in and open.
     pub fn devices(&mut self) -> Result<Vec<(String, String, bool)>, VirtualControlError> {
         let reply = self.ask(&Line { verb: "devices", ..Line::default() })?;
         let row = |d: &Value| {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A line of the protocol, borrowed from its buffer.
+/// Line of the protocol, borrowed from its buffer.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Line<'a> {
@@ -78,7 +78,7 @@ impl Line<'_> {
         value.ok_or_else(|| Refused::new(field, "needed"))
     }
 
-    /// What the magnetic reader makes of it; what it cannot read is an event too.
+    /// Instrument that the magnetic reader makes of it; what it cannot read is one too.
     fn swiped(&self) -> Result<Instrument, Refused> {
         let card = |pan| -> Result<Tracks, Refused> {
             let (pan, expiry) = (pan_of(pan)?, expiry_of(Self::need("expiry", self.expiry)?)?);
@@ -105,7 +105,7 @@ impl Line<'_> {
         })
     }
 
-    /// Does it; the answer's members.
+    /// Does it at the bench; gives the members of the answer.
     pub(crate) fn run(&self, bench: &VirtualBench) -> Result<Value, Refused> {
         let present =
             |instrument| bench.present(self.device, SourceEvent::Instrument(instrument), self.when()?);
@@ -227,6 +227,7 @@ fn expiry_of(yymm: &str) -> Result<&str, Refused> {
     }
 }
 
+/// Answer to a line.
 pub(super) fn answer(bench: &VirtualBench, line: &[u8]) -> Value {
     // With an escape the JSON parser would copy the string into a buffer that is not zeroised; its own error
     // texts quote data.

@@ -1,4 +1,4 @@
-//! The control socket: who may connect, and a thread a client.
+//! Server of the control socket: who may connect, and a thread a client.
 use super::{LINE_MOST, VirtualControlError, doing, protocol::answer};
 use crate::VirtualBench;
 use rustix::{fs as rfs, process::geteuid};
@@ -20,12 +20,12 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Controllers connected at once.
+/// Greatest number of clients at a time.
 const CLIENTS_MOST: usize = 32;
-/// A client that does not take its answer is left after this.
+/// Time after which a client is left that does not take its answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The socket and its threads; dropping it closes and removes them.
+/// Socket and its threads; dropping it closes and removes them.
 pub struct VirtualControlServer {
     path: PathBuf,
     inode: u64,
@@ -36,7 +36,7 @@ pub struct VirtualControlServer {
 struct Server {
     bench: VirtualBench,
     closing: AtomicBool,
-    /// So that closing ends their reads.
+    /// Clients by number, so that closing ends their reads.
     clients: Mutex<Vec<(u64, UnixStream)>>,
 }
 
@@ -168,7 +168,8 @@ impl Server {
     }
 }
 
-/// One write: a `Value` written straight to a socket is a system call for each of its tokens.
+/// Sends an answer in one write: a `Value` written straight to a socket is a system call for each of its
+/// tokens.
 fn send(mut client: &UnixStream, reply: &Value) -> io::Result<()> {
     client.write_all(format!("{reply}\n").as_bytes())
 }
