@@ -1,4 +1,5 @@
-//! The glossary tells the truth about where a word lives.
+//! The glossary tells the truth about where a word lives, and the reference of the configuration about the
+//! profiles that are built in.
 use std::{fs, path::Path};
 
 /// Text of a file, or of all files below a folder.
@@ -38,6 +39,17 @@ fn each_word_is_in_the_file_that_the_glossary_gives() {
         }
     }
     assert!(seen > 70, "{seen}");
+}
+
+#[test]
+fn the_configuration_names_each_built_in_profile() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = text(&root.join("docs/config.md"));
+    let row = page.lines().find(|l| l.starts_with("| `profile` |")).unwrap();
+    for file in fs::read_dir(root.join("crates/hosts/profiles")).unwrap() {
+        let name = file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(row.contains(&format!("`{name}`")), "docs/config.md: profile {name}");
+    }
 }
 
 #[test]
