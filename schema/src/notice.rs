@@ -134,17 +134,18 @@ pub enum Screen {
 pub enum Notice {
     /// A request is on disk; `outcome` is what is known of it.
     Started { key: RequestKey, txn: u64, outcome: Arc<Outcome> },
-    /// A running request is in another phase, or its screen has changed.
+    /// A running request is in another phase, or another prompt is shown for it.
     Phase { key: RequestKey, phase: Phase, screen: Screen },
     /// A request has its outcome: final, or `Unknown`, which one final outcome may follow.
     Outcome { outcome: Arc<Outcome> },
-    /// The screen has changed outside a request.
+    /// The screen has changed outside a request, at the keypad of the operators.
     Screen { screen: Screen },
     /// A device is in another state.
     Device { device: Device },
-    /// An obligation was opened, has changed or has ended.
+    /// An obligation has changed and is still open: a try failed, it is Stuck, or a person holds or releases
+    /// it.
     Obligation { obligation: Box<crate::record::Obligation> },
-    /// A paper was queued or has changed.
+    /// A paper was printed, could not be printed yet, is held, or was given up.
     Paper { job: crate::paper::PaperJob },
     /// Another operator is on duty, or none; or the terminal was locked or unlocked.
     Operators { on_duty: Option<OperatorId>, locked: bool },

@@ -45,7 +45,7 @@ pub struct AccountConfig {
     #[serde(default = "yes")]
     pub auto_sign_in: bool,
     /// Tries of a reversal before it is Stuck. Default 10 (about an hour, with their waits). A try that could
-    /// not leave does not count: while the line is down, tries go on.
+    /// not leave does not count: while the line is down, the outcome stays unknown.
     #[serde(default = "tries")]
     pub obligation_tries: u32,
     /// First wait between two tries of a reversal; doubles each time. Default 5,000.
