@@ -19,7 +19,8 @@ pub enum Status {
     Running,
     /// The money moved, or the question was answered.
     Approved,
-    /// The host refused; the acquirer's net for this request is zero.
+    /// The host refused, or the reversal is confirmed: nothing is charged in the end. With reason
+    /// `written-off` that is not known.
     Declined,
     /// The request ended before a frame left, by customer, cashier, caller or time-out; nothing was charged.
     Cancelled,
@@ -251,7 +252,7 @@ pub struct Outcome {
     /// Authority of an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<Authority>,
-    /// Reason of every other end.
+    /// Reason why it is not approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     #[serde(flatten)]
@@ -336,7 +337,7 @@ pub struct Outcome {
     /// Decision of the merchant's offline policy: the rule, its limit, and the exposure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline: Option<crate::offline::Judgement>,
-    /// Limit, minor units, below which neither PIN nor signature was asked for 免密免签; none: it was asked for.
+    /// Limit, minor units, up to which neither PIN nor signature was asked for 免密免签; none: it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_cvm: Option<u64>,
     /// Note of the app, from the request.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Works.
+    /// Works as it should.
     Passed,
     /// Works, and needs attention: paper near its end, little disk space, no sign-in yet.
     Degraded,
