@@ -233,6 +233,26 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// It comes from devices, hosts and clocks: nobody has touched the terminal.
+    pub(crate) fn is_behind(&self) -> bool {
+        matches!(
+            self,
+            Input::Devices { .. }
+                | Input::Host { .. }
+                | Input::Loaded { .. }
+                | Input::Printed { .. }
+                | Input::PrinterReady
+                | Input::Vault { .. }
+                | Input::SelfTested { .. }
+                | Input::JournalDamaged { .. }
+                | Input::ClockJumped { .. }
+                | Input::Probe { .. }
+                | Input::Tms { .. }
+        )
+    }
+}
+
 /// Where the original of a void is looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -322,6 +342,31 @@ pub enum Effect {
     },
     /// Start over with the accounts that the journal holds now; nothing runs.
     Renew,
+}
+
+/// The next moment at which [`crate::Machine::handle_timeout`] has something to do, and what for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wake {
+    pub at: Time,
+    pub timer: Timer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// The stage of the request that is served ends.
+    Stage,
+    /// A link that has not answered is taken for dead.
+    Exchange,
+    /// An account's next message: a sign-in, what is owed, a query, its settlement.
+    Line,
+    /// A settlement at its time of day, or a reminder of it.
+    Settlement,
+    Paper,
+    /// A prompt, the idle lock, a question to the vault.
+    Keypad,
+    Onboarding,
+    /// What is shown for a time gives way.
+    Screen,
 }
 
 /// What one input led to. Records (with what must be sealed or erased beside them) are one commit; the

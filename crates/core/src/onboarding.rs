@@ -3,7 +3,7 @@
 //!
 //! Only [`Record::Onboarding`] changes what is durable; questions under way and their waits are of this run
 //! only: after a restart the same question is asked again, under the same onboarding id and revision.
-use crate::{Call, Effect, Machine};
+use crate::{Call, Effect, Wake, context::Context, io::Timer, signal::Signal};
 use payterm_schema::{
     Fault, Notice, PaperRecord, Record, Screen, Time,
     onboarding::{
@@ -84,182 +84,111 @@ fn wrong<T>(rule: &str) -> Result<T, Fault> {
     Err(Fault::WrongState { rule: rule.into() })
 }
 
-impl Machine {
-    fn stage(&self) -> Option<Stage> {
-        self.state.onboarding.as_ref().map(|a| a.stage)
-    }
+fn stage(cx: &Context) -> Option<Stage> {
+    cx.state.onboarding.as_ref().map(|a| a.stage)
+}
 
+impl Applying {
     /// Accounts that were granted and are not in the settings: the machine that was to tell so was lost
     /// before it did.
-    pub(crate) fn recover_onboarding(&mut self) {
+    pub fn boot(&mut self, cx: &mut Context) {
         let granted =
-            self.state.onboarding.iter().filter_map(|a| a.parameters.as_ref()).flat_map(|p| &p.accounts);
-        self.applying.renew =
-            granted.into_iter().any(|g| self.settings.accounts.iter().all(|a| a.config.id != g.id));
+            cx.state.onboarding.iter().filter_map(|a| a.parameters.as_ref()).flat_map(|p| &p.accounts);
+        self.renew = granted.into_iter().any(|g| cx.settings.accounts.iter().all(|a| a.config.id != g.id));
     }
 
-    /// The page of a terminal without an account: there is nothing to pay with, and how far the onboarding
-    /// is counts.
-    pub(crate) fn onboarding_page(&self) -> Screen {
-        Screen::Onboarding {
-            stage: self.stage(),
-            reason: self.state.onboarding.as_ref().and_then(|a| a.reason.clone()),
-        }
-    }
-
-    pub(crate) fn apply(&mut self, call: Call, by: &str, step: Apply) {
-        if self.settings.tms.is_none() {
-            return self.answer(call, Err(Fault::not_found("setting", "tms")));
+    pub fn apply(&mut self, cx: &mut Context, call: Call, by: &str, step: Apply) {
+        if cx.settings.tms.is_none() {
+            return cx.answer(call, Err(Fault::not_found("setting", "tms")));
         }
         let done = match step {
-            Apply::Draft { id, draft } => self.draft(id, *draft),
-            Apply::Accept { offer, terms } => self.accept(by, *offer, *terms),
-            Apply::Submit => self.submit(),
-            Apply::Refresh => match self.stage() {
-                Some(Stage::Submitted | Stage::InReview) => return self.wait_for_answer(call),
+            Apply::Draft { id, draft } => keep_draft(cx, id, *draft),
+            Apply::Accept { offer, terms } => accept(cx, by, *offer, *terms),
+            Apply::Submit => self.submit(cx),
+            Apply::Refresh => match stage(cx) {
+                Some(Stage::Submitted | Stage::InReview) => return self.wait_for_answer(cx, call),
                 Some(Stage::Approved | Stage::Rejected | Stage::Activated) => Ok(()),
                 Some(Stage::Draft) | None => wrong("nothing was submitted"),
             },
-            Apply::Activate => match self.stage() {
-                Some(Stage::Approved) => return self.wait_for_answer(call),
+            Apply::Activate => match stage(cx) {
+                Some(Stage::Approved) => return self.wait_for_answer(cx, call),
                 Some(Stage::Activated) => Ok(()),
                 Some(Stage::Draft | Stage::Submitted | Stage::InReview | Stage::Rejected) | None => {
                     wrong("the onboarding is not approved")
                 }
             },
         };
-        self.answer(call, done);
+        cx.answer(call, done);
     }
 
-    /// The onboarding as it can be edited: a rejected one becomes the next revision.
-    fn editable(&self) -> Result<Onboarding, Fault> {
-        let Some(a) = &self.state.onboarding else {
-            return wrong("there is no onboarding: fill in a draft first");
-        };
-        let mut a = (**a).clone();
-        match a.stage {
-            Stage::Draft => {}
-            Stage::Rejected => {
-                a.revision += 1;
-                a.reason = None;
-            }
-            Stage::Submitted | Stage::InReview | Stage::Approved | Stage::Activated => {
-                return wrong("the onboarding was submitted");
-            }
-        }
-        a.stage = Stage::Draft;
-        a.since = self.now;
-        Ok(a)
-    }
-
-    fn draft(&mut self, id: String, draft: Draft) -> Result<(), Fault> {
-        draft.check()?;
-        let next = match &self.state.onboarding {
-            Some(_) => Onboarding { draft, ..self.editable()? },
-            None => Onboarding {
-                id,
-                revision: 1,
-                stage: Stage::Draft,
-                since: self.now,
-                draft,
-                accepted: None,
-                reason: None,
-                parameters: None,
-            },
-        };
-        self.applied(next);
-        Ok(())
-    }
-
-    fn accept(&mut self, by: &str, offer: Offer, terms: Signed) -> Result<(), Fault> {
-        let mut next = self.editable()?;
-        offered(&next.draft, &offer)?;
-        next.accepted = Some(Accepted { hash: terms.hash(), at: self.now, by: by.into(), offer, terms });
-        self.applied(next);
-        Ok(())
-    }
-
-    fn submit(&mut self) -> Result<(), Fault> {
-        if matches!(self.stage(), Some(Stage::Submitted | Stage::InReview)) {
+    fn submit(&mut self, cx: &mut Context) -> Result<(), Fault> {
+        if matches!(stage(cx), Some(Stage::Submitted | Stage::InReview)) {
             return Ok(());
         }
-        let mut next = self.editable()?;
+        let mut next = editable(cx)?;
         let Some(accepted) = &next.accepted else { return wrong("the offer was not accepted") };
         offered(&next.draft, &accepted.offer)?;
         next.stage = Stage::Submitted;
-        self.applied(next);
+        applied(cx, next);
         self.ask_soon();
         Ok(())
     }
 
     /// The caller is answered with the next answer.
-    fn wait_for_answer(&mut self, call: Call) {
-        if self.applying.calls.len() >= CALLS {
-            return self.answer(call, Err(Fault::Busy { running: None }));
+    fn wait_for_answer(&mut self, cx: &mut Context, call: Call) {
+        if self.calls.len() >= CALLS {
+            return cx.answer(call, Err(Fault::Busy { running: None }));
         }
-        self.applying.calls.push(call);
+        self.calls.push(call);
         self.ask_soon();
     }
 
     fn ask_soon(&mut self) {
-        self.applying.not_before = None;
-        self.applying.wait = None;
+        self.not_before = None;
+        self.wait = None;
     }
 
-    fn applied(&mut self, onboarding: Onboarding) {
-        self.record(None, Record::Onboarding(Box::new(onboarding.clone())));
-        if self.settings.printer && onboarding.stage != Stage::Draft && onboarding.stage != Stage::InReview {
-            let content =
-                PaperContent::Onboarding(Box::new(OnboardingSlip::new(&onboarding, self.settings.test)));
-            let job = PaperJob::new(self.state.last_job + 1, PaperKind::OnboardingSlip, 0, content);
-            self.record(None, PaperRecord::Queued { job: Box::new(job) });
-        }
-        self.tell(Notice::Onboarding { onboarding: Box::new(onboarding) });
-        let rests = matches!(self.drawn, Screen::Onboarding { .. } | Screen::SelfTest { .. })
-            && self.settings.accounts.is_empty();
-        if rests && self.flow.is_none() {
-            self.timed = None;
-        }
+    pub fn poll_timeout(&self, cx: &Context) -> Option<Wake> {
+        self.due(cx).map(|at| Wake { at, timer: Timer::Onboarding })
     }
-
     /// When there is something to ask.
-    pub(crate) fn onboarding_due(&self) -> Option<Time> {
-        self.settings.tms?;
-        let wanted = match self.stage()? {
+    fn due(&self, cx: &Context) -> Option<Time> {
+        cx.settings.tms?;
+        let wanted = match stage(cx)? {
             Stage::Submitted | Stage::InReview => true,
-            Stage::Approved => !self.applying.calls.is_empty(),
+            Stage::Approved => !self.calls.is_empty(),
             Stage::Draft | Stage::Rejected | Stage::Activated => false,
         };
-        (wanted && self.applying.asked.is_none()).then(|| self.applying.not_before.unwrap_or(self.now))
+        (wanted && self.asked.is_none()).then(|| self.not_before.unwrap_or(cx.now))
     }
 
-    pub(crate) fn drive_onboarding(&mut self) {
-        if self.applying.renew && self.state.running.is_none() && !self.at_the_desk() {
-            self.applying.renew = false;
-            self.effect(Effect::Renew);
+    pub fn drive(&mut self, cx: &mut Context, idle: bool) {
+        if self.renew && idle {
+            self.renew = false;
+            cx.effect(Effect::Renew);
         }
-        if self.onboarding_due().is_none_or(|at| at > self.now) {
+        if self.due(cx).is_none_or(|at| at > cx.now) {
             return;
         }
-        let Some(a) = self.state.onboarding.clone() else { return };
+        let Some(a) = cx.state.onboarding.clone() else { return };
         let ask = match a.stage {
             Stage::Submitted => TmsAsk::Submit(Box::new((*a).clone())),
             Stage::InReview => TmsAsk::Status { onboarding: a.id.clone(), revision: a.revision },
             Stage::Approved => TmsAsk::Grant { onboarding: a.id.clone(), draft: Box::new(a.draft.clone()) },
             Stage::Draft | Stage::Rejected | Stage::Activated => return,
         };
-        let tag = self.tag();
-        self.applying.asked = Some(tag);
-        self.effect(Effect::Tms { tag, ask });
+        let tag = cx.tag();
+        self.asked = Some(tag);
+        cx.effect(Effect::Tms { tag, ask });
     }
 
     /// Word from the terminal management.
-    pub(crate) fn tms(&mut self, tag: u64, event: TmsEvent) {
-        if self.applying.asked != Some(tag) {
+    pub fn tms(&mut self, cx: &mut Context, tag: u64, event: TmsEvent) {
+        if self.asked != Some(tag) {
             return;
         }
-        self.applying.asked = None;
-        let Some((settings, onboarding)) = self.settings.tms.zip(self.state.onboarding.clone()) else {
+        self.asked = None;
+        let Some((settings, onboarding)) = cx.settings.tms.zip(cx.state.onboarding.clone()) else {
             return;
         };
         let mut next = (*onboarding).clone();
@@ -280,40 +209,105 @@ impl Machine {
                 next.stage = Stage::Activated;
                 next.reason = None;
                 next.parameters = Some(*parameters);
-                self.applying.renew = true;
+                self.renew = true;
                 Ok(())
             }
             (TmsEvent::Status(_) | TmsEvent::Granted(_), _) => {
                 Err((Problem::NotForUs, "the answer is none to the question".into()))
             }
         };
-        let calls = std::mem::take(&mut self.applying.calls);
+        let calls = std::mem::take(&mut self.calls);
         match took {
             Ok(()) => {
-                self.applying.problem = None;
-                self.applying.wait = None;
-                self.applying.not_before = Some(self.now + settings.poll);
+                self.problem = None;
+                self.wait = None;
+                self.not_before = Some(cx.now + settings.poll);
                 // Asking again every minute leaves no trace unless something changed.
                 if (next.stage, &next.reason) != (onboarding.stage, &onboarding.reason) {
-                    next.since = self.now;
-                    self.applied(next);
+                    next.since = cx.now;
+                    applied(cx, next);
                 }
-                calls.into_iter().for_each(|call| self.answer(call, Ok(())));
+                calls.into_iter().for_each(|call| cx.answer(call, Ok(())));
             }
             Err((problem, cause)) => {
-                let wait = self
-                    .applying
-                    .wait
-                    .map_or(settings.retry, |w| Millis((w.0 * 2).min(settings.retry_max.0)));
-                self.applying.wait = Some(wait);
-                self.applying.not_before = Some(self.now + wait);
-                self.applying.problem = Some(problem);
+                let wait = self.wait.map_or(settings.retry, |w| Millis((w.0 * 2).min(settings.retry_max.0)));
+                self.wait = Some(wait);
+                self.not_before = Some(cx.now + wait);
+                self.problem = Some(problem);
                 calls.into_iter().for_each(|call| {
-                    self.answer(call, Err(Fault::Management { problem, cause: cause.clone() }))
+                    cx.answer(call, Err(Fault::Management { problem, cause: cause.clone() }))
                 });
             }
         }
     }
+}
+
+/// The page of a terminal without an account: there is nothing to pay with, and how far the onboarding
+/// is counts.
+pub(crate) fn page(cx: &Context) -> Screen {
+    Screen::Onboarding {
+        stage: stage(cx),
+        reason: cx.state.onboarding.as_ref().and_then(|a| a.reason.clone()),
+    }
+}
+
+/// The onboarding as it can be edited: a rejected one becomes the next revision.
+fn editable(cx: &Context) -> Result<Onboarding, Fault> {
+    let Some(a) = &cx.state.onboarding else {
+        return wrong("there is no onboarding: fill in a draft first");
+    };
+    let mut a = (**a).clone();
+    match a.stage {
+        Stage::Draft => {}
+        Stage::Rejected => {
+            a.revision += 1;
+            a.reason = None;
+        }
+        Stage::Submitted | Stage::InReview | Stage::Approved | Stage::Activated => {
+            return wrong("the onboarding was submitted");
+        }
+    }
+    a.stage = Stage::Draft;
+    a.since = cx.now;
+    Ok(a)
+}
+
+fn applied(cx: &mut Context, onboarding: Onboarding) {
+    cx.record(None, Record::Onboarding(Box::new(onboarding.clone())));
+    if cx.settings.printer && onboarding.stage != Stage::Draft && onboarding.stage != Stage::InReview {
+        let content = PaperContent::Onboarding(Box::new(OnboardingSlip::new(&onboarding, cx.settings.test)));
+        let job = PaperJob::new(cx.state.last_job + 1, PaperKind::OnboardingSlip, 0, content);
+        cx.record(None, PaperRecord::Queued { job: Box::new(job) });
+    }
+    cx.tell(Notice::Onboarding { onboarding: Box::new(onboarding) });
+    cx.signal(Signal::OnboardingChanged);
+}
+
+fn keep_draft(cx: &mut Context, id: String, draft: Draft) -> Result<(), Fault> {
+    draft.check()?;
+    let next = match &cx.state.onboarding {
+        Some(_) => Onboarding { draft, ..editable(cx)? },
+        None => Onboarding {
+            id,
+            revision: 1,
+            stage: Stage::Draft,
+            since: cx.now,
+            draft,
+            accepted: None,
+            reason: None,
+            parameters: None,
+        },
+    };
+    applied(cx, next);
+    Ok(())
+}
+
+fn accept(cx: &mut Context, by: &str, offer: Offer, terms: Signed) -> Result<(), Fault> {
+    let mut next = editable(cx)?;
+    offered(&next.draft, &offer)?;
+    next.accepted = Some(Accepted { hash: terms.hash(), at: cx.now, by: by.into(), offer, terms });
+    applied(cx, next);
+    Ok(())
 }
 
 fn offered(draft: &Draft, offer: &Offer) -> Result<(), Fault> {

@@ -1,9 +1,5 @@
 //! A journal that was restored or is damaged: no payments until a person has seen to it.
-use crate::{
-    Machine, State,
-    state::{FAR, Running},
-    view,
-};
+use crate::{State, context::Context, line::own_settlement, state::FAR, view};
 use payterm_schema::{
     AccountId, Batch, Fault, Kind, Notice, RequestKey, RequestRecord, Stan, Status, TerminalRecord, Time,
     outcome::Class,
@@ -49,9 +45,9 @@ pub(crate) fn recovery_first() -> Fault {
     Fault::WrongState { rule: "the journal was restored: end the recovery first".into() }
 }
 
-impl Machine {
+impl Context {
     /// May a request start that this journal does not know?
-    pub(crate) fn trustworthy(&self, key: &RequestKey, kind: Kind) -> Result<(), Fault> {
+    pub fn trustworthy(&self, key: &RequestKey, kind: Kind) -> Result<(), Fault> {
         match (&self.damaged, &self.state.recovering) {
             _ if moves_none(kind) => Ok(()),
             (Some(cause), _) => Err(Fault::JournalDamaged { cause: cause.clone() }),
@@ -63,7 +59,7 @@ impl Machine {
     /// Its obligations may have been answered in what was lost: a reversal now could take back what was told
     /// as approved. Each is a person's, and the request that ran ends unknown, whatever the journal says of
     /// its frame.
-    pub(crate) fn leave_to_people(&mut self) {
+    pub fn leave_to_people(&mut self) {
         let open: Vec<Obligation> =
             self.state.obligations.iter().filter(|o| o.state != ObligationState::Stuck).cloned().collect();
         open.iter().for_each(|o| self.stuck(o));
@@ -71,7 +67,8 @@ impl Machine {
 
     /// It ran when the journal was damaged. Whether a frame of it is on record or not: what became of it may
     /// have been told.
-    pub(crate) fn cut_off(&mut self, running: Running) {
+    pub fn cut_off(&mut self) {
+        let running = self.running().clone();
         let mut outcome = Arc::unwrap_or_clone(running.view);
         if let Some((of, answer)) = &running.provisional {
             view::with_answer(&mut outcome, answer);
@@ -99,14 +96,14 @@ impl Machine {
 
     /// A host that is in another batch, or cannot be heard: ours may have been settled in what is lost. That
     /// settlement is a request whose outcome is unknown, and a person says it.
-    pub(crate) fn doubt_batches(&mut self) {
-        while self.state.running.is_none() && self.flow.is_none() {
+    pub fn doubt_batches(&mut self) {
+        while self.state.running.is_none() {
             let left = self.state.batches_in_doubt().filter(|(_, d)| d.txn.is_none()).map(|(id, _)| id);
             // One whose settlement is open has its question.
             let unheard = self.never_heard().filter(|id| self.state.ledger(id).settling.is_none());
             let Some(settings) = left.chain(unheard).find_map(|id| self.account(id)).cloned() else { return };
             let id = settings.config.id.clone();
-            let ((key, request), ledger) = (self.own_settlement(id), self.state.ledger(&settings.config.id));
+            let ((key, request), ledger) = (own_settlement(self, id), self.state.ledger(&settings.config.id));
             let txn = self.state.last_txn + 1;
             let mut view =
                 view::first(txn, &key, &request, &self.settings, self.operator(), &settings, self.now);
@@ -137,14 +134,16 @@ impl Machine {
     /// The recovery does not end before each host was heard that may have left our batch, and a person has
     /// said of each batch in doubt whether it was closed. Of an account that is not configured any more
     /// nothing is settled.
-    pub(crate) fn batches_known(&self) -> Result<(), Fault> {
+    pub fn batches_known(&self) -> Result<(), Fault> {
         let Some(recovering) = &self.state.recovering else { return Ok(()) };
         let mut own = self.settings.accounts.iter().filter(|a| a.rules.sign_in).map(|a| &a.config.id);
         if let Some(id) = own
             .find(|id| !recovering.heard.contains(*id) && self.state.keeps_batch(id) && !self.renumbered(id))
         {
             let rule = format!(
-                "account {id} has not signed in since the journal was restored: its batch may have been settled in what is lost. Sign in, or take the account out of the configuration when its acquirer never comes back"
+                "account {id} has not signed in since the journal was restored: its batch may have been \
+                 settled in what is lost. Sign in, or take the account \
+                 out of the configuration when its acquirer never comes back"
             );
             return Err(Fault::WrongState { rule });
         }
@@ -152,7 +151,8 @@ impl Machine {
             self.never_heard().find_map(|id| Some((id, self.state.ledger(id).settling.as_ref()?)))
         {
             let rule = format!(
-                "account {id}: its batch was begun under other numbers, and its settlement is open. Ask, and resolve transaction {}",
+                "account {id}: its batch was begun under other numbers, and its settlement is open. Ask, \
+                 and resolve transaction {}",
                 s.txn
             );
             return Err(Fault::WrongState { rule });
@@ -168,24 +168,19 @@ impl Machine {
             format!("the acquirer is in batch {theirs}")
         };
         let rule = format!(
-            "account {id}: {why}, the restored journal in {ours}. Ask whether {ours} was closed, and resolve transaction {txn}: executed = closed, not executed = open"
+            "account {id}: {why}, the restored journal in {ours}. Ask whether \
+             {ours} was closed, and resolve transaction {txn}: executed = closed, not executed = open"
         );
         Err(Fault::WrongState { rule })
     }
 
     /// Neither restored nor damaged.
-    pub(crate) fn trusted(&self) -> Option<()> {
-        (self.damaged.is_none() && self.state.recovering.is_none()).then_some(())
+    pub fn trusted(&self) -> bool {
+        self.damaged.is_none() && self.state.recovering.is_none()
     }
 
-    pub(crate) fn recovery_ended(&mut self, by: String) {
+    pub fn end_recovery(&mut self, by: String) {
         self.record(None, TerminalRecord::RecoveryEnded { by });
-    }
-
-    /// What runs goes on; nothing new begins.
-    pub(crate) fn journal_damaged(&mut self, why: String) {
-        self.damaged = Some(why);
-        self.rest();
     }
 }
 

@@ -1,15 +1,10 @@
-//! Reports of the totals, and papers that an app asks for.
-use crate::{Machine, State};
+//! Reports of the totals.
+use crate::State;
 use payterm_schema::{
-    Fault, PaperRecord, Time,
+    Time,
     config::AccountConfig,
-    page::Printable,
-    paper::{PaperContent, PaperJob, PaperKind, PaperRequest},
     totals::{AccountTotals, Scope, TotalsReport},
 };
-
-/// Papers of apps and reports that may wait at once: a printer that is out of paper must not fill the store.
-const WAITING_MAX: usize = 16;
 
 /// What a report says besides the totals.
 pub struct ReportHead<'a> {
@@ -18,13 +13,6 @@ pub struct ReportHead<'a> {
     pub operator: &'a str,
     pub test: bool,
     pub now: Time,
-}
-
-impl Machine {
-    /// Papers that are no transaction's may wait in a bounded number.
-    pub(crate) fn room_for_papers(&self) -> bool {
-        self.state.papers.values().filter(|p| p.outcome().is_none()).count() < WAITING_MAX
-    }
 }
 
 impl State {
@@ -68,56 +56,5 @@ impl State {
             accounts: accounts.map(account).collect(),
             test: head.test,
         }
-    }
-}
-
-impl Machine {
-    pub(crate) fn print(&mut self, call: u64, app: String, request: PaperRequest, content: Printable) {
-        let kind = match &content {
-            Printable::Page(_) => PaperKind::Page,
-            Printable::Invoice(_) => PaperKind::InvoiceSlip,
-            Printable::Drawer(_) => PaperKind::Drawer,
-        };
-        let job = PaperJob {
-            app: Some(app),
-            request: Some(request),
-            ..PaperJob::new(self.state.last_job + 1, kind, 0, content.into())
-        };
-        self.queue_own(call, job);
-    }
-
-    pub(crate) fn print_report(&mut self, call: u64, app: String, scope: Scope) {
-        let s = &self.settings;
-        let head = ReportHead {
-            scope,
-            shop: &s.place.shop,
-            operator: &self.operator(),
-            test: s.test,
-            now: self.now,
-        };
-        let report = self.state.report(&head, s.accounts.iter().map(|a| &a.config));
-        let kind = match scope {
-            Scope::Batch => PaperKind::TotalsReport,
-            Scope::Shift => PaperKind::ShiftReport,
-        };
-        let job = PaperJob {
-            app: Some(app),
-            ..PaperJob::new(self.state.last_job + 1, kind, 0, PaperContent::Totals(Box::new(report)))
-        };
-        self.queue_own(call, job);
-    }
-
-    fn queue_own(&mut self, call: u64, job: PaperJob) {
-        if !self.settings.printer {
-            return self.answer(call, Err(Fault::not_found("device", "printer")));
-        }
-        if !self.room_for_papers() {
-            return self.answer(
-                call,
-                Err(Fault::WrongState { rule: format!("{WAITING_MAX} papers wait for the printer already") }),
-            );
-        }
-        self.record(None, PaperRecord::Queued { job: Box::new(job) });
-        self.answer(call, Ok(()));
     }
 }

@@ -411,9 +411,9 @@ impl TerminalActor {
         if let Some(t) = self.timer.take() {
             ctx.cancel_future(t);
         }
-        let Some(at) = self.machine.as_ref().and_then(Machine::poll_timeout) else { return };
+        let Some(wake) = self.machine.as_ref().and_then(Machine::poll_timeout) else { return };
         // One millisecond at least: a deadline that stays due must not spin.
-        let wait = self.services.clock.until(at).max(Duration::from_millis(1));
+        let wait = self.services.clock.until(wake.at).max(Duration::from_millis(1));
         self.timer = Some(ctx.run_later(wait, |act, ctx| {
             act.timer = None;
             let now = act.services.clock.now();

@@ -72,7 +72,7 @@ impl State {
                 }
             }
             RequestRecord::NotSent { txn, stan, .. } => {
-                self.landed(*txn);
+                self.clear_in_flight(*txn);
                 if self.obligation(*txn, *stan).is_some_and(|o| o.duty == Duty::Repeat) {
                     self.obligations.change(*txn, *stan, |o| {
                         (o.state, o.left, o.had_left) = (ObligationState::Due, false, false)
@@ -109,18 +109,18 @@ impl State {
             }
             RequestRecord::Answered { txn, account, stan, due: None, .. } => {
                 self.heard(account, at);
-                self.landed(*txn);
+                self.clear_in_flight(*txn);
                 self.drop_obligation(*txn, *stan);
             }
             RequestRecord::Answered { txn, account, stan, due: Some(due), answer, .. } => {
                 self.heard(account, at);
-                self.landed(*txn);
+                self.clear_in_flight(*txn);
                 self.due(*txn, *stan, due);
                 // F38 of the reversal, "when known" (host-protocol §6).
                 self.obligations.change(*txn, *stan, |o| o.plan.auth_code.clone_from(&answer.auth_code));
             }
             RequestRecord::NoReply { txn, stan, reason, not_before, .. } => {
-                self.landed(*txn);
+                self.clear_in_flight(*txn);
                 self.due(*txn, *stan, &Due { reason: *reason, not_before: *not_before });
             }
             RequestRecord::Disregarded { account, answer, .. } => {
@@ -143,12 +143,12 @@ impl State {
             | RequestRecord::Released { .. } => {}
             RequestRecord::Pending { txn, account, stan, asking, .. } => {
                 self.heard(account, at);
-                self.landed(*txn);
+                self.clear_in_flight(*txn);
                 self.obligations.change(*txn, *stan, |o| o.asking = Some(*asking));
             }
             RequestRecord::Provisional { txn, account, stan, of, answer, .. } => {
                 self.heard(account, at);
-                self.landed(*txn);
+                self.clear_in_flight(*txn);
                 self.obligations.change(*txn, *stan, |o| o.plan.auth_code.clone_from(&answer.auth_code));
                 if let Some(r) = self.running.as_mut().filter(|r| r.txn == *txn) {
                     r.provisional = Some((*of, answer.clone()));
@@ -158,7 +158,7 @@ impl State {
         Ok(())
     }
 
-    fn landed(&mut self, txn: u64) {
+    fn clear_in_flight(&mut self, txn: u64) {
         if let Some(r) = self.running.as_mut().filter(|r| r.txn == txn) {
             r.in_flight = None;
         }

@@ -205,7 +205,7 @@ impl Bench {
     }
     fn wait(&mut self, seconds: i64) {
         let until = self.now + Millis::secs(seconds);
-        while let Some(at) = self.machine.poll_timeout().filter(|t| *t <= until) {
+        while let Some(at) = self.machine.poll_timeout().map(|w| w.at).filter(|t| *t <= until) {
             self.now = at.max(self.now);
             let step = self.machine.handle_timeout(self.now);
             self.take(step);

@@ -673,7 +673,10 @@ fn nothing_is_settled_by_itself_while_the_journal_is_not_to_be_trusted() {
         till.keep(step);
         let step = till.machine.handle_timeout(now);
         assert!(step.records.is_empty() && step.effects.is_empty(), "{what}: {:?}", step.records);
-        assert!(till.machine.poll_timeout().is_none_or(|t| t > now), "{what}: due at once again and again");
+        assert!(
+            till.machine.poll_timeout().is_none_or(|w| w.at > now),
+            "{what}: due at once again and again"
+        );
     }
 }
 

@@ -90,7 +90,7 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
     );
     assert!(matches!(shown(&step)[..], [Screen::SelfTest { .. }]));
     // It leaves the screen by itself.
-    let due = m.poll_timeout().unwrap();
+    let due = m.poll_timeout().unwrap().at;
     assert!(matches!(shown(&m.handle_timeout(due))[..], [Screen::Idle]));
     // The same where nobody is on duty, or nothing can be paid yet.
     for (required, accounts) in [(true, settings(false).accounts), (false, Vec::new())] {
@@ -103,7 +103,7 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
             shown(&m.handle(Input::SelfTested { call: 7, report: report(), print: false }, NOW))[..],
             [Screen::SelfTest { .. }]
         ));
-        let due = m.poll_timeout().unwrap();
+        let due = m.poll_timeout().unwrap().at;
         assert_eq!(shown(&m.handle_timeout(due)), shown(&rest));
     }
     m.handle(sale(), due);
@@ -188,7 +188,7 @@ fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
         },
     };
     let timeout = |m: &mut Machine| {
-        let due = m.poll_timeout().unwrap();
+        let due = m.poll_timeout().unwrap().at;
         m.handle_timeout(due)
     };
     let (mut m, tag) = signs_in();

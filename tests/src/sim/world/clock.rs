@@ -14,7 +14,8 @@ impl World {
 
     /// When the machine wants to be called, in the world's time.
     pub(super) fn timer(&self) -> Option<Time> {
-        self.machine.poll_timeout().filter(|_| !self.disk.down).map(|t| Time(t.0.saturating_sub(self.skew)))
+        let wake = self.machine.poll_timeout().filter(|_| !self.disk.down)?;
+        Some(Time(wake.at.0.saturating_sub(self.skew)))
     }
 
     /// Has it happen so many ms from now.

@@ -3,9 +3,10 @@
 //!
 //! Invariant: nothing of the sale has left, no payment of its card is in doubt, and what is kept is what the
 //! advice needs: the sealed PAN and the expiry.
-use crate::{AccountSettings, Heard, Machine, State, instrument::Presented, view};
+use super::{Pin, Serving, pin};
+use crate::{AccountSettings, Heard, State, context::Context, instrument::Presented, view};
 use payterm_schema::{
-    AccountId, Kind, RequestRecord, Time,
+    Kind, RequestRecord, Time,
     config::BinRange,
     host::{EntryMode, Plan},
     offline::{Check, Judgement, OfflineAnswer, OfflineAuthority, OfflineRule},
@@ -131,93 +132,58 @@ pub fn beforehand(
     Some(OfflineAnswer { account: account.config.id.clone(), judgement, checks })
 }
 
-impl Machine {
-    /// The line is down, and nothing of the running request has left. True: it is accepted, and has ended.
-    pub(crate) fn offline(&mut self, id: &AccountId) -> bool {
-        let Some((running, flow)) = self.state.running.clone().zip(self.flow.clone()) else { return false };
-        let Some(account) = self.account(id).cloned() else { return false };
-        let policy = account.config.offline.as_ref().is_some_and(|c| c.merchant);
-        // After a frame of it left, whatever came of that, it is no longer for the merchant to say.
-        let fresh = running.frames <= 1
-            && !flow.left
-            && running.in_flight.is_none()
-            && self.state.obligations.of(running.txn).next().is_none();
-        let (Some(presented), Some(amount)) =
-            (flow.presented.as_ref().filter(|p| p.wallet.is_none()), running.request.amount)
-        else {
-            return false;
-        };
-        if !policy || !fresh || flow.judged || running.request.kind != Kind::Sale {
-            return false;
-        }
-        let sale =
-            Sale { kind: running.request.kind, presented, pin: flow.pin.is_some() || self.wants_pin(id) };
-        let checks = checks(&account, &self.state, self.heard.get(id), self.now, amount.minor(), Some(sale));
-        let Some(judgement) = Judgement::of(&checks, self.state.obligations.exposure(id)) else {
-            return false;
-        };
-        if let Some(flow) = self.flow.as_mut() {
-            flow.judged = true;
-        }
-        let txn = running.txn;
-        if !judgement.allowed {
-            self.record(Some(txn), RequestRecord::OfflineDenied { txn, account: id.clone(), judgement });
-            return false;
-        }
-        let (stan, batch) = (self.state.next_stan(id), self.state.ledger(id).batch);
-        let mut view = Arc::unwrap_or_clone(running.view);
-        view::with_account(&mut view, &account);
-        view::with_instrument(&mut view, presented);
-        view.sums.amount = Some(amount.minor());
-        (view.stan, view.batch, view.pin) = (Some(stan), Some(batch), false);
-        (view.no_cvm, view.offline_authority, view.offline) =
-            (self.no_cvm(), Some(OfflineAuthority::Merchant), Some(judgement));
-        let plan = Plan {
-            kind: Kind::Sale,
-            stan,
-            batch,
-            amount: Some(amount),
-            mode: Some(presented.mode),
-            pin: false,
-            track: false,
-            wallet: None,
-            expiry: presented.on_card.clone(),
-            card_sequence: None,
-            original: None,
-            operator: view.operator.clone(),
-            at: self.now,
-            auth_code: None,
-            tip: None,
-            scheme: None,
-            settlement: None,
-            offline_authority: Some(OfflineAuthority::Merchant),
-            icc: None,
-        };
-        if let Some(pan) = presented.secrets.pan.clone() {
-            self.step.seal.push((txn, pan));
-        }
-        let card = presented.card.clone();
-        let mut outcome = view.clone();
-        self.record(
-            Some(txn),
-            RequestRecord::OfflineAllowed {
-                txn,
-                account: id.clone(),
-                plan: Box::new(plan),
-                view: Arc::new(view),
-                card,
-                judgement,
-            },
-        );
-        outcome.forwarding = Some(Forwarding::Pending);
-        self.approve(&mut outcome, Authority::Merchant);
-        self.finish(outcome);
-        true
+/// The line is down, and nothing of the running request has left. True: it is accepted, and has ended.
+pub(super) fn accept(cx: &mut Context, s: &mut Serving) -> bool {
+    let id = s.account().clone();
+    let Some(account) = cx.account(&id).cloned() else { return false };
+    let (txn, running) = (s.txn, cx.running());
+    let policy = account.config.offline.as_ref().is_some_and(|c| c.merchant);
+    // After a frame of it left, whatever came of that, it is no longer for the merchant to say.
+    let fresh = running.frames <= 1
+        && !s.left
+        && running.in_flight.is_none()
+        && cx.state.obligations.of(txn).next().is_none();
+    let (Some(presented), Some(amount)) =
+        (s.presented.as_ref().filter(|p| p.wallet.is_none()), s.request.amount)
+    else {
+        return false;
+    };
+    if !policy || !fresh || s.judged || s.kind() != Kind::Sale {
+        return false;
     }
-
-    /// The customer waits for a line that turned out to be down before the request's own message could be
-    /// sent.
-    pub(crate) fn line_is_down(&mut self, id: &AccountId) -> bool {
-        self.flow.as_ref().is_some_and(|f| f.waits_for(id)) && self.offline(id)
+    let pin = s.pin != Pin::NotAsked || pin::wanted(cx, s, &id);
+    let sale = Sale { kind: s.kind(), presented, pin };
+    let checks = checks(&account, &cx.state, cx.heard.get(&id), cx.now, amount.minor(), Some(sale));
+    let Some(judgement) = Judgement::of(&checks, cx.state.obligations.exposure(&id)) else { return false };
+    s.judged = true;
+    if !judgement.allowed {
+        cx.record(Some(txn), RequestRecord::OfflineDenied { txn, account: id, judgement });
+        return false;
     }
+    let mut view = (*running.view).clone();
+    view::with_account(&mut view, &account);
+    view::with_instrument(&mut view, presented);
+    view.sums.amount = Some(amount.minor());
+    let plan = Plan {
+        amount: Some(amount),
+        mode: Some(presented.mode),
+        expiry: presented.on_card.clone(),
+        operator: view.operator.clone(),
+        offline_authority: Some(OfflineAuthority::Merchant),
+        ..cx.control_plan(&id, Kind::Sale)
+    };
+    (view.stan, view.batch, view.pin) = (Some(plan.stan), Some(plan.batch), false);
+    (view.no_cvm, view.offline_authority, view.offline) =
+        (pin::no_cvm(cx, s), Some(OfflineAuthority::Merchant), Some(judgement));
+    if let Some(pan) = presented.secrets.pan.clone() {
+        cx.step.seal.push((txn, pan));
+    }
+    let card = presented.card.clone();
+    let mut outcome = view.clone();
+    let (plan, view) = (Box::new(plan), Arc::new(view));
+    cx.record(Some(txn), RequestRecord::OfflineAllowed { txn, account: id, plan, view, card, judgement });
+    outcome.forwarding = Some(Forwarding::Pending);
+    cx.approve(&mut outcome, Authority::Merchant);
+    cx.finish(outcome);
+    true
 }

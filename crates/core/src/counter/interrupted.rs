@@ -1,0 +1,48 @@
+//! The request that ran when the last run of the daemon ended: a message that may have left is reversed;
+//! anything earlier has ended.
+use super::{Next, reply};
+use crate::{context::Context, view};
+use payterm_schema::{
+    Status,
+    host::{FrameTrace, ReversalReason},
+    outcome::Class,
+    record::{Obligation, ObligationState},
+};
+
+pub(crate) fn end(cx: &mut Context) {
+    let Some(running) = cx.state.running.clone() else { return };
+    let txn = running.txn;
+    if let Some(account) = cx.state.settlement_of(txn) {
+        return cx.end_unknown(&account, "settlement-open", Class::E);
+    }
+    if cx.state.recovering.as_ref().is_some_and(|r| txn <= r.restored.last_txn) {
+        return cx.cut_off();
+    }
+    let (status, code, class) = match running.in_flight {
+        Some((account, stan)) => {
+            let (why, trace) = ("restart".into(), FrameTrace::default());
+            let gone = reply::Unanswered { reason: ReversalReason::NoReply, why, trace, code: "no-reply" };
+            match reply::unanswered(cx, &account, txn, stan, gone) {
+                Next::End(status, code, class) => (status, code, class),
+                _ => return,
+            }
+        }
+        None => {
+            let of = |f: fn(&&Obligation) -> bool| cx.state.obligations.of(txn).find(f).cloned();
+            if let Some(asked) = of(|o| o.asking.is_some()) {
+                return cx.end_unknown(&asked.account, "pending", Class::P);
+            }
+            // The host had said yes, and nobody else had yet.
+            match of(|o| o.state == ObligationState::Armed) {
+                Some(armed) => {
+                    cx.take_back(txn, armed.plan.stan, ReversalReason::Other);
+                    (Status::Declined, "partial-not-taken", Class::B)
+                }
+                None => (Status::Failed, "interrupted", Class::E),
+            }
+        }
+    };
+    let mut outcome = (*cx.running().view).clone();
+    view::ended(&mut outcome, status, code, class, cx.now);
+    cx.finish(outcome);
+}

@@ -1,0 +1,111 @@
+//! The customer presents a card or a code.
+use super::{Devices, Next, Serving, Stage};
+use crate::{
+    Ask,
+    context::Context,
+    instrument::{self, Presented, Problem},
+};
+use payterm_schema::{CardToken, Instrument, host::EntryMode, kind::CardRule, outcome::Class};
+
+/// What can be presented now: working devices, the kind's rule, the customer's choice.
+fn modes(cx: &Context, s: &Serving, devices: &Devices, chosen: &[EntryMode]) -> Vec<EntryMode> {
+    let row = s.kind().row();
+    let allowed = |m: &EntryMode| {
+        (chosen.is_empty() || chosen.contains(m))
+            && (if m.row().card { row.card != CardRule::None } else { row.code })
+            && (*m != EntryMode::Manual || cx.settings.flow.typed_pan)
+    };
+    devices.modes.iter().copied().filter(allowed).collect()
+}
+
+/// What is presented already was not taken, for `problem`; the time goes on.
+pub(super) fn enter(cx: &mut Context, s: &mut Serving, devices: &Devices, problem: Option<Problem>) -> Next {
+    let modes = modes(cx, s, devices, &s.modes);
+    if modes.is_empty() {
+        return Next::fail("reader-unavailable", Class::D);
+    }
+    let until = match s.stage {
+        Stage::Presenting { until, .. } => until,
+        _ => cx.after(cx.settings.flow.present_timeout_ms),
+    };
+    s.enter(cx, Stage::Presenting { until, modes: modes.clone(), problem });
+    cx.ask(Ask::Offer { txn: s.txn, modes });
+    Next::Stay
+}
+
+/// A digit of the keypad: 1 = bank card, 2 = payment code, any other offers both again. The choice only
+/// narrows what is offered; who presents something has chosen.
+pub(super) fn choose(cx: &Context, s: &mut Serving, devices: &Devices, digit: u8) -> Next {
+    if !s.kind().row().code {
+        return Next::Stay;
+    }
+    let chosen = match digit {
+        b'1' => EntryMode::of_cards(true),
+        b'2' => EntryMode::of_cards(false),
+        _ => Vec::new(),
+    };
+    // Something that works must be left.
+    if chosen == s.modes || modes(cx, s, devices, &chosen).is_empty() {
+        return Next::Stay;
+    }
+    s.modes = chosen;
+    Next::Present(None)
+}
+
+pub(super) fn instrument(
+    cx: &mut Context,
+    s: &mut Serving,
+    devices: &Devices,
+    instrument: Instrument,
+    card: Option<CardToken>,
+) -> Next {
+    // Chip and tap are refused until the chip issue; that is no fault of the customer's and costs no try.
+    let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped);
+    let checked = instrument::check(instrument, s.kind(), &cx.settings);
+    let presented = match checked.and_then(|p| refusal(cx, s, devices, &p).map_or(Ok(p), Err)) {
+        Ok(p) => Presented { card, ..p },
+        Err(problem) => {
+            s.present_tries += u8::from(!free);
+            return if s.present_tries >= cx.settings.flow.present_tries {
+                Next::fail("too-many-tries", Class::B)
+            } else {
+                Next::Present(Some(problem))
+            };
+        }
+    };
+    let refused = presented
+        .secrets
+        .pan
+        .as_ref()
+        .is_some_and(|pan| cx.settings.flow.refused_bins.iter().any(|r| r.contains(pan)));
+    let account = match s.original().and_then(|o| o.account.as_ref()) {
+        // It goes where its original went.
+        Some(id) => cx.account(id),
+        None => instrument::route(&cx.settings, &s.request, &presented),
+    };
+    let takes = account.map(|a| (a.config.amount_limit, a.rules.kinds.contains(&s.kind())));
+    let account = account.map(|a| a.config.id.clone());
+    s.presented = Some(presented);
+    s.account = account;
+    cx.ask(Ask::Withdraw);
+    match (takes, s.amount()) {
+        (_, _) if refused => Next::fail("card-refused", Class::C),
+        (None, _) => Next::fail("no-account", Class::C),
+        (Some((_, false)), _) => Next::fail("kind-not-supported", Class::C),
+        (Some((limit, true)), Some(m)) if m.minor() > limit => Next::fail("amount-limit", Class::C),
+        (Some((_, true)), _) => Next::Prepare,
+    }
+}
+
+/// What only the running request can say against an instrument; the customer may present another.
+fn refusal(cx: &Context, s: &Serving, devices: &Devices, presented: &Presented) -> Option<Problem> {
+    let chip = presented.mode == EntryMode::Swipe
+        && presented.chip
+        && cx.settings.chip
+        && cx.settings.flow.chip_first;
+    if chip && devices.modes.contains(&EntryMode::Chip) {
+        return Some("insert-chip");
+    }
+    let masked = s.original().and_then(|o| o.masked_pan.as_ref());
+    masked.is_some_and(|masked| *masked != presented.masked).then_some("card-differs")
+}

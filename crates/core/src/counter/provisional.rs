@@ -1,0 +1,83 @@
+//! A yes of the host that is not yet ours. Its obligation stays armed until whoever has the last word has
+//! spoken; a restart before that reverses it.
+use super::{Next, Serving, Stage};
+use crate::{context::Context, view};
+use payterm_schema::{
+    AccountId, HostAnswer, Kind, Money, ObligationRecord, RequestRecord, Status,
+    account::Stan,
+    host::{FrameTrace, ReversalReason},
+    outcome::{Authority, Class},
+    record::{Ending, ProvisionalOf},
+};
+
+/// Answer of class P to a payment by code: the wallet is asked from here on (host-protocol §8). False: its
+/// profile has no query.
+pub(super) fn pending(
+    cx: &mut Context,
+    s: &mut Serving,
+    account: &AccountId,
+    stan: Stan,
+    answer: &HostAnswer,
+    trace: &FrameTrace,
+) -> bool {
+    let txn = s.txn;
+    let Some(rule) = cx.state.obligation(txn, stan).and_then(|o| cx.query_rule(o)) else { return false };
+    let asking = cx.asking(rule);
+    let (account, answer, trace) = (account.clone(), Box::new(answer.clone()), trace.clone());
+    cx.record(Some(txn), RequestRecord::Pending { txn, account, stan, answer, asking, trace });
+    s.enter(cx, Stage::AskingWallet { until: asking.until });
+    true
+}
+
+/// Code 10, a part of the amount: the cashier decides; until then, and if the power goes, the reversal
+/// stands. False: nobody is asked.
+pub(super) fn partial(
+    cx: &mut Context,
+    s: &mut Serving,
+    account: &AccountId,
+    stan: Stan,
+    answer: &HostAnswer,
+    trace: &FrameTrace,
+) -> bool {
+    if s.kind() != Kind::Sale || !cx.settings.flow.partial_approval {
+        return false;
+    }
+    let sums = &cx.running().view.sums;
+    let part = answer.amount.filter(|a| *a > 0).and_then(|a| Money::new(a, sums.currency).ok());
+    let Some((asked, approved)) = sums.amount_money().zip(part) else { return false };
+    let (txn, answer) = (s.txn, Box::new(answer.clone()));
+    cx.record(
+        Some(txn),
+        RequestRecord::Provisional {
+            txn,
+            account: account.clone(),
+            stan,
+            of: ProvisionalOf::Part,
+            answer: answer.clone(),
+            trace: trace.clone(),
+        },
+    );
+    let until = cx.after(cx.settings.flow.confirm_timeout_ms);
+    s.enter(cx, Stage::Part { until, stan, answer, asked, approved });
+    true
+}
+
+/// The cashier's word on the part.
+pub(super) fn decided(cx: &mut Context, s: &Serving, yes: bool) -> Next {
+    let Stage::Part { stan, answer, .. } = &s.stage else { unreachable!("{:?}: nothing to decide", s.stage) };
+    let (txn, stan) = (s.txn, *stan);
+    let mut outcome = (*cx.running().view).clone();
+    view::with_answer(&mut outcome, answer);
+    if yes {
+        view::with_part(&mut outcome, answer);
+        cx.approve(&mut outcome, Authority::Host);
+        let (how, trace) = (Ending::RequestAnswered, FrameTrace::default());
+        cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });
+    } else {
+        cx.take_back(txn, stan, ReversalReason::Other);
+        view::ended(&mut outcome, Status::Declined, "partial-not-taken", Class::B, cx.now);
+    }
+    cx.requirement(s.account(), txn, answer.requirement);
+    cx.finish(outcome);
+    Next::Stay
+}

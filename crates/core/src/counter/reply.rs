@@ -1,0 +1,283 @@
+//! What the host's word on the request's message means.
+use super::{Next, Serving, control, offline, provisional, retry};
+use crate::{
+    context::Context,
+    outcome::advice_authority,
+    owed::{FailedTry, advice_waits},
+    view,
+};
+use payterm_schema::{
+    AccountId, HostAnswer, HostEvent, Kind, ObligationRecord, RequestRecord, Status,
+    account::Stan,
+    config::RefusalWithoutMac,
+    host::{FrameTrace, HostRules, MacVerdict, RetryRule, ReversalReason},
+    kind::Recovery,
+    outcome::{Class, Forwarding},
+    record::{Due, Duty, Ending},
+};
+
+pub(super) fn event(
+    cx: &mut Context,
+    s: &mut Serving,
+    account: &AccountId,
+    stan: Stan,
+    event: HostEvent,
+) -> Next {
+    let txn = s.txn;
+    s.left |= matches!(event, HostEvent::NoReply { .. } | HostEvent::Reply { .. });
+    match event {
+        HostEvent::NotSent { why } => {
+            let record = RequestRecord::NotSent { txn, account: account.clone(), stan, why: why.clone() };
+            cx.record(Some(txn), record);
+            // An advice is accepted: it leaves when the line is there again.
+            if cx.state.obligation(txn, stan).is_some() {
+                cx.obligation_failed(account, txn, stan, FailedTry::not_sent(why));
+                cx.accept_advice();
+                Next::Stay
+            } else if offline::accept(cx, s) {
+                Next::Stay
+            } else {
+                Next::fail("not-sent", Class::E)
+            }
+        }
+        HostEvent::Unbuildable { why } => {
+            cx.record(Some(txn), RequestRecord::NotSent { txn, account: account.clone(), stan, why });
+            // Whatever it owed is nothing: it cannot be told either.
+            if cx.state.obligation(txn, stan).is_some() {
+                let (how, trace) = (Ending::NothingLeft, FrameTrace::default());
+                cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });
+            }
+            Next::fail("not-sent", Class::E)
+        }
+        HostEvent::NoReply { why, trace } => {
+            let gone = Unanswered { reason: ReversalReason::NoReply, why, trace, code: "no-reply" };
+            unanswered(cx, account, txn, stan, gone)
+        }
+        HostEvent::Reply { answer, trace } => answered(cx, s, account, stan, *answer, trace),
+        // The line keeps these apart.
+        HostEvent::Late { .. } => Next::Stay,
+    }
+}
+
+/// A message left and no valid answer came.
+pub(super) struct Unanswered {
+    pub reason: ReversalReason,
+    pub why: String,
+    pub trace: FrameTrace,
+    pub code: &'static str,
+}
+
+pub(super) fn unanswered(
+    cx: &mut Context,
+    account: &AccountId,
+    txn: u64,
+    stan: Stan,
+    gone: Unanswered,
+) -> Next {
+    let Unanswered { reason, why, trace, code } = gone;
+    let not_before = cx.undo_time(txn, stan);
+    cx.record(
+        Some(txn),
+        RequestRecord::NoReply { txn, account: account.clone(), stan, why, reason, not_before, trace },
+    );
+    match cx.state.obligation(txn, stan).map(|o| o.duty) {
+        None => return Next::fail(code, Class::E),
+        Some(Duty::Reverse) => cx.end_unknown(account, code, Class::E),
+        Some(Duty::Repeat) => cx.accept_advice(),
+        Some(Duty::ManualResolution) => cx.end_in_doubt(txn, stan, code),
+    }
+    Next::Stay
+}
+
+/// What of an answer decides where the request goes.
+struct Judged {
+    class: Class,
+    reverse: bool,
+    retry: RetryRule,
+    /// No MAC, where messages are MACed: of a success it is none, of a refusal as the account says.
+    suspicious: bool,
+    /// The payer, or the wallet, has not decided: it may still be executed.
+    undecided: bool,
+    /// Undecided, and owed until the wallet has been asked.
+    pending: bool,
+    /// Less than was asked for, whatever the profile's code for it: the link lets no other amount through.
+    partial: bool,
+    /// An advice's success that has no MAC.
+    unsigned_end: bool,
+}
+
+fn judge(cx: &Context, s: &Serving, rules: &HostRules, class: Class, answer: &HostAnswer) -> Judged {
+    let view = &cx.running().view;
+    let unsigned = rules.mac_on_replies && answer.mac == MacVerdict::Absent;
+    let rule = rules.codes.get(&answer.code);
+    let undecided = view.wallet.is_some() && class == Class::P;
+    let refusal = cx.account(s.account()).map(|a| a.config.refusal_without_mac());
+    Judged {
+        // Nobody waits for a card's payer (host-protocol §9, 09): a refusal that may be tried again.
+        class: if class == Class::P && !undecided { Class::B } else { class },
+        reverse: rule.is_some_and(|r| r.reverse),
+        retry: rule.map_or(RetryRule::Never, |r| r.retry),
+        suspicious: unsigned && refusal == Some(RefusalWithoutMac::Reverse),
+        undecided,
+        pending: undecided && s.kind().row().recovery == Recovery::Reverse,
+        partial: class == Class::A && answer.amount.is_some() && answer.amount < view.sums.amount,
+        unsigned_end: unsigned && rules.advice_ends.contains(&answer.code),
+    }
+}
+
+fn answered(
+    cx: &mut Context,
+    s: &mut Serving,
+    account: &AccountId,
+    stan: Stan,
+    answer: HostAnswer,
+    trace: FrameTrace,
+) -> Next {
+    if !s.kind().row().authorisation {
+        return control::answered(cx, s, account, stan, answer, trace);
+    }
+    let Some(rules) = cx.account(account).map(|a| a.rules.clone()) else {
+        unreachable!("account {account} of a request is not configured")
+    };
+    let (txn, recovery, digit) = (s.txn, s.kind().row().recovery, answer.requirement);
+    let class = cx.class(account, &answer.code);
+    let absent = rules.mac_on_replies && answer.mac == MacVerdict::Absent;
+    if answer.mac == MacVerdict::Wrong || (class == Class::A && absent) {
+        return not_believed(cx, account, txn, stan, answer, trace);
+    }
+    let judged = judge(cx, s, &rules, class, &answer);
+    let no = judged.class != Class::A;
+    let waits = judged.suspicious || judged.unsigned_end || advice_waits(&rules, &answer);
+    if recovery == Recovery::Repeat && (judged.partial || (no && waits)) {
+        // No word of the acquirer's on the advice itself: it is told again.
+        no_word(cx, account, txn, stan, format!("answered {}", answer.code), trace);
+        if judged.retry == RetryRule::SignIn {
+            cx.sign_out(account, "the host asks for a sign-in");
+        }
+        cx.requirement(account, txn, digit);
+        cx.accept_advice();
+        return Next::Stay;
+    }
+    // Another amount than was asked for is no answer either, where nothing can be taken back.
+    let doubtful = judged.partial || judged.undecided || (no && (judged.suspicious || judged.reverse));
+    if recovery == Recovery::ManualResolution && doubtful {
+        let code = format!("host-{}", answer.code);
+        no_word(cx, account, txn, stan, code.clone(), trace);
+        cx.requirement(account, txn, digit);
+        cx.end_in_doubt(txn, stan, if judged.suspicious { "mac-absent" } else { &code });
+        return Next::Stay;
+    }
+    if judged.pending
+        && s.kind() == Kind::Sale
+        && !judged.suspicious
+        && provisional::pending(cx, s, account, stan, &answer, &trace)
+    {
+        cx.requirement(account, txn, digit);
+        return Next::Stay;
+    }
+    if judged.partial && !judged.suspicious && provisional::partial(cx, s, account, stan, &answer, &trace) {
+        return Next::Stay;
+    }
+    decided(cx, s, account, stan, &judged, &rules, answer, trace)
+}
+
+/// An answer without the MAC that it should have, or with a wrong one, is none.
+fn not_believed(
+    cx: &mut Context,
+    account: &AccountId,
+    txn: u64,
+    stan: Stan,
+    answer: HostAnswer,
+    trace: FrameTrace,
+) -> Next {
+    let code = if answer.mac == MacVerdict::Wrong { "mac-wrong" } else { "mac-absent" };
+    let (account, why) = (account.clone(), code.to_owned());
+    cx.record(
+        Some(txn),
+        RequestRecord::Disregarded {
+            txn,
+            account: account.clone(),
+            stan,
+            why: why.clone(),
+            answer: Box::new(answer),
+            trace,
+        },
+    );
+    cx.sign_out(&account, "a reply had no good MAC");
+    let trace = FrameTrace::default();
+    unanswered(cx, &account, txn, stan, Unanswered { reason: ReversalReason::BadMac, why, trace, code })
+}
+
+/// The answer says nothing of the message itself.
+fn no_word(cx: &mut Context, account: &AccountId, txn: u64, stan: Stan, why: String, trace: FrameTrace) {
+    let (account, reason, not_before) = (account.clone(), ReversalReason::NoReply, cx.now);
+    cx.record(Some(txn), RequestRecord::NoReply { txn, account, stan, why, reason, not_before, trace });
+}
+
+/// The host's yes or no.
+#[allow(clippy::too_many_arguments, reason = "an answer and what was made of it")]
+fn decided(
+    cx: &mut Context,
+    s: &mut Serving,
+    account: &AccountId,
+    stan: Stan,
+    judged: &Judged,
+    rules: &HostRules,
+    answer: HostAnswer,
+    trace: FrameTrace,
+) -> Next {
+    let (txn, kind, digit) = (s.txn, s.kind(), answer.requirement);
+    let recovery = kind.row().recovery;
+    let Judged { class, suspicious, pending, partial, .. } = *judged;
+    let reason = match (suspicious, pending) {
+        (true, _) => ReversalReason::BadMac,
+        (false, true) => ReversalReason::NoReply,
+        (false, false) => ReversalReason::Other,
+    };
+    let must_undo = recovery == Recovery::Reverse
+        && (pending || partial || suspicious || (class != Class::A && judged.reverse));
+    let due = must_undo.then(|| Due { reason, not_before: cx.undo_time(txn, stan) });
+    let mut outcome = (*cx.running().view).clone();
+    view::with_answer(&mut outcome, &answer);
+    let code = answer.code.clone();
+    cx.record(
+        Some(txn),
+        RequestRecord::Answered { txn, account: account.clone(), stan, answer: Box::new(answer), due, trace },
+    );
+    cx.requirement(account, txn, digit);
+    if pending {
+        cx.end_unknown(account, "pending", Class::P);
+        return Next::Stay;
+    }
+    if partial {
+        view::ended(&mut outcome, Status::Declined, "partial-not-taken", Class::B, cx.now);
+        cx.finish(outcome);
+        return Next::Stay;
+    }
+    if class == Class::A || (recovery == Recovery::Repeat && rules.advice_ends.contains(&code)) {
+        if kind == Kind::VoiceSale {
+            outcome.auth_code = s.request.auth_code.clone().or(outcome.auth_code);
+        }
+        if recovery == Recovery::Repeat {
+            outcome.forwarding = Some(Forwarding::Forwarded);
+        }
+        cx.approve(&mut outcome, advice_authority(kind));
+        cx.finish(outcome);
+        return Next::Stay;
+    }
+    let again = match judged.retry {
+        RetryRule::Pin if outcome.pin => retry::another_pin(cx, s),
+        RetryRule::SignIn => retry::another_sign_in(cx, s, account, &code),
+        RetryRule::Now if !must_undo => retry::busy(cx, s),
+        RetryRule::Pin | RetryRule::Now | RetryRule::Done | RetryRule::Never => None,
+    };
+    if let Some(next) = again {
+        return next;
+    }
+    if judged.retry == RetryRule::SignIn {
+        cx.sign_out(account, "the host asks for a sign-in");
+    }
+    view::ended(&mut outcome, Status::Declined, format!("host-{code}"), class, cx.now);
+    cx.finish(outcome);
+    Next::Stay
+}

@@ -1,0 +1,171 @@
+//! The stage sheet: one row a stage of the request that is served, as the kind sheet has one a kind.
+use crate::{Ask, instrument::Problem};
+use payterm_schema::{
+    HostAnswer, Money, Status, Time,
+    account::Stan,
+    host::EntryMode,
+    notice::{Owed, Phase},
+    outcome::Class,
+};
+
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    /// The supervisor allows it at the keypad, or not; the keypad keeps the time.
+    Approving,
+    Confirming {
+        until: Time,
+    },
+    /// The original is looked for.
+    Loading {
+        tag: u64,
+        until: Time,
+    },
+    Presenting {
+        until: Time,
+        /// What is offered.
+        modes: Vec<EntryMode>,
+        problem: Option<Problem>,
+    },
+    /// Waits until the account is signed in and owes nothing.
+    Preparing {
+        until: Time,
+        /// What the customer has to wait for; none where nothing stood in the way.
+        what: Option<&'static str>,
+        owed: Option<Owed>,
+    },
+    PinEntry {
+        tag: u64,
+        until: Time,
+        /// Typed so far.
+        digits: u8,
+    },
+    /// A settlement waits until the account owes nothing and is signed in.
+    Draining {
+        until: Time,
+        owed: Option<Owed>,
+    },
+    /// The batch is being closed.
+    Settling {
+        what: &'static str,
+        until: Time,
+    },
+    /// The message may leave at any moment.
+    Sent {
+        until: Time,
+    },
+    /// The host is busy and nothing reached the issuer: another try after a countdown.
+    Busy {
+        until: Time,
+    },
+    /// The payer has not confirmed on the phone yet: the wallet is asked.
+    AskingWallet {
+        until: Time,
+    },
+    /// A part of the amount is approved: the cashier decides.
+    Part {
+        until: Time,
+        stan: Stan,
+        answer: Box<HostAnswer>,
+        asked: Money,
+        approved: Money,
+    },
+}
+
+/// Where a request goes from a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nowhere before something else happens; or it has ended.
+    Stay,
+    Approve,
+    Confirm,
+    /// What its kind begins with: the original, the instrument, the line.
+    Begin,
+    Load,
+    Present(Option<Problem>),
+    Prepare,
+    EnterPin,
+    Authorise,
+    Drain,
+    /// Ended before a message left, or with nothing owed.
+    End(Status, &'static str, Class),
+}
+impl Next {
+    pub fn fail(code: &'static str, class: Class) -> Self {
+        Next::End(Status::Failed, code, class)
+    }
+}
+
+/// What all stages have.
+pub(super) struct Row {
+    pub phase: Phase,
+    pub on_cancel: OnCancel,
+    pub on_timeout: Option<(Time, OnTimeout)>,
+    /// What the customer is not asked any more when the request ends here.
+    pub on_leave: Option<Ask>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum OnCancel {
+    /// Ends it; at the keypad with this code.
+    Ends(&'static str),
+    /// The message may have left.
+    TooLate,
+    /// It is the cashier's no.
+    Decides,
+}
+
+pub(super) enum OnTimeout {
+    Goes(Next),
+    /// Ends it; the code says what the account was busy with.
+    NotReady,
+    NotDrained,
+    /// It is the cashier's no.
+    Declines,
+}
+
+impl Stage {
+    pub(super) fn row(&self) -> Row {
+        const CASHIER: OnCancel = OnCancel::Ends("cancelled-by-cashier");
+        const CUSTOMER: OnCancel = OnCancel::Ends("cancelled-by-customer");
+        let row = |phase, on_cancel, on_timeout| Row { phase, on_cancel, on_timeout, on_leave: None };
+        let ends =
+            |at: &Time, status, code, class| Some((*at, OnTimeout::Goes(Next::End(status, code, class))));
+        match self {
+            Stage::Approving => row(Phase::Approving, CASHIER, None),
+            Stage::Confirming { until } => {
+                row(Phase::Confirming, CASHIER, ends(until, Status::Cancelled, "not-confirmed", Class::B))
+            }
+            Stage::Loading { until, .. } => {
+                row(Phase::Started, CUSTOMER, ends(until, Status::Failed, "store-failed", Class::E))
+            }
+            Stage::Presenting { until, .. } => Row {
+                on_leave: Some(Ask::Withdraw),
+                ..row(
+                    Phase::Presenting,
+                    CUSTOMER,
+                    ends(until, Status::Cancelled, "present-timeout", Class::B),
+                )
+            },
+            Stage::Preparing { until, .. } => {
+                row(Phase::Preparing, CUSTOMER, Some((*until, OnTimeout::NotReady)))
+            }
+            Stage::PinEntry { tag, until, .. } => Row {
+                on_leave: Some(Ask::AbortPin { tag: *tag }),
+                ..row(Phase::PinEntry, CUSTOMER, ends(until, Status::Cancelled, "pin-timeout", Class::B))
+            },
+            Stage::Draining { until, .. } => {
+                row(Phase::Preparing, CASHIER, Some((*until, OnTimeout::NotDrained)))
+            }
+            // The line keeps the time.
+            Stage::Settling { .. } | Stage::Sent { .. } | Stage::AskingWallet { .. } => {
+                row(Phase::Sending, OnCancel::TooLate, None)
+            }
+            Stage::Busy { until } => {
+                row(Phase::Preparing, CUSTOMER, Some((*until, OnTimeout::Goes(Next::Prepare))))
+            }
+            Stage::Part { until, .. } => {
+                row(Phase::Confirming, OnCancel::Decides, Some((*until, OnTimeout::Declines)))
+            }
+        }
+    }
+}

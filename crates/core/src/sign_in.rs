@@ -1,0 +1,134 @@
+//! What the journal keeps of sign-ins, whoever asked for them, and of the numbers under which an account
+//! speaks.
+use crate::{AccountSettings, context::Context, signal::Signal};
+use payterm_schema::{
+    AccountId, AccountRecord, HostAnswer, Kind, Notice, TerminalRecord, Time,
+    account::Batch,
+    host::{KeysVerdict, Plan},
+    outcome::Class,
+    record::ClockEvent,
+    time::Millis,
+};
+
+/// A host clock further than this from ours is not believed without a supervisor.
+const CLOCK_JUMP: Millis = Millis::secs(15 * 60);
+
+impl Context {
+    /// Messages may leave: the account is signed in, or its acquirer knows no sign-in.
+    pub fn signed_in(&self, a: &AccountSettings) -> bool {
+        !a.rules.sign_in || self.state.ledger(&a.config.id).signed_in
+    }
+
+    /// The open batch was begun under another merchant or terminal number: whatever left now would be of
+    /// another terminal's batch.
+    pub fn renumbered(&self, id: &AccountId) -> bool {
+        let l = self.state.ledger(id);
+        let same = |a: &AccountSettings| {
+            l.opened_as.as_ref().is_none_or(|(m, t)| a.config.mid == **m && a.config.tid == **t)
+        };
+        l.holds_records() && !self.account(id).is_some_and(same)
+    }
+
+    /// Message of the account itself, about no transaction.
+    pub fn control_plan(&self, id: &AccountId, kind: Kind) -> Plan {
+        Plan {
+            kind,
+            stan: self.state.next_stan(id),
+            batch: self.state.ledger(id).batch,
+            amount: None,
+            mode: None,
+            pin: false,
+            track: false,
+            wallet: None,
+            expiry: None,
+            card_sequence: None,
+            original: None,
+            operator: self.operator(),
+            at: self.now,
+            auth_code: None,
+            tip: None,
+            scheme: None,
+            settlement: None,
+            offline_authority: None,
+            icc: None,
+        }
+    }
+
+    /// A sign-in is good when its code is a success and, where messages are MACed, new keys passed their
+    /// check values.
+    pub fn sign_in_refusal(&self, id: &AccountId, answer: &HostAnswer) -> Option<String> {
+        if self.class(id, &answer.code) != Class::A {
+            return Some(format!("the host answered {}", answer.code));
+        }
+        let keys_needed = self.account(id).is_some_and(|a| a.rules.mac_on_replies);
+        match &answer.keys {
+            KeysVerdict::Loaded => None,
+            KeysVerdict::None if !keys_needed => None,
+            KeysVerdict::None => Some("the reply holds no working keys".into()),
+            KeysVerdict::Refused(why) => Some(why.clone()),
+        }
+    }
+
+    pub fn record_sign_in(&mut self, id: &AccountId, answer: HostAnswer) {
+        let (ours, holds, ours_off) =
+            (self.state.ledger(id).batch, self.state.keeps_batch(id), self.state.ledger(id).offset);
+        // Another batch number while ours holds records, or may, does not change ours: settle first
+        // (host-protocol §4).
+        let batch: Batch = answer.batch.filter(|_| !holds).unwrap_or(ours);
+        // In a journal that was restored it may be settled: a person is asked ([`Context::doubt_batches`]).
+        if answer.batch.is_some_and(|b| b != batch) && self.state.recovering.is_none() {
+            self.trouble("settle-first");
+        }
+        let offset = self.host_offset(id, &answer).unwrap_or(ours_off);
+        let differs = self.heard.get(id).and_then(|h| h.off_by);
+        self.record(
+            None,
+            AccountRecord::SignedIn { account: id.clone(), batch, offset, answer: Box::new(answer) },
+        );
+        if let Some(by) = differs {
+            self.record(
+                None,
+                TerminalRecord::Clock { event: ClockEvent::HostDiffers { account: id.clone(), by } },
+            );
+        }
+        self.signal(Signal::NewKeys { account: id.clone() });
+    }
+
+    /// Host time minus ours, from F12 and F13: the reply has no year, so the one that makes the date nearest
+    /// to now; a jump of more than 15 minutes is shown and not taken over.
+    fn host_offset(&mut self, id: &AccountId, answer: &HostAnswer) -> Option<Millis> {
+        let minutes = self.account(id)?.host_offset_minutes;
+        let host = Time::nearest(self.now, answer.date.as_deref()?, answer.time.as_deref()?, minutes)?;
+        let offset = host.since(self.now);
+        let jumps = offset.0.abs() > CLOCK_JUMP.0;
+        if let Some(heard) = self.heard.get_mut(id) {
+            heard.off_by = Some(offset).filter(|_| jumps);
+        }
+        if jumps {
+            self.trouble("clock-jump");
+            return None;
+        }
+        Some(offset)
+    }
+
+    /// The host's word in the header of a reply (processing requirement, host-protocol §1): 3 = sign in again
+    /// after this transaction; others are recorded and shown.
+    pub fn requirement(&mut self, id: &AccountId, txn: u64, digit: u8) {
+        if digit == 0 {
+            return;
+        }
+        self.record(Some(txn), AccountRecord::Requirement { account: id.clone(), digit });
+        if digit == 3 {
+            self.sign_out(id, "the host asks for a sign-in (requirement 3)");
+            self.signal(Signal::SignInWanted { account: id.clone() });
+        } else {
+            self.tell(Notice::Requirement { account: id.clone(), digit });
+        }
+    }
+
+    pub fn sign_out(&mut self, id: &AccountId, why: &str) {
+        if self.state.ledger(id).signed_in {
+            self.record(None, AccountRecord::SignedOut { account: id.clone(), why: why.into() });
+        }
+    }
+}
