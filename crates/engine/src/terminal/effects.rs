@@ -11,11 +11,10 @@ use actix::Context;
 use payterm_core::{Ask, Effect, Input, Query, TmsEvent, VaultAnswer};
 use payterm_journal::{Found, Head, StoreError};
 use payterm_schema::{
-    Fault, HostEvent, Notice, Outcome, Screen,
-    host::EntryMode,
-    host::FrameTrace,
+    AccountId, Fault, HostEvent, HostMessage, Notice, Outcome, Screen,
+    host::{EntryMode, FrameTrace},
     onboarding::Problem,
-    paper::{PaperKind, PrintResult},
+    paper::{PaperJob, PaperKind, PrintResult},
     secret::PinEntry,
 };
 use payterm_texts::Texts;
@@ -69,73 +68,15 @@ impl TerminalActor {
                 services.show_info(|info| info.language = language.tag().into());
             }
             Effect::Show(screen) => show(&services, &screen),
-            Effect::Send(message) => {
-                let tag = message.tag;
-                let handed = Arc::new(AtomicBool::new(false));
-                let asked = services.links.get(&message.account).map(|l| {
-                    l.ask_patiently(
-                        Transmit { message, handed: handed.clone(), wanted: Arc::downgrade(&self.wants) },
-                        PATIENCE,
-                    )
-                });
-                self.later(ctx, async move {
-                    let event = match asked {
-                        None => HostEvent::NotSent { why: "no such account".into() },
-                        Some(asked) => asked.await.unwrap_or_else(|gone| {
-                            let why = format!("host link: {gone}");
-                            // The link died: what it had done to the socket decides.
-                            if handed.load(Ordering::SeqCst) {
-                                HostEvent::NoReply { why, trace: FrameTrace::default() }
-                            } else {
-                                HostEvent::NotSent { why }
-                            }
-                        }),
-                    };
-                    Input::Host { tag, event }
-                });
-            }
-            Effect::ForgetKeys { account } => {
-                let Some(link) = services.links.get(&account).cloned() else { return };
-                let asked = link.ask(ForgetKeys);
-                actix::spawn(async move {
-                    if asked.await.is_err() {
-                        // The link that is made anew is asked again; without it the next sign-in replaces the
-                        // keys.
-                        tracing::warn!(%account, "host link restarted before it removed the working keys");
-                    }
-                });
-            }
+            Effect::Send(message) => self.send(message, ctx),
+            Effect::ForgetKeys { account } => forget_keys(&services, account),
+            Effect::Print { job, duplicate } => self.print(job, duplicate, ctx),
             Effect::Load { tag, query } => {
                 self.later(ctx, async move {
                     let found = load(&services, query)
                         .await
                         .map_err(|e| Fault::StoreFailed { id: "query".into(), cause: e.to_string() });
                     Input::Loaded { tag, found }
-                });
-            }
-            Effect::Print { mut job, duplicate } => {
-                let id = job.id;
-                let here = services.spooler.addr().is_some();
-                self.later(ctx, async move {
-                    if job.kind == PaperKind::SettlementReport
-                        && let Some(o) = job.outcome_mut()
-                    {
-                        // It comes without one rather than not at all.
-                        o.journal = services
-                            .store
-                            .by_txn(o.txn)
-                            .await
-                            .ok()
-                            .flatten()
-                            .and_then(|found| found.outcome.journal);
-                    }
-                    let result = match services.spooler.ask(Spool { job, duplicate }).await {
-                        Ok(result) => result,
-                        // It died with the job: whether a byte left is not known.
-                        Err(gone) if here => PrintResult::Unconfirmed(format!("spooler: {gone}")),
-                        Err(gone) => PrintResult::NotStarted(format!("spooler: {gone}")),
-                    };
-                    Input::Printed { job: id, result }
                 });
             }
             Effect::AskVault { tag, ask } => {
@@ -163,6 +104,67 @@ impl TerminalActor {
             Effect::Renew => services.renew.notify_one(),
         }
     }
+
+    /// Hands a frame to its account's link; the link's one answer is the next input.
+    fn send(&self, message: Box<HostMessage>, ctx: &mut Context<Self>) {
+        let tag = message.tag;
+        let handed = Arc::new(AtomicBool::new(false));
+        let asked = self.services.links.get(&message.account).map(|l| {
+            l.ask_patiently(
+                Transmit { message, handed: handed.clone(), wanted: Arc::downgrade(&self.wants) },
+                PATIENCE,
+            )
+        });
+        self.later(ctx, async move {
+            let event = match asked {
+                None => HostEvent::NotSent { why: "no such account".into() },
+                Some(asked) => asked.await.unwrap_or_else(|gone| {
+                    let why = format!("host link: {gone}");
+                    // The link died: what it had done to the socket decides.
+                    if handed.load(Ordering::SeqCst) {
+                        HostEvent::NoReply { why, trace: FrameTrace::default() }
+                    } else {
+                        HostEvent::NotSent { why }
+                    }
+                }),
+            };
+            Input::Host { tag, event }
+        });
+    }
+
+    fn print(&self, mut job: Box<PaperJob>, duplicate: bool, ctx: &mut Context<Self>) {
+        let services = self.services.clone();
+        let id = job.id;
+        let here = services.spooler.addr().is_some();
+        self.later(ctx, async move {
+            if job.kind == PaperKind::SettlementReport
+                && let Some(o) = job.outcome_mut()
+            {
+                // It comes without one rather than not at all.
+                o.journal =
+                    services.store.by_txn(o.txn).await.ok().flatten().and_then(|found| found.outcome.journal);
+            }
+            let result = match services.spooler.ask(Spool { job, duplicate }).await {
+                Ok(result) => result,
+                // It died with the job: whether a byte left is not known.
+                Err(gone) if here => PrintResult::Unconfirmed(format!("spooler: {gone}")),
+                Err(gone) => PrintResult::NotStarted(format!("spooler: {gone}")),
+            };
+            Input::Printed { job: id, result }
+        });
+    }
+}
+
+fn forget_keys(services: &Services, account: AccountId) {
+    let Some(link) = services.links.get(&account).cloned() else { return };
+    let asked = link.ask(ForgetKeys);
+    actix::spawn(async move {
+        if asked.await.is_err() {
+            // The link that is made anew is asked again; without it the next sign-in replaces the
+            // keys.
+            tracing::warn!(%account, "host link restarted before it removed the working keys");
+        }
+    });
 }
 
 async fn load(services: &Services, query: Query) -> Result<Vec<Outcome>, StoreError> {
@@ -183,10 +185,12 @@ pub(super) fn tell(services: &Services, mut notice: Notice) {
         Notice::Phase { key, phase, .. } => tracing::debug!(request = %key, phase = phase.name(), "phase"),
         Notice::Outcome { outcome } => {
             let reason = outcome.reason.as_ref().map(|r| r.code.as_str());
-            tracing::info!(request = %outcome.key, txn = outcome.txn, status = outcome.status.name(), reason, "outcome");
+            let status = outcome.status.name();
+            tracing::info!(request = %outcome.key, txn = outcome.txn, status, reason, "outcome");
         }
         Notice::Obligation { obligation } => {
-            tracing::info!(txn = obligation.txn, stan = %obligation.plan.stan, state = ?obligation.state, "obligation")
+            let (stan, state) = (obligation.plan.stan, obligation.state);
+            tracing::info!(txn = obligation.txn, %stan, ?state, "obligation")
         }
         Notice::Operators { on_duty, locked } => {
             tracing::info!(on_duty = on_duty.as_ref().map(|o| o.as_str()), locked, "operators")
