@@ -36,8 +36,8 @@ struct Told {
     values: Structure<'static>,
 }
 
-/// Pause before the notices are asked for again: the terminal actor is being rebuilt.
-const AGAIN: Duration = Duration::from_millis(100);
+/// Pause before the notices are asked for again, once they have ended.
+const RESUBSCRIBE: Duration = Duration::from_millis(100);
 /// Time for which an app is not told again what another app's payment changes. 1 s: a customer takes longer.
 const OTHERS: Duration = Duration::from_secs(1);
 
@@ -71,7 +71,7 @@ pub(crate) async fn pump(face: Arc<Face>, mut notices: Notices) {
             notice = notices.next() => match notice {
                 Some(notice) => face.tell(&mut heard, &notice).await,
                 None => {
-                    sleep(AGAIN).await;
+                    sleep(RESUBSCRIBE).await;
                     notices = face.terminal.notices();
                 }
             },

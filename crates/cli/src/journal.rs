@@ -46,7 +46,6 @@ fn page(ui: &Ui, v: &Verified) -> String {
     let head = v.head.clone().unwrap_or_else(|| ui.text("cli-none"));
     let mut rows = vec![
         (ui.text("cli-records"), v.records.to_string()),
-        (ui.text("cli-chained-from"), v.chained_from.map_or_else(|| ui.text("cli-none"), |n| n.to_string())),
         (ui.text("cli-head"), if v.keyed { head } else { format!("{head} ({})", ui.text("cli-not-proved")) }),
     ];
     rows.extend(v.known.map(|known| (ui.text("cli-head-known"), ui.yes_no(known))));

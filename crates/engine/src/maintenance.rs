@@ -10,7 +10,7 @@ const FIRST: Duration = Duration::from_secs(5);
 /// Between two looks at disk and clock. 10 s.
 const LOOK: Duration = Duration::from_secs(10);
 /// The failed check itself is repeated after so long. 10 min.
-const AGAIN: Duration = Duration::from_secs(600);
+const RETRY: Duration = Duration::from_secs(600);
 
 /// Full check and backup, after the start, every `store.check_every_hours`, and when a query has met damage;
 /// ends with a damaged journal.
@@ -54,9 +54,9 @@ pub async fn check(service: Arc<TerminalService>) {
             },
             Ok(Err(e)) => {
                 tracing::error!("the journal was not backed up: {e}");
-                AGAIN
+                RETRY
             }
-            Err(_) => AGAIN,
+            Err(_) => RETRY,
         };
         pause(wait).await;
     }

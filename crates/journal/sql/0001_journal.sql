@@ -1,7 +1,7 @@
 -- The journal and what is derived from it. Written only through the engine's commit rule; STRICT everywhere.
 -- Times are milliseconds since 1970-01-01T00:00:00Z, amounts are minor units of `currency`.
 
--- Facts about this file: which version ran each migration, and `chain_start`, with which record the chain begins.
+-- Facts about this file: which version ran each migration, and `chain_start`, which proves the chain's key.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -19,7 +19,7 @@ CREATE TABLE record (
     sealed  BLOB,
     -- The hash chain (docs/security.md): the record's HMAC over the one before it and its own row, under a
     -- key of the vault.
-    chain   BLOB
+    chain   BLOB NOT NULL
 ) STRICT;
 -- The dispute page of one transaction.
 CREATE INDEX record_of_txn ON record (txn) WHERE txn IS NOT NULL;
@@ -44,7 +44,7 @@ CREATE TABLE txn (
     ended        INTEGER,
     outcome      TEXT NOT NULL,
     -- The record that `outcome` is from.
-    told         INTEGER,
+    told         INTEGER NOT NULL,
     -- What later transactions did to this one.
     voided_by    INTEGER,
     completed_by INTEGER,
@@ -59,7 +59,8 @@ CREATE TABLE txn (
 CREATE INDEX txn_by_rrn  ON txn (rrn)  WHERE rrn IS NOT NULL;
 CREATE INDEX txn_by_stan ON txn (stan) WHERE stan IS NOT NULL;
 -- Pre-authorisations are named by their authorisation code too.
-CREATE INDEX txn_by_auth_code ON txn (outcome ->> '$.auth_code') WHERE kind = 'pre_auth' AND status = 'approved';
+CREATE INDEX txn_by_auth_code ON txn (outcome ->> '$.auth_code')
+    WHERE kind = 'pre_auth' AND status = 'approved';
 
 -- PANs that an obligation or the open batch still needs, sealed by the vault under the transaction's number.
 CREATE TABLE sealed (
@@ -73,7 +74,7 @@ CREATE TABLE snapshot (
     seq     INTEGER PRIMARY KEY,
     version INTEGER NOT NULL,
     json    TEXT NOT NULL,
-    chain   BLOB
+    chain   BLOB NOT NULL
 ) STRICT;
 
 -- Papers that apps asked for: the same (app, id) is the same paper for ever. Kept in the same commit as the

@@ -15,7 +15,7 @@ pub const PURPOSE: &str = "journal";
 pub type Hash = [u8; 32];
 /// Before the first record.
 pub(crate) const NOTHING: Hash = [0; 32];
-/// Key in `meta`: the first record of the chain and the hash that proves it, as `17:9f…`.
+/// Key in `meta` of what proves the chain's key, 64 hexadecimal digits.
 const START: &str = "chain_start";
 
 /// The journal up to a record: who keeps it can show later that the record, and all before it, were there.
@@ -75,50 +75,33 @@ pub(crate) fn of_sealed(all: &[(u64, Vec<u8>)]) -> Vec<u8> {
     all.iter().flat_map(|(txn, blob)| [&txn.to_be_bytes()[..], &Sha256::digest(blob)].concat()).collect()
 }
 
-/// The chain begins with the first record: written with the tables.
+/// Writes the proof of the chain's key; with the tables.
 pub(crate) fn begin(db: &Connection, key: &KeyedHash) -> rusqlite::Result<()> {
-    let text = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
-    db.execute(text, (START, format!("1:{}", hex::encode(started(key, 1))))).map(drop)
+    db.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", (START, proof(key))).map(drop)
 }
 
-/// In a new file that takes the records of one whose chain began at `first`.
-pub(crate) fn begin_again(db: &Connection, key: &KeyedHash, first: u64) -> rusqlite::Result<()> {
-    db.execute(
-        "UPDATE meta SET value = ?2 WHERE key = ?1",
-        (START, format!("{first}:{}", hex::encode(started(key, first)))),
-    )
-    .map(drop)
+fn proof(key: &KeyedHash) -> String {
+    hex::encode(key.of(&[b"start"]))
 }
 
-fn started(key: &KeyedHash, first: u64) -> Hash {
-    key.of(&[b"start", &first.to_be_bytes()])
-}
-
-/// The chain's first record; without a key it is not proved. None: the journal is older than the chain.
-pub(crate) fn start(db: &Connection, key: Option<&KeyedHash>) -> Result<Option<u64>, StoreError> {
-    let read = |e| crate::sql("read the chain's start")(e);
-    let Some(text) = db
-        .query_row("SELECT value FROM meta WHERE key = ?1", [START], |r| r.get::<_, String>(0))
+/// Fails where the chain's start is not there, or, with a key, was made with another one.
+pub(crate) fn check_start(db: &Connection, key: Option<&KeyedHash>) -> Result<(), StoreError> {
+    let found: Option<String> = db
+        .query_row("SELECT value FROM meta WHERE key = ?1", [START], |r| r.get(0))
         .optional()
-        .map_err(read)?
-    else {
-        return Ok(None);
+        .map_err(crate::sql("read the chain's start"))?;
+    let rule = match (found, key) {
+        (None, _) => "is missing",
+        (Some(found), Some(key)) if found != proof(key) => "was not made with this key",
+        (Some(_), _) => return Ok(()),
     };
-    let parsed =
-        text.split_once(':').and_then(|(first, hash)| Some((first.parse::<u64>().ok()?, hash.to_owned())));
-    match (parsed, key) {
-        (Some((first, hash)), Some(key)) if hash == hex::encode(started(key, first)) => Ok(Some(first)),
-        (Some((first, _)), None) => Ok(Some(first)),
-        (Some(_) | None, _) => {
-            Err(StoreError::Chain { place: "its start".into(), rule: "was not made with this key" })
-        }
-    }
+    Err(StoreError::Chain { place: "its start".into(), rule })
 }
 
 /// Whether the chain's start or the last record was written under this key: one of them may be damaged, or
 /// the key another.
 pub(crate) fn is_of(db: &Connection, key: &KeyedHash) -> rusqlite::Result<bool> {
-    if matches!(start(db, Some(key)), Ok(Some(_))) {
+    if check_start(db, Some(key)).is_ok() {
         return Ok(true);
     }
     let mut select = db
@@ -126,7 +109,7 @@ pub(crate) fn is_of(db: &Connection, key: &KeyedHash) -> rusqlite::Result<bool> 
     let mut rows = select.query([])?;
     let Some(row) = rows.next()? else { return Ok(true) };
     let before = head(db, row.get::<_, u64>(0)?.saturating_sub(1))?;
-    Ok(follow(key, 0, &before, row).is_ok())
+    Ok(follow(key, &before, row).is_ok())
 }
 
 /// The journal's head as the row has it.
@@ -136,14 +119,8 @@ pub(crate) fn head(db: &Connection, seq: u64) -> rusqlite::Result<Head> {
     Ok(Head { seq, hash: hash.flatten().unwrap_or(NOTHING) })
 }
 
-/// The head after this row (seq, at, txn, version, json, sealed, chain), which comes after `before`; `first`:
-/// where the chain begins.
-pub(crate) fn follow(
-    key: &KeyedHash,
-    first: u64,
-    before: &Head,
-    row: &rusqlite::Row<'_>,
-) -> Result<Head, StoreError> {
+/// The head after this row (seq, at, txn, version, json, sealed, chain), which comes after `before`.
+pub(crate) fn follow(key: &KeyedHash, before: &Head, row: &rusqlite::Row<'_>) -> Result<Head, StoreError> {
     let read = || -> rusqlite::Result<_> {
         Ok((
             row.get::<_, u64>(0)?,
@@ -159,9 +136,6 @@ pub(crate) fn follow(
     if seq != before.seq + 1 {
         return Err(missing(before));
     }
-    if seq < first {
-        return Ok(Head { seq, hash: NOTHING });
-    }
     let hash =
         Row { seq, at, txn, version, json, sealed: sealed.unwrap_or_default() }.link(key, &before.hash);
     if chain != Some(hash) {
@@ -173,19 +147,17 @@ pub(crate) fn follow(
     Ok(Head { seq, hash })
 }
 
-/// The same without the key: only that nothing is missing.
-pub(crate) fn read(first: u64, before: &Head, row: &rusqlite::Row<'_>) -> Result<Head, StoreError> {
+/// [`follow`] without the key: only that nothing is missing.
+pub(crate) fn read(before: &Head, row: &rusqlite::Row<'_>) -> Result<Head, StoreError> {
     let (seq, chain) = row
         .get::<_, u64>(0)
         .and_then(|s| Ok((s, row.get::<_, Option<Hash>>(6)?)))
         .map_err(crate::sql("read a record"))?;
-    match chain {
-        _ if seq != before.seq + 1 => Err(missing(before)),
-        None if seq >= first => {
-            Err(StoreError::Chain { place: format!("record {seq}"), rule: "has no link" })
-        }
-        chain => Ok(Head { seq, hash: chain.unwrap_or(NOTHING) }),
+    if seq != before.seq + 1 {
+        return Err(missing(before));
     }
+    let no_link = StoreError::Chain { place: format!("record {seq}"), rule: "has no link" };
+    chain.map(|hash| Head { seq, hash }).ok_or(no_link)
 }
 
 fn missing(before: &Head) -> StoreError {

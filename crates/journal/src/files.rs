@@ -118,8 +118,11 @@ pub(crate) fn open_writer(
     db.busy_timeout(BUSY).map_err(sql("busy_timeout"))?;
     keep_wal(&db, true)?;
     let (found, fresh) = version(&db, &path, migrations.len() as u32)?;
-    db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=0;")
-        .map_err(sql("set up the journal"))?;
+    db.execute_batch(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; \
+         PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=0;",
+    )
+    .map_err(sql("set up the journal"))?;
     let checkpoint: i64 = db
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))
         .map_err(sql("checkpoint at start"))?;
@@ -151,12 +154,12 @@ pub(crate) fn keep_wal(db: &Connection, keep: bool) -> Result<(), StoreError> {
 fn version(db: &Connection, path: &Path, known: u32) -> Result<(u32, bool), StoreError> {
     let found: u32 =
         db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql("read the schema version"))?;
-    let onboarding: i32 =
-        db.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(sql("read the onboarding id"))?;
+    let application: i32 =
+        db.query_row("PRAGMA application_id", [], |r| r.get(0)).map_err(sql("read the application id"))?;
     let tables: u32 =
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).map_err(sql("read"))?;
-    let fresh = onboarding == 0 && found == 0 && tables == 0;
-    if !fresh && onboarding != APPLICATION_ID {
+    let fresh = application == 0 && found == 0 && tables == 0;
+    if !fresh && application != APPLICATION_ID {
         return Err(StoreError::NotOurs { path: path.to_owned() });
     }
     if fresh {
@@ -298,7 +301,9 @@ mod tests {
     fn a_migration_is_preceded_by_a_backup_and_keeps_what_was_there() {
         let dir = tempfile::tempdir().unwrap();
         let db = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).unwrap();
-        db.execute_batch("INSERT INTO record (seq, at, version, json) VALUES (1, 5, 3, '{\"type\":\"booted\",\"version\":\"a\"}')").unwrap();
+        let row = "INSERT INTO record (seq, at, version, json, chain) \
+                   VALUES (1, 5, 3, '{\"type\":\"booted\"}', zeroblob(32))";
+        db.execute_batch(row).unwrap();
         drop(db);
         let known = MIGRATIONS.len() as u32;
         let db = open_writer(dir.path(), &key(), &Options::default(), &and(NEXT)).unwrap();
@@ -317,7 +322,10 @@ mod tests {
         drop(db);
         let newer = open_writer(dir.path(), &key(), &Options::default(), MIGRATIONS).err().unwrap();
         assert!(
-            matches!(newer, StoreError::NewerSchema { found, known: k, .. } if (found, k) == (known + 1, known)),
+            matches!(
+                newer,
+                StoreError::NewerSchema { found, known: k, .. } if (found, k) == (known + 1, known)
+            ),
             "{newer}"
         );
     }

@@ -1,5 +1,5 @@
-//! Group commit, on a thread of its own or on the caller's when that is alone; and the quiet moments in which the
-//! write-ahead log is copied back.
+//! Group commit, on a thread of its own or on the caller's when that is alone; and the quiet moments in which
+//! the write-ahead log is copied back.
 use crate::{
     Counters, Job, Loaded, Options, StoreError, backup, files, restore,
     writer::{self, Open, Opened},
@@ -25,8 +25,8 @@ const QUIET_WAIT_FIRST: Duration = Duration::from_millis(20);
 /// what the last commit took, 50 us (half of a quick disk's sync) at the least and 1 ms at the most. Without
 /// it eight payments in flight fall into groups of one and of seven.
 const GATHER_WAIT: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
-/// How long a commit that nobody waits for waits for those that are expected with it ([`Commit::expected_group`]). 2
-/// ms.
+/// How long a commit that nobody waits for waits for those that are expected with it
+/// ([`Commit::expected_group`](crate::Commit::expected_group)). 2 ms.
 const EXPECTED_GROUP_WAIT: Duration = Duration::from_millis(2);
 /// How long those who were answered together are waited for until the first hands over again. 200 us: the
 /// writer does not go to sleep between two groups.
@@ -281,8 +281,8 @@ fn before(until: Instant, jobs: &Receiver<Job>) -> Option<Job> {
 }
 
 /// The next commit. The first quiet moment reserves the WAL. When enough is in the WAL, the first quiet
-/// moment is used to copy it back into the database; without any, it is done at [`WAL_GROUPS_MAX`] times that, so that
-/// the WAL is bounded.
+/// moment is used to copy it back into the database; without any, it is done at [`WAL_GROUPS_MAX`] times
+/// that, so that the WAL is bounded.
 fn next(
     context: &WriterContext,
     slot: &ConnectionSlot,
@@ -295,9 +295,9 @@ fn next(
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        // With the connection taken out: whoever wrote a commit meanwhile would have zeros over it. A caller who
-        // writes just now is through soon; callers who are alone hand nothing over, nothing else would wake
-        // this thread again.
+        // With the connection taken out: whoever wrote a commit meanwhile would have zeros over it. A caller
+        // who writes just now is through soon; callers who are alone hand nothing over, nothing else would
+        // wake this thread again.
         if let Some(open) = slot.take_by(Instant::now() + QUIET_WAIT_FIRST) {
             // It is a matter of speed only: without it the WAL grows as it is written.
             if let Err(e) = files::reserve_wal(&context.dir) {

@@ -31,9 +31,8 @@ const ENTRY: usize = 32;
 /// `journal.keys` grows by so much at a time, so that a key's sync writes no metadata. 64 KiB: 2,048
 /// requests.
 const GROW: u64 = 64 << 10;
-
 /// Entries that are written anew at a start. 128: a page, many times what one commit brings.
-const AGAIN: u64 = 128;
+const REWRITTEN: u64 = 128;
 
 /// The keyed hash of a request's key, as it stands in `journal.keys` and in SQL `lost`.
 pub(crate) type KeyHash = [u8; 16];
@@ -249,7 +248,7 @@ impl Keys {
         }
         // After a failed sync the kernel may show what never reached the disk, and not write it again: the
         // last ones are written anew.
-        let tail = low.saturating_sub(AGAIN);
+        let tail = low.saturating_sub(REWRITTEN);
         let mut bytes = vec![0; (low - tail) as usize * ENTRY];
         file.read_exact_at(&mut bytes, tail * ENTRY as u64)
             .and_then(|()| file.write_all_at(&bytes, tail * ENTRY as u64))

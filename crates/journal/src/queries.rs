@@ -28,7 +28,8 @@ pub struct FoundPaper {
 /// Greatest page of the history.
 const PAGE_MAX: u32 = 200;
 const PAGE_DEFAULT: u32 = 50;
-pub(crate) const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, adjusted_by, refunded, tip, told, (SELECT chain FROM record WHERE record.seq = txn.told) FROM txn";
+pub(crate) const COLUMNS: &str = "SELECT txn, hash, outcome, voided_by, completed_by, \
+    adjusted_by, refunded, tip, told, (SELECT chain FROM record WHERE record.seq = txn.told) FROM txn";
 
 impl Store {
     pub async fn by_key(&self, key: &RequestKey) -> Result<Option<Found>, StoreError> {
@@ -71,10 +72,12 @@ impl Store {
     pub async fn by_auth_code(&self, code: &str, date: &str) -> Result<Vec<Found>, StoreError> {
         let (code, date) = (code.to_owned(), date.to_owned());
         self.ask(move |db| {
-            let tail = "WHERE outcome ->> '$.auth_code' = ?1 AND kind = 'pre_auth' AND status = 'approved' ORDER BY txn DESC LIMIT 64";
+            let tail = "WHERE outcome ->> '$.auth_code' = ?1 AND kind = 'pre_auth' AND status = 'approved' \
+                        ORDER BY txn DESC LIMIT 64";
             let mut found = many(db, tail, params![code])?;
             // The issuer's codes of different days may be the same.
-            let dated = found.iter().position(|f| f.outcome.host_date.as_deref() == Some(date.as_str())).unwrap_or(0);
+            let dated = found.iter().position(|f| f.outcome.host_date.as_deref() == Some(date.as_str()));
+            let dated = dated.unwrap_or(0);
             Ok(found.drain(..).skip(dated).take(1).collect())
         })
         .await
@@ -97,11 +100,13 @@ impl Store {
             let kinds = serde_json::to_string(query.group.kinds()).unwrap_or_default();
             // `+` keeps to the order of the numbers: a batch is the end of the history, and its first number
             // is known.
-            let tail = "WHERE txn > ?1 AND +account = ?2 AND +batch = ?3 AND +status = 'approved' AND kind IN (SELECT value FROM json_each(?4)) ORDER BY txn";
+            let tail = "WHERE txn > ?1 AND +account = ?2 AND +batch = ?3 AND +status = 'approved' \
+                        AND kind IN (SELECT value FROM json_each(?4)) ORDER BY txn";
             let mut select = db.prepare_cached(&format!("{COLUMNS} {tail}")).map_err(sql("read a batch"))?;
             let values = params![query.after, query.account.as_str(), query.batch.get(), kinds];
             let rows = select.query_map(values, found).map_err(sql("read a batch"))?;
-            let wanted = rows.map(|r| r.map(|f| f.outcome)).filter(|r| r.as_ref().map_or(true, |o| query.wants(o)));
+            let wanted = |r: &Result<Outcome, _>| r.as_ref().map_or(true, |o| query.wants(o));
+            let wanted = rows.map(|r| r.map(|f| f.outcome)).filter(wanted);
             wanted.take(query.limit).collect::<Result<_, _>>().map_err(sql("read a batch"))
         })
         .await

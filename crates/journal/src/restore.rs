@@ -9,7 +9,7 @@
 //! the damaged one is moved, and a whole one is never made again.
 use crate::{
     Loaded, Options, StoreError,
-    chain::{self, Head, NOTHING, Row},
+    chain::{self, Head, Row},
     files,
     high_water::{self, Marks},
     sql, verify, wal,
@@ -273,7 +273,7 @@ fn build(
     files::migrate(&mut db, key, files::MIGRATIONS, version)?;
     let step = db.transaction().map_err(sql("begin to restore"))?;
     let from = writer::last(&step)?;
-    let salvaged = if damaged.exists() { salvage(&step, key, &damaged, from, backup.is_none())? } else { 0 };
+    let salvaged = if damaged.exists() { salvage(&step, key, &damaged, from)? } else { 0 };
     erase_closed(&step, key, options)?;
     // Its WAL may be there without it, and must not be beside the new one.
     let kept =
@@ -292,7 +292,9 @@ fn build(
     };
     for (hash, txn) in marks.keys()? {
         // Also what a restoring before this one has lost.
-        let text = "INSERT INTO lost (key, txn) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM txn WHERE txn = ?2) ON CONFLICT (key) DO UPDATE SET txn = max(txn, excluded.txn)";
+        let text = "INSERT INTO lost (key, txn) SELECT ?1, ?2 \
+                    WHERE NOT EXISTS (SELECT 1 FROM txn WHERE txn = ?2) \
+                    ON CONFLICT (key) DO UPDATE SET txn = max(txn, excluded.txn)";
         let n = step.execute(text, (hash, txn)).map_err(sql("keep a lost key"))? as u64;
         restored.lost += if txn > last_txn { n } else { 0 };
         restored.last_txn = restored.last_txn.max(txn);
@@ -347,17 +349,10 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 /// Takes over what the damaged file still proves: the records after the backup's last, as far as each follows
 /// the one before it, and what is sealed for them. What cannot be read of it ends that; what cannot be
 /// written to the new one is an error: SQLite may have rolled everything back.
-fn salvage(
-    new: &Connection,
-    key: &KeyedHash,
-    damaged: &Path,
-    from: Head,
-    fresh: bool,
-) -> Result<u64, StoreError> {
+fn salvage(new: &Connection, key: &KeyedHash, damaged: &Path, from: Head) -> Result<u64, StoreError> {
     let Ok(old) = files::open_to_verify(damaged) else { return Ok(0) };
-    let Ok(Some(first)) = chain::start(&old, Some(key)) else { return Ok(0) };
-    if fresh {
-        chain::begin_again(new, key, first).map_err(sql("begin the chain"))?;
+    if chain::check_start(&old, Some(key)).is_err() {
+        return Ok(0);
     }
     let read = || sql("salvage");
     let mut head = from;
@@ -369,14 +364,13 @@ fn salvage(
             .map_err(read())?;
         let mut rows = select.query([from.seq]).map_err(read())?;
         while let Some(row) = rows.next().map_err(read())? {
-            let next = chain::follow(key, first, &head, row)?;
+            let next = chain::follow(key, &head, row)?;
             let entry = crate::queries::entry(row)?;
             let json = row.get_ref(4).map_err(read())?.as_str().unwrap_or_default();
             let sealed = row.get_ref(5).map_err(read())?.as_blob_or_null().ok().flatten().unwrap_or_default();
             let version = row.get(3).map_err(read())?;
             let written = Row { seq: entry.seq, at: entry.at.0, txn: entry.txn, version, json, sealed };
-            let hash = Some(next.hash).filter(|h| *h != NOTHING);
-            if let Err(e) = writer::write_row(new, &entry, &written, hash) {
+            if let Err(e) = writer::write_row(new, &entry, &written, next.hash) {
                 return Ok(Err(e));
             }
             head = next;
@@ -443,7 +437,9 @@ fn erase_closed(new: &Connection, key: &KeyedHash, options: &Options) -> Result<
     let Some(needs) = (options.sealed_needs)(snapshot.as_deref(), &tail) else { return Ok(()) };
     let owed = serde_json::to_string(&needs.owed).unwrap_or_default();
     for (account, batch) in &needs.open {
-        let text = "DELETE FROM sealed WHERE txn IN (SELECT txn FROM txn WHERE account = ?1 AND batch <> ?2) AND txn NOT IN (SELECT value FROM json_each(?3))";
+        let text = "DELETE FROM sealed \
+                    WHERE txn IN (SELECT txn FROM txn WHERE account = ?1 AND batch <> ?2) \
+                    AND txn NOT IN (SELECT value FROM json_each(?3))";
         new.execute(text, (account.as_str(), batch.get(), &owed))
             .map_err(sql("erase the sealed values of closed batches"))?;
     }

@@ -5,12 +5,12 @@
 use crate::{
     Head, StoreError,
     chain::{self, Hash, NOTHING},
-    files, sql,
+    files, sql, writer,
 };
-use payterm_schema::Outcome;
+use payterm_schema::{Outcome, Record};
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, path::Path};
 
@@ -18,11 +18,9 @@ use std::{collections::HashMap, path::Path};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verified {
     pub records: u64,
-    /// The first record of the chain; what is older was written by a program that made none.
-    pub chained_from: Option<u64>,
     /// The key was there: the chain is proved, not only read.
     pub keyed: bool,
-    /// `17:9f…`, as outcomes name it; none in an empty journal and without a chain.
+    /// `17:9f…`, as outcomes name it; none in an empty journal.
     pub head: Option<String>,
     /// The head that was asked for is in this journal.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,14 +66,7 @@ pub fn verify(path: &Path, key: Option<&KeyedHash>, head: Option<&Head>) -> Resu
 pub(crate) fn of(db: &Connection, key: Option<&KeyedHash>) -> Result<Verified, StoreError> {
     // One view of it all, whatever is committed meanwhile.
     db.execute_batch("BEGIN").map_err(sql("verify"))?;
-    let mut found = Verified {
-        records: 0,
-        chained_from: None,
-        keyed: key.is_some(),
-        head: None,
-        known: None,
-        broken: None,
-    };
+    let mut found = Verified { records: 0, keyed: key.is_some(), head: None, known: None, broken: None };
     let done = look(db, key, &mut found);
     db.execute_batch("ROLLBACK").ok();
     match done {
@@ -108,14 +99,13 @@ fn look(
     }
     let records = "SELECT count(*) FROM record";
     found.records = db.query_row(records, [], |r| r.get(0)).map_err(sql("count the records"))?;
-    found.chained_from = chain::start(db, key)?;
-    let Some(first) = found.chained_from else { return Ok(Some(Broken::new("its start", "is missing"))) };
-    let walked = walk(db, key, first)?;
-    found.head = (walked.head.seq >= first).then(|| walked.head.to_string());
+    chain::check_start(db, key)?;
+    let walked = walk(db, key)?;
+    found.head = (walked.head.seq > 0).then(|| walked.head.to_string());
     if let Some(broken) = snapshots(db, key, &walked)? {
         return Ok(Some(broken));
     }
-    if let Some(broken) = sealed(db, first, &walked)? {
+    if let Some(broken) = sealed(db, &walked)? {
         return Ok(Some(broken));
     }
     transactions(db, walked)
@@ -132,7 +122,7 @@ struct Walked {
     at: HashMap<u64, Hash>,
 }
 
-fn walk(db: &Connection, key: Option<&KeyedHash>, first: u64) -> Result<Walked, StoreError> {
+fn walk(db: &Connection, key: Option<&KeyedHash>) -> Result<Walked, StoreError> {
     let read = || sql("read the records");
     let places: Vec<u64> = db
         .prepare("SELECT seq FROM snapshot")
@@ -150,17 +140,15 @@ fn walk(db: &Connection, key: Option<&KeyedHash>, first: u64) -> Result<Walked, 
     let mut rows = select.query([]).map_err(read())?;
     while let Some(row) = rows.next().map_err(read())? {
         all.head = match key {
-            Some(key) => chain::follow(key, first, &all.head, row)?,
-            None => chain::read(first, &all.head, row)?,
+            Some(key) => chain::follow(key, &all.head, row)?,
+            None => chain::read(&all.head, row)?,
         };
         if places.contains(&all.head.seq) {
             all.at.insert(all.head.seq, all.head.hash);
         }
         let txn: Option<u64> = row.get(2).map_err(read())?;
         let json = row.get_ref(4).map_err(read())?.as_str().unwrap_or_default();
-        if let Some(txn) =
-            txn.filter(|_| all.head.seq >= first && TELLING.iter().any(|t| json.starts_with(t)))
-        {
+        if let Some(txn) = txn.filter(|_| TELLING.iter().any(|t| json.starts_with(t))) {
             all.told.insert(txn, all.head.seq);
         }
         all.sealed.extend(vouched(
@@ -169,7 +157,8 @@ fn walk(db: &Connection, key: Option<&KeyedHash>, first: u64) -> Result<Walked, 
     }
     Ok(all)
 }
-/// The records that a transaction's row takes its outcome from: those of `writer::project`, and no others.
+/// Beginnings of the records that a transaction's row takes its outcome from: those of [`writer::told`], and
+/// no others.
 const TELLING: [&str; 4] = [
     r#"{"request":{"started""#,
     r#"{"request":{"offline_allowed""#,
@@ -228,19 +217,14 @@ fn snapshots(
     Ok(None)
 }
 
-fn sealed(db: &Connection, first: u64, walked: &Walked) -> Result<Option<Broken>, StoreError> {
+fn sealed(db: &Connection, walked: &Walked) -> Result<Option<Broken>, StoreError> {
     let read = || sql("read the sealed values");
     let mut select = db.prepare("SELECT txn, blob FROM sealed").map_err(read())?;
     let mut rows = select.query([]).map_err(read())?;
     while let Some(row) = rows.next().map_err(read())? {
         let (txn, blob) =
             row.get::<_, u64>(0).and_then(|t| Ok((t, row.get_ref(1)?.as_blob()?))).map_err(read())?;
-        let holds = match walked.sealed.get(&txn) {
-            Some(hash) => is(hash, blob),
-            // Sealed before the chain began.
-            None => first > 1,
-        };
-        if !holds {
+        if !walked.sealed.get(&txn).is_some_and(|hash| is(hash, blob)) {
             return Ok(Some(Broken::new(format!("sealed value {txn}"), "is not what its record sealed")));
         }
     }
@@ -250,13 +234,14 @@ fn sealed(db: &Connection, first: u64, walked: &Walked) -> Result<Option<Broken>
 /// Each row of a transaction says what its last record said.
 fn transactions(db: &Connection, mut walked: Walked) -> Result<Option<Broken>, StoreError> {
     let read = || sql("read the transactions");
-    let text = "SELECT txn, told, outcome, json_valid(outcome) AND app = outcome ->> '$.app' AND id = outcome ->> '$.id' AND status = outcome ->> '$.status' FROM txn ORDER BY txn";
+    let text = "SELECT txn, told, outcome, json_valid(outcome) AND app = outcome ->> '$.app' \
+                AND id = outcome ->> '$.id' AND status = outcome ->> '$.status' FROM txn ORDER BY txn";
     let mut select = db.prepare(text).map_err(read())?;
     let mut record = db.prepare("SELECT json FROM record WHERE seq = ?1").map_err(read())?;
     let mut rows = select.query([]).map_err(read())?;
     while let Some(row) = rows.next().map_err(read())? {
         let one = || -> rusqlite::Result<_> {
-            Ok((row.get::<_, u64>(0)?, row.get::<_, Option<u64>>(1)?, row.get_ref(2)?.as_str()?, row.get(3)?))
+            Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?, row.get_ref(2)?.as_str()?, row.get(3)?))
         };
         let (txn, told, outcome, columns) = one().map_err(read())?;
         let last = walked.told.remove(&txn);
@@ -267,12 +252,7 @@ fn transactions(db: &Connection, mut walked: Walked) -> Result<Option<Broken>, S
                 .map(|s| s == Some(true))
                 .map_err(read())
         };
-        let holds = match (told, last) {
-            (Some(told), Some(last)) => told == last && columns && same(told)?,
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        if !holds {
+        if !(last == Some(told) && columns && same(told)?) {
             return Ok(Some(Broken::new(
                 format!("transaction {txn}"),
                 "its row does not say what its last record says",
@@ -289,16 +269,28 @@ fn transactions(db: &Connection, mut walked: Walked) -> Result<Option<Broken>, S
 /// The record says this outcome: word for word, or, where another version of the program wrote the row, the
 /// same by its meaning.
 fn says(record: &str, outcome: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Telling {
-        #[serde(alias = "view")]
-        outcome: Outcome,
-    }
     let parsed = || {
-        Some(
-            serde_json::from_str::<Telling>(record).ok()?.outcome
-                == serde_json::from_str::<Outcome>(outcome).ok()?,
-        )
+        let record = serde_json::from_str::<Record>(record).ok()?;
+        Some(**writer::told(&record)? == serde_json::from_str::<Outcome>(outcome).ok()?)
     };
     record.contains(outcome) || parsed() == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_in_other_words_is_the_same_and_another_one_is_not() {
+        let parts = [
+            r#""app":"pos","id":"a","txn":1,"kind":"sale","status":"approved","currency":"CNY","started":1"#,
+            r#""place":{"shop":"s","address":"","city":""},"operator":"01","test":true"#,
+        ];
+        let outcome = format!("{{{},{}}}", parts[0], parts[1]);
+        let turned = format!("{{{},{}}}", parts[1], parts[0]);
+        let record = format!(r#"{{"request":{{"outcome":{{"outcome":{outcome}}}}}}}"#);
+        assert!(serde_json::from_str::<Record>(&record).is_ok(), "{record}");
+        assert!(says(&record, &outcome) && says(&record, &turned));
+        assert!(!says(&record, &turned.replace("approved", "declined")));
+    }
 }

@@ -7,13 +7,13 @@ use crate::{
     restore, sql,
 };
 use payterm_schema::{
-    AccountId, Entry, PaperRecord, Record, RequestRecord, SettlementRecord, TerminalRecord,
+    AccountId, Entry, Outcome, PaperRecord, Record, RequestRecord, SettlementRecord, TerminalRecord,
     paper::{PaperJob, PrintResult},
     record::{EncodingError, RECORD_VERSION},
 };
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// Version of the snapshot's JSON; the machine's own type decides its content.
 const SNAPSHOT_VERSION: u32 = 1;
@@ -80,8 +80,7 @@ pub(crate) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
     {
         return Err(EncodingError::Newer { seq, found }.into());
     }
-    let first = chain::start(db, Some(key))?
-        .ok_or(StoreError::Chain { place: "its start".into(), rule: "is missing" })?;
+    chain::check_start(db, Some(key))?;
     let mut head =
         chain::head(db, snapshot.as_ref().map_or(0, |s| s.0)).map_err(sql("load the snapshot's record"))?;
     if let Some((seq, version, json, chain)) = &snapshot
@@ -94,7 +93,7 @@ pub(crate) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
     let mut select = db.prepare(text).map_err(sql("load the journal"))?;
     let mut rows = select.query([head.seq]).map_err(sql("load the journal"))?;
     while let Some(row) = rows.next().map_err(sql("load the journal"))? {
-        head = chain::follow(key, first, &head, row)?;
+        head = chain::follow(key, &head, row)?;
         let entry = crate::queries::entry(row)?;
         if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &entry.record {
             told.push((outcome.txn, head));
@@ -173,7 +172,7 @@ fn put(
         };
         *head = Head { seq: entry.seq, hash: row.link(key, &head.hash) };
         mark(db, marks, entry)?;
-        write_row(db, entry, &row, Some(head.hash))?;
+        write_row(db, entry, &row, head.hash)?;
         if let Record::Request(RequestRecord::Outcome { outcome, .. }) = &entry.record {
             told.push((outcome.txn, *head));
         }
@@ -182,7 +181,8 @@ fn put(
         exec(
             db,
             "write a sealed value",
-            "INSERT INTO sealed (txn, blob) VALUES (?1, ?2) ON CONFLICT (txn) DO UPDATE SET blob = excluded.blob",
+            "INSERT INTO sealed (txn, blob) VALUES (?1, ?2) \
+             ON CONFLICT (txn) DO UPDATE SET blob = excluded.blob",
             params![txn, blob],
         )?;
     }
@@ -194,7 +194,8 @@ fn put(
         exec(
             db,
             "erase a batch's sealed values",
-            "DELETE FROM sealed WHERE txn IN (SELECT txn FROM txn WHERE account = ?1 AND batch = ?2) AND txn NOT IN (SELECT value FROM json_each(?3))",
+            "DELETE FROM sealed WHERE txn IN (SELECT txn FROM txn WHERE account = ?1 AND batch = ?2) \
+             AND txn NOT IN (SELECT value FROM json_each(?3))",
             params![e.account.as_str(), e.batch.get(), keep],
         )?;
     }
@@ -215,12 +216,12 @@ fn put(
     Ok(Durable { head: *head, told })
 }
 
-/// A record, and what is derived from it. `chain`: none for one from before the chain.
+/// Writes a record, and what is derived from it.
 pub(crate) fn write_row(
     db: &Connection,
     entry: &Entry,
     row: &Row<'_>,
-    chain: Option<chain::Hash>,
+    chain: chain::Hash,
 ) -> Result<(), StoreError> {
     let sealed = Some(row.sealed).filter(|s| !s.is_empty());
     let values = params![row.seq, row.at, row.txn, row.version, row.json, sealed, chain];
@@ -236,7 +237,8 @@ fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreEr
         Some((Some(account), stan)) => marks.stan(account, stan),
         // A query: of the account that its payment has.
         Some((None, stan)) => {
-            let text = "SELECT json ->> '$.request.allowed.account' FROM record WHERE txn = ?1 AND json -> '$.request.allowed' IS NOT NULL ORDER BY seq DESC LIMIT 1";
+            let text = "SELECT json ->> '$.request.allowed.account' FROM record WHERE txn = ?1 \
+                        AND json -> '$.request.allowed' IS NOT NULL ORDER BY seq DESC LIMIT 1";
             let account: Option<String> = db
                 .prepare_cached(text)
                 .and_then(|mut s| s.query_row([entry.txn], |r| r.get(0)).optional())
@@ -249,82 +251,37 @@ fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreEr
 }
 
 /// The row of a transaction is a fold over its records: the searched columns and the outcome as last
-/// recorded. What is taken from a record here stands in `verify::TELLING` too.
+/// recorded.
 fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
-    let outcome = match &entry.record {
-        Record::Request(RequestRecord::Started { view, .. })
-        | Record::Request(RequestRecord::OfflineAllowed { view, .. })
-        | Record::Settlement(SettlementRecord::Asked { view, .. }) => view,
-        Record::Request(RequestRecord::Outcome { outcome, .. }) => outcome,
-        Record::Request(RequestRecord::Voided { txn, by }) => {
-            return one(
-                entry.seq,
-                exec(
-                    db,
-                    "mark a voided transaction",
-                    "UPDATE txn SET voided_by = ?2 WHERE txn = ?1",
-                    params![txn, by],
-                )?,
-            );
-        }
-        Record::Request(RequestRecord::Completed { txn, by }) => {
-            return one(
-                entry.seq,
-                exec(
-                    db,
-                    "mark a completed pre-authorisation",
-                    "UPDATE txn SET completed_by = ?2 WHERE txn = ?1",
-                    params![txn, by],
-                )?,
-            );
-        }
-        Record::Request(RequestRecord::Adjusted { txn, by, tip }) => {
-            return one(
-                entry.seq,
-                exec(
-                    db,
-                    "mark an adjusted sale",
-                    "UPDATE txn SET adjusted_by = ?2, tip = ?3 WHERE txn = ?1",
-                    params![txn, by, tip],
-                )?,
-            );
-        }
-        Record::Request(RequestRecord::RefundHeld { txn, minor, .. }) => {
-            return one(
-                entry.seq,
-                exec(
-                    db,
-                    "hold a refund",
-                    "UPDATE txn SET refunded = refunded + ?2 WHERE txn = ?1",
-                    params![txn, minor],
-                )?,
-            );
-        }
-        Record::Request(RequestRecord::RefundFreed { txn, minor, .. }) => {
-            return one(
-                entry.seq,
-                exec(
-                    db,
-                    "free a refund",
-                    "UPDATE txn SET refunded = refunded - ?2 WHERE txn = ?1",
-                    params![txn, minor],
-                )?,
-            );
-        }
-        Record::Request(RequestRecord::Released { txn, by }) => {
-            let text = "UPDATE txn SET completed_by = nullif(completed_by, ?2), tip = CASE WHEN adjusted_by = ?2 THEN NULL ELSE tip END, adjusted_by = nullif(adjusted_by, ?2) WHERE txn = ?1";
-            return one(entry.seq, exec(db, "release an original", text, params![txn, by])?);
-        }
-        Record::Terminal(TerminalRecord::Restored { .. }) => return restore::on_record(db),
-        Record::Paper(PaperRecord::Queued { job }) => return queue_paper(db, job),
-        Record::Paper(PaperRecord::Ended {
-            job,
-            result: PrintResult::Confirmed | PrintResult::SentUnconfirmable,
-            ..
-        }) => return end_paper(db, *job, "done"),
-        Record::Paper(PaperRecord::Released { job, print: false, .. }) => {
-            return end_paper(db, *job, "given_up");
-        }
+    if let Some(outcome) = told(&entry.record) {
+        return tell(db, entry, outcome);
+    }
+    match &entry.record {
+        Record::Request(record) => original(db, entry.seq, record),
+        Record::Paper(record) => paper(db, record),
+        Record::Terminal(TerminalRecord::Restored { .. }) => restore::on_record(db),
+        Record::Terminal(
+            TerminalRecord::Booted { .. }
+            | TerminalRecord::SelfTested { .. }
+            | TerminalRecord::RecoveryEnded { .. }
+            | TerminalRecord::Clock { .. }
+            | TerminalRecord::LanguageSet { .. },
+        )
+        | Record::Settlement(_)
+        | Record::Obligation(_)
+        | Record::Account(_)
+        | Record::Operator(_)
+        | Record::Onboarding(_) => Ok(()),
+    }
+}
+
+/// The outcome that a record gives its transaction's row. How these records begin stands in
+/// `verify::TELLING` too.
+pub(crate) fn told(record: &Record) -> Option<&Arc<Outcome>> {
+    match record {
+        Record::Request(RequestRecord::Started { view, .. } | RequestRecord::OfflineAllowed { view, .. })
+        | Record::Settlement(SettlementRecord::Asked { view, .. }) => Some(view),
+        Record::Request(RequestRecord::Outcome { outcome, .. }) => Some(outcome),
         // What a running request has come to is asked of the machine: its row waits for the outcome.
         Record::Request(
             RequestRecord::Allowed { .. }
@@ -334,7 +291,13 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
             | RequestRecord::Answered { .. }
             | RequestRecord::Disregarded { .. }
             | RequestRecord::Pending { .. }
-            | RequestRecord::Provisional { .. },
+            | RequestRecord::Provisional { .. }
+            | RequestRecord::Voided { .. }
+            | RequestRecord::Completed { .. }
+            | RequestRecord::Adjusted { .. }
+            | RequestRecord::RefundHeld { .. }
+            | RequestRecord::RefundFreed { .. }
+            | RequestRecord::Released { .. },
         )
         | Record::Settlement(
             SettlementRecord::Judged { .. }
@@ -345,24 +308,63 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
             | SettlementRecord::Dropped { .. }
             | SettlementRecord::BatchClosed { .. },
         )
-        | Record::Paper(
-            PaperRecord::Started { .. } | PaperRecord::Ended { .. } | PaperRecord::Released { .. },
-        )
-        | Record::Terminal(
-            TerminalRecord::Booted { .. }
-            | TerminalRecord::SelfTested { .. }
-            | TerminalRecord::RecoveryEnded { .. }
-            | TerminalRecord::Clock { .. }
-            | TerminalRecord::LanguageSet { .. },
-        )
+        | Record::Paper(_)
+        | Record::Terminal(_)
         | Record::Obligation(_)
         | Record::Account(_)
         | Record::Operator(_)
-        | Record::Onboarding(_) => return Ok(()),
-    };
+        | Record::Onboarding(_) => None,
+    }
+}
+
+/// What a later request does to the row of its original.
+fn original(db: &Connection, seq: u64, record: &RequestRecord) -> Result<(), StoreError> {
+    let change = |what, text: &str, values: &[&dyn ToSql]| one(seq, exec(db, what, text, values)?);
+    match record {
+        RequestRecord::Voided { txn, by } => {
+            let text = "UPDATE txn SET voided_by = ?2 WHERE txn = ?1";
+            change("mark a voided transaction", text, params![txn, by])
+        }
+        RequestRecord::Completed { txn, by } => {
+            let text = "UPDATE txn SET completed_by = ?2 WHERE txn = ?1";
+            change("mark a completed pre-authorisation", text, params![txn, by])
+        }
+        RequestRecord::Adjusted { txn, by, tip } => {
+            let text = "UPDATE txn SET adjusted_by = ?2, tip = ?3 WHERE txn = ?1";
+            change("mark an adjusted sale", text, params![txn, by, tip])
+        }
+        RequestRecord::RefundHeld { txn, minor, .. } => {
+            let text = "UPDATE txn SET refunded = refunded + ?2 WHERE txn = ?1";
+            change("hold a refund", text, params![txn, minor])
+        }
+        RequestRecord::RefundFreed { txn, minor, .. } => {
+            let text = "UPDATE txn SET refunded = refunded - ?2 WHERE txn = ?1";
+            change("free a refund", text, params![txn, minor])
+        }
+        RequestRecord::Released { txn, by } => {
+            let text = "UPDATE txn SET completed_by = nullif(completed_by, ?2), \
+                        tip = CASE WHEN adjusted_by = ?2 THEN NULL ELSE tip END, \
+                        adjusted_by = nullif(adjusted_by, ?2) WHERE txn = ?1";
+            change("release an original", text, params![txn, by])
+        }
+        RequestRecord::Started { .. }
+        | RequestRecord::OfflineAllowed { .. }
+        | RequestRecord::Outcome { .. }
+        | RequestRecord::Allowed { .. }
+        | RequestRecord::OfflineDenied { .. }
+        | RequestRecord::NotSent { .. }
+        | RequestRecord::NoReply { .. }
+        | RequestRecord::Answered { .. }
+        | RequestRecord::Disregarded { .. }
+        | RequestRecord::Pending { .. }
+        | RequestRecord::Provisional { .. } => Ok(()),
+    }
+}
+
+fn tell(db: &Connection, entry: &Entry, outcome: &Outcome) -> Result<(), StoreError> {
     let json =
         serde_json::to_string(outcome).map_err(|cause| EncodingError::Malformed { seq: entry.seq, cause })?;
-    let o = outcome.as_ref();
+    let o = outcome;
     let told = params![
         o.txn,
         o.status.name(),
@@ -379,12 +381,26 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
     ];
     if let Record::Request(RequestRecord::Started { key, hash, .. }) = &entry.record {
         let first = params![o.kind.name(), o.started.0, key.app, key.id, hash];
-        let text = "INSERT INTO txn (txn, status, account, amount, currency, masked_pan, stan, batch, rrn, ended, outcome, told, kind, started, app, id, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+        let text = "INSERT INTO txn (txn, status, account, amount, currency, masked_pan, stan, batch, rrn, \
+                    ended, outcome, told, kind, started, app, id, hash) \
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         return exec(db, "start a transaction's row", text, &[told, first].concat()).map(drop);
     }
     // SQLite leaves the index of an unchanged column alone.
-    let text = "UPDATE txn SET status=?2, account=?3, amount=?4, currency=?5, masked_pan=?6, stan=?7, batch=?8, rrn=?9, ended=?10, outcome=?11, told=?12 WHERE txn=?1";
+    let text = "UPDATE txn SET status = ?2, account = ?3, amount = ?4, currency = ?5, masked_pan = ?6, \
+                stan = ?7, batch = ?8, rrn = ?9, ended = ?10, outcome = ?11, told = ?12 WHERE txn = ?1";
     one(entry.seq, exec(db, "update a transaction's row", text, told)?)
+}
+
+fn paper(db: &Connection, record: &PaperRecord) -> Result<(), StoreError> {
+    match record {
+        PaperRecord::Queued { job } => queue_paper(db, job),
+        PaperRecord::Ended {
+            job, result: PrintResult::Confirmed | PrintResult::SentUnconfirmable, ..
+        } => end_paper(db, *job, "done"),
+        PaperRecord::Released { job, print: false, .. } => end_paper(db, *job, "given_up"),
+        PaperRecord::Started { .. } | PaperRecord::Ended { .. } | PaperRecord::Released { .. } => Ok(()),
+    }
 }
 
 /// Only the papers that an app asked for have a row.

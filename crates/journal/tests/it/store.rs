@@ -1,23 +1,22 @@
-//! The store against a real disk: group commit, failures, reopening, modes, the projection.
+//! The store against a real disk: failures, reopening, modes, the projection.
+use crate::rig::{key, put, wait};
 use payterm_journal::{Commit, Loaded, Options, Store, StoreError};
 use payterm_schema::{
     Entry, Kind, Outcome, Record, Request, RequestKey, RequestRecord, Status, TerminalRecord, Time,
     request::RequestWire, terminal::Filter,
 };
-use payterm_vault::{KeyedHash, SealingKey};
 use serde_json::json;
 use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-fn booted(seq: u64) -> Entry {
+pub fn booted(seq: u64) -> Entry {
     Entry {
         seq,
         at: Time(1_000 + seq as i64),
@@ -26,16 +25,13 @@ fn booted(seq: u64) -> Entry {
     }
 }
 /// A page is full of two of them.
-fn booted_long(seq: u64) -> Entry {
+pub fn booted_long(seq: u64) -> Entry {
     Entry { record: Record::Terminal(TerminalRecord::Booted { version: "x".repeat(1_500) }), ..booted(seq) }
 }
-fn commit(records: Vec<Entry>) -> Commit {
+pub fn commit(records: Vec<Entry>) -> Commit {
     Commit { records, ..Commit::default() }
 }
-fn key() -> KeyedHash {
-    SealingKey::new([7; 32]).keyed_hash(payterm_journal::PURPOSE)
-}
-fn open_with(dir: &Path, options: Options) -> Result<(Store, Loaded), StoreError> {
+pub fn open_with(dir: &Path, options: Options) -> Result<(Store, Loaded), StoreError> {
     // A program that another test begins holds a copy of the lock between its fork and its exec.
     let held = (0..200).find_map(|_| match payterm_journal::hold(dir) {
         Err(StoreError::StateInUse(_)) => {
@@ -46,24 +42,18 @@ fn open_with(dir: &Path, options: Options) -> Result<(Store, Loaded), StoreError
     });
     Store::open(held.unwrap_or_else(|| payterm_journal::hold(dir))?, dir, key(), options)
 }
-fn open(dir: &Path) -> (Store, Loaded) {
+pub fn open(dir: &Path) -> (Store, Loaded) {
     open_with(dir, Options::default()).unwrap()
 }
-fn put(store: &Store, c: Commit) -> Result<u64, StoreError> {
-    store.commit(c).blocking_recv().unwrap_or(Err(StoreError::Stopped)).map(|d| d.head.seq)
-}
-fn wait<T>(f: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f)
-}
 
-fn view(txn: u64, id: &str, status: &str) -> Outcome {
+pub fn view(txn: u64, id: &str, status: &str) -> Outcome {
     serde_json::from_value(json!({
         "app": "pos", "id": id, "txn": txn, "kind": "sale", "status": status, "currency": "CNY", "amount": "12.34", "started": 1_000 + txn,
         "place": {"shop": "s", "address": "", "city": ""}, "operator": "01", "test": true,
     }))
     .unwrap()
 }
-fn started(seq: u64, txn: u64, id: &str) -> Entry {
+pub fn started(seq: u64, txn: u64, id: &str) -> Entry {
     let wire = RequestWire {
         id: id.into(),
         kind: "sale".into(),
@@ -81,7 +71,7 @@ fn started(seq: u64, txn: u64, id: &str) -> Entry {
     });
     Entry { seq, at: Time(1_000 + txn as i64), txn: Some(txn), record }
 }
-fn ended(seq: u64, txn: u64, id: &str) -> Entry {
+pub fn ended(seq: u64, txn: u64, id: &str) -> Entry {
     let mut outcome = view(txn, id, "approved");
     outcome.rrn = Some(format!("{txn:012}"));
     outcome.stan = payterm_schema::Stan::new(txn as u32);
@@ -97,6 +87,23 @@ fn ended(seq: u64, txn: u64, id: &str) -> Entry {
     }
 }
 
+/// Panics once at the next group after it was planted.
+pub fn fail_point() -> (Option<payterm_journal::FailPoint>, Arc<AtomicBool>) {
+    let planted = Arc::new(AtomicBool::new(false));
+    let own = planted.clone();
+    (Some(Arc::new(move || assert!(!own.swap(false, Ordering::Relaxed), "planted panic"))), planted)
+}
+
+/// On any disk.
+pub fn quick() -> Options {
+    Options { quick: Duration::MAX, ..Options::default() }
+}
+
+/// The writer's thread has put the connection back and reserved the WAL.
+pub fn at_rest() {
+    std::thread::sleep(Duration::from_millis(500));
+}
+
 #[test]
 fn a_lone_commit_is_durable_and_read_back_in_order() {
     let dir = tempfile::tempdir().unwrap();
@@ -108,170 +115,6 @@ fn a_lone_commit_is_durable_and_read_back_in_order() {
     store.close();
     let (_store, loaded) = open(dir.path());
     assert_eq!(loaded.tail, vec![booted(1), started(2, 1, "a"), ended(3, 1, "a")]);
-}
-
-#[test]
-fn commits_that_wait_share_a_sync() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path());
-    let heard: Vec<_> = (1..=200).map(|seq| store.commit(commit(vec![booted(seq)]))).collect();
-    let seqs: Vec<u64> = heard.into_iter().map(|h| h.blocking_recv().unwrap().unwrap().head.seq).collect();
-    assert_eq!(seqs, (1..=200).collect::<Vec<_>>());
-    let groups = store.counters().groups.load(Ordering::Relaxed);
-    assert!(groups < 100, "{groups} groups for 200 commits");
-    assert_eq!(store.counters().commits.load(Ordering::Relaxed), 200);
-}
-
-/// Callers who are alone write themselves and hand nothing over: the writer's thread finds its moment between
-/// them.
-#[test]
-fn the_wal_is_reserved_beside_a_caller_who_never_pauses() {
-    for _ in 0..8 {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, _) = open(dir.path());
-        let (until, mut before) = (Instant::now() + Duration::from_secs(60), 0);
-        for seq in 1.. {
-            store.commit_alone(commit(vec![booted(seq)])).blocking_recv().unwrap().unwrap();
-            std::thread::sleep(Duration::from_micros(100));
-            let wal = std::fs::metadata(dir.path().join("journal.db-wal")).unwrap().len();
-            // No commit is that long: it was reserved, and not at one of the checkpoints, by luck.
-            if wal > before + (1 << 20) {
-                assert!(seq < 900, "not before commit {seq}");
-                break;
-            }
-            before = wal;
-            assert!(Instant::now() < until, "{wal} bytes behind {seq} commits");
-        }
-    }
-}
-
-/// What nobody waits for goes with those that are expected with it; without them it is written all the same,
-/// and whoever waits is not held up.
-#[test]
-fn what_nobody_waits_for_is_written_with_others() {
-    const PAIRS: u64 = 100;
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path());
-    for n in 0..PAIRS {
-        let one =
-            store.commit(Commit { records: vec![booted(2 * n + 1)], expected_group: 2, ..Commit::default() });
-        // Longer than those who were answered together are waited for.
-        std::thread::sleep(Duration::from_micros(300));
-        let other =
-            store.commit(Commit { records: vec![booted(2 * n + 2)], expected_group: 2, ..Commit::default() });
-        wait(one).unwrap().unwrap();
-        wait(other).unwrap().unwrap();
-    }
-    let groups = store.counters().groups.load(Ordering::Relaxed);
-    assert!(groups < PAIRS + PAIRS / 2, "{groups} groups for {PAIRS} pairs");
-    let last = 2 * PAIRS;
-    assert_eq!(
-        put(&store, Commit { records: vec![booted(last + 1)], expected_group: 8, ..Commit::default() })
-            .unwrap(),
-        last + 1
-    );
-    let patient =
-        store.commit(Commit { records: vec![booted(last + 2)], expected_group: 8, ..Commit::default() });
-    assert_eq!(put(&store, commit(vec![booted(last + 3)])).unwrap(), last + 3);
-    assert_eq!(wait(patient).unwrap().unwrap().head.seq, last + 2);
-}
-
-/// On any disk.
-fn quick() -> Options {
-    Options { quick: Duration::MAX, ..Options::default() }
-}
-
-/// Panics once at the next group after it was planted.
-fn fail_point() -> (Option<payterm_journal::FailPoint>, Arc<AtomicBool>) {
-    let planted = Arc::new(AtomicBool::new(false));
-    let own = planted.clone();
-    (Some(Arc::new(move || assert!(!own.swap(false, Ordering::Relaxed), "planted panic"))), planted)
-}
-
-/// The writer's thread has put the connection back and reserved the WAL.
-fn at_rest() {
-    std::thread::sleep(Duration::from_millis(500));
-}
-
-#[test]
-fn a_lone_commit_is_written_by_its_caller() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open_with(dir.path(), quick()).unwrap();
-    assert!(
-        store.commit_alone(commit(vec![booted(1)])).blocking_recv().unwrap().is_ok(),
-        "how quick the disk is, nobody knows yet"
-    );
-    at_rest();
-    assert_eq!(store.commit_alone(commit(vec![booted(2)])).try_recv().unwrap().unwrap().head.seq, 2);
-    // Behind what was handed over before.
-    let first = store.commit(commit((3..4_003).map(booted).collect()));
-    let second = store.commit_alone(commit(vec![booted(4_003)]));
-    assert_eq!([first, second].map(|h| h.blocking_recv().unwrap().unwrap().head.seq), [4_002, 4_003]);
-    store.close();
-    assert_eq!(open(dir.path()).1.last_seq, 4_003);
-}
-
-#[test]
-fn a_slow_disk_is_the_writers() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open_with(dir.path(), Options { quick: Duration::ZERO, ..Options::default() }).unwrap();
-    for seq in 1..=5 {
-        let mut heard = store.commit_alone(commit(vec![booted(seq)]));
-        assert!(heard.try_recv().is_err());
-        heard.blocking_recv().unwrap().unwrap();
-    }
-}
-
-/// The writer's thread looks after the WAL: in a quiet moment when enough is in it, in a shorter one at twice
-/// that, and at eight times that at the latest.
-#[test]
-fn lone_commits_leave_checkpoints_to_the_writer() {
-    const EVERY: u64 = 8;
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open_with(dir.path(), Options { checkpoint_every: EVERY, ..quick() }).unwrap();
-    // What is in the WAL only is not in it.
-    let copied = || dir.path().join("journal.db").metadata().unwrap().len();
-    let mut seq = 0;
-    // True: written here. The writer puts the connection back behind its answer: without a pause it is handed over
-    // again.
-    let mut alone = |pause: u64| {
-        seq += 1;
-        std::thread::sleep(Duration::from_millis(pause));
-        let mut heard = store.commit_alone(commit(vec![booted_long(seq)]));
-        match heard.try_recv() {
-            Ok(done) => done.map(|_| true).unwrap(),
-            Err(_) => heard.blocking_recv().unwrap().map(|_| false).unwrap(),
-        }
-    };
-    // How quick the disk is, it does not know; then its thread has to reserve the WAL.
-    alone(5);
-    at_rest();
-    let before = copied();
-    let first: Vec<bool> = (0..=EVERY).map(|_| alone(5)).collect();
-    assert_eq!(
-        first.iter().filter(|here| !**here).count(),
-        1,
-        "told once that a checkpoint is due: {first:?}"
-    );
-    assert_eq!(copied(), before, "nobody was quiet");
-    std::thread::sleep(Duration::from_millis(400));
-    let after = copied();
-    assert!(after > before, "in the quiet moment the WAL is copied back");
-    // Nobody is ever quiet for 100 ms, the last time that it is waited for so long began before twice that.
-    let mut until_copied = |pause: u64| {
-        let before = copied();
-        let more = |_: &u64| {
-            alone(pause);
-            copied() > before
-        };
-        (1..).find(more).unwrap()
-    };
-    let many = until_copied(5);
-    assert!((2 * EVERY..2 * EVERY + 30).contains(&many), "{many}");
-    // Nor for 2 ms: not later than at eight times that.
-    let many = until_copied(0);
-    assert!(many <= 9 * EVERY, "{many}");
-    assert!(alone(5) || alone(5), "and its time has come again");
 }
 
 #[test]
@@ -433,7 +276,7 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
         "PRAGMA user_version={schema}; DELETE FROM meta WHERE value = 'payterm 9'; UPDATE record SET version=42"
     ));
     assert!(refused().contains("version 42 is newer than 3"), "{}", refused());
-    change("UPDATE record SET version=3; INSERT INTO snapshot VALUES (1, 9, '{}', NULL)");
+    change("UPDATE record SET version=3; INSERT INTO snapshot VALUES (1, 9, '{}', zeroblob(32))");
     assert!(refused().contains("snapshot 1: version 9 is newer"), "{}", refused());
     change("DELETE FROM snapshot");
     let (store, loaded) = open(dir.path());
@@ -519,89 +362,6 @@ fn sealed_values_come_and_go_with_their_commit() {
     assert_eq!(wait(store.sealed(7)).unwrap(), None);
 }
 
-/// The body of the process that the next test counts the syncs of.
-#[test]
-#[ignore = "run by a_lone_commit_is_one_fdatasync under strace"]
-fn child_of_the_sync_count() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path());
-    put(&store, commit(vec![booted(1), booted(2)])).unwrap();
-    println!("begin");
-    let n = std::env::var("COMMITS").unwrap().parse::<u64>().unwrap();
-    for seq in 3..3 + n {
-        put(&store, commit(vec![booted(seq)])).unwrap();
-    }
-    std::process::exit(0);
-}
-
-#[test]
-fn a_lone_commit_is_one_fdatasync() {
-    let syncs = |commits: u32| {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("strace");
-        let run = Command::new("strace")
-            .args(["-f", "-qq", "-e", "trace=fdatasync,fsync,sync_file_range", "-o"])
-            .arg(&log)
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "store::child_of_the_sync_count", "--ignored"])
-            .env("COMMITS", commits.to_string())
-            .output()
-            .unwrap();
-        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-        std::fs::read_to_string(log).unwrap().lines().filter(|l| l.contains("sync")).count()
-    };
-    assert_eq!(syncs(60) - syncs(10), 50);
-}
-
-/// Time of a lone commit against a bare SQLite durable commit of one 300-byte row, in one run; printed, not
-/// judged (`make bench` judges).
-#[test]
-#[ignore = "a measurement: cargo test --release -- --ignored --nocapture lone_commit_against_bare"]
-fn lone_commit_against_bare() {
-    const N: u64 = 2_000;
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let (store, _) = open(dir.path());
-    let bare = rusqlite::Connection::open(dir.path().join("bare.db")).unwrap();
-    bare.execute_batch(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)",
-    )
-    .unwrap();
-    let (mut ours, mut theirs, mut sale) = (Vec::new(), Vec::new(), Vec::new());
-    let text = "x".repeat(300);
-    let version = "v".repeat(270);
-    let mut seq = 0;
-    for n in 0..N {
-        let t = Instant::now();
-        bare.prepare_cached("INSERT INTO t (x) VALUES (?1)").unwrap().execute([&text]).unwrap();
-        theirs.push(t.elapsed());
-        seq += 1;
-        let entry = Entry {
-            seq,
-            at: Time(1),
-            txn: Some(seq),
-            record: Record::Terminal(TerminalRecord::Booted { version: version.clone() }),
-        };
-        let t = Instant::now();
-        put(&store, commit(vec![entry])).unwrap();
-        ours.push(t.elapsed());
-        seq += 1;
-        let entry = started(seq, n + 1, &format!("o{n}"));
-        let t = Instant::now();
-        put(&store, commit(vec![entry])).unwrap();
-        sale.push(t.elapsed());
-    }
-    let median = |v: &mut Vec<Duration>| {
-        v.sort();
-        v[v.len() / 2]
-    };
-    let (o, b, s) = (median(&mut ours), median(&mut theirs), median(&mut sale));
-    println!(
-        "bare {b:?}, a record of 300 bytes {o:?} ({:.2}), a started request with its row {s:?} ({:.2})",
-        o.as_secs_f64() / b.as_secs_f64(),
-        s.as_secs_f64() / b.as_secs_f64()
-    );
-}
-
 #[test]
 fn health_finds_damage_a_disk_that_takes_nothing_and_the_newest_time() {
     let dir = tempfile::tempdir().unwrap();
@@ -629,112 +389,4 @@ fn health_finds_damage_a_disk_that_takes_nothing_and_the_newest_time() {
     assert!(pages > 20, "{pages}");
     std::os::unix::fs::FileExt::write_all_at(&file, &[0xA5; 4096], (pages - 5) * 4096).unwrap();
     assert!(store.health().map_or(true, |h| h.damage.is_some()));
-}
-
-/// Three sales with a sealed value each, in commits of their own, and a snapshot.
-fn sales(store: &Store) {
-    for n in 1..=3u64 {
-        let records = vec![started(2 * n - 1, n, &format!("o{n}")), ended(2 * n, n, &format!("o{n}"))];
-        let snapshot = (n == 2).then(|| (4, "{}".to_owned()));
-        put(store, Commit { records, seal: vec![(n, vec![n as u8; 40])], snapshot, ..Commit::default() })
-            .unwrap();
-    }
-}
-
-#[test]
-fn the_chain_proves_the_journal_and_each_outcome_names_its_place_in_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("journal.db");
-    let (store, _) = open(dir.path());
-    sales(&store);
-    // Also while the daemon has it open.
-    let live = payterm_journal::verify(&path, Some(&key()), None).unwrap();
-    assert_eq!((live.records, live.chained_from, live.keyed, live.broken), (6, Some(1), true, None));
-    let durable = store
-        .commit(commit(vec![started(7, 4, "o4"), ended(8, 4, "o4"), booted(9)]))
-        .blocking_recv()
-        .unwrap()
-        .unwrap();
-    let found = wait(store.by_txn(4)).unwrap().unwrap();
-    assert_eq!(found.outcome.journal, Some(durable.told[0].1.to_string()));
-    assert!(found.outcome.journal.as_ref().unwrap().starts_with("8:"), "{:?}", found.outcome.journal);
-    assert_eq!(durable.head.seq, 9);
-    // An erased value does not break it.
-    put(&store, Commit { records: vec![booted(10)], erase: vec![2], ..Commit::default() }).unwrap();
-    store.close();
-    drop(store);
-    let names = || {
-        std::fs::read_dir(dir.path())
-            .unwrap()
-            .map(|f| f.unwrap().file_name())
-            .collect::<std::collections::BTreeSet<_>>()
-    };
-    let before = names();
-    let closed = payterm_journal::verify(&path, Some(&key()), None).unwrap();
-    assert_eq!((closed.records, closed.broken), (10, None));
-    let blind = payterm_journal::verify(&path, None, None).unwrap();
-    assert_eq!((blind.keyed, blind.broken, &blind.head), (false, None, &closed.head));
-    let knows = |head: &str| {
-        payterm_journal::verify(&path, Some(&key()), Some(&head.parse().unwrap())).unwrap().known
-    };
-    assert_eq!(
-        (knows(found.outcome.journal.as_ref().unwrap()), knows(&format!("8:{}", "ab".repeat(32)))),
-        (Some(true), Some(false))
-    );
-    assert_eq!(names(), before, "verifying leaves nothing behind");
-    let (_store, loaded) = open(dir.path());
-    assert_eq!(Some(loaded.head.to_string()), closed.head);
-}
-
-/// Whatever somebody without the key changes is found, and where.
-#[test]
-fn a_changed_journal_is_found_out() {
-    let changes = [
-        ("UPDATE record SET json = replace(json, '12.34', '12.35') WHERE seq = 3", "record 3"),
-        ("UPDATE record SET at = at + 1 WHERE seq = 2", "record 2"),
-        ("UPDATE record SET txn = NULL WHERE seq = 4", "record 4"),
-        ("UPDATE record SET chain = NULL WHERE seq = 5", "record 5"),
-        ("DELETE FROM record WHERE seq = 3", "record 3"),
-        ("DELETE FROM record WHERE seq = 3; UPDATE record SET seq = seq - 1 WHERE seq > 3", "record 3"),
-        (
-            "INSERT INTO record SELECT 7, at, txn, version, json, sealed, chain FROM record WHERE seq = 6",
-            "record 7",
-        ),
-        (
-            "UPDATE meta SET value = '7:' || substr(value, 3) WHERE key = 'chain_start'; UPDATE record SET chain = NULL",
-            "its start",
-        ),
-        ("DELETE FROM meta WHERE key = 'chain_start'", "its start"),
-        ("UPDATE snapshot SET json = '{\"seq\":4}'", "snapshot 4"),
-        ("UPDATE sealed SET blob = zeroblob(40) WHERE txn = 2", "sealed value 2"),
-        ("UPDATE txn SET outcome = replace(outcome, 'approved', 'declined') WHERE txn = 2", "transaction 2"),
-        (
-            "UPDATE txn SET told = 3, outcome = (SELECT outcome FROM txn WHERE txn = 2) WHERE txn = 2",
-            "transaction 2",
-        ),
-        ("UPDATE txn SET id = 'other' WHERE txn = 1", "transaction 1"),
-        ("DELETE FROM txn WHERE txn = 3", "transaction 3"),
-    ];
-    for (change, place) in changes {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, _) = open(dir.path());
-        sales(&store);
-        store.close();
-        let path = dir.path().join("journal.db");
-        rusqlite::Connection::open(&path).unwrap().execute_batch(change).unwrap();
-        let found = payterm_journal::verify(&path, Some(&key()), None).unwrap();
-        assert_eq!(found.broken.as_ref().map(|b| b.place.as_str()), Some(place), "{change}: {found:?}");
-    }
-}
-
-/// Another terminal's key proves nothing here.
-#[test]
-fn the_chain_is_of_this_terminals_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open(dir.path());
-    sales(&store);
-    store.close();
-    let other = SealingKey::new([8; 32]).keyed_hash(payterm_journal::PURPOSE);
-    let found = payterm_journal::verify(&dir.path().join("journal.db"), Some(&other), None).unwrap();
-    assert_eq!(found.broken.map(|b| b.place), Some("its start".into()));
 }

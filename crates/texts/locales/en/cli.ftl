@@ -170,7 +170,6 @@ cli-explain-held = STAN { $stan } is kept back by { $by }
 cli-explain-freed = STAN { $stan } is let go by { $by }
 cli-explain-written-off = STAN { $stan } is written off by { $by }: { $why }
 cli-records = Records
-cli-chained-from = Chain begins with record
 cli-head = Head
 cli-not-proved = not proved: no key
 cli-head-known = The given head is in it

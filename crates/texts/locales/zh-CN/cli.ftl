@@ -170,7 +170,6 @@ cli-explain-held = 凭证号 { $stan } 由 { $by } 暂缓
 cli-explain-freed = 凭证号 { $stan } 由 { $by } 放行
 cli-explain-written-off = 凭证号 { $stan } 由 { $by } 核销:{ $why }
 cli-records = 记录数
-cli-chained-from = 哈希链起始记录
 cli-head = 链头
 cli-not-proved = 未提供密钥,未经证实
 cli-head-known = 包含所给链头
