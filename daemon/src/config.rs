@@ -21,7 +21,8 @@ pub enum ConfigError {
     /// Not TOML, or an unknown key.
     #[error("{path}, line {line}: {rule}")]
     Syntax { path: PathBuf, line: usize, rule: String },
-    /// A value is of the wrong type or breaks a rule. Without a line, the key is not in the file and its default breaks it.
+    /// A value is of the wrong type or breaks a rule. Without a line, the key is not in the file and its
+    /// default breaks it.
     #[error("{path}{}: {field}: {rule}", .line.map(|l| format!(", line {l}")).unwrap_or_default())]
     Invalid { path: PathBuf, line: Option<usize>, field: String, rule: String },
 }
@@ -179,7 +180,8 @@ mod tests {
     fn refused(text: &str) -> String {
         parse(Path::new("p.toml"), text, &Drivers::default()).err().map(|e| e.to_string()).unwrap_or_default()
     }
-    const ACCOUNT: &str = "[[account]]\nid = \"cup\"\nprofile = \"unionpay\"\nmid = \"TESTMERCHANT001\"\ntid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+    const ACCOUNT: &str = "[[account]]\nid = \"cup\"\nprofile = \"unionpay\"\nmid = \"TESTMERCHANT001\"\n\
+        tid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
 
     #[test]
     fn a_key_of_before_is_refused_with_its_new_name() {
@@ -282,7 +284,8 @@ mod tests {
         assert_eq!(refused(&options("confirm = \"status\"\npaper_mm = 80\n")), "");
         assert_eq!(
             refused(&format!(
-                "{PRINTER}[[device]]\nname = \"k\"\nkind = \"printer\"\ndriver = \"escpos\"\nrole = \"kitchen\"\npart_of = \"p\"\n"
+                "{PRINTER}[[device]]\nname = \"k\"\nkind = \"printer\"\ndriver = \"escpos\"\n\
+             role = \"kitchen\"\npart_of = \"p\"\n"
             )),
             ""
         );

@@ -13,11 +13,15 @@ MANAGER = NAME + ".Manager"
 
 
 # The bus's own words for a terminal that is not there or went away during the call.
-GONE = {"org.freedesktop.DBus.Error." + e for e in ("NoReply", "ServiceUnknown", "NameHasNoOwner", "Disconnected")}
+ERRORS = ("NoReply", "ServiceUnknown", "NameHasNoOwner", "Disconnected")
+GONE = {"org.freedesktop.DBus.Error." + e for e in ERRORS}
+# Help of the option --address.
+ADDRESS = "D-Bus address; default: PAYTERM_BUS, the bus of the environment, the system bus"
 
 
 class Fault(Exception):
-    """An error of a call: its name, which decides, a text for people, and data. It never says what became of the money."""
+    """An error of a call: its name, which decides, a text for people, and data. It never says what became of
+    the money."""
 
     def __init__(self, name, text, data):
         super().__init__(f"{name}: {text}")
@@ -31,8 +35,8 @@ def unreachable(cause):
 
 
 async def connect(address=None):
-    """`address`, or PAYTERM_BUS as paytermctl has it (`system`, `session` or an address), or the session bus when DBUS_SESSION_BUS_ADDRESS
-    is set and the system bus is not, or the system bus."""
+    """`address`, or PAYTERM_BUS as paytermctl has it (`system`, `session` or an address), or the session bus
+    when DBUS_SESSION_BUS_ADDRESS is set and the system bus is not, or the system bus."""
     chosen = os.environ.get("PAYTERM_BUS") or None
     session = "DBUS_SESSION_BUS_ADDRESS" in os.environ and "DBUS_SYSTEM_BUS_ADDRESS" not in os.environ
     if address is None and chosen in ("system", "session"):
@@ -50,9 +54,8 @@ async def call(bus, member, signature="", *body, name=NAME, path=ROOT, interface
     try:
         if not bus.connected:
             raise ConnectionError("the connection was lost")
-        reply = await bus.call(
-            Message(destination=name, path=path, interface=interface, member=member, signature=signature, body=list(body))
-        )
+        to = {"destination": name, "path": path, "interface": interface, "member": member}
+        reply = await bus.call(Message(**to, signature=signature, body=list(body)))
         if reply is None:  # what dbus-fast answers when the connection ends in an orderly way
             raise ConnectionError("the connection was lost")
     except (OSError, EOFError) as e:

@@ -4,8 +4,9 @@
     pip install -r requirements.txt
     ./pos.py --order order-17 --amount 12.34 [--currency CNY] [--address ADDR] [--lane LANE]
 
-The last line is the outcome as JSON. Exit code: 0 the sale ended (look at "status"), 1 the terminal refused the call or was not reached (no outcome: when it
-was not reached, run it again with the same order id), 3 the result is still unknown: do not take the money again, run it again with the same order id.
+The last line is the outcome as JSON. Exit code: 0 the sale ended (look at "status"), 1 the terminal refused
+the call or was not reached (no outcome: when it was not reached, run it again with the same order id), 3 the
+result is still unknown: do not take the money again, run it again with the same order id.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import json
 import sys
 import uuid
 
-from payterm_bus import MANAGER, NAME, Fault, call, connect, is_final, plain, request
+from payterm_bus import ADDRESS, MANAGER, NAME, Fault, call, connect, is_final, plain, request
 
 
 async def main():
@@ -23,7 +24,7 @@ async def main():
     args.add_argument("--amount", default="12.34")
     args.add_argument("--currency", default="CNY")
     args.add_argument("--note")
-    args.add_argument("--address", help="D-Bus address; default: PAYTERM_BUS, the bus of the environment, the system bus")
+    args.add_argument("--address", help=ADDRESS)
     args.add_argument("--lane", default="")
     args = args.parse_args()
     name = f"{NAME}.{args.lane}" if args.lane else NAME

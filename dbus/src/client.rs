@@ -72,7 +72,8 @@ impl Address {
 const CONNECT: Duration = Duration::from_secs(30);
 /// Time for an answer of [`Patience::Moment`].
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Time for one of [`Patience::Test`]: a device may take 10 s, a line 20 s, and another caller's test may be under way.
+/// Time for one of [`Patience::Test`]: a device may take 10 s, a line 20 s, and another caller's test may
+/// be under way.
 const SELF_TEST_WITHIN: Duration = Duration::from_secs(90);
 const BUS: &str = "org.freedesktop.DBus";
 /// Notices that wait for a reader; a slower one loses the newest.

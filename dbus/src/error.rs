@@ -1,6 +1,6 @@
 //! A fault on the bus: an error whose name is the decision and whose one text is for people, as every D-Bus
-//! program expects it. Where the bus has a name for it, it is that; else `org.payterm.Terminal1.Error.<name>`.
-//! The data of a fault is what `Manager.LastFault` answers.
+//! program expects it. Where the bus has a name for it, it is that; else
+//! `org.payterm.Terminal1.Error.<name>`. The data of a fault is what `Manager.LastFault` answers.
 use payterm_schema::Fault;
 use zbus::fdo;
 

@@ -262,7 +262,8 @@ impl Interface {
             let told = if p.constant { "const" } else { "true" };
             let _ = writeln!(
                 x,
-                "      <annotation name=\"org.freedesktop.DBus.Property.EmitsChangedSignal\" value=\"{told}\"/>"
+                "      <annotation name=\"org.freedesktop.DBus.Property.EmitsChangedSignal\" \
+             value=\"{told}\"/>"
             );
             x.push_str("    </property>\n");
         }

@@ -96,7 +96,8 @@ pub async fn serve_at(
         let conn = Connection::from(&stream);
         server.bus = Some(conn.clone());
         // Departures of unique names only: the empty third argument is "no owner any more".
-        let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''";
+        let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+                    member='NameOwnerChanged',arg2=''";
         let link = Link::new(&face, conn.clone(), None);
         server.tasks.push(tokio::spawn(link.run(stream)));
         bus_call(&conn, "AddMatch", &rule).await.map_err(connect)?;

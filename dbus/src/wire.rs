@@ -1,7 +1,8 @@
-//! JSON of the schema's types <-> D-Bus values. An object is `a{sv}`; a text `s`; a bool `b`; a whole number
-//! `t`, a negative one `x`, a count, STAN or batch `u`; an array of texts `as`, of numbers `at`, of objects `aa{sv}`, any other (and an
-//! empty one) `av`. A field that is null is left out. Coming in, every D-Bus integer type, `o` and nested
-//! variants are understood; a double is refused: money is never a floating-point number.
+//! JSON of the schema's types <-> D-Bus values. An object is `a{sv}`; a text `s`; a bool `b`; a whole
+//! number `t`, a negative one `x`, a count, STAN or batch `u`; an array of texts `as`, of numbers `at`, of
+//! objects `aa{sv}`, any other (and an empty one) `av`. A field that is null is left out. Coming in, every
+//! D-Bus integer type, `o` and nested variants are understood; a double is refused: money is never a
+//! floating-point number.
 use payterm_schema::Fault;
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser::SerializeStruct as _};
 use serde_json::{Map, Number, Value};
@@ -304,8 +305,13 @@ mod tests {
     #[test]
     fn json_survives_the_trip() {
         for json in [
-            serde_json::json!({"a":"text","b":true,"n":18446744073709551615u64,"m":-9223372036854775808i64,"o":{"x":{"y":{"z":[1,2]}}}}),
-            serde_json::json!({"as":["x","y"],"at":[1,2],"aa":[{"k":1},{"k":"v"}],"av":["x",1,true],"mixed":[1,-1],"empty":[],"none":{}}),
+            serde_json::json!({
+                "a": "text", "b": true, "n": u64::MAX, "m": i64::MIN, "o": {"x": {"y": {"z": [1, 2]}}},
+            }),
+            serde_json::json!({
+                "as": ["x", "y"], "at": [1, 2], "aa": [{"k": 1}, {"k": "v"}], "av": ["x", 1, true],
+                "mixed": [1, -1], "empty": [], "none": {},
+            }),
         ] {
             assert_eq!(decode::<Value>("v", &encode(&json).unwrap(), ANSWER).unwrap(), json);
         }
@@ -380,9 +386,14 @@ mod tests {
     fn an_object_is_written_like_its_tree() {
         let context = zbus::wire::serialized::Context::new(zbus::wire::Endian::Little, 0);
         for json in [
-            serde_json::json!({"a":"text","b":true,"n":18446744073709551615u64,"m":-9223372036854775808i64,"o":{"x":{"y":{"z":[1,2]}}}}),
+            serde_json::json!({
+                "a": "text", "b": true, "n": u64::MAX, "m": i64::MIN, "o": {"x": {"y": {"z": [1, 2]}}},
+            }),
             serde_json::json!({"stan":1,"batch":[1,2],"o":{"count":3,"txn":4}}),
-            serde_json::json!({"as":["x","y"],"at":[1,2],"aa":[{"k":1},{"k":null}],"av":["x",1,true],"aas":[["a"],["b"]],"mixed":[["a"],[1]],"empty":[],"none":{}}),
+            serde_json::json!({
+                "as": ["x", "y"], "at": [1, 2], "aa": [{"k": 1}, {"k": null}], "av": ["x", 1, true],
+                "aas": [["a"], ["b"]], "mixed": [["a"], [1]], "empty": [], "none": {},
+            }),
         ] {
             let object = zbus::wire::to_bytes(context, &Object::of(&json).unwrap()).unwrap();
             assert_eq!(
@@ -418,7 +429,10 @@ mod tests {
         ]));
         let fault = decode::<RequestWire>("request", &d, CALLER).unwrap_err();
         assert!(
-            matches!(&fault, Fault::Invalid { field, rule } if field == "amount" && rule.contains("decimal text")),
+            matches!(
+                &fault,
+                Fault::Invalid { field, rule } if field == "amount" && rule.contains("decimal text")
+            ),
             "{fault:?}"
         );
     }

@@ -180,7 +180,10 @@ mod tests {
     proptest! {
         /// Against a model: each effect carries (its number, the record that it needs).
         #[test]
-        fn never_before_durable_never_out_of_order_never_lost(start in 0u64..5, acts in prop::collection::vec(act(), 0..200)) {
+        fn never_before_durable_never_out_of_order_never_lost(
+            start in 0u64..5,
+            acts in prop::collection::vec(act(), 0..200),
+        ) {
             let mut q = CommitQueue::new(start);
             let (mut handed, mut durable, mut made) = (start, start, 0u64);
             let mut out: Vec<(u64, u64)> = Vec::new();
@@ -197,7 +200,7 @@ mod tests {
                     }
                 };
                 for (_, needs) in &released {
-                    prop_assert!(*needs <= durable, "an effect that needs record {} went out at {}", needs, durable);
+                    prop_assert!(*needs <= durable, "an effect of record {} went out at {}", needs, durable);
                 }
                 out.extend(released);
                 prop_assert!(out.iter().map(|e| e.0).eq(1..=out.len() as u64), "out of order: {:?}", out);

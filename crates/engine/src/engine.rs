@@ -20,8 +20,8 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a shutdown waits for a frame that has left. 20 s: below the 90 s of service managers; what is open
-/// then is recovered at the next start.
+/// How long a shutdown waits for a frame that has left. 20 s: below the 90 s of service managers; what is
+/// open then is recovered at the next start.
 const SHUTDOWN: Duration = Duration::from_secs(20);
 
 #[derive(Debug, thiserror::Error)]

@@ -67,8 +67,8 @@ impl FrontDoor {
     }
 }
 
-/// Methods that ask the terminal of now. One that ends under a call leaves it unanswered: whether the call was
-/// carried out the caller learns by the same id.
+/// Methods that ask the terminal of now. One that ends under a call leaves it unanswered: whether the call
+/// was carried out the caller learns by the same id.
 macro_rules! through {
     ($($name:ident($($argument:ident: $of:ty),*) -> $answer:ty;)*) => {
         $(fn $name<'a>(&'a self, $($argument: $of),*) -> Reply<'a, $answer> {

@@ -106,7 +106,8 @@ impl Examiner {
         }
         let report = SelfTest { test: self.test, ..SelfTest::new(self.clock.now(), items) };
         for i in report.items.iter().filter(|i| i.verdict > Verdict::Passed) {
-            tracing::warn!(part = ?i.part, name = %i.name, verdict = ?i.verdict, code = %i.code, facts = ?i.facts, "self-test");
+            let (part, name, verdict, code, facts) = (i.part, &i.name, i.verdict, &i.code, &i.facts);
+            tracing::warn!(?part, %name, ?verdict, %code, ?facts, "self-test");
         }
         tracing::info!(verdict = ?report.verdict, parts = report.items.len(), "self-test");
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());

@@ -4,8 +4,8 @@
 //! Here the child carries a [`Life`]; when the child is dropped, its keeper hears it and starts the next one
 //! with backoff.
 //!
-//! Everything that serves one set of accounts belongs to one [`Tasks`]: it ends together, and what comes after
-//! it begins when the last of it is gone.
+//! Everything that serves one set of accounts belongs to one [`Tasks`]: it ends together, and what comes
+//! after it begins when the last of it is gone.
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Message, dev::ToEnvelope};
 use std::{
     convert::Infallible,
@@ -34,8 +34,8 @@ pub fn backoff(wait: Duration) -> Duration {
     (wait * 2).min(WAIT_MAX)
 }
 
-/// How long the end of an incarnation waits for the threads of its drivers. 3 s: one that hangs longer is left
-/// to itself, as it is when its device is opened again.
+/// How long the end of an incarnation waits for the threads of its drivers. 3 s: one that hangs longer is
+/// left to itself, as it is when its device is opened again.
 const DRIVERS: Duration = Duration::from_secs(3);
 
 /// All that runs for one incarnation of the terminal: actors, tasks, threads. Clones share it.

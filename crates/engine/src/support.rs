@@ -30,8 +30,13 @@ impl TerminalService {
             .await
             .map_err(|e| Fault::WrongState { rule: format!("the journal cannot be read: {e}") })?;
         let versions = json!({
-            "program": info.version, "api": info.api, "record": RECORD_VERSION, "schema": payterm_journal::SCHEMA,
-            "os": os_name(), "kernel": std::fs::read_to_string("/proc/version").unwrap_or_default().trim(), "at": self.clock.now(),
+            "program": info.version,
+            "api": info.api,
+            "record": RECORD_VERSION,
+            "schema": payterm_journal::SCHEMA,
+            "os": os_name(),
+            "kernel": std::fs::read_to_string("/proc/version").unwrap_or_default().trim(),
+            "at": self.clock.now(),
         });
         let mut files = vec![
             ("versions.json", pretty(&versions)),
@@ -131,8 +136,13 @@ mod tests {
         assert_eq!(last_four("F2 PAN 621234*********0003 x"), "F2 PAN ***************0003 x");
         assert_eq!(last_four("13************7788"), "**************7788");
         assert_eq!(last_four("*** TEST *** 12 * 3"), "*** TEST *** 12 * 3");
-        let mut json = json!({"outcome": {"masked_pan": "621234*********0003", "note": "from the app"}, "a": ["13**7788", 1, null],
-            "set": {"operator": "01", "verifier": "$argon2id$x"}, "content": {"invoice": {"title": "t"}}, "draft": {"city": "s", "contact": "w", "phone": "1", "email": "e"}});
+        let mut json = json!({
+            "outcome": {"masked_pan": "621234*********0003", "note": "from the app"},
+            "a": ["13**7788", 1, null],
+            "set": {"operator": "01", "verifier": "$argon2id$x"},
+            "content": {"invoice": {"title": "t"}},
+            "draft": {"city": "s", "contact": "w", "phone": "1", "email": "e"},
+        });
         strip(&mut json);
         assert_eq!(
             json,

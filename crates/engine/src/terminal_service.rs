@@ -116,7 +116,8 @@ impl TerminalService {
             let stop = key.clone();
             let cancelled =
                 self.ask(&key.id, move |call| Input::Cancel { call, key: stop, by: By::Shutdown }).await;
-            tracing::info!(request = %key, cancelled = cancelled.is_ok(), "shutting down with a request under way");
+            let cancelled = cancelled.is_ok();
+            tracing::info!(request = %key, cancelled, "shutting down with a request under way");
             if timeout(within, self.outcome(&me, &key, false)).await.is_err() {
                 tracing::warn!(request = %key, "still under way: it is recovered at the next start");
             }

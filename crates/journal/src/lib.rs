@@ -91,9 +91,9 @@ pub enum StoreError {
     NewerSchema { path: PathBuf, found: u32, known: u32 },
     /// Written before 2026-12; payterm had not been released then.
     #[error(
-        "{path}: a journal of an earlier format (JournalOfAnEarlierFormat), which this program does not read; \
-         nothing was changed. Settle its batch with the program that wrote it, then move all files named \
-         journal.* out of the directory and start again; vault.sealed and terminal.sealed stay"
+        "{path}: a journal of an earlier format (JournalOfAnEarlierFormat), which this program does not \
+         read; nothing was changed. Settle its batch with the program that wrote it, then move all files \
+         named journal.* out of the directory and start again; vault.sealed and terminal.sealed stay"
     )]
     JournalOfAnEarlierFormat { path: PathBuf },
     #[error("{path}: is a database, but not a payterm journal")]

@@ -29,7 +29,8 @@ pub enum F62Error {
     #[error("TMK: {0} bytes, must be 16")]
     Tmk(usize),
     #[error(
-        "key set: DES keys, PIK and MAK of 8 bytes, or PIK of 16 with MAK of 8 or 16, then a TDK of 16 or none"
+        "key set: DES keys, PIK and MAK of 8 bytes, or PIK of 16 with MAK of 8 or 16, \
+         then a TDK of 16 or none"
     )]
     Form,
 }

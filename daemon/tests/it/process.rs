@@ -137,7 +137,8 @@ fn the_command_line_names_what_is_wrong() {
     std::fs::write(&file, "[terminal]\nshop = \"x\"\n").unwrap();
     let o = paytermd(&["--check-config", "--config", path]);
     assert!(o.status.success() && o.stdout == b"ok\n");
-    let account = "[[account]]\nid = \"cup\"\nprofile = \"unionpays\"\nmid = \"TESTMERCHANT001\"\ntid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+    let account = "[[account]]\nid = \"cup\"\nprofile = \"unionpays\"\nmid = \"TESTMERCHANT001\"\n\
+                   tid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
     for (text, why) in [
         (
             account.into(),
@@ -171,7 +172,10 @@ fn a_journal_of_an_earlier_format_has_an_exit_status_of_its_own() {
     // 0x5054524D, "PTRM".
     rusqlite::Connection::open(state.join("journal.db"))
         .unwrap()
-        .execute_batch("PRAGMA application_id=1347703373; PRAGMA user_version=5; CREATE TABLE record (seq INTEGER PRIMARY KEY);")
+        .execute_batch(
+            "PRAGMA application_id=1347703373; PRAGMA user_version=5; \
+             CREATE TABLE record (seq INTEGER PRIMARY KEY);",
+        )
         .unwrap();
     std::fs::write(state.join("vault.sealed"), "sealed").unwrap();
     let key_file = dir.path().join("vault.key");

@@ -23,8 +23,8 @@ methods! { NAME;
     /// only.
     Report(scope: Text<Scope>) -> json: Json<TotalsReport> [Managers, All, Moment]
         |asked| asked.terminal().report(asked.caller, scope).await;
-    /// Compares the acquirer's file of a settled batch (CSV, docs/integrator.md) with the journal; answers the
-    /// differences as a JSON text. account may be empty when there is one only. Managers only.
+    /// Compares the acquirer's file of a settled batch (CSV, docs/integrator.md) with the journal; answers
+    /// the differences as a JSON text. account may be empty when there is one only. Managers only.
     Reconcile(account: Text<Option<AccountId>>, file: String) -> json: Json<Reconciliation>
         [Managers, All, Moment] |asked| asked.terminal().reconcile(asked.caller, account, file).await;
     /// Queues that report for printing; a shift's ends the shift. Managers only.

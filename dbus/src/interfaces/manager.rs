@@ -53,8 +53,8 @@ methods! { NAME;
     /// Answers the prompt of phase confirming.
     Confirm(transaction: Path, yes: bool) [Apps, Own, Moment]
         |asked| asked.terminal().confirm(asked.caller, &transaction, yes).await;
-    /// The history, newest first, a page at a time: app, kind, status, account, since, until, last4, rrn, stan,
-    /// before, limit.
+    /// The history, newest first, a page at a time: app, kind, status, account, since, until, last4, rrn,
+    /// stan, before, limit.
     List(filter: History) -> outcomes: Dicts<Outcome> [Apps, Own, Moment]
         |asked| asked.terminal().list(asked.caller, filter).await;
     /// The dispute page as a JSON text: outcome, entries, slips. Takes what Recall takes.

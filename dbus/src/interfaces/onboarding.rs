@@ -11,8 +11,8 @@ pub(crate) const INTERFACE: Interface =
     Interface { name: NAME, methods: METHODS, properties: &[], signals: &[] };
 
 methods! { NAME;
-    /// What the acquirer offers to who applies for a terminal, with the hash that Accept takes. Managers only,
-    /// as all of this interface.
+    /// What the acquirer offers to who applies for a terminal, with the hash that Accept takes. Managers
+    /// only, as all of this interface.
     Offer() -> json: Json<OfferShown> [Managers, Nobodys, Moment]
         |asked| asked.terminal().offer(asked.caller).await;
     /// Fills the onboarding in, anew each time.

@@ -11,7 +11,8 @@ pub(crate) const INTERFACE: Interface =
     Interface { name: NAME, methods: METHODS, properties: PROPERTIES, signals: &[] };
 
 methods! { NAME;
-    /// Asks for the operator's password at the keypad; answers when that has ended. Numbers: 99, 00, 01 to 89.
+    /// Asks for the operator's password at the keypad; answers when that has ended. Numbers: 99, 00, 01 to
+    /// 89.
     LogOn(operator: Text<OperatorId>) [Apps, Nobodys, Long]
         |asked| asked.terminal().operator_session(asked.caller, OperatorRequest::LogOn { operator }).await;
     /// Nobody is on duty any more.
@@ -33,7 +34,8 @@ methods! { NAME;
     /// supervisor where there are operators.
     EndRecovery() [Supervised, Nobodys, Long]
         |asked| asked.terminal().operator_session(asked.caller, OperatorRequest::EndRecovery).await;
-    /// Who there is, who is on duty, who is locked; required, and the lock of the terminal with its challenge.
+    /// Who there is, who is on duty, who is locked; required, and the lock of the terminal with its
+    /// challenge.
     List() -> operators: Dict<Operators> [Apps, Nobodys, Moment]
         |asked| asked.terminal().operators(asked.caller).await;
 }

@@ -11,8 +11,8 @@ pub(crate) const INTERFACE: Interface =
     Interface { name: NAME, methods: METHODS, properties: &[], signals: &[] };
 
 methods! { NAME;
-    /// Tests devices, store, clock, keys and lines now; answers at, verdict and items, in some seconds at most.
-    /// print: on paper too.
+    /// Tests devices, store, clock, keys and lines now; answers at, verdict and items, in some seconds at
+    /// most. print: on paper too.
     SelfTest(print: bool) -> report: Dict<Report> [Apps, Nobodys, Test]
         |asked| asked.terminal().self_test(asked.caller, print).await;
     /// The last report since the daemon started; empty before the first.

@@ -543,7 +543,9 @@ impl Terminal for Fake {
 }
 
 pub fn offer() -> OfferShown {
-    let json = r#"{"hash":"ab","id":"o-1","products":["card","scan"],"currency":"CNY","fees":[{"product":"card","basis_points":60,"min":0,"max":8000}],"settlement":"T+1","text":"中 \"words\""}"#;
+    let json = r#"{"hash":"ab","id":"o-1","products":["card","scan"],"currency":"CNY",
+        "fees":[{"product":"card","basis_points":60,"min":0,"max":8000}],"settlement":"T+1",
+        "text":"中 \"words\""}"#;
     serde_json::from_str(json).unwrap()
 }
 pub fn present() -> Screen {
@@ -576,7 +578,8 @@ pub struct Bus {
 impl Bus {
     pub fn start() -> Self {
         Self::with_policy(
-            "<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy>",
+            "<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/>\
+         <allow receive_sender=\"*\"/></policy>",
         )
     }
     pub fn with_policy(policy: &str) -> Self {
@@ -584,7 +587,11 @@ impl Bus {
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let config = dir.path().join("bus.conf");
         let listen = format!("unix:path={}", dir.path().join("bus").display());
-        std::fs::write(&config, format!("<busconfig><type>session</type><listen>{listen}</listen><auth>EXTERNAL</auth>{policy}</busconfig>")).unwrap();
+        let text = format!(
+            "<busconfig><type>session</type><listen>{listen}</listen><auth>EXTERNAL</auth>{policy}\
+             </busconfig>"
+        );
+        std::fs::write(&config, text).unwrap();
         let mut child = Command::new("dbus-daemon")
             .arg(format!("--config-file={}", config.display()))
             .args(["--nofork", "--nopidfile", "--print-address=1"])

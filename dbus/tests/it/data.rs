@@ -15,8 +15,10 @@ async fn only_payterm_owns_the_name_and_only_its_group_may_call() {
     let policy = data("org.payterm.Terminal1.conf");
     let inner = &policy[policy.find("<policy").unwrap()..policy.find("</busconfig>").unwrap()];
     let inner = inner.replace("\"payterm\"", "\"daemon\"");
-    let open = "<policy context=\"default\"><allow user=\"*\"/><deny own=\"*\"/><deny send_type=\"method_call\"/><allow send_type=\"signal\"/>\
-        <allow send_requested_reply=\"true\" send_type=\"method_return\"/><allow send_requested_reply=\"true\" send_type=\"error\"/>\
+    let open = "<policy context=\"default\"><allow user=\"*\"/><deny own=\"*\"/>\
+         <deny send_type=\"method_call\"/><allow send_type=\"signal\"/>\
+        <allow send_requested_reply=\"true\" send_type=\"method_return\"/>\
+         <allow send_requested_reply=\"true\" send_type=\"error\"/>\
         <allow receive_sender=\"*\"/><allow send_destination=\"org.freedesktop.DBus\"/></policy>";
     let bus = Bus::with_policy(&format!("{open}{inner}"));
     let fake = Fake::new();

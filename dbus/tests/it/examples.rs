@@ -70,7 +70,8 @@ fn python() -> Option<PathBuf> {
 async fn the_python_examples_take_a_sale_and_lose_a_client() {
     let Some(python) = python() else {
         return eprintln!(
-            "not run: no Python with dbus-fast (pip install -r dbus/examples/requirements.txt, PAYTERM_PYTHON)"
+            "not run: no Python with dbus-fast (pip install -r dbus/examples/requirements.txt, \
+             PAYTERM_PYTHON)"
         );
     };
     let w = World::start(vec![caller("till", false)]).await;

@@ -99,9 +99,10 @@ async fn a_body_too_long_is_refused() {
     let long = "x".repeat(1 << 20);
     let recall =
         c.call_method(Some(BUS_NAME), ROOT, Some("org.payterm.Terminal1.Manager"), "Recall", &long).await;
-    assert!(
-        matches!(fault_of(recall.unwrap_err()), Fault::Invalid { field, rule } if field == "arguments" && rule.contains("65536"))
-    );
+    assert!(matches!(
+        fault_of(recall.unwrap_err()),
+        Fault::Invalid { field, rule } if field == "arguments" && rule.contains("65536")
+    ));
     assert_eq!(
         w.fake.list(&nobody(), Filter { app: Some("till".into()), ..Filter::default() }).await.unwrap().len(),
         0

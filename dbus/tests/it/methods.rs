@@ -224,9 +224,10 @@ async fn kinds_limit_and_unmapped_users_are_refused() {
     let row = CallerConfig { kinds: vec![Kind::Sale], limit: Some(1000), ..caller("till", false) };
     let w = World::start(vec![row]).await;
     for c in [w.client().await, w.peer().await] {
-        assert!(
-            matches!(c.start(&nobody(), request("a")).await, Err(Fault::NotAllowed { rule }) if rule.contains("limit"))
-        );
+        assert!(matches!(
+            c.start(&nobody(), request("a")).await,
+            Err(Fault::NotAllowed { rule }) if rule.contains("limit")
+        ));
         let echo = payterm_schema::Request { kind: Kind::Echo, amount: None, ..request("e") };
         assert!(
             matches!(c.start(&nobody(), echo).await, Err(Fault::NotAllowed { rule }) if rule.contains("echo"))
@@ -289,9 +290,10 @@ async fn a_long_wait_keeps_nobody_and_too_many_are_refused() {
     let (c2, k2) = (c.clone(), k.clone());
     let last = tokio::spawn(async move { c2.wait(&nobody(), &k2, true).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(
-        matches!(c.recall(&nobody(), &k).await, Err(Fault::Unreachable { cause }) if cause.contains("too many calls"))
-    );
+    assert!(matches!(
+        c.recall(&nobody(), &k).await,
+        Err(Fault::Unreachable { cause }) if cause.contains("too many calls")
+    ));
     assert!(w.client().await.recall(&nobody(), &k).await.is_ok(), "another connection has its own bound");
     w.fake.finish(&k, Status::Declined);
     for t in waits.into_iter().chain([last]) {

@@ -45,7 +45,9 @@ async fn the_committed_xml_is_what_the_service_says() {
             let element = &rest[start..end];
             let name = element.split('"').nth(1).unwrap().to_owned();
             let file = format!(
-                "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n \"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n<node>\n{element}</node>\n"
+                "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n\
+             \x20\"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n\
+             <node>\n{element}</node>\n"
             );
             served.insert(name, file);
             rest = &rest[end..];
@@ -367,8 +369,8 @@ async fn busctl_is_enough_for_a_sale() {
     assert!(!refused.status.success() && out(&refused).contains("decimal text"), "{}", out(&refused));
 }
 
-/// Each fault has a name that decides and one text that every D-Bus program shows; its data is told when it is
-/// asked for.
+/// Each fault has a name that decides and one text that every D-Bus program shows; its data is told when it
+/// is asked for.
 #[tokio::test]
 async fn an_error_is_a_name_and_a_text_and_the_data_can_be_asked_for() {
     let w = World::start(vec![caller("till", false)]).await;

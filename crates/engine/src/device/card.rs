@@ -3,7 +3,7 @@
 use super::{
     DeviceEvent,
     shell::{Port, Shell, Told, Up},
-    source::{POLL, SWITCHED_POLL, next_order},
+    source::{armed_by, at_first, next_order},
 };
 use actix::Context;
 use payterm_devices::{CardDevice, DeviceError, Face, Interrupt, Switch};
@@ -51,7 +51,7 @@ impl Port for CardReader {
     fn run(device: CardDevice, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
         let mut reader = device.reader;
         let switched = reader.switch().is_some();
-        let (mut waits, poll) = if switched { (true, SWITCHED_POLL) } else { (false, POLL) };
+        let (mut waits, poll) = at_first(switched);
         while let Some(order) = next_order(orders, waits) {
             match order {
                 // `Told::Waiting` acknowledges it.
@@ -85,13 +85,7 @@ impl Port for CardReader {
     }
     fn opened(shell: &mut Shell<Self>, switch: Self::Opened, ctx: &mut Context<Shell<Self>>) {
         shell.port.armed = switch.is_some();
-        match switch {
-            Some(switch) => {
-                let config = &shell.context.config;
-                shell.context.desired().switched(&config.name, config.kind, switch);
-            }
-            None => Self::refresh(shell, ctx),
-        }
+        armed_by(shell, switch, ctx);
     }
     fn left(&mut self, _: &str) {
         *self = Self::default();

@@ -13,8 +13,7 @@ struct Entry {
     device: Device,
     /// It is the one of its kind that customers and slips use.
     main: bool,
-    /// Of a printer.
-    /// Of a printer, from its first opening on.
+    /// Width of a printer's paper, from its first opening on.
     width: Option<PaperWidth>,
 }
 
@@ -35,7 +34,7 @@ impl Registry {
     pub fn works(&self, kind: DeviceKind) -> bool {
         self.any(|d| d.kind == kind && d.state != DeviceState::Failed && d.state != DeviceState::Opening)
     }
-    /// Slips can be printed now: their printer does: it does, or is free to.
+    /// Slips can be printed now: their printer is printing or free to.
     pub fn prints(&self) -> bool {
         self.any(|d| {
             d.kind == DeviceKind::Printer && matches!(d.state, DeviceState::Idle | DeviceState::Busy)

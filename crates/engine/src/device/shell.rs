@@ -90,7 +90,7 @@ pub enum Told<P: Port> {
     Failed(String),
 }
 
-/// EntryMode up from a driver's thread.
+/// Way up from a driver's thread.
 pub struct Up<P: Port>(UnboundedSender<Told<P>>);
 impl<P: Port> Up<P> {
     /// False: nobody listens any more.

@@ -15,8 +15,8 @@ use std::{
 };
 
 /// An armed reader says this often that it lives; one that is switched does so while it rests, too.
-pub const POLL: Duration = Duration::from_secs(10);
-pub const SWITCHED_POLL: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_secs(10);
+const SWITCHED_POLL: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 pub struct Source {
@@ -56,8 +56,7 @@ impl Port for Source {
     }
     fn run(mut source: Self::Driver, orders: &Receiver<Order>, up: &Up<Self>) -> Result<(), DeviceError> {
         // One that is switched waits for an instrument all the time.
-        let switched = source.switch().is_some();
-        let (mut armed, poll) = if switched { (true, SWITCHED_POLL) } else { (false, POLL) };
+        let (mut armed, poll) = at_first(source.switch().is_some());
         while let Some(order) = next_order(orders, armed) {
             match order {
                 // `Told::Waiting` acknowledges it.
@@ -92,13 +91,7 @@ impl Port for Source {
     }
     fn opened(shell: &mut Shell<Self>, switch: Self::Opened, ctx: &mut Context<Shell<Self>>) {
         shell.port.armed = switch.is_some();
-        match switch {
-            Some(switch) => {
-                let config = &shell.context.config;
-                shell.context.desired().switched(&config.name, config.kind, switch);
-            }
-            None => Self::refresh(shell, ctx),
-        }
+        armed_by(shell, switch, ctx);
     }
     fn left(&mut self, _: &str) {
         *self = Self::default();
@@ -131,6 +124,18 @@ impl Port for Source {
             }
         }
     }
+}
+
+/// From the opening on a reader is armed by its switch; one without is ordered to do what is wanted.
+pub fn armed_by<P: Port>(shell: &mut Shell<P>, switch: Option<Arc<Switch>>, ctx: &mut Context<Shell<P>>) {
+    let Some(switch) = switch else { return P::refresh(shell, ctx) };
+    let config = &shell.context.config;
+    shell.context.desired().switched(&config.name, config.kind, switch);
+}
+
+/// Whether a reader waits as soon as it is open, and how often it says that it lives while it does.
+pub fn at_first(switched: bool) -> (bool, Duration) {
+    if switched { (true, SWITCHED_POLL) } else { (false, POLL) }
 }
 
 /// The next order; `Some(None)`: there is none, and an armed device may wait for its customer. None: the

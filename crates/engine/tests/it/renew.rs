@@ -97,7 +97,8 @@ impl Rig {
     }
 }
 
-/// Does something again and again beside the test, until it is dropped; how often comes from [`Beside::done`].
+/// Does something again and again beside the test, until it is dropped; how often comes from
+/// [`Beside::done`].
 struct Beside {
     over: Arc<AtomicBool>,
     thread: JoinHandle<u32>,

@@ -237,9 +237,10 @@ async fn what_is_right_is_taken() {
             reason: None,
         }))
     });
-    assert!(
-        matches!(b.tms.answer(TmsAsk::Submit(Box::new(onboarding()))).await, TmsEvent::Status(s) if s.verdict == Verdict::InReview)
-    );
+    assert!(matches!(
+        b.tms.answer(TmsAsk::Submit(Box::new(onboarding()))).await,
+        TmsEvent::Status(s) if s.verdict == Verdict::InReview
+    ));
 }
 
 #[tokio::test]
@@ -299,7 +300,8 @@ async fn a_grant_that_is_wrong_in_one_part_is_refused_whole() {
 
 #[tokio::test]
 async fn an_account_of_the_configuration_is_not_the_acquirers_to_change() {
-    let own = "id = \"bank\"\nprofile = \"unionpay\"\nmid = \"TESTMERCHANT001\"\ntid = \"TEST0001\"\ncurrency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
+    let own = "id = \"bank\"\nprofile = \"unionpay\"\nmid = \"TESTMERCHANT001\"\ntid = \"TEST0001\"\n\
+               currency = \"CNY\"\naddress = \"127.0.0.1:1\"\n";
     let b = Bench::with(|c, _| c.accounts.push(toml::from_str(own).unwrap())).await;
     b.grants(|_| {});
     assert_eq!(problem(b.fetch().await), Problem::Malformed);

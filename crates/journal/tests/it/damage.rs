@@ -1,5 +1,5 @@
-//! Journals that are damaged, torn or gone, with real files: noticed, put aside, put back from backup and what
-//! is left; and what looks like damage and is none.
+//! Journals that are damaged, torn or gone, with real files: noticed, put aside, put back from backup and
+//! what is left; and what looks like damage and is none.
 use crate::rig::{
     aside, copy, cut, flip, journal, judge, key, killed, main_account, open, put, request_key, sale, sales,
     short_sale, wait,

@@ -114,8 +114,8 @@ fn lone_commits_leave_checkpoints_to_the_writer() {
     // What is in the WAL only is not in it.
     let copied = || dir.path().join("journal.db").metadata().unwrap().len();
     let mut seq = 0;
-    // True: written here. The writer puts the connection back behind its answer: without a pause it is handed over
-    // again.
+    // True: written here. The writer puts the connection back behind its answer: without a pause it is
+    // handed over again.
     let mut alone = |pause: u64| {
         seq += 1;
         std::thread::sleep(Duration::from_millis(pause));

@@ -114,7 +114,8 @@ fn a_lost_key_is_lost_also_for_the_reader() {
     let dir = root.path().join("state");
     let store = sales(&dir, Some(5));
     // The damaged file does not know the lost ones any more.
-    let harm = "DELETE FROM record WHERE txn > 5; DELETE FROM txn WHERE txn > 5; UPDATE record SET at = 7 WHERE seq = 15";
+    let harm = "DELETE FROM record WHERE txn > 5; DELETE FROM txn WHERE txn > 5; \
+                UPDATE record SET at = 7 WHERE seq = 15";
     let loaded = reopened(&store, &dir, harm, async { store.knows(&request_key(8)) });
     assert_eq!(loaded.restored.unwrap().lost, 3);
     for txn in 6..=8 {
@@ -270,9 +271,10 @@ fn what_a_closed_batch_has_sealed_does_not_come_back() {
     assert_eq!(store.check_and_back_up().unwrap().broken, None);
     let closed = next(
         3,
-        serde_json::from_value(
-            json!({"settlement": {"batch_closed": {"txn": 3, "account": "main", "next": 2, "how": "nothing_left", "trace": {"sent": [], "received": []}}}}),
-        )
+        serde_json::from_value(json!({"settlement": {"batch_closed": {
+            "txn": 3, "account": "main", "next": 2, "how": "nothing_left",
+            "trace": {"sent": [], "received": []},
+        }}}))
         .unwrap(),
     );
     let erase = payterm_schema::EraseBatch { account: main_account(), batch: Batch::FIRST, keep: Vec::new() };

@@ -48,8 +48,9 @@ pub fn request_key(txn: u64) -> RequestKey {
 
 pub fn outcome(txn: u64, status: &str) -> Outcome {
     serde_json::from_value(json!({
-        "app": "pos", "id": format!("o{txn}"), "txn": txn, "kind": "sale", "status": status, "currency": "CNY", "amount": "12.34", "account": "main",
-        "started": 1_000 + txn, "place": {"shop": "s", "address": "", "city": ""}, "operator": "01", "test": true,
+        "app": "pos", "id": format!("o{txn}"), "txn": txn, "kind": "sale", "status": status,
+        "currency": "CNY", "amount": "12.34", "account": "main", "started": 1_000 + txn,
+        "place": {"shop": "s", "address": "", "city": ""}, "operator": "01", "test": true,
     }))
     .unwrap()
 }

@@ -48,7 +48,8 @@ pub fn open(dir: &Path) -> (Store, Loaded) {
 
 pub fn view(txn: u64, id: &str, status: &str) -> Outcome {
     serde_json::from_value(json!({
-        "app": "pos", "id": id, "txn": txn, "kind": "sale", "status": status, "currency": "CNY", "amount": "12.34", "started": 1_000 + txn,
+        "app": "pos", "id": id, "txn": txn, "kind": "sale", "status": status, "currency": "CNY",
+        "amount": "12.34", "started": 1_000 + txn,
         "place": {"shop": "s", "address": "", "city": ""}, "operator": "01", "test": true,
     }))
     .unwrap()
@@ -273,7 +274,8 @@ fn what_is_newer_or_not_ours_is_refused_by_name() {
     let why = refused();
     assert!(why.contains(&format!("schema version {} is newer than {schema}", schema + 2)), "{why}");
     change(&format!(
-        "PRAGMA user_version={schema}; DELETE FROM meta WHERE value = 'payterm 9'; UPDATE record SET version=42"
+        "PRAGMA user_version={schema}; DELETE FROM meta WHERE value = 'payterm 9'; \
+         UPDATE record SET version=42"
     ));
     assert!(refused().contains("version 42 is newer than 3"), "{}", refused());
     change("UPDATE record SET version=3; INSERT INTO snapshot VALUES (1, 9, '{}', zeroblob(32))");

@@ -43,8 +43,10 @@ fn file(dir: &Path, name: &str, content: &[u8], mode: u32) -> PathBuf {
 fn version_1_as_an_independent_program_writes_it() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = x(concat!(
-        "5041595445524d5600014a4285646c0ec7d700000070000102030405060708090a0b8756260ccca7578ed81cf11a6f98d2d016a5ffe61a44c9d01019169f9e2a",
-        "e6ddfd2d90a0c2d50d048e24fe5bd0267fbb41e1db428a18dba8bb73e116ba67346b1b867d83b03490199de10e0abb50a9598b4eae68f5652c16f2282ab61f28",
+        "5041595445524d5600014a4285646c0ec7d700000070000102030405060708090a0b8756260ccca7578ed81cf11a6f98\
+         d2d016a5ffe61a44c9d01019169f9e2a",
+        "e6ddfd2d90a0c2d50d048e24fe5bd0267fbb41e1db428a18dba8bb73e116ba67346b1b867d83b03490199de10e0abb50\
+         a9598b4eae68f5652c16f2282ab61f28",
         "1bd8611a22b2072f9b3ace133266ddd63b1ef8ddc339be6a5bc62f5a78929abf3f4d32623b21"
     ));
     fs::write(dir.path().join("vault.sealed"), bytes).unwrap();
@@ -232,7 +234,8 @@ fn credentials() {
 
 const TMK: &str = "CA5D92598DCA48CE8A4C76361A9269E9";
 const C1: &str = "0102030405060708090A0B0C0D0E0F10";
-const F62: &str = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B86378DAEF9206BFCAD7750B588D0BD926819DB1148F07C658AC49CC831240C055597B73EFFB097599";
+const F62: &str = "6701EAD6A9AD51E51AA406E2C27FCFA98D0A74B86378DAEF9206BFCAD7750B588D0BD926819DB1148F07C6\
+    58AC49CC831240C055597B73EFFB097599";
 const WORKING: [&str; 3] = [
     "807A23AD32B36D457AE91FDF927570EA",
     "0F1E2D3C4B5A69788796A5B4C3D2E1F0",
@@ -353,7 +356,9 @@ fn an_existing_file_of_wide_mode_is_replaced_by_a_private_one() {
 proptest! {
     #[test]
     fn sealed_values_come_back_and_every_change_is_seen(
-        plain in prop::collection::vec(any::<u8>(), 0..80), context in prop::collection::vec(any::<u8>(), 0..20), purpose in "[a-z]{1,8}",
+        plain in prop::collection::vec(any::<u8>(), 0..80),
+        context in prop::collection::vec(any::<u8>(), 0..20),
+        purpose in "[a-z]{1,8}",
         at: prop::sample::Index, bit in 0..8u8, cut: prop::sample::Index,
     ) {
         let dir = tempfile::tempdir().unwrap();
