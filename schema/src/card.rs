@@ -2,7 +2,7 @@
 //! question gets one answer, and the run ends with a decision. Only what a scripted card needs; real chip
 //! cards will add to it.
 //!
-//! Invariant: no card number, track or PIN stands in any of these.
+//! Invariant: none of these holds a card number, track or PIN.
 use crate::{Kind, Money};
 
 /// Interface of a card reader.

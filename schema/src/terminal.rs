@@ -192,8 +192,8 @@ pub trait Terminal: Send + Sync {
     fn obligations<'a>(&'a self, caller: &'a Caller) -> Reply<'a, Vec<Obligation>>;
     /// Tries a Stuck obligation again. Managers only.
     fn retry_obligation<'a>(&'a self, caller: &'a Caller, txn: u64) -> Reply<'a, ()>;
-    /// Resolves what is Stuck, after a person asked the acquirer: it was `executed` and stands, or not; of
-    /// several frames that of `stan` stands and no other. `reference` is the acquirer's, 1 to 40 characters.
+    /// Resolves what is Stuck, after a person asked the acquirer: it was `executed` there, or not; of several
+    /// frames the one of `stan` was, and no other. `reference` is the acquirer's, 1 to 40 characters.
     /// Managers only.
     fn resolve_obligation<'a>(
         &'a self,

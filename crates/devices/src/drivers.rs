@@ -97,8 +97,8 @@ impl Drivers {
         Err(DeviceError::rule(&device.name, "kind", "this driver does not serve devices of this kind"))
     }
 
-    /// Checks the rules of the configuration that depend on the drivers; the field of the error is the path
-    /// of the key.
+    /// Checks the rules of the configuration that depend on the drivers. The error is `Invalid`, its field
+    /// the path of the key: `device[0].options.unit`.
     pub fn check(&self, config: &Config) -> Result<(), Fault> {
         for (i, device) in config.devices.iter().enumerate() {
             let checked = self.find(device).and_then(|row| match &device.part_of {

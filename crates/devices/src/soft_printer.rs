@@ -280,7 +280,7 @@ impl Shared {
 impl State {
     fn receive(&mut self, bytes: &[u8]) {
         for b in bytes {
-            // DLE EOT n is answered when it comes in, wherever it stands.
+            // DLE EOT n is answered when it comes in, wherever it is in the bytes.
             if let ([0x10, 0x04], 1..=4) = (self.scanned, *b) {
                 let bits = match *b {
                     1 => u8::from(self.paper_out || self.cover_open) << 3,

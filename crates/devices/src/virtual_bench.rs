@@ -372,7 +372,8 @@ impl VirtualBench {
         Ok(Port { bench: self.clone(), name: name.to_owned(), generation, device, switch, told })
     }
 
-    /// Presents an instrument or presses a key. `device` names one of several of its kind.
+    /// Presents an instrument or presses a key. `device` names one of several of its kind. Refused when
+    /// nobody is asked for it, as `when` says.
     pub fn present(&self, device: Option<&str>, event: SourceEvent, when: When) -> Result<(), Refused> {
         let what = || mode_of(&event).map_or("key", |m| m.row().name);
         let ready = |slot: &mut Slot| match when {
@@ -396,7 +397,7 @@ impl VirtualBench {
         })
     }
 
-    /// Works a PIN pad.
+    /// Works a PIN pad. Refused when nobody is asked for a PIN, as `when` says.
     pub fn pin(&self, device: Option<&str>, act: PinAct, when: When) -> Result<(), Refused> {
         let mut act = Some(act);
         self.deliver(
@@ -527,7 +528,8 @@ impl VirtualBench {
         self.change(device, |slot| slot.panic = true)
     }
 
-    /// Waits until a line on a display contains `part` (at once with an empty one), and gives all lines.
+    /// Waits until a line on a display contains `part` (at once with an empty one), and gives all lines;
+    /// refused when it is not shown within `wait`.
     pub fn screen(&self, device: Option<&str>, part: &str, wait: Duration) -> Result<Vec<String>, Refused> {
         self.watch(None, Instant::now() + wait, || {
             let found = self
@@ -541,7 +543,8 @@ impl VirtualBench {
         })
     }
 
-    /// Waits until `count` papers have come out; gives their number and the last 200 of them.
+    /// Waits until `count` papers have come out; gives their number and the last 200 of them. Refused when
+    /// they are fewer after `wait`.
     pub fn papers(
         &self,
         device: Option<&str>,
