@@ -20,6 +20,7 @@ use payterm_schema::{
     config::AccountConfig,
     fault::with_causes,
     host::{CardSecrets, FrameTrace, KeysVerdict, SecretsFrom},
+    secret::SecretBytes,
 };
 use payterm_vault::Vault;
 use session::{Heard, Session};
@@ -222,19 +223,24 @@ impl Line {
         if let Some(keys) =
             heard.keys.take().filter(|_| message.plan.kind == Kind::SignIn && wanted.strong_count() > 0)
         {
-            let (vault, account, running) = (self.vault.clone(), account.clone(), self.tasks.token());
-            let import = tokio::task::spawn_blocking(move || {
-                let _running = running;
-                vault.import_working_keys(account.as_str(), &keys).map_err(|e| with_causes(&e))
-            });
-            heard.answer.keys = match import.await {
-                Ok(Ok(())) => KeysVerdict::Loaded,
-                Ok(Err(why)) => KeysVerdict::Refused(why),
-                Err(_) => KeysVerdict::Refused("the vault failed".into()),
-            };
+            heard.answer.keys = self.import(keys).await;
         }
         tracing::info!(%account, stan = %message.plan.stan, code = heard.answer.code, "answered");
         HostEvent::Reply { answer: Box::new(heard.answer), trace: trace(heard.received) }
+    }
+
+    /// Takes over the working keys of a sign-in.
+    async fn import(&self, keys: SecretBytes) -> KeysVerdict {
+        let (vault, account, running) = (self.vault.clone(), self.config.id.clone(), self.tasks.token());
+        let import = tokio::task::spawn_blocking(move || {
+            let _running = running;
+            vault.import_working_keys(account.as_str(), &keys).map_err(|e| with_causes(&e))
+        });
+        match import.await {
+            Ok(Ok(())) => KeysVerdict::Loaded,
+            Ok(Err(why)) => KeysVerdict::Refused(why),
+            Err(_) => KeysVerdict::Refused("the vault failed".into()),
+        }
     }
 
     /// The connection stays open a while for its late answer, but carries nothing more: a path that died in

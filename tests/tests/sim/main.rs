@@ -5,6 +5,7 @@ mod crash;
 mod digests;
 mod docs;
 mod flows;
+mod golden;
 mod offline;
 mod operators;
 mod planted;
