@@ -3,6 +3,7 @@
 mod counter;
 mod crash;
 mod digests;
+mod disk;
 mod docs;
 mod flows;
 mod golden;

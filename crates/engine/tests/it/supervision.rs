@@ -12,6 +12,7 @@ fn a_panic_in_the_store_fails_the_request_and_the_next_one_works() {
     let mut rig = Rig::new(|_| ());
     rig.sale("before");
     rig.virtuals().wait_papers(2, SOON).unwrap();
+    rig.papers_done();
     rig.mishaps.plant(Part::Store, 1);
     let failed = rig.begin(sale("during"));
     assert!(matches!(&failed, Err(Fault::StoreFailed { id, .. }) if id == "during"), "{failed:?}");
