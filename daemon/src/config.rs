@@ -7,7 +7,7 @@ use std::{
 };
 use toml::de::{DeTable, DeValue};
 
-/// Where the configuration is without `--config`.
+/// Path of the configuration without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/payterm/payterm.toml";
 /// Greatest size of the file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -18,7 +18,7 @@ pub enum ConfigError {
     Read { path: PathBuf, cause: std::io::Error },
     #[error("{path}: more than {MAX_BYTES} bytes")]
     TooLong { path: PathBuf },
-    /// Not TOML, or an unknown key.
+    /// The text is not TOML, or has an unknown key.
     #[error("{path}, line {line}: {rule}")]
     Syntax { path: PathBuf, line: usize, rule: String },
     /// A value is of the wrong type or breaks a rule. Without a line, the key is not in the file and its
@@ -134,7 +134,7 @@ fn place_in(value: &DeValue<'_>, span: Range<usize>, at: usize) -> Option<String
     }
 }
 
-/// Where `account[1].mid` stands in the text; of a key that is not there, its table.
+/// Offset of a field like `account[1].mid` in the text; of a key that is not there, its table.
 fn span_of(text: &str, field: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let mut at = None;

@@ -92,7 +92,7 @@ fn no_dumps() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// By what is wrong with the journal.
+/// Exit status by what is wrong with the journal.
 fn fail_of(journal: &StoreError, e: &dyn std::error::Error) -> ExitCode {
     let status = fail(e);
     if matches!(journal, StoreError::JournalOfAnEarlierFormat { .. }) {

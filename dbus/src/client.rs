@@ -36,7 +36,7 @@ use std::{
 use tokio::sync::mpsc;
 use zbus::{Connection, DynamicType, Message, MessageStream, connection::Builder, message::Type};
 
-/// Where the daemon is.
+/// Place at which the daemon is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     System,
@@ -432,7 +432,7 @@ async fn forward(client: Client, mut stream: MessageStream, to: mpsc::Sender<Not
     }
 }
 
-/// Only the daemon's own signals: on a bus anybody may send us one.
+/// Forwards a notice of the daemon's own signals only: on a bus anybody may send us one.
 fn forward_one(m: &Message, owner: Option<&str>, to: &mpsc::Sender<Notice>) {
     let h = m.header();
     let ours = m.message_type() == Type::Signal && h.sender().map(|s| s.as_str()) == owner;

@@ -8,7 +8,8 @@ use zbus::fdo;
 pub const ERROR_PREFIX: &str = "org.payterm.Terminal1.Error.";
 const BUS_PREFIX: &str = "org.freedesktop.DBus.Error.";
 
-/// What [`Fault::NotFound`] and [`Fault::Invalid`] name of the bus itself, and the bus's own name for it.
+/// Things of the bus itself that [`Fault::NotFound`] and [`Fault::Invalid`] name, and the bus's own name
+/// for it.
 pub(crate) const OBJECT: &str = "object";
 pub(crate) const INTERFACE: &str = "interface";
 pub(crate) const PROPERTY: &str = "property";

@@ -31,7 +31,7 @@ const SIGNALS: usize = 256;
 /// Time to say goodbye to a bus.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// What all connections share.
+/// State that all connections share.
 pub(crate) struct Face {
     pub terminal: Arc<dyn Terminal>,
     pub callers: Vec<CallerConfig>,
@@ -44,7 +44,7 @@ pub(crate) struct Link {
     pub face: Arc<Face>,
     pub conn: Connection,
     peers: Mutex<HashMap<String, Arc<Peer>>>,
-    /// Of a peer-to-peer connection.
+    /// The one peer of a peer-to-peer connection; none on a bus.
     alone: Option<Arc<Peer>>,
     pub signals: mpsc::Sender<Message>,
     /// The socket of a peer: shut, it frees a writer that the peer keeps waiting.
@@ -56,7 +56,7 @@ pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Face {
-    /// Somebody who started this request is still there.
+    /// Tells whether somebody who started this request is still there.
     fn held(&self, key: &RequestKey) -> bool {
         lock(&self.links).iter().any(|l| l.peers().iter().any(|p| p.has_started(key)))
     }
@@ -269,7 +269,7 @@ impl Link {
         }
     }
 
-    /// On a bus one question a unique name, on a socket the kernel's word.
+    /// Finds out who calls: on a bus by one question a unique name, on a socket by the kernel's word.
     async fn caller(&self, peer: &Peer) -> Result<Arc<Caller>, Fault> {
         let unknown = |cause: &dyn std::fmt::Display| Fault::NotAllowed {
             rule: format!("the caller's uid is not known: {cause}"),

@@ -54,7 +54,7 @@ pub async fn keep(address: Address, mode: LogindLock, mut reasons: watch::Receiv
     }
 }
 
-/// For people: `systemd-inhibit --list` shows it.
+/// Reasons as a text for people: `systemd-inhibit --list` shows it.
 fn why(reasons: &Reasons) -> Option<String> {
     let names: Vec<&str> = reasons.iter().filter(|r| !r.waits_for_a_person()).map(|r| r.name()).collect();
     (!names.is_empty()).then(|| names.join(", "))

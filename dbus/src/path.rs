@@ -36,7 +36,7 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-/// Only what [`escape`] makes: each text has one spelling.
+/// Reads what [`escape`] makes, and nothing else: each text has one spelling.
 pub(crate) fn unescape(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

@@ -1,4 +1,4 @@
-//! Who calls: one [`Peer`] a unique bus name, or a peer-to-peer connection.
+//! Callers: one [`Peer`] a unique bus name, or a peer-to-peer connection.
 use payterm_schema::{Caller, Fault, RequestKey, config::CallerConfig};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -20,7 +20,7 @@ pub(crate) struct Peer {
     started: Mutex<Vec<RequestKey>>,
     gone: watch::Sender<bool>,
     follows: AtomicBool,
-    /// What the last call that failed came to: `Manager.LastFault`.
+    /// Fault of the last call that failed: `Manager.LastFault`.
     fault: Mutex<Option<Fault>>,
     pub calls: Arc<Semaphore>,
     /// Refusals that wait to be written: more than that and the peer reads nothing.

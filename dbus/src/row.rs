@@ -12,7 +12,7 @@ use zbus::Variant;
 /// Name and D-Bus signature of an argument.
 pub type Argument = (&'static str, &'static str);
 
-/// Who may call a method.
+/// Callers that may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum May {
     /// Everybody who can connect, also a user without a row in the configuration.
@@ -29,17 +29,17 @@ pub enum May {
 /// Whose transactions a method names or shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// Those that the caller sees: another app's is not found.
+    /// Requests that the caller sees: another app's is not found.
     Own,
     /// All; such a method is for managers.
     All,
     Nobodys,
 }
 
-/// How long an answer may take.
+/// Time that an answer may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// It comes from memory, the store or one commit.
+    /// The answer comes from memory, the store or one commit.
     Moment,
     /// Devices and lines are tested meanwhile.
     Test,

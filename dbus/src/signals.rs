@@ -44,19 +44,19 @@ const OTHERS: Duration = Duration::from_secs(1);
 /// Everybody who sees the same: the managers (none), or the connections of an app.
 type Audience = Option<String>;
 
-/// What the audiences were told.
+/// State of what the audiences were told.
 #[derive(Default)]
 struct Heard {
     /// The manager's properties as each audience was told them last.
     root: BTreeMap<Audience, Properties>,
     /// App of the last request: its own are told at once.
     served: Option<String>,
-    /// Kept back from all other apps, each device's last one, and until when.
+    /// Notices kept back from all other apps, each device's last one, and until when.
     held: Vec<Notice>,
     until: Option<Instant>,
 }
 
-/// For ever: every notice to whom it concerns.
+/// Sends, for ever, every notice to whom it concerns.
 pub(crate) async fn pump(face: Arc<Face>, mut notices: Notices) {
     let mut heard = Heard::default();
     loop {
@@ -93,7 +93,7 @@ impl Heard {
         self.held.push(notice.clone());
         self.until.get_or_insert_with(|| Instant::now() + OTHERS);
     }
-    /// What has changed of the manager's properties since this audience was told last.
+    /// Changes of the manager's properties since this audience was told last.
     fn root_changed(&mut self, audience: &Audience, caller: &Caller, info: &TerminalInfo) -> Option<Told> {
         let now = manager::changing(&Shown { caller, info }).ok()?;
         let told = self.root.entry(audience.clone()).or_default();
@@ -109,7 +109,7 @@ impl Heard {
     }
 }
 
-/// What an app may be told later when it is another one's payment that changes it.
+/// Tells whether an app may be told a notice later, when it is another one's payment that changes it.
 fn can_wait(notice: &Notice) -> bool {
     match notice {
         Notice::Device { .. } | Notice::Inhibited { .. } | Notice::Screen { .. } => true,
@@ -219,7 +219,7 @@ impl Face {
     }
 }
 
-/// What this caller is told about a notice that it hears.
+/// Adds the signals by which this caller is told of a notice that it hears.
 fn told(caller: &Caller, notice: &Notice, removed: Option<&RequestKey>, out: &mut Vec<Told>) {
     let root = |interface, member, values| signal(ROOT.into(), interface, member, values);
     out.extend(wire::encode(notice).ok().and_then(|v| root(manager::NAME, "Notice", vec![v])));

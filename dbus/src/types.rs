@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{any::type_name, fmt, marker::PhantomData};
 use zbus::{Message, ObjectPath, Variant};
 
-/// One value of a message.
+/// Value of a message.
 pub(crate) enum Answer {
     Nothing,
     Value(Variant<'static>),
@@ -21,7 +21,7 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// One of several arguments: a method that takes a struct takes nothing else.
+    /// The value as one of several arguments: a method that takes a struct takes nothing else.
     pub fn into_value(self) -> Variant<'static> {
         let value = if let Answer::Value(value) = self { Some(value) } else { None };
         assert!(value.is_some(), "a struct is the only argument of its method");
@@ -32,9 +32,9 @@ impl Answer {
 /// Type of an argument.
 pub(crate) trait Takes {
     const SIGNATURE: &'static str;
-    /// As the client has it.
+    /// Type in which the client has the argument.
     type Sent: Send;
-    /// As the terminal is given it: what it names is the caller's own.
+    /// Type in which the terminal is given the argument: what it names is the caller's own.
     type Taken: Send;
     fn send(value: Self::Sent) -> Result<Answer, Fault>;
     /// `field` names it in the fault. The signature was checked before: another type is our own mistake, told
@@ -315,7 +315,7 @@ impl Gives for Vec<u8> {
         message.body().deserialize().map_err(unclear)
     }
 }
-/// One of the schema's structs.
+/// A struct of the schema, as a dictionary.
 pub(crate) struct Dict<T>(PhantomData<T>);
 impl<T: Serialize + DeserializeOwned + Send> Gives for Dict<T> {
     const SIGNATURE: &'static str = "a{sv}";
@@ -339,7 +339,7 @@ impl<T: Serialize + DeserializeOwned + Send> Gives for Dicts<T> {
         value(message)
     }
 }
-/// One of them, empty when there is none.
+/// A struct of the schema, as a dictionary; empty when there is none.
 pub(crate) struct Maybe<T>(PhantomData<T>);
 impl<T: Serialize + DeserializeOwned + Send> Gives for Maybe<T> {
     const SIGNATURE: &'static str = "a{sv}";

@@ -19,9 +19,9 @@ pub struct Limits {
     /// Containers in containers.
     pub depth: usize,
 }
-/// What a caller may send.
+/// Limits of what a caller may send.
 pub const CALLER: Limits = Limits { items: 64, text: 4096, depth: 4 };
-/// What a client takes from the daemon it trusts.
+/// Limits of what a client takes from the daemon it trusts.
 pub const ANSWER: Limits = Limits { items: 100_000, text: 16 << 20, depth: 24 };
 
 /// A schema value as a D-Bus value; a struct becomes `a{sv}`.
@@ -117,7 +117,7 @@ fn same(field: &str, items: &[Value]) -> Option<Cow<'static, str>> {
     items.iter().all(|i| signature(field, i) == first).then_some(first)
 }
 
-/// By its own type; with the name of its field.
+/// A value by its own type; with the name of its field.
 struct Plain<'a>(&'a str, &'a Value);
 impl Serialize for Plain<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -138,7 +138,7 @@ impl Serialize for Plain<'_> {
     }
 }
 
-/// As a variant: its type before it (the form in which zbus itself writes one).
+/// A value as a variant: its type before it (the form in which zbus itself writes one).
 struct Boxed<'a>(&'a str, &'a Value);
 impl Serialize for Boxed<'_> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {

@@ -41,17 +41,17 @@ use tokio::sync::{Notify, broadcast, watch};
 
 /// Notices that a slow listener may be behind. 1,024: some transactions.
 const NOTICES: usize = 1024;
-/// How long the start waits for the terminal's first record to be on disk. 5 s; then calls are taken, and
-/// told what is wrong.
+/// Time for which the start waits for the terminal's first record to be on disk. 5 s; then calls are taken,
+/// and told what is wrong.
 const BOOT: Duration = Duration::from_secs(5);
 /// The display of a virtual or unknown terminal.
 const COLUMNS: usize = 40;
 const LINES: usize = 8;
 
-/// What goes on through all incarnations: the journal with its lock, the vault, the clock, and what others
-/// listen to.
+/// Parts that go on through all incarnations: the journal with its lock, the vault, the clock, and what
+/// others listen to.
 pub struct Kept {
-    /// As in the file.
+    /// The configuration as it is in the file, without the accounts that were granted.
     config: Config,
     drivers: Drivers,
     log_lines: Option<fn() -> Vec<String>>,
@@ -121,7 +121,7 @@ impl Kept {
     }
 }
 
-/// What the parts of one incarnation share.
+/// Things that the parts of one incarnation share.
 struct Frame<'a> {
     kept: &'a Kept,
     config: Arc<Config>,
@@ -305,7 +305,7 @@ impl Frame<'_> {
     }
 }
 
-/// Nothing is sold on it in earnest.
+/// Tells whether no real money moves on the terminal: `lab`, or a virtual device.
 fn is_test(config: &Config, drivers: &Drivers) -> bool {
     config.terminal.lab || drivers.any_virtual(&config.devices)
 }
@@ -360,7 +360,7 @@ fn screen(config: &Config, test: bool) -> ScreenContext {
 /// Version of the API that the faces offer.
 const API: u32 = 1;
 
-/// What the terminal is, before its machine has said anything.
+/// Facts of a terminal whose machine has not said anything yet.
 fn first_info(config: &Config, test: bool) -> TerminalInfo {
     let t = &config.terminal;
     TerminalInfo {

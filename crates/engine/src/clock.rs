@@ -10,7 +10,8 @@ use std::{
 #[derive(Debug)]
 pub struct Clock {
     anchor: Mutex<(Time, Instant)>,
-    /// What [`Clock::jumped`] last saw: wall, and the time since the machine was switched on, sleep included.
+    /// Times that [`Clock::jumped`] last saw: wall, and the time since the machine was switched on, sleep
+    /// included.
     seen: Mutex<(Time, Millis)>,
 }
 
@@ -33,8 +34,8 @@ impl Clock {
             *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = (wall, Instant::now());
         }
     }
-    /// How far the system clock was set since the last call, against the time that passed; none: not, or only
-    /// finely.
+    /// Distance by which the system clock was set since the last call, against the time that passed; none:
+    /// not, or only finely.
     pub fn jumped(&self) -> Option<Millis> {
         let now = (wall(), uptime());
         let before = std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), now);

@@ -86,9 +86,9 @@ impl<E> CommitQueue<E> {
     }
 }
 
-/// What is told again after the machine was rebuilt: the last outcome of each transaction, so that none seems
-/// to change back, where it is recent. (First the last, then the recent: a clock that was set back makes an
-/// earlier one look newer.)
+/// Outcomes that are told again after the machine was rebuilt: the last outcome of each transaction, so
+/// that none seems to change back, where it is recent. (First the last, then the recent: a clock that was
+/// set back makes an earlier one look newer.)
 pub fn tell_again(tail: &[Entry], now: Time) -> Vec<Arc<Outcome>> {
     let mut last = BTreeMap::new();
     for e in tail {

@@ -43,10 +43,10 @@ use std::{
 };
 use unit::{FromFace, Seat, ToFace, Unit, UnitContext};
 
-/// What a device tells the terminal.
+/// News of a device for the terminal.
 #[derive(Debug)]
 pub enum DeviceEvent {
-    /// With the time at which it was read.
+    /// A card or code was given; with the time at which it was read.
     Instrument(Instrument, Instant),
     Key(Key),
     PinDigits {
@@ -71,11 +71,11 @@ pub struct Surroundings {
     pub draw: Draw,
     pub events: Arc<dyn Fn(DeviceEvent) + Send + Sync>,
     pub mishaps: Mishaps,
-    /// Whatever serves the devices belongs to it.
+    /// Incarnation that all actors and threads of the devices belong to.
     pub tasks: Tasks,
 }
 
-/// What the actor of one face needs; outlives it.
+/// Surroundings of the actor of one face; outlive it.
 pub struct DeviceContext {
     pub config: DeviceConfig,
     around: Surroundings,
@@ -100,7 +100,7 @@ impl DeviceContext {
             self.event(DeviceEvent::Changed(now));
         }
     }
-    /// Nobody serves the device: its driver is left.
+    /// Shows the device as failed: its driver is left, nobody serves it.
     fn failed(&self, why: &str) {
         self.desired().forget(&self.config.name);
         self.change(|d| {

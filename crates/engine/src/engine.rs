@@ -20,8 +20,8 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a shutdown waits for a frame that has left. 20 s: below the 90 s of service managers; what is
-/// open then is recovered at the next start.
+/// Time for which a shutdown waits for a frame that has left. 20 s: below the 90 s of service managers;
+/// what is open then is recovered at the next start.
 const SHUTDOWN: Duration = Duration::from_secs(20);
 
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum EngineError {
     Granted(Fault),
 }
 
-/// What is not configuration.
+/// Settings of an engine that are not configuration.
 #[derive(Clone, Default)]
 pub struct Options {
     pub journal: payterm_journal::Options,
@@ -60,7 +60,7 @@ pub struct Options {
 pub struct Engine {
     kept: Arc<Kept>,
     door: Arc<FrontDoor>,
-    /// One renewal or shutdown at a time.
+    /// Held by a renewal or a shutdown: one at a time.
     turn: Arc<Mutex<()>>,
     renewing: AbortHandle,
     failed: oneshot::Receiver<EngineError>,
@@ -104,7 +104,7 @@ impl Engine {
         self.kept.bench.clone()
     }
 
-    /// Why the machine must not go down, as far as that is durable.
+    /// Reasons why the machine must not go down, as far as they are durable.
     pub fn inhibited(&self) -> watch::Receiver<BTreeSet<InhibitReason>> {
         self.kept.inhibits.subscribe()
     }

@@ -25,8 +25,8 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a call waits for a terminal that is being built anew. 15 s: above what ending the last driver and
-/// booting take at most.
+/// Time for which a call waits for a terminal that is being built anew. 15 s: above what ending the last
+/// driver and booting take at most.
 const BUILDING: Duration = Duration::from_secs(15);
 
 /// Answer to a call that the terminal was not there for.
@@ -34,7 +34,7 @@ pub fn restarting() -> Fault {
     Fault::Restarting { part: "terminal".into() }
 }
 
-/// What stands behind the front door: a terminal, the fault of one that will not come any more, or nothing
+/// State behind the front door: a terminal, the fault of one that will not come any more, or nothing
 /// yet.
 type Present = Option<Result<Arc<TerminalService>, Fault>>;
 
@@ -56,7 +56,7 @@ impl FrontDoor {
     pub fn now(&self) -> Option<Arc<TerminalService>> {
         self.present.borrow().as_ref().and_then(|p| p.as_ref().ok()).cloned()
     }
-    /// The same; one that is being built anew is waited for.
+    /// The terminal behind the front door; one that is being built anew is waited for.
     async fn terminal(&self) -> Result<Arc<TerminalService>, Fault> {
         let mut present = self.present.subscribe();
         let there = timeout(BUILDING, present.wait_for(Option::is_some)).await;

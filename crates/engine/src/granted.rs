@@ -4,8 +4,8 @@ use payterm_schema::{
     onboarding::{BinLists, Draft, Parameters},
 };
 
-/// With the accounts that an activated terminal was given, and with the shop as it applied where the file
-/// names none. What the file says wins.
+/// The configuration with the accounts that an activated terminal was given, and with the shop as it
+/// applied where the file names none. What the file says wins.
 pub fn with_granted(config: &Config, draft: &Draft, granted: &Parameters) -> Config {
     let mut merged = config.clone();
     let place = &mut merged.terminal;

@@ -37,17 +37,17 @@ use tracing::Instrument as _;
 
 /// Messages that may wait for the link. 64: a customer's and as many advices as a profile may allow.
 const MAILBOX: usize = 64;
-/// How long a connection of its own is kept for a late answer after its time ran out. 60 s: as long as hosts
+/// Time for which a connection is kept for a late answer after its time ran out. 60 s: as long as hosts
 /// take at most.
 const LATE: Duration = Duration::from_secs(60);
 
-/// What sealed PANs are sealed for, in the vault's words.
+/// Purpose that PANs are sealed for, in the vault's words.
 pub const SEALED_PAN: &str = "pan";
 
 /// Hears late answers: (tag, event).
 pub type LateSink = Arc<dyn Fn(u64, HostEvent) + Send + Sync>;
 
-/// What a link needs; outlives the actor.
+/// Surroundings of a link's actor; outlive it.
 pub struct Line {
     pub config: AccountConfig,
     pub profile: Arc<Profile>,
@@ -77,8 +77,8 @@ pub struct HostLink {
 pub struct Transmit {
     pub message: Box<HostMessage>,
     pub handed: Arc<AtomicBool>,
-    /// Held by the machine that wants it. When that machine is discarded, the next one reverses what may have
-    /// left: the frame itself must not leave behind its reversal.
+    /// Alive while the machine that wants the frame is there. When that machine is discarded, the next one
+    /// reverses what may have left: the frame itself must not leave behind its reversal.
     pub wanted: Weak<()>,
 }
 
@@ -266,7 +266,7 @@ impl Line {
         Ok(CardSecrets { pan: Some(self.pan(txn).await?), ..CardSecrets::default() })
     }
 
-    /// Those of an upload. One that is gone is left out: the acquirer finds its record by the STAN.
+    /// PANs of an upload. One that is gone is left out: the acquirer finds its record by the STAN.
     async fn pans(&self, all: Vec<Option<u64>>) -> Result<CardSecrets, HostEvent> {
         let mut pans = Vec::with_capacity(all.len());
         for txn in all {

@@ -5,7 +5,7 @@ use payterm_core::Input;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
-/// After the start, when the first customers may be waiting. 5 s.
+/// Pause between the start, when the first customers may be waiting, and the first check. 5 s.
 const FIRST: Duration = Duration::from_secs(5);
 /// Between two looks at disk and clock. 10 s.
 const LOOK: Duration = Duration::from_secs(10);

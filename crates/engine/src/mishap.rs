@@ -23,7 +23,7 @@ pub struct Mishaps(Option<Arc<Mutex<BTreeMap<Part, Planted>>>>);
 type Planted = (u32, Duration);
 
 impl Mishaps {
-    /// One that can be told to plant.
+    /// Mishaps that can be told to plant.
     pub fn armed() -> Self {
         Self(Some(Arc::default()))
     }
@@ -31,13 +31,13 @@ impl Mishaps {
     pub fn plant(&self, part: Part, nth: u32) {
         self.plant_slow(part, nth, Duration::ZERO);
     }
-    /// The same, and it hangs for so long before it panics.
+    /// Plants a panic before which the part hangs for so long.
     pub fn plant_slow(&self, part: Part, nth: u32, hangs: Duration) {
         if let Some(m) = &self.0 {
             m.lock().unwrap_or_else(PoisonError::into_inner).insert(part, (nth, hangs));
         }
     }
-    /// Called by each part where it takes up a piece of work.
+    /// Carries out what was planted; called by each part where it takes up a piece of work.
     pub(crate) fn pass(&self, part: Part) {
         let Some(m) = &self.0 else { return };
         let mut m = m.lock().unwrap_or_else(PoisonError::into_inner);

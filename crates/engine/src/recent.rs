@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Request {
     key: RequestKey,
     pub started: Time,
-    /// As last told; none while it runs.
+    /// The outcome as last told; none while the request runs.
     pub outcome: Option<Arc<Outcome>>,
 }
 
@@ -25,7 +25,7 @@ impl Recent {
             r.outcome = Some(Arc::clone(outcome));
         }
     }
-    /// None: the store knows.
+    /// The last request, when it has this key; of any other the store knows.
     pub fn of(&self, key: &RequestKey) -> Option<Request> {
         self.locked().clone().filter(|r| r.key == *key)
     }

@@ -29,7 +29,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// After the start the accounts have this long to sign in: a terminal that is about to work is not called
+/// Time that the accounts have to sign in after the start: a terminal that is about to work is not called
 /// degraded.
 const SETTLE: Duration = Duration::from_secs(5);
 /// A device that says nothing for so long does not work. 10 s: a printer on a slow line answers four
@@ -46,7 +46,7 @@ const EPOCH: Time = Time(1_767_225_600_000);
 /// Times of records may be this far ahead of the clock that is asked: 1 min.
 const SLACK: Millis = Millis::secs(60);
 
-/// What the self-test knows of the machine.
+/// Facts that the self-test takes from the machine.
 struct Seen {
     /// A customer is being served.
     serves: bool,
@@ -63,7 +63,7 @@ pub struct Examiner {
     /// A test terminal: the report says so.
     pub test: bool,
     pub terminal: Child<TerminalActor>,
-    /// One test at a time.
+    /// Held by a running test: one at a time.
     pub turn: Turn<()>,
     pub last: Mutex<Option<SelfTest>>,
 }

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Jobs that may wait. 16: the machine has one at the printer.
 const MAILBOX: usize = 16;
 
-/// How papers look; also for the dispute page.
+/// Renderer of papers, also for the dispute page.
 pub struct Papers {
     config: Arc<Config>,
     /// Names of the acquirers by their profiles.
@@ -51,7 +51,7 @@ impl Papers {
         };
         slip(job, &context, &self.templates)
     }
-    /// As plain text, 58 mm wide.
+    /// The paper as plain text, 58 mm wide.
     pub fn text(&self, job: &PaperJob, duplicate: bool) -> String {
         self.paper(job, duplicate).to_text(columns_of(58))
     }

@@ -24,7 +24,8 @@ use tokio_util::{
 /// First wait before a child is made anew; doubles up to [`WAIT_MAX`].
 pub const WAIT_FIRST: Duration = Duration::from_millis(100);
 pub const WAIT_MAX: Duration = Duration::from_secs(10);
-/// Who needs a child that is being made anew waits this long for it: it is back after the first three waits.
+/// Time for which a child that is being made anew is waited for. 1 s: it is back after the first three
+/// waits.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 /// A child that lived this long was well: the wait begins at the first again.
 const WELL_AFTER: Duration = Duration::from_secs(60);
@@ -34,8 +35,8 @@ pub fn backoff(wait: Duration) -> Duration {
     (wait * 2).min(WAIT_MAX)
 }
 
-/// How long the end of an incarnation waits for the threads of its drivers. 3 s: one that hangs longer is
-/// left to itself, as it is when its device is opened again.
+/// Time for which the end of an incarnation waits for the threads of its drivers. 3 s: one that hangs
+/// longer is left to itself, as it is when its device is opened again.
 const DRIVERS: Duration = Duration::from_secs(3);
 
 /// All that runs for one incarnation of the terminal: actors, tasks, threads. Clones share it.
@@ -62,11 +63,11 @@ impl Tasks {
             () = self.ending.cancelled() => None,
         }
     }
-    /// Held by work that cannot be interrupted: the end waits until it is dropped.
+    /// Token for work that cannot be interrupted: the end waits until it is dropped.
     pub fn token(&self) -> TaskTrackerToken {
         self.running.token()
     }
-    /// Held by the thread of a device's driver: the end waits for it, up to 3 s.
+    /// Token for the thread of a device's driver: the end waits until it is dropped, up to 3 s.
     pub fn driver_token(&self) -> TaskTrackerToken {
         self.drivers.token()
     }
@@ -101,7 +102,7 @@ impl Life {
     }
 }
 
-/// Where the others find the child that lives now. Clones share it.
+/// Place where the others find the child that lives now. Clones share it.
 pub struct Child<A: Actor>(Arc<Mutex<Option<Addr<A>>>>);
 impl<A: Actor> Clone for Child<A> {
     fn clone(&self) -> Self {

@@ -14,10 +14,10 @@ use std::io::Write;
 const MAX_BYTES: usize = 2 << 20;
 /// Journal records in it. 200: some tens of transactions.
 const RECORDS: u32 = 200;
-/// What is left out by its name: an app's notes, pages and invoices, verifiers of passwords, a person to talk
-/// to.
+/// Names of fields that are left out: an app's notes, pages and invoices, verifiers of passwords, a person
+/// to talk to.
 const LEFT_OUT: [&str; 7] = ["note", "page", "invoice", "verifier", "contact", "phone", "email"];
-/// Its one folder.
+/// The bundle's one folder.
 const FOLDER: &str = "payterm-support";
 
 impl TerminalService {

@@ -70,15 +70,15 @@ pub struct Services {
     pub recent: Recent,
     pub mishaps: Mishaps,
     pub tms: Option<Arc<Tms>>,
-    /// Told when the terminal is to be built anew, with other accounts.
+    /// Notified when the terminal is to be built anew, with other accounts.
     pub renew: Arc<Notify>,
-    /// Why the machine must not go down, as far as that is durable.
+    /// Reasons why the machine must not go down, as far as they are durable.
     pub inhibits: watch::Sender<BTreeSet<InhibitReason>>,
-    /// What every face shows, as far as that is durable; `up`: a machine stands behind it.
+    /// Facts that every face shows, as far as they are durable; `up`: a machine stands behind it.
     pub info: watch::Sender<Info>,
 }
 
-/// What is kept of the terminal for every face.
+/// Facts of the terminal, kept for every face.
 #[derive(Clone, Debug)]
 pub struct Info {
     pub up: bool,
@@ -104,7 +104,7 @@ pub struct TerminalActor {
     queue: CommitQueue<Out>,
     /// Rises with each rebuilt machine: what an earlier one waited for is not heard any more.
     epoch: u64,
-    /// Of this machine: frames of a discarded one do not leave any more.
+    /// Token of this machine: frames of a discarded one do not leave any more.
     pub(crate) wants: Arc<()>,
     /// Commits under way, with the epoch that made them.
     commits: mpsc::UnboundedSender<(u64, Committed)>,
@@ -115,13 +115,13 @@ pub struct TerminalActor {
     /// Released, and not carried out yet: those who wait for an answer go first.
     outbox: VecDeque<Out>,
     yielding: bool,
-    /// The same, for [`OUTCOME_PACING`].
+    /// The outbox rests for [`OUTCOME_PACING`].
     pacing: bool,
-    /// What the machine was told of the devices.
+    /// Entry modes, PIN pad and printer, as the machine was told of them last.
     devices: Option<(Vec<EntryMode>, bool, bool)>,
     /// Wait before the journal is opened again: none after a commit that worked.
     again: Duration,
-    /// What the store loaded when it was opened.
+    /// Records and snapshot that the store loaded when it was opened.
     first: Option<Loaded>,
     /// A request ran when the last step was over.
     ran: bool,
@@ -199,7 +199,7 @@ impl TerminalActor {
         }
     }
 
-    /// From what the disk holds.
+    /// Rebuilds the machine from what the disk holds.
     fn rebuild(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
         let Loaded { snapshot, tail, last_seq, restored, .. } = loaded;
         let mut machine = match Machine::replay((*self.services.settings).clone(), snapshot.as_deref(), tail)

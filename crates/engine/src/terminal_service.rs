@@ -39,12 +39,12 @@ use tokio::{
     time::timeout,
 };
 
-/// How long the start waits for devices to open. 500 ms.
+/// Time for which the start waits for devices to open. 500 ms.
 const DEVICES_OPEN: Duration = Duration::from_millis(500);
-/// Who waits for an outcome looks at the store this often: a notice may be lost with the terminal actor that
-/// was to tell it. 10 s.
+/// Pause between two looks at the store of somebody who waits for an outcome: a notice may be lost with the
+/// terminal actor that was to tell it. 10 s.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// How long a shutdown waits for papers at the printer. 5 s: two slips.
+/// Time for which a shutdown waits for papers at the printer. 5 s: two slips.
 const PAPERS: Duration = Duration::from_secs(5);
 mod accounts;
 mod machine;
@@ -71,9 +71,10 @@ pub struct TerminalService {
     pub info: watch::Receiver<Info>,
     /// All that runs for this incarnation.
     pub tasks: Tasks,
-    /// One request at a time is looked up and submitted: the same key cannot slip in between.
+    /// Held while a request is looked up and submitted, one at a time: the same key cannot slip in between.
     pub submit_lock: Mutex<()>,
-    /// Why nothing new is begun; set by [`TerminalService::quiet`].
+    /// Fault for whatever would be begun while the terminal is being left; set by
+    /// [`TerminalService::quiet`].
     pub stopping: OnceLock<Fault>,
 }
 

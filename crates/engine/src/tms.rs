@@ -47,7 +47,7 @@ pub enum TmsError {
     Kind(PathBuf),
 }
 
-/// Why a question came to nothing.
+/// Reason why a question came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}: {cause}")]
 pub struct Trouble {
@@ -70,7 +70,7 @@ pub struct Tms {
     name: ServerName<'static>,
     signing: SignatureVerifier,
     vault: Arc<Vault>,
-    /// As in the file: its accounts are not the acquirer's to change.
+    /// The configuration as it is in the file: its accounts are not the acquirer's to change.
     config: Config,
     drivers: Drivers,
 }
@@ -103,7 +103,7 @@ impl Tms {
         })
     }
 
-    /// What is offered, and the words as they were signed.
+    /// The acquirer's offer, and the words as they were signed.
     pub async fn offer(&self) -> Result<(Offer, Signed), Trouble> {
         let (offer, terms) = self.signed::<Offer>(Method::GET, "/v1/offer", Vec::new()).await?;
         offer.check().map_err(|e| trouble(Problem::Malformed, e))?;

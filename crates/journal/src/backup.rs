@@ -1,4 +1,4 @@
-//! What the store does for itself behind the payments: the full check, the backup, room on the disk.
+//! Work of the store behind the payments: the full check, the backup, room on the disk.
 use crate::{
     Store, StoreError, Verified, files,
     restore::{self, backups},

@@ -13,7 +13,7 @@ use std::fmt;
 /// Purpose of the vault's key for it.
 pub const PURPOSE: &str = "journal";
 pub type Hash = [u8; 32];
-/// Before the first record.
+/// The chain before the first record.
 pub(crate) const NOTHING: Hash = [0; 32];
 /// Key in `meta` of what proves the chain's key, 64 hexadecimal digits.
 const START: &str = "chain_start";

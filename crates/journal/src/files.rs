@@ -28,7 +28,7 @@ pub(crate) fn journal(dir: &Path) -> PathBuf {
     dir.join("journal.db")
 }
 
-/// Which file has the journal's name (device and number): a restoring gives it to another one.
+/// The file that has the journal's name (device and number): a restoring gives it to another one.
 pub(crate) type Which = Option<(u64, u64)>;
 pub(crate) fn which(dir: &Path) -> Which {
     std::fs::metadata(journal(dir)).ok().map(|m| (m.dev(), m.ino()))
@@ -226,12 +226,12 @@ pub(crate) fn back_up(db: &Connection, path: &Path) -> Result<(), StoreError> {
     sync(path)
 }
 
-/// A file and its name.
+/// Syncs a file and its name.
 pub(crate) fn sync(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|f| f.sync_all()).map_err(file_error(path))?;
     sync_dir(path.parent().unwrap_or(path))
 }
-/// The names in it.
+/// Syncs a directory: the names in it.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(file_error(dir))
 }
@@ -248,7 +248,8 @@ pub(crate) fn open_reader(dir: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// Read-only, and without a trace where nobody writes: a journal whose WAL is gone was left in order.
+/// Opens the journal read-only, without a trace where nobody writes: a journal whose WAL is gone was left
+/// in order.
 pub(crate) fn open_to_verify(path: &Path) -> Result<Connection, StoreError> {
     let wal = path.with_extension("db-wal").exists();
     let flags =

@@ -19,24 +19,25 @@ use std::{
 
 /// No commit for this long is a quiet moment.
 const QUIET_WAIT: Duration = Duration::from_millis(100);
-/// ... and this long after the start, when nobody waits for the terminal to be ready any more.
+/// No commit for this long is a quiet moment just after the start, when nobody waits for the terminal to be
+/// ready any more.
 const QUIET_WAIT_FIRST: Duration = Duration::from_millis(20);
-/// How long those who were answered together are waited for until all have handed over again: a quarter of
-/// what the last commit took, 50 us (half of a quick disk's sync) at the least and 1 ms at the most. Without
-/// it eight payments in flight fall into groups of one and of seven.
+/// Time for which those who were answered together are waited for until all have handed over again: a
+/// quarter of what the last commit took, 50 us (half of a quick disk's sync) at the least and 1 ms at the
+/// most. Without it eight payments in flight fall into groups of one and of seven.
 const GATHER_WAIT: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(1));
-/// How long a commit that nobody waits for waits for those that are expected with it
+/// Time for which a commit that nobody waits for waits for those that are expected with it
 /// ([`Commit::expected_group`](crate::Commit::expected_group)). 2 ms.
 const EXPECTED_GROUP_WAIT: Duration = Duration::from_millis(2);
-/// How long those who were answered together are waited for until the first hands over again. 200 us: the
-/// writer does not go to sleep between two groups.
+/// Time for which those who were answered together are waited for until the first hands over again. 200 us:
+/// the writer does not go to sleep between two groups.
 const REGROUP_WAIT: Duration = Duration::from_micros(200);
 /// The WAL is copied back in a quiet moment, but not later than after so many times
 /// [`Options::checkpoint_every`] groups. 8.
 const WAL_GROUPS_MAX: u64 = 8;
-/// From so many times that on a shorter moment is quiet enough. 2: of a payment's commits (three or four
-/// pages each) no more fit into what is reserved of the WAL, and behind that each sync writes the file's
-/// metadata too.
+/// Multiple of [`Options::checkpoint_every`] from which on a shorter moment is quiet enough. 2: of a
+/// payment's commits (three or four pages each) no more fit into what is reserved of the WAL, and behind
+/// that each sync writes the file's metadata too.
 const WAL_GROUPS_NEAR_MAX: u64 = 2;
 const QUIET_WAIT_NEAR_MAX: Duration = Duration::from_millis(2);
 
@@ -95,7 +96,7 @@ impl ConnectionSlot {
     }
 }
 
-/// What the writing needs beside the journal.
+/// Surroundings of the writing beside the journal.
 pub(crate) struct WriterContext {
     pub dir: PathBuf,
     pub key: KeyedHash,
@@ -212,8 +213,8 @@ pub(crate) fn look<T>(
     found.inspect_err(|e| tracing::warn!("store: look-up: {e}")).ok()
 }
 
-/// One SQLite transaction, and the answers. None: it failed, and nothing more is written by this connection:
-/// what comes next belongs to a machine that the disk does not know.
+/// Writes one SQLite transaction, and answers. None: it failed, and nothing more is written by this
+/// connection: what comes next belongs to a machine that the disk does not know.
 fn commit(context: &WriterContext, slot: &ConnectionSlot, mut open: Open, group: Vec<Job>) -> Option<Open> {
     if let Some(fail_point) = &context.options.before_group {
         fail_point();
@@ -257,8 +258,8 @@ fn soon(context: &WriterContext, slot: &ConnectionSlot, jobs: &Receiver<Job>, ma
     if many > 1 && !full { before(Instant::now() + REGROUP_WAIT, jobs) } else { None }
 }
 
-/// What comes before then. The last of the time the thread stays awake: to wake it takes as long as a quick
-/// disk's sync.
+/// The next job, when it comes before then. The last of the time the thread stays awake: to wake it takes
+/// as long as a quick disk's sync.
 fn before(until: Instant, jobs: &Receiver<Job>) -> Option<Job> {
     loop {
         if let Ok(job) = jobs.try_recv() {

@@ -1,4 +1,4 @@
-//! What the self-test asks of the journal and its disk, on connections and files of its own.
+//! Questions of the self-test to the journal and its disk, on connections and files of its own.
 use crate::{Store, StoreError, files, queries, sql};
 use payterm_schema::{Entry, Time};
 use std::{io::Write, sync::Arc};
@@ -15,7 +15,7 @@ pub struct Health {
     pub damage: Option<String>,
     /// Bytes that this user may still write.
     pub free: u64,
-    /// Why a synced write beside the journal failed.
+    /// Reason why a synced write beside the journal failed; none: it did not.
     pub write: Option<String>,
 }
 

@@ -1,7 +1,7 @@
-//! What must outlive the database, in two small files beside it: `journal.marks`, how far each account's
-//! STANs may have been used, and `journal.keys`, which requests were started. The first is ahead of the
-//! journal, the second just behind it: a journal that is restored goes on above the marks, and does not begin
-//! anew what it does not know.
+//! Facts that must outlive the database, in two small files beside it: `journal.marks`, how far each
+//! account's STANs may have been used, and `journal.keys`, which requests were started. The first is ahead
+//! of the journal, the second just behind it: a journal that is restored goes on above the marks, and does
+//! not begin anew what it does not know.
 //!
 //! Invariant: before a frame may leave, its STAN is below a durable mark and its request's key is durable.
 use crate::{StoreError, files};
@@ -62,7 +62,7 @@ pub(crate) struct Marks {
     slot: Slot,
     keys: Arc<Keys>,
     key: KeyedHash,
-    /// There were marks here before, or none of them could be read.
+    /// State of the marks when they were opened.
     pub found: Opened,
 }
 
@@ -120,7 +120,7 @@ impl Marks {
         // disk.
         self.write(Slot { open: true, head: None, ..self.slot.clone() })
     }
-    /// It is left; with its head, when that is known for certain.
+    /// Marks the journal as left; with its head, when that is known for certain.
     pub fn left(&mut self, head: Option<String>) -> Result<(), StoreError> {
         self.change(|s| (s.open, s.head) = (false, head))
     }
@@ -150,11 +150,11 @@ impl Marks {
     pub fn started(&self, request: &RequestKey, txn: u64) -> Result<(), StoreError> {
         self.keys.append(hash_of(&self.key, &request.app, &request.id), txn)
     }
-    /// The same of one that is missing.
+    /// Writes the key of a request whose key is missing.
     pub fn missed(&self, hash: KeyHash, txn: u64) -> Result<(), StoreError> {
         self.keys.append(hash, txn)
     }
-    /// So many keys will find room.
+    /// Makes room for so many keys.
     pub fn make_room(&self, many: usize) -> Result<(), StoreError> {
         let mut tail = self.keys.tail.lock().unwrap_or_else(PoisonError::into_inner);
         self.keys.grow(&mut tail, many)
@@ -220,7 +220,7 @@ struct Keys {
 }
 struct Tail {
     end: u64,
-    /// Of the file.
+    /// Length of the file in bytes.
     len: u64,
     last: Option<u64>,
     synced: u64,
@@ -291,7 +291,7 @@ impl Keys {
         Ok(())
     }
 
-    /// One round of the thread that brings keys to the disk; false: it is to end.
+    /// Runs one round of the thread that brings keys to the disk; false: it is to end.
     fn sync_once(&self) -> bool {
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         while tail.end == tail.synced {
@@ -342,7 +342,7 @@ fn read_entry(file: &File, n: u64) -> io::Result<[u8; ENTRY]> {
     file.read_exact_at(&mut bytes, n * ENTRY as u64)?;
     Ok(bytes)
 }
-/// None: zeros, or torn.
+/// An entry's key and transaction; none: zeros, or torn.
 fn entry(bytes: &[u8]) -> Option<(KeyHash, u64)> {
     let (body, check) = bytes.split_at_checked(24)?;
     let whole = body.iter().any(|b| *b != 0) && Sha256::digest(body)[..8] == *check;

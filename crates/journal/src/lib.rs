@@ -41,7 +41,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// What is made durable together: all of it or nothing.
+/// Records and sealed values that are made durable together: all of them or none.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     pub records: Vec<Entry>,
@@ -52,12 +52,12 @@ pub struct Commit {
     pub erase_batch: Option<Box<EraseBatch>>,
     /// (seq, JSON) of the machine after the last record.
     pub snapshot: Option<(u64, String)>,
-    /// Nobody waits for it, and so many commits like it are expected together: the writer has a moment for
-    /// them. 0: it is written at once.
+    /// Number of commits like it that are expected together, when nobody waits for it: the writer has a
+    /// moment for them. 0: it is written at once.
     pub expected_group: usize,
 }
 
-/// What the machine is rebuilt from.
+/// Snapshot and records that the machine is rebuilt from.
 #[derive(Debug)]
 pub struct Loaded {
     pub snapshot: Option<String>,
@@ -72,10 +72,10 @@ pub struct Loaded {
     pub restored: Option<Restored>,
 }
 
-/// What a commit made durable.
+/// Place in the journal that a commit made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Durable {
-    /// Its last record, and the chain at it.
+    /// The commit's last record, and the chain at it.
     pub head: Head,
     /// The chain at each outcome in it, by transaction.
     pub told: Vec<(u64, Head)>,
@@ -124,7 +124,7 @@ impl From<EncodingError> for StoreError {
     }
 }
 impl StoreError {
-    /// What it says when it means that the file is damaged or was changed: no retry mends that.
+    /// The error's text, when it means that the file is damaged or was changed: no retry mends that.
     pub fn damage(&self) -> Option<String> {
         let damaged = match self {
             StoreError::Sql { cause, .. } => {
@@ -188,7 +188,7 @@ fn sql(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
     move |cause| StoreError::Sql { what, cause: Arc::new(cause) }
 }
 
-/// What a test has called at a place of the store.
+/// Function that a test has called at a place of the store.
 pub type FailPoint = Arc<dyn Fn() + Send + Sync>;
 
 /// Bounds of the store. The defaults are what the daemon uses.
@@ -208,7 +208,7 @@ pub struct Options {
     pub quick: Duration,
     /// Greatest size of the database in pages of 4 KiB, for tests of a full disk. None: as much as there is.
     pub max_pages: Option<u32>,
-    /// Where backups are kept. None: beside the journal.
+    /// Directory of the backups. None: beside the journal.
     pub backups: Option<PathBuf>,
     /// Space kept on the disk for what has begun, in bytes; given back when the disk is full. 8 MiB: a
     /// thousand payments.
@@ -318,8 +318,8 @@ impl Store {
         heard
     }
 
-    /// The same from a caller that has nothing else under way: on a quick disk with nobody waiting it is
-    /// written here and now, and the receiver has its answer already.
+    /// Hands over a commit of a caller that has nothing else under way: on a quick disk with nobody waiting
+    /// it is written here and now, and the receiver has its answer already.
     pub fn commit_alone(&self, commit: Commit) -> oneshot::Receiver<Result<Durable, StoreError>> {
         let (done, heard) = oneshot::channel();
         let job = Job { commit: Box::new(commit), done };
@@ -351,7 +351,7 @@ impl Store {
         job.done.send(Err(why)).ok();
     }
 
-    /// After a failed commit or a dead writer: a new connection, and what the disk really holds.
+    /// Opens a new connection, after a failed commit or a dead writer, and answers what the disk holds.
     pub async fn reopen(&self) -> Result<Loaded, StoreError> {
         // It may have another file open than the one that is there then.
         drop(take(&self.0.reader));

@@ -21,7 +21,7 @@ pub struct Found {
 pub struct FoundPaper {
     pub job: u64,
     pub hash: String,
-    /// None while it is open.
+    /// State in which the paper ended; none while it is open.
     pub ended: Option<PaperState>,
 }
 

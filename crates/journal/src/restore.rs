@@ -27,11 +27,11 @@ use std::{
 
 /// Key in `meta` while the restoring is not on record.
 const PENDING: &str = "restored";
-/// What a journal that was put aside is called, with the time.
+/// Beginning of the name of a journal that was put aside; the time follows.
 const ASIDE: &str = "journal.damaged-";
-/// What a journal's files are called behind its name.
+/// Endings of the names of a journal's files.
 const PARTS: [&str; 3] = ["-shm", "-wal", ""];
-/// What is put back, until it is whole and takes the journal's name.
+/// Name of what is put back, until it is whole and takes the journal's name.
 const NEW: &str = "journal.restoring.db";
 /// The journal is to be restored; its text says why.
 const SUSPECT: &str = "journal.suspect";
@@ -104,7 +104,7 @@ fn other_key(dir: &Path, key: &KeyedHash, options: &Options) -> bool {
     all.all(|p| of(&p) == Some(false))
 }
 
-/// Something that only comes beside a journal.
+/// Tells whether something is there that only comes beside a journal.
 fn journal_was_here(dir: &Path, options: &Options) -> bool {
     let beside = fs::read_dir(dir)
         .into_iter()
@@ -116,7 +116,7 @@ fn journal_was_here(dir: &Path, options: &Options) -> bool {
         || backups(dir, options).iter().any(|b| b.exists())
 }
 
-/// What is wrong before the database is looked at.
+/// Finds what is wrong before the database is looked at.
 fn doubt(dir: &Path, marks: &Marks) -> Result<Option<String>, StoreError> {
     let path = files::journal(dir);
     let size = fs::metadata(&path).map_or(0, |m| m.len());
@@ -230,7 +230,8 @@ fn put_back(
     Ok(())
 }
 
-/// What an opening before this one has put together: its mark came with everything else, in one transaction.
+/// The journal that an opening before this one has put together: its mark came with everything else, in one
+/// transaction.
 fn whole(new: &Path) -> Option<Restored> {
     let there = fs::metadata(new).is_ok_and(|m| m.len() > 0);
     there.then(|| Connection::open(new).ok()).flatten().and_then(|db| pending(&db).ok()?)
@@ -405,8 +406,8 @@ fn sealed(old: &Connection) -> Result<BTreeMap<u64, Vec<u8>>, StoreError> {
     select.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).and_then(Iterator::collect).map_err(read())
 }
 
-/// Those that the records vouch for. `whole`: nothing is missing in the damaged file, so what it has no
-/// longer was erased.
+/// Takes over the sealed values that the records vouch for. `whole`: nothing is missing in the damaged
+/// file, so what it has no longer was erased.
 fn take_sealed(
     new: &Connection,
     head: &Head,
@@ -429,8 +430,8 @@ fn take_sealed(
     Ok(())
 }
 
-/// What is sealed of a closed batch was erased, and comes back with the backup: but for what is still owed
-/// nobody would erase it again.
+/// Erases what is sealed of closed batches: it was erased before, and came back with the backup; but for
+/// what is still owed nobody would erase it again.
 fn erase_closed(new: &Connection, key: &KeyedHash, options: &Options) -> Result<(), StoreError> {
     // One that cannot be read or replayed says so when it is opened.
     let Ok(Loaded { snapshot, tail, .. }) = writer::load(new, key) else { return Ok(()) };

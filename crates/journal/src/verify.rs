@@ -14,7 +14,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, path::Path};
 
-/// What was found; everything holds when `broken` is none.
+/// Findings of a verification; everything holds when `broken` is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verified {
     pub records: u64,
@@ -111,7 +111,7 @@ fn look(
     transactions(db, walked)
 }
 
-/// What the records say of the other tables.
+/// Facts of the records about the other tables.
 struct Walked {
     head: Head,
     /// SHA-256 of the newest cipher text by transaction.
@@ -231,7 +231,7 @@ fn sealed(db: &Connection, walked: &Walked) -> Result<Option<Broken>, StoreError
     Ok(None)
 }
 
-/// Each row of a transaction says what its last record said.
+/// Checks that each row of a transaction says what its last record said.
 fn transactions(db: &Connection, mut walked: Walked) -> Result<Option<Broken>, StoreError> {
     let read = || sql("read the transactions");
     let text = "SELECT txn, told, outcome, json_valid(outcome) AND app = outcome ->> '$.app' \

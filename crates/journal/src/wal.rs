@@ -12,7 +12,7 @@ const FRAME: usize = 24;
 /// Page sizes that SQLite has.
 const PAGES: std::ops::RangeInclusive<u32> = 512..=65536;
 
-/// What is wrong with it; none: nothing that can be told from here, also when there is none.
+/// Damage of a write-ahead log; none: nothing that can be told from here, also when there is no log.
 pub(crate) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
     let Ok(file) = File::open(path) else { return Ok(None) };
     let len = file.metadata()?.len();

@@ -23,7 +23,7 @@ pub(crate) struct Open {
     pub db: Connection,
     pub marks: Marks,
     pub last: Head,
-    /// False: a commit failed, and may be on the disk all the same.
+    /// The last record is certain. False: a commit failed, and may be on the disk all the same.
     pub certain: bool,
 }
 impl Drop for Open {
@@ -110,7 +110,7 @@ pub(crate) fn load(db: &Connection, key: &KeyedHash) -> Result<Loaded, StoreErro
     })
 }
 
-/// One SQLite transaction for the whole group; answers what each commit made durable.
+/// Writes the whole group in one SQLite transaction; answers what each commit made durable.
 pub(crate) fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<Vec<Durable>, StoreError> {
     let Open { db, marks, last, .. } = open;
     let step = |text: &str| db.prepare_cached(text).and_then(|mut s| s.execute([])).map(drop);
@@ -231,7 +231,7 @@ pub(crate) fn write_row(
     project(db, entry)
 }
 
-/// What must be known without the journal is written before it.
+/// Writes what must be known without the journal; before the journal.
 fn mark(db: &Connection, marks: &mut Marks, entry: &Entry) -> Result<(), StoreError> {
     match entry.record.uses() {
         Some((Some(account), stan)) => marks.stan(account, stan),
@@ -317,7 +317,7 @@ pub(crate) fn told(record: &Record) -> Option<&Arc<Outcome>> {
     }
 }
 
-/// What a later request does to the row of its original.
+/// Changes the row of an original as a later request demands.
 fn original(db: &Connection, seq: u64, record: &RequestRecord) -> Result<(), StoreError> {
     let change = |what, text: &str, values: &[&dyn ToSql]| one(seq, exec(db, what, text, values)?);
     match record {
@@ -403,7 +403,7 @@ fn paper(db: &Connection, record: &PaperRecord) -> Result<(), StoreError> {
     }
 }
 
-/// Only the papers that an app asked for have a row.
+/// Makes the row of a paper that an app asked for; other papers have none.
 fn queue_paper(db: &Connection, job: &PaperJob) -> Result<(), StoreError> {
     let (Some(app), Some(request)) = (&job.app, &job.request) else { return Ok(()) };
     let text = "INSERT INTO paper (app, id, hash, job, state) VALUES (?1, ?2, ?3, ?4, 'open')";

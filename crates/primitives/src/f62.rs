@@ -23,7 +23,7 @@ pub enum F62Error {
     Length56,
     #[error("F62: 84 bytes (triple-length keys?) are refused: no public source says how they are built")]
     Length84,
-    /// Which key: `PIK`, `MAK` or `TDK`.
+    /// Check value of the key, `PIK`, `MAK` or `TDK`.
     #[error("F62: the check value of the {0} is wrong")]
     CheckValue(&'static str),
     #[error("TMK: {0} bytes, must be 16")]

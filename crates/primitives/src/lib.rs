@@ -84,7 +84,7 @@ impl DesKey {
         self.cipher().decrypt_block(&mut b);
         b.0
     }
-    /// One block in its place, without a copy of the clear one.
+    /// Enciphers one block in its place, without a copy of the clear one.
     pub fn encrypt_in_place(&self, block: &mut [u8; 8]) {
         self.cipher().encrypt_block(block.into());
     }

@@ -237,8 +237,8 @@ fn number(digits: &str) -> Option<usize> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// Where the optional blocks end. Each: id 2, length 2 hex digits of all of it, data; extended lengths (00)
-/// are not needed here and refused.
+/// Offset at which the optional blocks end. Each: id 2, length 2 hex digits of all of it, data; extended
+/// lengths (00) are not needed here and refused.
 fn optional_blocks(block: &str, count: usize) -> Option<usize> {
     let mut at = 16;
     for _ in 0..count {

@@ -30,7 +30,7 @@ const HASH: usize = 32;
 /// A few hundred bytes an account; more is no vault of ours.
 const MAX_FILE: usize = 1 << 20;
 
-/// `None` when there is no file.
+/// Reads a sealed file; none when there is no file.
 pub(crate) fn read(what: Sealed, dir: &Path, key: &SealingKey) -> Result<Option<SecretBytes>, VaultError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let path = dir.join(what.name);

@@ -34,7 +34,7 @@ const SERVICE: u8 = 7;
 const AES: u8 = 1 << 4;
 const SM4: u8 = 2 << 4;
 
-/// For each key: length of the account's name u8, name, slot u8, length of the key u8, key.
+/// Bytes of the keys. For each: length of the account's name u8, name, slot u8, length of the key u8, key.
 pub(crate) fn encode(keys: &Keys) -> Zeroizing<Vec<u8>> {
     let entries =
         || keys.iter().flat_map(|(name, k)| slots(k).into_iter().map(move |(slot, key)| (name, slot, key)));

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 const MEMORY_KIB: u32 = 19 * 1024;
 /// Passes over it: 20 to 50 ms on a terminal's processor.
 const PASSES: u32 = 2;
-/// One lane: there is no core to spare.
+/// Lanes of Argon2. 1: there is no core to spare.
 const LANES: u32 = 1;
 /// Bytes of salt, from the operating system (RFC 9106 §3.1).
 const SALT: usize = 16;

@@ -188,7 +188,7 @@ pub(crate) fn seal(key: &[u8; 32], aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, 
     Ok(out)
 }
 
-/// `None`: too short, other key, other `aad`, or changed.
+/// Opens a sealed value; none: too short, other key, other `aad`, or changed.
 pub(crate) fn unseal(key: &[u8; 32], aad: &[u8], sealed: &[u8]) -> Option<SecretBytes> {
     let (nonce, rest) = sealed.split_first_chunk::<NONCE>()?;
     let (cipher_text, tag) = rest.split_last_chunk::<TAG>()?;
@@ -217,7 +217,7 @@ fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
 pub struct KeyedHash(Hmac<Sha256>);
 
 impl KeyedHash {
-    /// Of all parts; each goes in behind its length, so that no two lists of parts hash alike.
+    /// The hash of all parts; each goes in behind its length, so that no two lists of parts hash alike.
     pub fn of(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.0.clone();
         for part in parts {

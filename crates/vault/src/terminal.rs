@@ -65,7 +65,8 @@ impl Vault {
         })
     }
 
-    /// Read each time: it is needed twice in a terminal's life and does not stay in memory.
+    /// Reads the private key, each time: it is needed twice in a terminal's life and does not stay in
+    /// memory.
     fn private(&self, make: bool) -> Result<PrivateKey, VaultError> {
         let _one = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(der) = file::read(file::TERMINAL, &self.dir, &self.sealing)? {

@@ -57,7 +57,8 @@ pub enum VaultError {
     Unseal,
 }
 
-/// Why the working keys of a sign-in reply were not taken. The account has no working keys afterwards.
+/// Reason why the working keys of a sign-in reply were not taken. The account has no working keys
+/// afterwards.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysRefused {
     #[error("account {0}: no TMK to decipher working keys with")]
@@ -75,7 +76,7 @@ pub struct Vault {
     pub(crate) dir: PathBuf,
     pub(crate) sealing: SealingKey,
     keys: Mutex<Keys>,
-    /// Held while the terminal's own key is made, so that there is one.
+    /// Lock of the terminal's own key: held while it is made, so that there is one.
     pub(crate) terminal: Mutex<()>,
 }
 
@@ -163,7 +164,7 @@ impl Vault {
         Ok(primitives::encode_pin_block(&self.working(account, "PIK")?.pik, pin, pan)?)
     }
 
-    /// One track for F35 or F36 under the account's TDK: upper-case hex digits, one a nibble (see
+    /// Enciphers one track for F35 or F36 under the account's TDK: upper-case hex digits, one a nibble (see
     /// [`payterm_primitives::encipher_track`]).
     pub fn encipher_track(&self, account: &str, track: &str) -> Result<Zeroizing<String>, VaultError> {
         let tdk = self.working(account, "TDK")?.tdk.ok_or_else(|| no_key(account, "TDK"))?;
@@ -189,7 +190,7 @@ impl Vault {
         sealing::keyed_hash(&self.sealing.derive(&["hash:", purpose]), data)
     }
 
-    /// The same hash for many parts and calls ([`SealingKey::keyed_hash`]).
+    /// The hash of [`Vault::keyed_hash`]'s purpose for many parts and calls ([`SealingKey::keyed_hash`]).
     pub fn hasher(&self, purpose: &str) -> KeyedHash {
         self.sealing.keyed_hash(purpose)
     }
@@ -213,7 +214,7 @@ impl Vault {
         Ok(result)
     }
 
-    /// As [`Vault::change`], for several accounts at once: all of them or none.
+    /// Changes the keys of several accounts at once: all of them or none.
     pub(crate) fn change_all<T>(
         &self,
         all: Vec<(AccountId, T)>,
@@ -241,7 +242,7 @@ impl Vault {
         self.lock().get(keys::TERMINAL).and_then(|k| k.service.clone())
     }
 
-    /// On disk first: on an error memory is as before.
+    /// Sets the service key; on disk first: on an error memory is as before.
     pub(crate) fn set_service_key(&self, key: SecretBytes) -> Result<(), VaultError> {
         let mut keys = self.lock();
         let mut next = keys.clone();

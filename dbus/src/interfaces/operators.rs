@@ -40,7 +40,7 @@ methods! { NAME;
         |asked| asked.terminal().operators(asked.caller).await;
 }
 
-/// Of the operators what stands in properties.
+/// Facts of the operators that stand in properties.
 pub(crate) struct OnDuty<'a> {
     pub required: bool,
     pub on_duty: Option<&'a OperatorId>,

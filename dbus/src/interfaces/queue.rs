@@ -1,4 +1,4 @@
-//! What is owed to the acquirer, and papers that wait.
+//! Obligations to the acquirer, and papers that wait.
 use crate::{
     row::{Interface, methods},
     types::{Dict, Dicts, Text},

@@ -1,4 +1,4 @@
-//! What who looks after the terminal needs.
+//! Methods for whoever looks after the terminal.
 use crate::{
     row::{Interface, methods},
     types::{Dict, Maybe, Text},

@@ -1,4 +1,4 @@
-//! What the terminal wants of the devices now; shared by all of them.
+//! State that the terminal wants the devices to be in; shared by all of them.
 use payterm_devices::Switch;
 use payterm_schema::{DeviceKind, Screen, host::EntryMode};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
@@ -30,17 +30,18 @@ impl DesiredState {
         self.offer += 1;
         self.switches.values().for_each(|(kind, switch)| switch.set(self.of(*kind).as_deref()));
     }
-    /// What was read then was given for this transaction: the machine may be further than what the customer
-    /// was asked.
+    /// Tells whether a card or code that was read at that time was given for this transaction: the machine
+    /// may be further than what the customer was asked.
     pub fn was_for(&self, txn: u64, read: Instant) -> bool {
         self.txn == Some(txn) && self.since.is_some_and(|since| since <= read)
     }
-    /// From now on the reader is armed by its switch.
+    /// Arms the reader by its switch from now on.
     pub(super) fn switched(&mut self, name: &str, kind: DeviceKind, switch: Arc<Switch>) {
         switch.set(self.of(kind).as_deref());
         self.switches.insert(name.into(), (kind, switch));
     }
-    /// Its driver is left: the thread may still be there, and would be given the next card.
+    /// Disarms a reader whose driver is left: the thread may still be there, and would be given the next
+    /// card.
     pub(super) fn forget(&mut self, name: &str) {
         if let Some((_, switch)) = self.switches.remove(name) {
             switch.set(None);
@@ -52,7 +53,7 @@ impl DesiredState {
     pub(super) fn offer(&self) -> u64 {
         self.offer
     }
-    /// What a reader of this kind is to take; None: it rests. A keypad always gives its keys.
+    /// Entry modes that a reader of this kind is to take; none: it rests. A keypad always gives its keys.
     pub(super) fn of(&self, kind: DeviceKind) -> Option<Vec<EntryMode>> {
         let mine: Vec<EntryMode> = self.modes.iter().copied().filter(|m| m.row().device == kind).collect();
         Some(mine).filter(|m| !m.is_empty() || kind == DeviceKind::Keypad)

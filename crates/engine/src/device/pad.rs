@@ -37,15 +37,15 @@ struct Entering {
 #[derive(Default)]
 pub struct PinPad {
     entering: Option<Entering>,
-    /// How far the PIN is typed, until that is told ([`DRAW`]); then none.
+    /// Entry and number of digits typed, until that is told ([`DRAW`]); then none.
     pin_progress: Option<(u64, u8)>,
-    /// Some of it was typed.
+    /// At least one digit of the PIN was typed.
     any_typed: bool,
 }
 
 pub enum Order {
     Enter(Box<AskPin>),
-    /// With the accounts whose PIN keys are needed.
+    /// Tests the pad; with the accounts whose PIN keys are needed.
     SelfTest(Vec<String>),
 }
 pub enum Report {

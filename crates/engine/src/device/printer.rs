@@ -35,7 +35,7 @@ pub enum Order {
 }
 pub enum Report {
     Printed(PrintResult),
-    /// Why it cannot print, if so.
+    /// Reason why the printer cannot print; none: it can.
     Problem(Option<String>),
 }
 
@@ -130,7 +130,7 @@ impl Port for Printer {
     }
 }
 
-/// What waits for paper may come.
+/// Tells the terminal that papers which wait may come.
 fn ready(shell: &Shell<Printer>) {
     if shell.context.config.role() == Some(DeviceRole::Receipt) {
         shell.context.event(DeviceEvent::PrinterReady);

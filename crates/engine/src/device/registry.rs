@@ -11,7 +11,7 @@ use std::{
 
 struct Entry {
     device: Device,
-    /// It is the one of its kind that customers and slips use.
+    /// The device is the one of its kind that customers and slips use.
     main: bool,
     /// Width of a printer's paper, from its first opening on.
     width: Option<PaperWidth>,

@@ -30,7 +30,7 @@ use tokio::sync::{
 const MAILBOX: usize = 64;
 /// Orders that may wait for the driver; more means that it hangs. 16.
 const ORDERS: usize = 16;
-/// What a driver gets beyond its own time-outs before it counts as hung. 2 s.
+/// Time that a driver gets beyond its own time-outs before it counts as hung. 2 s.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Longest time of one command.
@@ -43,14 +43,14 @@ pub trait Port: Default + Unpin + 'static {
     type Driver: Send + 'static;
     type Order: Send + 'static;
     type Report: Send + 'static;
-    /// What is known of the driver from then on.
+    /// Facts that are known of a driver once it is open.
     type Opened: Send + 'static;
 
     /// The face, if it is of this kind.
     fn driver(face: Face) -> Option<Self::Driver>;
-    /// On the driver's thread: what ends its waits, and what else is to be known.
+    /// Answers, on the driver's thread, how its waits are ended, and what else is to be known.
     fn open(driver: &Self::Driver) -> (Option<Interrupt>, Self::Opened);
-    /// On the driver's thread: carries out orders until there are no more, or nobody hears the reports.
+    /// Carries out orders, on the driver's thread, until there are no more, or nobody hears the reports.
     fn run(driver: Self::Driver, orders: &Receiver<Self::Order>, up: &Up<Self>) -> Result<(), DeviceError>;
     /// Order of a self-test. `slots`: the accounts whose PIN keys a pad needs.
     fn self_test(slots: Vec<String>) -> Self::Order;
@@ -78,7 +78,7 @@ pub trait Port: Default + Unpin + 'static {
     }
 }
 
-/// What a driver's thread tells.
+/// News from a driver's thread.
 pub enum Told<P: Port> {
     Opened(Option<Interrupt>, P::Opened),
     /// The last order is carried out.
@@ -93,7 +93,7 @@ pub enum Told<P: Port> {
 /// Way up from a driver's thread.
 pub struct Up<P: Port>(UnboundedSender<Told<P>>);
 impl<P: Port> Up<P> {
-    /// False: nobody listens any more.
+    /// Tells the actor; false: nobody listens any more.
     pub fn tell(&self, told: Told<P>) -> bool {
         self.0.send(told).is_ok()
     }
@@ -116,7 +116,7 @@ struct Running<O> {
     reports: SpawnHandle,
     is_open: bool,
 }
-/// What ends a wait of the driver, once it is open.
+/// Interrupt that ends a wait of the driver, once it is open.
 #[derive(Default)]
 struct Wait(Option<Interrupt>);
 impl Wait {
@@ -246,7 +246,7 @@ impl<P: Port> Shell<P> {
         }
         self.port.left(why);
     }
-    /// The same, and the unit with it.
+    /// Leaves the driver to its thread, and the unit with it.
     pub fn failed(&mut self, why: &str, ctx: &mut Context<Self>) {
         let opening = self.running.as_ref().map(|r| r.opening);
         self.leave(why, ctx);

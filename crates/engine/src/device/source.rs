@@ -23,7 +23,7 @@ pub struct Source {
     /// The last order was to wait for an instrument; one that is switched always does.
     armed: bool,
     offer_seen: Option<u64>,
-    /// What the driver was last armed for.
+    /// Entry modes that the driver was last armed for.
     armed_for: Vec<EntryMode>,
 }
 
@@ -126,7 +126,7 @@ impl Port for Source {
     }
 }
 
-/// From the opening on a reader is armed by its switch; one without is ordered to do what is wanted.
+/// Takes over how a reader that was just opened is armed: by its switch, or by an order now.
 pub fn armed_by<P: Port>(shell: &mut Shell<P>, switch: Option<Arc<Switch>>, ctx: &mut Context<Shell<P>>) {
     let Some(switch) = switch else { return P::refresh(shell, ctx) };
     let config = &shell.context.config;

@@ -29,7 +29,7 @@ pub struct Seat {
     pub to_face: Arc<dyn Fn(ToFace) + Send + Sync>,
 }
 
-/// What the unit's actor needs; outlives it.
+/// Surroundings of a unit's actor; outlive it.
 pub struct UnitContext {
     /// The device that names address and options.
     pub config: DeviceConfig,
@@ -43,9 +43,9 @@ pub struct UnitContext {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub enum FromFace {
-    /// Its actor is there and has no driver.
+    /// The face's actor is there and has no driver.
     Here { seat: usize, actor: u64 },
-    /// Its driver of this opening was left.
+    /// The face's driver of this opening was left.
     Failed { seat: usize, opening: u64, why: String },
 }
 
@@ -54,7 +54,7 @@ pub enum FromFace {
 enum Sitter {
     Absent,
     Waits(u64),
-    /// It has the face of the opening under way.
+    /// The actor has the face of the opening under way.
     Serves(u64),
 }
 
@@ -64,7 +64,7 @@ pub struct Unit {
     sitters: Vec<Sitter>,
     /// Number of the last opening; rises when a unit is left, too.
     opening: u64,
-    /// It is open, being opened, or waits to be.
+    /// The unit is open, being opened, or waits to be.
     busy: bool,
     work: Option<SpawnHandle>,
     wait: Duration,

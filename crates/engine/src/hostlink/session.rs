@@ -36,7 +36,7 @@ pub struct Heard {
 struct Waiting {
     tag: u64,
     expect: Expect,
-    /// Set when it has left.
+    /// Fields of the frame; set when it has left.
     sent: Arc<OnceLock<Arc<[FieldView]>>>,
     done: oneshot::Sender<Heard>,
 }
@@ -90,7 +90,7 @@ impl Session {
         self.alive.load(Ordering::SeqCst)
     }
 
-    /// Before the frame is sent, so that no answer can be too early.
+    /// Registers what waits for an answer; called before the frame is sent, so that no answer is too early.
     pub fn expect(
         &self,
         tag: u64,

@@ -258,7 +258,7 @@ fn fill(texts: Texts, notice: &mut Notice) {
     }
 }
 
-/// Without a copy where there is none.
+/// Fills in the reason's words; an outcome without a reason is not copied.
 fn fill_reason(texts: Texts, outcome: &mut Arc<Outcome>) {
     if outcome.reason.is_some() {
         texts.fill(Arc::make_mut(outcome));
@@ -270,14 +270,14 @@ pub(super) fn show(services: &Services, screen: &Screen) {
     services.devices.draw();
 }
 
-/// What readers are to take from now on. Those that are not switched are told to look.
+/// Sets what readers are to take from now on. Those that are not switched are told to look.
 fn want(services: &Services, txn: Option<u64>, modes: Vec<EntryMode>) {
     let mut desired = services.desired.lock().unwrap_or_else(PoisonError::into_inner);
     desired.ask(txn, modes);
     services.devices.arm(&desired);
 }
 
-/// Nobody is asked for anything any more.
+/// Takes back whatever a customer is asked for.
 pub(super) fn withdraw(services: &Services) {
     want(services, None, Vec::new());
     abort_pin(services, |_| true);

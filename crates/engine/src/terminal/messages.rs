@@ -1,4 +1,4 @@
-//! What the terminal is told and asked.
+//! Messages of the terminal: what it is told and asked.
 use super::{STEPS, TerminalActor, effects, pacing::Out};
 use crate::{device::DeviceEvent, front_door::restarting};
 use actix::{AsyncContext, Handler, Message, ResponseFuture};
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 #[derive(Message)]
 #[rtype(result = "Result<(), Fault>")]
 pub struct Question {
-    /// For the fault that names it.
+    /// Name of the request in a fault.
     pub id: String,
     pub input: Box<dyn FnOnce(Call) -> Input + Send>,
 }
@@ -28,7 +28,7 @@ pub struct FromHost {
     pub event: HostEvent,
 }
 
-/// Something happened that nobody waits for an answer to.
+/// An event that nobody waits for an answer to.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Tell(pub Input);

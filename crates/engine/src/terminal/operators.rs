@@ -1,4 +1,4 @@
-//! What the machine asks of the vault for its operators; done on a blocking thread, because a password takes
+//! The vault's answers for the operators; done on a blocking thread, because a password takes
 //! its time.
 use payterm_core::{VaultAnswer, VaultAsk};
 use payterm_vault::{Vault, VaultError};

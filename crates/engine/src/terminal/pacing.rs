@@ -1,15 +1,15 @@
-//! What is released and not carried out yet: in order, but those who wait for an answer go first.
+//! Effects that are released and not carried out yet: in order, but those who wait for an answer go first.
 use super::{TerminalActor, effects};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use payterm_core::{Ask, Effect};
 use payterm_schema::{InhibitReason, Notice, Outcome, RequestKey, Screen};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-/// What comes with an outcome (its screen, its papers) begins so long after it. 1 ms: on its way to the
+/// Pause between an outcome and what comes with it (its screen, its papers). 1 ms: on its way to the
 /// caller it needs the processor itself.
 const OUTCOME_PACING: Duration = Duration::from_millis(1);
 
-/// What waits for the disk.
+/// Work that waits for the disk.
 pub(crate) enum Out {
     Ask(Ask),
     Effect(Effect),
@@ -20,7 +20,7 @@ pub(crate) enum Out {
 }
 
 impl Out {
-    /// Somebody waits for it.
+    /// Tells whether somebody waits for it.
     fn awaited(&self) -> bool {
         matches!(self, Self::Effect(Effect::Answer { .. } | Effect::Send(_))) || self.is_outcome()
     }
@@ -91,7 +91,7 @@ impl TerminalActor {
             }
         }
     }
-    /// What is released is done now.
+    /// Carries out at once what is released.
     pub(super) fn flush(&mut self, ctx: &mut Context<Self>) {
         while let Some(one) = self.outbox.pop_front() {
             self.one(one, ctx);

@@ -25,7 +25,7 @@ impl TerminalService {
         self.terminal.ask(question).await.map_err(|Gone| restarting())?
     }
 
-    /// What `look` copies of the machine, once that is durable.
+    /// Answers what `look` copies of the machine, once that is durable.
     pub(super) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Machine) -> T + Send + 'static,

@@ -13,17 +13,17 @@ use payterm_schema::{
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
-/// What the machine knows of a request beyond the store's row.
+/// Knowledge of the machine about a request, beyond the store's row.
 enum Known {
-    /// Nothing.
+    /// Nothing beyond the row.
     Row,
-    /// What a request that runs has come to.
+    /// The request runs, and has come to this.
     Runs(Arc<Outcome>),
     /// No answer comes by itself: what its frame owes is Stuck.
     Stuck(Duty),
 }
 
-/// The machine may know more of it than the row.
+/// Tells whether the machine may know more of the request than the row.
 fn is_open(o: &Outcome) -> bool {
     matches!(o.status, Status::Running | Status::Unknown)
 }
@@ -37,7 +37,7 @@ fn known(machine: &Machine, txn: u64, status: Status) -> Known {
     owed.find(|o| o.state == ObligationState::Stuck).map_or(Known::Row, |o| Known::Stuck(o.duty))
 }
 
-/// Whoever recalls it is sent to the acquirer, and waits for nothing.
+/// Sends whoever recalls a request that is Stuck to the acquirer; no answer comes by waiting.
 fn stuck(o: &mut Outcome, duty: Duty) {
     if o.status != Status::Unknown {
         return;
@@ -55,7 +55,7 @@ fn no_such(key: &RequestKey) -> Fault {
 }
 
 impl TerminalService {
-    /// What the store knows of a request that this caller may see; to others it does not exist.
+    /// Answers what the store knows of a request that this caller may see; to others it does not exist.
     pub(super) async fn found(&self, caller: &Caller, key: &RequestKey) -> Result<Found, Fault> {
         let found =
             if caller.sees(&key.app) { self.store.by_key(key).await.map_err(store_fault)? } else { None };
