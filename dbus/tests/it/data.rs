@@ -1,5 +1,6 @@
 //! The files that are installed: bus policy on a real bus, units by systemd's own checkers.
 use crate::common::*;
+use payterm_fake::Fake;
 use std::{path::Path, process::Command};
 
 fn data(name: &str) -> String {
@@ -16,12 +17,12 @@ async fn only_payterm_owns_the_name_and_only_its_group_may_call() {
     let inner = &policy[policy.find("<policy").unwrap()..policy.find("</busconfig>").unwrap()];
     let inner = inner.replace("\"payterm\"", "\"daemon\"");
     let open = "<policy context=\"default\"><allow user=\"*\"/><deny own=\"*\"/>\
-         <deny send_type=\"method_call\"/><allow send_type=\"signal\"/>\
+        <deny send_type=\"method_call\"/><allow send_type=\"signal\"/>\
         <allow send_requested_reply=\"true\" send_type=\"method_return\"/>\
-         <allow send_requested_reply=\"true\" send_type=\"error\"/>\
+        <allow send_requested_reply=\"true\" send_type=\"error\"/>\
         <allow receive_sender=\"*\"/><allow send_destination=\"org.freedesktop.DBus\"/></policy>";
     let bus = Bus::with_policy(&format!("{open}{inner}"));
-    let fake = Fake::new();
+    let fake = Fake::by_hand();
     let group = payterm_schema::config::CallerConfig { uid: 65534, ..caller("till", false) };
     let config = payterm_schema::config::BusConfig {
         callers: vec![group],

@@ -1,5 +1,6 @@
 //! The examples, run as programs against a private bus.
 use crate::common::*;
+use payterm_fake::{Fake, sample::*};
 use payterm_schema::{Phase, Status, Terminal, terminal::Filter};
 use std::{
     path::{Path, PathBuf},

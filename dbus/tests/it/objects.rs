@@ -3,7 +3,8 @@
 use crate::common::*;
 use futures_util::StreamExt;
 use payterm_dbus::{INTERFACES, ROOT, device_path, path};
-use payterm_schema::{Caller, Fault, Notice, Phase, Status, Terminal};
+use payterm_fake::{Fake, sample::*};
+use payterm_schema::{Caller, Fault, Kind, Notice, Phase, Status, Terminal};
 use std::{collections::HashMap, path::Path, process::Output, sync::atomic::Ordering, time::Duration};
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
@@ -45,9 +46,9 @@ async fn the_committed_xml_is_what_the_service_says() {
             let element = &rest[start..end];
             let name = element.split('"').nth(1).unwrap().to_owned();
             let file = format!(
-                "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n\
-             \x20\"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n\
-             <node>\n{element}</node>\n"
+                "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n \
+                 \"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n\
+                 <node>\n{element}</node>\n"
             );
             served.insert(name, file);
             rest = &rest[end..];
@@ -147,7 +148,7 @@ async fn the_object_manager_and_properties_show_own_transactions_only() {
 /// The fake owes for transaction 1, which 60 later ones have pushed out of the last 50.
 #[tokio::test]
 async fn a_manager_sees_all_apps_and_what_owes_something_however_old() {
-    let (bus, fake) = (Bus::start(), Fake::new());
+    let (bus, fake) = (Bus::start(), Fake::by_hand());
     for n in 0..60 {
         fake.put(&key("kiosk", &format!("k{n}")), Status::Approved);
     }
@@ -251,7 +252,7 @@ async fn a_notice_carries_what_is_told_of_it() {
     let before = w.fake.queries.load(Ordering::Relaxed);
     let k = client.start(&nobody(), request("s")).await.unwrap();
     w.fake.tell(Notice::Phase { key: k.clone(), phase: Phase::Sending, screen: present() });
-    let done = outcome(k.clone(), 2, Status::Approved);
+    let done = outcome(k.clone(), 2, Status::Approved, Kind::Sale);
     w.fake.tell(Notice::Outcome { outcome: done.into() });
     w.fake.tell(Notice::Operators { on_duty: None, locked: true });
     for told in &mut readers {
@@ -313,12 +314,12 @@ async fn another_apps_payment_is_told_as_busy_and_seldom() {
         w.fake.tell(Notice::Started {
             key: k.clone(),
             txn: n,
-            outcome: outcome(k.clone(), n, Status::Running).into(),
+            outcome: outcome(k.clone(), n, Status::Running, Kind::Sale).into(),
         });
         w.fake.tell(Notice::Device { device: device(payterm_schema::DeviceState::Busy) });
         w.fake.tell(Notice::Inhibited { reasons: vec![payterm_schema::InhibitReason::Payment] });
         w.fake.tell(Notice::Phase { key: k.clone(), phase: Phase::Presenting, screen: present() });
-        w.fake.tell(Notice::Outcome { outcome: outcome(k.clone(), n, Status::Approved).into() });
+        w.fake.tell(Notice::Outcome { outcome: outcome(k.clone(), n, Status::Approved, Kind::Sale).into() });
     }
     let mut all = heard(&mut told, "PropertiesChanged").await;
     let more = tokio::time::timeout(Duration::from_secs(2), heard(&mut told, "never")).await;
@@ -456,7 +457,7 @@ async fn gdbus_and_busctl_show_name_and_text() {
     gdbus("Start", &["{'id': <'g-2'>, 'kind': <'sale'>, 'amount': <'12.34'>, 'currency': <'CNY'>}"]).await;
     let shown = out(&w.bus.busctl(&[&call[..], &["Recall", "s", "g-2"]].concat()).await);
     assert!(
-        shown.contains("\"stan\" u 17") && shown.contains("\"batch\" u 3") && shown.contains("\"txn\" t 2"),
+        shown.contains("\"stan\" u 118") && shown.contains("\"batch\" u 7") && shown.contains("\"txn\" t 2"),
         "{shown}"
     );
 }

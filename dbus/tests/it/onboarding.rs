@@ -1,5 +1,6 @@
 //! The interface Onboarding: what goes through, for whom, and what hostile arguments meet.
 use crate::common::*;
+use payterm_fake::sample::*;
 use payterm_schema::{
     Caller, Fault, Terminal,
     onboarding::{Draft, Product, Step},
@@ -48,7 +49,7 @@ async fn each_step_reaches_the_terminal_as_it_was() {
             Step::Activate,
         ] {
             c.apply(&who(), step.clone()).await.unwrap();
-            assert!(w.fake.has_done(&format!("till {step:?}")), "{step:?}");
+            assert!(w.fake.has_done(&format!("apply till {step:?}")), "{step:?}");
         }
     }
 }
@@ -62,7 +63,7 @@ async fn all_of_it_is_for_managers() {
     }
     let json = serde_json::to_string(&draft()).unwrap();
     assert!(matches!(call(&conn, "SetDraft", Some(json)).await, Err(Fault::NotAllowed { .. })));
-    assert!(!w.fake.log.lock().unwrap().iter().any(|l| l.starts_with("till ")));
+    assert!(!w.fake.log.lock().unwrap().iter().any(|l| l.starts_with("apply ")));
 }
 
 #[tokio::test]
@@ -88,5 +89,5 @@ async fn drafts_are_checked_at_the_door() {
         let got = call(&conn, "SetDraft", Some(text.clone())).await;
         assert!(matches!(&got, Err(Fault::Invalid { field: f, .. }) if f == field), "{text}: {got:?}");
     }
-    assert!(!w.fake.log.lock().unwrap().iter().any(|l| l.starts_with("till ")));
+    assert!(!w.fake.log.lock().unwrap().iter().any(|l| l.starts_with("apply ")));
 }

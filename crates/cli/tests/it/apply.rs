@@ -1,8 +1,16 @@
 //! Applying for a terminal, through the built binary.
 use crate::common::*;
 
-const DRAFT: &str = "name = \"Corner shop\"\nlegal_name = \"Corner Shop Ltd\"\nlicence = \"91310000MA1\"\naddress = \"1 Renmin Road\"\ncity = \"Shanghai\"\n\
-    category = \"5411\"\ncontact = \"Wang\"\nphone = \"021-5555\"\nproducts = [\"card\"]\n";
+const DRAFT: &str = r#"name = "Corner shop"
+legal_name = "Corner Shop Ltd"
+licence = "91310000MA1"
+address = "1 Renmin Road"
+city = "Shanghai"
+category = "5411"
+contact = "Wang"
+phone = "021-5555"
+products = ["card"]
+"#;
 
 #[tokio::test]
 async fn each_step_goes_to_the_terminal() {
@@ -20,7 +28,7 @@ async fn each_step_goes_to_the_terminal() {
     .unwrap();
     assert_eq!(w.run(&["apply", "draft", "--file", json.to_str().unwrap()]).await.code, 0);
     assert_eq!(w.run(&["apply", "accept", "abc"]).await.code, 0);
-    assert!(w.fake.has_done("apply Accept { hash: \"abc\" }"));
+    assert!(w.fake.has_done("apply till Accept { hash: \"abc\" }"));
     let d = w.run(&["apply", "status", "--lang", "en"]).await;
     assert!(
         d.out.contains("nobody has applied") && d.out.contains("not the terminal management that is trusted"),

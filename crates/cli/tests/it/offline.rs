@@ -569,8 +569,9 @@ async fn a_journal_is_verified_without_the_terminal() {
     let verify =
         async |more: &[&str]| run(&[&["journal", "verify", "--state", state_text], more].concat(), "").await;
     let d = verify(&["--key-file", key_text, "--head", &head, "--json"]).await;
-    let said =
-        serde_json::json!({ "records": 2, "keyed": true, "head": head, "known": true, "broken": null });
+    let said = serde_json::json!({
+        "records": 2, "chained_from": 1, "keyed": true, "head": head, "known": true, "broken": null
+    });
     assert_eq!((d.code, d.json()), (0, said), "{}", d.err);
     let d = verify(&["--lang", "en"]).await;
     assert!(d.code == 0 && d.out.contains(&format!("{head} (not proved: no key)")), "{}", d.out);

@@ -60,7 +60,7 @@ async fn progress_is_on_stderr_and_a_fresh_id_can_be_recalled() {
         (request.kind, request.note.as_deref(), request.cancel_on_caller_lost),
         (Kind::Sale, Some("table 4"), true)
     );
-    w.fake.settle(&key(&request.id), Status::Approved);
+    w.fake.finish(&key(&request.id), Status::Approved);
     drop(child.stdin.take());
     let d = wait(child).await;
     assert_eq!(d.code, 0, "{}", d.err);
