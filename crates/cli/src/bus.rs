@@ -1,7 +1,10 @@
 //! The connection to the terminal.
 use crate::args::Global;
 use payterm_dbus::Client;
-use payterm_schema::{Caller, Fault, RequestKey, Terminal, terminal::Transaction};
+use payterm_schema::{
+    Caller, Fault, Outcome, RequestKey, Terminal,
+    terminal::{Filter, Transaction},
+};
 
 pub struct Bus {
     pub client: Client,
@@ -18,6 +21,12 @@ impl Bus {
         })
     }
 
+    /// The same, after the id was checked.
+    pub async fn connect_for(global: &Global, id: &str) -> Result<Self, Fault> {
+        parse(id)?;
+        Self::connect(global).await
+    }
+
     /// The key that the user means with `id` or `app/id`.
     pub async fn key(&self, text: &str) -> Result<RequestKey, Fault> {
         if text.contains('/') { parse(text) } else { Ok(self.recall(text).await?.outcome.key) }
@@ -31,6 +40,31 @@ impl Bus {
         } else {
             self.client.recall_id(text).await
         }
+    }
+
+    /// The transaction of a reference (`R0001-17`), if the text is one and this caller may see it. An app's
+    /// own ids come first: it may number its orders like that.
+    pub async fn by_reference(&self, text: &str) -> Result<Option<Outcome>, Fault> {
+        let Some(txn) = Outcome::txn_of(text) else { return Ok(None) };
+        match self.recall(text).await {
+            Ok(Transaction { outcome, .. }) => return Ok(Some(outcome)),
+            Err(Fault::NotFound { .. }) => {}
+            Err(fault) => return Err(fault),
+        }
+        self.referred(text, txn).await.map(Some)
+    }
+
+    /// The transaction of this number, when the reference is this terminal's: the number of another
+    /// terminal's is another payment here.
+    pub async fn referred(&self, text: &str, txn: u64) -> Result<Outcome, Fault> {
+        let filter = Filter { before: Some(txn.saturating_add(1)), limit: Some(1), ..Filter::default() };
+        let found = self
+            .client
+            .list(&self.caller, filter)
+            .await?
+            .into_iter()
+            .find(|o| o.txn == txn && o.reference().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| Fault::not_found("reference", text))
     }
 }
 

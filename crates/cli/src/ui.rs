@@ -115,3 +115,19 @@ pub fn pairs(all: impl IntoIterator<Item = (String, String)>) -> String {
 pub fn block(text: &str) -> String {
     text.lines().map(|l| format!("{}\n", clean(l))).collect()
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use payterm_schema::config::Language;
+
+    /// English and Chinese.
+    pub fn each_language() -> [Ui; 2] {
+        [Language::En, Language::ZhCn].map(|l| Ui {
+            json: false,
+            quiet: false,
+            texts: Texts::new(l),
+            utc_offset: 480,
+        })
+    }
+}

@@ -13,7 +13,7 @@ use payterm_schema::host::{CardSecrets, EntryMode, FieldView, MessageKind, Plan}
 use payterm_schema::icc::Tag;
 use payterm_schema::kind::Kind;
 use payterm_schema::offline::OfflineAuthority;
-use payterm_schema::secret::{CardError, Mac, SecretBytes};
+use payterm_schema::secret::{CardError, Mac, SecretBytes, Tracks};
 use payterm_schema::settlement::BatchPart;
 use zeroize::Zeroizing;
 
@@ -234,6 +234,33 @@ impl Source<'_> {
         Ok(Envelope { tpdu, header })
     }
 
+    /// Appends F2 and tells whether this message has one; `None`: it must, and the secrets have no card.
+    fn pan(&self, out: &mut Vec<u8>) -> Result<Option<bool>, BuildError> {
+        let Source { plan, secrets, .. } = self;
+        let by_code = plan.mode == Some(EntryMode::Code);
+        let mut put = |text: &str| {
+            out.extend_from_slice(text.as_bytes());
+            Ok(Some(true))
+        };
+        if plan.settlement.is_some() {
+            // A PAN that is not there any more is no reason not to upload its record.
+            let pan = secrets.pans.first().and_then(|p| p.as_ref()).filter(|_| !by_code);
+            return pan.map_or(Ok(Some(false)), |p| put(p.reveal()));
+        }
+        // F2 is sent with typed and chip data; a swipe's request has its track instead (host-protocol §3),
+        // where it has one.
+        let request = !matches!(self.message_kind, MessageKind::Reversal(_));
+        let by_track = request && self.track && plan.track && plan.mode == Some(EntryMode::Swipe);
+        if by_code || plan.mode.is_none() || by_track {
+            return Ok(Some(false));
+        }
+        match (&secrets.pan, &secrets.tracks) {
+            (Some(pan), _) => put(pan.reveal()),
+            (None, Some(tracks)) => put(tracks.track2_parts()?.0.reveal()),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// Appends the value; false: this message has none. What the plan promises and the secrets lack is an
     /// error.
     fn value(&self, field: u8, var: Var, out: &mut Vec<u8>) -> Result<bool, BuildError> {
@@ -245,36 +272,14 @@ impl Source<'_> {
             Ok(text.is_some())
         };
         let original = plan.original.as_ref();
+        let at = || plan.at.local(self.profile.utc_offset_minutes);
         match var {
-            // A PAN that is not there any more is no reason not to upload its record.
-            Var::Pan if plan.settlement.is_some() => put(secrets
-                .pans
-                .first()
-                .and_then(|p| p.as_ref())
-                .filter(|_| plan.mode != Some(EntryMode::Code))
-                .map(|p| p.reveal())),
+            Var::Pan => self.pan(out)?.ok_or_else(missing),
             Var::Totals | Var::RecordCount | Var::Records | Var::Uploaded => self.part(var, out),
-            Var::Pan => {
-                // F2 is sent with typed and chip data; a swipe's request has its track instead (host-protocol
-                // §3), where it has one.
-                if matches!(plan.mode, Some(EntryMode::Code) | None)
-                    || (request && self.track && plan.track && plan.mode == Some(EntryMode::Swipe))
-                {
-                    return Ok(false);
-                }
-                match (&secrets.pan, &secrets.tracks) {
-                    (Some(pan), _) => put(Some(pan.reveal())),
-                    (None, Some(tracks)) => put(Some(tracks.track2_parts()?.0.reveal())),
-                    (None, None) => Err(missing()),
-                }
-            }
             Var::Track2 | Var::Track3 if !plan.track => Ok(false),
             Var::Track2 | Var::Track3 => {
-                let tracks = secrets
-                    .tracks
-                    .as_ref()
-                    .filter(|t| t.track2.is_some() || t.track3.is_some())
-                    .ok_or_else(missing)?;
+                let there = |t: &&Tracks| t.track2.is_some() || t.track3.is_some();
+                let tracks = secrets.tracks.as_ref().filter(there).ok_or_else(missing)?;
                 put(if var == Var::Track2 { tracks.track2.as_deref() } else { tracks.track3.as_deref() })
             }
             Var::IfPin => Ok(plan.pin),
@@ -330,14 +335,8 @@ impl Source<'_> {
                 MessageKind::Reversal(reason) => put(Some(self.profile.reversal.reasons.code(reason))),
             },
             Var::State => put(Some(if station.test { "1" } else { "0" })),
-            Var::Time | Var::Date => {
-                let t = plan.at.local(self.profile.utc_offset_minutes);
-                let text = match var == Var::Time {
-                    true => format!("{:02}{:02}{:02}", t.hour(), t.minute(), t.second()),
-                    false => format!("{:02}{:02}", u8::from(t.month()), t.day()),
-                };
-                put(Some(&text))
-            }
+            Var::Time => put(Some(&format!("{:02}{:02}{:02}", at().hour(), at().minute(), at().second()))),
+            Var::Date => put(Some(&format!("{:02}{:02}", u8::from(at().month()), at().day()))),
         }
     }
 }

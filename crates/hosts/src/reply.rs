@@ -60,8 +60,8 @@ pub struct Reply {
 }
 
 /// Decodes a whole frame and judges its MAC; whether it answers a request is for [`Reply::matches`]. Parts
-/// that only inform (F44, F54, F55, F63) and do not have the profile's form are left out, they do not spoil the
-/// reply.
+/// that only inform (F44, F54, F55, F63) and do not have the profile's form are left out, they do not spoil
+/// the reply.
 pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, ReadError> {
     let decoded = decode(profile, frame)?;
     let verdict = decoded.verify(profile, mac)?;

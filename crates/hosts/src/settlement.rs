@@ -156,8 +156,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn totals_come_back(n in prop::array::uniform4(0..=SUM_MAX), c in prop::array::uniform4(0..=999_u32), r in prop::array::uniform2(0..10_u8)) {
-            let half = |i: usize| Half { debit_minor: n[i], debit_count: c[i], credit_minor: n[i + 1], credit_count: c[i + 1] };
+        fn totals_come_back(
+            n in prop::array::uniform4(0..=SUM_MAX),
+            c in prop::array::uniform4(0..=999_u32),
+            r in prop::array::uniform2(0..10_u8),
+        ) {
+            let half = |i: usize| Half {
+                debit_minor: n[i],
+                debit_count: c[i],
+                credit_minor: n[i + 1],
+                credit_count: c[i + 1],
+            };
             let reply = SettlementReply { domestic: (half(0), r[0]), foreign: (half(2), r[1]) };
             let text = reply_totals(&reply).unwrap();
             prop_assert_eq!(text.len(), TOTALS);

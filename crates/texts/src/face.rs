@@ -5,7 +5,7 @@ use payterm_schema::{
     host::EntryMode,
     money::decimal,
     offline::{Check, Judgement, OfflineRule},
-    outcome::{Forwarding, Reason, Status},
+    outcome::{Forwarding, OriginalShown, Reason, Status},
     settlement::{Half, Settlement, StuckLine, UnpaidLine, Verdict},
 };
 
@@ -109,6 +109,52 @@ impl Texts {
         word.into_iter().chain(sums).collect::<Vec<_>>().join(" · ")
     }
 
+    /// The original of an outcome: its request, or that it was made elsewhere, and its numbers.
+    fn original(self, o: &OriginalShown) -> String {
+        let part = |label: &str, value: Option<String>| {
+            value.map(|v| format!(" · {} {v}", self.get(label, &[]))).unwrap_or_default()
+        };
+        let key = o.key.as_ref().map_or_else(|| self.get("original-elsewhere", &[]), ToString::to_string);
+        [
+            key,
+            part("label-batch", o.batch.map(|b| b.to_string())),
+            part("label-stan", o.stan.map(|s| s.to_string())),
+            part("label-rrn", o.rrn.clone()),
+            part("label-auth-code", o.auth_code.clone().filter(|_| o.key.is_none())),
+        ]
+        .concat()
+    }
+
+    /// The stuck payments that a settlement left out.
+    fn not_settled(self, s: &Settlement, currency: Currency) -> String {
+        let line = |l: &StuckLine| {
+            let minor = l.minor.map(|m| decimal(m, currency)).unwrap_or_default();
+            [self.word(l.kind), l.batch.to_string(), l.stan.to_string(), minor].join(" ")
+        };
+        self.joined(s.stuck.iter().map(line), s.stuck_more)
+    }
+
+    /// The payments of a settled batch that the acquirer does not pay, each with how far its advice is.
+    fn unpaid(self, s: &Settlement, currency: Currency) -> String {
+        let line = |l: &UnpaidLine| {
+            let number = [
+                Some(self.word(l.kind)),
+                l.batch.map(|b| b.to_string()),
+                l.stan.map(|s| s.to_string()),
+                l.minor.map(|m| decimal(m, currency)),
+                l.masked_pan.clone(),
+            ];
+            let number = number.into_iter().flatten().collect::<Vec<_>>().join(" ");
+            format!("{number}: {}", self.forwarding(&l.forwarding))
+        };
+        self.joined(s.unpaid.iter().map(line), s.unpaid_more)
+    }
+
+    fn joined(self, lines: impl Iterator<Item = String>, more: u32) -> String {
+        let more = (more > 0).then(|| self.get("settlement-stuck-more", &[("n", &more.to_string())]));
+        lines.chain(more).collect::<Vec<_>>().join(" / ")
+    }
+
     /// Label and value of everything that an outcome knows, for tables. Values are one visible line each.
     pub fn outcome_lines(self, outcome: &Outcome, utc_offset_minutes: i32) -> Vec<(String, String)> {
         let mut o = outcome.clone();
@@ -116,6 +162,7 @@ impl Texts {
         let text = |id: &str| self.get(id, &[]);
         let time = |t: payterm_schema::Time| t.text(utc_offset_minutes);
         let currency = o.sums.currency;
+        let amount = |minor: u64| Money::new(minor, currency).ok().map(|m| self.amount_text(m));
         let place = [&o.place.shop, &o.place.address, &o.place.city].into_iter().filter(|p| !p.is_empty());
         let place = place.cloned().reduce(|a, b| self.get("pair", &[("a", &a), ("b", &b)]));
         let entry = o.entry.map(|e| {
@@ -126,57 +173,14 @@ impl Texts {
             (None, None) => None,
             (d, t) => Some([d.as_deref(), t.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")),
         };
-        let original = o.original.as_ref().map(|orig| {
-            let rrn =
-                orig.rrn.as_deref().map(|r| format!(" · {} {r}", text("label-rrn"))).unwrap_or_default();
-            let part = |label: &str, value: Option<String>| {
-                value.map(|v| format!(" · {} {v}", text(label))).unwrap_or_default()
-            };
-            let key = orig.key.as_ref().map_or_else(|| text("original-elsewhere"), ToString::to_string);
-            let batch = part("label-batch", orig.batch.map(|b| b.to_string()));
-            let stan = part("label-stan", orig.stan.map(|s| s.to_string()));
-            let code = part("label-auth-code", orig.auth_code.clone().filter(|_| orig.key.is_none()));
-            format!("{key}{batch}{stan}{rrn}{code}")
-        });
+        let original = o.original.as_ref().map(|original| self.original(original));
         let reason = o.reason.as_ref();
         let settlement = o.settlement.as_deref();
         let not_balanced = o.status == Status::Approved
             && settlement.and_then(Settlement::verdict).is_some_and(|v| v != Verdict::Balanced);
-        let not_settled = settlement.filter(|s| !s.stuck.is_empty()).map(|s| {
-            let amount = |minor: u64| decimal(minor, currency);
-            let line = |l: &StuckLine| {
-                [
-                    self.word(l.kind),
-                    l.batch.to_string(),
-                    l.stan.to_string(),
-                    l.minor.map(amount).unwrap_or_default(),
-                ]
-                .join(" ")
-            };
-            let more = (s.stuck_more > 0)
-                .then(|| self.get("settlement-stuck-more", &[("n", &s.stuck_more.to_string())]));
-            s.stuck.iter().map(line).chain(more).collect::<Vec<_>>().join(" / ")
-        });
-        let unpaid = settlement.filter(|s| !s.unpaid.is_empty()).map(|s| {
-            let line = |l: &UnpaidLine| {
-                let minor = l.minor.map(|m| decimal(m, currency));
-                let number = [
-                    Some(self.word(l.kind)),
-                    l.batch.map(|b| b.to_string()),
-                    l.stan.map(|s| s.to_string()),
-                    minor,
-                    l.masked_pan.clone(),
-                ];
-                format!(
-                    "{}: {}",
-                    number.into_iter().flatten().collect::<Vec<_>>().join(" "),
-                    self.forwarding(&l.forwarding)
-                )
-            };
-            let more = (s.unpaid_more > 0)
-                .then(|| self.get("settlement-stuck-more", &[("n", &s.unpaid_more.to_string())]));
-            s.unpaid.iter().map(line).chain(more).collect::<Vec<_>>().join(" / ")
-        });
+        let next = not_balanced.then(|| text("settlement-next"));
+        let not_settled = settlement.filter(|s| !s.stuck.is_empty()).map(|s| self.not_settled(s, currency));
+        let unpaid = settlement.filter(|s| !s.unpaid.is_empty()).map(|s| self.unpaid(s, currency));
         let host_texts = (!o.host_texts.is_empty()).then(|| o.host_texts.join(" / "));
         let card_label = if o.entry == Some(EntryMode::Code) { "label-code" } else { "label-card" };
         let flag = |on: bool| on.then(|| text("yes"));
@@ -187,33 +191,12 @@ impl Texts {
             ("label-status", Some(self.word(o.status))),
             ("label-authority", o.authority.map(|a| self.word(a))),
             ("label-reason", reason.map(|r| self.reason_text(r))),
-            (
-                "label-next",
-                reason.map(|r| r.next.clone()).or_else(|| not_balanced.then(|| text("settlement-next"))),
-            ),
+            ("label-next", reason.map(|r| r.next.clone()).or(next)),
             ("label-reference", o.needs_service().then(|| o.reference())),
             ("label-amount", o.sums.amount_money().map(|a| self.amount_text(a))),
-            (
-                "label-asked",
-                o.sums
-                    .asked
-                    .and_then(|a| payterm_schema::Money::new(a, currency).ok())
-                    .map(|a| self.amount_text(a)),
-            ),
-            (
-                "label-tip",
-                o.sums
-                    .tip
-                    .and_then(|a| payterm_schema::Money::new(a, currency).ok())
-                    .map(|a| self.amount_text(a)),
-            ),
-            (
-                "label-refunded",
-                o.sums
-                    .refunded
-                    .and_then(|a| payterm_schema::Money::new(a, currency).ok())
-                    .map(|a| self.amount_text(a)),
-            ),
+            ("label-asked", o.sums.asked.and_then(amount)),
+            ("label-tip", o.sums.tip.and_then(amount)),
+            ("label-refunded", o.sums.refunded.and_then(amount)),
             ("label-forwarding", o.forwarding.as_ref().map(|f| self.forwarding(f))),
             ("label-offline-authority", o.offline_authority.map(|r| self.word(r))),
             ("label-offline", o.offline.map(|j| self.judgement(&j, currency))),
@@ -241,18 +224,9 @@ impl Texts {
             ("label-host-text", host_texts),
             ("label-original", original),
             ("label-voided", flag(o.voided)),
-            (
-                "label-domestic",
-                o.settlement.as_ref().map(|s| self.half(&s.domestic, s.domestic_verdict, currency)),
-            ),
-            (
-                "label-foreign",
-                o.settlement.as_ref().map(|s| self.half(&s.foreign, s.foreign_verdict, currency)),
-            ),
-            (
-                "label-uploaded",
-                o.settlement.as_ref().filter(|s| s.uploaded > 0).map(|s| s.uploaded.to_string()),
-            ),
+            ("label-domestic", settlement.map(|s| self.half(&s.domestic, s.domestic_verdict, currency))),
+            ("label-foreign", settlement.map(|s| self.half(&s.foreign, s.foreign_verdict, currency))),
+            ("label-uploaded", settlement.filter(|s| s.uploaded > 0).map(|s| s.uploaded.to_string())),
             ("label-not-settled", not_settled),
             ("label-unpaid", unpaid),
             ("label-note", o.note.clone()),

@@ -4,8 +4,9 @@ use payterm_schema::{
     Kind, Money, Outcome, Screen, Status, Time,
     host::EntryMode,
     kind::{Mark, Recovery},
+    notice::Owed,
     onboarding::Stage,
-    operator::{Purpose, Role, TerminalLock},
+    operator::{OperatorId, Purpose, Role, TerminalLock},
 };
 use unicode_width::UnicodeWidthChar;
 
@@ -73,16 +74,7 @@ impl Texts {
                 t("confirm-partial-keys"),
             ],
             Screen::Present { kind, amount, modes, problem } => {
-                // Both at once: presenting something is the choice; the keys only narrow what is offered.
-                let both = modes.contains(&EntryMode::Code) && modes.len() > 1;
-                let choice = if both { [t("choose-card"), t("choose-code")] } else { Default::default() };
-                let mut page = vec![
-                    problem.as_deref().map(|p| self.problem(p)).unwrap_or_default(),
-                    self.modes(modes),
-                    what(*kind, *amount),
-                ];
-                page.extend(choice);
-                page
+                self.present(modes, problem, what(*kind, *amount))
             }
             Screen::Pin { kind, amount, masked_pan, digits, wrong } => vec![
                 t(if *wrong { "pin-wrong" } else { "pin-enter" }),
@@ -91,21 +83,7 @@ impl Texts {
                 what(*kind, *amount),
                 self.get("pin-card", &[("pan", masked_pan)]),
             ],
-            Screen::Wait { what, until, owed } => {
-                let time = |t: Time| clock(t, ctx.utc_offset_minutes, true);
-                let what = self.find(&format!("wait-{what}"), &[]).unwrap_or_else(|| t("wait-unknown"));
-                let mut lines =
-                    vec![what, t("wait-please"), self.get("wait-until", &[("time", &time(*until))])];
-                if let Some(o) = owed {
-                    let last = o.last_code.clone().unwrap_or_else(|| t("wait-no-answer"));
-                    lines.push(self.get(
-                        "wait-owed",
-                        &[("n", &o.tries.to_string()), ("last", &last), ("time", &time(o.next_try))],
-                    ));
-                    lines.extend(o.deadline.map(|d| self.get("wait-deadline", &[("time", &time(d))])));
-                }
-                lines
-            }
+            Screen::Wait { what, until, owed } => self.wait(what, *until, owed.as_ref(), ctx),
             Screen::Result { outcome } => self.result(outcome, ctx),
             Screen::SelfTest { report } => self.self_test_page(report),
             Screen::LogOn => vec![ctx.shop.clone(), t("operator-log-on")],
@@ -117,46 +95,11 @@ impl Texts {
                 ]
             }
             Screen::Password { operator, purpose, kind, amount, digits, problem } => {
-                let stars = "*".repeat(usize::from((*digits).min(12)));
-                let ask = match (purpose, operator.role()) {
-                    (Purpose::New | Purpose::NewAgain, _) => "operator-keys",
-                    (
-                        Purpose::LogOn
-                        | Purpose::Change
-                        | Purpose::Manage
-                        | Purpose::Approve
-                        | Purpose::WriteOff,
-                        Role::Supervisor,
-                    ) => "operator-type-supervisor",
-                    (
-                        Purpose::LogOn
-                        | Purpose::Change
-                        | Purpose::Manage
-                        | Purpose::Approve
-                        | Purpose::WriteOff,
-                        _,
-                    ) => "operator-type",
-                };
-                let mut lines = vec![
-                    self.word(*purpose),
-                    self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]),
-                    t(ask),
-                ];
-                if let Some(kind) = kind {
-                    lines.insert(
-                        2,
-                        [self.word(*kind), amount.map(|a| self.amount_text(a)).unwrap_or_default()]
-                            .join(" ")
-                            .trim()
-                            .into(),
-                    );
-                }
-                // What went wrong comes first, and the stars stay on a display of two lines.
-                if problem.is_some() {
-                    lines.swap(0, 1);
-                    lines.insert(0, self.failed(problem));
-                }
-                lines
+                let what = kind.map(|k| {
+                    let amount = amount.map(|a| self.amount_text(a)).unwrap_or_default();
+                    [self.word(k), amount].join(" ").trim().to_owned()
+                });
+                self.password(operator, *purpose, what, *digits, problem)
             }
             Screen::Locked { lock, digits, problem } => self.locked(lock, *digits, problem, ctx),
             Screen::Onboarding { stage, reason } => {
@@ -177,6 +120,69 @@ impl Texts {
                 vec![own.unwrap_or_else(|| t("trouble-unknown")), next, self.phone(ctx)]
             }
         }
+    }
+
+    /// `what`: the payment that a card or code is asked for. Presenting something is the choice where both
+    /// are offered; the keys only narrow it.
+    fn present(self, modes: &[EntryMode], problem: &Option<String>, what: String) -> Vec<String> {
+        let both = modes.contains(&EntryMode::Code) && modes.len() > 1;
+        let mut page = vec![self.failed(problem), self.modes(modes), what];
+        if both {
+            page.extend(["choose-card", "choose-code"].map(|id| self.get(id, &[])));
+        }
+        page
+    }
+
+    /// `owed`: the obligation that must be answered first.
+    fn wait(self, what: &str, until: Time, owed: Option<&Owed>, ctx: &ScreenContext) -> Vec<String> {
+        let time = |t: Time| clock(t, ctx.utc_offset_minutes, true);
+        let what = self.find(&format!("wait-{what}"), &[]).unwrap_or_else(|| self.get("wait-unknown", &[]));
+        let until = self.get("wait-until", &[("time", &time(until))]);
+        let mut lines = vec![what, self.get("wait-please", &[]), until];
+        if let Some(o) = owed {
+            let last = o.last_code.clone().unwrap_or_else(|| self.get("wait-no-answer", &[]));
+            lines.push(self.get(
+                "wait-owed",
+                &[("n", &o.tries.to_string()), ("last", &last), ("time", &time(o.next_try))],
+            ));
+            lines.extend(o.deadline.map(|d| self.get("wait-deadline", &[("time", &time(d))])));
+        }
+        lines
+    }
+
+    /// `what`: the payment that a supervisor is asked to allow.
+    fn password(
+        self,
+        operator: &OperatorId,
+        purpose: Purpose,
+        what: Option<String>,
+        digits: u8,
+        problem: &Option<String>,
+    ) -> Vec<String> {
+        let stars = "*".repeat(usize::from(digits.min(12)));
+        let ask = match (purpose, operator.role()) {
+            (Purpose::New | Purpose::NewAgain, _) => "operator-keys",
+            (
+                Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff,
+                Role::Supervisor,
+            ) => "operator-type-supervisor",
+            (
+                Purpose::LogOn | Purpose::Change | Purpose::Manage | Purpose::Approve | Purpose::WriteOff,
+                _,
+            ) => "operator-type",
+        };
+        let mut lines = vec![
+            self.word(purpose),
+            self.get("operator-password", &[("operator", operator.as_str()), ("stars", &stars)]),
+        ];
+        lines.extend(what);
+        lines.push(self.get(ask, &[]));
+        // What went wrong comes first, and the stars stay on a display of two lines.
+        if problem.is_some() {
+            lines.swap(0, 1);
+            lines.insert(0, self.failed(problem));
+        }
+        lines
     }
 
     fn locked(

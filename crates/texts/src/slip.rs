@@ -2,7 +2,7 @@
 use crate::{Align, Line, Paper, Size, Templates, Texts, markup, report, report::mark, screen::clock};
 use minijinja::{Environment, Value, context};
 use payterm_schema::{
-    Kind, Money, Outcome, Status, Time,
+    Currency, Kind, Money, Outcome, Status, Time,
     config::Language,
     host::EntryMode,
     kind::{Mark, Recovery},
@@ -311,61 +311,14 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     let code = o.entry == Some(EntryMode::Code);
     let money = |value: String| format!("{} {value}", mark(o.sums.currency));
     let minor = |minor: u64| money(decimal(minor, o.sums.currency));
-    let mark_of_original = o.kind.row().marks_original;
-    let back = matches!(mark_of_original, Mark::Voided | Mark::Refunded);
+    let back = matches!(o.kind.row().marks_original, Mark::Voided | Mark::Refunded);
     let tip = o.kind == Kind::TipAdjust;
     let signature = !code && o.no_cvm.is_none() && !tip;
-    let recovery = o.kind.row().recovery;
-    let by_recovery = |reverse: &'static str, repeat: &'static str, person: &'static str| match recovery {
-        Recovery::Reverse | Recovery::AskAgain => reverse,
-        Recovery::Repeat => repeat,
-        Recovery::ManualResolution => person,
-    };
-    // What was to go back: nobody takes money again here.
-    let undo = mark_of_original == Mark::Voided;
-    let do_not = if undo {
-        "slip-not-known-undone"
-    } else {
-        by_recovery("slip-do-not-take", "slip-do-not-take", "slip-do-not-refund")
-    };
-    let advice = advice(texts, &o);
-    let title = match template {
-        "unknown" => "slip-unknown-title",
-        "stuck" => advice.as_ref().map_or_else(
-            || by_recovery("slip-stuck-title", "slip-stuck-title-advice", "slip-stuck-title-refund"),
-            |a| a.title,
-        ),
-        "balance" => "slip-balance-title",
-        _ => "slip-title",
-    };
-    // A payment's slip has the kind's own title where there is one.
-    let of_kind =
-        (title == "slip-title").then(|| texts.find(&format!("slip-title-{}", o.kind.name()), &[])).flatten();
+    let said = wording(texts, &o, template);
     let copy = match (template, kind) {
         ("payment", PaperKind::MerchantCopy) => Some("slip-merchant-copy"),
         ("payment", PaperKind::CustomerCopy) => Some("slip-customer-copy"),
         _ => None,
-    };
-    let warning = match (template, approved) {
-        ("stuck", _) => Some(advice.as_ref().map_or(do_not, |a| a.warning)),
-        ("unknown", _) => Some(do_not),
-        (_, false) => Some("slip-not-approved"),
-        (_, true) => None,
-    };
-    let agree = match (o.kind, code) {
-        (Kind::Void | Kind::CompletionCancel, _) => "slip-agree-void",
-        (Kind::Refund, _) => "slip-agree-refund",
-        (Kind::PreAuth, _) => "slip-agree-pre_auth",
-        (Kind::PreAuthCancel, _) => "slip-agree-pre_auth_cancel",
-        (Kind::TipAdjust, _) => "slip-agree-tip",
-        (_, true) => "slip-agree-code",
-        (_, false) => "slip-agree",
-    };
-    let result_by = match o.answer_by {
-        // No result comes by itself.
-        None if recovery == Recovery::ManualResolution => texts.get("slip-result-ask", &[]),
-        Some(by) => texts.get("slip-result-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
-        None => texts.get("slip-result-open", &[]),
     };
     Facts {
         test: o.test,
@@ -376,9 +329,9 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         pin: o.pin,
         signature,
         thanks: approved && kind == PaperKind::CustomerCopy,
-        agree: texts.get(agree, &[]),
-        title: of_kind.unwrap_or_else(|| texts.get(title, &[])),
-        warning: warning.map(|id| texts.get(id, &[])),
+        agree: texts.get(agree(o.kind, code), &[]),
+        title: said.title,
+        warning: said.warning,
         copy: copy.map(|id| texts.get(id, &[])),
         shop: o.place.shop.clone(),
         address: [o.place.city.as_str(), o.place.address.as_str()].join(" ").trim().into(),
@@ -405,14 +358,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         tip: o.sums.tip.map(minor),
         total: o.sums.amount.filter(|_| tip).map(minor),
         requested: o.sums.asked.map(minor),
-        no_cvm: o.no_cvm.map(|limit| {
-            let limit = decimal(limit, o.sums.currency);
-            let limit = limit.strip_suffix(".00").unwrap_or(&limit);
-            match o.sums.currency {
-                payterm_schema::Currency::CNY => texts.get("slip-no-cvm", &[("limit", limit)]),
-                other => texts.get("slip-no-cvm-other", &[("limit", limit), ("currency", other.code())]),
-            }
-        }),
+        no_cvm: o.no_cvm.map(|limit| no_cvm(texts, limit, o.sums.currency)),
         offline_authority: o
             .offline_authority
             .map(|r| texts.get("slip-offline-authority", &[("offline_authority", &texts.word(r))])),
@@ -430,18 +376,8 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
             auth_code: orig.auth_code.clone(),
             date: orig.date.clone(),
         }),
-        result_by,
-        help: match template {
-            "unknown" if undo => Some("slip-unknown-help-undo"),
-            "unknown" => {
-                Some(by_recovery("slip-unknown-help", "slip-unknown-help", "slip-unknown-help-refund"))
-            }
-            "stuck" => {
-                Some(by_recovery("slip-stuck-help", "slip-stuck-help-advice", "slip-stuck-help-refund"))
-            }
-            _ => None,
-        }
-        .map(|id| advice.filter(|_| template == "stuck").map_or_else(|| texts.get(id, &[]), |a| a.help)),
+        result_by: result_by(texts, &o, ctx),
+        help: said.help,
         request: o.key.to_string(),
         reference: o.reference(),
         phone: ctx.service_phone.clone(),
@@ -449,6 +385,95 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         invoice_qr: (approved && kind == PaperKind::CustomerCopy && template == "payment" && !back)
             .then(|| qr(&ctx.invoice_qr, &o))
             .filter(|q| !q.is_empty()),
+    }
+}
+
+/// The texts of a paper that depend on what is to be done about its outcome.
+struct Wording {
+    title: String,
+    /// What must be read first.
+    warning: Option<String>,
+    help: Option<String>,
+}
+
+fn wording(texts: Texts, o: &Outcome, template: &str) -> Wording {
+    let text = |id: &str| texts.get(id, &[]);
+    let by_recovery = |reverse: &'static str, repeat: &'static str, person: &'static str| {
+        text(match o.kind.row().recovery {
+            Recovery::Reverse | Recovery::AskAgain => reverse,
+            Recovery::Repeat => repeat,
+            Recovery::ManualResolution => person,
+        })
+    };
+    // What was to go back: nobody takes money again here.
+    let undo = o.kind.row().marks_original == Mark::Voided;
+    let do_not = if undo {
+        text("slip-not-known-undone")
+    } else {
+        by_recovery("slip-do-not-take", "slip-do-not-take", "slip-do-not-refund")
+    };
+    match (template, advice(texts, o)) {
+        ("stuck", Some(a)) => {
+            Wording { title: text(a.title), warning: Some(text(a.warning)), help: Some(a.help) }
+        }
+        ("stuck", None) => Wording {
+            title: by_recovery("slip-stuck-title", "slip-stuck-title-advice", "slip-stuck-title-refund"),
+            warning: Some(do_not),
+            help: Some(by_recovery("slip-stuck-help", "slip-stuck-help-advice", "slip-stuck-help-refund")),
+        },
+        ("unknown", _) => Wording {
+            title: text("slip-unknown-title"),
+            warning: Some(do_not),
+            help: Some(if undo {
+                text("slip-unknown-help-undo")
+            } else {
+                by_recovery("slip-unknown-help", "slip-unknown-help", "slip-unknown-help-refund")
+            }),
+        },
+        (_, _) => {
+            let own = || texts.find(&format!("slip-title-{}", o.kind.name()), &[]);
+            let title = if template == "balance" {
+                text("slip-balance-title")
+            } else {
+                // A payment's slip has the kind's own title where there is one.
+                own().unwrap_or_else(|| text("slip-title"))
+            };
+            let approved = o.status == Status::Approved;
+            Wording { title, warning: (!approved).then(|| text("slip-not-approved")), help: None }
+        }
+    }
+}
+
+/// What the customer confirms on the merchant copy.
+fn agree(kind: Kind, code: bool) -> &'static str {
+    match (kind, code) {
+        (Kind::Void | Kind::CompletionCancel, _) => "slip-agree-void",
+        (Kind::Refund, _) => "slip-agree-refund",
+        (Kind::PreAuth, _) => "slip-agree-pre_auth",
+        (Kind::PreAuthCancel, _) => "slip-agree-pre_auth_cancel",
+        (Kind::TipAdjust, _) => "slip-agree-tip",
+        (_, true) => "slip-agree-code",
+        (_, false) => "slip-agree",
+    }
+}
+
+/// When the result of an unknown payment is there.
+fn result_by(texts: Texts, o: &Outcome, ctx: &SlipContext) -> String {
+    match o.answer_by {
+        // No result comes by itself.
+        None if o.kind.row().recovery == Recovery::ManualResolution => texts.get("slip-result-ask", &[]),
+        Some(by) => texts.get("slip-result-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
+        None => texts.get("slip-result-open", &[]),
+    }
+}
+
+/// Why nobody signs: a payment up to this limit, in minor units.
+fn no_cvm(texts: Texts, limit: u64, currency: Currency) -> String {
+    let limit = decimal(limit, currency);
+    let limit = limit.strip_suffix(".00").unwrap_or(&limit);
+    match currency {
+        Currency::CNY => texts.get("slip-no-cvm", &[("limit", limit)]),
+        other => texts.get("slip-no-cvm-other", &[("limit", limit), ("currency", other.code())]),
     }
 }
 
@@ -579,7 +604,7 @@ fn plain(texts: Texts, kind: PaperKind, o: &Outcome, ctx: &SlipContext) -> Paper
 #[cfg(test)]
 mod tests {
     use super::*;
-    use payterm_schema::{Currency, RequestKey, outcome::Sums};
+    use payterm_schema::{RequestKey, outcome::Sums};
 
     fn outcome() -> Outcome {
         let key = RequestKey { app: "till".into(), id: "order-17".into() };

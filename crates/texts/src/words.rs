@@ -38,8 +38,10 @@ words! {
     }
     Product { Card => "product-card", Scan => "product-scan" }
     Problem {
-        Unreachable => "apply-problem-unreachable", Untrusted => "apply-problem-untrusted", Refused => "apply-problem-refused",
-        TooLong => "apply-problem-too_long", Malformed => "apply-problem-malformed", Signature => "apply-problem-signature",
+        Unreachable => "apply-problem-unreachable", Untrusted => "apply-problem-untrusted",
+        Refused => "apply-problem-refused",
+        TooLong => "apply-problem-too_long", Malformed => "apply-problem-malformed",
+        Signature => "apply-problem-signature",
         NotForUs => "apply-problem-not_for_us", Keys => "apply-problem-keys",
     }
     Status {
@@ -50,12 +52,14 @@ words! {
         Sale => "kind-sale", Void => "kind-void", Refund => "kind-refund", Balance => "kind-balance",
         PreAuth => "kind-pre_auth", PreAuthCancel => "kind-pre_auth_cancel", Completion => "kind-completion",
         CompletionAdvice => "kind-completion_advice", CompletionCancel => "kind-completion_cancel",
-        TipAdjust => "kind-tip_adjust", VoiceSale => "kind-voice_sale", Parameters => "kind-parameters", StatusUpload => "kind-status_upload",
+        TipAdjust => "kind-tip_adjust", VoiceSale => "kind-voice_sale", Parameters => "kind-parameters",
+        StatusUpload => "kind-status_upload",
         Settlement => "kind-settlement",
         SignIn => "kind-sign_in", SignOff => "kind-sign_off", Echo => "kind-echo",
     }
     Phase {
-        Started => "phase-started", Approving => "phase-approving", Confirming => "phase-confirming", Preparing => "phase-preparing", Presenting => "phase-presenting",
+        Started => "phase-started", Approving => "phase-approving", Confirming => "phase-confirming",
+        Preparing => "phase-preparing", Presenting => "phase-presenting",
         PinEntry => "phase-pin_entry", Sending => "phase-sending", Ended => "phase-ended",
     }
     EntryMode {
@@ -64,22 +68,34 @@ words! {
     }
     Role { Cashier => "role-cashier", Supervisor => "role-supervisor", Administrator => "role-administrator" }
     Purpose {
-        LogOn => "purpose-log_on", Change => "purpose-change", Manage => "purpose-manage", Approve => "purpose-approve", WriteOff => "purpose-write_off",
+        LogOn => "purpose-log_on", Change => "purpose-change", Manage => "purpose-manage",
+        Approve => "purpose-approve", WriteOff => "purpose-write_off",
         New => "purpose-new", NewAgain => "purpose-new_again",
     }
     Wallet { Wechat => "wallet-wechat", Alipay => "wallet-alipay", Unionpay => "wallet-unionpay" }
-    Authority { Host => "authority-host", Card => "authority-card", Merchant => "authority-merchant", Voice => "authority-voice" }
-    OfflineAuthority { Card => "offline_authority-card", CardUnableOnline => "offline_authority-card_unable_online", Voice => "offline_authority-voice", Merchant => "offline_authority-merchant" }
+    Authority {
+        Host => "authority-host", Card => "authority-card", Merchant => "authority-merchant", Voice =>
+        "authority-voice",
+    }
+    OfflineAuthority {
+        Card => "offline_authority-card", CardUnableOnline => "offline_authority-card_unable_online", Voice =>
+        "offline_authority-voice", Merchant => "offline_authority-merchant",
+    }
     OfflineRule {
-        Off => "offline-off", Profile => "offline-profile", Settlement => "offline-settlement", Kind => "offline-kind", Instrument => "offline-instrument", Chip => "offline-chip",
-        Pin => "offline-pin", Expired => "offline-expired", Listed => "offline-listed", Refused => "offline-refused", Reversal => "offline-reversal",
-        Clock => "offline-clock", Contact => "offline-contact", Transaction => "offline-transaction", CardCount => "offline-card_count",
+        Off => "offline-off", Profile => "offline-profile", Settlement => "offline-settlement",
+        Kind => "offline-kind", Instrument => "offline-instrument", Chip => "offline-chip",
+        Pin => "offline-pin", Expired => "offline-expired", Listed => "offline-listed",
+        Refused => "offline-refused", Reversal => "offline-reversal",
+        Clock => "offline-clock", Contact => "offline-contact", Transaction => "offline-transaction",
+        CardCount => "offline-card_count",
         CardSum => "offline-card_sum", TotalCount => "offline-total_count", TotalSum => "offline-total_sum",
     }
     Class { A => "class-a", B => "class-b", C => "class-c", D => "class-d", E => "class-e", P => "class-p" }
     DeviceKind {
-        MagneticReader => "device-magnetic_reader", ChipReader => "device-chip_reader", ContactlessReader => "device-contactless_reader",
-        Scanner => "device-scanner", Keypad => "device-keypad", PinPad => "device-pin_pad", Display => "device-display", Printer => "device-printer",
+        MagneticReader => "device-magnetic_reader", ChipReader => "device-chip_reader",
+        ContactlessReader => "device-contactless_reader",
+        Scanner => "device-scanner", Keypad => "device-keypad", PinPad => "device-pin_pad",
+        Display => "device-display", Printer => "device-printer",
     }
     DeviceState {
         Opening => "device-state-opening", Idle => "device-state-idle", Busy => "device-state-busy",
@@ -87,23 +103,32 @@ words! {
     }
     ObligationState { Armed => "obligation-armed", Due => "obligation-due", Stuck => "obligation-stuck" }
     PaperKind {
-        MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy", UnknownSlip => "paper-unknown_slip",
-        StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip", SelfTestSlip => "paper-self_test_slip",
+        MerchantCopy => "paper-merchant_copy", CustomerCopy => "paper-customer_copy",
+        UnknownSlip => "paper-unknown_slip",
+        StuckSlip => "paper-stuck_slip", BalanceSlip => "paper-balance_slip",
+        SelfTestSlip => "paper-self_test_slip",
         TotalsReport => "paper-totals_report", ShiftReport => "paper-shift_report",
-        SettlementReport => "paper-settlement_report", Page => "paper-page", InvoiceSlip => "paper-invoice_slip",
+        SettlementReport => "paper-settlement_report", Page => "paper-page",
+        InvoiceSlip => "paper-invoice_slip",
         OnboardingSlip => "paper-onboarding_slip", Drawer => "paper-drawer",
     }
     Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }
     Part {
-        MagneticReader => "part-magnetic_reader", ChipReader => "part-chip_reader", ContactlessReader => "part-contactless_reader",
-        Scanner => "part-scanner", Keypad => "part-keypad", Display => "part-display", Printer => "part-printer", PinPad => "part-pin_pad",
+        MagneticReader => "part-magnetic_reader", ChipReader => "part-chip_reader",
+        ContactlessReader => "part-contactless_reader",
+        Scanner => "part-scanner", Keypad => "part-keypad", Display => "part-display",
+        Printer => "part-printer", PinPad => "part-pin_pad",
         Store => "part-store", Clock => "part-clock", Keys => "part-keys", HostLink => "part-host_link",
     }
     InhibitReason {
-        Payment => "inhibit-payment", Unknown => "inhibit-unknown", Obligation => "inhibit-obligation", Queue => "inhibit-queue",
+        Payment => "inhibit-payment", Unknown => "inhibit-unknown", Obligation => "inhibit-obligation",
+        Queue => "inhibit-queue",
         Settlement => "inhibit-settlement", Stuck => "inhibit-stuck", Restoring => "inhibit-restoring",
     }
-    PaperState { Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held => "paper-state-held", GivenUp => "paper-state-given_up" }
+    PaperState {
+        Waiting => "paper-state-waiting", Printing => "paper-state-printing", Done => "paper-state-done", Held
+        => "paper-state-held", GivenUp => "paper-state-given_up",
+    }
 }
 
 impl Texts {

@@ -59,8 +59,11 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn packed_is_unpacked_to_the_same((which, fields) in (0..2usize).prop_flat_map(|i| (Just(i), message(&profiles()[i]))),
-            mti in "[0-9]{4}", coding in any::<(bool, bool, bool, bool)>()) {
+    fn packed_is_unpacked_to_the_same(
+        (which, fields) in (0..2usize).prop_flat_map(|i| (Just(i), message(&profiles()[i]))),
+        mti in "[0-9]{4}",
+        coding in any::<(bool, bool, bool, bool)>(),
+    ) {
         let mut table = profiles()[which].table.clone();
         let digits = |ascii| if ascii { Digits::Ascii } else { Digits::Bcd };
         table.mti = digits(coding.0);
@@ -102,11 +105,18 @@ proptest! {
     }
 
     #[test]
-    fn mutated_frames_never_panic(case in 0..17usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), cut in any::<prop::sample::Index>(), trim in any::<bool>()) {
+    fn mutated_frames_never_panic(
+        case in 0..17usize,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+        trim in any::<bool>(),
+    ) {
         for p in profiles() {
             let all = cases();
             let case = &all[case % all.len()];
-            let built = build(&p, &station(true), case.message_kind, &case.plan, &case.secrets, "PT1", &TestMac::new(MAK16)).unwrap();
+            let (station, mac) = (station(true), TestMac::new(MAK16));
+            let built =
+                build(&p, &station, case.message_kind, &case.plan, &case.secrets, "PT1", &mac).unwrap();
             let mut frame = built.bytes.reveal().to_vec();
             for (at, with) in &flips {
                 let at = at.index(frame.len());

@@ -215,8 +215,26 @@ pub fn report(scope: Scope) -> TotalsReport {
 }
 
 /// Every kind of line.
-pub const PAGE: &str = r##"{"page":{"lines":[{"type":"text","text":"老王面馆","align":"center","size":"double","bold":true},{"type":"rule"},{"type":"columns","cells":[{"text":"牛肉面(大碗,不要香菜)","width":6},{"text":"2","align":"right","width":2},{"text":"36.00","align":"right","width":4}]},{"type":"columns","bold":true,"cells":[{"text":"Total"},{"text":"36.00","align":"right"}]},{"type":"barcode","symbology":"code128","content":"ORDER-{17}"},{"type":"barcode","symbology":"code128","content":"20260305143018"},{"type":"barcode","symbology":"ean13","content":"4006381333931"},{"type":"qr","content":"https://shop.example/t/4"},{"type":"image","png":"iVBORw0KGgoAAAANSUhEUgAAABQAAAAIAQAAAADR5uJAAAAAE0lEQVR42mMIDeVnWLWKnwEHDQCFVAhxnz1G9QAAAABJRU5ErkJggg=="},{"type":"feed","lines":2}]}}"##;
-pub const INVOICE: &str = r##"{"invoice":{"title":"上海某某科技有限公司","tax_number":"91310000MA1FL1ABCD","currency":"CNY","lines":[{"name":"牛肉面","quantity":"2","amount":"30.00"},{"name":"茶","amount":"4.50"}],"tax":"1.95","total":"34.50","payment":"order-17","note":"table 4"}}"##;
+pub const PAGE: &str = concat!(
+    r##"{"page":{"lines":[{"type":"text","text":"老王面馆","align":"center","size":"double","##,
+    r##""bold":true},{"type":"rule"},"##,
+    r##"{"type":"columns","cells":[{"text":"牛肉面(大碗,不要香菜)","width":6},"##,
+    r##"{"text":"2","align":"right","width":2},{"text":"36.00","align":"right","width":4}]},"##,
+    r##"{"type":"columns","bold":true,"cells":[{"text":"Total"},"##,
+    r##"{"text":"36.00","align":"right"}]},"##,
+    r##"{"type":"barcode","symbology":"code128","content":"ORDER-{17}"},"##,
+    r##"{"type":"barcode","symbology":"code128","content":"20260305143018"},"##,
+    r##"{"type":"barcode","symbology":"ean13","content":"4006381333931"},"##,
+    r##"{"type":"qr","content":"https://shop.example/t/4"},"##,
+    r##"{"type":"image","png":"iVBORw0KGgoAAAANSUhEUgAAABQAAAAIAQAAAADR5uJAAAAAE0lEQVR42mMIDeVnWLW"##,
+    r##"KnwEHDQCFVAhxnz1G9QAAAABJRU5ErkJggg=="},{"type":"feed","lines":2}]}}"##,
+);
+pub const INVOICE: &str = concat!(
+    r##"{"invoice":{"title":"上海某某科技有限公司","tax_number":"91310000MA1FL1ABCD","currency":"CNY","##,
+    r##""lines":[{"name":"牛肉面","quantity":"2","amount":"30.00"},"##,
+    r##"{"name":"茶","amount":"4.50"}],"tax":"1.95","total":"34.50","payment":"order-17","##,
+    r##""note":"table 4"}}"##,
+);
 /// Images of 400 and 577 dots.
 pub const WIDE: [&str; 2] = [
     "iVBORw0KGgoAAAANSUhEUgAAAZAAAAAIAQAAAAD/hpT7AAAADklEQVR42mNgGAWDEQAAAZgAAZTx3ZkAAAAASUVORK5CYII=",
@@ -226,13 +244,19 @@ pub const WIDE: [&str; 2] = [
 /// With every field, and a name that tries to command the printer.
 pub fn onboarding(stage: Stage) -> PaperJob {
     let json = r#"{"id":"0123456789abcdef0123456789abcdef","revision":2,"stage":"draft","since":1772692200000,
-        "draft":{"name":"老王面馆\u001b@","legal_name":"上海老王餐饮有限公司","licence":"91310000MA1FL0AA0X","address":"人民路 1 号","city":"上海",
-            "category":"5411","contact":"王小明","phone":"021-5555","email":"wang@example.cn","products":["card","scan"]},
-        "accepted":{"hash":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","at":1772692200000,"by":"owner",
-            "offer":{"id":"demo-2026","products":["card","scan"],"currency":"CNY","settlement":"T+1","text":"",
-                "fees":[{"product":"card","scheme":"CUP","basis_points":60,"min":1,"max":8000},{"product":"scan","wallet":"alipay","basis_points":38}]},
+        "draft":{"name":"老王面馆\u001b@","legal_name":"上海老王餐饮有限公司","licence":"91310000MA1FL0AA0X",
+            "address":"人民路 1 号","city":"上海",
+            "category":"5411","contact":"王小明","phone":"021-5555","email":"wang@example.cn",
+                "products":["card","scan"]},
+        "accepted":{"hash":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "at":1772692200000,"by":"owner",
+            "offer":{"id":"demo-2026","products":["card","scan"],"currency":"CNY","settlement":"T+1",
+                "text":"",
+                "fees":[{"product":"card","scheme":"CUP","basis_points":60,"min":1,"max":8000},
+                    {"product":"scan","wallet":"alipay","basis_points":38}]},
             "terms":{"text":"","signature":""}},
-        "parameters":{"accounts":[{"id":"cup2","profile":"unionpay","mid":"TESTMERCHANT001","tid":"TEST0002","currency":"CNY",
+        "parameters":{"accounts":[{"id":"cup2","profile":"unionpay","mid":"TESTMERCHANT001",
+            "tid":"TEST0002","currency":"CNY",
             "address":"127.0.0.1:1","settlement":"T+1"}]}}"#;
     let mut onboarding: Onboarding = serde_json::from_str(json).expect("onboarding");
     onboarding.stage = stage;

@@ -170,8 +170,11 @@ fn hostile() -> impl Strategy<Value = String> {
         3 => any::<char>().prop_map(String::from),
         2 => (0u8..0x20).prop_map(|b| char::from(b).to_string()),
         2 => prop::sample::select(vec![
-            "\x1b@", "\x1bp\x00\x19\u{fa}", "\x1d(k\x03\x001Q0", "\x1dV\x00", "\x10\x14\x01", "\x1c.", "\n", "\r\ncut", "|", "\\", "\\|", "cut", "\nqr|http://x",
-            "{{ t(\"x\") }}", "{% for i in range(99999) %}", "{rrn}", "{$name}", "\u{202e}", "\u{2028}", "\u{e5e5}", "\u{20ac}", "\u{1f468}\u{200d}\u{1f469}", "老", "\u{10ffff}", "&#65;",
+            "\x1b@", "\x1bp\x00\x19\u{fa}", "\x1d(k\x03\x001Q0", "\x1dV\x00", "\x10\x14\x01", "\x1c.", "\n",
+            "\r\ncut", "|", "\\", "\\|", "cut", "\nqr|http://x", "{{ t(\"x\") }}",
+            "{% for i in range(99999) %}", "{rrn}", "{$name}", "\u{202e}", "\u{2028}", "\u{e5e5}", "\u{20ac}",
+            "\u{1f468}\u{200d}\u{1f469}",
+            "老", "\u{10ffff}", "&#65;",
         ]).prop_map(str::to_owned),
         1 => "[ -~]{0,60}",
     ];
@@ -184,7 +187,13 @@ proptest! {
     fn hostile_texts_stay_text(
         texts in prop::array::uniform12(hostile()),
         host_texts in prop::collection::vec(hostile(), 0..4),
-        kind in prop::sample::select(vec![PaperKind::MerchantCopy, PaperKind::CustomerCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip]),
+        kind in prop::sample::select(vec![
+            PaperKind::MerchantCopy,
+            PaperKind::CustomerCopy,
+            PaperKind::UnknownSlip,
+            PaperKind::StuckSlip,
+            PaperKind::BalanceSlip,
+        ]),
         language in prop::sample::select(vec![Language::ZhCn, Language::En]),
         status in prop::sample::select(vec![Status::Approved, Status::Declined, Status::Unknown]),
         minor in any::<u64>(), balance in any::<i64>(), time in any::<i64>(), offset in -840i32..=840,
@@ -193,15 +202,26 @@ proptest! {
         let outcome = Outcome {
             status, kind: Kind::Void, test: true,
             place: Place { shop, address, city },
-            note: Some(note), rrn: Some(rrn.clone()), auth_code: Some(auth.clone()), issuer: Some(issuer), acquirer: Some(acquirer.clone()),
-            scheme: Some(scheme.clone()), host_date: Some(host_date.clone()), host_time: Some(host_date), host_texts,
+            note: Some(note), rrn: Some(rrn.clone()), auth_code: Some(auth.clone()), issuer: Some(issuer),
+            acquirer: Some(acquirer.clone()), scheme: Some(scheme.clone()), host_texts,
+            host_date: Some(host_date.clone()), host_time: Some(host_date),
             mid: Some(auth), tid: Some(acquirer), masked_pan: Some(rrn), operator: scheme,
             reason: Some(Reason::new(code, payterm_schema::Class::C)),
-            sums: Sums { balance: Some(balance), fee: Some(minor), ..Sums::new(sale().sums.currency, Some(minor)) },
+            sums: Sums {
+                balance: Some(balance),
+                fee: Some(minor),
+                ..Sums::new(sale().sums.currency, Some(minor))
+            },
             ended: Some(payterm_schema::Time(time)), answer_by: Some(payterm_schema::Time(time)),
             ..void()
         };
-        let ctx = SlipContext { service_phone: phone.clone(), qr: phone + "{rrn}", utc_offset_minutes: offset, duplicate: true, ..context(language) };
+        let ctx = SlipContext {
+            service_phone: phone.clone(),
+            qr: phone + "{rrn}",
+            utc_offset_minutes: offset,
+            duplicate: true,
+            ..context(language)
+        };
         let paper = slip(&job(kind, outcome), &ctx, &Default::default());
         for mm in [58, 80] {
             let walked = walk(&paper.to_escpos(mm)).map_err(TestCaseError::fail)?;

@@ -216,7 +216,8 @@ fn the_words_that_matter_most() {
     );
     assert_eq!(
         show(en, &present, &big),
-        "Please swipe again\nPlease swipe, insert or show your code\nCNY 1234.50\n1 Bank card: swipe, insert or tap\n2 Code: WeChat, Alipay or UnionPay"
+        "Please swipe again\nPlease swipe, insert or show your code\nCNY 1234.50\n1 Bank card: swipe, \
+         insert or tap\n2 Code: WeChat, Alipay or UnionPay"
     );
     let refund = Screen::Present {
         kind: payterm_schema::Kind::Refund,
@@ -304,15 +305,33 @@ fn the_words_that_matter_most() {
 
 proptest! {
     #[test]
-    fn hostile_texts_stay_on_their_lines(text in ".{0,80}", control in "[\\x00-\\x1f\\u{202e}\\u{2028}\n]{1,5}", columns in 0usize..60, lines in 0usize..10) {
+    fn hostile_texts_stay_on_their_lines(
+        text in ".{0,80}",
+        control in "[\\x00-\\x1f\\u{202e}\\u{2028}\n]{1,5}",
+        columns in 0usize..60,
+        lines in 0usize..10,
+    ) {
         let hostile = format!("{control}{text}{control}");
-        let outcome = Outcome { status: Status::Declined, masked_pan: Some(hostile.clone()), reason: Some(payterm_schema::outcome::Reason::new(format!("host-{hostile}"), payterm_schema::Class::C)), ..sale() };
-        let ctx = ScreenContext { shop: hostile.clone(), service_phone: hostile.clone(), ..on(columns, lines, true) };
-        for page in [result(outcome), Screen::Idle, Screen::wait(hostile.clone(), Time(i64::MAX)), Screen::Trouble { what: hostile.clone() }] {
+        let code = format!("host-{hostile}");
+        let reason = payterm_schema::outcome::Reason::new(code, payterm_schema::Class::C);
+        let outcome = Outcome {
+            status: Status::Declined,
+            masked_pan: Some(hostile.clone()),
+            reason: Some(reason),
+            ..sale()
+        };
+        let ctx = ScreenContext {
+            shop: hostile.clone(),
+            service_phone: hostile.clone(),
+            ..on(columns, lines, true)
+        };
+        let wait = Screen::wait(hostile.clone(), Time(i64::MAX));
+        for page in [result(outcome), Screen::Idle, wait, Screen::Trouble { what: hostile.clone() }] {
             let shown = Texts::new(Language::En).screen(&page, &ctx);
             prop_assert!(shown.len() <= lines.clamp(2, 8));
             for line in shown {
-                prop_assert!(!line.chars().any(|c| c.is_control() || matches!(c, '\u{202e}' | '\u{2028}')), "{:?}", line);
+                let controls = |c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{2028}');
+                prop_assert!(!line.chars().any(controls), "{:?}", line);
             }
         }
     }

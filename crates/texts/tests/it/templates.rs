@@ -17,7 +17,8 @@ fn load(name: &str, source: &str) -> Result<Templates, String> {
 fn a_good_template_makes_the_middle_and_payterm_the_rest() {
     let templates = load(
         "payment.jinja",
-        "center big|{{ shop }}\n{# mine #}{% if original %}row|was|{{ original.rrn }}\n{% endif %}row|{{ t(\"slip-amount\") }}|{{ amount }}\ncut",
+        "center big|{{ shop }}\n{# mine #}{% if original %}row|was|{{ original.rrn }}\n{% endif %}row|{{ \
+         t(\"slip-amount\") }}|{{ amount }}\ncut",
     )
     .expect("good");
     for language in [Language::ZhCn, Language::En] {

@@ -23,15 +23,21 @@ use std::{
 const LANGUAGES: [Language; 2] = [Language::ZhCn, Language::En];
 
 /// Every F39 of host-protocol section 9.
-const HOST_CODES: &str = "00 10 11 A2 A4 A5 A6 01 02 05 03 04 07 34 35 37 41 43 67 06 98 09 13 14 12 22 25 30 15 31 40 33 36 42 45 51 52 53 \
+const HOST_CODES: &str = "00 10 11 A2 A4 A5 A6 01 02 05 03 04 07 34 35 37 41 43 67 06 98 09 13 14 12 22 25 \
+30 15 31 40 33 36 42 45 51 52 53 \
      54 55 57 58 61 62 63 64 65 66 68 75 38 77 79 90 91 92 94 95 96 93 97 99 A0";
 
 /// The terminal's own reason codes: the list that `core` uses.
-const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost not-confirmed not-approved present-timeout pin-timeout \
-     prepare-timeout not-sent no-reply mac-wrong mac-absent interrupted reader-unavailable pin-pad-unavailable too-many-tries pin-tries \
-     chip-not-supported tap-not-supported code-unknown card-unreadable card-wrong-way typed-not-allowed luhn amount-limit no-account \
-     account-blocked not-signed-in sign-in-failed keys-refused original-not-found original-settled original-voided original-not-approved \
-     reversed stuck partial-not-taken store-failed internal code-not-for-kind pin-required original-ambiguous printer-unavailable";
+const OWN_CODES: &str = "cancelled-by-customer cancelled-by-cashier cancelled-by-caller caller-lost \
+not-confirmed not-approved present-timeout pin-timeout \
+     prepare-timeout not-sent no-reply mac-wrong mac-absent interrupted reader-unavailable \
+     pin-pad-unavailable too-many-tries pin-tries \
+     chip-not-supported tap-not-supported code-unknown card-unreadable card-wrong-way typed-not-allowed \
+     luhn amount-limit no-account \
+     account-blocked not-signed-in sign-in-failed keys-refused original-not-found original-settled \
+     original-voided original-not-approved \
+     reversed stuck partial-not-taken store-failed internal code-not-for-kind pin-required \
+     original-ambiguous printer-unavailable";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

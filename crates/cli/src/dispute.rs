@@ -4,14 +4,13 @@ use crate::{
     ui::{Ui, block, rows},
 };
 use payterm_schema::{
-    AccountId, AccountRecord, HostAnswer, ObligationRecord, PaperRecord, Record, RequestRecord,
+    AccountId, AccountRecord, HostAnswer, ObligationRecord, Outcome, PaperRecord, Record, RequestRecord,
     SettlementRecord, TerminalRecord,
     host::{FieldView, FrameTrace, KeysVerdict, MacVerdict, Plan},
     kind::Recovery,
     operator::OperatorEvent,
     paper::PrintResult,
-    record::ProvisionalOf,
-    record::{ClockEvent, Ending, OutcomePaper},
+    record::{ClockEvent, Ending, OutcomePaper, ProvisionalOf},
     settlement::{BatchPart, Verdict},
     terminal::Explanation,
 };
@@ -39,18 +38,33 @@ pub fn fields(all: &[FieldView]) -> String {
 
 /// A sentence and what belongs to it, indented.
 fn describe(ui: &Ui, record: &Record) -> String {
-    let say = |id: &str, args: &[(&str, &dyn Display)]| block(&ui.say(id, args));
     match record {
-        Record::Terminal(TerminalRecord::Booted { version }) => {
-            say("cli-explain-booted", &[("version", version)])
-        }
-        Record::Request(RequestRecord::Started { txn, key, hash, request, view: _ }) => {
+        Record::Request(r) => request(ui, r),
+        Record::Obligation(r) => obligation(ui, r),
+        Record::Settlement(r) => settlement(ui, r),
+        Record::Account(r) => account(ui, r),
+        Record::Paper(r) => paper(ui, r),
+        Record::Operator(e) => operator(ui, e),
+        Record::Onboarding(o) => say(ui, "cli-explain-onboarding", &[("stage", &ui.texts.word(o.stage))]),
+        Record::Terminal(r) => terminal(ui, r),
+    }
+}
+
+/// The text of `id` with its places filled in, cleaned of what could control the terminal.
+fn say(ui: &Ui, id: &str, args: &[(&str, &dyn Display)]) -> String {
+    block(&ui.say(id, args))
+}
+
+fn request(ui: &Ui, record: &RequestRecord) -> String {
+    let say = |id: &str, args: &[(&str, &dyn Display)]| say(ui, id, args);
+    match record {
+        RequestRecord::Started { txn, key, hash, request, view: _ } => {
             let amount = request.amount.map(|m| ui.texts.amount_text(m)).unwrap_or_default();
             let kind = ui.texts.word(request.kind);
             say("cli-explain-started", &[("txn", txn), ("kind", &kind), ("amount", &amount), ("key", key)])
                 + &indent(&ui.say("cli-explain-content", &[("hash", hash)]))
         }
-        Record::Request(RequestRecord::Allowed { account, plan, owes, view, .. }) => {
+        RequestRecord::Allowed { account, plan, owes, view, .. } => {
             let numbers = numbers(ui, account, plan);
             let may = match (owes, plan.kind.row().recovery) {
                 (false, _) | (_, Recovery::AskAgain) => say("cli-explain-allowed", &[("numbers", &numbers)]),
@@ -62,30 +76,21 @@ fn describe(ui: &Ui, record: &Record) -> String {
             };
             may + &indent(view.masked_pan.as_deref().unwrap_or_default())
         }
-        Record::Request(RequestRecord::OfflineAllowed { account, plan, view, judgement, .. }) => {
+        RequestRecord::OfflineAllowed { account, plan, view, judgement, .. } => {
             let by = ui.texts.judgement(judgement, view.sums.currency);
             say("cli-explain-offline", &[("numbers", &numbers(ui, account, plan))]) + &indent(&by)
         }
-        Record::Request(RequestRecord::OfflineDenied { judgement, .. }) => {
+        RequestRecord::OfflineDenied { judgement, .. } => {
             say("cli-explain-offline-denied", &[("rule", &ui.texts.word(judgement.by.rule))])
         }
-        Record::Obligation(ObligationRecord::Hurried { stan, by, .. }) => {
-            say("cli-explain-hurried", &[("stan", stan), ("by", by)])
-        }
-        Record::Obligation(ObligationRecord::Held { stan, hold, by, .. }) => {
-            say(if *hold { "cli-explain-held" } else { "cli-explain-freed" }, &[("stan", stan), ("by", by)])
-        }
-        Record::Obligation(ObligationRecord::WrittenOff { stan, by, why, .. }) => {
-            say("cli-explain-written-off", &[("stan", stan), ("by", by), ("why", why)])
-        }
-        Record::Request(RequestRecord::NotSent { stan, why, .. }) => {
+        RequestRecord::NotSent { stan, why, .. } => {
             say("cli-explain-not-sent", &[("stan", stan), ("why", why)])
         }
-        Record::Request(RequestRecord::NoReply { stan, why, reason, not_before, trace, .. }) => {
+        RequestRecord::NoReply { stan, why, reason, not_before, trace, .. } => {
             let due = ui.say("cli-explain-due", &[("code", &reason.code()), ("time", &ui.time(*not_before))]);
             say("cli-explain-no-reply", &[("stan", stan), ("why", why)]) + &indent(&due) + &frames(ui, trace)
         }
-        Record::Request(RequestRecord::Answered { stan, answer, due, trace, .. }) => {
+        RequestRecord::Answered { stan, answer, due, trace, .. } => {
             let due = due.as_ref().map(|d| {
                 ui.say(
                     "cli-explain-due-still",
@@ -97,70 +102,80 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 + &indent(&due.unwrap_or_default())
                 + &frames(ui, trace)
         }
-        Record::Request(RequestRecord::Disregarded { stan, why, answer, trace, .. }) => {
+        RequestRecord::Disregarded { stan, why, answer, trace, .. } => {
             say("cli-explain-disregarded", &[("stan", stan), ("why", why)])
                 + &answered(ui, answer)
                 + &frames(ui, trace)
         }
-        Record::Request(RequestRecord::Outcome { outcome, papers }) => {
-            let o = outcome;
-            let reason = show::reason(ui, o)
-                .map(|r| ui.say("reason-with-code", &[("text", &r.text), ("code", &r.code)]))
-                .unwrap_or_default();
-            let by = o
-                .authority
-                .map(|a| format!("{}: {}", ui.text("label-authority"), ui.texts.word(a)))
-                .unwrap_or_default();
-            let paper = |p: &OutcomePaper| {
-                indent(
-                    &ui.say("cli-explain-paper-queued", &[("job", &p.job), ("kind", &ui.texts.word(p.kind))]),
-                )
-            };
-            let papers = papers.iter().map(paper).collect::<String>();
-            say("cli-explain-outcome", &[("status", &ui.texts.word(o.status))])
-                + &indent(&reason)
-                + &indent(&by)
-                + &papers
-        }
-        Record::Request(RequestRecord::Voided { by, .. }) => say("cli-explain-voided", &[("txn", by)]),
-        Record::Request(RequestRecord::Completed { by, .. }) => say("cli-explain-completed", &[("txn", by)]),
-        Record::Request(RequestRecord::Adjusted { by, .. }) => say("cli-explain-adjusted", &[("txn", by)]),
-        Record::Request(RequestRecord::RefundHeld { by, minor, .. }) => {
+        RequestRecord::Outcome { outcome, papers } => ended(ui, outcome, papers),
+        RequestRecord::Voided { by, .. } => say("cli-explain-voided", &[("txn", by)]),
+        RequestRecord::Completed { by, .. } => say("cli-explain-completed", &[("txn", by)]),
+        RequestRecord::Adjusted { by, .. } => say("cli-explain-adjusted", &[("txn", by)]),
+        RequestRecord::RefundHeld { by, minor, .. } => {
             say("cli-explain-refund-held", &[("txn", by), ("minor", minor)])
         }
-        Record::Request(RequestRecord::RefundFreed { by, minor, .. }) => {
+        RequestRecord::RefundFreed { by, minor, .. } => {
             say("cli-explain-refund-freed", &[("txn", by), ("minor", minor)])
         }
-        Record::Request(RequestRecord::Released { by, .. }) => say("cli-explain-released", &[("txn", by)]),
-        Record::Request(RequestRecord::Pending { stan, answer, asking, trace, .. }) => {
+        RequestRecord::Released { by, .. } => say("cli-explain-released", &[("txn", by)]),
+        RequestRecord::Pending { stan, answer, asking, trace, .. } => {
             say("cli-explain-pending", &[("stan", stan), ("time", &ui.time(asking.until))])
                 + &answered(ui, answer)
                 + &frames(ui, trace)
         }
-        Record::Obligation(ObligationRecord::Queried { stan, plan, .. }) => {
-            say("cli-explain-queried", &[("stan", stan), ("own", &plan.stan)])
-        }
-        Record::Obligation(ObligationRecord::AskedAnew { stan, asking, .. }) => {
-            say("cli-explain-asked-anew", &[("stan", stan), ("time", &ui.time(asking.until))])
-        }
-        Record::Request(RequestRecord::Provisional { stan, of, answer, trace, .. }) => {
+        RequestRecord::Provisional { stan, of, answer, trace, .. } => {
             let text = match of {
                 ProvisionalOf::Part => say("cli-explain-partial", &[("stan", stan)]),
                 ProvisionalOf::Card => say("cli-explain-card-decides", &[("stan", stan)]),
             };
             text + &answered(ui, answer) + &frames(ui, trace)
         }
-        Record::Obligation(ObligationRecord::Opened { obligation: o }) => {
-            say("cli-explain-opened", &[("stan", &o.plan.stan)])
+    }
+}
+
+fn ended(ui: &Ui, o: &Outcome, papers: &[OutcomePaper]) -> String {
+    let reason = show::reason(ui, o)
+        .map(|r| ui.say("reason-with-code", &[("text", &r.text), ("code", &r.code)]))
+        .unwrap_or_default();
+    let by = o
+        .authority
+        .map(|a| format!("{}: {}", ui.text("label-authority"), ui.texts.word(a)))
+        .unwrap_or_default();
+    let paper = |p: &OutcomePaper| {
+        indent(&ui.say("cli-explain-paper-queued", &[("job", &p.job), ("kind", &ui.texts.word(p.kind))]))
+    };
+    let papers = papers.iter().map(paper).collect::<String>();
+    say(ui, "cli-explain-outcome", &[("status", &ui.texts.word(o.status))])
+        + &indent(&reason)
+        + &indent(&by)
+        + &papers
+}
+
+fn obligation(ui: &Ui, record: &ObligationRecord) -> String {
+    let say = |id: &str, args: &[(&str, &dyn Display)]| say(ui, id, args);
+    match record {
+        ObligationRecord::Hurried { stan, by, .. } => {
+            say("cli-explain-hurried", &[("stan", stan), ("by", by)])
         }
-        Record::Obligation(ObligationRecord::Due { stan, reason, not_before, .. }) => {
+        ObligationRecord::Held { stan, hold, by, .. } => {
+            say(if *hold { "cli-explain-held" } else { "cli-explain-freed" }, &[("stan", stan), ("by", by)])
+        }
+        ObligationRecord::WrittenOff { stan, by, why, .. } => {
+            say("cli-explain-written-off", &[("stan", stan), ("by", by), ("why", why)])
+        }
+        ObligationRecord::Queried { stan, plan, .. } => {
+            say("cli-explain-queried", &[("stan", stan), ("own", &plan.stan)])
+        }
+        ObligationRecord::AskedAnew { stan, asking, .. } => {
+            say("cli-explain-asked-anew", &[("stan", stan), ("time", &ui.time(asking.until))])
+        }
+        ObligationRecord::Opened { obligation: o } => say("cli-explain-opened", &[("stan", &o.plan.stan)]),
+        ObligationRecord::Due { stan, reason, not_before, .. } => {
             let due = ui.say("cli-explain-due", &[("code", &reason.code()), ("time", &ui.time(*not_before))]);
             say("cli-explain-unclear", &[("stan", stan)]) + &indent(&due)
         }
-        Record::Obligation(ObligationRecord::Tried { stan, .. }) => {
-            say("cli-explain-tried", &[("stan", stan)])
-        }
-        Record::Obligation(ObligationRecord::Failed { stan, code, why, next_try, left, trace, .. }) => {
+        ObligationRecord::Tried { stan, .. } => say("cli-explain-tried", &[("stan", stan)]),
+        ObligationRecord::Failed { stan, code, why, next_try, left, trace, .. } => {
             let code = code.as_deref().map(|c| format!("F39 {c} · ")).unwrap_or_default();
             let sent = ui.say(
                 if *left { "cli-explain-left" } else { "cli-explain-not-left" },
@@ -170,19 +185,23 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 + &indent(&format!("{code}{sent}"))
                 + &frames(ui, trace)
         }
-        Record::Obligation(ObligationRecord::Ended { stan, how, trace, .. }) => {
+        ObligationRecord::Ended { stan, how, trace, .. } => {
             say("cli-explain-ended", &[("stan", stan), ("how", &ending(ui, how))]) + &frames(ui, trace)
         }
-        Record::Obligation(ObligationRecord::Stuck { stan, .. }) => {
-            say("cli-explain-stuck", &[("stan", stan)])
-        }
-        Record::Obligation(ObligationRecord::Retried { stan, by, .. }) => {
+        ObligationRecord::Stuck { stan, .. } => say("cli-explain-stuck", &[("stan", stan)]),
+        ObligationRecord::Retried { stan, by, .. } => {
             say("cli-explain-retried", &[("stan", stan), ("by", by)])
         }
-        Record::Settlement(SettlementRecord::Asked { account, plan, .. }) => {
+    }
+}
+
+fn settlement(ui: &Ui, record: &SettlementRecord) -> String {
+    let say = |id: &str, args: &[(&str, &dyn Display)]| say(ui, id, args);
+    match record {
+        SettlementRecord::Asked { account, plan, .. } => {
             say("cli-explain-settlement-asked", &[("numbers", &numbers(ui, account, plan))])
         }
-        Record::Settlement(SettlementRecord::Judged { stan, domestic, foreign, answer, trace, .. }) => {
+        SettlementRecord::Judged { stan, domestic, foreign, answer, trace, .. } => {
             let word = |v: &Verdict| ui.text(settlement_word(*v));
             say(
                 "cli-explain-settlement-judged",
@@ -190,23 +209,21 @@ fn describe(ui: &Ui, record: &Record) -> String {
             ) + &answered(ui, answer)
                 + &frames(ui, trace)
         }
-        Record::Settlement(SettlementRecord::UploadAllowed { account, plan, .. }) => {
-            match plan.settlement.as_deref() {
-                Some(BatchPart::End { records, .. }) => {
-                    say("cli-explain-upload-end", &[("numbers", &numbers(ui, account, plan)), ("n", records)])
-                }
-                Some(BatchPart::List(list)) => {
-                    say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &list.len())])
-                }
-                Some(BatchPart::One { .. } | BatchPart::Totals(_)) | None => {
-                    say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &1)])
-                }
+        SettlementRecord::UploadAllowed { account, plan, .. } => match plan.settlement.as_deref() {
+            Some(BatchPart::End { records, .. }) => {
+                say("cli-explain-upload-end", &[("numbers", &numbers(ui, account, plan)), ("n", records)])
             }
-        }
-        Record::Settlement(SettlementRecord::Uploaded { stan, code, trace, .. }) => {
+            Some(BatchPart::List(list)) => {
+                say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &list.len())])
+            }
+            Some(BatchPart::One { .. } | BatchPart::Totals(_)) | None => {
+                say("cli-explain-upload", &[("numbers", &numbers(ui, account, plan)), ("n", &1)])
+            }
+        },
+        SettlementRecord::Uploaded { stan, code, trace, .. } => {
             say("cli-explain-uploaded", &[("stan", stan), ("code", code)]) + &frames(ui, trace)
         }
-        Record::Settlement(SettlementRecord::Failed { stan, code, why, next_try, hold, trace, .. }) => {
+        SettlementRecord::Failed { stan, code, why, next_try, hold, trace, .. } => {
             let code = code.as_deref().map(|c| format!("{c} · ")).unwrap_or_default();
             let next = if *hold {
                 ui.text("cli-explain-settlement-held")
@@ -217,40 +234,49 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 + &indent(&format!("{code}{next}"))
                 + &frames(ui, trace)
         }
-        Record::Settlement(SettlementRecord::Retried { by, .. }) => {
-            say("cli-explain-settlement-retried", &[("by", by)])
-        }
-        Record::Settlement(SettlementRecord::Dropped { how, .. }) => {
+        SettlementRecord::Retried { by, .. } => say("cli-explain-settlement-retried", &[("by", by)]),
+        SettlementRecord::Dropped { how, .. } => {
             say("cli-explain-settlement-dropped", &[("how", &ending(ui, how))])
         }
-        Record::Settlement(SettlementRecord::BatchClosed { account, next, how, trace, .. }) => {
+        SettlementRecord::BatchClosed { account, next, how, trace, .. } => {
             say(
                 "cli-explain-batch-closed",
                 &[("account", account), ("batch", next), ("how", &ending(ui, how))],
             ) + &frames(ui, trace)
         }
-        Record::Account(AccountRecord::ControlSent { account, plan }) => say(
+    }
+}
+
+fn account(ui: &Ui, record: &AccountRecord) -> String {
+    let say = |id: &str, args: &[(&str, &dyn Display)]| say(ui, id, args);
+    match record {
+        AccountRecord::ControlSent { account, plan } => say(
             "cli-explain-control-sent",
             &[("kind", &ui.texts.word(plan.kind)), ("numbers", &numbers(ui, account, plan))],
         ),
-        Record::Account(AccountRecord::SignedIn { account, batch, answer, .. }) => {
+        AccountRecord::SignedIn { account, batch, answer, .. } => {
             say("cli-explain-signed-in", &[("account", account), ("batch", batch)]) + &answered(ui, answer)
         }
-        Record::Account(AccountRecord::SignInFailed { account, why }) => {
+        AccountRecord::SignInFailed { account, why } => {
             say("cli-explain-sign-in-failed", &[("account", account), ("why", why)])
         }
-        Record::Account(AccountRecord::SignedOut { account, why }) => {
+        AccountRecord::SignedOut { account, why } => {
             say("cli-explain-signed-out", &[("account", account), ("why", why)])
         }
-        Record::Account(AccountRecord::Requirement { account, digit }) => {
+        AccountRecord::Requirement { account, digit } => {
             say("cli-explain-requirement", &[("account", account), ("digit", digit)])
         }
-        Record::Onboarding(a) => say("cli-explain-onboarding", &[("stage", &ui.texts.word(a.stage))]),
-        Record::Paper(PaperRecord::Queued { job }) => {
+    }
+}
+
+fn paper(ui: &Ui, record: &PaperRecord) -> String {
+    let say = |id: &str, args: &[(&str, &dyn Display)]| say(ui, id, args);
+    match record {
+        PaperRecord::Queued { job } => {
             say("cli-explain-paper-queued", &[("job", &job.id), ("kind", &ui.texts.word(job.kind))])
         }
-        Record::Paper(PaperRecord::Started { job }) => say("cli-explain-paper-started", &[("job", job)]),
-        Record::Paper(PaperRecord::Ended { job, result, hold }) => {
+        PaperRecord::Started { job } => say("cli-explain-paper-started", &[("job", job)]),
+        PaperRecord::Ended { job, result, hold } => {
             let result = match result {
                 PrintResult::Confirmed => ui.text("cli-explain-print-confirmed"),
                 PrintResult::SentUnconfirmable => ui.text("cli-explain-print-sent"),
@@ -262,10 +288,21 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 &[("job", job), ("result", &result)],
             )
         }
-        Record::Terminal(TerminalRecord::SelfTested { report }) => {
+        PaperRecord::Released { job, print, by } => say(
+            if *print { "cli-explain-paper-again" } else { "cli-explain-paper-dropped" },
+            &[("job", job), ("by", by)],
+        ),
+    }
+}
+
+fn terminal(ui: &Ui, record: &TerminalRecord) -> String {
+    let say = |id: &str, args: &[(&str, &dyn Display)]| say(ui, id, args);
+    match record {
+        TerminalRecord::Booted { version } => say("cli-explain-booted", &[("version", version)]),
+        TerminalRecord::SelfTested { report } => {
             say("cli-explain-self-tested", &[("verdict", &ui.texts.word(report.verdict))])
         }
-        Record::Terminal(TerminalRecord::Restored { restored }) => {
+        TerminalRecord::Restored { restored } => {
             let backup = restored.backup.map_or_else(|| ui.text("cli-none"), |n| n.to_string());
             say(
                 "cli-explain-restored",
@@ -277,10 +314,8 @@ fn describe(ui: &Ui, record: &Record) -> String {
                 ],
             )
         }
-        Record::Terminal(TerminalRecord::RecoveryEnded { by }) => {
-            say("cli-explain-recovery-ended", &[("by", by)])
-        }
-        Record::Terminal(TerminalRecord::Clock { event }) => {
+        TerminalRecord::RecoveryEnded { by } => say("cli-explain-recovery-ended", &[("by", by)]),
+        TerminalRecord::Clock { event } => {
             let (what, by) = match event {
                 ClockEvent::Jumped { by } => ("jumped", by),
                 ClockEvent::Behind { by } => ("behind", by),
@@ -288,30 +323,29 @@ fn describe(ui: &Ui, record: &Record) -> String {
             };
             say("cli-explain-clock", &[("what", &what), ("seconds", &(by.0 / 1000))])
         }
-        Record::Terminal(TerminalRecord::LanguageSet { language, by }) => {
+        TerminalRecord::LanguageSet { language, by } => {
             say("cli-explain-language-set", &[("language", &language.tag()), ("by", by)])
         }
-        Record::Paper(PaperRecord::Released { job, print, by }) => say(
-            if *print { "cli-explain-paper-again" } else { "cli-explain-paper-dropped" },
-            &[("job", job), ("by", by)],
-        ),
-        // Of all that happens to operators only the supervisor's word on this request is on its page.
-        Record::Operator(event) => match event {
-            OperatorEvent::Right { operator, .. } => say("cli-explain-allowed-by", &[("operator", operator)]),
-            OperatorEvent::Wrong { operator, .. } => {
-                say("cli-explain-wrong-password", &[("operator", operator)])
-            }
-            OperatorEvent::Set { .. }
-            | OperatorEvent::Removed { .. }
-            | OperatorEvent::Locked { .. }
-            | OperatorEvent::Unlocked { .. }
-            | OperatorEvent::LoggedOn { .. }
-            | OperatorEvent::LoggedOff { .. }
-            | OperatorEvent::TerminalLocked { .. }
-            | OperatorEvent::Challenged { .. }
-            | OperatorEvent::CodeWrong { .. }
-            | OperatorEvent::TerminalUnlocked { .. } => String::new(),
-        },
+    }
+}
+
+/// Of all that happens to operators only the supervisor's word on this request is on its page.
+fn operator(ui: &Ui, event: &OperatorEvent) -> String {
+    match event {
+        OperatorEvent::Right { operator, .. } => say(ui, "cli-explain-allowed-by", &[("operator", operator)]),
+        OperatorEvent::Wrong { operator, .. } => {
+            say(ui, "cli-explain-wrong-password", &[("operator", operator)])
+        }
+        OperatorEvent::Set { .. }
+        | OperatorEvent::Removed { .. }
+        | OperatorEvent::Locked { .. }
+        | OperatorEvent::Unlocked { .. }
+        | OperatorEvent::LoggedOn { .. }
+        | OperatorEvent::LoggedOff { .. }
+        | OperatorEvent::TerminalLocked { .. }
+        | OperatorEvent::Challenged { .. }
+        | OperatorEvent::CodeWrong { .. }
+        | OperatorEvent::TerminalUnlocked { .. } => String::new(),
     }
 }
 

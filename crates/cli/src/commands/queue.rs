@@ -3,11 +3,16 @@ use crate::{
     Failure,
     args::{Global, stan},
     bus::Bus,
-    setup, show,
+    show::shown,
     ui::Ui,
 };
 use clap::{Args, Subcommand};
-use payterm_schema::{Kind, Outcome, Stan, Status, Terminal, offline::QueueAct, terminal::Filter};
+use payterm_schema::{
+    Kind, Outcome, Stan, Status, Terminal,
+    offline::QueueAct,
+    record::{Duty, Obligation, ObligationState},
+    terminal::Filter,
+};
 
 #[derive(Subcommand)]
 pub enum QueueAction {
@@ -89,7 +94,7 @@ fn txn(text: &str) -> Result<Txn, String> {
     Ok(Txn { number, reference })
 }
 
-pub async fn run(global: &Global, ui: &Ui, action: Option<QueueAction>) -> Result<(), Failure> {
+pub async fn run(global: &Global, ui: &Ui, action: Option<QueueAction>) -> Result<u8, Failure> {
     let bus = Bus::connect(global).await?;
     let act = match action {
         None => return list(&bus, ui).await,
@@ -107,31 +112,96 @@ pub async fn run(global: &Global, ui: &Ui, action: Option<QueueAction>) -> Resul
                 .resolve_obligation(&bus.caller, number(&bus, of.txn).await?, what.executed, stan, &reference)
                 .await?;
             ui.done();
-            return Ok(());
+            return Ok(0);
         }
         Some(QueueAction::Retry(Of { txn })) => {
             bus.client.retry_obligation(&bus.caller, number(&bus, txn).await?).await?;
             ui.done();
-            return Ok(());
+            return Ok(0);
         }
     };
     bus.client.queue(&bus.caller, act).await?;
     ui.done();
-    Ok(())
+    Ok(0)
 }
 
-async fn list(bus: &Bus, ui: &Ui) -> Result<(), Failure> {
+async fn list(bus: &Bus, ui: &Ui) -> Result<u8, Failure> {
     let all = bus.client.obligations(&bus.caller).await?;
     let filter = Filter { kind: Some(Kind::Settlement), status: Some(Status::Unknown), ..Filter::default() };
     let settlements = bus.client.list(&bus.caller, filter).await?;
-    ui.result(&all, || show::obligations(ui, &all, &settlements));
-    Ok(())
+    ui.result(&all, || page(ui, &all, &settlements));
+    Ok(0)
 }
 
 /// The number that a person means.
 async fn number(bus: &Bus, txn: Txn) -> Result<u64, Failure> {
     match txn.reference {
-        Some(text) => Ok(setup::referred(bus, &text, txn.number).await?.txn),
+        Some(text) => Ok(bus.referred(&text, txn.number).await?.txn),
         None => Ok(txn.number),
+    }
+}
+
+/// And the settlements that are not done: they owe no message of their own here, and hold up everything.
+fn page(ui: &Ui, all: &[Obligation], settlements: &[Outcome]) -> String {
+    let line = |o: &Outcome| {
+        let account = o.account.as_ref().map(ToString::to_string).unwrap_or_default();
+        ui.say("cli-queue-settlement", &[("txn", &o.txn.to_string()), ("account", &account)])
+    };
+    let open = settlements.iter().map(|o| format!("{}\n", line(o))).collect::<String>();
+    if all.is_empty() {
+        return if open.is_empty() { ui.text("cli-queue-empty") } else { open.trim_end().into() };
+    }
+    let header = [
+        "label-txn",
+        "cli-duty",
+        "label-account",
+        "label-stan",
+        "label-kind",
+        "label-amount",
+        "label-status",
+        "cli-reversal-code",
+        "cli-tries",
+        "cli-last-answer",
+        "cli-since",
+        "cli-next-try",
+        "cli-deadline",
+        "label-offline-authority",
+    ];
+    let rows = all.iter().map(|o| {
+        let driven = o.held.is_none() && o.state != ObligationState::Stuck;
+        [
+            o.txn.to_string(),
+            ui.text(match o.duty {
+                _ if o.asking.is_some() => "cli-duty-query",
+                Duty::Reverse => "cli-duty-reversal",
+                Duty::Repeat => "cli-duty-advice",
+                Duty::ManualResolution => "cli-duty-person",
+            }),
+            o.account.to_string(),
+            o.plan.stan.to_string(),
+            ui.texts.word(o.plan.kind),
+            o.plan.amount.map(|m| ui.texts.amount_text(m)).unwrap_or_default(),
+            o.held.as_ref().map_or_else(|| ui.texts.word(o.state), |by| ui.say("cli-held-by", &[("by", by)])),
+            if o.duty == Duty::Reverse { o.reason.code().into() } else { String::new() },
+            o.tries.to_string(),
+            shown(o.last_code.as_ref()),
+            ui.time(o.since),
+            if driven { ui.time(o.next_try) } else { String::new() },
+            o.deadline.map(|t| ui.time(t)).unwrap_or_default(),
+            o.plan.offline_authority.map(|r| ui.texts.word(r)).unwrap_or_default(),
+        ]
+    });
+    ui.table(header, rows) + &open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::tests::each_language;
+
+    #[test]
+    fn an_empty_queue_is_one_line() {
+        let pages = each_language().map(|ui| page(&ui, &[], &[]));
+        assert_eq!(pages, ["Nothing is owed", "无待处理事项"]);
     }
 }

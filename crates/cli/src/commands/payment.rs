@@ -1,17 +1,105 @@
-//! A request from start to outcome, with live progress and Ctrl-C.
+//! What the commands of payments share: their arguments, and a request from start to outcome with live
+//! progress and Ctrl-C.
 use crate::{
     Failure,
-    args::{Global, Run},
+    args::Global,
     bus::Bus,
     exit_of, show,
-    ui::{Ui, err},
+    ui::{Ui, err, pairs},
 };
+use clap::Args;
 use futures_util::StreamExt;
 use payterm_schema::{
     Fault, Kind, Notice, Outcome, Request, RequestKey, Status, Terminal, Time, request::RequestWire,
     terminal::TerminalInfo,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+#[derive(Args)]
+pub struct Run {
+    /// Id of the request, 1 to 64 of A-Z a-z 0-9 - _ . ; without it a new one is made and told on stderr
+    /// first. The same id never runs twice.
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Text on the slip, up to 40 characters.
+    #[arg(long)]
+    pub note: Option<String>,
+    /// The acquirer account; else the terminal's routing decides.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// The cashier must confirm before the card is asked for.
+    #[arg(long)]
+    pub confirm: bool,
+    /// Return as soon as the request is on disk (exit status 14).
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Do not return with "unknown": wait for the final outcome, however long that takes.
+    #[arg(long = "final", conflicts_with = "no_wait")]
+    pub final_only: bool,
+}
+
+#[derive(Args)]
+pub struct Paid {
+    /// As people write it: 12.34.
+    #[arg(long)]
+    pub amount: String,
+    /// ISO 4217 code: CNY.
+    #[arg(long)]
+    pub currency: String,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+#[derive(Args)]
+pub struct AuthorisationOf {
+    /// Request id of the pre-authorisation.
+    #[arg(long, value_name = "ID", required_unless_present = "auth_code", conflicts_with = "auth_code")]
+    pub original_id: Option<String>,
+    /// Authorisation code 授权码 of the pre-authorisation (F38), with its date.
+    #[arg(long, requires = "date")]
+    pub auth_code: Option<String>,
+    /// MMDD.
+    #[arg(long, requires = "auth_code")]
+    pub date: Option<String>,
+}
+impl AuthorisationOf {
+    pub fn wire(self) -> RequestWire {
+        RequestWire {
+            original_id: self.original_id,
+            original_auth_code: self.auth_code,
+            original_date: self.date,
+            ..RequestWire::default()
+        }
+    }
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct OriginalArg {
+    /// Request id of the sale.
+    #[arg(long, value_name = "ID")]
+    pub original_id: Option<String>,
+    /// RRN 检索参考号 of the sale (F37).
+    #[arg(long)]
+    pub rrn: Option<String>,
+    /// STAN 凭证号 of the sale in the open batch (F11).
+    #[arg(long)]
+    pub stan: Option<u32>,
+}
+impl OriginalArg {
+    pub fn wire(self) -> RequestWire {
+        RequestWire {
+            original_id: self.original_id,
+            original_rrn: self.rrn,
+            original_stan: self.stan,
+            ..RequestWire::default()
+        }
+    }
+}
+
+pub fn paid(amount: String, currency: String, wire: RequestWire) -> RequestWire {
+    RequestWire { amount: Some(amount), currency: Some(currency), ..wire }
+}
 
 pub async fn pay(global: &Global, ui: &Ui, kind: Kind, wire: RequestWire, run: Run) -> Result<u8, Failure> {
     let fresh = run.id.is_none();
@@ -43,14 +131,14 @@ pub async fn pay(global: &Global, ui: &Ui, kind: Kind, wire: RequestWire, run: R
 }
 
 /// Waits for the outcome of a request that was started before.
-pub async fn wait(
-    bus: &Bus,
-    ui: &Ui,
-    key: &RequestKey,
-    final_only: bool,
-    cancels: bool,
-) -> Result<u8, Failure> {
-    Watcher::start(bus, ui).await?.outcome(bus, ui, key, final_only, cancels).await
+pub async fn wait(bus: &Bus, ui: &Ui, key: &RequestKey, final_only: bool) -> Result<u8, Failure> {
+    Watcher::start(bus, ui).await?.outcome(bus, ui, key, final_only, false).await
+}
+
+/// The same with the number to call, where there is something to call about.
+fn ended(ui: &Ui, o: &Outcome, phone: &str) -> String {
+    let service = (!phone.is_empty()).then(|| (ui.text("label-service"), phone.to_owned()));
+    pairs(ui.texts.outcome_lines(o, ui.utc_offset).into_iter().chain(service))
 }
 
 /// `YYYYMMDDhhmmss-` in UTC and 64 random bits: two machines and two calls within a second differ.
@@ -123,7 +211,7 @@ impl Watcher {
             } else {
                 String::new()
             };
-            ui.result(&outcome, || show::ended(ui, &outcome, &phone));
+            ui.result(&outcome, || ended(ui, &outcome, &phone));
             return Ok(exit_of(&outcome));
         }
     }
@@ -152,9 +240,9 @@ impl Watcher {
                         return Ok(None);
                     }
                     // A refusal is told and waited on: the frame has left, the outcome is on its way.
-                    match bus.client.cancel(&bus.caller, key).await {
+                    match bus.client.cancel(&bus.caller, key).await.map_err(|f| ui.texts.fault(&f)) {
                         Ok(()) => ui.progress(&ui.text("cli-cancelling")),
-                        Err(fault) => err(&ui.say("cli-cancel-refused", &[("fault", &ui.texts.fault(&fault))])),
+                        Err(fault) => err(&ui.say("cli-cancel-refused", &[("fault", &fault)])),
                     }
                 }
             }

@@ -1,30 +1,56 @@
-//! Applying for a terminal.
+//! `paytermctl apply`: applying for a terminal.
 use crate::{
     Failure,
-    args::{ApplyAction, Global},
+    args::Global,
     bus::Bus,
     ui::{Ui, block, pairs},
 };
+use clap::Subcommand;
 use payterm_schema::{
     Fault, Terminal,
     onboarding::{Draft, OfferShown, Onboarding, OnboardingShown, Step},
 };
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
+
+#[derive(Subcommand)]
+pub enum ApplyAction {
+    /// Shows what the acquirer offers: fees, settlement, conditions, and the hash to accept.
+    Offer,
+    /// Fills the onboarding in from a file, TOML or (.json) JSON: name, legal_name, licence, address, city,
+    /// category, contact, phone, email, products.
+    Draft {
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Accepts the offer with this hash.
+    Accept { hash: String },
+    /// Sends the onboarding.
+    Submit,
+    /// How far the onboarding is.
+    Status,
+    /// Asks the acquirer now.
+    Refresh,
+    /// Fetches parameters and master key of an approved onboarding; returns when the terminal is in service.
+    Activate,
+}
 
 /// Greatest size of a draft's file in bytes.
 const MAX_FILE: u64 = 8 * 1024;
 /// How long an activated terminal is waited for. 30 s: it starts in well under one.
 const START: Duration = Duration::from_secs(30);
 
-pub async fn run(global: &Global, ui: &Ui, action: ApplyAction) -> Result<(), Failure> {
+pub async fn run(global: &Global, ui: &Ui, action: ApplyAction) -> Result<u8, Failure> {
     // What is wrong with the file is told before the terminal is looked for.
     let step = match action {
         ApplyAction::Offer => {
             let bus = Bus::connect(global).await?;
             let offer = told(ui, bus.client.offer(&bus.caller).await)?;
             ui.result(&offer, || offered(ui, &offer));
-            return Ok(());
+            return Ok(0);
         }
         ApplyAction::Status => return status(global, ui).await,
         ApplyAction::Draft { file } => Step::Draft(Box::new(told(ui, draft(&file))?)),
@@ -39,15 +65,15 @@ pub async fn run(global: &Global, ui: &Ui, action: ApplyAction) -> Result<(), Fa
     status(global, ui).await
 }
 
-async fn status(global: &Global, ui: &Ui) -> Result<(), Failure> {
+async fn status(global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let bus = Bus::connect(global).await?;
     let shown = told(ui, bus.client.onboarding(&bus.caller).await)?;
     ui.result(&shown, || state(ui, &shown));
-    Ok(())
+    Ok(0)
 }
 
 /// Waits until the terminal is there again with its accounts.
-async fn activate(global: &Global, ui: &Ui) -> Result<(), Failure> {
+async fn activate(global: &Global, ui: &Ui) -> Result<u8, Failure> {
     let bus = Bus::connect(global).await?;
     // The terminal may be starting anew before its answer is out.
     match bus.client.apply(&bus.caller, Step::Activate).await {
@@ -64,7 +90,7 @@ async fn activate(global: &Global, ui: &Ui) -> Result<(), Failure> {
             let granted = shown.onboarding.as_ref().and_then(|a| a.parameters.as_ref());
             if granted.is_some_and(|p| p.accounts.iter().all(|a| accounts.contains(&a.id))) {
                 ui.result(&shown, || state(ui, &shown));
-                return Ok(());
+                return Ok(0);
             }
         }
         if Instant::now() >= until {

@@ -1,16 +1,45 @@
-//! The journal's file, checked without the terminal or beside a running one; nothing is written.
+//! `paytermctl journal`: the journal's file, checked without the terminal or beside a running one; nothing is
+//! written.
 use crate::{
     Failure,
-    args::{Global, JournalAction},
+    args::Global,
     bus::Bus,
     ui::{Ui, pairs},
 };
+use clap::Subcommand;
 use payterm_journal::Verified;
 use payterm_schema::{Fault, OperatorRequest, Terminal};
 use payterm_vault::SealingKey;
+use std::path::PathBuf;
 
 /// The exit status of a journal that does not hold what it should.
 const BROKEN: u8 = 15;
+
+#[derive(Subcommand)]
+pub enum JournalAction {
+    /// Reads the whole journal: is the file sound, is each record as it was written and where it was written,
+    /// is what is derived from them right? Tells the head of the hash chain and the first place that does not
+    /// hold.
+    ///
+    /// Without the sealing key it finds damage and gaps, not somebody's changes. Changes nothing.
+    Verify {
+        /// State directory of the terminal.
+        #[arg(long, env = "PAYTERM_STATE", value_name = "DIR")]
+        state: PathBuf,
+        /// The file with the sealing key, mode 0600.
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+        /// Another file than the journal in use: a backup, or one that was put aside.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// A head as an outcome or a slip names it (17:9f...): is it in this journal?
+        #[arg(long, value_name = "HEAD")]
+        head: Option<String>,
+    },
+    /// After a journal was restored: everything is reconciled with the acquirer, payments go on (managers;
+    /// asks for the supervisor at the keypad).
+    Recovered,
+}
 
 pub async fn run(global: &Global, ui: &Ui, action: JournalAction) -> Result<u8, Failure> {
     let (state, key_file, file, head) = match action {

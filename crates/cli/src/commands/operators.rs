@@ -1,19 +1,50 @@
-//! The operators. Passwords are typed on the terminal's own keypad; this only asks for it and waits.
+//! `paytermctl operators`. Passwords are typed on the terminal's own keypad; this only asks for it and waits.
 use crate::{
     Failure,
-    args::{Global, OperatorsAction},
+    args::{Global, operator},
     bus::Bus,
     ui::{Ui, pairs},
 };
-use payterm_schema::{OperatorRequest, Terminal, operator::Operators};
+use clap::Subcommand;
+use payterm_schema::{OperatorId, OperatorRequest, Terminal, operator::Operators};
 
-pub async fn run(global: &Global, ui: &Ui, action: OperatorsAction) -> Result<(), Failure> {
+#[derive(Subcommand)]
+pub enum OperatorsAction {
+    /// Who there is, who is on duty, who is locked.
+    List,
+    /// Logs an operator on: 99 administrator, 00 supervisor, 01 to 89 cashiers.
+    Logon {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+    /// Nobody is on duty any more.
+    Logoff,
+    /// Changes the password of the operator on duty.
+    Password,
+    /// Adds a cashier (managers; asks for the supervisor at the keypad).
+    Add {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+    /// Removes a cashier (managers; asks for the supervisor at the keypad).
+    Remove {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+    /// Unlocks a cashier (managers; asks for the supervisor at the keypad).
+    Unlock {
+        #[arg(value_parser = operator)]
+        operator: OperatorId,
+    },
+}
+
+pub async fn run(global: &Global, ui: &Ui, action: OperatorsAction) -> Result<u8, Failure> {
     let bus = Bus::connect(global).await?;
     let request = match action {
         OperatorsAction::List => {
             let all = bus.client.operators(&bus.caller).await?;
             ui.result(&all, || list(ui, &all));
-            return Ok(());
+            return Ok(0);
         }
         OperatorsAction::Logon { operator } => OperatorRequest::LogOn { operator },
         OperatorsAction::Logoff => OperatorRequest::LogOff,
@@ -27,7 +58,7 @@ pub async fn run(global: &Global, ui: &Ui, action: OperatorsAction) -> Result<()
     }
     bus.client.operator_session(&bus.caller, request).await?;
     ui.done();
-    Ok(())
+    Ok(0)
 }
 
 fn list(ui: &Ui, all: &Operators) -> String {

@@ -1,11 +1,8 @@
-//! Provisioning of keys into the vault of a terminal that is not running. Only check values are shown.
-use crate::{
-    Failure,
-    args::{KeyAlgorithm, VaultAction, VaultAt},
-    secret,
-    ui::Ui,
-};
-use payterm_schema::{Fault, secret::SecretBytes};
+//! `paytermctl vault`: provisioning of keys into the vault of a terminal that is not running. Only check
+//! values are shown.
+use crate::{Failure, args::account, secret, ui::Ui};
+use clap::{Args, Subcommand, ValueEnum};
+use payterm_schema::{AccountId, Fault, secret::SecretBytes};
 use payterm_vault::{SealingKey, Vault};
 use rustix::{
     fs::{FlockOperation, flock},
@@ -15,10 +12,81 @@ use serde::Serialize;
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
+#[derive(Args)]
+pub struct VaultAt {
+    /// State directory of the terminal.
+    #[arg(long, env = "PAYTERM_STATE", value_name = "DIR")]
+    pub state: PathBuf,
+    /// The file with the sealing key, mode 0600.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub enum VaultAction {
+    /// Makes the vault, and the sealing key if its file is not there.
+    Init {
+        #[command(flatten)]
+        at: VaultAt,
+    },
+    /// Loads an account's terminal master key from two components of 16 bytes: component 1, its check value,
+    /// component 2, its check value, check value of the key, each a line of hex.
+    TmkComponents {
+        #[command(flatten)]
+        at: VaultAt,
+        #[arg(long, value_parser = account)]
+        account: AccountId,
+    },
+    /// Loads an account's key block protection key from two components, in the same order.
+    KbpkComponents {
+        #[command(flatten)]
+        at: VaultAt,
+        #[arg(long, value_parser = account)]
+        account: AccountId,
+        #[arg(long, value_enum)]
+        algorithm: KeyAlgorithm,
+    },
+    /// Loads an account's terminal master key from a key block (TR-31 version B or D), one line.
+    TmkBlock {
+        #[command(flatten)]
+        at: VaultAt,
+        #[arg(long, value_parser = account)]
+        account: AccountId,
+    },
+    /// Loads the service key from two components of 16 or 32 bytes, in the same order. Customer service has
+    /// the same key in a vault of its own.
+    ServiceKey {
+        #[command(flatten)]
+        at: VaultAt,
+    },
+    /// For customer service: the code that unlocks the terminal which shows this challenge.
+    ServiceCode {
+        #[command(flatten)]
+        at: VaultAt,
+        /// The 8 digits on the terminal's screen.
+        challenge: String,
+    },
+    /// Which keys these accounts have: check values only.
+    Status {
+        #[command(flatten)]
+        at: VaultAt,
+        #[arg(long = "account", required = true, value_parser = account)]
+        accounts: Vec<AccountId>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyAlgorithm {
+    /// For key blocks of version D.
+    Aes,
+    /// For key blocks of version B.
+    Tdes,
+}
+
+pub fn run(ui: &Ui, action: VaultAction) -> Result<u8, Failure> {
     // Key components stand in this process's memory: no core file, and nobody reads it (as in paytermd).
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .map_err(|e| Failure::local(std::io::Error::from(e)))?;
@@ -83,7 +151,7 @@ pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
             let (vault, _lock) = open(&at)?;
             let code = vault.service_code(&challenge).map_err(Failure::local)?;
             ui.result(&serde_json::json!({ "code": code.reveal() }), || code.reveal().to_owned());
-            return Ok(());
+            return Ok(0);
         }
         VaultAction::Status { at, accounts } => {
             let (vault, _lock) = open(&at)?;
@@ -106,11 +174,11 @@ pub fn run(ui: &Ui, action: VaultAction) -> Result<(), Failure> {
             ui.result(&rows, || {
                 ui.table(["label-account", "cli-tmk-check-value", "cli-working-keys"], rows.iter().map(cells))
             });
-            return Ok(());
+            return Ok(0);
         }
     }
     ui.done();
-    Ok(())
+    Ok(0)
 }
 
 #[derive(Serialize)]

@@ -1,19 +1,105 @@
 //! `paytermctl virtual`: customer and cashier at virtual devices, through their own socket.
 use crate::{
-    Failure,
-    args::{OnOff, VirtualAction, VirtualArgs},
-    secret,
+    Failure, secret,
     ui::{Ui, block},
 };
+use clap::{Args, Subcommand, ValueEnum};
 use payterm_devices::{
     virtual_bench::When,
     virtual_control::{VirtualControl, VirtualControlError},
 };
 use payterm_schema::Fault;
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use zeroize::{Zeroize, Zeroizing};
 
-pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
+/// Acts as customer and cashier at virtual devices.
+///
+/// Cards, codes and PINs given as - are read from stdin: they do not stand in the process list then.
+#[derive(Args)]
+pub struct VirtualArgs {
+    /// Socket of the virtual devices; else virtual.sock in the state directory.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// State directory of the terminal.
+    #[arg(
+        long,
+        global = true,
+        env = "PAYTERM_STATE",
+        default_value = "/var/lib/payterm",
+        value_name = "DIR"
+    )]
+    pub state: PathBuf,
+    /// Demo cards by name, a TOML file of name = "track 2".
+    #[arg(long, global = true, env = "PAYTERM_CARDS", value_name = "FILE")]
+    pub cards: Option<PathBuf>,
+    /// Wait up to this many seconds until the terminal asks for it; else it must be asking already.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(0..=600)
+    )]
+    pub wait: Option<u64>,
+    /// Keep it for the next time that the terminal asks.
+    #[arg(long, global = true, conflicts_with = "wait")]
+    pub queue: bool,
+    #[command(subcommand)]
+    pub action: VirtualAction,
+}
+
+#[derive(Subcommand)]
+pub enum VirtualAction {
+    /// Swipes a card: track 2 (PAN=YYMM...), raw reader output (%...?;...?), or the name of a demo card.
+    Swipe { card: String },
+    /// Shows a payment code to the scanner.
+    Scan { code: String },
+    /// Types a card number and its expiry (YYMM); with - both are read from stdin.
+    Type { pan: String, expiry: Option<String> },
+    /// Inserts a chip card.
+    Insert,
+    /// Taps a contactless card.
+    Tap,
+    /// Types a PIN and confirms: 4 to 12 digits, cancel, or bypass.
+    Pin { pin: String },
+    /// Presses a key: confirm, cancel or a digit.
+    Key { key: String },
+    /// Presses keys one after the other: digits (or - to read them from stdin), confirm, cancel: keys 01
+    /// confirm.
+    Keys {
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
+    /// Takes the paper out of the printer (on) or puts it in.
+    PaperOut { to: OnOff },
+    /// Switches the printer on or off.
+    Printer { to: OnOff },
+    /// Plugs a device in (on) or pulls it out.
+    Plug { device: String, to: OnOff },
+    /// Shows the display; with --contains as soon as that text is on it.
+    Screen {
+        #[arg(long)]
+        contains: Option<String>,
+    },
+    /// Shows the papers that came out; with --count as soon as that many have since the terminal started.
+    Papers {
+        #[arg(long)]
+        count: Option<u64>,
+    },
+    /// Lists the virtual devices.
+    Devices,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    On,
+    Off,
+}
+
+pub fn run(ui: &Ui, args: VirtualArgs) -> Result<u8, Failure> {
     let wait = Duration::from_secs(args.wait.unwrap_or(0));
     let when = || match (args.queue, args.wait) {
         (true, _) => When::Queue,
@@ -73,25 +159,32 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
         VirtualAction::Screen { contains } => {
             let lines = virtuals.wait_screen(contains.as_deref().unwrap_or(""), wait).map_err(refused)?;
             ui.result(&serde_json::json!({ "lines": lines }), || block(&lines.join("\n")));
-            return Ok(());
+            return Ok(0);
         }
         VirtualAction::Papers { count } => {
             let (total, papers) = virtuals.wait_papers(count.unwrap_or(0), wait).map_err(refused)?;
             ui.result(&serde_json::json!({ "total": total, "papers": papers }), || {
                 papers.iter().map(|p| format!("{}{CUT}\n", block(p))).collect()
             });
-            return Ok(());
+            return Ok(0);
         }
         VirtualAction::Devices => {
             let all = virtuals.devices().map_err(refused)?;
-            let json: Vec<_> = all.iter().map(|(name, kind, usable)| serde_json::json!({ "name": name, "kind": kind, "usable": usable })).collect();
+            let json: Vec<_> = all
+                .iter()
+                .map(|(name, kind, usable)| {
+                    serde_json::json!({
+                        "name": name, "kind": kind, "usable": usable
+                    })
+                })
+                .collect();
             ui.result(&json, || {
                 ui.table(
                     ["cli-name", "cli-kind", "cli-usable"],
                     all.iter().map(|(n, k, u)| [n.clone(), k.clone(), ui.yes_no(*u)]),
                 )
             });
-            return Ok(());
+            return Ok(0);
         }
     };
     match unreadable.map_err(refused)? {
@@ -100,7 +193,7 @@ pub fn run(ui: &Ui, args: VirtualArgs) -> Result<(), Failure> {
             block(&ui.say("cli-unreadable", &[("why", &why)]))
         }),
     }
-    Ok(())
+    Ok(0)
 }
 
 /// `confirm`, `cancel`, or digits key by key; `-` reads them from stdin.
