@@ -1,5 +1,5 @@
-//! The harness of the real programs: a stack of bus, daemon and acquirer in a directory of its own, traffic, a
-//! proxy that disturbs it, disks that fail, `kill -9` and power cuts, and the audit of what is left.
+//! The harness of the real programs: a stack of bus, daemon and acquirer in a directory of its own, traffic,
+//! a proxy that disturbs it, disks that fail, `kill -9` and power cuts, and the audit of what is left.
 pub mod audit;
 pub mod bus_load;
 pub mod counter;

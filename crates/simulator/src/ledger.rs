@@ -161,7 +161,8 @@ pub struct Posting {
 pub fn postings(c: &Connection) -> Result<Vec<Posting>, LedgerError> {
     let mut s = c.prepare(
         "SELECT p.id, p.at, p.kind, t.account, t.batch, t.stan, t.rrn, p.undoes, a.currency, a.name, e.amount
-         FROM posting p JOIN entry e ON e.posting = p.id JOIN ledger_account a ON a.id = e.account LEFT JOIN txn t ON t.id = p.txn ORDER BY p.id, e.rowid",
+         FROM posting p JOIN entry e ON e.posting = p.id JOIN ledger_account a ON a.id = e.account LEFT \
+         JOIN txn t ON t.id = p.txn ORDER BY p.id, e.rowid",
     )?;
     let mut rows = s.query([])?;
     let mut all: Vec<Posting> = Vec::new();
@@ -262,36 +263,47 @@ pub fn check(c: &Connection) -> Result<Report, LedgerError> {
         r.sums.insert(currency, sum);
     }
     let rules: [(&str, &str); 8] = [
-        ("posting does not sum to zero", "SELECT CAST(posting AS TEXT) FROM entry GROUP BY posting HAVING
-         sum(amount) <> 0"),
+        (
+            "posting does not sum to zero",
+            "SELECT CAST(posting AS TEXT) FROM entry GROUP BY posting HAVING
+         sum(amount) <> 0",
+        ),
         (
             "balance is not the sum of the entries",
             "SELECT a.name FROM ledger_account a WHERE a.balance <> (SELECT coalesce(sum(amount), 0) FROM
              entry e WHERE e.account = a.id)",
         ),
-        ("payer is overdrawn", "SELECT name FROM ledger_account WHERE balance < 0 AND (name LIKE 'card:%' OR
-         name LIKE 'wallet:%')"),
+        (
+            "payer is overdrawn",
+            "SELECT name FROM ledger_account WHERE balance < 0 AND (name LIKE 'card:%' OR
+         name LIKE 'wallet:%')",
+        ),
         (
             "approved payment or refund without a standing posting, or another state with one",
             "SELECT rrn FROM txn t WHERE kind IN ('sale', 'voice_sale', 'completion', 'completion_advice',
              'refund')
-             AND (state = 'approved') <> (posting IS NOT NULL AND NOT EXISTS (SELECT 1 FROM posting u WHERE u.undoes = t.posting))",
+             AND (state = 'approved') <> (posting IS NOT NULL AND NOT EXISTS (SELECT 1 FROM posting u \
+             WHERE u.undoes = t.posting))",
         ),
         (
             "the standing posting of a payment takes another amount from the payer",
             "SELECT rrn FROM txn t WHERE kind IN ('sale', 'voice_sale', 'completion', 'completion_advice')
              AND state = 'approved'
-             AND total <> (SELECT -sum(e.amount) FROM entry e JOIN ledger_account a ON a.id = e.account WHERE e.posting = t.posting AND a.name = t.payer)",
+             AND total <> (SELECT -sum(e.amount) FROM entry e JOIN ledger_account a ON a.id = e.account \
+             WHERE e.posting = t.posting AND a.name = t.payer)",
         ),
         (
             "more is refunded than was paid, or another sum than the refunds",
             "SELECT rrn FROM txn t WHERE refunded > coalesce(total, 0)
-             OR refunded <> (SELECT coalesce(sum(r.total), 0) FROM txn r WHERE r.original = t.id AND r.kind = 'refund' AND r.state = 'approved')",
+             OR refunded <> (SELECT coalesce(sum(r.total), 0) FROM txn r WHERE r.original = t.id AND \
+             r.kind = 'refund' AND r.state = 'approved')",
         ),
         (
-            "a pre-authorisation is completed without exactly one standing completion, or not completed with one",
+            "a pre-authorisation is completed without exactly one standing completion, or not completed \
+             with one",
             "SELECT rrn FROM txn t WHERE kind = 'pre_auth' AND (state = 'completed')
-             <> (SELECT count(*) FROM txn c WHERE c.original = t.id AND c.kind IN ('completion', 'completion_advice') AND c.state = 'approved')",
+             <> (SELECT count(*) FROM txn c WHERE c.original = t.id AND c.kind IN ('completion', \
+             'completion_advice') AND c.state = 'approved')",
         ),
         (
             "more than one approval for one batch and STAN",

@@ -44,7 +44,11 @@ impl Report {
         self.0.push(json!({"name": name, "unit": unit, "value": value}));
     }
     fn against(&mut self, name: &str, unit: &str, value: f64, against: &str, against_value: f64) {
-        self.0.push(json!({"name": name, "unit": unit, "value": value, "against": against, "against_value": against_value, "ratio": value / against_value}));
+        self.one(name, unit, value);
+        let row = self.0.last_mut().expect("just pushed");
+        row["against"] = against.into();
+        row["against_value"] = against_value.into();
+        row["ratio"] = (value / against_value).into();
     }
     fn write(&self, path: &Path) -> Result<()> {
         let lines: Vec<String> = self.0.iter().map(Value::to_string).collect();
@@ -211,7 +215,10 @@ impl Floor {
         let tcp = TcpStream::connect(address)?;
         tcp.set_nodelay(true)?;
         let db = Connection::open(dir.join("floor.db"))?;
-        db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)")?;
+        db.execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t(id INTEGER \
+        PRIMARY KEY, v TEXT)",
+        )?;
         Ok(Self { bus: zbus::connection::Builder::address(bus).build().await?, tcp, db })
     }
 
@@ -377,7 +384,8 @@ async fn counts() -> Result<()> {
     };
     let syncs = times().filter(|t| windows.iter().any(|(a, b)| a <= t && t <= b)).count();
     println!(
-        "sale.bus: until its answer a sale used 2 bus calls (Start, Wait), {} host message(s), {} disk sync(s); papers after it sync {} time(s)",
+        "sale.bus: until its answer a sale used 2 bus calls (Start, Wait), {} host message(s), {} disk \
+         sync(s); papers after it sync {} time(s)",
         messages as f64 / N as f64,
         syncs as f64 / N as f64,
         {
@@ -406,7 +414,10 @@ fn measure_store() -> Result<Vec<Measured>> {
     let (store, _) =
         Store::open(payterm_journal::hold(&state)?, &state, key, payterm_journal::Options::default())?;
     let bare = Connection::open(dir.path().join("bare.db"))?;
-    bare.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t(id INTEGER PRIMARY KEY, at INTEGER, v TEXT, h BLOB)")?;
+    bare.execute_batch(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t(id INTEGER \
+    PRIMARY KEY, at INTEGER, v TEXT, h BLOB)",
+    )?;
     let mut raw =
         std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(dir.path().join("raw"))?;
     raw.write_all(&vec![0; 1 << 20])?;
@@ -440,7 +451,11 @@ fn measure_store() -> Result<Vec<Measured>> {
     let (ours, theirs) = (rate(ours), rate(theirs));
     println!("store.commit.single: the quickest of raw fdatasync are {floor:.0}/s in the same minute");
     if ours > floor * 1.1 {
-        return Err(format!("store.commit.single: {ours:.0}/s is more than the disk can sync ({floor:.0}/s): a sync is missing").into());
+        return Err(format!(
+            "store.commit.single: {ours:.0}/s is more than the disk can sync \
+        ({floor:.0}/s): a sync is missing"
+        )
+        .into());
     }
     // Eight obligations: each hands its record over when the effect of the one before is released.
     let groups = || store.counters().groups.load(std::sync::atomic::Ordering::Relaxed);

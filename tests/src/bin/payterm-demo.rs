@@ -67,7 +67,8 @@ async fn run(language: Language) -> Result<()> {
     );
     println!("  busctl --address=\"$PAYTERM_BUS\" tree org.payterm.Terminal1");
     println!(
-        "  paytermctl sale --amount 12.34 --currency CNY          # asks for a card; then, from a third shell:"
+        "  paytermctl sale --amount 12.34 --currency CNY          # asks for a card; then, from a third \
+         shell:"
     );
     println!(
         "  paytermctl virtual swipe {}={}1200000000 && paytermctl virtual --wait 10 pin {PIN}",
@@ -271,6 +272,193 @@ fn of(kind: &str, id: &str, original: &str, amount: Option<&str>) -> RequestWire
     }
 }
 
+impl Counter {
+    /// Start-up, sign-in with the acquirer, self-test.
+    async fn opening(&self, stack: &Stack) -> Result<()> {
+        self.title("开机", "start-up");
+        println!("paytermd ready in {} ms", stack.ready_in.as_millis());
+        for d in self.client.devices().await? {
+            println!("device     {:<10} {:<18} {:<8} {:?}", d.name, d.kind.name(), d.driver, d.state);
+        }
+
+        self.title("签到", "sign-in");
+        let signed_in = async {
+            loop {
+                if self.client.totals(&caller()).await?.iter().all(|t| t.signed_in) {
+                    return Ok::<_, Box<dyn std::error::Error>>(());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), signed_in)
+            .await
+            .map_err(|_| "no sign-in within 10 s")??;
+        println!("{}", stack.acquirer(&["log"])?.trim_end());
+
+        self.title("自检", "self-test");
+        let report = self.client.self_test(&caller(), false).await?;
+        for item in &report.items {
+            println!(
+                "{:<18} {:<12} {}",
+                self.texts.word(item.part),
+                item.name,
+                self.texts.word(item.verdict)
+            );
+        }
+        if report.verdict != Verdict::Passed {
+            return Err(format!("the self-test: {report:?}").into());
+        }
+        Ok(())
+    }
+
+    /// The logons of the supervisor and of a cashier, each with a first password that must be changed.
+    async fn logons(&self, stack: &Stack) -> Result<()> {
+        self.title("主管和收银员登录", "supervisor and cashier log on");
+        // Their first passwords are being made.
+        while self.client.operators(&caller()).await?.operators.len() < 3 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.log_on(stack, "00", "000000", SUPERVISOR).await?;
+        self.log_on(stack, "01", "111111", CASHIER).await?;
+        Ok(())
+    }
+
+    /// The first five sales: swiped, with a wrong PIN, by payment code, with a lost card, with a busy bank.
+    async fn sales(&mut self) -> Result<()> {
+        self.title("选择方式,刷卡消费,输入密码", "choice of method, a swiped sale with PIN");
+        let o = self
+            .pay(sale("order-1", "12.34"), |h| {
+                // 1 = bank card: only cards are offered then.
+                h.key("1", SOON)?;
+                h.swipe(ALICE.0, ALICE.1, SOON)?;
+                h.pin(PIN, SOON)?;
+                Ok(())
+            })
+            .await?;
+        expect("sale", &o, Status::Approved, None)?;
+        let papers = self.take_papers(2)?;
+        let rrn = o.rrn.clone().ok_or("no RRN")?;
+        if !papers.iter().all(|p| p.contains("12.34") && p.contains(&rrn)) {
+            return Err("the slips do not show amount and RRN".into());
+        }
+
+        self.title("密码错误,再次输入", "a wrong PIN, then the right one");
+        let o = self
+            .pay(sale("order-2", "20.00"), |h| {
+                h.swipe(ALICE.0, ALICE.1, SOON)?;
+                h.pin("000000", SOON)?;
+                h.pin(PIN, SOON)?;
+                Ok(())
+            })
+            .await?;
+        expect("wrong PIN", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+
+        self.title("微信付款码", "a WeChat payment code");
+        let o = self
+            .pay(sale("order-3", "8.80"), |h| {
+                h.scan(WECHAT, SOON)?;
+                Ok(())
+            })
+            .await?;
+        expect("code", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+
+        self.title("挂失卡", "a lost card");
+        let o = self
+            .pay(sale("order-4", "5.00"), |h| {
+                h.swipe(BOB_LOST.0, BOB_LOST.1, SOON)?;
+                h.pin(PIN, SOON)?;
+                Ok(())
+            })
+            .await?;
+        expect("lost card", &o, Status::Declined, Some("host-41"))?;
+
+        self.title("银行繁忙,自动重试", "the bank is busy, and is asked again");
+        let o = self
+            .pay(sale("order-5", "9.90"), |h| {
+                h.swipe(KATE_BUSY.0, KATE_BUSY.1, SOON)?;
+                h.pin(PIN, SOON)?;
+                Ok(())
+            })
+            .await?;
+        expect("busy", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+        Ok(())
+    }
+
+    /// What is done to earlier payments, a pre-authorisation and a balance inquiry.
+    async fn later_requests(&mut self) -> Result<()> {
+        self.title("消费撤销,主管授权", "a void, with the supervisor's password");
+        let o = self.allowed(of("void", "order-2-void", "order-2", None), |_| Ok(())).await?;
+        expect("void", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+
+        self.title("部分退货", "a refund of a part");
+        let swipe = |h: &mut VirtualControl| {
+            h.swipe(ALICE.0, ALICE.1, SOON)?;
+            Ok(())
+        };
+        let o = self.allowed(of("refund", "order-1-refund", "order-1", Some("2.34")), swipe).await?;
+        expect("refund", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+
+        self.title("预授权和完成", "a pre-authorisation and its completion");
+        let card = |h: &mut VirtualControl| {
+            h.swipe(ALICE.0, ALICE.1, SOON)?;
+            h.pin(PIN, SOON)?;
+            Ok(())
+        };
+        let o = self.pay(RequestWire { kind: "pre_auth".into(), ..sale("room-12", "50.00") }, card).await?;
+        expect("pre-authorisation", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+        let o = self.pay(of("completion", "room-12-bill", "room-12", Some("43.10")), card).await?;
+        expect("completion", &o, Status::Approved, None)?;
+        self.take_papers(2)?;
+
+        self.title("余额查询", "balance");
+        let o = self
+            .pay(
+                RequestWire { id: "balance-1".into(), kind: "balance".into(), ..RequestWire::default() },
+                card,
+            )
+            .await?;
+        expect("balance", &o, Status::Approved, None)?;
+        if o.sums.balance.is_none() {
+            return Err("no balance".into());
+        }
+        Ok(())
+    }
+
+    /// The totals and the acquirer's books: equal to the cent.
+    async fn books(&self, stack: &Stack) -> Result<()> {
+        self.title("合计", "totals");
+        let totals = self.client.totals(&caller()).await?;
+        for t in &totals {
+            println!(
+                "{}  batch {}  debit {} x {} {}  credit {} x {} {}",
+                t.account,
+                t.batch.map(|b| b.to_string()).unwrap_or_default(),
+                t.debit_count,
+                t.debit,
+                t.currency,
+                t.credit_count,
+                t.credit,
+                t.currency
+            );
+        }
+        let sum = totals.iter().map(|t| t.debit_minor).sum::<u64>()
+            - totals.iter().map(|t| t.credit_minor).sum::<u64>();
+        let net = stack.net("cup")?;
+        println!("acquirer   {}", stack.acquirer(&["check"])?.trim_end().replace('\n', "\n           "));
+        let expected = 1234 + 2000 + 880 + 990 - 2000 - 234 + 4310;
+        if i64::try_from(sum)? != expected || net != expected {
+            return Err(format!("totals {sum}, the acquirer's books {net}, expected {expected}").into());
+        }
+        Ok(())
+    }
+}
+
 async fn demo(language: Language) -> Result<()> {
     let stack = Stack::start(|config, _| {
         terminal(config, language);
@@ -280,163 +468,11 @@ async fn demo(language: Language) -> Result<()> {
     let client = stack.client().await?;
     let mut c =
         Counter { virtuals: stack.virtuals()?, texts: Texts::new(language), client, language, papers: 0 };
-
-    c.title("开机", "start-up");
-    println!("paytermd ready in {} ms", stack.ready_in.as_millis());
-    for d in c.client.devices().await? {
-        println!("device     {:<10} {:<18} {:<8} {:?}", d.name, d.kind.name(), d.driver, d.state);
-    }
-
-    c.title("签到", "sign-in");
-    let signed_in = async {
-        loop {
-            if c.client.totals(&caller()).await?.iter().all(|t| t.signed_in) {
-                return Ok::<_, Box<dyn std::error::Error>>(());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), signed_in)
-        .await
-        .map_err(|_| "no sign-in within 10 s")??;
-    println!("{}", stack.acquirer(&["log"])?.trim_end());
-
-    c.title("自检", "self-test");
-    let report = c.client.self_test(&caller(), false).await?;
-    for item in &report.items {
-        println!("{:<18} {:<12} {}", c.texts.word(item.part), item.name, c.texts.word(item.verdict));
-    }
-    if report.verdict != Verdict::Passed {
-        return Err(format!("the self-test: {report:?}").into());
-    }
-
-    c.title("主管和收银员登录", "supervisor and cashier log on");
-    // Their first passwords are being made.
-    while c.client.operators(&caller()).await?.operators.len() < 3 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    c.log_on(&stack, "00", "000000", SUPERVISOR).await?;
-    c.log_on(&stack, "01", "111111", CASHIER).await?;
-
-    c.title("选择方式,刷卡消费,输入密码", "choice of method, a swiped sale with PIN");
-    let o = c
-        .pay(sale("order-1", "12.34"), |h| {
-            // 1 = bank card: only cards are offered then.
-            h.key("1", SOON)?;
-            h.swipe(ALICE.0, ALICE.1, SOON)?;
-            h.pin(PIN, SOON)?;
-            Ok(())
-        })
-        .await?;
-    expect("sale", &o, Status::Approved, None)?;
-    let papers = c.take_papers(2)?;
-    let rrn = o.rrn.clone().ok_or("no RRN")?;
-    if !papers.iter().all(|p| p.contains("12.34") && p.contains(&rrn)) {
-        return Err("the slips do not show amount and RRN".into());
-    }
-
-    c.title("密码错误,再次输入", "a wrong PIN, then the right one");
-    let o = c
-        .pay(sale("order-2", "20.00"), |h| {
-            h.swipe(ALICE.0, ALICE.1, SOON)?;
-            h.pin("000000", SOON)?;
-            h.pin(PIN, SOON)?;
-            Ok(())
-        })
-        .await?;
-    expect("wrong PIN", &o, Status::Approved, None)?;
-    c.take_papers(2)?;
-
-    c.title("微信付款码", "a WeChat payment code");
-    let o = c
-        .pay(sale("order-3", "8.80"), |h| {
-            h.scan(WECHAT, SOON)?;
-            Ok(())
-        })
-        .await?;
-    expect("code", &o, Status::Approved, None)?;
-    c.take_papers(2)?;
-
-    c.title("挂失卡", "a lost card");
-    let o = c
-        .pay(sale("order-4", "5.00"), |h| {
-            h.swipe(BOB_LOST.0, BOB_LOST.1, SOON)?;
-            h.pin(PIN, SOON)?;
-            Ok(())
-        })
-        .await?;
-    expect("lost card", &o, Status::Declined, Some("host-41"))?;
-
-    c.title("银行繁忙,自动重试", "the bank is busy, and is asked again");
-    let o = c
-        .pay(sale("order-5", "9.90"), |h| {
-            h.swipe(KATE_BUSY.0, KATE_BUSY.1, SOON)?;
-            h.pin(PIN, SOON)?;
-            Ok(())
-        })
-        .await?;
-    expect("busy", &o, Status::Approved, None)?;
-    c.take_papers(2)?;
-
-    c.title("消费撤销,主管授权", "a void, with the supervisor's password");
-    let o = c.allowed(of("void", "order-2-void", "order-2", None), |_| Ok(())).await?;
-    expect("void", &o, Status::Approved, None)?;
-    c.take_papers(2)?;
-
-    c.title("部分退货", "a refund of a part");
-    let swipe = |h: &mut VirtualControl| {
-        h.swipe(ALICE.0, ALICE.1, SOON)?;
-        Ok(())
-    };
-    let o = c.allowed(of("refund", "order-1-refund", "order-1", Some("2.34")), swipe).await?;
-    expect("refund", &o, Status::Approved, None)?;
-    c.take_papers(2)?;
-
-    c.title("预授权和完成", "a pre-authorisation and its completion");
-    let card = |h: &mut VirtualControl| {
-        h.swipe(ALICE.0, ALICE.1, SOON)?;
-        h.pin(PIN, SOON)?;
-        Ok(())
-    };
-    let o = c.pay(RequestWire { kind: "pre_auth".into(), ..sale("room-12", "50.00") }, card).await?;
-    expect("pre-authorisation", &o, Status::Approved, None)?;
-    c.take_papers(2)?;
-    let o = c.pay(of("completion", "room-12-bill", "room-12", Some("43.10")), card).await?;
-    expect("completion", &o, Status::Approved, None)?;
-    c.take_papers(2)?;
-
-    c.title("余额查询", "balance");
-    let o = c
-        .pay(RequestWire { id: "balance-1".into(), kind: "balance".into(), ..RequestWire::default() }, card)
-        .await?;
-    expect("balance", &o, Status::Approved, None)?;
-    if o.sums.balance.is_none() {
-        return Err("no balance".into());
-    }
-
-    c.title("合计", "totals");
-    let totals = c.client.totals(&caller()).await?;
-    for t in &totals {
-        println!(
-            "{}  batch {}  debit {} x {} {}  credit {} x {} {}",
-            t.account,
-            t.batch.map(|b| b.to_string()).unwrap_or_default(),
-            t.debit_count,
-            t.debit,
-            t.currency,
-            t.credit_count,
-            t.credit,
-            t.currency
-        );
-    }
-    let sum = totals.iter().map(|t| t.debit_minor).sum::<u64>()
-        - totals.iter().map(|t| t.credit_minor).sum::<u64>();
-    let net = stack.net("cup")?;
-    println!("acquirer   {}", stack.acquirer(&["check"])?.trim_end().replace('\n', "\n           "));
-    let expected = 1234 + 2000 + 880 + 990 - 2000 - 234 + 4310;
-    if i64::try_from(sum)? != expected || net != expected {
-        return Err(format!("totals {sum}, the acquirer's books {net}, expected {expected}").into());
-    }
+    c.opening(&stack).await?;
+    c.logons(&stack).await?;
+    c.sales().await?;
+    c.later_requests().await?;
+    c.books(&stack).await?;
     let log = std::fs::read_to_string(stack.daemon_log())?;
     if [SUPERVISOR, CASHIER].iter().any(|p| log.contains(p))
         || log.contains(ALICE.0)

@@ -16,6 +16,9 @@ use std::{
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const SEEDS: u64 = 20_000;
+const CASES: u64 = 20_000;
+const REQUESTS: u64 = 1_000;
 
 fn blows(name: &str, default: u32) -> u32 {
     number(name, default.into()).ok().and_then(|n| n.try_into().ok()).unwrap_or(default)
@@ -37,9 +40,9 @@ fn tests(name: &str, value: impl Fn(&str) -> u64, unit: &str, args: &[&str]) -> 
         .args(["test", "--profile", "prove"])
         .args(args)
         .current_dir(ROOT)
-        .env("PAYTERM_SEEDS", number("PAYTERM_SEEDS", 20_000)?.to_string())
-        .env("PAYTERM_REQUESTS", number("PAYTERM_REQUESTS", 1_000)?.to_string())
-        .env("PROPTEST_CASES", number("PROPTEST_CASES", 20_000)?.to_string())
+        .env("PAYTERM_SEEDS", number("PAYTERM_SEEDS", SEEDS)?.to_string())
+        .env("PAYTERM_REQUESTS", number("PAYTERM_REQUESTS", REQUESTS)?.to_string())
+        .env("PROPTEST_CASES", number("PROPTEST_CASES", CASES)?.to_string())
         .output()?;
     let text = String::from_utf8_lossy(&out.stdout);
     // "test result: ok. 12 passed; 0 failed; ..." a test binary.
@@ -51,9 +54,9 @@ fn tests(name: &str, value: impl Fn(&str) -> u64, unit: &str, args: &[&str]) -> 
     if !ok {
         println!("{text}\n{}", String::from_utf8_lossy(&out.stderr));
     }
-    Ok(
-        json!({"name": name, "value": value(&text), "unit": unit, "ok": ok, "tests": passed, "seconds": began.elapsed().as_secs()}),
-    )
+    let seconds = began.elapsed().as_secs();
+    let value = value(&text);
+    Ok(json!({"name": name, "value": value, "unit": unit, "ok": ok, "tests": passed, "seconds": seconds}))
 }
 
 /// The crash loop prints `sale: 70 cuts`, maybe on the line on which the test runner names the test.
@@ -75,8 +78,12 @@ fn planted_bugs() -> Result<Value> {
         .map(|c| json!({"name": c.bug.name, "invariant": c.bug.invariant, "seed": c.seed}))
         .collect();
     Ok(json!({
-        "name": "planted", "value": caught, "unit": format!("of {} planted bugs caught within {} seeds", bugs.len(), planted::WITHIN),
-        "ok": caught == bugs.len() && (caught >= 12 || !names.is_empty()), "seconds": began.elapsed().as_secs(), "bugs": each,
+        "name": "planted",
+        "value": caught,
+        "unit": format!("of {} planted bugs caught within {} seeds", bugs.len(), planted::WITHIN),
+        "ok": caught == bugs.len() && (caught >= 12 || !names.is_empty()),
+        "seconds": began.elapsed().as_secs(),
+        "bugs": each,
     }))
 }
 
@@ -116,136 +123,86 @@ fn queue() -> Result<Value> {
         .block_on(payterm_tests::real::drain::run(n, (n / 20).max(8), 3, false))?;
     let ok = (v.arrived, v.different, v.disordered, v.stuck, v.kills) == (n, n, 0, 0, 3);
     Ok(json!({
-        "name": "queue", "value": n, "unit": "offline payments, each once, in the order of its card", "ok": ok, "seconds": began.elapsed().as_secs(),
-        "kills": v.kills, "arrived": v.arrived, "different": v.different, "disordered": v.disordered, "stuck": v.stuck, "rate": v.rate,
+        "name": "queue",
+        "value": n,
+        "unit": "offline payments, each once, in the order of its card",
+        "ok": ok,
+        "seconds": began.elapsed().as_secs(),
+        "kills": v.kills,
+        "arrived": v.arrived,
+        "different": v.different,
+        "disordered": v.disordered,
+        "stuck": v.stuck,
+        "rate": v.rate,
     }))
 }
 
+/// A line of `target/proof.json`: its name, and what makes it.
+type Proof = (&'static str, fn(&str) -> Result<Value>);
+
+const PROOFS: [Proof; 13] = [
+    ("crash", |name| simulated(name, cuts, "cuts", &["crash::", "--", "--nocapture"])),
+    ("seeds", |name| {
+        let seeds = number("PAYTERM_SEEDS", SEEDS)?;
+        simulated(name, |_| seeds, "seeds from 1 on", &["seeds::"])
+    }),
+    ("codec", |name| {
+        let cases = number("PROPTEST_CASES", CASES)?;
+        tests(name, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"])
+    }),
+    ("canary", |name| real(name, 0, "canaries found", "canary::")),
+    ("frames", |name| real(name, 0, "captured frames wrong", "captured::")),
+    ("totals", |name| {
+        let requests = number("PAYTERM_REQUESTS", REQUESTS)?;
+        real(name, requests, "random requests, books equal", "after_random_traffic")
+    }),
+    ("queue", |_| queue()),
+    ("kills", |name| {
+        let kills = blows("PAYTERM_KILLS", 500);
+        evening(name, "kill -9 under traffic, bad line", |seed| Box::pin(kills::run(kills, seed)))
+    }),
+    ("syncs", |name| {
+        let syncs = 1..=blows("PAYTERM_SYNCS", 120);
+        evening(name, "kills, each at the next sync", |seed| Box::pin(kills::at_each_sync(syncs, seed)))
+    }),
+    ("failures", |name| {
+        let calls = 1..=blows("PAYTERM_FAILURES", 40);
+        evening(name, "EIO or ENOSPC of a sync or write", |seed| Box::pin(kills::failing_calls(calls, seed)))
+    }),
+    ("power", |name| {
+        let cuts = blows("PAYTERM_CUTS", 100);
+        on_a_disk(name, "power cuts under traffic, bad line", |seed| Box::pin(kills::power_cuts(cuts, seed)))
+    }),
+    ("full", |name| {
+        let disks = blows("PAYTERM_FULL", 20);
+        on_a_disk(name, "full disks, freed", |seed| Box::pin(kills::full_disk(disks, seed)))
+    }),
+    ("planted", |_| planted_bugs()),
+];
+
+/// Tests of the deterministic world.
+fn simulated(name: &str, value: impl Fn(&str) -> u64, unit: &str, filter: &[&str]) -> Result<Value> {
+    tests(name, value, unit, &[&["-p", "payterm-tests", "--test", "sim"], filter].concat())
+}
+/// Tests of the real programs; `value` is what they find when they pass.
+fn real(name: &str, value: u64, unit: &str, filter: &str) -> Result<Value> {
+    let args = ["-p", "payterm-tests", "--features", "real", "--test", "real", filter];
+    tests(name, |_| value, unit, &args)
+}
+
 fn main() -> ExitCode {
-    let (seeds, cases) = match (number("PAYTERM_SEEDS", 20_000), number("PROPTEST_CASES", 20_000)) {
-        (Ok(s), Ok(c)) => (s, c),
-        (Err(e), _) | (_, Err(e)) => {
-            println!("{e}");
-            return ExitCode::from(2);
-        }
-    };
-    type Proof<'a> = (&'a str, Box<dyn Fn(&str) -> Result<Value> + 'a>);
-    let requests = match number("PAYTERM_REQUESTS", 1_000) {
-        Ok(n) => n,
-        Err(e) => {
-            println!("{e}");
-            return ExitCode::from(2);
-        }
-    };
-    let proofs: [Proof<'_>; 13] = [
-        (
-            "crash",
-            Box::new(|n| {
-                tests(
-                    n,
-                    cuts,
-                    "cuts",
-                    &["-p", "payterm-tests", "--test", "sim", "crash::", "--", "--nocapture"],
-                )
-            }),
-        ),
-        (
-            "seeds",
-            Box::new(|n| {
-                tests(n, |_| seeds, "seeds from 1 on", &["-p", "payterm-tests", "--test", "sim", "seeds::"])
-            }),
-        ),
-        (
-            "codec",
-            Box::new(|n| {
-                tests(n, |_| cases, "cases a property", &["-p", "payterm-hosts", "-p", "payterm-vault"])
-            }),
-        ),
-        (
-            "canary",
-            Box::new(|n| {
-                tests(
-                    n,
-                    |_| 0,
-                    "canaries found",
-                    &["-p", "payterm-tests", "--features", "real", "--test", "real", "canary::"],
-                )
-            }),
-        ),
-        (
-            "frames",
-            Box::new(|n| {
-                tests(
-                    n,
-                    |_| 0,
-                    "captured frames wrong",
-                    &["-p", "payterm-tests", "--features", "real", "--test", "real", "captured::"],
-                )
-            }),
-        ),
-        (
-            "totals",
-            Box::new(|n| {
-                tests(
-                    n,
-                    |_| requests,
-                    "random requests, books equal",
-                    &["-p", "payterm-tests", "--features", "real", "--test", "real", "after_random_traffic"],
-                )
-            }),
-        ),
-        ("queue", Box::new(|_| queue())),
-        (
-            "kills",
-            Box::new(|n| {
-                evening(n, "kill -9 under traffic, bad line", |seed| {
-                    Box::pin(kills::run(blows("PAYTERM_KILLS", 500), seed))
-                })
-            }),
-        ),
-        (
-            "syncs",
-            Box::new(|n| {
-                evening(n, "kills, each at the next sync", |seed| {
-                    Box::pin(kills::at_each_sync(1..=blows("PAYTERM_SYNCS", 120), seed))
-                })
-            }),
-        ),
-        (
-            "failures",
-            Box::new(|n| {
-                evening(n, "EIO or ENOSPC of a sync or write", |seed| {
-                    Box::pin(kills::failing_calls(1..=blows("PAYTERM_FAILURES", 40), seed))
-                })
-            }),
-        ),
-        (
-            "power",
-            Box::new(|n| {
-                on_a_disk(n, "power cuts under traffic, bad line", |seed| {
-                    Box::pin(kills::power_cuts(blows("PAYTERM_CUTS", 100), seed))
-                })
-            }),
-        ),
-        (
-            "full",
-            Box::new(|n| {
-                on_a_disk(n, "full disks, freed", |seed| {
-                    Box::pin(kills::full_disk(blows("PAYTERM_FULL", 20), seed))
-                })
-            }),
-        ),
-        ("planted", Box::new(|_| planted_bugs())),
-    ];
-    let mut lines = Vec::new();
-    let mut all_ok = true;
     let asked: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = asked.iter().find(|a| !proofs.iter().any(|(n, _)| n == a)) {
-        println!("there is no proof '{unknown}'");
+    let unknown = asked.iter().find(|a| !PROOFS.iter().any(|(name, _)| name == a));
+    let unknown = unknown.map(|name| format!("there is no proof '{name}'"));
+    let numbers = [("PAYTERM_SEEDS", SEEDS), ("PROPTEST_CASES", CASES), ("PAYTERM_REQUESTS", REQUESTS)];
+    let unread = numbers.iter().find_map(|(name, default)| number(name, *default).err());
+    if let Some(e) = unknown.or(unread.map(|e| e.to_string())) {
+        println!("{e}");
         return ExitCode::from(2);
     }
-    for (name, prove) in proofs.into_iter().filter(|(n, _)| asked.is_empty() || asked.iter().any(|a| a == n))
-    {
+    let mut lines = Vec::new();
+    let mut all_ok = true;
+    for (name, prove) in PROOFS.iter().filter(|(n, _)| asked.is_empty() || asked.iter().any(|a| a == n)) {
         let line = prove(name).unwrap_or_else(
             |e| json!({"name": name, "value": null, "unit": "", "ok": false, "error": e.to_string()}),
         );

@@ -66,10 +66,23 @@ impl Verdict {
     /// A line of `target/proof.json`.
     pub fn line(&self, name: &str, unit: &str) -> Value {
         json!({
-            "name": name, "value": self.blows, "unit": unit, "ok": self.ok() && self.approved() > 0, "seed": self.seed,
-            "requests": self.requests, "under_way": self.under_way, "papers": self.papers, "acquirer_restarts": self.acquirer_restarts,
-            "store_failures": self.store_failures, "stuck": self.stuck, "offline": self.offline,
-            "lost": self.lost.len(), "double": self.double.len(), "unexplained": self.unexplained.len(), "mishaps": self.mishaps, "ends": self.ends,
+            "name": name,
+            "value": self.blows,
+            "unit": unit,
+            "ok": self.ok() && self.approved() > 0,
+            "seed": self.seed,
+            "requests": self.requests,
+            "under_way": self.under_way,
+            "papers": self.papers,
+            "acquirer_restarts": self.acquirer_restarts,
+            "store_failures": self.store_failures,
+            "stuck": self.stuck,
+            "offline": self.offline,
+            "lost": self.lost.len(),
+            "double": self.double.len(),
+            "unexplained": self.unexplained.len(),
+            "mishaps": self.mishaps,
+            "ends": self.ends,
         })
     }
 }

@@ -49,9 +49,11 @@ pub fn pan(n: usize) -> String {
 /// What the acquirer must know of them.
 pub fn world(cards: usize) -> String {
     let mut text = format!(
-        "[[account]]\nname = \"own\"\nprofile = \"private-label\"\nmid = \"TESTMERCHANT800\"\ntid = \"TEST0800\"\ncurrency = \"CNY\"\nacquirer_id = \"09190000\"\n\
+        "[[account]]\nname = \"own\"\nprofile = \"private-label\"\nmid = \"TESTMERCHANT800\"\ntid = \
+         \"TEST0800\"\ncurrency = \"CNY\"\nacquirer_id = \"09190000\"\n\
          tmk = \"1032547698BADCFEEFCDAB8967452301\"\n\
-         [[translate]]\nprofile = \"private-label\"\nfrom = \"77\"\nto = \"88\"\n[[translate]]\nprofile = \"private-label\"\nfrom = \"A0\"\nto = \"88\"\n\
+         [[translate]]\nprofile = \"private-label\"\nfrom = \"77\"\nto = \"88\"\n[[translate]]\nprofile = \
+         \"private-label\"\nfrom = \"A0\"\nto = \"88\"\n\
          [[rule]]\naccount = \"own\"\namount = \"{}.{:02}\"\ncode = \"96\"\n",
         NEVER / 100,
         NEVER % 100
@@ -59,7 +61,8 @@ pub fn world(cards: usize) -> String {
     for n in 0..cards {
         let _ = write!(
             text,
-            "[[card]]\nname = \"own-{n}\"\npan = \"{}\"\nexpiry = \"3012\"\ncurrency = \"CNY\"\nbalance = \"100000.00\"\n",
+            "[[card]]\nname = \"own-{n}\"\npan = \"{}\"\nexpiry = \"3012\"\ncurrency = \"CNY\"\nbalance = \
+             \"100000.00\"\n",
             pan(n)
         );
     }
@@ -223,7 +226,10 @@ pub fn arrivals(stack: &Stack, from_stan: u32, v: &mut Verdict) -> Result<()> {
         stack.acquirer_state().join("acquirer.db"),
         OpenFlags::SQLITE_OPEN_READ_ONLY,
     )?;
-    let mut select = books.prepare("SELECT pan, stan, at FROM txn WHERE account = 'own' AND state = 'approved' AND kind = 'sale' AND stan >= ? ORDER BY id")?;
+    let mut select = books.prepare(
+        "SELECT pan, stan, at FROM txn WHERE account = 'own' AND state = \
+    'approved' AND kind = 'sale' AND stan >= ? ORDER BY id",
+    )?;
     let rows: Vec<(String, u32, i64)> = select
         .query_map([from_stan], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
         .collect::<std::result::Result<_, _>>()?;
@@ -335,7 +341,10 @@ pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
     };
     let frames = (0..n).map(frame).collect::<Result<Vec<_>>>()?;
     let db = Connection::open(stack.dir.join("floor.db"))?;
-    db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE record(seq INTEGER PRIMARY KEY, json TEXT)")?;
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE record(seq \
+    INTEGER PRIMARY KEY, json TEXT)",
+    )?;
     // Tried, the outcome, ended: as the daemon writes them.
     let rows = ["t".repeat(60), "o".repeat(1_000), "e".repeat(3_000)];
     let mut tcp = TcpStream::connect(&a.address)?;

@@ -324,7 +324,12 @@ async fn connection(shared: Arc<Shared>, mut daemon: TcpStream, number: u64) {
                 std::future::pending::<()>().await;
             }
         };
-        tokio::select! { _ = both => false, () = torn.notified() => true, () = fell => true, () = hangs => true }
+        tokio::select! {
+            _ = both => false,
+            () = torn.notified() => true,
+            () = fell => true,
+            () = hangs => true,
+        }
     };
     if tear {
         will_reset(&daemon);

@@ -42,7 +42,8 @@ pub fn world() -> String {
     let card = |(i, (pan, pin)): (usize, &(&str, &str))| {
         let pin = if *pin == "bypass" { String::new() } else { format!("pin = \"{pin}\"\n") };
         format!(
-            "[[card]]\nname = \"rich-{i}\"\npan = \"{pan}\"\nexpiry = \"3012\"\n{pin}currency = \"CNY\"\nbalance = \"1000000.00\"\n"
+            "[[card]]\nname = \"rich-{i}\"\npan = \"{pan}\"\nexpiry = \"3012\"\n{pin}currency = \
+             \"CNY\"\nbalance = \"1000000.00\"\n"
         )
     };
     CARDS.iter().enumerate().map(card).collect::<String>() + &drain::world(OWN_CARDS)

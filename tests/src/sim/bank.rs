@@ -12,6 +12,7 @@ mod settlement;
 use payterm_schema::{
     AccountId, HostAnswer, HostMessage, Kind,
     host::{CardSecrets, KeysVerdict, MacVerdict, MessageKind, Plan, SecretsFrom},
+    kind::Recovery,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +56,7 @@ pub enum HostFault {
     /// The bank says that the domestic (or foreign) half of a settlement does not balance.
     Unbalanced,
     UnbalancedForeign,
-    /// ... that it could not compare.
+    /// The bank says that it could not compare its totals of a settlement with ours.
     SettleError,
     /// The answer to the totals has a result digit that is none, balances with other sums, or has no F48.
     ImpossibleDigit,
@@ -153,6 +154,11 @@ fn book(account: &AccountId, plan: &Plan) -> Book {
     (account.clone(), plan.batch.get(), plan.stan.get())
 }
 
+/// The payment that a message names as its original.
+fn original(m: &HostMessage) -> Option<Book> {
+    m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())))
+}
+
 impl Bank {
     pub fn new(moves_batch: bool, disputes: bool) -> Self {
         Self { moves_batch, disputes, ..Self::default() }
@@ -166,75 +172,25 @@ impl Bank {
     }
 
     pub fn process(&mut self, m: &HostMessage, fault: &HostFault) -> HostAnswer {
+        let recovery = m.plan.kind.row().recovery;
         let mut answer = match (fault, m.message_kind) {
-            // The codes that end a reversal are never a refusal of it: they would be the bank's lie.
-            (
-                HostFault::Refuse("12" | "25") | HostFault::SlowRefuse(_, "12" | "25"),
-                MessageKind::Reversal(_),
-            ) => self.reversal(m),
-            // What is posted is not refused when it is told again.
-            (
-                HostFault::Refuse(code) | HostFault::RefuseNoMac(code) | HostFault::SlowRefuse(_, code),
-                MessageKind::Repeat,
-            ) if !matches!(*code, "77" | "96" | "A0" | "91" | "09")
-                && self.books.contains_key(&book(&m.account, &m.plan)) =>
-            {
-                self.request(m)
-            }
-            (HostFault::Refuse(code) | HostFault::SlowRefuse(_, code), MessageKind::Query)
-                if !matches!(*code, "77" | "96" | "A0" | "91" | "09" | "12" | "25") =>
-            {
-                // The payer said no.
-                let original = m
-                    .plan
-                    .original
-                    .as_ref()
-                    .and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
-                if let Some(p) =
-                    original.filter(|o| !self.kept.contains(o)).and_then(|o| self.books.get_mut(&o))
-                {
-                    p.reversed = true;
-                }
-                self.answer(code, m)
-            }
             (HostFault::Refuse(code) | HostFault::RefuseNoMac(code) | HostFault::SlowRefuse(_, code), _) => {
-                // Without a MAC it is not his word.
-                let his = !matches!(fault, HostFault::RefuseNoMac(_));
-                let advice = his
-                    && m.message_kind == MessageKind::Request
-                    && m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Repeat;
-                if (advice || m.message_kind == MessageKind::Repeat)
-                    && !matches!(*code, "77" | "96" | "A0" | "91" | "09")
-                {
-                    // The other ones, should they still come, are refused as well.
-                    self.forgotten.insert(book(&m.account, &m.plan));
-                }
-                self.answer(code, m)
+                self.refuse(m, fault, code)
             }
-            (HostFault::Partial, MessageKind::Request)
-                if m.plan.kind.row().recovery == payterm_schema::kind::Recovery::Reverse =>
-            {
-                let mut answer = self.request(m);
-                if let (Some(p), "00") =
-                    (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str())
-                {
+            (HostFault::Partial, MessageKind::Request) if recovery == Recovery::Reverse => {
+                self.request_with(m, |p, answer| {
                     p.amount = p.asked / 2;
                     answer.amount = Some(p.amount);
                     answer.code = "10".into();
-                }
-                answer
+                })
             }
             (HostFault::Pending(queries), MessageKind::Request)
                 if m.plan.wallet.is_some() && m.plan.settlement.is_none() =>
             {
-                let mut answer = self.request(m);
-                if let (Some(p), "00") =
-                    (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str())
-                {
+                self.request_with(m, |p, answer| {
                     p.pending = Some(*queries);
                     answer.code = "09".into();
-                }
-                answer
+                })
             }
             (_, MessageKind::Request) if m.plan.settlement.is_some() => self.settlement(m, fault),
             (_, MessageKind::Request | MessageKind::Repeat) => self.request(m),
@@ -248,58 +204,67 @@ impl Bank {
             }
             (_, MessageKind::Query) => self.query(m),
         };
-        match fault {
-            HostFault::Require(digit) => answer.requirement = *digit,
-            HostFault::BadMac => answer.mac = MacVerdict::Wrong,
-            HostFault::NoMac | HostFault::RefuseNoMac(_) => answer.mac = MacVerdict::Absent,
-            HostFault::SlowRefuse(..)
-            | HostFault::Pending(_)
-            | HostFault::Partial
-            | HostFault::Answer
-            | HostFault::Refuse(_)
-            | HostFault::NotSent
-            | HostFault::Unbuildable
-            | HostFault::LoseRequest
-            | HostFault::LoseReply
-            | HostFault::LateReply
-            | HostFault::LateRequest
-            | HostFault::Twice
-            | HostFault::Damaged
-            | HostFault::Slow(_)
-            | HostFault::LinkDied
-            | HostFault::LinkSilent
-            | HostFault::Unbalanced
-            | HostFault::UnbalancedForeign
-            | HostFault::SettleError
-            | HostFault::ImpossibleDigit
-            | HostFault::Contradiction
-            | HostFault::Garbage => {}
+        if let HostFault::Require(digit) = fault {
+            answer.requirement = *digit;
+        }
+        if *fault == HostFault::BadMac {
+            answer.mac = MacVerdict::Wrong;
+        }
+        if matches!(fault, HostFault::NoMac | HostFault::RefuseNoMac(_)) {
+            answer.mac = MacVerdict::Absent;
+        }
+        answer
+    }
+
+    /// A refusal with `code`, unless it would be the bank's lie.
+    fn refuse(&mut self, m: &HostMessage, fault: &HostFault, code: &str) -> HostAnswer {
+        let has_mac = !matches!(fault, HostFault::RefuseNoMac(_));
+        let final_code = !matches!(code, "77" | "96" | "A0" | "91" | "09");
+        match m.message_kind {
+            // These end a reversal, so they are never a refusal of it.
+            MessageKind::Reversal(_) if has_mac && matches!(code, "12" | "25") => self.reversal(m),
+            // What is posted is not refused when it is told again.
+            MessageKind::Repeat if final_code && self.books.contains_key(&book(&m.account, &m.plan)) => {
+                self.request(m)
+            }
+            // The payer said no.
+            MessageKind::Query if has_mac && final_code && !matches!(code, "12" | "25") => {
+                let original = original(m).filter(|o| !self.kept.contains(o));
+                if let Some(p) = original.and_then(|o| self.books.get_mut(&o)) {
+                    p.reversed = true;
+                }
+                self.answer(code, m)
+            }
+            kind => {
+                // Without a MAC it is not the bank's word.
+                let advice =
+                    has_mac && kind == MessageKind::Request && m.plan.kind.row().recovery == Recovery::Repeat;
+                if final_code && (advice || kind == MessageKind::Repeat) {
+                    // The other ones, should they still come, are refused as well.
+                    self.forgotten.insert(book(&m.account, &m.plan));
+                }
+                self.answer(code, m)
+            }
+        }
+    }
+
+    /// A request; what was posted of an approved one, and its answer, are changed.
+    fn request_with(
+        &mut self,
+        m: &HostMessage,
+        change: impl FnOnce(&mut Posting, &mut HostAnswer),
+    ) -> HostAnswer {
+        let mut answer = self.request(m);
+        if let (Some(p), "00") = (self.books.get_mut(&book(&m.account, &m.plan)), answer.code.as_str()) {
+            change(p, &mut answer);
         }
         answer
     }
 
     fn request(&mut self, m: &HostMessage) -> HostAnswer {
         let key = book(&m.account, &m.plan);
-        match m.plan.kind {
-            Kind::SignIn
-            | Kind::SignOff
-            | Kind::Echo
-            | Kind::Balance
-            | Kind::Parameters
-            | Kind::StatusUpload
-            | Kind::Settlement => {
-                return self.answer("00", m);
-            }
-            Kind::Sale
-            | Kind::Void
-            | Kind::Refund
-            | Kind::PreAuth
-            | Kind::PreAuthCancel
-            | Kind::Completion
-            | Kind::CompletionAdvice
-            | Kind::CompletionCancel
-            | Kind::TipAdjust
-            | Kind::VoiceSale => {}
+        if !m.plan.kind.row().authorisation || m.plan.kind == Kind::Balance {
+            return self.answer("00", m);
         }
         if self.forgotten.contains(&key) {
             return self.answer("12", m);
@@ -311,54 +276,10 @@ impl Bank {
         if m.message_kind == MessageKind::Request && self.in_closed_batch(m) {
             return self.answer("06", m);
         }
-        let original =
-            m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
+        let original = original(m);
         let amount = m.plan.amount.map_or(0, |a| a.minor());
         let tip = m.plan.tip.unwrap_or(0);
-        // What is done to the original, or why not.
-        let refused = match (
-            m.plan.kind,
-            original.as_ref().and_then(|o| self.books.get_mut(o)).filter(|p| !p.reversed && !p.voided),
-        ) {
-            (Kind::Sale | Kind::PreAuth | Kind::VoiceSale | Kind::Balance, _) => None,
-            (_, None) => Some("25"),
-            (Kind::Void, Some(p))
-                if p.kind == Kind::Sale && p.amount == amount && p.tip == 0 && p.refunded == 0 =>
-            {
-                p.voided = true;
-                None
-            }
-            (Kind::CompletionCancel, Some(p))
-                if matches!(p.kind, Kind::Completion | Kind::CompletionAdvice)
-                    && p.amount == amount
-                    && p.refunded == 0 =>
-            {
-                p.voided = true;
-                let hold = p.original.clone();
-                self.hold(hold.as_ref(), false);
-                None
-            }
-            (Kind::PreAuthCancel, Some(p)) if p.kind == Kind::PreAuth && !p.taken_up => {
-                p.voided = true;
-                None
-            }
-            (Kind::Completion | Kind::CompletionAdvice, Some(p))
-                if p.kind == Kind::PreAuth && !p.taken_up && amount <= p.amount * 115 / 100 =>
-            {
-                p.taken_up = true;
-                None
-            }
-            (Kind::Refund, Some(p)) if p.refunded + amount <= p.amount + p.tip => {
-                p.refunded += amount;
-                None
-            }
-            (Kind::TipAdjust, Some(p)) if p.kind == Kind::Sale && p.tip == 0 && amount == p.amount + tip => {
-                p.tip = tip;
-                None
-            }
-            (_, Some(_)) => Some("64"),
-        };
-        if let Some(code) = refused {
+        if let Some(code) = self.mark_original(m.plan.kind, original.as_ref(), amount, tip) {
             return self.answer(code, m);
         }
         let of_original = original.as_ref().and_then(|o| self.books.get(o)).is_some_and(|p| p.foreign);
@@ -381,6 +302,47 @@ impl Bank {
         let mut answer = self.answer("00", m);
         answer.scheme = foreign.then(|| "VIS".into());
         answer
+    }
+
+    /// Does to the original what the kind does, or answers the code of its refusal.
+    fn mark_original(
+        &mut self,
+        kind: Kind,
+        original: Option<&Book>,
+        amount: u64,
+        tip: u64,
+    ) -> Option<&'static str> {
+        let original = original.and_then(|o| self.books.get_mut(o)).filter(|p| !p.reversed && !p.voided);
+        match (kind, original) {
+            (Kind::Sale | Kind::PreAuth | Kind::VoiceSale | Kind::Balance, _) => {}
+            (_, None) => return Some("25"),
+            (Kind::Void, Some(p))
+                if p.kind == Kind::Sale && p.amount == amount && p.tip == 0 && p.refunded == 0 =>
+            {
+                p.voided = true;
+            }
+            (Kind::CompletionCancel, Some(p))
+                if matches!(p.kind, Kind::Completion | Kind::CompletionAdvice)
+                    && p.amount == amount
+                    && p.refunded == 0 =>
+            {
+                p.voided = true;
+                let hold = p.original.clone();
+                self.hold(hold.as_ref(), false);
+            }
+            (Kind::PreAuthCancel, Some(p)) if p.kind == Kind::PreAuth && !p.taken_up => p.voided = true,
+            (Kind::Completion | Kind::CompletionAdvice, Some(p))
+                if p.kind == Kind::PreAuth && !p.taken_up && amount <= p.amount * 115 / 100 =>
+            {
+                p.taken_up = true;
+            }
+            (Kind::Refund, Some(p)) if p.refunded + amount <= p.amount + p.tip => p.refunded += amount,
+            (Kind::TipAdjust, Some(p)) if p.kind == Kind::Sale && p.tip == 0 && amount == p.amount + tip => {
+                p.tip = tip;
+            }
+            (_, Some(_)) => return Some("64"),
+        }
+        None
     }
 
     fn reversal(&mut self, m: &HostMessage) -> HostAnswer {
@@ -444,9 +406,7 @@ impl Bank {
 
     /// What became of a payment by code.
     fn query(&mut self, m: &HostMessage) -> HostAnswer {
-        let original =
-            m.plan.original.as_ref().and_then(|o| Some((m.account.clone(), o.batch?.get(), o.stan?.get())));
-        let Some(posting) = original.and_then(|o| self.books.get_mut(&o)).filter(|p| !p.reversed) else {
+        let Some(posting) = original(m).and_then(|o| self.books.get_mut(&o)).filter(|p| !p.reversed) else {
             return self.answer("25", m);
         };
         match &mut posting.pending {

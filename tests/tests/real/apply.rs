@@ -9,8 +9,16 @@ use std::{path::Path, time::Duration};
 
 type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-const DRAFT: &str = "name = \"便民超市\"\nlegal_name = \"上海便民超市有限公司\"\nlicence = \"91310000MA1FL0AA0X\"\naddress = \"人民路 1 号\"\ncity = \"上海\"\n\
-    category = \"5411\"\ncontact = \"王小明\"\nphone = \"021-55550000\"\nproducts = [\"card\", \"scan\"]\n";
+const DRAFT: &str = r#"name = "便民超市"
+legal_name = "上海便民超市有限公司"
+licence = "91310000MA1FL0AA0X"
+address = "人民路 1 号"
+city = "上海"
+category = "5411"
+contact = "王小明"
+phone = "021-55550000"
+products = ["card", "scan"]
+"#;
 
 /// A terminal without an account; `change` has the last word.
 fn stack(change: impl FnOnce(&mut TmsConfig)) -> Done<Stack> {

@@ -57,7 +57,9 @@ impl Line {
             if !f.sent && m.mti() == "0810" && m.text(39) == Some("00") && m.has(62) {
                 self.keys = Some(parse_f62(&self.tmk, m.get(62).ok_or("F62")?)?);
             }
-            let mut case = json!({"profile": self.profile, "direction": if f.sent { "sent" } else { "received" }, "hex": hex::encode(&f.bytes)});
+            let direction = if f.sent { "sent" } else { "received" };
+            let mut case =
+                json!({"profile": self.profile, "direction": direction, "hex": hex::encode(&f.bytes)});
             if m.has(64) {
                 case["mak"] =
                     hex::encode(self.keys.as_ref().ok_or("a MAC before a sign-in")?.mak.reveal()).into();

@@ -187,11 +187,10 @@ fn kill_9_in_the_middle_of_the_upload() -> Done {
         let wanted = if mti == "0500" { "asked" } else { "upload_allowed" };
         let mut last = String::new();
         until("the message to leave", || {
-            let count = rusqlite::Connection::open(&db).and_then(|c| {
-                c.query_row("SELECT count(*) FROM record WHERE json -> '$.settlement' -> ?1 IS NOT NULL AND txn = (SELECT txn FROM txn WHERE id = ?2)", [wanted, &id], |r| {
-                    r.get::<_, i64>(0)
-                })
-            });
+            let sql = "SELECT count(*) FROM record WHERE json -> '$.settlement' -> ?1 IS NOT NULL \
+                 AND txn = (SELECT txn FROM txn WHERE id = ?2)";
+            let count = rusqlite::Connection::open(&db)
+                .and_then(|c| c.query_row(sql, [wanted, &id], |r| r.get::<_, i64>(0)));
             last = format!("{count:?}");
             count.is_ok_and(|n| n > 0)
         })

@@ -3,7 +3,8 @@
 use payterm_tests::sim::swarm::Case;
 use std::sync::Mutex;
 
-/// Checked at each change; `PAYTERM_DIGEST_SEEDS=1000` checks all, `PAYTERM_DIGESTS=FILE` writes them there; this test alone.
+/// Checked at each change; `PAYTERM_DIGEST_SEEDS=1000` checks all, `PAYTERM_DIGESTS=FILE` writes them there;
+/// this test alone.
 const QUICK: usize = 250;
 
 #[test]

@@ -268,8 +268,14 @@ fn a_void_that_the_supervisor_does_not_allow_sends_nothing() {
     }
     /// Types the first password, and gives up when a new one is asked for: that is no approval.
     fn gives_up(screen: &Screen) -> Option<String> {
-        let new = matches!(screen, Screen::Password { purpose: Purpose::New, operator, .. } if *operator == OperatorId::supervisor());
-        if new { Some("x".into()) } else { good(screen) }
+        match screen {
+            Screen::Password { purpose: Purpose::New, operator, .. }
+                if *operator == OperatorId::supervisor() =>
+            {
+                Some("x".into())
+            }
+            _ => good(screen),
+        }
     }
     for operator in [walks as Types, cancels, gives_up] {
         let w = run(Script {

@@ -85,7 +85,10 @@ fn wrong(w: &World, purpose: Purpose) -> usize {
     events(w).iter().filter(|e| **e == OperatorEvent::Wrong { operator: id("00"), purpose }).count()
 }
 fn asked(w: &World, purpose: Purpose, kind: Kind) -> usize {
-    let asks = |s: &&Screen| matches!(s, Screen::Password { purpose: p, operator, kind: k, digits: 0, .. } if *p == purpose && *operator == id("00") && *k == Some(kind));
+    let asks = |s: &&Screen| {
+        matches!(s, Screen::Password { purpose: p, operator, kind: k, digits: 0, .. }
+            if *p == purpose && *operator == id("00") && *k == Some(kind))
+    };
     w.shown.iter().filter(asks).count()
 }
 

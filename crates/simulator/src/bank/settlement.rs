@@ -80,7 +80,8 @@ pub const COLUMNS: &str = "batch,stan,kind,amount,currency,status,rrn";
 pub fn lines(db: &Connection, world: &World, account: &str, batch: u32) -> Result<Vec<Line>, BankError> {
     let sql = "SELECT stan, kind, coalesce(total, amount, 0), state, rrn, pan FROM txn WHERE account = ? AND
      batch = ? AND code = '00'
-               AND kind IN ('sale', 'voice_sale', 'completion', 'completion_advice', 'void', 'refund', 'completion_cancel') ORDER BY stan";
+               AND kind IN ('sale', 'voice_sale', 'completion', 'completion_advice', 'void', 'refund', \
+               'completion_cancel') ORDER BY stan";
     let mut select = db.prepare_cached(sql)?;
     let mut rows = select.query(params![account, batch])?;
     let mut all = Vec::new();
@@ -230,9 +231,18 @@ fn totals(
     tx.prepare_cached(
         "INSERT INTO settlement(account, batch, at, told, ours, domestic, foreign_cards) VALUES(?, ?, ?, ?,
          ?, ?, ?)
-         ON CONFLICT(account, batch) DO UPDATE SET told = excluded.told, ours = excluded.ours, domestic = excluded.domestic, foreign_cards = excluded.foreign_cards",
+         ON CONFLICT(account, batch) DO UPDATE SET told = excluded.told, ours = excluded.ours, domestic = \
+         excluded.domestic, foreign_cards = excluded.foreign_cards",
     )?
-    .execute(params![account.name.as_str(), batch, clock.now.0, serde_json::to_string(told)?, serde_json::to_string(&ours)?, domestic, foreign])?;
+    .execute(params![
+        account.name.as_str(),
+        batch,
+        clock.now.0,
+        serde_json::to_string(told)?,
+        serde_json::to_string(&ours)?,
+        domestic,
+        foreign
+    ])?;
     let mut reply = SettlementReply { domestic: (ours.domestic, domestic), foreign: (ours.foreign, foreign) };
     // Impossible: it balances, with another sum.
     if mishap == Some(&Mishap::BadTotals) {

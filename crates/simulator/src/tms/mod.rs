@@ -47,8 +47,8 @@ pub fn dir(state: &Path) -> PathBuf {
     state.join("tms")
 }
 
-/// Certificate, CA and signing key of the terminal management. CA and signing key are made once and stay; the certificate, for
-/// `localhost`, 127.0.0.1 and ::1, is made at each start.
+/// Certificate, CA and signing key of the terminal management. CA and signing key are made once and stay; the
+/// certificate, for `localhost`, 127.0.0.1 and ::1, is made at each start.
 pub fn identity(state: &Path) -> Result<(TlsAcceptor, Signer), TmsError> {
     let dir = dir(state);
     DirBuilder::new()

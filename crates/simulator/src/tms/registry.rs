@@ -263,7 +263,8 @@ fn fees(account: &Account) -> Vec<FeeRow> {
 
 fn offer(world: &World) -> Offer {
     let first = world.accounts.first();
-    let text = "TEST DATA. 收单服务协议(测试):商户同意按上列费率及结算周期结算。The merchant agrees to the fees and the settlement cycle above. No real money.";
+    let text = "TEST DATA. 收单服务协议(测试):商户同意按上列费率及结算周期结算。The merchant agrees to the fees and the settlement \
+    cycle above. No real money.";
     Offer {
         id: "demo-2026".into(),
         products: vec![Product::Card, Product::Scan],

@@ -242,7 +242,17 @@ fn tmk_components_give_the_tmk_and_cards_are_masked_until_revealed() {
 fn a_world_of_ones_own_and_a_bad_one() {
     let dir = tempfile::tempdir().unwrap();
     let rules = dir.path().join("world.toml");
-    std::fs::write(&rules, "[[account]]\nname = 'cup'\nprofile = 'unionpay'\nmid = 'SHORT'\ntid = 'TEST0001'\ncurrency = 'CNY'\nacquirer_id = '1'\ntmk = '0123456789ABCDEFFEDCBA9876543210'\n").unwrap();
+    let account = r#"
+        [[account]]
+        name = "cup"
+        profile = "unionpay"
+        mid = "SHORT"
+        tid = "TEST0001"
+        currency = "CNY"
+        acquirer_id = "1"
+        tmk = "0123456789ABCDEFFEDCBA9876543210"
+    "#;
+    std::fs::write(&rules, account).unwrap();
     let out = acquirer()
         .args(["serve", "--rules"])
         .arg(&rules)

@@ -23,9 +23,23 @@ fn submission(dir: &Path, offer: &Signed) -> Submission {
     let key =
         Vault::open(dir, SealingKey::new(std::array::from_fn(|i| i as u8))).unwrap().terminal_key().unwrap();
     let json = serde_json::json!({
-        "onboarding": ID, "revision": 1, "offer": offer.hash(), "accepted_at": 0, "terminal": key.fingerprint, "public_key": key.public,
-        "draft": {"name": "Shop", "legal_name": "Shop Ltd", "licence": "91310000MA1", "address": "1 Road", "city": "Shanghai", "category": "5411",
-            "contact": "Wang", "phone": "021-5555", "products": ["card"]},
+        "onboarding": ID,
+        "revision": 1,
+        "offer": offer.hash(),
+        "accepted_at": 0,
+        "terminal": key.fingerprint,
+        "public_key": key.public,
+        "draft": {
+            "name": "Shop",
+            "legal_name": "Shop Ltd",
+            "licence": "91310000MA1",
+            "address": "1 Road",
+            "city": "Shanghai",
+            "category": "5411",
+            "contact": "Wang",
+            "phone": "021-5555",
+            "products": ["card"]
+        },
     });
     serde_json::from_value(json).unwrap()
 }

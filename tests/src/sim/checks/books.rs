@@ -1,128 +1,89 @@
 //! 1 and 3: the bank's books against what was told, to the cent; and the sealed PANs that this needs.
 use super::outcomes;
-use crate::sim::{model::given_up, world::World};
+use crate::sim::{bank::Posting, model::given_up, world::World};
 use payterm_schema::{
-    AccountId, Entry, Kind, ObligationRecord, Outcome, Record, RequestRecord, Status,
+    AccountId, Kind, ObligationRecord, Outcome, Record, RequestRecord, Status,
     outcome::Forwarding,
     record::{Obligation, ObligationState},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What of the journal the books are compared with.
+struct Told {
+    outcomes: BTreeMap<u64, Outcome>,
+    /// Account, batch and STAN of each frame that a transaction was allowed to send.
+    frames: BTreeMap<u64, Vec<(AccountId, u32, u32)>>,
+    stuck: BTreeSet<u64>,
+    /// Transactions of which a person has written an obligation off.
+    written_off: BTreeSet<u64>,
+    /// Originals of what was given up, and theirs (a completion's cancel frees its hold): whether such a
+    /// message has reached its original is not known.
+    given_up_on: BTreeSet<u64>,
+}
+
+impl Told {
+    fn new(world: &World) -> Self {
+        let (mut frames, mut written_off) = (BTreeMap::<u64, Vec<_>>::new(), BTreeSet::new());
+        for e in &world.journal {
+            if let Record::Request(RequestRecord::Allowed { txn, account, plan, .. })
+            | Record::Request(RequestRecord::OfflineAllowed { txn, account, plan, .. }) = &e.record
+            {
+                frames.entry(*txn).or_default().push((account.clone(), plan.batch.get(), plan.stan.get()));
+            }
+            if let Record::Obligation(ObligationRecord::WrittenOff { txn, .. }) = &e.record {
+                written_off.insert(*txn);
+            }
+        }
+        let outcomes = outcomes(&world.journal);
+        let original = |o: &Outcome| o.original.as_ref().and_then(|x| x.txn);
+        let given_up = outcomes.values().filter(|o| given_up(o) || written_off.contains(&o.txn));
+        let on: BTreeSet<u64> = given_up.filter_map(original).collect();
+        let of_those = on.iter().filter_map(|txn| original(outcomes.get(txn)?));
+        let given_up_on = of_those.chain(on.iter().copied()).collect();
+        Self { frames, stuck: stuck(world), written_off, given_up_on, outcomes }
+    }
+}
+
 /// 1: at most one approval of a request stands. 3: what was told to be declined or cancelled is nothing, what
 /// was approved is there with its amount, and what was done to it here was done there.
 pub fn i1_i3_books(world: &World) {
-    let mut frames: BTreeMap<u64, Vec<(AccountId, u32, u32)>> = BTreeMap::new();
-    for e in &world.journal {
-        if let Record::Request(RequestRecord::Allowed { txn, account, plan, .. })
-        | Record::Request(RequestRecord::OfflineAllowed { txn, account, plan, .. }) = &e.record
-        {
-            frames.entry(*txn).or_default().push((account.clone(), plan.batch.get(), plan.stan.get()));
-        }
-    }
-    let stuck = stuck(world);
-    let outcomes = outcomes(&world.journal);
-    // Whether a message that was given up has reached its original is not known, nor that one's: a
-    // completion's cancel frees its hold.
-    let original = |o: &Outcome| o.original.as_ref().and_then(|x| x.txn);
-    // What was told as not taken stays so when its reversal is written off.
-    let written_off = |e: &Entry| {
-        if let Record::Obligation(ObligationRecord::WrittenOff { txn, .. }) = &e.record {
-            Some(*txn)
-        } else {
-            None
-        }
-    };
-    let written_off: BTreeSet<u64> = world.journal.iter().filter_map(written_off).collect();
-    let on: BTreeSet<u64> = outcomes
-        .values()
-        .filter(|o| given_up(o) || written_off.contains(&o.txn))
-        .filter_map(original)
-        .collect();
-    let given_up_on: BTreeSet<u64> =
-        on.iter().filter_map(|txn| original(outcomes.get(txn)?)).chain(on.iter().copied()).collect();
-    for (txn, o) in outcomes {
-        let postings: Vec<_> =
-            frames.get(&txn).into_iter().flatten().filter_map(|at| world.bank.books.get(at)).collect();
-        let standing: Vec<_> = postings.iter().filter(|p| !p.reversed).collect();
+    let told = Told::new(world);
+    for (txn, o) in &told.outcomes {
+        let postings = told.frames.get(txn).into_iter().flatten().filter_map(|at| world.bank.books.get(at));
+        let standing: Vec<_> = postings.filter(|p| !p.reversed).collect();
         assert!(standing.len() <= 1, "invariant 1: {} stands {} times at the bank", o.key, standing.len());
-        // What a person reconciles with the acquirer.
-        if stuck.contains(&txn) || world.in_doubt.contains_key(&txn) {
+        // A person reconciles these with the acquirer.
+        if told.stuck.contains(txn) || world.in_doubt.contains_key(txn) {
+            continue;
+        }
+        // The shop looks no further: what the acquirer has is not known.
+        if given_up(o) {
             continue;
         }
         let row = o.kind.row();
-        let refused = o.forwarding.as_ref().is_some_and(Forwarding::is_lost);
-        // The shop looks no further: what the acquirer has is not known.
-        if given_up(&o) {
-            continue;
-        }
         match o.status {
             // One that waits for a person.
-            Status::Unknown if world.machine.state().settlement_of(txn).is_some() => {}
+            Status::Unknown if world.machine.state().settlement_of(*txn).is_some() => {}
             _ if !row.authorisation || o.kind == Kind::Balance => {
                 assert!(o.status.is_final(), "invariant 8: {}", o.key)
             }
-            Status::Approved if refused => {
+            Status::Approved if o.forwarding.as_ref().is_some_and(Forwarding::is_lost) => {
                 assert!(standing.is_empty(), "invariant 3: {}: told that it was refused, and stands", o.key)
             }
             Status::Approved => {
-                assert_eq!(
-                    standing.len(),
-                    1,
-                    "invariant 3: approved {} is not at the bank: {:#?}",
-                    o.key,
-                    world.story(txn)
-                );
-                let p = standing[0];
-                assert_eq!(Some(p.amount), o.sums.amount, "invariant 3: {}", o.key);
-                let named = |d: &Obligation| {
-                    d.plan.original.as_ref().is_some_and(|x| x.stan == o.stan && x.batch == o.batch)
+                let [posting] = standing[..] else {
+                    panic!("invariant 3: approved {} is not at the bank: {:#?}", o.key, world.story(*txn))
                 };
-                // What is Stuck and names it is in doubt.
-                if !world.machine.obligations().iter().any(named) && !given_up_on.contains(&txn) {
-                    assert_eq!(
-                        p.voided, o.voided,
-                        "invariant 3: {}: voided at the bank and on the terminal",
-                        o.key
-                    );
-                    assert_eq!(
-                        p.taken_up, o.completed,
-                        "invariant 3: {}: taken up at the bank and on the terminal",
-                        o.key
-                    );
-                    assert_eq!(
-                        p.tip > 0,
-                        o.adjusted,
-                        "invariant 3: {}: adjusted at the bank and on the terminal",
-                        o.key
-                    );
-                }
-                // What is in doubt is held here, and may not be at the bank.
-                let in_doubt: u64 = (world.machine.obligations().iter())
-                    .filter(|d| d.plan.kind == Kind::Refund && named(d))
-                    .filter_map(|d| d.plan.amount.map(|a| a.minor()))
-                    .sum();
-                let held = o.sums.refunded.unwrap_or(0);
-                let agree = p.refunded <= held && held <= p.refunded + in_doubt;
-                assert!(
-                    agree || given_up_on.contains(&txn),
-                    "invariant 3: {}: {} refunded at the bank and {held} on the terminal",
-                    o.key,
-                    p.refunded
-                );
-                assert!(
-                    p.refunded <= p.amount + p.tip,
-                    "invariant 3: {}: refunded above the original",
-                    o.key
-                );
+                approved(world, &told, o, posting);
             }
             Status::Declined | Status::Cancelled | Status::Failed => {
                 // What was final when its reversal was given up stays as it was told.
                 assert!(
-                    standing.is_empty() || written_off.contains(&txn),
+                    standing.is_empty() || told.written_off.contains(txn),
                     "invariant 3: {} was told {:?} and stands at the bank: {:#?}",
                     o.key,
                     o.status,
-                    world.story(txn)
+                    world.story(*txn)
                 );
             }
             Status::Running | Status::Unknown => {
@@ -130,6 +91,36 @@ pub fn i1_i3_books(world: &World) {
             }
         }
     }
+}
+
+/// 3, of an approved one: amount, marks and refunds are the same on both sides.
+fn approved(world: &World, told: &Told, o: &Outcome, p: &Posting) {
+    assert_eq!(Some(p.amount), o.sums.amount, "invariant 3: {}", o.key);
+    let names =
+        |d: &&Obligation| d.plan.original.as_ref().is_some_and(|x| x.stan == o.stan && x.batch == o.batch);
+    let obligations = world.machine.obligations();
+    let given_up_on = told.given_up_on.contains(&o.txn);
+    // What is Stuck and names it is in doubt.
+    if !obligations.iter().any(|d| names(&d)) && !given_up_on {
+        for (what, there, here) in [
+            ("voided", p.voided, o.voided),
+            ("taken up", p.taken_up, o.completed),
+            ("adjusted", p.tip > 0, o.adjusted),
+        ] {
+            assert_eq!(there, here, "invariant 3: {}: {what} at the bank and on the terminal", o.key);
+        }
+    }
+    // A refund that is in doubt is held here, and may not be at the bank.
+    let in_doubt = obligations.iter().filter(|d| d.plan.kind == Kind::Refund).filter(names);
+    let in_doubt: u64 = in_doubt.filter_map(|d| d.plan.amount.map(|a| a.minor())).sum();
+    let held = o.sums.refunded.unwrap_or(0);
+    assert!(
+        given_up_on || (p.refunded <= held && held <= p.refunded + in_doubt),
+        "invariant 3: {}: {} refunded at the bank and {held} on the terminal",
+        o.key,
+        p.refunded
+    );
+    assert!(p.refunded <= p.amount + p.tip, "invariant 3: {}: refunded above the original", o.key);
 }
 
 fn stuck(world: &World) -> BTreeSet<u64> {

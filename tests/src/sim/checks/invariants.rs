@@ -225,11 +225,10 @@ pub fn advices_in_order(world: &World, m: &HostMessage) {
 
 /// 12 and 2: an outcome is on disk, with its authority, before it is told.
 pub fn i12_told_after_disk(world: &World, outcome: &Outcome) {
-    let on_disk = world
-        .journal
-        .iter()
-        .rev()
-        .any(|e| matches!(&e.record, Record::Request(RequestRecord::Outcome { outcome: o, .. }) if **o == *outcome));
+    let on_disk = world.journal.iter().rev().any(|e| match &e.record {
+        Record::Request(RequestRecord::Outcome { outcome: o, .. }) => **o == *outcome,
+        _ => false,
+    });
     assert!(on_disk, "invariant 12: told before it is on disk: {outcome:?}");
     assert!(
         outcome.status != Status::Approved || outcome.authority.is_some(),
@@ -277,7 +276,11 @@ pub fn i8_forwarded_now(world: &World, step: &Step) {
             continue;
         };
         // As many as may be under way, not more.
-        let tried = |e: &Entry| matches!(&e.record, Record::Obligation(ObligationRecord::Tried { txn, stan }) if state.obligation(*txn, *stan).is_some_and(|t| t.account == o.account));
+        let of_account = |txn, stan| state.obligation(txn, stan).is_some_and(|t| t.account == o.account);
+        let tried = |e: &Entry| match e.record {
+            Record::Obligation(ObligationRecord::Tried { txn, stan }) => of_account(txn, stan),
+            _ => false,
+        };
         let leaves = step.records.iter().any(tried);
         let earlier = |x: &payterm_schema::record::Obligation| {
             x.account == o.account
