@@ -19,9 +19,4 @@ for peer in peers:
     for name, value in ours.items():
         against = theirs[name]
         row = {"name": name, "unit": "ns", "value": value, "against": peer, "against_value": against}
-<<<<<<< HEAD
         print(json.dumps({**row, "ratio": round(value / against, 4)}))
-=======
-        row["ratio"] = round(value / against, 4)
-        print(json.dumps(row))
->>>>>>> 5552552 (Tests: the swarm's draws, its shrinking, the proofs, the demo's session and the bank in functions and files that are read in a sitting; docs, settlement and recovery tests by topic; lines within 110 columns, also in the simulator)

@@ -9,11 +9,7 @@ mkdir -p "$out"
 cd "$root"
 [ -x .venv/bin/python ] || python3 -m venv .venv
 .venv/bin/python -c 'import iso8583, psec' 2>/dev/null ||
-<<<<<<< HEAD
     .venv/bin/pip install -q -r tests/frames/requirements.txt
-=======
-    .venv/bin/pip install -q -r tests/requirements.txt
->>>>>>> 5552552 (Tests: the swarm's draws, its shrinking, the proofs, the demo's session and the bank in functions and files that are read in a sitting; docs, settlement and recovery tests by topic; lines within 110 columns, also in the simulator)
 cargo build -q --release -p payterm-hosts --example bench_iso8583
 bench=${CARGO_TARGET_DIR:-$root/target}/release/examples/bench_iso8583
 if [ ! -d "$out/lib" ]; then
