@@ -75,7 +75,7 @@ pub struct Method {
     pub(crate) doc: &'static str,
     pub may: May,
     pub whose: Whose,
-    pub(crate) patience: Patience,
+    pub patience: Patience,
     pub(crate) run: for<'a> fn(Asked<'a>, &'a [Variant<'a>]) -> Answering<'a>,
 }
 

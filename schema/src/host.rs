@@ -411,7 +411,7 @@ pub struct HostRules {
     /// Response codes of a success by another amount (10): F4 of the answer is what was approved.
     pub partial: Vec<String>,
     /// Greatest completion of a pre-authorisation, in percent of it (115).
-    pub completion_percent: u32,
+    pub completion_percent: crate::config::Percent,
     /// Kinds that this profile has a message for.
     pub kinds: Vec<Kind>,
     /// Advices that may be under way at the same time, beside what is under way for a customer; 0 means 1.

@@ -1,8 +1,8 @@
 //! Values of the configuration that have a form of their own, parsed once when the file is read.
 use crate::secret::Pan;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 /// Range of card numbers by their first digits, from-to inclusive, both of the same 1 to 12 digits:
 /// `620000-629999`.
@@ -54,7 +54,7 @@ impl fmt::Debug for BinRange {
 }
 
 /// Percent of an amount, 0 to 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u32", into = "u32")]
 #[schemars(with = "u32")]
 pub struct Percent(u16);
@@ -80,17 +80,34 @@ impl From<Percent> for u32 {
         percent.0.into()
     }
 }
+impl From<Percent> for u64 {
+    fn from(percent: Percent) -> Self {
+        percent.0.into()
+    }
+}
 
 /// Text of exactly `N` printable ASCII characters, none of them a space.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
 pub struct Printable<const N: usize>([u8; N]);
 
 /// Merchant number, F42: 15 characters.
 pub type Mid = Printable<15>;
 /// Terminal number, F41: 8 characters.
 pub type Tid = Printable<8>;
+
+impl<const N: usize> JsonSchema for Printable<N> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Printable{N}").into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": format!("Exactly {N} printable ASCII characters, none of them a space."),
+            "type": "string",
+            "pattern": format!("^[!-~]{{{N}}}$"),
+        })
+    }
+}
 
 impl<const N: usize> Printable<N> {
     pub fn as_str(&self) -> &str {

@@ -6,7 +6,7 @@ use crate::sim::{
 use payterm_core::{AccountSettings, Settings};
 use payterm_schema::{
     AccountId, Class, Kind, Status,
-    config::{Config, DuplicatePolicy, OfflineConfig, SettlementConfig},
+    config::{Config, DuplicatePolicy, OfflineConfig, Percent, SettlementConfig},
     host::{CodeRule, HostRules, RetryRule, Wallet, WalletQuery},
     offline::OfflineAuthority,
     outcome::Place,
@@ -64,7 +64,7 @@ pub fn settings() -> Settings {
         )]
         .into(),
         partial: vec!["10".into()],
-        completion_percent: 115,
+        completion_percent: Percent::new(115).expect("below 1000"),
         kinds: Kind::ALL.to_vec(),
         advices_in_flight: 3,
         offline_authorities: vec![OfflineAuthority::Voice, OfflineAuthority::Merchant],

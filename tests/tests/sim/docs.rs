@@ -69,6 +69,10 @@ fn code(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("`{}`", cell(text)) }
 }
 
+fn text_of<'a>(v: &'a Value, key: &str) -> Option<&'a str> {
+    v.get(key)?.as_str()
+}
+
 fn schema<T: JsonSchema>(name: &str, settings: SchemaSettings) {
     let mut text =
         serde_json::to_string_pretty(&settings.into_generator().into_root_schema_for::<T>()).unwrap();

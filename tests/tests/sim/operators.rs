@@ -268,14 +268,9 @@ fn a_void_that_the_supervisor_does_not_allow_sends_nothing() {
     }
     /// Types the first password, and gives up when a new one is asked for: that is no approval.
     fn gives_up(screen: &Screen) -> Option<String> {
-        match screen {
-            Screen::Password { purpose: Purpose::New, operator, .. }
-                if *operator == OperatorId::supervisor() =>
-            {
-                Some("x".into())
-            }
-            _ => good(screen),
-        }
+        let new = matches!(screen, Screen::Password { purpose: Purpose::New, operator, .. }
+            if *operator == OperatorId::supervisor());
+        if new { Some("x".into()) } else { good(screen) }
     }
     for operator in [walks as Types, cancels, gives_up] {
         let w = run(Script {

@@ -31,10 +31,11 @@ fn a_restored_journal_takes_no_payments_and_uses_no_number_again() {
     assert_eq!(sent(&step), None, "a reversal might take back what was approved and told");
     let open = till.machine.obligations().iter().next().unwrap();
     assert_eq!(open.state, ObligationState::Stuck);
-    assert!(step.records.iter().any(|e| match &e.record {
-        Record::Request(RequestRecord::Outcome { outcome, .. }) => outcome.status == Status::Unknown,
-        _ => false,
-    }));
+    let unknown = |e: &Entry| {
+        matches!(&e.record, Record::Request(RequestRecord::Outcome { outcome, .. })
+            if outcome.status == Status::Unknown)
+    };
+    assert!(step.records.iter().any(unknown));
     assert_eq!(till.machine.screen(), Screen::Trouble { what: "recovering".into() });
     assert!(till.machine.state().inhibits().contains(&payterm_schema::inhibit::InhibitReason::Restoring));
     // Later too, and after another start.
@@ -114,9 +115,9 @@ fn where_there_are_operators_the_supervisor_ends_a_recovery() {
     let mut till = in_recovery();
     let from = till.disk.len();
     till.ends_recovery();
-    let asked = |s: &Screen| match s {
-        Screen::Password { operator, purpose: Purpose::Manage, .. } => *operator == OperatorId::supervisor(),
-        _ => false,
+    let asked = |s: &Screen| {
+        matches!(s, Screen::Password { operator, purpose: Purpose::Manage, .. }
+            if *operator == OperatorId::supervisor())
     };
     assert!(asked(&till.machine.screen()) && till.ended.is_empty(), "{:?}", till.machine.screen());
     // Cancelled; the cashier's own password, and then nobody.

@@ -8,6 +8,7 @@ use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table
 use crate::mti::reply_mti;
 use crate::settlement::{NEEDED, Upload};
 use crate::template::{Template, Var};
+use payterm_schema::config::Percent;
 use payterm_schema::host::{CodeRule, HostRules, Wallet, WalletQuery};
 use payterm_schema::icc::Tag;
 use payterm_schema::kind::{Kind, Recovery};
@@ -24,7 +25,7 @@ pub(super) struct File {
     utc_offset_minutes: i32,
     sign_in: bool,
     repeat_mti: bool,
-    completion_percent: u32,
+    completion_percent: Percent,
     #[serde(default = "one")]
     advices_in_flight: u32,
     #[serde(default)]
@@ -404,7 +405,7 @@ impl File {
     }
 
     pub(super) fn check(self) -> Result<Profile, ProfileError> {
-        if !(100..=200).contains(&self.completion_percent) {
+        if !(100..=200).contains(&u32::from(self.completion_percent)) {
             return bad("completion_percent", "100 to 200");
         }
         if !(1..=MAX_ADVICES_IN_FLIGHT).contains(&self.advices_in_flight) {

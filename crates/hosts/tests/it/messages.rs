@@ -472,7 +472,7 @@ fn rules_of_the_unionpay_profile() {
 fn rules_of_advices_queries_and_kinds() {
     let rules = union().rules();
     assert_eq!(
-        (&rules.advice_ends, rules.query, rules.completion_percent),
+        (&rules.advice_ends, rules.query, u32::from(rules.completion_percent)),
         (&vec!["00".into(), "94".into()], true, 115)
     );
     let query = |w| rules.wallet_query.get(&w).map(|q| (q.first.0, q.every.0, q.until.0));

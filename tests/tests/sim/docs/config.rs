@@ -1,10 +1,6 @@
 //! `docs/config.md` and the example configuration.
 use super::*;
 
-fn text_of<'a>(v: &'a Value, key: &str) -> Option<&'a str> {
-    v.get(key)?.as_str()
-}
-
 /// The type behind a property: through an optional value, an array's items and `$ref`.
 fn behind<'a>(defs: &'a Value, p: &'a Value) -> &'a Value {
     let optional = p.get("anyOf").and_then(|a| a.as_array()?.iter().find(|v| v.get("$ref").is_some()));

@@ -1,5 +1,70 @@
 //! The guides for authors of shop apps: `docs/integrator.md` and `docs/testing.md`.
 use super::*;
+use payterm_dbus::{INTERFACES, May, Patience};
+
+/// Part of a page between its marks, made from the code.
+fn part(path: &str, name: &str, now: &str) {
+    let page = read(path);
+    let (open, close) = (format!("<!-- {name}: "), format!("<!-- end of {name} -->"));
+    let (before, rest) = page.split_once(&open).unwrap_or_else(|| panic!("{path}: no {open}"));
+    let (mark, rest) = rest.split_once('\n').unwrap();
+    let (_, after) = rest.split_once(&close).unwrap_or_else(|| panic!("{path}: no {close}"));
+    same(path, &format!("{before}{open}{mark}\n\n{now}\n{close}{after}"));
+}
+
+#[test]
+fn the_integrators_guide_has_the_signature_of_every_method() {
+    let may = |may| match may {
+        May::Anybody => "anybody",
+        May::Apps => "apps",
+        May::Starters => "apps, their kinds up to their limit",
+        May::Managers => "managers",
+        May::Supervised => "managers, and the supervisor at the keypad",
+    };
+    let patience = |patience| match patience {
+        Patience::Moment => "at once",
+        Patience::Test => "when all was tested, in seconds",
+        Patience::Long => "when customer, operator or printer are done",
+    };
+    let list =
+        |all: &[(&str, &str)]| all.iter().map(|(n, s)| format!("{n} {s}")).collect::<Vec<_>>().join(", ");
+    let mut out = String::from("| interface | method | answers | who may |\n|---|---|---|---|\n");
+    for i in INTERFACES {
+        let Some(name) = i.name.strip_prefix("org.payterm.Terminal1.") else { continue };
+        for m in i.methods {
+            let gives = if m.gives.is_empty() { String::new() } else { format!(" -> {}", list(m.gives)) };
+            let signature = format!("{}({}){gives}", m.name, list(m.takes));
+            let _ = writeln!(out, "| {name} | `{signature}` | {} | {} |", patience(m.patience), may(m.may));
+        }
+    }
+    part("docs/integrator.md", "methods", &out);
+}
+
+/// Each fault with the two paragraphs of its documentation: when, and what the calling program should do.
+#[test]
+fn the_integrators_guide_has_every_fault() {
+    let schema = serde_json::to_value(schemars::schema_for!(Fault)).unwrap();
+    let mut out = String::from("| fault | when | your program |\n|---|---|---|\n");
+    for fault in schema["oneOf"].as_array().unwrap() {
+        let name = fault["properties"]["fault"]["const"].as_str().unwrap();
+        let doc = text_of(fault, "description").unwrap_or_default();
+        let (when, then) = doc.split_once("\n\n").unwrap_or_else(|| panic!("Fault::{name}: two paragraphs"));
+        let _ = writeln!(out, "| `{name}` | {} | {} |", linked(when), linked(then));
+    }
+    part("docs/integrator.md", "faults", &out);
+}
+/// A table cell whose `docs/page.md` is a link.
+fn linked(text: &str) -> String {
+    let mut words: Vec<String> = cell(text).split(' ').map(ToOwned::to_owned).collect();
+    for word in &mut words {
+        if let Some((before, rest)) = word.split_once("docs/")
+            && let Some((page, after)) = rest.split_once(".md")
+        {
+            *word = format!("{before}[{page}.md]({page}.md){after}");
+        }
+    }
+    words.join(" ")
+}
 
 #[test]
 fn the_integrators_guide_names_every_method_fault_status_and_exit_code() {
