@@ -1,38 +1,84 @@
 //! Devices as the payment flow sees them: kinds, states, and the instruments and keys that they give.
 use crate::{
+    config::DeviceRole,
     host::EntryMode,
     secret::{Pan, PaymentCode, Tracks},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Kind of device; the traits of their drivers are in `crates/devices`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DeviceKind {
-    MagneticReader,
-    ChipReader,
-    ContactlessReader,
-    Scanner,
-    Keypad,
-    PinPad,
-    Display,
-    Printer,
-}
-impl DeviceKind {
-    /// Name in configuration, JSON and D-Bus.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DeviceKind::MagneticReader => "magnetic_reader",
-            DeviceKind::ChipReader => "chip_reader",
-            DeviceKind::ContactlessReader => "contactless_reader",
-            DeviceKind::Scanner => "scanner",
-            DeviceKind::Keypad => "keypad",
-            DeviceKind::PinPad => "pin_pad",
-            DeviceKind::Display => "display",
-            DeviceKind::Printer => "printer",
+/// Table of the kinds of devices. A row is
+/// `Kind = "name", roles that several of it are told apart by, the default first;`.
+macro_rules! device_kinds {
+    ($($kind:ident = $name:literal, [$($role:ident),*];)*) => {
+        /// Kind of device; the traits of their drivers are in `crates/devices`.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
+        #[serde(rename_all = "snake_case")]
+        pub enum DeviceKind {
+            $($kind,)*
         }
-    }
+        impl DeviceKind {
+            pub const ALL: &'static [DeviceKind] = &[$(DeviceKind::$kind),*];
+
+            /// Name in configuration, JSON and D-Bus.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(DeviceKind::$kind => $name,)*
+                }
+            }
+            /// Roles that a kind of device knows, the default first; empty: devices of this kind need none.
+            pub const fn roles(self) -> &'static [DeviceRole] {
+                match self {
+                    $(DeviceKind::$kind => &[$(DeviceRole::$role),*],)*
+                }
+            }
+        }
+
+        /// Part of the terminal that a test is about: a device by its kind, or a part of the terminal itself.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Part {
+            $($kind,)*
+            /// The journal: soundness, space, a write that reaches the disk.
+            Store,
+            Clock,
+            /// An account's master and working keys.
+            Keys,
+            /// An account's line to its acquirer.
+            HostLink,
+        }
+        impl Part {
+            pub const ALL: &'static [Part] =
+                &[$(Part::$kind,)* Part::Store, Part::Clock, Part::Keys, Part::HostLink];
+
+            /// Kind of the device that it is; none: a part of the terminal itself.
+            pub const fn device(self) -> Option<DeviceKind> {
+                match self {
+                    $(Part::$kind => Some(DeviceKind::$kind),)*
+                    Part::Store | Part::Clock | Part::Keys | Part::HostLink => None,
+                }
+            }
+        }
+        impl From<DeviceKind> for Part {
+            fn from(kind: DeviceKind) -> Self {
+                match kind {
+                    $(DeviceKind::$kind => Part::$kind,)*
+                }
+            }
+        }
+    };
+}
+device_kinds! {
+    MagneticReader = "magnetic_reader", [];
+    ChipReader = "chip_reader", [];
+    ContactlessReader = "contactless_reader", [];
+    Scanner = "scanner", [];
+    Keypad = "keypad", [];
+    PinPad = "pin_pad", [Customer, Cashier];
+    Display = "display", [Customer, Cashier];
+    Printer = "printer", [Receipt, Kitchen];
 }
 
 /// State of a device, as faces show it.

@@ -1,8 +1,10 @@
 //! Self-test: what was looked at, what was found, and what a shopkeeper does about it.
-use crate::{device::DeviceKind, time::Time};
+use crate::time::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use crate::device::Part;
 
 /// Verdict of a test, the best first: of several the worst counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -14,41 +16,6 @@ pub enum Verdict {
     Degraded,
     /// Does not work; only what needs it is limited.
     Failed,
-}
-
-/// Part of the terminal that a test is about: a device by its kind, or a part of the terminal itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    MagneticReader,
-    ChipReader,
-    ContactlessReader,
-    Scanner,
-    Keypad,
-    Display,
-    Printer,
-    PinPad,
-    /// Journal: soundness, space, a write that reaches the disk.
-    Store,
-    Clock,
-    /// Master and working keys of an account.
-    Keys,
-    /// Line of an account to its acquirer.
-    HostLink,
-}
-impl From<DeviceKind> for Part {
-    fn from(kind: DeviceKind) -> Self {
-        match kind {
-            DeviceKind::MagneticReader => Part::MagneticReader,
-            DeviceKind::ChipReader => Part::ChipReader,
-            DeviceKind::ContactlessReader => Part::ContactlessReader,
-            DeviceKind::Scanner => Part::Scanner,
-            DeviceKind::Keypad => Part::Keypad,
-            DeviceKind::Display => Part::Display,
-            DeviceKind::Printer => Part::Printer,
-            DeviceKind::PinPad => Part::PinPad,
-        }
-    }
 }
 
 /// Finding of one test. Its texts are in `crates/texts` under `found-<code>` and `remedy-<code>`.

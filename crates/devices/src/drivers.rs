@@ -8,30 +8,45 @@ use payterm_schema::{
 };
 use std::{borrow::Cow, sync::Arc};
 
-/// Face of an opened unit: one device of it.
-pub enum Face {
-    MagneticReader(Box<dyn Source>),
-    Scanner(Box<dyn Source>),
-    Keypad(Box<dyn Source>),
-    ChipReader(CardDevice),
-    ContactlessReader(CardDevice),
+/// Driver of a face, by the trait of its kind.
+pub enum Handle {
+    Source(Box<dyn Source>),
+    Card(CardDevice),
     PinPad(Box<dyn PinPad>),
     Display(Box<dyn Display>),
     Printer(Box<dyn Printer>),
 }
-impl Face {
-    pub const fn kind(&self) -> DeviceKind {
-        match self {
-            Self::MagneticReader(_) => DeviceKind::MagneticReader,
-            Self::Scanner(_) => DeviceKind::Scanner,
-            Self::Keypad(_) => DeviceKind::Keypad,
-            Self::ChipReader(_) => DeviceKind::ChipReader,
-            Self::ContactlessReader(_) => DeviceKind::ContactlessReader,
-            Self::PinPad(_) => DeviceKind::PinPad,
-            Self::Display(_) => DeviceKind::Display,
-            Self::Printer(_) => DeviceKind::Printer,
+
+/// Table of the faces that a unit may have. A row is `Kind: Trait(type of its driver);`.
+macro_rules! faces {
+    ($($kind:ident: $handle:ident($driver:ty);)*) => {
+        /// Face of an opened unit: one device, with its driver.
+        pub enum Face {
+            $($kind($driver),)*
         }
-    }
+        impl Face {
+            pub const fn kind(&self) -> DeviceKind {
+                match self {
+                    $(Self::$kind(_) => DeviceKind::$kind,)*
+                }
+            }
+            pub fn handle(self) -> Handle {
+                match self {
+                    $(Self::$kind(driver) => Handle::$handle(driver),)*
+                }
+            }
+        }
+    };
+}
+faces! {
+    MagneticReader: Source(Box<dyn Source>);
+    Scanner: Source(Box<dyn Source>);
+    Keypad: Source(Box<dyn Source>);
+    ChipReader: Card(CardDevice);
+    ContactlessReader: Card(CardDevice);
+    PinPad: PinPad(Box<dyn PinPad>);
+    Display: Display(Box<dyn Display>);
+    Printer: Printer(Box<dyn Printer>);
 }
 
 /// Function of the vault that enciphers a PIN under the PIN key of an account; the software PIN pad is given

@@ -25,7 +25,7 @@ mod virtual_driver;
 
 pub use card::{CardDevice, CardFault, CardKernel, CardReader};
 pub use display::{Display, pattern};
-pub use drivers::{Drivers, Encipher, Env, Face, Registration};
+pub use drivers::{Drivers, Encipher, Env, Face, Handle, Registration};
 pub use error::DeviceError;
 pub use options::options;
 pub use printer::{PaperLevel, PaperWidth, PrintJob, Printer, PrinterStatus};

@@ -83,6 +83,11 @@ fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
         reader: Box::new(CardSlot { port, interface, looking: false }),
         kernel: None,
     };
+    #[allow(
+        unreachable_patterns,
+        clippy::wildcard_enum_match_arm,
+        reason = "a kind that is not in KINDS has no virtual device"
+    )]
     Ok(vec![match device.kind {
         DeviceKind::MagneticReader => Face::MagneticReader(Box::new(Reader { port })),
         DeviceKind::Scanner => Face::Scanner(Box::new(Reader { port })),
@@ -92,6 +97,7 @@ fn open(device: &DeviceConfig, env: &Env) -> Result<Vec<Face>, DeviceError> {
         DeviceKind::PinPad => Face::PinPad(Box::new(Pad { port, encipher: env.encipher.clone() })),
         DeviceKind::Display => Face::Display(Box::new(Screen { port })),
         DeviceKind::Printer => Face::Printer(Box::new(Paper { port, file, width })),
+        _ => return Err(DeviceError::rule(&device.name, "kind", "no virtual device is of this kind")),
     }])
 }
 

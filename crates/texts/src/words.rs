@@ -31,6 +31,20 @@ macro_rules! words {
     )+};
 }
 
+impl Word for Part {
+    const ALL: &'static [Self] = Part::ALL;
+    #[allow(clippy::wildcard_enum_match_arm, reason = "every other part is a device")]
+    fn id(self) -> &'static str {
+        match self {
+            Part::Store => "part-store",
+            Part::Clock => "part-clock",
+            Part::Keys => "part-keys",
+            Part::HostLink => "part-host_link",
+            device => device.device().map_or("", Word::id),
+        }
+    }
+}
+
 words! {
     Stage {
         Draft => "stage-draft", Submitted => "stage-submitted", InReview => "stage-in_review",
@@ -113,13 +127,6 @@ words! {
         OnboardingSlip => "paper-onboarding_slip", Drawer => "paper-drawer",
     }
     Verdict { Passed => "verdict-passed", Degraded => "verdict-degraded", Failed => "verdict-failed" }
-    Part {
-        MagneticReader => "part-magnetic_reader", ChipReader => "part-chip_reader",
-        ContactlessReader => "part-contactless_reader",
-        Scanner => "part-scanner", Keypad => "part-keypad", Display => "part-display",
-        Printer => "part-printer", PinPad => "part-pin_pad",
-        Store => "part-store", Clock => "part-clock", Keys => "part-keys", HostLink => "part-host_link",
-    }
     InhibitReason {
         Payment => "inhibit-payment", Unknown => "inhibit-unknown", Obligation => "inhibit-obligation",
         Queue => "inhibit-queue",

@@ -54,16 +54,12 @@ pub enum DeviceRole {
     Cashier,
 }
 impl DeviceRole {
-    /// Roles that a kind of device knows, the default first; empty: devices of this kind need no role.
-    pub const fn of(kind: DeviceKind) -> &'static [DeviceRole] {
-        match kind {
-            DeviceKind::Printer => &[Self::Receipt, Self::Kitchen],
-            DeviceKind::Display | DeviceKind::PinPad => &[Self::Customer, Self::Cashier],
-            DeviceKind::MagneticReader
-            | DeviceKind::ChipReader
-            | DeviceKind::ContactlessReader
-            | DeviceKind::Scanner
-            | DeviceKind::Keypad => &[],
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Receipt => "receipt",
+            Self::Kitchen => "kitchen",
+            Self::Customer => "customer",
+            Self::Cashier => "cashier",
         }
     }
 }
@@ -84,7 +80,7 @@ impl DeviceConfig {
     }
     /// Role that is configured, or the default of its kind.
     pub fn role(&self) -> Option<DeviceRole> {
-        self.role.or(DeviceRole::of(self.kind).first().copied())
+        self.role.or(self.kind.roles().first().copied())
     }
 }
 
@@ -101,18 +97,12 @@ pub(super) fn check(devices: &[DeviceConfig]) -> Result<(), Fault> {
         if d.command_timeout_ms == 0 {
             return bad(i, "command_timeout_ms", "more than zero");
         }
-        let known = DeviceRole::of(d.kind);
+        let known = d.kind.roles();
         if d.role.is_some_and(|r| !known.contains(&r)) {
-            let words = match d.kind {
-                DeviceKind::Printer => "receipt or kitchen",
-                DeviceKind::Display | DeviceKind::PinPad => "customer or cashier",
-                DeviceKind::MagneticReader
-                | DeviceKind::ChipReader
-                | DeviceKind::ContactlessReader
-                | DeviceKind::Scanner
-                | DeviceKind::Keypad => "devices of this kind have none",
-            };
-            return bad(i, "role", words);
+            let words: Vec<&str> = known.iter().map(|r| r.name()).collect();
+            let rule =
+                if words.is_empty() { "devices of this kind have none".into() } else { words.join(" or ") };
+            return bad(i, "role", &rule);
         }
         if let Some(role) = d.role()
             && !roles.insert((d.kind, role))

@@ -6,7 +6,7 @@ use super::{
     source::{armed_by, at_first, next_order},
 };
 use actix::Context;
-use payterm_devices::{CardDevice, DeviceError, Face, Interrupt, Switch};
+use payterm_devices::{CardDevice, DeviceError, Face, Handle, Interrupt, Switch};
 use payterm_schema::{Instrument, card::Interface};
 use std::{
     sync::{Arc, mpsc::Receiver},
@@ -35,14 +35,9 @@ impl Port for CardReader {
     type Opened = Option<Arc<Switch>>;
 
     fn driver(face: Face) -> Option<CardDevice> {
-        match face {
-            Face::ChipReader(card) | Face::ContactlessReader(card) => Some(card),
-            Face::MagneticReader(_)
-            | Face::Scanner(_)
-            | Face::Keypad(_)
-            | Face::PinPad(_)
-            | Face::Display(_)
-            | Face::Printer(_) => None,
+        match face.handle() {
+            Handle::Card(card) => Some(card),
+            Handle::Source(_) | Handle::PinPad(_) | Handle::Display(_) | Handle::Printer(_) => None,
         }
     }
     fn open(driver: &CardDevice) -> (Option<Interrupt>, Self::Opened) {

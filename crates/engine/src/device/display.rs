@@ -1,7 +1,7 @@
 //! Displays: a screen is drawn a moment after it was asked for.
 use super::shell::{Port, Shell, Told, Up};
 use actix::{AsyncContext, Context};
-use payterm_devices::{DeviceError, Face, Interrupt};
+use payterm_devices::{DeviceError, Face, Handle, Interrupt};
 use payterm_schema::selftest::Finding;
 use std::{convert::Infallible, sync::mpsc::Receiver, time::Duration};
 
@@ -29,15 +29,9 @@ impl Port for Display {
     type Opened = ();
 
     fn driver(face: Face) -> Option<Self::Driver> {
-        match face {
-            Face::Display(display) => Some(display),
-            Face::MagneticReader(_)
-            | Face::Scanner(_)
-            | Face::Keypad(_)
-            | Face::ChipReader(_)
-            | Face::ContactlessReader(_)
-            | Face::PinPad(_)
-            | Face::Printer(_) => None,
+        match face.handle() {
+            Handle::Display(display) => Some(display),
+            Handle::Source(_) | Handle::Card(_) | Handle::PinPad(_) | Handle::Printer(_) => None,
         }
     }
     fn open(_: &Self::Driver) -> (Option<Interrupt>, ()) {

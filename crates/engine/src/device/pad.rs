@@ -5,7 +5,7 @@ use super::{
     shell::{Port, Shell, Up},
 };
 use actix::{AsyncContext, Context, Handler, Message, ResponseFuture};
-use payterm_devices::{DeviceError, Face, Interrupt};
+use payterm_devices::{DeviceError, Face, Handle, Interrupt};
 use payterm_schema::{DeviceState, Money, Pan, secret::PinEntry};
 use std::{sync::mpsc::Receiver, time::Duration};
 use tokio::sync::oneshot;
@@ -60,15 +60,9 @@ impl Port for PinPad {
     type Opened = ();
 
     fn driver(face: Face) -> Option<Self::Driver> {
-        match face {
-            Face::PinPad(pad) => Some(pad),
-            Face::MagneticReader(_)
-            | Face::Scanner(_)
-            | Face::Keypad(_)
-            | Face::ChipReader(_)
-            | Face::ContactlessReader(_)
-            | Face::Display(_)
-            | Face::Printer(_) => None,
+        match face.handle() {
+            Handle::PinPad(pad) => Some(pad),
+            Handle::Source(_) | Handle::Card(_) | Handle::Display(_) | Handle::Printer(_) => None,
         }
     }
     fn open(driver: &Self::Driver) -> (Option<Interrupt>, ()) {

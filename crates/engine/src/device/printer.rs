@@ -4,7 +4,7 @@ use super::{
     shell::{Port, Shell, Told, Up},
 };
 use actix::{Context, Handler, Message, ResponseFuture};
-use payterm_devices::{DeviceError, Face, Interrupt, PaperWidth, PrintJob};
+use payterm_devices::{DeviceError, Face, Handle, Interrupt, PaperWidth, PrintJob};
 use payterm_schema::{
     DeviceState,
     config::DeviceRole,
@@ -46,15 +46,9 @@ impl Port for Printer {
     type Opened = PaperWidth;
 
     fn driver(face: Face) -> Option<Self::Driver> {
-        match face {
-            Face::Printer(printer) => Some(printer),
-            Face::MagneticReader(_)
-            | Face::Scanner(_)
-            | Face::Keypad(_)
-            | Face::ChipReader(_)
-            | Face::ContactlessReader(_)
-            | Face::PinPad(_)
-            | Face::Display(_) => None,
+        match face.handle() {
+            Handle::Printer(printer) => Some(printer),
+            Handle::Source(_) | Handle::Card(_) | Handle::PinPad(_) | Handle::Display(_) => None,
         }
     }
     fn open(driver: &Self::Driver) -> (Option<Interrupt>, PaperWidth) {

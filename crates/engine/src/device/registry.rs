@@ -2,7 +2,7 @@
 use payterm_devices::PaperWidth;
 use payterm_schema::{
     Device, DeviceKind, DeviceState,
-    config::{DeviceConfig, DeviceRole},
+    config::DeviceConfig,
 };
 use std::{
     collections::BTreeMap,
@@ -69,7 +69,7 @@ impl Registry {
             restarts: 0,
             is_virtual,
         };
-        let main = config.role() == DeviceRole::of(config.kind).first().copied();
+        let main = config.role() == config.kind.roles().first().copied();
         let entry = Entry { device, main, width: None };
         self.lock().insert(config.name.clone(), entry);
     }

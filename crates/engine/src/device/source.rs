@@ -4,7 +4,7 @@ use super::{
     shell::{Port, Shell, Told, Up},
 };
 use actix::Context;
-use payterm_devices::{DeviceError, Face, Interrupt, SourceEvent, Switch};
+use payterm_devices::{DeviceError, Face, Handle, Interrupt, SourceEvent, Switch};
 use payterm_schema::host::EntryMode;
 use std::{
     sync::{
@@ -42,13 +42,9 @@ impl Port for Source {
     type Opened = Option<Arc<Switch>>;
 
     fn driver(face: Face) -> Option<Self::Driver> {
-        match face {
-            Face::MagneticReader(source) | Face::Scanner(source) | Face::Keypad(source) => Some(source),
-            Face::ChipReader(_)
-            | Face::ContactlessReader(_)
-            | Face::PinPad(_)
-            | Face::Display(_)
-            | Face::Printer(_) => None,
+        match face.handle() {
+            Handle::Source(source) => Some(source),
+            Handle::Card(_) | Handle::PinPad(_) | Handle::Display(_) | Handle::Printer(_) => None,
         }
     }
     fn open(driver: &Self::Driver) -> (Option<Interrupt>, Self::Opened) {

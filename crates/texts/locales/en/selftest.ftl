@@ -2,14 +2,6 @@
 verdict-passed = passed
 verdict-degraded = needs attention
 verdict-failed = failed
-part-magnetic_reader = { device-magnetic_reader }
-part-chip_reader = { device-chip_reader }
-part-contactless_reader = { device-contactless_reader }
-part-scanner = { device-scanner }
-part-keypad = { device-keypad }
-part-display = { device-display }
-part-printer = { device-printer }
-part-pin_pad = { device-pin_pad }
 part-store = store
 part-clock = clock
 part-keys = keys

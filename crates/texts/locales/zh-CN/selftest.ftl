@@ -2,14 +2,6 @@
 verdict-passed = 正常
 verdict-degraded = 需留意
 verdict-failed = 故障
-part-magnetic_reader = { device-magnetic_reader }
-part-chip_reader = { device-chip_reader }
-part-contactless_reader = { device-contactless_reader }
-part-scanner = { device-scanner }
-part-keypad = { device-keypad }
-part-display = { device-display }
-part-printer = { device-printer }
-part-pin_pad = { device-pin_pad }
 part-store = 存储
 part-clock = 时钟
 part-keys = 密钥
