@@ -260,13 +260,7 @@ fn project(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
         Record::Request(record) => original(db, entry.seq, record),
         Record::Paper(record) => paper(db, record),
         Record::Terminal(TerminalRecord::Restored { .. }) => restore::on_record(db),
-        Record::Terminal(
-            TerminalRecord::Booted { .. }
-            | TerminalRecord::SelfTested { .. }
-            | TerminalRecord::RecoveryEnded { .. }
-            | TerminalRecord::Clock { .. }
-            | TerminalRecord::LanguageSet { .. },
-        )
+        Record::Terminal(_)
         | Record::Settlement(_)
         | Record::Obligation(_)
         | Record::Account(_)

@@ -1,9 +1,6 @@
 //! The devices as they are now, for everybody who asks.
 use payterm_devices::PaperWidth;
-use payterm_schema::{
-    Device, DeviceKind, DeviceState,
-    config::DeviceConfig,
-};
+use payterm_schema::{Device, DeviceKind, DeviceState, config::DeviceConfig};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
