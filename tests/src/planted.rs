@@ -15,14 +15,14 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 #[derive(Clone, Debug)]
 pub struct Bug {
-    /// Of its file: `03-drop-an-obligation`.
+    /// Name of its file: `03-drop-an-obligation`.
     pub name: String,
     pub what: String,
     pub invariant: u8,
     pub patch: PathBuf,
 }
 
-/// What became of one.
+/// Planted bug, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Caught {
     pub bug: Bug,
@@ -56,23 +56,24 @@ pub fn all() -> Result<Vec<Bug>> {
     Ok(bugs)
 }
 
-fn patch(bug: &Bug, tree: &Path, args: &[&str]) -> Result<()> {
+/// Puts a patch into a tree.
+pub(crate) fn patch(file: &Path, tree: &Path, args: &[&str]) -> Result<()> {
     let out = Command::new("patch")
         .args(["-p1", "--force", "--fuzz=1", "--no-backup-if-mismatch", "-s", "-i"])
-        .arg(&bug.patch)
+        .arg(file)
         .args(args)
         .current_dir(tree)
         .output()?;
     if out.status.success() {
         Ok(())
     } else {
-        Err(format!("{}: {}", bug.name, String::from_utf8_lossy(&out.stdout)).into())
+        Err(format!("{}: {}", file.display(), String::from_utf8_lossy(&out.stdout)).into())
     }
 }
 
-/// It can be put into the tree as it is now.
+/// Checks that it can be put into the tree as it is now.
 pub fn applies(bug: &Bug) -> Result<()> {
-    patch(bug, Path::new(ROOT), &["--dry-run"])
+    patch(&bug.patch, Path::new(ROOT), &["--dry-run"])
 }
 
 /// Puts each into a copy of the tree under `target/planted`, one after the other, and runs the seeds. With
@@ -84,7 +85,7 @@ pub fn run(names: &[String]) -> Result<Vec<Caught>> {
         all()?.into_iter().filter(|b| names.is_empty() || names.iter().any(|n| b.name.contains(n.as_str())))
     {
         copy(&tree)?;
-        patch(&bug, &tree, &[])?;
+        patch(&bug.patch, &tree, &[])?;
         let seed = seeds(&bug, &tree)?;
         println!(
             "  {} (invariant {}): {}",
@@ -98,7 +99,7 @@ pub fn run(names: &[String]) -> Result<Vec<Caught>> {
 }
 
 /// The tree's own files; those that are the same stay as they are, so that each build is a small one.
-fn copy(tree: &Path) -> Result<()> {
+pub(crate) fn copy(tree: &Path) -> Result<()> {
     let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(ROOT).output()?;
     for name in String::from_utf8(listed.stdout)?.split('\0').filter(|n| !n.is_empty()) {
         let (from, to) = (Path::new(ROOT).join(name), tree.join(name));

@@ -7,7 +7,7 @@ use payterm_schema::{
 };
 use std::path::PathBuf;
 
-/// What scripts rely on; `exit_of` and `Failure::tell` in `main.rs` keep it.
+/// Exit statuses that scripts rely on; `exit_of` and `Failure::tell` in `main.rs` keep it.
 pub const EXIT_STATUS: &str = "   0  approved; for commands that are not about one request: done
    2  bad arguments (fault Invalid)
    3  another fault; it says nothing about money

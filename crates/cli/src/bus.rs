@@ -8,7 +8,7 @@ use payterm_schema::{
 
 pub struct Bus {
     pub client: Client,
-    /// Who calls is found out by the daemon: this is not looked at.
+    /// Caller that the front door asks for; the daemon finds out who calls and does not look at it.
     pub caller: Caller,
 }
 
@@ -21,7 +21,7 @@ impl Bus {
         })
     }
 
-    /// The same, after the id was checked.
+    /// Connects after the id was checked.
     pub async fn connect_for(global: &Global, id: &str) -> Result<Self, Fault> {
         parse(id)?;
         Self::connect(global).await
@@ -32,7 +32,7 @@ impl Bus {
         if text.contains('/') { parse(text) } else { Ok(self.recall(text).await?.outcome.key) }
     }
 
-    /// By `id` or `app/id`. What this user's app is called, only the daemon knows.
+    /// Recalls by `id` or `app/id`. What this user's app is called, only the daemon knows.
     pub async fn recall(&self, text: &str) -> Result<Transaction, Fault> {
         let key = parse(text)?;
         if text.contains('/') {

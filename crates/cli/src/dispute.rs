@@ -329,7 +329,8 @@ fn terminal(ui: &Ui, record: &TerminalRecord) -> String {
     }
 }
 
-/// Of all that happens to operators only the supervisor's word on this request is on its page.
+/// Line of an operator's record: of all that happens to operators only the supervisor's word on this request
+/// is on its page.
 fn operator(ui: &Ui, event: &OperatorEvent) -> String {
     match event {
         OperatorEvent::Right { operator, .. } => say(ui, "cli-explain-allowed-by", &[("operator", operator)]),

@@ -35,7 +35,7 @@ pub fn exit_of(o: &Outcome) -> u8 {
 #[derive(Debug)]
 pub enum Failure {
     Fault(Fault),
-    /// On this machine: a file, the vault, the virtual devices. The text holds no secret.
+    /// Failure on this machine: a file, the vault, the virtual devices. The text holds no secret.
     Local(String),
 }
 impl From<Fault> for Failure {

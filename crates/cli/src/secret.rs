@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// Longest line; three tracks take 226 bytes, a frame in hex some thousand.
 const MOST: usize = 16 << 10;
 
-/// One line of stdin. `what` is asked for on a terminal.
+/// Reads one line of stdin; on a terminal `what` is asked for.
 pub fn line(what: &str) -> Result<Zeroizing<String>, Fault> {
     let failed = |e: io::Error| Fault::Invalid { field: what.into(), rule: format!("stdin: {e}") };
     // Not `io::stdin()`: its buffer would keep a copy and swallow the lines behind.

@@ -1,4 +1,4 @@
-//! What several commands show of an outcome, a paper or the terminal.
+//! Tables and words that several commands show of an outcome, a paper or the terminal.
 use crate::ui::{Ui, pairs};
 use payterm_schema::{InhibitReason, Outcome, outcome::Reason, paper::PaperJob};
 
@@ -28,12 +28,12 @@ pub fn shown(value: Option<impl ToString>) -> String {
     value.map(|v| v.to_string()).unwrap_or_default()
 }
 
-/// Whose paper it is: a request, or what an app calls it.
+/// Owner of a paper: a request, or what an app calls it.
 pub fn paper_of(job: &PaperJob) -> String {
     job.outcome().map_or_else(|| job.owner().unwrap_or_default().into(), |o| o.key.to_string())
 }
 
-/// Whether it may be updated and restarted, and why not.
+/// Words for whether the terminal may be updated and restarted, and why not.
 pub fn inhibits(ui: &Ui, reasons: &[InhibitReason]) -> String {
     if reasons.is_empty() {
         return ui.text("cli-may-update");

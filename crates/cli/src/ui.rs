@@ -1,4 +1,4 @@
-//! What people and scripts get to see: tables, JSON, errors. Text from outside is cleaned before it reaches a
+//! Output for people and scripts: tables, JSON, errors. Text from outside is cleaned before it reaches a
 //! terminal.
 use crate::args::Global;
 use comfy_table::{Table, presets};
@@ -70,7 +70,7 @@ impl Ui {
         t.set_header(header.map(|id| self.text(id)));
         drawn(t, rows)
     }
-    /// On stderr, unless quiet.
+    /// Writes progress to stderr, unless quiet.
     pub fn progress(&self, text: &str) {
         if !self.quiet {
             err(text);

@@ -178,7 +178,7 @@ pub fn self_test() -> SelfTest {
     SelfTest::new(AT, items)
 }
 
-/// One of each fault, and `Busy` with and without the request that runs.
+/// Faults, one of each, and `Busy` with and without the request that runs.
 pub fn faults() -> Vec<Fault> {
     let s = || "text \"quoted\" 中".to_owned();
     vec![
@@ -304,7 +304,7 @@ pub fn totals() -> BatchTotals {
     }
 }
 
-/// One cashier on duty, at a terminal that is locked.
+/// Operators of a locked terminal: one cashier, on duty.
 pub fn operators() -> Operators {
     let id = OperatorId::first_cashier();
     let one = OperatorInfo {

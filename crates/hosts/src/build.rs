@@ -1,4 +1,4 @@
-//! From a plan and the card's secrets to the frame that leaves (host-protocol §3, §6).
+//! Building of frames: from a plan and the card's secrets to the bytes that leave (host-protocol §3, §6).
 use crate::frame::{Envelope, FrameError, encode};
 use crate::iso8583::{IsoError, Message};
 use crate::mask::trace;

@@ -9,7 +9,7 @@ use payterm_schema::host::FieldView;
 use payterm_schema::icc::{IccError, Tag, elements};
 use std::sync::{Arc, LazyLock};
 
-/// One line a part of the frame.
+/// Masked view of a frame, one line a part.
 pub fn trace(profile: &Profile, envelope: &Envelope, message: &Message) -> Vec<FieldView> {
     static PARTS: LazyLock<[(Arc<str>, Arc<str>); 3]> = LazyLock::new(|| {
         [("TPDU", "TPDU"), ("HEADER", "header"), ("MTI", "message type")]

@@ -118,7 +118,7 @@ pub fn read(profile: &Profile, frame: &[u8], mac: &dyn Mac) -> Result<Reply, Rea
 }
 
 impl Reply {
-    /// Whether it answers that request (host-protocol §3 "Matching").
+    /// Checks that it answers that request (host-protocol §3 "Matching").
     pub fn matches(&self, profile: &Profile, expect: &Expect) -> Result<(), Mismatch> {
         let found = first_mti(self.message.mti());
         if found != expect.mti {
@@ -147,7 +147,7 @@ impl Reply {
     }
 }
 
-/// Whether a reply is that of this kind, by its MTI and what it echoes of the request's own values.
+/// Tells whether a reply is that of this kind, by its MTI and what it echoes of the request's own values.
 /// `lacking`: what is not echoed says nothing.
 fn answers(profile: &Profile, kind: Kind, m: &Message, lacking: bool) -> bool {
     profile.messages.get(kind.name()).is_some_and(|row| {

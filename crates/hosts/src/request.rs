@@ -36,7 +36,7 @@ pub struct RequestView {
     pub upload: Option<Upload>,
     /// Tells of a sale that the merchant accepted without the host.
     pub offline: bool,
-    /// How the instrument came in and whether with a PIN (F22).
+    /// Entry mode of the instrument, and whether a PIN came with it (F22).
     pub entry: Option<(EntryMode, bool)>,
     vars: BTreeMap<Var, Zeroizing<Vec<u8>>>,
 }
@@ -117,16 +117,16 @@ impl RequestView {
     pub fn tip(&self) -> Option<u64> {
         self.text(Var::Tip)?.parse().ok()
     }
-    /// Of a settlement: the terminal's totals.
+    /// Totals of the terminal, of a settlement.
     pub fn totals(&self) -> Option<Halves> {
         read_totals(self.text(Var::Totals)?).map(|r| Halves { domestic: r.domestic.0, foreign: r.foreign.0 })
     }
-    /// Of a list: its records; none when they are not as many as it says.
+    /// Records of a list; none when they are not as many as it says.
     pub fn records(&self) -> Option<Vec<RecordView>> {
         let count: usize = self.text(Var::RecordCount)?.parse().ok()?;
         read_records(self.text(Var::Records)?).filter(|r| r.len() == count)
     }
-    /// Of the end of an upload: how many records came.
+    /// Number of uploaded records, of the end of an upload.
     pub fn uploaded(&self) -> Option<u32> {
         self.text(Var::Uploaded)?.parse().ok()
     }

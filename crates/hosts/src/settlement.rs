@@ -7,9 +7,9 @@ use payterm_schema::{Kind, Pan};
 /// A message of a batch upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upload {
-    /// Up to eight records.
+    /// List of up to eight records.
     List,
-    /// One record of this kind.
+    /// Single record of this kind.
     One(Kind),
     End {
         balanced: bool,
@@ -34,7 +34,7 @@ impl Upload {
             BatchPart::End { balanced, .. } => Some(Upload::End { balanced: *balanced }),
         }
     }
-    /// Its row in the profile.
+    /// Name of its row in the profile.
     pub(crate) fn row(self) -> String {
         match self {
             Upload::List => "upload".into(),
@@ -78,7 +78,7 @@ fn half(h: &Half, result: u8) -> Option<String> {
     })
 }
 
-/// None: a count or a sum has more digits than there is room for.
+/// Field 48 of the totals; none where a count or a sum has more digits than there is room for.
 pub(crate) fn totals(h: &Halves) -> Option<String> {
     Some(half(&h.domestic, 0)? + &half(&h.foreign, 0)?)
 }
@@ -101,7 +101,7 @@ fn read_half(t: &str) -> Option<(Half, u8)> {
     Some((half, u8::try_from(n(30..31)?).ok()?))
 }
 
-/// None: it is not made of 62 digits.
+/// Reads field 48 of the acquirer's answer; none where it is not made of 62 digits.
 pub(crate) fn read_totals(text: &str) -> Option<SettlementReply> {
     (text.len() == TOTALS).then_some(())?;
     Some(SettlementReply { domestic: read_half(text.get(..31)?)?, foreign: read_half(text.get(31..)?)? })

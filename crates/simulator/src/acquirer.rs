@@ -168,7 +168,7 @@ fn lock_state(dir: &Path) -> Result<File, AcquirerError> {
 
 /// A running acquirer; dropping it stops it.
 pub struct Running {
-    /// By profile.
+    /// Addresses by profile.
     pub addrs: BTreeMap<String, SocketAddr>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
@@ -176,7 +176,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where `profile` listens.
+    /// Address on which `profile` listens.
     pub fn addr(&self, profile: &str) -> Option<SocketAddr> {
         self.addrs.get(profile).copied()
     }

@@ -19,14 +19,14 @@ pub enum What {
 pub enum PinGiven {
     #[default]
     None,
-    /// As it came; none when F52 is no PIN block. The bank wants it opened.
+    /// PIN block as it came, which the bank wants opened; none when F52 is no PIN block.
     Sealed(Option<PinBlock>),
     Clear(Pin),
     /// The block does not decode under this session's PIK.
     Malformed,
 }
 
-/// How a message names its original: all that is given must agree.
+/// Naming of the original by a message: all that is given must agree.
 #[derive(Clone, Debug, Default)]
 pub struct Named {
     pub batch: Option<u32>,
@@ -41,7 +41,7 @@ pub struct Ask {
     /// Tells of a sale that the merchant has accepted: its card was there, its PIN is not asked for.
     pub advice: bool,
     pub what: What,
-    /// With the repeat digit cleared.
+    /// MTI with the repeat digit cleared.
     pub mti: String,
     pub f3: Option<String>,
     pub f25: Option<String>,

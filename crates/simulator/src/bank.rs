@@ -64,7 +64,7 @@ pub enum BankError {
     Keys(#[from] crate::keys::KeyError),
 }
 
-/// When an answer is made, and how far the profile's clock is from UTC (F12, F13, F15).
+/// Time at which an answer is made, and how far the profile's clock is from UTC (F12, F13, F15).
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     pub now: Time,
@@ -94,9 +94,9 @@ struct Txn {
     f3: Option<String>,
     f25: Option<String>,
     type60: Option<String>,
-    /// As asked for.
+    /// Amount that was asked for.
     amount: Option<i64>,
-    /// As it stands: a part with code 10, more after a tip adjustment.
+    /// Amount that is booked: a part with code 10, more after a tip adjustment.
     total: Option<i64>,
     refunded: i64,
     adjusted: bool,

@@ -6,7 +6,7 @@ use serde::Serialize;
 /// Messages kept; older ones are forgotten.
 pub const KEEP: i64 = 10_000;
 
-/// One request and what became of it.
+/// Request of the log, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Seen {
     pub id: i64,

@@ -137,7 +137,7 @@ pub fn balances(c: &Connection) -> Result<Vec<Balance>, LedgerError> {
         .collect::<Result<_, _>>()?)
 }
 
-/// One posting with its lines.
+/// Posting with its lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Posting {
     pub id: i64,

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// One kind of trouble.
+/// Mishap: one kind of trouble.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Mishap {
@@ -128,11 +128,11 @@ impl Mishaps {
         q.push_back(plan);
         Ok(())
     }
-    /// For the next message, of any kind.
+    /// Plants a mishap for the next message, of any kind.
     pub fn next(&self, mishap: Mishap) -> Result<(), MishapError> {
         self.add(Plan::new(mishap))
     }
-    /// For the next messages with this MTI.
+    /// Plants a mishap for the next messages with this MTI.
     pub fn next_mti(&self, mishap: Mishap, mti: &str, next: u32) -> Result<(), MishapError> {
         self.add(Plan { mti: Some(mti.into()), next, ..Plan::new(mishap) })
     }

@@ -120,7 +120,7 @@ enum Ended {
 }
 
 enum Out {
-    /// With the time at which the request's first byte was there.
+    /// Reply, with the time at which the request's first byte was there.
     Bytes(Vec<u8>, Option<Instant>),
     BytesThenClose(Vec<u8>),
 }

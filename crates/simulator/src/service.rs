@@ -1,5 +1,5 @@
-//! One request from its frame to its reply: who sends it, what befalls it, is it signed in, is its MAC right,
-//! what does the bank say.
+//! The way of a request from its frame to its reply: who sends it, what befalls it, is it signed in, is its
+//! MAC right, what does the bank say.
 use crate::{
     ask::{Ask, PinGiven, What},
     bank::{self, BankError, Clock},

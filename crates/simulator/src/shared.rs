@@ -1,4 +1,4 @@
-//! How an acquirer runs, and what its connections, control socket and handles share.
+//! Options of an acquirer, and what its connections, control socket and handles share.
 use crate::{bank::Bank, mishap::Mishaps, tms::Registry, world::World};
 use payterm_schema::Time;
 use serde::{Deserialize, Serialize};
@@ -13,18 +13,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How an acquirer runs.
+/// Options of an acquirer.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where each profile listens; the first address without a profile is for all that are not named: a port
-    /// above 0 is for the first of them, the next ones count up.
+    /// Addresses on which the profiles listen; the first address without a profile is for all that are not
+    /// named: a port above 0 is for the first of them, the next ones count up.
     pub listen: Vec<Listen>,
     /// State directory (SQLite, control socket). None: all in memory, nothing is synced, there is no control
     /// socket.
     pub state: Option<PathBuf>,
     /// PEM files of the certificate chain and its key: TLS on every listener.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Where the terminal management listens; needs a state directory. None: there is none.
+    /// Address of the terminal management, which needs a state directory; none: there is no terminal
+    /// management.
     pub tms: Option<SocketAddr>,
     /// Connections at a time. Default 256.
     pub max_connections: usize,
@@ -50,7 +51,7 @@ impl Default for Options {
     }
 }
 impl Options {
-    /// In memory, on ephemeral loopback ports, without a message log: for tests and benchmarks.
+    /// Options for tests and benchmarks: in memory, on ephemeral loopback ports, without a message log.
     pub fn fast() -> Self {
         Self { log: false, ..Self::default() }
     }
@@ -113,11 +114,11 @@ pub(crate) struct Shared {
     pub counters: Counters,
     pub tms: Option<Arc<Mutex<Registry>>>,
     pub bank: Mutex<Bank>,
-    /// How often each rule with `times` fitted.
+    /// Number of times that each rule with `times` fitted.
     pub rounds: Mutex<BTreeMap<usize, u32>>,
 }
 impl Shared {
-    /// Whether a rule befalls this request: `times` in a row, then one goes through.
+    /// Tells whether a rule befalls this request: `times` in a row, then one goes through.
     pub fn befalls(&self, rule: usize, times: u32) -> bool {
         let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
         let met = rounds.entry(rule).or_default();

@@ -95,7 +95,7 @@ pub fn check(out: &mut impl Write, as_json: bool, report: &Report) -> Result<()>
     Ok(())
 }
 
-/// One message of the log; with `fields` every field of it.
+/// Shows a message of the log; with `fields` every field of it.
 pub fn message(out: &mut impl Write, m: Seen, fields: bool) -> Result<()> {
     let (account, code) = (m.account.as_deref().unwrap_or("-"), m.code.as_deref().unwrap_or("--"));
     let (at, stan) = (Time(m.at).text(480), m.stan.unwrap_or(0));

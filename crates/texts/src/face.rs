@@ -15,7 +15,7 @@ impl Texts {
         self.signed_text(&amount.value(), amount.currency)
     }
 
-    /// The same for a decimal text that may have a sign (a balance).
+    /// Decimal text that may have a sign (a balance), as people of this language read it.
     pub(crate) fn signed_text(self, value: &str, currency: Currency) -> String {
         let id = if currency == Currency::CNY { "amount-cny" } else { "amount-other" };
         self.get(id, &[("value", value), ("currency", currency.code())])
@@ -36,7 +36,7 @@ impl Texts {
     pub fn judgement(self, j: &Judgement, currency: Currency) -> String {
         self.judged(if j.allowed { "offline-allowed" } else { "offline-denied" }, j, currency)
     }
-    /// The same of a payment that is only asked about: `would be accepted: ...`.
+    /// Judgement on a payment that is only asked about: `would be accepted: ...`.
     pub fn would_be(self, j: &Judgement, currency: Currency) -> String {
         self.judged(if j.allowed { "offline-would-allow" } else { "offline-would-deny" }, j, currency)
     }
@@ -77,14 +77,14 @@ impl Texts {
             None => self.word(c.rule),
         }
     }
-    /// The same as a row of a list, whether it passed or not: `clock trusted`, `payments at risk: 3 of 200`.
+    /// Check as a row of a list, whether it passed or not: `clock trusted`, `payments at risk: 3 of 200`.
     pub fn check_row(self, c: &Check, currency: Currency) -> String {
         match c.limit {
             Some(_) => self.check(c, currency),
             None => self.get(&format!("offline-rule-{}", c.rule.name()), &[]),
         }
     }
-    /// How far an advice is.
+    /// Words for how far an advice is.
     pub fn forwarding(self, f: &Forwarding) -> String {
         match f {
             Forwarding::Pending => self.get("forwarding-pending", &[]),
@@ -96,7 +96,7 @@ impl Texts {
         }
     }
 
-    /// One half of a settlement: `balanced · Paid in (3) 12.00 · Paid back (1) 2.00`.
+    /// Half of a settlement: `balanced · Paid in (3) 12.00 · Paid back (1) 2.00`.
     pub fn half(self, half: &Half, verdict: Option<Verdict>, currency: Currency) -> String {
         let part = |id: &str, count: u32, minor: u64| {
             format!("{} {}", self.get(id, &[("count", &count.to_string())]), decimal(minor, currency))

@@ -83,7 +83,7 @@ pub fn rule_id(rule: &str) -> String {
     parts(rule).0
 }
 
-/// With the values of those: `n`, `n2`, `n3` ...
+/// Text id of a rule and the values of its numbers: `n`, `n2`, `n3` ...
 fn parts(rule: &str) -> (String, Vec<(String, String)>) {
     let (mut words, mut values): (Vec<String>, Vec<(String, String)>) = (Vec::new(), Vec::new());
     let mut take = |letter: &str, value: &str, words: &mut Vec<String>| {

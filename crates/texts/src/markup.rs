@@ -59,7 +59,7 @@ pub(crate) fn engine() -> Environment<'static> {
     limited(Environment::new())
 }
 
-/// The same for a shop's template: without filters, tests and functions.
+/// Engine for a shop's template: without filters, tests and functions.
 pub(crate) fn bare_engine<'a>() -> Environment<'a> {
     limited(Environment::empty())
 }

@@ -26,7 +26,7 @@ impl Texts {
     }
 }
 
-/// What was applied for, what was accepted, and what came of it.
+/// Slip of an onboarding: what was applied for, what was accepted, and what came of it.
 pub(crate) fn slip(slip: &OnboardingSlip, ctx: &SlipContext) -> Paper {
     let texts = Texts::new(ctx.language);
     let t = |id: &str| texts.get(id, &[]);

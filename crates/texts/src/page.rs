@@ -9,7 +9,7 @@ use payterm_schema::{
 /// Dots that an image is high at most: 100 mm.
 const HEIGHT_MAX: u32 = 800;
 
-/// What only the printer's width can tell: images and bar codes of the page fit `paper_mm`.
+/// Checks what only the printer's width can tell: images and bar codes of the page fit `paper_mm`.
 pub fn check_images(page: &Page, paper_mm: u8) -> Result<(), Fault> {
     let dots = dots_of(paper_mm);
     page.lines.iter().enumerate().try_for_each(|(i, line)| {

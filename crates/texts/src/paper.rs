@@ -2,7 +2,7 @@
 //! alike.
 use qrcode::{Color, EcLevel, QrCode};
 
-/// Where a text stands on its line.
+/// Place of a text on its line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Align {
     #[default]
@@ -27,7 +27,7 @@ impl Size {
     }
 }
 
-/// One line of a paper. Too long texts are wrapped, never cut.
+/// Line of a paper. Too long texts are wrapped, never cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     Text {
@@ -86,7 +86,7 @@ impl Barcode {
     pub(crate) fn pairs(content: &str) -> bool {
         content.len().is_multiple_of(2) && content.bytes().all(|b| b.is_ascii_digit())
     }
-    /// It can be printed 2 dots a module, with start, check and stop symbols.
+    /// Tells whether it can be printed 2 dots a module, with start, check and stop symbols.
     pub(crate) fn fits(&self, dots: usize) -> bool {
         let c = self.content();
         match self {

@@ -99,7 +99,7 @@ pub(crate) fn totals(texts: Texts, report: &TotalsReport, ctx: &SlipContext) -> 
     Paper { lines }
 }
 
-/// What came of a settlement, for the shop's books.
+/// Report of a settlement, for the shop's books.
 pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper {
     let text = |id: &str| texts.get(id, &[]);
     let time = |t: payterm_schema::Time| t.text(ctx.utc_offset_minutes);

@@ -10,7 +10,7 @@ use payterm_schema::{
 };
 use unicode_width::UnicodeWidthChar;
 
-/// What a screen needs to know besides its page.
+/// Surroundings of a screen: what it needs besides its page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScreenContext {
     /// Every screen says TEST.
@@ -299,7 +299,7 @@ impl Texts {
         self.get("present-modes", &[("modes", &joined)])
     }
 
-    /// Whom to call, and what to name there.
+    /// Line with whom to call, and what to name there.
     fn service(self, outcome: &Outcome, ctx: &ScreenContext) -> String {
         self.get("service-reference", &[("phone", &self.phone(ctx)), ("reference", &outcome.reference())])
             .trim_start()

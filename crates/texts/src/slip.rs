@@ -13,7 +13,7 @@ use payterm_schema::{
 use serde::Serialize;
 use std::sync::OnceLock;
 
-/// What a slip needs to know besides its job.
+/// Surroundings of a slip: what it needs besides its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlipContext {
     pub language: Language,
@@ -24,7 +24,7 @@ pub struct SlipContext {
     /// Content of the QR code with `{rrn}`, `{stan}`, `{batch}`, `{mid}`, `{tid}`, `{amount}`;
     /// empty = none (`paper.qr`).
     pub qr: String,
-    /// The same for the code by which the customer asks for an invoice, on the customer's copy
+    /// Content of the QR code by which the customer asks for an invoice, on the customer's copy
     /// (`paper.invoice_qr`).
     pub invoice_qr: String,
     /// Heads the paper with DUPLICATE: it may be out already.
@@ -143,7 +143,7 @@ pub(crate) fn template_of(kind: PaperKind, outcome: &Outcome) -> &'static str {
     }
 }
 
-/// What a template sees: [`VARIABLES`] and `t(id)`, a text of payterm's own.
+/// Values that a template sees: [`VARIABLES`] and `t(id)`, a text of payterm's own.
 pub(crate) fn values(kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, template: &str) -> Value {
     let texts = Texts::new(ctx.language);
     let t = Value::from_function(move |id: String| texts.get(&id, &[]));
@@ -183,7 +183,7 @@ fn render(env: &Environment<'_>, kind: PaperKind, outcome: &Outcome, ctx: &SlipC
         .unwrap_or_else(|_| plain(texts, kind, outcome, ctx))
 }
 
-/// What a template can show, as texts; absent = not known. The names are the template's variables.
+/// Facts that a template can show, as texts; absent = not known. The names are the template's variables.
 #[derive(Serialize)]
 struct Facts {
     test: bool,
@@ -195,10 +195,10 @@ struct Facts {
     /// The customer signs where no PIN was used: a card payment.
     signature: bool,
     thanks: bool,
-    /// What the customer confirms on the merchant copy.
+    /// Sentence that the customer confirms on the merchant copy.
     agree: String,
     title: String,
-    /// What must be read first.
+    /// Words that must be read first.
     warning: Option<String>,
     copy: Option<String>,
     shop: String,
@@ -224,7 +224,7 @@ struct Facts {
     total: Option<String>,
     requested: Option<String>,
     no_cvm: Option<String>,
-    /// How it was accepted without the host.
+    /// Words for how it was accepted without the host.
     offline_authority: Option<String>,
     partial: Option<String>,
     fee: Option<String>,
@@ -236,7 +236,7 @@ struct Facts {
     result_by: String,
     help: Option<String>,
     request: String,
-    /// What customer service asks for.
+    /// Reference that customer service asks for.
     reference: String,
     phone: String,
     qr: String,
@@ -391,7 +391,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
 /// The texts of a paper that depend on what is to be done about its outcome.
 struct Wording {
     title: String,
-    /// What must be read first.
+    /// Words that must be read first.
     warning: Option<String>,
     help: Option<String>,
 }
@@ -444,7 +444,7 @@ fn wording(texts: Texts, o: &Outcome, template: &str) -> Wording {
     }
 }
 
-/// What the customer confirms on the merchant copy.
+/// Text id of what the customer confirms on the merchant copy.
 fn agree(kind: Kind, code: bool) -> &'static str {
     match (kind, code) {
         (Kind::Void | Kind::CompletionCancel, _) => "slip-agree-void",
@@ -457,7 +457,7 @@ fn agree(kind: Kind, code: bool) -> &'static str {
     }
 }
 
-/// When the result of an unknown payment is there.
+/// Words for when the result of an unknown payment is there.
 fn result_by(texts: Texts, o: &Outcome, ctx: &SlipContext) -> String {
     match o.answer_by {
         // No result comes by itself.
@@ -477,15 +477,15 @@ fn no_cvm(texts: Texts, limit: u64, currency: Currency) -> String {
     }
 }
 
-/// What a paper for a person says of an advice.
+/// Words of a paper about an advice, for a person.
 struct Advice {
     title: &'static str,
     warning: &'static str,
     help: String,
 }
 
-/// What the acquirer was told, or is to be, whatever its kind's messages owe: a sale that was accepted
-/// offline is reversed by nobody.
+/// Words about an advice: what the acquirer was told, or is to be, whatever its kind's messages owe: a sale
+/// that was accepted offline is reversed by nobody.
 fn advice(texts: Texts, o: &Outcome) -> Option<Advice> {
     let lost = if o.kind == Kind::TipAdjust { o.sums.tip } else { o.sums.amount };
     let amount = lost

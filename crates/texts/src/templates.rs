@@ -17,7 +17,7 @@ const NAMES: [&str; 4] = ["payment", "balance", "unknown", "stuck"];
 #[error("{file}{}: {rule}", .line.map(|l| format!(", line {l}")).unwrap_or_default())]
 pub struct TemplateFault {
     pub file: String,
-    /// Of the template, when it is a line's fault.
+    /// Line of the template, when it is a line's fault.
     pub line: Option<usize>,
     pub rule: String,
 }

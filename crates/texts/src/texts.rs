@@ -95,7 +95,7 @@ impl Texts {
         }
     }
 
-    /// What to do next where a sale's advice would be wrong: money that goes back, and questions.
+    /// Advice for what to do next where a sale's would be wrong: money that goes back, and questions.
     fn next_of(self, kind: Kind, status: Status, code: &str) -> Option<String> {
         // Ended before anything was sent, by people or by time.
         let nothing = code.ends_with("-timeout")
@@ -145,7 +145,7 @@ fn bundle(language: Language) -> &'static Bundle {
     })
 }
 
-/// One visible line: control characters become spaces; characters without width (joiners, direction
+/// Text as one visible line: control characters become spaces; characters without width (joiners, direction
 /// overrides, which can make an amount read differently) are left out.
 pub fn clean(text: &str) -> String {
     text.chars()

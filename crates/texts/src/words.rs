@@ -16,7 +16,7 @@ use payterm_schema::{
 pub trait Word: Copy + 'static {
     /// Every value, for tests and help pages.
     const ALL: &'static [Self];
-    /// Its text id, e.g. `status-approved`.
+    /// Id of its text, e.g. `status-approved`.
     fn id(self) -> &'static str;
 }
 

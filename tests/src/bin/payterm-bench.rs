@@ -337,8 +337,8 @@ async fn sale(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What a sale really uses until its answer: syncs of the disk by strace in a run of its own (its times are
-/// not used), messages by the acquirer's count, bus calls by construction.
+/// Counts what a sale really uses until its answer: syncs of the disk by strace in a run of its own (its
+/// times are not used), messages by the acquirer's count, bus calls by construction.
 async fn counts() -> Result<()> {
     const N: u64 = 10;
     let host = host()?;
@@ -590,7 +590,7 @@ async fn starts(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// So that the journal is not empty.
+/// Makes one sale, so that the journal is not empty.
 async fn one_sale(stack: &Stack) -> Result<()> {
     let client = stack.client().await?;
     let mut virtuals = stack.virtuals()?;

@@ -221,7 +221,7 @@ impl Typing {
 }
 
 impl Counter {
-    /// What the display says where this is asked for.
+    /// Text of the display where this is asked for.
     fn asks(&self, zh: &str, en: &str) -> String {
         if self.language == Language::En { en } else { zh }.into()
     }
@@ -387,7 +387,7 @@ impl Counter {
         Ok(())
     }
 
-    /// What is done to earlier payments, a pre-authorisation and a balance inquiry.
+    /// Requests about earlier payments, a pre-authorisation and a balance inquiry.
     async fn later_requests(&mut self) -> Result<()> {
         self.title("消费撤销,主管授权", "a void, with the supervisor's password");
         let o = self.allowed(of("void", "order-2-void", "order-2", None), |_| Ok(())).await?;

@@ -4,7 +4,7 @@
 //! PROPTEST_CASES (20,000) and PAYTERM_SEED (of the blows; else the clock) change them. With names as
 //! arguments only those are run, and the file stays as it is: `payterm-prove kills`.
 use payterm_tests::{
-    planted,
+    extend, planted,
     real::{audit::Verdict, disk, kills},
 };
 use serde_json::{Value, json};
@@ -87,6 +87,22 @@ fn planted_bugs() -> Result<Value> {
     }))
 }
 
+/// Each dummy of docs/extend.md builds with what the page lists, and nothing else.
+fn extensions() -> Result<Value> {
+    println!("extensions: each built");
+    let began = Instant::now();
+    let all = extend::build()?;
+    let failed: Vec<&str> = all.iter().filter(|(_, why)| why.is_some()).map(|(n, _)| n.as_str()).collect();
+    Ok(json!({
+        "name": "extend",
+        "value": all.len() - failed.len(),
+        "unit": format!("of {} extensions built", all.len()),
+        "ok": failed.is_empty() && all.len() >= 3,
+        "seconds": began.elapsed().as_secs(),
+        "failed": failed,
+    }))
+}
+
 type Evening<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Verdict>> + 'a>>;
 
 /// The real thing under blows; the seed is PAYTERM_SEED, or the clock.
@@ -140,7 +156,7 @@ fn queue() -> Result<Value> {
 /// A line of `target/proof.json`: its name, and what makes it.
 type Proof = (&'static str, fn(&str) -> Result<Value>);
 
-const PROOFS: [Proof; 13] = [
+const PROOFS: [Proof; 14] = [
     ("crash", |name| simulated(name, cuts, "cuts", &["crash::", "--", "--nocapture"])),
     ("seeds", |name| {
         let seeds = number("PAYTERM_SEEDS", SEEDS)?;
@@ -178,6 +194,7 @@ const PROOFS: [Proof; 13] = [
         on_a_disk(name, "full disks, freed", |seed| Box::pin(kills::full_disk(disks, seed)))
     }),
     ("planted", |_| planted_bugs()),
+    ("extend", |_| extensions()),
 ];
 
 /// Tests of the deterministic world.

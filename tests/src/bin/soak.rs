@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// For planted bugs: the first seed that breaks this invariant, whatever else is broken.
+/// Searches, for planted bugs, the first seed that breaks this invariant, whatever else is broken.
 fn search(wanted: u8, first: u64, many: u64) -> ExitCode {
     let mut others: BTreeMap<u8, u64> = BTreeMap::new();
     for seed in first..first + many {

@@ -24,7 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What came of it. All three lists are empty when nothing is wrong.
+/// Verdict on a run. Its three lists are empty when nothing is wrong.
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub seed: u64,
@@ -33,12 +33,12 @@ pub struct Verdict {
     /// Blows that met a request of which the app did not know the end.
     pub under_way: u32,
     pub requests: usize,
-    /// How many ended how: `sale approved`, `void failed original-voided`.
+    /// Number of requests by how they ended: `sale approved`, `void failed original-voided`.
     pub ends: BTreeMap<String, usize>,
-    /// What befell the line, and how often.
+    /// Mishaps of the line, and how often.
     pub mishaps: BTreeMap<&'static str, u64>,
     pub acquirer_restarts: u32,
-    /// How often the daemon said that its store failed.
+    /// Number of times that the daemon said that its store failed.
     pub store_failures: usize,
     /// Sales that the merchant accepted without the acquirer.
     pub offline: usize,
@@ -51,9 +51,9 @@ pub struct Verdict {
     pub double: Vec<String>,
     /// Anything else that does not fit.
     pub unexplained: Vec<String>,
-    /// What the journal holds of those transactions.
+    /// Records of those transactions.
     pub stories: Vec<String>,
-    /// Where everything was left, when something is wrong.
+    /// Directory in which everything was left, when something is wrong.
     pub kept: Option<std::path::PathBuf>,
 }
 impl Verdict {
@@ -87,7 +87,7 @@ impl Verdict {
     }
 }
 
-/// What the terminal said before it was stopped.
+/// Statements of the terminal before it was stopped.
 pub struct Said {
     pub obligations: Vec<Obligation>,
     pub totals: Vec<BatchTotals>,
@@ -190,7 +190,7 @@ pub fn at(account: &AccountId, plan: &Plan) -> At {
     (account.to_string(), plan.batch.get(), plan.stan.get())
 }
 
-/// What the merchant accepted without the acquirer: no frame of it may have left before.
+/// Checks what the merchant accepted without the acquirer: no frame of it may have left before.
 fn accepted_offline(journal: &[Entry], v: &mut Verdict, blamed: &mut BTreeSet<u64>) {
     let mut left = BTreeSet::new();
     for e in journal {
@@ -243,7 +243,7 @@ fn journal(stack: &Stack, v: &mut Verdict) -> Result<Vec<Entry>> {
     Ok(all)
 }
 
-/// What each transaction moved on its payer's account, and what no transaction moved. A contrary posting
+/// Sums that each transaction moved on its payer's account, and that no transaction moved. A contrary posting
 /// without a message of its own belongs to what it undoes.
 fn effects<'a>(
     postings: &'a [Posting],
@@ -265,7 +265,7 @@ fn payer(p: &Posting) -> i64 {
     p.lines.iter().filter(|(a, _)| a.starts_with("card:") || a.starts_with("wallet:")).map(|(_, m)| m).sum()
 }
 
-/// What the acquirer keeps of a message.
+/// Row of the acquirer's books of a message.
 #[derive(Debug)]
 struct Row {
     kind: String,
@@ -288,12 +288,12 @@ fn rows(books: &Connection) -> Result<BTreeMap<At, Row>> {
     };
     Ok(statement.query_map([], row)?.collect::<std::result::Result<_, _>>()?)
 }
-/// Whether a request stands at the acquirer; for the person who settles what is Stuck.
+/// Tells whether a request stands at the acquirer; for the person who settles what is Stuck.
 pub fn stands(stack: &Stack, at: &At) -> Result<bool> {
     Ok(rows(&books(stack)?)?.get(at).is_some_and(Row::stands))
 }
 
-/// What it must have moved on its payer's account, minor units.
+/// Sum that it must have moved on its payer's account, minor units.
 fn expected(o: &Outcome) -> i64 {
     if o.status != Status::Approved || matches!(o.forwarding, Some(Forwarding::Refused(_))) {
         return 0;
@@ -307,7 +307,7 @@ fn expected(o: &Outcome) -> i64 {
     }
 }
 
-/// One transaction against what the acquirer has of it.
+/// Judges a transaction by what the acquirer has of it.
 fn one(o: &Outcome, paid: i64, theirs: &[&Row], v: &mut Verdict) {
     let (want, key) = (expected(o), &o.key);
     let told = format!("{key} ({} {}, {:?})", o.kind.name(), o.status.name(), o.forwarding);
@@ -386,7 +386,7 @@ fn settlements(books: &Connection, outcomes: &BTreeMap<u64, Outcome>, v: &mut Ve
 struct Paper {
     id: String,
     duplicate: bool,
-    /// Of a payment: the merchant's or the customer's copy.
+    /// Copy of a payment's slip: the merchant's or the customer's.
     copy: Option<&'static str>,
 }
 const COPIES: [&str; 2] = ["MERCHANT COPY", "CARDHOLDER COPY"];
@@ -456,7 +456,7 @@ fn story(journal: &[Entry], txn: u64) -> String {
     format!("transaction {txn}:\n{}", lines.get(first.saturating_sub(1)..).unwrap_or_default().join("\n"))
 }
 
-/// Those that are neither answered nor a person's.
+/// Tells whether any is neither answered nor a person's.
 pub fn driven(open: &[Obligation]) -> bool {
     open.iter().any(|o| o.state != ObligationState::Stuck)
 }

@@ -1,4 +1,4 @@
-//! What connections that listen and ask cost: the daemon's CPU for a sale, beside none and beside many.
+//! Cost of connections that listen and ask: the daemon's CPU for a sale, beside none and beside many.
 use super::stack::{Result, Stack, caller};
 use futures_util::StreamExt;
 use payterm_dbus::{Address, Client};

@@ -11,7 +11,7 @@ use payterm_schema::{Kind, Outcome, Request, Status, Terminal, request::RequestW
 const CARD: (&str, &str) = ("6212345678900000003", "3012");
 const PIN: &str = "123456";
 
-/// What the terminal and the acquirer hold in the end.
+/// Books of terminal and acquirer in the end.
 #[derive(Debug)]
 pub struct Books {
     pub approved: u32,
@@ -26,7 +26,7 @@ impl Books {
     }
 }
 
-/// So many requests, one after the other.
+/// Makes so many requests, one after the other.
 pub async fn run(count: u32, seed: u64) -> Result<Books> {
     let stack = Stack::start(|c, _| {
         c.log.level = "warn".into();

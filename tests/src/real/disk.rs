@@ -44,7 +44,7 @@ pub fn why_not() -> Option<String> {
     tried().err().map(|e| e.to_string())
 }
 
-/// Whether disks can be mounted here. Where they cannot, a test says so and is skipped; with
+/// Tells whether disks can be mounted here. Where they cannot, a test says so and is skipped; with
 /// `PAYTERM_MUST=mounts` it fails.
 pub fn mounts() -> bool {
     let why = why_not();
@@ -146,7 +146,7 @@ pub fn halt(pid: Pid) -> std::io::Result<()> {
 
 pub struct Switch(Child, ChildStdin, BufReader<ChildStdout>);
 impl Switch {
-    /// From here on nothing reaches the disk.
+    /// Cuts the power: from here on nothing reaches the disk.
     pub fn cut(mut self) -> Result<()> {
         writeln!(self.1)?;
         let mut line = String::new();
@@ -204,16 +204,16 @@ impl Drop for SmallDisk {
     }
 }
 
-/// What is wrong with a system call of the daemon. strace counts for each thread by itself, and only the
+/// Fault of a system call of the daemon. strace counts for each thread by itself, and only the
 /// journal's writer makes these.
 #[derive(Clone, Debug)]
 pub struct Broken {
     pub call: &'static str,
     /// `signal=KILL`, `error=EIO`, `error=ENOSPC`.
     pub how: &'static str,
-    /// From 1.
+    /// Number of the call, from 1.
     pub nth: u32,
-    /// And all that follow.
+    /// All calls that follow fail too.
     pub ever_after: bool,
 }
 impl Broken {

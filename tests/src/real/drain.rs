@@ -30,7 +30,7 @@ pub const ACCOUNT: &str = "own";
 const AMOUNT: u64 = 100;
 /// The acquirer answers it 96 for ever.
 const NEVER: u64 = 6_666;
-/// How long a queue of any length may take, and how long nothing may happen.
+/// Longest time that a queue of any length may take, and that nothing may happen.
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// The nth card of the shop: no chip, no PIN.
@@ -46,7 +46,7 @@ pub fn pan(n: usize) -> String {
     format!("{body}{}", (10 - sum % 10) % 10)
 }
 
-/// What the acquirer must know of them.
+/// World of the acquirer that knows these cards.
 pub fn world(cards: usize) -> String {
     let mut text = format!(
         "[[account]]\nname = \"own\"\nprofile = \"private-label\"\nmid = \"TESTMERCHANT800\"\ntid = \
@@ -204,7 +204,7 @@ fn take(commit: &mut Commit, vault: &Vault, step: Step) -> Result<Vec<Effect>> {
     Ok(step.effects)
 }
 
-/// What the acquirer's books say of the queue.
+/// Verdict of the acquirer's books on the queue.
 #[derive(Debug, Default)]
 pub struct Verdict {
     pub queued: usize,
@@ -290,9 +290,9 @@ const WINDOW: usize = 8;
 /// STANs of the bare exchanges: beyond those of any queue.
 const BARE: u32 = 500_000;
 
-/// What cannot be undercut: the same messages on one connection, 8 under way, and a durable commit of what
-/// the daemon writes for 8 answers. Answers exchanges a second by the acquirer's clock; the daemon of the
-/// stack is down afterwards.
+/// Floor that cannot be undercut: the same messages on one connection, 8 under way, and a durable commit of
+/// what the daemon writes for 8 answers. Answers exchanges a second by the acquirer's clock; the daemon of
+/// the stack is down afterwards.
 pub async fn floor(stack: &mut Stack, n: usize, cards: usize) -> Result<f64> {
     let batch =
         stack.client().await?.totals(&caller()).await?.first().and_then(|t| t.batch).ok_or("no batch")?;

@@ -33,11 +33,11 @@ use std::{
 
 /// A blow comes at most this long after the daemon is ready.
 const MOMENT_MOST_MS: u64 = 700;
-/// How long a request may hang on a disk that fails.
+/// Longest time that a request may hang on a disk that fails.
 const NO_WORD: Duration = Duration::from_secs(8);
 /// Requests after a failing system call.
 const AFTER_FAILURE: u32 = 12;
-/// How long they may take together.
+/// Longest time that they may take together.
 const FAILURE_MOST: Duration = Duration::from_millis(1_500);
 
 /// Later than any frame that the bad line still holds.
@@ -78,7 +78,7 @@ pub struct Evening {
     pub verdict: Verdict,
     pub stack: Stack,
     proxy: Proxy,
-    /// Of the shop's own cards; it is down for some requests now and then.
+    /// Line of the shop's own cards; it is down for some requests now and then.
     own: Proxy,
     down_for: u64,
     rng: Rng,
@@ -88,7 +88,7 @@ pub struct Evening {
 }
 
 impl Evening {
-    /// In a directory of its own, with mishaps on the line when `rough`.
+    /// Starts in a directory of its own, with mishaps on the line when `rough`.
     pub async fn new(seed: u64, rough: bool) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("payterm-evening-").tempdir()?;
         Self::begin(dir.path(), seed, rough).await.map(|e| Self { dir: Some(dir), ..e })
@@ -308,7 +308,7 @@ impl Evening {
         self.restart().await
     }
 
-    /// One system call fails, or is the last one.
+    /// Makes one system call fail, or be the last one.
     pub async fn broken(&mut self, how: &Broken) -> Result<()> {
         self.stack.kill_daemon();
         let wrapper = how.wrapper();
@@ -459,7 +459,7 @@ impl Evening {
 }
 
 impl Evening {
-    /// Those that wait for a person are driven on by one.
+    /// Drives on those that wait for a person.
     async fn settlements(&self) -> Result<()> {
         let (me, began) = (caller(), Instant::now());
         for i in self.app.issued.iter().filter(|i| i.started && i.wire.kind == Kind::Settlement.name()) {
@@ -601,13 +601,13 @@ pub async fn full_disk(times: u32, seed: u64) -> Result<Verdict> {
     }
     Ok(verdict)
 }
-/// How long the traffic of a full disk takes at most.
+/// Longest time of the traffic of a full disk.
 const FULL_MOST: Duration = Duration::from_secs(4);
 /// More than a daemon wants free, so that it is the filling that matters.
 const SMALL_MIB: u32 = 160;
 
 impl Evening {
-    /// So many requests, whatever becomes of them.
+    /// Makes so many requests, whatever becomes of them.
     async fn some(&mut self, count: usize) -> Result<()> {
         let (until, began) = (self.app.issued.len() + count, Instant::now());
         self.traffic(move |app| app.issued.len() >= until || began.elapsed() > FULL_MOST).await

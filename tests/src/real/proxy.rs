@@ -90,7 +90,7 @@ impl Mishap {
     }
 }
 
-/// How bad the line is: so many of a thousand, each of the named mishaps as likely as the others.
+/// Badness of the line: so many of a thousand, each of the named mishaps as likely as the others.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -98,7 +98,7 @@ pub struct Plan {
     pub of_connection: Vec<Mishap>,
     pub frames: u64,
     pub of_frame: Vec<Mishap>,
-    /// How late [`Mishap::Late`] is, in milliseconds: more than the account's reply time.
+    /// Delay of [`Mishap::Late`], in milliseconds: more than the account's reply time.
     pub late_ms: (u64, u64),
 }
 impl Plan {
@@ -112,7 +112,7 @@ impl Plan {
             late_ms: (450, 900),
         }
     }
-    /// One connection of 30 and one frame of 9 meet something.
+    /// Rough line: one connection of 30 and one frame of 9 meet something.
     pub fn rough(seed: u64) -> Self {
         Self {
             connections: 33,
@@ -165,7 +165,7 @@ impl Shared {
 /// The proxy, on a thread of its own: a harness that waits for a process does not hold it up. It ends with
 /// the program.
 pub struct Proxy {
-    /// Where the daemon connects to.
+    /// Address that the daemon connects to.
     pub address: String,
     shared: Arc<Shared>,
 }
@@ -245,7 +245,7 @@ impl Proxy {
     pub fn is_good(&self) -> bool {
         self.shared.plan.connections + self.shared.plan.frames == 0
     }
-    /// How often what was done.
+    /// Number of times that each mishap was done.
     pub fn done(&self) -> BTreeMap<&'static str, u64> {
         Shared::lock(&self.shared.done).clone()
     }
@@ -337,7 +337,7 @@ async fn connection(shared: Arc<Shared>, mut daemon: TcpStream, number: u64) {
     }
 }
 
-/// One direction of a connection.
+/// Direction of a connection.
 struct Way<'a> {
     shared: &'a Shared,
     torn: &'a Notify,

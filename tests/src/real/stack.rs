@@ -20,7 +20,7 @@ use std::{
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// How long anything may take to get ready.
+/// Longest time that anything may take to get ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The directory of the built programs: the one of this test or program.
@@ -39,12 +39,12 @@ pub struct Stack {
     _temp: Option<tempfile::TempDir>,
     pub bus: String,
     pub config: Config,
-    /// Where each profile of the acquirer listens.
+    /// Addresses of the acquirer's profiles.
     pub hosts: BTreeMap<String, String>,
     acquirer: Option<Child>,
     daemon: Option<Child>,
     bus_daemon: Child,
-    /// From exec to READY=1 of the last start of the daemon.
+    /// Time from exec to READY=1 of the last start of the daemon.
     pub ready_in: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Stack {
         Self::start_world("", change)
     }
 
-    /// The same with more in the acquirer's demo world: TOML that is appended to it.
+    /// Starts with more in the acquirer's demo world: TOML that is appended to it.
     pub fn start_world(
         more: &str,
         change: impl FnOnce(&mut Config, &BTreeMap<String, String>),
@@ -67,7 +67,7 @@ impl Stack {
         Self::start_in(temp.path().to_owned(), Some(temp), change)
     }
 
-    /// In a directory that holds `world.toml`, and may hold the state of an earlier stack. With
+    /// Starts in a directory that holds `world.toml`, and may hold the state of an earlier stack. With
     /// `tls-cert.pem` and `tls-key.pem` in it the acquirer speaks TLS.
     pub fn start_in(
         dir: PathBuf,
@@ -108,7 +108,7 @@ impl Stack {
     pub fn acquirer_state(&self) -> PathBuf {
         self.dir.join("acquirer")
     }
-    /// What came out of a virtual printer with this file as its address.
+    /// File that a virtual printer with it as its address has written.
     pub fn papers(&self) -> PathBuf {
         self.dir.join("papers.txt")
     }
@@ -195,7 +195,7 @@ impl Stack {
         kill(&mut self.acquirer);
     }
 
-    /// For the next start of the daemon.
+    /// Changes the configuration for the next start of the daemon.
     pub fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) -> Result<()> {
         change(&mut self.config);
         Ok(std::fs::write(self.config_file(), toml::to_string(&self.config)?)?)
@@ -266,7 +266,7 @@ impl Stack {
         let pid = self.daemon_pid()?;
         children_of(pid).first().copied().or_else(|| Pid::from_raw(pid.try_into().ok()?))
     }
-    /// It ended by itself.
+    /// Tells whether it ended by itself.
     pub fn daemon_gone(&mut self) -> bool {
         self.daemon.as_mut().is_none_or(|c| c.try_wait().is_ok_and(|s| s.is_some()))
     }
@@ -308,7 +308,7 @@ impl Stack {
         }
         Ok(String::from_utf8(out.stdout)?)
     }
-    /// One mishap for the next message: `["--mti", "0200"]`, `["drop-reply"]`.
+    /// Plants a mishap for the next message: `["--mti", "0200"]`, `["drop-reply"]`.
     pub fn mishap(&self, filter: &[&str], what: &[&str]) -> Result<()> {
         let state = self.acquirer_state();
         let state = state.to_str().ok_or("path")?;

@@ -8,14 +8,14 @@ use std::{
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// From the daemon to the acquirer.
+    /// Direction: from the daemon to the acquirer.
     pub sent: bool,
-    /// With its length prefix.
+    /// Frame with its length prefix.
     pub bytes: Vec<u8>,
 }
 
 pub struct Tap {
-    /// Where the daemon connects to.
+    /// Address that the daemon connects to.
     pub address: String,
     frames: Arc<Mutex<Vec<Frame>>>,
 }

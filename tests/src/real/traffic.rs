@@ -23,7 +23,7 @@ use payterm_schema::{
 };
 use std::time::{Duration, Instant};
 
-/// How long the terminal may take for anything.
+/// Longest time that the terminal may take for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rich enough for an evening; the world's `more` has them.
@@ -37,7 +37,7 @@ const POOR: &str = "6212345678900000508";
 /// The shop's own cards come behind those: no chip, no PIN, another account, and the merchant accepts them
 /// while its line is down.
 pub const OWN_CARDS: usize = 6;
-/// What [`crate::real::stack::Stack::start_world`] needs for it.
+/// World that [`crate::real::stack::Stack::start_world`] needs for it.
 pub fn world() -> String {
     let card = |(i, (pan, pin)): (usize, &(&str, &str))| {
         let pin = if *pin == "bypass" { String::new() } else { format!("pin = \"{pin}\"\n") };
@@ -54,17 +54,17 @@ pub fn card_name(i: usize) -> String {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pays {
-    /// As its kind asks for it: the original's card, some card, none.
+    /// Card that its kind asks for: the original's card, some card, none.
     AsAsked,
     WrongPinFirst,
     Poor,
-    /// One of the shop's own cards.
+    /// Card of the shop's own.
     Own,
     Code(&'static [&'static str]),
     /// Without a card or a code ever: the terminal gives up.
     Never,
 }
-/// One line of the evening.
+/// Deed of the evening.
 #[derive(Clone, Copy, Debug)]
 pub struct Deed {
     /// Parts of all.
@@ -100,7 +100,7 @@ pub const MIX: &[Deed] = &[
     deed(1, Kind::SignIn, Pays::AsAsked),
     deed(2, Kind::Settlement, Pays::AsAsked),
 ];
-/// What it may be done to.
+/// Kinds that it may be done to.
 fn originals(kind: Kind) -> &'static [Kind] {
     match kind {
         Kind::Void => &[Kind::Sale, Kind::VoiceSale],
@@ -114,7 +114,7 @@ fn originals(kind: Kind) -> &'static [Kind] {
 /// Originals are looked for among the last so many requests.
 const LOOK_BACK: usize = 60;
 
-/// What the app remembers of a request.
+/// Request as the app remembers it.
 #[derive(Clone, Debug)]
 pub struct Issued {
     pub wire: RequestWire,
@@ -156,12 +156,12 @@ impl From<Fault> for Stop {
 }
 type Went<T = ()> = std::result::Result<T, Stop>;
 
-/// How an app asks.
+/// Manner in which an app asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
     Plain,
     Cancels,
-    /// The same request again at once.
+    /// Sends the same request again at once.
     Twice,
     /// The caller leaves the bus; somebody else waits.
     Vanishes,
@@ -197,7 +197,7 @@ impl App {
         Ok(())
     }
 
-    /// One request from its start to what its first wait tells.
+    /// Makes a request, from its start to what its first wait tells.
     pub async fn request(&mut self) -> Went {
         let mut deed = self.draw();
         let mut original = self.original(deed.kind);
@@ -312,7 +312,8 @@ impl App {
         Ok(waiting.map_err(|_| Stop::Defect(format!("{key}: no word within {PATIENCE:?}")))??)
     }
 
-    /// What refuses it before the card is asked for has ended it by the time that `Start` is answered.
+    /// Plays the customer. What refuses it before the card is asked for has ended it by the time that `Start`
+    /// is answered.
     async fn customer(&mut self, deed: Deed, key: &RequestKey) -> Went {
         let row = deed.kind.row();
         if row.card == payterm_schema::kind::CardRule::None || deed.pays == Pays::Never {
@@ -388,7 +389,7 @@ impl App {
         }
     }
 
-    /// What an app does when the terminal is back: it asks for what it does not know the end of, and now and
+    /// Plays the app when the terminal is back: it asks for what it does not know the end of, and now and
     /// then for anything.
     pub async fn come_back(&mut self, unexplained: &mut Vec<String>, lost: &mut Vec<String>) -> Result<()> {
         let last = self.issued.len().saturating_sub(3)..self.issued.len();
@@ -433,7 +434,8 @@ fn deed_of_a_quiet_shop() -> Deed {
     deed(1, Kind::Sale, Pays::AsAsked)
 }
 
-/// What was told as final stays; a tip, a refund, an advice that was forwarded may add to it.
+/// Tells how a final outcome has changed, which none may: only a tip, a refund, an advice that was forwarded
+/// may add to it.
 pub fn changed(i: &Issued, now: &Outcome) -> Option<String> {
     let told = i.told.as_ref().filter(|t| t.status.is_final())?;
     let same = told.status == now.status

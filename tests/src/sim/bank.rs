@@ -16,7 +16,7 @@ use payterm_schema::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What happens to one message, in the order in which they are sent (sign-ins of the terminal's own not
+/// Fault of one message, in the order in which they are sent (sign-ins of the terminal's own not
 /// counted).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostFault {
@@ -43,7 +43,7 @@ pub enum HostFault {
     Require(u8),
     /// Posted, and answered 09: the payer confirms after so many queries.
     Pending(u32),
-    /// The same answer comes twice.
+    /// Duplicate: the same answer comes twice.
     Twice,
     /// The answer is damaged: the codec drops it, the link sees a broken frame.
     Damaged,
@@ -65,7 +65,7 @@ pub enum HostFault {
 }
 
 impl HostFault {
-    /// For the counts of what was met.
+    /// Name for the counts of what was met.
     pub const fn name(&self) -> &'static str {
         match self {
             HostFault::Answer => "answer",
@@ -101,7 +101,7 @@ impl HostFault {
 type Book = (AccountId, u32, u32);
 
 impl Posting {
-    /// Its payer has not confirmed.
+    /// Tells whether its payer has not confirmed.
     pub fn is_pending(&self) -> bool {
         self.pending.is_some_and(|n| n > 0)
     }
@@ -114,18 +114,19 @@ pub struct Posting {
     /// F4 of the request.
     asked: u64,
     pub reversed: bool,
-    /// By a void that is not itself reversed.
+    /// Voided, by a void that is not itself reversed.
     pub voided: bool,
     original: Option<Book>,
-    /// Of a payment: what refunds gave back. Of a hold: a completion took it up.
+    /// Sum that refunds gave back of a payment.
     pub refunded: u64,
+    /// Taken up, of a hold: by a completion.
     pub taken_up: bool,
     pub tip: u64,
-    /// Of a tip adjustment: what it added.
+    /// Tip that a tip adjustment added.
     tip_own: u64,
     /// A card of another scheme than CUP.
     pub foreign: bool,
-    /// Of a payment by code whose payer has not confirmed: how many queries are answered 09 still.
+    /// Number of queries that are still answered 09, of a payment by code whose payer has not confirmed.
     pending: Option<u32>,
 }
 
@@ -134,18 +135,18 @@ pub struct Bank {
     pub books: BTreeMap<Book, Posting>,
     /// Reversals answered 25: their originals are refused for ever (host-protocol §6).
     forgotten: BTreeSet<Book>,
-    /// What it has told a person to stand: no message that was under way takes it back.
+    /// Postings that it has told a person to stand: no message that was under way takes it back.
     kept: BTreeSet<Book>,
-    /// Whether a frame's card is foreign: an advice that comes with its repeat only has the card sealed,
-    /// which this world does not open.
+    /// Frames by whether their card is foreign: an advice that comes with its repeat only has the card
+    /// sealed, which this world does not open.
     cards: BTreeMap<Book, bool>,
-    /// What each reversal said of its original.
+    /// Plans that reversals named as their original.
     pub reversals: Vec<Plan>,
     pub closing: BTreeMap<(AccountId, u32), settlement::Closing>,
     rrn: u64,
     /// Each third sign-in names the next batch.
     moves_batch: bool,
-    /// Its sums are never the terminal's: each record is uploaded.
+    /// Disputes every batch: its sums are never the terminal's, each record is uploaded.
     disputes: bool,
     sign_ins: u32,
 }
@@ -367,12 +368,12 @@ impl Bank {
         self.answer("00", m)
     }
 
-    /// It has told a person that this stands.
+    /// Remembers that it has told a person that this stands.
     pub fn keep(&mut self, key: &Book) {
         self.kept.insert(key.clone());
     }
 
-    /// It stands no longer, and what it had done to its original is undone: reversed, or taken back by hand
+    /// Takes a posting back, and what it had done to its original is undone: reversed, or taken back by hand
     /// when somebody has asked for it.
     pub fn take_back(&mut self, key: &Book) {
         let Some(posting) = self.books.get_mut(key) else {
@@ -404,7 +405,7 @@ impl Bank {
         }
     }
 
-    /// What became of a payment by code.
+    /// Answers what became of a payment by code.
     fn query(&mut self, m: &HostMessage) -> HostAnswer {
         let Some(posting) = original(m).and_then(|o| self.books.get_mut(&o)).filter(|p| !p.reversed) else {
             return self.answer("25", m);
@@ -418,7 +419,7 @@ impl Bank {
         }
     }
 
-    /// What a sign-in names: never a batch that is closed.
+    /// Batch that a sign-in names: never one that is closed.
     fn open_batch(&self, account: &AccountId) -> u32 {
         let closed =
             self.closing.iter().filter(|((a, _), c)| a == account && c.closed).map(|((_, b), _)| *b).max();

@@ -77,7 +77,7 @@ pub fn step(world: &mut World, step: &Step) {
     i8_forwarded_now(world, step);
 }
 
-/// What leaves before its step's records: the prompts of a request, and no other screen.
+/// Checks what leaves before its step's records: the prompts of a request, and no other screen.
 pub fn ask(world: &World, ask: &Ask) {
     if let Ask::Show(Screen::Result { outcome }) = ask {
         i12_told_after_disk(world, outcome);
@@ -117,14 +117,14 @@ pub fn effect(world: &World, effect: &Effect) {
     }
 }
 
-/// When all that a step had to do is done.
+/// Checks when all that a step had to do is done.
 pub fn released(world: &World) {
     if world.machine.running().is_none() && world.pending().next().is_none() {
         i10_devices_idle(world);
     }
 }
 
-/// When nothing is left to happen.
+/// Checks when nothing is left to happen.
 pub fn at_rest(world: &World) {
     full_replay(world);
     i8_all_settled(world);

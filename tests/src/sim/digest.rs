@@ -5,7 +5,7 @@
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
-/// What can be seen of a step, in numbers, codes and lines.
+/// Observable of a step, in numbers, codes and lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observed {
     /// A caller's question was answered.
@@ -64,9 +64,9 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// One step at a time in ms. What is asked of the customer and what else is done are two lists: which of
-    /// the two goes first is not seen. Of the screens only the last one counts, and only where it differs
-    /// from the one before.
+    /// Takes a step in, at a time in ms. What is asked of the customer and what else is done are two lists:
+    /// which of the two goes first is not seen. Of the screens only the last one counts, and only where it
+    /// differs from the one before.
     pub fn step(&mut self, at: i64, asked: &[Observed], done: &[Observed], screen: Option<Vec<String>>) {
         let mut text = String::new();
         for list in [asked, done] {

@@ -36,7 +36,7 @@ pub fn place(account: &AccountId, plan: &Plan) -> Place {
     (account.clone(), plan.batch.get(), plan.stan.get())
 }
 
-/// They speak of the same message to the acquirer.
+/// Tells whether both speak of the same message to the acquirer.
 fn same_frame(a: &Outcome, b: &Outcome) -> bool {
     let of = |o: &Outcome| (o.account.clone(), o.batch, o.stan, o.sums.amount);
     a.stan.is_some() && of(a) == of(b)
@@ -63,7 +63,7 @@ struct Frame {
     /// It was answered that it is kept back, or that it is given up.
     held: bool,
     gone: bool,
-    /// What the acquirer's books hold of it, minor units.
+    /// Sum that the acquirer's books hold of it, minor units.
     posted: Option<u64>,
 }
 
@@ -87,7 +87,7 @@ impl Frame {
     }
 }
 
-/// What an app knows of one key.
+/// Key, and what an app knows of it.
 #[derive(Clone, Debug, Default)]
 struct Known {
     voice: bool,
@@ -289,7 +289,7 @@ impl Model {
         }
     }
 
-    /// What the terminal hears of a message.
+    /// Notes what the terminal hears of a message.
     pub fn heard(&mut self, m: &HostMessage, event: &HostEvent) {
         let at = match m.message_kind {
             MessageKind::Query => m
@@ -395,7 +395,7 @@ impl Model {
         self.founded(o)
     }
 
-    /// What is said has happened, as far as the terminal can have heard.
+    /// Judges that what is said has happened, as far as the terminal can have heard.
     fn founded(&self, o: &Outcome) -> Verdict {
         let key = o.key.to_string();
         let Some(known) = self.keys.get(&key) else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What a run of the world is made of: the app's orders, the customer, what happens to messages and papers,
+//! Script of a run of the world: the app's orders, the customer, what happens to messages and papers,
 //! and inputs at set times.
 use crate::sim::bank::HostFault;
 use payterm_core::By;
@@ -12,12 +12,12 @@ pub const TRACK2: &str = "6225768317945678=30122010000012300000";
 /// A second card, for the second account.
 pub const PAN2: &str = "4096669462738765";
 pub const TRACK2B: &str = "4096669462738765=30122010000012300000";
-/// The same without a chip.
+/// Track 2 of a card without a chip.
 pub const TRACK2_PLAIN: &str = "6225768317945678=30121010000012300000";
 pub const TRACK2B_PLAIN: &str = "4096669462738765=30121010000012300000";
 pub const CODE: &str = "131234567890123456";
 pub const PIN: &str = "735194";
-/// Of the cashier 01 and the supervisor, once they are set.
+/// Password of the cashier 01 and of the supervisor, once they are set.
 pub const PASSWORD: &str = "482915";
 pub const PASSWORD_00: &str = "739164";
 
@@ -25,11 +25,11 @@ pub fn at_epoch() -> Time {
     Time(1_795_000_000_000)
 }
 
-/// What the customer does when asked.
+/// Customer, by what they do when asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Customer {
     Swipes,
-    /// With the card of another issuer.
+    /// Swipes the card of another issuer.
     SwipesOther,
     /// A card without a chip, by its number 0 or 1.
     SwipesPlain(u8),
@@ -37,7 +37,7 @@ pub enum Customer {
     /// Presents nothing.
     Walks,
     CancelsAtPin,
-    /// With the terminal's red key, while the PIN is asked for.
+    /// Cancels with the terminal's red key, while the PIN is asked for.
     PressesCancel,
     /// Confirms without a PIN.
     Bypasses,
@@ -53,7 +53,7 @@ pub enum Customer {
     FallsAsleep,
 }
 
-/// What happens between the orders, whatever the machine does just then.
+/// Event between the orders, whatever the machine does just then.
 #[derive(Clone, Debug)]
 pub enum Scripted {
     /// The app sends its running request once more, or with other content.
@@ -68,7 +68,7 @@ pub enum Scripted {
     Resolve,
     Devices(bool),
     PrinterReady,
-    /// At the terminal's own keypad: digits, `c` confirm, `x` cancel.
+    /// Keys at the terminal's own keypad: digits, `c` confirm, `x` cancel.
     Keys(&'static str),
     Operators(OperatorRequest),
     /// A manager at the queue, on the bus.
@@ -110,7 +110,7 @@ pub enum Press {
 }
 
 impl Scripted {
-    /// For the counts of what was met.
+    /// Name for the counts of what was met.
     pub const fn name(&self) -> &'static str {
         match self {
             Scripted::StartAgain { same: true } => "the request again",
@@ -143,7 +143,7 @@ impl Scripted {
     }
 }
 
-/// What becomes of one commit.
+/// Fault of one commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskFault {
     /// It fails, and nothing of it is kept.
@@ -163,7 +163,7 @@ impl DiskFault {
     }
 }
 
-/// One thing that the app does.
+/// Order of the app: one thing that it does.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub id: &'static str,
@@ -174,29 +174,29 @@ pub struct Order {
     pub customer: Customer,
 }
 
-/// What is typed on a screen.
+/// Typist: what is typed on a screen.
 pub type Types = fn(&Screen) -> Option<String>;
 
 /// A script: orders one after the other, and what happens to each message.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
-    /// What the run lets be seen is compared with what is on file (`digest.rs`).
+    /// Observables of the run are compared with what is on file (`digest.rs`).
     pub digested: bool,
     pub orders: Vec<Order>,
     pub faults: Vec<HostFault>,
-    /// How the first prints end; then all are confirmed.
+    /// Results of the first prints; then all are confirmed.
     pub prints: Vec<PrintResult>,
-    /// What happens to the first sign-ins of the terminal's own; then all are answered.
+    /// Faults of the first sign-ins of the terminal's own; then all are answered.
     pub sign_ins: Vec<HostFault>,
     /// Each at its time (ms after the start).
     pub inputs: Vec<(i64, Scripted)>,
-    /// What the clock reads more (or less) after each power cut, ms.
+    /// Skews of the clock after each power cut, ms.
     pub skews: Vec<i64>,
-    /// What the operator types when a screen comes up: digits, `c`, `x`; and how often at most.
+    /// Typist of the operator when a screen comes up: digits, `c`, `x`; and how often at most.
     pub operator: Option<(u32, Types)>,
-    /// What becomes of the nth commits (from 1).
+    /// Faults of the nth commits (from 1).
     pub disk: Vec<(u32, DiskFault)>,
-    /// From then on (ms after the start) nothing goes wrong any more: everything settles.
+    /// Time (ms after the start) from which on nothing goes wrong any more: everything settles.
     pub calm_after: Option<i64>,
     /// The line is down from, to (ms after the start): nothing leaves.
     pub down: Vec<(i64, i64)>,
@@ -208,6 +208,6 @@ pub struct Script {
     pub disputes: bool,
     /// At the end a person has what is Stuck tried again and releases held papers, until nothing is open.
     pub settle: bool,
-    /// So long (ms) after something is Stuck a person asks the acquirer about it.
+    /// Time (ms) after which a person asks the acquirer about something that is Stuck.
     pub asks_after: Option<i64>,
 }

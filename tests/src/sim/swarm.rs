@@ -17,7 +17,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// One run.
+/// Run of one seed, or a shorter one.
 #[derive(Clone)]
 pub struct Case {
     pub seed: u64,
@@ -30,11 +30,11 @@ pub struct Case {
 pub struct Failure {
     pub seed: u64,
     pub why: String,
-    /// Of the shortest case: what was drawn, and the journal.
+    /// Story of the shortest case: what was drawn, and the journal.
     pub story: String,
 }
 
-/// Which invariant a message names, 0 for an assertion of the machine or the bank.
+/// Invariant that a message names, 0 for an assertion of the machine or the bank.
 pub fn invariant(why: &str) -> u8 {
     why.split_once("invariant ")
         .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
@@ -68,7 +68,7 @@ impl Case {
         world.digest.map(|d| d.text()).unwrap_or_default()
     }
 
-    /// What was drawn, in words.
+    /// Words for what was drawn.
     pub fn words(&self) -> String {
         let s = &self.script;
         let mut out = String::new();
@@ -155,8 +155,8 @@ pub fn record_names() -> Vec<String> {
 /// their own write them (`operators.rs`, `selftest.rs`, `apply.rs`).
 pub const NOT_HERE: [&str; 4] = ["onboarding", "self_tested", "language_set", "operator"];
 
-/// What the swarm must meet in enough runs, and has not: every kind approved, every fault of every kind of
-/// message that knows it, every record.
+/// Events that the swarm must meet in enough runs, and has not: every kind approved, every fault of every
+/// kind of message that knows it, every record.
 pub fn missing(seen: &BTreeMap<String, u64>) -> Vec<String> {
     let records =
         record_names().into_iter().filter(|n| !NOT_HERE.contains(&n.as_str())).map(|n| format!("record {n}"));
@@ -174,7 +174,7 @@ pub fn missing(seen: &BTreeMap<String, u64>) -> Vec<String> {
     all.filter(|what| !seen.contains_key(what)).collect()
 }
 
-/// For a failed seed in a test.
+/// Message for a failed seed in a test.
 pub fn explain(f: &Failure) -> String {
     format!("seed {}: {}\n{}", f.seed, f.why.lines().next().unwrap_or_default(), f.story)
 }

@@ -1,6 +1,7 @@
 //! The planted bugs can be planted: a patch that no longer applies would catch nothing. (`make prove` builds
 //! and runs each.)
-use payterm_tests::planted;
+use payterm_tests::{extend, planted};
+use std::collections::BTreeSet;
 
 #[test]
 fn every_patch_applies_and_names_its_invariant() {
@@ -14,4 +15,26 @@ fn every_patch_applies_and_names_its_invariant() {
     invariants.sort_unstable();
     invariants.dedup();
     assert!(invariants.len() >= 6, "they try only the invariants {invariants:?}");
+}
+
+/// Each extension applies, adds one file, adds lines only, and touches the files that docs/extend.md lists
+/// below its heading.
+#[test]
+fn every_extension_touches_what_its_page_lists() {
+    let page = include_str!("../../../docs/extend.md");
+    let all = extend::all().expect("patches");
+    assert!(all.len() >= 3, "{}", all.len());
+    for e in all {
+        extend::applies(&e).expect("a patch that applies");
+        assert_eq!(e.added.len(), 1, "{}: adds {:?}", e.name, e.added);
+        let named = format!("`tests/extend/{}.patch`", e.name);
+        let section = page.split("\n## ").find(|s| s.contains(&named)).expect("a heading");
+        let rows = section.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| table "));
+        let listed: BTreeSet<String> =
+            rows.map(|r| r.split('|').nth(2).expect("a file").trim().trim_matches('`').to_owned()).collect();
+        assert_eq!(e.touched, listed, "{}", e.name);
+        let patch = std::fs::read_to_string(&e.patch).expect("a patch");
+        let lines = |sign: char| patch.lines().filter(|l| l.starts_with(sign)).count();
+        assert!(lines('-') <= 2 * listed.len(), "{}: takes more than a row away", e.name);
+    }
 }

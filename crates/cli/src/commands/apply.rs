@@ -40,7 +40,7 @@ pub enum ApplyAction {
 
 /// Greatest size of a draft's file in bytes.
 const MAX_FILE: u64 = 8 * 1024;
-/// How long an activated terminal is waited for. 30 s: it starts in well under one.
+/// Longest wait for an activated terminal, 30 s: it starts in well under one.
 const START: Duration = Duration::from_secs(30);
 
 pub async fn run(global: &Global, ui: &Ui, action: ApplyAction) -> Result<u8, Failure> {

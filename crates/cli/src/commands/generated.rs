@@ -1,4 +1,4 @@
-//! What is made from the command line's own definition: completions and man pages.
+//! Texts made from the command line's own definition: completions and man pages.
 use crate::{
     args::{Cli, ENVIRONMENT, EXIT_STATUS},
     ui::out,

@@ -1,4 +1,4 @@
-//! What the commands of payments share: their arguments, and a request from start to outcome with live
+//! Parts that the commands of payments share: their arguments, and a request from start to outcome with live
 //! progress and Ctrl-C.
 use crate::{
     Failure,
@@ -135,7 +135,7 @@ pub async fn wait(bus: &Bus, ui: &Ui, key: &RequestKey, final_only: bool) -> Res
     Watcher::start(bus, ui).await?.outcome(bus, ui, key, final_only, false).await
 }
 
-/// The same with the number to call, where there is something to call about.
+/// Table of an outcome that has ended, with the number to call where `phone` is one.
 fn ended(ui: &Ui, o: &Outcome, phone: &str) -> String {
     let service = (!phone.is_empty()).then(|| (ui.text("label-service"), phone.to_owned()));
     pairs(ui.texts.outcome_lines(o, ui.utc_offset).into_iter().chain(service))
@@ -150,7 +150,7 @@ fn new_id() -> Result<String, Failure> {
     Ok(format!("{digits}-{}", hex::encode(random)))
 }
 
-/// What to do when the answer was lost: the request may be running.
+/// Tells what to do when the answer was lost: the request may be running.
 fn lost(ui: &Ui, fault: &Fault, id: &str) {
     if matches!(fault, Fault::Unreachable { .. } | Fault::Restarting { .. } | Fault::ShuttingDown) {
         err(&ui.say("cli-outcome-lost", &[("id", &id)]));
@@ -216,7 +216,7 @@ impl Watcher {
         }
     }
 
-    /// None when the user has left.
+    /// Waits for the outcome; none when the user has left.
     async fn wait(
         &mut self,
         bus: &Bus,

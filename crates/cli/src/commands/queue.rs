@@ -57,7 +57,7 @@ pub enum QueueAction {
     },
 }
 
-/// One of the queue.
+/// Transaction of the queue, as an argument.
 #[derive(Args)]
 pub struct Of {
     /// The number in the first column of `paytermctl queue`, or the support reference (R0001-17: the digits
@@ -82,7 +82,7 @@ pub struct Resolved {
 #[derive(Clone)]
 pub struct Txn {
     number: u64,
-    /// As typed. It names the terminal too.
+    /// Reference as it was typed, which names the terminal too; none: a bare number.
     reference: Option<String>,
 }
 fn txn(text: &str) -> Result<Txn, String> {
@@ -141,7 +141,8 @@ async fn number(bus: &Bus, txn: Txn) -> Result<u64, Failure> {
     }
 }
 
-/// And the settlements that are not done: they owe no message of their own here, and hold up everything.
+/// Table of the obligations, and of the settlements that are not done: these owe no message of their own
+/// here, and hold up everything.
 fn page(ui: &Ui, all: &[Obligation], settlements: &[Outcome]) -> String {
     let line = |o: &Outcome| {
         let account = o.account.as_ref().map(ToString::to_string).unwrap_or_default();

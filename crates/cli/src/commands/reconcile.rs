@@ -48,7 +48,7 @@ impl Reconcile {
     }
 }
 
-/// What the acquirer's file and the journal do not agree on, and what to do.
+/// Table of the differences between the acquirer's file and the journal, and what to do about each.
 fn page(ui: &Ui, r: &Reconciliation) -> String {
     let mut sum = ui.say(
         "cli-reconcile-sum",
@@ -108,8 +108,8 @@ fn read(path: &Path) -> io::Result<String> {
     decode(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "neither UTF-8 nor GB18030"))
 }
 
-/// What is valid UTF-8 is read so, with a byte order mark or without; anything else is taken for GB18030, of
-/// which GBK and GB 2312 are parts.
+/// Decodes the file. What is valid UTF-8 is read so, with a byte order mark or without; anything else is
+/// taken for GB18030, of which GBK and GB 2312 are parts.
 fn decode(bytes: &[u8]) -> Option<String> {
     let (text, _, malformed) = UTF_8.decode(bytes);
     if !malformed {

@@ -245,7 +245,7 @@ fn tracks(card: Zeroizing<String>, cards: Option<&Path>) -> Result<Zeroizing<Str
     found.ok_or_else(|| failed(&format!("no card {shown}; there are: {names}")))
 }
 
-/// With the sentinels of ISO/IEC 7813.
+/// Raw track 2 of these digits, with the sentinels of ISO/IEC 7813.
 fn track2(digits: &str) -> Zeroizing<String> {
     let mut raw = Zeroizing::new(String::with_capacity(digits.len() + 2));
     for part in [";", digits, "?"] {

@@ -24,7 +24,7 @@ pub async fn run(global: &Global, ui: &Ui) -> Result<u8, Failure> {
     }
 }
 
-/// One line.
+/// Notice as one line.
 fn line(ui: &Ui, n: &Notice, info: &TerminalInfo) -> String {
     let screen = |s| ui.texts.screen(s, &ui.screen_context(info.test, &info.shop)).join(" | ");
     let text = match n {

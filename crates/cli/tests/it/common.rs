@@ -108,7 +108,7 @@ impl Done {
     }
 }
 
-/// With this on stdin, at most 30 s.
+/// Runs it to its end with this on stdin, at most 30 s.
 pub async fn finish(mut command: Command, input: &str) -> Done {
     if !input.is_empty() {
         command.stdin(Stdio::piped());
@@ -121,7 +121,7 @@ pub async fn finish(mut command: Command, input: &str) -> Done {
     wait(child).await
 }
 
-/// Its pipes are drained while it runs; a helper thread, because the fake serves on ours.
+/// Waits for its end while its pipes are drained; on a thread of its own, because the fake serves on ours.
 pub async fn wait(child: Child) -> Done {
     let pid = rustix::process::Pid::from_child(&child);
     let mut ending = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
@@ -134,7 +134,7 @@ pub async fn wait(child: Child) -> Done {
     }
 }
 
-/// At most 10 s.
+/// Waits until the condition holds, at most 10 s.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if holds() {

@@ -54,7 +54,7 @@ pub enum Prefix {
     Lll,
 }
 
-/// One row of the field table. `max` (the length itself for `Fixed`) counts digits for N and Z, bytes
+/// Row of the field table. `max` (the length itself for `Fixed`) counts digits for N and Z, bytes
 /// otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
@@ -64,7 +64,7 @@ pub struct Format {
     pub align: Align,
 }
 
-/// How digits are written: of the MTI, of length indicators, of N and Z fields.
+/// Coding of digits: of the MTI, of length indicators, of N and Z fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Digits {
@@ -73,7 +73,7 @@ pub enum Digits {
     Ascii,
 }
 
-/// How the bitmap is written: 8 bytes, or 16 upper-case hex characters.
+/// Coding of the bitmap: 8 bytes, or 16 upper-case hex characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bitmap {

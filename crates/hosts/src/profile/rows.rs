@@ -6,7 +6,7 @@ use payterm_schema::secret::MacAlgorithm;
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// How a message lies on the stream.
+/// Framing of a message on the stream.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frame {
@@ -17,7 +17,7 @@ pub struct Frame {
     pub tpdu: Option<String>,
     /// Template of an even number of digits, sent in BCD.
     pub header: Option<String>,
-    /// Which header digit the host sets (counted from 1): the processing requirement.
+    /// Position, counted from 1, of the header digit that the host sets: the processing requirement.
     pub requirement_digit: Option<usize>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -37,13 +37,13 @@ pub struct MacRule {
     /// A success without F64 is not believed.
     pub approval_needs_mac: bool,
 }
-/// How F64 is written.
+/// Form of the MAC in F64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MacForm {
     /// The 8 bytes that the algorithm gives.
     Whole,
-    /// Its first 4 bytes in 8 upper-case hex characters.
+    /// First 4 bytes of the MAC in 8 upper-case hex characters.
     Hex,
 }
 #[derive(Clone, Debug, Deserialize)]
@@ -54,7 +54,7 @@ pub struct Keys {
     /// Lengths in bytes that are taken (24, 40 and 60: host-protocol §4).
     pub lengths: Vec<usize>,
 }
-/// How a field is shown in a trace.
+/// Form of a field in a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mask {
@@ -110,7 +110,7 @@ pub(crate) struct Security {
     pub pin: String,
     pub track: String,
 }
-/// One message of the profile, its values worked out.
+/// Message of the profile, its values worked out.
 #[derive(Clone, Debug)]
 pub(crate) struct MessageRow {
     pub mti: String,
@@ -170,7 +170,7 @@ pub struct Slice {
     pub at: usize,
     pub length: usize,
 }
-/// Where the parts of a reply stand.
+/// Places of the parts of a reply.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplyRow {

@@ -1,4 +1,4 @@
-//! One request at the acquirer's case, inside one SQLite transaction: new, repeated, or overtaken by its
+//! A request before the acquirer's records, inside one SQLite transaction: new, repeated, or overtaken by its
 //! reversal; what it leaves behind and what it is answered.
 use super::decide::{Verdict, refused};
 use super::{
@@ -14,7 +14,7 @@ pub(super) struct Case<'a> {
     pub clock: Clock,
 }
 
-/// What else makes two messages of one STAN the same: the payment code (masked: it is not kept), the named
+/// Content that makes two messages of one STAN the same: the payment code (masked: it is not kept), the named
 /// original, the tip.
 fn content(ask: &Ask) -> String {
     let code = ask.code.as_ref().map(|c| c.masked()).unwrap_or_default();

@@ -1,12 +1,12 @@
-//! What an acquirer and the issuer behind it say to a request; nothing is written here but the count of wrong
-//! PINs.
+//! Decisions of an acquirer and the issuer behind it on a request; nothing is written here but the count of
+//! wrong PINs.
 use super::{
     BankError, CardStatus, CodeAnswer, Kind, LedgerError, OptionalExtension, PinGiven, Txn, What, case::Case,
     held, ledger, params, wallet_account,
 };
 use crate::world::Card;
 
-/// How a request is decided: the code, and for an approval or a pending payment what it moves.
+/// Decision on a request: the code, and for an approval or a pending payment what it moves.
 pub(super) enum Verdict<'a> {
     Refused(String),
     /// Pays this much; `original` is the pre-authorisation of a completion.
@@ -256,7 +256,7 @@ impl<'a> Case<'a> {
         Ok(self.given_pin()?.map_or_else(|| Verdict::Undo(Box::new(t)), refused))
     }
 
-    /// In parts, up to the original.
+    /// Decides a refund: in parts, up to the original.
     fn refund(&self, amount: i64) -> Result<Verdict<'a>, BankError> {
         let Some(t) = self.original(&PAYMENTS, true)? else { return Ok(refused("25")) };
         if let Some(code) = t.spent() {
@@ -298,7 +298,7 @@ impl<'a> Case<'a> {
         Ok(self.given_pin()?.map_or_else(|| Verdict::Free(Box::new(t)), refused))
     }
 
-    /// Once a sale; `amount` is the new total, F48 the tip.
+    /// Decides a tip adjustment, once a sale; `amount` is the new total, F48 the tip.
     fn adjust(&self, amount: i64) -> Result<Verdict<'a>, BankError> {
         let Some(t) = self.original(&[Kind::Sale], false)? else { return Ok(refused("25")) };
         if let Some(code) = t.spent() {

@@ -186,7 +186,7 @@ impl Bank {
     }
 }
 
-/// None: the batch is closed, with other totals.
+/// Judges the terminal's totals; none where the batch is closed with other totals.
 fn totals(
     tx: &Transaction<'_>,
     world: &World,

@@ -65,7 +65,7 @@ pub struct Registry {
     world: Arc<World>,
     signer: Signer,
     file: PathBuf,
-    /// Where the hosts of the profiles listen.
+    /// Addresses of the profiles' hosts.
     hosts: BTreeMap<String, SocketAddr>,
     all: BTreeMap<String, Held>,
     offer: Signed,
@@ -96,8 +96,8 @@ impl Registry {
         self.all.values()
     }
 
-    /// The same id, revision and content again is the same onboarding; a rejected one may come again as its
-    /// next revision.
+    /// Takes an onboarding. The same id, revision and content again is the same one; a rejected one may come
+    /// again as its next revision.
     pub fn submit(&mut self, s: Submission, now: Time) -> Result<Signed, RegistryError> {
         let id = s.onboarding.clone();
         let refuse = |rule: &str| Err(RegistryError::Refused { id: id.clone(), rule: rule.into() });

@@ -39,7 +39,7 @@ pub struct Till {
     pub world: World,
 }
 
-/// What came back.
+/// Reply that came back.
 pub struct Got {
     pub plan: Plan,
     pub reply: Reply,
@@ -215,7 +215,7 @@ impl Till {
         };
         self.exchange(MessageKind::Request, plan, &secrets)
     }
-    /// What the original's answer says of it.
+    /// Reference to an original, from its answer.
     pub fn original(of: &Got) -> OriginalRef {
         let a = of.answer();
         OriginalRef {

@@ -22,7 +22,7 @@ fn alice(r: &Running) -> i64 {
 fn held(r: &Running) -> i64 {
     r.holds().unwrap().iter().map(|h| h.amount).sum()
 }
-/// What a terminal knows of an original that is not in its journal.
+/// Reference to an original that is not in the terminal's journal.
 fn elsewhere(of: &Got) -> OriginalRef {
     OriginalRef { batch: None, stan: None, rrn: None, ..Till::original(of) }
 }

@@ -69,7 +69,7 @@ impl Step {
     fn stan(self) -> u32 {
         stan(self.op, self.n)
     }
-    /// Which message it refers to.
+    /// Message that it refers to.
     fn original(self) -> Option<u32> {
         let of = match self.op {
             Sale | Voice | PreAuth => return None,
@@ -101,7 +101,7 @@ fn stan(op: Op, n: u32) -> u32 {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// Its reversal came first.
+    /// Blocked: its reversal came first.
     Blocked,
     Refused,
     Stands,
@@ -115,7 +115,7 @@ enum State {
 struct Seen {
     op: Op,
     state: State,
-    /// As asked for, and as it stands.
+    /// Amount that was asked for, and that is booked.
     amount: u64,
     total: u64,
     refunded: u64,

@@ -241,7 +241,7 @@ pub const WIDE: [&str; 2] = [
     "iVBORw0KGgoAAAANSUhEUgAAAkEAAAAIAQAAAADWtxaNAAAAD0lEQVR42mNgGAWjgHoAAAJQAAGfu4sOAAAAAElFTkSuQmCC",
 ];
 
-/// With every field, and a name that tries to command the printer.
+/// Onboarding with every field, and a name that tries to command the printer.
 pub fn onboarding(stage: Stage) -> PaperJob {
     let json = r#"{"id":"0123456789abcdef0123456789abcdef","revision":2,"stage":"draft","since":1772692200000,
         "draft":{"name":"老王面馆\u001b@","legal_name":"上海老王餐饮有限公司","licence":"91310000MA1FL0AA0X",

@@ -21,7 +21,7 @@ pub struct Closing {
 }
 
 impl Bank {
-    /// What stands in a batch, as the bank has it.
+    /// Sums of a batch, as the bank has it.
     pub fn sums(&self, account: &AccountId, batch: u32) -> Halves {
         let mut halves = Halves::default();
         for p in self
@@ -165,7 +165,7 @@ impl Bank {
         answer
     }
 
-    /// What was uploaded stands in the books with that amount.
+    /// Checks that what was uploaded is in the books with that amount.
     fn uploaded(&self, at: &(AccountId, u32)) {
         for (stan, (minor, _)) in &self.closing[at].records {
             let key: Book = (at.0.clone(), at.1, *stan);

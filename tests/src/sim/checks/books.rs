@@ -8,7 +8,7 @@ use payterm_schema::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What of the journal the books are compared with.
+/// Journal as far as the books are compared with it.
 struct Told {
     outcomes: BTreeMap<u64, Outcome>,
     /// Account, batch and STAN of each frame that a transaction was allowed to send.

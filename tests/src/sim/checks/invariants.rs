@@ -207,7 +207,7 @@ pub fn offline(world: &World) {
     }
 }
 
-/// Of a card one advice after the other, in the order of time.
+/// Checks that advices of one card leave one after the other, in the order of time.
 pub fn advices_in_order(world: &World, m: &HostMessage) {
     if m.message_kind != MessageKind::Repeat {
         return;

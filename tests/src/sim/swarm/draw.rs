@@ -1,4 +1,4 @@
-//! What a seed draws: the settings, the app's orders, and what goes wrong.
+//! Draws of a seed: the settings, the app's orders, and what goes wrong.
 use super::Case;
 use crate::sim::{
     bank::HostFault,
@@ -39,8 +39,8 @@ const CUSTOMERS: [Customer; 15] = [
     Customer::SwipesPlain(1),
 ];
 
-/// How often a family of mishaps comes, against 200 to 1,000 for none; zero where it is off in this seed: one
-/// of `off` is on.
+/// Rate at which a family of mishaps comes, against 200 to 1,000 for none; zero where it is off in this seed:
+/// one of `off` is on.
 fn rate(rng: &mut Rng, off: u64) -> u64 {
     if rng.roll(off) > 0 { 0 } else { [10, 30, 100, 250][rng.roll(4) as usize] }
 }
@@ -279,7 +279,7 @@ fn faults(rng: &mut Rng, off: u64, many: usize) -> Vec<HostFault> {
         .collect()
 }
 
-/// When the line is down, from and to.
+/// Times at which the line is down, from and to.
 fn down(rng: &mut Rng, many: usize) -> Vec<(i64, i64)> {
     let span = 8_000 * many as u64;
     (0..[0, 0, 1, 3][rng.roll(4) as usize])
@@ -372,8 +372,8 @@ fn disk(rng: &mut Rng, many: usize) -> Vec<(u32, DiskFault)> {
         .collect()
 }
 
-/// One account or two (the second takes the cards of 4096.. and Alipay), what is trusted, how patient, how
-/// often a snapshot is made.
+/// Settings with one account or two (the second takes the cards of 4096.. and Alipay), what is trusted, how
+/// patient, how often a snapshot is made.
 fn accounts(rng: &mut Rng) -> Settings {
     // The merchant's own risk, within limits, where the line is down.
     let mut s = if rng.roll(3) == 0 { offline_settings() } else { settings() };

@@ -33,7 +33,7 @@ impl Case {
         }
     }
 
-    /// How much there is to tell.
+    /// Size of what there is to tell.
     fn size(&self) -> usize {
         let s = &self.script;
         let mishaps = |f: &[HostFault]| f.iter().filter(|f| **f != HostFault::Answer).count() + f.len();

@@ -13,7 +13,12 @@ fn part(path: &str, name: &str, now: &str) {
 }
 
 #[test]
-fn the_integrators_guide_has_the_signature_of_every_method() {
+fn the_integrators_guide_has_the_signature_of_every_method_and_every_fault() {
+    part("docs/integrator.md", "methods", &methods());
+    part("docs/integrator.md", "faults", &faults());
+}
+
+fn methods() -> String {
     let may = |may| match may {
         May::Anybody => "anybody",
         May::Apps => "apps",
@@ -37,12 +42,11 @@ fn the_integrators_guide_has_the_signature_of_every_method() {
             let _ = writeln!(out, "| {name} | `{signature}` | {} | {} |", patience(m.patience), may(m.may));
         }
     }
-    part("docs/integrator.md", "methods", &out);
+    out
 }
 
 /// Each fault with the two paragraphs of its documentation: when, and what the calling program should do.
-#[test]
-fn the_integrators_guide_has_every_fault() {
+fn faults() -> String {
     let schema = serde_json::to_value(schemars::schema_for!(Fault)).unwrap();
     let mut out = String::from("| fault | when | your program |\n|---|---|---|\n");
     for fault in schema["oneOf"].as_array().unwrap() {
@@ -51,7 +55,7 @@ fn the_integrators_guide_has_every_fault() {
         let (when, then) = doc.split_once("\n\n").unwrap_or_else(|| panic!("Fault::{name}: two paragraphs"));
         let _ = writeln!(out, "| `{name}` | {} | {} |", linked(when), linked(then));
     }
-    part("docs/integrator.md", "faults", &out);
+    out
 }
 /// A table cell whose `docs/page.md` is a link.
 fn linked(text: &str) -> String {
