@@ -58,6 +58,9 @@ impl FrontDoor {
     }
     /// The terminal behind the front door; one that is being built anew is waited for.
     async fn terminal(&self) -> Result<Arc<TerminalService>, Fault> {
+        if let Some(present) = self.present.borrow().clone() {
+            return present;
+        }
         let mut present = self.present.subscribe();
         let there = timeout(BUILDING, present.wait_for(Option::is_some)).await;
         match there {

@@ -23,7 +23,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -49,6 +49,8 @@ pub struct Fake {
     pub obligations: Mutex<Vec<Obligation>>,
     /// Calls that would cost a real terminal a query of its store, or a copy of its state.
     pub queries: AtomicUsize,
+    /// The terminal was activated, and has the account `cup2` too.
+    pub activated: AtomicBool,
 }
 
 impl Fake {
@@ -62,6 +64,7 @@ impl Fake {
             log: Mutex::default(),
             obligations: obligations.into(),
             queries: AtomicUsize::new(0),
+            activated: AtomicBool::new(false),
         })
     }
     /// Has one transaction of app `other`, and owes for it; every request runs until [`Fake::finish`].
@@ -323,6 +326,7 @@ impl Terminal for Fake {
     }
     fn info(&self) -> Reply<'_, Arc<TerminalInfo>> {
         let running = self.state.lock().unwrap().running.clone();
+        let granted = self.activated.load(Ordering::Relaxed).then(|| AccountId::new("cup2").unwrap());
         now(Ok(Arc::new(TerminalInfo {
             version: "0.1.0".into(),
             api: 1,
@@ -330,7 +334,7 @@ impl Terminal for Fake {
             shop: "老王面馆".into(),
             service_phone: "95516".into(),
             test: true,
-            accounts: vec![account()],
+            accounts: [account()].into_iter().chain(granted).collect(),
             screen: if running.is_some() { sample::present() } else { Screen::Idle },
             running,
             inhibit_reasons: vec![InhibitReason::Queue],

@@ -136,13 +136,13 @@ properties! { of Shown<'_>;
     /// Language of screens, papers and texts: zh-CN or en.
     Language: "s", CHANGES = |of| of.info.language.clone();
     /// Name of the shop.
-    Shop: "s", CONSTANT = |of| of.info.shop.clone();
+    Shop: "s", CHANGES = |of| of.info.shop.clone();
     /// Number of customer service.
     ServicePhone: "s", CONSTANT = |of| of.info.service_phone.clone();
     /// True where a virtual device is configured, or the terminal is one of a lab: no real money.
     Test: "b", CONSTANT = |of| of.info.test;
-    /// Acquirer accounts, in the order of the configuration.
-    Accounts: "as", CONSTANT = |of| texts(of.info.accounts.iter().map(|a| a.as_str().to_owned()));
+    /// Acquirer accounts, in the order of the configuration; those that were granted follow.
+    Accounts: "as", CHANGES = |of| texts(of.info.accounts.iter().map(|a| a.as_str().to_owned()));
     /// Path of the request that runs; / when none runs that the caller may see.
     Running: "o", CHANGES = |of| object_path_or_root(of.running());
     /// What the customer sees; page busy, and no more, while that is a payment which the caller may not see.

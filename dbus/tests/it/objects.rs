@@ -4,7 +4,7 @@ use crate::common::*;
 use futures_util::StreamExt;
 use payterm_dbus::{INTERFACES, ROOT, device_path, path};
 use payterm_fake::{Fake, sample::*};
-use payterm_schema::{Caller, Fault, Kind, Notice, Phase, Status, Terminal};
+use payterm_schema::{Caller, Fault, Kind, Notice, Phase, Status, Terminal, config::Language};
 use std::{collections::HashMap, path::Path, process::Output, sync::atomic::Ordering, time::Duration};
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
 
@@ -282,6 +282,10 @@ async fn properties_that_did_not_change_are_not_told() {
     w.fake.finish(&k, Status::Approved);
     all.extend(heard(&mut told, "OutcomeChanged").await);
     all.extend(heard(&mut told, "PropertiesChanged").await);
+    // Built anew with another account, and the next thing that happens.
+    w.fake.activated.store(true, Ordering::Relaxed);
+    w.fake.tell(Notice::Language { language: Language::ZhCn });
+    all.extend(heard(&mut told, "PropertiesChanged").await);
     let mut changes = Vec::new();
     for (member, m) in all {
         if member == "PropertiesChanged" && m.header().path().is_some_and(|p| p.as_str() == ROOT) {
@@ -294,11 +298,12 @@ async fn properties_that_did_not_change_are_not_told() {
     let names = |n: usize| changes[n].keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>();
     assert_eq!(
         names(0),
-        ["Inhibited", "InhibitReasons", "Language", "Running", "Screen"].into(),
+        ["Accounts", "Inhibited", "InhibitReasons", "Language", "Running", "Screen", "Shop"].into(),
         "at first all"
     );
     assert_eq!(names(1), ["Running", "Screen"].into());
     assert_eq!(*changes[1]["Running"], Variant::ObjectPath("/".try_into().unwrap()));
+    assert_eq!(names(2), ["Accounts"].into());
 }
 
 /// Another app's payment is "busy", told at most once a second, and no more than that.

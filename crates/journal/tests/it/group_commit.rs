@@ -35,7 +35,8 @@ fn the_wal_is_reserved_beside_a_caller_who_never_pauses() {
             let wal = std::fs::metadata(dir.path().join("journal.db-wal")).unwrap().len();
             // No commit is that long: it was reserved, and not at one of the checkpoints, by luck.
             if wal > before + (1 << 20) {
-                assert!(seq < 900, "not before commit {seq}");
+                // From commit 2,048 on the writer takes them over anyway.
+                assert!(seq < 2_000, "not before commit {seq}");
                 break;
             }
             before = wal;
