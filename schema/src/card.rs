@@ -2,8 +2,9 @@
 //! question gets one answer, and the run ends with a decision. Only what a scripted card needs; real chip
 //! cards will add to it.
 //!
-//! Invariant: none of these holds a card number, track or PIN.
-use crate::{Kind, Money};
+//! Invariant: the card number stands in [`CardRead`] alone, masked by its type; none of these holds a track or
+//! a PIN.
+use crate::{Kind, Money, secret::Pan};
 
 /// Interface of a card reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,8 @@ pub struct CardRun {
 /// Next step of a run, as the kernel reports it. All but `Done` wait for a [`CardWord`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardStep {
+    /// The application's records are read; the run waits until the account can take the payment.
+    Read(CardRead),
     /// The customer is to choose one of these applications, given by their labels (EMV Book 1 §12.4).
     Choose(Vec<String>),
     /// The customer's PIN is needed.
@@ -32,6 +35,16 @@ pub enum CardStep {
     GoOnline { icc: Vec<u8> },
     /// The run is over; `icc` holds the EMV data elements of its end, BER-TLV.
     Done { decision: CardDecision, icc: Vec<u8> },
+}
+
+/// Data of a card that a payment is routed and sent with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardRead {
+    pub pan: Pan,
+    /// Application PAN sequence number (tag 5F34, F23).
+    pub sequence: Option<u8>,
+    /// Application expiration date (tag 5F24), YYMM.
+    pub expiry: String,
 }
 
 /// Party that checks the PIN.
@@ -56,6 +69,8 @@ pub enum CardDecision {
 /// Answer to the last [`CardStep`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardWord {
+    /// The account can take the payment: the card may go on.
+    Proceed,
     /// Index of the application that the customer chose; none: none of them.
     Chosen(Option<usize>),
     Pin(PinWord),

@@ -2,6 +2,7 @@
 //! says how it is entered and what ends it, and answers where the request goes from there ([`Next`]). What
 //! all stages have is on the stage sheet ([`stage`]).
 mod authorise;
+mod card;
 mod confirm;
 mod control;
 mod drain;
@@ -24,6 +25,7 @@ use payterm_schema::{
     AccountId, CardToken, Fault, HostEvent, Instrument, Kind, Money, Notice, Outcome, Request, RequestKey,
     Screen, Status, Time,
     account::Stan,
+    card::CardStep,
     device::Key,
     host::EntryMode,
     notice::{Owed, Phase},
@@ -64,6 +66,8 @@ struct Serving {
     /// Only this is offered: the caller's word, or a key of the keypad.
     modes: Vec<EntryMode>,
     present_tries: u8,
+    /// The chip card that runs.
+    chip: Option<card::Chip>,
     pin: Pin,
     pin_tries: u8,
     /// The sign-in that a response code asked for was done once.
@@ -161,6 +165,7 @@ impl Serving {
                 digits: *digits,
                 wrong: self.pin_tries > 0,
             },
+            Stage::Card { until } | Stage::CardDecides { until, .. } => Screen::wait("card", *until),
             Stage::Settling { what, until } => Screen::wait(*what, *until),
             Stage::Sent { until } => Screen::wait("sending", *until),
             Stage::Busy { until } => Screen::wait("host-busy", *until),
@@ -185,6 +190,7 @@ impl Counter {
                 Next::Begin => start::begin(cx, s, devices),
                 Next::Load => original::enter(cx, s),
                 Next::Present(problem) => present::enter(cx, s, devices, problem),
+                Next::RunCard(interface) => card::enter(cx, s, interface),
                 Next::Prepare => prepare::enter(cx, s),
                 Next::EnterPin => pin::enter(cx, s, devices),
                 Next::Authorise => authorise::enter(cx, s),
@@ -285,6 +291,17 @@ impl Counter {
         self.at(cx, |cx, s, devices| match s.stage {
             Stage::Presenting { .. } => present::instrument(cx, s, devices, instrument, card),
             _ => Next::Stay,
+        });
+    }
+
+    /// Next step of the card run.
+    pub fn card(&mut self, cx: &mut Context, tag: u64, step: Option<CardStep>, token: Option<CardToken>) {
+        self.at(cx, |cx, s, devices| {
+            if s.chip.as_ref().is_some_and(|c| c.is(tag)) {
+                card::step(cx, s, devices, step, token)
+            } else {
+                Next::Stay
+            }
         });
     }
 
@@ -406,8 +423,15 @@ impl Counter {
         self.go(cx, next);
     }
     /// Its outcome is on record. True: it was served until now.
-    pub fn finished(&mut self, cx: &Context) -> bool {
-        cx.state.running.is_none() && self.serving.take().is_some()
+    pub fn finished(&mut self, cx: &mut Context) -> bool {
+        if cx.state.running.is_some() {
+            return false;
+        }
+        let served = self.serving.take();
+        if let Some(chip) = served.as_ref().and_then(|s| s.chip.as_ref()) {
+            chip.end(cx);
+        }
+        served.is_some()
     }
 
     pub fn serves(&self) -> bool {

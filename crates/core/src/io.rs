@@ -5,6 +5,7 @@ use payterm_schema::{
     AccountId, CardToken, Fault, HostEvent, HostMessage, Instrument, Money, Notice, Outcome, Pan, Request,
     RequestKey, SelfTest, Time,
     account::{Batch, Stan},
+    card::{CardRun, CardStep, CardWord},
     config::{
         AccountConfig, FlowConfig, Language, OperatorsConfig, PaperConfig, RouteConfig, SettlementConfig,
     },
@@ -111,6 +112,13 @@ pub enum Input {
     /// `card`: what the vault makes of its number, where it has one.
     Instrument {
         instrument: Instrument,
+        card: Option<CardToken>,
+    },
+    /// Next step of the card run `tag`; none: the card was removed or does not answer. `card`: what the vault makes of
+    /// the number that was read, where it has one.
+    Card {
+        tag: u64,
+        step: Option<CardStep>,
         card: Option<CardToken>,
     },
     Key(Key),
@@ -287,23 +295,16 @@ pub enum Ask {
     /// The prompt, before its readers or the PIN pad: nobody pays what the display does not show.
     Show(Screen),
     /// Arm the readers, the scanner and (for [`EntryMode::Manual`]) the keypad, for this transaction.
-    Offer {
-        txn: u64,
-        modes: Vec<EntryMode>,
-    },
+    Offer { txn: u64, modes: Vec<EntryMode> },
+    /// Disarm them; a reader whose card is being run keeps it.
     Withdraw,
+    /// Run a card transaction on the reader that holds a card; answered by [`Input::Card`] with the same tag. The card
+    /// decides nothing before [`CardWord::Proceed`].
+    RunCard { tag: u64, run: CardRun },
     /// Ask the PIN pad; answered by [`Input::Pin`] with the same tag.
-    Pin {
-        tag: u64,
-        account: AccountId,
-        pan: Pan,
-        amount: Option<Money>,
-        timeout_ms: u32,
-    },
+    Pin { tag: u64, account: AccountId, pan: Pan, amount: Option<Money>, timeout_ms: u32 },
     /// The PIN is no longer wanted (cancelled elsewhere).
-    AbortPin {
-        tag: u64,
-    },
+    AbortPin { tag: u64 },
 }
 
 /// What the engine is to do, only after the step's records are durable.
@@ -314,6 +315,15 @@ pub enum Effect {
         result: Result<(), Fault>,
     },
     Tell(Box<Notice>),
+    /// Answer the last step of the card run.
+    TellCard {
+        tag: u64,
+        word: CardWord,
+    },
+    /// The card run is over, wherever it is: the reader lets go of the card.
+    EndCard {
+        tag: u64,
+    },
     Show(Screen),
     /// Screens, papers and texts are in this language from here on.
     Speak(Language),

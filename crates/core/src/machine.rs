@@ -120,6 +120,7 @@ impl Machine {
             Input::Confirm { call, key, yes } => self.counter.confirm(cx, call, &key, yes),
             Input::Devices { modes, pin_pad, printer } => self.counter.devices(cx, modes, pin_pad, printer),
             Input::Instrument { instrument, card } => self.counter.instrument(cx, instrument, card),
+            Input::Card { tag, step, card } => self.counter.card(cx, tag, step, card),
             Input::Key(key) => {
                 if !self.keypad.key(cx, key) {
                     self.counter.key(cx, key);

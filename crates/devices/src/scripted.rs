@@ -1,7 +1,7 @@
 //! Card kernel that follows a script, for tests: it asks what it was told to, goes online, and says after the
 //! host's yes what the script says.
 use crate::{CardFault, CardKernel, CardReader, Interrupt};
-use payterm_schema::card::{CardDecision, CardRun, CardStep, CardWord, HostWord};
+use payterm_schema::card::{CardDecision, CardRead, CardRun, CardStep, CardWord, HostWord};
 use std::{collections::VecDeque, sync::Arc};
 
 /// Answer of the card to the host's yes.
@@ -16,6 +16,7 @@ pub enum AfterYes {
 /// Scripted card: a script, and how far it is.
 #[derive(Clone, Debug)]
 pub struct ScriptedCard {
+    read: CardRead,
     /// Questions before it goes online: choices and PINs.
     asks: VecDeque<CardStep>,
     after_yes: AfterYes,
@@ -27,9 +28,14 @@ pub struct ScriptedCard {
 }
 
 impl ScriptedCard {
-    pub fn new(asks: impl IntoIterator<Item = CardStep>, after_yes: AfterYes, icc: &[u8]) -> Self {
+    pub fn new(
+        read: CardRead,
+        asks: impl IntoIterator<Item = CardStep>,
+        after_yes: AfterYes,
+        icc: &[u8],
+    ) -> Self {
         let asks = asks.into_iter().collect();
-        Self { asks, after_yes, icc: icc.to_vec(), left: VecDeque::new(), online: false }
+        Self { read, asks, after_yes, icc: icc.to_vec(), left: VecDeque::new(), online: false }
     }
     fn done(&mut self, decision: CardDecision) -> Option<CardStep> {
         self.end();
@@ -46,11 +52,11 @@ impl ScriptedCard {
 impl CardKernel for ScriptedCard {
     fn run(&mut self, _: &CardRun, _: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
         (self.left, self.online) = (self.asks.clone(), false);
-        Ok(self.next())
+        Ok(Some(CardStep::Read(self.read.clone())))
     }
     fn tell(&mut self, word: CardWord, _: &mut dyn CardReader) -> Result<Option<CardStep>, CardFault> {
         Ok(match word {
-            CardWord::Chosen(Some(_)) | CardWord::Pin(_) if !self.online => self.next(),
+            CardWord::Proceed | CardWord::Chosen(Some(_)) | CardWord::Pin(_) if !self.online => self.next(),
             CardWord::Host(HostWord::Approved { .. }) if self.online => match self.after_yes {
                 AfterYes::Yes => self.done(CardDecision::Approved),
                 AfterYes::No => self.done(CardDecision::Declined),
@@ -59,7 +65,7 @@ impl CardKernel for ScriptedCard {
             CardWord::Host(_) if self.online => self.done(CardDecision::Declined),
             CardWord::Chosen(None) => self.done(CardDecision::Declined),
             // A word that answers no question ends the run and approves nothing.
-            CardWord::Chosen(Some(_)) | CardWord::Pin(_) | CardWord::Host(_) => {
+            CardWord::Proceed | CardWord::Chosen(Some(_)) | CardWord::Pin(_) | CardWord::Host(_) => {
                 self.done(CardDecision::Failed("out of order".into()))
             }
         })
@@ -101,18 +107,21 @@ impl CardReader for NoReader {
 mod tests {
     use super::*;
     use payterm_schema::{
-        Kind, Money,
+        Kind, Money, Pan,
         card::{Interface, PinCheck, PinWord},
     };
 
+    fn read() -> CardRead {
+        let pan = Pan::parse("6225768317945678").unwrap();
+        CardRead { pan, sequence: Some(1), expiry: "3012".into() }
+    }
+    fn run() -> CardRun {
+        let amount = Money::new(1, "CNY".parse().unwrap()).unwrap();
+        CardRun { txn: 1, kind: Kind::Sale, amount, interface: Interface::Contact }
+    }
+
     #[test]
     fn a_card_says_yes_no_or_nothing_after_the_hosts_yes() {
-        let run = CardRun {
-            txn: 1,
-            kind: Kind::Sale,
-            amount: Money::new(1, "CNY".parse().unwrap()).unwrap(),
-            interface: Interface::Contact,
-        };
         let online = Some(CardStep::GoOnline { icc: vec![0x9f] });
         let over = |decision| Some(CardStep::Done { decision, icc: vec![0x9f] });
         for (after, said) in [
@@ -121,14 +130,15 @@ mod tests {
             (AfterYes::Nothing, None),
         ] {
             let asks = [CardStep::Choose(vec!["a".into()]), CardStep::NeedPin(PinCheck::Issuer)];
-            let mut card = ScriptedCard::new(asks.clone(), after, &[0x9f]);
+            let mut card = ScriptedCard::new(read(), asks.clone(), after, &[0x9f]);
             let mut tell = |word| card.tell(word, &mut NoReader).unwrap();
             assert_eq!(
                 tell(CardWord::Host(HostWord::NotSent)),
                 over(CardDecision::Failed("out of order".into()))
             );
-            assert_eq!(card.run(&run, &mut NoReader).unwrap().as_ref(), Some(&asks[0]));
+            assert_eq!(card.run(&run(), &mut NoReader).unwrap(), Some(CardStep::Read(read())));
             let mut tell = |word| card.tell(word, &mut NoReader).unwrap();
+            assert_eq!(tell(CardWord::Proceed).as_ref(), Some(&asks[0]));
             assert_eq!(tell(CardWord::Chosen(Some(0))).as_ref(), Some(&asks[1]));
             assert_eq!(tell(CardWord::Pin(PinWord::Entered)), online);
             assert_eq!(tell(CardWord::Host(HostWord::Approved { icc: Vec::new() })), said);
@@ -138,14 +148,10 @@ mod tests {
     #[test]
     fn without_the_hosts_yes_the_card_declines() {
         for word in [HostWord::Declined { icc: Vec::new() }, HostWord::NotSent, HostWord::NoReply] {
-            let mut card = ScriptedCard::new([], AfterYes::Yes, &[]);
-            let run = CardRun {
-                txn: 1,
-                kind: Kind::Sale,
-                amount: Money::new(1, "CNY".parse().unwrap()).unwrap(),
-                interface: Interface::Contactless,
-            };
-            assert!(matches!(card.run(&run, &mut NoReader).unwrap(), Some(CardStep::GoOnline { .. })));
+            let mut card = ScriptedCard::new(read(), [], AfterYes::Yes, &[]);
+            card.run(&run(), &mut NoReader).unwrap();
+            let online = card.tell(CardWord::Proceed, &mut NoReader).unwrap();
+            assert!(matches!(online, Some(CardStep::GoOnline { .. })));
             let said = card.tell(CardWord::Host(word), &mut NoReader).unwrap();
             assert!(matches!(said, Some(CardStep::Done { decision: CardDecision::Declined, .. })));
         }

@@ -111,6 +111,8 @@ pub fn effect(world: &World, effect: &Effect) {
         | Effect::AskVault { .. }
         | Effect::ForgetKeys { .. }
         | Effect::Load { .. }
+        | Effect::TellCard { .. }
+        | Effect::EndCard { .. }
         | Effect::Print { .. }
         | Effect::Tms { .. }
         | Effect::Renew => {}

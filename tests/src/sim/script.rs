@@ -51,6 +51,23 @@ pub enum Customer {
     PadFails,
     /// Types no PIN until the pad's time is over.
     FallsAsleep,
+    /// Inserts a chip card.
+    Inserts(ChipCard),
+}
+
+/// A chip card, and what becomes of it behind the host's yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChipCard {
+    Approves,
+    Declines,
+    /// Says nothing any more.
+    Silent,
+    /// Is pulled out when it has its number read.
+    PulledAtOnce,
+    /// ... while the host is asked.
+    PulledOnline,
+    /// ... when it hears the host's yes.
+    PulledAtYes,
 }
 
 /// Event between the orders, whatever the machine does just then.

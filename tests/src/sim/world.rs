@@ -103,6 +103,8 @@ pub struct World {
     pub armed: bool,
     pub pin_asked: bool,
     pub printed: Vec<(u64, bool, PrintResult)>,
+    /// The chip card in the reader, with its run.
+    pub(crate) chip: Option<reader::Chip>,
     /// Crash points passed, and the one at which the power is cut.
     points: usize,
     cut_at: Vec<usize>,
@@ -222,6 +224,7 @@ impl World {
             armed: false,
             pin_asked: false,
             printed: Vec::new(),
+            chip: None,
             points: 0,
             cut_at,
             cuts: 0,
@@ -381,13 +384,20 @@ impl World {
     }
 
     fn carry_out(&mut self, released: Vec<Out>) {
+        if self.release(released) {
+            checks::released(self);
+        }
+    }
+
+    /// False: the power went meanwhile.
+    fn release(&mut self, released: Vec<Out>) -> bool {
         let run = self.run;
         for out in released {
             // How often the display is written is no matter of a digest: the power goes at other effects.
             let drawn = matches!(out, Out::Ask(Ask::Show(_)) | Out::Effect(Effect::Show(_)));
             let counts = self.digest.is_none() || !drawn;
             if (counts && self.point()) || self.run != run {
-                return;
+                return false;
             }
             match out {
                 Out::Ask(ask) => {
@@ -400,10 +410,10 @@ impl World {
                 }
             }
             if (counts && self.point()) || self.run != run {
-                return;
+                return false;
             }
         }
-        checks::released(self);
+        true
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -411,6 +421,7 @@ impl World {
             Ask::Show(screen) => self.show(screen),
             Ask::Offer { .. } => self.offer(),
             Ask::Withdraw => self.armed = false,
+            Ask::RunCard { tag, run } => self.run_card(tag, &run),
             Ask::Pin { tag, account, .. } => self.ask_pin(tag, account),
             Ask::AbortPin { .. } => self.pin_asked = false,
         }
@@ -430,6 +441,8 @@ impl World {
                 Notice::Screen { screen } => self.notices.push((self.now, screen)),
                 _ => {}
             },
+            Effect::TellCard { tag, word } => self.tell_card(tag, word),
+            Effect::EndCard { tag } => self.end_card(tag),
             Effect::Speak(_) | Effect::ForgetKeys { .. } | Effect::Tms { .. } | Effect::Renew => {}
             Effect::Show(screen) => self.show(screen),
             Effect::AskVault { tag, ask } => {

@@ -108,6 +108,8 @@ fn plan_of(cx: &Context, s: &Serving, view: &Outcome) -> Plan {
         tip: view.sums.tip,
         scheme: (kind == Kind::Refund).then(|| view.scheme.clone().unwrap_or_else(|| "000".into())),
         offline_authority: view.offline_authority,
+        card_sequence: s.chip.as_ref().and_then(|c| c.sequence()),
+        icc: s.chip.as_ref().and_then(|c| c.online().cloned()),
         ..cx.control_plan(account, kind)
     }
 }

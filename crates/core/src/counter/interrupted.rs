@@ -6,7 +6,7 @@ use payterm_schema::{
     Status,
     host::{FrameTrace, ReversalReason},
     outcome::Class,
-    record::{Obligation, ObligationState},
+    record::{Obligation, ObligationState, ProvisionalOf},
 };
 
 pub(crate) fn end(cx: &mut Context) {
@@ -35,8 +35,16 @@ pub(crate) fn end(cx: &mut Context) {
             // The host had said yes, and nobody else had yet.
             match of(|o| o.state == ObligationState::Armed) {
                 Some(armed) => {
-                    cx.take_back(txn, armed.plan.stan, ReversalReason::Other);
-                    (Status::Declined, "partial-not-taken", Class::B)
+                    let (reason, code, class) = match running.provisional {
+                        Some((ProvisionalOf::Card, _)) => {
+                            (ReversalReason::TerminalFault, "card-refused-approval", Class::C)
+                        }
+                        Some((ProvisionalOf::Part, _)) | None => {
+                            (ReversalReason::Other, "partial-not-taken", Class::B)
+                        }
+                    };
+                    cx.take_back(txn, armed.plan.stan, reason);
+                    (Status::Declined, code, class)
                 }
                 None => (Status::Failed, "interrupted", Class::E),
             }

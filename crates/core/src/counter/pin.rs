@@ -1,13 +1,16 @@
 //! The account is ready: the customer types the PIN, where the payment has one.
-use super::{Devices, Next, Pin, Serving, Stage};
+use super::{Devices, Next, Pin, Serving, Stage, card};
 use crate::{Ask, context::Context};
-use payterm_schema::{AccountId, Kind, Status, kind::OriginalBy, outcome::Class, secret::PinEntry};
+use payterm_schema::{AccountId, Kind, Pan, Status, kind::OriginalBy, outcome::Class, secret::PinEntry};
 
 pub(super) fn enter(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Next {
     // Its batch may have been closed while it waited: nothing is left to void, and its PAN is gone.
     let settled = s.original().is_some_and(|o| !cx.state.in_open_batch(o));
     if s.kind().row().original == OriginalBy::OpenBatch && settled {
         return Next::fail("original-settled", Class::C);
+    }
+    if let Some(next) = card::turn(cx, s) {
+        return next;
     }
     let account = s.account().clone();
     let pan = s.presented.as_ref().and_then(|p| p.secrets.pan.clone());
@@ -17,18 +20,27 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving, devices: &Devices) -> Nex
     if !devices.pin_pad {
         return Next::fail("pin-pad-unavailable", Class::D);
     }
+    ask(cx, s, account, pan);
+    Next::Stay
+}
+
+/// The pad asks for the PIN of this card.
+pub(super) fn ask(cx: &mut Context, s: &mut Serving, account: AccountId, pan: Pan) {
     let tag = cx.tag();
     let timeout_ms = cx.settings.flow.pin_timeout_ms;
     // The pad's own time-out comes first; ours is for a pad that says nothing.
     let until = cx.after(timeout_ms.saturating_add(5_000));
     s.enter(cx, Stage::PinEntry { tag, until, digits: 0 });
     cx.ask(Ask::Pin { tag, account, pan, amount: s.request.amount, timeout_ms });
-    Next::Stay
 }
 
 /// A PIN is asked for: the kind has one, the acquirer's message has a place for it, and the payment is
 /// not small enough to go without.
 pub(super) fn wanted(cx: &Context, s: &Serving, account: &AccountId) -> bool {
+    // A chip card asks for it itself.
+    if s.chip.is_some() {
+        return false;
+    }
     let kind = s.kind();
     let place = cx.account(account).is_some_and(|a| !a.rules.no_pin.contains(&kind));
     kind.row().pin && place && no_cvm(cx, s).is_none()
@@ -44,7 +56,7 @@ pub(super) fn no_cvm(cx: &Context, s: &Serving) -> Option<u64> {
     (s.kind() == Kind::Sale && small && card && rule.modes.contains(&presented.mode)).then_some(rule.limit)
 }
 
-pub(super) fn typed(cx: &Context, s: &mut Serving, entry: PinEntry) -> Next {
+pub(super) fn typed(cx: &mut Context, s: &mut Serving, entry: PinEntry) -> Next {
     s.pin = match entry {
         PinEntry::Block(block) => Pin::Typed(block),
         PinEntry::Bypassed if cx.settings.flow.pin_bypass => Pin::Bypassed,
@@ -53,5 +65,6 @@ pub(super) fn typed(cx: &Context, s: &mut Serving, entry: PinEntry) -> Next {
         PinEntry::TimedOut => return Next::End(Status::Cancelled, "pin-timeout", Class::B),
         PinEntry::Failed(_) => return Next::fail("pin-pad-unavailable", Class::D),
     };
-    Next::Prepare
+    // A chip card goes on first, and is sent when it asks for it.
+    card::pin_typed(cx, s).unwrap_or(Next::Prepare)
 }

@@ -1,11 +1,13 @@
 //! The customer presents a card or a code.
-use super::{Devices, Next, Serving, Stage};
+use super::{Devices, Next, Serving, Stage, card};
 use crate::{
     Ask,
     context::Context,
     instrument::{self, Presented, Problem},
 };
-use payterm_schema::{CardToken, Instrument, host::EntryMode, kind::CardRule, outcome::Class};
+use payterm_schema::{
+    CardToken, Instrument, card::Interface, host::EntryMode, kind::CardRule, outcome::Class,
+};
 
 /// What can be presented now: working devices, the kind's rule, the customer's choice.
 fn modes(cx: &Context, s: &Serving, devices: &Devices, chosen: &[EntryMode]) -> Vec<EntryMode> {
@@ -57,22 +59,33 @@ pub(super) fn instrument(
     s: &mut Serving,
     devices: &Devices,
     instrument: Instrument,
-    card: Option<CardToken>,
+    token: Option<CardToken>,
 ) -> Next {
-    // Chip and tap are refused until the chip issue; that is no fault of the customer's and costs no try.
+    if matches!(instrument, Instrument::Inserted) && card::runs(cx, s) {
+        return Next::RunCard(Interface::Contact);
+    }
+    // What the terminal cannot read is no fault of the customer's and costs no try.
     let free = matches!(instrument, Instrument::Inserted | Instrument::Tapped);
-    let checked = instrument::check(instrument, s.kind(), &cx.settings);
-    let presented = match checked.and_then(|p| refusal(cx, s, devices, &p).map_or(Ok(p), Err)) {
-        Ok(p) => Presented { card, ..p },
-        Err(problem) => {
-            s.present_tries += u8::from(!free);
-            return if s.present_tries >= cx.settings.flow.present_tries {
-                Next::fail("too-many-tries", Class::B)
-            } else {
-                Next::Present(Some(problem))
-            };
-        }
-    };
+    match instrument::check(instrument, s.kind(), &cx.settings).map(|p| Presented { card: token, ..p }) {
+        Ok(presented) => take(cx, s, devices, presented),
+        Err(problem) => not_taken(cx, s, problem, free),
+    }
+}
+
+/// The customer may present another, or the same in another way.
+pub(super) fn not_taken(cx: &Context, s: &mut Serving, problem: Problem, free: bool) -> Next {
+    s.present_tries += u8::from(!free);
+    if s.present_tries >= cx.settings.flow.present_tries {
+        return Next::fail("too-many-tries", Class::B);
+    }
+    Next::Present(Some(problem))
+}
+
+/// An instrument that can pay: the account is chosen by it.
+pub(super) fn take(cx: &mut Context, s: &mut Serving, devices: &Devices, presented: Presented) -> Next {
+    if let Some(problem) = refusal(cx, s, devices, &presented) {
+        return not_taken(cx, s, problem, false);
+    }
     let refused = presented
         .secrets
         .pan

@@ -1,10 +1,11 @@
 //! A yes of the host that is not yet ours. Its obligation stays armed until whoever has the last word has
 //! spoken; a restart before that reverses it.
-use super::{Next, Serving, Stage};
+use super::{Next, Serving, Stage, card};
 use crate::{context::Context, view};
 use payterm_schema::{
     AccountId, HostAnswer, Kind, Money, ObligationRecord, RequestRecord, Status,
     account::Stan,
+    card::HostWord,
     host::{FrameTrace, ReversalReason},
     outcome::{Authority, Class},
     record::{Ending, ProvisionalOf},
@@ -62,20 +63,52 @@ pub(super) fn partial(
     true
 }
 
-/// The cashier's word on the part.
+/// The host's yes to a chip card: the card has the last word (EMV 4.3 Book 3 §10.11).
+pub(super) fn card(
+    cx: &mut Context,
+    s: &mut Serving,
+    account: &AccountId,
+    stan: Stan,
+    answer: HostAnswer,
+    trace: FrameTrace,
+) -> Next {
+    let (txn, answer) = (s.txn, Box::new(answer));
+    let record = RequestRecord::Provisional {
+        txn,
+        account: account.clone(),
+        stan,
+        of: ProvisionalOf::Card,
+        answer: answer.clone(),
+        trace,
+    };
+    cx.record(Some(txn), record);
+    let told = card::tell_host(cx, s, HostWord::Approved { icc: card::issuer(&answer) });
+    let until = cx.after(cx.settings.flow.card_timeout_ms);
+    s.enter(cx, Stage::CardDecides { until, stan, answer });
+    // One that was pulled out while the host was asked says nothing any more.
+    if told { Next::Stay } else { decided(cx, s, false) }
+}
+
+/// The last word, the cashier's on the part or the card's.
 pub(super) fn decided(cx: &mut Context, s: &Serving, yes: bool) -> Next {
-    let Stage::Part { stan, answer, .. } = &s.stage else { unreachable!("{:?}: nothing to decide", s.stage) };
+    let (stan, answer, no) = match &s.stage {
+        Stage::Part { stan, answer, .. } => (stan, answer, ("partial-not-taken", Class::B)),
+        Stage::CardDecides { stan, answer, .. } => (stan, answer, ("card-refused-approval", Class::C)),
+        other => unreachable!("{other:?}: nothing to decide"),
+    };
     let (txn, stan) = (s.txn, *stan);
     let mut outcome = (*cx.running().view).clone();
     view::with_answer(&mut outcome, answer);
     if yes {
-        view::with_part(&mut outcome, answer);
+        if matches!(s.stage, Stage::Part { .. }) {
+            view::with_part(&mut outcome, answer);
+        }
         cx.approve(&mut outcome, Authority::Host);
         let (how, trace) = (Ending::RequestAnswered, FrameTrace::default());
         cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });
     } else {
         cx.take_back(txn, stan, ReversalReason::Other);
-        view::ended(&mut outcome, Status::Declined, "partial-not-taken", Class::B, cx.now);
+        view::ended(&mut outcome, Status::Declined, no.0, no.1, cx.now);
     }
     cx.requirement(s.account(), txn, answer.requirement);
     cx.finish(outcome);

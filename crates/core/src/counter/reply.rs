@@ -1,5 +1,5 @@
 //! What the host's word on the request's message means.
-use super::{Next, Serving, control, offline, provisional, retry};
+use super::{Next, Serving, card, control, offline, provisional, retry};
 use crate::{
     context::Context,
     outcome::advice_authority,
@@ -9,6 +9,7 @@ use crate::{
 use payterm_schema::{
     AccountId, HostAnswer, HostEvent, Kind, ObligationRecord, RequestRecord, Status,
     account::Stan,
+    card::HostWord,
     config::RefusalWithoutMac,
     host::{FrameTrace, HostRules, MacVerdict, RetryRule, ReversalReason},
     kind::Recovery,
@@ -34,6 +35,8 @@ pub(super) fn event(
                 cx.obligation_failed(account, txn, stan, FailedTry::not_sent(why));
                 cx.accept_advice();
                 Next::Stay
+            } else if card::tell_host(cx, s, HostWord::NotSent) {
+                Next::fail("not-sent", Class::E)
             } else if offline::accept(cx, s) {
                 Next::Stay
             } else {
@@ -50,6 +53,7 @@ pub(super) fn event(
             Next::fail("not-sent", Class::E)
         }
         HostEvent::NoReply { why, trace } => {
+            card::tell_host(cx, s, HostWord::NoReply);
             let gone = Unanswered { reason: ReversalReason::NoReply, why, trace, code: "no-reply" };
             unanswered(cx, account, txn, stan, gone)
         }
@@ -143,6 +147,7 @@ fn answered(
     let class = cx.class(account, &answer.code);
     let absent = rules.mac_on_replies && answer.mac == MacVerdict::Absent;
     if answer.mac == MacVerdict::Wrong || (class == Class::A && absent) {
+        card::tell_host(cx, s, HostWord::NoReply);
         return not_believed(cx, account, txn, stan, answer, trace);
     }
     let judged = judge(cx, s, &rules, class, &answer);
@@ -175,8 +180,15 @@ fn answered(
         cx.requirement(account, txn, digit);
         return Next::Stay;
     }
-    if judged.partial && !judged.suspicious && provisional::partial(cx, s, account, stan, &answer, &trace) {
+    if judged.partial
+        && !judged.suspicious
+        && s.chip.is_none()
+        && provisional::partial(cx, s, account, stan, &answer, &trace)
+    {
         return Next::Stay;
+    }
+    if !no && !judged.partial && s.chip.is_some() {
+        return provisional::card(cx, s, account, stan, answer, trace);
     }
     decided(cx, s, account, stan, &judged, &rules, answer, trace)
 }
@@ -240,6 +252,7 @@ fn decided(
     let mut outcome = (*cx.running().view).clone();
     view::with_answer(&mut outcome, &answer);
     let code = answer.code.clone();
+    card::tell_host(cx, s, HostWord::Declined { icc: card::issuer(&answer) });
     cx.record(
         Some(txn),
         RequestRecord::Answered { txn, account: account.clone(), stan, answer: Box::new(answer), due, trace },
@@ -266,6 +279,8 @@ fn decided(
         return Next::Stay;
     }
     let again = match judged.retry {
+        // Each try of a chip card is a run of its own.
+        _ if s.chip.is_some() => None,
         RetryRule::Pin if outcome.pin => retry::another_pin(cx, s),
         RetryRule::SignIn => retry::another_sign_in(cx, s, account, &code),
         RetryRule::Now if !must_undo => retry::busy(cx, s),

@@ -3,6 +3,7 @@ use crate::{Ask, instrument::Problem};
 use payterm_schema::{
     HostAnswer, Money, Status, Time,
     account::Stan,
+    card::Interface,
     host::EntryMode,
     notice::{Owed, Phase},
     outcome::Class,
@@ -25,6 +26,10 @@ pub(crate) enum Stage {
         /// What is offered.
         modes: Vec<EntryMode>,
         problem: Option<Problem>,
+    },
+    /// The chip card is at work.
+    Card {
+        until: Time,
     },
     /// Waits until the account is signed in and owes nothing.
     Preparing {
@@ -61,6 +66,12 @@ pub(crate) enum Stage {
     AskingWallet {
         until: Time,
     },
+    /// The host said yes: the card has the last word.
+    CardDecides {
+        until: Time,
+        stan: Stan,
+        answer: Box<HostAnswer>,
+    },
     /// A part of the amount is approved: the cashier decides.
     Part {
         until: Time,
@@ -82,6 +93,8 @@ pub(super) enum Next {
     Begin,
     Load,
     Present(Option<Problem>),
+    /// The chip card that was inserted runs.
+    RunCard(Interface),
     Prepare,
     EnterPin,
     Authorise,
@@ -119,7 +132,7 @@ pub(super) enum OnTimeout {
     /// Ends it; the code says what the account was busy with.
     NotReady,
     NotDrained,
-    /// It is the cashier's no.
+    /// It is the cashier's no, or the card's.
     Declines,
 }
 
@@ -146,6 +159,13 @@ impl Stage {
                     ends(until, Status::Cancelled, "present-timeout", Class::B),
                 )
             },
+            Stage::Card { until } => Row {
+                on_leave: Some(Ask::Withdraw),
+                ..row(Phase::Presenting, CUSTOMER, ends(until, Status::Cancelled, "card-no-answer", Class::B))
+            },
+            Stage::CardDecides { until, .. } => {
+                row(Phase::Sending, OnCancel::TooLate, Some((*until, OnTimeout::Declines)))
+            }
             Stage::Preparing { until, .. } => {
                 row(Phase::Preparing, CUSTOMER, Some((*until, OnTimeout::NotReady)))
             }

@@ -110,6 +110,7 @@ pub(super) fn enter(
         original: None,
         modes: request.modes.clone(),
         present_tries: 0,
+        chip: None,
         pin: Pin::NotAsked,
         pin_tries: 0,
         signed_again: false,

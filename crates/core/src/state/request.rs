@@ -2,9 +2,9 @@
 use super::{Running, State, broken};
 use crate::{ReplayError, ledger::numbers};
 use payterm_schema::{
-    RequestRecord,
+    AccountId, CardToken, Outcome, RequestRecord, Time,
     caller::TERMINAL,
-    host::MacVerdict,
+    host::{MacVerdict, Plan},
     kind::{CardRule, Recovery},
     record::{Due, Duty, Entry, Obligation, ObligationState},
 };
@@ -39,36 +39,12 @@ impl State {
                 });
             }
             RequestRecord::Allowed { txn, account, plan, view, owes, card } => {
-                let running = self
-                    .running
-                    .as_mut()
-                    .filter(|r| r.txn == *txn)
-                    .ok_or(broken(seq, "a frame of a request that does not run"))?;
-                running.view = Arc::clone(view);
+                let running = self.runs(*txn).ok_or(broken(seq, "a frame of a request that does not run"))?;
                 running.in_flight = Some((account.clone(), plan.stan));
                 running.frames += 1;
-                let ledger = self.accounts.entry(account.clone()).or_default();
-                ledger.last_stan = Some(plan.stan);
-                ledger.made_as = numbers(view).or(ledger.made_as.take());
+                self.made(*txn, account, plan, view);
                 if *owes {
-                    let row = plan.kind.row();
-                    // Nothing was presented: the PAN is the original's.
-                    let of_original = view
-                        .original
-                        .as_ref()
-                        .and_then(|o| o.txn)
-                        .filter(|_| plan.wallet.is_none() && row.card == CardRule::None);
-                    self.voidable.extend(of_original);
-                    let duty = match row.recovery {
-                        Recovery::Reverse | Recovery::AskAgain => Duty::Reverse,
-                        Recovery::Repeat => Duty::Repeat,
-                        Recovery::ManualResolution => Duty::ManualResolution,
-                    };
-                    let sealed = plan.wallet.is_none().then(|| of_original.unwrap_or(*txn));
-                    self.obligations.insert(Obligation {
-                        card: card.clone(),
-                        ..Obligation::new(*txn, account.clone(), (**plan).clone(), duty, sealed, at)
-                    });
+                    self.owe(at, *txn, account, plan, view, card.as_ref());
                 }
             }
             RequestRecord::NotSent { txn, stan, .. } => {
@@ -85,15 +61,8 @@ impl State {
                 if self.ledger(account).settling.is_some() {
                     return Err(broken(seq, "an offline payment enters a batch that is being settled"));
                 }
-                let running = self
-                    .running
-                    .as_mut()
-                    .filter(|r| r.txn == *txn)
-                    .ok_or(broken(seq, "an offline payment of a request that does not run"))?;
-                running.view = Arc::clone(view);
-                let ledger = self.accounts.entry(account.clone()).or_default();
-                ledger.last_stan = Some(plan.stan);
-                ledger.made_as = numbers(view).or(ledger.made_as.take());
+                self.runs(*txn).ok_or(broken(seq, "an offline payment of a request that does not run"))?;
+                self.made(*txn, account, plan, view);
                 self.obligations.insert(Obligation {
                     card: card.clone(),
                     state: ObligationState::Due,
@@ -103,7 +72,7 @@ impl State {
                 });
             }
             RequestRecord::OfflineDenied { txn, judgement, .. } => {
-                if let Some(r) = self.running.as_mut().filter(|r| r.txn == *txn) {
+                if let Some(r) = self.runs(*txn) {
                     Arc::make_mut(&mut r.view).offline = Some(*judgement);
                 }
             }
@@ -150,7 +119,7 @@ impl State {
                 self.heard(account, at);
                 self.clear_in_flight(*txn);
                 self.obligations.change(*txn, *stan, |o| o.plan.auth_code.clone_from(&answer.auth_code));
-                if let Some(r) = self.running.as_mut().filter(|r| r.txn == *txn) {
+                if let Some(r) = self.runs(*txn) {
                     r.provisional = Some((*of, answer.clone()));
                 }
             }
@@ -158,8 +127,49 @@ impl State {
         Ok(())
     }
 
+    fn runs(&mut self, txn: u64) -> Option<&mut Running> {
+        self.running.as_mut().filter(|r| r.txn == txn)
+    }
+
+    /// A message of the running request may leave, or is accepted in place of one.
+    fn made(&mut self, txn: u64, account: &AccountId, plan: &Plan, view: &Arc<Outcome>) {
+        if let Some(running) = self.runs(txn) {
+            running.view = Arc::clone(view);
+        }
+        let ledger = self.accounts.entry(account.clone()).or_default();
+        ledger.last_stan = Some(plan.stan);
+        ledger.made_as = numbers(view).or(ledger.made_as.take());
+    }
+
+    /// The obligation of a request's own message.
+    fn owe(
+        &mut self,
+        at: Time,
+        txn: u64,
+        account: &AccountId,
+        plan: &Plan,
+        view: &Outcome,
+        card: Option<&CardToken>,
+    ) {
+        let row = plan.kind.row();
+        // Nothing was presented: the PAN is the original's.
+        let original = view.original.as_ref().and_then(|o| o.txn);
+        let of_original = original.filter(|_| plan.wallet.is_none() && row.card == CardRule::None);
+        self.voidable.extend(of_original);
+        let duty = match row.recovery {
+            Recovery::Reverse | Recovery::AskAgain => Duty::Reverse,
+            Recovery::Repeat => Duty::Repeat,
+            Recovery::ManualResolution => Duty::ManualResolution,
+        };
+        let sealed = plan.wallet.is_none().then(|| of_original.unwrap_or(txn));
+        self.obligations.insert(Obligation {
+            card: card.cloned(),
+            ..Obligation::new(txn, account.clone(), plan.clone(), duty, sealed, at)
+        });
+    }
+
     fn clear_in_flight(&mut self, txn: u64) {
-        if let Some(r) = self.running.as_mut().filter(|r| r.txn == txn) {
+        if let Some(r) = self.runs(txn) {
             r.in_flight = None;
         }
     }

@@ -51,6 +51,10 @@ impl TerminalActor {
                 });
             }
             Ask::AbortPin { tag } => abort_pin(&services, |now| now == tag),
+            // No kernel is configured yet: no card says anything.
+            Ask::RunCard { tag, .. } => {
+                self.later(ctx, async move { Input::Card { tag, step: None, card: None } })
+            }
         }
     }
 
@@ -63,6 +67,8 @@ impl TerminalActor {
                 }
             }
             Effect::Tell(notice) => tell(&services, *notice),
+            // What ran no card hears nothing.
+            Effect::TellCard { .. } | Effect::EndCard { .. } => {}
             Effect::Speak(language) => {
                 services.spoken.set(language);
                 services.show_info(|info| info.language = language.tag().into());

@@ -109,6 +109,14 @@ next-stuck = Do not take the money again. Ask the acquirer, with the numbers on 
 reason-partial-not-taken = The bank approved a part of the amount only, which is not taken here
 next-partial-not-taken = The part is being given back. Ask for another way to pay
 
+reason-card-no-answer = The chip card does not answer
+next-card-no-answer = Take the card out and insert it again, or swipe it
+reason-card-removed = The card was taken out too early
+next-card-removed = Start again and leave the card in until the terminal says so
+reason-card-declined = The card declined the payment
+next-card-declined = Ask for another card, or another way to pay
+reason-card-refused-approval = The bank approved, the card did not
+next-card-refused-approval = The approval is being taken back: do not hand out the goods. Ask for another way to pay
 reason-store-failed = The terminal could not save the transaction
 next-store-failed = Stop taking payments and call support
 reason-internal = Internal error of the terminal

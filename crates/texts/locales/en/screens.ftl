@@ -89,6 +89,7 @@ choose-card = 1 Bank card: swipe, insert or tap
 choose-code = 2 Code: WeChat, Alipay or UnionPay
 confirm-partial = The bank approves { $approved } only (of { $asked })
 confirm-partial-keys = Confirm takes that part, Cancel gives it back
+wait-card = The card is being read, leave it in
 wait-host-busy = The bank is busy, trying again soon
 wait-wallet-pending = Please confirm on your phone
 numeral-small = zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen

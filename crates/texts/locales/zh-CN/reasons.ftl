@@ -109,6 +109,14 @@ next-stuck = 不要重复收款,请凭签购单上的号码联系收单机构核
 reason-partial-not-taken = 发卡行只批准了部分金额,本终端不接受
 next-partial-not-taken = 正在退回已批准的金额,请顾客换一种付款方式
 
+reason-card-no-answer = 芯片卡无应答
+next-card-no-answer = 请取出卡片重新插入,或改为刷卡
+reason-card-removed = 卡片拔出过早
+next-card-removed = 请重新收款,按提示再取出卡片
+reason-card-declined = 卡片拒绝交易
+next-card-declined = 请顾客换卡或换一种付款方式
+reason-card-refused-approval = 发卡行已批准,但卡片拒绝
+next-card-refused-approval = 正在撤回已批准的金额,请勿交付商品;请顾客换一种付款方式
 reason-store-failed = 终端无法保存交易记录
 next-store-failed = 暂停收款,请联系客服
 reason-internal = 终端内部错误

@@ -89,6 +89,7 @@ choose-card = 1 银行卡:刷卡、插卡或挥卡
 choose-code = 2 扫码:微信、支付宝或云闪付付款码
 confirm-partial = 银行只批准 { $approved }(应收 { $asked })
 confirm-partial-keys = 确认键收取批准部分,取消键退回
+wait-card = 正在读卡,请勿拔出卡片
 wait-host-busy = 银行繁忙,稍后自动重试
 wait-wallet-pending = 请顾客在手机上确认付款
 numeral-digits = 零壹贰叁肆伍陆柒捌玖

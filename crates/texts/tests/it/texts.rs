@@ -36,7 +36,8 @@ not-confirmed not-approved present-timeout pin-timeout \
      luhn amount-limit no-account \
      account-blocked not-signed-in sign-in-failed keys-refused original-not-found original-settled \
      original-voided original-not-approved \
-     reversed stuck partial-not-taken store-failed internal code-not-for-kind pin-required \
+     reversed stuck partial-not-taken card-no-answer card-removed card-declined card-refused-approval \
+     store-failed internal code-not-for-kind pin-required \
      original-ambiguous printer-unavailable";
 
 fn root() -> PathBuf {

@@ -303,7 +303,14 @@ pub fn i8_forwarded_now(world: &World, step: &Step) {
 
 /// 10: no device is armed after a flow.
 pub fn i10_devices_idle(world: &World) {
-    assert!(!world.armed && !world.pin_asked, "invariant 10: a device is not idle");
+    let idle = !world.armed && !world.pin_asked && world.chip.is_none();
+    assert!(
+        idle,
+        "invariant 10: a device is not idle: armed {}, PIN {}, chip {}",
+        world.armed,
+        world.pin_asked,
+        world.chip.is_some()
+    );
 }
 
 /// 5: a final outcome never changes; `Unknown` becomes final once; an advice gains what became of it.

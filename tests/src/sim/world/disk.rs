@@ -163,6 +163,7 @@ impl World {
         self.queue_calls.clear();
         self.armed = false;
         self.pin_asked = false;
+        self.chip = None;
         self.disk.down = false;
         self.wrong_told = checks::wrong_passwords(&self.journal);
         self.machine = Machine::replay(
@@ -224,7 +225,7 @@ impl World {
         let run = self.run;
         let mut out: Vec<Out> = std::mem::take(&mut step.asks).into_iter().map(Out::Ask).collect();
         if self.queue.is_durable() {
-            self.carry_out(std::mem::take(&mut out));
+            self.release(std::mem::take(&mut out));
         }
         // The power went meanwhile.
         if self.run != run {

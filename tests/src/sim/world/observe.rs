@@ -148,6 +148,8 @@ impl World {
                     pan: pan.masked().to_string(),
                 }),
                 Ask::AbortPin { .. } => asked.push(Observed::PinAborted),
+                // A digest is of runs without a chip card.
+                Ask::RunCard { .. } => {}
             }
         }
         for effect in &step.effects {
@@ -170,7 +172,9 @@ impl World {
                 Effect::Send(m) => done.push(Observed::Frame { bytes: frame(self, m) }),
                 Effect::ForgetKeys { .. } => done.push(Observed::KeysForgotten),
                 Effect::Print { job, duplicate } => done.push(paper(job, *duplicate)),
-                Effect::Speak(_)
+                Effect::TellCard { .. }
+                | Effect::EndCard { .. }
+                | Effect::Speak(_)
                 | Effect::Load { .. }
                 | Effect::AskVault { .. }
                 | Effect::Tms { .. }

@@ -1,15 +1,37 @@
 //! Mishap model of readers, pad and customer. A card is swiped badly and again, or it is another card, or a
 //! code, or none; the customer leaves, presses cancel, types no PIN; the pad fails, says nothing, or its time
 //! runs out; a card is swiped when nobody asked; readers, pad and printer go and come back at any moment. A
-//! reader never gives another number than the card's. (A card that is pulled in the middle of a chip
-//! transaction comes with the chip.)
+//! reader never gives another number than the card's. A chip card says yes, no or nothing behind the host's
+//! yes, and is pulled out at any step; it says nothing of a run that is over.
 use super::{Event, World};
-use crate::sim::script::{CODE, Customer, Order, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN};
-use payterm_core::Input;
-use payterm_schema::{
-    AccountId, CardToken, Instrument, PaymentCode, PinBlock, RequestKey, Tracks, device::Key,
-    host::EntryMode, secret::PinEntry,
+use crate::sim::script::{
+    CODE, ChipCard, Customer, Order, PAN, TRACK2, TRACK2_PLAIN, TRACK2B, TRACK2B_PLAIN,
 };
+use payterm_core::Input;
+use payterm_devices::{
+    CardKernel,
+    scripted::{AfterYes, NoReader, ScriptedCard},
+};
+use payterm_schema::{
+    AccountId, CardToken, Instrument, Pan, PaymentCode, PinBlock, RequestKey, Tracks,
+    card::{CardRead, CardRun, CardStep, CardWord, HostWord, PinCheck},
+    device::Key,
+    host::EntryMode,
+    secret::PinEntry,
+};
+
+/// EMV data elements of a request: cryptogram, its kind, TVR, ATC, serial number of the interface device.
+const ARQC: [u8; 33] = [
+    0x9F, 0x26, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0x9F, 0x27, 1, 0x80, 0x95, 5, 0, 0, 0, 0, 0, 0x9F, 0x36, 2, 0, 1,
+    0x9F, 0x1E, 3, 0x30, 0x30, 0x30,
+];
+
+/// A run of a chip card.
+pub(crate) struct Chip {
+    tag: u64,
+    card: ChipCard,
+    kernel: ScriptedCard,
+}
 
 pub fn key(id: &str) -> RequestKey {
     RequestKey { app: "shop".into(), id: id.into() }
@@ -57,8 +79,60 @@ impl World {
                 let code = PaymentCode::parse(CODE).expect("code");
                 self.later(700, Event::Customer(presented(Instrument::Scanned(code))));
             }
+            Customer::Inserts(_) => self.later(700, Event::Customer(presented(Instrument::Inserted))),
             Customer::Walks => {}
         }
+    }
+
+    pub(super) fn run_card(&mut self, tag: u64, run: &CardRun) {
+        // It may have been inserted for the order before, which a power cut has ended.
+        let orders = self.order().into_iter().chain(&self.script.orders);
+        let inserted = orders
+            .map(|o| &o.customer)
+            .find_map(|customer| if let Customer::Inserts(card) = customer { Some(*card) } else { None });
+        let card = inserted.expect("a card that somebody inserts");
+        let after_yes = match card {
+            ChipCard::Declines => AfterYes::No,
+            ChipCard::Silent => AfterYes::Nothing,
+            ChipCard::Approves | ChipCard::PulledAtOnce | ChipCard::PulledOnline | ChipCard::PulledAtYes => {
+                AfterYes::Yes
+            }
+        };
+        let pan = Pan::parse(PAN).expect("a card number");
+        let read = CardRead { pan, sequence: Some(1), expiry: "3012".into() };
+        let asks = [CardStep::NeedPin(PinCheck::Issuer)];
+        let mut kernel = ScriptedCard::new(read, asks, after_yes, &ARQC);
+        let step = kernel.run(run, &mut NoReader).expect("a reader");
+        self.chip = Some(Chip { tag, card, kernel });
+        self.card_says(tag, step.filter(|_| card != ChipCard::PulledAtOnce));
+    }
+
+    pub(super) fn tell_card(&mut self, tag: u64, word: CardWord) {
+        let Some(chip) = self.chip.as_mut().filter(|c| c.tag == tag) else {
+            panic!("{word:?} to a card whose run is over")
+        };
+        let yes = matches!(word, CardWord::Host(HostWord::Approved { .. }));
+        let pulled = yes && chip.card == ChipCard::PulledAtYes;
+        let step = chip.kernel.tell(word, &mut NoReader).expect("a reader");
+        let online = matches!(step, Some(CardStep::GoOnline { .. }));
+        let leaves = online && chip.card == ChipCard::PulledOnline;
+        // One that says nothing is silent: its reader has nothing to tell.
+        if pulled || step.is_some() {
+            self.card_says(tag, step.filter(|_| !pulled));
+        }
+        if leaves {
+            // While the host is asked: its answer takes 30 ms.
+            self.later(215, Event::Customer(Input::Card { tag, step: None, card: None }));
+        }
+    }
+
+    pub(super) fn end_card(&mut self, tag: u64) {
+        assert!(self.chip.take().is_none_or(|c| c.tag == tag), "another card's run was ended");
+    }
+
+    fn card_says(&mut self, tag: u64, step: Option<CardStep>) {
+        let card = if let Some(CardStep::Read(read)) = &step { Some(token(&read.pan)) } else { None };
+        self.later(200, Event::Customer(Input::Card { tag, step, card }));
     }
 
     pub(super) fn ask_pin(&mut self, tag: u64, account: AccountId) {
@@ -98,12 +172,12 @@ impl World {
 
 /// With the token that a vault would make of its card.
 fn presented(instrument: Instrument) -> Input {
-    let card = instrument.pan().map(|pan| {
-        let hash = pan
-            .reveal()
-            .bytes()
-            .fold(7u64, |h, b| h.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(b)));
-        CardToken::new(&format!("{hash:032x}").replace(|c: char| c.is_ascii_digit(), "a")).expect("token")
-    });
+    let card = instrument.pan().map(|pan| token(&pan));
     Input::Instrument { instrument, card }
+}
+
+fn token(pan: &Pan) -> CardToken {
+    let digits = pan.reveal().bytes();
+    let hash = digits.fold(7u64, |h, b| h.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(b)));
+    CardToken::new(&format!("{hash:032x}").replace(|c: char| c.is_ascii_digit(), "a")).expect("token")
 }

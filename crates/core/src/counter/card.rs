@@ -1,0 +1,212 @@
+//! A chip card at work: its run from insertion to its last word. The kernel asks step by step; it decides nothing
+//! before the account is ready, and goes online in the place where a swiped card is sent.
+use super::{Devices, Next, Pin, Serving, Stage, pin, present, provisional};
+use crate::{Ask, Effect, context::Context, instrument::Presented};
+use payterm_schema::{
+    CardToken, HostAnswer, Status,
+    card::{CardDecision, CardRead, CardRun, CardStep, CardWord, HostWord, Interface, PinCheck, PinWord},
+    host::{CardSecrets, EntryMode},
+    icc::Icc,
+    kind::{OriginalBy, Recovery},
+    outcome::Class,
+};
+
+/// A run, as far as the request must know of it.
+#[derive(Debug)]
+pub(super) struct Chip {
+    tag: u64,
+    sequence: Option<u8>,
+    /// It was told that the account is ready.
+    proceeds: bool,
+    /// It waits for the PIN.
+    asks_pin: bool,
+    /// EMV data elements for the host, once it wants to go online.
+    online: Option<Icc>,
+    /// It was pulled out, or does not answer any more.
+    gone: bool,
+}
+
+impl Chip {
+    pub fn is(&self, tag: u64) -> bool {
+        self.tag == tag
+    }
+    pub fn sequence(&self) -> Option<u8> {
+        self.sequence
+    }
+    pub fn online(&self) -> Option<&Icc> {
+        self.online.as_ref()
+    }
+    /// The reader lets go of the card.
+    pub fn end(&self, cx: &mut Context) {
+        cx.effect(Effect::EndCard { tag: self.tag });
+    }
+}
+
+/// The terminal can run a chip card for this request: a kernel is there, and a frame of it could be taken back.
+pub(super) fn runs(cx: &Context, s: &Serving) -> bool {
+    let row = s.kind().row();
+    cx.settings.chip
+        && s.request.amount.is_some()
+        && row.original == OriginalBy::None
+        && row.recovery == Recovery::Reverse
+}
+
+pub(super) fn enter(cx: &mut Context, s: &mut Serving, interface: Interface) -> Next {
+    let Some(amount) = s.request.amount else { unreachable!("a card runs for no amount") };
+    let tag = cx.tag();
+    s.chip = Some(Chip { tag, sequence: None, proceeds: false, asks_pin: false, online: None, gone: false });
+    let run = CardRun { txn: s.txn, kind: s.kind(), amount, interface };
+    cx.ask(Ask::RunCard { tag, run });
+    works(cx, s)
+}
+
+/// The card is at work; the customer is asked to leave it in.
+fn works(cx: &mut Context, s: &mut Serving) -> Next {
+    let until = cx.after(cx.settings.flow.card_timeout_ms);
+    s.enter(cx, Stage::Card { until });
+    Next::Stay
+}
+
+fn tell(cx: &mut Context, s: &mut Serving, word: CardWord) -> Next {
+    if let Some(chip) = &s.chip {
+        cx.effect(Effect::TellCard { tag: chip.tag, word });
+    }
+    works(cx, s)
+}
+
+/// The account is ready. The card goes on; one that has asked to go online is sent; none: no chip card pays.
+pub(super) fn turn(cx: &mut Context, s: &mut Serving) -> Option<Next> {
+    let chip = s.chip.as_mut()?;
+    if !chip.proceeds {
+        chip.proceeds = true;
+        return Some(tell(cx, s, CardWord::Proceed));
+    }
+    // Its PIN was enciphered under keys that are no more.
+    if chip.asks_pin && s.pin == Pin::NotAsked {
+        return Some(ask_pin(cx, s));
+    }
+    Some(Next::Authorise)
+}
+
+fn ask_pin(cx: &mut Context, s: &mut Serving) -> Next {
+    let Some(pan) = s.presented.as_ref().and_then(|p| p.secrets.pan.clone()) else {
+        unreachable!("a PIN of no card")
+    };
+    let account = s.account().clone();
+    pin::ask(cx, s, account, pan);
+    Next::Stay
+}
+
+/// The customer has typed the PIN, or confirmed without. None: no card that runs has asked for it, or it is sent
+/// already.
+pub(super) fn pin_typed(cx: &mut Context, s: &mut Serving) -> Option<Next> {
+    let chip = s.chip.as_ref()?;
+    if chip.online.is_some() {
+        return None;
+    }
+    let word = if s.pin == Pin::Bypassed { PinWord::Bypassed } else { PinWord::Entered };
+    Some(tell(cx, s, CardWord::Pin(word)))
+}
+
+/// What the card says next; none: it was pulled out, or does not answer.
+pub(super) fn step(
+    cx: &mut Context,
+    s: &mut Serving,
+    devices: &Devices,
+    step: Option<CardStep>,
+    token: Option<CardToken>,
+) -> Next {
+    match (&s.stage, step) {
+        (Stage::CardDecides { .. }, Some(CardStep::Done { decision, .. })) => {
+            provisional::decided(cx, s, decision == CardDecision::Approved)
+        }
+        // Out of order, or gone: it has not said yes.
+        (Stage::CardDecides { .. }, _) => provisional::decided(cx, s, false),
+        (Stage::Card { .. }, Some(step)) => at_work(cx, s, devices, step, token),
+        // The host is asked: its answer is waited for, whatever the card does.
+        (Stage::Sent { .. }, _) => {
+            if let Some(chip) = &mut s.chip {
+                chip.gone = true;
+            }
+            Next::Stay
+        }
+        (_, None) => Next::End(Status::Cancelled, "card-removed", Class::B),
+        (_, Some(_)) => Next::fail("card-unreadable", Class::B),
+    }
+}
+
+fn at_work(
+    cx: &mut Context,
+    s: &mut Serving,
+    devices: &Devices,
+    step: CardStep,
+    token: Option<CardToken>,
+) -> Next {
+    match step {
+        CardStep::Read(read) => taken(cx, s, devices, read, token),
+        // Without a choice of the customer's the first has the card's own priority (EMV 4.3 Book 1 §12.4).
+        CardStep::Choose(_) => tell(cx, s, CardWord::Chosen(Some(0))),
+        CardStep::NeedPin(PinCheck::Issuer) if devices.pin_pad => {
+            if let Some(chip) = &mut s.chip {
+                chip.asks_pin = true;
+            }
+            ask_pin(cx, s)
+        }
+        CardStep::NeedPin(PinCheck::Issuer | PinCheck::Card) => tell(cx, s, CardWord::Pin(PinWord::Failed)),
+        CardStep::GoOnline { icc } => match Icc::parse(&icc) {
+            Ok(icc) => {
+                if let Some(chip) = &mut s.chip {
+                    chip.online = Some(icc);
+                }
+                Next::Prepare
+            }
+            Err(_) => Next::fail("card-unreadable", Class::B),
+        },
+        // What the card approves by itself is accepted by no policy yet.
+        CardStep::Done { decision: CardDecision::Approved | CardDecision::Declined, .. } => {
+            Next::End(Status::Declined, "card-declined", Class::C)
+        }
+        CardStep::Done { decision: CardDecision::Failed(_), .. } => Next::fail("card-unreadable", Class::B),
+    }
+}
+
+/// Its number is known: from here on it is an instrument like any other.
+fn taken(
+    cx: &mut Context,
+    s: &mut Serving,
+    devices: &Devices,
+    read: CardRead,
+    token: Option<CardToken>,
+) -> Next {
+    let presented = Presented {
+        mode: EntryMode::Chip,
+        wallet: None,
+        masked: read.pan.masked(),
+        expiry: Some(read.expiry.clone()),
+        chip: true,
+        on_card: Some(read.expiry),
+        card: token,
+        secrets: CardSecrets { pan: Some(read.pan), ..CardSecrets::default() },
+    };
+    if let Some(chip) = &mut s.chip {
+        chip.sequence = read.sequence;
+    }
+    let next = present::take(cx, s, devices, presented);
+    // Another card may be presented: this one's run is over.
+    if let (Next::Present(_), Some(chip)) = (next, s.chip.take_if(|_| matches!(next, Next::Present(_)))) {
+        chip.end(cx);
+    }
+    next
+}
+
+/// Tells the card what came of going online. False: no card hears it.
+pub(super) fn tell_host(cx: &mut Context, s: &Serving, word: HostWord) -> bool {
+    let Some(chip) = s.chip.as_ref().filter(|c| !c.gone) else { return false };
+    cx.effect(Effect::TellCard { tag: chip.tag, word: CardWord::Host(word) });
+    true
+}
+
+/// The issuer's EMV data elements of an answer, BER-TLV.
+pub(super) fn issuer(answer: &HostAnswer) -> Vec<u8> {
+    answer.icc.as_ref().map(Icc::bytes).unwrap_or_default()
+}
