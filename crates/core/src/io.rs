@@ -114,8 +114,8 @@ pub enum Input {
         instrument: Instrument,
         card: Option<CardToken>,
     },
-    /// Next step of the card run `tag`; none: the card was removed or does not answer. `card`: what the vault makes of
-    /// the number that was read, where it has one.
+    /// Next step of the card run `tag`; none: the card was removed or does not answer. `card`: what the vault
+    /// makes of the number that was read, where it has one.
     Card {
         tag: u64,
         step: Option<CardStep>,
@@ -298,8 +298,8 @@ pub enum Ask {
     Offer { txn: u64, modes: Vec<EntryMode> },
     /// Disarm them; a reader whose card is being run keeps it.
     Withdraw,
-    /// Run a card transaction on the reader that holds a card; answered by [`Input::Card`] with the same tag. The card
-    /// decides nothing before [`CardWord::Proceed`].
+    /// Run a card transaction on the reader that holds a card; answered by [`Input::Card`] with the same tag.
+    /// The card decides nothing before [`CardWord::Proceed`].
     RunCard { tag: u64, run: CardRun },
     /// Ask the PIN pad; answered by [`Input::Pin`] with the same tag.
     Pin { tag: u64, account: AccountId, pan: Pan, amount: Option<Money>, timeout_ms: u32 },

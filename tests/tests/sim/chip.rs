@@ -45,8 +45,8 @@ fn the_card_has_the_last_word() {
     assert!(w.bank.reversals.is_empty());
 }
 
-/// The host approved, and the card does not: nothing is handed out, and the approval is taken back, with the EMV
-/// data that the reversal needs.
+/// The host approved, and the card does not: nothing is handed out, and the approval is taken back, with the
+/// EMV data that the reversal needs.
 #[test]
 fn a_card_that_does_not_agree_has_the_approval_taken_back() {
     for card in [ChipCard::Declines, ChipCard::Silent, ChipCard::PulledAtYes, ChipCard::PulledOnline] {
@@ -100,8 +100,8 @@ fn without_a_kernel_a_chip_is_refused_and_costs_no_try() {
     assert_eq!(said(&w, "a"), [(Status::Cancelled, "present-timeout".into())]);
 }
 
-/// The power goes before and after each step, and a second time soon after the restart: nothing is charged that was
-/// not told as approved.
+/// The power goes before and after each step, and a second time soon after the restart: nothing is charged
+/// that was not told as approved.
 #[test]
 fn a_chip_sale_cut_at_every_step_twice() {
     for card in [

@@ -1,5 +1,5 @@
-//! A chip card at work: its run from insertion to its last word. The kernel asks step by step; it decides nothing
-//! before the account is ready, and goes online in the place where a swiped card is sent.
+//! A chip card at work: its run from insertion to its last word. The kernel asks step by step; it decides
+//! nothing before the account is ready, and goes online in the place where a swiped card is sent.
 use super::{Devices, Next, Pin, Serving, Stage, pin, present, provisional};
 use crate::{Ask, Effect, context::Context, instrument::Presented};
 use payterm_schema::{
@@ -42,7 +42,8 @@ impl Chip {
     }
 }
 
-/// The terminal can run a chip card for this request: a kernel is there, and a frame of it could be taken back.
+/// The terminal can run a chip card for this request: a kernel is there, and a frame of it could be taken
+/// back.
 pub(super) fn runs(cx: &Context, s: &Serving) -> bool {
     let row = s.kind().row();
     cx.settings.chip
@@ -97,8 +98,8 @@ fn ask_pin(cx: &mut Context, s: &mut Serving) -> Next {
     Next::Stay
 }
 
-/// The customer has typed the PIN, or confirmed without. None: no card that runs has asked for it, or it is sent
-/// already.
+/// The customer has typed the PIN, or confirmed without. None: no card that runs has asked for it, or it is
+/// sent already.
 pub(super) fn pin_typed(cx: &mut Context, s: &mut Serving) -> Option<Next> {
     let chip = s.chip.as_ref()?;
     if chip.online.is_some() {

@@ -174,6 +174,8 @@ impl Bench {
                 Effect::Answer { call, result } => drop(self.answers.insert(call, result)),
                 Effect::Renew => self.renewed += 1,
                 Effect::Tell(_)
+                | Effect::TellCard { .. }
+                | Effect::EndCard { .. }
                 | Effect::Show(_)
                 | Effect::Speak(_)
                 | Effect::AskVault { .. }

@@ -22,7 +22,8 @@ struct Till {
 }
 impl Till {
     fn new() -> Self {
-        let account = r#"{"account":[{"id":"a","profile":"x","mid":"898310000000001","tid":"10000001","currency":"CNY","address":"127.0.0.1:1"}],"operators":{"required":false}}"#;
+        let account = r#"{"account":[{"id":"a","profile":"x","mid":"898310000000001","tid":"10000001",
+            "currency":"CNY","address":"127.0.0.1:1"}],"operators":{"required":false}}"#;
         let config: Config = serde_json::from_str(account).unwrap();
         let rule = |class, reverse| CodeRule { class, retry: RetryRule::Never, reverse };
         let codes = [
@@ -111,8 +112,10 @@ impl Till {
         let message = self.sent.take().unwrap();
         assert_eq!(message.plan.amount, Money::new(10_000, "CNY".parse().unwrap()).ok());
         let answer: HostAnswer = serde_json::from_str(&format!(
-            r#"{{"code":"{code}","mac":"not_used","keys":"none","amount":{amount},"time":null,"date":null,"settlement_date":null,"acquirer":null,
-            "rrn":"123456789012","auth_code":"A1B2C3","issuer_id":null,"acquirer_id":null,"balance":null,"batch":null,"scheme":null,"texts":[],
+            r#"{{"code":"{code}","mac":"not_used","keys":"none","amount":{amount},"time":null,
+            "date":null,"settlement_date":null,"acquirer":null,
+            "rrn":"123456789012","auth_code":"A1B2C3","issuer_id":null,"acquirer_id":null,"balance":null,
+            "batch":null,"scheme":null,"texts":[],
             "fee":null,"requirement":0}}"#
         ))
         .unwrap();

@@ -124,9 +124,10 @@ fn of_several_frames_that_are_stuck_one_stands() {
     let (mut till, first, second) = torn();
     refused(&mut till, true, None, "name the STAN");
     for (executed, stan) in [(true, Stan::new(199).unwrap()), (false, first)] {
-        assert!(
-            matches!(say(&mut till, executed, Some(stan)).0, Err(Fault::Invalid { field, .. }) if field == "stan")
-        );
+        assert!(matches!(
+            say(&mut till, executed, Some(stan)).0,
+            Err(Fault::Invalid { field, .. }) if field == "stan"
+        ));
     }
     let step = till.input(Input::Resolve {
         call: 2,
@@ -202,9 +203,10 @@ fn nothing_is_said_before_the_last_frame_is_a_persons() {
         act: QueueAct::WriteOff { txn: 1, why: "old".into() },
         by: "m".into(),
     });
-    assert!(
-        matches!(answer(&step), Some(Err(Fault::WrongState { rule })) if rule == "its request is still under way")
-    );
+    assert!(matches!(
+        answer(&step),
+        Some(Err(Fault::WrongState { rule })) if rule == "its request is still under way"
+    ));
     // The power goes: it is asked on, behind an outcome that is unknown.
     let mut till = Till::with(rules(), till.disk);
     let step = till.machine.boot(Time(NOW.0 + 16_000), "test", &[]);

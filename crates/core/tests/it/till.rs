@@ -17,7 +17,8 @@ use payterm_schema::{
 pub const NOW: Time = Time(1_780_000_000_000);
 
 pub fn settings() -> Settings {
-    let account = r#"{"account":[{"id":"a","profile":"x","mid":"898310000000001","tid":"10000001","currency":"CNY","address":"127.0.0.1:1"}]}"#;
+    let account = r#"{"account":[{"id":"a","profile":"x","mid":"898310000000001","tid":"10000001",
+        "currency":"CNY","address":"127.0.0.1:1"}]}"#;
     let config: Config = serde_json::from_str(account).unwrap();
     let good = CodeRule { class: Class::A, retry: RetryRule::Never, reverse: false };
     let rules = HostRules {
@@ -85,7 +86,11 @@ pub fn unknown() -> Vec<(Status, String)> {
     vec![(Status::Unknown, "journal-restored".into())]
 }
 pub fn host_answer(more: &str) -> HostAnswer {
-    serde_json::from_str(&format!(r#"{{"mac":"not_used","keys":"none","date":"0528","time":"203320","texts":[],"requirement":0,{more}}}"#)).unwrap()
+    let json = format!(
+        r#"{{"mac":"not_used","keys":"none",
+            "date":"0528","time":"203320","texts":[],"requirement":0,{more}}}"#
+    );
+    serde_json::from_str(&json).unwrap()
 }
 pub fn reply(answer: HostAnswer) -> HostEvent {
     HostEvent::Reply { answer: Box::new(answer), trace: Default::default() }

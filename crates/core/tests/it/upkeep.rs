@@ -122,7 +122,10 @@ fn a_report_is_recorded_told_and_shown_but_to_no_customer() {
         ),
         "{records:?}"
     );
-    let printing = step.effects.iter().any(|e| matches!(e, Effect::Print { job, .. } if job.kind == PaperKind::SelfTestSlip && job.owner().is_none()));
+    let printing = step.effects.iter().any(|e| {
+        matches!(e, Effect::Print { job, .. }
+            if job.kind == PaperKind::SelfTestSlip && job.owner().is_none())
+    });
     assert!(printing, "managers see it, no app");
 }
 
@@ -179,7 +182,8 @@ fn a_trouble_is_told_to_apps_and_shown_on_a_free_display() {
         m.handle(Input::Devices { modes: vec![EntryMode::Swipe], pin_pad: true, printer: true }, NOW);
         (m, tag)
     };
-    let answer = r#"{"code":"00","mac":"not_used","keys":"none","date":"0528","time":"212640","texts":[],"requirement":0}"#;
+    let answer = r#"{"code":"00","mac":"not_used","keys":"none","date":"0528","time":"212640",
+        "texts":[],"requirement":0}"#;
     let reply = |tag| Input::Host {
         tag,
         event: HostEvent::Reply {
@@ -222,7 +226,11 @@ fn an_idle_account_is_sent_an_echo_within_a_bound() {
     assert_eq!(sent.plan.kind, Kind::Echo);
     assert!(sent.deadline.since(NOW).0 <= 5_000, "a customer would wait for it");
     assert!(
-        matches!(&step.records[..], [Entry { record: Record::Account(AccountRecord::ControlSent { plan, .. }), .. }] if plan.stan == sent.plan.stan),
+        matches!(
+            &step.records[..],
+            [Entry { record: Record::Account(AccountRecord::ControlSent { plan, .. }), .. }]
+                if plan.stan == sent.plan.stan
+        ),
         "its STAN is on disk"
     );
     // One at a time.

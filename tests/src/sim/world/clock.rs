@@ -1,6 +1,6 @@
 //! Mishap model of the clock. While the power is off it may be set forward or back by any time. While it is
-//! on, the daemon's clock is monotonic (`crates/engine/src/clock.rs`): it takes a step forward over when the next
-//! request comes, and none back. It is never slower or faster than the world's, and no two events have a
+//! on, the daemon's clock is monotonic (`crates/engine/src/clock.rs`): it takes a step forward over when the
+//! next request comes, and none back. It is never slower or faster than the world's, and no two events have a
 //! negative time between them in one run.
 use super::{Event, World};
 use payterm_schema::Time;

@@ -63,10 +63,15 @@ impl World {
             MessageKind::Reversal(_) => "reversal",
         };
         self.count(format!("fault {message_kind}: {}", fault.name()));
+        self.arrives(m, &fault);
+    }
+
+    /// What becomes of the message, and of its answer.
+    fn arrives(&mut self, m: HostMessage, fault: &HostFault) {
         let (tag, gone) = (m.tag, m.deadline.0 - self.clock().0);
         let reply = |answer| HostEvent::Reply { answer: Box::new(answer), trace: FrameTrace::default() };
         let silence = |why: &str| HostEvent::NoReply { why: why.into(), trace: FrameTrace::default() };
-        match fault {
+        match *fault {
             HostFault::Unbuildable => {
                 self.later(50, Event::Host { tag, event: HostEvent::Unbuildable { why: "no PAN".into() } })
             }
@@ -75,11 +80,11 @@ impl World {
             }
             HostFault::LoseRequest => self.later(gone, Event::Host { tag, event: silence("time-out") }),
             HostFault::LoseReply => {
-                self.at_bank(&m, &fault);
+                self.at_bank(&m, fault);
                 self.later(gone, Event::Host { tag, event: silence("time-out") });
             }
             HostFault::LateReply => {
-                let answer = Box::new(self.at_bank(&m, &fault));
+                let answer = Box::new(self.at_bank(&m, fault));
                 self.later(gone, Event::Host { tag, event: silence("time-out") });
                 self.later(
                     gone + 20,
@@ -91,25 +96,25 @@ impl World {
                 self.later(gone + 120_000, Event::AtBank(Box::new(m)));
             }
             HostFault::SlowRefuse(ms, _) | HostFault::Slow(ms) => {
-                let answer = self.at_bank(&m, &fault);
+                let answer = self.at_bank(&m, fault);
                 // Past its deadline the link has said so.
                 let event = if ms < gone { reply(answer) } else { silence("time-out") };
                 self.later(ms.min(gone), Event::Host { tag, event });
             }
             HostFault::Twice => {
-                let answer = self.at_bank(&m, &fault);
+                let answer = self.at_bank(&m, fault);
                 self.later(30, Event::Host { tag, event: reply(answer.clone()) });
                 self.later(35, Event::Host { tag, event: reply(answer) });
             }
             HostFault::Damaged => {
-                self.at_bank(&m, &fault);
+                self.at_bank(&m, fault);
                 self.later(30, Event::Host { tag, event: silence("the frame is malformed") });
             }
             HostFault::LinkDied => {
-                self.at_bank(&m, &fault);
+                self.at_bank(&m, fault);
                 self.later(10, Event::Host { tag, event: silence("host link: gone") });
             }
-            HostFault::LinkSilent => drop(self.at_bank(&m, &fault)),
+            HostFault::LinkSilent => drop(self.at_bank(&m, fault)),
             HostFault::Unbalanced
             | HostFault::UnbalancedForeign
             | HostFault::SettleError
@@ -124,7 +129,7 @@ impl World {
             | HostFault::RefuseNoMac(_)
             | HostFault::Partial
             | HostFault::Require(_) => {
-                let answer = self.at_bank(&m, &fault);
+                let answer = self.at_bank(&m, fault);
                 self.later(30, Event::Host { tag, event: reply(answer) });
             }
         }
