@@ -2,8 +2,8 @@
 //! question gets one answer, and the run ends with a decision. Only what a scripted card needs; real chip
 //! cards will add to it.
 //!
-//! Invariant: the card number stands in [`CardRead`] alone, masked by its type; none of these holds a track or
-//! a PIN.
+//! Invariant: the card number stands in [`CardRead`] alone, masked by its type; none of these holds a track
+//! or a PIN.
 use crate::{Kind, Money, secret::Pan};
 
 /// Interface of a card reader.
