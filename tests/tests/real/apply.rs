@@ -122,6 +122,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     stack.start_daemon(&[])?;
     reach(&stack, "approved")?;
     let pid = stack.daemon_pid();
+    let client = stack.client().await?;
     let state = good(&stack, &["activate"])?;
     assert_eq!(state["onboarding"]["stage"], "activated");
     let account = &state["onboarding"]["parameters"]["accounts"][0];
@@ -130,8 +131,7 @@ async fn from_an_empty_directory_to_the_first_sale_with_its_fee() -> Done {
     // A repeated call does nothing again.
     good(&stack, &["activate"])?;
 
-    // It signed in by itself; the first sale has the fee of the table.
-    let client = stack.client().await?;
+    // It signed in by itself; the first sale, over the connection of before, has the fee of the table.
     until("signed in", || {
         stack
             .ctl(&["totals", "--json"])
