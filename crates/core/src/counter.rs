@@ -280,17 +280,17 @@ impl Counter {
     pub fn devices(&mut self, cx: &mut Context, modes: Vec<EntryMode>, pin_pad: bool, printer: bool) {
         let changed = self.devices.modes != modes;
         self.devices = Devices { modes, pin_pad, printer };
-        self.at(cx, |_, s, _| match s.stage {
-            Stage::Presenting { problem, .. } if changed => Next::Present(problem),
-            _ => Next::Stay,
+        self.at(cx, |_, s, _| {
+            let Stage::Presenting { problem, .. } = s.stage else { return Next::Stay };
+            if changed { Next::Present(problem) } else { Next::Stay }
         });
     }
 
     /// A card that nobody asked for is dropped (and zeroised).
     pub fn instrument(&mut self, cx: &mut Context, instrument: Instrument, card: Option<CardToken>) {
-        self.at(cx, |cx, s, devices| match s.stage {
-            Stage::Presenting { .. } => present::instrument(cx, s, devices, instrument, card),
-            _ => Next::Stay,
+        self.at(cx, |cx, s, devices| {
+            let Stage::Presenting { .. } = s.stage else { return Next::Stay };
+            present::instrument(cx, s, devices, instrument, card)
         });
     }
 
@@ -313,17 +313,17 @@ impl Counter {
         }
     }
     pub fn pin(&mut self, cx: &mut Context, tag: u64, entry: PinEntry) {
-        self.at(cx, |cx, s, _| match s.stage {
-            Stage::PinEntry { tag: t, .. } if t == tag => pin::typed(cx, s, entry),
-            _ => Next::Stay,
+        self.at(cx, |cx, s, _| {
+            let Stage::PinEntry { tag: asked, .. } = s.stage else { return Next::Stay };
+            if asked == tag { pin::typed(cx, s, entry) } else { Next::Stay }
         });
     }
 
     /// The original was looked for.
     pub fn loaded(&mut self, cx: &mut Context, tag: u64, found: Result<Vec<Outcome>, Fault>) {
-        self.at(cx, |cx, s, _| match s.stage {
-            Stage::Loading { tag: t, .. } if t == tag => original::loaded(cx, s, found),
-            _ => Next::Stay,
+        self.at(cx, |cx, s, _| {
+            let Stage::Loading { tag: asked, .. } = s.stage else { return Next::Stay };
+            if asked == tag { original::loaded(cx, s, found) } else { Next::Stay }
         });
     }
 

@@ -4,6 +4,7 @@
 //! never stands in a customer's way.
 mod advice;
 mod auto;
+mod dispatch;
 mod drive;
 mod exchange;
 mod obligation;
@@ -17,13 +18,8 @@ mod wallet;
 pub(crate) use auto::own_settlement;
 
 use crate::{AccountSettings, Settings, Wake, context::Context, signal::Signal};
-use exchange::{Exchanges, Purpose};
-use payterm_schema::{
-    AccountId, Fault, HostEvent, Outcome, Time,
-    account::Stan,
-    host::{MessageKind, Plan, SecretsFrom},
-    outcome::Class,
-};
+use exchange::Exchanges;
+use payterm_schema::{AccountId, Fault, HostEvent, Outcome, Time, account::Stan, outcome::Class};
 pub(crate) use resolve::Word;
 use std::collections::BTreeSet;
 
@@ -31,11 +27,11 @@ use std::collections::BTreeSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waits {
     /// Signed in, nothing under way for a customer, no reversal open.
-    ToAuthorise,
+    Authorise,
     /// Nothing at all under way: its message may change the keys.
-    ToControl,
+    Control,
     /// Nothing owed that is still driven.
-    ToSettle,
+    Settle,
 }
 
 /// The request at the counter, as far as this account has to do with it.
@@ -160,45 +156,6 @@ impl Lines {
 }
 
 impl Line {
-    /// The request waits for this account.
-    pub fn want(&mut self, cx: &mut Context, txn: u64, waits: Waits) {
-        let new = Customer { txn, waits: None, hurried: false, tried: BTreeSet::new() };
-        let same = self.customer.take().filter(|c| c.txn == txn);
-        self.customer = Some(Customer { waits: Some(waits), ..same.unwrap_or(new) });
-        if waits == Waits::ToSettle {
-            return self.wanted_to_settle(cx);
-        }
-        if self.ready(cx, waits) {
-            return;
-        }
-        let id = self.id().clone();
-        let what = match cx.settling(&id) {
-            Some(_) => "settling",
-            None if cx.state.blocked(&id) => "reversing",
-            None => "signing-in",
-        };
-        let owed = cx.owed(&id);
-        cx.signal(Signal::NotYet { account: id, what, owed });
-        // The customer does not pay for an earlier failure's backoff.
-        self.sign_in.not_before = cx.now;
-    }
-    fn ready(&self, cx: &Context, waits: Waits) -> bool {
-        match waits {
-            Waits::ToAuthorise => {
-                self.exchanges.foreground().is_none()
-                    && cx.signed_in(&self.account)
-                    && !cx.state.blocked(self.id())
-            }
-            Waits::ToControl | Waits::ToSettle => self.exchanges.is_idle(),
-        }
-    }
-    /// The request has its turn.
-    fn serve(&mut self, cx: &mut Context) {
-        if let Some(customer) = &mut self.customer {
-            customer.waits = None;
-        }
-        cx.signal(Signal::Ready { account: self.id().clone() });
-    }
     /// Whoever waits need not wait any more.
     fn never(&self, cx: &mut Context, code: &'static str, class: Class) {
         if self.waits().is_some() {
@@ -206,64 +163,8 @@ impl Line {
         }
     }
 
-    /// The request's message, which its record allows.
-    pub fn send_request(
-        &mut self,
-        cx: &mut Context,
-        txn: u64,
-        plan: Plan,
-        secrets: SecretsFrom,
-        log: String,
-    ) {
-        let purpose = Purpose::Request { txn, stan: plan.stan };
-        let until = self.send(cx, purpose, MessageKind::Request, plan, secrets, Some(log));
-        cx.signal(Signal::Sent { until });
-    }
-
     /// Nothing is left to load for it.
     pub fn batch_closed(&mut self) {
         self.loading = None;
-    }
-
-    fn host(&mut self, cx: &mut Context, tag: u64, event: HostEvent) {
-        let late = matches!(event, HostEvent::Late { .. });
-        if !late && let Some(purpose) = self.exchanges.take(tag) {
-            match &event {
-                HostEvent::NoReply { .. } => self.exchanges.miss(tag, purpose),
-                HostEvent::Reply { .. } => self.heard(cx),
-                HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } | HostEvent::Late { .. } => {}
-            }
-            self.dispatch(cx, purpose, event);
-        } else if let Some(purpose) = self.exchanges.missed(tag)
-            && let HostEvent::Late { answer, trace } | HostEvent::Reply { answer, trace } = event
-        {
-            self.late(cx, purpose, *answer, trace);
-        }
-    }
-
-    /// A link that said nothing by its deadline is taken for dead, its message for unanswered.
-    pub fn link_silent(&mut self, cx: &mut Context, tag: u64) {
-        if let Some(purpose) = self.exchanges.take(tag) {
-            self.exchanges.miss(tag, purpose);
-            let why = "the link did not answer".into();
-            self.dispatch(cx, purpose, HostEvent::NoReply { why, trace: Default::default() });
-        }
-    }
-
-    fn dispatch(&mut self, cx: &mut Context, purpose: Purpose, event: HostEvent) {
-        match purpose {
-            Purpose::Request { txn, stan } => {
-                cx.signal(Signal::Host { account: self.id().clone(), txn, stan, event })
-            }
-            Purpose::Advice { txn, stan } => {
-                self.forwarded(cx, txn, &event);
-                self.obligation_event(cx, txn, stan, event);
-            }
-            Purpose::Obligation { txn, stan } => self.obligation_event(cx, txn, stan, event),
-            Purpose::Query { txn, stan } => self.query_event(cx, txn, stan, event),
-            Purpose::SignIn => self.sign_in_event(cx, event),
-            Purpose::Settlement { txn, stan } => self.settlement_event(cx, txn, stan, event),
-            Purpose::Probe { call } => self.probed(cx, call, event),
-        }
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
     let account = s.account().clone();
     let owed = cx.owed(&account);
     s.enter(cx, Stage::Draining { until, owed });
-    cx.signal(Signal::Want { account, txn: s.txn, waits: Waits::ToSettle });
+    cx.signal(Signal::Want { account, txn: s.txn, waits: Waits::Settle });
     Next::Stay
 }
 

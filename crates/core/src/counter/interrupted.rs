@@ -22,10 +22,9 @@ pub(crate) fn end(cx: &mut Context) {
         Some((account, stan)) => {
             let (why, trace) = ("restart".into(), FrameTrace::default());
             let gone = reply::Unanswered { reason: ReversalReason::NoReply, why, trace, code: "no-reply" };
-            match reply::unanswered(cx, &account, txn, stan, gone) {
-                Next::End(status, code, class) => (status, code, class),
-                _ => return,
-            }
+            let next = reply::unanswered(cx, &account, txn, stan, gone);
+            let Next::End(status, code, class) = next else { return };
+            (status, code, class)
         }
         None => {
             let of = |f: fn(&&Obligation) -> bool| cx.state.obligations.of(txn).find(f).cloned();

@@ -10,7 +10,7 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
     if batch_full(cx, s, &account) {
         return Next::fail("batch-full", Class::D);
     }
-    let waits = if s.kind().row().authorisation { Waits::ToAuthorise } else { Waits::ToControl };
+    let waits = if s.kind().row().authorisation { Waits::Authorise } else { Waits::Control };
     cx.signal(Signal::Want { account, txn: s.txn, waits });
     Next::Stay
 }

@@ -26,9 +26,10 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving, devices: &Devices, proble
     if modes.is_empty() {
         return Next::fail("reader-unavailable", Class::D);
     }
-    let until = match s.stage {
-        Stage::Presenting { until, .. } => until,
-        _ => cx.after(cx.settings.flow.present_timeout_ms),
+    let until = if let Stage::Presenting { until, .. } = s.stage {
+        until
+    } else {
+        cx.after(cx.settings.flow.present_timeout_ms)
     };
     s.enter(cx, Stage::Presenting { until, modes: modes.clone(), problem });
     cx.ask(Ask::Offer { txn: s.txn, modes });

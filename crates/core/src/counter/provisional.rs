@@ -91,10 +91,12 @@ pub(super) fn card(
 
 /// The last word, the cashier's on the part or the card's.
 pub(super) fn decided(cx: &mut Context, s: &Serving, yes: bool) -> Next {
-    let (stan, answer, no) = match &s.stage {
-        Stage::Part { stan, answer, .. } => (stan, answer, ("partial-not-taken", Class::B)),
-        Stage::CardDecides { stan, answer, .. } => (stan, answer, ("card-refused-approval", Class::C)),
-        other => unreachable!("{other:?}: nothing to decide"),
+    let (stan, answer, (code, class)) = if let Stage::Part { stan, answer, .. } = &s.stage {
+        (stan, answer, ("partial-not-taken", Class::B))
+    } else if let Stage::CardDecides { stan, answer, .. } = &s.stage {
+        (stan, answer, ("card-refused-approval", Class::C))
+    } else {
+        unreachable!("{:?}: nothing to decide", s.stage)
     };
     let (txn, stan) = (s.txn, *stan);
     let mut outcome = (*cx.running().view).clone();
@@ -108,7 +110,7 @@ pub(super) fn decided(cx: &mut Context, s: &Serving, yes: bool) -> Next {
         cx.record(Some(txn), ObligationRecord::Ended { txn, stan, how, trace });
     } else {
         cx.take_back(txn, stan, ReversalReason::Other);
-        view::ended(&mut outcome, Status::Declined, no.0, no.1, cx.now);
+        view::ended(&mut outcome, Status::Declined, code, class, cx.now);
     }
     cx.requirement(s.account(), txn, answer.requirement);
     cx.finish(outcome);

@@ -40,7 +40,7 @@ impl Line {
     /// Places for advices that are free. While a customer waits for this account's line, nothing new is
     /// begun.
     pub(super) fn free_places(&self) -> usize {
-        let waits = matches!(self.waits(), Some(Waits::ToAuthorise | Waits::ToControl));
+        let waits = matches!(self.waits(), Some(Waits::Authorise | Waits::Control));
         let served = waits || self.exchanges.any(|p| matches!(p, Purpose::Request { .. }));
         let all = self.account.rules.advices_in_flight.max(1) as usize;
         let places = if self.failing.is_some() { 1 } else { all };
@@ -62,7 +62,7 @@ impl Line {
     fn advice_at(&self, cx: &Context, o: &Obligation) -> Time {
         // A settlement waits for it: once at once, then at its time.
         let untried =
-            |c: &Customer| c.waits == Some(Waits::ToSettle) && !c.tried.contains(&(o.txn, o.plan.stan));
+            |c: &Customer| c.waits == Some(Waits::Settle) && !c.tried.contains(&(o.txn, o.plan.stan));
         let hurried = self.customer.as_ref().is_some_and(untried);
         let due = if hurried { cx.now.min(cx.due_at(o)) } else { cx.due_at(o) };
         self.failing.map_or(due, |failing| due.max(failing.not_before))

@@ -1,9 +1,49 @@
 //! What goes out next on an account's line, and when.
-use super::{Line, Waits};
+use super::{Customer, Line, Waits};
 use crate::{Wake, context::Context, io::Timer, signal::Signal};
 use payterm_schema::{Time, account::Stan, outcome::Class};
+use std::collections::BTreeSet;
 
 impl Line {
+    /// The request waits for this account.
+    pub fn want(&mut self, cx: &mut Context, txn: u64, waits: Waits) {
+        let new = Customer { txn, waits: None, hurried: false, tried: BTreeSet::new() };
+        let same = self.customer.take().filter(|c| c.txn == txn);
+        self.customer = Some(Customer { waits: Some(waits), ..same.unwrap_or(new) });
+        if waits == Waits::Settle {
+            return self.wanted_to_settle(cx);
+        }
+        if self.ready(cx, waits) {
+            return;
+        }
+        let id = self.id().clone();
+        let what = match cx.settling(&id) {
+            Some(_) => "settling",
+            None if cx.state.blocked(&id) => "reversing",
+            None => "signing-in",
+        };
+        let owed = cx.owed(&id);
+        cx.signal(Signal::NotYet { account: id, what, owed });
+        // The customer does not pay for an earlier failure's backoff.
+        self.sign_in.not_before = cx.now;
+    }
+    fn ready(&self, cx: &Context, waits: Waits) -> bool {
+        match waits {
+            Waits::Authorise => {
+                self.exchanges.foreground().is_none()
+                    && cx.signed_in(&self.account)
+                    && !cx.state.blocked(self.id())
+            }
+            Waits::Control | Waits::Settle => self.exchanges.is_idle(),
+        }
+    }
+    /// The request has its turn.
+    fn serve(&mut self, cx: &mut Context) {
+        if let Some(customer) = &mut self.customer {
+            customer.waits = None;
+        }
+        cx.signal(Signal::Ready { account: self.id().clone() });
+    }
     /// What goes out next in the customer's place; or the customer's turn.
     pub fn drive(&mut self, cx: &mut Context) {
         if cx.renumbered(self.id()) {
@@ -17,12 +57,12 @@ impl Line {
         self.give_up_asking(cx);
         match self.waits() {
             // It may change the keys: an advice under way would be answered under the old ones.
-            Some(Waits::ToControl) if self.exchanges.is_idle() => self.serve(cx),
-            Some(Waits::ToControl) => {}
-            Some(Waits::ToAuthorise | Waits::ToSettle) | None if !cx.signed_in(&self.account) => {
+            Some(Waits::Control) if self.exchanges.is_idle() => self.serve(cx),
+            Some(Waits::Control) => {}
+            Some(Waits::Authorise | Waits::Settle) | None if !cx.signed_in(&self.account) => {
                 self.drive_sign_in(cx)
             }
-            Some(Waits::ToAuthorise | Waits::ToSettle) | None => self.drive_owed(cx),
+            Some(Waits::Authorise | Waits::Settle) | None => self.drive_owed(cx),
         }
     }
 
@@ -32,7 +72,7 @@ impl Line {
             return;
         }
         while let Some((txn, stan)) = self.next_advice(cx) {
-            if let Some(c) = self.customer.as_mut().filter(|c| c.waits == Some(Waits::ToSettle)) {
+            if let Some(c) = self.customer.as_mut().filter(|c| c.waits == Some(Waits::Settle)) {
                 c.tried.insert((txn, stan));
             }
             self.send_owed(cx, txn, stan);
@@ -62,10 +102,10 @@ impl Line {
         if cx.settling(self.id()).is_some() {
             return self.drive_settlement(cx, hurry);
         }
-        if waits == Some(Waits::ToSettle) && self.drain_obligations(cx) {
+        if waits == Some(Waits::Settle) && self.drain_obligations(cx) {
             return;
         }
-        let authorises = waits == Some(Waits::ToAuthorise);
+        let authorises = waits == Some(Waits::Authorise);
         let at_once = (hurry && authorises).then(|| cx.state.obligations.blocking(self.id())).flatten();
         if let Some((txn, stan)) = self.due_obligation(cx).or(at_once) {
             if let Some(c) = self.customer.as_mut().filter(|_| authorises) {
@@ -103,7 +143,7 @@ impl Line {
         if self.exchanges.foreground().is_some() {
             return advice.filter(|_| signed_in);
         }
-        if self.waits() == Some(Waits::ToControl) && !self.exchanges.is_idle() {
+        if self.waits() == Some(Waits::Control) && !self.exchanges.is_idle() {
             return None;
         }
         let owed = if settling {

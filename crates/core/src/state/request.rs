@@ -2,7 +2,7 @@
 use super::{Running, State, broken};
 use crate::{ReplayError, ledger::numbers};
 use payterm_schema::{
-    AccountId, CardToken, Outcome, RequestRecord, Time,
+    AccountId, CardToken, Outcome, Request, RequestKey, RequestRecord, Time,
     caller::TERMINAL,
     host::{MacVerdict, Plan},
     kind::{CardRule, Recovery},
@@ -15,28 +15,7 @@ impl State {
         let (seq, at) = (entry.seq, entry.at);
         match record {
             RequestRecord::Started { txn, key, hash, request, view } => {
-                if self.running.is_some() {
-                    return Err(broken(seq, "a request starts while another runs"));
-                }
-                self.last_txn = *txn;
-                if key.app == TERMINAL
-                    && let Some(account) = &request.account
-                {
-                    let ledger = self.accounts.entry(account.clone()).or_default();
-                    ledger.auto_settled = Some(at);
-                    ledger.auto_tries = ledger.auto_tries.saturating_add(1);
-                    self.asked_about(account, *txn);
-                }
-                self.running = Some(Running {
-                    txn: *txn,
-                    key: key.clone(),
-                    hash: hash.clone(),
-                    request: (**request).clone(),
-                    view: Arc::clone(view),
-                    in_flight: None,
-                    provisional: None,
-                    frames: 0,
-                });
+                self.started(entry, *txn, key, hash, request, view)?;
             }
             RequestRecord::Allowed { txn, account, plan, view, owes, card } => {
                 let running = self.runs(*txn).ok_or(broken(seq, "a frame of a request that does not run"))?;
@@ -124,6 +103,40 @@ impl State {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn started(
+        &mut self,
+        entry: &Entry,
+        txn: u64,
+        key: &RequestKey,
+        hash: &str,
+        request: &Request,
+        view: &Arc<Outcome>,
+    ) -> Result<(), ReplayError> {
+        if self.running.is_some() {
+            return Err(broken(entry.seq, "a request starts while another runs"));
+        }
+        self.last_txn = txn;
+        if key.app == TERMINAL
+            && let Some(account) = &request.account
+        {
+            let ledger = self.accounts.entry(account.clone()).or_default();
+            ledger.auto_settled = Some(entry.at);
+            ledger.auto_tries = ledger.auto_tries.saturating_add(1);
+            self.asked_about(account, txn);
+        }
+        self.running = Some(Running {
+            txn,
+            key: key.clone(),
+            hash: hash.to_owned(),
+            request: request.clone(),
+            view: Arc::clone(view),
+            in_flight: None,
+            provisional: None,
+            frames: 0,
+        });
         Ok(())
     }
 

@@ -1,0 +1,65 @@
+//! What comes back over an account's line, and whom it is for.
+use super::{Line, exchange::Purpose};
+use crate::{context::Context, signal::Signal};
+use payterm_schema::{
+    HostEvent,
+    host::{MessageKind, Plan, SecretsFrom},
+};
+
+impl Line {
+    /// The request's message, which its record allows.
+    pub fn send_request(
+        &mut self,
+        cx: &mut Context,
+        txn: u64,
+        plan: Plan,
+        secrets: SecretsFrom,
+        log: String,
+    ) {
+        let purpose = Purpose::Request { txn, stan: plan.stan };
+        let until = self.send(cx, purpose, MessageKind::Request, plan, secrets, Some(log));
+        cx.signal(Signal::Sent { until });
+    }
+
+    pub(super) fn host(&mut self, cx: &mut Context, tag: u64, event: HostEvent) {
+        let late = matches!(event, HostEvent::Late { .. });
+        if !late && let Some(purpose) = self.exchanges.take(tag) {
+            match &event {
+                HostEvent::NoReply { .. } => self.exchanges.miss(tag, purpose),
+                HostEvent::Reply { .. } => self.heard(cx),
+                HostEvent::NotSent { .. } | HostEvent::Unbuildable { .. } | HostEvent::Late { .. } => {}
+            }
+            self.dispatch(cx, purpose, event);
+        } else if let Some(purpose) = self.exchanges.missed(tag)
+            && let HostEvent::Late { answer, trace } | HostEvent::Reply { answer, trace } = event
+        {
+            self.late(cx, purpose, *answer, trace);
+        }
+    }
+
+    /// A link that said nothing by its deadline is taken for dead, its message for unanswered.
+    pub fn link_silent(&mut self, cx: &mut Context, tag: u64) {
+        if let Some(purpose) = self.exchanges.take(tag) {
+            self.exchanges.miss(tag, purpose);
+            let why = "the link did not answer".into();
+            self.dispatch(cx, purpose, HostEvent::NoReply { why, trace: Default::default() });
+        }
+    }
+
+    fn dispatch(&mut self, cx: &mut Context, purpose: Purpose, event: HostEvent) {
+        match purpose {
+            Purpose::Request { txn, stan } => {
+                cx.signal(Signal::Host { account: self.id().clone(), txn, stan, event })
+            }
+            Purpose::Advice { txn, stan } => {
+                self.forwarded(cx, txn, &event);
+                self.obligation_event(cx, txn, stan, event);
+            }
+            Purpose::Obligation { txn, stan } => self.obligation_event(cx, txn, stan, event),
+            Purpose::Query { txn, stan } => self.query_event(cx, txn, stan, event),
+            Purpose::SignIn => self.sign_in_event(cx, event),
+            Purpose::Settlement { txn, stan } => self.settlement_event(cx, txn, stan, event),
+            Purpose::Probe { call } => self.probed(cx, call, event),
+        }
+    }
+}
