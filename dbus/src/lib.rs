@@ -4,7 +4,7 @@
 //! Objects: the root [`ROOT`] (`Manager`, `Queue`, `Batch`, ObjectManager), a `Device` at
 //! `ROOT/device/<name>`, a `Transaction` at [`path`]. Requests, outcomes and rows are `a{sv}` made from the
 //! schema's JSON (see [`wire`]); a [`payterm_schema::Fault`] is the error
-//! `org.payterm.Terminal1.Error.<name>` with two strings: its text, and itself as JSON.
+//! `org.payterm.Terminal1.Error.<name>` with one text for people; its data is what `LastFault` answers.
 //!
 //! Invariant: nothing that belongs to a transaction reaches a caller who may not recall it: not by a method,
 //! a property, a signal, introspection or the object manager.

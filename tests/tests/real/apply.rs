@@ -1,5 +1,5 @@
-//! From an empty state directory to the first sale: apply, be rejected, correct, be approved, activate, with
-//! a kill -9 between.
+//! The way from an empty state directory to the first sale: apply, be rejected, correct, be approved,
+//! activate, with a kill -9 between.
 use crate::common::*;
 use payterm_schema::{Fault, Request, Status, Terminal, config::TmsConfig};
 use payterm_simulator::World;

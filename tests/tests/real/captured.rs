@@ -28,7 +28,7 @@ scheme = "VIS"
 
 type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// One account's line and the sheaf of its frames.
+/// Line of an account, and the sheaf of its frames.
 struct Line {
     profile: &'static str,
     account: &'static str,
@@ -36,7 +36,7 @@ struct Line {
     tmk: DesKey,
     keys: Option<KeySet>,
     cases: Vec<(String, Value)>,
-    /// How often each MTI was sent.
+    /// Number of times that each MTI was sent.
     sent: BTreeMap<String, u32>,
 }
 

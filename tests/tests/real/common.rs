@@ -1,4 +1,4 @@
-//! What the e2e tests share: people at the counter.
+//! People at the counter, whom the tests of the real programs share.
 use payterm_dbus::Client;
 use payterm_devices::{virtual_bench::When, virtual_control::VirtualControl};
 use payterm_schema::{Outcome, Request, RequestKey, Terminal, request::RequestWire};

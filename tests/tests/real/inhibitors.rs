@@ -1,4 +1,4 @@
-//! What speaks against an update or a restart: told on the bus, by exit status, and by a lock of logind (a
+//! Reasons against an update or a restart: told on the bus, by exit status, and by a lock of logind (a
 //! fake one, on the stack's own bus).
 use crate::common::*;
 use payterm_schema::{
@@ -14,13 +14,13 @@ use std::{
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 
-/// What was asked for, and the end that shows whether it is held.
+/// Lock of logind: what was asked for, and the end that shows whether it is held.
 type Lock = ([String; 4], UnixStream);
 
 #[derive(Clone, Default)]
 struct Login1 {
     locks: Arc<Mutex<Vec<Lock>>>,
-    /// As logind refuses a service without a polkit rule.
+    /// Refuses a lock that blocks, as logind does a service without a polkit rule.
     no_block: bool,
 }
 

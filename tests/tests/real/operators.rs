@@ -17,7 +17,7 @@ use std::{
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What is typed here; none can be a time of day.
+/// Passwords that are typed here; none can be a time of day.
 const CASHIER: &str = "482915";
 const SUPERVISOR: &str = "739164";
 const WRONG: [&str; 3] = ["860257", "974013", "691580"];

@@ -13,7 +13,7 @@ fn json(out: &Output) -> Value {
     })
 }
 
-/// So many sales, and a void and a refund of the first two.
+/// Makes so many sales, and a void and a refund of the first two.
 fn trade(stack: &Stack, sales: usize) -> Done {
     let mut virtuals = stack.virtuals()?;
     for i in 0..sales {

@@ -1,5 +1,5 @@
-//! What a run lets be seen is what it was: the digests of 1,000 seeds on file. (Those of the scripts are
-//! checked where each runs.)
+//! Observables of a run, which are what they were: the digests of 1,000 seeds on file. (Those of the scripts
+//! are checked where each runs.)
 use payterm_tests::sim::swarm::Case;
 use std::sync::Mutex;
 

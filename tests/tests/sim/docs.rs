@@ -1,4 +1,4 @@
-//! What is written about the terminal is checked against the code: generated references are compared
+//! Documents about the terminal, checked against the code: generated references are compared
 //! (`PAYTERM_BLESS=1` rewrites them), prose must name what there is, examples must be taken, and the
 //! installation must hold what it says.
 mod config;

@@ -10,7 +10,7 @@ use std::{
 
 type Done<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// One that a MAC covers.
+/// Frame that a MAC covers.
 fn frame() -> Vec<u8> {
     let golden: serde_json::Value =
         serde_json::from_str(include_str!("../../frames/unionpay-void.json")).expect("json");
@@ -86,7 +86,7 @@ fn line(plan: Plan) -> Done<Line> {
     Ok(Line { proxy, daemon, host })
 }
 impl Line {
-    /// What comes back within 300 ms of silence; whether the line was reset.
+    /// Bytes that come back within 300 ms of silence, and whether the line was reset.
     fn back(&mut self) -> (Vec<u8>, bool) {
         let (mut all, mut chunk) = (Vec::new(), [0; 4096]);
         loop {
@@ -100,7 +100,7 @@ impl Line {
     fn did(&self, mishap: Mishap) -> u64 {
         self.proxy.done().get(mishap.name()).copied().unwrap_or(0)
     }
-    /// What the host got until now, and in how many pieces.
+    /// Bytes that the host got until now, and in how many pieces.
     fn got(&self) -> (Vec<u8>, usize) {
         let pieces: Vec<Vec<u8>> = self.host.try_iter().flatten().filter(|p| !p.is_empty()).collect();
         (pieces.concat(), pieces.len())

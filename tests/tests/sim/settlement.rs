@@ -50,7 +50,8 @@ fn full_batch() -> Vec<Order> {
     ]
 }
 
-/// What comes before the totals is answered; the faults are those of the settlement.
+/// Script of a settlement: what comes before its totals is answered, the faults are those of its own
+/// messages.
 fn of_settlement(orders: Vec<Order>, faults: impl IntoIterator<Item = HostFault>) -> Script {
     let before = orders.len();
     let all = vec![HostFault::Answer; before].into_iter().chain(faults).collect::<Vec<_>>();

@@ -12,7 +12,7 @@ use std::{
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const COLUMNS: usize = 110;
 const LINES: usize = 700;
-/// Of a function outside tests.
+/// Most lines of a function outside tests.
 const FUNCTION: usize = 100;
 /// Files that may call one another's methods in a ring.
 const RING: usize = 3;
@@ -44,7 +44,7 @@ fn is_wide(text: &str) -> bool {
 fn is_test(path: &str) -> bool {
     path.contains("/tests/")
 }
-/// What stands before a file's unit tests.
+/// Text before a file's unit tests.
 fn shipped(text: &str) -> &str {
     text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default()
 }
@@ -101,7 +101,7 @@ fn called(text: &str) -> BTreeSet<&str> {
     });
     names.collect()
 }
-/// Where the arrows lead from there.
+/// Files to which the arrows lead from there.
 fn reached<'a>(arrows: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &'a str) -> BTreeSet<&'a str> {
     let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
     while let Some(at) = next.pop() {
@@ -137,7 +137,7 @@ fn rings(files: &[(&str, &str)]) -> Vec<BTreeSet<String>> {
     arrows.keys().map(|f| ring(f)).collect::<BTreeSet<_>>().into_iter().filter(|r| !r.is_empty()).collect()
 }
 
-/// What is too wide, too long or too knotted, one line each.
+/// Measures that the source breaks: what is too wide, too long or too knotted, one line each.
 fn beyond(source: &[(String, String)]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut crates: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! What needs the supervisor's word where there are operators: a write-off, and a settlement beside something
-//! Stuck. With a cashier on duty the keypad asks for it; what is on record names who gave it.
+//! Acts that need the supervisor's word where there are operators: a write-off, and a settlement beside
+//! something Stuck. With a cashier on duty the keypad asks for it; what is on record names who gave it.
 use crate::staff::*;
 use payterm_schema::{
     Fault, Kind, Money, ObligationRecord, Record, Screen, Status,
@@ -61,7 +61,7 @@ fn stuck_sale(inputs: Vec<(i64, Scripted)>, types: Types) -> Script {
     faults.extend(vec![HostFault::LoseRequest; 4]);
     Script { inputs, operator: Some((20, types)), ..script([sale("a")], faults) }
 }
-/// Who wrote off what, and when in the journal.
+/// Write-offs of the journal: number of the record, by whom, why.
 fn written_off(w: &World) -> Vec<(u64, String, String)> {
     let what = |r: &Record| {
         if let Record::Obligation(ObligationRecord::WrittenOff { by, why, .. }) = r {
@@ -194,8 +194,8 @@ fn the_power_is_cut_at_every_point_of_a_write_off() {
     assert!(both.iter().all(|n| *n > 5), "{both:?}");
 }
 
-/// One sale of the batch, and one that is Stuck (its reversals arrive, their answers do not); the two behind
-/// it wait for that in vain.
+/// Settles a batch with a sale, and one that is Stuck (its reversals arrive, their answers do not); the two
+/// behind it wait for that in vain.
 fn settles_with_stuck(types: Types, inputs: Vec<(i64, Scripted)>) -> World {
     let mut faults = vec![HostFault::Answer, HostFault::LoseReply];
     faults.extend(vec![HostFault::LoseReply; 4]);

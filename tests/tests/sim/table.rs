@@ -41,7 +41,7 @@ const CASES: [Case; 9] = [
     Case::DeviceLost,
 ];
 
-/// What comes before the request, and the request.
+/// Orders that come before the request, and the request.
 fn orders(kind: Kind) -> Vec<Order> {
     let mut orders = match kind.row().original {
         OriginalBy::None if kind == Kind::Settlement => vec![sale("a")],

@@ -46,7 +46,7 @@ fn unit(key: &str, meaning: &str) -> &'static str {
     }
 }
 
-/// One table of the file and, behind it, those inside it.
+/// Writes a table of the file and, behind it, those inside it.
 fn config_table(out: &mut String, defs: &Value, path: &str, list: bool, table: &Value) {
     let (open, close) = if list { ("[[", "]]") } else { ("[", "]") };
     let _ = write!(out, "\n## `{open}{path}{close}`\n\n");

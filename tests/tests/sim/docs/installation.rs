@@ -1,4 +1,4 @@
-//! What `make install` puts in place.
+//! Installation: what `make install` puts in place.
 use super::*;
 
 #[test]

@@ -39,7 +39,7 @@ fn settles_by_itself_at_a_time_of_day() {
     assert!(step.records.iter().any(starts_settlement), "made up for at the start");
 }
 
-/// When somebody was told this outside a request, ms after the start; the display has shown it too.
+/// Times at which somebody was told this outside a request, ms after the start; the display has shown it too.
 fn notices(w: &World, what: &str) -> Vec<i64> {
     let screen = Screen::Trouble { what: what.into() };
     w.notices.iter().filter(|(_, s)| *s == screen).map(|(at, _)| at.since(at_epoch()).0).collect()
