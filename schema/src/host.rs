@@ -106,6 +106,9 @@ pub enum MessageKind {
     /// Query for the result of a payment by code (host-protocol §8): `plan.stan` is the query's own,
     /// `plan.original` names the payment.
     Query,
+    /// Results of an issuer's script on a chip card (0620): `plan.stan` is its own, `plan.original` names the
+    /// payment.
+    ScriptResult,
     /// Reversal 冲正 of the request (0400), with F39 of [`ReversalReason`].
     Reversal(ReversalReason),
 }
@@ -404,6 +407,8 @@ pub struct HostRules {
     pub wallets: Vec<Wallet>,
     /// Response codes that end an advice (00, 94).
     pub advice_ends: Vec<String>,
+    /// The profile has a message for the results of issuer scripts ([`MessageKind::ScriptResult`]).
+    pub script_results: bool,
     /// The profile has a query message ([`MessageKind::Query`]).
     pub query: bool,
     /// Times of the queries by wallet; a wallet that is not here is not queried.

@@ -43,6 +43,8 @@ impl Tag {
     ];
     /// Tags of the issuer script templates, before and after the final cryptogram.
     pub const SCRIPTS: [Tag; 2] = [Tag(0x71), Tag(0x72)];
+    /// Tag of the results of issuer scripts, five bytes each (UnionPay DF31; EMV 4.3 Book 4 annex A5).
+    pub const SCRIPT_RESULTS: Tag = Tag(0xDF31);
 
     /// Tag of its bytes as a number, `Tag::new(0x9F26)`; none for what is no tag of one to three bytes.
     pub fn new(bytes: u32) -> Option<Self> {

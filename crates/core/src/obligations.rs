@@ -64,16 +64,16 @@ fn again_at(o: &Obligation) -> Option<Time> {
 }
 /// An advice that forwarding may take.
 fn waits(o: &Obligation) -> bool {
-    o.duty == Duty::Repeat && o.state == ObligationState::Due && o.held.is_none()
+    o.duty.is_told() && o.state == ObligationState::Due && o.held.is_none()
 }
 
 impl OfAccount {
     fn set(&mut self, o: &Obligation, all: &Map<ObligationId, Arc<Obligation>>, add: bool) {
         let frame = (o.txn, o.plan.stan);
-        let due = o.state == ObligationState::Due && o.duty != Duty::Repeat;
+        let due = o.state == ObligationState::Due && !o.duty.is_told();
         toggle(&mut self.stans, (o.plan.stan, o.txn), add);
         toggle(&mut self.batches, (o.plan.batch, frame), add);
-        toggle(&mut self.unknown, frame, add && o.duty != Duty::Repeat);
+        toggle(&mut self.unknown, frame, add && !o.duty.is_told());
         toggle(&mut self.due, (o.next_try, frame), add && due);
         toggle(&mut self.blocking, frame, add && due && o.plan.wallet.is_none() && o.left);
         toggle(&mut self.asking, frame, add && o.asking.is_some());
@@ -81,8 +81,10 @@ impl OfAccount {
             toggle(&mut self.cards, (card.clone(), frame), add);
         }
         let count = match (o.duty, o.state) {
-            (Duty::Repeat, ObligationState::Stuck) => Some(&mut self.stuck),
-            (Duty::Repeat, ObligationState::Armed | ObligationState::Due) => Some(&mut self.telling),
+            (Duty::Repeat | Duty::Notify, ObligationState::Stuck) => Some(&mut self.stuck),
+            (Duty::Repeat | Duty::Notify, ObligationState::Armed | ObligationState::Due) => {
+                Some(&mut self.telling)
+            }
             (Duty::Reverse | Duty::ManualResolution, _) => None,
         };
         if let Some(count) = count {

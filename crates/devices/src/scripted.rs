@@ -22,6 +22,8 @@ pub struct ScriptedCard {
     after_yes: AfterYes,
     /// EMV data elements of its messages, BER-TLV.
     icc: Vec<u8>,
+    /// What its last message has besides.
+    end: Vec<u8>,
     /// Questions that are left in this run.
     left: VecDeque<CardStep>,
     online: bool,
@@ -35,11 +37,23 @@ impl ScriptedCard {
         icc: &[u8],
     ) -> Self {
         let asks = asks.into_iter().collect();
-        Self { read, asks, after_yes, icc: icc.to_vec(), left: VecDeque::new(), online: false }
+        Self {
+            read,
+            asks,
+            after_yes,
+            icc: icc.to_vec(),
+            end: Vec::new(),
+            left: VecDeque::new(),
+            online: false,
+        }
+    }
+    /// With these EMV data elements at its end: results of issuer scripts.
+    pub fn ending(self, icc: &[u8]) -> Self {
+        Self { end: icc.to_vec(), ..self }
     }
     fn done(&mut self, decision: CardDecision) -> Option<CardStep> {
         self.end();
-        Some(CardStep::Done { decision, icc: self.icc.clone() })
+        Some(CardStep::Done { decision, icc: [&self.icc[..], &self.end].concat() })
     }
     fn next(&mut self) -> Option<CardStep> {
         self.left.pop_front().or_else(|| {

@@ -91,6 +91,8 @@ pub fn build(
 ) -> Result<Built, BuildError> {
     let row = match (message_kind, Upload::of(plan), plan.offline_authority) {
         (MessageKind::Query, ..) => profile.messages.get(QUERY),
+        // No profile has it yet; `HostRules::script_results` says so.
+        (MessageKind::ScriptResult, ..) => None,
         (_, Some(upload), _) => profile.upload(upload),
         (
             MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_),
@@ -106,7 +108,9 @@ pub fn build(
     };
     let row = row.ok_or(BuildError::Kind(plan.kind))?;
     let (mti, slots) = match message_kind {
-        MessageKind::Request | MessageKind::Query => (row.mti.clone(), &row.request),
+        MessageKind::Request | MessageKind::Query | MessageKind::ScriptResult => {
+            (row.mti.clone(), &row.request)
+        }
         MessageKind::Repeat => (profile.repeated(&row.mti), &row.request),
         MessageKind::Reversal(_) if row.reversal.is_empty() => return Err(BuildError::Kind(plan.kind)),
         MessageKind::Reversal(_) => (profile.reversal.mti.clone(), &row.reversal),
@@ -331,7 +335,10 @@ impl Source<'_> {
             Var::Currency => put(Some(&format!("{:03}", station.currency.numeric()))),
             Var::Operator => put(Some(&plan.operator)),
             Var::Reason => match self.message_kind {
-                MessageKind::Request | MessageKind::Repeat | MessageKind::Query => Ok(false),
+                MessageKind::Request
+                | MessageKind::Repeat
+                | MessageKind::Query
+                | MessageKind::ScriptResult => Ok(false),
                 MessageKind::Reversal(reason) => put(Some(self.profile.reversal.reasons.code(reason))),
             },
             Var::State => put(Some(if station.test { "1" } else { "0" })),

@@ -142,6 +142,8 @@ pub struct Bank {
     cards: BTreeMap<Book, bool>,
     /// Plans that reversals named as their original.
     pub reversals: Vec<Plan>,
+    /// Messages that told what a card made of a script.
+    pub script_results: BTreeSet<Book>,
     pub closing: BTreeMap<(AccountId, u32), settlement::Closing>,
     rrn: u64,
     /// Each third sign-in names the next batch.
@@ -204,6 +206,7 @@ impl Bank {
                 answer
             }
             (_, MessageKind::Query) => self.query(m),
+            (_, MessageKind::ScriptResult) => self.script_result(m),
         };
         if let HostFault::Require(digit) = fault {
             answer.requirement = *digit;
@@ -215,6 +218,14 @@ impl Bank {
             answer.mac = MacVerdict::Absent;
         }
         answer
+    }
+
+    /// Results of an issuer's script: noted once.
+    fn script_result(&mut self, m: &HostMessage) -> HostAnswer {
+        let known = original(m).is_some_and(|o| self.books.contains_key(&o));
+        assert!(known, "results of a script of no payment: {m:?}");
+        let new = self.script_results.insert(book(&m.account, &m.plan));
+        self.answer(if new { "00" } else { "94" }, m)
     }
 
     /// A refusal with `code`, unless it would be the bank's lie.

@@ -108,6 +108,8 @@ pub struct Model {
     keys: BTreeMap<String, Known>,
     frames: BTreeMap<Place, Frame>,
     /// STANs that were used: by requests, queries, and messages of the terminal itself.
+    /// Messages with the results of a script.
+    script_results: BTreeSet<Place>,
     stans: BTreeSet<Place>,
     /// Messages of settlements: the same STAN is the same message.
     settlements: BTreeMap<Place, Plan>,
@@ -159,6 +161,12 @@ impl Model {
                 })?;
                 holds(self.stans.insert(at), 6, || {
                     format!("STAN {} of a query was used in its batch", m.plan.stan)
+                })
+            }
+            MessageKind::ScriptResult => {
+                let again = !self.script_results.insert(at.clone());
+                holds(again || self.stans.insert(at), 6, || {
+                    format!("STAN {} of a script's results was used in its batch", m.plan.stan)
                 })
             }
             MessageKind::Repeat | MessageKind::Reversal(_) => {
@@ -269,6 +277,8 @@ impl Model {
             MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_) => {
                 Some(place(&m.account, &m.plan))
             }
+            // No payment stands or falls with it.
+            MessageKind::ScriptResult => None,
         };
         let Some(f) = at.and_then(|at| self.frames.get_mut(&at)) else { return };
         match (m.message_kind, answer.code.as_str()) {
@@ -285,7 +295,13 @@ impl Model {
             // Whoever does not sign it has not said it.
             (MessageKind::Query, _) if answer.mac != MacVerdict::Good => {}
             (MessageKind::Query, _) => f.posted = None,
-            (MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_), _) => {}
+            (
+                MessageKind::Request
+                | MessageKind::Repeat
+                | MessageKind::Reversal(_)
+                | MessageKind::ScriptResult,
+                _,
+            ) => {}
         }
     }
 
@@ -300,6 +316,8 @@ impl Model {
             MessageKind::Request | MessageKind::Repeat | MessageKind::Reversal(_) => {
                 Some(place(&m.account, &m.plan))
             }
+            // No payment stands or falls with it.
+            MessageKind::ScriptResult => None,
         };
         let Some(f) = at.and_then(|at| self.frames.get_mut(&at)) else { return };
         match event {
@@ -324,7 +342,7 @@ impl Model {
                 let ends = matches!(answer.code.as_str(), "00" | "12" | "25");
                 match m.message_kind {
                     MessageKind::Reversal(_) if ends => (f.owed, f.undone) = (false, true),
-                    MessageKind::Reversal(_) => {}
+                    MessageKind::Reversal(_) | MessageKind::ScriptResult => {}
                     MessageKind::Request | MessageKind::Repeat | MessageKind::Query => {
                         // A late answer to a request does not end what it owes; that to the totals of a
                         // settlement does.

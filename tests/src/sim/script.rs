@@ -59,6 +59,8 @@ pub enum Customer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChipCard {
     Approves,
+    /// The same, behind a script of its issuer.
+    RunsScripts,
     Declines,
     /// Says nothing any more.
     Silent,

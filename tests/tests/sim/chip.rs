@@ -63,6 +63,30 @@ fn a_card_that_does_not_agree_has_the_approval_taken_back() {
     }
 }
 
+/// What a card made of its issuer's scripts is an obligation of its own: told until the acquirer has it, once.
+#[test]
+fn the_results_of_a_script_are_told_until_they_are_heard() {
+    let faults = [
+        vec![],
+        vec![HostFault::Answer, HostFault::LoseReply],
+        vec![HostFault::Answer, HostFault::NotSent, HostFault::LoseRequest, HostFault::LoseReply],
+        vec![HostFault::Answer, HostFault::Refuse("96"), HostFault::NoMac],
+    ];
+    for faults in faults {
+        let script = with([insert("a", ChipCard::RunsScripts), plain("b", 0)], faults.clone());
+        let mut w = World::new(chips(), script.clone(), None);
+        let points = w.run();
+        assert_eq!(said(&w, "a"), [(Status::Approved, String::new())], "{faults:?}");
+        assert!(w.machine.obligations().is_empty() && w.bank.script_results.len() == 1, "{faults:?}");
+        for n in 1..=points {
+            let mut w = World::new(chips(), script.clone(), Some(n));
+            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.run()));
+            assert!(ran.is_ok(), "{faults:?}: cut at {n} of {points}");
+            assert!(w.bank.script_results.len() <= 1, "{faults:?}: cut at {n}: told twice");
+        }
+    }
+}
+
 #[test]
 fn a_card_that_is_pulled_out_before_it_goes_online_pays_nothing() {
     let w = world([insert("a", ChipCard::PulledAtOnce), plain("b", 0)], []);

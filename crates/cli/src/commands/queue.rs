@@ -177,6 +177,7 @@ fn page(ui: &Ui, all: &[Obligation], settlements: &[Outcome]) -> String {
                 Duty::Reverse => "cli-duty-reversal",
                 Duty::Repeat => "cli-duty-advice",
                 Duty::ManualResolution => "cli-duty-person",
+                Duty::Notify => "cli-duty-notice",
             }),
             o.account.to_string(),
             o.plan.stan.to_string(),

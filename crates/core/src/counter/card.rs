@@ -3,12 +3,13 @@
 use super::{Devices, Next, Pin, Serving, Stage, pin, present, provisional};
 use crate::{Ask, Effect, context::Context, instrument::Presented};
 use payterm_schema::{
-    CardToken, HostAnswer, Status,
+    CardToken, HostAnswer, ObligationRecord, Status,
     card::{CardDecision, CardRead, CardRun, CardStep, CardWord, HostWord, Interface, PinCheck, PinWord},
-    host::{CardSecrets, EntryMode},
-    icc::Icc,
+    host::{CardSecrets, EntryMode, OriginalRef, Plan},
+    icc::{Icc, Tag},
     kind::{OriginalBy, Recovery},
     outcome::Class,
+    record::{Duty, Obligation, ObligationState},
 };
 
 /// A run, as far as the request must know of it.
@@ -118,7 +119,8 @@ pub(super) fn step(
     token: Option<CardToken>,
 ) -> Next {
     match (&s.stage, step) {
-        (Stage::CardDecides { .. }, Some(CardStep::Done { decision, .. })) => {
+        (Stage::CardDecides { answer, .. }, Some(CardStep::Done { decision, icc })) => {
+            script_results(cx, s, answer, &icc);
             provisional::decided(cx, s, decision == CardDecision::Approved)
         }
         // Out of order, or gone: it has not said yes.
@@ -198,6 +200,41 @@ fn taken(
         chip.end(cx);
     }
     next
+}
+
+/// The issuer sent scripts with its answer: the acquirer is told what the card made of them (0620), whatever became
+/// of the payment.
+fn script_results(cx: &mut Context, s: &Serving, answer: &HostAnswer, icc: &[u8]) {
+    let account = s.account();
+    let wanted = cx.account(account).is_some_and(|a| a.rules.script_results);
+    let Ok(icc) = Icc::parse(icc) else { return };
+    if !wanted || icc.values(Tag::SCRIPT_RESULTS).next().is_none() {
+        return;
+    }
+    let view = &cx.running().view;
+    let original = OriginalRef {
+        batch: view.batch,
+        stan: view.stan,
+        date: answer.date.clone(),
+        rrn: answer.rrn.clone(),
+        auth_code: answer.auth_code.clone(),
+    };
+    let plan = Plan {
+        amount: s.amount(),
+        mode: view.entry,
+        card_sequence: s.chip.as_ref().and_then(|c| c.sequence),
+        original: Some(original),
+        icc: Some(icc),
+        ..cx.control_plan(account, s.kind())
+    };
+    let notice = Obligation {
+        state: ObligationState::Due,
+        left: false,
+        had_left: false,
+        card: s.presented.as_ref().and_then(|p| p.card.clone()),
+        ..Obligation::new(s.txn, account.clone(), plan, Duty::Notify, Some(s.txn), cx.now)
+    };
+    cx.record(Some(s.txn), ObligationRecord::Opened { obligation: Box::new(notice) });
 }
 
 /// Tells the card what came of going online. False: no card hears it.

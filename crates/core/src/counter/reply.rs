@@ -89,6 +89,7 @@ pub(super) fn unanswered(
         Some(Duty::Reverse) => cx.end_unknown(account, code, Class::E),
         Some(Duty::Repeat) => cx.accept_advice(),
         Some(Duty::ManualResolution) => cx.end_in_doubt(txn, stan, code),
+        Some(Duty::Notify) => unreachable!("a request's own message is no notice"),
     }
     Next::Stay
 }

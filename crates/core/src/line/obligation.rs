@@ -18,6 +18,7 @@ impl Line {
         };
         let (message_kind, purpose) = match o.duty {
             Duty::Repeat => (MessageKind::Repeat, Purpose::Advice { txn, stan }),
+            Duty::Notify => (MessageKind::ScriptResult, Purpose::Advice { txn, stan }),
             Duty::Reverse => (MessageKind::Reversal(o.reason), Purpose::Obligation { txn, stan }),
             // Never sent again, never reversed: a person's.
             Duty::ManualResolution => return,
@@ -66,7 +67,8 @@ impl Line {
         if o.duty == Duty::Repeat {
             return self.advice_answer(cx, &o, answer, trace, signed);
         }
-        let ends = rules.reversal_ends.contains(&answer.code);
+        let notice = o.duty == Duty::Notify;
+        let ends = if notice { &rules.advice_ends } else { &rules.reversal_ends }.contains(&answer.code);
         if signed && ends {
             let voidable = o.sealed.is_some_and(|t| cx.state.voidable.contains(&t));
             let how = Ending::Answered(answer.code);
@@ -74,7 +76,10 @@ impl Line {
             if let Some(sealed) = o.sealed {
                 cx.erase_when_done(sealed, voidable);
             }
-            return reversed(cx, txn);
+            if !notice {
+                reversed(cx, txn);
+            }
+            return;
         }
         let sign_in = rules.codes.get(&answer.code).is_some_and(|r| r.retry == RetryRule::SignIn);
         if (!signed && ends) || sign_in || answer.mac == MacVerdict::Wrong {

@@ -84,16 +84,16 @@ impl Lines {
                     });
                 }
                 (Duty::Reverse, ObligationState::Armed | ObligationState::Due)
-                | (Duty::Repeat, ObligationState::Armed) => {
+                | (Duty::Repeat | Duty::Notify, ObligationState::Armed) => {
                     return Err(Fault::WrongState {
                         rule: "it is being driven: only what is Stuck is written off".into(),
                     });
                 }
-                (Duty::Repeat, ObligationState::Due) if self.tells(txn, o.plan.stan) => {
+                (Duty::Repeat | Duty::Notify, ObligationState::Due) if self.tells(txn, o.plan.stan) => {
                     return Err(Fault::WrongState { rule: "it is under way: hold it first".into() });
                 }
-                (Duty::Repeat, ObligationState::Due)
-                | (Duty::Reverse | Duty::Repeat, ObligationState::Stuck) => {}
+                (Duty::Repeat | Duty::Notify, ObligationState::Due)
+                | (Duty::Reverse | Duty::Repeat | Duty::Notify, ObligationState::Stuck) => {}
             }
         }
         if self.has_exchange_for(txn) {
@@ -145,14 +145,14 @@ impl Lines {
 
 /// Only what is told is kept back: a reversal is the customer's money.
 fn hold(cx: &mut Context, txn: u64, hold: bool, by: &str) -> Result<(), Fault> {
-    let changes = |o: &&Obligation| o.duty == Duty::Repeat && o.held.is_some() != hold;
+    let changes = |o: &&Obligation| o.duty.is_told() && o.held.is_some() != hold;
     let all: Vec<Obligation> = cx.state.obligations.of(txn).filter(changes).cloned().collect();
     if all.is_empty() {
         return Err(refuse(cx, txn, |o| match o.duty {
             Duty::Reverse => "a reversal is not held back: it is the customer's money",
             Duty::ManualResolution => "nothing more of it is sent: ask the acquirer",
-            Duty::Repeat if hold => "it is held already",
-            Duty::Repeat => "it is not held",
+            Duty::Repeat | Duty::Notify if hold => "it is held already",
+            Duty::Repeat | Duty::Notify => "it is not held",
         }));
     }
     for o in all {

@@ -8,7 +8,7 @@ use payterm_schema::{
     account::Stan,
     host::{FrameTrace, MessageKind, Plan, RetryRule, SecretsFrom},
     outcome::Class,
-    record::{Ending, Obligation, ObligationState},
+    record::{Duty, Ending, Obligation, ObligationState},
     settlement::{BatchPart, Half, Halves, Settlement, StuckLine, Verdict},
     totals::Total,
 };
@@ -61,8 +61,9 @@ impl Line {
     pub fn settle(&mut self, cx: &mut Context) {
         let id = self.id().clone();
         let ledger = cx.state.ledger(&id).clone();
-        let stuck: Vec<Obligation> =
-            cx.state.obligations.iter().filter(|o| o.account == id).cloned().collect();
+        // A notice that is Stuck is no payment.
+        let stuck = cx.state.obligations.iter().filter(|o| o.account == id && o.duty != Duty::Notify);
+        let stuck: Vec<Obligation> = stuck.cloned().collect();
         let mut rows = ledger.totals;
         let own = |o: &Obligation| cx.state.owes(o.txn).filter(|told| told.stan == Some(o.plan.stan));
         for told in stuck

@@ -394,6 +394,7 @@ impl File {
             wallets: self.wallet.keys().copied().collect(),
             advice_ends: self.advice.ends.clone(),
             query: messages.contains_key(QUERY),
+            script_results: false,
             wallet_query,
             partial: self.reply.partial.clone(),
             completion_percent: self.completion_percent,

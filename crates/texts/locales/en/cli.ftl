@@ -177,6 +177,7 @@ cli-broken = First break
 cli-offline-card = The card decides too, when it is there: swiped, without chip, not expired or in doubt, and one whose PIN is not asked for ([flow.no_cvm])
 cli-duty = What
 cli-duty-reversal = reversal
+cli-duty-notice = notice
 cli-duty-advice = advice
 cli-duty-query = query
 cli-duty-person = ask the acquirer

@@ -177,6 +177,7 @@ cli-broken = 首个断点
 cli-offline-card = 刷卡时还须判断该卡:须为磁条卡、无芯片、未过期、无结果未知的交易,且无须输密码([flow.no_cvm])
 cli-duty = 事项
 cli-duty-reversal = 冲正
+cli-duty-notice = 通知
 cli-duty-advice = 通知
 cli-duty-query = 查询
 cli-duty-person = 向收单机构核实

@@ -122,7 +122,7 @@ pub fn i4_allowed_on_disk(world: &World, m: &HostMessage) {
         ) => *account == m.account && **plan == m.plan,
         (
             Record::Obligation(ObligationRecord::Tried { stan, .. }),
-            MessageKind::Reversal(_) | MessageKind::Repeat,
+            MessageKind::Reversal(_) | MessageKind::Repeat | MessageKind::ScriptResult,
         ) => *stan == m.plan.stan,
         (Record::Obligation(ObligationRecord::Queried { plan, .. }), MessageKind::Query) => {
             plan.stan == m.plan.stan
@@ -156,7 +156,7 @@ pub fn i4_nothing_owed(world: &World, m: &HostMessage) {
         let owed = |o: &&payterm_schema::record::Obligation| {
             o.account == m.account
                 && o.state == ObligationState::Due
-                && o.duty != Duty::Repeat
+                && !o.duty.is_told()
                 && o.plan.wallet.is_none()
                 && o.left
         };
@@ -216,7 +216,7 @@ pub fn advices_in_order(world: &World, m: &HostMessage) {
         .durable
         .obligations
         .iter()
-        .filter(|o| o.duty == Duty::Repeat && o.state == ObligationState::Due && o.held.is_none());
+        .filter(|o| o.duty.is_told() && o.state == ObligationState::Due && o.held.is_none());
     let of = world.durable.obligations.iter().find(|o| o.account == m.account && o.plan.stan == m.plan.stan);
     let Some(of) = of.filter(|o| o.card.is_some()) else { return };
     let earlier = waiting.find(|o| o.account == of.account && o.card == of.card && o.txn < of.txn);

@@ -26,6 +26,9 @@ const ARQC: [u8; 33] = [
     0x9F, 0x1E, 3, 0x30, 0x30, 0x30,
 ];
 
+/// Results of one issuer script.
+const SCRIPTS: [u8; 8] = [0xDF, 0x31, 5, 0x20, 1, 2, 3, 4];
+
 /// A run of a chip card.
 pub(crate) struct Chip {
     tag: u64,
@@ -94,14 +97,18 @@ impl World {
         let after_yes = match card {
             ChipCard::Declines => AfterYes::No,
             ChipCard::Silent => AfterYes::Nothing,
-            ChipCard::Approves | ChipCard::PulledAtOnce | ChipCard::PulledOnline | ChipCard::PulledAtYes => {
-                AfterYes::Yes
-            }
+            ChipCard::Approves
+            | ChipCard::RunsScripts
+            | ChipCard::PulledAtOnce
+            | ChipCard::PulledOnline
+            | ChipCard::PulledAtYes => AfterYes::Yes,
         };
         let pan = Pan::parse(PAN).expect("a card number");
         let read = CardRead { pan, sequence: Some(1), expiry: "3012".into() };
         let asks = [CardStep::NeedPin(PinCheck::Issuer)];
-        let mut kernel = ScriptedCard::new(read, asks, after_yes, &ARQC);
+        let kernel = ScriptedCard::new(read, asks, after_yes, &ARQC);
+        let scripts = if card == ChipCard::RunsScripts { &SCRIPTS[..] } else { &[] };
+        let mut kernel = kernel.ending(scripts);
         let step = kernel.run(run, &mut NoReader).expect("a reader");
         self.chip = Some(Chip { tag, card, kernel });
         self.card_says(tag, step.filter(|_| card != ChipCard::PulledAtOnce));

@@ -60,6 +60,7 @@ impl World {
             MessageKind::Request => "request",
             MessageKind::Repeat => "repeat",
             MessageKind::Query => "query",
+            MessageKind::ScriptResult => "script result",
             MessageKind::Reversal(_) => "reversal",
         };
         self.count(format!("fault {message_kind}: {}", fault.name()));
