@@ -32,14 +32,14 @@ pub enum Duty {
     Repeat,
     /// The terminal does nothing by itself: a person asks the acquirer.
     ManualResolution,
-    /// A message of its own is sent again: the results of an issuer's script (0620). No payment stands or falls
-    /// with it.
+    /// A message of its own is sent again: the results of an issuer's script (0620). No payment stands or
+    /// falls with it.
     Notify,
 }
 
 impl Duty {
-    /// Tells whether the acquirer is told something, in its turn and beside the customer; no authorisation waits
-    /// for it.
+    /// Tells whether the acquirer is told something, in its turn and beside the customer; no authorisation
+    /// waits for it.
     pub const fn is_told(self) -> bool {
         matches!(self, Duty::Repeat | Duty::Notify)
     }

@@ -63,7 +63,8 @@ fn a_card_that_does_not_agree_has_the_approval_taken_back() {
     }
 }
 
-/// What a card made of its issuer's scripts is an obligation of its own: told until the acquirer has it, once.
+/// What a card made of its issuer's scripts is an obligation of its own: told until the acquirer has it,
+/// once.
 #[test]
 fn the_results_of_a_script_are_told_until_they_are_heard() {
     let faults = [

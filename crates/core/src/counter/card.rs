@@ -202,8 +202,8 @@ fn taken(
     next
 }
 
-/// The issuer sent scripts with its answer: the acquirer is told what the card made of them (0620), whatever became
-/// of the payment.
+/// The issuer sent scripts with its answer: the acquirer is told what the card made of them (0620), whatever
+/// became of the payment.
 fn script_results(cx: &mut Context, s: &Serving, answer: &HostAnswer, icc: &[u8]) {
     let account = s.account();
     let wanted = cx.account(account).is_some_and(|a| a.rules.script_results);

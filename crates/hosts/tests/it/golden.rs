@@ -127,7 +127,10 @@ fn frames_are_the_golden_ones_and_read_back() {
                 assert!(own_stan, "{name} {} names its original", case.name);
             }
             match case.message_kind {
-                MessageKind::Request | MessageKind::Repeat | MessageKind::Query => {
+                MessageKind::Request
+                | MessageKind::Repeat
+                | MessageKind::Query
+                | MessageKind::ScriptResult => {
                     assert_eq!(view.reversal, None);
                     assert_eq!(view.pin_block(), case.secrets.pin_block);
                     assert_eq!(view.code(), case.secrets.code);
