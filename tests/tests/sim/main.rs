@@ -18,4 +18,5 @@ mod source;
 mod staff;
 mod supervisor;
 mod table;
+mod way;
 mod words;

@@ -49,7 +49,7 @@ fn shipped(text: &str) -> &str {
     text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default()
 }
 /// Name that a line begins a function with, after its indentation.
-fn function(line: &str) -> Option<&str> {
+pub(super) fn function(line: &str) -> Option<&str> {
     let mut rest = line.trim_start();
     if let Some(public) = rest.strip_prefix("pub") {
         rest = public.strip_prefix('(').and_then(|p| p.split_once(')')).map_or(public, |p| p.1).trim_start();
