@@ -36,9 +36,12 @@ fn the_card_has_the_last_word() {
         ["started", "allowed", "provisional", "obligation_ended", "outcome"],
         "the host's yes is not ours before the card has spoken"
     );
-    let plan = w.journal.iter().find_map(|e| match &e.record {
-        Record::Request(RequestRecord::Allowed { plan, .. }) => Some(plan.clone()),
-        _ => None,
+    let plan = w.journal.iter().find_map(|e| {
+        if let Record::Request(RequestRecord::Allowed { plan, .. }) = &e.record {
+            Some(plan.clone())
+        } else {
+            None
+        }
     });
     let plan = plan.unwrap();
     assert!(plan.icc.is_some_and(|icc| icc.iter().count() == 5) && plan.card_sequence == Some(1));
