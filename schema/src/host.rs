@@ -407,6 +407,8 @@ pub struct HostRules {
     pub wallets: Vec<Wallet>,
     /// Response codes that end an advice (00, 94).
     pub advice_ends: Vec<String>,
+    /// Kinds whose messages have a place for EMV data (F55): others are not paid with a chip.
+    pub icc: Vec<Kind>,
     /// The profile has a message for the results of issuer scripts ([`MessageKind::ScriptResult`]).
     pub script_results: bool,
     /// The profile has a query message ([`MessageKind::Query`]).

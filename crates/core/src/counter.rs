@@ -381,7 +381,7 @@ impl Counter {
     /// A PIN that was typed before is enciphered under the old key: the issuer would count it as wrong.
     pub fn new_keys(&mut self, account: &AccountId) {
         let holds_pin = |s: &&mut Serving| {
-            matches!(s.stage, Stage::Preparing { .. } | Stage::Busy { .. })
+            matches!(s.stage, Stage::Preparing { .. } | Stage::Busy { .. } | Stage::Card { .. })
                 && s.account.as_ref() == Some(account)
                 && matches!(s.pin, Pin::Typed(_))
         };

@@ -216,7 +216,10 @@ impl Machine {
             Signal::Trouble(what) => self.display.trouble(what),
             Signal::OnboardingChanged => self.display.onboarding_changed(cx),
             Signal::Finished { outcome } => {
-                self.keypad.approval_gone();
+                // Of an earlier request: who is served now waits on.
+                if cx.state.running.is_none() {
+                    self.keypad.approval_gone();
+                }
                 self.lines.finished(cx);
                 let foreground = self.counter.finished(cx);
                 self.display.result(cx, outcome, foreground);

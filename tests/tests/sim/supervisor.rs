@@ -302,3 +302,20 @@ fn an_automatic_settlement_beside_something_stuck_waits_for_the_supervisor() {
     assert_eq!(w.sessions, [Ok(())]);
     assert_eq!(own(&w).last(), Some(&(Status::Approved, None)));
 }
+
+/// The reversal of an earlier sale is answered while the supervisor is asked about another request: that one
+/// waits on, and ends.
+#[test]
+fn an_earlier_outcome_does_not_send_the_supervisor_away() {
+    let faults = [HostFault::Answer, HostFault::LoseReply, HostFault::Slow(3_000)];
+    for (types, said) in [(walks as Types, "not-approved"), (good, "")] {
+        let script = Script {
+            operator: Some((40, types)),
+            ..script([sale("x"), sale("a"), void("v", "x")], faults.clone())
+        };
+        let w = run_with(staffed(), Script { digested: false, ..script });
+        assert_eq!(told(&w, "a").len(), 2, "unknown, then taken back");
+        let reasons: Vec<String> = told(&w, "v").into_iter().map(|(_, code)| code).collect();
+        assert_eq!(reasons, [said]);
+    }
+}

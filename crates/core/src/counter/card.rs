@@ -3,7 +3,7 @@
 use super::{Devices, Next, Pin, Serving, Stage, pin, present, provisional};
 use crate::{Ask, Effect, context::Context, instrument::Presented};
 use payterm_schema::{
-    CardToken, HostAnswer, ObligationRecord, Status,
+    AccountId, CardToken, HostAnswer, ObligationRecord, Status,
     card::{CardDecision, CardRead, CardRun, CardStep, CardWord, HostWord, Interface, PinCheck, PinWord},
     host::{CardSecrets, EntryMode, OriginalRef, Plan},
     icc::{Icc, Tag},
@@ -87,7 +87,12 @@ pub(super) fn turn(cx: &mut Context, s: &mut Serving) -> Option<Next> {
     if chip.asks_pin && s.pin == Pin::NotAsked {
         return Some(ask_pin(cx, s));
     }
-    Some(Next::Authorise)
+    Some(if chip.online.is_some() { Next::Authorise } else { works(cx, s) })
+}
+
+/// It has asked to go online.
+pub(super) fn is_online(s: &Serving) -> bool {
+    s.chip.as_ref().is_some_and(|c| c.online.is_some())
 }
 
 fn ask_pin(cx: &mut Context, s: &mut Serving) -> Next {
@@ -145,17 +150,24 @@ fn at_work(
     step: CardStep,
     token: Option<CardToken>,
 ) -> Next {
+    let (read, proceeds) = (s.presented.is_some(), s.chip.as_ref().is_some_and(|c| c.proceeds));
     match step {
-        CardStep::Read(read) => taken(cx, s, devices, read, token),
+        CardStep::Read(read) if !proceeds && s.presented.is_none() => taken(cx, s, devices, read, token),
         // Without a choice of the customer's the first has the card's own priority (EMV 4.3 Book 1 §12.4).
-        CardStep::Choose(_) => tell(cx, s, CardWord::Chosen(Some(0))),
-        CardStep::NeedPin(PinCheck::Issuer) if devices.pin_pad => {
+        CardStep::Choose(names) if !read && !names.is_empty() => tell(cx, s, CardWord::Chosen(Some(0))),
+        CardStep::NeedPin(check) if proceeds => {
+            let issuer = check == PinCheck::Issuer && devices.pin_pad && pin::has_place(cx, s, s.account());
+            s.pin = Pin::NotAsked;
             if let Some(chip) = &mut s.chip {
-                chip.asks_pin = true;
+                chip.asks_pin = issuer;
             }
-            ask_pin(cx, s)
+            if issuer { ask_pin(cx, s) } else { tell(cx, s, CardWord::Pin(PinWord::Failed)) }
         }
-        CardStep::NeedPin(PinCheck::Issuer | PinCheck::Card) => tell(cx, s, CardWord::Pin(PinWord::Failed)),
+        // Out of order.
+        CardStep::Read(_) | CardStep::Choose(_) | CardStep::NeedPin(_) => {
+            Next::fail("card-unreadable", Class::B)
+        }
+        CardStep::GoOnline { .. } if !proceeds => Next::fail("card-unreadable", Class::B),
         CardStep::GoOnline { icc } => match Icc::parse(&icc) {
             Ok(icc) => {
                 if let Some(chip) = &mut s.chip {
@@ -195,6 +207,11 @@ fn taken(
         chip.sequence = read.sequence;
     }
     let next = present::take(cx, s, devices, presented);
+    let kind = s.kind();
+    let sends = |id: &AccountId| cx.account(id).is_some_and(|a| a.rules.icc.contains(&kind));
+    if next == Next::Prepare && !s.account.as_ref().is_some_and(sends) {
+        return Next::fail("chip-not-supported", Class::C);
+    }
     // Another card may be presented: this one's run is over.
     if let (Next::Present(_), Some(chip)) = (next, s.chip.take_if(|_| matches!(next, Next::Present(_)))) {
         chip.end(cx);

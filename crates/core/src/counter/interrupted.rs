@@ -36,7 +36,7 @@ pub(crate) fn end(cx: &mut Context) {
                 Some(armed) => {
                     let (reason, code, class) = match running.provisional {
                         Some((ProvisionalOf::Card, _)) => {
-                            (ReversalReason::TerminalFault, "card-refused-approval", Class::C)
+                            (ReversalReason::TerminalFault, "card-interrupted", Class::C)
                         }
                         Some((ProvisionalOf::Part, _)) | None => {
                             (ReversalReason::Other, "partial-not-taken", Class::B)

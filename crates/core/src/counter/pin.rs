@@ -38,17 +38,18 @@ pub(super) fn ask(cx: &mut Context, s: &mut Serving, account: AccountId, pan: Pa
 /// not small enough to go without.
 pub(super) fn wanted(cx: &Context, s: &Serving, account: &AccountId) -> bool {
     // A chip card asks for it itself.
-    if s.chip.is_some() {
-        return false;
-    }
-    let kind = s.kind();
-    let place = cx.account(account).is_some_and(|a| !a.rules.no_pin.contains(&kind));
-    kind.row().pin && place && no_cvm(cx, s).is_none()
+    s.chip.is_none() && s.kind().row().pin && has_place(cx, s, account) && no_cvm(cx, s).is_none()
+}
+
+/// The acquirer's message has a place for a PIN block.
+pub(super) fn has_place(cx: &Context, s: &Serving, account: &AccountId) -> bool {
+    cx.account(account).is_some_and(|a| !a.rules.no_pin.contains(&s.kind()))
 }
 
 /// Neither PIN nor signature for this payment: the limit that it stays within.
 pub(super) fn no_cvm(cx: &Context, s: &Serving) -> Option<u64> {
-    let rule = cx.settings.flow.no_cvm.as_ref()?;
+    // A chip card says itself how its holder is verified.
+    let rule = cx.settings.flow.no_cvm.as_ref().filter(|_| s.chip.is_none())?;
     let presented = s.presented.as_ref()?;
     let pan = presented.secrets.pan.as_ref()?;
     let card = rule.bins.is_empty() || rule.bins.iter().any(|r| r.contains(pan));
@@ -59,7 +60,8 @@ pub(super) fn no_cvm(cx: &Context, s: &Serving) -> Option<u64> {
 pub(super) fn typed(cx: &mut Context, s: &mut Serving, entry: PinEntry) -> Next {
     s.pin = match entry {
         PinEntry::Block(block) => Pin::Typed(block),
-        PinEntry::Bypassed if cx.settings.flow.pin_bypass => Pin::Bypassed,
+        // The card's data says that one was typed, when it is asked for again.
+        PinEntry::Bypassed if cx.settings.flow.pin_bypass && !card::is_online(s) => Pin::Bypassed,
         PinEntry::Bypassed => return Next::fail("pin-required", Class::B),
         PinEntry::Cancelled => return Next::End(Status::Cancelled, "cancelled-by-customer", Class::B),
         PinEntry::TimedOut => return Next::End(Status::Cancelled, "pin-timeout", Class::B),

@@ -115,7 +115,7 @@ pub(super) fn take(cx: &mut Context, s: &mut Serving, devices: &Devices, present
 fn refusal(cx: &Context, s: &Serving, devices: &Devices, presented: &Presented) -> Option<Problem> {
     let chip = presented.mode == EntryMode::Swipe
         && presented.chip
-        && cx.settings.chip
+        && card::runs(cx, s)
         && cx.settings.flow.chip_first;
     if chip && devices.modes.contains(&EntryMode::Chip) {
         return Some("insert-chip");

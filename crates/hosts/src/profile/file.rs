@@ -379,6 +379,8 @@ impl File {
         let pin = |m: &MessageRow| {
             m.request.iter().flat_map(|s| &s.value).flat_map(Template::vars).any(|v| v == Var::PinBlock)
         };
+        let icc = Kind::ALL.into_iter().filter(|k| messages.get(k.name()).is_some_and(|m| !m.icc.is_empty()));
+        let icc = icc.collect();
         let no_pin =
             Kind::ALL.into_iter().filter(|k| messages.get(k.name()).is_some_and(|m| !pin(m))).collect();
         Ok(HostRules {
@@ -394,6 +396,7 @@ impl File {
             wallets: self.wallet.keys().copied().collect(),
             advice_ends: self.advice.ends.clone(),
             query: messages.contains_key(QUERY),
+            icc,
             script_results: false,
             wallet_query,
             partial: self.reply.partial.clone(),

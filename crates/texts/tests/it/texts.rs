@@ -36,7 +36,8 @@ not-confirmed not-approved present-timeout pin-timeout \
      luhn amount-limit no-account \
      account-blocked not-signed-in sign-in-failed keys-refused original-not-found original-settled \
      original-voided original-not-approved \
-     reversed stuck partial-not-taken card-no-answer card-removed card-declined card-refused-approval \
+     reversed stuck partial-not-taken card-no-answer card-removed card-declined \
+     card-interrupted card-refused-approval \
      store-failed internal code-not-for-kind pin-required \
      original-ambiguous printer-unavailable";
 
@@ -107,7 +108,7 @@ fn both_languages_have_the_same_ids_and_places() {
 fn every_code_says_what_happened_and_what_to_do() {
     let host = HOST_CODES.split_whitespace().map(|c| format!("host-{c}"));
     let codes: Vec<String> = host.chain(OWN_CODES.split_whitespace().map(str::to_owned)).collect();
-    assert_eq!(codes.len(), 63 + 48);
+    assert_eq!(codes.len(), 63 + 49);
     for language in LANGUAGES {
         let texts = Texts::new(language);
         for code in &codes {
