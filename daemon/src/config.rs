@@ -74,7 +74,7 @@ const RENAMED: [(&str, &str); 5] = [
     ("merchant", "mid"),
     ("organisation", "scheme"),
     ("instrument", "wallet"),
-    ("modes", "modes"),
+    ("ways", "modes"),
 ];
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -190,6 +190,8 @@ mod tests {
             let told = with_hint(toml::from_str::<Config>(&text).unwrap_err().message());
             assert!(told.ends_with(&format!("; {new} was called {old}")), "{told}");
         }
+        let told = toml::from_str::<Config>("[flow.no_cvm]\nlimit = 1\nways = []\n").unwrap_err();
+        assert!(with_hint(told.message()).ends_with("; modes was called ways"), "{told}");
         // A table that never had the new name gets no hint.
         let other = toml::from_str::<Config>("[paper]\nterminal = \"1\"\n").unwrap_err();
         assert!(!with_hint(other.message()).contains("was called"), "{other}");

@@ -108,7 +108,7 @@ async fn bench() -> Result<()> {
     }
     if wanted("p99") {
         let host = host()?;
-        let (with, alone) = bus_load::slowest(host_address(&host)?, 150).await?;
+        let (with, alone) = bus_load::slowest(host_address(&host)?, 80).await?;
         report.against("sale.p99", "ms", with, "the same without 8 callers that list and recall", alone);
     }
     if wanted("store") {

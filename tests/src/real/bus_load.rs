@@ -223,7 +223,8 @@ pub async fn ask(bus: &str, id: &str) -> Result<()> {
     }
 }
 
-/// The slowest of a hundred sales in milliseconds, beside eight callers that ask all the time, and alone.
+/// The slowest of a hundred sales in milliseconds, beside eight callers that ask all the time, and alone. Six
+/// turns of `sales`, which must fit into one batch.
 pub async fn slowest(host: String, sales: usize) -> Result<(f64, f64)> {
     let stack = Stack::start(move |c, _| {
         c.accounts[0].address = host;
