@@ -213,7 +213,9 @@ fn taken(
         return Next::fail("chip-not-supported", Class::C);
     }
     // Another card may be presented: this one's run is over.
-    if let (Next::Present(_), Some(chip)) = (next, s.chip.take_if(|_| matches!(next, Next::Present(_)))) {
+    if matches!(next, Next::Present(_))
+        && let Some(chip) = s.chip.take()
+    {
         chip.end(cx);
     }
     next

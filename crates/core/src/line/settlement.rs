@@ -32,7 +32,7 @@ impl Line {
     /// message left, or it has its turn.
     pub(super) fn drain_obligations(&mut self, cx: &mut Context) -> bool {
         let id = self.id().clone();
-        let Some(customer) = &mut self.customer else { return false };
+        let Some(customer) = &mut self.customer else { unreachable!("nobody waits for a settlement") };
         let open = |o: &&Obligation| o.account == id && o.state == ObligationState::Due;
         // A wallet's undo has its own time.
         let at_once =

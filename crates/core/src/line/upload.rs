@@ -41,7 +41,7 @@ impl Line {
     /// The next records, or that there are none of this group.
     pub(super) fn upload_loaded(&mut self, cx: &mut Context, found: Result<Vec<Outcome>, Fault>) {
         let id = self.id().clone();
-        let Some(Loading { group, .. }) = self.loading else { return };
+        let Some(Loading { group, .. }) = self.loading else { unreachable!("nothing was loaded") };
         let Some(s) = cx.settling(&id).filter(|s| s.open.is_none()).cloned() else {
             self.loading = None;
             return;

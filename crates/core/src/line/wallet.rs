@@ -35,8 +35,10 @@ impl Line {
     }
 
     pub(super) fn send_query(&mut self, cx: &mut Context, txn: u64, stan: Stan) {
-        let Some(o) = cx.state.obligation(txn, stan).cloned() else { return };
-        let Some(rule) = cx.query_rule(&o) else { return };
+        let asked = cx.state.obligation(txn, stan).cloned();
+        let Some((o, rule)) = asked.and_then(|o| cx.query_rule(&o).map(|rule| (o, rule))) else {
+            unreachable!("the wallet of transaction {txn} is asked without a rule")
+        };
         let original = OriginalRef {
             batch: Some(o.plan.batch),
             stan: Some(stan),
