@@ -356,6 +356,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Reads the stored form: its JSON.
+    pub fn decode(json: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(json)
+    }
     /// Outcome of a request that was just started: nothing more is known of it.
     pub fn running(key: RequestKey, txn: u64, kind: Kind, sums: Sums, started: Time) -> Self {
         Self {

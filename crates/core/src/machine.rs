@@ -46,7 +46,7 @@ impl Machine {
         snapshot: Option<&str>,
         tail: impl IntoIterator<Item = Entry>,
     ) -> Result<Self, ReplayError> {
-        let mut state: State = snapshot.map(serde_json::from_str).transpose()?.unwrap_or_default();
+        let mut state = State::decode(snapshot)?;
         for entry in tail {
             state.apply(&entry)?;
         }

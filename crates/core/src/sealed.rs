@@ -4,7 +4,7 @@ use payterm_schema::{Entry, SealedNeeds};
 
 /// Replays `tail` upon `snapshot`; none when that is not possible.
 pub fn sealed_needs(snapshot: Option<&str>, tail: &[Entry]) -> Option<SealedNeeds> {
-    let mut state = snapshot.map_or(Ok(State::default()), serde_json::from_str).ok()?;
+    let mut state = State::decode(snapshot).ok()?;
     tail.iter().try_for_each(|entry| state.apply(entry)).ok()?;
     let owed = state.obligations.iter().filter_map(|o| o.sealed);
     Some(SealedNeeds {

@@ -123,6 +123,12 @@ impl State {
         Ok(())
     }
 
+    /// Reads a snapshot; without one nothing is known. Not generic, like all that reads stored JSON: a copy of
+    /// the code in each crate that calls it would be a megabyte of memory.
+    pub(crate) fn decode(snapshot: Option<&str>) -> Result<Self, serde_json::Error> {
+        snapshot.map_or_else(|| Ok(Self::default()), serde_json::from_str)
+    }
+
     /// The onboarding as the journal has it: the settings of a machine are made with what it was granted,
     /// before it is replayed.
     pub fn onboarding_in(snapshot: Option<&str>, tail: &[Entry]) -> Result<Option<Onboarding>, ReplayError> {

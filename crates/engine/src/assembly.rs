@@ -223,6 +223,7 @@ impl Frame<'_> {
             info: kept.info.subscribe(),
             tasks: self.tasks.clone(),
             submit_lock: Default::default(),
+            look_turns: Default::default(),
             stopping: Default::default(),
         }))
     }

@@ -84,6 +84,22 @@ macro_rules! through {
     };
 }
 
+/// Methods that only look: paced while a payment is under way.
+macro_rules! looks {
+    ($($name:ident($($argument:ident: $of:ty),*) -> $answer:ty;)*) => {
+        $(fn $name<'a>(&'a self, $($argument: $of),*) -> Reply<'a, $answer> {
+            Box::pin(async move {
+                let terminal = self.terminal().await?;
+                let look = async {
+                    terminal.look_turn().await;
+                    terminal.$name($($argument),*).await
+                };
+                terminal.tasks.unless_ended(look).await.unwrap_or_else(|| Err(restarting()))
+            })
+        })*
+    };
+}
+
 /// Methods that wait and change nothing: they go on waiting at the next terminal.
 macro_rules! waits {
     ($($name:ident($($argument:ident: $of:ty),*) -> $answer:ty;)*) => {
@@ -106,20 +122,29 @@ impl Terminal for FrontDoor {
         wait(caller: &'a Caller, key: &'a RequestKey, final_only: bool) -> Outcome;
         paper(caller: &'a Caller, key: &'a RequestKey, wait: bool) -> PaperStatus;
     }
+    looks! {
+        recall(caller: &'a Caller, key: &'a RequestKey) -> Transaction;
+        list(caller: &'a Caller, filter: Filter) -> Vec<Outcome>;
+        explain(caller: &'a Caller, key: &'a RequestKey) -> Explanation;
+        report(caller: &'a Caller, scope: Scope) -> TotalsReport;
+        devices() -> Vec<Device>;
+        obligations(caller: &'a Caller) -> Vec<Obligation>;
+        offline_why(caller: &'a Caller, amount: Money, account: Option<AccountId>) -> OfflineAnswer;
+        papers(caller: &'a Caller) -> Vec<PaperJob>;
+        reconcile(caller: &'a Caller, account: Option<AccountId>, file: String) -> Reconciliation;
+        totals(caller: &'a Caller) -> Vec<BatchTotals>;
+        operators(caller: &'a Caller) -> Operators;
+        support_bundle(caller: &'a Caller) -> Vec<u8>;
+        onboarding(caller: &'a Caller) -> OnboardingShown;
+    }
     through! {
         start(caller: &'a Caller, request: Request) -> RequestKey;
-        recall(caller: &'a Caller, key: &'a RequestKey) -> Transaction;
         cancel(caller: &'a Caller, key: &'a RequestKey) -> ();
         confirm(caller: &'a Caller, key: &'a RequestKey, yes: bool) -> ();
         caller_lost(key: &'a RequestKey) -> ();
-        list(caller: &'a Caller, filter: Filter) -> Vec<Outcome>;
-        explain(caller: &'a Caller, key: &'a RequestKey) -> Explanation;
         reprint(caller: &'a Caller, key: &'a RequestKey, copy: Option<SlipCopy>) -> ();
         print(caller: &'a Caller, id: String, paper: Printable) -> u64;
-        report(caller: &'a Caller, scope: Scope) -> TotalsReport;
         print_report(caller: &'a Caller, scope: Scope) -> ();
-        devices() -> Vec<Device>;
-        obligations(caller: &'a Caller) -> Vec<Obligation>;
         retry_obligation(caller: &'a Caller, txn: u64) -> ();
         resolve_obligation(
             caller: &'a Caller,
@@ -129,20 +154,13 @@ impl Terminal for FrontDoor {
             reference: &'a str
         ) -> ();
         queue(caller: &'a Caller, act: QueueAct) -> ();
-        offline_why(caller: &'a Caller, amount: Money, account: Option<AccountId>) -> OfflineAnswer;
-        papers(caller: &'a Caller) -> Vec<PaperJob>;
         release_paper(caller: &'a Caller, job: u64, print: bool) -> ();
-        reconcile(caller: &'a Caller, account: Option<AccountId>, file: String) -> Reconciliation;
-        totals(caller: &'a Caller) -> Vec<BatchTotals>;
         operator_session(caller: &'a Caller, request: OperatorRequest) -> ();
-        operators(caller: &'a Caller) -> Operators;
         info() -> Arc<TerminalInfo>;
         self_test(caller: &'a Caller, print: bool) -> SelfTest;
         last_self_test() -> Option<SelfTest>;
         set_language(caller: &'a Caller, language: Language) -> ();
-        support_bundle(caller: &'a Caller) -> Vec<u8>;
         offer(caller: &'a Caller) -> OfferShown;
-        onboarding(caller: &'a Caller) -> OnboardingShown;
         apply(caller: &'a Caller, step: Step) -> ();
     }
     fn notices(&self) -> Notices {

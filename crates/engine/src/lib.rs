@@ -13,6 +13,7 @@ mod front_door;
 mod granted;
 pub mod hostlink;
 mod language;
+mod look_turns;
 mod maintenance;
 pub mod mishap;
 pub mod profiles;

@@ -5,6 +5,7 @@ use crate::{
     device::{Devices, Registry},
     front_door::{heard, restarting},
     language::Spoken,
+    look_turns::LookTurns,
     recent::Recent,
     selftest::Examiner,
     spooler::Papers,
@@ -73,6 +74,7 @@ pub struct TerminalService {
     pub tasks: Tasks,
     /// Held while a request is looked up and submitted, one at a time: the same key cannot slip in between.
     pub submit_lock: Mutex<()>,
+    pub look_turns: LookTurns,
     /// Fault for whatever would be begun while the terminal is being left; set by
     /// [`TerminalService::quiet`].
     pub stopping: OnceLock<Fault>,

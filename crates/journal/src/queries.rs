@@ -183,7 +183,7 @@ pub(crate) fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
 }
 
 fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
-    let mut outcome: Outcome = serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| {
+    let mut outcome = Outcome::decode(row.get_ref(2)?.as_str()?).map_err(|e| {
         rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e))
     })?;
     outcome.voided |= row.get::<_, Option<u64>>(3)?.is_some();

@@ -7,7 +7,7 @@ use crate::{
     chain::{self, Hash, NOTHING},
     files, sql, writer,
 };
-use payterm_schema::{Outcome, Record};
+use payterm_schema::{Outcome, Record, record::RECORD_VERSION};
 use payterm_vault::KeyedHash;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use serde::Serialize;
@@ -270,8 +270,8 @@ fn transactions(db: &Connection, mut walked: Walked) -> Result<Option<Broken>, S
 /// same by its meaning.
 fn says(record: &str, outcome: &str) -> bool {
     let parsed = || {
-        let record = serde_json::from_str::<Record>(record).ok()?;
-        Some(**writer::told(&record)? == serde_json::from_str::<Outcome>(outcome).ok()?)
+        let record = Record::decode(0, RECORD_VERSION, record).ok()?;
+        Some(**writer::told(&record)? == Outcome::decode(outcome).ok()?)
     };
     record.contains(outcome) || parsed() == Some(true)
 }

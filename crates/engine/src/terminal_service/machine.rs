@@ -33,6 +33,13 @@ impl TerminalService {
         self.terminal.ask(Look(Box::new(look))).await.map_err(|Gone| restarting())?
     }
 
+    /// Waits for the turn of a caller who only looks.
+    pub(crate) async fn look_turn(&self) {
+        // A request that is being submitted does not run yet.
+        let served = || self.submit_lock.try_lock().is_err() || self.info.borrow().shown.running.is_some();
+        self.look_turns.next(served).await;
+    }
+
     /// Refuses what is new while the terminal is being left.
     pub(super) fn begins(&self) -> Result<(), Fault> {
         self.stopping.get().cloned().map_or(Ok(()), Err)
