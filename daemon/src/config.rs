@@ -69,12 +69,13 @@ fn with_hint(message: &str) -> String {
 }
 
 /// Keys with another name now: old, new.
-const RENAMED: [(&str, &str); 5] = [
+const RENAMED: [(&str, &str); 6] = [
     ("terminal", "tid"),
     ("merchant", "mid"),
     ("organisation", "scheme"),
     ("instrument", "wallet"),
     ("ways", "modes"),
+    ("utc_offset_minutes", "zone"),
 ];
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -192,6 +193,8 @@ mod tests {
         }
         let told = toml::from_str::<Config>("[flow.no_cvm]\nlimit = 1\nways = []\n").unwrap_err();
         assert!(with_hint(told.message()).ends_with("; modes was called ways"), "{told}");
+        let told = toml::from_str::<Config>("[terminal]\nutc_offset_minutes = 480\n").unwrap_err();
+        assert!(with_hint(told.message()).ends_with("; zone was called utc_offset_minutes"), "{told}");
         // A table that never had the new name gets no hint.
         let other = toml::from_str::<Config>("[paper]\nterminal = \"1\"\n").unwrap_err();
         assert!(!with_hint(other.message()).contains("was called"), "{other}");

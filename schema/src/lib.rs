@@ -32,6 +32,7 @@ pub mod settlement;
 pub mod terminal;
 pub mod time;
 pub mod totals;
+pub mod zone;
 
 pub use account::{AccountId, Batch, CardToken, Stan};
 pub use caller::Caller;

@@ -21,6 +21,7 @@ use crate::{
     selftest::SelfTest,
     time::Time,
     totals::{Scope, TotalsReport},
+    zone::Zone,
 };
 use futures_core::Stream;
 use schemars::JsonSchema;
@@ -138,6 +139,8 @@ pub struct TerminalInfo {
     pub language: String,
     pub shop: String,
     pub service_phone: String,
+    /// Time zone of slips, reports and screens.
+    pub zone: Zone,
     /// Test terminal: a virtual device is configured, or `terminal.lab` is true.
     pub test: bool,
     pub accounts: Vec<AccountId>,

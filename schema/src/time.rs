@@ -34,14 +34,17 @@ impl Time {
         Millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Civil date and time at `offset_minutes` east of UTC (China: 480).
+    /// Civil date and time of a host, at `offset_minutes` east of UTC (China: 480). The terminal's own is
+    /// [`Zone::local`](crate::zone::Zone::local).
     pub fn local(self, offset_minutes: i32) -> time::OffsetDateTime {
-        let shift = i64::from(offset_minutes) * 60;
+        self.at_offset(offset_minutes.saturating_mul(60))
+    }
+    pub(crate) fn at_offset(self, seconds: i32) -> time::OffsetDateTime {
         // Out of the calendar's range (years beyond 9999) falls back to the epoch: a clock that wrong is
         // refused by self-test.
         let utc = time::OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000))
             .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-        let offset = time::UtcOffset::from_whole_seconds(shift as i32).unwrap_or(time::UtcOffset::UTC);
+        let offset = time::UtcOffset::from_whole_seconds(seconds).unwrap_or(time::UtcOffset::UTC);
         utc.to_offset(offset)
     }
 
@@ -65,19 +68,5 @@ impl Time {
             ))
         };
         (year - 1..=year + 1).filter_map(at).min_by_key(|t| t.since(now).0.unsigned_abs())
-    }
-
-    /// Text `YYYY-MM-DD HH:MM:SS` at that offset: the form of slips and screens.
-    pub fn text(self, offset_minutes: i32) -> String {
-        let t = self.local(offset_minutes);
-        format!(
-            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
-            t.year(),
-            u8::from(t.month()),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second()
-        )
     }
 }

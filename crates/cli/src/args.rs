@@ -3,7 +3,7 @@ use crate::{Failure, commands::Command};
 use clap::{Args, Parser, ValueEnum};
 use payterm_dbus::Address;
 use payterm_schema::{
-    AccountId, Fault, InhibitReason, Kind, OperatorId, Status, account::Stan, config::Language,
+    AccountId, Fault, InhibitReason, Kind, OperatorId, Status, account::Stan, config::Language, zone::Zone,
 };
 use std::path::PathBuf;
 
@@ -65,16 +65,9 @@ pub struct Global {
     /// Language of tables and progress; else by LC_ALL, LC_MESSAGES, LANG.
     #[arg(long, global = true, value_enum)]
     lang: Option<Lang>,
-    /// Minutes east of UTC of the times shown and typed.
-    #[arg(
-        long,
-        global = true,
-        default_value_t = 480,
-        allow_negative_numbers = true,
-        value_name = "MINUTES",
-        value_parser = clap::value_parser!(i32).range(-1080..=1080)
-    )]
-    pub utc_offset: i32,
+    /// Time zone of the times shown and typed, by its IANA name; else the terminal's.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub zone: Option<Zone>,
     /// No progress on stderr.
     #[arg(long, short, global = true)]
     pub quiet: bool,

@@ -1,5 +1,5 @@
 //! The connection to the terminal.
-use crate::args::Global;
+use crate::{args::Global, ui::Ui};
 use payterm_dbus::Client;
 use payterm_schema::{
     Caller, Fault, Outcome, RequestKey, Terminal,
@@ -13,8 +13,14 @@ pub struct Bus {
 }
 
 impl Bus {
-    pub async fn connect(global: &Global) -> Result<Self, Fault> {
+    /// Connects, and takes the terminal's time zone over, unless the user has chosen one.
+    pub async fn connect(global: &Global, ui: &Ui) -> Result<Self, Fault> {
         let client = Client::connect(global.address(), &global.lane).await?;
+        if !ui.has_zone()
+            && let Ok(info) = client.info().await
+        {
+            ui.set_zone(info.zone.clone());
+        }
         Ok(Self {
             client,
             caller: Caller { app: String::new(), uid: 0, manager: false, kinds: Vec::new(), limit: None },
@@ -22,9 +28,9 @@ impl Bus {
     }
 
     /// Connects after the id was checked.
-    pub async fn connect_for(global: &Global, id: &str) -> Result<Self, Fault> {
+    pub async fn connect_for(global: &Global, ui: &Ui, id: &str) -> Result<Self, Fault> {
         parse(id)?;
-        Self::connect(global).await
+        Self::connect(global, ui).await
     }
 
     /// The key that the user means with `id` or `app/id`.

@@ -3,7 +3,7 @@ use crate::ui::{Ui, pairs};
 use payterm_schema::{InhibitReason, Outcome, outcome::Reason, paper::PaperJob};
 
 pub fn outcome(ui: &Ui, o: &Outcome) -> String {
-    pairs(ui.texts.outcome_lines(o, ui.utc_offset))
+    pairs(ui.texts.outcome_lines(o, ui.zone()))
 }
 
 /// Reason and advice as the terminal put them; where it did not, in the user's language.

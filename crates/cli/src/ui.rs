@@ -2,16 +2,16 @@
 //! terminal.
 use crate::args::Global;
 use comfy_table::{Table, presets};
-use payterm_schema::{Fault, Time};
+use payterm_schema::{Fault, Time, zone::Zone};
 use payterm_texts::{ScreenContext, Texts, clean};
 use serde::Serialize;
-use std::{fmt::Display, io::Write};
+use std::{fmt::Display, io::Write, sync::OnceLock};
 
 pub struct Ui {
     pub json: bool,
     pub quiet: bool,
     pub texts: Texts,
-    pub utc_offset: i32,
+    zone: OnceLock<Zone>,
 }
 
 impl Ui {
@@ -20,7 +20,7 @@ impl Ui {
             json: global.json,
             quiet: global.quiet,
             texts: Texts::new(global.language()),
-            utc_offset: global.utc_offset,
+            zone: global.zone.clone().map_or_else(OnceLock::new, OnceLock::from),
         }
     }
     pub fn text(&self, id: &str) -> String {
@@ -35,14 +35,25 @@ impl Ui {
         self.text(if on { "yes" } else { "cli-no" })
     }
     pub fn time(&self, t: Time) -> String {
-        t.text(self.utc_offset)
+        self.zone().text(t)
+    }
+    /// The user's zone, else the terminal's, else (where no terminal is asked) China's.
+    pub fn zone(&self) -> &Zone {
+        self.zone.get_or_init(Zone::default)
+    }
+    pub fn has_zone(&self) -> bool {
+        self.zone.get().is_some()
+    }
+    /// Sets the terminal's zone, once.
+    pub fn set_zone(&self, zone: Zone) {
+        self.zone.set(zone).ok();
     }
     pub fn screen_context(&self, test: bool, shop: &str) -> ScreenContext {
         ScreenContext {
             test,
             columns: 60,
             lines: 8,
-            utc_offset_minutes: self.utc_offset,
+            zone: self.zone().clone(),
             shop: shop.into(),
             service_phone: String::new(),
         }
@@ -127,7 +138,7 @@ pub mod tests {
             json: false,
             quiet: false,
             texts: Texts::new(l),
-            utc_offset: 480,
+            zone: OnceLock::new(),
         })
     }
 }

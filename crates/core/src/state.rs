@@ -123,8 +123,8 @@ impl State {
         Ok(())
     }
 
-    /// Reads a snapshot; without one nothing is known. Not generic, like all that reads stored JSON: a copy of
-    /// the code in each crate that calls it would be a megabyte of memory.
+    /// Reads a snapshot; without one nothing is known. Not generic, like all that reads stored JSON: a copy
+    /// of the code in each crate that calls it would be a megabyte of memory.
     pub(crate) fn decode(snapshot: Option<&str>) -> Result<Self, serde_json::Error> {
         snapshot.map_or_else(|| Ok(Self::default()), serde_json::from_str)
     }

@@ -178,8 +178,8 @@ impl Frame<'_> {
             }),
         };
         let devices = Devices::start(&config.devices, &kept.drivers, &env, &around);
-        let names = self.profiles.iter().map(|(a, p)| (a.clone(), p.title.clone())).collect();
-        let papers = Arc::new(Papers::new(config.clone(), names, templates, self.spoken.clone()));
+        let papers =
+            Arc::new(Papers::new(config.clone(), self.profiles.clone(), templates, self.spoken.clone()));
         kept.info.send_replace(Info { up: false, shown: Arc::new(first_info(config, self.test)) });
         let services = Arc::new(Services {
             settings: Arc::new(settings(config, &self.profiles, self.test)),
@@ -352,7 +352,7 @@ fn screen(config: &Config, test: bool) -> ScreenContext {
         test,
         columns: COLUMNS,
         lines: LINES,
-        utc_offset_minutes: t.utc_offset_minutes,
+        zone: t.zone.clone(),
         shop: t.shop.clone(),
         service_phone: t.service_phone.clone(),
     }
@@ -370,6 +370,7 @@ fn first_info(config: &Config, test: bool) -> TerminalInfo {
         language: config.terminal.language.tag().into(),
         shop: t.shop.clone(),
         service_phone: t.service_phone.clone(),
+        zone: t.zone.clone(),
         test,
         accounts: config.accounts.iter().map(|a| a.id.clone()).collect(),
         running: None,

@@ -8,6 +8,7 @@ use crate::{
 };
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use payterm_devices::{PaperWidth, PrintJob};
+use payterm_hosts::Profile;
 use payterm_schema::{
     AccountId,
     config::Config,
@@ -22,15 +23,14 @@ const MAILBOX: usize = 16;
 /// Renderer of papers, also for the dispute page.
 pub struct Papers {
     config: Arc<Config>,
-    /// Names of the acquirers by their profiles.
-    acquirers: BTreeMap<AccountId, String>,
+    acquirers: BTreeMap<AccountId, Arc<Profile>>,
     templates: Templates,
     spoken: Spoken,
 }
 impl Papers {
     pub fn new(
         config: Arc<Config>,
-        acquirers: BTreeMap<AccountId, String>,
+        acquirers: BTreeMap<AccountId, Arc<Profile>>,
         templates: Templates,
         spoken: Spoken,
     ) -> Self {
@@ -38,16 +38,16 @@ impl Papers {
     }
     fn paper(&self, job: &PaperJob, duplicate: bool) -> payterm_texts::Paper {
         let t = &self.config.terminal;
-        let acquirer =
-            job.outcome().and_then(|o| o.account.as_ref()).and_then(|a| self.acquirers.get(a)).cloned();
+        let acquirer = job.outcome().and_then(|o| o.account.as_ref()).and_then(|a| self.acquirers.get(a));
         let context = SlipContext {
             language: self.spoken.language(),
-            utc_offset_minutes: t.utc_offset_minutes,
+            zone: t.zone.clone(),
+            host_offset_minutes: acquirer.map_or(0, |p| p.utc_offset_minutes),
             service_phone: t.service_phone.clone(),
             qr: self.config.paper.qr.clone(),
             invoice_qr: self.config.paper.invoice_qr.clone(),
             duplicate,
-            acquirer_name: acquirer.unwrap_or_default(),
+            acquirer_name: acquirer.map(|p| p.title.clone()).unwrap_or_default(),
         };
         slip(job, &context, &self.templates)
     }

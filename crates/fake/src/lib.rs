@@ -333,6 +333,7 @@ impl Terminal for Fake {
             language: "zh-CN".into(),
             shop: "老王面馆".into(),
             service_phone: "95516".into(),
+            zone: Default::default(),
             test: true,
             accounts: [account()].into_iter().chain(granted).collect(),
             screen: if running.is_some() { sample::present() } else { Screen::Idle },

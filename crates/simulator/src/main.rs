@@ -374,7 +374,7 @@ fn onboardings(out: &mut impl Write, at: &At, command: &Command) -> Result<()> {
             s.onboarding,
             word,
             s.revision,
-            h.received.text(480),
+            show::time(h.received),
             s.draft.name
         )?;
     }

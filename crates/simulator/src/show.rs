@@ -1,5 +1,5 @@
 //! Output of the program: JSON, one value a line or one list, or text for people.
-use payterm_schema::Time;
+use payterm_schema::{Time, zone::Zone};
 use payterm_simulator::{
     World,
     bank::settlement::Settled,
@@ -11,6 +11,11 @@ use serde::Serialize;
 use std::{error::Error, io::Write};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The bank's time: China's.
+pub fn time(at: Time) -> String {
+    Zone::default().text(at)
+}
 
 /// Prints a list: as one JSON value, or each row by `line`.
 pub fn rows<W: Write, T: Serialize>(
@@ -32,7 +37,7 @@ pub fn posting(out: &mut impl Write, p: Posting) -> Result<()> {
         )
     });
     let undoes = p.undoes.map(|u| format!(" undoes {u}")).unwrap_or_default();
-    let at = Time(p.at).text(480);
+    let at = time(Time(p.at));
     writeln!(out, "{:>6}  {at}  {}{}{undoes}", p.id, p.kind, of.unwrap_or_default())?;
     for (account, amount) in p.lines {
         writeln!(out, "        {account:<28} {:>16} {}", decimal(amount, &p.currency), p.currency)?;
@@ -59,7 +64,7 @@ pub fn settlement(out: &mut impl Write, s: Settled) -> Result<()> {
     let word =
         |digit| ["", "balanced", "not balanced", "error"].get(usize::from(digit)).copied().unwrap_or("?");
     let state = if s.closed { "closed" } else { "open" };
-    let at = Time(s.at).text(480);
+    let at = time(Time(s.at));
     writeln!(
         out,
         "{at}  {:<10} batch {:06} {state}, domestic {}, foreign {}, {} uploaded",
@@ -76,7 +81,7 @@ pub fn settlement(out: &mut impl Write, s: Settled) -> Result<()> {
 }
 
 pub fn status(out: &mut impl Write, (account, at, text): (String, i64, String)) -> Result<()> {
-    writeln!(out, "{}  {account:<10} {text}", Time(at).text(480))?;
+    writeln!(out, "{}  {account:<10} {text}", time(Time(at)))?;
     Ok(())
 }
 
@@ -98,7 +103,7 @@ pub fn check(out: &mut impl Write, as_json: bool, report: &Report) -> Result<()>
 /// Shows a message of the log; with `fields` every field of it.
 pub fn message(out: &mut impl Write, m: Seen, fields: bool) -> Result<()> {
     let (account, code) = (m.account.as_deref().unwrap_or("-"), m.code.as_deref().unwrap_or("--"));
-    let (at, stan) = (Time(m.at).text(480), m.stan.unwrap_or(0));
+    let (at, stan) = (time(Time(m.at)), m.stan.unwrap_or(0));
     let mishap = m.mishap.unwrap_or_default();
     writeln!(out, "{at}  {account:<10} {} {stan:06} -> {code} {mishap}", m.mti)?;
     let marked = m.request.iter().map(|f| ('>', f)).chain(m.reply.iter().map(|f| ('<', f)));

@@ -7,6 +7,7 @@ use payterm_schema::{
     offline::{Check, Judgement, OfflineRule},
     outcome::{Forwarding, OriginalShown, Reason, Status},
     settlement::{Half, Settlement, StuckLine, UnpaidLine, Verdict},
+    zone::Zone,
 };
 
 impl Texts {
@@ -156,11 +157,11 @@ impl Texts {
     }
 
     /// Label and value of everything that an outcome knows, for tables. Values are one visible line each.
-    pub fn outcome_lines(self, outcome: &Outcome, utc_offset_minutes: i32) -> Vec<(String, String)> {
+    pub fn outcome_lines(self, outcome: &Outcome, zone: &Zone) -> Vec<(String, String)> {
         let mut o = outcome.clone();
         self.fill(&mut o);
         let text = |id: &str| self.get(id, &[]);
-        let time = |t: payterm_schema::Time| t.text(utc_offset_minutes);
+        let time = |t: payterm_schema::Time| zone.text(t);
         let currency = o.sums.currency;
         let amount = |minor: u64| Money::new(minor, currency).ok().map(|m| self.amount_text(m));
         let place = [&o.place.shop, &o.place.address, &o.place.city].into_iter().filter(|p| !p.is_empty());

@@ -7,12 +7,14 @@ use payterm_schema::{
     host::{EntryMode, Wallet},
     outcome::{OriginalShown, Place, Reason, Sums},
     paper::PaperKind,
+    zone::Zone,
 };
 
 pub(crate) fn context() -> SlipContext {
     SlipContext {
         language: Language::En,
-        utc_offset_minutes: 480,
+        zone: Zone::default(),
+        host_offset_minutes: 480,
         service_phone: "95516".into(),
         qr: "{rrn}".into(),
         invoice_qr: "{rrn}".into(),

@@ -7,6 +7,7 @@ use payterm_schema::{
     notice::Owed,
     onboarding::Stage,
     operator::{OperatorId, Purpose, Role, TerminalLock},
+    zone::Zone,
 };
 use unicode_width::UnicodeWidthChar;
 
@@ -18,7 +19,7 @@ pub struct ScreenContext {
     /// Columns (16 or more; a CJK character takes two) and lines (2 to 8) of the display.
     pub columns: usize,
     pub lines: usize,
-    pub utc_offset_minutes: i32,
+    pub zone: Zone,
     pub shop: String,
     /// Shown with failures; may be empty.
     pub service_phone: String,
@@ -135,7 +136,7 @@ impl Texts {
 
     /// `owed`: the obligation that must be answered first.
     fn wait(self, what: &str, until: Time, owed: Option<&Owed>, ctx: &ScreenContext) -> Vec<String> {
-        let time = |t: Time| clock(t, ctx.utc_offset_minutes, true);
+        let time = |t: Time| clock(t, &ctx.zone, true);
         let what = self.find(&format!("wait-{what}"), &[]).unwrap_or_else(|| self.get("wait-unknown", &[]));
         let until = self.get("wait-until", &[("time", &time(until))]);
         let mut lines = vec![what, self.get("wait-please", &[]), until];
@@ -203,7 +204,7 @@ impl Texts {
             String::new()
         };
         let wait = if lock.wrong > 0 {
-            self.get("locked-not-before", &[("time", &clock(lock.not_before, ctx.utc_offset_minutes, true))])
+            self.get("locked-not-before", &[("time", &clock(lock.not_before, &ctx.zone, true))])
         } else {
             String::new()
         };
@@ -254,9 +255,7 @@ impl Texts {
                     return vec![next, reason, amount, self.service(&outcome, ctx)];
                 }
                 let open = match outcome.answer_by {
-                    Some(by) => {
-                        self.get("result-unknown-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))])
-                    }
+                    Some(by) => self.get("result-unknown-by", &[("time", &clock(by, &ctx.zone, false))]),
                     None => t("result-unknown-open"),
                 };
                 vec![t("result-unknown"), open, reason, amount, self.service(&outcome, ctx)]
@@ -316,8 +315,8 @@ impl Texts {
 }
 
 /// `HH:MM`, or `HH:MM:SS`.
-pub(crate) fn clock(at: Time, utc_offset_minutes: i32, seconds: bool) -> String {
-    let t = at.local(utc_offset_minutes);
+pub(crate) fn clock(at: Time, zone: &Zone, seconds: bool) -> String {
+    let t = zone.local(at);
     let hm = format!("{:02}:{:02}", t.hour(), t.minute());
     if seconds { format!("{hm}:{:02}", t.second()) } else { hm }
 }

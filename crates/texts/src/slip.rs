@@ -9,6 +9,7 @@ use payterm_schema::{
     money::decimal,
     outcome::Forwarding,
     paper::{PaperContent, PaperJob, PaperKind},
+    zone::Zone,
 };
 use serde::Serialize;
 use std::sync::OnceLock;
@@ -17,8 +18,9 @@ use std::sync::OnceLock;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlipContext {
     pub language: Language,
-    /// Minutes east of UTC.
-    pub utc_offset_minutes: i32,
+    pub zone: Zone,
+    /// Zone of the host's F12 and F13, by its profile, in minutes east of UTC.
+    pub host_offset_minutes: i32,
     /// May be empty.
     pub service_phone: String,
     /// Content of the QR code with `{rrn}`, `{stan}`, `{batch}`, `{mid}`, `{tid}`, `{amount}`;
@@ -349,7 +351,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
         stan: o.stan.map(|s| s.to_string()),
         auth_code: o.auth_code.clone(),
         rrn: o.rrn.clone(),
-        time: date_time(&o, ctx.utc_offset_minutes),
+        time: date_time(&o, ctx),
         amount: o
             .sums
             .amount_money()
@@ -462,7 +464,7 @@ fn result_by(texts: Texts, o: &Outcome, ctx: &SlipContext) -> String {
     match o.answer_by {
         // No result comes by itself.
         None if o.kind.row().recovery == Recovery::ManualResolution => texts.get("slip-result-ask", &[]),
-        Some(by) => texts.get("slip-result-by", &[("time", &clock(by, ctx.utc_offset_minutes, false))]),
+        Some(by) => texts.get("slip-result-by", &[("time", &clock(by, &ctx.zone, false))]),
         None => texts.get("slip-result-open", &[]),
     }
 }
@@ -523,15 +525,15 @@ fn entry_letter(mode: EntryMode) -> &'static str {
 
 /// `YYYY-MM-DD HH:MM:SS`: the host's F13 and F12 when both are valid, with the year that brings them nearest
 /// to our end of the transaction (a reply may cross New Year), else that end.
-fn date_time(o: &Outcome, utc_offset_minutes: i32) -> String {
+fn date_time(o: &Outcome, ctx: &SlipContext) -> String {
     let ours = o.ended.unwrap_or(o.started);
     let digits = |field: &Option<String>, len: usize| {
         field.clone().filter(|f| f.len() == len && f.bytes().all(|b| b.is_ascii_digit()))
     };
     let host = digits(&o.host_date, 4)
         .zip(digits(&o.host_time, 6))
-        .and_then(|(d, t)| Time::nearest(ours, &d, &t, utc_offset_minutes));
-    host.unwrap_or(ours).text(utc_offset_minutes)
+        .and_then(|(d, t)| Time::nearest(ours, &d, &t, ctx.host_offset_minutes));
+    ctx.zone.text(host.unwrap_or(ours))
 }
 
 /// Fills the places of the config's template; an unknown place stays as it is written.
@@ -592,7 +594,7 @@ fn plain(texts: Texts, kind: PaperKind, o: &Outcome, ctx: &SlipContext) -> Paper
     } else {
         o
     };
-    lines.extend(texts.outcome_lines(o, ctx.utc_offset_minutes).into_iter().map(|(left, right)| Line::Row {
+    lines.extend(texts.outcome_lines(o, &ctx.zone).into_iter().map(|(left, right)| Line::Row {
         left,
         right,
         bold: false,
@@ -617,19 +619,23 @@ mod tests {
         }
     }
 
-    const CONTEXT: SlipContext = SlipContext {
-        language: Language::En,
-        utc_offset_minutes: 480,
-        service_phone: String::new(),
-        qr: String::new(),
-        invoice_qr: String::new(),
-        duplicate: true,
-        acquirer_name: String::new(),
-    };
+    fn context() -> SlipContext {
+        SlipContext {
+            language: Language::En,
+            zone: Zone::default(),
+            host_offset_minutes: 480,
+            service_phone: String::new(),
+            qr: String::new(),
+            invoice_qr: String::new(),
+            duplicate: true,
+            acquirer_name: String::new(),
+        }
+    }
 
     #[test]
     fn the_variables_are_listed_and_documented() {
-        let facts = facts(Texts::new(Language::En), PaperKind::MerchantCopy, &outcome(), &CONTEXT, "payment");
+        let facts =
+            facts(Texts::new(Language::En), PaperKind::MerchantCopy, &outcome(), &context(), "payment");
         let made = serde_json::to_value(&facts).expect("serialises");
         let made: std::collections::BTreeSet<&str> =
             made.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -653,7 +659,7 @@ mod tests {
         for kind in
             [PaperKind::MerchantCopy, PaperKind::UnknownSlip, PaperKind::StuckSlip, PaperKind::BalanceSlip]
         {
-            let paper = render(&broken, kind, &outcome(), &CONTEXT);
+            let paper = render(&broken, kind, &outcome(), &context());
             let text = paper.to_text(32);
             for part in ["TEST", "DUPLICATE", "DO NOT TAKE", "606414000118", "CNY 12.34"] {
                 assert!(text.contains(part), "{part} is not on:\n{text}");
@@ -675,7 +681,7 @@ mod tests {
         ] {
             // Only a template prints the merchant's copy of these labels; the plain paper has a table's.
             assert!(
-                render(&env, kind, &outcome(), &CONTEXT).to_text(32).contains("Operator no."),
+                render(&env, kind, &outcome(), &context()).to_text(32).contains("Operator no."),
                 "{kind:?}"
             );
         }

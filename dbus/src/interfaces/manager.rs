@@ -139,6 +139,8 @@ properties! { of Shown<'_>;
     Shop: "s", CHANGES = |of| of.info.shop.clone();
     /// Number of customer service.
     ServicePhone: "s", CONSTANT = |of| of.info.service_phone.clone();
+    /// Time zone of slips, reports and screens, by its IANA name.
+    Zone: "s", CONSTANT = |of| of.info.zone.to_string();
     /// True where a virtual device is configured, or the terminal is one of a lab: no real money.
     Test: "b", CONSTANT = |of| of.info.test;
     /// Acquirer accounts, in the order of the configuration; those that were granted follow.

@@ -1,5 +1,5 @@
 //! Tables `[terminal]` and `[operators]`.
-use crate::fault::Fault;
+use crate::{fault::Fault, zone::Zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +45,8 @@ pub struct TerminalConfig {
     pub operator: String,
     /// Telephone number of customer service, shown with every failure. Default empty.
     pub service_phone: String,
-    /// Time zone of slips and screens, minutes east of UTC, -840 to 840. Default 480 (China).
-    pub utc_offset_minutes: i32,
+    /// Time zone of slips, reports, screens and `paytermctl`, by its IANA name. Default Asia/Shanghai.
+    pub zone: Zone,
     /// Laboratory: virtual devices may be used with accounts that are not on loopback. Default false.
     pub lab: bool,
 }
@@ -59,7 +59,7 @@ impl Default for TerminalConfig {
             language: Language::ZhCn,
             operator: "01".into(),
             service_phone: String::new(),
-            utc_offset_minutes: 480,
+            zone: Zone::default(),
             lab: false,
         }
     }
@@ -93,9 +93,6 @@ impl TerminalConfig {
         }
         if self.shop.chars().count() > 40 {
             return Err(Fault::invalid("terminal.shop", "up to 40 characters"));
-        }
-        if !(-14 * 60..=14 * 60).contains(&self.utc_offset_minutes) {
-            return Err(Fault::invalid("terminal.utc_offset_minutes", "-840 to 840"));
         }
         Ok(())
     }

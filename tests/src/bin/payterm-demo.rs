@@ -134,7 +134,7 @@ impl Counter {
             }
         };
         println!("app      < {}", outcome.status.name());
-        for (label, value) in self.texts.outcome_lines(&outcome, 480) {
+        for (label, value) in self.texts.outcome_lines(&outcome, &payterm_schema::zone::Zone::default()) {
             println!("           {label}: {value}");
         }
         Ok(outcome)
@@ -148,7 +148,7 @@ impl Counter {
                 test: true,
                 columns: 32,
                 lines: 6,
-                utc_offset_minutes: 480,
+                zone: payterm_schema::zone::Zone::default(),
                 shop: String::new(),
                 service_phone: String::new(),
             };

@@ -4,7 +4,7 @@ use crate::common::*;
 use payterm_devices::{soft_printer::SoftPrinter, virtual_bench::When};
 use payterm_schema::{
     Fault, Request, Status, Terminal, config::DeviceConfig, device::DeviceKind, request::RequestWire,
-    terminal::Filter,
+    terminal::Filter, zone::Zone,
 };
 use payterm_tests::real::stack::{Stack, caller, programs};
 use std::{
@@ -66,6 +66,31 @@ async fn a_sale_from_paytermctl() -> Done {
         assert!(text.contains(part), "explain shows {part}: {text}");
     }
     assert!(!text.contains(ALICE.0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn times_are_the_terminal_s_wherever_they_are_shown() -> Done {
+    let stack = Stack::start(|c, _| c.terminal.zone = "America/St_Johns".parse().expect("a zone"))?;
+    alice(&mut stack.virtuals()?);
+    let outcome = pay(&stack.client().await?, sale("z-1", "1.00")).await;
+    let ctl = |args: &[&str]| -> Result<String, Box<dyn std::error::Error>> {
+        Ok(String::from_utf8(stack.ctl(args)?.stdout)?)
+    };
+    let here: Zone = "America/St_Johns".parse()?;
+    let (begun, there) = (here.text(outcome.started), Zone::default().text(outcome.started));
+    let shown = ctl(&["recall", "z-1"])?;
+    assert!(shown.contains(&begun) && !shown.contains(&there), "{shown}");
+    assert!(ctl(&["--zone", "Asia/Shanghai", "recall", "z-1"])?.contains(&there));
+    // The host said its time in its own zone; the slip has the terminal's.
+    let (explained, hour) = (ctl(&["explain", "z-1"])?, begun.get(..13).ok_or("an hour")?);
+    assert!(explained.matches(hour).count() > 1, "{explained}");
+    for (bound, at, found) in
+        [("--since", &*begun, true), ("--until", &begun, true), ("--until", "2026-01-01", false)]
+    {
+        let listed = ctl(&["--json", "list", bound, at])?;
+        assert_eq!(listed.contains("\"z-1\""), found, "{bound} {at}: {listed}");
+    }
     Ok(())
 }
 

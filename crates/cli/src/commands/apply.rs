@@ -47,7 +47,7 @@ pub async fn run(global: &Global, ui: &Ui, action: ApplyAction) -> Result<u8, Fa
     // What is wrong with the file is told before the terminal is looked for.
     let step = match action {
         ApplyAction::Offer => {
-            let bus = Bus::connect(global).await?;
+            let bus = Bus::connect(global, ui).await?;
             let offer = told(ui, bus.client.offer(&bus.caller).await)?;
             ui.result(&offer, || offered(ui, &offer));
             return Ok(0);
@@ -59,14 +59,14 @@ pub async fn run(global: &Global, ui: &Ui, action: ApplyAction) -> Result<u8, Fa
         ApplyAction::Refresh => Step::Refresh,
         ApplyAction::Activate => return activate(global, ui).await,
     };
-    let bus = Bus::connect(global).await?;
+    let bus = Bus::connect(global, ui).await?;
     told(ui, bus.client.apply(&bus.caller, step).await)?;
     drop(bus);
     status(global, ui).await
 }
 
 async fn status(global: &Global, ui: &Ui) -> Result<u8, Failure> {
-    let bus = Bus::connect(global).await?;
+    let bus = Bus::connect(global, ui).await?;
     let shown = told(ui, bus.client.onboarding(&bus.caller).await)?;
     ui.result(&shown, || state(ui, &shown));
     Ok(0)
@@ -74,7 +74,7 @@ async fn status(global: &Global, ui: &Ui) -> Result<u8, Failure> {
 
 /// Waits until the terminal is there again with its accounts.
 async fn activate(global: &Global, ui: &Ui) -> Result<u8, Failure> {
-    let bus = Bus::connect(global).await?;
+    let bus = Bus::connect(global, ui).await?;
     // The terminal may be starting anew before its answer is out.
     match bus.client.apply(&bus.caller, Step::Activate).await {
         Ok(()) | Err(Fault::Unreachable { .. } | Fault::Restarting { .. } | Fault::ShuttingDown) => {}
@@ -83,7 +83,7 @@ async fn activate(global: &Global, ui: &Ui) -> Result<u8, Failure> {
     drop(bus);
     let until = Instant::now() + START;
     loop {
-        if let Ok(bus) = Bus::connect(global).await
+        if let Ok(bus) = Bus::connect(global, ui).await
             && let Ok(shown) = bus.client.onboarding(&bus.caller).await
         {
             let accounts = bus.client.info().await.map(|i| i.accounts.clone()).unwrap_or_default();

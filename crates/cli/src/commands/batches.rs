@@ -29,7 +29,7 @@ impl Batches {
             limit: self.limit,
             ..Filter::default()
         };
-        let bus = Bus::connect(global).await?;
+        let bus = Bus::connect(global, ui).await?;
         let mut all = bus.client.list(&bus.caller, filter).await?;
         all.iter_mut().for_each(|o| show::with_texts(ui, o));
         ui.result(&all, || page(ui, &all));

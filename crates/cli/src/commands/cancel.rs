@@ -11,7 +11,7 @@ pub struct Cancel {
 
 impl Cancel {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-        let bus = Bus::connect_for(global, &self.id).await?;
+        let bus = Bus::connect_for(global, ui, &self.id).await?;
         bus.client.cancel(&bus.caller, &bus.key(&self.id).await?).await?;
         ui.done();
         Ok(0)

@@ -12,7 +12,7 @@ pub struct Confirm {
 
 impl Confirm {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-        let bus = Bus::connect_for(global, &self.id).await?;
+        let bus = Bus::connect_for(global, ui, &self.id).await?;
         let key = bus.key(&self.id).await?;
         bus.client.confirm(&bus.caller, &key, self.answer == YesNo::Yes).await?;
         ui.done();

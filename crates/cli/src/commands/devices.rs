@@ -3,7 +3,7 @@ use crate::{Failure, args::Global, bus::Bus, ui::Ui};
 use payterm_schema::{Device, Terminal};
 
 pub async fn run(global: &Global, ui: &Ui) -> Result<u8, Failure> {
-    let all = Bus::connect(global).await?.client.devices().await?;
+    let all = Bus::connect(global, ui).await?.client.devices().await?;
     ui.result(&all, || page(ui, &all));
     Ok(0)
 }

@@ -13,7 +13,7 @@ pub struct Explain {
 
 impl Explain {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-        let bus = Bus::connect_for(global, &self.id).await?;
+        let bus = Bus::connect_for(global, ui, &self.id).await?;
         let key = match bus.by_reference(&self.id).await? {
             Some(outcome) => outcome.key,
             None => bus.key(&self.id).await?,

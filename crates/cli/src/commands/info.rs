@@ -9,7 +9,7 @@ use crate::{
 use payterm_schema::{Terminal, terminal::TerminalInfo};
 
 pub async fn run(global: &Global, ui: &Ui) -> Result<u8, Failure> {
-    let info = Bus::connect(global).await?.client.info().await?;
+    let info = Bus::connect(global, ui).await?.client.info().await?;
     ui.result(&info, || page(ui, &info));
     Ok(0)
 }

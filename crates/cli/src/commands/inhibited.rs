@@ -35,7 +35,7 @@ impl Inhibited {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
         let until = Instant::now() + Duration::from_secs(u64::from(self.wait.unwrap_or(0)));
         let reasons = loop {
-            match free(global, until, &self.except).await {
+            match free(global, ui, until, &self.except).await {
                 Ok(reasons) => break reasons,
                 Err(Fault::Unreachable { .. } | Fault::Restarting { .. } | Fault::ShuttingDown)
                     if Instant::now() + KNOCK_AGAIN < until =>
@@ -55,10 +55,11 @@ impl Inhibited {
 /// The reasons that are left at `until`, or none before.
 async fn free(
     global: &Global,
+    ui: &Ui,
     until: Instant,
     except: &[InhibitReason],
 ) -> Result<Vec<InhibitReason>, Fault> {
-    let client = Bus::connect(global).await?.client;
+    let client = Bus::connect(global, ui).await?.client;
     // First the ear, then the look.
     let mut notices = client.notices();
     loop {

@@ -45,7 +45,7 @@ pub async fn run(global: &Global, ui: &Ui, action: JournalAction) -> Result<u8, 
     let (state, key_file, file, head) = match action {
         JournalAction::Verify { state, key_file, file, head } => (state, key_file, file, head),
         JournalAction::Recovered => {
-            let bus = Bus::connect(global).await?;
+            let bus = Bus::connect(global, ui).await?;
             ui.progress(&ui.text("cli-at-the-keypad"));
             bus.client.operator_session(&bus.caller, OperatorRequest::EndRecovery).await?;
             ui.done();

@@ -17,7 +17,7 @@ pub struct SetLanguage {
 
 impl SetLanguage {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-        let bus = Bus::connect(global).await?;
+        let bus = Bus::connect(global, ui).await?;
         bus.client.set_language(&bus.caller, self.language.into()).await?;
         ui.done();
         Ok(0)

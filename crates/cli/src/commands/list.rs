@@ -7,7 +7,9 @@ use crate::{
     ui::Ui,
 };
 use clap::Args;
-use payterm_schema::{AccountId, Fault, Kind, Outcome, Stan, Status, Terminal, Time, terminal::Filter};
+use payterm_schema::{
+    AccountId, Fault, Kind, Outcome, Stan, Status, Terminal, Time, terminal::Filter, time::Millis, zone::Zone,
+};
 use time::{Duration, PrimitiveDateTime, macros::format_description as form};
 
 /// The history, newest first.
@@ -45,29 +47,32 @@ pub struct List {
 
 impl List {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-        let filter = self.filter(ui)?;
-        let bus = Bus::connect(global).await?;
+        // What is typed is judged before the terminal is looked for, and its times are read in the zone that
+        // the terminal names.
+        self.filter(&Zone::default())?;
+        let bus = Bus::connect(global, ui).await?;
+        let filter = self.filter(ui.zone())?;
         let mut all = bus.client.list(&bus.caller, filter).await?;
         all.iter_mut().for_each(|o| show::with_texts(ui, o));
         ui.result(&all, || page(ui, &all));
         Ok(0)
     }
 
-    fn filter(self, ui: &Ui) -> Result<Filter, Fault> {
+    fn filter(&self, zone: &Zone) -> Result<Filter, Fault> {
         if self.last4.as_deref().is_some_and(|d| d.len() != 4 || !d.bytes().all(|b| b.is_ascii_digit())) {
             return Err(Fault::invalid("last4", "4 digits"));
         }
-        let since = self.since.map(|t| time("since", &t, ui.utc_offset, false)).transpose()?;
-        let until = self.until.map(|t| time("until", &t, ui.utc_offset, true)).transpose()?;
+        let since = self.since.as_ref().map(|t| time("since", t, zone, false)).transpose()?;
+        let until = self.until.as_ref().map(|t| time("until", t, zone, true)).transpose()?;
         Ok(Filter {
-            app: self.app,
+            app: self.app.clone(),
             kind: self.kind,
             status: self.status,
-            account: self.account,
+            account: self.account.clone(),
             since,
             until,
-            last4: self.last4,
-            rrn: self.rrn,
+            last4: self.last4.clone(),
+            rrn: self.rrn.clone(),
             stan: self.stan,
             before: self.before,
             limit: self.limit,
@@ -108,8 +113,8 @@ fn page(ui: &Ui, all: &[Outcome]) -> String {
     ui.table(header, rows)
 }
 
-/// A date, or a date and time, at that offset. `last`: the last millisecond of what the text names.
-fn time(field: &str, text: &str, offset_minutes: i32, last: bool) -> Result<Time, Fault> {
+/// A date, or a date and time, in that zone. `last`: the last millisecond of what the text names.
+fn time(field: &str, text: &str, zone: &Zone, last: bool) -> Result<Time, Fault> {
     let text = text.replace('T', " ");
     let (full, span) = match text.len() {
         10 => (format!("{text} 00:00:00"), Duration::DAY),
@@ -118,8 +123,11 @@ fn time(field: &str, text: &str, offset_minutes: i32, last: bool) -> Result<Time
     };
     let at = PrimitiveDateTime::parse(&full, form!("[year]-[month]-[day] [hour]:[minute]:[second]"));
     let at = at.map_err(|_| Fault::invalid(field, "YYYY-MM-DD or YYYY-MM-DD HH:MM[:SS]"))?;
-    let from = at.assume_utc().unix_timestamp() * 1000 - i64::from(offset_minutes) * 60_000;
-    Ok(Time(if last { from + span.whole_milliseconds() as i64 - 1 } else { from }))
+    // A day is as long as it is: the one on which summer time begins has 23 hours.
+    let at = if last { at.checked_add(span) } else { Some(at) };
+    let instant = at.and_then(|at| zone.instant(at, last));
+    let instant = instant.ok_or_else(|| Fault::invalid(field, "a date of the years 1 to 9999"))?;
+    Ok(if last { instant + Millis(-1) } else { instant })
 }
 
 #[cfg(test)]
@@ -128,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_date_means_the_whole_day_of_the_place() {
-        let t = |text, last| time("since", text, 480, last).map(|t| t.0);
+        let t = |text, last| time("since", text, &Zone::default(), last).map(|t| t.0);
         assert_eq!(t("2026-03-05", false), Ok(1_772_640_000_000));
         assert_eq!(t("2026-03-05", true), Ok(1_772_640_000_000 + 86_400_000 - 1));
         assert_eq!(t("2026-03-05 14:30", false), Ok(1_772_692_200_000));

@@ -29,7 +29,7 @@ impl OfflineAction {
         let OfflineAction::Why { amount, currency, account } = self;
         let invalid = |e: MoneyError| Failure::Fault(e.into());
         let amount = Money::parse(&amount, currency.parse().map_err(invalid)?).map_err(invalid)?;
-        let bus = Bus::connect(global).await?;
+        let bus = Bus::connect(global, ui).await?;
         let answer = bus.client.offline_why(&bus.caller, amount, account).await?;
         ui.result(&answer, || page(ui, &answer, amount.currency));
         Ok(0)

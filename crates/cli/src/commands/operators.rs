@@ -39,7 +39,7 @@ pub enum OperatorsAction {
 }
 
 pub async fn run(global: &Global, ui: &Ui, action: OperatorsAction) -> Result<u8, Failure> {
-    let bus = Bus::connect(global).await?;
+    let bus = Bus::connect(global, ui).await?;
     let request = match action {
         OperatorsAction::List => {
             let all = bus.client.operators(&bus.caller).await?;

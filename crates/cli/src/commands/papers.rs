@@ -31,7 +31,7 @@ pub struct Release {
 }
 
 pub async fn run(global: &Global, ui: &Ui, action: Option<PapersAction>) -> Result<u8, Failure> {
-    let bus = Bus::connect(global).await?;
+    let bus = Bus::connect(global, ui).await?;
     match action {
         None => {
             let all = bus.client.papers(&bus.caller).await?;

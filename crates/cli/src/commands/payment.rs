@@ -10,7 +10,7 @@ use crate::{
 use clap::Args;
 use futures_util::StreamExt;
 use payterm_schema::{
-    Fault, Kind, Notice, Outcome, Request, RequestKey, Status, Terminal, Time, request::RequestWire,
+    Fault, Kind, Notice, Outcome, Request, RequestKey, Status, Terminal, request::RequestWire,
     terminal::TerminalInfo,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -115,7 +115,7 @@ pub async fn pay(global: &Global, ui: &Ui, kind: Kind, wire: RequestWire, run: R
         ..wire
     };
     let request = Request::try_from(wire)?;
-    let bus = Bus::connect(global).await?;
+    let bus = Bus::connect(global, ui).await?;
     if fresh {
         // Told before the call and even when quiet: whoever loses the answer can recall it.
         err(&ui.say("cli-request-id", &[("id", &id)]));
@@ -138,13 +138,13 @@ pub async fn wait(bus: &Bus, ui: &Ui, key: &RequestKey, final_only: bool) -> Res
 /// Table of an outcome that has ended, with the number to call where `phone` is one.
 fn ended(ui: &Ui, o: &Outcome, phone: &str) -> String {
     let service = (!phone.is_empty()).then(|| (ui.text("label-service"), phone.to_owned()));
-    pairs(ui.texts.outcome_lines(o, ui.utc_offset).into_iter().chain(service))
+    pairs(ui.texts.outcome_lines(o, ui.zone()).into_iter().chain(service))
 }
 
 /// `YYYYMMDDhhmmss-` in UTC and 64 random bits: two machines and two calls within a second differ.
 fn new_id() -> Result<String, Failure> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_err(Failure::local)?;
-    let digits: String = Time(now.as_millis() as i64).text(0).chars().filter(char::is_ascii_digit).collect();
+    let form = time::macros::format_description!("[year][month][day][hour][minute][second]");
+    let digits = time::OffsetDateTime::now_utc().format(form).map_err(Failure::local)?;
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|e| Failure::Local(e.to_string()))?;
     Ok(format!("{digits}-{}", hex::encode(random)))

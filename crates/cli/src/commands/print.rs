@@ -49,7 +49,7 @@ pub async fn own(
 ) -> Result<u8, Failure> {
     // The daemon's rules for ids, before it is looked for.
     RequestKey::new("app", &id)?;
-    let bus = Bus::connect(global).await?;
+    let bus = Bus::connect(global, ui).await?;
     bus.client.print(&bus.caller, id.clone(), paper).await?;
     let status = bus.client.paper_id(&id, !no_wait).await?;
     ui.result(&status, || {

@@ -95,7 +95,7 @@ fn txn(text: &str) -> Result<Txn, String> {
 }
 
 pub async fn run(global: &Global, ui: &Ui, action: Option<QueueAction>) -> Result<u8, Failure> {
-    let bus = Bus::connect(global).await?;
+    let bus = Bus::connect(global, ui).await?;
     let act = match action {
         None => return list(&bus, ui).await,
         Some(QueueAction::Forward { txn: None }) => QueueAct::Forward { txn: None },

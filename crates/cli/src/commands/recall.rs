@@ -17,7 +17,7 @@ pub struct Recall {
 
 impl Recall {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-        let bus = Bus::connect_for(global, &self.id).await?;
+        let bus = Bus::connect_for(global, ui, &self.id).await?;
         let mut t = bus.recall(&self.id).await?;
         show::with_texts(ui, &mut t.outcome);
         ui.result(&t, || page(ui, &t));
@@ -30,5 +30,5 @@ fn page(ui: &Ui, t: &Transaction) -> String {
         (ui.text("cli-phase"), ui.texts.word(t.phase)),
         (ui.text("cli-can-cancel"), ui.yes_no(t.can_cancel)),
     ];
-    pairs(ui.texts.outcome_lines(&t.outcome, ui.utc_offset).into_iter().chain(more))
+    pairs(ui.texts.outcome_lines(&t.outcome, ui.zone()).into_iter().chain(more))
 }

@@ -41,7 +41,7 @@ impl Reconcile {
         let account = args::named_account(self.account)?;
         let failed = |e: io::Error| Failure::Local(format!("{}: {e}", self.file.display()));
         let text = read(&self.file).map_err(failed)?;
-        let bus = Bus::connect(global).await?;
+        let bus = Bus::connect(global, ui).await?;
         let result = bus.client.reconcile(&bus.caller, account, text).await?;
         ui.result(&result, || page(ui, &result));
         Ok(if result.differences.is_empty() { 0 } else { DIFFER })

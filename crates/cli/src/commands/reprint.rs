@@ -23,7 +23,7 @@ impl Reprint {
         if let Some(id) = &id {
             bus::parse(id)?;
         }
-        let bus = Bus::connect(global).await?;
+        let bus = Bus::connect(global, ui).await?;
         let key: RequestKey = match id {
             Some(id) => bus.key(&id).await?,
             None => {

@@ -13,7 +13,7 @@ pub struct SelfTest {
 
 impl SelfTest {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-        let bus = Bus::connect(global).await?;
+        let bus = Bus::connect(global, ui).await?;
         let mut report = bus.client.self_test(&bus.caller, self.print).await?;
         ui.texts.fill_self_test(&mut report);
         ui.result(&report, || page(ui, &report));

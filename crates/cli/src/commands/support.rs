@@ -19,7 +19,7 @@ impl SupportAction {
     /// Writes the bundle with mode 0600; a file that is there is left alone.
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
         let SupportAction::Bundle { out } = self;
-        let bus = Bus::connect(global).await?;
+        let bus = Bus::connect(global, ui).await?;
         let bytes = bus.client.support_bundle(&bus.caller).await?;
         let path = match out {
             Some(path) => path,

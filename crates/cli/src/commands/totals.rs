@@ -24,7 +24,7 @@ pub struct Totals {
 
 impl Totals {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-        let bus = Bus::connect(global).await?;
+        let bus = Bus::connect(global, ui).await?;
         let scope = if self.shift { Scope::Shift } else { Scope::Batch };
         if self.by.is_none() && !self.shift && !self.print {
             let all = bus.client.totals(&bus.caller).await?;

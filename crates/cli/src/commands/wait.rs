@@ -15,7 +15,7 @@ pub struct Wait {
 
 impl Wait {
     pub async fn run(self, global: &Global, ui: &Ui) -> Result<u8, Failure> {
-        let bus = Bus::connect_for(global, &self.id).await?;
+        let bus = Bus::connect_for(global, ui, &self.id).await?;
         let key = bus.key(&self.id).await?;
         payment::wait(&bus, ui, &key, self.final_only).await
     }

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use payterm_schema::{Fault, Notice, Terminal, terminal::TerminalInfo};
 
 pub async fn run(global: &Global, ui: &Ui) -> Result<u8, Failure> {
-    let bus = Bus::connect(global).await?;
+    let bus = Bus::connect(global, ui).await?;
     let info = bus.client.info().await?;
     let mut notices = bus.client.notices();
     loop {

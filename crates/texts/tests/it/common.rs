@@ -138,7 +138,8 @@ pub fn job(kind: PaperKind, outcome: Outcome) -> PaperJob {
 pub fn context(language: Language) -> SlipContext {
     SlipContext {
         language,
-        utc_offset_minutes: 480,
+        zone: payterm_schema::zone::Zone::default(),
+        host_offset_minutes: 480,
         service_phone: "95516".into(),
         qr: "payterm:{mid}:{tid}:{batch}:{stan}:{rrn}".into(),
         invoice_qr: String::new(),

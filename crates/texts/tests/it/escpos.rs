@@ -196,7 +196,9 @@ proptest! {
         ]),
         language in prop::sample::select(vec![Language::ZhCn, Language::En]),
         status in prop::sample::select(vec![Status::Approved, Status::Declined, Status::Unknown]),
-        minor in any::<u64>(), balance in any::<i64>(), time in any::<i64>(), offset in -840i32..=840,
+        minor in any::<u64>(), balance in any::<i64>(), time in any::<i64>(),
+        host_offset_minutes in -720i32..=840,
+        zone in prop::sample::select(vec!["Asia/Shanghai", "America/St_Johns", "Pacific/Kiritimati"]),
     ) {
         let [shop, address, city, note, rrn, auth, issuer, acquirer, scheme, host_date, phone, code] = texts;
         let outcome = Outcome {
@@ -218,7 +220,8 @@ proptest! {
         let ctx = SlipContext {
             service_phone: phone.clone(),
             qr: phone + "{rrn}",
-            utc_offset_minutes: offset,
+            zone: zone.parse().unwrap(),
+            host_offset_minutes,
             duplicate: true,
             ..context(language)
         };

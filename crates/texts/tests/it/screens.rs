@@ -19,7 +19,7 @@ fn on(columns: usize, lines: usize, test: bool) -> ScreenContext {
         test,
         columns,
         lines,
-        utc_offset_minutes: 480,
+        zone: payterm_schema::zone::Zone::default(),
         shop: "老王面馆".into(),
         service_phone: "95516".into(),
     }

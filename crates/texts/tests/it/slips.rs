@@ -415,6 +415,20 @@ fn the_host_names_day_and_time_but_no_year() {
 }
 
 #[test]
+fn the_host_s_time_is_shown_in_the_terminal_s_zone() {
+    // F13 and F12 of a Chinese host, at a till in New York, the day before.
+    let outcome = Outcome {
+        host_date: Some("0305".into()),
+        host_time: Some("083018".into()),
+        ended: Some(payterm_schema::Time(1_772_670_618_000)),
+        ..sale()
+    };
+    let ctx = SlipContext { zone: "America/New_York".parse().unwrap(), ..context(Language::En) };
+    let paper = slip(&job(PaperKind::CustomerCopy, outcome), &ctx, &Default::default()).to_text(32);
+    assert!(paper.contains("2026-03-04 19:30:18"), "{paper}");
+}
+
+#[test]
 fn every_card_entry_has_its_letter() {
     for (entry, letter) in [
         (EntryMode::Swipe, "/S"),

@@ -378,7 +378,9 @@ fn no_user_text_stands_in_code() {
 #[test]
 fn a_table_shows_what_an_outcome_knows() {
     let texts = Texts::new(Language::En);
-    let lines = |o: &Outcome| texts.outcome_lines(o, 480).into_iter().collect::<BTreeMap<_, _>>();
+    let lines = |o: &Outcome| {
+        texts.outcome_lines(o, &payterm_schema::zone::Zone::default()).into_iter().collect::<BTreeMap<_, _>>()
+    };
     let l = lines(&declined());
     let has = |label: &str| l.get(label).map(String::as_str);
     assert_eq!(has("Status"), Some("declined"));
@@ -563,7 +565,7 @@ fn the_lines_of_a_settlement_say_what_is_left_to_do() {
             ..Settlement::default()
         };
         let o = Outcome { kind: Kind::Settlement, settlement: Some(Box::new(settled)), ..sale() };
-        let lines = Texts::new(Language::En).outcome_lines(&o, 0);
+        let lines = Texts::new(Language::En).outcome_lines(&o, &payterm_schema::zone::Zone::default());
         let of = |label: &str| lines.iter().find(|(l, _)| l == label).map(|(_, v)| v.as_str());
         assert_eq!(
             of("Not settled, ask the acquirer"),

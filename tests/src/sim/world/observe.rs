@@ -93,7 +93,8 @@ fn outcome(o: &Outcome) -> Observed {
 fn paper(job: &PaperJob, duplicate: bool) -> Observed {
     let context = SlipContext {
         language: Language::ZhCn,
-        utc_offset_minutes: 480,
+        zone: payterm_schema::zone::Zone::default(),
+        host_offset_minutes: 480,
         service_phone: String::new(),
         qr: String::new(),
         invoice_qr: String::new(),
@@ -109,7 +110,7 @@ fn screen(screen: &Screen) -> Vec<String> {
         test: false,
         columns: 40,
         lines: 8,
-        utc_offset_minutes: 480,
+        zone: payterm_schema::zone::Zone::default(),
         shop: "shop".into(),
         service_phone: String::new(),
     };
