@@ -122,11 +122,12 @@ fn time(field: &str, text: &str, zone: &Zone, last: bool) -> Result<Time, Fault>
         _ => (text, Duration::SECOND),
     };
     let at = PrimitiveDateTime::parse(&full, form!("[year]-[month]-[day] [hour]:[minute]:[second]"));
-    let at = at.map_err(|_| Fault::invalid(field, "YYYY-MM-DD or YYYY-MM-DD HH:MM[:SS]"))?;
+    let invalid = || Fault::invalid(field, "YYYY-MM-DD or YYYY-MM-DD HH:MM[:SS]");
+    let at = at.map_err(|_| invalid())?;
     // A day is as long as it is: the one on which summer time begins has 23 hours.
     let at = if last { at.checked_add(span) } else { Some(at) };
     let instant = at.and_then(|at| zone.instant(at, last));
-    let instant = instant.ok_or_else(|| Fault::invalid(field, "a date of the years 1 to 9999"))?;
+    let instant = instant.ok_or_else(invalid)?;
     Ok(if last { instant + Millis(-1) } else { instant })
 }
 
