@@ -54,14 +54,17 @@ impl fmt::Debug for Zone {
     }
 }
 
+/// Out of the calendar's range it is the epoch: a clock that wrong is refused by the self-test.
+fn timestamp(at: Time) -> Timestamp {
+    Timestamp::from_millisecond(at.0).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 impl Zone {
     pub fn name(&self) -> &str {
         self.0.iana_name().expect("a zone is made by its name")
     }
     fn offset(&self, at: Time) -> Offset {
-        // Out of the calendar's range: a clock that wrong is refused by the self-test.
-        let at = Timestamp::from_millisecond(at.0).unwrap_or(Timestamp::UNIX_EPOCH);
-        self.0.to_offset(at)
+        self.0.to_offset(timestamp(at))
     }
     /// Civil date and time.
     pub fn local(&self, at: Time) -> time::OffsetDateTime {
@@ -71,9 +74,7 @@ impl Zone {
     /// time ends, it has its offset behind it: `+02:00`.
     pub fn text(&self, at: Time) -> String {
         let (t, offset) = (self.local(at), self.offset(at));
-        let twice = self.0.to_ambiguous_timestamp(
-            offset.to_datetime(Timestamp::from_millisecond(at.0).unwrap_or(Timestamp::UNIX_EPOCH)),
-        );
+        let twice = self.0.to_ambiguous_timestamp(offset.to_datetime(timestamp(at)));
         let text = format!(
             "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
             t.year(),

@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::Args;
 use payterm_schema::{
-    AccountId, Fault, Kind, Outcome, Stan, Status, Terminal, Time, terminal::Filter, time::Millis, zone::Zone,
+    AccountId, Fault, Kind, Outcome, Stan, Status, Terminal, Time, terminal::Filter, zone::Zone,
 };
 use time::{Duration, PrimitiveDateTime, macros::format_description as form};
 
@@ -113,8 +113,9 @@ fn page(ui: &Ui, all: &[Outcome]) -> String {
     ui.table(header, rows)
 }
 
-/// A date, or a date and time, in that zone. `last`: the last millisecond of what the text names.
-fn time(field: &str, text: &str, zone: &Zone, last: bool) -> Result<Time, Fault> {
+/// A date, or a date and time, in that zone. `end`: the end of what the text names; `Filter::until`
+/// is the first instant that is not meant any more.
+fn time(field: &str, text: &str, zone: &Zone, end: bool) -> Result<Time, Fault> {
     let text = text.replace('T', " ");
     let (full, span) = match text.len() {
         10 => (format!("{text} 00:00:00"), Duration::DAY),
@@ -125,10 +126,9 @@ fn time(field: &str, text: &str, zone: &Zone, last: bool) -> Result<Time, Fault>
     let invalid = || Fault::invalid(field, "YYYY-MM-DD or YYYY-MM-DD HH:MM[:SS]");
     let at = at.map_err(|_| invalid())?;
     // A day is as long as it is: the one on which summer time begins has 23 hours.
-    let at = if last { at.checked_add(span) } else { Some(at) };
-    let instant = at.and_then(|at| zone.instant(at, last));
-    let instant = instant.ok_or_else(invalid)?;
-    Ok(if last { instant + Millis(-1) } else { instant })
+    let at = if end { at.checked_add(span) } else { Some(at) };
+    let instant = at.and_then(|at| zone.instant(at, end));
+    instant.ok_or_else(invalid)
 }
 
 #[cfg(test)]
@@ -139,9 +139,9 @@ mod tests {
     fn a_date_means_the_whole_day_of_the_place() {
         let t = |text, last| time("since", text, &Zone::default(), last).map(|t| t.0);
         assert_eq!(t("2026-03-05", false), Ok(1_772_640_000_000));
-        assert_eq!(t("2026-03-05", true), Ok(1_772_640_000_000 + 86_400_000 - 1));
+        assert_eq!(t("2026-03-05", true), Ok(1_772_640_000_000 + 86_400_000));
         assert_eq!(t("2026-03-05 14:30", false), Ok(1_772_692_200_000));
-        assert_eq!(t("2026-03-05T14:30:01", true), Ok(1_772_692_201_999));
+        assert_eq!(t("2026-03-05T14:30:01", true), Ok(1_772_692_202_000));
         for bad in ["", "2026-02-30", "2026-3-5", "2026-03-05 25:00", "yesterday"] {
             assert!(matches!(t(bad, false), Err(Fault::Invalid { .. })), "{bad}");
         }
