@@ -1,10 +1,10 @@
 //! Facts that must outlive the database, in two small files beside it: `journal.marks`, how far each
 //! account's STANs may have been used, and `journal.keys`, which requests were started. The first is ahead
 //! of the journal, the second just behind it: a journal that is restored goes on above the marks, and does
-//! not begin anew what it does not know.
+//! not begin anew what it does not know. The marks also say which head the journal has reached.
 //!
 //! Invariant: before a frame may leave, its STAN is below a durable mark and its request's key is durable.
-use crate::{StoreError, files};
+use crate::{Head, StoreError, files};
 use payterm_schema::{AccountId, RequestKey, Stan};
 use payterm_vault::KeyedHash;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ const STEP: u32 = 100;
 /// Two places that are written in turn: one is whole, whenever the power goes. 4 KiB: a sector of any disk,
 /// 100 accounts.
 const SLOT: usize = 4096;
+/// Place of the head that the last commit has reached: behind the two.
+const REACHED: u64 = 2 * SLOT as u64;
 /// Hash 16, transaction 8, check 8.
 const ENTRY: usize = 32;
 /// `journal.keys` grows by so much at a time, so that a key's sync writes no metadata. 64 KiB: 2,048
@@ -57,9 +59,20 @@ struct Slot {
     stans: BTreeMap<AccountId, Stan>,
 }
 
+/// The head that the last commit has left, and the boot of the machine in which it was noted. It is written
+/// behind the commit and not synced: after a kill it is the last one, after a power cut it may be an earlier
+/// one.
+#[derive(Clone, Copy)]
+struct Reached {
+    head: Head,
+    boot: [u8; 16],
+}
+
 pub(crate) struct Marks {
     file: File,
     slot: Slot,
+    reached: Option<Reached>,
+    boot: [u8; 16],
     keys: Arc<Keys>,
     key: KeyedHash,
     /// State of the marks when they were opened.
@@ -81,7 +94,7 @@ impl Marks {
         let path = dir.join("journal.marks");
         let file = files::private(&path)?;
         let mut bytes = vec![0; 2 * SLOT];
-        let n = read_up_to(&file, &mut bytes).map_err(files::file_error(&path))?;
+        let n = read_up_to(&file, &mut bytes, 0).map_err(files::file_error(&path))?;
         let places = || bytes[..n].chunks(SLOT);
         let slot = places().filter_map(parse).max_by_key(|s| s.generation).map(|mut s| {
             // The other place cannot be read: it may have been the later one, a step ahead.
@@ -90,13 +103,16 @@ impl Marks {
             }
             s
         });
+        let mut place = [0; 64];
+        read_up_to(&file, &mut place, REACHED).map_err(files::file_error(&path))?;
         let keys = Keys::open(dir)?;
         let found = match &slot {
             Some(_) => Opened::Whole,
             None if n == 0 && !others && keys.last().is_none() => Opened::Nothing,
             None => Opened::Lost,
         };
-        Ok(Self { file, slot: slot.unwrap_or_default(), keys, key: key.clone(), found })
+        let (slot, reached) = (slot.unwrap_or_default(), reached(&place));
+        Ok(Self { file, slot, reached, boot: this_boot(), keys, key: key.clone(), found })
     }
 
     pub fn was_open(&self) -> bool {
@@ -114,8 +130,35 @@ impl Marks {
         self.keys.all()
     }
 
-    /// The journal is about to be written.
-    pub fn opened(&mut self) -> Result<(), StoreError> {
+    /// A head that the journal has had: it is there, or something is gone.
+    pub fn head(&self) -> Option<Head> {
+        self.reached.map(|r| r.head)
+    }
+    /// That head is the last one of all: the machine has not been off since.
+    pub fn head_is_last(&self) -> bool {
+        self.reached.is_some_and(|r| r.boot == self.boot && r.boot != [0; 16])
+    }
+    /// The journal has come to this head, and that is durable.
+    pub fn reached(&mut self, head: Head) -> Result<(), StoreError> {
+        let body = [&head.seq.to_be_bytes()[..], &head.hash, &self.boot].concat();
+        let bytes = [&body[..], &Sha256::digest(&body)[..8]].concat();
+        self.file.write_all_at(&bytes, REACHED).map_err(marks_error())?;
+        self.reached = Some(Reached { head, boot: self.boot });
+        Ok(())
+    }
+    /// Another journal is put in its place: what the one before it has reached does not count.
+    pub fn forget_head(&mut self) -> Result<(), StoreError> {
+        self.file
+            .write_all_at(&[0; 64], REACHED)
+            .and_then(|()| self.file.sync_data())
+            .map_err(marks_error())?;
+        self.reached = None;
+        Ok(())
+    }
+
+    /// The journal, which has this head, is about to be written.
+    pub fn opened(&mut self, head: Head) -> Result<(), StoreError> {
+        self.reached(head)?;
         // Also when it says so already: after a failed sync the kernel may show marks that never reached the
         // disk.
         self.write(Slot { open: true, head: None, ..self.slot.clone() })
@@ -175,13 +218,35 @@ impl Marks {
         let mut bytes = frame(&next);
         bytes.resize(SLOT, 0);
         let at = (next.generation % 2) * SLOT as u64;
-        self.file
-            .write_all_at(&bytes, at)
-            .and_then(|()| self.file.sync_data())
-            .map_err(files::file_error(Path::new("journal.marks")))?;
+        self.file.write_all_at(&bytes, at).and_then(|()| self.file.sync_data()).map_err(marks_error())?;
         self.slot = next;
         Ok(())
     }
+}
+
+fn marks_error() -> impl FnOnce(io::Error) -> StoreError {
+    files::file_error(Path::new("journal.marks"))
+}
+
+/// The kernel's name of this boot; zeros where it tells none.
+fn this_boot() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let mut id = [0; 16];
+    // One that cannot be read leaves zeros.
+    if hex::decode_to_slice(text.trim().replace('-', ""), &mut id).is_err() {
+        id = [0; 16];
+    }
+    id
+}
+
+/// `seq u64 | hash 32 | boot 16 | SHA-256, first 8 bytes`.
+fn reached(place: &[u8; 64]) -> Option<Reached> {
+    let (body, check) = place.split_first_chunk::<56>()?;
+    let (seq, rest) = body.split_first_chunk::<8>()?;
+    let (hash, boot) = rest.split_first_chunk::<32>()?;
+    let head = Head { seq: u64::from_be_bytes(*seq), hash: *hash };
+    let whole = *body != [0; 56] && Sha256::digest(body)[..8] == *check;
+    whole.then_some(Reached { head, boot: boot.try_into().ok()? })
 }
 
 fn ahead(stan: Stan) -> Stan {
@@ -201,10 +266,10 @@ fn parse(bytes: &[u8]) -> Option<Slot> {
         .filter(|j| !j.is_empty() && Sha256::digest(j)[..8] == check[..])?;
     serde_json::from_slice(json).ok()
 }
-fn read_up_to(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
+fn read_up_to(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
     let mut n = 0;
     while n < bytes.len() {
-        match file.read_at(&mut bytes[n..], n as u64)? {
+        match file.read_at(&mut bytes[n..], at + n as u64)? {
             0 => break,
             more => n += more,
         }
@@ -326,7 +391,8 @@ impl Keys {
 
     fn all(&self) -> Result<Vec<(KeyHash, u64)>, StoreError> {
         let mut bytes = vec![0; self.tail.lock().unwrap_or_else(PoisonError::into_inner).len as usize];
-        let n = read_up_to(&self.file, &mut bytes).map_err(files::file_error(Path::new("journal.keys")))?;
+        let n =
+            read_up_to(&self.file, &mut bytes, 0).map_err(files::file_error(Path::new("journal.keys")))?;
         Ok(bytes[..n].chunks_exact(ENTRY).filter_map(entry).collect())
     }
 }

@@ -53,10 +53,11 @@ pub(crate) fn suspect(dir: &Path, why: &str) -> Result<(), StoreError> {
 pub(crate) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Opened, Marks), StoreError> {
     files::refuse_earlier(dir, &backups(dir, options))?;
     let mut marks = Marks::open(dir, key, journal_was_here(dir, options))?;
-    let opened = match doubt(dir, &marks)? {
+    let unwalled = marks.was_open() && !files::journal(dir).with_extension("db-wal").exists();
+    let opened = match doubt(dir, &marks, unwalled)? {
         Some(why) => Err(why),
         None => match writer::open(dir, key, options)
-            .and_then(|opened| Ok((judge(&opened, key, &marks)?, opened)))
+            .and_then(|opened| Ok((judge(&opened, key, &marks, unwalled)?, opened)))
         {
             Ok((behind, opened)) => behind.map_or(Ok(opened), Err),
             Err(e @ StoreError::NotOurs { .. }) if marks.found == high_water::Opened::Whole => {
@@ -79,7 +80,7 @@ pub(crate) fn open(dir: &Path, key: &KeyedHash, options: &Options) -> Result<(Op
     };
     // The WAL's name first: one that is gone while the mark says "open" is damage.
     files::sync_dir(dir)?;
-    marks.opened()?;
+    marks.opened(opened.loaded.head)?;
     Ok((opened, marks))
 }
 
@@ -93,6 +94,7 @@ fn restore(
     suspect(dir, &why)?;
     put_back(dir, key, options, marks, why)?;
     // What was put back has no WAL yet: cut here, the one before it is not missed.
+    marks.forget_head()?;
     marks.left(None)?;
     remove(&dir.join(SUSPECT))
 }
@@ -116,11 +118,11 @@ fn journal_was_here(dir: &Path, options: &Options) -> bool {
         || backups(dir, options).iter().any(|b| b.exists())
 }
 
-/// Finds what is wrong before the database is looked at.
-fn doubt(dir: &Path, marks: &Marks) -> Result<Option<String>, StoreError> {
+/// Finds what is wrong before the database is looked at. `unwalled`: the journal was not left in order, and
+/// its WAL is gone.
+fn doubt(dir: &Path, marks: &Marks, unwalled: bool) -> Result<Option<String>, StoreError> {
     let path = files::journal(dir);
     let size = fs::metadata(&path).map_or(0, |m| m.len());
-    let walled = path.with_extension("db-wal");
     match fs::read_to_string(dir.join(SUSPECT)) {
         Ok(why) => return Ok(Some(why)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -138,14 +140,29 @@ fn doubt(dir: &Path, marks: &Marks) -> Result<Option<String>, StoreError> {
     if !marks.was_open() {
         return Ok(None);
     }
-    if !walled.exists() {
-        return Ok(Some("its write-ahead log is gone".into()));
+    if unwalled {
+        // SQLite's shell moves it into the database when it is closed: where the last head is known, the
+        // database itself shows whether that is so.
+        return Ok((!marks.head_is_last()).then(|| "its write-ahead log is gone".into()));
     }
+    let walled = path.with_extension("db-wal");
     Ok(wal::damage(&walled).map_err(files::file_error(&walled))?.map(Into::into))
 }
 
-fn judge(opened: &Opened, key: &KeyedHash, marks: &Marks) -> Result<Option<String>, StoreError> {
-    let behind = behind(opened, marks)?;
+fn judge(
+    opened: &Opened,
+    key: &KeyedHash,
+    marks: &Marks,
+    unwalled: bool,
+) -> Result<Option<String>, StoreError> {
+    let mut behind = behind(opened, marks)?;
+    if behind.is_none() && unwalled {
+        // Its last page may be there, and another one not.
+        behind = verify::of(&opened.db, Some(key))?.broken.map(|b| b.to_string());
+        if behind.is_none() {
+            tracing::info!("another program has moved the write-ahead log into the journal, which is whole");
+        }
+    }
     if behind.is_none() {
         match catch_up(&opened.db, key, marks) {
             Err(e) if e.damage().is_none() => tracing::warn!("store: {e}"),
@@ -181,12 +198,18 @@ fn catch_up(db: &Connection, key: &KeyedHash, marks: &Marks) -> Result<(), Store
 }
 
 /// The journal is older than what is beside it says: a copy was put in its place, or records are gone. A key
-/// is written when its request is on record, and a journal that was left in order has the head that it was
-/// left with.
+/// is written when its request is on record, a head when a commit has reached it, and a journal that was left
+/// in order has the head that it was left with.
 fn behind(opened: &Opened, marks: &Marks) -> Result<Option<String>, StoreError> {
     let found = opened.loaded.head.to_string();
     if let Some(left) = marks.left_with().filter(|left| *left != found) {
         return Ok(Some(format!("its head is {found}, but it was left with {left}")));
+    }
+    let there = |head: Head| chain::head(&opened.db, head.seq).map_err(sql("read the chain"));
+    if let Some(head) = marks.head()
+        && there(head)? != head
+    {
+        return Ok(Some(format!("its head is {found}, but it had {head}")));
     }
     // What a restoring has lost is told already.
     let text =

@@ -142,6 +142,7 @@ pub(crate) fn write(open: &mut Open, key: &KeyedHash, group: &[Job]) -> Result<V
     if entries().any(|e| e.record.uses().is_some()) {
         marks.wait()?;
     }
+    marks.reached(head)?;
     Ok(all)
 }
 

@@ -2,7 +2,7 @@
 //! what is left; and what looks like damage and is none.
 use crate::rig::{
     aside, copy, cut, flip, journal, judge, key, killed, main_account, open, put, request_key, sale, sales,
-    short_sale, wait,
+    short, short_sale, wait,
 };
 use payterm_journal::{Commit, Options, Store, StoreError};
 use payterm_schema::{Entry, Record, RequestRecord, Time};
@@ -217,6 +217,7 @@ fn a_power_cut_in_the_last_commit_is_no_damage() {
         for record in short_sale(txn, "approved") {
             seq += 1;
             let before = fs::read(&wal).unwrap_or_default();
+            let marks = fs::read(dir.join("journal.marks")).unwrap();
             put(
                 &store,
                 Commit {
@@ -252,6 +253,8 @@ fn a_power_cut_in_the_last_commit_is_no_damage() {
             let mut torn = after.clone();
             torn[32 + first * SIZE..32 + (first + 1) * SIZE].copy_from_slice(old);
             fs::write(cut.join("journal.db-wal"), torn).unwrap();
+            // The head is noted behind the commit.
+            fs::write(cut.join("journal.marks"), marks).unwrap();
             let (opened, loaded) = open(&cut).unwrap();
             opened.close();
             found += 1;
@@ -396,4 +399,60 @@ fn the_marks_are_written_anew_at_each_start() {
     let (store, _) = open(&dir).unwrap();
     assert_ne!(before, fs::read(dir.join("journal.marks")).unwrap());
     store.close();
+}
+
+/// A person opens the journal of a daemon that was killed with SQLite, reads one row, and leaves: SQLite
+/// moves the write-ahead log into the database.
+fn look(dir: &Path) {
+    let db = rusqlite::Connection::open(journal(dir)).unwrap();
+    db.query_row("SELECT status FROM txn WHERE txn = 1", [], |r| r.get::<_, String>(0)).unwrap();
+    drop(db);
+    assert!(!dir.join("journal.db-wal").exists());
+}
+
+#[test]
+fn looking_is_no_damage() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let whole = killed(&sales(&dir, Some(4)), &dir);
+    look(&whole);
+    let off = root.path().join("off");
+    copy(&whole, &off);
+    assert_eq!(judge(&whole, "looked at"), None);
+    assert_eq!(aside(&whole), [""; 0]);
+    // After a power cut nobody knows which head was the last.
+    fs::OpenOptions::new()
+        .write(true)
+        .open(off.join("journal.marks"))
+        .unwrap()
+        .write_all_at(&[0; 64], 8192)
+        .unwrap();
+    assert!(judge(&off, "the machine was off").is_some());
+}
+
+/// The last record is gone, the start of its request is not: with a write-ahead log that is gone, and with
+/// one that is empty.
+#[test]
+fn a_lost_end_is_noticed_wherever_the_pages_are() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let store = sales(&dir, None);
+    let mut both = short(9, 25, "approved").records.into_iter();
+    put(&store, Commit { records: both.next().into_iter().collect(), ..Commit::default() }).unwrap();
+    let before = root.path().join("before");
+    copy(&dir, &before);
+    look(&before);
+    put(&store, Commit { records: both.collect(), ..Commit::default() }).unwrap();
+    let dir = killed(&store, &dir);
+    fs::copy(journal(&before), journal(&dir)).unwrap();
+    for wal in ["gone", "empty"] {
+        let harmed = root.path().join(wal);
+        copy(&dir, &harmed);
+        fs::remove_file(harmed.join("journal.db-wal")).unwrap();
+        if wal == "empty" {
+            fs::write(harmed.join("journal.db-wal"), "").unwrap();
+        }
+        let restored = judge(&harmed, wal).expect("the end of payment 9 is gone, and nobody says so");
+        assert_eq!((restored.salvaged, restored.lost), (25, 0), "{wal}: {restored:?}");
+    }
 }
