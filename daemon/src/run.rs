@@ -36,16 +36,21 @@ pub fn run(config: Config, drivers: Drivers) -> Result<(), RunError> {
             Some(file) => SealingKey::from_file(file),
             None => SealingKey::from_credentials(CREDENTIAL),
         };
+        let key = key?;
+        // Whatever can refuse this start does so before the engine runs: its first act is a sign-in, which
+        // makes the keys of a terminal void that lives beside this one.
+        let claim = payterm_dbus::claim(&config.bus).await?;
         let is_virtual = drivers.any_virtual(&config.devices);
         let options = Options { log_lines: Some(logging::recent), drivers, ..Options::default() };
-        let mut engine = Engine::start(config.clone(), key?, options).await?;
-        actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, engine.inhibited()));
+        let opened = Engine::open(config.clone(), key, options)?;
         let control = if is_virtual {
-            Some(VirtualControlServer::start(engine.bench(), &config.store.dir.join("virtual.sock"))?)
+            Some(VirtualControlServer::start(opened.bench(), &config.store.dir.join("virtual.sock"))?)
         } else {
             None
         };
-        let server = payterm_dbus::serve(engine.terminal(), &config.bus).await?;
+        let mut engine = opened.start().await?;
+        actix::spawn(payterm_dbus::login1::keep(Address::System, config.inhibit.logind, engine.inhibited()));
+        let server = claim.serve(engine.terminal()).await;
         actix::spawn(systemd::watchdog(engine.pulse()));
         systemd::ready();
         tracing::info!("ready");

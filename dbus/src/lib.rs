@@ -28,7 +28,7 @@ pub use error::{ERROR_PREFIX, fault_of};
 pub use interfaces::INTERFACES;
 pub use path::{ROOT, device_path, parse, path};
 pub use row::{Interface, May, Method, Patience, Property, Signal, Whose};
-pub use server::{BusError, Server, serve, serve_at};
+pub use server::{BusError, Claim, Server, claim, claim_at, serve_at};
 
 /// The bus name, without a lane.
 pub const BUS_NAME: &str = "org.payterm.Terminal1";

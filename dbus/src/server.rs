@@ -23,7 +23,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
     task::{JoinHandle, JoinSet},
 };
-use zbus::{Connection, Guid, connection::Builder};
+use zbus::{Connection, Guid, MessageStream, connection::Builder};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
@@ -37,8 +37,6 @@ pub enum BusError {
     Socket { path: PathBuf, source: io::Error },
     #[error("bus.peer_socket {path}: {rule}")]
     SocketInUse { path: PathBuf, rule: &'static str },
-    #[error("bus: the terminal does not answer: {0}")]
-    Terminal(payterm_schema::Fault),
 }
 
 /// Time for a peer's handshake.
@@ -51,59 +49,100 @@ pub struct Server {
     face: Arc<Face>,
     tasks: Vec<JoinHandle<()>>,
     bus: Option<Connection>,
-    socket: Option<PathBuf>,
+    socket: Option<Listening>,
 }
 
-/// Serves as the configuration says: the bus by `DBUS_SYSTEM_BUS_ADDRESS` or `DBUS_SESSION_BUS_ADDRESS` or
+/// Name and socket of a face, held before there is a terminal: whoever is not to have them learns it while
+/// nothing of a terminal runs. Calls that come wait for [`Claim::serve`]. Dropped, it gives both up.
+pub struct Claim {
+    config: BusConfig,
+    bus: Option<(Connection, MessageStream)>,
+    socket: Option<(UnixListener, Listening)>,
+}
+
+/// Place of a socket that we listen on; dropped, it is removed.
+struct Listening(PathBuf);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Claims what the configuration says: the bus by `DBUS_SYSTEM_BUS_ADDRESS` or `DBUS_SESSION_BUS_ADDRESS` or
 /// its usual place. Answers when the name is owned and the socket listens.
-pub async fn serve(terminal: Arc<dyn Terminal>, config: &BusConfig) -> Result<Server, BusError> {
+pub async fn claim(config: &BusConfig) -> Result<Claim, BusError> {
     let bus = match config.bus {
         BusKind::System => Some(Address::System),
         BusKind::Session => Some(Address::Session),
         BusKind::None => None,
     };
-    serve_at(terminal, config, bus).await
+    claim_at(config, bus).await
 }
 
-/// [`serve`] with the bus named by the caller; `config.bus` is not looked at.
+/// [`claim`] with the bus named by the caller; `config.bus` is not looked at.
+pub async fn claim_at(config: &BusConfig, bus: Option<Address>) -> Result<Claim, BusError> {
+    let bus = match bus {
+        Some(address) => Some(join(&address, bus_name(&config.lane)).await?),
+        None => None,
+    };
+    let socket = match &config.peer_socket {
+        Some(path) => Some(listen(path).await?),
+        None => None,
+    };
+    Ok(Claim { config: config.clone(), bus, socket })
+}
+
+impl Claim {
+    /// Serves this terminal.
+    pub async fn serve(self, terminal: Arc<dyn Terminal>) -> Server {
+        let notices = terminal.notices();
+        let newest = Filter { limit: Some(SHOWN as u32), ..Filter::default() };
+        let last = terminal.list(&Caller::payterm(), newest).await.unwrap_or_else(|fault| {
+            tracing::warn!(%fault, "the bus shows no transactions of before this start");
+            Vec::new()
+        });
+        let window: VecDeque<_> = last.into_iter().rev().map(|o| o.key).collect();
+        let face = Arc::new(Face {
+            terminal,
+            callers: self.config.callers,
+            window: Mutex::new(window),
+            links: Mutex::default(),
+        });
+        let mut server = Server { face: Arc::clone(&face), tasks: Vec::new(), bus: None, socket: None };
+        server.tasks.push(tokio::spawn(signals::pump(Arc::clone(&face), notices)));
+        if let Some((listener, place)) = self.socket {
+            server.socket = Some(place);
+            server.tasks.push(tokio::spawn(accept(Arc::clone(&face), listener)));
+        }
+        if let Some((conn, stream)) = self.bus {
+            server.bus = Some(conn.clone());
+            server.tasks.push(tokio::spawn(Link::new(&face, conn, None).run(stream)));
+        }
+        server
+    }
+}
+
+/// [`claim_at`] and [`Claim::serve`].
 pub async fn serve_at(
     terminal: Arc<dyn Terminal>,
     config: &BusConfig,
     bus: Option<Address>,
 ) -> Result<Server, BusError> {
-    let notices = terminal.notices();
-    let last = terminal
-        .list(&Caller::payterm(), Filter { limit: Some(SHOWN as u32), ..Filter::default() })
-        .await
-        .map_err(BusError::Terminal)?;
-    let window: VecDeque<_> = last.into_iter().rev().map(|o| o.key).collect();
-    let face = Arc::new(Face {
-        terminal,
-        callers: config.callers.clone(),
-        window: Mutex::new(window),
-        links: Mutex::default(),
-    });
-    let mut server = Server { face: Arc::clone(&face), tasks: Vec::new(), bus: None, socket: None };
-    server.tasks.push(tokio::spawn(signals::pump(Arc::clone(&face), notices)));
-    if let Some(path) = &config.peer_socket {
-        let listener = listen(path).await?;
-        server.socket = Some(path.clone());
-        server.tasks.push(tokio::spawn(accept(Arc::clone(&face), listener)));
-    }
-    if let Some(address) = bus {
-        let connect = |source| BusError::Connect { bus: address.to_string(), source };
-        let stream = address.builder().build_message_stream().await.map_err(connect)?;
-        let conn = Connection::from(&stream);
-        server.bus = Some(conn.clone());
-        // Departures of unique names only: the empty third argument is "no owner any more".
-        let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
-                    member='NameOwnerChanged',arg2=''";
-        let link = Link::new(&face, conn.clone(), None);
-        server.tasks.push(tokio::spawn(link.run(stream)));
-        bus_call(&conn, "AddMatch", &rule).await.map_err(connect)?;
-        own(&conn, bus_name(&config.lane)).await?;
-    }
-    Ok(server)
+    Ok(claim_at(config, bus).await?.serve(terminal).await)
+}
+
+/// A connection to the bus that owns the name and hears who leaves.
+async fn join(address: &Address, name: String) -> Result<(Connection, MessageStream), BusError> {
+    let connect = |source| BusError::Connect { bus: address.to_string(), source };
+    let stream = address.builder().build_message_stream().await.map_err(connect)?;
+    let conn = Connection::from(&stream);
+    // Departures of unique names only: the empty third argument is "no owner any more".
+    let rule = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',\
+                member='NameOwnerChanged',arg2=''";
+    bus_call(&conn, "AddMatch", &rule).await.map_err(connect)?;
+    own(&conn, name).await?;
+    Ok((conn, stream))
 }
 
 async fn bus_call<B: serde::Serialize + zbus::DynamicType>(
@@ -115,7 +154,7 @@ async fn bus_call<B: serde::Serialize + zbus::DynamicType>(
     conn.call_method(Some(BUS), "/org/freedesktop/DBus", Some(BUS), member, body).await
 }
 
-/// Owns the name, or fails: neither queued nor replaced. Asked for last, when calls can be answered.
+/// Owns the name, or fails: neither queued nor replaced.
 async fn own(conn: &Connection, name: String) -> Result<(), BusError> {
     const DO_NOT_QUEUE: u32 = 4;
     const PRIMARY_OWNER: u32 = 1;
@@ -130,7 +169,7 @@ async fn own(conn: &Connection, name: String) -> Result<(), BusError> {
 }
 
 /// Listens with mode 0660. A socket that nobody listens on is removed first.
-async fn listen(path: &Path) -> Result<UnixListener, BusError> {
+async fn listen(path: &Path) -> Result<(UnixListener, Listening), BusError> {
     let failed = |source| BusError::Socket { path: path.into(), source };
     match std::fs::symlink_metadata(path) {
         Ok(m) if !m.file_type().is_socket() => {
@@ -144,8 +183,9 @@ async fn listen(path: &Path) -> Result<UnixListener, BusError> {
         Err(e) => return Err(failed(e)),
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
+    let place = Listening(path.into());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
-    Ok(listener)
+    Ok((listener, place))
 }
 
 async fn accept(face: Arc<Face>, listener: UnixListener) {
@@ -207,9 +247,7 @@ impl Server {
         for t in self.tasks.drain(..) {
             t.abort();
         }
-        if let Some(path) = self.socket.take() {
-            let _ = std::fs::remove_file(path);
-        }
+        self.socket = None;
         std::mem::take(&mut *lock(&self.face.links))
     }
 }

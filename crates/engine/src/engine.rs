@@ -10,7 +10,7 @@ use crate::{
 };
 use payterm_core::ReplayError;
 use payterm_devices::{Drivers, VirtualBench};
-use payterm_journal::StoreError;
+use payterm_journal::{Loaded, StoreError};
 use payterm_schema::{AccountId, Fault, InhibitReason, Terminal, config::Config};
 use payterm_vault::{SealingKey, VaultError};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -81,17 +81,41 @@ impl Pulse {
     }
 }
 
-impl Engine {
-    /// Opens the journal and the vault, and starts the actors; answers when calls can be answered.
-    pub async fn start(config: Config, key: SealingKey, options: Options) -> Result<Self, EngineError> {
-        let (kept, loaded) = Kept::open(config, key, options)?;
+/// An engine whose journal and vault are open and locked; nothing runs yet, so nothing has left.
+pub struct Opened {
+    kept: Kept,
+    loaded: Loaded,
+}
+
+impl Opened {
+    /// The bench of the virtual devices.
+    pub fn bench(&self) -> VirtualBench {
+        self.kept.bench.clone()
+    }
+
+    /// Starts the actors, or refuses before any of them runs; answers when calls can be answered.
+    pub async fn start(self) -> Result<Engine, EngineError> {
+        let Self { kept, loaded } = self;
         let kept = Arc::new(kept);
         let door = Arc::new(FrontDoor::new(kept.notices.clone()));
         door.set(Some(Ok(assembly::build(&kept, loaded).await?)));
         let turn = Arc::new(Mutex::new(()));
         let (fails, failed) = oneshot::channel();
         let renewing = actix::spawn(renew_always(kept.clone(), door.clone(), turn.clone(), fails));
-        Ok(Self { kept, door, turn, renewing: renewing.abort_handle(), failed })
+        Ok(Engine { kept, door, turn, renewing: renewing.abort_handle(), failed })
+    }
+}
+
+impl Engine {
+    /// Opens the journal and the vault. What else may refuse a start is tried before [`Opened::start`].
+    pub fn open(config: Config, key: SealingKey, options: Options) -> Result<Opened, EngineError> {
+        let (kept, loaded) = Kept::open(config, key, options)?;
+        Ok(Opened { kept, loaded })
+    }
+
+    /// [`Engine::open`] and [`Opened::start`].
+    pub async fn start(config: Config, key: SealingKey, options: Options) -> Result<Self, EngineError> {
+        Self::open(config, key, options)?.start().await
     }
 
     /// The front door, in process; the same one through all incarnations.

@@ -27,4 +27,4 @@ mod terminal;
 mod terminal_service;
 pub mod tms;
 
-pub use engine::{Engine, EngineError, Options, Pulse};
+pub use engine::{Engine, EngineError, Opened, Options, Pulse};

@@ -9,8 +9,9 @@ use payterm_schema::{
 };
 use payterm_simulator::{Acquirer, Mishap, World};
 use std::{
-    os::unix::{net::UnixDatagram, process::ExitStatusExt},
-    path::Path,
+    io::Read,
+    os::unix::{fs::DirBuilderExt, net::UnixDatagram, process::ExitStatusExt},
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -47,6 +48,43 @@ impl Running {
             }
             assert!(Instant::now() < by, "paytermd does not end");
             std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A dbus-daemon of the test's own, at an address that stays when it is started again.
+struct Bus(Option<Child>, PathBuf);
+impl Bus {
+    fn start(dir: &Path) -> Self {
+        let mut bus = Self(None, dir.join("bus"));
+        bus.again();
+        bus
+    }
+    fn address(&self) -> String {
+        format!("unix:path={}", self.1.display())
+    }
+    fn stop(&mut self) {
+        let mut child = self.0.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::fs::remove_file(&self.1).ok();
+    }
+    /// Answers when it listens.
+    fn again(&mut self) {
+        let mut child = Command::new("dbus-daemon")
+            .args(["--session", "--nofork", "--nopidfile", "--print-address=1"])
+            .arg(format!("--address={}", self.address()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        self.0 = Some(child);
+    }
+}
+impl Drop for Bus {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            self.stop();
         }
     }
 }
@@ -181,7 +219,7 @@ fn a_journal_of_an_earlier_format_has_an_exit_status_of_its_own() {
     let key_file = dir.path().join("vault.key");
     payterm_vault::SealingKey::create_file(&key_file).unwrap();
     let file = dir.path().join("payterm.toml");
-    std::fs::write(&file, format!("[vault]\nkey_file = {key_file:?}\n")).unwrap();
+    std::fs::write(&file, format!("[bus]\nbus = \"none\"\n[vault]\nkey_file = {key_file:?}\n")).unwrap();
     let files = || {
         let mut all: Vec<_> = std::fs::read_dir(&state)
             .unwrap()
@@ -271,8 +309,61 @@ fn it_tells_systemd_and_leaves_in_order() {
 fn a_second_daemon_on_the_directory_is_refused() {
     let rig = Rig::new(|_| ());
     let _first = rig.start();
+    let file = rig.path().join("payterm.toml");
+    let mut config: Config = toml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    config.bus.peer_socket = None;
+    std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
     let o = rig.command().stderr(Stdio::piped()).output().unwrap();
     assert!(!o.status.success() && stderr(&o).contains("StateInUse"), "{}", stderr(&o));
+}
+
+/// What can refuse a start is tried before its first byte: a sign-in would make the living terminal's keys
+/// void.
+#[test]
+fn a_second_start_by_mistake_sends_nothing() {
+    let rig = Rig::new(|c| c.bus.bus = BusKind::Session);
+    let bus = Bus::start(rig.path());
+    let command = || {
+        let mut c = rig.command();
+        c.env("DBUS_SESSION_BUS_ADDRESS", bus.address()).stderr(Stdio::piped());
+        c
+    };
+    let _first = Running(command().stderr(Stdio::inherit()).spawn().unwrap());
+    let client = rig.connect();
+    let sale = |id: &str| rig.end(&client, &rig.begin(&client, id)).status;
+    assert_eq!(sale("before"), Status::Approved);
+    // It has the keys too, and could sign in.
+    let other = rig.path().join("other");
+    std::fs::DirBuilder::new().mode(0o700).create(&other).unwrap();
+    std::fs::copy(rig.path().join("state/vault.sealed"), other.join("vault.sealed")).unwrap();
+    let file = rig.path().join("payterm.toml");
+    let config: Config = toml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let seen = rig.acquirer.log().unwrap().len();
+    type Change = fn(&Path, &mut Config);
+    let mistakes: [(Change, &str); 4] = [
+        (|dir, c| c.bus.peer_socket = Some(dir.join("free")), "owned by another program"),
+        (|_, c| c.bus.bus = BusKind::None, "another program listens on it"),
+        (
+            |dir, c| (c.bus.lane, c.bus.peer_socket) = ("x".into(), Some(dir.join("nowhere/no"))),
+            "peer_socket",
+        ),
+        (
+            |dir, c| {
+                (c.bus.lane, c.bus.peer_socket) = ("x".into(), None);
+                std::fs::create_dir(dir.join("other/virtual.sock")).unwrap();
+            },
+            "something that is no socket is in its place",
+        ),
+    ];
+    for (change, why) in mistakes {
+        let mut config = config.clone();
+        change(rig.path(), &mut config);
+        std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
+        let o = command().arg("--state").arg(&other).output().unwrap();
+        assert!(!o.status.success() && stderr(&o).contains(why), "{}", stderr(&o));
+        assert_eq!(rig.acquirer.log().unwrap().len(), seen, "{why}: something was sent");
+    }
+    assert_eq!(sale("after"), Status::Approved);
 }
 
 #[test]
