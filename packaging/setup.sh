@@ -3,7 +3,7 @@
 # `setup.sh integrations`: those of the extensions for integrators too.
 set -eu
 missing=""
-need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; } # PROGRAM DEBIAN-PACKAGE
 need dbus-daemon dbus
 need busctl systemd
 need gdbus libglib2.0-bin
@@ -20,6 +20,16 @@ if [ "${1-}" = integrations ]; then
     need javac openjdk-17-jdk-headless
 fi
 [ -z "$missing" ] && exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    cat >&2 <<TEXT
+setup.sh: missing, by the names of Debian's packages:$missing
+Only root can install them, with apt: packaging/setup.sh${1+ $1} as root, once. Elsewhere install what has
+these programs (dbus-daemon, busctl and systemd-analyze, gdbus, strace, python3 with venv, mkfs.ext4, socat, a
+C compiler; clippy and rustfmt come with rustup; Maven and a JDK 17 only for make test-integrations).
+Then run make again: nothing else asks for root.
+TEXT
+    exit 1
+fi
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
