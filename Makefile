@@ -33,7 +33,8 @@ LINTED = RUSTC_WORKSPACE_WRAPPER=clippy-driver \
 ## What a change needs: formatting, lints, tests on real parts, small numbers.
 test: setup $(VENV)/done
 	$(CARGO) fmt --all --check
-	$(LINTED) PAYTERM_PYTHON=$(CURDIR)/$(VENV)/bin/python $(CARGO) test --workspace $(REAL)
+	$(LINTED) PAYTERM_PYTHON=$(CURDIR)/$(VENV)/bin/python \
+		$(CARGO) test --workspace $(REAL)
 	$(VENV)/bin/python -W ignore tests/frames/check.py
 	$(MAKE) test-integrations
 
