@@ -25,8 +25,8 @@ run: setup
 	$(CARGO) build --quiet --workspace --bins
 	$(CARGO) run --quiet -p payterm-tests --bin payterm-demo -- run
 
-# Clippy is a compiler: it lints and makes the programs of the tests in one pass, as cargo-clippy would call it
-# (which only checks, so that everything would be compiled twice).
+# Clippy is a compiler: called as cargo-clippy calls it, it lints and makes the programs of the tests in one
+# pass (cargo-clippy itself only checks, and everything would be compiled twice).
 LINTED = RUSTC_WORKSPACE_WRAPPER=clippy-driver \
 	CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
 
