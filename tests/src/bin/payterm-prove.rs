@@ -156,7 +156,7 @@ fn queue() -> Result<Value> {
 /// A line of `target/proof.json`: its name, and what makes it.
 type Proof = (&'static str, fn(&str) -> Result<Value>);
 
-const PROOFS: [Proof; 14] = [
+const PROOFS: [Proof; 15] = [
     ("crash", |name| simulated(name, cuts, "cuts", &["crash::", "--", "--nocapture"])),
     ("seeds", |name| {
         let seeds = number("PAYTERM_SEEDS", SEEDS)?;
@@ -171,6 +171,10 @@ const PROOFS: [Proof; 14] = [
     ("totals", |name| {
         let requests = number("PAYTERM_REQUESTS", REQUESTS)?;
         real(name, requests, "random requests, books equal", "after_random_traffic")
+    }),
+    ("independent", |name| {
+        let requests = number("PAYTERM_REQUESTS", REQUESTS)?;
+        real(name, requests, "requests, mishaps and kills, another acquirer's books equal", "independent::")
     }),
     ("queue", |_| queue()),
     ("kills", |name| {

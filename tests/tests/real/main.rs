@@ -4,6 +4,7 @@ mod canary;
 mod captured;
 mod common;
 mod counter;
+mod independent;
 mod inhibitors;
 mod kills;
 mod operators;
