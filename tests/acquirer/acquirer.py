@@ -101,11 +101,11 @@ class Bank:
 
     def shape(self, kind, m):
         must, may = ({*names.split()} for names in SHAPE[kind])
-        have = {n for n in m if n.isdigit() and n not in ("1",)}
+        have = {n for n in m if n.isdigit() and n != "1"}
         if kind == "void" and m["22"].startswith("03"):
             may |= {"59"}
         if not must <= have <= must | may:
-            self.complain(f"{kind}: fields {sorted(have, key=int)}; lacks {must - have}, not {have - must - may}")
+            self.complain(f"{kind}: lacks {must - have}, should not have {have - must - may}")
         if "52" in have and ("26" not in have or m["53"][:2] != "26"):
             self.complain(f"{kind}: a PIN without F26, or F53 {m.get('53')}")
         if m["41"] != self.tid or m["42"] != self.mid:
