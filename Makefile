@@ -10,8 +10,8 @@ REAL = --features payterm-tests/real
 export PAYTERM_MUST ?= mounts
 BUILT = $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
-.PHONY: demo run test test-integrations prove planted soak bench bench-peers install setup setup-integrations
-.PHONY: clean
+.PHONY: demo run test test-integrations prove planted soak bench bench-peers install setup
+.PHONY: setup-integrations uninstall clean
 
 ## A session that a person can follow; exits 0 only if all of it really happened.
 demo: setup
@@ -71,6 +71,10 @@ bench-peers: setup $(VENV)/done
 install:
 	$(CARGO) build --release --workspace --bin paytermd --bin paytermctl --bin payterm-acquirer
 	packaging/install.sh "$(DESTDIR)" "$(PREFIX)"
+
+## Takes away what install put there; configuration, state and user stay.
+uninstall:
+	packaging/install.sh --remove "$(DESTDIR)" "$(PREFIX)"
 
 setup:
 	@packaging/setup.sh

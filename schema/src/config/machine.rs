@@ -15,7 +15,9 @@ pub struct StoreConfig {
     /// = only that one. Default 24: a restored journal lacks a day at most, and of that only what the damaged
     /// file no longer proves.
     pub check_every_hours: u32,
-    /// Directory of the last two backups, better on another disk. Default: the state directory.
+    /// Directory of the last two backups, better on another disk. Default: the state directory. The packaged
+    /// unit may write to `/var/backups/payterm` (owned by payterm); another place needs its own
+    /// `ReadWritePaths=` line.
     pub backup_dir: Option<PathBuf>,
     /// Space that must be free before a new payment begins, MiB; what has begun ends. Default 32: some
     /// thousand payments and their checks.

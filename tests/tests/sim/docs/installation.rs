@@ -22,6 +22,42 @@ fn the_man_page_of_the_daemon_names_every_option() {
     }
 }
 
+#[test]
+fn the_man_page_of_the_acquirer_names_every_command() {
+    let (program, page) = (read("crates/simulator/src/main.rs"), read("packaging/payterm-acquirer.1"));
+    let commands = program.split_once("enum Run {").unwrap().1.split_once("\n}").unwrap().0;
+    let names: Vec<String> = commands
+        .lines()
+        .filter_map(|l| l.strip_prefix("    ").filter(|l| l.starts_with(char::is_uppercase)))
+        .map(|l| l.split(|c: char| !c.is_alphanumeric()).next().unwrap())
+        .map(|n| n.replace("Mishaps", "-mishaps").trim_start_matches('-').to_lowercase().replace('-', "\\-"))
+        .collect();
+    assert!(names.len() >= 15, "{names:?}");
+    for name in names {
+        let word = |l: &str| l.split([' ', ',', '"']).any(|w| w == name);
+        assert!(page.lines().filter(|l| l.starts_with(".B")).any(word), "{name}");
+    }
+}
+
+/// Links of the installed pages lead to what is installed; nothing says PREFIX.
+fn pages_hold(at: &Path) {
+    let mut files = Vec::new();
+    tree(at, at, &mut files);
+    let mut links = 0;
+    for (name, _) in files.iter().filter(|(n, _)| n.ends_with(".md") || n.contains("/man/")) {
+        let text = fs::read_to_string(at.join(name)).unwrap();
+        assert!(name.ends_with(".md") || !text.contains("PREFIX"), "{name}");
+        for to in text.split("](").skip(1).filter_map(|t| t.split_once(')')).map(|(to, _)| to) {
+            let file = to.split('#').next().unwrap();
+            if !to.contains("://") && !file.is_empty() {
+                assert!(at.join(name).parent().unwrap().join(file).exists(), "{name}: {to}");
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 40, "{links}");
+}
+
 fn install(bin: &Path, dest: &Path, prefix: &str) -> std::process::Output {
     let mut c = Command::new("sh");
     c.arg(root().join("packaging/install.sh")).args([dest.to_str().unwrap(), prefix]).env("PAYTERM_BIN", bin);
@@ -90,7 +126,12 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
         "share/fish/vendor_completions.d/paytermctl.fish",
         "share/payterm/payterm.toml",
         "share/payterm/schema/config.schema.json",
-        "share/doc/payterm/integrator.md",
+        "share/man/man1/payterm-acquirer.1",
+        "share/payterm/profiles/unionpay.toml",
+        "share/payterm/templates/payment.jinja",
+        "share/doc/payterm/README.md",
+        "share/doc/payterm/docs/integrator.md",
+        "share/doc/payterm/dbus/examples/pos.py",
         "share/doc/payterm/LICENSE-MIT",
         "share/doc/payterm/LICENSE-APACHE",
     ];
@@ -109,6 +150,7 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
         );
     }
     assert_eq!(text("share/zsh/site-functions/_paytermctl"), "for zsh\n");
+    pages_hold(&dest.join("opt/payterm"));
     // dbus-daemon reads /usr/share and /etc only: another prefix gets a link there.
     let link = fs::read_link(dest.join("etc/dbus-1/system.d/org.payterm.Terminal1.conf")).unwrap();
     assert_eq!(link, Path::new("/opt/payterm/share/dbus-1/system.d/org.payterm.Terminal1.conf"));
@@ -125,6 +167,19 @@ fn the_installation_holds_what_it_says_and_can_be_repeated() {
         let refused = dir.path().join("refused");
         assert!(!install(&bin, &refused, bad).status.success() && !refused.exists(), "{bad}");
     }
+    // What was put there is taken away, and nothing else.
+    fs::write(dest.join("opt/payterm/bin/mine"), "").unwrap();
+    let mut remove = Command::new("sh");
+    remove.arg(root().join("packaging/install.sh")).args([
+        "--remove",
+        dest.to_str().unwrap(),
+        "/opt/payterm",
+    ]);
+    assert!(remove.output().unwrap().status.success());
+    let mut left = Vec::new();
+    tree(&dest, &dest, &mut left);
+    assert!(left.iter().map(|(n, _)| n.as_str()).eq(["opt/payterm/bin/mine"]), "{left:?}");
+    assert!(!remove.output().unwrap().status.success(), "there is nothing any more");
     // A program that fails leaves nothing behind.
     fs::write(bin.join("paytermctl"), "#!/bin/sh\nexit 1\n").unwrap();
     let nothing = dir.path().join("nothing");
