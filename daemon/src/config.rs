@@ -251,6 +251,28 @@ mod tests {
     }
 
     #[test]
+    fn plain_tcp_leaves_this_machine_only_where_the_file_says_so_in_words() {
+        const TLS: &str = "tls = { ca = \"ca.pem\" }\n";
+        const PRIVATE: &str = "line = \"private\"\n";
+        let plain = "p.toml, line 7: account[0].address: not on loopback: it needs tls, or line = \"private\"";
+        for far in ["192.0.2.1:1", "[2001:db8::1]:1", "pos.bank.example:1", "127.0.0.1.example:1", "0.0.0.0:1"] {
+            let account = ACCOUNT.replace("127.0.0.1:1", far);
+            // Of a laboratory too.
+            for lab in ["", "[terminal]\nlab = true\n"] {
+                assert!(refused(&format!("{account}{lab}")).starts_with(plain), "{far}");
+                assert_eq!(refused(&format!("{account}{PRIVATE}{lab}")), "");
+                assert_eq!(refused(&format!("{account}{TLS}{lab}")), "");
+            }
+        }
+        for near in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1"] {
+            assert_eq!(refused(&ACCOUNT.replace("127.0.0.1:1", near)), "", "{near}");
+        }
+        let both = refused(&format!("{ACCOUNT}{TLS}{PRIVATE}"));
+        assert_eq!(both, "p.toml, line 9: account[0].line: not beside tls");
+        assert!(refused(&format!("{ACCOUNT}line = \"public\"\n")).contains("unknown variant"));
+    }
+
+    #[test]
     fn devices_are_refused_with_their_line() {
         const PRINTER: &str =
             "[[device]]\nname = \"p\"\nkind = \"printer\"\ndriver = \"escpos\"\naddress = \"tcp:h:1\"\n";
@@ -278,7 +300,7 @@ mod tests {
                 "device[1].part_of: names no",
             ),
             (
-                format!("{}{VIRTUAL}", ACCOUNT.replace("127.0.0.1", "192.0.2.1")),
+                format!("{}line = \"private\"\n{VIRTUAL}", ACCOUNT.replace("127.0.0.1", "192.0.2.1")),
                 7,
                 "account[0].address: not on",
             ),

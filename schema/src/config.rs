@@ -13,7 +13,7 @@ mod terminal;
 mod tms;
 mod values;
 
-pub use account::{AccountConfig, RefusalWithoutMac, RouteConfig, TlsConfig};
+pub use account::{AccountConfig, NOT_PLAIN, PlainLine, RefusalWithoutMac, RouteConfig, TlsConfig};
 pub use bus::{BusConfig, BusKind, CallerConfig};
 pub use device::{DeviceConfig, DeviceOptions, DeviceRole};
 pub use flow::{FlowConfig, NoCvmConfig};

@@ -3,7 +3,7 @@
 //! is given. The messages are in docs/apply.md.
 use crate::{
     account::AccountId,
-    config::{AccountConfig, Mid, Nii, Tid, TlsConfig, TmsConfig},
+    config::{AccountConfig, Mid, Nii, PlainLine, Tid, TlsConfig, TmsConfig},
     fault::Fault,
     host::Wallet,
     money::{Currency, MAX_MINOR},
@@ -459,6 +459,9 @@ pub struct AccountParameters {
     /// TLS to the host, under the CA of `[tms]`.
     #[serde(default)]
     pub tls: bool,
+    /// Nature of a line without TLS that leaves this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<PlainLine>,
     /// Greatest amount of one payment, minor units; none: the default of a configured account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_limit: Option<u64>,
@@ -497,6 +500,7 @@ impl AccountParameters {
         config.nii = self.nii.unwrap_or(config.nii);
         config.amount_limit = self.amount_limit.unwrap_or(config.amount_limit);
         config.tls = tls;
+        config.line = self.line;
         config.fees = self.fees.clone();
         config
     }
@@ -668,6 +672,7 @@ mod tests {
             address: "127.0.0.1:1".into(),
             nii: None,
             tls: false,
+            line: None,
             amount_limit: None,
             settlement: Settlement::T1,
             fees: Vec::new(),

@@ -272,6 +272,10 @@ pub struct Outcome {
     /// Terminal number (F41).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tid: Option<String>,
+    /// Nature of its line to the acquirer, where that is plain TCP that leaves this machine: it could be read
+    /// and its answer be forged on the wire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<crate::config::PlainLine>,
     /// Operator on duty, two digits.
     pub operator: String,
     /// Supervisor who allowed it, where the operator alone may not.
@@ -377,6 +381,7 @@ impl Outcome {
             account: None,
             mid: None,
             tid: None,
+            line: None,
             operator: String::new(),
             approved_by: None,
             entry: None,

@@ -34,6 +34,7 @@ pub fn with_account(view: &mut Outcome, account: &AccountSettings) {
     view.account = Some(account.config.id.clone());
     view.mid = Some(account.config.mid.to_string());
     view.tid = Some(account.config.tid.to_string());
+    view.line = account.config.line;
     view.sums.currency = account.config.currency;
 }
 

@@ -17,7 +17,7 @@ use payterm_hosts::{BuildError, FrameError, Profile, Station, build};
 use payterm_journal::Store;
 use payterm_schema::{
     HostEvent, HostMessage, Kind, Pan,
-    config::AccountConfig,
+    config::{AccountConfig, NOT_PLAIN},
     fault::with_causes,
     host::{CardSecrets, FrameTrace, KeysVerdict, SecretsFrom},
     secret::SecretBytes,
@@ -25,6 +25,7 @@ use payterm_schema::{
 use payterm_vault::Vault;
 use session::{Heard, Session};
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
@@ -312,10 +313,21 @@ impl Line {
         Ok(new)
     }
 
+    /// Addresses of the host; on plain TCP that is not said to be private, those on this machine only: what a
+    /// name resolves to is not the configuration's word.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let address = &self.config.address;
+        let found = tokio::net::lookup_host(address).await.map_err(|e| format!("connect {address}: {e}"))?;
+        let safe = self.tls.is_some() || self.config.line.is_some();
+        let all: Vec<SocketAddr> = found.filter(|a| safe || a.ip().is_loopback()).collect();
+        if all.is_empty() { Err(format!("connect {address}: {NOT_PLAIN}")) } else { Ok(all) }
+    }
+
     async fn connect(&self) -> Result<Arc<Session>, String> {
-        let tcp = tokio::net::TcpStream::connect(&self.config.address)
+        let address = &self.config.address;
+        let tcp = tokio::net::TcpStream::connect(self.addresses().await?.as_slice())
             .await
-            .map_err(|e| format!("connect {}: {e}", self.config.address))?;
+            .map_err(|e| format!("connect {address}: {e}"))?;
         tcp.set_nodelay(true).map_err(|e| format!("connect: {e}"))?;
         let reader = session::Reader {
             profile: self.profile.clone(),

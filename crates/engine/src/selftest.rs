@@ -15,7 +15,7 @@ use payterm_journal::Store;
 use payterm_schema::{
     AccountId, DeviceKind, Fault, SelfTest, Time,
     config::{AccountConfig, Config, SelfTestPrint},
-    selftest::{Finding, Part, SelfTestItem, Verdict},
+    selftest::{Finding, LINE_PRIVATE, Part, SelfTestItem, Verdict},
     time::Millis,
 };
 use payterm_vault::Vault;
@@ -103,6 +103,10 @@ impl Examiner {
         for (a, line) in self.config.accounts.iter().zip(lines) {
             items.push(self.keys(&a.id).of(Part::Keys, a.id.as_str()));
             items.push(line.of(Part::HostLink, a.id.as_str()));
+            if a.line.is_some() {
+                let plain = Finding::new(Verdict::Passed, LINE_PRIVATE);
+                items.push(plain.of(Part::HostLink, a.id.as_str()));
+            }
         }
         let report = SelfTest { test: self.test, ..SelfTest::new(self.clock.now(), items) };
         for i in report.items.iter().filter(|i| i.verdict > Verdict::Passed) {

@@ -217,6 +217,7 @@ impl Texts {
             ("label-account", o.account.as_ref().map(ToString::to_string)),
             ("label-mid", o.mid.clone()),
             ("label-tid", o.tid.clone()),
+            ("label-line", o.line.map(|l| self.word(l))),
             ("label-operator", Some(o.operator.clone())),
             ("label-approved-by", o.approved_by.clone()),
             ("label-scheme", o.scheme.clone()),

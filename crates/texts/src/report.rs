@@ -123,6 +123,7 @@ pub(crate) fn settlement(texts: Texts, o: &Outcome, ctx: &SlipContext) -> Paper 
         named => named.to_owned(),
     };
     let mut lines = heads(texts, o.test, ctx);
+    lines.extend(o.line.map(|_| head(text("slip-private-line"))));
     lines.push(head(text("settlement-title")));
     lines.push(row(text("slip-shop"), o.place.shop.clone()));
     lines.push(row(text("slip-operator"), o.operator.clone()));

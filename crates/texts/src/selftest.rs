@@ -2,7 +2,7 @@
 use crate::{Align, Line, Paper, Size, SlipContext, Texts, clean};
 use payterm_schema::{
     SelfTest,
-    selftest::{SelfTestItem, Verdict},
+    selftest::{LINE_PRIVATE, SelfTestItem, Verdict},
 };
 
 impl Texts {
@@ -49,6 +49,8 @@ impl Texts {
             lines.push(row(self.part_name(item), self.word(item.verdict), item.verdict > Verdict::Passed));
             if item.verdict > Verdict::Passed {
                 lines.extend([text(item.reason.clone()), text(item.remedy.clone())]);
+            } else if item.code == LINE_PRIVATE {
+                lines.push(text(item.reason.clone()));
             }
         }
         if !ctx.service_phone.is_empty() {

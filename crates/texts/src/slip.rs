@@ -71,11 +71,9 @@ fn framed(templates: &Templates, kind: PaperKind, outcome: &Outcome, ctx: &SlipC
     let body = templates.run(name, values(kind, outcome, ctx, name)).ok()?;
     let text = |text: String, size, bold| Line::Text { text, align: Align::Center, size, bold };
     let head = |id: &str| text(texts.get(id, &[]), Size::Normal, true);
-    let mut lines: Vec<Line> = [(f.test, "slip-test"), (f.duplicate, "slip-duplicate")]
-        .into_iter()
-        .filter(|(on, _)| *on)
-        .map(|(_, id)| head(id))
-        .collect();
+    let heads =
+        [(f.test, "slip-test"), (f.duplicate, "slip-duplicate"), (f.private_line, "slip-private-line")];
+    let mut lines: Vec<Line> = heads.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
     lines.push(text(f.title.clone(), Size::Normal, true));
     lines.extend(f.warning.clone().map(|w| text(w, Size::Double, true)));
     lines.extend(f.copy.clone().map(|c| text(c, Size::Normal, false)));
@@ -190,6 +188,8 @@ fn render(env: &Environment<'_>, kind: PaperKind, outcome: &Outcome, ctx: &SlipC
 struct Facts {
     test: bool,
     duplicate: bool,
+    /// The line to the acquirer is plain TCP that leaves this machine.
+    private_line: bool,
     voided: bool,
     approved: bool,
     merchant_copy: bool,
@@ -246,9 +246,10 @@ struct Facts {
 }
 
 /// The variables of a template; docs/templates.md says what each of them is.
-pub const VARIABLES: [&str; 49] = [
+pub const VARIABLES: [&str; 50] = [
     "test",
     "duplicate",
+    "private_line",
     "voided",
     "approved",
     "merchant_copy",
@@ -325,6 +326,7 @@ fn facts(texts: Texts, kind: PaperKind, outcome: &Outcome, ctx: &SlipContext, te
     Facts {
         test: o.test,
         duplicate: ctx.duplicate,
+        private_line: o.line.is_some(),
         voided: o.voided,
         approved,
         merchant_copy: kind == PaperKind::MerchantCopy,
@@ -581,7 +583,12 @@ fn plain(texts: Texts, kind: PaperKind, o: &Outcome, ctx: &SlipContext) -> Paper
         "slip-do-not-take"
     };
     let do_not = advice(texts, o).filter(|_| kind == PaperKind::StuckSlip).map_or(do_not, |a| a.warning);
-    let warnings = [(o.test, "slip-test"), (ctx.duplicate, "slip-duplicate"), (warn, do_not)];
+    let warnings = [
+        (o.test, "slip-test"),
+        (ctx.duplicate, "slip-duplicate"),
+        (o.line.is_some(), "slip-private-line"),
+        (warn, do_not),
+    ];
     let mut lines: Vec<Line> = warnings.into_iter().filter(|(on, _)| *on).map(|(_, id)| head(id)).collect();
     lines.extend([
         Line::Text { text: texts.word(kind), align: Align::Center, size: Size::Normal, bold: false },

@@ -2,6 +2,7 @@
 use crate::Texts;
 use payterm_schema::{
     DeviceKind, DeviceState, InhibitReason, Kind, Phase, Status,
+    config::PlainLine,
     host::{EntryMode, Wallet},
     offline::{OfflineAuthority, OfflineRule},
     onboarding::{Problem, Product, Stage},
@@ -95,6 +96,7 @@ words! {
         Card => "offline_authority-card", CardUnableOnline => "offline_authority-card_unable_online", Voice =>
         "offline_authority-voice", Merchant => "offline_authority-merchant",
     }
+    PlainLine { Private => "plain_line-private" }
     OfflineRule {
         Off => "offline-off", Profile => "offline-profile", Settlement => "offline-settlement",
         Kind => "offline-kind", Instrument => "offline-instrument", Chip => "offline-chip",

@@ -32,9 +32,12 @@ pub struct AccountConfig {
     /// expect).
     #[serde(default)]
     pub persistent: bool,
-    /// TLS to the host. Default: plain TCP.
+    /// TLS to the host. Default: plain TCP, for a host on this machine; any other needs `line`.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
+    /// Nature of a line without TLS that leaves this machine; an error beside `tls`. Default: there is none.
+    #[serde(default)]
+    pub line: Option<PlainLine>,
     /// Greatest time to connect, TLS handshake included. Default 10,000.
     #[serde(default = "connect_ms")]
     pub connect_timeout_ms: u32,
@@ -91,6 +94,15 @@ fn amount_limit() -> u64 {
     5_000_000
 }
 
+/// Nature of a line without TLS. What is sent on it can be read, and what answers be forged, by whoever
+/// reaches its wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PlainLine {
+    /// Leased line or tunnel that nobody else reads or writes on; said by the shop, shown on slips.
+    Private,
+}
+
 /// Meaning of a refusal without F64 (host-protocol §5): who refused is not proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -119,6 +131,10 @@ pub struct TlsConfig {
     pub key: Option<PathBuf>,
 }
 
+/// Rule of an address that is not on this machine.
+pub const NOT_PLAIN: &str =
+    "not on loopback: it needs tls, or line = \"private\" where nobody else reads or writes on the line";
+
 impl AccountConfig {
     /// Account with the default of every other key.
     pub fn new(id: AccountId, profile: &str, mid: Mid, tid: Tid, currency: Currency, address: &str) -> Self {
@@ -132,6 +148,7 @@ impl AccountConfig {
             nii: Nii::default(),
             persistent: false,
             tls: None,
+            line: None,
             connect_timeout_ms: connect_ms(),
             reply_timeout_ms: reply_ms(),
             auto_sign_in: yes(),
@@ -152,7 +169,7 @@ impl AccountConfig {
             RefusalWithoutMac::Reverse
         })
     }
-    /// Tells whether the address is on the loopback interface.
+    /// Tells whether the address is on the loopback interface; of a name only `localhost` is believed to be.
     pub fn is_loopback(&self) -> bool {
         let host =
             self.address.rsplit_once(':').map_or(self.address.as_str(), |(h, _)| h).trim_matches(['[', ']']);
@@ -189,6 +206,13 @@ impl AccountConfig {
             .and_then(|(h, p)| (!h.is_empty()).then(|| p.parse::<u16>().ok()).flatten());
         if port.is_none_or(|p| p == 0) {
             return Err(Fault::invalid(&key("address"), "host:port"));
+        }
+        match (&self.tls, self.line) {
+            (Some(_), Some(_)) => return Err(Fault::invalid(&key("line"), "not beside tls")),
+            (None, None) if !self.is_loopback() => {
+                return Err(Fault::invalid(&key("address"), NOT_PLAIN));
+            }
+            (Some(_), None) | (None, _) => {}
         }
         not_zero(
             path,

@@ -4,8 +4,8 @@ use crate::common::*;
 use payterm_devices::virtual_bench::When;
 use payterm_schema::{
     SelfTest, Status, Terminal,
-    config::Language,
-    selftest::{Part, Verdict},
+    config::{Language, PlainLine},
+    selftest::{LINE_PRIVATE, Part, Verdict},
 };
 use payterm_tests::real::stack::{Stack, caller, until};
 use std::{os::unix::fs::PermissionsExt, time::Duration};
@@ -115,6 +115,24 @@ async fn what_is_broken_is_found_and_limits_only_what_needs_it() -> Done {
     assert_eq!(client.papers(&caller()).await?.len(), 2);
     virtuals.paper_out(false)?;
     virtuals.wait_papers(2, Duration::from_secs(60))?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plain_line_that_is_said_to_be_private_is_told() -> Done {
+    let stack = Stack::start(|c, _| c.accounts[0].line = Some(PlainLine::Private))?;
+    let client = stack.client().await?;
+    let report = first_report(&client).await;
+    let said = report.items.iter().find(|i| i.code == LINE_PRIVATE).expect("said");
+    assert_eq!((said.part, said.verdict, report.verdict), (Part::HostLink, Verdict::Passed, Verdict::Passed));
+    client.self_test(&caller(), true).await?;
+    let mut virtuals = stack.virtuals()?;
+    alice(&mut virtuals);
+    let paid = pay(&client, sale("pl-1", "1.00")).await;
+    assert_eq!((paid.status, paid.line), (Status::Approved, Some(PlainLine::Private)));
+    let (_, papers) = virtuals.wait_papers(3, Duration::from_secs(60))?;
+    assert!(papers[0].contains("明文传输,配置为专线"), "{}", papers[0]);
+    assert!(papers[1..].iter().all(|p| p.contains("** 专线明文传输 **")), "{papers:?}");
     Ok(())
 }
 

@@ -75,6 +75,7 @@ fn parameters() -> Parameters {
         address: "127.0.0.1:1".into(),
         nii: None,
         tls: false,
+        line: None,
         amount_limit: None,
         settlement: Settlement::T1,
         fees: Vec::new(),

@@ -10,7 +10,7 @@ use payterm_hosts::{Profile, Station};
 use payterm_journal::Store;
 use payterm_schema::{
     Batch, HostEvent, HostMessage, Kind, Stan, Time,
-    config::{AccountConfig, TlsConfig},
+    config::{AccountConfig, NOT_PLAIN, PlainLine, TlsConfig},
     host::{CardSecrets, EntryMode, FrameTrace, KeysVerdict, MessageKind, Plan, SecretsFrom},
     time::Millis,
 };
@@ -398,4 +398,34 @@ fn tls_trusts_only_the_configured_ca_and_name() {
     for event in [run(other_ca, "acquirer.test"), run(ca, "bank.test")] {
         assert!(matches!(&event, HostEvent::NotSent { why } if why.starts_with("TLS")), "{event:?}");
     }
+}
+
+/// What a name resolves to is judged anew for each connection, and a laboratory is no exception.
+#[test]
+fn plain_tcp_goes_to_this_machine_only() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let why = |address: String, line: Option<PlainLine>| {
+        let mut rig = Rig::new(address);
+        (rig.config.line, rig.config.connect_timeout_ms) = (line, 300);
+        let told = Arc::new(Mutex::new(String::new()));
+        let out = told.clone();
+        rig.run(|link| async move {
+            let event = link.sign_in(1, 400).await;
+            let (HostEvent::NotSent { why } | HostEvent::NoReply { why, .. }) = event else {
+                panic!("{event:?}")
+            };
+            *out.lock().unwrap() = why;
+        });
+        told.lock().unwrap().clone()
+    };
+    for far in ["192.0.2.1", "[::ffff:192.0.2.1]", "0.0.0.0"] {
+        let plain = why(format!("{far}:{port}"), None);
+        assert!(plain.contains(NOT_PLAIN), "{plain}");
+    }
+    let private = why(format!("192.0.2.1:{port}"), Some(PlainLine::Private));
+    assert!(!private.contains(NOT_PLAIN), "{private}");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "0.0.0.0 is this machine, but not by its loopback");
+    assert_eq!(why(format!("localhost:{port}"), None), "time-out");
 }

@@ -180,6 +180,7 @@ impl Registry {
             address: host.to_string(),
             nii: None,
             tls: false,
+            line: None,
             amount_limit: None,
             settlement: Settlement::T1,
             fees: fees(account),

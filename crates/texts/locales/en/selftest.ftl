@@ -38,6 +38,7 @@ found-host-not-asked = signed in, not asked
 found-host-not-signed-in = not signed in
 found-host-refused = the host refuses ({ $why })
 found-host-silent = the host does not answer ({ $why })
+found-line-private = plain TCP, said to be private: card numbers can be read on the line, and answers be forged
 remedy-unknown = Call support
 remedy-device-failed = Check its power and cable; if that does not help, call support
 remedy-no-answer = Switch it off and on; if that does not help, call support

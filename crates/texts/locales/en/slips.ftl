@@ -6,6 +6,7 @@ slip-stuck-title = REVERSAL STUCK
 slip-test = *** TEST 测试 ***
 slip-test-void = Test paper, no value
 slip-duplicate = ** DUPLICATE 重打印 **
+slip-private-line = ** PRIVATE LINE, NOT ENCRYPTED **
 slip-voided = ** VOIDED 已撤销 **
 slip-not-approved = NOT APPROVED
 slip-merchant-copy = MERCHANT COPY

@@ -38,6 +38,7 @@ found-host-not-asked = 已签到,未测试
 found-host-not-signed-in = 未签到
 found-host-refused = 主机拒绝({ $why })
 found-host-silent = 主机无应答({ $why })
+found-line-private = 明文传输,配置为专线:线路上可见卡号,应答可被伪造
 remedy-unknown = 请致电客服
 remedy-device-failed = 请检查其电源和连线;仍不行请致电客服
 remedy-no-answer = 请断电再通电;仍不行请致电客服

@@ -6,6 +6,7 @@ slip-stuck-title = 冲正待人工处理
 slip-test = *** 测试 TEST ***
 slip-test-void = 测试单据,无效
 slip-duplicate = ** 重打印 DUPLICATE **
+slip-private-line = ** 专线明文传输 **
 slip-voided = ** 已撤销 VOIDED **
 slip-not-approved = 交易未成功
 slip-merchant-copy = 商户存根

@@ -2,7 +2,7 @@
 use crate::common::*;
 use payterm_schema::{
     Batch, Kind, Outcome, Stan, Status,
-    config::Language,
+    config::{Language, PlainLine},
     host::EntryMode,
     offline::OfflineAuthority,
     onboarding::Stage,
@@ -11,7 +11,7 @@ use payterm_schema::{
     settlement::{Halves, Settlement, StuckLine, UnpaidLine, Verdict},
     totals::{Scope, Total},
 };
-use payterm_texts::{Line, Paper, SlipContext, columns_of, slip};
+use payterm_texts::{Line, Paper, SlipContext, Templates, columns_of, slip};
 use std::path::PathBuf;
 
 const LANGUAGES: [Language; 2] = [Language::ZhCn, Language::En];
@@ -426,6 +426,35 @@ fn the_host_s_time_is_shown_in_the_terminal_s_zone() {
     let ctx = SlipContext { zone: "America/New_York".parse().unwrap(), ..context(Language::En) };
     let paper = slip(&job(PaperKind::CustomerCopy, outcome), &ctx, &Default::default()).to_text(32);
     assert!(paper.contains("2026-03-04 19:30:18"), "{paper}");
+}
+
+/// On every paper of an outcome, also by a shop's own template and where no template serves.
+#[test]
+fn a_plain_line_is_said_at_the_head_of_each_slip() {
+    let bare = Templates::default();
+    let own = Templates::load(&[("payment.jinja".into(), b"rule\n".to_vec())]).0;
+    let broken = Templates::load(&[("payment.jinja".into(), b"{{ no.such }}\n".to_vec())]).0;
+    let papers = [
+        (PaperKind::MerchantCopy, sale()),
+        (PaperKind::CustomerCopy, sale()),
+        (PaperKind::UnknownSlip, unknown()),
+        (PaperKind::StuckSlip, unknown()),
+        (PaperKind::SettlementReport, settled()),
+    ];
+    for (language, words) in [(Language::En, "PRIVATE LINE, NOT ENCRYPTED"), (Language::ZhCn, "专线明文传输")]
+    {
+        for ((kind, outcome), templates) in papers.iter().flat_map(|p| [&bare, &own, &broken].map(|t| (p, t)))
+        {
+            let paper = |line| {
+                let outcome = Outcome { line, ..outcome.clone() };
+                slip(&job(*kind, outcome), &context(language), templates).to_text(48)
+            };
+            let said = paper(Some(PlainLine::Private));
+            let head = said.lines().position(|l| l.contains(words));
+            assert!(head.is_some_and(|n| n < 3), "{said}");
+            assert!(!paper(None).contains(words));
+        }
+    }
 }
 
 #[test]
