@@ -253,6 +253,7 @@ impl Frame<'_> {
             late,
             mishaps: kept.mishaps.clone(),
             kept: Default::default(),
+            keys_refused: Default::default(),
             tasks: self.tasks.clone(),
             config: account.clone(),
         })

@@ -10,10 +10,11 @@ pub use tls::{TlsError, connector};
 use crate::{
     clock::Clock,
     mishap::{Mishaps, Part},
+    sparing::Sparing,
     supervise::{Life, Tasks},
 };
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
-use payterm_hosts::{BuildError, FrameError, Profile, Station, build};
+use payterm_hosts::{BuildError, FrameError, MakLength, Profile, Station, build};
 use payterm_journal::Store;
 use payterm_schema::{
     HostEvent, HostMessage, Kind, Pan,
@@ -22,7 +23,7 @@ use payterm_schema::{
     host::{CardSecrets, FrameTrace, KeysVerdict, SecretsFrom},
     secret::SecretBytes,
 };
-use payterm_vault::Vault;
+use payterm_vault::{KeyRules, Vault};
 use session::{Heard, Session};
 use std::{
     net::SocketAddr,
@@ -63,6 +64,7 @@ pub struct Line {
     pub mishaps: Mishaps,
     /// The connection that is kept open, for `persistent = true`.
     pub kept: Mutex<Option<Arc<Session>>>,
+    pub keys_refused: Sparing,
     pub tasks: Tasks,
 }
 
@@ -233,15 +235,21 @@ impl Line {
     /// Takes over the working keys of a sign-in.
     async fn import(&self, keys: SecretBytes) -> KeysVerdict {
         let (vault, account, running) = (self.vault.clone(), self.config.id.clone(), self.tasks.token());
+        let rules = &self.profile.keys;
+        let rules = KeyRules { double_mak: rules.mak == MakLength::Double, repeat: rules.repeat };
         let import = tokio::task::spawn_blocking(move || {
             let _running = running;
-            vault.import_working_keys(account.as_str(), &keys).map_err(|e| with_causes(&e))
+            vault.import_working_keys(account.as_str(), &keys, rules).map_err(|e| with_causes(&e))
         });
-        match import.await {
-            Ok(Ok(())) => KeysVerdict::Loaded,
-            Ok(Err(why)) => KeysVerdict::Refused(why),
-            Err(_) => KeysVerdict::Refused("the vault failed".into()),
+        let refused = match import.await {
+            Ok(Ok(())) => return KeysVerdict::Loaded,
+            Ok(Err(why)) => why,
+            Err(_) => "the vault failed".into(),
+        };
+        if self.keys_refused.is_due() {
+            tracing::warn!(account = %self.config.id, "working keys refused: {refused}");
         }
+        KeysVerdict::Refused(refused)
     }
 
     /// The connection stays open a while for its late answer, but carries nothing more: a path that died in

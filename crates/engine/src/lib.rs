@@ -19,6 +19,7 @@ pub mod mishap;
 pub mod profiles;
 mod recent;
 mod selftest;
+mod sparing;
 pub mod spooler;
 pub mod supervise;
 mod support;

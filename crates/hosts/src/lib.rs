@@ -19,7 +19,7 @@ pub use build::{BuildError, Built, Station, build};
 pub use frame::{Decoded, Envelope, FrameError, decode, encode, frame_len};
 pub use mask::trace;
 pub use profile::{
-    Frame, Keys, LengthPrefix, MacForm, MacRule, Mask, Profile, ProfileError, ReplyRow, Slice,
+    Frame, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, Profile, ProfileError, ReplyRow, Slice,
 };
 pub use reply::{Expect, Mismatch, ReadError, Reply, read, reply_message};
 pub use request::{RequestError, RequestView};

@@ -4,7 +4,7 @@ mod file;
 mod list;
 mod rows;
 
-pub use rows::{Frame, Keys, LengthPrefix, MacForm, MacRule, Mask, ReplyRow, Slice};
+pub use rows::{Frame, Keys, LengthPrefix, MacForm, MacRule, MakLength, Mask, ReplyRow, Slice};
 pub(crate) use rows::{MessageRow, Reversal, Show, Slot};
 
 use crate::iso8583::Table;

@@ -1,6 +1,6 @@
 //! F62 of a sign-in reply: working keys under the TMK, each followed by its 4-byte check value (host-protocol
 //! §4).
-use super::{DesKey, Key};
+use super::{DesKey, Key, has_equal_parts, share_a_part};
 use payterm_schema::secret::SecretBytes;
 use zeroize::Zeroizing;
 
@@ -26,6 +26,11 @@ pub enum F62Error {
     /// Check value of the key, `PIK`, `MAK` or `TDK`.
     #[error("F62: the check value of the {0} is wrong")]
     CheckValue(&'static str),
+    /// The key, `PIK`, `MAK` or `TDK`: who knows the check value of its half could have made it.
+    #[error("F62: the {0} has equal halves: it would be single DES")]
+    EqualHalves(&'static str),
+    #[error("F62: one key in two roles")]
+    TwoRoles,
     #[error("TMK: {0} bytes, must be 16")]
     Tmk(usize),
     #[error(
@@ -35,7 +40,8 @@ pub enum F62Error {
     Form,
 }
 
-/// Deciphers and checks all keys; one that fails refuses the whole message.
+/// Deciphers and checks all keys; one that fails refuses the whole message. Beside its check value: a key has
+/// no equal halves, and no part of it is in another role too. Both can be made of an old F62 without any key.
 pub fn parse_f62(tmk: &DesKey, f62: &[u8]) -> Result<KeySet, F62Error> {
     if tmk.key_len() != 16 {
         return Err(F62Error::Tmk(tmk.key_len()));
@@ -54,16 +60,31 @@ pub fn parse_f62(tmk: &DesKey, f62: &[u8]) -> Result<KeySet, F62Error> {
             Err(F62Error::CheckValue(name))
         }
     };
-    match f62.len() {
-        24 => Ok(KeySet { pik: key("PIK", 0, 8)?, mak: key("MAK", 12, 8)?, tdk: None }),
-        40 => Ok(KeySet { pik: key("PIK", 0, 16)?, mak: key("MAK", 20, 16)?, tdk: None }),
-        60 => {
-            Ok(KeySet { pik: key("PIK", 0, 16)?, mak: key("MAK", 20, 16)?, tdk: Some(key("TDK", 40, 16)?) })
+    let keys = match f62.len() {
+        24 => KeySet { pik: key("PIK", 0, 8)?, mak: key("MAK", 12, 8)?, tdk: None },
+        40 => KeySet { pik: key("PIK", 0, 16)?, mak: key("MAK", 20, 16)?, tdk: None },
+        60 => KeySet { pik: key("PIK", 0, 16)?, mak: key("MAK", 20, 16)?, tdk: Some(key("TDK", 40, 16)?) },
+        56 => return Err(F62Error::Length56),
+        84 => return Err(F62Error::Length84),
+        n => return Err(F62Error::Length(n)),
+    };
+    apart(&keys)?;
+    Ok(keys)
+}
+
+fn apart(keys: &KeySet) -> Result<(), F62Error> {
+    let named = [("PIK", Some(&keys.pik)), ("MAK", Some(&keys.mak)), ("TDK", keys.tdk.as_ref())];
+    let all: Vec<(&str, &[u8])> =
+        named.iter().filter_map(|(n, k)| Some((*n, k.as_ref()?.reveal()))).collect();
+    for (i, (name, key)) in all.iter().enumerate() {
+        if has_equal_parts(key) {
+            return Err(F62Error::EqualHalves(name));
         }
-        56 => Err(F62Error::Length56),
-        84 => Err(F62Error::Length84),
-        n => Err(F62Error::Length(n)),
+        if all[..i].iter().any(|(_, other)| share_a_part(key, other)) {
+            return Err(F62Error::TwoRoles);
+        }
     }
+    Ok(())
 }
 
 /// The acquirer's side: 24, 40 or 60 bytes by the lengths of the keys.
@@ -128,6 +149,46 @@ mod tests {
         for h in [F62_24, F62_40, F62_60] {
             assert_eq!(build_f62(&tmk(), &parse_f62(&tmk(), &x(h)).unwrap()).unwrap().reveal(), x(h));
         }
+    }
+
+    /// What can be made of a good F62 and its check values, without any key.
+    #[test]
+    fn a_rebuilt_message_is_refused() {
+        let [pik, pik_kcv] = [&F62_60[..32], &F62_60[32..40]];
+        let [mak, mak_kcv] = [&F62_60[40..72], &F62_60[72..80]];
+        let [single, single_kcv] = [&F62_40[40..56], &F62_40[72..80]];
+        let zeros = "0".repeat(16);
+        let parse = |parts: &[&str]| parse_f62(&tmk(), &x(&parts.concat())).err();
+        // The single-length MAK twice has its check value: every PIN would be under single DES.
+        for (parts, name) in [
+            (vec![single, single, single_kcv, mak, mak_kcv], "PIK"),
+            (vec![pik, pik_kcv, single, single, single_kcv], "MAK"),
+            (vec![pik, pik_kcv, mak, mak_kcv, single, single, single_kcv], "TDK"),
+        ] {
+            assert_eq!(parse(&parts), Some(F62Error::EqualHalves(name)));
+        }
+        for parts in [
+            vec![pik, pik_kcv, pik, pik_kcv],
+            vec![pik, pik_kcv, mak, mak_kcv, pik, pik_kcv],
+            vec![pik, pik_kcv, mak, mak_kcv, mak, mak_kcv],
+            vec![single, single_kcv, single, single_kcv],
+        ] {
+            assert_eq!(parse(&parts), Some(F62Error::TwoRoles));
+        }
+        assert_eq!(parse(&[pik, pik_kcv, single, &zeros, single_kcv]), None);
+    }
+
+    #[test]
+    fn parity_makes_no_other_key() {
+        let k = |h: &str| Key::from(DesKey::new(&x(h)).unwrap());
+        let built = |pik: &str, mak: &str| {
+            let f62 = build_f62(&tmk(), &KeySet { pik: k(pik), mak: k(mak), tdk: None }).unwrap();
+            parse_f62(&tmk(), f62.reveal()).err()
+        };
+        let (a, b) = ("0123456789ABCDEF", "1122334455667788");
+        assert_eq!(built(&[a, "0022446688AACCEE"].concat(), b), Some(F62Error::EqualHalves("PIK")));
+        assert_eq!(built(&[a, b].concat(), "0022446688AACCEE"), Some(F62Error::TwoRoles));
+        assert_eq!(built(&[a, b].concat(), "FEDCBA9876543210"), None);
     }
 
     #[test]

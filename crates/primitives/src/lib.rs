@@ -138,6 +138,22 @@ impl PartialEq for DesKey {
 }
 impl Eq for DesKey {}
 
+/// Tells whether two neighbouring parts of 8 bytes are equal but for parity, which makes triple DES a single
+/// DES. Constant time.
+pub fn has_equal_parts(key: &[u8]) -> bool {
+    key.as_chunks::<8>().0.windows(2).any(|w| same_part(&w[0], &w[1]))
+}
+
+/// Tells whether a part of 8 bytes of one key is, but for parity, one of the other.
+fn share_a_part(one: &[u8], other: &[u8]) -> bool {
+    let parts = |key| <[u8]>::as_chunks::<8>(key).0;
+    parts(one).iter().any(|a| parts(other).iter().any(|b| same_part(a, b)))
+}
+
+fn same_part(a: &[u8; 8], b: &[u8; 8]) -> bool {
+    a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) & 0xFE == 0
+}
+
 fn blocks(data: &mut [u8]) -> Result<impl Iterator<Item = &mut [u8; 8]>, PrimitiveError> {
     let len = data.len();
     match data.as_chunks_mut() {

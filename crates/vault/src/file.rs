@@ -27,8 +27,8 @@ const MAGIC: &[u8; 8] = b"PAYTERMV";
 const VERSION: u16 = 1;
 const HEADER: usize = 8 + 2 + 8 + 4;
 const HASH: usize = 32;
-/// A few hundred bytes an account; more is no vault of ours.
-const MAX_FILE: usize = 1 << 20;
+/// Room for 100 accounts with the hashes of all their keys; more is no vault of ours.
+const MAX_FILE: usize = 4 << 20;
 
 /// Reads a sealed file; none when there is no file.
 pub(crate) fn read(what: Sealed, dir: &Path, key: &SealingKey) -> Result<Option<SecretBytes>, VaultError> {
@@ -43,7 +43,7 @@ pub(crate) fn read(what: Sealed, dir: &Path, key: &SealingKey) -> Result<Option<
     let mut bytes = Vec::new();
     file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(io("read"))?;
     if bytes.len() > MAX_FILE {
-        return Err(VaultError::Damaged("it is longer than 1 MiB"));
+        return Err(VaultError::Damaged("it is longer than 4 MiB"));
     }
     open(what, &bytes, key).map(Some)
 }

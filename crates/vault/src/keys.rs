@@ -12,8 +12,38 @@ pub(crate) struct AccountKeys {
     pub kbpk: Option<Kbpk>,
     pub tmk: Option<DesKey>,
     pub working: Option<KeySet>,
+    /// Keyed hashes of the keys of the last sign-in that was taken, 16 bytes each, whether they are still here
+    /// or not.
+    pub last: Vec<u8>,
+    /// Keyed hashes of the working keys that others have replaced under this TMK, the oldest first.
+    pub replaced: Vec<u8>,
     /// Service key; only in the entry of [`TERMINAL`].
     pub service: Option<SecretBytes>,
+}
+
+/// Hashes of replaced keys that are kept: of the last 1,000 sign-ins at two keys each.
+const REPLACED_MAX: usize = 2_000 * HASH;
+pub(crate) const HASH: usize = 16;
+
+impl AccountKeys {
+    /// Another TMK begins a history of its own; working keys under the former one are worth nothing.
+    pub fn set_tmk(&mut self, tmk: DesKey) {
+        if self.tmk.as_ref() != Some(&tmk) {
+            (self.last, self.replaced) = (Vec::new(), Vec::new());
+        }
+        (self.tmk, self.working) = (Some(tmk), None);
+    }
+    /// Tells whether others have replaced one of the keys with these hashes.
+    pub fn has_replaced(&self, hashes: &[[u8; HASH]]) -> bool {
+        hashes.iter().any(|h| self.replaced.as_chunks::<HASH>().0.contains(h))
+    }
+    /// Notes the keys with these hashes as the ones in use.
+    pub fn note(&mut self, hashes: &[[u8; HASH]]) {
+        let old = self.replaced.as_chunks::<HASH>().0.iter().chain(self.last.as_chunks::<HASH>().0);
+        let old: Vec<u8> = old.filter(|h| !hashes.contains(h)).flatten().copied().collect();
+        self.replaced = old[old.len().saturating_sub(REPLACED_MAX)..].to_vec();
+        self.last = hashes.as_flattened().to_vec();
+    }
 }
 
 /// The entry of the terminal's own keys; no account can have this name.
@@ -29,6 +59,10 @@ const PIK: u8 = 4;
 const MAK: u8 = 5;
 const TDK: u8 = 6;
 const SERVICE: u8 = 7;
+const LAST: u8 = 8;
+const REPLACED: u8 = 9;
+/// Bytes of hashes in one entry.
+const HASHES: usize = 15 * HASH;
 
 /// The upper half of a slot's byte: the key's algorithm. DES is 0, as it always was.
 const AES: u8 = 1 << 4;
@@ -44,7 +78,7 @@ pub(crate) fn encode(keys: &Keys) -> Zeroizing<Vec<u8>> {
     for (name, slot, key) in entries() {
         out.push(name.len() as u8); // at most 32
         out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(&[slot, key.len() as u8]); // at most 32
+        out.extend_from_slice(&[slot, key.len() as u8]); // at most `HASHES`
         out.extend_from_slice(key);
     }
     out
@@ -62,7 +96,9 @@ fn slots(k: &AccountKeys) -> Vec<(u8, &[u8])> {
         .flatten()
         .map(|(slot, k)| (slot | of(k.algorithm()), k.reveal()));
     let service = k.service.as_ref().map(|k| (SERVICE, k.reveal()));
-    kbpk.into_iter().chain(tmk).chain(service).chain(working).collect()
+    let hashes = [(LAST, &k.last), (REPLACED, &k.replaced)];
+    let hashes = hashes.into_iter().flat_map(|(slot, all)| all.chunks(HASHES).map(move |part| (slot, part)));
+    kbpk.into_iter().chain(tmk).chain(service).chain(hashes).chain(working).collect()
 }
 
 const fn of(algorithm: Algorithm) -> u8 {
@@ -100,6 +136,8 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Keys> {
             SERVICE if matches!(key.len(), 16 | 24 | 32) => {
                 account.service = Some(SecretBytes::new(key.to_vec()))
             }
+            LAST if key.len().is_multiple_of(HASH) => account.last.extend_from_slice(key),
+            REPLACED if key.len().is_multiple_of(HASH) => account.replaced.extend_from_slice(key),
             slot => match working_key(slot, key)? {
                 (PIK, pik) => {
                     // `encode` writes the MAK right after its PIK.
@@ -139,6 +177,8 @@ mod tests {
                 AccountKeys {
                     kbpk: Kbpk::new(KbpkAlgorithm::Tdes, &[9; 24]).ok(),
                     tmk: Some(k(16, 1)),
+                    last: vec![1; 3 * HASH],
+                    replaced: (0..40 * HASH).map(|i| i as u8).collect(),
                     working: None,
                     service: Some(SecretBytes::new(vec![7; 32])),
                 },
@@ -153,7 +193,7 @@ mod tests {
                         mak: k(8, 4).into(),
                         tdk: Some(k(16, 5).into()),
                     }),
-                    service: None,
+                    ..AccountKeys::default()
                 },
             ),
             (
@@ -174,6 +214,7 @@ mod tests {
         assert_eq!(back["visa_2"].working, keys["visa_2"].working);
         assert_eq!(back["west"].working, keys["west"].working);
         assert_eq!(back["a"].service, keys["a"].service);
+        assert_eq!((&back["a"].last, &back["a"].replaced), (&keys["a"].last, &keys["a"].replaced));
         assert_eq!(back["a"].kbpk.as_ref().map(Kbpk::algorithm), Some(KbpkAlgorithm::Tdes));
         for n in 0..bytes.len() {
             if let Some(shorter) = decode(&bytes[..n]) {
@@ -185,7 +226,24 @@ mod tests {
                 && decode(&[1, b'a', TMK, 3, 0, 0, 0]).is_none()
                 && decode(&[0, TMK, 8]).is_none()
                 && decode(&[1, b'a', PIK | 3 << 4, 1, 0]).is_none()
+                && decode(&[1, b'a', LAST, 2, 0, 0]).is_none()
         );
+    }
+
+    #[test]
+    fn replaced_keys_are_kept_up_to_a_number_and_the_oldest_go_first() {
+        let mut keys = AccountKeys::default();
+        let hash = |n: u32| {
+            let mut hash = [0; HASH];
+            hash[..4].copy_from_slice(&n.to_be_bytes());
+            hash
+        };
+        for n in 0..=2_001 {
+            keys.note(&[hash(n)]);
+        }
+        assert!(!keys.has_replaced(&[hash(0)]) && keys.has_replaced(&[hash(1)]));
+        assert!(keys.has_replaced(&[hash(5_000), hash(2_000)]) && !keys.has_replaced(&[hash(2_001)]));
+        assert_eq!((keys.replaced.len(), keys.last.len()), (REPLACED_MAX, HASH));
     }
 
     /// Bytes of a file from before keys had an algorithm.

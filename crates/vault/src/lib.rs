@@ -15,4 +15,4 @@ mod vault;
 pub use payterm_primitives::signature::Verifier as SignatureVerifier;
 pub use sealing::{KeyedHash, SealingKey, SealingKeyError};
 pub use terminal::{TerminalKey, WrappedTmk};
-pub use vault::{AccountMac, KeysRefused, Vault, VaultError};
+pub use vault::{AccountMac, KeyRules, KeysRefused, Vault, VaultError};

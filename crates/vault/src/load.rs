@@ -2,7 +2,7 @@
 //! block. A clear whole key has no way in.
 use crate::{Vault, VaultError, vault::no_key};
 use payterm_primitives::{
-    DesKey,
+    DesKey, has_equal_parts,
     tr31::{self, Header, Kbpk, KbpkAlgorithm, Tr31Error},
 };
 use payterm_schema::secret::SecretBytes;
@@ -89,8 +89,7 @@ impl Vault {
     fn set_tmk(&self, account: &str, key: &SecretBytes) -> Result<(), VaultError> {
         let tmk = DesKey::new(key.reveal())?;
         self.change(account, |keys| {
-            keys.tmk = Some(tmk);
-            keys.working = None;
+            keys.set_tmk(tmk);
             Ok(())
         })
     }
@@ -188,15 +187,9 @@ fn zeros(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |all, b| all | b) == 0
 }
 
-/// Neighbouring parts that are equal but for parity make triple DES a single DES; all zeros is the same case.
+/// All zeros is a case of it.
 pub(crate) fn not_degenerate(rules: &Rules, key: &[u8]) -> Result<(), VaultError> {
-    let (parts, _) = key.as_chunks::<8>();
-    let equal = |a: &[u8; 8], b: &[u8; 8]| a.iter().zip(b).fold(0, |d, (a, b)| d | (a ^ b)) & 0xFE == 0;
-    if parts.windows(2).any(|w| equal(&w[0], &w[1])) {
-        Err(rules.refuse("must not have equal halves"))
-    } else {
-        Ok(())
-    }
+    if has_equal_parts(key) { Err(rules.refuse("must not have equal halves")) } else { Ok(()) }
 }
 
 fn check_header(h: &Header) -> Result<(), Tr31Error> {

@@ -2,6 +2,7 @@
 //! master keys that an acquirer wraps to it.
 use crate::{
     Vault, VaultError, file,
+    keys::AccountKeys,
     load::{TMK, not_degenerate},
 };
 use getrandom::SysRng;
@@ -59,10 +60,7 @@ impl Vault {
             }
             clear.push((k.account.clone(), tmk));
         }
-        self.change_all(clear, |keys, tmk| {
-            keys.tmk = Some(tmk);
-            keys.working = None;
-        })
+        self.change_all(clear, AccountKeys::set_tmk)
     }
 
     /// Reads the private key, each time: it is needed twice in a terminal's life and does not stay in

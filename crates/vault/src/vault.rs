@@ -65,9 +65,25 @@ pub enum KeysRefused {
     NoTmk(String),
     #[error(transparent)]
     Form(#[from] F62Error),
+    #[error("F62: the MAK is of single length, and the profile says keys.mak = \"double\"")]
+    SingleMak,
+    #[error(
+        "F62: a key that others have replaced since (an old reply?); an acquirer that hands out few needs \
+         keys.repeat = true in its profile"
+    )]
+    Replaced,
     /// The keys were good, or had to go, and the sealed file could not be written.
     #[error("working keys could not be stored")]
     Store(#[source] VaultError),
+}
+
+/// What an acquirer's profile says of its working keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyRules {
+    /// The MAK has 16 bytes; a single-length one is refused.
+    pub double_mak: bool,
+    /// Keys that others have replaced may come again: the acquirer hands out few.
+    pub repeat: bool,
 }
 
 /// Keys of all accounts of one terminal. Used through `Arc` from several threads; a change is durable when
@@ -102,9 +118,15 @@ impl Vault {
         Some([a, b, c])
     }
 
-    /// The working keys of F62 in a sign-in reply (host-protocol §4): 24, 40 or 60 bytes. Whatever is refused
-    /// leaves the account without working keys.
-    pub fn import_working_keys(&self, account: &str, f62: &SecretBytes) -> Result<(), KeysRefused> {
+    /// The working keys of F62 in a sign-in reply (host-protocol §4): 24, 40 or 60 bytes. Those in use, or of
+    /// the last sign-in that was taken, may come again and change nothing. Whatever is refused leaves the
+    /// account without working keys.
+    pub fn import_working_keys(
+        &self,
+        account: &str,
+        f62: &SecretBytes,
+        rules: KeyRules,
+    ) -> Result<(), KeysRefused> {
         let mut keys = self.lock();
         let entry = keys.get_mut(account).filter(|k| k.tmk.is_some());
         let Some((entry, tmk)) = entry.and_then(|e| e.tmk.clone().map(|t| (e, t))) else {
@@ -112,22 +134,54 @@ impl Vault {
         };
         // The host works with the new keys from its reply on: the old ones are of no use, whatever comes of
         // the new.
-        let had = entry.working.take().is_some();
-        match primitives::parse_f62(&tmk, f62.reveal()) {
-            Ok(set) => {
+        let old = entry.working.take();
+        match self.judge(entry, &tmk, f62, rules) {
+            Ok((set, _)) if old.as_ref() == Some(&set) => {
+                entry.working = old;
+                Ok(())
+            }
+            Ok((set, hashes)) => {
+                let before = entry.clone();
+                entry.note(&hashes);
                 entry.working = Some(set);
                 self.save(&keys).map_err(|e| {
-                    keys.get_mut(account).map(|k| k.working.take());
+                    keys.insert(account.into(), before);
                     KeysRefused::Store(e)
                 })
             }
             Err(refused) => {
-                if had {
+                if old.is_some() {
                     self.save(&keys).map_err(KeysRefused::Store)?;
                 }
-                Err(refused.into())
+                Err(refused)
             }
         }
+    }
+
+    /// The keys of F62 and their hashes, when they may be taken.
+    fn judge(
+        &self,
+        known: &AccountKeys,
+        tmk: &primitives::DesKey,
+        f62: &SecretBytes,
+        rules: KeyRules,
+    ) -> Result<(primitives::KeySet, Vec<[u8; keys::HASH]>), KeysRefused> {
+        let set = primitives::parse_f62(tmk, f62.reveal())?;
+        if rules.double_mak && set.mak.reveal().len() != 16 {
+            return Err(KeysRefused::SingleMak);
+        }
+        // Key by key: of two messages that were taken a third can be made. Parity makes no other key.
+        let hash = |key: &primitives::Key| {
+            let bare = Zeroizing::new(key.reveal().iter().map(|b| b & 0xFE).collect::<Vec<_>>());
+            let hash = self.keyed_hash("working-key", &bare);
+            std::array::from_fn(|i| hash[i])
+        };
+        let hashes: Vec<_> =
+            [Some(&set.pik), Some(&set.mak), set.tdk.as_ref()].into_iter().flatten().map(hash).collect();
+        if known.has_replaced(&hashes) && !rules.repeat {
+            return Err(KeysRefused::Replaced);
+        }
+        Ok((set, hashes))
     }
 
     /// Removes the working keys: at sign-off, or when the host says that they are wrong. On an error they are

@@ -72,6 +72,7 @@ impl Rig {
                 late: Arc::new(move |tag, event| late.lock().unwrap().push((tag, event))),
                 mishaps: Mishaps::default(),
                 kept: Default::default(),
+                keys_refused: Default::default(),
                 tasks: Tasks::default(),
                 config: self.config,
             });

@@ -1,7 +1,7 @@
 //! A profile's file, and the rules that make a [`Profile`] of it.
 use super::list::{field_list, is_mti, known, number, slots, values};
 use super::rows::{
-    Entry, Frame, Keys, MacRule, MessageRow, Reasons, ReplyRow, Reversal, Security, Show, Slot,
+    Entry, Frame, Keys, MacRule, MakLength, MessageRow, Reasons, ReplyRow, Reversal, Security, Show, Slot,
 };
 use super::{LengthPrefix, Mask, OFFLINE, Profile, ProfileError, QUERY, bad, field, kind_of};
 use crate::iso8583::{Align, Bitmap, Class, Digits, FIELDS, Format, Prefix, Table};
@@ -13,6 +13,7 @@ use payterm_schema::host::{CodeRule, HostRules, Wallet, WalletQuery};
 use payterm_schema::icc::Tag;
 use payterm_schema::kind::{Kind, Recovery};
 use payterm_schema::offline::OfflineAuthority;
+use payterm_schema::secret::MacAlgorithm;
 use payterm_schema::time::Millis;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -322,6 +323,11 @@ impl File {
         }
         if self.keys.lengths.is_empty() {
             return bad("keys.lengths", "none given");
+        }
+        if self.keys.mak == MakLength::Double
+            && (self.keys.lengths.contains(&24) || self.mac.algorithm == MacAlgorithm::X9_9)
+        {
+            return bad("keys.mak", "24 bytes of keys and X9.9 have a MAK of single length");
         }
         Ok(())
     }

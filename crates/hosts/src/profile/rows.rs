@@ -53,6 +53,20 @@ pub struct Keys {
     pub field: u8,
     /// Lengths in bytes that are taken (24, 40 and 60: host-protocol §4).
     pub lengths: Vec<usize>,
+    /// Length of the MAK. Default: the one that comes.
+    #[serde(default)]
+    pub mak: MakLength,
+    /// Keys that others have replaced may come again: the acquirer hands out few. Default false.
+    #[serde(default)]
+    pub repeat: bool,
+}
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MakLength {
+    #[default]
+    Any,
+    /// 16 bytes; a single-length MAK is refused.
+    Double,
 }
 /// Form of a field in a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

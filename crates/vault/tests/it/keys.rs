@@ -1,11 +1,11 @@
 //! Keys through the front door: loading, working keys, MAC, PIN block, track, restart, refusals, threads.
 use payterm_primitives::{
-    DesKey,
+    DesKey, KeySet, build_f62,
     f62::F62Error,
     tr31::{Header, Kbpk, KbpkAlgorithm, Tr31Error, wrap},
 };
 use payterm_schema::secret::{Mac, MacAlgorithm, MacError, MacValue, Pan, Pin, SecretBytes};
-use payterm_vault::{KeysRefused, SealingKey, Vault, VaultError};
+use payterm_vault::{KeyRules, KeysRefused, SealingKey, Vault, VaultError};
 use std::{path::Path, sync::Arc};
 
 fn x(h: &str) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn from_components_to_mac_pin_and_track_across_a_restart() {
     load(&v, "visa");
     assert_eq!(v.tmk_check_value("visa"), Some([0x43, 0xC6, 0xCC]));
     assert!(!v.has_working_keys("visa"));
-    v.import_working_keys("visa", &secret(F62_40)).unwrap();
+    v.import_working_keys("visa", &secret(F62_40), KeyRules::default()).unwrap();
     drop(v);
 
     let v = open(dir.path());
@@ -62,7 +62,7 @@ fn from_components_to_mac_pin_and_track_across_a_restart() {
     ));
 
     // The next sign-in is heard by a Mac that exists already.
-    v.import_working_keys("visa", &secret(F62_60)).unwrap();
+    v.import_working_keys("visa", &secret(F62_60), KeyRules::default()).unwrap();
     assert_eq!(mac.verify(MacAlgorithm::UnionpayEcb, &mac_input(), b"E3D5BB2E"), Ok(false));
     assert_eq!(
         *v.encipher_track("visa", "6225881234567890=25122010000012345").unwrap(),
@@ -84,25 +84,29 @@ fn from_components_to_mac_pin_and_track_across_a_restart() {
 fn refused_working_keys_take_the_old_ones_with_them() {
     let dir = tempfile::tempdir().unwrap();
     let v = open(dir.path());
-    assert!(matches!(v.import_working_keys("visa", &secret(F62_40)), Err(KeysRefused::NoTmk(_))));
+    assert!(matches!(
+        v.import_working_keys("visa", &secret(F62_40), KeyRules::default()),
+        Err(KeysRefused::NoTmk(_))
+    ));
     load(&v, "visa");
     load(&v, "amex");
-    v.import_working_keys("amex", &secret(F62_40)).unwrap();
+    v.import_working_keys("amex", &secret(F62_40), KeyRules::default()).unwrap();
     for at in [0, 17, 20, 39] {
-        v.import_working_keys("visa", &secret(F62_40)).unwrap();
+        v.import_working_keys("visa", &secret(F62_40), KeyRules::default()).unwrap();
         let mut bad = x(F62_40);
         bad[at] ^= 4;
         let name = if at < 20 { "PIK" } else { "MAK" };
         assert!(matches!(
-            v.import_working_keys("visa", &SecretBytes::new(bad)),
+            v.import_working_keys("visa", &SecretBytes::new(bad), KeyRules::default()),
             Err(KeysRefused::Form(F62Error::CheckValue(n))) if n == name
         ));
         assert!(!v.has_working_keys("visa"));
         assert!(!open(dir.path()).has_working_keys("visa"), "gone from disk");
     }
     for (len, text) in [(56, "56 bytes"), (84, "84 bytes"), (41, "41 bytes"), (0, "0 bytes")] {
-        v.import_working_keys("visa", &secret(F62_40)).unwrap();
-        let e = v.import_working_keys("visa", &SecretBytes::new(vec![0; len])).unwrap_err();
+        v.import_working_keys("visa", &secret(F62_40), KeyRules::default()).unwrap();
+        let e =
+            v.import_working_keys("visa", &SecretBytes::new(vec![0; len]), KeyRules::default()).unwrap_err();
         assert!(e.to_string().contains(text), "{e}");
         assert!(!v.has_working_keys("visa"));
     }
@@ -114,7 +118,7 @@ fn a_new_tmk_removes_the_working_keys_of_the_old() {
     let dir = tempfile::tempdir().unwrap();
     let v = open(dir.path());
     load(&v, "visa");
-    v.import_working_keys("visa", &secret(F62_40)).unwrap();
+    v.import_working_keys("visa", &secret(F62_40), KeyRules::default()).unwrap();
     load(&v, "visa");
     assert!(!v.has_working_keys("visa"));
 }
@@ -269,7 +273,7 @@ fn when_the_disk_refuses() {
     let dir = tempfile::tempdir().unwrap();
     let v = open(dir.path());
     load(&v, "visa");
-    v.import_working_keys("visa", &secret(F62_40)).unwrap();
+    v.import_working_keys("visa", &secret(F62_40), KeyRules::default()).unwrap();
     // A directory in the place of the temporary file: neither removed nor opened, as root too.
     let block = dir.path().join("vault.sealed.new");
     std::fs::create_dir(&block).unwrap();
@@ -277,15 +281,70 @@ fn when_the_disk_refuses() {
     assert!(matches!(e, Err(VaultError::Io { .. })));
     assert_eq!(v.tmk_check_value("amex"), None);
     assert!(matches!(
-        v.import_working_keys("visa", &secret(F62_60)),
+        v.import_working_keys("visa", &secret(F62_60), KeyRules::default()),
         Err(KeysRefused::Store(VaultError::Io { .. }))
     ));
     assert!(!v.has_working_keys("visa"), "the host has other keys now: signed out");
     std::fs::remove_dir(&block).unwrap();
-    v.import_working_keys("visa", &secret(F62_60)).unwrap();
+    v.import_working_keys("visa", &secret(F62_60), KeyRules::default()).unwrap();
     let mac_of = |v: &Arc<Vault>| v.account_mac("visa").mac(MacAlgorithm::UnionpayEcb, &mac_input());
     assert!(mac_of(&v).is_ok_and(|m| m != MacValue::new(b"E3D5BB2E")));
     assert_eq!(mac_of(&open(dir.path())), mac_of(&v));
+}
+
+/// F62 of the keys with these numbers.
+fn f62(pik: u8, mak: u8) -> SecretBytes {
+    let byte = |n: u8, i: u8| (n << 4 | i).rotate_left(u32::from(i > 7));
+    let key = |n| DesKey::new(&std::array::from_fn::<u8, 16, _>(|i| byte(n, i as u8)));
+    let keys = KeySet { pik: key(pik).unwrap().into(), mak: key(mak).unwrap().into(), tdk: None };
+    build_f62(&DesKey::new(&x(TMK)).unwrap(), &keys).unwrap()
+}
+
+#[test]
+fn keys_that_others_have_replaced_are_not_taken_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let v = open(dir.path());
+    load(&v, "visa");
+    let take = |v: &Vault, pik, mak| v.import_working_keys("visa", &f62(pik, mak), KeyRules::default());
+    let replaced = |v: &Vault, pik, mak| matches!(take(v, pik, mak), Err(KeysRefused::Replaced));
+    take(&v, 1, 2).unwrap();
+    // Those in use, and those of a sign-in whose end is in doubt: the host says the same again.
+    take(&v, 1, 2).unwrap();
+    v.clear_working_keys("visa").unwrap();
+    take(&open(dir.path()), 1, 2).unwrap();
+    // One key stays, the other is new.
+    take(&v, 1, 3).unwrap();
+    take(&v, 4, 5).unwrap();
+    for v in [&v, &open(dir.path())] {
+        assert!(replaced(v, 1, 2));
+        assert!(!v.has_working_keys("visa"));
+        // Blocks of several sign-ins, each good in its day.
+        assert!(replaced(v, 4, 2) && replaced(v, 6, 3) && replaced(v, 1, 6));
+        take(v, 4, 5).unwrap();
+    }
+    assert!(
+        v.import_working_keys("visa", &f62(1, 2), KeyRules { repeat: true, ..KeyRules::default() }).is_ok()
+    );
+    assert!(replaced(&v, 4, 5) && take(&v, 1, 2).is_ok());
+    // The same TMK loaded again keeps its history, and another account has its own.
+    load(&v, "visa");
+    assert!(replaced(&v, 4, 5));
+    load(&v, "amex");
+    assert!(v.import_working_keys("amex", &f62(4, 5), KeyRules::default()).is_ok());
+    v.erase_account("visa").unwrap();
+    load(&v, "visa");
+    take(&v, 4, 5).unwrap();
+}
+
+#[test]
+fn a_single_mak_is_refused_where_the_acquirer_has_double_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let v = open(dir.path());
+    load(&v, "visa");
+    let double = KeyRules { double_mak: true, ..KeyRules::default() };
+    v.import_working_keys("visa", &secret(F62_60), double).unwrap();
+    assert!(matches!(v.import_working_keys("visa", &secret(F62_40), double), Err(KeysRefused::SingleMak)));
+    assert!(!v.has_working_keys("visa"));
 }
 
 /// Sign-ins, MACs, PIN blocks and sealing at once: each result belongs to one whole key set, never a mixture.
@@ -294,7 +353,7 @@ fn threads() {
     let dir = tempfile::tempdir().unwrap();
     let v = open(dir.path());
     load(&v, "visa");
-    v.import_working_keys("visa", &secret(F62_40)).unwrap();
+    v.import_working_keys("visa", &secret(F62_40), KeyRules::default()).unwrap();
     let tmk = DesKey::new(&x(TMK)).unwrap();
     let expected = [F62_40, F62_60].map(|f| {
         payterm_primitives::mac(
@@ -309,7 +368,8 @@ fn threads() {
     std::thread::scope(|s| {
         s.spawn(|| {
             for f in [F62_40, F62_60].iter().cycle().take(40) {
-                v.import_working_keys("visa", &secret(f)).unwrap();
+                v.import_working_keys("visa", &secret(f), KeyRules { repeat: true, ..KeyRules::default() })
+                    .unwrap();
             }
         });
         s.spawn(|| (0..20).for_each(|_| load(&v, "amex")));

@@ -3,7 +3,7 @@
 //! memory too.
 use payterm_primitives as primitives;
 use payterm_schema::secret::{Pan, Pin, SecretBytes};
-use payterm_vault::{SealingKey, Vault};
+use payterm_vault::{KeyRules, SealingKey, Vault};
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
@@ -70,7 +70,9 @@ fn no_clear_pin_block_stays_on_the_stack() {
         .unwrap();
     let key = || primitives::Key::from(primitives::DesKey::generate(16).unwrap());
     let keys = primitives::KeySet { pik: key(), mak: key(), tdk: None };
-    vault.import_working_keys("a", &primitives::build_f62(&tmk, &keys).unwrap()).unwrap();
+    vault
+        .import_working_keys("a", &primitives::build_f62(&tmk, &keys).unwrap(), KeyRules::default())
+        .unwrap();
 
     let (pin, pan) = (needle(b"735194862053"), needle(b"907183526480"));
     let mixed: Vec<u8> = pin.iter().skip(1).zip(&pan).map(|(a, b)| a ^ b ^ MASK).collect();

@@ -4,7 +4,7 @@ use payterm_primitives::{
     tr31::{Kbpk, KbpkAlgorithm},
 };
 use payterm_schema::secret::{Mac, MacAlgorithm, MacValue, SecretBytes};
-use payterm_vault::{SealingKey, SealingKeyError, Vault, VaultError};
+use payterm_vault::{KeyRules, SealingKey, SealingKeyError, Vault, VaultError};
 use proptest::prelude::*;
 use std::{
     fs,
@@ -90,7 +90,7 @@ fn torn_changed_newer_and_wrong_key_are_told_apart() {
     longer.push(0);
     fs::write(&path, &longer).unwrap();
     assert!(matches!(open(dir.path()), Err(VaultError::Damaged(_))));
-    fs::write(&path, vec![0; (1 << 20) + 1]).unwrap();
+    fs::write(&path, vec![0; (4 << 20) + 1]).unwrap();
     assert!(matches!(open(dir.path()), Err(VaultError::Damaged(_))));
 
     fs::write(&path, &whole).unwrap();
@@ -251,7 +251,7 @@ fn components(key: &str) -> (SecretBytes, [u8; 4], SecretBytes, [u8; 4], [u8; 4]
 fn load(v: &Vault) {
     let (c1, k1, c2, k2, k) = components(TMK);
     v.load_tmk_components("visa", &c1, &k1, &c2, &k2, &k).unwrap();
-    v.import_working_keys("visa", &SecretBytes::new(x(F62))).unwrap();
+    v.import_working_keys("visa", &SecretBytes::new(x(F62)), KeyRules::default()).unwrap();
 }
 
 /// No 8 bytes in a row of any key in `text`: raw, as hex digits of either case with or without separators, or
@@ -319,8 +319,13 @@ fn canaries() {
     bad[1] ^= 1;
     errors.push(v.load_tmk_components("visa", &c1, &k1, &c2, &k2, &[0; 4]).unwrap_err().into());
     errors.push(v.load_tmk_components("visa", &c1, &k1, &c1, &k1, &[0; 4]).unwrap_err().into());
-    errors.push(v.import_working_keys("visa", &SecretBytes::new(bad)).unwrap_err().into());
-    errors.push(v.import_working_keys("visa", &SecretBytes::new(x(&F62[..50]))).unwrap_err().into());
+    errors
+        .push(v.import_working_keys("visa", &SecretBytes::new(bad), KeyRules::default()).unwrap_err().into());
+    errors.push(
+        v.import_working_keys("visa", &SecretBytes::new(x(&F62[..50])), KeyRules::default())
+            .unwrap_err()
+            .into(),
+    );
     errors.push(
         v.load_tmk_block("visa", &format!("B0096K0TD00N0000{}{TMK}{}", WORKING[0], WORKING[1]))
             .unwrap_err()
