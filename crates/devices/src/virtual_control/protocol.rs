@@ -2,7 +2,7 @@
 use super::WAIT_MOST;
 use crate::{
     SourceEvent, VirtualBench,
-    track::{self, Lrc},
+    track::{self, Lrc, Swipe},
     virtual_bench::{PinAct, Refused, When},
 };
 use payterm_schema::{
@@ -78,8 +78,8 @@ impl Line<'_> {
         value.ok_or_else(|| Refused::new(field, "needed"))
     }
 
-    /// Instrument that the magnetic reader makes of it; what it cannot read is one too.
-    fn swiped(&self) -> Result<Instrument, Refused> {
+    /// Instrument that the magnetic reader makes of it, and the answer; what it cannot read is one too.
+    fn swiped(&self) -> Result<(Instrument, Value), Refused> {
         let card = |pan| -> Result<Tracks, Refused> {
             let (pan, expiry) = (pan_of(pan)?, expiry_of(Self::need("expiry", self.expiry)?)?);
             let service = self.service.unwrap_or("120");
@@ -100,8 +100,16 @@ impl Line<'_> {
             (Some(_), Some(_)) | (None, None) => return Err(Refused::new("tracks", "either tracks or pan")),
         };
         Ok(match read {
-            Ok(tracks) => Instrument::Swiped(tracks),
-            Err(e) => Instrument::Unreadable { mode: EntryMode::Swipe, why: e.to_string() },
+            Ok(Swipe { tracks, bad }) if bad.is_empty() => (Instrument::Swiped(tracks), json!({"ok": true})),
+            Ok(Swipe { tracks, bad }) => {
+                let bad: Vec<String> = bad.iter().map(ToString::to_string).collect();
+                (Instrument::Swiped(tracks), json!({"ok": true, "left_out": bad}))
+            }
+            Err(e) => {
+                let why = e.to_string();
+                let answer = json!({"ok": true, "unreadable": why});
+                (Instrument::Unreadable { mode: EntryMode::Swipe, why }, answer)
+            }
         })
     }
 
@@ -112,14 +120,8 @@ impl Line<'_> {
         let done = json!({"ok": true});
         match self.verb {
             "swipe" => {
-                let instrument = self.swiped()?;
-                let why = if let Instrument::Unreadable { why, .. } = &instrument {
-                    Some(why.clone())
-                } else {
-                    None
-                };
-                present(instrument)?;
-                Ok(why.map_or(done, |why| json!({"ok": true, "unreadable": why})))
+                let (instrument, answer) = self.swiped()?;
+                present(instrument).map(|()| answer)
             }
             "insert" => present(Instrument::Inserted).map(|()| done),
             "tap" => present(Instrument::Tapped).map(|()| done),

@@ -131,7 +131,7 @@ impl Source for Reader {
                 // One instrument an `arm`.
                 self.armed = false;
                 return Ok(Some(SourceEvent::Instrument(match track::parse(raw, track::Lrc::Absent) {
-                    Ok(tracks) => Instrument::Swiped(tracks),
+                    Ok(swipe) => Instrument::Swiped(swipe.tracks),
                     Err(e) => Instrument::Unreadable { mode: EntryMode::Swipe, why: e.to_string() },
                 })));
             }
