@@ -191,7 +191,7 @@ mod tests {
             let told = with_hint(toml::from_str::<Config>(&text).unwrap_err().message());
             assert!(told.ends_with(&format!("; {new} was called {old}")), "{told}");
         }
-        let told = toml::from_str::<Config>("[flow.no_cvm]\nlimit = 1\nways = []\n").unwrap_err();
+        let told = toml::from_str::<Config>("[flow.no_cvm]\nlimit = \"1.00 CNY\"\nways = []\n").unwrap_err();
         assert!(with_hint(told.message()).ends_with("; modes was called ways"), "{told}");
         let told = toml::from_str::<Config>("[terminal]\nutc_offset_minutes = 480\n").unwrap_err();
         assert!(with_hint(told.message()).ends_with("; zone was called utc_offset_minutes"), "{told}");
@@ -230,6 +230,37 @@ mod tests {
                 "route[0].bin: from-to, both of the same 1 to 12 digits, from not above to",
             ),
             ("[flow]\nrefused_bins = [\"40-49\", \"5\"]\n", 2, "flow.refused_bins: from-to, both"),
+            (
+                "[flow]\nconfirm_above = 30000\n",
+                2,
+                "flow.confirm_above: invalid type: integer `30000`, expected a sum",
+            ),
+            (
+                "[flow.no_cvm]\nlimit = 30000\n",
+                2,
+                "flow.no_cvm.limit: invalid type: integer `30000`, expected a sum",
+            ),
+            ("[flow.no_cvm]\nlimit = [\"1.00 CNY\", 2]\n", 2, "with its currency such as \"300.00 CNY\""),
+            (
+                "[[bus.caller]]\nuid = 1\napp = \"a\"\nlimit = 1000\n",
+                4,
+                "bus.caller[0].limit: invalid type: integer `1000`, expected a sum with its currency such as",
+            ),
+            (
+                &format!("{ACCOUNT}amount_limit = 5000000\n"),
+                8,
+                "account[0].amount_limit: invalid type: integer `5000000`, expected a sum with its currency",
+            ),
+            (
+                &format!("{ACCOUNT}amount_limit = \"500.00 USD\"\n"),
+                8,
+                "account[0].amount_limit: more than zero, in the account's currency",
+            ),
+            (
+                &format!("{ACCOUNT}[account.offline]\nper_card = 20000\n"),
+                9,
+                "account[0].offline.per_card: invalid type: integer `20000`, expected a sum with its currency",
+            ),
             ("[flow]\ntip_percent = 1001\n", 2, "flow.tip_percent: 0 to 1000 percent"),
             ("[settlement]\nat = \"24:00\"\n", 2, "settlement.at: a time of day HH:MM"),
             ("[terminal]\nlanguage = \"fr\"\n", 2, "zh-CN"),
@@ -254,8 +285,11 @@ mod tests {
     fn plain_tcp_leaves_this_machine_only_where_the_file_says_so_in_words() {
         const TLS: &str = "tls = { ca = \"ca.pem\" }\n";
         const PRIVATE: &str = "line = \"private\"\n";
-        let plain = "p.toml, line 7: account[0].address: not on loopback: it needs tls, or line = \"private\"";
-        for far in ["192.0.2.1:1", "[2001:db8::1]:1", "pos.bank.example:1", "127.0.0.1.example:1", "0.0.0.0:1"] {
+        let plain =
+            "p.toml, line 7: account[0].address: not on loopback: it needs tls, or line = \"private\"";
+        for far in
+            ["192.0.2.1:1", "[2001:db8::1]:1", "pos.bank.example:1", "127.0.0.1.example:1", "0.0.0.0:1"]
+        {
             let account = ACCOUNT.replace("127.0.0.1:1", far);
             // Of a laboratory too.
             for lab in ["", "[terminal]\nlab = true\n"] {

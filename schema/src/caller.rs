@@ -1,8 +1,9 @@
 //! Callers: what a program that calls the terminal may do and see. Every face decides by these functions.
 use crate::{
-    config::CallerConfig,
+    config::{CallerConfig, Limits},
     fault::Fault,
     kind::{AmountRule, Kind},
+    money::decimal,
     notice::{Notice, Screen},
     request::{Request, RequestKey},
     terminal::Filter,
@@ -24,8 +25,8 @@ pub struct Caller {
     pub manager: bool,
     /// Kinds of request that it may start; empty = all.
     pub kinds: Vec<Kind>,
-    /// Greatest amount of one request, in minor units of its currency; none: no limit.
-    pub limit: Option<u64>,
+    /// Greatest amount of one request; none: no limit.
+    pub limit: Option<Limits>,
 }
 
 impl Caller {
@@ -36,7 +37,7 @@ impl Caller {
             uid: row.uid,
             manager: row.manager,
             kinds: row.kinds.clone(),
-            limit: row.limit,
+            limit: row.limit.clone(),
         }
     }
     /// Part of payterm itself, which sees everything and passes nothing on that its own caller may not see.
@@ -62,9 +63,10 @@ impl Caller {
         if !self.kinds.is_empty() && !self.kinds.contains(&request.kind) {
             return refused(format!("kind {} is not among the caller's kinds", request.kind.name()));
         }
-        match (self.limit, request.amount) {
-            (Some(limit), Some(m)) if m.minor() > limit => {
-                refused(format!("amount above the caller's limit of {limit} minor units"))
+        match (&self.limit, request.amount) {
+            (Some(limits), Some(m)) if m.minor() > limits.of(m.currency) => {
+                let limit = decimal(limits.of(m.currency), m.currency);
+                refused(format!("amount above the caller's limit of '{limit} {}'", m.currency))
             }
             (Some(_), None) if request.kind.row().amount == AmountRule::Optional => {
                 refused("an amount is needed: the caller has a limit".into())
@@ -152,21 +154,28 @@ mod tests {
 
     #[test]
     fn kinds_and_limit_bound_what_is_started() {
-        let limited = Caller { kinds: vec![Kind::Sale, Kind::Refund], limit: Some(1000), ..till() };
+        let limit = Some(Money::new(1000, Currency::CNY).unwrap().into());
+        let limited = Caller { kinds: vec![Kind::Sale, Kind::Refund], limit: limit.clone(), ..till() };
         assert_eq!(limited.may_start(&request(Kind::Sale, Some(1000))), Ok(()));
-        for (request, says) in
-            [(request(Kind::Sale, Some(1001)), "limit of 1000"), (request(Kind::Echo, None), "kind echo")]
-        {
+        for (request, says) in [
+            (request(Kind::Sale, Some(1001)), "limit of '10.00 CNY'"),
+            (request(Kind::Echo, None), "kind echo"),
+        ] {
             let Err(Fault::NotAllowed { rule }) = limited.may_start(&request) else { panic!("{request:?}") };
             assert!(rule.contains(says), "{rule}");
         }
+        let yen = Money::new(1, "JPY".parse().unwrap()).ok();
+        let foreign = Request { amount: yen, ..request(Kind::Sale, None) };
+        assert!(
+            matches!(limited.may_start(&foreign), Err(Fault::NotAllowed { rule }) if rule.ends_with("'0 JPY'"))
+        );
         // Without an amount the original's is taken, however great.
         let optional: Vec<Kind> =
             Kind::ALL.into_iter().filter(|k| k.row().amount == AmountRule::Optional).collect();
         assert!(!optional.is_empty());
         for kind in optional {
             assert_eq!(till().may_start(&request(kind, None)), Ok(()));
-            let limited = Caller { limit: Some(1000), ..till() };
+            let limited = Caller { limit: limit.clone(), ..till() };
             let refused = limited.may_start(&request(kind, None));
             assert!(
                 matches!(refused, Err(Fault::NotAllowed { rule }) if rule.contains("an amount is needed"))

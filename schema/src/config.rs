@@ -5,6 +5,7 @@ mod account;
 mod bus;
 mod device;
 mod flow;
+mod limits;
 mod machine;
 mod offline;
 mod paper;
@@ -17,6 +18,7 @@ pub use account::{AccountConfig, NOT_PLAIN, PlainLine, RefusalWithoutMac, RouteC
 pub use bus::{BusConfig, BusKind, CallerConfig};
 pub use device::{DeviceConfig, DeviceOptions, DeviceRole};
 pub use flow::{FlowConfig, NoCvmConfig};
+pub use limits::{Limits, Sum};
 pub use machine::{InhibitConfig, LogConfig, LogindLock, StoreConfig, VaultConfig};
 pub use offline::OfflineConfig;
 pub use paper::{DuplicatePolicy, PaperConfig, SelfTestConfig, SelfTestPrint};

@@ -3,10 +3,10 @@
 //! is given. The messages are in docs/apply.md.
 use crate::{
     account::AccountId,
-    config::{AccountConfig, Mid, Nii, PlainLine, Tid, TlsConfig, TmsConfig},
+    config::{AccountConfig, Mid, Nii, PlainLine, Sum, Tid, TlsConfig, TmsConfig},
     fault::Fault,
     host::Wallet,
-    money::{Currency, MAX_MINOR},
+    money::Currency,
     time::Time,
 };
 use schemars::JsonSchema;
@@ -54,8 +54,7 @@ impl Settlement {
     }
 }
 
-/// Row of a fee table; the first whose conditions all hold is taken. Sums in minor units of the account's
-/// currency.
+/// Row of a fee table; the first whose conditions all hold is taken. Its sums are in the account's currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeeRow {
@@ -68,16 +67,17 @@ pub struct FeeRow {
     pub scheme: Option<String>,
     /// Fee in hundredths of a percent of the amount, 0 to 10,000; rounded half up to the minor unit.
     pub basis_points: u32,
-    /// Least fee, minor units. Default 0.
-    #[serde(default)]
-    pub min: u64,
-    /// Greatest fee 封顶, minor units. Default: none.
+    /// Least fee. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max: Option<u64>,
+    pub min: Option<Sum>,
+    /// Greatest fee 封顶. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Sum>,
 }
 
-/// Checks the rules of a fee table; `at` is its place in a message, `account[0].fee`.
-pub fn check_fees(at: &str, rows: &[FeeRow]) -> Result<(), Fault> {
+/// Checks the rules of a fee table of an account in this currency; `at` is its place in a message,
+/// `account[0].fee`.
+pub fn check_fees(at: &str, rows: &[FeeRow], currency: Currency) -> Result<(), Fault> {
     let bad = |field: String, rule: &str| Err(Fault::Invalid { field, rule: rule.into() });
     if rows.len() > MAX_FEES {
         return bad(at.into(), "at most 64 rows");
@@ -87,8 +87,14 @@ pub fn check_fees(at: &str, rows: &[FeeRow]) -> Result<(), Fault> {
         if r.basis_points > 10_000 {
             return bad(f("basis_points"), "0 to 10000");
         }
-        if r.min > MAX_MINOR || r.max.is_some_and(|m| m > MAX_MINOR || m < r.min) {
-            return bad(f("max"), "min and max are up to 12 digits, max not below min");
+        if let Some((key, _)) = [("min", r.min), ("max", r.max)]
+            .into_iter()
+            .find(|(_, sum)| sum.is_some_and(|sum| sum.currency() != currency))
+        {
+            return bad(f(key), "in the account's currency");
+        }
+        if r.min.zip(r.max).is_some_and(|(min, max)| max.minor() < min.minor()) {
+            return bad(f("max"), "not below min");
         }
         if r.scheme
             .as_ref()
@@ -207,7 +213,7 @@ impl Offer {
         if self.text.chars().count() > MAX_TERMS {
             return Err(Fault::invalid("offer.text", "up to 8000 characters"));
         }
-        check_fees("offer.fees", &self.fees)
+        check_fees("offer.fees", &self.fees, self.currency)
     }
 }
 
@@ -462,9 +468,9 @@ pub struct AccountParameters {
     /// Nature of a line without TLS that leaves this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<PlainLine>,
-    /// Greatest amount of one payment, minor units; none: the default of a configured account.
+    /// Greatest amount of one payment, in the account's currency; none: the default of a configured account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub amount_limit: Option<u64>,
+    pub amount_limit: Option<Sum>,
     pub settlement: Settlement,
     #[serde(default)]
     pub fees: Vec<FeeRow>,
@@ -498,7 +504,7 @@ impl AccountParameters {
             &self.address,
         );
         config.nii = self.nii.unwrap_or(config.nii);
-        config.amount_limit = self.amount_limit.unwrap_or(config.amount_limit);
+        config.amount_limit = self.amount_limit;
         config.tls = tls;
         config.line = self.line;
         config.fees = self.fees.clone();
@@ -640,14 +646,16 @@ mod tests {
 
     #[test]
     fn fee_rows_and_parameters_have_rules() {
+        let sum = |text: &str| text.parse().ok();
         let row = FeeRow {
             product: Product::Card,
             wallet: None,
             scheme: Some("CUP".into()),
             basis_points: 60,
-            min: 1,
-            max: Some(8000),
+            min: sum("0.01 CNY"),
+            max: sum("80.00 CNY"),
         };
+        let check_fees = |at, rows: &[FeeRow]| check_fees(at, rows, Currency::CNY);
         assert_eq!(check_fees("fee", std::slice::from_ref(&row)), Ok(()));
         let field = |checked| match checked {
             Err(Fault::Invalid { field, .. }) => field,
@@ -655,7 +663,9 @@ mod tests {
         };
         for (key, bad) in [
             ("basis_points", FeeRow { basis_points: 10_001, ..row.clone() }),
-            ("max", FeeRow { min: 9000, ..row.clone() }),
+            ("max", FeeRow { min: sum("90.00 CNY"), ..row.clone() }),
+            ("max", FeeRow { max: sum("80.00 USD"), ..row.clone() }),
+            ("min", FeeRow { min: sum("1 JPY"), ..row.clone() }),
             ("scheme", FeeRow { scheme: Some("cup".into()), ..row.clone() }),
             ("product", FeeRow { wallet: Some(Wallet::Alipay), scheme: None, ..row.clone() }),
             ("product", FeeRow { product: Product::Scan, ..row.clone() }),

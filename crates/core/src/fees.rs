@@ -1,5 +1,6 @@
 //! The merchant's fee 手续费 by the account's table, for a host that names none.
 use payterm_schema::{
+    config::Sum,
     host::{EntryMode, Wallet},
     onboarding::{FeeRow, Product},
 };
@@ -25,7 +26,8 @@ pub fn fee(table: &[FeeRow], paid: Paid<'_>, amount: u64) -> Option<u64> {
     let row = table.iter().find(fits)?;
     let share = (u128::from(amount) * u128::from(row.basis_points) + 5_000) / 10_000;
     let share = u64::try_from(share).unwrap_or(u64::MAX);
-    Some(share.max(row.min).min(row.max.unwrap_or(u64::MAX)))
+    let (min, max) = (row.min.map_or(0, Sum::minor), row.max.map_or(u64::MAX, Sum::minor));
+    Some(share.max(min).min(max))
 }
 
 #[cfg(test)]
@@ -33,13 +35,14 @@ mod tests {
     use super::*;
 
     fn row(product: Product, basis_points: u32) -> FeeRow {
-        FeeRow { product, wallet: None, scheme: None, basis_points, min: 0, max: None }
+        FeeRow { product, wallet: None, scheme: None, basis_points, min: None, max: None }
     }
     const SWIPE: Paid<'_> = Paid { mode: Some(EntryMode::Swipe), wallet: None, scheme: Some("CUP") };
 
     #[test]
     fn shares_are_rounded_half_up_and_kept_between_minimum_and_cap() {
-        let table = [FeeRow { min: 3, max: Some(8_000), ..row(Product::Card, 60) }];
+        let sum = |text: &str| text.parse().ok();
+        let table = [FeeRow { min: sum("0.03 CNY"), max: sum("80.00 CNY"), ..row(Product::Card, 60) }];
         // 0.6 % of 12.34 is 7.404 fen, of 12.50 exactly 7.5.
         for (amount, expected) in
             [(1234, 7), (1250, 8), (1249, 7), (1, 3), (0, 3), (1_333_333, 8_000), (999_999_999_999, 8_000)]

@@ -49,13 +49,14 @@ mod tests {
             with_bins(&mut flow, &bins);
             flow
         };
-        let flow = rule("[flow.no_cvm]\nlimit = 1000\n");
+        let flow = rule("[flow.no_cvm]\nlimit = \"10.00 CNY\"\n");
         assert_eq!(
             (flow.refused_bins, flow.no_cvm.map(|r| r.bins)),
             (vec![range("40-40")], Some(vec![range("6212-6212")]))
         );
-        let flow =
-            rule("[flow]\nrefused_bins = [\"30-39\"]\n[flow.no_cvm]\nlimit = 1000\nbins = [\"62-62\"]\n");
+        let flow = rule(
+            "[flow]\nrefused_bins = [\"30-39\"]\n[flow.no_cvm]\nlimit = \"10.00 CNY\"\nbins = [\"62-62\"]\n",
+        );
         assert_eq!(
             (flow.refused_bins.len(), flow.no_cvm.map(|r| r.bins)),
             (2, Some(vec![range("62-62")])),

@@ -334,7 +334,7 @@ pub fn offer() -> OfferShown {
         "settlement": "T+1",
         "text": "中 \"words\"\u{1b}[2J",
         "fees": [
-            {"product": "card", "scheme": "CUP", "basis_points": 60, "min": 1, "max": 8000},
+            {"product": "card", "scheme": "CUP", "basis_points": 60, "min": "0.01 CNY", "max": "80.00 CNY"},
             {"product": "scan", "basis_points": 38}
         ]
     }))

@@ -1,24 +1,21 @@
 //! The onboarding in words: fee rows, and the onboarding slip.
 use crate::{Align, Line, Paper, Size, SlipContext, Texts};
 use payterm_schema::{
-    Money,
-    money::Currency,
+    config::Sum,
     onboarding::{FeeRow, OnboardingSlip, Product},
 };
 
 impl Texts {
     /// "bank cards CUP: 0.60 %, at least CNY 0.01, at most CNY 80.00".
-    pub fn fee_row(self, row: &FeeRow, currency: Currency) -> String {
-        let bound = |id: &str, minor: Option<u64>| {
-            let money = minor.and_then(|m| Money::new(m, currency).ok());
-            money.map(|m| self.get(id, &[("amount", &self.amount_text(m))])).unwrap_or_default()
+    pub fn fee_row(self, row: &FeeRow) -> String {
+        let bound = |id: &str, sum: Option<Sum>| {
+            sum.map(|s| self.get(id, &[("amount", &self.amount_text(s.money()))])).unwrap_or_default()
         };
         let of = [Some(self.word(row.product)), row.wallet.map(|w| self.word(w)), row.scheme.clone()];
         let product = of.into_iter().flatten().collect::<Vec<_>>().join(" ");
         let rate = format!("{}.{:02}", row.basis_points / 100, row.basis_points % 100);
         let share = self.get("apply-fee", &[("product", &product), ("rate", &rate)]);
-        [share, bound("apply-fee-min", Some(row.min).filter(|m| *m > 0)), bound("apply-fee-max", row.max)]
-            .concat()
+        [share, bound("apply-fee-min", row.min), bound("apply-fee-max", row.max)].concat()
     }
     /// "bank cards, payment codes".
     pub fn products(self, all: &[Product]) -> String {
@@ -63,7 +60,7 @@ pub(crate) fn slip(slip: &OnboardingSlip, ctx: &SlipContext) -> Paper {
             row("apply-label-offer", offer.id.clone()),
             row("apply-label-settlement", offer.settlement.name().into()),
         ]);
-        lines.extend(offer.fees.iter().map(|r| text(texts.fee_row(r, offer.currency))));
+        lines.extend(offer.fees.iter().map(|r| text(texts.fee_row(r))));
         lines.extend([
             row("apply-label-accepted", ctx.zone.text(accepted.at)),
             text(accepted.hash.clone()),

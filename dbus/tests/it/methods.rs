@@ -225,7 +225,8 @@ async fn hostile_arguments_name_the_field_and_change_nothing() {
 
 #[tokio::test]
 async fn kinds_limit_and_unmapped_users_are_refused() {
-    let row = CallerConfig { kinds: vec![Kind::Sale], limit: Some(1000), ..caller("till", false) };
+    let limit = payterm_schema::Money::new(1000, payterm_schema::Currency::CNY).unwrap();
+    let row = CallerConfig { kinds: vec![Kind::Sale], limit: Some(limit.into()), ..caller("till", false) };
     let w = World::start(vec![row]).await;
     for c in [w.client().await, w.peer().await] {
         let refused = c.start(&nobody(), request("a")).await;

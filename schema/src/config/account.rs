@@ -1,5 +1,5 @@
 //! Tables `[[account]]` and `[[route]]`.
-use super::{BinRange, Mid, Nii, OfflineConfig, Tid, not_zero};
+use super::{BinRange, Mid, Nii, OfflineConfig, Sum, Tid, not_zero};
 use crate::{
     account::AccountId,
     fault::Fault,
@@ -61,9 +61,10 @@ pub struct AccountConfig {
     /// TLS.
     #[serde(default)]
     pub refusal_without_mac: Option<RefusalWithoutMac>,
-    /// Greatest amount of one payment, minor units. Default 5,000,000 (50,000.00).
-    #[serde(default = "amount_limit")]
-    pub amount_limit: u64,
+    /// Greatest amount of one payment, in the account's currency. Default 5,000,000 minor units (50,000.00
+    /// CNY).
+    #[serde(default)]
+    pub amount_limit: Option<Sum>,
     /// The merchant's fee table, for a host that names no fee; the first row that fits is taken. Default
     /// empty: no fee is shown.
     #[serde(default, rename = "fee")]
@@ -89,9 +90,6 @@ pub(super) fn backoff_first() -> u32 {
 }
 pub(super) fn backoff_max() -> u32 {
     600_000
-}
-fn amount_limit() -> u64 {
-    5_000_000
 }
 
 /// Nature of a line without TLS. What is sent on it can be read, and what answers be forged, by whoever
@@ -156,10 +154,14 @@ impl AccountConfig {
             obligation_backoff_ms: backoff_first(),
             obligation_backoff_max_ms: backoff_max(),
             refusal_without_mac: None,
-            amount_limit: amount_limit(),
+            amount_limit: None,
             fees: Vec::new(),
             offline: None,
         }
+    }
+    /// Greatest amount of one payment, minor units.
+    pub fn amount_limit(&self) -> u64 {
+        self.amount_limit.map_or(5_000_000, Sum::minor)
     }
     /// Meaning of a refusal without F64: the configured one, or the default of this transport.
     pub fn refusal_without_mac(&self) -> RefusalWithoutMac {
@@ -227,10 +229,10 @@ impl AccountConfig {
             let rule = "not less than obligation_backoff_ms";
             return Err(Fault::invalid(&key("obligation_backoff_max_ms"), rule));
         }
-        if self.amount_limit == 0 || self.amount_limit > crate::money::MAX_MINOR {
-            return Err(Fault::invalid(&key("amount_limit"), "1 to 999999999999"));
+        if self.amount_limit.is_some_and(|s| s.minor() == 0 || s.currency() != self.currency) {
+            return Err(Fault::invalid(&key("amount_limit"), "more than zero, in the account's currency"));
         }
-        check_fees(&key("fee"), &self.fees)?;
+        check_fees(&key("fee"), &self.fees, self.currency)?;
         match self.offline.as_ref().map(OfflineConfig::check) {
             Some(Err((k, rule))) => Err(Fault::invalid(&key(&format!("offline.{k}")), rule)),
             Some(Ok(())) | None => Ok(()),

@@ -1,4 +1,5 @@
 //! Table `[bus]`.
+use super::Limits;
 use crate::{account::AccountId, fault::Fault, kind::Kind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,9 +50,10 @@ pub struct CallerConfig {
     /// Kinds of request that it may start. Default empty = all.
     #[serde(default)]
     pub kinds: Vec<Kind>,
-    /// Greatest amount of one request, minor units. Default: no limit.
+    /// Greatest amount of one request; with this key nothing in a currency that it does not name. Default: no
+    /// limit.
     #[serde(default)]
-    pub limit: Option<u64>,
+    pub limit: Option<Limits>,
 }
 
 impl BusConfig {

@@ -1,5 +1,5 @@
 //! `[flow]`: times and rules of a payment.
-use super::{BinRange, Percent, not_zero};
+use super::{BinRange, Limits, Percent, not_zero};
 use crate::fault::Fault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,9 +40,9 @@ pub struct FlowConfig {
     /// A part of the amount that the host approves (code 10) is offered to the cashier; false: reversed at
     /// once. Default true.
     pub partial_approval: bool,
-    /// Amounts above this many minor units are confirmed by the cashier, written out in words. Default: none
-    /// are.
-    pub confirm_above: Option<u64>,
+    /// Amounts above this are confirmed by the cashier, written out in words; with this key every amount in a
+    /// currency that it does not name. Default: none are.
+    pub confirm_above: Option<Limits>,
     /// A swiped card that has a chip (service code 2.. or 6..) is asked for its chip, where chips can be
     /// read. Default true.
     pub chip_first: bool,
@@ -59,8 +59,8 @@ pub struct FlowConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoCvmConfig {
-    /// Greatest amount without PIN and signature, minor units.
-    pub limit: u64,
+    /// Greatest amount without PIN and signature; none in a currency that it does not name.
+    pub limit: Limits,
     /// Only cards in these ranges, from-to as in `route.bin`. Default empty = all.
     #[serde(default)]
     pub bins: Vec<BinRange>,

@@ -1,9 +1,11 @@
 //! `[account.offline]`: payments that the merchant accepts at its own risk while the host cannot be reached.
-use super::BinRange;
+use super::{BinRange, Limits};
+use crate::money::Currency;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Payments at the merchant's risk. All limits are of what is at risk at one time: a payment that was
+/// Payments at the merchant's risk. A limit that is there and does not name the account's currency is zero:
+/// nothing is accepted. All limits are of what is at risk at one time: a payment that was
 /// forwarded, refused or written off counts no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -12,15 +14,15 @@ pub struct OfflineConfig {
     /// PIN is asked for, which without `[flow.no_cvm]` (`modes` with `swipe`) is every card. Default false:
     /// the merchant bears what the acquirer then refuses.
     pub merchant: bool,
-    /// Greatest amount of one payment, minor units. Default 10,000 (100.00): what a shop can bear to lose at
-    /// once.
-    pub per_transaction: u64,
-    /// Greatest sum of one card, minor units. Default 20,000 (200.00).
-    pub per_card: u64,
+    /// Greatest amount of one payment, in the account's currency. Default 10,000 minor units (100.00 CNY): what
+    /// a shop can bear to lose at once.
+    pub per_transaction: Option<Limits>,
+    /// Greatest sum of one card, in the account's currency. Default 20,000 minor units (200.00 CNY).
+    pub per_card: Option<Limits>,
     /// Greatest number of payments of one card. Default 3: a stolen card is found out soon.
     pub per_card_count: u32,
-    /// Greatest sum of the account, minor units. Default 500,000 (5,000.00).
-    pub total: u64,
+    /// Greatest sum of the account, in its currency. Default 500,000 minor units (5,000.00 CNY).
+    pub total: Option<Limits>,
     /// Greatest number of payments of the account. Default 200.
     pub total_count: u32,
     /// Hours since the host was last heard, 1 to 720; after that nothing is accepted. Default 24: a terminal
@@ -35,10 +37,10 @@ impl Default for OfflineConfig {
     fn default() -> Self {
         Self {
             merchant: false,
-            per_transaction: 10_000,
-            per_card: 20_000,
+            per_transaction: None,
+            per_card: None,
             per_card_count: 3,
-            total: 500_000,
+            total: None,
             total_count: 200,
             contact_hours: 24,
             bins: Vec::new(),
@@ -52,11 +54,18 @@ impl OfflineConfig {
         if !(1..=720).contains(&self.contact_hours) {
             return Err(("contact_hours", "1 to 720"));
         }
-        let sums =
-            [("per_transaction", self.per_transaction), ("per_card", self.per_card), ("total", self.total)];
-        if let Some((key, _)) = sums.into_iter().find(|(_, v)| *v > crate::money::MAX_MINOR) {
-            return Err((key, "up to 999999999999"));
-        }
         Ok(())
+    }
+    /// Greatest amount of one payment in this currency, minor units.
+    pub fn per_transaction(&self, currency: Currency) -> u64 {
+        self.per_transaction.as_ref().map_or(10_000, |l| l.of(currency))
+    }
+    /// Greatest sum of one card in this currency, minor units.
+    pub fn per_card(&self, currency: Currency) -> u64 {
+        self.per_card.as_ref().map_or(20_000, |l| l.of(currency))
+    }
+    /// Greatest sum of an account in this currency, minor units.
+    pub fn total(&self, currency: Currency) -> u64 {
+        self.total.as_ref().map_or(500_000, |l| l.of(currency))
     }
 }

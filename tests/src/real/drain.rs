@@ -1,7 +1,10 @@
 //! A long queue against the real thing: payments accepted offline are put into the journal by the shipped
 //! machine and store, then the real daemon forwards them to the real acquirer, and is killed meanwhile. At
 //! the end the acquirer's books say whether each arrived once, and in which order.
-use crate::real::stack::{Result, Stack, caller};
+use crate::{
+    real::stack::{Result, Stack, caller},
+    sim::fixtures::cny,
+};
 use payterm_core::{AccountSettings, Effect, Input, Machine, Settings, Step};
 use payterm_engine::hostlink::SEALED_PAN;
 use payterm_hosts::{Profile, Station, build};
@@ -82,9 +85,9 @@ fn configure(config: &mut Config, address: &str) {
     let most = 1_000_000;
     account.offline = Some(OfflineConfig {
         merchant: true,
-        per_card: 100_000_000,
+        per_card: Some(cny(100_000_000)),
         per_card_count: most,
-        total: 100_000_000,
+        total: Some(cny(100_000_000)),
         total_count: most,
         ..OfflineConfig::default()
     });

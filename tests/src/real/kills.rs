@@ -12,7 +12,7 @@ use crate::{
         stack::{Result, Stack, caller, until},
         traffic::{self, App, CARDS, PATIENCE, Stop, card_name},
     },
-    sim::rng::Rng,
+    sim::{fixtures::cny, rng::Rng},
 };
 use payterm_hosts::Profile;
 use payterm_schema::{
@@ -117,9 +117,9 @@ impl Evening {
             );
             second.offline = Some(OfflineConfig {
                 merchant: true,
-                per_card: limit,
+                per_card: Some(cny(limit)),
                 per_card_count: 1_000,
-                total: 100 * limit,
+                total: Some(cny(100 * limit)),
                 total_count: 10_000,
                 ..OfflineConfig::default()
             });

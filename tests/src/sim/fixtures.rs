@@ -5,13 +5,22 @@ use crate::sim::{
 };
 use payterm_core::{AccountSettings, Settings};
 use payterm_schema::{
-    AccountId, Class, Kind, Status,
-    config::{Config, DuplicatePolicy, OfflineConfig, Percent, SettlementConfig},
+    AccountId, Class, Currency, Kind, Money, Status,
+    config::{Config, DuplicatePolicy, Limits, OfflineConfig, Percent, SettlementConfig},
     host::{CodeRule, HostRules, RetryRule, Wallet, WalletQuery},
     offline::OfflineAuthority,
     outcome::Place,
     time::Millis,
 };
+
+/// Limits of so many fen.
+pub fn cny(minor: u64) -> Limits {
+    Money::new(minor, Currency::CNY).expect("12 digits").into()
+}
+/// Limits that name yen only.
+pub fn yen(minor: u64) -> Limits {
+    Money::new(minor, "JPY".parse().expect("a currency")).expect("12 digits").into()
+}
 
 pub fn settings() -> Settings {
     let config: Config = toml::from_str(
@@ -100,9 +109,9 @@ pub fn offline_settings() -> Settings {
     let mut s = settings();
     let policy = OfflineConfig {
         merchant: true,
-        per_card: 1_000_000,
+        per_card: Some(cny(1_000_000)),
         per_card_count: 1_000,
-        total: 10_000_000,
+        total: Some(cny(10_000_000)),
         total_count: 10_000,
         ..OfflineConfig::default()
     };

@@ -534,13 +534,15 @@ fn refused_ranges_and_large_amounts() {
         reason(&swipe(&mut m, "6225768317945678=30121010000012300000")).as_deref(),
         Some("card-refused")
     );
-    let mut m = machine(|s| s.flow.confirm_above = Some(10_000));
+    let mut m = machine(|s| s.flow.confirm_above = Some(cny(10_000)));
     let asked = |s: &Step| {
         s.effects.iter().any(|e| matches!(e, Effect::Show(payterm_schema::Screen::Confirm { .. })))
     };
     assert!(!asked(&start(&mut m, 10_000)));
-    let mut m = machine(|s| s.flow.confirm_above = Some(10_000));
+    let mut m = machine(|s| s.flow.confirm_above = Some(cny(10_000)));
     assert!(asked(&start(&mut m, 10_001)));
+    let mut m = machine(|s| s.flow.confirm_above = Some(yen(10_000)));
+    assert!(asked(&start(&mut m, 1)), "a currency that is not named has the limit zero");
 }
 
 #[test]
@@ -554,9 +556,10 @@ fn small_amounts_need_no_pin_where_the_shop_says_so() {
     };
     let pin = |m: &Machine| m.phase() == payterm_schema::Phase::PinEntry;
     for (limit, minor, track, asks) in [
-        (1000, 1000, "6225768317945678=30121010000012300000", false),
-        (1000, 1001, "6225768317945678=30121010000012300000", true),
-        (1000, 1000, "4096669462738765=30121010000012300000", true),
+        (cny(1000), 1000, "6225768317945678=30121010000012300000", false),
+        (cny(1000), 1001, "6225768317945678=30121010000012300000", true),
+        (cny(1000), 1000, "4096669462738765=30121010000012300000", true),
+        (yen(1000), 1, "6225768317945678=30121010000012300000", true),
     ] {
         let mut m = machine(|s| {
             s.flow.no_cvm = rule(limit);

@@ -120,17 +120,25 @@ fn each_rule_is_named() {
     };
     refuse(policy(), vec![sale("a")], OfflineRule::Chip);
     refuse(
-        OfflineConfig { per_transaction: 1233, ..policy() },
+        OfflineConfig { per_transaction: Some(cny(1233)), ..policy() },
         vec![plain("a", 0)],
         OfflineRule::Transaction,
     );
+    // A currency that is not named has the limit zero.
+    for (policy, rule) in [
+        (OfflineConfig { per_transaction: Some(yen(9_999)), ..policy() }, OfflineRule::Transaction),
+        (OfflineConfig { per_card: Some(yen(9_999)), ..policy() }, OfflineRule::CardSum),
+        (OfflineConfig { total: Some(yen(9_999)), ..policy() }, OfflineRule::TotalSum),
+    ] {
+        refuse(policy, vec![plain("a", 0)], rule);
+    }
     refuse(
         OfflineConfig { per_card_count: 1, ..policy() },
         vec![plain("a", 0), plain("b", 0)],
         OfflineRule::CardCount,
     );
     refuse(
-        OfflineConfig { per_card: 2467, ..policy() },
+        OfflineConfig { per_card: Some(cny(2467)), ..policy() },
         vec![plain("a", 0), plain("b", 0)],
         OfflineRule::CardSum,
     );
@@ -140,7 +148,7 @@ fn each_rule_is_named() {
         OfflineRule::TotalCount,
     );
     refuse(
-        OfflineConfig { total: 2467, ..policy() },
+        OfflineConfig { total: Some(cny(2467)), ..policy() },
         vec![plain("a", 0), plain("b", 1)],
         OfflineRule::TotalSum,
     );

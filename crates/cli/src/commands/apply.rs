@@ -142,7 +142,7 @@ fn offered(ui: &Ui, shown: &OfferShown) -> String {
         ("apply-label-settlement", o.settlement.name().into()),
         ("apply-label-hash", shown.hash.clone()),
     ];
-    let fees: String = o.fees.iter().map(|r| ui.texts.fee_row(r, o.currency) + "\n").collect();
+    let fees: String = o.fees.iter().map(|r| ui.texts.fee_row(r) + "\n").collect();
     pairs(rows.map(|(id, value)| (ui.text(id), value))) + &block(&fees) + &block(&o.text)
 }
 
@@ -189,9 +189,7 @@ fn details(ui: &Ui, a: &Onboarding) -> Vec<(&'static str, String)> {
             account.settlement.name()
         );
         rows.push(("apply-label-account", word));
-        rows.extend(
-            account.fees.iter().map(|r| ("apply-label-account", ui.texts.fee_row(r, account.currency))),
-        );
+        rows.extend(account.fees.iter().map(|r| ("apply-label-account", ui.texts.fee_row(r))));
     }
     rows
 }

@@ -16,8 +16,8 @@ pub(super) fn enter(cx: &mut Context, s: &mut Serving) -> Next {
     if s.kind() == Kind::Settlement && cx.running().view.approved_by.is_some() {
         return Next::Begin;
     }
-    let limit = cx.settings.flow.confirm_above;
-    let large = limit.zip(s.request.amount).is_some_and(|(above, m)| m.minor() > above);
+    let above = cx.settings.flow.confirm_above.as_ref();
+    let large = above.zip(s.request.amount).is_some_and(|(above, m)| m.minor() > above.of(m.currency));
     if !s.request.confirm && !large {
         return Next::Begin;
     }

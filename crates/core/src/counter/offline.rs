@@ -35,6 +35,7 @@ fn checks(
     sale: Option<Sale<'_>>,
 ) -> Vec<Check> {
     let (id, c) = (&account.config.id, account.config.offline.clone().unwrap_or_default());
+    let currency = account.config.currency;
     let plain = |rule, passed| Check { rule, passed, limit: None, now: None };
     let limit =
         |rule, limit: u64, now: u64| Check { rule, passed: now <= limit, limit: Some(limit), now: Some(now) };
@@ -95,18 +96,18 @@ fn checks(
             limit: Some(u64::from(c.contact_hours)),
             now: hours,
         },
-        limit(OfflineRule::Transaction, c.per_transaction, minor),
+        limit(OfflineRule::Transaction, c.per_transaction(currency), minor),
     ]);
     if let Some((count, sum)) = of_card {
         all.extend([
             limit(OfflineRule::CardCount, u64::from(c.per_card_count), count),
-            limit(OfflineRule::CardSum, c.per_card, sum),
+            limit(OfflineRule::CardSum, c.per_card(currency), sum),
         ]);
     }
     let total = state.obligations.exposure(id).with(minor, true);
     all.extend([
         limit(OfflineRule::TotalCount, u64::from(c.total_count), total.count),
-        limit(OfflineRule::TotalSum, c.total, total.minor),
+        limit(OfflineRule::TotalSum, c.total(currency), total.minor),
     ]);
     all
 }

@@ -147,7 +147,7 @@ fn original_refusal(cx: &Context, s: &Serving, o: &Outcome) -> Option<&'static s
             .or_else(settled)
             .or_else(refunded)
             .or_else(adjusted)
-            .or_else(|| tip_refusal(cx, o, asked?, settings.config.amount_limit)),
+            .or_else(|| tip_refusal(cx, o, asked?, settings.config.amount_limit())),
         Kind::Refund => {
             undone().or_else(|| (o.sums.left() == 0).then_some("original-refunded")).or_else(|| {
                 let above = asked.is_some_and(|m| m > o.sums.left());

@@ -53,8 +53,10 @@ pub(super) fn no_cvm(cx: &Context, s: &Serving) -> Option<u64> {
     let presented = s.presented.as_ref()?;
     let pan = presented.secrets.pan.as_ref()?;
     let card = rule.bins.is_empty() || rule.bins.iter().any(|r| r.contains(pan));
-    let small = s.request.amount.is_some_and(|m| m.minor() <= rule.limit);
-    (s.kind() == Kind::Sale && small && card && rule.modes.contains(&presented.mode)).then_some(rule.limit)
+    let amount = s.request.amount?;
+    let limit = rule.limit.of(amount.currency);
+    let fits = amount.minor() <= limit && card && rule.modes.contains(&presented.mode);
+    (s.kind() == Kind::Sale && fits).then_some(limit)
 }
 
 pub(super) fn typed(cx: &mut Context, s: &mut Serving, entry: PinEntry) -> Next {

@@ -97,7 +97,7 @@ pub(super) fn take(cx: &mut Context, s: &mut Serving, devices: &Devices, present
         Some(id) => cx.account(id),
         None => instrument::route(&cx.settings, &s.request, &presented),
     };
-    let takes = account.map(|a| (a.config.amount_limit, a.rules.kinds.contains(&s.kind())));
+    let takes = account.map(|a| (a.config.amount_limit(), a.rules.kinds.contains(&s.kind())));
     let account = account.map(|a| a.config.id.clone());
     s.presented = Some(presented);
     s.account = account;

@@ -55,7 +55,7 @@ pub(super) fn first_account(cx: &Context, request: &Request) -> Result<AccountSe
         return Err(Fault::invalid("kind", "no account's acquirer takes it"));
     }
     if let Some(m) = request.amount
-        && candidates.iter().all(|a| m.minor() > a.config.amount_limit)
+        && candidates.iter().all(|a| m.minor() > a.config.amount_limit())
     {
         return Err(Fault::invalid("amount", "above the amount_limit of every account of its currency"));
     }

@@ -1,7 +1,9 @@
 //! Requests through the whole engine: sold, lost, cancelled, and seen by their own app only.
 use crate::rig::{CARD, OPENING, Rig, SOON, caller, sale};
 use payterm_devices::virtual_bench::When;
-use payterm_schema::{Caller, Fault, Request, Status, request::RequestWire, terminal::Filter};
+use payterm_schema::{
+    Caller, Currency, Fault, Money, Request, Status, request::RequestWire, terminal::Filter,
+};
 use payterm_simulator::Mishap;
 use std::time::Duration;
 
@@ -59,7 +61,7 @@ fn another_app_sees_nothing() {
             t.list(&other, Filter { app: Some("demo".into()), ..Filter::default() }).await,
             Err(Fault::NotAllowed { .. })
         ));
-        let limited = Caller { limit: Some(1000), ..caller() };
+        let limited = Caller { limit: Some(Money::new(1000, Currency::CNY).unwrap().into()), ..caller() };
         assert!(matches!(
             t.start(&limited, Request::try_from(sale("big")).unwrap()).await,
             Err(Fault::NotAllowed { .. })

@@ -288,7 +288,8 @@ async fn a_grant_that_is_wrong_in_one_part_is_refused_whole() {
         (Problem::Malformed, Box::new(|g| g.accounts[0].account.address = "nowhere".into())),
         // Plain TCP to elsewhere, of which the acquirer does not say that it is private.
         (Problem::Malformed, Box::new(|g| g.accounts[0].account.address = "192.0.2.1:1".into())),
-        (Problem::Malformed, Box::new(|g| g.accounts[0].account.amount_limit = Some(0))),
+        (Problem::Malformed, Box::new(|g| g.accounts[0].account.amount_limit = "0.00 CNY".parse().ok())),
+        (Problem::Malformed, Box::new(|g| g.accounts[0].account.amount_limit = "5.00 USD".parse().ok())),
         (Problem::Malformed, Box::new(|g| g.bins.blocked = vec!["62".into(); 2_001])),
         (Problem::Malformed, Box::new(|g| g.accounts.push(g.accounts[0].clone()))),
     ];

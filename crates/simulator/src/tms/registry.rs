@@ -256,9 +256,9 @@ fn fees(account: &Account) -> Vec<FeeRow> {
         .fee_max
         .as_deref()
         .and_then(|t| payterm_schema::Money::parse(t, account.currency).ok())
-        .map(payterm_schema::Money::minor);
-    let row =
-        |product| FeeRow { product, wallet: None, scheme: None, basis_points: account.fee_bp, min: 0, max };
+        .map(Into::into);
+    let basis_points = account.fee_bp;
+    let row = |product| FeeRow { product, wallet: None, scheme: None, basis_points, min: None, max };
     vec![row(Product::Card), row(Product::Scan)]
 }
 

@@ -56,7 +56,10 @@ fn what_is_repeated_is_one_onboarding_and_only_a_rejected_one_is_revised() {
     let dir = tempfile::tempdir().unwrap();
     let (mut registry, public) = self::registry(dir.path());
     let offer: Offer = serde_json::from_str(&registry.offer().text).unwrap();
-    assert_eq!((offer.check(), offer.fees[0].basis_points, offer.fees[0].max), (Ok(()), 60, Some(8_000)));
+    assert_eq!(
+        (offer.check(), offer.fees[0].basis_points, offer.fees[0].max),
+        (Ok(()), 60, "80.00 CNY".parse().ok())
+    );
     let s = submission(dir.path(), &registry.offer().clone());
     for _ in 0..3 {
         let answer = registry.submit(s.clone(), Time(0)).unwrap();

@@ -253,7 +253,7 @@ pub fn onboarding(stage: Stage) -> PaperJob {
             "at":1772692200000,"by":"owner",
             "offer":{"id":"demo-2026","products":["card","scan"],"currency":"CNY","settlement":"T+1",
                 "text":"",
-                "fees":[{"product":"card","scheme":"CUP","basis_points":60,"min":1,"max":8000},
+                "fees":[{"product":"card","scheme":"CUP","basis_points":60,"min":"0.01 CNY","max":"80.00 CNY"},
                     {"product":"scan","wallet":"alipay","basis_points":38}]},
             "terms":{"text":"","signature":""}},
         "parameters":{"accounts":[{"id":"cup2","profile":"unionpay","mid":"TESTMERCHANT001",

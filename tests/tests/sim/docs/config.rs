@@ -24,7 +24,8 @@ fn kind_of_value(t: &Value, list: bool) -> String {
     let one = match t.get("type") {
         _ if !words.is_empty() => words.join(", "),
         Some(Value::Array(types)) => {
-            types.iter().filter_map(Value::as_str).filter(|t| *t != "null").collect()
+            let types = types.iter().filter_map(Value::as_str).filter(|t| *t != "null");
+            types.collect::<Vec<_>>().join(" or ")
         }
         Some(Value::String(t)) => t.clone(),
         _ => "?".into(),
