@@ -39,7 +39,7 @@ fn a_swipe_is_refused_queued_or_waited_for() {
 
     // Two cards ahead: one for each arming, however often `next` is called.
     virtuals.swipe(PAN, "3012", When::Queue).unwrap();
-    virtuals.swipe_tracks(";6222=3101?\r\n", false, When::Queue).unwrap();
+    virtuals.swipe_tracks(";622202000000=3101?\r\n", false, When::Queue).unwrap();
     reader.arm(&[EntryMode::Swipe, EntryMode::Contactless]).unwrap();
     let Instrument::Swiped(t) = instrument(&mut *reader) else { panic!() };
     assert_eq!(t.track2.as_deref(), Some(format!("{PAN}=3012120").as_str()));
@@ -47,7 +47,7 @@ fn a_swipe_is_refused_queued_or_waited_for() {
     reader.disarm().unwrap();
     reader.arm(&[EntryMode::Swipe]).unwrap();
     let Instrument::Swiped(t) = instrument(&mut *reader) else { panic!() };
-    assert_eq!(t.track2.as_deref(), Some("6222=3101"));
+    assert_eq!(t.track2.as_deref(), Some("622202000000=3101"));
     reader.disarm().unwrap();
 
     // Track 1 may hold what JSON would escape; typed by a person, tracks go as they are.
@@ -56,11 +56,11 @@ fn a_swipe_is_refused_queued_or_waited_for() {
     reader.arm(&[EntryMode::Swipe]).unwrap();
     assert_eq!(instrument(&mut *reader), Instrument::Swiped(t1));
     let mut raw = UnixStream::connect(w.path()).unwrap();
-    raw.write_all(b"{\"do\":\"swipe\",\"tracks\":\"%B6222^A^?;6222=3012?\",\"queue\":true}\n").unwrap();
+    raw.write_all(b"{\"do\":\"swipe\",\"tracks\":\"%B6222^A^?;622202000000=3012?\",\"queue\":true}\n").unwrap();
     assert_eq!(BufReader::new(raw).lines().next().unwrap().unwrap(), r#"{"ok":true}"#);
     reader.arm(&[EntryMode::Swipe]).unwrap();
     let Instrument::Swiped(t) = instrument(&mut *reader) else { panic!() };
-    assert_eq!((t.track1.as_deref(), t.track2.as_deref()), (Some("B6222^A^"), Some("6222=3012")));
+    assert_eq!((t.track1.as_deref(), t.track2.as_deref()), (Some("B6222^A^"), Some("622202000000=3012")));
     reader.disarm().unwrap();
 
     // Waited for: arrives when the reader is armed.
@@ -90,8 +90,8 @@ fn what_a_reader_cannot_read_is_told() {
     let (mut virtuals, mut reader, mut scanner) =
         (w.virtuals(), w.source(DeviceKind::MagneticReader), w.source(DeviceKind::Scanner));
     for (raw, lrc, want) in [
-        (";6222=3012?x", true, "track 2: LRC wrong"),
-        ("?2103=2226;", false, "track 2: swiped in the wrong direction"),
+        (";622202000000=3012?x", true, "track 2: LRC wrong"),
+        ("?2103=000000202226;", false, "track 2: swiped in the wrong direction"),
     ] {
         reader.arm(&[EntryMode::Swipe]).unwrap();
         assert_eq!(virtuals.swipe_tracks(raw, lrc, When::Now).unwrap().as_deref(), Some(want));
