@@ -274,8 +274,11 @@ impl super::Table {
             Class::N => (&DIGIT_PAIRS, &DIGIT_NIBBLES, Rule::NotDigit),
             Class::Z => (&TRACK_PAIRS, &TRACK_NIBBLES, Rule::NotTrack),
             Class::An | Class::Ans | Class::Gbk | Class::B => {
-                check_text(format.class, raw)?;
                 out.copy_from_slice(raw);
+                if format.for_people {
+                    out.iter_mut().filter(|b| b.is_ascii_control()).for_each(|b| *b = b' ');
+                }
+                check_text(format.class, out)?;
                 return Ok((range, len));
             }
         };

@@ -62,6 +62,8 @@ pub struct Format {
     pub prefix: Prefix,
     pub max: u16,
     pub align: Align,
+    /// Text for people: a control character in what is received counts as a space.
+    pub for_people: bool,
 }
 
 /// Coding of digits: of the MTI, of length indicators, of N and Z fields.

@@ -114,10 +114,18 @@ impl File {
         let Coding { mti, bitmap, lengths, numeric } = self.coding;
         let mut table = Table { formats: [None; FIELDS + 1], mti, bitmap, lengths, numeric };
         let mut shows = BTreeMap::new();
+        let r = &self.reply;
+        let texts: Vec<u8> =
+            [r.issuer_id, r.acquirer_id, r.scheme].iter().chain(&r.texts).map(|s| s.field).collect();
         for (key, row) in &self.fields {
             let n = number(&format!("fields.{key}"), key)?;
-            table.formats[usize::from(n)] =
-                Some(Format { class: row.class, prefix: row.prefix, max: row.max, align: row.align });
+            table.formats[usize::from(n)] = Some(Format {
+                class: row.class,
+                prefix: row.prefix,
+                max: row.max,
+                align: row.align,
+                for_people: texts.contains(&n),
+            });
             shows.insert(
                 n,
                 Show { field: format!("F{n}").into(), name: row.name.as_str().into(), mask: row.mask },

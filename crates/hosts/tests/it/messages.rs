@@ -340,6 +340,43 @@ fn what_a_plan_promises_and_the_secrets_lack_is_named() {
     }
 }
 
+/// NUL, TAB and line ends in the texts of a reply are spaces; its MAC is over the bytes as they came.
+#[test]
+fn control_characters_in_a_text_spoil_nothing() {
+    let (p, mac) = (union(), TestMac::new(MAK));
+    let ask = sale(&p, &mac);
+    let d = decode(&p, ask.bytes.reveal()).unwrap();
+    let text = |t: &str| Some(t.to_owned());
+    let good = HostAnswer {
+        issuer_id: text("01030000XXX"),
+        scheme: text("CUP"),
+        texts: vec!["LEFTXRIGHT".into()],
+        ..answer("00")
+    };
+    let mut m = reply_message(&p, &d.message, &good, None).unwrap();
+    let frame = encode(&p, &d.envelope.reply(&p, 0), &mut m, Some(&mac)).unwrap();
+    for bytes in [b"\0\0\0\0", b"\t\r\n\x7f"] {
+        let mut frame = frame.reveal().to_vec();
+        for (old, new) in [(&b"XXX"[..], &bytes[..3]), (b"X", &bytes[3..])] {
+            let at = frame.windows(old.len()).rposition(|w| w == old).unwrap();
+            frame[at..at + old.len()].copy_from_slice(new);
+        }
+        let end = frame.len() - 8;
+        let made = mac.mac(MacAlgorithm::UnionpayEcb, &frame[13..end]).unwrap();
+        frame[end..].copy_from_slice(made.reveal());
+        let got = read(&p, &frame, &mac).unwrap();
+        assert_eq!(got.answer.mac, MacVerdict::Good);
+        assert!(got.matches(&p, &ask.expect).is_ok());
+        assert_eq!((got.answer.issuer_id, got.answer.scheme), (text("01030000"), text("CUP")));
+        assert_eq!(got.answer.texts, ["LEFT RIGHT"]);
+    }
+    // What decides is as strict as before.
+    let mut frame = frame.reveal().to_vec();
+    let at = frame.windows(6).position(|w| w == b"008888").unwrap();
+    frame[at] = 0;
+    assert!(read(&p, &frame, &mac).is_err());
+}
+
 #[test]
 fn frame_lengths() {
     let (u, d) = (union(), Profile::builtin("demo-x919").unwrap());
